@@ -1,0 +1,178 @@
+//! The settings: one TOML file, read once, checked as a whole.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// All settings, checked, with defaults filled in.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The ledger's file.
+    pub ledger: PathBuf,
+    pub defaults: Defaults,
+    pub limits: Limits,
+    pub sources: Vec<Source>,
+    pub sinks: Vec<Sink>,
+}
+
+/// `[defaults]`
+#[derive(Clone, Debug)]
+pub struct Defaults {
+    /// IANA id for floating times and dates where the calendar names none; none: UTC, announced as `[floating]`.
+    pub zone: Option<String>,
+    /// An alarm found later than this is missed, not delivered.
+    pub max_lateness: Duration,
+    /// serverFQDN of the notifications.
+    pub server_name: String,
+}
+
+/// `[limits]`: bounds on what comes from outside.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// REPEAT of one alarm is cut to this.
+    pub max_repeat: u32,
+    /// Rings of one object in one UTC clock hour; the rest is suppressed.
+    pub max_rings_per_hour: u32,
+    /// Octets of one calendar object; larger ones are a fault.
+    pub max_object_size: usize,
+}
+
+/// `[[source]]`
+#[derive(Clone, Debug)]
+pub struct Source {
+    pub name: String,
+    /// userId; for the layout `radicale` the folder's name is taken where this is none.
+    pub user: Option<String>,
+    /// The user's own addresses, bare.
+    pub email: Vec<String>,
+    /// The user's zone, IANA.
+    pub zone: Option<String>,
+    /// Names or paths, `*` at the end of one stands for anything; empty: all.
+    pub calendars: Vec<String>,
+    pub kind: SourceKind,
+}
+
+#[derive(Clone, Debug)]
+pub enum SourceKind {
+    Directory { path: PathBuf, layout: Layout, rescan_interval: Duration },
+    Caldav(CaldavSettings),
+}
+
+/// How a watched folder is laid out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// Decided by looking.
+    Auto,
+    /// `x.ics`: the folder is the calendar.
+    Flat,
+    /// `CALENDAR/x.ics`
+    Vdir,
+    /// `USER/CALENDAR/x.ics` with `.Radicale.props`.
+    Radicale,
+}
+
+/// `kind = "caldav"`
+#[derive(Clone, Debug)]
+pub struct CaldavSettings {
+    pub url: String,
+    pub credentials: Credentials,
+    pub poll_interval: Duration,
+    /// How long one request may take.
+    pub timeout: Duration,
+    /// PEM file of a further certificate authority to trust.
+    pub ca_file: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug)]
+pub enum Credentials {
+    None,
+    Basic { username: String, password: Secret },
+    Bearer { token: Secret },
+}
+
+/// A secret, read from where the configuration says. Its `Debug` shows nothing of it.
+#[derive(Clone)]
+pub struct Secret(String);
+
+impl Secret {
+    pub fn new(text: impl Into<String>) -> Secret {
+        Secret(text.into())
+    }
+
+    /// The secret itself, for the one place that sends it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// `[[sink]]`
+#[derive(Clone, Debug)]
+pub struct Sink {
+    pub name: String,
+    /// Lower-case actions that this sink takes; empty: all.
+    pub actions: Vec<String>,
+    /// userIds it takes; empty: all.
+    pub users: Vec<String>,
+    /// Calendar names or ids it takes (`*` at the end stands for anything); empty: all.
+    pub calendars: Vec<String>,
+    /// How long one attempt may take.
+    pub timeout: Duration,
+    pub kind: SinkKind,
+}
+
+/// Shape of the JSON on a sink.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shape {
+    /// `format = "documented"`: without the extensions.
+    pub documented: bool,
+    /// `times = "local"`: wall-clock times of `timezone`.
+    pub local_times: bool,
+}
+
+#[derive(Clone, Debug)]
+pub enum SinkKind {
+    Stdout { shape: Shape },
+    File { path: PathBuf, shape: Shape },
+    CyrusNotify { path: PathBuf, shape: Shape },
+    Email(EmailSettings),
+}
+
+/// `kind = "email"`
+#[derive(Clone, Debug)]
+pub struct EmailSettings {
+    pub host: String,
+    pub port: u16,
+    pub security: SmtpSecurity,
+    /// Username and password for AUTH.
+    pub login: Option<(String, Secret)>,
+    /// The From mailbox, checked.
+    pub from: String,
+    pub recipients: Recipients,
+    pub ca_file: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SmtpSecurity {
+    /// `smtps://`: TLS from the first octet.
+    Implicit,
+    /// `smtp://`: STARTTLS, required.
+    StartTls,
+    /// `smtp+plain://`: none, loopback only.
+    Plain,
+}
+
+/// Whom the e-mail sink mails.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Recipients {
+    /// The user's own addresses only: those that the alarm names, else the first one.
+    Own,
+    /// Every ATTENDEE of the alarm.
+    Attendees,
+    /// These.
+    List(Vec<String>),
+}

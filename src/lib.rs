@@ -1,0 +1,27 @@
+//! Reveille watches calendars and rings their alarms.
+//!
+//! Data goes one way, and every alarm passes through the ledger. What tasks tell each other beyond it is only
+//! 'look again', never data:
+//!
+//! ```text
+//! source ──Change──▶ intake ──▶ ledger ──due──▶ wheel ──fire──▶ ledger ──claim──▶ delivery ──▶ sinks
+//!                      │                          │
+//!                      └────▶ planner ◀───────────┘
+//!                                │
+//!                            calendar (pure)
+//! ```
+//!
+//! * [`time`] is the instant that all stages share: UTC milliseconds. [`clock`] is the only place that asks for the time.
+//! * [`config`] reads the settings.
+//! * [`source`] finds out what changed: a folder of `.ics` files, or the collections of a CalDAV server.
+//! * [`calendar`] is the pure core: iCalendar text, zones and a window go in, rings come out.
+//! * [`notification`] is the `CalendarAlarm` object that a ring becomes.
+//! * [`cli`] is the command line; one file a subcommand.
+
+pub mod calendar;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod notification;
+pub mod source;
+pub mod time;

@@ -1,0 +1,111 @@
+//! Finding out what changed. A source looks at a store of calendars and hands batches of changes to an [`Intake`]; what
+//! is inside an object, and where it is kept, it does not know.
+
+use std::collections::HashMap;
+use std::future::Future;
+
+use crate::time::UtcMillis;
+
+pub mod caldav;
+
+/// A calendar as its store describes it now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CalendarSeen {
+    /// Where it is: the URL path of the collection as the server writes it (`/mary/work/`), or the folder relative to
+    /// the watched one. Stable, and unique in its source.
+    pub href: String,
+    /// The last path segment of `href`, decoded (`work`).
+    pub id: String,
+    /// The user whose alarms these are.
+    pub user: String,
+    /// The owner, where it is known that it is somebody else; else the user.
+    pub owner: String,
+    /// The user's own addresses, bare (`mary@example.org`).
+    pub emails: Vec<String>,
+    /// DAV:displayname; `id` where there is none.
+    pub name: String,
+    /// Apple's calendar-color; empty where there is none.
+    pub color: String,
+    /// The calendar's own zone: an IANA id, or the text of a VTIMEZONE (CalDAV `calendar-timezone-id`, else
+    /// `calendar-timezone`); none where the store names none.
+    pub zone: Option<String>,
+    /// The user's zone (the source's `zone` key), an IANA id.
+    pub user_zone: Option<String>,
+}
+
+/// What happened to one object (a calendar object resource, an `.ics` file).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It is there, new or with another content.
+    Put {
+        /// Its name within its source, as the server spells it; the path relative to the watched folder.
+        href: String,
+        /// The version: an entity tag, or what a file's metadata say.
+        etag: String,
+        /// The octets.
+        text: Vec<u8>,
+        /// When it was written, where the store says so (getlastmodified, the file's time).
+        written: Option<UtcMillis>,
+    },
+    /// It is no longer there.
+    Gone { href: String },
+}
+
+/// How far a calendar has been read: what the next look starts from. Opaque to everybody but its source.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Checkpoint {
+    pub ctag: Option<String>,
+    pub sync_token: Option<String>,
+}
+
+/// The changes that one look at one calendar found, or a part of them: a large first look comes in several batches.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    pub calendar: CalendarSeen,
+    /// When the look began.
+    pub looked_at: UtcMillis,
+    pub changes: Vec<Change>,
+    /// Where the next look starts once all this is in the ledger; none on all batches of a look but the last, so that a
+    /// crash in between reads the rest again.
+    pub checkpoint: Option<Checkpoint>,
+}
+
+/// What the ledger remembers of a calendar.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known {
+    pub href: String,
+    pub checkpoint: Checkpoint,
+}
+
+/// Where sources hand in what they found, and learn what was handed in before (so that a restart reads only news).
+pub trait Intake: Send + Sync {
+    /// The calendars of `source` that are in the ledger.
+    fn calendars(&self, source: &str) -> impl Future<Output = Result<Vec<Known>, IntakeError>> + Send;
+
+    /// href → etag of each object of one calendar that is in the ledger.
+    fn etags(
+        &self,
+        source: &str,
+        calendar: &str,
+    ) -> impl Future<Output = Result<HashMap<String, String>, IntakeError>> + Send;
+
+    /// Takes a batch in, durably, together with its checkpoint. Objects whose etag and octets are unchanged may be
+    /// repeated: they change nothing.
+    fn apply(&self, source: &str, batch: Batch) -> impl Future<Output = Result<(), IntakeError>> + Send;
+
+    /// Looked at and found unchanged: only the time of the look is news.
+    fn unchanged(
+        &self,
+        source: &str,
+        calendar: &str,
+        looked_at: UtcMillis,
+    ) -> impl Future<Output = Result<(), IntakeError>> + Send;
+
+    /// The calendar is no longer there: its objects and what they would have rung are dropped.
+    fn calendar_gone(&self, source: &str, calendar: &str) -> impl Future<Output = Result<(), IntakeError>> + Send;
+}
+
+/// A batch that could not be taken in; nothing of it was, and it can be handed in again.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct IntakeError(pub String);
