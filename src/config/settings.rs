@@ -1,4 +1,4 @@
-//! The settings: one TOML file, read once, checked as a whole.
+//! What the settings are, once they are read and checked. How they are written is not known here.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -6,12 +6,43 @@ use std::time::Duration;
 /// All settings, checked, with defaults filled in.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// The file that was read; none where the program runs on its defaults.
+    pub file: Option<PathBuf>,
     /// The ledger's file.
     pub ledger: PathBuf,
+    pub log: Log,
     pub defaults: Defaults,
     pub limits: Limits,
     pub sources: Vec<Source>,
     pub sinks: Vec<Sink>,
+}
+
+/// `[log]`
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Log {
+    /// How log lines are written; none: [`LogFormat::Human`].
+    pub format: Option<LogFormat>,
+    /// From which level on lines are written; none: the command decides.
+    pub level: Option<LogLevel>,
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// One line of text, coloured on a terminal.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The levels of log lines, from the rarest on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
 }
 
 /// `[defaults]`
@@ -25,6 +56,20 @@ pub struct Defaults {
     pub server_name: String,
 }
 
+impl Default for Defaults {
+    fn default() -> Defaults {
+        Defaults { zone: None, max_lateness: Duration::from_secs(24 * 60 * 60), server_name: host_name() }
+    }
+}
+
+/// The machine's name as the kernel knows it; `localhost` where it has none.
+fn host_name() -> String {
+    match rustix::system::uname().nodename().to_str() {
+        Ok(name) if !name.is_empty() => name.to_owned(),
+        _ => "localhost".to_owned(),
+    }
+}
+
 /// `[limits]`: bounds on what comes from outside.
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -34,6 +79,12 @@ pub struct Limits {
     pub max_rings_per_hour: u32,
     /// Octets of one calendar object; larger ones are a fault.
     pub max_object_size: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { max_repeat: 100, max_rings_per_hour: 120, max_object_size: 10 * 1024 * 1024 }
+    }
 }
 
 /// `[[source]]`
@@ -122,6 +173,8 @@ pub struct Sink {
     pub calendars: Vec<String>,
     /// How long one attempt may take.
     pub timeout: Duration,
+    /// A delivery that still fails this long after its ring was fired is given up.
+    pub give_up_after: Duration,
     pub kind: SinkKind,
 }
 
@@ -136,9 +189,19 @@ pub struct Shape {
 
 #[derive(Clone, Debug)]
 pub enum SinkKind {
-    Stdout { shape: Shape },
-    File { path: PathBuf, shape: Shape },
-    CyrusNotify { path: PathBuf, shape: Shape },
+    Stdout {
+        shape: Shape,
+    },
+    File {
+        path: PathBuf,
+        shape: Shape,
+    },
+    /// `method` is the first field of the datagram: what Cyrus' notifyd would dispatch on.
+    CyrusNotify {
+        path: PathBuf,
+        method: String,
+        shape: Shape,
+    },
     Email(EmailSettings),
 }
 
@@ -153,6 +216,9 @@ pub struct EmailSettings {
     /// The From mailbox, checked.
     pub from: String,
     pub recipients: Recipients,
+    /// How many connections to the server may be open at once.
+    pub max_connections: usize,
+    /// PEM file of a further certificate authority to trust.
     pub ca_file: Option<PathBuf>,
 }
 

@@ -1,0 +1,5 @@
+//! The settings: one TOML file, read once, checked as a whole.
+
+mod settings;
+
+pub use settings::*;
