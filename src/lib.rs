@@ -15,6 +15,7 @@
 //! * [`config`] reads the settings.
 //! * [`source`] finds out what changed: a folder of `.ics` files, or the collections of a CalDAV server.
 //! * [`calendar`] is the pure core: iCalendar text, zones and a window go in, rings come out.
+//! * [`ledger`] keeps everything that must survive: one SQLite file.
 //! * [`notification`] is the `CalendarAlarm` object that a ring becomes.
 //! * [`cli`] is the command line; one file a subcommand.
 
@@ -22,6 +23,7 @@ pub mod calendar;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod ledger;
 pub mod notification;
 pub mod source;
 pub mod time;

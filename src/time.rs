@@ -5,7 +5,7 @@ use std::fmt;
 use jiff::{Timestamp, Unit, tz::TimeZone};
 
 /// An instant: milliseconds since 1970-01-01T00:00:00Z, without leap seconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UtcMillis(pub i64);
 
 impl UtcMillis {

@@ -1,0 +1,249 @@
+//! The ledger: one SQLite file that holds the calendars, their objects, the timers, the history of rings and the outbox.
+//! What is committed here happened; what is not, did not. It owns all SQL and knows nothing of iCalendar, HTTP or
+//! configuration files.
+//!
+//! * `writer` groups what tasks want to write into few commits.
+//! * `store` takes in what sources found; `timers` is the outer wheel; `outbox` is what is owed to the sinks.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{SqlSafeStr, SqliteConnection, SqlitePool};
+
+mod bulk;
+mod outbox;
+mod store;
+mod timers;
+mod writer;
+
+pub use outbox::{Claimed, Settlement, Verdict};
+pub use store::{CalendarRow, Existing, ObjectText, Planned, PlannedObject};
+pub use timers::{Due, Fired, Firing, NewRing, RingState, Route};
+
+/// The migrations, oldest first: version, description, SQL.
+const MIGRATIONS: &[(i64, &str, &str)] = &[(1, "ledger", include_str!("../../migrations/0001_ledger.sql"))];
+
+/// Pages of write-ahead log before it is moved into the database: 64 MiB. Bursts of timers touch many pages, and a
+/// longer log moves each of them once.
+const WAL_PAGES: u32 = 16_000;
+
+/// How many connections read side by side.
+const READERS: u32 = 4;
+
+/// What can go wrong with the ledger.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum LedgerError {
+    /// Another daemon holds the lock.
+    #[error(
+        "the ledger {path} is in use by another reveille (process {pid}): stop that one first, or give this one a ledger of its own with --ledger"
+    )]
+    InUse { path: String, pid: String },
+    /// The file, or the folder it lies in, cannot be used.
+    #[error("the ledger {path} cannot be opened: {reason}")]
+    Open { path: String, reason: String },
+    /// A later version of the program has written it.
+    #[error(
+        "the ledger {path} was made by a newer version of reveille ({reason}): use that version, or another ledger"
+    )]
+    Newer { path: String, reason: String },
+    /// No room to write.
+    #[error("the disk that holds the ledger is full: make room; nothing is lost, the change will be tried again")]
+    Full,
+    /// What the wheel had prepared was overtaken by an edit.
+    #[error("an object was changed while its alarm was being fired; it is planned again")]
+    Stale,
+    /// Everything else that SQLite says.
+    #[error("the ledger answers: {0}")]
+    Database(String),
+}
+
+impl From<sqlx::Error> for LedgerError {
+    fn from(error: sqlx::Error) -> LedgerError {
+        match error.as_database_error().and_then(|e| e.code()) {
+            // SQLITE_FULL
+            Some(code) if code == "13" => LedgerError::Full,
+            _ => LedgerError::Database(error.to_string()),
+        }
+    }
+}
+
+/// An open ledger. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    writer: writer::Writer,
+    readers: SqlitePool,
+    /// The id that the next ring gets; ids are given out here so that a batch knows its own without asking.
+    next_ring: AtomicI64,
+    /// The id that the next object gets.
+    next_object: AtomicI64,
+    /// Held as long as the ledger is open.
+    _lock: File,
+}
+
+impl Ledger {
+    /// Opens the ledger at `path`, creating it (mode 0600) where it does not exist, and brings its schema up to date.
+    /// It is locked against other daemons until the last clone is dropped. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// [`LedgerError::InUse`] when another process holds it, [`LedgerError::Newer`] for one of a later version,
+    /// [`LedgerError::Open`] when the file cannot be made or is no database.
+    pub async fn open(path: &Path) -> Result<Ledger, LedgerError> {
+        let lock = lock(path)?;
+        create_private(path)?;
+        let options = options(path);
+        let open =
+            |error: sqlx::Error| LedgerError::Open { path: path.display().to_string(), reason: error.to_string() };
+        let migrating =
+            SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await.map_err(open)?;
+        migrate(path, &migrating).await?;
+        let next =
+            "SELECT (SELECT coalesce(max(id), 0) + 1 FROM rings), (SELECT coalesce(max(id), 0) + 1 FROM objects)";
+        let (next_ring, next_object): (i64, i64) = sqlx::query_as(next).fetch_one(&migrating).await.map_err(open)?;
+        migrating.close().await;
+        let writer = writer::Writer::start(&options).await.map_err(open)?;
+        let readers = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .test_before_acquire(false)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .connect_lazy_with(options.read_only(true).create_if_missing(false));
+        let (next_ring, next_object) = (AtomicI64::new(next_ring), AtomicI64::new(next_object));
+        let inner = Inner { writer, readers, next_ring, next_object, _lock: lock };
+        Ok(Ledger { inner: Arc::new(inner) })
+    }
+
+    /// Waits until everything handed to the writer is committed, and closes the database.
+    pub async fn close(&self) {
+        self.inner.writer.stop().await;
+        self.inner.readers.close().await;
+    }
+
+    fn readers(&self) -> &SqlitePool {
+        &self.inner.readers
+    }
+
+    /// Runs `op` inside a write transaction, perhaps together with those of other tasks, and returns once it is durable.
+    async fn write<T, F>(&self, op: F) -> Result<T, LedgerError>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut SqliteConnection) -> writer::Work<'c, T> + Send + 'static,
+    {
+        self.inner.writer.write(op).await
+    }
+
+    /// Ids for `count` new rings, in a row; the first of them is returned.
+    fn ring_ids(&self, count: usize) -> i64 {
+        self.inner.next_ring.fetch_add(i64::try_from(count).unwrap_or(i64::MAX), Ordering::SeqCst)
+    }
+
+    /// Ids for `count` new objects, likewise.
+    fn object_ids(&self, count: usize) -> i64 {
+        self.inner.next_object.fetch_add(i64::try_from(count).unwrap_or(i64::MAX), Ordering::SeqCst)
+    }
+
+    /// What the ledger remembers under `key`.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`].
+    pub async fn meta(&self, key: &str) -> Result<Option<String>, LedgerError> {
+        let value =
+            sqlx::query_scalar("SELECT value FROM meta WHERE key = ?").bind(key).fetch_optional(self.readers()).await?;
+        Ok(value)
+    }
+
+    /// Remembers `value` under `key`.
+    ///
+    /// # Errors
+    /// [`LedgerError::Full`], [`LedgerError::Database`].
+    pub async fn set_meta(&self, key: &str, value: &str) -> Result<(), LedgerError> {
+        let (key, value) = (key.to_owned(), value.to_owned());
+        let sql = "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+        self.write(move |c| {
+            Box::pin(async move {
+                sqlx::query(sql).bind(key).bind(value).execute(c).await?;
+                Ok(())
+            })
+        })
+        .await
+    }
+}
+
+/// The path of the lock file of the ledger at `path`. It holds the process id of the daemon that has it locked.
+pub fn lock_path(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    PathBuf::from(name)
+}
+
+fn lock(path: &Path) -> Result<File, LedgerError> {
+    let lock_path = lock_path(path);
+    let open = |reason: String| LedgerError::Open { path: path.display().to_string(), reason };
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&lock_path)
+        .map_err(|e| open(format!("its lock file {}: {e}", lock_path.display())))?;
+    if rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_err() {
+        let mut pid = String::new();
+        let _ = file.read_to_string(&mut pid);
+        let pid = if pid.trim().is_empty() { "unknown" } else { pid.trim() };
+        return Err(LedgerError::InUse { path: path.display().to_string(), pid: pid.to_owned() });
+    }
+    file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(|e| open(e.to_string()))?;
+    Ok(file)
+}
+
+fn create_private(path: &Path) -> Result<(), LedgerError> {
+    OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+        .map(drop)
+        .map_err(|e| LedgerError::Open { path: path.display().to_string(), reason: e.to_string() })
+}
+
+fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(Duration::from_secs(10))
+        .foreign_keys(true)
+        .pragma("wal_autocheckpoint", WAL_PAGES.to_string())
+        .pragma("cache_size", "-16000")
+        .row_buffer_size(4096)
+}
+
+async fn migrate(path: &Path, pool: &SqlitePool) -> Result<(), LedgerError> {
+    let migrations = MIGRATIONS
+        .iter()
+        .map(|(version, description, sql)| {
+            Migration::new(*version, (*description).into(), MigrationType::Simple, (*sql).into_sql_str(), false)
+        })
+        .collect();
+    let path = path.display().to_string();
+    match Migrator::with_migrations(migrations).run(pool).await {
+        Ok(()) => Ok(()),
+        Err(error @ (MigrateError::VersionMissing(_) | MigrateError::VersionTooNew(..))) => {
+            Err(LedgerError::Newer { path, reason: error.to_string() })
+        }
+        Err(error) => Err(LedgerError::Open { path, reason: error.to_string() }),
+    }
+}

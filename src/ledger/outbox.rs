@@ -1,0 +1,167 @@
+//! The outbox: deliveries are claimed under a lease, sent, and settled. The state machine is
+//! pending → delivered | failed | cancelled; every transition is a conditional update, and changing nothing is a normal
+//! answer (somebody cancelled it meanwhile).
+
+use std::collections::HashMap;
+
+use sqlx::SqliteConnection;
+
+use super::store::id_list;
+use super::{Ledger, LedgerError};
+use crate::time::UtcMillis;
+
+/// A delivery that its claimer may send until the lease ends.
+#[derive(Clone, Debug)]
+pub struct Claimed {
+    pub ring: i64,
+    pub recipient: String,
+    /// Attempts that were made before.
+    pub attempts: i64,
+    /// When the ring was fired.
+    pub fired_at: UtcMillis,
+    /// The notification as JSON.
+    pub notification: String,
+}
+
+/// How an attempt ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Delivered,
+    /// To be tried again, not before `at`.
+    Later {
+        answer: String,
+        at: UtcMillis,
+    },
+    /// Not to be tried again.
+    Failed {
+        answer: String,
+    },
+}
+
+/// The end of one attempt at one delivery.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settlement {
+    pub ring: i64,
+    pub recipient: String,
+    pub verdict: Verdict,
+}
+
+const CLAIMABLE: &str = "SELECT d.ring, d.recipient, d.attempts, r.fired_at, r.notification
+    FROM deliveries d JOIN rings r ON r.id = d.ring
+    WHERE d.state = 'pending' AND d.sink = ?1 AND d.next_attempt <= ?2 AND (d.lease IS NULL OR d.lease <= ?2)
+    ORDER BY d.next_attempt, d.ring, d.recipient LIMIT ?3";
+const LEASE: &str = "UPDATE deliveries SET lease = ?4 WHERE (ring, sink, recipient) IN (
+    SELECT ring, sink, recipient FROM deliveries
+    WHERE state = 'pending' AND sink = ?1 AND next_attempt <= ?2 AND (lease IS NULL OR lease <= ?2)
+    ORDER BY next_attempt, ring, recipient LIMIT ?3)";
+const DELIVERED: &str = "UPDATE deliveries SET state = 'delivered', attempts = attempts + 1, lease = NULL,
+    answer = NULL, settled_at = ?3
+    WHERE sink = ?1 AND recipient = '' AND ring IN (SELECT value FROM json_each(?2)) AND state = 'pending'";
+const SETTLE: &str = "UPDATE deliveries SET state = ?4, attempts = attempts + 1, lease = NULL, answer = ?5,
+    next_attempt = coalesce(?6, next_attempt), settled_at = ?7
+    WHERE ring = ?1 AND sink = ?2 AND recipient = ?3 AND state = 'pending'";
+
+impl Ledger {
+    /// The ids of the sinks with these names; new names get one. Leases that a crashed daemon left are ended: whoever
+    /// holds the ledger is the only one who sends.
+    ///
+    /// # Errors
+    /// [`LedgerError::Full`], [`LedgerError::Database`].
+    pub async fn sinks(&self, names: &[&str]) -> Result<HashMap<String, i64>, LedgerError> {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        self.write(move |c| {
+            Box::pin(async move {
+                let ended = "UPDATE deliveries SET lease = NULL WHERE state = 'pending' AND lease IS NOT NULL";
+                sqlx::query(ended).execute(&mut *c).await?;
+                let mut ids = HashMap::new();
+                for name in names {
+                    let sql = "INSERT INTO sinks (name) VALUES (?) ON CONFLICT DO NOTHING";
+                    sqlx::query(sql).bind(name.clone()).execute(&mut *c).await?;
+                    let id = sqlx::query_scalar("SELECT id FROM sinks WHERE name = ?").bind(name.clone());
+                    ids.insert(name, id.fetch_one(&mut *c).await?);
+                }
+                Ok(ids)
+            })
+        })
+        .await
+    }
+
+    /// Claims up to `limit` deliveries of `sink` that may be tried at `now`, until `lease`.
+    ///
+    /// # Errors
+    /// [`LedgerError::Full`], [`LedgerError::Database`].
+    pub async fn claim(
+        &self,
+        sink: i64,
+        now: UtcMillis,
+        lease: UtcMillis,
+        limit: i64,
+    ) -> Result<Vec<Claimed>, LedgerError> {
+        self.write(move |c| {
+            Box::pin(async move {
+                let rows: Vec<(i64, String, i64, i64, String)> =
+                    sqlx::query_as(CLAIMABLE).bind(sink).bind(now.0).bind(limit).fetch_all(&mut *c).await?;
+                sqlx::query(LEASE).bind(sink).bind(now.0).bind(limit).bind(lease.0).execute(c).await?;
+                let claimed = |(ring, recipient, attempts, fired_at, notification)| Claimed {
+                    ring,
+                    recipient,
+                    attempts,
+                    fired_at: UtcMillis(fired_at),
+                    notification,
+                };
+                Ok(rows.into_iter().map(claimed).collect())
+            })
+        })
+        .await
+    }
+
+    /// Settles attempts. Deliveries that are no longer pending are left as they are.
+    ///
+    /// # Errors
+    /// [`LedgerError::Full`], [`LedgerError::Database`].
+    pub async fn settle(&self, sink: i64, settlements: Vec<Settlement>, now: UtcMillis) -> Result<(), LedgerError> {
+        self.write(move |c| Box::pin(settle(c, sink, settlements, now))).await
+    }
+
+    /// When the next delivery of `sink` may be tried; none when nothing is pending.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`].
+    pub async fn next_attempt(&self, sink: i64) -> Result<Option<UtcMillis>, LedgerError> {
+        let sql = "SELECT max(next_attempt, coalesce(lease, 0)) FROM deliveries
+            WHERE state = 'pending' AND sink = ? ORDER BY next_attempt, ring LIMIT 1";
+        let at: Option<i64> = sqlx::query_scalar(sql).bind(sink).fetch_optional(self.readers()).await?;
+        Ok(at.map(UtcMillis))
+    }
+}
+
+async fn settle(
+    c: &mut SqliteConnection,
+    sink: i64,
+    settlements: Vec<Settlement>,
+    now: UtcMillis,
+) -> Result<(), LedgerError> {
+    let whole = |s: &Settlement| s.recipient.is_empty() && s.verdict == Verdict::Delivered;
+    let delivered = id_list(settlements.iter().filter(|s| whole(s)).map(|s| s.ring));
+    if delivered != "[]" {
+        sqlx::query(DELIVERED).bind(sink).bind(delivered).bind(now.0).execute(&mut *c).await?;
+    }
+    for settlement in settlements.into_iter().filter(|s| !whole(s)) {
+        let (state, answer, next, settled) = match settlement.verdict {
+            Verdict::Delivered => ("delivered", None, None, Some(now.0)),
+            Verdict::Later { answer, at } => ("pending", Some(answer), Some(at.0), None),
+            Verdict::Failed { answer } => ("failed", Some(answer), None, Some(now.0)),
+        };
+        sqlx::query(SETTLE)
+            .bind(settlement.ring)
+            .bind(sink)
+            .bind(settlement.recipient)
+            .bind(state)
+            .bind(answer)
+            .bind(next)
+            .bind(settled)
+            .execute(&mut *c)
+            .await?;
+    }
+    Ok(())
+}

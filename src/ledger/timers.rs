@@ -1,0 +1,196 @@
+//! The outer wheel: one timer per object, and firing: the rings, what they owe to the sinks and the next timer, in one
+//! transaction.
+
+use sqlx::SqliteConnection;
+
+use super::{Ledger, LedgerError, bulk};
+use crate::time::UtcMillis;
+
+/// A timer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Due {
+    pub due: UtcMillis,
+    pub object: i64,
+    pub revision: i64,
+}
+
+/// What became of a ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RingState {
+    /// It was announced.
+    Fired,
+    /// It was found too late to be announced.
+    Missed,
+    /// It was one too many in its hour.
+    Suppressed,
+}
+
+impl RingState {
+    fn name(self) -> &'static str {
+        match self {
+            RingState::Fired => "fired",
+            RingState::Missed => "missed",
+            RingState::Suppressed => "suppressed",
+        }
+    }
+}
+
+/// Where a ring goes.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Route {
+    /// The sink's id in the ledger.
+    pub sink: i64,
+    /// The address, for sinks that send one message a recipient; else empty.
+    pub recipient: String,
+}
+
+/// A ring to be recorded, unless one of the same identity is.
+#[derive(Clone, Debug)]
+pub struct NewRing {
+    pub identity: [u8; 16],
+    pub calendar: i64,
+    pub object: i64,
+    pub due: UtcMillis,
+    pub state: RingState,
+    /// How many rings it stands for (more than one only where it was not fired).
+    pub count: i64,
+    /// The notification as JSON; empty where it was not fired.
+    pub notification: String,
+    pub routes: Vec<Route>,
+}
+
+/// What a due object does: its rings, and when it is due again.
+#[derive(Clone, Debug)]
+pub struct Firing {
+    pub timer: Due,
+    pub rings: Vec<NewRing>,
+    pub next: Option<UtcMillis>,
+}
+
+/// What a transaction of firings came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fired {
+    /// Rings that were new.
+    pub rings: u64,
+    /// Rings that the ledger held already.
+    pub already: u64,
+    /// Deliveries that the new rings owe.
+    pub deliveries: u64,
+}
+
+const NEW_RINGS: &str =
+    "INSERT OR IGNORE INTO rings (id, identity, calendar, object, due, fired_at, state, count, notification) VALUES";
+const NEW_DELIVERIES: &str = "INSERT INTO deliveries (ring, sink, recipient, state, next_attempt) VALUES";
+const DISARM: &str = "DELETE FROM timers WHERE (due, object, revision) IN (VALUES";
+
+impl Ledger {
+    /// The timers that are due at `upto` or before, earliest first, `limit` at most.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`].
+    pub async fn due(&self, upto: UtcMillis, limit: i64) -> Result<Vec<Due>, LedgerError> {
+        let sql = "SELECT due, object, revision FROM timers WHERE due <= ? ORDER BY due, object LIMIT ?";
+        let rows: Vec<(i64, i64, i64)> = sqlx::query_as(sql).bind(upto.0).bind(limit).fetch_all(self.readers()).await?;
+        Ok(rows.into_iter().map(|(due, object, revision)| Due { due: UtcMillis(due), object, revision }).collect())
+    }
+
+    /// When the earliest timer is due.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`].
+    pub async fn next_due(&self) -> Result<Option<UtcMillis>, LedgerError> {
+        let due: Option<i64> = sqlx::query_scalar("SELECT min(due) FROM timers").fetch_one(self.readers()).await?;
+        Ok(due.map(UtcMillis))
+    }
+
+    /// How many timers are armed.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`].
+    pub async fn armed(&self) -> Result<i64, LedgerError> {
+        Ok(sqlx::query_scalar("SELECT count(*) FROM timers").fetch_one(self.readers()).await?)
+    }
+
+    /// Fires: records the rings that are new, what they owe to the sinks, and each object's next timer.
+    ///
+    /// # Errors
+    /// [`LedgerError::Stale`] when one of the timers is no longer there as it was read (an edit came first); nothing of
+    /// the whole batch was written then, as with [`LedgerError::Full`] and [`LedgerError::Database`].
+    pub async fn fire(&self, firings: Vec<Firing>, now: UtcMillis) -> Result<Fired, LedgerError> {
+        let first = self.ring_ids(firings.iter().map(|f| f.rings.len()).sum());
+        self.write(move |c| Box::pin(fire(c, firings, now, first))).await
+    }
+}
+
+async fn fire(
+    c: &mut SqliteConnection,
+    firings: Vec<Firing>,
+    now: UtcMillis,
+    first_ring: i64,
+) -> Result<Fired, LedgerError> {
+    let timers: Vec<Due> = firings.iter().map(|f| f.timer).collect();
+    let disarmed = bulk::rows(c, (DISARM, 3, ")"), &timers, |query, timer| {
+        query.bind(timer.due.0).bind(timer.object).bind(timer.revision)
+    })
+    .await?;
+    if disarmed != timers.len() as u64 {
+        return Err(LedgerError::Stale);
+    }
+    let mut armed: Vec<(i64, i64, i64)> =
+        firings.iter().filter_map(|f| f.next.map(|next| (next.0, f.timer.object, f.timer.revision))).collect();
+    arm(c, &mut armed).await?;
+    let rings: Vec<NewRing> = firings.into_iter().flat_map(|f| f.rings).collect();
+    record(c, &rings, now, first_ring).await
+}
+
+/// Arms timers: due, object, revision. They are sorted, so that neighbours are written together.
+pub async fn arm(c: &mut SqliteConnection, timers: &mut [(i64, i64, i64)]) -> Result<(), LedgerError> {
+    timers.sort_unstable();
+    let head = "INSERT INTO timers (due, object, revision) VALUES";
+    bulk::rows(c, (head, 3, ""), timers, |query, (due, object, revision)| {
+        query.bind(*due).bind(*object).bind(*revision)
+    })
+    .await?;
+    Ok(())
+}
+
+/// Records those of `rings` that are new, with ids from `first` on, and their deliveries.
+pub async fn record(
+    c: &mut SqliteConnection,
+    rings: &[NewRing],
+    now: UtcMillis,
+    first: i64,
+) -> Result<Fired, LedgerError> {
+    let numbered: Vec<(i64, &NewRing)> = (first..).zip(rings).collect();
+    let new = bulk::rows(c, (NEW_RINGS, 9, ""), &numbered, |query, (id, ring)| {
+        query
+            .bind(*id)
+            .bind(ring.identity.as_slice())
+            .bind(ring.calendar)
+            .bind(ring.object)
+            .bind(ring.due.0)
+            .bind(now.0)
+            .bind(ring.state.name())
+            .bind(ring.count)
+            .bind(ring.notification.as_str())
+    })
+    .await?;
+    let recorded = if new == numbered.len() as u64 { None } else { Some(recorded(c, first, numbered.len()).await?) };
+    let owed: Vec<(i64, &Route)> = numbered
+        .iter()
+        .filter(|(id, _)| recorded.as_ref().is_none_or(|ids| ids.binary_search(id).is_ok()))
+        .flat_map(|(id, ring)| ring.routes.iter().map(|route| (*id, route)))
+        .collect();
+    bulk::rows(c, (NEW_DELIVERIES, 5, ""), &owed, |query, (ring, route)| {
+        query.bind(*ring).bind(route.sink).bind(route.recipient.as_str()).bind("pending").bind(now.0)
+    })
+    .await?;
+    Ok(Fired { rings: new, already: numbered.len() as u64 - new, deliveries: owed.len() as u64 })
+}
+
+/// Which of the `count` ids from `first` on are in use, ascending.
+async fn recorded(c: &mut SqliteConnection, first: i64, count: usize) -> Result<Vec<i64>, LedgerError> {
+    let end = first.saturating_add(i64::try_from(count).unwrap_or(i64::MAX));
+    let sql = "SELECT id FROM rings WHERE id >= ? AND id < ? ORDER BY id";
+    Ok(sqlx::query_scalar(sql).bind(first).bind(end).fetch_all(c).await?)
+}

@@ -1,0 +1,152 @@
+//! The one connection that writes. What several tasks want to write at the same time goes into one commit: a durable
+//! commit costs a flush of the disk, whatever its size.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Connection, SqliteConnection};
+use tokio::sync::{mpsc, oneshot};
+
+use super::LedgerError;
+
+/// What an operation does on the connection.
+pub type Work<'c, T> = Pin<Box<dyn Future<Output = Result<T, LedgerError>> + Send + 'c>>;
+
+/// Tells the caller how its operation ended, once the commit has been tried.
+type Reply = Box<dyn FnOnce(Result<(), LedgerError>) + Send>;
+
+/// The operation of one caller: says whether it went well, and how to reply. Given an error it only replies.
+type Op = Box<dyn for<'c> FnOnce(Result<&'c mut SqliteConnection, LedgerError>) -> Ran<'c> + Send>;
+type Ran<'c> = Pin<Box<dyn Future<Output = (bool, Reply)> + Send + 'c>>;
+
+/// Operations that wait; further callers wait for a place.
+const QUEUE: usize = 256;
+/// Operations in one commit.
+const GROUP: usize = 64;
+
+enum Message {
+    Op(Op),
+    Stop(oneshot::Sender<()>),
+}
+
+#[derive(Debug)]
+pub struct Writer {
+    queue: mpsc::Sender<Message>,
+}
+
+impl Writer {
+    pub async fn start(options: &SqliteConnectOptions) -> Result<Writer, sqlx::Error> {
+        let connection = options.connect().await?;
+        let (queue, messages) = mpsc::channel(QUEUE);
+        tokio::spawn(serve(connection, messages));
+        Ok(Writer { queue })
+    }
+
+    /// Runs `op` in a transaction and returns its value once it is committed. When it fails nothing of it was written.
+    pub async fn write<T, F>(&self, op: F) -> Result<T, LedgerError>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut SqliteConnection) -> Work<'c, T> + Send + 'static,
+    {
+        let (sender, receiver) = oneshot::channel();
+        let op: Op = Box::new(move |connection| {
+            Box::pin(async move {
+                let outcome = match connection {
+                    Ok(connection) => op(connection).await,
+                    Err(error) => Err(error),
+                };
+                let went_well = outcome.is_ok();
+                let reply: Reply = Box::new(move |committed| {
+                    let _ = sender.send(outcome.and_then(|value| committed.map(|()| value)));
+                });
+                (went_well, reply)
+            })
+        });
+        let closed = || LedgerError::Database("it has been closed".to_owned());
+        self.queue.send(Message::Op(op)).await.map_err(|_| closed())?;
+        receiver.await.map_err(|_| closed())?
+    }
+
+    /// Commits what is waiting and closes the connection.
+    pub async fn stop(&self) {
+        let (sender, receiver) = oneshot::channel();
+        if self.queue.send(Message::Stop(sender)).await.is_ok() {
+            let _ = receiver.await;
+        }
+    }
+}
+
+async fn serve(mut connection: SqliteConnection, mut messages: mpsc::Receiver<Message>) {
+    let mut stopping = None;
+    while stopping.is_none()
+        && let Some(message) = messages.recv().await
+    {
+        let mut group = Vec::new();
+        let mut next = Some(message);
+        while let Some(message) = next {
+            match message {
+                Message::Op(op) => group.push(op),
+                Message::Stop(done) => stopping = Some(done),
+            }
+            next = if group.len() < GROUP && stopping.is_none() { messages.try_recv().ok() } else { None };
+        }
+        commit(&mut connection, group).await;
+    }
+    let _ = connection.close().await;
+    if let Some(done) = stopping {
+        let _ = done.send(());
+    }
+}
+
+/// Runs the operations of `group` in one transaction, each undone by itself when it fails, and replies to all.
+async fn commit(connection: &mut SqliteConnection, group: Vec<Op>) {
+    if group.is_empty() {
+        return;
+    }
+    let alone = group.len() == 1;
+    let mut state = execute(connection, "BEGIN IMMEDIATE").await;
+    let mut replies = Vec::with_capacity(group.len());
+    let mut any = false;
+    for op in group {
+        let (went_well, reply) =
+            if alone { one(connection, &mut state, op).await } else { undoable(connection, &mut state, op).await };
+        any |= went_well;
+        replies.push(reply);
+    }
+    if state.is_ok() {
+        state = execute(connection, if any { "COMMIT" } else { "ROLLBACK" }).await;
+    }
+    if state.is_err() {
+        // Some errors make SQLite roll back by itself; then this one finds no transaction.
+        let _ = execute(connection, "ROLLBACK").await;
+    }
+    for reply in replies {
+        reply(state.clone());
+    }
+}
+
+/// Runs `op`, unless the transaction is broken.
+async fn one(connection: &mut SqliteConnection, state: &mut Result<(), LedgerError>, op: Op) -> (bool, Reply) {
+    match state {
+        Ok(()) => op(Ok(connection)).await,
+        Err(error) => op(Err(error.clone())).await,
+    }
+}
+
+/// Runs `op` so that its failure leaves what ran before it in the transaction.
+async fn undoable(connection: &mut SqliteConnection, state: &mut Result<(), LedgerError>, op: Op) -> (bool, Reply) {
+    if state.is_ok() {
+        *state = execute(connection, "SAVEPOINT op").await;
+    }
+    let (went_well, reply) = one(connection, state, op).await;
+    if state.is_ok() {
+        *state = execute(connection, if went_well { "RELEASE op" } else { "ROLLBACK TO op; RELEASE op" }).await;
+    }
+    (went_well, reply)
+}
+
+async fn execute(connection: &mut SqliteConnection, sql: &'static str) -> Result<(), LedgerError> {
+    sqlx::raw_sql(sql).execute(connection).await?;
+    Ok(())
+}
