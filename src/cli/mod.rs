@@ -1,8 +1,131 @@
-//! The command line.
+//! The command line: one file a subcommand, each with its `Args` and its `run`; one [`printer`]. Subcommands know
+//! nothing of each other.
 
+pub mod printer;
+
+mod completions;
+mod logging;
+mod man;
+mod run;
+
+use std::path::PathBuf;
 use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::clock::Clock;
+use crate::config::{self, Config, ConfigError, LogFormat};
+use crate::time::UtcMillis;
+use printer::{Color, Exit, PrintError, Printer};
+
+/// The whole command line.
+#[derive(Debug, clap::Parser)]
+#[command(name = "reveille", version, about, max_term_width = 100, propagate_version = true)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Options that every subcommand takes.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Global options")]
+struct Global {
+    /// The configuration file [default: the first of $REVEILLE_CONFIG, ./reveille.toml,
+    /// $XDG_CONFIG_HOME/reveille/reveille.toml, /etc/reveille/reveille.toml]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Print data as JSON, one object a line
+    #[arg(long, global = true)]
+    json: bool,
+    /// Log more: once what is done, twice how
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+    /// Log and say errors only
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+    /// When to colour output
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    color: Color,
+    /// How log lines are written
+    #[arg(long, global = true, value_enum, value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    Run(run::Args),
+    Completions(completions::Args),
+    Man(man::Args),
+}
+
+/// What a subcommand works with.
+#[derive(Debug)]
+struct Context {
+    global: Global,
+    printer: Printer,
+    #[allow(dead_code, reason = "for the listings that follow")]
+    clock: Clock,
+}
+
+impl Context {
+    /// Reads the configuration and starts the log as it says.
+    fn config(&self, wanted: &config::Wanted<'_>) -> Result<Config, ConfigError> {
+        let config = config::load(self.global.config.as_deref(), wanted, &|name| std::env::var(name).ok())?;
+        logging::start(&self.global, &config.log);
+        Ok(config)
+    }
+}
+
+/// A command line that clap accepts and the subcommand does not.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Usage(String);
 
 /// Runs the program with the arguments of the process.
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version go to standard output, the rest to standard error; a closed one is no failure.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Wrong.into() } else { Exit::Done.into() };
+        }
+    };
+    let printer = Printer::new(cli.global.json, cli.global.quiet, cli.global.color);
+    let mut context = Context { global: cli.global, printer, clock: Clock::System };
+    let outcome = dispatch(cli.command, &mut context).and_then(|exit| {
+        context.printer.flush()?;
+        Ok(exit)
+    });
+    outcome.unwrap_or_else(|error| failed(&error, &mut context.printer)).into()
+}
+
+fn dispatch(command: Command, context: &mut Context) -> anyhow::Result<Exit> {
+    match command {
+        Command::Run(args) => run::run(args, context),
+        Command::Completions(args) => completions::run(&args, context),
+        Command::Man(args) => man::run(&args, context),
+    }
+}
+
+/// Says what went wrong, and which exit status that is.
+fn failed(error: &anyhow::Error, printer: &mut Printer) -> Exit {
+    if let Some(PrintError::Closed) = error.downcast_ref() {
+        return Exit::Done;
+    }
+    if let Some(wrong) = error.downcast_ref::<ConfigError>() {
+        for problem in wrong.problems() {
+            printer.error(problem);
+        }
+        return Exit::Wrong;
+    }
+    printer.error(format!("{error:#}"));
+    if error.is::<Usage>() { Exit::Wrong } else { Exit::No }
+}
+
+/// Reads an instant of the command line.
+fn instant(text: &str) -> Result<UtcMillis, String> {
+    UtcMillis::parse(text)
 }

@@ -1,5 +1,10 @@
-//! The settings: one TOML file, read once, checked as a whole.
+//! The settings: one TOML file, read once, checked as a whole: every problem is reported, each in a sentence that names
+//! the file, the line and the key.
 
+mod error;
+mod load;
 mod settings;
 
+pub use error::{ConfigError, Problem};
+pub use load::{Overrides, Secrets, Wanted, load};
 pub use settings::*;

@@ -1,0 +1,288 @@
+//! The one printer: standard output is data, standard error is talk. It knows no command.
+
+use std::fmt::Display;
+use std::io::{self, IsTerminal as _, Write};
+use std::process::ExitCode;
+
+use serde::Serialize;
+
+/// How a command ended; the exit status of the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// It did what was asked: 0.
+    Done,
+    /// It ran, and the answer is 'no', or something failed: 1.
+    No,
+    /// The command line or the configuration is wrong: 2.
+    Wrong,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        match exit {
+            Exit::Done => ExitCode::SUCCESS,
+            Exit::No => ExitCode::from(1),
+            Exit::Wrong => ExitCode::from(2),
+        }
+    }
+}
+
+/// Standard output cannot take more.
+#[derive(Debug, thiserror::Error)]
+pub enum PrintError {
+    /// Whoever read it has gone, which is no failure.
+    #[error("standard output is closed")]
+    Closed,
+    #[error("standard output cannot be written: {0}")]
+    Broken(io::Error),
+    #[error("a line of output cannot be written as JSON: {0}")]
+    Json(serde_json::Error),
+}
+
+impl From<io::Error> for PrintError {
+    fn from(error: io::Error) -> PrintError {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => PrintError::Closed,
+            _ => PrintError::Broken(error),
+        }
+    }
+}
+
+/// When output is coloured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless `NO_COLOR` is set.
+    #[default]
+    Auto,
+    Always,
+    Never,
+}
+
+impl Color {
+    /// Whether output to a stream is coloured, where `terminal` says whether it is a terminal.
+    pub fn on(self, terminal: bool) -> bool {
+        match self {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+        }
+    }
+}
+
+/// What a piece of text says, and so its colour on a terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tone {
+    Plain,
+    Heading,
+    Good,
+    Doubtful,
+    Bad,
+    Faint,
+}
+
+/// Writes data to standard output and talk to standard error.
+pub struct Printer {
+    out: Box<dyn Write + Send>,
+    talk: Box<dyn Write + Send>,
+    json: bool,
+    quiet: bool,
+    out_colored: bool,
+    talk_colored: bool,
+}
+
+impl std::fmt::Debug for Printer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Printer").field("json", &self.json).field("quiet", &self.quiet).finish_non_exhaustive()
+    }
+}
+
+impl Printer {
+    /// A printer on the streams of the process. `quiet` leaves notes out, not errors.
+    pub fn new(json: bool, quiet: bool, color: Color) -> Printer {
+        Printer {
+            out: Box::new(io::BufWriter::new(io::stdout())),
+            talk: Box::new(io::stderr()),
+            json,
+            quiet,
+            out_colored: !json && color.on(io::stdout().is_terminal()),
+            talk_colored: color.on(io::stderr().is_terminal()),
+        }
+    }
+
+    /// Whether data are JSON, one object a line.
+    pub fn json(&self) -> bool {
+        self.json
+    }
+
+    /// One line of data for people. Control characters in it are made visible.
+    ///
+    /// # Errors
+    /// When standard output takes no more; see [`PrintError`].
+    pub fn line(&mut self, text: impl Display) -> Result<(), PrintError> {
+        writeln!(self.out, "{}", clean(&text.to_string()))?;
+        Ok(())
+    }
+
+    /// Data as they are, without a line end of their own.
+    ///
+    /// # Errors
+    /// When standard output takes no more.
+    pub fn raw(&mut self, octets: &[u8]) -> Result<(), PrintError> {
+        self.out.write_all(octets)?;
+        Ok(())
+    }
+
+    /// One JSON object, a line of its own.
+    ///
+    /// # Errors
+    /// When standard output takes no more.
+    pub fn object(&mut self, object: &impl Serialize) -> Result<(), PrintError> {
+        let line = serde_json::to_string(object).map_err(PrintError::Json)?;
+        writeln!(self.out, "{line}")?;
+        Ok(())
+    }
+
+    /// `label: value` lines of one thing, the values aligned.
+    ///
+    /// # Errors
+    /// When standard output takes no more.
+    pub fn fields(&mut self, fields: &[(&str, String)]) -> Result<(), PrintError> {
+        let width = fields.iter().map(|(label, _)| label.chars().count()).max().unwrap_or(0) + 1;
+        for (label, value) in fields {
+            let label = format!("{:width$}", format!("{label}:"));
+            let line = format!("{} {}", paint(&label, Tone::Heading, self.out_colored), clean(value));
+            writeln!(self.out, "{}", line.trim_end())?;
+        }
+        Ok(())
+    }
+
+    /// Rows below their headings, in aligned columns.
+    ///
+    /// # Errors
+    /// When standard output takes no more.
+    pub fn table(&mut self, table: &Table) -> Result<(), PrintError> {
+        self.out.write_all(table.render(self.out_colored).as_bytes())?;
+        Ok(())
+    }
+
+    /// A remark on standard error, left out with `-q`.
+    pub fn note(&mut self, text: impl Display) {
+        if !self.quiet {
+            self.say("", Tone::Plain, &text.to_string());
+        }
+    }
+
+    /// A warning on standard error.
+    pub fn warning(&mut self, text: impl Display) {
+        self.say("warning: ", Tone::Doubtful, &text.to_string());
+    }
+
+    /// An error on standard error.
+    pub fn error(&mut self, text: impl Display) {
+        self.say("error: ", Tone::Bad, &text.to_string());
+    }
+
+    /// Hands everything on that is still kept back.
+    ///
+    /// # Errors
+    /// When standard output takes no more.
+    pub fn flush(&mut self) -> Result<(), PrintError> {
+        self.out.flush()?;
+        Ok(())
+    }
+
+    fn say(&mut self, head: &str, tone: Tone, text: &str) {
+        // What was printed before comes before on a terminal too. Where talk goes nowhere, nobody misses it.
+        let _ = self.out.flush();
+        let lines: Vec<String> = text.lines().map(clean).collect();
+        let _ = writeln!(self.talk, "{}{}", paint(head, tone, self.talk_colored), lines.join("\n"));
+    }
+}
+
+/// Rows of text in columns.
+#[derive(Clone, Debug, Default)]
+pub struct Table {
+    headings: Vec<&'static str>,
+    rows: Vec<Vec<(String, Tone)>>,
+}
+
+impl Table {
+    /// A table without rows.
+    pub fn new(headings: &[&'static str]) -> Table {
+        Table { headings: headings.to_vec(), rows: Vec::new() }
+    }
+
+    /// Adds a row: one text a heading.
+    pub fn row<const N: usize>(&mut self, cells: [(String, Tone); N]) {
+        self.rows.push(cells.into_iter().map(|(text, tone)| (clean(&text), tone)).collect());
+    }
+
+    fn render(&self, colored: bool) -> String {
+        let width = |column: usize| {
+            let cells = self.rows.iter().filter_map(|row| row.get(column)).map(|(text, _)| text.chars().count());
+            let heading = self.headings.get(column).map_or(0, |text| text.chars().count());
+            cells.max().unwrap_or(0).max(heading)
+        };
+        let widths: Vec<usize> = (0..self.headings.len()).map(width).collect();
+        let headings: Vec<_> = self.headings.iter().map(|text| ((*text).to_owned(), Tone::Heading)).collect();
+        let mut text = String::new();
+        for row in std::iter::once(&headings).chain(&self.rows) {
+            let last = row.len().saturating_sub(1);
+            for (index, ((cell, tone), width)) in row.iter().zip(&widths).enumerate() {
+                text.push_str(&paint(cell, *tone, colored));
+                if index < last {
+                    text.push_str(&" ".repeat(width.saturating_sub(cell.chars().count()) + 2));
+                }
+            }
+            text.truncate(text.trim_end_matches(' ').len());
+            text.push('\n');
+        }
+        text
+    }
+}
+
+/// Control characters, which events may hold to mislead a terminal, become visible escapes.
+fn clean(text: &str) -> String {
+    if text.chars().any(misleads) {
+        text.chars().flat_map(|c| if misleads(c) { c.escape_default().collect() } else { vec![c] }).collect()
+    } else {
+        text.to_owned()
+    }
+}
+
+/// Whether a character steers a terminal, or turns the direction of what follows.
+fn misleads(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+fn paint(text: &str, tone: Tone, colored: bool) -> String {
+    let code = match tone {
+        Tone::Plain => return text.to_owned(),
+        Tone::Heading => "1",
+        Tone::Good => "32",
+        Tone::Doubtful => "33",
+        Tone::Bad => "31",
+        Tone::Faint => "2",
+    };
+    if colored && !text.is_empty() { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Table, Tone, clean};
+
+    #[test]
+    fn columns_are_aligned_and_lines_have_no_tail() {
+        let mut table = Table::new(&["UID", "SUMMARY"]);
+        table.row([("a-long-one".into(), Tone::Plain), (String::new(), Tone::Plain)]);
+        table.row([("ü".into(), Tone::Bad), ("tea".into(), Tone::Plain)]);
+        assert_eq!(table.render(false), "UID         SUMMARY\na-long-one\nü           tea\n");
+        assert!(table.render(true).contains("\u{1b}[31mü\u{1b}[0m           tea\n"));
+    }
+
+    #[test]
+    fn what_steers_a_terminal_is_made_visible() {
+        assert_eq!(clean("a\u{1b}[2Jb\rc\u{202e}d"), "a\\u{1b}[2Jb\\rc\\u{202e}d");
+        assert_eq!(clean("Zoë 日本"), "Zoë 日本");
+    }
+}
