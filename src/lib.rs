@@ -17,6 +17,7 @@
 //! * [`calendar`] is the pure core: iCalendar text, zones and a window go in, rings come out.
 //! * [`ledger`] keeps everything that must survive: one SQLite file.
 //! * [`notification`] is the `CalendarAlarm` object that a ring becomes.
+//! * [`delivery`] brings it to the sinks: standard output, a file, Cyrus' notify socket, e-mail.
 //! * [`cli`] is the command line; one file a subcommand.
 
 pub mod calendar;
@@ -24,6 +25,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod ledger;
+pub mod delivery;
 pub mod notification;
 pub mod source;
 pub mod time;

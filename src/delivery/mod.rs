@@ -1,0 +1,8 @@
+//! Bringing fired alarms to the sinks. It owns the outbox's way out: claim, send, settle, and when to try again; it
+//! knows nothing of calendars, recurrence or SQL.
+//!
+//! * [`sink`]: what a sink is given and what it answers.
+//! * [`retry`]: when to try again, and when to give up.
+
+pub mod retry;
+pub mod sink;

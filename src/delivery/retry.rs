@@ -1,0 +1,179 @@
+//! When a delivery is tried again, and when that ends. A pure function: no clock, no chance.
+
+use std::time::Duration;
+
+use super::sink::Outcome;
+use crate::time::UtcMillis;
+
+/// The wait after the first failed attempt; it doubles with each further one.
+pub const FIRST_WAIT: Duration = Duration::from_secs(5);
+/// The wait grows no further than this.
+pub const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);
+/// A server's own wish for when to come back counts up to this.
+pub const LONGEST_WISH: Duration = Duration::from_secs(60 * 60);
+/// An answer is cut to this many octets before it is kept.
+pub const ANSWER_LIMIT: usize = 500;
+
+/// What to write into the ledger about an attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Done.
+    Delivered,
+    /// Not before `at`.
+    Again { at: UtcMillis, answer: String },
+    /// Over, undelivered.
+    Failed { answer: String },
+}
+
+/// One attempt, as far as the verdict depends on it.
+#[derive(Clone, Copy, Debug)]
+pub struct Attempt {
+    /// Which one it was; the first is 1.
+    pub number: u32,
+    /// When the alarm was fired, which is when its delivery became due.
+    pub fired: UtcMillis,
+    /// Now, after the attempt.
+    pub now: UtcMillis,
+    /// Spreads the waits of deliveries that failed together; the same seed gives the same waits.
+    pub seed: u64,
+}
+
+/// Judges `attempt`, which ended with `outcome`. What is to be tried later is tried after a wait that doubles from
+/// [`FIRST_WAIT`] to [`LONGEST_WAIT`], shortened by up to a quarter so that what failed together does not come back
+/// together; a server's own wish (`after`) comes instead of the wait, between [`FIRST_WAIT`] and [`LONGEST_WISH`]. Once
+/// the alarm is older than `give_up_after`, it has failed.
+pub fn judge(attempt: Attempt, outcome: Outcome, give_up_after: Duration) -> Verdict {
+    let (answer, after) = match outcome {
+        Outcome::Delivered => return Verdict::Delivered,
+        Outcome::Never { answer } => return Verdict::Failed { answer: bounded(answer) },
+        Outcome::Later { answer, after } => (bounded(answer), after),
+    };
+    if attempt.now >= attempt.fired.plus(millis(give_up_after)) {
+        let answer = format!("gave up after {}; last answer: {answer}", in_words(give_up_after));
+        return Verdict::Failed { answer };
+    }
+    let wait = match after {
+        Some(wish) => millis(wish.clamp(FIRST_WAIT, LONGEST_WISH)),
+        None => backoff(attempt.number, attempt.seed),
+    };
+    Verdict::Again { at: attempt.now.plus(wait), answer }
+}
+
+/// Milliseconds to wait after the attempt `number`.
+fn backoff(number: u32, seed: u64) -> i64 {
+    let doublings = number.saturating_sub(1).min(31);
+    let full = millis(FIRST_WAIT).saturating_mul(1 << doublings).min(millis(LONGEST_WAIT));
+    let share = i64::from((scramble(seed ^ u64::from(number)) >> 54) as u16); // 0 to 1023
+    full - full / 4 * share / 1024
+}
+
+/// A well-mixed number from any number (the finalizer of splitmix64).
+fn scramble(seed: u64) -> u64 {
+    let a = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let b = (a ^ (a >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let c = (b ^ (b >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    c ^ (c >> 31)
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// The largest unit that says it exactly: '3 days', '90 minutes', '45 seconds'.
+fn in_words(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let (count, unit) = [(86_400, "day"), (3_600, "hour"), (60, "minute")]
+        .into_iter()
+        .find(|(length, _)| seconds >= *length && seconds.is_multiple_of(*length))
+        .map_or((seconds, "second"), |(length, unit)| (seconds / length, unit));
+    if count == 1 { format!("1 {unit}") } else { format!("{count} {unit}s") }
+}
+
+/// `answer` on one line, without control characters, at most [`ANSWER_LIMIT`] octets.
+fn bounded(answer: String) -> String {
+    let clean: String = answer.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let clean = clean.trim();
+    clean.get(..clean.floor_char_boundary(ANSWER_LIMIT)).unwrap_or(clean).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const DAYS_3: Duration = Duration::from_secs(3 * 86_400);
+
+    fn attempt(number: u32) -> Attempt {
+        Attempt { number, fired: UtcMillis(0), now: UtcMillis(1_000), seed: 7 }
+    }
+
+    fn wait(number: u32, seed: u64, after: Option<Duration>) -> i64 {
+        let outcome = Outcome::Later { answer: "451 busy".to_owned(), after };
+        match judge(Attempt { seed, ..attempt(number) }, outcome, DAYS_3) {
+            Verdict::Again { at, answer } => {
+                assert_eq!(answer, "451 busy");
+                at.0 - 1_000
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_is_final_is_final() {
+        assert_eq!(judge(attempt(1), Outcome::Delivered, DAYS_3), Verdict::Delivered);
+        let refused = judge(attempt(1), Outcome::never("550 5.1.1 No such user"), DAYS_3);
+        assert_eq!(refused, Verdict::Failed { answer: "550 5.1.1 No such user".to_owned() });
+    }
+
+    #[test]
+    fn it_gives_up_at_the_age_that_is_set_and_not_before() {
+        let last = Attempt { now: UtcMillis(3 * 86_400_000 - 1), ..attempt(300) };
+        assert!(matches!(judge(last, Outcome::later("down"), DAYS_3), Verdict::Again { .. }));
+        let over = Attempt { now: UtcMillis(3 * 86_400_000), ..attempt(300) };
+        let answer = "gave up after 3 days; last answer: down".to_owned();
+        assert_eq!(judge(over, Outcome::later("down"), DAYS_3), Verdict::Failed { answer });
+    }
+
+    #[test]
+    fn a_wish_is_followed_within_bounds() {
+        assert_eq!(wait(1, 7, Some(Duration::from_secs(90))), 90_000);
+        assert_eq!(wait(1, 7, Some(Duration::ZERO)), 5_000);
+        assert_eq!(wait(1, 7, Some(Duration::MAX)), 3_600_000);
+    }
+
+    #[test]
+    fn answers_are_one_bounded_line() {
+        let long = format!("554 no\r\nnever\0{}", "ü".repeat(400));
+        let Verdict::Failed { answer } = judge(attempt(1), Outcome::never(long), DAYS_3) else { panic!() };
+        assert!(answer.starts_with("554 no  never üü"), "{answer}");
+        assert!(answer.len() <= ANSWER_LIMIT && answer.len() > ANSWER_LIMIT - 2, "{}", answer.len());
+    }
+
+    proptest! {
+        #[test]
+        fn waits_double_up_to_the_cap_and_stay_within_their_quarter(number in 1u32.., seed: u64) {
+            let full = 5_000_i64.saturating_mul(2_i64.saturating_pow(number - 1)).min(900_000);
+            let waited = wait(number, seed, None);
+            prop_assert!(waited <= full && waited > full - full / 4, "attempt {number}: {waited} of {full}");
+            prop_assert_eq!(waited, wait(number, seed, None));
+        }
+
+        #[test]
+        fn nothing_overflows(number: u32, fired: i64, now: i64, seed: u64, give_up: u64, after: Option<u64>) {
+            let attempt = Attempt { number, fired: UtcMillis(fired), now: UtcMillis(now), seed };
+            let outcome = Outcome::Later { answer: String::new(), after: after.map(Duration::from_secs) };
+            if let Verdict::Again { at, .. } = judge(attempt, outcome, Duration::from_secs(give_up)) {
+                prop_assert!(at > UtcMillis(now) || at == UtcMillis::MAX || at == UtcMillis::MIN);
+            }
+        }
+    }
+
+    #[test]
+    fn waits_of_deliveries_that_failed_together_are_spread() {
+        let mut waits: Vec<i64> = (0..1_000).map(|seed| wait(8, seed, None)).collect();
+        waits.sort_unstable();
+        let (low, high) = (waits[50], waits[950]);
+        assert!(low < 640_000 - 140_000 && high > 640_000 - 20_000, "{low} {high}");
+    }
+}
