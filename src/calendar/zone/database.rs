@@ -1,0 +1,145 @@
+//! The time zone database: zones by their IANA id.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, OnceLock};
+
+use jiff::tz::TimeZone;
+
+use super::{Rules, VTimezone, Zone};
+
+/// The compiled zones of the bundled database: id and TZif data, sorted by id.
+static BUNDLED: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/tzif.rs"));
+const BUNDLED_LINKS: &str = include_str!("../../../zoneinfo/links.tsv");
+const BUNDLED_VERSION: &str = include_str!("../../../zoneinfo/VERSION");
+
+/// The longest id that is looked up; the longest real one has 32 letters.
+const MAX_ID: usize = 64;
+
+/// A time zone database. Clones share one.
+#[derive(Clone, Debug)]
+pub struct Zones(Arc<Database>);
+
+#[derive(Debug)]
+struct Database {
+    version: String,
+    origin: String,
+    /// By id in lower case.
+    entries: HashMap<Box<str>, Entry>,
+}
+
+/// One id: where its rules are, and the zone once it was asked for.
+#[derive(Debug)]
+struct Entry {
+    id: Box<str>,
+    data: Data,
+    zone: OnceLock<Option<Zone>>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Data {
+    Tzif(Cow<'static, [u8]>),
+    Compiled(chrono_tz::Tz),
+}
+
+static BUNDLED_ZONES: LazyLock<Zones> = LazyLock::new(|| {
+    let zones: HashMap<&str, &'static [u8]> = BUNDLED.iter().copied().collect();
+    let links = BUNDLED_LINKS.lines().filter_map(|line| line.split_once('\t'));
+    let linked = links.filter_map(|(link, zone)| Some((link, *zones.get(zone)?)));
+    let all = BUNDLED.iter().copied().chain(linked);
+    let version = BUNDLED_VERSION.split('\t').nth(1).unwrap_or("unknown");
+    Zones::new(version, "bundled", all.map(|(id, data)| (id.to_owned(), Data::Tzif(Cow::Borrowed(data)))))
+});
+
+impl Zones {
+    /// The database that is part of the program.
+    pub fn bundled() -> Zones {
+        BUNDLED_ZONES.clone()
+    }
+
+    /// A database of `zones` (id and data). Ids that it lacks come from `chrono-tz`.
+    pub(crate) fn new(version: &str, origin: &str, zones: impl Iterator<Item = (String, Data)>) -> Zones {
+        let mut entries = HashMap::new();
+        let fallback = chrono_tz::TZ_VARIANTS.iter().map(|zone| (zone.name().to_owned(), Data::Compiled(*zone)));
+        for (id, data) in zones.chain(fallback) {
+            entries.entry(id.to_ascii_lowercase().into_boxed_str()).or_insert_with(|| Entry {
+                id: id.into_boxed_str(),
+                data,
+                zone: OnceLock::new(),
+            });
+        }
+        Zones(Arc::new(Database { version: version.to_owned(), origin: origin.to_owned(), entries }))
+    }
+
+    /// The release of the database, such as `2026f`; `unknown` where a folder does not say.
+    pub fn version(&self) -> &str {
+        &self.0.version
+    }
+
+    /// Where it is from: `bundled`, or the folder.
+    pub fn origin(&self) -> &str {
+        &self.0.origin
+    }
+
+    /// The zone with the IANA id `id`, in any letter case, spaces around it ignored. Links (`Asia/Calcutta`) keep their name.
+    pub fn find(&self, id: &str) -> Option<Zone> {
+        let id = id.trim();
+        let mut buffer = [0; MAX_ID];
+        let key = buffer.get_mut(..id.len())?;
+        key.copy_from_slice(id.as_bytes());
+        key.make_ascii_lowercase();
+        let entry = self.0.entries.get(std::str::from_utf8(key).ok()?)?;
+        entry.zone.get_or_init(|| entry.read()).clone()
+    }
+
+    /// The zone that the parameter `TZID=tzid` means, given the VTIMEZONE of that name and its X-LIC-LOCATION where the object
+    /// has them: the IANA zone that one of the names stands for, else the VTIMEZONE as it is. None: nobody knows it.
+    pub fn resolve(&self, tzid: &str, x_lic_location: Option<&str>, vtimezone: Option<&VTimezone>) -> Option<Zone> {
+        let _ = vtimezone;
+        self.find(tzid).or_else(|| self.find(x_lic_location?))
+    }
+}
+
+impl Entry {
+    fn read(&self) -> Option<Zone> {
+        let rules = match &self.data {
+            Data::Tzif(bytes) => Rules::Tzif(TimeZone::tzif(&self.id, bytes).ok()?),
+            Data::Compiled(zone) => Rules::Compiled(*zone),
+        };
+        Some(Zone::new(&self.id, rules))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::civil::date;
+
+    use super::Zones;
+    use crate::calendar::zone::Fit;
+    use crate::time::UtcMillis;
+
+    #[test]
+    fn ids_are_found_in_any_case_and_links_keep_their_name() {
+        let zones = Zones::bundled();
+        assert_eq!(zones.find(" europe/BERLIN ").unwrap().id(), "Europe/Berlin");
+        assert_eq!(zones.find("Asia/Calcutta").unwrap().id(), "Asia/Calcutta");
+        for hostile in
+            ["", "../../etc/passwd", "Europe", "Factory", "localtime", "posixrules", "zone.tab", "a\0b", "CET-1CEST"]
+        {
+            assert!(zones.find(hostile).is_none(), "{hostile}");
+        }
+        assert!(zones.find(&"Z".repeat(100_000)).is_none());
+    }
+
+    #[test]
+    fn gaps_take_the_offset_before_and_folds_the_first() {
+        let berlin = Zones::bundled().find("Europe/Berlin").unwrap();
+        let gap = berlin.instant(date(2026, 3, 29).at(2, 30, 0, 0));
+        assert_eq!(gap, (UtcMillis::parse("2026-03-29T01:30:00Z").unwrap(), Fit::Gap));
+        let fold = berlin.instant(date(2026, 10, 25).at(2, 30, 0, 0));
+        assert_eq!(fold, (UtcMillis::parse("2026-10-25T00:30:00Z").unwrap(), Fit::Fold));
+        let exact = berlin.instant(date(2026, 7, 1).at(9, 0, 0, 0));
+        assert_eq!(exact, (UtcMillis::parse("2026-07-01T07:00:00Z").unwrap(), Fit::Exact));
+        assert_eq!(berlin.wall(exact.0), date(2026, 7, 1).at(9, 0, 0, 0));
+    }
+}

@@ -1,0 +1,137 @@
+//! Time zones: from wall-clock time to the instant and back.
+//!
+//! * [`Zone`] is one zone, whatever its rules come from: TZif data of the time zone database, the VTIMEZONE of an object, or
+//!   the tables that are compiled into `chrono-tz`.
+//! * [`Zones`] is the database: it finds a zone by its IANA id, and reads the TZIDs that calendars really contain (`names`,
+//!   `windows`).
+//! * [`VTimezone`] is a zone that an object defines for itself, as plain data; [`Zones::resolve`] makes a zone of it.
+//!
+//! Nothing here reads a file: the bundled database is part of the program, and that of a folder is read by
+//! `crate::zoneinfo`.
+
+mod database;
+mod vtimezone;
+
+use std::sync::{Arc, LazyLock};
+
+use chrono::offset::{LocalResult, Offset as _, TimeZone as _};
+use jiff::civil::DateTime;
+use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
+
+use crate::time::UtcMillis;
+pub use database::Zones;
+pub use vtimezone::{Observance, VTimezone};
+
+/// A time zone. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Zone(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    id: Box<str>,
+    rules: Rules,
+}
+
+/// Where a zone's offsets come from.
+#[derive(Debug)]
+enum Rules {
+    /// Always so many seconds east of UTC.
+    Fixed(i32),
+    /// Data of the time zone database.
+    Tzif(TimeZone),
+    /// The last fallback: as compiled into `chrono-tz`.
+    Compiled(chrono_tz::Tz),
+}
+
+/// Where a wall-clock time lies (RFC 5545, 3.3.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fit {
+    /// It exists once.
+    Exact,
+    /// It does not exist (clocks go forward): taken with the offset before the gap.
+    Gap,
+    /// It exists twice (clocks go back): the first one is taken.
+    Fold,
+}
+
+static UTC: LazyLock<Zone> = LazyLock::new(|| Zone::fixed("UTC", 0));
+
+impl Zone {
+    /// UTC.
+    pub fn utc() -> Zone {
+        UTC.clone()
+    }
+
+    /// A zone that is always `seconds` east of UTC, called `id`.
+    pub fn fixed(id: &str, seconds: i32) -> Zone {
+        Zone::new(id, Rules::Fixed(seconds))
+    }
+
+    fn new(id: &str, rules: Rules) -> Zone {
+        Zone(Arc::new(Inner { id: id.into(), rules }))
+    }
+
+    /// The IANA id (`Europe/Berlin`, in the database's spelling), `UTC`, or the TZID of an own VTIMEZONE.
+    pub fn id(&self) -> &str {
+        &self.0.id
+    }
+
+    /// The instant of the wall-clock time `wall` (RFC 5545, 3.3.5: in a gap with the offset before it, in a fold the first
+    /// one). Instants outside the range of [`UtcMillis`] are moved to its nearest end.
+    pub fn instant(&self, wall: DateTime) -> (UtcMillis, Fit) {
+        let (offset, fit) = match &self.0.rules {
+            Rules::Fixed(seconds) => (*seconds, Fit::Exact),
+            Rules::Tzif(zone) => match zone.to_ambiguous_timestamp(wall).offset() {
+                AmbiguousOffset::Unambiguous { offset } => (offset.seconds(), Fit::Exact),
+                AmbiguousOffset::Gap { before, .. } => (before.seconds(), Fit::Gap),
+                AmbiguousOffset::Fold { before, .. } => (before.seconds(), Fit::Fold),
+            },
+            Rules::Compiled(zone) => compiled_offset(*zone, wall),
+        };
+        (as_if_utc(wall).plus(-1000 * i64::from(offset)), fit)
+    }
+
+    /// What the clock on the wall shows at the instant `at`.
+    pub fn wall(&self, at: UtcMillis) -> DateTime {
+        Offset::UTC.to_datetime(at.plus(1000 * i64::from(self.offset(at))).timestamp())
+    }
+
+    /// The seconds east of UTC at the instant `at`.
+    pub fn offset(&self, at: UtcMillis) -> i32 {
+        match &self.0.rules {
+            Rules::Fixed(seconds) => *seconds,
+            Rules::Tzif(zone) => zone.to_offset(at.timestamp()).seconds(),
+            Rules::Compiled(zone) => match zone.timestamp_millis_opt(at.0) {
+                LocalResult::Single(time) => time.offset().fix().local_minus_utc(),
+                _ => 0,
+            },
+        }
+    }
+}
+
+/// The instant at which UTC's clocks show `wall`.
+fn as_if_utc(wall: DateTime) -> UtcMillis {
+    match Offset::UTC.to_timestamp(wall) {
+        Ok(instant) => UtcMillis(instant.as_millisecond()),
+        Err(_) if wall.year() < 0 => UtcMillis::MIN,
+        Err(_) => UtcMillis::MAX,
+    }
+}
+
+/// The offset that rule 9 takes for the time `wall` in a zone of `chrono-tz`, which does not say what was before a gap: the
+/// offset a day earlier is.
+fn compiled_offset(zone: chrono_tz::Tz, wall: DateTime) -> (i32, Fit) {
+    let Some(local) = chrono::DateTime::from_timestamp_millis(as_if_utc(wall).0).map(|time| time.naive_utc()) else {
+        return (0, Fit::Exact);
+    };
+    match zone.offset_from_local_datetime(&local) {
+        LocalResult::Single(offset) => (offset.fix().local_minus_utc(), Fit::Exact),
+        LocalResult::Ambiguous(first, second) => {
+            (first.fix().local_minus_utc().max(second.fix().local_minus_utc()), Fit::Fold)
+        }
+        LocalResult::None => {
+            let before = local.checked_sub_days(chrono::Days::new(1)).unwrap_or(local);
+            (zone.offset_from_utc_datetime(&before).fix().local_minus_utc(), Fit::Gap)
+        }
+    }
+}
