@@ -15,6 +15,7 @@
 //! * [`config`] reads the settings.
 //! * [`source`] finds out what changed: a folder of `.ics` files, or the collections of a CalDAV server.
 //! * [`calendar`] is the pure core: iCalendar text, zones and a window go in, rings come out.
+//! * [`zoneinfo`] finds the time zone database that it uses: the system's or the program's own.
 //! * [`ledger`] keeps everything that must survive: one SQLite file.
 //! * [`notification`] is the `CalendarAlarm` object that a ring becomes.
 //! * [`delivery`] brings it to the sinks: standard output, a file, Cyrus' notify socket, e-mail.
@@ -29,3 +30,4 @@ pub mod ledger;
 pub mod notification;
 pub mod source;
 pub mod time;
+pub mod zoneinfo;

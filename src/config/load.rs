@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::error::{ConfigError, Problem};
 use super::settings::{Config, Defaults, Layout, Limits, Log, Shape, Sink, SinkKind, Source, SourceKind};
+use crate::zoneinfo::ZoneinfoChoice;
 
 /// What a command needs of the configuration.
 #[derive(Clone, Copy, Debug, Default)]
@@ -62,6 +63,7 @@ pub fn load(
     Ok(Config {
         file: None,
         ledger: PathBuf::from(wanted.overrides.ledger.unwrap_or("reveille.db")),
+        zoneinfo: ZoneinfoChoice::default(),
         log: Log::default(),
         defaults: Defaults::default(),
         limits: Limits::default(),

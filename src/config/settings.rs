@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::zoneinfo::ZoneinfoChoice;
+
 /// All settings, checked, with defaults filled in.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -10,6 +12,8 @@ pub struct Config {
     pub file: Option<PathBuf>,
     /// The ledger's file.
     pub ledger: PathBuf,
+    /// Which time zone database is used.
+    pub zoneinfo: ZoneinfoChoice,
     pub log: Log,
     pub defaults: Defaults,
     pub limits: Limits,

@@ -36,9 +36,12 @@ struct Entry {
     zone: OnceLock<Option<Zone>>,
 }
 
+/// Where the rules of one id are.
 #[derive(Clone, Debug)]
 pub(crate) enum Data {
+    /// In a TZif file, which is parsed when it is first needed; `chrono-tz` stands in for one that is broken.
     Tzif(Cow<'static, [u8]>),
+    /// In `chrono-tz`.
     Compiled(chrono_tz::Tz),
 }
 
@@ -103,7 +106,10 @@ impl Zones {
 impl Entry {
     fn read(&self) -> Option<Zone> {
         let rules = match &self.data {
-            Data::Tzif(bytes) => Rules::Tzif(TimeZone::tzif(&self.id, bytes).ok()?),
+            Data::Tzif(bytes) => match TimeZone::tzif(&self.id, bytes) {
+                Ok(zone) => Rules::Tzif(zone),
+                Err(_) => Rules::Compiled(self.id.parse().ok()?),
+            },
             Data::Compiled(zone) => Rules::Compiled(*zone),
         };
         Some(Zone::new(&self.id, rules))

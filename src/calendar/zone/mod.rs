@@ -7,7 +7,7 @@
 //! * [`VTimezone`] is a zone that an object defines for itself, as plain data; [`Zones::resolve`] makes a zone of it.
 //!
 //! Nothing here reads a file: the bundled database is part of the program, and that of a folder is read by
-//! `crate::zoneinfo`.
+//! [`crate::zoneinfo`].
 
 mod database;
 mod vtimezone;
@@ -19,6 +19,7 @@ use jiff::civil::DateTime;
 use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
 
 use crate::time::UtcMillis;
+pub(crate) use database::Data;
 pub use database::Zones;
 pub use vtimezone::{Observance, VTimezone};
 
