@@ -7,6 +7,7 @@ use std::future::Future;
 use crate::time::UtcMillis;
 
 pub mod caldav;
+pub mod directory;
 
 /// A calendar as its store describes it now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

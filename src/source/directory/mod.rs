@@ -1,0 +1,273 @@
+//! A folder of `.ics` files as a source: a plain folder, a vdir, or the storage of Radicale or Xandikos. It is watched,
+//! so that a change is seen at once, and read as a whole at the start and now and then, in case a change was not told.
+//! What is inside a file it does not know.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::{Batch, CalendarSeen, Change, Checkpoint, Intake, IntakeError};
+use crate::clock::Clock;
+use crate::config::{Layout, Source};
+use crate::time::UtcMillis;
+
+mod folder;
+mod watch;
+
+use folder::{Entry, Folder};
+pub use watch::{Touched, Watch};
+
+/// Objects in one batch: enough to make a commit worth its flush, few enough to hold in memory.
+const BATCH: usize = 1_000;
+
+/// How long before an event is handled its change can have happened, milliseconds: what is looked at because of an
+/// event counts as looked at this much earlier.
+const EVENT_DELAY: i64 = 1_000;
+
+/// What can be wrong with a watched folder.
+#[derive(Debug, thiserror::Error)]
+pub enum DirectoryError {
+    /// The folder itself.
+    #[error(
+        "the folder {path} cannot be read ({reason}): make it readable to this user, or take it out of the configuration; its alarms ring on as they are known"
+    )]
+    Root { path: String, reason: String },
+    /// The kernel does not watch it.
+    #[error(
+        "the folder {path} cannot be watched ({reason}): changes are found only every rescan_interval; raising fs.inotify.max_user_watches may help"
+    )]
+    Watch { path: String, reason: String },
+    #[error(transparent)]
+    Intake(#[from] IntakeError),
+}
+
+/// What a look found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Looked {
+    pub calendars: usize,
+    /// Objects that were new, changed or gone.
+    pub changes: usize,
+    /// What could not be read, one sentence each; what was known of it rings on.
+    pub faults: Vec<String>,
+}
+
+/// A watched folder.
+#[derive(Debug)]
+pub struct DirectorySource {
+    name: String,
+    clock: Clock,
+    settings: Arc<Settings>,
+}
+
+/// What the blocking parts need to know.
+#[derive(Debug)]
+struct Settings {
+    root: PathBuf,
+    layout: Layout,
+    user: String,
+    user_is_given: bool,
+    emails: Vec<String>,
+    zone: Option<String>,
+    calendars: Vec<String>,
+    max_size: usize,
+}
+
+impl DirectorySource {
+    /// A source for the folder `path`. `fallback_user` is whose alarms these are where neither the settings nor the
+    /// layout say so; `max_size` bounds a file, in octets.
+    ///
+    /// # Errors
+    /// [`DirectoryError::Root`] when there is no such folder.
+    pub fn new(
+        source: &Source,
+        (path, layout): (&Path, Layout),
+        fallback_user: &str,
+        max_size: usize,
+        clock: Clock,
+    ) -> Result<DirectorySource, DirectoryError> {
+        let settings = Settings {
+            root: folder::canonical(path)?,
+            layout,
+            user: source.user.clone().unwrap_or_else(|| fallback_user.to_owned()),
+            user_is_given: source.user.is_some(),
+            emails: source.email.clone(),
+            zone: source.zone.clone(),
+            calendars: source.calendars.clone(),
+            max_size,
+        };
+        Ok(DirectorySource { name: source.name.clone(), clock, settings: Arc::new(settings) })
+    }
+
+    /// Starts to watch the folder. What changes from now on is told by the watch; so watch first, then [`look`].
+    ///
+    /// [`look`]: DirectorySource::look
+    ///
+    /// # Errors
+    /// [`DirectoryError::Watch`] when the kernel refuses.
+    pub fn watch(&self) -> Result<Watch, DirectoryError> {
+        Watch::start(&self.settings.root)
+    }
+
+    /// Looks at everything: hands in what differs from what was handed in before.
+    ///
+    /// # Errors
+    /// [`DirectoryError::Root`] when the folder cannot be read, [`DirectoryError::Intake`].
+    pub async fn look(&self, intake: &impl Intake) -> Result<Looked, DirectoryError> {
+        let looked_at = self.clock.now();
+        let settings = self.settings.clone();
+        let folders = blocking(move || folder::all(&settings.root, settings.layout)).await?;
+        let mut looked = Looked { faults: folders.faults, ..Looked::default() };
+        let mut known: HashSet<String> = intake.calendars(&self.name).await?.into_iter().map(|k| k.href).collect();
+        for folder in folders.found {
+            let Some(seen) = self.settings.seen(&folder) else { continue };
+            known.remove(&seen.href);
+            looked.calendars += 1;
+            looked.changes += self.look_at_folder(intake, folder, seen, looked_at, &mut looked.faults).await?;
+        }
+        if looked.faults.is_empty() {
+            for href in known {
+                intake.calendar_gone(&self.name, &href).await?;
+                looked.changes += 1;
+            }
+        }
+        Ok(looked)
+    }
+
+    /// Looks at what an event of the watch touched. Falls back to [`DirectorySource::look`] when that is not just files.
+    ///
+    /// # Errors
+    /// As for [`DirectorySource::look`].
+    pub async fn look_at(&self, intake: &impl Intake, touched: Touched) -> Result<Looked, DirectoryError> {
+        let looked_at = self.clock.now().plus(-EVENT_DELAY);
+        let settings = self.settings.clone();
+        let sorted = blocking(move || settings.sort(touched)).await;
+        let Some(by_folder) = sorted else { return self.look(intake).await };
+        let mut looked = Looked::default();
+        for (folder, files) in by_folder {
+            let Some(seen) = self.settings.seen(&folder) else { continue };
+            looked.calendars += 1;
+            // The watch has been looking all the time, so this calendar was last seen when the event came.
+            intake.unchanged(&self.name, &seen.href, looked_at).await?;
+            for chunk in files.chunks(BATCH) {
+                let changes = self.read(&folder, chunk.to_vec(), &mut looked.faults).await;
+                looked.changes += changes.len();
+                intake.apply(&self.name, batch(&seen, looked_at, changes, true)).await?;
+            }
+        }
+        Ok(looked)
+    }
+
+    /// Hands in what differs in one calendar; returns how much that was.
+    async fn look_at_folder(
+        &self,
+        intake: &impl Intake,
+        folder: Folder,
+        seen: CalendarSeen,
+        looked_at: UtcMillis,
+        faults: &mut Vec<String>,
+    ) -> Result<usize, DirectoryError> {
+        let mut etags = intake.etags(&self.name, &seen.href).await?;
+        let listed = folder.clone();
+        let entries = match blocking(move || listed.entries()).await {
+            Ok(entries) => entries,
+            Err(fault) => {
+                faults.push(fault);
+                return Ok(0);
+            }
+        };
+        let changed: Vec<Entry> = entries
+            .into_iter()
+            .filter(|entry| etags.remove(&entry.name).is_none_or(|etag| etag != entry.etag))
+            .collect();
+        let gone: Vec<Change> = etags.into_keys().map(|href| Change::Gone { href }).collect();
+        let count = changed.len() + gone.len();
+        if changed.is_empty() {
+            intake.apply(&self.name, batch(&seen, looked_at, gone, true)).await?;
+            return Ok(count);
+        }
+        if !gone.is_empty() {
+            intake.apply(&self.name, batch(&seen, looked_at, gone, false)).await?;
+        }
+        let mut chunks = changed.chunks(BATCH).map(<[Entry]>::to_vec).peekable();
+        while let Some(chunk) = chunks.next() {
+            let changes = self.read(&folder, chunk, faults).await;
+            intake.apply(&self.name, batch(&seen, looked_at, changes, chunks.peek().is_none())).await?;
+        }
+        Ok(count)
+    }
+
+    /// Reads files. Those that cannot be read become faults and no changes.
+    async fn read(&self, folder: &Folder, entries: Vec<Entry>, faults: &mut Vec<String>) -> Vec<Change> {
+        let (folder, max_size) = (folder.clone(), self.settings.max_size);
+        let (changes, unread) = blocking(move || folder.read(entries, max_size)).await;
+        faults.extend(unread);
+        changes
+    }
+}
+
+impl Settings {
+    /// The calendar that `folder` is; none for one that the settings leave out.
+    fn seen(&self, folder: &Folder) -> Option<CalendarSeen> {
+        let named = |pattern: &String| match pattern.strip_suffix('*') {
+            Some(start) => folder.name.starts_with(start) || folder.href.starts_with(start),
+            None => *pattern == folder.name || *pattern == folder.href || *pattern == folder.id,
+        };
+        if !self.calendars.is_empty() && !self.calendars.iter().any(named) {
+            return None;
+        }
+        let user = match &folder.owner {
+            Some(owner) if !self.user_is_given => owner,
+            _ => &self.user,
+        };
+        let emails = match self.emails.is_empty() && user.contains('@') {
+            true => vec![user.clone()],
+            false => self.emails.clone(),
+        };
+        Some(CalendarSeen {
+            href: folder.href.clone(),
+            id: folder.id.clone(),
+            user: user.clone(),
+            owner: folder.owner.clone().unwrap_or_else(|| user.clone()),
+            emails,
+            name: folder.name.clone(),
+            color: folder.color.clone(),
+            zone: folder.zone.clone(),
+            user_zone: self.zone.clone(),
+        })
+    }
+
+    /// Puts touched files to their folders; none when more than files was touched.
+    fn sort(&self, touched: Touched) -> Option<Vec<(Folder, Vec<Entry>)>> {
+        if touched.everything {
+            return None;
+        }
+        let mut by_folder: BTreeMap<PathBuf, Vec<PathBuf>> = BTreeMap::new();
+        for path in touched.paths {
+            by_folder.entry(path.parent()?.to_owned()).or_default().push(path);
+        }
+        let mut sorted = Vec::new();
+        for (path, files) in by_folder {
+            if !path.is_dir() {
+                return None;
+            }
+            if let Some(folder) = folder::at(&self.root, &path, self.layout) {
+                let entries = files.iter().filter_map(|file| folder.entry(file)).collect();
+                sorted.push((folder, entries));
+            }
+        }
+        Some(sorted)
+    }
+}
+
+fn batch(seen: &CalendarSeen, looked_at: UtcMillis, changes: Vec<Change>, last: bool) -> Batch {
+    Batch { calendar: seen.clone(), looked_at, changes, checkpoint: last.then(Checkpoint::default) }
+}
+
+/// Runs file work where it may block.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(value) => value,
+        // The closure neither panics nor is it cancelled.
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
