@@ -18,6 +18,7 @@
 //! * [`zoneinfo`] finds the time zone database that it uses: the system's or the program's own.
 //! * [`ledger`] keeps everything that must survive: one SQLite file.
 //! * [`notification`] is the `CalendarAlarm` object that a ring becomes.
+//! * [`wheel`] sleeps until the next alarm is due and fires it.
 //! * [`delivery`] brings it to the sinks: standard output, a file, Cyrus' notify socket, e-mail.
 //! * [`cli`] is the command line; one file a subcommand.
 
@@ -30,4 +31,5 @@ pub mod ledger;
 pub mod notification;
 pub mod source;
 pub mod time;
+pub mod wheel;
 pub mod zoneinfo;

@@ -2,7 +2,9 @@
 //! knows nothing of calendars, recurrence or SQL.
 //!
 //! * [`sink`]: what a sink is given and what it answers.
+//! * [`postman`]: claim, send, settle.
 //! * [`retry`]: when to try again, and when to give up.
 
+pub mod postman;
 pub mod retry;
 pub mod sink;

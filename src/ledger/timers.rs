@@ -84,22 +84,25 @@ const NEW_DELIVERIES: &str = "INSERT INTO deliveries (ring, sink, recipient, sta
 const DISARM: &str = "DELETE FROM timers WHERE (due, object, revision) IN (VALUES";
 
 impl Ledger {
-    /// The timers that are due at `upto` or before, earliest first, `limit` at most.
+    /// The timers from (due, object) `from` on that are due at `upto` or before, earliest first, `limit` at most.
     ///
     /// # Errors
     /// [`LedgerError::Database`].
-    pub async fn due(&self, upto: UtcMillis, limit: i64) -> Result<Vec<Due>, LedgerError> {
-        let sql = "SELECT due, object, revision FROM timers WHERE due <= ? ORDER BY due, object LIMIT ?";
-        let rows: Vec<(i64, i64, i64)> = sqlx::query_as(sql).bind(upto.0).bind(limit).fetch_all(self.readers()).await?;
+    pub async fn due(&self, from: (UtcMillis, i64), upto: UtcMillis, limit: i64) -> Result<Vec<Due>, LedgerError> {
+        let sql = "SELECT due, object, revision FROM timers WHERE (due, object) >= (?, ?) AND due <= ?
+            ORDER BY due, object LIMIT ?";
+        let query = sqlx::query_as(sql).bind(from.0.0).bind(from.1).bind(upto.0).bind(limit);
+        let rows: Vec<(i64, i64, i64)> = query.fetch_all(self.readers()).await?;
         Ok(rows.into_iter().map(|(due, object, revision)| Due { due: UtcMillis(due), object, revision }).collect())
     }
 
-    /// When the earliest timer is due.
+    /// When the earliest timer from `from` on is due.
     ///
     /// # Errors
     /// [`LedgerError::Database`].
-    pub async fn next_due(&self) -> Result<Option<UtcMillis>, LedgerError> {
-        let due: Option<i64> = sqlx::query_scalar("SELECT min(due) FROM timers").fetch_one(self.readers()).await?;
+    pub async fn next_due(&self, from: UtcMillis) -> Result<Option<UtcMillis>, LedgerError> {
+        let sql = "SELECT min(due) FROM timers WHERE due >= ?";
+        let due: Option<i64> = sqlx::query_scalar(sql).bind(from.0).fetch_one(self.readers()).await?;
         Ok(due.map(UtcMillis))
     }
 

@@ -1,0 +1,184 @@
+//! The way out of the outbox, one for each sink: claim, send, settle. What is sent and not settled, because the program
+//! died in between, is sent again under the same notificationId.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use super::retry::{self, Attempt, judge};
+use super::sink::{Outcome, Parcel, Sink};
+use crate::clock::Clock;
+use crate::ledger::{Claimed, Ledger, LedgerError, Settlement, Verdict};
+use crate::time::UtcMillis;
+
+/// How much longer than the sink's patience a lease lasts.
+const SLACK: Duration = Duration::from_secs(60);
+/// How long to wait when the ledger cannot be read or written.
+const PAUSE: Duration = Duration::from_secs(1);
+/// The longest sleep before looking again at deliveries that are to be tried later: the clock may have been set.
+const LONGEST: i64 = 60_000;
+
+/// What one round of claiming, sending and settling came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Round {
+    pub delivered: usize,
+    /// To be tried again.
+    pub later: usize,
+    /// Given up.
+    pub failed: usize,
+}
+
+impl Round {
+    /// Whether anything was there to be sent.
+    pub fn any(self) -> bool {
+        self != Round::default()
+    }
+}
+
+/// Carries what one sink is owed.
+#[derive(Debug)]
+pub struct Postman {
+    sink: Sink,
+    /// The sink's id in the ledger.
+    id: i64,
+    ledger: Ledger,
+    clock: Clock,
+    give_up_after: Duration,
+}
+
+impl Postman {
+    /// For `sink`, which the ledger knows as `id`. What cannot be delivered is given up `give_up_after` it was fired.
+    pub fn new(sink: Sink, id: i64, ledger: Ledger, clock: Clock, give_up_after: Duration) -> Postman {
+        Postman { sink, id, ledger, clock, give_up_after }
+    }
+
+    /// The sink.
+    pub fn sink(&self) -> &Sink {
+        &self.sink
+    }
+
+    /// Delivers until `stop` resolves; `bell` rings when something was fired. A round that has begun is finished.
+    pub async fn run(&self, bell: Arc<Notify>, stop: impl Future<Output = ()>) {
+        let mut stop = std::pin::pin!(stop);
+        loop {
+            let wait = match self.turn().await {
+                Ok(wait) => wait,
+                Err(error) => {
+                    let sink = self.sink.name();
+                    tracing::error!(sink.name = sink, ledger.error = %error, "deliveries could not be recorded; trying again");
+                    Some(PAUSE)
+                }
+            };
+            let wait = async {
+                match wait {
+                    Some(wait) => tokio::time::sleep(wait).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                () = &mut stop => return,
+                () = bell.notified() => {}
+                () = wait => {}
+            }
+        }
+    }
+
+    /// Rounds until nothing may be sent now; then, how long until something may. None: nothing is owed.
+    async fn turn(&self) -> Result<Option<Duration>, LedgerError> {
+        while self.round().await?.any() {}
+        let Some(next) = self.ledger.next_attempt(self.id).await? else { return Ok(None) };
+        let wait = next.0.saturating_sub(self.clock.now().0).clamp(1, LONGEST);
+        Ok(Some(Duration::from_millis(wait.unsigned_abs())))
+    }
+
+    /// Claims a batch of what may be sent now, sends it, and settles it.
+    ///
+    /// # Errors
+    /// Those of the ledger. What was sent and could not be settled is sent again when its lease has ended.
+    pub async fn round(&self) -> Result<Round, LedgerError> {
+        let now = self.clock.now();
+        let lease = now.plus(millis(self.sink.patience().saturating_add(SLACK)));
+        let limit = i64::try_from(self.sink.batch()).unwrap_or(i64::MAX);
+        let claimed = self.ledger.claim(self.id, now, lease, limit).await?;
+        if claimed.is_empty() {
+            return Ok(Round::default());
+        }
+        let mut fired = Vec::with_capacity(claimed.len());
+        let mut parcels = Vec::with_capacity(claimed.len());
+        for Claimed { ring, recipient, attempts, fired_at, notification } in claimed {
+            fired.push(fired_at);
+            let attempts = u32::try_from(attempts).unwrap_or(u32::MAX);
+            parcels.push(Parcel { ring, recipient, json: notification.into(), attempts });
+        }
+        let outcomes = self.sink.send(&parcels).await;
+        let (round, settlements) = self.judge(parcels, &fired, outcomes);
+        self.settle(settlements).await?;
+        self.report(round);
+        Ok(round)
+    }
+
+    fn judge(&self, parcels: Vec<Parcel>, fired: &[UtcMillis], outcomes: Vec<Outcome>) -> (Round, Vec<Settlement>) {
+        let now = self.clock.now();
+        let mut round = Round::default();
+        let settlement = |((parcel, fired), outcome): ((Parcel, &UtcMillis), Outcome)| {
+            let number = parcel.attempts.saturating_add(1);
+            let seed = parcel.ring.unsigned_abs();
+            let attempt = Attempt { number, fired: *fired, now, seed };
+            let verdict = match judge(attempt, outcome, self.give_up_after) {
+                retry::Verdict::Delivered => {
+                    round.delivered += 1;
+                    Verdict::Delivered
+                }
+                retry::Verdict::Again { at, answer } => {
+                    round.later += 1;
+                    tracing::warn!(sink.name = self.sink.name(), delivery.ring = parcel.ring, delivery.answer = %answer,
+                        delivery.next_attempt = %at, "an alarm could not be delivered; it is tried again");
+                    Verdict::Later { answer, at }
+                }
+                retry::Verdict::Failed { answer } => {
+                    round.failed += 1;
+                    tracing::error!(sink.name = self.sink.name(), delivery.ring = parcel.ring, delivery.answer = %answer,
+                        "an alarm was not delivered: see 'reveille deliveries --failed'");
+                    Verdict::Failed { answer }
+                }
+            };
+            Settlement { ring: parcel.ring, recipient: parcel.recipient, verdict }
+        };
+        let settlements = parcels.into_iter().zip(fired).zip(outcomes).map(settlement).collect();
+        (round, settlements)
+    }
+
+    /// Settles, and goes on trying while the ledger cannot be written: what was sent must not be sent again for that.
+    async fn settle(&self, settlements: Vec<Settlement>) -> Result<(), LedgerError> {
+        const TRIES: usize = 30;
+        let mut outcome = Ok(());
+        for _ in 0..TRIES {
+            outcome = self.ledger.settle(self.id, settlements.clone(), self.clock.now()).await;
+            match &outcome {
+                Ok(()) => return outcome,
+                Err(error) => {
+                    tracing::error!(sink.name = self.sink.name(), ledger.error = %error, "sent alarms could not be recorded as sent; trying again");
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }
+        outcome
+    }
+
+    fn report(&self, round: Round) {
+        tracing::debug!(
+            sink.name = self.sink.name(),
+            round.delivered,
+            round.later,
+            round.failed,
+            "a round of deliveries is done"
+        );
+    }
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}

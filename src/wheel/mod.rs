@@ -1,0 +1,196 @@
+//! The wheel: which object is due next, sleeping until then on the wall clock, and firing it. The outer wheel is the
+//! ledger's index of timers; the inner one is in memory: what is due within the next seconds, with its notifications
+//! already written ('staged'), so that the due second costs only the commit. It knows neither iCalendar nor sinks: what an
+//! object rings is worked out by its [`Prepare`].
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::Notify;
+
+use crate::clock::Clock;
+use crate::ledger::{Due, Fired, Firing, Ledger, LedgerError};
+use crate::time::UtcMillis;
+
+mod timer;
+
+pub use timer::WallTimer;
+
+/// How long before it is due an object is staged, milliseconds.
+const LEAD: i64 = 15_000;
+/// Objects staged in one go; in between, what has become due is fired.
+const STAGE: i64 = 500;
+/// Objects staged at most: a bound on memory, not on what can be due at once.
+const STAGED: usize = 50_000;
+/// Objects fired in one transaction.
+const BATCH: i64 = 2_500;
+/// How long to wait when the ledger cannot be written, milliseconds.
+const PAUSE: i64 = 1_000;
+
+/// Works out what due objects ring.
+pub trait Prepare: Send + Sync {
+    /// For each of `timers`: what rings from its due instant to `until` (inclusive; at least the due instant itself), and
+    /// when it is due after that. Rings that are too late at `now` come as missed. Timers whose object has changed since
+    /// are left out.
+    fn prepare(
+        &self,
+        timers: Vec<Due>,
+        until: UtcMillis,
+        now: UtcMillis,
+    ) -> impl Future<Output = Result<Vec<Firing>, LedgerError>> + Send;
+
+    /// `firing`, which was prepared before it was due, as it is at `now`: the notifications say when they were fired.
+    fn stamp(&self, firing: Firing, now: UtcMillis) -> Firing;
+}
+
+/// What a turn of the wheel came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// Something was done, and there may be more to do.
+    Again,
+    /// Nothing is to be done before this instant; none: before something changes.
+    Sleep(Option<UtcMillis>),
+}
+
+/// Tells a running wheel to look again, and those who deliver that something was fired. Clones share one bell.
+#[derive(Clone, Debug, Default)]
+pub struct Bell {
+    inner: Arc<Rope>,
+}
+
+#[derive(Debug, Default)]
+struct Rope {
+    /// A timer may have become earlier.
+    look: Notify,
+    /// The sources have been looked at once: what was overdue at the start may ring.
+    released: AtomicBool,
+}
+
+impl Bell {
+    /// Timers have changed.
+    pub fn look(&self) {
+        self.inner.look.notify_one();
+    }
+
+    /// What was due before the start may ring now: all sources have been asked whether it still stands.
+    pub fn release(&self) {
+        self.inner.released.store(true, Ordering::SeqCst);
+        self.look();
+    }
+}
+
+/// The wheel.
+#[derive(Debug)]
+pub struct Wheel<P> {
+    ledger: Ledger,
+    prepare: P,
+    clock: Clock,
+    bell: Bell,
+    /// What was due before this waits for [`Bell::release`].
+    started: UtcMillis,
+    staged: HashMap<i64, Firing>,
+    /// How far staging has come: timers up to this one are staged or need not be.
+    staged_upto: (UtcMillis, i64),
+}
+
+impl<P: Prepare> Wheel<P> {
+    /// A wheel over `ledger`.
+    pub fn new(ledger: Ledger, prepare: P, clock: Clock, bell: Bell) -> Wheel<P> {
+        let started = clock.now();
+        let staged_upto = (UtcMillis::MIN, 0);
+        Wheel { ledger, prepare, clock, bell, started, staged: HashMap::new(), staged_upto }
+    }
+
+    /// Turns until `stop` resolves. `fired` is called after each commit of new rings.
+    ///
+    /// # Errors
+    /// When the timer of the operating system cannot be had.
+    pub async fn run(mut self, stop: impl Future<Output = ()>, fired: impl Fn(Fired)) -> std::io::Result<()> {
+        let timer = WallTimer::new()?;
+        let mut stop = std::pin::pin!(stop);
+        loop {
+            let sleep = match self.turn(&fired).await {
+                Ok(Turn::Again) => None,
+                Ok(Turn::Sleep(until)) => Some(until),
+                Err(error) => {
+                    tracing::error!(ledger.error = %error, "alarms could not be fired; trying again");
+                    Some(Some(self.clock.now().plus(PAUSE)))
+                }
+            };
+            let Some(until) = sleep else {
+                // Others want to run, too; and a stop must not wait for a burst to end.
+                tokio::task::yield_now().await;
+                continue;
+            };
+            tokio::select! {
+                () = timer.until(until) => {}
+                () = self.bell.inner.look.notified() => {}
+                () = &mut stop => return Ok(()),
+            }
+        }
+    }
+
+    /// Does what is to be done now: fires what is due, or stages some of what soon will be.
+    ///
+    /// # Errors
+    /// Those of the ledger; nothing is lost, the next turn tries again.
+    pub async fn turn(&mut self, fired: &impl Fn(Fired)) -> Result<Turn, LedgerError> {
+        let now = self.clock.now();
+        let from = if self.bell.inner.released.load(Ordering::SeqCst) { UtcMillis::MIN } else { self.started };
+        let due = self.ledger.due((from, i64::MIN), now, BATCH).await?;
+        if !due.is_empty() {
+            self.fire(due, now, fired).await?;
+            return Ok(Turn::Again);
+        }
+        let Some(next) = self.ledger.next_due(from).await? else { return Ok(Turn::Sleep(None)) };
+        let horizon = next.plus(-LEAD);
+        if horizon > now {
+            return Ok(Turn::Sleep(Some(horizon)));
+        }
+        if self.stage(now).await? { Ok(Turn::Again) } else { Ok(Turn::Sleep(Some(next))) }
+    }
+
+    /// Fires `due`, which is not empty.
+    async fn fire(&mut self, due: Vec<Due>, now: UtcMillis, fired: &impl Fn(Fired)) -> Result<(), LedgerError> {
+        let (mut firings, mut rest) = (Vec::with_capacity(due.len()), Vec::new());
+        for timer in due {
+            match self.staged.remove(&timer.object) {
+                Some(firing) if firing.timer == timer => firings.push(self.prepare.stamp(firing, now)),
+                _ => rest.push(timer),
+            }
+        }
+        if !rest.is_empty() {
+            firings.extend(self.prepare.prepare(rest, now, now).await?);
+        }
+        if firings.is_empty() {
+            return Ok(());
+        }
+        match self.ledger.fire(firings, now).await {
+            Ok(outcome) => {
+                fired(outcome);
+                Ok(())
+            }
+            // Nothing was written. What was staged is used up, so the next turn reads everything anew.
+            Err(LedgerError::Stale) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Stages the next few of what is due within the lead. False when there is nothing left to stage.
+    async fn stage(&mut self, now: UtcMillis) -> Result<bool, LedgerError> {
+        self.staged_upto = self.staged_upto.max((now, i64::MIN));
+        if self.staged.len() >= STAGED {
+            self.staged.retain(|_, firing| firing.timer.due >= now);
+            return Ok(false);
+        }
+        let soon = self.ledger.due(self.staged_upto, now.plus(LEAD), STAGE).await?;
+        let Some(last) = soon.last() else { return Ok(false) };
+        self.staged_upto = (last.due, last.object.saturating_add(1));
+        for firing in self.prepare.prepare(soon, UtcMillis::MIN, now).await? {
+            self.staged.insert(firing.timer.object, firing);
+        }
+        Ok(true)
+    }
+}
