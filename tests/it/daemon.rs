@@ -1,0 +1,77 @@
+//! The built `reveille`, run as a user runs it.
+
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::process::Lines;
+
+/// A running `reveille`; killed when dropped.
+#[derive(Debug)]
+pub struct Daemon {
+    child: Child,
+    /// Standard output: the notifications of a stdout sink.
+    pub out: Lines,
+    /// Standard error: the log.
+    pub log: Lines,
+}
+
+#[allow(dead_code, reason = "used once there is a daemon")]
+impl Daemon {
+    /// Starts `reveille ARGUMENTS` in `folder`.
+    pub fn start(folder: &std::path::Path, arguments: &[&str]) -> Daemon {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_reveille"))
+            .args(arguments)
+            .current_dir(folder)
+            .env_remove("REVEILLE_CONFIG")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("reveille starts");
+        let out = Lines::of(child.stdout.take().expect("a pipe"));
+        let log = Lines::of(child.stderr.take().expect("a pipe"));
+        Daemon { child, out, log }
+    }
+
+    /// The next line on standard output that `wanted` likes; fails, showing the log, when none comes within `within`.
+    pub fn expect(&self, within: Duration, wanted: impl Fn(&str) -> bool) -> String {
+        self.out.find(within, wanted).unwrap_or_else(|| {
+            panic!("nothing within {within:?}; printed:\n{}\nlogged:\n{}", self.out.text(), self.log.text())
+        })
+    }
+
+    /// The process id.
+    pub fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    /// Asks it to stop (SIGTERM) and waits for its end, at most `within`.
+    pub fn stop(&mut self, within: Duration) -> ExitStatus {
+        kill_process(self.pid(), Signal::TERM).expect("it runs");
+        self.wait(within)
+    }
+
+    /// Waits until it ends by itself, at most `within`.
+    pub fn wait(&mut self, within: Duration) -> ExitStatus {
+        // Its end closes both streams, which needs no polling.
+        let began = Instant::now();
+        self.out.to_end(within);
+        self.log.to_end(within.saturating_sub(began.elapsed()));
+        self.child.wait().expect("it can be waited for")
+    }
+
+    /// Kills it on the spot (SIGKILL).
+    pub fn kill(&mut self) {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("it can be waited for");
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

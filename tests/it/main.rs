@@ -1,0 +1,16 @@
+//! The integration tests: the whole program, and its stages against real servers.
+//!
+//! * [`venv`] sets up the Python environment that the servers run in; [`servers`] starts Radicale and Xandikos.
+//! * [`http`] is a calendar client's HTTP. [`daemon`] runs the built `reveille`.
+//! * [`process`] reads what a child process prints, so that tests wait for a line instead of sleeping.
+//!
+//! `REVEILLE_SKIP_LIVE=1` skips, out loud, the tests that need servers.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "these are tests")]
+
+mod daemon;
+mod harness;
+mod http;
+mod process;
+mod servers;
+mod venv;
