@@ -4,7 +4,14 @@
 //! * [`sink`]: what a sink is given and what it answers.
 //! * [`postman`]: claim, send, settle.
 //! * [`retry`]: when to try again, and when to give up.
+//! * [`shape`]: the notification as a sink is set to write it; `lines`: many of them as JSON lines.
+//! * `stdout`, `file`, `cyrus`: the sinks, one a file.
 
+mod cyrus;
+mod file;
+mod lines;
 pub mod postman;
 pub mod retry;
+pub mod shape;
 pub mod sink;
+mod stdout;

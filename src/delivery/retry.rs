@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::sink::Outcome;
+use crate::ledger::Verdict;
 use crate::time::UtcMillis;
 
 /// The wait after the first failed attempt; it doubles with each further one.
@@ -13,17 +14,6 @@ pub const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);
 pub const LONGEST_WISH: Duration = Duration::from_secs(60 * 60);
 /// An answer is cut to this many octets before it is kept.
 pub const ANSWER_LIMIT: usize = 500;
-
-/// What to write into the ledger about an attempt.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Done.
-    Delivered,
-    /// Not before `at`.
-    Again { at: UtcMillis, answer: String },
-    /// Over, undelivered.
-    Failed { answer: String },
-}
 
 /// One attempt, as far as the verdict depends on it.
 #[derive(Clone, Copy, Debug)]
@@ -56,7 +46,7 @@ pub fn judge(attempt: Attempt, outcome: Outcome, give_up_after: Duration) -> Ver
         Some(wish) => millis(wish.clamp(FIRST_WAIT, LONGEST_WISH)),
         None => backoff(attempt.number, attempt.seed),
     };
-    Verdict::Again { at: attempt.now.plus(wait), answer }
+    Verdict::Later { at: attempt.now.plus(wait), answer }
 }
 
 /// Milliseconds to wait after the attempt `number`.
@@ -111,7 +101,7 @@ mod tests {
     fn wait(number: u32, seed: u64, after: Option<Duration>) -> i64 {
         let outcome = Outcome::Later { answer: "451 busy".to_owned(), after };
         match judge(Attempt { seed, ..attempt(number) }, outcome, DAYS_3) {
-            Verdict::Again { at, answer } => {
+            Verdict::Later { at, answer } => {
                 assert_eq!(answer, "451 busy");
                 at.0 - 1_000
             }
@@ -129,7 +119,7 @@ mod tests {
     #[test]
     fn it_gives_up_at_the_age_that_is_set_and_not_before() {
         let last = Attempt { now: UtcMillis(3 * 86_400_000 - 1), ..attempt(300) };
-        assert!(matches!(judge(last, Outcome::later("down"), DAYS_3), Verdict::Again { .. }));
+        assert!(matches!(judge(last, Outcome::later("down"), DAYS_3), Verdict::Later { .. }));
         let over = Attempt { now: UtcMillis(3 * 86_400_000), ..attempt(300) };
         let answer = "gave up after 3 days; last answer: down".to_owned();
         assert_eq!(judge(over, Outcome::later("down"), DAYS_3), Verdict::Failed { answer });
@@ -163,7 +153,7 @@ mod tests {
         fn nothing_overflows(number: u32, fired: i64, now: i64, seed: u64, give_up: u64, after: Option<u64>) {
             let attempt = Attempt { number, fired: UtcMillis(fired), now: UtcMillis(now), seed };
             let outcome = Outcome::Later { answer: String::new(), after: after.map(Duration::from_secs) };
-            if let Verdict::Again { at, .. } = judge(attempt, outcome, Duration::from_secs(give_up)) {
+            if let Verdict::Later { at, .. } = judge(attempt, outcome, Duration::from_secs(give_up)) {
                 prop_assert!(at > UtcMillis(now) || at == UtcMillis::MAX || at == UtcMillis::MIN);
             }
         }

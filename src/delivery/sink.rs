@@ -4,8 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::cyrus::CyrusNotify;
+use super::file::LineFile;
+use super::shape::Shaper;
+use super::stdout::Stdout;
+use crate::calendar::zone::Zones;
 use crate::clock::Clock;
-use crate::config;
+use crate::config::{self, SinkKind};
 
 /// One claimed delivery, ready to be sent.
 #[derive(Clone, Debug)]
@@ -52,7 +57,10 @@ pub struct SinkError(pub String);
 #[derive(Clone, Debug)]
 pub struct Surroundings {
     pub clock: Clock,
-    /// userId → the IANA id of the zone that the user reads times in.
+    pub zones: Zones,
+    /// The name that this machine is known by.
+    pub server_name: String,
+    /// userId → the IANA id of the zone that the user reads times in; who is not in it reads them in the event's.
     pub reader_zones: HashMap<String, String>,
 }
 
@@ -60,7 +68,19 @@ pub struct Surroundings {
 #[derive(Debug)]
 pub struct Sink {
     name: String,
+    timeout: Duration,
+    kind: Kind,
 }
+
+#[derive(Debug)]
+enum Kind {
+    Stdout(Stdout),
+    File(LineFile),
+    CyrusNotify(CyrusNotify),
+}
+
+/// How many alarms the sinks that write them all at once are best given at a time.
+const LINES: usize = 10_000;
 
 impl Sink {
     /// Makes the sink that `config` describes. Nothing is connected or opened yet: what is absent now may be there when
@@ -69,8 +89,17 @@ impl Sink {
     /// # Errors
     /// When the settings themselves cannot work: a CA file that cannot be read, a From that is no address.
     pub fn open(config: &config::Sink, surroundings: &Surroundings) -> Result<Sink, SinkError> {
-        let _ = surroundings;
-        Ok(Sink { name: config.name.clone() })
+        let timeout = config.timeout;
+        let shaper = |shape| Shaper::new(shape, surroundings.zones.clone());
+        let kind = match &config.kind {
+            SinkKind::Stdout { shape } => Kind::Stdout(Stdout::open(shaper(*shape), timeout)?),
+            SinkKind::File { path, shape } => Kind::File(LineFile::new(path, shaper(*shape), timeout)),
+            SinkKind::CyrusNotify { path, method, shape } => {
+                Kind::CyrusNotify(CyrusNotify::new(path, method, shaper(*shape), timeout))
+            }
+            SinkKind::Email(_) => return Err(SinkError(format!("sink '{}': e-mail is not built yet", config.name))),
+        };
+        Ok(Sink { name: config.name.clone(), timeout, kind })
     }
 
     /// The sink's name in the configuration.
@@ -80,17 +109,25 @@ impl Sink {
 
     /// How many parcels it is best given at a time.
     pub fn batch(&self) -> usize {
-        1
+        match &self.kind {
+            Kind::Stdout(_) | Kind::File(_) | Kind::CyrusNotify(_) => LINES,
+        }
     }
 
     /// The longest that [`Sink::send`] takes for [`Sink::batch`] parcels: how long to lease them for.
     pub fn patience(&self) -> Duration {
-        Duration::from_secs(60)
+        match &self.kind {
+            Kind::Stdout(_) | Kind::File(_) | Kind::CyrusNotify(_) => self.timeout,
+        }
     }
 
     /// Sends `parcels`; one outcome each, in their order. May be called again before it has answered.
     pub async fn send(&self, parcels: &[Parcel]) -> Vec<Outcome> {
-        parcels.iter().map(|_| Outcome::later("not built yet")).collect()
+        match &self.kind {
+            Kind::Stdout(sink) => sink.send(parcels).await,
+            Kind::File(sink) => sink.send(parcels).await,
+            Kind::CyrusNotify(sink) => sink.send(parcels).await,
+        }
     }
 
     /// Tries the sink without sending anything, and says in a few words what it found.
@@ -98,9 +135,66 @@ impl Sink {
     /// # Errors
     /// When it could not take an alarm now.
     pub async fn check(&self) -> Result<String, SinkError> {
-        Ok(String::new())
+        match &self.kind {
+            Kind::Stdout(_) => Ok("writes to standard output".to_owned()),
+            Kind::File(sink) => sink.check(),
+            Kind::CyrusNotify(sink) => sink.check(),
+        }
     }
 
     /// Opens its file anew (SIGHUP, after a log rotation); other sinks do nothing.
-    pub fn reopen(&self) {}
+    pub fn reopen(&self) {
+        if let Kind::File(sink) = &self.kind {
+            sink.reopen();
+        }
+    }
+}
+
+#[cfg(test)]
+pub mod samples {
+    //! Notifications and parcels for tests.
+
+    use super::Parcel;
+    use crate::notification::Notification;
+
+    /// The documented example, with the extensions that the daemon would give it.
+    pub fn melbourne() -> Notification {
+        Notification {
+            event: "CalendarAlarm".into(),
+            pid: 3_164_225,
+            server_fqdn: "sloti30t15".into(),
+            alarm_time: "20151119T063000Z".into(),
+            alarm_recipients: vec!["mailto:mary@example.org".into()],
+            user_id: "mary@example.org".into(),
+            calendar_name: "Calendar".into(),
+            uid: "49ba20f5-cb44-4863-aea7-255f37ffc2e7".into(),
+            action: "email".into(),
+            summary: "Here's a lovely event.  Remind me".into(),
+            description: String::new(),
+            location: String::new(),
+            timezone: "Australia/Melbourne".into(),
+            start: "20151119T073000Z".into(),
+            end: "20151119T083000Z".into(),
+            all_day: 0,
+            attendee_names: vec![],
+            attendee_emails: vec![],
+            attendee_status: vec![],
+            organizer: String::new(),
+            calendar_id: "default".into(),
+            calendar_color: "#3366cc".into(),
+            calendar_owner: "mary@example.org".into(),
+            recurrence_id: String::new(),
+            alert_id: "a1".into(),
+            alarm_summary: String::new(),
+            alarm_description: String::new(),
+            component: "VEVENT".into(),
+            notification_id: "0123456789abcdef0123456789abcdef".into(),
+            timestamp: "2015-11-19T06:30:00.012Z".into(),
+        }
+    }
+
+    /// A first attempt at `json`.
+    pub fn parcel(json: &str) -> Parcel {
+        Parcel { ring: 1, recipient: String::new(), json: json.into(), attempts: 0 }
+    }
 }

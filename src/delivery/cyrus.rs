@@ -1,0 +1,255 @@
+//! The sink `cyrus-notify`: one unix datagram per notification, framed as Cyrus IMAP's `notify` speaks to its daemons.
+
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::io::Errno;
+use rustix::net::sockopt::socket_send_buffer_size;
+use tokio::net::UnixDatagram;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout_at};
+
+use super::shape::Shaper;
+use super::sink::{Outcome, Parcel, SinkError};
+
+/// What Linux keeps of a socket's send buffer for itself.
+const OVERHEAD: usize = 32;
+/// No datagram is cut to less than this; a socket that takes less is of no use.
+const LEAST: usize = 1024;
+
+/// A daemon's datagram socket.
+#[derive(Debug)]
+pub struct CyrusNotify {
+    path: PathBuf,
+    /// Everything before the message: method, class, priority, user, mailbox, number of options.
+    header: Vec<u8>,
+    shaper: Shaper,
+    timeout: Duration,
+    line: Mutex<Option<Line>>,
+}
+
+/// A connected socket.
+#[derive(Debug)]
+struct Line {
+    socket: UnixDatagram,
+    /// The most octets that one datagram can have.
+    limit: usize,
+}
+
+impl CyrusNotify {
+    /// Datagrams go to the socket at `path`; `method` is their first field.
+    pub fn new(path: &Path, method: &str, shaper: Shaper, timeout: Duration) -> CyrusNotify {
+        let method: String = method.chars().filter(|c| *c != '\0').collect();
+        let header = format!("{method}\0EVENT\0\0\0\x000\0").into_bytes();
+        CyrusNotify { path: path.to_owned(), header, shaper, timeout, line: Mutex::new(None) }
+    }
+
+    /// Sends the batch, a datagram each, within the time limit. When the other side is gone or takes nothing, the rest of
+    /// the batch is not tried.
+    pub async fn send(&self, parcels: &[Parcel]) -> Vec<Outcome> {
+        let deadline = Instant::now() + self.timeout;
+        let mut line = self.line.lock().await;
+        let mut outcomes = Vec::with_capacity(parcels.len());
+        for parcel in parcels {
+            let outcome = self.send_one(&mut line, parcel, deadline).await;
+            if matches!(outcome, Outcome::Later { .. }) {
+                outcomes.resize(parcels.len(), outcome);
+                break;
+            }
+            outcomes.push(outcome);
+        }
+        outcomes
+    }
+
+    /// Says whether somebody listens; sends nothing.
+    ///
+    /// # Errors
+    /// When nobody does.
+    pub fn check(&self) -> Result<String, SinkError> {
+        self.connect().map_err(|error| SinkError(self.unusable(&error)))?;
+        Ok(format!("somebody listens at {}", self.path.display()))
+    }
+
+    async fn send_one(&self, line: &mut Option<Line>, parcel: &Parcel, deadline: Instant) -> Outcome {
+        let mut fresh = line.is_none();
+        loop {
+            let open = match line.take().map_or_else(|| self.connect(), Ok) {
+                Ok(open) => line.insert(open),
+                Err(error) => return Outcome::later(self.unusable(&error)),
+            };
+            let datagram = match self.frame(&parcel.json, open.limit) {
+                Ok(datagram) => datagram,
+                Err(refused) => return refused,
+            };
+            let error = match timeout_at(deadline, open.socket.send(&datagram)).await {
+                Ok(Ok(_)) => return Outcome::Delivered,
+                Ok(Err(error)) => error,
+                Err(_) => {
+                    let (path, seconds) = (self.path.display(), self.timeout.as_secs());
+                    return Outcome::later(format!(
+                        "{path} is full: its daemon did not take all alarms within {seconds} s"
+                    ));
+                }
+            };
+            match Errno::from_io_error(&error) {
+                // A smaller limit than its buffer promises.
+                Some(Errno::MSGSIZE) if datagram.len() / 2 >= LEAST => open.limit = datagram.len() / 2,
+                // The daemon that we were connected to is gone; another may have taken its place.
+                Some(Errno::CONNREFUSED | Errno::CONNRESET | Errno::NOTCONN | Errno::PIPE) if !fresh => {
+                    (*line, fresh) = (None, true);
+                }
+                _ => {
+                    *line = None;
+                    return Outcome::later(self.unusable(&error));
+                }
+            }
+        }
+    }
+
+    /// A datagram of at most `limit` octets.
+    fn frame(&self, json: &str, limit: usize) -> Result<Vec<u8>, Outcome> {
+        let json = self.shaper.render_within(json, limit.saturating_sub(self.header.len() + 1))?;
+        let mut datagram = Vec::with_capacity(self.header.len() + json.len() + 1);
+        datagram.extend_from_slice(&self.header);
+        datagram.extend_from_slice(json.as_bytes());
+        datagram.push(0);
+        Ok(datagram)
+    }
+
+    fn connect(&self) -> io::Result<Line> {
+        let socket = UnixDatagram::unbound()?;
+        socket.connect(&self.path)?;
+        let limit = socket_send_buffer_size(&socket)?.saturating_sub(OVERHEAD);
+        Ok(Line { socket, limit })
+    }
+
+    /// A sentence about the socket.
+    fn unusable(&self, error: &io::Error) -> String {
+        let path = self.path.display();
+        match error.kind() {
+            ErrorKind::NotFound => format!("there is no socket at {path}: start the daemon that listens there"),
+            ErrorKind::ConnectionRefused => format!("nobody listens at {path}: start the daemon that listens there"),
+            ErrorKind::PermissionDenied => format!("the socket {path} may not be written by the user reveille runs as"),
+            _ if Errno::from_io_error(error) == Some(Errno::PROTOTYPE) => format!("{path} is no datagram socket"),
+            _ => format!("the socket {path} takes nothing: {error}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::calendar::zone::Zones;
+    use crate::config::Shape;
+    use crate::delivery::sink::samples::{melbourne, parcel};
+    use crate::notification::Notification;
+
+    fn sink(path: &Path) -> CyrusNotify {
+        let shaper = Shaper::new(Shape::default(), Zones::bundled());
+        CyrusNotify::new(path, "lab", shaper, Duration::from_secs(10))
+    }
+
+    async fn received(socket: &UnixDatagram) -> Vec<u8> {
+        let mut buffer = vec![0; 1 << 19];
+        let length = socket.recv(&mut buffer).await.unwrap();
+        buffer.truncate(length);
+        buffer
+    }
+
+    #[tokio::test]
+    async fn the_framing_is_the_recorded_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("notify");
+        let daemon = UnixDatagram::bind(&path).unwrap();
+        assert_eq!(sink(&path).send(&[parcel("{\"event\":1}")]).await, [Outcome::Delivered]);
+        assert_eq!(
+            received(&daemon).await,
+            b"lab\0EVENT\0\0\0\0".iter().chain(b"0\0{\"event\":1}\0").copied().collect::<Vec<u8>>()
+        );
+    }
+
+    #[tokio::test]
+    async fn an_absent_daemon_is_waited_for_and_a_new_one_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("notify");
+        let sink = sink(&path);
+        let absent = sink.send(&[parcel("{1}"), parcel("{2}")]).await;
+        let answer = format!("there is no socket at {}: start the daemon that listens there", path.display());
+        assert_eq!(absent, vec![Outcome::later(answer); 2]);
+
+        let daemon = UnixDatagram::bind(&path).unwrap();
+        assert_eq!(sink.send(&[parcel("{3}")]).await, [Outcome::Delivered]);
+        drop(daemon);
+        let gone = sink.send(&[parcel("{4}")]).await;
+        assert!(
+            matches!(gone.as_slice(), [Outcome::Later { answer, .. }] if answer.starts_with("nobody listens")),
+            "{gone:?}"
+        );
+        assert!(sink.check().is_err());
+
+        std::fs::remove_file(&path).unwrap();
+        let first = UnixDatagram::bind(&path).unwrap();
+        assert_eq!(sink.send(&[parcel("{5}")]).await, [Outcome::Delivered]);
+        std::fs::remove_file(&path).unwrap();
+        drop(first);
+        let second = UnixDatagram::bind(&path).unwrap();
+        assert_eq!(sink.send(&[parcel("{6}")]).await, [Outcome::Delivered], "a restart between two alarms loses none");
+        assert!(received(&second).await.ends_with(b"{6}\0"));
+    }
+
+    #[tokio::test]
+    async fn a_full_socket_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("notify");
+        let daemon = UnixDatagram::bind(&path).unwrap();
+        let sink = sink(&path);
+        // Far more than a unix socket queues, and more at once than its buffers hold.
+        let parcels: Vec<Parcel> = (0..2_000).map(|n| parcel(&format!("{{\"n\":{n}}}"))).collect();
+        let (outcomes, count) = tokio::join!(sink.send(&parcels), async {
+            for n in 0..parcels.len() {
+                let datagram = received(&daemon).await;
+                assert!(datagram.ends_with(format!("{{\"n\":{n}}}\0").as_bytes()), "{n}");
+            }
+            parcels.len()
+        });
+        assert_eq!(outcomes, vec![Outcome::Delivered; count]);
+    }
+
+    #[tokio::test]
+    async fn a_daemon_that_hangs_is_for_later() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("notify");
+        let _daemon = UnixDatagram::bind(&path).unwrap();
+        let shaper = Shaper::new(Shape::default(), Zones::bundled());
+        let sink = CyrusNotify::new(&path, "lab", shaper, Duration::from_millis(20));
+        let outcomes = sink.send(&vec![parcel("{}"); 3_000]).await;
+        assert_eq!(outcomes.len(), 3_000);
+        assert_eq!(outcomes.first(), Some(&Outcome::Delivered));
+        assert!(matches!(outcomes.last(), Some(Outcome::Later { answer, .. }) if answer.contains("is full")));
+    }
+
+    #[tokio::test]
+    async fn what_is_too_long_for_a_datagram_is_cut_and_arrives() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("notify");
+        let daemon = UnixDatagram::bind(&path).unwrap();
+        let long = Notification { description: "Grüße\n".repeat(200_000), ..melbourne() };
+        let sent = sink(&path).send(&[parcel(&serde_json::to_string(&long).unwrap())]).await;
+        assert_eq!(sent, [Outcome::Delivered]);
+        let datagram = received(&daemon).await;
+        let json = datagram.strip_prefix(b"lab\0EVENT\0\0\0\x000\0").and_then(|rest| rest.strip_suffix(b"\0")).unwrap();
+        let kept: Notification = serde_json::from_slice(json).unwrap();
+        assert!(kept.description.len() > 10_000 && long.description.starts_with(&kept.description));
+        assert_eq!(kept, Notification { description: kept.description.clone(), ..long });
+    }
+
+    #[tokio::test]
+    async fn another_kind_of_socket_is_named_as_such() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("notify");
+        let _stream = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let outcomes = sink(&path).send(&[parcel("{}")]).await;
+        assert_eq!(outcomes, [Outcome::later(format!("{} is no datagram socket", path.display()))]);
+    }
+}

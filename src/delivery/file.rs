@@ -1,0 +1,155 @@
+//! The sink `file`: JSON lines, appended to a file. Delivered means that they are on the disk.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+
+use super::lines::{Lines, apart, write};
+use super::shape::Shaper;
+use super::sink::{Outcome, Parcel, SinkError};
+
+/// A file that grows by lines.
+#[derive(Debug)]
+pub struct LineFile {
+    path: PathBuf,
+    shaper: Shaper,
+    timeout: Duration,
+    file: Arc<Mutex<Option<File>>>,
+    /// To be opened anew before the next write.
+    stale: Arc<AtomicBool>,
+}
+
+impl LineFile {
+    /// Lines go to the file at `path`, which is created (mode 0600) when the first is written.
+    pub fn new(path: &Path, shaper: Shaper, timeout: Duration) -> LineFile {
+        LineFile { path: path.to_owned(), shaper, timeout, file: Arc::default(), stale: Arc::default() }
+    }
+
+    /// Appends the batch by one write, and waits until the disk has it.
+    pub async fn send(&self, parcels: &[Parcel]) -> Vec<Outcome> {
+        let (path, batch, shaper) = (self.path.clone(), parcels.to_vec(), self.shaper.clone());
+        let stale = Arc::clone(&self.stale);
+        apart(&self.file, self.timeout, &self.path.display().to_string(), parcels.len(), move |file| {
+            if stale.swap(false, Ordering::Relaxed) {
+                *file = None;
+            }
+            put(file, &path, Lines::of(&batch, &shaper))
+        })
+        .await
+    }
+
+    /// Says whether lines could be appended now; creates nothing.
+    ///
+    /// # Errors
+    /// When the file, or the folder that it would be created in, cannot be written.
+    pub fn check(&self) -> Result<String, SinkError> {
+        let path = self.path.display();
+        match options().create(false).open(&self.path).and_then(regular) {
+            Ok(file) => Ok(format!("appends to {path}, now {} octets", file.metadata().map_or(0, |m| m.len()))),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                rustix::fs::access(folder(&self.path), rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK)
+                    .map_err(|errno| SinkError(unusable(&self.path, &errno.into())))?;
+                Ok(format!("will create {path}"))
+            }
+            Err(error) => Err(SinkError(unusable(&self.path, &error))),
+        }
+    }
+
+    /// Opens the file anew before the next write.
+    pub fn reopen(&self) {
+        self.stale.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Appends `lines`. After a failure whole lines stay and count, a line that was begun is taken back, and the file is
+/// opened anew for the next batch.
+fn put(open: &mut Option<File>, path: &Path, lines: Lines) -> Vec<Outcome> {
+    let mut file = match open.take().filter(|file| is_at(file, path)).map_or_else(|| append(path), Ok) {
+        Ok(file) => file,
+        Err(error) => return lines.delivered_upto(0, &unusable(path, &error)),
+    };
+    let written = length(&file).and_then(|before| {
+        write(&mut file, &lines.bytes).map_err(|(count, error)| {
+            let whole = lines.whole(count);
+            let kept = file.set_len(before + whole as u64).and_then(|()| file.sync_data());
+            (if kept.is_ok() { whole } else { 0 }, error)
+        })
+    });
+    match written.and_then(|()| file.sync_data().map_err(|error| (0, error))) {
+        Ok(()) => {
+            *open = Some(file);
+            lines.delivered()
+        }
+        Err((count, error)) => lines.delivered_upto(count, &unusable(path, &error)),
+    }
+}
+
+fn length(file: &File) -> Result<u64, (usize, io::Error)> {
+    file.metadata().map(|metadata| metadata.len()).map_err(|error| (0, error))
+}
+
+/// Whether `file` is still what lies at `path`: it may have been rotated or removed meanwhile.
+fn is_at(file: &File, path: &Path) -> bool {
+    let (Ok(ours), Ok(theirs)) = (file.metadata(), std::fs::metadata(path)) else { return false };
+    (ours.dev(), ours.ino()) == (theirs.dev(), theirs.ino())
+}
+
+/// Opens the file at `path` for appending; creates it, and makes its name durable too. A line that a crash left without
+/// its end is ended.
+fn append(path: &Path) -> io::Result<File> {
+    let mut file = match options().create_new(true).open(path) {
+        Ok(file) => {
+            File::open(folder(path))?.sync_all()?;
+            return Ok(file);
+        }
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => regular(options().open(path)?)?,
+        Err(error) => return Err(error),
+    };
+    let mut last = [b'\n'];
+    if file.seek(SeekFrom::End(0))? > 0 {
+        file.seek(SeekFrom::End(-1))?;
+        file.read_exact(&mut last)?;
+    }
+    if last != *b"\n" {
+        file.write_all(b"\n")?;
+    }
+    Ok(file)
+}
+
+fn options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    // Not blocking: opening a named pipe would wait for its reader.
+    options.read(true).append(true).mode(0o600).custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
+    options
+}
+
+fn regular(file: File) -> io::Result<File> {
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(io::Error::new(ErrorKind::InvalidInput, "it is no ordinary file")),
+    }
+}
+
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// A sentence about the file at `path`.
+fn unusable(path: &Path, error: &io::Error) -> String {
+    let hint = match error.kind() {
+        ErrorKind::NotFound => "; create its folder first",
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "; make room",
+        ErrorKind::PermissionDenied => "; let the user that reveille runs as write there",
+        _ => "",
+    };
+    format!("{} cannot be written: {error}{hint}", path.display())
+}
+
+#[cfg(test)]
+mod tests;

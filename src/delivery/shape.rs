@@ -1,0 +1,282 @@
+//! How a notification is written on a sink: as it is stored, without the extensions, or with times as Cyrus 3.6.1 writes
+//! them. It knows the JSON and nothing of where it goes.
+
+use std::borrow::Cow;
+
+use jiff::civil::{Date, DateTime};
+use serde::ser::{Serialize, SerializeStruct, Serializer};
+
+use super::sink::Outcome;
+use crate::calendar::zone::{Zone, Zones};
+use crate::config::Shape;
+use crate::notification::Notification;
+use crate::time::UtcMillis;
+
+/// Writes stored notifications in the shape that a sink is set to.
+#[derive(Clone, Debug)]
+pub struct Shaper {
+    shape: Shape,
+    zones: Zones,
+}
+
+impl Shaper {
+    /// A writer of `shape` that takes local times from `zones`.
+    pub fn new(shape: Shape, zones: Zones) -> Shaper {
+        Shaper { shape, zones }
+    }
+
+    /// The stored `json` in this shape. It is read only where something has to change.
+    ///
+    /// # Errors
+    /// [`Outcome::Never`] when the stored text is no notification.
+    pub fn render<'a>(&self, json: &'a str) -> Result<Cow<'a, str>, Outcome> {
+        if self.shape == Shape::default() {
+            return Ok(Cow::Borrowed(json));
+        }
+        let mut notification = read(json)?;
+        if self.shape.local_times {
+            self.localise(&mut notification);
+        }
+        self.write(&notification).map(Cow::Owned)
+    }
+
+    /// The stored `json` in this shape, in at most `limit` octets: what is too long loses the end of its description,
+    /// then of its other texts, then its attendees. Every cut is on a character boundary, and what is left is valid.
+    ///
+    /// # Errors
+    /// [`Outcome::Never`] when the stored text is no notification, or does not fit even so.
+    pub fn render_within<'a>(&self, json: &'a str, limit: usize) -> Result<Cow<'a, str>, Outcome> {
+        let whole = self.render(json)?;
+        if whole.len() <= limit {
+            return Ok(whole);
+        }
+        let mut notification = read(json)?;
+        if self.shape.local_times {
+            self.localise(&mut notification);
+        }
+        let mut excess = whole.len() - limit;
+        for text in texts(&mut notification, self.shape) {
+            cut(text, &mut excess);
+        }
+        if excess > 0 {
+            notification.attendee_names.clear();
+            notification.attendee_emails.clear();
+            notification.attendee_status.clear();
+        }
+        let fitted = self.write(&notification)?;
+        if fitted.len() > limit {
+            return Err(Outcome::never(format!(
+                "the alarm does not fit into {limit} octets, however much of it is cut"
+            )));
+        }
+        Ok(Cow::Owned(fitted))
+    }
+
+    /// Times as the wall clock of the event's zone shows them, without `Z`. They stay as they are where nobody knows the
+    /// zone.
+    fn localise(&self, notification: &mut Notification) {
+        let zone = match notification.timezone.as_str() {
+            "[floating]" => Zone::utc(),
+            id => match self.zones.find(id) {
+                Some(zone) => zone,
+                None => return,
+            },
+        };
+        for time in [&mut notification.alarm_time, &mut notification.start, &mut notification.end] {
+            if let Some(at) = instant(time) {
+                *time = zone.wall(at).strftime("%Y%m%dT%H%M%S").to_string();
+            }
+        }
+    }
+
+    fn write(&self, notification: &Notification) -> Result<String, Outcome> {
+        let written = match self.shape.documented {
+            true => serde_json::to_string(&Documented(notification)),
+            false => serde_json::to_string(notification),
+        };
+        written.map_err(|error| Outcome::never(format!("the alarm cannot be written as JSON: {error}")))
+    }
+}
+
+/// A stored notification.
+///
+/// # Errors
+/// [`Outcome::Never`] when the stored text is no notification.
+pub fn read(json: &str) -> Result<Notification, Outcome> {
+    serde_json::from_str(json).map_err(|error| Outcome::never(format!("the ledger holds no readable alarm: {error}")))
+}
+
+/// The instant of a UTC time in iCalendar's basic form (`20151119T063000Z`); none for a date and for anything else.
+pub fn instant(text: &str) -> Option<UtcMillis> {
+    let wall = DateTime::strptime("%Y%m%dT%H%M%SZ", text).ok()?;
+    let at = jiff::tz::Offset::UTC.to_timestamp(wall).ok()?;
+    Some(UtcMillis(at.as_millisecond()))
+}
+
+/// A date in iCalendar's basic form (`20151119`).
+pub fn date(text: &str) -> Option<Date> {
+    Date::strptime("%Y%m%d", text).ok()
+}
+
+/// The texts that may be cut, the most dispensable first. Those that the shape leaves out are not worth cutting.
+fn texts(n: &mut Notification, shape: Shape) -> Vec<&mut String> {
+    let mut texts = vec![&mut n.description];
+    if !shape.documented {
+        texts.extend([&mut n.alarm_description, &mut n.alarm_summary]);
+    }
+    texts.extend([&mut n.summary, &mut n.location]);
+    texts
+}
+
+/// Takes characters off the end of `text` until its JSON is `excess` octets shorter or nothing is left, and lowers
+/// `excess` by what that gained.
+fn cut(text: &mut String, excess: &mut usize) {
+    let mut keep = text.len();
+    for (at, c) in text.char_indices().rev() {
+        if *excess == 0 {
+            break;
+        }
+        *excess = excess.saturating_sub(octets_in_json(c));
+        keep = at;
+    }
+    text.truncate(keep);
+}
+
+/// How many octets a character takes in a JSON string as `serde_json` writes it (RFC 8259, section 7).
+fn octets_in_json(c: char) -> usize {
+    match c {
+        '"' | '\\' | '\u{8}' | '\u{c}' | '\n' | '\r' | '\t' => 2,
+        '\0'..='\u{1f}' => 6,
+        _ => c.len_utf8(),
+    }
+}
+
+/// The documented keys alone.
+struct Documented<'a>(&'a Notification);
+
+impl Serialize for Documented<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let n = self.0;
+        let mut keys = serializer.serialize_struct("CalendarAlarm", 20)?;
+        keys.serialize_field("event", &n.event)?;
+        keys.serialize_field("pid", &n.pid)?;
+        keys.serialize_field("serverFQDN", &n.server_fqdn)?;
+        keys.serialize_field("alarmTime", &n.alarm_time)?;
+        keys.serialize_field("alarmRecipients", &n.alarm_recipients)?;
+        keys.serialize_field("userId", &n.user_id)?;
+        keys.serialize_field("calendarName", &n.calendar_name)?;
+        keys.serialize_field("uid", &n.uid)?;
+        keys.serialize_field("action", &n.action)?;
+        keys.serialize_field("summary", &n.summary)?;
+        keys.serialize_field("description", &n.description)?;
+        keys.serialize_field("location", &n.location)?;
+        keys.serialize_field("timezone", &n.timezone)?;
+        keys.serialize_field("start", &n.start)?;
+        keys.serialize_field("end", &n.end)?;
+        keys.serialize_field("allDay", &n.all_day)?;
+        keys.serialize_field("attendeeNames", &n.attendee_names)?;
+        keys.serialize_field("attendeeEmails", &n.attendee_emails)?;
+        keys.serialize_field("attendeeStatus", &n.attendee_status)?;
+        keys.serialize_field("organizer", &n.organizer)?;
+        keys.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::delivery::sink::samples::melbourne;
+
+    const PLAIN: Shape = Shape { documented: false, local_times: false };
+    const DOCUMENTED: Shape = Shape { documented: true, local_times: false };
+    const LOCAL: Shape = Shape { documented: false, local_times: true };
+
+    fn shaper(shape: Shape) -> Shaper {
+        Shaper::new(shape, Zones::bundled())
+    }
+
+    fn json(n: &Notification) -> String {
+        serde_json::to_string(n).unwrap()
+    }
+
+    #[test]
+    fn the_documented_shape_is_the_documented_example() {
+        let expected = r#"{"event":"CalendarAlarm","pid":3164225,"serverFQDN":"sloti30t15","alarmTime":"20151119T063000Z","alarmRecipients":["mailto:mary@example.org"],"userId":"mary@example.org","calendarName":"Calendar","uid":"49ba20f5-cb44-4863-aea7-255f37ffc2e7","action":"email","summary":"Here's a lovely event.  Remind me","description":"","location":"","timezone":"Australia/Melbourne","start":"20151119T073000Z","end":"20151119T083000Z","allDay":0,"attendeeNames":[],"attendeeEmails":[],"attendeeStatus":[],"organizer":""}"#;
+        let stored = json(&melbourne());
+        assert_eq!(shaper(DOCUMENTED).render(&stored).unwrap(), expected);
+        assert_eq!(shaper(PLAIN).render(&stored).unwrap(), stored);
+    }
+
+    #[test]
+    fn local_times_are_the_wall_clock_of_the_zone() {
+        let local = read(&shaper(LOCAL).render(&json(&melbourne())).unwrap()).unwrap();
+        assert_eq!(
+            [local.alarm_time.as_str(), &local.start, &local.end],
+            ["20151119T173000", "20151119T183000", "20151119T193000"]
+        );
+        let all_day = Notification { start: "20151119".into(), end: "20151120".into(), all_day: 1, ..melbourne() };
+        let local = read(&shaper(LOCAL).render(&json(&all_day)).unwrap()).unwrap();
+        assert_eq!([local.alarm_time.as_str(), &local.start, &local.end], ["20151119T173000", "20151119", "20151120"]);
+        for (zone, alarm_time) in
+            [("[floating]", "20151119T063000"), ("UTC", "20151119T063000"), ("My own zone", "20151119T063000Z")]
+        {
+            let named = Notification { timezone: zone.into(), ..melbourne() };
+            let local = read(&shaper(LOCAL).render(&json(&named)).unwrap()).unwrap();
+            assert_eq!(local.alarm_time, alarm_time, "{zone}");
+        }
+    }
+
+    #[test]
+    fn a_text_that_is_no_notification_is_refused() {
+        for text in ["", "{}", "[1", "{\"event\":1}"] {
+            assert!(matches!(shaper(LOCAL).render(text), Err(Outcome::Never { .. })), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_description_goes_first_and_no_more_of_it_than_must() {
+        let long = Notification { description: "ö\"\n\u{1}€".repeat(1_000), ..melbourne() };
+        let limit = json(&long).len() - 500;
+        let fitted = shaper(PLAIN).render_within(&json(&long), limit).unwrap().into_owned();
+        assert!(fitted.len() <= limit && fitted.len() > limit - 6, "{} of {limit}", fitted.len());
+        let kept = read(&fitted).unwrap();
+        assert!(long.description.starts_with(&kept.description));
+        assert_eq!(kept, Notification { description: kept.description.clone(), ..long });
+    }
+
+    #[test]
+    fn what_cannot_fit_is_refused() {
+        let stored = json(&melbourne());
+        assert!(matches!(shaper(PLAIN).render_within(&stored, 100), Err(Outcome::Never { .. })));
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_the_texts_are_the_rest_is_valid_and_fits(
+            texts in prop::array::uniform5(any::<String>()),
+            names in prop::collection::vec(any::<String>(), 0..4),
+            documented: bool,
+            share in 0_usize..100,
+        ) {
+            let [description, alarm_description, alarm_summary, summary, location] = texts;
+            let full = Notification {
+                description, alarm_description, alarm_summary, summary, location, attendee_names: names, ..melbourne()
+            };
+            let shaper = shaper(Shape { documented, local_times: false });
+            let bare = Notification {
+                description: String::new(), alarm_description: String::new(), alarm_summary: String::new(),
+                summary: String::new(), location: String::new(), attendee_names: vec![], ..melbourne()
+            };
+            let stored = json(&full);
+            let (least, most) =
+                (shaper.render(&json(&bare)).unwrap().len(), shaper.render(&stored).unwrap().len());
+            let limit = least + (most - least) * share / 100;
+            let fitted = shaper.render_within(&stored, limit).unwrap();
+            prop_assert!(fitted.len() <= limit);
+            let value: serde_json::Value = serde_json::from_str(&fitted).unwrap();
+            prop_assert_eq!(&value["uid"], &serde_json::Value::from(full.uid));
+        }
+    }
+}
