@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use super::retry::{self, Attempt, judge};
+use super::retry::{Attempt, judge};
 use super::sink::{Outcome, Parcel, Sink};
 use crate::clock::Clock;
 use crate::ledger::{Claimed, Ledger, LedgerError, Settlement, Verdict};
@@ -127,24 +127,20 @@ impl Postman {
             let number = parcel.attempts.saturating_add(1);
             let seed = parcel.ring.unsigned_abs();
             let attempt = Attempt { number, fired: *fired, now, seed };
-            let verdict = match judge(attempt, outcome, self.give_up_after) {
-                retry::Verdict::Delivered => {
-                    round.delivered += 1;
-                    Verdict::Delivered
-                }
-                retry::Verdict::Again { at, answer } => {
+            let verdict = judge(attempt, outcome, self.give_up_after);
+            match &verdict {
+                Verdict::Delivered => round.delivered += 1,
+                Verdict::Later { answer, at } => {
                     round.later += 1;
                     tracing::warn!(sink.name = self.sink.name(), delivery.ring = parcel.ring, delivery.answer = %answer,
                         delivery.next_attempt = %at, "an alarm could not be delivered; it is tried again");
-                    Verdict::Later { answer, at }
                 }
-                retry::Verdict::Failed { answer } => {
+                Verdict::Failed { answer } => {
                     round.failed += 1;
                     tracing::error!(sink.name = self.sink.name(), delivery.ring = parcel.ring, delivery.answer = %answer,
                         "an alarm was not delivered: see 'reveille deliveries --failed'");
-                    Verdict::Failed { answer }
                 }
-            };
+            }
             Settlement { ring: parcel.ring, recipient: parcel.recipient, verdict }
         };
         let settlements = parcels.into_iter().zip(fired).zip(outcomes).map(settlement).collect();
