@@ -1,0 +1,234 @@
+//! HOURLY, MINUTELY and SECONDLY rules: steps of elapsed time from DTSTART, filtered by what the wall shows at each.
+
+use super::civil::{CYCLE_DAYS, DAY, Day, LAST_DAY, date, day_number, month_length};
+use super::place::Place;
+use super::sets::{ALL_HOURS, ALL_SIXTY, DayFilter, TimeSet};
+use super::{Frequency, Rule};
+
+/// A COUNT of a filtered rule is counted as far as this; a greater one is taken as endless.
+const MAX_COUNTED: u64 = 200_000;
+/// A rule is taken as ended when so many steps in a row hit nothing.
+const MAX_IDLE_STEPS: u32 = 100_000;
+/// Looking for changes of the clock near a step: they move it by less than this.
+const NEAR: i64 = 2 * 3600;
+
+/// A rule that steps in elapsed time, all parts explicit.
+#[derive(Clone, Debug)]
+pub(super) struct ElapsedPlan {
+    /// DTSTART, in seconds of UTC.
+    start: i64,
+    /// Seconds from step to step.
+    step: i64,
+    days: DayFilter,
+    /// The times of day at which a step counts.
+    open: TimeSet,
+    /// Whether `days` and `open` let everything through.
+    unfiltered: bool,
+    spread: Option<Spread>,
+    positions: Vec<i32>,
+}
+
+/// The several times that each step stands for (HOURLY with BYMINUTE or BYSECOND, MINUTELY with BYSECOND).
+#[derive(Clone, Copy, Debug)]
+struct Spread {
+    /// Seconds that the step's wall-clock time is rounded down to.
+    floor: i64,
+    /// Seconds after that, as times of an hour.
+    times: TimeSet,
+}
+
+impl Frequency {
+    /// Seconds of a unit, where it has always as many.
+    pub(super) fn seconds(self) -> i64 {
+        match self {
+            Frequency::Secondly => 1,
+            Frequency::Minutely => 60,
+            Frequency::Hourly => 3600,
+            _ => DAY,
+        }
+    }
+}
+
+impl ElapsedPlan {
+    pub fn new(rule: &Rule, days: DayFilter, start: i64) -> ElapsedPlan {
+        let limit = |part: Option<u64>, from: Frequency| part.filter(|_| rule.frequency <= from);
+        let open = TimeSet {
+            hours: rule.hours.unwrap_or(ALL_HOURS),
+            minutes: limit(rule.minutes, Frequency::Minutely).unwrap_or(ALL_SIXTY),
+            seconds: limit(rule.seconds, Frequency::Secondly).unwrap_or(ALL_SIXTY),
+        };
+        ElapsedPlan {
+            start,
+            step: rule.interval.saturating_mul(rule.frequency.seconds()),
+            unfiltered: days.is_open() && open.len() == DAY,
+            days,
+            open,
+            spread: Spread::of(rule, start),
+            positions: rule.positions.clone(),
+        }
+    }
+
+    /// The first wall-clock second at or after `wall` that BY parts let through.
+    fn next_open(&self, wall: i64) -> Option<i64> {
+        let day = wall.div_euclid(DAY);
+        if (self.days.is_open() || self.days.has(&Day::of(day)))
+            && let Some(time) = self.open.next(wall.rem_euclid(DAY))
+        {
+            return Some(day * DAY + time);
+        }
+        Some(self.next_day(day + 1)? * DAY + self.open.next(0)?)
+    }
+
+    fn next_day(&self, from: i64) -> Option<i64> {
+        let mut number = from;
+        while number <= LAST_DAY.min(from + CYCLE_DAYS) {
+            let (year, month, _) = date(number);
+            if !self.days.has_month(month) {
+                number = day_number(year, month, month_length(year, month)) + 1;
+            } else if self.days.has(&Day::of(number)) {
+                return Some(number);
+            } else {
+                number += 1;
+            }
+        }
+        None
+    }
+}
+
+impl Spread {
+    fn of(rule: &Rule, start: i64) -> Option<Spread> {
+        let hourly = rule.frequency == Frequency::Hourly && rule.minutes.is_some();
+        let floor = if hourly { 3600 } else { 60 };
+        if !hourly && (rule.frequency == Frequency::Secondly || rule.seconds.is_none()) {
+            return None;
+        }
+        let minutes = if hourly { rule.minutes.unwrap_or(1) } else { 1 };
+        let own_second = 1 << start.rem_euclid(60);
+        Some(Spread { floor, times: TimeSet { hours: 1, minutes, seconds: rule.seconds.unwrap_or(own_second) } })
+    }
+}
+
+/// The (wall, instant) pairs that a rule gives, in seconds, ascending by instant.
+#[derive(Clone, Debug)]
+pub(super) struct Elapsed<'a, P> {
+    plan: &'a ElapsedPlan,
+    place: &'a P,
+    /// The number of the next step.
+    step: i64,
+    /// The earliest instant that may still come.
+    from: i64,
+    /// The instants of the step at hand that have not passed, in reverse.
+    loaded: Vec<i64>,
+}
+
+impl<'a, P: Place> Elapsed<'a, P> {
+    /// From the instant `from` on, or DTSTART when that is later.
+    pub fn new(plan: &'a ElapsedPlan, place: &'a P, from: i64) -> Self {
+        let from = from.max(plan.start);
+        let reach = plan.spread.map_or(0, |spread| spread.floor);
+        let step = (from - plan.start - reach).div_euclid(plan.step).max(0);
+        Elapsed { plan, place, step, from, loaded: vec![] }
+    }
+
+    /// The instant of occurrence number `count`, from 1; None when there are fewer or they are more than [`MAX_COUNTED`].
+    pub fn last(plan: &'a ElapsedPlan, place: &'a P, count: u64) -> Option<i64> {
+        if plan.unfiltered && plan.spread.is_none() && plan.positions.is_empty() {
+            let steps = i64::try_from(count).ok()?.checked_sub(1)?;
+            return plan.start.checked_add(steps.checked_mul(plan.step)?).filter(|at| *at <= end());
+        }
+        let all = Elapsed::new(plan, place, i64::MIN);
+        if count > MAX_COUNTED {
+            return None;
+        }
+        all.map(|(_, at)| at).nth(usize::try_from(count.checked_sub(1)?).ok()?)
+    }
+
+    /// Goes to the next step that gives a time. None when there is none before the year 10000, or not soon enough.
+    fn load(&mut self) -> Option<()> {
+        for _ in 0..MAX_IDLE_STEPS {
+            let at = self.plan.start.checked_add(self.step.checked_mul(self.plan.step)?).filter(|at| *at <= end())?;
+            let wall = self.place.wall(at);
+            let open = if self.plan.unfiltered { wall } else { self.plan.next_open(wall)? };
+            if open > wall {
+                let target = self.next_open_instant(at, wall, open);
+                self.step = (self.step + 1).max((target - self.plan.start).div_euclid(self.plan.step));
+                continue;
+            }
+            self.step += 1;
+            self.load_step(at, wall);
+            if !self.loaded.is_empty() {
+                return Some(());
+            }
+        }
+        None
+    }
+
+    /// A bound for the instant at which the wall shows an open time again, when it shows `wall` at `at` and `open` is the next
+    /// such time on it. Clocks that change in between may show open times earlier, or those before `wall` once more.
+    fn next_open_instant(&self, at: i64, wall: i64, open: i64) -> i64 {
+        let target = at + (open - wall);
+        let mut earliest = target;
+        for probe in [target, target.min(at + NEAR)] {
+            let moved = self.place.wall(probe) - probe - (wall - at);
+            if moved != 0 {
+                let open = self.plan.next_open(wall + moved).unwrap_or(open);
+                earliest = earliest.min(at + (open - wall - moved));
+            }
+        }
+        earliest
+    }
+
+    fn load_step(&mut self, at: i64, wall: i64) {
+        let Some(spread) = self.plan.spread else {
+            let picked = self.plan.positions.is_empty() || self.plan.positions.iter().any(|n| n.abs() == 1);
+            self.loaded.extend(Some(at).filter(|at| picked && *at >= self.from));
+            return;
+        };
+        let base = wall - wall.rem_euclid(spread.floor);
+        let mut next = spread.times.next(0);
+        while let Some(time) = next {
+            let instant = base + time - (wall - at);
+            // Where the clock changes within the step, a time may not be what the wall shows.
+            if self.place.wall(instant) == base + time {
+                self.loaded.push(instant);
+            }
+            next = spread.times.next(time + 1);
+        }
+        if !self.plan.positions.is_empty() {
+            self.loaded = pick(&self.loaded, &self.plan.positions);
+        }
+        self.loaded.retain(|instant| *instant >= self.from);
+        self.loaded.reverse();
+    }
+}
+
+/// The instants that BYSETPOS names, ascending, each once.
+fn pick(instants: &[i64], positions: &[i32]) -> Vec<i64> {
+    let place = |position: &i32| {
+        let back = usize::try_from(position.unsigned_abs()).ok()?;
+        let index = if *position > 0 { back.checked_sub(1)? } else { instants.len().checked_sub(back)? };
+        instants.get(index).copied()
+    };
+    let mut picked: Vec<i64> = positions.iter().filter_map(place).collect();
+    picked.sort_unstable();
+    picked.dedup();
+    picked
+}
+
+/// The last second of the year 9999.
+fn end() -> i64 {
+    LAST_DAY * DAY + DAY - 1
+}
+
+impl<P: Place> Iterator for Elapsed<'_, P> {
+    type Item = (i64, i64);
+
+    fn next(&mut self) -> Option<(i64, i64)> {
+        if self.loaded.is_empty() {
+            self.load()?;
+        }
+        let at = self.loaded.pop()?;
+        self.from = at + 1;
+        Some((self.place.wall(at), at))
+    }
+}

@@ -1,0 +1,213 @@
+//! Recurrence rules (RFC 5545, 3.3.10; SKIP: RFC 7529): from the text of an RRULE to the starts that it gives, from anywhere in
+//! the series.
+//!
+//! A rule is expanded in wall-clock time and its times are placed in the zone afterwards, so 09:00 stays 09:00. HOURLY, MINUTELY
+//! and SECONDLY rules step in elapsed time instead. Finding the first start after an instant jumps there by whole periods: it
+//! costs the same in a series of a week's age and one of a century's. The module merges nothing: EXDATE, RDATE, several rules and
+//! the DTSTART that a rule does not match are the caller's.
+//!
+//! * [`parse`]: text → [`Rule`].
+//! * [`plan`]: a rule and its start → what is to be expanded, every implicit part made explicit.
+//! * [`periods`]: YEARLY to DAILY, period by period. [`elapsed`]: HOURLY to SECONDLY, step by step.
+//! * [`place`]: wall-clock times → instants in ascending order.
+
+mod civil;
+mod elapsed;
+mod parse;
+mod periods;
+mod place;
+mod plan;
+mod sets;
+#[cfg(test)]
+mod tests;
+
+use jiff::civil::{Date, DateTime};
+
+use self::elapsed::Elapsed;
+use self::periods::Periods;
+use self::place::{Bounds, InOrder};
+use self::plan::Plan;
+use self::sets::DayFilter;
+use super::zone::Zone;
+use crate::time::UtcMillis;
+
+/// A recurrence rule as read and checked, not yet anchored to a start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    frequency: Frequency,
+    /// At least 1.
+    interval: i64,
+    count: Option<u64>,
+    until: Option<Until>,
+    skip: Skip,
+    days: DayFilter,
+    /// Bit n for hour, minute, second n; None when the rule has no such part.
+    hours: Option<u64>,
+    minutes: Option<u64>,
+    seconds: Option<u64>,
+    /// BYSETPOS.
+    positions: Vec<i32>,
+}
+
+/// FREQ, from the finest to the coarsest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Frequency {
+    Secondly,
+    Minutely,
+    Hourly,
+    Daily,
+    Weekly,
+    Monthly,
+    Yearly,
+}
+
+/// What happens to dates that a month or year does not have (RFC 7529, 4.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Skip {
+    Omit,
+    Backward,
+    Forward,
+}
+
+/// UNTIL as it was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Until {
+    Date(Date),
+    Local(DateTime),
+    Utc(DateTime),
+}
+
+/// A rule that cannot be used, and why, in a sentence.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct RuleError(pub String);
+
+impl Rule {
+    /// Reads the value of an RRULE or EXRULE property.
+    ///
+    /// # Errors
+    /// When it is no rule, or one that is reported rather than guessed (RSCALE other than GREGORIAN, unknown BY parts).
+    pub fn parse(value: &str) -> Result<Rule, RuleError> {
+        parse::rule(value)
+    }
+
+    fn every(frequency: Frequency) -> Rule {
+        Rule {
+            frequency,
+            interval: 1,
+            count: None,
+            until: None,
+            skip: Skip::Omit,
+            days: DayFilter::default(),
+            hours: None,
+            minutes: None,
+            seconds: None,
+            positions: vec![],
+        }
+    }
+}
+
+/// The start of one occurrence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Start {
+    /// As the rule writes it, on the wall of the series' zone (before a gap moves it).
+    pub wall: DateTime,
+    /// Where that lies in the zone.
+    pub at: UtcMillis,
+}
+
+/// A rule anchored to its DTSTART in its zone.
+#[derive(Clone, Debug)]
+pub struct Series {
+    plan: Plan,
+    zone: Zone,
+    bounds: Bounds,
+    last: Option<DateTime>,
+}
+
+impl Series {
+    /// Anchors `rule` at the wall-clock time `start` of `zone` (for an all-day series: midnight, `all_day` true).
+    /// `last` is what [`Series::last`] said before, so that a COUNT need not be counted again.
+    pub fn new(rule: &Rule, start: DateTime, all_day: bool, zone: &Zone, last: Option<DateTime>) -> Series {
+        let plan = Plan::new(rule, civil::seconds(start), all_day, zone);
+        let mut bounds = Bounds::of(rule.until, all_day, zone);
+        let last = rule.count.and_then(|count| last.or_else(|| plan.last(count, zone).map(civil::wall)));
+        if let Some(last) = last {
+            bounds.end_with(civil::seconds(last), plan.is_elapsed());
+        }
+        Series { plan, zone: zone.clone(), bounds, last }
+    }
+
+    /// The occurrences that the rule gives from the instant `from` on (at ≥ from), ascending by instant and each once,
+    /// lazily. DTSTART is among them only if the rule matches it. Costs the same wherever `from` lies.
+    pub fn from(&self, from: UtcMillis) -> impl Iterator<Item = Start> + '_ {
+        let from = from.0.saturating_add(999).div_euclid(1000);
+        let starts = match &self.plan {
+            Plan::Wall(plan) => {
+                let lower = place::earliest_wall(&self.zone, from);
+                let last_wall = self.bounds.wall;
+                let walls = Periods::new(plan, lower).take_while(move |wall| *wall <= last_wall);
+                Starts::Wall(InOrder::new(walls, &self.zone, from))
+            }
+            Plan::Elapsed(plan) => Starts::Elapsed(Elapsed::new(plan, &self.zone, from)),
+        };
+        starts
+            .take_while(|(_, at)| *at <= self.bounds.at)
+            .map(|(wall, at)| Start { wall: civil::wall(wall), at: UtcMillis(at.saturating_mul(1000)) })
+    }
+
+    /// For a rule with COUNT: its last occurrence, to be handed to [`Series::new`] the next time. None without COUNT, and
+    /// when the rule ends without reaching it. (Wall-clock time; in UTC for HOURLY, MINUTELY and SECONDLY.)
+    pub fn last(&self) -> Option<DateTime> {
+        self.last
+    }
+}
+
+/// Wall-clock seconds and the instant's seconds, from either way of expanding.
+enum Starts<'a, I: Iterator<Item = i64>> {
+    Wall(InOrder<'a, I, Zone>),
+    Elapsed(Elapsed<'a, Zone>),
+}
+
+impl<I: Iterator<Item = i64>> Iterator for Starts<'_, I> {
+    type Item = (i64, i64);
+
+    fn next(&mut self) -> Option<(i64, i64)> {
+        match self {
+            Starts::Wall(starts) => starts.next(),
+            Starts::Elapsed(starts) => starts.next(),
+        }
+    }
+}
+
+/// A rule expanded on a wall whose clock never changes: what the observances of a VTIMEZONE need (RFC 5545, 3.6.5), where
+/// there is no zone yet.
+#[derive(Clone, Debug)]
+pub struct Walls {
+    plan: Plan,
+    last: i64,
+}
+
+impl Walls {
+    /// Anchors `rule` at `start`. An UNTIL in UTC is moved onto the wall by `offset`, the seconds that the wall is ahead of UTC
+    /// (for an observance: TZOFFSETFROM).
+    pub fn new(rule: &Rule, start: DateTime, offset: i32) -> Walls {
+        let wall = place::Fixed { offset: offset.into() };
+        let plan = Plan::new(rule, civil::seconds(start), false, &place::STILL);
+        let mut bounds = Bounds::of(rule.until, false, &wall);
+        if let Some(last) = rule.count.and_then(|count| plan.last(count, &place::STILL)) {
+            bounds.end_with(last, false);
+        }
+        Walls { plan, last: bounds.wall.min(bounds.at.saturating_add(offset.into())) }
+    }
+
+    /// The times that the rule gives at `from` and later, ascending, each once, lazily.
+    pub fn from(&self, from: DateTime) -> impl Iterator<Item = DateTime> + '_ {
+        let from = civil::seconds(from);
+        let walls: Box<dyn Iterator<Item = i64>> = match &self.plan {
+            Plan::Wall(plan) => Box::new(Periods::new(plan, from)),
+            Plan::Elapsed(plan) => Box::new(Elapsed::new(plan, &place::STILL, from).map(|(wall, _)| wall)),
+        };
+        walls.take_while(|wall| *wall <= self.last).map(civil::wall)
+    }
+}

@@ -1,0 +1,277 @@
+//! YEARLY, MONTHLY, WEEKLY and DAILY rules, expanded in wall-clock time one period after the other. It knows nothing of zones.
+
+use super::civil::{self, CYCLE_DAYS, DAY, Day, LAST_DAY, date, day_number, first_week, week_of, weeks_in};
+use super::sets::{DayFilter, TimeSet};
+use super::{Frequency, Skip};
+
+/// A COUNT is counted through so many periods; a rule that has not reached it then is taken as endless.
+const MAX_COUNTED_PERIODS: i64 = 200_000;
+
+/// A rule in whose parts nothing is left implicit.
+#[derive(Clone, Debug)]
+pub(super) struct PeriodPlan {
+    pub frequency: Frequency,
+    pub interval: i64,
+    /// DTSTART, in wall-clock seconds.
+    pub start: i64,
+    pub days: DayFilter,
+    pub skip: Skip,
+    pub times: TimeSet,
+    pub positions: Vec<i32>,
+}
+
+impl PeriodPlan {
+    /// How many units (years, months, weeks, days) after the one of DTSTART the second `wall` lies.
+    fn unit(&self, wall: i64) -> i64 {
+        self.absolute_unit(wall) - self.absolute_unit(self.start)
+    }
+
+    fn absolute_unit(&self, wall: i64) -> i64 {
+        let day = wall.div_euclid(DAY);
+        match self.frequency {
+            Frequency::Yearly => self.year_of(day),
+            Frequency::Monthly => {
+                let (year, month, _) = date(day);
+                year * 12 + i64::from(month) - 1
+            }
+            Frequency::Weekly => week_of(day, self.days.week_start).div_euclid(7),
+            _ => day,
+        }
+    }
+
+    /// The year that a day counts in: with BYWEEKNO the one that its week belongs to.
+    fn year_of(&self, day: i64) -> i64 {
+        let day = if self.days.weeks.is_empty() { day } else { week_of(day, self.days.week_start) + 3 };
+        date(day).0
+    }
+
+    /// After so many units the calendar repeats: a rule that gave nothing in as many periods never will.
+    fn cycle(&self) -> i64 {
+        match self.frequency {
+            Frequency::Yearly => 400,
+            Frequency::Monthly => 4800,
+            Frequency::Weekly => CYCLE_DAYS / 7,
+            _ => CYCLE_DAYS,
+        }
+    }
+
+    /// Whether a period can reach into the following one, which SKIP=FORWARD makes it do.
+    fn overlaps(&self) -> bool {
+        self.skip != Skip::Omit
+    }
+
+    /// The days of period number `period` into `days`, ascending. False when it lies beyond the year 9999.
+    fn collect_days(&self, period: i64, days: &mut Vec<i64>) -> bool {
+        days.clear();
+        let unit = self.absolute_unit(self.start).saturating_add(period.saturating_mul(self.interval));
+        match self.frequency {
+            Frequency::Yearly if unit > 9999 => return false,
+            Frequency::Yearly if self.days.weeks.is_empty() => self.collect_year(unit, days),
+            Frequency::Yearly => self.collect_weeks(unit, days),
+            Frequency::Monthly if unit >= 10_000 * 12 => return false,
+            Frequency::Monthly => self.collect_month(unit.div_euclid(12), unit.rem_euclid(12) as u32 + 1, days),
+            Frequency::Weekly => {
+                let week = week_of(self.start.div_euclid(DAY), self.days.week_start);
+                let first = week.saturating_add(period.saturating_mul(self.interval).saturating_mul(7));
+                if first > LAST_DAY {
+                    return false;
+                }
+                days.extend((first..first + 7).filter(|day| self.days.has(&Day::of(*day))));
+            }
+            _ if unit > LAST_DAY => return false,
+            _ => days.extend(Some(unit).filter(|day| self.days.is_open() || self.days.has(&Day::of(*day)))),
+        }
+        true
+    }
+
+    fn collect_year(&self, year: i64, days: &mut Vec<i64>) {
+        for month in (1..=12).filter(|month| self.days.has_month(*month)) {
+            self.collect_month(year, month, days);
+        }
+        let missing = self.skip != Skip::Omit && !civil::is_leap(year);
+        if missing && self.days.year_days.as_ref().is_some_and(|days| days.has(366, 0)) {
+            let moved = day_number(year, 12, 31) + i64::from(self.skip == Skip::Forward);
+            push_ascending(days, moved);
+        }
+    }
+
+    fn collect_month(&self, year: i64, month: u32, days: &mut Vec<i64>) {
+        if !self.days.has_month(month) {
+            return;
+        }
+        for day in Day::all_of(year, month).filter(|day| self.days.has(day)) {
+            push_ascending(days, day.number);
+        }
+        let length = civil::month_length(year, month);
+        if self.skip != Skip::Omit && self.days.month_days.has_front_above(length) {
+            // RFC 7529, 4.1: a date that does not exist moves before BYDAY looks at it.
+            let moved = day_number(year, month, length) + i64::from(self.skip == Skip::Forward);
+            if self.days.has_beside_month_day(&Day::of(moved)) {
+                push_ascending(days, moved);
+            }
+        }
+    }
+
+    /// The days of the numbered weeks of a year, from the week's first day on, which may lie in December before.
+    fn collect_weeks(&self, year: i64, days: &mut Vec<i64>) {
+        let first = first_week(year, self.days.week_start);
+        let count = weeks_in(year, self.days.week_start);
+        for week in (1..=count).filter(|week| self.days.weeks.has(*week, count - week + 1)) {
+            let monday = first + i64::from(week - 1) * 7;
+            days.extend((monday..monday + 7).filter(|day| self.days.has(&Day::of(*day))));
+        }
+    }
+
+    /// The times of a period by BYSETPOS, ascending, each once.
+    fn pick(&self, days: &[i64]) -> Vec<i64> {
+        let per_day = self.times.len();
+        let total = per_day * days.len() as i64;
+        let place = |position: &i32| {
+            let index = if *position > 0 { i64::from(*position) - 1 } else { total + i64::from(*position) };
+            let day = usize::try_from(index.checked_div(per_day)?).ok().filter(|_| index >= 0)?;
+            Some(days.get(day)? * DAY + self.times.nth(index.checked_rem(per_day)?)?)
+        };
+        let mut picked: Vec<i64> = self.positions.iter().filter_map(place).collect();
+        picked.sort_unstable();
+        picked.dedup();
+        picked
+    }
+}
+
+fn push_ascending(days: &mut Vec<i64>, day: i64) {
+    if days.last().is_none_or(|last| *last < day) {
+        days.push(day);
+    }
+}
+
+/// The wall-clock seconds that a rule gives, ascending, each once.
+#[derive(Clone, Debug)]
+pub(super) struct Periods<'a> {
+    plan: &'a PeriodPlan,
+    /// The number of the next period.
+    period: i64,
+    /// The last period that gave a time, or the one before the first.
+    fruitful: i64,
+    /// The earliest second that may still come.
+    from: i64,
+    /// The days of the period at hand that have not passed, in reverse; with BYSETPOS its times.
+    days: Vec<i64>,
+    times: Vec<i64>,
+}
+
+impl<'a> Periods<'a> {
+    /// From the second `from` on, or DTSTART when that is later.
+    pub fn new(plan: &'a PeriodPlan, from: i64) -> Self {
+        let from = from.max(plan.start);
+        let back = i64::from(plan.overlaps());
+        let period = (plan.unit(from).div_euclid(plan.interval) - back).max(0);
+        Periods { plan, period, fruitful: period - 1, from, days: vec![], times: vec![] }
+    }
+
+    /// Occurrence number `count`, from 1; None when the rule ends before it or [`MAX_COUNTED_PERIODS`] do not reach it.
+    pub fn last(plan: &PeriodPlan, count: u64) -> Option<i64> {
+        let mut count = i64::try_from(count).ok()?;
+        let mut all = Periods::new(plan, i64::MIN);
+        while all.period < MAX_COUNTED_PERIODS {
+            let Some(size) = all.whole_period() else {
+                let first = all.next()?;
+                count -= 1;
+                if count == 0 {
+                    return Some(first);
+                }
+                continue;
+            };
+            if size < count {
+                count -= size;
+                all.days.clear();
+                all.times.clear();
+                continue;
+            }
+            return all.nth(usize::try_from(count - 1).ok()?);
+        }
+        None
+    }
+
+    /// Loads the next period and says how many times it has, if all of them come.
+    fn whole_period(&mut self) -> Option<i64> {
+        let fresh = self.days.is_empty() && self.times.is_empty() && self.period > 0 && !self.plan.overlaps();
+        if !fresh || !self.load() {
+            return None;
+        }
+        let per_day = if self.plan.positions.is_empty() { self.plan.times.len() } else { 0 };
+        Some(per_day * self.days.len() as i64 + self.times.len() as i64)
+    }
+
+    /// Goes to the next period that has a time. False when there is none before the year 10000.
+    fn load(&mut self) -> bool {
+        loop {
+            if self.period - self.fruitful > self.plan.cycle() + 1 {
+                return false;
+            }
+            if !self.plan.collect_days(self.period, &mut self.days) {
+                return false;
+            }
+            if !self.plan.positions.is_empty() {
+                self.times = self.plan.pick(&self.days);
+                self.times.reverse();
+                self.days.clear();
+            }
+            self.days.reverse();
+            let loaded = self.period;
+            self.period += 1;
+            if !self.days.is_empty() || !self.times.is_empty() {
+                self.fruitful = loaded;
+                return true;
+            }
+            self.pass_months();
+        }
+    }
+
+    /// Skips the days of a month that BYMONTH does not name, for a DAILY rule.
+    fn pass_months(&mut self) {
+        if self.plan.frequency != Frequency::Daily || self.plan.days.months == 0 {
+            return;
+        }
+        let interval = self.plan.interval;
+        let start = self.plan.start.div_euclid(DAY);
+        let day = start.saturating_add((self.period - 1).saturating_mul(interval));
+        let (year, month, _) = date(day.min(LAST_DAY));
+        if !self.plan.days.has_month(month) {
+            let next_month = day_number(year, month, civil::month_length(year, month)) + 1;
+            self.period = self.period.max((next_month - start + interval - 1).div_euclid(interval));
+        }
+    }
+
+    /// The next time of the period at hand.
+    fn next_loaded(&mut self) -> Option<i64> {
+        while let Some(time) = self.times.pop() {
+            if time >= self.from {
+                return Some(time);
+            }
+        }
+        while let Some(day) = self.days.last() {
+            let midnight = day * DAY;
+            if let Some(time) = self.plan.times.next((self.from - midnight).max(0)) {
+                return Some(midnight + time);
+            }
+            self.days.pop();
+        }
+        None
+    }
+}
+
+impl Iterator for Periods<'_> {
+    type Item = i64;
+
+    fn next(&mut self) -> Option<i64> {
+        loop {
+            if let Some(time) = self.next_loaded() {
+                self.from = time + 1;
+                return Some(time);
+            }
+            if !self.load() {
+                return None;
+            }
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! A rule and its start to what is expanded: every part that the rule leaves to DTSTART made explicit, every part that means
+//! nothing in its frequency taken out (RFC 5545, 3.3.10, the table and its notes).
+
+use super::civil::{DAY, Day, weekday};
+use super::elapsed::{Elapsed, ElapsedPlan};
+use super::periods::{PeriodPlan, Periods};
+use super::place::Place;
+use super::sets::{DayFilter, Scope, TimeSet};
+use super::{Frequency, Rule, Skip};
+
+/// What is expanded, and how.
+#[derive(Clone, Debug)]
+pub(super) enum Plan {
+    /// YEARLY to DAILY: in wall-clock time.
+    Wall(PeriodPlan),
+    /// HOURLY to SECONDLY: in elapsed time.
+    Elapsed(ElapsedPlan),
+}
+
+impl Plan {
+    /// Plans `rule` from the wall-clock second `start`. The times of an all-day series are its midnights: BYHOUR, BYMINUTE
+    /// and BYSECOND are ignored, and of a rule that steps within days the steps at midnight count.
+    pub fn new(rule: &Rule, start: i64, all_day: bool, place: &impl Place) -> Plan {
+        if !all_day && rule.frequency < Frequency::Daily {
+            return Plan::Elapsed(ElapsedPlan::new(rule, days(rule, start), place.instant(start).0));
+        }
+        let clock = start.rem_euclid(DAY);
+        let set = |part: Option<u64>, own: i64| if all_day { 1 } else { part.unwrap_or(1 << own) };
+        Plan::Wall(PeriodPlan {
+            frequency: rule.frequency.max(Frequency::Daily),
+            interval: whole_days(rule),
+            start,
+            days: days(rule, start),
+            skip: if rule.frequency < Frequency::Monthly { Skip::Omit } else { rule.skip },
+            times: TimeSet {
+                hours: set(rule.hours, clock / 3600),
+                minutes: set(rule.minutes, clock / 60 % 60),
+                seconds: set(rule.seconds, clock % 60),
+            },
+            positions: rule.positions.clone(),
+        })
+    }
+
+    pub fn is_elapsed(&self) -> bool {
+        matches!(self, Plan::Elapsed(_))
+    }
+
+    /// Occurrence number `count` (from 1): in wall-clock seconds, or an instant when [`Plan::is_elapsed`]. None when there
+    /// are fewer, or so many that they are not counted.
+    pub fn last(&self, count: u64, place: &impl Place) -> Option<i64> {
+        match self {
+            Plan::Wall(plan) => Periods::last(plan, count),
+            Plan::Elapsed(plan) => Elapsed::last(plan, place, count),
+        }
+    }
+}
+
+/// The interval in the frequency's own unit; for steps within days, the days after which one is at the same time again.
+fn whole_days(rule: &Rule) -> i64 {
+    let step = rule.interval.saturating_mul(rule.frequency.seconds());
+    match rule.frequency {
+        Frequency::Hourly | Frequency::Minutely | Frequency::Secondly => step / gcd(step, DAY),
+        _ => rule.interval,
+    }
+}
+
+pub(super) fn gcd(a: i64, b: i64) -> i64 {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+fn days(rule: &Rule, start: i64) -> DayFilter {
+    let mut days = rule.days.clone();
+    let frequency = rule.frequency;
+    let first = Day::of(start.div_euclid(DAY));
+    if frequency < Frequency::Monthly || frequency == Frequency::Yearly && !days.weeks.is_empty() {
+        strip_ordinals(&mut days);
+    }
+    if frequency == Frequency::Yearly && days.months == 0 {
+        days.scope = Scope::Year;
+    }
+    let only_weeks = !days.weeks.is_empty()
+        && !days.names_weekdays()
+        && days.month_days.is_empty()
+        && days.year_days.is_none()
+        && frequency >= Frequency::Weekly;
+    if only_weeks || frequency == Frequency::Weekly && !days.chooses_days() {
+        days.weekdays = 1 << weekday(first.number);
+    } else if frequency >= Frequency::Monthly && !days.chooses_days() {
+        days.month_days.insert(first.month_day.cast_signed());
+        if frequency == Frequency::Yearly && days.months == 0 {
+            days.months = 1 << first.month;
+        }
+    }
+    days
+}
+
+/// An ordinal means nothing in a week or a day; old programs write it there all the same (`WEEKLY;BYDAY=1MO`).
+fn strip_ordinals(days: &mut DayFilter) {
+    let Some(ordinals) = days.ordinals.take() else { return };
+    for (day, ends) in (0..7).zip(ordinals.iter()) {
+        if !ends.is_empty() {
+            days.weekdays |= 1 << day;
+        }
+    }
+}
