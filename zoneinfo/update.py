@@ -7,7 +7,7 @@
 * `windows.tsv` from the package `cldr-core` of npm: CLDR's `windowsZones.json`.
 * `VERSION` says which releases they are.
 
-It needs pip and npm. `display-names.tsv` is kept by hand; this script checks that every Windows name in it is known.
+It needs pip and npm. `windows-aliases.tsv` is kept by hand; this script checks that every Windows name in it is known.
 """
 
 import argparse
@@ -80,13 +80,13 @@ def write_windows(cldr):
     return names
 
 
-def check_display_names(names):
-    for line in (HERE / "display-names.tsv").read_text().splitlines():
+def check_aliases(names):
+    for line in (HERE / "windows-aliases.tsv").read_text().splitlines():
         if line.startswith("#") or not line:
             continue
         _, _, windows = line.partition("\t")
         if windows not in names:
-            sys.exit(f"display-names.tsv: CLDR does not know '{windows}'")
+            sys.exit(f"windows-aliases.tsv: CLDR does not know '{windows}'")
 
 
 def main():
@@ -101,7 +101,7 @@ def main():
         cldr, cldr_package = fetch_cldr(wanted.cldr, folder)
         release = write_zones(source)
         names = write_windows(cldr)
-    check_display_names(names)
+    check_aliases(names)
 
     (HERE / "VERSION").write_text(f"tzdata\t{release}\tPyPI tzdata {tzdata_package}\ncldr\t{cldr_package}\tnpm cldr-core {cldr_package}\n")
     zones = sum(1 for file in (HERE / "tzif").rglob("*") if file.is_file())

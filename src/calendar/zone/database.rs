@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock, OnceLock};
 
 use jiff::tz::TimeZone;
 
-use super::{Rules, VTimezone, Zone};
+use super::{Rules, VTimezone, Zone, names};
 
 /// The compiled zones of the bundled database: id and TZif data, sorted by id.
 static BUNDLED: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/tzif.rs"));
@@ -99,7 +99,9 @@ impl Zones {
     /// has them: the IANA zone that one of the names stands for, else the VTIMEZONE as it is. None: nobody knows it.
     pub fn resolve(&self, tzid: &str, x_lic_location: Option<&str>, vtimezone: Option<&VTimezone>) -> Option<Zone> {
         let _ = vtimezone;
-        self.find(tzid).or_else(|| self.find(x_lic_location?))
+        names::zone(self, tzid)
+            .or_else(|| names::zone(self, x_lic_location?))
+            .or_else(|| names::likely_zone(self, tzid))
     }
 }
 

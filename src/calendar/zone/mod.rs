@@ -10,7 +10,9 @@
 //! [`crate::zoneinfo`].
 
 mod database;
+mod names;
 mod vtimezone;
+mod windows;
 
 use std::sync::{Arc, LazyLock};
 

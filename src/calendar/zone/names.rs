@@ -1,0 +1,137 @@
+//! Reading TZIDs: which zone of the database the names mean that calendars really contain. Nothing here opens anything; what
+//! is not in the database's own list of ids is no zone.
+
+use super::{Zone, Zones, windows};
+
+/// The longest TZID that is read as a name.
+const MAX_TZID: usize = 255;
+
+/// The zone of the database that `tzid` names: by its IANA id, alone or behind a prefix, or by a Windows name.
+pub(super) fn zone(zones: &Zones, tzid: &str) -> Option<Zone> {
+    let tzid = bare(tzid)?;
+    if tzid.eq_ignore_ascii_case("Z") {
+        return Some(Zone::utc());
+    }
+    zones.find(tzid).or_else(|| prefixed(zones, tzid)).or_else(|| zones.find(windows::iana_id(tzid)?))
+}
+
+/// The zone that `tzid` probably means, for want of anything better.
+pub(super) fn likely_zone(zones: &Zones, tzid: &str) -> Option<Zone> {
+    let tzid = bare(tzid)?;
+    zones.find(&tzid.replace(' ', "_")).or_else(|| zones.find(windows::likely_iana_id(tzid)?))
+}
+
+/// Without the spaces and quotes around it; none if that can be no name.
+fn bare(tzid: &str) -> Option<&str> {
+    let bare = tzid.trim_matches(|c: char| c.is_whitespace() || matches!(c, '"' | '\''));
+    let name = bare.len() <= MAX_TZID && !bare.is_empty() && !bare.contains(char::is_control);
+    name.then_some(bare)
+}
+
+/// The zone whose id is the end of a longer name (`/mozilla.org/20050126_1/Europe/Berlin`). A single word at the end counts
+/// only in a globally unique TZID, one that begins with a slash (RFC 5545, 3.8.3.1): `Office/Singapore` may be anything.
+fn prefixed(zones: &Zones, tzid: &str) -> Option<Zone> {
+    if tzid.split('/').any(|segment| matches!(segment, "." | "..")) {
+        return None;
+    }
+    let ends = tzid.match_indices('/').filter_map(|(slash, _)| tzid.get(slash + 1..));
+    ends.filter(|end| end.contains('/') || tzid.starts_with('/')).find_map(|end| zones.find(end))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{likely_zone, zone};
+    use crate::calendar::zone::Zones;
+
+    fn id(tzid: &str) -> Option<String> {
+        zone(&Zones::bundled(), tzid).map(|zone| zone.id().to_owned())
+    }
+
+    #[test]
+    fn an_iana_id_in_any_case_between_quotes_and_spaces() {
+        for tzid in [
+            "Europe/Berlin",
+            "europe/berlin",
+            "EUROPE/BERLIN",
+            "\"Europe/Berlin\"",
+            " Europe/Berlin\t",
+            "'Europe/Berlin'",
+        ] {
+            assert_eq!(id(tzid).as_deref(), Some("Europe/Berlin"), "{tzid}");
+        }
+        assert_eq!(id("US/Eastern").as_deref(), Some("US/Eastern"));
+        assert_eq!(id("EST5EDT").as_deref(), Some("EST5EDT"));
+    }
+
+    #[test]
+    fn the_names_of_utc() {
+        for (tzid, expected) in
+            [("UTC", "UTC"), ("utc", "UTC"), ("Z", "UTC"), ("Etc/UTC", "Etc/UTC"), ("GMT", "GMT"), ("Zulu", "Zulu")]
+        {
+            assert_eq!(id(tzid).as_deref(), Some(expected));
+        }
+        assert_eq!(id("tzone://Microsoft/Utc").as_deref(), Some("Etc/UTC"));
+    }
+
+    #[test]
+    fn an_iana_id_behind_a_prefix() {
+        for tzid in [
+            "/mozilla.org/20050126_1/Europe/Berlin",
+            "/freeassociation.sourceforge.net/Europe/Berlin",
+            "/freeassociation.sourceforge.net/Tzfile/Europe/Berlin",
+            "/citadel.org/20210210_1/Europe/Berlin",
+            "/softwarestudio.org/Olson_20011030_5/Europe/Berlin",
+            "http://www.tzurl.org/zoneinfo/Europe/Berlin",
+            "posix/Europe/Berlin",
+        ] {
+            assert_eq!(id(tzid).as_deref(), Some("Europe/Berlin"), "{tzid}");
+        }
+        let three = "/mozilla.org/20070129_1/America/Argentina/Buenos_Aires";
+        assert_eq!(id(three).as_deref(), Some("America/Argentina/Buenos_Aires"));
+        assert_eq!(id("/freeassociation.sourceforge.net/UTC").as_deref(), Some("UTC"));
+        assert_eq!(id("Office/Singapore"), None);
+    }
+
+    #[test]
+    fn windows_names() {
+        assert_eq!(id("W. Europe Standard Time").as_deref(), Some("Europe/Berlin"));
+        assert_eq!(id("\"(UTC+01:00) Brussels, Copenhagen, Madrid, Paris\"").as_deref(), Some("Europe/Paris"));
+        assert_eq!(id("Customized Time Zone"), None);
+    }
+
+    #[test]
+    fn what_is_no_zone_stays_none() {
+        let long = "Z".repeat(100_000);
+        let deep = "/".repeat(200_000);
+        for tzid in [
+            "",
+            "\"\"",
+            "/",
+            "//",
+            "../../../../../../etc/passwd",
+            "Europe/../../../../etc/shadow",
+            "../zoneinfo/Europe/Berlin",
+            "Europe/./Berlin",
+            "posix/../posixrules",
+            "posixrules",
+            "/x/posixrules",
+            "Factory",
+            "localtime",
+            "Europe",
+            "Europe/",
+            "zone.tab",
+            "tzdata.zi",
+            "Europe/Berlin\0",
+            "Europe\0/Berlin",
+            "CET-1CEST,M3.5.0,M10.5.0/3",
+            "http://127.0.0.1:1/tz",
+            "Nowhere/Land",
+            "ünïcode/zöne",
+            &long,
+            &deep,
+        ] {
+            assert_eq!(id(tzid), None, "{:.40}", tzid);
+            assert!(likely_zone(&Zones::bundled(), tzid).is_none(), "{:.40}", tzid);
+        }
+    }
+}
