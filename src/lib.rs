@@ -20,6 +20,7 @@
 //! * [`notification`] is the `CalendarAlarm` object that a ring becomes.
 //! * [`wheel`] sleeps until the next alarm is due and fires it.
 //! * [`delivery`] brings it to the sinks: standard output, a file, Cyrus' notify socket, e-mail.
+//! * [`tls`] says which servers are trusted.
 //! * [`cli`] is the command line; one file a subcommand.
 
 pub mod calendar;
@@ -31,5 +32,6 @@ pub mod ledger;
 pub mod notification;
 pub mod source;
 pub mod time;
+pub mod tls;
 pub mod wheel;
 pub mod zoneinfo;

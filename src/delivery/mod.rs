@@ -5,9 +5,10 @@
 //! * [`postman`]: claim, send, settle.
 //! * [`retry`]: when to try again, and when to give up.
 //! * [`shape`]: the notification as a sink is set to write it; `lines`: many of them as JSON lines.
-//! * `stdout`, `file`, `cyrus`: the sinks, one a file.
+//! * `stdout`, `file`, `cyrus`, [`email`]: the sinks.
 
 mod cyrus;
+pub mod email;
 mod file;
 mod lines;
 pub mod postman;

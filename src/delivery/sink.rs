@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::cyrus::CyrusNotify;
+use super::email::Email;
 use super::file::LineFile;
 use super::shape::Shaper;
 use super::stdout::Stdout;
@@ -77,6 +78,7 @@ enum Kind {
     Stdout(Stdout),
     File(LineFile),
     CyrusNotify(CyrusNotify),
+    Email(Email),
 }
 
 /// How many alarms the sinks that write them all at once are best given at a time.
@@ -97,7 +99,7 @@ impl Sink {
             SinkKind::CyrusNotify { path, method, shape } => {
                 Kind::CyrusNotify(CyrusNotify::new(path, method, shaper(*shape), timeout))
             }
-            SinkKind::Email(_) => return Err(SinkError(format!("sink '{}': e-mail is not built yet", config.name))),
+            SinkKind::Email(settings) => Kind::Email(Email::open(settings, timeout, surroundings)?),
         };
         Ok(Sink { name: config.name.clone(), timeout, kind })
     }
@@ -111,6 +113,7 @@ impl Sink {
     pub fn batch(&self) -> usize {
         match &self.kind {
             Kind::Stdout(_) | Kind::File(_) | Kind::CyrusNotify(_) => LINES,
+            Kind::Email(sink) => sink.batch(),
         }
     }
 
@@ -118,6 +121,7 @@ impl Sink {
     pub fn patience(&self) -> Duration {
         match &self.kind {
             Kind::Stdout(_) | Kind::File(_) | Kind::CyrusNotify(_) => self.timeout,
+            Kind::Email(sink) => sink.patience(),
         }
     }
 
@@ -127,6 +131,7 @@ impl Sink {
             Kind::Stdout(sink) => sink.send(parcels).await,
             Kind::File(sink) => sink.send(parcels).await,
             Kind::CyrusNotify(sink) => sink.send(parcels).await,
+            Kind::Email(sink) => sink.send(parcels).await,
         }
     }
 
@@ -139,6 +144,7 @@ impl Sink {
             Kind::Stdout(_) => Ok("writes to standard output".to_owned()),
             Kind::File(sink) => sink.check(),
             Kind::CyrusNotify(sink) => sink.check(),
+            Kind::Email(sink) => sink.check().await,
         }
     }
 

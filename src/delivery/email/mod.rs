@@ -1,0 +1,195 @@
+//! The sink `email`: the EMAIL action, over SMTP. One mail a recipient, over a few connections at a time.
+//!
+//! * `address`: addresses as calendars write them.
+//! * `letter`: what a mail says; `words`: its phrases; `compose`: its octets.
+//! * `wire`: TCP and TLS; `session`: SMTP over it; `pool`: sessions that wait for the next mail.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use lettre::transport::smtp::authentication::Credentials;
+use lettre::transport::smtp::extension::ClientId;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use self::compose::{Composer, Mail};
+use self::pool::Pool;
+use self::session::{Server, Session, Trouble};
+use super::sink::{Outcome, Parcel, SinkError, Surroundings};
+use crate::clock::Clock;
+use crate::config::{EmailSettings, SmtpSecurity};
+use crate::tls;
+
+mod address;
+mod compose;
+mod letter;
+mod pool;
+mod session;
+mod wire;
+mod words;
+
+pub use address::recipient;
+
+/// Mails a connection in one batch: enough to keep it busy, few enough that a batch is settled soon.
+const MAILS_A_CONNECTION: usize = 25;
+
+/// A mail server that takes our mails.
+#[derive(Debug)]
+pub struct Email {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    composer: Composer,
+    pool: Pool,
+    clock: Clock,
+    timeout: Duration,
+}
+
+/// What the workers of one batch share.
+struct Batch {
+    parcels: Vec<Parcel>,
+    /// The first parcel that nobody has taken yet.
+    next: AtomicUsize,
+    /// Why no more of them are tried.
+    down: OnceLock<String>,
+}
+
+impl Email {
+    /// The server that `settings` describes; each mail may take `timeout`. Nothing is connected yet.
+    ///
+    /// # Errors
+    /// When From is no address, or TLS cannot be set up.
+    pub fn open(settings: &EmailSettings, timeout: Duration, around: &Surroundings) -> Result<Email, SinkError> {
+        let from = address::sender(&settings.from).map_err(SinkError)?;
+        let tls = match settings.security {
+            SmtpSecurity::Plain => None,
+            _ => Some(tls::client_config(settings.ca_file.as_deref()).map_err(|error| SinkError(error.to_string()))?),
+        };
+        let login = settings.login.as_ref();
+        let server = Server {
+            host: settings.host.clone(),
+            port: settings.port,
+            security: settings.security,
+            login: login.map(|(user, password)| Credentials::new(user.clone(), password.expose().to_owned())),
+            tls,
+            hello: hello(&around.server_name),
+        };
+        let (zones, reader_zones) = (around.zones.clone(), around.reader_zones.clone());
+        let composer = Composer { from, zones, reader_zones };
+        let pool = Pool::new(server, settings.max_connections.max(1));
+        Ok(Email { inner: Arc::new(Inner { composer, pool, clock: around.clock.clone(), timeout }) })
+    }
+
+    /// How many mails it is best given at a time.
+    pub fn batch(&self) -> usize {
+        self.inner.pool.size().saturating_mul(MAILS_A_CONNECTION)
+    }
+
+    /// The longest that so many mails take. A server that does not answer at all is not asked for each of them.
+    pub fn patience(&self) -> Duration {
+        self.inner.timeout.saturating_mul(MAILS_A_CONNECTION as u32 + 1)
+    }
+
+    /// Sends a mail for each parcel, over as many connections as are allowed.
+    pub async fn send(&self, parcels: &[Parcel]) -> Vec<Outcome> {
+        let batch = Arc::new(Batch { parcels: parcels.to_vec(), next: AtomicUsize::new(0), down: OnceLock::new() });
+        let mut workers = JoinSet::new();
+        for _ in 0..self.inner.pool.size().min(parcels.len()) {
+            workers.spawn(Arc::clone(&self.inner).work(Arc::clone(&batch)));
+        }
+        let mut outcomes = vec![Outcome::later("the mail was not tried"); parcels.len()];
+        while let Some(done) = workers.join_next().await {
+            for (index, outcome) in done.unwrap_or_default() {
+                if let Some(place) = outcomes.get_mut(index) {
+                    *place = outcome;
+                }
+            }
+        }
+        outcomes
+    }
+
+    /// Logs in, and says how that went.
+    ///
+    /// # Errors
+    /// When no mail could be sent now.
+    pub async fn check(&self) -> Result<String, SinkError> {
+        let deadline = Instant::now() + self.inner.timeout;
+        let server = self.inner.pool.server();
+        match server.connect(deadline).await {
+            Ok(session) => {
+                session.quit(deadline).await;
+                Ok(server.greeted())
+            }
+            Err(trouble) => Err(SinkError(trouble.into_answer())),
+        }
+    }
+}
+
+impl Inner {
+    /// Takes one parcel after the other until none is left, over one session as long as it holds.
+    async fn work(self: Arc<Inner>, batch: Arc<Batch>) -> Vec<(usize, Outcome)> {
+        let mut outcomes = Vec::new();
+        let _permit = self.pool.permit().await;
+        let mut session = None;
+        loop {
+            let index = batch.next.fetch_add(1, Ordering::Relaxed);
+            let Some(parcel) = batch.parcels.get(index) else { break };
+            let outcome = match batch.down.get() {
+                Some(answer) => Outcome::later(answer.clone()),
+                None => match self.composer.compose(&parcel.json, &parcel.recipient, self.clock.now()) {
+                    Ok(mail) => self.outcome(self.deliver(&mut session, &mail).await, &batch),
+                    Err(refused) => refused,
+                },
+            };
+            outcomes.push((index, outcome));
+        }
+        if let Some(session) = session {
+            self.pool.give_back(session);
+        }
+        outcomes
+    }
+
+    /// Sends `mail` over `session`, or over one that waits, or a new one; leaves the session there if it can be used again.
+    async fn deliver(&self, session: &mut Option<Session>, mail: &Mail) -> Result<(), Trouble> {
+        let deadline = Instant::now() + self.timeout;
+        let server = self.pool.server();
+        loop {
+            let mut current = match session.take().or_else(|| self.pool.waiting()) {
+                Some(current) => current,
+                None => server.connect(deadline).await?,
+            };
+            match current.deliver(mail, server, deadline).await {
+                Ok(()) => {
+                    *session = Some(current);
+                    return Ok(());
+                }
+                Err(Trouble::Stale(_)) => {}
+                Err(refused @ Trouble::Refused { .. }) => {
+                    *session = current.reset(deadline).await.then_some(current);
+                    return Err(refused);
+                }
+                Err(other) => return Err(other),
+            }
+        }
+    }
+
+    fn outcome(&self, sent: Result<(), Trouble>, batch: &Batch) -> Outcome {
+        match sent {
+            Ok(()) => Outcome::Delivered,
+            Err(Trouble::Refused { answer, forever: true }) => Outcome::never(answer),
+            Err(Trouble::Refused { answer, .. } | Trouble::Broken(answer) | Trouble::Stale(answer)) => {
+                Outcome::later(answer)
+            }
+            Err(Trouble::Down(answer)) => Outcome::later(batch.down.get_or_init(|| answer).as_str()),
+        }
+    }
+}
+
+/// How we introduce ourselves: by `name` where it can be a host's name, else by an address.
+fn hello(name: &str) -> ClientId {
+    let is_host = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-'));
+    if is_host { ClientId::Domain(name.to_owned()) } else { ClientId::Ipv4(std::net::Ipv4Addr::LOCALHOST) }
+}

@@ -1,0 +1,217 @@
+//! A conversation with a mail server (RFC 5321): logging in, then one mail after the other, each step within a time limit.
+
+use std::error::Error as _;
+use std::sync::Arc;
+
+use lettre::transport::smtp::authentication::{Credentials, Mechanism};
+use lettre::transport::smtp::client::AsyncSmtpConnection;
+use lettre::transport::smtp::commands::{Data, Mail as MailFrom, Quit, Rcpt, Rset};
+use lettre::transport::smtp::extension::ClientId;
+use lettre::transport::smtp::response::Severity;
+use lettre::transport::smtp::{Error, response::Code};
+use rustls::ClientConfig;
+use tokio::time::{Instant, timeout_at};
+
+use super::compose::Mail;
+use super::wire::Wire;
+use crate::config::SmtpSecurity;
+
+/// A mail server and how to log in.
+#[derive(Debug)]
+pub struct Server {
+    pub host: String,
+    pub port: u16,
+    pub security: SmtpSecurity,
+    pub login: Option<Credentials>,
+    /// For the encrypted kinds of `security`.
+    pub tls: Option<Arc<ClientConfig>>,
+    /// Our name.
+    pub hello: ClientId,
+}
+
+/// Why a mail did not go out.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// No mail goes out now, this one or another.
+    Down(String),
+    /// The connection was closed before this mail, as servers do after a while: a new one may work.
+    Stale(String),
+    /// The connection broke while this mail was under way.
+    Broken(String),
+    /// The server does not take this mail: never, or not now.
+    Refused { answer: String, forever: bool },
+}
+
+impl Trouble {
+    /// What the server said, or what went wrong.
+    pub fn into_answer(self) -> String {
+        match self {
+            Trouble::Down(answer) | Trouble::Stale(answer) | Trouble::Broken(answer) => answer,
+            Trouble::Refused { answer, .. } => answer,
+        }
+    }
+}
+
+impl Server {
+    /// Connects, goes over to TLS and logs in, all before `deadline`.
+    ///
+    /// # Errors
+    /// [`Trouble::Down`], whatever it is: without a connection no mail goes out, and what is wrong can be mended.
+    pub async fn connect(&self, deadline: Instant) -> Result<Session, Trouble> {
+        Ok(Session { smtp: self.open(deadline).await?, carried: false })
+    }
+
+    async fn open(&self, deadline: Instant) -> Result<AsyncSmtpConnection, Trouble> {
+        let wire = self.step(deadline, "being called", Wire::connect(&self.host, self.port)).await?;
+        let wire = match (self.security, &self.tls) {
+            (SmtpSecurity::Plain, _) if wire.peer().ip().is_loopback() => wire,
+            (SmtpSecurity::Implicit, Some(tls)) => self.step(deadline, "TLS", wire.secure(tls, &self.host)).await?,
+            (SmtpSecurity::StartTls, Some(tls)) => {
+                let hello = self.hello.to_string();
+                self.step(deadline, "STARTTLS", wire.start_tls(tls, &self.host, &hello)).await?
+            }
+            _ => {
+                return Err(Trouble::Down(format!(
+                    "{} is not on this machine: mail needs TLS to get there",
+                    self.name()
+                )));
+            }
+        };
+        let greeting = AsyncSmtpConnection::connect_with_transport(Box::new(wire), &self.hello);
+        let mut smtp = self.command(deadline, "EHLO", greeting).await?;
+        if let Some(login) = &self.login {
+            let mechanisms = [Mechanism::Plain, Mechanism::Login];
+            self.command(deadline, "AUTH", smtp.auth(&mechanisms, login)).await?;
+        }
+        Ok(smtp)
+    }
+
+    /// How the server is called in answers.
+    pub fn name(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+
+    /// What a session with it is like, in a few words.
+    pub fn greeted(&self) -> String {
+        let security = match self.security {
+            SmtpSecurity::Implicit => "TLS",
+            SmtpSecurity::StartTls => "STARTTLS",
+            SmtpSecurity::Plain => "not encrypted",
+        };
+        let login = if self.login.is_some() { "logged in" } else { "no login" };
+        format!("{} answers ({security}, {login})", self.name())
+    }
+
+    /// One step towards a connection that is not yet SMTP.
+    async fn step<T>(
+        &self,
+        deadline: Instant,
+        step: &str,
+        work: impl Future<Output = std::io::Result<T>>,
+    ) -> Result<T, Trouble> {
+        match timeout_at(deadline, work).await {
+            Ok(Ok(done)) => Ok(done),
+            Ok(Err(error)) => Err(Trouble::Down(format!("{}: {error}", self.name()))),
+            Err(_) => Err(Trouble::Down(self.silent(step))),
+        }
+    }
+
+    /// One step of SMTP towards a connection that mails can be sent over.
+    async fn command<T>(
+        &self,
+        deadline: Instant,
+        step: &str,
+        work: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Trouble> {
+        match timeout_at(deadline, work).await {
+            Ok(Ok(done)) => Ok(done),
+            Ok(Err(error)) => Err(Trouble::Down(format!("{} at {step}: {}", self.name(), words(&error)))),
+            Err(_) => Err(Trouble::Down(self.silent(step))),
+        }
+    }
+
+    fn silent(&self, step: &str) -> String {
+        format!("{} did not answer to {step} in time", self.name())
+    }
+}
+
+/// A connection that mails can be sent over.
+pub struct Session {
+    smtp: AsyncSmtpConnection,
+    /// Mails went over it before.
+    carried: bool,
+}
+
+impl Session {
+    /// Sends one mail before `deadline`. After [`Trouble::Refused`] the session can go on if [`Session::reset`] says so, after
+    /// other trouble it is to be dropped.
+    ///
+    /// # Errors
+    /// [`Trouble`]
+    pub async fn deliver(&mut self, mail: &Mail, server: &Server, deadline: Instant) -> Result<(), Trouble> {
+        let from = MailFrom::new(Some(mail.from.clone()), Vec::new());
+        let begun = timeout_at(deadline, self.smtp.command(from)).await;
+        begun.map_err(|_| Trouble::Down(server.silent("MAIL")))?.map_err(|error| self.not_begun(&error))?;
+        self.carried = true;
+        let rcpt = Rcpt::new(mail.to.clone(), Vec::new());
+        let named = timeout_at(deadline, self.smtp.command(rcpt)).await;
+        named.map_err(|_| Trouble::Down(server.silent("RCPT")))?.map_err(|error| under_way(&error))?;
+        let opened = timeout_at(deadline, self.smtp.command(Data)).await;
+        opened.map_err(|_| Trouble::Down(server.silent("DATA")))?.map_err(|error| under_way(&error))?;
+        let taken = timeout_at(deadline, self.smtp.message(&mail.octets)).await;
+        taken.map_err(|_| Trouble::Down(server.silent("the mail itself")))?.map_err(|error| under_way(&error))?;
+        Ok(())
+    }
+
+    /// Makes the session ready for the next mail after one was refused; false when it cannot be used any more.
+    pub async fn reset(&mut self, deadline: Instant) -> bool {
+        matches!(timeout_at(deadline, self.smtp.command(Rset)).await, Ok(Ok(_)))
+    }
+
+    /// Takes leave.
+    pub async fn quit(mut self, deadline: Instant) {
+        let _ = timeout_at(deadline, self.smtp.command(Quit)).await;
+    }
+
+    /// What an answer to MAIL means: a server that has carried mails may have ended the session meanwhile.
+    fn not_begun(&self, error: &Error) -> Trouble {
+        match error.status() {
+            Some(code) if !is_goodbye(code) => under_way(error),
+            _ if self.carried => Trouble::Stale(words(error)),
+            _ => Trouble::Down(words(error)),
+        }
+    }
+}
+
+/// What a failure in the midst of a mail means.
+fn under_way(error: &Error) -> Trouble {
+    let answer = words(error);
+    match error.status() {
+        Some(code) if is_goodbye(code) => Trouble::Down(answer),
+        // Wrong settings rather than a wrong recipient: no mail goes out until they are mended.
+        Some(code) if is_about_login(code) => Trouble::Down(answer),
+        Some(code) => Trouble::Refused { answer, forever: code.severity == Severity::PermanentNegativeCompletion },
+        None => Trouble::Broken(answer),
+    }
+}
+
+/// 421: the server ends the session.
+fn is_goodbye(code: Code) -> bool {
+    u16::from(code) == 421
+}
+
+/// Authentication required, too weak, failed, or encryption required for it (RFC 4954, 6).
+fn is_about_login(code: Code) -> bool {
+    matches!(u16::from(code), 454 | 530 | 534 | 535 | 538)
+}
+
+/// The server's own words with their code (`550 5.1.1 No such user`), or what went wrong with the connection.
+fn words(error: &Error) -> String {
+    match (error.status(), error.source()) {
+        (Some(code), Some(words)) => format!("{code} {words}"),
+        (Some(code), None) => code.to_string(),
+        (None, Some(source)) if error.is_response() => format!("the server broke off: {source}"),
+        (None, Some(source)) => source.to_string(),
+        (None, None) => error.to_string(),
+    }
+}
