@@ -1,11 +1,22 @@
-//! Finding and reading the configuration.
+//! Finding the configuration's file, reading its general tables, and what the command line adds.
 
+use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
+use toml::de::DeTable;
+
+use super::address;
 use super::error::{ConfigError, Problem};
-use super::settings::{Config, Defaults, Layout, Limits, Log, Shape, Sink, SinkKind, Source, SourceKind};
+use super::section::{Section, Sheet};
+use super::settings::{Config, Defaults, Limits, Log, LogFormat, LogLevel};
+use super::{sinks, sources, value};
 use crate::zoneinfo::ZoneinfoChoice;
+
+/// Octets of a configuration file.
+const MAX_FILE: u64 = 1024 * 1024;
+
+/// The ledger where nobody names one.
+const DEFAULT_LEDGER: &str = "reveille.db";
 
 /// What a command needs of the configuration.
 #[derive(Clone, Copy, Debug, Default)]
@@ -33,6 +44,34 @@ pub struct Overrides<'a> {
     pub watch: &'a [PathBuf],
 }
 
+/// What reading a value may need beside the value.
+pub(super) struct Reader<'a> {
+    /// The folder of the file: what relative paths in it are relative to.
+    folder: PathBuf,
+    secrets: Secrets,
+    environment: &'a dyn Fn(&str) -> Option<String>,
+}
+
+impl Reader<'_> {
+    pub(super) fn path(&self, written: &str) -> PathBuf {
+        self.folder.join(written)
+    }
+
+    pub(super) fn variable(&self, name: &str) -> Option<String> {
+        (self.environment)(name)
+    }
+
+    pub(super) fn reads_secrets(&self) -> bool {
+        self.secrets == Secrets::Read
+    }
+
+    /// Whose alarms they are where nothing says so: the login name.
+    pub(super) fn login(&self) -> String {
+        let named = |name| self.variable(name).filter(|login| !login.trim().is_empty());
+        named("USER").or_else(|| named("LOGNAME")).unwrap_or_else(|| "user".to_owned())
+    }
+}
+
 /// Reads the configuration: `file`, else the first that exists of the usual places, else none: the defaults.
 /// `environment` answers for the variables of the environment.
 ///
@@ -43,39 +82,184 @@ pub fn load(
     wanted: &Wanted<'_>,
     environment: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Config, ConfigError> {
-    if let Some(file) = file {
-        let sentence = "configuration files are not read yet".to_owned();
-        return Err(ConfigError::new(vec![Problem { file: Some(file.to_owned()), line: None, key: None, sentence }]));
+    let found = find(file, environment)?;
+    let folder = found.as_ref().and_then(|(path, _)| path.parent()).map(Path::to_owned).unwrap_or_default();
+    let reader = Reader { folder, secrets: wanted.secrets, environment };
+    let mut problems = Vec::new();
+    let mut config = match &found {
+        Some((path, text)) => parse(path, text, &reader, &mut problems),
+        None => Config::default(),
+    };
+    if let Some(ledger) = wanted.overrides.ledger {
+        match address::ledger(ledger) {
+            Ok(path) => config.ledger = path,
+            Err(sentence) => problems.push(spoken(format!("--ledger {sentence}"))),
+        }
     }
-    let user = environment("USER").or_else(|| environment("LOGNAME")).unwrap_or_else(|| "user".to_owned());
-    let sources = wanted.overrides.watch.iter().map(|path| Source {
-        name: path.file_name().map_or_else(|| "watch".to_owned(), |name| name.to_string_lossy().into_owned()),
-        user: Some(user.clone()),
-        email: Vec::new(),
-        zone: None,
-        calendars: Vec::new(),
-        kind: SourceKind::Directory {
-            path: path.clone(),
-            layout: Layout::Auto,
-            rescan_interval: Duration::from_secs(15 * 60),
-        },
-    });
-    Ok(Config {
-        file: None,
-        ledger: PathBuf::from(wanted.overrides.ledger.unwrap_or("reveille.db")),
-        zoneinfo: ZoneinfoChoice::default(),
-        log: Log::default(),
-        defaults: Defaults::default(),
-        limits: Limits::default(),
-        sources: sources.collect(),
-        sinks: vec![Sink {
-            name: "stdout".to_owned(),
-            actions: Vec::new(),
-            users: Vec::new(),
-            calendars: Vec::new(),
-            timeout: Duration::from_secs(30),
-            give_up_after: Duration::from_secs(24 * 60 * 60),
-            kind: SinkKind::Stdout { shape: Shape::default() },
-        }],
-    })
+    for folder in wanted.overrides.watch {
+        let watched = sources::watched(folder, &config.sources, &reader);
+        config.sources.push(watched);
+    }
+    if config.sinks.is_empty() {
+        config.sinks.push(sinks::stdout());
+    }
+    if problems.is_empty() { Ok(config) } else { Err(ConfigError::new(problems)) }
+}
+
+/// A problem of what was said outside the file.
+fn spoken(sentence: String) -> Problem {
+    Problem { file: None, line: None, key: None, sentence }
+}
+
+/// The file to read and its text; none where there is no file.
+fn find(
+    file: Option<&Path>,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<Option<(PathBuf, String)>, ConfigError> {
+    let set = |name: &str| environment(name).filter(|value| !value.is_empty());
+    if let Some(named) = file.map(Path::to_owned).or_else(|| set("REVEILLE_CONFIG").map(PathBuf::from)) {
+        return match read_file(&named) {
+            Ok(text) => Ok(Some((named, text))),
+            Err(why) => Err(unreadable(named, &why)),
+        };
+    }
+    let own = set("XDG_CONFIG_HOME").map(PathBuf::from).or_else(|| Some(PathBuf::from(set("HOME")?).join(".config")));
+    let places = [
+        Some(PathBuf::from("reveille.toml")),
+        own.map(|folder| folder.join("reveille/reveille.toml")),
+        Some(PathBuf::from("/etc/reveille/reveille.toml")),
+    ];
+    for place in places.into_iter().flatten() {
+        match read_file(&place) {
+            Ok(text) => return Ok(Some((place, text))),
+            Err(why) if matches!(why.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
+            Err(why) => return Err(unreadable(place, &why)),
+        }
+    }
+    Ok(None)
+}
+
+fn read_file(path: &Path) -> io::Result<String> {
+    if std::fs::metadata(path)?.len() > MAX_FILE {
+        return Err(io::Error::other("it is larger than a configuration can be"));
+    }
+    std::fs::read_to_string(path)
+}
+
+fn unreadable(file: PathBuf, why: &io::Error) -> ConfigError {
+    let sentence = format!("the configuration cannot be read: {why}");
+    ConfigError::new(vec![Problem { file: Some(file), line: None, key: None, sentence }])
+}
+
+/// Reads a file's text; what is wrong in it is added to `problems`.
+fn parse(file: &Path, text: &str, reader: &Reader<'_>, problems: &mut Vec<Problem>) -> Config {
+    let (table, errors) = DeTable::parse_recoverable(text);
+    let sheet = Sheet::new(file, text);
+    for error in &errors {
+        let sentence = format!("this is no TOML: {}", error.message().replace('\n', ", "));
+        sheet.report(error.span().map(|span| span.start), None, sentence);
+    }
+    let mut config = Config { file: Some(file.to_owned()), ..Config::default() };
+    // Where the text is no TOML, what the rest means is a guess.
+    if errors.is_empty() {
+        read_top(&sheet, table.get_ref(), reader, &mut config);
+    }
+    problems.extend(sheet.into_problems());
+    config
+}
+
+fn read_top<'a>(sheet: &'a Sheet<'a>, table: &'a DeTable<'a>, reader: &Reader<'_>, config: &mut Config) {
+    let none = DeTable::new();
+    let top = Section::top(sheet, table);
+    if let Some(choice) = top.read("zoneinfo", |value| Ok(zoneinfo(&value::text(value)?, reader))) {
+        config.zoneinfo = choice;
+    }
+    if let Some(path) = read_ledger(top.table("ledger", &none)) {
+        config.ledger = reader.path(&path.to_string_lossy());
+    }
+    config.log = read_log(top.table("log", &none));
+    config.defaults = read_defaults(top.table("defaults", &none));
+    config.limits = read_limits(top.table("limits", &none));
+    config.sources = sources::read(top.tables("source"), reader);
+    config.sinks = sinks::read(top.tables("sink"), reader);
+    if top.has("admin") {
+        top.report("admin", "is not built yet: there is no admin port; take the table out");
+    }
+    top.finish();
+}
+
+fn zoneinfo(written: &str, reader: &Reader<'_>) -> ZoneinfoChoice {
+    match ZoneinfoChoice::from(written) {
+        ZoneinfoChoice::Folder(folder) => ZoneinfoChoice::Folder(reader.path(&folder.to_string_lossy())),
+        choice => choice,
+    }
+}
+
+fn read_ledger(section: Section<'_>) -> Option<PathBuf> {
+    let path = section.read("url", |value| address::ledger(&value::text(value)?));
+    section.finish();
+    path
+}
+
+fn read_log(section: Section<'_>) -> Log {
+    let formats = [("human", LogFormat::Human), ("json", LogFormat::Json)];
+    let levels = [
+        ("error", LogLevel::Error),
+        ("warn", LogLevel::Warn),
+        ("info", LogLevel::Info),
+        ("debug", LogLevel::Debug),
+        ("trace", LogLevel::Trace),
+    ];
+    let log = Log {
+        format: section.read("format", value::word(&formats)),
+        level: section.read("level", value::word(&levels)),
+    };
+    section.finish();
+    log
+}
+
+fn read_defaults(section: Section<'_>) -> Defaults {
+    let standard = Defaults::default();
+    let defaults = Defaults {
+        zone: section.read("zone", value::text),
+        max_lateness: section.read("max_lateness", value::duration).unwrap_or(standard.max_lateness),
+        server_name: section.read("server_name", value::text).unwrap_or(standard.server_name),
+    };
+    section.finish();
+    defaults
+}
+
+fn read_limits(section: Section<'_>) -> Limits {
+    let standard = Limits::default();
+    let small = |key, otherwise: u32| {
+        let number = section.read(key, value::number(1, 1_000_000));
+        number.and_then(|number| u32::try_from(number).ok()).unwrap_or(otherwise)
+    };
+    let octets = |key, otherwise: usize| {
+        let number = section.read(key, value::number(1024, 1 << 30));
+        number.and_then(|number| usize::try_from(number).ok()).unwrap_or(otherwise)
+    };
+    let limits = Limits {
+        max_repeat: small("max_repeat", standard.max_repeat),
+        max_rings_per_hour: small("max_rings_per_hour", standard.max_rings_per_hour),
+        max_object_size: octets("max_object_size", standard.max_object_size),
+    };
+    section.finish();
+    limits
+}
+
+impl Default for Config {
+    /// Nothing to watch, the ledger in the working directory, and no sink yet.
+    fn default() -> Config {
+        Config {
+            file: None,
+            ledger: PathBuf::from(DEFAULT_LEDGER),
+            zoneinfo: ZoneinfoChoice::default(),
+            log: Log::default(),
+            defaults: Defaults::default(),
+            limits: Limits::default(),
+            sources: Vec::new(),
+            sinks: Vec::new(),
+        }
+    }
 }

@@ -97,6 +97,8 @@ pub struct Source {
     pub name: String,
     /// userId; for the layout `radicale` the folder's name is taken where this is none.
     pub user: Option<String>,
+    /// The login name: userId where neither the configuration nor the store names one.
+    pub login: String,
     /// The user's own addresses, bare.
     pub email: Vec<String>,
     /// The user's zone, IANA.

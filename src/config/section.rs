@@ -1,0 +1,183 @@
+//! Walking a TOML file with every key's line at hand. It collects problems instead of stopping at the first, and knows
+//! no setting.
+
+use std::cell::RefCell;
+use std::path::Path;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::error::Problem;
+
+/// The file that is being read, and what was found wrong in it so far.
+#[derive(Debug)]
+pub(super) struct Sheet<'a> {
+    file: &'a Path,
+    text: &'a str,
+    problems: RefCell<Vec<Problem>>,
+}
+
+impl<'a> Sheet<'a> {
+    pub(super) fn new(file: &'a Path, text: &'a str) -> Sheet<'a> {
+        Sheet { file, text, problems: RefCell::new(Vec::new()) }
+    }
+
+    /// The line, counted from 1, that holds the octet `offset`.
+    fn line(&self, offset: usize) -> usize {
+        let before = self.text.as_bytes().get(..offset).unwrap_or(self.text.as_bytes());
+        1 + before.iter().filter(|octet| **octet == b'\n').count()
+    }
+
+    /// Notes a problem at an octet of the file; none: the file as a whole.
+    pub(super) fn report(&self, offset: Option<usize>, key: Option<String>, sentence: String) {
+        let line = offset.map(|offset| self.line(offset));
+        self.problems.borrow_mut().push(Problem { file: Some(self.file.to_owned()), line, key, sentence });
+    }
+
+    pub(super) fn into_problems(self) -> Vec<Problem> {
+        self.problems.into_inner()
+    }
+}
+
+/// One table of the file. The keys that are asked for are the keys that it knows.
+#[derive(Debug)]
+pub(super) struct Section<'a> {
+    sheet: &'a Sheet<'a>,
+    /// How sentences call it: `[defaults]`, `source 'mary'`; empty for the top of the file.
+    title: String,
+    /// What stands before the dot in a key's path: `source`; empty for the top of the file.
+    path: &'static str,
+    table: &'a DeTable<'a>,
+    /// Where it begins.
+    start: Option<usize>,
+    asked: RefCell<Vec<&'static str>>,
+}
+
+impl<'a> Section<'a> {
+    /// The top of the file.
+    pub(super) fn top(sheet: &'a Sheet<'a>, table: &'a DeTable<'a>) -> Section<'a> {
+        Section { sheet, title: String::new(), path: "", table, start: None, asked: RefCell::default() }
+    }
+
+    /// The table `[key]`; an empty one where it is missing.
+    pub(super) fn table(&self, key: &'static str, none: &'a DeTable<'a>) -> Section<'a> {
+        let mut section =
+            Section { title: format!("[{key}]"), path: key, table: none, ..Section::top(self.sheet, none) };
+        match self.entry(key) {
+            None => {}
+            Some(value) => match value.get_ref() {
+                DeValue::Table(table) => (section.table, section.start) = (table, Some(value.span().start)),
+                other => self.report(key, &format!("is {} and must be a table: write [{key}]", kind_of(other))),
+            },
+        }
+        section
+    }
+
+    /// The tables `[[key]]`, in the file's order.
+    pub(super) fn tables(&self, key: &'static str) -> Vec<Section<'a>> {
+        let Some(value) = self.entry(key) else { return Vec::new() };
+        let wrong = |other| {
+            self.report(key, &format!("is {} and must be a list of tables: write [[{key}]]", kind_of(other)));
+        };
+        let DeValue::Array(items) = value.get_ref() else {
+            wrong(value.get_ref());
+            return Vec::new();
+        };
+        let mut sections = Vec::new();
+        for (index, item) in items.iter().enumerate() {
+            let DeValue::Table(table) = item.get_ref() else {
+                wrong(item.get_ref());
+                continue;
+            };
+            let title = format!("{key} {}", index + 1);
+            let start = Some(item.span().start);
+            sections.push(Section { title, path: key, table, start, ..Section::top(self.sheet, table) });
+        }
+        sections
+    }
+
+    /// From now on sentences call it by its name: `source 'mary'`.
+    pub(super) fn set_name(&mut self, name: &str) {
+        self.title = format!("{} '{name}'", self.path);
+    }
+
+    /// Whether `key` is written here. It counts as known from now on.
+    pub(super) fn has(&self, key: &'static str) -> bool {
+        self.entry(key).is_some()
+    }
+
+    /// The value of `key`, as `read` understands it; none where it is missing or wrong, which is then reported.
+    pub(super) fn read<T>(&self, key: &'static str, read: impl FnOnce(&DeValue<'_>) -> Result<T, String>) -> Option<T> {
+        match read(self.entry(key)?.get_ref()) {
+            Ok(value) => Some(value),
+            Err(sentence) => {
+                self.report(key, &sentence);
+                None
+            }
+        }
+    }
+
+    /// Like [`Section::read`], for a key that must be there.
+    pub(super) fn required<T>(
+        &self,
+        key: &'static str,
+        read: impl FnOnce(&DeValue<'_>) -> Result<T, String>,
+    ) -> Option<T> {
+        if !self.has(key) {
+            self.report(key, "is missing");
+        }
+        self.read(key, read)
+    }
+
+    /// Notes that something is wrong with `key`: where it is written, else where the table begins.
+    pub(super) fn report(&self, key: &'static str, sentence: &str) {
+        let offset = self.entry(key).map(|value| value.span().start).or(self.start);
+        let head = if self.title.is_empty() { String::new() } else { format!("{}: ", self.title) };
+        self.sheet.report(offset, Some(self.key_path(key)), format!("{head}{key} {sentence}"));
+    }
+
+    /// Reports the keys that nobody has asked for.
+    pub(super) fn finish(self) {
+        let asked = self.asked.borrow();
+        for key in self.table.keys().filter(|key| !asked.contains(&key.get_ref().as_ref())) {
+            let head = if self.title.is_empty() { String::new() } else { format!("{}: ", self.title) };
+            let name = key.get_ref();
+            let nearest =
+                nearest(name, &asked).map_or(String::new(), |near| format!("; the nearest known key is '{near}'"));
+            let sentence = format!("{head}unknown key '{name}'{nearest}");
+            self.sheet.report(Some(key.span().start), Some(self.key_path(name)), sentence);
+        }
+    }
+
+    fn key_path(&self, key: &str) -> String {
+        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+    }
+
+    fn entry(&self, key: &'static str) -> Option<&'a Spanned<DeValue<'a>>> {
+        let mut asked = self.asked.borrow_mut();
+        if !asked.contains(&key) {
+            asked.push(key);
+        }
+        self.table.iter().find(|(name, _)| name.get_ref() == key).map(|(_, value)| value)
+    }
+}
+
+/// The one of `known` that is written most like `name`.
+pub(super) fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
+    let name = name.to_lowercase();
+    let distance = |known: &&&str| (strsim::damerau_levenshtein(&name, known), known.len());
+    known.iter().min_by_key(distance).copied()
+}
+
+/// What a value is, with its article.
+pub(super) fn kind_of(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "a text",
+        DeValue::Integer(_) => "a whole number",
+        DeValue::Float(_) => "a number",
+        DeValue::Boolean(_) => "true or false",
+        DeValue::Datetime(_) => "a date",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a table",
+    }
+}

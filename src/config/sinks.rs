@@ -1,0 +1,178 @@
+//! `[[sink]]`: where notifications go.
+
+use std::time::Duration;
+
+use toml::de::DeValue;
+
+use super::load::Reader;
+use super::section::Section;
+use super::settings::{EmailSettings, Recipients, Secret, Shape, Sink, SinkKind, SmtpSecurity};
+use super::{address, secret, sources, value};
+
+const TIMEOUT: Duration = Duration::from_secs(30);
+const GIVE_UP_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+/// What Cyrus' own configuration would name; its notifyd writes such notifications to the system log.
+const NOTIFY_METHOD: &str = "log";
+const MAX_CONNECTIONS: usize = 4;
+
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Stdout,
+    File,
+    CyrusNotify,
+    Email,
+    Webhook,
+    Command,
+}
+
+const KINDS: [(&str, Kind); 6] = [
+    ("stdout", Kind::Stdout),
+    ("file", Kind::File),
+    ("cyrus-notify", Kind::CyrusNotify),
+    ("email", Kind::Email),
+    ("webhook", Kind::Webhook),
+    ("command", Kind::Command),
+];
+
+const ACTIONS: [(&str, &str); 3] = [("display", "display"), ("email", "email"), ("audio", "audio")];
+
+/// Reads all sinks.
+pub(super) fn read(sections: Vec<Section<'_>>, reader: &Reader<'_>) -> Vec<Sink> {
+    let mut sinks: Vec<Sink> = Vec::new();
+    for mut section in sections {
+        let kind = section.required("kind", kind);
+        let taken = |name: &str| sinks.iter().any(|sink| sink.name == name);
+        let word =
+            kind.and_then(|kind| KINDS.iter().find(|(_, known)| *known as u8 == kind as u8)).map(|(word, _)| *word);
+        let name = sources::name(&mut section, word, &taken);
+        if let Some(kind) = kind {
+            sinks.extend(read_one(section, name, kind, reader));
+        }
+    }
+    sinks
+}
+
+fn kind(value: &DeValue<'_>) -> Result<Kind, String> {
+    match value::word(&KINDS)(value)? {
+        Kind::Webhook => {
+            Err("is 'webhook', which is not built yet: use stdout, file, cyrus-notify or email".to_owned())
+        }
+        Kind::Command => {
+            Err("is 'command', which is not built yet: use stdout, file, cyrus-notify or email".to_owned())
+        }
+        kind => Ok(kind),
+    }
+}
+
+fn read_one(section: Section<'_>, name: String, kind: Kind, reader: &Reader<'_>) -> Option<Sink> {
+    let actions = section.read("actions", actions);
+    let sink = Sink {
+        name,
+        actions: actions.unwrap_or_else(|| standard_actions(kind)),
+        users: section.read("users", value::texts).unwrap_or_default(),
+        calendars: section.read("calendars", value::texts).unwrap_or_default(),
+        timeout: section.read("timeout", value::duration).unwrap_or(TIMEOUT),
+        give_up_after: section.read("give_up_after", value::duration).unwrap_or(GIVE_UP_AFTER),
+        kind: SinkKind::Stdout { shape: Shape::default() },
+    };
+    let kind = match kind {
+        Kind::File => file(&section, reader),
+        Kind::CyrusNotify => cyrus_notify(&section, reader),
+        Kind::Email => email(&section, reader).map(SinkKind::Email),
+        Kind::Stdout | Kind::Webhook | Kind::Command => Some(SinkKind::Stdout { shape: shape(&section) }),
+    };
+    section.finish();
+    Some(Sink { kind: kind?, ..sink })
+}
+
+/// Standard output, where nothing else was asked for.
+pub(super) fn stdout() -> Sink {
+    Sink {
+        name: "stdout".to_owned(),
+        actions: Vec::new(),
+        users: Vec::new(),
+        calendars: Vec::new(),
+        timeout: TIMEOUT,
+        give_up_after: GIVE_UP_AFTER,
+        kind: SinkKind::Stdout { shape: Shape::default() },
+    }
+}
+
+fn standard_actions(kind: Kind) -> Vec<String> {
+    match kind {
+        Kind::Email => vec!["email".to_owned()],
+        _ => Vec::new(),
+    }
+}
+
+fn actions(value: &DeValue<'_>) -> Result<Vec<String>, String> {
+    let one = |written: &String| value::choose(written, &ACTIONS).map(str::to_owned);
+    value::texts(value)?.iter().map(one).collect()
+}
+
+fn shape(section: &Section<'_>) -> Shape {
+    Shape {
+        documented: section.read("format", value::word(&[("full", false), ("documented", true)])).unwrap_or(false),
+        local_times: section.read("times", value::word(&[("utc", false), ("local", true)])).unwrap_or(false),
+    }
+}
+
+fn file(section: &Section<'_>, reader: &Reader<'_>) -> Option<SinkKind> {
+    let shape = shape(section);
+    let path = reader.path(&section.required("path", value::text)?);
+    Some(SinkKind::File { path, shape })
+}
+
+fn cyrus_notify(section: &Section<'_>, reader: &Reader<'_>) -> Option<SinkKind> {
+    let shape = shape(section);
+    let method = section.read("method", value::text).unwrap_or_else(|| NOTIFY_METHOD.to_owned());
+    let path = reader.path(&section.required("path", value::text)?);
+    Some(SinkKind::CyrusNotify { path, method, shape })
+}
+
+fn email(section: &Section<'_>, reader: &Reader<'_>) -> Option<EmailSettings> {
+    let server = section.required("url", address::smtp);
+    let password = secret::read(section, &secret::PASSWORD, reader);
+    let from = section.required("from", address::mailbox);
+    let recipients = section.read("recipients", recipients).unwrap_or(Recipients::Own);
+    let connections = section.read("max_connections", value::number(1, 100));
+    let ca_file = section.read("ca_file", value::text).map(|written| reader.path(&written));
+    let server = server?;
+    if server.security == SmtpSecurity::Plain && ca_file.is_some() {
+        section.report("ca_file", "says whom to trust, but smtp+plain:// is without encryption");
+    }
+    let login = login(section, server.username, password);
+    Some(EmailSettings {
+        host: server.host,
+        port: server.port,
+        security: server.security,
+        login,
+        from: from?,
+        recipients,
+        max_connections: connections.and_then(|count| usize::try_from(count).ok()).unwrap_or(MAX_CONNECTIONS),
+        ca_file,
+    })
+}
+
+/// Username and password belong together.
+fn login(section: &Section<'_>, username: Option<String>, password: Option<Secret>) -> Option<(String, Secret)> {
+    match (&username, secret::PASSWORD.named(section)) {
+        (Some(_), None) => section.report("url", "names a user, but there is no password: add password_file"),
+        (None, Some(place)) => section.report(place, "is given, but the url names no user: smtps://USER@HOST"),
+        _ => {}
+    }
+    username.zip(password)
+}
+
+fn recipients(value: &DeValue<'_>) -> Result<Recipients, String> {
+    if let DeValue::String(word) = value {
+        let words = [("own", Recipients::Own), ("attendees", Recipients::Attendees)];
+        if let Some((_, recipients)) = words.into_iter().find(|(known, _)| *known == word.as_ref()) {
+            return Ok(recipients);
+        }
+        if !word.contains('@') {
+            return Err(format!("is '{word}' and must be own, attendees or a list of addresses"));
+        }
+    }
+    address::emails(value).map(Recipients::List)
+}

@@ -1,0 +1,136 @@
+//! `[[source]]`: what is watched.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::load::Reader;
+use super::section::Section;
+use super::settings::{CaldavSettings, Credentials, Layout, Source, SourceKind};
+use super::{address, secret, value};
+
+const RESCAN_INTERVAL: Duration = Duration::from_secs(15 * 60);
+const POLL_INTERVAL: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Caldav,
+    Directory,
+}
+
+const KINDS: [(&str, Kind); 2] = [("caldav", Kind::Caldav), ("directory", Kind::Directory)];
+
+const LAYOUTS: [(&str, Layout); 4] =
+    [("auto", Layout::Auto), ("flat", Layout::Flat), ("vdir", Layout::Vdir), ("radicale", Layout::Radicale)];
+
+/// Reads all sources.
+pub(super) fn read(sections: Vec<Section<'_>>, reader: &Reader<'_>) -> Vec<Source> {
+    let mut sources: Vec<Source> = Vec::new();
+    for mut section in sections {
+        let kind = section.required("kind", value::word(&KINDS));
+        let taken = |name: &str| sources.iter().any(|source| source.name == name);
+        let word = KINDS.iter().find(|(_, known)| Some(*known) == kind).map(|(word, _)| *word);
+        let name = name(&mut section, word, &taken);
+        // Which keys belong to a source of an unknown kind is unknown too.
+        if let Some(kind) = kind {
+            sources.extend(read_one(section, name, kind, reader));
+        }
+    }
+    sources
+}
+
+/// The name that a source or a sink is given, or one made of its kind: `caldav`, `caldav-2`.
+pub(super) fn name(section: &mut Section<'_>, kind: Option<&str>, taken: &dyn Fn(&str) -> bool) -> String {
+    let written = section.read("name", |value| {
+        let name = value::text(value)?;
+        if name.contains('/') {
+            return Err(format!("is '{name}' and must not hold a '/'"));
+        }
+        Ok(name)
+    });
+    let Some(name) = written else { return free_name(kind.unwrap_or("unknown"), taken) };
+    if taken(&name) {
+        section.report("name", &format!("'{name}' is taken: give each its own"));
+    }
+    section.set_name(&name);
+    name
+}
+
+/// `stem`, or `stem-2`, `stem-3` and so on where it is taken.
+fn free_name(stem: &str, taken: &dyn Fn(&str) -> bool) -> String {
+    if !taken(stem) {
+        return stem.to_owned();
+    }
+    (2_u64..).map(|count| format!("{stem}-{count}")).find(|name| !taken(name)).unwrap_or_default()
+}
+
+fn read_one(section: Section<'_>, name: String, kind: Kind, reader: &Reader<'_>) -> Option<Source> {
+    let user = section.read("user", value::text);
+    let email = section.read("email", address::emails).unwrap_or_default();
+    let zone = section.read("zone", value::text);
+    let calendars = section.read("calendars", value::texts).unwrap_or_default();
+    let (user, kind) = match kind {
+        Kind::Directory => (user, directory(&section, reader)),
+        Kind::Caldav => {
+            let username = section.read("username", value::text);
+            (user.or(username.clone()), caldav(&section, username, reader))
+        }
+    };
+    section.finish();
+    Some(Source { name, user, login: reader.login(), email, zone, calendars, kind: kind? })
+}
+
+fn directory(section: &Section<'_>, reader: &Reader<'_>) -> Option<SourceKind> {
+    let layout = section.read("layout", value::word(&LAYOUTS)).unwrap_or(Layout::Auto);
+    let rescan_interval = section.read("rescan_interval", value::duration).unwrap_or(RESCAN_INTERVAL);
+    let path = reader.path(&section.required("path", value::text)?);
+    Some(SourceKind::Directory { path, layout, rescan_interval })
+}
+
+fn caldav(section: &Section<'_>, username: Option<String>, reader: &Reader<'_>) -> Option<SourceKind> {
+    let allow_plaintext = section.read("allow_plaintext", value::boolean).unwrap_or(false);
+    let url = section.required("url", |value| address::caldav(value, allow_plaintext));
+    let poll_interval = section.read("poll_interval", value::duration).unwrap_or(POLL_INTERVAL);
+    let timeout = section.read("timeout", value::duration).unwrap_or(TIMEOUT);
+    let ca_file = section.read("ca_file", value::text).map(|written| reader.path(&written));
+    let credentials = credentials(section, username, reader);
+    Some(SourceKind::Caldav(CaldavSettings { url: url?, credentials, poll_interval, timeout, ca_file }))
+}
+
+fn credentials(section: &Section<'_>, username: Option<String>, reader: &Reader<'_>) -> Credentials {
+    let password = secret::read(section, &secret::PASSWORD, reader);
+    let token = secret::read(section, &secret::TOKEN, reader);
+    let names_password = secret::PASSWORD.named(section);
+    let names_token = secret::TOKEN.named(section);
+    match (&username, names_password, names_token) {
+        (_, Some(_), Some(token)) => section.report(token, "and a password are given: one of them logs in"),
+        (None, Some(password), None) => section.report(password, "is given without a username"),
+        (Some(_), None, None) => {
+            section.report("username", "is given without a password: add password_file, password_env or token_file");
+        }
+        _ => {}
+    }
+    match (username, password, token) {
+        (_, _, Some(token)) => Credentials::Bearer { token },
+        (Some(username), Some(password), None) => Credentials::Basic { username, password },
+        _ => Credentials::None,
+    }
+}
+
+/// A folder that the command line names, beside the sources `others`.
+pub(super) fn watched(folder: &Path, others: &[Source], reader: &Reader<'_>) -> Source {
+    let last = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    let stem = last.file_name().map_or_else(|| "watch".to_owned(), |name| name.to_string_lossy().into_owned());
+    let taken = |name: &str| others.iter().any(|other| other.name == name);
+    let kind =
+        SourceKind::Directory { path: folder.to_owned(), layout: Layout::Auto, rescan_interval: RESCAN_INTERVAL };
+    Source {
+        name: free_name(&stem, &taken),
+        user: None,
+        login: reader.login(),
+        email: Vec::new(),
+        zone: None,
+        calendars: Vec::new(),
+        kind,
+    }
+}

@@ -1,0 +1,314 @@
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::{Config, Credentials, Overrides, Recipients, Secrets, SinkKind, SmtpSecurity, SourceKind, Wanted, load};
+
+fn nothing(_: &str) -> Option<String> {
+    None
+}
+
+/// Writes `text` to a file of its own and loads that.
+fn load_text(text: &str) -> Result<Config, String> {
+    load_with(text, &nothing).1
+}
+
+fn load_with(text: &str, environment: &dyn Fn(&str) -> Option<String>) -> (tempfile::TempDir, Result<Config, String>) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("reveille.toml");
+    std::fs::write(&file, text).unwrap();
+    std::fs::write(folder.path().join("open"), "hunter2\n").unwrap();
+    std::fs::set_permissions(folder.path().join("open"), std::fs::Permissions::from_mode(0o640)).unwrap();
+    for (name, secret) in [("secret", "hunter2\n"), ("empty", "\n")] {
+        std::fs::write(folder.path().join(name), secret).unwrap();
+        std::fs::set_permissions(folder.path().join(name), std::fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    let loaded = load(Some(&file), &Wanted::default(), environment);
+    let prefix = format!("{}/", folder.path().display());
+    let result = loaded.map_err(|error| error.to_string().replace(&prefix, ""));
+    (folder, result)
+}
+
+/// The one sentence that a text's problem is told with.
+fn problem(text: &str) -> String {
+    load_text(text).expect_err(text)
+}
+
+const CALDAV: &str = "[[source]]\nkind = 'caldav'\nurl = 'https://dav.example.org/'\n";
+const EMAIL: &str = "[[sink]]\nkind = 'email'\nfrom = 'C <c@example.org>'\n";
+
+#[test]
+fn the_example_loads() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/reveille.toml");
+    let wanted = Wanted { secrets: Secrets::Skip, ..Wanted::default() };
+    let config = load(Some(&file), &wanted, &nothing).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(config.ledger, Path::new("/var/lib/reveille/ledger.db"));
+    assert_eq!(config.sources.len(), 2);
+    assert_eq!(config.sinks.len(), 4);
+    let names: Vec<_> = config.sinks.iter().map(|sink| sink.name.as_str()).collect();
+    assert_eq!(names, ["stdout", "file", "cyrus-notify", "email"]);
+}
+
+#[test]
+fn the_example_says_what_holds_where_a_key_is_left_out() {
+    let short = load_text("[[source]]\nkind='directory'\npath='x'\n").unwrap();
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/reveille.toml");
+    let wanted = Wanted { secrets: Secrets::Skip, ..Wanted::default() };
+    let long = load(Some(&file), &wanted, &nothing).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(long.defaults.max_lateness, short.defaults.max_lateness);
+    assert_eq!(format!("{:?}", long.limits), format!("{:?}", short.limits));
+    assert_eq!(long.sinks[0].give_up_after, short.sinks[0].give_up_after);
+    assert_eq!(short.sinks.len(), 1, "standard output where no sink is named");
+    assert!(matches!(short.sinks[0].kind, SinkKind::Stdout { .. }));
+}
+
+#[test]
+fn every_problem_is_told_at_once_in_the_order_of_the_lines() {
+    let text = "[defaults]\nzome = 'Europe/Berlin'\nmax_lateness = '30 parsecs'\n\n[[source]]\nkind = 'cladav'\n\n\
+                [[source]]\nkind = 'directory'\nname = 'tank'\nlayuot = 'flat'\n\n[sinks]\n";
+    let told = problem(text);
+    let lines: Vec<&str> = told.lines().collect();
+    assert_eq!(
+        lines,
+        [
+            "reveille.toml:2: [defaults]: unknown key 'zome'; the nearest known key is 'zone'",
+            "reveille.toml:3: [defaults]: max_lateness is '30 parsecs', which is no duration: write 30s, 5m, 24h, 7d or a \
+             sum such as 1h30m",
+            "reveille.toml:6: source 1: kind is 'cladav' and must be one of caldav, directory; the nearest is 'caldav'",
+            "reveille.toml:8: source 'tank': path is missing",
+            "reveille.toml:11: source 'tank': unknown key 'layuot'; the nearest known key is 'layout'",
+            "reveille.toml:13: unknown key 'sinks'; the nearest known key is 'sink'",
+        ]
+    );
+}
+
+#[test]
+fn problems_name_their_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("c.toml");
+    std::fs::write(&file, "[[sink]]\nkind = 'file'\npath = 3\n").unwrap();
+    let error = load(Some(&file), &Wanted::default(), &nothing).unwrap_err();
+    assert_eq!(error.problems()[0].key.as_deref(), Some("sink.path"));
+    assert_eq!(error.problems()[0].line, Some(3));
+}
+
+#[test]
+fn wrong_types_and_values() {
+    for (text, told) in [
+        ("defaults = 3", "1: defaults is a whole number and must be a table: write [defaults]"),
+        ("[source]\nkind='caldav'", "1: source is a table and must be a list of tables: write [[source]]"),
+        ("source = [1]", "1: source is a whole number and must be a list of tables: write [[source]]"),
+        ("[limits]\nmax_repeat = 0", "2: [limits]: max_repeat is 0 and must lie between 1 and 1000000"),
+        ("[limits]\nmax_repeat = -1", "2: [limits]: max_repeat is -1 and must lie between 1 and 1000000"),
+        ("[limits]\nmax_repeat = '5'", "2: [limits]: max_repeat is a text and must be a whole number"),
+        (
+            "[defaults]\nmax_lateness = 30",
+            "2: [defaults]: max_lateness is a whole number and must be a duration in quotes",
+        ),
+        ("[defaults]\nmax_lateness = '0s'", "2: [defaults]: max_lateness must be at least 1s"),
+        ("[defaults]\nzone = ''", "2: [defaults]: zone is empty"),
+        ("[defaults]\nzone = [1]", "2: [defaults]: zone is a list and must be a text"),
+        (
+            "[log]\nlevel = 'debg'",
+            "2: [log]: level is 'debg' and must be one of error, warn, info, debug, trace; the nearest is 'debug'",
+        ),
+        (
+            "[ledger]\nurl = 'postgres://h/d'",
+            "2: [ledger]: url begins with postgres: and must be sqlite:///PATH or a path",
+        ),
+        ("[admin]\nlisten = '127.0.0.1:9464'", "1: admin is not built yet"),
+        ("[[sink]]\nkind = 'webhook'\nurl = 'x'", "2: sink 1: kind is 'webhook', which is not built yet"),
+        ("[[sink]]\nkind = 'command'\nargv = ['x']", "2: sink 1: kind is 'command', which is not built yet"),
+        ("[[sink]]\nname = 'x'", "1: sink 1: kind is missing"),
+        (
+            "[[sink]]\nkind = 'stdout'\nactions = ['ring']",
+            "3: sink 1: actions is 'ring' and must be one of display, email, audio",
+        ),
+        ("[[sink]]\nkind = 'stdout'\nactions = []", "3: sink 1: actions is an empty list"),
+        ("[[sink]]\nkind = 'stdout'\nname = 'a/b'", "3: sink 1: name is 'a/b' and must not hold a '/'"),
+        (
+            "[[sink]]\nkind = 'stdout'\nformat = 'short'",
+            "3: sink 1: format is 'short' and must be one of full, documented",
+        ),
+    ] {
+        assert!(problem(text).starts_with(&format!("reveille.toml:{told}")), "{text}\n{}", problem(text));
+    }
+}
+
+#[test]
+fn a_text_that_is_no_toml_is_told_with_its_line() {
+    let told = problem("[defaults]\nzone = \"Europe/Berlin\nmax_lateness = '1h'\n");
+    assert!(told.starts_with("reveille.toml:2: this is no TOML: "), "{told}");
+    assert!(
+        problem("[log]\nlevel='info'\nlevel='warn'\n").starts_with("reveille.toml:3: this is no TOML: duplicate key")
+    );
+}
+
+#[test]
+fn names_are_made_of_the_kind_and_each_is_taken_once() {
+    let text = "[[source]]\nkind='directory'\npath='a'\n[[source]]\nkind='directory'\npath='b'\n\
+                [[source]]\nkind='directory'\npath='c'\n";
+    let names: Vec<_> = load_text(text).unwrap().sources.into_iter().map(|source| source.name).collect();
+    assert_eq!(names, ["directory", "directory-2", "directory-3"]);
+    let told = problem("[[sink]]\nkind='stdout'\nname='x'\n[[sink]]\nkind='stdout'\nname='x'\n");
+    assert_eq!(told, "reveille.toml:6: sink 2: name 'x' is taken: give each its own");
+}
+
+#[test]
+fn a_caldav_source() {
+    let text =
+        format!("{CALDAV}username = 'mary'\npassword_file = 'secret'\npoll_interval = '1s'\nuser='m@example.org'\n");
+    let source = load_text(&text).unwrap().sources.remove(0);
+    assert_eq!(source.user.as_deref(), Some("m@example.org"));
+    let SourceKind::Caldav(settings) = source.kind else { panic!() };
+    assert_eq!(settings.poll_interval, Duration::from_secs(1));
+    let Credentials::Basic { username, password } = settings.credentials else { panic!() };
+    assert_eq!((username.as_str(), password.expose()), ("mary", "hunter2"));
+    assert!(!format!("{password:?}").contains("hunter2"));
+
+    let token = load_text(&format!("{CALDAV}token_file = 'secret'\n")).unwrap().sources.remove(0);
+    let SourceKind::Caldav(settings) = token.kind else { panic!() };
+    assert!(matches!(settings.credentials, Credentials::Bearer { token } if token.expose() == "hunter2"));
+}
+
+#[test]
+fn secrets_are_refused_where_others_could_read_them() {
+    let user = format!("{CALDAV}username = 'mary'\n");
+    for (line, told) in [
+        (
+            "password_file = 'open'",
+            "5: source 1: password_file names open, which others may read (mode 0640): chmod 600 open",
+        ),
+        ("password_file = 'gone'", "5: source 1: password_file names gone, which cannot be read: "),
+        ("password_file = 'empty'", "5: source 1: password_file names empty, which is empty"),
+        ("password_file = '.'", "5: source 1: password_file names ., which is no file"),
+        (
+            "password_env = 'NOWHERE'",
+            "5: source 1: password_env names the environment variable NOWHERE, which is not set",
+        ),
+        ("password_credential = 'x'", "5: source 1: password_credential names the systemd credential 'x', but "),
+        ("password = 'hunter2'", "4: source 1: username is given without a password"),
+        ("", "4: source 1: username is given without a password"),
+        ("password_file = 'secret'\ntoken_file = 'secret'", "6: source 1: token_file and a password are given"),
+        ("password_file = 'secret'\npassword_env = 'X'", "6: source 1: password_env is one place too many"),
+    ] {
+        let all = problem(&format!("{user}{line}\n"));
+        assert!(all.starts_with(&format!("reveille.toml:{told}")), "{line}\n{all}");
+        assert!(!all.contains("hunter2"), "{all}");
+    }
+    let plain = problem(&format!("{user}password = 'hunter2'\n"));
+    assert!(plain.contains(":5: source 1: password does not belong into this file: "), "{plain}");
+    let lonely = problem(&format!("{CALDAV}password_file = 'secret'\n"));
+    assert_eq!(lonely, "reveille.toml:4: source 1: password_file is given without a username");
+}
+
+#[test]
+fn secrets_come_from_variables_and_credentials_too() {
+    let user = format!("{CALDAV}username = 'mary'\n");
+    let variable = |name: &str| (name == "MARY").then(|| "hunter2".to_owned());
+    let password = |config: Config| match &config.sources[0].kind {
+        SourceKind::Caldav(settings) => format!(
+            "{:?}",
+            match &settings.credentials {
+                Credentials::Basic { password, .. } => password.expose().to_owned(),
+                other => format!("{other:?}"),
+            }
+        ),
+        other => format!("{other:?}"),
+    };
+    let (_, config) = load_with(&format!("{user}password_env = 'MARY'\n"), &variable);
+    assert_eq!(password(config.unwrap()), "\"hunter2\"");
+    let credentials = tempfile::tempdir().unwrap();
+    std::fs::write(credentials.path().join("mary"), "from systemd").unwrap();
+    let folder = credentials.path().to_str().unwrap().to_owned();
+    let variable = move |name: &str| (name == "CREDENTIALS_DIRECTORY").then(|| folder.clone());
+    let (_, config) = load_with(&format!("{user}password_credential = 'mary'\n"), &variable);
+    assert_eq!(password(config.unwrap()), "\"from systemd\"");
+    let (_, config) = load_with(&format!("{user}password_credential = '../mary'\n"), &variable);
+    assert!(config.unwrap_err().contains("must be the bare name"));
+}
+
+#[test]
+fn where_secrets_are_not_wanted_they_are_not_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("reveille.toml");
+    std::fs::write(&file, format!("{CALDAV}username = 'mary'\npassword_file = 'gone'\n")).unwrap();
+    let wanted = Wanted { secrets: Secrets::Skip, ..Wanted::default() };
+    assert!(load(Some(&file), &wanted, &nothing).is_ok());
+    assert!(load(Some(&file), &Wanted::default(), &nothing).is_err());
+}
+
+#[test]
+fn plaintext_is_for_this_machine_unless_spelled_out() {
+    let source = |rest: &str| format!("[[source]]\nkind='caldav'\n{rest}");
+    let told = problem(&source("url = 'http://dav.example.org/'\n"));
+    assert!(told.starts_with("reveille.toml:3: source 1: url is without encryption"), "{told}");
+    assert!(load_text(&source("url = 'http://dav.example.org/'\nallow_plaintext = true\n")).is_ok());
+    assert!(load_text(&source("url = 'http://[::1]:5232/'\n")).is_ok());
+    let password = problem(&source("url = 'https://mary:hunter2@dav.example.org/'\n"));
+    assert!(password.contains("holds a password") && !password.contains("hunter2"), "{password}");
+}
+
+#[test]
+fn an_email_sink() {
+    let text = format!(
+        "{EMAIL}url='smtp://mary@mail.example.org'\npassword_file='secret'\nrecipients=['mailto:a@example.org']\n"
+    );
+    let sink = load_text(&text).unwrap().sinks.remove(0);
+    assert_eq!(sink.actions, ["email"]);
+    let SinkKind::Email(settings) = sink.kind else { panic!() };
+    assert_eq!((settings.port, settings.security), (587, SmtpSecurity::StartTls));
+    assert_eq!(settings.recipients, Recipients::List(vec!["a@example.org".into()]));
+    assert!(matches!(settings.login, Some((user, password)) if user == "mary" && password.expose() == "hunter2"));
+    for (lines, told) in [
+        ("url='smtp://mary@mail.example.org'", "4: sink 1: url names a user, but there is no password"),
+        (
+            "url='smtp://mail.example.org'\npassword_file='secret'",
+            "5: sink 1: password_file is given, but the url names no user",
+        ),
+        ("url='smtp+plain://mail.example.org'", "4: sink 1: url is without encryption"),
+        ("url='smtp://h'\nrecipients='all'", "5: sink 1: recipients is 'all' and must be own, attendees or"),
+        ("url='smtp://h'\nrecipients=['nobody']", "5: sink 1: recipients holds 'nobody', which is no address"),
+        ("", "1: sink 1: url is missing"),
+    ] {
+        let all = problem(&format!("{EMAIL}{lines}\n"));
+        assert!(all.starts_with(&format!("reveille.toml:{told}")), "{lines}\n{all}");
+    }
+    let from = problem("[[sink]]\nkind='email'\nurl='smtp://h'\nfrom='Calendar'\n");
+    assert!(from.contains(":4: sink 1: from is 'Calendar', which is no mailbox such as"), "{from}");
+}
+
+#[test]
+fn the_command_line_adds_and_overrides() {
+    let watch = [PathBuf::from("/srv/calendars"), PathBuf::from("/home/calendars")];
+    let wanted =
+        Wanted { secrets: Secrets::Read, overrides: Overrides { ledger: Some("sqlite:///tmp/l.db"), watch: &watch } };
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("reveille.toml");
+    std::fs::write(&file, "").unwrap();
+    let environment = |name: &str| (name == "LOGNAME").then(|| "mary".to_owned());
+    let config = load(Some(&file), &wanted, &environment).unwrap();
+    assert_eq!(config.ledger, Path::new("/tmp/l.db"));
+    let names: Vec<_> = config.sources.iter().map(|source| (source.name.as_str(), source.login.as_str())).collect();
+    assert_eq!(names, [("calendars", "mary"), ("calendars-2", "mary")]);
+    let wanted = Wanted { overrides: Overrides { ledger: Some("mysql://x"), watch: &[] }, ..Wanted::default() };
+    let told = load(Some(&file), &wanted, &environment).unwrap_err().to_string();
+    assert_eq!(told, "--ledger begins with mysql: and must be sqlite:///PATH or a path");
+}
+
+#[test]
+fn where_the_file_is_looked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let own = folder.path().join("reveille");
+    std::fs::create_dir(&own).unwrap();
+    std::fs::write(own.join("reveille.toml"), "[ledger]\nurl = 'own.db'\n").unwrap();
+    std::fs::write(folder.path().join("named.toml"), "[ledger]\nurl = '/named.db'\n").unwrap();
+    let text = folder.path().to_str().unwrap().to_owned();
+    let xdg = |name: &str| (name == "XDG_CONFIG_HOME").then(|| text.clone());
+    let config = load(None, &Wanted::default(), &xdg).unwrap();
+    assert_eq!(config.ledger, own.join("own.db"), "relative paths begin at the file's folder");
+    let named = |name: &str| xdg(name).or_else(|| (name == "REVEILLE_CONFIG").then(|| format!("{text}/named.toml")));
+    assert_eq!(load(None, &Wanted::default(), &named).unwrap().ledger, Path::new("/named.db"));
+    let missing = load(Some(Path::new("/nowhere/x.toml")), &Wanted::default(), &named).unwrap_err().to_string();
+    assert!(missing.starts_with("/nowhere/x.toml: the configuration cannot be read: "), "{missing}");
+}
