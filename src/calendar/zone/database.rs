@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::sync::{Arc, LazyLock, OnceLock};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
 
 use jiff::tz::TimeZone;
 
@@ -16,6 +16,9 @@ const BUNDLED_VERSION: &str = include_str!("../../../zoneinfo/VERSION");
 /// The longest id that is looked up; the longest real one has 32 letters.
 const MAX_ID: usize = 64;
 
+/// How many zones of objects are kept; then the cache starts anew. Calendars have a handful.
+const MAX_OWN: usize = 256;
+
 /// A time zone database. Clones share one.
 #[derive(Clone, Debug)]
 pub struct Zones(Arc<Database>);
@@ -26,6 +29,8 @@ struct Database {
     origin: String,
     /// By id in lower case.
     entries: HashMap<Box<str>, Entry>,
+    /// Zones that objects define for themselves, by what defines them.
+    own: Mutex<HashMap<VTimezone, Option<Zone>>>,
 }
 
 /// One id: where its rules are, and the zone once it was asked for.
@@ -71,7 +76,12 @@ impl Zones {
                 zone: OnceLock::new(),
             });
         }
-        Zones(Arc::new(Database { version: version.to_owned(), origin: origin.to_owned(), entries }))
+        Zones(Arc::new(Database {
+            version: version.to_owned(),
+            origin: origin.to_owned(),
+            entries,
+            own: Mutex::default(),
+        }))
     }
 
     /// The release of the database, such as `2026f`; `unknown` where a folder does not say.
@@ -95,12 +105,27 @@ impl Zones {
         entry.zone.get_or_init(|| entry.read()).clone()
     }
 
+    /// The zone that `vtimezone` defines, from the cache if it was asked for before.
+    fn own(&self, vtimezone: &VTimezone) -> Option<Zone> {
+        let lock = || self.0.own.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(zone) = lock().get(vtimezone) {
+            return zone.clone();
+        }
+        let zone = Zone::own(vtimezone);
+        let mut cache = lock();
+        if cache.len() >= MAX_OWN {
+            cache.clear();
+        }
+        cache.insert(vtimezone.clone(), zone.clone());
+        zone
+    }
+
     /// The zone that the parameter `TZID=tzid` means, given the VTIMEZONE of that name and its X-LIC-LOCATION where the object
     /// has them: the IANA zone that one of the names stands for, else the VTIMEZONE as it is. None: nobody knows it.
     pub fn resolve(&self, tzid: &str, x_lic_location: Option<&str>, vtimezone: Option<&VTimezone>) -> Option<Zone> {
-        let _ = vtimezone;
         names::zone(self, tzid)
             .or_else(|| names::zone(self, x_lic_location?))
+            .or_else(|| self.own(vtimezone?))
             .or_else(|| names::likely_zone(self, tzid))
     }
 }

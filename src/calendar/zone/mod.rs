@@ -11,6 +11,9 @@
 
 mod database;
 mod names;
+mod onsets;
+#[cfg(test)]
+mod tests;
 mod vtimezone;
 mod windows;
 
@@ -20,6 +23,7 @@ use chrono::offset::{LocalResult, Offset as _, TimeZone as _};
 use jiff::civil::DateTime;
 use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
 
+use self::onsets::Onsets;
 use crate::time::UtcMillis;
 pub(crate) use database::Data;
 pub use database::Zones;
@@ -42,6 +46,8 @@ enum Rules {
     Fixed(i32),
     /// Data of the time zone database.
     Tzif(TimeZone),
+    /// An object's own VTIMEZONE.
+    Own(Onsets),
     /// The last fallback: as compiled into `chrono-tz`.
     Compiled(chrono_tz::Tz),
 }
@@ -70,8 +76,18 @@ impl Zone {
         Zone::new(id, Rules::Fixed(seconds))
     }
 
+    /// The zone that `vtimezone` defines, under its TZID; none if it has no observance that can be used.
+    fn own(vtimezone: &VTimezone) -> Option<Zone> {
+        Some(Zone::new(&vtimezone.tzid, Rules::Own(Onsets::new(vtimezone)?)))
+    }
+
     fn new(id: &str, rules: Rules) -> Zone {
         Zone(Arc::new(Inner { id: id.into(), rules }))
+    }
+
+    /// Whether its rules are those of the object alone, so that no update of the time zone database changes them.
+    pub fn is_own(&self) -> bool {
+        matches!(self.0.rules, Rules::Own(_))
     }
 
     /// The IANA id (`Europe/Berlin`, in the database's spelling), `UTC`, or the TZID of an own VTIMEZONE.
@@ -89,9 +105,10 @@ impl Zone {
                 AmbiguousOffset::Gap { before, .. } => (before.seconds(), Fit::Gap),
                 AmbiguousOffset::Fold { before, .. } => (before.seconds(), Fit::Fold),
             },
+            Rules::Own(onsets) => onsets.offset_of_wall(as_if_utc(wall).div_euclid(1000)),
             Rules::Compiled(zone) => compiled_offset(*zone, wall),
         };
-        (as_if_utc(wall).plus(-1000 * i64::from(offset)), fit)
+        (UtcMillis(as_if_utc(wall)).plus(-1000 * i64::from(offset)), fit)
     }
 
     /// What the clock on the wall shows at the instant `at`.
@@ -104,6 +121,7 @@ impl Zone {
         match &self.0.rules {
             Rules::Fixed(seconds) => *seconds,
             Rules::Tzif(zone) => zone.to_offset(at.timestamp()).seconds(),
+            Rules::Own(onsets) => onsets.offset(at.0.div_euclid(1000)),
             Rules::Compiled(zone) => match zone.timestamp_millis_opt(at.0) {
                 LocalResult::Single(time) => time.offset().fix().local_minus_utc(),
                 _ => 0,
@@ -112,19 +130,16 @@ impl Zone {
     }
 }
 
-/// The instant at which UTC's clocks show `wall`.
-fn as_if_utc(wall: DateTime) -> UtcMillis {
-    match Offset::UTC.to_timestamp(wall) {
-        Ok(instant) => UtcMillis(instant.as_millisecond()),
-        Err(_) if wall.year() < 0 => UtcMillis::MIN,
-        Err(_) => UtcMillis::MAX,
-    }
+/// The milliseconds since 1970 after which UTC's clocks show `wall`.
+fn as_if_utc(wall: DateTime) -> i64 {
+    const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
+    i64::try_from(wall.duration_since(EPOCH).as_millis()).unwrap_or_default()
 }
 
 /// The offset that rule 9 takes for the time `wall` in a zone of `chrono-tz`, which does not say what was before a gap: the
 /// offset a day earlier is.
 fn compiled_offset(zone: chrono_tz::Tz, wall: DateTime) -> (i32, Fit) {
-    let Some(local) = chrono::DateTime::from_timestamp_millis(as_if_utc(wall).0).map(|time| time.naive_utc()) else {
+    let Some(local) = chrono::DateTime::from_timestamp_millis(as_if_utc(wall)).map(|time| time.naive_utc()) else {
         return (0, Fit::Exact);
     };
     match zone.offset_from_local_datetime(&local) {

@@ -1,0 +1,345 @@
+//! Zones that objects define for themselves, and the odd corners of the database's.
+
+use jiff::civil::DateTime;
+use jiff::{SignedDuration, Span, ToSpan as _};
+use proptest::prelude::*;
+
+use super::{Fit, Observance, VTimezone, Zone, Zones};
+use crate::time::UtcMillis;
+
+fn wall(text: &str) -> DateTime {
+    DateTime::strptime("%Y%m%dT%H%M%S", text).unwrap()
+}
+
+fn utc(text: &str) -> UtcMillis {
+    UtcMillis::parse(text).unwrap()
+}
+
+fn observance(daylight: bool, start: &str, offsets: (i32, i32), rules: &[&str]) -> Observance {
+    Observance {
+        daylight,
+        start: wall(start),
+        offset_from: offsets.0,
+        offset_to: offsets.1,
+        rules: rules.iter().map(|rule| (*rule).to_owned()).collect(),
+        dates: Vec::new(),
+    }
+}
+
+fn own(observances: Vec<Observance>) -> Zone {
+    let vtimezone = VTimezone { tzid: "Own".to_owned(), observances };
+    assert_eq!(vtimezone.faults(), Vec::<String>::new());
+    Zones::bundled().resolve("Own", None, Some(&vtimezone)).unwrap()
+}
+
+fn iana(id: &str) -> Zone {
+    Zones::bundled().find(id).unwrap()
+}
+
+/// Both zones agree on every half hour near each change between the two years, and on every day at 09:00.
+fn assert_same(own: &Zone, iana: &Zone, years: std::ops::Range<i16>) {
+    let last = jiff::civil::date(years.end, 1, 1).at(0, 0, 0, 0);
+    let mut day = jiff::civil::date(years.start, 1, 1).at(9, 0, 0, 0);
+    while day < last {
+        assert_eq!(own.instant(day), iana.instant(day), "{day}");
+        let changes = iana.instant(day).0.plus(-86_400_000);
+        if iana.offset(changes) != iana.offset(iana.instant(day).0) {
+            for half_hours in -60..20 {
+                let near = day + (30 * half_hours).minutes();
+                assert_eq!(own.instant(near), iana.instant(near), "{near}");
+                let at = iana.instant(day).0.plus(half_hours * 1_800_000);
+                assert_eq!(own.wall(at), iana.wall(at), "{at}");
+            }
+        }
+        day += 1.day();
+    }
+}
+
+fn new_york() -> Vec<Observance> {
+    let (est, edt) = (-18_000, -14_400);
+    vec![
+        observance(true, "19870405T020000", (est, edt), &["FREQ=YEARLY;BYMONTH=4;BYDAY=1SU;UNTIL=20060402T070000Z"]),
+        observance(false, "19871025T020000", (edt, est), &["FREQ=YEARLY;BYMONTH=10;BYDAY=-1SU;UNTIL=20061029T060000Z"]),
+        observance(true, "20070311T020000", (est, edt), &["FREQ=YEARLY;BYMONTH=3;BYDAY=2SU"]),
+        observance(false, "20071104T020000", (edt, est), &["FREQ=YEARLY;BYMONTH=11;BYDAY=1SU"]),
+    ]
+}
+
+#[test]
+fn old_and_new_rules_of_the_united_states() {
+    assert_same(&own(new_york()), &iana("America/New_York"), 1988..2020);
+    assert_same(&own(new_york()), &iana("America/New_York"), 2036..2040);
+    assert_same(&own(new_york()), &iana("America/New_York"), 2098..2102);
+}
+
+#[test]
+fn european_rules_right_past_2037_and_2099() {
+    let (cet, cest) = (3_600, 7_200);
+    let berlin = own(vec![
+        observance(true, "19960331T020000", (cet, cest), &["FREQ=YEARLY;BYMONTH=3;BYDAY=-1SU"]),
+        observance(false, "19961027T030000", (cest, cet), &["FREQ=YEARLY;BYMONTH=10;BYDAY=-1SU"]),
+    ]);
+    assert_same(&berlin, &iana("Europe/Berlin"), 1997..2010);
+    assert_same(&berlin, &iana("Europe/Berlin"), 2090..2110);
+    for zone in [&berlin, &iana("Europe/Berlin")] {
+        assert_eq!(zone.instant(wall("21000701T090000")), (utc("2100-07-01T07:00:00Z"), Fit::Exact));
+        assert_eq!(zone.instant(wall("99980701T090000")), (utc("9998-07-01T07:00:00Z"), Fit::Exact));
+    }
+}
+
+#[test]
+fn outlook_begins_in_1601() {
+    let outlook = own(vec![
+        observance(false, "16010101T030000", (7_200, 3_600), &["FREQ=YEARLY;INTERVAL=1;BYDAY=-1SU;BYMONTH=10"]),
+        observance(true, "16010101T020000", (3_600, 7_200), &["FREQ=YEARLY;INTERVAL=1;BYDAY=-1SU;BYMONTH=3"]),
+    ]);
+    assert_same(&outlook, &iana("Europe/Berlin"), 2015..2030);
+}
+
+#[test]
+fn rules_of_the_south() {
+    let (standard, summer) = (36_000, 39_600);
+    let sydney = own(vec![
+        observance(false, "20080406T030000", (summer, standard), &["FREQ=YEARLY;BYMONTH=4;BYDAY=1SU"]),
+        observance(true, "20081005T020000", (standard, summer), &["FREQ=YEARLY;BYMONTH=10;BYDAY=1SU"]),
+    ]);
+    assert_same(&sydney, &iana("Australia/Sydney"), 2009..2042);
+}
+
+#[test]
+fn summer_time_that_is_the_standard_as_in_dublin() {
+    let dublin = own(vec![
+        observance(false, "19960331T010000", (0, 3_600), &["FREQ=YEARLY;BYMONTH=3;BYDAY=-1SU"]),
+        observance(true, "19961027T020000", (3_600, 0), &["FREQ=YEARLY;BYMONTH=10;BYDAY=-1SU"]),
+    ]);
+    assert_same(&dublin, &iana("Europe/Dublin"), 1997..2040);
+}
+
+#[test]
+fn before_the_first_onset_holds_what_it_comes_from() {
+    let zone = own(new_york());
+    assert_eq!(zone.instant(wall("19870405T013000")), (utc("1987-04-05T06:30:00Z"), Fit::Exact));
+    assert_eq!(zone.instant(wall("19700701T090000")), (utc("1970-07-01T14:00:00Z"), Fit::Exact));
+    assert_eq!(zone.instant(wall("00010101T000000")), (utc("0001-01-01T05:00:00Z"), Fit::Exact));
+    // The first onset is the earliest one, wherever it stands in the text.
+    let mut turned = new_york();
+    turned.reverse();
+    assert_eq!(own(turned).instant(wall("19700701T090000")).0, utc("1970-07-01T14:00:00Z"));
+}
+
+#[test]
+fn a_fixed_offset_and_offsets_with_seconds() {
+    let fixed = own(vec![observance(false, "19700101T000000", (19_800, 19_800), &[])]);
+    assert_eq!(fixed.instant(wall("20260310T090000")), (utc("2026-03-10T03:30:00Z"), Fit::Exact));
+    let local_mean = own(vec![
+        observance(false, "18800101T000000", (3_208, 3_208), &[]),
+        observance(false, "18930401T000000", (3_208, 3_600), &[]),
+    ]);
+    assert_eq!(local_mean.instant(wall("18900101T120000")), (utc("1890-01-01T11:06:32Z"), Fit::Exact));
+    assert_eq!(local_mean.instant(wall("18930401T000300")), (utc("1893-03-31T23:09:32Z"), Fit::Gap));
+    assert_eq!(local_mean.wall(utc("1893-03-31T23:06:31Z")), wall("18930331T235959"));
+    assert_eq!(local_mean.wall(utc("1893-03-31T23:06:32Z")), wall("18930401T000632"));
+}
+
+#[test]
+fn onsets_that_are_written_out() {
+    let (winter, summer) = (7_200, 10_800);
+    let mut daylight = observance(true, "20240329T020000", (winter, summer), &[]);
+    daylight.dates = vec![wall("20260327T020000"), wall("20250328T020000")];
+    let mut standard = observance(false, "20241027T020000", (summer, winter), &[]);
+    standard.dates = vec![wall("20251026T020000"), wall("20261025T020000")];
+    let zone = own(vec![daylight, standard]);
+    assert_same(&zone, &iana("Asia/Jerusalem"), 2025..2027);
+    assert_eq!(zone.instant(wall("20300701T090000")).0, utc("2030-07-01T07:00:00Z"), "the last one stays");
+}
+
+#[test]
+fn a_rule_that_ended_long_ago_still_says_what_holds() {
+    let summer_for_good = own(vec![
+        observance(false, "19800101T000000", (0, 0), &[]),
+        observance(true, "19810329T010000", (0, 3_600), &["FREQ=YEARLY;BYMONTH=3;BYDAY=-1SU;UNTIL=19850331T010000Z"]),
+    ]);
+    for year in ["1990", "2026", "2100", "9000"] {
+        assert_eq!(summer_for_good.offset(utc(&format!("{year}-01-01T00:00:00Z"))), 3_600, "{year}");
+    }
+    assert_eq!(summer_for_good.offset(utc("1981-01-01T00:00:00Z")), 0);
+}
+
+#[test]
+fn until_in_utc_includes_the_onset_at_that_instant() {
+    // The last onset is 2020-03-29T01:00:00Z, 02:00 on the wall before it.
+    let zone = own(vec![
+        observance(
+            true,
+            "20180325T020000",
+            (3_600, 7_200),
+            &["FREQ=YEARLY;BYMONTH=3;BYDAY=-1SU;UNTIL=20200329T010000Z"],
+        ),
+        observance(false, "20181028T030000", (7_200, 3_600), &["FREQ=YEARLY;BYMONTH=10;BYDAY=-1SU"]),
+    ]);
+    assert_eq!(zone.offset(utc("2020-07-01T00:00:00Z")), 7_200);
+    assert_eq!(zone.offset(utc("2021-07-01T00:00:00Z")), 3_600);
+}
+
+#[test]
+fn database_before_custom_and_custom_before_nothing() {
+    let zones = Zones::bundled();
+    let lying = |tzid: &str| VTimezone {
+        tzid: tzid.to_owned(),
+        observances: vec![observance(false, "19700101T000000", (-36_000, -36_000), &[])],
+    };
+    let resolved = |tzid: &str, location: Option<&str>| {
+        zones.resolve(tzid, location, Some(&lying(tzid))).map(|zone| (zone.id().to_owned(), zone.is_own()))
+    };
+    let database = |id: &str| Some((id.to_owned(), false));
+    assert_eq!(resolved("Europe/Berlin", None), database("Europe/Berlin"));
+    assert_eq!(resolved("/mozilla.org/20050126_1/Europe/Berlin", None), database("Europe/Berlin"));
+    assert_eq!(resolved("W. Europe Standard Time", None), database("Europe/Berlin"));
+    assert_eq!(resolved("Custom", Some("Europe/Berlin")), database("Europe/Berlin"));
+    assert_eq!(resolved("Custom", Some("Nowhere")), Some(("Custom".to_owned(), true)));
+    assert_eq!(resolved("Customized Time Zone", None), Some(("Customized Time Zone".to_owned(), true)));
+    assert_eq!(resolved("W. Europe", None), Some(("W. Europe".to_owned(), true)));
+    assert_eq!(zones.resolve("W. Europe", None, None).unwrap().id(), "Europe/Berlin");
+    assert_eq!(zones.resolve("America/New York", None, None).unwrap().id(), "America/New_York");
+    assert!(zones.resolve("Custom", None, None).is_none());
+}
+
+#[test]
+fn what_cannot_be_used_of_a_vtimezone_is_a_fault_and_the_rest_holds() {
+    let empty = VTimezone { tzid: "Empty".to_owned(), observances: Vec::new() };
+    assert!(Zones::bundled().resolve("Empty", None, Some(&empty)).is_none());
+    assert_eq!(empty.faults(), ["VTIMEZONE 'Empty' has no STANDARD or DAYLIGHT that can be used"]);
+
+    let broken = VTimezone {
+        tzid: "Broken".to_owned(),
+        observances: vec![
+            observance(false, "19700101T000000", (3_600, 3_600), &["FREQ=SOMETIMES"]),
+            observance(true, "19800101T000000", (3_600, 90_000), &[]),
+        ],
+    };
+    assert_eq!(broken.faults().len(), 2, "{:?}", broken.faults());
+    let zone = Zones::bundled().resolve("Broken", None, Some(&broken)).unwrap();
+    assert_eq!(zone.offset(utc("2026-01-01T00:00:00Z")), 3_600);
+}
+
+#[test]
+fn hostile_rules_cost_little_and_change_nothing_else() {
+    let secondly = own(vec![
+        observance(false, "19700101T000000", (0, 3_600), &["FREQ=SECONDLY"]),
+        observance(true, "19700101T000001", (3_600, 7_200), &["FREQ=SECONDLY;INTERVAL=2"]),
+    ]);
+    let offset = secondly.offset(utc("2026-03-10T08:15:00Z"));
+    assert!([3_600, 7_200].contains(&offset), "{offset}");
+    assert!((0..1_000).all(|n| secondly.instant(wall("20260310T091500") + Span::new().minutes(n)).0 > UtcMillis(0)));
+
+    // Two changes a day since 1601.
+    let restless = own(vec![
+        observance(false, "16010101T020000", (7_200, 3_600), &["FREQ=DAILY"]),
+        observance(true, "16010101T140000", (3_600, 7_200), &["FREQ=DAILY"]),
+    ]);
+    assert_eq!(restless.instant(wall("20260310T091500")), (utc("2026-03-10T08:15:00Z"), Fit::Exact));
+    assert_eq!(restless.instant(wall("20260310T141500")), (utc("2026-03-10T13:15:00Z"), Fit::Gap));
+
+    let many = VTimezone {
+        tzid: "Many".to_owned(),
+        observances: (0..2_000)
+            .map(|n| observance(false, "19700101T000000", (n, n + 1), &["FREQ=DAILY;COUNT=1000000000;BYDAY=MO"]))
+            .collect(),
+    };
+    assert!(many.faults().len() >= 2);
+    let zone = Zones::bundled().resolve("Many", None, Some(&many)).unwrap();
+    assert!(zone.instant(wall("20260310T091500")).0 > UtcMillis(0));
+}
+
+#[test]
+fn times_at_the_ends_of_the_calendar_are_moved_into_range() {
+    for zone in [iana("Europe/Berlin"), iana("Pacific/Kiritimati"), own(new_york()), Zone::utc()] {
+        for at in [UtcMillis::MIN, UtcMillis::MAX, UtcMillis(i64::MIN), UtcMillis(i64::MAX)] {
+            let _ = zone.wall(at);
+        }
+        assert_eq!(zone.instant(DateTime::MIN).0, UtcMillis::MIN);
+        assert_eq!(zone.instant(DateTime::MAX).0, UtcMillis::MAX);
+    }
+}
+
+#[test]
+fn odd_corners_of_the_database() {
+    let corners = [
+        // Negative summer time.
+        ("Europe/Dublin", "20260329T013000", "2026-03-29T01:30:00Z", Fit::Gap),
+        ("Europe/Dublin", "20261025T013000", "2026-10-25T00:30:00Z", Fit::Fold),
+        // Half an hour.
+        ("Australia/Lord_Howe", "20261004T021500", "2026-10-03T15:45:00Z", Fit::Gap),
+        ("Australia/Lord_Howe", "20260405T014500", "2026-04-04T14:45:00Z", Fit::Fold),
+        // Whole days left out.
+        ("Pacific/Apia", "20111230T120000", "2011-12-30T22:00:00Z", Fit::Gap),
+        ("Pacific/Kiritimati", "19941231T120000", "1994-12-31T22:00:00Z", Fit::Gap),
+        // Midnight left out.
+        ("America/Havana", "20250309T000000", "2025-03-09T05:00:00Z", Fit::Gap),
+        ("America/Santiago", "20260906T000000", "2026-09-06T04:00:00Z", Fit::Gap),
+        ("America/Santiago", "20260404T233000", "2026-04-05T02:30:00Z", Fit::Fold),
+        // Ramadan.
+        ("Africa/Casablanca", "20260218T023000", "2026-02-18T02:30:00Z", Fit::Exact),
+        // Past the tables.
+        ("America/New_York", "20500313T023000", "2050-03-13T07:30:00Z", Fit::Gap),
+        ("Australia/Sydney", "21500101T090000", "2149-12-31T22:00:00Z", Fit::Exact),
+    ];
+    for (id, local, expected, fit) in corners {
+        assert_eq!(iana(id).instant(wall(local)), (utc(expected), fit), "{id} {local}");
+    }
+}
+
+fn any_observance() -> impl Strategy<Value = Observance> {
+    let rule = prop_oneof![
+        (1..=12, -1..=4_i32)
+            .prop_map(|(month, n)| format!("FREQ=YEARLY;BYMONTH={month};BYDAY={}SU", if n == 0 { 1 } else { n })),
+        (1..=28).prop_map(|day| format!("FREQ=MONTHLY;BYMONTHDAY={day}")),
+        Just("FREQ=YEARLY;INTERVAL=3".to_owned()),
+        Just("FREQ=WEEKLY;BYDAY=WE".to_owned()),
+        Just("FREQ=YEARLY;COUNT=5".to_owned()),
+    ];
+    let offset = || (-14..=14_i32).prop_map(|hours| hours * 3_600);
+    let start = (1950..2030_i16, 1..=12_i8, 1..=28_i8, 0..24_i8);
+    (start, offset(), offset(), proptest::collection::vec(rule, 0..2)).prop_map(
+        |((year, month, day, hour), offset_from, offset_to, rules)| Observance {
+            daylight: false,
+            start: jiff::civil::date(year, month, day).at(hour, 0, 0, 0),
+            offset_from,
+            offset_to,
+            rules,
+            dates: Vec::new(),
+        },
+    )
+}
+
+proptest! {
+    /// Whatever an object defines: an instant's wall-clock time leads back to the first instant that shows it, and a time
+    /// that no instant shows is called a gap.
+    #[test]
+    fn walls_and_instants_of_any_definition_agree(
+        observances in proptest::collection::vec(any_observance(), 1..4),
+        hours in 0..400_000_i64,
+    ) {
+        let zone = own(observances);
+        let at = utc("1990-01-01T00:00:00Z").plus(hours * 3_600_000);
+        let shown = zone.wall(at);
+        let (first, fit) = zone.instant(shown);
+        prop_assert!(first <= at && zone.wall(first) == shown);
+        // Every instant that shows this time, by trying all offsets there are.
+        let showing = |local: DateTime| -> Vec<UtcMillis> {
+            let middle = Zone::utc().instant(local).0;
+            let near = (-29..=29).map(|n| middle.plus(n * 3_600_000));
+            near.filter(|near| zone.wall(*near) == local).collect()
+        };
+        let all = showing(shown);
+        prop_assert_eq!(all.first().copied(), Some(first));
+        prop_assert_eq!(fit, if all.len() > 1 { Fit::Fold } else { Fit::Exact });
+        let later = shown.saturating_add(SignedDuration::from_hours(hours % 60));
+        let (placed, fit) = zone.instant(later);
+        let all = showing(later);
+        prop_assert_eq!(fit == Fit::Gap, all.is_empty());
+        if let Some(first) = all.first() {
+            prop_assert_eq!(placed, *first);
+        }
+    }
+}
