@@ -1,6 +1,7 @@
 //! The integration tests: the whole program, and its stages against real servers.
 //!
 //! * [`venv`] sets up the Python environment that the servers run in; [`servers`] starts Radicale and Xandikos.
+//! * [`mailserver`] is a real mail server that can be told to misbehave.
 //! * [`http`] is a calendar client's HTTP. [`daemon`] runs the built `reveille`.
 //! * [`process`] reads what a child process prints, so that tests wait for a line instead of sleeping.
 //!
@@ -11,6 +12,8 @@
 mod daemon;
 mod harness;
 mod http;
+mod mailserver;
 mod process;
 mod servers;
+mod smtp;
 mod venv;

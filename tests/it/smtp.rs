@@ -1,0 +1,376 @@
+//! The e-mail sink against a real mail server that works, misbehaves and goes away; and against hostile ones.
+
+use std::collections::HashMap;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use reveille::calendar::zone::Zones;
+use reveille::clock::Clock;
+use reveille::config::{self, EmailSettings, Recipients, Secret, SinkKind, SmtpSecurity};
+use reveille::delivery::sink::{Outcome, Parcel, Sink, Surroundings};
+use reveille::time::UtcMillis;
+use serde_json::{Value, json};
+
+use crate::mailserver::{Mail, MailServer, Security};
+use crate::venv::Venv;
+
+/// Long enough for a busy machine; nothing waits this long when all is well.
+const PATIENT: Duration = Duration::from_secs(30);
+/// For servers that hang: this is waited for.
+const IMPATIENT: Duration = Duration::from_millis(400);
+
+/// How a sink is set up; the usual is what works.
+struct Setting {
+    host: &'static str,
+    port: u16,
+    security: SmtpSecurity,
+    password: &'static str,
+    ca_file: Option<PathBuf>,
+    timeout: Duration,
+}
+
+impl Setting {
+    fn of(server: &MailServer, security: SmtpSecurity) -> Setting {
+        let ca_file = (security != SmtpSecurity::Plain).then(|| server.ca_file());
+        let port = server.port;
+        Setting { host: "127.0.0.1", port, security, password: "secret", ca_file, timeout: PATIENT }
+    }
+
+    fn sink(self) -> Sink {
+        let settings = EmailSettings {
+            host: self.host.into(),
+            port: self.port,
+            security: self.security,
+            login: Some(("mary".into(), Secret::new(self.password))),
+            from: "Kalender für alle <calendar@example.org>".into(),
+            recipients: Recipients::Own,
+            max_connections: 4,
+            ca_file: self.ca_file,
+        };
+        let sink = config::Sink {
+            name: "mail".into(),
+            actions: vec!["email".into()],
+            users: vec![],
+            calendars: vec![],
+            timeout: self.timeout,
+            give_up_after: Duration::from_secs(86_400),
+            kind: SinkKind::Email(settings),
+        };
+        let surroundings = Surroundings {
+            clock: Clock::manual(UtcMillis::parse("2026-03-10T11:00:00.250Z").unwrap()),
+            zones: Zones::bundled(),
+            server_name: "reveille.test".into(),
+            reader_zones: HashMap::from([("mary".into(), "Europe/Berlin".into())]),
+        };
+        Sink::open(&sink, &surroundings).unwrap()
+    }
+}
+
+fn notification(id: &str) -> Value {
+    json!({
+        "event": "CalendarAlarm", "pid": 1, "serverFQDN": "reveille.test", "alarmTime": "20260310T110000Z",
+        "alarmRecipients": ["mailto:mary@example.org"], "userId": "mary", "calendarName": "Work", "uid": "u1",
+        "action": "email", "summary": "Frühstück", "description": "", "location": "", "timezone": "Europe/Berlin",
+        "start": "20260310T120000Z", "end": "20260310T130000Z", "allDay": 0, "attendeeNames": [],
+        "attendeeEmails": [], "attendeeStatus": [], "organizer": "", "calendarId": "work", "calendarColor": "",
+        "calendarOwner": "mary", "recurrenceId": "", "alertId": "a", "alarmSummary": "", "alarmDescription": "",
+        "component": "VEVENT", "notificationId": id, "timestamp": "2026-03-10T11:00:00.010Z",
+    })
+}
+
+fn parcel(recipient: &str, notification: &Value) -> Parcel {
+    Parcel { ring: 1, recipient: recipient.into(), json: notification.to_string().into(), attempts: 0 }
+}
+
+fn to(recipient: &str) -> Parcel {
+    parcel(recipient, &notification("n1"))
+}
+
+/// The answer of the only outcome, which must be 'later'.
+fn later(outcomes: &[Outcome]) -> &str {
+    match outcomes {
+        [Outcome::Later { answer, after: None }] => answer,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Waits for `mails` mails.
+fn take(server: &MailServer, mails: usize) -> Vec<Mail> {
+    (0..mails).map(|_| server.mail()).collect()
+}
+
+#[tokio::test]
+async fn a_mail_arrives_as_it_was_meant_over_starttls_with_a_login() {
+    let Some(venv) = Venv::or_skip() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let server = MailServer::start(venv, folder.path(), Security::StartTls);
+    let sink = Setting::of(&server, SmtpSecurity::StartTls).sink();
+    let found = sink.check().await.unwrap();
+    assert_eq!(found, format!("127.0.0.1:{} answers (STARTTLS, logged in)", server.port));
+
+    let mut event = notification("n1");
+    event["description"] = format!(".leading dot\n..\n.\nlong: {}\nend", "Ä0123456789".repeat(300)).into();
+    event["location"] = "<b>Café</b> & Bar".into();
+    assert_eq!(sink.send(&[parcel("mailto:mary@example.org", &event)]).await, [Outcome::Delivered]);
+
+    let mail = server.mail();
+    assert_eq!((mail.from.as_str(), &mail.to[..]), ("calendar@example.org", &["mary@example.org".to_owned()][..]));
+    assert_eq!((mail.tls, mail.user.as_deref(), mail.kind.as_str()), (true, Some("mary"), "multipart/alternative"));
+    assert!(mail.octets.is_ascii() && mail.octets.split("\r\n").all(|line| line.len() <= 998), "{}", mail.octets);
+    // Encoded line ends would make one long line of a text (RFC 2045, 6.7, rule 4).
+    assert!(!mail.octets.contains("=0D") && !mail.octets.contains("=0A"), "{}", mail.octets);
+    assert_eq!(mail.header("Subject"), "Frühstück – Tue 10 Mar 2026, 13:00");
+    assert_eq!(mail.header("From"), "Kalender für alle <calendar@example.org>");
+    assert_eq!(mail.header("To"), "mary@example.org");
+    assert_eq!(mail.header("Date"), "Tue, 10 Mar 2026 11:00:00 +0000");
+    assert_eq!(mail.header("Auto-Submitted"), "auto-generated");
+    assert_eq!(mail.header("X-Reveille-Notification-Id"), "n1");
+    assert_eq!(mail.header("MIME-Version"), "1.0");
+    let id = mail.header("Message-ID");
+    assert!(id.starts_with('<') && id.ends_with("@example.org>"), "{id}");
+
+    let [text, html] = mail.parts.as_slice() else { panic!("{:?}", mail.parts) };
+    assert_eq!((text.kind.as_str(), html.kind.as_str()), ("text/plain", "text/html"));
+    assert!(text.text.contains("\nWhen:     Tuesday, 10 March 2026, 13:00–14:00 (Europe/Berlin)\n"), "{}", text.text);
+    assert!(text.text.contains("\nWhere:    <b>Café</b> & Bar\n"), "{}", text.text);
+    assert!(text.text.contains(event["description"].as_str().unwrap()), "{}", text.text);
+    assert!(html.text.contains("<td>&lt;b&gt;Café&lt;/b&gt; &amp; Bar</td>"), "{}", html.text);
+    assert!(html.text.contains("<p>.leading dot<br>\n..<br>\n.<br>\nlong: Ä0123456789"), "{}", html.text);
+    assert!(!text.text.contains("late"), "{}", text.text);
+}
+
+#[tokio::test]
+async fn implicit_tls_works_and_strangers_are_not_trusted() {
+    let Some(venv) = Venv::or_skip() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let server = MailServer::start(venv, folder.path(), Security::Implicit);
+    let usual = || Setting::of(&server, SmtpSecurity::Implicit);
+    let sink = Setting { host: "localhost", ..usual() }.sink();
+    assert_eq!(sink.send(&[to("mary@example.org")]).await, [Outcome::Delivered]);
+    assert!(server.mail().tls);
+
+    let other = tempfile::tempdir().unwrap();
+    crate::servers::certificates(venv, other.path());
+    let stranger = Setting { ca_file: Some(other.path().join("ca.pem")), ..usual() }.sink();
+    let outcomes = stranger.send(&[to("mary@example.org")]).await;
+    assert!(later(&outcomes).contains("certificate"), "{outcomes:?}");
+    assert!(stranger.check().await.unwrap_err().to_string().contains("certificate"));
+    assert_eq!(server.counts().0, 1);
+}
+
+#[tokio::test]
+async fn a_wrong_password_can_be_mended() {
+    let Some(venv) = Venv::or_skip() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let server = MailServer::start(venv, folder.path(), Security::Plain);
+    let sink = Setting { password: "wrong", ..Setting::of(&server, SmtpSecurity::Plain) }.sink();
+    let outcomes = sink.send(&[to("mary@example.org")]).await;
+    assert!(later(&outcomes).contains("at AUTH: 535 5.7.8 "), "{outcomes:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_is_down_then_busy_then_up_gets_the_mail_once() {
+    let Some(venv) = Venv::or_skip() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = MailServer::start(venv, folder.path(), Security::Plain);
+    let sink = Setting::of(&server, SmtpSecurity::Plain).sink();
+    let mail = [to("mary@example.org")];
+
+    server.stop();
+    let outcomes = sink.send(&mail).await;
+    assert!(later(&outcomes).contains("refused"), "{outcomes:?}");
+    server.start_again();
+    for step in ["MAIL", "RCPT", "DATA", "body"] {
+        server.rules(&json!({ step: "451 4.3.0 busy, come back" }).to_string());
+        assert_eq!(later(&sink.send(&mail).await), "451 4.3.0 busy, come back", "{step}");
+    }
+    server.rules("{}");
+    assert_eq!(sink.send(&mail).await, [Outcome::Delivered]);
+    server.mail();
+    assert_eq!(server.counts().0, 1);
+}
+
+#[tokio::test]
+async fn what_is_refused_for_good_has_failed_in_the_servers_words() {
+    let Some(venv) = Venv::or_skip() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let server = MailServer::start(venv, folder.path(), Security::Plain);
+    let sink = Setting::of(&server, SmtpSecurity::Plain).sink();
+    server.rules(
+        r#"{"RCPT bob@example.org": "550 5.1.1 No such user", "body eve@example.org": "554-5.7.1 Spam,\r\n554 5.7.1 we think"}"#,
+    );
+    let parcels = ["bob@example.org", "mary@example.org", "eve@example.org", "nobody", "mary@example.org"].map(to);
+    let outcomes = sink.send(&parcels).await;
+    let expected = [
+        Outcome::never("550 5.1.1 No such user"),
+        Outcome::Delivered,
+        Outcome::never("554 5.7.1 Spam, we think"),
+        Outcome::never("the recipient is no e-mail address: it has no @"),
+        Outcome::Delivered,
+    ];
+    assert_eq!(outcomes, expected);
+    take(&server, 2);
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_costs_one_time_limit_not_one_a_mail() {
+    let Some(venv) = Venv::or_skip() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let server = MailServer::start(venv, folder.path(), Security::Plain);
+    for step in ["greeting", "MAIL", "RCPT", "DATA", "body"] {
+        server.rules(&json!({ step: "hang" }).to_string());
+        let sink = Setting { timeout: IMPATIENT, ..Setting::of(&server, SmtpSecurity::Plain) }.sink();
+        let parcels = vec![to("mary@example.org"); 100];
+        let began = Instant::now();
+        let outcomes = sink.send(&parcels).await;
+        assert!(began.elapsed() < IMPATIENT * 20, "{step}: {:?}", began.elapsed());
+        let answer = later(&outcomes[..1]);
+        assert!(answer.starts_with(&format!("127.0.0.1:{} did not answer to ", server.port)), "{step}: {answer}");
+        assert_eq!(outcomes, vec![Outcome::later(answer); 100], "{step}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_is_closed_after_the_mail_is_tried_again_under_the_same_id() {
+    let Some(venv) = Venv::or_skip() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let server = MailServer::start(venv, folder.path(), Security::Plain);
+    let sink = Setting::of(&server, SmtpSecurity::Plain).sink();
+    server.rules(r#"{"body": "keep"}"#);
+    let outcomes = sink.send(&[to("mary@example.org")]).await;
+    assert!(!later(&outcomes).is_empty());
+    server.rules("{}");
+    let others = [to("mary@example.org"), to("bob@example.org"), parcel("mary@example.org", &notification("n2"))];
+    assert_eq!(sink.send(&others).await, vec![Outcome::Delivered; 3]);
+    let mut ids: Vec<String> = take(&server, 4).iter().map(|mail| mail.header("Message-ID").to_owned()).collect();
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), 3, "one alarm to one reader has one id, others have others: {ids:?}");
+}
+
+#[tokio::test]
+async fn a_session_that_the_server_closed_meanwhile_costs_no_attempt() {
+    let Some(venv) = Venv::or_skip() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = MailServer::start(venv, folder.path(), Security::StartTls);
+    let sink = Setting::of(&server, SmtpSecurity::StartTls).sink();
+    assert_eq!(sink.send(&[to("mary@example.org")]).await, [Outcome::Delivered]);
+    server.mail();
+    server.stop();
+    server.start_again();
+    assert_eq!(sink.send(&[to("mary@example.org")]).await, [Outcome::Delivered]);
+    server.mail();
+    assert_eq!(server.counts().0, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_mails_share_few_connections() {
+    let Some(venv) = Venv::or_skip() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let server = MailServer::start(venv, folder.path(), Security::Plain);
+    let sink = std::sync::Arc::new(Setting::of(&server, SmtpSecurity::Plain).sink());
+    let parcels: Vec<Parcel> =
+        (0..300).map(|n| parcel(&format!("user{n}@example.org"), &notification(&format!("n{n}")))).collect();
+    // Two batches at a time share the connections too.
+    let batches: Vec<_> = parcels
+        .chunks(150)
+        .map(|batch| (std::sync::Arc::clone(&sink), batch.to_vec()))
+        .map(|(sink, batch)| tokio::spawn(async move { sink.send(&batch).await }))
+        .collect();
+    for batch in batches {
+        assert_eq!(batch.await.unwrap(), vec![Outcome::Delivered; 150]);
+    }
+    let mut readers: Vec<String> = take(&server, 300).iter().map(|mail| mail.header("To").to_owned()).collect();
+    readers.sort();
+    readers.dedup();
+    let (mails, connections) = server.counts();
+    assert_eq!((readers.len(), mails), (300, 300));
+    assert!((1..=4).contains(&connections), "{connections} connections at a time");
+}
+
+/// Serves one connection after the other with `talk` in a thread of its own, which ends with the process.
+fn hostile(talk: impl Fn(&mut TcpStream) -> std::io::Result<()> + Send + 'static) -> Setting {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = talk(&mut stream);
+        }
+    });
+    Setting {
+        host: "127.0.0.1",
+        port,
+        security: SmtpSecurity::Plain,
+        password: "secret",
+        ca_file: None,
+        timeout: PATIENT,
+    }
+}
+
+/// Reads one command.
+fn heard(stream: &mut TcpStream) -> std::io::Result<usize> {
+    stream.read(&mut [0; 1024])
+}
+
+#[tokio::test]
+async fn an_answer_without_an_end_is_cut_off() {
+    for security in [SmtpSecurity::Plain, SmtpSecurity::StartTls] {
+        let setting = hostile(|stream| {
+            stream.write_all(b"220-")?;
+            loop {
+                stream.write_all(&[b'x'; 4096])?;
+            }
+        });
+        let outcomes = Setting { security, ..setting }.sink().send(&[to("mary@example.org")]).await;
+        assert!(later(&outcomes).contains("does not end"), "{outcomes:?}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_sent_in_the_clear_when_starttls_is_not_offered() {
+    let setting = hostile(|stream| {
+        stream.write_all(b"220 mail.test\r\n")?;
+        heard(stream)?;
+        stream.write_all(b"250-mail.test\r\n250-X-STARTTLS-SOON\r\n250 AUTH PLAIN LOGIN\r\n")?;
+        heard(stream)?;
+        Ok(())
+    });
+    let outcomes = Setting { security: SmtpSecurity::StartTls, ..setting }.sink().send(&[to("mary@example.org")]).await;
+    assert!(later(&outcomes).contains("does not offer STARTTLS"), "{outcomes:?}");
+}
+
+#[tokio::test]
+async fn what_is_slipped_in_before_tls_is_not_taken_for_an_answer() {
+    let setting = hostile(|stream| {
+        stream.write_all(b"220 mail.test\r\n")?;
+        heard(stream)?;
+        stream.write_all(b"250-mail.test\r\n250 STARTTLS\r\n")?;
+        heard(stream)?;
+        stream.write_all(b"220 go ahead\r\n250-mail.test\r\n250 AUTH PLAIN\r\n")?;
+        heard(stream)?;
+        Ok(())
+    });
+    let outcomes = Setting { security: SmtpSecurity::StartTls, ..setting }.sink().send(&[to("mary@example.org")]).await;
+    assert!(later(&outcomes).contains("says more than it was asked"), "{outcomes:?}");
+}
+
+#[tokio::test]
+async fn an_answer_in_an_old_encoding_is_still_an_answer() {
+    let setting = hostile(|stream| {
+        for answer in [
+            &b"220 mail.test\r\n"[..],
+            b"250-mail.test\r\n250 AUTH PLAIN\r\n",
+            b"235 2.7.0 ok\r\n",
+            b"250 ok\r\n",
+            b"550 Empf\xe4nger unbekannt\r\n",
+        ] {
+            stream.write_all(answer)?;
+            heard(stream)?;
+        }
+        Ok(())
+    });
+    let outcomes = setting.sink().send(&[to("mary@example.org")]).await;
+    assert_eq!(outcomes, [Outcome::never("550 Empf?nger unbekannt")]);
+}
