@@ -3,6 +3,7 @@
 //! configuration files.
 //!
 //! * `writer` groups what tasks want to write into few commits.
+//! * `inspect` looks into a ledger from outside the daemon, `amend` changes its outbox from there.
 //! * `store` takes in what sources found; `timers` is the outer wheel; `outbox` is what is owed to the sinks.
 
 use std::fs::{File, OpenOptions};
@@ -17,12 +18,18 @@ use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{SqlSafeStr, SqliteConnection, SqlitePool};
 
+mod amend;
 mod bulk;
+mod inspect;
 mod outbox;
 mod store;
 mod timers;
 mod writer;
 
+pub use amend::{Amended, Amender, DeliveryId};
+pub use inspect::{
+    CalendarFigures, DeliveryFilter, DeliveryRow, Figures, Inspector, ObjectRow, RingRow, SourceRow, holder, size,
+};
 pub use outbox::{Claimed, Settlement, Verdict};
 pub use store::{CalendarRow, Existing, ObjectText, Planned, PlannedObject};
 pub use timers::{Due, Fired, Firing, NewRing, RingState, Route};
@@ -48,6 +55,9 @@ pub enum LedgerError {
     /// The file, or the folder it lies in, cannot be used.
     #[error("the ledger {path} cannot be opened: {reason}")]
     Open { path: String, reason: String },
+    /// There is none to look at.
+    #[error("there is no ledger at {path}: it is made by 'reveille run'; another one is named with --ledger")]
+    Missing { path: String },
     /// A later version of the program has written it.
     #[error(
         "the ledger {path} was made by a newer version of reveille ({reason}): use that version, or another ledger"

@@ -1,0 +1,138 @@
+//! Changing the outbox from outside the daemon: trying a delivery again, or cancelling it. Each is one conditional
+//! update; changing nothing is a normal answer. A daemon that runs sees it at its next look.
+
+use std::fmt;
+use std::path::Path;
+use std::str::FromStr;
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{Connection as _, SqliteConnection};
+
+use super::LedgerError;
+use super::inspect::{check_version, connect};
+use crate::time::UtcMillis;
+
+/// What names a delivery: `RING/SINK`, or `RING/SINK/RECIPIENT` for a sink that sends one message a recipient.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeliveryId {
+    pub ring: i64,
+    pub sink: String,
+    /// Empty where the sink has no recipients.
+    pub recipient: String,
+}
+
+impl fmt::Display for DeliveryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.ring, self.sink)?;
+        if self.recipient.is_empty() { Ok(()) } else { write!(f, "/{}", self.recipient) }
+    }
+}
+
+impl FromStr for DeliveryId {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<DeliveryId, String> {
+        let wrong =
+            || format!("'{text}' is no delivery: write RING/SINK or RING/SINK/RECIPIENT, as deliveries lists them");
+        let (ring, rest) = text.split_once('/').ok_or_else(wrong)?;
+        let (sink, recipient) = rest.split_once('/').unwrap_or((rest, ""));
+        if sink.is_empty() {
+            return Err(wrong());
+        }
+        let ring = ring.parse().map_err(|_| wrong())?;
+        Ok(DeliveryId { ring, sink: sink.to_owned(), recipient: recipient.to_owned() })
+    }
+}
+
+/// What became of a delivery that was to be changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Amended {
+    Changed,
+    /// It is in this state, from which it cannot be.
+    Is(String),
+    Unknown,
+}
+
+/// An outbox that can be changed.
+#[derive(Debug)]
+pub struct Amender {
+    connection: SqliteConnection,
+}
+
+const RETRY: &str = "UPDATE deliveries SET state = 'pending', next_attempt = ?4, settled_at = NULL
+    WHERE ring = ?1 AND sink = (SELECT id FROM sinks WHERE name = ?2) AND recipient = ?3 AND state != 'delivered'";
+const RETRY_ALL: &str = "UPDATE deliveries SET state = 'pending', next_attempt = ?1, settled_at = NULL
+    WHERE state = 'failed' OR (state = 'pending' AND next_attempt > ?1)";
+const CANCEL: &str = "UPDATE deliveries SET state = 'cancelled', lease = NULL, settled_at = ?4
+    WHERE ring = ?1 AND sink = (SELECT id FROM sinks WHERE name = ?2) AND recipient = ?3 AND state = 'pending'";
+const STATE: &str = "SELECT state FROM deliveries
+    WHERE ring = ?1 AND sink = (SELECT id FROM sinks WHERE name = ?2) AND recipient = ?3";
+
+impl Amender {
+    /// Opens the ledger at `path`, which must exist.
+    ///
+    /// # Errors
+    /// As for [`Inspector::open`](super::Inspector::open).
+    pub async fn open(path: &Path) -> Result<Amender, LedgerError> {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(false)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true);
+        let mut connection = connect(path, options).await?;
+        check_version(path, &mut connection).await?;
+        Ok(Amender { connection })
+    }
+
+    /// Ends the work.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`].
+    pub async fn close(self) -> Result<(), LedgerError> {
+        Ok(self.connection.close().await?)
+    }
+
+    /// Lets a delivery that has failed, waits or was cancelled be tried at once.
+    ///
+    /// # Errors
+    /// [`LedgerError::Full`], [`LedgerError::Database`].
+    pub async fn retry(&mut self, id: &DeliveryId, now: UtcMillis) -> Result<Amended, LedgerError> {
+        self.amend(RETRY, id, now).await
+    }
+
+    /// Lets every delivery that has failed or waits be tried at once; says how many.
+    ///
+    /// # Errors
+    /// [`LedgerError::Full`], [`LedgerError::Database`].
+    pub async fn retry_all(&mut self, now: UtcMillis) -> Result<u64, LedgerError> {
+        Ok(sqlx::query(RETRY_ALL).bind(now.0).execute(&mut self.connection).await?.rows_affected())
+    }
+
+    /// Cancels a delivery that is pending. One that is being sent at this moment may still arrive.
+    ///
+    /// # Errors
+    /// [`LedgerError::Full`], [`LedgerError::Database`].
+    pub async fn cancel(&mut self, id: &DeliveryId, now: UtcMillis) -> Result<Amended, LedgerError> {
+        self.amend(CANCEL, id, now).await
+    }
+
+    #[cfg(test)]
+    pub(super) fn connection(&mut self) -> &mut SqliteConnection {
+        &mut self.connection
+    }
+
+    async fn amend(&mut self, sql: &'static str, id: &DeliveryId, now: UtcMillis) -> Result<Amended, LedgerError> {
+        let mut transaction = self.connection.begin_with("BEGIN IMMEDIATE").await?;
+        let query = sqlx::query(sql).bind(id.ring).bind(id.sink.clone()).bind(id.recipient.clone()).bind(now.0);
+        let changed = query.execute(&mut *transaction).await?.rows_affected();
+        let state = sqlx::query_scalar(STATE).bind(id.ring).bind(id.sink.clone()).bind(id.recipient.clone());
+        let state: Option<String> = state.fetch_optional(&mut *transaction).await?;
+        transaction.commit().await?;
+        Ok(match state {
+            _ if changed > 0 => Amended::Changed,
+            Some(state) => Amended::Is(state),
+            None => Amended::Unknown,
+        })
+    }
+}

@@ -1,0 +1,387 @@
+//! Looking into a ledger without holding it: for the listings of the command line, while a daemon runs or while none
+//! does. It opens the file read-only and takes no lock.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
+use sqlx::{ConnectOptions as _, Connection as _, Row, SqliteConnection};
+
+use super::{CalendarRow, LedgerError, MIGRATIONS, lock_path};
+use crate::time::UtcMillis;
+
+/// A ledger that is only looked at.
+#[derive(Debug)]
+pub struct Inspector {
+    connection: SqliteConnection,
+}
+
+/// What the ledger holds, in figures.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    pub calendars: i64,
+    pub objects: i64,
+    /// Objects in which something is wrong.
+    pub faulty: i64,
+    /// Objects that will ring.
+    pub armed: i64,
+    /// When the next of them does.
+    pub next_due: Option<UtcMillis>,
+    pub pending: i64,
+    pub failed: i64,
+}
+
+/// How the looks at one source go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceRow {
+    pub name: String,
+    pub kind: String,
+    pub looked_at: Option<UtcMillis>,
+    /// What the last look said when it failed, and since when looks fail.
+    pub error: Option<(String, UtcMillis)>,
+}
+
+/// A calendar and how much is in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CalendarFigures {
+    pub calendar: CalendarRow,
+    pub first_seen: UtcMillis,
+    pub objects: i64,
+    pub faulty: i64,
+    pub armed: i64,
+    pub next_due: Option<UtcMillis>,
+}
+
+/// An object with its calendar.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectRow {
+    pub id: i64,
+    pub calendar: CalendarRow,
+    pub href: String,
+    pub etag: String,
+    pub revision: i64,
+    pub written: Option<UtcMillis>,
+    /// What is wrong in it, a JSON list.
+    pub faults: Option<String>,
+    pub memo: Option<String>,
+    pub text: Vec<u8>,
+    /// Its next ring.
+    pub due: Option<UtcMillis>,
+}
+
+/// A ring of the history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RingRow {
+    pub id: i64,
+    pub object: i64,
+    pub due: UtcMillis,
+    pub fired_at: UtcMillis,
+    /// `fired`, `missed`, `suppressed` or `acknowledged`.
+    pub state: String,
+    /// How many rings the row stands for.
+    pub count: i64,
+    /// The calendar's name, where it is still watched.
+    pub calendar: Option<String>,
+    /// The object's name, where it is still there.
+    pub href: Option<String>,
+    /// The notification as JSON; empty for some rings that were not fired.
+    pub notification: String,
+}
+
+/// Which deliveries are meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeliveryFilter {
+    All,
+    Pending,
+    Failed,
+}
+
+/// A delivery with its ring.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeliveryRow {
+    pub ring: i64,
+    pub sink: String,
+    pub recipient: String,
+    /// `pending`, `delivered`, `failed` or `cancelled`.
+    pub state: String,
+    pub attempts: i64,
+    pub next_attempt: UtcMillis,
+    pub lease: Option<UtcMillis>,
+    pub answer: Option<String>,
+    pub settled_at: Option<UtcMillis>,
+    pub due: UtcMillis,
+    pub fired_at: UtcMillis,
+    /// The notification as JSON.
+    pub notification: String,
+}
+
+const FIGURES: &str = "SELECT (SELECT count(*) FROM calendars), (SELECT count(*) FROM objects),
+    (SELECT count(*) FROM objects WHERE faults IS NOT NULL), (SELECT count(*) FROM timers),
+    (SELECT min(due) FROM timers), (SELECT count(*) FROM deliveries WHERE state = 'pending'),
+    (SELECT count(*) FROM deliveries WHERE state = 'failed')";
+const CALENDARS: &str = "SELECT c.*, count(o.id) AS objects, count(o.faults) AS faulty, count(t.object) AS armed,
+    min(t.due) AS next_due FROM calendars c
+    LEFT JOIN objects o ON o.calendar = c.id LEFT JOIN timers t ON t.object = o.id
+    GROUP BY c.id ORDER BY c.source, c.href";
+const ARMED: &str =
+    "SELECT c.*, o.id AS object, o.href AS object_href, o.etag, o.revision, o.written, o.faults, o.memo,
+    o.text, t.due FROM timers t JOIN objects o ON o.id = t.object JOIN calendars c ON c.id = o.calendar
+    WHERE (t.due, t.object) > (?1, ?2) AND t.due < ?3 AND (?4 IS NULL OR c.user = ?4)
+    AND (?5 IS NULL OR ?5 IN (c.name, c.key, c.href)) ORDER BY t.due, t.object LIMIT ?6";
+const OF_UID: &str =
+    "SELECT c.*, o.id AS object, o.href AS object_href, o.etag, o.revision, o.written, o.faults, o.memo,
+    o.text, t.due FROM uids u JOIN objects o ON o.id = u.object JOIN calendars c ON c.id = o.calendar
+    LEFT JOIN timers t ON t.object = o.id WHERE u.uid = ? ORDER BY c.source, c.href, o.href";
+const RINGS: &str =
+    "SELECT r.id, r.object, r.due, r.fired_at, r.state, r.count, r.notification, c.name AS calendar, o.href
+    FROM rings r LEFT JOIN calendars c ON c.id = r.calendar LEFT JOIN objects o ON o.id = r.object
+    WHERE r.fired_at >= ?1 AND (?2 IS NULL OR r.object = ?2) ORDER BY r.fired_at DESC, r.id DESC LIMIT ?3";
+const LATENESS: &str = "SELECT fired_at - due FROM rings WHERE state = 'fired' ORDER BY fired_at DESC LIMIT ?";
+const DELIVERIES: &str = "SELECT d.ring, s.name, d.recipient, d.state, d.attempts, d.next_attempt, d.lease, d.answer,
+    d.settled_at, r.due, r.fired_at, r.notification
+    FROM deliveries d JOIN sinks s ON s.id = d.sink JOIN rings r ON r.id = d.ring";
+
+impl Inspector {
+    /// Opens the ledger at `path` for looking only.
+    ///
+    /// # Errors
+    /// [`LedgerError::Missing`] where there is none, [`LedgerError::Newer`] for one of a later version,
+    /// [`LedgerError::Open`] when the file cannot be read or is no ledger.
+    pub async fn open(path: &Path) -> Result<Inspector, LedgerError> {
+        let options = SqliteConnectOptions::new().filename(path).read_only(true).create_if_missing(false);
+        let mut connection = connect(path, options).await?;
+        // All that follows sees the ledger as it is now.
+        sqlx::query("BEGIN").execute(&mut connection).await?;
+        check_version(path, &mut connection).await?;
+        Ok(Inspector { connection })
+    }
+
+    /// Ends the look.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`], as for all that reads.
+    pub async fn close(self) -> Result<(), LedgerError> {
+        Ok(self.connection.close().await?)
+    }
+
+    /// What the ledger holds, in figures.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`].
+    pub async fn figures(&mut self) -> Result<Figures, LedgerError> {
+        let row = sqlx::query(FIGURES).fetch_one(&mut self.connection).await?;
+        Ok(Figures {
+            calendars: row.try_get(0)?,
+            objects: row.try_get(1)?,
+            faulty: row.try_get(2)?,
+            armed: row.try_get(3)?,
+            next_due: row.try_get::<Option<i64>, _>(4)?.map(UtcMillis),
+            pending: row.try_get(5)?,
+            failed: row.try_get(6)?,
+        })
+    }
+
+    /// The sources that were looked at, by name.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`].
+    pub async fn sources(&mut self) -> Result<Vec<SourceRow>, LedgerError> {
+        let sql = "SELECT name, kind, looked_at, error, error_at FROM sources ORDER BY name";
+        let rows = sqlx::query(sql).fetch_all(&mut self.connection).await?;
+        let source = |row: &SqliteRow| {
+            let error: Option<String> = row.try_get(3)?;
+            Ok(SourceRow {
+                name: row.try_get(0)?,
+                kind: row.try_get(1)?,
+                looked_at: instant(row, "looked_at")?,
+                error: error.zip(instant(row, "error_at")?),
+            })
+        };
+        rows.iter().map(source).collect()
+    }
+
+    /// The calendars that are watched, by source and href.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`].
+    pub async fn calendars(&mut self) -> Result<Vec<CalendarFigures>, LedgerError> {
+        let rows = sqlx::query(CALENDARS).fetch_all(&mut self.connection).await?;
+        let figures = |row: &SqliteRow| {
+            Ok(CalendarFigures {
+                calendar: sqlx::FromRow::from_row(row)?,
+                first_seen: UtcMillis(row.try_get("first_seen")?),
+                objects: row.try_get("objects")?,
+                faulty: row.try_get("faulty")?,
+                armed: row.try_get("armed")?,
+                next_due: instant(row, "next_due")?,
+            })
+        };
+        rows.iter().map(figures).collect()
+    }
+
+    /// Up to `limit` objects that ring before `until`, the next first, of one user and one calendar (its name, its
+    /// last path segment or its href) or of all. `after` is due and id of the last object of the page before.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`].
+    pub async fn armed(
+        &mut self,
+        after: (UtcMillis, i64),
+        until: UtcMillis,
+        (user, calendar): (Option<&str>, Option<&str>),
+        limit: i64,
+    ) -> Result<Vec<ObjectRow>, LedgerError> {
+        let query = sqlx::query(ARMED).bind(after.0.0).bind(after.1).bind(until.0);
+        let query = query.bind(user.map(str::to_owned)).bind(calendar.map(str::to_owned)).bind(limit);
+        query.fetch_all(&mut self.connection).await?.iter().map(object).collect()
+    }
+
+    /// The objects that speak of `uid`.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`].
+    pub async fn objects_of(&mut self, uid: &str) -> Result<Vec<ObjectRow>, LedgerError> {
+        let query = sqlx::query(OF_UID).bind(uid.to_owned());
+        query.fetch_all(&mut self.connection).await?.iter().map(object).collect()
+    }
+
+    /// The last `limit` rings that were recorded at or after `since`, of one object or of all; the latest first.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`].
+    pub async fn rings(
+        &mut self,
+        since: UtcMillis,
+        object: Option<i64>,
+        limit: i64,
+    ) -> Result<Vec<RingRow>, LedgerError> {
+        let query = sqlx::query(RINGS).bind(since.0).bind(object).bind(limit);
+        query.fetch_all(&mut self.connection).await?.iter().map(ring).collect()
+    }
+
+    /// How late the last `limit` rings were fired, in milliseconds, sorted.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`].
+    pub async fn lateness(&mut self, limit: i64) -> Result<Vec<i64>, LedgerError> {
+        let mut millis: Vec<i64> = sqlx::query_scalar(LATENESS).bind(limit).fetch_all(&mut self.connection).await?;
+        millis.sort_unstable();
+        Ok(millis)
+    }
+
+    /// The deliveries of the last rings, up to `limit`, the latest first.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`].
+    pub async fn deliveries(&mut self, filter: DeliveryFilter, limit: i64) -> Result<Vec<DeliveryRow>, LedgerError> {
+        // Spelled out, so that each can use its index.
+        let condition = match filter {
+            DeliveryFilter::All => "",
+            DeliveryFilter::Pending => "WHERE d.state = 'pending'",
+            DeliveryFilter::Failed => "WHERE d.state = 'failed'",
+        };
+        let sql = format!("{DELIVERIES} {condition} ORDER BY d.ring DESC, s.name, d.recipient LIMIT ?");
+        let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(limit).fetch_all(&mut self.connection).await?;
+        rows.iter().map(delivery).collect()
+    }
+}
+
+/// Opens the file; says what a person can do where that fails.
+pub(super) async fn connect(path: &Path, options: SqliteConnectOptions) -> Result<SqliteConnection, LedgerError> {
+    let shown = path.display().to_string();
+    match std::fs::metadata(path) {
+        Ok(_) => {}
+        Err(why) if why.kind() == std::io::ErrorKind::NotFound => return Err(LedgerError::Missing { path: shown }),
+        Err(why) => return Err(LedgerError::Open { path: shown, reason: why.to_string() }),
+    }
+    let open = |why: sqlx::Error| LedgerError::Open { path: shown, reason: why.to_string() };
+    options.busy_timeout(std::time::Duration::from_secs(10)).connect().await.map_err(open)
+}
+
+/// Refuses a file that is no ledger, and one of a later version.
+pub(super) async fn check_version(path: &Path, connection: &mut SqliteConnection) -> Result<(), LedgerError> {
+    let shown = path.display().to_string();
+    let sql = "SELECT max(version) FROM _sqlx_migrations WHERE success";
+    let version: Result<Option<i64>, _> = sqlx::query_scalar(sql).fetch_one(&mut *connection).await;
+    let newest = MIGRATIONS.last().map_or(0, |(version, ..)| *version);
+    match version {
+        Ok(Some(version)) if version > newest => {
+            Err(LedgerError::Newer { path: shown, reason: format!("its schema has version {version}") })
+        }
+        Ok(Some(_)) => Ok(()),
+        Ok(None) => Err(LedgerError::Open { path: shown, reason: "it is no ledger".to_owned() }),
+        Err(why) => Err(LedgerError::Open { path: shown, reason: format!("it is no ledger ({why})") }),
+    }
+}
+
+/// The process that holds the ledger at `path`, as its lock file names it; none when no daemon runs.
+pub fn holder(path: &Path) -> Option<String> {
+    let mut file = File::open(lock_path(path)).ok()?;
+    if rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockShared).is_ok() {
+        return None;
+    }
+    let mut pid = String::new();
+    file.read_to_string(&mut pid).ok()?;
+    Some(pid.trim().to_owned())
+}
+
+/// Octets of the ledger's files at `path`: the database and what is not merged into it yet.
+pub fn size(path: &Path) -> u64 {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    [path.to_owned(), PathBuf::from(log)].iter().filter_map(|file| file.metadata().ok()).map(|file| file.len()).sum()
+}
+
+fn instant(row: &SqliteRow, column: &str) -> Result<Option<UtcMillis>, LedgerError> {
+    Ok(row.try_get::<Option<i64>, _>(column)?.map(UtcMillis))
+}
+
+fn object(row: &SqliteRow) -> Result<ObjectRow, LedgerError> {
+    Ok(ObjectRow {
+        id: row.try_get("object")?,
+        calendar: sqlx::FromRow::from_row(row)?,
+        href: row.try_get("object_href")?,
+        etag: row.try_get("etag")?,
+        revision: row.try_get("revision")?,
+        written: instant(row, "written")?,
+        faults: row.try_get("faults")?,
+        memo: row.try_get("memo")?,
+        text: row.try_get("text")?,
+        due: instant(row, "due")?,
+    })
+}
+
+fn ring(row: &SqliteRow) -> Result<RingRow, LedgerError> {
+    Ok(RingRow {
+        id: row.try_get("id")?,
+        object: row.try_get("object")?,
+        due: UtcMillis(row.try_get("due")?),
+        fired_at: UtcMillis(row.try_get("fired_at")?),
+        state: row.try_get("state")?,
+        count: row.try_get("count")?,
+        calendar: row.try_get("calendar")?,
+        href: row.try_get("href")?,
+        notification: row.try_get("notification")?,
+    })
+}
+
+fn delivery(row: &SqliteRow) -> Result<DeliveryRow, LedgerError> {
+    Ok(DeliveryRow {
+        ring: row.try_get("ring")?,
+        sink: row.try_get("name")?,
+        recipient: row.try_get("recipient")?,
+        state: row.try_get("state")?,
+        attempts: row.try_get("attempts")?,
+        next_attempt: UtcMillis(row.try_get("next_attempt")?),
+        lease: instant(row, "lease")?,
+        answer: row.try_get("answer")?,
+        settled_at: instant(row, "settled_at")?,
+        due: UtcMillis(row.try_get("due")?),
+        fired_at: UtcMillis(row.try_get("fired_at")?),
+        notification: row.try_get("notification")?,
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,187 @@
+use std::path::Path;
+
+use super::super::{
+    Amended, Amender, CalendarRow, DeliveryId, Firing, Ledger, LedgerError, NewRing, Planned, PlannedObject, RingState,
+    Route, Settlement, Verdict,
+};
+use super::{DeliveryFilter, Inspector, holder};
+use crate::time::UtcMillis;
+
+const NOW: UtcMillis = UtcMillis(1_000_000);
+const FAR: UtcMillis = UtcMillis(9_000_000);
+const START: (UtcMillis, i64) = (UtcMillis::MIN, 0);
+
+fn object(href: &str, due: i64, faults: Option<&str>) -> PlannedObject {
+    PlannedObject {
+        existing: None,
+        href: href.to_owned(),
+        etag: "1".to_owned(),
+        written: None,
+        faults: faults.map(str::to_owned),
+        memo: None,
+        zones: " UTC ".to_owned(),
+        uids: vec![format!("uid-of-{href}")],
+        text: b"BEGIN:VCALENDAR".to_vec(),
+        due: Some(UtcMillis(due)),
+        overdue: Vec::new(),
+    }
+}
+
+/// A ledger with a calendar of three objects, of which the first has rung: standard output took it, the mail failed.
+async fn fill(path: &Path) -> Ledger {
+    let ledger = Ledger::open(path).await.unwrap();
+    let sinks = ledger.sinks(&["stdout", "email"]).await.unwrap();
+    let calendar = CalendarRow {
+        source: "home".into(),
+        href: "work".into(),
+        key: "work".into(),
+        user: "mary".into(),
+        name: "Work".into(),
+        looked_at: NOW,
+        ..CalendarRow::default()
+    };
+    let put = vec![
+        object("a.ics", 1_000_100, None),
+        object("b.ics", 2_000_000, Some(r#"["line 3: bad"]"#)),
+        object("c.ics", 3_000_000, None),
+    ];
+    let (retag, gone, replanned) = (Vec::new(), Vec::new(), Vec::new());
+    let planned = Planned { calendar, advance: true, put, retag, gone, replanned, now: NOW };
+    ledger.take_in(planned).await.unwrap();
+    ledger.source_looked("home", "directory", NOW, None).await.unwrap();
+    let timer = ledger.due(START, UtcMillis(1_000_100), 10).await.unwrap().remove(0);
+    let route = |sink: &str, recipient: &str| Route { sink: sinks[sink], recipient: recipient.to_owned() };
+    let ring = NewRing {
+        identity: [1; 16],
+        calendar: 1,
+        object: timer.object,
+        due: timer.due,
+        state: RingState::Fired,
+        count: 1,
+        notification: r#"{"uid":"uid-of-a.ics"}"#.to_owned(),
+        routes: vec![route("stdout", ""), route("email", "mary@example.org")],
+    };
+    let fired_at = UtcMillis(1_000_107);
+    ledger.fire(vec![Firing { timer, rings: vec![ring], next: None }], fired_at).await.unwrap();
+    let settled = |recipient: &str, verdict| vec![Settlement { ring: 1, recipient: recipient.to_owned(), verdict }];
+    ledger.settle(sinks["stdout"], settled("", Verdict::Delivered), fired_at).await.unwrap();
+    let refused = Verdict::Failed { answer: "550 no such user".to_owned() };
+    ledger.settle(sinks["email"], settled("mary@example.org", refused), fired_at).await.unwrap();
+    ledger
+}
+
+#[tokio::test]
+async fn what_is_seen_while_the_daemon_runs_and_after_it_stopped() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("l.db");
+    let ledger = fill(&path).await;
+    assert_eq!(holder(&path).as_deref(), Some(std::process::id().to_string().as_str()));
+    look(&path).await;
+    ledger.close().await;
+    drop(ledger);
+    assert_eq!(holder(&path), None);
+    look(&path).await;
+}
+
+async fn look(path: &Path) {
+    let mut inspector = Inspector::open(path).await.unwrap();
+    let figures = inspector.figures().await.unwrap();
+    assert_eq!((figures.calendars, figures.objects, figures.faulty, figures.armed), (1, 3, 1, 2));
+    assert_eq!((figures.next_due, figures.pending, figures.failed), (Some(UtcMillis(2_000_000)), 0, 1));
+    let sources = inspector.sources().await.unwrap();
+    assert_eq!((sources[0].name.as_str(), sources[0].looked_at, &sources[0].error), ("home", Some(NOW), &None));
+    let calendars = inspector.calendars().await.unwrap();
+    assert_eq!((calendars[0].objects, calendars[0].faulty, calendars[0].armed), (3, 1, 2));
+    assert_eq!(calendars[0].next_due, Some(UtcMillis(2_000_000)));
+    assert_eq!(inspector.lateness(10).await.unwrap(), [7]);
+
+    let rings = inspector.rings(UtcMillis::MIN, None, 10).await.unwrap();
+    assert_eq!((rings[0].state.as_str(), rings[0].href.as_deref()), ("fired", Some("a.ics")));
+    assert!(inspector.rings(UtcMillis(1_000_108), None, 10).await.unwrap().is_empty());
+    assert!(inspector.rings(UtcMillis::MIN, Some(rings[0].object + 1), 10).await.unwrap().is_empty());
+
+    let all = inspector.deliveries(DeliveryFilter::All, 10).await.unwrap();
+    let states: Vec<_> = all.iter().map(|d| (d.sink.as_str(), d.state.as_str())).collect();
+    assert_eq!(states, [("email", "failed"), ("stdout", "delivered")]);
+    let failed = inspector.deliveries(DeliveryFilter::Failed, 10).await.unwrap();
+    assert_eq!((failed.len(), failed[0].answer.as_deref()), (1, Some("550 no such user")));
+    assert!(inspector.deliveries(DeliveryFilter::Pending, 10).await.unwrap().is_empty());
+    inspector.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_rings_next_in_pages_and_by_user_and_calendar() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("l.db");
+    let _ledger = fill(&path).await;
+    let mut inspector = Inspector::open(&path).await.unwrap();
+    let first = inspector.armed(START, FAR, (None, None), 1).await.unwrap().remove(0);
+    assert_eq!(first.href, "b.ics");
+    let second = inspector.armed((first.due.unwrap(), first.id), FAR, (None, None), 5).await.unwrap();
+    assert_eq!(second.iter().map(|object| object.href.as_str()).collect::<Vec<_>>(), ["c.ics"]);
+    let until = inspector.armed(START, UtcMillis(3_000_000), (None, None), 5).await.unwrap();
+    assert_eq!(until.len(), 1, "until is not part of the window");
+    assert_eq!(inspector.armed(START, FAR, (Some("mary"), Some("Work")), 5).await.unwrap().len(), 2);
+    assert!(inspector.armed(START, FAR, (Some("eve"), None), 5).await.unwrap().is_empty());
+    assert!(inspector.armed(START, FAR, (None, Some("Home")), 5).await.unwrap().is_empty());
+    assert_eq!(inspector.objects_of("uid-of-a.ics").await.unwrap()[0].due, None);
+    assert!(inspector.objects_of("unknown").await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn deliveries_are_retried_and_cancelled_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("l.db");
+    let ledger = fill(&path).await;
+    let mut amender = Amender::open(&path).await.unwrap();
+    let mail: DeliveryId = "1/email/mary@example.org".parse().unwrap();
+    assert_eq!(amender.cancel(&mail, NOW).await.unwrap(), Amended::Is("failed".into()));
+    assert_eq!(amender.retry(&mail, NOW).await.unwrap(), Amended::Changed);
+    let email = ledger.sinks(&["email"]).await.unwrap()["email"];
+    let claimed = ledger.claim(email, NOW, FAR, 10).await.unwrap();
+    assert_eq!(claimed.len(), 1, "the daemon sends it again");
+    assert_eq!(amender.cancel(&mail, NOW).await.unwrap(), Amended::Changed);
+    assert_eq!(amender.cancel(&mail, NOW).await.unwrap(), Amended::Is("cancelled".into()));
+    let done: DeliveryId = "1/stdout".parse().unwrap();
+    assert_eq!(amender.retry(&done, NOW).await.unwrap(), Amended::Is("delivered".into()));
+    assert_eq!(amender.retry(&"7/stdout".parse().unwrap(), NOW).await.unwrap(), Amended::Unknown);
+    assert_eq!(amender.retry_all(NOW).await.unwrap(), 0, "what was cancelled stays so");
+    amender.close().await.unwrap();
+}
+
+#[test]
+fn ids_of_deliveries_are_read_as_they_are_written() {
+    for text in ["1/stdout", "17/e-mail/a/b@example.org"] {
+        assert_eq!(text.parse::<DeliveryId>().unwrap().to_string(), text);
+    }
+    for wrong in ["", "1", "1/", "x/stdout", "/stdout"] {
+        assert!(wrong.parse::<DeliveryId>().is_err(), "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_ledger_is_told_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("l.db");
+    assert!(matches!(Inspector::open(&path).await, Err(LedgerError::Missing { .. })));
+    assert!(matches!(Amender::open(&path).await, Err(LedgerError::Missing { .. })));
+    assert!(!path.exists(), "looking makes no file");
+    for content in ["", "no database at all, but long enough to be taken for one if nobody looks"] {
+        std::fs::write(&path, content).unwrap();
+        let error = Inspector::open(&path).await.unwrap_err();
+        assert!(matches!(&error, LedgerError::Open { .. }), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_ledger_of_a_later_version_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("l.db");
+    Ledger::open(&path).await.unwrap().close().await;
+    let mut amender = Amender::open(&path).await.unwrap();
+    let later = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+        VALUES (9999, 'later', 1, x'00', 0)";
+    sqlx::query(later).execute(amender.connection()).await.unwrap();
+    assert!(matches!(Inspector::open(&path).await, Err(LedgerError::Newer { .. })));
+    assert!(matches!(Amender::open(&path).await, Err(LedgerError::Newer { .. })));
+}
