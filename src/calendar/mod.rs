@@ -1,8 +1,25 @@
 //! The pure core: iCalendar text, zones and a window of time go in, rings come out (RFC 5545, RFC 9074). It asks for no
 //! time, opens no file and no socket, and knows nothing of the rest of the program but [`crate::time`].
 //!
+//! * [`object`]: from octets to [`component`]s and [`alarm`]s, as they are written; [`value`] reads their values.
+//! * [`plan`]: from components to [`ring`]s: what rings in a window, and when the next ring is. [`surroundings`] is what it
+//!   needs besides the object, [`silence`] why an alarm never rings.
 //! * [`zone`]: time zones: placing wall-clock time, from TZif data or from a VTIMEZONE.
 //! * [`recur`]: recurrence rules, expanded in wall-clock time from anywhere in the series.
 
+pub mod alarm;
+mod build;
+pub mod component;
+mod length;
+mod line;
+pub mod object;
+mod observance;
+mod occurrence;
+mod place;
+pub mod plan;
 pub mod recur;
+pub mod ring;
+pub mod silence;
+pub mod surroundings;
+pub mod value;
 pub mod zone;

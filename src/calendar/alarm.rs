@@ -1,0 +1,163 @@
+//! VALARM as plain data (RFC 5545, 3.6.6; RFC 9074).
+
+use std::fmt;
+
+use super::component::{MAX_ATTENDEES, Moment};
+use super::line::ContentLine;
+use super::object::Reader;
+use super::value::{Duration, quoted, unescape};
+
+/// What an alarm does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Action {
+    Audio,
+    Display,
+    Email,
+}
+
+impl Action {
+    /// As the notification writes it: `audio`, `display`, `email`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Action::Audio => "audio",
+            Action::Display => "display",
+            Action::Email => "email",
+        }
+    }
+
+    fn read(text: &str) -> Option<Action> {
+        let text = text.trim();
+        [Action::Audio, Action::Display, Action::Email]
+            .into_iter()
+            .find(|action| text.eq_ignore_ascii_case(action.name()))
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// When an alarm rings (RFC 5545, 3.8.6.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trigger {
+    /// So long after (or, negative, before) the start of an occurrence.
+    Start(Duration),
+    /// So long after its end.
+    End(Duration),
+    /// At an instant, once.
+    At(Moment),
+}
+
+/// An alarm of an event or a to-do.
+#[derive(Clone, Debug, Default)]
+pub struct Alarm {
+    /// The line of its BEGIN.
+    pub line: u32,
+    /// None: ACTION is missing, or is one that never rings; `action_text` says which.
+    pub action: Option<Action>,
+    /// ACTION as written.
+    pub action_text: Box<str>,
+    /// None: TRIGGER is missing or cannot be read.
+    pub trigger: Option<Trigger>,
+    /// REPEAT: so many more rings.
+    pub repeat: u32,
+    /// DURATION: so far apart.
+    pub interval: Option<Duration>,
+    /// ACKNOWLEDGED (RFC 9074, 6).
+    pub acknowledged: Option<Moment>,
+    /// PROXIMITY (RFC 9074, 8) is there: it rings by place, not by time.
+    pub proximity: bool,
+    /// UID (RFC 9074, 4), empty where there is none.
+    pub uid: Box<str>,
+    /// SUMMARY and DESCRIPTION, unescaped: an e-mail's subject and body.
+    pub summary: Box<str>,
+    pub description: Box<str>,
+    /// The values of its ATTENDEEs, as written.
+    pub attendees: Vec<Box<str>>,
+}
+
+impl Alarm {
+    pub(super) fn new(line: u32) -> Alarm {
+        Alarm { line, ..Alarm::default() }
+    }
+
+    /// Takes in one of its properties. `name` is in upper case.
+    pub(super) fn property(&mut self, name: &str, number: u32, text: &str, reader: &mut Reader<'_>) {
+        let read = matches!(name, "ACTION" | "TRIGGER" | "REPEAT" | "DURATION" | "ACKNOWLEDGED" | "PROXIMITY" | "UID")
+            || matches!(name, "SUMMARY" | "DESCRIPTION" | "ATTENDEE");
+        if !read {
+            return;
+        }
+        let Some(line) = reader.take_apart(number, text) else { return };
+        match name {
+            "ACTION" if self.action_text.is_empty() => {
+                self.action = Action::read(line.value);
+                self.action_text = line.value.trim().into();
+            }
+            "TRIGGER" => self.trigger(&line, number, reader),
+            "REPEAT" => self.repetitions(line.value, number, reader),
+            "DURATION" => match Duration::parse(line.value) {
+                Ok(interval) => self.interval = self.interval.or(Some(interval)),
+                Err(error) => reader.fault(number, format_args!("DURATION of an alarm is left out: {error}")),
+            },
+            "ACKNOWLEDGED" => match reader.moment(&line, line.value, number) {
+                Ok(moment) => self.acknowledged = self.acknowledged.or(Some(moment)),
+                Err(error) => reader.fault(number, format_args!("ACKNOWLEDGED is left out: {error}")),
+            },
+            "PROXIMITY" => self.proximity = true,
+            "UID" => self.uid = line.value.trim().into(),
+            "SUMMARY" => self.summary = unescape(line.value).into(),
+            "DESCRIPTION" => self.description = unescape(line.value).into(),
+            "ATTENDEE" if self.attendees.len() >= MAX_ATTENDEES => {
+                reader.too_many(number, "ATTENDEEs of an alarm", MAX_ATTENDEES);
+            }
+            "ATTENDEE" => self.attendees.push(line.value.trim().into()),
+            _ => {}
+        }
+    }
+
+    /// Reads TRIGGER by its form: clients leave VALUE=DATE-TIME out, and write it where a duration follows.
+    fn trigger(&mut self, line: &ContentLine<'_>, number: u32, reader: &mut Reader<'_>) {
+        let looks_like_a_time = line.value.trim_start().starts_with(|c: char| c.is_ascii_digit());
+        let trigger = if looks_like_a_time && line.value.trim().len() >= 8 {
+            reader.moment(line, line.value, number).map(Trigger::At)
+        } else {
+            let at_end = line.says("RELATED", "END");
+            Duration::parse(line.value).map(|offset| if at_end { Trigger::End(offset) } else { Trigger::Start(offset) })
+        };
+        match trigger {
+            Ok(trigger) => self.trigger = self.trigger.or(Some(trigger)),
+            Err(error) => reader.fault(number, format_args!("the alarm is left out: its TRIGGER {error}")),
+        }
+    }
+
+    fn repetitions(&mut self, value: &str, number: u32, reader: &mut Reader<'_>) {
+        match value.trim().parse::<u64>() {
+            Ok(count) => self.repeat = u32::try_from(count).unwrap_or(u32::MAX),
+            Err(_) => reader.fault(number, format_args!("REPEAT is left out: {} is no count", quoted(value))),
+        }
+    }
+
+    /// Settles what the properties say together, once all are read.
+    pub(super) fn finish(&mut self, reader: &mut Reader<'_>) {
+        if self.action_text.is_empty() {
+            reader.fault(self.line, format_args!("the alarm is left out: it has no ACTION"));
+        }
+        // A TRIGGER that cannot be read was listed when it was met.
+        if self.trigger.is_none() && !reader.blamed_since(self.line) {
+            reader.fault(self.line, format_args!("the alarm is left out: it has no TRIGGER"));
+        }
+        let fits = self.interval.is_some_and(|interval| !interval.is_zero() && !interval.is_negative());
+        if (self.repeat > 0) != self.interval.is_some() {
+            reader.fault(self.line, format_args!("the alarm rings once: REPEAT and DURATION need each other"));
+        } else if self.repeat > 0 && !fits {
+            reader.fault(self.line, format_args!("the alarm rings once: its DURATION is not positive"));
+        }
+        if self.repeat == 0 || !fits {
+            self.repeat = 0;
+            self.interval = None;
+        }
+    }
+}

@@ -1,0 +1,445 @@
+//! From an object to the sources of its rings: which components belong together, which occurrences an override replaces,
+//! which are left out (RFC 5545, 3.8.4.4 and 3.8.5).
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use jiff::civil::DateTime;
+use sha2::{Digest as _, Sha256};
+
+use super::alarm::{Action, Alarm, Trigger};
+use super::component::{Component, Extra, Kind, Moment, RuleText, Snooze};
+use super::length;
+use super::object::{Fault, Object};
+use super::occurrence::{Identity, LeftOut, Length, Relative, Source, Start, Starts};
+use super::place::{Place, Places, Point};
+use super::recur::{Rule, Series};
+use super::silence::{self, Silence};
+use super::surroundings::Surroundings;
+use super::value::Duration;
+use crate::time::UtcMillis;
+
+/// A ring at an instant of its own: an absolute trigger, or a snooze that Mozilla keeps outside VALARM.
+#[derive(Clone, Debug)]
+pub(super) struct Fixed<'a> {
+    pub(super) base: Point,
+    pub(super) action: Action,
+    pub(super) alarm: Option<&'a Alarm>,
+    pub(super) joined: Vec<&'a Alarm>,
+    pub(super) repeat: u32,
+    pub(super) interval: Duration,
+    /// Of which component: an index into the sources.
+    pub(super) source: usize,
+    /// Of which occurrence; none: of the component as a whole.
+    pub(super) original: Option<Start>,
+}
+
+/// The ends of rules with COUNT, remembered from one planning to the next: rule → last occurrence.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Memo {
+    before: BTreeMap<String, String>,
+    pub(super) now: BTreeMap<String, String>,
+}
+
+impl Memo {
+    pub(super) fn read(text: Option<&str>) -> Memo {
+        Memo { before: text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default(), now: BTreeMap::new() }
+    }
+
+    fn series(&mut self, rule: &Rule, text: &str, start: &Place) -> Series {
+        let zone = &start.zone.zone;
+        let counts = text.to_ascii_uppercase().contains("COUNT");
+        if !counts {
+            return Series::new(rule, start.wall, start.all_day, zone, None);
+        }
+        let digest = Sha256::digest(format!("{text}\n{}\n{}\n{}", start.wall, start.all_day, zone.id()));
+        let key: String = digest.iter().take(8).map(|octet| format!("{octet:02x}")).collect();
+        let known = self.before.get(&key).and_then(|wall| wall.parse::<DateTime>().ok());
+        let series = Series::new(rule, start.wall, start.all_day, zone, known);
+        if let Some(last) = series.last() {
+            self.now.insert(key, last.to_string());
+        }
+        series
+    }
+}
+
+/// What planning builds up.
+#[derive(Debug)]
+pub(super) struct Builder<'a> {
+    around: &'a Surroundings,
+    pub(super) places: Places,
+    pub(super) faults: Vec<Fault>,
+    pub(super) sources: Vec<Source<'a>>,
+    pub(super) fixed: Vec<Fixed<'a>>,
+    pub(super) memo: Memo,
+    /// Absolute alarms of the components of one UID: one that master and override share rings once.
+    absolutes: HashMap<(Action, UtcMillis, u32), usize>,
+}
+
+/// A component without RECURRENCE-ID, placed.
+#[derive(Debug)]
+struct Master<'a> {
+    component: &'a Component,
+    start: Place,
+    excluded: Arc<LeftOut>,
+}
+
+/// A component with RECURRENCE-ID, placed.
+#[derive(Debug)]
+struct Override<'a> {
+    component: &'a Component,
+    /// The original start, on the wall of the series.
+    original: Place,
+    /// RECURRENCE-ID is a date although the series has times.
+    by_day: bool,
+    and_future: bool,
+}
+
+impl<'a> Builder<'a> {
+    pub(super) fn new(object: &Object, around: &'a Surroundings, memo: Option<&str>) -> Builder<'a> {
+        let mut faults = Vec::new();
+        Builder {
+            around,
+            places: Places::new(object, around, &mut faults),
+            faults,
+            sources: Vec::new(),
+            fixed: Vec::new(),
+            memo: Memo::read(memo),
+            absolutes: HashMap::new(),
+        }
+    }
+
+    /// Takes in the components of one UID and kind, in the order of the text.
+    pub(super) fn add(&mut self, components: &[&'a Component]) {
+        self.absolutes.clear();
+        let (masters, overrides): (Vec<_>, Vec<_>) = components.iter().partition(|c| c.recurrence_id.is_none());
+        let mut placed = Vec::with_capacity(masters.len());
+        for component in masters {
+            match self.start_of(component) {
+                Some(start) => {
+                    let excluded = Arc::new(self.exclusions(component, &start));
+                    placed.push(Master { component, start, excluded });
+                }
+                None => self.add_dateless(component),
+            }
+        }
+        let overrides = self.place_overrides(overrides, placed.first());
+        let replaced = (!overrides.is_empty()).then(|| Arc::new(replaced_by(&overrides)));
+        for master in &placed {
+            self.add_master(master, &overrides, replaced.as_ref());
+        }
+        let taken_away = |o: &Override<'_>| placed.iter().any(|master| master.excluded.contains(start_at(&o.original)));
+        for single in overrides.iter().filter(|o| !taken_away(o)) {
+            self.add_override(single, &placed);
+        }
+    }
+
+    /// Where a component starts: a to-do without DTSTART when it is due.
+    fn start_of(&mut self, component: &Component) -> Option<Place> {
+        let due = component.end.filter(|_| component.kind == Kind::Todo);
+        component.start.or(due).map(|moment| self.places.place(moment))
+    }
+
+    /// EXDATE and EXRULE.
+    fn exclusions(&mut self, component: &Component, start: &Place) -> LeftOut {
+        let mut set = LeftOut::default();
+        for moment in &component.exclusions {
+            match moment {
+                Moment::Date(date) if !start.all_day => set.days.push(*date),
+                moment => set.instants.push(self.places.place_in(*moment, start).at.0),
+            }
+        }
+        set.instants.sort_unstable();
+        set.days.sort_unstable();
+        set.rules = self.series(&component.exclusion_rules, start);
+        set
+    }
+
+    fn series(&mut self, rules: &[RuleText], start: &Place) -> Vec<Series> {
+        let mut series = Vec::with_capacity(rules.len());
+        for RuleText { line, text } in rules {
+            match Rule::parse(text) {
+                Ok(rule) => series.push(self.memo.series(&rule, text, start)),
+                Err(error) => self.fault(*line, format!("the rule is left out: {error}")),
+            }
+        }
+        series
+    }
+
+    /// Places overrides on the wall of their series. Of several for one occurrence the latest revision counts.
+    fn place_overrides(&mut self, components: Vec<&'a Component>, master: Option<&Master<'_>>) -> Vec<Override<'a>> {
+        let mut placed: Vec<Override<'a>> = Vec::with_capacity(components.len());
+        for component in components {
+            let Some(id) = component.recurrence_id else { continue };
+            let series = master.map(|master| master.start.clone()).or_else(|| self.start_of(component));
+            let by_day = matches!(id.moment, Moment::Date(_)) && series.as_ref().is_some_and(|start| !start.all_day);
+            let original = match &series {
+                Some(series) => self.places.place_in(id.moment, series),
+                None => self.places.place(id.moment),
+            };
+            placed.push(Override { component, original, by_day, and_future: id.and_future });
+        }
+        let key = |o: &Override<'_>| (o.original.at, o.and_future);
+        placed.sort_by(|a, b| key(a).cmp(&key(b)).then(a.component.sequence.cmp(&b.component.sequence)));
+        placed.reverse();
+        placed.dedup_by(|earlier, latest| key(earlier) == key(latest));
+        placed.reverse();
+        placed
+    }
+
+    /// A master with all that its rules and RDATEs give, and the stretches that RANGE=THISANDFUTURE changes.
+    fn add_master(&mut self, master: &Master<'a>, overrides: &[Override<'a>], replaced: Option<&Arc<LeftOut>>) {
+        let Master { component, start, excluded } = master;
+        let once = component.rules.is_empty() && component.extras.is_empty();
+        let ranges: Vec<&Override<'a>> = overrides.iter().filter(|o| o.and_future).collect();
+        if component.alarms.is_empty() && ranges.is_empty() && !self.may_ring(component, start) {
+            return;
+        }
+        let series: Vec<Starts> = component.rules.iter().flat_map(|rule| self.rule_starts(rule, start)).collect();
+        let mut list = vec![start_at(start)];
+        let mut periods = Vec::new();
+        for extra in &component.extras {
+            let (Extra::At(moment) | Extra::Period(moment, _)) = extra;
+            let place = self.places.place_in(*moment, start);
+            match length::of_extra(extra, &place, start, &mut self.places) {
+                Some(length) => periods.push((start_at(&place), length)),
+                None => list.push(start_at(&place)),
+            }
+        }
+        list.sort_unstable_by_key(|start| start.at);
+        list.dedup();
+        let list: Arc<[Start]> = list.into();
+        let left_out = [(!excluded.is_empty()).then(|| Arc::clone(excluded)), replaced.cloned()];
+        let identity = if once { Identity::Single } else { Identity::Start };
+
+        let end_of_own = ranges.first().map_or(UtcMillis::MAX, |range| range.original.at);
+        if let Some(mut own) = self.source(component, start, once) {
+            own.identity = identity;
+            own.left_out = left_out.clone();
+            own.until = end_of_own;
+            own.starts = Starts::List(Arc::clone(&list));
+            self.add_copies(&own, &series, &periods);
+            self.add_home(own, overrides, &component.snoozes);
+        }
+        for (index, range) in ranges.iter().enumerate() {
+            let until = ranges.get(index + 1).map_or(UtcMillis::MAX, |next| next.original.at);
+            let place = self.start_of(range.component).unwrap_or_else(|| range.original.clone());
+            let Some(mut source) = self.source(range.component, &place, false) else { continue };
+            source.identity = Identity::Start;
+            source.left_out = left_out.clone();
+            (source.from, source.until) = (range.original.at, until);
+            source.moved = movement(&range.original, &place);
+            source.starts = Starts::List(Arc::clone(&list));
+            self.add_copies(&source, &series, &periods);
+            if list.last().is_some_and(|last| last.at > source.from) && !source.alarms.is_empty() {
+                self.sources.push(source);
+            }
+        }
+    }
+
+    fn rule_starts(&mut self, rule: &RuleText, start: &Place) -> Option<Starts> {
+        let series = self.series(std::slice::from_ref(rule), start).pop()?;
+        let text = rule.text.to_ascii_uppercase();
+        let parts = ["HOURLY", "MINUTELY", "SECONDLY", "BYHOUR", "BYMINUTE", "BYSECOND"];
+        Some(Starts::Rule { series: Arc::new(series), sub_daily: parts.iter().any(|part| text.contains(part)) })
+    }
+
+    /// The same source with the starts of each rule, and with each period.
+    fn add_copies(&mut self, source: &Source<'a>, series: &[Starts], periods: &[(Start, Length)]) {
+        if source.alarms.is_empty() {
+            return;
+        }
+        for starts in series {
+            self.sources.push(Source { starts: starts.clone(), ..source.clone() });
+        }
+        for (start, length) in periods.iter().filter(|(start, _)| source.from <= start.at && start.at < source.until) {
+            let starts = Starts::List([*start].into());
+            self.sources.push(Source { starts, length: length.clone(), ..source.clone() });
+        }
+    }
+
+    /// An override as an occurrence of its own.
+    fn add_override(&mut self, single: &Override<'a>, masters: &[Master<'a>]) {
+        let component = single.component;
+        let start = self.start_of(component).unwrap_or_else(|| single.original.clone());
+        let Some(mut source) = self.source(component, &start, true) else { return };
+        source.identity = Identity::Fixed(single.original.wall);
+        let of_master = masters.iter().flat_map(|master| &master.component.snoozes);
+        let snoozes = component.snoozes.iter().copied().map(|snooze| Snooze { occurrence: None, ..snooze });
+        let of_this = of_master.filter(|snooze| snoozed(snooze) == Some(single.original.at)).copied();
+        let snoozes: Vec<Snooze> = snoozes.chain(of_this.map(|snooze| Snooze { occurrence: None, ..snooze })).collect();
+        self.add_home(source, &[], &snoozes);
+    }
+
+    /// A component without a date: its absolute alarms ring.
+    fn add_dateless(&mut self, component: &'a Component) {
+        let epoch = self.places.place(Moment::Utc(DateTime::constant(1970, 1, 1, 0, 0, 0, 0)));
+        let Some(mut source) = self.source(component, &epoch, true) else { return };
+        if !source.alarms.is_empty() {
+            self.fault(
+                component.line,
+                format!("alarms of the {} never ring: {}", component.kind.name(), Silence::NoDate),
+            );
+        }
+        source.alarms = Arc::new([]);
+        source.starts = Starts::List(Arc::new([]));
+        source.zone = self.places.floating.clone();
+        self.add_home(source, &[], &component.snoozes);
+    }
+
+    /// Adds a source, with the alarms of its component that ring at an instant of their own.
+    fn add_home(&mut self, source: Source<'a>, overrides: &[Override<'a>], snoozes: &[Snooze]) {
+        let component = source.component;
+        let acknowledged = self.acknowledged(component, None);
+        for alarm in self.alarms_of(component, source.all_day) {
+            let (Some(Trigger::At(moment)), Some(action)) = (alarm.trigger, alarm.action) else { continue };
+            let at = self.places.instant(moment);
+            if silence::of_alarm(alarm).is_none() && at > self.acknowledged(component, Some(alarm)) {
+                self.add_absolute(at, action, alarm);
+            }
+        }
+        for snooze in snoozes {
+            let at = self.places.instant(snooze.at);
+            let original = snoozed(snooze).map(|at| Start { wall: source.zone.zone.wall(at), at });
+            let elsewhere = original.is_some_and(|original| {
+                overrides.iter().any(|o| o.original.at == original.at)
+                    || source.left_out.iter().flatten().any(|set| set.contains(original))
+            });
+            if at > acknowledged && !elsewhere {
+                let alarm = component.alarms.iter().find(|alarm| alarm.action == Some(Action::Display));
+                self.fixed.push(Fixed { original, ..self.fixed_ring(at, Action::Display, alarm) });
+            }
+        }
+        self.sources.push(source);
+    }
+
+    /// An absolute alarm of the source that is added next, unless the same one is there for another component of this UID.
+    fn add_absolute(&mut self, at: UtcMillis, action: Action, alarm: &'a Alarm) {
+        if let Some(index) = self.absolutes.get(&(action, at, alarm.repeat)) {
+            if let Some(same) = self.fixed.get_mut(*index) {
+                same.joined.push(alarm);
+            }
+            return;
+        }
+        self.absolutes.insert((action, at, alarm.repeat), self.fixed.len());
+        self.fixed.push(Fixed {
+            repeat: alarm.repeat.min(self.around.limits.max_repeat),
+            interval: alarm.interval.unwrap_or_default(),
+            ..self.fixed_ring(at, action, Some(alarm))
+        });
+    }
+
+    fn fixed_ring(&self, at: UtcMillis, action: Action, alarm: Option<&'a Alarm>) -> Fixed<'a> {
+        let base = Point { at, wall: None };
+        let (joined, source) = (Vec::new(), self.sources.len());
+        Fixed { base, action, alarm, joined, repeat: 0, interval: Duration::default(), source, original: None }
+    }
+
+    /// The source of what `component`, alone, rings; none: it is silent.
+    fn source(&mut self, component: &'a Component, start: &Place, once: bool) -> Option<Source<'a>> {
+        if silence::of_component(component, self.around).is_some() {
+            return None;
+        }
+        let length = length::of_component(component, start, once, &mut self.places, &mut self.faults);
+        let alarms = self.alarms_of(component, start.all_day);
+        let mut relatives = Vec::with_capacity(alarms.len());
+        for alarm in alarms {
+            relatives.extend(self.relative(component, alarm));
+        }
+        if matches!(length, Length::Endless) && relatives.iter().any(|alarm| alarm.at_end) {
+            let text = "an alarm counts from the end of a to-do that has none: it counts from the start";
+            self.fault(component.line, text.to_owned());
+        }
+        Some(Source {
+            component,
+            zone: start.zone.clone(),
+            all_day: start.all_day,
+            alarms: relatives.into(),
+            length,
+            identity: Identity::Single,
+            starts: Starts::List([start_at(start)].into()),
+            from: UtcMillis::MIN,
+            until: UtcMillis::MAX,
+            moved: None,
+            left_out: [None, None],
+        })
+    }
+
+    /// The alarms of a component; for an event without one the calendar's default alarms (rule 19).
+    fn alarms_of(&self, component: &'a Component, all_day: bool) -> &'a [Alarm] {
+        match &self.around.default_alarms {
+            Some(defaults) if component.alarms.is_empty() && component.kind == Kind::Event => {
+                if all_day {
+                    &defaults.all_day
+                } else {
+                    &defaults.timed
+                }
+            }
+            _ => &component.alarms,
+        }
+    }
+
+    fn may_ring(&self, component: &'a Component, start: &Place) -> bool {
+        !component.snoozes.is_empty() || !self.alarms_of(component, start.all_day).is_empty()
+    }
+
+    fn relative(&mut self, component: &Component, alarm: &'a Alarm) -> Option<Relative<'a>> {
+        if silence::of_alarm(alarm).is_some() {
+            return None;
+        }
+        let (offset, at_end) = match alarm.trigger? {
+            Trigger::Start(offset) => (offset, false),
+            Trigger::End(offset) => (offset, true),
+            Trigger::At(_) => return None,
+        };
+        Some(Relative {
+            alarm,
+            action: alarm.action?,
+            offset,
+            at_end,
+            repeat: alarm.repeat.min(self.around.limits.max_repeat),
+            interval: alarm.interval.unwrap_or_default(),
+            acknowledged: self.acknowledged(component, Some(alarm)),
+        })
+    }
+
+    /// Up to when the alarms of a component, or one of them, are done (rule 17).
+    fn acknowledged(&mut self, component: &Component, alarm: Option<&Alarm>) -> UtcMillis {
+        let both = [component.acknowledged, alarm.and_then(|alarm| alarm.acknowledged)];
+        both.into_iter().flatten().map(|moment| self.places.instant(moment)).max().unwrap_or(UtcMillis::MIN)
+    }
+
+    fn fault(&mut self, line: u32, text: String) {
+        self.faults.push(Fault { line, text });
+    }
+}
+
+fn start_at(place: &Place) -> Start {
+    Start { wall: place.wall, at: place.at }
+}
+
+/// The occurrence that a snooze is of.
+fn snoozed(snooze: &Snooze) -> Option<UtcMillis> {
+    snooze.occurrence.map(|micros| UtcMillis(micros.div_euclid(1000)))
+}
+
+/// How far on the wall an override moves its occurrence; none: not at all.
+fn movement(original: &Place, new: &Place) -> Option<i64> {
+    let same_zone = original.zone.zone.id() == new.zone.zone.id() && original.all_day == new.all_day;
+    let seconds = new.wall.duration_since(original.wall).as_secs();
+    (seconds != 0 || !same_zone).then_some(seconds)
+}
+
+/// The occurrences that overrides stand for.
+fn replaced_by(overrides: &[Override<'_>]) -> LeftOut {
+    let mut set = LeftOut::default();
+    for o in overrides {
+        set.instants.push(o.original.at.0);
+        if o.by_day {
+            set.days.push(o.original.wall.date());
+        }
+    }
+    set.instants.sort_unstable();
+    set.days.sort_unstable();
+    set
+}

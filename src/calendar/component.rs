@@ -1,0 +1,329 @@
+//! VEVENT and VTODO as plain data (RFC 5545, 3.6.1 and 3.6.2): what their properties say, not yet placed in a zone.
+
+use jiff::civil::{Date, DateTime};
+
+use super::alarm::Alarm;
+use super::line::ContentLine;
+use super::object::Reader;
+use super::value::{Duration, PeriodEnd, parse_period, unescape};
+
+/// More attendees of one component or alarm are left out, with a fault.
+pub(super) const MAX_ATTENDEES: usize = 2_000;
+/// More rules of one component are left out, with a fault.
+const MAX_RULES: usize = 64;
+
+/// Which component it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    Event,
+    Todo,
+}
+
+impl Kind {
+    /// `VEVENT` or `VTODO`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Event => "VEVENT",
+            Kind::Todo => "VTODO",
+        }
+    }
+}
+
+/// A TZID that the object uses: an index into [`super::object::Object::tzids`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TzId(pub(super) u32);
+
+/// A date or time with what its property says about its zone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// VALUE=DATE.
+    Date(Date),
+    /// With `Z`: what UTC's clocks show.
+    Utc(DateTime),
+    /// Without `Z` and TZID: floating.
+    Floating(DateTime),
+    /// With TZID.
+    Zoned(DateTime, TzId),
+}
+
+/// STATUS, as far as it keeps alarms silent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Status {
+    #[default]
+    Live,
+    Cancelled,
+    Completed,
+}
+
+/// ATTENDEE of a component.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attendee {
+    /// The value, as written: `mailto:mary@example.org`.
+    pub address: Box<str>,
+    /// The parameter EMAIL (RFC 7986): the address where the value is something else.
+    pub email: Option<Box<str>>,
+    /// CN, empty where there is none.
+    pub name: Box<str>,
+    /// PARTSTAT, empty where there is none.
+    pub status: Box<str>,
+}
+
+/// RECURRENCE-ID: which occurrence a component replaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecurrenceId {
+    pub moment: Moment,
+    /// RANGE=THISANDFUTURE: all later ones as well.
+    pub and_future: bool,
+}
+
+/// The value of an RRULE or EXRULE, and the line it is in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleText {
+    pub line: u32,
+    pub text: Box<str>,
+}
+
+/// One value of an RDATE.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extra {
+    At(Moment),
+    /// With an end of its own.
+    Period(Moment, ExtraEnd),
+}
+
+/// The end of a PERIOD in an RDATE.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExtraEnd {
+    At(Moment),
+    After(Duration),
+}
+
+/// X-MOZ-SNOOZE-TIME: ring again at an instant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Snooze {
+    pub at: Moment,
+    /// The occurrence that was snoozed, microseconds since 1970; none: the component as a whole.
+    pub occurrence: Option<i64>,
+}
+
+/// An event or a to-do.
+#[derive(Clone, Debug)]
+pub struct Component {
+    pub kind: Kind,
+    /// The line of its BEGIN.
+    pub line: u32,
+    pub uid: Box<str>,
+    /// SUMMARY, DESCRIPTION and LOCATION, unescaped; empty where there is none.
+    pub summary: Box<str>,
+    pub description: Box<str>,
+    pub location: Box<str>,
+    /// The value of ORGANIZER, empty where there is none.
+    pub organizer: Box<str>,
+    pub attendees: Vec<Attendee>,
+    pub status: Status,
+    /// COMPLETED is there, or PERCENT-COMPLETE is 100.
+    pub completed: bool,
+    pub sequence: i64,
+    pub start: Option<Moment>,
+    /// DTEND of an event, DUE of a to-do.
+    pub end: Option<Moment>,
+    pub duration: Option<Duration>,
+    pub recurrence_id: Option<RecurrenceId>,
+    pub rules: Vec<RuleText>,
+    pub exclusion_rules: Vec<RuleText>,
+    pub extras: Vec<Extra>,
+    pub exclusions: Vec<Moment>,
+    pub alarms: Vec<Alarm>,
+    /// X-MOZ-LASTACK.
+    pub acknowledged: Option<Moment>,
+    pub snoozes: Vec<Snooze>,
+    /// LAST-MODIFIED.
+    pub last_modified: Option<Moment>,
+    /// What says when it is cannot be read.
+    pub(super) broken: bool,
+}
+
+impl Component {
+    pub(super) fn new(kind: Kind, line: u32) -> Component {
+        Component {
+            kind,
+            line,
+            uid: Box::default(),
+            summary: Box::default(),
+            description: Box::default(),
+            location: Box::default(),
+            organizer: Box::default(),
+            attendees: Vec::new(),
+            status: Status::Live,
+            completed: false,
+            sequence: 0,
+            start: None,
+            end: None,
+            duration: None,
+            recurrence_id: None,
+            rules: Vec::new(),
+            exclusion_rules: Vec::new(),
+            extras: Vec::new(),
+            exclusions: Vec::new(),
+            alarms: Vec::new(),
+            acknowledged: None,
+            snoozes: Vec::new(),
+            last_modified: None,
+            broken: false,
+        }
+    }
+
+    /// Takes in one of its properties. `name` is in upper case.
+    pub(super) fn property(&mut self, name: &str, number: u32, text: &str, reader: &mut Reader<'_>) {
+        if !is_read(name) {
+            return;
+        }
+        let Some(line) = reader.take_apart(number, text) else {
+            self.broken |= matches!(name, "DTSTART" | "RECURRENCE-ID");
+            return;
+        };
+        match name {
+            "UID" => first(&mut self.uid, line.value.trim()),
+            "SUMMARY" => first(&mut self.summary, &unescape(line.value)),
+            "DESCRIPTION" => first(&mut self.description, &unescape(line.value)),
+            "LOCATION" => first(&mut self.location, &unescape(line.value)),
+            "ORGANIZER" => first(&mut self.organizer, line.value.trim()),
+            "ATTENDEE" => self.attendee(&line, number, reader),
+            "STATUS" => self.status = status(line.value),
+            "COMPLETED" => self.completed |= self.kind == Kind::Todo && !line.value.trim().is_empty(),
+            "PERCENT-COMPLETE" => self.completed |= self.kind == Kind::Todo && line.value.trim() == "100",
+            "SEQUENCE" => self.sequence = line.value.trim().parse().unwrap_or(0),
+            "DURATION" => self.length(&line, number, reader),
+            "RRULE" => rule(&mut self.rules, line.value, number, reader),
+            "EXRULE" => rule(&mut self.exclusion_rules, line.value, number, reader),
+            "RDATE" => self.extra_dates(&line, number, reader),
+            "EXDATE" => self.excluded_dates(&line, number, reader),
+            _ => self.moment(name, &line, number, reader),
+        }
+    }
+
+    fn moment(&mut self, name: &str, line: &ContentLine<'_>, number: u32, reader: &mut Reader<'_>) {
+        let moment = match reader.moment(line, line.value, number) {
+            Ok(moment) => moment,
+            Err(error) => {
+                self.broken |= matches!(name, "DTSTART" | "RECURRENCE-ID");
+                reader.fault(number, format_args!("{name} of the {} cannot be read: {error}", self.kind.name()));
+                return;
+            }
+        };
+        match (name, self.kind) {
+            ("DTSTART", _) => set(&mut self.start, moment),
+            ("DTEND", Kind::Event) | ("DUE", Kind::Todo) => set(&mut self.end, moment),
+            ("RECURRENCE-ID", _) => {
+                let and_future = line.says("RANGE", "THISANDFUTURE");
+                set(&mut self.recurrence_id, RecurrenceId { moment, and_future });
+            }
+            ("LAST-MODIFIED", _) => set(&mut self.last_modified, moment),
+            ("X-MOZ-LASTACK", _) => set(&mut self.acknowledged, moment),
+            (name, _) => {
+                if let Some(rest) = name.strip_prefix("X-MOZ-SNOOZE-TIME") {
+                    let occurrence = rest.strip_prefix('-').and_then(|n| n.parse().ok());
+                    self.snoozes.push(Snooze { at: moment, occurrence });
+                }
+            }
+        }
+    }
+
+    fn attendee(&mut self, line: &ContentLine<'_>, number: u32, reader: &mut Reader<'_>) {
+        if self.attendees.len() >= MAX_ATTENDEES {
+            return reader.too_many(number, "ATTENDEEs of a component", MAX_ATTENDEES);
+        }
+        let text = |key| line.parameter(key).unwrap_or_default().into();
+        self.attendees.push(Attendee {
+            address: line.value.trim().into(),
+            email: line.parameter("EMAIL").map(Into::into),
+            name: text("CN"),
+            status: text("PARTSTAT"),
+        });
+    }
+
+    fn length(&mut self, line: &ContentLine<'_>, number: u32, reader: &mut Reader<'_>) {
+        match Duration::parse(line.value) {
+            Ok(length) => set(&mut self.duration, length),
+            Err(error) => reader.fault(number, format_args!("DURATION is left out: {error}")),
+        }
+    }
+
+    fn extra_dates(&mut self, line: &ContentLine<'_>, number: u32, reader: &mut Reader<'_>) {
+        for value in line.value.split(',').filter(|value| !value.trim().is_empty()) {
+            match extra(line, value, number, reader) {
+                Ok(extra) => self.extras.push(extra),
+                Err(error) => reader.fault(number, format_args!("a value of RDATE is left out: {error}")),
+            }
+        }
+    }
+
+    fn excluded_dates(&mut self, line: &ContentLine<'_>, number: u32, reader: &mut Reader<'_>) {
+        for value in line.value.split(',').filter(|value| !value.trim().is_empty()) {
+            match reader.moment(line, value, number) {
+                Ok(moment) => self.exclusions.push(moment),
+                Err(error) => reader.fault(number, format_args!("a value of EXDATE is left out: {error}")),
+            }
+        }
+    }
+}
+
+/// The properties that are read; the many others are not even taken apart.
+fn is_read(name: &str) -> bool {
+    matches!(
+        name,
+        "UID" | "SUMMARY" | "DESCRIPTION" | "LOCATION" | "ORGANIZER" | "ATTENDEE" | "STATUS" | "COMPLETED" | "SEQUENCE"
+    ) || matches!(
+        name,
+        "PERCENT-COMPLETE" | "DTSTART" | "DTEND" | "DUE" | "DURATION" | "RECURRENCE-ID" | "LAST-MODIFIED"
+    ) || matches!(name, "RRULE" | "EXRULE" | "RDATE" | "EXDATE" | "X-MOZ-LASTACK")
+        || name.starts_with("X-MOZ-SNOOZE-TIME")
+}
+
+fn extra(
+    line: &ContentLine<'_>,
+    value: &str,
+    number: u32,
+    reader: &mut Reader<'_>,
+) -> Result<Extra, super::value::ValueError> {
+    if !value.contains('/') {
+        return Ok(Extra::At(reader.moment(line, value, number)?));
+    }
+    let (start, end) = parse_period(value)?;
+    let end = match end {
+        PeriodEnd::At(end) => ExtraEnd::At(reader.zoned(line, end, number)),
+        PeriodEnd::After(length) => ExtraEnd::After(length),
+    };
+    Ok(Extra::Period(reader.zoned(line, start, number), end))
+}
+
+fn rule(rules: &mut Vec<RuleText>, value: &str, number: u32, reader: &mut Reader<'_>) {
+    if rules.len() >= MAX_RULES {
+        return reader.too_many(number, "rules of a component", MAX_RULES);
+    }
+    rules.push(RuleText { line: number, text: value.trim().into() });
+}
+
+fn status(value: &str) -> Status {
+    let value = value.trim();
+    if value.eq_ignore_ascii_case("CANCELLED") || value.eq_ignore_ascii_case("CANCELED") {
+        Status::Cancelled
+    } else if value.eq_ignore_ascii_case("COMPLETED") {
+        Status::Completed
+    } else {
+        Status::Live
+    }
+}
+
+/// Properties that may appear once: the first one counts.
+fn set<T>(slot: &mut Option<T>, value: T) {
+    if slot.is_none() {
+        *slot = Some(value);
+    }
+}
+
+fn first(slot: &mut Box<str>, value: &str) {
+    if slot.is_empty() {
+        *slot = value.into();
+    }
+}

@@ -1,0 +1,72 @@
+//! How long occurrences last (RFC 5545, 3.6.1, 3.8.2 and 3.8.5.3).
+
+use super::component::{Component, Extra, ExtraEnd, Kind};
+use super::object::Fault;
+use super::occurrence::Length;
+use super::place::{Place, Places};
+
+/// The length of `component`, which starts at `start`; `once`: it does not recur.
+pub(super) fn of_component(
+    component: &Component,
+    start: &Place,
+    once: bool,
+    places: &mut Places,
+    faults: &mut Vec<Fault>,
+) -> Length {
+    let mut fault = |text: &str| faults.push(Fault { line: component.line, text: text.to_owned() });
+    if let Some(end) = component.end {
+        let mut end = places.place(end);
+        if start.all_day && !end.all_day {
+            fault("it starts on a date and ends at a time: the end is taken as a date");
+            end = places.place(super::component::Moment::Date(end.wall.date()));
+        }
+        return between(component.kind, start, end, once).unwrap_or_else(|| {
+            fault("it ends before it starts: the start counts, and it lasts no time");
+            none(start)
+        });
+    }
+    match component.duration {
+        Some(length) if length.is_negative() => {
+            fault("its DURATION is negative: it lasts no time");
+            none(start)
+        }
+        Some(length) => Length::Nominal(length),
+        None if component.kind == Kind::Todo => Length::Endless,
+        None if start.all_day => Length::Days(1),
+        None => none(start),
+    }
+}
+
+/// No time.
+fn none(start: &Place) -> Length {
+    if start.all_day { Length::Days(0) } else { Length::Exact(0, start.zone.clone()) }
+}
+
+/// From `start` to `end`; none: that is backwards.
+fn between(kind: Kind, start: &Place, end: Place, once: bool) -> Option<Length> {
+    if start.all_day {
+        let days = i64::from(start.wall.date().until(end.wall.date()).ok()?.get_days());
+        return match days {
+            ..0 => None,
+            0 if kind == Kind::Event => Some(Length::Days(1)),
+            days => Some(Length::Days(days)),
+        };
+    }
+    let length = end.at.0.checked_sub(start.at.0).filter(|length| *length >= 0)?;
+    if once && length > 0 {
+        return Some(Length::Until(end.point(), end.zone));
+    }
+    Some(Length::Exact(length, end.zone))
+}
+
+/// The length that a PERIOD in an RDATE has of its own.
+pub(super) fn of_extra(extra: &Extra, start: &Place, series: &Place, places: &mut Places) -> Option<Length> {
+    match extra {
+        Extra::At(_) => None,
+        Extra::Period(_, ExtraEnd::After(length)) => Some(Length::Nominal(*length)),
+        Extra::Period(_, ExtraEnd::At(end)) => {
+            let end = places.place_in(*end, series);
+            between(Kind::Todo, start, end, true).or_else(|| Some(none(start)))
+        }
+    }
+}

@@ -1,0 +1,387 @@
+//! Occurrences of one component and the instants that its alarms ring at: where they start, how long they are, which are left
+//! out. Instants are found from anywhere in a series, without walking there.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use jiff::civil::{Date, DateTime};
+
+use super::alarm::{Action, Alarm};
+use super::component::Component;
+use super::place::{Named, Point, day_start, shift, shift_wall};
+use super::recur::Series;
+use super::value::Duration;
+use super::zone::Zone;
+use crate::time::UtcMillis;
+
+const SECOND: i64 = 1000;
+const HOUR: i64 = 3_600 * SECOND;
+const DAY: i64 = 24 * HOUR;
+/// How far a nominal day can lie from 24 hours: a day may be skipped at the date line.
+const SLACK: i64 = 26 * HOUR;
+/// The same for rules that step by hours or less, where a day's worth of starts is too much to look at.
+const SUB_DAILY_SLACK: i64 = 3 * HOUR;
+/// So many starts in a row may be left out by an EXRULE before the search for one that is not gives up.
+const MAX_LEFT_OUT: usize = 2_000;
+
+/// The start of an occurrence, on the wall of its series.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Start {
+    pub(super) wall: DateTime,
+    pub(super) at: UtcMillis,
+}
+
+/// Where occurrences come from.
+#[derive(Clone, Debug)]
+pub(super) enum Starts {
+    /// These, ascending.
+    List(Arc<[Start]>),
+    Rule {
+        series: Arc<Series>,
+        /// Steps by hours, minutes or seconds, or has several times a day.
+        sub_daily: bool,
+    },
+}
+
+/// How long an occurrence lasts.
+#[derive(Clone, Debug)]
+pub(super) enum Length {
+    /// A to-do that is due at no time.
+    Endless,
+    /// Until then, as written; for what occurs once.
+    Until(Point, Named),
+    /// Elapsed milliseconds (RFC 5545, 3.8.5.3); the end is told in that zone.
+    Exact(i64, Named),
+    /// DURATION: nominal days, then exact seconds.
+    Nominal(Duration),
+    /// Whole days of an all-day event.
+    Days(i64),
+}
+
+/// What RECURRENCE-ID the occurrences of a source have.
+#[derive(Clone, Debug)]
+pub(super) enum Identity {
+    /// None: it does not recur.
+    Single,
+    /// Their original start.
+    Start,
+    /// This one: an override.
+    Fixed(DateTime),
+}
+
+/// The starts that are not occurrences, or those of another component.
+#[derive(Debug, Default)]
+pub(super) struct LeftOut {
+    /// Ascending.
+    pub(super) instants: Vec<i64>,
+    /// Whole days on the wall of the series, ascending.
+    pub(super) days: Vec<Date>,
+    pub(super) rules: Vec<Series>,
+}
+
+/// Whether a start is left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Kept,
+    LeftOut,
+    WholeDay,
+    ByRule,
+}
+
+impl LeftOut {
+    pub(super) fn is_empty(&self) -> bool {
+        self.instants.is_empty() && self.days.is_empty() && self.rules.is_empty()
+    }
+
+    pub(super) fn contains(&self, start: Start) -> bool {
+        self.judge(start) != Verdict::Kept
+    }
+
+    fn judge(&self, start: Start) -> Verdict {
+        if self.instants.binary_search(&start.at.0).is_ok() {
+            Verdict::LeftOut
+        } else if !self.days.is_empty() && self.days.binary_search(&start.wall.date()).is_ok() {
+            Verdict::WholeDay
+        } else if self.rules.iter().any(|rule| rule.from(start.at).next().is_some_and(|given| given.at == start.at)) {
+            Verdict::ByRule
+        } else {
+            Verdict::Kept
+        }
+    }
+}
+
+/// An alarm with a relative trigger, ready to be worked with.
+#[derive(Clone, Debug)]
+pub(super) struct Relative<'a> {
+    pub(super) alarm: &'a Alarm,
+    pub(super) action: Action,
+    pub(super) offset: Duration,
+    pub(super) at_end: bool,
+    pub(super) repeat: u32,
+    pub(super) interval: Duration,
+    /// Runs that begin at or before this are done (rule 17).
+    pub(super) acknowledged: UtcMillis,
+}
+
+/// Occurrences of one component that are alike.
+#[derive(Clone, Debug)]
+pub(super) struct Source<'a> {
+    pub(super) component: &'a Component,
+    /// Where its starts are, once moved.
+    pub(super) zone: Named,
+    pub(super) all_day: bool,
+    pub(super) length: Length,
+    pub(super) identity: Identity,
+    pub(super) starts: Starts,
+    /// Original starts from this instant on…
+    pub(super) from: UtcMillis,
+    /// … and before this one.
+    pub(super) until: UtcMillis,
+    /// RANGE=THISANDFUTURE: so many seconds on the wall from the original start to the new one, in the zone above.
+    pub(super) moved: Option<i64>,
+    /// What EXDATE and EXRULE take away, and what overrides take the place of.
+    pub(super) left_out: [Option<Arc<LeftOut>>; 2],
+    pub(super) alarms: Arc<[Relative<'a>]>,
+}
+
+/// An occurrence.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Occurrence {
+    /// Where the series has it.
+    pub(super) original: Start,
+    /// Where it is.
+    pub(super) start: Start,
+}
+
+impl<'a> Source<'a> {
+    /// Whether it gives many starts a day.
+    pub(super) fn is_sub_daily(&self) -> bool {
+        matches!(self.starts, Starts::Rule { sub_daily: true, .. })
+    }
+
+    /// Calls `visit` for each occurrence whose original start is at or after `from`, in their order, until it breaks off.
+    pub(super) fn each(&self, from: UtcMillis, mut visit: impl FnMut(Occurrence) -> ControlFlow<()>) {
+        let mut from = from.max(self.from);
+        let mut left_out = 0;
+        loop {
+            let flow = match &self.starts {
+                Starts::List(list) => {
+                    let first = list.partition_point(|start| start.at < from);
+                    let rest = list.get(first..).unwrap_or_default();
+                    self.walk(rest.iter().copied(), &mut left_out, &mut visit)
+                }
+                Starts::Rule { series, .. } => {
+                    let starts = series.from(from).map(|start| Start { wall: start.wall, at: start.at });
+                    self.walk(starts, &mut left_out, &mut visit)
+                }
+            };
+            match flow {
+                Some(after) => from = after,
+                None => return,
+            }
+        }
+    }
+
+    /// Walks along `starts`; returns the instant to go on from, where that saves looking at a whole day's starts.
+    fn walk(
+        &self,
+        starts: impl Iterator<Item = Start>,
+        left_out: &mut usize,
+        visit: &mut impl FnMut(Occurrence) -> ControlFlow<()>,
+    ) -> Option<UtcMillis> {
+        for start in starts {
+            if start.at >= self.until {
+                return None;
+            }
+            match self.judge(start) {
+                Verdict::Kept => *left_out = 0,
+                Verdict::LeftOut => continue,
+                Verdict::WholeDay => match self.day_after(start) {
+                    Some(after) if self.is_sub_daily() => return Some(after),
+                    _ => continue,
+                },
+                Verdict::ByRule => {
+                    *left_out += 1;
+                    if *left_out > MAX_LEFT_OUT {
+                        return None;
+                    }
+                    continue;
+                }
+            }
+            if let Some(occurrence) = self.occurrence(start)
+                && visit(occurrence).is_break()
+            {
+                return None;
+            }
+        }
+        None
+    }
+
+    fn judge(&self, start: Start) -> Verdict {
+        let verdicts = self.left_out.iter().flatten().map(|set| set.judge(start));
+        let mut verdicts = verdicts;
+        verdicts.find(|verdict| *verdict != Verdict::Kept).unwrap_or(Verdict::Kept)
+    }
+
+    fn day_after(&self, start: Start) -> Option<UtcMillis> {
+        let after = day_start(&self.zone.zone, start.wall.date().tomorrow().ok()?);
+        (after > start.at).then_some(after)
+    }
+
+    /// The occurrence whose original start is `original`.
+    pub(super) fn occurrence(&self, original: Start) -> Option<Occurrence> {
+        let Some(seconds) = self.moved else { return Some(Occurrence { original, start: original }) };
+        let wall = shift_wall(original.wall, seconds)?;
+        let start = if self.all_day {
+            Start { wall: wall.start_of_day(), at: day_start(&self.zone.zone, wall.date()) }
+        } else {
+            Start { wall, at: self.zone.zone.instant(wall).0 }
+        };
+        Some(Occurrence { original, start })
+    }
+
+    /// The end of the occurrence that starts at `start`, and the zone that it is told in.
+    pub(super) fn end(&self, start: Start) -> Option<(Point, &Zone)> {
+        let from = Point { at: start.at, wall: Some(start.wall) };
+        match &self.length {
+            Length::Endless => None,
+            Length::Until(point, zone) => Some((*point, &zone.zone)),
+            Length::Exact(0, _) => Some((from, &self.zone.zone)),
+            Length::Exact(length, zone) => {
+                Some((Point { at: UtcMillis(start.at.0.checked_add(*length)?), wall: None }, &zone.zone))
+            }
+            Length::Nominal(length) => Some((shift(from, *length, &self.zone.zone)?, &self.zone.zone)),
+            Length::Days(0) => Some((from, &self.zone.zone)),
+            Length::Days(days) => {
+                let moved = shift(from, Duration { days: *days, seconds: 0 }, &self.zone.zone)?;
+                let date = moved.wall?.date();
+                Some((Point { at: day_start(&self.zone.zone, date), wall: moved.wall }, &self.zone.zone))
+            }
+        }
+    }
+
+    /// When `alarm` first rings for the occurrence that starts at `start`: its base, from which repetitions count.
+    fn base(&self, alarm: &Relative<'_>, start: Start) -> Option<Point> {
+        let (anchor, zone) = match self.end(start) {
+            Some(end) if alarm.at_end => end,
+            _ => (Point { at: start.at, wall: Some(start.wall) }, &self.zone.zone),
+        };
+        shift(anchor, alarm.offset, zone)
+    }
+
+    /// When repetition `nth` of `alarm` rings for that occurrence; none: it is acknowledged, or outside all years.
+    fn ring(&self, alarm: &Relative<'_>, start: Start, nth: u32) -> Option<UtcMillis> {
+        let base = self.base(alarm, start)?;
+        if base.at <= alarm.acknowledged {
+            return None;
+        }
+        Some(if nth == 0 { base } else { shift(base, alarm.interval.times(nth), &self.zone.zone)? }.at)
+    }
+
+    /// About how far behind an original start repetition `nth` of `alarm` rings, and how far off this may be, in
+    /// milliseconds.
+    fn distance(&self, alarm: &Relative<'_>, nth: u32) -> (i64, i64) {
+        let interval = alarm.interval.times(nth);
+        let (days, seconds) = (alarm.offset.days.saturating_add(interval.days), alarm.offset.seconds);
+        let mut nominal = days != 0 || self.moved.is_some();
+        let mut distance = days.saturating_mul(DAY).saturating_add(seconds.saturating_mul(SECOND));
+        distance = distance.saturating_add(interval.seconds.saturating_mul(SECOND));
+        distance = distance.saturating_add(self.moved.unwrap_or(0).saturating_mul(SECOND));
+        if alarm.at_end {
+            let length = match &self.length {
+                Length::Endless => 0,
+                // What occurs once has one start; it is cheaper to look at it than to guess.
+                Length::Until(..) => return (0, i64::MAX / 4),
+                Length::Exact(length, _) => *length,
+                Length::Nominal(Duration { days, seconds }) => {
+                    nominal |= *days != 0;
+                    days.saturating_mul(DAY).saturating_add(seconds.saturating_mul(SECOND))
+                }
+                Length::Days(days) => {
+                    nominal |= *days != 0;
+                    days.saturating_mul(DAY)
+                }
+            };
+            distance = distance.saturating_add(length);
+        }
+        let slack = match (nominal, self.moved.is_some(), self.is_sub_daily()) {
+            (false, ..) => 0,
+            (true, true, _) => 2 * SLACK,
+            (true, false, true) => SUB_DAILY_SLACK,
+            (true, false, false) => SLACK,
+        };
+        (distance, slack)
+    }
+
+    /// The first ring at or after `from` of any alarm, if it is before `best`.
+    pub(super) fn next(&self, from: UtcMillis, best: Option<UtcMillis>) -> Option<UtcMillis> {
+        let mut best = best;
+        for alarm in self.alarms.iter() {
+            for nth in 0..=alarm.repeat {
+                self.next_of(alarm, nth, from, &mut best);
+            }
+        }
+        best
+    }
+
+    fn next_of(&self, alarm: &Relative<'_>, nth: u32, from: UtcMillis, best: &mut Option<UtcMillis>) {
+        let (distance, slack) = self.distance(alarm, nth);
+        let (first, last) =
+            (self.from.plus(distance.saturating_sub(slack)), self.until.plus(distance.saturating_add(slack)));
+        if last < from || best.is_some_and(|best| best < first) {
+            return;
+        }
+        self.each(self.earliest(alarm, nth, from), |occurrence| {
+            let about = occurrence.original.at.0.saturating_add(distance).saturating_sub(slack);
+            if best.is_some_and(|best| about > best.0) {
+                return ControlFlow::Break(());
+            }
+            match self.ring(alarm, occurrence.start, nth) {
+                Some(at) if at >= from && best.is_none_or(|best| at < best) => *best = Some(at),
+                _ => return ControlFlow::Continue(()),
+            }
+            if slack == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+    }
+
+    /// No occurrence before this instant rings (as repetition `nth` of `alarm`) at or after `from`.
+    fn earliest(&self, alarm: &Relative<'_>, nth: u32, from: UtcMillis) -> UtcMillis {
+        let (distance, slack) = self.distance(alarm, nth);
+        let start = from.plus(distance.saturating_add(slack).saturating_neg());
+        if alarm.acknowledged == UtcMillis::MIN {
+            return start;
+        }
+        let (distance, slack) = self.distance(alarm, 0);
+        start.max(alarm.acknowledged.plus(distance.saturating_add(slack).saturating_neg()))
+    }
+
+    /// Calls `found` for the rings in [from, until), alarm by alarm, at most `limit` of each alarm and repetition.
+    pub(super) fn rings(
+        &self,
+        from: UtcMillis,
+        until: UtcMillis,
+        limit: usize,
+        mut found: impl FnMut(&Relative<'a>, Occurrence, UtcMillis),
+    ) {
+        for alarm in self.alarms.iter() {
+            for nth in 0..=alarm.repeat {
+                let (distance, slack) = self.distance(alarm, nth);
+                let mut count = 0;
+                self.each(self.earliest(alarm, nth, from), |occurrence| {
+                    let about = occurrence.original.at.0.saturating_add(distance).saturating_sub(slack);
+                    if about >= until.0 || count >= limit {
+                        return ControlFlow::Break(());
+                    }
+                    if let Some(at) = self.ring(alarm, occurrence.start, nth)
+                        && from <= at
+                        && at < until
+                    {
+                        found(alarm, occurrence, at);
+                        count += 1;
+                    }
+                    ControlFlow::Continue(())
+                });
+            }
+        }
+    }
+}

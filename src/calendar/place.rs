@@ -1,0 +1,208 @@
+//! From what a property says to where it lies in time: the zones of an object, and arithmetic with nominal and exact
+//! durations (RFC 5545, 3.3.5, 3.3.6 and 3.3.10).
+
+use std::collections::HashMap;
+
+use jiff::civil::{Date, DateTime};
+use jiff::{SignedDuration, Span};
+
+use super::component::{Moment, TzId};
+use super::object::{Fault, Object};
+use super::surroundings::Surroundings;
+use super::value::{Duration, quoted};
+use super::zone::{Fit, Zone};
+use crate::time::UtcMillis;
+
+/// A zone, and whether anybody named it (rather than its being UTC for want of one).
+#[derive(Clone, Debug)]
+pub(super) struct Named {
+    pub(super) zone: Zone,
+    pub(super) known: bool,
+}
+
+/// A point in time on the wall of some zone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Point {
+    pub(super) at: UtcMillis,
+    /// As written, before a gap moved it; none: not worked out yet.
+    pub(super) wall: Option<DateTime>,
+}
+
+/// A date or time with its zone.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub(super) wall: DateTime,
+    pub(super) at: UtcMillis,
+    pub(super) zone: Named,
+    pub(super) all_day: bool,
+}
+
+impl Place {
+    pub(super) fn point(&self) -> Point {
+        Point { at: self.at, wall: Some(self.wall) }
+    }
+}
+
+/// The zones that the moments of one object are in.
+#[derive(Debug)]
+pub(super) struct Places {
+    utc: Zone,
+    pub(super) floating: Named,
+    user: Named,
+    /// By [`TzId`].
+    tzids: Vec<Named>,
+    /// Whether anything asked for the zone of floating times.
+    pub(super) floats: bool,
+}
+
+impl Places {
+    /// Resolves the zones that `object` uses; unknown ones are added to `faults`.
+    pub(super) fn new(object: &Object, around: &Surroundings, faults: &mut Vec<Fault>) -> Places {
+        let utc = Zone::utc();
+        let zones: HashMap<&str, _> =
+            object.zones.iter().rev().map(|zone| (zone.definition.tzid.trim(), zone)).collect();
+        let resolve = |name: &str| {
+            let own = zones.get(name.trim());
+            let location = own.and_then(|zone| zone.location.as_deref());
+            around.zones.resolve(name, location, own.map(|zone| &zone.definition))
+        };
+        let stated = object.floating_zone.as_deref().and_then(resolve);
+        let floating = around.calendar_zone.clone().or(stated).or_else(|| around.user_zone.clone());
+        let named = |zone: Option<Zone>| Named { known: zone.is_some(), zone: zone.unwrap_or_else(|| utc.clone()) };
+        let user = named(around.user_zone.clone().or_else(|| floating.clone()));
+        let floating = named(floating);
+        let mut tzids = Vec::with_capacity(object.tzids.len());
+        for tzid in &object.tzids {
+            tzids.push(match resolve(&tzid.name) {
+                Some(zone) => Named { zone, known: true },
+                None => {
+                    let (name, instead) = (quoted(&tzid.name), user.zone.id());
+                    let text = format!("the time zone {name} is unknown: its times are taken in the user's, {instead}");
+                    faults.push(Fault { line: tzid.line, text });
+                    user.clone()
+                }
+            });
+        }
+        Places { utc, floating, user, tzids, floats: false }
+    }
+
+    /// The ids of all zones that were asked for.
+    pub(super) fn ids(&self) -> Vec<String> {
+        let floating = self.floats.then_some(&self.floating);
+        let mut ids: Vec<String> = self.tzids.iter().chain(floating).map(|named| named.zone.id().to_owned()).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        ids
+    }
+
+    fn tzid(&self, id: TzId) -> Named {
+        self.tzids.get(id.0 as usize).unwrap_or(&self.user).clone()
+    }
+
+    fn utc_named(&self) -> Named {
+        Named { zone: self.utc.clone(), known: true }
+    }
+
+    /// Where `moment` lies. Floating times and dates are the calendar's or the user's (rules 8 and 11).
+    pub(super) fn place(&mut self, moment: Moment) -> Place {
+        let (wall, zone, all_day) = match moment {
+            Moment::Utc(wall) => (wall, self.utc_named(), false),
+            Moment::Zoned(wall, id) => (wall, self.tzid(id), false),
+            Moment::Floating(wall) => (wall, self.float(), false),
+            Moment::Date(date) => (date.at(0, 0, 0, 0), self.float(), true),
+        };
+        let at = if all_day { day_start(&zone.zone, wall.date()) } else { zone.zone.instant(wall).0 };
+        Place { wall, at, zone, all_day }
+    }
+
+    fn float(&mut self) -> Named {
+        self.floats = true;
+        self.floating.clone()
+    }
+
+    /// Where a moment lies that speaks of a series (EXDATE, RDATE, RECURRENCE-ID): what it does not say of its zone, it takes
+    /// from `series`; on an all-day series it is a date.
+    pub(super) fn place_in(&mut self, moment: Moment, series: &Place) -> Place {
+        let zone = &series.zone.zone;
+        if series.all_day {
+            let date = match moment {
+                Moment::Date(date) => date,
+                Moment::Floating(wall) | Moment::Zoned(wall, _) => wall.date(),
+                Moment::Utc(wall) if wall == wall.start_of_day() => wall.date(),
+                Moment::Utc(wall) => zone.wall(self.utc.instant(wall).0).date(),
+            };
+            return Place { wall: date.at(0, 0, 0, 0), at: day_start(zone, date), ..series.clone() };
+        }
+        match moment {
+            Moment::Floating(wall) => Place { wall, at: zone.instant(wall).0, ..series.clone() },
+            // Of a timed series, the one that starts on that day.
+            Moment::Date(date) => {
+                let wall = date.to_datetime(series.wall.time());
+                Place { wall, at: zone.instant(wall).0, ..series.clone() }
+            }
+            Moment::Utc(_) | Moment::Zoned(..) => {
+                let Place { at, .. } = self.place(moment);
+                let written = matches!(moment, Moment::Zoned(_, id) if self.tzid(id).zone.id() == zone.id());
+                let wall = match moment {
+                    Moment::Zoned(wall, _) if written => wall,
+                    _ => zone.wall(at),
+                };
+                Place { wall, at, ..series.clone() }
+            }
+        }
+    }
+
+    /// The instant of ACKNOWLEDGED, an absolute TRIGGER and the like: UTC by the RFC, but clients write it locally too; the
+    /// user's zone then.
+    pub(super) fn instant(&mut self, moment: Moment) -> UtcMillis {
+        match moment {
+            Moment::Floating(wall) => self.user.zone.instant(wall).0,
+            Moment::Date(date) => day_start(&self.user.zone, date),
+            Moment::Utc(_) | Moment::Zoned(..) => self.place(moment).at,
+        }
+    }
+}
+
+/// The first instant of a day (rule 8): midnight, or, where the clocks skip it, the moment they do.
+pub(super) fn day_start(zone: &Zone, date: Date) -> UtcMillis {
+    let midnight = date.at(0, 0, 0, 0);
+    let (at, fit) = zone.instant(midnight);
+    if fit != Fit::Gap {
+        return at;
+    }
+    // The gap may begin before midnight: look for the first instant whose wall shows midnight or later.
+    let (mut low, mut high) = (at.plus(-GAP), at);
+    while high.0 - low.0 > 1000 {
+        let middle = UtcMillis((low.0 + (high.0 - low.0) / 2).div_euclid(1000) * 1000);
+        if zone.wall(middle) >= midnight {
+            high = middle;
+        } else {
+            low = middle;
+        }
+    }
+    high
+}
+
+/// No gap is longer (a day was skipped at the date line).
+const GAP: i64 = 25 * 3_600_000;
+
+/// `point` moved by `duration` in `zone`: the nominal days on the wall first, then the exact seconds. None: outside the
+/// years that are computed with.
+pub(super) fn shift(point: Point, duration: Duration, zone: &Zone) -> Option<Point> {
+    let mut moved = point;
+    if duration.days != 0 {
+        let wall = point.wall.unwrap_or_else(|| zone.wall(point.at));
+        let wall = wall.checked_add(Span::new().try_days(duration.days).ok()?).ok()?;
+        moved = Point { at: zone.instant(wall).0, wall: Some(wall) };
+    }
+    if duration.seconds != 0 {
+        let at = moved.at.0.checked_add(duration.seconds.checked_mul(1000)?)?;
+        moved = Point { at: UtcMillis(at), wall: None };
+    }
+    (UtcMillis::MIN < moved.at && moved.at < UtcMillis::MAX).then_some(moved)
+}
+
+/// A wall-clock time moved by seconds on the wall.
+pub(super) fn shift_wall(wall: DateTime, seconds: i64) -> Option<DateTime> {
+    wall.checked_add(SignedDuration::from_secs(seconds)).ok()
+}

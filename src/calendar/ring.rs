@@ -1,0 +1,78 @@
+//! A ring: one alarm of one occurrence going off at one instant.
+
+use jiff::civil::{Date, DateTime};
+
+use super::alarm::{Action, Alarm};
+use super::component::Component;
+use super::zone::Zone;
+use crate::time::UtcMillis;
+
+/// The start or end of an occurrence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// All-day.
+    Date(Date),
+    At(UtcMillis),
+}
+
+/// One alarm of one occurrence, going off at one instant.
+#[derive(Clone, Debug)]
+pub struct Ring<'a> {
+    pub at: UtcMillis,
+    pub action: Action,
+    /// The event or to-do, or the override that takes the place of this occurrence.
+    pub component: &'a Component,
+    /// None: the ring of a snooze that has no VALARM of its own (X-MOZ-SNOOZE-TIME).
+    pub alarm: Option<&'a Alarm>,
+    /// Alarms with the same action at the same instant, which ring as one with it.
+    pub joined: Vec<&'a Alarm>,
+    /// None: a to-do without a date.
+    pub start: Option<When>,
+    /// None: a to-do that is due at no time.
+    pub end: Option<When>,
+    /// The zone of the start; for floating times and dates the calendar's or the user's.
+    pub zone: Zone,
+    /// Whether somebody named that zone; else it is UTC for want of one.
+    pub zone_known: bool,
+    /// The original start of the occurrence, on the wall of its series; none: it does not recur, or the ring belongs to the
+    /// whole series.
+    pub recurrence_id: Option<DateTime>,
+}
+
+impl<'a> Ring<'a> {
+    /// The name of the start's zone: an IANA id, `UTC`, the TZID of the object's own VTIMEZONE, or `[floating]`.
+    pub fn zone_name(&self) -> &str {
+        if self.zone_known { self.zone.id() } else { "[floating]" }
+    }
+
+    /// RECURRENCE-ID as local ISO text, `2026-03-10T09:00:00`; empty where there is none.
+    pub fn recurrence_id_text(&self) -> String {
+        self.recurrence_id.map(|wall| wall.to_string()).unwrap_or_default()
+    }
+
+    /// The ATTENDEEs of its alarms, as written, each once.
+    pub fn recipients(&self) -> Vec<&'a str> {
+        let mut seen = std::collections::HashSet::new();
+        let alarms = self.alarm.iter().chain(&self.joined);
+        let all = alarms.flat_map(|alarm| alarm.attendees.iter().map(|attendee| &**attendee));
+        all.filter(|attendee| seen.insert(*attendee)).collect()
+    }
+
+    /// What makes two rings the same (rule 20; rule 21 adds the user and the calendar).
+    fn key(&self) -> (UtcMillis, &'a str, Option<DateTime>, Action) {
+        (self.at, &self.component.uid, self.recurrence_id, self.action)
+    }
+}
+
+/// Orders rings by instant, and joins those that are the same.
+pub(super) fn in_order(rings: &mut Vec<Ring<'_>>) {
+    rings.sort_by(|a, b| a.key().cmp(&b.key()));
+    rings.dedup_by(|later, first| {
+        let same = later.key() == first.key();
+        if same {
+            let alarms = later.alarm.into_iter().chain(later.joined.drain(..));
+            first.joined.extend(alarms);
+        }
+        same
+    });
+}

@@ -1,0 +1,73 @@
+//! Why alarms never ring (rules 1 to 3). Nothing is filtered in silence: each has a reason that can be told.
+
+use std::fmt;
+
+use super::alarm::Alarm;
+use super::component::{Component, Kind, Status};
+use super::surroundings::Surroundings;
+use super::value::quoted;
+
+/// Why an alarm, or all alarms of a component, never ring.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Silence {
+    /// STATUS:CANCELLED.
+    Cancelled,
+    /// A to-do that is done.
+    Completed,
+    /// The user has declined, under this address.
+    Declined(Box<str>),
+    /// Its RECURRENCE-ID names an occurrence that EXDATE or EXRULE takes away.
+    Excluded,
+    /// The alarm has no ACTION, or one that rings nothing.
+    Action(Box<str>),
+    /// The alarm rings by place.
+    Proximity,
+    /// TRIGGER is missing or cannot be read.
+    NoTrigger,
+    /// A relative TRIGGER in a component without a date.
+    NoDate,
+}
+
+impl fmt::Display for Silence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Silence::Cancelled => write!(f, "it is cancelled (STATUS:CANCELLED)"),
+            Silence::Completed => write!(f, "the to-do is done"),
+            Silence::Declined(address) => write!(f, "{} has declined (PARTSTAT=DECLINED)", quoted(address)),
+            Silence::Excluded => write!(f, "EXDATE or EXRULE takes this occurrence away"),
+            Silence::Action(action) if action.is_empty() => write!(f, "the alarm has no ACTION"),
+            Silence::Action(action) => write!(f, "ACTION {} never rings", quoted(action)),
+            Silence::Proximity => write!(f, "the alarm rings by place (PROXIMITY), not by time"),
+            Silence::NoTrigger => write!(f, "the alarm has no TRIGGER that can be read"),
+            Silence::NoDate => write!(f, "its TRIGGER counts from a start or end that is not there"),
+        }
+    }
+}
+
+/// Why no alarm of `component` rings, if none does (rule 2).
+pub(super) fn of_component(component: &Component, around: &Surroundings) -> Option<Silence> {
+    if component.status == Status::Cancelled {
+        return Some(Silence::Cancelled);
+    }
+    if component.kind == Kind::Todo && (component.completed || component.status == Status::Completed) {
+        return Some(Silence::Completed);
+    }
+    let declined = component.attendees.iter().find(|attendee| {
+        let address = attendee.email.as_ref().is_some_and(|email| around.is_own(email));
+        attendee.status.eq_ignore_ascii_case("DECLINED") && (address || around.is_own(&attendee.address))
+    })?;
+    (component.kind == Kind::Event).then(|| Silence::Declined(declined.address.clone()))
+}
+
+/// Why `alarm` never rings, whatever it is an alarm of (rule 1).
+pub(super) fn of_alarm(alarm: &Alarm) -> Option<Silence> {
+    if alarm.action.is_none() {
+        Some(Silence::Action(alarm.action_text.clone()))
+    } else if alarm.proximity {
+        Some(Silence::Proximity)
+    } else if alarm.trigger.is_none() {
+        Some(Silence::NoTrigger)
+    } else {
+        None
+    }
+}

@@ -1,0 +1,106 @@
+//! What an object's alarms depend on besides its own text: the zones, whose calendar it is, limits.
+
+use super::alarm::Alarm;
+use super::object::{Limits, NotACalendar, Object};
+use super::zone::{Zone, Zones};
+
+/// What is known around the objects of one calendar. Made once for a calendar, used for each of its objects.
+#[derive(Clone, Debug)]
+pub struct Surroundings {
+    /// The time zone database.
+    pub zones: Zones,
+    /// The calendar's own zone (CalDAV `calendar-timezone-id`, else `calendar-timezone`).
+    pub calendar_zone: Option<Zone>,
+    /// The user's zone: the source's, else `defaults.zone`.
+    pub user_zone: Option<Zone>,
+    /// The user's own addresses, bare, in lower case.
+    addresses: Vec<String>,
+    /// The calendar's default alarms, where they are to be used.
+    pub default_alarms: Option<DefaultAlarms>,
+    pub limits: Limits,
+}
+
+impl Surroundings {
+    /// Nothing but the database: floating times are UTC's.
+    pub fn new(zones: Zones) -> Surroundings {
+        Surroundings {
+            zones,
+            calendar_zone: None,
+            user_zone: None,
+            addresses: Vec::new(),
+            default_alarms: None,
+            limits: Limits::default(),
+        }
+    }
+
+    /// Sets the calendar's own zone: an IANA id, or iCalendar text with a VTIMEZONE. None, or one that nobody knows: none.
+    pub fn with_calendar_zone(mut self, zone: Option<&str>) -> Surroundings {
+        self.calendar_zone = zone.and_then(|zone| named_or_defined(&self.zones, zone));
+        self
+    }
+
+    /// Sets the user's zone: the first of these ids that is known.
+    pub fn with_user_zone(mut self, zone: Option<&str>, default: Option<&str>) -> Surroundings {
+        self.user_zone = [zone, default].into_iter().flatten().find_map(|id| self.zones.resolve(id, None, None));
+        self
+    }
+
+    /// Sets the user's own addresses, with or without `mailto:`.
+    pub fn with_addresses(mut self, addresses: &[String]) -> Surroundings {
+        self.addresses = addresses.iter().map(|address| bare(address).to_lowercase()).collect();
+        self
+    }
+
+    /// Whether `address` (a `mailto:` URI or bare) is one of the user's own.
+    pub fn is_own(&self, address: &str) -> bool {
+        !self.addresses.is_empty() && self.addresses.contains(&bare(address).to_lowercase())
+    }
+}
+
+/// An address without `mailto:`.
+fn bare(address: &str) -> &str {
+    let address = address.trim();
+    match address.split_at_checked(7) {
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("mailto:") => rest.trim(),
+        _ => address,
+    }
+}
+
+fn named_or_defined(zones: &Zones, zone: &str) -> Option<Zone> {
+    if !zone.contains('\n') {
+        return zones.resolve(zone.trim(), None, None);
+    }
+    let object = Object::parse(zone.as_bytes(), &Limits::default()).or_else(|_| {
+        // CalDAV wants a whole VCALENDAR here; some servers keep the VTIMEZONE alone.
+        let wrapped = format!("BEGIN:VCALENDAR\n{zone}\nEND:VCALENDAR\n");
+        Object::parse(wrapped.as_bytes(), &Limits::default())
+    });
+    let definition = object.ok()?.zones.into_iter().next()?;
+    zones.resolve(&definition.definition.tzid, definition.location.as_deref(), Some(&definition.definition))
+}
+
+/// The default alarms of a calendar (CalDAV `default-alarm-vevent-datetime` and `…-date`).
+#[derive(Clone, Debug, Default)]
+pub struct DefaultAlarms {
+    /// For events that begin at a time.
+    pub timed: Vec<Alarm>,
+    /// For all-day events.
+    pub all_day: Vec<Alarm>,
+}
+
+impl DefaultAlarms {
+    /// Reads the VALARM texts of the two properties.
+    ///
+    /// # Errors
+    /// When one of them is no iCalendar text.
+    pub fn parse(timed: Option<&str>, all_day: Option<&str>) -> Result<DefaultAlarms, NotACalendar> {
+        let read = |text: Option<&str>| text.map_or_else(|| Ok(Vec::new()), alarms);
+        Ok(DefaultAlarms { timed: read(timed)?, all_day: read(all_day)? })
+    }
+}
+
+fn alarms(text: &str) -> Result<Vec<Alarm>, NotACalendar> {
+    let wrapped = format!("BEGIN:VCALENDAR\nBEGIN:VEVENT\n{text}\nEND:VEVENT\nEND:VCALENDAR\n");
+    let object = Object::parse(wrapped.as_bytes(), &Limits::default())?;
+    Ok(object.components.into_iter().flat_map(|component| component.alarms).collect())
+}
