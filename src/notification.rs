@@ -2,6 +2,14 @@
 //! where it goes.
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::calendar::alarm::{Alarm, Trigger};
+use crate::calendar::ring::{Ring, When};
+use crate::time::UtcMillis;
+
+/// A text of a notification has at most so many octets; the rest is cut off on a character boundary.
+const MAX_TEXT: usize = 64 * 1024;
 
 /// One alarm as Cyrus IMAP announces it: the 20 documented keys in their order, then the extensions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,3 +47,145 @@ pub struct Notification {
     pub notification_id: String,
     pub timestamp: String,
 }
+
+/// What a notification says of the calendar that its alarm is in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct About {
+    /// Whose alarm it is: userId.
+    pub user: String,
+    /// What tells this calendar from all others of its user: a part of a ring's identity, not shown.
+    pub key: String,
+    /// calendarName.
+    pub name: String,
+    /// calendarId.
+    pub id: String,
+    /// calendarColor; empty: none.
+    pub color: String,
+    /// calendarOwner.
+    pub owner: String,
+}
+
+/// Who sends notifications.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sender {
+    pub server_fqdn: String,
+    pub pid: u32,
+}
+
+/// The identity of a ring (rule 21): 16 octets that depend on the user, the calendar, the UID, the RECURRENCE-ID, the action
+/// and the instant, and on nothing else.
+pub fn identity(about: &About, ring: &Ring<'_>) -> [u8; 16] {
+    let recurrence_id = ring.recurrence_id_text();
+    let mut hash = Sha256::new();
+    for part in [&about.user, &about.key, &*ring.component.uid, &recurrence_id, ring.action.name()] {
+        // With its length before it, no part runs into the next.
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hash.update(ring.at.0.to_be_bytes());
+    truncated(&hash.finalize())
+}
+
+impl Notification {
+    /// The notification of `ring`, an alarm in the calendar `about`, sent by `sender` at `fired_at`.
+    pub fn new(ring: &Ring<'_>, about: &About, sender: &Sender, fired_at: UtcMillis) -> Notification {
+        let component = ring.component;
+        let of_attendees = |text: fn(&crate::calendar::component::Attendee) -> &str| -> Vec<String> {
+            component.attendees.iter().map(|attendee| bounded(text(attendee))).collect()
+        };
+        let (summary, description) = ring.alarm.map_or(("", ""), |alarm| (&alarm.summary, &alarm.description));
+        Notification {
+            event: "CalendarAlarm".to_owned(),
+            pid: sender.pid,
+            server_fqdn: sender.server_fqdn.clone(),
+            alarm_time: ring.at.basic(),
+            alarm_recipients: ring.recipients().into_iter().map(bounded).collect(),
+            user_id: about.user.clone(),
+            calendar_name: about.name.clone(),
+            uid: bounded(&component.uid),
+            action: ring.action.name().to_owned(),
+            summary: bounded(&component.summary),
+            description: bounded(&component.description),
+            location: bounded(&component.location),
+            timezone: ring.zone_name().to_owned(),
+            start: ring.start.map(written).unwrap_or_default(),
+            end: ring.end.map(written).unwrap_or_default(),
+            all_day: u8::from(matches!(ring.start, Some(When::Date(_)))),
+            attendee_names: of_attendees(|attendee| &attendee.name),
+            attendee_emails: of_attendees(|attendee| &attendee.address),
+            attendee_status: of_attendees(|attendee| &attendee.status),
+            organizer: bounded(&component.organizer),
+            calendar_id: about.id.clone(),
+            calendar_color: about.color.clone(),
+            calendar_owner: about.owner.clone(),
+            recurrence_id: ring.recurrence_id_text(),
+            alert_id: alert_id(ring),
+            alarm_summary: bounded(summary),
+            alarm_description: bounded(description),
+            component: component.kind.name().to_owned(),
+            notification_id: hex(&identity(about, ring)),
+            timestamp: fired_at.to_string(),
+        }
+    }
+
+    /// One line of JSON: the documented keys in their order, then the extensions.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+/// A start or end: `20151119` for a date, else the instant in UTC.
+fn written(when: When) -> String {
+    match when {
+        When::Date(date) => date.strftime("%Y%m%d").to_string(),
+        When::At(at) => at.basic(),
+    }
+}
+
+/// The UID of a VALARM, else a hash of what it says, so that it stays the same while the alarm does.
+fn alert_id(ring: &Ring<'_>) -> String {
+    match ring.alarm {
+        Some(alarm) if !alarm.uid.is_empty() => bounded(&alarm.uid),
+        Some(alarm) => hex(&hash_of(alarm)),
+        None => String::new(),
+    }
+}
+
+fn hash_of(alarm: &Alarm) -> [u8; 16] {
+    let trigger = match alarm.trigger {
+        Some(Trigger::Start(offset)) => format!("start {} {}", offset.days, offset.seconds),
+        Some(Trigger::End(offset)) => format!("end {} {}", offset.days, offset.seconds),
+        Some(Trigger::At(moment)) => format!("at {moment:?}"),
+        None => String::new(),
+    };
+    let interval = alarm.interval.unwrap_or_default();
+    let repeat = format!("{} {} {}", alarm.repeat, interval.days, interval.seconds);
+    let texts = [&*alarm.action_text, &trigger, &repeat, &*alarm.summary, &*alarm.description];
+    let mut hash = Sha256::new();
+    for text in texts.into_iter().chain(alarm.attendees.iter().map(|attendee| &**attendee)) {
+        hash.update((text.len() as u64).to_be_bytes());
+        hash.update(text);
+    }
+    truncated(&hash.finalize())
+}
+
+fn truncated(digest: &[u8]) -> [u8; 16] {
+    let mut short = [0; 16];
+    for (to, from) in short.iter_mut().zip(digest) {
+        *to = *from;
+    }
+    short
+}
+
+/// Lower-case hexadecimal.
+fn hex(octets: &[u8]) -> String {
+    octets.iter().flat_map(|octet| [octet >> 4, octet & 15]).filter_map(|n| char::from_digit(n.into(), 16)).collect()
+}
+
+/// `text`, cut where it is longer than [`MAX_TEXT`].
+fn bounded(text: &str) -> String {
+    text.get(..text.floor_char_boundary(MAX_TEXT)).unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests;

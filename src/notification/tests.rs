@@ -1,0 +1,104 @@
+use super::{About, MAX_TEXT, Notification, Sender, hex, identity};
+use crate::calendar::object::{Limits, Object};
+use crate::calendar::plan::Plan;
+use crate::calendar::surroundings::Surroundings;
+use crate::calendar::zone::Zones;
+use crate::time::UtcMillis;
+
+/// An event like the one of Cyrus' documentation.
+const LOVELY: &str = "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//Reveille//Test//EN\r\nBEGIN:VEVENT\r\n\
+    UID:49ba20f5-cb44-4863-aea7-255f37ffc2e7\r\nDTSTAMP:20151118T000000Z\r\n\
+    DTSTART;TZID=Australia/Melbourne:20151119T183000\r\nDTEND;TZID=Australia/Melbourne:20151119T193000\r\n\
+    SUMMARY:Here's a lovely event.  Remind me\r\nBEGIN:VALARM\r\nACTION:EMAIL\r\nTRIGGER:-PT1H\r\n\
+    ATTENDEE:mailto:mary@example.org\r\nSUMMARY:Soon\\, mary\r\nDESCRIPTION:Line 1\\nLine 2\r\nEND:VALARM\r\n\
+    END:VEVENT\r\nEND:VCALENDAR\r\n";
+
+fn notify(text: &str, about: &About) -> Notification {
+    let sender = Sender { server_fqdn: "sloti30t15".into(), pid: 3_164_225 };
+    let object = Object::parse(text.as_bytes(), &Limits::default()).unwrap();
+    let around = Surroundings::new(Zones::bundled());
+    let plan = Plan::new(&object, &around, None);
+    let rings = plan.rings(UtcMillis::MIN..UtcMillis::MAX);
+    let fired_at = UtcMillis::parse("2015-11-19T06:30:00.012Z").unwrap();
+    let notification = Notification::new(&rings[0], about, &sender, fired_at);
+    assert_eq!(notification.notification_id, hex(&identity(about, &rings[0])));
+    notification
+}
+
+fn mary() -> About {
+    About {
+        user: "mary@example.org".into(),
+        key: "dav /mary/Default/".into(),
+        name: "Calendar".into(),
+        id: "Default".into(),
+        color: "#FD8208FF".into(),
+        owner: "mary@example.org".into(),
+    }
+}
+
+#[test]
+fn the_documented_example_comes_out_character_for_character() {
+    let documented = r#"{"event":"CalendarAlarm","pid":3164225,"serverFQDN":"sloti30t15","alarmTime":"20151119T063000Z","alarmRecipients":["mailto:mary@example.org"],"userId":"mary@example.org","calendarName":"Calendar","uid":"49ba20f5-cb44-4863-aea7-255f37ffc2e7","action":"email","summary":"Here's a lovely event.  Remind me","description":"","location":"","timezone":"Australia/Melbourne","start":"20151119T073000Z","end":"20151119T083000Z","allDay":0,"attendeeNames":[],"attendeeEmails":[],"attendeeStatus":[],"organizer":"""#;
+    let json = notify(LOVELY, &mary()).to_json();
+    let extensions = json.strip_prefix(documented).expect(&json);
+    let start = r##","calendarId":"Default","calendarColor":"#FD8208FF","calendarOwner":"mary@example.org","recurrenceId":"","alertId":""##;
+    assert!(extensions.starts_with(start), "{extensions}");
+    assert!(
+        extensions
+            .contains(r#","alarmSummary":"Soon, mary","alarmDescription":"Line 1\nLine 2","component":"VEVENT","#)
+    );
+    assert!(extensions.ends_with(r#","timestamp":"2015-11-19T06:30:00.012Z"}"#), "{extensions}");
+    assert!(!json.contains('\n'));
+}
+
+#[test]
+fn rule_21_the_identity_depends_on_its_six_parts_alone() {
+    let first = notify(LOVELY, &mary());
+    let renamed = About { name: "Work".into(), color: String::new(), ..mary() };
+    let retold = LOVELY.replace("lovely", "dull").replace("Soon", "Late").replace("DTEND", "X-END");
+    assert_eq!(notify(&retold, &renamed).notification_id, first.notification_id);
+    let others = [
+        notify(LOVELY, &About { user: "john@example.org".into(), ..mary() }),
+        notify(LOVELY, &About { key: "dav /mary/Work/".into(), ..mary() }),
+        notify(&LOVELY.replace("49ba20f5", "59ba20f5"), &mary()),
+        notify(&LOVELY.replace("DTEND", "RECURRENCE-ID:20151119T073000Z\r\nDTEND"), &mary()),
+        notify(&LOVELY.replace("EMAIL", "DISPLAY"), &mary()),
+        notify(&LOVELY.replace("-PT1H", "-PT2H"), &mary()),
+    ];
+    for other in others {
+        assert_ne!(other.notification_id, first.notification_id, "{other:?}");
+    }
+    let moved_border = About { user: "mary@example.orgd".into(), key: "av /mary/Default/".into(), ..mary() };
+    assert_ne!(notify(LOVELY, &moved_border).notification_id, first.notification_id);
+}
+
+#[test]
+fn the_alert_id_is_the_uid_of_the_alarm_else_a_hash_of_it() {
+    let hashed = notify(LOVELY, &mary()).alert_id;
+    assert_eq!(hashed.len(), 32);
+    assert_eq!(notify(&LOVELY.replace("lovely", "dull"), &mary()).alert_id, hashed);
+    assert_ne!(notify(&LOVELY.replace("Soon", "Late"), &mary()).alert_id, hashed);
+    assert_eq!(notify(&LOVELY.replace("TRIGGER", "UID:a-1\r\nTRIGGER"), &mary()).alert_id, "a-1");
+}
+
+#[test]
+fn long_texts_are_cut_on_a_character_boundary() {
+    let long = LOVELY.replace("SUMMARY:Here", &format!("DESCRIPTION:x{}\r\nSUMMARY:Here", "ü".repeat(MAX_TEXT)));
+    let description = notify(&long, &mary()).description;
+    assert_eq!(description.len(), MAX_TEXT - 1);
+    assert!(description.ends_with('ü'));
+}
+
+#[test]
+fn attendees_come_in_three_lists_of_one_length() {
+    let text = LOVELY.replace(
+        "SUMMARY:Here",
+        "ORGANIZER;CN=Ann:mailto:ann@example.org\r\nATTENDEE;CN=\"Doe, J\";PARTSTAT=TENTATIVE:mailto:doe@example.org\r\n\
+         ATTENDEE:mailto:x@example.org\r\nSUMMARY:Here",
+    );
+    let notification = notify(&text, &mary());
+    assert_eq!(notification.attendee_names, ["Doe, J", ""]);
+    assert_eq!(notification.attendee_emails, ["mailto:doe@example.org", "mailto:x@example.org"]);
+    assert_eq!(notification.attendee_status, ["TENTATIVE", ""]);
+    assert_eq!(notification.organizer, "mailto:ann@example.org");
+}
