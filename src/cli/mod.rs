@@ -3,10 +3,15 @@
 
 pub mod printer;
 
+mod calendars;
 mod completions;
+mod deliveries;
+mod firings;
 mod logging;
+mod look;
 mod man;
 mod run;
+mod status;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -56,6 +61,10 @@ struct Global {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     Run(run::Args),
+    Status(status::Args),
+    Calendars(calendars::Args),
+    Firings(firings::Args),
+    Deliveries(deliveries::Args),
     Completions(completions::Args),
     Man(man::Args),
 }
@@ -65,7 +74,6 @@ enum Command {
 struct Context {
     global: Global,
     printer: Printer,
-    #[allow(dead_code, reason = "for the listings that follow")]
     clock: Clock,
 }
 
@@ -105,6 +113,10 @@ pub fn main() -> ExitCode {
 fn dispatch(command: Command, context: &mut Context) -> anyhow::Result<Exit> {
     match command {
         Command::Run(args) => run::run(args, context),
+        Command::Status(args) => status::run(&args, context),
+        Command::Calendars(args) => calendars::run(&args, context),
+        Command::Firings(args) => firings::run(&args, context),
+        Command::Deliveries(args) => deliveries::run(&args, context),
         Command::Completions(args) => completions::run(&args, context),
         Command::Man(args) => man::run(&args, context),
     }

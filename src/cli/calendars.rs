@@ -1,0 +1,89 @@
+//! `reveille calendars`: what is watched.
+
+use serde::Serialize;
+
+use super::look::{LedgerArgs, block_on, written_or_dash};
+use super::{Context, printer::Exit, printer::Table, printer::Tone};
+use crate::ledger::{CalendarFigures, Inspector};
+
+/// List the calendars that are watched
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    ledger: LedgerArgs,
+}
+
+/// `calendars --json`: one object a calendar.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Calendar<'a> {
+    source: &'a str,
+    href: &'a str,
+    calendar_id: &'a str,
+    calendar_name: &'a str,
+    user_id: &'a str,
+    calendar_owner: &'a str,
+    calendar_color: &'a str,
+    objects: i64,
+    faulty_objects: i64,
+    armed: i64,
+    next_due: Option<String>,
+    first_seen: String,
+    looked_at: String,
+}
+
+pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
+    let config = args.ledger.config(context)?;
+    let calendars = block_on(async {
+        let mut inspector = Inspector::open(&config.ledger).await?;
+        let calendars = inspector.calendars().await?;
+        inspector.close().await?;
+        Ok(calendars)
+    })?;
+    if context.printer.json() {
+        for figures in &calendars {
+            context.printer.object(&json(figures))?;
+        }
+    } else {
+        context.printer.table(&table(&calendars))?;
+    }
+    Ok(Exit::Done)
+}
+
+fn json(figures: &CalendarFigures) -> Calendar<'_> {
+    let calendar = &figures.calendar;
+    Calendar {
+        source: &calendar.source,
+        href: &calendar.href,
+        calendar_id: &calendar.key,
+        calendar_name: &calendar.name,
+        user_id: &calendar.user,
+        calendar_owner: &calendar.owner,
+        calendar_color: &calendar.color,
+        objects: figures.objects,
+        faulty_objects: figures.faulty,
+        armed: figures.armed,
+        next_due: figures.next_due.map(|at| at.to_string()),
+        first_seen: figures.first_seen.to_string(),
+        looked_at: calendar.looked_at.to_string(),
+    }
+}
+
+fn table(calendars: &[CalendarFigures]) -> Table {
+    let mut table = Table::new(&["CALENDAR", "USER", "SOURCE", "OBJECTS", "FAULTY", "ARMED", "NEXT DUE", "LOOKED AT"]);
+    for figures in calendars {
+        let calendar = &figures.calendar;
+        let plain = |text: String| (text, Tone::Plain);
+        table.row([
+            plain(calendar.name.clone()),
+            plain(calendar.user.clone()),
+            plain(format!("{}:{}", calendar.source, calendar.href)),
+            plain(figures.objects.to_string()),
+            (figures.faulty.to_string(), if figures.faulty > 0 { Tone::Doubtful } else { Tone::Plain }),
+            plain(figures.armed.to_string()),
+            plain(written_or_dash(figures.next_due)),
+            plain(written_or_dash(Some(calendar.looked_at))),
+        ]);
+    }
+    table
+}

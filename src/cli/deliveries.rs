@@ -1,0 +1,244 @@
+//! `reveille deliveries`: what is owed to the sinks; trying it again, cancelling it.
+
+use serde::Serialize;
+
+use super::look::{Glimpse, LedgerArgs, block_on, written, written_or_dash};
+use super::{Context, printer::Exit, printer::Table, printer::Tone};
+use crate::ledger::{Amended, Amender, DeliveryFilter, DeliveryId, DeliveryRow, Inspector};
+
+/// List what is owed to the sinks and what became of it, the latest last; retry or cancel it
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub(super) struct Args {
+    /// Only what has failed
+    #[arg(long, conflicts_with = "pending")]
+    failed: bool,
+    /// Only what is pending
+    #[arg(long)]
+    pending: bool,
+    /// At most so many, the latest ones
+    #[arg(long, value_name = "COUNT", default_value_t = 100, value_parser = clap::value_parser!(i64).range(1..))]
+    limit: i64,
+    #[command(flatten)]
+    ledger: LedgerArgs,
+    #[command(subcommand)]
+    what: Option<What>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    Retry(RetryArgs),
+    Cancel(CancelArgs),
+}
+
+/// Try deliveries again at once: those that failed, wait or were cancelled
+#[derive(Debug, clap::Args)]
+struct RetryArgs {
+    /// Which, as the list names them: RING/SINK or RING/SINK/RECIPIENT
+    #[arg(value_name = "ID", required_unless_present = "all", conflicts_with = "all")]
+    ids: Vec<DeliveryId>,
+    /// All that failed or wait
+    #[arg(long)]
+    all: bool,
+    #[command(flatten)]
+    ledger: LedgerArgs,
+}
+
+/// Cancel deliveries that are pending
+#[derive(Debug, clap::Args)]
+struct CancelArgs {
+    /// Which, as the list names them: RING/SINK or RING/SINK/RECIPIENT
+    #[arg(value_name = "ID", required = true)]
+    ids: Vec<DeliveryId>,
+    #[command(flatten)]
+    ledger: LedgerArgs,
+}
+
+/// `deliveries --json`: one object a delivery.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Delivery {
+    id: String,
+    ring: i64,
+    sink: String,
+    recipient: String,
+    state: String,
+    attempts: i64,
+    /// For one that is pending: not before.
+    next_attempt: Option<String>,
+    /// Somebody is sending it, until then.
+    leased_until: Option<String>,
+    /// What the sink said last.
+    answer: Option<String>,
+    settled_at: Option<String>,
+    due: String,
+    fired_at: String,
+    notification_id: String,
+    user_id: String,
+    uid: String,
+    summary: String,
+}
+
+/// `deliveries retry --json` and `cancel --json`: one object a delivery that was named.
+#[derive(Debug, Serialize)]
+struct Change {
+    id: String,
+    /// Whether it was changed.
+    changed: bool,
+    /// The state that kept it from being changed; null where there is no such delivery.
+    state: Option<String>,
+}
+
+pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
+    match &args.what {
+        None => list(args, context),
+        Some(What::Retry(retry)) if retry.all => retry_all(&retry.ledger, context),
+        Some(What::Retry(retry)) => amend(&retry.ledger, &retry.ids, Deed::Retry, context),
+        Some(What::Cancel(cancel)) => amend(&cancel.ledger, &cancel.ids, Deed::Cancel, context),
+    }
+}
+
+fn list(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
+    let config = args.ledger.config(context)?;
+    let filter = match (args.failed, args.pending) {
+        (true, _) => DeliveryFilter::Failed,
+        (_, true) => DeliveryFilter::Pending,
+        _ => DeliveryFilter::All,
+    };
+    let mut rows = block_on(async {
+        let mut inspector = Inspector::open(&config.ledger).await?;
+        let rows = inspector.deliveries(filter, args.limit).await?;
+        inspector.close().await?;
+        Ok(rows)
+    })?;
+    rows.reverse();
+    if context.printer.json() {
+        for row in rows {
+            context.printer.object(&json(row))?;
+        }
+    } else {
+        context.printer.table(&table(rows))?;
+    }
+    Ok(Exit::Done)
+}
+
+fn id(row: &DeliveryRow) -> String {
+    DeliveryId { ring: row.ring, sink: row.sink.clone(), recipient: row.recipient.clone() }.to_string()
+}
+
+fn json(row: DeliveryRow) -> Delivery {
+    let seen = Glimpse::of(&row.notification);
+    Delivery {
+        id: id(&row),
+        ring: row.ring,
+        next_attempt: (row.state == "pending").then(|| row.next_attempt.to_string()),
+        sink: row.sink,
+        recipient: row.recipient,
+        state: row.state,
+        attempts: row.attempts,
+        leased_until: row.lease.map(|at| at.to_string()),
+        answer: row.answer,
+        settled_at: row.settled_at.map(|at| at.to_string()),
+        due: row.due.to_string(),
+        fired_at: row.fired_at.to_string(),
+        notification_id: seen.notification_id,
+        user_id: seen.user_id,
+        uid: seen.uid,
+        summary: seen.summary,
+    }
+}
+
+fn table(rows: Vec<DeliveryRow>) -> Table {
+    let mut table = Table::new(&["ID", "DUE", "STATE", "ATTEMPTS", "NEXT OR SETTLED", "SUMMARY", "ANSWER"]);
+    for row in rows {
+        let tone = match row.state.as_str() {
+            "delivered" => Tone::Good,
+            "failed" => Tone::Bad,
+            _ => Tone::Doubtful,
+        };
+        let at = written_or_dash(row.settled_at.or(Some(row.next_attempt)));
+        let plain = |text: String| (text, Tone::Plain);
+        table.row([
+            plain(id(&row)),
+            plain(written(row.due)),
+            (row.state, tone),
+            plain(row.attempts.to_string()),
+            plain(at),
+            plain(Glimpse::of(&row.notification).summary),
+            plain(row.answer.unwrap_or_default()),
+        ]);
+    }
+    table
+}
+
+fn retry_all(ledger: &LedgerArgs, context: &mut Context) -> anyhow::Result<Exit> {
+    let config = ledger.config(context)?;
+    let now = context.clock.now();
+    let count = block_on(async {
+        let mut amender = Amender::open(&config.ledger).await?;
+        let count = amender.retry_all(now).await?;
+        amender.close().await?;
+        Ok(count)
+    })?;
+    if context.printer.json() {
+        context.printer.object(&serde_json::json!({ "retried": count }))?;
+    } else {
+        context.printer.line(format!("{count} deliveries are tried again"))?;
+    }
+    Ok(Exit::Done)
+}
+
+#[derive(Clone, Copy)]
+enum Deed {
+    Retry,
+    Cancel,
+}
+
+/// Changes each of `ids`; the answer is 'no' when one of them cannot be.
+fn amend(ledger: &LedgerArgs, ids: &[DeliveryId], deed: Deed, context: &mut Context) -> anyhow::Result<Exit> {
+    let config = ledger.config(context)?;
+    let now = context.clock.now();
+    let changes = block_on(async {
+        let mut amender = Amender::open(&config.ledger).await?;
+        let mut changes = Vec::new();
+        for id in ids {
+            changes.push(match deed {
+                Deed::Retry => amender.retry(id, now).await?,
+                Deed::Cancel => amender.cancel(id, now).await?,
+            });
+        }
+        amender.close().await?;
+        Ok(changes)
+    })?;
+    let mut exit = Exit::Done;
+    for (id, change) in ids.iter().zip(changes) {
+        if change != Amended::Changed {
+            exit = Exit::No;
+        }
+        tell(id, &change, deed, context)?;
+    }
+    Ok(exit)
+}
+
+fn tell(id: &DeliveryId, change: &Amended, deed: Deed, context: &mut Context) -> anyhow::Result<()> {
+    if context.printer.json() {
+        let state = match change {
+            Amended::Is(state) => Some(state.clone()),
+            Amended::Changed | Amended::Unknown => None,
+        };
+        context.printer.object(&Change { id: id.to_string(), changed: *change == Amended::Changed, state })?;
+        return Ok(());
+    }
+    match (change, deed) {
+        (Amended::Changed, Deed::Retry) => context.printer.line(format!("{id} is tried again"))?,
+        (Amended::Changed, Deed::Cancel) => context.printer.line(format!("{id} is cancelled"))?,
+        (Amended::Is(state), Deed::Retry) => {
+            context.printer.error(format!("{id} cannot be tried again: it is {state}"))
+        }
+        (Amended::Is(state), Deed::Cancel) => {
+            context.printer.error(format!("{id} cannot be cancelled: it is {state}"));
+        }
+        (Amended::Unknown, _) => context.printer.error(format!("{id}: there is no such delivery")),
+    }
+    Ok(())
+}

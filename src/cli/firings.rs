@@ -1,0 +1,109 @@
+//! `reveille firings`: what has rung.
+
+use serde::Serialize;
+
+use super::look::{Glimpse, LedgerArgs, block_on, length, written};
+use super::{Context, instant, printer::Exit, printer::Table, printer::Tone};
+use crate::ledger::{Inspector, RingRow};
+use crate::time::UtcMillis;
+
+/// List what has rung, was missed or was held back, the latest last
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Only what was recorded at or after this instant, such as 2026-03-10T12:00:00Z
+    #[arg(long, value_name = "INSTANT", value_parser = instant)]
+    since: Option<UtcMillis>,
+    /// At most so many, the latest ones
+    #[arg(long, value_name = "COUNT", default_value_t = 100, value_parser = clap::value_parser!(i64).range(1..))]
+    limit: i64,
+    #[command(flatten)]
+    ledger: LedgerArgs,
+}
+
+/// `firings --json`: one object a ring.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Firing {
+    ring: i64,
+    notification_id: String,
+    /// When it was due.
+    due: String,
+    /// When it was recorded.
+    fired_at: String,
+    /// Milliseconds from the one to the other.
+    lateness: i64,
+    state: String,
+    /// How many rings it stands for.
+    count: i64,
+    user_id: String,
+    calendar_name: String,
+    uid: String,
+    recurrence_id: String,
+    action: String,
+    summary: String,
+    href: Option<String>,
+}
+
+impl From<RingRow> for Firing {
+    fn from(row: RingRow) -> Firing {
+        let seen = Glimpse::of(&row.notification);
+        let name = if seen.calendar_name.is_empty() { row.calendar.unwrap_or_default() } else { seen.calendar_name };
+        Firing {
+            ring: row.id,
+            notification_id: seen.notification_id,
+            due: row.due.to_string(),
+            fired_at: row.fired_at.to_string(),
+            lateness: row.fired_at.0.saturating_sub(row.due.0),
+            state: row.state,
+            count: row.count,
+            user_id: seen.user_id,
+            calendar_name: name,
+            uid: seen.uid,
+            recurrence_id: seen.recurrence_id,
+            action: seen.action,
+            summary: seen.summary,
+            href: row.href,
+        }
+    }
+}
+
+pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
+    let config = args.ledger.config(context)?;
+    let mut rings = block_on(async {
+        let mut inspector = Inspector::open(&config.ledger).await?;
+        let rings = inspector.rings(args.since.unwrap_or(UtcMillis::MIN), None, args.limit).await?;
+        inspector.close().await?;
+        Ok(rings)
+    })?;
+    rings.reverse();
+    if context.printer.json() {
+        for ring in rings {
+            context.printer.object(&Firing::from(ring))?;
+        }
+    } else {
+        context.printer.table(&table(rings))?;
+    }
+    Ok(Exit::Done)
+}
+
+fn table(rings: Vec<RingRow>) -> Table {
+    let mut table = Table::new(&["RING", "DUE", "LATE", "STATE", "ACTION", "USER", "CALENDAR", "SUMMARY"]);
+    for ring in rings {
+        let due = written(ring.due);
+        let firing = Firing::from(ring);
+        let tone = if firing.state == "fired" { Tone::Good } else { Tone::Doubtful };
+        let state = if firing.count > 1 { format!("{} ×{}", firing.state, firing.count) } else { firing.state };
+        let plain = |text: String| (text, Tone::Plain);
+        table.row([
+            plain(firing.ring.to_string()),
+            plain(due),
+            plain(length(firing.lateness)),
+            (state, tone),
+            plain(firing.action),
+            plain(firing.user_id),
+            plain(firing.calendar_name),
+            plain(if firing.summary.is_empty() { firing.href.unwrap_or_default() } else { firing.summary }),
+        ]);
+    }
+    table
+}

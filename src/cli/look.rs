@@ -1,0 +1,104 @@
+//! What the listings share: which ledger they look into, and how instants and lengths of time are written for people.
+
+use std::future::Future;
+
+use serde::Deserialize;
+
+use super::Context;
+use crate::config::{Config, ConfigError, Overrides, Secrets, Wanted};
+use crate::time::UtcMillis;
+
+/// Which ledger is looked into.
+#[derive(Debug, clap::Args)]
+pub(super) struct LedgerArgs {
+    /// The ledger, instead of the configured one: sqlite:///PATH or a path
+    #[arg(long, value_name = "URL")]
+    ledger: Option<String>,
+}
+
+impl LedgerArgs {
+    /// The configuration with this ledger; its secrets are not read.
+    pub(super) fn config(&self, context: &Context) -> Result<Config, ConfigError> {
+        let overrides = Overrides { ledger: self.ledger.as_deref(), watch: &[] };
+        context.config(&Wanted { secrets: Secrets::Skip, overrides })
+    }
+}
+
+/// Waits for `work` on this thread.
+pub(super) fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
+}
+
+/// What listings show of a notification; empty where the ring has none.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Glimpse {
+    pub(super) uid: String,
+    pub(super) summary: String,
+    pub(super) action: String,
+    pub(super) user_id: String,
+    pub(super) calendar_name: String,
+    pub(super) recurrence_id: String,
+    pub(super) notification_id: String,
+}
+
+impl Glimpse {
+    pub(super) fn of(notification: &str) -> Glimpse {
+        serde_json::from_str(notification).unwrap_or_default()
+    }
+}
+
+/// `2026-03-10 12:00:00Z`, with milliseconds where there are any.
+pub(super) fn written(at: UtcMillis) -> String {
+    at.to_string().replace('T', " ").replace(".000Z", "Z")
+}
+
+/// Like [`written`]; a dash where there is no instant.
+pub(super) fn written_or_dash(at: Option<UtcMillis>) -> String {
+    at.map_or_else(|| "-".to_owned(), written)
+}
+
+/// How far `at` is from `now`: `in 2d 3h`, `5m 3s ago`, `now`.
+pub(super) fn distance(now: UtcMillis, at: UtcMillis) -> String {
+    match at.0.saturating_sub(now.0) {
+        -999..=999 => "now".to_owned(),
+        ahead @ 1.. => format!("in {}", length(ahead)),
+        behind => format!("{} ago", length(behind.saturating_neg())),
+    }
+}
+
+/// A length of time by its two greatest units: `2d 3h`, `5m 3s`, `40s`, `7 ms`.
+pub(super) fn length(millis: i64) -> String {
+    let millis = millis.max(0);
+    if millis < 1000 {
+        return format!("{millis} ms");
+    }
+    let seconds = millis / 1000;
+    let units = [(seconds / 86_400, 'd'), (seconds / 3600 % 24, 'h'), (seconds / 60 % 60, 'm'), (seconds % 60, 's')];
+    let shown = units.iter().skip_while(|(count, _)| *count == 0).take(2).filter(|(count, _)| *count > 0);
+    shown.map(|(count, unit)| format!("{count}{unit}")).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{distance, length, written};
+    use crate::time::UtcMillis;
+
+    #[test]
+    fn lengths_and_distances() {
+        assert_eq!(length(7), "7 ms");
+        assert_eq!(length(40_900), "40s");
+        assert_eq!(length(3_600_000), "1h");
+        assert_eq!(length(90_061_000), "1d 1h");
+        assert_eq!(length(-5), "0 ms");
+        assert_eq!(distance(UtcMillis(0), UtcMillis(303_000)), "in 5m 3s");
+        assert_eq!(distance(UtcMillis(303_000), UtcMillis(0)), "5m 3s ago");
+        assert_eq!(distance(UtcMillis(5), UtcMillis(700)), "now");
+    }
+
+    #[test]
+    fn instants_for_people() {
+        assert_eq!(written(UtcMillis(1_773_144_000_000)), "2026-03-10 12:00:00Z");
+        assert_eq!(written(UtcMillis(1_773_144_000_107)), "2026-03-10 12:00:00.107Z");
+    }
+}

@@ -1,0 +1,199 @@
+//! `reveille status`: how the daemon and its ledger are.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::look::{LedgerArgs, block_on, distance, length, written, written_or_dash};
+use super::{Context, printer::Exit, printer::Table, printer::Tone};
+use crate::config::{Config, SourceKind};
+use crate::ledger::{self, Figures, Inspector, SourceRow};
+use crate::time::UtcMillis;
+
+/// How many of the last rings the lateness is worked out from.
+const RECENT_RINGS: i64 = 1000;
+
+/// Show whether the daemon runs, what its sources say, what is armed and what is owed
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    ledger: LedgerArgs,
+}
+
+/// `status --json`: one object.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Status {
+    running: bool,
+    pid: Option<u32>,
+    ledger: String,
+    /// Octets.
+    ledger_size: u64,
+    calendars: i64,
+    objects: i64,
+    faulty_objects: i64,
+    armed: i64,
+    next_due: Option<String>,
+    pending: i64,
+    failed: i64,
+    lateness: Option<Lateness>,
+    sources: Vec<Source>,
+}
+
+/// How late recent rings were fired, in milliseconds.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct Lateness {
+    rings: usize,
+    p50: i64,
+    p99: i64,
+    max: i64,
+}
+
+/// How the looks at one source go.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Source {
+    name: String,
+    kind: String,
+    looked_at: Option<String>,
+    error: Option<String>,
+    error_since: Option<String>,
+}
+
+pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
+    let config = args.ledger.config(context)?;
+    let now = context.clock.now();
+    let (figures, rows, lateness) = block_on(async {
+        let mut inspector = Inspector::open(&config.ledger).await?;
+        let seen = (inspector.figures().await?, inspector.sources().await?, inspector.lateness(RECENT_RINGS).await?);
+        inspector.close().await?;
+        Ok(seen)
+    })?;
+    let sources = with_unseen(rows, &config);
+    let lateness = Lateness::of(&lateness);
+    let holder = ledger::holder(&config.ledger);
+    if context.printer.json() {
+        context.printer.object(&status(&config.ledger, holder.as_deref(), &figures, lateness, &sources))?;
+    } else {
+        people(context, &config.ledger, holder.as_deref(), &figures, lateness.as_ref(), now)?;
+        source_table(context, &sources)?;
+    }
+    Ok(Exit::Done)
+}
+
+/// The sources of the ledger, and those of the configuration that nobody has looked at yet.
+fn with_unseen(mut rows: Vec<SourceRow>, config: &Config) -> Vec<SourceRow> {
+    for source in &config.sources {
+        if !rows.iter().any(|row| row.name == source.name) {
+            let kind = match source.kind {
+                SourceKind::Directory { .. } => "directory",
+                SourceKind::Caldav(_) => "caldav",
+            };
+            rows.push(SourceRow { name: source.name.clone(), kind: kind.to_owned(), looked_at: None, error: None });
+        }
+    }
+    rows
+}
+
+impl Lateness {
+    /// Of sorted milliseconds; none of none.
+    fn of(sorted: &[i64]) -> Option<Lateness> {
+        // The smallest value that at least so many hundredths of all do not exceed.
+        let rank = |hundredths: usize| sorted.get((sorted.len() * hundredths).div_ceil(100).saturating_sub(1)).copied();
+        Some(Lateness { rings: sorted.len(), p50: rank(50)?, p99: rank(99)?, max: *sorted.last()? })
+    }
+}
+
+fn status(
+    path: &Path,
+    holder: Option<&str>,
+    figures: &Figures,
+    lateness: Option<Lateness>,
+    sources: &[SourceRow],
+) -> Status {
+    let source = |row: &SourceRow| Source {
+        name: row.name.clone(),
+        kind: row.kind.clone(),
+        looked_at: row.looked_at.map(|at| at.to_string()),
+        error: row.error.as_ref().map(|(error, _)| error.clone()),
+        error_since: row.error.as_ref().map(|(_, since)| since.to_string()),
+    };
+    Status {
+        running: holder.is_some(),
+        pid: holder.and_then(|pid| pid.parse().ok()),
+        ledger: path.display().to_string(),
+        ledger_size: ledger::size(path),
+        calendars: figures.calendars,
+        objects: figures.objects,
+        faulty_objects: figures.faulty,
+        armed: figures.armed,
+        next_due: figures.next_due.map(|at| at.to_string()),
+        pending: figures.pending,
+        failed: figures.failed,
+        lateness,
+        sources: sources.iter().map(source).collect(),
+    }
+}
+
+fn people(
+    context: &mut Context,
+    path: &Path,
+    holder: Option<&str>,
+    figures: &Figures,
+    lateness: Option<&Lateness>,
+    now: UtcMillis,
+) -> anyhow::Result<()> {
+    let daemon = holder.map_or_else(|| "not running".to_owned(), |pid| format!("running (process {pid})"));
+    let next = figures.next_due.map_or_else(|| "-".to_owned(), |at| format!("{} ({})", written(at), distance(now, at)));
+    let lateness = lateness.map_or_else(
+        || "nothing has rung yet".to_owned(),
+        |late| {
+            let (p50, p99, max) = (length(late.p50), length(late.p99), length(late.max));
+            format!("p50 {p50}, p99 {p99}, max {max} (last {} rings)", late.rings)
+        },
+    );
+    let Figures { calendars, objects, faulty, armed, pending, failed, .. } = figures;
+    context.printer.fields(&[
+        ("daemon", daemon),
+        ("ledger", format!("{} ({} kB)", path.display(), ledger::size(path).div_ceil(1024))),
+        ("calendars", format!("{calendars}, with {objects} objects, {faulty} of them with faults")),
+        ("armed", format!("{armed} objects")),
+        ("next due", next),
+        ("deliveries", format!("{pending} pending, {failed} failed")),
+        ("lateness", lateness),
+    ])?;
+    Ok(())
+}
+
+fn source_table(context: &mut Context, sources: &[SourceRow]) -> anyhow::Result<()> {
+    if sources.is_empty() {
+        return Ok(());
+    }
+    let mut table = Table::new(&["SOURCE", "KIND", "LAST LOOK", "STATE"]);
+    for row in sources {
+        let (state, tone) = match (&row.error, row.looked_at) {
+            (Some((error, since)), _) => (format!("fails since {}: {error}", written(*since)), Tone::Bad),
+            (None, Some(_)) => ("ok".to_owned(), Tone::Good),
+            (None, None) => ("not looked at yet".to_owned(), Tone::Doubtful),
+        };
+        let cells = [(row.name.clone(), Tone::Plain), (row.kind.clone(), Tone::Plain)];
+        let [name, kind] = cells;
+        table.row([name, kind, (written_or_dash(row.looked_at), Tone::Plain), (state, tone)]);
+    }
+    context.printer.line("")?;
+    context.printer.table(&table)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Lateness;
+
+    #[test]
+    fn lateness_by_rank() {
+        assert_eq!(Lateness::of(&[]), None);
+        assert_eq!(Lateness::of(&[4]), Some(Lateness { rings: 1, p50: 4, p99: 4, max: 4 }));
+        let hundred: Vec<i64> = (1..=200).collect();
+        assert_eq!(Lateness::of(&hundred), Some(Lateness { rings: 200, p50: 100, p99: 198, max: 200 }));
+    }
+}
