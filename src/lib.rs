@@ -16,20 +16,26 @@
 //! * [`source`] finds out what changed: a folder of `.ics` files, or the collections of a CalDAV server.
 //! * [`calendar`] is the pure core: iCalendar text, zones and a window go in, rings come out.
 //! * [`zoneinfo`] finds the time zone database that it uses: the system's or the program's own.
+//! * [`planner`] works out what the ledger keeps of an object: its next ring, and the rings when it is due.
+//! * [`intake`] takes changes in: planned, in one transaction with the checkpoint.
 //! * [`ledger`] keeps everything that must survive: one SQLite file.
 //! * [`notification`] is the `CalendarAlarm` object that a ring becomes.
 //! * [`wheel`] sleeps until the next alarm is due and fires it.
 //! * [`delivery`] brings it to the sinks: standard output, a file, Cyrus' notify socket, e-mail.
 //! * [`tls`] says which servers are trusted.
+//! * [`daemon`] builds the stages, keeps them running, and stops them.
 //! * [`cli`] is the command line; one file a subcommand.
 
 pub mod calendar;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod daemon;
 pub mod delivery;
+pub mod intake;
 pub mod ledger;
 pub mod notification;
+pub mod planner;
 pub mod source;
 pub mod time;
 pub mod tls;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::{Context, instant, printer::Exit};
 use crate::clock::Clock;
 use crate::config::{Overrides, Secrets, Wanted};
+use crate::daemon::{self, Passed};
 use crate::time::UtcMillis;
 
 /// Watch calendars, ring their alarms and deliver them, until SIGTERM or SIGINT
@@ -31,7 +32,15 @@ pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<Exit> {
     let overrides = Overrides { ledger: args.ledger.as_deref(), watch: &args.watch };
     let config = context.config(&Wanted { secrets: Secrets::Read, overrides })?;
     let clock = args.at.map_or(Clock::System, Clock::manual);
-    // The daemon: `crate::daemon::run(config, options)` with `once` and the clock.
-    let _ = (config, clock, args.once);
-    anyhow::bail!("the daemon is not built yet")
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        if args.once {
+            return match daemon::once(config, clock).await? {
+                Passed::Well => Ok(Exit::Done),
+                Passed::Partly => Ok(Exit::No),
+            };
+        }
+        daemon::run(config, clock).await?;
+        Ok(Exit::Done)
+    })
 }

@@ -1,6 +1,7 @@
 //! Bringing fired alarms to the sinks. It owns the outbox's way out: claim, send, settle, and when to try again; it
 //! knows nothing of calendars, recurrence or SQL.
 //!
+//! * [`routing`]: which sinks an alarm goes to.
 //! * [`sink`]: what a sink is given and what it answers.
 //! * [`postman`]: claim, send, settle.
 //! * [`retry`]: when to try again, and when to give up.
@@ -13,6 +14,7 @@ mod file;
 mod lines;
 pub mod postman;
 pub mod retry;
+pub mod routing;
 pub mod shape;
 pub mod sink;
 mod stdout;

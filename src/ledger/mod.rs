@@ -257,3 +257,6 @@ async fn migrate(path: &Path, pool: &SqlitePool) -> Result<(), LedgerError> {
         Err(error) => Err(LedgerError::Open { path, reason: error.to_string() }),
     }
 }
+
+#[cfg(test)]
+mod tests;

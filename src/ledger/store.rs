@@ -146,6 +146,15 @@ impl Ledger {
         Ok(rows)
     }
 
+    /// The calendars with these ids.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`].
+    pub async fn calendars_by_id(&self, ids: &[i64]) -> Result<Vec<CalendarRow>, LedgerError> {
+        let sql = "SELECT * FROM calendars WHERE id IN (SELECT value FROM json_each(?))";
+        Ok(sqlx::query_as(sql).bind(id_list(ids.iter().copied())).fetch_all(self.readers()).await?)
+    }
+
     /// The calendar `href` of `source`.
     ///
     /// # Errors

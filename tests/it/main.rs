@@ -14,6 +14,7 @@ mod harness;
 mod http;
 mod mailserver;
 mod process;
+mod rehearsal;
 mod servers;
 mod smtp;
 mod venv;

@@ -1,0 +1,220 @@
+//! The daemon: it builds the stages from the settings, keeps them running, and stops them in order. What a stage does is
+//! the stage's business.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+
+use crate::calendar::zone::Zones;
+use crate::clock::Clock;
+use crate::config::{Config, Source, SourceKind};
+use crate::delivery::postman::Postman;
+use crate::delivery::routing::Routing;
+use crate::delivery::sink::{Sink, Surroundings};
+use crate::intake::Desk;
+use crate::ledger::{Fired, Ledger};
+use crate::planner::Planner;
+use crate::wheel::{Bell, Turn, Wheel};
+
+mod signals;
+mod watcher;
+
+use watcher::Watcher;
+
+/// How long what was overdue at the start waits for the first look at the sources, which may say that it no longer stands.
+const FIRST_LOOK: Duration = Duration::from_secs(10);
+/// How long deliveries may take after a stop was asked for.
+const DRAIN: Duration = Duration::from_secs(20);
+
+/// How a single pass went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Passed {
+    /// Every source was read and everything due was delivered.
+    Well,
+    /// Something could not be read or delivered; the log says what.
+    Partly,
+}
+
+/// The stages, built and not yet running.
+struct Stages {
+    ledger: Ledger,
+    desk: Arc<Desk>,
+    watchers: Vec<Watcher>,
+    wheel: Wheel<Planner>,
+    postmen: Vec<Arc<Postman>>,
+    bell: Bell,
+}
+
+/// Runs until SIGTERM or SIGINT, then delivers what has been fired and returns.
+///
+/// # Errors
+/// When the ledger, a sink's settings, the time zone database or a watched folder of the command line cannot be used.
+pub async fn run(config: Config, clock: Clock) -> anyhow::Result<()> {
+    let Stages { ledger, desk, watchers, wheel, postmen, bell } = build(&config, clock).await?;
+    let signals = signals::Signals::new().context("signals cannot be received")?;
+    let (stop, stopping) = watch::channel(false);
+    let look_again = Arc::new(Notify::new());
+    let mut sources = JoinSet::new();
+    let mut others = JoinSet::new();
+    let waiting = Arc::new(AtomicUsize::new(watchers.len()));
+    if watchers.is_empty() {
+        bell.release();
+    }
+    for watcher in watchers {
+        let (bell, waiting) = (bell.clone(), waiting.clone());
+        let first = move || {
+            if waiting.fetch_sub(1, Ordering::SeqCst) == 1 {
+                bell.release();
+            }
+        };
+        sources.spawn(watcher.run(desk.clone(), look_again.clone(), stopped(&stopping), first));
+    }
+    let overdue = bell.clone();
+    sources.spawn(async move {
+        tokio::time::sleep(FIRST_LOOK).await;
+        overdue.release();
+    });
+    let bells: Vec<Arc<Notify>> = postmen.iter().map(|_| Arc::new(Notify::new())).collect();
+    for (postman, bell) in postmen.iter().zip(&bells) {
+        let (postman, bell, stopped) = (postman.clone(), bell.clone(), stopped(&stopping));
+        others.spawn(async move { postman.run(bell, stopped).await });
+    }
+    let announced = bells.clone();
+    let (wheel_stop, wheel_stopping) = watch::channel(false);
+    let turning = tokio::spawn(wheel.run(stopped(&wheel_stopping), move |fired| announce(fired, &announced)));
+    tracing::info!(process.id = std::process::id(), "reveille is running");
+    signals.serve(&postmen, &look_again, &bells).await;
+    tracing::info!("stopping: delivering what has been fired");
+    let _ = stop.send(true);
+    while sources.join_next().await.is_some() {}
+    let _ = wheel_stop.send(true);
+    turning.await.context("the wheel has stopped by itself")??;
+    while others.join_next().await.is_some() {}
+    drain(&postmen).await;
+    desk.flush().await;
+    ledger.close().await;
+    Ok(())
+}
+
+/// One pass: looks at every source, fires what is due, tries each delivery that may be tried once.
+///
+/// # Errors
+/// As for [`run`], and when the ledger cannot be written.
+pub async fn once(config: Config, clock: Clock) -> anyhow::Result<Passed> {
+    let Stages { ledger, desk, watchers, mut wheel, postmen, bell } = build(&config, clock).await?;
+    let mut passed = Passed::Well;
+    for mut watcher in watchers {
+        if !watcher.look(&desk).await {
+            passed = Passed::Partly;
+        }
+    }
+    bell.release();
+    while wheel.turn(&|fired| announce(fired, &[])).await? == Turn::Again {}
+    for postman in &postmen {
+        loop {
+            let round = postman.round().await?;
+            if round.later > 0 || round.failed > 0 {
+                passed = Passed::Partly;
+            }
+            if !round.any() {
+                break;
+            }
+        }
+    }
+    desk.flush().await;
+    ledger.close().await;
+    Ok(passed)
+}
+
+async fn build(config: &Config, clock: Clock) -> anyhow::Result<Stages> {
+    // The provider of TLS is chosen once a process; a second choice of the same is no news.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let ledger = Ledger::open(&config.ledger).await?;
+    let names: Vec<&str> = config.sinks.iter().map(|sink| sink.name.as_str()).collect();
+    let ids = ledger.sinks(&names).await?;
+    let bell = Bell::default();
+    let zones = Zones::load(&config.zoneinfo)?;
+    let planner = Planner::new(config, zones.clone(), Routing::new(&config.sinks, &ids), ledger.clone());
+    let desk = Arc::new(Desk::new(ledger.clone(), planner.clone(), clock.clone(), bell.clone()));
+    let sources: Vec<&str> = config.sources.iter().map(|source| source.name.as_str()).collect();
+    ledger.keep_sources(&sources).await?;
+    desk.replan_changed_zones().await?;
+    let watchers = config.sources.iter().map(|source| Watcher::new(source, config, &clock)).collect::<Result<_, _>>()?;
+    let surroundings = Surroundings {
+        clock: clock.clone(),
+        zones,
+        reader_zones: reader_zones(&config.sources, config),
+        server_name: config.defaults.server_name.clone(),
+    };
+    let mut postmen = Vec::new();
+    for sink in &config.sinks {
+        let Some(id) = ids.get(&sink.name) else { continue };
+        let open = Sink::open(sink, &surroundings)?;
+        let postman = Postman::new(open, *id, ledger.clone(), clock.clone(), sink.give_up_after);
+        postmen.push(Arc::new(postman));
+    }
+    let wheel = Wheel::new(ledger.clone(), planner, clock, bell.clone());
+    Ok(Stages { ledger, desk, watchers, wheel, postmen, bell })
+}
+
+/// userId → the zone that the user reads times in.
+fn reader_zones(sources: &[Source], config: &Config) -> HashMap<String, String> {
+    let mut zones = HashMap::new();
+    for source in sources {
+        let user = match (&source.user, &source.kind) {
+            (Some(user), _) => Some(user.clone()),
+            (None, SourceKind::Caldav(settings)) => watcher::login(&settings.credentials),
+            (None, SourceKind::Directory { .. }) => None,
+        };
+        if let (Some(user), Some(zone)) = (user, source.zone.as_ref().or(config.defaults.zone.as_ref())) {
+            zones.entry(user).or_insert_with(|| zone.clone());
+        }
+    }
+    zones
+}
+
+fn announce(fired: Fired, bells: &[Arc<Notify>]) {
+    if fired.deliveries > 0 {
+        for bell in bells {
+            bell.notify_one();
+        }
+    }
+    tracing::debug!(rings.new = fired.rings, rings.already = fired.already, fired.deliveries, "fired");
+}
+
+/// Resolves once `stopping` says so.
+fn stopped(stopping: &watch::Receiver<bool>) -> impl Future<Output = ()> + Send + use<> {
+    let mut stopping = stopping.clone();
+    async move {
+        // An error means that the sender is gone, and with it the daemon.
+        let _ = stopping.wait_for(|stop| *stop).await;
+    }
+}
+
+/// Tries everything once more that may be tried now.
+async fn drain(postmen: &[Arc<Postman>]) {
+    let all = async {
+        for postman in postmen {
+            loop {
+                match postman.round().await {
+                    Ok(round) if round.any() => {}
+                    Ok(_) => break,
+                    Err(error) => {
+                        let sink = postman.sink().name();
+                        tracing::error!(sink.name = sink, ledger.error = %error, "deliveries wait for the next start");
+                        break;
+                    }
+                }
+            }
+        }
+    };
+    if tokio::time::timeout(DRAIN, all).await.is_err() {
+        tracing::warn!("not everything could be delivered in time; the rest waits in the ledger for the next start");
+    }
+}

@@ -1,0 +1,57 @@
+//! What the operating system tells the daemon: SIGTERM and SIGINT stop it, SIGHUP opens files anew, SIGUSR1 makes it look
+//! at its sources and its outbox now.
+
+use std::sync::Arc;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Notify;
+
+use crate::delivery::postman::Postman;
+
+/// The signals, being received.
+#[derive(Debug)]
+pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+    user: Signal,
+}
+
+impl Signals {
+    /// From now on the signals no longer end the process.
+    pub fn new() -> std::io::Result<Signals> {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+            user: signal(SignalKind::user_defined1())?,
+        })
+    }
+
+    /// Serves signals until one of them says stop. A second one ends the process at once.
+    pub async fn serve(mut self, postmen: &[Arc<Postman>], look_again: &Notify, bells: &[Arc<Notify>]) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => break,
+                _ = self.interrupt.recv() => break,
+                _ = self.hangup.recv() => {
+                    tracing::info!("opening files anew");
+                    postmen.iter().for_each(|postman| postman.sink().reopen());
+                }
+                _ = self.user.recv() => {
+                    tracing::info!("looking at every source and at what is to be delivered now");
+                    look_again.notify_waiters();
+                    bells.iter().for_each(|bell| bell.notify_one());
+                }
+            }
+        }
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = self.terminate.recv() => {}
+                _ = self.interrupt.recv() => {}
+            }
+            tracing::warn!("stopping at once; what was not delivered waits in the ledger");
+            std::process::exit(1);
+        });
+    }
+}

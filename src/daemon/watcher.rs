@@ -1,0 +1,222 @@
+//! One source, looked at again and again: when it says that it changed, when its time has come, when somebody asks.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use crate::clock::Clock;
+use crate::config::{Config, Credentials, Layout, Source, SourceKind};
+use crate::intake::Desk;
+use crate::source::directory::{DirectorySource, Touched, Watch};
+use crate::time::UtcMillis;
+
+/// After a failed look, the wait grows up to this.
+const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);
+/// That all is well is written into the ledger no more often than this, milliseconds.
+const REPORT: i64 = 60_000;
+
+/// A source and how its looks went.
+#[derive(Debug)]
+pub struct Watcher {
+    name: String,
+    kind: Kind,
+    interval: Duration,
+    clock: Clock,
+    failures: u32,
+    /// What the last look said, when it failed.
+    error: Option<String>,
+    reported: Option<UtcMillis>,
+    /// The server's wish for when to come back.
+    wish: Option<Duration>,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Directory(DirectorySource),
+}
+
+/// What made a watcher look.
+enum Cause {
+    Touched(Touched),
+    Time,
+    Stop,
+}
+
+impl Watcher {
+    /// # Errors
+    /// When the settings cannot work: no such folder, a URL that is none, a CA file that cannot be read.
+    pub fn new(source: &Source, config: &Config, clock: &Clock) -> anyhow::Result<Watcher> {
+        let mut source = source.clone();
+        source.zone = source.zone.or_else(|| config.defaults.zone.clone());
+        let (kind, interval) = match &source.kind {
+            SourceKind::Directory { path, layout, rescan_interval } => {
+                let directory = directory(&source, (path, *layout), config, clock)?;
+                (Kind::Directory(directory), *rescan_interval)
+            }
+            SourceKind::Caldav(_) => anyhow::bail!("CalDAV sources are not built yet"),
+        };
+        Ok(Watcher {
+            name: source.name,
+            kind,
+            interval,
+            clock: clock.clone(),
+            failures: 0,
+            error: None,
+            reported: None,
+            wish: None,
+        })
+    }
+
+    /// Looks until `stop` resolves. `first` is called once the first look is over, however it went.
+    pub async fn run(
+        mut self,
+        desk: Arc<Desk>,
+        look_again: Arc<Notify>,
+        stop: impl Future<Output = ()>,
+        first: impl FnOnce(),
+    ) {
+        let mut stop = std::pin::pin!(stop);
+        let watch = self.watch();
+        let again = look_again.notified();
+        let mut again = std::pin::pin!(again);
+        again.as_mut().enable();
+        tokio::select! {
+            _ = self.look(&desk) => first(),
+            () = &mut stop => return first(),
+        }
+        loop {
+            let cause = tokio::select! {
+                () = &mut stop => Cause::Stop,
+                touched = touched(watch.as_ref()) => Cause::Touched(touched),
+                () = tokio::time::sleep(self.wait()) => Cause::Time,
+                () = again.as_mut() => Cause::Time,
+            };
+            again.set(look_again.notified());
+            again.as_mut().enable();
+            match cause {
+                Cause::Stop => return,
+                // A look at files is short and is not broken off; one at a server may be waiting for it.
+                Cause::Touched(touched) => self.look_at(&desk, touched).await,
+                Cause::Time => tokio::select! {
+                    _ = self.look(&desk) => {}
+                    () = &mut stop => return,
+                },
+            }
+        }
+    }
+
+    fn watch(&self) -> Option<Watch> {
+        let Kind::Directory(directory) = &self.kind else { return None };
+        let watch = directory.watch();
+        if let Err(error) = &watch {
+            tracing::warn!(source.name = self.name, source.error = %error, "the folder is not watched");
+        }
+        watch.ok()
+    }
+
+    /// Looks at everything; false when something of it could not be read.
+    pub async fn look(&mut self, desk: &Desk) -> bool {
+        let at = self.clock.now();
+        let outcome = match &mut self.kind {
+            Kind::Directory(directory) => match directory.look(desk).await {
+                Ok(looked) => Ok((looked.calendars, looked.changes, looked.faults)),
+                Err(error) => Err(error.to_string()),
+            },
+        };
+        self.note(desk, at, outcome).await
+    }
+
+    async fn look_at(&mut self, desk: &Desk, touched: Touched) {
+        let Kind::Directory(directory) = &mut self.kind else { return };
+        let at = self.clock.now();
+        let outcome = match directory.look_at(desk, touched).await {
+            Ok(looked) => Ok((looked.calendars, looked.changes, looked.faults)),
+            Err(error) => Err(error.to_string()),
+        };
+        self.note(desk, at, outcome).await;
+    }
+
+    /// Logs how a look went, and writes it into the ledger where that is news.
+    async fn note(
+        &mut self,
+        desk: &Desk,
+        at: UtcMillis,
+        outcome: Result<(usize, usize, Vec<String>), String>,
+    ) -> bool {
+        let error = match outcome {
+            Ok((calendars, changes, faults)) => {
+                self.failures = 0;
+                self.wish = None;
+                for fault in &faults {
+                    tracing::warn!(source.name = self.name, "{fault}");
+                }
+                if changes > 0 || self.reported.is_none() {
+                    tracing::info!(source.name = self.name, calendars, changes, "looked");
+                }
+                faults.into_iter().next()
+            }
+            Err(error) => {
+                self.failures = self.failures.saturating_add(1);
+                if self.error.as_ref() != Some(&error) {
+                    tracing::warn!(source.name = self.name, source.error = %error, "the source cannot be read; what is known of it rings on");
+                }
+                Some(error)
+            }
+        };
+        let well = error.is_none();
+        let due = self.reported.is_none_or(|last| at.0.saturating_sub(last.0) >= REPORT || at < last);
+        if due || error != self.error {
+            desk.source_looked(&self.name, self.kind.name(), at, error.clone()).await;
+            self.reported = Some(at);
+        }
+        self.error = error;
+        well
+    }
+
+    /// How long until the next look.
+    fn wait(&self) -> Duration {
+        if self.failures == 0 {
+            return self.interval;
+        }
+        let doubled = self.interval.saturating_mul(1 << self.failures.min(10));
+        let longest = LONGEST_WAIT.max(self.interval);
+        self.wish.unwrap_or(doubled).clamp(self.interval, longest)
+    }
+}
+
+impl Kind {
+    fn name(&self) -> &'static str {
+        match self {
+            Kind::Directory(_) => "directory",
+        }
+    }
+}
+
+/// What the watch saw; never, where nothing is watched.
+async fn touched(watch: Option<&Watch>) -> Touched {
+    match watch {
+        Some(watch) => watch.touched().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn directory(
+    source: &Source,
+    place: (&std::path::Path, Layout),
+    config: &Config,
+    clock: &Clock,
+) -> anyhow::Result<DirectorySource> {
+    let user = ["LOGNAME", "USER"].iter().find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()));
+    let user = user.unwrap_or_else(|| "user".to_owned());
+    Ok(DirectorySource::new(source, place, &user, config.limits.max_object_size, clock.clone())?)
+}
+
+/// The name that a source logs in with.
+pub fn login(credentials: &Credentials) -> Option<String> {
+    match credentials {
+        Credentials::Basic { username, .. } => Some(username.clone()),
+        Credentials::None | Credentials::Bearer { .. } => None,
+    }
+}

@@ -1,0 +1,255 @@
+//! Taking in what sources found: a change is planned, and goes into the ledger together with its calendar, its timer and
+//! the checkpoint. It knows nothing of HTTP or files, and nothing of when alarms are fired.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use crate::clock::Clock;
+use crate::ledger::{CalendarRow, Existing, Ledger, LedgerError, Planned};
+use crate::planner::{Job, Planner};
+use crate::source::{Batch, CalendarSeen, Change, Checkpoint, Intake, IntakeError, Known};
+use crate::time::UtcMillis;
+use crate::wheel::Bell;
+
+/// Looks that found nothing are written into the ledger no more often than this, milliseconds.
+const FLUSH: i64 = 60_000;
+/// Objects read at a time when a whole calendar is planned again.
+const PAGE: i64 = 1_000;
+
+/// The desk that sources hand their changes in at.
+#[derive(Debug)]
+pub struct Desk {
+    ledger: Ledger,
+    planner: Planner,
+    clock: Clock,
+    bell: Bell,
+    looks: Mutex<Looks>,
+}
+
+/// Looks that found nothing and are not in the ledger yet.
+#[derive(Debug, Default)]
+struct Looks {
+    /// (source, calendar) → when the look began.
+    latest: HashMap<(String, String), UtcMillis>,
+    flushed: Option<UtcMillis>,
+}
+
+impl From<LedgerError> for IntakeError {
+    fn from(error: LedgerError) -> IntakeError {
+        IntakeError(error.to_string())
+    }
+}
+
+/// What a batch puts, by what there is to do with it.
+#[derive(Debug, Default)]
+struct Sorted {
+    jobs: Vec<Job>,
+    retag: Vec<(i64, String)>,
+    gone: Vec<String>,
+}
+
+impl Desk {
+    /// A desk before `ledger`; `bell` is rung when a timer may have become earlier.
+    pub fn new(ledger: Ledger, planner: Planner, clock: Clock, bell: Bell) -> Desk {
+        Desk { ledger, planner, clock, bell, looks: Mutex::default() }
+    }
+
+    /// Writes down looks that found nothing, so that the next start knows of them.
+    pub async fn flush(&self) {
+        let looks: Vec<_> = {
+            let mut looks = self.looks();
+            looks.flushed = Some(self.clock.now());
+            looks.latest.drain().map(|((source, calendar), at)| (source, calendar, at)).collect()
+        };
+        if looks.is_empty() {
+            return;
+        }
+        if let Err(error) = self.ledger.looked_at(looks).await {
+            tracing::warn!(ledger.error = %error, "the times of the last looks could not be recorded");
+        }
+    }
+
+    /// Notes in the ledger how a look at a source went.
+    pub async fn source_looked(&self, name: &str, kind: &'static str, at: UtcMillis, error: Option<String>) {
+        if let Err(error) = self.ledger.source_looked(name, kind, at, error).await {
+            tracing::warn!(source.name = name, ledger.error = %error, "how the look went could not be recorded");
+        }
+    }
+
+    fn looks(&self) -> std::sync::MutexGuard<'_, Looks> {
+        self.looks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// When the calendar was looked at last, before this look: what was due before then has rung, or is owed by what is
+    /// in the ledger.
+    fn previous_look(&self, row: &CalendarRow) -> UtcMillis {
+        let key = (row.source.clone(), row.href.clone());
+        self.looks().latest.get(&key).map_or(row.looked_at, |at| row.looked_at.max(*at))
+    }
+
+    async fn take(&self, source: &str, batch: Batch) -> Result<(), LedgerError> {
+        let now = self.clock.now();
+        let row = calendar_row(source, &batch.calendar, batch.looked_at, batch.checkpoint.clone());
+        let known = self.ledger.calendar(source, &batch.calendar.href).await?;
+        let (row, previous) = match &known {
+            Some(known) => (CalendarRow { id: known.id, ..row }, self.previous_look(known)),
+            // Seen for the first time: its past does not ring.
+            None => (row, batch.looked_at),
+        };
+        let advance = batch.checkpoint.is_some();
+        let sorted = self.sort(&row, batch.changes).await?;
+        let replan = known.as_ref().is_some_and(|known| !plans_alike(known, &row));
+        let nothing = sorted.jobs.is_empty() && sorted.retag.is_empty() && sorted.gone.is_empty() && !replan;
+        if nothing && known.as_ref().is_some_and(|known| same(known, &row, advance)) {
+            self.looked(source, &row.href, batch.looked_at).await;
+            return Ok(());
+        }
+        let replanned = if replan { self.replan(&row, &sorted, previous).await? } else { Vec::new() };
+        let put = self.planner.plan_all(row.clone(), sorted.jobs, previous, now).await;
+        let planned =
+            Planned { calendar: row, advance, put, retag: sorted.retag, gone: sorted.gone, replanned, now };
+        self.ledger.take_in(planned).await?;
+        self.bell.look();
+        Ok(())
+    }
+
+    /// Sorts changes against what is in the ledger: what has the same content under another etag needs no planning. Of
+    /// several changes of one object the last one counts.
+    async fn sort(&self, row: &CalendarRow, changes: Vec<Change>) -> Result<Sorted, LedgerError> {
+        let mut last: HashMap<String, Change> = HashMap::with_capacity(changes.len());
+        for change in changes {
+            last.insert(href(&change).to_owned(), change);
+        }
+        let hrefs: Vec<&str> = last.keys().map(String::as_str).collect();
+        let mut existing = if row.id == 0 { HashMap::new() } else { self.ledger.existing(row.id, &hrefs).await? };
+        let mut sorted = Sorted::default();
+        for change in last.into_values() {
+            match change {
+                Change::Gone { href } if existing.contains_key(&href) => sorted.gone.push(href),
+                Change::Gone { .. } => {}
+                Change::Put { href, etag, text, written } => {
+                    let text = self.planner.stored(text);
+                    match existing.remove(&href) {
+                        Some(Existing { id, etag: old, text: same, .. }) if same == text => {
+                            if old != etag {
+                                sorted.retag.push((id, etag));
+                            }
+                        }
+                        existing => sorted.jobs.push(Job { href, etag, text, written, existing }),
+                    }
+                }
+            }
+        }
+        Ok(sorted)
+    }
+
+    /// Plans the objects of a calendar again that the batch does not change: something that their times depend on has.
+    async fn replan(
+        &self,
+        row: &CalendarRow,
+        sorted: &Sorted,
+        previous: UtcMillis,
+    ) -> Result<Vec<(i64, i64, Option<UtcMillis>, String)>, LedgerError> {
+        let changed: Vec<i64> = sorted.jobs.iter().filter_map(|job| job.existing.as_ref().map(|e| e.id)).collect();
+        let (mut replanned, mut after) = (Vec::new(), 0);
+        loop {
+            let mut page = self.ledger.texts_after(Some(row.id), None, after, PAGE).await?;
+            let Some(last) = page.last() else { return Ok(replanned) };
+            after = last.id;
+            page.retain(|object| !changed.contains(&object.id) && !sorted.gone.contains(&object.href));
+            replanned.extend(self.planner.replan_all(row.clone(), page, previous).await);
+        }
+    }
+
+    /// Plans again what lies in zones whose rules the time zone database has changed since the ledger was written.
+    ///
+    /// # Errors
+    /// Those of the ledger.
+    pub async fn replan_changed_zones(&self) -> Result<(), LedgerError> {
+        Ok(())
+    }
+
+    async fn looked(&self, source: &str, calendar: &str, at: UtcMillis) {
+        let due = {
+            let mut looks = self.looks();
+            looks.latest.insert((source.to_owned(), calendar.to_owned()), at);
+            let now = self.clock.now();
+            let flushed = *looks.flushed.get_or_insert(now);
+            now.0.saturating_sub(flushed.0) >= FLUSH
+        };
+        if due {
+            self.flush().await;
+        }
+    }
+}
+
+impl Intake for Desk {
+    async fn calendars(&self, source: &str) -> Result<Vec<Known>, IntakeError> {
+        let known = |row: CalendarRow| Known {
+            href: row.href,
+            checkpoint: Checkpoint { ctag: row.ctag, sync_token: row.sync_token },
+        };
+        Ok(self.ledger.calendars(Some(source)).await?.into_iter().map(known).collect())
+    }
+
+    async fn etags(&self, source: &str, calendar: &str) -> Result<HashMap<String, String>, IntakeError> {
+        Ok(self.ledger.etags(source, calendar).await?)
+    }
+
+    async fn apply(&self, source: &str, batch: Batch) -> Result<(), IntakeError> {
+        Ok(self.take(source, batch).await?)
+    }
+
+    async fn unchanged(&self, source: &str, calendar: &str, looked_at: UtcMillis) -> Result<(), IntakeError> {
+        self.looked(source, calendar, looked_at).await;
+        Ok(())
+    }
+
+    async fn calendar_gone(&self, source: &str, calendar: &str) -> Result<(), IntakeError> {
+        self.ledger.drop_calendar(source, calendar).await?;
+        self.bell.look();
+        Ok(())
+    }
+}
+
+fn href(change: &Change) -> &str {
+    match change {
+        Change::Put { href, .. } | Change::Gone { href } => href,
+    }
+}
+
+fn calendar_row(source: &str, seen: &CalendarSeen, looked_at: UtcMillis, checkpoint: Option<Checkpoint>) -> CalendarRow {
+    let Checkpoint { ctag, sync_token } = checkpoint.unwrap_or_default();
+    CalendarRow {
+        id: 0,
+        source: source.to_owned(),
+        href: seen.href.clone(),
+        key: seen.id.clone(),
+        user: seen.user.clone(),
+        owner: seen.owner.clone(),
+        emails: seen.emails.clone(),
+        name: seen.name.clone(),
+        color: seen.color.clone(),
+        zone: seen.zone.clone(),
+        user_zone: seen.user_zone.clone(),
+        ctag,
+        sync_token,
+        looked_at,
+    }
+}
+
+/// Whether objects ring at the same instants in both (rules 2 and 11 of what an alarm depends on: own addresses, zones).
+fn plans_alike(a: &CalendarRow, b: &CalendarRow) -> bool {
+    (&a.zone, &a.user_zone, &a.emails) == (&b.zone, &b.user_zone, &b.emails)
+}
+
+/// Whether nothing of the calendar itself has changed, the checkpoint included where it is to be taken over.
+fn same(known: &CalendarRow, row: &CalendarRow, advance: bool) -> bool {
+    let mut row = row.clone();
+    row.looked_at = known.looked_at;
+    if !advance {
+        row.ctag.clone_from(&known.ctag);
+        row.sync_token.clone_from(&known.sync_token);
+    }
+    *known == row
+}

@@ -1,0 +1,262 @@
+use super::*;
+use crate::time::UtcMillis;
+
+fn at(seconds: i64) -> UtcMillis {
+    UtcMillis(1_800_000_000_000 + seconds * 1_000)
+}
+
+async fn fresh() -> (tempfile::TempDir, Ledger) {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(&folder.path().join("ledger.db")).await.unwrap();
+    (folder, ledger)
+}
+
+fn calendar() -> CalendarRow {
+    let emails = vec!["mary@example.org".to_owned()];
+    CalendarRow {
+        source: "home".to_owned(),
+        href: "work".to_owned(),
+        user: "mary".to_owned(),
+        emails,
+        looked_at: at(0),
+        ..CalendarRow::default()
+    }
+}
+
+fn object(href: &str, due: Option<UtcMillis>) -> PlannedObject {
+    PlannedObject {
+        existing: None,
+        href: href.to_owned(),
+        etag: "1".to_owned(),
+        written: None,
+        faults: None,
+        memo: None,
+        zones: " UTC ".to_owned(),
+        uids: vec![format!("{href}@example.org")],
+        text: b"BEGIN:VCALENDAR".to_vec(),
+        due,
+        overdue: Vec::new(),
+    }
+}
+
+fn planned(put: Vec<PlannedObject>) -> Planned {
+    Planned {
+        calendar: calendar(),
+        advance: true,
+        put,
+        retag: Vec::new(),
+        gone: Vec::new(),
+        replanned: Vec::new(),
+        now: at(0),
+    }
+}
+
+fn ring(identity: u8, sink: i64) -> NewRing {
+    NewRing {
+        identity: [identity; 16],
+        calendar: 1,
+        object: 1,
+        due: at(10),
+        state: RingState::Fired,
+        count: 1,
+        notification: format!("{{\"n\":{identity}}}"),
+        routes: vec![Route { sink, recipient: String::new() }],
+    }
+}
+
+async fn all_due(ledger: &Ledger) -> Vec<Due> {
+    ledger.due((UtcMillis::MIN, i64::MIN), UtcMillis::MAX, 1_000).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_second_daemon_is_refused_and_told_who_holds_the_ledger() {
+    let (folder, ledger) = fresh().await;
+    let path = folder.path().join("ledger.db");
+    let refused = Ledger::open(&path).await.unwrap_err();
+    assert!(matches!(&refused, LedgerError::InUse { pid, .. } if *pid == std::process::id().to_string()), "{refused}");
+    ledger.close().await;
+    drop(ledger);
+    Ledger::open(&path).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_file_is_private() {
+    use std::os::unix::fs::PermissionsExt;
+    let (folder, _ledger) = fresh().await;
+    let mode = std::fs::metadata(folder.path().join("ledger.db")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[tokio::test]
+async fn a_ledger_of_a_newer_version_is_left_alone() {
+    let (folder, ledger) = fresh().await;
+    let newer = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+        VALUES (9999, 'later', 1, x'00', 0)";
+    ledger
+        .write(move |c| {
+            Box::pin(async move {
+                sqlx::query(newer).execute(c).await?;
+                Ok(())
+            })
+        })
+        .await
+        .unwrap();
+    ledger.close().await;
+    drop(ledger);
+    let refused = Ledger::open(&folder.path().join("ledger.db")).await.unwrap_err();
+    assert!(matches!(refused, LedgerError::Newer { .. }), "{refused}");
+}
+
+#[tokio::test]
+async fn what_is_taken_in_is_due_in_order_and_survives_a_reopening() {
+    let (folder, ledger) = fresh().await;
+    let many: Vec<_> = (0..1_200).map(|n| object(&format!("{n}.ics"), Some(at(2_000 - n)))).collect();
+    ledger.take_in(planned(many)).await.unwrap();
+    ledger.close().await;
+    drop(ledger);
+    let ledger = Ledger::open(&folder.path().join("ledger.db")).await.unwrap();
+    assert_eq!(ledger.armed().await.unwrap(), 1_200);
+    assert_eq!(ledger.next_due(UtcMillis::MIN).await.unwrap(), Some(at(801)));
+    let due = all_due(&ledger).await;
+    assert!(due.is_sorted_by_key(|timer| timer.due) && due.len() == 1_000);
+    assert_eq!(ledger.due((at(900), i64::MIN), at(901), 10).await.unwrap().len(), 2);
+    assert_eq!(ledger.etags("home", "work").await.unwrap().len(), 1_200);
+}
+
+#[tokio::test]
+async fn firing_records_rings_deliveries_and_the_next_timer_at_once() {
+    let (_folder, ledger) = fresh().await;
+    let sink = ledger.sinks(&["out"]).await.unwrap()["out"];
+    ledger.take_in(planned(vec![object("a.ics", Some(at(10)))])).await.unwrap();
+    let timer = all_due(&ledger).await[0];
+    let firing = Firing { timer, rings: vec![ring(1, sink), ring(2, sink)], next: Some(at(70)) };
+    let fired = ledger.fire(vec![firing.clone()], at(10)).await.unwrap();
+    assert_eq!(fired, Fired { rings: 2, already: 0, deliveries: 2 });
+    let again = all_due(&ledger).await;
+    assert_eq!((again.len(), again[0].due), (1, at(70)));
+    // The old timer is gone, so firing it again changes nothing.
+    assert!(matches!(ledger.fire(vec![firing], at(11)).await, Err(LedgerError::Stale)));
+    // The same identity rings once, whatever it comes with.
+    let firing = Firing { timer: again[0], rings: vec![ring(2, sink), ring(3, sink)], next: None };
+    let fired = ledger.fire(vec![firing], at(70)).await.unwrap();
+    assert_eq!(fired, Fired { rings: 1, already: 1, deliveries: 1 });
+    assert_eq!(ledger.claim(sink, at(70), at(80), 10).await.unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn an_edit_makes_what_was_prepared_stale() {
+    let (_folder, ledger) = fresh().await;
+    ledger.take_in(planned(vec![object("a.ics", Some(at(10))), object("b.ics", Some(at(10)))])).await.unwrap();
+    let timers = all_due(&ledger).await;
+    let id = ledger.existing(1, &["a.ics"]).await.unwrap()["a.ics"].id;
+    let mut edited = object("a.ics", Some(at(10)));
+    edited.existing = Some((id, 1));
+    ledger.take_in(planned(vec![edited])).await.unwrap();
+    let firings = timers.iter().map(|timer| Firing { timer: *timer, rings: Vec::new(), next: None }).collect();
+    assert!(matches!(ledger.fire(firings, at(10)).await, Err(LedgerError::Stale)));
+    assert_eq!(all_due(&ledger).await.len(), 2, "nothing of a stale batch is written");
+}
+
+#[tokio::test]
+async fn what_is_gone_takes_its_timer_along() {
+    let (_folder, ledger) = fresh().await;
+    ledger.take_in(planned(vec![object("a.ics", Some(at(10))), object("b.ics", Some(at(20)))])).await.unwrap();
+    let gone = Planned { gone: vec!["a.ics".to_owned()], ..planned(Vec::new()) };
+    ledger.take_in(gone).await.unwrap();
+    assert_eq!(ledger.next_due(UtcMillis::MIN).await.unwrap(), Some(at(20)));
+    ledger.drop_calendar("home", "work").await.unwrap();
+    assert_eq!(ledger.armed().await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_claim_is_exclusive_until_its_lease_ends() {
+    let (_folder, ledger) = fresh().await;
+    let sink = ledger.sinks(&["out"]).await.unwrap()["out"];
+    ledger.take_in(planned(vec![object("a.ics", Some(at(10)))])).await.unwrap();
+    let timer = all_due(&ledger).await[0];
+    ledger.fire(vec![Firing { timer, rings: vec![ring(1, sink)], next: None }], at(10)).await.unwrap();
+    assert_eq!(ledger.claim(sink, at(10), at(20), 10).await.unwrap().len(), 1);
+    assert!(ledger.claim(sink, at(19), at(30), 10).await.unwrap().is_empty());
+    assert_eq!(ledger.next_attempt(sink).await.unwrap(), Some(at(20)));
+    assert_eq!(ledger.claim(sink, at(20), at(30), 10).await.unwrap().len(), 1);
+    // A new daemon ends the leases of the one before.
+    ledger.sinks(&["out"]).await.unwrap();
+    assert_eq!(ledger.claim(sink, at(21), at(30), 10).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_settled_delivery_stays_settled() {
+    let (_folder, ledger) = fresh().await;
+    let sink = ledger.sinks(&["out"]).await.unwrap()["out"];
+    ledger.take_in(planned(vec![object("a.ics", Some(at(10)))])).await.unwrap();
+    let timer = all_due(&ledger).await[0];
+    ledger.fire(vec![Firing { timer, rings: vec![ring(1, sink)], next: None }], at(10)).await.unwrap();
+    let claimed = ledger.claim(sink, at(10), at(20), 10).await.unwrap();
+    let settle = |verdict| vec![Settlement { ring: claimed[0].ring, recipient: String::new(), verdict }];
+    let later = Verdict::Later { answer: "451 busy".to_owned(), at: at(40) };
+    ledger.settle(sink, settle(later), at(11)).await.unwrap();
+    assert!(ledger.claim(sink, at(39), at(50), 10).await.unwrap().is_empty());
+    assert_eq!(ledger.claim(sink, at(40), at(50), 10).await.unwrap()[0].attempts, 1);
+    ledger.settle(sink, settle(Verdict::Delivered), at(41)).await.unwrap();
+    let late = Verdict::Failed { answer: "550".to_owned() };
+    ledger.settle(sink, settle(late), at(42)).await.unwrap();
+    let states: Vec<(String, i64)> =
+        sqlx::query_as("SELECT state, attempts FROM deliveries").fetch_all(ledger.readers()).await.unwrap();
+    assert_eq!(states, [("delivered".to_owned(), 2)]);
+    assert_eq!(ledger.next_attempt(sink).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn operations_that_share_a_commit_fail_alone() {
+    let (_folder, ledger) = fresh().await;
+    let bad = |ledger: Ledger| async move {
+        ledger
+            .write(move |c| {
+                Box::pin(async move {
+                    sqlx::query("INSERT INTO meta VALUES ('half', 'done')").execute(&mut *c).await?;
+                    sqlx::query("INSERT INTO meta VALUES ('half', 'twice')").execute(c).await?;
+                    Ok(())
+                })
+            })
+            .await
+    };
+    let good: Vec<_> = (0..20)
+        .map(|n| {
+            let ledger = ledger.clone();
+            tokio::spawn(async move { ledger.set_meta(&format!("key {n}"), "here").await })
+        })
+        .collect();
+    let failing: Vec<_> = (0..5).map(|_| tokio::spawn(bad(ledger.clone()))).collect();
+    for task in good {
+        task.await.unwrap().unwrap();
+    }
+    for task in failing {
+        assert!(task.await.unwrap().is_err());
+    }
+    assert_eq!(ledger.meta("key 19").await.unwrap().as_deref(), Some("here"));
+    assert_eq!(ledger.meta("half").await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn statements_that_matter_use_their_index() {
+    let (_folder, ledger) = fresh().await;
+    for (sql, index) in [
+        (
+            "SELECT due, object, revision FROM timers WHERE (due, object) >= (?, ?) AND due <= ? ORDER BY due, object LIMIT ?",
+            "PRIMARY KEY",
+        ),
+        ("DELETE FROM timers WHERE (due, object, revision) IN (VALUES (?, ?, ?), (?, ?, ?))", "PRIMARY KEY"),
+        (
+            "SELECT ring FROM deliveries WHERE state = 'pending' AND sink = ? AND next_attempt <= ? ORDER BY next_attempt, ring, recipient LIMIT 5",
+            "deliveries_pending",
+        ),
+    ] {
+        let plan: Vec<(i64, i64, i64, String)> =
+            sqlx::query_as(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}")))
+                .fetch_all(ledger.readers())
+                .await
+                .unwrap();
+        assert!(plan.iter().any(|step| step.3.contains(index)), "{sql}: {plan:?}");
+        assert!(!plan.iter().any(|step| step.3.contains("TEMP B-TREE")), "{sql}: {plan:?}");
+    }
+}

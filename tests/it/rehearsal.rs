@@ -1,0 +1,210 @@
+//! The daemon's promises, rehearsed pass by pass with the clock set by hand (`run --once --at`): what fires, what does not,
+//! and what the ledger says of it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+/// A folder with a calendar `work` in `watched`, a ledger, and a file that alarms are written to.
+pub struct Stage {
+    folder: tempfile::TempDir,
+}
+
+impl Stage {
+    pub fn new() -> Stage {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir_all(folder.path().join("watched/work")).unwrap();
+        let stage = Stage { folder };
+        stage.configure("");
+        stage
+    }
+
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Writes the configuration, with `extra` lines in `[defaults]`.
+    pub fn configure(&self, extra: &str) {
+        let path = self.path().display();
+        let text = format!(
+            "[ledger]\nurl = \"sqlite://{path}/ledger.db\"\n[defaults]\n{extra}\n\
+             [[source]]\nkind = \"directory\"\nname = \"home\"\npath = \"{path}/watched\"\nuser = \"mary@example.org\"\n\
+             [[sink]]\nkind = \"file\"\nname = \"alarms\"\npath = \"{path}/alarms.jsonl\"\n"
+        );
+        fs::write(self.path().join("reveille.toml"), text).unwrap();
+    }
+
+    /// The file of an object.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.path().join("watched/work").join(name)
+    }
+
+    /// Writes an event with an alarm at its start, `written` at an instant.
+    pub fn put(&self, name: &str, start: &str, summary: &str, written: &str) {
+        let file = self.file(name);
+        fs::write(&file, event(name, start, summary)).unwrap();
+        touch(&file, written);
+    }
+
+    pub fn reveille(&self, arguments: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_reveille"))
+            .args(arguments)
+            .current_dir(self.path())
+            .env_remove("REVEILLE_CONFIG")
+            .output()
+            .unwrap()
+    }
+
+    /// One pass at `instant`; returns the log.
+    pub fn pass(&self, instant: &str) -> String {
+        let output = self.reveille(&["run", "--once", "--at", instant]);
+        let log = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{log}");
+        log
+    }
+
+    /// What was announced so far.
+    pub fn alarms(&self) -> Vec<Value> {
+        let text = fs::read_to_string(self.path().join("alarms.jsonl")).unwrap_or_default();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// What was announced so far, as 'alarmTime summary'.
+    pub fn rung(&self) -> Vec<String> {
+        let word = |alarm: &Value, key: &str| alarm[key].as_str().unwrap().to_owned();
+        self.alarms().iter().map(|alarm| format!("{} {}", word(alarm, "alarmTime"), word(alarm, "summary"))).collect()
+    }
+
+    /// What a listing of the ledger says.
+    pub fn listing(&self, arguments: &[&str]) -> Vec<Value> {
+        let output = self.reveille(&[&["--json"], arguments].concat());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+pub fn event(uid: &str, start: &str, summary: &str) -> String {
+    format!(
+        "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//reveille//tests//EN\r\nBEGIN:VEVENT\r\nUID:{uid}@example.org\r\n\
+         DTSTAMP:20260101T000000Z\r\nDTSTART:{start}\r\nDURATION:PT1H\r\nSUMMARY:{summary}\r\nBEGIN:VALARM\r\n\
+         ACTION:DISPLAY\r\nTRIGGER:PT0S\r\nDESCRIPTION:Reminder\r\nEND:VALARM\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"
+    )
+}
+
+/// Sets when `file` was written.
+fn touch(file: &Path, instant: &str) {
+    let at = reveille::time::UtcMillis::parse(instant).unwrap();
+    let time = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_millis(at.0.unsigned_abs());
+    fs::File::options().write(true).open(file).unwrap().set_modified(time).unwrap();
+}
+
+#[test]
+fn what_lies_between_two_passes_rings_once_and_what_was_before_the_first_does_not() {
+    let stage = Stage::new();
+    stage.put("past.ics", "20260310T115959Z", "past", "2026-03-01T00:00:00Z");
+    stage.put("now.ics", "20260310T120000Z", "now", "2026-03-01T00:00:00Z");
+    stage.put("next.ics", "20260310T123000Z", "next", "2026-03-01T00:00:00Z");
+    stage.put("later.ics", "20260310T130001Z", "later", "2026-03-01T00:00:00Z");
+    stage.pass("2026-03-10T12:00:00Z");
+    assert_eq!(stage.rung(), ["20260310T120000Z now"]);
+    stage.pass("2026-03-10T13:00:00Z");
+    stage.pass("2026-03-10T13:00:00Z");
+    assert_eq!(stage.rung(), ["20260310T120000Z now", "20260310T123000Z next"]);
+    assert_eq!(stage.listing(&["firings", "--since", "2026-01-01T00:00:00Z"]).len(), 2);
+}
+
+#[test]
+fn an_alarm_that_moves_rings_at_its_new_time_only() {
+    let stage = Stage::new();
+    stage.put("a.ics", "20260310T123000Z", "early", "2026-03-01T00:00:00Z");
+    stage.pass("2026-03-10T12:00:00Z");
+    stage.put("a.ics", "20260310T124500Z", "moved", "2026-03-10T12:10:00Z");
+    stage.pass("2026-03-10T12:40:00Z");
+    assert_eq!(stage.rung(), [""; 0]);
+    stage.pass("2026-03-10T13:00:00Z");
+    assert_eq!(stage.rung(), ["20260310T124500Z moved"]);
+}
+
+#[test]
+fn what_was_deleted_never_rings() {
+    let stage = Stage::new();
+    stage.put("a.ics", "20260310T123000Z", "never", "2026-03-01T00:00:00Z");
+    stage.pass("2026-03-10T12:00:00Z");
+    fs::remove_file(stage.file("a.ics")).unwrap();
+    stage.pass("2026-03-10T13:00:00Z");
+    assert_eq!(stage.rung(), [""; 0]);
+}
+
+#[test]
+fn another_summary_after_it_rang_does_not_ring_again() {
+    let stage = Stage::new();
+    stage.put("a.ics", "20260310T123000Z", "first", "2026-03-01T00:00:00Z");
+    stage.pass("2026-03-10T12:00:00Z");
+    stage.pass("2026-03-10T12:30:00Z");
+    // Written before the alarm by its clock, so that nothing but the identity can tell.
+    stage.put("a.ics", "20260310T123000Z", "second", "2026-03-10T12:29:00Z");
+    stage.pass("2026-03-10T12:31:00Z");
+    assert_eq!(stage.rung(), ["20260310T123000Z first"]);
+}
+
+#[test]
+fn an_alarm_moved_into_the_past_does_not_ring() {
+    let stage = Stage::new();
+    stage.put("a.ics", "20260310T150000Z", "later", "2026-03-01T00:00:00Z");
+    stage.pass("2026-03-10T12:00:00Z");
+    stage.put("a.ics", "20260310T121000Z", "past", "2026-03-10T12:20:00Z");
+    stage.put("b.ics", "20260310T122500Z", "fresh", "2026-03-10T12:20:00Z");
+    stage.pass("2026-03-10T12:30:00Z");
+    assert_eq!(stage.rung(), ["20260310T122500Z fresh"], "rule 23 for a, rule 22 for b");
+}
+
+#[test]
+fn an_edit_while_nobody_looked_does_not_lose_what_was_due_before_it() {
+    let stage = Stage::new();
+    stage.put("a.ics", "20260310T121000Z", "as it was", "2026-03-01T00:00:00Z");
+    stage.pass("2026-03-10T12:00:00Z");
+    stage.put("a.ics", "20260310T180000Z", "as it is", "2026-03-10T12:20:00Z");
+    stage.pass("2026-03-10T12:30:00Z");
+    assert_eq!(stage.rung(), ["20260310T121000Z as it was"]);
+}
+
+#[test]
+fn what_fell_due_in_a_downtime_rings_late_and_what_is_too_old_is_missed() {
+    let stage = Stage::new();
+    for n in 0..100 {
+        let start = format!("20260310T12{:02}{:02}Z", n / 2, n % 2 * 30);
+        stage.put(&format!("{n}.ics"), &start, "down", "2026-03-01T00:00:00Z");
+    }
+    stage.pass("2026-03-10T11:59:59Z");
+    let log = stage.pass("2026-03-10T13:00:00Z");
+    assert_eq!(stage.rung().len(), 100);
+    assert_eq!(log.matches("late").count() >= 100, true, "{log}");
+
+    let stage = Stage::new();
+    stage.configure("max_lateness = \"1m\"");
+    for n in 0..100 {
+        let start = format!("20260310T12{:02}{:02}Z", n / 2, n % 2 * 30);
+        stage.put(&format!("{n}.ics"), &start, "down", "2026-03-01T00:00:00Z");
+    }
+    stage.pass("2026-03-10T11:59:59Z");
+    stage.pass("2026-03-10T12:50:00Z");
+    assert_eq!(stage.rung(), ["20260310T124900Z down", "20260310T124930Z down"]);
+    let states = stage.listing(&["firings", "--since", "2026-01-01T00:00:00Z"]);
+    let missed = states.iter().filter(|ring| ring["state"] == "missed").count();
+    assert_eq!((states.len(), missed), (100, 98));
+}
+
+#[test]
+fn a_broken_file_is_named_with_its_line_and_the_others_ring() {
+    let stage = Stage::new();
+    stage.put("good.ics", "20260310T120000Z", "good", "2026-03-01T00:00:00Z");
+    let broken = event("broken", "20260310T120000Z", "broken").replace("TRIGGER:PT0S", "TRIGGER:soon");
+    fs::write(stage.file("broken.ics"), broken).unwrap();
+    let log = stage.pass("2026-03-10T12:00:00Z");
+    assert_eq!(stage.rung(), ["20260310T120000Z good"]);
+    let warning: Vec<&str> = log.lines().filter(|line| line.contains("broken.ics")).collect();
+    assert_eq!(warning.len(), 1, "{log}");
+    assert!(warning[0].contains("line 12") && warning[0].contains("TRIGGER"), "{log}");
+}
