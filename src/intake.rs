@@ -106,8 +106,7 @@ impl Desk {
         }
         let replanned = if replan { self.replan(&row, &sorted, previous).await? } else { Vec::new() };
         let put = self.planner.plan_all(row.clone(), sorted.jobs, previous, now).await;
-        let planned =
-            Planned { calendar: row, advance, put, retag: sorted.retag, gone: sorted.gone, replanned, now };
+        let planned = Planned { calendar: row, advance, put, retag: sorted.retag, gone: sorted.gone, replanned, now };
         self.ledger.take_in(planned).await?;
         self.bell.look();
         Ok(())
@@ -218,7 +217,12 @@ fn href(change: &Change) -> &str {
     }
 }
 
-fn calendar_row(source: &str, seen: &CalendarSeen, looked_at: UtcMillis, checkpoint: Option<Checkpoint>) -> CalendarRow {
+fn calendar_row(
+    source: &str,
+    seen: &CalendarSeen,
+    looked_at: UtcMillis,
+    checkpoint: Option<Checkpoint>,
+) -> CalendarRow {
     let Checkpoint { ctag, sync_token } = checkpoint.unwrap_or_default();
     CalendarRow {
         id: 0,

@@ -249,7 +249,8 @@ impl Planner {
             cursor = end;
         }
         let standing_for = i64::try_from(count.saturating_sub(MISSED)).unwrap_or(i64::MAX);
-        let rest = rest.map(|ring| NewRing { state: RingState::Missed, routes: Vec::new(), count: standing_for, ..ring });
+        let rest =
+            rest.map(|ring| NewRing { state: RingState::Missed, routes: Vec::new(), count: standing_for, ..ring });
         rings.extend(rest);
     }
 

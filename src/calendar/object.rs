@@ -9,7 +9,8 @@ use super::component::{Component, Kind, Moment, TzId};
 use super::line::{self, ContentLine, Lines};
 use super::observance::Zone as ZoneBuilder;
 use super::value::{ValueError, Written, quoted};
-use super::zone::VTimezone;
+use super::zone::{VTimezone, Zone};
+use crate::time::UtcMillis;
 
 /// Components nested deeper than this are not looked into.
 const MAX_DEPTH: usize = 32;
@@ -110,6 +111,15 @@ impl Object {
             parser.line(number, text);
         }
         parser.finish()
+    }
+
+    /// The latest LAST-MODIFIED of its components; none where they have none in UTC.
+    pub fn last_modified(&self) -> Option<UtcMillis> {
+        let utc = |moment| match moment {
+            Moment::Utc(wall) => Some(Zone::utc().instant(wall).0),
+            _ => None,
+        };
+        self.components.iter().filter_map(|component| component.last_modified.and_then(utc)).max()
     }
 
     /// The UIDs of its components, each once, in the order of the text.

@@ -145,7 +145,8 @@ async fn build(config: &Config, clock: Clock) -> anyhow::Result<Stages> {
     let sources: Vec<&str> = config.sources.iter().map(|source| source.name.as_str()).collect();
     ledger.keep_sources(&sources).await?;
     desk.replan_changed_zones().await?;
-    let watchers = config.sources.iter().map(|source| Watcher::new(source, config, &clock)).collect::<Result<_, _>>()?;
+    let watchers =
+        config.sources.iter().map(|source| Watcher::new(source, config, &clock)).collect::<Result<_, _>>()?;
     let surroundings = Surroundings {
         clock: clock.clone(),
         zones,

@@ -108,7 +108,7 @@ impl Watcher {
     }
 
     fn watch(&self) -> Option<Watch> {
-        let Kind::Directory(directory) = &self.kind else { return None };
+        let Kind::Directory(directory) = &self.kind;
         let watch = directory.watch();
         if let Err(error) = &watch {
             tracing::warn!(source.name = self.name, source.error = %error, "the folder is not watched");
@@ -129,7 +129,7 @@ impl Watcher {
     }
 
     async fn look_at(&mut self, desk: &Desk, touched: Touched) {
-        let Kind::Directory(directory) = &mut self.kind else { return };
+        let Kind::Directory(directory) = &mut self.kind;
         let at = self.clock.now();
         let outcome = match directory.look_at(desk, touched).await {
             Ok(looked) => Ok((looked.calendars, looked.changes, looked.faults)),
@@ -139,12 +139,7 @@ impl Watcher {
     }
 
     /// Logs how a look went, and writes it into the ledger where that is news.
-    async fn note(
-        &mut self,
-        desk: &Desk,
-        at: UtcMillis,
-        outcome: Result<(usize, usize, Vec<String>), String>,
-    ) -> bool {
+    async fn note(&mut self, desk: &Desk, at: UtcMillis, outcome: Result<(usize, usize, Vec<String>), String>) -> bool {
         let error = match outcome {
             Ok((calendars, changes, faults)) => {
                 self.failures = 0;

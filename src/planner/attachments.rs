@@ -27,7 +27,8 @@ fn property_end(text: &[u8]) -> usize {
 fn is_inline(property: &[u8]) -> bool {
     let name = property.get(..6).is_some_and(|name| name.eq_ignore_ascii_case(b"ATTACH"));
     // The parameters are in front of the value, which is the longest part; a folded parameter is found all the same.
-    let head: Vec<u8> = property.iter().take(400).filter(|o| !o.is_ascii_whitespace()).map(u8::to_ascii_uppercase).collect();
+    let head: Vec<u8> =
+        property.iter().take(400).filter(|o| !o.is_ascii_whitespace()).map(u8::to_ascii_uppercase).collect();
     name && matches!(property.get(6), Some(b';')) && head.windows(15).any(|octets| octets == b"ENCODING=BASE64")
 }
 

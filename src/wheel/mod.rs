@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::Notify;
 
 use crate::clock::Clock;
-use crate::ledger::{Due, Fired, Firing, Ledger, LedgerError};
+use crate::ledger::{Due, Fired, Firing, Ledger, LedgerError, NewRing, RingState};
 use crate::time::UtcMillis;
 
 mod timer;
@@ -28,6 +28,10 @@ const STAGED: usize = 50_000;
 const BATCH: i64 = 2_500;
 /// How long to wait when the ledger cannot be written, milliseconds.
 const PAUSE: i64 = 1_000;
+/// A ring that fires more than this after it was due is called late in the log, milliseconds.
+const LATE: i64 = 2_000;
+/// Late rings of one transaction that are logged one by one.
+const TOLD: usize = 200;
 
 /// Works out what due objects ring.
 pub trait Prepare: Send + Sync {
@@ -78,6 +82,37 @@ impl Bell {
     pub fn release(&self) {
         self.inner.released.store(true, Ordering::SeqCst);
         self.look();
+    }
+}
+
+/// Rings that fire later than they should: somebody will ask why.
+struct Late {
+    /// When they were due, and which object they are of.
+    rings: Vec<(UtcMillis, i64)>,
+    missed: usize,
+}
+
+impl Late {
+    fn among(firings: &[Firing], now: UtcMillis) -> Late {
+        let all = || firings.iter().flat_map(|firing| &firing.rings);
+        let late = |ring: &&NewRing| ring.state == RingState::Fired && ring.due.plus(LATE) < now;
+        Late {
+            rings: all().filter(late).map(|ring| (ring.due, ring.object)).collect(),
+            missed: all().filter(|ring| ring.state == RingState::Missed).count(),
+        }
+    }
+
+    fn report(self, now: UtcMillis) {
+        for (due, object) in self.rings.iter().take(TOLD) {
+            let late_ms = now.0.saturating_sub(due.0);
+            tracing::info!(ring.due = %due, ring.late_ms = late_ms, object.id = object, "an alarm rings late");
+        }
+        if let Some((oldest, _)) = self.rings.iter().min().filter(|_| self.rings.len() > TOLD) {
+            tracing::info!(rings = self.rings.len(), oldest = %oldest, "alarms ring late");
+        }
+        if self.missed > 0 {
+            tracing::warn!(rings = self.missed, "alarms were found too late to ring; they are recorded as missed");
+        }
     }
 }
 
@@ -167,8 +202,10 @@ impl<P: Prepare> Wheel<P> {
         if firings.is_empty() {
             return Ok(());
         }
+        let late = Late::among(&firings, now);
         match self.ledger.fire(firings, now).await {
             Ok(outcome) => {
+                late.report(now);
                 fired(outcome);
                 Ok(())
             }
