@@ -3,6 +3,7 @@
 //! * [`venv`] sets up the Python environment that the servers run in; [`servers`] starts Radicale and Xandikos.
 //! * [`mailserver`] is a real mail server that can be told to misbehave.
 //! * [`http`] is a calendar client's HTTP. [`daemon`] runs the built `reveille`.
+//! * [`recurrence`] expands random rules beside python-dateutil.
 //! * [`process`] reads what a child process prints, so that tests wait for a line instead of sleeping.
 //!
 //! `REVEILLE_SKIP_LIVE=1` skips, out loud, the tests that need servers.
@@ -14,6 +15,7 @@ mod harness;
 mod http;
 mod mailserver;
 mod process;
+mod recurrence;
 mod rehearsal;
 mod servers;
 mod smtp;

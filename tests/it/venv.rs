@@ -76,6 +76,11 @@ impl Venv {
             .unwrap_or_else(|e| panic!("cannot start {module}: {e}"))
     }
 
+    /// A command that runs Python here.
+    pub fn command(&self) -> Command {
+        Command::new(self.python())
+    }
+
     /// Runs a short Python program to its end.
     pub fn script(&self, program: &str, arguments: &[&str]) {
         run(Command::new(self.python()).args(["-c", program]).args(arguments)).unwrap_or_else(|why| panic!("{why}"));

@@ -135,6 +135,9 @@ impl Series {
         if let Some(last) = last {
             bounds.end_with(civil::seconds(last), plan.is_elapsed());
         }
+        if plan.is_elapsed() {
+            bounds.place(zone);
+        }
         Series { plan, zone: zone.clone(), bounds, last }
     }
 
@@ -198,7 +201,8 @@ impl Walls {
         if let Some(last) = rule.count.and_then(|count| plan.last(count, &place::STILL)) {
             bounds.end_with(last, false);
         }
-        Walls { plan, last: bounds.wall.min(bounds.at.saturating_add(offset.into())) }
+        let until = bounds.at.saturating_add(offset.into());
+        Walls { plan, last: bounds.wall.min(until) }
     }
 
     /// The times that the rule gives at `from` and later, ascending, each once, lazily.

@@ -77,6 +77,13 @@ impl Bounds {
         let bound = if elapsed { &mut self.at } else { &mut self.wall };
         *bound = last.min(*bound);
     }
+
+    /// Turns the bound on the wall into one in time: up to the first instant at which the wall shows more.
+    pub fn place(&mut self, place: &impl Place) {
+        if self.wall < i64::MAX {
+            self.at = self.at.min(place.instant(self.wall + 1).0 - 1);
+        }
+    }
 }
 
 /// The day that an UNTIL in UTC means for an all-day series. Programs write the day as if it were UTC (the first or last
