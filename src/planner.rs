@@ -85,11 +85,7 @@ struct Read {
 impl Planner {
     /// A planner for what `config` says, with the zones of `zones`.
     pub fn new(config: &Config, zones: Zones, routing: Routing, ledger: Ledger) -> Planner {
-        let limits = Limits {
-            max_object_size: config.limits.max_object_size,
-            max_repeat: config.limits.max_repeat,
-            max_rings_per_hour: config.limits.max_rings_per_hour,
-        };
+        let limits = limits(config);
         let max_lateness = i64::try_from(config.defaults.max_lateness.as_millis()).unwrap_or(i64::MAX);
         let sender = Sender { server_fqdn: config.defaults.server_name.clone(), pid: std::process::id() };
         Planner { inner: Arc::new(Inner { zones, limits, max_lateness, sender, routing }), ledger }
@@ -100,14 +96,8 @@ impl Planner {
         attachments::strip(text)
     }
 
-    /// What the objects of `row` depend on besides their text.
     fn around(&self, row: &CalendarRow) -> Surroundings {
-        let mut around = Surroundings::new(self.inner.zones.clone())
-            .with_calendar_zone(row.zone.as_deref())
-            .with_user_zone(row.user_zone.as_deref(), None)
-            .with_addresses(&row.emails);
-        around.limits = self.inner.limits;
-        around
+        surroundings(row, self.inner.zones.clone(), self.inner.limits)
     }
 
     /// Plans what a source put into `row`, on all cores. `previous` is when the calendar was looked at before.
@@ -376,8 +366,27 @@ fn stamp(json: &str, now: UtcMillis) -> String {
     }
 }
 
+/// What the objects of `row` depend on besides their text.
+pub fn surroundings(row: &CalendarRow, zones: Zones, limits: Limits) -> Surroundings {
+    let mut around = Surroundings::new(zones)
+        .with_calendar_zone(row.zone.as_deref())
+        .with_user_zone(row.user_zone.as_deref(), None)
+        .with_addresses(&row.emails);
+    around.limits = limits;
+    around
+}
+
+/// The limits that `config` sets for objects.
+pub fn limits(config: &Config) -> Limits {
+    Limits {
+        max_object_size: config.limits.max_object_size,
+        max_repeat: config.limits.max_repeat,
+        max_rings_per_hour: config.limits.max_rings_per_hour,
+    }
+}
+
 /// What notifications say of a calendar.
-fn about(row: &CalendarRow) -> About {
+pub fn about(row: &CalendarRow) -> About {
     About {
         user: row.user.clone(),
         // A watched folder that is itself the calendar is told from others by its name.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Context, instant, printer::Exit};
+use super::{Context, Usage, instant, printer::Exit};
 use crate::clock::Clock;
 use crate::config::{Overrides, Secrets, Wanted};
 use crate::daemon::{self, Passed};
@@ -31,6 +31,10 @@ pub(super) struct Args {
 pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<Exit> {
     let overrides = Overrides { ledger: args.ledger.as_deref(), watch: &args.watch };
     let config = context.config(&Wanted { secrets: Secrets::Read, overrides })?;
+    if config.sources.is_empty() {
+        let hint = "there is nothing to watch: name a folder with --watch, or sources in a configuration file";
+        return Err(Usage(hint.to_owned()).into());
+    }
     let clock = args.at.map_or(Clock::System, Clock::manual);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {

@@ -203,9 +203,7 @@ fn directory(
     config: &Config,
     clock: &Clock,
 ) -> anyhow::Result<DirectorySource> {
-    let user = ["LOGNAME", "USER"].iter().find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()));
-    let user = user.unwrap_or_else(|| "user".to_owned());
-    Ok(DirectorySource::new(source, place, &user, config.limits.max_object_size, clock.clone())?)
+    Ok(DirectorySource::new(source, place, &source.login, config.limits.max_object_size, clock.clone())?)
 }
 
 /// The name that a source logs in with.
