@@ -10,6 +10,7 @@ mod firings;
 mod logging;
 mod look;
 mod man;
+mod preview;
 mod run;
 mod status;
 
@@ -61,6 +62,7 @@ struct Global {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     Run(run::Args),
+    Preview(preview::Args),
     Status(status::Args),
     Calendars(calendars::Args),
     Firings(firings::Args),
@@ -117,6 +119,7 @@ fn dispatch(command: Command, context: &mut Context) -> anyhow::Result<Exit> {
         Command::Calendars(args) => calendars::run(&args, context),
         Command::Firings(args) => firings::run(&args, context),
         Command::Deliveries(args) => deliveries::run(&args, context),
+        Command::Preview(args) => preview::run(&args, context),
         Command::Completions(args) => completions::run(&args, context),
         Command::Man(args) => man::run(&args, context),
     }

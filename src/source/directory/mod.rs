@@ -59,6 +59,14 @@ pub struct DirectorySource {
     settings: Arc<Settings>,
 }
 
+/// The calendar that the folder `path` is, looked at by itself: what its files of properties say of it. None where they say
+/// that it is no calendar. User and addresses are left empty.
+pub fn calendar_at(path: &Path) -> Option<CalendarSeen> {
+    let Folder { id, name, color, zone, owner, .. } = folder::at(path, path, Layout::Flat)?;
+    let href = path.display().to_string();
+    Some(CalendarSeen { href, id, name, color, zone, owner: owner.unwrap_or_default(), ..CalendarSeen::default() })
+}
+
 /// What the blocking parts need to know.
 #[derive(Debug)]
 struct Settings {

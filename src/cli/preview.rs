@@ -1,0 +1,293 @@
+//! `reveille preview`: which alarms would ring, without a ledger and without a network.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use super::printer::{Exit, Printer, Table, Tone};
+use super::{Context, Usage, instant};
+use crate::calendar::object::{Limits, Object};
+use crate::calendar::plan::Plan;
+use crate::calendar::ring::Ring;
+use crate::calendar::surroundings::Surroundings;
+use crate::calendar::zone::{Zone, Zones};
+use crate::config::{Config, Secrets, Wanted};
+use crate::notification::{About, Notification, Sender};
+use crate::source::directory;
+use crate::time::UtcMillis;
+
+/// Without `--until`: so far ahead, milliseconds.
+const WINDOW: i64 = 30 * 24 * 3_600_000;
+/// An object is asked for so much of the window at once, milliseconds.
+const SLICE: i64 = 7 * 24 * 3_600_000;
+const HOUR: i64 = 3_600_000;
+/// Folders deeper than this are not looked into.
+const MAX_DEPTH: usize = 16;
+
+/// Which alarms would ring for these .ics files or folders, in order
+///
+/// With --json each line is the CalendarAlarm object that `run` would emit. What is wrong in a file is said on standard error,
+/// with its line.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Files, folders with .ics files in them, or - for standard input
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// Alarms from this instant on, such as 2026-03-10T12:00:00Z [default: now]
+    #[arg(long, value_name = "T", value_parser = instant)]
+    from: Option<UtcMillis>,
+    /// Alarms before this instant [default: 30 days after --from]
+    #[arg(long, value_name = "T", value_parser = instant)]
+    until: Option<UtcMillis>,
+    /// The user's zone, for floating times and dates, such as Europe/Berlin
+    #[arg(long, value_name = "ZONE")]
+    zone: Option<String>,
+    /// An address of the user: events that it has declined are silent (may be repeated; the first one is userId)
+    #[arg(long, value_name = "ADDR")]
+    user: Vec<String>,
+    /// Print at most so many alarms
+    #[arg(long, value_name = "N", default_value_t = 50_000)]
+    limit: usize,
+}
+
+pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
+    let config = context.config(&Wanted { secrets: Secrets::Skip, ..Wanted::default() })?;
+    let zones = Zones::load(&config.zoneinfo)?;
+    if let Some(id) = args.zone.as_deref().filter(|id| zones.resolve(id, None, None).is_none()) {
+        return Err(Usage(format!("--zone '{id}' is no time zone: name one as in Europe/Berlin")).into());
+    }
+    let from = args.from.unwrap_or_else(|| context.clock.now());
+    let until = args.until.unwrap_or(from.plus(WINDOW));
+    let mut preview = Preview { args, config: &config, zones, from, until, rows: Vec::new(), readable: 0, cut: false };
+    for path in &args.paths {
+        preview.path(path, &mut context.printer);
+    }
+    preview.print(&mut context.printer)?;
+    Ok(if preview.readable > 0 { Exit::Done } else { Exit::No })
+}
+
+/// An alarm as it is printed.
+struct Row {
+    at: UtcMillis,
+    text: Text,
+}
+
+enum Text {
+    Json(String),
+    Cells([String; 4]),
+}
+
+struct Preview<'a> {
+    args: &'a Args,
+    config: &'a Config,
+    zones: Zones,
+    from: UtcMillis,
+    until: UtcMillis,
+    rows: Vec<Row>,
+    /// Objects that could be read.
+    readable: usize,
+    /// There are more rows than `--limit` allows.
+    cut: bool,
+}
+
+impl Preview<'_> {
+    fn path(&mut self, path: &Path, printer: &mut Printer) {
+        if path == Path::new("-") {
+            return self.standard_input(printer);
+        }
+        if !path.is_dir() {
+            return self.file(path, printer);
+        }
+        let mut files = Vec::new();
+        list(path, 0, &mut files, printer);
+        if files.is_empty() {
+            printer.error(format!("{} holds no .ics files", path.display()));
+        }
+        for file in files {
+            self.file(&file, printer);
+        }
+    }
+
+    fn standard_input(&mut self, printer: &mut Printer) {
+        let limit = self.config.limits.max_object_size as u64;
+        let mut octets = Vec::new();
+        // One octet more than allowed tells that there is too much.
+        match io::stdin().lock().take(limit + 1).read_to_end(&mut octets) {
+            Ok(_) => {
+                let about = About { name: "calendar".into(), id: "calendar".into(), ..self.about() };
+                self.object("standard input", &octets, None, about, printer);
+            }
+            Err(error) => printer.error(format!("standard input cannot be read: {error}")),
+        }
+    }
+
+    fn file(&mut self, path: &Path, printer: &mut Printer) {
+        let name = path.display().to_string();
+        let limit = self.config.limits.max_object_size;
+        let octets = match fs::metadata(path) {
+            Ok(metadata) if metadata.len() > limit as u64 => {
+                let size = metadata.len();
+                return printer.error(format!("{name} has {size} octets; limits.max_object_size allows {limit}"));
+            }
+            Ok(_) => fs::read(path),
+            Err(error) => Err(error),
+        };
+        let octets = match octets {
+            Ok(octets) => octets,
+            Err(error) => return printer.error(format!("{name} cannot be read: {error}")),
+        };
+        let folder = fs::canonicalize(path).ok().and_then(|real| real.parent().map(Path::to_owned));
+        let seen = folder.as_deref().and_then(directory::calendar_at).unwrap_or_default();
+        let owner = if seen.owner.is_empty() { self.user() } else { seen.owner };
+        let about = About { key: seen.href, name: seen.name, id: seen.id, color: seen.color, owner, ..self.about() };
+        self.object(&name, &octets, seen.zone.as_deref(), about, printer);
+    }
+
+    fn object(&mut self, name: &str, octets: &[u8], zone: Option<&str>, about: About, printer: &mut Printer) {
+        let limits = self.limits();
+        let object = match Object::parse(octets, &limits) {
+            Ok(object) => object,
+            Err(error) => return printer.error(format!("{name} is not read: {error}")),
+        };
+        self.readable += 1;
+        let mut around = Surroundings::new(self.zones.clone())
+            .with_calendar_zone(zone)
+            .with_user_zone(self.args.zone.as_deref(), self.config.defaults.zone.as_deref())
+            .with_addresses(&self.args.user);
+        around.limits = limits;
+        let plan = Plan::new(&object, &around, None);
+        for fault in plan.faults() {
+            printer.note(format!("{name}:{}: {}", fault.line, fault.text));
+        }
+        let json = printer.json();
+        self.rings(&plan, |preview, ring| preview.row(ring, &about, json));
+        if let Some(hour) = self.crowded_hour(&plan) {
+            let most = limits.max_rings_per_hour;
+            printer.note(format!("{name}: more than {most} alarms in the hour of {hour}: only the first {most} ring"));
+        }
+    }
+
+    /// Collects the rings of one object, a slice of the window at a time.
+    fn rings(&mut self, plan: &Plan<'_>, row: impl Fn(&Self, &Ring<'_>) -> Row) {
+        let (mut from, mut count) = (self.from, 0);
+        while let Some(next) = plan.next_ring(from).filter(|next| *next < self.until) {
+            let end = next.plus(SLICE).min(self.until);
+            for ring in plan.rings(next..end) {
+                count += 1;
+                if count > self.args.limit {
+                    self.cut = true;
+                    return self.keep_limit();
+                }
+                let row = row(self, &ring);
+                self.rows.push(row);
+            }
+            from = end;
+        }
+        self.keep_limit();
+    }
+
+    /// Puts the rows in order, and forgets those that will not be printed.
+    fn keep_limit(&mut self) {
+        if self.rows.len() > self.args.limit {
+            self.rows.sort_by_key(|row| row.at);
+            self.rows.truncate(self.args.limit);
+            self.cut = true;
+        }
+    }
+
+    /// The first hour of the window in which a plan suppresses rings.
+    fn crowded_hour(&self, plan: &Plan<'_>) -> Option<UtcMillis> {
+        let first = plan.next_ring(self.from).filter(|next| *next < self.until)?;
+        let hour = UtcMillis(first.0.div_euclid(HOUR) * HOUR);
+        (plan.suppressed(first..hour.plus(HOUR).min(self.until)) > 0).then_some(hour)
+    }
+
+    fn row(&self, ring: &Ring<'_>, about: &About, json: bool) -> Row {
+        let text = if json {
+            let sender = Sender { server_fqdn: self.config.defaults.server_name.clone(), pid: std::process::id() };
+            Text::Json(Notification::new(ring, about, &sender, ring.at).to_json())
+        } else {
+            let own = self.args.zone.as_deref().and_then(|id| self.zones.resolve(id, None, None));
+            let summary = ring.component.summary.to_string();
+            Text::Cells([
+                local(ring.at, own.as_ref().unwrap_or(&ring.zone)),
+                ring.action.to_string(),
+                summary,
+                about.name.clone(),
+            ])
+        };
+        Row { at: ring.at, text }
+    }
+
+    fn print(&mut self, printer: &mut Printer) -> anyhow::Result<()> {
+        self.rows.sort_by_key(|row| row.at);
+        let mut table = Table::new(&["TIME", "ACTION", "SUMMARY", "CALENDAR"]);
+        for row in self.rows.drain(..) {
+            match row.text {
+                Text::Json(line) => {
+                    printer.raw(line.as_bytes())?;
+                    printer.raw(b"\n")?;
+                }
+                Text::Cells(cells) => table.row(cells.map(|cell| (cell, Tone::Plain))),
+            }
+        }
+        if !printer.json() {
+            printer.table(&table)?;
+        }
+        if self.cut {
+            let limit = self.args.limit;
+            printer.note(format!("there are more; --limit {limit} keeps the first {limit}"));
+        }
+        Ok(())
+    }
+
+    fn limits(&self) -> Limits {
+        let limits = &self.config.limits;
+        Limits {
+            max_object_size: limits.max_object_size,
+            max_repeat: limits.max_repeat,
+            max_rings_per_hour: limits.max_rings_per_hour,
+        }
+    }
+
+    fn user(&self) -> String {
+        let login = || std::env::var("USER").ok().filter(|name| !name.is_empty());
+        self.args.user.first().cloned().or_else(login).unwrap_or_else(|| "user".to_owned())
+    }
+
+    fn about(&self) -> About {
+        About { user: self.user(), owner: self.user(), ..About::default() }
+    }
+}
+
+/// `Tue 2026-03-10 09:15 Europe/Berlin`
+fn local(at: UtcMillis, zone: &Zone) -> String {
+    let wall = zone.wall(at);
+    let seconds = if wall.second() == 0 { "" } else { ":%S" };
+    format!("{} {}", wall.strftime(&format!("%a %Y-%m-%d %H:%M{seconds}")), zone.id())
+}
+
+/// The `.ics` files in and below a folder, in the order of their names. What is hidden is left out.
+fn list(folder: &Path, depth: usize, files: &mut Vec<PathBuf>, printer: &mut Printer) {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) => return printer.error(format!("{} cannot be read: {error}", folder.display())),
+    };
+    let mut entries: Vec<fs::DirEntry> = entries.flatten().collect();
+    entries.sort_by_key(fs::DirEntry::file_name);
+    for entry in entries {
+        let (name, path) = (entry.file_name(), entry.path());
+        if name.as_encoded_bytes().starts_with(b".") {
+            continue;
+        }
+        // A link to a folder is not followed: it may lead back here.
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            if depth < MAX_DEPTH {
+                list(&path, depth + 1, files, printer);
+            }
+        } else if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case(OsStr::new("ics"))) {
+            files.push(path);
+        }
+    }
+}
