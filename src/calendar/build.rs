@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::alarm::{Action, Alarm, Trigger};
 use super::component::{Component, Extra, Kind, Moment, RuleText, Snooze};
+use super::group::Group;
 use super::length;
 use super::object::{Fault, Object};
 use super::occurrence::{Identity, LeftOut, Length, Relative, Source, Start, Starts};
@@ -38,12 +39,17 @@ pub(super) struct Fixed<'a> {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Memo {
     before: BTreeMap<String, String>,
-    pub(super) now: BTreeMap<String, String>,
+    now: BTreeMap<String, String>,
 }
 
 impl Memo {
     pub(super) fn read(text: Option<&str>) -> Memo {
         Memo { before: text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default(), now: BTreeMap::new() }
+    }
+
+    /// The ends that this planning met, as JSON.
+    pub(super) fn to_json(&self) -> Option<String> {
+        if self.now.is_empty() { None } else { serde_json::to_string(&self.now).ok() }
     }
 
     fn series(&mut self, rule: &Rule, text: &str, start: &Place) -> Series {
@@ -69,10 +75,11 @@ pub(super) struct Builder<'a> {
     around: &'a Surroundings,
     pub(super) places: Places,
     pub(super) faults: Vec<Fault>,
-    pub(super) sources: Vec<Source<'a>>,
-    pub(super) fixed: Vec<Fixed<'a>>,
+    /// Of the group at work.
+    sources: Vec<Source<'a>>,
+    fixed: Vec<Fixed<'a>>,
     pub(super) memo: Memo,
-    /// Absolute alarms of the components of one UID: one that master and override share rings once.
+    /// Absolute alarms of the group at work: one that master and override share rings once.
     absolutes: HashMap<(Action, UtcMillis, u32), usize>,
 }
 
@@ -109,9 +116,15 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Takes in the components of one UID and kind, in the order of the text.
-    pub(super) fn add(&mut self, components: &[&'a Component]) {
+    /// The components of one UID and kind, in the order of the text, as a group; none: they never ring.
+    pub(super) fn group(&mut self, components: &[&'a Component]) -> Option<Group<'a>> {
+        self.add(components);
         self.absolutes.clear();
+        let (sources, fixed) = (std::mem::take(&mut self.sources), std::mem::take(&mut self.fixed));
+        (!sources.is_empty()).then(|| Group::new(sources, fixed, self.around.limits.max_rings_per_hour))
+    }
+
+    fn add(&mut self, components: &[&'a Component]) {
         let (masters, overrides): (Vec<_>, Vec<_>) = components.iter().partition(|c| c.recurrence_id.is_none());
         let mut placed = Vec::with_capacity(masters.len());
         for component in masters {

@@ -10,6 +10,7 @@
 pub mod alarm;
 mod build;
 pub mod component;
+mod group;
 mod length;
 mod line;
 pub mod object;

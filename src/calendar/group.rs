@@ -1,0 +1,266 @@
+//! The rings of the components of one UID: an event or a to-do with its overrides. What rings as one is joined (rule 20), and
+//! what one clock hour has too much of is left out (rule 24).
+
+use super::build::Fixed;
+use super::component::Component;
+use super::occurrence::{Identity, Occurrence, Relative, Source, Start, Starts};
+use super::place::shift;
+use super::ring::{Ring, When, in_order};
+use crate::time::UtcMillis;
+
+const HOUR: i64 = 3_600_000;
+/// No more suppressed rings of one object are counted at once.
+const MAX_COUNTED: u64 = 1_000_000;
+
+/// Whether an object can ring more often in an hour than it may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Crowd {
+    No,
+    Possible,
+    /// It has rules that step by hours or less: an hour is looked at by itself.
+    SubDaily,
+}
+
+/// What rings for the components of one UID.
+#[derive(Debug)]
+pub(super) struct Group<'a> {
+    sources: Vec<Source<'a>>,
+    fixed: Vec<Fixed<'a>>,
+    crowd: Crowd,
+    /// Rings in one UTC clock hour.
+    cap: usize,
+}
+
+impl<'a> Group<'a> {
+    /// A group of these sources; no more than `cap` of its rings fall into one UTC clock hour.
+    pub(super) fn new(sources: Vec<Source<'a>>, fixed: Vec<Fixed<'a>>, cap: u32) -> Group<'a> {
+        let mut group = Group { sources, fixed, crowd: Crowd::No, cap: cap as usize };
+        group.crowd = group.crowd();
+        group
+    }
+
+    /// Adds the rings in [from, until) that are not suppressed to `rings`.
+    pub(super) fn rings(&self, from: UtcMillis, until: UtcMillis, rings: &mut Vec<Ring<'a>>) {
+        match self.crowd {
+            Crowd::No => self.collect(from, until, usize::MAX, rings),
+            Crowd::Possible => {
+                let mut rank = Rank::default();
+                let all = self.ordered(hour_of(from), until, usize::MAX);
+                rings.extend(all.into_iter().filter(|ring| rank.next(ring.at) < self.cap && ring.at >= from));
+            }
+            Crowd::SubDaily => self.each_hour(from, until, |hour, end| {
+                let first = self.ordered(hour, end, self.cap).into_iter().take(self.cap);
+                rings.extend(first.filter(|ring| ring.at >= from));
+            }),
+        }
+    }
+
+    /// How many rings in [from, until) are suppressed.
+    pub(super) fn suppressed(&self, from: UtcMillis, until: UtcMillis) -> u64 {
+        let mut count = 0;
+        if self.crowd != Crowd::No {
+            self.each_hour(from, until, |hour, end| {
+                if count < MAX_COUNTED {
+                    let rings = self.ordered(hour, end, usize::MAX);
+                    count += rings.iter().skip(self.cap).filter(|ring| ring.at >= from).count() as u64;
+                }
+            });
+        }
+        count.min(MAX_COUNTED)
+    }
+
+    /// The instant of the first ring at or after `from` that is not suppressed; none: it never rings again.
+    pub(super) fn next_ring(&self, from: UtcMillis) -> Option<UtcMillis> {
+        let mut next = self.next(from)?;
+        if self.crowd == Crowd::No {
+            return Some(next);
+        }
+        // A second look is enough unless the first ring of an hour is suppressed, which only a limit of none brings about.
+        for _ in 0..3 {
+            let hour = hour_of(next);
+            let before = self.ordered(hour, next, self.cap);
+            if before.len() < self.cap {
+                return Some(next);
+            }
+            next = self.next(hour.plus(HOUR))?;
+        }
+        None
+    }
+
+    /// Whether, and by what, more rings than are allowed can fall into one hour.
+    fn crowd(&self) -> Crowd {
+        let mut most = 0_usize;
+        let mut crowd = Crowd::Possible;
+        for source in &self.sources {
+            let rings: usize = source.alarms.iter().map(|alarm| alarm.repeat as usize + 1).sum();
+            let starts = match &source.starts {
+                Starts::List(list) => list.len(),
+                Starts::Rule { .. } => 2,
+            };
+            if source.is_sub_daily() && rings > 0 {
+                crowd = Crowd::SubDaily;
+            }
+            most = most.saturating_add(rings.saturating_mul(starts));
+        }
+        most = self.fixed.iter().fold(most, |most, fixed| most.saturating_add(fixed.repeat as usize + 1));
+        if crowd == Crowd::Possible && most <= self.cap { Crowd::No } else { crowd }
+    }
+
+    /// Calls `visit` with each UTC clock hour that touches the window and has rings, cut at the window's end.
+    fn each_hour(&self, from: UtcMillis, until: UtcMillis, mut visit: impl FnMut(UtcMillis, UtcMillis)) {
+        let mut next = self.next(from);
+        while let Some(at) = next.filter(|at| *at < until) {
+            let hour = hour_of(at);
+            let end = hour.plus(HOUR);
+            visit(hour, end.min(until));
+            if end >= UtcMillis::MAX {
+                return;
+            }
+            next = self.next(end);
+        }
+    }
+
+    /// The first ring at or after `from`, suppressed or not.
+    fn next(&self, from: UtcMillis) -> Option<UtcMillis> {
+        let mut best = None;
+        for fixed in &self.fixed {
+            for nth in 0..=fixed.repeat {
+                let at = self.fixed_at(fixed, nth).filter(|at| *at >= from);
+                best = best.into_iter().chain(at).min();
+            }
+        }
+        self.sources.iter().fold(best, |best, source| source.next(from, best))
+    }
+
+    fn fixed_at(&self, fixed: &Fixed<'_>, nth: u32) -> Option<UtcMillis> {
+        if nth == 0 {
+            return Some(fixed.base.at);
+        }
+        let source = self.sources.get(fixed.source)?;
+        shift(fixed.base, fixed.interval.times(nth), &source.zone.zone).map(|point| point.at)
+    }
+
+    /// The rings in [from, until), in order and joined, suppressed or not; at most `limit` of each alarm of each source.
+    fn ordered(&self, from: UtcMillis, until: UtcMillis, limit: usize) -> Vec<Ring<'a>> {
+        let mut rings = Vec::new();
+        self.collect(from, until, limit, &mut rings);
+        in_order(&mut rings);
+        rings
+    }
+
+    /// The same, in no order.
+    fn collect(&self, from: UtcMillis, until: UtcMillis, limit: usize, rings: &mut Vec<Ring<'a>>) {
+        for source in &self.sources {
+            source.rings(from, until, limit, |relative, occurrence, at| {
+                rings.push(ring_of(source, relative, occurrence, at));
+            });
+        }
+        for fixed in &self.fixed {
+            for at in (0..=fixed.repeat).filter_map(|nth| self.fixed_at(fixed, nth)) {
+                if from <= at && at < until {
+                    rings.extend(self.fixed_ring(fixed, at));
+                }
+            }
+        }
+    }
+
+    fn fixed_ring(&self, fixed: &Fixed<'a>, at: UtcMillis) -> Option<Ring<'a>> {
+        let source = self.sources.get(fixed.source)?;
+        let original = fixed.original.or_else(|| self.occurrence_near(source.component, fixed.base.at));
+        let occurrence = original.and_then(|original| source.occurrence(original));
+        let recurrence_id = match source.identity {
+            Identity::Single => None,
+            Identity::Fixed(wall) => Some(wall),
+            Identity::Start => fixed.original.map(|original| original.wall),
+        };
+        let (start, end) = bounds(source, occurrence.map(|occurrence| occurrence.start));
+        Some(Ring {
+            at,
+            action: fixed.action,
+            component: source.component,
+            alarm: fixed.alarm,
+            joined: fixed.joined.clone(),
+            start,
+            end,
+            zone: source.zone.zone.clone(),
+            zone_known: source.zone.known,
+            recurrence_id,
+        })
+    }
+
+    /// The occurrence that an absolute alarm of a component speaks of: the first one that starts at or after `at`, else the
+    /// last of those that are listed.
+    fn occurrence_near(&self, component: &Component, at: UtcMillis) -> Option<Start> {
+        let own = self.sources.iter().filter(|source| std::ptr::eq(source.component, component));
+        let (mut next, mut last) = (None::<Start>, None::<Start>);
+        for source in own {
+            source.each(at, |occurrence| {
+                if next.is_none_or(|next| occurrence.original.at < next.at) {
+                    next = Some(occurrence.original);
+                }
+                std::ops::ControlFlow::Break(())
+            });
+            if let Starts::List(list) = &source.starts {
+                last = last.or(list.last().copied());
+            }
+        }
+        next.or(last)
+    }
+}
+
+/// Counts rings within their hours.
+#[derive(Debug, Default)]
+struct Rank {
+    hour: Option<UtcMillis>,
+    count: usize,
+}
+
+impl Rank {
+    /// How many rings came before this one in its hour.
+    fn next(&mut self, at: UtcMillis) -> usize {
+        let hour = Some(hour_of(at));
+        self.count = if self.hour == hour { self.count + 1 } else { 0 };
+        self.hour = hour;
+        self.count
+    }
+}
+
+fn hour_of(at: UtcMillis) -> UtcMillis {
+    UtcMillis(at.0.div_euclid(HOUR) * HOUR)
+}
+
+fn ring_of<'a>(source: &Source<'a>, relative: &Relative<'a>, occurrence: Occurrence, at: UtcMillis) -> Ring<'a> {
+    let (start, end) = bounds(source, Some(occurrence.start));
+    Ring {
+        at,
+        action: relative.action,
+        component: source.component,
+        alarm: Some(relative.alarm),
+        joined: Vec::new(),
+        start,
+        end,
+        zone: source.zone.zone.clone(),
+        zone_known: source.zone.known,
+        recurrence_id: match source.identity {
+            Identity::Single => None,
+            Identity::Start => Some(occurrence.original.wall),
+            Identity::Fixed(wall) => Some(wall),
+        },
+    }
+}
+
+/// Start and end of an occurrence as the notification tells them.
+fn bounds(source: &Source<'_>, start: Option<Start>) -> (Option<When>, Option<When>) {
+    let Some(start) = start else { return (None, None) };
+    let end = source.end(start);
+    if !source.all_day {
+        return (Some(When::At(start.at)), end.map(|(end, _)| When::At(end.at)));
+    }
+    let end = end.map(|(end, zone)| {
+        let wall = end.wall.unwrap_or_else(|| zone.wall(end.at));
+        // A length of hours makes the day that it ends in count.
+        let whole = wall == wall.start_of_day();
+        When::Date(if whole { wall.date() } else { wall.date().tomorrow().unwrap_or(wall.date()) })
+    });
+    (Some(When::Date(start.wall.date())), end)
+}
