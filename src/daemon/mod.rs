@@ -76,7 +76,7 @@ pub async fn run(config: Config, clock: Clock) -> anyhow::Result<()> {
         sources.spawn(watcher.run(desk.clone(), look_again.clone(), stopped(&stopping), first));
     }
     let overdue = bell.clone();
-    sources.spawn(async move {
+    let patience = tokio::spawn(async move {
         tokio::time::sleep(FIRST_LOOK).await;
         overdue.release();
     });
@@ -92,6 +92,7 @@ pub async fn run(config: Config, clock: Clock) -> anyhow::Result<()> {
     signals.serve(&postmen, &look_again, &bells).await;
     tracing::info!("stopping: delivering what has been fired");
     let _ = stop.send(true);
+    patience.abort();
     while sources.join_next().await.is_some() {}
     let _ = wheel_stop.send(true);
     turning.await.context("the wheel has stopped by itself")??;

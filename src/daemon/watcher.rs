@@ -12,7 +12,9 @@ use crate::intake::Desk;
 use crate::source::directory::{DirectorySource, Touched, Watch};
 use crate::time::UtcMillis;
 
-/// After a failed look, the wait grows up to this.
+/// After a failed look the next one comes after this, or after the source's interval where that is shorter.
+const FIRST_WAIT: Duration = Duration::from_secs(15);
+/// After further failed looks, the wait doubles up to this.
 const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);
 /// That all is well is written into the ledger no more often than this, milliseconds.
 const REPORT: i64 = 60_000;
@@ -52,7 +54,7 @@ impl Watcher {
         source.zone = source.zone.or_else(|| config.defaults.zone.clone());
         let (kind, interval) = match &source.kind {
             SourceKind::Directory { path, layout, rescan_interval } => {
-                let directory = directory(&source, (path, *layout), config, clock)?;
+                let directory = directory(&source, (path, *layout), config, clock);
                 (Kind::Directory(directory), *rescan_interval)
             }
             SourceKind::Caldav(_) => anyhow::bail!("CalDAV sources are not built yet"),
@@ -78,7 +80,7 @@ impl Watcher {
         first: impl FnOnce(),
     ) {
         let mut stop = std::pin::pin!(stop);
-        let watch = self.watch();
+        let mut watch = self.watch();
         let again = look_again.notified();
         let mut again = std::pin::pin!(again);
         again.as_mut().enable();
@@ -95,6 +97,14 @@ impl Watcher {
             };
             again.set(look_again.notified());
             again.as_mut().enable();
+            let cause = match cause {
+                // The folder may have been away, and a watch of what is gone sees nothing: watch anew, look at all.
+                Cause::Touched(_) | Cause::Time if self.failures > 0 => {
+                    watch = self.watch();
+                    Cause::Time
+                }
+                cause => cause,
+            };
             match cause {
                 Cause::Stop => return,
                 // A look at files is short and is not broken off; one at a server may be waiting for it.
@@ -110,7 +120,9 @@ impl Watcher {
     fn watch(&self) -> Option<Watch> {
         let Kind::Directory(directory) = &self.kind;
         let watch = directory.watch();
-        if let Err(error) = &watch {
+        if let Err(error) = &watch
+            && self.error.is_none()
+        {
             tracing::warn!(source.name = self.name, source.error = %error, "the folder is not watched");
         }
         watch.ok()
@@ -175,9 +187,9 @@ impl Watcher {
         if self.failures == 0 {
             return self.interval;
         }
-        let doubled = self.interval.saturating_mul(1 << self.failures.min(10));
-        let longest = LONGEST_WAIT.max(self.interval);
-        self.wish.unwrap_or(doubled).clamp(self.interval, longest)
+        let first = self.interval.min(FIRST_WAIT);
+        let doubled = first.saturating_mul(1 << self.failures.saturating_sub(1).min(20));
+        self.wish.unwrap_or(doubled).clamp(first, LONGEST_WAIT)
     }
 }
 
@@ -197,13 +209,8 @@ async fn touched(watch: Option<&Watch>) -> Touched {
     }
 }
 
-fn directory(
-    source: &Source,
-    place: (&std::path::Path, Layout),
-    config: &Config,
-    clock: &Clock,
-) -> anyhow::Result<DirectorySource> {
-    Ok(DirectorySource::new(source, place, &source.login, config.limits.max_object_size, clock.clone())?)
+fn directory(source: &Source, place: (&std::path::Path, Layout), config: &Config, clock: &Clock) -> DirectorySource {
+    DirectorySource::new(source, place, &source.login, config.limits.max_object_size, clock.clone())
 }
 
 /// The name that a source logs in with.

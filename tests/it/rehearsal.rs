@@ -208,3 +208,13 @@ fn a_broken_file_is_named_with_its_line_and_the_others_ring() {
     assert_eq!(warning.len(), 1, "{log}");
     assert!(warning[0].contains("line 12") && warning[0].contains("TRIGGER"), "{log}");
 }
+
+/// The number that a question to the ledger at `path` comes to.
+pub fn count(path: &Path, sql: &'static str) -> i64 {
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path).read_only(true);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut connection = sqlx::ConnectOptions::connect(&options).await.unwrap();
+        sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap()
+    })
+}

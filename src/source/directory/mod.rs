@@ -70,7 +70,7 @@ pub fn calendar_at(path: &Path) -> Option<CalendarSeen> {
 /// What the blocking parts need to know.
 #[derive(Debug)]
 struct Settings {
-    root: PathBuf,
+    path: PathBuf,
     layout: Layout,
     user: String,
     user_is_given: bool,
@@ -82,19 +82,16 @@ struct Settings {
 
 impl DirectorySource {
     /// A source for the folder `path`. `fallback_user` is whose alarms these are where neither the settings nor the
-    /// layout say so; `max_size` bounds a file, in octets.
-    ///
-    /// # Errors
-    /// [`DirectoryError::Root`] when there is no such folder.
+    /// layout say so; `max_size` bounds a file, in octets. The folder need not be there yet.
     pub fn new(
         source: &Source,
         (path, layout): (&Path, Layout),
         fallback_user: &str,
         max_size: usize,
         clock: Clock,
-    ) -> Result<DirectorySource, DirectoryError> {
+    ) -> DirectorySource {
         let settings = Settings {
-            root: folder::canonical(path)?,
+            path: path.to_owned(),
             layout,
             user: source.user.clone().unwrap_or_else(|| fallback_user.to_owned()),
             user_is_given: source.user.is_some(),
@@ -103,7 +100,7 @@ impl DirectorySource {
             calendars: source.calendars.clone(),
             max_size,
         };
-        Ok(DirectorySource { name: source.name.clone(), clock, settings: Arc::new(settings) })
+        DirectorySource { name: source.name.clone(), clock, settings: Arc::new(settings) }
     }
 
     /// Starts to watch the folder. What changes from now on is told by the watch; so watch first, then [`look`].
@@ -111,9 +108,9 @@ impl DirectorySource {
     /// [`look`]: DirectorySource::look
     ///
     /// # Errors
-    /// [`DirectoryError::Watch`] when the kernel refuses.
+    /// [`DirectoryError::Root`] when the folder is not there, [`DirectoryError::Watch`] when the kernel refuses.
     pub fn watch(&self) -> Result<Watch, DirectoryError> {
-        Watch::start(&self.settings.root)
+        Watch::start(&folder::canonical(&self.settings.path)?)
     }
 
     /// Looks at everything: hands in what differs from what was handed in before.
@@ -123,7 +120,7 @@ impl DirectorySource {
     pub async fn look(&self, intake: &impl Intake) -> Result<Looked, DirectoryError> {
         let looked_at = self.clock.now();
         let settings = self.settings.clone();
-        let folders = blocking(move || folder::all(&settings.root, settings.layout)).await?;
+        let folders = blocking(move || folder::all(&folder::canonical(&settings.path)?, settings.layout)).await?;
         let mut looked = Looked { faults: folders.faults, ..Looked::default() };
         let mut known: HashSet<String> = intake.calendars(&self.name).await?.into_iter().map(|k| k.href).collect();
         for folder in folders.found {
@@ -249,6 +246,7 @@ impl Settings {
         if touched.everything {
             return None;
         }
+        let root = folder::canonical(&self.path).ok()?;
         let mut by_folder: BTreeMap<PathBuf, Vec<PathBuf>> = BTreeMap::new();
         for path in touched.paths {
             by_folder.entry(path.parent()?.to_owned()).or_default().push(path);
@@ -258,7 +256,7 @@ impl Settings {
             if !path.is_dir() {
                 return None;
             }
-            if let Some(folder) = folder::at(&self.root, &path, self.layout) {
+            if let Some(folder) = folder::at(&root, &path, self.layout) {
                 let entries = files.iter().filter_map(|file| folder.entry(file)).collect();
                 sorted.push((folder, entries));
             }

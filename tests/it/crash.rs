@@ -1,0 +1,132 @@
+//! SIGKILL in the middle of a burst, again and again: nothing is lost, nothing is recorded twice, and what is announced
+//! twice says so by its notificationId.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use reveille::clock::Clock;
+use reveille::time::UtcMillis;
+use serde_json::Value;
+
+use crate::daemon::Daemon;
+
+/// Alarms that are due at once.
+const BURST: usize = 10_000;
+/// Bursts, each of which is broken off once.
+const ROUNDS: usize = 20;
+/// Seconds from one burst to the next.
+const APART: i64 = 5;
+
+/// Writes `BURST` events that ring together, first at `first` and `ROUNDS` times in all.
+fn write_calendar(folder: &Path, first: UtcMillis) {
+    fs::create_dir_all(folder).unwrap();
+    for n in 0..BURST {
+        let text = format!(
+            "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//reveille//tests//EN\r\nBEGIN:VEVENT\r\nUID:{n}@example.org\r\n\
+             DTSTAMP:20260101T000000Z\r\nDTSTART:{}\r\nRRULE:FREQ=SECONDLY;INTERVAL={APART};COUNT={ROUNDS}\r\n\
+             SUMMARY:Burst\r\nBEGIN:VALARM\r\nACTION:DISPLAY\r\nTRIGGER:PT0S\r\nDESCRIPTION:Burst\r\nEND:VALARM\r\n\
+             END:VEVENT\r\nEND:VCALENDAR\r\n",
+            first.basic()
+        );
+        fs::write(folder.join(format!("{n}.ics")), text).unwrap();
+    }
+}
+
+/// The length of the file; 0 where it is not there.
+fn length(file: &Path) -> u64 {
+    fs::metadata(file).map_or(0, |metadata| metadata.len())
+}
+
+/// Waits until `file` is longer than `octets`, or `deadline` has come.
+fn wait_for_growth(file: &Path, octets: u64, deadline: Instant) {
+    while length(file) <= octets && Instant::now() < deadline {
+        std::thread::yield_now();
+    }
+}
+
+/// How often each (uid, alarmTime) was announced, having checked that it was always under the same notificationId.
+fn announced(file: &Path) -> HashMap<(String, String), usize> {
+    let mut ids: HashMap<(String, String), (String, usize)> = HashMap::new();
+    for line in BufReader::new(File::open(file).unwrap()).lines() {
+        let line = line.unwrap();
+        let alarm: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        let word = |key: &str| alarm[key].as_str().unwrap().to_owned();
+        let seen = ids.entry((word("uid"), word("alarmTime"))).or_insert_with(|| (word("notificationId"), 0));
+        assert_eq!(seen.0, word("notificationId"), "one ring under two ids: {line}");
+        seen.1 += 1;
+    }
+    ids.into_iter().map(|(ring, (_, times))| (ring, times)).collect()
+}
+
+/// Random enough: a number of a fixed series.
+fn scatter(round: usize) -> u64 {
+    (round as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40
+}
+
+#[test]
+fn twenty_kills_in_bursts_of_ten_thousand_lose_nothing_and_double_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ledger, sink) = (folder.path().join("ledger.db"), folder.path().join("alarms.jsonl"));
+    let config = format!(
+        "[ledger]\nurl = \"sqlite://{}\"\n[[source]]\nkind = \"directory\"\npath = \"burst\"\nuser = \"mary\"\n\
+         [[sink]]\nkind = \"file\"\npath = \"{}\"\n",
+        ledger.display(),
+        sink.display()
+    );
+    fs::write(
+        folder.path().join("reveille.toml"),
+        config.replace("path = \"burst\"", &format!("path = \"{}/burst\"", folder.path().display())),
+    )
+    .unwrap();
+    let first = UtcMillis(Clock::System.now().0 / 1_000 * 1_000 + 45_000);
+    write_calendar(&folder.path().join("burst"), first);
+
+    let patience = Duration::from_secs(240);
+    let log = folder.path().join("ledger.db-wal");
+    for round in 0..ROUNDS {
+        let mut daemon = Daemon::start(folder.path(), &["run", "--config", "reveille.toml"]);
+        // Kill it somewhere between the first commit of the burst and its last line, by what has been written.
+        let deadline = Instant::now() + patience;
+        if round == 0 {
+            wait_for_growth(&sink, 0, deadline);
+        }
+        let (lines, commits) = (length(&sink), length(&log));
+        let some = scatter(round) % 8_000_000;
+        match round % 3 {
+            0 => wait_for_growth(&log, commits.saturating_add(some / 4), Instant::now() + Duration::from_secs(6)),
+            _ => wait_for_growth(&sink, lines.saturating_add(some), Instant::now() + Duration::from_secs(6)),
+        }
+        daemon.kill();
+    }
+    let mut daemon = Daemon::start(folder.path(), &["run", "--config", "reveille.toml"]);
+    let deadline = Instant::now() + patience;
+    let mut before = u64::MAX;
+    let mut quiet_since = Instant::now();
+    // All is announced once the last burst is over and the file has stopped growing.
+    let end = first.plus(i64::try_from(ROUNDS).unwrap() * APART * 1_000);
+    while Instant::now() < deadline {
+        let now = length(&sink);
+        if now != before || Clock::System.now() < end {
+            (before, quiet_since) = (now, Instant::now());
+        }
+        if quiet_since.elapsed() > Duration::from_secs(5) {
+            break;
+        }
+        std::thread::park_timeout(Duration::from_millis(50));
+    }
+    assert!(daemon.stop(patience).success(), "{}", daemon.log.text());
+
+    let announced = announced(&sink);
+    assert_eq!(announced.len(), BURST * ROUNDS, "every alarm is announced at least once");
+    let twice = announced.values().filter(|times| **times > 1).count();
+    let status = daemon.log.text();
+    let rings = crate::rehearsal::count(&ledger, "SELECT count(*) FROM rings WHERE state = 'fired'");
+    let distinct = crate::rehearsal::count(&ledger, "SELECT count(*) FROM (SELECT DISTINCT object, due FROM rings)");
+    let undelivered = crate::rehearsal::count(&ledger, "SELECT count(*) FROM deliveries WHERE state != 'delivered'");
+    let expected = i64::try_from(BURST * ROUNDS).unwrap();
+    assert_eq!((rings, distinct, undelivered), (expected, expected, 0), "{status}");
+    println!("{ROUNDS} kills: {expected} alarms, {twice} of them announced twice under the same id");
+}
