@@ -96,7 +96,7 @@ fn newer(system: Option<&Path>) -> Zones {
 }
 
 /// `$TZDIR`, else the first of the usual folders that exists.
-fn system_folder() -> Option<PathBuf> {
+pub(crate) fn system_folder() -> Option<PathBuf> {
     let named = std::env::var_os("TZDIR").filter(|folder| !folder.is_empty()).map(PathBuf::from);
     named.into_iter().chain(SYSTEM_FOLDERS.iter().map(PathBuf::from)).find(|folder| folder.is_dir())
 }

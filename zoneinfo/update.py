@@ -4,7 +4,7 @@
     zoneinfo/update.py [--tzdata VERSION] [--cldr VERSION]
 
 * `tzif/` and `links.tsv` from the package `tzdata` of PyPI: compiled TZif files and `tzdata.zi`.
-* `windows.tsv` from the package `cldr-core` of npm: CLDR's `windowsZones.json`.
+* `windows.tsv` and its licence from the package `cldr-core` of npm: CLDR's `windowsZones.json`.
 * `VERSION` says which releases they are.
 
 It needs pip and npm. `windows-aliases.tsv` is kept by hand; this script checks that every Windows name in it is known.
@@ -42,6 +42,7 @@ def fetch_cldr(version, into):
     archive = next(into.glob("cldr-core-*.tgz"))
     with tarfile.open(archive) as tar:
         text = tar.extractfile("package/supplemental/windowsZones.json").read()
+        (HERE / "LICENSE-UNICODE").write_bytes(tar.extractfile("package/LICENSE").read())
     return json.loads(text), archive.name.removeprefix("cldr-core-").removesuffix(".tgz")
 
 

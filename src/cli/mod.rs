@@ -13,6 +13,7 @@ mod man;
 mod preview;
 mod run;
 mod status;
+mod zones;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -67,6 +68,7 @@ enum Command {
     Calendars(calendars::Args),
     Firings(firings::Args),
     Deliveries(deliveries::Args),
+    Zones(zones::Args),
     Completions(completions::Args),
     Man(man::Args),
 }
@@ -120,6 +122,7 @@ fn dispatch(command: Command, context: &mut Context) -> anyhow::Result<Exit> {
         Command::Firings(args) => firings::run(&args, context),
         Command::Deliveries(args) => deliveries::run(&args, context),
         Command::Preview(args) => preview::run(&args, context),
+        Command::Zones(args) => zones::run(&args, context),
         Command::Completions(args) => completions::run(&args, context),
         Command::Man(args) => man::run(&args, context),
     }

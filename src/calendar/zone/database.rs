@@ -65,6 +65,11 @@ impl Zones {
         BUNDLED_ZONES.clone()
     }
 
+    /// The database that is compiled into `chrono-tz`.
+    pub fn compiled() -> Zones {
+        Zones::new(chrono_tz::IANA_TZDB_VERSION, "chrono-tz", std::iter::empty())
+    }
+
     /// A database of `zones` (id and data). Ids that it lacks come from `chrono-tz`.
     pub(crate) fn new(version: &str, origin: &str, zones: impl Iterator<Item = (String, Data)>) -> Zones {
         let mut entries = HashMap::new();
@@ -92,6 +97,11 @@ impl Zones {
     /// Where it is from: `bundled`, or the folder.
     pub fn origin(&self) -> &str {
         &self.0.origin
+    }
+
+    /// All ids, in no order.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        self.0.entries.values().map(|entry| &*entry.id)
     }
 
     /// The zone with the IANA id `id`, in any letter case, spaces around it ignored. Links (`Asia/Calcutta`) keep their name.

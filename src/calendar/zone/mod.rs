@@ -9,6 +9,7 @@
 //! Nothing here reads a file: the bundled database is part of the program, and that of a folder is read by
 //! [`crate::zoneinfo`].
 
+mod compare;
 mod database;
 mod names;
 mod onsets;
@@ -25,6 +26,7 @@ use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
 
 use self::onsets::Onsets;
 use crate::time::UtcMillis;
+pub use compare::{Change, Difference};
 pub(crate) use database::Data;
 pub use database::Zones;
 pub use vtimezone::{Observance, VTimezone};
@@ -133,7 +135,8 @@ impl Zone {
 /// The milliseconds since 1970 after which UTC's clocks show `wall`.
 fn as_if_utc(wall: DateTime) -> i64 {
     const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
-    i64::try_from(wall.duration_since(EPOCH).as_millis()).unwrap_or_default()
+    let since = wall.duration_since(EPOCH);
+    since.as_secs().saturating_mul(1000).saturating_add(since.subsec_millis().into())
 }
 
 /// The offset that rule 9 takes for the time `wall` in a zone of `chrono-tz`, which does not say what was before a gap: the

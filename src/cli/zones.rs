@@ -1,0 +1,174 @@
+//! `reveille zones`: which time zone database is in use, and where others differ from it.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::{Context, printer::Exit, printer::Table, printer::Tone};
+use crate::calendar::zone::{Difference, Zones};
+use crate::config::{Secrets, Wanted};
+use crate::time::UtcMillis;
+use crate::zoneinfo::system_folder;
+
+/// How far ahead databases are compared: five years.
+const AHEAD: i64 = 5 * 365 * 86_400_000;
+
+/// Show the time zone database in use, and where others differ
+///
+/// In use is what `zoneinfo` in the configuration names; by default the newer one of the system's and the program's
+/// own. It is compared for the coming five years with the others that are there: the system's, the program's own,
+/// and the one that the library chrono-tz was built with, which only stands in for zones that a database lacks.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {}
+
+/// `zones --json`: one object a database, the one in use first, then one a difference.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Database<'a> {
+    database: &'a str,
+    version: &'a str,
+    origin: &'a str,
+    in_use: bool,
+    zones: usize,
+    /// How many zones differ from the database in use.
+    differences: usize,
+}
+
+/// One zone of which a database says something else than the one in use.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Line<'a> {
+    zone: &'a str,
+    /// The database that differs.
+    database: &'a str,
+    from: String,
+    offset: String,
+    other_offset: String,
+}
+
+/// A database that is not in use.
+struct Other {
+    name: &'static str,
+    zones: Zones,
+    differences: Vec<Difference>,
+}
+
+pub(super) fn run(_: &Args, context: &mut Context) -> anyhow::Result<Exit> {
+    let config = context.config(&Wanted { secrets: Secrets::Skip, ..Wanted::default() })?;
+    let used = Zones::load(&config.zoneinfo)?;
+    let others = others(&used, context.clock.now());
+    if context.printer.json() {
+        print_json(&used, &others, context)?;
+    } else {
+        print_text(&used, &others, context)?;
+    }
+    Ok(Exit::Done)
+}
+
+/// The databases that are there besides `used`, each with what it says otherwise from `now` on.
+fn others(used: &Zones, now: UtcMillis) -> Vec<Other> {
+    let all = [Zones::system(), Some(Zones::bundled()), Some(Zones::compiled())];
+    let others = all.into_iter().flatten().filter(|zones| zones.origin() != used.origin());
+    others
+        .map(|zones| {
+            let differences = used.differences(&zones, now, now.plus(AHEAD));
+            Other { name: name(&zones), zones, differences }
+        })
+        .collect()
+}
+
+/// What a database is called here.
+fn name(zones: &Zones) -> &'static str {
+    match zones.origin() {
+        "bundled" => "bundled",
+        "chrono-tz" => "chrono-tz",
+        origin if system_folder().is_some_and(|folder| folder == Path::new(origin)) => "system",
+        _ => "folder",
+    }
+}
+
+fn print_json(used: &Zones, others: &[Other], context: &mut Context) -> anyhow::Result<()> {
+    let first = (name(used), used, true, 0);
+    let rest = others.iter().map(|other| (other.name, &other.zones, false, other.differences.len()));
+    for (database, zones, in_use, differences) in std::iter::once(first).chain(rest) {
+        context.printer.object(&Database {
+            database,
+            version: zones.version(),
+            origin: zones.origin(),
+            in_use,
+            zones: zones.ids().count(),
+            differences,
+        })?;
+    }
+    for other in others {
+        for difference in &other.differences {
+            context.printer.object(&Line {
+                zone: &difference.zone,
+                database: other.name,
+                from: difference.from.to_string(),
+                offset: offset(difference.offset),
+                other_offset: offset(difference.other),
+            })?;
+        }
+    }
+    Ok(())
+}
+
+fn print_text(used: &Zones, others: &[Other], context: &mut Context) -> anyhow::Result<()> {
+    let mut fields = vec![("in use", format!("{}, {} zones", which(used), used.ids().count()))];
+    for other in others {
+        let differ = match other.differences.len() {
+            0 => ": says the same of all zones".to_owned(),
+            1 => ": says something else of 1 zone".to_owned(),
+            n => format!(": says something else of {n} zones"),
+        };
+        fields.push((other.name, format!("{}{differ}", which(&other.zones))));
+    }
+    context.printer.fields(&fields)?;
+    let mut table = Table::new(&["ZONE", "DATABASE", "FROM", "IN USE", "THERE"]);
+    let lines = others.iter().flat_map(|other| other.differences.iter().map(move |difference| (other, difference)));
+    for (other, difference) in lines {
+        table.row([
+            (difference.zone.clone(), Tone::Plain),
+            (format!("{} {}", other.name, other.zones.version()), Tone::Plain),
+            (difference.from.to_string(), Tone::Plain),
+            (offset(difference.offset), Tone::Good),
+            (offset(difference.other), Tone::Doubtful),
+        ]);
+    }
+    if others.iter().any(|other| !other.differences.is_empty()) {
+        context.printer.line("")?;
+        context.printer.table(&table)?;
+    }
+    Ok(())
+}
+
+/// The release and where it is from.
+fn which(zones: &Zones) -> String {
+    match zones.origin() {
+        "bundled" => format!("{}, the program's own", zones.version()),
+        "chrono-tz" => format!("{}, built into the library", zones.version()),
+        folder => format!("{} in {folder}", zones.version()),
+    }
+}
+
+/// `+05:30`; with seconds where there are some.
+fn offset(seconds: i32) -> String {
+    let (sign, rest) = (if seconds < 0 { '-' } else { '+' }, seconds.unsigned_abs());
+    let (hours, minutes, seconds) = (rest / 3600, rest / 60 % 60, rest % 60);
+    let tail = if seconds == 0 { String::new() } else { format!(":{seconds:02}") };
+    format!("{sign}{hours:02}:{minutes:02}{tail}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::offset;
+
+    #[test]
+    fn offsets_are_written_with_sign_hours_and_minutes() {
+        assert_eq!(offset(0), "+00:00");
+        assert_eq!(offset(-12_600), "-03:30");
+        assert_eq!(offset(45_900), "+12:45");
+        assert_eq!(offset(-1_176), "-00:19:36");
+    }
+}
