@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::process::Lines;
 use crate::servers::{Server, certificates, free_port};
 use crate::venv::Venv;
 
@@ -114,16 +115,21 @@ impl MailServer {
 
     /// The next mail that it took.
     pub fn mail(&self) -> Mail {
-        let log = &self.running.as_ref().expect("it runs").log;
+        let log = self.log();
         let line = log.find(SOON, |line| line.starts_with("mail "));
         let line = line.unwrap_or_else(|| panic!("no mail came; the server says:\n{}", log.text()));
         serde_json::from_str(&line["mail ".len()..]).expect("a mail")
     }
 
+    /// What it prints.
+    pub fn log(&self) -> Lines {
+        self.running.as_ref().expect("it runs").log.clone()
+    }
+
     /// How many mails it has taken, and over how many connections at most at a time, since it was started last. Ask after
     /// [`MailServer::mail`] has brought the last one.
     pub fn counts(&self) -> (usize, usize) {
-        let lines = self.running.as_ref().expect("it runs").log.all();
+        let lines = self.log().all();
         let mails = lines.iter().filter(|line| line.starts_with("mail ")).count();
         let open = lines.iter().filter_map(|line| line.strip_prefix("open ")).map(|n| n.parse().expect("a number"));
         (mails, open.max().unwrap_or(0))

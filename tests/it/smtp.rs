@@ -68,7 +68,7 @@ impl Setting {
     }
 }
 
-fn notification(id: &str) -> Value {
+pub fn notification(id: &str) -> Value {
     json!({
         "event": "CalendarAlarm", "pid": 1, "serverFQDN": "reveille.test", "alarmTime": "20260310T110000Z",
         "alarmRecipients": ["mailto:mary@example.org"], "userId": "mary", "calendarName": "Work", "uid": "u1",
@@ -121,7 +121,7 @@ async fn a_mail_arrives_as_it_was_meant_over_starttls_with_a_login() {
     assert!(mail.octets.is_ascii() && mail.octets.split("\r\n").all(|line| line.len() <= 998), "{}", mail.octets);
     // Encoded line ends would make one long line of a text (RFC 2045, 6.7, rule 4).
     assert!(!mail.octets.contains("=0D") && !mail.octets.contains("=0A"), "{}", mail.octets);
-    assert_eq!(mail.header("Subject"), "Frühstück – Tue 10 Mar 2026, 13:00");
+    assert_eq!(mail.header("Subject"), "Frühstück - Tue 10 Mar 2026, 13:00");
     assert_eq!(mail.header("From"), "Kalender für alle <calendar@example.org>");
     assert_eq!(mail.header("To"), "mary@example.org");
     assert_eq!(mail.header("Date"), "Tue, 10 Mar 2026 11:00:00 +0000");
@@ -263,6 +263,22 @@ async fn a_session_that_the_server_closed_meanwhile_costs_no_attempt() {
     assert_eq!(sink.send(&[to("mary@example.org")]).await, [Outcome::Delivered]);
     server.mail();
     assert_eq!(server.counts().0, 1);
+}
+
+#[tokio::test]
+async fn a_session_that_waits_too_long_is_closed_and_nothing_is_left_to_wake_up() {
+    let Some(venv) = Venv::or_skip() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let server = MailServer::start(venv, folder.path(), Security::Plain);
+    let sink = Setting::of(&server, SmtpSecurity::Plain).sink();
+    assert_eq!(sink.send(&[to("mary@example.org")]).await, [Outcome::Delivered]);
+    let log = server.log();
+    let closed = tokio::task::spawn_blocking(move || log.find(PATIENT, |line| line == "shut 0"));
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(6)).await;
+    assert!(closed.await.unwrap().is_some(), "the session is still open");
+    let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    assert_eq!(tasks, 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

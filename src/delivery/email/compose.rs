@@ -85,3 +85,71 @@ fn header(name: &'static str, value: &str) -> HeaderValue {
 fn system_time(at: UtcMillis) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(at.0).unwrap_or(0))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::delivery::sink::samples::melbourne;
+
+    fn composer(from: &str) -> Composer {
+        Composer {
+            from: address::sender(from).unwrap(),
+            zones: Zones::bundled(),
+            reader_zones: HashMap::from([("mary@example.org".to_owned(), "Europe/Berlin".to_owned())]),
+        }
+    }
+
+    fn octets(n: &Notification, recipient: &str) -> String {
+        let json = serde_json::to_string(n).unwrap();
+        let mail = composer("Cal <cal@example.net>").compose(&json, recipient, UtcMillis(1_447_914_600_000)).unwrap();
+        // Without the line breaks that quoted-printable adds.
+        String::from_utf8(mail.octets).unwrap().replace("=\r\n", "")
+    }
+
+    fn header(octets: &str, name: &str) -> String {
+        let lines = octets.lines().take_while(|line| !line.is_empty());
+        lines.filter_map(|line| line.strip_prefix(name)).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn the_id_depends_on_the_alarm_and_the_reader_alone() {
+        let id = |n: &Notification, recipient: &str| header(&octets(n, recipient), "Message-ID: ");
+        let first = id(&melbourne(), "mary@example.org");
+        assert!(first.starts_with('<') && first.ends_with("@example.net>") && first.len() == 46, "{first}");
+        let edited = Notification { summary: "Other".into(), timestamp: "2016-01-01T00:00:00Z".into(), ..melbourne() };
+        assert_eq!(id(&edited, "mailto:mary@example.org"), first);
+        let other = Notification { notification_id: "fedcba9876543210fedcba9876543210".into(), ..melbourne() };
+        assert_ne!(id(&other, "mary@example.org"), first);
+        assert_ne!(id(&melbourne(), "bob@example.org"), first);
+    }
+
+    #[test]
+    fn the_reader_gets_their_own_zone_and_others_the_events() {
+        let mary = octets(&melbourne(), "mary@example.org");
+        assert!(mary.contains("08:30") && mary.contains("(Europe/Berlin)"), "{mary}");
+        let bob = octets(&Notification { user_id: "bob".into(), ..melbourne() }, "bob@example.org");
+        assert!(bob.contains("(Australia/Melbourne)") && !bob.contains("Berlin"), "{bob}");
+    }
+
+    #[test]
+    fn no_text_of_an_event_becomes_a_header() {
+        let evil = "x\r\nBcc: all@example.org\r\n\r\nbody";
+        let n = Notification {
+            summary: evil.into(),
+            alarm_summary: evil.into(),
+            notification_id: evil.into(),
+            organizer: evil.into(),
+            ..melbourne()
+        };
+        assert_eq!(header(&octets(&n, "mary@example.org"), "Bcc"), "");
+    }
+
+    #[test]
+    fn a_bad_recipient_or_notification_is_never_tried() {
+        let json = serde_json::to_string(&melbourne()).unwrap();
+        for (json, recipient) in [(json.as_str(), "mary"), ("{", "mary@example.org")] {
+            let refused = composer("cal@example.net").compose(json, recipient, UtcMillis(0)).unwrap_err();
+            assert!(matches!(refused, Outcome::Never { .. }), "{refused:?}");
+        }
+    }
+}

@@ -50,7 +50,7 @@ impl Letter {
         };
         let subject = match line(&n.alarm_summary, LONGEST_TITLE) {
             own if !own.is_empty() => own,
-            _ => times.short(n).map_or_else(|| title.clone(), |when| format!("{title} \u{2013} {when}")),
+            _ => times.short(n).map_or_else(|| title.clone(), |when| format!("{title} - {when}")),
         };
         let description = text(&n.description);
         let lead = Some(text(&n.alarm_description)).filter(|lead| *lead != description && lead.trim() != title);

@@ -88,3 +88,44 @@ async fn devices_pipes_and_folders_are_refused() {
         assert!(sink(path).check().is_err(), "{}", path.display());
     }
 }
+
+/// How the test below tells itself that it runs within its limit.
+const SMALL_DISK: &str = "REVEILLE_TEST_SMALL_DISK";
+
+#[test]
+fn a_full_disk_takes_whole_lines_and_the_rest_later() {
+    if let Some(path) = std::env::var_os(SMALL_DISK) {
+        return within_a_small_disk(Path::new(&path));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    // Files may not grow beyond 4 KiB there, and a write that goes over that is told so instead of being killed.
+    let path = folder.path().join("alarms.jsonl");
+    let status = std::process::Command::new("sh")
+        .args(["-c", "trap '' XFSZ; ulimit -f 8; exec \"$0\" --exact delivery::file::tests::a_full_disk_takes_whole_lines_and_the_rest_later"])
+        .arg(std::env::current_exe().unwrap())
+        .env(SMALL_DISK, &path)
+        .stdout(std::process::Stdio::null())
+        .status()
+        .unwrap();
+    assert!(status.success());
+    assert_eq!(fs::read_to_string(path).unwrap(), "{2}\n", "the inner run has come to its end");
+}
+
+fn within_a_small_disk(path: &Path) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let file = sink(path);
+        let line = format!("{{\"{}\"}}", "x".repeat(995)); // 1,000 octets with its line end
+        let outcomes = file.send(&vec![parcel(&line); 6]).await;
+        let (delivered, rest) = outcomes.split_at(4);
+        assert_eq!(delivered, vec![Outcome::Delivered; 4]);
+        assert!(
+            rest.iter().all(|o| matches!(o, Outcome::Later { answer, .. } if answer.contains("cannot be written"))),
+            "{rest:?}"
+        );
+        assert_eq!(fs::read_to_string(path).unwrap(), format!("{line}\n").repeat(4), "the begun line is taken back");
+        fs::write(path, "").unwrap();
+        assert_eq!(file.send(&[parcel("{2}")]).await, [Outcome::Delivered]);
+        assert_eq!(fs::read_to_string(path).unwrap(), "{2}\n");
+    });
+}

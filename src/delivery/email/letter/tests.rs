@@ -23,7 +23,7 @@ fn a_plain_event_is_told_in_the_readers_zone_and_its_own() {
         ..melbourne()
     };
     let letter = letter(&n, Some("Europe/Berlin"));
-    assert_eq!(letter.subject, "Here's a lovely event. Remind me – Thu 19 Nov 2015, 08:30");
+    assert_eq!(letter.subject, "Here's a lovely event. Remind me - Thu 19 Nov 2015, 08:30");
     let expected = "\
 Here's a lovely event. Remind me
 
