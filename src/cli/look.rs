@@ -39,6 +39,7 @@ pub(super) struct Glimpse {
     pub(super) user_id: String,
     pub(super) calendar_name: String,
     pub(super) recurrence_id: String,
+    pub(super) start: String,
     pub(super) notification_id: String,
 }
 
@@ -48,9 +49,9 @@ impl Glimpse {
     }
 }
 
-/// `2026-03-10 12:00:00Z`, with milliseconds where there are any.
+/// `2026-03-10 12:00:00Z`: UTC, to the second that has begun.
 pub(super) fn written(at: UtcMillis) -> String {
-    at.to_string().replace('T', " ").replace(".000Z", "Z")
+    at.timestamp().strftime("%Y-%m-%d %H:%M:%SZ").to_string()
 }
 
 /// Like [`written`]; a dash where there is no instant.
@@ -99,6 +100,6 @@ mod tests {
     #[test]
     fn instants_for_people() {
         assert_eq!(written(UtcMillis(1_773_144_000_000)), "2026-03-10 12:00:00Z");
-        assert_eq!(written(UtcMillis(1_773_144_000_107)), "2026-03-10 12:00:00.107Z");
+        assert_eq!(written(UtcMillis(1_773_144_000_107)), "2026-03-10 12:00:00Z");
     }
 }

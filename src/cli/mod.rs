@@ -3,6 +3,7 @@
 
 pub mod printer;
 
+mod alarms;
 mod calendars;
 mod completions;
 mod deliveries;
@@ -12,7 +13,9 @@ mod look;
 mod man;
 mod preview;
 mod run;
+mod show;
 mod status;
+mod upcoming;
 mod zones;
 
 use std::path::PathBuf;
@@ -66,6 +69,8 @@ enum Command {
     Preview(preview::Args),
     Status(status::Args),
     Calendars(calendars::Args),
+    Alarms(alarms::Args),
+    Show(show::Args),
     Firings(firings::Args),
     Deliveries(deliveries::Args),
     Zones(zones::Args),
@@ -119,6 +124,8 @@ fn dispatch(command: Command, context: &mut Context) -> anyhow::Result<Exit> {
         Command::Run(args) => run::run(args, context),
         Command::Status(args) => status::run(&args, context),
         Command::Calendars(args) => calendars::run(&args, context),
+        Command::Alarms(args) => alarms::run(&args, context),
+        Command::Show(args) => show::run(&args, context),
         Command::Firings(args) => firings::run(&args, context),
         Command::Deliveries(args) => deliveries::run(&args, context),
         Command::Preview(args) => preview::run(&args, context),

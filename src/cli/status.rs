@@ -149,7 +149,7 @@ fn people(
         || "nothing has rung yet".to_owned(),
         |late| {
             let (p50, p99, max) = (length(late.p50), length(late.p99), length(late.max));
-            format!("p50 {p50}, p99 {p99}, max {max} (last {} rings)", late.rings)
+            format!("p50 {p50}, p99 {p99}, max {max} (rings: {})", late.rings)
         },
     );
     let Figures { calendars, objects, faulty, armed, pending, failed, .. } = figures;

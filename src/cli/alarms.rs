@@ -1,0 +1,91 @@
+//! `reveille alarms`: what will ring next.
+
+use super::look::{LedgerArgs, block_on, distance, written};
+use super::upcoming::{Foresight, Upcoming};
+use super::{Context, instant, printer::Exit, printer::Table, printer::Tone};
+use crate::config::Config;
+use crate::ledger::Inspector;
+use crate::time::UtcMillis;
+
+/// How far ahead is looked where nothing says so, milliseconds.
+const AHEAD: i64 = 7 * 86_400_000;
+/// Objects that are read at once.
+const PAGE: i64 = 200;
+
+/// List what will ring next
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Only what rings before this instant, such as 2026-03-10T12:00:00Z [default: 7 days on]
+    #[arg(long, value_name = "INSTANT", value_parser = instant)]
+    until: Option<UtcMillis>,
+    /// Only what rings for this user
+    #[arg(long)]
+    user: Option<String>,
+    /// Only what is in this calendar: its name, its id or where it is in its source
+    #[arg(long)]
+    calendar: Option<String>,
+    /// At most so many
+    #[arg(long, value_name = "COUNT", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    limit: u32,
+    #[command(flatten)]
+    ledger: LedgerArgs,
+}
+
+pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
+    let config = args.ledger.config(context)?;
+    let now = context.clock.now();
+    let rings = block_on(next_rings(args, &config, args.until.unwrap_or(now.plus(AHEAD))))?;
+    if context.printer.json() {
+        for ring in &rings {
+            context.printer.object(ring)?;
+        }
+    } else {
+        context.printer.table(&table(&rings, now))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// The first rings before `until`. Objects come in the order of their next ring, so that the look ends as soon as no
+/// further object can ring before what is found already.
+async fn next_rings(args: &Args, config: &Config, until: UtcMillis) -> anyhow::Result<Vec<Upcoming>> {
+    let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
+    let foresight = Foresight::new(config)?;
+    let filter = (args.user.as_deref(), args.calendar.as_deref());
+    let mut inspector = Inspector::open(&config.ledger).await?;
+    let (mut horizon, mut after) = (until, (UtcMillis::MIN, 0));
+    let mut rings: Vec<Upcoming> = Vec::new();
+    loop {
+        let objects = inspector.armed(after, horizon, filter, PAGE).await?;
+        let Some(last) = objects.last() else { break };
+        after = (last.due.unwrap_or(horizon), last.id);
+        for object in &objects {
+            rings.extend(foresight.rings(object, horizon, limit));
+            if rings.len() > limit {
+                rings.sort_by_key(|ring| ring.at);
+                rings.truncate(limit);
+                horizon = rings.last().map_or(horizon, |ring| ring.at);
+            }
+        }
+    }
+    inspector.close().await?;
+    rings.sort_by_key(|ring| ring.at);
+    Ok(rings)
+}
+
+fn table(rings: &[Upcoming], now: UtcMillis) -> Table {
+    let mut table = Table::new(&["DUE", "", "ACTION", "USER", "CALENDAR", "START", "TIMEZONE", "SUMMARY"]);
+    for ring in rings {
+        let plain = |text: &str| (text.to_owned(), Tone::Plain);
+        table.row([
+            (written(ring.at), Tone::Plain),
+            (distance(now, ring.at), Tone::Faint),
+            plain(&ring.action),
+            plain(&ring.user_id),
+            plain(&ring.calendar_name),
+            plain(&ring.start),
+            plain(&ring.timezone),
+            plain(&ring.summary),
+        ]);
+    }
+    table
+}

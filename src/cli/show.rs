@@ -1,0 +1,177 @@
+//! `reveille show`: one event with its alarms.
+
+use serde::Serialize;
+
+use super::look::{Glimpse, LedgerArgs, block_on, distance, written, written_or_dash};
+use super::upcoming::{Foresight, Upcoming};
+use super::{Context, printer::Exit, printer::Table, printer::Tone};
+use crate::ledger::{Inspector, ObjectRow, RingRow};
+use crate::time::UtcMillis;
+
+/// How many rings, past and to come, are shown.
+const RINGS: usize = 10;
+
+/// Show an event or to-do: where it is, what is wrong in it, what it has rung and what it will ring
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Its UID
+    uid: String,
+    /// Print its iCalendar text as well
+    #[arg(long)]
+    text: bool,
+    #[command(flatten)]
+    ledger: LedgerArgs,
+}
+
+/// `show --json`: one object for each calendar object that speaks of the UID.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Shown<'a> {
+    uid: &'a str,
+    user_id: &'a str,
+    calendar_name: &'a str,
+    source: &'a str,
+    calendar_href: &'a str,
+    href: &'a str,
+    etag: &'a str,
+    written: Option<String>,
+    faults: Vec<String>,
+    next_due: Option<String>,
+    /// The next rings, as `alarms` lists them.
+    upcoming: &'a [Upcoming],
+    /// The last rings, the latest last.
+    fired: Vec<Fired>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Fired {
+    ring: i64,
+    due: String,
+    fired_at: String,
+    state: String,
+    count: i64,
+}
+
+/// An object with what it rings.
+struct Seen {
+    object: ObjectRow,
+    upcoming: Vec<Upcoming>,
+    fired: Vec<RingRow>,
+}
+
+pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
+    let config = args.ledger.config(context)?;
+    let now = context.clock.now();
+    let foresight = Foresight::new(&config)?;
+    let seen = block_on(async {
+        let mut inspector = Inspector::open(&config.ledger).await?;
+        let mut seen = Vec::new();
+        for object in inspector.objects_of(&args.uid).await? {
+            let mut fired = inspector.rings(UtcMillis::MIN, Some(object.id), i64::try_from(RINGS)?).await?;
+            // A file may hold many events.
+            fired.retain(|row| [&args.uid, ""].contains(&Glimpse::of(&row.notification).uid.as_str()));
+            fired.reverse();
+            let upcoming = foresight.rings_of(&object, &args.uid, RINGS);
+            seen.push(Seen { object, upcoming, fired });
+        }
+        inspector.close().await?;
+        Ok(seen)
+    })?;
+    if seen.is_empty() {
+        context.printer.error(format!("no object in the ledger speaks of the UID '{}'", args.uid));
+        return Ok(Exit::No);
+    }
+    for (index, one) in seen.iter().enumerate() {
+        if context.printer.json() {
+            context.printer.object(&shown(one, args))?;
+        } else {
+            if index > 0 {
+                context.printer.line("")?;
+            }
+            people(one, args, now, context)?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn faults(object: &ObjectRow) -> Vec<String> {
+    object.faults.as_deref().and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default()
+}
+
+fn shown<'a>(seen: &'a Seen, args: &'a Args) -> Shown<'a> {
+    let Seen { object, upcoming, .. } = seen;
+    let fired = |row: &RingRow| Fired {
+        ring: row.id,
+        due: row.due.to_string(),
+        fired_at: row.fired_at.to_string(),
+        state: row.state.clone(),
+        count: row.count,
+    };
+    Shown {
+        uid: &args.uid,
+        user_id: &object.calendar.user,
+        calendar_name: &object.calendar.name,
+        source: &object.calendar.source,
+        calendar_href: &object.calendar.href,
+        href: &object.href,
+        etag: &object.etag,
+        written: object.written.map(|at| at.to_string()),
+        faults: faults(object),
+        next_due: object.due.map(|at| at.to_string()),
+        upcoming,
+        fired: seen.fired.iter().map(fired).collect(),
+        text: args.text.then(|| String::from_utf8_lossy(&object.text).into_owned()),
+    }
+}
+
+fn people(seen: &Seen, args: &Args, now: UtcMillis, context: &mut Context) -> anyhow::Result<()> {
+    let Seen { object, upcoming, fired } = seen;
+    let calendar = &object.calendar;
+    let mut fields = vec![
+        ("uid", args.uid.clone()),
+        ("calendar", format!("{} of {}", calendar.name, calendar.user)),
+        ("object", format!("{}:{} {}", calendar.source, calendar.href, object.href)),
+        ("written", written_or_dash(object.written)),
+    ];
+    fields.extend(faults(object).into_iter().map(|fault| ("fault", fault)));
+    context.printer.fields(&fields)?;
+    let mut table = Table::new(&["DUE", "", "STATE", "ACTION", "START", "SUMMARY"]);
+    let plain = |text: &str| (text.to_owned(), Tone::Plain);
+    for row in fired {
+        let glimpse = Glimpse::of(&row.notification);
+        table.row([
+            (written(row.due), Tone::Plain),
+            (distance(now, row.due), Tone::Faint),
+            (row.state.clone(), Tone::Good),
+            plain(&glimpse.action),
+            plain(&glimpse.start),
+            plain(&glimpse.summary),
+        ]);
+    }
+    for ring in upcoming {
+        table.row([
+            (written(ring.at), Tone::Plain),
+            (distance(now, ring.at), Tone::Faint),
+            plain("armed"),
+            plain(&ring.action),
+            plain(&ring.start),
+            plain(&ring.summary),
+        ]);
+    }
+    context.printer.line("")?;
+    if fired.is_empty() && upcoming.is_empty() {
+        context.printer.line("It has not rung and will not ring.")?;
+    } else {
+        context.printer.table(&table)?;
+    }
+    if args.text {
+        context.printer.line("")?;
+        for line in String::from_utf8_lossy(&object.text).lines() {
+            context.printer.line(line)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,98 @@
+//! What the objects of a ledger will ring, worked out from their texts as the daemon does it; for the listings.
+
+use serde::Serialize;
+
+use crate::calendar::object::{Limits, Object};
+use crate::calendar::plan::Plan;
+use crate::calendar::zone::Zones;
+use crate::config::Config;
+use crate::ledger::ObjectRow;
+use crate::notification::{About, Notification, Sender};
+use crate::planner;
+use crate::time::UtcMillis;
+
+/// How far a look ahead goes at once, milliseconds: it bounds the work that rules with many rings make.
+const STEP: i64 = 3_600_000;
+
+/// A ring to come.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Upcoming {
+    #[serde(skip)]
+    pub(super) at: UtcMillis,
+    /// When it is due, RFC 3339.
+    due: String,
+    pub(super) user_id: String,
+    pub(super) calendar_name: String,
+    pub(super) uid: String,
+    recurrence_id: String,
+    pub(super) action: String,
+    pub(super) summary: String,
+    /// As in the notification: UTC basic format, or a date.
+    pub(super) start: String,
+    pub(super) timezone: String,
+    notification_id: String,
+    source: String,
+    href: String,
+}
+
+/// Works out rings from objects.
+#[derive(Debug)]
+pub(super) struct Foresight {
+    zones: Zones,
+    limits: Limits,
+}
+
+impl Foresight {
+    pub(super) fn new(config: &Config) -> anyhow::Result<Foresight> {
+        Ok(Foresight { zones: Zones::load(&config.zoneinfo)?, limits: planner::limits(config) })
+    }
+
+    /// The next rings of `row` before `until`, from its timer on; at most `limit`, in order.
+    pub(super) fn rings(&self, row: &ObjectRow, until: UtcMillis, limit: usize) -> Vec<Upcoming> {
+        let Ok(object) = Object::parse(&row.text, &self.limits) else { return Vec::new() };
+        self.rings_in(row, &object, until, limit)
+    }
+
+    /// The next rings of what `row` says of `uid`; at most `limit`, in order.
+    pub(super) fn rings_of(&self, row: &ObjectRow, uid: &str, limit: usize) -> Vec<Upcoming> {
+        let Ok(mut object) = Object::parse(&row.text, &self.limits) else { return Vec::new() };
+        object.components.retain(|component| &*component.uid == uid);
+        self.rings_in(row, &object, UtcMillis::MAX, limit)
+    }
+
+    fn rings_in(&self, row: &ObjectRow, object: &Object, until: UtcMillis, limit: usize) -> Vec<Upcoming> {
+        let Some(due) = row.due else { return Vec::new() };
+        let around = planner::surroundings(&row.calendar, self.zones.clone(), self.limits);
+        let plan = Plan::new(object, &around, row.memo.as_deref());
+        let about = planner::about(&row.calendar);
+        let mut rings = Vec::new();
+        let mut from = due;
+        while let Some(next) = plan.next_ring(from).filter(|next| *next < until && rings.len() < limit) {
+            from = next.plus(STEP).min(until);
+            for ring in plan.rings(next..from).iter().take(limit.saturating_sub(rings.len())) {
+                let notification = Notification::new(ring, &about, &Sender::default(), ring.at);
+                rings.push(upcoming(ring.at, notification, row, &about));
+            }
+        }
+        rings
+    }
+}
+
+fn upcoming(at: UtcMillis, notification: Notification, row: &ObjectRow, about: &About) -> Upcoming {
+    Upcoming {
+        at,
+        due: at.to_string(),
+        user_id: about.user.clone(),
+        calendar_name: about.name.clone(),
+        uid: notification.uid,
+        recurrence_id: notification.recurrence_id,
+        action: notification.action,
+        summary: notification.summary,
+        start: notification.start,
+        timezone: notification.timezone,
+        notification_id: notification.notification_id,
+        source: row.calendar.source.clone(),
+        href: row.href.clone(),
+    }
+}
