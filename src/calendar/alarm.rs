@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::component::{MAX_ATTENDEES, Moment};
 use super::line::ContentLine;
-use super::object::Reader;
+use super::reader::Reader;
 use super::value::{Duration, quoted, unescape};
 
 /// What an alarm does.

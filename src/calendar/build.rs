@@ -1,16 +1,16 @@
 //! From an object to the sources of its rings: which components belong together, which occurrences an override replaces,
 //! which are left out (RFC 5545, 3.8.4.4 and 3.8.5).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use jiff::civil::DateTime;
-use sha2::{Digest as _, Sha256};
 
 use super::alarm::{Action, Alarm, Trigger};
 use super::component::{Component, Extra, Kind, Moment, RuleText, Snooze};
 use super::group::Group;
 use super::length;
+use super::memo::Memo;
 use super::object::{Fault, Object};
 use super::occurrence::{Identity, LeftOut, Length, Relative, Source, Start, Starts};
 use super::place::{Place, Places, Point};
@@ -33,40 +33,6 @@ pub(super) struct Fixed<'a> {
     pub(super) source: usize,
     /// Of which occurrence; none: of the component as a whole.
     pub(super) original: Option<Start>,
-}
-
-/// The ends of rules with COUNT, remembered from one planning to the next: rule → last occurrence.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Memo {
-    before: BTreeMap<String, String>,
-    now: BTreeMap<String, String>,
-}
-
-impl Memo {
-    pub(super) fn read(text: Option<&str>) -> Memo {
-        Memo { before: text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default(), now: BTreeMap::new() }
-    }
-
-    /// The ends that this planning met, as JSON.
-    pub(super) fn to_json(&self) -> Option<String> {
-        if self.now.is_empty() { None } else { serde_json::to_string(&self.now).ok() }
-    }
-
-    fn series(&mut self, rule: &Rule, text: &str, start: &Place) -> Series {
-        let zone = &start.zone.zone;
-        let counts = text.to_ascii_uppercase().contains("COUNT");
-        if !counts {
-            return Series::new(rule, start.wall, start.all_day, zone, None);
-        }
-        let digest = Sha256::digest(format!("{text}\n{}\n{}\n{}", start.wall, start.all_day, zone.id()));
-        let key: String = digest.iter().take(8).map(|octet| format!("{octet:02x}")).collect();
-        let known = self.before.get(&key).and_then(|wall| wall.parse::<DateTime>().ok());
-        let series = Series::new(rule, start.wall, start.all_day, zone, known);
-        if let Some(last) = series.last() {
-            self.now.insert(key, last.to_string());
-        }
-        series
-    }
 }
 
 /// What planning builds up.
@@ -143,7 +109,9 @@ impl<'a> Builder<'a> {
         }
         let taken_away = |o: &Override<'_>| placed.iter().any(|master| master.excluded.contains(start_at(&o.original)));
         for single in overrides.iter().filter(|o| !taken_away(o)) {
-            self.add_override(single, &placed);
+            let replaced =
+                single.and_future && overrides.iter().any(|o| !o.and_future && o.original.at == single.original.at);
+            self.add_override(single, &placed, replaced);
         }
     }
 
@@ -271,12 +239,15 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// An override as an occurrence of its own.
-    fn add_override(&mut self, single: &Override<'a>, masters: &[Master<'a>]) {
+    /// An override as an occurrence of its own; only its absolute alarms where another one has `replaced` that.
+    fn add_override(&mut self, single: &Override<'a>, masters: &[Master<'a>], replaced: bool) {
         let component = single.component;
         let start = self.start_of(component).unwrap_or_else(|| single.original.clone());
         let Some(mut source) = self.source(component, &start, true) else { return };
         source.identity = Identity::Fixed(single.original.wall);
+        if replaced {
+            source.alarms = Arc::new([]);
+        }
         let of_master = masters.iter().flat_map(|master| &master.component.snoozes);
         let snoozes = component.snoozes.iter().copied().map(|snooze| Snooze { occurrence: None, ..snooze });
         let of_this = of_master.filter(|snooze| snoozed(snooze) == Some(single.original.at)).copied();

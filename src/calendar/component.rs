@@ -4,7 +4,7 @@ use jiff::civil::{Date, DateTime};
 
 use super::alarm::Alarm;
 use super::line::ContentLine;
-use super::object::Reader;
+use super::reader::Reader;
 use super::value::{Duration, PeriodEnd, parse_period, unescape};
 
 /// More attendees of one component or alarm are left out, with a fault.

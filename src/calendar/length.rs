@@ -1,6 +1,6 @@
 //! How long occurrences last (RFC 5545, 3.6.1, 3.8.2 and 3.8.5.3).
 
-use super::component::{Component, Extra, ExtraEnd, Kind};
+use super::component::{Component, Extra, ExtraEnd, Kind, Moment};
 use super::object::Fault;
 use super::occurrence::Length;
 use super::place::{Place, Places};
@@ -15,10 +15,14 @@ pub(super) fn of_component(
 ) -> Length {
     let mut fault = |text: &str| faults.push(Fault { line: component.line, text: text.to_owned() });
     if let Some(end) = component.end {
-        let mut end = places.place(end);
+        // An end without a zone is in that of the start: the RFC wants both alike, and some forget the one.
+        let mut end = match end {
+            Moment::Floating(_) if !start.all_day => places.place_in(end, start),
+            end => places.place(end),
+        };
         if start.all_day && !end.all_day {
             fault("it starts on a date and ends at a time: the end is taken as a date");
-            end = places.place(super::component::Moment::Date(end.wall.date()));
+            end = places.place(Moment::Date(end.wall.date()));
         }
         return between(component.kind, start, end, once).unwrap_or_else(|| {
             fault("it ends before it starts: the start counts, and it lasts no time");

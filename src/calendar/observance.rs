@@ -2,7 +2,8 @@
 
 use jiff::civil::DateTime;
 
-use super::object::{Reader, ZoneDefinition};
+use super::object::ZoneDefinition;
+use super::reader::Reader;
 use super::value::{Written, parse_utc_offset, unescape};
 use super::zone::{Observance, VTimezone};
 
@@ -48,7 +49,7 @@ impl Zone {
         if let Some(line) = reader.take_apart(number, text)
             && slot.is_none()
         {
-            *slot = Some(unescape(line.value.trim()).into());
+            *slot = Some(unescape(line.value.trim().trim_matches('"')).into());
         }
     }
 

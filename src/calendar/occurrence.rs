@@ -163,7 +163,7 @@ impl<'a> Source<'a> {
     pub(super) fn each(&self, from: UtcMillis, mut visit: impl FnMut(Occurrence) -> ControlFlow<()>) {
         let mut from = from.max(self.from);
         let mut left_out = 0;
-        loop {
+        while from < self.until {
             let flow = match &self.starts {
                 Starts::List(list) => {
                     let first = list.partition_point(|start| start.at < from);
@@ -333,7 +333,7 @@ impl<'a> Source<'a> {
         }
         self.each(self.earliest(alarm, nth, from), |occurrence| {
             let about = occurrence.original.at.0.saturating_add(distance).saturating_sub(slack);
-            if best.is_some_and(|best| about > best.0) {
+            if about > best.unwrap_or(UtcMillis::MAX).0 {
                 return ControlFlow::Break(());
             }
             match self.ring(alarm, occurrence.start, nth) {

@@ -51,8 +51,9 @@ pub(super) struct Places {
     user: Named,
     /// By [`TzId`].
     tzids: Vec<Named>,
-    /// Whether anything asked for the zone of floating times.
-    pub(super) floats: bool,
+    /// Whether anything asked for the zone of floating times, and for the user's.
+    asked_floating: bool,
+    asked_user: bool,
 }
 
 impl Places {
@@ -83,13 +84,15 @@ impl Places {
                 }
             });
         }
-        Places { utc, floating, user, tzids, floats: false }
+        Places { utc, floating, user, tzids, asked_floating: false, asked_user: false }
     }
 
     /// The ids of all zones that were asked for.
     pub(super) fn ids(&self) -> Vec<String> {
-        let floating = self.floats.then_some(&self.floating);
-        let mut ids: Vec<String> = self.tzids.iter().chain(floating).map(|named| named.zone.id().to_owned()).collect();
+        let floating = self.asked_floating.then_some(&self.floating);
+        let user = self.asked_user.then_some(&self.user);
+        let mut ids: Vec<String> =
+            self.tzids.iter().chain(floating).chain(user).map(|named| named.zone.id().to_owned()).collect();
         ids.sort_unstable();
         ids.dedup();
         ids
@@ -116,7 +119,7 @@ impl Places {
     }
 
     fn float(&mut self) -> Named {
-        self.floats = true;
+        self.asked_floating = true;
         self.floating.clone()
     }
 
@@ -155,6 +158,7 @@ impl Places {
     /// The instant of ACKNOWLEDGED, an absolute TRIGGER and the like: UTC by the RFC, but clients write it locally too; the
     /// user's zone then.
     pub(super) fn instant(&mut self, moment: Moment) -> UtcMillis {
+        self.asked_user |= matches!(moment, Moment::Floating(_) | Moment::Date(_));
         match moment {
             Moment::Floating(wall) => self.user.zone.instant(wall).0,
             Moment::Date(date) => day_start(&self.user.zone, date),

@@ -1,0 +1,45 @@
+//! The ends of rules with COUNT, remembered from one planning of an object to the next, so that they are counted once.
+
+use std::collections::BTreeMap;
+
+use jiff::civil::DateTime;
+use sha2::{Digest as _, Sha256};
+
+use super::place::Place;
+use super::recur::{Rule, Series};
+
+/// Hash of a rule and its start → the last occurrence.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Memo {
+    before: BTreeMap<String, String>,
+    now: BTreeMap<String, String>,
+}
+
+impl Memo {
+    /// What [`Memo::to_json`] of an earlier planning said.
+    pub(super) fn read(text: Option<&str>) -> Memo {
+        Memo { before: text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default(), now: BTreeMap::new() }
+    }
+
+    /// The ends that this planning met, as JSON.
+    pub(super) fn to_json(&self) -> Option<String> {
+        if self.now.is_empty() { None } else { serde_json::to_string(&self.now).ok() }
+    }
+
+    /// Anchors `rule`, which `text` says, at `start`.
+    pub(super) fn series(&mut self, rule: &Rule, text: &str, start: &Place) -> Series {
+        let zone = &start.zone.zone;
+        let counts = text.to_ascii_uppercase().contains("COUNT");
+        if !counts {
+            return Series::new(rule, start.wall, start.all_day, zone, None);
+        }
+        let digest = Sha256::digest(format!("{text}\n{}\n{}\n{}", start.wall, start.all_day, zone.id()));
+        let key: String = digest.iter().take(8).map(|octet| format!("{octet:02x}")).collect();
+        let known = self.before.get(&key).and_then(|wall| wall.parse::<DateTime>().ok());
+        let series = Series::new(rule, start.wall, start.all_day, zone, known);
+        if let Some(last) = series.last() {
+            self.now.insert(key, last.to_string());
+        }
+        series
+    }
+}

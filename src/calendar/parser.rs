@@ -1,0 +1,260 @@
+//! Reading an object line by line: which component a line belongs to, and what becomes of components that are begun and not
+//! ended, ended and not begun, or nested too deep.
+
+use super::alarm::Alarm;
+use super::component::{Component, Kind};
+use super::line;
+use super::object::{Fault, NotACalendar, Object};
+use super::observance::Zone as ZoneBuilder;
+use super::reader::{Notes, Reader};
+use super::value::quoted;
+
+/// Components nested deeper than this are not looked into.
+const MAX_DEPTH: usize = 32;
+/// More alarms of one object are left out, with a fault.
+const MAX_ALARMS: usize = 10_000;
+
+/// What a component in reading is.
+#[derive(Debug)]
+enum Open {
+    Calendar,
+    Component(Box<Component>),
+    Alarm(Box<Alarm>),
+    Zone(Box<ZoneBuilder>),
+    /// STANDARD or DAYLIGHT; what it says is kept in the zone around it.
+    Observance,
+    /// One that is not read.
+    Other,
+}
+
+#[derive(Debug)]
+struct Frame {
+    /// In upper case.
+    name: String,
+    line: u32,
+    open: Open,
+}
+
+/// Reads line after line.
+#[derive(Debug, Default)]
+pub(super) struct Parser {
+    object: Object,
+    stack: Vec<Frame>,
+    /// How many components are open beyond [`MAX_DEPTH`].
+    too_deep: usize,
+    alarms: usize,
+    calendars: usize,
+    notes: Notes,
+}
+
+impl Parser {
+    /// Takes in a line.
+    pub(super) fn line(&mut self, number: u32, text: &str) {
+        let Some(name) = line::name(text) else {
+            if !self.stack.is_empty() && !text.trim().is_empty() {
+                self.reader().fault(number, format_args!("{} is no property and is skipped", quoted(text)));
+            }
+            return;
+        };
+        let mut buffer = [0; 64];
+        let Some(name) = upper(name, &mut buffer) else { return };
+        match name {
+            "BEGIN" | "END" => {
+                let value = text.split_once(':').map_or("", |(_, value)| value).trim().to_ascii_uppercase();
+                if name == "BEGIN" { self.begin(value, number) } else { self.end(&value, number) }
+            }
+            name => self.property(name, number, text),
+        }
+    }
+
+    fn reader(&mut self) -> Reader<'_> {
+        Reader { object: &mut self.object, notes: &mut self.notes }
+    }
+
+    fn begin(&mut self, name: String, number: u32) {
+        if name == "VCALENDAR" {
+            self.close_down_to(0, number);
+            self.calendars += 1;
+            self.too_deep = 0;
+            self.stack.push(Frame { name, line: number, open: Open::Calendar });
+            return;
+        }
+        if self.stack.is_empty() {
+            return;
+        }
+        if self.too_deep == 0 {
+            self.close_forgotten(&name, number);
+        }
+        if self.stack.len() >= MAX_DEPTH {
+            if self.too_deep == 0 {
+                self.reader().fault(number, format_args!("components nested deeper than {MAX_DEPTH} are skipped"));
+            }
+            self.too_deep += 1;
+            return;
+        }
+        let open = match (name.as_str(), self.stack.last().map(|frame| &frame.open)) {
+            ("VEVENT", Some(Open::Calendar)) => Open::Component(Box::new(Component::new(Kind::Event, number))),
+            ("VTODO", Some(Open::Calendar)) => Open::Component(Box::new(Component::new(Kind::Todo, number))),
+            ("VTIMEZONE", Some(Open::Calendar)) => Open::Zone(Box::default()),
+            ("VALARM", Some(Open::Component(_))) => Open::Alarm(Box::new(Alarm::new(number))),
+            ("STANDARD" | "DAYLIGHT", Some(Open::Zone(_))) => {
+                if let Some(Frame { open: Open::Zone(zone), .. }) = self.stack.last_mut() {
+                    zone.begin(name == "DAYLIGHT", number);
+                }
+                Open::Observance
+            }
+            _ => Open::Other,
+        };
+        self.stack.push(Frame { name, line: number, open });
+    }
+
+    /// Ends what cannot contain a component `name`, so that one forgotten END does not cost what follows.
+    fn close_forgotten(&mut self, name: &str, number: u32) {
+        let (top_level, alarm) = (is_top_level(name), name == "VALARM");
+        let is_forgotten = |frame: &Frame| match &frame.open {
+            Open::Component(_) | Open::Zone(_) => top_level,
+            Open::Alarm(_) => top_level || alarm,
+            Open::Observance => top_level || matches!(name, "STANDARD" | "DAYLIGHT"),
+            Open::Calendar | Open::Other => false,
+        };
+        if let Some(keep) = self.stack.iter().position(is_forgotten) {
+            self.close_down_to(keep, number);
+        }
+    }
+
+    fn end(&mut self, name: &str, number: u32) {
+        if self.too_deep > 0 && name != "VCALENDAR" {
+            self.too_deep -= 1;
+            return;
+        }
+        match self.stack.iter().rposition(|frame| frame.name == name) {
+            Some(index) => {
+                self.close_down_to(index + 1, number);
+                self.close_one();
+            }
+            None if self.stack.is_empty() => {}
+            None => self.reader().fault(number, format_args!("END:{} without its BEGIN is skipped", quoted(name))),
+        }
+    }
+
+    /// Ends all components but the outer `keep` ones, whose END is missing.
+    fn close_down_to(&mut self, keep: usize, number: u32) {
+        while self.stack.len() > keep {
+            if let Some(frame) = self.stack.last() {
+                let text = format!("{} begun in line {} has no END before this", quoted(&frame.name), frame.line);
+                self.reader().fault(number, format_args!("{text}"));
+            }
+            self.close_one();
+        }
+    }
+
+    fn close_one(&mut self) {
+        let Some(frame) = self.stack.pop() else { return };
+        match frame.open {
+            Open::Component(component) => self.close_component(*component),
+            Open::Alarm(alarm) => self.close_alarm(*alarm),
+            Open::Observance => {
+                if let Some(Frame { open: Open::Zone(zone), .. }) = self.stack.last_mut() {
+                    zone.end(&mut Reader { object: &mut self.object, notes: &mut self.notes });
+                }
+            }
+            Open::Zone(zone) => self.object.zones.extend(zone.finish()),
+            Open::Calendar | Open::Other => {}
+        }
+    }
+
+    fn close_component(&mut self, component: Component) {
+        if component.broken {
+            let name = component.kind.name();
+            self.reader().fault(component.line, format_args!("the {name} is left out: when it is cannot be read"));
+        } else {
+            self.object.components.push(component);
+        }
+    }
+
+    fn close_alarm(&mut self, mut alarm: Alarm) {
+        alarm.finish(&mut self.reader());
+        if self.alarms >= MAX_ALARMS {
+            return self.reader().too_many(alarm.line, "alarms", MAX_ALARMS);
+        }
+        if let Some(Frame { open: Open::Component(component), .. }) = self.stack.last_mut() {
+            self.alarms += 1;
+            component.alarms.push(alarm);
+        }
+    }
+
+    fn property(&mut self, name: &str, number: u32, text: &str) {
+        let Some((frame, outer)) = self.stack.split_last_mut() else { return };
+        let reader = &mut Reader { object: &mut self.object, notes: &mut self.notes };
+        if self.too_deep > 0 {
+            return;
+        }
+        match &mut frame.open {
+            Open::Component(component) => component.property(name, number, text, reader),
+            Open::Alarm(alarm) => alarm.property(name, number, text, reader),
+            Open::Zone(zone) => zone.property(name, number, text, reader),
+            Open::Observance => {
+                if let Some(Frame { open: Open::Zone(zone), .. }) = outer.last_mut() {
+                    zone.observance_property(name, number, text, reader);
+                }
+            }
+            Open::Calendar => calendar_property(name, number, text, reader),
+            Open::Other => {}
+        }
+    }
+
+    /// The object, once all lines are taken in.
+    ///
+    /// # Errors
+    /// When none of them began a calendar.
+    pub(super) fn finish(mut self) -> Result<Object, NotACalendar> {
+        if self.calendars == 0 {
+            return Err(NotACalendar::NoCalendar);
+        }
+        // What is open at the end was cut off: nobody knows what else it said.
+        let cut = self.stack.get(1).or(self.stack.first()).map(|frame| (quoted(&frame.name), frame.line));
+        if let Some((name, line)) = cut {
+            let loss = if self.stack.len() > 1 { ", it is left out" } else { "" };
+            self.reader().fault(line, format_args!("the text ends before the END of {name}{loss}"));
+        }
+        let more = self.notes.unlisted;
+        if more > 0 {
+            let line = self.object.faults.last().map_or(0, |fault| fault.line);
+            self.object.faults.push(Fault { line, text: format!("{more} more faults are not listed") });
+        }
+        Ok(self.object)
+    }
+}
+
+/// Components that stand in a calendar only.
+fn is_top_level(name: &str) -> bool {
+    matches!(name, "VEVENT" | "VTODO" | "VJOURNAL" | "VFREEBUSY" | "VTIMEZONE" | "VAVAILABILITY")
+}
+
+fn calendar_property(name: &str, number: u32, text: &str, reader: &mut Reader<'_>) {
+    if !matches!(name, "X-WR-TIMEZONE" | "CALSCALE" | "VERSION") {
+        return;
+    }
+    let Some(line) = reader.take_apart(number, text) else { return };
+    let value = line.value.trim();
+    match name {
+        "X-WR-TIMEZONE" if reader.object.floating_zone.is_none() && !value.is_empty() => {
+            reader.object.floating_zone = Some(super::value::unescape(value).into());
+        }
+        "CALSCALE" if !value.eq_ignore_ascii_case("GREGORIAN") => {
+            let text = format_args!("CALSCALE {} is read as GREGORIAN, the only one there is", quoted(value));
+            reader.fault(number, text);
+        }
+        "VERSION" if value == "1.0" => {
+            reader.fault(number, format_args!("this is vCalendar 1.0: alarms are read only where it says VALARM"));
+        }
+        _ => {}
+    }
+}
+
+fn upper<'b>(name: &str, buffer: &'b mut [u8; 64]) -> Option<&'b str> {
+    let buffer = buffer.get_mut(..name.len())?;
+    buffer.copy_from_slice(name.as_bytes());
+    buffer.make_ascii_uppercase();
+    std::str::from_utf8(buffer).ok()
+}
