@@ -4,6 +4,7 @@
 //! * [`mailserver`] is a real mail server that can be told to misbehave.
 //! * [`http`] is a calendar client's HTTP. [`daemon`] runs the built `reveille`.
 //! * [`recurrence`] expands random rules beside python-dateutil.
+//! * [`zones`] places wall-clock times beside Python's zoneinfo.
 //! * [`process`] reads what a child process prints, so that tests wait for a line instead of sleeping.
 //!
 //! `REVEILLE_SKIP_LIVE=1` skips, out loud, the tests that need servers.
@@ -21,3 +22,4 @@ mod rehearsal;
 mod servers;
 mod smtp;
 mod venv;
+mod zones;
