@@ -150,7 +150,10 @@ fn onsets_that_are_written_out() {
     standard.dates = vec![wall("20251026T020000"), wall("20261025T020000")];
     let zone = own(vec![daylight, standard]);
     assert_same(&zone, &iana("Asia/Jerusalem"), 2025..2027);
-    assert_eq!(zone.instant(wall("20300701T090000")).0, utc("2030-07-01T07:00:00Z"), "the last one stays");
+    for year in [2030, 2050, 9000] {
+        let (local, expected) = (format!("{year}0701T090000"), format!("{year}-07-01T07:00:00Z"));
+        assert_eq!(zone.instant(wall(&local)).0, utc(&expected), "the last one stays");
+    }
 }
 
 #[test]
@@ -163,6 +166,16 @@ fn a_rule_that_ended_long_ago_still_says_what_holds() {
         assert_eq!(summer_for_good.offset(utc(&format!("{year}-01-01T00:00:00Z"))), 3_600, "{year}");
     }
     assert_eq!(summer_for_good.offset(utc("1981-01-01T00:00:00Z")), 0);
+
+    // What counts is the last onset of each rule, not its first: winter time, of 1985.
+    let winter_for_good = own(vec![
+        observance(false, "19801026T020000", (3_600, 0), &["FREQ=YEARLY;BYMONTH=10;BYDAY=-1SU;UNTIL=19851027T010000Z"]),
+        observance(true, "19810329T010000", (0, 3_600), &["FREQ=YEARLY;BYMONTH=3;BYDAY=-1SU;UNTIL=19850331T010000Z"]),
+    ]);
+    for year in ["1986", "1990", "2026", "2100", "9000"] {
+        assert_eq!(winter_for_good.offset(utc(&format!("{year}-07-01T00:00:00Z"))), 0, "{year}");
+    }
+    assert_eq!(winter_for_good.offset(utc("1985-07-01T00:00:00Z")), 3_600);
 }
 
 #[test]
