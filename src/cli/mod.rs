@@ -5,6 +5,7 @@ pub mod printer;
 
 mod alarms;
 mod calendars;
+mod check;
 mod completions;
 mod deliveries;
 mod firings;
@@ -67,6 +68,7 @@ struct Global {
 enum Command {
     Run(run::Args),
     Preview(preview::Args),
+    Check(check::Args),
     Status(status::Args),
     Calendars(calendars::Args),
     Alarms(alarms::Args),
@@ -122,6 +124,7 @@ pub fn main() -> ExitCode {
 fn dispatch(command: Command, context: &mut Context) -> anyhow::Result<Exit> {
     match command {
         Command::Run(args) => run::run(args, context),
+        Command::Check(args) => check::run(&args, context),
         Command::Status(args) => status::run(&args, context),
         Command::Calendars(args) => calendars::run(&args, context),
         Command::Alarms(args) => alarms::run(&args, context),

@@ -1,15 +1,17 @@
 //! Finding the configuration's file, reading its general tables, and what the command line adds.
 
+use std::cell::OnceCell;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use toml::de::DeTable;
+use toml::de::{DeTable, DeValue};
 
 use super::address;
 use super::error::{ConfigError, Problem};
-use super::section::{Section, Sheet};
+use super::section::{Section, Sheet, nearest};
 use super::settings::{Config, Defaults, Limits, Log, LogFormat, LogLevel};
 use super::{sinks, sources, value};
+use crate::calendar::zone::Zones;
 use crate::zoneinfo::ZoneinfoChoice;
 
 /// Octets of a configuration file.
@@ -50,6 +52,8 @@ pub(super) struct Reader<'a> {
     folder: PathBuf,
     secrets: Secrets,
     environment: &'a dyn Fn(&str) -> Option<String>,
+    /// Read when a zone is named.
+    zones: OnceCell<Zones>,
 }
 
 impl Reader<'_> {
@@ -63,6 +67,30 @@ impl Reader<'_> {
 
     pub(super) fn reads_secrets(&self) -> bool {
         self.secrets == Secrets::Read
+    }
+
+    /// The id of a time zone that the database knows.
+    pub(super) fn zone(&self, value: &DeValue<'_>) -> Result<String, String> {
+        let written = value::text(value)?;
+        let zones = self.zones.get_or_init(|| Zones::load(&ZoneinfoChoice::Auto).unwrap_or_else(|_| Zones::bundled()));
+        if let Some(zone) = zones.resolve(&written, None, None) {
+            return Ok(zone.id().to_owned());
+        }
+        let ids: Vec<&str> = zones.ids().collect();
+        let near = nearest(&written, &ids).unwrap_or("UTC");
+        Err(format!("is '{written}', which is no time zone; the nearest is '{near}'"))
+    }
+
+    /// Which time zone database is used; it must be there.
+    fn zoneinfo(&self, value: &DeValue<'_>) -> Result<ZoneinfoChoice, String> {
+        let written = value::text(value)?;
+        let choice = match ZoneinfoChoice::from(written.as_str()) {
+            ZoneinfoChoice::Folder(folder) => ZoneinfoChoice::Folder(self.folder.join(folder)),
+            choice => choice,
+        };
+        let zones = Zones::load(&choice).map_err(|why| format!("is '{written}': {why}"))?;
+        let _ = self.zones.set(zones);
+        Ok(choice)
     }
 
     /// Whose alarms they are where nothing says so: the login name.
@@ -84,7 +112,7 @@ pub fn load(
 ) -> Result<Config, ConfigError> {
     let found = find(file, environment)?;
     let folder = found.as_ref().and_then(|(path, _)| path.parent()).map(Path::to_owned).unwrap_or_default();
-    let reader = Reader { folder, secrets: wanted.secrets, environment };
+    let reader = Reader { folder, secrets: wanted.secrets, environment, zones: OnceCell::new() };
     let mut problems = Vec::new();
     let mut config = match &found {
         Some((path, text)) => parse(path, text, &reader, &mut problems),
@@ -171,14 +199,14 @@ fn parse(file: &Path, text: &str, reader: &Reader<'_>, problems: &mut Vec<Proble
 fn read_top<'a>(sheet: &'a Sheet<'a>, table: &'a DeTable<'a>, reader: &Reader<'_>, config: &mut Config) {
     let none = DeTable::new();
     let top = Section::top(sheet, table);
-    if let Some(choice) = top.read("zoneinfo", |value| Ok(zoneinfo(&value::text(value)?, reader))) {
+    if let Some(choice) = top.read("zoneinfo", |value| reader.zoneinfo(value)) {
         config.zoneinfo = choice;
     }
     if let Some(path) = read_ledger(top.table("ledger", &none)) {
         config.ledger = reader.path(&path.to_string_lossy());
     }
     config.log = read_log(top.table("log", &none));
-    config.defaults = read_defaults(top.table("defaults", &none));
+    config.defaults = read_defaults(top.table("defaults", &none), reader);
     config.limits = read_limits(top.table("limits", &none));
     config.sources = sources::read(top.tables("source"), reader);
     config.sinks = sinks::read(top.tables("sink"), reader);
@@ -186,13 +214,6 @@ fn read_top<'a>(sheet: &'a Sheet<'a>, table: &'a DeTable<'a>, reader: &Reader<'_
         top.report("admin", "is not built yet: there is no admin port; take the table out");
     }
     top.finish();
-}
-
-fn zoneinfo(written: &str, reader: &Reader<'_>) -> ZoneinfoChoice {
-    match ZoneinfoChoice::from(written) {
-        ZoneinfoChoice::Folder(folder) => ZoneinfoChoice::Folder(reader.path(&folder.to_string_lossy())),
-        choice => choice,
-    }
 }
 
 fn read_ledger(section: Section<'_>) -> Option<PathBuf> {
@@ -218,10 +239,10 @@ fn read_log(section: Section<'_>) -> Log {
     log
 }
 
-fn read_defaults(section: Section<'_>) -> Defaults {
+fn read_defaults(section: Section<'_>, reader: &Reader<'_>) -> Defaults {
     let standard = Defaults::default();
     let defaults = Defaults {
-        zone: section.read("zone", value::text),
+        zone: section.read("zone", |value| reader.zone(value)),
         max_lateness: section.read("max_lateness", value::duration).unwrap_or(standard.max_lateness),
         server_name: section.read("server_name", value::text).unwrap_or(standard.server_name),
     };

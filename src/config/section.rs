@@ -165,8 +165,8 @@ impl<'a> Section<'a> {
 /// The one of `known` that is written most like `name`.
 pub(super) fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
     let name = name.to_lowercase();
-    let distance = |known: &&&str| (strsim::damerau_levenshtein(&name, known), known.len());
-    known.iter().min_by_key(distance).copied()
+    let distance = |known: &str| strsim::damerau_levenshtein(&name, &known.to_lowercase());
+    known.iter().copied().min_by_key(|known| (distance(known), *known))
 }
 
 /// What a value is, with its article.

@@ -67,7 +67,7 @@ fn free_name(stem: &str, taken: &dyn Fn(&str) -> bool) -> String {
 fn read_one(section: Section<'_>, name: String, kind: Kind, reader: &Reader<'_>) -> Option<Source> {
     let user = section.read("user", value::text);
     let email = section.read("email", address::emails).unwrap_or_default();
-    let zone = section.read("zone", value::text);
+    let zone = section.read("zone", |value| reader.zone(value));
     let calendars = section.read("calendars", value::texts).unwrap_or_default();
     let (user, kind) = match kind {
         Kind::Directory => (user, directory(&section, reader)),

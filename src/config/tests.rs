@@ -106,6 +106,12 @@ fn wrong_types_and_values() {
             "2: [defaults]: max_lateness is a whole number and must be a duration in quotes",
         ),
         ("[defaults]\nmax_lateness = '0s'", "2: [defaults]: max_lateness must be at least 1s"),
+        (
+            "[defaults]\nzone = 'Europe/Berln'",
+            "2: [defaults]: zone is 'Europe/Berln', which is no time zone; the nearest is 'Europe/Berlin'",
+        ),
+        ("[[source]]\nkind='directory'\npath='x'\nzone='Mars'", "4: source 1: zone is 'Mars', which is no time zone"),
+        ("zoneinfo = '/nowhere'", "1: zoneinfo is '/nowhere': cannot read the time zone database in /nowhere"),
         ("[defaults]\nzone = ''", "2: [defaults]: zone is empty"),
         ("[defaults]\nzone = [1]", "2: [defaults]: zone is a list and must be a text"),
         (

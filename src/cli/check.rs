@@ -1,0 +1,199 @@
+//! `reveille check`: what is wrong with the configuration, and what the sources and sinks say.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use serde::Serialize;
+
+use super::look::block_on;
+use super::{Context, printer::Exit, printer::Table, printer::Tone};
+use crate::calendar::zone::Zones;
+use crate::clock::Clock;
+use crate::config::{self, Config, ConfigError, Problem, SinkKind, SourceKind, Wanted};
+use crate::delivery::sink::{Sink, Surroundings};
+use crate::ledger::{Inspector, LedgerError};
+use crate::source::directory::DirectorySource;
+use crate::source::{Batch, Change, Intake, IntakeError, Known};
+use crate::time::UtcMillis;
+
+/// Check the configuration, then every source and every sink
+///
+/// All problems of the configuration are told at once. Then each source is read or logged in to, and each sink is
+/// tried without sending anything. Exit status 2: the configuration is wrong; 1: something does not answer as it should.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Leave out what needs the network
+    #[arg(long)]
+    offline: bool,
+}
+
+/// `check --json`: one object a finding.
+#[derive(Debug, Serialize)]
+struct Finding {
+    /// `configuration`, `ledger`, `source` or `sink`.
+    what: &'static str,
+    name: String,
+    kind: &'static str,
+    /// Null for what was left out.
+    ok: Option<bool>,
+    found: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
+}
+
+pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
+    let config = match context.config(&Wanted::default()) {
+        Ok(config) => config,
+        Err(error) if context.printer.json() => return problems(&error, context),
+        Err(error) => return Err(error.into()),
+    };
+    let clock = context.clock.clone();
+    let findings = block_on(look(&config, args.offline, &clock))?;
+    if context.printer.json() {
+        for finding in &findings {
+            context.printer.object(finding)?;
+        }
+    } else {
+        context.printer.table(&table(&findings))?;
+    }
+    let failed = findings.iter().any(|finding| finding.ok == Some(false));
+    Ok(if failed { Exit::No } else { Exit::Done })
+}
+
+fn problems(error: &ConfigError, context: &mut Context) -> anyhow::Result<Exit> {
+    for Problem { file, line, key, sentence } in error.problems() {
+        context.printer.object(&Finding {
+            file: file.as_ref().map(|file| file.display().to_string()),
+            line: *line,
+            key: key.clone(),
+            ..finding("configuration", "", "", Err(sentence.clone()))
+        })?;
+    }
+    Ok(Exit::Wrong)
+}
+
+async fn look(config: &Config, offline: bool, clock: &Clock) -> anyhow::Result<Vec<Finding>> {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let file = config.file.as_ref().map(|file| file.display().to_string());
+    let read = file.unwrap_or_else(|| "there is none: the defaults hold".to_owned());
+    let mut findings = vec![finding("configuration", "", "", Ok(read))];
+    findings.push(finding("ledger", &config.ledger.display().to_string(), "sqlite", ledger(&config.ledger).await));
+    for source in &config.sources {
+        findings.push(match &source.kind {
+            SourceKind::Directory { .. } => {
+                finding("source", &source.name, "directory", directory(source, config, clock).await)
+            }
+            SourceKind::Caldav(_) => left_out("source", &source.name, "caldav"),
+        });
+    }
+    let surroundings = Surroundings {
+        clock: clock.clone(),
+        zones: Zones::load(&config.zoneinfo)?,
+        reader_zones: HashMap::new(),
+        server_name: config.defaults.server_name.clone(),
+    };
+    for settings in &config.sinks {
+        let kind = kind_of(&settings.kind);
+        findings.push(match Sink::open(settings, &surroundings) {
+            Ok(_) if offline && kind == "email" => left_out("sink", &settings.name, kind),
+            Ok(sink) => finding("sink", &settings.name, kind, sink.check().await.map_err(|error| error.to_string())),
+            Err(error) => finding("sink", &settings.name, kind, Err(error.to_string())),
+        });
+    }
+    Ok(findings)
+}
+
+fn kind_of(kind: &SinkKind) -> &'static str {
+    match kind {
+        SinkKind::Stdout { .. } => "stdout",
+        SinkKind::File { .. } => "file",
+        SinkKind::CyrusNotify { .. } => "cyrus-notify",
+        SinkKind::Email(_) => "email",
+    }
+}
+
+fn finding(what: &'static str, name: &str, kind: &'static str, found: Result<String, String>) -> Finding {
+    let ok = Some(found.is_ok());
+    let found = found.unwrap_or_else(|why| why);
+    Finding { what, name: name.to_owned(), kind, ok, found, file: None, line: None, key: None }
+}
+
+fn left_out(what: &'static str, name: &str, kind: &'static str) -> Finding {
+    Finding { ok: None, ..finding(what, name, kind, Ok("not tried: it needs the network".to_owned())) }
+}
+
+async fn ledger(path: &Path) -> Result<String, String> {
+    match Inspector::open(path).await {
+        Ok(mut inspector) => {
+            let figures = inspector.figures().await.map_err(|error| error.to_string())?;
+            Ok(format!("{} calendars, {} objects, {} of them armed", figures.calendars, figures.objects, figures.armed))
+        }
+        Err(LedgerError::Missing { .. }) => {
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            rustix::fs::access(folder, rustix::fs::Access::WRITE_OK)
+                .map(|()| "will be made by the first run".to_owned())
+                .map_err(|why| format!("cannot be made in {}: {why}", folder.display()))
+        }
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Reads a folder as the daemon would, and counts.
+async fn directory(source: &config::Source, config: &Config, clock: &Clock) -> Result<String, String> {
+    let SourceKind::Directory { path, layout, .. } = &source.kind else { return Ok(String::new()) };
+    let size = config.limits.max_object_size;
+    let directory = DirectorySource::new(source, (path, *layout), &source.login, size, clock.clone());
+    let counter = Counter::default();
+    let looked = directory.look(&counter).await.map_err(|error| error.to_string())?;
+    match looked.faults.as_slice() {
+        [] => Ok(format!("{} calendars, {} objects", looked.calendars, counter.0.load(Ordering::Relaxed))),
+        faults => Err(faults.join("; ")),
+    }
+}
+
+/// Takes nothing in and counts what it was given.
+#[derive(Debug, Default)]
+struct Counter(AtomicUsize);
+
+impl Intake for Counter {
+    async fn calendars(&self, _: &str) -> Result<Vec<Known>, IntakeError> {
+        Ok(Vec::new())
+    }
+
+    async fn etags(&self, _: &str, _: &str) -> Result<HashMap<String, String>, IntakeError> {
+        Ok(HashMap::new())
+    }
+
+    async fn apply(&self, _: &str, batch: Batch) -> Result<(), IntakeError> {
+        let put = batch.changes.iter().filter(|change| matches!(change, Change::Put { .. })).count();
+        self.0.fetch_add(put, Ordering::Relaxed);
+        Ok(())
+    }
+
+    async fn unchanged(&self, _: &str, _: &str, _: UtcMillis) -> Result<(), IntakeError> {
+        Ok(())
+    }
+
+    async fn calendar_gone(&self, _: &str, _: &str) -> Result<(), IntakeError> {
+        Ok(())
+    }
+}
+
+fn table(findings: &[Finding]) -> Table {
+    let mut table = Table::new(&["WHAT", "NAME", "KIND", "STATE", "FOUND"]);
+    for Finding { what, name, kind, ok, found, .. } in findings {
+        let (state, tone) = match ok {
+            Some(true) => ("ok", Tone::Good),
+            Some(false) => ("FAILS", Tone::Bad),
+            None => ("-", Tone::Faint),
+        };
+        let plain = |text: &str| (text.to_owned(), Tone::Plain);
+        table.row([plain(what), plain(name), plain(kind), (state.to_owned(), tone), plain(found)]);
+    }
+    table
+}
