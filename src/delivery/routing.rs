@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::email::bare;
 use crate::config::{Recipients, Sink, SinkKind};
 use crate::ledger::Route;
 use crate::notification::Notification;
@@ -69,22 +70,14 @@ impl Wishes {
 
 /// Whom to write to, bare addresses.
 fn addresses(recipients: &Recipients, alarm: &Notification, own: &[String]) -> Vec<String> {
-    let named = || alarm.alarm_recipients.iter().map(|uri| bare(uri));
+    let named = || alarm.alarm_recipients.iter().map(|uri| bare(uri).into_owned());
     match recipients {
         Recipients::List(list) => list.clone(),
-        Recipients::Attendees => named().map(str::to_owned).collect(),
+        Recipients::Attendees => named().collect(),
         Recipients::Own => {
             let mine: Vec<String> =
                 own.iter().filter(|own| named().any(|n| n.eq_ignore_ascii_case(own))).cloned().collect();
             if mine.is_empty() { own.first().cloned().into_iter().collect() } else { mine }
         }
-    }
-}
-
-/// The address in a `mailto:` URI.
-fn bare(uri: &str) -> &str {
-    match uri.get(..7) {
-        Some(scheme) if scheme.eq_ignore_ascii_case("mailto:") => uri.get(7..).unwrap_or_default(),
-        _ => uri,
     }
 }

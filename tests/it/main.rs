@@ -1,7 +1,8 @@
 //! The integration tests: the whole program, and its stages against real servers.
 //!
 //! * [`venv`] sets up the Python environment that the servers run in; [`servers`] starts Radicale and Xandikos.
-//! * [`mailserver`] is a real mail server that can be told to misbehave.
+//! * [`mailserver`] is a real mail server that can be told to misbehave; [`smtp`] tests the e-mail sink with it, and
+//!   [`mail`] the way from a calendar to a mailbox.
 //! * [`http`] is a calendar client's HTTP. [`daemon`] runs the built `reveille`.
 //! * [`recurrence`] expands random rules beside python-dateutil.
 //! * [`zones`] places wall-clock times beside Python's zoneinfo.
@@ -15,6 +16,7 @@ mod crash;
 mod daemon;
 mod harness;
 mod http;
+mod mail;
 mod mailserver;
 mod process;
 mod recurrence;

@@ -1,21 +1,28 @@
 //! Addresses as calendars and settings write them.
 
+use std::borrow::Cow;
+
 use lettre::Address;
 use lettre::message::Mailbox;
 
 /// The longest address that mail servers must take (RFC 5321, 4.5.3.1.3, without the brackets).
 const LONGEST: usize = 254;
 
-/// Reads a recipient: a bare address, or a `mailto:` URI as ATTENDEE has it (RFC 6068). The domain comes back in ASCII.
+/// The address in a `mailto:` URI as ATTENDEE and ORGANIZER have it (RFC 6068): without its scheme and its headers,
+/// percent-encoding undone. What is no such URI stays as it is.
+pub fn bare(text: &str) -> Cow<'_, str> {
+    match text.get(..7).filter(|scheme| scheme.eq_ignore_ascii_case("mailto:")) {
+        Some(scheme) => Cow::Owned(unescaped(text.get(scheme.len()..).unwrap_or_default())),
+        None => Cow::Borrowed(text),
+    }
+}
+
+/// Reads a recipient: a bare address, or a `mailto:` URI. The domain comes back in ASCII.
 ///
 /// # Errors
 /// The reason why no mail can be sent there, as the rest of a sentence that begins with 'the recipient'.
 pub fn recipient(text: &str) -> Result<Address, String> {
-    let text = text.trim();
-    let bare = match text.get(..7).filter(|scheme| scheme.eq_ignore_ascii_case("mailto:")) {
-        Some(scheme) => unescaped(text.get(scheme.len()..).unwrap_or_default()),
-        None => text.to_owned(),
-    };
+    let bare = bare(text.trim());
     if bare.len() > LONGEST {
         return Err(format!("has more than {LONGEST} octets"));
     }

@@ -3,6 +3,7 @@
 
 use jiff::civil::{Date, DateTime};
 
+use super::address::bare;
 use super::words;
 use crate::calendar::zone::{Zone, Zones};
 use crate::delivery::shape;
@@ -136,7 +137,7 @@ fn rows(n: &Notification, times: &Times) -> Vec<(&'static str, String)> {
     }
     rows.push((words::WHERE, line(&n.location, LONGEST_LINE)));
     rows.push((words::CALENDAR, line(&n.calendar_name, LONGEST_LINE)));
-    rows.push((words::ORGANIZER, line(bare(&n.organizer), LONGEST_LINE)));
+    rows.push((words::ORGANIZER, line(&bare(&n.organizer), LONGEST_LINE)));
     rows.push((words::ATTENDEES, attendees(n)));
     if !n.recurrence_id.is_empty() {
         rows.push((words::REPEATS, words::ONE_OF_A_SERIES.to_owned()));
@@ -148,7 +149,7 @@ fn rows(n: &Notification, times: &Times) -> Vec<(&'static str, String)> {
 /// The first attendees by name, or by address where they have none, and how many more there are.
 fn attendees(n: &Notification) -> String {
     let names = n.attendee_names.iter().map(|name| line(name, 60));
-    let emails = n.attendee_emails.iter().map(|email| line(bare(email), 60));
+    let emails = n.attendee_emails.iter().map(|email| line(&bare(email), 60));
     let named = names.zip(emails).map(|(name, email)| if name.is_empty() { email } else { name });
     let named: Vec<String> = named.take(NAMED_ATTENDEES).collect();
     words::and_more(&named, n.attendee_emails.len().saturating_sub(named.len()))
@@ -249,14 +250,6 @@ fn bounded(text: &str, longest: usize) -> String {
     match text.char_indices().nth(longest) {
         Some((end, _)) => format!("{}\u{2026}", text.get(..end).unwrap_or_default()),
         None => text.to_owned(),
-    }
-}
-
-/// An address without its scheme.
-fn bare(uri: &str) -> &str {
-    match uri.get(..7).filter(|scheme| scheme.eq_ignore_ascii_case("mailto:")) {
-        Some(scheme) => uri.get(scheme.len()..).unwrap_or_default(),
-        None => uri,
     }
 }
 

@@ -29,7 +29,7 @@ mod session;
 mod wire;
 mod words;
 
-pub use address::recipient;
+pub use address::bare;
 
 /// Mails a connection in one batch: enough to keep it busy, few enough that a batch is settled soon.
 const MAILS_A_CONNECTION: usize = 25;

@@ -1,0 +1,95 @@
+//! From a calendar to a mailbox: the daemon, rehearsed pass by pass, and a mail server with moods.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use serde_json::json;
+
+use crate::mailserver::{MailServer, Security};
+use crate::rehearsal::Stage;
+use crate::venv::Venv;
+
+/// An event at noon with an EMAIL alarm an hour before, which says its own words to `mary` and to somebody else.
+const EVENT: &str = "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//reveille//tests//EN\r\nBEGIN:VEVENT\r\nUID:lunch\r\n\
+    DTSTAMP:20260101T000000Z\r\nDTSTART;TZID=Europe/Berlin:20260310T130000\r\nDURATION:PT1H\r\nSUMMARY:Mittagessen\r\n\
+    LOCATION:Küche\r\nBEGIN:VALARM\r\nACTION:EMAIL\r\nTRIGGER:-PT1H\r\nSUMMARY:Gleich gibt es Essen\r\n\
+    DESCRIPTION:Hände waschen!\\nUnd kommen.\r\nATTENDEE:mailto:mary@example.org\r\nATTENDEE:mailto:eve@example.com\r\n\
+    END:VALARM\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n";
+
+/// A watched event, and mail through `server`.
+fn stage(server: &MailServer) -> Stage {
+    let stage = Stage::new();
+    let (path, password) = (stage.path().display(), stage.path().join("password"));
+    fs::write(&password, "secret\n").unwrap();
+    fs::set_permissions(&password, fs::Permissions::from_mode(0o600)).unwrap();
+    let text = format!(
+        "[ledger]\nurl = \"sqlite://{path}/ledger.db\"\n[defaults]\nzone = \"Europe/London\"\n\
+         [[source]]\nkind = \"directory\"\nname = \"home\"\npath = \"{path}/watched\"\nuser = \"mary\"\n\
+         email = [\"mary@example.org\", \"mary@example.net\"]\n\
+         [[sink]]\nkind = \"email\"\nname = \"mail\"\nurl = \"smtp://mary@127.0.0.1:{port}\"\n\
+         password_file = \"{path}/password\"\nca_file = \"{ca}\"\nfrom = \"Kalender <calendar@example.org>\"\n",
+        port = server.port,
+        ca = server.ca_file().display(),
+    );
+    fs::write(stage.path().join("reveille.toml"), text).unwrap();
+    fs::write(stage.file("lunch.ics"), EVENT).unwrap();
+    stage.pass("2026-03-10T10:00:00Z");
+    stage
+}
+
+/// One pass that cannot deliver everything; returns the log.
+fn failing_pass(stage: &Stage, instant: &str) -> String {
+    let output = stage.reveille(&["run", "--once", "--at", instant]);
+    let log = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{log}");
+    log
+}
+
+#[test]
+fn a_mail_waits_for_a_server_that_is_down_and_then_busy_and_arrives_once() {
+    let Some(venv) = Venv::or_skip() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = MailServer::start(venv, folder.path(), Security::StartTls);
+    let stage = stage(&server);
+    server.stop();
+    let log = failing_pass(&stage, "2026-03-10T11:00:00Z");
+    assert!(log.contains("refused"), "{log}");
+    server.start_again();
+    server.rules(&json!({ "RCPT": "451 4.7.1 Greylisted" }).to_string());
+    let log = failing_pass(&stage, "2026-03-10T11:00:05Z");
+    assert!(log.contains("451 4.7.1 Greylisted"), "{log}");
+    server.rules("{}");
+    stage.pass("2026-03-10T11:00:06Z");
+    assert_eq!(server.counts().0, 0, "it is not tried again at once");
+    stage.pass("2026-03-10T11:00:16Z");
+    let mail = server.mail();
+    stage.pass("2026-03-10T12:00:00Z");
+    assert_eq!(server.counts().0, 1);
+
+    assert_eq!((&mail.to[..], mail.tls), (&["mary@example.org".to_owned()][..], true));
+    assert_eq!(mail.header("Subject"), "Gleich gibt es Essen");
+    assert_eq!(mail.header("Date"), "Tue, 10 Mar 2026 11:00:16 +0000");
+    let text = &mail.parts[0].text;
+    assert!(text.contains("\nHände waschen!\nUnd kommen.\n"), "{text}");
+    assert!(text.contains("\nWhen:     Tuesday, 10 March 2026, 12:00–13:00 (Europe/London)\n"), "{text}");
+    assert!(text.contains("13:00–14:00 Europe/Berlin)\nWhere:    Küche\n"), "{text}");
+    let settled = stage.listing(&["deliveries"]);
+    assert_eq!(settled.len(), 1);
+    assert_eq!((&settled[0]["state"], &settled[0]["attempts"]), (&json!("delivered"), &json!(3)), "{settled:?}");
+}
+
+#[test]
+fn a_mail_that_is_refused_for_good_is_listed_with_the_servers_words() {
+    let Some(venv) = Venv::or_skip() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let server = MailServer::start(venv, folder.path(), Security::StartTls);
+    let stage = stage(&server);
+    server.rules(&json!({ "RCPT": "550 5.1.1 No such user here" }).to_string());
+    failing_pass(&stage, "2026-03-10T11:00:00Z");
+    server.rules("{}");
+    stage.pass("2026-03-11T11:00:00Z");
+    let failed = stage.listing(&["deliveries", "--failed"]);
+    assert_eq!(failed.len(), 1);
+    assert_eq!(failed[0]["answer"], "550 5.1.1 No such user here", "{failed:?}");
+    assert_eq!(server.counts().0, 0);
+}
