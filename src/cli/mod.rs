@@ -4,6 +4,7 @@
 pub mod printer;
 
 mod alarms;
+mod bench;
 mod calendars;
 mod check;
 mod completions;
@@ -76,6 +77,7 @@ enum Command {
     Firings(firings::Args),
     Deliveries(deliveries::Args),
     Zones(zones::Args),
+    Bench(bench::Args),
     Completions(completions::Args),
     Man(man::Args),
 }
@@ -133,6 +135,7 @@ fn dispatch(command: Command, context: &mut Context) -> anyhow::Result<Exit> {
         Command::Deliveries(args) => deliveries::run(&args, context),
         Command::Preview(args) => preview::run(&args, context),
         Command::Zones(args) => zones::run(&args, context),
+        Command::Bench(args) => bench::run(&args, context),
         Command::Completions(args) => completions::run(&args, context),
         Command::Man(args) => man::run(&args, context),
     }

@@ -270,6 +270,16 @@ impl Inspector {
         Ok(millis)
     }
 
+    /// How long after it was due each delivered alarm was settled, in milliseconds, ascending.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`].
+    pub async fn delivered(&mut self) -> Result<Vec<i64>, LedgerError> {
+        let sql = "SELECT d.settled_at - r.due FROM deliveries d JOIN rings r ON r.id = d.ring
+            WHERE d.state = 'delivered' ORDER BY 1";
+        Ok(sqlx::query_scalar(sql).fetch_all(&mut self.connection).await?)
+    }
+
     /// The deliveries of the last rings, up to `limit`, the latest first.
     ///
     /// # Errors

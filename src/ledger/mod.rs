@@ -22,6 +22,7 @@ mod amend;
 mod bulk;
 mod inspect;
 mod outbox;
+pub mod raw;
 mod store;
 mod timers;
 mod writer;
