@@ -137,6 +137,7 @@ fn a_fixed_offset_and_offsets_with_seconds() {
     ]);
     assert_eq!(local_mean.instant(wall("18900101T120000")), (utc("1890-01-01T11:06:32Z"), Fit::Exact));
     assert_eq!(local_mean.instant(wall("18930401T000300")), (utc("1893-03-31T23:09:32Z"), Fit::Gap));
+    assert_eq!(local_mean.offset(utc("2026-01-01T00:00:00Z")), 3_600);
     assert_eq!(local_mean.wall(utc("1893-03-31T23:06:31Z")), wall("18930331T235959"));
     assert_eq!(local_mean.wall(utc("1893-03-31T23:06:32Z")), wall("18930401T000632"));
 }
