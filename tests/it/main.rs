@@ -3,6 +3,7 @@
 //! * [`venv`] sets up the Python environment that the servers run in; [`servers`] starts Radicale and Xandikos.
 //! * [`mailserver`] is a real mail server that can be told to misbehave; [`smtp`] tests the e-mail sink with it, and
 //!   [`mail`] the way from a calendar to a mailbox.
+//! * [`caldav`] tests the CalDAV source; [`intake`] keeps what it hands in.
 //! * [`http`] is a calendar client's HTTP. [`daemon`] runs the built `reveille`.
 //! * [`recurrence`] expands random rules beside python-dateutil.
 //! * [`zones`] places wall-clock times beside Python's zoneinfo.
@@ -12,10 +13,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "these are tests")]
 
+mod caldav;
 mod crash;
 mod daemon;
 mod harness;
 mod http;
+mod intake;
 mod mail;
 mod mailserver;
 mod process;

@@ -1,1 +1,196 @@
-//! CalDAV: discovery, listing, synchronising (RFC 4791, RFC 6578).
+//! CalDAV: discovery, listing, synchronising (RFC 4791, RFC 6578). What is inside an object it does not know.
+//!
+//! A look at an account is one PROPFIND on its home, which tells for each calendar a version: nothing more is asked where
+//! nothing changed. Where something did, the server is asked for the changes since the last look, or, where it cannot
+//! tell them or cannot be believed, for a list of all objects and their entity tags; then for the objects themselves.
+//!
+//! * [`http`] sends requests; [`xml`] and [`multistatus`] read answers; [`href`] compares what they point to;
+//!   [`requests`] is what is asked, one file a request.
+//! * [`account`] finds the calendars; [`look`] goes through them; [`position`] decides what to do with one; [`sync`] does
+//!   it, [`fetch`] gets objects.
+
+use std::collections::HashMap;
+
+use reqwest::Url;
+
+use super::{CalendarSeen, Known};
+use crate::clock::Clock;
+use crate::config::{CaldavSettings, Credentials, Source};
+use crate::time::UtcMillis;
+
+mod account;
+mod error;
+mod fetch;
+mod href;
+mod http;
+mod look;
+mod multistatus;
+mod position;
+mod requests;
+mod sync;
+mod xml;
+
+pub use error::CaldavError;
+
+use account::{Account, ListedAt};
+use http::Http;
+
+/// What a look found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Looked {
+    /// Calendars that are watched.
+    pub calendars: usize,
+    /// Objects that were new, changed or gone, and calendars that were gone.
+    pub changes: usize,
+    /// Requests that it took.
+    pub requests: u64,
+    /// Calendars and objects that could not be read, one sentence each; what was known of them rings on.
+    pub faults: Vec<String>,
+}
+
+/// What logging in to an account found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Checked {
+    /// The principal's URL, where the server names one.
+    pub principal: Option<String>,
+    /// The user's own addresses as the server knows them.
+    pub addresses: Vec<String>,
+    pub calendars: Vec<CheckedCalendar>,
+}
+
+/// A calendar that a check found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckedCalendar {
+    pub href: String,
+    pub name: String,
+    /// The settings do not leave it out, it may be read, and it holds events or tasks.
+    pub is_watched: bool,
+    pub method: Method,
+}
+
+/// How changes of a calendar are found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// The server reports them (RFC 6578).
+    Report,
+    /// Its ctag tells that there are some.
+    Ctag,
+    /// By listing all objects each time.
+    Listing,
+}
+
+/// The account of one user on a CalDAV server.
+#[derive(Debug)]
+pub struct CaldavSource {
+    source: Source,
+    url: Url,
+    /// The name that the user logs in with.
+    username: Option<String>,
+    http: Http,
+    clock: Clock,
+    max_size: usize,
+    account: Option<(Account, UtcMillis)>,
+    /// By key of the href, what this process knows of a calendar beyond the ledger.
+    memory: HashMap<String, Memory>,
+}
+
+#[derive(Debug, Default)]
+struct Memory {
+    /// What was handed in last.
+    seen: Option<CalendarSeen>,
+    /// Change reports that were refused one after the other.
+    refusals: u32,
+}
+
+impl CaldavSource {
+    /// A source for the account in `settings`, which are those of `source`. `max_size` bounds an object, in octets.
+    ///
+    /// # Errors
+    /// [`CaldavError::Settings`] when the URL or the certificates cannot be used.
+    pub fn new(
+        source: &Source,
+        settings: &CaldavSettings,
+        max_size: usize,
+        clock: Clock,
+    ) -> Result<CaldavSource, CaldavError> {
+        let url = Url::parse(&settings.url)
+            .ok()
+            .filter(|url| url.has_host() && matches!(url.scheme(), "http" | "https"))
+            .ok_or_else(|| CaldavError::Settings("the source's url is no http or https URL".to_owned()))?;
+        let username = match &settings.credentials {
+            Credentials::Basic { username, .. } => Some(username.clone()),
+            Credentials::Bearer { .. } | Credentials::None => None,
+        };
+        let http = Http::new(&url, settings)?;
+        let (account, memory) = (None, HashMap::new());
+        Ok(CaldavSource { source: source.clone(), url, username, http, clock, max_size, account, memory })
+    }
+
+    /// Logs in and says what is there. Nothing is handed in.
+    ///
+    /// # Errors
+    /// As for [`CaldavSource::look`].
+    pub async fn check(&self) -> Result<Checked, CaldavError> {
+        let account = Account::discover(&self.http, &self.url).await?;
+        let listing = account.list(&self.http).await?;
+        let calendars = listing.calendars.iter().map(|calendar| CheckedCalendar {
+            href: calendar.listed.href.clone(),
+            name: calendar.name(),
+            is_watched: self.is_watched(calendar),
+            method: match &calendar.listed {
+                listed if listed.token.is_some() => Method::Report,
+                listed if listed.ctag.is_some() => Method::Ctag,
+                _ => Method::Listing,
+            },
+        });
+        let calendars = calendars.collect();
+        let principal = account.principal.map(|principal| principal.to_string());
+        Ok(Checked { principal, addresses: account.addresses, calendars })
+    }
+
+    /// Whether the settings want this calendar, and it is of use.
+    fn is_watched(&self, calendar: &ListedAt) -> bool {
+        let wanted = &self.source.calendars;
+        let (path, name) = (href::key(&calendar.listed.href), calendar.name());
+        let id = href::last_segment(&calendar.listed.href);
+        let is_named = |pattern: &String| match pattern.strip_suffix('*') {
+            Some(start) => name.starts_with(start) || path.starts_with(start),
+            None => *pattern == name || *pattern == id || href::key(pattern) == path,
+        };
+        calendar.listed.is_of_use && (wanted.is_empty() || wanted.iter().any(is_named))
+    }
+
+    /// The calendar as it is handed in. Its href stays what the ledger has, however the server spells it today.
+    fn seen(&self, account: &Account, calendar: &ListedAt, known: Option<&Known>) -> CalendarSeen {
+        let listed = &calendar.listed;
+        let user = self.source.user.clone().unwrap_or_else(|| self.source.login.clone());
+        let is_somebody_else = |owner: &&String| {
+            let principal = account.principal.as_ref().map(|principal| href::key(principal.path()));
+            principal.is_some_and(|principal| principal != href::key(owner))
+        };
+        let owner = listed.owner.as_ref().filter(is_somebody_else).map(|owner| href::last_segment(owner));
+        CalendarSeen {
+            href: known.map_or_else(|| listed.href.clone(), |known| known.href.clone()),
+            id: href::last_segment(&listed.href),
+            owner: owner.filter(|owner| !owner.is_empty()).unwrap_or_else(|| user.clone()),
+            emails: self.emails(account, &user),
+            user,
+            name: calendar.name(),
+            color: listed.color.clone().unwrap_or_default(),
+            zone: listed.zone.clone(),
+            user_zone: self.source.zone.clone(),
+        }
+    }
+
+    /// The user's own addresses: those of the settings, else the server's, else the name of the login.
+    fn emails(&self, account: &Account, user: &str) -> Vec<String> {
+        if !self.source.email.is_empty() {
+            return self.source.email.clone();
+        }
+        if !account.addresses.is_empty() {
+            return account.addresses.clone();
+        }
+        let names = [self.username.as_deref(), Some(user)];
+        names.into_iter().flatten().find(|name| name.contains('@')).map(str::to_owned).into_iter().collect()
+    }
+}

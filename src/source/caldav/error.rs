@@ -1,0 +1,121 @@
+//! What can go wrong between a CalDAV server and its calendars, said so that an admin can act on it.
+
+use std::time::Duration;
+
+use crate::source::IntakeError;
+
+use super::xml::XmlError;
+
+/// Why a look at a CalDAV server, or a part of it, failed. URLs in the messages hold no credentials.
+#[derive(Debug, thiserror::Error)]
+pub enum CaldavError {
+    /// The settings cannot be used.
+    #[error("{0}")]
+    Settings(String),
+    /// No answer: no connection, no name, no TLS, or it broke off.
+    #[error(
+        "{url} cannot be reached ({reason}): is the server running, and is the address right? It is tried again; what is known of its calendars rings on"
+    )]
+    Unreachable { url: String, reason: String },
+    /// No answer in time.
+    #[error(
+        "{url} did not answer within {seconds} s: it is tried again; raise the source's timeout if the server is that slow"
+    )]
+    Timeout { url: String, seconds: u64 },
+    /// 401.
+    #[error(
+        "{url} does not accept the login (401){offers}: check username and password_file (or token_file) of the source"
+    )]
+    Unauthorized { url: String, offers: String },
+    /// 403.
+    #[error("{url} may not be read by this user (403): check the user's rights on the server")]
+    Forbidden { url: String },
+    /// 404, 410.
+    #[error("{url} does not exist ({status}): check the source's url")]
+    NotFound { url: String, status: u16 },
+    /// 429, 502, 503, 504 and the like.
+    #[error("{url} is not available now ({status}): it is tried again")]
+    Unavailable { url: String, status: u16, retry_after: Option<Duration> },
+    /// Any other status.
+    #[error("{url} answers {method} with status {status}: the server's log may say why")]
+    Status { url: String, method: &'static str, status: u16 },
+    /// A redirection that is not followed.
+    #[error(
+        "{url} redirects to {to}, where the login is not sent: if that is the right server, write its address as the source's url"
+    )]
+    Redirected { url: String, to: String },
+    /// Redirections without an end.
+    #[error("{url} redirects more than {limit} times: check the source's url")]
+    RedirectLoop { url: String, limit: usize },
+    /// Not WebDAV.
+    #[error(
+        "{url} is no calendar server: it answers {method} with {answer} instead of a multistatus; check the source's url"
+    )]
+    NotDav { url: String, method: &'static str, answer: String },
+    /// A multistatus that cannot be read.
+    #[error("{url} answers {method} with {error}")]
+    Xml { url: String, method: &'static str, error: XmlError },
+    /// More than is read.
+    #[error("{url} answers with more than {limit} octets, which is not read")]
+    TooLarge { url: String, limit: usize },
+    /// Nothing to watch.
+    #[error(
+        "no calendars were found at {url} (asked: {asked}): write the address of the calendars as the source's url"
+    )]
+    NothingFound { url: String, asked: String },
+    /// Some objects of a calendar could not be read now; the others were.
+    #[error("{count} objects could not be read, the first is {first}: they are tried again")]
+    Incomplete { count: usize, first: String },
+    /// The ledger.
+    #[error(transparent)]
+    Intake(#[from] IntakeError),
+}
+
+impl CaldavError {
+    /// Whether the same may well succeed a little later without anybody doing anything.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            CaldavError::Unreachable { .. }
+            | CaldavError::Timeout { .. }
+            | CaldavError::Unavailable { .. }
+            | CaldavError::Incomplete { .. }
+            | CaldavError::Intake(_) => true,
+            CaldavError::Status { status, .. } => *status >= 500,
+            _ => false,
+        }
+    }
+
+    /// How long the server asks to be left alone (Retry-After), where it does.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            CaldavError::Unavailable { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+
+    /// Whether it concerns the whole account, so that there is no point in going on with its other calendars.
+    pub(super) fn concerns_the_account(&self) -> bool {
+        matches!(
+            self,
+            CaldavError::Unreachable { .. }
+                | CaldavError::Timeout { .. }
+                | CaldavError::Unauthorized { .. }
+                | CaldavError::Unavailable { .. }
+                | CaldavError::Intake(_)
+        )
+    }
+
+    /// Whether the address is not (or no longer) what it was taken for.
+    pub(super) fn is_wrong_address(&self) -> bool {
+        matches!(
+            self,
+            CaldavError::NotFound { .. }
+                | CaldavError::Status { .. }
+                | CaldavError::NotDav { .. }
+                | CaldavError::Forbidden { .. }
+                | CaldavError::Redirected { .. }
+                | CaldavError::RedirectLoop { .. }
+                | CaldavError::Xml { .. }
+        )
+    }
+}

@@ -1,0 +1,160 @@
+//! Where things are: hrefs as servers spell them, their comparison, and the URLs that they become.
+//!
+//! Servers spell one and the same path in many ways: `%c3%a4` or `%C3%A4`, `@` or `%40`, and some do not encode at all.
+//! So the server's own spelling is kept for what is sent back to it, and hrefs are compared by their [`key`].
+
+use std::borrow::Cow;
+
+use reqwest::Url;
+
+/// What hrefs are compared by: the decoded path without scheme, host and closing slash.
+pub fn key(href: &str) -> String {
+    decoded(path(href).trim_end_matches('/'))
+}
+
+/// The last path segment, decoded: `/mary/my%20work/` is `my work`.
+pub fn last_segment(href: &str) -> String {
+    let path = path(href).trim_end_matches('/');
+    decoded(path.rsplit('/').next().unwrap_or(path))
+}
+
+/// The URL of `href` as an answer from `base` means it; none where it points to another server.
+pub fn resolve(base: &Url, href: &str) -> Option<Url> {
+    let href = href.trim();
+    if has_scheme(href) {
+        return Url::parse(href).ok().filter(|url| url.origin() == base.origin());
+    }
+    let mut url = base.clone();
+    url.set_query(None);
+    url.set_fragment(None);
+    // A path that begins with two slashes is meant as a path, not as a host.
+    if href.starts_with('/') {
+        url.set_path(&sendable(href));
+    } else {
+        let folder = base.path().rsplit_once('/').map_or("", |(folder, _)| folder);
+        url.set_path(&format!("{folder}/{}", sendable(href)));
+    }
+    Some(url)
+}
+
+/// The path of `href`, without scheme and host.
+fn path(href: &str) -> &str {
+    let href = href.trim();
+    if !has_scheme(href) {
+        return href;
+    }
+    let rest = href.split_once("://").map_or(href, |(_, rest)| rest);
+    rest.find('/').map_or("/", |start| rest.get(start..).unwrap_or("/"))
+}
+
+fn has_scheme(href: &str) -> bool {
+    href.split_once("://").is_some_and(|(scheme, _)| scheme.bytes().all(|octet| octet.is_ascii_alphanumeric()))
+}
+
+/// `path` with nothing in it that may not be in a URL. A path that holds a space or the like was not encoded at all, so
+/// its percent signs are encoded too; in any other only a percent sign without two digits is.
+fn sendable(path: &str) -> String {
+    let raw = path.bytes().any(|octet| !octet.is_ascii_graphic() || b"\"#<>?".contains(&octet));
+    let mut sendable = String::with_capacity(path.len());
+    for (at, octet) in path.bytes().enumerate() {
+        if is_unsendable(octet) || (octet == b'%' && (raw || escape(path.as_bytes(), at).is_none())) {
+            sendable.push_str(&format!("%{octet:02X}"));
+        } else {
+            sendable.push(char::from(octet));
+        }
+    }
+    sendable
+}
+
+fn is_unsendable(octet: u8) -> bool {
+    !octet.is_ascii_graphic() || b"\"#<>?[\\]^`{|}".contains(&octet)
+}
+
+/// The octet that `%XX` at `at` stands for; none where there is no such thing.
+fn escape(octets: &[u8], at: usize) -> Option<u8> {
+    let &[b'%', high, low] = octets.get(at..at.checked_add(3)?)? else { return None };
+    let digit = |digit: u8| char::from(digit).to_digit(16);
+    u8::try_from(digit(high)? * 16 + digit(low)?).ok()
+}
+
+fn decoded(path: &str) -> String {
+    let octets = path.as_bytes();
+    let mut decoded = Vec::with_capacity(octets.len());
+    let mut at = 0;
+    while let Some(&octet) = octets.get(at) {
+        let escaped = escape(octets, at);
+        decoded.push(escaped.unwrap_or(octet));
+        at += if escaped.is_some() { 3 } else { 1 };
+    }
+    match String::from_utf8_lossy(&decoded) {
+        Cow::Borrowed(text) => text.to_owned(),
+        Cow::Owned(text) => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use reqwest::Url;
+
+    use super::{key, last_segment, resolve};
+
+    fn url(base: &str, href: &str) -> String {
+        resolve(&Url::parse(base).unwrap(), href).map_or("none".to_owned(), |url| url.to_string())
+    }
+
+    #[test]
+    fn the_spellings_of_one_path_have_one_key() {
+        let spellings = [
+            "/cal/odd%20n%C3%A4me%26%23%40%2B(1)%25.ics",
+            "/cal/odd%20n%c3%a4me%26%23@+%281%29%25.ics",
+            "/cal/odd näme&#@+(1)%.ics",
+            "/cal/odd%20n%C3%A4me&%23@+(1)%.ics",
+            "http://127.0.0.1:1/cal/odd%20n%C3%A4me&%23@+(1)%25.ics",
+        ];
+        for spelling in spellings {
+            assert_eq!(key(spelling), "/cal/odd näme&#@+(1)%.ics", "{spelling}");
+        }
+        assert_eq!(key("/mary/work/"), key("/mary/work"));
+        assert_ne!(key("/cal/a%2520b.ics"), key("/cal/a%20b.ics"));
+        assert_eq!(key("https://host"), "");
+        assert_eq!(key("/x%ffy"), "/x\u{fffd}y");
+    }
+
+    #[test]
+    fn names_are_the_last_segment() {
+        assert_eq!(last_segment("/mary/my%20work/"), "my work");
+        assert_eq!(last_segment("https://host/dav/mary%40example.org"), "mary@example.org");
+        assert_eq!(last_segment("/"), "");
+    }
+
+    #[test]
+    fn what_is_sent_is_the_servers_spelling_where_that_can_be_sent() {
+        let base = "https://host/dav/";
+        assert_eq!(url(base, "/cal/n%c3%a4me%40@+(1).ics"), "https://host/cal/n%c3%a4me%40@+(1).ics");
+        assert_eq!(url(base, "/cal/100%.ics"), "https://host/cal/100%25.ics");
+        assert_eq!(url(base, "/cal/a%20b%.ics"), "https://host/cal/a%20b%25.ics");
+        assert_eq!(url(base, "/cal/odd näme#1%20.ics"), "https://host/cal/odd%20n%C3%A4me%231%2520.ics");
+        assert_eq!(url(base, "/cal/a%20[1].ics"), "https://host/cal/a%20%5B1%5D.ics");
+        assert_eq!(url(base, "//mary/work/"), "https://host//mary/work/");
+        assert_eq!(url(base, "mary/"), "https://host/dav/mary/");
+        assert_eq!(url("https://host/dav?x#y", "/z"), "https://host/z");
+    }
+
+    #[test]
+    fn other_servers_are_not_followed() {
+        assert_eq!(url("https://host/dav/", "https://host:443/cal/"), "https://host/cal/");
+        for foreign in ["https://other/cal/", "http://host/cal/", "https://host:8443/cal/", "ftp://host/"] {
+            assert_eq!(url("https://host/dav/", foreign), "none", "{foreign}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_sent_means_what_was_listed(name in "[^/]{1,12}") {
+            let base = Url::parse("https://host/").unwrap();
+            prop_assume!(!matches!(name.trim(), "." | ".." | "" ) && name.trim() == name && !name.contains("%"));
+            prop_assert_eq!(key(resolve(&base, &format!("/cal/{name}")).unwrap().path()), format!("/cal/{name}"));
+        }
+    }
+}

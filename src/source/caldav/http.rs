@@ -1,0 +1,320 @@
+//! The HTTP under CalDAV: logging in, redirections, limits, one more try on a fresh connection. Of XML it knows nothing.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use reqwest::header::{self, HeaderMap, HeaderName};
+use reqwest::{Client, Method, Url, redirect};
+use rustls::{ClientConfig, RootCertStore, crypto::ring};
+
+use super::error::CaldavError;
+use super::multistatus::http_date;
+use super::xml::XmlError;
+use crate::config::{CaldavSettings, Credentials};
+use crate::time::UtcMillis;
+use crate::tls::client_config;
+
+/// Octets of one answer, unpacked. A thousand objects of 60 kB.
+pub const MAX_ANSWER: usize = 64 * 1024 * 1024;
+/// Redirections that are followed for one request.
+const MAX_REDIRECTS: usize = 5;
+/// How long a connection may take to come up, where the source's timeout is longer.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Attempts at one request: servers close idle connections without a word.
+const ATTEMPTS: usize = 2;
+/// A server that asks for a longer pause than this is asked again nevertheless.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
+
+/// The methods that are used; all of them only read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verb {
+    Get,
+    Propfind,
+    Report,
+}
+
+impl Verb {
+    pub fn name(self) -> &'static str {
+        match self {
+            Verb::Get => "GET",
+            Verb::Propfind => "PROPFIND",
+            Verb::Report => "REPORT",
+        }
+    }
+
+    fn method(self) -> Method {
+        // All three names are valid tokens.
+        Method::from_bytes(self.name().as_bytes()).unwrap_or_default()
+    }
+}
+
+/// A request, before it is sent. A body goes out with its length, never in chunks: some servers ignore those.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub verb: Verb,
+    pub url: Url,
+    /// The Depth header.
+    pub depth: Option<&'static str>,
+    /// XML; empty for none.
+    pub body: String,
+}
+
+/// An answer, read to its end.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// Where it came from, redirections followed.
+    pub url: Url,
+    pub status: u16,
+    pub content_type: String,
+    /// The server's clock.
+    pub date: Option<UtcMillis>,
+    pub etag: Option<String>,
+    pub modified: Option<UtcMillis>,
+    /// The ways to log in that it offers.
+    pub schemes: Vec<String>,
+    /// Retry-After.
+    pub retry_after: Option<Duration>,
+    pub body: Vec<u8>,
+}
+
+/// A client of one server, logged in.
+#[derive(Debug)]
+pub struct Http {
+    client: Client,
+    credentials: Credentials,
+    timeout: Duration,
+    sent: AtomicU64,
+}
+
+impl Http {
+    /// A client for the server at `url`.
+    ///
+    /// # Errors
+    /// [`CaldavError::Settings`] when the certificates cannot be read.
+    pub fn new(url: &Url, settings: &CaldavSettings) -> Result<Http, CaldavError> {
+        let mut builder = Client::builder()
+            .user_agent(concat!("reveille/", env!("CARGO_PKG_VERSION")))
+            .redirect(redirect::Policy::none())
+            .referer(false)
+            .timeout(settings.timeout)
+            .connect_timeout(settings.timeout.min(CONNECT_TIMEOUT))
+            // Requests follow one another: one connection is enough.
+            .pool_max_idle_per_host(1)
+            // A request without encryption must not leave this machine by way of a proxy.
+            .tls_backend_preconfigured(tls(url, settings.ca_file.as_deref())?);
+        if url.scheme() == "http" {
+            builder = builder.no_proxy();
+        }
+        let client = builder.build().map_err(|why| CaldavError::Settings(format!("no HTTP client: {why}")))?;
+        let credentials = settings.credentials.clone();
+        Ok(Http { client, credentials, timeout: settings.timeout, sent: AtomicU64::new(0) })
+    }
+
+    /// How many requests were sent so far.
+    pub fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    /// Sends `request` and reads the answer, whatever its status.
+    ///
+    /// # Errors
+    /// Those of the way there and back: [`CaldavError::Unreachable`], `Timeout`, `Redirected`, `RedirectLoop`, `TooLarge`.
+    pub async fn send(&self, request: Request) -> Result<Answer, CaldavError> {
+        let mut request = request;
+        for _ in 0..=MAX_REDIRECTS {
+            let (answer, location) = self.send_surely(&request).await?;
+            let Some(location) = location.filter(|_| matches!(answer.status, 301 | 302 | 307 | 308)) else {
+                return Ok(answer);
+            };
+            request.url = redirected(&request.url, &location)?;
+        }
+        Err(CaldavError::RedirectLoop { url: request.url.to_string(), limit: MAX_REDIRECTS })
+    }
+
+    async fn send_surely(&self, request: &Request) -> Result<(Answer, Option<String>), CaldavError> {
+        let mut attempt = 1;
+        loop {
+            self.sent.fetch_add(1, Ordering::Relaxed);
+            match self.send_once(request).await {
+                Err(Failure::Broken(why)) if attempt < ATTEMPTS && !why.is_timeout() && !why.is_connect() => {
+                    attempt += 1
+                }
+                Err(Failure::Broken(why)) => return Err(self.broken(&request.url, &why)),
+                Err(Failure::TooLarge) => {
+                    return Err(CaldavError::TooLarge { url: request.url.to_string(), limit: MAX_ANSWER });
+                }
+                Ok(done) => return Ok(done),
+            }
+        }
+    }
+
+    async fn send_once(&self, request: &Request) -> Result<(Answer, Option<String>), Failure> {
+        let mut builder = self.client.request(request.verb.method(), request.url.clone());
+        if let Some(depth) = request.depth {
+            builder = builder.header("Depth", depth);
+        }
+        if request.verb == Verb::Get {
+            // Packed by Apache, a resource gets an entity tag of its own.
+            builder = builder.header(header::ACCEPT_ENCODING, "identity");
+        }
+        if !request.body.is_empty() {
+            builder = builder.header(header::CONTENT_TYPE, "application/xml; charset=utf-8").body(request.body.clone());
+        }
+        builder = match &self.credentials {
+            Credentials::None => builder,
+            Credentials::Basic { username, password } => builder.basic_auth(username, Some(password.expose())),
+            Credentials::Bearer { token } => builder.bearer_auth(token.expose()),
+        };
+        let mut response = builder.send().await.map_err(Failure::Broken)?;
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(Failure::Broken)? {
+            if body.len().saturating_add(chunk.len()) > MAX_ANSWER {
+                return Err(Failure::TooLarge);
+            }
+            body.extend_from_slice(&chunk);
+        }
+        let location = text(response.headers(), header::LOCATION);
+        Ok((answer(request.url.clone(), response.status().as_u16(), response.headers(), body), location))
+    }
+
+    /// Sends `request` and returns the multistatus that answers it: the URL it came from, the server's clock, the XML.
+    ///
+    /// # Errors
+    /// Those of [`Http::send`], and what [`Http::refusal`] makes of any other answer than 207.
+    pub async fn multistatus(&self, request: Request) -> Result<Multistatus, CaldavError> {
+        let verb = request.verb;
+        let answer = self.send(request).await?;
+        if answer.status != 207 {
+            return Err(self.refusal(verb, &answer));
+        }
+        let xml = match String::from_utf8(answer.body) {
+            Ok(xml) => xml,
+            Err(broken) => String::from_utf8_lossy(broken.as_bytes()).into_owned(),
+        };
+        Ok(Multistatus { verb, url: answer.url, date: answer.date, xml })
+    }
+
+    /// What an answer that is not the one hoped for means.
+    pub fn refusal(&self, verb: Verb, answer: &Answer) -> CaldavError {
+        let (url, status, method) = (answer.url.to_string(), answer.status, verb.name());
+        match status {
+            200..=299 => {
+                let kind = answer.content_type.split(';').next().unwrap_or_default().trim();
+                let answer = if kind.is_empty() { format!("{status}") } else { format!("{status} and {kind}") };
+                CaldavError::NotDav { url, method, answer }
+            }
+            401 => CaldavError::Unauthorized { url, offers: self.offers(&answer.schemes) },
+            403 => CaldavError::Forbidden { url },
+            404 | 410 => CaldavError::NotFound { url, status },
+            429 | 502 | 503 | 504 => CaldavError::Unavailable { url, status, retry_after: answer.retry_after },
+            _ => CaldavError::Status { url, method, status },
+        }
+    }
+
+    /// A remark on how the server wants to be logged in to, where that is not how it was done.
+    fn offers(&self, schemes: &[String]) -> String {
+        let used = match &self.credentials {
+            Credentials::None => return "; the source names no username".to_owned(),
+            Credentials::Basic { .. } => "Basic",
+            Credentials::Bearer { .. } => "Bearer",
+        };
+        if schemes.is_empty() || schemes.iter().any(|scheme| scheme.eq_ignore_ascii_case(used)) {
+            return String::new();
+        }
+        format!("; it offers {}, and {used} was used: Reveille speaks Basic and Bearer", schemes.join(", "))
+    }
+
+    fn broken(&self, url: &Url, why: &reqwest::Error) -> CaldavError {
+        let url = url.to_string();
+        if why.is_timeout() {
+            return CaldavError::Timeout { url, seconds: self.timeout.as_secs() };
+        }
+        // The innermost reason is the one that helps: 'Connection refused', not 'error sending request'.
+        let mut reason: &dyn std::error::Error = why;
+        while let Some(source) = reason.source() {
+            reason = source;
+        }
+        let mut reason = reason.to_string();
+        if reason.contains("UnknownIssuer") {
+            reason += "; if its certificate comes from an authority of your own, name that with ca_file";
+        }
+        CaldavError::Unreachable { url, reason }
+    }
+}
+
+enum Failure {
+    Broken(reqwest::Error),
+    TooLarge,
+}
+
+/// A 207 answer.
+#[derive(Debug)]
+pub struct Multistatus {
+    verb: Verb,
+    /// Where it came from, redirections followed.
+    pub url: Url,
+    /// The server's clock.
+    pub date: Option<UtcMillis>,
+    pub xml: String,
+}
+
+impl Multistatus {
+    /// `error` in it, said of this answer.
+    pub fn error(&self, error: XmlError) -> CaldavError {
+        CaldavError::Xml { url: self.url.to_string(), method: self.verb.name(), error }
+    }
+}
+
+fn answer(url: Url, status: u16, headers: &HeaderMap, body: Vec<u8>) -> Answer {
+    let date = text(headers, header::DATE).as_deref().and_then(http_date);
+    let schemes = headers.get_all(header::WWW_AUTHENTICATE).iter().filter_map(|value| {
+        value.to_str().ok()?.split_ascii_whitespace().next().map(|scheme| scheme.trim_matches(',').to_owned())
+    });
+    Answer {
+        url,
+        status,
+        content_type: text(headers, header::CONTENT_TYPE).unwrap_or_default(),
+        date,
+        etag: text(headers, header::ETAG),
+        modified: text(headers, header::LAST_MODIFIED).as_deref().and_then(http_date),
+        schemes: schemes.collect(),
+        retry_after: text(headers, header::RETRY_AFTER).and_then(|text| retry_after(&text, date)),
+        body,
+    }
+}
+
+fn text(headers: &HeaderMap, name: HeaderName) -> Option<String> {
+    headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+}
+
+/// Reads Retry-After: seconds, or a date to be compared with the server's clock (RFC 9110, 10.2.3).
+fn retry_after(text: &str, date: Option<UtcMillis>) -> Option<Duration> {
+    let pause = match text.trim().parse() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => Duration::from_millis(u64::try_from(http_date(text)?.0.saturating_sub(date?.0)).unwrap_or(0)),
+    };
+    Some(pause.min(MAX_RETRY_AFTER))
+}
+
+/// Where a redirection from `url` leads, on the same server.
+fn redirected(url: &Url, location: &str) -> Result<Url, CaldavError> {
+    let elsewhere = |to: &str| CaldavError::Redirected { url: url.to_string(), to: to.to_owned() };
+    let to = url.join(location).map_err(|_| elsewhere(location))?;
+    // Another scheme is another origin: neither is the login sent elsewhere, nor without encryption.
+    if to.origin() == url.origin() { Ok(to) } else { Err(elsewhere(to.as_str())) }
+}
+
+/// The TLS settings: what this machine trusts and `ca_file`.
+fn tls(url: &Url, ca_file: Option<&Path>) -> Result<ClientConfig, CaldavError> {
+    if url.scheme() == "https" || ca_file.is_some() {
+        let config = client_config(ca_file).map_err(|why| CaldavError::Settings(why.to_string()))?;
+        return Ok(Arc::unwrap_or_clone(config));
+    }
+    // Without encryption nobody needs to be trusted, and a machine without certificates will do.
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+    let builder = builder.with_safe_default_protocol_versions();
+    let builder = builder.map_err(|why| CaldavError::Settings(format!("TLS cannot be set up: {why}")))?;
+    Ok(builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
+}

@@ -1,0 +1,163 @@
+//! The answer that most of WebDAV is made of (RFC 4918, 13): for each resource, which properties it has.
+
+use super::xml::{Element, Space, XmlError, read_multistatus};
+use crate::time::UtcMillis;
+
+/// What a multistatus says of one resource.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Response {
+    /// As the server spells it.
+    pub href: String,
+    /// The status of the resource as a whole, where one is given.
+    pub status: Option<u16>,
+    /// The properties it has; those that it lacks or that are refused are left out.
+    pub props: Vec<Element>,
+}
+
+impl Response {
+    /// Whether the server says that there is no such resource.
+    pub fn is_gone(&self) -> bool {
+        matches!(self.status, Some(404 | 410))
+    }
+
+    /// The property `name`.
+    pub fn prop(&self, space: Space, name: &str) -> Option<&Element> {
+        self.props.iter().find(|prop| prop.is(space, name))
+    }
+
+    /// The text of the property `name`, without white space around it; none where it is empty.
+    pub fn text(&self, space: Space, name: &str) -> Option<&str> {
+        self.prop(space, name)?.trimmed()
+    }
+
+    /// The hrefs in the property `name`.
+    pub fn hrefs(&self, space: Space, name: &str) -> Vec<String> {
+        let Some(prop) = self.prop(space, name) else { return Vec::new() };
+        prop.all(Space::Dav, "href").filter_map(Element::trimmed).map(str::to_owned).collect()
+    }
+
+    /// DAV:getetag, with its quotes.
+    pub fn etag(&self) -> Option<String> {
+        self.text(Space::Dav, "getetag").map(str::to_owned)
+    }
+
+    /// DAV:getlastmodified; none where it is no date.
+    pub fn modified(&self) -> Option<UtcMillis> {
+        http_date(self.text(Space::Dav, "getlastmodified")?)
+    }
+
+    /// Whether DAV:resourcetype holds `kind`.
+    pub fn is_a(&self, space: Space, kind: &str) -> bool {
+        self.prop(Space::Dav, "resourcetype").is_some_and(|types| types.child(space, kind).is_some())
+    }
+}
+
+/// Reads a multistatus: gives each response to `each` and returns the DAV:sync-token (RFC 6578, 6.2) where there is one.
+/// A response that names several resources is given once for each.
+///
+/// # Errors
+/// [`XmlError`] when it is no multistatus.
+pub fn read(xml: &str, mut each: impl FnMut(Response)) -> Result<Option<String>, XmlError> {
+    let mut sync_token = None;
+    read_multistatus(xml, |element| {
+        if element.is(Space::Dav, "sync-token") {
+            sync_token = element.trimmed().map(str::to_owned);
+        } else if element.is(Space::Dav, "response") {
+            for response in responses(element) {
+                each(response);
+            }
+        }
+    })?;
+    Ok(sync_token)
+}
+
+/// Reads a multistatus into a list.
+///
+/// # Errors
+/// As for [`read`].
+pub fn all(xml: &str) -> Result<Vec<Response>, XmlError> {
+    let mut all = Vec::new();
+    read(xml, |response| all.push(response))?;
+    Ok(all)
+}
+
+fn responses(element: Element) -> Vec<Response> {
+    let status = element.child(Space::Dav, "status").and_then(status_code);
+    let hrefs: Vec<String> = element.all(Space::Dav, "href").filter_map(Element::trimmed).map(str::to_owned).collect();
+    let mut props = Vec::new();
+    for propstat in element.children.into_iter().filter(|child| child.is(Space::Dav, "propstat")) {
+        let code = propstat.child(Space::Dav, "status").and_then(status_code).unwrap_or(200);
+        if (200..300).contains(&code) {
+            let found = propstat.children.into_iter().filter(|child| child.is(Space::Dav, "prop"));
+            props.extend(found.flat_map(|prop| prop.children));
+        }
+    }
+    match <[String; 1]>::try_from(hrefs) {
+        Ok([href]) => vec![Response { href, status, props }],
+        Err(hrefs) => hrefs.into_iter().map(|href| Response { href, status, props: props.clone() }).collect(),
+    }
+}
+
+/// The number in `HTTP/1.1 404 Not Found`.
+fn status_code(element: &Element) -> Option<u16> {
+    element.trimmed()?.split_ascii_whitespace().find_map(|word| word.parse().ok())
+}
+
+/// Reads an HTTP date (RFC 9110, 5.6.7), and the form with a numeric zone that SOGo writes.
+pub fn http_date(text: &str) -> Option<UtcMillis> {
+    jiff::fmt::rfc2822::parse(text.trim()).ok().map(|zoned| UtcMillis(zoned.timestamp().as_millisecond()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Space, all, http_date, read};
+
+    #[test]
+    fn status_may_come_before_or_after_the_properties() {
+        let after = "<multistatus xmlns='DAV:'><response><href>/a</href><propstat><prop><getetag>\"1\"</getetag></prop>\
+            <status>HTTP/1.1 200 OK</status></propstat><propstat><prop><displayname/></prop>\
+            <status>HTTP/1.1 404 Not Found</status></propstat></response></multistatus>";
+        let before = "<n:multistatus xmlns:n='DAV:'><n:response><n:href> /a </n:href><n:propstat><n:status>HTTP/1.1 404 \
+            Not Found</n:status><n:prop><n:displayname /></n:prop></n:propstat><n:propstat><n:status>HTTP/1.1 200 OK\
+            </n:status><n:prop><n:getetag>&quot;1&quot;</n:getetag></n:prop></n:propstat></n:response></n:multistatus>";
+        for xml in [after, before] {
+            let found = all(xml).unwrap().remove(0);
+            assert_eq!((found.href.as_str(), found.status), ("/a", None));
+            assert_eq!(found.etag().as_deref(), Some("\"1\""));
+            assert!(found.prop(Space::Dav, "displayname").is_none(), "a property that is not there");
+            assert!(!found.is_gone(), "it lacks a property, but it is there");
+        }
+    }
+
+    #[test]
+    fn the_token_is_found_before_and_after_the_responses() {
+        let response = "<response><href>/a</href><status>HTTP/1.1 404 Not Found</status></response>";
+        let token = "<sync-token> data:,13 </sync-token>";
+        for inside in [format!("{token}{response}"), format!("{response}{token}")] {
+            let mut gone = Vec::new();
+            let found = read(&format!("<multistatus xmlns='DAV:'>{inside}</multistatus>"), |response| {
+                assert!(response.is_gone());
+                gone.push(response.href);
+            });
+            assert_eq!((found.unwrap().as_deref(), gone), (Some("data:,13"), vec!["/a".to_owned()]));
+        }
+    }
+
+    #[test]
+    fn one_response_may_name_several_resources() {
+        let xml = "<multistatus xmlns='DAV:'><response><href>/a</href><href>/b</href><status>HTTP/1.1 410 Gone</status>\
+            </response><response><status>HTTP/1.1 200 OK</status></response></multistatus>";
+        let found = all(xml).unwrap();
+        assert_eq!(found.iter().map(|r| r.href.as_str()).collect::<Vec<_>>(), ["/a", "/b"]);
+        assert!(found.iter().all(super::Response::is_gone));
+    }
+
+    #[test]
+    fn dates() {
+        let at = http_date("Sun, 22 Nov 2026 21:17:01 GMT").unwrap();
+        assert_eq!(at.to_string(), "2026-11-22T21:17:01.000Z");
+        assert_eq!(http_date("Sun, 22 Nov 2026 22:17:01 +0100"), Some(at));
+        assert_eq!(http_date("2026-11-22T21:17:01Z"), None);
+        assert_eq!(http_date("yesterday"), None);
+    }
+}

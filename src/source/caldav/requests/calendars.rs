@@ -1,0 +1,212 @@
+//! The calendars of a home, each with what tells whether it changed: the one request of a poll at which nothing did.
+
+use std::collections::HashMap;
+
+use reqwest::Url;
+
+use super::propfind;
+use crate::source::caldav::href;
+use crate::source::caldav::http::Request;
+use crate::source::caldav::multistatus::{Response, all};
+use crate::source::caldav::xml::{Element, Space, XmlError};
+
+const BODY: &str = r#"<?xml version="1.0" encoding="utf-8"?>
+<D:propfind xmlns:D="DAV:" xmlns:C="urn:ietf:params:xml:ns:caldav" xmlns:S="http://calendarserver.org/ns/" xmlns:A="http://apple.com/ns/ical/"><D:prop><D:resourcetype/><D:displayname/><S:getctag/><D:sync-token/><D:resource-id/><D:owner/><D:current-user-privilege-set/><C:supported-calendar-component-set/><C:calendar-timezone-id/><C:calendar-timezone/><A:calendar-color/></D:prop></D:propfind>"#;
+
+/// A calendar as its server lists it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listed {
+    /// As the server spells it.
+    pub href: String,
+    /// DAV:displayname.
+    pub name: Option<String>,
+    /// Apple's calendar-color.
+    pub color: Option<String>,
+    /// An IANA id or a VTIMEZONE.
+    pub zone: Option<String>,
+    /// DAV:owner, an href.
+    pub owner: Option<String>,
+    /// calendarserver.org's getctag.
+    pub ctag: Option<String>,
+    /// DAV:sync-token (RFC 6578, 4).
+    pub token: Option<String>,
+    /// DAV:resource-id (RFC 5842, 3.1): another one means that the collection was made anew.
+    pub identity: Option<String>,
+    /// The token counts the changes of the whole account, not of this calendar.
+    pub counts_the_account: bool,
+    /// It holds events or tasks, and this user may read them.
+    pub is_of_use: bool,
+}
+
+/// `depth` is `1` for a home, `0` for a calendar itself.
+pub fn request(url: &Url, depth: &'static str) -> Request {
+    propfind(url, depth, BODY)
+}
+
+/// Reads the calendars out of the answer.
+///
+/// # Errors
+/// [`XmlError`] when it is no multistatus.
+pub fn parse(xml: &str) -> Result<Vec<Listed>, XmlError> {
+    let responses = all(xml)?;
+    let mut uses: HashMap<String, usize> = HashMap::new();
+    for token in responses.iter().filter_map(|response| response.text(Space::Dav, "sync-token")) {
+        *uses.entry(token.to_owned()).or_default() += 1;
+    }
+    let mut calendars: Vec<Listed> = Vec::new();
+    for response in responses.iter().filter(|response| is_calendar(response)) {
+        let mut calendar = listed(response);
+        calendar.counts_the_account = calendar.token.as_ref().and_then(|token| uses.get(token)).is_some_and(|n| *n > 1);
+        if !calendars.iter().any(|other| href::key(&other.href) == href::key(&calendar.href)) {
+            calendars.push(calendar);
+        }
+    }
+    Ok(calendars)
+}
+
+fn is_calendar(response: &Response) -> bool {
+    response.is_a(Space::Caldav, "calendar") && !response.is_a(Space::Caldav, "schedule-inbox") && !response.is_gone()
+}
+
+fn listed(response: &Response) -> Listed {
+    let text = |space, name| response.text(space, name).map(str::to_owned);
+    Listed {
+        href: response.href.clone(),
+        name: text(Space::Dav, "displayname"),
+        color: text(Space::Apple, "calendar-color"),
+        zone: text(Space::Caldav, "calendar-timezone-id").or_else(|| zone(response)),
+        owner: response.hrefs(Space::Dav, "owner").into_iter().next(),
+        ctag: text(Space::CalendarServer, "getctag"),
+        token: text(Space::Dav, "sync-token"),
+        identity: response.hrefs(Space::Dav, "resource-id").into_iter().next(),
+        counts_the_account: false,
+        is_of_use: holds_events_or_tasks(response) && may_be_read(response),
+    }
+}
+
+/// CALDAV:calendar-timezone. That of SOGo is always Etc/UTC, set by nobody: UTC counts as none.
+fn zone(response: &Response) -> Option<String> {
+    let zone = response.text(Space::Caldav, "calendar-timezone")?;
+    let is_utc = zone.lines().any(|line| matches!(line.trim_end(), "TZID:Etc/UTC" | "TZID:UTC"));
+    (!is_utc).then(|| zone.to_owned())
+}
+
+/// Without CALDAV:supported-calendar-component-set a calendar holds anything (RFC 4791, 5.2.3).
+fn holds_events_or_tasks(response: &Response) -> bool {
+    let Some(set) = response.prop(Space::Caldav, "supported-calendar-component-set") else { return true };
+    let mut components = set.all(Space::Caldav, "comp").filter_map(|comp| comp.attribute.as_deref()).peekable();
+    components.peek().is_none() || components.any(|name| matches!(name, "VEVENT" | "VTODO"))
+}
+
+/// Where the server does not say what this user may do, trying will tell (RFC 3744, 5.5).
+fn may_be_read(response: &Response) -> bool {
+    let Some(set) = response.prop(Space::Dav, "current-user-privilege-set") else { return true };
+    let mut granted = set.all(Space::Dav, "privilege").flat_map(|privilege| &privilege.children).peekable();
+    let reads = |privilege: &Element| privilege.is(Space::Dav, "read") || privilege.is(Space::Dav, "all");
+    granted.peek().is_none() || granted.any(reads)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Listed, parse};
+
+    fn home(inside: &str) -> Vec<Listed> {
+        let xml = format!(
+            "<d:multistatus xmlns:d='DAV:' xmlns:cal='urn:ietf:params:xml:ns:caldav' \
+             xmlns:cs='http://calendarserver.org/ns/' xmlns:x='http://apple.com/ns/ical/'>{inside}</d:multistatus>"
+        );
+        parse(&xml).unwrap()
+    }
+
+    fn response(href: &str, props: &str) -> String {
+        format!(
+            "<d:response><d:href>{href}</d:href><d:propstat><d:prop>{props}</d:prop>\
+             <d:status>HTTP/1.1 200 OK</d:status></d:propstat></d:response>"
+        )
+    }
+
+    const CALENDAR: &str = "<d:resourcetype><d:collection/><cal:calendar/></d:resourcetype>";
+
+    #[test]
+    fn all_that_is_known_of_a_calendar() {
+        let props = format!(
+            "{CALENDAR}<d:displayname> Work &amp; play </d:displayname><cs:getctag>\"7\"</cs:getctag>\
+             <d:sync-token>http://sabre.io/ns/sync/7</d:sync-token><d:owner><d:href>/p/mary/</d:href></d:owner>\
+             <d:resource-id><d:href>urn:uuid:1</d:href></d:resource-id><x:calendar-color>#FF0000FF</x:calendar-color>\
+             <cal:calendar-timezone-id>Europe/Berlin</cal:calendar-timezone-id>\
+             <cal:calendar-timezone>BEGIN:VCALENDAR</cal:calendar-timezone>\
+             <cal:supported-calendar-component-set><cal:comp name='VJOURNAL'/><cal:comp name='VTODO'/>\
+             </cal:supported-calendar-component-set>"
+        );
+        let found = home(
+            &(response("/cal/mary/", "<d:resourcetype><d:collection/></d:resourcetype>")
+                + &response("/cal/mary/work/", &props)),
+        );
+        let some = |text: &str| Some(text.to_owned());
+        let wanted = Listed {
+            href: "/cal/mary/work/".to_owned(),
+            name: some("Work & play"),
+            color: some("#FF0000FF"),
+            zone: some("Europe/Berlin"),
+            owner: some("/p/mary/"),
+            ctag: some("\"7\""),
+            token: some("http://sabre.io/ns/sync/7"),
+            identity: some("urn:uuid:1"),
+            counts_the_account: false,
+            is_of_use: true,
+        };
+        assert_eq!(found, [wanted]);
+    }
+
+    #[test]
+    fn what_is_no_calendar_is_left_out() {
+        let found = home(
+            &(response("/h/", "<d:resourcetype><d:collection/><d:principal/></d:resourcetype>")
+                + &response("/h/work.ics", "<d:resourcetype/><d:displayname>Work</d:displayname>")
+                + &response("/h/in/", "<d:resourcetype><d:collection/><cal:schedule-inbox/></d:resourcetype>")
+                + &response("/h/proxy/", "<d:resourcetype><d:principal/><cs:calendar-proxy-read/></d:resourcetype>")
+                // SOGo's own calendar, with namespaces declared at each name.
+                + &response(
+                    "/h/personal/",
+                    "<d:resourcetype><d:collection/><calendar xmlns='urn:ietf:params:xml:ns:caldav'/>\
+                     <schedule-outbox xmlns='urn:ietf:params:xml:ns:caldav'/></d:resourcetype>",
+                )
+                + &response("/h/personal", CALENDAR)
+                + "<d:response><d:href>/h/gone/</d:href><d:status>HTTP/1.1 404 Not Found</d:status></d:response>"),
+        );
+        assert_eq!(found.iter().map(|calendar| calendar.href.as_str()).collect::<Vec<_>>(), ["/h/personal/"]);
+    }
+
+    #[test]
+    fn journals_and_what_may_not_be_read_are_of_no_use() {
+        let of_use = |props: &str| home(&response("/c/", &format!("{CALENDAR}{props}")))[0].is_of_use;
+        let holds = |comps: &str| {
+            of_use(&format!("<cal:supported-calendar-component-set>{comps}</cal:supported-calendar-component-set>"))
+        };
+        assert!(of_use("") && holds("") && holds("<cal:comp name='VEVENT'/>"));
+        assert!(!holds("<cal:comp name='VJOURNAL'/><cal:comp name='VFREEBUSY'/>"));
+        let may = |set: &str| of_use(&format!("<d:current-user-privilege-set>{set}</d:current-user-privilege-set>"));
+        assert!(may("") && may("<d:privilege><d:write/></d:privilege><d:privilege><d:read/></d:privilege>"));
+        assert!(may("<d:privilege><d:all/></d:privilege>"));
+        assert!(!may("<d:privilege><cal:read-free-busy/></d:privilege>"));
+    }
+
+    #[test]
+    fn a_zone_that_nobody_chose_is_none() {
+        let zone = |id: &str| {
+            let text = format!("BEGIN:VCALENDAR\nBEGIN:VTIMEZONE\nTZID:{id}\r\nEND:VTIMEZONE\nEND:VCALENDAR");
+            home(&response("/c/", &format!("{CALENDAR}<cal:calendar-timezone>{text}</cal:calendar-timezone>")))[0]
+                .zone
+                .clone()
+        };
+        assert_eq!(zone("Etc/UTC"), None);
+        assert!(zone("Europe/Vienna").unwrap().contains("TZID:Europe/Vienna"));
+    }
+
+    #[test]
+    fn a_token_of_several_collections_counts_the_account() {
+        let with = |href: &str, token: &str| response(href, &format!("{CALENDAR}<d:sync-token>{token}</d:sync-token>"));
+        let found = home(&(with("/a/", "urn:x:9") + &with("/b/", "urn:x:9") + &with("/c/", "urn:x:8")));
+        assert_eq!(found.iter().map(|c| c.counts_the_account).collect::<Vec<_>>(), [true, true, false]);
+    }
+}

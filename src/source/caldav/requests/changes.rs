@@ -1,0 +1,151 @@
+//! What changed in a calendar since a token (RFC 6578, `sync-collection`).
+
+use std::collections::HashMap;
+
+use reqwest::Url;
+
+use super::members::Member;
+use super::report;
+use crate::source::caldav::href;
+use crate::source::caldav::http::Request;
+use crate::source::caldav::multistatus::read;
+use crate::source::caldav::xml::{Space, XmlError, escaped};
+
+/// One page of changes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// What is new or changed.
+    pub put: Vec<Member>,
+    /// What is no longer there, or never was.
+    pub gone: Vec<String>,
+    /// The server stopped in the middle (507): there is more from `token` on.
+    pub is_cut: bool,
+    /// The server says that the calendar itself is gone, or was.
+    pub calendar_gone: bool,
+    /// Where the next page begins.
+    pub token: Option<String>,
+}
+
+/// The changes of the calendar at `calendar` since `token`. No limit is asked for: servers that cut an answer there lose
+/// the rest.
+pub fn request(calendar: &Url, token: &str) -> Request {
+    let token = escaped(token);
+    let body = format!(
+        r#"<?xml version="1.0" encoding="utf-8"?>
+<D:sync-collection xmlns:D="DAV:"><D:sync-token>{token}</D:sync-token><D:sync-level>1</D:sync-level><D:prop><D:getetag/></D:prop></D:sync-collection>"#
+    );
+    report(calendar, "1", body)
+}
+
+/// Reads the answer for the calendar at the path `calendar`. Of an object that is named twice, being there wins: it was
+/// deleted and made anew.
+///
+/// # Errors
+/// [`XmlError`] when it is no multistatus.
+pub fn parse(xml: &str, calendar: &str) -> Result<Changes, XmlError> {
+    let calendar = href::key(calendar);
+    let mut changes = Changes::default();
+    let mut at: HashMap<String, Option<usize>> = HashMap::new();
+    changes.token = read(xml, |response| {
+        let key = href::key(&response.href);
+        if response.status == Some(507) {
+            changes.is_cut = true;
+        } else if key == calendar {
+            changes.calendar_gone |= response.is_gone();
+        } else if response.is_gone() {
+            at.entry(key).or_insert_with(|| {
+                changes.gone.push(response.href);
+                None
+            });
+        } else if !response.is_a(Space::Dav, "collection") {
+            let member = Member { etag: response.etag(), href: response.href };
+            match at.get(&key).copied().flatten().and_then(|index| changes.put.get_mut(index)) {
+                Some(earlier) => *earlier = member,
+                None => {
+                    at.insert(key, Some(changes.put.len()));
+                    changes.put.push(member);
+                }
+            }
+        }
+    })?;
+    changes.gone.retain(|gone| at.get(&href::key(gone)).is_some_and(Option::is_none));
+    Ok(changes)
+}
+
+#[cfg(test)]
+mod tests {
+    use reqwest::Url;
+
+    use super::{Changes, Member, parse, request};
+
+    fn parsed(inside: &str) -> Changes {
+        parse(&format!("<D:multistatus xmlns:D='DAV:'>{inside}</D:multistatus>"), "/cal/work/").unwrap()
+    }
+
+    fn there(href: &str, etag: &str) -> String {
+        format!(
+            "<D:response><D:href>{href}</D:href><D:propstat><D:prop><D:getetag>\"{etag}\"</D:getetag></D:prop>\
+             <D:status>HTTP/1.1 200 OK</D:status></D:propstat></D:response>"
+        )
+    }
+
+    fn status(href: &str, status: &str) -> String {
+        format!("<D:response><D:href>{href}</D:href><D:status>HTTP/1.1 {status}</D:status></D:response>")
+    }
+
+    fn member(href: &str, etag: &str) -> Member {
+        Member { href: href.to_owned(), etag: Some(format!("\"{etag}\"")) }
+    }
+
+    #[test]
+    fn the_token_is_escaped_and_no_limit_is_sent() {
+        let request = request(&Url::parse("https://host/cal/").unwrap(), "a&<b");
+        assert!(request.body.contains("<D:sync-token>a&amp;&lt;b</D:sync-token>"), "{}", request.body);
+        assert!(!request.body.contains("limit") && request.depth == Some("1"));
+    }
+
+    #[test]
+    fn changed_and_gone() {
+        let found = parsed(
+            &("<D:sync-token>t2</D:sync-token>".to_owned()
+                + &there("/cal/work/a.ics", "1")
+                + &status("/cal/work/b.ics", "404 Not Found")),
+        );
+        assert_eq!(found.put, [member("/cal/work/a.ics", "1")]);
+        assert_eq!((found.gone, found.token.as_deref()), (vec!["/cal/work/b.ics".to_owned()], Some("t2")));
+        assert!(!found.is_cut && !found.calendar_gone);
+    }
+
+    #[test]
+    fn deleted_and_made_anew_is_there_whatever_the_order() {
+        let gone = status("/cal/work/a%2Eics", "404 Not Found");
+        for inside in [gone.clone() + &there("/cal/work/a.ics", "2"), there("/cal/work/a.ics", "2") + &gone] {
+            let found = parsed(&inside);
+            assert_eq!((found.put, found.gone), (vec![member("/cal/work/a.ics", "2")], vec![]));
+        }
+        let twice = parsed(&(gone.clone() + &gone));
+        assert_eq!(twice.gone.len(), 1);
+        let last = parsed(&(there("/cal/work/a.ics", "1") + &there("/cal/work/a.ics", "2")));
+        assert_eq!(last.put, [member("/cal/work/a.ics", "2")]);
+    }
+
+    #[test]
+    fn the_calendar_itself_is_no_object() {
+        // sabre/dav after a PROPPATCH: without the slash, and without the entity tag.
+        let own = "<D:response><D:href>/cal/work</D:href><D:propstat><D:prop><D:getetag/></D:prop>\
+            <D:status>HTTP/1.1 404 Not Found</D:status></D:propstat></D:response>";
+        assert_eq!(parsed(own), Changes::default());
+        // Stalwart lists it like an object; deleted and made anew, twice.
+        assert_eq!(parsed(&there("/cal/work/", "1")), Changes::default());
+        let found = parsed(&(status("/cal/work/", "404 Not Found") + &there("/cal/work/", "1")));
+        assert!(found.calendar_gone && found.put.is_empty() && found.gone.is_empty());
+    }
+
+    #[test]
+    fn a_cut_answer_says_so() {
+        let cut = status("/cal/work/", "507 Insufficient Storage") + "<D:sync-token>t1</D:sync-token>";
+        let found = parsed(&(there("/cal/work/a.ics", "1") + &cut));
+        assert!(found.is_cut && !found.calendar_gone && found.put.len() == 1);
+        assert_eq!(found.token.as_deref(), Some("t1"));
+    }
+}

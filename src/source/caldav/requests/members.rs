@@ -1,0 +1,83 @@
+//! The whole of a calendar: the href and entity tag of each object in it.
+
+use reqwest::Url;
+
+use super::propfind;
+use crate::source::caldav::href;
+use crate::source::caldav::http::Request;
+use crate::source::caldav::multistatus::read;
+use crate::source::caldav::xml::{Space, XmlError};
+
+const BODY: &str = r#"<?xml version="1.0" encoding="utf-8"?>
+<D:propfind xmlns:D="DAV:"><D:prop><D:getetag/><D:resourcetype/></D:prop></D:propfind>"#;
+
+/// An object of a calendar.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// As the server spells it.
+    pub href: String,
+    /// DAV:getetag; none where the server has none.
+    pub etag: Option<String>,
+}
+
+pub fn request(calendar: &Url) -> Request {
+    propfind(calendar, "1", BODY)
+}
+
+/// Reads the objects out of the answer for the calendar at the path `calendar`; none when the answer does not speak of
+/// that calendar itself, which a complete one does.
+///
+/// # Errors
+/// [`XmlError`] when it is no multistatus.
+pub fn parse(xml: &str, calendar: &str) -> Result<Option<Vec<Member>>, XmlError> {
+    let calendar = href::key(calendar);
+    let mut is_there = false;
+    let mut members = Vec::new();
+    read(xml, |response| {
+        if href::key(&response.href) == calendar {
+            is_there = !response.is_gone();
+        } else if !response.is_gone() && !response.is_a(Space::Dav, "collection") {
+            members.push(Member { etag: response.etag(), href: response.href });
+        }
+    })?;
+    Ok(is_there.then_some(members))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Member, parse};
+
+    fn member(href: &str, etag: Option<&str>) -> Member {
+        Member { href: href.to_owned(), etag: etag.map(str::to_owned) }
+    }
+
+    #[test]
+    fn objects_without_the_calendar_and_its_folders() {
+        let xml = "<D:multistatus xmlns:D='DAV:'>\
+            <D:response><D:href>http://host/cal/work</D:href><D:propstat><D:status>HTTP/1.1 200 OK</D:status><D:prop>\
+            <D:resourcetype><D:collection/></D:resourcetype><D:getetag>None</D:getetag></D:prop></D:propstat></D:response>\
+            <D:response><D:href>/cal/work/a%20b.ics</D:href><D:propstat><D:status>HTTP/1.1 200 OK</D:status><D:prop>\
+            <D:getetag>&quot;gcs0&quot;</D:getetag><D:resourcetype/></D:prop></D:propstat></D:response>\
+            <D:response><D:href>/cal/work/c.ics</D:href><D:propstat><D:status>HTTP/1.1 200 OK</D:status><D:prop>\
+            <D:getetag>W/\"x\"</D:getetag></D:prop></D:propstat></D:response>\
+            <D:response><D:href>/cal/work/d.ics</D:href><D:propstat><D:prop><D:getetag/></D:prop>\
+            <D:status>HTTP/1.1 404 Not Found</D:status></D:propstat></D:response>\
+            <D:response><D:href>/cal/work/sub/</D:href><D:propstat><D:prop><D:resourcetype><D:collection/>\
+            </D:resourcetype></D:prop><D:status>HTTP/1.1 200 OK</D:status></D:propstat></D:response>\
+            </D:multistatus>";
+        let wanted = [
+            member("/cal/work/a%20b.ics", Some("\"gcs0\"")),
+            member("/cal/work/c.ics", Some("W/\"x\"")),
+            member("/cal/work/d.ics", None),
+        ];
+        assert_eq!(parse(xml, "/cal/work/").unwrap().unwrap(), wanted);
+    }
+
+    #[test]
+    fn an_answer_that_does_not_speak_of_the_calendar_is_no_listing() {
+        assert_eq!(parse("<multistatus xmlns='DAV:'/>", "/cal/"), Ok(None));
+        let gone = "<multistatus xmlns='DAV:'><response><href>/cal/</href><status>HTTP/1.1 404 Not Found</status>\
+            </response></multistatus>";
+        assert_eq!(parse(gone, "/cal/"), Ok(None));
+    }
+}

@@ -1,0 +1,21 @@
+//! What is asked of a server and what is read from its answers, one request a file, without any I/O.
+
+pub mod calendars;
+pub mod changes;
+pub mod discovery;
+pub mod members;
+pub mod objects;
+
+use reqwest::Url;
+
+use super::http::{Request, Verb};
+
+/// A PROPFIND (RFC 4918, 9.1) for the properties in `body`.
+fn propfind(url: &Url, depth: &'static str, body: &str) -> Request {
+    Request { verb: Verb::Propfind, url: url.clone(), depth: Some(depth), body: body.to_owned() }
+}
+
+/// A REPORT (RFC 3253, 3.6).
+fn report(url: &Url, depth: &'static str, body: String) -> Request {
+    Request { verb: Verb::Report, url: url.clone(), depth: Some(depth), body }
+}

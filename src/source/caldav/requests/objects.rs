@@ -1,0 +1,87 @@
+//! The objects themselves (RFC 4791, 7.9, `calendar-multiget`; a plain GET where that fails).
+
+use reqwest::Url;
+
+use super::report;
+use crate::source::caldav::http::{Request, Verb};
+use crate::source::caldav::multistatus::read;
+use crate::source::caldav::xml::{Space, XmlError, escaped};
+use crate::time::UtcMillis;
+
+/// An object with its text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Object {
+    /// As the answer spells it.
+    pub href: String,
+    pub etag: Option<String>,
+    /// DAV:getlastmodified.
+    pub modified: Option<UtcMillis>,
+    /// The iCalendar text, octets as they came.
+    pub text: Vec<u8>,
+}
+
+/// Several objects of a calendar; `hrefs` as the server spells them.
+pub fn request<'a>(calendar: &Url, hrefs: impl Iterator<Item = &'a str>) -> Request {
+    let hrefs: String = hrefs.map(|href| format!("<D:href>{}</D:href>", escaped(href))).collect();
+    let body = format!(
+        r#"<?xml version="1.0" encoding="utf-8"?>
+<C:calendar-multiget xmlns:D="DAV:" xmlns:C="urn:ietf:params:xml:ns:caldav"><D:prop><D:getetag/><D:getlastmodified/><C:calendar-data/></D:prop>{hrefs}</C:calendar-multiget>"#
+    );
+    report(calendar, "1", body)
+}
+
+/// One object by itself.
+pub fn request_one(object: &Url) -> Request {
+    Request { verb: Verb::Get, url: object.clone(), depth: None, body: String::new() }
+}
+
+/// Reads the objects that the answer holds; those that it reports as missing, or leaves out, are not among them.
+///
+/// # Errors
+/// [`XmlError`] when it is no multistatus.
+pub fn parse(xml: &str) -> Result<Vec<Object>, XmlError> {
+    let mut objects = Vec::new();
+    read(xml, |mut response| {
+        let etag = response.etag();
+        let modified = response.modified();
+        let data = response.props.iter_mut().find(|prop| prop.is(Space::Caldav, "calendar-data"));
+        if let Some(text) = data.map(|data| std::mem::take(&mut data.text)).filter(|text| !text.trim().is_empty()) {
+            objects.push(Object { href: response.href, etag, modified, text: text.into_bytes() });
+        }
+    })?;
+    Ok(objects)
+}
+
+#[cfg(test)]
+mod tests {
+    use reqwest::Url;
+
+    use super::{parse, request};
+
+    #[test]
+    fn hrefs_are_sent_as_the_server_spells_them() {
+        let hrefs = ["/cal/a%20b.ics", "/cal/odd näme&#@.ics"];
+        let request = request(&Url::parse("https://host/cal/").unwrap(), hrefs.into_iter());
+        let sent = "<D:href>/cal/a%20b.ics</D:href><D:href>/cal/odd näme&amp;#@.ics</D:href>";
+        assert!(request.body.contains(sent), "{}", request.body);
+    }
+
+    #[test]
+    fn texts_of_all_dialects() {
+        let xml = "<D:multistatus xmlns:D='DAV:' xmlns:C='urn:ietf:params:xml:ns:caldav'>\
+            <D:response><D:href>/a</D:href><D:propstat><D:prop><C:calendar-data>BEGIN:X\r\nSUMMARY:a &lt;b&gt; &amp; \
+            c\r\nEND:X\r\n</C:calendar-data><D:getetag>&quot;1&quot;</D:getetag><D:getlastmodified>Sun, 22 Nov 2026 \
+            21:17:01 GMT</D:getlastmodified></D:prop><D:status>HTTP/1.1 200 OK</D:status></D:propstat></D:response>\
+            <D:response><D:href>/b</D:href><D:propstat><D:prop><A:calendar-data xmlns:A='urn:ietf:params:xml:ns:caldav'>\
+            <![CDATA[BEGIN:X\nSUMMARY:]]]]><![CDATA[> <b>\nEND:X]]></A:calendar-data></D:prop></D:propstat></D:response>\
+            <D:response><D:href>/c</D:href><D:status>HTTP/1.1 404 Not Found</D:status></D:response>\
+            <D:response><D:href>/d</D:href><D:propstat><D:prop><C:calendar-data/></D:prop></D:propstat></D:response>\
+            </D:multistatus>";
+        let found = parse(xml).unwrap();
+        assert_eq!(found.len(), 2);
+        assert_eq!(found[0].text, b"BEGIN:X\r\nSUMMARY:a <b> & c\r\nEND:X\r\n");
+        assert_eq!(found[0].etag.as_deref(), Some("\"1\""));
+        assert_eq!(found[0].modified.unwrap().to_string(), "2026-11-22T21:17:01.000Z");
+        assert_eq!((found[1].text.as_slice(), &found[1].etag), (&b"BEGIN:X\nSUMMARY:]]> <b>\nEND:X"[..], &None));
+    }
+}

@@ -1,0 +1,253 @@
+//! Reading and writing the XML of WebDAV, tolerantly: any prefixes, any order, text and CDATA in pieces. It keeps one
+//! child of the root in memory at a time, knows no property, and never resolves an entity from outside.
+
+use quick_xml::NsReader;
+use quick_xml::events::{BytesRef, BytesStart, Event};
+use quick_xml::name::{Namespace, ResolveResult};
+
+/// Elements inside each other; real answers nest eight deep.
+const MAX_DEPTH: usize = 32;
+/// Elements in one child of the root; the longest real responses (of calendars with their privileges) have 200.
+const MAX_ELEMENTS: usize = 20_000;
+
+/// What is wrong with an XML document.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum XmlError {
+    #[error("no well-formed XML ({0})")]
+    IllFormed(String),
+    #[error("XML with a document type, which is not read")]
+    DocumentType,
+    #[error("XML nested deeper than {MAX_DEPTH} elements")]
+    TooDeep,
+    #[error("XML with more than {MAX_ELEMENTS} elements in one response")]
+    TooMany,
+    #[error("<{0}> instead of a multistatus")]
+    NoMultistatus(String),
+}
+
+/// The namespaces that are told apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Space {
+    /// `DAV:`; also `DAV`, which some servers write in errors.
+    Dav,
+    /// `urn:ietf:params:xml:ns:caldav`
+    Caldav,
+    /// `http://calendarserver.org/ns/`
+    CalendarServer,
+    /// `http://apple.com/ns/ical/`
+    Apple,
+    Other,
+}
+
+impl Space {
+    fn of(resolved: &ResolveResult<'_>) -> Space {
+        match resolved {
+            ResolveResult::Bound(Namespace("DAV:" | "DAV")) => Space::Dav,
+            ResolveResult::Bound(Namespace("urn:ietf:params:xml:ns:caldav")) => Space::Caldav,
+            ResolveResult::Bound(Namespace("http://calendarserver.org/ns/")) => Space::CalendarServer,
+            ResolveResult::Bound(Namespace("http://apple.com/ns/ical/")) => Space::Apple,
+            _ => Space::Other,
+        }
+    }
+}
+
+/// An element with all that is in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Element {
+    pub space: Space,
+    /// The name without its prefix.
+    pub name: String,
+    /// The value of the attribute `name`, which `comp` has.
+    pub attribute: Option<String>,
+    /// The text directly in it, CDATA and character references included, as the document has it.
+    pub text: String,
+    pub children: Vec<Element>,
+}
+
+impl Element {
+    fn new(space: Space, start: &BytesStart<'_>) -> Element {
+        let attribute = match start.try_get_attribute("name") {
+            Ok(Some(attribute)) => Some(attribute.value.into_owned()),
+            _ => None,
+        };
+        let name = start.local_name().as_ref().to_owned();
+        Element { space, name, attribute, text: String::new(), children: Vec::new() }
+    }
+
+    /// Whether it is `name` of `space`.
+    pub fn is(&self, space: Space, name: &str) -> bool {
+        self.space == space && self.name == name
+    }
+
+    /// The first child of that name.
+    pub fn child(&self, space: Space, name: &str) -> Option<&Element> {
+        self.children.iter().find(|child| child.is(space, name))
+    }
+
+    /// All children of that name.
+    pub fn all<'a>(&'a self, space: Space, name: &'a str) -> impl Iterator<Item = &'a Element> {
+        self.children.iter().filter(move |child| child.is(space, name))
+    }
+
+    /// Its text without white space around it; none where nothing is left.
+    pub fn trimmed(&self) -> Option<&str> {
+        Some(self.text.trim()).filter(|text| !text.is_empty())
+    }
+}
+
+/// Reads `xml`, whose root must be DAV:multistatus, and gives its children to `each`, one after the other.
+///
+/// # Errors
+/// [`XmlError`]; what came before was given to `each`.
+pub fn read_multistatus(xml: &str, mut each: impl FnMut(Element)) -> Result<(), XmlError> {
+    let mut reader = NsReader::from_str(xml.trim_start_matches('\u{feff}'));
+    reader.config_mut().expand_empty_elements = true;
+    reader.config_mut().allow_dangling_amp = true;
+    // The root is not on the stack; what is, is being read.
+    let mut stack: Vec<Element> = Vec::new();
+    let mut in_root = false;
+    let mut elements = 0;
+    loop {
+        let (space, event) = reader.read_resolved_event().map_err(|why| XmlError::IllFormed(why.to_string()))?;
+        match event {
+            Event::Start(start) if !in_root => {
+                let root = Element::new(Space::of(&space), &start);
+                if !root.is(Space::Dav, "multistatus") {
+                    return Err(XmlError::NoMultistatus(root.name));
+                }
+                in_root = true;
+            }
+            Event::Start(start) => {
+                elements += 1;
+                if elements > MAX_ELEMENTS {
+                    return Err(XmlError::TooMany);
+                }
+                if stack.len() >= MAX_DEPTH {
+                    return Err(XmlError::TooDeep);
+                }
+                stack.push(Element::new(Space::of(&space), &start));
+            }
+            Event::End(_) => match (stack.pop(), stack.last_mut()) {
+                (Some(done), Some(parent)) => parent.children.push(done),
+                (Some(done), None) => {
+                    elements = 0;
+                    each(done);
+                }
+                // The end of the root: what follows it is nobody's.
+                (None, _) => return Ok(()),
+            },
+            Event::DocType(_) => return Err(XmlError::DocumentType),
+            Event::Eof => return Err(XmlError::IllFormed("it ends in the middle".to_owned())),
+            other => add_text(stack.last_mut(), other),
+        }
+    }
+}
+
+fn add_text(element: Option<&mut Element>, event: Event<'_>) {
+    let Some(element) = element else { return };
+    match event {
+        Event::Text(text) => element.text.push_str(&text),
+        Event::CData(text) => element.text.push_str(&text),
+        Event::GeneralRef(reference) => push_reference(&mut element.text, &reference),
+        _ => {}
+    }
+}
+
+fn push_reference(text: &mut String, reference: &BytesRef<'_>) {
+    match &**reference {
+        "lt" => text.push('<'),
+        "gt" => text.push('>'),
+        "amp" => text.push('&'),
+        "quot" => text.push('"'),
+        "apos" => text.push('\''),
+        _ if reference.is_char_ref() => {
+            text.push(reference.resolve_char_ref().ok().flatten().unwrap_or(char::REPLACEMENT_CHARACTER));
+        }
+        // Without a document type no other entity has a meaning: it stays as it is written.
+        unknown => {
+            text.push('&');
+            text.push_str(unknown);
+            text.push(';');
+        }
+    }
+}
+
+/// `text` for the inside of an element.
+pub fn escaped(text: &str) -> String {
+    quick_xml::escape::partial_escape(text).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{Element, MAX_DEPTH, MAX_ELEMENTS, Space, XmlError, escaped, read_multistatus};
+
+    fn children(xml: &str) -> Result<Vec<Element>, XmlError> {
+        let mut all = Vec::new();
+        read_multistatus(xml, |element| all.push(element))?;
+        Ok(all)
+    }
+
+    fn one(xml: &str) -> Element {
+        children(&format!("<m:multistatus xmlns:m='DAV:'>{xml}</m:multistatus>")).unwrap().remove(0)
+    }
+
+    #[test]
+    fn prefixes_are_resolved_wherever_they_are_declared() {
+        for xml in [
+            "<multistatus xmlns='DAV:'><href>x</href></multistatus>",
+            "<?xml version='1.0'?><ns0:multistatus xmlns:ns0='DAV:'><ns0:href >x</ns0:href></ns0:multistatus>",
+            "\u{feff}<a:multistatus xmlns:a='DAV:'><!-- c --><href xmlns='DAV:'>x</href></a:multistatus>\n<junk>",
+            "<D:multistatus xmlns:D='DAV'><D:href>x</D:href></D:multistatus>",
+        ] {
+            let found = children(xml).unwrap();
+            assert!(found.len() == 1 && found[0].is(Space::Dav, "href") && found[0].text == "x", "{xml}: {found:?}");
+        }
+        let comp = one("<comp xmlns='urn:ietf:params:xml:ns:caldav' name='VEVENT'/>");
+        assert!(comp.is(Space::Caldav, "comp") && comp.attribute.as_deref() == Some("VEVENT"));
+        assert!(one("<x:href xmlns:x='urn:other'/>").is(Space::Other, "href"));
+    }
+
+    #[test]
+    fn text_comes_in_pieces() {
+        assert_eq!(one("<m:t>a &lt;&amp;&quot;&apos;&gt; &#228;&#xE4; &nbsp;</m:t>").text, "a <&\"'> ää &nbsp;");
+        assert_eq!(one("<m:t>a<![CDATA[<b> ]]]]><![CDATA[> ]]>c</m:t>").text, "a<b> ]]> c");
+        assert_eq!(one("<m:t>R&D</m:t>").text, "R&D");
+        assert_eq!(one("<m:t>bell &#0; &#x110000;</m:t>").text, "bell \u{fffd} \u{fffd}");
+        assert_eq!(one("<m:t>a\r\n<m:u/>b\n</m:t>").text, "a\r\nb\n");
+        assert_eq!(one("<m:t> \n </m:t>").trimmed(), None);
+    }
+
+    #[test]
+    fn hostile_documents_are_refused() {
+        let doctype = "<!DOCTYPE m [<!ENTITY a 'aaaa'>]><multistatus xmlns='DAV:'>&a;</multistatus>";
+        assert_eq!(children(doctype), Err(XmlError::DocumentType));
+        let nested = format!("<multistatus xmlns='DAV:'>{}", "<a>".repeat(100_000));
+        assert_eq!(children(&nested), Err(XmlError::TooDeep));
+        let at_the_limit = "<a>".repeat(MAX_DEPTH) + &"</a>".repeat(MAX_DEPTH);
+        assert!(children(&format!("<multistatus xmlns='DAV:'>{at_the_limit}</multistatus>")).is_ok());
+        let many = format!("<multistatus xmlns='DAV:'><a>{}</a></multistatus>", "<b/>".repeat(MAX_ELEMENTS));
+        assert_eq!(children(&many), Err(XmlError::TooMany));
+        for broken in ["", "<multistatus xmlns='DAV:'>", "<multistatus xmlns='DAV:'><a></b></multistatus>", "text"] {
+            assert!(matches!(children(broken), Err(XmlError::IllFormed(_))), "{broken}");
+        }
+        let error = children("<d:error xmlns:d='DAV:'/>").unwrap_err();
+        assert_eq!(error, XmlError::NoMultistatus("error".to_owned()));
+        assert!(children("<html><body>Log in</body></html>").unwrap_err().to_string().contains("<html>"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_survives(text in "[^\r\u{0}]*") {
+            let written = format!("<m:t>{}</m:t>", escaped(&text));
+            prop_assert_eq!(one(&written).text, text);
+        }
+
+        #[test]
+        fn nothing_panics(xml in ".*", inner in "(<[a-c/!]?[a-c:=' ]*/?>|&[a-z#0-9]*;?|\\]\\]>|<!\\[CDATA\\[|x)*") {
+            let _ = children(&xml);
+            let _ = children(&format!("<multistatus xmlns='DAV:'>{inner}</multistatus>"));
+        }
+    }
+}

@@ -1,0 +1,410 @@
+//! The CalDAV source against real servers, and what it hands in.
+
+use std::time::Duration;
+
+use reveille::clock::Clock;
+use reveille::config::{CaldavSettings, Credentials, Secret, Source, SourceKind};
+use reveille::source::caldav::{CaldavError, CaldavSource, Looked, Method};
+use tempfile::TempDir;
+
+use crate::http::Http;
+use crate::intake::Kept;
+use crate::servers::{Radicale, Xandikos, certificates};
+use crate::venv::Venv;
+
+const MAX_SIZE: usize = 1024 * 1024;
+/// Hrefs that need escaping, as a client sends them: spaces, umlauts, @, #, %, +, &, brackets.
+const ODD: [&str; 4] =
+    ["a%20b%20%C3%A4%C3%B6.ics", "mary%40example.org.ics", "c%23%25%2B%26%281%29.ics", "x%3B%3D%C3%9F.ics"];
+
+/// A source and what it handed in.
+struct Watch {
+    source: CaldavSource,
+    kept: Kept,
+    runtime: tokio::runtime::Runtime,
+}
+
+fn settings(url: &str, login: Option<(&str, &str)>) -> (Source, CaldavSettings) {
+    let credentials = match login {
+        Some((username, password)) => {
+            Credentials::Basic { username: username.to_owned(), password: Secret::new(password) }
+        }
+        None => Credentials::None,
+    };
+    let settings = CaldavSettings {
+        url: url.to_owned(),
+        credentials,
+        poll_interval: Duration::from_secs(1),
+        timeout: Duration::from_secs(20),
+        ca_file: None,
+    };
+    let source = Source {
+        name: "test".to_owned(),
+        user: login.map(|(name, _)| name.to_owned()),
+        login: "me".to_owned(),
+        email: Vec::new(),
+        zone: None,
+        calendars: Vec::new(),
+        kind: SourceKind::Caldav(settings.clone()),
+    };
+    (source, settings)
+}
+
+impl Watch {
+    fn of(url: &str, login: Option<(&str, &str)>) -> Watch {
+        let (source, settings) = settings(url, login);
+        Watch::with(&source, &settings)
+    }
+
+    fn with(source: &Source, settings: &CaldavSettings) -> Watch {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let source = CaldavSource::new(source, settings, MAX_SIZE, Clock::System).unwrap();
+        Watch { source, kept: Kept::default(), runtime }
+    }
+
+    /// The same after a restart: only what was handed in is known.
+    fn restarted(self, url: &str, login: Option<(&str, &str)>) -> Watch {
+        Watch { kept: self.kept, ..Watch::of(url, login) }
+    }
+
+    fn look(&mut self) -> Looked {
+        let looked = self.try_look().unwrap();
+        assert!(looked.faults.is_empty(), "{looked:?}");
+        looked
+    }
+
+    fn try_look(&mut self) -> Result<Looked, CaldavError> {
+        self.runtime.block_on(self.source.look(&self.kept))
+    }
+
+    /// The error of a look that must fail.
+    fn failure(&mut self) -> String {
+        self.try_look().unwrap_err().to_string()
+    }
+}
+
+fn event(uid: &str, summary: &str) -> String {
+    format!(
+        "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//test//EN\r\nBEGIN:VEVENT\r\nUID:{uid}\r\n\
+         DTSTAMP:20260101T000000Z\r\nDTSTART:20260310T120000Z\r\nDTEND:20260310T130000Z\r\nSUMMARY:{summary}\r\n\
+         END:VEVENT\r\nEND:VCALENDAR\r\n"
+    )
+}
+
+/// A server with an account of its own for one test: a home with the calendar `work`.
+struct Account {
+    server: Server,
+    client: Http,
+    url: String,
+    login: Option<(&'static str, &'static str)>,
+    home: &'static str,
+    work: &'static str,
+    _folder: TempDir,
+}
+
+enum Server {
+    Radicale(Radicale),
+    Xandikos(Xandikos),
+}
+
+const MARY: (&str, &str) = ("mary", "sesame");
+
+fn radicale(venv: &'static Venv) -> Account {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Radicale::start(venv, folder.path(), &[MARY]);
+    let client = Http::new(&server.url(), Some(MARY));
+    client.mkcalendar("/mary/work/", "Work");
+    let (url, login) = (server.url(), Some(MARY));
+    let server = Server::Radicale(server);
+    Account { server, client, url, login, home: "/mary/", work: "/mary/work/", _folder: folder }
+}
+
+fn xandikos(venv: &'static Venv) -> Account {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Xandikos::start(venv, folder.path());
+    let client = Http::new(&server.url(), None);
+    client.delete("/alice/calendars/calendar/");
+    client.mkcalendar("/alice/calendars/work/", "Work");
+    let url = server.url();
+    let server = Server::Xandikos(server);
+    let (home, work) = ("/alice/calendars/", "/alice/calendars/work/");
+    Account { server, client, url, login: None, home, work, _folder: folder }
+}
+
+impl Account {
+    fn watch(&self) -> Watch {
+        Watch::of(&self.url, self.login)
+    }
+
+    fn put(&self, name: &str, summary: &str) {
+        self.client.put(&format!("{}{name}", self.work), &event(name, summary));
+    }
+
+    fn delete(&self, name: &str) {
+        self.client.delete(&format!("{}{name}", self.work));
+    }
+
+    fn stop(&mut self) {
+        match &mut self.server {
+            Server::Radicale(server) => server.stop(),
+            Server::Xandikos(server) => server.stop(),
+        }
+    }
+
+    fn start_again(&mut self) {
+        match &mut self.server {
+            Server::Radicale(server) => server.start_again(),
+            Server::Xandikos(server) => server.start_again(),
+        }
+    }
+}
+
+/// Runs a test on a Radicale and on a Xandikos.
+fn on_both(test: impl Fn(Account)) {
+    let Some(venv) = Venv::or_skip() else { return };
+    test(radicale(venv));
+    test(xandikos(venv));
+}
+
+#[test]
+fn added_changed_and_deleted() {
+    on_both(|account| {
+        let mut watch = account.watch();
+        account.put("one.ics", "One");
+        account.put("two.ics", "Two");
+        assert_eq!(watch.look().changes, 2);
+        assert_eq!(watch.kept.hrefs(), [account.work]);
+        assert_eq!(watch.kept.summaries(account.work), ["One", "Two"]);
+        let calendar = watch.kept.calendar(account.work);
+        assert_eq!((calendar.seen.name.as_str(), calendar.seen.id.as_str()), ("Work", "work"));
+
+        account.put("two.ics", "Second");
+        account.put("three.ics", "Three");
+        assert_eq!(watch.look().changes, 2);
+        assert_eq!(watch.kept.summaries(account.work), ["One", "Second", "Three"]);
+
+        account.delete("one.ics");
+        assert_eq!(watch.look().changes, 1);
+        assert_eq!(watch.kept.summaries(account.work), ["Second", "Three"]);
+    });
+}
+
+#[test]
+fn an_unchanged_account_costs_one_request() {
+    on_both(|account| {
+        let mut watch = account.watch();
+        account.client.mkcalendar(&format!("{}home/", account.home), "Home");
+        account.put("one.ics", "One");
+        watch.look();
+        // Asked for it the first time, Xandikos mints a resource-id, which moves the token once.
+        watch.look();
+        watch.kept.counts();
+        for _ in 0..3 {
+            assert_eq!(watch.look(), Looked { calendars: 2, changes: 0, requests: 1, faults: Vec::new() });
+            assert_eq!(watch.kept.counts(), (0, 0, 2));
+        }
+        // Nor is anything read again after a restart, but for the account's whereabouts.
+        let mut watch = watch.restarted(&account.url, account.login);
+        let looked = watch.look();
+        assert!(looked.changes == 0 && looked.requests <= 5, "{looked:?}");
+        assert_eq!(watch.kept.counts().1, 0, "an object was read again");
+        assert_eq!(watch.look().requests, 1);
+    });
+}
+
+#[test]
+fn nothing_is_missed_while_not_looking() {
+    on_both(|account| {
+        let mut watch = account.watch();
+        (0..20).for_each(|n| account.put(&format!("{n}.ics"), "old"));
+        watch.look();
+        account.put("3.ics", "new");
+        account.delete("4.ics");
+        account.put("brief.ics", "brief");
+        account.delete("brief.ics");
+        let mut watch = watch.restarted(&account.url, account.login);
+        watch.kept.counts();
+        assert_eq!(watch.look().changes, 2);
+        assert_eq!(watch.kept.counts(), (2, 1, 0), "only what changed was read");
+        assert_eq!(watch.kept.summaries(account.work).iter().filter(|summary| *summary == "new").count(), 1);
+    });
+}
+
+#[test]
+fn a_dead_token_costs_a_comparison_and_no_object() {
+    on_both(|account| {
+        let mut watch = account.watch();
+        (0..5).for_each(|n| account.put(&format!("{n}.ics"), "old"));
+        watch.look();
+        watch.look();
+        account.put("3.ics", "new");
+        account.delete("4.ics");
+        watch.kept.tamper(account.work, |calendar| {
+            calendar.checkpoint.sync_token = Some("0123456789abcdef0123456789abcdef01234567".to_owned());
+        });
+        watch.kept.counts();
+        watch.look();
+        assert_eq!(watch.kept.counts(), (2, 1, 0));
+        assert_eq!(watch.kept.summaries(account.work), ["new", "old", "old", "old"]);
+        assert_eq!(watch.look().requests, 1, "the new token is good");
+    });
+}
+
+#[test]
+fn a_calendar_deleted_and_made_anew_keeps_nothing_of_the_old_one() {
+    on_both(|account| {
+        let mut watch = account.watch();
+        account.put("one.ics", "One");
+        account.put("two.ics", "Two");
+        watch.look();
+        account.client.delete(account.work);
+        account.client.mkcalendar(account.work, "Other");
+        account.put("three.ics", "Three");
+        watch.look();
+        assert_eq!(watch.kept.summaries(account.work), ["Three"]);
+        assert_eq!(watch.kept.calendar(account.work).seen.name, "Other");
+
+        account.client.delete(account.work);
+        assert_eq!(watch.look(), Looked { calendars: 0, changes: 1, requests: 2, faults: Vec::new() });
+        assert!(watch.kept.hrefs().is_empty());
+    });
+}
+
+#[test]
+fn odd_names() {
+    on_both(|account| {
+        let mut watch = account.watch();
+        for name in ODD {
+            account.client.put(&format!("{}{name}", account.work), &event(&name.replace('%', "-"), "old"));
+        }
+        assert_eq!(watch.look().changes, ODD.len());
+        for name in ODD {
+            account.client.put(&format!("{}{name}", account.work), &event(&name.replace('%', "-"), "new"));
+        }
+        assert_eq!(watch.look().changes, ODD.len());
+        assert_eq!(watch.kept.summaries(account.work), ["new"; 4]);
+        for name in ODD {
+            account.delete(name);
+        }
+        watch.look();
+        assert!(watch.kept.calendar(account.work).objects.is_empty());
+    });
+}
+
+#[test]
+fn a_thousand_events_come_in_batches_and_are_read_once() {
+    let Some(venv) = Venv::or_skip() else { return };
+    let account = radicale(venv);
+    let events: String = (0..1_000).map(|n| event(&n.to_string(), "x")).collect();
+    let one = events.replace("END:VCALENDAR\r\nBEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//test//EN\r\n", "");
+    account.client.put("/mary/bulk/", &one);
+    let mut watch = account.watch();
+    watch.kept.fail_after(1);
+    assert!(matches!(watch.try_look(), Err(CaldavError::Intake(_))), "the second batch is refused");
+    assert_eq!(watch.kept.counts(), (500, 500, 0));
+
+    let mut watch = watch.restarted(&account.url, account.login);
+    let looked = watch.look();
+    assert_eq!(watch.kept.counts(), (500, 500, 0), "what was handed in is not read again");
+    assert_eq!((looked.calendars, looked.changes), (2, 500));
+    assert_eq!(watch.kept.calendar("/mary/bulk/").objects.len(), 1_000);
+    assert_eq!(watch.look().requests, 1);
+}
+
+#[test]
+fn any_url_of_the_account_will_do() {
+    let Some(venv) = Venv::or_skip() else { return };
+    for (account, paths) in [
+        (radicale(venv), ["", ".well-known/caldav", "mary/", "mary"]),
+        (xandikos(venv), ["", ".well-known/caldav", "alice/", "alice/calendars/"]),
+    ] {
+        account.client.mkcalendar(&format!("{}home/", account.home), "Home");
+        account.put("one.ics", "One");
+        for path in paths {
+            let mut watch = Watch::of(&format!("{}{path}", account.url), account.login);
+            assert_eq!(watch.look().calendars, 2, "{path}");
+            assert_eq!(watch.kept.summaries(account.work), ["One"], "{path}");
+        }
+        let mut one = Watch::of(&format!("{}{}", account.url, account.work.trim_matches('/')), account.login);
+        one.look();
+        assert_eq!(one.kept.hrefs(), [account.work]);
+        one.look();
+        assert_eq!(one.look().requests, 1);
+        account.put("one.ics", "Second");
+        one.look();
+        assert_eq!(one.kept.summaries(account.work), ["Second"]);
+
+        let checked = one.runtime.block_on(Watch::of(&account.url, account.login).source.check()).unwrap();
+        let mut names: Vec<_> = checked.calendars.iter().map(|found| (found.name.as_str(), found.method)).collect();
+        names.sort_by_key(|(name, _)| *name);
+        assert_eq!(names, [("Home", Method::Report), ("Work", Method::Report)]);
+        assert!(checked.principal.is_some());
+    }
+}
+
+#[test]
+fn only_the_calendars_that_are_wanted() {
+    let Some(venv) = Venv::or_skip() else { return };
+    let account = radicale(venv);
+    for (path, name) in [("/mary/a/", "Home"), ("/mary/b/", "Homework"), ("/mary/c/", "Other")] {
+        account.client.mkcalendar(path, name);
+    }
+    let watched = |wanted: &[&str], kept: Kept| {
+        let (mut source, settings) = settings(&account.url, account.login);
+        source.calendars = wanted.iter().map(|&name| name.to_owned()).collect();
+        let mut watch = Watch { kept, ..Watch::with(&source, &settings) };
+        watch.look();
+        watch.kept
+    };
+    let kept = watched(&[], Kept::default());
+    assert_eq!(kept.hrefs(), ["/mary/a/", "/mary/b/", "/mary/c/", "/mary/work/"]);
+    let kept = watched(&["Home*", "/mary/work"], kept);
+    assert_eq!(kept.hrefs(), ["/mary/a/", "/mary/b/", "/mary/work/"], "what is not wanted any more is dropped");
+    let kept = watched(&["Home", "c", "/mary/w*"], kept);
+    assert_eq!(kept.hrefs(), ["/mary/a/", "/mary/c/", "/mary/work/"]);
+}
+
+#[test]
+fn errors_say_what_to_do() {
+    let Some(venv) = Venv::or_skip() else { return };
+    let mut account = radicale(venv);
+    let url = account.url.clone();
+    let mut wrong = Watch::of(&url, Some(("mary", "open says me")));
+    let said = wrong.failure();
+    assert!(said.contains(&url) && said.contains("401") && said.contains("password_file"), "{said}");
+    assert!(!said.contains("open says me"), "{said}");
+    let said = Watch::of(&url, None).failure();
+    assert!(said.contains("names no username"), "{said}");
+    let said = Watch::of(&format!("{url}mary/nothing/"), account.login).failure();
+    assert!(said.contains("/mary/nothing/") && said.contains("404") && said.contains("url"), "{said}");
+
+    let mut watch = account.watch();
+    account.put("one.ics", "One");
+    watch.look();
+    account.stop();
+    let down = watch.try_look().unwrap_err();
+    assert!(down.is_transient() && down.to_string().contains("refused"), "{down}");
+    assert_eq!(watch.kept.summaries("/mary/work/"), ["One"], "what is known is kept");
+    account.start_again();
+    account.put("two.ics", "Two");
+    watch.look();
+    assert_eq!(watch.kept.summaries("/mary/work/"), ["One", "Two"]);
+}
+
+#[test]
+fn https_with_an_authority_of_ones_own() {
+    let Some(venv) = Venv::or_skip() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    certificates(venv, folder.path());
+    let file = |name: &str| folder.path().join(name);
+    let certificate = Some((file("server.pem"), file("server.key")));
+    let server = Radicale::start_with(venv, folder.path(), &[MARY], certificate, &[]);
+    let (source, mut settings) = settings(&server.url(), Some(MARY));
+    let said = Watch::with(&source, &settings).failure();
+    assert!(said.contains("UnknownIssuer") && said.contains("ca_file"), "{said}");
+    settings.ca_file = Some(file("ca.pem"));
+    assert_eq!(Watch::with(&source, &settings).look().calendars, 0);
+    settings.ca_file = Some(file("users"));
+    let refused = CaldavSource::new(&source, &settings, MAX_SIZE, Clock::System).unwrap_err().to_string();
+    assert!(refused.contains("users") && refused.contains("no certificate"), "{refused}");
+}

@@ -1,0 +1,130 @@
+//! An intake in memory, which keeps what a source hands in as the ledger does, so that a test can look at it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Mutex;
+
+use reveille::source::{Batch, CalendarSeen, Change, Checkpoint, Intake, IntakeError, Known};
+use reveille::time::UtcMillis;
+
+/// What was handed in.
+#[derive(Debug, Default)]
+pub struct Kept(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    calendars: BTreeMap<String, Calendar>,
+    /// Objects handed in whose text was not yet kept, and objects dropped.
+    changes: usize,
+    /// Objects handed in, the unchanged ones among them.
+    puts: usize,
+    /// Calendars said to be unchanged.
+    unchanged: usize,
+    /// Batches that are taken before one is refused.
+    left: Option<usize>,
+}
+
+/// A calendar with its objects: etag and text by href.
+#[derive(Clone, Debug, Default)]
+pub struct Calendar {
+    pub seen: CalendarSeen,
+    pub checkpoint: Checkpoint,
+    pub objects: BTreeMap<String, (String, String)>,
+    pub written: Option<UtcMillis>,
+}
+
+impl Kept {
+    /// The calendar at `href`.
+    pub fn calendar(&self, href: &str) -> Calendar {
+        let state = self.0.lock().unwrap();
+        let known: Vec<&String> = state.calendars.keys().collect();
+        state.calendars.get(href).unwrap_or_else(|| panic!("no calendar {href} among {known:?}")).clone()
+    }
+
+    /// The hrefs of all calendars.
+    pub fn hrefs(&self) -> Vec<String> {
+        self.0.lock().unwrap().calendars.keys().cloned().collect()
+    }
+
+    /// What each object of the calendar at `href` says in its SUMMARY, in order.
+    pub fn summaries(&self, href: &str) -> Vec<String> {
+        let summary = |text: &String| text.lines().find_map(|line| line.strip_prefix("SUMMARY:").map(str::to_owned));
+        let mut all: Vec<String> = self.calendar(href).objects.values().filter_map(|(_, text)| summary(text)).collect();
+        all.sort();
+        all
+    }
+
+    /// How many objects changed, how many were handed in, and how many calendars were said to be unchanged, since this
+    /// was asked last.
+    pub fn counts(&self) -> (usize, usize, usize) {
+        let mut state = self.0.lock().unwrap();
+        let counts = (state.changes, state.puts, state.unchanged);
+        (state.changes, state.puts, state.unchanged) = (0, 0, 0);
+        counts
+    }
+
+    /// Puts another checkpoint in the place of that of `href`.
+    pub fn tamper(&self, href: &str, change: impl FnOnce(&mut Calendar)) {
+        change(self.0.lock().unwrap().calendars.get_mut(href).expect("a calendar"));
+    }
+
+    /// Takes `batches` more batches, then refuses one as if the process had been killed.
+    pub fn fail_after(&self, batches: usize) {
+        self.0.lock().unwrap().left = Some(batches);
+    }
+}
+
+impl Intake for Kept {
+    async fn calendars(&self, _: &str) -> Result<Vec<Known>, IntakeError> {
+        let state = self.0.lock().unwrap();
+        let known = |(href, calendar): (&String, &Calendar)| Known {
+            href: href.clone(),
+            checkpoint: calendar.checkpoint.clone(),
+        };
+        Ok(state.calendars.iter().map(known).collect())
+    }
+
+    async fn etags(&self, _: &str, calendar: &str) -> Result<HashMap<String, String>, IntakeError> {
+        let state = self.0.lock().unwrap();
+        let Some(calendar) = state.calendars.get(calendar) else { return Ok(HashMap::new()) };
+        Ok(calendar.objects.iter().map(|(href, (etag, _))| (href.clone(), etag.clone())).collect())
+    }
+
+    async fn apply(&self, _: &str, batch: Batch) -> Result<(), IntakeError> {
+        let mut state = self.0.lock().unwrap();
+        let state = &mut *state;
+        if state.left == Some(0) {
+            state.left = None;
+            return Err(IntakeError("the disk is full".to_owned()));
+        }
+        state.left = state.left.map(|left| left - 1);
+        let calendar = state.calendars.entry(batch.calendar.href.clone()).or_default();
+        calendar.seen = batch.calendar;
+        for change in batch.changes {
+            match change {
+                Change::Put { href, etag, text, written } => {
+                    let text = String::from_utf8(text).expect("UTF-8");
+                    let old = calendar.objects.insert(href, (etag, text.clone()));
+                    state.changes += usize::from(old.is_none_or(|(_, old)| old != text));
+                    state.puts += 1;
+                    calendar.written = written.or(calendar.written);
+                }
+                Change::Gone { href } => state.changes += usize::from(calendar.objects.remove(&href).is_some()),
+            }
+        }
+        calendar.checkpoint = batch.checkpoint.unwrap_or_else(|| calendar.checkpoint.clone());
+        Ok(())
+    }
+
+    async fn unchanged(&self, _: &str, calendar: &str, _: UtcMillis) -> Result<(), IntakeError> {
+        let mut state = self.0.lock().unwrap();
+        assert!(state.calendars.contains_key(calendar), "{calendar} is not known");
+        state.unchanged += 1;
+        Ok(())
+    }
+
+    async fn calendar_gone(&self, _: &str, calendar: &str) -> Result<(), IntakeError> {
+        let removed = self.0.lock().unwrap().calendars.remove(calendar);
+        assert!(removed.is_some(), "{calendar} is not known");
+        Ok(())
+    }
+}
