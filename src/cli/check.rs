@@ -10,9 +10,10 @@ use super::look::block_on;
 use super::{Context, printer::Exit, printer::Table, printer::Tone};
 use crate::calendar::zone::Zones;
 use crate::clock::Clock;
-use crate::config::{self, Config, ConfigError, Problem, SinkKind, SourceKind, Wanted};
+use crate::config::{self, CaldavSettings, Config, ConfigError, Problem, SinkKind, SourceKind, Wanted};
 use crate::delivery::sink::{Sink, Surroundings};
 use crate::ledger::{Inspector, LedgerError};
+use crate::source::caldav::CaldavSource;
 use crate::source::directory::DirectorySource;
 use crate::source::{Batch, Change, Intake, IntakeError, Known};
 use crate::time::UtcMillis;
@@ -88,7 +89,10 @@ async fn look(config: &Config, offline: bool, clock: &Clock) -> anyhow::Result<V
             SourceKind::Directory { .. } => {
                 finding("source", &source.name, "directory", directory(source, config, clock).await)
             }
-            SourceKind::Caldav(_) => left_out("source", &source.name, "caldav"),
+            SourceKind::Caldav(_) if offline => left_out("source", &source.name, "caldav"),
+            SourceKind::Caldav(settings) => {
+                finding("source", &source.name, "caldav", caldav(source, settings, config, clock).await)
+            }
         });
     }
     let surroundings = Surroundings {
@@ -141,6 +145,18 @@ async fn ledger(path: &Path) -> Result<String, String> {
         }
         Err(error) => Err(error.to_string()),
     }
+}
+
+/// Logs in to a CalDAV account and lists its calendars.
+async fn caldav(
+    source: &config::Source,
+    settings: &CaldavSettings,
+    config: &Config,
+    clock: &Clock,
+) -> Result<String, String> {
+    let size = config.limits.max_object_size;
+    let source = CaldavSource::new(source, settings, size, clock.clone()).map_err(|error| error.to_string())?;
+    source.check().await.map(|checked| checked.to_string()).map_err(|error| error.to_string())
 }
 
 /// Reads a folder as the daemon would, and counts.

@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 use crate::clock::Clock;
 use crate::config::{Config, Credentials, Layout, Source, SourceKind};
 use crate::intake::Desk;
+use crate::source::caldav::CaldavSource;
 use crate::source::directory::{DirectorySource, Touched, Watch};
 use crate::time::UtcMillis;
 
@@ -37,6 +38,7 @@ pub struct Watcher {
 #[derive(Debug)]
 enum Kind {
     Directory(DirectorySource),
+    Caldav(Box<CaldavSource>),
 }
 
 /// What made a watcher look.
@@ -57,7 +59,10 @@ impl Watcher {
                 let directory = directory(&source, (path, *layout), config, clock);
                 (Kind::Directory(directory), *rescan_interval)
             }
-            SourceKind::Caldav(_) => anyhow::bail!("CalDAV sources are not built yet"),
+            SourceKind::Caldav(settings) => {
+                let caldav = CaldavSource::new(&source, settings, config.limits.max_object_size, clock.clone())?;
+                (Kind::Caldav(Box::new(caldav)), settings.poll_interval)
+            }
         };
         Ok(Watcher {
             name: source.name,
@@ -118,7 +123,7 @@ impl Watcher {
     }
 
     fn watch(&self) -> Option<Watch> {
-        let Kind::Directory(directory) = &self.kind;
+        let Kind::Directory(directory) = &self.kind else { return None };
         let watch = directory.watch();
         if let Err(error) = &watch
             && self.error.is_none()
@@ -136,12 +141,19 @@ impl Watcher {
                 Ok(looked) => Ok((looked.calendars, looked.changes, looked.faults)),
                 Err(error) => Err(error.to_string()),
             },
+            Kind::Caldav(caldav) => match caldav.look(desk).await {
+                Ok(looked) => Ok((looked.calendars, looked.changes, looked.faults)),
+                Err(error) => {
+                    self.wish = error.retry_after();
+                    Err(error.to_string())
+                }
+            },
         };
         self.note(desk, at, outcome).await
     }
 
     async fn look_at(&mut self, desk: &Desk, touched: Touched) {
-        let Kind::Directory(directory) = &mut self.kind;
+        let Kind::Directory(directory) = &self.kind else { return };
         let at = self.clock.now();
         let outcome = match directory.look_at(desk, touched).await {
             Ok(looked) => Ok((looked.calendars, looked.changes, looked.faults)),
@@ -197,6 +209,7 @@ impl Kind {
     fn name(&self) -> &'static str {
         match self {
             Kind::Directory(_) => "directory",
+            Kind::Caldav(_) => "caldav",
         }
     }
 }

@@ -10,6 +10,7 @@
 //!   it, [`fetch`] gets objects.
 
 use std::collections::HashMap;
+use std::fmt;
 
 use reqwest::Url;
 
@@ -77,6 +78,24 @@ pub enum Method {
     Ctag,
     /// By listing all objects each time.
     Listing,
+}
+
+impl fmt::Display for Checked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let watched = self.calendars.iter().filter(|calendar| calendar.is_watched).count();
+        write!(f, "{watched} of {} calendars watched", self.calendars.len())?;
+        for (at, calendar) in self.calendars.iter().enumerate() {
+            let how = match (calendar.is_watched, calendar.method) {
+                (false, _) => "not watched",
+                (true, Method::Report) => "by change reports",
+                (true, Method::Ctag) => "by ctag",
+                (true, Method::Listing) => "by listing",
+            };
+            let before = if at == 0 { ": " } else { ", " };
+            write!(f, "{before}{} ({}, {how})", calendar.name, calendar.href)?;
+        }
+        if self.addresses.is_empty() { Ok(()) } else { write!(f, "; addresses {}", self.addresses.join(", ")) }
+    }
 }
 
 /// The account of one user on a CalDAV server.
