@@ -1,6 +1,7 @@
-//! Placing wall-clock time in the bundled time zones, beside Python's zoneinfo.
+//! Placing wall-clock time in the bundled time zones, beside Python's zoneinfo; and `reveille zones`.
 
 use std::path::Path;
+use std::process::Command;
 
 use jiff::civil::DateTime;
 use reveille::calendar::zone::{Fit, Zones};
@@ -66,4 +67,38 @@ fn links_say_what_their_zones_say() {
         assert_eq!(zones.find(link).unwrap().id(), link);
         assert_eq!(zones.fingerprint(link), zones.fingerprint(zone), "{link}");
     }
+}
+
+/// A system with a newer database, in which Berlin has Lisbon's time: it is used, and the difference is shown.
+#[test]
+fn the_command_shows_the_database_in_use_and_what_others_say() {
+    let folder = tempfile::tempdir().unwrap();
+    let tzif = Path::new(env!("CARGO_MANIFEST_DIR")).join("zoneinfo/tzif");
+    std::fs::create_dir(folder.path().join("Europe")).unwrap();
+    std::fs::copy(tzif.join("Europe/Lisbon"), folder.path().join("Europe/Berlin")).unwrap();
+    std::fs::write(folder.path().join("tzdata.zi"), "# version 2999a\n").unwrap();
+    let zones = |choice: &str, arguments: &[&str]| {
+        let config = folder.path().join("reveille.toml");
+        std::fs::write(&config, format!("zoneinfo = \"{choice}\"\n")).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_reveille"));
+        command.arg("zones").args(arguments).arg("--config").arg(&config).env("TZDIR", folder.path());
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+
+    let text = zones("auto", &["--json"]);
+    let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((&lines[0]["database"], &lines[0]["version"]), (&"system".into(), &"2999a".into()));
+    assert_eq!((&lines[0]["inUse"], &lines[0]["origin"]), (&true.into(), &folder.path().to_str().unwrap().into()));
+    assert_eq!((&lines[1]["database"], &lines[1]["inUse"]), (&"bundled".into(), &false.into()));
+    assert_eq!(lines[2]["database"], "chrono-tz");
+    let berlin = lines.iter().find(|line| line["zone"] == "Europe/Berlin" && line["database"] == "bundled").unwrap();
+    let offsets = (berlin["offset"].as_str().unwrap(), berlin["otherOffset"].as_str().unwrap());
+    assert!([("+00:00", "+01:00"), ("+01:00", "+02:00")].contains(&offsets), "{berlin}");
+
+    let text = zones("bundled", &[]);
+    assert!(text.starts_with(&format!("in use:    {}, the program's own, ", Zones::bundled().version())), "{text}");
+    assert!(text.contains("system:    2999a in "), "{text}");
+    assert!(text.lines().any(|line| line.starts_with("Europe/Berlin ") && line.contains(" system 2999a ")), "{text}");
 }
