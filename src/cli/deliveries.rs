@@ -2,9 +2,10 @@
 
 use serde::Serialize;
 
-use super::look::{Glimpse, LedgerArgs, block_on, written, written_or_dash};
+use super::look::{Glimpse, LedgerArgs, block_on, nudge, written, written_or_dash};
 use super::{Context, printer::Exit, printer::Table, printer::Tone};
-use crate::ledger::{Amended, Amender, DeliveryFilter, DeliveryId, DeliveryRow, Inspector};
+use crate::config::Config;
+use crate::ledger::{self, Amended, Amender, DeliveryFilter, DeliveryId, DeliveryRow, Inspector};
 
 /// List what is owed to the sinks and what became of it, the latest last; retry or cancel it
 #[derive(Debug, clap::Args)]
@@ -180,6 +181,7 @@ fn retry_all(ledger: &LedgerArgs, context: &mut Context) -> anyhow::Result<Exit>
         amender.close().await?;
         Ok(count)
     })?;
+    tell_daemon(&config);
     if context.printer.json() {
         context.printer.object(&serde_json::json!({ "retried": count }))?;
     } else {
@@ -210,6 +212,7 @@ fn amend(ledger: &LedgerArgs, ids: &[DeliveryId], deed: Deed, context: &mut Cont
         amender.close().await?;
         Ok(changes)
     })?;
+    tell_daemon(&config);
     let mut exit = Exit::Done;
     for (id, change) in ids.iter().zip(changes) {
         if change != Amended::Changed {
@@ -218,6 +221,13 @@ fn amend(ledger: &LedgerArgs, ids: &[DeliveryId], deed: Deed, context: &mut Cont
         tell(id, &change, deed, context)?;
     }
     Ok(exit)
+}
+
+/// A daemon that runs, and may be told by this user, sends at once; else at its next look.
+fn tell_daemon(config: &Config) {
+    if let Some(holder) = ledger::holder(&config.ledger) {
+        let _ = nudge(&holder);
+    }
 }
 
 fn tell(id: &DeliveryId, change: &Amended, deed: Deed, context: &mut Context) -> anyhow::Result<()> {

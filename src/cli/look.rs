@@ -2,6 +2,7 @@
 
 use std::future::Future;
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 
 use super::Context;
@@ -27,6 +28,12 @@ impl LedgerArgs {
 /// Waits for `work` on this thread.
 pub(super) fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
+}
+
+/// Tells the daemon that holds the ledger to look again: SIGUSR1.
+pub(super) fn nudge(holder: &str) -> Result<(), String> {
+    let pid = holder.parse().ok().and_then(Pid::from_raw).ok_or("its lock file does not name it")?;
+    kill_process(pid, Signal::USR1).map_err(|why| why.to_string())
 }
 
 /// What listings show of a notification; empty where the ring has none.

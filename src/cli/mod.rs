@@ -17,6 +17,8 @@ mod preview;
 mod run;
 mod show;
 mod status;
+mod sync;
+mod test_sink;
 mod upcoming;
 mod zones;
 
@@ -76,6 +78,8 @@ enum Command {
     Show(show::Args),
     Firings(firings::Args),
     Deliveries(deliveries::Args),
+    Sync(sync::Args),
+    TestSink(test_sink::Args),
     Zones(zones::Args),
     Bench(bench::Args),
     Completions(completions::Args),
@@ -134,6 +138,8 @@ fn dispatch(command: Command, context: &mut Context) -> anyhow::Result<Exit> {
         Command::Firings(args) => firings::run(&args, context),
         Command::Deliveries(args) => deliveries::run(&args, context),
         Command::Preview(args) => preview::run(&args, context),
+        Command::Sync(args) => sync::run(&args, context),
+        Command::TestSink(args) => test_sink::run(&args, context),
         Command::Zones(args) => zones::run(&args, context),
         Command::Bench(args) => bench::run(&args, context),
         Command::Completions(args) => completions::run(&args, context),

@@ -7,6 +7,7 @@
 //! * [`http`] is a calendar client's HTTP. [`daemon`] runs the built `reveille`.
 //! * [`recurrence`] expands random rules beside python-dateutil.
 //! * [`zones`] places wall-clock times beside Python's zoneinfo.
+//! * [`cli`] looks at what each command prints, [`map`] at which module uses which.
 //! * [`process`] reads what a child process prints, so that tests wait for a line instead of sleeping.
 //!
 //! `REVEILLE_SKIP_LIVE=1` skips, out loud, the tests that need servers.
@@ -14,6 +15,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "these are tests")]
 
 mod caldav;
+mod cli;
 mod crash;
 mod daemon;
 mod harness;
@@ -21,6 +23,7 @@ mod http;
 mod intake;
 mod mail;
 mod mailserver;
+mod map;
 mod process;
 mod recurrence;
 mod rehearsal;

@@ -1,0 +1,113 @@
+//! `reveille test-sink`: one alarm, marked as a test, through a sink.
+
+use std::collections::HashMap;
+
+use super::look::block_on;
+use super::{Context, Usage, printer::Exit};
+use crate::calendar::zone::Zones;
+use crate::config::{Config, Recipients, SinkKind, Wanted};
+use crate::delivery::sink::{Outcome, Parcel, Sink, Surroundings};
+use crate::notification::Notification;
+use crate::time::UtcMillis;
+
+/// Send one alarm, marked as a test, through a sink
+///
+/// It goes past the ledger: nothing is recorded, nothing is tried again.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The sink's name in the configuration
+    name: String,
+    /// For an e-mail sink: who gets the mail [default: the first address that the sink or a source names]
+    #[arg(long, value_name = "ADDRESS")]
+    to: Option<String>,
+}
+
+pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
+    let config = context.config(&Wanted::default())?;
+    let Some(settings) = config.sinks.iter().find(|sink| sink.name == args.name) else {
+        let names: Vec<&str> = config.sinks.iter().map(|sink| sink.name.as_str()).collect();
+        context.printer.error(format!("there is no sink '{}'; there are: {}", args.name, names.join(", ")));
+        return Ok(Exit::No);
+    };
+    let recipient = match &settings.kind {
+        SinkKind::Email(email) => recipient(args, &email.recipients, &config)?,
+        SinkKind::Stdout { .. } | SinkKind::File { .. } | SinkKind::CyrusNotify { .. } => String::new(),
+    };
+    let now = context.clock.now();
+    let json = notification(&config, &recipient, now).to_json();
+    let surroundings = Surroundings {
+        clock: context.clock.clone(),
+        zones: Zones::load(&config.zoneinfo)?,
+        server_name: config.defaults.server_name.clone(),
+        reader_zones: HashMap::new(),
+    };
+    let outcome = block_on(async {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let sink = Sink::open(settings, &surroundings)?;
+        let parcel = Parcel { ring: 0, recipient: recipient.clone(), json: json.into(), attempts: 0 };
+        Ok(sink.send(&[parcel]).await)
+    })?;
+    let to = if recipient.is_empty() { String::new() } else { format!(" for {recipient}") };
+    match outcome.first() {
+        Some(Outcome::Delivered) => {
+            context.printer.note(format!("the sink '{}' took the alarm{to}", args.name));
+            Ok(Exit::Done)
+        }
+        Some(Outcome::Later { answer, .. } | Outcome::Never { answer }) => {
+            context.printer.error(format!("the sink '{}' did not take the alarm{to}: {answer}", args.name));
+            Ok(Exit::No)
+        }
+        None => anyhow::bail!("the sink '{}' gave no answer", args.name),
+    }
+}
+
+/// Who gets the mail.
+fn recipient(args: &Args, recipients: &Recipients, config: &Config) -> anyhow::Result<String> {
+    let listed = match recipients {
+        Recipients::List(list) => list.first(),
+        Recipients::Own | Recipients::Attendees => None,
+    };
+    let own = || config.sources.iter().flat_map(|source| source.email.iter()).next();
+    match args.to.as_ref().or(listed).or_else(own) {
+        Some(address) => Ok(address.clone()),
+        None => Err(Usage("no address is configured to send a test to: name one with --to".to_owned()).into()),
+    }
+}
+
+/// An alarm at this moment, for an event at this moment.
+fn notification(config: &Config, recipient: &str, now: UtcMillis) -> Notification {
+    let user = if recipient.is_empty() { "test" } else { recipient };
+    let recipients = if recipient.is_empty() { Vec::new() } else { vec![format!("mailto:{recipient}")] };
+    Notification {
+        event: "CalendarAlarm".to_owned(),
+        pid: std::process::id(),
+        server_fqdn: config.defaults.server_name.clone(),
+        alarm_time: now.basic(),
+        alarm_recipients: recipients,
+        user_id: user.to_owned(),
+        calendar_name: "Test".to_owned(),
+        uid: format!("test-{}", now.0),
+        action: "email".to_owned(),
+        summary: "Test of reveille".to_owned(),
+        description: "This is a test: 'reveille test-sink' sent it. No event has an alarm now.".to_owned(),
+        location: String::new(),
+        timezone: "UTC".to_owned(),
+        start: now.basic(),
+        end: now.basic(),
+        all_day: 0,
+        attendee_names: Vec::new(),
+        attendee_emails: Vec::new(),
+        attendee_status: Vec::new(),
+        organizer: String::new(),
+        calendar_id: "test".to_owned(),
+        calendar_color: String::new(),
+        calendar_owner: user.to_owned(),
+        recurrence_id: String::new(),
+        alert_id: "test".to_owned(),
+        alarm_summary: "Test of reveille".to_owned(),
+        alarm_description: "This is a test: 'reveille test-sink' sent it.".to_owned(),
+        component: "VEVENT".to_owned(),
+        notification_id: format!("test-{}", now.0),
+        timestamp: now.to_string(),
+    }
+}

@@ -1,0 +1,356 @@
+//! The command line: what each command prints on which stream, and how it ends.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+use crate::rehearsal::Stage;
+
+const COMMANDS: &[&str] = &[
+    "run",
+    "preview",
+    "check",
+    "status",
+    "calendars",
+    "alarms",
+    "show",
+    "firings",
+    "deliveries",
+    "sync",
+    "test-sink",
+    "zones",
+    "bench",
+    "completions",
+    "man",
+];
+
+/// The three things that a command leaves behind.
+#[derive(Debug, PartialEq, Eq)]
+struct Said {
+    status: i32,
+    out: String,
+    err: String,
+}
+
+fn command(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_reveille"));
+    command.args(arguments).current_dir(folder).stdin(Stdio::null());
+    for name in ["REVEILLE_CONFIG", "REVEILLE_LOG", "XDG_CONFIG_HOME", "NO_COLOR"] {
+        command.env_remove(name);
+    }
+    command.env("HOME", folder);
+    command
+}
+
+fn say(folder: &Path, arguments: &[&str]) -> Said {
+    said(&command(folder, arguments).output().unwrap())
+}
+
+fn said(output: &Output) -> Said {
+    let text = |octets: &[u8]| String::from_utf8(octets.to_vec()).unwrap();
+    Said { status: output.status.code().unwrap(), out: text(&output.stdout), err: text(&output.stderr) }
+}
+
+/// The JSON lines of a command that does what it is asked, in silence otherwise.
+fn json(folder: &Path, arguments: &[&str]) -> Vec<Value> {
+    let said = say(folder, &[arguments, &["--json"]].concat());
+    assert_eq!((said.status, said.err.as_str()), (0, ""), "{arguments:?}");
+    said.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn fails(folder: &Path, arguments: &[&str], status: i32, err: &str) {
+    let said = say(folder, arguments);
+    assert_eq!(said, Said { status, out: String::new(), err: err.to_owned() }, "{arguments:?}");
+}
+
+#[test]
+fn help_names_every_command_and_goes_to_standard_output() {
+    let folder = tempfile::tempdir().unwrap();
+    let help = say(folder.path(), &["--help"]);
+    assert_eq!((help.status, help.err.as_str()), (0, ""));
+    let listed: Vec<&str> = help
+        .out
+        .lines()
+        .skip_while(|line| !line.starts_with("Commands:"))
+        .skip(1)
+        .take_while(|line| !line.is_empty())
+        .filter_map(|line| line.strip_prefix("  ")?.split(' ').next().filter(|word| !word.is_empty()))
+        .collect();
+    assert_eq!(listed, [COMMANDS, &["help"]].concat());
+    for name in COMMANDS {
+        let help = say(folder.path(), &[name, "--help"]);
+        assert_eq!((help.status, help.err.as_str()), (0, ""), "{name}");
+        assert!(help.out.contains(&format!("Usage: reveille {name}")), "{}", help.out);
+        assert!(help.out.contains("--config <FILE>"), "{}", help.out);
+    }
+    let version = say(folder.path(), &["--version"]);
+    assert_eq!(version.out, concat!("reveille ", env!("CARGO_PKG_VERSION"), "\n"));
+}
+
+#[test]
+fn a_wrong_command_line_ends_with_2_and_says_so_on_standard_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    for arguments in [
+        &[][..],
+        &["rnu"],
+        &["run", "--at", "2026-03-10T12:00:00Z"],
+        &["run", "--once", "--at", "noon"],
+        &["alarms", "--limit", "0"],
+        &["deliveries", "--failed", "--pending"],
+        &["deliveries", "retry"],
+        &["deliveries", "retry", "1/stdout", "--all"],
+        &["deliveries", "cancel", "nonsense"],
+        &["status", "-q", "-v"],
+    ] {
+        let said = say(path, arguments);
+        assert_eq!((said.status, said.out.as_str()), (2, ""), "{arguments:?}");
+        assert!(!said.err.is_empty(), "{arguments:?}");
+    }
+    let hint = "error: there is nothing to watch: name a folder with --watch, or sources in a configuration file\n";
+    fails(path, &["run"], 2, hint);
+    fails(
+        path,
+        &["run", "--watch", ".", "--ledger", "mysql://h/d"],
+        2,
+        "error: --ledger begins with mysql: and must be sqlite:///PATH or a path\n",
+    );
+    assert_eq!(fs::read_dir(path).unwrap().count(), 0, "nothing was made");
+}
+
+#[test]
+fn a_wrong_configuration_ends_with_2_naming_key_line_and_the_nearest_known_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "[[source]]\nkind = \"caldav\"\nurl = \"https://dav.example.org/\"\npol_interval = \"30s\"\n\
+                [defaults]\nmax_latenes = \"1h\"\n";
+    fs::write(folder.path().join("reveille.toml"), text).unwrap();
+    let told = "error: reveille.toml:4: source 1: unknown key 'pol_interval'; the nearest known key is 'poll_interval'\n\
+                error: reveille.toml:6: [defaults]: unknown key 'max_latenes'; the nearest known key is 'max_lateness'\n";
+    for arguments in [&["run"][..], &["check"], &["check", "--offline"], &["status"], &["alarms", "--json"]] {
+        fails(folder.path(), arguments, 2, told);
+    }
+    let checked = say(folder.path(), &["check", "--json"]);
+    assert_eq!((checked.status, checked.err.as_str()), (2, ""));
+    let first: Value = serde_json::from_str(checked.out.lines().next().unwrap()).unwrap();
+    assert_eq!(first["line"], 4);
+    assert_eq!(first["key"], "source.pol_interval");
+    assert_eq!(first["ok"], false);
+    fails(
+        folder.path(),
+        &["status", "--config", "gone.toml"],
+        2,
+        "error: gone.toml: the configuration cannot be read: No such file or directory (os error 2)\n",
+    );
+}
+
+#[test]
+fn where_there_is_no_ledger_the_listings_say_so_and_make_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let told =
+        "error: there is no ledger at reveille.db: it is made by 'reveille run'; another one is named with --ledger\n";
+    for arguments in [
+        &["status"][..],
+        &["calendars"],
+        &["alarms"],
+        &["show", "x"],
+        &["firings"],
+        &["deliveries"],
+        &["deliveries", "retry", "--all"],
+        &["deliveries", "cancel", "1/stdout"],
+    ] {
+        fails(folder.path(), arguments, 1, told);
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+/// A folder in which an event has rung, another has not yet, and one object is broken.
+fn stage() -> Stage {
+    let stage = Stage::new();
+    stage.put("tea.ics", "20260310T120000Z", "Tea", "2026-03-01T00:00:00Z");
+    stage.put("cake.ics", "20260310T150000Z", "Cake \u{1b}[31mred", "2026-03-01T00:00:00Z");
+    stage.put("dull.ics", "20260310T130000Z", "Dull", "2026-03-01T00:00:00Z");
+    let dull = fs::read_to_string(stage.file("dull.ics")).unwrap().replace("TRIGGER", "TRIGER");
+    fs::write(stage.file("dull.ics"), dull).unwrap();
+    stage.pass("2026-03-10T11:00:00Z");
+    stage.pass("2026-03-10T12:00:01Z");
+    stage
+}
+
+#[test]
+fn the_listings_of_a_ledger() {
+    let stage = stage();
+    let path = stage.path();
+    let status = &json(path, &["status"])[0];
+    assert_eq!(status["running"], false);
+    assert_eq!((&status["calendars"], &status["objects"], &status["faultyObjects"]), (&1.into(), &3.into(), &1.into()));
+    assert_eq!((&status["armed"], &status["nextDue"]), (&1.into(), &"2026-03-10T15:00:00.000Z".into()));
+    assert_eq!(status["lateness"]["max"], 1000);
+    assert_eq!(status["sources"][0]["name"], "home");
+    assert_eq!(status["sources"][0]["error"], Value::Null);
+
+    let calendars = json(path, &["calendars"]);
+    assert_eq!((calendars.len(), &calendars[0]["calendarName"]), (1, &"work".into()));
+    assert_eq!(calendars[0]["userId"], "mary@example.org");
+
+    let alarms = json(path, &["alarms", "--until", "2026-03-11T00:00:00Z"]);
+    assert_eq!(alarms.len(), 1);
+    assert_eq!(
+        (&alarms[0]["due"], &alarms[0]["uid"]),
+        (&"2026-03-10T15:00:00.000Z".into(), &"cake.ics@example.org".into())
+    );
+    assert!(json(path, &["alarms", "--until", "2026-03-10T15:00:00Z"]).is_empty(), "until is not part of the window");
+    assert!(json(path, &["alarms", "--until", "2027-01-01T00:00:00Z", "--user", "eve"]).is_empty());
+    assert_eq!(json(path, &["alarms", "--until", "2027-01-01T00:00:00Z", "--calendar", "work"]).len(), 1);
+
+    let firings = json(path, &["firings"]);
+    assert_eq!(firings.len(), 1);
+    assert_eq!((&firings[0]["state"], &firings[0]["lateness"]), (&"fired".into(), &1000.into()));
+    assert_eq!(firings[0]["summary"], "Tea");
+    assert!(json(path, &["firings", "--since", "2026-03-10T12:00:02Z"]).is_empty());
+
+    let show = &json(path, &["show", "tea.ics@example.org"])[0];
+    assert_eq!((&show["fired"][0]["state"], &show["upcoming"]), (&"fired".into(), &Value::Array(Vec::new())));
+    let show = &json(path, &["show", "dull.ics@example.org", "--text"])[0];
+    assert!(show["faults"][0].as_str().unwrap().starts_with("line "), "{show}");
+    assert!(show["text"].as_str().unwrap().starts_with("BEGIN:VCALENDAR"));
+    fails(path, &["show", "nothing"], 1, "error: no object in the ledger speaks of the UID 'nothing'\n");
+
+    let deliveries = json(path, &["deliveries"]);
+    assert_eq!((&deliveries[0]["id"], &deliveries[0]["state"]), (&"1/alarms".into(), &"delivered".into()));
+    assert_eq!(deliveries[0]["notificationId"], firings[0]["notificationId"]);
+    assert!(json(path, &["deliveries", "--failed"]).is_empty());
+    fails(path, &["deliveries", "cancel", "1/alarms"], 1, "error: 1/alarms cannot be cancelled: it is delivered\n");
+    fails(path, &["deliveries", "retry", "9/alarms"], 1, "error: 9/alarms: there is no such delivery\n");
+}
+
+#[test]
+fn tables_are_aligned_and_what_an_event_says_cannot_steer_the_terminal() {
+    let stage = stage();
+    let table = say(stage.path(), &["alarms", "--until", "2026-03-11T00:00:00Z", "--color", "never"]);
+    let lines: Vec<&str> = table.out.lines().collect();
+    assert_eq!(lines.len(), 2);
+    for (heading, value) in [("ACTION", "display"), ("USER", "mary@example.org"), ("SUMMARY", "Cake \\u{1b}[31mred")] {
+        let column = lines[0].find(heading).unwrap();
+        assert!(lines[1][column..].starts_with(value), "{}", table.out);
+    }
+    assert!(!table.out.contains('\u{1b}'));
+    let piped = say(stage.path(), &["alarms", "--until", "2026-03-11T00:00:00Z"]);
+    assert_eq!(piped.out.lines().next(), Some(lines[0]), "no colours where it is no terminal");
+    let colored = say(stage.path(), &["alarms", "--until", "2026-03-11T00:00:00Z", "--color", "always"]);
+    assert!(colored.out.starts_with("\u{1b}[1mDUE"), "{}", colored.out);
+}
+
+/// The names of the keys of a JSON object, in order.
+fn keys(line: &str) -> Vec<String> {
+    // serde_json's map forgets the order, so the text is read.
+    let object: Value = serde_json::from_str(line).unwrap();
+    let mut keys: Vec<String> = object.as_object().unwrap().keys().cloned().collect();
+    keys.sort_by_key(|key| line.find(&format!("\"{key}\":")).unwrap());
+    keys
+}
+
+#[test]
+fn the_keys_that_the_manual_promises_are_those_that_are_printed() {
+    let stage = stage();
+    let manual = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/cli.md")).unwrap();
+    let until = "2026-03-11T00:00:00Z";
+    for arguments in [
+        &["status"][..],
+        &["calendars"],
+        &["alarms", "--until", until],
+        &["show", "tea.ics@example.org", "--text"],
+        &["firings"],
+        &["deliveries"],
+        &["check", "--offline"],
+    ] {
+        let said = say(stage.path(), &[arguments, &["--json"]].concat());
+        let printed = keys(said.out.lines().next().unwrap_or_else(|| panic!("{arguments:?}: {}", said.err)));
+        let heading = format!("\n### `{} --json`\n", arguments[0]);
+        let section = manual.split(&heading).nth(1).unwrap_or_else(|| panic!("no section{heading}"));
+        let section = section.split("\n#").next().unwrap();
+        let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+        let promised: Vec<&str> = rows.filter(|key| !key.contains(['.', '['])).collect();
+        let promised: Vec<&str> = promised.into_iter().filter(|key| !["file", "line", "key"].contains(key)).collect();
+        assert_eq!(printed, promised, "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_closed_pipe_ends_quietly_and_a_full_disk_does_not() {
+    let folder = tempfile::tempdir().unwrap();
+    for arguments in [&["man"][..], &["completions", "bash"], &["preview", &examples("every-minute.ics")]] {
+        let mut child =
+            command(folder.path(), arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let said = said(&child.wait_with_output().unwrap());
+        assert_eq!((said.status, said.err.as_str()), (0, ""), "{arguments:?}");
+    }
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let said = said(&command(folder.path(), &["man"]).stdout(full).output().unwrap());
+    assert_eq!(said.status, 1);
+    assert!(said.err.starts_with("error: standard output cannot be written: "), "{}", said.err);
+}
+
+#[test]
+fn completions_and_the_manual() {
+    let folder = tempfile::tempdir().unwrap();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let said = say(folder.path(), &["completions", shell]);
+        assert_eq!((said.status, said.err.as_str()), (0, ""));
+        assert!(said.out.contains("deliveries"), "{shell}");
+    }
+    let manual = say(folder.path(), &["man"]).out;
+    assert!(manual.starts_with(".ie"), "{}", &manual[..80]);
+    for part in [".SH NAME", ".SH SYNOPSIS", ".SH \"EXIT STATUS\"", ".SH FILES", ".SH ENVIRONMENT", "REVEILLE_LOG"] {
+        assert!(manual.contains(part), "{part}");
+    }
+    for name in COMMANDS {
+        assert!(manual.contains(&format!(".SS \"reveille {name} ")), "{name}");
+    }
+}
+
+fn examples(name: &str) -> String {
+    let file: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/calendars").join(name);
+    file.to_str().unwrap().to_owned()
+}
+
+/// The alarmTimes of an example in a window.
+fn times(name: &str, from: &str, until: &str) -> Vec<String> {
+    let folder = tempfile::tempdir().unwrap();
+    let lines = json(folder.path(), &["preview", &examples(name), "--from", from, "--until", until]);
+    lines.iter().map(|line| line["alarmTime"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn the_examples_ring_when_they_say() {
+    let minutes = times("every-minute.ics", "2026-03-10T12:00:00Z", "2026-03-10T12:03:00Z");
+    assert_eq!(minutes, ["20260310T120000Z", "20260310T120100Z", "20260310T120200Z"]);
+    let weekly = times("weekly.ics", "2026-03-20T00:00:00Z", "2026-04-07T00:00:00Z");
+    assert_eq!(weekly, ["20260323T074500Z", "20260330T064500Z", "20260406T064500Z"], "the clocks change on the 29th");
+    let all_day = times("all-day.ics", "2026-03-20T00:00:00Z", "2026-05-01T00:00:00Z");
+    assert_eq!(all_day, ["20260331T090000Z", "20260430T090000Z"]);
+    let email = times("email.ics", "2026-03-20T00:00:00Z", "2026-03-28T00:00:00Z");
+    assert_eq!(email, ["20260320T160000Z", "20260327T160000Z"]);
+}
+
+#[test]
+fn logs_are_json_where_that_is_asked_for_and_quiet_where_that_is() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("calendars")).unwrap();
+    let pass = |more: &[&str]| {
+        let arguments = [&["run", "--once", "--at", "2026-03-10T12:00:00Z", "--watch", "calendars"], more].concat();
+        say(folder.path(), &arguments)
+    };
+    let human = pass(&[]);
+    assert_eq!((human.status, human.out.as_str()), (0, ""));
+    assert!(human.err.contains("INFO"), "{}", human.err);
+    assert!(!human.err.contains('\u{1b}'), "{}", human.err);
+    let log = pass(&["--log-format", "json"]).err;
+    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(lines.iter().any(|line| line["level"] == "INFO" && line["message"] == "looked"), "{log}");
+    assert_eq!(pass(&["-q"]).err, "");
+    let debug = stage().reveille(&["run", "--once", "--at", "2026-03-10T15:00:01Z", "-v"]).stderr;
+    assert!(String::from_utf8(debug).unwrap().contains("DEBUG fired"));
+}

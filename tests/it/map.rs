@@ -1,0 +1,128 @@
+//! The map of the program holds: data goes one way (source → calendar → ledger → wheel → delivery), SQL stays in the
+//! ledger, and nobody but the calendar core speaks to the crates behind it. Read from the `use` lines of `src/`.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What each module of `src/` may use of the others. An arrow that is not here points backwards, or is new: then say
+/// here why it may exist.
+const MAP: &[(&str, &[&str])] = &[
+    ("time", &[]),
+    ("clock", &["time"]),
+    ("calendar", &["time"]),
+    ("zoneinfo", &["calendar"]),
+    // Zones are named in the configuration and must exist.
+    ("config", &["calendar", "zoneinfo"]),
+    ("tls", &[]),
+    ("source", &["time", "clock", "config", "tls"]),
+    ("ledger", &["time"]),
+    ("notification", &["time", "calendar"]),
+    ("wheel", &["time", "clock", "ledger"]),
+    ("delivery", &["time", "clock", "config", "calendar", "notification", "ledger", "tls"]),
+    // The two that join stages: what a ring is in the ledger, and what a change is.
+    ("planner", &["time", "config", "calendar", "notification", "ledger", "wheel", "delivery"]),
+    ("intake", &["time", "clock", "source", "ledger", "wheel", "planner"]),
+    (
+        "daemon",
+        &[
+            "time", "clock", "config", "source", "calendar", "ledger", "wheel", "delivery", "planner", "intake",
+            "zoneinfo",
+        ],
+    ),
+    (
+        "cli",
+        &[
+            "time",
+            "clock",
+            "config",
+            "source",
+            "calendar",
+            "zoneinfo",
+            "ledger",
+            "notification",
+            "planner",
+            "delivery",
+            "daemon",
+        ],
+    ),
+];
+
+/// Crates that only one module may speak to.
+const OWNED: &[(&str, &str)] = &[
+    ("sqlx", "ledger"),
+    ("icalendar", "calendar"),
+    ("rrule", "calendar"),
+    ("chrono_tz", "calendar"),
+    ("quick_xml", "source"),
+    ("notify", "source"),
+    ("clap_mangen", "cli"),
+];
+
+/// The sources of the program: module of `src/`, path, text without comments and tests.
+fn sources() -> Vec<(String, PathBuf, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let (mut folders, mut sources) = (vec![root.clone()], Vec::new());
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|kind| kind == "rs") && !path.ends_with("tests.rs") {
+                let inside = path.strip_prefix(&root).unwrap();
+                let first = inside.components().next().unwrap().as_os_str().to_str().unwrap();
+                let module = first.trim_end_matches(".rs").to_owned();
+                let text = fs::read_to_string(&path).unwrap();
+                let code = text.split("#[cfg(test)]").next().unwrap();
+                let code: Vec<&str> = code.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+                sources.push((module, inside.to_owned(), code.join("\n")));
+            }
+        }
+    }
+    sources
+}
+
+/// The words that follow `before` in `text`.
+fn words_after<'t>(text: &'t str, before: &'t str) -> impl Iterator<Item = &'t str> {
+    text.match_indices(before).map(move |(at, _)| {
+        let rest = &text[at + before.len()..];
+        &rest[..rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len())]
+    })
+}
+
+#[test]
+fn no_arrow_points_backwards() {
+    let map: BTreeMap<&str, &[&str]> = MAP.iter().copied().collect();
+    let mut wrong = Vec::new();
+    for (module, path, code) in sources() {
+        if ["lib", "main"].contains(&module.as_str()) {
+            continue;
+        }
+        let Some(allowed) = map.get(module.as_str()) else {
+            wrong.push(format!("src/{} is in no place of the map", path.display()));
+            continue;
+        };
+        // A group of modules, `use crate::{a, b}`, would pass by this test.
+        for used in words_after(&code, "crate::").filter(|used| *used != module) {
+            if !allowed.contains(&used) {
+                wrong.push(format!("src/{} uses crate::{used}", path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn crates_stay_with_their_owners() {
+    let mut wrong = Vec::new();
+    for (module, path, code) in sources() {
+        for (name, owner) in OWNED {
+            let foreign = module != *owner;
+            let mentions = |line: &&str| line.contains(&format!("{name}::")) && !line.contains(&format!("_{name}::"));
+            if let Some(line) = code.lines().find(mentions).filter(|_| foreign) {
+                wrong.push(format!("src/{}: {}", path.display(), line.trim()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
