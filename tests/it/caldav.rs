@@ -5,11 +5,10 @@ use std::time::Duration;
 use reveille::clock::Clock;
 use reveille::config::{CaldavSettings, Credentials, Secret, Source, SourceKind};
 use reveille::source::caldav::{CaldavError, CaldavSource, Looked, Method};
-use tempfile::TempDir;
 
-use crate::http::Http;
+use crate::account::{Account, MARY, radicale, xandikos};
 use crate::intake::Kept;
-use crate::servers::{Radicale, Xandikos, certificates};
+use crate::servers::{Radicale, certificates};
 use crate::venv::Venv;
 
 const MAX_SIZE: usize = 1024 * 1024;
@@ -91,72 +90,12 @@ fn event(uid: &str, summary: &str) -> String {
     )
 }
 
-/// A server with an account of its own for one test: a home with the calendar `work`.
-struct Account {
-    server: Server,
-    client: Http,
-    url: String,
-    login: Option<(&'static str, &'static str)>,
-    home: &'static str,
-    work: &'static str,
-    _folder: TempDir,
+fn watch(account: &Account) -> Watch {
+    Watch::of(&account.url, account.login)
 }
 
-enum Server {
-    Radicale(Radicale),
-    Xandikos(Xandikos),
-}
-
-const MARY: (&str, &str) = ("mary", "sesame");
-
-fn radicale(venv: &'static Venv) -> Account {
-    let folder = tempfile::tempdir().unwrap();
-    let server = Radicale::start(venv, folder.path(), &[MARY]);
-    let client = Http::new(&server.url(), Some(MARY));
-    client.mkcalendar("/mary/work/", "Work");
-    let (url, login) = (server.url(), Some(MARY));
-    let server = Server::Radicale(server);
-    Account { server, client, url, login, home: "/mary/", work: "/mary/work/", _folder: folder }
-}
-
-fn xandikos(venv: &'static Venv) -> Account {
-    let folder = tempfile::tempdir().unwrap();
-    let server = Xandikos::start(venv, folder.path());
-    let client = Http::new(&server.url(), None);
-    client.delete("/alice/calendars/calendar/");
-    client.mkcalendar("/alice/calendars/work/", "Work");
-    let url = server.url();
-    let server = Server::Xandikos(server);
-    let (home, work) = ("/alice/calendars/", "/alice/calendars/work/");
-    Account { server, client, url, login: None, home, work, _folder: folder }
-}
-
-impl Account {
-    fn watch(&self) -> Watch {
-        Watch::of(&self.url, self.login)
-    }
-
-    fn put(&self, name: &str, summary: &str) {
-        self.client.put(&format!("{}{name}", self.work), &event(name, summary));
-    }
-
-    fn delete(&self, name: &str) {
-        self.client.delete(&format!("{}{name}", self.work));
-    }
-
-    fn stop(&mut self) {
-        match &mut self.server {
-            Server::Radicale(server) => server.stop(),
-            Server::Xandikos(server) => server.stop(),
-        }
-    }
-
-    fn start_again(&mut self) {
-        match &mut self.server {
-            Server::Radicale(server) => server.start_again(),
-            Server::Xandikos(server) => server.start_again(),
-        }
-    }
+fn put(account: &Account, name: &str, summary: &str) {
+    account.put(name, &event(name, summary));
 }
 
 /// Runs a test on a Radicale and on a Xandikos.
@@ -169,17 +108,17 @@ fn on_both(test: impl Fn(Account)) {
 #[test]
 fn added_changed_and_deleted() {
     on_both(|account| {
-        let mut watch = account.watch();
-        account.put("one.ics", "One");
-        account.put("two.ics", "Two");
+        let mut watch = watch(&account);
+        put(&account, "one.ics", "One");
+        put(&account, "two.ics", "Two");
         assert_eq!(watch.look().changes, 2);
         assert_eq!(watch.kept.hrefs(), [account.work]);
         assert_eq!(watch.kept.summaries(account.work), ["One", "Two"]);
         let calendar = watch.kept.calendar(account.work);
         assert_eq!((calendar.seen.name.as_str(), calendar.seen.id.as_str()), ("Work", "work"));
 
-        account.put("two.ics", "Second");
-        account.put("three.ics", "Three");
+        put(&account, "two.ics", "Second");
+        put(&account, "three.ics", "Three");
         assert_eq!(watch.look().changes, 2);
         assert_eq!(watch.kept.summaries(account.work), ["One", "Second", "Three"]);
 
@@ -192,9 +131,9 @@ fn added_changed_and_deleted() {
 #[test]
 fn an_unchanged_account_costs_one_request() {
     on_both(|account| {
-        let mut watch = account.watch();
+        let mut watch = watch(&account);
         account.client.mkcalendar(&format!("{}home/", account.home), "Home");
-        account.put("one.ics", "One");
+        put(&account, "one.ics", "One");
         watch.look();
         // Asked for it the first time, Xandikos mints a resource-id, which moves the token once.
         watch.look();
@@ -215,12 +154,12 @@ fn an_unchanged_account_costs_one_request() {
 #[test]
 fn nothing_is_missed_while_not_looking() {
     on_both(|account| {
-        let mut watch = account.watch();
-        (0..20).for_each(|n| account.put(&format!("{n}.ics"), "old"));
+        let mut watch = watch(&account);
+        (0..20).for_each(|n| put(&account, &format!("{n}.ics"), "old"));
         watch.look();
-        account.put("3.ics", "new");
+        put(&account, "3.ics", "new");
         account.delete("4.ics");
-        account.put("brief.ics", "brief");
+        put(&account, "brief.ics", "brief");
         account.delete("brief.ics");
         let mut watch = watch.restarted(&account.url, account.login);
         watch.kept.counts();
@@ -233,11 +172,11 @@ fn nothing_is_missed_while_not_looking() {
 #[test]
 fn a_dead_token_costs_a_comparison_and_no_object() {
     on_both(|account| {
-        let mut watch = account.watch();
-        (0..5).for_each(|n| account.put(&format!("{n}.ics"), "old"));
+        let mut watch = watch(&account);
+        (0..5).for_each(|n| put(&account, &format!("{n}.ics"), "old"));
         watch.look();
         watch.look();
-        account.put("3.ics", "new");
+        put(&account, "3.ics", "new");
         account.delete("4.ics");
         watch.kept.tamper(account.work, |calendar| {
             calendar.checkpoint.sync_token = Some("0123456789abcdef0123456789abcdef01234567".to_owned());
@@ -253,13 +192,13 @@ fn a_dead_token_costs_a_comparison_and_no_object() {
 #[test]
 fn a_calendar_deleted_and_made_anew_keeps_nothing_of_the_old_one() {
     on_both(|account| {
-        let mut watch = account.watch();
-        account.put("one.ics", "One");
-        account.put("two.ics", "Two");
+        let mut watch = watch(&account);
+        put(&account, "one.ics", "One");
+        put(&account, "two.ics", "Two");
         watch.look();
         account.client.delete(account.work);
         account.client.mkcalendar(account.work, "Other");
-        account.put("three.ics", "Three");
+        put(&account, "three.ics", "Three");
         watch.look();
         assert_eq!(watch.kept.summaries(account.work), ["Three"]);
         assert_eq!(watch.kept.calendar(account.work).seen.name, "Other");
@@ -273,7 +212,7 @@ fn a_calendar_deleted_and_made_anew_keeps_nothing_of_the_old_one() {
 #[test]
 fn odd_names() {
     on_both(|account| {
-        let mut watch = account.watch();
+        let mut watch = watch(&account);
         for name in ODD {
             account.client.put(&format!("{}{name}", account.work), &event(&name.replace('%', "-"), "old"));
         }
@@ -298,7 +237,7 @@ fn a_thousand_events_come_in_batches_and_are_read_once() {
     let events: String = (0..1_000).map(|n| event(&n.to_string(), "x")).collect();
     let one = events.replace("END:VCALENDAR\r\nBEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//test//EN\r\n", "");
     account.client.put("/mary/bulk/", &one);
-    let mut watch = account.watch();
+    let mut watch = watch(&account);
     watch.kept.fail_after(1);
     assert!(matches!(watch.try_look(), Err(CaldavError::Intake(_))), "the second batch is refused");
     assert_eq!(watch.kept.counts(), (500, 500, 0));
@@ -319,7 +258,7 @@ fn any_url_of_the_account_will_do() {
         (xandikos(venv), ["", ".well-known/caldav", "alice/", "alice/calendars/"]),
     ] {
         account.client.mkcalendar(&format!("{}home/", account.home), "Home");
-        account.put("one.ics", "One");
+        put(&account, "one.ics", "One");
         for path in paths {
             let mut watch = Watch::of(&format!("{}{path}", account.url), account.login);
             assert_eq!(watch.look().calendars, 2, "{path}");
@@ -330,7 +269,7 @@ fn any_url_of_the_account_will_do() {
         assert_eq!(one.kept.hrefs(), [account.work]);
         one.look();
         assert_eq!(one.look().requests, 1);
-        account.put("one.ics", "Second");
+        put(&account, "one.ics", "Second");
         one.look();
         assert_eq!(one.kept.summaries(account.work), ["Second"]);
 
@@ -378,15 +317,15 @@ fn errors_say_what_to_do() {
     let said = Watch::of(&format!("{url}mary/nothing/"), account.login).failure();
     assert!(said.contains("/mary/nothing/") && said.contains("404") && said.contains("url"), "{said}");
 
-    let mut watch = account.watch();
-    account.put("one.ics", "One");
+    let mut watch = watch(&account);
+    put(&account, "one.ics", "One");
     watch.look();
     account.stop();
     let down = watch.try_look().unwrap_err();
     assert!(down.is_transient() && down.to_string().contains("refused"), "{down}");
     assert_eq!(watch.kept.summaries("/mary/work/"), ["One"], "what is known is kept");
     account.start_again();
-    account.put("two.ics", "Two");
+    put(&account, "two.ics", "Two");
     watch.look();
     assert_eq!(watch.kept.summaries("/mary/work/"), ["One", "Two"]);
 }

@@ -17,7 +17,6 @@ pub struct Daemon {
     pub log: Lines,
 }
 
-#[allow(dead_code, reason = "used once there is a daemon")]
 impl Daemon {
     /// Starts `reveille ARGUMENTS` in `folder`.
     pub fn start(folder: &std::path::Path, arguments: &[&str]) -> Daemon {

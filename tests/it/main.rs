@@ -3,7 +3,8 @@
 //! * [`venv`] sets up the Python environment that the servers run in; [`servers`] starts Radicale and Xandikos.
 //! * [`mailserver`] is a real mail server that can be told to misbehave; [`smtp`] tests the e-mail sink with it, and
 //!   [`mail`] the way from a calendar to a mailbox.
-//! * [`caldav`] tests the CalDAV source; [`intake`] keeps what it hands in.
+//! * [`account`] is a user's account on one of them. [`caldav`] tests the CalDAV source; [`intake`] keeps what it hands in.
+//! * [`ringing`] is the way from a client's PUT to the alarm.
 //! * [`http`] is a calendar client's HTTP. [`daemon`] runs the built `reveille`.
 //! * [`recurrence`] expands random rules beside python-dateutil.
 //! * [`zones`] places wall-clock times beside Python's zoneinfo.
@@ -14,6 +15,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "these are tests")]
 
+mod account;
 mod caldav;
 mod cli;
 mod crash;
@@ -27,6 +29,7 @@ mod map;
 mod process;
 mod recurrence;
 mod rehearsal;
+mod ringing;
 mod servers;
 mod smtp;
 mod venv;

@@ -51,7 +51,6 @@ impl Lines {
     }
 
     /// The next line that has not been taken yet; none when none came within `within` or the stream ended.
-    #[allow(dead_code, reason = "used once there is a daemon")]
     pub fn next(&self, within: Duration) -> Option<String> {
         self.find(within, |_| true)
     }

@@ -1,0 +1,148 @@
+//! From a calendar client's PUT to the alarm: the daemon beside real servers, on the wall clock.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+
+use reveille::clock::Clock;
+use reveille::time::UtcMillis;
+use rustix::process::{Signal, kill_process};
+use serde_json::Value;
+
+use crate::account::{Account, radicale, xandikos};
+use crate::daemon::Daemon;
+use crate::rehearsal::event;
+use crate::venv::Venv;
+
+/// Longer than anything takes, even on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// An alarm that is announced later than this is not on time; a busy machine may be a little late.
+const ON_TIME: i64 = 1_000;
+
+/// The daemon beside an account.
+struct Watched {
+    account: Account,
+    daemon: Daemon,
+    folder: tempfile::TempDir,
+}
+
+impl Watched {
+    fn start(account: Account) -> Watched {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().display();
+        let mut login = String::new();
+        if let Some((username, password)) = account.login {
+            let file = folder.path().join("password");
+            fs::write(&file, password).unwrap();
+            fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+            login = format!("username = \"{username}\"\npassword_file = \"{path}/password\"\n");
+        }
+        let text = format!(
+            "[ledger]\nurl = \"sqlite://{path}/ledger.db\"\n[[source]]\nkind = \"caldav\"\nname = \"home\"\n\
+             url = \"{}\"\n{login}poll_interval = \"1s\"\n[[sink]]\nkind = \"stdout\"\n",
+            account.url
+        );
+        fs::write(folder.path().join("reveille.toml"), text).unwrap();
+        let daemon = Daemon::start(folder.path(), &["run"]);
+        let watched = Watched { account, daemon, folder };
+        watched.looked(0);
+        watched
+    }
+
+    /// PUTs an event with an alarm at its start, `seconds` ahead, and returns when that is.
+    fn put(&self, name: &str, seconds: i64, summary: &str) -> UtcMillis {
+        let at = UtcMillis((Clock::System.now().0 / 1_000 + seconds) * 1_000);
+        self.put_at(name, at, summary);
+        at
+    }
+
+    fn put_at(&self, name: &str, at: UtcMillis, summary: &str) {
+        self.account.put(&format!("{name}.ics"), &event(name, &at.basic(), summary));
+    }
+
+    /// Waits for the look that finds `changes`.
+    fn looked(&self, changes: usize) {
+        let found = |line: &str| line.contains("looked") && line.contains(&format!("changes={changes}"));
+        let Some(_) = self.daemon.log.find(PATIENCE, found) else {
+            panic!("no look found {changes} changes:\n{}", self.daemon.log.text())
+        };
+    }
+
+    /// Waits for the next alarm, which must be `summary` at `at`, on time.
+    fn rings(&self, summary: &str, at: UtcMillis) {
+        let Some(line) = self.daemon.out.next(PATIENCE) else {
+            panic!("{summary} did not ring:\n{}", self.daemon.log.text())
+        };
+        let lateness = Clock::System.now().0 - at.0;
+        let alarm: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!((alarm["summary"].as_str(), alarm["alarmTime"].as_str()), (Some(summary), Some(&*at.basic())));
+        assert!((0..ON_TIME).contains(&lateness), "announced {lateness} ms after its time");
+    }
+
+    /// What the ledger says that rang, in order.
+    fn rang(mut self) -> Vec<String> {
+        assert!(self.daemon.stop(PATIENCE).success(), "{}", self.daemon.log.text());
+        let mut listing = Daemon::start(self.folder.path(), &["--json", "firings"]);
+        listing.wait(PATIENCE);
+        let summary =
+            |line: String| serde_json::from_str::<Value>(&line).unwrap()["summary"].as_str().map(str::to_owned);
+        listing.out.all().into_iter().filter_map(summary).collect()
+    }
+}
+
+fn edited_moved_and_deleted(account: Account) {
+    let watched = Watched::start(account);
+    let soon = watched.put("edited", 5, "edited");
+    watched.looked(1);
+    watched.put("deleted", 12, "deleted");
+    watched.looked(1);
+    watched.account.delete("deleted.ics");
+    watched.looked(1);
+    watched.rings("edited", soon);
+
+    watched.put_at("edited", soon, "edited after it rang");
+    watched.looked(1);
+    let before = watched.put("moved", 6, "moved");
+    watched.looked(1);
+    let after = before.plus(3_000);
+    watched.put_at("moved", after, "moved");
+    watched.looked(1);
+    assert!(Clock::System.now() < before, "the machine is too busy for this test");
+    watched.rings("moved", after);
+    // Whatever was wrongly left in the wheel was due before this one.
+    let last = watched.put("last", 12, "last");
+    watched.rings("last", last);
+    assert_eq!(watched.rang(), ["edited", "moved", "last"]);
+}
+
+#[test]
+fn on_radicale_an_alarm_follows_its_event() {
+    let Some(venv) = Venv::or_skip() else { return };
+    edited_moved_and_deleted(radicale(venv));
+}
+
+#[test]
+fn on_xandikos_an_alarm_follows_its_event() {
+    let Some(venv) = Venv::or_skip() else { return };
+    edited_moved_and_deleted(xandikos(venv));
+}
+
+#[test]
+fn what_is_known_rings_on_while_the_server_is_down() {
+    let Some(venv) = Venv::or_skip() else { return };
+    let mut watched = Watched::start(radicale(venv));
+    let known = watched.put("known", 8, "known");
+    watched.looked(1);
+    watched.account.stop();
+    let told = |line: &str| line.contains("cannot be read") && line.contains("rings on");
+    assert!(watched.daemon.log.find(PATIENCE, told).is_some(), "{}", watched.daemon.log.text());
+    watched.rings("known", known);
+
+    watched.account.start_again();
+    let next = watched.put("next", 6, "next");
+    // It waits longer and longer before it asks again; this tells it to look now.
+    kill_process(watched.daemon.pid(), Signal::USR1).unwrap();
+    watched.looked(1);
+    watched.rings("next", next);
+    assert_eq!(watched.rang(), ["known", "next"]);
+}
