@@ -50,11 +50,6 @@ impl Lines {
         self.0.1.notify_all();
     }
 
-    /// The next line that has not been taken yet; none when none came within `within` or the stream ended.
-    pub fn next(&self, within: Duration) -> Option<String> {
-        self.find(within, |_| true)
-    }
-
     /// Takes lines until one pleases `wanted`, and returns that one; none when none came within `within` or the stream
     /// ended.
     pub fn find(&self, within: Duration, wanted: impl Fn(&str) -> bool) -> Option<String> {

@@ -70,9 +70,7 @@ impl Watched {
 
     /// Waits for the next alarm, which must be `summary` at `at`, on time.
     fn rings(&self, summary: &str, at: UtcMillis) {
-        let Some(line) = self.daemon.out.next(PATIENCE) else {
-            panic!("{summary} did not ring:\n{}", self.daemon.log.text())
-        };
+        let line = self.daemon.expect(PATIENCE, |_| true);
         let lateness = Clock::System.now().0 - at.0;
         let alarm: Value = serde_json::from_str(&line).unwrap();
         assert_eq!((alarm["summary"].as_str(), alarm["alarmTime"].as_str()), (Some(summary), Some(&*at.basic())));
