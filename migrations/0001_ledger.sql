@@ -1,6 +1,7 @@
 -- The ledger. Times are UTC milliseconds since 1970 throughout.
 
--- What the whole ledger must remember: 'tz_version', the version of the time zone database it was planned with.
+-- What the whole ledger must remember: 'tz_version', the version of the time zone database it was planned with, and
+-- 'tz_fingerprints', a JSON object of what each zone's rules were in it.
 CREATE TABLE meta (
     key   TEXT PRIMARY KEY,
     value TEXT NOT NULL

@@ -1,11 +1,12 @@
 //! Taking in what sources found: a change is planned, and goes into the ledger together with its calendar, its timer and
 //! the checkpoint. It knows nothing of HTTP or files, and nothing of when alarms are fired.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
 
+use crate::calendar::zone::Zones;
 use crate::clock::Clock;
-use crate::ledger::{CalendarRow, Existing, Ledger, LedgerError, Planned};
+use crate::ledger::{CalendarRow, Existing, Ledger, LedgerError, ObjectText, Planned, Replanned};
 use crate::planner::{Job, Planner};
 use crate::source::{Batch, CalendarSeen, Change, Checkpoint, Intake, IntakeError, Known};
 use crate::time::UtcMillis;
@@ -13,6 +14,10 @@ use crate::wheel::Bell;
 
 /// Looks that found nothing are written into the ledger no more often than this, milliseconds.
 const FLUSH: i64 = 60_000;
+/// Under these keys the ledger remembers the version of the time zone database it was planned with, and each zone's
+/// fingerprint in it.
+const TZ_VERSION: &str = "tz_version";
+const TZ_FINGERPRINTS: &str = "tz_fingerprints";
 /// Objects read at a time when a whole calendar is planned again.
 const PAGE: i64 = 1_000;
 
@@ -148,7 +153,7 @@ impl Desk {
         row: &CalendarRow,
         sorted: &Sorted,
         previous: UtcMillis,
-    ) -> Result<Vec<(i64, i64, Option<UtcMillis>, String)>, LedgerError> {
+    ) -> Result<Vec<Replanned>, LedgerError> {
         let changed: Vec<i64> = sorted.jobs.iter().filter_map(|job| job.existing.as_ref().map(|e| e.id)).collect();
         let (mut replanned, mut after) = (Vec::new(), 0);
         loop {
@@ -160,12 +165,53 @@ impl Desk {
         }
     }
 
-    /// Plans again what lies in zones whose rules the time zone database has changed since the ledger was written.
+    /// Plans again what lies in zones whose rules `zones` has otherwise than the database that the ledger was planned with.
     ///
     /// # Errors
     /// Those of the ledger.
-    pub async fn replan_changed_zones(&self) -> Result<(), LedgerError> {
-        Ok(())
+    pub async fn replan_changed_zones(&self, zones: &Zones) -> Result<(), LedgerError> {
+        let before = self.ledger.meta(TZ_VERSION).await?;
+        if before.as_deref() == Some(zones.version()) {
+            return Ok(());
+        }
+        let fingerprint = |id: &str| Some((id.to_owned(), format!("{:016x}", zones.fingerprint(id)?)));
+        let now: BTreeMap<String, String> = zones.ids().filter_map(fingerprint).collect();
+        if let Some(before) = before {
+            let stored = self.ledger.meta(TZ_FINGERPRINTS).await?.unwrap_or_default();
+            let known: BTreeMap<String, String> = serde_json::from_str(&stored).unwrap_or_default();
+            let changed: Vec<String> =
+                now.iter().filter(|(id, f)| known.get(*id) != Some(f)).map(|(id, _)| id.clone()).collect();
+            let moved = self.replan_zones(&changed).await?;
+            tracing::info!(
+                tz.before = before,
+                tz.now = zones.version(),
+                tz.changed = changed.len(),
+                alarms.moved = moved,
+                "the time zone database has changed; what lies in changed zones was planned again"
+            );
+        }
+        self.ledger.set_meta(TZ_FINGERPRINTS, &serde_json::json!(now).to_string()).await?;
+        self.ledger.set_meta(TZ_VERSION, zones.version()).await
+    }
+
+    /// Plans again what depends on one of `zones`; returns how many objects ring at another instant now.
+    async fn replan_zones(&self, zones: &[String]) -> Result<usize, LedgerError> {
+        let rows = self.ledger.calendars(None).await?;
+        let (mut moved, mut after) = (0, 0);
+        loop {
+            let page = self.ledger.texts_after(None, Some(zones), after, PAGE).await?;
+            let Some(last) = page.last() else { return Ok(moved) };
+            after = last.id;
+            let mut by_calendar: HashMap<i64, Vec<ObjectText>> = HashMap::new();
+            for object in page {
+                by_calendar.entry(object.calendar).or_default().push(object);
+            }
+            for row in &rows {
+                let objects = by_calendar.remove(&row.id).unwrap_or_default();
+                let replanned = self.planner.replan_all(row.clone(), objects, row.looked_at).await;
+                moved += self.ledger.replan(replanned).await?;
+            }
+        }
     }
 
     async fn looked(&self, source: &str, calendar: &str, at: UtcMillis) {

@@ -15,7 +15,7 @@ use crate::calendar::zone::Zones;
 use crate::config::Config;
 use crate::delivery::routing::Routing;
 use crate::ledger::{
-    CalendarRow, Due, Existing, Firing, Ledger, LedgerError, NewRing, ObjectText, PlannedObject, RingState,
+    CalendarRow, Due, Existing, Firing, Ledger, LedgerError, NewRing, ObjectText, PlannedObject, Replanned, RingState,
 };
 use crate::notification::{About, Notification, Sender, identity};
 use crate::time::UtcMillis;
@@ -165,20 +165,16 @@ impl Planner {
         Some(self.rings(&plan, place, (due, from), now).into_iter().map(|ring| self.stamped(ring, now)).collect())
     }
 
-    /// Plans objects of `row` again whose text has not changed: id, revision, next ring at or after `previous`, zones.
-    pub async fn replan_all(
-        &self,
-        row: CalendarRow,
-        objects: Vec<ObjectText>,
-        previous: UtcMillis,
-    ) -> Vec<(i64, i64, Option<UtcMillis>, String)> {
+    /// Plans objects of `row` again whose text has not changed; what was due before `previous` is past.
+    pub async fn replan_all(&self, row: CalendarRow, objects: Vec<ObjectText>, previous: UtcMillis) -> Vec<Replanned> {
         let planner = self.clone();
         spread(objects, move |objects| {
             let around = planner.around(&row);
             let replan = |object: ObjectText| {
                 // A COUNT's end is worked out anew: it is kept in the wall clock of a zone that may have changed.
                 let read = planner.read(&around, &object.text, None, |_| previous).unwrap_or_else(Read::unreadable);
-                (object.id, object.revision, read.due, read.zones)
+                let Read { due, zones, memo, .. } = read;
+                Replanned { id: object.id, revision: object.revision, due, zones, memo }
             };
             objects.into_iter().map(replan).collect()
         })

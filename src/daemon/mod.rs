@@ -145,7 +145,7 @@ async fn build(config: &Config, clock: Clock) -> anyhow::Result<Stages> {
     let desk = Arc::new(Desk::new(ledger.clone(), planner.clone(), clock.clone(), bell.clone()));
     let sources: Vec<&str> = config.sources.iter().map(|source| source.name.as_str()).collect();
     ledger.keep_sources(&sources).await?;
-    desk.replan_changed_zones().await?;
+    desk.replan_changed_zones(&zones).await?;
     let watchers =
         config.sources.iter().map(|source| Watcher::new(source, config, &clock)).collect::<Result<_, _>>()?;
     let surroundings = Surroundings {

@@ -32,7 +32,7 @@ pub use inspect::{
     CalendarFigures, DeliveryFilter, DeliveryRow, Figures, Inspector, ObjectRow, RingRow, SourceRow, holder, size,
 };
 pub use outbox::{Claimed, Settlement, Verdict};
-pub use store::{CalendarRow, Existing, ObjectText, Planned, PlannedObject};
+pub use store::{CalendarRow, Existing, ObjectText, Planned, PlannedObject, Replanned};
 pub use timers::{Due, Fired, Firing, NewRing, RingState, Route};
 
 /// The migrations, oldest first: version, description, SQL.

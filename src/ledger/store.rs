@@ -99,6 +99,17 @@ pub struct PlannedObject {
     pub overdue: Vec<NewRing>,
 }
 
+/// An object that is planned anew although its text is the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replanned {
+    pub id: i64,
+    /// The revision that was read.
+    pub revision: i64,
+    pub due: Option<UtcMillis>,
+    pub zones: String,
+    pub memo: Option<String>,
+}
+
 /// What one batch of a source changes.
 #[derive(Clone, Debug)]
 pub struct Planned {
@@ -111,9 +122,8 @@ pub struct Planned {
     pub retag: Vec<(i64, String)>,
     /// Hrefs that are no longer there.
     pub gone: Vec<String>,
-    /// Objects whose plan changes although their content does not (the calendar's zone did): id, revision, next ring,
-    /// zones.
-    pub replanned: Vec<(i64, i64, Option<UtcMillis>, String)>,
+    /// Objects whose plan changes although their content does not: the calendar's zone did.
+    pub replanned: Vec<Replanned>,
     /// When all this was worked out.
     pub now: UtcMillis,
 }
@@ -131,7 +141,7 @@ const NEW_OBJECTS: &str =
 const CHANGE_OBJECT: &str = "UPDATE objects SET etag = ?, revision = ?, written = ?, faults = ?, memo = ?, zones = ?,
     text = ? WHERE id = ?";
 const GONE: &str = "DELETE FROM objects WHERE calendar = ? AND href IN (SELECT value FROM json_each(?))";
-const REPLAN: &str = "UPDATE objects SET revision = ?, zones = ? WHERE id = ?";
+const REPLAN: &str = "UPDATE objects SET revision = ?, zones = ?, memo = ? WHERE id = ? AND revision = ?";
 
 impl Ledger {
     /// The calendars of `source`, or of all sources.
@@ -204,23 +214,33 @@ impl Ledger {
         rows.iter().map(object_text).collect()
     }
 
-    /// Up to `limit` objects with an id above `after`, of one calendar or of all, that depend on the zone `zone` or on
-    /// any; in the order of their ids.
+    /// Up to `limit` objects with an id above `after`, in the order of their ids: those of one calendar or of all, that
+    /// depend on one of `zones` or on any.
     ///
     /// # Errors
     /// [`LedgerError::Database`].
     pub async fn texts_after(
         &self,
         calendar: Option<i64>,
-        zone: Option<&str>,
+        zones: Option<&[String]>,
         after: i64,
         limit: i64,
     ) -> Result<Vec<ObjectText>, LedgerError> {
         let sql = "SELECT id, calendar, href, revision, memo, text FROM objects
-            WHERE id > ?1 AND (?2 IS NULL OR calendar = ?2) AND (?3 IS NULL OR instr(zones, ' ' || ?3 || ' ') > 0)
+            WHERE id > ?1 AND (?2 IS NULL OR calendar = ?2)
+            AND (?3 IS NULL OR EXISTS (SELECT 1 FROM json_each(?3) z WHERE instr(zones, ' ' || z.value || ' ') > 0))
             ORDER BY id LIMIT ?4";
-        let query = sqlx::query(sql).bind(after).bind(calendar).bind(zone.map(str::to_owned)).bind(limit);
+        let zones = zones.map(|zones| serde_json::json!(zones).to_string());
+        let query = sqlx::query(sql).bind(after).bind(calendar).bind(zones).bind(limit);
         query.fetch_all(self.readers()).await?.iter().map(object_text).collect()
+    }
+
+    /// Sets the plans of objects whose text has not changed, and returns how many of them ring at another instant now.
+    ///
+    /// # Errors
+    /// [`LedgerError::Full`], [`LedgerError::Database`].
+    pub async fn replan(&self, replanned: Vec<Replanned>) -> Result<usize, LedgerError> {
+        self.write(move |c| Box::pin(replan(c, replanned))).await
     }
 
     /// Takes in what a batch changes: the calendar, its objects and their timers, the checkpoint, in one transaction.
@@ -355,10 +375,7 @@ async fn take_in(
     for (object, etag) in planned.retag {
         sqlx::query("UPDATE objects SET etag = ? WHERE id = ?").bind(etag).bind(object).execute(&mut *c).await?;
     }
-    for (object, revision, due, zones) in planned.replanned {
-        sqlx::query(REPLAN).bind(revision + 1).bind(zones).bind(object).execute(&mut *c).await?;
-        retime(c, object, revision + 1, due).await?;
-    }
+    replan(c, planned.replanned).await?;
     put(c, calendar, planned.put, planned.now, first_object, first_ring).await?;
     if planned.advance {
         let CalendarRow { ctag, sync_token, looked_at, .. } = planned.calendar;
@@ -458,6 +475,22 @@ async fn change(c: &mut SqliteConnection, placed: &Placed) -> Result<(), LedgerE
         .await?;
     sqlx::query("DELETE FROM uids WHERE object = ?").bind(placed.id).execute(&mut *c).await?;
     retime(c, placed.id, placed.revision, object.due).await
+}
+
+/// Plans objects anew, unless they have changed meanwhile; returns how many ring at another instant now.
+async fn replan(c: &mut SqliteConnection, replanned: Vec<Replanned>) -> Result<usize, LedgerError> {
+    let mut moved = 0;
+    for Replanned { id, revision, due, zones, memo } in replanned {
+        let update = sqlx::query(REPLAN).bind(revision + 1).bind(zones).bind(memo).bind(id).bind(revision);
+        if update.execute(&mut *c).await?.rows_affected() == 0 {
+            continue;
+        }
+        let query = sqlx::query_scalar("SELECT due FROM timers WHERE object = ?").bind(id);
+        let before: Option<i64> = query.fetch_optional(&mut *c).await?;
+        moved += usize::from(before != due.map(|due| due.0));
+        retime(c, id, revision + 1, due).await?;
+    }
+    Ok(moved)
 }
 
 async fn retime(
