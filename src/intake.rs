@@ -171,7 +171,9 @@ impl Desk {
     /// Those of the ledger.
     pub async fn replan_changed_zones(&self, zones: &Zones) -> Result<(), LedgerError> {
         let before = self.ledger.meta(TZ_VERSION).await?;
-        if before.as_deref() == Some(zones.version()) {
+        // A folder can say nothing of its version, so where it lies counts as well.
+        let version = format!("{} ({})", zones.version(), zones.origin());
+        if before.as_ref() == Some(&version) {
             return Ok(());
         }
         let fingerprint = |id: &str| Some((id.to_owned(), format!("{:016x}", zones.fingerprint(id)?)));
@@ -191,7 +193,7 @@ impl Desk {
             );
         }
         self.ledger.set_meta(TZ_FINGERPRINTS, &serde_json::json!(now).to_string()).await?;
-        self.ledger.set_meta(TZ_VERSION, zones.version()).await
+        self.ledger.set_meta(TZ_VERSION, &version).await
     }
 
     /// Plans again what depends on one of `zones`; returns how many objects ring at another instant now.

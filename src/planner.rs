@@ -196,7 +196,7 @@ impl Planner {
             due: plan.next_ring(from(modified)),
             faults: plan.faults().iter().map(ToString::to_string).collect(),
             memo: plan.memo().map(str::to_owned),
-            zones: plan.zones().iter().fold(" ".to_owned(), |all, zone| all + zone + " "),
+            zones: known(plan.zones(), &self.inner.zones),
             uids: object.uids().into_iter().map(str::to_owned).collect(),
             modified,
         })
@@ -328,6 +328,11 @@ impl Read {
         let faults = vec![fault];
         Read { due: None, faults, memo: None, zones: " ".to_owned(), uids: Vec::new(), modified: None }
     }
+}
+
+/// Those of `ids` that the time zone database has, between spaces. What an object defines for itself never changes by itself.
+fn known(ids: &[String], zones: &Zones) -> String {
+    ids.iter().filter(|id| zones.find(id).is_some()).fold(" ".to_owned(), |all, id| all + id + " ")
 }
 
 /// From when on the rings of an object count: what was due when its calendar was looked at before, or when it was

@@ -40,10 +40,25 @@ fn length(file: &Path) -> u64 {
     fs::metadata(file).map_or(0, |metadata| metadata.len())
 }
 
-/// Waits until `file` is longer than `octets`, or `deadline` has come.
-fn wait_for_growth(file: &Path, octets: u64, deadline: Instant) {
-    while length(file) <= octets && Instant::now() < deadline {
+/// Waits until `file` is longer than `octets`.
+fn wait_for_growth(file: &Path, octets: u64, within: Duration) {
+    let deadline = Instant::now() + within;
+    while length(file) <= octets {
+        assert!(Instant::now() < deadline, "{} does not grow", file.display());
         std::thread::yield_now();
+    }
+}
+
+/// Waits until `file` has been written to `times` times.
+fn wait_for_writes(file: &Path, times: u64, within: Duration) {
+    let state = || fs::metadata(file).ok().map(|metadata| (metadata.modified().unwrap(), metadata.len()));
+    let deadline = Instant::now() + within;
+    for _ in 0..times {
+        let before = state();
+        while state() == before {
+            assert!(Instant::now() < deadline, "{} is not written to", file.display());
+            std::thread::yield_now();
+        }
     }
 }
 
@@ -87,17 +102,14 @@ fn twenty_kills_in_bursts_of_ten_thousand_lose_nothing_and_double_nothing() {
     let patience = Duration::from_secs(240);
     let log = folder.path().join("ledger.db-wal");
     for round in 0..ROUNDS {
+        // There is always something to fire: what the daemon before has left, or the next burst.
         let mut daemon = Daemon::start(folder.path(), &["run", "--config", "reveille.toml"]);
-        // Kill it somewhere between the first commit of the burst and its last line, by what has been written.
-        let deadline = Instant::now() + patience;
-        if round == 0 {
-            wait_for_growth(&sink, 0, deadline);
-        }
-        let (lines, commits) = (length(&sink), length(&log));
-        let some = scatter(round) % 8_000_000;
-        match round % 3 {
-            0 => wait_for_growth(&log, commits.saturating_add(some / 4), Instant::now() + Duration::from_secs(6)),
-            _ => wait_for_growth(&sink, lines.saturating_add(some), Instant::now() + Duration::from_secs(6)),
+        let before = length(&sink);
+        if round % 4 == 3 {
+            wait_for_growth(&sink, before, patience);
+            wait_for_writes(&log, 1 + scatter(round) % 12, patience);
+        } else {
+            wait_for_growth(&sink, before + scatter(round) % 6_000_000, patience);
         }
         daemon.kill();
     }

@@ -209,6 +209,40 @@ fn a_broken_file_is_named_with_its_line_and_the_others_ring() {
     assert!(warning[0].contains("line 12") && warning[0].contains("TRIGGER"), "{log}");
 }
 
+/// A time zone database in `folder` in which `id` has the rules that `like` has in the program's own.
+fn write_zones(folder: &Path, version: &str, id: &str, like: &str) {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("zoneinfo/tzif");
+    let file = folder.join(id);
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    fs::copy(own.join(like), file).unwrap();
+    fs::copy(own.join("Asia/Tokyo"), folder.join("Tokyo")).unwrap();
+    fs::write(folder.join("version"), version).unwrap();
+}
+
+#[test]
+fn new_rules_of_a_zone_move_the_alarms_in_it_and_no_others() {
+    let stage = Stage::new();
+    let zones = stage.path().join("zones");
+    write_zones(&zones, "2026a", "Land/City", "Europe/Berlin");
+    let configuration = fs::read_to_string(stage.path().join("reveille.toml")).unwrap();
+    let zoneinfo = format!("zoneinfo = \"{}\"\n{configuration}", zones.display());
+    fs::write(stage.path().join("reveille.toml"), &zoneinfo).unwrap();
+    for (name, zone) in [("moves.ics", "Land/City"), ("stays.ics", "Tokyo")] {
+        let text = event(name, "20260310T200000", name).replace("DTSTART:", &format!("DTSTART;TZID={zone}:"));
+        fs::write(stage.file(name), text).unwrap();
+    }
+    stage.pass("2026-03-10T08:00:00Z");
+    write_zones(&zones, "2026b", "Land/City", "Europe/Lisbon");
+    fs::rename(&zones, stage.path().join("newer")).unwrap();
+    let newer = zoneinfo.replace("/zones\"", "/newer\"");
+    fs::write(stage.path().join("reveille.toml"), newer).unwrap();
+    let log = stage.pass("2026-03-10T19:30:00Z");
+    assert_eq!(stage.rung(), ["20260310T110000Z stays.ics"], "Berlin's 20:00 is 19:00Z, Lisbon's is 20:00Z");
+    assert!(log.contains("alarms.moved=1"), "{log}");
+    stage.pass("2026-03-10T20:00:00Z");
+    assert_eq!(stage.rung(), ["20260310T110000Z stays.ics", "20260310T200000Z moves.ics"]);
+}
+
 /// The number that a question to the ledger at `path` comes to.
 pub fn count(path: &Path, sql: &'static str) -> i64 {
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path).read_only(true);
