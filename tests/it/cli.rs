@@ -3,10 +3,14 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::daemon::Daemon;
 use crate::rehearsal::Stage;
+
+const SOON: Duration = Duration::from_secs(30);
 
 const COMMANDS: &[&str] = &[
     "run",
@@ -353,4 +357,80 @@ fn logs_are_json_where_that_is_asked_for_and_quiet_where_that_is() {
     assert_eq!(pass(&["-q"]).err, "");
     let debug = stage().reveille(&["run", "--once", "--at", "2026-03-10T15:00:01Z", "-v"]).stderr;
     assert!(String::from_utf8(debug).unwrap().contains("DEBUG fired"));
+}
+
+#[test]
+fn a_running_daemon_is_seen_is_alone_and_looks_when_it_is_told() {
+    let stage = stage();
+    let path = stage.path();
+    fails(
+        path,
+        &["sync"],
+        1,
+        &format!(
+            "error: no daemon runs with the ledger {}/ledger.db: start one, or look with 'run --once'\n",
+            path.display()
+        ),
+    );
+    let mut daemon = Daemon::start(path, &["run"]);
+    daemon.log.find(SOON, |line| line.contains("reveille is running")).expect("it starts");
+    let pid = daemon.pid().as_raw_nonzero().get();
+    let status = &json(path, &["status"])[0];
+    assert_eq!((&status["running"], &status["pid"]), (&true.into(), &pid.into()));
+    let second = say(path, &["run"]);
+    assert_eq!((second.status, second.out.as_str()), (1, ""));
+    let told = format!("ledger.db is in use by another reveille (process {pid}): stop that one first");
+    assert!(second.err.contains(&told), "{}", second.err);
+
+    fails(path, &["sync", "hoem"], 1, "error: there is no source 'hoem' in the configuration; there are: home\n");
+    let told = format!("the daemon (process {pid}) looks at its sources now\n");
+    assert_eq!(say(path, &["sync", "home"]), Said { status: 0, out: String::new(), err: told });
+    daemon.log.find(SOON, |line| line.contains("looking at every source")).expect("it looks");
+    assert!(daemon.stop(SOON).success());
+    assert_eq!(json(path, &["status"])[0]["running"], false);
+}
+
+#[test]
+fn a_test_alarm_goes_through_a_sink_and_past_the_ledger() {
+    let stage = stage();
+    let rung = stage.alarms().len();
+    let told = "the sink 'alarms' took the alarm\n".to_owned();
+    assert_eq!(say(stage.path(), &["test-sink", "alarms"]), Said { status: 0, out: String::new(), err: told });
+    let alarms = stage.alarms();
+    assert_eq!(alarms.len(), rung + 1);
+    assert_eq!(alarms.last().unwrap()["summary"], "Test of reveille");
+    assert_eq!(json(stage.path(), &["firings"]).len(), 1, "nothing is recorded");
+    fails(stage.path(), &["test-sink", "alarm"], 1, "error: there is no sink 'alarm'; there are: alarms\n");
+    let text =
+        "[[sink]]\nkind = \"email\"\nname = \"mail\"\nurl = \"smtp+plain://127.0.0.1:1\"\nfrom = \"a@example.org\"\n";
+    fs::write(stage.path().join("mail.toml"), text).unwrap();
+    fails(
+        stage.path(),
+        &["test-sink", "mail", "--config", "mail.toml"],
+        2,
+        "error: no address is configured to send a test to: name one with --to\n",
+    );
+    let refused = say(stage.path(), &["test-sink", "mail", "--config", "mail.toml", "--to", "mary@example.org"]);
+    assert_eq!(refused.status, 1);
+    assert!(
+        refused.err.starts_with("error: the sink 'mail' did not take the alarm for mary@example.org: "),
+        "{}",
+        refused.err
+    );
+}
+
+#[test]
+fn the_documents_name_every_command_and_point_at_files_that_are_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = fs::read_to_string(root.join("README.md")).unwrap();
+    for name in COMMANDS {
+        assert!(readme.contains(&format!("`{name}")), "README.md does not know {name}");
+    }
+    for file in ["README.md", "docs/cli.md", "docs/how-it-works.md", "docs/notification.md", "docs/operating.md"] {
+        let text = fs::read_to_string(root.join(file)).unwrap();
+        for target in text.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()) {
+            let path = root.join(file).parent().unwrap().join(target);
+            assert!(path.exists(), "{file} points at {target}");
+        }
+    }
 }
