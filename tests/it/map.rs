@@ -22,7 +22,7 @@ const MAP: &[(&str, &[&str])] = &[
     ("delivery", &["time", "clock", "config", "calendar", "notification", "ledger", "tls"]),
     // The two that join stages: what a ring is in the ledger, and what a change is.
     ("planner", &["time", "config", "calendar", "notification", "ledger", "wheel", "delivery"]),
-    ("intake", &["time", "clock", "source", "ledger", "wheel", "planner"]),
+    ("intake", &["time", "clock", "source", "calendar", "ledger", "wheel", "planner"]),
     (
         "daemon",
         &[
