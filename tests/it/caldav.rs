@@ -1,86 +1,17 @@
 //! The CalDAV source against real servers, and what it hands in.
 
-use std::time::Duration;
-
 use reveille::clock::Clock;
-use reveille::config::{CaldavSettings, Credentials, Secret, Source, SourceKind};
 use reveille::source::caldav::{CaldavError, CaldavSource, Looked, Method};
 
 use crate::account::{Account, MARY, radicale, xandikos};
 use crate::intake::Kept;
 use crate::servers::{Radicale, certificates};
 use crate::venv::Venv;
+use crate::watch::{MAX_SIZE, Watch, settings};
 
-const MAX_SIZE: usize = 1024 * 1024;
 /// Hrefs that need escaping, as a client sends them: spaces, umlauts, @, #, %, +, &, brackets.
 const ODD: [&str; 4] =
     ["a%20b%20%C3%A4%C3%B6.ics", "mary%40example.org.ics", "c%23%25%2B%26%281%29.ics", "x%3B%3D%C3%9F.ics"];
-
-/// A source and what it handed in.
-struct Watch {
-    source: CaldavSource,
-    kept: Kept,
-    runtime: tokio::runtime::Runtime,
-}
-
-fn settings(url: &str, login: Option<(&str, &str)>) -> (Source, CaldavSettings) {
-    let credentials = match login {
-        Some((username, password)) => {
-            Credentials::Basic { username: username.to_owned(), password: Secret::new(password) }
-        }
-        None => Credentials::None,
-    };
-    let settings = CaldavSettings {
-        url: url.to_owned(),
-        credentials,
-        poll_interval: Duration::from_secs(1),
-        timeout: Duration::from_secs(20),
-        ca_file: None,
-    };
-    let source = Source {
-        name: "test".to_owned(),
-        user: login.map(|(name, _)| name.to_owned()),
-        login: "me".to_owned(),
-        email: Vec::new(),
-        zone: None,
-        calendars: Vec::new(),
-        kind: SourceKind::Caldav(settings.clone()),
-    };
-    (source, settings)
-}
-
-impl Watch {
-    fn of(url: &str, login: Option<(&str, &str)>) -> Watch {
-        let (source, settings) = settings(url, login);
-        Watch::with(&source, &settings)
-    }
-
-    fn with(source: &Source, settings: &CaldavSettings) -> Watch {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let source = CaldavSource::new(source, settings, MAX_SIZE, Clock::System).unwrap();
-        Watch { source, kept: Kept::default(), runtime }
-    }
-
-    /// The same after a restart: only what was handed in is known.
-    fn restarted(self, url: &str, login: Option<(&str, &str)>) -> Watch {
-        Watch { kept: self.kept, ..Watch::of(url, login) }
-    }
-
-    fn look(&mut self) -> Looked {
-        let looked = self.try_look().unwrap();
-        assert!(looked.faults.is_empty(), "{looked:?}");
-        looked
-    }
-
-    fn try_look(&mut self) -> Result<Looked, CaldavError> {
-        self.runtime.block_on(self.source.look(&self.kept))
-    }
-
-    /// The error of a look that must fail.
-    fn failure(&mut self) -> String {
-        self.try_look().unwrap_err().to_string()
-    }
-}
 
 fn event(uid: &str, summary: &str) -> String {
     format!(
@@ -90,7 +21,7 @@ fn event(uid: &str, summary: &str) -> String {
     )
 }
 
-fn watch(account: &Account) -> Watch {
+fn of(account: &Account) -> Watch {
     Watch::of(&account.url, account.login)
 }
 
@@ -108,7 +39,7 @@ fn on_both(test: impl Fn(Account)) {
 #[test]
 fn added_changed_and_deleted() {
     on_both(|account| {
-        let mut watch = watch(&account);
+        let mut watch = of(&account);
         put(&account, "one.ics", "One");
         put(&account, "two.ics", "Two");
         assert_eq!(watch.look().changes, 2);
@@ -131,7 +62,7 @@ fn added_changed_and_deleted() {
 #[test]
 fn an_unchanged_account_costs_one_request() {
     on_both(|account| {
-        let mut watch = watch(&account);
+        let mut watch = of(&account);
         account.client.mkcalendar(&format!("{}home/", account.home), "Home");
         put(&account, "one.ics", "One");
         watch.look();
@@ -154,7 +85,7 @@ fn an_unchanged_account_costs_one_request() {
 #[test]
 fn nothing_is_missed_while_not_looking() {
     on_both(|account| {
-        let mut watch = watch(&account);
+        let mut watch = of(&account);
         (0..20).for_each(|n| put(&account, &format!("{n}.ics"), "old"));
         watch.look();
         put(&account, "3.ics", "new");
@@ -172,7 +103,7 @@ fn nothing_is_missed_while_not_looking() {
 #[test]
 fn a_dead_token_costs_a_comparison_and_no_object() {
     on_both(|account| {
-        let mut watch = watch(&account);
+        let mut watch = of(&account);
         (0..5).for_each(|n| put(&account, &format!("{n}.ics"), "old"));
         watch.look();
         watch.look();
@@ -192,7 +123,7 @@ fn a_dead_token_costs_a_comparison_and_no_object() {
 #[test]
 fn a_calendar_deleted_and_made_anew_keeps_nothing_of_the_old_one() {
     on_both(|account| {
-        let mut watch = watch(&account);
+        let mut watch = of(&account);
         put(&account, "one.ics", "One");
         put(&account, "two.ics", "Two");
         watch.look();
@@ -212,7 +143,7 @@ fn a_calendar_deleted_and_made_anew_keeps_nothing_of_the_old_one() {
 #[test]
 fn odd_names() {
     on_both(|account| {
-        let mut watch = watch(&account);
+        let mut watch = of(&account);
         for name in ODD {
             account.client.put(&format!("{}{name}", account.work), &event(&name.replace('%', "-"), "old"));
         }
@@ -237,7 +168,7 @@ fn a_thousand_events_come_in_batches_and_are_read_once() {
     let events: String = (0..1_000).map(|n| event(&n.to_string(), "x")).collect();
     let one = events.replace("END:VCALENDAR\r\nBEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//test//EN\r\n", "");
     account.client.put("/mary/bulk/", &one);
-    let mut watch = watch(&account);
+    let mut watch = of(&account);
     watch.kept.fail_after(1);
     assert!(matches!(watch.try_look(), Err(CaldavError::Intake(_))), "the second batch is refused");
     assert_eq!(watch.kept.counts(), (500, 500, 0));
@@ -317,7 +248,7 @@ fn errors_say_what_to_do() {
     let said = Watch::of(&format!("{url}mary/nothing/"), account.login).failure();
     assert!(said.contains("/mary/nothing/") && said.contains("404") && said.contains("url"), "{said}");
 
-    let mut watch = watch(&account);
+    let mut watch = of(&account);
     put(&account, "one.ics", "One");
     watch.look();
     account.stop();

@@ -3,7 +3,8 @@
 //! * [`venv`] sets up the Python environment that the servers run in; [`servers`] starts Radicale and Xandikos.
 //! * [`mailserver`] is a real mail server that can be told to misbehave; [`smtp`] tests the e-mail sink with it, and
 //!   [`mail`] the way from a calendar to a mailbox.
-//! * [`account`] is a user's account on one of them. [`caldav`] tests the CalDAV source; [`intake`] keeps what it hands in.
+//! * [`account`] is a user's account on one of them. [`caldav`] tests the CalDAV source; [`watch`] runs it, [`intake`]
+//!   keeps what it hands in. [`quirks`] shows it servers that misbehave, which [`scripted`] plays.
 //! * [`ringing`] is the way from a client's PUT to the alarm.
 //! * [`http`] is a calendar client's HTTP. [`daemon`] runs the built `reveille`.
 //! * [`recurrence`] expands random rules beside python-dateutil.
@@ -27,10 +28,13 @@ mod mail;
 mod mailserver;
 mod map;
 mod process;
+mod quirks;
 mod recurrence;
 mod rehearsal;
 mod ringing;
+mod scripted;
 mod servers;
 mod smtp;
 mod venv;
+mod watch;
 mod zones;

@@ -94,9 +94,9 @@ impl Account {
             };
             let answer = http.multistatus(calendars::request(url, depth)).await?;
             let listed = calendars::parse(&answer.xml).map_err(|error| answer.error(error))?;
-            if listed.is_empty() && depth == "0" {
+            let Some(listed) = listed.filter(|listed| depth == "1" || !listed.is_empty()) else {
                 return Err(CaldavError::NotFound { url: url.to_string(), status: 404 });
-            }
+            };
             listing.server_now = listing.server_now.or(answer.date);
             for listed in listed {
                 let is_new = |other: &ListedAt| href::key(&other.listed.href) != href::key(&listed.href);
@@ -198,10 +198,10 @@ fn places((base, homes): &(Url, Vec<String>)) -> Result<Vec<Place>, CaldavError>
 async fn has_calendars(http: &Http, url: &Url) -> Result<bool, CaldavError> {
     let listed = match http.multistatus(calendars::request(url, "1")).await {
         Ok(answer) => calendars::parse(&answer.xml).map_err(|error| answer.error(error))?,
-        Err(error) if error.is_wrong_address() => Vec::new(),
+        Err(error) if error.is_wrong_address() => None,
         Err(error) => return Err(error),
     };
-    Ok(!listed.is_empty())
+    Ok(listed.is_some_and(|listed| !listed.is_empty()))
 }
 
 #[cfg(test)]

@@ -43,12 +43,15 @@ pub fn request(url: &Url, depth: &'static str) -> Request {
     propfind(url, depth, BODY)
 }
 
-/// Reads the calendars out of the answer.
+/// Reads the calendars out of the answer; none when it says nothing at all: a complete one speaks of the home itself.
 ///
 /// # Errors
 /// [`XmlError`] when it is no multistatus.
-pub fn parse(xml: &str) -> Result<Vec<Listed>, XmlError> {
+pub fn parse(xml: &str) -> Result<Option<Vec<Listed>>, XmlError> {
     let responses = all(xml)?;
+    if responses.iter().all(Response::is_gone) {
+        return Ok(None);
+    }
     let mut uses: HashMap<String, usize> = HashMap::new();
     for token in responses.iter().filter_map(|response| response.text(Space::Dav, "sync-token")) {
         *uses.entry(token.to_owned()).or_default() += 1;
@@ -61,7 +64,7 @@ pub fn parse(xml: &str) -> Result<Vec<Listed>, XmlError> {
             calendars.push(calendar);
         }
     }
-    Ok(calendars)
+    Ok(Some(calendars))
 }
 
 fn is_calendar(response: &Response) -> bool {
@@ -115,7 +118,7 @@ mod tests {
             "<d:multistatus xmlns:d='DAV:' xmlns:cal='urn:ietf:params:xml:ns:caldav' \
              xmlns:cs='http://calendarserver.org/ns/' xmlns:x='http://apple.com/ns/ical/'>{inside}</d:multistatus>"
         );
-        parse(&xml).unwrap()
+        parse(&xml).unwrap().unwrap()
     }
 
     fn response(href: &str, props: &str) -> String {
@@ -175,6 +178,14 @@ mod tests {
                 + "<d:response><d:href>/h/gone/</d:href><d:status>HTTP/1.1 404 Not Found</d:status></d:response>"),
         );
         assert_eq!(found.iter().map(|calendar| calendar.href.as_str()).collect::<Vec<_>>(), ["/h/personal/"]);
+    }
+
+    #[test]
+    fn an_answer_that_says_nothing_is_no_listing() {
+        assert_eq!(parse("<multistatus xmlns='DAV:'/>"), Ok(None));
+        let gone = "<m:multistatus xmlns:m='DAV:'><m:response><m:href>/h/</m:href><m:status>HTTP/1.1 404 Not Found\
+            </m:status></m:response></m:multistatus>";
+        assert_eq!(parse(gone), Ok(None));
     }
 
     #[test]

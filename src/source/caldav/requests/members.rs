@@ -24,23 +24,25 @@ pub fn request(calendar: &Url) -> Request {
     propfind(calendar, "1", BODY)
 }
 
-/// Reads the objects out of the answer for the calendar at the path `calendar`; none when the answer does not speak of
-/// that calendar itself, which a complete one does.
+/// Reads the objects out of the answer for the calendar at the path `calendar`; none when the answer says nothing at all
+/// (a complete one speaks of the calendar itself), or that it is gone.
 ///
 /// # Errors
 /// [`XmlError`] when it is no multistatus.
 pub fn parse(xml: &str, calendar: &str) -> Result<Option<Vec<Member>>, XmlError> {
     let calendar = href::key(calendar);
-    let mut is_there = false;
+    let (mut is_there, mut is_gone) = (false, false);
     let mut members = Vec::new();
     read(xml, |response| {
         if href::key(&response.href) == calendar {
-            is_there = !response.is_gone();
+            is_gone = response.is_gone();
+            is_there = !is_gone;
         } else if !response.is_gone() && !response.is_a(Space::Dav, "collection") {
             members.push(Member { etag: response.etag(), href: response.href });
         }
     })?;
-    Ok(is_there.then_some(members))
+    is_there |= !members.is_empty();
+    Ok((is_there && !is_gone).then_some(members))
 }
 
 #[cfg(test)]
@@ -74,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_does_not_speak_of_the_calendar_is_no_listing() {
+    fn an_answer_that_says_nothing_is_no_listing() {
         assert_eq!(parse("<multistatus xmlns='DAV:'/>", "/cal/"), Ok(None));
         let gone = "<multistatus xmlns='DAV:'><response><href>/cal/</href><status>HTTP/1.1 404 Not Found</status>\
             </response></multistatus>";

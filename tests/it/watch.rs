@@ -1,0 +1,86 @@
+//! A CalDAV source by itself, with an intake in memory.
+
+use std::time::Duration;
+
+use reveille::clock::Clock;
+use reveille::config::{CaldavSettings, Credentials, Secret, Source, SourceKind};
+use reveille::source::caldav::{CaldavError, CaldavSource, Looked};
+
+use crate::intake::Kept;
+
+/// Octets of an object that are read at most.
+pub const MAX_SIZE: usize = 1024 * 1024;
+
+/// A source and what it handed in.
+pub struct Watch {
+    pub source: CaldavSource,
+    pub kept: Kept,
+    pub runtime: tokio::runtime::Runtime,
+}
+
+/// Settings for `url`, with name and password.
+pub fn settings(url: &str, login: Option<(&str, &str)>) -> (Source, CaldavSettings) {
+    let credentials = match login {
+        Some((username, password)) => {
+            Credentials::Basic { username: username.to_owned(), password: Secret::new(password) }
+        }
+        None => Credentials::None,
+    };
+    let settings = CaldavSettings {
+        url: url.to_owned(),
+        credentials,
+        poll_interval: Duration::from_secs(1),
+        timeout: Duration::from_secs(20),
+        ca_file: None,
+    };
+    let source = Source {
+        name: "test".to_owned(),
+        user: login.map(|(name, _)| name.to_owned()),
+        login: "me".to_owned(),
+        email: Vec::new(),
+        zone: None,
+        calendars: Vec::new(),
+        kind: SourceKind::Caldav(settings.clone()),
+    };
+    (source, settings)
+}
+
+impl Watch {
+    /// One for the account at `url`.
+    pub fn of(url: &str, login: Option<(&str, &str)>) -> Watch {
+        let (source, settings) = settings(url, login);
+        Watch::with(&source, &settings)
+    }
+
+    pub fn with(source: &Source, settings: &CaldavSettings) -> Watch {
+        Watch::at(source, settings, Clock::System)
+    }
+
+    /// One that takes the time from `clock`.
+    pub fn at(source: &Source, settings: &CaldavSettings, clock: Clock) -> Watch {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let source = CaldavSource::new(source, settings, MAX_SIZE, clock).unwrap();
+        Watch { source, kept: Kept::default(), runtime }
+    }
+
+    /// The same after a restart: only what was handed in is known.
+    pub fn restarted(self, url: &str, login: Option<(&str, &str)>) -> Watch {
+        Watch { kept: self.kept, ..Watch::of(url, login) }
+    }
+
+    /// A look at which nothing may fail.
+    pub fn look(&mut self) -> Looked {
+        let looked = self.try_look().unwrap();
+        assert!(looked.faults.is_empty(), "{looked:?}");
+        looked
+    }
+
+    pub fn try_look(&mut self) -> Result<Looked, CaldavError> {
+        self.runtime.block_on(self.source.look(&self.kept))
+    }
+
+    /// The error of a look that must fail.
+    pub fn failure(&mut self) -> String {
+        self.try_look().unwrap_err().to_string()
+    }
+}
