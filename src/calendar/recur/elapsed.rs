@@ -1,7 +1,7 @@
 //! HOURLY, MINUTELY and SECONDLY rules: steps of elapsed time from DTSTART, filtered by what the wall shows at each.
 
 use super::civil::{CYCLE_DAYS, DAY, Day, LAST_DAY, date, day_number, month_length};
-use super::place::Place;
+use super::place::{END, Place};
 use super::sets::{ALL_HOURS, ALL_SIXTY, DayFilter, TimeSet};
 use super::{Frequency, Rule};
 
@@ -134,7 +134,7 @@ impl<'a, P: Place> Elapsed<'a, P> {
     pub fn last(plan: &'a ElapsedPlan, place: &'a P, count: u64) -> Option<i64> {
         if plan.unfiltered && plan.spread.is_none() && plan.positions.is_empty() {
             let steps = i64::try_from(count).ok()?.checked_sub(1)?;
-            return plan.start.checked_add(steps.checked_mul(plan.step)?).filter(|at| *at <= end());
+            return plan.start.checked_add(steps.checked_mul(plan.step)?).filter(|at| *at < END);
         }
         let all = Elapsed::new(plan, place, i64::MIN);
         if count > MAX_COUNTED {
@@ -146,7 +146,7 @@ impl<'a, P: Place> Elapsed<'a, P> {
     /// Goes to the next step that gives a time. None when there is none before the year 10000, or not soon enough.
     fn load(&mut self) -> Option<()> {
         for _ in 0..MAX_IDLE_STEPS {
-            let at = self.plan.start.checked_add(self.step.checked_mul(self.plan.step)?).filter(|at| *at <= end())?;
+            let at = self.plan.start.checked_add(self.step.checked_mul(self.plan.step)?).filter(|at| *at < END)?;
             let wall = self.place.wall(at);
             let open = if self.plan.unfiltered { wall } else { self.plan.next_open(wall)? };
             if open > wall {
@@ -213,11 +213,6 @@ fn pick(instants: &[i64], positions: &[i32]) -> Vec<i64> {
     picked.sort_unstable();
     picked.dedup();
     picked
-}
-
-/// The last second of the year 9999.
-fn end() -> i64 {
-    LAST_DAY * DAY + DAY - 1
 }
 
 impl<P: Place> Iterator for Elapsed<'_, P> {

@@ -8,7 +8,7 @@
 //!
 //! * [`parse`]: text → [`Rule`].
 //! * [`plan`]: a rule and its start → what is to be expanded, every implicit part made explicit.
-//! * [`periods`]: YEARLY to DAILY, period by period. [`elapsed`]: HOURLY to SECONDLY, step by step.
+//! * [`periods`]: YEARLY to DAILY, period by period; [`weekdays`]: those by weekday, by the `rrule` crate. [`elapsed`]: HOURLY to SECONDLY, step by step.
 //! * [`place`]: wall-clock times → instants in ascending order.
 
 mod civil;
@@ -20,11 +20,11 @@ mod plan;
 mod sets;
 #[cfg(test)]
 mod tests;
+mod weekdays;
 
 use jiff::civil::{Date, DateTime};
 
 use self::elapsed::Elapsed;
-use self::periods::Periods;
 use self::place::{Bounds, InOrder};
 use self::plan::Plan;
 use self::sets::DayFilter;
@@ -149,13 +149,13 @@ impl Series {
             Plan::Wall(plan) => {
                 let lower = place::earliest_wall(&self.zone, from);
                 let last_wall = self.bounds.wall;
-                let walls = Periods::new(plan, lower).take_while(move |wall| *wall <= last_wall);
+                let walls = plan.walls(lower).take_while(move |wall| *wall <= last_wall);
                 Starts::Wall(InOrder::new(walls, &self.zone, from))
             }
             Plan::Elapsed(plan) => Starts::Elapsed(Elapsed::new(plan, &self.zone, from)),
         };
         starts
-            .take_while(|(_, at)| *at <= self.bounds.at)
+            .take_while(|(_, at)| *at <= self.bounds.at && *at < place::END)
             .map(|(wall, at)| Start { wall: civil::wall(wall), at: UtcMillis(at.saturating_mul(1000)) })
     }
 
@@ -209,7 +209,7 @@ impl Walls {
     pub fn from(&self, from: DateTime) -> impl Iterator<Item = DateTime> + '_ {
         let from = civil::seconds(from);
         let walls: Box<dyn Iterator<Item = i64>> = match &self.plan {
-            Plan::Wall(plan) => Box::new(Periods::new(plan, from)),
+            Plan::Wall(plan) => Box::new(plan.walls(from)),
             Plan::Elapsed(plan) => Box::new(Elapsed::new(plan, &place::STILL, from).map(|(wall, _)| wall)),
         };
         walls.take_while(|wall| *wall <= self.last).map(civil::wall)

@@ -1,7 +1,10 @@
 //! YEARLY, MONTHLY, WEEKLY and DAILY rules, expanded in wall-clock time one period after the other. It knows nothing of zones.
 
+use rrule::RRule;
+
 use super::civil::{self, CYCLE_DAYS, DAY, Day, LAST_DAY, date, day_number, first_week, week_of, weeks_in};
 use super::sets::{DayFilter, TimeSet};
+use super::weekdays::Weekdays;
 use super::{Frequency, Skip};
 
 /// A COUNT is counted through so many periods; a rule that has not reached it then is taken as endless.
@@ -18,9 +21,34 @@ pub(super) struct PeriodPlan {
     pub skip: Skip,
     pub times: TimeSet,
     pub positions: Vec<i32>,
+    /// The rule for the `rrule` crate, when that expands it.
+    pub by_weekday: Option<Box<RRule>>,
 }
 
 impl PeriodPlan {
+    /// The wall-clock seconds from `from` on, ascending, each once.
+    pub fn walls(&self, from: i64) -> Walls<'_> {
+        let from = from.max(self.start);
+        let by_crate = self.by_weekday.as_ref().and_then(|rule| Weekdays::new(rule, self.first_day(from)));
+        match by_crate {
+            Some(weekdays) => Walls::Weekdays(weekdays, from),
+            None => Walls::Periods(Periods::new(self, from)),
+        }
+    }
+
+    /// The first day of the period that holds `from`, or of the rule's last one before it.
+    fn first_day(&self, from: i64) -> i64 {
+        let unit = self.absolute_unit(self.start) + self.unit(from).div_euclid(self.interval) * self.interval;
+        match self.frequency {
+            Frequency::Monthly => day_number(unit.div_euclid(12), unit.rem_euclid(12) as u32 + 1, 1),
+            Frequency::Weekly => {
+                let weeks = unit - self.absolute_unit(self.start);
+                week_of(self.start.div_euclid(DAY), self.days.week_start) + weeks * 7
+            }
+            _ => unit,
+        }
+    }
+
     /// How many units (years, months, weeks, days) after the one of DTSTART the second `wall` lies.
     fn unit(&self, wall: i64) -> i64 {
         self.absolute_unit(wall) - self.absolute_unit(self.start)
@@ -141,6 +169,25 @@ impl PeriodPlan {
 fn push_ascending(days: &mut Vec<i64>, day: i64) {
     if days.last().is_none_or(|last| *last < day) {
         days.push(day);
+    }
+}
+
+/// The wall-clock seconds that a rule gives, from either engine.
+#[derive(Clone, Debug)]
+pub(super) enum Walls<'a> {
+    Periods(Periods<'a>),
+    /// With the first second that may come.
+    Weekdays(Weekdays, i64),
+}
+
+impl Iterator for Walls<'_> {
+    type Item = i64;
+
+    fn next(&mut self) -> Option<i64> {
+        match self {
+            Walls::Periods(periods) => periods.next(),
+            Walls::Weekdays(weekdays, from) => weekdays.find(|wall| wall >= from),
+        }
     }
 }
 

@@ -13,6 +13,9 @@ use crate::time::UtcMillis;
 /// No clock is moved by more than this at once, and no zone changes twice within it (the date line: 24 hours).
 const LONGEST_GAP: i64 = 25 * 3600;
 
+/// No instant is computed with from here on.
+pub(super) const END: i64 = UtcMillis::MAX.0 / 1000;
+
 /// Where wall-clock times lie; all in seconds since 1970-01-01T00:00:00, on the wall or in UTC.
 pub(super) trait Place {
     fn wall(&self, at: i64) -> i64;

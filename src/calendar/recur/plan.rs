@@ -6,7 +6,7 @@ use super::elapsed::{Elapsed, ElapsedPlan};
 use super::periods::{PeriodPlan, Periods};
 use super::place::Place;
 use super::sets::{DayFilter, Scope, TimeSet};
-use super::{Frequency, Rule, Skip};
+use super::{Frequency, Rule, Skip, weekdays};
 
 /// What is expanded, and how.
 #[derive(Clone, Debug)]
@@ -26,7 +26,7 @@ impl Plan {
         }
         let clock = start.rem_euclid(DAY);
         let set = |part: Option<u64>, own: i64| if all_day { 1 } else { part.unwrap_or(1 << own) };
-        Plan::Wall(PeriodPlan {
+        let mut plan = PeriodPlan {
             frequency: rule.frequency.max(Frequency::Daily),
             interval: whole_days(rule),
             start,
@@ -38,7 +38,10 @@ impl Plan {
                 seconds: set(rule.seconds, clock % 60),
             },
             positions: rule.positions.clone(),
-        })
+            by_weekday: None,
+        };
+        plan.by_weekday = weekdays::rule(&plan).map(Box::new);
+        Plan::Wall(plan)
     }
 
     pub fn is_elapsed(&self) -> bool {

@@ -43,7 +43,6 @@ impl<const W: usize> Ends<W> {
         (limit + 1..W as u32 * 64).any(|n| self.has(n, 0))
     }
 
-    #[cfg(test)]
     /// The numbers in the set, those from the back as negative ones.
     pub fn numbers(&self) -> impl Iterator<Item = i32> + '_ {
         let room = W as u32 * 64;

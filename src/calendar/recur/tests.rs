@@ -1,29 +1,46 @@
+//! The readings that the RFC leaves open, its own examples, and properties of random rules.
+
+mod examples;
+mod hostile;
+mod properties;
+mod readings;
+
 use jiff::civil::DateTime;
 
 use super::*;
+use crate::calendar::zone::Zones;
 
-/// The first `n` walls of a rule in UTC, as `20260105T090000`.
-fn first(rule: &str, start: &str, n: usize) -> Vec<String> {
-    first_in(&Zone::utc(), rule, start, n)
+fn wall(text: &str) -> DateTime {
+    text.parse().unwrap()
 }
 
-fn first_in(zone: &Zone, rule: &str, start: &str, n: usize) -> Vec<String> {
-    let start: DateTime = start.parse().unwrap();
-    let series = Series::new(&Rule::parse(rule).unwrap(), start, false, zone, None);
-    series.from(UtcMillis::MIN).take(n).map(|s| s.wall.strftime("%Y%m%dT%H%M%S").to_string()).collect()
+fn zone(id: &str) -> Zone {
+    Zones::bundled().find(id).unwrap()
 }
 
-#[test]
-fn plain_rules() {
-    assert_eq!(
-        first("FREQ=DAILY;INTERVAL=10", "20260105T090000", 3),
-        ["20260105T090000", "20260115T090000", "20260125T090000"]
-    );
-    assert_eq!(first("FREQ=MONTHLY;BYDAY=-1FR", "20260105T090000", 2), ["20260130T090000", "20260227T090000"]);
-    assert_eq!(first("FREQ=WEEKLY;COUNT=2", "20260105T090000", 9), ["20260105T090000", "20260112T090000"]);
-    assert_eq!(first("FREQ=YEARLY", "20240229T090000", 2), ["20240229T090000", "20280229T090000"]);
-    assert_eq!(
-        first("FREQ=HOURLY;BYMINUTE=0,30", "20260105T091500", 3),
-        ["20260105T093000", "20260105T100000", "20260105T103000"]
-    );
+/// The first `n` starts of a rule in a zone, as `wall = instant in UTC`.
+fn starts(zone: &Zone, rule: &str, start: &str, n: usize) -> Vec<String> {
+    let series = Series::new(&Rule::parse(rule).unwrap(), wall(start), false, zone, None);
+    series
+        .from(UtcMillis::MIN)
+        .take(n)
+        .map(|start| format!("{} = {}", start.wall.strftime("%Y%m%dT%H%M"), start.at.basic().replace("00Z", "Z")))
+        .collect()
+}
+
+/// The first `n` walls of a rule in UTC, as `2026-01-05 09:00`, without what is the same as in `start`'s time of day.
+fn walls(rule: &str, start: &str, n: usize) -> Vec<String> {
+    let first = wall(start);
+    let series = Series::new(&Rule::parse(rule).unwrap(), first, false, &Zone::utc(), None);
+    let text = |at: DateTime| match at.time() == first.time() {
+        true => at.strftime("%Y-%m-%d").to_string(),
+        false => at.strftime("%Y-%m-%d %H:%M:%S").to_string(),
+    };
+    series.from(UtcMillis::MIN).take(n).map(|start| text(start.wall)).collect()
+}
+
+/// The first `n` days of an all-day series in a zone.
+fn days(zone: &Zone, rule: &str, start: &str, n: usize) -> Vec<String> {
+    let series = Series::new(&Rule::parse(rule).unwrap(), wall(start), true, zone, None);
+    series.from(UtcMillis::MIN).take(n).map(|start| start.wall.strftime("%Y-%m-%d").to_string()).collect()
 }

@@ -1,0 +1,126 @@
+//! Rules that are meant to cost time.
+
+use std::time::{Duration, Instant};
+
+use super::*;
+
+/// Far more than any of it takes, even on a busy machine without optimization; walking to the end of time takes longer.
+const AT_ONCE: Duration = Duration::from_secs(20);
+
+fn timed<T>(what: &str, work: impl FnOnce() -> T) -> T {
+    let started = Instant::now();
+    let result = work();
+    assert!(started.elapsed() < AT_ONCE, "{what} took {:?}", started.elapsed());
+    result
+}
+
+#[test]
+fn rules_that_never_match_end_at_once() {
+    for rule in [
+        "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30",
+        "FREQ=MONTHLY;BYMONTH=2;BYMONTHDAY=31",
+        "FREQ=MONTHLY;INTERVAL=12;BYMONTH=5",
+        "FREQ=MONTHLY;BYDAY=6MO",
+        "FREQ=MONTHLY;BYDAY=MO;BYSETPOS=6",
+        "FREQ=WEEKLY;BYMONTH=2;BYMONTHDAY=30",
+        "FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30",
+        "FREQ=DAILY;INTERVAL=7;BYDAY=TU",
+        "FREQ=DAILY;BYYEARDAY=366;BYMONTH=1",
+        "FREQ=DAILY;BYMONTHDAY=31;BYYEARDAY=60",
+        "FREQ=YEARLY;BYWEEKNO=53;BYMONTH=6;BYDAY=MO",
+        "FREQ=YEARLY;INTERVAL=4;BYYEARDAY=366",
+        "FREQ=HOURLY;BYMONTH=2;BYMONTHDAY=30",
+        "FREQ=HOURLY;INTERVAL=24;BYHOUR=3",
+        "FREQ=HOURLY;INTERVAL=168;BYDAY=TU",
+        "FREQ=MINUTELY;INTERVAL=60;BYMINUTE=7",
+        "FREQ=MINUTELY;BYSETPOS=2",
+        "FREQ=SECONDLY;BYMONTH=2;BYMONTHDAY=30",
+        "FREQ=SECONDLY;INTERVAL=60;BYSECOND=30",
+        "FREQ=SECONDLY;BYSETPOS=2",
+    ] {
+        let rule = Rule::parse(rule).unwrap();
+        for zone in [Zone::utc(), zone("Europe/Berlin")] {
+            let series = Series::new(&rule, wall("2026-01-05T09:00"), false, &zone, None);
+            assert_eq!(timed(&format!("{rule:?}"), || series.from(UtcMillis::MIN).next()), None, "{rule:?}");
+        }
+    }
+}
+
+#[test]
+fn what_is_far_away_is_found() {
+    assert_eq!(walls("FREQ=YEARLY;INTERVAL=4;BYYEARDAY=366", "2024-01-01T09:00", 1), ["2024-12-31"]);
+    assert_eq!(walls("FREQ=YEARLY;INTERVAL=100", "2000-02-29T09:00", 2), ["2000-02-29", "2400-02-29"]);
+    assert_eq!(walls("FREQ=DAILY;INTERVAL=400;BYMONTH=2;BYMONTHDAY=29", "2024-02-29T09:00", 2).len(), 2);
+    // A step loses a second a day: it takes 86 400 of them to come back to nine o'clock.
+    let found = walls("FREQ=SECONDLY;INTERVAL=86399;BYHOUR=9;BYMINUTE=0;BYSECOND=0", "2026-01-05T09:00:01", 1);
+    assert_eq!(found, ["2026-01-06 09:00:00"]);
+    let found = walls("FREQ=SECONDLY;INTERVAL=86401;BYHOUR=9;BYMINUTE=0;BYSECOND=0", "2026-01-05T09:00:01", 1);
+    assert_eq!(found, ["2262-07-27 09:00:00"]);
+}
+
+#[test]
+fn dense_rules_and_rules_from_the_year_1_cost_what_is_taken() {
+    let sixty: Vec<String> = (0..60).map(|n| n.to_string()).collect();
+    let every = format!(
+        "FREQ=YEARLY;BYMONTHDAY={};BYHOUR={};BYMINUTE={sixty};BYSECOND={sixty}",
+        (1..=31).map(|n| n.to_string()).collect::<Vec<_>>().join(","),
+        (0..24).map(|n| n.to_string()).collect::<Vec<_>>().join(","),
+        sixty = sixty.join(","),
+    );
+    let last_of_the_year = format!("{every};BYSETPOS=-1");
+    for rule in ["FREQ=SECONDLY", "FREQ=DAILY", "FREQ=WEEKLY;BYDAY=MO", &every, &last_of_the_year] {
+        let series = Series::new(&Rule::parse(rule).unwrap(), wall("0001-01-01T00:00"), false, &Zone::utc(), None);
+        let from = UtcMillis::parse("2026-03-10T08:15:00Z").unwrap();
+        let found = timed(rule, || series.from(from).take(1000).last().unwrap());
+        assert!(found.at > from);
+        let end = timed(rule, || series.from(UtcMillis::parse("9998-12-25T00:00:00Z").unwrap()).take(1000).count());
+        assert!(end > 0, "{rule}");
+    }
+}
+
+#[test]
+fn every_minute_of_a_gap_of_a_day_is_sorted() {
+    let rule = format!("FREQ=DAILY;BYHOUR={};BYMINUTE={}", list(24), list(60));
+    let apia = zone("Pacific/Apia");
+    let series = Series::new(&Rule::parse(&rule).unwrap(), wall("2011-12-29T00:00"), false, &apia, None);
+    let starts: Vec<Start> = series.from(UtcMillis::MIN).take(3000).collect();
+    assert!(starts.windows(2).all(|pair| pair[1].at.0 - pair[0].at.0 == 60_000));
+}
+
+fn list(n: u32) -> String {
+    (0..n).map(|n| n.to_string()).collect::<Vec<_>>().join(",")
+}
+
+#[test]
+fn counts_and_intervals_beyond_measure() {
+    for rule in [
+        "FREQ=DAILY;COUNT=2147483647",
+        "FREQ=DAILY;BYMONTHDAY=31;COUNT=99999999999999999999",
+        "FREQ=MINUTELY;BYHOUR=9;COUNT=1500000",
+        "FREQ=SECONDLY;COUNT=18446744073709551615",
+        "FREQ=YEARLY;BYYEARDAY=1,2,3;BYHOUR=1,2,3;COUNT=4000000000",
+    ] {
+        let series = timed(rule, || {
+            Series::new(&Rule::parse(rule).unwrap(), wall("1970-01-01T09:00"), false, &Zone::utc(), None)
+        });
+        assert!(
+            timed(rule, || series.from(UtcMillis::parse("2026-03-10T00:00:00Z").unwrap()).next()).is_some(),
+            "{rule}"
+        );
+    }
+    for frequency in ["YEARLY", "MONTHLY", "WEEKLY", "DAILY", "HOURLY", "MINUTELY", "SECONDLY"] {
+        let rule = format!("FREQ={frequency};INTERVAL=999999999999999999999");
+        assert_eq!(walls(&rule, "1970-01-01T09:00", 9), ["1970-01-01"], "{rule}");
+    }
+    assert_eq!(walls("FREQ=YEARLY;INTERVAL=99999", "1970-01-01T09:00", 9), ["1970-01-01"]);
+}
+
+#[test]
+fn the_end_of_the_calendar_is_the_end() {
+    // Instants end two days before the year does, so that every zone's wall stays within it.
+    for rule in
+        ["FREQ=DAILY", "FREQ=DAILY;BYDAY=MO,TU,WE,TH,FR,SA,SU", "FREQ=HOURLY;INTERVAL=24", "FREQ=WEEKLY;BYDAY=WE,TH"]
+    {
+        assert_eq!(walls(rule, "9999-12-29T09:00", 9), ["9999-12-29"], "{rule}");
+    }
+}
