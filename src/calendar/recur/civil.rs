@@ -102,7 +102,8 @@ pub(super) fn weeks_in(year: i64, week_start: u32) -> u32 {
 }
 
 pub(super) fn is_leap(year: i64) -> bool {
-    year.rem_euclid(4) == 0 && (year.rem_euclid(100) != 0 || year.rem_euclid(400) == 0)
+    // A century is one of 400 years when it is one of 16.
+    year & 3 == 0 && (year % 25 != 0 || year & 15 == 0)
 }
 
 pub(super) fn month_length(year: i64, month: u32) -> u32 {
@@ -113,8 +114,10 @@ pub(super) fn month_length(year: i64, month: u32) -> u32 {
     }
 }
 
+/// How many days of the year lie before a month.
 fn days_before(year: i64, month: u32) -> u32 {
-    small(day_number(year, month, 1) - day_number(year, 1, 1))
+    const BEFORE: [u32; 12] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334];
+    BEFORE.get(month as usize - 1).copied().unwrap_or(0) + u32::from(month > 2 && is_leap(year))
 }
 
 /// The seconds of a wall-clock time since 1970-01-01T00:00:00 on the same wall.

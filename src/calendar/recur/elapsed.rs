@@ -6,9 +6,9 @@ use super::sets::{ALL_HOURS, ALL_SIXTY, DayFilter, TimeSet};
 use super::{Frequency, Rule};
 
 /// A COUNT of a filtered rule is counted as far as this; a greater one is taken as endless.
-const MAX_COUNTED: u64 = 200_000;
+const MAX_COUNTED: u64 = 100_000;
 /// A rule is taken as ended when so many steps in a row hit nothing.
-const MAX_IDLE_STEPS: u32 = 100_000;
+const MAX_IDLE_STEPS: u32 = 20_000;
 /// Looking for changes of the clock near a step: they move it by less than this.
 const NEAR: i64 = 2 * 3600;
 
@@ -150,8 +150,11 @@ impl<'a, P: Place> Elapsed<'a, P> {
             let wall = self.place.wall(at);
             let open = if self.plan.unfiltered { wall } else { self.plan.next_open(wall)? };
             if open > wall {
-                let target = self.next_open_instant(at, wall, open);
-                self.step = (self.step + 1).max((target - self.plan.start).div_euclid(self.plan.step));
+                self.step += 1;
+                if open - wall > self.plan.step {
+                    let target = self.next_open_instant(at, wall, open);
+                    self.step = self.step.max((target - self.plan.start).div_euclid(self.plan.step));
+                }
                 continue;
             }
             self.step += 1;

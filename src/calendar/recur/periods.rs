@@ -8,7 +8,7 @@ use super::weekdays::Weekdays;
 use super::{Frequency, Skip};
 
 /// A COUNT is counted through so many periods; a rule that has not reached it then is taken as endless.
-const MAX_COUNTED_PERIODS: i64 = 200_000;
+const MAX_COUNTED_PERIODS: i64 = 100_000;
 
 /// A rule in whose parts nothing is left implicit.
 #[derive(Clone, Debug)]

@@ -24,7 +24,7 @@ pub(super) trait Place {
 
 impl Place for Zone {
     fn wall(&self, at: i64) -> i64 {
-        civil::seconds(Zone::wall(self, UtcMillis(at.saturating_mul(1000))))
+        at.saturating_add(self.offset(UtcMillis(at.saturating_mul(1000))).into())
     }
 
     fn instant(&self, wall: i64) -> (i64, Fit) {
