@@ -51,6 +51,7 @@ CREATE TABLE objects (
     text      BLOB NOT NULL,       -- the iCalendar text, without inline attachments
     UNIQUE (calendar, href)
 ) STRICT;
+CREATE INDEX objects_faulty ON objects (calendar) WHERE faults IS NOT NULL;
 
 -- Which objects speak of a UID.
 CREATE TABLE uids (
