@@ -9,7 +9,7 @@ use reveille::time::UtcMillis;
 use rustix::process::{Signal, kill_process};
 use serde_json::Value;
 
-use crate::account::{Account, radicale, xandikos};
+use crate::account::{Account, radicale, radicale_alone, xandikos};
 use crate::daemon::Daemon;
 use crate::rehearsal::event;
 use crate::venv::Venv;
@@ -128,7 +128,7 @@ fn on_xandikos_an_alarm_follows_its_event() {
 #[test]
 fn what_is_known_rings_on_while_the_server_is_down() {
     let Some(venv) = Venv::or_skip() else { return };
-    let mut watched = Watched::start(radicale(venv));
+    let mut watched = Watched::start(radicale_alone(venv));
     let known = watched.put("known", 8, "known");
     watched.looked(1);
     watched.account.stop();
