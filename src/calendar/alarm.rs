@@ -76,6 +76,8 @@ pub struct Alarm {
     pub description: Box<str>,
     /// The values of its ATTENDEEs, as written.
     pub attendees: Vec<Box<str>>,
+    /// TRIGGER is there and cannot be read, which has been listed.
+    bad_trigger: bool,
 }
 
 impl Alarm {
@@ -129,7 +131,10 @@ impl Alarm {
         };
         match trigger {
             Ok(trigger) => self.trigger = self.trigger.or(Some(trigger)),
-            Err(error) => reader.fault(number, format_args!("the alarm is left out: its TRIGGER {error}")),
+            Err(error) => {
+                self.bad_trigger = true;
+                reader.fault(number, format_args!("the alarm is left out: its TRIGGER {error}"));
+            }
         }
     }
 
@@ -145,8 +150,7 @@ impl Alarm {
         if self.action_text.is_empty() {
             reader.fault(self.line, format_args!("the alarm is left out: it has no ACTION"));
         }
-        // A TRIGGER that cannot be read was listed when it was met.
-        if self.trigger.is_none() && !reader.blamed_since(self.line) {
+        if self.trigger.is_none() && !self.bad_trigger {
             reader.fault(self.line, format_args!("the alarm is left out: it has no TRIGGER"));
         }
         let fits = self.interval.is_some_and(|interval| !interval.is_zero() && !interval.is_negative());

@@ -227,7 +227,8 @@ impl<'a> Builder<'a> {
 
     /// The same source with the starts of each rule, and with each period.
     fn add_copies(&mut self, source: &Source<'a>, series: &[Starts], periods: &[(Start, Length)]) {
-        if source.alarms.is_empty() {
+        let absolute = |alarm: &Alarm| matches!(alarm.trigger, Some(Trigger::At(_)));
+        if source.alarms.is_empty() && !source.component.alarms.iter().any(absolute) {
             return;
         }
         for starts in series {

@@ -27,3 +27,6 @@ pub mod silence;
 pub mod surroundings;
 pub mod value;
 pub mod zone;
+
+#[cfg(test)]
+mod tests;

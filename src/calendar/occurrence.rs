@@ -208,10 +208,11 @@ impl<'a> Source<'a> {
                     continue;
                 }
             }
-            if let Some(occurrence) = self.occurrence(start)
-                && visit(occurrence).is_break()
-            {
-                return None;
+            match self.occurrence(start) {
+                Some(occurrence) if visit(occurrence).is_break() => return None,
+                // Moved beyond the last year: so are all that follow.
+                None if self.moved > Some(0) => return None,
+                _ => {}
             }
         }
         None
@@ -313,6 +314,25 @@ impl<'a> Source<'a> {
         (distance, slack)
     }
 
+    /// The same for rings in [from, until), where it can be told exactly: for many starts a day it is worth the look whether
+    /// the clocks change near these rings or their starts.
+    fn distance_near(&self, alarm: &Relative<'_>, nth: u32, from: UtcMillis, until: UtcMillis) -> (i64, i64) {
+        let (distance, slack) = self.distance(alarm, nth);
+        if slack != SUB_DAILY_SLACK || until.0.saturating_sub(from.0) > DAY {
+            return (distance, slack);
+        }
+        let zone = &self.zone.zone;
+        let constant = |from: UtcMillis, until: UtcMillis| {
+            let (from, until) = (from.plus(-SUB_DAILY_SLACK), until.plus(SUB_DAILY_SLACK));
+            Some(zone.offset(from)).filter(|offset| *offset == zone.offset(until)).map(i64::from)
+        };
+        let starts = constant(from.plus(distance.saturating_neg()), until.plus(distance.saturating_neg()));
+        match (starts, constant(from, until)) {
+            (Some(start), Some(ring)) => (distance.saturating_add((start - ring) * SECOND), 0),
+            _ => (distance, slack),
+        }
+    }
+
     /// The first ring at or after `from` of any alarm, if it is before `best`.
     pub(super) fn next(&self, from: UtcMillis, best: Option<UtcMillis>) -> Option<UtcMillis> {
         let mut best = best;
@@ -326,12 +346,32 @@ impl<'a> Source<'a> {
 
     fn next_of(&self, alarm: &Relative<'_>, nth: u32, from: UtcMillis, best: &mut Option<UtcMillis>) {
         let (distance, slack) = self.distance(alarm, nth);
-        let (first, last) =
-            (self.from.plus(distance.saturating_sub(slack)), self.until.plus(distance.saturating_add(slack)));
+        let first = self.from.plus(distance.saturating_sub(slack));
+        let last = self.until.plus(distance.saturating_add(slack));
         if last < from || best.is_some_and(|best| best < first) {
             return;
         }
-        self.each(self.earliest(alarm, nth, from), |occurrence| {
+        let soon = from.plus(HOUR);
+        let near = self.distance_near(alarm, nth, from, soon);
+        if near != (distance, slack) {
+            self.search(alarm, nth, from, near, best);
+            if best.is_some_and(|best| best < soon) {
+                return;
+            }
+        }
+        self.search(alarm, nth, from, (distance, slack), best);
+    }
+
+    /// Looks for the first ring at or after `from` and before `best`, given how far it is behind its start.
+    fn search(
+        &self,
+        alarm: &Relative<'_>,
+        nth: u32,
+        from: UtcMillis,
+        (distance, slack): (i64, i64),
+        best: &mut Option<UtcMillis>,
+    ) {
+        self.each(self.earliest(alarm, from, (distance, slack)), |occurrence| {
             let about = occurrence.original.at.0.saturating_add(distance).saturating_sub(slack);
             if about > best.unwrap_or(UtcMillis::MAX).0 {
                 return ControlFlow::Break(());
@@ -344,9 +384,8 @@ impl<'a> Source<'a> {
         });
     }
 
-    /// No occurrence before this instant rings (as repetition `nth` of `alarm`) at or after `from`.
-    fn earliest(&self, alarm: &Relative<'_>, nth: u32, from: UtcMillis) -> UtcMillis {
-        let (distance, slack) = self.distance(alarm, nth);
+    /// No occurrence before this instant rings at or after `from`.
+    fn earliest(&self, alarm: &Relative<'_>, from: UtcMillis, (distance, slack): (i64, i64)) -> UtcMillis {
         let start = from.plus(distance.saturating_add(slack).saturating_neg());
         if alarm.acknowledged == UtcMillis::MIN {
             return start;
@@ -365,9 +404,9 @@ impl<'a> Source<'a> {
     ) {
         for alarm in self.alarms.iter() {
             for nth in 0..=alarm.repeat {
-                let (distance, slack) = self.distance(alarm, nth);
+                let (distance, slack) = self.distance_near(alarm, nth, from, until);
                 let mut count = 0;
-                self.each(self.earliest(alarm, nth, from), |occurrence| {
+                self.each(self.earliest(alarm, from, (distance, slack)), |occurrence| {
                     let about = occurrence.original.at.0.saturating_add(distance).saturating_sub(slack);
                     if about >= until.0 || count >= limit {
                         return ControlFlow::Break(());

@@ -46,11 +46,6 @@ impl Reader<'_> {
         }
     }
 
-    /// Whether there is a fault in a line from `line` on.
-    pub(super) fn blamed_since(&self, line: u32) -> bool {
-        self.notes.unlisted > 0 || self.object.faults.last().is_some_and(|fault| fault.line >= line)
-    }
-
     /// Takes a content line apart; one that is none is a fault.
     pub(super) fn take_apart<'l>(&mut self, number: u32, text: &'l str) -> Option<ContentLine<'l>> {
         let line = ContentLine::parse(text);

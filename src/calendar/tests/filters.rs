@@ -1,0 +1,89 @@
+//! Rules 1 to 3: what can ring.
+
+use super::{Case, alarm, vevent};
+use crate::calendar::silence::Silence;
+
+const NINE: &str = "DTSTART:20260310T090000Z";
+
+#[test]
+fn rule_01_display_email_and_audio_ring_in_any_case() {
+    let all = ["ACTION:Display\nTRIGGER:PT1S", "ACTION:eMail\nTRIGGER:PT2S", "ACTION:AUDIO\nTRIGGER:PT3S"];
+    assert_eq!(
+        Case::event(NINE, &all).rings(),
+        ["20260310T090001Z", "20260310T090002Z email", "20260310T090003Z audio"]
+    );
+}
+
+#[test]
+fn rule_01_other_actions_and_places_never_ring() {
+    let none = ["NONE", "PROCEDURE", "X-SHOUT", "DISPLAYS"].map(|action| format!("ACTION:{action}\nTRIGGER:PT0S"));
+    for silent in none.iter().map(String::as_str).chain(["TRIGGER:PT0S\nPROXIMITY:DEPART"]) {
+        assert!(Case::event(NINE, &[silent]).rings().is_empty(), "{silent}");
+    }
+}
+
+#[test]
+fn rule_02_cancelled_done_and_declined_are_silent() {
+    assert!(Case::event(&format!("{NINE}\nSTATUS:cancelled"), &["PT0S"]).rings().is_empty());
+    for done in ["COMPLETED:20260301T000000Z", "STATUS:COMPLETED", "PERCENT-COMPLETE:100"] {
+        assert!(Case::todo(&format!("{NINE}\n{done}"), &["PT0S"]).rings().is_empty(), "{done}");
+        assert_eq!(Case::event(&format!("{NINE}\n{done}"), &["PT0S"]).rings().len(), 1, "{done}");
+    }
+    for live in ["STATUS:TENTATIVE", "STATUS:NEEDS-ACTION", "STATUS:IN-PROCESS", "PERCENT-COMPLETE:99"] {
+        assert_eq!(Case::todo(&format!("{NINE}\n{live}"), &["PT0S"]).rings().len(), 1, "{live}");
+    }
+}
+
+#[test]
+fn rule_02_only_the_users_own_refusal_counts() {
+    let own = ["mailto:Mary@Example.org".to_owned(), "m@example.org".to_owned()];
+    let said = |attendee: &str| {
+        let event = format!("{NINE}\nATTENDEE;PARTSTAT=ACCEPTED:mailto:x@example.org\nATTENDEE;{attendee}");
+        Case::event(&event, &["PT0S"]).around(|around| around.with_addresses(&own)).rings().len()
+    };
+    assert_eq!(said("PARTSTAT=DECLINED:MAILTO:mary@example.org"), 0);
+    assert_eq!(said("PARTSTAT=declined;CN=M:mailto:m@example.org"), 0);
+    assert_eq!(said("EMAIL=m@example.org;PARTSTAT=DECLINED:urn:uuid:1"), 0);
+    assert_eq!(said("PARTSTAT=DECLINED:mailto:john@example.org"), 1);
+    assert_eq!(said("PARTSTAT=TENTATIVE:mailto:mary@example.org"), 1);
+    let nobody = Case::event(&format!("{NINE}\nATTENDEE;PARTSTAT=DECLINED:mailto:mary@example.org"), &["PT0S"]);
+    assert_eq!(nobody.rings().len(), 1);
+}
+
+#[test]
+fn rule_02_holds_for_one_occurrence_in_an_override() {
+    let master = vevent("DTSTART:20260310T090000Z\nRRULE:FREQ=DAILY;COUNT=3", &["PT0S"]);
+    let refused =
+        "RECURRENCE-ID:20260311T090000Z\nDTSTART:20260311T090000Z\nATTENDEE;PARTSTAT=DECLINED:mailto:m@example.org";
+    let case = Case::new(&format!("{master}\n{}", vevent(refused, &["PT0S"])));
+    let case = case.around(|around| around.with_addresses(&["m@example.org".to_owned()]));
+    assert_eq!(case.rings(), ["20260310T090000Z", "20260312T090000Z"]);
+    let cancelled = vevent("RECURRENCE-ID:20260311T090000Z\nDTSTART:20260311T090000Z\nSTATUS:CANCELLED", &["PT0S"]);
+    assert_eq!(Case::new(&format!("{master}\n{cancelled}")).rings(), ["20260310T090000Z", "20260312T090000Z"]);
+}
+
+#[test]
+fn rule_02_an_override_of_a_cancelled_series_can_ring() {
+    let master = vevent("DTSTART:20260310T090000Z\nRRULE:FREQ=DAILY\nSTATUS:CANCELLED", &["PT0S"]);
+    let live = vevent("RECURRENCE-ID:20260311T090000Z\nDTSTART:20260311T100000Z\nSTATUS:CONFIRMED", &["PT0S"]);
+    assert_eq!(Case::new(&format!("{master}\n{live}")).rings(), ["20260311T100000Z"]);
+}
+
+#[test]
+fn rule_03_what_cannot_ring_is_told_with_its_line() {
+    let faults = Case::event(NINE, &["ACTION:DISPLAY\nTRIGGER:15 minutes before", "PT0S"]);
+    assert_eq!(faults.rings().len(), 1);
+    let told = faults.faults();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].starts_with("9: the alarm is left out: its TRIGGER '15 minutes before' is no"), "{told:?}");
+    let missing = Case::event(NINE, &[]).text.replace("END:VEVENT", "BEGIN:VALARM\nX:1\nEND:VALARM\nEND:VEVENT");
+    let told = Case { text: missing, ..Case::new("") }.faults();
+    assert_eq!(told, ["8: the alarm is left out: it has no ACTION", "8: the alarm is left out: it has no TRIGGER"]);
+    assert!(Case::event(NINE, &["ACTION:NONE\nTRIGGER:PT0S"]).faults().is_empty(), "{}", alarm("PT0S"));
+}
+
+#[test]
+fn rule_03_reasons_are_sentences() {
+    assert_eq!(Silence::Action("PROCEDURE".into()).to_string(), "ACTION 'PROCEDURE' never rings");
+    assert_eq!(Silence::Declined("a@b\u{1b}".into()).to_string(), r"'a@b\u{1b}' has declined (PARTSTAT=DECLINED)");
+}

@@ -1,0 +1,132 @@
+//! The rules of when an alarm rings, each with tests of its own: `rule_05_…` holds the fifth one to account. Events are written
+//! here as short as they can be; what an event is wrapped in is added by [`Case`].
+
+mod filters;
+mod hostile;
+mod instants;
+mod limits;
+mod occurrences;
+mod overrides;
+mod parsing;
+mod properties;
+mod snoozes;
+mod zones;
+
+use super::object::{Limits, Object};
+use super::plan::Plan;
+use super::ring::When;
+use super::surroundings::Surroundings;
+use super::zone::Zones;
+use crate::time::UtcMillis;
+
+/// An object in its surroundings. The user lives in Berlin unless a test moves her.
+struct Case {
+    text: String,
+    around: Surroundings,
+}
+
+impl Case {
+    /// One or several components, their lines divided by LF.
+    fn new(components: &str) -> Case {
+        let text = format!(
+            "BEGIN:VCALENDAR\nVERSION:2.0\nPRODID:-//Reveille//Test//EN\n{}\nEND:VCALENDAR\n",
+            components.trim()
+        );
+        Case { text, around: Surroundings::new(Zones::bundled()).with_user_zone(Some("Europe/Berlin"), None) }
+    }
+
+    /// An event with these properties and one alarm for each trigger (`-PT15M`, or a whole line).
+    fn event(properties: &str, triggers: &[&str]) -> Case {
+        Case::new(&vevent(properties, triggers))
+    }
+
+    /// A to-do, likewise.
+    fn todo(properties: &str, triggers: &[&str]) -> Case {
+        Case::new(&vevent(properties, triggers).replace("VEVENT", "VTODO"))
+    }
+
+    fn around(mut self, change: impl FnOnce(Surroundings) -> Surroundings) -> Case {
+        self.around = change(self.around);
+        self
+    }
+
+    fn with<T>(&self, ask: impl FnOnce(&Plan<'_>) -> T) -> T {
+        let object = Object::parse(self.text.as_bytes(), &Limits::default()).unwrap();
+        ask(&Plan::new(&object, &self.around, None))
+    }
+
+    /// When it rings in a window: `20260310T081500Z`, or, where the action is not `display`, `20260310T081500Z email`.
+    fn between(&self, from: &str, until: &str) -> Vec<String> {
+        self.with(|plan| {
+            let rings = plan.rings(at(from)..at(until));
+            let told = rings.iter().map(|ring| match ring.action.name() {
+                "display" => ring.at.basic(),
+                action => format!("{} {action}", ring.at.basic()),
+            });
+            told.collect()
+        })
+    }
+
+    /// When it rings at all; for what does not ring for ever.
+    fn rings(&self) -> Vec<String> {
+        self.between("0001-01-02", "9999-01-01")
+    }
+
+    /// The first `count` rings from `from` on, found one by one.
+    fn following(&self, from: &str, count: usize) -> Vec<String> {
+        self.with(|plan| {
+            let first = plan.next_ring(at(from));
+            let after = |last: &UtcMillis| plan.next_ring(last.plus(1));
+            std::iter::successors(first, after).take(count).map(UtcMillis::basic).collect()
+        })
+    }
+
+    /// Start and end of the first ring, as the notification tells them.
+    fn first_bounds(&self) -> (String, String) {
+        self.with(|plan| {
+            let rings = plan.rings(UtcMillis::MIN..UtcMillis::MAX);
+            let told = |when: Option<When>| match when {
+                None => "none".to_owned(),
+                Some(When::Date(date)) => date.strftime("%Y%m%d").to_string(),
+                Some(When::At(at)) => at.basic(),
+            };
+            (told(rings[0].start), told(rings[0].end))
+        })
+    }
+
+    /// The name of the zone that the first ring tells.
+    fn zone_name(&self) -> String {
+        self.with(|plan| plan.rings(UtcMillis::MIN..UtcMillis::MAX)[0].zone_name().to_owned())
+    }
+
+    /// RECURRENCE-ID of each ring.
+    fn recurrence_ids(&self) -> Vec<String> {
+        self.with(|plan| {
+            plan.rings(UtcMillis::MIN..UtcMillis::MAX).iter().map(|ring| ring.recurrence_id_text()).collect()
+        })
+    }
+
+    /// What is wrong with it: `line: sentence`.
+    fn faults(&self) -> Vec<String> {
+        self.with(|plan| plan.faults().iter().map(|fault| format!("{}: {}", fault.line, fault.text)).collect())
+    }
+}
+
+/// An event of the UID `u`.
+fn vevent(properties: &str, triggers: &[&str]) -> String {
+    let alarms: Vec<String> = triggers.iter().map(|trigger| alarm(trigger)).collect();
+    format!("BEGIN:VEVENT\nUID:u\n{}\n{}\nEND:VEVENT", properties.trim(), alarms.join("\n"))
+}
+
+/// A DISPLAY alarm with this trigger, or with these lines.
+fn alarm(trigger: &str) -> String {
+    let lines = if trigger.contains("TRIGGER") { trigger.to_owned() } else { format!("TRIGGER:{trigger}") };
+    let action = if lines.contains("ACTION") { "" } else { "ACTION:DISPLAY\n" };
+    format!("BEGIN:VALARM\n{action}{lines}\nEND:VALARM")
+}
+
+/// An instant: `2026-03-10` or `2026-03-10T08:15`, in UTC.
+fn at(text: &str) -> UtcMillis {
+    let time = if text.contains('T') { format!("{text}:00Z") } else { format!("{text}T00:00:00Z") };
+    UtcMillis::parse(&time).unwrap()
+}

@@ -1,0 +1,151 @@
+//! Laws that hold for every object, tried on random ones.
+
+use proptest::prelude::*;
+
+use super::{Case, at, vevent};
+use crate::calendar::object::{Limits, Object};
+use crate::calendar::plan::Plan;
+use crate::time::UtcMillis;
+
+const DAY: i64 = 86_400_000;
+
+fn rule() -> impl Strategy<Value = String> {
+    let frequency = prop::sample::select(vec!["YEARLY", "MONTHLY", "WEEKLY", "DAILY", "HOURLY", "MINUTELY"]);
+    let part = prop::sample::select(vec![
+        "",
+        "",
+        ";BYDAY=MO,WE",
+        ";BYMONTHDAY=-1,15",
+        ";BYMONTH=3,10",
+        ";COUNT=7",
+        ";UNTIL=20260401T120000Z",
+        ";BYHOUR=2,9",
+        ";BYDAY=-1SU;BYMONTH=3,10",
+    ]);
+    (frequency, 1..40_i32, part).prop_map(|(frequency, interval, part)| {
+        let interval = if frequency == "MINUTELY" { interval * 30 } else { interval };
+        format!("RRULE:FREQ={frequency};INTERVAL={interval}{part}")
+    })
+}
+
+fn start() -> impl Strategy<Value = String> {
+    let zone =
+        prop::sample::select(vec!["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "America/Santiago"]);
+    let clock = (2024..2027_i32, 1..13_i32, 1..29_i32, 0..24_i32, prop::sample::select(vec![0, 15, 30]));
+    (zone, clock, 0..4_i32).prop_map(|(zone, (year, month, day, hour, minute), form)| match form {
+        0 => format!("DTSTART;VALUE=DATE:{year}{month:02}{day:02}"),
+        1 => format!("DTSTART:{year}{month:02}{day:02}T{hour:02}{minute:02}00Z\nDURATION:PT90M"),
+        _ => format!("DTSTART;TZID={zone}:{year}{month:02}{day:02}T{hour:02}{minute:02}00\nDURATION:P1DT1H"),
+    })
+}
+
+fn trigger() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec![
+        "PT0S",
+        "-PT15M",
+        "-P1D",
+        "P1W",
+        "-P1DT6H",
+        "TRIGGER;RELATED=END:-PT10M",
+        "TRIGGER;RELATED=END:-P1D",
+        "TRIGGER:-PT1H\nREPEAT:3\nDURATION:PT25M",
+        "TRIGGER:PT0S\nREPEAT:2\nDURATION:P1D",
+        "TRIGGER:20260329T013000Z",
+        "TRIGGER:-PT5M\nACKNOWLEDGED:20260320T000000Z",
+    ])
+}
+
+fn series() -> impl Strategy<Value = (String, Vec<&'static str>)> {
+    let extra = prop::sample::select(vec![
+        "",
+        "EXDATE;VALUE=DATE:20260329",
+        "RDATE:20260315T123000Z",
+        "RDATE;VALUE=PERIOD:20260316T120000Z/P2D",
+        "EXRULE:FREQ=WEEKLY",
+    ]);
+    (start(), rule(), extra, prop::collection::vec(trigger(), 1..4))
+        .prop_map(|(start, rule, extra, triggers)| (format!("{start}\n{rule}\n{extra}"), triggers))
+}
+
+fn instants(plan: &Plan<'_>, from: UtcMillis, until: UtcMillis) -> Vec<UtcMillis> {
+    plan.rings(from..until).iter().map(|ring| ring.at).collect()
+}
+
+proptest! {
+    #[test]
+    fn the_next_ring_is_the_first_of_the_rings((series, triggers) in series(), days in 0..60_i64, range in any::<bool>()) {
+        let range = if range { "RECURRENCE-ID;RANGE=THISANDFUTURE:20260320T090000Z\nDTSTART:20260321T103000Z" } else { "X:1" };
+        let case = Case::new(&format!("{}\n{}", vevent(&series, &triggers), vevent(range, &triggers)));
+        let from = at("2026-03-01").plus(days * DAY + 12_345_000);
+        case.with(|plan| {
+            let rings = instants(plan, from, from.plus(20 * DAY));
+            let next = plan.next_ring(from).filter(|next| *next < from.plus(20 * DAY));
+            prop_assert_eq!(next, rings.first().copied());
+            let after = |at: &UtcMillis| plan.next_ring(at.plus(1)).filter(|next| *next < from.plus(20 * DAY));
+            let walked: Vec<UtcMillis> = std::iter::successors(next, after).take(40).collect();
+            let mut each = rings;
+            each.dedup();
+            each.truncate(40);
+            prop_assert_eq!(walked, each);
+            Ok(())
+        })?;
+    }
+
+    #[test]
+    fn windows_put_together_give_the_whole((series, triggers) in series(), cut in 1..40_i64) {
+        let (from, until) = (at("2026-03-10"), at("2026-04-20"));
+        let middle = from.plus(cut * DAY + 3_599_000);
+        Case::event(&series, &triggers).with(|plan| {
+            let mut parts = instants(plan, from, middle);
+            parts.extend(instants(plan, middle, until));
+            prop_assert_eq!(parts, instants(plan, from, until));
+            Ok(())
+        })?;
+    }
+
+    #[test]
+    fn an_override_changes_no_other_occurrence((series, triggers) in series()) {
+        let window = || at("2026-03-01")..at("2026-05-01");
+        let told = |plan: &Plan<'_>| -> Vec<(String, UtcMillis, &'static str)> {
+            let rings = plan.rings(window());
+            rings.iter().map(|ring| (ring.recurrence_id_text(), ring.at, ring.action.name())).collect()
+        };
+        let plain = Case::event(&series, &triggers).with(told);
+        let Some((id, ..)) = plain.iter().find(|(id, ..)| !id.is_empty()).cloned() else { return Ok(()) };
+        let digits: String = id.chars().filter(|c| !"-:".contains(*c)).collect();
+        let all_day = series.starts_with("DTSTART;VALUE=DATE");
+        let id_line = match series.split_once(':').map(|(head, _)| head) {
+            _ if all_day => format!("RECURRENCE-ID;VALUE=DATE:{}", &digits[..8]),
+            Some("DTSTART") => format!("RECURRENCE-ID:{digits}Z"),
+            head => format!("RECURRENCE-ID{}:{digits}", head.unwrap().trim_start_matches("DTSTART")),
+        };
+        let silent = vevent(&format!("{id_line}\nDTSTART:20260401T000000Z"), &[]);
+        let left = Case::new(&format!("{}\n{silent}", vevent(&series, &triggers))).with(told);
+        let expected: Vec<_> = plain.into_iter().filter(|(other, ..)| *other != id).collect();
+        prop_assert_eq!(left, expected);
+    }
+
+    #[test]
+    fn moving_a_series_in_utc_moves_its_rings(hours in 0..200_i64, rule in prop::sample::select(vec!["DAILY", "HOURLY;INTERVAL=5"])) {
+        let event = |start: UtcMillis| Case::event(&format!("DTSTART:{}\nRRULE:FREQ={rule}", start.basic()), &["-P1D", "-PT5M"]);
+        let (start, moved) = (at("2026-03-01"), at("2026-03-01").plus(hours * 3_600_000));
+        let (from, until) = (at("2026-03-20"), at("2026-03-25"));
+        let shift = |at: UtcMillis| at.plus(hours * 3_600_000);
+        let here: Vec<UtcMillis> = event(start).with(|plan| instants(plan, from, until)).into_iter().map(shift).collect();
+        prop_assert_eq!(event(moved).with(|plan| instants(plan, shift(from), shift(until))), here);
+    }
+
+    #[test]
+    fn no_octets_make_it_panic(octets in prop::collection::vec(any::<u8>(), 0..400), at in 0..600_usize, cut in 0..60_usize) {
+        let case = Case::event("DTSTART;TZID=Europe/Berlin:20260310T093000\nRRULE:FREQ=WEEKLY;BYDAY=MO\nEXDATE:20260317T083000Z", &["-PT15M"]);
+        let mut text = case.text.into_bytes();
+        let start = at.min(text.len());
+        let end = (start + cut).min(text.len());
+        text.splice(start..end, octets);
+        if let Ok(object) = Object::parse(&text, &Limits::default()) {
+            let plan = Plan::new(&object, &case.around, None);
+            plan.next_ring(super::at("2026-03-01"));
+            plan.rings(super::at("2026-03-01")..super::at("2026-03-08"));
+        }
+    }
+}
