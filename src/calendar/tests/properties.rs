@@ -92,8 +92,8 @@ proptest! {
     }
 
     #[test]
-    fn windows_put_together_give_the_whole((series, triggers) in series(), cut in 1..40_i64) {
-        let (from, until) = (at("2026-03-10"), at("2026-04-20"));
+    fn windows_put_together_give_the_whole((series, triggers) in series(), cut in 1..5_i64) {
+        let (from, until) = (at("2026-03-26"), at("2026-04-01"));
         let middle = from.plus(cut * DAY + 3_599_000);
         Case::event(&series, &triggers).with(|plan| {
             let mut parts = instants(plan, from, middle);
@@ -105,7 +105,7 @@ proptest! {
 
     #[test]
     fn an_override_changes_no_other_occurrence((series, triggers) in series()) {
-        let window = || at("2026-03-01")..at("2026-05-01");
+        let window = || at("2026-03-20")..at("2026-04-10");
         let told = |plan: &Plan<'_>| -> Vec<(String, UtcMillis, &'static str)> {
             let rings = plan.rings(window());
             rings.iter().map(|ring| (ring.recurrence_id_text(), ring.at, ring.action.name())).collect()
