@@ -4,6 +4,7 @@ mod examples;
 mod hostile;
 mod properties;
 mod readings;
+mod weak_spots;
 
 use jiff::civil::DateTime;
 
