@@ -155,9 +155,12 @@ impl<P: Prepare> Wheel<P> {
                 }
             };
             let Some(until) = sleep else {
-                // Others want to run, too; and a stop must not wait for a burst to end.
-                tokio::task::yield_now().await;
-                continue;
+                // Others want to run, too; and a stop does not wait for a burst to end.
+                tokio::select! {
+                    biased;
+                    () = &mut stop => return Ok(()),
+                    () = tokio::task::yield_now() => continue,
+                }
             };
             tokio::select! {
                 () = timer.until(until) => {}

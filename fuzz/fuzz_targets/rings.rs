@@ -1,0 +1,22 @@
+//! Any object: its rings lie in the window, ascend, and begin with the next ring.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use reveille::calendar::object::{Limits, Object};
+use reveille::calendar::plan::Plan;
+use reveille::calendar::surroundings::Surroundings;
+use reveille::calendar::zone::Zones;
+use reveille::time::UtcMillis;
+
+fuzz_target!(|octets: &[u8]| {
+    let Ok(object) = Object::parse(octets, &Limits::default()) else { return };
+    let around = Surroundings::new(Zones::bundled()).with_user_zone(Some("Europe/Berlin"), None);
+    let plan = Plan::new(&object, &around, None);
+    let (from, until) = (UtcMillis(1_772_323_200_000), UtcMillis(1_772_928_000_000));
+    let rings = plan.rings(from..until);
+    assert!(rings.iter().all(|ring| from <= ring.at && ring.at < until));
+    assert!(rings.is_sorted_by(|a, b| a.at <= b.at));
+    let next = plan.next_ring(from).filter(|next| *next < until);
+    assert_eq!(next, rings.first().map(|ring| ring.at));
+    let _ = (plan.faults().len(), plan.zones().len(), plan.memo(), plan.suppressed(from..until));
+});
