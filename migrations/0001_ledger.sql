@@ -30,6 +30,8 @@ CREATE TABLE calendars (
     color       TEXT NOT NULL,     -- calendarColor, '' for none
     zone        TEXT,              -- the calendar's own zone: an IANA id or the text of a VTIMEZONE
     user_zone   TEXT,              -- the source's zone, an IANA id
+    default_timed   TEXT,          -- VALARM text for events without an alarm that begin at a time; NULL for none
+    default_all_day TEXT,          -- likewise for all-day events
     ctag        TEXT,              -- checkpoint: CalDAV ctag
     sync_token  TEXT,              -- checkpoint: RFC 6578 token
     first_seen  INTEGER NOT NULL,  -- nothing before this rings

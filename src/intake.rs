@@ -284,15 +284,21 @@ fn calendar_row(
         color: seen.color.clone(),
         zone: seen.zone.clone(),
         user_zone: seen.user_zone.clone(),
+        default_timed: seen.default_alarms.timed.clone(),
+        default_all_day: seen.default_alarms.all_day.clone(),
         ctag,
         sync_token,
         looked_at,
     }
 }
 
-/// Whether objects ring at the same instants in both (rules 2 and 11 of what an alarm depends on: own addresses, zones).
+/// Whether objects ring at the same instants in both: nothing that they depend on besides their text is different.
 fn plans_alike(a: &CalendarRow, b: &CalendarRow) -> bool {
-    (&a.zone, &a.user_zone, &a.emails) == (&b.zone, &b.user_zone, &b.emails)
+    let depended = |row: &CalendarRow| {
+        let CalendarRow { zone, user_zone, emails, default_timed, default_all_day, .. } = row.clone();
+        (zone, user_zone, emails, default_timed, default_all_day)
+    };
+    depended(a) == depended(b)
 }
 
 /// Whether nothing of the calendar itself has changed, the checkpoint included where it is to be taken over.

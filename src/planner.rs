@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use crate::calendar::object::{Limits, Object};
 use crate::calendar::plan::Plan;
 use crate::calendar::ring::Ring;
-use crate::calendar::surroundings::Surroundings;
+use crate::calendar::surroundings::{DefaultAlarms, Surroundings};
 use crate::calendar::zone::Zones;
 use crate::config::Config;
 use crate::delivery::routing::Routing;
@@ -374,6 +374,11 @@ pub fn surroundings(row: &CalendarRow, zones: Zones, limits: Limits) -> Surround
         .with_user_zone(row.user_zone.as_deref(), None)
         .with_addresses(&row.emails);
     around.limits = limits;
+    let (timed, all_day) = (row.default_timed.as_deref(), row.default_all_day.as_deref());
+    if timed.or(all_day).is_some() {
+        // Default alarms that cannot be read are none.
+        around.default_alarms = DefaultAlarms::parse(timed, all_day).ok();
+    }
     around
 }
 

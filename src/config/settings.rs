@@ -133,6 +133,8 @@ pub struct CaldavSettings {
     pub url: String,
     pub credentials: Credentials,
     pub poll_interval: Duration,
+    /// Whether the default alarms of a calendar or its home ring for events that have none of their own.
+    pub default_alarms: bool,
     /// How long one request may take.
     pub timeout: Duration,
     /// PEM file of a further certificate authority to trust.

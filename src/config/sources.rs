@@ -92,12 +92,11 @@ fn caldav(section: &Section<'_>, username: Option<String>, reader: &Reader<'_>) 
     let url = section.required("url", |value| address::caldav(value, allow_plaintext));
     let poll_interval = section.read("poll_interval", value::duration).unwrap_or(POLL_INTERVAL);
     let timeout = section.read("timeout", value::duration).unwrap_or(TIMEOUT);
-    if section.has("default_alarms") {
-        section.report("default_alarms", "is not built yet: events without an alarm stay silent; take the key out");
-    }
+    let default_alarms = section.read("default_alarms", value::boolean).unwrap_or(false);
     let ca_file = section.read("ca_file", value::text).map(|written| reader.path(&written));
     let credentials = credentials(section, username, reader);
-    Some(SourceKind::Caldav(CaldavSettings { url: url?, credentials, poll_interval, timeout, ca_file }))
+    let url = url?;
+    Some(SourceKind::Caldav(CaldavSettings { url, credentials, poll_interval, default_alarms, timeout, ca_file }))
 }
 
 fn credentials(section: &Section<'_>, username: Option<String>, reader: &Reader<'_>) -> Credentials {

@@ -125,10 +125,7 @@ fn wrong_types_and_values() {
         ("[admin]\nlisten = '127.0.0.1:9464'", "1: admin is not built yet"),
         ("[[sink]]\nkind = 'webhook'\nurl = 'x'", "2: sink 1: kind is 'webhook', which is not built yet"),
         ("[[sink]]\nkind = 'command'\nargv = ['x']", "2: sink 1: kind is 'command', which is not built yet"),
-        (
-            "[[source]]\nkind='caldav'\nurl='https://h/'\ndefault_alarms=true",
-            "4: source 1: default_alarms is not built yet",
-        ),
+        ("[[source]]\nkind='caldav'\nurl='https://h/'\ndefault_alarms='yes'", "4: source 1: default_alarms"),
         ("[[sink]]\nname = 'x'", "1: sink 1: kind is missing"),
         (
             "[[sink]]\nkind = 'stdout'\nactions = ['ring']",

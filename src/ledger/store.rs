@@ -28,6 +28,9 @@ pub struct CalendarRow {
     pub zone: Option<String>,
     /// The source's zone, an IANA id.
     pub user_zone: Option<String>,
+    /// VALARM texts for events without an alarm: those that begin at a time, and all-day ones.
+    pub default_timed: Option<String>,
+    pub default_all_day: Option<String>,
     pub ctag: Option<String>,
     pub sync_token: Option<String>,
     pub looked_at: UtcMillis,
@@ -47,6 +50,8 @@ impl FromRow<'_, SqliteRow> for CalendarRow {
             color: row.try_get("color")?,
             zone: row.try_get("zone")?,
             user_zone: row.try_get("user_zone")?,
+            default_timed: row.try_get("default_timed")?,
+            default_all_day: row.try_get("default_all_day")?,
             ctag: row.try_get("ctag")?,
             sync_token: row.try_get("sync_token")?,
             looked_at: UtcMillis(row.try_get("looked_at")?),
@@ -129,11 +134,13 @@ pub struct Planned {
 }
 
 const CALENDAR: &str = "INSERT INTO calendars
-    (source, href, key, user, owner, emails, name, color, zone, user_zone, first_seen, looked_at)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?11)
+    (source, href, key, user, owner, emails, name, color, zone, user_zone, default_timed, default_all_day,
+    first_seen, looked_at)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?13)
     ON CONFLICT (source, href) DO UPDATE SET key = excluded.key, user = excluded.user, owner = excluded.owner,
     emails = excluded.emails, name = excluded.name, color = excluded.color, zone = excluded.zone,
-    user_zone = excluded.user_zone
+    user_zone = excluded.user_zone, default_timed = excluded.default_timed,
+    default_all_day = excluded.default_all_day
     RETURNING id";
 const ADVANCE: &str = "UPDATE calendars SET ctag = ?, sync_token = ?, looked_at = max(looked_at, ?) WHERE id = ?";
 const NEW_OBJECTS: &str =
@@ -396,6 +403,8 @@ async fn upsert_calendar(c: &mut SqliteConnection, row: &CalendarRow) -> Result<
         .bind(row.color.clone())
         .bind(row.zone.clone())
         .bind(row.user_zone.clone())
+        .bind(row.default_timed.clone())
+        .bind(row.default_all_day.clone())
         .bind(row.looked_at.0)
         .fetch_one(c)
         .await?;

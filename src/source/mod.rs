@@ -32,6 +32,18 @@ pub struct CalendarSeen {
     pub zone: Option<String>,
     /// The user's zone (the source's `zone` key), an IANA id.
     pub user_zone: Option<String>,
+    /// What rings for events without an alarm of their own, where the store has that and the settings want it.
+    pub default_alarms: DefaultAlarms,
+}
+
+/// VALARM texts that a calendar or its home carries for events without one (CalDAV `default-alarm-vevent-datetime` and
+/// `default-alarm-vevent-date`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DefaultAlarms {
+    /// For events that begin at a time.
+    pub timed: Option<String>,
+    /// For all-day events.
+    pub all_day: Option<String>,
 }
 
 /// What happened to one object (a calendar object resource, an `.ics` file).

@@ -31,6 +31,7 @@ pub fn settings(url: &str, login: Option<(&str, &str)>) -> (Source, CaldavSettin
         credentials,
         poll_interval: Duration::from_secs(1),
         timeout: Duration::from_secs(20),
+        default_alarms: false,
         ca_file: None,
     };
     let source = Source {

@@ -14,7 +14,7 @@ use std::fmt;
 
 use reqwest::Url;
 
-use super::{CalendarSeen, Known};
+use super::{CalendarSeen, DefaultAlarms, Known};
 use crate::clock::Clock;
 use crate::config::{CaldavSettings, Credentials, Source};
 use crate::time::UtcMillis;
@@ -108,6 +108,8 @@ pub struct CaldavSource {
     http: Http,
     clock: Clock,
     max_size: usize,
+    /// Default alarms are to be used.
+    default_alarms: bool,
     account: Option<(Account, UtcMillis)>,
     /// By key of the href, what this process knows of a calendar beyond the ledger.
     memory: HashMap<String, Memory>,
@@ -141,8 +143,17 @@ impl CaldavSource {
             Credentials::Bearer { .. } | Credentials::None => None,
         };
         let http = Http::new(&url, settings)?;
-        let (account, memory) = (None, HashMap::new());
-        Ok(CaldavSource { source: source.clone(), url, username, http, clock, max_size, account, memory })
+        Ok(CaldavSource {
+            source: source.clone(),
+            url,
+            username,
+            http,
+            clock,
+            max_size,
+            default_alarms: settings.default_alarms,
+            account: None,
+            memory: HashMap::new(),
+        })
     }
 
     /// Logs in and says what is there. Nothing is handed in.
@@ -198,6 +209,7 @@ impl CaldavSource {
             color: listed.color.clone().unwrap_or_default(),
             zone: listed.zone.clone(),
             user_zone: self.source.zone.clone(),
+            default_alarms: if self.default_alarms { listed.default_alarms.clone() } else { DefaultAlarms::default() },
         }
     }
 

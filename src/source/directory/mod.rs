@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Batch, CalendarSeen, Change, Checkpoint, Intake, IntakeError};
+use super::{Batch, CalendarSeen, Change, Checkpoint, DefaultAlarms, Intake, IntakeError};
 use crate::clock::Clock;
 use crate::config::{Layout, Source};
 use crate::time::UtcMillis;
@@ -238,6 +238,7 @@ impl Settings {
             color: folder.color.clone(),
             zone: folder.zone.clone(),
             user_zone: self.zone.clone(),
+            default_alarms: DefaultAlarms::default(),
         })
     }
 

@@ -5,13 +5,14 @@ use std::collections::HashMap;
 use reqwest::Url;
 
 use super::propfind;
+use crate::source::DefaultAlarms;
 use crate::source::caldav::href;
 use crate::source::caldav::http::Request;
 use crate::source::caldav::multistatus::{Response, all};
 use crate::source::caldav::xml::{Element, Space, XmlError};
 
 const BODY: &str = r#"<?xml version="1.0" encoding="utf-8"?>
-<D:propfind xmlns:D="DAV:" xmlns:C="urn:ietf:params:xml:ns:caldav" xmlns:S="http://calendarserver.org/ns/" xmlns:A="http://apple.com/ns/ical/"><D:prop><D:resourcetype/><D:displayname/><S:getctag/><D:sync-token/><D:resource-id/><D:owner/><D:current-user-privilege-set/><C:supported-calendar-component-set/><C:calendar-timezone-id/><C:calendar-timezone/><A:calendar-color/></D:prop></D:propfind>"#;
+<D:propfind xmlns:D="DAV:" xmlns:C="urn:ietf:params:xml:ns:caldav" xmlns:S="http://calendarserver.org/ns/" xmlns:A="http://apple.com/ns/ical/"><D:prop><D:resourcetype/><D:displayname/><S:getctag/><D:sync-token/><D:resource-id/><D:owner/><D:current-user-privilege-set/><C:supported-calendar-component-set/><C:calendar-timezone-id/><C:calendar-timezone/><C:default-alarm-vevent-datetime/><C:default-alarm-vevent-date/><A:calendar-color/></D:prop></D:propfind>"#;
 
 /// A calendar as its server lists it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,6 +33,8 @@ pub struct Listed {
     pub token: Option<String>,
     /// DAV:resource-id (RFC 5842, 3.1): another one means that the collection was made anew.
     pub identity: Option<String>,
+    /// Its own default alarms, else its home's.
+    pub default_alarms: DefaultAlarms,
     /// The token counts the changes of the whole account, not of this calendar.
     pub counts_the_account: bool,
     /// It holds events or tasks, and this user may read them.
@@ -56,9 +59,12 @@ pub fn parse(xml: &str) -> Result<Option<Vec<Listed>>, XmlError> {
     for token in responses.iter().filter_map(|response| response.text(Space::Dav, "sync-token")) {
         *uses.entry(token.to_owned()).or_default() += 1;
     }
+    let home = responses.iter().filter(|response| !is_calendar(response)).map(default_alarms);
+    let home = home.fold(DefaultAlarms::default(), or);
     let mut calendars: Vec<Listed> = Vec::new();
     for response in responses.iter().filter(|response| is_calendar(response)) {
         let mut calendar = listed(response);
+        calendar.default_alarms = or(calendar.default_alarms, home.clone());
         calendar.counts_the_account = calendar.token.as_ref().and_then(|token| uses.get(token)).is_some_and(|n| *n > 1);
         if !calendars.iter().any(|other| href::key(&other.href) == href::key(&calendar.href)) {
             calendars.push(calendar);
@@ -82,9 +88,20 @@ fn listed(response: &Response) -> Listed {
         ctag: text(Space::CalendarServer, "getctag"),
         token: text(Space::Dav, "sync-token"),
         identity: response.hrefs(Space::Dav, "resource-id").into_iter().next(),
+        default_alarms: default_alarms(response),
         counts_the_account: false,
         is_of_use: holds_events_or_tasks(response) && may_be_read(response),
     }
+}
+
+fn default_alarms(response: &Response) -> DefaultAlarms {
+    let text = |name| response.text(Space::Caldav, name).map(str::to_owned);
+    DefaultAlarms { timed: text("default-alarm-vevent-datetime"), all_day: text("default-alarm-vevent-date") }
+}
+
+/// Each of `own`, or else the one of `other`.
+fn or(own: DefaultAlarms, other: DefaultAlarms) -> DefaultAlarms {
+    DefaultAlarms { timed: own.timed.or(other.timed), all_day: own.all_day.or(other.all_day) }
 }
 
 /// CALDAV:calendar-timezone. That of SOGo is always Etc/UTC, set by nobody: UTC counts as none.
@@ -111,7 +128,7 @@ fn may_be_read(response: &Response) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Listed, parse};
+    use super::{DefaultAlarms, Listed, parse};
 
     fn home(inside: &str) -> Vec<Listed> {
         let xml = format!(
@@ -155,6 +172,7 @@ mod tests {
             ctag: some("\"7\""),
             token: some("http://sabre.io/ns/sync/7"),
             identity: some("urn:uuid:1"),
+            default_alarms: DefaultAlarms::default(),
             counts_the_account: false,
             is_of_use: true,
         };
@@ -178,6 +196,21 @@ mod tests {
                 + "<d:response><d:href>/h/gone/</d:href><d:status>HTTP/1.1 404 Not Found</d:status></d:response>"),
         );
         assert_eq!(found.iter().map(|calendar| calendar.href.as_str()).collect::<Vec<_>>(), ["/h/personal/"]);
+    }
+
+    #[test]
+    fn default_alarms_are_the_calendar_s_own_or_else_the_home_s() {
+        let timed =
+            |text: &str| format!("<cal:default-alarm-vevent-datetime>{text}</cal:default-alarm-vevent-datetime>");
+        let day = "<cal:default-alarm-vevent-date>BEGIN:VALARM</cal:default-alarm-vevent-date>";
+        let found = home(
+            &(response("/h/", &format!("<d:resourcetype><d:collection/></d:resourcetype>{}{day}", timed("home")))
+                + &response("/h/a/", CALENDAR)
+                + &response("/h/b/", &format!("{CALENDAR}{}", timed("own")))),
+        );
+        let alarms: Vec<_> =
+            found.iter().map(|c| (c.default_alarms.timed.as_deref(), c.default_alarms.all_day.as_deref())).collect();
+        assert_eq!(alarms, [(Some("home"), Some("BEGIN:VALARM")), (Some("own"), Some("BEGIN:VALARM"))]);
     }
 
     #[test]
