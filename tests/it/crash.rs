@@ -11,7 +11,7 @@ use reveille::clock::Clock;
 use reveille::time::UtcMillis;
 use serde_json::Value;
 
-use crate::daemon::Daemon;
+use crate::daemon::{Daemon, undisturbed};
 
 /// Alarms that are due at once.
 const BURST: usize = 10_000;
@@ -83,6 +83,7 @@ fn scatter(round: usize) -> u64 {
 
 #[test]
 fn twenty_kills_in_bursts_of_ten_thousand_lose_nothing_and_double_nothing() {
+    let _quiet = undisturbed();
     let folder = tempfile::tempdir().unwrap();
     let (ledger, sink) = (folder.path().join("ledger.db"), folder.path().join("alarms.jsonl"));
     let config = format!(

@@ -1,11 +1,18 @@
 //! The built `reveille`, run as a user runs it.
 
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::process::Lines;
+
+/// Tests on the wall clock, and those that load the machine, run one after the other: hold this as long as it matters.
+pub fn undisturbed() -> MutexGuard<'static, ()> {
+    static QUIET: Mutex<()> = Mutex::new(());
+    QUIET.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A running `reveille`; killed when dropped.
 #[derive(Debug)]
