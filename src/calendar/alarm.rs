@@ -67,7 +67,7 @@ pub struct Alarm {
     pub interval: Option<Duration>,
     /// ACKNOWLEDGED (RFC 9074, 6).
     pub acknowledged: Option<Moment>,
-    /// PROXIMITY (RFC 9074, 8) is there: it rings by place, not by time.
+    /// PROXIMITY (RFC 9074, 8), or Apple's older name for it, is there: it rings by place, not by time.
     pub proximity: bool,
     /// UID (RFC 9074, 4), empty where there is none.
     pub uid: Box<str>,
@@ -87,8 +87,8 @@ impl Alarm {
 
     /// Takes in one of its properties. `name` is in upper case.
     pub(super) fn property(&mut self, name: &str, number: u32, text: &str, reader: &mut Reader<'_>) {
-        let read = matches!(name, "ACTION" | "TRIGGER" | "REPEAT" | "DURATION" | "ACKNOWLEDGED" | "PROXIMITY" | "UID")
-            || matches!(name, "SUMMARY" | "DESCRIPTION" | "ATTENDEE");
+        let read = matches!(name, "ACTION" | "TRIGGER" | "REPEAT" | "DURATION" | "ACKNOWLEDGED" | "UID")
+            || matches!(name, "SUMMARY" | "DESCRIPTION" | "ATTENDEE" | "PROXIMITY" | "X-APPLE-PROXIMITY");
         if !read {
             return;
         }
@@ -108,7 +108,7 @@ impl Alarm {
                 Ok(moment) => self.acknowledged = self.acknowledged.or(Some(moment)),
                 Err(error) => reader.fault(number, format_args!("ACKNOWLEDGED is left out: {error}")),
             },
-            "PROXIMITY" => self.proximity = true,
+            "PROXIMITY" | "X-APPLE-PROXIMITY" => self.proximity = true,
             "UID" => self.uid = line.value.trim().into(),
             "SUMMARY" => self.summary = unescape(line.value).into(),
             "DESCRIPTION" => self.description = unescape(line.value).into(),

@@ -91,9 +91,19 @@ impl<'a> Builder<'a> {
     }
 
     fn add(&mut self, components: &[&'a Component]) {
-        let (masters, overrides): (Vec<_>, Vec<_>) = components.iter().partition(|c| c.recurrence_id.is_none());
+        let (masters, overrides): (Vec<&'a Component>, _) = components.iter().partition(|c| c.recurrence_id.is_none());
+        let newest = masters.iter().map(|component| component.sequence).max();
         let mut placed = Vec::with_capacity(masters.len());
         for component in masters {
+            if Some(component.sequence) < newest {
+                // RFC 5546, 2.1.4: exports hold what was revised beside its revision.
+                let name = component.kind.name();
+                self.fault(
+                    component.line,
+                    format!("the {name} is left out: another one of its UID has a higher SEQUENCE"),
+                );
+                continue;
+            }
             match self.start_of(component) {
                 Some(start) => {
                     let excluded = Arc::new(self.exclusions(component, &start));

@@ -9,6 +9,7 @@ use super::build::Builder;
 use super::component::{Component, Kind};
 use super::group::Group;
 use super::object::{Fault, Object};
+use super::reader::MAX_FAULTS;
 use super::ring::{Ring, in_order};
 use super::surroundings::Surroundings;
 use crate::time::UtcMillis;
@@ -35,6 +36,7 @@ impl<'a> Plan<'a> {
         faults.extend(object.faults.iter().cloned());
         faults.sort_by(|a, b| a.line.cmp(&b.line).then_with(|| a.text.cmp(&b.text)));
         faults.dedup();
+        faults.truncate(2 * MAX_FAULTS);
         Plan { groups, faults, zones: builder.places.ids(), memo: builder.memo.to_json() }
     }
 

@@ -9,7 +9,7 @@ use super::object::{Fault, Object, Tzid};
 use super::value::{ValueError, Written, quoted, unescape};
 
 /// More faults of one object are counted, not listed.
-const MAX_FAULTS: usize = 100;
+pub(super) const MAX_FAULTS: usize = 100;
 
 /// What reading needs besides the object.
 #[derive(Debug, Default)]

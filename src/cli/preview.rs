@@ -232,7 +232,7 @@ impl Preview<'_> {
                 Text::Cells(cells) => table.row(cells.map(|cell| (cell, Tone::Plain))),
             }
         }
-        if !printer.json() {
+        if !printer.json() && self.readable > 0 {
             printer.table(&table)?;
         }
         if self.cut {

@@ -8,6 +8,7 @@
 //! * [`ringing`] is the way from a client's PUT to the alarm.
 //! * [`http`] is a calendar client's HTTP. [`daemon`] runs the built `reveille`.
 //! * [`recurrence`] expands random rules beside python-dateutil.
+//! * [`preview`] reads files and folders, and further cases where the environment names some.
 //! * [`zones`] places wall-clock times beside Python's zoneinfo.
 //! * [`cli`] looks at what each command prints, [`map`] at which module uses which.
 //! * [`process`] reads what a child process prints, so that tests wait for a line instead of sleeping.
@@ -27,6 +28,7 @@ mod intake;
 mod mail;
 mod mailserver;
 mod map;
+mod preview;
 mod process;
 mod quirks;
 mod recurrence;

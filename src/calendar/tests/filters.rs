@@ -17,7 +17,11 @@ fn rule_01_display_email_and_audio_ring_in_any_case() {
 #[test]
 fn rule_01_other_actions_and_places_never_ring() {
     let none = ["NONE", "PROCEDURE", "X-SHOUT", "DISPLAYS"].map(|action| format!("ACTION:{action}\nTRIGGER:PT0S"));
-    for silent in none.iter().map(String::as_str).chain(["TRIGGER:PT0S\nPROXIMITY:DEPART"]) {
+    for silent in none
+        .iter()
+        .map(String::as_str)
+        .chain(["TRIGGER:PT0S\nPROXIMITY:DEPART", "TRIGGER:PT0S\nX-APPLE-PROXIMITY:ARRIVE"])
+    {
         assert!(Case::event(NINE, &[silent]).rings().is_empty(), "{silent}");
     }
 }

@@ -107,3 +107,14 @@ fn rule_14_other_uids_and_kinds_are_left_alone() {
     let todo = over.replace("VEVENT", "VTODO");
     assert_eq!(Case::new(&format!("{master}\n{todo}")).rings().len(), 4);
 }
+
+#[test]
+fn rule_14_of_two_masters_the_later_revision_counts_and_equal_ones_both() {
+    let event =
+        |day: u32, sequence: u32| vevent(&format!("DTSTART:202603{day}T090000Z\nSEQUENCE:{sequence}"), &["PT0S"]);
+    let revised = Case::new(&format!("{}\n{}", event(10, 1), event(11, 2)));
+    assert_eq!(revised.rings(), ["20260311T090000Z"]);
+    assert_eq!(revised.faults(), ["4: the VEVENT is left out: another one of its UID has a higher SEQUENCE"]);
+    let careless = Case::new(&format!("{}\n{}", event(10, 0), event(11, 0)));
+    assert_eq!(careless.rings(), ["20260310T090000Z", "20260311T090000Z"]);
+}
