@@ -99,6 +99,7 @@ async fn look(config: &Config, offline: bool, clock: &Clock) -> anyhow::Result<V
         clock: clock.clone(),
         zones: Zones::load(&config.zoneinfo)?,
         reader_zones: HashMap::new(),
+        default_zone: None,
         server_name: config.defaults.server_name.clone(),
     };
     for settings in &config.sinks {

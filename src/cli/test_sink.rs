@@ -40,6 +40,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
         zones: Zones::load(&config.zoneinfo)?,
         server_name: config.defaults.server_name.clone(),
         reader_zones: HashMap::new(),
+        default_zone: None,
     };
     let outcome = block_on(async {
         let _ = rustls::crypto::ring::default_provider().install_default();

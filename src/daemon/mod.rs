@@ -151,7 +151,8 @@ async fn build(config: &Config, clock: Clock) -> anyhow::Result<Stages> {
     let surroundings = Surroundings {
         clock: clock.clone(),
         zones,
-        reader_zones: reader_zones(&config.sources, config),
+        reader_zones: reader_zones(&config.sources),
+        default_zone: config.defaults.zone.clone(),
         server_name: config.defaults.server_name.clone(),
     };
     let mut postmen = Vec::new();
@@ -166,7 +167,7 @@ async fn build(config: &Config, clock: Clock) -> anyhow::Result<Stages> {
 }
 
 /// userId → the zone that the user reads times in.
-fn reader_zones(sources: &[Source], config: &Config) -> HashMap<String, String> {
+fn reader_zones(sources: &[Source]) -> HashMap<String, String> {
     let mut zones = HashMap::new();
     for source in sources {
         let user = match (&source.user, &source.kind) {
@@ -174,7 +175,7 @@ fn reader_zones(sources: &[Source], config: &Config) -> HashMap<String, String> 
             (None, SourceKind::Caldav(settings)) => watcher::login(&settings.credentials),
             (None, SourceKind::Directory { .. }) => None,
         };
-        if let (Some(user), Some(zone)) = (user, source.zone.as_ref().or(config.defaults.zone.as_ref())) {
+        if let (Some(user), Some(zone)) = (user, &source.zone) {
             zones.entry(user).or_insert_with(|| zone.clone());
         }
     }

@@ -115,8 +115,8 @@ impl Postman {
         }
         let outcomes = self.sink.send(&parcels).await;
         let (round, settlements) = self.judge(parcels, &fired, outcomes);
+        self.report(round, &settlements);
         self.settle(settlements).await?;
-        self.report(round);
         Ok(round)
     }
 
@@ -132,13 +132,13 @@ impl Postman {
                 Verdict::Delivered => round.delivered += 1,
                 Verdict::Later { answer, at } => {
                     round.later += 1;
-                    tracing::warn!(sink.name = self.sink.name(), delivery.ring = parcel.ring, delivery.answer = %answer,
-                        delivery.next_attempt = %at, "an alarm could not be delivered; it is tried again");
+                    tracing::debug!(sink.name = self.sink.name(), delivery.ring = parcel.ring, delivery.answer = %answer,
+                        delivery.next_attempt = %at, "an alarm could not be delivered");
                 }
                 Verdict::Failed { answer } => {
                     round.failed += 1;
-                    tracing::error!(sink.name = self.sink.name(), delivery.ring = parcel.ring, delivery.answer = %answer,
-                        "an alarm was not delivered: see 'reveille deliveries --failed'");
+                    tracing::debug!(sink.name = self.sink.name(), delivery.ring = parcel.ring, delivery.answer = %answer,
+                        "an alarm will not be delivered");
                 }
             }
             Settlement { ring: parcel.ring, recipient: parcel.recipient, verdict }
@@ -164,15 +164,38 @@ impl Postman {
         outcome
     }
 
-    fn report(&self, round: Round) {
-        tracing::debug!(
-            sink.name = self.sink.name(),
-            round.delivered,
-            round.later,
-            round.failed,
-            "a round of deliveries is done"
-        );
+    fn report(&self, round: Round, settlements: &[Settlement]) {
+        let sink = self.sink.name();
+        let first = |wanted: fn(&Verdict) -> Option<&String>| {
+            settlements.iter().find_map(|settlement| wanted(&settlement.verdict)).map(|answer| nameless(answer))
+        };
+        if round.later > 0 {
+            let answer = first(|verdict| if let Verdict::Later { answer, .. } = verdict { Some(answer) } else { None });
+            tracing::warn!(
+                sink.name = sink,
+                alarms = round.later,
+                delivery.answer = answer,
+                "alarms could not be delivered and are tried again; see 'reveille deliveries --pending'"
+            );
+        }
+        if round.failed > 0 {
+            let answer = first(|verdict| if let Verdict::Failed { answer } = verdict { Some(answer) } else { None });
+            tracing::error!(
+                sink.name = sink,
+                alarms = round.failed,
+                delivery.answer = answer,
+                "alarms were not delivered; see 'reveille deliveries --failed'"
+            );
+        }
+        tracing::debug!(sink.name = sink, alarms = round.delivered, "delivered");
     }
+}
+
+/// An answer for the log, where no addresses belong; the ledger has it whole.
+fn nameless(answer: &str) -> String {
+    let words: Vec<&str> =
+        answer.split(' ').map(|word| if word.contains('@') { "(an address)" } else { word }).collect();
+    words.join(" ")
 }
 
 fn millis(duration: Duration) -> i64 {

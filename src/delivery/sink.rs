@@ -63,6 +63,8 @@ pub struct Surroundings {
     pub server_name: String,
     /// userId → the IANA id of the zone that the user reads times in; who is not in it reads them in the event's.
     pub reader_zones: HashMap<String, String>,
+    /// That of everybody else; none: the zone of the event.
+    pub default_zone: Option<String>,
 }
 
 /// A configured sink. Shared by all who send through it.

@@ -62,6 +62,7 @@ impl Setting {
             clock: Clock::manual(UtcMillis::parse("2026-03-10T11:00:00.250Z").unwrap()),
             zones: Zones::bundled(),
             server_name: "reveille.test".into(),
+            default_zone: None,
             reader_zones: HashMap::from([("mary".into(), "Europe/Berlin".into())]),
         };
         Sink::open(&sink, &surroundings).unwrap()

@@ -32,6 +32,8 @@ pub struct Composer {
     pub zones: Zones,
     /// userId → IANA id.
     pub reader_zones: HashMap<String, String>,
+    /// That of everybody else; none: the zone of the event.
+    pub default_zone: Option<String>,
 }
 
 impl Composer {
@@ -42,7 +44,8 @@ impl Composer {
     pub fn compose(&self, json: &str, recipient: &str, now: UtcMillis) -> Result<Mail, Outcome> {
         let to = address::recipient(recipient).map_err(|reason| Outcome::never(format!("the recipient {reason}")))?;
         let notification = shape::read(json)?;
-        let reader = self.reader_zones.get(&notification.user_id).and_then(|id| self.zones.find(id));
+        let reader = self.reader_zones.get(&notification.user_id).or(self.default_zone.as_ref());
+        let reader = reader.and_then(|id| self.zones.find(id));
         let letter = Letter::new(&notification, reader, &self.zones, now);
         let octets = self.write(&notification, &letter, &to, now)?;
         Ok(Mail { from: self.from.email.clone(), to, octets })
@@ -96,6 +99,7 @@ mod tests {
             from: address::sender(from).unwrap(),
             zones: Zones::bundled(),
             reader_zones: HashMap::from([("mary@example.org".to_owned(), "Europe/Berlin".to_owned())]),
+            default_zone: None,
         }
     }
 

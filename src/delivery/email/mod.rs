@@ -78,7 +78,7 @@ impl Email {
             hello: hello(&around.server_name),
         };
         let (zones, reader_zones) = (around.zones.clone(), around.reader_zones.clone());
-        let composer = Composer { from, zones, reader_zones };
+        let composer = Composer { from, zones, reader_zones, default_zone: around.default_zone.clone() };
         let pool = Pool::new(server, settings.max_connections.max(1));
         Ok(Email { inner: Arc::new(Inner { composer, pool, clock: around.clock.clone(), timeout }) })
     }
