@@ -63,6 +63,22 @@ fn the_example_says_what_holds_where_a_key_is_left_out() {
 }
 
 #[test]
+fn the_example_shows_every_key() {
+    let example = include_str!("../../packaging/reveille.toml");
+    let readers =
+        [include_str!("load.rs"), include_str!("sources.rs"), include_str!("sinks.rs"), include_str!("secret.rs")];
+    let mut keys: Vec<&str> = ["password_file", "password_env", "password_credential", "token_file"].to_vec();
+    for before in [".read(\"", ".required(\"", ".table(\"", ".tables(\""] {
+        let after = readers.iter().flat_map(|text| text.split(before).skip(1));
+        keys.extend(after.filter_map(|rest| rest.split('"').next()));
+    }
+    assert!(keys.len() > 30, "{keys:?}");
+    for key in keys {
+        assert!(example.contains(&format!("{key} = ")) || example.contains(&format!("[{key}]")), "{key}");
+    }
+}
+
+#[test]
 fn every_problem_is_told_at_once_in_the_order_of_the_lines() {
     let text = "[defaults]\nzome = 'Europe/Berlin'\nmax_lateness = '30 parsecs'\n\n[[source]]\nkind = 'cladav'\n\n\
                 [[source]]\nkind = 'directory'\nname = 'tank'\nlayuot = 'flat'\n\n[sinks]\n";
