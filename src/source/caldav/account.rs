@@ -1,5 +1,7 @@
 //! Finding out where the calendars of an account are, from any of its URLs (RFC 6764, 6).
 
+use std::collections::HashSet;
+
 use reqwest::Url;
 
 use super::error::CaldavError;
@@ -87,6 +89,7 @@ impl Account {
     /// The error of a request; [`CaldavError::NotFound`] when the one calendar is no calendar any more.
     pub async fn list(&self, http: &Http) -> Result<Listing, CaldavError> {
         let mut listing = Listing { calendars: Vec::new(), server_now: None };
+        let mut seen = HashSet::new();
         for place in &self.places {
             let (url, depth) = match place {
                 Place::Home(url) => (url, "1"),
@@ -99,10 +102,8 @@ impl Account {
             };
             listing.server_now = listing.server_now.or(answer.date);
             for listed in listed {
-                let is_new = |other: &ListedAt| href::key(&other.listed.href) != href::key(&listed.href);
-                if let Some(url) =
-                    href::resolve(&answer.url, &listed.href).filter(|_| listing.calendars.iter().all(is_new))
-                {
+                let Some(url) = href::resolve(&answer.url, &listed.href) else { continue };
+                if seen.insert(href::key(&listed.href)) {
                     listing.calendars.push(ListedAt { listed, url });
                 }
             }

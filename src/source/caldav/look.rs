@@ -1,6 +1,6 @@
 //! One look at a whole account.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::account::{Account, ListedAt, Listing};
 use super::error::CaldavError;
@@ -54,8 +54,11 @@ impl CaldavSource {
                 Err(error) => looked.faults.push(error.to_string()),
             }
         }
+        // What is listed and left in `known` is not wanted any more.
+        let listed: HashSet<String> =
+            listing.calendars.iter().map(|calendar| href::key(&calendar.listed.href)).collect();
         for (key, calendar) in known {
-            if self.is_gone(&account, &listing, &calendar, &mut looked.faults).await? {
+            if listed.contains(&key) || self.is_gone(&account, &calendar, &mut looked.faults).await? {
                 intake.calendar_gone(&self.source.name, &calendar.href).await?;
                 self.memory.remove(&key);
                 looked.changes += 1;
@@ -127,18 +130,15 @@ impl CaldavSource {
         Ok(outcome)
     }
 
-    /// Whether a calendar of the ledger that is not watched is to be dropped. One that should be listed and still
-    /// answers is kept: a listing may be incomplete.
+    /// Whether a calendar of the ledger that is not listed is to be dropped. One that should be listed and still answers
+    /// is kept: a listing may be incomplete.
     async fn is_gone(
         &self,
         account: &Account,
-        listing: &Listing,
         calendar: &Known,
         faults: &mut Vec<String>,
     ) -> Result<bool, CaldavError> {
-        let key = href::key(&calendar.href);
-        if listing.calendars.iter().any(|other| href::key(&other.listed.href) == key) || !account.lists(&calendar.href)
-        {
+        if !account.lists(&calendar.href) {
             return Ok(true);
         }
         let Some(url) = href::resolve(&self.url, &calendar.href) else { return Ok(true) };

@@ -21,6 +21,8 @@ pub enum XmlError {
     TooDeep,
     #[error("XML with more than {MAX_ELEMENTS} elements in one response")]
     TooMany,
+    #[error("more than {0} calendars, which are not read")]
+    TooManyCalendars(usize),
     #[error("<{0}> instead of a multistatus")]
     NoMultistatus(String),
 }

@@ -1,6 +1,6 @@
 //! The calendars of a home, each with what tells whether it changed: the one request of a poll at which nothing did.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use reqwest::Url;
 
@@ -13,6 +13,9 @@ use crate::source::caldav::xml::{Element, Space, XmlError};
 
 const BODY: &str = r#"<?xml version="1.0" encoding="utf-8"?>
 <D:propfind xmlns:D="DAV:" xmlns:C="urn:ietf:params:xml:ns:caldav" xmlns:S="http://calendarserver.org/ns/" xmlns:A="http://apple.com/ns/ical/"><D:prop><D:resourcetype/><D:displayname/><S:getctag/><D:sync-token/><D:resource-id/><D:owner/><D:current-user-privilege-set/><C:supported-calendar-component-set/><C:calendar-timezone-id/><C:calendar-timezone/><C:default-alarm-vevent-datetime/><C:default-alarm-vevent-date/><A:calendar-color/></D:prop></D:propfind>"#;
+
+/// Calendars of one home.
+const MAX_CALENDARS: usize = 10_000;
 
 /// A calendar as its server lists it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -61,14 +64,19 @@ pub fn parse(xml: &str) -> Result<Option<Vec<Listed>>, XmlError> {
     }
     let home = responses.iter().filter(|response| !is_calendar(response)).map(default_alarms);
     let home = home.fold(DefaultAlarms::default(), or);
-    let mut calendars: Vec<Listed> = Vec::new();
+    let mut seen = HashSet::new();
+    let mut calendars = Vec::new();
     for response in responses.iter().filter(|response| is_calendar(response)) {
+        if !seen.insert(href::key(&response.href)) {
+            continue;
+        }
+        if calendars.len() >= MAX_CALENDARS {
+            return Err(XmlError::TooManyCalendars(MAX_CALENDARS));
+        }
         let mut calendar = listed(response);
         calendar.default_alarms = or(calendar.default_alarms, home.clone());
         calendar.counts_the_account = calendar.token.as_ref().and_then(|token| uses.get(token)).is_some_and(|n| *n > 1);
-        if !calendars.iter().any(|other| href::key(&other.href) == href::key(&calendar.href)) {
-            calendars.push(calendar);
-        }
+        calendars.push(calendar);
     }
     Ok(Some(calendars))
 }
@@ -128,7 +136,7 @@ fn may_be_read(response: &Response) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{DefaultAlarms, Listed, parse};
+    use super::{DefaultAlarms, Listed, MAX_CALENDARS, parse};
 
     fn home(inside: &str) -> Vec<Listed> {
         let xml = format!(
@@ -219,6 +227,16 @@ mod tests {
         let gone = "<m:multistatus xmlns:m='DAV:'><m:response><m:href>/h/</m:href><m:status>HTTP/1.1 404 Not Found\
             </m:status></m:response></m:multistatus>";
         assert_eq!(parse(gone), Ok(None));
+    }
+
+    #[test]
+    fn a_home_without_an_end_is_refused() {
+        let calendars = |count: usize| (0..count).map(|n| response(&format!("/h/{n}/"), CALENDAR)).collect::<String>();
+        assert_eq!(home(&calendars(MAX_CALENDARS)).len(), MAX_CALENDARS);
+        let xml = |inside: &str| {
+            format!("<d:multistatus xmlns:d='DAV:' xmlns:cal='urn:ietf:params:xml:ns:caldav'>{inside}</d:multistatus>")
+        };
+        assert!(parse(&xml(&calendars(MAX_CALENDARS + 1))).is_err());
     }
 
     #[test]
