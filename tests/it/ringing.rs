@@ -28,21 +28,7 @@ struct Watched {
 
 impl Watched {
     fn start(account: Account) -> Watched {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().display();
-        let mut login = String::new();
-        if let Some((username, password)) = account.login {
-            let file = folder.path().join("password");
-            fs::write(&file, password).unwrap();
-            fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
-            login = format!("username = \"{username}\"\npassword_file = \"{path}/password\"\n");
-        }
-        let text = format!(
-            "[ledger]\nurl = \"sqlite://{path}/ledger.db\"\n[[source]]\nkind = \"caldav\"\nname = \"home\"\n\
-             url = \"{}\"\n{login}poll_interval = \"1s\"\n[[sink]]\nkind = \"stdout\"\n",
-            account.url
-        );
-        fs::write(folder.path().join("reveille.toml"), text).unwrap();
+        let folder = configured(&account);
         let daemon = Daemon::start(folder.path(), &["run"]);
         let watched = Watched { account, daemon, folder };
         watched.looked(0);
@@ -86,6 +72,26 @@ impl Watched {
             |line: String| serde_json::from_str::<Value>(&line).unwrap()["summary"].as_str().map(str::to_owned);
         listing.out.all().into_iter().filter_map(summary).collect()
     }
+}
+
+/// A folder with a configuration that watches `account`.
+fn configured(account: &Account) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().display();
+    let mut login = String::new();
+    if let Some((username, password)) = account.login {
+        let file = folder.path().join("password");
+        fs::write(&file, password).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+        login = format!("username = \"{username}\"\npassword_file = \"{path}/password\"\n");
+    }
+    let text = format!(
+        "[ledger]\nurl = \"sqlite://{path}/ledger.db\"\n[[source]]\nkind = \"caldav\"\nname = \"home\"\n\
+         url = \"{}\"\n{login}poll_interval = \"1s\"\n[[sink]]\nkind = \"stdout\"\n",
+        account.url
+    );
+    fs::write(folder.path().join("reveille.toml"), text).unwrap();
+    folder
 }
 
 fn edited_moved_and_deleted(account: Account) {
@@ -190,4 +196,25 @@ fn rule_19_default_alarms_ring_where_the_source_wants_them() {
             alarms.iter().map(|alarm| format!("{} {}", word(alarm, "summary"), word(alarm, "alarmTime"))).collect();
         assert_eq!(all.join("\n"), rung);
     }
+}
+
+#[test]
+fn check_logs_in_and_says_what_it_finds() {
+    let Some(venv) = Venv::or_skip() else { return };
+    let account = radicale(venv);
+    let folder = configured(&account);
+    let found = || {
+        let mut check = Daemon::start(folder.path(), &["--json", "check"]);
+        let ended = check.wait(PATIENCE);
+        let findings = check.out.all().into_iter().map(|line| serde_json::from_str::<Value>(&line).unwrap());
+        let found = findings.filter(|finding| finding["kind"] == "caldav").map(|finding| finding["found"].to_string());
+        (ended.code(), found.collect::<String>())
+    };
+    let (code, said) = found();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("1 of 1 calendars watched: Work") && said.contains("change reports"), "{said}");
+    fs::write(folder.path().join("password"), "wrong").unwrap();
+    let (code, said) = found();
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("401") && said.contains("password_file"), "{said}");
 }
