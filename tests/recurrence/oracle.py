@@ -136,25 +136,30 @@ def by_dateutil(rule, start):
             arguments[name.lower()] = rule[name]
     if "BYDAY" in rule:
         arguments["byweekday"] = [weekdays[day](n) if n else weekdays[day] for n, day in rule["BYDAY"]]
-    signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, PATIENCE)
     found = []
     try:
-        for at in du.rrule(getattr(du, rule["FREQ"]), **arguments):
-            found.append(at)
-            if len(found) == SHOWN:
-                break
+        walk(arguments, getattr(du, rule["FREQ"]), found)
         return found, True
-    except ValueError as why:
-        # It refuses what can never match.
-        if "empty" in str(why):
-            return [], True
-        raise
     except (TooLong, IndexError):
         # It also stumbles over ordinals that reach beyond the year (MONTHLY;BYDAY=53MO).
         return found, False
+
+
+def walk(arguments, freq, found):
+    """Adds the occurrences to `found`, for as long as patience lasts, in time of the processor."""
+    signal.signal(signal.SIGVTALRM, ring)
+    signal.setitimer(signal.ITIMER_VIRTUAL, PATIENCE)
+    try:
+        for at in du.rrule(freq, **arguments):
+            found.append(at)
+            if len(found) == SHOWN:
+                break
+    except ValueError as why:
+        # It refuses what can never match.
+        if "empty" not in str(why):
+            raise
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
 
 
 def why_dateutil_differs(rule):
