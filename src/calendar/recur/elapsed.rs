@@ -1,6 +1,6 @@
 //! HOURLY, MINUTELY and SECONDLY rules: steps of elapsed time from DTSTART, filtered by what the wall shows at each.
 
-use super::civil::{CYCLE_DAYS, DAY, Day, LAST_DAY, date, day_number, month_length};
+use super::civil::{DAY, Day};
 use super::place::{END, Place};
 use super::sets::{ALL_HOURS, ALL_SIXTY, DayFilter, TimeSet};
 use super::{Frequency, Rule};
@@ -76,22 +76,7 @@ impl ElapsedPlan {
         {
             return Some(day * DAY + time);
         }
-        Some(self.next_day(day + 1)? * DAY + self.open.next(0)?)
-    }
-
-    fn next_day(&self, from: i64) -> Option<i64> {
-        let mut number = from;
-        while number <= LAST_DAY.min(from + CYCLE_DAYS) {
-            let (year, month, _) = date(number);
-            if !self.days.has_month(month) {
-                number = day_number(year, month, month_length(year, month)) + 1;
-            } else if self.days.has(&Day::of(number)) {
-                return Some(number);
-            } else {
-                number += 1;
-            }
-        }
-        None
+        Some(self.days.next_day(day + 1)? * DAY + self.open.next(0)?)
     }
 }
 

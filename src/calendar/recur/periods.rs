@@ -2,13 +2,17 @@
 
 use rrule::RRule;
 
-use super::civil::{self, CYCLE_DAYS, DAY, Day, LAST_DAY, date, day_number, first_week, week_of, weeks_in};
+use super::civil::{self, CYCLE_DAYS, DAY, Day, FIRST_DAY, LAST_DAY, date, day_number, first_week, week_of, weeks_in};
+use super::plan::gcd;
 use super::sets::{DayFilter, TimeSet};
 use super::weekdays::Weekdays;
 use super::{Frequency, Skip};
 
 /// A COUNT is counted through so many periods; a rule that has not reached it then is taken as endless.
 const MAX_COUNTED_PERIODS: i64 = 100_000;
+
+/// After so many periods without a time it is time to ask whether there can be one.
+const IDLE: u32 = 500;
 
 /// A rule in whose parts nothing is left implicit.
 #[derive(Clone, Debug)]
@@ -73,14 +77,15 @@ impl PeriodPlan {
         date(day).0
     }
 
-    /// After so many units the calendar repeats: a rule that gave nothing in as many periods never will.
+    /// After so many periods the calendar repeats: a rule that gave nothing in them never will.
     fn cycle(&self) -> i64 {
-        match self.frequency {
+        let units = match self.frequency {
             Frequency::Yearly => 400,
             Frequency::Monthly => 4800,
             Frequency::Weekly => CYCLE_DAYS / 7,
             _ => CYCLE_DAYS,
-        }
+        };
+        units / gcd(units, self.interval)
     }
 
     /// Whether a period can reach into the following one, which SKIP=FORWARD makes it do.
@@ -251,8 +256,12 @@ impl<'a> Periods<'a> {
 
     /// Goes to the next period that has a time. False when there is none before the year 10000.
     fn load(&mut self) -> bool {
-        loop {
+        for turn in 0.. {
             if self.period - self.fruitful > self.plan.cycle() + 1 {
+                return false;
+            }
+            // SKIP has days that do not pass as they are.
+            if turn == IDLE && !self.plan.overlaps() && self.plan.days.next_day(FIRST_DAY).is_none() {
                 return false;
             }
             if !self.plan.collect_days(self.period, &mut self.days) {
@@ -272,6 +281,7 @@ impl<'a> Periods<'a> {
             }
             self.pass_months();
         }
+        false
     }
 
     /// Skips the days of a month that BYMONTH does not name, for a DAILY rule.

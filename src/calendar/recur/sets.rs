@@ -1,7 +1,7 @@
 //! The sets that the BY parts of a rule stand for: which days and which times of day they let through. They know nothing of
 //! frequencies and intervals.
 
-use super::civil::{DAY, Day, first_week, week_of, weeks_in};
+use super::civil::{CYCLE_DAYS, DAY, Day, LAST_DAY, date, day_number, first_week, month_length, week_of, weeks_in};
 
 /// Numbers counted from the front (`BYMONTHDAY=1`) or from the back (`BYMONTHDAY=-1`); `W` words of 64 bits hold them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,6 +108,24 @@ impl DayFilter {
         let in_year =
             self.year_days.as_ref().is_none_or(|days| days.has(day.year_day, day.year_length - day.year_day + 1));
         in_year && (!self.names_weekdays() || self.weekdays >> day.weekday & 1 == 1 || self.has_ordinal(day))
+    }
+
+    /// The first day from `from` on that passes; None when there is none any more. Within 40 years every kind of year has
+    /// come, but not every sequence of weeks.
+    pub fn next_day(&self, from: i64) -> Option<i64> {
+        let reach = if self.weeks.is_empty() { 41 * 366 } else { CYCLE_DAYS };
+        let mut number = from;
+        while number <= LAST_DAY.min(from + reach) {
+            let (year, month, _) = date(number);
+            if !self.has_month(month) {
+                number = day_number(year, month, month_length(year, month)) + 1;
+            } else if self.has(&Day::of(number)) {
+                return Some(number);
+            } else {
+                number += 1;
+            }
+        }
+        None
     }
 
     fn has_ordinal(&self, day: &Day) -> bool {
