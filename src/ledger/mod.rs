@@ -4,7 +4,7 @@
 //!
 //! * `writer` groups what tasks want to write into few commits.
 //! * `inspect` looks into a ledger from outside the daemon, `amend` changes its outbox from there.
-//! * `store` takes in what sources found; `timers` is the outer wheel; `outbox` is what is owed to the sinks.
+//! * `store` knows calendars and objects, `take_in` changes them; `timers` is the outer wheel; `outbox` is what is owed to the sinks.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
@@ -24,6 +24,7 @@ mod inspect;
 mod outbox;
 pub mod raw;
 mod store;
+mod take_in;
 mod timers;
 mod writer;
 
@@ -32,7 +33,8 @@ pub use inspect::{
     CalendarFigures, DeliveryFilter, DeliveryRow, Figures, Inspector, ObjectRow, RingRow, SourceRow, holder, size,
 };
 pub use outbox::{Claimed, Settlement, Verdict};
-pub use store::{CalendarRow, Existing, ObjectText, Planned, PlannedObject, Replanned};
+pub use store::{CalendarRow, Existing, ObjectText};
+pub use take_in::{Planned, PlannedObject, Replanned};
 pub use timers::{Due, Fired, Firing, NewRing, RingState, Route};
 
 /// The migrations, oldest first: version, description, SQL.

@@ -1,12 +1,11 @@
-//! Calendars and their objects: what sources found, made durable together with where they go on from.
+//! Calendars and their objects, as the ledger remembers them.
 
 use std::collections::HashMap;
 
 use sqlx::sqlite::SqliteRow;
-use sqlx::{FromRow, Row, SqliteConnection};
+use sqlx::{FromRow, Row};
 
-use super::timers::{self, NewRing};
-use super::{Ledger, LedgerError, bulk};
+use super::{Ledger, LedgerError};
 use crate::time::UtcMillis;
 
 /// A calendar in the ledger.
@@ -81,74 +80,6 @@ pub struct ObjectText {
     pub memo: Option<String>,
     pub text: Vec<u8>,
 }
-
-/// An object as it shall be in the ledger.
-#[derive(Clone, Debug)]
-pub struct PlannedObject {
-    /// Id and revision where it is in the ledger already.
-    pub existing: Option<(i64, i64)>,
-    pub href: String,
-    pub etag: String,
-    pub written: Option<UtcMillis>,
-    /// What is wrong in it, a JSON list.
-    pub faults: Option<String>,
-    /// What planning remembers, JSON.
-    pub memo: Option<String>,
-    /// Zone ids that its times depend on, between spaces.
-    pub zones: String,
-    pub uids: Vec<String>,
-    pub text: Vec<u8>,
-    /// Its next ring.
-    pub due: Option<UtcMillis>,
-    /// Rings that its previous content still owed when this one was written.
-    pub overdue: Vec<NewRing>,
-}
-
-/// An object that is planned anew although its text is the same.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Replanned {
-    pub id: i64,
-    /// The revision that was read.
-    pub revision: i64,
-    pub due: Option<UtcMillis>,
-    pub zones: String,
-    pub memo: Option<String>,
-}
-
-/// What one batch of a source changes.
-#[derive(Clone, Debug)]
-pub struct Planned {
-    /// Its `id` is not used: the calendar is found by source and href. Its checkpoint and `looked_at` are taken over
-    /// only when `advance` says that the look is complete, except for a calendar that is new.
-    pub calendar: CalendarRow,
-    pub advance: bool,
-    pub put: Vec<PlannedObject>,
-    /// Objects whose content is the same under another etag.
-    pub retag: Vec<(i64, String)>,
-    /// Hrefs that are no longer there.
-    pub gone: Vec<String>,
-    /// Objects whose plan changes although their content does not: the calendar's zone did.
-    pub replanned: Vec<Replanned>,
-    /// When all this was worked out.
-    pub now: UtcMillis,
-}
-
-const CALENDAR: &str = "INSERT INTO calendars
-    (source, href, key, user, owner, emails, name, color, zone, user_zone, default_timed, default_all_day,
-    first_seen, looked_at)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?13)
-    ON CONFLICT (source, href) DO UPDATE SET key = excluded.key, user = excluded.user, owner = excluded.owner,
-    emails = excluded.emails, name = excluded.name, color = excluded.color, zone = excluded.zone,
-    user_zone = excluded.user_zone, default_timed = excluded.default_timed,
-    default_all_day = excluded.default_all_day
-    RETURNING id";
-const ADVANCE: &str = "UPDATE calendars SET ctag = ?, sync_token = ?, looked_at = max(looked_at, ?) WHERE id = ?";
-const NEW_OBJECTS: &str =
-    "INSERT INTO objects (id, calendar, href, etag, revision, written, faults, memo, zones, text) VALUES";
-const CHANGE_OBJECT: &str = "UPDATE objects SET etag = ?, revision = ?, written = ?, faults = ?, memo = ?, zones = ?,
-    text = ? WHERE id = ?";
-const GONE: &str = "DELETE FROM objects WHERE calendar = ? AND href IN (SELECT value FROM json_each(?))";
-const REPLAN: &str = "UPDATE objects SET revision = ?, zones = ?, memo = ? WHERE id = ? AND revision = ?";
 
 impl Ledger {
     /// The calendars of `source`, or of all sources.
@@ -240,25 +171,6 @@ impl Ledger {
         let zones = zones.map(|zones| serde_json::json!(zones).to_string());
         let query = sqlx::query(sql).bind(after).bind(calendar).bind(zones).bind(limit);
         query.fetch_all(self.readers()).await?.iter().map(object_text).collect()
-    }
-
-    /// Sets the plans of objects whose text has not changed, and returns how many of them ring at another instant now.
-    ///
-    /// # Errors
-    /// [`LedgerError::Full`], [`LedgerError::Database`].
-    pub async fn replan(&self, replanned: Vec<Replanned>) -> Result<usize, LedgerError> {
-        self.write(move |c| Box::pin(replan(c, replanned))).await
-    }
-
-    /// Takes in what a batch changes: the calendar, its objects and their timers, the checkpoint, in one transaction.
-    ///
-    /// # Errors
-    /// [`LedgerError::Full`], [`LedgerError::Database`]; nothing was written then.
-    pub async fn take_in(&self, planned: Planned) -> Result<(), LedgerError> {
-        let overdue = planned.put.iter().map(|o| o.overdue.len()).sum();
-        let ring_ids = self.ring_ids(overdue);
-        let object_ids = self.object_ids(planned.put.len());
-        self.write(move |c| Box::pin(take_in(c, planned, object_ids, ring_ids))).await
     }
 
     /// Notes that a calendar was looked at and found unchanged.
@@ -366,151 +278,4 @@ fn object_text(row: &SqliteRow) -> Result<ObjectText, LedgerError> {
 pub fn id_list(ids: impl Iterator<Item = i64>) -> String {
     let ids: Vec<String> = ids.map(|id| id.to_string()).collect();
     format!("[{}]", ids.join(","))
-}
-
-async fn take_in(
-    c: &mut SqliteConnection,
-    planned: Planned,
-    first_object: i64,
-    first_ring: i64,
-) -> Result<(), LedgerError> {
-    let calendar = upsert_calendar(c, &planned.calendar).await?;
-    if !planned.gone.is_empty() {
-        let hrefs = serde_json::json!(planned.gone).to_string();
-        sqlx::query(GONE).bind(calendar).bind(hrefs).execute(&mut *c).await?;
-    }
-    for (object, etag) in planned.retag {
-        sqlx::query("UPDATE objects SET etag = ? WHERE id = ?").bind(etag).bind(object).execute(&mut *c).await?;
-    }
-    replan(c, planned.replanned).await?;
-    put(c, calendar, planned.put, planned.now, first_object, first_ring).await?;
-    if planned.advance {
-        let CalendarRow { ctag, sync_token, looked_at, .. } = planned.calendar;
-        sqlx::query(ADVANCE).bind(ctag).bind(sync_token).bind(looked_at.0).bind(calendar).execute(c).await?;
-    }
-    Ok(())
-}
-
-async fn upsert_calendar(c: &mut SqliteConnection, row: &CalendarRow) -> Result<i64, LedgerError> {
-    let id = sqlx::query_scalar(CALENDAR)
-        .bind(row.source.clone())
-        .bind(row.href.clone())
-        .bind(row.key.clone())
-        .bind(row.user.clone())
-        .bind(row.owner.clone())
-        .bind(serde_json::json!(row.emails).to_string())
-        .bind(row.name.clone())
-        .bind(row.color.clone())
-        .bind(row.zone.clone())
-        .bind(row.user_zone.clone())
-        .bind(row.default_timed.clone())
-        .bind(row.default_all_day.clone())
-        .bind(row.looked_at.0)
-        .fetch_one(c)
-        .await?;
-    Ok(id)
-}
-
-/// An object with the id that it has or gets.
-struct Placed {
-    id: i64,
-    revision: i64,
-    object: PlannedObject,
-}
-
-async fn put(
-    c: &mut SqliteConnection,
-    calendar: i64,
-    objects: Vec<PlannedObject>,
-    now: UtcMillis,
-    first_object: i64,
-    first_ring: i64,
-) -> Result<(), LedgerError> {
-    let placed: Vec<Placed> = (first_object..)
-        .zip(objects)
-        .map(|(new_id, object)| match object.existing {
-            Some((id, revision)) => Placed { id, revision: revision + 1, object },
-            None => Placed { id: new_id, revision: 1, object },
-        })
-        .collect();
-    let (changed, new): (Vec<Placed>, Vec<Placed>) = placed.into_iter().partition(|p| p.object.existing.is_some());
-    let overdue: Vec<NewRing> = changed.iter().flat_map(|p| p.object.overdue.iter().cloned()).collect();
-    for placed in &changed {
-        change(c, placed).await?;
-    }
-    insert(c, calendar, &new).await?;
-    let uids: Vec<(&str, i64)> =
-        changed.iter().chain(&new).flat_map(|p| p.object.uids.iter().map(|uid| (uid.as_str(), p.id))).collect();
-    bulk::rows(c, ("INSERT OR IGNORE INTO uids (uid, object) VALUES", 2, ""), &uids, |query, (uid, object)| {
-        query.bind((*uid).to_owned()).bind(*object)
-    })
-    .await?;
-    timers::record(c, &overdue, now, first_ring).await?;
-    Ok(())
-}
-
-async fn insert(c: &mut SqliteConnection, calendar: i64, new: &[Placed]) -> Result<(), LedgerError> {
-    bulk::rows(c, (NEW_OBJECTS, 10, ""), new, |query, p| {
-        query
-            .bind(p.id)
-            .bind(calendar)
-            .bind(p.object.href.as_str())
-            .bind(p.object.etag.as_str())
-            .bind(p.revision)
-            .bind(p.object.written.map(|at| at.0))
-            .bind(p.object.faults.as_deref())
-            .bind(p.object.memo.as_deref())
-            .bind(p.object.zones.as_str())
-            .bind(p.object.text.as_slice())
-    })
-    .await?;
-    let mut armed: Vec<(i64, i64, i64)> =
-        new.iter().filter_map(|p| p.object.due.map(|due| (due.0, p.id, p.revision))).collect();
-    timers::arm(c, &mut armed).await
-}
-
-async fn change(c: &mut SqliteConnection, placed: &Placed) -> Result<(), LedgerError> {
-    let object = &placed.object;
-    sqlx::query(CHANGE_OBJECT)
-        .bind(object.etag.clone())
-        .bind(placed.revision)
-        .bind(object.written.map(|at| at.0))
-        .bind(object.faults.clone())
-        .bind(object.memo.clone())
-        .bind(object.zones.clone())
-        .bind(object.text.clone())
-        .bind(placed.id)
-        .execute(&mut *c)
-        .await?;
-    sqlx::query("DELETE FROM uids WHERE object = ?").bind(placed.id).execute(&mut *c).await?;
-    retime(c, placed.id, placed.revision, object.due).await
-}
-
-/// Plans objects anew, unless they have changed meanwhile; returns how many ring at another instant now.
-async fn replan(c: &mut SqliteConnection, replanned: Vec<Replanned>) -> Result<usize, LedgerError> {
-    let mut moved = 0;
-    for Replanned { id, revision, due, zones, memo } in replanned {
-        let update = sqlx::query(REPLAN).bind(revision + 1).bind(zones).bind(memo).bind(id).bind(revision);
-        if update.execute(&mut *c).await?.rows_affected() == 0 {
-            continue;
-        }
-        let query = sqlx::query_scalar("SELECT due FROM timers WHERE object = ?").bind(id);
-        let before: Option<i64> = query.fetch_optional(&mut *c).await?;
-        moved += usize::from(before != due.map(|due| due.0));
-        retime(c, id, revision + 1, due).await?;
-    }
-    Ok(moved)
-}
-
-async fn retime(
-    c: &mut SqliteConnection,
-    object: i64,
-    revision: i64,
-    due: Option<UtcMillis>,
-) -> Result<(), LedgerError> {
-    sqlx::query("DELETE FROM timers WHERE object = ?").bind(object).execute(&mut *c).await?;
-    if let Some(due) = due {
-        timers::arm(c, &mut [(due.0, object, revision)]).await?;
-    }
-    Ok(())
 }
