@@ -30,6 +30,8 @@ pub struct Watcher {
     failures: u32,
     /// What the last look said, when it failed.
     error: Option<String>,
+    /// What the last look could not read.
+    faults: Vec<String>,
     reported: Option<UtcMillis>,
     /// The server's wish for when to come back.
     wish: Option<Duration>,
@@ -71,6 +73,7 @@ impl Watcher {
             clock: clock.clone(),
             failures: 0,
             error: None,
+            faults: Vec::new(),
             reported: None,
             wish: None,
         })
@@ -168,9 +171,11 @@ impl Watcher {
             Ok((calendars, changes, faults)) => {
                 self.failures = 0;
                 self.wish = None;
-                for fault in &faults {
+                // A fault that lasts is told once.
+                for fault in faults.iter().filter(|fault| !self.faults.contains(fault)) {
                     tracing::warn!(source.name = self.name, "{fault}");
                 }
+                self.faults.clone_from(&faults);
                 if changes > 0 || self.reported.is_none() {
                     tracing::info!(source.name = self.name, calendars, changes, "looked");
                 }

@@ -62,8 +62,9 @@ pub fn parse(xml: &str) -> Result<Option<Vec<Listed>>, XmlError> {
     for token in responses.iter().filter_map(|response| response.text(Space::Dav, "sync-token")) {
         *uses.entry(token.to_owned()).or_default() += 1;
     }
-    let home = responses.iter().filter(|response| !is_calendar(response)).map(default_alarms);
-    let home = home.fold(DefaultAlarms::default(), or);
+    // Of all that is listed the home itself has the shortest path.
+    let others = responses.iter().filter(|response| !is_calendar(response));
+    let home = others.min_by_key(|response| response.href.len()).map(default_alarms).unwrap_or_default();
     let mut seen = HashSet::new();
     let mut calendars = Vec::new();
     for response in responses.iter().filter(|response| is_calendar(response)) {
