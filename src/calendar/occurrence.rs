@@ -272,11 +272,15 @@ impl<'a> Source<'a> {
 
     /// When repetition `nth` of `alarm` rings for that occurrence; none: it is acknowledged, or outside all years.
     fn ring(&self, alarm: &Relative<'_>, start: Start, nth: u32) -> Option<UtcMillis> {
+        let (base, at) = self.lands(alarm, start, nth)?;
+        (base > alarm.acknowledged).then_some(at)
+    }
+
+    /// The instants of the base and of repetition `nth` of `alarm` for that occurrence.
+    fn lands(&self, alarm: &Relative<'_>, start: Start, nth: u32) -> Option<(UtcMillis, UtcMillis)> {
         let base = self.base(alarm, start)?;
-        if base.at <= alarm.acknowledged {
-            return None;
-        }
-        Some(if nth == 0 { base } else { shift(base, alarm.interval.times(nth), &self.zone.zone)? }.at)
+        let ring = if nth == 0 { base } else { shift(base, alarm.interval.times(nth), &self.zone.zone)? };
+        Some((base.at, ring.at))
     }
 
     /// About how far behind an original start repetition `nth` of `alarm` rings, and how far off this may be, in
@@ -321,14 +325,17 @@ impl<'a> Source<'a> {
         if slack != SUB_DAILY_SLACK || until.0.saturating_sub(from.0) > DAY {
             return (distance, slack);
         }
+        let first = from.plus(distance.saturating_neg().saturating_sub(slack));
+        let last = until.plus(distance.saturating_neg().saturating_add(slack));
         let zone = &self.zone.zone;
-        let constant = |from: UtcMillis, until: UtcMillis| {
-            let (from, until) = (from.plus(-SUB_DAILY_SLACK), until.plus(SUB_DAILY_SLACK));
-            Some(zone.offset(from)).filter(|offset| *offset == zone.offset(until)).map(i64::from)
-        };
-        let starts = constant(from.plus(distance.saturating_neg()), until.plus(distance.saturating_neg()));
-        match (starts, constant(from, until)) {
-            (Some(start), Some(ring)) => (distance.saturating_add((start - ring) * SECOND), 0),
+        let ring = |at: UtcMillis| self.lands(alarm, Start { wall: zone.wall(at), at }, nth);
+        match (ring(first), ring(last)) {
+            // The clocks stay as they are both where these starts are and where counting from them leads.
+            (Some((_, early)), Some((_, late)))
+                if zone.offset(first) == zone.offset(last) && late.0 - early.0 == last.0 - first.0 =>
+            {
+                (early.0 - first.0, 0)
+            }
             _ => (distance, slack),
         }
     }

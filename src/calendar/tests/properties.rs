@@ -1,10 +1,16 @@
 //! Laws that hold for every object, tried on random ones.
 
+use std::ops::Range;
+
+use jiff::civil::DateTime;
 use proptest::prelude::*;
 
 use super::{Case, at, vevent};
 use crate::calendar::object::{Limits, Object};
 use crate::calendar::plan::Plan;
+use crate::calendar::recur::{Rule, Series};
+use crate::calendar::value::Duration;
+use crate::calendar::zone::Zones;
 use crate::time::UtcMillis;
 
 const DAY: i64 = 86_400_000;
@@ -71,7 +77,55 @@ fn instants(plan: &Plan<'_>, from: UtcMillis, until: UtcMillis) -> Vec<UtcMillis
     plan.rings(from..until).iter().map(|ring| ring.at).collect()
 }
 
+/// What `event` rings in [from, until), by counting from every start from 400 days before to 400 days after.
+fn by_hand(rule: &str, (start, zone): (DateTime, &str), trigger: Duration, window: Range<UtcMillis>) -> Vec<UtcMillis> {
+    let zone = Zones::bundled().find(zone).unwrap();
+    let series = Series::new(&Rule::parse(rule).unwrap(), start, false, &zone, None);
+    let starts = series.from(window.start.plus(-400 * DAY)).take_while(|start| start.at < window.end.plus(400 * DAY));
+    let days = jiff::Span::new().days(trigger.days);
+    let rings = starts.map(|start| zone.instant(start.wall + days).0.plus(trigger.seconds * 1000));
+    let mut rings: Vec<UtcMillis> = rings.filter(|at| window.contains(at)).collect();
+    rings.sort_unstable();
+    // Several starts may lead to one instant where the clocks change.
+    rings.dedup();
+    rings
+}
+
+/// Runs that leave no files behind: what they find becomes a test with a name. `PROPTEST_CASES` sets how many.
+fn unrecorded() -> ProptestConfig {
+    ProptestConfig { failure_persistence: None, ..ProptestConfig::default() }
+}
+
 proptest! {
+    #![proptest_config(unrecorded())]
+
+    #[test]
+    fn rings_are_what_counting_by_hand_gives(
+        (frequency, interval) in prop::sample::select(vec![("HOURLY", 1), ("HOURLY", 5), ("MINUTELY", 35), ("DAILY", 1), ("DAILY", 3)]),
+        zone in prop::sample::select(vec!["America/New_York", "Europe/Berlin", "Australia/Lord_Howe", "Africa/Casablanca"]),
+        (hour, minute) in (0..24_i8, prop::sample::select(vec![0_i8, 10, 30])),
+        (days, seconds) in (-200..200_i64, prop::sample::select(vec![0_i64, -900, 3600, -43_200, 100_000])),
+        day in 0..365_i64,
+    ) {
+        let rule = format!("FREQ={frequency};INTERVAL={interval}");
+        let start = jiff::civil::date(2024, 1, 1).at(hour, minute, 0, 0);
+        let from = at("2026-01-01").plus(day * DAY);
+        let (days, window) = (if frequency == "DAILY" { days } else { days / 20 }, from..from.plus(3 * DAY));
+        let sign = if days < 0 || (days == 0 && seconds < 0) { "-" } else { "" };
+        // One sign holds for both parts.
+        let seconds = if days == 0 { seconds } else { seconds.abs() * days.signum() };
+        let trigger = format!("{sign}P{}DT{}S", days.abs(), seconds.abs());
+        let event = format!("DTSTART;TZID={zone}:{}\nRRULE:{rule}", start.strftime("%Y%m%dT%H%M%S"));
+        let expected = by_hand(&rule, (start, zone), Duration { days, seconds }, window.clone());
+        Case::event(&event, &[&trigger]).with(|plan| {
+            let mut rings = instants(plan, window.start, window.end);
+            rings.dedup();
+            prop_assert_eq!(rings, expected.clone(), "{} {}", event, trigger);
+            prop_assert_eq!(plan.next_ring(window.start).filter(|next| window.contains(next)), expected.first().copied());
+            Ok(())
+        })?;
+    }
+
     #[test]
     fn the_next_ring_is_the_first_of_the_rings((series, triggers) in series(), days in 0..60_i64, range in any::<bool>()) {
         let range = if range { "RECURRENCE-ID;RANGE=THISANDFUTURE:20260320T090000Z\nDTSTART:20260321T103000Z" } else { "X:1" };
