@@ -14,6 +14,11 @@ use super::lines::{Lines, apart, write};
 use super::shape::Shaper;
 use super::sink::{Outcome, Parcel, SinkError};
 
+/// What every line begins with.
+const BEGINNING: &[u8] = b"{\"event\":\"CalendarAlarm\"";
+/// No line is longer, in octets.
+const LONGEST_LINE: u64 = 1024 * 1024;
+
 /// A file that grows by lines.
 #[derive(Debug)]
 pub struct LineFile {
@@ -100,8 +105,7 @@ fn is_at(file: &File, path: &Path) -> bool {
     (ours.dev(), ours.ino()) == (theirs.dev(), theirs.ino())
 }
 
-/// Opens the file at `path` for appending; creates it, and makes its name durable too. A line that a crash left without
-/// its end is ended.
+/// Opens the file at `path` for appending; creates it, and makes its name durable too.
 fn append(path: &Path) -> io::Result<File> {
     let mut file = match options().create_new(true).open(path) {
         Ok(file) => {
@@ -111,15 +115,25 @@ fn append(path: &Path) -> io::Result<File> {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => regular(options().open(path)?)?,
         Err(error) => return Err(error),
     };
-    let mut last = [b'\n'];
-    if file.seek(SeekFrom::End(0))? > 0 {
-        file.seek(SeekFrom::End(-1))?;
-        file.read_exact(&mut last)?;
-    }
-    if last != *b"\n" {
-        file.write_all(b"\n")?;
-    }
+    mend(&mut file)?;
     Ok(file)
+}
+
+/// Sees to it that what is appended begins a line. An alarm that a crash cut off is taken back: it was not settled, so it
+/// comes again as a whole. Anything else without its end is somebody else's, and is ended.
+fn mend(file: &mut File) -> io::Result<()> {
+    let length = file.seek(SeekFrom::End(0))?;
+    file.seek(SeekFrom::Start(length.saturating_sub(LONGEST_LINE)))?;
+    let mut tail = Vec::new();
+    file.read_to_end(&mut tail)?;
+    let half = tail.rsplit(|octet| *octet == b'\n').next().unwrap_or_default();
+    if half.is_empty() {
+        return Ok(());
+    }
+    if half.starts_with(BEGINNING) || BEGINNING.starts_with(half) {
+        return file.set_len(length - half.len() as u64);
+    }
+    file.write_all(b"\n")
 }
 
 fn options() -> OpenOptions {

@@ -23,12 +23,20 @@ async fn lines_are_appended_and_the_file_is_private() {
 }
 
 #[tokio::test]
-async fn a_line_that_a_crash_cut_off_is_ended_first() {
+async fn an_alarm_that_a_crash_cut_off_is_taken_back_and_other_text_is_ended() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("alarms.jsonl");
-    fs::write(&path, "{1}\n{\"half").unwrap();
-    assert_eq!(sink(&path).send(&[parcel("{2}")]).await, [Outcome::Delivered]);
-    assert_eq!(fs::read_to_string(&path).unwrap(), "{1}\n{\"half\n{2}\n");
+    for (left, kept) in [
+        ("{1}\n{\"event\":\"CalendarAlarm\",\"pid\":7", "{1}\n"),
+        ("{1}\n{\"ev", "{1}\n"),
+        ("{\"event\":\"CalendarAlarm\"", ""),
+        ("{1}\na note", "{1}\na note\n"),
+        ("{1}\n", "{1}\n"),
+    ] {
+        fs::write(&path, left).unwrap();
+        assert_eq!(sink(&path).send(&[parcel("{2}")]).await, [Outcome::Delivered]);
+        assert_eq!(fs::read_to_string(&path).unwrap(), format!("{kept}{{2}}\n"), "{left}");
+    }
 }
 
 #[tokio::test]
