@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::{Case, at, vevent};
 use crate::calendar::object::{Limits, Object};
 use crate::calendar::plan::Plan;
-use crate::calendar::recur::{Rule, Series};
+use crate::calendar::recur::{Rule, Series, Start};
 use crate::calendar::value::Duration;
 use crate::calendar::zone::Zones;
 use crate::time::UtcMillis;
@@ -83,7 +83,9 @@ fn by_hand(rule: &str, (start, zone): (DateTime, &str), trigger: Duration, windo
     let series = Series::new(&Rule::parse(rule).unwrap(), start, false, &zone, None);
     let starts = series.from(window.start.plus(-400 * DAY)).take_while(|start| start.at < window.end.plus(400 * DAY));
     let days = jiff::Span::new().days(trigger.days);
-    let rings = starts.map(|start| zone.instant(start.wall + days).0.plus(trigger.seconds * 1000));
+    // Without nominal days a trigger counts from the instant: of a time that exists twice a fast rule has both.
+    let nominal = |start: Start| if trigger.days == 0 { start.at } else { zone.instant(start.wall + days).0 };
+    let rings = starts.map(|start| nominal(start).plus(trigger.seconds * 1000));
     let mut rings: Vec<UtcMillis> = rings.filter(|at| window.contains(at)).collect();
     rings.sort_unstable();
     // Several starts may lead to one instant where the clocks change.
