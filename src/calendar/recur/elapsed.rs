@@ -2,13 +2,20 @@
 
 use super::civil::{DAY, Day};
 use super::place::{END, Place};
+use super::plan::gcd;
 use super::sets::{ALL_HOURS, ALL_SIXTY, DayFilter, TimeSet};
 use super::{Frequency, Rule};
 
-/// A COUNT of a filtered rule is counted as far as this; a greater one is taken as endless.
+/// So many occurrences are counted one by one, whole days beside them; a COUNT that takes more is taken as endless.
 const MAX_COUNTED: u64 = 100_000;
-/// A rule is taken as ended when so many steps in a row hit nothing.
-const MAX_IDLE_STEPS: u32 = 20_000;
+/// So many whole days are counted: a century.
+const MAX_DAYS: u32 = 36_525;
+/// A rule is taken as ended when so many looks in a row hit nothing.
+const MAX_IDLE_LOOKS: u32 = 4_000;
+/// So many steps that miss are taken one by one before the times of day that they come to are worked out.
+const PATIENCE: u32 = 16;
+/// A rule is taken as ended when so many times of day in a row are not open.
+const MAX_CLOSED_TIMES: i64 = 1_000_000;
 /// Looking for changes of the clock near a step: they move it by less than this.
 const NEAR: i64 = 2 * 3600;
 
@@ -78,6 +85,18 @@ impl ElapsedPlan {
         }
         Some(self.days.next_day(day + 1)? * DAY + self.open.next(0)?)
     }
+
+    /// How many occurrences an open day has on a wall that is `offset` seconds ahead all day, for a step that divides the day.
+    fn per_day(&self, offset: i64) -> u64 {
+        let first = (self.start + offset).rem_euclid(self.step);
+        let mut time = first;
+        let mut steps = 0;
+        while time < DAY {
+            steps += u64::from(self.open.has(time));
+            time += self.step;
+        }
+        steps * self.spread.map_or(1, |spread| spread.times.len().unsigned_abs())
+    }
 }
 
 impl Spread {
@@ -121,34 +140,103 @@ impl<'a, P: Place> Elapsed<'a, P> {
             let steps = i64::try_from(count).ok()?.checked_sub(1)?;
             return plan.start.checked_add(steps.checked_mul(plan.step)?).filter(|at| *at < END);
         }
-        let all = Elapsed::new(plan, place, i64::MIN);
-        if count > MAX_COUNTED {
-            return None;
+        let whole_days = plan.positions.is_empty() && DAY.checked_rem(plan.step) == Some(0);
+        if whole_days { Elapsed::last_by_days(plan, place, count) } else { Elapsed::nth(plan, place, i64::MIN, count) }
+    }
+
+    /// The instant of occurrence number `count` (from 1) of those from `from` on.
+    fn nth(plan: &'a ElapsedPlan, place: &'a P, from: i64, count: u64) -> Option<i64> {
+        let index = usize::try_from(count.checked_sub(1)?).ok().filter(|_| count <= MAX_COUNTED)?;
+        Elapsed::new(plan, place, from).map(|(_, at)| at).nth(index)
+    }
+
+    /// The instant of occurrence number `count`, for a step that divides the day: days on which the clock does not change
+    /// are counted as a whole.
+    fn last_by_days(plan: &'a ElapsedPlan, place: &'a P, count: u64) -> Option<i64> {
+        let (mut from, mut left) = (plan.start, count);
+        let (mut walked, mut days) = (0, 0);
+        while walked <= MAX_COUNTED && days <= MAX_DAYS {
+            let wall = place.wall(from);
+            let time = wall.rem_euclid(DAY);
+            let change = place.constant_until(from);
+            let day_end = from + DAY - time;
+            if time > 0 || day_end > change {
+                let end = day_end.min(change).max(from + 1);
+                let mut rest = Elapsed::new(plan, place, from).map(|(_, at)| at);
+                let mut at = rest.next()?;
+                // What comes first may lie years ahead.
+                from = at.max(end);
+                while at < end {
+                    left -= 1;
+                    walked += 1;
+                    if left == 0 {
+                        return Some(at);
+                    }
+                    at = rest.next()?;
+                }
+                continue;
+            }
+            let offset = wall - from;
+            let per_day = plan.per_day(offset);
+            while from + DAY <= change && days <= MAX_DAYS {
+                let open = plan.days.is_open() || plan.days.has(&Day::of((from + offset).div_euclid(DAY)));
+                let here = if open { per_day } else { 0 };
+                if here >= left {
+                    return Elapsed::nth(plan, place, from, left);
+                }
+                left -= here;
+                from += DAY;
+                days += 1;
+            }
         }
-        all.map(|(_, at)| at).nth(usize::try_from(count.checked_sub(1)?).ok()?)
+        None
     }
 
     /// Goes to the next step that gives a time. None when there is none before the year 10000, or not soon enough.
     fn load(&mut self) -> Option<()> {
-        for _ in 0..MAX_IDLE_STEPS {
+        let mut closed_times = 0;
+        for look in 0..MAX_IDLE_LOOKS {
             let at = self.plan.start.checked_add(self.step.checked_mul(self.plan.step)?).filter(|at| *at < END)?;
             let wall = self.place.wall(at);
             let open = if self.plan.unfiltered { wall } else { self.plan.next_open(wall)? };
-            if open > wall {
+            if open == wall {
                 self.step += 1;
-                if open - wall > self.plan.step {
-                    let target = self.next_open_instant(at, wall, open);
-                    self.step = self.step.max((target - self.plan.start).div_euclid(self.plan.step));
+                self.load_step(at, wall);
+                if !self.loaded.is_empty() {
+                    return Some(());
                 }
-                continue;
-            }
-            self.step += 1;
-            self.load_step(at, wall);
-            if !self.loaded.is_empty() {
-                return Some(());
+            } else if open - wall > self.plan.step {
+                let target = self.next_open_instant(at, wall, open);
+                self.step = (self.step + 1).max((target - self.plan.start).div_euclid(self.plan.step));
+            } else if look < PATIENCE {
+                self.step += 1;
+            } else {
+                self.step = self.step.checked_add(self.steps_to_open_time(at, wall, &mut closed_times)?)?;
             }
         }
         None
+    }
+
+    /// After how many steps from `at`, when the wall shows `wall`, the time of day is an open one, whatever the day; or the
+    /// first one after the clock changes. None when no step comes to an open time again, or `closed` times were not.
+    fn steps_to_open_time(&self, at: i64, wall: i64, closed: &mut i64) -> Option<i64> {
+        let change = self.place.constant_until(at);
+        let before_change = change.saturating_sub(at).saturating_sub(1).div_euclid(self.plan.step).max(0);
+        // After so many steps the times of day repeat.
+        let different = DAY / gcd(self.plan.step, DAY);
+        let advance = self.plan.step.rem_euclid(DAY);
+        let mut time = wall.rem_euclid(DAY);
+        for steps in 1..=different.min(before_change) {
+            time = (time + advance) % DAY;
+            if self.plan.open.has(time) {
+                return Some(steps);
+            }
+            *closed += 1;
+            if *closed > MAX_CLOSED_TIMES {
+                return None;
+            }
+        }
+        (change < END).then_some(before_change + 1)
     }
 
     /// A bound for the instant at which the wall shows an open time again, when it shows `wall` at `at` and `open` is the next

@@ -20,6 +20,8 @@ pub(super) const END: i64 = UtcMillis::MAX.0 / 1000;
 pub(super) trait Place {
     fn wall(&self, at: i64) -> i64;
     fn instant(&self, wall: i64) -> (i64, Fit);
+    /// An instant up to which, not included, the wall is as far ahead of UTC as at `at`; not always the last such one.
+    fn constant_until(&self, at: i64) -> i64;
 }
 
 impl Place for Zone {
@@ -30,6 +32,10 @@ impl Place for Zone {
     fn instant(&self, wall: i64) -> (i64, Fit) {
         let (at, fit) = Zone::instant(self, civil::wall(wall));
         (at.0.div_euclid(1000), fit)
+    }
+
+    fn constant_until(&self, at: i64) -> i64 {
+        Zone::constant_until(self, UtcMillis(at.saturating_mul(1000))).0.div_euclid(1000)
     }
 }
 
@@ -49,6 +55,10 @@ impl Place for Fixed {
 
     fn instant(&self, wall: i64) -> (i64, Fit) {
         (wall.saturating_sub(self.offset), Fit::Exact)
+    }
+
+    fn constant_until(&self, _at: i64) -> i64 {
+        i64::MAX
     }
 }
 

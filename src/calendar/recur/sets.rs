@@ -172,6 +172,13 @@ impl TimeSet {
         i64::from(self.minutes.count_ones()) * i64::from(self.seconds.count_ones())
     }
 
+    /// Whether the time of day `time`, in seconds after midnight, is in the set.
+    pub fn has(&self, time: i64) -> bool {
+        self.hours >> (time / 3600) & 1 == 1
+            && self.minutes >> (time / 60 % 60) & 1 == 1
+            && self.seconds >> (time % 60) & 1 == 1
+    }
+
     /// Time number `index` of the day (from 0), in seconds after midnight.
     pub fn nth(&self, index: i64) -> Option<i64> {
         let (hour, rest) = (index.checked_div(self.per_hour())?, index.checked_rem(self.per_hour())?);

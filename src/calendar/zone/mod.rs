@@ -130,6 +130,20 @@ impl Zone {
             },
         }
     }
+
+    /// An instant up to which, not included, the offset is the one that it is at `at`. It may change later than that, and
+    /// what `chrono-tz` compiled says nothing of its changes: there it is `at`.
+    pub fn constant_until(&self, at: UtcMillis) -> UtcMillis {
+        match &self.0.rules {
+            Rules::Fixed(_) => UtcMillis(i64::MAX),
+            Rules::Tzif(zone) => {
+                let next = zone.following(at.timestamp()).next();
+                next.map_or(UtcMillis(i64::MAX), |change| UtcMillis(change.timestamp().as_millisecond()))
+            }
+            Rules::Own(onsets) => UtcMillis(onsets.constant_until(at.0.div_euclid(1000)).saturating_mul(1000)),
+            Rules::Compiled(_) => at,
+        }
+    }
 }
 
 /// The milliseconds since 1970 after which UTC's clocks show `wall`.

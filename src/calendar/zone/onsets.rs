@@ -108,6 +108,12 @@ impl Onsets {
         })
     }
 
+    /// The first change after `at`, or an instant before it when it does not come for some years.
+    pub fn constant_until(&self, at: i64) -> i64 {
+        let until = at.saturating_add(SPAN);
+        self.changes(at, until).next().map_or(until, |(change, _)| change)
+    }
+
     fn span(&self, index: usize) -> Option<&Span> {
         self.spans.get(index).map(|span| &**span.get_or_init(|| Box::new(self.work_out(index))))
     }

@@ -57,6 +57,40 @@ fn what_is_far_away_is_found() {
     // A step loses a second a day.
     let found = walls("FREQ=SECONDLY;INTERVAL=86399;BYHOUR=9;BYMINUTE=0;BYSECOND=0", "2026-01-05T09:00:01", 1);
     assert_eq!(found, ["2026-01-06 09:00:00"]);
+    // A step gains a second a day: the time comes again when all 86,400 have been.
+    let gains = "FREQ=SECONDLY;INTERVAL=86401;BYHOUR=9;BYMINUTE=0;BYSECOND=0";
+    assert_eq!(walls(gains, "2026-01-05T09:00:00", 2), ["2026-01-05", "2262-07-28"]);
+    assert_eq!(walls(gains, "2026-01-05T09:00:01", 1), ["2262-07-27 09:00:00"]);
+}
+
+/// Steps that miss because the clock has changed must not be passed over.
+#[test]
+fn times_of_day_are_worked_out_up_to_the_next_change_of_the_clock() {
+    for (rule, start) in [
+        ("FREQ=HOURLY;INTERVAL=25;BYHOUR=9;BYDAY=MO", "2026-01-05T09:00"),
+        ("FREQ=MINUTELY;INTERVAL=1441;BYHOUR=2;BYMINUTE=30", "2026-01-05T02:30"),
+        ("FREQ=HOURLY;INTERVAL=24;BYHOUR=10", "2026-01-05T09:00"),
+        ("FREQ=SECONDLY;INTERVAL=7200;BYHOUR=9;BYMINUTE=0;BYSECOND=0", "2026-01-05T09:00"),
+    ] {
+        for zone in [zone("Europe/Berlin"), zone("Australia/Lord_Howe")] {
+            let series = Series::new(&Rule::parse(rule).unwrap(), wall(start), false, &zone, None);
+            let found: Vec<Start> = series.from(UtcMillis::MIN).take(20).collect();
+            let text = rule.split(";BY").next().unwrap();
+            let every = Series::new(&Rule::parse(text).unwrap(), wall(start), false, &zone, None);
+            let wanted = |start: &Start| {
+                let names = |part: &str| format!("{rule};").contains(part);
+                let (wall, monday) = (start.wall, jiff::civil::Weekday::Monday);
+                (!names("BYDAY=MO") || wall.date().weekday() == monday)
+                    && names(&format!("BYHOUR={};", wall.hour()))
+                    && (!names("BYMINUTE") || names(&format!("BYMINUTE={};", wall.minute())))
+                    && (!names("BYSECOND") || wall.second() == 0)
+            };
+            let until = found.last().map_or(series.zone.instant(wall("2030-01-01T00:00")).0, |last| last.at);
+            let walked: Vec<Start> =
+                every.from(UtcMillis::MIN).take_while(|start| start.at <= until).filter(wanted).collect();
+            assert_eq!(found, walked, "{rule}");
+        }
+    }
 }
 
 #[test]
@@ -86,6 +120,26 @@ fn every_minute_of_a_gap_of_a_day_is_sorted() {
     let series = Series::new(&Rule::parse(&rule).unwrap(), wall("2011-12-29T00:00"), false, &apia, None);
     let starts: Vec<Start> = series.from(UtcMillis::MIN).take(3000).collect();
     assert!(starts.windows(2).all(|pair| pair[1].at.0 - pair[0].at.0 == 60_000));
+}
+
+#[test]
+fn a_count_of_years_of_minutes_is_counted() {
+    let berlin = zone("Europe/Berlin");
+    for (rule, last) in [
+        ("FREQ=MINUTELY;BYHOUR=9;COUNT=200000", "2035-02-20T08:19:00"),
+        ("FREQ=MINUTELY;BYHOUR=9;BYDAY=MO;COUNT=30000", "2035-07-30T07:59:00"),
+        ("FREQ=SECONDLY;BYMONTH=1;COUNT=2678400", "2027-01-05T07:59:59"),
+        ("FREQ=HOURLY;BYMINUTE=0,30;BYHOUR=9,10;COUNT=20000", "2039-09-13T08:30:00"),
+        ("FREQ=MINUTELY;BYHOUR=9;COUNT=99999999", "never"),
+    ] {
+        let rule = Rule::parse(rule).unwrap();
+        let series = timed("counting", || Series::new(&rule, wall("2026-01-05T09:00"), false, &berlin, None));
+        assert_eq!(
+            series.last().map_or("never".to_owned(), |last| last.strftime("%FT%T").to_string()),
+            last,
+            "{rule:?}"
+        );
+    }
 }
 
 fn list(n: u32) -> String {

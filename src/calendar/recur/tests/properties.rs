@@ -159,3 +159,19 @@ proptest! {
         }
     }
 }
+
+proptest! {
+    #![proptest_config(cases(200))]
+
+    #[test]
+    fn counting_whole_days_comes_where_walking_comes(
+        rule in rule(ELAPSED.to_vec()), start in STARTS, count in 1..4_000usize, berlin in any::<bool>(),
+    ) {
+        let zone = zone(if berlin { "Europe/Berlin" } else { "Australia/Lord_Howe" });
+        let Plan::Elapsed(plan) = Plan::new(&Rule::parse(&rule).unwrap(), start, false, &zone) else { panic!() };
+        let walked = Elapsed::new(&plan, &zone, i64::MIN).nth(count - 1).map(|(_, at)| at);
+        let last = Elapsed::last(&plan, &zone, count as u64);
+        let far = walked.is_some_and(|last| last > start + 36_000 * 86_400);
+        prop_assert!(last == walked || last.is_none() && far, "{:?} {:?}", last, walked);
+    }
+}
