@@ -49,6 +49,8 @@ pub struct Job {
 pub struct Planner {
     inner: Arc<Inner>,
     ledger: Ledger,
+    /// What was due until then has rung although the ledger does not know it: it is a copy that was put back.
+    fired_until: UtcMillis,
 }
 
 #[derive(Debug)]
@@ -88,7 +90,13 @@ impl Planner {
         let limits = limits(config);
         let max_lateness = i64::try_from(config.defaults.max_lateness.as_millis()).unwrap_or(i64::MAX);
         let sender = Sender { server_fqdn: config.defaults.server_name.clone(), pid: std::process::id() };
-        Planner { inner: Arc::new(Inner { zones, limits, max_lateness, sender, routing }), ledger }
+        let inner = Arc::new(Inner { zones, limits, max_lateness, sender, routing });
+        Planner { inner, ledger, fired_until: UtcMillis::MIN }
+    }
+
+    /// This planner, to which what was due until `at` is missed, however late it is.
+    pub fn fired_until(self, at: UtcMillis) -> Planner {
+        Planner { fired_until: at, ..self }
     }
 
     /// The text as it is kept: without inline attachments.
@@ -205,7 +213,7 @@ impl Planner {
     /// The rings of `plan` in `from <= ring < until`: notifications for those that are not too late at `now`, rows for
     /// the rest. Not stamped yet.
     fn rings(&self, plan: &Plan<'_>, place: Place<'_>, (from, until): Window, now: UtcMillis) -> Vec<NewRing> {
-        let too_late = now.plus(-self.inner.max_lateness);
+        let too_late = now.plus(-self.inner.max_lateness).max(self.fired_until.plus(1));
         let mut rings = Vec::new();
         if from < too_late {
             self.missed(plan, place, (from, until.min(too_late)), &mut rings);

@@ -4,6 +4,7 @@
 pub mod printer;
 
 mod alarms;
+mod backup;
 mod bench;
 mod calendars;
 mod check;
@@ -14,6 +15,7 @@ mod logging;
 mod look;
 mod man;
 mod preview;
+mod restore;
 mod run;
 mod show;
 mod status;
@@ -79,6 +81,8 @@ enum Command {
     Firings(firings::Args),
     Deliveries(deliveries::Args),
     Sync(sync::Args),
+    Backup(backup::Args),
+    Restore(restore::Args),
     TestSink(test_sink::Args),
     Zones(zones::Args),
     Bench(bench::Args),
@@ -139,6 +143,8 @@ fn dispatch(command: Command, context: &mut Context) -> anyhow::Result<Exit> {
         Command::Deliveries(args) => deliveries::run(&args, context),
         Command::Preview(args) => preview::run(&args, context),
         Command::Sync(args) => sync::run(&args, context),
+        Command::Backup(args) => backup::run(&args, context),
+        Command::Restore(args) => restore::run(&args, context),
         Command::TestSink(args) => test_sink::run(&args, context),
         Command::Zones(args) => zones::run(&args, context),
         Command::Bench(args) => bench::run(&args, context),

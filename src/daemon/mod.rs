@@ -18,8 +18,9 @@ use crate::delivery::postman::Postman;
 use crate::delivery::routing::Routing;
 use crate::delivery::sink::{Sink, Surroundings};
 use crate::intake::Desk;
-use crate::ledger::{Fired, Ledger};
+use crate::ledger::{Fired, Ledger, LedgerError};
 use crate::planner::Planner;
+use crate::time::UtcMillis;
 use crate::wheel::{Bell, Turn, Wheel};
 
 mod signals;
@@ -142,6 +143,7 @@ async fn build(config: &Config, clock: Clock) -> anyhow::Result<Stages> {
     let bell = Bell::default();
     let zones = Zones::load(&config.zoneinfo)?;
     let planner = Planner::new(config, zones.clone(), Routing::new(&config.sinks, &ids), ledger.clone());
+    let planner = planner.fired_until(fired_until(&ledger, &clock).await?);
     let desk = Arc::new(Desk::new(ledger.clone(), planner.clone(), clock.clone(), bell.clone()));
     let sources: Vec<&str> = config.sources.iter().map(|source| source.name.as_str()).collect();
     ledger.keep_sources(&sources).await?;
@@ -164,6 +166,19 @@ async fn build(config: &Config, clock: Clock) -> anyhow::Result<Stages> {
     }
     let wheel = Wheel::new(ledger.clone(), planner, clock, bell.clone());
     Ok(Stages { ledger, desk, watchers, wheel, postmen, bell })
+}
+
+/// Until when everything counts as rung, whatever the ledger knows: it may be a copy that was put back.
+async fn fired_until(ledger: &Ledger, clock: &Clock) -> Result<UtcMillis, LedgerError> {
+    let (until, restored) = ledger.fired_until(clock.now()).await?;
+    if let Some(restored) = restored {
+        tracing::warn!(
+            fired.until = %restored.fired_until,
+            deliveries.failed = restored.given_up,
+            "this ledger is a backup that was put back: what was due until now counts as rung"
+        );
+    }
+    Ok(until.unwrap_or(UtcMillis::MIN))
 }
 
 /// userId → the zone that the user reads times in.

@@ -3,12 +3,12 @@
 
 use std::fs::File;
 use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
 use sqlx::{ConnectOptions as _, Connection as _, Row, SqliteConnection};
 
-use super::{CalendarRow, LedgerError, MIGRATIONS, lock_path};
+use super::{CalendarRow, LedgerError, MIGRATIONS, beside, lock_path, unopened};
 use crate::time::UtcMillis;
 
 /// A ledger that is only looked at.
@@ -307,8 +307,7 @@ pub(super) async fn connect(path: &Path, options: SqliteConnectOptions) -> Resul
         Err(why) if why.kind() == std::io::ErrorKind::NotFound => return Err(LedgerError::Missing { path: shown }),
         Err(why) => return Err(LedgerError::Open { path: shown, reason: why.to_string() }),
     }
-    let open = |why: sqlx::Error| LedgerError::Open { path: shown, reason: why.to_string() };
-    options.busy_timeout(std::time::Duration::from_secs(10)).connect().await.map_err(open)
+    options.busy_timeout(std::time::Duration::from_secs(10)).connect().await.map_err(|why| unopened(path, &why))
 }
 
 /// Refuses a file that is no ledger, and one of a later version.
@@ -340,9 +339,7 @@ pub fn holder(path: &Path) -> Option<String> {
 
 /// Octets of the ledger's files at `path`: the database and what is not merged into it yet.
 pub fn size(path: &Path) -> u64 {
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
-    [path.to_owned(), PathBuf::from(log)].iter().filter_map(|file| file.metadata().ok()).map(|file| file.len()).sum()
+    [path.to_owned(), beside(path, "-wal")].iter().filter_map(|file| file.metadata().ok()).map(|file| file.len()).sum()
 }
 
 fn instant(row: &SqliteRow, column: &str) -> Result<Option<UtcMillis>, LedgerError> {

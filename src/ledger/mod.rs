@@ -3,7 +3,7 @@
 //! configuration files.
 //!
 //! * `writer` groups what tasks want to write into few commits.
-//! * `inspect` looks into a ledger from outside the daemon, `amend` changes its outbox from there.
+//! * `inspect` looks into a ledger from outside the daemon, `amend` changes its outbox from there, `backup` copies it.
 //! * `store` knows calendars and objects, `take_in` changes them; `timers` is the outer wheel; `outbox` is what is owed to the sinks.
 
 use std::fs::{File, OpenOptions};
@@ -19,6 +19,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{SqlSafeStr, SqliteConnection, SqlitePool};
 
 mod amend;
+mod backup;
 mod bulk;
 mod inspect;
 mod outbox;
@@ -29,6 +30,7 @@ mod timers;
 mod writer;
 
 pub use amend::{Amended, Amender, DeliveryId};
+pub use backup::{Restored, backup, restore};
 pub use inspect::{
     CalendarFigures, DeliveryFilter, DeliveryRow, Figures, Inspector, ObjectRow, RingRow, SourceRow, holder, size,
 };
@@ -66,6 +68,22 @@ pub enum LedgerError {
         "the ledger {path} was made by a newer version of reveille ({reason}): use that version, or another ledger"
     )]
     Newer { path: String, reason: String },
+    /// What would be written over is not.
+    #[error(
+        "{path} is there already, and nothing is written over: name another file, or move that one away (a ledger with its -wal and -shm)"
+    )]
+    Exists { path: String },
+    /// A copy could not be made.
+    #[error("the copy {path} cannot be written: {reason}")]
+    Copy { path: String, reason: String },
+    /// The file is no longer what was written into it.
+    #[error("the ledger is damaged ({0}): {mend}", mend = MEND)]
+    Damaged(String),
+    /// Somebody else is writing, and has been for longer than can be waited for.
+    #[error(
+        "another process keeps the ledger locked: end that one, or wait for it; nothing is lost, the change will be tried again"
+    )]
+    Locked,
     /// No room to write.
     #[error("the disk that holds the ledger is full: make room; nothing is lost, the change will be tried again")]
     Full,
@@ -79,13 +97,28 @@ pub enum LedgerError {
 
 impl From<sqlx::Error> for LedgerError {
     fn from(error: sqlx::Error) -> LedgerError {
-        match error.as_database_error().and_then(|e| e.code()) {
-            // SQLITE_FULL
-            Some(code) if code == "13" => LedgerError::Full,
+        let Some(said) = error.as_database_error() else { return LedgerError::Database(error.to_string()) };
+        let code: i32 = said.code().and_then(|code| code.parse().ok()).unwrap_or(0);
+        match (code, code & 0xff) {
+            (SQLITE_IOERR_SHMSIZE, _) | (_, SQLITE_FULL) => LedgerError::Full,
+            (_, SQLITE_CORRUPT | SQLITE_NOTADB) => LedgerError::Damaged(said.message().to_owned()),
+            (_, SQLITE_BUSY) => LedgerError::Locked,
             _ => LedgerError::Database(error.to_string()),
         }
     }
 }
+
+/// What to do with a ledger that is damaged.
+const MEND: &str = "stop reveille and put a backup back with 'reveille restore'; without one, move the ledger away, and \
+    all that is still to come is read anew";
+
+// SQLite's result codes; the lowest octet tells the kind. <https://www.sqlite.org/rescode.html>
+const SQLITE_BUSY: i32 = 5;
+const SQLITE_CORRUPT: i32 = 11;
+const SQLITE_FULL: i32 = 13;
+const SQLITE_NOTADB: i32 = 26;
+/// The file that processes share beside the database cannot grow.
+const SQLITE_IOERR_SHMSIZE: i32 = 4874;
 
 /// An open ledger. Clones share it.
 #[derive(Clone, Debug)]
@@ -116,8 +149,7 @@ impl Ledger {
         let lock = lock(path)?;
         create_private(path)?;
         let options = options(path);
-        let open =
-            |error: sqlx::Error| LedgerError::Open { path: path.display().to_string(), reason: error.to_string() };
+        let open = |error: sqlx::Error| unopened(path, &error);
         let migrating =
             SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await.map_err(open)?;
         migrate(path, &migrating).await?;
@@ -195,9 +227,27 @@ impl Ledger {
 
 /// The path of the lock file of the ledger at `path`. It holds the process id of the daemon that has it locked.
 pub fn lock_path(path: &Path) -> PathBuf {
+    beside(path, ".lock")
+}
+
+/// The path of the file beside `path` that has its name and `ending`.
+fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
+    name.push(ending);
     PathBuf::from(name)
+}
+
+/// Why the ledger at `path` cannot be opened, in words that name it.
+fn unopened(path: &Path, error: &sqlx::Error) -> LedgerError {
+    let said = error.as_database_error();
+    let code: i32 = said.and_then(|said| said.code()?.parse().ok()).unwrap_or(0);
+    let reason = match (said, code & 0xff) {
+        (Some(said), SQLITE_CORRUPT | SQLITE_NOTADB) => format!("it is damaged ({}): {MEND}", said.message()),
+        (_, SQLITE_BUSY) => "another process keeps it locked: end that one, or wait for it".to_owned(),
+        (_, SQLITE_FULL) => "its disk is full: make room".to_owned(),
+        _ => error.to_string(),
+    };
+    LedgerError::Open { path: path.display().to_string(), reason }
 }
 
 fn lock(path: &Path) -> Result<File, LedgerError> {
@@ -251,13 +301,14 @@ async fn migrate(path: &Path, pool: &SqlitePool) -> Result<(), LedgerError> {
             Migration::new(*version, (*description).into(), MigrationType::Simple, (*sql).into_sql_str(), false)
         })
         .collect();
-    let path = path.display().to_string();
+    let shown = path.display().to_string();
     match Migrator::with_migrations(migrations).run(pool).await {
         Ok(()) => Ok(()),
         Err(error @ (MigrateError::VersionMissing(_) | MigrateError::VersionTooNew(..))) => {
-            Err(LedgerError::Newer { path, reason: error.to_string() })
+            Err(LedgerError::Newer { path: shown, reason: error.to_string() })
         }
-        Err(error) => Err(LedgerError::Open { path, reason: error.to_string() }),
+        Err(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) => Err(unopened(path, &error)),
+        Err(error) => Err(LedgerError::Open { path: shown, reason: error.to_string() }),
     }
 }
 

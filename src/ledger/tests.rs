@@ -1,11 +1,11 @@
 use super::*;
 use crate::time::UtcMillis;
 
-fn at(seconds: i64) -> UtcMillis {
+pub fn at(seconds: i64) -> UtcMillis {
     UtcMillis(1_800_000_000_000 + seconds * 1_000)
 }
 
-async fn fresh() -> (tempfile::TempDir, Ledger) {
+pub async fn fresh() -> (tempfile::TempDir, Ledger) {
     let folder = tempfile::tempdir().unwrap();
     let ledger = Ledger::open(&folder.path().join("ledger.db")).await.unwrap();
     (folder, ledger)
@@ -23,7 +23,7 @@ fn calendar() -> CalendarRow {
     }
 }
 
-fn object(href: &str, due: Option<UtcMillis>) -> PlannedObject {
+pub fn object(href: &str, due: Option<UtcMillis>) -> PlannedObject {
     PlannedObject {
         existing: None,
         href: href.to_owned(),
@@ -39,7 +39,7 @@ fn object(href: &str, due: Option<UtcMillis>) -> PlannedObject {
     }
 }
 
-fn planned(put: Vec<PlannedObject>) -> Planned {
+pub fn planned(put: Vec<PlannedObject>) -> Planned {
     Planned {
         calendar: calendar(),
         advance: true,
@@ -51,7 +51,7 @@ fn planned(put: Vec<PlannedObject>) -> Planned {
     }
 }
 
-fn ring(identity: u8, sink: i64) -> NewRing {
+pub fn ring(identity: u8, sink: i64) -> NewRing {
     NewRing {
         identity: [identity; 16],
         calendar: 1,
@@ -64,7 +64,7 @@ fn ring(identity: u8, sink: i64) -> NewRing {
     }
 }
 
-async fn all_due(ledger: &Ledger) -> Vec<Due> {
+pub async fn all_due(ledger: &Ledger) -> Vec<Due> {
     ledger.due((UtcMillis::MIN, i64::MIN), UtcMillis::MAX, 1_000).await.unwrap()
 }
 

@@ -23,6 +23,8 @@ const COMMANDS: &[&str] = &[
     "firings",
     "deliveries",
     "sync",
+    "backup",
+    "restore",
     "test-sink",
     "zones",
     "bench",

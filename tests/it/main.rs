@@ -10,6 +10,7 @@
 //! * [`recurrence`] expands random rules beside python-dateutil.
 //! * [`preview`] reads files and folders, and further cases where the environment names some.
 //! * [`zones`] places wall-clock times beside Python's zoneinfo.
+//! * [`faults`] is what goes wrong with disks, clocks, files and processes, and what becomes of it.
 //! * [`cli`] looks at what each command prints, [`map`] at which module uses which.
 //! * [`process`] reads what a child process prints, so that tests wait for a line instead of sleeping.
 //!
@@ -22,6 +23,7 @@ mod caldav;
 mod cli;
 mod crash;
 mod daemon;
+mod faults;
 mod harness;
 mod http;
 mod intake;

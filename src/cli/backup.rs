@@ -1,0 +1,44 @@
+//! `reveille backup`: copies the ledger while the daemon runs, or not.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::look::{LedgerArgs, block_on};
+use super::{Context, printer::Exit};
+use crate::ledger;
+
+/// Copy the ledger into a file, while the daemon runs or not
+///
+/// The copy is as the ledger was at one moment, has been checked, and is on the disk when the command ends. 'restore' puts
+/// it back.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The file to make; nothing is written over
+    file: PathBuf,
+    #[command(flatten)]
+    ledger: LedgerArgs,
+}
+
+/// `backup --json`: one object.
+#[derive(Debug, Serialize)]
+struct Made {
+    ledger: String,
+    file: String,
+    /// Octets.
+    size: u64,
+    at: String,
+}
+
+pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
+    let config = args.ledger.config(context)?;
+    let at = context.clock.now();
+    let size = block_on(async { Ok(ledger::backup(&config.ledger, &args.file, at).await?) })?;
+    let (ledger, file) = (config.ledger.display().to_string(), args.file.display().to_string());
+    if context.printer.json() {
+        context.printer.object(&Made { ledger, file, size, at: at.to_string() })?;
+    } else {
+        context.printer.note(format!("the ledger {ledger} was copied to {file} ({} kB)", size.div_ceil(1024)));
+    }
+    Ok(Exit::Done)
+}

@@ -1,0 +1,66 @@
+//! `reveille restore`: puts a copy of the ledger back, so that the past does not ring again.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::look::{LedgerArgs, block_on, written};
+use super::{Context, Usage, instant, printer::Exit};
+use crate::ledger::{self, Restored};
+use crate::time::UtcMillis;
+
+/// Put a copy of the ledger back, so that what has rung since it was made does not ring again
+///
+/// There must be no ledger where it is put, and no daemon. A copy does not know what was rung after it was made. What was
+/// due until --fired-until therefore counts as rung: 'firings' lists it as missed. What the copy still owed to the sinks of
+/// that counts as failed, for it may have been sent since: 'deliveries --failed' lists it, and 'deliveries retry --all'
+/// sends it again.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The copy: what 'backup' made, or another copy of a ledger
+    file: PathBuf,
+    /// When the lost ledger was used last, such as 2026-03-10T12:00:00Z: what was due after that rings late [default: now]
+    #[arg(long, value_name = "INSTANT", value_parser = instant)]
+    fired_until: Option<UtcMillis>,
+    #[command(flatten)]
+    ledger: LedgerArgs,
+}
+
+/// `restore --json`: one object.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Put {
+    ledger: String,
+    file: String,
+    backed_up_at: Option<String>,
+    fired_until: String,
+    /// Deliveries that were pending in the copy.
+    failed: u64,
+}
+
+pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
+    let config = args.ledger.config(context)?;
+    let now = context.clock.now();
+    if let Some(until) = args.fired_until.filter(|until| *until > now) {
+        let hint = format!("--fired-until is {until}, which is still to come: what has rung lies in the past");
+        return Err(Usage(hint).into());
+    }
+    let until = args.fired_until.unwrap_or(now);
+    let restored = block_on(async { Ok(ledger::restore(&args.file, &config.ledger, until, now).await?) })?;
+    let (ledger, file) = (config.ledger.display().to_string(), args.file.display().to_string());
+    let Restored { backed_up_at, fired_until, given_up } = restored;
+    if context.printer.json() {
+        let (backed_up_at, fired_until) = (backed_up_at.map(|at| at.to_string()), fired_until.to_string());
+        context.printer.object(&Put { ledger, file, backed_up_at, fired_until, failed: given_up })?;
+        return Ok(Exit::Done);
+    }
+    let made = backed_up_at.map_or_else(String::new, |at| format!(", made {}", written(at)));
+    context.printer.note(format!("{file}{made}, is the ledger {ledger} now"));
+    context.printer.note(format!("what was due until {} counts as rung", written(fired_until)));
+    if given_up > 0 {
+        context.printer.note(format!(
+            "{given_up} deliveries were pending in it and count as failed: 'reveille deliveries --failed' lists them"
+        ));
+    }
+    Ok(Exit::Done)
+}

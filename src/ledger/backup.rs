@@ -1,0 +1,181 @@
+//! Backups: a whole copy of a ledger, made while a daemon runs or not, and putting one back. A ledger that was put back does
+//! not know what has rung since it was copied, so it is told until when everything counts as rung.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{Connection as _, SqliteConnection};
+
+use super::inspect::{check_version, connect};
+use super::{Ledger, LedgerError, beside, lock};
+use crate::time::UtcMillis;
+
+/// Under this key a copy remembers when it was made. A ledger in use has no such mark.
+const BACKED_UP_AT: &str = "backed_up_at";
+/// Under this key a ledger that was put back remembers until when everything counts as rung.
+const FIRED_UNTIL: &str = "fired_until";
+
+const SET_META: &str =
+    "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+// What was pending in the copy has been sent since, or has not: nobody can tell, so it is a person's choice.
+const GIVE_UP: &str = "UPDATE deliveries SET state = 'failed', lease = NULL, settled_at = ?2,
+    answer = 'it was pending in the backup that was put back; whether it was sent since is not known'
+    WHERE state = 'pending' AND ring IN (SELECT id FROM rings WHERE due <= ?1)";
+
+/// A ledger that was put back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Restored {
+    /// When the copy was made, where it says so.
+    pub backed_up_at: Option<UtcMillis>,
+    /// Until when everything counts as rung.
+    pub fired_until: UtcMillis,
+    /// Deliveries that were pending in the copy; they are `failed` now.
+    pub given_up: u64,
+}
+
+/// Copies the ledger at `ledger` into the new file `to` (mode 0600) and returns its size in octets. The copy is as the
+/// ledger was at one moment, has been checked, and is on the disk.
+///
+/// # Errors
+/// [`LedgerError::Exists`] when there is something at `to`, [`LedgerError::Copy`] when it cannot be written or the
+/// ledger is not whole, and those of [`Inspector::open`](super::Inspector::open).
+pub async fn backup(ledger: &Path, to: &Path, now: UtcMillis) -> Result<u64, LedgerError> {
+    vacant(to)?;
+    let draft = Draft::of(ledger, to).await?;
+    let mut copy = draft.open().await?;
+    sqlx::query(SET_META).bind(BACKED_UP_AT).bind(now.0.to_string()).execute(&mut copy).await?;
+    copy.close().await?;
+    draft.finish(to)
+}
+
+/// Puts the copy `from` back as the ledger at `ledger`, where there must be none. What was due until `fired_until` counts
+/// as rung: it is recorded as missed when its turn comes, and what the copy still owed of it is given up.
+///
+/// # Errors
+/// [`LedgerError::Exists`] when there is a ledger already, [`LedgerError::InUse`] when a daemon has it, and as for
+/// [`backup`].
+pub async fn restore(
+    from: &Path,
+    ledger: &Path,
+    fired_until: UtcMillis,
+    now: UtcMillis,
+) -> Result<Restored, LedgerError> {
+    let _lock = lock(ledger)?;
+    // The log of another ledger would be taken for its own.
+    for file in [ledger.to_owned(), beside(ledger, "-wal"), beside(ledger, "-shm")] {
+        vacant(&file)?;
+    }
+    let draft = Draft::of(from, ledger).await?;
+    let mut copy = draft.open().await?;
+    let restored = count_as_rung(&mut copy, fired_until, now).await?;
+    copy.close().await?;
+    draft.finish(ledger)?;
+    Ok(restored)
+}
+
+impl Ledger {
+    /// Until when everything counts as rung, in a ledger that was put back. One that was put back by hand, and so still
+    /// has the mark of a copy, counts everything until `now` as rung; what that comes to is returned as well.
+    ///
+    /// # Errors
+    /// [`LedgerError::Full`], [`LedgerError::Database`].
+    pub async fn fired_until(&self, now: UtcMillis) -> Result<(Option<UtcMillis>, Option<Restored>), LedgerError> {
+        let mut restored = None;
+        if self.meta(BACKED_UP_AT).await?.is_some() {
+            restored = Some(self.write(move |c| Box::pin(count_as_rung(c, now, now))).await?);
+        }
+        Ok((self.meta(FIRED_UNTIL).await?.and_then(instant), restored))
+    }
+}
+
+/// Lets everything that was due until `fired_until` count as rung and delivered.
+async fn count_as_rung(
+    c: &mut SqliteConnection,
+    fired_until: UtcMillis,
+    now: UtcMillis,
+) -> Result<Restored, LedgerError> {
+    let mark = sqlx::query_scalar("SELECT value FROM meta WHERE key = ?").bind(BACKED_UP_AT);
+    let mark: Option<String> = mark.fetch_optional(&mut *c).await?;
+    sqlx::query(SET_META).bind(FIRED_UNTIL).bind(fired_until.0.to_string()).execute(&mut *c).await?;
+    let given_up = sqlx::query(GIVE_UP).bind(fired_until.0).bind(now.0).execute(&mut *c).await?.rows_affected();
+    sqlx::query("DELETE FROM meta WHERE key = ?").bind(BACKED_UP_AT).execute(c).await?;
+    Ok(Restored { backed_up_at: mark.and_then(instant), fired_until, given_up })
+}
+
+fn instant(text: String) -> Option<UtcMillis> {
+    text.parse().ok().map(UtcMillis)
+}
+
+/// A copy that is not yet where it belongs; removed when dropped.
+struct Draft {
+    path: PathBuf,
+}
+
+impl Draft {
+    /// Copies the ledger `from` into a file beside `to`.
+    async fn of(from: &Path, to: &Path) -> Result<Draft, LedgerError> {
+        let options = SqliteConnectOptions::new().filename(from).read_only(true).create_if_missing(false);
+        let mut source = connect(from, options).await?;
+        check_version(from, &mut source).await?;
+        let draft = Draft { path: beside(to, ".partial") };
+        // What an earlier attempt has left.
+        let _ = fs::remove_file(&draft.path);
+        let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft.path);
+        made.map_err(|why| draft.failed(why))?;
+        let name = draft.path.to_str().ok_or_else(|| draft.failed("its name is not UTF-8"))?;
+        sqlx::query("VACUUM INTO ?").bind(name).execute(&mut source).await.map_err(|why| draft.failed(why))?;
+        let _ = source.close().await;
+        Ok(draft)
+    }
+
+    /// Opens it for writing, having checked that it is whole.
+    async fn open(&self) -> Result<SqliteConnection, LedgerError> {
+        let options = SqliteConnectOptions::new()
+            .filename(&self.path)
+            .create_if_missing(false)
+            .journal_mode(SqliteJournalMode::Delete)
+            .synchronous(SqliteSynchronous::Full);
+        let mut connection = connect(&self.path, options).await?;
+        let found: String = sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(&mut connection).await?;
+        if found == "ok" { Ok(connection) } else { Err(LedgerError::Damaged(found)) }
+    }
+
+    /// Puts it where it belongs, durably; returns its size.
+    fn finish(self, to: &Path) -> Result<u64, LedgerError> {
+        vacant(to)?;
+        let moved = || {
+            let file = File::open(&self.path)?;
+            file.sync_all()?;
+            fs::rename(&self.path, to)?;
+            let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            File::open(folder)?.sync_all()?;
+            file.metadata().map(|metadata| metadata.len())
+        };
+        moved().map_err(|why: io::Error| self.failed(why))
+    }
+
+    fn failed(&self, why: impl ToString) -> LedgerError {
+        LedgerError::Copy { path: self.path.display().to_string(), reason: why.to_string() }
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+        let _ = fs::remove_file(beside(&self.path, "-journal"));
+    }
+}
+
+/// Refuses a place that is taken.
+fn vacant(path: &Path) -> Result<(), LedgerError> {
+    match fs::symlink_metadata(path) {
+        Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(()),
+        _ => Err(LedgerError::Exists { path: path.display().to_string() }),
+    }
+}
+
+#[cfg(test)]
+mod tests;
