@@ -12,7 +12,7 @@ use super::group::Group;
 use super::length;
 use super::memo::Memo;
 use super::object::{Fault, Object};
-use super::occurrence::{Identity, LeftOut, Length, Relative, Source, Start, Starts};
+use super::occurrence::{Given, Identity, LeftOut, Length, Relative, Source, Start, Starts};
 use super::place::{Place, Places, Point};
 use super::recur::{Rule, Series};
 use super::silence::{self, Silence};
@@ -33,6 +33,8 @@ pub(super) struct Fixed<'a> {
     pub(super) source: usize,
     /// Of which occurrence; none: of the component as a whole.
     pub(super) original: Option<Start>,
+    /// It is a snooze rather than an absolute trigger.
+    pub(super) snooze: bool,
 }
 
 /// What planning builds up.
@@ -45,6 +47,12 @@ pub(super) struct Builder<'a> {
     sources: Vec<Source<'a>>,
     fixed: Vec<Fixed<'a>>,
     pub(super) memo: Memo,
+    /// How many groups there are already.
+    groups: usize,
+    /// Components that ring nothing, and why.
+    pub(super) silences: Vec<(&'a Component, Silence)>,
+    /// Overrides with the instant of the occurrence that they take the place of.
+    pub(super) replacements: Vec<(UtcMillis, &'a Component)>,
     /// Absolute alarms of the group at work: one that master and override share rings once.
     absolutes: HashMap<(Action, UtcMillis, u32), usize>,
 }
@@ -78,6 +86,9 @@ impl<'a> Builder<'a> {
             sources: Vec::new(),
             fixed: Vec::new(),
             memo: Memo::read(memo),
+            groups: 0,
+            silences: Vec::new(),
+            replacements: Vec::new(),
             absolutes: HashMap::new(),
         }
     }
@@ -87,7 +98,11 @@ impl<'a> Builder<'a> {
         self.add(components);
         self.absolutes.clear();
         let (sources, fixed) = (std::mem::take(&mut self.sources), std::mem::take(&mut self.fixed));
-        (!sources.is_empty()).then(|| Group::new(sources, fixed, self.around.limits.max_rings_per_hour))
+        if sources.is_empty() {
+            return None;
+        }
+        self.groups += 1;
+        Some(Group::new(self.groups - 1, sources, fixed, self.around.limits.max_rings_per_hour))
     }
 
     fn add(&mut self, components: &[&'a Component]) {
@@ -102,6 +117,7 @@ impl<'a> Builder<'a> {
                     component.line,
                     format!("the {name} is left out: another one of its UID has a higher SEQUENCE"),
                 );
+                self.silences.push((component, Silence::Revised));
                 continue;
             }
             match self.start_of(component) {
@@ -117,8 +133,12 @@ impl<'a> Builder<'a> {
         for master in &placed {
             self.add_master(master, &overrides, replaced.as_ref());
         }
-        let taken_away = |o: &Override<'_>| placed.iter().any(|master| master.excluded.contains(start_at(&o.original)));
-        for single in overrides.iter().filter(|o| !taken_away(o)) {
+        for single in &overrides {
+            self.replacements.push((single.original.at, single.component));
+            if placed.iter().any(|master| master.excluded.contains(start_at(&single.original))) {
+                self.silences.push((single.component, Silence::Excluded));
+                continue;
+            }
             let replaced =
                 single.and_future && overrides.iter().any(|o| !o.and_future && o.original.at == single.original.at);
             self.add_override(single, &placed, replaced);
@@ -173,7 +193,13 @@ impl<'a> Builder<'a> {
         let key = |o: &Override<'_>| (o.original.at, o.and_future);
         placed.sort_by(|a, b| key(a).cmp(&key(b)).then(a.component.sequence.cmp(&b.component.sequence)));
         placed.reverse();
-        placed.dedup_by(|earlier, latest| key(earlier) == key(latest));
+        placed.dedup_by(|earlier, latest| {
+            let same = key(earlier) == key(latest);
+            if same {
+                self.silences.push((earlier.component, Silence::Revised));
+            }
+            same
+        });
         placed.reverse();
         placed
     }
@@ -186,7 +212,10 @@ impl<'a> Builder<'a> {
         if component.alarms.is_empty() && ranges.is_empty() && !self.may_ring(component, start) {
             return;
         }
-        let series: Vec<Starts> = component.rules.iter().flat_map(|rule| self.rule_starts(rule, start)).collect();
+        let mut series = Vec::with_capacity(component.rules.len());
+        for rule in &component.rules {
+            series.extend(self.rule_starts(rule, start).map(|starts| (Given::Rule(rule), starts)));
+        }
         let mut list = vec![start_at(start)];
         let mut periods = Vec::new();
         for extra in &component.extras {
@@ -220,6 +249,7 @@ impl<'a> Builder<'a> {
             source.left_out = left_out.clone();
             (source.from, source.until) = (range.original.at, until);
             source.moved = movement(&range.original, &place);
+            source.first = start.at;
             source.starts = Starts::List(Arc::clone(&list));
             self.add_copies(&source, &series, &periods);
             if list.last().is_some_and(|last| last.at > source.from) && !source.alarms.is_empty() {
@@ -236,17 +266,17 @@ impl<'a> Builder<'a> {
     }
 
     /// The same source with the starts of each rule, and with each period.
-    fn add_copies(&mut self, source: &Source<'a>, series: &[Starts], periods: &[(Start, Length)]) {
+    fn add_copies(&mut self, source: &Source<'a>, series: &[(Given<'a>, Starts)], periods: &[(Start, Length)]) {
         let absolute = |alarm: &Alarm| matches!(alarm.trigger, Some(Trigger::At(_)));
         if source.alarms.is_empty() && !source.component.alarms.iter().any(absolute) {
             return;
         }
-        for starts in series {
-            self.sources.push(Source { starts: starts.clone(), ..source.clone() });
+        for (given, starts) in series {
+            self.sources.push(Source { starts: starts.clone(), given: *given, ..source.clone() });
         }
         for (start, length) in periods.iter().filter(|(start, _)| source.from <= start.at && start.at < source.until) {
             let starts = Starts::List([*start].into());
-            self.sources.push(Source { starts, length: length.clone(), ..source.clone() });
+            self.sources.push(Source { starts, given: Given::Period, length: length.clone(), ..source.clone() });
         }
     }
 
@@ -302,7 +332,7 @@ impl<'a> Builder<'a> {
             });
             if at > acknowledged && !elsewhere {
                 let alarm = component.alarms.iter().find(|alarm| alarm.action == Some(Action::Display));
-                self.fixed.push(Fixed { original, ..self.fixed_ring(at, Action::Display, alarm) });
+                self.fixed.push(Fixed { original, snooze: true, ..self.fixed_ring(at, Action::Display, alarm) });
             }
         }
         self.sources.push(source);
@@ -327,12 +357,14 @@ impl<'a> Builder<'a> {
     fn fixed_ring(&self, at: UtcMillis, action: Action, alarm: Option<&'a Alarm>) -> Fixed<'a> {
         let base = Point { at, wall: None };
         let (joined, source) = (Vec::new(), self.sources.len());
-        Fixed { base, action, alarm, joined, repeat: 0, interval: Duration::default(), source, original: None }
+        let (interval, original) = (Duration::default(), None);
+        Fixed { base, action, alarm, joined, repeat: 0, interval, source, original, snooze: false }
     }
 
     /// The source of what `component`, alone, rings; none: it is silent.
     fn source(&mut self, component: &'a Component, start: &Place, once: bool) -> Option<Source<'a>> {
-        if silence::of_component(component, self.around).is_some() {
+        if let Some(silence) = silence::of_component(component, self.around) {
+            self.silences.push((component, silence));
             return None;
         }
         let length = length::of_component(component, start, once, &mut self.places, &mut self.faults);
@@ -353,6 +385,8 @@ impl<'a> Builder<'a> {
             length,
             identity: Identity::Single,
             starts: Starts::List([start_at(start)].into()),
+            given: Given::Dates,
+            first: start.at,
             from: UtcMillis::MIN,
             until: UtcMillis::MAX,
             moved: None,
@@ -362,16 +396,7 @@ impl<'a> Builder<'a> {
 
     /// The alarms of a component; for an event without one the calendar's default alarms (rule 19).
     fn alarms_of(&self, component: &'a Component, all_day: bool) -> &'a [Alarm] {
-        match &self.around.default_alarms {
-            Some(defaults) if component.alarms.is_empty() && component.kind == Kind::Event => {
-                if all_day {
-                    &defaults.all_day
-                } else {
-                    &defaults.timed
-                }
-            }
-            _ => &component.alarms,
-        }
+        alarms_of(component, all_day, self.around)
     }
 
     fn may_ring(&self, component: &'a Component, start: &Place) -> bool {
@@ -406,6 +431,20 @@ impl<'a> Builder<'a> {
 
     fn fault(&mut self, line: u32, text: String) {
         self.faults.push(Fault { line, text });
+    }
+}
+
+/// The alarms of a component; for an event without one the calendar's default alarms (rule 19).
+pub(super) fn alarms_of<'a>(component: &'a Component, all_day: bool, around: &'a Surroundings) -> &'a [Alarm] {
+    match &around.default_alarms {
+        Some(defaults) if component.alarms.is_empty() && component.kind == Kind::Event => {
+            if all_day {
+                &defaults.all_day
+            } else {
+                &defaults.timed
+            }
+        }
+        _ => &component.alarms,
     }
 }
 

@@ -33,6 +33,13 @@ impl Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TzId(pub(super) u32);
 
+impl TzId {
+    /// Which of the object's TZIDs.
+    pub(super) fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
 /// A date or time with what its property says about its zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moment {

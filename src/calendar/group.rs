@@ -2,10 +2,10 @@
 //! what one clock hour has too much of is left out (rule 24).
 
 use super::build::Fixed;
-use super::component::Component;
+use super::component::{Component, Kind};
 use super::occurrence::{Identity, Occurrence, Relative, Source, Start, Starts};
 use super::place::shift;
-use super::ring::{Ring, When, in_order};
+use super::ring::{Of, Origin, Ring, When, in_order};
 use crate::time::UtcMillis;
 
 const HOUR: i64 = 3_600_000;
@@ -24,17 +24,19 @@ enum Crowd {
 /// What rings for the components of one UID.
 #[derive(Debug)]
 pub(super) struct Group<'a> {
-    sources: Vec<Source<'a>>,
-    fixed: Vec<Fixed<'a>>,
+    /// Which one of its plan.
+    index: u32,
+    pub(super) sources: Vec<Source<'a>>,
+    pub(super) fixed: Vec<Fixed<'a>>,
     crowd: Crowd,
     /// Rings in one UTC clock hour.
     cap: usize,
 }
 
 impl<'a> Group<'a> {
-    /// A group of these sources; no more than `cap` of its rings fall into one UTC clock hour.
-    pub(super) fn new(sources: Vec<Source<'a>>, fixed: Vec<Fixed<'a>>, cap: u32) -> Group<'a> {
-        let mut group = Group { sources, fixed, crowd: Crowd::No, cap: cap as usize };
+    /// Group `index` of a plan, of these sources; no more than `cap` of its rings fall into one UTC clock hour.
+    pub(super) fn new(index: usize, sources: Vec<Source<'a>>, fixed: Vec<Fixed<'a>>, cap: u32) -> Group<'a> {
+        let mut group = Group { index: narrow(index), sources, fixed, crowd: Crowd::No, cap: cap as usize };
         group.crowd = group.crowd();
         group
     }
@@ -87,6 +89,38 @@ impl<'a> Group<'a> {
         None
     }
 
+    /// The UID of its components, and their kind.
+    pub(super) fn uid(&self) -> &'a str {
+        self.sources.first().map_or("", |source| &source.component.uid)
+    }
+
+    pub(super) fn kind(&self) -> Kind {
+        self.sources.first().map_or(Kind::Event, |source| source.component.kind)
+    }
+
+    /// So many rings may fall into one UTC clock hour.
+    pub(super) fn cap(&self) -> u32 {
+        narrow(self.cap)
+    }
+
+    /// The same without filters: what would ring if nothing were left out, if nothing were acknowledged, and if an hour
+    /// had room for all.
+    pub(super) fn unfiltered(&self, left_out: bool, acknowledged: bool) -> Group<'a> {
+        let open = |source: &Source<'a>| {
+            let mut source = source.clone();
+            if left_out {
+                source.left_out = [None, None];
+            }
+            if acknowledged {
+                let anew = |alarm: &Relative<'a>| Relative { acknowledged: UtcMillis::MIN, ..alarm.clone() };
+                source.alarms = source.alarms.iter().map(anew).collect();
+            }
+            source
+        };
+        let sources = self.sources.iter().map(open).collect();
+        Group { index: self.index, sources, fixed: self.fixed.clone(), crowd: Crowd::No, cap: self.cap }
+    }
+
     /// Whether, and by what, more rings than are allowed can fall into one hour.
     fn crowd(&self) -> Crowd {
         let mut most = 0_usize;
@@ -132,7 +166,7 @@ impl<'a> Group<'a> {
         self.sources.iter().fold(best, |best, source| source.next(from, best))
     }
 
-    fn fixed_at(&self, fixed: &Fixed<'_>, nth: u32) -> Option<UtcMillis> {
+    pub(super) fn fixed_at(&self, fixed: &Fixed<'_>, nth: u32) -> Option<UtcMillis> {
         if nth == 0 {
             return Some(fixed.base.at);
         }
@@ -149,22 +183,25 @@ impl<'a> Group<'a> {
     }
 
     /// The same, in no order.
-    fn collect(&self, from: UtcMillis, until: UtcMillis, limit: usize, rings: &mut Vec<Ring<'a>>) {
-        for source in &self.sources {
-            source.rings(from, until, limit, |relative, occurrence, at| {
-                rings.push(ring_of(source, relative, occurrence, at));
+    pub(super) fn collect(&self, from: UtcMillis, until: UtcMillis, limit: usize, rings: &mut Vec<Ring<'a>>) {
+        for (index, source) in self.sources.iter().enumerate() {
+            source.rings(from, until, limit, |(alarm, nth), occurrence, at| {
+                let original = occurrence.original.at;
+                let of = Of::Alarm { source: narrow(index), alarm: narrow(alarm), original };
+                rings.extend(ring_of(source, occurrence, at, Origin { group: self.index, of, nth }));
             });
         }
-        for fixed in &self.fixed {
-            for at in (0..=fixed.repeat).filter_map(|nth| self.fixed_at(fixed, nth)) {
+        for (index, fixed) in self.fixed.iter().enumerate() {
+            for (nth, at) in (0..=fixed.repeat).filter_map(|nth| Some((nth, self.fixed_at(fixed, nth)?))) {
                 if from <= at && at < until {
-                    rings.extend(self.fixed_ring(fixed, at));
+                    let origin = Origin { group: self.index, of: Of::Fixed(narrow(index)), nth };
+                    rings.extend(self.fixed_ring(fixed, at, origin));
                 }
             }
         }
     }
 
-    fn fixed_ring(&self, fixed: &Fixed<'a>, at: UtcMillis) -> Option<Ring<'a>> {
+    fn fixed_ring(&self, fixed: &Fixed<'a>, at: UtcMillis, origin: Origin) -> Option<Ring<'a>> {
         let source = self.sources.get(fixed.source)?;
         let original = fixed.original.or_else(|| self.occurrence_near(source.component, fixed.base.at));
         let occurrence = original.and_then(|original| source.occurrence(original));
@@ -185,6 +222,7 @@ impl<'a> Group<'a> {
             zone: source.zone.zone.clone(),
             zone_known: source.zone.known,
             recurrence_id,
+            origin,
         })
     }
 
@@ -229,9 +267,11 @@ fn hour_of(at: UtcMillis) -> UtcMillis {
     UtcMillis(at.0.div_euclid(HOUR) * HOUR)
 }
 
-fn ring_of<'a>(source: &Source<'a>, relative: &Relative<'a>, occurrence: Occurrence, at: UtcMillis) -> Ring<'a> {
+fn ring_of<'a>(source: &Source<'a>, occurrence: Occurrence, at: UtcMillis, origin: Origin) -> Option<Ring<'a>> {
+    let Of::Alarm { alarm, .. } = origin.of else { return None };
+    let relative = source.alarms.get(alarm as usize)?;
     let (start, end) = bounds(source, Some(occurrence.start));
-    Ring {
+    Some(Ring {
         at,
         action: relative.action,
         component: source.component,
@@ -246,7 +286,13 @@ fn ring_of<'a>(source: &Source<'a>, relative: &Relative<'a>, occurrence: Occurre
             Identity::Start => Some(occurrence.original.wall),
             Identity::Fixed(wall) => Some(wall),
         },
-    }
+        origin,
+    })
+}
+
+/// An index as it is kept in an [`Origin`]: no object has so many parts.
+fn narrow(index: usize) -> u32 {
+    u32::try_from(index).unwrap_or(u32::MAX)
 }
 
 /// Start and end of an occurrence as the notification tells them.

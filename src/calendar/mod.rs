@@ -3,13 +3,14 @@
 //!
 //! * [`object`]: from octets to [`component`]s and [`alarm`]s, as they are written; [`value`] reads their values.
 //! * [`plan`]: from components to [`ring`]s: what rings in a window, and when the next ring is. [`surroundings`] is what it
-//!   needs besides the object, [`silence`] why an alarm never rings.
+//!   needs besides the object, [`silence`] why an alarm never rings, [`explain`] how each ring comes about.
 //! * [`zone`]: time zones: placing wall-clock time, from TZif data or from a VTIMEZONE.
 //! * [`recur`]: recurrence rules, expanded in wall-clock time from anywhere in the series.
 
 pub mod alarm;
 mod build;
 pub mod component;
+pub mod explain;
 mod group;
 mod length;
 mod line;

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use jiff::civil::{Date, DateTime};
 
 use super::alarm::{Action, Alarm};
-use super::component::Component;
-use super::place::{Named, Point, day_start, shift, shift_wall};
+use super::component::{Component, RuleText};
+use super::place::{Named, Point, day_start, shift, shift_telling, shift_wall};
 use super::recur::Series;
 use super::value::Duration;
 use super::zone::Zone;
@@ -41,6 +41,27 @@ pub(super) enum Starts {
         /// Steps by hours, minutes or seconds, or has several times a day.
         sub_daily: bool,
     },
+}
+
+/// What gives the starts of a source.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Given<'a> {
+    /// DTSTART, RDATEs, or RECURRENCE-ID.
+    Dates,
+    Rule(&'a RuleText),
+    /// An RDATE with an end of its own.
+    Period,
+}
+
+/// A move on the way from the start of an occurrence to a ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Move {
+    /// To the end of the occurrence.
+    End,
+    /// By the days of the trigger, or by its time.
+    Trigger(Duration),
+    /// By the days of so many intervals between repetitions, or by their time.
+    Repeat(u32, Duration),
 }
 
 /// How long an occurrence lasts.
@@ -81,7 +102,7 @@ pub(super) struct LeftOut {
 
 /// Whether a start is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
+pub(super) enum Verdict {
     Kept,
     LeftOut,
     WholeDay,
@@ -97,7 +118,7 @@ impl LeftOut {
         self.judge(start) != Verdict::Kept
     }
 
-    fn judge(&self, start: Start) -> Verdict {
+    pub(super) fn judge(&self, start: Start) -> Verdict {
         if self.instants.binary_search(&start.at.0).is_ok() {
             Verdict::LeftOut
         } else if !self.days.is_empty() && self.days.binary_search(&start.wall.date()).is_ok() {
@@ -133,6 +154,9 @@ pub(super) struct Source<'a> {
     pub(super) length: Length,
     pub(super) identity: Identity,
     pub(super) starts: Starts,
+    pub(super) given: Given<'a>,
+    /// DTSTART, or what stands for it.
+    pub(super) first: UtcMillis,
     /// Original starts from this instant on…
     pub(super) from: UtcMillis,
     /// … and before this one.
@@ -261,25 +285,41 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// When `alarm` first rings for the occurrence that starts at `start`: its base, from which repetitions count.
-    fn base(&self, alarm: &Relative<'_>, start: Start) -> Option<Point> {
-        let (anchor, zone) = match self.end(start) {
-            Some(end) if alarm.at_end => end,
-            _ => (Point { at: start.at, wall: Some(start.wall) }, &self.zone.zone),
-        };
-        shift(anchor, alarm.offset, zone)
-    }
-
     /// When repetition `nth` of `alarm` rings for that occurrence; none: it is acknowledged, or outside all years.
     fn ring(&self, alarm: &Relative<'_>, start: Start, nth: u32) -> Option<UtcMillis> {
         let (base, at) = self.lands(alarm, start, nth)?;
         (base > alarm.acknowledged).then_some(at)
     }
 
-    /// The instants of the base and of repetition `nth` of `alarm` for that occurrence.
+    /// The instants of the base, from which repetitions count, and of repetition `nth` of `alarm` for the occurrence that
+    /// starts at `start`.
     fn lands(&self, alarm: &Relative<'_>, start: Start, nth: u32) -> Option<(UtcMillis, UtcMillis)> {
-        let base = self.base(alarm, start)?;
-        let ring = if nth == 0 { base } else { shift(base, alarm.interval.times(nth), &self.zone.zone)? };
+        self.lands_telling(alarm, start, nth, |_, _, _| ())
+    }
+
+    /// The same; `tell` hears of each move on the way, where it leads, and on whose wall.
+    pub(super) fn lands_telling(
+        &self,
+        alarm: &Relative<'_>,
+        start: Start,
+        nth: u32,
+        mut tell: impl FnMut(Move, Point, &Zone),
+    ) -> Option<(UtcMillis, UtcMillis)> {
+        let own = &self.zone.zone;
+        let mut anchor = (Point { at: start.at, wall: Some(start.wall) }, own);
+        if alarm.at_end
+            && let Some(end) = self.end(start)
+        {
+            anchor = end;
+            tell(Move::End, end.0, end.1);
+        }
+        let (anchor, zone) = anchor;
+        let base = shift_telling(anchor, alarm.offset, zone, |part, to| tell(Move::Trigger(part), to, zone))?;
+        if nth == 0 {
+            return Some((base.at, base.at));
+        }
+        let interval = alarm.interval.times(nth);
+        let ring = shift_telling(base, interval, own, |part, to| tell(Move::Repeat(nth, part), to, own))?;
         Some((base.at, ring.at))
     }
 
@@ -351,7 +391,8 @@ impl<'a> Source<'a> {
         best
     }
 
-    fn next_of(&self, alarm: &Relative<'_>, nth: u32, from: UtcMillis, best: &mut Option<UtcMillis>) {
+    /// The same for one repetition of one alarm.
+    pub(super) fn next_of(&self, alarm: &Relative<'_>, nth: u32, from: UtcMillis, best: &mut Option<UtcMillis>) {
         let (distance, slack) = self.distance(alarm, nth);
         let first = self.from.plus(distance.saturating_sub(slack));
         let last = self.until.plus(distance.saturating_add(slack));
@@ -401,15 +442,16 @@ impl<'a> Source<'a> {
         start.max(alarm.acknowledged.plus(distance.saturating_add(slack).saturating_neg()))
     }
 
-    /// Calls `found` for the rings in [from, until), alarm by alarm, at most `limit` of each alarm and repetition.
+    /// Calls `found` with the alarm's index, the repetition, the occurrence and the instant of each ring in [from, until),
+    /// alarm by alarm, at most `limit` of each alarm and repetition.
     pub(super) fn rings(
         &self,
         from: UtcMillis,
         until: UtcMillis,
         limit: usize,
-        mut found: impl FnMut(&Relative<'a>, Occurrence, UtcMillis),
+        mut found: impl FnMut((usize, u32), Occurrence, UtcMillis),
     ) {
-        for alarm in self.alarms.iter() {
+        for (index, alarm) in self.alarms.iter().enumerate() {
             for nth in 0..=alarm.repeat {
                 let (distance, slack) = self.distance_near(alarm, nth, from, until);
                 let mut count = 0;
@@ -422,7 +464,7 @@ impl<'a> Source<'a> {
                         && from <= at
                         && at < until
                     {
-                        found(alarm, occurrence, at);
+                        found((index, nth), occurrence, at);
                         count += 1;
                     }
                     ControlFlow::Continue(())

@@ -10,7 +10,7 @@ use super::component::{Moment, TzId};
 use super::object::{Fault, Object};
 use super::surroundings::Surroundings;
 use super::value::{Duration, quoted};
-use super::zone::{Fit, Zone};
+use super::zone::{Fit, Naming, Zone};
 use crate::time::UtcMillis;
 
 /// A zone, and whether anybody named it (rather than its being UTC for want of one).
@@ -18,6 +18,26 @@ use crate::time::UtcMillis;
 pub(super) struct Named {
     pub(super) zone: Zone,
     pub(super) known: bool,
+    pub(super) from: ZoneFrom,
+}
+
+/// What says that a time is in its zone (rules 10 and 11).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ZoneFrom {
+    /// `Z`.
+    Utc,
+    /// TZID, which names it in this way.
+    Tzid(Naming),
+    /// TZID, which nobody knows: it is the user's zone instead.
+    Unknown,
+    /// Nothing in the value: the calendar's own zone.
+    Calendar,
+    /// Nothing in the value: X-WR-TIMEZONE of the object.
+    Object,
+    /// Nothing in the value: the user's zone.
+    User,
+    /// Nothing at all: UTC for want of a zone.
+    Nobody,
 }
 
 /// A point in time on the wall of some zone.
@@ -65,22 +85,25 @@ impl Places {
         let resolve = |name: &str| {
             let own = zones.get(name.trim());
             let location = own.and_then(|zone| zone.location.as_deref());
-            around.zones.resolve(name, location, own.map(|zone| &zone.definition))
+            around.zones.resolve_as(name, location, own.map(|zone| &zone.definition))
         };
-        let stated = object.floating_zone.as_deref().and_then(resolve);
-        let floating = around.calendar_zone.clone().or(stated).or_else(|| around.user_zone.clone());
-        let named = |zone: Option<Zone>| Named { known: zone.is_some(), zone: zone.unwrap_or_else(|| utc.clone()) };
-        let user = named(around.user_zone.clone().or_else(|| floating.clone()));
-        let floating = named(floating);
+        let said = |zone: Option<Zone>, from| zone.map(|zone| Named { zone, known: true, from });
+        let stated = object.floating_zone.as_deref().and_then(resolve).map(|(zone, _)| zone);
+        let of_user = said(around.user_zone.clone(), ZoneFrom::User);
+        let of_calendar = said(around.calendar_zone.clone(), ZoneFrom::Calendar);
+        let floating = of_calendar.or_else(|| said(stated, ZoneFrom::Object)).or_else(|| of_user.clone());
+        let nobody = Named { zone: utc.clone(), known: false, from: ZoneFrom::Nobody };
+        let floating = floating.unwrap_or(nobody);
+        let user = of_user.unwrap_or_else(|| floating.clone());
         let mut tzids = Vec::with_capacity(object.tzids.len());
         for tzid in &object.tzids {
             tzids.push(match resolve(&tzid.name) {
-                Some(zone) => Named { zone, known: true },
+                Some((zone, naming)) => Named { zone, known: true, from: ZoneFrom::Tzid(naming) },
                 None => {
                     let (name, instead) = (quoted(&tzid.name), user.zone.id());
                     let text = format!("the time zone {name} is unknown: its times are taken in the user's, {instead}");
                     faults.push(Fault { line: tzid.line, text });
-                    user.clone()
+                    Named { from: ZoneFrom::Unknown, ..user.clone() }
                 }
             });
         }
@@ -103,24 +126,25 @@ impl Places {
     }
 
     fn utc_named(&self) -> Named {
-        Named { zone: self.utc.clone(), known: true }
+        Named { zone: self.utc.clone(), known: true, from: ZoneFrom::Utc }
     }
 
     /// Where `moment` lies. Floating times and dates are the calendar's or the user's (rules 8 and 11).
     pub(super) fn place(&mut self, moment: Moment) -> Place {
+        self.asked_floating |= matches!(moment, Moment::Floating(_) | Moment::Date(_));
+        self.look(moment)
+    }
+
+    /// The same, without remembering what was asked for.
+    pub(super) fn look(&self, moment: Moment) -> Place {
         let (wall, zone, all_day) = match moment {
             Moment::Utc(wall) => (wall, self.utc_named(), false),
             Moment::Zoned(wall, id) => (wall, self.tzid(id), false),
-            Moment::Floating(wall) => (wall, self.float(), false),
-            Moment::Date(date) => (date.at(0, 0, 0, 0), self.float(), true),
+            Moment::Floating(wall) => (wall, self.floating.clone(), false),
+            Moment::Date(date) => (date.at(0, 0, 0, 0), self.floating.clone(), true),
         };
         let at = if all_day { day_start(&zone.zone, wall.date()) } else { zone.zone.instant(wall).0 };
         Place { wall, at, zone, all_day }
-    }
-
-    fn float(&mut self) -> Named {
-        self.asked_floating = true;
-        self.floating.clone()
     }
 
     /// Where a moment lies that speaks of a series (EXDATE, RDATE, RECURRENCE-ID): what it does not say of its zone, it takes
@@ -159,10 +183,19 @@ impl Places {
     /// user's zone then.
     pub(super) fn instant(&mut self, moment: Moment) -> UtcMillis {
         self.asked_user |= matches!(moment, Moment::Floating(_) | Moment::Date(_));
+        self.look_at_instant(moment).at
+    }
+
+    /// The same with its zone, without remembering what was asked for.
+    pub(super) fn look_at_instant(&self, moment: Moment) -> Place {
+        let zone = self.user.clone();
         match moment {
-            Moment::Floating(wall) => self.user.zone.instant(wall).0,
-            Moment::Date(date) => day_start(&self.user.zone, date),
-            Moment::Utc(_) | Moment::Zoned(..) => self.place(moment).at,
+            Moment::Floating(wall) => Place { wall, at: zone.zone.instant(wall).0, zone, all_day: false },
+            Moment::Date(date) => {
+                let (wall, at) = (date.at(0, 0, 0, 0), day_start(&zone.zone, date));
+                Place { wall, at, zone, all_day: true }
+            }
+            Moment::Utc(_) | Moment::Zoned(..) => self.look(moment),
         }
     }
 }
@@ -193,15 +226,27 @@ const GAP: i64 = 25 * 3_600_000;
 /// `point` moved by `duration` in `zone`: the nominal days on the wall first, then the exact seconds. None: outside the
 /// years that are computed with.
 pub(super) fn shift(point: Point, duration: Duration, zone: &Zone) -> Option<Point> {
+    shift_telling(point, duration, zone, |_, _| ())
+}
+
+/// The same; `tell` hears of where each of the two parts that is there leads.
+pub(super) fn shift_telling(
+    point: Point,
+    duration: Duration,
+    zone: &Zone,
+    mut tell: impl FnMut(Duration, Point),
+) -> Option<Point> {
     let mut moved = point;
     if duration.days != 0 {
         let wall = point.wall.unwrap_or_else(|| zone.wall(point.at));
         let wall = wall.checked_add(Span::new().try_days(duration.days).ok()?).ok()?;
         moved = Point { at: zone.instant(wall).0, wall: Some(wall) };
+        tell(Duration { seconds: 0, ..duration }, moved);
     }
     if duration.seconds != 0 {
         let at = moved.at.0.checked_add(duration.seconds.checked_mul(1000)?)?;
         moved = Point { at: UtcMillis(at), wall: None };
+        tell(Duration { days: 0, ..duration }, moved);
     }
     (UtcMillis::MIN < moved.at && moved.at < UtcMillis::MAX).then_some(moved)
 }

@@ -9,18 +9,26 @@ use super::build::Builder;
 use super::component::{Component, Kind};
 use super::group::Group;
 use super::object::{Fault, Object};
+use super::place::Places;
 use super::reader::MAX_FAULTS;
 use super::ring::{Ring, in_order};
+use super::silence::Silence;
 use super::surroundings::Surroundings;
 use crate::time::UtcMillis;
 
 /// When the alarms of one object ring.
 #[derive(Debug)]
 pub struct Plan<'a> {
-    groups: Vec<Group<'a>>,
+    pub(super) object: &'a Object,
+    pub(super) around: &'a Surroundings,
+    pub(super) groups: Vec<Group<'a>>,
     faults: Vec<Fault>,
     zones: Vec<String>,
     memo: Option<String>,
+    /// What only the explanation asks for.
+    pub(super) places: Places,
+    pub(super) silences: Vec<(&'a Component, Silence)>,
+    pub(super) replacements: Vec<(UtcMillis, &'a Component)>,
 }
 
 impl<'a> Plan<'a> {
@@ -32,23 +40,20 @@ impl<'a> Plan<'a> {
         for components in of_one_uid(&object.components) {
             groups.extend(builder.group(&components));
         }
-        let mut faults = builder.faults;
+        let mut faults = std::mem::take(&mut builder.faults);
         faults.extend(object.faults.iter().cloned());
         faults.sort_by(|a, b| a.line.cmp(&b.line).then_with(|| a.text.cmp(&b.text)));
         faults.dedup();
         faults.truncate(2 * MAX_FAULTS);
-        Plan { groups, faults, zones: builder.places.ids(), memo: builder.memo.to_json() }
+        let Builder { places, memo, silences, replacements, .. } = builder;
+        let (zones, memo) = (places.ids(), memo.to_json());
+        Plan { object, around, groups, faults, zones, memo, places, silences, replacements }
     }
 
     /// The rings in the window (from ≤ ring < until), ascending by instant, each once, without those that are suppressed.
     /// The caller bounds the window: an endless series has as many rings as the window has room for.
     pub fn rings(&self, window: Range<UtcMillis>) -> Vec<Ring<'a>> {
-        let mut rings = Vec::new();
-        for group in &self.groups {
-            group.rings(window.start, window.end, &mut rings);
-        }
-        in_order(&mut rings);
-        rings
+        rings_of(self.groups.iter(), window)
     }
 
     /// How many rings in the window are suppressed, because a UTC clock hour has more of one UID than `max_rings_per_hour`
@@ -59,7 +64,7 @@ impl<'a> Plan<'a> {
 
     /// The instant of the first ring at or after `from` that is not suppressed; none: it never rings again.
     pub fn next_ring(&self, from: UtcMillis) -> Option<UtcMillis> {
-        self.groups.iter().filter_map(|group| group.next_ring(from)).min()
+        next_of(self.groups.iter(), from)
     }
 
     /// What was left out of the object, or read with a doubt, in the order of the lines.
@@ -77,6 +82,24 @@ impl<'a> Plan<'a> {
     pub fn memo(&self) -> Option<&str> {
         self.memo.as_deref()
     }
+}
+
+/// The rings of `groups` in a window, as [`Plan::rings`] gives them.
+pub(super) fn rings_of<'p, 'a: 'p>(
+    groups: impl Iterator<Item = &'p Group<'a>>,
+    window: Range<UtcMillis>,
+) -> Vec<Ring<'a>> {
+    let mut rings = Vec::new();
+    for group in groups {
+        group.rings(window.start, window.end, &mut rings);
+    }
+    in_order(&mut rings);
+    rings
+}
+
+/// The first ring of `groups`, as [`Plan::next_ring`] gives it.
+pub(super) fn next_of<'p, 'a: 'p>(groups: impl Iterator<Item = &'p Group<'a>>, from: UtcMillis) -> Option<UtcMillis> {
+    groups.filter_map(|group| group.next_ring(from)).min()
 }
 
 /// The components that belong together: of one UID and kind, in the order of the text.

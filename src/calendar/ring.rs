@@ -37,6 +37,25 @@ pub struct Ring<'a> {
     /// The original start of the occurrence, on the wall of its series; none: it does not recur, or the ring belongs to the
     /// whole series.
     pub recurrence_id: Option<DateTime>,
+    pub(super) origin: Origin,
+}
+
+/// Where in its plan a ring comes from, so that its derivation can be told.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Origin {
+    pub(super) group: u32,
+    pub(super) of: Of,
+    /// Which repetition.
+    pub(super) nth: u32,
+}
+
+/// What of its group a ring comes from.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Of {
+    /// The alarm `alarm` of the source `source`, for the occurrence that the series has at `original`.
+    Alarm { source: u32, alarm: u32, original: UtcMillis },
+    /// That of the rings at an instant of their own.
+    Fixed(u32),
 }
 
 impl<'a> Ring<'a> {
@@ -59,7 +78,7 @@ impl<'a> Ring<'a> {
     }
 
     /// What makes two rings the same (rule 20; rule 21 adds the user and the calendar).
-    fn key(&self) -> (UtcMillis, &'a str, Option<DateTime>, Action) {
+    pub(super) fn key(&self) -> (UtcMillis, &'a str, Option<DateTime>, Action) {
         (self.at, &self.component.uid, self.recurrence_id, self.action)
     }
 }

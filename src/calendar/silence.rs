@@ -16,6 +16,8 @@ pub enum Silence {
     Completed,
     /// The user has declined, under this address.
     Declined(Box<str>),
+    /// Another component of its UID, or of its RECURRENCE-ID, is a later revision.
+    Revised,
     /// Its RECURRENCE-ID names an occurrence that EXDATE or EXRULE takes away.
     Excluded,
     /// The alarm has no ACTION, or one that rings nothing.
@@ -34,6 +36,9 @@ impl fmt::Display for Silence {
             Silence::Cancelled => write!(f, "it is cancelled (STATUS:CANCELLED)"),
             Silence::Completed => write!(f, "the to-do is done"),
             Silence::Declined(address) => write!(f, "{} has declined (PARTSTAT=DECLINED)", quoted(address)),
+            Silence::Revised => {
+                write!(f, "another component takes its place: it has a higher SEQUENCE, or stands later")
+            }
             Silence::Excluded => write!(f, "EXDATE or EXRULE takes this occurrence away"),
             Silence::Action(action) if action.is_empty() => write!(f, "the alarm has no ACTION"),
             Silence::Action(action) => write!(f, "ACTION {} never rings", quoted(action)),

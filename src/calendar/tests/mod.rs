@@ -1,6 +1,7 @@
 //! The rules of when an alarm rings, each with tests of its own: `rule_05_…` holds the fifth one to account. Events are written
 //! here as short as they can be; what an event is wrapped in is added by [`Case`].
 
+mod explanations;
 mod filters;
 mod hostile;
 mod instants;
@@ -12,9 +13,10 @@ mod properties;
 mod snoozes;
 mod zones;
 
+use super::explain::{Fate, GivenBy};
 use super::object::{Limits, Object};
 use super::plan::Plan;
-use super::ring::When;
+use super::ring::{Ring, When};
 use super::surroundings::Surroundings;
 use super::zone::Zones;
 use crate::time::UtcMillis;
@@ -59,6 +61,7 @@ impl Case {
     fn between(&self, from: &str, until: &str) -> Vec<String> {
         self.with(|plan| {
             let rings = plan.rings(at(from)..at(until));
+            explained(plan, &self.text, at(from)..at(until));
             let told = rings.iter().map(|ring| match ring.action.name() {
                 "display" => ring.at.basic(),
                 action => format!("{} {action}", ring.at.basic()),
@@ -110,6 +113,42 @@ impl Case {
     fn faults(&self) -> Vec<String> {
         self.with(|plan| plan.faults().iter().map(|fault| format!("{}: {}", fault.line, fault.text)).collect())
     }
+}
+
+/// Asserts, for any object that a test has at hand, that the explanation says what the plan does: each ring's steps lead to
+/// its instant, the rings that are told are the next ones, the next ring of all alarms is the plan's, and what is withheld
+/// does not ring.
+fn explained(plan: &Plan<'_>, text: &str, window: std::ops::Range<UtcMillis>) {
+    const COUNT: usize = 3;
+    let rings = plan.rings(window.clone());
+    for ring in &rings {
+        let derivation = plan.derive(ring);
+        let last = derivation.steps.last().map(|step| step.at);
+        assert_eq!(last, Some(ring.at), "the steps lead elsewhere: {derivation:?}");
+    }
+    let mut first = None;
+    for told in plan.explain(text.as_bytes(), window.start, COUNT) {
+        let mut instants: Vec<UtcMillis> = told.rings.iter().map(|derivation| derivation.ring.at).collect();
+        instants.dedup();
+        let of_uid = |ring: &&Ring<'_>| &*ring.component.uid == told.uid;
+        let mut expected: Vec<UtcMillis> = rings.iter().filter(of_uid).map(|ring| ring.at).collect();
+        expected.dedup();
+        expected.truncate(COUNT);
+        instants.retain(|at| *at < window.end);
+        assert_eq!(instants, expected);
+        let fates = told.components.iter().flat_map(|component| &component.alarms).map(|alarm| &alarm.fate);
+        let nexts = fates.filter_map(|fate| match fate {
+            Fate::Rings(at) => Some(*at),
+            _ => None,
+        });
+        let snoozes = told.rings.iter().filter(|told| told.given == GivenBy::Snooze).map(|told| told.ring.at);
+        first = first.into_iter().chain(nexts).chain(snoozes).min();
+        for withheld in &told.withheld {
+            let key = withheld.ring.key();
+            assert!(rings.iter().all(|ring| ring.key() != key), "{withheld:?} rings");
+        }
+    }
+    assert_eq!(first, plan.next_ring(window.start));
 }
 
 /// An event of the UID `u`.

@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
 
 use jiff::tz::TimeZone;
 
-use super::{Rules, VTimezone, Zone, names};
+use super::{Naming, Rules, VTimezone, Zone, names};
 
 /// The compiled zones of the bundled database: id and TZif data, sorted by id.
 static BUNDLED: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/tzif.rs"));
@@ -133,10 +133,27 @@ impl Zones {
     /// The zone that the parameter `TZID=tzid` means, given the VTIMEZONE of that name and its X-LIC-LOCATION where the object
     /// has them: the IANA zone that one of the names stands for, else the VTIMEZONE as it is. None: nobody knows it.
     pub fn resolve(&self, tzid: &str, x_lic_location: Option<&str>, vtimezone: Option<&VTimezone>) -> Option<Zone> {
+        self.resolve_as(tzid, x_lic_location, vtimezone).map(|(zone, _)| zone)
+    }
+
+    /// The same, with what the zone was found by.
+    pub fn resolve_as(
+        &self,
+        tzid: &str,
+        x_lic_location: Option<&str>,
+        vtimezone: Option<&VTimezone>,
+    ) -> Option<(Zone, Naming)> {
         names::zone(self, tzid)
-            .or_else(|| names::zone(self, x_lic_location?))
-            .or_else(|| self.own(vtimezone?))
-            .or_else(|| names::likely_zone(self, tzid))
+            .or_else(|| Some((names::zone(self, x_lic_location?)?.0, Naming::Location)))
+            .or_else(|| Some((self.own(vtimezone?)?, Naming::Own)))
+            .or_else(|| Some((names::likely_zone(self, tzid)?, Naming::Likely)))
+    }
+
+    /// The zone whose older or other name `id` is, as the program's own database has it; none: it is no such name.
+    pub fn link_target(id: &str) -> Option<&'static str> {
+        let links = BUNDLED_LINKS.lines().filter_map(|line| line.split_once('\t'));
+        let mut links = links.filter(|(link, _)| !link.starts_with('#'));
+        links.find(|(link, _)| link.eq_ignore_ascii_case(id)).map(|(_, zone)| zone)
     }
 }
 

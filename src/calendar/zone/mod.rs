@@ -65,6 +65,23 @@ pub enum Fit {
     Fold,
 }
 
+/// How a TZID names its zone: what [`Zones::resolve_as`] found it by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Naming {
+    /// It is an id of the database.
+    Id,
+    /// It ends in one, behind a prefix.
+    Prefixed,
+    /// It is a name that Windows has for a zone.
+    Windows,
+    /// The X-LIC-LOCATION of its VTIMEZONE is an id of the database.
+    Location,
+    /// Nobody but the object's own VTIMEZONE knows it.
+    Own,
+    /// It is no name, but looks like one.
+    Likely,
+}
+
 static UTC: LazyLock<Zone> = LazyLock::new(|| Zone::fixed("UTC", 0));
 
 impl Zone {

@@ -1,18 +1,21 @@
 //! Reading TZIDs: which zone of the database the names mean that calendars really contain. Nothing here opens anything; what
 //! is not in the database's own list of ids is no zone.
 
-use super::{Zone, Zones, windows};
+use super::{Naming, Zone, Zones, windows};
 
 /// The longest TZID that is read as a name.
 const MAX_TZID: usize = 255;
 
 /// The zone of the database that `tzid` names: by its IANA id, alone or behind a prefix, or by a Windows name.
-pub(super) fn zone(zones: &Zones, tzid: &str) -> Option<Zone> {
+pub(super) fn zone(zones: &Zones, tzid: &str) -> Option<(Zone, Naming)> {
     let tzid = bare(tzid)?;
     if tzid.eq_ignore_ascii_case("Z") {
-        return Some(Zone::utc());
+        return Some((Zone::utc(), Naming::Id));
     }
-    zones.find(tzid).or_else(|| prefixed(zones, tzid)).or_else(|| zones.find(windows::iana_id(tzid)?))
+    let by_id = zones.find(tzid).map(|zone| (zone, Naming::Id));
+    let prefixed = || Some((prefixed(zones, tzid)?, Naming::Prefixed));
+    let windows = || Some((zones.find(windows::iana_id(tzid)?)?, Naming::Windows));
+    by_id.or_else(prefixed).or_else(windows)
 }
 
 /// The zone that `tzid` probably means, for want of anything better.
@@ -44,7 +47,7 @@ mod tests {
     use crate::calendar::zone::Zones;
 
     fn id(tzid: &str) -> Option<String> {
-        zone(&Zones::bundled(), tzid).map(|zone| zone.id().to_owned())
+        zone(&Zones::bundled(), tzid).map(|(zone, _)| zone.id().to_owned())
     }
 
     #[test]

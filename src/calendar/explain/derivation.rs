@@ -1,0 +1,285 @@
+//! The steps from an occurrence to a ring, and the rings that filters withhold.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::ops::{ControlFlow, Range};
+use std::sync::Arc;
+
+use jiff::civil::DateTime;
+
+use super::ZoneUse;
+use crate::calendar::build::Fixed;
+use crate::calendar::component::{Component, RuleText};
+use crate::calendar::group::Group;
+use crate::calendar::occurrence::{Given, Identity, LeftOut, Move, Occurrence, Source, Start, Verdict};
+use crate::calendar::place::{Point, shift_telling};
+use crate::calendar::plan::Plan;
+use crate::calendar::ring::{Of, Ring};
+use crate::calendar::value::Duration;
+use crate::calendar::zone::{Fit, Zone};
+use crate::time::UtcMillis;
+
+/// A ring, and how its instant comes about.
+#[derive(Debug)]
+pub struct Derivation<'a> {
+    pub ring: Ring<'a>,
+    pub given: GivenBy<'a>,
+    /// The zone that its occurrences are placed in; none for an instant.
+    pub zone: Option<ZoneUse>,
+    /// In order. The last one leads to the ring.
+    pub steps: Vec<Step>,
+}
+
+/// What gives an occurrence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GivenBy<'a> {
+    /// It occurs once.
+    Single,
+    /// DTSTART of a series.
+    Start,
+    Rule(&'a RuleText),
+    ExtraDate,
+    /// A component with RECURRENCE-ID.
+    Override,
+    /// No occurrence: a trigger at an instant.
+    Instant,
+    /// No occurrence: X-MOZ-SNOOZE-TIME.
+    Snooze,
+}
+
+impl fmt::Display for GivenBy<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            GivenBy::Single => write!(f, "it occurs once"),
+            GivenBy::Start => write!(f, "DTSTART, the first occurrence"),
+            GivenBy::Rule(rule) => write!(f, "RRULE:{} in line {}", rule.text, rule.line),
+            GivenBy::ExtraDate => write!(f, "RDATE"),
+            GivenBy::Override => write!(f, "an override (RECURRENCE-ID)"),
+            GivenBy::Instant => write!(f, "the trigger alone, whatever recurs"),
+            GivenBy::Snooze => write!(f, "a snooze (X-MOZ-SNOOZE-TIME)"),
+        }
+    }
+}
+
+/// One step on the way to a ring: where it leads.
+#[derive(Clone, Debug)]
+pub struct Step {
+    pub what: What,
+    /// What the clock on the wall shows there; in a gap the time as written, which no clock shows.
+    pub wall: DateTime,
+    pub at: UtcMillis,
+    pub zone: Zone,
+    /// The offset that was used, seconds east of UTC.
+    pub offset: i32,
+    /// Whether that wall-clock time exists, and once (rule 9).
+    pub fit: Fit,
+}
+
+/// What a step is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// Where the series has the occurrence.
+    Occurrence,
+    /// Where RANGE=THISANDFUTURE moves it, by so many seconds on the wall.
+    Moved(i64),
+    /// The end of the occurrence.
+    End,
+    /// The days of the trigger, on the wall.
+    TriggerDays(i64),
+    /// Its hours, minutes and seconds, elapsed.
+    TriggerTime(i64),
+    /// The days of so many intervals of REPEAT, on the wall.
+    RepeatDays(u32, i64),
+    /// Their seconds, elapsed.
+    RepeatTime(u32, i64),
+    /// The instant that the trigger, or a snooze, names.
+    Instant,
+}
+
+/// A ring that a filter withholds.
+#[derive(Debug)]
+pub struct Withheld<'a> {
+    pub ring: Ring<'a>,
+    pub why: Why<'a>,
+}
+
+/// Why a ring does not take place.
+#[derive(Clone, Copy, Debug)]
+pub enum Why<'a> {
+    /// EXDATE names its occurrence.
+    Excluded,
+    /// EXDATE names the whole day.
+    ExcludedDay,
+    /// EXRULE gives its occurrence.
+    ExcludedByRule,
+    /// An override takes the place of its occurrence; which one, where it is known.
+    Replaced(Option<&'a Component>),
+    /// ACKNOWLEDGED or X-MOZ-LASTACK: it is done up to then (rule 17).
+    Acknowledged(UtcMillis),
+    /// Its hour has this many rings already (rule 24).
+    Crowded(u32),
+}
+
+impl fmt::Display for Why<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Why::Excluded => write!(f, "EXDATE takes this occurrence away"),
+            Why::ExcludedDay => write!(f, "EXDATE takes this day away"),
+            Why::ExcludedByRule => write!(f, "EXRULE takes this occurrence away"),
+            Why::Replaced(None) => write!(f, "an override takes the place of this occurrence"),
+            Why::Replaced(Some(component)) => {
+                write!(f, "the {} in line {} takes the place of this occurrence", component.kind.name(), component.line)
+            }
+            Why::Acknowledged(until) => write!(f, "it is acknowledged: what rings at or before {until} is done"),
+            Why::Crowded(most) => write!(f, "its hour has {most} rings already (limits.max_rings_per_hour)"),
+        }
+    }
+}
+
+impl<'a> Plan<'a> {
+    /// How `ring`, one that this plan gave, comes about.
+    pub fn derive(&self, ring: &Ring<'a>) -> Derivation<'a> {
+        let ring = ring.clone();
+        let origin = ring.origin;
+        let group = self.groups.get(origin.group as usize);
+        let told = match origin.of {
+            Of::Alarm { source, alarm, original } => group.and_then(|group| {
+                let source = group.sources.get(source as usize)?;
+                Some((given(source, original), steps(group, source, (alarm, origin.nth), original)?))
+            }),
+            Of::Fixed(index) => group.and_then(|group| {
+                let fixed = group.fixed.get(index as usize)?;
+                let given = if fixed.snooze { GivenBy::Snooze } else { GivenBy::Instant };
+                Some((given, fixed_steps(group, fixed, origin.nth)?))
+            }),
+        };
+        let (given, steps) = told.unwrap_or((GivenBy::Single, Vec::new()));
+        let placed = !matches!(given, GivenBy::Instant | GivenBy::Snooze);
+        let component = ring.component;
+        let moment = component.start.or(component.end).or(component.recurrence_id.map(|id| id.moment));
+        let zone = moment.filter(|_| placed).map(|moment| self.zone_use(moment));
+        Derivation { ring, given, zone, steps }
+    }
+
+    /// What `groups` would ring in the window and do not, at most `limit`, in order.
+    pub(super) fn withheld(&self, groups: &[&Group<'a>], window: Range<UtcMillis>, limit: usize) -> Vec<Withheld<'a>> {
+        let mut all = Vec::new();
+        for group in groups {
+            let (mut kept, mut open) = (Vec::new(), Vec::new());
+            group.rings(window.start, window.end, &mut kept);
+            let unfiltered = group.unfiltered(true, true);
+            unfiltered.collect(window.start, window.end, limit.saturating_add(kept.len()), &mut open);
+            // What is joined with another ring, or is a ring of its override, takes place.
+            let keys: HashSet<_> = kept.iter().map(Ring::key).collect();
+            for ring in open.into_iter().filter(|ring| !keys.contains(&ring.key())) {
+                let why = self.why(group, &ring).unwrap_or(Why::Crowded(group.cap()));
+                all.push(Withheld { ring, why });
+            }
+        }
+        all.sort_by(|a, b| a.ring.key().cmp(&b.ring.key()));
+        all.dedup_by(|later, first| later.ring.key() == first.ring.key());
+        all.truncate(limit);
+        all
+    }
+
+    /// Which filter of `group` withholds `ring`; none: none of those that judge it alone.
+    fn why(&self, group: &Group<'a>, ring: &Ring<'a>) -> Option<Why<'a>> {
+        let Of::Alarm { source, alarm, original } = ring.origin.of else { return None };
+        let source = group.sources.get(source as usize)?;
+        let occurrence = occurrence(source, original)?;
+        let [excluded, replaced] = &source.left_out;
+        let verdict =
+            |set: &Option<Arc<LeftOut>>| set.as_ref().map_or(Verdict::Kept, |set| set.judge(occurrence.original));
+        match verdict(excluded) {
+            Verdict::LeftOut => return Some(Why::Excluded),
+            Verdict::WholeDay => return Some(Why::ExcludedDay),
+            Verdict::ByRule => return Some(Why::ExcludedByRule),
+            Verdict::Kept => {}
+        }
+        if verdict(replaced) != Verdict::Kept {
+            let of_this = |(at, by): &&(UtcMillis, &'a Component)| {
+                by.uid == source.component.uid && by.kind == source.component.kind && *at == original
+            };
+            return Some(Why::Replaced(self.replacements.iter().find(of_this).map(|(_, by)| *by)));
+        }
+        let relative = source.alarms.get(alarm as usize)?;
+        let (base, _) = source.lands_telling(relative, occurrence.start, 0, |_, _, _| ())?;
+        (base <= relative.acknowledged).then_some(Why::Acknowledged(relative.acknowledged))
+    }
+}
+
+/// The occurrence that `source` has at `original`, whatever filters say of it.
+fn occurrence(source: &Source<'_>, original: UtcMillis) -> Option<Occurrence> {
+    let mut found = None;
+    let open = Source { left_out: [None, None], ..source.clone() };
+    open.each(original, |occurrence| {
+        found = Some(occurrence);
+        ControlFlow::Break(())
+    });
+    found.filter(|occurrence| occurrence.original.at == original)
+}
+
+fn given<'a>(source: &Source<'a>, original: UtcMillis) -> GivenBy<'a> {
+    match (&source.identity, source.given) {
+        (Identity::Fixed(_), _) => GivenBy::Override,
+        (Identity::Single, _) => GivenBy::Single,
+        (_, Given::Rule(rule)) => GivenBy::Rule(rule),
+        (_, Given::Dates) if original == source.first => GivenBy::Start,
+        (_, Given::Dates | Given::Period) => GivenBy::ExtraDate,
+    }
+}
+
+/// The steps to repetition `nth` of an alarm of `source` for the occurrence at `original`.
+fn steps(group: &Group<'_>, source: &Source<'_>, (alarm, nth): (u32, u32), original: UtcMillis) -> Option<Vec<Step>> {
+    let Occurrence { original, start } = occurrence(source, original)?;
+    let relative = source.alarms.get(alarm as usize)?;
+    let point = |start: Start| Point { at: start.at, wall: Some(start.wall) };
+    // What RANGE=THISANDFUTURE moves is named on the wall of the series.
+    let series = group.sources.iter().find(|other| other.component.recurrence_id.is_none());
+    let series = series.filter(|_| source.moved.is_some()).unwrap_or(source);
+    let mut steps = vec![step(What::Occurrence, point(original), &series.zone.zone)];
+    if let Some(seconds) = source.moved {
+        steps.push(step(What::Moved(seconds), point(start), &source.zone.zone));
+    }
+    source.lands_telling(relative, start, nth, |what, to, zone| {
+        let what = match what {
+            Move::End => What::End,
+            Move::Trigger(Duration { days: 0, seconds }) => What::TriggerTime(seconds),
+            Move::Trigger(Duration { days, .. }) => What::TriggerDays(days),
+            Move::Repeat(nth, part) => repeat(nth, part),
+        };
+        steps.push(step(what, to, zone));
+    })?;
+    Some(steps)
+}
+
+fn fixed_steps(group: &Group<'_>, fixed: &Fixed<'_>, nth: u32) -> Option<Vec<Step>> {
+    let zone = &group.sources.get(fixed.source)?.zone.zone;
+    let mut steps = vec![step(What::Instant, fixed.base, zone)];
+    shift_telling(fixed.base, fixed.interval.times(nth), zone, |part, to| {
+        steps.push(step(repeat(nth, part), to, zone));
+    })?;
+    Some(steps)
+}
+
+fn repeat(nth: u32, part: Duration) -> What {
+    if part.days == 0 { What::RepeatTime(nth, part.seconds) } else { What::RepeatDays(nth, part.days) }
+}
+
+/// A step to `to` on the wall of `zone`.
+fn step(what: What, to: Point, zone: &Zone) -> Step {
+    let Some(wall) = to.wall else {
+        let (wall, offset) = (zone.wall(to.at), zone.offset(to.at));
+        return Step { what, wall, at: to.at, zone: zone.clone(), offset, fit: Fit::Exact };
+    };
+    let (placed, fit) = zone.instant(wall);
+    if placed == to.at {
+        // The offset that placed it: in a gap that is the one before.
+        let behind = Zone::utc().instant(wall).0.0.saturating_sub(to.at.0) / 1000;
+        let offset = i32::try_from(behind).unwrap_or(0);
+        return Step { what, wall, at: to.at, zone: zone.clone(), offset, fit };
+    }
+    // The start of a day that has no midnight, or the second pass of an hour that the clocks repeat.
+    let fit = if fit == Fit::Gap { Fit::Gap } else { Fit::Exact };
+    Step { what, wall, at: to.at, zone: zone.clone(), offset: zone.offset(to.at), fit }
+}

@@ -1,0 +1,233 @@
+//! Why alarms ring when they do, and why others do not (rule 3): the derivation of each ring, step by step, and the fate of
+//! each alarm. Everything here is told by the plan that computes the rings, nothing is computed a second time: a step is
+//! what the plan does on its way, and what is withheld is what the same plan gives without its filters.
+
+mod derivation;
+mod fate;
+mod written;
+
+use std::collections::HashMap;
+use std::fmt;
+
+use super::alarm::{Alarm, Trigger};
+use super::build::alarms_of;
+use super::component::{Component, Kind, Moment};
+use super::group::Group;
+use super::place::Named;
+pub use super::place::ZoneFrom;
+use super::plan::{Plan, next_of, rings_of};
+use super::silence::Silence;
+use super::zone::Zone;
+use crate::time::UtcMillis;
+pub use derivation::{Derivation, GivenBy, Step, What, Why, Withheld};
+pub use fate::Fate;
+use written::WrittenLines;
+
+/// Without a ring to end the window, withheld rings are looked for so far ahead, milliseconds.
+const AHEAD: i64 = 366 * 86_400_000;
+/// So many withheld rings of one UID are told.
+const MAX_WITHHELD: usize = 10;
+
+/// What a plan knows of one UID.
+#[derive(Debug)]
+pub struct Explanation<'a> {
+    pub uid: &'a str,
+    /// In the order of the text.
+    pub components: Vec<ToldComponent<'a>>,
+    /// Its next rings, in order.
+    pub rings: Vec<Derivation<'a>>,
+    /// What would ring until the last of them and does not, in order; without rings, within a year.
+    pub withheld: Vec<Withheld<'a>>,
+}
+
+/// An event or a to-do: what says when it is, and its alarms.
+#[derive(Debug)]
+pub struct ToldComponent<'a> {
+    pub component: &'a Component,
+    /// DTSTART, DTEND or DUE, DURATION, RECURRENCE-ID, as far as they are there.
+    pub dates: Vec<Stated>,
+    /// Why none of its alarms rings.
+    pub silence: Option<Silence>,
+    /// Its alarms are the calendar's default alarms (rule 19).
+    pub by_default: bool,
+    pub alarms: Vec<ToldAlarm<'a>>,
+}
+
+/// A property that says when a component is.
+#[derive(Debug)]
+pub struct Stated {
+    pub name: &'static str,
+    /// The line as written, unfolded; none where it cannot be found again.
+    pub written: Option<String>,
+    /// None: DURATION.
+    pub zone: Option<ZoneUse>,
+}
+
+/// The zone that a time is taken in.
+#[derive(Clone, Debug)]
+pub struct ZoneUse {
+    pub zone: Zone,
+    pub from: ZoneFrom,
+    /// The TZID that names it, where one does.
+    pub tzid: Option<String>,
+}
+
+/// An alarm, what its trigger counts from, and what becomes of it.
+#[derive(Debug)]
+pub struct ToldAlarm<'a> {
+    pub alarm: &'a Alarm,
+    /// Its TRIGGER as written; none where there is none, and for default alarms.
+    pub written: Option<String>,
+    pub anchor: Anchor,
+    pub fate: Fate,
+}
+
+/// What a trigger counts from (rule 4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Anchor {
+    Start,
+    /// DTEND.
+    End,
+    /// DUE, which says when the to-do ends, or stands for its missing DTSTART.
+    Due,
+    /// DTSTART plus DURATION.
+    Duration,
+    /// The end of the one day that an event without an end takes.
+    Day,
+    /// The start, for want of an end.
+    NoEnd,
+    /// RECURRENCE-ID of an override without DTSTART.
+    RecurrenceId,
+    /// Nothing: the trigger is an instant.
+    Instant,
+    /// Nothing that is there.
+    Nothing,
+}
+
+impl fmt::Display for Anchor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Anchor::Start => "DTSTART",
+            Anchor::End => "DTEND",
+            Anchor::Due => "DUE",
+            Anchor::Duration => "DTSTART plus DURATION",
+            Anchor::Day => "the end of the day of DTSTART",
+            Anchor::NoEnd => "DTSTART, for want of an end",
+            Anchor::RecurrenceId => "RECURRENCE-ID, for want of DTSTART",
+            Anchor::Instant => "nothing: the trigger is an instant",
+            Anchor::Nothing => "nothing that is there",
+        })
+    }
+}
+
+impl<'a> Plan<'a> {
+    /// Explains each UID of the object: its rings at the first `count` instants at or after `at`, what is withheld
+    /// meanwhile, and the fate of each alarm as seen from `at`. `text` is what the object was read from.
+    pub fn explain(&self, text: &[u8], at: UtcMillis, count: usize) -> Vec<Explanation<'a>> {
+        let written = WrittenLines::of(text);
+        let mut groups: HashMap<&str, Vec<&Group<'a>>> = HashMap::new();
+        for group in &self.groups {
+            groups.entry(group.uid()).or_default().push(group);
+        }
+        let mut components: HashMap<&str, Vec<&'a Component>> = HashMap::new();
+        for component in &self.object.components {
+            components.entry(&component.uid).or_default().push(component);
+        }
+        let told = |uid: &'a str| {
+            let groups = groups.get(uid).map_or(&[][..], Vec::as_slice);
+            let tell = |component: &&'a Component| self.told(component, groups, at, &written);
+            let (rings, until) = self.told_rings(groups, at, count);
+            Explanation {
+                uid,
+                components: components.get(uid).into_iter().flatten().map(tell).collect(),
+                rings,
+                withheld: self.withheld(groups, at..until, MAX_WITHHELD),
+            }
+        };
+        self.object.uids().into_iter().map(told).collect()
+    }
+
+    /// The rings at the first `count` instants from `at` on; and until when there can be withheld ones to tell of.
+    fn told_rings(&self, groups: &[&Group<'a>], at: UtcMillis, count: usize) -> (Vec<Derivation<'a>>, UtcMillis) {
+        let (mut rings, mut from) = (Vec::new(), at);
+        for _ in 0..count {
+            let Some(next) = next_of(groups.iter().copied(), from) else { break };
+            from = next.plus(1);
+            rings.extend(rings_of(groups.iter().copied(), next..from).iter().map(|ring| self.derive(ring)));
+        }
+        let until = if rings.is_empty() { at.plus(AHEAD) } else { from };
+        (rings, until)
+    }
+
+    fn told(
+        &self,
+        component: &'a Component,
+        groups: &[&Group<'a>],
+        at: UtcMillis,
+        written: &WrittenLines,
+    ) -> ToldComponent<'a> {
+        let silence = self.silences.iter().find(|(silent, _)| std::ptr::eq(*silent, component));
+        let silence = silence.map(|(_, silence)| silence.clone());
+        let start = component.start.or(component.end.filter(|_| component.kind == Kind::Todo));
+        let start = start.or(component.recurrence_id.map(|id| id.moment));
+        let all_day = start.is_some_and(|moment| self.places.look(moment).all_day);
+        let alarms = alarms_of(component, all_day, self.around);
+        let by_default = component.alarms.is_empty() && !alarms.is_empty();
+        let tell = |alarm: &'a Alarm| ToldAlarm {
+            alarm,
+            written: written.find(alarm.line, "TRIGGER").filter(|_| !by_default),
+            anchor: anchor(component, alarm, all_day),
+            fate: self.fate(component, alarm, silence.as_ref(), groups, at),
+        };
+        let alarms = alarms.iter().map(tell).collect();
+        ToldComponent { component, dates: self.dates(component, written), silence, by_default, alarms }
+    }
+
+    fn dates(&self, component: &Component, written: &WrittenLines) -> Vec<Stated> {
+        let end = if component.kind == Kind::Todo { "DUE" } else { "DTEND" };
+        let moments = [
+            ("DTSTART", component.start),
+            (end, component.end),
+            ("RECURRENCE-ID", component.recurrence_id.map(|id| id.moment)),
+        ];
+        let stated = |name, zone| Stated { name, written: written.find(component.line, name), zone };
+        let moments = moments.into_iter().filter_map(|(name, moment)| Some((name, moment?)));
+        let mut dates: Vec<Stated> = moments.map(|(name, moment)| stated(name, Some(self.zone_use(moment)))).collect();
+        dates.extend(component.duration.map(|_| stated("DURATION", None)));
+        dates
+    }
+
+    fn zone_use(&self, moment: Moment) -> ZoneUse {
+        let Named { zone, from, .. } = self.places.look(moment).zone;
+        let tzid = match moment {
+            Moment::Zoned(_, id) => self.object.tzids.get(id.index()).map(|tzid| tzid.name.to_string()),
+            _ => None,
+        };
+        ZoneUse { zone, from, tzid }
+    }
+}
+
+/// What the trigger of `alarm` counts from.
+fn anchor(component: &Component, alarm: &Alarm, all_day: bool) -> Anchor {
+    let todo = component.kind == Kind::Todo;
+    match alarm.trigger {
+        None => Anchor::Nothing,
+        Some(Trigger::At(_)) => Anchor::Instant,
+        Some(Trigger::End(_)) if component.end.is_some() => {
+            if todo {
+                Anchor::Due
+            } else {
+                Anchor::End
+            }
+        }
+        Some(Trigger::End(_)) if component.start.is_some() => match component.duration {
+            Some(_) => Anchor::Duration,
+            None if all_day && !todo => Anchor::Day,
+            None => Anchor::NoEnd,
+        },
+        Some(_) if component.start.is_some() => Anchor::Start,
+        Some(_) if todo && component.end.is_some() => Anchor::Due,
+        Some(_) if component.recurrence_id.is_some() => Anchor::RecurrenceId,
+        Some(_) => Anchor::Nothing,
+    }
+}

@@ -1,0 +1,255 @@
+//! Rule 3: what is told of rings, and of alarms that do not ring. That the explanation agrees with the plan is held up by
+//! every test of a rule besides, in [`super::Case::between`].
+
+use super::{Case, at, vevent};
+use crate::calendar::explain::{Anchor, Explanation, Fate, GivenBy, Step, What, Why, ZoneFrom};
+use crate::calendar::silence::Silence;
+use crate::calendar::surroundings::DefaultAlarms;
+use crate::calendar::zone::{Fit, Naming};
+
+/// Asks about the one UID of a case.
+fn explain<T>(case: &Case, from: &str, ask: impl FnOnce(&Explanation<'_>) -> T) -> T {
+    case.with(|plan| {
+        let told = plan.explain(case.text.as_bytes(), at(from), 1);
+        assert_eq!(told.len(), 1);
+        ask(&told[0])
+    })
+}
+
+/// The fates of all alarms of a case, in the order of the text.
+fn fates(case: &Case, from: &str) -> Vec<Fate> {
+    explain(case, from, |told| {
+        told.components.iter().flat_map(|component| &component.alarms).map(|alarm| alarm.fate.clone()).collect()
+    })
+}
+
+/// `what wall offset instant fit` of each step of the next ring.
+fn steps(case: &Case, from: &str) -> Vec<String> {
+    let told = |step: &Step| {
+        let Step { what, wall, at, offset, fit, .. } = step;
+        format!("{what:?} {wall} {offset} {} {fit:?}", at.basic())
+    };
+    explain(case, from, |explanation| explanation.rings[0].steps.iter().map(told).collect())
+}
+
+const SERIES: &str =
+    "DTSTART;TZID=Europe/Berlin:20260301T090000\nDTEND;TZID=Europe/Berlin:20260301T100000\nRRULE:FREQ=DAILY";
+
+#[test]
+fn rule_03_each_step_of_a_ring_is_told_with_its_wall_its_offset_and_its_instant() {
+    let case = Case::event("DTSTART;TZID=Europe/Berlin:20260329T090000\nRRULE:FREQ=WEEKLY", &["-P1DT2H30M"]);
+    let expected = [
+        "Occurrence 2026-03-29T09:00:00 7200 20260329T070000Z Exact",
+        "TriggerDays(-1) 2026-03-28T09:00:00 3600 20260328T080000Z Exact",
+        "TriggerTime(-9000) 2026-03-28T06:30:00 3600 20260328T053000Z Exact",
+    ];
+    assert_eq!(steps(&case, "2026-03-01"), expected);
+    explain(&case, "2026-03-01", |told| {
+        assert_eq!(told.rings[0].given, GivenBy::Rule(&told.components[0].component.rules[0]));
+        let zone = told.rings[0].zone.as_ref().unwrap();
+        assert_eq!(zone.from, ZoneFrom::Tzid(Naming::Id));
+        assert_eq!(zone.tzid.as_deref(), Some("Europe/Berlin"));
+        let dates: Vec<_> = told.components[0].dates.iter().map(|date| date.written.as_deref().unwrap()).collect();
+        assert_eq!(dates, ["DTSTART;TZID=Europe/Berlin:20260329T090000"]);
+        let alarm = &told.components[0].alarms[0];
+        assert_eq!((alarm.written.as_deref(), alarm.anchor), (Some("TRIGGER:-P1DT2H30M"), Anchor::Start));
+    });
+}
+
+#[test]
+fn rule_03_a_gap_and_a_fold_are_told_with_what_was_chosen() {
+    let gap = Case::event("DTSTART;TZID=Europe/Berlin:20260329T023000", &["PT0S"]);
+    assert_eq!(steps(&gap, "2026-03-01"), ["Occurrence 2026-03-29T02:30:00 3600 20260329T013000Z Gap"]);
+    let fold = Case::event("DTSTART;TZID=Europe/Berlin:20261025T023000", &["-PT5M"]);
+    let expected = [
+        "Occurrence 2026-10-25T02:30:00 7200 20261025T003000Z Fold",
+        "TriggerTime(-300) 2026-10-25T02:25:00 7200 20261025T002500Z Exact",
+    ];
+    assert_eq!(steps(&fold, "2026-03-01"), expected);
+    // This day has no midnight: it begins at 01:00.
+    let day = Case::event("DTSTART;VALUE=DATE:20181104", &["PT0S"])
+        .around(|around| around.with_user_zone(Some("America/Sao_Paulo"), None));
+    assert_eq!(steps(&day, "2018-11-01"), ["Occurrence 2018-11-04T00:00:00 -10800 20181104T030000Z Gap"]);
+}
+
+#[test]
+fn rule_03_the_end_the_repetitions_and_a_moved_series_are_steps() {
+    let case = Case::event(SERIES, &["TRIGGER;RELATED=END:-PT10M\nREPEAT:1\nDURATION:PT5M"]);
+    let expected = [
+        "Occurrence 2026-03-28T09:00:00 3600 20260328T080000Z Exact",
+        "End 2026-03-28T10:00:00 3600 20260328T090000Z Exact",
+        "TriggerTime(-600) 2026-03-28T09:50:00 3600 20260328T085000Z Exact",
+        "RepeatTime(1, 300) 2026-03-28T09:55:00 3600 20260328T085500Z Exact",
+    ];
+    assert_eq!(steps(&case, "2026-03-28T08:51"), expected);
+    let moved = "RECURRENCE-ID;TZID=Europe/Berlin;RANGE=THISANDFUTURE:20260310T090000\n\
+                 DTSTART;TZID=Europe/Berlin:20260310T110000";
+    let case = Case::new(&format!("{}\n{}", vevent(SERIES, &["PT0S"]), vevent(moved, &["-PT1H"])));
+    let expected = [
+        "Occurrence 2026-03-12T09:00:00 3600 20260312T080000Z Exact",
+        "Moved(7200) 2026-03-12T11:00:00 3600 20260312T100000Z Exact",
+        "TriggerTime(-3600) 2026-03-12T10:00:00 3600 20260312T090000Z Exact",
+    ];
+    assert_eq!(steps(&case, "2026-03-12"), expected);
+}
+
+#[test]
+fn rule_03_it_is_told_what_gives_an_occurrence() {
+    let given = |case: &Case, from: &str| explain(case, from, |told| format!("{}", told.rings[0].given));
+    assert_eq!(given(&Case::event("DTSTART:20260301T090000Z", &["PT0S"]), "2026-01-01"), "it occurs once");
+    let dates = Case::event(
+        "DTSTART:20260301T090000Z\nRDATE:20260303T090000Z\nRDATE;VALUE=PERIOD:20260305T090000Z/PT1H",
+        &["PT0S"],
+    );
+    assert_eq!(given(&dates, "2026-01-01"), "DTSTART, the first occurrence");
+    assert_eq!(given(&dates, "2026-03-02"), "RDATE");
+    assert_eq!(given(&dates, "2026-03-04"), "RDATE");
+    assert_eq!(given(&Case::event(SERIES, &["PT0S"]), "2026-03-02"), "RRULE:FREQ=DAILY in line 8");
+    let single = "RECURRENCE-ID;TZID=Europe/Berlin:20260310T090000\nDTSTART;TZID=Europe/Berlin:20260310T110000";
+    let case = Case::new(&format!("{}\n{}", vevent(SERIES, &["PT0S"]), vevent(single, &["PT0S"])));
+    assert_eq!(given(&case, "2026-03-10T09:00"), "an override (RECURRENCE-ID)");
+    let absolute = Case::event(SERIES, &["TRIGGER;VALUE=DATE-TIME:20260308T120000Z"]);
+    assert_eq!(given(&absolute, "2026-03-08"), "the trigger alone, whatever recurs");
+    let snooze = Case::event(&format!("{SERIES}\nX-MOZ-SNOOZE-TIME:20260308T121500Z"), &["PT0S"]);
+    assert_eq!(given(&snooze, "2026-03-08T12:00"), "a snooze (X-MOZ-SNOOZE-TIME)");
+}
+
+#[test]
+fn rule_03_it_is_told_where_a_zone_comes_from() {
+    let from = |case: &Case| {
+        explain(case, "2026-01-01", |told| {
+            let zone = told.components[0].dates[0].zone.clone().unwrap();
+            (zone.zone.id().to_owned(), zone.from)
+        })
+    };
+    let tzid = |tzid: &str| from(&Case::event(&format!("DTSTART;TZID=\"{tzid}\":20260310T090000"), &["PT0S"]));
+    let named = |id: &str, naming| (id.to_owned(), ZoneFrom::Tzid(naming));
+    assert_eq!(tzid("America/New_York"), named("America/New_York", Naming::Id));
+    assert_eq!(tzid("/mozilla.org/20050126_1/Asia/Tokyo"), named("Asia/Tokyo", Naming::Prefixed));
+    assert_eq!(tzid("W. Europe Standard Time"), named("Europe/Berlin", Naming::Windows));
+    assert_eq!(tzid("New York"), ("Europe/Berlin".to_owned(), ZoneFrom::Unknown));
+    let floating = Case::event("DTSTART:20260310T090000", &["PT0S"]);
+    assert_eq!(from(&floating), ("Europe/Berlin".to_owned(), ZoneFrom::User));
+    let calendar = floating.around(|around| around.with_calendar_zone(Some("Asia/Tokyo")));
+    assert_eq!(from(&calendar), ("Asia/Tokyo".to_owned(), ZoneFrom::Calendar));
+    let nobody = calendar.around(|around| around.with_calendar_zone(None).with_user_zone(None, None));
+    assert_eq!(from(&nobody), ("UTC".to_owned(), ZoneFrom::Nobody));
+    assert_eq!(from(&Case::event("DTSTART:20260310T090000Z", &["PT0S"])), ("UTC".to_owned(), ZoneFrom::Utc));
+    let zone = |location: &str| {
+        let zone = format!(
+            "BEGIN:VTIMEZONE\nTZID:Mine\n{location}BEGIN:STANDARD\nDTSTART:19700101T000000\nTZOFFSETFROM:+0300\n\
+             TZOFFSETTO:+0300\nEND:STANDARD\nEND:VTIMEZONE\n"
+        );
+        from(&Case::new(&(zone + &vevent("DTSTART;TZID=Mine:20260310T090000", &["PT0S"]))))
+    };
+    assert_eq!(zone(""), named("Mine", Naming::Own));
+    assert_eq!(zone("X-LIC-LOCATION:Africa/Nairobi\n"), named("Africa/Nairobi", Naming::Location));
+}
+
+#[test]
+fn rule_03_an_alarm_that_never_rings_has_its_reason() {
+    let silent = |case: &Case| match &fates(case, "2026-01-01")[..] {
+        [Fate::Silent(silence)] => silence.clone(),
+        other => panic!("{other:?}"),
+    };
+    let start = "DTSTART:20260310T090000Z";
+    let event = |more: &str| Case::event(&format!("{start}\n{more}"), &["PT0S"]);
+    assert_eq!(silent(&event("STATUS:CANCELLED")), Silence::Cancelled);
+    let declined = event("ATTENDEE;PARTSTAT=DECLINED:mailto:mary@example.org")
+        .around(|around| around.with_addresses(&["mary@example.org".to_owned()]));
+    assert_eq!(silent(&declined), Silence::Declined("mailto:mary@example.org".into()));
+    assert_eq!(silent(&Case::todo(&format!("{start}\nSTATUS:COMPLETED"), &["PT0S"])), Silence::Completed);
+    assert_eq!(silent(&Case::todo("SUMMARY:some day", &["PT0S"])), Silence::NoDate);
+    let alarm = |lines: &str| Case::event(start, &[lines]);
+    assert_eq!(silent(&alarm("ACTION:NONE\nTRIGGER:PT0S")), Silence::Action("NONE".into()));
+    assert_eq!(silent(&alarm("TRIGGER:soon")), Silence::NoTrigger);
+    assert_eq!(silent(&alarm("TRIGGER:PT0S\nPROXIMITY:ARRIVE")), Silence::Proximity);
+    let revised = format!("{}\n{}", vevent(start, &["PT0S"]), vevent(&format!("{start}\nSEQUENCE:1"), &["PT0S"]));
+    let fates = fates(&Case::new(&revised), "2026-01-01");
+    assert_eq!(fates, [Fate::Silent(Silence::Revised), Fate::Rings(at("2026-03-10T09:00"))]);
+}
+
+#[test]
+fn rule_03_an_alarm_that_rings_no_more_says_when_it_did_last() {
+    let case = Case::event(&format!("{SERIES};COUNT=3"), &["-PT15M", "TRIGGER;VALUE=DATE-TIME:20260308T120000Z"]);
+    let expected = [Fate::Over(at("2026-03-03T07:45")), Fate::Over(at("2026-03-08T12:00"))];
+    assert_eq!(fates(&case, "2026-04-01"), expected);
+    // The series is as old as it likes.
+    let old = Case::event("DTSTART:19700101T090000Z\nRRULE:FREQ=HOURLY;UNTIL=20251231T235959Z", &["PT0S"]);
+    assert_eq!(fates(&old, "2026-04-01"), [Fate::Over(at("2025-12-31T23:00"))]);
+}
+
+#[test]
+fn rule_03_what_is_acknowledged_or_taken_away_is_told() {
+    let case = Case::event("DTSTART:20260310T090000Z", &["TRIGGER:PT0S\nACKNOWLEDGED:20260310T091500Z"]);
+    let (until, ring) = (at("2026-03-10T09:15"), at("2026-03-10T09:00"));
+    assert_eq!(fates(&case, "2026-03-01"), [Fate::Acknowledged { until, ring }]);
+    assert_eq!(fates(&case, "2026-05-01"), [Fate::Acknowledged { until, ring }]);
+    let absolute = "TRIGGER;VALUE=DATE-TIME:20260310T090000Z\nACKNOWLEDGED:20260310T091500Z";
+    assert_eq!(fates(&Case::event(SERIES, &[absolute]), "2026-05-01"), [Fate::Acknowledged { until, ring }]);
+    let empty = Case::event("DTSTART:20260310T090000Z\nEXDATE:20260310T090000Z", &["PT0S"]);
+    assert_eq!(fates(&empty, "2026-03-01"), [Fate::TakenAway(ring)]);
+}
+
+#[test]
+fn rule_03_what_is_withheld_before_the_next_ring_is_told_with_its_reason() {
+    let withheld = |case: &Case, from: &str| {
+        explain(case, from, |told| {
+            let told = told.withheld.iter();
+            told.map(|withheld| format!("{}: {}", withheld.ring.at.basic(), withheld.why)).collect::<Vec<_>>()
+        })
+    };
+    let more = "EXDATE;TZID=Europe/Berlin:20260303T090000\nEXDATE;VALUE=DATE:20260304\nEXRULE:FREQ=DAILY;COUNT=2";
+    let series = vevent(&format!("{SERIES}\n{more}"), &["TRIGGER:PT0S\nACKNOWLEDGED:20260306T080000Z"]);
+    let cancelled = "RECURRENCE-ID;TZID=Europe/Berlin:20260305T090000\nDTSTART;TZID=Europe/Berlin:20260305T090000";
+    let single = vevent(&format!("{cancelled}\nSTATUS:CANCELLED"), &["PT0S"]);
+    let case = Case::new(&format!("{series}\n{single}"));
+    let expected = [
+        "20260301T080000Z: EXRULE takes this occurrence away",
+        "20260302T080000Z: EXRULE takes this occurrence away",
+        "20260303T080000Z: EXDATE takes this occurrence away",
+        "20260304T080000Z: EXDATE takes this day away",
+        "20260305T080000Z: the VEVENT in line 18 takes the place of this occurrence",
+        "20260306T080000Z: it is acknowledged: what rings at or before 2026-03-06T08:00:00.000Z is done",
+    ];
+    assert_eq!(withheld(&case, "2026-03-01"), expected);
+    let often = Case::event("DTSTART:20260310T090000Z\nRRULE:FREQ=SECONDLY;COUNT=7200", &["PT0S"]);
+    let told = withheld(&often, "2026-03-10T09:02");
+    assert_eq!(told.len(), 10);
+    assert_eq!(told[0], "20260310T090200Z: its hour has 120 rings already (limits.max_rings_per_hour)");
+    assert_eq!(fates(&often, "2026-03-10T09:02"), [Fate::Crowded(at("2026-03-10T09:02"))]);
+}
+
+#[test]
+fn rule_03_default_alarms_are_told_as_such() {
+    let defaults =
+        DefaultAlarms::parse(Some("BEGIN:VALARM\nACTION:DISPLAY\nTRIGGER:-PT30M\nEND:VALARM"), None).unwrap();
+    let case = Case::event("DTSTART:20260310T090000Z", &[]).around(|mut around| {
+        around.default_alarms = Some(defaults);
+        around
+    });
+    explain(&case, "2026-03-01", |told| {
+        assert!(told.components[0].by_default);
+        assert_eq!(told.components[0].alarms[0].fate, Fate::Rings(at("2026-03-10T08:30")));
+        assert_eq!(told.components[0].alarms[0].written, None);
+    });
+}
+
+#[test]
+fn rule_03_alarms_that_ring_as_one_are_told_once() {
+    let case = Case::event("DTSTART:20260310T090000Z", &["-PT60M", "-PT1H"]);
+    explain(&case, "2026-03-01", |told| {
+        assert_eq!(told.rings.len(), 1);
+        assert_eq!(told.rings[0].ring.joined.len(), 1);
+        assert!(told.withheld.is_empty(), "{:?}", told.withheld);
+        let fates: Vec<_> = told.components[0].alarms.iter().map(|alarm| alarm.fate.clone()).collect();
+        assert_eq!(fates, [Fate::Rings(at("2026-03-10T08:00")), Fate::Rings(at("2026-03-10T08:00"))]);
+        assert_eq!(told.rings[0].steps[1].what, What::TriggerTime(-3600));
+        assert_eq!(told.rings[0].steps[0].fit, Fit::Exact);
+    });
+}
+
+#[test]
+fn rule_03_a_reason_stands_for_each_filter() {
+    assert_eq!(Why::Replaced(None).to_string(), "an override takes the place of this occurrence");
+}
