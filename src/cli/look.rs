@@ -87,9 +87,17 @@ pub(super) fn length(millis: i64) -> String {
     shown.map(|(count, unit)| format!("{count}{unit}")).collect::<Vec<_>>().join(" ")
 }
 
+/// `+05:30`; with seconds where there are some.
+pub(super) fn offset(seconds: i32) -> String {
+    let (sign, rest) = (if seconds < 0 { '-' } else { '+' }, seconds.unsigned_abs());
+    let (hours, minutes, seconds) = (rest / 3600, rest / 60 % 60, rest % 60);
+    let tail = if seconds == 0 { String::new() } else { format!(":{seconds:02}") };
+    format!("{sign}{hours:02}:{minutes:02}{tail}")
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{distance, length, written};
+    use super::{distance, length, offset, written};
     use crate::time::UtcMillis;
 
     #[test]
@@ -108,5 +116,13 @@ mod tests {
     fn instants_for_people() {
         assert_eq!(written(UtcMillis(1_773_144_000_000)), "2026-03-10 12:00:00Z");
         assert_eq!(written(UtcMillis(1_773_144_000_107)), "2026-03-10 12:00:00Z");
+    }
+
+    #[test]
+    fn offsets_are_written_with_sign_hours_and_minutes() {
+        assert_eq!(offset(0), "+00:00");
+        assert_eq!(offset(-12_600), "-03:30");
+        assert_eq!(offset(45_900), "+12:45");
+        assert_eq!(offset(-1_176), "-00:19:36");
     }
 }

@@ -10,6 +10,8 @@ mod calendars;
 mod check;
 mod completions;
 mod deliveries;
+mod explain;
+mod file;
 mod firings;
 mod logging;
 mod look;
@@ -78,6 +80,7 @@ enum Command {
     Calendars(calendars::Args),
     Alarms(alarms::Args),
     Show(show::Args),
+    Explain(explain::Args),
     Firings(firings::Args),
     Deliveries(deliveries::Args),
     Sync(sync::Args),
@@ -138,6 +141,7 @@ fn dispatch(command: Command, context: &mut Context) -> anyhow::Result<Exit> {
         Command::Status(args) => status::run(&args, context),
         Command::Calendars(args) => calendars::run(&args, context),
         Command::Alarms(args) => alarms::run(&args, context),
+        Command::Explain(args) => explain::run(&args, context),
         Command::Show(args) => show::run(&args, context),
         Command::Firings(args) => firings::run(&args, context),
         Command::Deliveries(args) => deliveries::run(&args, context),

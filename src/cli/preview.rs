@@ -2,19 +2,18 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
+use super::file::{self, Whose};
 use super::printer::{Exit, Printer, Table, Tone};
 use super::{Context, Usage, instant};
-use crate::calendar::object::{Limits, Object};
+use crate::calendar::object::Object;
 use crate::calendar::plan::Plan;
 use crate::calendar::ring::Ring;
-use crate::calendar::surroundings::Surroundings;
 use crate::calendar::zone::{Zone, Zones};
 use crate::config::{Config, Secrets, Wanted};
 use crate::notification::{About, Notification, Sender};
-use crate::source::directory;
+use crate::source::CalendarSeen;
 use crate::time::UtcMillis;
 
 /// Without `--until`: so far ahead, milliseconds.
@@ -94,10 +93,10 @@ struct Preview<'a> {
 impl Preview<'_> {
     fn path(&mut self, path: &Path, printer: &mut Printer) {
         if path == Path::new("-") {
-            return self.standard_input(printer);
+            return self.file(None, None, printer);
         }
         if !path.is_dir() {
-            return self.file(path, printer);
+            return self.file(Some(path), None, printer);
         }
         let mut files = Vec::new();
         list(path, 0, &mut files, printer);
@@ -105,65 +104,41 @@ impl Preview<'_> {
             printer.error(format!("{} holds no .ics files", path.display()));
         }
         for file in files {
-            self.file(&file, printer);
+            self.file(Some(&file), Some(path), printer);
         }
     }
 
-    fn standard_input(&mut self, printer: &mut Printer) {
-        let limit = self.config.limits.max_object_size as u64;
-        let mut octets = Vec::new();
-        // One octet more than allowed tells that there is too much.
-        match io::stdin().lock().take(limit + 1).read_to_end(&mut octets) {
-            Ok(_) => {
-                let about = About { name: "calendar".into(), id: "calendar".into(), ..self.about() };
-                self.object("standard input", &octets, None, about, printer);
-            }
-            Err(error) => printer.error(format!("standard input cannot be read: {error}")),
-        }
-    }
-
-    fn file(&mut self, path: &Path, printer: &mut Printer) {
-        let name = path.display().to_string();
-        let limit = self.config.limits.max_object_size;
-        let octets = match fs::metadata(path) {
-            Ok(metadata) if metadata.len() > limit as u64 => {
-                let size = metadata.len();
-                return printer.error(format!("{name} has {size} octets; limits.max_object_size allows {limit}"));
-            }
-            Ok(_) => fs::read(path),
-            Err(error) => Err(error),
+    /// The file at `path`, found below `root`; without a path standard input.
+    fn file(&mut self, path: Option<&Path>, root: Option<&Path>, printer: &mut Printer) {
+        let octets = match path {
+            Some(path) => file::read(path, self.config),
+            None => file::standard_input(self.config),
         };
         let octets = match octets {
             Ok(octets) => octets,
-            Err(error) => return printer.error(format!("{name} cannot be read: {error}")),
+            Err(error) => return printer.error(error),
         };
-        let folder = fs::canonicalize(path).ok().and_then(|real| real.parent().map(Path::to_owned));
-        let seen = folder.as_deref().and_then(directory::calendar_at).unwrap_or_default();
-        let owner = if seen.owner.is_empty() { self.user() } else { seen.owner };
-        let about = About { key: seen.href, name: seen.name, id: seen.id, color: seen.color, owner, ..self.about() };
-        self.object(&name, &octets, seen.zone.as_deref(), about, printer);
+        let name = path.map_or_else(|| "standard input".to_owned(), |path| path.display().to_string());
+        let whose = Whose { users: &self.args.user, zone: self.args.zone.as_deref() };
+        let (seen, _) = file::calendar(path, root, self.config, whose);
+        self.object(&name, &octets, &seen, printer);
     }
 
-    fn object(&mut self, name: &str, octets: &[u8], zone: Option<&str>, about: About, printer: &mut Printer) {
-        let limits = self.limits();
-        let object = match Object::parse(octets, &limits) {
+    fn object(&mut self, name: &str, octets: &[u8], seen: &CalendarSeen, printer: &mut Printer) {
+        let around = file::surroundings(seen, self.zones.clone(), self.config);
+        let object = match Object::parse(octets, &around.limits) {
             Ok(object) => object,
             Err(error) => return printer.error(format!("{name} is not read: {error}")),
         };
         self.readable += 1;
-        let mut around = Surroundings::new(self.zones.clone())
-            .with_calendar_zone(zone)
-            .with_user_zone(self.args.zone.as_deref(), self.config.defaults.zone.as_deref())
-            .with_addresses(&self.args.user);
-        around.limits = limits;
         let plan = Plan::new(&object, &around, None);
         for fault in plan.faults() {
             printer.note(format!("{name}:{}: {}", fault.line, fault.text));
         }
-        let json = printer.json();
+        let (json, about) = (printer.json(), file::about(seen));
         self.rings(&plan, |preview, ring| preview.row(ring, &about, json));
         if let Some(hour) = self.crowded_hour(&plan) {
-            let most = limits.max_rings_per_hour;
+            let most = around.limits.max_rings_per_hour;
             printer.note(format!("{name}: more than {most} alarms in the hour of {hour}: only the first {most} ring"));
         }
     }
@@ -241,24 +216,6 @@ impl Preview<'_> {
         }
         Ok(())
     }
-
-    fn limits(&self) -> Limits {
-        let limits = &self.config.limits;
-        Limits {
-            max_object_size: limits.max_object_size,
-            max_repeat: limits.max_repeat,
-            max_rings_per_hour: limits.max_rings_per_hour,
-        }
-    }
-
-    fn user(&self) -> String {
-        let login = || std::env::var("USER").ok().filter(|name| !name.is_empty());
-        self.args.user.first().cloned().or_else(login).unwrap_or_else(|| "user".to_owned())
-    }
-
-    fn about(&self) -> About {
-        About { user: self.user(), owner: self.user(), ..About::default() }
-    }
 }
 
 /// `Tue 2026-03-10 09:15 Europe/Berlin`
@@ -268,7 +225,8 @@ fn local(at: UtcMillis, zone: &Zone) -> String {
     format!("{} {}", wall.strftime(&format!("%a %Y-%m-%d %H:%M{seconds}")), zone.id())
 }
 
-/// The `.ics` files in and below a folder, in the order of their names. What is hidden is left out.
+/// The `.ics` files in and below a folder, in the order of their names. What is hidden is left out, and what is no file:
+/// a pipe would be waited for.
 fn list(folder: &Path, depth: usize, files: &mut Vec<PathBuf>, printer: &mut Printer) {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
@@ -286,7 +244,9 @@ fn list(folder: &Path, depth: usize, files: &mut Vec<PathBuf>, printer: &mut Pri
             if depth < MAX_DEPTH {
                 list(&path, depth + 1, files, printer);
             }
-        } else if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case(OsStr::new("ics"))) {
+        } else if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case(OsStr::new("ics")))
+            && fs::metadata(&path).is_ok_and(|metadata| metadata.is_file())
+        {
             files.push(path);
         }
     }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::look::offset;
 use super::{Context, printer::Exit, printer::Table, printer::Tone};
 use crate::calendar::zone::{Difference, Zones};
 use crate::config::{Secrets, Wanted};
@@ -149,26 +150,5 @@ fn which(zones: &Zones) -> String {
         "bundled" => format!("{}, the program's own", zones.version()),
         "chrono-tz" => format!("{}, built into the library", zones.version()),
         folder => format!("{} in {folder}", zones.version()),
-    }
-}
-
-/// `+05:30`; with seconds where there are some.
-fn offset(seconds: i32) -> String {
-    let (sign, rest) = (if seconds < 0 { '-' } else { '+' }, seconds.unsigned_abs());
-    let (hours, minutes, seconds) = (rest / 3600, rest / 60 % 60, rest % 60);
-    let tail = if seconds == 0 { String::new() } else { format!(":{seconds:02}") };
-    format!("{sign}{hours:02}:{minutes:02}{tail}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::offset;
-
-    #[test]
-    fn offsets_are_written_with_sign_hours_and_minutes() {
-        assert_eq!(offset(0), "+00:00");
-        assert_eq!(offset(-12_600), "-03:30");
-        assert_eq!(offset(45_900), "+12:45");
-        assert_eq!(offset(-1_176), "-00:19:36");
     }
 }

@@ -58,6 +58,8 @@ pub struct CalendarFigures {
 pub struct ObjectRow {
     pub id: i64,
     pub calendar: CalendarRow,
+    /// When its calendar was seen first.
+    pub first_seen: UtcMillis,
     pub href: String,
     pub etag: String,
     pub revision: i64,
@@ -139,6 +141,10 @@ const RINGS: &str =
     "SELECT r.id, r.object, r.due, r.fired_at, r.state, r.count, r.notification, c.name AS calendar, o.href
     FROM rings r LEFT JOIN calendars c ON c.id = r.calendar LEFT JOIN objects o ON o.id = r.object
     WHERE r.fired_at >= ?1 AND (?2 IS NULL OR r.object = ?2) ORDER BY r.fired_at DESC, r.id DESC LIMIT ?3";
+const RING_BY_IDENTITY: &str =
+    "SELECT r.id, r.object, r.due, r.fired_at, r.state, r.count, r.notification, c.name AS calendar, o.href
+    FROM rings r LEFT JOIN calendars c ON c.id = r.calendar LEFT JOIN objects o ON o.id = r.object
+    WHERE r.identity = ?";
 const LATENESS: &str = "SELECT fired_at - due FROM rings WHERE state = 'fired' ORDER BY fired_at DESC LIMIT ?";
 const DELIVERIES: &str = "SELECT d.ring, s.name, d.recipient, d.state, d.attempts, d.next_attempt, d.lease, d.answer,
     d.settled_at, r.due, r.fired_at, r.notification
@@ -262,6 +268,25 @@ impl Inspector {
         query.fetch_all(&mut self.connection).await?.iter().map(ring).collect()
     }
 
+    /// The ring with this identity, if it was ever recorded.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`].
+    pub async fn ring_with(&mut self, identity: [u8; 16]) -> Result<Option<RingRow>, LedgerError> {
+        let query = sqlx::query(RING_BY_IDENTITY).bind(identity.to_vec());
+        query.fetch_optional(&mut self.connection).await?.as_ref().map(ring).transpose()
+    }
+
+    /// What the ring with the number `ring` owes or owed to the sinks.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`].
+    pub async fn deliveries_of(&mut self, ring: i64) -> Result<Vec<DeliveryRow>, LedgerError> {
+        let sql = format!("{DELIVERIES} WHERE d.ring = ? ORDER BY s.name, d.recipient");
+        let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(ring).fetch_all(&mut self.connection).await?;
+        rows.iter().map(delivery).collect()
+    }
+
     /// How late the last `limit` rings were fired, in milliseconds, sorted.
     ///
     /// # Errors
@@ -350,6 +375,7 @@ fn object(row: &SqliteRow) -> Result<ObjectRow, LedgerError> {
     Ok(ObjectRow {
         id: row.try_get("object")?,
         calendar: sqlx::FromRow::from_row(row)?,
+        first_seen: UtcMillis(row.try_get("first_seen")?),
         href: row.try_get("object_href")?,
         etag: row.try_get("etag")?,
         revision: row.try_get("revision")?,

@@ -9,6 +9,7 @@
 //! * [`http`] is a calendar client's HTTP. [`daemon`] runs the built `reveille`.
 //! * [`recurrence`] expands random rules beside python-dateutil.
 //! * [`preview`] reads files and folders, and further cases where the environment names some.
+//! * [`explain`] asks why events ring, of files and of a ledger.
 //! * [`zones`] places wall-clock times beside Python's zoneinfo.
 //! * [`faults`] is what goes wrong with disks, clocks, files and processes, and what becomes of it.
 //! * [`cli`] looks at what each command prints, [`map`] at which module uses which.
@@ -23,6 +24,7 @@ mod caldav;
 mod cli;
 mod crash;
 mod daemon;
+mod explain;
 mod faults;
 mod harness;
 mod http;

@@ -14,6 +14,8 @@ use reveille::calendar::zone::Zones;
 use reveille::time::UtcMillis;
 use serde_json::Value;
 
+use crate::rehearsal::Stage;
+
 const WINDOW: [&str; 4] = ["--from", "2026-03-01T00:00:00Z", "--until", "2026-04-01T00:00:00Z"];
 
 fn event(uid: &str, start: &str) -> String {
@@ -69,13 +71,56 @@ fn folders_are_read_in_depth_and_alarms_come_in_order() {
     assert_eq!(told, expected);
     let day = &lines(&out)[1];
     assert_eq!((&day["calendarColor"], &day["calendarId"]), (&"#00ff00".into(), &"Home".into()));
-    assert_eq!((&day["timezone"], &day["allDay"], &day["userId"]), (&"Asia/Tokyo".into(), &1.into(), &"mary".into()));
+    // Radicale keeps a user's calendars in a folder of hers.
+    assert_eq!((&day["timezone"], &day["allDay"], &day["userId"]), (&"Asia/Tokyo".into(), &1.into(), &"sub".into()));
+    assert_eq!(lines(&out)[0]["userId"], "mary");
 
     let (status, out, err) = say(folder.path(), &["sub", "Work/early.ICS", "--limit", "1"]);
     let table = "TIME                                ACTION   SUMMARY      CALENDAR\n\
                  Tue 2026-03-10 09:15 Europe/Berlin  display  About early  Work\n";
     assert_eq!((status, out.as_str()), (0, table));
     assert_eq!(err, "there are more; --limit 1 keeps the first 1\n");
+}
+
+#[test]
+fn ids_are_those_of_run_for_a_configured_folder_and_for_one_that_is_watched() {
+    let stage = Stage::new();
+    stage.put("tea.ics", "20260310T120000Z", "Tea", "2026-03-01T00:00:00Z");
+    stage.pass("2026-03-10T11:00:00Z");
+    stage.pass("2026-03-10T12:00:00Z");
+    let rung = &stage.alarms()[0];
+    for path in ["watched", "watched/work", "watched/work/tea.ics"] {
+        let (_, out, _) = say(stage.path(), &["--json", path]);
+        let told = &lines(&out)[0];
+        for key in ["notificationId", "userId", "calendarId", "calendarOwner", "alertId"] {
+            assert_eq!(told[key], rung[key], "{key} of {path}");
+        }
+    }
+    // Without a configuration the folder that is named is what would be watched.
+    let folder = tempfile::tempdir().unwrap();
+    let work = folder.path().join("work");
+    fs::create_dir(&work).unwrap();
+    fs::copy(stage.file("tea.ics"), work.join("tea.ics")).unwrap();
+    let once = |at: &str| {
+        let mut run = Command::new(env!("CARGO_BIN_EXE_reveille"));
+        run.args(["run", "--once", "--watch", "work", "--at", at]).current_dir(folder.path()).env("USER", "mary");
+        said(&run.env_remove("REVEILLE_CONFIG").env("HOME", folder.path()).output().unwrap()).1
+    };
+    once("2026-03-10T11:00:00Z");
+    let rung = lines(&once("2026-03-10T12:00:00Z"));
+    for path in ["work", "work/tea.ics"] {
+        let (_, out, _) = say(folder.path(), &["--json", path]);
+        assert_eq!(lines(&out)[0]["notificationId"], rung[0]["notificationId"], "{path}");
+    }
+}
+
+#[test]
+fn a_pipe_in_a_folder_is_not_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("a.ics"), event("a", ":20260310T090000Z")).unwrap();
+    assert!(Command::new("mkfifo").arg(folder.path().join("pipe.ics")).status().unwrap().success());
+    let (status, out, err) = say(folder.path(), &[".", "--json"]);
+    assert_eq!((status, lines(&out).len(), err.as_str()), (0, 1, ""));
 }
 
 #[test]
@@ -146,6 +191,10 @@ fn case_holds(case: &Value, zones: &Zones) -> Result<(), String> {
     let (from, until) = (UtcMillis::parse(&text("from"))?, UtcMillis::parse(&text("until"))?);
     let mut rung = BTreeMap::<(String, String, String), i32>::new();
     for ring in plan.rings(from..until) {
+        let led_to = plan.derive(&ring).steps.last().map(|step| step.at);
+        if led_to != Some(ring.at) {
+            return Err(format!("the explanation of {} leads to {led_to:?}", ring.at));
+        }
         let key = (ring.at.basic(), ring.component.uid.to_string(), ring.action.name().to_owned());
         *rung.entry(key).or_default() += 1;
     }

@@ -1,8 +1,10 @@
 //! Rule 3: what is told of rings, and of alarms that do not ring. That the explanation agrees with the plan is held up by
 //! every test of a rule besides, in [`super::Case::between`].
 
+use std::path::Path;
+
 use super::{Case, at, vevent};
-use crate::calendar::explain::{Anchor, Explanation, Fate, GivenBy, Step, What, Why, ZoneFrom};
+use crate::calendar::explain::{Anchor, Explanation, Fate, GivenBy, Step, What, ZoneFrom};
 use crate::calendar::silence::Silence;
 use crate::calendar::surroundings::DefaultAlarms;
 use crate::calendar::zone::{Fit, Naming};
@@ -249,7 +251,18 @@ fn rule_03_alarms_that_ring_as_one_are_told_once() {
     });
 }
 
+/// The calendars that lie beside the program: what a watched folder holds, and what fuzzing starts from.
 #[test]
-fn rule_03_a_reason_stands_for_each_filter() {
-    assert_eq!(Why::Replaced(None).to_string(), "an override takes the place of this occurrence");
+fn rule_03_the_explanation_of_each_fixture_is_what_its_plan_does() {
+    let mut count = 0;
+    for folder in ["examples/calendars", "fuzz/seeds/object"] {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+        for file in std::fs::read_dir(folder).unwrap() {
+            let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+            let case = Case::new("").around(|around| around.with_user_zone(Some("Asia/Tokyo"), None));
+            let case = Case { text, ..case };
+            count += case.between("2026-03-20", "2026-04-02").len();
+        }
+    }
+    assert!(count > 1000, "only {count} rings");
 }

@@ -59,12 +59,12 @@ pub struct DirectorySource {
     settings: Arc<Settings>,
 }
 
-/// The calendar that the folder `path` is, looked at by itself: what its files of properties say of it. None where they say
-/// that it is no calendar. User and addresses are left empty.
-pub fn calendar_at(path: &Path) -> Option<CalendarSeen> {
-    let Folder { id, name, color, zone, owner, .. } = folder::at(path, path, Layout::Flat)?;
-    let href = path.display().to_string();
-    Some(CalendarSeen { href, id, name, color, zone, owner: owner.unwrap_or_default(), ..CalendarSeen::default() })
+/// The calendar that the folder `path` is to a source that watches `root`: what a look at it would hand in. None where it is
+/// no calendar of that source.
+pub fn calendar_in(source: &Source, (root, layout): (&Path, Layout), path: &Path) -> Option<CalendarSeen> {
+    let root = folder::canonical(root).ok()?;
+    let folder = folder::at(&root, path, layout)?;
+    Settings::new(source, (&root, layout), &source.login, 0).seen(&folder)
 }
 
 /// What the blocking parts need to know.
@@ -90,16 +90,7 @@ impl DirectorySource {
         max_size: usize,
         clock: Clock,
     ) -> DirectorySource {
-        let settings = Settings {
-            path: path.to_owned(),
-            layout,
-            user: source.user.clone().unwrap_or_else(|| fallback_user.to_owned()),
-            user_is_given: source.user.is_some(),
-            emails: source.email.clone(),
-            zone: source.zone.clone(),
-            calendars: source.calendars.clone(),
-            max_size,
-        };
+        let settings = Settings::new(source, (path, layout), fallback_user, max_size);
         DirectorySource { name: source.name.clone(), clock, settings: Arc::new(settings) }
     }
 
@@ -211,6 +202,19 @@ impl DirectorySource {
 }
 
 impl Settings {
+    fn new(source: &Source, (path, layout): (&Path, Layout), fallback_user: &str, max_size: usize) -> Settings {
+        Settings {
+            path: path.to_owned(),
+            layout,
+            user: source.user.clone().unwrap_or_else(|| fallback_user.to_owned()),
+            user_is_given: source.user.is_some(),
+            emails: source.email.clone(),
+            zone: source.zone.clone(),
+            calendars: source.calendars.clone(),
+            max_size,
+        }
+    }
+
     /// The calendar that `folder` is; none for one that the settings leave out.
     fn seen(&self, folder: &Folder) -> Option<CalendarSeen> {
         let named = |pattern: &String| match pattern.strip_suffix('*') {

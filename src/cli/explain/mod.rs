@@ -1,0 +1,194 @@
+//! `reveille explain`: why an event's alarms ring when they do, and why others do not. What the calendar core tells
+//! becomes a report, with what the ledger knows of it besides; the report is printed as text or as JSON.
+
+mod recorded;
+mod report;
+mod text;
+
+use std::path::Path;
+
+use super::file::{self, UserZone, Whose};
+use super::look::{LedgerArgs, block_on};
+use super::{Context, Usage, instant, printer::Exit};
+use crate::calendar::object::{Limits, Object};
+use crate::calendar::plan::Plan;
+use crate::calendar::zone::Zones;
+use crate::config::Config;
+use crate::ledger::{Inspector, LedgerError, ObjectRow};
+use crate::notification::identity;
+use crate::planner;
+use crate::time::UtcMillis;
+use report::{Report, Telling};
+
+/// So many instants at which it rings are derived, and with --at only the first.
+const COUNT: usize = 3;
+
+/// Say why an event's alarms ring when they do, or why they do not
+///
+/// Of a file: how each ring follows from what is written, step by step, and the reason for each alarm that does not ring; no
+/// ledger is needed. Of a UID: the same for each object in the ledger that speaks of it, with what has rung, was missed or
+/// held back, and what became of its deliveries.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// A UID, or a file of iCalendar text (- for standard input): what exists as a file is one
+    #[arg(value_name = "UID|FILE")]
+    what: String,
+    /// As seen from this instant, such as 2026-03-10T12:00:00Z: the ring at it, else the next one [default: now]
+    #[arg(long, value_name = "T", value_parser = instant)]
+    at: Option<UtcMillis>,
+    /// Derive the rings at so many instants [default: 3, with --at 1]
+    #[arg(long, value_name = "N")]
+    count: Option<usize>,
+    /// Of a file: the user's zone, for floating times and dates, such as Europe/Berlin
+    #[arg(long, value_name = "ZONE")]
+    zone: Option<String>,
+    /// Of a file: an address of the user (may be repeated; the first one is userId)
+    #[arg(long, value_name = "ADDR")]
+    user: Vec<String>,
+    #[command(flatten)]
+    ledger: LedgerArgs,
+}
+
+pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
+    let config = args.ledger.config(context)?;
+    let zones = Zones::load(&config.zoneinfo)?;
+    let now = context.clock.now();
+    let asked = Asked { args, config: &config, zones: &zones, at: args.at.unwrap_or(now), now };
+    let path = Path::new(&args.what);
+    let reports = if args.what == "-" {
+        asked.file(None)
+    } else if path.is_dir() {
+        return Err(Usage(format!("{} is a folder: name a file in it, or use 'preview'", path.display())).into());
+    } else if path.exists() {
+        asked.file(Some(path))
+    } else {
+        asked.ledger()
+    };
+    let reports = match reports? {
+        Ok(reports) => reports,
+        Err(error) => {
+            context.printer.error(error);
+            return Ok(Exit::No);
+        }
+    };
+    for (index, report) in reports.iter().enumerate() {
+        if context.printer.json() {
+            context.printer.object(report)?;
+        } else {
+            if index > 0 {
+                context.printer.line("")?;
+            }
+            text::print(report, asked.at, &mut context.printer)?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// What is asked, and what the answer depends on.
+struct Asked<'a> {
+    args: &'a Args,
+    config: &'a Config,
+    zones: &'a Zones,
+    at: UtcMillis,
+    now: UtcMillis,
+}
+
+/// A report for each UID and object, or a sentence that says why there is none.
+type Answer = anyhow::Result<Result<Vec<Report>, String>>;
+
+impl Asked<'_> {
+    fn count(&self) -> usize {
+        self.args.count.unwrap_or(if self.args.at.is_some() { 1 } else { COUNT })
+    }
+
+    fn limits(&self) -> Limits {
+        planner::limits(self.config)
+    }
+
+    /// Explains a file, or standard input, without a ledger.
+    fn file(&self, path: Option<&Path>) -> Answer {
+        if let Some(id) = self.args.zone.as_deref().filter(|id| self.zones.resolve(id, None, None).is_none()) {
+            return Err(Usage(format!("--zone '{id}' is no time zone: name one as in Europe/Berlin")).into());
+        }
+        let name = path.map_or_else(|| "standard input".to_owned(), |path| path.display().to_string());
+        let octets = path.map_or_else(|| file::standard_input(self.config), |path| file::read(path, self.config));
+        let octets = match octets {
+            Ok(octets) => octets,
+            Err(error) => return Ok(Err(error)),
+        };
+        let whose = Whose { users: &self.args.user, zone: self.args.zone.as_deref() };
+        let (seen, user_zone) = file::calendar(path, None, self.config, whose);
+        let around = file::surroundings(&seen, self.zones.clone(), self.config);
+        let object = match Object::parse(&octets, &self.limits()) {
+            Ok(object) => object,
+            Err(error) => return Ok(Err(format!("{name} is not read: {error}"))),
+        };
+        let plan = Plan::new(&object, &around, None);
+        let telling = Telling { zones: self.zones, user_zone, at: self.at };
+        let told = plan.explain(&octets, self.at, self.count());
+        if told.is_empty() {
+            return Ok(Err(format!("{name} holds no event and no to-do that can be read")));
+        }
+        let faults: Vec<String> = plan.faults().iter().map(ToString::to_string).collect();
+        let report = |told| Report { file: Some(name.clone()), faults: faults.clone(), ..telling.report(told) };
+        Ok(Ok(told.iter().map(report).collect()))
+    }
+
+    /// Explains what the ledger has of a UID.
+    fn ledger(&self) -> Answer {
+        let uid = &self.args.what;
+        let reports = block_on(async {
+            let mut inspector = Inspector::open(&self.config.ledger).await?;
+            let mut reports = Vec::new();
+            for row in inspector.objects_of(uid).await? {
+                reports.push(self.object(&mut inspector, &row).await?);
+            }
+            inspector.close().await?;
+            Ok(reports)
+        });
+        match reports {
+            Ok(reports) if reports.is_empty() => {
+                Ok(Err(format!("no object in the ledger speaks of the UID '{uid}', and no file is called that")))
+            }
+            Ok(reports) => Ok(Ok(reports)),
+            Err(error) if matches!(error.downcast_ref(), Some(LedgerError::Missing { .. })) => {
+                Ok(Err(format!("no file is called '{uid}', and {error}")))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn object(&self, inspector: &mut Inspector, row: &ObjectRow) -> anyhow::Result<Report> {
+        let uid = &self.args.what;
+        let faults = row.faults.as_deref().and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
+        let configured = self.config.sources.iter().find(|source| source.name == row.calendar.source);
+        let own_zone = configured.is_some_and(|source| source.zone.is_some());
+        let user_zone = if own_zone { UserZone::Source } else { UserZone::Defaults };
+        let telling = Telling { zones: self.zones, user_zone, at: self.at };
+        let around = planner::surroundings(&row.calendar, self.zones.clone(), self.limits());
+        let mut report = match Object::parse(&row.text, &self.limits()) {
+            Ok(mut object) => {
+                object.components.retain(|component| &*component.uid == uid);
+                let plan = Plan::new(&object, &around, row.memo.as_deref());
+                let told = plan.explain(&row.text, self.at, self.count());
+                let mut report = told.first().map_or_else(|| telling.empty(uid), |told| telling.report(told));
+                let about = planner::about(&row.calendar);
+                let derivations = told.iter().flat_map(|told| &told.rings);
+                for (ring, derivation) in report.rings.iter_mut().zip(derivations) {
+                    let id = identity(&about, &derivation.ring);
+                    let recorded = recorded::of_identity(inspector, id).await?;
+                    let standing = recorded::Standing { row, config: self.config, now: self.now };
+                    ring.standing = Some(standing.of(derivation.ring.at, recorded.as_ref()));
+                    ring.notification_id = Some(id.iter().map(|octet| format!("{octet:02x}")).collect());
+                    ring.recorded = recorded;
+                }
+                report
+            }
+            Err(_) => telling.empty(uid),
+        };
+        report.faults = faults;
+        report.object = Some(recorded::facts(row));
+        report.history = recorded::history(inspector, row.id, uid).await?;
+        Ok(report)
+    }
+}

@@ -1,0 +1,176 @@
+//! What the ledger knows of an object: where it comes from, what was recorded of its rings, and what became of their
+//! deliveries.
+
+use serde::Serialize;
+
+use crate::cli::look::Glimpse;
+use crate::config::Config;
+use crate::ledger::{DeliveryRow, Inspector, LedgerError, ObjectRow, RingRow};
+use crate::time::UtcMillis;
+
+/// So many of the rings that were recorded last are told.
+const HISTORY: i64 = 10;
+
+/// An object as the ledger has it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ObjectFacts {
+    pub(super) source: String,
+    pub(super) calendar_href: String,
+    pub(super) calendar_name: String,
+    pub(super) user_id: String,
+    pub(super) href: String,
+    pub(super) etag: String,
+    /// How many contents it has had here.
+    pub(super) revision: i64,
+    pub(super) written: Option<String>,
+    pub(super) first_seen: String,
+    pub(super) looked_at: String,
+    pub(super) next_due: Option<String>,
+}
+
+/// A ring that was recorded.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Recorded {
+    pub(super) ring: i64,
+    pub(super) due: String,
+    pub(super) fired_at: String,
+    /// Milliseconds.
+    pub(super) lateness: i64,
+    pub(super) state: String,
+    pub(super) count: i64,
+    pub(super) action: String,
+    pub(super) recurrence_id: String,
+    pub(super) deliveries: Vec<DeliveryFacts>,
+}
+
+/// What a ring owes to a sink.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct DeliveryFacts {
+    pub(super) sink: String,
+    pub(super) recipient: String,
+    pub(super) state: String,
+    pub(super) attempts: i64,
+    pub(super) next_attempt: Option<String>,
+    pub(super) leased_until: Option<String>,
+    pub(super) answer: Option<String>,
+    pub(super) settled_at: Option<String>,
+}
+
+/// Where an object is in its source, and what the ledger has of it.
+pub(super) fn facts(row: &ObjectRow) -> ObjectFacts {
+    ObjectFacts {
+        source: row.calendar.source.clone(),
+        calendar_href: row.calendar.href.clone(),
+        calendar_name: row.calendar.name.clone(),
+        user_id: row.calendar.user.clone(),
+        href: row.href.clone(),
+        etag: row.etag.clone(),
+        revision: row.revision,
+        written: row.written.map(|at| at.to_string()),
+        first_seen: row.first_seen.to_string(),
+        looked_at: row.calendar.looked_at.to_string(),
+        next_due: row.due.map(|at| at.to_string()),
+    }
+}
+
+/// The last rings that were recorded of what the object `object` says of `uid`, the latest last.
+pub(super) async fn history(inspector: &mut Inspector, object: i64, uid: &str) -> Result<Vec<Recorded>, LedgerError> {
+    let mut rows = inspector.rings(UtcMillis::MIN, Some(object), HISTORY).await?;
+    // A file may hold many events; what was counted has no notification.
+    rows.retain(|row| [uid, ""].contains(&Glimpse::of(&row.notification).uid.as_str()));
+    rows.reverse();
+    let mut history = Vec::with_capacity(rows.len());
+    for row in rows {
+        history.push(recorded(inspector, row).await?);
+    }
+    Ok(history)
+}
+
+/// The ring with that identity, if it was recorded.
+pub(super) async fn of_identity(
+    inspector: &mut Inspector,
+    identity: [u8; 16],
+) -> Result<Option<Recorded>, LedgerError> {
+    match inspector.ring_with(identity).await? {
+        Some(row) => Ok(Some(recorded(inspector, row).await?)),
+        None => Ok(None),
+    }
+}
+
+async fn recorded(inspector: &mut Inspector, row: RingRow) -> Result<Recorded, LedgerError> {
+    let deliveries = inspector.deliveries_of(row.id).await?;
+    let seen = Glimpse::of(&row.notification);
+    Ok(Recorded {
+        ring: row.id,
+        due: row.due.to_string(),
+        fired_at: row.fired_at.to_string(),
+        lateness: row.fired_at.0.saturating_sub(row.due.0),
+        state: row.state,
+        count: row.count,
+        action: seen.action,
+        recurrence_id: seen.recurrence_id,
+        deliveries: deliveries.into_iter().map(delivery).collect(),
+    })
+}
+
+fn delivery(row: DeliveryRow) -> DeliveryFacts {
+    let pending = row.state == "pending";
+    DeliveryFacts {
+        sink: row.sink,
+        recipient: row.recipient,
+        state: row.state,
+        attempts: row.attempts,
+        next_attempt: pending.then(|| row.next_attempt.to_string()),
+        leased_until: row.lease.map(|at| at.to_string()),
+        answer: row.answer,
+        settled_at: row.settled_at.map(|at| at.to_string()),
+    }
+}
+
+/// What a ring's standing in the ledger is judged by.
+#[derive(Clone, Copy)]
+pub(super) struct Standing<'a> {
+    pub(super) row: &'a ObjectRow,
+    pub(super) config: &'a Config,
+    pub(super) now: UtcMillis,
+}
+
+impl Standing<'_> {
+    /// What became, or will become, of the ring at `at`, a sentence (rules 21 to 23).
+    pub(super) fn of(&self, at: UtcMillis, recorded: Option<&Recorded>) -> String {
+        let Standing { row, config, now } = *self;
+        let max_lateness = i64::try_from(config.defaults.max_lateness.as_millis()).unwrap_or(i64::MAX);
+        if let Some(recorded) = recorded {
+            let Recorded { ring, state, fired_at, .. } = recorded;
+            return match state.as_str() {
+                "missed" => format!("recorded as missed at {fired_at} (ring {ring}): found later than max_lateness"),
+                state => format!("{state} at {fired_at} (ring {ring}); it does not ring twice"),
+            };
+        }
+        if row.due.is_some_and(|due| due <= at) {
+            return match now.0.saturating_sub(at.0) {
+                ..=0 => "armed".to_owned(),
+                late if late > max_lateness => {
+                    "due and not fired: older than max_lateness, it will be recorded as missed".to_owned()
+                }
+                _ => "due and not fired yet: it rings late as soon as the daemon runs".to_owned(),
+            };
+        }
+        if at < row.first_seen {
+            return format!(
+                "did not ring: its calendar was seen first at {}, and its past does not ring",
+                row.first_seen
+            );
+        }
+        match row.written.filter(|written| at < *written) {
+            Some(written) => format!("did not ring: its object was written at {written}, after it was due"),
+            None if at < now => "not recorded: when it was due the object did not have it, or the calendar had been \
+                                 looked at since"
+                .to_owned(),
+            None => "not armed: the ledger has not taken this in yet".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,348 @@
+//! The report: all that is told of one UID of one object, as `--json` prints it and as the text is made from.
+
+use serde::Serialize;
+
+use super::recorded::{ObjectFacts, Recorded};
+use crate::calendar::alarm::Alarm;
+use crate::calendar::explain::{
+    Derivation, Explanation, Fate, GivenBy, Stated, Step, ToldAlarm, ToldComponent, What, Withheld, ZoneFrom, ZoneUse,
+};
+use crate::calendar::zone::{Fit, Naming, Zones};
+use crate::cli::file::UserZone;
+use crate::cli::look::offset;
+use crate::time::UtcMillis;
+
+/// `explain --json`: one object a UID and calendar object.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Report {
+    pub(super) uid: String,
+    /// The file that was read; null for what the ledger has.
+    pub(super) file: Option<String>,
+    /// As seen from this instant.
+    pub(super) at: String,
+    pub(super) tz_version: String,
+    pub(super) tz_origin: String,
+    /// Null for a file.
+    pub(super) object: Option<ObjectFacts>,
+    pub(super) faults: Vec<String>,
+    pub(super) components: Vec<ComponentFacts>,
+    pub(super) rings: Vec<RingFacts>,
+    pub(super) withheld: Vec<WithheldFacts>,
+    pub(super) history: Vec<Recorded>,
+}
+
+/// An event or a to-do.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ComponentFacts {
+    pub(super) component: &'static str,
+    pub(super) line: u32,
+    pub(super) summary: String,
+    pub(super) dates: Vec<DateFacts>,
+    pub(super) silent: Option<String>,
+    pub(super) default_alarms: bool,
+    pub(super) alarms: Vec<AlarmFacts>,
+}
+
+/// A property that says when a component is.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct DateFacts {
+    pub(super) name: &'static str,
+    pub(super) written: Option<String>,
+    #[serde(flatten)]
+    pub(super) zone: ZoneFacts,
+}
+
+/// A zone and where it comes from; nulls where there is none.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ZoneFacts {
+    pub(super) zone: Option<String>,
+    /// `utc`, `tzid`, `prefix`, `windows`, `location`, `vtimezone`, `likely`, `unknown`, `calendar`, `object`, `option`,
+    /// `source`, `defaults`, `none`.
+    pub(super) zone_from: Option<&'static str>,
+    pub(super) zone_why: Option<String>,
+}
+
+/// An alarm and what becomes of it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct AlarmFacts {
+    /// Null for a default alarm.
+    pub(super) line: Option<u32>,
+    pub(super) action: String,
+    pub(super) trigger: Option<String>,
+    pub(super) counts_from: String,
+    /// `rings`, `suppressed`, `silent`, `over`, `acknowledged`, `takenAway`, `never`.
+    pub(super) fate: &'static str,
+    /// The ring that the fate speaks of.
+    pub(super) ring: Option<String>,
+    pub(super) why: String,
+}
+
+/// A ring and how its instant comes about.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct RingFacts {
+    #[serde(skip)]
+    pub(super) at: UtcMillis,
+    pub(super) due: String,
+    pub(super) action: String,
+    /// The line of its component, and of its alarm; null for a default alarm or a snooze without one.
+    pub(super) component: u32,
+    pub(super) alarm: Option<u32>,
+    /// The lines of the alarms that ring as one with it.
+    pub(super) joined: Vec<u32>,
+    pub(super) recurrence_id: String,
+    pub(super) given_by: String,
+    #[serde(flatten)]
+    pub(super) zone: ZoneFacts,
+    pub(super) steps: Vec<StepFacts>,
+    /// Null for a file, as what follows.
+    pub(super) notification_id: Option<String>,
+    pub(super) standing: Option<String>,
+    pub(super) recorded: Option<Recorded>,
+}
+
+/// One step on the way to a ring.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct StepFacts {
+    /// `occurrence`, `moved`, `end`, `triggerDays`, `triggerTime`, `repeatDays`, `repeatTime`, `instant`.
+    pub(super) step: &'static str,
+    /// By how much, as an iCalendar duration.
+    pub(super) by: Option<String>,
+    pub(super) wall: String,
+    pub(super) zone: String,
+    pub(super) offset: String,
+    /// `exact`, `gap`, `fold`.
+    pub(super) fit: &'static str,
+    pub(super) at: String,
+    #[serde(skip)]
+    pub(super) day: String,
+    #[serde(skip)]
+    pub(super) instant: UtcMillis,
+    #[serde(skip)]
+    pub(super) choice: Fit,
+    #[serde(skip)]
+    pub(super) repetition: Option<u32>,
+}
+
+/// A ring that a filter withholds.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct WithheldFacts {
+    #[serde(skip)]
+    pub(super) at: UtcMillis,
+    pub(super) due: String,
+    pub(super) action: String,
+    pub(super) component: u32,
+    pub(super) alarm: Option<u32>,
+    pub(super) recurrence_id: String,
+    pub(super) why: String,
+}
+
+/// What turns an explanation into a report.
+#[derive(Clone, Copy)]
+pub(super) struct Telling<'a> {
+    pub(super) zones: &'a Zones,
+    pub(super) user_zone: UserZone,
+    pub(super) at: UtcMillis,
+}
+
+impl Telling<'_> {
+    /// A report of `uid` that tells nothing yet.
+    pub(super) fn empty(&self, uid: &str) -> Report {
+        Report {
+            uid: uid.to_owned(),
+            file: None,
+            at: self.at.to_string(),
+            tz_version: self.zones.version().to_owned(),
+            tz_origin: self.zones.origin().to_owned(),
+            object: None,
+            faults: Vec::new(),
+            components: Vec::new(),
+            rings: Vec::new(),
+            withheld: Vec::new(),
+            history: Vec::new(),
+        }
+    }
+
+    /// What `told` says; nothing yet of where it was read.
+    pub(super) fn report(&self, told: &Explanation<'_>) -> Report {
+        Report {
+            components: told.components.iter().map(|component| self.component(component)).collect(),
+            rings: told.rings.iter().map(|ring| self.ring(ring, told)).collect(),
+            withheld: told.withheld.iter().map(|withheld| held(withheld, told)).collect(),
+            ..self.empty(told.uid)
+        }
+    }
+
+    fn component(&self, told: &ToldComponent<'_>) -> ComponentFacts {
+        let date = |stated: &Stated| DateFacts {
+            name: stated.name,
+            written: stated.written.clone(),
+            zone: stated.zone.as_ref().map(|zone| self.zone(zone)).unwrap_or_default(),
+        };
+        ComponentFacts {
+            component: told.component.kind.name(),
+            line: told.component.line,
+            summary: told.component.summary.to_string(),
+            dates: told.dates.iter().map(date).collect(),
+            silent: told.silence.as_ref().map(ToString::to_string),
+            default_alarms: told.by_default,
+            alarms: told.alarms.iter().map(|alarm| fate(alarm, told.by_default)).collect(),
+        }
+    }
+
+    fn ring(&self, told: &Derivation<'_>, all: &Explanation<'_>) -> RingFacts {
+        let ring = &told.ring;
+        let others = ring.joined.iter().filter(|joined| ring.alarm.is_none_or(|own| !std::ptr::eq(own, **joined)));
+        let mut joined: Vec<u32> = others.filter_map(|alarm| line(alarm, all)).collect();
+        joined.dedup();
+        RingFacts {
+            at: ring.at,
+            due: ring.at.to_string(),
+            action: ring.action.to_string(),
+            component: ring.component.line,
+            alarm: ring.alarm.and_then(|alarm| line(alarm, all)),
+            joined,
+            recurrence_id: ring.recurrence_id_text(),
+            given_by: told.given.to_string(),
+            zone: told.zone.as_ref().map(|zone| self.zone(zone)).unwrap_or_default(),
+            steps: told.steps.iter().map(|one| step(one, told.given)).collect(),
+            notification_id: None,
+            standing: None,
+            recorded: None,
+        }
+    }
+
+    fn zone(&self, told: &ZoneUse) -> ZoneFacts {
+        let (from, why) = self.why(told);
+        ZoneFacts { zone: Some(told.zone.id().to_owned()), zone_from: Some(from), zone_why: Some(why) }
+    }
+
+    /// Where a zone comes from: a word, and a sentence.
+    fn why(&self, told: &ZoneUse) -> (&'static str, String) {
+        let tzid = told.tzid.as_deref().unwrap_or_default();
+        match (told.from, self.user_zone) {
+            (ZoneFrom::Utc, _) => ("utc", "Z says so".to_owned()),
+            (ZoneFrom::Tzid(Naming::Id), _) => match Zones::link_target(told.zone.id()) {
+                Some(target) => ("tzid", format!("TZID names it, an alias of {target}")),
+                None => ("tzid", "TZID names it".to_owned()),
+            },
+            (ZoneFrom::Tzid(Naming::Prefixed), _) => ("prefix", format!("the TZID '{tzid}' ends in it")),
+            (ZoneFrom::Tzid(Naming::Windows), _) => ("windows", format!("Windows calls it '{tzid}'")),
+            (ZoneFrom::Tzid(Naming::Location), _) => {
+                ("location", format!("the VTIMEZONE '{tzid}' stands for it (X-LIC-LOCATION)"))
+            }
+            (ZoneFrom::Tzid(Naming::Own), _) => ("vtimezone", "the object's own VTIMEZONE".to_owned()),
+            (ZoneFrom::Tzid(Naming::Likely), _) => ("likely", format!("'{tzid}' probably means it")),
+            (ZoneFrom::Unknown, _) => ("unknown", format!("the user's, because nobody knows the zone '{tzid}'")),
+            (ZoneFrom::Calendar, _) => ("calendar", "floating: the calendar's zone".to_owned()),
+            (ZoneFrom::Object, _) => ("object", "floating: X-WR-TIMEZONE of the object".to_owned()),
+            (ZoneFrom::User, UserZone::Option) => ("option", "floating: --zone".to_owned()),
+            (ZoneFrom::User, UserZone::Source) => ("source", "floating: the zone of its source".to_owned()),
+            (ZoneFrom::User, UserZone::Defaults) => ("defaults", "floating: the zone in [defaults]".to_owned()),
+            (ZoneFrom::Nobody, _) => ("none", "floating: UTC, for want of any zone".to_owned()),
+        }
+    }
+}
+
+/// The line of `alarm` where it is written in the object; none for a default alarm.
+fn line(alarm: &Alarm, all: &Explanation<'_>) -> Option<u32> {
+    let mut of_default = all.components.iter().filter(|told| told.by_default).flat_map(|told| &told.alarms);
+    (!of_default.any(|told| std::ptr::eq(told.alarm, alarm))).then_some(alarm.line)
+}
+
+fn held(withheld: &Withheld<'_>, all: &Explanation<'_>) -> WithheldFacts {
+    let ring = &withheld.ring;
+    WithheldFacts {
+        at: ring.at,
+        due: ring.at.to_string(),
+        action: ring.action.to_string(),
+        component: ring.component.line,
+        alarm: ring.alarm.and_then(|alarm| line(alarm, all)),
+        recurrence_id: ring.recurrence_id_text(),
+        why: withheld.why.to_string(),
+    }
+}
+
+fn fate(told: &ToldAlarm<'_>, by_default: bool) -> AlarmFacts {
+    let (fate, ring) = match &told.fate {
+        Fate::Rings(at) => ("rings", Some(*at)),
+        Fate::Crowded(at) => ("suppressed", Some(*at)),
+        Fate::Silent(_) => ("silent", None),
+        Fate::Over(at) => ("over", Some(*at)),
+        Fate::Acknowledged { ring, .. } => ("acknowledged", Some(*ring)),
+        Fate::TakenAway(at) => ("takenAway", Some(*at)),
+        Fate::Nothing => ("never", None),
+    };
+    AlarmFacts {
+        line: (!by_default).then_some(told.alarm.line),
+        action: told.alarm.action_text.to_string(),
+        trigger: told.written.clone(),
+        counts_from: told.anchor.to_string(),
+        fate,
+        ring: ring.map(|at| at.to_string()),
+        why: told.fate.to_string(),
+    }
+}
+
+fn step(told: &Step, given: GivenBy<'_>) -> StepFacts {
+    let (step, by, repetition) = match told.what {
+        What::Occurrence => ("occurrence", None, None),
+        What::Moved(seconds) => ("moved", Some(duration(0, seconds)), None),
+        What::End => ("end", None, None),
+        What::TriggerDays(days) => ("triggerDays", Some(duration(days, 0)), None),
+        What::TriggerTime(seconds) => ("triggerTime", Some(duration(0, seconds)), None),
+        What::RepeatDays(nth, days) => ("repeatDays", Some(duration(days, 0)), Some(nth)),
+        What::RepeatTime(nth, seconds) => ("repeatTime", Some(duration(0, seconds)), Some(nth)),
+        What::Instant if given == GivenBy::Snooze => ("snooze", None, None),
+        What::Instant => ("instant", None, None),
+    };
+    StepFacts {
+        step,
+        by,
+        wall: told.wall.to_string(),
+        zone: told.zone.id().to_owned(),
+        offset: offset(told.offset),
+        fit: match told.fit {
+            Fit::Exact => "exact",
+            Fit::Gap => "gap",
+            Fit::Fold => "fold",
+        },
+        at: told.at.to_string(),
+        day: told.wall.strftime("%a %Y-%m-%d %H:%M:%S").to_string(),
+        instant: told.at,
+        choice: told.fit,
+        repetition,
+    }
+}
+
+/// `-P1D`, `PT2H30M`: an iCalendar duration of days or of seconds.
+fn duration(days: i64, seconds: i64) -> String {
+    let sign = if days < 0 || seconds < 0 { "-" } else { "" };
+    let (days, seconds) = (days.unsigned_abs(), seconds.unsigned_abs());
+    if days > 0 || seconds == 0 {
+        return format!("{sign}P{days}D");
+    }
+    let parts = [(seconds / 3600, 'H'), (seconds / 60 % 60, 'M'), (seconds % 60, 'S')];
+    let parts = parts.iter().filter(|(count, _)| *count > 0);
+    parts.fold(format!("{sign}PT"), |text, (count, unit)| format!("{text}{count}{unit}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::duration;
+
+    #[test]
+    fn durations_are_written_as_calendars_write_them() {
+        assert_eq!(duration(-1, 0), "-P1D");
+        assert_eq!(duration(0, 9000), "PT2H30M");
+        assert_eq!(duration(0, -90_005), "-PT25H5S");
+        assert_eq!(duration(0, 0), "P0D");
+    }
+}

@@ -1,0 +1,161 @@
+//! A report for people.
+
+use super::recorded::{DeliveryFacts, Recorded};
+use super::report::{AlarmFacts, ComponentFacts, Report, RingFacts, StepFacts};
+use crate::calendar::zone::Fit;
+use crate::cli::look::{distance, length, written};
+use crate::cli::printer::{PrintError, Printer};
+use crate::time::UtcMillis;
+
+/// Prints `report`, as seen from `at`.
+pub(super) fn print(report: &Report, at: UtcMillis, printer: &mut Printer) -> Result<(), PrintError> {
+    printer.fields(&head(report, at))?;
+    for component in &report.components {
+        printer.line("")?;
+        self::component(component, printer)?;
+    }
+    if !report.rings.is_empty() {
+        printer.line("")?;
+        printer.line("How it rings")?;
+    }
+    for ring in &report.rings {
+        self::ring(ring, at, printer)?;
+    }
+    if !report.withheld.is_empty() {
+        printer.line("")?;
+        printer.line("What does not ring meanwhile")?;
+    }
+    for held in &report.withheld {
+        printer.line(format!("  {}  {}{}: {}", written(held.at), held.action, which(held.alarm), held.why))?;
+    }
+    if !report.history.is_empty() {
+        printer.line("")?;
+        printer.line("What the ledger has recorded")?;
+    }
+    for recorded in &report.history {
+        self::recorded(recorded, printer)?;
+    }
+    Ok(())
+}
+
+fn head(report: &Report, at: UtcMillis) -> Vec<(&'static str, String)> {
+    let mut fields = vec![("uid", report.uid.clone())];
+    fields.extend(report.file.clone().map(|file| ("file", file)));
+    if let Some(object) = &report.object {
+        fields.push(("calendar", format!("{} of {}", object.calendar_name, object.user_id)));
+        fields.push(("object", format!("{}:{} {}", object.source, object.calendar_href, object.href)));
+        fields.push(("etag", format!("{}, content number {}", object.etag, object.revision)));
+        fields.push(("written", object.written.clone().unwrap_or_else(|| "-".to_owned())));
+        fields.push(("first seen", object.first_seen.clone()));
+        fields.push(("looked at", object.looked_at.clone()));
+        fields.push(("armed for", object.next_due.clone().unwrap_or_else(|| "nothing".to_owned())));
+    }
+    let origin = match report.tz_origin.as_str() {
+        "bundled" => "the program's own".to_owned(),
+        origin => format!("from {origin}"),
+    };
+    fields.push(("tz database", format!("{}, {origin}", report.tz_version)));
+    fields.push(("seen from", written(at)));
+    fields.extend(report.faults.iter().map(|fault| ("fault", fault.clone())));
+    fields
+}
+
+fn component(told: &ComponentFacts, printer: &mut Printer) -> Result<(), PrintError> {
+    let ComponentFacts { component, line, summary, .. } = told;
+    printer.line(format!("{component} in line {line}: {summary}"))?;
+    for date in &told.dates {
+        let stated = date.written.as_deref().unwrap_or(date.name);
+        match (&date.zone.zone, &date.zone.zone_why) {
+            (Some(zone), Some(why)) => printer.line(format!("  {stated}  in {zone} ({why})"))?,
+            _ => printer.line(format!("  {stated}"))?,
+        }
+    }
+    if let Some(silent) = &told.silent {
+        printer.line(format!("  none of its alarms rings: {silent}"))?;
+    }
+    if told.default_alarms {
+        printer.line("  it has no alarm of its own: the calendar's default alarms ring")?;
+    } else if told.alarms.is_empty() {
+        printer.line("  it has no alarm")?;
+    }
+    told.alarms.iter().try_for_each(|told| alarm(told, printer))
+}
+
+fn alarm(told: &AlarmFacts, printer: &mut Printer) -> Result<(), PrintError> {
+    let AlarmFacts { action, trigger, counts_from, why, .. } = told;
+    let place = told.line.map_or_else(|| "default alarm".to_owned(), |line| format!("alarm in line {line}"));
+    let trigger = trigger.as_deref().map(|trigger| format!(", {trigger}")).unwrap_or_default();
+    printer.line(format!("  {place}: {action}{trigger}, counts from {counts_from}"))?;
+    printer.line(format!("    {why}"))
+}
+
+fn ring(told: &RingFacts, at: UtcMillis, printer: &mut Printer) -> Result<(), PrintError> {
+    let which = which(told.alarm);
+    printer.line(format!("  {}  {}{which} ({})", written(told.at), told.action, distance(at, told.at)))?;
+    let mut given = told.given_by.clone();
+    if !told.recurrence_id.is_empty() {
+        given.push_str(&format!(" gives {}", told.recurrence_id));
+    }
+    printer.line(format!("    {given}, in the component of line {}", told.component))?;
+    if let (Some(zone), Some(why)) = (&told.zone.zone, &told.zone.zone_why) {
+        printer.line(format!("    zone {zone}: {why}"))?;
+    }
+    for told in &told.steps {
+        step(told, printer)?;
+    }
+    if !told.joined.is_empty() {
+        let lines: Vec<String> = told.joined.iter().map(ToString::to_string).collect();
+        printer.line(format!("    the alarms in the lines {} ring as one with it", lines.join(", ")))?;
+    }
+    if let Some(standing) = &told.standing {
+        printer.line(format!("    {standing}"))?;
+    }
+    told.recorded.iter().flat_map(|recorded| &recorded.deliveries).try_for_each(|one| delivery(one, printer))
+}
+
+fn step(told: &StepFacts, printer: &mut Printer) -> Result<(), PrintError> {
+    let by = told.by.as_deref().unwrap_or_default();
+    let nth = told.repetition.unwrap_or_default();
+    let label = match told.step {
+        "occurrence" => "occurrence".to_owned(),
+        "moved" => format!("moved {by} on the wall"),
+        "end" => "its end".to_owned(),
+        "triggerDays" => format!("trigger {by} on the wall"),
+        "triggerTime" => format!("trigger {by} elapsed"),
+        "repeatDays" => format!("repetition {nth}: {by} on the wall"),
+        "repeatTime" => format!("repetition {nth}: {by} elapsed"),
+        "snooze" => "snoozed until".to_owned(),
+        _ => "trigger".to_owned(),
+    };
+    let choice = match told.choice {
+        Fit::Exact => "",
+        Fit::Gap => "  (the clocks skip this time: the offset before)",
+        Fit::Fold => "  (this time comes twice: the first)",
+    };
+    let StepFacts { day, zone, offset, instant, .. } = told;
+    printer.line(format!("      {label:<28} {day} {zone} {offset} = {}{choice}", written(*instant)))
+}
+
+fn recorded(told: &Recorded, printer: &mut Printer) -> Result<(), PrintError> {
+    let Recorded { ring, due, state, lateness, count, action, .. } = told;
+    let many = if *count > 1 { format!(" ×{count}") } else { String::new() };
+    printer.line(format!("  ring {ring}: due {due}, {state}{many} {} late  {action}", length(*lateness)))?;
+    told.deliveries.iter().try_for_each(|one| delivery(one, printer))
+}
+
+fn delivery(told: &DeliveryFacts, printer: &mut Printer) -> Result<(), PrintError> {
+    let DeliveryFacts { sink, recipient, state, attempts, .. } = told;
+    let to = if recipient.is_empty() { String::new() } else { format!(" to {recipient}") };
+    let when = match (&told.settled_at, &told.next_attempt) {
+        (Some(at), _) => format!(" at {at}"),
+        (None, Some(at)) => format!(", next try not before {at}"),
+        (None, None) => String::new(),
+    };
+    let answer = told.answer.as_deref().map(|answer| format!(": {answer}")).unwrap_or_default();
+    printer.line(format!("    {sink}{to}: {state}{when}, {attempts} tries{answer}"))
+}
+
+/// Which alarm: by its line.
+fn which(line: Option<u32>) -> String {
+    line.map(|line| format!(" of the alarm in line {line}")).unwrap_or_default()
+}

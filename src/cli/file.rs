@@ -1,0 +1,142 @@
+//! Calendar files that the command line names: reading them within bounds, and the calendar that each of them is in, as
+//! `run` would see it.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use crate::calendar::surroundings::Surroundings;
+use crate::calendar::zone::Zones;
+use crate::config::{Config, Layout, Source, SourceKind};
+use crate::notification::About;
+use crate::planner;
+use crate::source::CalendarSeen;
+use crate::source::directory;
+
+/// Whose files these are, where the command line says so.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Whose<'a> {
+    /// The user's addresses; the first one is userId.
+    pub(super) users: &'a [String],
+    /// The user's zone, which exists.
+    pub(super) zone: Option<&'a str>,
+}
+
+/// What says which zone the user's is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum UserZone {
+    /// `--zone`.
+    Option,
+    /// The source's `zone`.
+    Source,
+    /// `zone` in `[defaults]`.
+    Defaults,
+}
+
+/// The octets of the file at `path`.
+///
+/// # Errors
+/// A sentence that names it, when it cannot be read or is larger than `limits.max_object_size`.
+pub(super) fn read(path: &Path, config: &Config) -> Result<Vec<u8>, String> {
+    let name = path.display();
+    let file = File::open(path).map_err(|error| format!("{name} cannot be read: {error}"))?;
+    bounded(file, config).map_err(|why| format!("{name} {why}"))
+}
+
+/// The octets of standard input.
+///
+/// # Errors
+/// As for [`read`].
+pub(super) fn standard_input(config: &Config) -> Result<Vec<u8>, String> {
+    bounded(io::stdin().lock(), config).map_err(|why| format!("standard input {why}"))
+}
+
+fn bounded(from: impl Read, config: &Config) -> Result<Vec<u8>, String> {
+    let limit = config.limits.max_object_size;
+    let mut octets = Vec::new();
+    // One octet more than allowed tells that there is too much.
+    let read = from.take(limit as u64 + 1).read_to_end(&mut octets);
+    read.map_err(|error| format!("cannot be read: {error}"))?;
+    if octets.len() > limit {
+        return Err(format!("has more than {limit} octets, which is what limits.max_object_size allows"));
+    }
+    Ok(octets)
+}
+
+/// The calendar that the file at `path` is in: to the configured source that watches it, else as if `root` were watched,
+/// else the folder that it lies in. Without a path it is one called `calendar`. And what says which zone its user's is.
+pub(super) fn calendar(
+    path: Option<&Path>,
+    root: Option<&Path>,
+    config: &Config,
+    whose: Whose<'_>,
+) -> (CalendarSeen, UserZone) {
+    let folder = path.and_then(|path| fs::canonicalize(path).ok()).and_then(|real| real.parent().map(Path::to_owned));
+    let given = || CalendarSeen {
+        href: ".".to_owned(),
+        id: "calendar".to_owned(),
+        name: "calendar".to_owned(),
+        user: login(),
+        ..CalendarSeen::default()
+    };
+    let mut seen = folder.and_then(|folder| watched(&folder, root, config)).unwrap_or_else(given);
+    let from = match (whose.zone, &seen.user_zone) {
+        (Some(_), _) => UserZone::Option,
+        (None, Some(_)) => UserZone::Source,
+        (None, None) => UserZone::Defaults,
+    };
+    seen.user_zone = whose.zone.map(str::to_owned).or(seen.user_zone).or_else(|| config.defaults.zone.clone());
+    if let Some(user) = whose.users.first() {
+        if seen.owner == seen.user {
+            seen.owner.clone_from(user);
+        }
+        seen.user.clone_from(user);
+        seen.emails = whose.users.to_vec();
+    }
+    if seen.owner.is_empty() {
+        seen.owner.clone_from(&seen.user);
+    }
+    (seen, from)
+}
+
+fn watched(folder: &Path, root: Option<&Path>, config: &Config) -> Option<CalendarSeen> {
+    let configured = config.sources.iter().find_map(|source| match &source.kind {
+        SourceKind::Directory { path, layout, .. } => directory::calendar_in(source, (path, *layout), folder),
+        SourceKind::Caldav(_) => None,
+    });
+    let by_itself = |root: &Path| {
+        let kind =
+            SourceKind::Directory { path: PathBuf::new(), layout: Layout::Auto, rescan_interval: Default::default() };
+        let (name, login) = (String::new(), login());
+        let source = Source { name, user: None, login, email: Vec::new(), zone: None, calendars: Vec::new(), kind };
+        directory::calendar_in(&source, (root, Layout::Auto), folder)
+    };
+    configured.or_else(|| by_itself(root?)).or_else(|| by_itself(folder))
+}
+
+fn login() -> String {
+    let named = |name| std::env::var(name).ok().filter(|login: &String| !login.trim().is_empty());
+    named("USER").or_else(|| named("LOGNAME")).unwrap_or_else(|| "user".to_owned())
+}
+
+/// What the objects of `seen` depend on.
+pub(super) fn surroundings(seen: &CalendarSeen, zones: Zones, config: &Config) -> Surroundings {
+    let mut around = Surroundings::new(zones)
+        .with_calendar_zone(seen.zone.as_deref())
+        .with_user_zone(seen.user_zone.as_deref(), None)
+        .with_addresses(&seen.emails);
+    around.limits = planner::limits(config);
+    around
+}
+
+/// What notifications say of `seen`, as those of `run` do.
+pub(super) fn about(seen: &CalendarSeen) -> About {
+    About {
+        user: seen.user.clone(),
+        key: if seen.href == "." { seen.id.clone() } else { seen.href.clone() },
+        name: seen.name.clone(),
+        id: seen.id.clone(),
+        color: seen.color.clone(),
+        owner: seen.owner.clone(),
+    }
+}
