@@ -1,61 +1,47 @@
-//! A daemon of our own in a folder of its own, both gone when the run is over.
+//! A daemon of our own: started, watched from outside through `/proc`, stopped.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 
-/// A folder that is removed when it is dropped.
-#[derive(Debug)]
-pub struct Folder {
-    path: PathBuf,
-}
-
-impl Folder {
-    /// A new folder below `parent`.
-    pub fn new(parent: &Path) -> anyhow::Result<Folder> {
-        let path = parent.join(format!("reveille-bench-{}", std::process::id()));
-        fs::create_dir_all(&path).with_context(|| format!("the folder {} cannot be made", path.display()))?;
-        Ok(Folder { path: fs::canonicalize(path)? })
-    }
-
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.path);
-    }
-}
-
 /// A running daemon; killed when it is dropped.
 #[derive(Debug)]
-pub struct Daemon {
+pub(super) struct Daemon {
     child: Child,
+}
+
+/// What a process has used so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Used {
+    /// Processor time of the threads that live.
+    pub(super) cpu: Duration,
+    /// How often one of its threads went to sleep, and so was woken.
+    pub(super) sleeps: u64,
 }
 
 impl Daemon {
     /// Starts this very program on the configuration `config`; its log goes to a file beside it.
-    pub fn start(config: &Path) -> anyhow::Result<Daemon> {
-        let log = fs::File::create(config.with_extension("log"))?;
-        let child = Command::new(std::env::current_exe()?)
-            .arg("run")
-            .arg("--config")
-            .arg(config)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .context("the daemon cannot be started")?;
+    pub(super) fn start(config: &Path) -> anyhow::Result<Daemon> {
+        let child = command(config, &[])?.spawn().context("the daemon cannot be started")?;
         Ok(Daemon { child })
     }
 
-    /// Waits until `done`, asking five times a second; fails when that takes longer than `within`, or when the daemon ends.
-    pub fn wait(&mut self, within: Duration, mut done: impl FnMut() -> anyhow::Result<bool>) -> anyhow::Result<()> {
+    /// Lets this program make one pass over the sources of `config`.
+    pub(super) fn once(config: &Path) -> anyhow::Result<()> {
+        let status = command(config, &["--once"])?.status().context("the program cannot be started")?;
+        anyhow::ensure!(status.success(), "a first pass failed ({status}); {}", log_of(config));
+        Ok(())
+    }
+
+    /// Waits until `done`, asking every `pause`; fails when that takes longer than `within`, or when the daemon ends.
+    pub(super) fn wait(
+        &mut self,
+        (pause, within): (Duration, Duration),
+        mut done: impl FnMut() -> anyhow::Result<bool>,
+    ) -> anyhow::Result<()> {
         let began = Instant::now();
         while !done()? {
             if let Some(status) = self.child.try_wait()? {
@@ -64,20 +50,25 @@ impl Daemon {
             if began.elapsed() > within {
                 bail!("it took longer than {} s", within.as_secs());
             }
-            std::thread::sleep(Duration::from_millis(200));
+            std::thread::sleep(pause);
         }
         Ok(())
     }
 
-    /// The most memory that it has used, octets; none where the system does not say.
-    pub fn peak_memory(&self) -> Option<u64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-        line.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib * 1024)
+    /// What it has used so far.
+    pub(super) fn used(&self) -> Used {
+        used(&self.child.id().to_string())
+    }
+
+    /// The memory that it uses, and the most that it has used, in MiB; none where the system does not say.
+    pub(super) fn memory(&self) -> (Option<f64>, Option<f64>) {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
+        let mib = |key: &str| Some(count(&status, key)? as f64 / 1024.0);
+        (mib("VmRSS:"), mib("VmHWM:"))
     }
 
     /// Stops it, and waits for its end.
-    pub fn stop(mut self) -> anyhow::Result<()> {
+    pub(super) fn stop(mut self) -> anyhow::Result<()> {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
         self.child.wait()?;
@@ -90,4 +81,38 @@ impl Drop for Daemon {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// What this process has used so far.
+pub(super) fn own_use() -> Used {
+    used("self")
+}
+
+fn command(config: &Path, more: &[&str]) -> anyhow::Result<Command> {
+    let log = fs::File::create(config.with_extension("log"))?;
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["run", "--quiet", "--config"]).arg(config).args(more);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+    Ok(command)
+}
+
+/// What the log of a run on `config` says.
+fn log_of(config: &Path) -> String {
+    fs::read_to_string(config.with_extension("log")).unwrap_or_default()
+}
+
+fn used(process: &str) -> Used {
+    let mut used = Used::default();
+    for task in fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten() {
+        let read = |name: &str| fs::read_to_string(task.path().join(name)).unwrap_or_default();
+        let nanoseconds = read("schedstat").split_whitespace().next().and_then(|word| word.parse().ok());
+        used.cpu += Duration::from_nanos(nanoseconds.unwrap_or_default());
+        used.sleeps += count(&read("status"), "voluntary_ctxt_switches:").unwrap_or_default();
+    }
+    used
+}
+
+/// The number behind `key` in a status file.
+fn count(status: &str, key: &str) -> Option<u64> {
+    status.lines().find_map(|line| line.strip_prefix(key))?.split_whitespace().next()?.parse().ok()
 }

@@ -1,31 +1,101 @@
-//! `reveille bench`: whole runs, measured. Each prints its figure beside a raw limit that is measured in the same run.
+//! `reveille bench`: whole runs, measured. Each prints its figures beside a raw limit that is measured in the same run: the
+//! same octets through plain batched SQLite with the same durability, the same datagrams through a bare socket.
+//!
+//! * `table` is what a run finds; `site` the folder, `child` the daemon that it works with; `synthetic` makes calendars,
+//!   `server` serves them over CalDAV, `fill` puts them into a ledger, `receiver` is the other end of a socket.
+//! * One file a run.
+
+use std::path::PathBuf;
 
 use super::{Context, printer::Exit};
 
+mod all;
 mod child;
+mod edit;
+mod fill;
 mod fire;
+mod idle;
+mod intake;
+mod mixed;
+mod receiver;
+mod restart;
+mod server;
+mod site;
+mod synthetic;
+mod table;
 
-/// Measure whole runs on this machine
+/// Measure whole runs on this machine, each beside the raw limit of the same bytes
+///
+/// Without a run it does all of them and prints a table as Markdown.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]
-    run: Run,
+    run: Option<Run>,
+    /// Where to work; a new folder is made there, and removed afterwards
+    #[arg(long, default_value = ".", value_name = "DIR", global = true)]
+    folder: PathBuf,
 }
 
 #[derive(Debug, clap::Subcommand)]
 enum Run {
+    All(all::Args),
+    Intake(intake::Args),
     Fire(fire::Args),
+    Restart(restart::Args),
+    Idle(idle::Args),
+    Edit(edit::Args),
+    Mixed(mixed::Args),
 }
 
 pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
-    match &args.run {
-        Run::Fire(args) => fire::run(args, context),
-    }
+    let folder = args.folder.as_path();
+    let figures = match &args.run {
+        None => return all::run(&all::Args::default(), folder, context),
+        Some(Run::All(args)) => return all::run(args, folder, context),
+        Some(Run::Intake(args)) => intake::measure(args, folder, context)?,
+        Some(Run::Fire(args)) => fire::measure(args, folder, context)?,
+        Some(Run::Restart(args)) => restart::measure(args, folder, context)?,
+        Some(Run::Idle(args)) => idle::measure(args, folder, context)?,
+        Some(Run::Edit(args)) => edit::measure(args, folder, context)?,
+        Some(Run::Mixed(args)) => mixed::measure(args, folder, context)?,
+    };
+    table::print(&figures, context)?;
+    Ok(Exit::Done)
 }
 
-/// The value below which `share` (0 to 1) of `sorted` lies.
-fn quantile(sorted: &[i64], share: f64) -> i64 {
+/// The value below which `share` (0 to 1) of `sorted` lies; 0 where there is none.
+fn quantile(sorted: &[f64], share: f64) -> f64 {
     let last = sorted.len().saturating_sub(1);
     let at = (last as f64 * share).round() as usize;
     sorted.get(at).copied().unwrap_or_default()
+}
+
+/// `12,345`: a count for people.
+fn counted(count: u64) -> String {
+    let digits = count.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{counted, quantile};
+
+    #[test]
+    fn counts_are_grouped_by_thousands() {
+        assert_eq!([0, 999, 1_000, 12_345_678].map(counted), ["0", "999", "1,000", "12,345,678"]);
+    }
+
+    #[test]
+    fn quantiles_of_sorted_values() {
+        let values: Vec<f64> = (0..=100).map(f64::from).collect();
+        assert_eq!([0.0, 0.5, 0.99, 1.0].map(|share| quantile(&values, share)), [0.0, 50.0, 99.0, 100.0]);
+        assert_eq!(quantile(&[], 0.5), 0.0);
+    }
 }

@@ -1,0 +1,68 @@
+//! `reveille bench edit`: from the change of a file to its timer.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::super::Context;
+use super::super::look::block_on;
+use super::child::Daemon;
+use super::site::{Outlet, Site};
+use super::synthetic::{Generator, file, uid};
+use super::table::Figure;
+use super::{counted, quantile};
+use crate::ledger;
+use crate::time::UtcMillis;
+
+/// How long the daemon may take to read the folder, and for one edit.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Milliseconds.
+const DAY: i64 = 86_400_000;
+
+/// Edits of files in a watched folder, one after the other: from the change until the new alarm is armed
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Args {
+    /// How many edits
+    #[arg(long, default_value_t = 200, value_name = "COUNT")]
+    pub(super) edits: u32,
+    /// How many objects are in the folder
+    #[arg(long, default_value_t = 1_000, value_name = "COUNT")]
+    pub(super) objects: u32,
+}
+
+pub(super) fn measure(args: &Args, parent: &Path, context: &mut Context) -> anyhow::Result<Vec<Figure>> {
+    let (edits, objects) = (u64::from(args.edits), u64::from(args.objects.max(1)));
+    let run = format!("edit: {} edits among {} files", counted(edits), counted(objects));
+    let site = Site::new(parent)?;
+    let source = site.directory("calendar")?;
+    let (generator, now) = (Generator::new(5), context.clock.now());
+    let start = |n: u64| UtcMillis(now.0 / 1_000 * 1_000 + DAY * (1 + n as i64));
+    for n in 0..objects {
+        fs::write(site.at("calendar").join(file(n)), generator.due(n, start(n)))?;
+    }
+    site.configure(&source, Outlet::File)?;
+    context.printer.note(format!("{run}: reading the folder"));
+    let mut daemon = Daemon::start(&site.config())?;
+    daemon.wait((Duration::from_millis(100), PATIENCE), || Ok(site.has_looked("calendar")))?;
+    let (mut times, mut texts) = (Vec::new(), Vec::new());
+    for edit in 0..edits {
+        let (n, due) = (edit % objects, start(objects + edit));
+        let text = generator.due(n, due);
+        fs::write(site.at("new"), &text)?;
+        fs::rename(site.at("new"), site.at("calendar").join(file(n)))?;
+        let began = Instant::now();
+        daemon.wait((Duration::from_micros(200), PATIENCE), || Ok(site.due_of(&uid(n))?.contains(&due.0)))?;
+        times.push(began.elapsed().as_secs_f64() * 1_000.0);
+        texts.push(text);
+    }
+    daemon.stop()?;
+    times.sort_by(f64::total_cmp);
+    // Each edit is a commit of its own.
+    let began = Instant::now();
+    block_on(async { Ok(ledger::raw::write(&site.at("raw.db"), &texts, 1).await?) })?;
+    let raw = began.elapsed().as_secs_f64() * 1_000.0 / edits.max(1) as f64;
+    Ok(vec![
+        Figure::new(&run, "changed to armed, p50", quantile(&times, 0.5), "ms").beside(raw),
+        Figure::new(&run, "changed to armed, p99", quantile(&times, 0.99), "ms"),
+    ])
+}

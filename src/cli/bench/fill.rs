@@ -1,0 +1,132 @@
+//! Filling a ledger: the objects go the way of the intake, planned and in bulk, without a store that serves them. The
+//! daemon that runs on it afterwards finds its calendar unchanged.
+
+use std::ops::Range;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+
+use super::super::Context;
+use super::child::Daemon;
+use super::synthetic::file;
+use super::{counted, site::Site};
+use crate::calendar::zone::Zones;
+use crate::config::{self, Config, Wanted};
+use crate::delivery::routing::Routing;
+use crate::ledger::{CalendarRow, Ledger, Planned, PlannedObject};
+use crate::planner::{Job, Planner};
+use crate::time::UtcMillis;
+
+/// Objects in one transaction: few flushes of the disk, and no more in memory than that.
+const CHUNK: u64 = 10_000;
+/// Objects that are planned to learn how long planning takes.
+const SAMPLE: u64 = 500;
+/// How often progress is told, in objects.
+const TOLD: u64 = 500_000;
+/// What writing an object takes besides planning it, at the most.
+const WRITING: Duration = Duration::from_micros(60);
+
+/// A ledger that is being filled.
+pub(super) struct Fill {
+    ledger: Ledger,
+    planner: Planner,
+    calendar: CalendarRow,
+}
+
+/// Opens the ledger of `site`, whose daemon has seen its calendar once, and lets `work` fill it.
+///
+/// # Errors
+/// Those of the configuration and the ledger, and of `work`.
+pub(super) fn filling<T>(site: &Site, work: impl AsyncFnOnce(&Fill) -> anyhow::Result<T>) -> anyhow::Result<T> {
+    Daemon::once(&site.config())?;
+    let config = read(&site.config())?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let fill = Fill::open(&config).await?;
+        let done = work(&fill).await;
+        fill.ledger.close().await;
+        done
+    })
+}
+
+fn read(path: &Path) -> anyhow::Result<Config> {
+    Ok(config::load(Some(path), &Wanted::default(), &|_| None)?)
+}
+
+impl Fill {
+    async fn open(config: &Config) -> anyhow::Result<Fill> {
+        let ledger = Ledger::open(&config.ledger).await?;
+        let names: Vec<&str> = config.sinks.iter().map(|sink| sink.name.as_str()).collect();
+        let routing = Routing::new(&config.sinks, &ledger.sinks(&names).await?);
+        let planner = Planner::new(config, Zones::load(&config.zoneinfo)?, routing, ledger.clone());
+        let calendar = ledger.calendars(None).await?.into_iter().next().context("the first pass saw no calendar")?;
+        Ok(Fill { ledger, planner, calendar })
+    }
+
+    /// How long `count` objects like those that `text` makes will take here, generously; and how long the planning of them.
+    pub(super) async fn estimate(
+        &self,
+        count: u64,
+        now: UtcMillis,
+        text: impl Fn(u64) -> String,
+    ) -> (Duration, Duration) {
+        let jobs = jobs(0..SAMPLE.min(count), &text);
+        let sample = jobs.len().max(1);
+        let began = Instant::now();
+        self.planner.plan_all(self.calendar.clone(), jobs, now, now).await;
+        let planning = began.elapsed().mul_f64(1.5 * count as f64 / sample as f64);
+        (planning + WRITING.mul_f64(count as f64), planning)
+    }
+
+    /// Takes in the objects with `numbers`, each as `text` writes it; what rings before `now` is past.
+    ///
+    /// # Errors
+    /// Those of the ledger.
+    pub(super) async fn take_in(
+        &self,
+        numbers: Range<u64>,
+        now: UtcMillis,
+        text: impl Fn(u64) -> String,
+        context: &mut Context,
+    ) -> anyhow::Result<()> {
+        let (mut written, end) = (None, numbers.end);
+        for first in numbers.step_by(CHUNK as usize) {
+            let jobs = jobs(first..end.min(first + CHUNK), &text);
+            // While one chunk is written the next one is planned.
+            let planning = self.planner.plan_all(self.calendar.clone(), jobs, now, now);
+            let (put, before) = tokio::join!(planning, self.write(written.take(), now));
+            before?;
+            written = Some(put);
+            if first > 0 && first.is_multiple_of(TOLD) {
+                context.printer.note(format!("{} of {} objects are in the ledger", counted(first), counted(end)));
+            }
+        }
+        self.write(written, now).await
+    }
+
+    async fn write(&self, put: Option<Vec<PlannedObject>>, now: UtcMillis) -> anyhow::Result<()> {
+        let Some(put) = put else { return Ok(()) };
+        let planned = Planned {
+            calendar: self.calendar.clone(),
+            advance: false,
+            put,
+            retag: Vec::new(),
+            gone: Vec::new(),
+            replanned: Vec::new(),
+            now,
+        };
+        Ok(self.ledger.take_in(planned).await?)
+    }
+}
+
+fn jobs(numbers: Range<u64>, text: impl Fn(u64) -> String) -> Vec<Job> {
+    let job = |n| Job {
+        href: format!("/bench/{}", file(n)),
+        etag: "\"1\"".to_owned(),
+        text: text(n).into_bytes(),
+        written: None,
+        existing: None,
+    };
+    numbers.map(job).collect()
+}

@@ -1,0 +1,127 @@
+//! `reveille bench mixed`: alarms ring steadily while calendars change.
+
+use std::fs;
+use std::path::Path;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use super::super::Context;
+use super::super::look::block_on;
+use super::child::Daemon;
+use super::fill;
+use super::server::Server;
+use super::site::{Outlet, Site};
+use super::synthetic::{Generator, file, uid};
+use super::table::Figure;
+use super::{counted, quantile};
+use crate::ledger;
+use crate::time::UtcMillis;
+
+/// How long the daemon may take.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// Files that are edited in turns.
+const FILES: u64 = 1_000;
+/// From the start of the daemon to the first alarm.
+const LEAD: Duration = Duration::from_secs(4);
+/// Edits are made so often, a few at a time.
+const TICK: Duration = Duration::from_millis(20);
+/// Milliseconds.
+const DAY: i64 = 86_400_000;
+
+/// Alarms every second while files change: how late they are
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Args {
+    /// For how long
+    #[arg(long, default_value_t = 20, value_name = "SECONDS")]
+    pub(super) seconds: u32,
+    /// Alarms that are due each second
+    #[arg(long, default_value_t = 1_000, value_name = "COUNT")]
+    pub(super) rings: u32,
+    /// Files that change each second
+    #[arg(long, default_value_t = 500, value_name = "COUNT")]
+    pub(super) changes: u32,
+}
+
+pub(super) fn measure(args: &Args, parent: &Path, context: &mut Context) -> anyhow::Result<Vec<Figure>> {
+    let (rings, changes) = (u64::from(args.rings), u64::from(args.changes));
+    let run = format!("mixed: {} alarms and {} changes a second", counted(rings), counted(changes));
+    let site = Site::new(parent)?;
+    let server = Server::start(&[])?;
+    site.configure(&server.source(), Outlet::File)?;
+    let (generator, total) = (Generator::new(6), rings * u64::from(args.seconds));
+    context.printer.note(format!("{run}: filling a ledger"));
+    let due = fill::filling(&site, async |fill| {
+        let now = context.clock.now();
+        let (filling, planning) = fill.estimate(total, now, |n| generator.due(n, now)).await;
+        let ahead = filling + planning.div_f64(f64::from(args.seconds.max(1))) + LEAD;
+        let due = UtcMillis((now.plus(ahead.as_millis() as i64).0 / 1_000 + 1) * 1_000);
+        let text = |n: u64| generator.due(n, due.plus((n / rings.max(1)) as i64 * 1_000));
+        fill.take_in(0..total, now, text, context).await?;
+        Ok(due)
+    })?;
+    let edited = site.directory("edited")?;
+    for n in 0..FILES {
+        fs::write(site.at("edited").join(file(total + n)), generator.due(total + n, due.plus(DAY)))?;
+    }
+    site.configure(&format!("{}{edited}", server.source()), Outlet::File)?;
+    let mut daemon = Daemon::start(&site.config())?;
+    daemon.wait((Duration::from_millis(20), PATIENCE), || Ok(site.has_looked("edited")))?;
+    let left = due.0 - context.clock.now().0;
+    anyhow::ensure!(left > 0, "the ledger was filled only {} ms after its first alarms were due: take fewer", -left);
+    context.printer.note(format!("{run}: the first are due in {left} ms"));
+    thread::sleep(Duration::from_millis(left.unsigned_abs()));
+    let editing = edit(&site, args, total, due);
+    daemon.wait((Duration::from_millis(500), PATIENCE), || Ok(editing.is_finished()))?;
+    let (count, last) = editing.join().map_err(|_| anyhow::anyhow!("the edits stopped by themselves"))??;
+    daemon.wait((Duration::from_millis(100), PATIENCE), || {
+        Ok(site.due_of(&uid(last.0))?.contains(&last.1.0) && site.lateness()?.len() as u64 >= total)
+    })?;
+    let lateness = site.lateness()?;
+    daemon.stop()?;
+    let raw = raw_limit(&site, args)?;
+    Ok(vec![
+        Figure::new(&run, "lateness, p50", quantile(&lateness, 0.5), "ms").beside(quantile(&raw, 0.5)),
+        Figure::new(&run, "lateness, p99", quantile(&lateness, 0.99), "ms").at_most(100.0).beside(quantile(&raw, 0.99)),
+        Figure::new(&run, "lateness, most", quantile(&lateness, 1.0), "ms").beside(quantile(&raw, 1.0)),
+        Figure::new(&run, "changes made", count as f64 / f64::from(args.seconds.max(1)), "/s"),
+    ])
+}
+
+/// What a thread that edits files ends with: how many edits, and the last one: which object, and when it rings.
+type Edited = anyhow::Result<(u64, (u64, UtcMillis))>;
+
+/// Changes files steadily, each time to another instant long after the run.
+fn edit(site: &Site, args: &Args, first: u64, due: UtcMillis) -> JoinHandle<Edited> {
+    let (folder, new) = (site.at("edited"), site.at("new"));
+    let (wanted, whole) = (f64::from(args.changes), Duration::from_secs(args.seconds.into()));
+    thread::spawn(move || {
+        let (began, mut count, mut last) = (Instant::now(), 0_u64, (first, due.plus(DAY)));
+        while began.elapsed() < whole {
+            while (count as f64) < began.elapsed().as_secs_f64() * wanted {
+                last = (first + count % FILES, due.plus(2 * DAY + count as i64 * 1_000));
+                fs::write(&new, Generator::new(6).due(last.0, last.1))?;
+                fs::rename(&new, folder.join(file(last.0)))?;
+                count += 1;
+            }
+            thread::sleep(TICK);
+        }
+        Ok((count, last))
+    })
+}
+
+/// How long the alarms of each second take when they are only written down and appended to a file, milliseconds, ascending.
+fn raw_limit(site: &Site, args: &Args) -> anyhow::Result<Vec<f64>> {
+    let lines: Vec<String> = fs::read_to_string(site.alarms())?.lines().map(str::to_owned).collect();
+    let file = fs::File::create(site.at("raw.jsonl"))?;
+    let mut times = Vec::new();
+    for (second, lines) in lines.chunks(args.rings.max(1) as usize).enumerate() {
+        let began = Instant::now();
+        let path = site.at(&format!("raw-{second}.db"));
+        block_on(async { Ok(ledger::raw::write(&path, lines, lines.len()).await?) })?;
+        std::io::Write::write_all(&mut &file, lines.join("\n").as_bytes())?;
+        file.sync_data()?;
+        times.push(began.elapsed().as_secs_f64() * 1_000.0);
+    }
+    times.sort_by(f64::total_cmp);
+    Ok(times)
+}

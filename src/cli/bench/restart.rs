@@ -1,0 +1,105 @@
+//! `reveille bench restart`: from the start of the program to the first alarm, with a full ledger.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::super::Context;
+use super::super::look::block_on;
+use super::child::Daemon;
+use super::fill;
+use super::server::Server;
+use super::site::{Outlet, Site};
+use super::synthetic::Generator;
+use super::table::Figure;
+use super::{counted, quantile};
+use crate::ledger::{self, Inspector};
+use crate::time::UtcMillis;
+
+/// How long the daemon may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Starts that are measured; the middle one counts.
+const STARTS: u64 = 5;
+/// Milliseconds between the alarms that are not due yet: ten million of them fill a year and a half.
+const APART: i64 = 5_000;
+/// Milliseconds.
+const DAY: i64 = 86_400_000;
+
+/// A restart on a ledger full of armed objects, from exec to the first alarm that fell due meanwhile
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Args {
+    /// How many objects are armed
+    #[arg(long, default_value_t = 1_000_000, value_name = "COUNT")]
+    pub(super) objects: u64,
+}
+
+pub(super) fn measure(args: &Args, parent: &Path, context: &mut Context) -> anyhow::Result<Vec<Figure>> {
+    let run = format!("restart: {} armed", counted(args.objects));
+    let site = Site::new(parent)?;
+    let server = Server::start(&[])?;
+    site.configure(&server.source(), Outlet::File)?;
+    context.printer.note(format!("{run}: filling a ledger"));
+    let (generator, began) = (Generator::new(3), Instant::now());
+    fill::filling(&site, async |fill| {
+        let now = context.clock.now();
+        let tomorrow = UtcMillis(now.0 / 1_000 * 1_000 + DAY);
+        let text = |n: u64| generator.due(n, tomorrow.plus(n as i64 * APART));
+        fill.take_in(0..args.objects, now, text, context).await
+    })?;
+    let (octets, seconds) = (ledger::size(&site.ledger()), began.elapsed().as_secs());
+    context.printer.note(format!("{run}: a ledger of {} MiB, filled in {seconds} s", octets / (1 << 20)));
+    let (mut starts, mut memory) = (Vec::new(), None);
+    for number in 0..STARTS {
+        let due = arm_one(&site, args.objects + number, context)?;
+        while context.clock.now() <= due {
+            thread::sleep(Duration::from_millis(5));
+        }
+        let (took, most) = start(&site, number)?;
+        starts.push(took.as_secs_f64() * 1_000.0);
+        memory = memory.max(most);
+    }
+    starts.sort_by(f64::total_cmp);
+    let raw = raw_limit(&site)?.as_secs_f64() * 1_000.0;
+    let first = Figure::new(&run, "exec to the first alarm", quantile(&starts, 0.5), "ms").beside(raw);
+    let is_small = args.objects <= 1_000_000;
+    let mut figures = vec![if is_small { first.at_most(500.0) } else { first }];
+    let most = memory.map(|mib| Figure::new(&run, "memory, most", mib as f64, "MiB"));
+    figures.extend(most.map(|most| if is_small { most.at_most(100.0) } else { most }));
+    Ok(figures)
+}
+
+/// Arms object number `n` so that it falls due before the daemon starts; returns when.
+fn arm_one(site: &Site, n: u64, context: &mut Context) -> anyhow::Result<UtcMillis> {
+    fill::filling(site, async |fill| {
+        let now = context.clock.now();
+        let due = UtcMillis((now.0 / 1_000 + 1) * 1_000);
+        fill.take_in(n..n + 1, now, |n| Generator::new(3).due(n, due), context).await?;
+        Ok(due)
+    })
+}
+
+/// Starts the daemon; says how long it took until there was alarm number `number`, and how many MiB of memory.
+fn start(site: &Site, number: u64) -> anyhow::Result<(Duration, Option<u64>)> {
+    let rang = || fs::read(site.alarms()).map_or(0, |text| text.iter().filter(|octet| **octet == b'\n').count() as u64);
+    let began = Instant::now();
+    let mut daemon = Daemon::start(&site.config())?;
+    daemon.wait((Duration::from_millis(1), PATIENCE), || Ok(rang() > number))?;
+    let took = began.elapsed();
+    let (_, most) = daemon.memory();
+    daemon.stop()?;
+    Ok((took, most.map(|mib| mib.ceil() as u64)))
+}
+
+/// How long it takes to run this program at all, and to read the first timer out of the ledger.
+fn raw_limit(site: &Site) -> anyhow::Result<Duration> {
+    let began = Instant::now();
+    Command::new(std::env::current_exe()?).arg("--version").stdout(Stdio::null()).status()?;
+    block_on(async {
+        let mut inspector = Inspector::open(&site.ledger()).await?;
+        inspector.armed((UtcMillis::MIN, 0), UtcMillis::MAX, (None, None), 1).await?;
+        Ok(inspector.close().await?)
+    })?;
+    Ok(began.elapsed())
+}

@@ -1,0 +1,182 @@
+//! A CalDAV server on loopback with one calendar: enough of RFC 4791 and RFC 6578 for a look at it (PROPFIND, sync-collection,
+//! calendar-multiget), made once and answered from memory, so that what is measured is the client.
+
+use std::fmt::Write as _;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use super::synthetic::file;
+
+/// Where the calendar is.
+const CALENDAR: &str = "/bench/";
+/// Octets of a request that is read; a multiget of a hundred hrefs has 5 kB.
+const MAX_BODY: usize = 1 << 20;
+
+/// The running server; it stops when it is dropped.
+#[derive(Debug)]
+pub(super) struct Server {
+    address: SocketAddr,
+    stopping: Arc<AtomicBool>,
+}
+
+impl Server {
+    /// Serves a calendar of `texts`, on a port of its own.
+    ///
+    /// # Errors
+    /// When loopback has no port left.
+    pub(super) fn start(texts: &[String]) -> std::io::Result<Server> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let address = listener.local_addr()?;
+        let stopping = Arc::<AtomicBool>::default();
+        let objects: Arc<Vec<String>> = Arc::new(texts.iter().map(|text| escaped(text)).collect());
+        let stop = stopping.clone();
+        thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                if stop.load(Ordering::SeqCst) {
+                    break;
+                }
+                let objects = objects.clone();
+                thread::spawn(move || serve(stream, &objects));
+            }
+        });
+        Ok(Server { address, stopping })
+    }
+
+    /// The calendar as a source of the configuration.
+    pub(super) fn source(&self) -> String {
+        format!(
+            "[[source]]\nkind = 'caldav'\nname = 'server'\nuser = 'bench'\nurl = 'http://{}{CALENDAR}'\n",
+            self.address
+        )
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stopping.store(true, Ordering::SeqCst);
+        // The listener waits for somebody to call.
+        let _ = TcpStream::connect(self.address);
+    }
+}
+
+fn serve(stream: TcpStream, objects: &[String]) {
+    let _ = stream.set_nodelay(true);
+    let mut stream = BufReader::new(stream);
+    while let Some(request) = Request::read(&mut stream) {
+        let (status, body) = answer(&request, objects);
+        let head = format!(
+            "HTTP/1.1 {status}\r\nContent-Type: application/xml; charset=utf-8\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        let stream = stream.get_mut();
+        if stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes())).is_err() {
+            break;
+        }
+    }
+}
+
+struct Request {
+    method: String,
+    path: String,
+    /// The header Depth says 1.
+    is_deep: bool,
+    body: String,
+}
+
+impl Request {
+    /// The next request on the connection; none when there is none, or none that can be read.
+    fn read(stream: &mut BufReader<TcpStream>) -> Option<Request> {
+        let mut line = String::new();
+        stream.read_line(&mut line).ok().filter(|length| *length > 0)?;
+        let mut words = line.split_ascii_whitespace().map(str::to_owned);
+        let (method, path) = (words.next()?, words.next()?);
+        let (mut is_deep, mut length) = (false, 0);
+        loop {
+            line.clear();
+            stream.read_line(&mut line).ok()?;
+            let Some((name, value)) = line.trim_end().split_once(':') else { break };
+            match name.to_ascii_lowercase().as_str() {
+                "depth" => is_deep = value.trim() == "1",
+                "content-length" => length = value.trim().parse().ok()?,
+                _ => {}
+            }
+        }
+        let mut body = vec![0; Some(length).filter(|length| *length <= MAX_BODY)?];
+        stream.read_exact(&mut body).ok()?;
+        Some(Request { method, path, is_deep, body: String::from_utf8(body).ok()? })
+    }
+}
+
+fn answer(request: &Request, objects: &[String]) -> (&'static str, String) {
+    match request.method.as_str() {
+        _ if request.path != CALENDAR => ("404 Not Found", String::new()),
+        "PROPFIND" if request.is_deep => ("207 Multi-Status", multistatus(&(calendar() + &members(objects)), false)),
+        "PROPFIND" => ("207 Multi-Status", multistatus(&calendar(), false)),
+        "REPORT" if request.body.contains("sync-collection") => {
+            // Nothing ever changes here: what has a token has everything.
+            let all = if request.body.contains(TOKEN) { String::new() } else { members(objects) };
+            ("207 Multi-Status", multistatus(&all, true))
+        }
+        "REPORT" => ("207 Multi-Status", multistatus(&multiget(&request.body, objects), false)),
+        _ => ("405 Method Not Allowed", String::new()),
+    }
+}
+
+const TOKEN: &str = "urn:bench:sync:one";
+
+fn multistatus(inside: &str, with_token: bool) -> String {
+    let token = if with_token { format!("<D:sync-token>{TOKEN}</D:sync-token>") } else { String::new() };
+    format!(
+        "<?xml version='1.0'?><D:multistatus xmlns:D='DAV:' xmlns:C='urn:ietf:params:xml:ns:caldav'>{inside}{token}\
+         </D:multistatus>"
+    )
+}
+
+fn calendar() -> String {
+    format!(
+        "<D:response><D:href>{CALENDAR}</D:href><D:propstat><D:prop><D:resourcetype><D:collection/><C:calendar/>\
+         </D:resourcetype><D:displayname>bench</D:displayname><D:sync-token>{TOKEN}</D:sync-token></D:prop>\
+         <D:status>HTTP/1.1 200 OK</D:status></D:propstat></D:response>"
+    )
+}
+
+fn members(objects: &[String]) -> String {
+    (0..objects.len() as u64).fold(String::new(), |mut all, n| {
+        let _ = write!(
+            all,
+            "<D:response><D:href>{CALENDAR}{}</D:href><D:propstat><D:prop><D:getetag>\"1\"</D:getetag></D:prop>\
+             <D:status>HTTP/1.1 200 OK</D:status></D:propstat></D:response>",
+            file(n)
+        );
+        all
+    })
+}
+
+/// The objects whose hrefs `body` lists.
+fn multiget(body: &str, objects: &[String]) -> String {
+    let mut all = String::new();
+    for href in body.split("<D:href>").skip(1).filter_map(|rest| rest.split('<').next()) {
+        let number = href.strip_prefix(CALENDAR).and_then(|name| name.strip_suffix(".ics"));
+        let text = number.and_then(|number| number.parse().ok()).and_then(|n: usize| objects.get(n));
+        let _ = match text {
+            Some(text) => write!(
+                all,
+                "<D:response><D:href>{href}</D:href><D:propstat><D:prop><D:getetag>\"1\"</D:getetag>\
+                 <C:calendar-data>{text}</C:calendar-data></D:prop><D:status>HTTP/1.1 200 OK</D:status></D:propstat>\
+                 </D:response>"
+            ),
+            None => write!(
+                all,
+                "<D:response><D:href>{href}</D:href><D:status>HTTP/1.1 404 Not Found</D:status></D:response>"
+            ),
+        };
+    }
+    all
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('\r', "&#13;")
+}
