@@ -183,7 +183,10 @@ impl Desk {
             let known: BTreeMap<String, String> = serde_json::from_str(&stored).unwrap_or_default();
             let changed: Vec<String> =
                 now.iter().filter(|(id, f)| known.get(*id) != Some(f)).map(|(id, _)| id.clone()).collect();
-            let moved = self.replan_zones(&changed).await?;
+            // What waits for a zone that was unknown has its name in lower case.
+            let awaited = changed.iter().map(|id| id.to_ascii_lowercase());
+            let names: Vec<String> = changed.iter().cloned().chain(awaited).collect();
+            let moved = self.replan_zones(&names).await?;
             tracing::info!(
                 tz.before = before,
                 tz.now = zones.version(),

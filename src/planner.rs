@@ -204,7 +204,7 @@ impl Planner {
             due: plan.next_ring(from(modified)),
             faults: plan.faults().iter().map(ToString::to_string).collect(),
             memo: plan.memo().map(str::to_owned),
-            zones: known(plan.zones(), &self.inner.zones),
+            zones: known(&plan, &self.inner.zones),
             uids: object.uids().into_iter().map(str::to_owned).collect(),
             modified,
         })
@@ -338,9 +338,11 @@ impl Read {
     }
 }
 
-/// Those of `ids` that the time zone database has, between spaces. What an object defines for itself never changes by itself.
-fn known(ids: &[String], zones: &Zones) -> String {
-    ids.iter().filter(|id| zones.find(id).is_some()).fold(" ".to_owned(), |all, id| all + id + " ")
+/// The zones of the database that `plan` depends on, and those that a later one may have, between spaces. What an object
+/// defines for itself never changes by itself.
+fn known(plan: &Plan<'_>, zones: &Zones) -> String {
+    let found = plan.zones().iter().filter(|id| zones.find(id).is_some());
+    found.chain(plan.awaited_zones()).fold(" ".to_owned(), |all, id| all + id + " ")
 }
 
 /// From when on the rings of an object count: what was due when its calendar was looked at before, or when it was

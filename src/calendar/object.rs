@@ -63,6 +63,8 @@ pub struct Tzid {
 /// A VTIMEZONE of the object.
 #[derive(Clone, Debug)]
 pub struct ZoneDefinition {
+    /// The line of its BEGIN.
+    pub line: u32,
     pub definition: VTimezone,
     /// X-LIC-LOCATION: the IANA id that it stands for.
     pub location: Option<Box<str>>,

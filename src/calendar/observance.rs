@@ -94,10 +94,10 @@ impl Zone {
         }
     }
 
-    /// The zone, unless it has no name.
-    pub(super) fn finish(self) -> Option<ZoneDefinition> {
+    /// The zone, which began in line `line`, unless it has no name.
+    pub(super) fn finish(self, line: u32) -> Option<ZoneDefinition> {
         let definition = VTimezone { tzid: self.tzid?.into(), observances: self.observances };
-        Some(ZoneDefinition { definition, location: self.location })
+        Some(ZoneDefinition { line, definition, location: self.location })
     }
 }
 

@@ -158,7 +158,7 @@ impl Parser {
                     zone.end(&mut Reader { object: &mut self.object, notes: &mut self.notes });
                 }
             }
-            Open::Zone(zone) => self.object.zones.extend(zone.finish()),
+            Open::Zone(zone) => self.object.zones.extend(zone.finish(frame.line)),
             Open::Calendar | Open::Other => {}
         }
     }

@@ -74,7 +74,13 @@ pub(super) struct Places {
     /// Whether anything asked for the zone of floating times, and for the user's.
     asked_floating: bool,
     asked_user: bool,
+    /// Ids that a later database may know, which these times would lie in then; and those of floating times.
+    awaited: Vec<String>,
+    awaited_floating: Vec<String>,
 }
+
+/// So many ids are awaited for one object.
+const MAX_AWAITED: usize = 100;
 
 impl Places {
     /// Resolves the zones that `object` uses; unknown ones are added to `faults`.
@@ -95,9 +101,23 @@ impl Places {
         let nobody = Named { zone: utc.clone(), known: false, from: ZoneFrom::Nobody };
         let floating = floating.unwrap_or(nobody);
         let user = of_user.unwrap_or_else(|| floating.clone());
+        let mut awaited = Vec::new();
         let mut tzids = Vec::with_capacity(object.tzids.len());
         for tzid in &object.tzids {
-            tzids.push(match resolve(&tzid.name) {
+            let found = resolve(&tzid.name);
+            let naming = found.as_ref().map(|(_, naming)| *naming);
+            if matches!(naming, None | Some(Naming::Own | Naming::Likely | Naming::Location)) {
+                let own = zones.get(tzid.name.trim()).copied();
+                let names = std::iter::once(&*tzid.name).chain(own.and_then(|own| own.location.as_deref()));
+                awaited.extend(names.flat_map(|name| around.zones.awaited(name)));
+                awaited.truncate(MAX_AWAITED);
+                // What is wrong with a definition counts only where it would be used.
+                if let Some(own) = own.filter(|_| matches!(naming, None | Some(Naming::Own))) {
+                    let sentences = around.zones.faults_of(&own.definition);
+                    faults.extend(sentences.iter().map(|text| Fault { line: own.line, text: text.clone() }));
+                }
+            }
+            tzids.push(match found {
                 Some((zone, naming)) => Named { zone, known: true, from: ZoneFrom::Tzid(naming) },
                 None => {
                     let (name, instead) = (quoted(&tzid.name), user.zone.id());
@@ -107,7 +127,21 @@ impl Places {
                 }
             });
         }
-        Places { utc, floating, user, tzids, asked_floating: false, asked_user: false }
+        let mut awaited_floating = around.awaited.clone();
+        if floating.from != ZoneFrom::Calendar {
+            awaited_floating.extend(object.floating_zone.iter().flat_map(|name| around.zones.awaited(name)));
+        }
+        let (asked_floating, asked_user) = (false, false);
+        Places { utc, floating, user, tzids, asked_floating, asked_user, awaited, awaited_floating }
+    }
+
+    /// Ids that no zone of the database has, in lower case: with a database that has one, its times would lie elsewhere.
+    pub(super) fn awaited(&self) -> Vec<String> {
+        let floating = self.awaited_floating.iter().filter(|_| self.asked_floating || self.asked_user);
+        let mut ids: Vec<String> = self.awaited.iter().chain(floating).cloned().collect();
+        ids.sort_unstable();
+        ids.dedup();
+        ids
     }
 
     /// The ids of all zones that were asked for.

@@ -24,6 +24,7 @@ pub struct Plan<'a> {
     pub(super) groups: Vec<Group<'a>>,
     faults: Vec<Fault>,
     zones: Vec<String>,
+    awaited: Vec<String>,
     memo: Option<String>,
     /// What only the explanation asks for.
     pub(super) places: Places,
@@ -46,8 +47,8 @@ impl<'a> Plan<'a> {
         faults.dedup();
         faults.truncate(2 * MAX_FAULTS);
         let Builder { places, memo, silences, replacements, .. } = builder;
-        let (zones, memo) = (places.ids(), memo.to_json());
-        Plan { object, around, groups, faults, zones, memo, places, silences, replacements }
+        let (zones, awaited, memo) = (places.ids(), places.awaited(), memo.to_json());
+        Plan { object, around, groups, faults, zones, awaited, memo, places, silences, replacements }
     }
 
     /// The rings in the window (from ≤ ring < until), ascending by instant, each once, without those that are suppressed.
@@ -75,6 +76,12 @@ impl<'a> Plan<'a> {
     /// The ids of the zones that its times depend on, in alphabetical order. Those that the object defines are among them.
     pub fn zones(&self) -> &[String] {
         &self.zones
+    }
+
+    /// Ids, in lower case, that its times would depend on if the time zone database had them: TZIDs that nobody knows, or
+    /// that only the object itself knows.
+    pub fn awaited_zones(&self) -> &[String] {
+        &self.awaited
     }
 
     /// What the next plan of the same text need not work out again, as JSON; none: there is nothing to remember. To be

@@ -17,6 +17,8 @@ pub struct Surroundings {
     addresses: Vec<String>,
     /// The calendar's default alarms, where they are to be used.
     pub default_alarms: Option<DefaultAlarms>,
+    /// Ids that the calendar's and the user's zone have and the database has not, in lower case.
+    pub(super) awaited: Vec<String>,
     pub limits: Limits,
 }
 
@@ -29,6 +31,7 @@ impl Surroundings {
             user_zone: None,
             addresses: Vec::new(),
             default_alarms: None,
+            awaited: Vec::new(),
             limits: Limits::default(),
         }
     }
@@ -36,12 +39,17 @@ impl Surroundings {
     /// Sets the calendar's own zone: an IANA id, or iCalendar text with a VTIMEZONE. None, or one that nobody knows: none.
     pub fn with_calendar_zone(mut self, zone: Option<&str>) -> Surroundings {
         self.calendar_zone = zone.and_then(|zone| named_or_defined(&self.zones, zone));
+        if let Some(name) = zone.filter(|zone| self.calendar_zone.is_none() && !zone.contains('\n')) {
+            self.awaited.extend(self.zones.awaited(name));
+        }
         self
     }
 
     /// Sets the user's zone: the first of these ids that is known.
     pub fn with_user_zone(mut self, zone: Option<&str>, default: Option<&str>) -> Surroundings {
-        self.user_zone = [zone, default].into_iter().flatten().find_map(|id| self.zones.resolve(id, None, None));
+        let ids = [zone, default].into_iter().flatten();
+        self.user_zone = ids.clone().find_map(|id| self.zones.resolve(id, None, None));
+        self.awaited.extend(ids.flat_map(|id| self.zones.awaited(id)));
         self
     }
 

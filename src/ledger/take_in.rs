@@ -19,7 +19,7 @@ pub struct PlannedObject {
     pub faults: Option<String>,
     /// What planning remembers, JSON.
     pub memo: Option<String>,
-    /// Zone ids that its times depend on, between spaces.
+    /// Zone ids that its times depend on, and, in lower case, those that it waits for, between spaces.
     pub zones: String,
     pub uids: Vec<String>,
     pub text: Vec<u8>,

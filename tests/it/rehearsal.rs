@@ -243,6 +243,28 @@ fn new_rules_of_a_zone_move_the_alarms_in_it_and_no_others() {
     assert_eq!(stage.rung(), ["20260310T110000Z stays.ics", "20260310T200000Z moves.ics"]);
 }
 
+#[test]
+fn a_zone_that_was_unknown_and_is_known_now_moves_the_alarms_that_waited_for_it() {
+    let stage = Stage::new();
+    let zones = stage.path().join("zones");
+    write_zones(&zones, "2026a", "Land/City", "Europe/Berlin");
+    let configuration = fs::read_to_string(stage.path().join("reveille.toml")).unwrap();
+    let zoneinfo = format!("zoneinfo = \"{}\"\n{configuration}", zones.display());
+    fs::write(stage.path().join("reveille.toml"), &zoneinfo).unwrap();
+    for (name, zone) in [("waits.ics", "/example.org/Land/New_City"), ("stays.ics", "Land/City")] {
+        let text = event(name, "20260310T200000", name).replace("DTSTART:", &format!("DTSTART;TZID={zone}:"));
+        fs::write(stage.file(name), text).unwrap();
+    }
+    stage.pass("2026-03-10T08:00:00Z");
+    fs::rename(&zones, stage.path().join("newer")).unwrap();
+    write_zones(&stage.path().join("newer"), "2026b", "Land/New_City", "Asia/Tokyo");
+    fs::write(stage.path().join("reveille.toml"), zoneinfo.replace("/zones\"", "/newer\"")).unwrap();
+    // 20:00 in Tokyo is 11:00Z. While nobody knew the zone it was 20:00Z, for want of a zone of the user's.
+    let log = stage.pass("2026-03-10T11:00:00Z");
+    assert_eq!(stage.rung(), ["20260310T110000Z waits.ics"], "{log}");
+    assert!(log.contains("alarms.moved=1"), "{log}");
+}
+
 /// The number that a question to the ledger at `path` comes to.
 pub fn count(path: &Path, sql: &'static str) -> i64 {
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path).read_only(true);

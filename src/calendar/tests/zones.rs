@@ -57,6 +57,34 @@ fn rule_10_names_with_commas_are_found_escaped_or_not() {
 }
 
 #[test]
+fn rule_10_what_is_wrong_with_a_zone_that_is_used_is_a_fault_of_the_object() {
+    let event = vevent("DTSTART;TZID=Office:20260710T090000", &["PT0S"]);
+    let broken = OFFICE.replace("END:STANDARD", "RRULE:FREQ=SOMETIMES\nEND:STANDARD");
+    let case = Case::new(&format!("{broken}{event}"));
+    assert_eq!(case.rings(), ["20260710T033000Z"], "the rest of the zone holds");
+    let [fault] = &case.faults()[..] else { panic!("{:?}", case.faults()) };
+    assert!(fault.starts_with("4: VTIMEZONE 'Office' has a rule that is left out: "), "{fault}");
+    let empty = Case::new(&format!("BEGIN:VTIMEZONE\nTZID:Office\nEND:VTIMEZONE\n{event}"));
+    assert_eq!(empty.faults()[0], "4: VTIMEZONE 'Office' has no STANDARD or DAYLIGHT that can be used");
+    // An IANA id has the rules of the database; nobody reads the definition.
+    let unused = broken.replace("Office", "Asia/Tokyo") + &event.replace("Office", "Asia/Tokyo");
+    assert_eq!(Case::new(&unused).faults(), [""; 0]);
+}
+
+#[test]
+fn rule_12_the_zones_that_a_later_database_may_know_are_told() {
+    let awaited = |case: &Case| case.with(|plan| plan.awaited_zones().to_vec());
+    let unknown = Case::event("DTSTART;TZID=America/New Land:20260710T090000", &["PT0S"]);
+    assert_eq!(awaited(&unknown), ["america/new_land"]);
+    let event = vevent("DTSTART;TZID=Office:20260710T090000", &["PT0S"]);
+    assert_eq!(awaited(&Case::new(&format!("{OFFICE}{event}"))), ["office"]);
+    assert_eq!(awaited(&Case::event("DTSTART;TZID=Europe/Berlin:20260710T090000", &["PT0S"])), [""; 0]);
+    let floating = Case::event("DTSTART:20260710T090000", &["PT0S"])
+        .around(|around| around.with_calendar_zone(Some("America/New_Land")));
+    assert_eq!(awaited(&floating), ["america/new_land"]);
+}
+
+#[test]
 fn rule_11_floating_times_are_the_calendars_then_the_users() {
     let floating = || Case::event("DTSTART:20260710T090000", &["PT0S"]);
     let named =

@@ -14,7 +14,7 @@ const BUNDLED_LINKS: &str = include_str!("../../../zoneinfo/links.tsv");
 const BUNDLED_VERSION: &str = include_str!("../../../zoneinfo/VERSION");
 
 /// The longest id that is looked up; the longest real one has 32 letters.
-const MAX_ID: usize = 64;
+pub(super) const MAX_ID: usize = 64;
 
 /// How many zones of objects are kept; then the cache starts anew. Calendars have a handful.
 const MAX_OWN: usize = 256;
@@ -30,7 +30,14 @@ struct Database {
     /// By id in lower case.
     entries: HashMap<Box<str>, Entry>,
     /// Zones that objects define for themselves, by what defines them.
-    own: Mutex<HashMap<VTimezone, Option<Zone>>>,
+    own: Mutex<HashMap<VTimezone, Own>>,
+}
+
+/// A zone that an object defines for itself, if it can be evaluated, and what is wrong with its definition.
+#[derive(Clone, Debug)]
+struct Own {
+    zone: Option<Zone>,
+    faults: Arc<[String]>,
 }
 
 /// One id: where its rules are, and the zone once it was asked for.
@@ -116,18 +123,28 @@ impl Zones {
     }
 
     /// The zone that `vtimezone` defines, from the cache if it was asked for before.
-    fn own(&self, vtimezone: &VTimezone) -> Option<Zone> {
+    fn own(&self, vtimezone: &VTimezone) -> Own {
         let lock = || self.0.own.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(zone) = lock().get(vtimezone) {
-            return zone.clone();
+        if let Some(own) = lock().get(vtimezone) {
+            return own.clone();
         }
-        let zone = Zone::own(vtimezone);
+        let own = Own { zone: Zone::own(vtimezone), faults: vtimezone.faults().into() };
         let mut cache = lock();
         if cache.len() >= MAX_OWN {
             cache.clear();
         }
-        cache.insert(vtimezone.clone(), zone.clone());
-        zone
+        cache.insert(vtimezone.clone(), own.clone());
+        own
+    }
+
+    /// What is wrong with `vtimezone`, a sentence each, from the cache if it was asked for before.
+    pub(crate) fn faults_of(&self, vtimezone: &VTimezone) -> Arc<[String]> {
+        self.own(vtimezone).faults
+    }
+
+    /// The ids that `tzid` would stand for if the database had them, in lower case.
+    pub fn awaited(&self, tzid: &str) -> Vec<String> {
+        names::awaited(self, tzid)
     }
 
     /// The zone that the parameter `TZID=tzid` means, given the VTIMEZONE of that name and its X-LIC-LOCATION where the object
@@ -145,7 +162,7 @@ impl Zones {
     ) -> Option<(Zone, Naming)> {
         names::zone(self, tzid)
             .or_else(|| Some((names::zone(self, x_lic_location?)?.0, Naming::Location)))
-            .or_else(|| Some((self.own(vtimezone?)?, Naming::Own)))
+            .or_else(|| Some((self.own(vtimezone?).zone?, Naming::Own)))
             .or_else(|| Some((names::likely_zone(self, tzid)?, Naming::Likely)))
     }
 

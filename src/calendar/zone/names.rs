@@ -1,10 +1,13 @@
 //! Reading TZIDs: which zone of the database the names mean that calendars really contain. Nothing here opens anything; what
 //! is not in the database's own list of ids is no zone.
 
+use super::database::MAX_ID;
 use super::{Naming, Zone, Zones, windows};
 
 /// The longest TZID that is read as a name.
 const MAX_TZID: usize = 255;
+/// So many ends of a prefixed TZID are awaited.
+const MAX_ENDS: usize = 8;
 
 /// The zone of the database that `tzid` names: by its IANA id, alone or behind a prefix, or by a Windows name.
 pub(super) fn zone(zones: &Zones, tzid: &str) -> Option<(Zone, Naming)> {
@@ -22,6 +25,18 @@ pub(super) fn zone(zones: &Zones, tzid: &str) -> Option<(Zone, Naming)> {
 pub(super) fn likely_zone(zones: &Zones, tzid: &str) -> Option<Zone> {
     let tzid = bare(tzid)?;
     zones.find(&tzid.replace(' ', "_")).or_else(|| zones.find(windows::likely_iana_id(tzid)?))
+}
+
+/// The ids that `tzid` would stand for if the database had them, in lower case: what a later one may know.
+pub(super) fn awaited(zones: &Zones, tzid: &str) -> Vec<String> {
+    let Some(tzid) = bare(tzid) else { return Vec::new() };
+    let ends = tzid.match_indices('/').filter_map(|(slash, _)| tzid.get(slash + 1..)).take(MAX_ENDS);
+    let ends = ends.filter(|end| end.contains('/') || tzid.starts_with('/'));
+    let windows = windows::iana_id(tzid).or_else(|| windows::likely_iana_id(tzid));
+    let names = std::iter::once(tzid).chain(ends).chain(windows);
+    let ids = names.map(|name| name.replace(' ', "_").to_ascii_lowercase());
+    let possible = |id: &String| id.len() <= MAX_ID && !id.contains(char::is_whitespace) && zones.find(id).is_none();
+    ids.filter(possible).collect()
 }
 
 /// Without the spaces and quotes around it; none if that can be no name.
@@ -43,7 +58,7 @@ fn prefixed(zones: &Zones, tzid: &str) -> Option<Zone> {
 
 #[cfg(test)]
 mod tests {
-    use super::{likely_zone, zone};
+    use super::{awaited, likely_zone, zone};
     use crate::calendar::zone::Zones;
 
     fn id(tzid: &str) -> Option<String> {
@@ -93,6 +108,17 @@ mod tests {
         assert_eq!(id(three).as_deref(), Some("America/Argentina/Buenos_Aires"));
         assert_eq!(id("/freeassociation.sourceforge.net/UTC").as_deref(), Some("UTC"));
         assert_eq!(id("Office/Singapore"), None);
+    }
+
+    #[test]
+    fn names_that_nobody_knows_yet_are_awaited() {
+        let zones = Zones::bundled();
+        let expected = ["america/new_land", "new_land"];
+        assert_eq!(awaited(&zones, "/x/America/New Land")[2..], expected);
+        assert_eq!(awaited(&zones, "Mars/Olympus"), ["mars/olympus"]);
+        assert!(awaited(&zones, "Europe/Berlin").is_empty());
+        assert!(awaited(&zones, &"x".repeat(200)).is_empty());
+        assert!(awaited(&zones, &"/x".repeat(120)).len() <= 9);
     }
 
     #[test]
