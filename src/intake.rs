@@ -89,7 +89,9 @@ impl Desk {
     /// in the ledger.
     fn previous_look(&self, row: &CalendarRow) -> UtcMillis {
         let key = (row.source.clone(), row.href.clone());
-        self.looks().latest.get(&key).map_or(row.looked_at, |at| row.looked_at.max(*at))
+        let latest = self.looks().latest.get(&key).map_or(row.looked_at, |at| row.looked_at.max(*at));
+        // The clock may have been set back since.
+        latest.min(self.clock.now())
     }
 
     async fn take(&self, source: &str, batch: Batch) -> Result<(), LedgerError> {
@@ -186,7 +188,7 @@ impl Desk {
             // What waits for a zone that was unknown has its name in lower case.
             let awaited = changed.iter().map(|id| id.to_ascii_lowercase());
             let names: Vec<String> = changed.iter().cloned().chain(awaited).collect();
-            let moved = self.replan_zones(&names).await?;
+            let moved = self.replan_kept(Some(&names), None).await?;
             tracing::info!(
                 tz.before = before,
                 tz.now = zones.version(),
@@ -199,12 +201,31 @@ impl Desk {
         self.ledger.set_meta(TZ_VERSION, &version).await
     }
 
-    /// Plans again what depends on one of `zones`; returns how many objects ring at another instant now.
-    async fn replan_zones(&self, zones: &[String]) -> Result<usize, LedgerError> {
+    /// Takes back what a clock that was ahead has done, if it was: what counts as missed and is still to come rings.
+    ///
+    /// # Errors
+    /// Those of the ledger.
+    pub async fn clock_was_set(&self) -> Result<(), LedgerError> {
+        let now = self.clock.now();
+        let Some(forgotten) = self.ledger.take_back(now).await? else { return Ok(()) };
+        self.looks().latest.retain(|_, at| *at <= now);
+        let moved = self.replan_kept(None, Some(now)).await?;
+        self.bell.look();
+        tracing::warn!(
+            rings = forgotten,
+            alarms.moved = moved,
+            "the clock was ahead and has been set back; what was missed meanwhile and is still to come will ring"
+        );
+        Ok(())
+    }
+
+    /// Plans again what depends on one of `zones`, or everything, with the texts that the ledger has: what is due at `from`
+    /// or later, else since the last look. Returns how many objects ring at another instant now.
+    async fn replan_kept(&self, zones: Option<&[String]>, from: Option<UtcMillis>) -> Result<usize, LedgerError> {
         let rows = self.ledger.calendars(None).await?;
         let (mut moved, mut after) = (0, 0);
         loop {
-            let page = self.ledger.texts_after(None, Some(zones), after, PAGE).await?;
+            let page = self.ledger.texts_after(None, zones, after, PAGE).await?;
             let Some(last) = page.last() else { return Ok(moved) };
             after = last.id;
             let mut by_calendar: HashMap<i64, Vec<ObjectText>> = HashMap::new();
@@ -213,7 +234,7 @@ impl Desk {
             }
             for row in &rows {
                 let objects = by_calendar.remove(&row.id).unwrap_or_default();
-                let replanned = self.planner.replan_all(row.clone(), objects, row.looked_at).await;
+                let replanned = self.planner.replan_all(row.clone(), objects, from.unwrap_or(row.looked_at)).await;
                 moved += self.ledger.replan(replanned).await?;
             }
         }
@@ -225,7 +246,7 @@ impl Desk {
             looks.latest.insert((source.to_owned(), calendar.to_owned()), at);
             let now = self.clock.now();
             let flushed = *looks.flushed.get_or_insert(now);
-            now.0.saturating_sub(flushed.0) >= FLUSH
+            now < flushed || now.0.saturating_sub(flushed.0) >= FLUSH
         };
         if due {
             self.flush().await;

@@ -135,6 +135,7 @@ fn left_out(what: &'static str, name: &str, kind: &'static str) -> Finding {
 async fn ledger(path: &Path) -> Result<String, String> {
     match Inspector::open(path).await {
         Ok(mut inspector) => {
+            inspector.check().await.map_err(|error| error.to_string())?;
             let figures = inspector.figures().await.map_err(|error| error.to_string())?;
             Ok(format!("{} calendars, {} objects, {} of them armed", figures.calendars, figures.objects, figures.armed))
         }

@@ -2,11 +2,16 @@
 
 use std::path::PathBuf;
 
+use rustix::process::{Resource, getrlimit};
+
 use super::{Context, Usage, instant, printer::Exit};
 use crate::clock::Clock;
 use crate::config::{Overrides, Secrets, Wanted};
 use crate::daemon::{self, Passed};
 use crate::time::UtcMillis;
+
+/// File descriptors that a start needs at least.
+const DESCRIPTORS: u64 = 64;
 
 /// Watch calendars, ring their alarms and deliver them, until SIGTERM or SIGINT
 ///
@@ -35,6 +40,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<Exit> {
         let hint = "there is nothing to watch: name a folder with --watch, or sources in a configuration file";
         return Err(Usage(hint.to_owned()).into());
     }
+    enough_descriptors()?;
     let clock = args.at.map_or(Clock::System, Clock::manual);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -47,4 +53,14 @@ pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<Exit> {
         daemon::run(config, clock).await?;
         Ok(Exit::Done)
     })
+}
+
+/// Refuses to start where so few files may be open at once that the program would stumble over it sooner or later.
+fn enough_descriptors() -> anyhow::Result<()> {
+    match getrlimit(Resource::Nofile).current {
+        Some(limit) if limit < DESCRIPTORS => anyhow::bail!(
+            "only {limit} files may be open at once, and {DESCRIPTORS} are needed: raise the limit (ulimit -n, LimitNOFILE)"
+        ),
+        _ => Ok(()),
+    }
 }

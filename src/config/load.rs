@@ -3,6 +3,7 @@
 use std::cell::OnceCell;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use toml::de::{DeTable, DeValue};
 
@@ -19,6 +20,8 @@ const MAX_FILE: u64 = 1024 * 1024;
 
 /// The ledger where nobody names one.
 const DEFAULT_LEDGER: &str = "reveille.db";
+/// How long history is kept where nobody says: 90 days.
+const KEEP_HISTORY: Duration = Duration::from_secs(90 * 86_400);
 
 /// What a command needs of the configuration.
 #[derive(Clone, Copy, Debug, Default)]
@@ -202,9 +205,7 @@ fn read_top<'a>(sheet: &'a Sheet<'a>, table: &'a DeTable<'a>, reader: &Reader<'_
     if let Some(choice) = top.read("zoneinfo", |value| reader.zoneinfo(value)) {
         config.zoneinfo = choice;
     }
-    if let Some(path) = read_ledger(top.table("ledger", &none)) {
-        config.ledger = reader.path(&path.to_string_lossy());
-    }
+    read_ledger(top.table("ledger", &none), reader, config);
     config.log = read_log(top.table("log", &none));
     config.defaults = read_defaults(top.table("defaults", &none), reader);
     config.limits = read_limits(top.table("limits", &none));
@@ -216,10 +217,14 @@ fn read_top<'a>(sheet: &'a Sheet<'a>, table: &'a DeTable<'a>, reader: &Reader<'_
     top.finish();
 }
 
-fn read_ledger(section: Section<'_>) -> Option<PathBuf> {
-    let path = section.read("url", |value| address::ledger(&value::text(value)?));
+fn read_ledger(section: Section<'_>, reader: &Reader<'_>, config: &mut Config) {
+    if let Some(path) = section.read("url", |value| address::ledger(&value::text(value)?)) {
+        config.ledger = reader.path(&path.to_string_lossy());
+    }
+    if let Some(keep) = section.read("keep_history", value::duration) {
+        config.keep_history = keep;
+    }
     section.finish();
-    path
 }
 
 fn read_log(section: Section<'_>) -> Log {
@@ -275,6 +280,7 @@ impl Default for Config {
         Config {
             file: None,
             ledger: PathBuf::from(DEFAULT_LEDGER),
+            keep_history: KEEP_HISTORY,
             zoneinfo: ZoneinfoChoice::default(),
             log: Log::default(),
             defaults: Defaults::default(),

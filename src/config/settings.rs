@@ -12,6 +12,8 @@ pub struct Config {
     pub file: Option<PathBuf>,
     /// The ledger's file.
     pub ledger: PathBuf,
+    /// How long the ledger remembers what has rung.
+    pub keep_history: Duration,
     /// Which time zone database is used.
     pub zoneinfo: ZoneinfoChoice,
     pub log: Log,

@@ -21,11 +21,13 @@ use crate::intake::Desk;
 use crate::ledger::{Fired, Ledger, LedgerError};
 use crate::planner::Planner;
 use crate::time::UtcMillis;
-use crate::wheel::{Bell, Turn, Wheel};
+use crate::wheel::{Bell, Turn, WallTimer, Wheel};
 
+mod history;
 mod signals;
 mod watcher;
 
+use history::Historian;
 use watcher::Watcher;
 
 /// How long what was overdue at the start waits for the first look at the sources, which may say that it no longer stands.
@@ -57,8 +59,16 @@ struct Stages {
 /// # Errors
 /// When the ledger, a sink's settings, the time zone database or a watched folder of the command line cannot be used.
 pub async fn run(config: Config, clock: Clock) -> anyhow::Result<()> {
-    let Stages { ledger, desk, watchers, wheel, postmen, bell } = build(&config, clock).await?;
-    let signals = signals::Signals::new().context("signals cannot be received")?;
+    // From here on a signal to stop makes an orderly end, of a start that takes long as well.
+    let mut signals = signals::Signals::new().context("signals cannot be received")?;
+    let stages = tokio::select! {
+        stages = build(&config, clock.clone()) => stages?,
+        () = signals.stop() => {
+            tracing::info!("stopped before the start was over");
+            return Ok(());
+        }
+    };
+    let Stages { ledger, desk, watchers, wheel, postmen, bell } = stages;
     let (stop, stopping) = watch::channel(false);
     let look_again = Arc::new(Notify::new());
     let mut sources = JoinSet::new();
@@ -84,23 +94,49 @@ pub async fn run(config: Config, clock: Clock) -> anyhow::Result<()> {
     let bells: Vec<Arc<Notify>> = postmen.iter().map(|_| Arc::new(Notify::new())).collect();
     for (postman, bell) in postmen.iter().zip(&bells) {
         let (postman, bell, stopped) = (postman.clone(), bell.clone(), stopped(&stopping));
-        others.spawn(async move { postman.run(bell, stopped).await });
+        others.spawn(async move { anyhow::Ok(postman.run(bell, stopped).await?) });
     }
+    let (historian, stopped_too) = (Historian::new(&config, ledger.clone(), clock), stopped(&stopping));
+    others.spawn(async move { anyhow::Ok(historian.run(stopped_too).await) });
+    others.spawn(mind_clock(desk.clone(), stopped(&stopping)));
     let announced = bells.clone();
     let (wheel_stop, wheel_stopping) = watch::channel(false);
-    let turning = tokio::spawn(wheel.run(stopped(&wheel_stopping), move |fired| announce(fired, &announced)));
+    let turning = wheel.run(stopped(&wheel_stopping), move |fired| announce(fired, &announced));
+    others.spawn(async move { Ok(turning.await?) });
     tracing::info!(process.id = std::process::id(), "reveille is running");
-    signals.serve(&postmen, &look_again, &bells).await;
+    let mut outcome = tokio::select! {
+        () = signals.serve(&postmen, &look_again, &bells) => Ok(()),
+        Some(ended) = others.join_next() => ended.context("a part of reveille has stopped by itself").flatten(),
+    };
     tracing::info!("stopping: delivering what has been fired");
     let _ = stop.send(true);
     patience.abort();
     while sources.join_next().await.is_some() {}
     let _ = wheel_stop.send(true);
-    turning.await.context("the wheel has stopped by itself")??;
-    while others.join_next().await.is_some() {}
+    while let Some(ended) = others.join_next().await {
+        outcome = outcome.and(ended.context("a part of reveille has stopped by itself").flatten());
+    }
     drain(&postmen).await;
     desk.flush().await;
     ledger.close().await;
+    outcome
+}
+
+/// Tells the desk whenever the clock was set, until `stop` resolves.
+async fn mind_clock(desk: Arc<Desk>, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+    let timer = WallTimer::new()?;
+    let work = async {
+        loop {
+            timer.until(None).await;
+            if let Err(error) = desk.clock_was_set().await {
+                tracing::warn!(ledger.error = %error, "the clock was set; what it did while it was wrong stays as it is");
+            }
+        }
+    };
+    tokio::select! {
+        () = work => {}
+        () = stop => {}
+    }
     Ok(())
 }
 
@@ -109,7 +145,7 @@ pub async fn run(config: Config, clock: Clock) -> anyhow::Result<()> {
 /// # Errors
 /// As for [`run`], and when the ledger cannot be written.
 pub async fn once(config: Config, clock: Clock) -> anyhow::Result<Passed> {
-    let Stages { ledger, desk, watchers, mut wheel, postmen, bell } = build(&config, clock).await?;
+    let Stages { ledger, desk, watchers, mut wheel, postmen, bell } = build(&config, clock.clone()).await?;
     let mut passed = Passed::Well;
     for mut watcher in watchers {
         if !watcher.look(&desk).await {
@@ -130,6 +166,10 @@ pub async fn once(config: Config, clock: Clock) -> anyhow::Result<Passed> {
         }
     }
     desk.flush().await;
+    if let Err(error) = Historian::new(&config, ledger.clone(), clock).pass().await {
+        tracing::warn!(ledger.error = %error, "old history could not be forgotten; the next pass tries again");
+        passed = Passed::Partly;
+    }
     ledger.close().await;
     Ok(passed)
 }
@@ -148,6 +188,7 @@ async fn build(config: &Config, clock: Clock) -> anyhow::Result<Stages> {
     let sources: Vec<&str> = config.sources.iter().map(|source| source.name.as_str()).collect();
     ledger.keep_sources(&sources).await?;
     desk.replan_changed_zones(&zones).await?;
+    desk.clock_was_set().await?;
     let watchers =
         config.sources.iter().map(|source| Watcher::new(source, config, &clock)).collect::<Result<_, _>>()?;
     let surroundings = Surroundings {
@@ -178,7 +219,7 @@ async fn fired_until(ledger: &Ledger, clock: &Clock) -> Result<UtcMillis, Ledger
             "this ledger is a backup that was put back: what was due until now counts as rung"
         );
     }
-    Ok(until.unwrap_or(UtcMillis::MIN))
+    Ok(until.map_or(UtcMillis::MIN, |until| until.min(clock.now())))
 }
 
 /// userId → the zone that the user reads times in.

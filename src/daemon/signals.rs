@@ -28,6 +28,14 @@ impl Signals {
         })
     }
 
+    /// Resolves when one of them says stop.
+    pub async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+
     /// Serves signals until one of them says stop. A second one ends the process at once.
     pub async fn serve(mut self, postmen: &[Arc<Postman>], look_again: &Notify, bells: &[Arc<Notify>]) {
         loop {

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use super::retry::{Attempt, judge};
 use super::sink::{Outcome, Parcel, Sink};
 use crate::clock::Clock;
-use crate::ledger::{Claimed, Ledger, LedgerError, Settlement, Verdict};
+use crate::ledger::{Claimed, Ledger, LedgerError, Settlement, Trouble, Verdict};
 use crate::time::UtcMillis;
 
 /// How much longer than the sink's patience a lease lasts.
@@ -60,14 +60,26 @@ impl Postman {
     }
 
     /// Delivers until `stop` resolves; `bell` rings when something was fired. A round that has begun is finished.
-    pub async fn run(&self, bell: Arc<Notify>, stop: impl Future<Output = ()>) {
+    ///
+    /// # Errors
+    /// [`LedgerError::Damaged`]; any other error of the ledger may pass.
+    pub async fn run(&self, bell: Arc<Notify>, stop: impl Future<Output = ()>) -> Result<(), LedgerError> {
         let mut stop = std::pin::pin!(stop);
+        let mut trouble = Trouble::default();
         loop {
+            let sink = self.sink.name();
             let wait = match self.turn().await {
-                Ok(wait) => wait,
+                Ok(wait) => {
+                    if trouble.is_over() {
+                        tracing::info!(sink.name = sink, "deliveries can be recorded again");
+                    }
+                    wait
+                }
+                Err(error @ LedgerError::Damaged(_)) => return Err(error),
                 Err(error) => {
-                    let sink = self.sink.name();
-                    tracing::error!(sink.name = sink, ledger.error = %error, "deliveries could not be recorded; trying again");
+                    if trouble.is_news(&error) {
+                        tracing::error!(sink.name = sink, ledger.error = %error, "deliveries could not be recorded; trying again every second");
+                    }
                     Some(PAUSE)
                 }
             };
@@ -79,7 +91,7 @@ impl Postman {
             };
             tokio::select! {
                 biased;
-                () = &mut stop => return,
+                () = &mut stop => return Ok(()),
                 () = bell.notified() => {}
                 () = wait => {}
             }
@@ -151,12 +163,16 @@ impl Postman {
     async fn settle(&self, settlements: Vec<Settlement>) -> Result<(), LedgerError> {
         const TRIES: usize = 30;
         let mut outcome = Ok(());
+        let mut trouble = Trouble::default();
         for _ in 0..TRIES {
             outcome = self.ledger.settle(self.id, settlements.clone(), self.clock.now()).await;
             match &outcome {
                 Ok(()) => return outcome,
+                Err(LedgerError::Damaged(_)) => return outcome,
                 Err(error) => {
-                    tracing::error!(sink.name = self.sink.name(), ledger.error = %error, "sent alarms could not be recorded as sent; trying again");
+                    if trouble.is_news(error) {
+                        tracing::error!(sink.name = self.sink.name(), ledger.error = %error, "sent alarms could not be recorded as sent; trying again");
+                    }
                     tokio::time::sleep(PAUSE).await;
                 }
             }

@@ -8,7 +8,7 @@ use std::path::Path;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
 use sqlx::{ConnectOptions as _, Connection as _, Row, SqliteConnection};
 
-use super::{CalendarRow, LedgerError, MIGRATIONS, beside, lock_path, unopened};
+use super::{CalendarRow, LedgerError, MIGRATIONS, beside, lock_path, unopened, whole};
 use crate::time::UtcMillis;
 
 /// A ledger that is only looked at.
@@ -173,6 +173,15 @@ impl Inspector {
         Ok(self.connection.close().await?)
     }
 
+    /// Reads all of the file and says whether it is whole.
+    ///
+    /// # Errors
+    /// [`LedgerError::Damaged`] when it is not.
+    pub async fn check(&mut self) -> Result<(), LedgerError> {
+        let found: String = sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(&mut self.connection).await?;
+        if found == "ok" { Ok(()) } else { Err(LedgerError::Damaged(found)) }
+    }
+
     /// What the ledger holds, in figures.
     ///
     /// # Errors
@@ -332,6 +341,7 @@ pub(super) async fn connect(path: &Path, options: SqliteConnectOptions) -> Resul
         Err(why) if why.kind() == std::io::ErrorKind::NotFound => return Err(LedgerError::Missing { path: shown }),
         Err(why) => return Err(LedgerError::Open { path: shown, reason: why.to_string() }),
     }
+    whole(path)?;
     options.busy_timeout(std::time::Duration::from_secs(10)).connect().await.map_err(|why| unopened(path, &why))
 }
 
@@ -347,7 +357,12 @@ pub(super) async fn check_version(path: &Path, connection: &mut SqliteConnection
         }
         Ok(Some(_)) => Ok(()),
         Ok(None) => Err(LedgerError::Open { path: shown, reason: "it is no ledger".to_owned() }),
-        Err(why) => Err(LedgerError::Open { path: shown, reason: format!("it is no ledger ({why})") }),
+        Err(why) => match unopened(path, &why) {
+            LedgerError::Open { path, reason } if reason == why.to_string() => {
+                Err(LedgerError::Open { path, reason: format!("it is no ledger ({reason})") })
+            }
+            told => Err(told),
+        },
     }
 }
 

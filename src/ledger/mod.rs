@@ -4,7 +4,8 @@
 //!
 //! * `writer` groups what tasks want to write into few commits.
 //! * `inspect` looks into a ledger from outside the daemon, `amend` changes its outbox from there, `backup` copies it.
-//! * `store` knows calendars and objects, `take_in` changes them; `timers` is the outer wheel; `outbox` is what is owed to the sinks.
+//! * `store` knows calendars and objects, `take_in` changes them; `timers` is the outer wheel; `outbox` is what is owed to the sinks;
+//!   `history` forgets what is old, `ahead` takes back what a wrong clock has recorded.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
@@ -18,19 +19,23 @@ use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{SqlSafeStr, SqliteConnection, SqlitePool};
 
+mod ahead;
 mod amend;
 mod backup;
 mod bulk;
+mod history;
 mod inspect;
 mod outbox;
 pub mod raw;
 mod store;
 mod take_in;
 mod timers;
+mod trouble;
 mod writer;
 
 pub use amend::{Amended, Amender, DeliveryId};
 pub use backup::{Restored, backup, restore};
+pub use history::Place;
 pub use inspect::{
     CalendarFigures, DeliveryFilter, DeliveryRow, Figures, Inspector, ObjectRow, RingRow, SourceRow, holder, size,
 };
@@ -38,9 +43,13 @@ pub use outbox::{Claimed, Settlement, Verdict};
 pub use store::{CalendarRow, Existing, ObjectText};
 pub use take_in::{Planned, PlannedObject, Replanned};
 pub use timers::{Due, Fired, Firing, NewRing, RingState, Route};
+pub use trouble::Trouble;
 
 /// The migrations, oldest first: version, description, SQL.
 const MIGRATIONS: &[(i64, &str, &str)] = &[(1, "ledger", include_str!("../../migrations/0001_ledger.sql"))];
+
+/// Octets of the header of a SQLite file; the octets 16 and 17 are the size of a page.
+const HEADER: u64 = 100;
 
 /// Pages of write-ahead log before it is moved into the database: 64 MiB. Bursts of timers touch many pages, and a
 /// longer log moves each of them once.
@@ -80,9 +89,7 @@ pub enum LedgerError {
     #[error("the ledger is damaged ({0}): {mend}", mend = MEND)]
     Damaged(String),
     /// Somebody else is writing, and has been for longer than can be waited for.
-    #[error(
-        "another process keeps the ledger locked: end that one, or wait for it; nothing is lost, the change will be tried again"
-    )]
+    #[error("another process keeps the ledger locked: end that one, or wait for it; nothing is lost")]
     Locked,
     /// No room to write.
     #[error("the disk that holds the ledger is full: make room; nothing is lost, the change will be tried again")]
@@ -150,6 +157,7 @@ impl Ledger {
         create_private(path)?;
         let options = options(path);
         let open = |error: sqlx::Error| unopened(path, &error);
+        whole(path)?;
         let migrating =
             SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await.map_err(open)?;
         migrate(path, &migrating).await?;
@@ -237,14 +245,37 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
+/// Refuses a file that ends within a page, for which SQLite would take the rest as zeros. While there is a log, the end may
+/// be in that.
+fn whole(path: &Path) -> Result<(), LedgerError> {
+    let open = |reason: String| LedgerError::Open { path: path.display().to_string(), reason };
+    let length = path.metadata().map_err(|why| open(why.to_string()))?.len();
+    let logged = beside(path, "-wal").metadata().is_ok_and(|log| log.len() > 0);
+    let mut head = [0; 18];
+    if logged || length < HEADER || File::open(path).and_then(|mut file| file.read_exact(&mut head)).is_err() {
+        return Ok(());
+    }
+    let [.., high, low] = head;
+    let page = match u64::from(u16::from_be_bytes([high, low])) {
+        1 => 65_536,
+        page => page,
+    };
+    match length.checked_rem(page) {
+        None | Some(0) => Ok(()),
+        Some(_) => Err(open(format!("it is damaged (its end is cut off): {MEND}"))),
+    }
+}
+
 /// Why the ledger at `path` cannot be opened, in words that name it.
 fn unopened(path: &Path, error: &sqlx::Error) -> LedgerError {
     let said = error.as_database_error();
     let code: i32 = said.and_then(|said| said.code()?.parse().ok()).unwrap_or(0);
     let reason = match (said, code & 0xff) {
-        (Some(said), SQLITE_CORRUPT | SQLITE_NOTADB) => format!("it is damaged ({}): {MEND}", said.message()),
+        (Some(said), SQLITE_CORRUPT) => format!("it is damaged ({}): {MEND}", said.message()),
+        (Some(said), SQLITE_NOTADB) => format!("it is no ledger, or damaged ({}): {MEND}", said.message()),
         (_, SQLITE_BUSY) => "another process keeps it locked: end that one, or wait for it".to_owned(),
         (_, SQLITE_FULL) => "its disk is full: make room".to_owned(),
+        _ if code == SQLITE_IOERR_SHMSIZE => "its disk is full: make room".to_owned(),
         _ => error.to_string(),
     };
     LedgerError::Open { path: path.display().to_string(), reason }

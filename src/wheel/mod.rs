@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::Notify;
 
 use crate::clock::Clock;
-use crate::ledger::{Due, Fired, Firing, Ledger, LedgerError, NewRing, RingState};
+use crate::ledger::{Due, Fired, Firing, Ledger, LedgerError, NewRing, RingState, Trouble};
 use crate::time::UtcMillis;
 
 mod timer;
@@ -141,16 +141,25 @@ impl<P: Prepare> Wheel<P> {
     /// Turns until `stop` resolves. `fired` is called after each commit of new rings.
     ///
     /// # Errors
-    /// When the timer of the operating system cannot be had.
+    /// When the timer of the operating system cannot be had, or the ledger is damaged.
     pub async fn run(mut self, stop: impl Future<Output = ()>, fired: impl Fn(Fired)) -> std::io::Result<()> {
         let timer = WallTimer::new()?;
         let mut stop = std::pin::pin!(stop);
+        let mut trouble = Trouble::default();
         loop {
-            let sleep = match self.turn(&fired).await {
+            let turn = self.turn(&fired).await;
+            if turn.is_ok() && trouble.is_over() {
+                tracing::info!("alarms can be fired again");
+            }
+            let sleep = match turn {
                 Ok(Turn::Again) => None,
                 Ok(Turn::Sleep(until)) => Some(until),
+                // What cannot be read will not be read the next time either.
+                Err(error @ LedgerError::Damaged(_)) => return Err(std::io::Error::other(error)),
                 Err(error) => {
-                    tracing::error!(ledger.error = %error, "alarms could not be fired; trying again");
+                    if trouble.is_news(&error) {
+                        tracing::error!(ledger.error = %error, "alarms could not be fired; trying again every second");
+                    }
                     Some(Some(self.clock.now().plus(PAUSE)))
                 }
             };
@@ -200,7 +209,8 @@ impl<P: Prepare> Wheel<P> {
             }
         }
         if !rest.is_empty() {
-            firings.extend(self.prepare.prepare(rest, now, now).await?);
+            let prepared = self.prepare.prepare(rest, now, now).await?;
+            firings.extend(prepared.into_iter().map(|firing| self.prepare.stamp(firing, now)));
         }
         if firings.is_empty() {
             return Ok(());
@@ -220,7 +230,8 @@ impl<P: Prepare> Wheel<P> {
 
     /// Stages the next few of what is due within the lead. False when there is nothing left to stage.
     async fn stage(&mut self, now: UtcMillis) -> Result<bool, LedgerError> {
-        self.staged_upto = self.staged_upto.max((now, i64::MIN));
+        // The clock may have been set back.
+        self.staged_upto = self.staged_upto.clamp((now, i64::MIN), (now.plus(LEAD), i64::MAX));
         if self.staged.len() >= STAGED {
             self.staged.retain(|_, firing| firing.timer.due >= now);
             return Ok(false);

@@ -27,9 +27,14 @@ impl Stage {
 
     /// Writes the configuration, with `extra` lines in `[defaults]`.
     pub fn configure(&self, extra: &str) {
+        self.configure_ledger("", extra);
+    }
+
+    /// Writes the configuration, with `ledger` lines in `[ledger]` and `extra` lines in `[defaults]`.
+    pub fn configure_ledger(&self, ledger: &str, extra: &str) {
         let path = self.path().display();
         let text = format!(
-            "[ledger]\nurl = \"sqlite://{path}/ledger.db\"\n[defaults]\n{extra}\n\
+            "[ledger]\nurl = \"sqlite://{path}/ledger.db\"\n{ledger}\n[defaults]\n{extra}\n\
              [[source]]\nkind = \"directory\"\nname = \"home\"\npath = \"{path}/watched\"\nuser = \"mary@example.org\"\n\
              [[sink]]\nkind = \"file\"\nname = \"alarms\"\npath = \"{path}/alarms.jsonl\"\n"
         );
@@ -180,6 +185,8 @@ fn what_fell_due_in_a_downtime_rings_late_and_what_is_too_old_is_missed() {
     stage.pass("2026-03-10T11:59:59Z");
     let log = stage.pass("2026-03-10T13:00:00Z");
     assert_eq!(stage.rung().len(), 100);
+    let stamps = stage.alarms().iter().filter(|alarm| alarm["timestamp"] == "2026-03-10T13:00:00.000Z").count();
+    assert_eq!(stamps, 100, "each says when it was fired");
     assert!(log.matches("late").count() >= 100, "{log}");
 
     let stage = Stage::new();

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use reveille::clock::Clock;
-use reveille::time::UtcMillis;
 
 use crate::daemon::{Daemon, undisturbed};
 use crate::rehearsal::{Stage, count, event};
@@ -88,8 +87,7 @@ fn backups_during_a_burst_are_whole_and_delay_nothing() {
     const BURST: i64 = 2_000;
     let _quiet = undisturbed();
     let stage = Stage::new();
-    let now = UtcMillis(Clock::System.now().0 / 1_000 * 1_000);
-    let due = now.plus(6_000);
+    let due = super::after_writing(BURST.unsigned_abs() as usize);
     for n in 0..BURST {
         fs::write(stage.file(&format!("{n}.ics")), event(&n.to_string(), &due.basic(), "burst")).unwrap();
     }

@@ -1,6 +1,73 @@
 //! Faults that really happen to the built program: each test says what becomes of it. docs/operating.md has the same as a
 //! table.
 //!
-//! * [`backup`]: the ledger is copied, lost, and put back.
+//! * [`backup`]: the ledger is copied, lost, and put back. [`history`]: it is not kept for ever.
+//! * [`disk`]: the disk is full, or may not be written. [`damage`]: the ledger's file is not what it was.
+//! * [`rivals`]: somebody else uses the ledger, or a later version has.
+//! * [`clock`]: the clock is wrong, or the program stands still. [`descriptors`]: there are none left.
+//! * [`stops`]: SIGTERM at each stage. SIGKILL is in [`crate::crash`].
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use reveille::clock::Clock;
+use reveille::time::UtcMillis;
+
+use crate::rehearsal::{Stage, event};
 
 mod backup;
+mod clock;
+mod damage;
+mod descriptors;
+mod disk;
+mod history;
+mod rivals;
+mod stops;
+
+/// For what happens soon on a quiet machine.
+const SOON: Duration = Duration::from_secs(60);
+
+/// The whole second that comes `seconds` after this one.
+fn in_seconds(seconds: i64) -> UtcMillis {
+    UtcMillis(Clock::System.now().0 / 1_000 * 1_000 + seconds * 1_000)
+}
+
+/// A second that is far enough away for `count` events to be written and taken in before.
+fn after_writing(count: usize) -> UtcMillis {
+    in_seconds(5 + i64::try_from(count / 250).unwrap())
+}
+
+/// Puts `count` events into the calendar of `stage` that ring at `due`.
+fn put_many(stage: &Stage, count: usize, due: UtcMillis) {
+    for n in 0..count {
+        fs::write(stage.file(&format!("{n}.ics")), event(&n.to_string(), &due.basic(), "many")).unwrap();
+    }
+}
+
+/// Looks again and again until `done`; fails with what `said` says when that takes too long.
+fn wait_until(done: impl Fn() -> bool, said: impl Fn() -> String) {
+    let deadline = Instant::now() + SOON;
+    while !done() {
+        assert!(Instant::now() < deadline, "{}", said());
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+}
+
+/// The ids of all that was announced: how many lines, and how many different ids.
+fn announced(stage: &Stage) -> (usize, usize) {
+    let ids: Vec<String> =
+        stage.alarms().iter().map(|alarm| alarm["notificationId"].as_str().unwrap().to_owned()).collect();
+    let different: std::collections::HashSet<&String> = ids.iter().collect();
+    (ids.len(), different.len())
+}
+
+/// Where the ledger of `stage` is.
+fn ledger(stage: &Stage) -> std::path::PathBuf {
+    stage.path().join("ledger.db")
+}
+
+/// Whether the ledger at `path` can be read, without waiting for one that is being made.
+fn readable(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|metadata| metadata.len() > 0)
+}

@@ -1,0 +1,96 @@
+//! Forgetting old history while nothing rings: small batches, each of which steps back for what is due.
+
+use std::future::Future;
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::ledger::{Ledger, LedgerError, Place};
+use crate::time::UtcMillis;
+
+/// How long after the start the history is looked through first.
+const FIRST: Duration = Duration::from_secs(60);
+/// And how often after that.
+const EVERY: Duration = Duration::from_secs(60 * 60);
+/// Rings in one transaction.
+const BATCH: i64 = 100;
+/// From one batch to the next.
+const PAUSE: Duration = Duration::from_millis(20);
+/// Nothing is forgotten when an alarm is due within this, milliseconds.
+const QUIET: i64 = 500;
+/// How often in a row a batch steps back: a ledger where it rings all the time must not grow for ever.
+const STEPS_BACK: u32 = 50;
+/// Batches of a single pass (`run --once`).
+const PASS: usize = 1_000;
+/// Further than alarms can be late, history is kept this long at least: milliseconds.
+const DAY: i64 = 86_400_000;
+
+/// Keeps the history short.
+#[derive(Debug)]
+pub struct Historian {
+    ledger: Ledger,
+    clock: Clock,
+    /// Milliseconds.
+    keep: i64,
+    steps_back: u32,
+}
+
+impl Historian {
+    /// For `ledger`, which keeps its history as long as `config` says.
+    pub fn new(config: &Config, ledger: Ledger, clock: Clock) -> Historian {
+        let millis = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+        let keep = millis(config.keep_history).max(millis(config.defaults.max_lateness).saturating_add(DAY));
+        Historian { ledger, clock, keep, steps_back: 0 }
+    }
+
+    /// Forgets what is old, now and then, until `stop` resolves.
+    pub async fn run(mut self, stop: impl Future<Output = ()>) {
+        let work = async {
+            tokio::time::sleep(FIRST).await;
+            loop {
+                if let Err(error) = self.sweep(usize::MAX).await {
+                    tracing::warn!(ledger.error = %error, "old history could not be forgotten; trying again in an hour");
+                }
+                tokio::time::sleep(EVERY).await;
+            }
+        };
+        tokio::select! {
+            () = work => {}
+            () = stop => {}
+        }
+    }
+
+    /// Forgets what is old, in one pass that ends soon.
+    ///
+    /// # Errors
+    /// Those of the ledger.
+    pub async fn pass(mut self) -> Result<(), LedgerError> {
+        self.sweep(PASS).await
+    }
+
+    async fn sweep(&mut self, batches: usize) -> Result<(), LedgerError> {
+        let before = self.clock.now().plus(self.keep.saturating_neg());
+        let (mut place, mut forgotten, mut left) = (Some((UtcMillis::MIN, 0)), 0, batches);
+        while let Some(from) = place.filter(|_| left > 0) {
+            if self.steps_back().await? {
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            }
+            let (count, next): (u64, Option<Place>) = self.ledger.forget(before, from, BATCH).await?;
+            (forgotten, place, left) = (forgotten + count, next, left - 1);
+            tokio::time::sleep(PAUSE).await;
+        }
+        if forgotten > 0 {
+            tracing::info!(rings = forgotten, before = %before, "old history was forgotten");
+        }
+        Ok(())
+    }
+
+    /// Whether something is about to ring, for which the next batch waits.
+    async fn steps_back(&mut self) -> Result<bool, LedgerError> {
+        let soon = self.clock.now().plus(QUIET);
+        let rings = self.ledger.next_due(UtcMillis::MIN).await?.is_some_and(|due| due <= soon);
+        self.steps_back = if rings && self.steps_back < STEPS_BACK { self.steps_back + 1 } else { 0 };
+        Ok(self.steps_back > 0)
+    }
+}

@@ -1,0 +1,44 @@
+//! Forgetting: rings that are so old that nobody asks for them go, a few at a time. What is still owed stays, and so does
+//! what keeps a ring from being made a second time.
+
+use super::store::id_list;
+use super::{Ledger, LedgerError};
+use crate::time::UtcMillis;
+
+/// Where a walk through the history has come to: when a ring was recorded, and its id.
+pub type Place = (UtcMillis, i64);
+
+const PAGE: &str = "SELECT fired_at, id FROM rings WHERE (fired_at, id) > (?, ?) AND fired_at < ?
+    ORDER BY fired_at, id LIMIT ?";
+// A ring can be made again while its object's timer is not past it, or while its calendar was not looked at since it was
+// due: then its identity is still needed. Its deliveries go with it.
+const FORGET: &str = "DELETE FROM rings WHERE id IN (SELECT value FROM json_each(?1)) AND due < ?2
+    AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.ring = rings.id AND d.state = 'pending')
+    AND NOT EXISTS (SELECT 1 FROM timers t WHERE t.object = rings.object AND t.due <= rings.due)
+    AND NOT EXISTS (SELECT 1 FROM calendars c WHERE c.id = rings.calendar AND c.looked_at <= rings.due)";
+
+impl Ledger {
+    /// Looks at up to `limit` rings behind `from` that were due and recorded before `before`, and forgets those that are
+    /// no longer needed. Returns how many these were, and where to go on; nowhere when the walk is over.
+    ///
+    /// # Errors
+    /// [`LedgerError::Full`], [`LedgerError::Database`].
+    pub async fn forget(
+        &self,
+        before: UtcMillis,
+        from: Place,
+        limit: i64,
+    ) -> Result<(u64, Option<Place>), LedgerError> {
+        let query = sqlx::query_as(PAGE).bind(from.0.0).bind(from.1).bind(before.0).bind(limit);
+        let page: Vec<(i64, i64)> = query.fetch_all(self.readers()).await?;
+        let Some((fired_at, id)) = page.last().copied() else { return Ok((0, None)) };
+        let ids = id_list(page.into_iter().map(|(_, id)| id));
+        let forgotten = self.write(move |c| {
+            Box::pin(async move { Ok(sqlx::query(FORGET).bind(ids).bind(before.0).execute(c).await?.rows_affected()) })
+        });
+        Ok((forgotten.await?, Some((UtcMillis(fired_at), id))))
+    }
+}
+
+#[cfg(test)]
+mod tests;

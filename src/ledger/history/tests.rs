@@ -1,0 +1,103 @@
+use super::super::tests::{all_due, at, fresh, object, planned, ring};
+use super::super::{Firing, NewRing, Settlement, Verdict};
+use super::*;
+
+const START: Place = (UtcMillis::MIN, 0);
+
+/// A ledger whose only object has rung at the seconds 10 to 19, each recorded when it was due; the calendar was looked at
+/// last at second 0, and the object rings next at `next`.
+async fn rung(next: Option<UtcMillis>) -> (tempfile::TempDir, Ledger, i64) {
+    let (folder, ledger) = fresh().await;
+    let sink = ledger.sinks(&["out"]).await.unwrap()["out"];
+    ledger.take_in(planned(vec![object("a.ics", Some(at(10)))])).await.unwrap();
+    for second in 10..20 {
+        let timer = all_due(&ledger).await[0];
+        let ring = NewRing { due: at(second), ..ring(u8::try_from(second).unwrap(), sink) };
+        let next = if second < 19 { Some(at(second + 1)) } else { next };
+        ledger.fire(vec![Firing { timer, rings: vec![ring], next }], at(second)).await.unwrap();
+    }
+    (folder, ledger, sink)
+}
+
+/// Says that the calendar was looked at at `second`.
+async fn look(ledger: &Ledger, second: i64) {
+    ledger.looked_at(vec![("home".to_owned(), "work".to_owned(), at(second))]).await.unwrap();
+}
+
+async fn deliver(ledger: &Ledger, sink: i64) {
+    let claimed = ledger.claim(sink, at(20), at(21), 100).await.unwrap();
+    let settled =
+        |c: super::super::Claimed| Settlement { ring: c.ring, recipient: c.recipient, verdict: Verdict::Delivered };
+    ledger.settle(sink, claimed.into_iter().map(settled).collect(), at(20)).await.unwrap();
+}
+
+/// Forgets what was before `second`, `limit` at a time; how many that were, in each batch.
+async fn forgotten(ledger: &Ledger, second: i64, limit: i64) -> Vec<u64> {
+    let (mut place, mut batches) = (Some(START), Vec::new());
+    while let Some(from) = place {
+        let (count, next) = ledger.forget(at(second), from, limit).await.unwrap();
+        batches.push(count);
+        place = next;
+    }
+    batches
+}
+
+async fn left(ledger: &Ledger) -> (i64, i64) {
+    let sql = "SELECT (SELECT count(*) FROM rings), (SELECT count(*) FROM deliveries)";
+    sqlx::query_as(sql).fetch_one(ledger.readers()).await.unwrap()
+}
+
+#[tokio::test]
+async fn what_is_old_and_settled_goes_in_small_batches_with_its_deliveries() {
+    let (_folder, ledger, sink) = rung(None).await;
+    deliver(&ledger, sink).await;
+    look(&ledger, 30).await;
+    assert_eq!(forgotten(&ledger, 17, 3).await, [3, 3, 1, 0]);
+    assert_eq!(left(&ledger).await, (3, 3), "seconds 17, 18 and 19");
+}
+
+#[tokio::test]
+async fn what_is_still_owed_stays() {
+    let (_folder, ledger, sink) = rung(None).await;
+    look(&ledger, 30).await;
+    assert_eq!(forgotten(&ledger, 20, 100).await, [0, 0], "nothing has been delivered");
+    ledger.claim(sink, at(20), at(21), 4).await.unwrap();
+    let failed =
+        |ring| Settlement { ring, recipient: String::new(), verdict: Verdict::Failed { answer: "550".to_owned() } };
+    ledger.settle(sink, vec![failed(1), failed(2)], at(20)).await.unwrap();
+    assert_eq!(forgotten(&ledger, 20, 100).await, [2, 0], "what has failed is owed no longer");
+}
+
+#[tokio::test]
+async fn what_could_be_made_again_stays() {
+    let (_folder, ledger, sink) = rung(None).await;
+    deliver(&ledger, sink).await;
+    look(&ledger, 14).await;
+    assert_eq!(forgotten(&ledger, 20, 100).await, [4, 0], "what was due at the last look or later may come again");
+    let (_folder, ledger, sink) = rung(Some(at(16))).await;
+    deliver(&ledger, sink).await;
+    look(&ledger, 30).await;
+    assert_eq!(forgotten(&ledger, 20, 100).await, [6, 0], "the timer was set back to second 16");
+    let timer = all_due(&ledger).await[0];
+    let again: Vec<NewRing> = (16..20).map(|n| NewRing { due: at(i64::from(n)), ..ring(n, sink) }).collect();
+    let fired = ledger.fire(vec![Firing { timer, rings: again, next: None }], at(31)).await.unwrap();
+    assert_eq!((fired.rings, fired.already), (0, 4));
+}
+
+#[tokio::test]
+async fn what_was_recorded_ahead_of_its_time_stays() {
+    let (_folder, ledger, sink) = rung(None).await;
+    deliver(&ledger, sink).await;
+    look(&ledger, 30).await;
+    let ahead = "UPDATE rings SET due = due + 1000000";
+    ledger
+        .write(move |c| {
+            Box::pin(async move {
+                sqlx::query(ahead).execute(c).await?;
+                Ok(())
+            })
+        })
+        .await
+        .unwrap();
+    assert_eq!(forgotten(&ledger, 20, 100).await, [0, 0]);
+}

@@ -1,0 +1,39 @@
+//! An error that lasts is told once, and so is its end: a disk can be full for a night.
+
+use super::LedgerError;
+
+/// What somebody who tries again and again has told of the ledger.
+#[derive(Debug, Default)]
+pub struct Trouble(Option<String>);
+
+impl Trouble {
+    /// Whether `error` is news: the last attempt did not fail, or otherwise.
+    pub fn is_news(&mut self, error: &LedgerError) -> bool {
+        let error = Some(error.to_string());
+        let news = self.0 != error;
+        self.0 = error;
+        news
+    }
+
+    /// Notes that an attempt went well; whether that is news.
+    pub fn is_over(&mut self) -> bool {
+        self.0.take().is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_news_once_and_so_is_its_end() {
+        let mut trouble = Trouble::default();
+        assert!(!trouble.is_over(), "there was none");
+        assert!(trouble.is_news(&LedgerError::Full));
+        assert!(!trouble.is_news(&LedgerError::Full));
+        assert!(trouble.is_news(&LedgerError::Locked), "another one");
+        assert!(trouble.is_over());
+        assert!(!trouble.is_over());
+        assert!(trouble.is_news(&LedgerError::Full));
+    }
+}

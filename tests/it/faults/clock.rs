@@ -1,0 +1,136 @@
+//! The clock is set forward and back, and the program stands still while time goes on.
+//!
+//! The machine's clock is everybody's, and a time namespace does not shift it, so a set clock is rehearsed through the
+//! program's own clock: `run --once --at`, and a daemon whose clock a test moves.
+
+use std::fs;
+use std::time::Duration;
+
+use reveille::clock::Clock;
+use reveille::config::{self, Wanted};
+use reveille::daemon;
+use reveille::time::UtcMillis;
+use rustix::process::{Signal, kill_process};
+
+use crate::daemon::{Daemon, undisturbed};
+use crate::rehearsal::{Stage, count, event};
+
+use super::{SOON, after_writing, announced, ledger, put_many, wait_until};
+
+fn daily(stage: &Stage, name: &str, start: &str) {
+    let text = event(name, start, "daily").replace("DURATION:", "RRULE:FREQ=DAILY\r\nDURATION:");
+    fs::write(stage.file(name), text).unwrap();
+}
+
+#[test]
+fn a_clock_set_forward_by_an_hour_and_back_rings_each_alarm_once() {
+    let stage = Stage::new();
+    for (name, start) in [("a.ics", "20260310T121000Z"), ("b.ics", "20260310T125000Z"), ("c.ics", "20260310T133000Z")] {
+        stage.put(name, start, name, "2026-03-01T00:00:00Z");
+    }
+    stage.pass("2026-03-10T12:00:00Z");
+    stage.pass("2026-03-10T13:00:00Z");
+    let both = ["20260310T121000Z a.ics", "20260310T125000Z b.ics"];
+    assert_eq!(stage.rung(), both, "by the clock that is ahead");
+    for instant in ["2026-03-10T12:05:00Z", "2026-03-10T12:10:00Z", "2026-03-10T12:50:00Z", "2026-03-10T13:01:00Z"] {
+        stage.pass(instant);
+        assert_eq!(stage.rung(), both, "{instant}");
+    }
+    stage.put("d.ics", "20260310T130500Z", "d.ics", "2026-03-10T13:02:00Z");
+    stage.pass("2026-03-10T13:30:00Z");
+    assert_eq!(stage.rung()[2..], ["20260310T130500Z d.ics", "20260310T133000Z c.ics"]);
+}
+
+#[test]
+fn a_clock_set_forward_by_years_and_back_loses_no_alarm_that_is_still_to_come() {
+    let stage = Stage::new();
+    stage.put("a.ics", "20260310T123000Z", "a", "2026-03-01T00:00:00Z");
+    stage.put("b.ics", "20260311T090000Z", "b", "2026-03-01T00:00:00Z");
+    daily(&stage, "daily.ics", "20260301T120500Z");
+    stage.pass("2026-03-10T12:00:00Z");
+    // The machine starts with a wrong clock. What lies in between is more than a day old to it.
+    stage.pass("2041-06-01T00:00:00Z");
+    assert_eq!(stage.rung(), ["20410531T120500Z daily"], "less than a day old by that clock");
+    stage.put("c.ics", "20260310T121500Z", "c", "2026-03-10T12:01:00Z");
+    let log = stage.pass("2026-03-10T12:02:00Z");
+    assert!(log.contains("the clock was ahead and has been set back"), "{log}");
+    for instant in ["2026-03-10T12:31:00Z", "2026-03-11T09:00:00Z", "2026-03-11T12:06:00Z"] {
+        let log = stage.pass(instant);
+        assert!(!log.contains("the clock was ahead"), "it is mended once: {log}");
+    }
+    let rung = stage.rung();
+    let mut since: Vec<&str> = rung[1..].iter().map(String::as_str).collect();
+    since.sort_unstable();
+    let expected = [
+        "20260310T120500Z daily",
+        "20260310T121500Z c",
+        "20260310T123000Z a",
+        "20260311T090000Z b",
+        "20260311T120500Z daily",
+    ];
+    assert_eq!(since, expected);
+    assert_eq!(announced(&stage).1, rung.len(), "each once");
+}
+
+#[test]
+fn a_clock_set_back_by_an_hour_rings_nothing_twice_and_goes_on_with_what_is_new() {
+    let stage = Stage::new();
+    stage.put("a.ics", "20260310T115500Z", "a", "2026-03-01T00:00:00Z");
+    stage.pass("2026-03-10T11:50:00Z");
+    stage.pass("2026-03-10T12:00:00Z");
+    stage.pass("2026-03-10T11:00:00Z");
+    stage.put("b.ics", "20260310T113000Z", "b", "2026-03-10T11:10:00Z");
+    for instant in ["2026-03-10T11:20:00Z", "2026-03-10T11:30:00Z", "2026-03-10T11:55:00Z", "2026-03-10T12:30:00Z"] {
+        stage.pass(instant);
+    }
+    assert_eq!(stage.rung(), ["20260310T115500Z a", "20260310T113000Z b"]);
+}
+
+#[test]
+fn sigstop_for_an_hour_of_virtual_time_rings_everything_late_and_once() {
+    let stage = Stage::new();
+    for minute in 0..60 {
+        let start = format!("20260310T12{minute:02}30Z");
+        stage.put(&format!("{minute}.ics"), &start, "hourful", "2026-03-01T00:00:00Z");
+    }
+    let file = stage.path().join("reveille.toml");
+    let config = config::load(Some(&file), &Wanted::default(), &|_| None).unwrap();
+    let clock = Clock::manual(UtcMillis::parse("2026-03-10T12:00:00Z").unwrap());
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let running = runtime.spawn(daemon::run(config, clock.clone()));
+    let armed = || super::readable(&ledger(&stage)) && tables(&stage) && count(&ledger(&stage), TIMERS) == 60;
+    wait_until(armed, || "the events are not taken in".to_owned());
+    // To a process that was stopped, an hour passes between two of its instructions.
+    clock.set(UtcMillis::parse("2026-03-10T13:00:00Z").unwrap());
+    wait_until(|| stage.alarms().len() >= 60, || "not everything rings".to_owned());
+    running.abort();
+    runtime.shutdown_timeout(Duration::from_secs(10));
+    assert_eq!(announced(&stage), (60, 60));
+    let late = count(&ledger(&stage), "SELECT count(*) FROM rings WHERE state = 'fired' AND fired_at - due >= 30000");
+    assert_eq!(late, 60);
+}
+
+const TIMERS: &str = "SELECT count(*) FROM timers";
+
+/// Whether the ledger has been made.
+fn tables(stage: &Stage) -> bool {
+    count(&ledger(stage), "SELECT count(*) FROM sqlite_schema WHERE name = 'deliveries_failed'") == 1
+}
+
+#[test]
+fn sigstop_over_a_burst_rings_everything_late_and_once() {
+    let _quiet = undisturbed();
+    let stage = Stage::new();
+    let due = after_writing(500);
+    put_many(&stage, 500, due);
+    let mut daemon = Daemon::start(stage.path(), &["run"]);
+    daemon.log.find(SOON, |line| line.contains("looked")).unwrap();
+    kill_process(daemon.pid(), Signal::STOP).unwrap();
+    wait_until(|| Clock::System.now() > due.plus(3_000), || "time stands still".to_owned());
+    assert_eq!(stage.alarms().len(), 0, "it was stopped before they were due");
+    kill_process(daemon.pid(), Signal::CONT).unwrap();
+    wait_until(|| stage.alarms().len() >= 500, || daemon.log.text());
+    assert!(daemon.stop(SOON).success());
+    assert_eq!(announced(&stage), (500, 500));
+    assert!(daemon.log.text().contains("late"), "{}", daemon.log.text());
+}

@@ -1,0 +1,161 @@
+//! The ledger's file is not what was written into it: cut off, or with a bit turned.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::daemon::{Daemon, undisturbed};
+use crate::rehearsal::{Stage, count};
+
+use super::{SOON, announced, in_seconds, ledger, put_many, wait_until};
+
+/// Bits that are turned, one after the other.
+const FLIPS: usize = 24;
+const MEND: &str = "put a backup back with 'reveille restore'";
+
+/// A ledger with 60 alarms armed for 12:30, of which there is a backup.
+fn armed() -> Stage {
+    let stage = Stage::new();
+    for n in 0..60 {
+        stage.put(&format!("{n}.ics"), "20260310T123000Z", "armed", "2026-03-01T00:00:00Z");
+    }
+    stage.pass("2026-03-10T12:00:00Z");
+    assert!(stage.reveille(&["backup", "copy.db"]).status.success());
+    stage
+}
+
+/// One pass at 12:30 with this as the ledger; its exit status and what it said.
+fn pass_with(stage: &Stage, octets: &[u8]) -> (Option<i32>, String) {
+    clear(stage);
+    fs::write(ledger(stage), octets).unwrap();
+    let said = stage.reveille(&["run", "--once", "--at", "2026-03-10T12:30:00Z"]);
+    let told = String::from_utf8_lossy(&said.stderr).into_owned();
+    assert!(!told.contains("panicked"), "{told}");
+    (said.status.code(), told)
+}
+
+/// Takes the ledger and what was announced away.
+fn clear(stage: &Stage) {
+    for name in ["ledger.db", "ledger.db-wal", "ledger.db-shm", "alarms.jsonl"] {
+        let _ = fs::remove_file(stage.path().join(name));
+    }
+}
+
+/// Puts the backup back, after which everything rings.
+fn mended(stage: &Stage) {
+    clear(stage);
+    let said = stage.reveille(&["restore", "copy.db", "--fired-until", "2026-03-10T12:00:00Z"]);
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    stage.pass("2026-03-10T12:30:00Z");
+    assert_eq!(announced(stage), (60, 60));
+}
+
+#[test]
+fn a_truncated_ledger_is_refused_and_left_as_it_is() {
+    let stage = armed();
+    let whole = fs::read(ledger(&stage)).unwrap();
+    for length in [2, 50, 99, 100, 512, 4_095, 4_096, 8_192, whole.len() / 2, whole.len() - 4_096, whole.len() - 1] {
+        let (status, told) = pass_with(&stage, &whole[..length]);
+        assert_eq!(status, Some(1), "{length} octets: {told}");
+        assert!(told.contains("damaged") && told.contains(MEND), "{length} octets: {told}");
+        assert_eq!(told.lines().filter(|line| line.contains("damaged")).count(), 1, "{told}");
+        assert_eq!(announced(&stage), (0, 0), "{length} octets");
+        assert_eq!(fs::read(ledger(&stage)).unwrap(), &whole[..length], "what is left may be all that somebody has");
+    }
+    mended(&stage);
+}
+
+#[test]
+fn a_ledger_truncated_to_nothing_is_a_new_one_in_which_the_past_does_not_ring() {
+    let stage = armed();
+    let (status, told) = pass_with(&stage, b"");
+    assert_eq!(status, Some(0), "{told}");
+    assert_eq!(announced(&stage), (60, 60), "12:30 is not past");
+    stage.put("past.ics", "20260310T122900Z", "past", "2026-03-01T00:00:00Z");
+    let (status, told) = pass_with(&stage, b"");
+    assert_eq!((status, announced(&stage)), (Some(0), (60, 60)), "{told}");
+}
+
+/// Turns one bit of `octets`.
+fn flipped(octets: &[u8], bit: usize) -> Vec<u8> {
+    let mut octets = octets.to_vec();
+    octets[bit / 8] ^= 1 << (bit % 8);
+    octets
+}
+
+/// The first page of the B-tree of `table`, counted from 1.
+fn root(path: &Path, table: &'static str) -> usize {
+    let sql = match table {
+        "timers" => "SELECT rootpage FROM sqlite_schema WHERE name = 'timers'",
+        "objects" => "SELECT rootpage FROM sqlite_schema WHERE name = 'objects'",
+        _ => "SELECT rootpage FROM sqlite_schema WHERE name = 'calendars'",
+    };
+    usize::try_from(count(path, sql)).unwrap()
+}
+
+#[test]
+fn a_bit_flipped_where_the_ledger_is_built_is_told_and_ends_the_program() {
+    let stage = armed();
+    let whole = fs::read(ledger(&stage)).unwrap();
+    // The first octet of a page says what kind of page it is.
+    let of = |table| (root(&ledger(&stage), table) - 1) * 4_096 * 8 + 7;
+    for (what, bit) in
+        [("header", 3), ("timers", of("timers")), ("objects", of("objects")), ("calendars", of("calendars"))]
+    {
+        let (status, told) = pass_with(&stage, &flipped(&whole, bit));
+        assert_eq!(status, Some(1), "{what}: {told}");
+        assert!(told.contains("damaged") && told.contains(MEND), "{what}: {told}");
+        let check = stage.reveille(&["check", "--offline"]);
+        let found = String::from_utf8_lossy(&check.stdout).into_owned();
+        assert_eq!(check.status.code(), Some(1), "{what}: {found}");
+        assert!(found.contains("damaged"), "{what}: {found}");
+        assert_eq!(stage.reveille(&["backup", "bad.db"]).status.code(), Some(1), "{what}");
+        assert!(!stage.path().join("bad.db").exists(), "a backup that is not whole is none");
+    }
+    mended(&stage);
+}
+
+#[test]
+fn a_bit_flipped_anywhere_crashes_nothing_and_doubles_nothing() {
+    let stage = armed();
+    let whole = fs::read(ledger(&stage)).unwrap();
+    let mut told_damaged = 0;
+    for n in 0..FLIPS {
+        // Random enough: all over the file.
+        let bit = n.wrapping_mul(0x9e37_79b9_7f4a_7c15) % (whole.len() * 8);
+        let (status, told) = pass_with(&stage, &flipped(&whole, bit));
+        assert!(matches!(status, Some(0 | 1)), "bit {bit}: {status:?} {told}");
+        told_damaged += usize::from(told.contains("damaged"));
+        let (lines, ids) = announced(&stage);
+        assert_eq!(lines, ids, "bit {bit}: {told}");
+        assert!(lines <= 60, "bit {bit}: {told}");
+        assert!(status == Some(1) || lines > 0, "bit {bit}: {told}");
+    }
+    println!("{told_damaged} of {FLIPS} flips were seen by the database");
+    mended(&stage);
+}
+
+/// The log of a ledger, beside it.
+fn log_of(stage: &Stage) -> PathBuf {
+    stage.path().join("ledger.db-wal")
+}
+
+#[test]
+fn a_bit_flipped_in_the_log_undoes_what_was_written_last_and_that_rings_again_under_the_same_ids() {
+    let _quiet = undisturbed();
+    let stage = Stage::new();
+    put_many(&stage, 100, in_seconds(4));
+    let mut daemon = Daemon::start(stage.path(), &["run"]);
+    wait_until(|| stage.alarms().len() >= 100, || daemon.log.text());
+    daemon.kill();
+    let octets = fs::read(log_of(&stage)).unwrap();
+    // After the events were taken in, before the end.
+    fs::write(log_of(&stage), flipped(&octets, octets.len() * 8 * 9 / 10)).unwrap();
+    let mut daemon = Daemon::start(stage.path(), &["run"]);
+    daemon.log.find(SOON, |line| line.contains("reveille is running")).unwrap();
+    let delivered = "SELECT count(*) FROM deliveries WHERE state = 'delivered'";
+    wait_until(|| count(&ledger(&stage), delivered) == 100, || daemon.log.text());
+    assert!(daemon.stop(SOON).success(), "{}", daemon.log.text());
+    let (lines, ids) = announced(&stage);
+    assert_eq!(ids, 100, "{lines} lines");
+    assert!(stage.reveille(&["check", "--offline"]).status.success());
+}

@@ -1,0 +1,66 @@
+//! File descriptors run out: at the start, and while the daemon runs.
+
+use std::fs;
+use std::process::Command;
+
+use rustix::process::{Resource, Rlimit, Signal, kill_process, prlimit};
+
+use crate::daemon::{Daemon, undisturbed};
+use crate::rehearsal::{Stage, event};
+
+use super::{SOON, announced, in_seconds, put_many, wait_until};
+
+#[test]
+fn file_descriptors_that_do_not_suffice_are_told_at_the_start_and_cost_nothing() {
+    let stage = Stage::new();
+    stage.put("a.ics", "20260310T123000Z", "a", "2026-03-01T00:00:00Z");
+    stage.pass("2026-03-10T12:00:00Z");
+    let limited = |limit: u32| {
+        let said = Command::new("sh")
+            .args(["-c", "ulimit -n $0 && exec \"$@\"", &limit.to_string(), env!("CARGO_BIN_EXE_reveille")])
+            .args(["run", "--once", "--at", "2026-03-10T12:30:00Z"])
+            .current_dir(stage.path())
+            .env_remove("REVEILLE_CONFIG")
+            .output()
+            .unwrap();
+        (said.status.code(), String::from_utf8(said.stderr).unwrap())
+    };
+    // With fewer the system's loader cannot open the libraries.
+    for limit in [6, 12, 24, 48, 63] {
+        let (status, told) = limited(limit);
+        assert_eq!(status, Some(1), "{told}");
+        assert!(
+            told.starts_with(&format!("error: only {limit} files may be open at once, and 64 are needed")),
+            "{told}"
+        );
+        assert_eq!(told.lines().count(), 1, "{told}");
+    }
+    assert_eq!(stage.rung(), [""; 0]);
+    let (status, told) = limited(64);
+    assert_eq!(status, Some(0), "{told}");
+    assert_eq!(stage.rung(), ["20260310T123000Z a"]);
+}
+
+#[test]
+fn file_descriptors_exhausted_in_a_running_daemon_delay_alarms_and_lose_none() {
+    let _quiet = undisturbed();
+    let stage = Stage::new();
+    put_many(&stage, 20, in_seconds(4));
+    let mut daemon = Daemon::start(stage.path(), &["run"]);
+    daemon.log.find(SOON, |line| line.contains("looked")).unwrap();
+    let before =
+        prlimit(Some(daemon.pid()), Resource::Nofile, Rlimit { current: Some(0), maximum: Some(1024) }).unwrap();
+    // The sink's file is not open yet, and cannot be opened.
+    let told = daemon.log.find(SOON, |line| line.contains("alarms could not be delivered")).unwrap();
+    assert!(told.contains("Too many open files"), "{told}");
+    let late = event("late", &in_seconds(8).basic(), "late");
+    fs::write(stage.file("late.ics"), late).unwrap();
+    daemon.log.find(SOON, |line| line.contains("WARN") && line.contains("source")).unwrap();
+    assert_eq!(stage.alarms().len(), 0);
+    let again = Rlimit { current: Some(1024), maximum: before.maximum.map(|_| 1024) };
+    prlimit(Some(daemon.pid()), Resource::Nofile, again).unwrap();
+    kill_process(daemon.pid(), Signal::USR1).unwrap();
+    wait_until(|| stage.alarms().len() >= 21, || daemon.log.text());
+    assert!(daemon.stop(SOON).success(), "{}", daemon.log.text());
+    assert_eq!(announced(&stage), (21, 21));
+}

@@ -1,0 +1,228 @@
+//! The disk is full, or may only be read. The disk is a small one in memory, in a mount namespace of the test's own; where
+//! the system allows none, a limit on the size of files takes its place, and the tests say so.
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::daemon::{Daemon, undisturbed};
+use crate::process::Lines;
+use crate::rehearsal::{Stage, count};
+
+use super::{SOON, announced, in_seconds, ledger, put_many, wait_until};
+
+/// Set for a test that runs in a namespace of its own.
+const INSIDE: &str = "REVEILLE_TEST_INSIDE";
+/// Octets in a page of memory, and of the disk in it.
+const PAGE: usize = 4_096;
+const EVENTS: usize = 8;
+
+/// Runs the test `name` again with a disk of its own of `size` at the folder for temporary files. True in that run; false
+/// when it is over, or could not be.
+fn on_a_small_disk(name: &str, size: &str) -> bool {
+    if std::env::var_os(INSIDE).is_some() {
+        let folder = std::env::temp_dir();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
+            .arg(&folder)
+            .status()
+            .unwrap();
+        assert!(mounted.success(), "a disk at {}", folder.display());
+        return true;
+    }
+    let namespace = ["--user", "--map-root-user", "--mount", "--"];
+    let allowed = Command::new("unshare").args(namespace).arg("true").stderr(Stdio::null()).status();
+    if !allowed.is_ok_and(|status| status.success()) {
+        eprintln!(
+            "{name}: NOT RUN: this system allows no namespaces (unshare); the limit on file sizes is tested instead"
+        );
+        return false;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let inside = Command::new("unshare")
+        .args(namespace)
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", name, "--nocapture"])
+        .env(INSIDE, "1")
+        .env("TMPDIR", folder.path())
+        .output()
+        .unwrap();
+    let (out, err) = (String::from_utf8_lossy(&inside.stdout), String::from_utf8_lossy(&inside.stderr));
+    assert!(inside.status.success() && out.contains("1 passed"), "{out}\n{err}");
+    false
+}
+
+/// What takes the room away.
+struct Ballast(PathBuf);
+
+impl Ballast {
+    /// Leaves `pages` free.
+    fn leaving(stage: &Stage, pages: usize) -> Ballast {
+        let path = stage.path().join("ballast");
+        let mut file = File::create(&path).unwrap();
+        let mut filled = 0;
+        while file.write_all(&[7; PAGE]).is_ok() {
+            filled += PAGE as u64;
+        }
+        file.set_len(filled.saturating_sub((pages * PAGE) as u64)).unwrap();
+        Ballast(path)
+    }
+}
+
+impl Drop for Ballast {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// One pass at `instant` with `pages` left on the disk. Room is made when it waits for that. Whether it went well, and what
+/// it said.
+fn cramped_pass(stage: &Stage, instant: &str, pages: usize) -> (bool, String) {
+    let ballast = Ballast::leaving(stage, pages);
+    let mut daemon = Daemon::start(stage.path(), &["run", "--once", "--at", instant]);
+    let waits = |line: &str| line.contains("could not be recorded as sent; trying again");
+    if daemon.log.find(SOON, waits).is_some() {
+        drop(ballast);
+    }
+    let status = daemon.wait(SOON);
+    assert!(matches!(status.code(), Some(0 | 1)), "{pages} pages: {status}: {}", daemon.log.text());
+    (status.success(), daemon.log.text())
+}
+
+/// What a pass said is about the disk, in few words.
+fn tells_of_the_disk(told: &str) -> bool {
+    let of_disk =
+        |line: &&str| line.contains("is full") || line.contains("No space left") || line.contains("make room");
+    let errors =
+        || told.lines().filter(|line| line.contains("ERROR") || line.starts_with("error:") || line.contains("WARN"));
+    errors().count() <= 4 && errors().any(|line| of_disk(&line))
+}
+
+#[test]
+fn disk_full_at_every_write_loses_nothing_and_goes_on_when_there_is_room() {
+    if !on_a_small_disk("faults::disk::disk_full_at_every_write_loses_nothing_and_goes_on_when_there_is_room", "4m") {
+        return;
+    }
+    let (mut cramped, mut pages) = ([0, 0], 0);
+    loop {
+        let stage = Stage::new();
+        for n in 0..EVENTS {
+            stage.put(&format!("{n}.ics"), "20260310T123000Z", "full", "2026-03-01T00:00:00Z");
+        }
+        let mut failed = false;
+        for (step, instant) in ["2026-03-10T12:00:00Z", "2026-03-10T12:30:00Z"].into_iter().enumerate() {
+            let (well, told) = cramped_pass(&stage, instant, pages);
+            if !well {
+                assert!(tells_of_the_disk(&told), "{pages} pages at {instant}: {told}");
+                (cramped[step], failed) = (cramped[step] + 1, true);
+                stage.pass(instant);
+            }
+        }
+        stage.pass("2026-03-10T12:45:00Z");
+        let (_, ids) = announced(&stage);
+        assert_eq!(ids, EVENTS, "{pages} pages: everything rings");
+        let rings = count(&ledger(&stage), "SELECT count(*) FROM rings WHERE state = 'fired'");
+        let owed = count(&ledger(&stage), "SELECT count(*) FROM deliveries WHERE state != 'delivered'");
+        assert_eq!((rings, owed), (EVENTS as i64, 0), "{pages} pages: once each in the ledger, all delivered");
+        if !failed {
+            break;
+        }
+        pages += 1;
+    }
+    println!("{} passes of intake and {} of firing ran out of room at up to {pages} pages", cramped[0], cramped[1]);
+    assert!(cramped[0] > 10 && cramped[1] > 3, "{cramped:?}");
+}
+
+#[test]
+fn disk_full_under_a_running_daemon_is_told_once_and_everything_rings_when_there_is_room() {
+    let _quiet = undisturbed();
+    let name = "faults::disk::disk_full_under_a_running_daemon_is_told_once_and_everything_rings_when_there_is_room";
+    if !on_a_small_disk(name, "8m") {
+        return;
+    }
+    let stage = Stage::new();
+    let due = in_seconds(5);
+    put_many(&stage, 200, due);
+    let mut daemon = Daemon::start(stage.path(), &["run"]);
+    daemon.log.find(SOON, |line| line.contains("looked")).unwrap();
+    let ballast = Ballast::leaving(&stage, 0);
+    let told = daemon.log.find(SOON, |line| line.contains("alarms could not be fired")).unwrap();
+    assert!(told.contains("the disk that holds the ledger is full: make room; nothing is lost"), "{told}");
+    // It tries every second.
+    let later = reveille::clock::Clock::System.now().plus(4_000);
+    wait_until(|| reveille::clock::Clock::System.now() > later, || "time stands still".to_owned());
+    assert_eq!(daemon.log.text().matches("alarms could not be fired").count(), 1, "{}", daemon.log.text());
+    drop(ballast);
+    wait_until(|| stage.alarms().len() >= 200, || daemon.log.text());
+    assert!(daemon.stop(SOON).success(), "{}", daemon.log.text());
+    assert_eq!(announced(&stage), (200, 200));
+    assert!(daemon.log.text().contains("alarms can be fired again"), "{}", daemon.log.text());
+}
+
+#[test]
+fn a_limit_on_the_size_of_files_at_every_write_loses_nothing() {
+    let mut kilobytes = 4;
+    let (mut refused, mut worked) = (0, 0);
+    while worked == 0 {
+        let stage = Stage::new();
+        for n in 0..EVENTS {
+            stage.put(&format!("{n}.ics"), "20260310T123000Z", "full", "2026-03-01T00:00:00Z");
+        }
+        stage.pass("2026-03-10T12:00:00Z");
+        let limited = Command::new("sh")
+            .args(["-c", "trap '' XFSZ; exec prlimit --fsize=$0 \"$@\"", &(kilobytes * 1024).to_string()])
+            .args([env!("CARGO_BIN_EXE_reveille"), "run", "--once", "--at", "2026-03-10T12:30:00Z"])
+            .current_dir(stage.path())
+            .env_remove("REVEILLE_CONFIG")
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn();
+        let mut limited = limited.unwrap();
+        let log = Lines::of(limited.stderr.take().unwrap());
+        // What was sent and cannot be recorded is tried again for half a minute: a limit stays, so that is broken off.
+        if log.find(SOON, |line| line.contains("could not be recorded as sent")).is_some() {
+            limited.kill().unwrap();
+        }
+        let status = limited.wait().unwrap();
+        if status.success() {
+            worked += 1;
+        } else {
+            refused += 1;
+            assert!(!log.text().is_empty() && !log.text().contains("panicked"), "{kilobytes} kB: {}", log.text());
+        }
+        stage.pass("2026-03-10T12:45:00Z");
+        assert_eq!(announced(&stage).1, EVENTS, "{kilobytes} kB: {}", log.text());
+        assert_eq!(count(&ledger(&stage), "SELECT count(*) FROM rings"), EVENTS as i64, "{kilobytes} kB");
+        kilobytes += 8;
+    }
+    assert!(refused > 3, "{refused} passes met the limit");
+}
+
+/// Mounts the disk at `folder` anew, with `options`.
+fn remount(folder: &Path, options: &str) {
+    let status = Command::new("mount").args(["-o", &format!("remount,{options}")]).arg(folder).status().unwrap();
+    assert!(status.success());
+}
+
+#[test]
+fn a_read_only_ledger_is_refused_and_everything_rings_when_it_may_be_written() {
+    let name = "faults::disk::a_read_only_ledger_is_refused_and_everything_rings_when_it_may_be_written";
+    if !on_a_small_disk(name, "8m") {
+        return;
+    }
+    let stage = Stage::new();
+    stage.put("a.ics", "20260310T123000Z", "a", "2026-03-01T00:00:00Z");
+    stage.pass("2026-03-10T12:00:00Z");
+    remount(&std::env::temp_dir(), "ro");
+    for arguments in [&["run", "--once", "--at", "2026-03-10T12:30:00Z"][..], &["run"]] {
+        let said = stage.reveille(arguments);
+        let told = String::from_utf8(said.stderr).unwrap();
+        assert_eq!(said.status.code(), Some(1), "{told}");
+        assert!(told.contains("ledger.db cannot be opened") && told.contains("Read-only file system"), "{told}");
+        assert_eq!(told.lines().count(), 1, "{told}");
+    }
+    remount(&std::env::temp_dir(), "rw");
+    stage.pass("2026-03-10T12:30:00Z");
+    assert_eq!(stage.rung(), ["20260310T123000Z a"]);
+}

@@ -1,0 +1,103 @@
+//! Somebody else has the ledger: another daemon, another program, a later version.
+
+use std::fs;
+use std::path::Path;
+
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions as _, SqliteConnection};
+use tokio::runtime::Runtime;
+
+use crate::daemon::{Daemon, undisturbed};
+use crate::rehearsal::Stage;
+
+use super::{SOON, in_seconds, ledger, put_many};
+
+/// Another program that has the ledger at `path` open.
+fn other(path: &Path) -> (Runtime, SqliteConnection) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let connection = runtime.block_on(SqliteConnectOptions::new().filename(path).connect()).unwrap();
+    (runtime, connection)
+}
+
+fn execute((runtime, connection): &mut (Runtime, SqliteConnection), sql: &'static str) {
+    runtime.block_on(sqlx::raw_sql(sql).execute(connection)).unwrap();
+}
+
+#[test]
+fn two_daemons_on_one_ledger_the_second_refuses_and_the_first_rings_on() {
+    let stage = Stage::new();
+    let mut first = Daemon::start(stage.path(), &["run"]);
+    first.log.find(SOON, |line| line.contains("reveille is running")).unwrap();
+    let pid = first.pid().as_raw_nonzero().get();
+    for arguments in [&["run"][..], &["run", "--once"], &["restore", "reveille.toml"]] {
+        let second = stage.reveille(arguments);
+        let told = String::from_utf8(second.stderr).unwrap();
+        assert_eq!(second.status.code(), Some(1), "{told}");
+        assert!(told.contains(&format!("is in use by another reveille (process {pid})")), "{told}");
+        assert_eq!(told.lines().count(), 1, "{told}");
+    }
+    let due = in_seconds(3);
+    put_many(&stage, 1, due);
+    let alarms = || stage.rung().len();
+    super::wait_until(|| alarms() == 1, || first.log.text());
+    assert!(first.stop(SOON).success());
+}
+
+#[test]
+fn a_ledger_of_a_newer_version_is_refused_and_left_as_it_is() {
+    let stage = Stage::new();
+    stage.put("a.ics", "20260310T123000Z", "a", "2026-03-01T00:00:00Z");
+    stage.pass("2026-03-10T12:00:00Z");
+    let mut newer = other(&ledger(&stage));
+    execute(
+        &mut newer,
+        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+         VALUES (9999, 'later', 1, x'00', 0)",
+    );
+    drop(newer);
+    let before = fs::read(ledger(&stage)).unwrap();
+    for arguments in [&["run", "--once"][..], &["status"], &["backup", "copy.db"]] {
+        let said = stage.reveille(arguments);
+        let told = String::from_utf8(said.stderr).unwrap();
+        assert_eq!(said.status.code(), Some(1), "{told}");
+        assert!(told.contains("was made by a newer version of reveille"), "{told}");
+    }
+    assert_eq!(fs::read(ledger(&stage)).unwrap(), before);
+}
+
+#[test]
+fn a_ledger_locked_by_another_process_is_waited_for_and_then_refused_at_the_start() {
+    let stage = Stage::new();
+    stage.put("a.ics", "20260310T123000Z", "a", "2026-03-01T00:00:00Z");
+    stage.pass("2026-03-10T12:00:00Z");
+    let mut rival = other(&ledger(&stage));
+    execute(&mut rival, "BEGIN IMMEDIATE");
+    let said = stage.reveille(&["run", "--once", "--at", "2026-03-10T12:30:00Z"]);
+    let told = String::from_utf8(said.stderr).unwrap();
+    assert_eq!(said.status.code(), Some(1), "{told}");
+    assert!(told.contains("another process keeps") && told.contains("locked"), "{told}");
+    execute(&mut rival, "ROLLBACK");
+    stage.pass("2026-03-10T12:30:00Z");
+    assert_eq!(stage.rung(), ["20260310T123000Z a"]);
+}
+
+#[test]
+fn a_ledger_locked_by_another_process_delays_alarms_and_loses_none() {
+    let _quiet = undisturbed();
+    let stage = Stage::new();
+    put_many(&stage, 50, in_seconds(4));
+    let mut daemon = Daemon::start(stage.path(), &["run"]);
+    daemon.log.find(SOON, |line| line.contains("looked")).unwrap();
+    let mut rival = other(&ledger(&stage));
+    execute(&mut rival, "BEGIN IMMEDIATE");
+    let told = daemon.log.find(SOON, |line| line.contains("alarms could not be fired")).unwrap();
+    assert!(told.contains("another process keeps the ledger locked"), "{told}");
+    assert_eq!(stage.alarms().len(), 0);
+    execute(&mut rival, "ROLLBACK");
+    super::wait_until(|| stage.alarms().len() >= 50, || daemon.log.text());
+    assert!(daemon.stop(SOON).success());
+    assert_eq!(super::announced(&stage), (50, 50));
+    let log = daemon.log.text();
+    assert_eq!(log.matches("alarms could not be fired").count(), 1, "{log}");
+    assert!(log.contains("alarms can be fired again"), "{log}");
+}
