@@ -97,7 +97,10 @@ pub async fn run(config: Config, clock: Clock) -> anyhow::Result<()> {
         others.spawn(async move { anyhow::Ok(postman.run(bell, stopped).await?) });
     }
     let (historian, stopped_too) = (Historian::new(&config, ledger.clone(), clock), stopped(&stopping));
-    others.spawn(async move { anyhow::Ok(historian.run(stopped_too).await) });
+    others.spawn(async move {
+        historian.run(stopped_too).await;
+        anyhow::Ok(())
+    });
     others.spawn(mind_clock(desk.clone(), stopped(&stopping)));
     let announced = bells.clone();
     let (wheel_stop, wheel_stopping) = watch::channel(false);
