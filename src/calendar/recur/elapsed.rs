@@ -1,6 +1,6 @@
 //! HOURLY, MINUTELY and SECONDLY rules: steps of elapsed time from DTSTART, filtered by what the wall shows at each.
 
-use super::civil::{DAY, Day};
+use super::civil::{CYCLE_DAYS, DAY, Day};
 use super::place::{END, Place};
 use super::plan::gcd;
 use super::sets::{ALL_HOURS, ALL_SIXTY, DayFilter, TimeSet};
@@ -8,10 +8,12 @@ use super::{Frequency, Rule};
 
 /// So many occurrences are counted one by one, whole days beside them; a COUNT that takes more is taken as endless.
 const MAX_COUNTED: u64 = 100_000;
-/// So many whole days are counted: a century.
-const MAX_DAYS: u32 = 36_525;
-/// A rule is taken as ended when so many looks in a row hit nothing.
+/// So far a COUNT is counted: a century, in seconds.
+const CENTURY: i64 = 36_525 * DAY;
+/// A rule is taken as ended when so many looks in a row hit nothing…
 const MAX_IDLE_LOOKS: u32 = 4_000;
+/// … and when the whole calendar has passed meanwhile, which repeats after 400 years; in seconds.
+const CYCLE: i64 = CYCLE_DAYS * DAY;
 /// So many steps that miss are taken one by one before the times of day that they come to are worked out.
 const PATIENCE: u32 = 16;
 /// A rule is taken as ended when so many times of day in a row are not open.
@@ -154,9 +156,16 @@ impl<'a, P: Place> Elapsed<'a, P> {
     /// are counted as a whole.
     fn last_by_days(plan: &'a ElapsedPlan, place: &'a P, count: u64) -> Option<i64> {
         let (mut from, mut left) = (plan.start, count);
-        let (mut walked, mut days) = (0, 0);
-        while walked <= MAX_COUNTED && days <= MAX_DAYS {
+        let mut walked = 0;
+        let horizon = plan.start.saturating_add(CENTURY).min(END);
+        while walked <= MAX_COUNTED && from < horizon {
             let wall = place.wall(from);
+            let is_open = |wall: i64| plan.days.is_open() || plan.days.has(&Day::of(wall.div_euclid(DAY)));
+            if !is_open(wall) {
+                let midnight = plan.days.next_day(wall.div_euclid(DAY) + 1)? * DAY;
+                from = place.instant(midnight).0.max(from + 1);
+                continue;
+            }
             let time = wall.rem_euclid(DAY);
             let change = place.constant_until(from);
             let day_end = from + DAY - time;
@@ -178,15 +187,12 @@ impl<'a, P: Place> Elapsed<'a, P> {
             }
             let offset = wall - from;
             let per_day = plan.per_day(offset);
-            while from + DAY <= change && days <= MAX_DAYS {
-                let open = plan.days.is_open() || plan.days.has(&Day::of((from + offset).div_euclid(DAY)));
-                let here = if open { per_day } else { 0 };
-                if here >= left {
+            while from + DAY <= change && from < horizon && is_open(from + offset) {
+                if per_day >= left {
                     return Elapsed::nth(plan, place, from, left);
                 }
-                left -= here;
+                left -= per_day;
                 from += DAY;
-                days += 1;
             }
         }
         None
@@ -195,8 +201,10 @@ impl<'a, P: Place> Elapsed<'a, P> {
     /// Goes to the next step that gives a time. None when there is none before the year 10000, or not soon enough.
     fn load(&mut self) -> Option<()> {
         let mut closed_times = 0;
+        let mut end = END;
         for look in 0..MAX_IDLE_LOOKS {
-            let at = self.plan.start.checked_add(self.step.checked_mul(self.plan.step)?).filter(|at| *at < END)?;
+            let at = self.plan.start.checked_add(self.step.checked_mul(self.plan.step)?).filter(|at| *at < end)?;
+            end = end.min(at.saturating_add(CYCLE));
             let wall = self.place.wall(at);
             let open = if self.plan.unfiltered { wall } else { self.plan.next_open(wall)? };
             if open == wall {

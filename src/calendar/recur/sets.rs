@@ -119,6 +119,8 @@ impl DayFilter {
             let (year, month, _) = date(number);
             if !self.has_month(month) {
                 number = day_number(year, month, month_length(year, month)) + 1;
+            } else if !self.weeks.is_empty() && !self.has_week(&Day::of(number)) {
+                number = week_of(number, self.week_start) + 7;
             } else if self.has(&Day::of(number)) {
                 return Some(number);
             } else {
