@@ -223,6 +223,7 @@ impl Planner {
             rings.extend(plan.rings(from..until).iter().map(|ring| self.fired(ring, place)));
             rings.extend(suppressed(plan, place, (from, until)));
         }
+        rings.shrink_to_fit();
         rings
     }
 
@@ -251,6 +252,9 @@ impl Planner {
     fn fired(&self, ring: &Ring<'_>, place: Place<'_>) -> NewRing {
         let Place { row, about, .. } = place;
         let notification = Notification::new(ring, about, &self.inner.sender, UtcMillis(0));
+        let mut json = notification.to_json();
+        // A hundred thousand of them may wait for their second.
+        json.shrink_to_fit();
         NewRing {
             identity: identity(about, ring),
             calendar: row.id,
@@ -258,7 +262,7 @@ impl Planner {
             due: ring.at,
             state: RingState::Fired,
             count: 1,
-            notification: notification.to_json(),
+            notification: json,
             routes: self.inner.routing.routes(&notification, &row.emails),
         }
     }

@@ -123,7 +123,7 @@ impl Postman {
         for Claimed { ring, recipient, attempts, fired_at, notification } in claimed {
             fired.push(fired_at);
             let attempts = u32::try_from(attempts).unwrap_or(u32::MAX);
-            parcels.push(Parcel { ring, recipient, json: notification.into(), attempts });
+            parcels.push(Parcel { ring, recipient, json: notification, attempts });
         }
         let outcomes = self.sink.send(&parcels).await;
         let (round, settlements) = self.judge(parcels, &fired, outcomes);

@@ -322,6 +322,8 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .foreign_keys(true)
         .pragma("wal_autocheckpoint", WAL_PAGES.to_string())
         .pragma("cache_size", "-16000")
+        // What undoes a statement that fails half-way need not go through a file.
+        .pragma("temp_store", "memory")
         .row_buffer_size(4096)
 }
 

@@ -3,6 +3,7 @@
 //! answer (somebody cancelled it meanwhile).
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use sqlx::SqliteConnection;
 
@@ -20,7 +21,7 @@ pub struct Claimed {
     /// When the ring was fired.
     pub fired_at: UtcMillis,
     /// The notification as JSON.
-    pub notification: String,
+    pub notification: Arc<str>,
 }
 
 /// How an attempt ended.
@@ -46,14 +47,12 @@ pub struct Settlement {
     pub verdict: Verdict,
 }
 
-const CLAIMABLE: &str = "SELECT d.ring, d.recipient, d.attempts, r.fired_at, r.notification
-    FROM deliveries d JOIN rings r ON r.id = d.ring
-    WHERE d.state = 'pending' AND d.sink = ?1 AND d.next_attempt <= ?2 AND (d.lease IS NULL OR d.lease <= ?2)
-    ORDER BY d.next_attempt, d.ring, d.recipient LIMIT ?3";
-const LEASE: &str = "UPDATE deliveries SET lease = ?4 WHERE (ring, sink, recipient) IN (
+const CLAIM: &str = "UPDATE deliveries SET lease = ?4 WHERE (ring, sink, recipient) IN (
     SELECT ring, sink, recipient FROM deliveries
     WHERE state = 'pending' AND sink = ?1 AND next_attempt <= ?2 AND (lease IS NULL OR lease <= ?2)
-    ORDER BY next_attempt, ring, recipient LIMIT ?3)";
+    ORDER BY next_attempt, ring, recipient LIMIT ?3)
+    RETURNING next_attempt, ring, recipient, attempts";
+const RANG: &str = "SELECT id, fired_at, notification FROM rings WHERE id IN (SELECT value FROM json_each(?))";
 const DELIVERED: &str = "UPDATE deliveries SET state = 'delivered', attempts = attempts + 1, lease = NULL,
     answer = NULL, settled_at = ?3
     WHERE sink = ?1 AND recipient = '' AND ring IN (SELECT value FROM json_each(?2)) AND state = 'pending'";
@@ -86,7 +85,8 @@ impl Ledger {
         .await
     }
 
-    /// Claims up to `limit` deliveries of `sink` that may be tried at `now`, until `lease`.
+    /// Claims up to `limit` deliveries of `sink` that may be tried at `now`, until `lease`. Those that have waited
+    /// longest come first.
     ///
     /// # Errors
     /// [`LedgerError::Full`], [`LedgerError::Database`].
@@ -97,22 +97,22 @@ impl Ledger {
         lease: UtcMillis,
         limit: i64,
     ) -> Result<Vec<Claimed>, LedgerError> {
-        self.write(move |c| {
-            Box::pin(async move {
-                let rows: Vec<(i64, String, i64, i64, String)> =
-                    sqlx::query_as(CLAIMABLE).bind(sink).bind(now.0).bind(limit).fetch_all(&mut *c).await?;
-                sqlx::query(LEASE).bind(sink).bind(now.0).bind(limit).bind(lease.0).execute(c).await?;
-                let claimed = |(ring, recipient, attempts, fired_at, notification)| Claimed {
-                    ring,
-                    recipient,
-                    attempts,
-                    fired_at: UtcMillis(fired_at),
-                    notification,
-                };
-                Ok(rows.into_iter().map(claimed).collect())
-            })
-        })
-        .await
+        let claim = sqlx::query_as(CLAIM).bind(sink).bind(now.0).bind(limit).bind(lease.0);
+        let mut rows: Vec<(i64, i64, String, i64)> =
+            self.write(move |c| Box::pin(async move { Ok(claim.fetch_all(c).await?) })).await?;
+        rows.sort_unstable();
+        // The texts never change, so they are read beside the writer, which has enough to do.
+        let query = sqlx::query_as(RANG).bind(id_list(rows.iter().map(|(_, ring, ..)| *ring)));
+        let mut texts: HashMap<i64, (i64, Arc<str>)> = HashMap::with_capacity(rows.len());
+        if !rows.is_empty() {
+            let rang: Vec<(i64, i64, String)> = query.fetch_all(self.readers()).await?;
+            texts.extend(rang.into_iter().map(|(id, fired_at, text)| (id, (fired_at, text.into()))));
+        }
+        let claimed = |(_, ring, recipient, attempts)| {
+            let (fired_at, notification) = texts.get(&ring)?.clone();
+            Some(Claimed { ring, recipient, attempts, fired_at: UtcMillis(fired_at), notification })
+        };
+        Ok(rows.into_iter().filter_map(claimed).collect())
     }
 
     /// Settles attempts. Deliveries that are no longer pending are left as they are.

@@ -158,6 +158,18 @@ async fn an_edit_makes_what_was_prepared_stale() {
 }
 
 #[tokio::test]
+async fn firing_some_of_what_is_due_leaves_the_others_armed() {
+    let (_folder, ledger) = fresh().await;
+    ledger.take_in(planned(["a", "b", "c"].map(|name| object(name, Some(at(10)))).into())).await.unwrap();
+    let timers = all_due(&ledger).await;
+    let firing = |timer: &Due| Firing { timer: *timer, rings: Vec::new(), next: None };
+    ledger.fire(vec![firing(&timers[2]), firing(&timers[0])], at(10)).await.unwrap();
+    assert_eq!(all_due(&ledger).await, timers[1..2]);
+    ledger.fire(vec![firing(&timers[1])], at(10)).await.unwrap();
+    assert_eq!(all_due(&ledger).await, []);
+}
+
+#[tokio::test]
 async fn what_is_gone_takes_its_timer_along() {
     let (_folder, ledger) = fresh().await;
     ledger.take_in(planned(vec![object("a.ics", Some(at(10))), object("b.ics", Some(at(20)))])).await.unwrap();
@@ -246,6 +258,7 @@ async fn statements_that_matter_use_their_index() {
             "PRIMARY KEY",
         ),
         ("DELETE FROM timers WHERE (due, object, revision) IN (VALUES (?, ?, ?), (?, ?, ?))", "PRIMARY KEY"),
+        ("DELETE FROM timers WHERE (due, object) >= (?, ?) AND (due, object) <= (?, ?)", "PRIMARY KEY"),
         (
             "SELECT ring FROM deliveries WHERE state = 'pending' AND sink = ? AND next_attempt <= ? ORDER BY next_attempt, ring, recipient LIMIT 5",
             "deliveries_pending",

@@ -81,6 +81,10 @@ pub struct Fired {
 const NEW_RINGS: &str =
     "INSERT OR IGNORE INTO rings (id, identity, calendar, object, due, fired_at, state, count, notification) VALUES";
 const NEW_DELIVERIES: &str = "INSERT INTO deliveries (ring, sink, recipient, state, next_attempt) VALUES";
+const STRETCH: &str =
+    "SELECT due, object, revision FROM timers WHERE (due, object) >= (?, ?) AND (due, object) <= (?, ?)
+    ORDER BY due, object";
+const DISARM_STRETCH: &str = "DELETE FROM timers WHERE (due, object) >= (?, ?) AND (due, object) <= (?, ?)";
 const DISARM: &str = "DELETE FROM timers WHERE (due, object, revision) IN (VALUES";
 
 impl Ledger {
@@ -131,19 +135,33 @@ async fn fire(
     now: UtcMillis,
     first_ring: i64,
 ) -> Result<Fired, LedgerError> {
-    let timers: Vec<Due> = firings.iter().map(|f| f.timer).collect();
-    let disarmed = bulk::rows(c, (DISARM, 3, ")"), &timers, |query, timer| {
-        query.bind(timer.due.0).bind(timer.object).bind(timer.revision)
-    })
-    .await?;
-    if disarmed != timers.len() as u64 {
-        return Err(LedgerError::Stale);
-    }
+    let timers = firings.iter().map(|f| (f.timer.due.0, f.timer.object, f.timer.revision)).collect();
+    disarm(c, timers).await?;
     let mut armed: Vec<(i64, i64, i64)> =
         firings.iter().filter_map(|f| f.next.map(|next| (next.0, f.timer.object, f.timer.revision))).collect();
     arm(c, &mut armed).await?;
     let rings: Vec<NewRing> = firings.into_iter().flat_map(|f| f.rings).collect();
     record(c, &rings, now, first_ring).await
+}
+
+/// Takes timers away: due, object, revision.
+///
+/// # Errors
+/// [`LedgerError::Stale`] when one of them is not there as it was read.
+async fn disarm(c: &mut SqliteConnection, mut timers: Vec<(i64, i64, i64)>) -> Result<(), LedgerError> {
+    timers.sort_unstable();
+    let (Some(first), Some(last)) = (timers.first().copied(), timers.last().copied()) else { return Ok(()) };
+    let stretch = sqlx::query_as(STRETCH).bind(first.0).bind(first.1).bind(last.0).bind(last.1);
+    let there: Vec<(i64, i64, i64)> = stretch.fetch_all(&mut *c).await?;
+    let disarmed = if there == timers {
+        // Nearly always they are all that is due in that stretch of time; one sweep takes a quarter of the time that
+        // looking for each takes.
+        let sweep = sqlx::query(DISARM_STRETCH).bind(first.0).bind(first.1).bind(last.0).bind(last.1);
+        sweep.execute(c).await?.rows_affected()
+    } else {
+        bulk::rows(c, (DISARM, 3, ")"), &timers, |query, timer| query.bind(timer.0).bind(timer.1).bind(timer.2)).await?
+    };
+    if disarmed == timers.len() as u64 { Ok(()) } else { Err(LedgerError::Stale) }
 }
 
 /// Arms timers: due, object, revision. They are sorted, so that neighbours are written together.

@@ -22,8 +22,8 @@ pub use timer::WallTimer;
 const LEAD: i64 = 15_000;
 /// Objects staged in one go; in between, what has become due is fired.
 const STAGE: i64 = 500;
-/// Objects staged at most: a bound on memory, not on what can be due at once.
-const STAGED: usize = 50_000;
+/// Objects staged at most: a bound on memory (some 150 MiB), not on what can be due at once.
+const STAGED: usize = 100_000;
 /// Objects fired in one transaction.
 const BATCH: i64 = 2_500;
 /// How long to wait when the ledger cannot be written, milliseconds.

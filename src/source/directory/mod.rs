@@ -145,7 +145,8 @@ impl DirectorySource {
             // The watch has been looking all the time, so this calendar was last seen when the event came.
             intake.unchanged(&self.name, &seen.href, looked_at).await?;
             for chunk in files.chunks(BATCH) {
-                let changes = self.read(&folder, chunk.to_vec(), &mut looked.faults).await;
+                let Some((changes, unread)) = self.read(&folder, Some(chunk.to_vec())).await else { continue };
+                looked.faults.extend(unread);
                 looked.changes += changes.len();
                 intake.apply(&self.name, batch(&seen, looked_at, changes, true)).await?;
             }
@@ -184,20 +185,24 @@ impl DirectorySource {
         if !gone.is_empty() {
             intake.apply(&self.name, batch(&seen, looked_at, gone, false)).await?;
         }
-        let mut chunks = changed.chunks(BATCH).map(<[Entry]>::to_vec).peekable();
-        while let Some(chunk) = chunks.next() {
-            let changes = self.read(&folder, chunk, faults).await;
-            intake.apply(&self.name, batch(&seen, looked_at, changes, chunks.peek().is_none())).await?;
+        let mut chunks = changed.chunks(BATCH).map(<[Entry]>::to_vec);
+        let mut read = self.read(&folder, chunks.next()).await;
+        while let Some((changes, unread)) = read {
+            faults.extend(unread);
+            let next = chunks.next();
+            let batch = batch(&seen, looked_at, changes, next.is_none());
+            // While one batch is planned and written, the next one is read.
+            let (applied, ahead) = tokio::join!(intake.apply(&self.name, batch), self.read(&folder, next));
+            applied?;
+            read = ahead;
         }
         Ok(count)
     }
 
-    /// Reads files. Those that cannot be read become faults and no changes.
-    async fn read(&self, folder: &Folder, entries: Vec<Entry>, faults: &mut Vec<String>) -> Vec<Change> {
-        let (folder, max_size) = (folder.clone(), self.settings.max_size);
-        let (changes, unread) = blocking(move || folder.read(entries, max_size)).await;
-        faults.extend(unread);
-        changes
+    /// Reads the files of `chunk`, if there is one: the changes, and a sentence for each file that could not be read.
+    async fn read(&self, folder: &Folder, chunk: Option<Vec<Entry>>) -> Option<(Vec<Change>, Vec<String>)> {
+        let (entries, folder, max_size) = (chunk?, folder.clone(), self.settings.max_size);
+        Some(blocking(move || folder.read(entries, max_size)).await)
     }
 }
 
