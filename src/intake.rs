@@ -18,6 +18,8 @@ const FLUSH: i64 = 60_000;
 /// fingerprint in it.
 const TZ_VERSION: &str = "tz_version";
 const TZ_FINGERPRINTS: &str = "tz_fingerprints";
+/// Letters of a calendar's name and colour that are kept: both stand in each notification.
+const MAX_NAME: usize = 1_000;
 /// Objects read at a time when a whole calendar is planned again.
 const PAGE: i64 = 1_000;
 
@@ -304,8 +306,8 @@ fn calendar_row(
         user: seen.user.clone(),
         owner: seen.owner.clone(),
         emails: seen.emails.clone(),
-        name: seen.name.clone(),
-        color: seen.color.clone(),
+        name: seen.name.chars().take(MAX_NAME).collect(),
+        color: seen.color.chars().take(MAX_NAME).collect(),
         zone: seen.zone.clone(),
         user_zone: seen.user_zone.clone(),
         default_timed: seen.default_alarms.timed.clone(),

@@ -10,7 +10,7 @@ use super::value::{Duration, PeriodEnd, parse_period, unescape};
 /// More attendees of one component or alarm are left out, with a fault.
 pub(super) const MAX_ATTENDEES: usize = 2_000;
 /// More rules of one component are left out, with a fault.
-const MAX_RULES: usize = 64;
+pub(super) const MAX_RULES: usize = 64;
 
 /// Which component it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -2,7 +2,7 @@
 //! what one clock hour has too much of is left out (rule 24).
 
 use super::build::Fixed;
-use super::component::{Component, Kind};
+use super::component::Component;
 use super::occurrence::{Identity, Occurrence, Relative, Source, Start, Starts};
 use super::place::shift;
 use super::ring::{Of, Origin, Ring, When, in_order};
@@ -89,13 +89,9 @@ impl<'a> Group<'a> {
         None
     }
 
-    /// The UID of its components, and their kind.
+    /// The UID of its components.
     pub(super) fn uid(&self) -> &'a str {
         self.sources.first().map_or("", |source| &source.component.uid)
-    }
-
-    pub(super) fn kind(&self) -> Kind {
-        self.sources.first().map_or(Kind::Event, |source| source.component.kind)
     }
 
     /// So many rings may fall into one UTC clock hour.

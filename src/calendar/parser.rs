@@ -10,9 +10,9 @@ use super::reader::{Notes, Reader};
 use super::value::quoted;
 
 /// Components nested deeper than this are not looked into.
-const MAX_DEPTH: usize = 32;
+pub(super) const MAX_DEPTH: usize = 32;
 /// More alarms of one object are left out, with a fault.
-const MAX_ALARMS: usize = 10_000;
+pub(super) const MAX_ALARMS: usize = 10_000;
 
 /// What a component in reading is.
 #[derive(Debug)]

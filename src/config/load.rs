@@ -16,7 +16,7 @@ use crate::calendar::zone::Zones;
 use crate::zoneinfo::ZoneinfoChoice;
 
 /// Octets of a configuration file.
-const MAX_FILE: u64 = 1024 * 1024;
+pub(super) const MAX_FILE: u64 = 1024 * 1024;
 
 /// The ledger where nobody names one.
 const DEFAULT_LEDGER: &str = "reveille.db";
@@ -113,7 +113,25 @@ pub fn load(
     wanted: &Wanted<'_>,
     environment: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Config, ConfigError> {
-    let found = find(file, environment)?;
+    settle(find(file, environment)?, wanted, environment)
+}
+
+/// Reads `text` as a configuration that lies in the current folder; secrets are not read. The way in for fuzzing.
+///
+/// # Errors
+/// All that is wrong with it.
+#[doc(hidden)]
+pub fn read_text(text: &str) -> Result<Config, ConfigError> {
+    let wanted = Wanted { secrets: Secrets::Skip, ..Wanted::default() };
+    settle(Some((PathBuf::from("reveille.toml"), text.to_owned())), &wanted, &|_| None)
+}
+
+/// What the file that was found, and the command line, come to.
+fn settle(
+    found: Option<(PathBuf, String)>,
+    wanted: &Wanted<'_>,
+    environment: &dyn Fn(&str) -> Option<String>,
+) -> Result<Config, ConfigError> {
     let folder = found.as_ref().and_then(|(path, _)| path.parent()).map(Path::to_owned).unwrap_or_default();
     let reader = Reader { folder, secrets: wanted.secrets, environment, zones: OnceCell::new() };
     let mut problems = Vec::new();
@@ -172,7 +190,7 @@ fn find(
 
 fn read_file(path: &Path) -> io::Result<String> {
     if std::fs::metadata(path)?.len() > MAX_FILE {
-        return Err(io::Error::other("it is larger than a configuration can be"));
+        return Err(io::Error::other(format!("it has more than the {MAX_FILE} octets that a configuration may have")));
     }
     std::fs::read_to_string(path)
 }

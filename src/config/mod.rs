@@ -15,5 +15,5 @@ mod value;
 mod tests;
 
 pub use error::{ConfigError, Problem};
-pub use load::{Overrides, Secrets, Wanted, load};
+pub use load::{Overrides, Secrets, Wanted, load, read_text};
 pub use settings::*;

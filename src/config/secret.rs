@@ -9,7 +9,7 @@ use super::settings::Secret;
 use super::value;
 
 /// Octets of a file that is read as a secret.
-const MAX_SECRET: u64 = 64 * 1024;
+pub(super) const MAX_SECRET: u64 = 64 * 1024;
 
 /// The keys that name where a secret is kept.
 #[derive(Debug)]

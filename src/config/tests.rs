@@ -335,3 +335,28 @@ fn where_the_file_is_looked_for() {
     let missing = load(Some(Path::new("/nowhere/x.toml")), &Wanted::default(), &named).unwrap_err().to_string();
     assert!(missing.starts_with("/nowhere/x.toml: the configuration cannot be read: "), "{missing}");
 }
+
+#[test]
+fn limit_of_a_configurations_size_at_it_and_above() {
+    let file = "[log]\n".to_owned();
+    let padded = |size: usize| format!("{file}#{}\n", "x".repeat(size - file.len() - 2));
+    let most = usize::try_from(super::load::MAX_FILE).unwrap();
+    assert!(load_text(&padded(most)).is_ok());
+    let told = problem(&padded(most + 1));
+    assert!(told.contains("more than the 1048576 octets that a configuration may have"), "{told}");
+}
+
+#[test]
+fn limit_of_a_secrets_size_at_it_and_above() {
+    let folder = tempfile::tempdir().unwrap();
+    let most = usize::try_from(super::secret::MAX_SECRET).unwrap();
+    let load = |size: usize| {
+        let secret = folder.path().join("secret");
+        std::fs::write(&secret, "x".repeat(size)).unwrap();
+        std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o600)).unwrap();
+        load_text(&format!("{CALDAV}username = 'mary'\npassword_file = '{}'\n", secret.display()))
+    };
+    assert!(load(most).is_ok());
+    let told = load(most + 1).unwrap_err();
+    assert!(told.contains("which is too long for a secret") && !told.contains("xxx"), "{told}");
+}

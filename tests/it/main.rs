@@ -12,6 +12,7 @@
 //! * [`explain`] asks why events ring, of files and of a ledger.
 //! * [`zones`] places wall-clock times beside Python's zoneinfo.
 //! * [`faults`] is what goes wrong with disks, clocks, files and processes, and what becomes of it.
+//! * [`hostile`] is what strangers can send, each with what it is held off by.
 //! * [`cli`] looks at what each command prints, [`map`] at which module uses which.
 //! * [`process`] reads what a child process prints, so that tests wait for a line instead of sleeping.
 //!
@@ -27,6 +28,7 @@ mod daemon;
 mod explain;
 mod faults;
 mod harness;
+mod hostile;
 mod http;
 mod intake;
 mod mail;

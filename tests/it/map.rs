@@ -126,3 +126,32 @@ fn crates_stay_with_their_owners() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+/// docs/security.md names a test for each threat and limit, in the last column of its tables.
+#[test]
+fn the_threat_model_names_tests_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut tests = String::new();
+    let mut folders = vec![root.join("src"), root.join("tests/it")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            match path.extension() {
+                _ if path.is_dir() => folders.push(path),
+                Some(extension) if extension == "rs" => tests.push_str(&fs::read_to_string(&path).unwrap()),
+                _ => {}
+            }
+        }
+    }
+    let document = fs::read_to_string(root.join("docs/security.md")).unwrap();
+    let rows = document.lines().filter(|line| line.starts_with("| ") && !line.contains("| shown by |"));
+    let (mut named, mut missing) = (0, Vec::new());
+    for row in rows {
+        let column = row.trim_end_matches([' ', '|']).rsplit("| ").next().unwrap();
+        let names: Vec<&str> = column.split('`').skip(1).step_by(2).collect();
+        assert!(!names.is_empty(), "no test is named: {row}");
+        named += names.len();
+        missing.extend(names.into_iter().filter(|name| !tests.contains(&format!("fn {name}("))));
+    }
+    assert!(named > 50 && missing.is_empty(), "of {named} these are nowhere: {missing:?}");
+}

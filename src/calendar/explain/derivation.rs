@@ -163,7 +163,7 @@ impl<'a> Plan<'a> {
 
     /// What `groups` would ring in the window and do not, at most `limit`, in order.
     pub(super) fn withheld(&self, groups: &[&Group<'a>], window: Range<UtcMillis>, limit: usize) -> Vec<Withheld<'a>> {
-        let mut all = Vec::new();
+        let mut all: Vec<(Ring<'a>, &Group<'a>)> = Vec::new();
         for group in groups {
             let (mut kept, mut open) = (Vec::new(), Vec::new());
             group.rings(window.start, window.end, &mut kept);
@@ -171,15 +171,16 @@ impl<'a> Plan<'a> {
             unfiltered.collect(window.start, window.end, limit.saturating_add(kept.len()), &mut open);
             // What is joined with another ring, or is a ring of its override, takes place.
             let keys: HashSet<_> = kept.iter().map(Ring::key).collect();
-            for ring in open.into_iter().filter(|ring| !keys.contains(&ring.key())) {
-                let why = self.why(group, &ring).unwrap_or(Why::Crowded(group.cap()));
-                all.push(Withheld { ring, why });
-            }
+            all.extend(open.into_iter().filter(|ring| !keys.contains(&ring.key())).map(|ring| (ring, *group)));
         }
-        all.sort_by(|a, b| a.ring.key().cmp(&b.ring.key()));
-        all.dedup_by(|later, first| later.ring.key() == first.ring.key());
+        all.sort_by(|(a, _), (b, _)| a.key().cmp(&b.key()));
+        all.dedup_by(|(later, _), (first, _)| later.key() == first.key());
         all.truncate(limit);
-        all
+        let told = |(ring, group)| {
+            let why = self.why(group, &ring).unwrap_or(Why::Crowded(group.cap()));
+            Withheld { ring, why }
+        };
+        all.into_iter().map(told).collect()
     }
 
     /// Which filter of `group` withholds `ring`; none: none of those that judge it alone.

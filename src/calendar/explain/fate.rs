@@ -1,5 +1,7 @@
 //! What becomes of an alarm, as seen from an instant: its next ring, or why there is none.
 
+use std::cell::{OnceCell, RefCell};
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use crate::calendar::alarm::{Alarm, Trigger};
@@ -46,16 +48,57 @@ impl fmt::Display for Fate {
     }
 }
 
-impl<'a> Plan<'a> {
-    /// The fate of `alarm`, which `component` has or is given by default, as seen from `at`.
-    pub(super) fn fate(
-        &self,
-        component: &'a Component,
-        alarm: &'a Alarm,
-        silence: Option<&Silence>,
-        groups: &[&Group<'a>],
-        at: UtcMillis,
-    ) -> Fate {
+/// Where an alarm is among the groups of its UID.
+#[derive(Clone, Copy, Debug)]
+enum Seat {
+    /// Group, source and alarm of that.
+    Relative(usize, usize, usize),
+    /// Group and ring at an instant of its own.
+    Fixed(usize, usize),
+}
+
+/// The address of a component or an alarm, by which it is told from others that say the same.
+fn address<T>(of: &T) -> usize {
+    std::ptr::from_ref(of).addr()
+}
+
+/// Tells the fates of the alarms of one UID. What they share is worked out once.
+pub(super) struct Fates<'p, 'a> {
+    plan: &'p Plan<'a>,
+    groups: &'p [&'p Group<'a>],
+    at: UtcMillis,
+    /// By component and alarm; an absolute alarm by itself.
+    seats: HashMap<(usize, usize), Vec<Seat>>,
+    /// The groups with nothing acknowledged, and with nothing left out either.
+    unacknowledged: OnceCell<Vec<Group<'a>>>,
+    open: OnceCell<Vec<Group<'a>>>,
+    /// The alarms that ring at an instant.
+    ringing: RefCell<HashMap<UtcMillis, HashSet<usize>>>,
+}
+
+impl<'p, 'a> Fates<'p, 'a> {
+    /// For `groups`, those of one UID of `plan`, as seen from `at`.
+    pub(super) fn new(plan: &'p Plan<'a>, groups: &'p [&'p Group<'a>], at: UtcMillis) -> Fates<'p, 'a> {
+        let mut seats: HashMap<(usize, usize), Vec<Seat>> = HashMap::new();
+        for (number, group) in groups.iter().enumerate() {
+            for (index, source) in group.sources.iter().enumerate() {
+                for (place, relative) in source.alarms.iter().enumerate() {
+                    let key = (address(source.component), address(relative.alarm));
+                    seats.entry(key).or_default().push(Seat::Relative(number, index, place));
+                }
+            }
+            for (index, fixed) in group.fixed.iter().enumerate().filter(|(_, fixed)| !fixed.snooze) {
+                for alarm in fixed.alarm.iter().chain(&fixed.joined) {
+                    seats.entry((0, address(*alarm))).or_default().push(Seat::Fixed(number, index));
+                }
+            }
+        }
+        let (unacknowledged, open) = (OnceCell::new(), OnceCell::new());
+        Fates { plan, groups, at, seats, unacknowledged, open, ringing: RefCell::default() }
+    }
+
+    /// The fate of `alarm`, which `component` has or is given by default; `silence` is that of the component.
+    pub(super) fn of(&self, component: &'a Component, alarm: &'a Alarm, silence: Option<&Silence>) -> Fate {
         if let Some(silence) = silence::of_alarm(alarm).or_else(|| silence.cloned()) {
             return Fate::Silent(silence);
         }
@@ -63,25 +106,26 @@ impl<'a> Plan<'a> {
         if !absolute && !has_date(component) {
             return Fate::Silent(Silence::NoDate);
         }
-        let Some(group) = groups.iter().find(|group| group.kind() == component.kind) else { return Fate::Nothing };
-        let next = |group: &Group<'a>, from| next_of(group, component, alarm, from);
-        if let Some(next) = next(group, at) {
-            let rings = rings_of(groups.iter().copied(), next..next.plus(1));
-            let takes_place = rings.iter().any(|ring| ring.alarm.iter().chain(&ring.joined).any(|a| same(a, alarm)));
-            return if takes_place { Fate::Rings(next) } else { Fate::Crowded(next) };
+        let key = (if absolute { 0 } else { address(component) }, address(alarm));
+        let seats = self.seats.get(&key).map_or(&[][..], Vec::as_slice);
+        let at = self.at;
+        let kept = |from| next_of(seats, &|index| self.groups.get(index).copied(), from);
+        if let Some(next) = kept(at) {
+            return if self.rings_at(next, alarm) { Fate::Rings(next) } else { Fate::Crowded(next) };
         }
-        let until = self.acknowledged(component, alarm);
-        let unacknowledged = group.unfiltered(false, true);
-        let last = |group: &Group<'a>, at| last_before(|from| next(group, from), at);
-        let past = last(group, at);
-        if let Some(until) = until {
-            if let Some(Trigger::At(moment)) = alarm.trigger {
-                let ring = self.places.look_at_instant(moment).at;
-                if ring <= until {
-                    return Fate::Acknowledged { until, ring };
+        let past = last_before(kept, at);
+        if let Some(until) = self.acknowledged(component, alarm) {
+            let unacknowledged = self.unacknowledged.get_or_init(|| self.unfiltered(false));
+            let ring = match alarm.trigger {
+                // One that is done is not planned at all.
+                Some(Trigger::At(moment)) => {
+                    Some(self.plan.places.look_at_instant(moment).at).filter(|at| *at <= until)
                 }
-            }
-            let ring = next(&unacknowledged, at).or_else(|| last(&unacknowledged, at));
+                _ => {
+                    let next = |from| next_of(seats, &|index| unacknowledged.get(index), from);
+                    next(at).or_else(|| last_before(next, at))
+                }
+            };
             if let Some(ring) = ring.filter(|ring| past.is_none_or(|past| past < *ring)) {
                 return Fate::Acknowledged { until, ring };
             }
@@ -89,14 +133,29 @@ impl<'a> Plan<'a> {
         if let Some(past) = past {
             return Fate::Over(past);
         }
-        let open = group.unfiltered(true, true);
-        next(&open, at).or_else(|| last(&open, at)).map_or(Fate::Nothing, Fate::TakenAway)
+        let open = self.open.get_or_init(|| self.unfiltered(true));
+        let next = |from| next_of(seats, &|index| open.get(index), from);
+        next(at).or_else(|| last_before(next, at)).map_or(Fate::Nothing, Fate::TakenAway)
+    }
+
+    fn unfiltered(&self, left_out: bool) -> Vec<Group<'a>> {
+        self.groups.iter().map(|group| group.unfiltered(left_out, true)).collect()
+    }
+
+    /// Whether `alarm` is one of those that ring at `at`, alone or joined with another.
+    fn rings_at(&self, at: UtcMillis, alarm: &Alarm) -> bool {
+        let mut ringing = self.ringing.borrow_mut();
+        let alarms = ringing.entry(at).or_insert_with(|| {
+            let rings = rings_of(self.groups.iter().copied(), at..at.plus(1));
+            rings.iter().flat_map(|ring| ring.alarm.iter().chain(&ring.joined)).map(|alarm| address(*alarm)).collect()
+        });
+        alarms.contains(&address(alarm))
     }
 
     /// Up to when `alarm` is acknowledged, by itself or with its component.
     fn acknowledged(&self, component: &Component, alarm: &Alarm) -> Option<UtcMillis> {
         let both = [component.acknowledged, alarm.acknowledged];
-        both.into_iter().flatten().map(|moment| self.places.look_at_instant(moment).at).max()
+        both.into_iter().flatten().map(|moment| self.plan.places.look_at_instant(moment).at).max()
     }
 }
 
@@ -106,24 +165,28 @@ fn has_date(component: &Component) -> bool {
     component.start.is_some() || due || component.recurrence_id.is_some()
 }
 
-fn same(a: &Alarm, b: &Alarm) -> bool {
-    std::ptr::eq(a, b)
-}
-
-/// The first ring of `alarm` of `component` at or after `from`, suppressed or not.
-fn next_of(group: &Group<'_>, component: &Component, alarm: &Alarm, from: UtcMillis) -> Option<UtcMillis> {
+/// The first ring at or after `from` of the alarm that has these seats, suppressed or not.
+fn next_of<'g, 'a: 'g>(
+    seats: &[Seat],
+    group: &dyn Fn(usize) -> Option<&'g Group<'a>>,
+    from: UtcMillis,
+) -> Option<UtcMillis> {
     let mut best = None;
-    for source in group.sources.iter().filter(|source| std::ptr::eq(source.component, component)) {
-        for relative in source.alarms.iter().filter(|relative| same(relative.alarm, alarm)) {
-            for nth in 0..=relative.repeat {
-                source.next_of(relative, nth, from, &mut best);
+    for seat in seats {
+        match *seat {
+            Seat::Relative(number, source, alarm) => {
+                let Some(source) = group(number).and_then(|group| group.sources.get(source)) else { continue };
+                let Some(relative) = source.alarms.get(alarm) else { continue };
+                for nth in 0..=relative.repeat {
+                    source.next_of(relative, nth, from, &mut best);
+                }
             }
-        }
-    }
-    for fixed in group.fixed.iter().filter(|fixed| !fixed.snooze) {
-        if fixed.alarm.iter().chain(&fixed.joined).any(|other| same(other, alarm)) {
-            let at = (0..=fixed.repeat).filter_map(|nth| group.fixed_at(fixed, nth)).filter(|at| *at >= from).min();
-            best = best.into_iter().chain(at).min();
+            Seat::Fixed(number, fixed) => {
+                let Some(group) = group(number) else { continue };
+                let Some(fixed) = group.fixed.get(fixed) else { continue };
+                let all = (0..=fixed.repeat).filter_map(|nth| group.fixed_at(fixed, nth));
+                best = best.into_iter().chain(all.filter(|at| *at >= from)).min();
+            }
         }
     }
     best

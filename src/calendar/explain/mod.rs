@@ -21,6 +21,7 @@ use super::zone::Zone;
 use crate::time::UtcMillis;
 pub use derivation::{Derivation, GivenBy, Step, What, Why, Withheld};
 pub use fate::Fate;
+use fate::Fates;
 use written::WrittenLines;
 
 /// Without a ring to end the window, withheld rings are looked for so far ahead, milliseconds.
@@ -133,9 +134,17 @@ impl<'a> Plan<'a> {
         for component in &self.object.components {
             components.entry(&component.uid).or_default().push(component);
         }
+        let mut silences: HashMap<*const Component, &Silence> = HashMap::new();
+        for (component, silence) in &self.silences {
+            silences.entry(*component).or_insert(silence);
+        }
         let told = |uid: &'a str| {
             let groups = groups.get(uid).map_or(&[][..], Vec::as_slice);
-            let tell = |component: &&'a Component| self.told(component, groups, at, &written);
+            let fates = Fates::new(self, groups, at);
+            let tell = |component: &&'a Component| {
+                let silence = silences.get(&std::ptr::from_ref(*component)).copied();
+                self.told(component, silence, &fates, &written)
+            };
             let (rings, until) = self.told_rings(groups, at, count);
             Explanation {
                 uid,
@@ -162,12 +171,10 @@ impl<'a> Plan<'a> {
     fn told(
         &self,
         component: &'a Component,
-        groups: &[&Group<'a>],
-        at: UtcMillis,
+        silence: Option<&Silence>,
+        fates: &Fates<'_, 'a>,
         written: &WrittenLines,
     ) -> ToldComponent<'a> {
-        let silence = self.silences.iter().find(|(silent, _)| std::ptr::eq(*silent, component));
-        let silence = silence.map(|(_, silence)| silence.clone());
         let start = component.start.or(component.end.filter(|_| component.kind == Kind::Todo));
         let start = start.or(component.recurrence_id.map(|id| id.moment));
         let all_day = start.is_some_and(|moment| self.places.look(moment).all_day);
@@ -177,10 +184,11 @@ impl<'a> Plan<'a> {
             alarm,
             written: written.find(alarm.line, "TRIGGER").filter(|_| !by_default),
             anchor: anchor(component, alarm, all_day),
-            fate: self.fate(component, alarm, silence.as_ref(), groups, at),
+            fate: fates.of(component, alarm, silence),
         };
         let alarms = alarms.iter().map(tell).collect();
-        ToldComponent { component, dates: self.dates(component, written), silence, by_default, alarms }
+        let dates = self.dates(component, written);
+        ToldComponent { component, dates, silence: silence.cloned(), by_default, alarms }
     }
 
     fn dates(&self, component: &Component, written: &WrittenLines) -> Vec<Stated> {

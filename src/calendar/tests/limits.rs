@@ -1,6 +1,9 @@
-//! Rule 24: so many rings an hour and no more.
+//! Rule 24: so many rings an hour and no more. And the other limits of an object, each at the limit and one above it.
 
 use super::{Case, alarm, at, vevent};
+use crate::calendar::component::{MAX_ATTENDEES, MAX_RULES};
+use crate::calendar::object::{Limits, Object};
+use crate::calendar::parser::{MAX_ALARMS, MAX_DEPTH};
 
 fn capped(case: Case, max_rings_per_hour: u32) -> Case {
     case.around(|mut around| {
@@ -62,4 +65,75 @@ fn rule_24_what_rings_as_one_counts_as_one() {
 fn rule_24_a_limit_of_none_is_silence_not_a_search_without_end() {
     let case = capped(Case::event("DTSTART:20260310T090000Z\nRRULE:FREQ=DAILY", &["PT0S"]), 0);
     assert!(case.following("2026-03-10", 5).is_empty());
+}
+
+/// How many faults a case has that speak of a limit.
+fn limits_told(case: &Case) -> usize {
+    case.faults().iter().filter(|fault| fault.contains("only the first")).count()
+}
+
+#[test]
+fn limit_of_an_objects_size_at_it_and_above() {
+    let text = Case::event("DTSTART:20260310T090000Z", &["PT0S"]).text;
+    let limits = |max_object_size| Limits { max_object_size, ..Limits::default() };
+    assert!(Object::parse(text.as_bytes(), &limits(text.len())).is_ok());
+    let refused = Object::parse(text.as_bytes(), &limits(text.len() - 1)).unwrap_err();
+    assert!(refused.to_string().contains("limits.max_object_size"), "{refused}");
+}
+
+#[test]
+fn limit_of_alarms_at_it_and_above() {
+    let alarms = |count| Case::event("DTSTART:20260310T090000Z", &vec!["PT0S"; count]);
+    assert_eq!(limits_told(&alarms(MAX_ALARMS)), 0);
+    let above = alarms(MAX_ALARMS + 1);
+    assert_eq!((limits_told(&above), above.rings().len()), (1, 1));
+}
+
+#[test]
+fn limit_of_rules_at_it_and_above() {
+    let rules =
+        |count| Case::event(&format!("DTSTART:20260310T090000Z{}", "\nRRULE:FREQ=DAILY;COUNT=2".repeat(count)), &[]);
+    assert_eq!(limits_told(&rules(MAX_RULES)), 0);
+    assert_eq!(limits_told(&rules(MAX_RULES + 1)), 1);
+    let exceptions = rules(MAX_RULES + 1).text.replace("RRULE", "EXRULE");
+    assert_eq!(limits_told(&Case { text: exceptions, ..Case::new("") }), 1);
+}
+
+#[test]
+fn limit_of_attendees_at_it_and_above() {
+    let line = "ATTENDEE:mailto:mary@example.org";
+    let event = |count| Case::event(&format!("DTSTART:20260310T090000Z{}", format!("\n{line}").repeat(count)), &[]);
+    assert_eq!(limits_told(&event(MAX_ATTENDEES)), 0);
+    assert_eq!(limits_told(&event(MAX_ATTENDEES + 1)), 1);
+    let of_alarm = |count| {
+        let alarm = format!("TRIGGER:PT0S{}", format!("\n{line}").repeat(count));
+        Case::event("DTSTART:20260310T090000Z", &[&alarm])
+    };
+    assert_eq!(limits_told(&of_alarm(MAX_ATTENDEES)), 0);
+    assert_eq!(limits_told(&of_alarm(MAX_ATTENDEES + 1)), 1);
+}
+
+#[test]
+fn limit_of_nesting_at_it_and_above() {
+    // The calendar and the event are two of the components.
+    let nested = |inner: usize| {
+        let inside = format!("{}{}", "BEGIN:X-A\n".repeat(inner), "END:X-A\n".repeat(inner));
+        Case::event(&format!("DTSTART:20260310T090000Z\n{inside}"), &["PT0S"])
+    };
+    let at_it = nested(MAX_DEPTH - 2);
+    assert_eq!((at_it.faults().len(), at_it.rings().len()), (0, 1));
+    let above = nested(MAX_DEPTH - 1);
+    assert_eq!((above.faults().len(), above.rings().len()), (1, 1));
+    assert!(above.faults()[0].contains("nested deeper than 32"), "{:?}", above.faults());
+}
+
+#[test]
+fn limit_of_repetitions_at_it_and_above() {
+    let most = Limits::default().max_repeat;
+    let repeated = |count: u32| {
+        let alarm = format!("TRIGGER:PT0S\nREPEAT:{count}\nDURATION:P1D");
+        Case::event("DTSTART:20260310T090000Z", &[&alarm]).rings().len()
+    };
+    assert_eq!(repeated(most), most as usize + 1);
+    assert_eq!(repeated(most + 1), most as usize + 1);
 }

@@ -318,3 +318,38 @@ fn tls(url: &Url, ca_file: Option<&Path>) -> Result<ClientConfig, CaldavError> {
     let builder = builder.map_err(|why| CaldavError::Settings(format!("TLS cannot be set up: {why}")))?;
     Ok(builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
 }
+
+#[cfg(test)]
+mod tests {
+    use reqwest::Url;
+
+    use super::redirected;
+
+    /// Where a redirection leads, or `refused`.
+    fn to(from: &str, location: &str) -> String {
+        redirected(&Url::parse(from).unwrap(), location).map_or("refused".to_owned(), |url| url.to_string())
+    }
+
+    #[test]
+    fn redirections_stay_on_the_server_and_keep_the_encryption() {
+        let from = "https://dav.example.org/cal/";
+        assert_eq!(to(from, "/dav/"), "https://dav.example.org/dav/");
+        assert_eq!(to(from, "work/"), "https://dav.example.org/cal/work/");
+        assert_eq!(to(from, "https://dav.example.org:443/x"), "https://dav.example.org/x");
+        for elsewhere in [
+            "http://dav.example.org/cal/",
+            "https://dav.example.org:8443/cal/",
+            "https://dav.example.org.evil.example/cal/",
+            "https://evil.example/cal/",
+            "//evil.example/cal/",
+            "https://dav.example.org@evil.example/",
+            "file:///etc/passwd",
+            "gopher://dav.example.org/",
+            "https://[",
+        ] {
+            assert_eq!(to(from, elsewhere), "refused", "{elsewhere}");
+        }
+        // From plain HTTP, which is for this machine, to TLS is another origin as well: the address is to be written down.
+        assert_eq!(to("http://127.0.0.1:5232/", "https://127.0.0.1:5232/"), "refused");
+    }
+}

@@ -225,3 +225,15 @@ impl CaldavSource {
         names.into_iter().flatten().find(|name| name.contains('@')).map(str::to_owned).into_iter().collect()
     }
 }
+
+/// Reads `xml` as each kind of answer that is asked for of servers, and returns how many resources and objects it names: the
+/// way in for fuzzing.
+#[doc(hidden)]
+pub fn read_as_any_answer(xml: &str) -> usize {
+    let calendars = requests::calendars::parse(xml).ok().flatten().map_or(0, |calendars| calendars.len());
+    let changes = requests::changes::parse(xml, "/cal/work/").map_or(0, |found| found.put.len() + found.gone.len());
+    let members = requests::members::parse(xml, "/cal/work/").ok().flatten().map_or(0, |members| members.len());
+    let objects = requests::objects::parse(xml).map_or(0, |objects| objects.len());
+    let _ = requests::discovery::parse(xml);
+    calendars + changes + members + objects
+}

@@ -3,6 +3,11 @@
 use super::xml::{Element, Space, XmlError, read_multistatus};
 use crate::time::UtcMillis;
 
+/// Octets of an href, which is kept and sent back; file systems end at 4,096.
+pub const MAX_HREF: usize = 8 * 1024;
+/// Octets of an etag, a ctag or a sync token, which are kept too. A longer one counts as none.
+pub const MAX_MARK: usize = 8 * 1024;
+
 /// What a multistatus says of one resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Response {
@@ -30,6 +35,11 @@ impl Response {
         self.prop(space, name)?.trimmed()
     }
 
+    /// The text of the property `name`, where that tells versions apart.
+    pub fn mark(&self, space: Space, name: &str) -> Option<String> {
+        self.text(space, name).filter(|mark| mark.len() <= MAX_MARK).map(str::to_owned)
+    }
+
     /// The hrefs in the property `name`.
     pub fn hrefs(&self, space: Space, name: &str) -> Vec<String> {
         let Some(prop) = self.prop(space, name) else { return Vec::new() };
@@ -38,7 +48,7 @@ impl Response {
 
     /// DAV:getetag, with its quotes.
     pub fn etag(&self) -> Option<String> {
-        self.text(Space::Dav, "getetag").map(str::to_owned)
+        self.mark(Space::Dav, "getetag")
     }
 
     /// DAV:getlastmodified; none where it is no date.
@@ -58,17 +68,18 @@ impl Response {
 /// # Errors
 /// [`XmlError`] when it is no multistatus.
 pub fn read(xml: &str, mut each: impl FnMut(Response)) -> Result<Option<String>, XmlError> {
-    let mut sync_token = None;
+    let (mut sync_token, mut too_long) = (None, false);
     read_multistatus(xml, |element| {
         if element.is(Space::Dav, "sync-token") {
-            sync_token = element.trimmed().map(str::to_owned);
+            sync_token = element.trimmed().filter(|token| token.len() <= MAX_MARK).map(str::to_owned);
         } else if element.is(Space::Dav, "response") {
             for response in responses(element) {
+                too_long |= response.href.len() > MAX_HREF;
                 each(response);
             }
         }
     })?;
-    Ok(sync_token)
+    if too_long { Err(XmlError::LongHref) } else { Ok(sync_token) }
 }
 
 /// Reads a multistatus into a list.
@@ -110,7 +121,7 @@ pub fn http_date(text: &str) -> Option<UtcMillis> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Space, all, http_date, read};
+    use super::{MAX_HREF, MAX_MARK, Space, XmlError, all, http_date, read};
 
     #[test]
     fn status_may_come_before_or_after_the_properties() {
@@ -150,6 +161,23 @@ mod tests {
         let found = all(xml).unwrap();
         assert_eq!(found.iter().map(|r| r.href.as_str()).collect::<Vec<_>>(), ["/a", "/b"]);
         assert!(found.iter().all(super::Response::is_gone));
+    }
+
+    #[test]
+    fn hrefs_and_marks_are_bounded() {
+        let answer = |href: usize, mark: usize| {
+            let (href, mark) = ("a".repeat(href - 1), "m".repeat(mark));
+            format!(
+                "<multistatus xmlns='DAV:'><response><href>/{href}</href><propstat><prop><getetag>{mark}</getetag>\
+                 </prop></propstat></response><sync-token>{mark}</sync-token></multistatus>"
+            )
+        };
+        let mut etag = None;
+        let token = read(&answer(MAX_HREF, MAX_MARK), |response| etag = response.etag()).unwrap();
+        assert!(etag.is_some() && token.is_some());
+        let token = read(&answer(MAX_HREF, MAX_MARK + 1), |response| etag = response.etag()).unwrap();
+        assert_eq!((etag, token), (None, None));
+        assert_eq!(all(&answer(MAX_HREF + 1, 1)), Err(XmlError::LongHref));
     }
 
     #[test]

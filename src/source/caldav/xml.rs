@@ -23,8 +23,24 @@ pub enum XmlError {
     TooMany,
     #[error("more than {0} calendars, which are not read")]
     TooManyCalendars(usize),
-    #[error("<{0}> instead of a multistatus")]
+    #[error("an href of more than 8192 octets")]
+    LongHref,
+    #[error("{} instead of a multistatus", tag(.0))]
     NoMultistatus(String),
+}
+
+/// The most letters of a foreign tag that a sentence repeats.
+const MAX_TAG: usize = 40;
+
+/// A foreign tag in a sentence: short, and without what could steer a terminal or break a line of a log.
+fn tag(name: &str) -> String {
+    format!("<{}>", name.chars().take(MAX_TAG).flat_map(char::escape_debug).collect::<String>())
+}
+
+/// What the parser says, which may repeat the document, as a part of a sentence.
+fn sentence(text: &str) -> String {
+    const MAX: usize = 200;
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX).collect()
 }
 
 /// The namespaces that are told apart.
@@ -110,7 +126,8 @@ pub fn read_multistatus(xml: &str, mut each: impl FnMut(Element)) -> Result<(), 
     let mut in_root = false;
     let mut elements = 0;
     loop {
-        let (space, event) = reader.read_resolved_event().map_err(|why| XmlError::IllFormed(why.to_string()))?;
+        let (space, event) =
+            reader.read_resolved_event().map_err(|why| XmlError::IllFormed(sentence(&why.to_string())))?;
         match event {
             Event::Start(start) if !in_root => {
                 let root = Element::new(Space::of(&space), &start);
@@ -229,14 +246,17 @@ mod tests {
         assert_eq!(children(&nested), Err(XmlError::TooDeep));
         let at_the_limit = "<a>".repeat(MAX_DEPTH) + &"</a>".repeat(MAX_DEPTH);
         assert!(children(&format!("<multistatus xmlns='DAV:'>{at_the_limit}</multistatus>")).is_ok());
-        let many = format!("<multistatus xmlns='DAV:'><a>{}</a></multistatus>", "<b/>".repeat(MAX_ELEMENTS));
-        assert_eq!(children(&many), Err(XmlError::TooMany));
+        let wide = |count| format!("<multistatus xmlns='DAV:'><a>{}</a></multistatus>", "<b/>".repeat(count));
+        assert!(children(&wide(MAX_ELEMENTS - 1)).is_ok(), "<a> is one of them");
+        assert_eq!(children(&wide(MAX_ELEMENTS)), Err(XmlError::TooMany));
         for broken in ["", "<multistatus xmlns='DAV:'>", "<multistatus xmlns='DAV:'><a></b></multistatus>", "text"] {
             assert!(matches!(children(broken), Err(XmlError::IllFormed(_))), "{broken}");
         }
         let error = children("<d:error xmlns:d='DAV:'/>").unwrap_err();
         assert_eq!(error, XmlError::NoMultistatus("error".to_owned()));
         assert!(children("<html><body>Log in</body></html>").unwrap_err().to_string().contains("<html>"));
+        let told = children(&format!("<a\u{1b}[2J{}>", "x".repeat(100))).unwrap_err().to_string();
+        assert!(told.starts_with("<a\\u{1b}[2Jxxx") && told.len() < 80, "{told}");
     }
 
     proptest! {
