@@ -27,8 +27,14 @@ pub struct Daemon {
 impl Daemon {
     /// Starts `reveille ARGUMENTS` in `folder`.
     pub fn start(folder: &std::path::Path, arguments: &[&str]) -> Daemon {
+        Daemon::start_with(folder, arguments, &[])
+    }
+
+    /// Likewise, with `variables` in its environment.
+    pub fn start_with(folder: &std::path::Path, arguments: &[&str], variables: &[(&str, &str)]) -> Daemon {
         let mut child = Command::new(env!("CARGO_BIN_EXE_reveille"))
             .args(arguments)
+            .envs(variables.iter().copied())
             .current_dir(folder)
             .env_remove("REVEILLE_CONFIG")
             .stdin(Stdio::null())

@@ -1,9 +1,12 @@
 //! The clock is set forward and back, and the program stands still while time goes on.
 //!
 //! The machine's clock is everybody's, and a time namespace does not shift it, so a set clock is rehearsed through the
-//! program's own clock: `run --once --at`, and a daemon whose clock a test moves.
+//! program's own clock: `run --once --at`, and a daemon whose clock a test moves. Where libfaketime is installed, or
+//! `REVEILLE_LIBFAKETIME` names it, the running daemon is shown another time as well; what that cannot show is that the
+//! kernel wakes it when the clock is set.
 
 use std::fs;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use reveille::clock::Clock;
@@ -15,7 +18,7 @@ use rustix::process::{Signal, kill_process};
 use crate::daemon::{Daemon, undisturbed};
 use crate::rehearsal::{Stage, count, event};
 
-use super::{SOON, after_writing, announced, ledger, put_many, wait_until};
+use super::{SOON, after_writing, announced, in_seconds, ledger, put_many, wait_until};
 
 fn daily(stage: &Stage, name: &str, start: &str) {
     let text = event(name, start, "daily").replace("DURATION:", "RRULE:FREQ=DAILY\r\nDURATION:");
@@ -133,4 +136,65 @@ fn sigstop_over_a_burst_rings_everything_late_and_once() {
     assert!(daemon.stop(SOON).success());
     assert_eq!(announced(&stage), (500, 500));
     assert!(daemon.log.text().contains("late"), "{}", daemon.log.text());
+}
+
+/// The library that shows a program with threads another time; none where it is not installed.
+fn libfaketime() -> Option<PathBuf> {
+    let usual = ["x86_64", "aarch64"].map(|arch| format!("/usr/lib/{arch}-linux-gnu/faketime/libfaketimeMT.so.1"));
+    let named = std::env::var("REVEILLE_LIBFAKETIME").ok();
+    named.into_iter().chain(usual).map(PathBuf::from).find(|path| path.exists())
+}
+
+#[test]
+fn a_clock_set_under_a_running_daemon_doubles_nothing_and_loses_nothing_that_is_to_come() {
+    let Some(library) = libfaketime() else {
+        eprintln!("NOT RUN: libfaketime is not installed; a set clock is rehearsed through the program's own alone");
+        return;
+    };
+    let _quiet = undisturbed();
+    let stage = Stage::new();
+    let offset = stage.path().join("offset");
+    let set = |seconds: i64| fs::write(&offset, format!("{seconds:+}")).unwrap();
+    let put = |name: &str, due: UtcMillis| {
+        let scratch = stage.path().join(name);
+        fs::write(&scratch, event(name, &due.basic(), name)).unwrap();
+        fs::rename(scratch, stage.file(name)).unwrap();
+    };
+    let variables = [
+        ("LD_PRELOAD", library.to_str().unwrap()),
+        ("FAKETIME_TIMESTAMP_FILE", offset.to_str().unwrap()),
+        ("FAKETIME_NO_CACHE", "1"),
+        ("DONT_FAKE_MONOTONIC", "1"),
+        ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+        ("NO_FAKE_STAT", "1"),
+    ];
+    set(0);
+    put("in-30-minutes.ics", in_seconds(1_800));
+    put("in-26-hours.ics", in_seconds(26 * 3_600));
+    let mut daemon = Daemon::start_with(stage.path(), &["run"], &variables);
+    daemon.log.find(SOON, |line| line.contains("looked")).unwrap();
+    let rung = |count: usize, log: &Daemon| wait_until(|| stage.alarms().len() >= count, || log.log.text());
+
+    // Each new event makes the daemon look at its clock, for the library cannot wake it.
+    set(3_600);
+    put("in-2-days.ics", in_seconds(2 * 86_400));
+    rung(1, &daemon);
+    set(0);
+    put("soon.ics", in_seconds(6));
+    rung(2, &daemon);
+    assert!(stage.rung()[1].ends_with("soon.ics"), "{:?}", stage.rung());
+
+    // Ten days ahead, the alarms of the next days are missed; back again, they are not.
+    set(10 * 86_400);
+    put("in-20-days.ics", in_seconds(20 * 86_400));
+    let missed = || count(&ledger(&stage), "SELECT count(*) FROM rings WHERE state = 'missed'");
+    wait_until(|| missed() == 2, || daemon.log.text());
+    assert!(daemon.stop(SOON).success(), "{}", daemon.log.text());
+    set(0);
+    let mut daemon = Daemon::start_with(stage.path(), &["run"], &variables);
+    daemon.log.find(SOON, |line| line.contains("the clock was ahead and has been set back")).unwrap();
+    assert!(daemon.stop(SOON).success(), "{}", daemon.log.text());
+    // The alarm that rang half an hour early is armed too, and is known to have rung when its time comes.
+    assert_eq!((missed(), count(&ledger(&stage), TIMERS)), (0, 4));
+    assert_eq!(announced(&stage), (2, 2));
 }

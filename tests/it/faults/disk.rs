@@ -50,6 +50,7 @@ fn on_a_small_disk(name: &str, size: &str) -> bool {
         .unwrap();
     let (out, err) = (String::from_utf8_lossy(&inside.stdout), String::from_utf8_lossy(&inside.stderr));
     assert!(inside.status.success() && out.contains("1 passed"), "{out}\n{err}");
+    out.lines().filter(|line| line.contains(" pages")).for_each(|line| println!("{line}"));
     false
 }
 
