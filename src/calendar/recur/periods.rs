@@ -8,9 +8,6 @@ use super::sets::{DayFilter, TimeSet};
 use super::weekdays::Weekdays;
 use super::{Frequency, Skip};
 
-/// A COUNT is counted through so many periods; a rule that has not reached it then is taken as endless.
-const MAX_COUNTED_PERIODS: i64 = 100_000;
-
 /// After so many periods without a time it is time to ask whether there can be one.
 const IDLE: u32 = 500;
 
@@ -77,14 +74,19 @@ impl PeriodPlan {
         date(day).0
     }
 
-    /// After so many periods the calendar repeats: a rule that gave nothing in them never will.
-    fn cycle(&self) -> i64 {
-        let units = match self.frequency {
+    /// The years, months, weeks or days of 400 years, after which the calendar repeats.
+    fn units_of_cycle(&self) -> i64 {
+        match self.frequency {
             Frequency::Yearly => 400,
             Frequency::Monthly => 4800,
             Frequency::Weekly => CYCLE_DAYS / 7,
             _ => CYCLE_DAYS,
-        };
+        }
+    }
+
+    /// After so many periods the calendar repeats: a rule that gave nothing in them never will.
+    fn cycle(&self) -> i64 {
+        let units = self.units_of_cycle();
         units / gcd(units, self.interval)
     }
 
@@ -220,38 +222,53 @@ impl<'a> Periods<'a> {
         Periods { plan, period, fruitful: period - 1, from, days: vec![], times: vec![] }
     }
 
-    /// Occurrence number `count`, from 1; None when the rule ends before it or [`MAX_COUNTED_PERIODS`] do not reach it.
+    /// Occurrence number `count`, from 1; None when the rule ends before it, or does not reach it
+    /// within 400 years: then it is taken as endless.
     pub fn last(plan: &PeriodPlan, count: u64) -> Option<i64> {
-        let mut count = i64::try_from(count).ok()?;
+        let mut left = i64::try_from(count).ok()?;
         let mut all = Periods::new(plan, i64::MIN);
-        while all.period < MAX_COUNTED_PERIODS {
-            let Some(size) = all.whole_period() else {
-                let first = all.next()?;
-                count -= 1;
-                if count == 0 {
-                    return Some(first);
-                }
-                continue;
-            };
-            if size < count {
-                count -= size;
-                all.days.clear();
-                all.times.clear();
-                continue;
+        let periods = plan.units_of_cycle() / plan.interval;
+        while all.period <= periods && all.load() {
+            let here = all.count_loaded();
+            if left <= here {
+                return all.nth_loaded(left);
             }
-            return all.nth(usize::try_from(count - 1).ok()?);
+            left -= here;
+            all.pass_loaded();
         }
         None
     }
 
-    /// Loads the next period and says how many times it has, if all of them come.
-    fn whole_period(&mut self) -> Option<i64> {
-        let fresh = self.days.is_empty() && self.times.is_empty() && self.period > 0 && !self.plan.overlaps();
-        if !fresh || !self.load() {
-            return None;
+    /// How many times of the period at hand are still to come.
+    fn count_loaded(&self) -> i64 {
+        let times = self.times.iter().filter(|time| **time >= self.from).count();
+        times as i64 + self.days.iter().map(|day| self.count_day(*day)).sum::<i64>()
+    }
+
+    fn count_day(&self, day: i64) -> i64 {
+        self.plan.times.count_from(self.from.saturating_sub(day * DAY))
+    }
+
+    /// Time number `n` (from 1) of those of the period at hand that are still to come.
+    fn nth_loaded(&self, n: i64) -> Option<i64> {
+        let mut left = n.checked_sub(1)?;
+        for day in self.days.iter().rev() {
+            let here = self.count_day(*day);
+            if left < here {
+                return Some(day * DAY + self.plan.times.nth(self.plan.times.len() - here + left)?);
+            }
+            left -= here;
         }
-        let per_day = if self.plan.positions.is_empty() { self.plan.times.len() } else { 0 };
-        Some(per_day * self.days.len() as i64 + self.times.len() as i64)
+        self.times.iter().rev().filter(|time| **time >= self.from).nth(usize::try_from(left).ok()?).copied()
+    }
+
+    /// Leaves the period at hand. What the next one has in common with it has been.
+    fn pass_loaded(&mut self) {
+        let last =
+            self.days.first().map(|day| day * DAY + DAY - 1).into_iter().chain(self.times.first().copied()).max();
+        self.from = last.map_or(self.from, |last| self.from.max(last + 1));
+        self.days.clear();
+        self.times.clear();
     }
 
     /// Goes to the next period that has a time. False when there is none before the year 10000.

@@ -189,6 +189,20 @@ impl TimeSet {
         Some(nth_bit(self.hours, hour)? * 3600 + nth_bit(self.minutes, minute)? * 60 + nth_bit(self.seconds, second)?)
     }
 
+    /// How many times of day there are at or after `from`, in seconds after midnight (which may lie outside the day).
+    pub fn count_from(&self, from: i64) -> i64 {
+        if !(0..DAY).contains(&from) {
+            return if from < 0 { self.len() } else { 0 };
+        }
+        let above = |bits: u64, place: i64| i64::from((bits >> place >> 1).count_ones());
+        let has = |bits: u64, place: i64| (bits >> place & 1).cast_signed();
+        let (hour, minute, second) = (from / 3600, from / 60 % 60, from % 60);
+        let seconds = above(self.seconds, second) + has(self.seconds, second);
+        let minutes =
+            above(self.minutes, minute) * i64::from(self.seconds.count_ones()) + has(self.minutes, minute) * seconds;
+        above(self.hours, hour) * self.per_hour() + has(self.hours, hour) * minutes
+    }
+
     /// The first time of day at or after `from`, both in seconds after midnight.
     pub fn next(&self, from: i64) -> Option<i64> {
         if from >= DAY {
@@ -245,6 +259,9 @@ mod tests {
             assert_eq!(set.nth(index as i64), Some(*time));
         }
         assert_eq!(set.nth(8), None);
+        for from in (-1..=DAY).step_by(7).chain(found.iter().flat_map(|time| [time - 1, *time, time + 1])) {
+            assert_eq!(set.count_from(from), found.iter().filter(|time| **time >= from).count() as i64, "{from}");
+        }
     }
 
     #[test]

@@ -163,6 +163,18 @@ fn counts_and_intervals_beyond_measure() {
             "{rule}"
         );
     }
+    // Every second of centuries, in periods that reach into each other.
+    let dense = format!(
+        "RSCALE=GREGORIAN;FREQ=YEARLY;BYMONTHDAY={};BYHOUR={};BYMINUTE={sixty};BYSECOND={sixty};SKIP=FORWARD",
+        list(32).trim_start_matches("0,"),
+        list(24),
+        sixty = list(60),
+    );
+    for (count, last) in [("12000000000", Some(wall("2350-04-08T09:19:59"))), ("99999999999", None)] {
+        let rule = Rule::parse(&format!("{dense};COUNT={count}")).unwrap();
+        let series = timed(count, || Series::new(&rule, wall("1970-01-01T12:00"), false, &Zone::utc(), None));
+        assert_eq!(series.last(), last);
+    }
     for frequency in ["YEARLY", "MONTHLY", "WEEKLY", "DAILY", "HOURLY", "MINUTELY", "SECONDLY"] {
         let rule = format!("FREQ={frequency};INTERVAL=999999999999999999999");
         assert_eq!(walls(&rule, "1970-01-01T09:00", 9), ["1970-01-01"], "{rule}");
