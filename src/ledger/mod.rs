@@ -2,7 +2,7 @@
 //! What is committed here happened; what is not, did not. It owns all SQL and knows nothing of iCalendar, HTTP or
 //! configuration files.
 //!
-//! * `writer` groups what tasks want to write into few commits.
+//! * `writer` groups what tasks want to write into few commits; `checkpoint` moves the log into the database beside it.
 //! * `inspect` looks into a ledger from outside the daemon, `amend` changes its outbox from there, `backup` copies it.
 //! * `store` knows calendars and objects, `take_in` changes them; `timers` is the outer wheel; `outbox` is what is owed to the sinks;
 //!   `history` forgets what is old, `ahead` takes back what a wrong clock has recorded.
@@ -23,6 +23,7 @@ mod ahead;
 mod amend;
 mod backup;
 mod bulk;
+mod checkpoint;
 mod history;
 mod inspect;
 mod outbox;

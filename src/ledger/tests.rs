@@ -273,3 +273,21 @@ async fn statements_that_matter_use_their_index() {
         assert!(!plan.iter().any(|step| step.3.contains("TEMP B-TREE")), "{sql}: {plan:?}");
     }
 }
+
+#[tokio::test]
+async fn a_long_log_is_moved_beside_the_writer() {
+    let (folder, ledger) = fresh().await;
+    for n in 0..24 {
+        ledger.set_meta(&format!("key {n}"), &"x".repeat(1 << 20)).await.unwrap();
+    }
+    let options = options(&folder.path().join("ledger.db"));
+    let mut looking = sqlx::ConnectOptions::connect(&options).await.unwrap();
+    let moved = async {
+        // 24 MiB are some 6,000 pages; the writer itself would move them at 16,000.
+        while checkpoint::unmoved(&mut looking).await.unwrap() >= 4_000 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), moved).await.expect("nobody moves the log");
+    ledger.close().await;
+}

@@ -9,6 +9,7 @@ use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 
 use super::LedgerError;
+use super::checkpoint::Mover;
 
 /// What an operation does on the connection.
 pub type Work<'c, T> = Pin<Box<dyn Future<Output = Result<T, LedgerError>> + Send + 'c>>;
@@ -39,7 +40,7 @@ impl Writer {
     pub async fn start(options: &SqliteConnectOptions) -> Result<Writer, sqlx::Error> {
         let connection = options.connect().await?;
         let (queue, messages) = mpsc::channel(QUEUE);
-        tokio::spawn(serve(connection, messages));
+        tokio::spawn(serve(connection, messages, Mover::start(options.clone())));
         Ok(Writer { queue })
     }
 
@@ -77,7 +78,7 @@ impl Writer {
     }
 }
 
-async fn serve(mut connection: SqliteConnection, mut messages: mpsc::Receiver<Message>) {
+async fn serve(mut connection: SqliteConnection, mut messages: mpsc::Receiver<Message>, mover: Mover) {
     let mut stopping = None;
     while stopping.is_none()
         && let Some(message) = messages.recv().await
@@ -92,7 +93,10 @@ async fn serve(mut connection: SqliteConnection, mut messages: mpsc::Receiver<Me
             next = if group.len() < GROUP && stopping.is_none() { messages.try_recv().ok() } else { None };
         }
         commit(&mut connection, group).await;
+        mover.committed(&mut connection).await;
     }
+    // The last connection that is closed moves the rest.
+    mover.stop().await;
     let _ = connection.close().await;
     if let Some(done) = stopping {
         let _ = done.send(());

@@ -70,20 +70,27 @@ pub(super) fn measure(args: &Args, parent: &Path, context: &mut Context) -> anyh
     anyhow::ensure!(left > 0, "the ledger was filled only {} ms after its first alarms were due: take fewer", -left);
     context.printer.note(format!("{run}: the first are due in {left} ms"));
     thread::sleep(Duration::from_millis(left.unsigned_abs()));
+    let before = daemon.used();
     let editing = edit(&site, args, total, due);
     daemon.wait((Duration::from_millis(500), PATIENCE), || Ok(editing.is_finished()))?;
     let (count, last) = editing.join().map_err(|_| anyhow::anyhow!("the edits stopped by themselves"))??;
     daemon.wait((Duration::from_millis(100), PATIENCE), || {
         Ok(site.due_of(&uid(last.0))?.contains(&last.1.0) && site.lateness()?.len() as u64 >= total)
     })?;
-    let lateness = site.lateness()?;
+    let (busy, lateness) = (daemon.used().cpu.saturating_sub(before.cpu), site.lateness()?);
     daemon.stop()?;
     let raw = raw_limit(&site, args)?;
     Ok(vec![
         Figure::new(&run, "lateness, p50", quantile(&lateness, 0.5), "ms").beside(quantile(&raw, 0.5)),
         Figure::new(&run, "lateness, p99", quantile(&lateness, 0.99), "ms").at_most(100.0).beside(quantile(&raw, 0.99)),
         Figure::new(&run, "lateness, most", quantile(&lateness, 1.0), "ms").beside(quantile(&raw, 1.0)),
-        Figure::new(&run, "changes made", count as f64 / f64::from(args.seconds.max(1)), "/s"),
+        Figure::new(&run, "changes", count as f64 / f64::from(args.seconds.max(1)), "/s"),
+        Figure::new(
+            &run,
+            "processor time of a second",
+            busy.as_secs_f64() * 1_000.0 / f64::from(args.seconds.max(1)),
+            "ms",
+        ),
     ])
 }
 
@@ -97,7 +104,7 @@ fn edit(site: &Site, args: &Args, first: u64, due: UtcMillis) -> JoinHandle<Edit
     thread::spawn(move || {
         let (began, mut count, mut last) = (Instant::now(), 0_u64, (first, due.plus(DAY)));
         while began.elapsed() < whole {
-            while (count as f64) < began.elapsed().as_secs_f64() * wanted {
+            while (count as f64) < began.elapsed().as_secs_f64() * wanted && began.elapsed() < whole {
                 last = (first + count % FILES, due.plus(2 * DAY + count as i64 * 1_000));
                 fs::write(&new, Generator::new(6).due(last.0, last.1))?;
                 fs::rename(&new, folder.join(file(last.0)))?;
@@ -111,16 +118,16 @@ fn edit(site: &Site, args: &Args, first: u64, due: UtcMillis) -> JoinHandle<Edit
 
 /// How long the alarms of each second take when they are only written down and appended to a file, milliseconds, ascending.
 fn raw_limit(site: &Site, args: &Args) -> anyhow::Result<Vec<f64>> {
-    let lines: Vec<String> = fs::read_to_string(site.alarms())?.lines().map(str::to_owned).collect();
+    let (text, batch) = (fs::read_to_string(site.alarms())?, args.rings.max(1) as usize);
+    let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    let written = block_on(async { Ok(ledger::raw::write(&site.at("raw.db"), &lines, batch).await?) })?;
     let file = fs::File::create(site.at("raw.jsonl"))?;
     let mut times = Vec::new();
-    for (second, lines) in lines.chunks(args.rings.max(1) as usize).enumerate() {
-        let began = Instant::now();
-        let path = site.at(&format!("raw-{second}.db"));
-        block_on(async { Ok(ledger::raw::write(&path, lines, lines.len()).await?) })?;
-        std::io::Write::write_all(&mut &file, lines.join("\n").as_bytes())?;
+    for (lines, written) in lines.chunks(batch).zip(written) {
+        let (text, began) = (lines.join("\n"), Instant::now());
+        std::io::Write::write_all(&mut &file, text.as_bytes())?;
         file.sync_data()?;
-        times.push(began.elapsed().as_secs_f64() * 1_000.0);
+        times.push((written + began.elapsed()).as_secs_f64() * 1_000.0);
     }
     times.sort_by(f64::total_cmp);
     Ok(times)

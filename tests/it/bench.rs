@@ -1,0 +1,48 @@
+//! `reveille bench`: small runs go through, and what they print adds up.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+/// Runs `reveille bench` with `arguments` in an empty folder; its figures, and a check that nothing is left there.
+fn figures(arguments: &[&str]) -> Vec<Value> {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_reveille"));
+    command.arg("bench").args(arguments).args(["--json", "--folder"]).arg(folder.path());
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert_eq!(folder.path().read_dir().unwrap().count(), 0, "something is left behind");
+    String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn value(figures: &[Value], figure: &str) -> f64 {
+    let found = figures.iter().find(|found| found["figure"] == figure);
+    found.unwrap_or_else(|| panic!("no {figure} in {figures:?}"))["value"].as_f64().unwrap()
+}
+
+#[test]
+fn a_burst_goes_to_a_socket_and_its_lateness_is_told() {
+    let figures = figures(&["fire", "--alarms", "40", "--series", "--sink", "cyrus-notify"]);
+    assert!(figures.iter().all(|figure| figure["run"] == "fire: 40 daily series to cyrus-notify"), "{figures:?}");
+    let (rate, last) = (value(&figures, "delivered"), value(&figures, "lateness, the last"));
+    assert!(value(&figures, "lateness, p99") <= last && last > 0.0, "{figures:?}");
+    assert!((rate - 40_000.0 / last).abs() < 1.0, "{figures:?}");
+    let first = &figures[0];
+    let ratio = first["value"].as_f64().unwrap() / first["raw"].as_f64().unwrap();
+    assert!((first["ratio"].as_f64().unwrap() - ratio).abs() < 1e-6, "{first}");
+    assert_eq!(first["reached"], rate >= 27_000.0, "{first}");
+}
+
+#[test]
+fn a_folder_and_a_server_are_taken_in() {
+    for store in ["directory", "caldav"] {
+        assert!(value(&figures(&["intake", "--objects", "250", "--store", store]), "taken in") > 0.0);
+    }
+}
+
+#[test]
+fn edits_are_seen() {
+    let figures = figures(&["edit", "--edits", "3", "--objects", "2"]);
+    assert!(value(&figures, "changed to armed, p50") <= value(&figures, "changed to armed, p99"), "{figures:?}");
+}
