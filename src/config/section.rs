@@ -31,6 +31,9 @@ impl<'a> Sheet<'a> {
     /// Notes a problem at an octet of the file; none: the file as a whole.
     pub(super) fn report(&self, offset: Option<usize>, key: Option<String>, sentence: String) {
         let line = offset.map(|offset| self.line(offset));
+        // A key or a value may hold a line end; a problem is one line.
+        let visible = |c: char| if c.is_control() { c.escape_default().collect() } else { String::from(c) };
+        let sentence = sentence.chars().map(visible).collect();
         self.problems.borrow_mut().push(Problem { file: Some(self.file.to_owned()), line, key, sentence });
     }
 

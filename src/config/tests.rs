@@ -360,3 +360,27 @@ fn limit_of_a_secrets_size_at_it_and_above() {
     let told = load(most + 1).unwrap_err();
     assert!(told.contains("which is too long for a secret") && !told.contains("xxx"), "{told}");
 }
+
+#[test]
+fn a_problem_is_one_line_whatever_keys_and_values_hold() {
+    let text = "\"a\\nb\\u001b\" = 1\n[defaults]\nmax_lateness = \"1\\n\"\nzone = \"x\\ny\"\n";
+    let problems = super::read_text(text).unwrap_err();
+    let told: Vec<String> = problems.problems().iter().map(ToString::to_string).collect();
+    assert_eq!(told[0], "reveille.toml:1: unknown key 'a\\nb\\u{1b}'; the nearest known key is 'admin'");
+    assert_eq!(told.len(), 3);
+    assert!(told.iter().all(|line| !line.contains(char::is_control)), "{told:?}");
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_text_is_a_configuration_or_has_problems_of_one_line_each(
+        text in "([\\[]{0,2}(source|sink|defaults|limits|log|ledger)[\\]]{0,2}\n|[a-z_]{1,8} = [\"0-9a-z\\\\n]{0,9}\n|(kind|url|path|name|from|users|actions|timeout) ?= ?[\\[\"]{0,2}(file|email|caldav|directory|5m|https://a/|x)[\"\\]]{0,2}\n){0,12}",
+    ) {
+        if let Err(error) = super::read_text(&text) {
+            for problem in error.problems() {
+                let told = problem.to_string();
+                proptest::prop_assert!(told.starts_with("reveille.toml") && !told.contains('\n'), "{}", told);
+            }
+        }
+    }
+}
