@@ -90,7 +90,7 @@ impl Fill {
         text: impl Fn(u64) -> String,
         context: &mut Context,
     ) -> anyhow::Result<()> {
-        let (mut written, end) = (None, numbers.end);
+        let (mut written, start, end) = (None, numbers.start, numbers.end);
         for first in numbers.step_by(CHUNK as usize) {
             let jobs = jobs(first..end.min(first + CHUNK), &text);
             // While one chunk is written the next one is planned.
@@ -98,7 +98,7 @@ impl Fill {
             let (put, before) = tokio::join!(planning, self.write(written.take(), now));
             before?;
             written = Some(put);
-            if first > 0 && first.is_multiple_of(TOLD) {
+            if first > start && first.is_multiple_of(TOLD) {
                 context.printer.note(format!("{} of {} objects are in the ledger", counted(first), counted(end)));
             }
         }
