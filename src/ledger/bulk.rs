@@ -10,7 +10,7 @@ use super::LedgerError;
 pub type Bound<'q> = Query<'q, Sqlite, SqliteArguments>;
 
 /// Rows in one statement. Few sizes, so that few statements have to be prepared.
-const SIZES: [usize; 3] = [500, 50, 1];
+const SIZES: [usize; 4] = [500, 50, 8, 1];
 
 /// Runs `head` (`INSERT INTO t (a, b) VALUES`), as many `(?, ?)` as fit, and `tail`, until all `rows` are through.
 /// Returns how many rows were affected.

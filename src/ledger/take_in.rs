@@ -2,7 +2,7 @@
 
 use sqlx::SqliteConnection;
 
-use super::store::CalendarRow;
+use super::store::{CalendarRow, id_list};
 use super::timers::{self, NewRing};
 use super::{Ledger, LedgerError, bulk};
 use crate::time::UtcMillis;
@@ -68,10 +68,13 @@ const CALENDAR: &str = "INSERT INTO calendars
     default_all_day = excluded.default_all_day
     RETURNING id";
 const ADVANCE: &str = "UPDATE calendars SET ctag = ?, sync_token = ?, looked_at = max(looked_at, ?) WHERE id = ?";
-const NEW_OBJECTS: &str =
+const OBJECTS: &str =
     "INSERT INTO objects (id, calendar, href, etag, revision, written, faults, memo, zones, text) VALUES";
-const CHANGE_OBJECT: &str = "UPDATE objects SET etag = ?, revision = ?, written = ?, faults = ?, memo = ?, zones = ?,
-    text = ? WHERE id = ?";
+const OR_CHANGED: &str = "ON CONFLICT (id) DO UPDATE SET etag = excluded.etag, revision = excluded.revision,
+    written = excluded.written, faults = excluded.faults, memo = excluded.memo, zones = excluded.zones,
+    text = excluded.text";
+const FORGET_UIDS: &str = "DELETE FROM uids WHERE object IN (SELECT value FROM json_each(?))";
+const DISARM: &str = "DELETE FROM timers WHERE object IN (SELECT value FROM json_each(?))";
 const GONE: &str = "DELETE FROM objects WHERE calendar = ? AND href IN (SELECT value FROM json_each(?))";
 const REPLAN: &str = "UPDATE objects SET revision = ?, zones = ?, memo = ? WHERE id = ? AND revision = ?";
 
@@ -161,14 +164,15 @@ async fn put(
             None => Placed { id: new_id, revision: 1, object },
         })
         .collect();
-    let (changed, new): (Vec<Placed>, Vec<Placed>) = placed.into_iter().partition(|p| p.object.existing.is_some());
-    let overdue: Vec<NewRing> = changed.iter().flat_map(|p| p.object.overdue.iter().cloned()).collect();
-    for placed in &changed {
-        change(c, placed).await?;
+    let overdue: Vec<NewRing> = placed.iter().flat_map(|p| p.object.overdue.iter().cloned()).collect();
+    let changed = id_list(placed.iter().filter(|p| p.object.existing.is_some()).map(|p| p.id));
+    if changed != "[]" {
+        sqlx::query(FORGET_UIDS).bind(changed.clone()).execute(&mut *c).await?;
+        sqlx::query(DISARM).bind(changed).execute(&mut *c).await?;
     }
-    insert(c, calendar, &new).await?;
+    write(c, calendar, &placed).await?;
     let uids: Vec<(&str, i64)> =
-        changed.iter().chain(&new).flat_map(|p| p.object.uids.iter().map(|uid| (uid.as_str(), p.id))).collect();
+        placed.iter().flat_map(|p| p.object.uids.iter().map(|uid| (uid.as_str(), p.id))).collect();
     bulk::rows(c, ("INSERT OR IGNORE INTO uids (uid, object) VALUES", 2, ""), &uids, |query, (uid, object)| {
         query.bind((*uid).to_owned()).bind(*object)
     })
@@ -177,8 +181,9 @@ async fn put(
     Ok(())
 }
 
-async fn insert(c: &mut SqliteConnection, calendar: i64, new: &[Placed]) -> Result<(), LedgerError> {
-    bulk::rows(c, (NEW_OBJECTS, 10, ""), new, |query, p| {
+/// Writes objects and arms them; those that change have no timer at this moment.
+async fn write(c: &mut SqliteConnection, calendar: i64, objects: &[Placed]) -> Result<(), LedgerError> {
+    bulk::rows(c, (OBJECTS, 10, OR_CHANGED), objects, |query, p| {
         query
             .bind(p.id)
             .bind(calendar)
@@ -193,25 +198,8 @@ async fn insert(c: &mut SqliteConnection, calendar: i64, new: &[Placed]) -> Resu
     })
     .await?;
     let mut armed: Vec<(i64, i64, i64)> =
-        new.iter().filter_map(|p| p.object.due.map(|due| (due.0, p.id, p.revision))).collect();
+        objects.iter().filter_map(|p| p.object.due.map(|due| (due.0, p.id, p.revision))).collect();
     timers::arm(c, &mut armed).await
-}
-
-async fn change(c: &mut SqliteConnection, placed: &Placed) -> Result<(), LedgerError> {
-    let object = &placed.object;
-    sqlx::query(CHANGE_OBJECT)
-        .bind(object.etag.clone())
-        .bind(placed.revision)
-        .bind(object.written.map(|at| at.0))
-        .bind(object.faults.clone())
-        .bind(object.memo.clone())
-        .bind(object.zones.clone())
-        .bind(object.text.clone())
-        .bind(placed.id)
-        .execute(&mut *c)
-        .await?;
-    sqlx::query("DELETE FROM uids WHERE object = ?").bind(placed.id).execute(&mut *c).await?;
-    retime(c, placed.id, placed.revision, object.due).await
 }
 
 /// Plans objects anew, unless they have changed meanwhile; returns how many ring at another instant now.
