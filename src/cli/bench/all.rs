@@ -20,18 +20,25 @@ pub(super) struct Args {
 type Run<'a> = Box<dyn Fn(&mut Context) -> anyhow::Result<Vec<Figure>> + 'a>;
 
 pub(super) fn run(args: &Args, folder: &Path, context: &mut Context) -> anyhow::Result<Exit> {
-    let mut figures = Vec::new();
+    let (mut figures, mut exit) = (Vec::new(), Exit::Done);
     for run in runs(args, folder) {
-        figures.extend(run(context)?);
+        match run(context) {
+            Ok(found) => figures.extend(found),
+            // The other runs say something all the same.
+            Err(why) => {
+                context.printer.warning(format!("a run is left out: {why:#}"));
+                exit = Exit::No;
+            }
+        }
     }
     if context.printer.json() {
         table::print(&figures, context)?;
-        return Ok(Exit::Done);
+        return Ok(exit);
     }
     let heading = format!("reveille {} on {}, {}\n\n", env!("CARGO_PKG_VERSION"), machine(), context.clock.now());
     context.printer.raw(heading.as_bytes())?;
     context.printer.raw(table::markdown(&figures).as_bytes())?;
-    Ok(Exit::Done)
+    Ok(exit)
 }
 
 fn runs<'a>(args: &Args, folder: &'a Path) -> Vec<Run<'a>> {

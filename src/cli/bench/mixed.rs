@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// Files that are edited in turns.
 const FILES: u64 = 1_000;
 /// From the start of the daemon to the first alarm.
-const LEAD: Duration = Duration::from_secs(4);
+const LEAD: Duration = Duration::from_secs(6);
 /// Edits are made so often, a few at a time.
 const TICK: Duration = Duration::from_millis(20);
 /// Milliseconds.
@@ -49,6 +49,11 @@ pub(super) fn measure(args: &Args, parent: &Path, context: &mut Context) -> anyh
     let server = Server::start(&[])?;
     site.configure(&server.source(), Outlet::File)?;
     let (generator, total) = (Generator::new(6), rings * u64::from(args.seconds));
+    let edited = site.directory("edited")?;
+    let tomorrow = UtcMillis(context.clock.now().0 / 1_000 * 1_000 + DAY);
+    for n in total..total + FILES {
+        fs::write(site.at("edited").join(file(n)), generator.due(n, tomorrow))?;
+    }
     context.printer.note(format!("{run}: filling a ledger"));
     let due = fill::filling(&site, async |fill| {
         let now = context.clock.now();
@@ -59,10 +64,6 @@ pub(super) fn measure(args: &Args, parent: &Path, context: &mut Context) -> anyh
         fill.take_in(0..total, now, text, context).await?;
         Ok(due)
     })?;
-    let edited = site.directory("edited")?;
-    for n in 0..FILES {
-        fs::write(site.at("edited").join(file(total + n)), generator.due(total + n, due.plus(DAY)))?;
-    }
     site.configure(&format!("{}{edited}", server.source()), Outlet::File)?;
     let mut daemon = Daemon::start(&site.config())?;
     daemon.wait((Duration::from_millis(20), PATIENCE), || Ok(site.has_looked("edited")))?;
