@@ -9,7 +9,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{Connection as _, SqliteConnection};
 
 use super::LedgerError;
-use super::inspect::{check_version, connect};
+use super::file::{check_version, connect};
 use crate::time::UtcMillis;
 
 /// What names a delivery: `RING/SINK`, or `RING/SINK/RECIPIENT` for a sink that sends one message a recipient.

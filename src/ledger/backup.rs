@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{Connection as _, SqliteConnection};
 
-use super::inspect::{check_version, connect};
+use super::file::{check_version, connect};
 use super::{Ledger, LedgerError, beside, lock};
 use crate::time::UtcMillis;
 

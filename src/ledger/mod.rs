@@ -24,6 +24,7 @@ mod amend;
 mod backup;
 mod bulk;
 mod checkpoint;
+mod file;
 mod history;
 mod inspect;
 mod outbox;
@@ -36,10 +37,9 @@ mod writer;
 
 pub use amend::{Amended, Amender, DeliveryId};
 pub use backup::{Restored, backup, restore};
+pub use file::{holder, size};
 pub use history::Place;
-pub use inspect::{
-    CalendarFigures, DeliveryFilter, DeliveryRow, Figures, Inspector, ObjectRow, RingRow, SourceRow, holder, size,
-};
+pub use inspect::{CalendarFigures, DeliveryFilter, DeliveryRow, Figures, Inspector, ObjectRow, RingRow, SourceRow};
 pub use outbox::{Claimed, Settlement, Verdict};
 pub use store::{CalendarRow, Existing, ObjectText};
 pub use take_in::{Planned, PlannedObject, Replanned};

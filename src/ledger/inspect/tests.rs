@@ -1,10 +1,11 @@
 use std::path::Path;
 
+use super::super::holder;
 use super::super::{
     Amended, Amender, CalendarRow, DeliveryId, Firing, Ledger, LedgerError, NewRing, Planned, PlannedObject, RingState,
     Route, Settlement, Verdict,
 };
-use super::{DeliveryFilter, Inspector, holder};
+use super::{DeliveryFilter, Inspector};
 use crate::time::UtcMillis;
 
 const NOW: UtcMillis = UtcMillis(1_000_000);
