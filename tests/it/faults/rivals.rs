@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions as _, SqliteConnection};
+use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 use tokio::runtime::Runtime;
 
 use crate::daemon::{Daemon, undisturbed};
@@ -54,7 +54,7 @@ fn a_ledger_of_a_newer_version_is_refused_and_left_as_it_is() {
         "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
          VALUES (9999, 'later', 1, x'00', 0)",
     );
-    drop(newer);
+    newer.0.block_on(newer.1.close()).unwrap();
     let before = fs::read(ledger(&stage)).unwrap();
     for arguments in [&["run", "--once"][..], &["status"], &["backup", "copy.db"]] {
         let said = stage.reveille(arguments);
