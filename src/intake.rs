@@ -63,15 +63,16 @@ impl Desk {
 
     /// Writes down looks that found nothing, so that the next start knows of them.
     pub async fn flush(&self) {
+        let now = self.clock.now();
         let looks: Vec<_> = {
             let mut looks = self.looks();
-            looks.flushed = Some(self.clock.now());
+            looks.flushed = Some(now);
             looks.latest.drain().map(|((source, calendar), at)| (source, calendar, at)).collect()
         };
         if looks.is_empty() {
             return;
         }
-        if let Err(error) = self.ledger.looked_at(looks).await {
+        if let Err(error) = self.ledger.looked_at(looks, now).await {
             tracing::warn!(ledger.error = %error, "the times of the last looks could not be recorded");
         }
     }
@@ -96,12 +97,18 @@ impl Desk {
         latest.min(self.clock.now())
     }
 
+    /// What looks that found nothing said of the calendar is superseded: this look is in the ledger.
+    fn forget_look(&self, source: &str, calendar: &str) {
+        self.looks().latest.remove(&(source.to_owned(), calendar.to_owned()));
+    }
+
     async fn take(&self, source: &str, batch: Batch) -> Result<(), LedgerError> {
         let now = self.clock.now();
         let row = calendar_row(source, &batch.calendar, batch.looked_at, batch.checkpoint.clone());
         let known = self.ledger.calendar(source, &batch.calendar.href).await?;
         let (row, previous) = match &known {
-            Some(known) => (CalendarRow { id: known.id, ..row }, self.previous_look(known)),
+            // A look that lies ahead was dated by a clock that has been set back since.
+            Some(known) => (CalendarRow { id: known.id, ..row }, self.previous_look(known).min(batch.looked_at)),
             // Seen for the first time: its past does not ring.
             None => (row, batch.looked_at),
         };
@@ -110,21 +117,29 @@ impl Desk {
         let replan = known.as_ref().is_some_and(|known| !plans_alike(known, &row));
         let nothing = sorted.jobs.is_empty() && sorted.retag.is_empty() && sorted.gone.is_empty() && !replan;
         if nothing && known.as_ref().is_some_and(|known| same(known, &row, advance)) {
-            self.looked(source, &row.href, batch.looked_at).await;
+            // A part of a look is no look: what comes in its other parts counts from the look before.
+            if advance {
+                self.looked(source, &row.href, batch.looked_at).await;
+            }
             return Ok(());
         }
         let replanned = if replan { self.replan(&row, &sorted, previous).await? } else { Vec::new() };
         let put = self.planner.plan_all(row.clone(), sorted.jobs, previous, now).await;
+        let href = row.href.clone();
         let planned = Planned { calendar: row, advance, put, retag: sorted.retag, gone: sorted.gone, replanned, now };
-        self.ledger.take_in(planned).await?;
-        self.bell.look();
+        let fired = self.ledger.take_in(planned).await?;
+        if advance {
+            self.forget_look(source, &href);
+        }
+        self.bell.fired(fired);
         Ok(())
     }
 
     /// Sorts changes against what is in the ledger: what has the same content under another etag needs no planning. Of
     /// several changes of one object the last one counts.
     async fn sort(&self, row: &CalendarRow, changes: Vec<Change>) -> Result<Sorted, LedgerError> {
-        let mut last: HashMap<String, Change> = HashMap::with_capacity(changes.len());
+        // In the order of hrefs: the same batch comes to the same ledger.
+        let mut last: BTreeMap<String, Change> = BTreeMap::new();
         for change in changes {
             last.insert(href(&change).to_owned(), change);
         }

@@ -173,14 +173,16 @@ impl Planner {
         Some(self.rings(&plan, place, (due, from), now).into_iter().map(|ring| self.stamped(ring, now)).collect())
     }
 
-    /// Plans objects of `row` again whose text has not changed; what was due before `previous` is past.
+    /// Plans objects of `row` again whose text has not changed; what was due before `previous` is past, unless it has not
+    /// been fired yet.
     pub async fn replan_all(&self, row: CalendarRow, objects: Vec<ObjectText>, previous: UtcMillis) -> Vec<Replanned> {
         let planner = self.clone();
         spread(objects, move |objects| {
             let around = planner.around(&row);
             let replan = |object: ObjectText| {
                 // A COUNT's end is worked out anew: it is kept in the wall clock of a zone that may have changed.
-                let read = planner.read(&around, &object.text, None, |_| previous).unwrap_or_else(Read::unreadable);
+                let from = object.due.map_or(previous, |due| due.min(previous));
+                let read = planner.read(&around, &object.text, None, |_| from).unwrap_or_else(Read::unreadable);
                 let Read { due, zones, memo, .. } = read;
                 Replanned { id: object.id, revision: object.revision, due, zones, memo }
             };

@@ -6,7 +6,7 @@ use super::look::block_on;
 use super::{Context, Usage, printer::Exit};
 use crate::calendar::zone::Zones;
 use crate::config::{Config, Recipients, SinkKind, Wanted};
-use crate::delivery::sink::{Outcome, Parcel, Sink, Surroundings};
+use crate::delivery::sink::{Carrier as _, Outcome, Parcel, Sink, Surroundings};
 use crate::notification::Notification;
 use crate::time::UtcMillis;
 

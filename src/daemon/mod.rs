@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Source, SourceKind};
 use crate::delivery::postman::Postman;
 use crate::delivery::routing::Routing;
-use crate::delivery::sink::{Sink, Surroundings};
+use crate::delivery::sink::{Carrier as _, Sink, Surroundings};
 use crate::intake::Desk;
 use crate::ledger::{Fired, Ledger, LedgerError};
 use crate::planner::Planner;
@@ -42,6 +42,39 @@ pub enum Passed {
     Well,
     /// Something could not be read or delivered; the log says what.
     Partly,
+}
+
+/// What the daemon is between its sources and its sinks.
+#[derive(Debug)]
+pub struct Core {
+    pub ledger: Ledger,
+    pub desk: Arc<Desk>,
+    pub wheel: Wheel<Planner>,
+    pub bell: Bell,
+    /// What the ledger knows the sinks by: name → id.
+    pub sinks: HashMap<String, i64>,
+}
+
+impl Core {
+    /// Takes over `ledger` as a daemon with these settings does that has just been started: what a former one left is put
+    /// in order.
+    ///
+    /// # Errors
+    /// Those of the ledger.
+    pub async fn start(config: &Config, zones: &Zones, ledger: Ledger, clock: &Clock) -> Result<Core, LedgerError> {
+        let names: Vec<&str> = config.sinks.iter().map(|sink| sink.name.as_str()).collect();
+        let sinks = ledger.sinks(&names).await?;
+        let bell = Bell::default();
+        let planner = Planner::new(config, zones.clone(), Routing::new(&config.sinks, &sinks), ledger.clone());
+        let planner = planner.fired_until(fired_until(&ledger, clock).await?);
+        let desk = Arc::new(Desk::new(ledger.clone(), planner.clone(), clock.clone(), bell.clone()));
+        let sources: Vec<&str> = config.sources.iter().map(|source| source.name.as_str()).collect();
+        ledger.keep_sources(&sources).await?;
+        desk.replan_changed_zones(zones).await?;
+        desk.clock_was_set().await?;
+        let wheel = Wheel::new(ledger.clone(), planner, clock.clone(), bell.clone());
+        Ok(Core { ledger, desk, wheel, bell, sinks })
+    }
 }
 
 /// The stages, built and not yet running.
@@ -181,17 +214,8 @@ async fn build(config: &Config, clock: Clock) -> anyhow::Result<Stages> {
     // The provider of TLS is chosen once a process; a second choice of the same is no news.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let ledger = Ledger::open(&config.ledger).await?;
-    let names: Vec<&str> = config.sinks.iter().map(|sink| sink.name.as_str()).collect();
-    let ids = ledger.sinks(&names).await?;
-    let bell = Bell::default();
     let zones = Zones::load(&config.zoneinfo)?;
-    let planner = Planner::new(config, zones.clone(), Routing::new(&config.sinks, &ids), ledger.clone());
-    let planner = planner.fired_until(fired_until(&ledger, &clock).await?);
-    let desk = Arc::new(Desk::new(ledger.clone(), planner.clone(), clock.clone(), bell.clone()));
-    let sources: Vec<&str> = config.sources.iter().map(|source| source.name.as_str()).collect();
-    ledger.keep_sources(&sources).await?;
-    desk.replan_changed_zones(&zones).await?;
-    desk.clock_was_set().await?;
+    let Core { ledger, desk, wheel, bell, sinks } = Core::start(config, &zones, ledger, &clock).await?;
     let watchers =
         config.sources.iter().map(|source| Watcher::new(source, config, &clock)).collect::<Result<_, _>>()?;
     let surroundings = Surroundings {
@@ -203,12 +227,11 @@ async fn build(config: &Config, clock: Clock) -> anyhow::Result<Stages> {
     };
     let mut postmen = Vec::new();
     for sink in &config.sinks {
-        let Some(id) = ids.get(&sink.name) else { continue };
+        let Some(id) = sinks.get(&sink.name) else { continue };
         let open = Sink::open(sink, &surroundings)?;
         let postman = Postman::new(open, *id, ledger.clone(), clock.clone(), sink.give_up_after);
         postmen.push(Arc::new(postman));
     }
-    let wheel = Wheel::new(ledger.clone(), planner, clock, bell.clone());
     Ok(Stages { ledger, desk, watchers, wheel, postmen, bell })
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::retry::{Attempt, judge};
-use super::sink::{Outcome, Parcel, Sink};
+use super::sink::{Carrier, Outcome, Parcel, Sink};
 use crate::clock::Clock;
 use crate::ledger::{Claimed, Ledger, LedgerError, Settlement, Trouble, Verdict};
 use crate::time::UtcMillis;
@@ -39,8 +39,8 @@ impl Round {
 
 /// Carries what one sink is owed.
 #[derive(Debug)]
-pub struct Postman {
-    sink: Sink,
+pub struct Postman<C = Sink> {
+    sink: C,
     /// The sink's id in the ledger.
     id: i64,
     ledger: Ledger,
@@ -48,14 +48,14 @@ pub struct Postman {
     give_up_after: Duration,
 }
 
-impl Postman {
+impl<C: Carrier> Postman<C> {
     /// For `sink`, which the ledger knows as `id`. What cannot be delivered is given up `give_up_after` it was fired.
-    pub fn new(sink: Sink, id: i64, ledger: Ledger, clock: Clock, give_up_after: Duration) -> Postman {
+    pub fn new(sink: C, id: i64, ledger: Ledger, clock: Clock, give_up_after: Duration) -> Postman<C> {
         Postman { sink, id, ledger, clock, give_up_after }
     }
 
     /// The sink.
-    pub fn sink(&self) -> &Sink {
+    pub fn sink(&self) -> &C {
         &self.sink
     }
 
@@ -99,7 +99,10 @@ impl Postman {
     }
 
     /// Rounds until nothing may be sent now; then, how long until something may. None: nothing is owed.
-    async fn turn(&self) -> Result<Option<Duration>, LedgerError> {
+    ///
+    /// # Errors
+    /// Those of the ledger, as for [`Postman::round`].
+    pub async fn turn(&self) -> Result<Option<Duration>, LedgerError> {
         while self.round().await?.any() {}
         let Some(next) = self.ledger.next_attempt(self.id).await? else { return Ok(None) };
         let wait = next.0.saturating_sub(self.clock.now().0).clamp(1, LONGEST);

@@ -1,6 +1,7 @@
 //! A sink: where alarms go. It owns sending; what is owed, and when it is tried again, it does not know.
 
 use std::collections::HashMap;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,6 +48,21 @@ impl Outcome {
     pub fn never(answer: impl Into<String>) -> Outcome {
         Outcome::Never { answer: answer.into() }
     }
+}
+
+/// What carries parcels: a [`Sink`], or what a test puts in its place.
+pub trait Carrier: Send + Sync {
+    /// Its name in the configuration.
+    fn name(&self) -> &str;
+
+    /// How many parcels it is best given at a time.
+    fn batch(&self) -> usize;
+
+    /// The longest that [`Carrier::send`] takes for [`Carrier::batch`] parcels: how long to lease them for.
+    fn patience(&self) -> Duration;
+
+    /// Sends `parcels`; one outcome each, in their order. May be called again before it has answered.
+    fn send(&self, parcels: &[Parcel]) -> impl Future<Output = Vec<Outcome>> + Send;
 }
 
 /// A sink that cannot be used as it is configured, or cannot be reached now: a sentence that names it.
@@ -106,37 +122,6 @@ impl Sink {
         Ok(Sink { name: config.name.clone(), timeout, kind })
     }
 
-    /// The sink's name in the configuration.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// How many parcels it is best given at a time.
-    pub fn batch(&self) -> usize {
-        match &self.kind {
-            Kind::Stdout(_) | Kind::File(_) | Kind::CyrusNotify(_) => LINES,
-            Kind::Email(sink) => sink.batch(),
-        }
-    }
-
-    /// The longest that [`Sink::send`] takes for [`Sink::batch`] parcels: how long to lease them for.
-    pub fn patience(&self) -> Duration {
-        match &self.kind {
-            Kind::Stdout(_) | Kind::File(_) | Kind::CyrusNotify(_) => self.timeout,
-            Kind::Email(sink) => sink.patience(),
-        }
-    }
-
-    /// Sends `parcels`; one outcome each, in their order. May be called again before it has answered.
-    pub async fn send(&self, parcels: &[Parcel]) -> Vec<Outcome> {
-        match &self.kind {
-            Kind::Stdout(sink) => sink.send(parcels).await,
-            Kind::File(sink) => sink.send(parcels).await,
-            Kind::CyrusNotify(sink) => sink.send(parcels).await,
-            Kind::Email(sink) => sink.send(parcels).await,
-        }
-    }
-
     /// Tries the sink without sending anything, and says in a few words what it found.
     ///
     /// # Errors
@@ -154,6 +139,35 @@ impl Sink {
     pub fn reopen(&self) {
         if let Kind::File(sink) = &self.kind {
             sink.reopen();
+        }
+    }
+}
+
+impl Carrier for Sink {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn batch(&self) -> usize {
+        match &self.kind {
+            Kind::Stdout(_) | Kind::File(_) | Kind::CyrusNotify(_) => LINES,
+            Kind::Email(sink) => sink.batch(),
+        }
+    }
+
+    fn patience(&self) -> Duration {
+        match &self.kind {
+            Kind::Stdout(_) | Kind::File(_) | Kind::CyrusNotify(_) => self.timeout,
+            Kind::Email(sink) => sink.patience(),
+        }
+    }
+
+    async fn send(&self, parcels: &[Parcel]) -> Vec<Outcome> {
+        match &self.kind {
+            Kind::Stdout(sink) => sink.send(parcels).await,
+            Kind::File(sink) => sink.send(parcels).await,
+            Kind::CyrusNotify(sink) => sink.send(parcels).await,
+            Kind::Email(sink) => sink.send(parcels).await,
         }
     }
 }

@@ -2,7 +2,7 @@
 //! What is committed here happened; what is not, did not. It owns all SQL and knows nothing of iCalendar, HTTP or
 //! configuration files.
 //!
-//! * `writer` groups what tasks want to write into few commits; `checkpoint` moves the log into the database beside it.
+//! * `writer` groups what tasks want to write into few commits; `disk` is what these meet; `checkpoint` moves the log into the database beside it.
 //! * `inspect` looks into a ledger from outside the daemon, `amend` changes its outbox from there, `backup` copies it.
 //! * `store` knows calendars and objects, `take_in` changes them; `timers` is the outer wheel; `outbox` is what is owed to the sinks;
 //!   `history` forgets what is old, `ahead` takes back what a wrong clock has recorded.
@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
 use sqlx::{SqlSafeStr, SqliteConnection, SqlitePool};
 
 mod ahead;
@@ -24,6 +24,7 @@ mod amend;
 mod backup;
 mod bulk;
 mod checkpoint;
+mod disk;
 mod file;
 mod history;
 mod inspect;
@@ -37,6 +38,7 @@ mod writer;
 
 pub use amend::{Amended, Amender, DeliveryId};
 pub use backup::{Restored, backup, restore};
+pub use disk::{Commit, Disk, Durable, Fate};
 pub use file::{holder, size};
 pub use history::Place;
 pub use inspect::{CalendarFigures, DeliveryFilter, DeliveryRow, Figures, Inspector, ObjectRow, RingRow, SourceRow};
@@ -154,9 +156,17 @@ impl Ledger {
     /// [`LedgerError::InUse`] when another process holds it, [`LedgerError::Newer`] for one of a later version,
     /// [`LedgerError::Open`] when the file cannot be made or is no database.
     pub async fn open(path: &Path) -> Result<Ledger, LedgerError> {
+        Ledger::open_on(path, Arc::new(Durable)).await
+    }
+
+    /// As [`Ledger::open`], on another disk than the machine's own.
+    ///
+    /// # Errors
+    /// As for [`Ledger::open`].
+    pub async fn open_on(path: &Path, disk: Arc<dyn Disk>) -> Result<Ledger, LedgerError> {
         let lock = lock(path)?;
         create_private(path)?;
-        let options = options(path);
+        let options = options(path).synchronous(disk::synchronous(&*disk));
         let open = |error: sqlx::Error| unopened(path, &error);
         whole(path)?;
         let migrating =
@@ -166,7 +176,7 @@ impl Ledger {
             "SELECT (SELECT coalesce(max(id), 0) + 1 FROM rings), (SELECT coalesce(max(id), 0) + 1 FROM objects)";
         let (next_ring, next_object): (i64, i64) = sqlx::query_as(next).fetch_one(&migrating).await.map_err(open)?;
         migrating.close().await;
-        let writer = writer::Writer::start(&options).await.map_err(open)?;
+        let writer = writer::Writer::start(&options, disk).await.map_err(open)?;
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
             .test_before_acquire(false)
@@ -318,7 +328,6 @@ fn options(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
         .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full)
         .busy_timeout(Duration::from_secs(10))
         .foreign_keys(true)
         .pragma("wal_autocheckpoint", WAL_PAGES.to_string())

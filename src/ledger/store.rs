@@ -79,6 +79,8 @@ pub struct ObjectText {
     pub revision: i64,
     pub memo: Option<String>,
     pub text: Vec<u8>,
+    /// Its timer; none as well where it was not asked for.
+    pub due: Option<UtcMillis>,
 }
 
 impl Ledger {
@@ -141,12 +143,12 @@ impl Ledger {
         rows.iter().map(|row| Ok((row.try_get("href")?, existing(row)?))).collect()
     }
 
-    /// The texts of `objects`.
+    /// The texts of `objects`, without their timers.
     ///
     /// # Errors
     /// [`LedgerError::Database`].
     pub async fn texts(&self, objects: &[i64]) -> Result<Vec<ObjectText>, LedgerError> {
-        let sql = "SELECT id, calendar, href, revision, memo, text FROM objects
+        let sql = "SELECT id, calendar, href, revision, memo, text, NULL AS due FROM objects
             WHERE id IN (SELECT value FROM json_each(?))";
         let rows = sqlx::query(sql).bind(id_list(objects.iter().copied())).fetch_all(self.readers()).await?;
         rows.iter().map(object_text).collect()
@@ -164,8 +166,8 @@ impl Ledger {
         after: i64,
         limit: i64,
     ) -> Result<Vec<ObjectText>, LedgerError> {
-        let sql = "SELECT id, calendar, href, revision, memo, text FROM objects
-            WHERE id > ?1 AND (?2 IS NULL OR calendar = ?2)
+        let sql = "SELECT id, calendar, href, o.revision, memo, text, t.due
+            FROM objects o LEFT JOIN timers t ON t.object = o.id WHERE id > ?1 AND (?2 IS NULL OR calendar = ?2)
             AND (?3 IS NULL OR EXISTS (SELECT 1 FROM json_each(?3) z WHERE instr(zones, ' ' || z.value || ' ') > 0))
             ORDER BY id LIMIT ?4";
         let zones = zones.map(|zones| serde_json::json!(zones).to_string());
@@ -173,16 +175,18 @@ impl Ledger {
         query.fetch_all(self.readers()).await?.iter().map(object_text).collect()
     }
 
-    /// Notes that a calendar was looked at and found unchanged.
+    /// Notes that calendars were looked at and found unchanged. What they say of looks after `now` was written by a clock
+    /// that has been set back since.
     ///
     /// # Errors
     /// [`LedgerError::Full`], [`LedgerError::Database`].
-    pub async fn looked_at(&self, looks: Vec<(String, String, UtcMillis)>) -> Result<(), LedgerError> {
-        let sql = "UPDATE calendars SET looked_at = max(looked_at, ?) WHERE source = ? AND href = ?";
+    pub async fn looked_at(&self, looks: Vec<(String, String, UtcMillis)>, now: UtcMillis) -> Result<(), LedgerError> {
+        let sql = "UPDATE calendars SET looked_at = iif(looked_at > ?4, ?1, max(looked_at, ?1))
+            WHERE source = ?2 AND href = ?3";
         self.write(move |c| {
             Box::pin(async move {
                 for (source, href, at) in looks {
-                    sqlx::query(sql).bind(at.0).bind(source).bind(href).execute(&mut *c).await?;
+                    sqlx::query(sql).bind(at.0).bind(source).bind(href).bind(now.0).execute(&mut *c).await?;
                 }
                 Ok(())
             })
@@ -271,6 +275,7 @@ fn object_text(row: &SqliteRow) -> Result<ObjectText, LedgerError> {
         revision: row.try_get("revision")?,
         memo: row.try_get("memo")?,
         text: row.try_get("text")?,
+        due: row.try_get::<Option<i64>, _>("due")?.map(UtcMillis),
     })
 }
 

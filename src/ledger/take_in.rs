@@ -3,7 +3,7 @@
 use sqlx::SqliteConnection;
 
 use super::store::{CalendarRow, id_list};
-use super::timers::{self, NewRing};
+use super::timers::{self, Fired, NewRing};
 use super::{Ledger, LedgerError, bulk};
 use crate::time::UtcMillis;
 
@@ -67,7 +67,9 @@ const CALENDAR: &str = "INSERT INTO calendars
     user_zone = excluded.user_zone, default_timed = excluded.default_timed,
     default_all_day = excluded.default_all_day
     RETURNING id";
-const ADVANCE: &str = "UPDATE calendars SET ctag = ?, sync_token = ?, looked_at = max(looked_at, ?) WHERE id = ?";
+// A look that lies ahead of now was dated by a clock that has been set back since.
+const ADVANCE: &str = "UPDATE calendars SET ctag = ?1, sync_token = ?2,
+    looked_at = iif(looked_at > ?4, ?3, max(looked_at, ?3)) WHERE id = ?5";
 const OBJECTS: &str =
     "INSERT INTO objects (id, calendar, href, etag, revision, written, faults, memo, zones, text) VALUES";
 const OR_CHANGED: &str = "ON CONFLICT (id) DO UPDATE SET etag = excluded.etag, revision = excluded.revision,
@@ -88,10 +90,11 @@ impl Ledger {
     }
 
     /// Takes in what a batch changes: the calendar, its objects and their timers, the checkpoint, in one transaction.
+    /// Returns what became of the rings that were overdue.
     ///
     /// # Errors
     /// [`LedgerError::Full`], [`LedgerError::Database`]; nothing was written then.
-    pub async fn take_in(&self, planned: Planned) -> Result<(), LedgerError> {
+    pub async fn take_in(&self, planned: Planned) -> Result<Fired, LedgerError> {
         let overdue = planned.put.iter().map(|o| o.overdue.len()).sum();
         let ring_ids = self.ring_ids(overdue);
         let object_ids = self.object_ids(planned.put.len());
@@ -104,7 +107,7 @@ async fn take_in(
     planned: Planned,
     first_object: i64,
     first_ring: i64,
-) -> Result<(), LedgerError> {
+) -> Result<Fired, LedgerError> {
     let calendar = upsert_calendar(c, &planned.calendar).await?;
     if !planned.gone.is_empty() {
         let hrefs = serde_json::json!(planned.gone).to_string();
@@ -114,12 +117,20 @@ async fn take_in(
         sqlx::query("UPDATE objects SET etag = ? WHERE id = ?").bind(etag).bind(object).execute(&mut *c).await?;
     }
     replan(c, planned.replanned).await?;
-    put(c, calendar, planned.put, planned.now, first_object, first_ring).await?;
+    let now = planned.now;
+    let fired = put(c, calendar, planned.put, now, first_object, first_ring).await?;
     if planned.advance {
         let CalendarRow { ctag, sync_token, looked_at, .. } = planned.calendar;
-        sqlx::query(ADVANCE).bind(ctag).bind(sync_token).bind(looked_at.0).bind(calendar).execute(c).await?;
+        sqlx::query(ADVANCE)
+            .bind(ctag)
+            .bind(sync_token)
+            .bind(looked_at.0)
+            .bind(now.0)
+            .bind(calendar)
+            .execute(c)
+            .await?;
     }
-    Ok(())
+    Ok(fired)
 }
 
 async fn upsert_calendar(c: &mut SqliteConnection, row: &CalendarRow) -> Result<i64, LedgerError> {
@@ -156,7 +167,7 @@ async fn put(
     now: UtcMillis,
     first_object: i64,
     first_ring: i64,
-) -> Result<(), LedgerError> {
+) -> Result<Fired, LedgerError> {
     let placed: Vec<Placed> = (first_object..)
         .zip(objects)
         .map(|(new_id, object)| match object.existing {
@@ -177,8 +188,7 @@ async fn put(
         query.bind((*uid).to_owned()).bind(*object)
     })
     .await?;
-    timers::record(c, &overdue, now, first_ring).await?;
-    Ok(())
+    timers::record(c, &overdue, now, first_ring).await
 }
 
 /// Writes objects and arms them; those that change have no timer at this moment.

@@ -2,7 +2,9 @@
 //! commit costs a flush of the disk, whatever its size.
 
 use std::future::Future;
+use std::ops::ControlFlow;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
@@ -10,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::LedgerError;
 use super::checkpoint::Mover;
+use super::disk::{Commit, Disk, Fate};
 
 /// What an operation does on the connection.
 pub type Work<'c, T> = Pin<Box<dyn Future<Output = Result<T, LedgerError>> + Send + 'c>>;
@@ -37,10 +40,10 @@ pub struct Writer {
 }
 
 impl Writer {
-    pub async fn start(options: &SqliteConnectOptions) -> Result<Writer, sqlx::Error> {
+    pub async fn start(options: &SqliteConnectOptions, disk: Arc<dyn Disk>) -> Result<Writer, sqlx::Error> {
         let connection = options.connect().await?;
         let (queue, messages) = mpsc::channel(QUEUE);
-        tokio::spawn(serve(connection, messages, Mover::start(options.clone())));
+        tokio::spawn(serve(connection, messages, Mover::start(options.clone()), disk));
         Ok(Writer { queue })
     }
 
@@ -78,7 +81,12 @@ impl Writer {
     }
 }
 
-async fn serve(mut connection: SqliteConnection, mut messages: mpsc::Receiver<Message>, mover: Mover) {
+async fn serve(
+    mut connection: SqliteConnection,
+    mut messages: mpsc::Receiver<Message>,
+    mover: Mover,
+    disk: Arc<dyn Disk>,
+) {
     let mut stopping = None;
     while stopping.is_none()
         && let Some(message) = messages.recv().await
@@ -92,7 +100,9 @@ async fn serve(mut connection: SqliteConnection, mut messages: mpsc::Receiver<Me
             }
             next = if group.len() < GROUP && stopping.is_none() { messages.try_recv().ok() } else { None };
         }
-        commit(&mut connection, group).await;
+        if commit(&mut connection, group, &*disk).await.is_break() {
+            break;
+        }
         mover.committed(&mut connection).await;
     }
     // The last connection that is closed moves the rest.
@@ -103,10 +113,11 @@ async fn serve(mut connection: SqliteConnection, mut messages: mpsc::Receiver<Me
     }
 }
 
-/// Runs the operations of `group` in one transaction, each undone by itself when it fails, and replies to all.
-async fn commit(connection: &mut SqliteConnection, group: Vec<Op>) {
+/// Runs the operations of `group` in one transaction, each undone by itself when it fails, and replies to all; to none
+/// when the process is to end there.
+async fn commit(connection: &mut SqliteConnection, group: Vec<Op>, disk: &dyn Disk) -> ControlFlow<()> {
     if group.is_empty() {
-        return;
+        return ControlFlow::Continue(());
     }
     let alone = group.len() == 1;
     let mut state = execute(connection, "BEGIN IMMEDIATE").await;
@@ -118,8 +129,17 @@ async fn commit(connection: &mut SqliteConnection, group: Vec<Op>) {
         any |= went_well;
         replies.push(reply);
     }
-    if state.is_ok() {
-        state = execute(connection, if any { "COMMIT" } else { "ROLLBACK" }).await;
+    if state.is_ok() && any {
+        state = match disk.commit(Commit::Coming) {
+            Fate::Well => execute(connection, "COMMIT").await,
+            Fate::Fails(error) => Err(error),
+            Fate::Ends => return ControlFlow::Break(()),
+        };
+        if state.is_ok() && matches!(disk.commit(Commit::Done), Fate::Ends) {
+            return ControlFlow::Break(());
+        }
+    } else if state.is_ok() {
+        state = execute(connection, "ROLLBACK").await;
     }
     if state.is_err() {
         // Some errors make SQLite roll back by itself; then this one finds no transaction.
@@ -128,6 +148,7 @@ async fn commit(connection: &mut SqliteConnection, group: Vec<Op>) {
     for reply in replies {
         reply(state.clone());
     }
+    ControlFlow::Continue(())
 }
 
 /// Runs `op`, unless the transaction is broken.

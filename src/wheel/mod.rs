@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tokio::sync::Notify;
 
@@ -70,12 +70,28 @@ struct Rope {
     look: Notify,
     /// The sources have been looked at once: what was overdue at the start may ring.
     released: AtomicBool,
+    /// Rings that others than the wheel have recorded and that nobody has announced yet, and what they owe.
+    rings: AtomicU64,
+    deliveries: AtomicU64,
 }
 
 impl Bell {
     /// Timers have changed.
     pub fn look(&self) {
         self.inner.look.notify_one();
+    }
+
+    /// Rings were recorded by somebody else than the wheel, which announces them at its next turn.
+    pub fn fired(&self, fired: Fired) {
+        self.inner.deliveries.fetch_add(fired.deliveries, Ordering::SeqCst);
+        self.inner.rings.fetch_add(fired.rings, Ordering::SeqCst);
+        self.look();
+    }
+
+    fn unannounced(&self) -> Option<Fired> {
+        let rings = self.inner.rings.swap(0, Ordering::SeqCst);
+        let deliveries = self.inner.deliveries.swap(0, Ordering::SeqCst);
+        (rings > 0).then_some(Fired { rings, already: 0, deliveries })
     }
 
     /// What was due before the start may ring now: all sources have been asked whether it still stands.
@@ -184,6 +200,9 @@ impl<P: Prepare> Wheel<P> {
     /// # Errors
     /// Those of the ledger; nothing is lost, the next turn tries again.
     pub async fn turn(&mut self, fired: &impl Fn(Fired)) -> Result<Turn, LedgerError> {
+        if let Some(others) = self.bell.unannounced() {
+            fired(others);
+        }
         let now = self.clock.now();
         let from = if self.bell.inner.released.load(Ordering::SeqCst) { UtcMillis::MIN } else { self.started };
         let due = self.ledger.due((from, i64::MIN), now, BATCH).await?;

@@ -15,6 +15,7 @@
 //! * [`hostile`] is what strangers can send, each with what it is held off by.
 //! * [`cli`] looks at what each command prints, [`map`] at which module uses which.
 //! * [`process`] reads what a child process prints, so that tests wait for a line instead of sleeping.
+//! * [`simulation`] lets the pipeline live through random days on virtual time, seed by seed.
 //!
 //! `REVEILLE_SKIP_LIVE=1` skips, out loud, the tests that need servers.
 
@@ -43,6 +44,7 @@ mod rehearsal;
 mod ringing;
 mod scripted;
 mod servers;
+mod simulation;
 mod smtp;
 mod venv;
 mod watch;

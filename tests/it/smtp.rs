@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use reveille::calendar::zone::Zones;
 use reveille::clock::Clock;
 use reveille::config::{self, EmailSettings, Recipients, Secret, SinkKind, SmtpSecurity};
-use reveille::delivery::sink::{Outcome, Parcel, Sink, Surroundings};
+use reveille::delivery::sink::{Carrier as _, Outcome, Parcel, Sink, Surroundings};
 use reveille::time::UtcMillis;
 use serde_json::{Value, json};
 

@@ -96,15 +96,7 @@ impl Zones {
     /// its release and the form of its data. None: it does not know the zone.
     pub fn fingerprint(&self, id: &str) -> Option<u64> {
         let zone = self.find(id)?;
-        let (from, until) = FINGERPRINTED;
-        let mut hash = Sha256::new();
-        hash.update(zone.offset(from).to_be_bytes());
-        for change in zone.changes(from, until) {
-            hash.update(change.at.0.to_be_bytes());
-            hash.update(change.offset.to_be_bytes());
-        }
-        let first: [u8; 8] = hash.finalize().first_chunk().copied()?;
-        Some(u64::from_be_bytes(first))
+        self.fingerprint_once(id, || fingerprint(&zone))
     }
 
     /// Where the two databases differ between `from` and `until`: of each zone that both know the first difference, by id.
@@ -117,6 +109,17 @@ impl Zones {
         })
         .collect()
     }
+}
+
+fn fingerprint(zone: &Zone) -> u64 {
+    let (from, until) = FINGERPRINTED;
+    let mut hash = Sha256::new();
+    hash.update(zone.offset(from).to_be_bytes());
+    for change in zone.changes(from, until) {
+        hash.update(change.at.0.to_be_bytes());
+        hash.update(change.offset.to_be_bytes());
+    }
+    hash.finalize().first_chunk().copied().map_or(0, u64::from_be_bytes)
 }
 
 /// The first instant between `from` and `until` at which the zones differ; if they do at once, since when they have.

@@ -46,6 +46,8 @@ struct Entry {
     id: Box<str>,
     data: Data,
     zone: OnceLock<Option<Zone>>,
+    /// What [`Zones::fingerprint`] said.
+    fingerprint: OnceLock<u64>,
 }
 
 /// Where the rules of one id are.
@@ -86,6 +88,7 @@ impl Zones {
                 id: id.into_boxed_str(),
                 data,
                 zone: OnceLock::new(),
+                fingerprint: OnceLock::new(),
             });
         }
         Zones(Arc::new(Database {
@@ -113,13 +116,22 @@ impl Zones {
 
     /// The zone with the IANA id `id`, in any letter case, spaces around it ignored. Links (`Asia/Calcutta`) keep their name.
     pub fn find(&self, id: &str) -> Option<Zone> {
+        let entry = self.entry(id)?;
+        entry.zone.get_or_init(|| entry.read()).clone()
+    }
+
+    fn entry(&self, id: &str) -> Option<&Entry> {
         let id = id.trim();
         let mut buffer = [0; MAX_ID];
         let key = buffer.get_mut(..id.len())?;
         key.copy_from_slice(id.as_bytes());
         key.make_ascii_lowercase();
-        let entry = self.0.entries.get(std::str::from_utf8(key).ok()?)?;
-        entry.zone.get_or_init(|| entry.read()).clone()
+        self.0.entries.get(std::str::from_utf8(key).ok()?)
+    }
+
+    /// What `work` makes of the zone `id`, worked out once.
+    pub(super) fn fingerprint_once(&self, id: &str, work: impl FnOnce() -> u64) -> Option<u64> {
+        Some(*self.entry(id)?.fingerprint.get_or_init(work))
     }
 
     /// The zone that `vtimezone` defines, from the cache if it was asked for before.

@@ -116,7 +116,8 @@ impl Fill {
             replanned: Vec::new(),
             now,
         };
-        Ok(self.ledger.take_in(planned).await?)
+        self.ledger.take_in(planned).await?;
+        Ok(())
     }
 }
 

@@ -21,7 +21,7 @@ async fn rung(next: Option<UtcMillis>) -> (tempfile::TempDir, Ledger, i64) {
 
 /// Says that the calendar was looked at at `second`.
 async fn look(ledger: &Ledger, second: i64) {
-    ledger.looked_at(vec![("home".to_owned(), "work".to_owned(), at(second))]).await.unwrap();
+    ledger.looked_at(vec![("home".to_owned(), "work".to_owned(), at(second))], at(second)).await.unwrap();
 }
 
 async fn deliver(ledger: &Ledger, sink: i64) {

@@ -1,0 +1,116 @@
+//! What the simulation found, each as a short story of its own.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use reveille::calendar::zone::Zones;
+use reveille::clock::Clock;
+use reveille::daemon::Core;
+use reveille::ledger::{Fired, Inspector, Ledger};
+use reveille::source::{Batch, CalendarSeen, Change, Checkpoint, Intake as _};
+use reveille::time::UtcMillis;
+use reveille::wheel::Turn;
+
+use super::world::config;
+use crate::rehearsal::event;
+
+const SOURCE: &str = super::store::SOURCE;
+
+fn at(time: &str) -> UtcMillis {
+    UtcMillis::parse(&format!("2026-03-10T{time}Z")).unwrap()
+}
+
+/// A batch of events (name, start), looked at at `looked_at`, in a calendar that lies in `zone`.
+fn batch(looked_at: &str, complete: bool, zone: &str, events: &[(&str, &str)]) -> Batch {
+    let put = |(name, start): &(&str, &str)| Change::Put {
+        href: (*name).to_owned(),
+        etag: format!("\"{start}\""),
+        text: event(name, start, name).into_bytes(),
+        written: None,
+    };
+    Batch {
+        calendar: CalendarSeen { href: "/a/".to_owned(), zone: Some(zone.to_owned()), ..CalendarSeen::default() },
+        looked_at: at(looked_at),
+        changes: events.iter().map(put).collect(),
+        checkpoint: complete.then(|| Checkpoint { ctag: Some(looked_at.to_owned()), sync_token: None }),
+    }
+}
+
+/// A started process and its clock.
+async fn start(ledger: &Path, now: &str) -> (Core, Clock) {
+    let day = Duration::from_secs(86_400);
+    let (clock, config) = (Clock::manual(at(now)), config(ledger.to_owned(), day, day, None));
+    let ledger = Ledger::open(ledger).await.unwrap();
+    (Core::start(&config, &Zones::bundled(), ledger, &clock).await.unwrap(), clock)
+}
+
+/// Fires what is due, ends the process, and says when what is in the ledger was due.
+async fn rung(mut core: Core, ledger: &Path) -> Vec<String> {
+    core.bell.release();
+    while core.wheel.turn(&|_| ()).await.unwrap() == Turn::Again {}
+    core.ledger.close().await;
+    let mut inspector = Inspector::open(ledger).await.unwrap();
+    inspector.rings(UtcMillis::MIN, None, 100).await.unwrap().iter().map(|ring| ring.due.basic()).collect()
+}
+
+#[tokio::test]
+async fn a_part_of_a_look_that_finds_nothing_new_does_not_make_the_rest_of_it_late() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = folder.path().join("ledger.db");
+    let (core, clock) = start(&ledger, "10:00:00").await;
+    let old = ("old", "20260311T000000Z");
+    core.desk.apply(SOURCE, batch("10:00:00", true, "UTC", &[old])).await.unwrap();
+    clock.set(at("12:00:00"));
+    core.desk.apply(SOURCE, batch("12:00:00", false, "UTC", &[old])).await.unwrap();
+    core.desk.apply(SOURCE, batch("12:00:00", true, "UTC", &[("new", "20260310T113000Z")])).await.unwrap();
+    assert_eq!(rung(core, &ledger).await, ["20260310T113000Z"]);
+}
+
+#[tokio::test]
+async fn what_is_written_after_the_clock_was_set_back_rings() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = folder.path().join("ledger.db");
+    let (core, clock) = start(&ledger, "15:00:00").await;
+    core.desk.apply(SOURCE, batch("15:00:00", true, "UTC", &[])).await.unwrap();
+    clock.set(at("10:00:00"));
+    core.desk.apply(SOURCE, batch("10:00:00", true, "UTC", &[("a", "20260310T110000Z")])).await.unwrap();
+    // Found at noon, and due after the look before: late, and not past.
+    clock.set(at("12:00:00"));
+    core.desk.apply(SOURCE, batch("12:00:00", true, "UTC", &[("b", "20260310T113000Z")])).await.unwrap();
+    assert_eq!(rung(core, &ledger).await, ["20260310T113000Z", "20260310T110000Z"]);
+}
+
+#[tokio::test]
+async fn another_zone_of_the_calendar_does_not_take_back_what_is_owed() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = folder.path().join("ledger.db");
+    let (core, clock) = start(&ledger, "10:00:00").await;
+    let due = ("a", "20260310T110000Z");
+    core.desk.apply(SOURCE, batch("10:00:00", true, "UTC", &[due])).await.unwrap();
+    // Looked at twice before the wheel could write: the disk was full, say.
+    clock.set(at("12:00:00"));
+    core.desk.apply(SOURCE, batch("12:00:00", true, "UTC", &[due, ("b", "20260311T000000Z")])).await.unwrap();
+    core.desk.apply(SOURCE, batch("12:00:00", true, "Europe/Berlin", &[])).await.unwrap();
+    assert_eq!(rung(core, &ledger).await, ["20260310T110000Z"]);
+}
+
+#[tokio::test]
+async fn what_an_edit_records_is_announced_to_those_who_deliver() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = folder.path().join("ledger.db");
+    let (mut core, clock) = start(&ledger, "10:00:00").await;
+    core.bell.release();
+    core.desk.apply(SOURCE, batch("10:00:00", true, "UTC", &[("a", "20260310T110000Z")])).await.unwrap();
+    // The edit is taken in before the wheel turns, and with it what was due before.
+    clock.set(at("12:00:00"));
+    core.desk.apply(SOURCE, batch("11:30:00", true, "UTC", &[("b", "20260311T000000Z")])).await.unwrap();
+    core.desk.apply(SOURCE, batch("12:00:00", true, "UTC", &[("a", "20260310T180000Z")])).await.unwrap();
+    let announced = AtomicU64::new(0);
+    let announce = |fired: Fired| {
+        announced.fetch_add(fired.deliveries, Ordering::SeqCst);
+    };
+    while core.wheel.turn(&announce).await.unwrap() == Turn::Again {}
+    assert_eq!(announced.into_inner(), 1);
+    assert_eq!(rung(core, &ledger).await, ["20260310T110000Z"]);
+}

@@ -1,0 +1,363 @@
+//! What must ring: said once more, by other means.
+//!
+//! The model is told what the program could have known and when, as facts: a batch of changes is in the ledger, a calendar
+//! is gone, the wheel has turned at some instant of the program's clock, a process has started. It keeps for each object
+//! the version that the ledger has, the rings of that version, counted out by [`occurrences`](super::occurrences), and
+//! from where on they are owed. It shares no code with the program. Its rules:
+//!
+//! 1. A ring is owed from when its version came into the ledger until that version is replaced or gone. A version counts
+//!    from the instant at which it was written, or from the previous look at its calendar, whichever is later; without a
+//!    previous look, from the first. (What was due before then was past when it was learned.)
+//! 2. Whenever the wheel turns, what is owed and due is in the ledger: as fired, or as missed where it is older than the
+//!    limit. Nothing else gets into the ledger. While the program runs, the wheel turns at each instant at which something
+//!    is due.
+//! 3. An edit does not take back what the version before it owed until the instant from which the new one counts: that
+//!    rings when the edit is learned. A deletion does: from when it was learned nothing rings.
+//! 4. A ring (calendar, UID, occurrence, action, instant) is in the ledger once, whatever happens. What it says is what its
+//!    version says.
+//! 5. What was due before a start waits until the sources have been looked at once.
+//! 6. Where the rules of a zone change, what lies in it is owed by the new rules from the previous look on, or from the
+//!    oldest ring that was still owed, whichever is earlier.
+//! 7. Either is right in three cases, and these are all: a ring between a look that found nothing and was not written down
+//!    before the process ended, and the look before it; a ring that was being fired when the process ended; one that
+//!    was owed by the old rules of a zone when the new ones came.
+//!
+//! What is in the ledger as fired is owed to the sinks; [`deliveries`](super::deliveries) has the rules of that.
+
+use std::collections::BTreeMap;
+
+use super::event::{Event, MOVING};
+use super::occurrences::{Ring, rings};
+use super::store::News;
+use super::walls::Rules;
+
+/// What names a ring.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Name {
+    pub calendar: String,
+    pub uid: String,
+    pub recurrence_id: String,
+    pub action: String,
+    /// UTC milliseconds.
+    pub at: i64,
+}
+
+/// A ring as the ledger has it, or as the model expects it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    /// When the program says that it fired it.
+    pub fired_at: i64,
+    /// Else it was missed.
+    pub fired: bool,
+    pub summary: String,
+    pub start: String,
+}
+
+/// Something that is, or may be, recorded at some moment, unless it has been before.
+#[derive(Clone, Debug)]
+struct Expected {
+    recorded: Recorded,
+    must: bool,
+}
+
+/// An object in the ledger.
+#[derive(Clone, Debug)]
+struct Known {
+    event: Event,
+    rings: Vec<Ring>,
+    /// From here on rings must ring, from `maybe` on they may. UTC milliseconds.
+    owed: i64,
+    maybe: i64,
+    /// When the program learned of all this.
+    learned: i64,
+}
+
+/// A calendar in the ledger.
+#[derive(Clone, Debug, Default)]
+struct Watched {
+    zone: Option<&'static str>,
+    /// The last look, and the last look that is certain to be in the ledger.
+    looked: i64,
+    noted: i64,
+    objects: BTreeMap<String, Known>,
+}
+
+/// The model.
+#[derive(Debug)]
+pub struct Model {
+    max_lateness: i64,
+    /// Events are counted out up to here, UTC seconds.
+    horizon: i64,
+    /// The rules of [`MOVING`].
+    moving: Rules,
+    /// Those of an event that is in no zone, in a calendar that has none.
+    user_zone: Option<&'static str>,
+    calendars: BTreeMap<String, Watched>,
+    expected: BTreeMap<Name, Vec<Expected>>,
+    /// When the process was started; none: the sources have been looked at since.
+    held: Option<i64>,
+    /// The last turn of the wheel, if nothing has kept it from turning since.
+    turned: Option<i64>,
+    pub complaints: Vec<String>,
+}
+
+impl Model {
+    pub fn new(max_lateness: i64, horizon: i64, user_zone: Option<&'static str>) -> Model {
+        Model {
+            max_lateness,
+            horizon,
+            moving: Rules::Berlin,
+            user_zone,
+            calendars: BTreeMap::new(),
+            expected: BTreeMap::new(),
+            held: None,
+            turned: None,
+            complaints: Vec::new(),
+        }
+    }
+
+    fn rules(&self, zone: Option<&str>) -> Rules {
+        match zone {
+            None => Rules::Utc,
+            Some(MOVING) => self.moving,
+            Some("Europe/Berlin") => Rules::Berlin,
+            Some("America/New_York") => Rules::NewYork,
+            Some("Australia/Lord_Howe") => Rules::LordHowe,
+            Some(other) => panic!("the model knows no {other}"),
+        }
+    }
+
+    fn count_out(&self, event: &Event, floating: Option<&'static str>) -> Vec<Ring> {
+        let zone = match event.place {
+            super::event::Place::Utc => None,
+            super::event::Place::Floating => floating.or(self.user_zone),
+            super::event::Place::Zone(zone) => Some(zone),
+        };
+        rings(event, self.rules(zone), self.horizon)
+    }
+
+    /// A process is up; `moving` are the rules of [`MOVING`] in its database.
+    pub fn started(&mut self, now: i64, moving: Rules) {
+        (self.held, self.turned) = (Some(now), None);
+        if moving == self.moving {
+            return;
+        }
+        self.moving = moving;
+        let mut calendars = std::mem::take(&mut self.calendars);
+        for (href, calendar) in &mut calendars {
+            let floating = calendar.zone.or(self.user_zone);
+            let (zone, from) = (calendar.zone, (calendar.noted, calendar.looked));
+            for known in calendar.objects.values_mut().filter(|known| known.event.depends_on(MOVING, floating)) {
+                self.count_again(href, known, zone, from, now);
+            }
+        }
+        self.calendars = calendars;
+    }
+
+    /// The rules that `known` lies in have changed. `from`: the previous look, at the earliest and at the latest.
+    fn count_again(&mut self, href: &str, known: &mut Known, zone: Option<&'static str>, from: (i64, i64), now: i64) {
+        let oldest = |since: i64| known.rings.iter().map(|ring| ring.at).find(|at| *at >= since).unwrap_or(i64::MAX);
+        let oldest = (oldest(known.maybe), oldest(known.owed));
+        for ring in known.rings.iter().filter(|ring| ring.at >= known.maybe && ring.at <= now) {
+            self.expect(href, &known.event, ring, now, false);
+        }
+        known.rings = self.count_out(&known.event, zone);
+        known.learned = now;
+        known.maybe = from.0.min(oldest.0);
+        known.owed = from.1.min(oldest.1).max(known.maybe);
+    }
+
+    /// The process has ended, and with it what was only in its memory.
+    pub fn ended(&mut self) {
+        self.turned = None;
+    }
+
+    /// The clock was set, the machine slept, or the wheel could not turn.
+    pub fn interrupted(&mut self) {
+        self.turned = None;
+    }
+
+    /// The sources have been looked at once.
+    pub fn released(&mut self) {
+        self.held = None;
+    }
+
+    /// A calendar was found unchanged; `noted`: that is in the ledger.
+    pub fn unchanged(&mut self, href: &str, looked_at: i64, noted: bool) {
+        if let Some(calendar) = self.calendars.get_mut(href) {
+            calendar.looked = calendar.looked.max(looked_at);
+            if noted {
+                calendar.noted = calendar.looked;
+            }
+        }
+    }
+
+    /// A calendar is gone.
+    pub fn calendar_gone(&mut self, href: &str) {
+        self.calendars.remove(href);
+    }
+
+    /// A batch is in the ledger.
+    pub fn taken(&mut self, news: &News, now: i64, noted: bool) {
+        let first = !self.calendars.contains_key(&news.calendar);
+        let mut calendar = self.calendars.remove(&news.calendar).unwrap_or_default();
+        if first {
+            (calendar.looked, calendar.noted) = (news.looked_at, news.looked_at);
+        }
+        // A look that lies ahead of the clock was dated by a clock that has been set back since.
+        let previous = (calendar.noted.min(news.looked_at), calendar.looked.min(news.looked_at));
+        let moved = !first && calendar.zone != news.zone;
+        calendar.zone = news.zone;
+        for (href, object) in &news.changes {
+            let Some(object) = object else {
+                calendar.objects.remove(href);
+                continue;
+            };
+            let known = calendar.objects.remove(href);
+            if known.as_ref().is_some_and(|known| known.event == object.event) && !moved {
+                calendar.objects.extend(known.map(|known| (href.clone(), known)));
+                continue;
+            }
+            if let Some(known) = known.as_ref().filter(|known| known.event == object.event) {
+                let mut known = known.clone();
+                self.count_again(&news.calendar, &mut known, news.zone, previous, now);
+                calendar.objects.insert(href.clone(), known);
+                continue;
+            }
+            let since = object.written.map_or(i64::MIN, |written| written.min(now));
+            let from = (previous.0.max(since), previous.1.max(since));
+            if let Some(known) = known {
+                // Where the zone changed as well, what the version before owed may be counted by either.
+                let again = if moved { self.count_out(&known.event, news.zone) } else { Vec::new() };
+                for ring in known.rings.iter().chain(&again).filter(|ring| moved && ring.at < from.1) {
+                    self.expect(&news.calendar, &known.event, ring, now, false);
+                }
+                for ring in known.rings.iter().filter(|_| !moved) {
+                    let must = ring.at >= known.owed && ring.at < from.0;
+                    if must || (ring.at >= known.maybe && ring.at < from.1) {
+                        self.expect(&news.calendar, &known.event, ring, now, must);
+                    }
+                }
+            }
+            let rings = self.count_out(&object.event, news.zone);
+            let known = Known { event: object.event.clone(), rings, owed: from.1, maybe: from.0, learned: now };
+            calendar.objects.insert(href.clone(), known);
+        }
+        if moved {
+            let handed: Vec<&String> = news.changes.iter().map(|(href, _)| href).collect();
+            for (_, known) in calendar.objects.iter_mut().filter(|(href, _)| !handed.contains(href)) {
+                self.count_again(&news.calendar, known, news.zone, previous, now);
+            }
+        }
+        if news.complete {
+            calendar.looked = news.looked_at;
+            if noted {
+                calendar.noted = calendar.looked;
+            }
+        }
+        self.calendars.insert(news.calendar.clone(), calendar);
+    }
+
+    fn expect(&mut self, calendar: &str, event: &Event, ring: &Ring, now: i64, must: bool) {
+        let name = Name {
+            calendar: calendar.to_owned(),
+            uid: event.uid.clone(),
+            recurrence_id: ring.recurrence_id.clone(),
+            action: ring.action.to_owned(),
+            at: ring.at,
+        };
+        let fired = now - ring.at <= self.max_lateness;
+        let recorded = Recorded { fired_at: now, fired, summary: ring.summary.clone(), start: ring.start.clone() };
+        self.expected.entry(name).or_default().push(Expected { recorded, must });
+    }
+
+    /// The wheel has turned at `now` until nothing was left to fire; or, where `commits` says so, the process ended after
+    /// so many of its commits.
+    pub fn turned(&mut self, now: i64, commits: Option<usize>) {
+        let mut calendars = std::mem::take(&mut self.calendars);
+        for (href, calendar) in &mut calendars {
+            for known in calendar.objects.values_mut() {
+                self.turn(href, known, now, commits);
+            }
+        }
+        self.calendars = calendars;
+        self.turned = if commits.is_none() { Some(now) } else { None };
+    }
+
+    fn turn(&mut self, href: &str, known: &mut Known, now: i64, commits: Option<usize>) {
+        let due: Vec<Ring> =
+            known.rings.iter().filter(|ring| ring.at >= known.maybe && ring.at <= now).cloned().collect();
+        let Some(earliest) = due.first().map(|ring| ring.at) else {
+            if commits.is_none() {
+                known.owed = known.owed.max(now + 1);
+                known.maybe = known.owed;
+            }
+            return;
+        };
+        if let Some(start) = self.held
+            && earliest < start
+        {
+            // It waits; unless it is not known whether the earliest is owed, and the next is due after the start.
+            let certain = earliest >= known.owed;
+            for ring in due.iter().filter(|_| !certain) {
+                self.expect(href, &known.event, ring, now, false);
+            }
+            // What rings after the wait is no fault of the wheel's.
+            known.learned = now;
+            return;
+        }
+        if let Some(turned) = self.turned {
+            let late =
+                due.iter().find(|ring| ring.at > turned.max(known.learned) && ring.at < now && ring.at >= known.owed);
+            if let Some(late) = late {
+                let uid = &known.event.uid;
+                self.complaints.push(format!("{uid}: due at {}, and the wheel slept until {now}", late.at));
+            }
+        }
+        match commits {
+            Some(0) => {}
+            None => {
+                for ring in &due {
+                    self.expect(href, &known.event, ring, now, ring.at >= known.owed);
+                }
+                known.owed = known.owed.max(now + 1);
+                known.maybe = known.owed;
+            }
+            Some(_) => {
+                let certain = earliest >= known.owed;
+                for ring in &due {
+                    self.expect(href, &known.event, ring, now, certain && ring.at == earliest);
+                }
+                if certain {
+                    (known.owed, known.maybe) = (earliest + 1, earliest + 1);
+                }
+            }
+        }
+    }
+
+    /// Compares what the ledger has with what it must have.
+    pub fn judge(&self, ledger: &[(Name, Recorded)]) -> Result<(), String> {
+        let mut found: BTreeMap<&Name, &Recorded> = BTreeMap::new();
+        for (name, recorded) in ledger {
+            if found.insert(name, recorded).is_some() {
+                return Err(format!("in the ledger twice: {name:?}"));
+            }
+            let Some(expected) = self.expected.get(name) else {
+                return Err(format!("rang and was never due: {name:?} {recorded:?}"));
+            };
+            // What had to be recorded before is what is there.
+            let until = expected.iter().position(|expected| expected.must).map_or(expected.len(), |n| n + 1);
+            if !expected.iter().take(until).any(|expected| expected.recorded == *recorded) {
+                return Err(format!("{name:?} is in the ledger as {recorded:?} and was expected as {expected:?}"));
+            }
+        }
+        for (name, expected) in &self.expected {
+            if !found.contains_key(name)
+                && let Some(expected) = expected.iter().find(|expected| expected.must)
+            {
+                return Err(format!("lost: {name:?}, expected as {:?}", expected.recorded));
+            }
+        }
+        self.complaints.first().cloned().map_or(Ok(()), Err)
+    }
+}

@@ -1,0 +1,132 @@
+//! Sinks that keep what they are given, and fail as they are told to.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use reveille::clock::Clock;
+use reveille::delivery::sink::{Carrier, Outcome, Parcel};
+use tokio::sync::Notify;
+
+use super::chance::Chance;
+use super::disk::Script;
+
+/// How a sink behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mood {
+    Well,
+    /// Takes nothing.
+    Down,
+    /// Takes some, refuses some for now, takes some and says that it did not, seldom refuses one for good.
+    Moody,
+    /// The process ends while it is sending: some parcels have arrived, and nobody learns which.
+    Fatal,
+}
+
+/// What the program was told of a parcel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    Delivered,
+    Later,
+    Never,
+    /// Nothing: the process ended.
+    Nothing,
+}
+
+/// One parcel, sent once.
+#[derive(Clone, Debug)]
+pub struct Sent {
+    pub sink: &'static str,
+    pub ring: i64,
+    pub recipient: String,
+    pub json: Arc<str>,
+    /// By the program's clock, UTC milliseconds.
+    pub at: i64,
+    pub arrived: bool,
+    pub told: Told,
+    /// Commits that the ledger had made by then.
+    pub commits: usize,
+    /// Whether the ledger has what the program was told.
+    pub settled: bool,
+}
+
+/// What all sinks were given, in order.
+#[derive(Debug, Default)]
+pub struct Postbox {
+    pub sent: Mutex<Vec<Sent>>,
+    /// Rung by a sink whose mood is [`Mood::Fatal`].
+    pub fatal: Notify,
+}
+
+/// A sink.
+#[derive(Debug)]
+pub struct Recorder {
+    pub name: &'static str,
+    pub mood: Arc<Mutex<Mood>>,
+    pub chance: Mutex<Chance>,
+    pub postbox: Arc<Postbox>,
+    pub clock: Clock,
+    pub disk: Arc<Script>,
+}
+
+impl Recorder {
+    fn one(&self, parcel: &Parcel, mood: Mood) -> (Sent, Outcome) {
+        let mut chance = self.chance.lock().unwrap();
+        let luck = match mood {
+            Mood::Well => 0,
+            Mood::Down => 9,
+            Mood::Moody => chance.below(12),
+            Mood::Fatal => 12,
+        };
+        let wish = chance.one_in(4).then(|| Duration::from_secs(chance.range(0, 600).unsigned_abs()));
+        let later = |answer: &str| Outcome::Later { answer: answer.to_owned(), after: wish };
+        let (arrived, told, outcome) = match luck {
+            0..=4 => (true, Told::Delivered, Outcome::Delivered),
+            5..=7 => (true, Told::Later, later("no answer in time")),
+            8..=10 => (false, Told::Later, later("451 busy")),
+            11 => (false, Told::Never, Outcome::never("550 no")),
+            _ => (true, Told::Nothing, Outcome::Delivered),
+        };
+        let sent = Sent {
+            sink: self.name,
+            ring: parcel.ring,
+            recipient: parcel.recipient.clone(),
+            json: parcel.json.clone(),
+            at: self.clock.now().0,
+            arrived,
+            told,
+            commits: self.disk.commits(),
+            settled: false,
+        };
+        (sent, outcome)
+    }
+}
+
+impl Carrier for Recorder {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn batch(&self) -> usize {
+        3
+    }
+
+    fn patience(&self) -> Duration {
+        Duration::from_secs(30)
+    }
+
+    async fn send(&self, parcels: &[Parcel]) -> Vec<Outcome> {
+        let mood = *self.mood.lock().unwrap();
+        let arrive = match mood {
+            Mood::Fatal => self.chance.lock().unwrap().below(parcels.len() + 1),
+            _ => parcels.len(),
+        };
+        let (sent, outcomes): (Vec<Sent>, Vec<Outcome>) =
+            parcels.iter().take(arrive).map(|parcel| self.one(parcel, mood)).unzip();
+        self.postbox.sent.lock().unwrap().extend(sent);
+        if mood == Mood::Fatal {
+            self.postbox.fatal.notify_one();
+            std::future::pending::<()>().await;
+        }
+        outcomes
+    }
+}

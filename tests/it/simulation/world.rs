@@ -1,0 +1,563 @@
+//! The program in a world of its own: its real stages, driven one step after the other, with a clock that is set by hand,
+//! a store in memory, sinks that obey, and a ledger whose commits may be the last thing that a process does.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, LazyLock, Mutex};
+use std::time::Duration;
+
+use reveille::calendar::zone::Zones;
+use reveille::clock::Clock;
+use reveille::config::{
+    self, Config, Defaults, EmailSettings, Layout, Limits, Log, Recipients, Shape, SinkKind, SmtpSecurity, SourceKind,
+};
+use reveille::daemon::Core;
+use reveille::delivery::postman::Postman;
+use reveille::ledger::Ledger;
+use reveille::source::Intake as _;
+use reveille::time::UtcMillis;
+use reveille::wheel::Turn;
+use reveille::zoneinfo::ZoneinfoChoice;
+use std::sync::atomic::AtomicUsize;
+
+use super::chance::Chance;
+use super::disk::Script;
+use super::event::MOVING;
+use super::model::Model;
+use super::sink::{Mood, Postbox, Recorder, Told};
+use super::store::{SOURCE, Store, USER};
+use super::walls::Rules;
+
+/// Mails go to two people, so that one ring has deliveries that end otherwise.
+const RECIPIENTS: [&str; 2] = ["mary@example.org", "peter@example.org"];
+/// The sinks: the first takes everything, the second what is to be mailed.
+pub const SINKS: [&str; 2] = ["lines", "mail"];
+/// How far behind the latest instant that it showed the clock may be, milliseconds. The program takes back what a clock
+/// has done that was ahead by more than a minute; of that the model knows nothing.
+const BACK: i64 = 55_000;
+/// Stops in one stretch of time after which the program is taken to be spinning.
+const STOPS: usize = 5_000;
+
+/// The two time zone databases: the program's own as folders, and in each a zone of its own, [`MOVING`].
+static DATABASES: LazyLock<[(Zones, Rules); 2]> = LazyLock::new(|| {
+    let folder = tempfile::tempdir().unwrap();
+    [("2026a", "Europe/Berlin", Rules::Berlin), ("2026b", "Europe/Lisbon", Rules::Lisbon)].map(
+        |(version, like, rules)| {
+            let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("zoneinfo");
+            let database = folder.path().join(version);
+            let copy = |zone: &str, id: &str| {
+                let file = database.join(id);
+                std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+                std::fs::copy(own.join("tzif").join(zone), file).unwrap();
+            };
+            // Whole databases: what a folder lacks is taken from elsewhere, which takes long to compare.
+            let links = std::fs::read_to_string(own.join("links.tsv")).unwrap();
+            for (link, zone) in links.lines().filter_map(|line| line.split_once('\t')) {
+                if own.join("tzif").join(zone).is_file() {
+                    copy(zone, link);
+                    copy(zone, zone);
+                }
+            }
+            for zone in ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe"] {
+                copy(zone, zone);
+            }
+            copy(like, MOVING);
+            std::fs::write(database.join("version"), version).unwrap();
+            (Zones::load(&ZoneinfoChoice::Folder(database)).unwrap(), rules)
+        },
+    )
+});
+
+/// A process of the program.
+struct Process {
+    core: Core,
+    postmen: Vec<Postman<Recorder>>,
+    /// When the wheel wants to turn again, and when each postman does.
+    wheel: Option<i64>,
+    posts: Vec<Option<i64>>,
+}
+
+/// What has happened in a run, in figures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    pub rings: usize,
+    pub missed: usize,
+    pub sent: usize,
+    pub starts: usize,
+    pub kills: usize,
+    pub before_commit: usize,
+    pub after_commit: usize,
+    pub while_sending: usize,
+    pub failed_commits: usize,
+    pub looks: usize,
+    pub edits: usize,
+    pub clock_steps: usize,
+    pub databases: usize,
+    /// Of virtual time.
+    pub hours: usize,
+}
+
+/// The world.
+pub struct World {
+    pub chance: Chance,
+    pub clock: Clock,
+    pub store: Store,
+    pub model: Model,
+    pub disk: Arc<Script>,
+    pub postbox: Arc<Postbox>,
+    pub moods: Vec<Arc<Mutex<Mood>>>,
+    pub figures: Figures,
+    /// Whether the store can be reached.
+    pub reachable: bool,
+    /// Which of the databases the next process finds.
+    pub database: usize,
+    /// When the store is looked at next, if a process runs then.
+    pub next_look: i64,
+    /// The latest that the clock ever showed.
+    latest: i64,
+    config: Config,
+    process: Option<Process>,
+    trail: Option<Vec<String>>,
+}
+
+impl World {
+    /// A world at `now` (UTC milliseconds), whose ledger is at `ledger`; `trail`: whether to remember all that happens.
+    pub fn new(mut chance: Chance, now: i64, ledger: &Path, horizon: i64, trail: bool) -> World {
+        let max_lateness = chance.pick(&[600, 7_200, 86_400]);
+        let give_up_after = Duration::from_secs(chance.pick(&[3_600, 86_400]));
+        let user_zone = chance.pick(&[None, Some("Europe/Berlin"), Some(MOVING)]);
+        World {
+            clock: Clock::manual(UtcMillis(now)),
+            store: Store::new(user_zone),
+            model: Model::new(i64::try_from(max_lateness).unwrap() * 1_000, horizon, user_zone),
+            disk: Arc::default(),
+            postbox: Arc::default(),
+            moods: SINKS.iter().map(|_| Arc::new(Mutex::new(Mood::Well))).collect(),
+            figures: Figures::default(),
+            reachable: true,
+            database: 0,
+            next_look: now,
+            latest: now,
+            config: config(ledger.to_owned(), Duration::from_secs(max_lateness), give_up_after, user_zone),
+            process: None,
+            trail: trail.then(Vec::new),
+            chance,
+        }
+    }
+
+    /// By the clock, UTC milliseconds.
+    pub fn now(&self) -> i64 {
+        self.clock.now().0
+    }
+
+    pub fn is_up(&self) -> bool {
+        self.process.is_some()
+    }
+
+    /// Remembers what happened, where somebody wants to know.
+    pub fn note(&mut self, what: impl FnOnce() -> String) {
+        let now = self.clock.now();
+        if let Some(trail) = &mut self.trail {
+            trail.push(format!("{now} {}", what()));
+        }
+    }
+
+    pub fn trail(&mut self) -> Vec<String> {
+        self.trail.take().unwrap_or_default()
+    }
+
+    /// Milliseconds after which a delivery is given up.
+    pub fn give_up_after(&self) -> i64 {
+        i64::try_from(self.config.sinks[0].give_up_after.as_millis()).unwrap()
+    }
+
+    pub fn ledger(&self) -> PathBuf {
+        self.config.ledger.clone()
+    }
+
+    /// Starts a process, unless one runs. It may end while it starts.
+    pub async fn start(&mut self) -> Result<(), String> {
+        if self.is_up() {
+            return Ok(());
+        }
+        self.figures.starts += 1;
+        let database = self.database;
+        self.note(|| format!("a process starts, with database {database}"));
+        let ledger =
+            Ledger::open_on(&self.config.ledger, self.disk.clone()).await.map_err(|error| error.to_string())?;
+        let (zones, rules) = &DATABASES[self.database];
+        match Core::start(&self.config, zones, ledger.clone(), &self.clock).await {
+            Ok(core) => {
+                self.model.started(self.now(), *rules);
+                let postmen = self.postmen(&core);
+                let now = Some(self.now());
+                // A daemon looks at its sources at once, and waits for them ten seconds at most.
+                self.next_look = self.now() + self.chance.range(0, 10_000);
+                self.process = Some(Process { core, postmen, wheel: now, posts: vec![now; SINKS.len()] });
+            }
+            Err(error) => {
+                self.note(|| format!("it ends while it starts: {error}"));
+                ledger.close().await;
+                self.disk.heal();
+            }
+        }
+        Ok(())
+    }
+
+    fn postmen(&mut self, core: &Core) -> Vec<Postman<Recorder>> {
+        let mut postmen = Vec::new();
+        for ((name, mood), sink) in SINKS.into_iter().zip(&self.moods).zip(&self.config.sinks) {
+            let recorder = Recorder {
+                name,
+                mood: mood.clone(),
+                chance: Mutex::new(self.chance.branch()),
+                postbox: self.postbox.clone(),
+                clock: self.clock.clone(),
+                disk: self.disk.clone(),
+            };
+            let id = core.sinks[name];
+            postmen.push(Postman::new(recorder, id, core.ledger.clone(), self.clock.clone(), sink.give_up_after));
+        }
+        postmen
+    }
+
+    /// The process ends, whatever it was doing. Only what is in the ledger stays.
+    pub async fn end(&mut self) {
+        let Some(process) = self.process.take() else { return };
+        let ledger = process.core.ledger.clone();
+        drop(process);
+        ledger.close().await;
+        self.disk.heal();
+        self.model.ended();
+    }
+
+    /// Lets time pass until `until`; what runs does its work in it.
+    pub async fn advance(&mut self, until: i64) -> Result<(), String> {
+        for _ in 0..STOPS {
+            let now = self.now();
+            let mut next = until;
+            if let Some(process) = &self.process {
+                let wakes = process.posts.iter().copied().chain([process.wheel, Some(self.next_look)]);
+                next = wakes.flatten().fold(next, i64::min).max(now);
+            }
+            self.clock.set(UtcMillis(next));
+            self.latest = self.latest.max(next);
+            self.work().await;
+            if next >= until {
+                return Ok(());
+            }
+        }
+        Err(format!("the program does not come to rest before {}", UtcMillis(until)))
+    }
+
+    /// Lets the process do what is to be done now.
+    pub async fn work(&mut self) {
+        let first = self.chance.one_in(2);
+        if first {
+            self.turn().await;
+        }
+        let looks = self.is_up() && self.now() >= self.next_look;
+        if looks {
+            self.look().await;
+        }
+        if looks || !first {
+            self.turn().await;
+        }
+        for sink in 0..SINKS.len() {
+            self.deliver(sink).await;
+        }
+    }
+
+    /// Turns the wheel until it wants to sleep.
+    async fn turn(&mut self) {
+        let now = self.now();
+        let Some(process) = &mut self.process else { return };
+        let before = self.disk.commits();
+        let fired = AtomicUsize::new(0);
+        let outcome = loop {
+            let announce = |news: reveille::ledger::Fired| {
+                fired.fetch_add(usize::try_from(news.rings).unwrap_or_default(), Ordering::SeqCst);
+            };
+            match process.core.wheel.turn(&announce).await {
+                Ok(Turn::Again) => {}
+                Ok(Turn::Sleep(until)) => break Ok(until),
+                Err(error) => break Err(error),
+            }
+        };
+        let fired = fired.into_inner();
+        if fired > 0 {
+            process.posts.fill(Some(now));
+        }
+        let commits = self.disk.commits() - before;
+        match outcome {
+            Ok(until) => {
+                process.wheel = until.map(|until| until.0);
+                self.model.turned(now, None);
+                if fired > 0 {
+                    self.note(|| format!("the wheel fires {fired}"));
+                }
+            }
+            Err(error) => {
+                process.wheel = Some(now + 1_000);
+                self.model.turned(now, Some(commits));
+                self.note(|| format!("the wheel does not turn after {commits} commits: {error}"));
+                self.end_if_it_has().await;
+            }
+        }
+    }
+
+    async fn end_if_it_has(&mut self) {
+        if self.disk.has_ended() {
+            self.note(|| "the process ends at a commit".to_owned());
+            self.end().await;
+        }
+    }
+
+    /// Looks at the store.
+    pub async fn look(&mut self) {
+        self.figures.looks += 1;
+        self.next_look = self.now() + 1_000 * self.chance.pick(&[1, 30, 600, 3_600, 20_000]);
+        if self.reachable {
+            let looked = self.look_at_all().await;
+            self.note(|| if looked { "looked".to_owned() } else { "the look broke off".to_owned() });
+        }
+        self.end_if_it_has().await;
+        if let Some(process) = &self.process {
+            process.core.bell.release();
+            self.model.released();
+        }
+    }
+
+    /// False: it broke off.
+    async fn look_at_all(&mut self) -> bool {
+        let Some(process) = &self.process else { return false };
+        let (desk, looked_at) = (process.core.desk.clone(), self.now());
+        let Ok(known) = desk.calendars(SOURCE).await else { return false };
+        for gone in known.iter().filter(|known| !self.store.calendars.contains_key(&known.href)) {
+            let before = self.disk.commits();
+            let outcome = desk.calendar_gone(SOURCE, &gone.href).await;
+            if self.disk.commits() > before {
+                self.model.calendar_gone(&gone.href);
+            }
+            if outcome.is_err() {
+                return false;
+            }
+        }
+        let hrefs: Vec<String> = self.store.calendars.keys().cloned().collect();
+        for href in hrefs {
+            let before = self.disk.commits();
+            let checkpoint = known.iter().find(|known| known.href == href).map(|known| known.checkpoint.clone());
+            if checkpoint.is_some() && checkpoint == self.store.checkpoint(&href) {
+                let outcome = desk.unchanged(SOURCE, &href, UtcMillis(looked_at)).await;
+                self.model.unchanged(&href, looked_at, self.disk.commits() > before);
+                if outcome.is_err() || self.disk.has_ended() {
+                    return false;
+                }
+                continue;
+            }
+            let etags = match desk.etags(SOURCE, &href).await {
+                Ok(etags) => etags,
+                Err(_) => return false,
+            };
+            if !self.hand_in(&desk, &href, &etags, looked_at).await {
+                return false;
+            }
+        }
+        true
+    }
+
+    async fn hand_in(
+        &mut self,
+        desk: &reveille::intake::Desk,
+        href: &str,
+        etags: &HashMap<String, String>,
+        looked_at: i64,
+    ) -> bool {
+        for (batch, news) in self.store.batches(href, etags, looked_at, &mut self.chance) {
+            let before = self.disk.commits();
+            let outcome = desk.apply(SOURCE, batch).await;
+            let committed = self.disk.commits() > before;
+            if outcome.is_ok() || committed {
+                self.model.taken(&news, self.now(), committed);
+            }
+            self.note(|| {
+                let names: Vec<&String> = news.changes.iter().map(|(name, _)| name).collect();
+                format!(
+                    "handed in {href} {names:?}, {} {outcome:?}",
+                    if committed { "committed" } else { "not written" }
+                )
+            });
+            if outcome.is_err() || self.disk.has_ended() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Lets a postman do his rounds, if he has any to do.
+    async fn deliver(&mut self, sink: usize) {
+        let now = self.now();
+        let Some(process) = &mut self.process else { return };
+        if process.posts[sink].is_none_or(|at| at > now) {
+            return;
+        }
+        for rope in [&self.disk.fault, &self.postbox.fatal] {
+            tokio::select! { biased; () = rope.notified() => {} () = std::future::ready(()) => {} }
+        }
+        let before = self.postbox.sent.lock().unwrap().len();
+        let outcome = tokio::select! {
+            biased;
+            () = self.disk.fault.notified() => None,
+            () = self.postbox.fatal.notified() => None,
+            outcome = process.postmen[sink].turn() => outcome.ok(),
+        };
+        let commits = self.disk.commits();
+        let (mut count, mut arrived) = (0, 0);
+        let mut fatal = false;
+        for sent in self.postbox.sent.lock().unwrap().iter_mut().skip(before) {
+            // What is sent is settled by the next commit.
+            sent.settled = commits > sent.commits && sent.told != Told::Nothing;
+            (count, arrived) = (count + 1, arrived + usize::from(sent.arrived));
+        }
+        if *self.moods[sink].lock().unwrap() == Mood::Fatal && (count > 0 || outcome.is_none()) {
+            fatal = !self.disk.has_ended() && outcome.is_none();
+        }
+        match outcome {
+            Some(None) => process.posts[sink] = None,
+            Some(Some(wait)) if wait < Duration::from_secs(60) => {
+                process.posts[sink] = Some(now + i64::try_from(wait.as_millis()).unwrap());
+            }
+            // Looking earlier, as it wants to, would find nothing.
+            Some(Some(_)) => {
+                let next = process.core.ledger.next_attempt(process.core.sinks[SINKS[sink]]).await;
+                process.posts[sink] = next.ok().flatten().map(|at| at.0);
+            }
+            None => process.posts[sink] = Some(now + 1_000),
+        }
+        if count > 0 || outcome.is_none() {
+            let how = if outcome.is_none() { ", and is broken off" } else { "" };
+            self.note(|| format!("{} is sent {count}, {arrived} arrive{how}", SINKS[sink]));
+        }
+        if fatal {
+            self.figures.while_sending += 1;
+            *self.moods[sink].lock().unwrap() = Mood::Well;
+            self.note(|| "the process ends while sending".to_owned());
+            self.end().await;
+        }
+        self.end_if_it_has().await;
+    }
+
+    /// Whether anything waits to be sent, and when that may be.
+    pub fn next_post(&self) -> Option<i64> {
+        self.process.as_ref().and_then(|process| process.posts.iter().flatten().copied().min())
+    }
+
+    /// The clock is set, or the machine wakes up: who sleeps until an instant looks again.
+    pub async fn set_clock(&mut self, to: i64) {
+        let to = to.max(self.latest - BACK);
+        self.clock.set(UtcMillis(to));
+        self.latest = self.latest.max(to);
+        self.model.interrupted();
+        // Who waits for a span of time goes on waiting: an hour at most.
+        self.next_look = self.next_look.min(to + 3_600_000);
+        self.work().await;
+    }
+}
+
+/// Settings with the two sinks and the source of the simulation.
+pub fn config(ledger: PathBuf, max_lateness: Duration, give_up_after: Duration, zone: Option<&str>) -> Config {
+    let sink = |name: &str, kind: SinkKind, actions: &[&str]| config::Sink {
+        name: name.to_owned(),
+        actions: actions.iter().map(|action| (*action).to_owned()).collect(),
+        users: Vec::new(),
+        calendars: Vec::new(),
+        timeout: Duration::from_secs(30),
+        give_up_after,
+        kind,
+    };
+    let mail = EmailSettings {
+        host: "mail.example.org".to_owned(),
+        port: 465,
+        security: SmtpSecurity::Implicit,
+        login: None,
+        from: USER.to_owned(),
+        recipients: Recipients::List(RECIPIENTS.map(str::to_owned).to_vec()),
+        max_connections: 1,
+        ca_file: None,
+    };
+    let folder = SourceKind::Directory {
+        path: PathBuf::from("nowhere"),
+        layout: Layout::Auto,
+        rescan_interval: Duration::from_secs(600),
+    };
+    let source = config::Source {
+        name: SOURCE.to_owned(),
+        user: Some(USER.to_owned()),
+        login: USER.to_owned(),
+        email: vec![USER.to_owned()],
+        zone: zone.map(str::to_owned),
+        calendars: Vec::new(),
+        kind: folder,
+    };
+    Config {
+        file: None,
+        ledger,
+        zoneinfo: ZoneinfoChoice::Bundled,
+        keep_history: Duration::from_secs(365 * 86_400),
+        log: Log::default(),
+        defaults: Defaults { zone: None, max_lateness, server_name: "here.example.org".to_owned() },
+        limits: Limits::default(),
+        sources: vec![source],
+        sinks: vec![
+            sink(SINKS[0], SinkKind::Stdout { shape: Shape::default() }, &[]),
+            sink(SINKS[1], SinkKind::Email(mail), &["email"]),
+        ],
+    }
+}
+
+impl Figures {
+    /// Adds those of another run.
+    pub fn add(&mut self, other: Figures) {
+        self.rings += other.rings;
+        self.missed += other.missed;
+        self.sent += other.sent;
+        self.starts += other.starts;
+        self.kills += other.kills;
+        self.before_commit += other.before_commit;
+        self.after_commit += other.after_commit;
+        self.while_sending += other.while_sending;
+        self.failed_commits += other.failed_commits;
+        self.looks += other.looks;
+        self.edits += other.edits;
+        self.clock_steps += other.clock_steps;
+        self.databases += other.databases;
+        self.hours += other.hours;
+    }
+}
+
+impl std::fmt::Display for Figures {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let crashes = self.kills + self.before_commit + self.after_commit + self.while_sending;
+        write!(
+            f,
+            "{} rings, {} missed, {} deliveries sent; {crashes} crashes ({} before a commit, {} after one, {} while sending, \
+             {} at rest), {} starts, {} failed commits, {} looks, {} edits, {} times the clock was set, {} new time \
+             zone databases; {} days of virtual time",
+            self.rings,
+            self.missed,
+            self.sent,
+            self.before_commit,
+            self.after_commit,
+            self.while_sending,
+            self.kills,
+            self.starts,
+            self.failed_commits,
+            self.looks,
+            self.edits,
+            self.clock_steps,
+            self.databases,
+            self.hours / 24
+        )
+    }
+}
