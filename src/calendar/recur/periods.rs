@@ -8,6 +8,9 @@ use super::sets::{DayFilter, TimeSet};
 use super::weekdays::Weekdays;
 use super::{Frequency, Skip};
 
+/// A COUNT is counted through so many periods; a rule that has not reached it then is taken as endless.
+const MAX_COUNTED_PERIODS: i64 = 100_000;
+
 /// After so many periods without a time it is time to ask whether there can be one.
 const IDLE: u32 = 500;
 
@@ -74,19 +77,14 @@ impl PeriodPlan {
         date(day).0
     }
 
-    /// The years, months, weeks or days of 400 years, after which the calendar repeats.
-    fn units_of_cycle(&self) -> i64 {
-        match self.frequency {
+    /// After so many periods the calendar repeats: a rule that gave nothing in them never will.
+    fn cycle(&self) -> i64 {
+        let units = match self.frequency {
             Frequency::Yearly => 400,
             Frequency::Monthly => 4800,
             Frequency::Weekly => CYCLE_DAYS / 7,
             _ => CYCLE_DAYS,
-        }
-    }
-
-    /// After so many periods the calendar repeats: a rule that gave nothing in them never will.
-    fn cycle(&self) -> i64 {
-        let units = self.units_of_cycle();
+        };
         units / gcd(units, self.interval)
     }
 
@@ -222,13 +220,11 @@ impl<'a> Periods<'a> {
         Periods { plan, period, fruitful: period - 1, from, days: vec![], times: vec![] }
     }
 
-    /// Occurrence number `count`, from 1; None when the rule ends before it, or does not reach it
-    /// within 400 years: then it is taken as endless.
+    /// Occurrence number `count`, from 1; None when the rule ends before it or [`MAX_COUNTED_PERIODS`] do not reach it.
     pub fn last(plan: &PeriodPlan, count: u64) -> Option<i64> {
         let mut left = i64::try_from(count).ok()?;
         let mut all = Periods::new(plan, i64::MIN);
-        let periods = plan.units_of_cycle() / plan.interval;
-        while all.period <= periods && all.load() {
+        while all.period < MAX_COUNTED_PERIODS && all.load() {
             let here = all.count_loaded();
             if left <= here {
                 return all.nth_loaded(left);

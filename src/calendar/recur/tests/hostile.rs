@@ -170,7 +170,7 @@ fn counts_and_intervals_beyond_measure() {
         list(24),
         sixty = list(60),
     );
-    for (count, last) in [("12000000000", Some(wall("2350-04-08T09:19:59"))), ("99999999999", None)] {
+    for (count, last) in [("12000000000", Some(wall("2350-04-08T09:19:59"))), ("999999999999", None)] {
         let rule = Rule::parse(&format!("{dense};COUNT={count}")).unwrap();
         let series = timed(count, || Series::new(&rule, wall("1970-01-01T12:00"), false, &Zone::utc(), None));
         assert_eq!(series.last(), last);
