@@ -67,8 +67,6 @@ struct Delivery {
     attempts: i64,
     /// For one that is pending: not before.
     next_attempt: Option<String>,
-    /// Somebody is sending it, until then.
-    leased_until: Option<String>,
     /// What the sink said last.
     answer: Option<String>,
     settled_at: Option<String>,
@@ -137,7 +135,6 @@ fn json(row: DeliveryRow) -> Delivery {
         recipient: row.recipient,
         state: row.state,
         attempts: row.attempts,
-        leased_until: row.lease.map(|at| at.to_string()),
         answer: row.answer,
         settled_at: row.settled_at.map(|at| at.to_string()),
         due: row.due.to_string(),

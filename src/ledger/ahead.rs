@@ -16,7 +16,6 @@ const AHEAD: &str = "SELECT EXISTS (SELECT 1 FROM calendars WHERE looked_at > ?1
 const FORGET: &str = "DELETE FROM rings WHERE fired_at > ?1 AND due > ?1 AND state IN ('missed', 'suppressed')";
 const LOOKS: &str = "UPDATE calendars SET looked_at = ?1 WHERE looked_at > ?1";
 const RETRIES: &str = "UPDATE deliveries SET next_attempt = ?1 WHERE state = 'pending' AND next_attempt > ?2";
-const LEASES: &str = "UPDATE deliveries SET lease = NULL WHERE state = 'pending' AND lease > ?1";
 
 impl Ledger {
     /// Takes back what a clock that was ahead of `now` has recorded and what is wrong now: rings that count as missed and
@@ -30,14 +29,13 @@ impl Ledger {
         if !ahead {
             return Ok(None);
         }
+        self.leases().end_after(now.plus(HOUR)).await;
         self.write(move |c| Box::pin(take_back(c, now))).await.map(Some)
     }
 }
 
 async fn take_back(c: &mut SqliteConnection, now: UtcMillis) -> Result<u64, LedgerError> {
-    let late = now.plus(HOUR).0;
     sqlx::query(LOOKS).bind(now.0).execute(&mut *c).await?;
-    sqlx::query(RETRIES).bind(now.0).bind(late).execute(&mut *c).await?;
-    sqlx::query(LEASES).bind(late).execute(&mut *c).await?;
+    sqlx::query(RETRIES).bind(now.0).bind(now.plus(HOUR).0).execute(&mut *c).await?;
     Ok(sqlx::query(FORGET).bind(now.0).execute(c).await?.rows_affected())
 }

@@ -63,7 +63,7 @@ const RETRY: &str = "UPDATE deliveries SET state = 'pending', next_attempt = ?4,
     WHERE ring = ?1 AND sink = (SELECT id FROM sinks WHERE name = ?2) AND recipient = ?3 AND state != 'delivered'";
 const RETRY_ALL: &str = "UPDATE deliveries SET state = 'pending', next_attempt = ?1, settled_at = NULL
     WHERE state = 'failed' OR (state = 'pending' AND next_attempt > ?1)";
-const CANCEL: &str = "UPDATE deliveries SET state = 'cancelled', lease = NULL, settled_at = ?4
+const CANCEL: &str = "UPDATE deliveries SET state = 'cancelled', settled_at = ?4
     WHERE ring = ?1 AND sink = (SELECT id FROM sinks WHERE name = ?2) AND recipient = ?3 AND state = 'pending'";
 const STATE: &str = "SELECT state FROM deliveries
     WHERE ring = ?1 AND sink = (SELECT id FROM sinks WHERE name = ?2) AND recipient = ?3";

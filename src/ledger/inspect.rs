@@ -108,7 +108,6 @@ pub struct DeliveryRow {
     pub state: String,
     pub attempts: i64,
     pub next_attempt: UtcMillis,
-    pub lease: Option<UtcMillis>,
     pub answer: Option<String>,
     pub settled_at: Option<UtcMillis>,
     pub due: UtcMillis,
@@ -145,8 +144,9 @@ const RING_BY_IDENTITY: &str =
     FROM rings r LEFT JOIN calendars c ON c.id = r.calendar LEFT JOIN objects o ON o.id = r.object
     WHERE r.identity = ?";
 const LATENESS: &str = "SELECT fired_at - due FROM rings WHERE state = 'fired' ORDER BY fired_at DESC LIMIT ?";
-const DELIVERIES: &str = "SELECT d.ring, s.name, d.recipient, d.state, d.attempts, d.next_attempt, d.lease, d.answer,
-    d.settled_at, r.due, r.fired_at, r.notification
+const DELIVERIES: &str =
+    "SELECT d.ring, s.name, d.recipient, d.state, d.attempts, d.next_attempt, d.answer, d.settled_at,
+    r.due, r.fired_at, r.notification
     FROM deliveries d JOIN sinks s ON s.id = d.sink JOIN rings r ON r.id = d.ring";
 
 impl Inspector {
@@ -374,7 +374,6 @@ fn delivery(row: &SqliteRow) -> Result<DeliveryRow, LedgerError> {
         state: row.try_get("state")?,
         attempts: row.try_get("attempts")?,
         next_attempt: UtcMillis(row.try_get("next_attempt")?),
-        lease: instant(row, "lease")?,
         answer: row.try_get("answer")?,
         settled_at: instant(row, "settled_at")?,
         due: UtcMillis(row.try_get("due")?),

@@ -4,8 +4,8 @@
 //!
 //! * `writer` groups what tasks want to write into few commits; `disk` is what these meet; `checkpoint` moves the log into the database beside it.
 //! * `inspect` looks into a ledger from outside the daemon, `amend` changes its outbox from there, `backup` copies it.
-//! * `store` knows calendars and objects, `take_in` changes them; `timers` is the outer wheel; `outbox` is what is owed to the sinks;
-//!   `history` forgets what is old, `ahead` takes back what a wrong clock has recorded.
+//! * `store` knows calendars and objects, `take_in` changes them; `timers` is the outer wheel; `outbox` is what is owed to the sinks,
+//!   `leases` what of it is being sent; `history` forgets what is old, `ahead` takes back what a wrong clock has recorded.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
@@ -28,6 +28,7 @@ mod disk;
 mod file;
 mod history;
 mod inspect;
+mod leases;
 mod outbox;
 pub mod raw;
 mod store;
@@ -49,7 +50,10 @@ pub use timers::{Due, Fired, Firing, NewRing, RingState, Route};
 pub use trouble::Trouble;
 
 /// The migrations, oldest first: version, description, SQL.
-const MIGRATIONS: &[(i64, &str, &str)] = &[(1, "ledger", include_str!("../../migrations/0001_ledger.sql"))];
+const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (1, "ledger", include_str!("../../migrations/0001_ledger.sql")),
+    (2, "leases in memory", include_str!("../../migrations/0002_leases_in_memory.sql")),
+];
 
 /// Octets of the header of a SQLite file; the octets 16 and 17 are the size of a page.
 const HEADER: u64 = 100;
@@ -140,6 +144,7 @@ pub struct Ledger {
 struct Inner {
     writer: writer::Writer,
     readers: SqlitePool,
+    leases: leases::Leases,
     /// The id that the next ring gets; ids are given out here so that a batch knows its own without asking.
     next_ring: AtomicI64,
     /// The id that the next object gets.
@@ -184,7 +189,8 @@ impl Ledger {
             .max_lifetime(None)
             .connect_lazy_with(options.read_only(true).create_if_missing(false));
         let (next_ring, next_object) = (AtomicI64::new(next_ring), AtomicI64::new(next_object));
-        let inner = Inner { writer, readers, next_ring, next_object, _lock: lock };
+        let leases = leases::Leases::default();
+        let inner = Inner { writer, readers, leases, next_ring, next_object, _lock: lock };
         Ok(Ledger { inner: Arc::new(inner) })
     }
 
@@ -196,6 +202,10 @@ impl Ledger {
 
     fn readers(&self) -> &SqlitePool {
         &self.inner.readers
+    }
+
+    fn leases(&self) -> &leases::Leases {
+        &self.inner.leases
     }
 
     /// Runs `op` inside a write transaction, perhaps together with those of other tasks, and returns once it is durable.
@@ -338,14 +348,8 @@ fn options(path: &Path) -> SqliteConnectOptions {
 }
 
 async fn migrate(path: &Path, pool: &SqlitePool) -> Result<(), LedgerError> {
-    let migrations = MIGRATIONS
-        .iter()
-        .map(|(version, description, sql)| {
-            Migration::new(*version, (*description).into(), MigrationType::Simple, (*sql).into_sql_str(), false)
-        })
-        .collect();
     let shown = path.display().to_string();
-    match Migrator::with_migrations(migrations).run(pool).await {
+    match migrator(MIGRATIONS).run(pool).await {
         Ok(()) => Ok(()),
         Err(error @ (MigrateError::VersionMissing(_) | MigrateError::VersionTooNew(..))) => {
             Err(LedgerError::Newer { path: shown, reason: error.to_string() })
@@ -353,6 +357,13 @@ async fn migrate(path: &Path, pool: &SqlitePool) -> Result<(), LedgerError> {
         Err(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) => Err(unopened(path, &error)),
         Err(error) => Err(LedgerError::Open { path: shown, reason: error.to_string() }),
     }
+}
+
+fn migrator(migrations: &[(i64, &'static str, &'static str)]) -> Migrator {
+    let migration = |(version, description, sql): &(i64, &'static str, &'static str)| {
+        Migration::new(*version, (*description).into(), MigrationType::Simple, (*sql).into_sql_str(), false)
+    };
+    Migrator::with_migrations(migrations.iter().map(migration).collect())
 }
 
 #[cfg(test)]

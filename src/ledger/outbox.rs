@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use sqlx::SqliteConnection;
 
+use super::leases::{Held, Owed};
 use super::store::id_list;
 use super::{Ledger, LedgerError};
 use crate::time::UtcMillis;
@@ -47,22 +48,21 @@ pub struct Settlement {
     pub verdict: Verdict,
 }
 
-const CLAIM: &str = "UPDATE deliveries SET lease = ?4 WHERE (ring, sink, recipient) IN (
-    SELECT ring, sink, recipient FROM deliveries
-    WHERE state = 'pending' AND sink = ?1 AND next_attempt <= ?2 AND (lease IS NULL OR lease <= ?2)
-    ORDER BY next_attempt, ring, recipient LIMIT ?3)
-    RETURNING next_attempt, ring, recipient, attempts";
-const RANG: &str = "SELECT id, fired_at, notification FROM rings WHERE id IN (SELECT value FROM json_each(?))";
-const DELIVERED: &str = "UPDATE deliveries SET state = 'delivered', attempts = attempts + 1, lease = NULL,
-    answer = NULL, settled_at = ?3
+pub(super) const CLAIMABLE: &str = "SELECT d.ring, d.recipient, d.attempts, r.fired_at, r.notification
+    FROM deliveries d CROSS JOIN rings r ON r.id = d.ring
+    WHERE d.state = 'pending' AND d.sink = ?1 AND d.next_attempt <= ?2
+    ORDER BY d.next_attempt, d.ring, d.recipient LIMIT ?3";
+pub(super) const NEXT: &str = "SELECT next_attempt, ring, recipient FROM deliveries
+    WHERE state = 'pending' AND sink = ?1 ORDER BY next_attempt, ring, recipient LIMIT ?2";
+const DELIVERED: &str =
+    "UPDATE deliveries SET state = 'delivered', attempts = attempts + 1, answer = NULL, settled_at = ?3
     WHERE sink = ?1 AND recipient = '' AND ring IN (SELECT value FROM json_each(?2)) AND state = 'pending'";
-const SETTLE: &str = "UPDATE deliveries SET state = ?4, attempts = attempts + 1, lease = NULL, answer = ?5,
+const SETTLE: &str = "UPDATE deliveries SET state = ?4, attempts = attempts + 1, answer = ?5,
     next_attempt = coalesce(?6, next_attempt), settled_at = ?7
     WHERE ring = ?1 AND sink = ?2 AND recipient = ?3 AND state = 'pending'";
 
 impl Ledger {
-    /// The ids of the sinks with these names; new names get one. Leases that a crashed daemon left are ended: whoever
-    /// holds the ledger is the only one who sends.
+    /// The ids of the sinks with these names; new names get one.
     ///
     /// # Errors
     /// [`LedgerError::Full`], [`LedgerError::Database`].
@@ -70,8 +70,6 @@ impl Ledger {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         self.write(move |c| {
             Box::pin(async move {
-                let ended = "UPDATE deliveries SET lease = NULL WHERE state = 'pending' AND lease IS NOT NULL";
-                sqlx::query(ended).execute(&mut *c).await?;
                 let mut ids = HashMap::new();
                 for name in names {
                     let sql = "INSERT INTO sinks (name) VALUES (?) ON CONFLICT DO NOTHING";
@@ -85,11 +83,11 @@ impl Ledger {
         .await
     }
 
-    /// Claims up to `limit` deliveries of `sink` that may be tried at `now`, until `lease`. Those that have waited
-    /// longest come first.
+    /// Claims up to `limit` deliveries of `sink` that may be tried at `now`, until `lease`: nobody else gets them before.
+    /// Those that have waited longest come first.
     ///
     /// # Errors
-    /// [`LedgerError::Full`], [`LedgerError::Database`].
+    /// [`LedgerError::Database`].
     pub async fn claim(
         &self,
         sink: i64,
@@ -97,42 +95,58 @@ impl Ledger {
         lease: UtcMillis,
         limit: i64,
     ) -> Result<Vec<Claimed>, LedgerError> {
-        let claim = sqlx::query_as(CLAIM).bind(sink).bind(now.0).bind(limit).bind(lease.0);
-        let mut rows: Vec<(i64, i64, String, i64)> =
-            self.write(move |c| Box::pin(async move { Ok(claim.fetch_all(c).await?) })).await?;
-        rows.sort_unstable();
-        // The texts never change, so they are read beside the writer, which has enough to do.
-        let query = sqlx::query_as(RANG).bind(id_list(rows.iter().map(|(_, ring, ..)| *ring)));
-        let mut texts: HashMap<i64, (i64, Arc<str>)> = HashMap::with_capacity(rows.len());
-        if !rows.is_empty() {
-            let rang: Vec<(i64, i64, String)> = query.fetch_all(self.readers()).await?;
-            texts.extend(rang.into_iter().map(|(id, fired_at, text)| (id, (fired_at, text.into()))));
+        let held = self.leases().of(sink);
+        let mut held = held.lock().await;
+        held.retain(|_, until| *until > now);
+        let claimable = sqlx::query_as(CLAIMABLE).bind(sink).bind(now.0).bind(limit.saturating_add(count(&held)));
+        let rows: Vec<(i64, String, i64, i64, String)> = claimable.fetch_all(self.readers()).await?;
+        let room = usize::try_from(limit).unwrap_or_default();
+        let mut claimed = Vec::with_capacity(rows.len());
+        for (ring, recipient, attempts, fired_at, notification) in rows {
+            let owed = (ring, recipient);
+            if claimed.len() == room || held.contains_key(&owed) {
+                continue;
+            }
+            held.insert(owed.clone(), lease);
+            let (fired_at, notification) = (UtcMillis(fired_at), notification.into());
+            claimed.push(Claimed { ring, recipient: owed.1, attempts, fired_at, notification });
         }
-        let claimed = |(_, ring, recipient, attempts)| {
-            let (fired_at, notification) = texts.get(&ring)?.clone();
-            Some(Claimed { ring, recipient, attempts, fired_at: UtcMillis(fired_at), notification })
-        };
-        Ok(rows.into_iter().filter_map(claimed).collect())
+        Ok(claimed)
     }
 
-    /// Settles attempts. Deliveries that are no longer pending are left as they are.
+    /// Settles attempts, which ends their leases. Deliveries that are no longer pending are left as they are.
     ///
     /// # Errors
-    /// [`LedgerError::Full`], [`LedgerError::Database`].
+    /// [`LedgerError::Full`], [`LedgerError::Database`]; the leases go on then.
     pub async fn settle(&self, sink: i64, settlements: Vec<Settlement>, now: UtcMillis) -> Result<(), LedgerError> {
-        self.write(move |c| Box::pin(settle(c, sink, settlements, now))).await
+        let owed: Vec<Owed> = settlements.iter().map(|s| (s.ring, s.recipient.clone())).collect();
+        self.write(move |c| Box::pin(settle(c, sink, settlements, now))).await?;
+        let held = self.leases().of(sink);
+        let mut held = held.lock().await;
+        for owed in &owed {
+            held.remove(owed);
+        }
+        Ok(())
     }
 
-    /// When the next delivery of `sink` may be tried; none when nothing is pending.
+    /// When the next delivery of `sink` may be tried; none when nothing is pending. What is leased waits for the end of its
+    /// lease.
     ///
     /// # Errors
     /// [`LedgerError::Database`].
     pub async fn next_attempt(&self, sink: i64) -> Result<Option<UtcMillis>, LedgerError> {
-        let sql = "SELECT max(next_attempt, coalesce(lease, 0)) FROM deliveries
-            WHERE state = 'pending' AND sink = ? ORDER BY next_attempt, ring LIMIT 1";
-        let at: Option<i64> = sqlx::query_scalar(sql).bind(sink).fetch_optional(self.readers()).await?;
-        Ok(at.map(UtcMillis))
+        let held = self.leases().of(sink);
+        let held = held.lock().await;
+        let next = sqlx::query_as(NEXT).bind(sink).bind(count(&held).saturating_add(1));
+        let rows: Vec<(i64, i64, String)> = next.fetch_all(self.readers()).await?;
+        let at =
+            |(at, ring, recipient)| UtcMillis(at).max(held.get(&(ring, recipient)).copied().unwrap_or(UtcMillis::MIN));
+        Ok(rows.into_iter().map(at).min())
     }
+}
+
+fn count(held: &Held) -> i64 {
+    i64::try_from(held.len()).unwrap_or(i64::MAX)
 }
 
 async fn settle(

@@ -108,6 +108,30 @@ async fn a_ledger_of_a_newer_version_is_left_alone() {
 }
 
 #[tokio::test]
+async fn a_ledger_of_an_older_version_is_brought_up_to_date() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let mut old = sqlx::ConnectOptions::connect(&options(&path).create_if_missing(true)).await.unwrap();
+    migrator(&MIGRATIONS[..1]).run_direct(None, &mut old, false).await.unwrap();
+    let rows = "INSERT INTO sinks VALUES (1, 'out');
+        INSERT INTO rings VALUES (1, x'01010101010101010101010101010101', 1, 1, 10, 10, 'fired', 1, '{}');
+        INSERT INTO deliveries VALUES (1, 1, '', 'pending', 3, 10, 99, '451 busy', NULL),
+            (1, 1, 'mary@example.org', 'delivered', 1, 10, NULL, NULL, 20);";
+    sqlx::raw_sql(rows).execute(&mut old).await.unwrap();
+    sqlx::Connection::close(old).await.unwrap();
+    let ledger = Ledger::open(&path).await.unwrap();
+    let deliveries: Vec<(String, String, i64, Option<String>, Option<i64>)> =
+        sqlx::query_as("SELECT recipient, state, attempts, answer, settled_at FROM deliveries ORDER BY recipient")
+            .fetch_all(ledger.readers())
+            .await
+            .unwrap();
+    let busy = ("".to_owned(), "pending".to_owned(), 3, Some("451 busy".to_owned()), None);
+    assert_eq!(deliveries, [busy, ("mary@example.org".to_owned(), "delivered".to_owned(), 1, None, Some(20))]);
+    let claimed = ledger.claim(1, UtcMillis(10), UtcMillis(20), 10).await.unwrap();
+    assert_eq!(claimed.iter().map(|claimed| claimed.attempts).collect::<Vec<_>>(), [3]);
+}
+
+#[tokio::test]
 async fn what_is_taken_in_is_due_in_order_and_survives_a_reopening() {
     let (folder, ledger) = fresh().await;
     let many: Vec<_> = (0..1_200).map(|n| object(&format!("{n}.ics"), Some(at(2_000 - n)))).collect();
@@ -182,7 +206,7 @@ async fn what_is_gone_takes_its_timer_along() {
 
 #[tokio::test]
 async fn a_claim_is_exclusive_until_its_lease_ends() {
-    let (_folder, ledger) = fresh().await;
+    let (folder, ledger) = fresh().await;
     let sink = ledger.sinks(&["out"]).await.unwrap()["out"];
     ledger.take_in(planned(vec![object("a.ics", Some(at(10)))])).await.unwrap();
     let timer = all_due(&ledger).await[0];
@@ -191,9 +215,69 @@ async fn a_claim_is_exclusive_until_its_lease_ends() {
     assert!(ledger.claim(sink, at(19), at(30), 10).await.unwrap().is_empty());
     assert_eq!(ledger.next_attempt(sink).await.unwrap(), Some(at(20)));
     assert_eq!(ledger.claim(sink, at(20), at(30), 10).await.unwrap().len(), 1);
-    // A new daemon ends the leases of the one before.
-    ledger.sinks(&["out"]).await.unwrap();
+    // When the daemon ends, nothing of it is being sent any more.
+    ledger.close().await;
+    drop(ledger);
+    let ledger = Ledger::open(&folder.path().join("ledger.db")).await.unwrap();
     assert_eq!(ledger.claim(sink, at(21), at(30), 10).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn what_is_leased_takes_no_place_in_a_claim() {
+    let (_folder, ledger) = fresh().await;
+    let sink = ledger.sinks(&["out"]).await.unwrap()["out"];
+    ledger.take_in(planned(vec![object("a.ics", Some(at(10)))])).await.unwrap();
+    let timer = all_due(&ledger).await[0];
+    let rings = (1..=5).map(|identity| ring(identity, sink)).collect();
+    ledger.fire(vec![Firing { timer, rings, next: None }], at(10)).await.unwrap();
+    let claimed = async |now| {
+        let claimed = ledger.claim(sink, at(now), at(now + 10), 2).await.unwrap();
+        claimed.into_iter().map(|claimed| claimed.ring).collect::<Vec<_>>()
+    };
+    assert_eq!([claimed(10).await, claimed(11).await, claimed(12).await], [vec![1, 2], vec![3, 4], vec![5]]);
+    assert_eq!(ledger.next_attempt(sink).await.unwrap(), Some(at(20)));
+    // What is settled is no longer leased: the next attempt is when it was put off to.
+    let later = |ring| Settlement {
+        ring,
+        recipient: String::new(),
+        verdict: Verdict::Later { answer: "451 busy".to_owned(), at: at(13) },
+    };
+    ledger.settle(sink, vec![later(4), later(2)], at(12)).await.unwrap();
+    assert_eq!(ledger.next_attempt(sink).await.unwrap(), Some(at(13)));
+    assert_eq!(claimed(13).await, [2, 4]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn who_claims_beside_a_settling_gets_nothing_twice() {
+    let (_folder, ledger) = fresh().await;
+    let sink = ledger.sinks(&["out"]).await.unwrap()["out"];
+    ledger.take_in(planned(vec![object("a.ics", Some(at(10)))])).await.unwrap();
+    let timer = all_due(&ledger).await[0];
+    let rings = (0..200).map(|identity| ring(identity, sink)).collect();
+    ledger.fire(vec![Firing { timer, rings, next: None }], at(10)).await.unwrap();
+    let claimer = |ledger: Ledger| async move {
+        let mut claimed = Vec::new();
+        loop {
+            let some = ledger.claim(sink, at(10), at(20), 3).await.unwrap();
+            if some.is_empty() {
+                return claimed;
+            }
+            claimed.extend(some.iter().map(|claimed| claimed.ring));
+            let delivered = |claimed: Claimed| Settlement {
+                ring: claimed.ring,
+                recipient: claimed.recipient,
+                verdict: Verdict::Delivered,
+            };
+            ledger.settle(sink, some.into_iter().map(delivered).collect(), at(10)).await.unwrap();
+        }
+    };
+    let claimers: Vec<_> = (0..8).map(|_| tokio::spawn(claimer(ledger.clone()))).collect();
+    let mut claimed = Vec::new();
+    for claimer in claimers {
+        claimed.extend(claimer.await.unwrap());
+    }
+    claimed.sort_unstable();
+    assert_eq!(claimed, (1..=200).collect::<Vec<_>>());
 }
 
 #[tokio::test]
@@ -259,10 +343,8 @@ async fn statements_that_matter_use_their_index() {
         ),
         ("DELETE FROM timers WHERE (due, object, revision) IN (VALUES (?, ?, ?), (?, ?, ?))", "PRIMARY KEY"),
         ("DELETE FROM timers WHERE (due, object) >= (?, ?) AND (due, object) <= (?, ?)", "PRIMARY KEY"),
-        (
-            "SELECT ring FROM deliveries WHERE state = 'pending' AND sink = ? AND next_attempt <= ? ORDER BY next_attempt, ring, recipient LIMIT 5",
-            "deliveries_pending",
-        ),
+        (outbox::CLAIMABLE, "deliveries_pending"),
+        (outbox::NEXT, "deliveries_pending"),
     ] {
         let plan: Vec<(i64, i64, i64, String)> =
             sqlx::query_as(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}")))

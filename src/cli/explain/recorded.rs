@@ -54,7 +54,6 @@ pub(super) struct DeliveryFacts {
     pub(super) state: String,
     pub(super) attempts: i64,
     pub(super) next_attempt: Option<String>,
-    pub(super) leased_until: Option<String>,
     pub(super) answer: Option<String>,
     pub(super) settled_at: Option<String>,
 }
@@ -124,7 +123,6 @@ fn delivery(row: DeliveryRow) -> DeliveryFacts {
         state: row.state,
         attempts: row.attempts,
         next_attempt: pending.then(|| row.next_attempt.to_string()),
-        leased_until: row.lease.map(|at| at.to_string()),
         answer: row.answer,
         settled_at: row.settled_at.map(|at| at.to_string()),
     }
