@@ -18,8 +18,8 @@ const FLUSH: i64 = 60_000;
 /// fingerprint in it.
 const TZ_VERSION: &str = "tz_version";
 const TZ_FINGERPRINTS: &str = "tz_fingerprints";
-/// Letters of a calendar's name and colour that are kept: both stand in each notification.
-const MAX_NAME: usize = 1_000;
+/// Under this key the ledger remembers the names of zones whose objects are being planned again, a JSON list.
+const TZ_REPLANNING: &str = "tz_replanning";
 /// Objects read at a time when a whole calendar is planned again.
 const PAGE: i64 = 1_000;
 
@@ -30,6 +30,8 @@ pub struct Desk {
     planner: Planner,
     clock: Clock,
     bell: Bell,
+    /// Letters of a calendar's name and colour that are kept: both stand in each notification.
+    max_name: usize,
     looks: Mutex<Looks>,
 }
 
@@ -57,8 +59,9 @@ struct Sorted {
 
 impl Desk {
     /// A desk before `ledger`; `bell` is rung when a timer may have become earlier.
-    pub fn new(ledger: Ledger, planner: Planner, clock: Clock, bell: Bell) -> Desk {
-        Desk { ledger, planner, clock, bell, looks: Mutex::default() }
+    /// Of a calendar's name `max_name` letters are kept.
+    pub fn new(ledger: Ledger, planner: Planner, clock: Clock, bell: Bell, max_name: usize) -> Desk {
+        Desk { ledger, planner, clock, bell, max_name, looks: Mutex::default() }
     }
 
     /// Writes down looks that found nothing, so that the next start knows of them.
@@ -104,7 +107,10 @@ impl Desk {
 
     async fn take(&self, source: &str, batch: Batch) -> Result<(), LedgerError> {
         let now = self.clock.now();
-        let row = calendar_row(source, &batch.calendar, batch.looked_at, batch.checkpoint.clone());
+        let mut row = calendar_row(source, &batch.calendar, batch.looked_at, batch.checkpoint.clone());
+        for text in [&mut row.name, &mut row.color] {
+            *text = text.chars().take(self.max_name).collect();
+        }
         let known = self.ledger.calendar(source, &batch.calendar.href).await?;
         let (row, previous) = match &known {
             // A look that lies ahead was dated by a clock that has been set back since.
@@ -190,9 +196,12 @@ impl Desk {
     /// Those of the ledger.
     pub async fn replan_changed_zones(&self, zones: &Zones) -> Result<(), LedgerError> {
         let before = self.ledger.meta(TZ_VERSION).await?;
+        // A process that ended while it planned again may have left some objects in the zones of its own database.
+        let begun = self.ledger.meta(TZ_REPLANNING).await?.unwrap_or_default();
+        let begun: Vec<String> = serde_json::from_str(&begun).unwrap_or_default();
         // A folder can say nothing of its version, so where it lies counts as well.
         let version = format!("{} ({})", zones.version(), zones.origin());
-        if before.as_ref() == Some(&version) {
+        if before.as_ref() == Some(&version) && begun.is_empty() {
             return Ok(());
         }
         let fingerprint = |id: &str| Some((id.to_owned(), format!("{:016x}", zones.fingerprint(id)?)));
@@ -204,7 +213,10 @@ impl Desk {
                 now.iter().filter(|(id, f)| known.get(*id) != Some(f)).map(|(id, _)| id.clone()).collect();
             // What waits for a zone that was unknown has its name in lower case.
             let awaited = changed.iter().map(|id| id.to_ascii_lowercase());
-            let names: Vec<String> = changed.iter().cloned().chain(awaited).collect();
+            let mut names: Vec<String> = changed.iter().cloned().chain(awaited).chain(begun).collect();
+            names.sort_unstable();
+            names.dedup();
+            self.ledger.set_meta(TZ_REPLANNING, &serde_json::json!(names).to_string()).await?;
             let moved = self.replan_kept(Some(&names), None).await?;
             tracing::info!(
                 tz.before = before,
@@ -215,7 +227,8 @@ impl Desk {
             );
         }
         self.ledger.set_meta(TZ_FINGERPRINTS, &serde_json::json!(now).to_string()).await?;
-        self.ledger.set_meta(TZ_VERSION, &version).await
+        self.ledger.set_meta(TZ_VERSION, &version).await?;
+        self.ledger.set_meta(TZ_REPLANNING, "[]").await
     }
 
     /// Takes back what a clock that was ahead has done, if it was: what counts as missed and is still to come rings.
@@ -321,8 +334,8 @@ fn calendar_row(
         user: seen.user.clone(),
         owner: seen.owner.clone(),
         emails: seen.emails.clone(),
-        name: seen.name.chars().take(MAX_NAME).collect(),
-        color: seen.color.chars().take(MAX_NAME).collect(),
+        name: seen.name.clone(),
+        color: seen.color.clone(),
         zone: seen.zone.clone(),
         user_zone: seen.user_zone.clone(),
         default_timed: seen.default_alarms.timed.clone(),

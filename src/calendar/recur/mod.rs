@@ -122,6 +122,8 @@ pub struct Series {
     plan: Plan,
     zone: Zone,
     bounds: Bounds,
+    /// DTSTART, as it is written and where it lies.
+    first: Start,
     last: Option<DateTime>,
 }
 
@@ -138,7 +140,8 @@ impl Series {
         if plan.is_elapsed() {
             bounds.place(zone);
         }
-        Series { plan, zone: zone.clone(), bounds, last }
+        let first = Start { wall: start, at: zone.instant(start).0 };
+        Series { plan, zone: zone.clone(), bounds, first, last }
     }
 
     /// The occurrences that the rule gives from the instant `from` on (at ≥ from), ascending by instant and each once,
@@ -157,6 +160,8 @@ impl Series {
         starts
             .take_while(|(_, at)| *at <= self.bounds.at && *at < place::END)
             .map(|(wall, at)| Start { wall: civil::wall(wall), at: UtcMillis(at.saturating_mul(1000)) })
+            // Where the first one lies in a gap, the rule has another wall for the same instant.
+            .map(|start| if start.at == self.first.at { self.first } else { start })
     }
 
     /// For a rule with COUNT: its last occurrence, to be handed to [`Series::new`] the next time. None without COUNT, and

@@ -110,6 +110,20 @@ fn rule_20_an_absolute_alarm_that_an_override_copies_rings_once() {
 }
 
 #[test]
+fn rule_20_a_start_in_a_gap_and_the_rule_that_gives_it_are_one_occurrence() {
+    // By elapsed time the rule gives 02:45 for what is written as 01:45, by days 02:30 and 03:30 are one instant.
+    let hourly = Case::event("DTSTART;TZID=Europe/Lisbon:20260329T014500\nRRULE:FREQ=HOURLY;INTERVAL=8", &["PT0S"]);
+    assert_eq!(
+        hourly.between("2026-03-29", "2026-03-30"),
+        ["20260329T014500Z", "20260329T094500Z", "20260329T174500Z"]
+    );
+    let twice = "DTSTART;TZID=Europe/Berlin:20260329T033000\nRRULE:FREQ=DAILY;BYHOUR=2,3;BYMINUTE=30;COUNT=3";
+    let daily = Case::event(twice, &["PT0S"]);
+    assert_eq!(daily.rings()[..2], ["20260329T013000Z", "20260330T003000Z"]);
+    assert_eq!(daily.recurrence_ids()[..2], ["2026-03-29T03:30:00", "2026-03-30T02:30:00"]);
+}
+
+#[test]
 fn rule_20_two_occurrences_ring_twice_at_one_instant() {
     let case = Case::event(DAILY, &["PT0S", "-P1D"]);
     assert_eq!(case.between("2026-03-10", "2026-03-11").len(), 2);

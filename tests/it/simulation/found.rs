@@ -1,6 +1,7 @@
 //! What the simulation found, each as a short story of its own.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -12,7 +13,9 @@ use reveille::source::{Batch, CalendarSeen, Change, Checkpoint, Intake as _};
 use reveille::time::UtcMillis;
 use reveille::wheel::Turn;
 
-use super::world::config;
+use super::disk::Script;
+use super::event::MOVING;
+use super::world::{config, database};
 use crate::rehearsal::event;
 
 const SOURCE: &str = super::store::SOURCE;
@@ -39,10 +42,15 @@ fn batch(looked_at: &str, complete: bool, zone: &str, events: &[(&str, &str)]) -
 
 /// A started process and its clock.
 async fn start(ledger: &Path, now: &str) -> (Core, Clock) {
+    start_in(&Zones::bundled(), ledger, now).await
+}
+
+/// The same with another time zone database.
+async fn start_in(zones: &Zones, ledger: &Path, now: &str) -> (Core, Clock) {
     let day = Duration::from_secs(86_400);
     let (clock, config) = (Clock::manual(at(now)), config(ledger.to_owned(), day, day, None));
     let ledger = Ledger::open(ledger).await.unwrap();
-    (Core::start(&config, &Zones::bundled(), ledger, &clock).await.unwrap(), clock)
+    (Core::start(&config, zones, ledger, &clock).await.unwrap(), clock)
 }
 
 /// Fires what is due, ends the process, and says when what is in the ledger was due.
@@ -113,4 +121,31 @@ async fn what_an_edit_records_is_announced_to_those_who_deliver() {
     while core.wheel.turn(&announce).await.unwrap() == Turn::Again {}
     assert_eq!(announced.into_inner(), 1);
     assert_eq!(rung(core, &ledger).await, ["20260310T110000Z"]);
+}
+
+#[tokio::test]
+async fn planning_again_that_is_cut_off_anywhere_is_made_good_by_the_database_before() {
+    let mut cut_off = 0;
+    for moments in 0..16 {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = folder.path().join("ledger.db");
+        // Twelve o'clock is at 11:00 UTC by the one database and at 12:00 by the other.
+        let (core, _) = start_in(database(0), &ledger, "10:00:00").await;
+        core.desk.apply(SOURCE, batch("10:00:00", true, MOVING, &[("a", "20260310T120000")])).await.unwrap();
+        core.ledger.close().await;
+        drop(core);
+        let disk = Arc::new(Script::default());
+        let dying = Ledger::open_on(&ledger, disk.clone()).await.unwrap();
+        disk.end_in(moments);
+        let day = Duration::from_secs(86_400);
+        let config = config(ledger.clone(), day, day, None);
+        let started = Core::start(&config, database(1), dying.clone(), &Clock::manual(at("10:30:00"))).await;
+        cut_off += usize::from(started.is_err());
+        drop(started);
+        dying.close().await;
+        drop(dying);
+        let (core, _) = start_in(database(0), &ledger, "11:30:00").await;
+        assert_eq!(rung(core, &ledger).await, ["20260310T110000Z"], "after {moments} moments");
+    }
+    assert!((6..16).contains(&cut_off), "{cut_off} of 16 starts were cut off");
 }

@@ -15,12 +15,17 @@
 //!    rings when the edit is learned. A deletion does: from when it was learned nothing rings.
 //! 4. A ring (calendar, UID, occurrence, action, instant) is in the ledger once, whatever happens. What it says is what its
 //!    version says.
-//! 5. What was due before a start waits until the sources have been looked at once.
+//! 5. What was due before a start waits until the sources have been looked at once; and with it what the same object rings
+//!    until then.
 //! 6. Where the rules of a zone change, what lies in it is owed by the new rules from the previous look on, or from the
 //!    oldest ring that was still owed, whichever is earlier.
 //! 7. Either is right in three cases, and these are all: a ring between a look that found nothing and was not written down
 //!    before the process ended, and the look before it; a ring that was being fired when the process ended; one that
 //!    was owed by the old rules of a zone when the new ones came.
+//!
+//! 8. Of what an object has missed a hundred rings are recorded one by one, and the rest in one row, which says how many it
+//!    stands for. Where two occurrences that have one name (in the hour that the clocks show twice) ring at the same instant,
+//!    that is one ring, of either.
 //!
 //! What is in the ledger as fired is owed to the sinks; [`deliveries`](super::deliveries) has the rules of that.
 
@@ -30,6 +35,9 @@ use super::event::{Event, MOVING};
 use super::occurrences::{Ring, rings};
 use super::store::News;
 use super::walls::Rules;
+
+/// Rings that an object has missed and that get rows of their own.
+const ONE_BY_ONE: usize = 100;
 
 /// What names a ring.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,6 +59,8 @@ pub struct Recorded {
     pub fired: bool,
     pub summary: String,
     pub start: String,
+    /// How many rings it stands for.
+    pub count: i64,
 }
 
 /// Something that is, or may be, recorded at some moment, unless it has been before.
@@ -70,6 +80,8 @@ struct Known {
     maybe: i64,
     /// When the program learned of all this.
     learned: i64,
+    /// It has rung nothing since a start, because some of it was due before.
+    waits: bool,
 }
 
 /// A calendar in the ledger.
@@ -240,7 +252,8 @@ impl Model {
                 }
             }
             let rings = self.count_out(&object.event, news.zone);
-            let known = Known { event: object.event.clone(), rings, owed: from.1, maybe: from.0, learned: now };
+            let known =
+                Known { event: object.event.clone(), rings, owed: from.1, maybe: from.0, learned: now, waits: false };
             calendar.objects.insert(href.clone(), known);
         }
         if moved {
@@ -267,7 +280,8 @@ impl Model {
             at: ring.at,
         };
         let fired = now - ring.at <= self.max_lateness;
-        let recorded = Recorded { fired_at: now, fired, summary: ring.summary.clone(), start: ring.start.clone() };
+        let recorded =
+            Recorded { fired_at: now, fired, summary: ring.summary.clone(), start: ring.start.clone(), count: 1 };
         self.expected.entry(name).or_default().push(Expected { recorded, must });
     }
 
@@ -302,11 +316,12 @@ impl Model {
             for ring in due.iter().filter(|_| !certain) {
                 self.expect(href, &known.event, ring, now, false);
             }
-            // What rings after the wait is no fault of the wheel's.
-            known.learned = now;
+            known.waits = true;
             return;
         }
-        if let Some(turned) = self.turned {
+        // What rings after a wait is no fault of the wheel's.
+        let waited = std::mem::take(&mut known.waits);
+        if let Some(turned) = self.turned.filter(|_| !waited) {
             let late =
                 due.iter().find(|ring| ring.at > turned.max(known.learned) && ring.at < now && ring.at >= known.owed);
             if let Some(late) = late {
@@ -346,17 +361,37 @@ impl Model {
                 return Err(format!("rang and was never due: {name:?} {recorded:?}"));
             };
             // What had to be recorded before is what is there.
-            let until = expected.iter().position(|expected| expected.must).map_or(expected.len(), |n| n + 1);
-            if !expected.iter().take(until).any(|expected| expected.recorded == *recorded) {
+            let first = expected.iter().find(|expected| expected.must).map(|first| first.recorded.fired_at);
+            let after = |expected: &&Expected| first.is_some_and(|first| expected.recorded.fired_at > first);
+            let alone = Recorded { count: 1, ..recorded.clone() };
+            if !expected.iter().filter(|expected| !after(expected)).any(|expected| expected.recorded == alone) {
                 return Err(format!("{name:?} is in the ledger as {recorded:?} and was expected as {expected:?}"));
             }
         }
-        for (name, expected) in &self.expected {
-            if !found.contains_key(name)
-                && let Some(expected) = expected.iter().find(|expected| expected.must)
-            {
-                return Err(format!("lost: {name:?}, expected as {:?}", expected.recorded));
+        // Rows that stand for others, and for how many.
+        let mut shared: BTreeMap<(&str, &str, i64), i64> = BTreeMap::new();
+        for (name, row) in ledger.iter().filter(|(_, row)| row.count > 1) {
+            let key = (name.calendar.as_str(), name.uid.as_str(), row.fired_at);
+            let alone = found.iter().filter(|(other, other_row)| {
+                (other.calendar.as_str(), other.uid.as_str(), other_row.fired_at) == key && !other_row.fired
+            });
+            if alone.count() != ONE_BY_ONE + 1 || row.fired || shared.insert(key, row.count - 1).is_some() {
+                return Err(format!("stands for others that had to have rows of their own: {name:?} {row:?}"));
             }
+        }
+        for must in [true, false] {
+            for (name, expected) in self.expected.iter().filter(|(name, _)| !found.contains_key(name)) {
+                let Some(expected) = expected.iter().find(|expected| expected.must == must) else { continue };
+                let key = (name.calendar.as_str(), name.uid.as_str(), expected.recorded.fired_at);
+                match shared.get_mut(&key).filter(|left| **left > 0 && !expected.recorded.fired) {
+                    Some(left) => *left -= 1,
+                    None if must => return Err(format!("lost: {name:?}, expected as {:?}", expected.recorded)),
+                    None => {}
+                }
+            }
+        }
+        if let Some((of, left)) = shared.iter().find(|(_, left)| **left > 0) {
+            return Err(format!("{of:?} stands for {left} more than were missed"));
         }
         self.complaints.first().cloned().map_or(Ok(()), Err)
     }

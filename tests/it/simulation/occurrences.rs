@@ -55,7 +55,7 @@ fn starts(event: &Event, rules: Rules, horizon: i64) -> Vec<i64> {
     let Some(rule) = &event.rule else { return vec![event.start] };
     let mut walls = Vec::new();
     if rule.step == Step::Hours {
-        walls = elapsed(event, rule, rules, horizon).into_iter().map(|instant| rules.wall(instant)).collect();
+        walls = elapsed(event, rule, rules, horizon).into_iter().map(|instant| named(event, rules, instant)).collect();
         walls.dedup();
         walls.sort_unstable();
         walls.dedup();
@@ -121,7 +121,13 @@ fn elapsed(event: &Event, rule: &Rule, rules: Rules, horizon: i64) -> Vec<i64> {
 fn instants_of(event: &Event, rules: Rules, wall: i64, horizon: i64) -> Vec<Option<i64>> {
     let Some(rule) = &event.rule else { return Vec::new() };
     let all = elapsed(event, rule, rules, horizon);
-    all.into_iter().filter(|instant| rules.wall(*instant) == wall).map(Some).collect()
+    all.into_iter().filter(|instant| named(event, rules, *instant) == wall).map(Some).collect()
+}
+
+/// The wall that names an occurrence of a series by elapsed time. The first is named as it is written, also where that wall
+/// is never shown.
+fn named(event: &Event, rules: Rules, instant: i64) -> i64 {
+    if instant == rules.instant(event.start) { event.start } else { rules.wall(instant) }
 }
 
 /// Adds the rings of one occurrence, which starts when the wall shows `wall`, or at an instant that is known better.

@@ -359,9 +359,10 @@ fn recorded(row: &RingRow) -> Result<(Name, Recorded), String> {
         fired: row.state == "fired",
         summary: word("summary"),
         start: word("start"),
+        count: row.count,
     };
-    if row.count != 1 || !["fired", "missed"].contains(&row.state.as_str()) {
-        return Err(format!("stands for more than one: {row:?}"));
+    if (row.count != 1 && row.state != "missed") || !["fired", "missed"].contains(&row.state.as_str()) {
+        return Err(format!("neither fired nor missed, or fired and not one: {row:?}"));
     }
     Ok((name, recorded))
 }

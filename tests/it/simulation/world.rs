@@ -69,6 +69,11 @@ static DATABASES: LazyLock<[(Zones, Rules); 2]> = LazyLock::new(|| {
     )
 });
 
+/// The time zone database that a process finds.
+pub fn database(number: usize) -> &'static Zones {
+    &DATABASES[number].0
+}
+
 /// A process of the program.
 struct Process {
     core: Core,
