@@ -8,9 +8,6 @@ use crate::calendar::alarm::{Alarm, Trigger};
 use crate::calendar::ring::{Ring, When};
 use crate::time::UtcMillis;
 
-/// A text of a notification has at most so many octets; the rest is cut off on a character boundary.
-const MAX_TEXT: usize = 64 * 1024;
-
 /// One alarm as Cyrus IMAP announces it: the 20 documented keys in their order, then the extensions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -70,6 +67,8 @@ pub struct About {
 pub struct Sender {
     pub server_fqdn: String,
     pub pid: u32,
+    /// Octets of each text of an event or an alarm; what is longer is cut.
+    pub max_text: usize,
 }
 
 /// The identity of a ring (rule 21): 16 octets that depend on the user, the calendar, the UID, the RECURRENCE-ID, the action
@@ -90,6 +89,7 @@ impl Notification {
     /// The notification of `ring`, an alarm in the calendar `about`, sent by `sender` at `fired_at`.
     pub fn new(ring: &Ring<'_>, about: &About, sender: &Sender, fired_at: UtcMillis) -> Notification {
         let component = ring.component;
+        let bounded = |text: &str| cut(text, sender.max_text);
         let of_attendees = |text: fn(&crate::calendar::component::Attendee) -> &str| -> Vec<String> {
             component.attendees.iter().map(|attendee| bounded(text(attendee))).collect()
         };
@@ -119,7 +119,7 @@ impl Notification {
             calendar_color: about.color.clone(),
             calendar_owner: about.owner.clone(),
             recurrence_id: ring.recurrence_id_text(),
-            alert_id: alert_id(ring),
+            alert_id: bounded(&alert_id(ring)),
             alarm_summary: bounded(summary),
             alarm_description: bounded(description),
             component: component.kind.name().to_owned(),
@@ -145,7 +145,7 @@ fn written(when: When) -> String {
 /// The UID of a VALARM, else a hash of what it says, so that it stays the same while the alarm does.
 fn alert_id(ring: &Ring<'_>) -> String {
     match ring.alarm {
-        Some(alarm) if !alarm.uid.is_empty() => bounded(&alarm.uid),
+        Some(alarm) if !alarm.uid.is_empty() => alarm.uid.to_string(),
         Some(alarm) => hex(&hash_of(alarm)),
         None => String::new(),
     }
@@ -182,9 +182,9 @@ fn hex(octets: &[u8]) -> String {
     octets.iter().flat_map(|octet| [octet >> 4, octet & 15]).filter_map(|n| char::from_digit(n.into(), 16)).collect()
 }
 
-/// `text`, cut where it is longer than [`MAX_TEXT`].
-fn bounded(text: &str) -> String {
-    text.get(..text.floor_char_boundary(MAX_TEXT)).unwrap_or_default().to_owned()
+/// `text`, cut where it is longer than `most` octets.
+fn cut(text: &str, most: usize) -> String {
+    text.get(..text.floor_char_boundary(most)).unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]

@@ -87,9 +87,9 @@ struct Read {
 impl Planner {
     /// A planner for what `config` says, with the zones of `zones`.
     pub fn new(config: &Config, zones: Zones, routing: Routing, ledger: Ledger) -> Planner {
-        let limits = limits(config);
+        let limits = config.limits.objects;
         let max_lateness = i64::try_from(config.defaults.max_lateness.as_millis()).unwrap_or(i64::MAX);
-        let sender = Sender { server_fqdn: config.defaults.server_name.clone(), pid: std::process::id() };
+        let sender = sender(config);
         let inner = Arc::new(Inner { zones, limits, max_lateness, sender, routing });
         Planner { inner, ledger, fired_until: UtcMillis::MIN }
     }
@@ -398,12 +398,12 @@ pub fn surroundings(row: &CalendarRow, zones: Zones, limits: Limits) -> Surround
     around
 }
 
-/// The limits that `config` sets for objects.
-pub fn limits(config: &Config) -> Limits {
-    Limits {
-        max_object_size: config.limits.max_object_size,
-        max_repeat: config.limits.max_repeat,
-        max_rings_per_hour: config.limits.max_rings_per_hour,
+/// Who sends the notifications of this process.
+pub fn sender(config: &Config) -> Sender {
+    Sender {
+        server_fqdn: config.defaults.server_name.clone(),
+        pid: std::process::id(),
+        max_text: config.limits.max_text,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::component::{MAX_ATTENDEES, Moment};
+use super::component::Moment;
 use super::line::ContentLine;
 use super::reader::Reader;
 use super::value::{Duration, quoted, unescape};
@@ -112,8 +112,9 @@ impl Alarm {
             "UID" => self.uid = line.value.trim().into(),
             "SUMMARY" => self.summary = unescape(line.value).into(),
             "DESCRIPTION" => self.description = unescape(line.value).into(),
-            "ATTENDEE" if self.attendees.len() >= MAX_ATTENDEES => {
-                reader.too_many(number, "ATTENDEEs of an alarm", MAX_ATTENDEES);
+            "ATTENDEE" if self.attendees.len() >= reader.notes.limits.max_attendees => {
+                let most = reader.notes.limits.max_attendees;
+                reader.too_many(number, "ATTENDEEs of an alarm", ("max_attendees", most));
             }
             "ATTENDEE" => self.attendees.push(line.value.trim().into()),
             _ => {}

@@ -7,11 +7,6 @@ use super::line::ContentLine;
 use super::reader::Reader;
 use super::value::{Duration, PeriodEnd, parse_period, unescape};
 
-/// More attendees of one component or alarm are left out, with a fault.
-pub(super) const MAX_ATTENDEES: usize = 2_000;
-/// More rules of one component are left out, with a fault.
-pub(super) const MAX_RULES: usize = 64;
-
 /// Which component it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
@@ -237,8 +232,9 @@ impl Component {
     }
 
     fn attendee(&mut self, line: &ContentLine<'_>, number: u32, reader: &mut Reader<'_>) {
-        if self.attendees.len() >= MAX_ATTENDEES {
-            return reader.too_many(number, "ATTENDEEs of a component", MAX_ATTENDEES);
+        let most = reader.notes.limits.max_attendees;
+        if self.attendees.len() >= most {
+            return reader.too_many(number, "ATTENDEEs of a component", ("max_attendees", most));
         }
         let text = |key| line.parameter(key).unwrap_or_default().into();
         self.attendees.push(Attendee {
@@ -305,8 +301,9 @@ fn extra(
 }
 
 fn rule(rules: &mut Vec<RuleText>, value: &str, number: u32, reader: &mut Reader<'_>) {
-    if rules.len() >= MAX_RULES {
-        return reader.too_many(number, "rules of a component", MAX_RULES);
+    let most = reader.notes.limits.max_rules;
+    if rules.len() >= most {
+        return reader.too_many(number, "rules of a component", ("max_rules", most));
     }
     rules.push(RuleText { line: number, text: value.trim().into() });
 }

@@ -18,11 +18,30 @@ pub struct Limits {
     pub max_repeat: u32,
     /// Rings of one object in one UTC clock hour; the rest is suppressed.
     pub max_rings_per_hour: u32,
+    /// Alarms of an object.
+    pub max_alarms: usize,
+    /// Recurrence rules of a component, and as many exception rules.
+    pub max_rules: usize,
+    /// Attendees of a component, and of an alarm.
+    pub max_attendees: usize,
+    /// Components in each other.
+    pub max_depth: usize,
+    /// Faults of an object that are listed; more are counted.
+    pub max_faults: usize,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { max_object_size: 10 * 1024 * 1024, max_repeat: 100, max_rings_per_hour: 120 }
+        Limits {
+            max_object_size: 10 * 1024 * 1024,
+            max_repeat: 100,
+            max_rings_per_hour: 120,
+            max_alarms: 10_000,
+            max_rules: 64,
+            max_attendees: 2_000,
+            max_depth: 32,
+            max_faults: 100,
+        }
     }
 }
 
@@ -98,7 +117,7 @@ impl Object {
             return Err(NotACalendar::Encoding(encoding));
         }
         let lines = Lines::unfold(octets);
-        let mut parser = Parser::default();
+        let mut parser = Parser::new(*limits);
         for (number, text) in lines.iter() {
             parser.line(number, text);
         }

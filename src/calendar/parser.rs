@@ -4,15 +4,10 @@
 use super::alarm::Alarm;
 use super::component::{Component, Kind};
 use super::line;
-use super::object::{Fault, NotACalendar, Object};
+use super::object::{Fault, Limits, NotACalendar, Object};
 use super::observance::Zone as ZoneBuilder;
 use super::reader::{Notes, Reader};
 use super::value::quoted;
-
-/// Components nested deeper than this are not looked into.
-pub(super) const MAX_DEPTH: usize = 32;
-/// More alarms of one object are left out, with a fault.
-pub(super) const MAX_ALARMS: usize = 10_000;
 
 /// What a component in reading is.
 #[derive(Debug)]
@@ -40,7 +35,7 @@ struct Frame {
 pub(super) struct Parser {
     object: Object,
     stack: Vec<Frame>,
-    /// How many components are open beyond [`MAX_DEPTH`].
+    /// How many components are open beyond the limit.
     too_deep: usize,
     alarms: usize,
     calendars: usize,
@@ -48,6 +43,13 @@ pub(super) struct Parser {
 }
 
 impl Parser {
+    /// A parser that reads no more than `limits` allow.
+    pub(super) fn new(limits: Limits) -> Parser {
+        let mut parser = Parser::default();
+        parser.notes.limits = limits;
+        parser
+    }
+
     /// Takes in a line.
     pub(super) fn line(&mut self, number: u32, text: &str) {
         let Some(name) = line::name(text) else {
@@ -85,9 +87,11 @@ impl Parser {
         if self.too_deep == 0 {
             self.close_forgotten(&name, number);
         }
-        if self.stack.len() >= MAX_DEPTH {
+        let most = self.notes.limits.max_depth;
+        if self.stack.len() >= most {
             if self.too_deep == 0 {
-                self.reader().fault(number, format_args!("components nested deeper than {MAX_DEPTH} are skipped"));
+                self.reader()
+                    .fault(number, format_args!("components nested deeper than {most} (limits.max_depth) are skipped"));
             }
             self.too_deep += 1;
             return;
@@ -174,8 +178,9 @@ impl Parser {
 
     fn close_alarm(&mut self, mut alarm: Alarm) {
         alarm.finish(&mut self.reader());
-        if self.alarms >= MAX_ALARMS {
-            return self.reader().too_many(alarm.line, "alarms", MAX_ALARMS);
+        let most = self.notes.limits.max_alarms;
+        if self.alarms >= most {
+            return self.reader().too_many(alarm.line, "alarms", ("max_alarms", most));
         }
         if let Some(Frame { open: Open::Component(component), .. }) = self.stack.last_mut() {
             self.alarms += 1;

@@ -10,7 +10,6 @@ use super::component::{Component, Kind};
 use super::group::Group;
 use super::object::{Fault, Object};
 use super::place::Places;
-use super::reader::MAX_FAULTS;
 use super::ring::{Ring, in_order};
 use super::silence::Silence;
 use super::surroundings::Surroundings;
@@ -45,7 +44,7 @@ impl<'a> Plan<'a> {
         faults.extend(object.faults.iter().cloned());
         faults.sort_by(|a, b| a.line.cmp(&b.line).then_with(|| a.text.cmp(&b.text)));
         faults.dedup();
-        faults.truncate(2 * MAX_FAULTS);
+        faults.truncate(2 * around.limits.max_faults);
         let Builder { places, memo, silences, replacements, .. } = builder;
         let (zones, awaited, memo) = (places.ids(), places.awaited(), memo.to_json());
         Plan { object, around, groups, faults, zones, awaited, memo, places, silences, replacements }

@@ -5,15 +5,13 @@ use std::fmt;
 
 use super::component::{Moment, TzId};
 use super::line::ContentLine;
-use super::object::{Fault, Object, Tzid};
+use super::object::{Fault, Limits, Object, Tzid};
 use super::value::{ValueError, Written, quoted, unescape};
-
-/// More faults of one object are counted, not listed.
-pub(super) const MAX_FAULTS: usize = 100;
 
 /// What reading needs besides the object.
 #[derive(Debug, Default)]
 pub(super) struct Notes {
+    pub(super) limits: Limits,
     tzids: HashMap<Box<str>, TzId>,
     last_tzid: Option<TzId>,
     pub(super) unlisted: usize,
@@ -31,18 +29,18 @@ pub(super) struct Reader<'a> {
 impl Reader<'_> {
     /// Lists a fault in line `line`.
     pub(super) fn fault(&mut self, line: u32, text: fmt::Arguments<'_>) {
-        if self.object.faults.len() < MAX_FAULTS {
+        if self.object.faults.len() < self.notes.limits.max_faults {
             self.object.faults.push(Fault { line, text: text.to_string() });
         } else {
             self.notes.unlisted += 1;
         }
     }
 
-    /// Lists, once, that there are more of `what` than are read.
-    pub(super) fn too_many(&mut self, line: u32, what: &'static str, limit: usize) {
+    /// Lists, once, that there are more of `what` than the `limit` that is called `key` allows.
+    pub(super) fn too_many(&mut self, line: u32, what: &'static str, (key, limit): (&str, usize)) {
         if !self.notes.exceeded.contains(&what) {
             self.notes.exceeded.push(what);
-            self.fault(line, format_args!("only the first {limit} {what} are read"));
+            self.fault(line, format_args!("only the first {limit} {what} are read (limits.{key})"));
         }
     }
 

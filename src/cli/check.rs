@@ -156,15 +156,15 @@ async fn caldav(
     config: &Config,
     clock: &Clock,
 ) -> Result<String, String> {
-    let size = config.limits.max_object_size;
-    let source = CaldavSource::new(source, settings, size, clock.clone()).map_err(|error| error.to_string())?;
+    let source =
+        CaldavSource::new(source, settings, &config.limits, clock.clone()).map_err(|error| error.to_string())?;
     source.check().await.map(|checked| checked.to_string()).map_err(|error| error.to_string())
 }
 
 /// Reads a folder as the daemon would, and counts.
 async fn directory(source: &config::Source, config: &Config, clock: &Clock) -> Result<String, String> {
     let SourceKind::Directory { path, layout, .. } = &source.kind else { return Ok(String::new()) };
-    let size = config.limits.max_object_size;
+    let size = config.limits.objects.max_object_size;
     let directory = DirectorySource::new(source, (path, *layout), &source.login, size, clock.clone());
     let counter = Counter::default();
     let looked = directory.look(&counter).await.map_err(|error| error.to_string())?;

@@ -9,7 +9,6 @@ use crate::calendar::surroundings::Surroundings;
 use crate::calendar::zone::Zones;
 use crate::config::{Config, Layout, Source, SourceKind};
 use crate::notification::About;
-use crate::planner;
 use crate::source::CalendarSeen;
 use crate::source::directory;
 
@@ -52,7 +51,7 @@ pub(super) fn standard_input(config: &Config) -> Result<Vec<u8>, String> {
 }
 
 fn bounded(from: impl Read, config: &Config) -> Result<Vec<u8>, String> {
-    let limit = config.limits.max_object_size;
+    let limit = config.limits.objects.max_object_size;
     let mut octets = Vec::new();
     // One octet more than allowed tells that there is too much.
     let read = from.take(limit as u64 + 1).read_to_end(&mut octets);
@@ -125,7 +124,7 @@ pub(super) fn surroundings(seen: &CalendarSeen, zones: Zones, config: &Config) -
         .with_calendar_zone(seen.zone.as_deref())
         .with_user_zone(seen.user_zone.as_deref(), None)
         .with_addresses(&seen.emails);
-    around.limits = planner::limits(config);
+    around.limits = config.limits.objects;
     around
 }
 

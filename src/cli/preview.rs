@@ -12,7 +12,8 @@ use crate::calendar::plan::Plan;
 use crate::calendar::ring::Ring;
 use crate::calendar::zone::{Zone, Zones};
 use crate::config::{Config, Secrets, Wanted};
-use crate::notification::{About, Notification, Sender};
+use crate::notification::{About, Notification};
+use crate::planner;
 use crate::source::CalendarSeen;
 use crate::time::UtcMillis;
 
@@ -180,7 +181,7 @@ impl Preview<'_> {
 
     fn row(&self, ring: &Ring<'_>, about: &About, json: bool) -> Row {
         let text = if json {
-            let sender = Sender { server_fqdn: self.config.defaults.server_name.clone(), pid: std::process::id() };
+            let sender = planner::sender(self.config);
             Text::Json(Notification::new(ring, about, &sender, ring.at).to_json())
         } else {
             let own = self.args.zone.as_deref().and_then(|id| self.zones.resolve(id, None, None));

@@ -45,7 +45,7 @@ pub(super) struct Foresight {
 
 impl Foresight {
     pub(super) fn new(config: &Config) -> anyhow::Result<Foresight> {
-        Ok(Foresight { zones: Zones::load(&config.zoneinfo)?, limits: planner::limits(config) })
+        Ok(Foresight { zones: Zones::load(&config.zoneinfo)?, limits: config.limits.objects })
     }
 
     /// The next rings of `row` before `until`, from its timer on; at most `limit`, in order.

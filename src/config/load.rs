@@ -10,7 +10,7 @@ use toml::de::{DeTable, DeValue};
 use super::address;
 use super::error::{ConfigError, Problem};
 use super::section::{Section, Sheet, nearest};
-use super::settings::{Config, Defaults, Limits, Log, LogFormat, LogLevel};
+use super::settings::{AnswerLimits, Config, Defaults, Limits, Log, LogFormat, LogLevel, ObjectLimits};
 use super::{sinks, sources, value};
 use crate::calendar::zone::Zones;
 use crate::zoneinfo::ZoneinfoChoice;
@@ -275,18 +275,41 @@ fn read_defaults(section: Section<'_>, reader: &Reader<'_>) -> Defaults {
 
 fn read_limits(section: Section<'_>) -> Limits {
     let standard = Limits::default();
+    let within = |key, (least, most), otherwise: usize| {
+        let number = section.read(key, value::number(least, most));
+        number.and_then(|number| usize::try_from(number).ok()).unwrap_or(otherwise)
+    };
+    let count = |key, otherwise| within(key, (1, 1_000_000), otherwise);
+    let octets = |key, otherwise| within(key, (1024, 1 << 30), otherwise);
+    // What is nested is taken apart on a stack of limited size.
+    let depth = |key, otherwise| within(key, (8, 500), otherwise);
     let small = |key, otherwise: u32| {
         let number = section.read(key, value::number(1, 1_000_000));
         number.and_then(|number| u32::try_from(number).ok()).unwrap_or(otherwise)
     };
-    let octets = |key, otherwise: usize| {
-        let number = section.read(key, value::number(1024, 1 << 30));
-        number.and_then(|number| usize::try_from(number).ok()).unwrap_or(otherwise)
-    };
+    let (objects, answers) = (standard.objects, standard.answers);
     let limits = Limits {
-        max_repeat: small("max_repeat", standard.max_repeat),
-        max_rings_per_hour: small("max_rings_per_hour", standard.max_rings_per_hour),
-        max_object_size: octets("max_object_size", standard.max_object_size),
+        objects: ObjectLimits {
+            max_object_size: octets("max_object_size", objects.max_object_size),
+            max_repeat: small("max_repeat", objects.max_repeat),
+            max_rings_per_hour: small("max_rings_per_hour", objects.max_rings_per_hour),
+            max_alarms: count("max_alarms", objects.max_alarms),
+            max_rules: count("max_rules", objects.max_rules),
+            max_attendees: count("max_attendees", objects.max_attendees),
+            max_depth: depth("max_depth", objects.max_depth),
+            max_faults: count("max_faults", objects.max_faults),
+        },
+        answers: AnswerLimits {
+            max_answer_size: octets("max_answer_size", answers.max_answer_size),
+            max_elements: count("max_elements", answers.max_elements),
+            max_xml_depth: depth("max_xml_depth", answers.max_xml_depth),
+            max_href: within("max_href", (256, 1 << 20), answers.max_href),
+            max_calendars: count("max_calendars", answers.max_calendars),
+            max_redirects: within("max_redirects", (0, 20), answers.max_redirects),
+            max_retry_after: section.read("max_retry_after", value::duration).unwrap_or(answers.max_retry_after),
+        },
+        max_name: count("max_name", standard.max_name),
+        max_text: octets("max_text", standard.max_text),
     };
     section.finish();
     limits

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use crate::calendar::object::Limits as ObjectLimits;
 use crate::zoneinfo::ZoneinfoChoice;
 
 /// All settings, checked, with defaults filled in.
@@ -77,19 +78,60 @@ fn host_name() -> String {
 }
 
 /// `[limits]`: bounds on what comes from outside.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// REPEAT of one alarm is cut to this.
-    pub max_repeat: u32,
-    /// Rings of one object in one UTC clock hour; the rest is suppressed.
-    pub max_rings_per_hour: u32,
-    /// Octets of one calendar object; larger ones are a fault.
-    pub max_object_size: usize,
+    /// Of calendar objects.
+    pub objects: ObjectLimits,
+    /// Of what calendar servers answer.
+    pub answers: AnswerLimits,
+    /// Letters of a calendar's name.
+    pub max_name: usize,
+    /// Octets of each text in a notification.
+    pub max_text: usize,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { max_repeat: 100, max_rings_per_hour: 120, max_object_size: 10 * 1024 * 1024 }
+        let (objects, answers) = (ObjectLimits::default(), AnswerLimits::default());
+        Limits { objects, answers, max_name: 1_000, max_text: 64 * 1024 }
+    }
+}
+
+/// Bounds on what calendar servers answer; in `[limits]` like all the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AnswerLimits {
+    /// Octets of one answer, unpacked. A thousand objects of 60 kB.
+    pub max_answer_size: usize,
+    /// Elements in one child of the root; the longest real responses (of calendars with their privileges) have 200.
+    pub max_elements: usize,
+    /// Elements inside each other; real answers nest eight deep.
+    pub max_xml_depth: usize,
+    /// Octets of an href, an etag, a ctag or a sync token, which are kept and sent back; file systems end at 4,096.
+    pub max_href: usize,
+    /// Calendars of a home.
+    pub max_calendars: usize,
+    /// Redirections that are followed for one request.
+    pub max_redirects: usize,
+    /// A server that asks for a longer pause than this is asked again nevertheless.
+    pub max_retry_after: Duration,
+}
+
+impl AnswerLimits {
+    /// Those of a configuration that names none.
+    pub const STANDARD: AnswerLimits = AnswerLimits {
+        max_answer_size: 64 * 1024 * 1024,
+        max_elements: 20_000,
+        max_xml_depth: 32,
+        max_href: 8 * 1024,
+        max_calendars: 10_000,
+        max_redirects: 5,
+        max_retry_after: Duration::from_secs(60 * 60),
+    };
+}
+
+impl Default for AnswerLimits {
+    fn default() -> AnswerLimits {
+        AnswerLimits::STANDARD
     }
 }
 

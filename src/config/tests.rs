@@ -63,12 +63,44 @@ fn the_example_says_what_holds_where_a_key_is_left_out() {
 }
 
 #[test]
+fn each_limit_is_read_from_its_key() {
+    let numbers = [
+        "max_repeat",
+        "max_rings_per_hour",
+        "max_alarms",
+        "max_rules",
+        "max_attendees",
+        "max_faults",
+        "max_elements",
+        "max_calendars",
+        "max_name",
+        "max_redirects",
+        "max_depth",
+        "max_xml_depth",
+        "max_object_size",
+        "max_text",
+        "max_answer_size",
+        "max_href",
+    ];
+    // Each gets a number of its own, within the bounds of all that are counted like it.
+    let number = |key: usize| if key < 12 { 8 + key } else { 2_000 + key };
+    let lines: String = numbers.iter().enumerate().map(|(n, key)| format!("{key} = {}\n", number(n))).collect();
+    let limits = load_text(&format!("[limits]\n{lines}max_retry_after = \"7m\"\n")).unwrap().limits;
+    let told = format!("{limits:?}");
+    for (n, key) in numbers.iter().enumerate() {
+        assert!(told.contains(&format!("{key}: {}", number(n))), "{key}: {told}");
+    }
+    assert_eq!(limits.answers.max_retry_after, Duration::from_secs(420));
+}
+
+#[test]
 fn the_example_shows_every_key() {
     let example = include_str!("../../packaging/reveille.toml");
     let readers =
         [include_str!("load.rs"), include_str!("sources.rs"), include_str!("sinks.rs"), include_str!("secret.rs")];
     let mut keys: Vec<&str> = ["password_file", "password_env", "password_credential", "token_file"].to_vec();
-    for before in [".read(\"", ".required(\"", ".table(\"", ".tables(\""] {
+    let limits = ["small(\"", "count(\"", "octets(\"", "depth(\"", "within(\""];
+    for before in [".read(\"", ".required(\"", ".table(\"", ".tables(\""].into_iter().chain(limits) {
         let after = readers.iter().flat_map(|text| text.split(before).skip(1));
         keys.extend(after.filter_map(|rest| rest.split('"').next()));
     }

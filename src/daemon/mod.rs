@@ -67,7 +67,8 @@ impl Core {
         let bell = Bell::default();
         let planner = Planner::new(config, zones.clone(), Routing::new(&config.sinks, &sinks), ledger.clone());
         let planner = planner.fired_until(fired_until(&ledger, clock).await?);
-        let desk = Arc::new(Desk::new(ledger.clone(), planner.clone(), clock.clone(), bell.clone()));
+        let desk =
+            Arc::new(Desk::new(ledger.clone(), planner.clone(), clock.clone(), bell.clone(), config.limits.max_name));
         let sources: Vec<&str> = config.sources.iter().map(|source| source.name.as_str()).collect();
         ledger.keep_sources(&sources).await?;
         desk.replan_changed_zones(zones).await?;

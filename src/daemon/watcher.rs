@@ -62,7 +62,7 @@ impl Watcher {
                 (Kind::Directory(directory), *rescan_interval)
             }
             SourceKind::Caldav(settings) => {
-                let caldav = CaldavSource::new(&source, settings, config.limits.max_object_size, clock.clone())?;
+                let caldav = CaldavSource::new(&source, settings, &config.limits, clock.clone())?;
                 (Kind::Caldav(Box::new(caldav)), settings.poll_interval)
             }
         };
@@ -228,7 +228,7 @@ async fn touched(watch: Option<&Watch>) -> Touched {
 }
 
 fn directory(source: &Source, place: (&std::path::Path, Layout), config: &Config, clock: &Clock) -> DirectorySource {
-    DirectorySource::new(source, place, &source.login, config.limits.max_object_size, clock.clone())
+    DirectorySource::new(source, place, &source.login, config.limits.objects.max_object_size, clock.clone())
 }
 
 /// The name that a source logs in with.

@@ -1,4 +1,4 @@
-use super::{About, MAX_TEXT, Notification, Sender, hex, identity};
+use super::{About, Notification, Sender, hex, identity};
 use crate::calendar::object::{Limits, Object};
 use crate::calendar::plan::Plan;
 use crate::calendar::surroundings::Surroundings;
@@ -14,7 +14,11 @@ const LOVELY: &str = "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//Reveille//Test
     END:VEVENT\r\nEND:VCALENDAR\r\n";
 
 fn notify(text: &str, about: &About) -> Notification {
-    let sender = Sender { server_fqdn: "sloti30t15".into(), pid: 3_164_225 };
+    notify_within(64 * 1024, text, about)
+}
+
+fn notify_within(max_text: usize, text: &str, about: &About) -> Notification {
+    let sender = Sender { server_fqdn: "sloti30t15".into(), pid: 3_164_225, max_text };
     let object = Object::parse(text.as_bytes(), &Limits::default()).unwrap();
     let around = Surroundings::new(Zones::bundled());
     let plan = Plan::new(&object, &around, None);
@@ -83,10 +87,15 @@ fn the_alert_id_is_the_uid_of_the_alarm_else_a_hash_of_it() {
 
 #[test]
 fn long_texts_are_cut_on_a_character_boundary() {
-    let long = LOVELY.replace("SUMMARY:Here", &format!("DESCRIPTION:x{}\r\nSUMMARY:Here", "ü".repeat(MAX_TEXT)));
-    let description = notify(&long, &mary()).description;
-    assert_eq!(description.len(), MAX_TEXT - 1);
-    assert!(description.ends_with('ü'));
+    for max_text in [64 * 1024, 1024] {
+        let description = |octets: usize| {
+            let text = format!("DESCRIPTION:{}{}\r\nSUMMARY:Here", "x".repeat(octets % 2), "ü".repeat(octets / 2));
+            notify_within(max_text, &LOVELY.replace("SUMMARY:Here", &text), &mary()).description
+        };
+        assert_eq!(description(max_text).len(), max_text);
+        let cut = description(max_text + 1);
+        assert!(cut.len() == max_text - 1 && cut.ends_with('ü'), "{}", cut.len());
+    }
 }
 
 #[test]

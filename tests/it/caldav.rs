@@ -7,7 +7,7 @@ use crate::account::{Account, MARY, radicale, radicale_alone, xandikos, xandikos
 use crate::intake::Kept;
 use crate::servers::{Radicale, certificates};
 use crate::venv::Venv;
-use crate::watch::{MAX_SIZE, Watch, settings};
+use crate::watch::{Watch, limits, settings};
 
 /// Hrefs that need escaping, as a client sends them: spaces, umlauts, @, #, %, +, &, brackets.
 const ODD: [&str; 4] =
@@ -280,6 +280,6 @@ fn https_with_an_authority_of_ones_own() {
     settings.ca_file = Some(file("ca.pem"));
     assert_eq!(Watch::with(&source, &settings).look().calendars, 0);
     settings.ca_file = Some(file("users"));
-    let refused = CaldavSource::new(&source, &settings, MAX_SIZE, Clock::System).unwrap_err().to_string();
+    let refused = CaldavSource::new(&source, &settings, &limits(), Clock::System).unwrap_err().to_string();
     assert!(refused.contains("users") && refused.contains("no certificate"), "{refused}");
 }

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
 
+use reveille::config::AnswerLimits;
 use reveille::source::caldav::CaldavError;
 use serde_json::Value;
 
@@ -255,7 +256,7 @@ fn no_uri_of_an_event_is_fetched_and_inline_attachments_are_not_kept() {
 
 #[test]
 fn limit_of_redirections_at_it_and_above() {
-    let chain = |length: usize| {
+    let chain = |max_redirects: usize, length: usize| {
         let server = Scripted::start(move |asked| {
             let step: Option<usize> = asked.path.strip_prefix("/r").and_then(|step| step.parse().ok());
             match step {
@@ -264,22 +265,42 @@ fn limit_of_redirections_at_it_and_above() {
                 None => Reply::status(404),
             }
         });
-        let _ = Watch::of(&format!("{}r0", server.url), None).try_look();
+        let limits = AnswerLimits { max_redirects, ..AnswerLimits::default() };
+        let _ = Watch::within(limits, &format!("{}r0", server.url)).try_look();
         server.asked().iter().any(|asked| asked.path == format!("/r{length}"))
     };
-    assert!(chain(5), "five are followed");
-    assert!(!chain(6), "six are not");
+    for most in [AnswerLimits::default().max_redirects, 2, 0] {
+        assert!(chain(most, most), "{most} are followed");
+        assert!(!chain(most, most + 1), "{} are not", most + 1);
+    }
 }
 
 #[test]
 fn limit_of_an_answers_size_at_it_and_above() {
-    const MOST: usize = 64 * 1024 * 1024;
-    let error = |size: usize| {
-        let server = Scripted::start(move |_| Reply::status(207).body(vec![b'<'; size]));
-        Watch::of(&server.url, None).try_look().unwrap_err()
-    };
-    assert!(!matches!(error(MOST), CaldavError::TooLarge { .. }));
-    assert!(matches!(error(MOST + 1), CaldavError::TooLarge { .. }));
+    for max_answer_size in [AnswerLimits::default().max_answer_size, 100_000] {
+        let error = |size: usize| {
+            let server = Scripted::start(move |_| Reply::status(207).body(vec![b'<'; size]));
+            let limits = AnswerLimits { max_answer_size, ..AnswerLimits::default() };
+            Watch::within(limits, &server.url).try_look().unwrap_err()
+        };
+        assert!(!matches!(error(max_answer_size), CaldavError::TooLarge { .. }));
+        let refused = error(max_answer_size + 1);
+        assert!(matches!(refused, CaldavError::TooLarge { .. }));
+        assert!(refused.to_string().contains("limits.max_answer_size"), "{refused}");
+    }
+}
+
+#[test]
+fn limit_of_a_servers_wish_at_it_and_above() {
+    for most in [AnswerLimits::default().max_retry_after.as_secs(), 60] {
+        let pause = |seconds: u64| {
+            let server = Scripted::start(move |_| Reply::status(503).header("Retry-After", &seconds.to_string()));
+            let limits = AnswerLimits { max_retry_after: Duration::from_secs(most), ..AnswerLimits::default() };
+            let error = Watch::within(limits, &server.url).try_look().unwrap_err();
+            error.retry_after().map(|pause| pause.as_secs())
+        };
+        assert_eq!([pause(most), pause(most + 1)], [Some(most), Some(most)]);
+    }
 }
 
 #[test]
@@ -293,13 +314,17 @@ fn headers_without_an_end_are_given_up() {
 
 #[test]
 fn a_calendars_name_is_kept_within_bounds() {
-    let names = [1_000, 1_001].map(|length| {
-        let server = calendar_server(&"n".repeat(length), &[], String::new());
-        let folder = account(&server.url, "sesame");
-        assert!(reveille(folder.path(), &["run", "--once", "--at", "2026-03-10T11:00:00Z"]).status.success());
-        let calendars = text(&reveille(folder.path(), &["calendars", "--json"]).stdout);
-        let calendar: Value = serde_json::from_str(&calendars).unwrap();
-        calendar["calendarName"].as_str().unwrap().len()
-    });
-    assert_eq!(names, [1_000, 1_000]);
+    for (most, limits) in [(1_000, ""), (10, "[limits]\nmax_name = 10\n")] {
+        let names = [most, most + 1].map(|length| {
+            let server = calendar_server(&"n".repeat(length), &[], String::new());
+            let folder = account(&server.url, "sesame");
+            let configuration = folder.path().join("reveille.toml");
+            fs::write(&configuration, fs::read_to_string(&configuration).unwrap() + limits).unwrap();
+            assert!(reveille(folder.path(), &["run", "--once", "--at", "2026-03-10T11:00:00Z"]).status.success());
+            let calendars = text(&reveille(folder.path(), &["calendars", "--json"]).stdout);
+            let calendar: Value = serde_json::from_str(&calendars).unwrap();
+            calendar["calendarName"].as_str().unwrap().len()
+        });
+        assert_eq!(names, [most, most]);
+    }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use reveille::clock::Clock;
-use reveille::config::{CaldavSettings, Credentials, Secret, Source, SourceKind};
+use reveille::config::{AnswerLimits, CaldavSettings, Credentials, Limits, Secret, Source, SourceKind};
 use reveille::source::caldav::{CaldavError, CaldavSource, Looked};
 
 use crate::intake::Kept;
@@ -16,6 +16,13 @@ pub struct Watch {
     pub source: CaldavSource,
     pub kept: Kept,
     pub runtime: tokio::runtime::Runtime,
+}
+
+/// The limits of these sources.
+pub fn limits() -> Limits {
+    let mut limits = Limits::default();
+    limits.objects.max_object_size = MAX_SIZE;
+    limits
 }
 
 /// Settings for `url`, with name and password.
@@ -59,8 +66,18 @@ impl Watch {
 
     /// One that takes the time from `clock`.
     pub fn at(source: &Source, settings: &CaldavSettings, clock: Clock) -> Watch {
+        Watch::bounded(source, settings, &limits(), clock)
+    }
+
+    /// One of the account at `url` that reads no more of an answer than `answers` allow.
+    pub fn within(answers: AnswerLimits, url: &str) -> Watch {
+        let (source, settings) = settings(url, None);
+        Watch::bounded(&source, &settings, &Limits { answers, ..limits() }, Clock::System)
+    }
+
+    fn bounded(source: &Source, settings: &CaldavSettings, limits: &Limits, clock: Clock) -> Watch {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let source = CaldavSource::new(source, settings, MAX_SIZE, clock).unwrap();
+        let source = CaldavSource::new(source, settings, limits, clock).unwrap();
         Watch { source, kept: Kept::default(), runtime }
     }
 

@@ -1,9 +1,7 @@
 //! Rule 24: so many rings an hour and no more. And the other limits of an object, each at the limit and one above it.
 
 use super::{Case, alarm, at, vevent};
-use crate::calendar::component::{MAX_ATTENDEES, MAX_RULES};
 use crate::calendar::object::{Limits, Object};
-use crate::calendar::parser::{MAX_ALARMS, MAX_DEPTH};
 
 fn capped(case: Case, max_rings_per_hour: u32) -> Case {
     case.around(|mut around| {
@@ -69,7 +67,7 @@ fn rule_24_a_limit_of_none_is_silence_not_a_search_without_end() {
 
 /// How many faults a case has that speak of a limit.
 fn limits_told(case: &Case) -> usize {
-    case.faults().iter().filter(|fault| fault.contains("only the first")).count()
+    case.faults().iter().filter(|fault| fault.contains("only the first") && fault.contains("(limits.max_")).count()
 }
 
 #[test]
@@ -81,36 +79,53 @@ fn limit_of_an_objects_size_at_it_and_above() {
     assert!(refused.to_string().contains("limits.max_object_size"), "{refused}");
 }
 
+/// `case`, within other limits than the standard ones.
+fn within(case: Case, limits: Limits) -> Case {
+    case.around(|mut around| {
+        around.limits = limits;
+        around
+    })
+}
+
 #[test]
 fn limit_of_alarms_at_it_and_above() {
     let alarms = |count| Case::event("DTSTART:20260310T090000Z", &vec!["PT0S"; count]);
-    assert_eq!(limits_told(&alarms(MAX_ALARMS)), 0);
-    let above = alarms(MAX_ALARMS + 1);
-    assert_eq!((limits_told(&above), above.rings().len()), (1, 1));
+    for max_alarms in [Limits::default().max_alarms, 3] {
+        let limits = Limits { max_alarms, ..Limits::default() };
+        assert_eq!(limits_told(&within(alarms(max_alarms), limits)), 0);
+        let above = within(alarms(max_alarms + 1), limits);
+        assert_eq!((limits_told(&above), above.rings().len()), (1, 1));
+    }
 }
 
 #[test]
 fn limit_of_rules_at_it_and_above() {
     let rules =
         |count| Case::event(&format!("DTSTART:20260310T090000Z{}", "\nRRULE:FREQ=DAILY;COUNT=2".repeat(count)), &[]);
-    assert_eq!(limits_told(&rules(MAX_RULES)), 0);
-    assert_eq!(limits_told(&rules(MAX_RULES + 1)), 1);
-    let exceptions = rules(MAX_RULES + 1).text.replace("RRULE", "EXRULE");
-    assert_eq!(limits_told(&Case { text: exceptions, ..Case::new("") }), 1);
+    for max_rules in [Limits::default().max_rules, 2] {
+        let limits = Limits { max_rules, ..Limits::default() };
+        assert_eq!(limits_told(&within(rules(max_rules), limits)), 0);
+        assert_eq!(limits_told(&within(rules(max_rules + 1), limits)), 1);
+        let exceptions = rules(max_rules + 1).text.replace("RRULE", "EXRULE");
+        assert_eq!(limits_told(&within(Case { text: exceptions, ..Case::new("") }, limits)), 1);
+    }
 }
 
 #[test]
 fn limit_of_attendees_at_it_and_above() {
     let line = "ATTENDEE:mailto:mary@example.org";
     let event = |count| Case::event(&format!("DTSTART:20260310T090000Z{}", format!("\n{line}").repeat(count)), &[]);
-    assert_eq!(limits_told(&event(MAX_ATTENDEES)), 0);
-    assert_eq!(limits_told(&event(MAX_ATTENDEES + 1)), 1);
     let of_alarm = |count| {
         let alarm = format!("TRIGGER:PT0S{}", format!("\n{line}").repeat(count));
         Case::event("DTSTART:20260310T090000Z", &[&alarm])
     };
-    assert_eq!(limits_told(&of_alarm(MAX_ATTENDEES)), 0);
-    assert_eq!(limits_told(&of_alarm(MAX_ATTENDEES + 1)), 1);
+    for max_attendees in [Limits::default().max_attendees, 1] {
+        let limits = Limits { max_attendees, ..Limits::default() };
+        assert_eq!(limits_told(&within(event(max_attendees), limits)), 0);
+        assert_eq!(limits_told(&within(event(max_attendees + 1), limits)), 1);
+        assert_eq!(limits_told(&within(of_alarm(max_attendees), limits)), 0);
+        assert_eq!(limits_told(&within(of_alarm(max_attendees + 1), limits)), 1);
+    }
 }
 
 #[test]
@@ -120,11 +135,28 @@ fn limit_of_nesting_at_it_and_above() {
         let inside = format!("{}{}", "BEGIN:X-A\n".repeat(inner), "END:X-A\n".repeat(inner));
         Case::event(&format!("DTSTART:20260310T090000Z\n{inside}"), &["PT0S"])
     };
-    let at_it = nested(MAX_DEPTH - 2);
-    assert_eq!((at_it.faults().len(), at_it.rings().len()), (0, 1));
-    let above = nested(MAX_DEPTH - 1);
-    assert_eq!((above.faults().len(), above.rings().len()), (1, 1));
-    assert!(above.faults()[0].contains("nested deeper than 32"), "{:?}", above.faults());
+    for max_depth in [Limits::default().max_depth, 8, 500] {
+        let limits = Limits { max_depth, ..Limits::default() };
+        let at_it = within(nested(max_depth - 2), limits);
+        assert_eq!((at_it.faults().len(), at_it.rings().len()), (0, 1));
+        let above = within(nested(max_depth - 1), limits);
+        assert_eq!((above.faults().len(), above.rings().len()), (1, 1));
+        assert!(above.faults()[0].contains(&format!("nested deeper than {max_depth}")), "{:?}", above.faults());
+    }
+}
+
+#[test]
+fn limit_of_listed_faults_at_it_and_above() {
+    let broken = |count| Case::event(&format!("DTSTART:20260310T090000Z{}", "\nno property".repeat(count)), &["PT0S"]);
+    for max_faults in [Limits::default().max_faults, 2] {
+        let limits = Limits { max_faults, ..Limits::default() };
+        let at_it = within(broken(max_faults), limits).faults();
+        assert!(at_it.len() == max_faults && at_it.iter().all(|fault| fault.contains("no property")), "{at_it:?}");
+        let above = within(broken(max_faults + 1), limits);
+        let told = above.faults();
+        assert!(told.len() == max_faults + 1 && told.iter().any(|fault| fault.contains("more")), "{told:?}");
+        assert_eq!(above.rings().len(), 1);
+    }
 }
 
 #[test]

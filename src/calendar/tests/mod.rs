@@ -14,7 +14,7 @@ mod snoozes;
 mod zones;
 
 use super::explain::{Fate, GivenBy};
-use super::object::{Limits, Object};
+use super::object::Object;
 use super::plan::Plan;
 use super::ring::{Ring, When};
 use super::surroundings::Surroundings;
@@ -53,7 +53,7 @@ impl Case {
     }
 
     fn with<T>(&self, ask: impl FnOnce(&Plan<'_>) -> T) -> T {
-        let object = Object::parse(self.text.as_bytes(), &Limits::default()).unwrap();
+        let object = Object::parse(self.text.as_bytes(), &self.around.limits).unwrap();
         ask(&Plan::new(&object, &self.around, None))
     }
 

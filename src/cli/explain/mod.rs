@@ -102,7 +102,7 @@ impl Asked<'_> {
     }
 
     fn limits(&self) -> Limits {
-        planner::limits(self.config)
+        self.config.limits.objects
     }
 
     /// Explains a file, or standard input, without a ledger.

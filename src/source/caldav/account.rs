@@ -96,7 +96,7 @@ impl Account {
                 Place::Calendar(url) => (url, "0"),
             };
             let answer = http.multistatus(calendars::request(url, depth)).await?;
-            let listed = calendars::parse(&answer.xml).map_err(|error| answer.error(error))?;
+            let listed = calendars::parse(answer.document()).map_err(|error| answer.error(error))?;
             let Some(listed) = listed.filter(|listed| depth == "1" || !listed.is_empty()) else {
                 return Err(CaldavError::NotFound { url: url.to_string(), status: 404 });
             };
@@ -143,7 +143,7 @@ fn is_root(url: &Url) -> bool {
 
 async fn ask(http: &Http, url: &Url) -> Result<Option<(Url, Found)>, CaldavError> {
     let answer = http.multistatus(discovery::request(url)).await?;
-    let found = discovery::parse(&answer.xml).map_err(|error| answer.error(error))?;
+    let found = discovery::parse(answer.document()).map_err(|error| answer.error(error))?;
     Ok(found.map(|found| (answer.url, found)))
 }
 
@@ -198,7 +198,7 @@ fn places((base, homes): &(Url, Vec<String>)) -> Result<Vec<Place>, CaldavError>
 
 async fn has_calendars(http: &Http, url: &Url) -> Result<bool, CaldavError> {
     let listed = match http.multistatus(calendars::request(url, "1")).await {
-        Ok(answer) => calendars::parse(&answer.xml).map_err(|error| answer.error(error))?,
+        Ok(answer) => calendars::parse(answer.document()).map_err(|error| answer.error(error))?,
         Err(error) if error.is_wrong_address() => None,
         Err(error) => return Err(error),
     };

@@ -45,7 +45,7 @@ pub enum CaldavError {
     )]
     Redirected { url: String, to: String },
     /// Redirections without an end.
-    #[error("{url} redirects more than {limit} times: check the source's url")]
+    #[error("{url} redirects more than {limit} times (limits.max_redirects): check the source's url")]
     RedirectLoop { url: String, limit: usize },
     /// Not WebDAV.
     #[error(
@@ -56,7 +56,7 @@ pub enum CaldavError {
     #[error("{url} answers {method} with {error}")]
     Xml { url: String, method: &'static str, error: XmlError },
     /// More than is read.
-    #[error("{url} answers with more than {limit} octets, which is not read")]
+    #[error("{url} answers with more than the {limit} octets that limits.max_answer_size allows")]
     TooLarge { url: String, limit: usize },
     /// Nothing to watch.
     #[error(

@@ -73,7 +73,7 @@ impl<'a> Fetcher<'a> {
     async fn multiget(&self, chunk: &[Member], fetched: &mut Fetched) -> Result<(), CaldavError> {
         let hrefs = chunk.iter().map(|member| member.href.as_str());
         let answer = self.http.multistatus(objects::request(self.calendar, hrefs)).await?;
-        let objects = objects::parse(&answer.xml).map_err(|error| answer.error(error))?;
+        let objects = objects::parse(answer.document()).map_err(|error| answer.error(error))?;
         let mut by_key: HashMap<String, Object> =
             objects.into_iter().map(|object| (href::key(&object.href), object)).collect();
         for member in chunk {

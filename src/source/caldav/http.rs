@@ -11,21 +11,15 @@ use rustls::{ClientConfig, RootCertStore, crypto::ring};
 
 use super::error::CaldavError;
 use super::multistatus::http_date;
-use super::xml::XmlError;
-use crate::config::{CaldavSettings, Credentials};
+use super::xml::{Document, XmlError};
+use crate::config::{AnswerLimits, CaldavSettings, Credentials};
 use crate::time::UtcMillis;
 use crate::tls::client_config;
 
-/// Octets of one answer, unpacked. A thousand objects of 60 kB.
-pub const MAX_ANSWER: usize = 64 * 1024 * 1024;
-/// Redirections that are followed for one request.
-const MAX_REDIRECTS: usize = 5;
 /// How long a connection may take to come up, where the source's timeout is longer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Attempts at one request: servers close idle connections without a word.
 const ATTEMPTS: usize = 2;
-/// A server that asks for a longer pause than this is asked again nevertheless.
-const MAX_RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
 
 /// The methods that are used; all of them only read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,15 +79,16 @@ pub struct Http {
     client: Client,
     credentials: Credentials,
     timeout: Duration,
+    limits: AnswerLimits,
     sent: AtomicU64,
 }
 
 impl Http {
-    /// A client for the server at `url`.
+    /// A client for the server at `url`, of whose answers no more is read than `limits` allow.
     ///
     /// # Errors
     /// [`CaldavError::Settings`] when the certificates cannot be read.
-    pub fn new(url: &Url, settings: &CaldavSettings) -> Result<Http, CaldavError> {
+    pub fn new(url: &Url, settings: &CaldavSettings, limits: AnswerLimits) -> Result<Http, CaldavError> {
         let mut builder = Client::builder()
             .user_agent(concat!("reveille/", env!("CARGO_PKG_VERSION")))
             .redirect(redirect::Policy::none())
@@ -109,7 +104,7 @@ impl Http {
         }
         let client = builder.build().map_err(|why| CaldavError::Settings(format!("no HTTP client: {why}")))?;
         let credentials = settings.credentials.clone();
-        Ok(Http { client, credentials, timeout: settings.timeout, sent: AtomicU64::new(0) })
+        Ok(Http { client, credentials, timeout: settings.timeout, limits, sent: AtomicU64::new(0) })
     }
 
     /// How many requests were sent so far.
@@ -123,14 +118,14 @@ impl Http {
     /// Those of the way there and back: [`CaldavError::Unreachable`], `Timeout`, `Redirected`, `RedirectLoop`, `TooLarge`.
     pub async fn send(&self, request: Request) -> Result<Answer, CaldavError> {
         let mut request = request;
-        for _ in 0..=MAX_REDIRECTS {
+        for _ in 0..=self.limits.max_redirects {
             let (answer, location) = self.send_surely(&request).await?;
             let Some(location) = location.filter(|_| matches!(answer.status, 301 | 302 | 307 | 308)) else {
                 return Ok(answer);
             };
             request.url = redirected(&request.url, &location)?;
         }
-        Err(CaldavError::RedirectLoop { url: request.url.to_string(), limit: MAX_REDIRECTS })
+        Err(CaldavError::RedirectLoop { url: request.url.to_string(), limit: self.limits.max_redirects })
     }
 
     async fn send_surely(&self, request: &Request) -> Result<(Answer, Option<String>), CaldavError> {
@@ -143,7 +138,8 @@ impl Http {
                 }
                 Err(Failure::Broken(why)) => return Err(self.broken(&request.url, &why)),
                 Err(Failure::TooLarge) => {
-                    return Err(CaldavError::TooLarge { url: request.url.to_string(), limit: MAX_ANSWER });
+                    let limit = self.limits.max_answer_size;
+                    return Err(CaldavError::TooLarge { url: request.url.to_string(), limit });
                 }
                 Ok(done) => return Ok(done),
             }
@@ -170,13 +166,15 @@ impl Http {
         let mut response = builder.send().await.map_err(Failure::Broken)?;
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(Failure::Broken)? {
-            if body.len().saturating_add(chunk.len()) > MAX_ANSWER {
+            if body.len().saturating_add(chunk.len()) > self.limits.max_answer_size {
                 return Err(Failure::TooLarge);
             }
             body.extend_from_slice(&chunk);
         }
         let location = text(response.headers(), header::LOCATION);
-        Ok((answer(request.url.clone(), response.status().as_u16(), response.headers(), body), location))
+        let mut answer = answer(request.url.clone(), response.status().as_u16(), response.headers(), body);
+        answer.retry_after = answer.retry_after.map(|pause| pause.min(self.limits.max_retry_after));
+        Ok((answer, location))
     }
 
     /// Sends `request` and returns the multistatus that answers it: the URL it came from, the server's clock, the XML.
@@ -193,7 +191,7 @@ impl Http {
             Ok(xml) => xml,
             Err(broken) => String::from_utf8_lossy(broken.as_bytes()).into_owned(),
         };
-        Ok(Multistatus { verb, url: answer.url, date: answer.date, xml })
+        Ok(Multistatus { verb, url: answer.url, date: answer.date, xml, limits: self.limits })
     }
 
     /// What an answer that is not the one hoped for means.
@@ -257,10 +255,16 @@ pub struct Multistatus {
     pub url: Url,
     /// The server's clock.
     pub date: Option<UtcMillis>,
-    pub xml: String,
+    xml: String,
+    limits: AnswerLimits,
 }
 
 impl Multistatus {
+    /// The XML, and how much of it is read.
+    pub fn document(&self) -> Document<'_> {
+        Document { xml: &self.xml, limits: &self.limits }
+    }
+
     /// `error` in it, said of this answer.
     pub fn error(&self, error: XmlError) -> CaldavError {
         CaldavError::Xml { url: self.url.to_string(), method: self.verb.name(), error }
@@ -291,11 +295,10 @@ fn text(headers: &HeaderMap, name: HeaderName) -> Option<String> {
 
 /// Reads Retry-After: seconds, or a date to be compared with the server's clock (RFC 9110, 10.2.3).
 fn retry_after(text: &str, date: Option<UtcMillis>) -> Option<Duration> {
-    let pause = match text.trim().parse() {
+    Some(match text.trim().parse() {
         Ok(seconds) => Duration::from_secs(seconds),
         Err(_) => Duration::from_millis(u64::try_from(http_date(text)?.0.saturating_sub(date?.0)).unwrap_or(0)),
-    };
-    Some(pause.min(MAX_RETRY_AFTER))
+    })
 }
 
 /// Where a redirection from `url` leads, on the same server.

@@ -143,7 +143,7 @@ impl CaldavSource {
         }
         let Some(url) = href::resolve(&self.url, &calendar.href) else { return Ok(true) };
         let found = match self.http.multistatus(discovery::request(&url)).await {
-            Ok(answer) => discovery::parse(&answer.xml).map_err(|error| answer.error(error)),
+            Ok(answer) => discovery::parse(answer.document()).map_err(|error| answer.error(error)),
             Err(error) => Err(error),
         };
         match found {

@@ -16,7 +16,7 @@ use reqwest::Url;
 
 use super::{CalendarSeen, DefaultAlarms, Known};
 use crate::clock::Clock;
-use crate::config::{CaldavSettings, Credentials, Source};
+use crate::config::{CaldavSettings, Credentials, Limits, Source};
 use crate::time::UtcMillis;
 
 mod account;
@@ -124,14 +124,14 @@ struct Memory {
 }
 
 impl CaldavSource {
-    /// A source for the account in `settings`, which are those of `source`. `max_size` bounds an object, in octets.
+    /// A source for the account in `settings`, which are those of `source`. `limits` bound what is read.
     ///
     /// # Errors
     /// [`CaldavError::Settings`] when the URL or the certificates cannot be used.
     pub fn new(
         source: &Source,
         settings: &CaldavSettings,
-        max_size: usize,
+        limits: &Limits,
         clock: Clock,
     ) -> Result<CaldavSource, CaldavError> {
         let url = Url::parse(&settings.url)
@@ -142,14 +142,14 @@ impl CaldavSource {
             Credentials::Basic { username, .. } => Some(username.clone()),
             Credentials::Bearer { .. } | Credentials::None => None,
         };
-        let http = Http::new(&url, settings)?;
+        let http = Http::new(&url, settings, limits.answers)?;
         Ok(CaldavSource {
             source: source.clone(),
             url,
             username,
             http,
             clock,
-            max_size,
+            max_size: limits.objects.max_object_size,
             default_alarms: settings.default_alarms,
             account: None,
             memory: HashMap::new(),
@@ -230,10 +230,11 @@ impl CaldavSource {
 /// way in for fuzzing.
 #[doc(hidden)]
 pub fn read_as_any_answer(xml: &str) -> usize {
-    let calendars = requests::calendars::parse(xml).ok().flatten().map_or(0, |calendars| calendars.len());
-    let changes = requests::changes::parse(xml, "/cal/work/").map_or(0, |found| found.put.len() + found.gone.len());
-    let members = requests::members::parse(xml, "/cal/work/").ok().flatten().map_or(0, |members| members.len());
-    let objects = requests::objects::parse(xml).map_or(0, |objects| objects.len());
-    let _ = requests::discovery::parse(xml);
+    let calendars = requests::calendars::parse(xml.into()).ok().flatten().map_or(0, |calendars| calendars.len());
+    let changes =
+        requests::changes::parse(xml.into(), "/cal/work/").map_or(0, |found| found.put.len() + found.gone.len());
+    let members = requests::members::parse(xml.into(), "/cal/work/").ok().flatten().map_or(0, |members| members.len());
+    let objects = requests::objects::parse(xml.into()).map_or(0, |objects| objects.len());
+    let _ = requests::discovery::parse(xml.into());
     calendars + changes + members + objects
 }

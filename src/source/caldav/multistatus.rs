@@ -1,12 +1,7 @@
 //! The answer that most of WebDAV is made of (RFC 4918, 13): for each resource, which properties it has.
 
-use super::xml::{Element, Space, XmlError, read_multistatus};
+use super::xml::{Document, Element, Space, XmlError, read_multistatus};
 use crate::time::UtcMillis;
-
-/// Octets of an href, which is kept and sent back; file systems end at 4,096.
-pub const MAX_HREF: usize = 8 * 1024;
-/// Octets of an etag, a ctag or a sync token, which are kept too. A longer one counts as none.
-pub const MAX_MARK: usize = 8 * 1024;
 
 /// What a multistatus says of one resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,7 +32,7 @@ impl Response {
 
     /// The text of the property `name`, where that tells versions apart.
     pub fn mark(&self, space: Space, name: &str) -> Option<String> {
-        self.text(space, name).filter(|mark| mark.len() <= MAX_MARK).map(str::to_owned)
+        self.text(space, name).map(str::to_owned)
     }
 
     /// The hrefs in the property `name`.
@@ -63,32 +58,43 @@ impl Response {
 }
 
 /// Reads a multistatus: gives each response to `each` and returns the DAV:sync-token (RFC 6578, 6.2) where there is one.
-/// A response that names several resources is given once for each.
+/// A response that names several resources is given once for each. What tells versions apart and is longer than an href may
+/// be counts as not there.
 ///
 /// # Errors
-/// [`XmlError`] when it is no multistatus.
-pub fn read(xml: &str, mut each: impl FnMut(Response)) -> Result<Option<String>, XmlError> {
+/// [`XmlError`] when it is no multistatus, or more of one than its limits allow.
+pub fn read(document: Document<'_>, mut each: impl FnMut(Response)) -> Result<Option<String>, XmlError> {
+    let most = document.limits.max_href;
+    let is_short = |element: &Element| element.trimmed().is_none_or(|text| text.len() <= most);
     let (mut sync_token, mut too_long) = (None, false);
-    read_multistatus(xml, |element| {
+    read_multistatus(document, |element| {
         if element.is(Space::Dav, "sync-token") {
-            sync_token = element.trimmed().filter(|token| token.len() <= MAX_MARK).map(str::to_owned);
+            sync_token = element.trimmed().filter(|_| is_short(&element)).map(str::to_owned);
         } else if element.is(Space::Dav, "response") {
-            for response in responses(element) {
-                too_long |= response.href.len() > MAX_HREF;
+            for mut response in responses(element) {
+                too_long |= response.href.len() > most;
+                response.props.retain(|prop| !is_mark(prop) || is_short(prop));
                 each(response);
             }
         }
     })?;
-    if too_long { Err(XmlError::LongHref) } else { Ok(sync_token) }
+    if too_long { Err(XmlError::LongHref(most)) } else { Ok(sync_token) }
+}
+
+/// Whether a property tells versions of a resource apart.
+fn is_mark(prop: &Element) -> bool {
+    [(Space::Dav, "getetag"), (Space::Dav, "sync-token"), (Space::CalendarServer, "getctag")]
+        .iter()
+        .any(|(space, name)| prop.is(*space, name))
 }
 
 /// Reads a multistatus into a list.
 ///
 /// # Errors
 /// As for [`read`].
-pub fn all(xml: &str) -> Result<Vec<Response>, XmlError> {
+pub fn all(document: Document<'_>) -> Result<Vec<Response>, XmlError> {
     let mut all = Vec::new();
-    read(xml, |response| all.push(response))?;
+    read(document, |response| all.push(response))?;
     Ok(all)
 }
 
@@ -121,7 +127,8 @@ pub fn http_date(text: &str) -> Option<UtcMillis> {
 
 #[cfg(test)]
 mod tests {
-    use super::{MAX_HREF, MAX_MARK, Space, XmlError, all, http_date, read};
+    use super::{Document, Space, all, http_date, read};
+    use crate::config::AnswerLimits;
 
     #[test]
     fn status_may_come_before_or_after_the_properties() {
@@ -132,7 +139,7 @@ mod tests {
             Not Found</n:status><n:prop><n:displayname /></n:prop></n:propstat><n:propstat><n:status>HTTP/1.1 200 OK\
             </n:status><n:prop><n:getetag>&quot;1&quot;</n:getetag></n:prop></n:propstat></n:response></n:multistatus>";
         for xml in [after, before] {
-            let found = all(xml).unwrap().remove(0);
+            let found = all(xml.into()).unwrap().remove(0);
             assert_eq!((found.href.as_str(), found.status), ("/a", None));
             assert_eq!(found.etag().as_deref(), Some("\"1\""));
             assert!(found.prop(Space::Dav, "displayname").is_none(), "a property that is not there");
@@ -146,7 +153,7 @@ mod tests {
         let token = "<sync-token> data:,13 </sync-token>";
         for inside in [format!("{token}{response}"), format!("{response}{token}")] {
             let mut gone = Vec::new();
-            let found = read(&format!("<multistatus xmlns='DAV:'>{inside}</multistatus>"), |response| {
+            let found = read(format!("<multistatus xmlns='DAV:'>{inside}</multistatus>").as_str().into(), |response| {
                 assert!(response.is_gone());
                 gone.push(response.href);
             });
@@ -158,7 +165,7 @@ mod tests {
     fn one_response_may_name_several_resources() {
         let xml = "<multistatus xmlns='DAV:'><response><href>/a</href><href>/b</href><status>HTTP/1.1 410 Gone</status>\
             </response><response><status>HTTP/1.1 200 OK</status></response></multistatus>";
-        let found = all(xml).unwrap();
+        let found = all(xml.into()).unwrap();
         assert_eq!(found.iter().map(|r| r.href.as_str()).collect::<Vec<_>>(), ["/a", "/b"]);
         assert!(found.iter().all(super::Response::is_gone));
     }
@@ -172,12 +179,19 @@ mod tests {
                  </prop></propstat></response><sync-token>{mark}</sync-token></multistatus>"
             )
         };
-        let mut etag = None;
-        let token = read(&answer(MAX_HREF, MAX_MARK), |response| etag = response.etag()).unwrap();
-        assert!(etag.is_some() && token.is_some());
-        let token = read(&answer(MAX_HREF, MAX_MARK + 1), |response| etag = response.etag()).unwrap();
-        assert_eq!((etag, token), (None, None));
-        assert_eq!(all(&answer(MAX_HREF + 1, 1)), Err(XmlError::LongHref));
+        for max_href in [AnswerLimits::STANDARD.max_href, 256] {
+            let limits = AnswerLimits { max_href, ..AnswerLimits::STANDARD };
+            let read = |href, mark| {
+                let mut etag = None;
+                let xml = answer(href, mark);
+                let token = read(Document { xml: &xml, limits: &limits }, |response| etag = response.etag())?;
+                Ok::<_, super::XmlError>((etag.is_some(), token.is_some()))
+            };
+            assert_eq!(read(max_href, max_href), Ok((true, true)));
+            assert_eq!(read(max_href, max_href + 1), Ok((false, false)));
+            let refused = read(max_href + 1, 1).unwrap_err();
+            assert!(refused.to_string().contains("limits.max_href"), "{refused}");
+        }
     }
 
     #[test]

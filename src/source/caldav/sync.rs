@@ -130,7 +130,7 @@ impl<I: Intake> Sync<'_, I> {
         let mut was_cut = false;
         for _ in 0..MAX_PAGES {
             let answer = self.http.multistatus(changes::request(self.url, &token)).await?;
-            let page = changes::parse(&answer.xml, self.url.path()).map_err(|error| answer.error(error))?;
+            let page = changes::parse(answer.document(), self.url.path()).map_err(|error| answer.error(error))?;
             if page.calendar_gone {
                 return Ok(None);
             }
@@ -153,7 +153,7 @@ impl<I: Intake> Sync<'_, I> {
     /// The whole calendar compared with `kept`. `suspects` are fetched whatever their entity tags say.
     async fn compared(&self, kept: &Kept, suspects: &[Member]) -> Result<News, CaldavError> {
         let answer = self.http.multistatus(members::request(self.url)).await?;
-        let members = parse_members(&answer.xml, self.url.path()).map_err(|error| answer.error(error))?;
+        let members = parse_members(answer.document(), self.url.path()).map_err(|error| answer.error(error))?;
         let Some(members) = members else {
             return Err(CaldavError::NotFound { url: self.url.to_string(), status: 404 });
         };

@@ -5,10 +5,7 @@ use quick_xml::NsReader;
 use quick_xml::events::{BytesRef, BytesStart, Event};
 use quick_xml::name::{Namespace, ResolveResult};
 
-/// Elements inside each other; real answers nest eight deep.
-const MAX_DEPTH: usize = 32;
-/// Elements in one child of the root; the longest real responses (of calendars with their privileges) have 200.
-const MAX_ELEMENTS: usize = 20_000;
+use crate::config::AnswerLimits;
 
 /// What is wrong with an XML document.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -17,14 +14,14 @@ pub enum XmlError {
     IllFormed(String),
     #[error("XML with a document type, which is not read")]
     DocumentType,
-    #[error("XML nested deeper than {MAX_DEPTH} elements")]
-    TooDeep,
-    #[error("XML with more than {MAX_ELEMENTS} elements in one response")]
-    TooMany,
-    #[error("more than {0} calendars, which are not read")]
+    #[error("XML nested deeper than the {0} elements that limits.max_xml_depth allows")]
+    TooDeep(usize),
+    #[error("XML with more elements in one response than the {0} that limits.max_elements allows")]
+    TooMany(usize),
+    #[error("more calendars than the {0} that limits.max_calendars allows")]
     TooManyCalendars(usize),
-    #[error("an href of more than 8192 octets")]
-    LongHref,
+    #[error("an href of more octets than the {0} that limits.max_href allows")]
+    LongHref(usize),
     #[error("{} instead of a multistatus", tag(.0))]
     NoMultistatus(String),
 }
@@ -113,11 +110,26 @@ impl Element {
     }
 }
 
-/// Reads `xml`, whose root must be DAV:multistatus, and gives its children to `each`, one after the other.
+/// An answer's text, and how much of it is read at the most.
+#[derive(Clone, Copy, Debug)]
+pub struct Document<'a> {
+    pub xml: &'a str,
+    pub limits: &'a AnswerLimits,
+}
+
+impl<'a> From<&'a str> for Document<'a> {
+    /// Within the limits of a configuration that names none.
+    fn from(xml: &'a str) -> Document<'a> {
+        Document { xml, limits: &AnswerLimits::STANDARD }
+    }
+}
+
+/// Reads a document whose root must be DAV:multistatus, and gives its children to `each`, one after the other.
 ///
 /// # Errors
 /// [`XmlError`]; what came before was given to `each`.
-pub fn read_multistatus(xml: &str, mut each: impl FnMut(Element)) -> Result<(), XmlError> {
+pub fn read_multistatus(document: Document<'_>, mut each: impl FnMut(Element)) -> Result<(), XmlError> {
+    let Document { xml, limits } = document;
     let mut reader = NsReader::from_str(xml.trim_start_matches('\u{feff}'));
     reader.config_mut().expand_empty_elements = true;
     reader.config_mut().allow_dangling_amp = true;
@@ -138,11 +150,11 @@ pub fn read_multistatus(xml: &str, mut each: impl FnMut(Element)) -> Result<(), 
             }
             Event::Start(start) => {
                 elements += 1;
-                if elements > MAX_ELEMENTS {
-                    return Err(XmlError::TooMany);
+                if elements > limits.max_elements {
+                    return Err(XmlError::TooMany(limits.max_elements));
                 }
-                if stack.len() >= MAX_DEPTH {
-                    return Err(XmlError::TooDeep);
+                if stack.len() >= limits.max_xml_depth {
+                    return Err(XmlError::TooDeep(limits.max_xml_depth));
                 }
                 stack.push(Element::new(Space::of(&space), &start));
             }
@@ -200,11 +212,15 @@ pub fn escaped(text: &str) -> String {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{Element, MAX_DEPTH, MAX_ELEMENTS, Space, XmlError, escaped, read_multistatus};
+    use super::{AnswerLimits, Document, Element, Space, XmlError, escaped, read_multistatus};
 
     fn children(xml: &str) -> Result<Vec<Element>, XmlError> {
+        within(&AnswerLimits::STANDARD, xml)
+    }
+
+    fn within(limits: &AnswerLimits, xml: &str) -> Result<Vec<Element>, XmlError> {
         let mut all = Vec::new();
-        read_multistatus(xml, |element| all.push(element))?;
+        read_multistatus(Document { xml, limits }, |element| all.push(element))?;
         Ok(all)
     }
 
@@ -243,12 +259,7 @@ mod tests {
         let doctype = "<!DOCTYPE m [<!ENTITY a 'aaaa'>]><multistatus xmlns='DAV:'>&a;</multistatus>";
         assert_eq!(children(doctype), Err(XmlError::DocumentType));
         let nested = format!("<multistatus xmlns='DAV:'>{}", "<a>".repeat(100_000));
-        assert_eq!(children(&nested), Err(XmlError::TooDeep));
-        let at_the_limit = "<a>".repeat(MAX_DEPTH) + &"</a>".repeat(MAX_DEPTH);
-        assert!(children(&format!("<multistatus xmlns='DAV:'>{at_the_limit}</multistatus>")).is_ok());
-        let wide = |count| format!("<multistatus xmlns='DAV:'><a>{}</a></multistatus>", "<b/>".repeat(count));
-        assert!(children(&wide(MAX_ELEMENTS - 1)).is_ok(), "<a> is one of them");
-        assert_eq!(children(&wide(MAX_ELEMENTS)), Err(XmlError::TooMany));
+        assert_eq!(children(&nested), Err(XmlError::TooDeep(32)));
         for broken in ["", "<multistatus xmlns='DAV:'>", "<multistatus xmlns='DAV:'><a></b></multistatus>", "text"] {
             assert!(matches!(children(broken), Err(XmlError::IllFormed(_))), "{broken}");
         }
@@ -257,6 +268,30 @@ mod tests {
         assert!(children("<html><body>Log in</body></html>").unwrap_err().to_string().contains("<html>"));
         let told = children(&format!("<a\u{1b}[2J{}>", "x".repeat(100))).unwrap_err().to_string();
         assert!(told.starts_with("<a\\u{1b}[2Jxxx") && told.len() < 80, "{told}");
+    }
+
+    #[test]
+    fn limit_of_elements_in_each_other_at_it_and_above() {
+        let nested =
+            |depth| format!("<multistatus xmlns='DAV:'>{}{}</multistatus>", "<a>".repeat(depth), "</a>".repeat(depth));
+        for max_xml_depth in [AnswerLimits::STANDARD.max_xml_depth, 8, 500] {
+            let limits = AnswerLimits { max_xml_depth, ..AnswerLimits::STANDARD };
+            assert!(within(&limits, &nested(max_xml_depth)).is_ok());
+            let refused = within(&limits, &nested(max_xml_depth + 1)).unwrap_err();
+            assert!(refused.to_string().contains("limits.max_xml_depth"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn limit_of_elements_at_it_and_above() {
+        // The element that holds them is one of them.
+        let wide = |count| format!("<multistatus xmlns='DAV:'><a>{}</a></multistatus>", "<b/>".repeat(count - 1));
+        for max_elements in [AnswerLimits::STANDARD.max_elements, 10] {
+            let limits = AnswerLimits { max_elements, ..AnswerLimits::STANDARD };
+            assert!(within(&limits, &wide(max_elements)).is_ok());
+            let refused = within(&limits, &wide(max_elements + 1)).unwrap_err();
+            assert!(refused.to_string().contains("limits.max_elements"), "{refused}");
+        }
     }
 
     proptest! {

@@ -9,13 +9,10 @@ use crate::source::DefaultAlarms;
 use crate::source::caldav::href;
 use crate::source::caldav::http::Request;
 use crate::source::caldav::multistatus::{Response, all};
-use crate::source::caldav::xml::{Element, Space, XmlError};
+use crate::source::caldav::xml::{Document, Element, Space, XmlError};
 
 const BODY: &str = r#"<?xml version="1.0" encoding="utf-8"?>
 <D:propfind xmlns:D="DAV:" xmlns:C="urn:ietf:params:xml:ns:caldav" xmlns:S="http://calendarserver.org/ns/" xmlns:A="http://apple.com/ns/ical/"><D:prop><D:resourcetype/><D:displayname/><S:getctag/><D:sync-token/><D:resource-id/><D:owner/><D:current-user-privilege-set/><C:supported-calendar-component-set/><C:calendar-timezone-id/><C:calendar-timezone/><C:default-alarm-vevent-datetime/><C:default-alarm-vevent-date/><A:calendar-color/></D:prop></D:propfind>"#;
-
-/// Calendars of one home.
-const MAX_CALENDARS: usize = 10_000;
 
 /// A calendar as its server lists it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,8 +50,9 @@ pub fn request(url: &Url, depth: &'static str) -> Request {
 ///
 /// # Errors
 /// [`XmlError`] when it is no multistatus.
-pub fn parse(xml: &str) -> Result<Option<Vec<Listed>>, XmlError> {
-    let responses = all(xml)?;
+pub fn parse(document: Document<'_>) -> Result<Option<Vec<Listed>>, XmlError> {
+    let most = document.limits.max_calendars;
+    let responses = all(document)?;
     if responses.iter().all(Response::is_gone) {
         return Ok(None);
     }
@@ -71,8 +69,8 @@ pub fn parse(xml: &str) -> Result<Option<Vec<Listed>>, XmlError> {
         if !seen.insert(href::key(&response.href)) {
             continue;
         }
-        if calendars.len() >= MAX_CALENDARS {
-            return Err(XmlError::TooManyCalendars(MAX_CALENDARS));
+        if calendars.len() >= most {
+            return Err(XmlError::TooManyCalendars(most));
         }
         let mut calendar = listed(response);
         calendar.default_alarms = or(calendar.default_alarms, home.clone());
@@ -137,14 +135,15 @@ fn may_be_read(response: &Response) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{DefaultAlarms, Listed, MAX_CALENDARS, parse};
+    use super::{DefaultAlarms, Document, Listed, parse};
+    use crate::config::AnswerLimits;
 
     fn home(inside: &str) -> Vec<Listed> {
         let xml = format!(
             "<d:multistatus xmlns:d='DAV:' xmlns:cal='urn:ietf:params:xml:ns:caldav' \
              xmlns:cs='http://calendarserver.org/ns/' xmlns:x='http://apple.com/ns/ical/'>{inside}</d:multistatus>"
         );
-        parse(&xml).unwrap().unwrap()
+        parse(xml.as_str().into()).unwrap().unwrap()
     }
 
     fn response(href: &str, props: &str) -> String {
@@ -224,20 +223,28 @@ mod tests {
 
     #[test]
     fn an_answer_that_says_nothing_is_no_listing() {
-        assert_eq!(parse("<multistatus xmlns='DAV:'/>"), Ok(None));
+        assert_eq!(parse("<multistatus xmlns='DAV:'/>".into()), Ok(None));
         let gone = "<m:multistatus xmlns:m='DAV:'><m:response><m:href>/h/</m:href><m:status>HTTP/1.1 404 Not Found\
             </m:status></m:response></m:multistatus>";
-        assert_eq!(parse(gone), Ok(None));
+        assert_eq!(parse(gone.into()), Ok(None));
     }
 
     #[test]
     fn a_home_without_an_end_is_refused() {
         let calendars = |count: usize| (0..count).map(|n| response(&format!("/h/{n}/"), CALENDAR)).collect::<String>();
-        assert_eq!(home(&calendars(MAX_CALENDARS)).len(), MAX_CALENDARS);
         let xml = |inside: &str| {
             format!("<d:multistatus xmlns:d='DAV:' xmlns:cal='urn:ietf:params:xml:ns:caldav'>{inside}</d:multistatus>")
         };
-        assert!(parse(&xml(&calendars(MAX_CALENDARS + 1))).is_err());
+        for max_calendars in [AnswerLimits::STANDARD.max_calendars, 3] {
+            let limits = AnswerLimits { max_calendars, ..AnswerLimits::STANDARD };
+            let listed = |count| {
+                let xml = xml(&calendars(count));
+                parse(Document { xml: &xml, limits: &limits }).map(|listed| listed.unwrap().len())
+            };
+            assert_eq!(listed(max_calendars), Ok(max_calendars));
+            let refused = listed(max_calendars + 1).unwrap_err();
+            assert!(refused.to_string().contains("limits.max_calendars"), "{refused}");
+        }
     }
 
     #[test]

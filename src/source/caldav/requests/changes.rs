@@ -9,7 +9,7 @@ use super::report;
 use crate::source::caldav::href;
 use crate::source::caldav::http::Request;
 use crate::source::caldav::multistatus::read;
-use crate::source::caldav::xml::{Space, XmlError, escaped};
+use crate::source::caldav::xml::{Document, Space, XmlError, escaped};
 
 /// One page of changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,11 +42,11 @@ pub fn request(calendar: &Url, token: &str) -> Request {
 ///
 /// # Errors
 /// [`XmlError`] when it is no multistatus.
-pub fn parse(xml: &str, calendar: &str) -> Result<Changes, XmlError> {
+pub fn parse(document: Document<'_>, calendar: &str) -> Result<Changes, XmlError> {
     let calendar = href::key(calendar);
     let mut changes = Changes::default();
     let mut at: HashMap<String, Option<usize>> = HashMap::new();
-    changes.token = read(xml, |response| {
+    changes.token = read(document, |response| {
         let key = href::key(&response.href);
         if response.status == Some(507) {
             changes.is_cut = true;
@@ -79,7 +79,7 @@ mod tests {
     use super::{Changes, Member, parse, request};
 
     fn parsed(inside: &str) -> Changes {
-        parse(&format!("<D:multistatus xmlns:D='DAV:'>{inside}</D:multistatus>"), "/cal/work/").unwrap()
+        parse(format!("<D:multistatus xmlns:D='DAV:'>{inside}</D:multistatus>").as_str().into(), "/cal/work/").unwrap()
     }
 
     fn there(href: &str, etag: &str) -> String {

@@ -5,7 +5,7 @@ use reqwest::Url;
 use super::propfind;
 use crate::source::caldav::http::Request;
 use crate::source::caldav::multistatus::{Response, all};
-use crate::source::caldav::xml::{Space, XmlError};
+use crate::source::caldav::xml::{Document, Space, XmlError};
 
 const BODY: &str = r#"<?xml version="1.0" encoding="utf-8"?>
 <D:propfind xmlns:D="DAV:" xmlns:C="urn:ietf:params:xml:ns:caldav"><D:prop><D:resourcetype/><D:current-user-principal/><C:calendar-home-set/><C:calendar-user-address-set/></D:prop></D:propfind>"#;
@@ -31,8 +31,8 @@ pub fn request(url: &Url) -> Request {
 ///
 /// # Errors
 /// [`XmlError`] when it is no multistatus.
-pub fn parse(xml: &str) -> Result<Option<Found>, XmlError> {
-    let found = all(xml)?.into_iter().find(|response| !response.is_gone());
+pub fn parse(document: Document<'_>) -> Result<Option<Found>, XmlError> {
+    let found = all(document)?.into_iter().find(|response| !response.is_gone());
     Ok(found.map(|response| Found {
         is_calendar: response.is_a(Space::Caldav, "calendar"),
         principal: response.hrefs(Space::Dav, "current-user-principal").into_iter().next(),
@@ -67,7 +67,7 @@ mod tests {
             <C:calendar-user-address-set><href>mailto:mary@example.org</href><href>/principals/mary/</href>
             <href>MAILTO:m@example.org</href><href>mailto:mary@example.org</href><href>mailto:</href>
             </C:calendar-user-address-set></prop><status>HTTP/1.1 200 OK</status></propstat></response></multistatus>"#;
-        let found = parse(xml).unwrap().unwrap();
+        let found = parse(xml.into()).unwrap().unwrap();
         assert_eq!(found.principal.as_deref(), Some("/principals/mary/"));
         assert_eq!(found.homes, ["/cal/mary/", "/cal/team/"]);
         assert_eq!(found.addresses, ["mary@example.org", "m@example.org"]);
@@ -79,14 +79,14 @@ mod tests {
         let xml = r#"<D:multistatus xmlns:D="DAV:"><D:response><D:href>/</D:href><D:propstat><D:prop>
             <D:current-user-principal><D:unauthenticated/></D:current-user-principal></D:prop>
             <D:status>HTTP/1.1 200 OK</D:status></D:propstat></D:response></D:multistatus>"#;
-        assert_eq!(parse(xml), Ok(Some(Found::default())));
+        assert_eq!(parse(xml.into()), Ok(Some(Found::default())));
     }
 
     #[test]
     fn nothing_is_there_although_the_answer_is_a_multistatus() {
         let missing = "<m:multistatus xmlns:m='DAV:'><m:response><m:href>/x/</m:href><m:status>HTTP/1.1 404 Not Found\
             </m:status></m:response></m:multistatus>";
-        assert_eq!(parse(missing), Ok(None));
-        assert_eq!(parse("<multistatus xmlns='DAV:'/>"), Ok(None));
+        assert_eq!(parse(missing.into()), Ok(None));
+        assert_eq!(parse("<multistatus xmlns='DAV:'/>".into()), Ok(None));
     }
 }

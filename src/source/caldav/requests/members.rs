@@ -6,7 +6,7 @@ use super::propfind;
 use crate::source::caldav::href;
 use crate::source::caldav::http::Request;
 use crate::source::caldav::multistatus::read;
-use crate::source::caldav::xml::{Space, XmlError};
+use crate::source::caldav::xml::{Document, Space, XmlError};
 
 const BODY: &str = r#"<?xml version="1.0" encoding="utf-8"?>
 <D:propfind xmlns:D="DAV:"><D:prop><D:getetag/><D:resourcetype/></D:prop></D:propfind>"#;
@@ -29,11 +29,11 @@ pub fn request(calendar: &Url) -> Request {
 ///
 /// # Errors
 /// [`XmlError`] when it is no multistatus.
-pub fn parse(xml: &str, calendar: &str) -> Result<Option<Vec<Member>>, XmlError> {
+pub fn parse(document: Document<'_>, calendar: &str) -> Result<Option<Vec<Member>>, XmlError> {
     let calendar = href::key(calendar);
     let (mut is_there, mut is_gone) = (false, false);
     let mut members = Vec::new();
-    read(xml, |response| {
+    read(document, |response| {
         if href::key(&response.href) == calendar {
             is_gone = response.is_gone();
             is_there = !is_gone;
@@ -72,14 +72,14 @@ mod tests {
             member("/cal/work/c.ics", Some("W/\"x\"")),
             member("/cal/work/d.ics", None),
         ];
-        assert_eq!(parse(xml, "/cal/work/").unwrap().unwrap(), wanted);
+        assert_eq!(parse(xml.into(), "/cal/work/").unwrap().unwrap(), wanted);
     }
 
     #[test]
     fn an_answer_that_says_nothing_is_no_listing() {
-        assert_eq!(parse("<multistatus xmlns='DAV:'/>", "/cal/"), Ok(None));
+        assert_eq!(parse("<multistatus xmlns='DAV:'/>".into(), "/cal/"), Ok(None));
         let gone = "<multistatus xmlns='DAV:'><response><href>/cal/</href><status>HTTP/1.1 404 Not Found</status>\
             </response></multistatus>";
-        assert_eq!(parse(gone, "/cal/"), Ok(None));
+        assert_eq!(parse(gone.into(), "/cal/"), Ok(None));
     }
 }

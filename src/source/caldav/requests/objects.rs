@@ -5,7 +5,7 @@ use reqwest::Url;
 use super::report;
 use crate::source::caldav::http::{Request, Verb};
 use crate::source::caldav::multistatus::read;
-use crate::source::caldav::xml::{Space, XmlError, escaped};
+use crate::source::caldav::xml::{Document, Space, XmlError, escaped};
 use crate::time::UtcMillis;
 
 /// An object with its text.
@@ -39,9 +39,9 @@ pub fn request_one(object: &Url) -> Request {
 ///
 /// # Errors
 /// [`XmlError`] when it is no multistatus.
-pub fn parse(xml: &str) -> Result<Vec<Object>, XmlError> {
+pub fn parse(document: Document<'_>) -> Result<Vec<Object>, XmlError> {
     let mut objects = Vec::new();
-    read(xml, |mut response| {
+    read(document, |mut response| {
         let etag = response.etag();
         let modified = response.modified();
         let data = response.props.iter_mut().find(|prop| prop.is(Space::Caldav, "calendar-data"));
@@ -77,7 +77,7 @@ mod tests {
             <D:response><D:href>/c</D:href><D:status>HTTP/1.1 404 Not Found</D:status></D:response>\
             <D:response><D:href>/d</D:href><D:propstat><D:prop><C:calendar-data/></D:prop></D:propstat></D:response>\
             </D:multistatus>";
-        let found = parse(xml).unwrap();
+        let found = parse(xml.into()).unwrap();
         assert_eq!(found.len(), 2);
         assert_eq!(found[0].text, b"BEGIN:X\r\nSUMMARY:a <b> & c\r\nEND:X\r\n");
         assert_eq!(found[0].etag.as_deref(), Some("\"1\""));
