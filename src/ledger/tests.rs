@@ -120,13 +120,10 @@ async fn a_ledger_of_an_older_version_is_brought_up_to_date() {
     sqlx::raw_sql(rows).execute(&mut old).await.unwrap();
     sqlx::Connection::close(old).await.unwrap();
     let ledger = Ledger::open(&path).await.unwrap();
-    let deliveries: Vec<(String, String, i64, Option<String>, Option<i64>)> =
-        sqlx::query_as("SELECT recipient, state, attempts, answer, settled_at FROM deliveries ORDER BY recipient")
-            .fetch_all(ledger.readers())
-            .await
-            .unwrap();
-    let busy = ("".to_owned(), "pending".to_owned(), 3, Some("451 busy".to_owned()), None);
-    assert_eq!(deliveries, [busy, ("mary@example.org".to_owned(), "delivered".to_owned(), 1, None, Some(20))]);
+    let told =
+        "SELECT concat_ws(' ', recipient, state, attempts, answer, settled_at) FROM deliveries ORDER BY recipient";
+    let deliveries: Vec<String> = sqlx::query_scalar(told).fetch_all(ledger.readers()).await.unwrap();
+    assert_eq!(deliveries, [" pending 3 451 busy", "mary@example.org delivered 1 20"]);
     let claimed = ledger.claim(1, UtcMillis(10), UtcMillis(20), 10).await.unwrap();
     assert_eq!(claimed.iter().map(|claimed| claimed.attempts).collect::<Vec<_>>(), [3]);
 }

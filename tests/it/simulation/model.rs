@@ -361,10 +361,13 @@ impl Model {
                 return Err(format!("rang and was never due: {name:?} {recorded:?}"));
             };
             // What had to be recorded before is what is there.
-            let first = expected.iter().find(|expected| expected.must).map(|first| first.recorded.fired_at);
-            let after = |expected: &&Expected| first.is_some_and(|first| expected.recorded.fired_at > first);
+            let first = expected.iter().position(|expected| expected.must);
+            let at_first = first.and_then(|n| expected.get(n)).map(|first| first.recorded.fired_at);
+            let may = |(n, expected): &(usize, &Expected)| {
+                first.is_none_or(|first| *n <= first) || at_first == Some(expected.recorded.fired_at)
+            };
             let alone = Recorded { count: 1, ..recorded.clone() };
-            if !expected.iter().filter(|expected| !after(expected)).any(|expected| expected.recorded == alone) {
+            if !expected.iter().enumerate().filter(may).any(|(_, expected)| expected.recorded == alone) {
                 return Err(format!("{name:?} is in the ledger as {recorded:?} and was expected as {expected:?}"));
             }
         }

@@ -24,7 +24,8 @@ pub enum Rules {
 
 /// The days from 1970-01-01 to a date.
 pub fn days(year: i64, month: i64, day: i64) -> i64 {
-    let whole_years: i64 = (1970..year).map(|year| if is_leap(year) { 366 } else { 365 }).sum();
+    let leap_days_until = |year: i64| year / 4 - year / 100 + year / 400;
+    let whole_years = (year - 1970) * 365 + leap_days_until(year - 1) - leap_days_until(1969);
     whole_years + (1..month).map(|month| month_length(year, month)).sum::<i64>() + day - 1
 }
 
