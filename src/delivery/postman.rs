@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Mutex, Notify};
 
 use super::retry::{Attempt, judge};
 use super::sink::{Carrier, Outcome, Parcel, Sink};
@@ -46,12 +46,14 @@ pub struct Postman<C = Sink> {
     ledger: Ledger,
     clock: Clock,
     give_up_after: Duration,
+    /// How attempts ended that could not be written down: a disk may be full.
+    unsettled: Mutex<Vec<Settlement>>,
 }
 
 impl<C: Carrier> Postman<C> {
     /// For `sink`, which the ledger knows as `id`. What cannot be delivered is given up `give_up_after` it was fired.
     pub fn new(sink: C, id: i64, ledger: Ledger, clock: Clock, give_up_after: Duration) -> Postman<C> {
-        Postman { sink, id, ledger, clock, give_up_after }
+        Postman { sink, id, ledger, clock, give_up_after, unsettled: Mutex::default() }
     }
 
     /// The sink.
@@ -112,8 +114,9 @@ impl<C: Carrier> Postman<C> {
     /// Claims a batch of what may be sent now, sends it, and settles it.
     ///
     /// # Errors
-    /// Those of the ledger. What was sent and could not be settled is sent again when its lease has ended.
+    /// Those of the ledger. What was sent and could not be settled is settled by the next round, before anything else.
     pub async fn round(&self) -> Result<Round, LedgerError> {
+        self.settle().await?;
         let now = self.clock.now();
         let lease = now.plus(millis(self.sink.patience().saturating_add(SLACK)));
         let limit = i64::try_from(self.sink.batch()).unwrap_or(i64::MAX);
@@ -131,7 +134,8 @@ impl<C: Carrier> Postman<C> {
         let outcomes = self.sink.send(&parcels).await;
         let (round, settlements) = self.judge(parcels, &fired, outcomes);
         self.report(round, &settlements);
-        self.settle(settlements).await?;
+        self.unsettled.lock().await.extend(settlements);
+        self.settle().await?;
         Ok(round)
     }
 
@@ -162,25 +166,15 @@ impl<C: Carrier> Postman<C> {
         (round, settlements)
     }
 
-    /// Settles, and goes on trying while the ledger cannot be written: what was sent must not be sent again for that.
-    async fn settle(&self, settlements: Vec<Settlement>) -> Result<(), LedgerError> {
-        const TRIES: usize = 30;
-        let mut outcome = Ok(());
-        let mut trouble = Trouble::default();
-        for _ in 0..TRIES {
-            outcome = self.ledger.settle(self.id, settlements.clone(), self.clock.now()).await;
-            match &outcome {
-                Ok(()) => return outcome,
-                Err(LedgerError::Damaged(_)) => return outcome,
-                Err(error) => {
-                    if trouble.is_news(error) {
-                        tracing::error!(sink.name = self.sink.name(), ledger.error = %error, "sent alarms could not be recorded as sent; trying again");
-                    }
-                    tokio::time::sleep(PAUSE).await;
-                }
-            }
+    /// Settles what was sent and is not settled yet. While that cannot be written nothing more is sent: it could not be
+    /// written either, and what is not settled is sent again.
+    async fn settle(&self) -> Result<(), LedgerError> {
+        let mut unsettled = self.unsettled.lock().await;
+        if !unsettled.is_empty() {
+            self.ledger.settle(self.id, unsettled.clone(), self.clock.now()).await?;
+            unsettled.clear();
         }
-        outcome
+        Ok(())
     }
 
     fn report(&self, round: Round, settlements: &[Settlement]) {

@@ -266,6 +266,20 @@ fn hostile_rules_cost_little_and_change_nothing_else() {
 }
 
 #[test]
+fn limit_of_an_own_zone_at_it_and_above() {
+    let faults = |observances: Vec<Observance>| VTimezone { tzid: "Large".to_owned(), observances }.faults();
+    let plain = || observance(false, "19700101T000000", (0, 3_600), &[]);
+    let observances = |count| faults(vec![plain(); count]);
+    let dates = |count| faults(vec![Observance { dates: vec![plain().start; count], ..plain() }]);
+    let rules = |rule: &str, count| faults(vec![Observance { rules: vec![rule.to_owned(); count], ..plain() }]);
+    assert_eq!([observances(500).len(), observances(501).len()], [0, 1]);
+    assert_eq!([dates(10_000).len(), dates(10_001).len()], [0, 1]);
+    let (yearly, counted) = ("FREQ=YEARLY", "FREQ=YEARLY;COUNT=3");
+    assert_eq!([rules(yearly, 500).len(), rules(yearly, 501).len()], [0, 1]);
+    assert_eq!([rules(counted, 8).len(), rules(counted, 9).len()], [0, 1]);
+}
+
+#[test]
 fn times_at_the_ends_of_the_calendar_are_moved_into_range() {
     for zone in [iana("Europe/Berlin"), iana("Pacific/Kiritimati"), own(new_york()), Zone::utc()] {
         for at in [UtcMillis::MIN, UtcMillis::MAX, UtcMillis(i64::MIN), UtcMillis(i64::MAX)] {

@@ -81,6 +81,8 @@ struct Process {
     /// When the wheel wants to turn again, and when each postman does.
     wheel: Option<i64>,
     posts: Vec<Option<i64>>,
+    /// What each postman has sent and could not settle: places in what was sent.
+    unsettled: Vec<Vec<usize>>,
 }
 
 /// What has happened in a run, in figures.
@@ -199,7 +201,13 @@ impl World {
                 let now = Some(self.now());
                 // A daemon looks at its sources at once, and waits for them ten seconds at most.
                 self.next_look = self.now() + self.chance.range(0, 10_000);
-                self.process = Some(Process { core, postmen, wheel: now, posts: vec![now; SINKS.len()] });
+                self.process = Some(Process {
+                    core,
+                    postmen,
+                    wheel: now,
+                    posts: vec![now; SINKS.len()],
+                    unsettled: vec![Vec::new(); SINKS.len()],
+                });
             }
             Err(error) => {
                 self.note(|| format!("it ends while it starts: {error}"));
@@ -411,6 +419,7 @@ impl World {
             tokio::select! { biased; () = rope.notified() => {} () = std::future::ready(()) => {} }
         }
         let before = self.postbox.sent.lock().unwrap().len();
+        let commits_before = self.disk.commits();
         let outcome = tokio::select! {
             biased;
             () = self.disk.fault.notified() => None,
@@ -420,11 +429,20 @@ impl World {
         let commits = self.disk.commits();
         let (mut count, mut arrived) = (0, 0);
         let mut fatal = false;
-        for sent in self.postbox.sent.lock().unwrap().iter_mut().skip(before) {
+        let mut all_sent = self.postbox.sent.lock().unwrap();
+        if commits > commits_before {
+            // The first commit settles what was sent before.
+            process.unsettled[sink].drain(..).for_each(|place| all_sent[place].settled = true);
+        }
+        for (place, sent) in all_sent.iter_mut().enumerate().skip(before) {
             // What is sent is settled by the next commit.
             sent.settled = commits > sent.commits && sent.told != Told::Nothing;
+            if !sent.settled && sent.told != Told::Nothing {
+                process.unsettled[sink].push(place);
+            }
             (count, arrived) = (count + 1, arrived + usize::from(sent.arrived));
         }
+        drop(all_sent);
         if *self.moods[sink].lock().unwrap() == Mood::Fatal && (count > 0 || outcome.is_none()) {
             fatal = !self.disk.has_ended() && outcome.is_none();
         }
