@@ -1,21 +1,24 @@
 //! What the simulation found, each as a short story of its own.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use reveille::calendar::zone::Zones;
 use reveille::clock::Clock;
 use reveille::daemon::Core;
-use reveille::ledger::{Fired, Inspector, Ledger};
+use reveille::delivery::postman::Postman;
+use reveille::ledger::{DeliveryFilter, Fired, Inspector, Ledger};
 use reveille::source::{Batch, CalendarSeen, Change, Checkpoint, Intake as _};
 use reveille::time::UtcMillis;
 use reveille::wheel::Turn;
 
+use super::chance::Chance;
 use super::disk::Script;
 use super::event::MOVING;
-use super::world::{config, database};
+use super::sink::{Mood, Postbox, Recorder};
+use super::world::{SINKS, config, database};
 use crate::rehearsal::event;
 
 const SOURCE: &str = super::store::SOURCE;
@@ -148,4 +151,42 @@ async fn planning_again_that_is_cut_off_anywhere_is_made_good_by_the_database_be
         assert_eq!(rung(core, &ledger).await, ["20260310T110000Z"], "after {moments} moments");
     }
     assert!((6..16).contains(&cut_off), "{cut_off} of 16 starts were cut off");
+}
+
+#[tokio::test]
+async fn what_was_sent_while_the_disk_was_full_is_not_sent_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let (day, disk) = (Duration::from_secs(86_400), Arc::new(Script::default()));
+    let ledger = Ledger::open_on(&path, disk.clone()).await.unwrap();
+    let (clock, config) = (Clock::manual(at("10:00:00")), config(path.clone(), day, day, None));
+    let mut core = Core::start(&config, &Zones::bundled(), ledger.clone(), &clock).await.unwrap();
+    core.desk.apply(SOURCE, batch("10:00:00", true, "UTC", &[("a", "20260310T110000Z")])).await.unwrap();
+    clock.set(at("11:00:00"));
+    core.bell.release();
+    while core.wheel.turn(&|_| ()).await.unwrap() == Turn::Again {}
+    let postbox = Arc::new(Postbox::default());
+    let sink = Recorder {
+        name: SINKS[0],
+        mood: Arc::new(Mutex::new(Mood::Well)),
+        chance: Mutex::new(Chance::new(1)),
+        postbox: postbox.clone(),
+        clock: clock.clone(),
+        disk: disk.clone(),
+    };
+    let postman = Postman::new(sink, core.sinks[SINKS[0]], ledger.clone(), clock.clone(), day);
+    disk.fail(usize::MAX);
+    for minute in 0..10 {
+        clock.set(at(&format!("11:{minute:02}:00")));
+        assert!(postman.round().await.is_err());
+        assert_eq!(postbox.sent.lock().unwrap().len(), 1, "in minute {minute}");
+    }
+    disk.heal();
+    postman.turn().await.unwrap();
+    assert_eq!(postbox.sent.lock().unwrap().len(), 1);
+    ledger.close().await;
+    let mut inspector = Inspector::open(&path).await.unwrap();
+    let deliveries = inspector.deliveries(DeliveryFilter::All, 10).await.unwrap();
+    let told: Vec<_> = deliveries.iter().map(|delivery| (delivery.state.as_str(), delivery.attempts)).collect();
+    assert_eq!(told, [("delivered", 1)]);
 }
