@@ -8,8 +8,8 @@ use crate::config::Config;
 use crate::ledger::{Ledger, LedgerError, Place};
 use crate::time::UtcMillis;
 
-/// How long after the start the history is looked through first.
-const FIRST: Duration = Duration::from_secs(60);
+/// How long after the start the history is looked through first: when everything else has been done.
+const FIRST: Duration = Duration::from_secs(10 * 60);
 /// And how often after that.
 const EVERY: Duration = Duration::from_secs(60 * 60);
 /// Rings in one transaction.
