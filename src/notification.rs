@@ -63,7 +63,7 @@ pub struct About {
 }
 
 /// Who sends notifications.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sender {
     pub server_fqdn: String,
     pub pid: u32,

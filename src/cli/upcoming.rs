@@ -41,11 +41,13 @@ pub(super) struct Upcoming {
 pub(super) struct Foresight {
     zones: Zones,
     limits: Limits,
+    sender: Sender,
 }
 
 impl Foresight {
     pub(super) fn new(config: &Config) -> anyhow::Result<Foresight> {
-        Ok(Foresight { zones: Zones::load(&config.zoneinfo)?, limits: config.limits.objects })
+        let (zones, limits) = (Zones::load(&config.zoneinfo)?, config.limits.objects);
+        Ok(Foresight { zones, limits, sender: planner::sender(config) })
     }
 
     /// The next rings of `row` before `until`, from its timer on; at most `limit`, in order.
@@ -71,7 +73,7 @@ impl Foresight {
         while let Some(next) = plan.next_ring(from).filter(|next| *next < until && rings.len() < limit) {
             from = next.plus(STEP).min(until);
             for ring in plan.rings(next..from).iter().take(limit.saturating_sub(rings.len())) {
-                let notification = Notification::new(ring, &about, &Sender::default(), ring.at);
+                let notification = Notification::new(ring, &about, &self.sender, ring.at);
                 rings.push(upcoming(ring.at, notification, row, &about));
             }
         }
