@@ -429,20 +429,21 @@ impl World {
         let commits = self.disk.commits();
         let (mut count, mut arrived) = (0, 0);
         let mut fatal = false;
-        let mut all_sent = self.postbox.sent.lock().unwrap();
-        if commits > commits_before {
-            // The first commit settles what was sent before.
-            process.unsettled[sink].drain(..).for_each(|place| all_sent[place].settled = true);
-        }
-        for (place, sent) in all_sent.iter_mut().enumerate().skip(before) {
-            // What is sent is settled by the next commit.
-            sent.settled = commits > sent.commits && sent.told != Told::Nothing;
-            if !sent.settled && sent.told != Told::Nothing {
-                process.unsettled[sink].push(place);
+        {
+            let mut all_sent = self.postbox.sent.lock().unwrap();
+            if commits > commits_before {
+                // The first commit settles what was sent before.
+                process.unsettled[sink].drain(..).for_each(|place| all_sent[place].settled = true);
             }
-            (count, arrived) = (count + 1, arrived + usize::from(sent.arrived));
+            for (place, sent) in all_sent.iter_mut().enumerate().skip(before) {
+                // What is sent is settled by the next commit.
+                sent.settled = commits > sent.commits && sent.told != Told::Nothing;
+                if !sent.settled && sent.told != Told::Nothing {
+                    process.unsettled[sink].push(place);
+                }
+                (count, arrived) = (count + 1, arrived + usize::from(sent.arrived));
+            }
         }
-        drop(all_sent);
         if *self.moods[sink].lock().unwrap() == Mood::Fatal && (count > 0 || outcome.is_none()) {
             fatal = !self.disk.has_ended() && outcome.is_none();
         }
