@@ -99,8 +99,9 @@ pub(super) fn calendar(
 }
 
 fn watched(folder: &Path, root: Option<&Path>, config: &Config) -> Option<CalendarSeen> {
+    let max_size = config.limits.objects.max_object_size;
     let configured = config.sources.iter().find_map(|source| match &source.kind {
-        SourceKind::Directory { path, layout, .. } => directory::calendar_in(source, (path, *layout), folder),
+        SourceKind::Directory { path, layout, .. } => directory::calendar_in(source, (path, *layout), folder, max_size),
         SourceKind::Caldav(_) => None,
     });
     let by_itself = |root: &Path| {
@@ -108,7 +109,7 @@ fn watched(folder: &Path, root: Option<&Path>, config: &Config) -> Option<Calend
             SourceKind::Directory { path: PathBuf::new(), layout: Layout::Auto, rescan_interval: Default::default() };
         let (name, login) = (String::new(), login());
         let source = Source { name, user: None, login, email: Vec::new(), zone: None, calendars: Vec::new(), kind };
-        directory::calendar_in(&source, (root, Layout::Auto), folder)
+        directory::calendar_in(&source, (root, Layout::Auto), folder, max_size)
     };
     configured.or_else(|| by_itself(root?)).or_else(|| by_itself(folder))
 }

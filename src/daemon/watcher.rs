@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::clock::Clock;
 use crate::config::{Config, Credentials, Layout, Source, SourceKind};
@@ -13,9 +14,10 @@ use crate::source::caldav::CaldavSource;
 use crate::source::directory::{DirectorySource, Touched, Watch};
 use crate::time::UtcMillis;
 
-/// After a failed look the next one comes after this, or after the source's interval where that is shorter.
+/// After a look that failed, or could not read something, the next one comes after this, or after the source's interval
+/// where that is shorter.
 const FIRST_WAIT: Duration = Duration::from_secs(15);
-/// After further failed looks, the wait doubles up to this.
+/// After further such looks, the wait doubles up to this.
 const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);
 /// That all is well is written into the ledger no more often than this, milliseconds.
 const REPORT: i64 = 60_000;
@@ -27,10 +29,13 @@ pub struct Watcher {
     kind: Kind,
     interval: Duration,
     clock: Clock,
+    /// Looks that failed, in a row.
     failures: u32,
+    /// Looks at everything that could not read something, in a row.
+    partial: u32,
     /// What the last look said, when it failed.
     error: Option<String>,
-    /// What the last look could not read.
+    /// What could not be read when it was last looked at.
     faults: Vec<String>,
     reported: Option<UtcMillis>,
     /// The server's wish for when to come back.
@@ -72,6 +77,7 @@ impl Watcher {
             interval,
             clock: clock.clone(),
             failures: 0,
+            partial: 0,
             error: None,
             faults: Vec::new(),
             reported: None,
@@ -96,11 +102,13 @@ impl Watcher {
             _ = self.look(&desk) => first(),
             () = &mut stop => return first(),
         }
+        // The look that misses nothing comes in its time, however much is touched meanwhile.
+        let mut next = Instant::now() + self.wait();
         loop {
             let cause = tokio::select! {
                 () = &mut stop => Cause::Stop,
                 touched = touched(watch.as_ref()) => Cause::Touched(touched),
-                () = tokio::time::sleep(self.wait()) => Cause::Time,
+                () = tokio::time::sleep_until(next) => Cause::Time,
                 () = again.as_mut() => Cause::Time,
             };
             again.set(look_again.notified());
@@ -116,9 +124,13 @@ impl Watcher {
             match cause {
                 Cause::Stop => return,
                 // A look at files is short and is not broken off; one at a server may be waiting for it.
-                Cause::Touched(touched) => self.look_at(&desk, touched).await,
+                Cause::Touched(touched) => {
+                    if !self.look_at(&desk, touched).await {
+                        next = next.min(Instant::now() + self.wait());
+                    }
+                }
                 Cause::Time => tokio::select! {
-                    _ = self.look(&desk) => {}
+                    _ = self.look(&desk) => next = Instant::now() + self.wait(),
                     () = &mut stop => return,
                 },
             }
@@ -152,34 +164,56 @@ impl Watcher {
                 }
             },
         };
-        self.note(desk, at, outcome).await
+        self.note(desk, at, outcome, None).await
     }
 
-    async fn look_at(&mut self, desk: &Desk, touched: Touched) {
-        let Kind::Directory(directory) = &self.kind else { return };
+    /// Looks at what was touched; false when something of that could not be read.
+    async fn look_at(&mut self, desk: &Desk, touched: Touched) -> bool {
+        let Kind::Directory(directory) = &self.kind else { return true };
         let at = self.clock.now();
+        let is_touched = |fault: &String| touched.paths.iter().any(|path| fault.starts_with(&*path.to_string_lossy()));
+        let others = self.faults.iter().filter(|fault| !touched.everything && !is_touched(fault)).cloned();
+        let others = others.collect();
         let outcome = match directory.look_at(desk, touched).await {
             Ok(looked) => Ok((looked.calendars, looked.changes, looked.faults)),
             Err(error) => Err(error.to_string()),
         };
-        self.note(desk, at, outcome).await;
+        self.note(desk, at, outcome, Some(others)).await
     }
 
-    /// Logs how a look went, and writes it into the ledger where that is news.
-    async fn note(&mut self, desk: &Desk, at: UtcMillis, outcome: Result<(usize, usize, Vec<String>), String>) -> bool {
+    /// Logs how a look went, and writes it into the ledger where that is news. `others` are the faults of what it did not
+    /// look at; none after a look at everything. False when something could not be read.
+    async fn note(
+        &mut self,
+        desk: &Desk,
+        at: UtcMillis,
+        outcome: Result<(usize, usize, Vec<String>), String>,
+        others: Option<Vec<String>>,
+    ) -> bool {
+        let mut well = false;
         let error = match outcome {
-            Ok((calendars, changes, faults)) => {
+            Ok((calendars, changes, found)) => {
                 self.failures = 0;
                 self.wish = None;
                 // A fault that lasts is told once.
-                for fault in faults.iter().filter(|fault| !self.faults.contains(fault)) {
+                for fault in found.iter().filter(|fault| !self.faults.contains(fault)) {
                     tracing::warn!(source.name = self.name, "{fault}");
                 }
-                self.faults.clone_from(&faults);
+                well = found.is_empty();
+                self.partial = match &others {
+                    None if well => 0,
+                    None => self.partial.saturating_add(1),
+                    Some(_) if well => self.partial,
+                    Some(_) => 1,
+                };
+                let mut faults = others.unwrap_or_default();
+                faults.retain(|fault| !found.contains(fault));
+                faults.extend(found);
+                self.faults = faults;
                 if changes > 0 || self.reported.is_none() {
                     tracing::info!(source.name = self.name, calendars, changes, "looked");
                 }
-                faults.into_iter().next()
+                self.faults.first().cloned()
             }
             Err(error) => {
                 self.failures = self.failures.saturating_add(1);
@@ -189,7 +223,6 @@ impl Watcher {
                 Some(error)
             }
         };
-        let well = error.is_none();
         let due = self.reported.is_none_or(|last| at.0.saturating_sub(last.0) >= REPORT || at < last);
         if due || error != self.error {
             desk.source_looked(&self.name, self.kind.name(), at, error.clone()).await;
@@ -201,12 +234,14 @@ impl Watcher {
 
     /// How long until the next look.
     fn wait(&self) -> Duration {
-        if self.failures == 0 {
-            return self.interval;
-        }
         let first = self.interval.min(FIRST_WAIT);
-        let doubled = first.saturating_mul(1 << self.failures.saturating_sub(1).min(20));
-        self.wish.unwrap_or(doubled).clamp(first, LONGEST_WAIT)
+        let doubled = |times: u32| first.saturating_mul(1 << times.saturating_sub(1).min(20));
+        match (self.failures, self.partial, self.wish) {
+            (0, 0, _) => self.interval,
+            (0, partial, _) => doubled(partial).min(self.interval),
+            (_, _, Some(wish)) => wish.max(first),
+            (failures, ..) => doubled(failures).min(LONGEST_WAIT),
+        }
     }
 }
 

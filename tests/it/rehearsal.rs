@@ -2,6 +2,7 @@
 //! and what the ledger says of it.
 
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -280,4 +281,53 @@ pub fn count(path: &Path, sql: &'static str) -> i64 {
         let mut connection = sqlx::ConnectOptions::connect(&options).await.unwrap();
         sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap()
     })
+}
+
+/// One pass at `instant`, with something that cannot be read; returns the log.
+fn partial_pass(stage: &Stage, instant: &str) -> String {
+    let output = stage.reveille(&["run", "--once", "--at", instant]);
+    assert_eq!(output.status.code(), Some(1));
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[test]
+fn a_calendar_whose_properties_cannot_be_read_is_not_taken_for_another() {
+    let stage = Stage::new();
+    let text = fs::read_to_string(stage.path().join("reveille.toml")).unwrap();
+    fs::write(stage.path().join("reveille.toml"), text.replace("user = \"mary@example.org\"\n", "")).unwrap();
+    let calendar = stage.path().join("watched/bob/garden");
+    fs::create_dir_all(&calendar).unwrap();
+    let properties = r#"{"tag": "VCALENDAR", "D:displayname": "Garden"}"#;
+    fs::write(calendar.join(".Radicale.props"), properties).unwrap();
+    // Without its properties a file of this name is no object.
+    fs::write(calendar.join("roses"), event("roses", "20260310T123000Z", "roses")).unwrap();
+    stage.pass("2026-03-10T12:00:00Z");
+    let limit = "[limits]\nmax_object_size = 1024\n";
+    let configured = fs::read_to_string(stage.path().join("reveille.toml")).unwrap();
+    fs::write(stage.path().join("reveille.toml"), format!("{configured}{limit}")).unwrap();
+    fs::write(calendar.join(".Radicale.props"), format!("{properties}{}", " ".repeat(1024 - properties.len())))
+        .unwrap();
+    stage.pass("2026-03-10T12:10:00Z");
+    fs::write(calendar.join(".Radicale.props"), format!("{properties}{}", " ".repeat(1025))).unwrap();
+    let log = partial_pass(&stage, "2026-03-10T12:20:00Z");
+    assert!(log.contains(".Radicale.props") && log.contains("limits.max_object_size (1024)"), "{log}");
+    partial_pass(&stage, "2026-03-10T12:30:00Z");
+    assert_eq!(stage.rung(), ["20260310T123000Z roses"]);
+    assert_eq!((&stage.alarms()[0]["userId"], &stage.alarms()[0]["calendarName"]), (&"bob".into(), &"Garden".into()));
+}
+
+#[test]
+fn a_file_name_that_is_not_utf_8_is_told_and_a_calendar_that_is_gone_is_gone_nevertheless() {
+    let stage = Stage::new();
+    let other = stage.path().join("watched/other");
+    fs::create_dir(&other).unwrap();
+    fs::write(other.join("b.ics"), event("b", "20260310T123000Z", "gone")).unwrap();
+    stage.put("a.ics", "20260310T123000Z", "plain", "2026-03-01T00:00:00Z");
+    stage.pass("2026-03-10T12:00:00Z");
+    let name = std::ffi::OsStr::from_bytes(b"caf\xe9.ics");
+    fs::write(stage.path().join("watched/work").join(name), event("c", "20260310T123000Z", "unnamed")).unwrap();
+    fs::remove_dir_all(&other).unwrap();
+    let log = partial_pass(&stage, "2026-03-10T12:30:00Z");
+    assert!(log.contains("its name is not UTF-8"), "{log}");
+    assert_eq!(stage.rung(), ["20260310T123000Z plain"]);
 }

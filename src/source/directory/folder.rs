@@ -3,9 +3,11 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, Metadata, OpenOptions};
-use std::io::Read;
+use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
 
 use super::DirectoryError;
 use crate::config::Layout;
@@ -14,8 +16,6 @@ use crate::time::UtcMillis;
 
 /// Folders below the watched one that may still be calendars: Radicale keeps `collection-root/USER/CALENDAR`.
 const DEPTH: usize = 3;
-/// A file of properties larger than this is not read.
-const MAX_PROPERTIES: u64 = 1 << 20;
 
 const RADICALE: &str = ".Radicale.props";
 const XANDIKOS: &str = ".xandikos";
@@ -67,144 +67,172 @@ pub fn is_properties(path: &Path) -> bool {
         .is_some_and(|name| name == RADICALE || name == XANDIKOS || name == "displayname" || name == "color")
 }
 
-/// The calendars below `root`.
-pub fn all(root: &Path, layout: Layout) -> Result<Folders, DirectoryError> {
-    let mut folders = Folders::default();
-    let fail = |e: std::io::Error| DirectoryError::Root { path: root.display().to_string(), reason: e.to_string() };
-    fs::read_dir(root).map_err(fail)?;
-    walk(root, root, layout, 0, &mut folders);
-    Ok(folders)
+/// The watched folder, and what of it are calendars.
+#[derive(Debug)]
+pub struct Tree<'a> {
+    /// Its real path.
+    pub root: &'a Path,
+    pub layout: Layout,
+    /// Octets of a file; what says something of its calendar and is larger is not read.
+    pub max_size: usize,
 }
 
-fn walk(root: &Path, path: &Path, layout: Layout, depth: usize, folders: &mut Folders) {
-    let (mut subfolders, mut has_objects) = (Vec::new(), false);
-    let entries = match fs::read_dir(path) {
-        Ok(entries) => entries,
-        Err(error) => {
-            folders.faults.push(format!("the folder {} cannot be read: {error}", path.display()));
-            return;
+impl Tree<'_> {
+    /// The calendars below the root.
+    ///
+    /// # Errors
+    /// [`DirectoryError::Root`] when the root cannot be read.
+    pub fn all(&self) -> Result<Folders, DirectoryError> {
+        let fail = |e: io::Error| DirectoryError::Root { path: self.root.display().to_string(), reason: e.to_string() };
+        fs::read_dir(self.root).map_err(fail)?;
+        let mut folders = Folders::default();
+        self.walk(self.root, 0, &mut folders);
+        Ok(folders)
+    }
+
+    fn walk(&self, path: &Path, depth: usize, folders: &mut Folders) {
+        let (mut subfolders, has_objects) = match survey(path) {
+            Ok(found) => found,
+            Err(error) => {
+                folders.faults.push(format!("the folder {} cannot be read: {error}", path.display()));
+                return;
+            }
+        };
+        let holds = has_objects || matches!(self.layout, Layout::Flat | Layout::Vdir);
+        if holds && self.may_be_calendar(depth) {
+            match self.folder(path) {
+                Ok(found) => folders.found.extend(found),
+                Err(fault) => folders.faults.push(fault),
+            }
         }
-    };
-    for entry in entries.flatten() {
-        let name = entry.file_name();
-        let Ok(kind) = entry.file_type() else { continue };
-        if kind.is_dir() && !hidden(&name) {
-            subfolders.push(entry.path());
-        }
-        has_objects |= kind.is_file() && (is_object(&name) || name == RADICALE || name == XANDIKOS);
-    }
-    let holds = has_objects || matches!(layout, Layout::Flat | Layout::Vdir);
-    if holds
-        && may_be_calendar(layout, depth)
-        && let Some(folder) = folder(root, path, layout)
-    {
-        folders.found.push(folder);
-    }
-    let deepest = match layout {
-        Layout::Flat => 0,
-        Layout::Vdir => 1,
-        Layout::Radicale | Layout::Auto => DEPTH,
-    };
-    if depth < deepest {
-        subfolders.sort();
-        for subfolder in subfolders {
-            walk(root, &subfolder, layout, depth + 1, folders);
+        let deepest = match self.layout {
+            Layout::Flat => 0,
+            Layout::Vdir => 1,
+            Layout::Radicale | Layout::Auto => DEPTH,
+        };
+        if depth < deepest {
+            subfolders.sort();
+            for subfolder in subfolders {
+                self.walk(&subfolder, depth + 1, folders);
+            }
         }
     }
-}
 
-/// Whether a folder so deep below the watched one can be a calendar.
-fn may_be_calendar(layout: Layout, depth: usize) -> bool {
-    match layout {
-        Layout::Flat => depth == 0,
-        Layout::Vdir => depth == 1,
-        Layout::Radicale => (2..=DEPTH).contains(&depth),
-        Layout::Auto => depth <= DEPTH,
+    /// Whether a folder so deep below the root can be a calendar.
+    fn may_be_calendar(&self, depth: usize) -> bool {
+        match self.layout {
+            Layout::Flat => depth == 0,
+            Layout::Vdir => depth == 1,
+            Layout::Radicale => (2..=DEPTH).contains(&depth),
+            Layout::Auto => depth <= DEPTH,
+        }
     }
-}
 
-/// The calendar that the folder `path` with an object in it is; none where it can be none.
-pub fn at(root: &Path, path: &Path, layout: Layout) -> Option<Folder> {
-    let below = path.strip_prefix(root).ok()?;
-    let visible = below.iter().all(|name| !hidden(name));
-    (visible && may_be_calendar(layout, below.iter().count())).then(|| folder(root, path, layout)).flatten()
-}
-
-/// The calendar at `path`, or none where its properties say that it is something else (an address book).
-fn folder(root: &Path, path: &Path, layout: Layout) -> Option<Folder> {
-    let id = path.file_name().map_or_else(|| "calendar".to_owned(), |name| name.to_string_lossy().into_owned());
-    let below = path.strip_prefix(root).ok()?.to_string_lossy().into_owned();
-    let href = if below.is_empty() { ".".to_owned() } else { below };
-    let radicale = properties(&path.join(RADICALE));
-    let any_name = radicale.is_some();
-    let owner = (any_name || layout == Layout::Radicale)
-        .then(|| path.parent().filter(|parent| parent.starts_with(root) && *parent != root))
-        .flatten()
-        .and_then(Path::file_name)
-        .map(|name| name.to_string_lossy().into_owned());
-    let mut folder =
-        Folder { path: path.to_owned(), href, name: id.clone(), id, color: String::new(), zone: None, owner, any_name };
-    match radicale {
-        Some(text) => folder.take_radicale(&text)?,
-        None => folder.take_files(),
+    /// The calendar that the folder `path` with an object in it is; none where it can be none.
+    ///
+    /// # Errors
+    /// A sentence, when what it is cannot be told now.
+    pub fn at(&self, path: &Path) -> Result<Option<Folder>, String> {
+        let Ok(below) = path.strip_prefix(self.root) else { return Ok(None) };
+        let visible = below.iter().all(|name| !hidden(name));
+        if visible && self.may_be_calendar(below.iter().count()) { self.folder(path) } else { Ok(None) }
     }
-    Some(folder)
+
+    /// The calendar at `path`, or none where its properties say that it is something else (an address book). Properties that
+    /// cannot be read are not taken for absent: without them the calendar would be somebody else's.
+    fn folder(&self, path: &Path) -> Result<Option<Folder>, String> {
+        let id = path.file_name().map_or_else(|| "calendar".to_owned(), |name| name.to_string_lossy().into_owned());
+        let Ok(below) = path.strip_prefix(self.root) else { return Ok(None) };
+        let below = below.to_string_lossy().into_owned();
+        let href = if below.is_empty() { ".".to_owned() } else { below };
+        let radicale = self.properties(&path.join(RADICALE))?;
+        let any_name = radicale.is_some();
+        let owner = (any_name || self.layout == Layout::Radicale)
+            .then(|| path.parent().filter(|parent| parent.starts_with(self.root) && *parent != self.root))
+            .flatten()
+            .and_then(Path::file_name)
+            .map(|name| name.to_string_lossy().into_owned());
+        let path = path.to_owned();
+        let mut folder = Folder { path, href, name: id.clone(), id, color: String::new(), zone: None, owner, any_name };
+        let is_calendar = match radicale {
+            Some(text) => folder.take_radicale(&text),
+            None => folder.take_files(self).map(|()| true)?,
+        };
+        Ok(is_calendar.then_some(folder))
+    }
+
+    /// A file that says something of its calendar, or none.
+    fn properties(&self, path: &Path) -> Result<Option<String>, String> {
+        let fault = |reason| format!("{}: {reason}; its calendar rings on as it is known", path.display());
+        let file = read(path, self.max_size).map_err(fault)?;
+        Ok(file.map(|(octets, ..)| String::from_utf8_lossy(&octets).into_owned()))
+    }
 }
 
 impl Folder {
-    /// What Radicale's `.Radicale.props` says; none when this is no calendar.
-    fn take_radicale(&mut self, text: &str) -> Option<()> {
-        let Ok(serde_json::Value::Object(props)) = serde_json::from_str(text) else { return Some(()) };
+    /// What Radicale's `.Radicale.props` says; false when this is no calendar.
+    fn take_radicale(&mut self, text: &str) -> bool {
+        let Ok(serde_json::Value::Object(props)) = serde_json::from_str(text) else { return true };
         let get = |key: &str| props.get(key).and_then(|v| v.as_str()).map(str::trim).filter(|v| !v.is_empty());
         if get("tag").is_some_and(|tag| tag != "VCALENDAR") {
-            return None;
+            return false;
         }
         if let Some(name) = get("D:displayname") {
             self.name = name.to_owned();
         }
         self.color = get("ICAL:calendar-color").unwrap_or_default().to_owned();
         self.zone = get("C:calendar-timezone-id").or(get("C:calendar-timezone")).map(str::to_owned);
-        Some(())
+        true
     }
 
     /// What a vdir's files `displayname` and `color`, or Xandikos' settings, say.
-    fn take_files(&mut self) {
-        let settings = properties(&self.path.join(XANDIKOS)).unwrap_or_default();
+    fn take_files(&mut self, tree: &Tree<'_>) -> Result<(), String> {
+        let settings = tree.properties(&self.path.join(XANDIKOS))?.unwrap_or_default();
         let setting = |key: &str| {
             settings.lines().find_map(|line| {
                 let (name, value) = line.split_once('=')?;
                 (name.trim() == key).then(|| value.trim().to_owned())
             })
         };
-        let file = |name: &str| properties(&self.path.join(name)).map(|text| text.trim().to_owned());
+        let file = |name: &str| {
+            let text = tree.properties(&self.path.join(name))?;
+            Ok::<_, String>(text.map(|text| text.trim().to_owned()))
+        };
         let filled = |text: &String| !text.is_empty();
-        let name = file("displayname").or_else(|| setting("displayname")).filter(filled);
-        self.color = file("color").or_else(|| setting("color")).unwrap_or_default();
+        let name = file("displayname")?.or_else(|| setting("displayname")).filter(filled);
+        self.color = file("color")?.or_else(|| setting("color")).unwrap_or_default();
         if let Some(name) = name {
             self.name = name;
         }
+        Ok(())
     }
 
-    /// The objects in it.
+    /// The objects in it, and a sentence for each that cannot be one.
     ///
     /// # Errors
     /// A sentence, when it cannot be listed.
-    pub fn entries(&self) -> Result<Vec<Entry>, String> {
-        let fail = |error: std::io::Error| format!("the folder {} cannot be read: {error}", self.path.display());
-        let mut entries = Vec::new();
+    pub fn entries(&self) -> Result<(Vec<Entry>, Vec<String>), String> {
+        let fail = |error: io::Error| format!("the folder {} cannot be read: {error}", self.path.display());
+        let (mut entries, mut faults) = (Vec::new(), Vec::new());
         for entry in fs::read_dir(&self.path).map_err(fail)? {
             let entry = entry.map_err(fail)?;
             let name = entry.file_name();
             if !self.holds(&name) {
                 continue;
             }
-            // Gone since it was listed: the next look will not see it.
-            let Ok(metadata) = entry.metadata() else { continue };
-            if let (true, Some(name)) = (metadata.is_file(), name.to_str()) {
-                entries.push(Entry { name: name.to_owned(), etag: etag(&metadata) });
+            let metadata = match entry.metadata() {
+                Ok(metadata) => metadata,
+                // Gone since it was listed.
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                Err(error) => return Err(fail(error)),
+            };
+            match name.to_str() {
+                _ if !metadata.is_file() => {}
+                Some(name) => entries.push(Entry { name: name.to_owned(), etag: etag(&metadata) }),
+                None => faults.push(format!("{}: its name is not UTF-8: rename it", entry.path().display())),
             }
         }
-        Ok(entries)
+        Ok((entries, faults))
     }
 
     /// The entry of the file at `path`, with an empty etag where it is gone; none for one that is no object.
@@ -238,6 +266,20 @@ impl Folder {
     }
 }
 
+/// The folders in `path`, and whether there is anything in it that makes it a calendar.
+fn survey(path: &Path) -> io::Result<(Vec<PathBuf>, bool)> {
+    let (mut subfolders, mut has_objects) = (Vec::new(), false);
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        let (name, kind) = (entry.file_name(), entry.file_type()?);
+        if kind.is_dir() && !hidden(&name) {
+            subfolders.push(entry.path());
+        }
+        has_objects |= kind.is_file() && (is_object(&name) || name == RADICALE || name == XANDIKOS);
+    }
+    Ok((subfolders, has_objects))
+}
+
 fn hidden(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(b".")
 }
@@ -262,7 +304,9 @@ fn read(path: &Path, max_size: usize) -> Result<Option<File>, String> {
     let flags = (rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK).bits();
     let mut file = match OpenOptions::new().read(true).custom_flags(flags.cast_signed()).open(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        // A link; a socket.
+        Err(error) if matches!(Errno::from_io_error(&error), Some(Errno::LOOP | Errno::NXIO)) => return Ok(None),
         Err(error) => return Err(format!("the file cannot be read ({error})")),
     };
     let metadata = file.metadata().map_err(|e| format!("the file cannot be read ({e})"))?;
@@ -276,13 +320,4 @@ fn read(path: &Path, max_size: usize) -> Result<Option<File>, String> {
     let mut text = Vec::with_capacity(size);
     file.by_ref().take(max_size as u64).read_to_end(&mut text).map_err(|e| format!("the file cannot be read ({e})"))?;
     Ok(Some((text, etag(&metadata), written(&metadata))))
-}
-
-/// A small text file, or none.
-fn properties(path: &Path) -> Option<String> {
-    let metadata = fs::symlink_metadata(path).ok()?;
-    if !metadata.is_file() || metadata.size() > MAX_PROPERTIES {
-        return None;
-    }
-    fs::read(path).ok().map(|octets| String::from_utf8_lossy(&octets).into_owned())
 }

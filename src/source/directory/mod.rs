@@ -14,7 +14,7 @@ use crate::time::UtcMillis;
 mod folder;
 mod watch;
 
-use folder::{Entry, Folder};
+use folder::{Entry, Folder, Tree};
 pub use watch::{Touched, Watch};
 
 /// Objects in one batch: enough to make a commit worth its flush, few enough to hold in memory.
@@ -60,11 +60,16 @@ pub struct DirectorySource {
 }
 
 /// The calendar that the folder `path` is to a source that watches `root`: what a look at it would hand in. None where it is
-/// no calendar of that source.
-pub fn calendar_in(source: &Source, (root, layout): (&Path, Layout), path: &Path) -> Option<CalendarSeen> {
+/// no calendar of that source. `max_size` bounds a file, in octets.
+pub fn calendar_in(
+    source: &Source,
+    (root, layout): (&Path, Layout),
+    path: &Path,
+    max_size: usize,
+) -> Option<CalendarSeen> {
     let root = folder::canonical(root).ok()?;
-    let folder = folder::at(&root, path, layout)?;
-    Settings::new(source, (&root, layout), &source.login, 0).seen(&folder)
+    let settings = Settings::new(source, (&root, layout), &source.login, max_size);
+    settings.seen(&settings.tree(&root).at(path).ok()??)
 }
 
 /// What the blocking parts need to know.
@@ -111,7 +116,8 @@ impl DirectorySource {
     pub async fn look(&self, intake: &impl Intake) -> Result<Looked, DirectoryError> {
         let looked_at = self.clock.now();
         let settings = self.settings.clone();
-        let folders = blocking(move || folder::all(&folder::canonical(&settings.path)?, settings.layout)).await?;
+        let folders = blocking(move || settings.tree(&folder::canonical(&settings.path)?).all()).await?;
+        let all_found = folders.faults.is_empty();
         let mut looked = Looked { faults: folders.faults, ..Looked::default() };
         let mut known: HashSet<String> = intake.calendars(&self.name).await?.into_iter().map(|k| k.href).collect();
         for folder in folders.found {
@@ -120,7 +126,7 @@ impl DirectorySource {
             looked.calendars += 1;
             looked.changes += self.look_at_folder(intake, folder, seen, looked_at, &mut looked.faults).await?;
         }
-        if looked.faults.is_empty() {
+        if all_found {
             for href in known {
                 intake.calendar_gone(&self.name, &href).await?;
                 looked.changes += 1;
@@ -166,7 +172,10 @@ impl DirectorySource {
         let mut etags = intake.etags(&self.name, &seen.href).await?;
         let listed = folder.clone();
         let entries = match blocking(move || listed.entries()).await {
-            Ok(entries) => entries,
+            Ok((entries, unusable)) => {
+                faults.extend(unusable);
+                entries
+            }
             Err(fault) => {
                 faults.push(fault);
                 return Ok(0);
@@ -220,6 +229,11 @@ impl Settings {
         }
     }
 
+    /// The watched folder, whose real path is `root`.
+    fn tree<'a>(&self, root: &'a Path) -> Tree<'a> {
+        Tree { root, layout: self.layout, max_size: self.max_size }
+    }
+
     /// The calendar that `folder` is; none for one that the settings leave out.
     fn seen(&self, folder: &Folder) -> Option<CalendarSeen> {
         let named = |pattern: &String| match pattern.strip_suffix('*') {
@@ -257,6 +271,7 @@ impl Settings {
             return None;
         }
         let root = folder::canonical(&self.path).ok()?;
+        let tree = self.tree(&root);
         let mut by_folder: BTreeMap<PathBuf, Vec<PathBuf>> = BTreeMap::new();
         for path in touched.paths {
             by_folder.entry(path.parent()?.to_owned()).or_default().push(path);
@@ -266,7 +281,8 @@ impl Settings {
             if !path.is_dir() {
                 return None;
             }
-            if let Some(folder) = folder::at(&root, &path, self.layout) {
+            // What cannot be told here is told by a look at everything.
+            if let Some(folder) = tree.at(&path).ok()? {
                 let entries = files.iter().filter_map(|file| folder.entry(file)).collect();
                 sorted.push((folder, entries));
             }
