@@ -63,7 +63,7 @@ pub async fn restore(
     fired_until: UtcMillis,
     now: UtcMillis,
 ) -> Result<Restored, LedgerError> {
-    let _lock = lock(ledger)?;
+    let _lock = lock(ledger).await?;
     // The log of another ledger would be taken for its own.
     for file in [ledger.to_owned(), beside(ledger, "-wal"), beside(ledger, "-shm")] {
         vacant(&file)?;

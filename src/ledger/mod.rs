@@ -13,7 +13,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
@@ -58,6 +58,8 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
 /// Octets of the header of a SQLite file; the octets 16 and 17 are the size of a page.
 const HEADER: u64 = 100;
 
+/// So long the lock may be held by somebody who only asks whether a daemon runs.
+const ASKING: Duration = Duration::from_secs(1);
 /// Pages of write-ahead log before it is moved into the database: 64 MiB. Bursts of timers touch many pages, and a
 /// longer log moves each of them once.
 const WAL_PAGES: u32 = 16_000;
@@ -169,7 +171,7 @@ impl Ledger {
     /// # Errors
     /// As for [`Ledger::open`].
     pub async fn open_on(path: &Path, disk: Arc<dyn Disk>) -> Result<Ledger, LedgerError> {
-        let lock = lock(path)?;
+        let lock = lock(path).await?;
         create_private(path)?;
         let options = options(path).synchronous(disk::synchronous(&*disk));
         let open = |error: sqlx::Error| unopened(path, &error);
@@ -302,7 +304,7 @@ fn unopened(path: &Path, error: &sqlx::Error) -> LedgerError {
     LedgerError::Open { path: path.display().to_string(), reason }
 }
 
-fn lock(path: &Path) -> Result<File, LedgerError> {
+async fn lock(path: &Path) -> Result<File, LedgerError> {
     let lock_path = lock_path(path);
     let open = |reason: String| LedgerError::Open { path: path.display().to_string(), reason };
     let mut file = OpenOptions::new()
@@ -313,11 +315,16 @@ fn lock(path: &Path) -> Result<File, LedgerError> {
         .mode(0o600)
         .open(&lock_path)
         .map_err(|e| open(format!("its lock file {}: {e}", lock_path.display())))?;
-    if rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_err() {
-        let mut pid = String::new();
-        let _ = file.read_to_string(&mut pid);
-        let pid = if pid.trim().is_empty() { "unknown" } else { pid.trim() };
-        return Err(LedgerError::InUse { path: path.display().to_string(), pid: pid.to_owned() });
+    let taken = |file: &File| rustix::fs::flock(file, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_ok();
+    let deadline = Instant::now() + ASKING;
+    while !taken(&file) {
+        if Instant::now() >= deadline {
+            let mut pid = String::new();
+            let _ = file.read_to_string(&mut pid);
+            let pid = if pid.trim().is_empty() { "unknown" } else { pid.trim() };
+            return Err(LedgerError::InUse { path: path.display().to_string(), pid: pid.to_owned() });
+        }
+        tokio::time::sleep(ASKING / 50).await;
     }
     file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(|e| open(e.to_string()))?;
     Ok(file)

@@ -80,6 +80,19 @@ async fn a_second_daemon_is_refused_and_told_who_holds_the_ledger() {
 }
 
 #[tokio::test]
+async fn who_asks_whether_a_daemon_runs_keeps_none_from_starting() {
+    let (folder, ledger) = fresh().await;
+    let path = folder.path().join("ledger.db");
+    ledger.close().await;
+    drop(ledger);
+    let asking = File::open(lock_path(&path)).unwrap();
+    rustix::fs::flock(&asking, rustix::fs::FlockOperation::NonBlockingLockShared).unwrap();
+    // The first is polled before the second.
+    let (opened, ()) = tokio::join!(Ledger::open(&path), async { drop(asking) });
+    opened.unwrap().close().await;
+}
+
+#[tokio::test]
 async fn the_file_is_private() {
     use std::os::unix::fs::PermissionsExt;
     let (folder, _ledger) = fresh().await;

@@ -97,7 +97,7 @@ fn random_days_ring_what_they_must_and_nothing_else() {
     let first = seed.unwrap_or_default();
     let last = first + seeds.unwrap_or(SEEDS);
     let (next, failed) = (AtomicU64::new(first), AtomicBool::new(false));
-    let (sum, wrong) = (Mutex::new(Figures::default()), Mutex::new(None::<u64>));
+    let (sum, wrong) = (Mutex::new(Figures::default()), Mutex::new(None::<(u64, String)>));
     let began = Instant::now();
     std::thread::scope(|scope| {
         for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
@@ -109,20 +109,22 @@ fn random_days_ring_what_they_must_and_nothing_else() {
                     }
                     match one(seed, folder.path(), &empty, false) {
                         Ok(figures) => sum.lock().unwrap().add(figures),
-                        Err(_) => {
+                        Err(Violation { what, .. }) => {
                             failed.store(true, Ordering::SeqCst);
                             let mut wrong = wrong.lock().unwrap();
-                            *wrong = Some(wrong.map_or(seed, |other| other.min(seed)));
+                            if wrong.as_ref().is_none_or(|(other, _)| seed < *other) {
+                                *wrong = Some((seed, what));
+                            }
                         }
                     }
                 }
             });
         }
     });
-    if let Some(seed) = wrong.into_inner().unwrap() {
+    if let Some((seed, what)) = wrong.into_inner().unwrap() {
         println!("after {} seeds:", seed - first + 1);
         replay(seed, folder.path(), &empty);
-        panic!("seed {seed} went wrong once and not again: the simulation is not deterministic");
+        panic!("seed {seed} went wrong once and not again, so the simulation is not deterministic: {what}");
     }
     let sum = sum.into_inner().unwrap();
     println!("{} seeds in {:.1} s: {sum}", last - first, began.elapsed().as_secs_f64());
