@@ -6,7 +6,7 @@ use std::fmt;
 use super::component::{Component, Moment};
 use super::line::Lines;
 use super::parser::Parser;
-use super::zone::{VTimezone, Zone};
+use super::zone::{VTimezone, Zone, ZoneLimits};
 use crate::time::UtcMillis;
 
 /// Bounds on what comes from outside.
@@ -28,6 +28,8 @@ pub struct Limits {
     pub max_depth: usize,
     /// Faults of an object that are listed; more are counted.
     pub max_faults: usize,
+    /// Of each zone that it defines.
+    pub zones: ZoneLimits,
 }
 
 impl Default for Limits {
@@ -41,6 +43,7 @@ impl Default for Limits {
             max_attendees: 2_000,
             max_depth: 32,
             max_faults: 100,
+            zones: ZoneLimits::default(),
         }
     }
 }

@@ -5,12 +5,7 @@ use jiff::civil::DateTime;
 use super::object::ZoneDefinition;
 use super::reader::Reader;
 use super::value::{Written, parse_utc_offset, unescape};
-use super::zone::{Observance, VTimezone};
-
-/// More onsets of one observance are left out.
-const MAX_DATES: usize = 5_000;
-/// More observances of one zone are left out.
-const MAX_OBSERVANCES: usize = 1_000;
+use super::zone::{Observance, VTimezone, ZoneLimits};
 
 /// A VTIMEZONE while it is read.
 #[derive(Debug, Default)]
@@ -68,13 +63,12 @@ impl Zone {
                 open.rules.push(line.value.trim().to_owned());
                 Ok(())
             }
-            _ => line.value.split(',').take(MAX_DATES).try_for_each(|value| {
+            _ => line.value.split(',').try_for_each(|value| {
                 // A period begins like a time, and only its beginning matters.
                 open.dates.push(wall(value.split('/').next().unwrap_or_default())?);
                 Ok(())
             }),
         };
-        open.dates.truncate(MAX_DATES);
         if let Err(error) = result {
             reader.fault(number, format_args!("{name} of a VTIMEZONE cannot be read: {error}"));
         }
@@ -87,16 +81,14 @@ impl Zone {
             let text = "a part of a VTIMEZONE is left out: it needs DTSTART and TZOFFSETTO";
             return reader.fault(open.line, format_args!("{text}"));
         };
-        if self.observances.len() < MAX_OBSERVANCES {
-            let offset_from = open.from.unwrap_or(offset_to);
-            let Open { daylight, rules, dates, .. } = open;
-            self.observances.push(Observance { daylight, start, offset_from, offset_to, rules, dates });
-        }
+        let offset_from = open.from.unwrap_or(offset_to);
+        let Open { daylight, rules, dates, .. } = open;
+        self.observances.push(Observance { daylight, start, offset_from, offset_to, rules, dates });
     }
 
-    /// The zone, which began in line `line`, unless it has no name.
-    pub(super) fn finish(self, line: u32) -> Option<ZoneDefinition> {
-        let definition = VTimezone { tzid: self.tzid?.into(), observances: self.observances };
+    /// The zone, which began in line `line`, unless it has no name. No more of it will be used than `limits` allow.
+    pub(super) fn finish(self, line: u32, limits: ZoneLimits) -> Option<ZoneDefinition> {
+        let definition = VTimezone { tzid: self.tzid?.into(), observances: self.observances, limits };
         Some(ZoneDefinition { line, definition, location: self.location })
     }
 }

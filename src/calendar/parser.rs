@@ -162,7 +162,10 @@ impl Parser {
                     zone.end(&mut Reader { object: &mut self.object, notes: &mut self.notes });
                 }
             }
-            Open::Zone(zone) => self.object.zones.extend(zone.finish(frame.line)),
+            Open::Zone(zone) => {
+                let limits = self.notes.limits.zones;
+                self.object.zones.extend(zone.finish(frame.line, limits));
+            }
             Open::Calendar | Open::Other => {}
         }
     }

@@ -100,6 +100,7 @@ async fn look(config: &Config, offline: bool, clock: &Clock) -> anyhow::Result<V
         zones: Zones::load(&config.zoneinfo)?,
         reader_zones: HashMap::new(),
         default_zone: None,
+        max_reply_size: config.limits.max_reply_size,
         server_name: config.defaults.server_name.clone(),
     };
     for settings in &config.sinks {

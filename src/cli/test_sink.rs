@@ -41,6 +41,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
         server_name: config.defaults.server_name.clone(),
         reader_zones: HashMap::new(),
         default_zone: None,
+        max_reply_size: config.limits.max_reply_size,
     };
     let outcome = block_on(async {
         let _ = rustls::crypto::ring::default_provider().install_default();

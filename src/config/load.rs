@@ -10,7 +10,7 @@ use toml::de::{DeTable, DeValue};
 use super::address;
 use super::error::{ConfigError, Problem};
 use super::section::{Section, Sheet, nearest};
-use super::settings::{AnswerLimits, Config, Defaults, Limits, Log, LogFormat, LogLevel, ObjectLimits};
+use super::settings::{AnswerLimits, Config, Defaults, Limits, Log, LogFormat, LogLevel, ObjectLimits, ZoneLimits};
 use super::{sinks, sources, value};
 use crate::calendar::zone::Zones;
 use crate::zoneinfo::ZoneinfoChoice;
@@ -287,7 +287,7 @@ fn read_limits(section: Section<'_>) -> Limits {
         let number = section.read(key, value::number(1, 1_000_000));
         number.and_then(|number| u32::try_from(number).ok()).unwrap_or(otherwise)
     };
-    let (objects, answers) = (standard.objects, standard.answers);
+    let (objects, answers, zones) = (standard.objects, standard.answers, standard.objects.zones);
     let limits = Limits {
         objects: ObjectLimits {
             max_object_size: octets("max_object_size", objects.max_object_size),
@@ -298,6 +298,12 @@ fn read_limits(section: Section<'_>) -> Limits {
             max_attendees: count("max_attendees", objects.max_attendees),
             max_depth: depth("max_depth", objects.max_depth),
             max_faults: count("max_faults", objects.max_faults),
+            zones: ZoneLimits {
+                max_zone_observances: count("max_zone_observances", zones.max_zone_observances),
+                max_zone_dates: count("max_zone_dates", zones.max_zone_dates),
+                max_zone_rules: count("max_zone_rules", zones.max_zone_rules),
+                max_zone_counts: count("max_zone_counts", zones.max_zone_counts),
+            },
         },
         answers: AnswerLimits {
             max_answer_size: octets("max_answer_size", answers.max_answer_size),
@@ -305,11 +311,14 @@ fn read_limits(section: Section<'_>) -> Limits {
             max_xml_depth: depth("max_xml_depth", answers.max_xml_depth),
             max_href: within("max_href", (256, 1 << 20), answers.max_href),
             max_calendars: count("max_calendars", answers.max_calendars),
+            max_pages: count("max_pages", answers.max_pages),
+            max_changes: within("max_changes", (1, 100_000_000), answers.max_changes),
             max_redirects: within("max_redirects", (0, 20), answers.max_redirects),
             max_retry_after: section.read("max_retry_after", value::duration).unwrap_or(answers.max_retry_after),
         },
         max_name: count("max_name", standard.max_name),
         max_text: octets("max_text", standard.max_text),
+        max_reply_size: octets("max_reply_size", standard.max_reply_size),
     };
     section.finish();
     limits

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use crate::calendar::object::Limits as ObjectLimits;
+pub use crate::calendar::zone::ZoneLimits;
 use crate::zoneinfo::ZoneinfoChoice;
 
 /// All settings, checked, with defaults filled in.
@@ -86,14 +87,16 @@ pub struct Limits {
     pub answers: AnswerLimits,
     /// Letters of a calendar's name.
     pub max_name: usize,
-    /// Octets of each text in a notification.
+    /// Octets of each text in a notification, and characters of it in a mail.
     pub max_text: usize,
+    /// Octets of what a mail server answers to one command.
+    pub max_reply_size: usize,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
         let (objects, answers) = (ObjectLimits::default(), AnswerLimits::default());
-        Limits { objects, answers, max_name: 1_000, max_text: 64 * 1024 }
+        Limits { objects, answers, max_name: 1_000, max_text: 64 * 1024, max_reply_size: 64 * 1024 }
     }
 }
 
@@ -110,6 +113,9 @@ pub struct AnswerLimits {
     pub max_href: usize,
     /// Calendars of a home.
     pub max_calendars: usize,
+    /// Pages of a report of changes, and changes in all of them; a report that goes on is given up, and the calendar compared.
+    pub max_pages: usize,
+    pub max_changes: usize,
     /// Redirections that are followed for one request.
     pub max_redirects: usize,
     /// A server that asks for a longer pause than this is asked again nevertheless.
@@ -124,6 +130,8 @@ impl AnswerLimits {
         max_xml_depth: 32,
         max_href: 8 * 1024,
         max_calendars: 10_000,
+        max_pages: 1_000,
+        max_changes: 1_000_000,
         max_redirects: 5,
         max_retry_after: Duration::from_secs(60 * 60),
     };

@@ -65,6 +65,7 @@ fn the_example_says_what_holds_where_a_key_is_left_out() {
 #[test]
 fn each_limit_is_read_from_its_key() {
     let numbers = [
+        "max_redirects",
         "max_repeat",
         "max_rings_per_hour",
         "max_alarms",
@@ -73,17 +74,23 @@ fn each_limit_is_read_from_its_key() {
         "max_faults",
         "max_elements",
         "max_calendars",
+        "max_zone_observances",
+        "max_zone_dates",
+        "max_zone_rules",
+        "max_zone_counts",
+        "max_pages",
+        "max_changes",
         "max_name",
-        "max_redirects",
         "max_depth",
         "max_xml_depth",
         "max_object_size",
         "max_text",
+        "max_reply_size",
         "max_answer_size",
         "max_href",
     ];
     // Each gets a number of its own, within the bounds of all that are counted like it.
-    let number = |key: usize| if key < 12 { 8 + key } else { 2_000 + key };
+    let number = |key: usize| if key < 18 { 8 + key } else { 2_000 + key };
     let lines: String = numbers.iter().enumerate().map(|(n, key)| format!("{key} = {}\n", number(n))).collect();
     let limits = load_text(&format!("[limits]\n{lines}max_retry_after = \"7m\"\n")).unwrap().limits;
     let told = format!("{limits:?}");

@@ -224,6 +224,7 @@ async fn build(config: &Config, clock: Clock) -> anyhow::Result<Stages> {
         zones,
         reader_zones: reader_zones(&config.sources),
         default_zone: config.defaults.zone.clone(),
+        max_reply_size: config.limits.max_reply_size,
         server_name: config.defaults.server_name.clone(),
     };
     let mut postmen = Vec::new();

@@ -81,6 +81,8 @@ pub struct Surroundings {
     pub reader_zones: HashMap<String, String>,
     /// That of everybody else; none: the zone of the event.
     pub default_zone: Option<String>,
+    /// Octets that a mail server may answer to one command.
+    pub max_reply_size: usize,
 }
 
 /// A configured sink. Shared by all who send through it.

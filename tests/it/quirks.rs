@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use reveille::clock::Clock;
-use reveille::config::{Credentials, Secret};
+use reveille::config::{AnswerLimits, Credentials, Secret};
 use reveille::source::caldav::CaldavError;
 use reveille::time::UtcMillis;
 
@@ -234,6 +234,43 @@ fn a_cut_report_is_followed_to_its_end() {
     server.report(&cut("", "t9"));
     assert_eq!(watch.look().changes, 1);
     assert_eq!(server.scripted.lines(), [HOME, REPORT, COMPARE]);
+}
+
+/// Whether a report of so many `pages`, each of so many `changes` and the last empty, is followed within `limits`.
+fn is_followed(limits: AnswerLimits, pages: usize, changes: usize) -> bool {
+    let server = Server::start();
+    server.put("0.ics", "1", "old");
+    let mut watch = Watch::within(limits, &server.scripted.url);
+    watch.look();
+    server.scripted.asked();
+    server.version("t2", "c2");
+    let cut = status("/cal/work/", 507);
+    let inside: String = (0..changes).map(|n| status(&format!("/cal/work/gone-{n}.ics"), 404)).collect();
+    for page in 1..pages {
+        server.report(&format!("{inside}{cut}<D:sync-token>page-{page}</D:sync-token>"));
+    }
+    server.report("<D:sync-token>t2</D:sync-token>");
+    watch.look();
+    !server.scripted.lines().contains(&COMPARE.to_owned())
+}
+
+#[test]
+fn limit_of_a_reports_pages_at_it_and_above() {
+    for max_pages in [AnswerLimits::default().max_pages, 3] {
+        let limits = AnswerLimits { max_pages, ..AnswerLimits::default() };
+        assert!(is_followed(limits, max_pages, 1));
+        assert!(!is_followed(limits, max_pages + 1, 1));
+    }
+}
+
+#[test]
+fn limit_of_a_reports_changes_at_it_and_above() {
+    // The standard one is more than a test can wait for.
+    for max_changes in [20, 4_000] {
+        let limits = AnswerLimits { max_changes, ..AnswerLimits::default() };
+        assert!(is_followed(limits, 3, max_changes / 2));
+        assert!(!is_followed(limits, 3, max_changes / 2 + 1));
+    }
 }
 
 #[test]

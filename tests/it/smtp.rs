@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use reveille::calendar::zone::Zones;
 use reveille::clock::Clock;
-use reveille::config::{self, EmailSettings, Recipients, Secret, SinkKind, SmtpSecurity};
+use reveille::config::{self, EmailSettings, Limits, Recipients, Secret, SinkKind, SmtpSecurity};
 use reveille::delivery::sink::{Carrier as _, Outcome, Parcel, Sink, Surroundings};
 use reveille::time::UtcMillis;
 use serde_json::{Value, json};
@@ -29,13 +29,15 @@ struct Setting {
     password: &'static str,
     ca_file: Option<PathBuf>,
     timeout: Duration,
+    max_reply_size: usize,
 }
 
 impl Setting {
     fn of(server: &MailServer, security: SmtpSecurity) -> Setting {
         let ca_file = (security != SmtpSecurity::Plain).then(|| server.ca_file());
         let port = server.port;
-        Setting { host: "127.0.0.1", port, security, password: "secret", ca_file, timeout: PATIENT }
+        let max_reply_size = Limits::default().max_reply_size;
+        Setting { host: "127.0.0.1", port, security, password: "secret", ca_file, timeout: PATIENT, max_reply_size }
     }
 
     fn sink(self) -> Sink {
@@ -63,6 +65,7 @@ impl Setting {
             zones: Zones::bundled(),
             server_name: "reveille.test".into(),
             default_zone: None,
+            max_reply_size: self.max_reply_size,
             reader_zones: HashMap::from([("mary".into(), "Europe/Berlin".into())]),
         };
         Sink::open(&sink, &surroundings).unwrap()
@@ -328,6 +331,7 @@ fn hostile(talk: impl Fn(&mut TcpStream) -> std::io::Result<()> + Send + 'static
         password: "secret",
         ca_file: None,
         timeout: PATIENT,
+        max_reply_size: Limits::default().max_reply_size,
     }
 }
 
@@ -347,6 +351,31 @@ async fn an_answer_without_an_end_is_cut_off() {
         });
         let outcomes = Setting { security, ..setting }.sink().send(&[to("mary@example.org")]).await;
         assert!(later(&outcomes).contains("does not end"), "{outcomes:?}");
+    }
+}
+
+#[tokio::test]
+async fn limit_of_a_mail_servers_answer_at_it_and_above() {
+    for max_reply_size in [Limits::default().max_reply_size, 1024] {
+        for security in [SmtpSecurity::Plain, SmtpSecurity::StartTls] {
+            let answered = async |octets: usize| {
+                let setting = hostile(move |stream| {
+                    // Lines of 256 octets, and a last one of as many or one more.
+                    let line = |mark: &str, length: usize| format!("220{mark}{}\r\n", "x".repeat(length - 6));
+                    let greeting = line("-", 256).repeat(octets / 256 - 1) + &line(" ", 256 + octets % 256);
+                    stream.write_all(greeting.as_bytes())?;
+                    heard(stream)?;
+                    stream.write_all(b"421 not today\r\n")?;
+                    Ok(())
+                });
+                let sink = Setting { security, max_reply_size, ..setting }.sink();
+                later(&sink.send(&[to("mary@example.org")]).await).to_owned()
+            };
+            let told = answered(max_reply_size).await;
+            assert!(told.ends_with("421 not today"), "{told}");
+            let told = answered(max_reply_size + 1).await;
+            assert!(told.contains(&format!("within {max_reply_size} octets (limits.max_reply_size)")), "{told}");
+        }
     }
 }
 

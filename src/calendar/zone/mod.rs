@@ -29,7 +29,7 @@ use crate::time::UtcMillis;
 pub use compare::{Change, Difference};
 pub(crate) use database::Data;
 pub use database::Zones;
-pub use vtimezone::{Observance, VTimezone};
+pub use vtimezone::{Observance, VTimezone, ZoneLimits};
 
 /// A time zone. Cheap to clone.
 #[derive(Clone, Debug)]

@@ -4,7 +4,7 @@ use jiff::civil::DateTime;
 use jiff::{SignedDuration, Span, ToSpan as _};
 use proptest::prelude::*;
 
-use super::{Fit, Observance, VTimezone, Zone, Zones};
+use super::{Fit, Observance, VTimezone, Zone, ZoneLimits, Zones};
 use crate::time::UtcMillis;
 
 fn wall(text: &str) -> DateTime {
@@ -27,7 +27,7 @@ fn observance(daylight: bool, start: &str, offsets: (i32, i32), rules: &[&str]) 
 }
 
 fn own(observances: Vec<Observance>) -> Zone {
-    let vtimezone = VTimezone { tzid: "Own".to_owned(), observances };
+    let vtimezone = VTimezone { tzid: "Own".to_owned(), observances, ..VTimezone::default() };
     assert_eq!(vtimezone.faults(), Vec::<String>::new());
     Zones::bundled().resolve("Own", None, Some(&vtimezone)).unwrap()
 }
@@ -201,6 +201,7 @@ fn database_before_custom_and_custom_before_nothing() {
     let lying = |tzid: &str| VTimezone {
         tzid: tzid.to_owned(),
         observances: vec![observance(false, "19700101T000000", (-36_000, -36_000), &[])],
+        ..VTimezone::default()
     };
     let resolved = |tzid: &str, location: Option<&str>| {
         zones.resolve(tzid, location, Some(&lying(tzid))).map(|zone| (zone.id().to_owned(), zone.is_own()))
@@ -220,7 +221,7 @@ fn database_before_custom_and_custom_before_nothing() {
 
 #[test]
 fn what_cannot_be_used_of_a_vtimezone_is_a_fault_and_the_rest_holds() {
-    let empty = VTimezone { tzid: "Empty".to_owned(), observances: Vec::new() };
+    let empty = VTimezone { tzid: "Empty".to_owned(), ..VTimezone::default() };
     assert!(Zones::bundled().resolve("Empty", None, Some(&empty)).is_none());
     assert_eq!(empty.faults(), ["VTIMEZONE 'Empty' has no STANDARD or DAYLIGHT that can be used"]);
 
@@ -230,6 +231,7 @@ fn what_cannot_be_used_of_a_vtimezone_is_a_fault_and_the_rest_holds() {
             observance(false, "19700101T000000", (3_600, 3_600), &["FREQ=SOMETIMES"]),
             observance(true, "19800101T000000", (3_600, 90_000), &[]),
         ],
+        ..VTimezone::default()
     };
     assert_eq!(broken.faults().len(), 2, "{:?}", broken.faults());
     let zone = Zones::bundled().resolve("Broken", None, Some(&broken)).unwrap();
@@ -259,6 +261,7 @@ fn hostile_rules_cost_little_and_change_nothing_else() {
         observances: (0..2_000)
             .map(|n| observance(false, "19700101T000000", (n, n + 1), &["FREQ=DAILY;COUNT=1000000000;BYDAY=MO"]))
             .collect(),
+        ..VTimezone::default()
     };
     assert!(many.faults().len() >= 2);
     let zone = Zones::bundled().resolve("Many", None, Some(&many)).unwrap();
@@ -267,16 +270,33 @@ fn hostile_rules_cost_little_and_change_nothing_else() {
 
 #[test]
 fn limit_of_an_own_zone_at_it_and_above() {
-    let faults = |observances: Vec<Observance>| VTimezone { tzid: "Large".to_owned(), observances }.faults();
-    let plain = || observance(false, "19700101T000000", (0, 3_600), &[]);
-    let observances = |count| faults(vec![plain(); count]);
-    let dates = |count| faults(vec![Observance { dates: vec![plain().start; count], ..plain() }]);
-    let rules = |rule: &str, count| faults(vec![Observance { rules: vec![rule.to_owned(); count], ..plain() }]);
-    assert_eq!([observances(500).len(), observances(501).len()], [0, 1]);
-    assert_eq!([dates(10_000).len(), dates(10_001).len()], [0, 1]);
-    let (yearly, counted) = ("FREQ=YEARLY", "FREQ=YEARLY;COUNT=3");
-    assert_eq!([rules(yearly, 500).len(), rules(yearly, 501).len()], [0, 1]);
-    assert_eq!([rules(counted, 8).len(), rules(counted, 9).len()], [0, 1]);
+    let other = ZoneLimits { max_zone_observances: 3, max_zone_dates: 4, max_zone_rules: 5, max_zone_counts: 2 };
+    for limits in [ZoneLimits::default(), other] {
+        let told = |observances: Vec<Observance>| {
+            let faults = VTimezone { tzid: "Large".to_owned(), observances, limits }.faults();
+            faults.iter().map(|fault| fault.split_once("(limits.").unwrap().1.to_owned()).collect::<Vec<_>>()
+        };
+        let plain = || observance(false, "19700101T000000", (0, 3_600), &[]);
+        let observances = |count| told(vec![plain(); count]);
+        // They count together.
+        let dates = |count: usize| {
+            let two = [count / 2, count - count / 2];
+            told(two.map(|count| Observance { dates: vec![plain().start; count], ..plain() }).to_vec())
+        };
+        let rules = |rule: &str, count| told(vec![Observance { rules: vec![rule.to_owned(); count], ..plain() }]);
+        let (yearly, counted) = ("FREQ=YEARLY", "FREQ=YEARLY;COUNT=3");
+        let at_it = [
+            observances(limits.max_zone_observances),
+            dates(limits.max_zone_dates),
+            rules(yearly, limits.max_zone_rules),
+            rules(counted, limits.max_zone_counts),
+        ];
+        assert_eq!(at_it, [const { Vec::<String>::new() }; 4]);
+        assert_eq!(observances(limits.max_zone_observances + 1), ["max_zone_observances)"]);
+        assert_eq!(dates(limits.max_zone_dates + 1), ["max_zone_dates)"]);
+        assert_eq!(rules(yearly, limits.max_zone_rules + 1), ["max_zone_rules)"]);
+        assert_eq!(rules(counted, limits.max_zone_counts + 1), ["max_zone_counts)"]);
+    }
 }
 
 #[test]

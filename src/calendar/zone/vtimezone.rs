@@ -5,14 +5,27 @@ use jiff::civil::DateTime;
 
 use crate::calendar::recur::Rule;
 
-/// Bounds on one VTIMEZONE. The fullest real ones, with each change since 1880 written out, have 250 observances.
-const MAX_OBSERVANCES: usize = 500;
-const MAX_DATES: usize = 10_000;
-const MAX_RULES: usize = 500;
-/// Rules with COUNT, which have to be counted out to find their end.
-const MAX_COUNTED_RULES: usize = 8;
 /// UTC offsets are less than a day.
 const MAX_OFFSET: i32 = 86_399;
+
+/// Bounds on one VTIMEZONE.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ZoneLimits {
+    /// STANDARDs and DAYLIGHTs. The fullest real zones, with each change since 1880 written out, have 250.
+    pub max_zone_observances: usize,
+    /// RDATEs, of all of them together.
+    pub max_zone_dates: usize,
+    /// RRULEs, of all of them together.
+    pub max_zone_rules: usize,
+    /// RRULEs with COUNT, which have to be counted out to find their end.
+    pub max_zone_counts: usize,
+}
+
+impl Default for ZoneLimits {
+    fn default() -> ZoneLimits {
+        ZoneLimits { max_zone_observances: 500, max_zone_dates: 10_000, max_zone_rules: 500, max_zone_counts: 8 }
+    }
+}
 
 /// A VTIMEZONE as plain data: what its properties say, values not yet judged.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -21,6 +34,8 @@ pub struct VTimezone {
     pub tzid: String,
     /// STANDARD and DAYLIGHT, in the order of the text.
     pub observances: Vec<Observance>,
+    /// What is more than these is left out.
+    pub limits: ZoneLimits,
 }
 
 /// STANDARD or DAYLIGHT: an offset, and when it begins to hold.
@@ -57,8 +72,10 @@ impl VTimezone {
     pub(super) fn judge(&self) -> (Vec<Judged<'_>>, Vec<String>) {
         let mut faults = Faults { zone: &self.tzid, sentences: Vec::new() };
         let mut judged = Vec::new();
-        let mut left = Left { dates: MAX_DATES, rules: MAX_RULES, counted: MAX_COUNTED_RULES };
-        for observance in self.observances.iter().take(MAX_OBSERVANCES) {
+        let limits = self.limits;
+        let (dates, rules, counts) = (limits.max_zone_dates, limits.max_zone_rules, limits.max_zone_counts);
+        let mut left = Left { dates, rules, counts, limits };
+        for observance in self.observances.iter().take(limits.max_zone_observances) {
             let possible = |offset: i32| (-MAX_OFFSET..=MAX_OFFSET).contains(&offset);
             if !possible(observance.offset_from) || !possible(observance.offset_to) {
                 faults.add("has an offset of a day or more; that observance is left out");
@@ -66,8 +83,8 @@ impl VTimezone {
             }
             judged.push(left.judge(observance, &mut faults));
         }
-        if self.observances.len() > MAX_OBSERVANCES {
-            faults.add(&format!("has more than {MAX_OBSERVANCES} observances; the rest is left out"));
+        if self.observances.len() > limits.max_zone_observances {
+            faults.too_many(limits.max_zone_observances, "observances", "max_zone_observances");
         }
         if judged.is_empty() {
             faults.add("has no STANDARD or DAYLIGHT that can be used");
@@ -80,7 +97,8 @@ impl VTimezone {
 struct Left {
     dates: usize,
     rules: usize,
-    counted: usize,
+    counts: usize,
+    limits: ZoneLimits,
 }
 
 impl Left {
@@ -88,17 +106,21 @@ impl Left {
         let dates = observance.dates.get(..self.dates).unwrap_or(&observance.dates);
         self.dates -= dates.len();
         if dates.len() < observance.dates.len() {
-            faults.add(&format!("has more than {MAX_DATES} RDATEs; the rest is left out"));
+            faults.too_many(self.limits.max_zone_dates, "RDATEs", "max_zone_dates");
         }
         let mut rules = Vec::new();
         for text in &observance.rules {
             let counted = usize::from(text.to_ascii_uppercase().contains("COUNT"));
-            if self.rules == 0 || self.counted < counted {
-                faults.add("has too many RRULEs; the rest is left out");
+            if self.rules == 0 {
+                faults.too_many(self.limits.max_zone_rules, "RRULEs", "max_zone_rules");
+                break;
+            }
+            if self.counts < counted {
+                faults.too_many(self.limits.max_zone_counts, "RRULEs with COUNT", "max_zone_counts");
                 break;
             }
             self.rules -= 1;
-            self.counted -= counted;
+            self.counts -= counted;
             match Rule::parse(text) {
                 Ok(rule) => rules.push(rule),
                 Err(error) => faults.add(&format!("has a rule that is left out: {error}")),
@@ -114,6 +136,10 @@ struct Faults<'a> {
 }
 
 impl Faults<'_> {
+    fn too_many(&mut self, limit: usize, what: &str, key: &str) {
+        self.add(&format!("has more than {limit} {what}; the rest is left out (limits.{key})"));
+    }
+
     fn add(&mut self, what: &str) {
         /// One sentence a kind is plenty; a hostile zone has thousands.
         const MAX_FAULTS: usize = 10;

@@ -16,8 +16,6 @@ const LATE_AFTER_MINUTES: i64 = 1;
 const LONGEST_TITLE: usize = 150;
 /// Characters of any other single line.
 const LONGEST_LINE: usize = 500;
-/// Characters of a text of several lines.
-const LONGEST_TEXT: usize = 10_000;
 /// Attendees that are named.
 const NAMED_ATTENDEES: usize = 5;
 
@@ -239,11 +237,11 @@ fn line(text: &str, longest: usize) -> String {
     bounded(&words.join(" "), longest)
 }
 
-/// `text` with its line breaks, without other control characters, at most [`LONGEST_TEXT`] characters.
+/// `text` with its line breaks, without other control characters. It is as long as notifications may have it.
 fn text(text: &str) -> String {
     let lines = text.replace("\r\n", "\n").replace('\r', "\n");
     let clean: String = lines.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect();
-    bounded(clean.trim(), LONGEST_TEXT)
+    clean.trim().to_owned()
 }
 
 fn bounded(text: &str, longest: usize) -> String {

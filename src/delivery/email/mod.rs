@@ -76,6 +76,7 @@ impl Email {
             login: login.map(|(user, password)| Credentials::new(user.clone(), password.expose().to_owned())),
             tls,
             hello: hello(&around.server_name),
+            max_reply_size: around.max_reply_size,
         };
         let (zones, reader_zones) = (around.zones.clone(), around.reader_zones.clone());
         let composer = Composer { from, zones, reader_zones, default_zone: around.default_zone.clone() };

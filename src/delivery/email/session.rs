@@ -27,6 +27,8 @@ pub struct Server {
     pub tls: Option<Arc<ClientConfig>>,
     /// Our name.
     pub hello: ClientId,
+    /// Octets of an answer that are read.
+    pub max_reply_size: usize,
 }
 
 /// Why a mail did not go out.
@@ -62,7 +64,8 @@ impl Server {
     }
 
     async fn open(&self, deadline: Instant) -> Result<AsyncSmtpConnection, Trouble> {
-        let wire = self.step(deadline, "being called", Wire::connect(&self.host, self.port)).await?;
+        let wire =
+            self.step(deadline, "being called", Wire::connect(&self.host, self.port, self.max_reply_size)).await?;
         let wire = match (self.security, &self.tls) {
             (SmtpSecurity::Plain, _) if wire.peer().ip().is_loopback() => wire,
             (SmtpSecurity::Implicit, Some(tls)) => self.step(deadline, "TLS", wire.secure(tls, &self.host)).await?,

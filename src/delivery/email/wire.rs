@@ -15,9 +15,6 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-/// The most octets that a server may answer to one command.
-const LONGEST_ANSWER: usize = 64 * 1024;
-
 /// Stands for the greeting that a server does not repeat once STARTTLS is done.
 const GREETING: &[u8] = b"220 TLS\r\n";
 
@@ -28,7 +25,9 @@ pub struct Wire {
     peer: SocketAddr,
     /// To be read before what the server says.
     first: &'static [u8],
-    /// What the server may still say before it is asked again.
+    /// Octets that the server may answer to one command.
+    longest: usize,
+    /// What of them it may still say before it is asked again.
     allowance: usize,
 }
 
@@ -39,16 +38,16 @@ enum Stream {
 }
 
 impl Wire {
-    /// Connects to `host`, which may be an address.
+    /// Connects to `host`, which may be an address. No more than `longest` octets are read of an answer.
     ///
     /// # Errors
     /// What the system says when nobody answers there.
-    pub async fn connect(host: &str, port: u16) -> io::Result<Wire> {
+    pub async fn connect(host: &str, port: u16, longest: usize) -> io::Result<Wire> {
         let stream = TcpStream::connect((host, port)).await?;
         // A mail's last line is a small write of its own, and would wait for the answer to the one before.
         stream.set_nodelay(true)?;
         let peer = stream.peer_addr()?;
-        Ok(Wire { stream: Stream::Plain(stream), peer, first: b"", allowance: LONGEST_ANSWER })
+        Ok(Wire { stream: Stream::Plain(stream), peer, first: b"", longest, allowance: longest })
     }
 
     /// The other end.
@@ -74,23 +73,24 @@ impl Wire {
     /// When the server does not offer it, or what [`Wire::secure`] says.
     pub async fn start_tls(mut self, tls: &Arc<ClientConfig>, host: &str, hello: &str) -> io::Result<Wire> {
         let Stream::Plain(stream) = &mut self.stream else { return Ok(self) };
-        expect(stream, "220").await?;
+        let longest = self.longest;
+        expect(stream, "220", longest).await?;
         stream.write_all(format!("EHLO {hello}\r\n").as_bytes()).await?;
-        let offers = expect(stream, "250").await?;
+        let offers = expect(stream, "250", longest).await?;
         let offered = |line: &str| line.get(4..).is_some_and(|word| word.trim().eq_ignore_ascii_case("STARTTLS"));
         if !offers.lines().any(offered) {
             let refusal = "the server does not offer STARTTLS; use smtps:// if it speaks TLS on another port";
             return Err(io::Error::other(refusal));
         }
         stream.write_all(b"STARTTLS\r\n").await?;
-        expect(stream, "220").await?;
+        expect(stream, "220", longest).await?;
         let wire = self.secure(tls, host).await?;
         Ok(Wire { first: GREETING, ..wire })
     }
 }
 
-/// Reads one answer (RFC 5321, 4.2.1), which must have the code `code`.
-async fn expect(stream: &mut TcpStream, code: &str) -> io::Result<String> {
+/// Reads one answer (RFC 5321, 4.2.1) of at most `longest` octets, which must have the code `code`.
+async fn expect(stream: &mut TcpStream, code: &str, longest: usize) -> io::Result<String> {
     let mut answer = Vec::new();
     let mut buffer = [0; 1024];
     while !is_whole(&answer)? {
@@ -99,8 +99,8 @@ async fn expect(stream: &mut TcpStream, code: &str) -> io::Result<String> {
             return Err(io::Error::new(ErrorKind::UnexpectedEof, "the server closed the connection"));
         }
         answer.extend_from_slice(buffer.get(..count).unwrap_or_default());
-        if answer.len() > LONGEST_ANSWER {
-            return Err(too_long());
+        if answer.len() > longest {
+            return Err(too_long(longest));
         }
     }
     let answer = String::from_utf8_lossy(&answer).into_owned();
@@ -118,8 +118,9 @@ fn is_whole(answer: &[u8]) -> io::Result<bool> {
     }
 }
 
-fn too_long() -> io::Error {
-    io::Error::new(ErrorKind::InvalidData, "the server's answer does not end")
+fn too_long(longest: usize) -> io::Error {
+    let told = format!("the server's answer does not end within {longest} octets (limits.max_reply_size)");
+    io::Error::new(ErrorKind::InvalidData, told)
 }
 
 impl AsyncTokioStream for Wire {
@@ -148,7 +149,7 @@ impl AsyncRead for Wire {
         }
         match self.allowance.checked_sub(said.len()) {
             Some(left) => self.allowance = left,
-            None => return Poll::Ready(Err(too_long())),
+            None => return Poll::Ready(Err(too_long(self.longest))),
         }
         Poll::Ready(Ok(()))
     }
@@ -156,7 +157,7 @@ impl AsyncRead for Wire {
 
 impl AsyncWrite for Wire {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
-        self.allowance = LONGEST_ANSWER;
+        self.allowance = self.longest;
         match &mut self.stream {
             Stream::Plain(stream) => Pin::new(stream).poll_write(cx, octets),
             Stream::Tls(stream) => Pin::new(stream).poll_write(cx, octets),

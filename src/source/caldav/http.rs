@@ -107,6 +107,11 @@ impl Http {
         Ok(Http { client, credentials, timeout: settings.timeout, limits, sent: AtomicU64::new(0) })
     }
 
+    /// What is read of answers at most.
+    pub fn limits(&self) -> &AnswerLimits {
+        &self.limits
+    }
+
     /// How many requests were sent so far.
     pub fn sent(&self) -> u64 {
         self.sent.load(Ordering::Relaxed)

@@ -20,8 +20,6 @@ use crate::time::UtcMillis;
 const BATCH: usize = 500;
 /// Octets of text after which a batch is handed in although it has fewer changes.
 const BATCH_OCTETS: usize = 4 * 1024 * 1024;
-/// Pages of one change report; a server that goes on and on is compared as a whole.
-const MAX_PAGES: usize = 1_000;
 
 /// One calendar and all that is needed to look at it.
 #[derive(Debug)]
@@ -123,18 +121,24 @@ impl<I: Intake> Sync<'_, I> {
         Ok(Some(Reported { news, is_all: !may_be_everything && !misses_something }))
     }
 
-    /// All pages of a change report: by key what is there, and none for what is gone. None where it does not end well.
+    /// All pages of a change report: by key what is there, and none for what is gone. None where it does not end well, or
+    /// goes on and on.
     async fn pages(&self, token: &str) -> Result<Option<BTreeMap<String, Option<Member>>>, CaldavError> {
         let mut all = BTreeMap::new();
         let mut token = token.to_owned();
         let mut was_cut = false;
-        for _ in 0..MAX_PAGES {
+        let mut room = self.http.limits().max_changes;
+        for _ in 0..self.http.limits().max_pages {
             let answer = self.http.multistatus(changes::request(self.url, &token)).await?;
             let page = changes::parse(answer.document(), self.url.path()).map_err(|error| answer.error(error))?;
             if page.calendar_gone {
                 return Ok(None);
             }
             let is_empty = page.put.is_empty() && page.gone.is_empty();
+            match room.checked_sub(page.put.len() + page.gone.len()) {
+                Some(left) => room = left,
+                None => return Ok(None),
+            }
             all.extend(page.gone.into_iter().map(|href| (href::key(&href), None)));
             all.extend(page.put.into_iter().map(|member| (href::key(&member.href), Some(member))));
             was_cut |= page.is_cut;
