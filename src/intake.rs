@@ -41,6 +41,8 @@ struct Looks {
     /// (source, calendar) → when the look began.
     latest: HashMap<(String, String), UtcMillis>,
     flushed: Option<UtcMillis>,
+    /// (source, calendar) → when a look found it for the first time, of those that could not be taken in yet.
+    found: HashMap<(String, String), UtcMillis>,
 }
 
 impl From<LedgerError> for IntakeError {
@@ -105,6 +107,12 @@ impl Desk {
         self.looks().latest.remove(&(source.to_owned(), calendar.to_owned()));
     }
 
+    /// When a calendar that is not in the ledger was found: now, or by an earlier look that could not be taken in.
+    fn found(&self, source: &str, calendar: &str, looked_at: UtcMillis) -> UtcMillis {
+        let key = (source.to_owned(), calendar.to_owned());
+        (*self.looks().found.entry(key).or_insert(looked_at)).min(looked_at)
+    }
+
     async fn take(&self, source: &str, batch: Batch) -> Result<(), LedgerError> {
         let now = self.clock.now();
         let mut row = calendar_row(source, &batch.calendar, batch.looked_at, batch.checkpoint.clone());
@@ -116,7 +124,10 @@ impl Desk {
             // A look that lies ahead was dated by a clock that has been set back since.
             Some(known) => (CalendarRow { id: known.id, ..row }, self.previous_look(known).min(batch.looked_at)),
             // Seen for the first time: its past does not ring.
-            None => (row, batch.looked_at),
+            None => {
+                let found = self.found(source, &row.href, batch.looked_at);
+                (row, found)
+            }
         };
         let advance = batch.checkpoint.is_some();
         let sorted = self.sort(&row, batch.changes).await?;
@@ -132,8 +143,12 @@ impl Desk {
         let replanned = if replan { self.replan(&row, &sorted, previous).await? } else { Vec::new() };
         let put = self.planner.plan_all(row.clone(), sorted.jobs, previous, now).await;
         let href = row.href.clone();
-        let planned = Planned { calendar: row, advance, put, retag: sorted.retag, gone: sorted.gone, replanned, now };
+        let Sorted { retag, gone, .. } = sorted;
+        let planned = Planned { calendar: row, advance, put, retag, gone, replanned, from: previous, now };
         let fired = self.ledger.take_in(planned).await?;
+        if known.is_none() {
+            self.looks().found.remove(&(source.to_owned(), href.clone()));
+        }
         if advance {
             self.forget_look(source, &href);
         }
@@ -159,7 +174,8 @@ impl Desk {
                 Change::Put { href, etag, text, written } => {
                     let text = self.planner.stored(text);
                     match existing.remove(&href) {
-                        Some(Existing { id, etag: old, text: same, .. }) if same == text => {
+                        // What is faulty is planned again: the ledger may have the text before the one it tells of.
+                        Some(Existing { id, etag: old, text: same, faulty: false, .. }) if same == text => {
                             if old != etag {
                                 sorted.retag.push((id, etag));
                             }

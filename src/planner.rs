@@ -82,6 +82,7 @@ struct Read {
     zones: String,
     uids: Vec<String>,
     modified: Option<UtcMillis>,
+    is_cut_off: bool,
 }
 
 impl Planner {
@@ -132,14 +133,21 @@ impl Planner {
         previous: UtcMillis,
         now: UtcMillis,
     ) -> PlannedObject {
-        let first = self.read(around, &job.text, None, |modified| from(previous, job.written.or(modified), now));
-        let read = match first {
-            Ok(read) => read,
-            Err(fault) => Read::unreadable(fault),
+        let read = self.read(around, &job.text, None, |modified| from(previous, job.written.or(modified), now));
+        let (read, job) = match (read, job) {
+            (Ok(read), Job { existing: Some(existing), href, etag, text, written })
+                if read.is_cut_off || existing.text == text =>
+            {
+                let unreadable = (existing.text != text).then_some(read.faults);
+                return self.keep(row, around, (href, etag, written), existing, previous, unreadable);
+            }
+            (Err(fault), Job { existing: Some(existing), href, etag, written, .. }) => {
+                return self.keep(row, around, (href, etag, written), existing, previous, Some(vec![fault]));
+            }
+            (Err(fault), job) => (Read::unreadable(fault), job),
+            (Ok(read), job) => (read, job),
         };
-        for fault in &read.faults {
-            tracing::warn!(calendar.name = row.name, object.href = job.href, "{fault}");
-        }
+        tell(row, &job.href, &read.faults);
         let from = from(previous, job.written.or(read.modified), now);
         let overdue = job.existing.as_ref().and_then(|existing| self.overdue(row, around, existing, from, now));
         PlannedObject {
@@ -147,13 +155,46 @@ impl Planner {
             href: job.href,
             etag: job.etag,
             written: job.written.or(read.modified),
-            faults: (!read.faults.is_empty()).then(|| serde_json::json!(read.faults).to_string()),
+            faults: listed(&read.faults),
             memo: read.memo,
             zones: read.zones,
             uids: read.uids,
             text: job.text,
             due: read.due,
             overdue: overdue.unwrap_or_default(),
+        }
+    }
+
+    /// An object that goes on as the ledger has it: its source says the same again, or something `unreadable`. A file that is being written, or that a broken program has written, does not take back what was known.
+    fn keep(
+        &self,
+        row: &CalendarRow,
+        around: &Surroundings,
+        (href, etag, written): (String, String, Option<UtcMillis>),
+        existing: Existing,
+        previous: UtcMillis,
+        unreadable: Option<Vec<String>>,
+    ) -> PlannedObject {
+        let from = existing.due.map_or(previous, |due| due.min(previous));
+        let read = self.read(around, &existing.text, None, |_| from).unwrap_or_else(Read::unreadable);
+        let kept = "it is kept, and rings, as it was before".to_owned();
+        let faults = match unreadable {
+            Some(faults) => faults.into_iter().chain([kept]).collect(),
+            None => read.faults,
+        };
+        tell(row, &href, &faults);
+        PlannedObject {
+            existing: Some((existing.id, existing.revision)),
+            href,
+            etag,
+            written: written.or(read.modified),
+            faults: listed(&faults),
+            memo: read.memo,
+            zones: read.zones,
+            uids: read.uids,
+            text: existing.text,
+            due: read.due,
+            overdue: Vec::new(),
         }
     }
 
@@ -209,6 +250,7 @@ impl Planner {
             zones: known(&plan, &self.inner.zones),
             uids: object.uids().into_iter().map(str::to_owned).collect(),
             modified,
+            is_cut_off: object.is_cut_off,
         })
     }
 
@@ -316,6 +358,12 @@ impl Planner {
     ) -> Firing {
         let Ok(object) = Object::parse(&text.text, &self.inner.limits) else {
             // Limits have become narrower since it was taken in.
+            let row = place.row;
+            tracing::error!(
+                calendar.name = row.name,
+                object.href = text.href,
+                "what is kept of it is beyond a limit of [limits] now: it does not ring"
+            );
             return Firing { timer, rings: Vec::new(), next: None };
         };
         let plan = Plan::new(&object, around, text.memo.as_deref());
@@ -340,8 +388,20 @@ impl Planner {
 impl Read {
     fn unreadable(fault: String) -> Read {
         let faults = vec![fault];
-        Read { due: None, faults, memo: None, zones: " ".to_owned(), uids: Vec::new(), modified: None }
+        let zones = " ".to_owned();
+        Read { due: None, faults, memo: None, zones, uids: Vec::new(), modified: None, is_cut_off: false }
     }
+}
+
+fn tell(row: &CalendarRow, href: &str, faults: &[String]) {
+    for fault in faults {
+        tracing::warn!(calendar.name = row.name, object.href = href, "{fault}");
+    }
+}
+
+/// `faults` as the ledger keeps them.
+fn listed(faults: &[String]) -> Option<String> {
+    (!faults.is_empty()).then(|| serde_json::json!(faults).to_string())
 }
 
 /// The zones of the database that `plan` depends on, and those that a later one may have, between spaces. What an object

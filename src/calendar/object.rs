@@ -104,6 +104,8 @@ pub struct Object {
     pub floating_zone: Option<Box<str>>,
     /// What was left out.
     pub faults: Vec<Fault>,
+    /// The text ends within a component: more has been left out than can be told.
+    pub is_cut_off: bool,
 }
 
 impl Object {

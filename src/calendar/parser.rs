@@ -222,7 +222,8 @@ impl Parser {
         // What is open at the end was cut off: nobody knows what else it said.
         let cut = self.stack.get(1).or(self.stack.first()).map(|frame| (quoted(&frame.name), frame.line));
         if let Some((name, line)) = cut {
-            let loss = if self.stack.len() > 1 { ", it is left out" } else { "" };
+            self.object.is_cut_off = self.stack.len() > 1;
+            let loss = if self.object.is_cut_off { ", it is left out" } else { "" };
             self.reader().fault(line, format_args!("the text ends before the END of {name}{loss}"));
         }
         let more = self.notes.unlisted;

@@ -54,6 +54,8 @@ pub struct Planned {
     pub gone: Vec<String>,
     /// Objects whose plan changes although their content does not: the calendar's zone did.
     pub replanned: Vec<Replanned>,
+    /// From when on the rings of a calendar that is new count: it is as if it had been looked at then.
+    pub from: UtcMillis,
     /// When all this was worked out.
     pub now: UtcMillis,
 }
@@ -108,7 +110,7 @@ async fn take_in(
     first_object: i64,
     first_ring: i64,
 ) -> Result<Fired, LedgerError> {
-    let calendar = upsert_calendar(c, &planned.calendar).await?;
+    let calendar = upsert_calendar(c, &planned.calendar, planned.from).await?;
     if !planned.gone.is_empty() {
         let hrefs = serde_json::json!(planned.gone).to_string();
         sqlx::query(GONE).bind(calendar).bind(hrefs).execute(&mut *c).await?;
@@ -133,7 +135,7 @@ async fn take_in(
     Ok(fired)
 }
 
-async fn upsert_calendar(c: &mut SqliteConnection, row: &CalendarRow) -> Result<i64, LedgerError> {
+async fn upsert_calendar(c: &mut SqliteConnection, row: &CalendarRow, from: UtcMillis) -> Result<i64, LedgerError> {
     let id = sqlx::query_scalar(CALENDAR)
         .bind(row.source.clone())
         .bind(row.href.clone())
@@ -147,7 +149,7 @@ async fn upsert_calendar(c: &mut SqliteConnection, row: &CalendarRow) -> Result<
         .bind(row.user_zone.clone())
         .bind(row.default_timed.clone())
         .bind(row.default_all_day.clone())
-        .bind(row.looked_at.0)
+        .bind(from.0)
         .fetch_one(c)
         .await?;
     Ok(id)

@@ -47,6 +47,7 @@ pub fn planned(put: Vec<PlannedObject>) -> Planned {
         retag: Vec::new(),
         gone: Vec::new(),
         replanned: Vec::new(),
+        from: calendar().looked_at,
         now: at(0),
     }
 }

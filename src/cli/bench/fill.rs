@@ -114,6 +114,7 @@ impl Fill {
             retag: Vec::new(),
             gone: Vec::new(),
             replanned: Vec::new(),
+            from: self.calendar.looked_at,
             now,
         };
         self.ledger.take_in(planned).await?;

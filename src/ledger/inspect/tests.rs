@@ -47,7 +47,7 @@ async fn fill(path: &Path) -> Ledger {
         object("c.ics", 3_000_000, None),
     ];
     let (retag, gone, replanned) = (Vec::new(), Vec::new(), Vec::new());
-    let planned = Planned { calendar, advance: true, put, retag, gone, replanned, now: NOW };
+    let planned = Planned { calendar, advance: true, put, retag, gone, replanned, from: NOW, now: NOW };
     ledger.take_in(planned).await.unwrap();
     ledger.source_looked("home", "directory", NOW, None).await.unwrap();
     let timer = ledger.due(START, UtcMillis(1_000_100), 10).await.unwrap().remove(0);

@@ -20,10 +20,6 @@ pub use watch::{Touched, Watch};
 /// Objects in one batch: enough to make a commit worth its flush, few enough to hold in memory.
 const BATCH: usize = 1_000;
 
-/// How long before an event is handled its change can have happened, milliseconds: what is looked at because of an
-/// event counts as looked at this much earlier.
-const EVENT_DELAY: i64 = 1_000;
-
 /// What can be wrong with a watched folder.
 #[derive(Debug, thiserror::Error)]
 pub enum DirectoryError {
@@ -136,11 +132,13 @@ impl DirectorySource {
     }
 
     /// Looks at what an event of the watch touched. Falls back to [`DirectorySource::look`] when that is not just files.
+    /// It is a part of a look: an event may be handled long after its change (a process that was stopped, a ledger that
+    /// was locked), so what is due since the last look at everything is not past.
     ///
     /// # Errors
     /// As for [`DirectorySource::look`].
     pub async fn look_at(&self, intake: &impl Intake, touched: Touched) -> Result<Looked, DirectoryError> {
-        let looked_at = self.clock.now().plus(-EVENT_DELAY);
+        let looked_at = self.clock.now();
         let settings = self.settings.clone();
         let sorted = blocking(move || settings.sort(touched)).await;
         let Some(by_folder) = sorted else { return self.look(intake).await };
@@ -148,13 +146,11 @@ impl DirectorySource {
         for (folder, files) in by_folder {
             let Some(seen) = self.settings.seen(&folder) else { continue };
             looked.calendars += 1;
-            // The watch has been looking all the time, so this calendar was last seen when the event came.
-            intake.unchanged(&self.name, &seen.href, looked_at).await?;
             for chunk in files.chunks(BATCH) {
                 let Some((changes, unread)) = self.read(&folder, Some(chunk.to_vec())).await else { continue };
                 looked.faults.extend(unread);
                 looked.changes += changes.len();
-                intake.apply(&self.name, batch(&seen, looked_at, changes, true)).await?;
+                intake.apply(&self.name, batch(&seen, looked_at, changes, false)).await?;
             }
         }
         Ok(looked)

@@ -7,7 +7,8 @@
 //!
 //! 1. A ring is owed from when its version came into the ledger until that version is replaced or gone. A version counts
 //!    from the instant at which it was written, or from the previous look at its calendar, whichever is later; without a
-//!    previous look, from the first. (What was due before then was past when it was learned.)
+//!    previous look, from the first, also where that could not be written into the ledger. (What was due before then was past
+//!    when it was learned.) What cannot be read is no version: the one before it goes on.
 //! 2. Whenever the wheel turns, what is owed and due is in the ledger: as fired, or as missed where it is older than the
 //!    limit. Nothing else gets into the ledger. While the program runs, the wheel turns at each instant at which something
 //!    is due.
@@ -110,6 +111,8 @@ pub struct Model {
     held: Option<i64>,
     /// The last turn of the wheel, if nothing has kept it from turning since.
     turned: Option<i64>,
+    /// When calendars were first looked at that could not be taken in since.
+    tried: BTreeMap<String, i64>,
     pub complaints: Vec<String>,
 }
 
@@ -124,6 +127,7 @@ impl Model {
             expected: BTreeMap::new(),
             held: None,
             turned: None,
+            tried: BTreeMap::new(),
             complaints: Vec::new(),
         }
     }
@@ -182,6 +186,7 @@ impl Model {
     /// The process has ended, and with it what was only in its memory.
     pub fn ended(&mut self) {
         self.turned = None;
+        self.tried.clear();
     }
 
     /// The clock was set, the machine slept, or the wheel could not turn.
@@ -209,12 +214,20 @@ impl Model {
         self.calendars.remove(href);
     }
 
+    /// A batch could not be written into the ledger.
+    pub fn refused(&mut self, news: &News) {
+        if !self.calendars.contains_key(&news.calendar) {
+            self.tried.entry(news.calendar.clone()).or_insert(news.looked_at);
+        }
+    }
+
     /// A batch is in the ledger.
     pub fn taken(&mut self, news: &News, now: i64, noted: bool) {
         let first = !self.calendars.contains_key(&news.calendar);
         let mut calendar = self.calendars.remove(&news.calendar).unwrap_or_default();
         if first {
-            (calendar.looked, calendar.noted) = (news.looked_at, news.looked_at);
+            let tried = self.tried.remove(&news.calendar).unwrap_or(news.looked_at);
+            (calendar.looked, calendar.noted) = (tried, tried);
         }
         // A look that lies ahead of the clock was dated by a clock that has been set back since.
         let previous = (calendar.noted.min(news.looked_at), calendar.looked.min(news.looked_at));
@@ -226,14 +239,18 @@ impl Model {
                 continue;
             };
             let known = calendar.objects.remove(href);
-            if known.as_ref().is_some_and(|known| known.event == object.event) && !moved {
+            let goes_on = |known: &&Known| object.broken.is_some() || known.event == object.event;
+            if known.as_ref().filter(goes_on).is_some() && !moved {
                 calendar.objects.extend(known.map(|known| (href.clone(), known)));
                 continue;
             }
-            if let Some(known) = known.as_ref().filter(|known| known.event == object.event) {
+            if let Some(known) = known.as_ref().filter(goes_on) {
                 let mut known = known.clone();
                 self.count_again(&news.calendar, &mut known, news.zone, previous, now);
                 calendar.objects.insert(href.clone(), known);
+                continue;
+            }
+            if object.broken.is_some() {
                 continue;
             }
             let since = object.written.map_or(i64::MIN, |written| written.min(now));

@@ -233,8 +233,21 @@ fn write(world: &mut World, calendar: &str, href: &str, event: Event) {
         1 => Some(now),
         _ => Some(now - now.rem_euclid(1_000)),
     };
-    world.note(|| format!("put {calendar}{href}, written {written:?}:\n{}", event.text()));
-    world.store.put(calendar, href, event, written);
+    let broken = world.chance.one_in(12).then(|| break_text(world, &event.text()));
+    world.note(|| format!("put {calendar}{href}, written {written:?}:\n{}", broken.clone().unwrap_or(event.text())));
+    world.store.put(calendar, href, event, broken, written);
+}
+
+/// What a program leaves that has not written all of `text`, or something else.
+fn break_text(world: &mut World, text: &str) -> String {
+    let (begin, end) = (text.find("BEGIN:VEVENT").unwrap(), text.find("END:VEVENT").unwrap());
+    match world.chance.below(4) {
+        0 => String::new(),
+        1 => "<html>Bad Gateway</html>".to_owned(),
+        2 => text[..begin / 2].replace("BEGIN:VCALENDAR", "BEGIN:VCAL"),
+        // Within the first component.
+        _ => text[..begin + 14 + world.chance.below(end - begin - 14)].to_owned(),
+    }
 }
 
 fn create(world: &mut World, story: &mut Story, calendar: &str) {

@@ -18,6 +18,8 @@ pub const USER: &str = "mary@example.org";
 pub struct Stored {
     pub etag: String,
     pub event: Event,
+    /// What it has in place of the event's text, in which nothing can be read.
+    pub broken: Option<String>,
     /// UTC milliseconds; none: the store does not say.
     pub written: Option<i64>,
 }
@@ -57,13 +59,13 @@ impl Store {
         Store { user_zone, ..Store::default() }
     }
 
-    /// Writes an object.
-    pub fn put(&mut self, calendar: &str, href: &str, event: Event, written: Option<i64>) {
+    /// Writes an object; `broken`: in place of its text.
+    pub fn put(&mut self, calendar: &str, href: &str, event: Event, broken: Option<String>, written: Option<i64>) {
         self.writes += 1;
         let etag = format!("\"{}\"", self.writes);
         let Some(calendar) = self.calendars.get_mut(calendar) else { return };
         calendar.version = self.writes;
-        calendar.objects.insert(href.to_owned(), Stored { etag, event, written });
+        calendar.objects.insert(href.to_owned(), Stored { etag, event, broken, written });
     }
 
     /// Deletes an object and returns it.
@@ -147,10 +149,10 @@ fn seen(href: &str, zone: Option<&'static str>, user_zone: Option<&'static str>)
 
 fn written(news: &News) -> Vec<Change> {
     let change = |(href, object): &(String, Option<Stored>)| match object {
-        Some(Stored { etag, event, written }) => Change::Put {
+        Some(Stored { etag, event, broken, written }) => Change::Put {
             href: href.clone(),
             etag: etag.clone(),
-            text: event.text().into_bytes(),
+            text: broken.clone().unwrap_or_else(|| event.text()).into_bytes(),
             written: written.map(UtcMillis),
         },
         None => Change::Gone { href: href.clone() },

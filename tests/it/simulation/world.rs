@@ -393,6 +393,8 @@ impl World {
             let committed = self.disk.commits() > before;
             if outcome.is_ok() || committed {
                 self.model.taken(&news, self.now(), committed);
+            } else {
+                self.model.refused(&news);
             }
             self.note(|| {
                 let names: Vec<&String> = news.changes.iter().map(|(name, _)| name).collect();
