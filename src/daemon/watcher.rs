@@ -113,9 +113,10 @@ impl Watcher {
             };
             again.set(look_again.notified());
             again.as_mut().enable();
+            let stale = watch.as_ref().is_some_and(Watch::is_stale);
             let cause = match cause {
-                // The folder may have been away, and a watch of what is gone sees nothing: watch anew, look at all.
-                Cause::Touched(_) | Cause::Time if self.failures > 0 => {
+                // A watch of what is gone or was replaced sees nothing of what is there: watch anew, look at all.
+                Cause::Touched(_) | Cause::Time if self.failures > 0 || stale => {
                     watch = self.watch();
                     Cause::Time
                 }

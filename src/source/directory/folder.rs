@@ -49,6 +49,10 @@ pub struct Folders {
     pub found: Vec<Folder>,
     /// Folders that could not be read.
     pub faults: Vec<String>,
+    /// Nothing at all lies in the folder that they are below.
+    pub is_empty: bool,
+    /// The number of the file system that it lies on.
+    pub device: String,
 }
 
 /// The watched folder's real path.
@@ -84,8 +88,9 @@ impl Tree<'_> {
     /// [`DirectoryError::Root`] when the root cannot be read.
     pub fn all(&self) -> Result<Folders, DirectoryError> {
         let fail = |e: io::Error| DirectoryError::Root { path: self.root.display().to_string(), reason: e.to_string() };
-        fs::read_dir(self.root).map_err(fail)?;
-        let mut folders = Folders::default();
+        let device = fs::metadata(self.root).map_err(fail)?.dev().to_string();
+        let is_empty = fs::read_dir(self.root).map_err(fail)?.next().is_none();
+        let mut folders = Folders { is_empty, device, ..Folders::default() };
         self.walk(self.root, 0, &mut folders);
         Ok(folders)
     }

@@ -28,6 +28,11 @@ pub enum DirectoryError {
         "the folder {path} cannot be read ({reason}): make it readable to this user, or take it out of the configuration; its alarms ring on as they are known"
     )]
     Root { path: String, reason: String },
+    /// It is empty, and lies on another file system than before.
+    #[error(
+        "the folder {path} is empty and on another file system than before, as where one is not mounted: mount it; its alarms ring on as they are known (where it is meant to be empty, put a file into it)"
+    )]
+    Unmounted { path: String },
     /// The kernel does not watch it.
     #[error(
         "the folder {path} cannot be watched ({reason}): changes are found only every rescan_interval; raising fs.inotify.max_user_watches may help"
@@ -102,7 +107,7 @@ impl DirectorySource {
     /// # Errors
     /// [`DirectoryError::Root`] when the folder is not there, [`DirectoryError::Watch`] when the kernel refuses.
     pub fn watch(&self) -> Result<Watch, DirectoryError> {
-        Watch::start(&folder::canonical(&self.settings.path)?)
+        Watch::start(&self.settings.path)
     }
 
     /// Looks at everything: hands in what differs from what was handed in before.
@@ -115,12 +120,19 @@ impl DirectorySource {
         let folders = blocking(move || settings.tree(&folder::canonical(&settings.path)?).all()).await?;
         let all_found = folders.faults.is_empty();
         let mut looked = Looked { faults: folders.faults, ..Looked::default() };
-        let mut known: HashSet<String> = intake.calendars(&self.name).await?.into_iter().map(|k| k.href).collect();
+        let known = intake.calendars(&self.name).await?;
+        let checkpoint = Checkpoint { ctag: Some(folders.device), sync_token: None };
+        // Where a file system is mounted that is not, the folder below is seen, and that is empty.
+        if folders.is_empty && known.iter().any(|known| is_elsewhere(&known.checkpoint, &checkpoint)) {
+            return Err(DirectoryError::Unmounted { path: self.settings.path.display().to_string() });
+        }
+        let mut known: HashSet<String> = known.into_iter().map(|known| known.href).collect();
+        let look = Look { at: looked_at, checkpoint };
         for folder in folders.found {
             let Some(seen) = self.settings.seen(&folder) else { continue };
             known.remove(&seen.href);
             looked.calendars += 1;
-            looked.changes += self.look_at_folder(intake, folder, seen, looked_at, &mut looked.faults).await?;
+            looked.changes += self.look_at_folder(intake, folder, seen, &look, &mut looked.faults).await?;
         }
         if all_found {
             for href in known {
@@ -138,7 +150,7 @@ impl DirectorySource {
     /// # Errors
     /// As for [`DirectorySource::look`].
     pub async fn look_at(&self, intake: &impl Intake, touched: Touched) -> Result<Looked, DirectoryError> {
-        let looked_at = self.clock.now();
+        let look = Look { at: self.clock.now(), checkpoint: Checkpoint::default() };
         let settings = self.settings.clone();
         let sorted = blocking(move || settings.sort(touched)).await;
         let Some(by_folder) = sorted else { return self.look(intake).await };
@@ -150,7 +162,7 @@ impl DirectorySource {
                 let Some((changes, unread)) = self.read(&folder, Some(chunk.to_vec())).await else { continue };
                 looked.faults.extend(unread);
                 looked.changes += changes.len();
-                intake.apply(&self.name, batch(&seen, looked_at, changes, false)).await?;
+                intake.apply(&self.name, look.batch(&seen, changes, false)).await?;
             }
         }
         Ok(looked)
@@ -162,7 +174,7 @@ impl DirectorySource {
         intake: &impl Intake,
         folder: Folder,
         seen: CalendarSeen,
-        looked_at: UtcMillis,
+        look: &Look,
         faults: &mut Vec<String>,
     ) -> Result<usize, DirectoryError> {
         let mut etags = intake.etags(&self.name, &seen.href).await?;
@@ -184,18 +196,18 @@ impl DirectorySource {
         let gone: Vec<Change> = etags.into_keys().map(|href| Change::Gone { href }).collect();
         let count = changed.len() + gone.len();
         if changed.is_empty() {
-            intake.apply(&self.name, batch(&seen, looked_at, gone, true)).await?;
+            intake.apply(&self.name, look.batch(&seen, gone, true)).await?;
             return Ok(count);
         }
         if !gone.is_empty() {
-            intake.apply(&self.name, batch(&seen, looked_at, gone, false)).await?;
+            intake.apply(&self.name, look.batch(&seen, gone, false)).await?;
         }
         let mut chunks = changed.chunks(BATCH).map(<[Entry]>::to_vec);
         let mut read = self.read(&folder, chunks.next()).await;
         while let Some((changes, unread)) = read {
             faults.extend(unread);
             let next = chunks.next();
-            let batch = batch(&seen, looked_at, changes, next.is_none());
+            let batch = look.batch(&seen, changes, next.is_none());
             // While one batch is planned and written, the next one is read.
             let (applied, ahead) = tokio::join!(intake.apply(&self.name, batch), self.read(&folder, next));
             applied?;
@@ -287,8 +299,23 @@ impl Settings {
     }
 }
 
-fn batch(seen: &CalendarSeen, looked_at: UtcMillis, changes: Vec<Change>, last: bool) -> Batch {
-    Batch { calendar: seen.clone(), looked_at, changes, checkpoint: last.then(Checkpoint::default) }
+/// Whether both say where the folder lies, and say otherwise.
+fn is_elsewhere(before: &Checkpoint, now: &Checkpoint) -> bool {
+    before.ctag.is_some() && before.ctag != now.ctag
+}
+
+/// A look at the folder.
+struct Look {
+    at: UtcMillis,
+    /// What tells the file system that the folder lies on from others.
+    checkpoint: Checkpoint,
+}
+
+impl Look {
+    fn batch(&self, seen: &CalendarSeen, changes: Vec<Change>, last: bool) -> Batch {
+        let checkpoint = last.then(|| self.checkpoint.clone());
+        Batch { calendar: seen.clone(), looked_at: self.at, changes, checkpoint }
+    }
 }
 
 /// Runs file work where it may block.

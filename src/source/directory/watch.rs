@@ -11,7 +11,7 @@ use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::Notify;
 
 use super::DirectoryError;
-use super::folder::is_properties;
+use super::folder::{canonical, is_properties};
 
 /// More touched files than this are looked at by reading everything.
 const MOST: usize = 10_000;
@@ -27,6 +27,10 @@ pub struct Touched {
 
 #[derive(Debug, Default)]
 struct Shared {
+    /// The watched folder.
+    top: PathBuf,
+    /// The link that leads there, if one does.
+    link: Option<PathBuf>,
     touched: Mutex<Touched>,
     news: Notify,
 }
@@ -35,12 +39,22 @@ struct Shared {
 #[derive(Debug)]
 pub struct Watch {
     shared: Arc<Shared>,
+    /// The folder as the settings name it, and which one that was when the watch began.
+    path: PathBuf,
+    folder: Option<Place>,
     _watcher: RecommendedWatcher,
 }
 
+/// A folder, whatever it is called: its device and inode.
+type Place = (u64, u64);
+
 impl Watch {
-    pub(super) fn start(root: &Path) -> Result<Watch, DirectoryError> {
-        let shared = Arc::new(Shared::default());
+    /// Watches the folder `path` and all below it; where it is a link, the link as well.
+    pub(super) fn start(path: &Path) -> Result<Watch, DirectoryError> {
+        let root = &canonical(path)?;
+        let link = path.is_symlink().then(|| path.to_owned());
+        let shared = Arc::new(Shared { top: root.clone(), link: link.clone(), ..Shared::default() });
+        let folder = place(path);
         let told = shared.clone();
         let fail = |error: notify::Error| DirectoryError::Watch {
             path: root.display().to_string(),
@@ -48,7 +62,16 @@ impl Watch {
         };
         let mut watcher = notify::recommended_watcher(move |event| told.take(event)).map_err(fail)?;
         watcher.watch(root, RecursiveMode::Recursive).map_err(fail)?;
-        Ok(Watch { shared, _watcher: watcher })
+        if let Some(beside) = link.as_deref().and_then(Path::parent) {
+            // A link that is replaced is told by its folder only. Without that the next look at everything finds it.
+            let _ = watcher.watch(beside, RecursiveMode::NonRecursive);
+        }
+        Ok(Watch { shared, path: path.to_owned(), folder, _watcher: watcher })
+    }
+
+    /// Whether another folder is there now than the one that is watched.
+    pub fn is_stale(&self) -> bool {
+        place(&self.path) != self.folder
     }
 
     /// Waits until something is touched, and takes what was. Dropping the future loses nothing.
@@ -74,7 +97,7 @@ impl Shared {
             Ok(event) if event.need_rescan() => touched.everything = true,
             Ok(event) => {
                 for path in event.paths {
-                    touched.take(&event.kind, path);
+                    self.sort(&mut touched, &event.kind, path);
                 }
             }
             Err(_) => touched.everything = true,
@@ -88,6 +111,20 @@ impl Shared {
             self.news.notify_one();
         }
     }
+
+    fn sort(&self, touched: &mut Touched, kind: &EventKind, path: PathBuf) {
+        if path == self.top || self.link.as_ref() == Some(&path) {
+            // Itself moved away, removed or replaced; to what lies in it, nothing has happened.
+            touched.everything |=
+                matches!(kind, EventKind::Remove(_) | EventKind::Create(_) | EventKind::Modify(ModifyKind::Name(_)));
+        } else if path.starts_with(&self.top) {
+            touched.take(kind, path);
+        }
+    }
+}
+
+fn place(path: &Path) -> Option<Place> {
+    path.metadata().ok().map(|metadata| (metadata.dev(), metadata.ino()))
 }
 
 impl Touched {

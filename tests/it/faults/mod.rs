@@ -3,7 +3,7 @@
 //!
 //! * [`backup`]: the ledger is copied, lost, and put back. [`history`]: it is not kept for ever.
 //! * [`disk`]: the disk is full, or may not be written. [`damage`]: the ledger's file is not what it was.
-//! * [`rivals`]: somebody else uses the ledger, or a later version has.
+//! * [`folders`]: the watched folder is not what it was. [`rivals`]: somebody else uses the ledger, or a later version has.
 //! * [`clock`]: the clock is wrong, or the program stands still. [`descriptors`]: there are none left.
 //! * [`stops`]: SIGTERM at each stage. SIGKILL is in [`crate::crash`].
 
@@ -21,6 +21,7 @@ mod clock;
 mod damage;
 mod descriptors;
 mod disk;
+mod folders;
 mod history;
 mod rivals;
 mod stops;

@@ -13,13 +13,13 @@ use crate::rehearsal::Stage;
 use super::{SOON, in_seconds, ledger, put_many};
 
 /// Another program that has the ledger at `path` open.
-fn other(path: &Path) -> (Runtime, SqliteConnection) {
+pub fn other(path: &Path) -> (Runtime, SqliteConnection) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let connection = runtime.block_on(SqliteConnectOptions::new().filename(path).connect()).unwrap();
     (runtime, connection)
 }
 
-fn execute((runtime, connection): &mut (Runtime, SqliteConnection), sql: &'static str) {
+pub fn execute((runtime, connection): &mut (Runtime, SqliteConnection), sql: &'static str) {
     runtime.block_on(sqlx::raw_sql(sql).execute(connection)).unwrap();
 }
 

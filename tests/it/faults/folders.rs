@@ -1,0 +1,221 @@
+//! The watched folder is not what it was: replaced, not mounted, written by half; or what happens in it is learned late.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use reveille::clock::Clock;
+use reveille::time::UtcMillis;
+use rustix::process::{Signal, kill_process};
+
+use crate::daemon::{Daemon, undisturbed};
+use crate::rehearsal::{Stage, event};
+
+use super::rivals::{execute, other};
+use super::{SOON, in_seconds, ledger, wait_until};
+
+/// A stage whose only source is the folder that `watched` makes of the stage's own, and a daemon on it that has looked.
+fn watching(stage: &Stage) -> Daemon {
+    let daemon = Daemon::start(stage.path(), &["run"]);
+    daemon.log.find(SOON, |line| line.contains("looked")).unwrap();
+    daemon
+}
+
+/// Moves an event that rings at `due` into the folder `to`, as a careful program does.
+fn put(to: &Path, name: &str, due: UtcMillis) {
+    let scratch = to.join(format!(".{name}"));
+    fs::write(&scratch, event(name, &due.basic(), name)).unwrap();
+    fs::rename(scratch, to.join(format!("{name}.ics"))).unwrap();
+}
+
+fn rings(stage: &Stage, summary: &str) -> bool {
+    stage.rung().iter().any(|line| line.ends_with(&format!(" {summary}")))
+}
+
+#[test]
+fn a_watched_folder_that_is_replaced_is_watched_on() {
+    let stage = Stage::new();
+    let watched = stage.path().join("watched");
+    let mut daemon = watching(&stage);
+
+    fs::rename(&watched, stage.path().join("away")).unwrap();
+    fs::create_dir_all(watched.join("work")).unwrap();
+    put(&watched.join("work"), "first", in_seconds(3));
+    wait_until(|| rings(&stage, "first"), || daemon.log.text());
+    put(&watched.join("work"), "second", in_seconds(2));
+    wait_until(|| rings(&stage, "second"), || daemon.log.text());
+
+    fs::remove_dir_all(&watched).unwrap();
+    fs::create_dir_all(watched.join("work")).unwrap();
+    put(&watched.join("work"), "third", in_seconds(30));
+    // Seen gone, it is looked for again and again.
+    wait_until(|| stage.reveille(&["show", "third@example.org"]).status.success(), || daemon.log.text());
+    put(&watched.join("work"), "fourth", in_seconds(2));
+    wait_until(|| rings(&stage, "fourth"), || daemon.log.text());
+    assert!(daemon.stop(SOON).success());
+}
+
+#[test]
+fn a_link_to_the_watched_folder_that_is_switched_is_followed() {
+    let stage = Stage::new();
+    let (watched, one, two) = (stage.path().join("watched"), stage.path().join("one"), stage.path().join("two"));
+    fs::rename(&watched, &one).unwrap();
+    fs::create_dir_all(two.join("work")).unwrap();
+    symlink(&one, &watched).unwrap();
+    let mut daemon = watching(&stage);
+    put(&two.join("work"), "first", in_seconds(4));
+    symlink(&two, stage.path().join("next")).unwrap();
+    fs::rename(stage.path().join("next"), &watched).unwrap();
+    wait_until(|| rings(&stage, "first"), || daemon.log.text());
+    put(&two.join("work"), "second", in_seconds(2));
+    wait_until(|| rings(&stage, "second"), || daemon.log.text());
+    assert!(daemon.stop(SOON).success());
+}
+
+/// A folder on another file system than the temporary ones, where there is one.
+fn elsewhere() -> Option<tempfile::TempDir> {
+    use std::os::unix::fs::MetadataExt as _;
+    let memory = Path::new("/dev/shm");
+    let device = |path: &Path| path.metadata().ok().map(|metadata| metadata.dev());
+    let other = memory.is_dir() && device(memory) != device(&std::env::temp_dir());
+    other.then(|| tempfile::tempdir_in(memory).ok()).flatten()
+}
+
+#[test]
+fn a_file_system_that_is_not_mounted_takes_no_alarm_away_and_a_folder_that_was_emptied_does() {
+    let stage = Stage::new();
+    let Some(mounted) = elsewhere() else {
+        eprintln!("NOT RUN: there is no second file system (/dev/shm) here");
+        return;
+    };
+    // What is seen where nothing is mounted: a link can be switched by everybody, a file system cannot be mounted.
+    let (watched, bare) = (stage.path().join("watched"), stage.path().join("bare"));
+    fs::remove_dir_all(&watched).unwrap();
+    fs::create_dir(&bare).unwrap();
+    let mount = |to: &Path| {
+        let next = stage.path().join("next");
+        symlink(to, &next).unwrap();
+        fs::rename(next, &watched).unwrap();
+    };
+    fs::create_dir(mounted.path().join("work")).unwrap();
+    for (name, due) in [("a", "20260310T123000Z"), ("b", "20260310T133000Z"), ("c", "20260310T143000Z")] {
+        put(&mounted.path().join("work"), name, UtcMillis::parse(due).unwrap());
+    }
+    mount(mounted.path());
+    stage.pass("2026-03-10T12:00:00Z");
+    mount(&bare);
+    let said = stage.reveille(&["run", "--once", "--at", "2026-03-10T12:30:00Z"]);
+    let log = String::from_utf8(said.stderr).unwrap();
+    assert_eq!(said.status.code(), Some(1));
+    assert!(log.contains("mount it") && log.contains(&*watched.to_string_lossy()), "{log}");
+    assert_eq!(stage.rung(), ["20260310T123000Z a"]);
+    mount(mounted.path());
+    stage.pass("2026-03-10T13:45:00Z");
+    assert_eq!(stage.rung(), ["20260310T123000Z a", "20260310T133000Z b"]);
+    // The same folder, emptied by somebody.
+    fs::remove_dir_all(mounted.path().join("work")).unwrap();
+    stage.pass("2026-03-10T15:00:00Z");
+    assert_eq!(stage.rung().len(), 2);
+}
+
+#[test]
+fn a_folder_meant_to_be_empty_on_another_file_system_is_believed_once_it_holds_a_file() {
+    let stage = Stage::new();
+    let Some(other) = elsewhere() else {
+        eprintln!("NOT RUN: there is no second file system (/dev/shm) here");
+        return;
+    };
+    stage.put("a.ics", "20260310T123000Z", "a", "2026-03-01T00:00:00Z");
+    stage.pass("2026-03-10T12:00:00Z");
+    fs::remove_dir_all(stage.path().join("watched")).unwrap();
+    symlink(other.path(), stage.path().join("watched")).unwrap();
+    fs::write(other.path().join(".keep"), "").unwrap();
+    stage.pass("2026-03-10T12:30:00Z");
+    assert_eq!(stage.rung(), [""; 0]);
+}
+
+/// The file of an object of `stage` with these octets, written at an instant.
+fn write(stage: &Stage, name: &str, text: &str, at: &str) -> PathBuf {
+    let file = stage.file(name);
+    stage.put(name, "20260310T120000Z", "replaced", at);
+    let time = file.metadata().unwrap().modified().unwrap();
+    fs::write(&file, text).unwrap();
+    fs::File::options().write(true).open(&file).unwrap().set_modified(time).unwrap();
+    file
+}
+
+#[test]
+fn a_file_that_is_broken_or_cut_off_rings_as_it_was_before_until_it_is_mended() {
+    let whole = event("a", "20260310T123000Z", "whole");
+    let cut = &whole[..whole.find("BEGIN:VALARM").unwrap() + 20];
+    for broken in ["", "no calendar", cut] {
+        let stage = Stage::new();
+        let daily = whole.replace("DURATION", "RRULE:FREQ=DAILY\r\nDURATION");
+        write(&stage, "a.ics", &daily, "2026-03-01T00:00:00Z");
+        stage.pass("2026-03-10T12:00:00Z");
+        write(&stage, "a.ics", broken, "2026-03-10T12:10:00Z");
+        let log = stage.pass("2026-03-10T12:20:00Z");
+        assert!(log.contains("a.ics") && log.contains("it is kept, and rings, as it was before"), "{log}");
+        stage.pass("2026-03-10T13:00:00Z");
+        assert_eq!(stage.rung(), ["20260310T123000Z whole"], "{broken:?}");
+        let shown = &stage.listing(&["show", "a@example.org"])[0];
+        assert!(shown["faults"].to_string().contains("as it was before"), "{shown}");
+        // Mended a day later, with what was owed until then, and what it says now.
+        let mended = daily.replace("123000Z", "124500Z").replace("whole", "mended");
+        write(&stage, "a.ics", &mended, "2026-03-11T12:40:00Z");
+        stage.pass("2026-03-11T13:00:00Z");
+        assert_eq!(
+            stage.rung(),
+            ["20260310T123000Z whole", "20260311T123000Z whole", "20260311T124500Z mended"],
+            "{broken:?}"
+        );
+        assert_eq!(stage.listing(&["show", "a@example.org"])[0]["faults"].as_array().map(Vec::len), Some(0));
+        // Broken again, and put back as it was.
+        write(&stage, "a.ics", broken, "2026-03-11T13:10:00Z");
+        stage.pass("2026-03-11T13:20:00Z");
+        write(&stage, "a.ics", &mended, "2026-03-11T13:30:00Z");
+        stage.pass("2026-03-12T13:00:00Z");
+        assert_eq!(stage.rung()[3..], ["20260312T124500Z mended"], "{broken:?}");
+        assert_eq!(stage.listing(&["show", "a@example.org"])[0]["faults"].as_array().map(Vec::len), Some(0));
+    }
+}
+
+#[test]
+fn a_change_that_is_learned_late_rings_late_and_is_not_taken_for_past() {
+    let _quiet = undisturbed();
+    let stage = Stage::new();
+    let work = stage.path().join("watched/work");
+    put(&work, "edited", in_seconds(3_600));
+    let mut daemon = watching(&stage);
+    kill_process(daemon.pid(), Signal::STOP).unwrap();
+    let due = in_seconds(2);
+    put(&work, "new", due);
+    put(&work, "edited", due);
+    // Longer than an event takes to be handled.
+    wait_until(|| Clock::System.now() > due.plus(2_500), || "the clock stands still".to_owned());
+    kill_process(daemon.pid(), Signal::CONT).unwrap();
+    wait_until(|| rings(&stage, "new") && rings(&stage, "edited"), || daemon.log.text());
+    assert!(daemon.stop(SOON).success());
+}
+
+#[test]
+fn a_calendar_that_is_found_while_the_ledger_is_locked_counts_from_when_it_was_found() {
+    let _quiet = undisturbed();
+    let stage = Stage::new();
+    stage.put("a.ics", "20260310T123000Z", "a", "2026-03-01T00:00:00Z");
+    let mut daemon = watching(&stage);
+    let mut rival = other(&ledger(&stage));
+    execute(&mut rival, "BEGIN IMMEDIATE");
+    let found = stage.path().join("watched/found");
+    fs::create_dir(&found).unwrap();
+    let due = in_seconds(4);
+    put(&found, "owed", due);
+    daemon
+        .log
+        .find(SOON, |line| line.contains("the source cannot be read"))
+        .unwrap_or_else(|| panic!("{}", daemon.log.text()));
+    wait_until(|| Clock::System.now() > due, || "the clock stands still".to_owned());
+    execute(&mut rival, "ROLLBACK");
+    wait_until(|| rings(&stage, "owed"), || daemon.log.text());
+    assert!(daemon.stop(SOON).success());
+}
