@@ -64,13 +64,26 @@ impl Core {
     pub async fn start(config: &Config, zones: &Zones, ledger: Ledger, clock: &Clock) -> Result<Core, LedgerError> {
         let names: Vec<&str> = config.sinks.iter().map(|sink| sink.name.as_str()).collect();
         let sinks = ledger.sinks(&names).await?;
+        for (sink, owed) in ledger.stranded(&names).await? {
+            tracing::warn!(
+                sink.name = sink,
+                deliveries.pending = owed,
+                "this sink is no longer configured and is still owed something: configure it again, or end these deliveries with 'reveille deliveries cancel'"
+            );
+        }
         let bell = Bell::default();
         let planner = Planner::new(config, zones.clone(), Routing::new(&config.sinks, &sinks), ledger.clone());
         let planner = planner.fired_until(fired_until(&ledger, clock).await?);
         let desk =
             Arc::new(Desk::new(ledger.clone(), planner.clone(), clock.clone(), bell.clone(), config.limits.max_name));
         let sources: Vec<&str> = config.sources.iter().map(|source| source.name.as_str()).collect();
-        ledger.keep_sources(&sources).await?;
+        for (source, calendars) in ledger.keep_sources(&sources).await? {
+            tracing::warn!(
+                source.name = source,
+                calendars,
+                "this source is no longer configured: its calendars are forgotten; under another name they are seen for the first time"
+            );
+        }
         desk.replan_changed_zones(zones).await?;
         desk.clock_was_set().await?;
         let wheel = Wheel::new(ledger.clone(), planner, clock.clone(), bell.clone());

@@ -83,6 +83,17 @@ impl Ledger {
         .await
     }
 
+    /// The sinks that are not among `names` and are owed something, and how many deliveries that is.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`].
+    pub async fn stranded(&self, names: &[&str]) -> Result<Vec<(String, i64)>, LedgerError> {
+        let sql =
+            "SELECT s.name, (SELECT count(*) FROM deliveries d WHERE d.sink = s.id AND d.state = 'pending') AS owed
+            FROM sinks s WHERE s.name NOT IN (SELECT value FROM json_each(?)) AND owed > 0 ORDER BY s.name";
+        Ok(sqlx::query_as(sql).bind(serde_json::json!(names).to_string()).fetch_all(self.readers()).await?)
+    }
+
     /// Claims up to `limit` deliveries of `sink` that may be tried at `now`, until `lease`: nobody else gets them before.
     /// Those that have waited longest come first.
     ///

@@ -237,21 +237,24 @@ impl Ledger {
         .await
     }
 
-    /// Drops what the ledger knows of sources that are not among `names`.
+    /// Drops what the ledger knows of sources that are not among `names`; returns those that had calendars, and how many.
     ///
     /// # Errors
     /// [`LedgerError::Full`], [`LedgerError::Database`].
-    pub async fn keep_sources(&self, names: &[&str]) -> Result<(), LedgerError> {
+    pub async fn keep_sources(&self, names: &[&str]) -> Result<Vec<(String, i64)>, LedgerError> {
         let names = serde_json::json!(names).to_string();
+        let had = "SELECT source, count(*) FROM calendars WHERE source NOT IN (SELECT value FROM json_each(?))
+            GROUP BY source";
         self.write(move |c| {
             Box::pin(async move {
+                let dropped = sqlx::query_as(had).bind(names.clone()).fetch_all(&mut *c).await?;
                 for sql in [
                     "DELETE FROM calendars WHERE source NOT IN (SELECT value FROM json_each(?))",
                     "DELETE FROM sources WHERE name NOT IN (SELECT value FROM json_each(?))",
                 ] {
                     sqlx::query(sql).bind(names.clone()).execute(&mut *c).await?;
                 }
-                Ok(())
+                Ok(dropped)
             })
         })
         .await

@@ -219,3 +219,27 @@ fn a_calendar_that_is_found_while_the_ledger_is_locked_counts_from_when_it_was_f
     wait_until(|| rings(&stage, "owed"), || daemon.log.text());
     assert!(daemon.stop(SOON).success());
 }
+
+#[test]
+fn a_source_or_a_sink_that_has_another_name_is_told_with_what_that_costs() {
+    let stage = Stage::new();
+    stage.put("a.ics", "20260310T123000Z", "a", "2026-03-01T00:00:00Z");
+    let configured = fs::read_to_string(stage.path().join("reveille.toml")).unwrap();
+    // A folder in the sink's place: it takes nothing.
+    fs::create_dir(stage.path().join("alarms.jsonl")).unwrap();
+    stage.pass("2026-03-10T12:00:00Z");
+    let said = stage.reveille(&["run", "--once", "--at", "2026-03-10T12:30:00Z"]);
+    assert_eq!(said.status.code(), Some(1));
+    fs::remove_dir(stage.path().join("alarms.jsonl")).unwrap();
+    let renamed = configured.replace("\"home\"", "\"house\"").replace("\"alarms\"", "\"bells\"");
+    fs::write(stage.path().join("reveille.toml"), renamed).unwrap();
+    let log = stage.pass("2026-03-10T13:00:00Z");
+    let line = |words: [&str; 2]| log.lines().any(|line| words.iter().all(|word| line.contains(word)));
+    assert!(line(["no longer configured: its calendars are forgotten", "home"]), "{log}");
+    assert!(line(["no longer configured and is still owed something", "alarms"]), "{log}");
+    assert_eq!(stage.rung(), [""; 0]);
+    // Under its old name the sink gets what it is owed.
+    fs::write(stage.path().join("reveille.toml"), configured).unwrap();
+    stage.pass("2026-03-10T13:10:00Z");
+    assert_eq!(stage.rung(), ["20260310T123000Z a"]);
+}
