@@ -79,6 +79,8 @@ struct Known {
     /// From here on rings must ring, from `maybe` on they may. UTC milliseconds.
     owed: i64,
     maybe: i64,
+    /// What is due before this may have rung already: a process ended while it fired.
+    perhaps: i64,
     /// When the program learned of all this.
     learned: i64,
     /// It has rung nothing since a start, because some of it was due before.
@@ -173,7 +175,7 @@ impl Model {
     /// The rules that `known` lies in have changed. `from`: the previous look, at the earliest and at the latest.
     fn count_again(&mut self, href: &str, known: &mut Known, zone: Option<&'static str>, from: (i64, i64), now: i64) {
         let oldest = |since: i64| known.rings.iter().map(|ring| ring.at).find(|at| *at >= since).unwrap_or(i64::MAX);
-        let oldest = (oldest(known.maybe), oldest(known.owed));
+        let oldest = (oldest(known.maybe), oldest(known.owed.max(known.perhaps)));
         for ring in known.rings.iter().filter(|ring| ring.at >= known.maybe && ring.at <= now) {
             self.expect(href, &known.event, ring, now, false);
         }
@@ -269,8 +271,8 @@ impl Model {
                 }
             }
             let rings = self.count_out(&object.event, news.zone);
-            let known =
-                Known { event: object.event.clone(), rings, owed: from.1, maybe: from.0, learned: now, waits: false };
+            let (event, (maybe, owed)) = (object.event.clone(), from);
+            let known = Known { event, rings, owed, maybe, perhaps: i64::MIN, learned: now, waits: false };
             calendar.objects.insert(href.clone(), known);
         }
         if moved {
@@ -356,6 +358,7 @@ impl Model {
                 known.maybe = known.owed;
             }
             Some(_) => {
+                known.perhaps = now + 1;
                 let certain = earliest >= known.owed;
                 for ring in &due {
                     self.expect(href, &known.event, ring, now, certain && ring.at == earliest);
