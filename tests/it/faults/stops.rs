@@ -26,6 +26,8 @@ fn asked(stage: &Stage, sql: &'static str) -> i64 {
 /// Starts the daemon again until `rings` have rung and are delivered, and stops it.
 fn finish(stage: &Stage, rings: usize) {
     let mut daemon = Daemon::start(stage.path(), &["run"]);
+    // All may have been done before: then it is asked to stop before it has asked for signals.
+    daemon.log.find(SOON, |line| line.contains("reveille is running")).unwrap();
     let all = i64::try_from(rings).unwrap();
     wait_until(|| asked(stage, RINGS) == all && asked(stage, OWED) == 0, || daemon.log.text());
     assert!(daemon.stop(SOON).success(), "{}", daemon.log.text());
