@@ -17,6 +17,8 @@ pub(super) fn start(global: &Global, settings: &Log) {
     let filter = filter(global, settings.level, std::env::var(FILTER_VARIABLE).ok());
     let colored = global.color.on(io::stderr().is_terminal());
     let lines = tracing_subscriber::fmt().with_writer(io::stderr).with_env_filter(filter).with_ansi(colored);
+    // A line that cannot be written is lost. Telling that on standard error would fail too, by a panic wherever it is logged.
+    let lines = lines.log_internal_errors(false);
     // An error says that the log has been started before.
     let _ = match global.log_format.or(settings.format).unwrap_or(LogFormat::Human) {
         LogFormat::Human => lines.with_target(false).try_init(),

@@ -32,18 +32,19 @@ impl Daemon {
 
     /// Likewise, with `variables` in its environment.
     pub fn start_with(folder: &std::path::Path, arguments: &[&str], variables: &[(&str, &str)]) -> Daemon {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_reveille"))
-            .args(arguments)
-            .envs(variables.iter().copied())
-            .current_dir(folder)
-            .env_remove("REVEILLE_CONFIG")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("reveille starts");
-        let out = Lines::of(child.stdout.take().expect("a pipe"));
-        let log = Lines::of(child.stderr.take().expect("a pipe"));
+        let mut command = command(folder, arguments);
+        Daemon::spawn(command.envs(variables.iter().copied()), Stdio::piped(), Stdio::piped())
+    }
+
+    /// Likewise, with streams of the caller's. What is not a pipe made here leaves no lines.
+    pub fn start_onto(folder: &std::path::Path, arguments: &[&str], out: Stdio, log: Stdio) -> Daemon {
+        Daemon::spawn(&mut command(folder, arguments), out, log)
+    }
+
+    fn spawn(command: &mut Command, out: Stdio, log: Stdio) -> Daemon {
+        let mut child = command.stdout(out).stderr(log).spawn().expect("reveille starts");
+        let out = child.stdout.take().map(Lines::of).unwrap_or_default();
+        let log = child.stderr.take().map(Lines::of).unwrap_or_default();
         Daemon { child, out, log }
     }
 
@@ -71,7 +72,13 @@ impl Daemon {
         let began = Instant::now();
         self.out.to_end(within);
         self.log.to_end(within.saturating_sub(began.elapsed()));
-        self.child.wait().expect("it can be waited for")
+        loop {
+            if let Some(status) = self.child.try_wait().expect("it can be waited for") {
+                return status;
+            }
+            assert!(began.elapsed() < within, "it still runs after {within:?}; it logged:\n{}", self.log.text());
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
     }
 
     /// Kills it on the spot (SIGKILL).
@@ -86,4 +93,11 @@ impl Drop for Daemon {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// `reveille ARGUMENTS` in `folder`.
+fn command(folder: &std::path::Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_reveille"));
+    command.args(arguments).current_dir(folder).env_remove("REVEILLE_CONFIG").stdin(Stdio::null());
+    command
 }

@@ -1,0 +1,36 @@
+//! The log cannot be written: nothing that is logged is worth an alarm.
+
+use std::fs::{self, File};
+use std::process::Stdio;
+
+use crate::daemon::{Daemon, undisturbed};
+use crate::rehearsal::{Stage, event};
+
+use super::{SOON, announced, in_seconds, put_many, wait_until};
+
+/// Runs the daemon with `log` as its standard error, through what it logs at the start, on a broken file, and at the stop.
+fn logs_to(log: Stdio) {
+    let _quiet = undisturbed();
+    let stage = Stage::new();
+    fs::write(stage.file("broken.ics"), event("broken", "soon", "broken")).unwrap();
+    put_many(&stage, 2, in_seconds(3));
+    let mut daemon = Daemon::start_onto(stage.path(), &["run"], Stdio::null(), log);
+    wait_until(|| stage.alarms().len() >= 2, || format!("{:?}", stage.alarms()));
+    fs::write(stage.file("broken.ics"), event("mended", &in_seconds(2).basic(), "mended")).unwrap();
+    fs::write(stage.file("worse.ics"), event("worse", "soon", "worse")).unwrap();
+    wait_until(|| stage.alarms().len() >= 3, || format!("{:?}", stage.alarms()));
+    assert!(daemon.stop(SOON).success());
+    assert_eq!(announced(&stage), (3, 3));
+}
+
+#[test]
+fn a_log_on_a_full_disk_costs_no_alarm_and_no_watch() {
+    logs_to(File::options().write(true).open("/dev/full").unwrap().into());
+}
+
+#[test]
+fn a_log_whose_reader_is_gone_costs_no_alarm_and_no_watch() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    logs_to(writer.into());
+}
