@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tokio::sync::{Notify, watch};
-use tokio::task::JoinSet;
+use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::calendar::zone::Zones;
 use crate::clock::Clock;
@@ -24,10 +24,12 @@ use crate::time::UtcMillis;
 use crate::wheel::{Bell, Turn, WallTimer, Wheel};
 
 mod history;
+mod parts;
 mod signals;
 mod watcher;
 
 use history::Historian;
+use parts::{Part, Parts};
 use watcher::Watcher;
 
 /// How long what was overdue at the start waits for the first look at the sources, which may say that it no longer stands.
@@ -116,10 +118,8 @@ pub async fn run(config: Config, clock: Clock) -> anyhow::Result<()> {
         }
     };
     let Stages { ledger, desk, watchers, wheel, postmen, bell } = stages;
-    let (stop, stopping) = watch::channel(false);
     let look_again = Arc::new(Notify::new());
-    let mut sources = JoinSet::new();
-    let mut others = JoinSet::new();
+    let mut parts = Parts::new();
     let waiting = Arc::new(AtomicUsize::new(watchers.len()));
     if watchers.is_empty() {
         bell.release();
@@ -131,7 +131,11 @@ pub async fn run(config: Config, clock: Clock) -> anyhow::Result<()> {
                 bell.release();
             }
         };
-        sources.spawn(watcher.run(desk.clone(), look_again.clone(), stopped(&stopping), first));
+        let watching = watcher.run(desk.clone(), look_again.clone(), parts.ending(Part::Looks), first);
+        parts.start(Part::Looks, async move {
+            watching.await;
+            Ok(())
+        });
     }
     let overdue = bell.clone();
     let patience = tokio::spawn(async move {
@@ -140,32 +144,27 @@ pub async fn run(config: Config, clock: Clock) -> anyhow::Result<()> {
     });
     let bells: Vec<Arc<Notify>> = postmen.iter().map(|_| Arc::new(Notify::new())).collect();
     for (postman, bell) in postmen.iter().zip(&bells) {
-        let (postman, bell, stopped) = (postman.clone(), bell.clone(), stopped(&stopping));
-        others.spawn(async move { anyhow::Ok(postman.run(bell, stopped).await?) });
+        let (postman, bell, ending) = (postman.clone(), bell.clone(), parts.ending(Part::Delivers));
+        parts.start(Part::Delivers, async move { Ok(postman.run(bell, ending).await?) });
     }
-    let (historian, stopped_too) = (Historian::new(&config, ledger.clone(), clock), stopped(&stopping));
-    others.spawn(async move {
-        historian.run(stopped_too).await;
-        anyhow::Ok(())
+    let keeping = Historian::new(&config, ledger.clone(), clock).run(parts.ending(Part::Looks));
+    parts.start(Part::Looks, async move {
+        keeping.await;
+        Ok(())
     });
-    others.spawn(mind_clock(desk.clone(), stopped(&stopping)));
+    let minding = mind_clock(desk.clone(), parts.ending(Part::Looks));
+    parts.start(Part::Looks, minding);
     let announced = bells.clone();
-    let (wheel_stop, wheel_stopping) = watch::channel(false);
-    let turning = wheel.run(stopped(&wheel_stopping), move |fired| announce(fired, &announced));
-    others.spawn(async move { Ok(turning.await?) });
+    let turning = wheel.run(parts.ending(Part::Fires), move |fired| announce(fired, &announced));
+    parts.start(Part::Fires, async move { Ok(turning.await?) });
     tracing::info!(process.id = std::process::id(), "reveille is running");
-    let mut outcome = tokio::select! {
+    let outcome = tokio::select! {
         () = signals.serve(&postmen, &look_again, &bells) => Ok(()),
-        Some(ended) = others.join_next() => ended.context("a part of reveille has stopped by itself").flatten(),
+        error = parts.one_has_ended() => Err(error),
     };
     tracing::info!("stopping: delivering what has been fired");
-    let _ = stop.send(true);
     patience.abort();
-    while sources.join_next().await.is_some() {}
-    let _ = wheel_stop.send(true);
-    while let Some(ended) = others.join_next().await {
-        outcome = outcome.and(ended.context("a part of reveille has stopped by itself").flatten());
-    }
+    let outcome = outcome.and(parts.end(Instant::now() + DRAIN).await);
     drain(&postmen).await;
     desk.flush().await;
     ledger.close().await;
@@ -286,15 +285,6 @@ fn announce(fired: Fired, bells: &[Arc<Notify>]) {
         }
     }
     tracing::debug!(rings.new = fired.rings, rings.already = fired.already, fired.deliveries, "fired");
-}
-
-/// Resolves once `stopping` says so.
-fn stopped(stopping: &watch::Receiver<bool>) -> impl Future<Output = ()> + Send + use<> {
-    let mut stopping = stopping.clone();
-    async move {
-        // An error means that the sender is gone, and with it the daemon.
-        let _ = stopping.wait_for(|stop| *stop).await;
-    }
 }
 
 /// Tries everything once more that may be tried now.
