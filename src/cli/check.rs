@@ -11,6 +11,7 @@ use super::{Context, printer::Exit, printer::Table, printer::Tone};
 use crate::calendar::zone::Zones;
 use crate::clock::Clock;
 use crate::config::{self, CaldavSettings, Config, ConfigError, Problem, SinkKind, SourceKind, Wanted};
+use crate::delivery::ending::Ending;
 use crate::delivery::sink::{Sink, Surroundings};
 use crate::ledger::{Inspector, LedgerError};
 use crate::source::caldav::CaldavSource;
@@ -101,6 +102,7 @@ async fn look(config: &Config, offline: bool, clock: &Clock) -> anyhow::Result<V
         reader_zones: HashMap::new(),
         default_zone: None,
         max_reply_size: config.limits.max_reply_size,
+        ending: Ending::default(),
         server_name: config.defaults.server_name.clone(),
     };
     for settings in &config.sinks {

@@ -1,6 +1,7 @@
 //! `reveille run`: the daemon.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use rustix::process::{Resource, getrlimit};
 
@@ -12,6 +13,8 @@ use crate::time::UtcMillis;
 
 /// File descriptors that a start needs at least.
 const DESCRIPTORS: u64 = 64;
+/// How long writes that are still under way at the end may take.
+const LAST_WRITES: Duration = Duration::from_secs(1);
 
 /// Watch calendars, ring their alarms and deliver them, until SIGTERM or SIGINT
 ///
@@ -43,7 +46,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<Exit> {
     enough_descriptors()?;
     let clock = args.at.map_or(Clock::System, Clock::manual);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
+    let outcome = runtime.block_on(async {
         if args.once {
             return match daemon::once(config, clock).await? {
                 Passed::Well => Ok(Exit::Done),
@@ -52,7 +55,10 @@ pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<Exit> {
         }
         daemon::run(config, clock).await?;
         Ok(Exit::Done)
-    })
+    });
+    // A write that nobody takes (a pipe without a reader) would hold up the end for ever.
+    runtime.shutdown_timeout(LAST_WRITES);
+    outcome
 }
 
 /// Refuses to start where so few files may be open at once that the program would stumble over it sooner or later.

@@ -6,6 +6,7 @@ use super::look::block_on;
 use super::{Context, Usage, printer::Exit};
 use crate::calendar::zone::Zones;
 use crate::config::{Config, Recipients, SinkKind, Wanted};
+use crate::delivery::ending::Ending;
 use crate::delivery::sink::{Carrier as _, Outcome, Parcel, Sink, Surroundings};
 use crate::notification::Notification;
 use crate::time::UtcMillis;
@@ -42,6 +43,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
         reader_zones: HashMap::new(),
         default_zone: None,
         max_reply_size: config.limits.max_reply_size,
+        ending: Ending::default(),
     };
     let outcome = block_on(async {
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -59,7 +61,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
             context.printer.error(format!("the sink '{}' did not take the alarm{to}: {answer}", args.name));
             Ok(Exit::No)
         }
-        None => anyhow::bail!("the sink '{}' gave no answer", args.name),
+        Some(Outcome::Untried) | None => anyhow::bail!("the sink '{}' gave no answer", args.name),
     }
 }
 

@@ -14,9 +14,10 @@ use tokio::time::Instant;
 use crate::calendar::zone::Zones;
 use crate::clock::Clock;
 use crate::config::{Config, Source, SourceKind};
+use crate::delivery::ending::Ending;
 use crate::delivery::postman::Postman;
 use crate::delivery::routing::Routing;
-use crate::delivery::sink::{Carrier as _, Sink, Surroundings};
+use crate::delivery::sink::{Sink, Surroundings};
 use crate::intake::Desk;
 use crate::ledger::{Fired, Ledger, LedgerError};
 use crate::planner::Planner;
@@ -36,6 +37,10 @@ use watcher::Watcher;
 const FIRST_LOOK: Duration = Duration::from_secs(10);
 /// How long deliveries may take after a stop was asked for.
 const DRAIN: Duration = Duration::from_secs(20);
+/// The last of it is for writing down what was sent.
+const SETTLING: Duration = Duration::from_secs(2);
+/// How long the ledger may take to close after that: somebody else may have it locked, or the disk be stuck.
+const CLOSING: Duration = Duration::from_secs(22);
 
 /// How a single pass went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,6 +106,7 @@ struct Stages {
     wheel: Wheel<Planner>,
     postmen: Vec<Arc<Postman>>,
     bell: Bell,
+    ending: Ending,
 }
 
 /// Runs until SIGTERM or SIGINT, then delivers what has been fired and returns.
@@ -117,7 +123,7 @@ pub async fn run(config: Config, clock: Clock) -> anyhow::Result<()> {
             return Ok(());
         }
     };
-    let Stages { ledger, desk, watchers, wheel, postmen, bell } = stages;
+    let Stages { ledger, desk, watchers, wheel, postmen, bell, ending } = stages;
     let look_again = Arc::new(Notify::new());
     let mut parts = Parts::new();
     let waiting = Arc::new(AtomicUsize::new(watchers.len()));
@@ -162,12 +168,23 @@ pub async fn run(config: Config, clock: Clock) -> anyhow::Result<()> {
         () = signals.serve(&postmen, &look_again, &bells) => Ok(()),
         error = parts.one_has_ended() => Err(error),
     };
+    signals.end_at_once();
     tracing::info!("stopping: delivering what has been fired");
+    let deadline = Instant::now() + DRAIN;
+    let enough = deadline.checked_sub(SETTLING).unwrap_or(deadline);
+    ending.set(enough);
     patience.abort();
-    let outcome = outcome.and(parts.end(Instant::now() + DRAIN).await);
-    drain(&postmen).await;
-    desk.flush().await;
-    ledger.close().await;
+    let outcome = outcome.and(parts.end(deadline).await);
+    if Instant::now() >= enough {
+        tracing::warn!("not everything could be delivered in time; the rest waits in the ledger for the next start");
+    }
+    let closed = async {
+        desk.flush().await;
+        ledger.close().await;
+    };
+    if tokio::time::timeout(CLOSING, closed).await.is_err() {
+        tracing::error!("the ledger could not be closed in time; it is left as if reveille had been killed");
+    }
     outcome
 }
 
@@ -194,7 +211,7 @@ async fn mind_clock(desk: Arc<Desk>, stop: impl Future<Output = ()>) -> anyhow::
 /// # Errors
 /// As for [`run`], and when the ledger cannot be written.
 pub async fn once(config: Config, clock: Clock) -> anyhow::Result<Passed> {
-    let Stages { ledger, desk, watchers, mut wheel, postmen, bell } = build(&config, clock.clone()).await?;
+    let Stages { ledger, desk, watchers, mut wheel, postmen, bell, .. } = build(&config, clock.clone()).await?;
     let mut passed = Passed::Well;
     for mut watcher in watchers {
         if !watcher.look(&desk).await {
@@ -238,6 +255,7 @@ async fn build(config: &Config, clock: Clock) -> anyhow::Result<Stages> {
         default_zone: config.defaults.zone.clone(),
         max_reply_size: config.limits.max_reply_size,
         server_name: config.defaults.server_name.clone(),
+        ending: Ending::default(),
     };
     let mut postmen = Vec::new();
     for sink in &config.sinks {
@@ -246,7 +264,7 @@ async fn build(config: &Config, clock: Clock) -> anyhow::Result<Stages> {
         let postman = Postman::new(open, *id, ledger.clone(), clock.clone(), sink.give_up_after);
         postmen.push(Arc::new(postman));
     }
-    Ok(Stages { ledger, desk, watchers, wheel, postmen, bell })
+    Ok(Stages { ledger, desk, watchers, wheel, postmen, bell, ending: surroundings.ending })
 }
 
 /// Until when everything counts as rung, whatever the ledger knows: it may be a copy that was put back.
@@ -285,26 +303,4 @@ fn announce(fired: Fired, bells: &[Arc<Notify>]) {
         }
     }
     tracing::debug!(rings.new = fired.rings, rings.already = fired.already, fired.deliveries, "fired");
-}
-
-/// Tries everything once more that may be tried now.
-async fn drain(postmen: &[Arc<Postman>]) {
-    let all = async {
-        for postman in postmen {
-            loop {
-                match postman.round().await {
-                    Ok(round) if round.any() => {}
-                    Ok(_) => break,
-                    Err(error) => {
-                        let sink = postman.sink().name();
-                        tracing::error!(sink.name = sink, ledger.error = %error, "deliveries wait for the next start");
-                        break;
-                    }
-                }
-            }
-        }
-    };
-    if tokio::time::timeout(DRAIN, all).await.is_err() {
-        tracing::warn!("not everything could be delivered in time; the rest waits in the ledger for the next start");
-    }
 }

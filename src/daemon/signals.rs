@@ -36,8 +36,8 @@ impl Signals {
         }
     }
 
-    /// Serves signals until one of them says stop. A second one ends the process at once.
-    pub async fn serve(mut self, postmen: &[Arc<Postman>], look_again: &Notify, bells: &[Arc<Notify>]) {
+    /// Serves signals until one of them says stop.
+    pub async fn serve(&mut self, postmen: &[Arc<Postman>], look_again: &Notify, bells: &[Arc<Notify>]) {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => break,
@@ -53,11 +53,12 @@ impl Signals {
                 }
             }
         }
+    }
+
+    /// From now on one that says stop ends the process at once.
+    pub fn end_at_once(mut self) {
         tokio::spawn(async move {
-            tokio::select! {
-                _ = self.terminate.recv() => {}
-                _ = self.interrupt.recv() => {}
-            }
+            self.stop().await;
             tracing::warn!("stopping at once; what was not delivered waits in the ledger");
             std::process::exit(1);
         });

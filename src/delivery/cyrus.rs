@@ -10,6 +10,7 @@ use tokio::net::UnixDatagram;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 
+use super::ending::Ending;
 use super::shape::Shaper;
 use super::sink::{Outcome, Parcel, SinkError};
 
@@ -26,6 +27,7 @@ pub struct CyrusNotify {
     header: Vec<u8>,
     shaper: Shaper,
     timeout: Duration,
+    ending: Ending,
     line: Mutex<Option<Line>>,
 }
 
@@ -39,10 +41,10 @@ struct Line {
 
 impl CyrusNotify {
     /// Datagrams go to the socket at `path`; `method` is their first field.
-    pub fn new(path: &Path, method: &str, shaper: Shaper, timeout: Duration) -> CyrusNotify {
+    pub fn new(path: &Path, method: &str, shaper: Shaper, timeout: Duration, ending: Ending) -> CyrusNotify {
         let method: String = method.chars().filter(|c| *c != '\0').collect();
         let header = format!("{method}\0EVENT\0\0\0\x000\0").into_bytes();
-        CyrusNotify { path: path.to_owned(), header, shaper, timeout, line: Mutex::new(None) }
+        CyrusNotify { path: path.to_owned(), header, shaper, timeout, ending, line: Mutex::new(None) }
     }
 
     /// Sends the batch, a datagram each, within the time limit. When the other side is gone or takes nothing, the rest of
@@ -50,10 +52,16 @@ impl CyrusNotify {
     pub async fn send(&self, parcels: &[Parcel]) -> Vec<Outcome> {
         let deadline = Instant::now() + self.timeout;
         let mut line = self.line.lock().await;
+        let mut end = std::pin::pin!(self.ending.come());
         let mut outcomes = Vec::with_capacity(parcels.len());
         for parcel in parcels {
-            let outcome = self.send_one(&mut line, parcel, deadline).await;
-            if matches!(outcome, Outcome::Later { .. }) {
+            // A datagram that is given up was not sent.
+            let outcome = tokio::select! {
+                biased;
+                () = &mut end => Outcome::Untried,
+                outcome = self.send_one(&mut line, parcel, deadline) => outcome,
+            };
+            if matches!(outcome, Outcome::Later { .. } | Outcome::Untried) {
                 outcomes.resize(parcels.len(), outcome);
                 break;
             }
@@ -147,7 +155,7 @@ mod tests {
 
     fn sink(path: &Path) -> CyrusNotify {
         let shaper = Shaper::new(Shape::default(), Zones::bundled());
-        CyrusNotify::new(path, "lab", shaper, Duration::from_secs(10))
+        CyrusNotify::new(path, "lab", shaper, Duration::from_secs(10), Ending::default())
     }
 
     async fn received(socket: &UnixDatagram) -> Vec<u8> {
@@ -222,7 +230,7 @@ mod tests {
         let path = folder.path().join("notify");
         let _daemon = UnixDatagram::bind(&path).unwrap();
         let shaper = Shaper::new(Shape::default(), Zones::bundled());
-        let sink = CyrusNotify::new(&path, "lab", shaper, Duration::from_millis(20));
+        let sink = CyrusNotify::new(&path, "lab", shaper, Duration::from_millis(20), Ending::default());
         let outcomes = sink.send(&vec![parcel("{}"); 3_000]).await;
         assert_eq!(outcomes.len(), 3_000);
         assert_eq!(outcomes.first(), Some(&Outcome::Delivered));

@@ -6,10 +6,11 @@
 //! * [`postman`]: claim, send, settle.
 //! * [`retry`]: when to try again, and when to give up.
 //! * [`shape`]: the notification as a sink is set to write it; `lines`: many of them as JSON lines.
-//! * `stdout`, `file`, `cyrus`, [`email`]: the sinks.
+//! * `stdout`, `file`, `cyrus`, [`email`]: the sinks; [`ending`]: when they have to come to an end.
 
 mod cyrus;
 pub mod email;
+pub mod ending;
 mod file;
 mod lines;
 pub mod postman;

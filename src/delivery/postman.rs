@@ -31,7 +31,7 @@ pub struct Round {
 }
 
 impl Round {
-    /// Whether anything was there to be sent.
+    /// Whether anything was there to be sent, and might be.
     pub fn any(self) -> bool {
         self != Round::default()
     }
@@ -61,7 +61,7 @@ impl<C: Carrier> Postman<C> {
         &self.sink
     }
 
-    /// Delivers until `stop` resolves; `bell` rings when something was fired. A round that has begun is finished.
+    /// Delivers until `stop` resolves, and then what is still owed and may be tried; `bell` rings when something was fired.
     ///
     /// # Errors
     /// [`LedgerError::Damaged`]; any other error of the ledger may pass.
@@ -93,9 +93,25 @@ impl<C: Carrier> Postman<C> {
             };
             tokio::select! {
                 biased;
-                () = &mut stop => return Ok(()),
+                () = &mut stop => return self.rest().await,
                 () = bell.notified() => {}
                 () = wait => {}
+            }
+        }
+    }
+
+    /// Tries everything once more that may be tried now.
+    async fn rest(&self) -> Result<(), LedgerError> {
+        loop {
+            match self.round().await {
+                Ok(round) if round.any() => {}
+                Ok(_) => return Ok(()),
+                Err(error @ LedgerError::Damaged(_)) => return Err(error),
+                Err(error) => {
+                    let sink = self.sink.name();
+                    tracing::error!(sink.name = sink, ledger.error = %error, "deliveries wait for the next start");
+                    return Ok(());
+                }
             }
         }
     }
@@ -146,7 +162,7 @@ impl<C: Carrier> Postman<C> {
             let number = parcel.attempts.saturating_add(1);
             let seed = parcel.ring.unsigned_abs();
             let attempt = Attempt { number, fired: *fired, now, seed };
-            let verdict = judge(attempt, outcome, self.give_up_after);
+            let verdict = judge(attempt, outcome, self.give_up_after)?;
             match &verdict {
                 Verdict::Delivered => round.delivered += 1,
                 Verdict::Later { answer, at } => {
@@ -160,9 +176,9 @@ impl<C: Carrier> Postman<C> {
                         "an alarm will not be delivered");
                 }
             }
-            Settlement { ring: parcel.ring, recipient: parcel.recipient, verdict }
+            Some(Settlement { ring: parcel.ring, recipient: parcel.recipient, verdict })
         };
-        let settlements = parcels.into_iter().zip(fired).zip(outcomes).map(settlement).collect();
+        let settlements = parcels.into_iter().zip(fired).zip(outcomes).filter_map(settlement).collect();
         (round, settlements)
     }
 

@@ -31,22 +31,23 @@ pub struct Attempt {
 /// Judges `attempt`, which ended with `outcome`. What is to be tried later is tried after a wait that doubles from
 /// [`FIRST_WAIT`] to [`LONGEST_WAIT`], shortened by up to a quarter so that what failed together does not come back
 /// together; a server's own wish (`after`) comes instead of the wait, between [`FIRST_WAIT`] and [`LONGEST_WISH`]. Once
-/// the alarm is older than `give_up_after`, it has failed.
-pub fn judge(attempt: Attempt, outcome: Outcome, give_up_after: Duration) -> Verdict {
+/// the alarm is older than `give_up_after`, it has failed. None of what was not tried.
+pub fn judge(attempt: Attempt, outcome: Outcome, give_up_after: Duration) -> Option<Verdict> {
     let (answer, after) = match outcome {
-        Outcome::Delivered => return Verdict::Delivered,
-        Outcome::Never { answer } => return Verdict::Failed { answer: bounded(answer) },
+        Outcome::Untried => return None,
+        Outcome::Delivered => return Some(Verdict::Delivered),
+        Outcome::Never { answer } => return Some(Verdict::Failed { answer: bounded(answer) }),
         Outcome::Later { answer, after } => (bounded(answer), after),
     };
     if attempt.now >= attempt.fired.plus(millis(give_up_after)) {
         let answer = format!("gave up after {}; last answer: {answer}", in_words(give_up_after));
-        return Verdict::Failed { answer };
+        return Some(Verdict::Failed { answer });
     }
     let wait = match after {
         Some(wish) => millis(wish.clamp(FIRST_WAIT, LONGEST_WISH)),
         None => backoff(attempt.number, attempt.seed),
     };
-    Verdict::Later { at: attempt.now.plus(wait), answer }
+    Some(Verdict::Later { at: attempt.now.plus(wait), answer })
 }
 
 /// Milliseconds to wait after the attempt `number`.
@@ -101,7 +102,7 @@ mod tests {
     fn wait(number: u32, seed: u64, after: Option<Duration>) -> i64 {
         let outcome = Outcome::Later { answer: "451 busy".to_owned(), after };
         match judge(Attempt { seed, ..attempt(number) }, outcome, DAYS_3) {
-            Verdict::Later { at, answer } => {
+            Some(Verdict::Later { at, answer }) => {
                 assert_eq!(answer, "451 busy");
                 at.0 - 1_000
             }
@@ -111,18 +112,19 @@ mod tests {
 
     #[test]
     fn what_is_final_is_final() {
-        assert_eq!(judge(attempt(1), Outcome::Delivered, DAYS_3), Verdict::Delivered);
+        assert_eq!(judge(attempt(1), Outcome::Delivered, DAYS_3), Some(Verdict::Delivered));
         let refused = judge(attempt(1), Outcome::never("550 5.1.1 No such user"), DAYS_3);
-        assert_eq!(refused, Verdict::Failed { answer: "550 5.1.1 No such user".to_owned() });
+        assert_eq!(refused, Some(Verdict::Failed { answer: "550 5.1.1 No such user".to_owned() }));
+        assert_eq!(judge(attempt(1), Outcome::Untried, DAYS_3), None);
     }
 
     #[test]
     fn it_gives_up_at_the_age_that_is_set_and_not_before() {
         let last = Attempt { now: UtcMillis(3 * 86_400_000 - 1), ..attempt(300) };
-        assert!(matches!(judge(last, Outcome::later("down"), DAYS_3), Verdict::Later { .. }));
+        assert!(matches!(judge(last, Outcome::later("down"), DAYS_3), Some(Verdict::Later { .. })));
         let over = Attempt { now: UtcMillis(3 * 86_400_000), ..attempt(300) };
         let answer = "gave up after 3 days; last answer: down".to_owned();
-        assert_eq!(judge(over, Outcome::later("down"), DAYS_3), Verdict::Failed { answer });
+        assert_eq!(judge(over, Outcome::later("down"), DAYS_3), Some(Verdict::Failed { answer }));
     }
 
     #[test]
@@ -135,7 +137,7 @@ mod tests {
     #[test]
     fn answers_are_one_bounded_line() {
         let long = format!("554 no\r\nnever\0{}", "ü".repeat(400));
-        let Verdict::Failed { answer } = judge(attempt(1), Outcome::never(long), DAYS_3) else { panic!() };
+        let Some(Verdict::Failed { answer }) = judge(attempt(1), Outcome::never(long), DAYS_3) else { panic!() };
         assert!(answer.starts_with("554 no  never üü"), "{answer}");
         assert!(answer.len() <= ANSWER_LIMIT && answer.len() > ANSWER_LIMIT - 2, "{}", answer.len());
     }
@@ -153,7 +155,7 @@ mod tests {
         fn nothing_overflows(number: u32, fired: i64, now: i64, seed: u64, give_up: u64, after: Option<u64>) {
             let attempt = Attempt { number, fired: UtcMillis(fired), now: UtcMillis(now), seed };
             let outcome = Outcome::Later { answer: String::new(), after: after.map(Duration::from_secs) };
-            if let Verdict::Later { at, .. } = judge(attempt, outcome, Duration::from_secs(give_up)) {
+            if let Some(Verdict::Later { at, .. }) = judge(attempt, outcome, Duration::from_secs(give_up)) {
                 prop_assert!(at > UtcMillis(now) || at == UtcMillis::MAX || at == UtcMillis::MIN);
             }
         }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::cyrus::CyrusNotify;
 use super::email::Email;
+use super::ending::Ending;
 use super::file::LineFile;
 use super::shape::Shaper;
 use super::stdout::Stdout;
@@ -36,6 +37,8 @@ pub enum Outcome {
     Later { answer: String, after: Option<Duration> },
     /// It will never work; `answer` is the other side's word or our reason.
     Never { answer: String },
+    /// It was not tried, or broken off, because sending has to end now: nothing is to be noted of it.
+    Untried,
 }
 
 impl Outcome {
@@ -83,6 +86,8 @@ pub struct Surroundings {
     pub default_zone: Option<String>,
     /// Octets that a mail server may answer to one command.
     pub max_reply_size: usize,
+    /// When all sending has to end.
+    pub ending: Ending,
 }
 
 /// A configured sink. Shared by all who send through it.
@@ -90,6 +95,7 @@ pub struct Surroundings {
 pub struct Sink {
     name: String,
     timeout: Duration,
+    ending: Ending,
     kind: Kind,
 }
 
@@ -117,11 +123,11 @@ impl Sink {
             SinkKind::Stdout { shape } => Kind::Stdout(Stdout::open(shaper(*shape), timeout)?),
             SinkKind::File { path, shape } => Kind::File(LineFile::new(path, shaper(*shape), timeout)),
             SinkKind::CyrusNotify { path, method, shape } => {
-                Kind::CyrusNotify(CyrusNotify::new(path, method, shaper(*shape), timeout))
+                Kind::CyrusNotify(CyrusNotify::new(path, method, shaper(*shape), timeout, surroundings.ending.clone()))
             }
             SinkKind::Email(settings) => Kind::Email(Email::open(settings, timeout, surroundings)?),
         };
-        Ok(Sink { name: config.name.clone(), timeout, kind })
+        Ok(Sink { name: config.name.clone(), timeout, ending: surroundings.ending.clone(), kind })
     }
 
     /// Tries the sink without sending anything, and says in a few words what it found.
@@ -141,6 +147,15 @@ impl Sink {
     pub fn reopen(&self) {
         if let Kind::File(sink) = &self.kind {
             sink.reopen();
+        }
+    }
+
+    /// The outcomes of `sending`, which is one write of `count` parcels: how far that has come is known when it is over.
+    async fn unless_it_ends(&self, count: usize, sending: impl Future<Output = Vec<Outcome>>) -> Vec<Outcome> {
+        tokio::select! {
+            biased;
+            outcomes = sending => outcomes,
+            () = self.ending.come() => vec![Outcome::Untried; count],
         }
     }
 }
@@ -166,8 +181,8 @@ impl Carrier for Sink {
 
     async fn send(&self, parcels: &[Parcel]) -> Vec<Outcome> {
         match &self.kind {
-            Kind::Stdout(sink) => sink.send(parcels).await,
-            Kind::File(sink) => sink.send(parcels).await,
+            Kind::Stdout(sink) => self.unless_it_ends(parcels.len(), sink.send(parcels)).await,
+            Kind::File(sink) => self.unless_it_ends(parcels.len(), sink.send(parcels)).await,
             Kind::CyrusNotify(sink) => sink.send(parcels).await,
             Kind::Email(sink) => sink.send(parcels).await,
         }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use reveille::calendar::zone::Zones;
 use reveille::clock::Clock;
 use reveille::config::{self, EmailSettings, Limits, Recipients, Secret, SinkKind, SmtpSecurity};
+use reveille::delivery::ending::Ending;
 use reveille::delivery::sink::{Carrier as _, Outcome, Parcel, Sink, Surroundings};
 use reveille::time::UtcMillis;
 use serde_json::{Value, json};
@@ -66,6 +67,7 @@ impl Setting {
             server_name: "reveille.test".into(),
             default_zone: None,
             max_reply_size: self.max_reply_size,
+            ending: Ending::default(),
             reader_zones: HashMap::from([("mary".into(), "Europe/Berlin".into())]),
         };
         Sink::open(&sink, &surroundings).unwrap()

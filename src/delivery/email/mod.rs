@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use self::compose::{Composer, Mail};
 use self::pool::Pool;
 use self::session::{Server, Session, Trouble};
+use super::ending::Ending;
 use super::sink::{Outcome, Parcel, SinkError, Surroundings};
 use crate::clock::Clock;
 use crate::config::{EmailSettings, SmtpSecurity};
@@ -46,6 +47,7 @@ struct Inner {
     pool: Pool,
     clock: Clock,
     timeout: Duration,
+    ending: Ending,
 }
 
 /// What the workers of one batch share.
@@ -81,7 +83,15 @@ impl Email {
         let (zones, reader_zones) = (around.zones.clone(), around.reader_zones.clone());
         let composer = Composer { from, zones, reader_zones, default_zone: around.default_zone.clone() };
         let pool = Pool::new(server, settings.max_connections.max(1));
-        Ok(Email { inner: Arc::new(Inner { composer, pool, clock: around.clock.clone(), timeout }) })
+        Ok(Email {
+            inner: Arc::new(Inner {
+                composer,
+                pool,
+                clock: around.clock.clone(),
+                timeout,
+                ending: around.ending.clone(),
+            }),
+        })
     }
 
     /// How many mails it is best given at a time.
@@ -140,8 +150,13 @@ impl Inner {
             let Some(parcel) = batch.parcels.get(index) else { break };
             let outcome = match batch.down.get() {
                 Some(answer) => Outcome::later(answer.clone()),
+                None if self.ending.is_near() => Outcome::Untried,
                 None => match self.composer.compose(&parcel.json, &parcel.recipient, self.clock.now()) {
-                    Ok(mail) => self.outcome(self.deliver(&mut session, &mail).await, &batch),
+                    Ok(mail) => tokio::select! {
+                        biased;
+                        sent = self.deliver(&mut session, &mail) => self.outcome(sent, &batch),
+                        () = self.ending.come() => Outcome::Untried,
+                    },
                     Err(refused) => refused,
                 },
             };
