@@ -261,6 +261,12 @@ async fn build(config: &Config, clock: Clock) -> anyhow::Result<Stages> {
     for sink in &config.sinks {
         let Some(id) = sinks.get(&sink.name) else { continue };
         let open = Sink::open(sink, &surroundings)?;
+        if open.goes_nowhere() {
+            tracing::warn!(
+                sink.name = sink.name,
+                "standard output is closed, or /dev/null: nobody gets the alarms that are written there"
+            );
+        }
         let postman = Postman::new(open, *id, ledger.clone(), clock.clone(), sink.give_up_after);
         postmen.push(Arc::new(postman));
     }

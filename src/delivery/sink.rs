@@ -143,6 +143,11 @@ impl Sink {
         }
     }
 
+    /// Whether nobody gets what it writes, which counts as delivered.
+    pub fn goes_nowhere(&self) -> bool {
+        matches!(&self.kind, Kind::Stdout(sink) if sink.goes_nowhere())
+    }
+
     /// Opens its file anew (SIGHUP, after a log rotation); other sinks do nothing.
     pub fn reopen(&self) {
         if let Kind::File(sink) = &self.kind {

@@ -1,8 +1,9 @@
 //! The sink `stdout`: JSON lines on standard output.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, ErrorKind};
 use std::os::fd::AsFd;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use super::sink::{Outcome, Parcel, SinkError};
 pub struct Stdout {
     shaper: Shaper,
     timeout: Duration,
+    nowhere: bool,
     output: Arc<Mutex<Output>>,
 }
 
@@ -35,12 +37,20 @@ impl Stdout {
     pub fn open(shaper: Shaper, timeout: Duration) -> Result<Stdout, SinkError> {
         let output = io::stdout().as_fd().try_clone_to_owned();
         let output = output.map_err(|error| SinkError(format!("standard output cannot be used: {error}")))?;
-        Ok(Stdout::to(File::from(output), shaper, timeout))
+        let output = File::from(output);
+        let nowhere = is_null(&output);
+        Ok(Stdout { nowhere, ..Stdout::to(output, shaper, timeout) })
+    }
+
+    /// Whether nobody will ever get what is written there. A closed standard output is `/dev/null` by now: Rust opens that
+    /// in its place, before anything else could be.
+    pub fn goes_nowhere(&self) -> bool {
+        self.nowhere
     }
 
     /// Lines go to `file`.
     fn to(file: File, shaper: Shaper, timeout: Duration) -> Stdout {
-        Stdout { shaper, timeout, output: Arc::new(Mutex::new(Output { file, ragged: false })) }
+        Stdout { shaper, timeout, nowhere: false, output: Arc::new(Mutex::new(Output { file, ragged: false })) }
     }
 
     /// Writes the batch at once.
@@ -51,6 +61,13 @@ impl Stdout {
         })
         .await
     }
+}
+
+fn is_null(file: &File) -> bool {
+    let device = |metadata: io::Result<Metadata>| {
+        metadata.ok().filter(|metadata| metadata.file_type().is_char_device()).map(|metadata| metadata.rdev())
+    };
+    device(file.metadata()).is_some_and(|ours| device(std::fs::metadata("/dev/null")) == Some(ours))
 }
 
 impl Output {

@@ -5,7 +5,7 @@
 //! * [`disk`]: the disk is full, or may not be written. [`damage`]: the ledger's file is not what it was.
 //! * [`folders`]: the watched folder is not what it was. [`rivals`]: somebody else uses the ledger, or a later version has.
 //! * [`clock`]: the clock is wrong, or the program stands still. [`descriptors`]: there are none left.
-//! * [`log`]: the log cannot be written.
+//! * [`streams`]: standard error cannot be written, standard output goes nowhere.
 //! * [`stops`]: SIGTERM at each stage. SIGKILL is in [`crate::crash`].
 
 use std::fs;
@@ -24,9 +24,9 @@ mod descriptors;
 mod disk;
 mod folders;
 mod history;
-mod log;
 mod rivals;
 mod stops;
+mod streams;
 
 /// For what happens soon on a quiet machine.
 const SOON: Duration = Duration::from_secs(60);

@@ -1,7 +1,7 @@
-//! The log cannot be written: nothing that is logged is worth an alarm.
+//! The log cannot be written: nothing that is logged is worth an alarm. Standard output goes nowhere: that is told.
 
 use std::fs::{self, File};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use crate::daemon::{Daemon, undisturbed};
 use crate::rehearsal::{Stage, event};
@@ -33,4 +33,28 @@ fn a_log_whose_reader_is_gone_costs_no_alarm_and_no_watch() {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     logs_to(writer.into());
+}
+
+#[test]
+fn a_standard_output_that_is_closed_is_told_where_alarms_are_written_to_it() {
+    let stage = Stage::new();
+    let start = |redirected: &str, sinks: &str| {
+        let text = fs::read_to_string(stage.path().join("reveille.toml")).unwrap();
+        let text = text.split("[[sink]]").next().unwrap().to_owned() + sinks;
+        fs::write(stage.path().join("reveille.toml"), text).unwrap();
+        let said = Command::new("sh")
+            .args(["-c", &format!("exec \"$0\" \"$@\" {redirected}"), env!("CARGO_BIN_EXE_reveille")])
+            .args(["run", "--once", "--at", "2026-03-10T12:00:00Z"])
+            .current_dir(stage.path())
+            .env_remove("REVEILLE_CONFIG")
+            .output()
+            .unwrap();
+        let told = String::from_utf8(said.stderr).unwrap();
+        assert!(said.status.success(), "{told}");
+        told.contains("standard output is closed, or /dev/null")
+    };
+    assert!(start(">&-", "[[sink]]\nkind = \"stdout\"\n"));
+    assert!(start(">/dev/null", ""), "no sink is standard output");
+    assert!(!start("", ""));
+    assert!(!start(">&-", "[[sink]]\nkind = \"file\"\npath = \"alarms.jsonl\"\n"));
 }
