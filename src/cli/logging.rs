@@ -1,7 +1,10 @@
-//! The log: lines on standard error, for people or as JSON. What is logged is decided where it happens.
+//! The log: lines on standard error, for people or as JSON. What is logged is decided where it happens. No line is worth an
+//! alarm: what cannot be written, or not soon, is lost.
 
-use std::io::{self, IsTerminal as _};
+use std::io::{self, ErrorKind, IsTerminal as _, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tracing_subscriber::EnvFilter;
 
 use super::Global;
@@ -10,13 +13,17 @@ use crate::config::{Log, LogFormat, LogLevel};
 /// Overrides which lines are logged, with the directives of `tracing_subscriber::EnvFilter`: `debug`,
 /// `reveille::wheel=trace,warn`.
 const FILTER_VARIABLE: &str = "REVEILLE_LOG";
+/// How long a line waits for a reader that takes nothing; those after it do not wait until one is taken.
+const PATIENCE: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
+/// A pipe that takes anything takes so many octets at once (`PIPE_BUF`).
+const AT_ONCE: usize = 4_096;
 
 /// Starts the log. The command line counts more than the environment, and that more than the configuration.
 /// A second call changes nothing.
 pub(super) fn start(global: &Global, settings: &Log) {
     let filter = filter(global, settings.level, std::env::var(FILTER_VARIABLE).ok());
     let colored = global.color.on(io::stderr().is_terminal());
-    let lines = tracing_subscriber::fmt().with_writer(io::stderr).with_env_filter(filter).with_ansi(colored);
+    let lines = tracing_subscriber::fmt().with_writer(|| Patient).with_env_filter(filter).with_ansi(colored);
     // A line that cannot be written is lost. Telling that on standard error would fail too, by a panic wherever it is logged.
     let lines = lines.log_internal_errors(false);
     // An error says that the log has been started before.
@@ -24,6 +31,30 @@ pub(super) fn start(global: &Global, settings: &Log) {
         LogFormat::Human => lines.with_target(false).try_init(),
         LogFormat::Json => lines.json().flatten_event(true).try_init(),
     };
+}
+
+/// Standard error, without ever waiting long for who reads it.
+#[derive(Debug)]
+struct Patient;
+
+/// The last line was not taken.
+static STUCK: AtomicBool = AtomicBool::new(false);
+
+impl Write for Patient {
+    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+        let mut stderr = io::stderr().lock();
+        let patience = if STUCK.load(Ordering::Relaxed) { Timespec::default() } else { PATIENCE };
+        let ready = poll(&mut [PollFd::new(&stderr, PollFlags::OUT)], Some(&patience))? > 0;
+        STUCK.store(!ready, Ordering::Relaxed);
+        if !ready {
+            return Err(ErrorKind::TimedOut.into());
+        }
+        stderr.write(octets.get(..AT_ONCE).unwrap_or(octets))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Which lines are logged: of this program from the level on that was asked for, of its libraries warnings only (their

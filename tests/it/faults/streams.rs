@@ -1,6 +1,7 @@
 //! The log cannot be written: nothing that is logged is worth an alarm. Standard output goes nowhere: that is told.
 
 use std::fs::{self, File};
+use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use crate::daemon::{Daemon, undisturbed};
@@ -32,6 +33,14 @@ fn a_log_on_a_full_disk_costs_no_alarm_and_no_watch() {
 fn a_log_whose_reader_is_gone_costs_no_alarm_and_no_watch() {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
+    logs_to(writer.into());
+}
+
+#[test]
+fn a_log_that_nobody_reads_costs_no_alarm_and_no_watch() {
+    let (_reader, mut writer) = std::io::pipe().unwrap();
+    // As much as a pipe holds.
+    writer.write_all(&[b'\n'; 65_536]).unwrap();
     logs_to(writer.into());
 }
 
