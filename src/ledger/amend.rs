@@ -10,6 +10,7 @@ use sqlx::{Connection as _, SqliteConnection};
 
 use super::LedgerError;
 use super::file::{check_version, connect};
+use super::lock::only_name;
 use crate::time::UtcMillis;
 
 /// What names a delivery: `RING/SINK`, or `RING/SINK/RECIPIENT` for a sink that sends one message a recipient.
@@ -80,6 +81,7 @@ impl Amender {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true);
+        only_name(path)?;
         let mut connection = connect(path, options).await?;
         check_version(path, &mut connection).await?;
         Ok(Amender { connection })

@@ -10,7 +10,8 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{Connection as _, SqliteConnection};
 
 use super::file::{check_version, connect};
-use super::{Ledger, LedgerError, beside, lock};
+use super::lock::{lock, only_name, real};
+use super::{Ledger, LedgerError, beside};
 use crate::time::UtcMillis;
 
 /// Under this key a copy remembers when it was made. A ledger in use has no such mark.
@@ -44,6 +45,7 @@ pub struct Restored {
 /// ledger is not whole, and those of [`Inspector::open`](super::Inspector::open).
 pub async fn backup(ledger: &Path, to: &Path, now: UtcMillis) -> Result<u64, LedgerError> {
     vacant(to)?;
+    only_name(ledger)?;
     let draft = Draft::of(ledger, to).await?;
     let mut copy = draft.open().await?;
     sqlx::query(SET_META).bind(BACKED_UP_AT).bind(now.0.to_string()).execute(&mut copy).await?;
@@ -63,6 +65,7 @@ pub async fn restore(
     fired_until: UtcMillis,
     now: UtcMillis,
 ) -> Result<Restored, LedgerError> {
+    let ledger = &real(ledger);
     let _lock = lock(ledger).await?;
     // The log of another ledger would be taken for its own.
     for file in [ledger.to_owned(), beside(ledger, "-wal"), beside(ledger, "-shm")] {

@@ -1,13 +1,12 @@
-//! The file of a ledger as commands find it: opened without its lock, its version, who holds it, how large it is.
+//! The file of a ledger as commands find it: opened without its lock, its version, how large it is.
 
-use std::fs::File;
-use std::io::Read as _;
 use std::path::Path;
 
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, SqliteConnection};
 
-use super::{LedgerError, MIGRATIONS, beside, lock_path, unopened, whole};
+use super::lock::real;
+use super::{LedgerError, MIGRATIONS, beside, unopened, whole};
 
 /// Opens the file; says what a person can do where that fails.
 pub(super) async fn connect(path: &Path, options: SqliteConnectOptions) -> Result<SqliteConnection, LedgerError> {
@@ -17,7 +16,7 @@ pub(super) async fn connect(path: &Path, options: SqliteConnectOptions) -> Resul
         Err(why) if why.kind() == std::io::ErrorKind::NotFound => return Err(LedgerError::Missing { path: shown }),
         Err(why) => return Err(LedgerError::Open { path: shown, reason: why.to_string() }),
     }
-    whole(path)?;
+    whole(&real(path))?;
     options.busy_timeout(std::time::Duration::from_secs(10)).connect().await.map_err(|why| unopened(path, &why))
 }
 
@@ -42,18 +41,8 @@ pub(super) async fn check_version(path: &Path, connection: &mut SqliteConnection
     }
 }
 
-/// The process that holds the ledger at `path`, as its lock file names it; none when no daemon runs.
-pub fn holder(path: &Path) -> Option<String> {
-    let mut file = File::open(lock_path(path)).ok()?;
-    if rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockShared).is_ok() {
-        return None;
-    }
-    let mut pid = String::new();
-    file.read_to_string(&mut pid).ok()?;
-    Some(pid.trim().to_owned())
-}
-
 /// Octets of the ledger's files at `path`: the database and what is not merged into it yet.
 pub fn size(path: &Path) -> u64 {
-    [path.to_owned(), beside(path, "-wal")].iter().filter_map(|file| file.metadata().ok()).map(|file| file.len()).sum()
+    let path = real(path);
+    [beside(&path, "-wal"), path].iter().filter_map(|file| file.metadata().ok()).map(|file| file.len()).sum()
 }

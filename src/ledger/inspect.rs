@@ -7,6 +7,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
 use sqlx::{Connection as _, Row, SqliteConnection};
 
 use super::file::{check_version, connect};
+use super::lock::only_name;
 use super::{CalendarRow, LedgerError};
 use crate::time::UtcMillis;
 
@@ -157,6 +158,7 @@ impl Inspector {
     /// [`LedgerError::Open`] when the file cannot be read or is no ledger.
     pub async fn open(path: &Path) -> Result<Inspector, LedgerError> {
         let options = SqliteConnectOptions::new().filename(path).read_only(true).create_if_missing(false);
+        only_name(path)?;
         let mut connection = connect(path, options).await?;
         // All that follows sees the ledger as it is now.
         sqlx::query("BEGIN").execute(&mut connection).await?;

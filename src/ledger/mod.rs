@@ -3,17 +3,18 @@
 //! configuration files.
 //!
 //! * `writer` groups what tasks want to write into few commits; `disk` is what these meet; `checkpoint` moves the log into the database beside it.
+//! * `lock` sees to it that one daemon has it; `file` is how commands find it.
 //! * `inspect` looks into a ledger from outside the daemon, `amend` changes its outbox from there, `backup` copies it.
 //! * `store` knows calendars and objects, `take_in` changes them; `timers` is the outer wheel; `outbox` is what is owed to the sinks,
 //!   `leases` what of it is being sent; `history` forgets what is old, `ahead` takes back what a wrong clock has recorded.
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Write};
+use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
@@ -29,6 +30,7 @@ mod file;
 mod history;
 mod inspect;
 mod leases;
+mod lock;
 mod outbox;
 pub mod raw;
 mod store;
@@ -40,9 +42,10 @@ mod writer;
 pub use amend::{Amended, Amender, DeliveryId};
 pub use backup::{Restored, backup, restore};
 pub use disk::{Commit, Disk, Durable, Fate};
-pub use file::{holder, size};
+pub use file::size;
 pub use history::Place;
 pub use inspect::{CalendarFigures, DeliveryFilter, DeliveryRow, Figures, Inspector, ObjectRow, RingRow, SourceRow};
+pub use lock::{holder, lock_path};
 pub use outbox::{Claimed, Settlement, Verdict};
 pub use store::{CalendarRow, Existing, ObjectText};
 pub use take_in::{Planned, PlannedObject, Replanned};
@@ -58,8 +61,6 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
 /// Octets of the header of a SQLite file; the octets 16 and 17 are the size of a page.
 const HEADER: u64 = 100;
 
-/// So long the lock may be held by somebody who only asks whether a daemon runs.
-const ASKING: Duration = Duration::from_secs(1);
 /// Pages of write-ahead log before it is moved into the database: 64 MiB. Bursts of timers touch many pages, and a
 /// longer log moves each of them once.
 const WAL_PAGES: u32 = 16_000;
@@ -161,7 +162,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError::InUse`] when another process holds it, [`LedgerError::Newer`] for one of a later version,
-    /// [`LedgerError::Open`] when the file cannot be made or is no database.
+    /// [`LedgerError::Open`] when the file cannot be made, is no database or has several names.
     pub async fn open(path: &Path) -> Result<Ledger, LedgerError> {
         Ledger::open_on(path, Arc::new(Durable)).await
     }
@@ -171,8 +172,10 @@ impl Ledger {
     /// # Errors
     /// As for [`Ledger::open`].
     pub async fn open_on(path: &Path, disk: Arc<dyn Disk>) -> Result<Ledger, LedgerError> {
-        let lock = lock(path).await?;
+        let path = &lock::real(path);
+        let lock = lock::lock(path).await?;
         create_private(path)?;
+        lock::only_name(path)?;
         let options = options(path).synchronous(disk::synchronous(&*disk));
         let open = |error: sqlx::Error| unopened(path, &error);
         whole(path)?;
@@ -256,11 +259,6 @@ impl Ledger {
     }
 }
 
-/// The path of the lock file of the ledger at `path`. It holds the process id of the daemon that has it locked.
-pub fn lock_path(path: &Path) -> PathBuf {
-    beside(path, ".lock")
-}
-
 /// The path of the file beside `path` that has its name and `ending`.
 fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
@@ -302,32 +300,6 @@ fn unopened(path: &Path, error: &sqlx::Error) -> LedgerError {
         _ => error.to_string(),
     };
     LedgerError::Open { path: path.display().to_string(), reason }
-}
-
-async fn lock(path: &Path) -> Result<File, LedgerError> {
-    let lock_path = lock_path(path);
-    let open = |reason: String| LedgerError::Open { path: path.display().to_string(), reason };
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(&lock_path)
-        .map_err(|e| open(format!("its lock file {}: {e}", lock_path.display())))?;
-    let taken = |file: &File| rustix::fs::flock(file, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_ok();
-    let deadline = Instant::now() + ASKING;
-    while !taken(&file) {
-        if Instant::now() >= deadline {
-            let mut pid = String::new();
-            let _ = file.read_to_string(&mut pid);
-            let pid = if pid.trim().is_empty() { "unknown" } else { pid.trim() };
-            return Err(LedgerError::InUse { path: path.display().to_string(), pid: pid.to_owned() });
-        }
-        tokio::time::sleep(ASKING / 50).await;
-    }
-    file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(|e| open(e.to_string()))?;
-    Ok(file)
 }
 
 fn create_private(path: &Path) -> Result<(), LedgerError> {

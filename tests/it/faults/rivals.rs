@@ -1,6 +1,7 @@
 //! Somebody else has the ledger: another daemon, another program, a later version.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use sqlx::sqlite::SqliteConnectOptions;
@@ -8,7 +9,7 @@ use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 use tokio::runtime::Runtime;
 
 use crate::daemon::{Daemon, undisturbed};
-use crate::rehearsal::Stage;
+use crate::rehearsal::{Stage, count};
 
 use super::{SOON, in_seconds, ledger, put_many};
 
@@ -41,6 +42,61 @@ fn two_daemons_on_one_ledger_the_second_refuses_and_the_first_rings_on() {
     let alarms = || stage.rung().len();
     super::wait_until(|| alarms() == 1, || first.log.text());
     assert!(first.stop(SOON).success());
+}
+
+#[test]
+fn a_second_daemon_through_a_symbolic_link_refuses_and_names_the_first() {
+    let stage = Stage::new();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let real = elsewhere.path().join("real.db");
+    // It leads to nothing yet.
+    symlink(&real, ledger(&stage)).unwrap();
+    symlink("ledger.db", stage.path().join("another.db")).unwrap();
+    let mut first = Daemon::start(stage.path(), &["run"]);
+    first.log.find(SOON, |line| line.contains("reveille is running")).unwrap();
+    let pid = first.pid().as_raw_nonzero().get();
+    let real = real.to_str().unwrap();
+    for path in [real, "another.db"] {
+        for arguments in [&["run", "--once"][..], &["restore", "reveille.toml"]] {
+            let second = stage.reveille(&[arguments, &["--ledger", path]].concat());
+            let told = String::from_utf8(second.stderr).unwrap();
+            assert_eq!(second.status.code(), Some(1), "{told}");
+            assert!(told.contains(&format!("is in use by another reveille (process {pid})")), "{told}");
+        }
+        let status = stage.listing(&["status", "--ledger", path]);
+        assert_eq!((&status[0]["running"], &status[0]["pid"]), (&true.into(), &pid.into()), "{path}");
+    }
+    put_many(&stage, 1, in_seconds(3));
+    super::wait_until(|| stage.rung().len() == 1, || first.log.text());
+    // What was rung is still in the log, which lies beside the file itself.
+    assert!(stage.reveille(&["backup", "copy.db", "--ledger", "another.db"]).status.success());
+    assert_eq!(count(&stage.path().join("copy.db"), "SELECT count(*) FROM rings"), 1);
+    assert!(first.stop(SOON).success());
+    assert!(!stage.path().join("ledger.db.lock").exists() && elsewhere.path().join("real.db.lock").exists());
+}
+
+#[test]
+fn a_ledger_with_two_hard_links_is_refused_until_there_is_one() {
+    let stage = Stage::new();
+    stage.put("a.ics", "20260310T123000Z", "a", "2026-03-01T00:00:00Z");
+    stage.pass("2026-03-10T12:00:00Z");
+    let other = stage.path().join("other.db");
+    fs::hard_link(ledger(&stage), &other).unwrap();
+    for arguments in [
+        &["run", "--once", "--at", "2026-03-10T12:30:00Z"][..],
+        &["run", "--ledger", "other.db"],
+        &["status"],
+        &["backup", "copy.db"],
+        &["deliveries", "retry", "--all"],
+    ] {
+        let said = stage.reveille(arguments);
+        let told = String::from_utf8(said.stderr).unwrap();
+        assert_eq!(said.status.code(), Some(1), "{arguments:?}: {told}");
+        assert!(told.contains("it has 2 names (hard links)") && told.contains("remove all but one"), "{told}");
+    }
+    fs::remove_file(other).unwrap();
+    stage.pass("2026-03-10T12:30:00Z");
+    assert_eq!(stage.rung(), ["20260310T123000Z a"]);
 }
 
 #[test]

@@ -1,0 +1,82 @@
+//! The lock of a ledger: a file beside it that the daemon holds and that names its process. Whatever name leads to a
+//! ledger, it is one file, with one lock and one log.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::{LedgerError, beside};
+
+/// So long the lock may be held by somebody who only asks whether a daemon runs.
+const ASKING: Duration = Duration::from_secs(1);
+/// So many symbolic links are followed, as by the system itself.
+const LINKS: usize = 40;
+
+/// The path of the lock file of the ledger at `path`. It holds the process id of the daemon that has it locked.
+pub fn lock_path(path: &Path) -> PathBuf {
+    beside(&real(path), ".lock")
+}
+
+/// The path of the file that `path` leads to, which need not exist: `path` itself, unless that is a symbolic link.
+pub fn real(path: &Path) -> PathBuf {
+    let mut real = path.to_owned();
+    for _ in 0..LINKS {
+        let Ok(target) = fs::read_link(&real) else { break };
+        real = real.parent().unwrap_or(Path::new("")).join(target);
+    }
+    real
+}
+
+/// Refuses a ledger that has several names: SQLite and the lock go by the name, so that two daemons could have it at once.
+pub fn only_name(path: &Path) -> Result<(), LedgerError> {
+    match path.metadata().map(|metadata| metadata.nlink()) {
+        Ok(names @ 2..) => Err(LedgerError::Open {
+            path: path.display().to_string(),
+            reason: format!(
+                "it has {names} names (hard links), and under each it would have a lock and a log of its own: remove all \
+                 but one, and keep the one that has a -wal file beside it"
+            ),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Takes the lock of the ledger at `path` for as long as the file that is returned lives.
+pub async fn lock(path: &Path) -> Result<File, LedgerError> {
+    let lock_path = lock_path(path);
+    let open = |reason: String| LedgerError::Open { path: path.display().to_string(), reason };
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&lock_path)
+        .map_err(|e| open(format!("its lock file {}: {e}", lock_path.display())))?;
+    let taken = |file: &File| rustix::fs::flock(file, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_ok();
+    let deadline = Instant::now() + ASKING;
+    while !taken(&file) {
+        if Instant::now() >= deadline {
+            let mut pid = String::new();
+            let _ = file.read_to_string(&mut pid);
+            let pid = if pid.trim().is_empty() { "unknown" } else { pid.trim() };
+            return Err(LedgerError::InUse { path: path.display().to_string(), pid: pid.to_owned() });
+        }
+        tokio::time::sleep(ASKING / 50).await;
+    }
+    file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(|e| open(e.to_string()))?;
+    Ok(file)
+}
+
+/// The process that holds the ledger at `path`, as its lock file names it; none when no daemon runs.
+pub fn holder(path: &Path) -> Option<String> {
+    let mut file = File::open(lock_path(path)).ok()?;
+    if rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockShared).is_ok() {
+        return None;
+    }
+    let mut pid = String::new();
+    file.read_to_string(&mut pid).ok()?;
+    Some(pid.trim().to_owned())
+}
