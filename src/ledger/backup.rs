@@ -6,6 +6,8 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{Connection as _, SqliteConnection};
 
@@ -50,7 +52,7 @@ pub async fn backup(ledger: &Path, to: &Path, now: UtcMillis) -> Result<u64, Led
     let mut copy = draft.open().await?;
     sqlx::query(SET_META).bind(BACKED_UP_AT).bind(now.0.to_string()).execute(&mut copy).await?;
     copy.close().await?;
-    draft.finish(to)
+    draft.finish()
 }
 
 /// Puts the copy `from` back as the ledger at `ledger`, where there must be none. What was due until `fired_until` counts
@@ -75,7 +77,7 @@ pub async fn restore(
     let mut copy = draft.open().await?;
     let restored = count_as_rung(&mut copy, fired_until, now).await?;
     copy.close().await?;
-    draft.finish(ledger)?;
+    draft.finish()?;
     Ok(restored)
 }
 
@@ -115,6 +117,8 @@ fn instant(text: String) -> Option<UtcMillis> {
 /// A copy that is not yet where it belongs; removed when dropped.
 struct Draft {
     path: PathBuf,
+    /// Where it belongs.
+    to: PathBuf,
 }
 
 impl Draft {
@@ -123,15 +127,25 @@ impl Draft {
         let options = SqliteConnectOptions::new().filename(from).read_only(true).create_if_missing(false);
         let mut source = connect(from, options).await?;
         check_version(from, &mut source).await?;
-        let draft = Draft { path: beside(to, ".partial") };
-        // What an earlier attempt has left.
-        let _ = fs::remove_file(&draft.path);
-        let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft.path);
-        made.map_err(|why| draft.failed(why))?;
+        let draft = Draft::beside(to)?;
         let name = draft.path.to_str().ok_or_else(|| draft.failed("its name is not UTF-8"))?;
         sqlx::query("VACUUM INTO ?").bind(name).execute(&mut source).await.map_err(|why| draft.failed(why))?;
         let _ = source.close().await;
         Ok(draft)
+    }
+
+    /// An empty one beside `to`, of a name that nothing has: several may be made at once, and what somebody else has there
+    /// stays.
+    fn beside(to: &Path) -> Result<Draft, LedgerError> {
+        let mut number = 0_u32;
+        loop {
+            let path = beside(to, &format!(".{}-{number}.partial", std::process::id()));
+            match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
+                Ok(_) => return Ok(Draft { path, to: to.to_owned() }),
+                Err(why) if why.kind() == io::ErrorKind::AlreadyExists => number = number.saturating_add(1),
+                Err(why) => return Err(unwritten(to, why)),
+            }
+        }
     }
 
     /// Opens it for writing, having checked that it is whole.
@@ -146,22 +160,24 @@ impl Draft {
         if found == "ok" { Ok(connection) } else { Err(LedgerError::Damaged(found)) }
     }
 
-    /// Puts it where it belongs, durably; returns its size.
-    fn finish(self, to: &Path) -> Result<u64, LedgerError> {
-        vacant(to)?;
+    /// Puts it where it belongs, durably; returns its size. What was put there meanwhile stays.
+    fn finish(self) -> Result<u64, LedgerError> {
         let moved = || {
             let file = File::open(&self.path)?;
             file.sync_all()?;
-            fs::rename(&self.path, to)?;
-            let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            rename_to_vacant(&self.path, &self.to)?;
+            let folder = self.to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
             File::open(folder)?.sync_all()?;
             file.metadata().map(|metadata| metadata.len())
         };
-        moved().map_err(|why: io::Error| self.failed(why))
+        moved().map_err(|why: io::Error| match why.kind() {
+            io::ErrorKind::AlreadyExists => LedgerError::Exists { path: self.to.display().to_string() },
+            _ => self.failed(why),
+        })
     }
 
     fn failed(&self, why: impl ToString) -> LedgerError {
-        LedgerError::Copy { path: self.path.display().to_string(), reason: why.to_string() }
+        unwritten(&self.to, why)
     }
 }
 
@@ -169,6 +185,25 @@ impl Drop for Draft {
     fn drop(&mut self) {
         let _ = fs::remove_file(&self.path);
         let _ = fs::remove_file(beside(&self.path, "-journal"));
+    }
+}
+
+/// Why the copy at `to` was not made.
+fn unwritten(to: &Path, why: impl ToString) -> LedgerError {
+    LedgerError::Copy { path: to.display().to_string(), reason: why.to_string() }
+}
+
+/// Gives the file at `from` the name `to`, which nothing must have.
+fn rename_to_vacant(from: &Path, to: &Path) -> io::Result<()> {
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        // Some file systems of networks cannot do that; a second name does the same where there may be one.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => match fs::hard_link(from, to) {
+            Ok(()) => fs::remove_file(from),
+            Err(why) if why.kind() == io::ErrorKind::AlreadyExists => Err(why),
+            Err(_) if fs::symlink_metadata(to).is_ok() => Err(Errno::EXIST.into()),
+            Err(_) => fs::rename(from, to),
+        },
+        renamed => Ok(renamed?),
     }
 }
 

@@ -55,6 +55,18 @@ async fn nothing_is_written_over() {
 }
 
 #[tokio::test]
+async fn what_is_put_in_its_place_while_a_copy_is_made_stays() {
+    let (folder, _ledger) = owing().await;
+    let (path, copy) = (folder.path().join("ledger.db"), folder.path().join("copy.db"));
+    let draft = Draft::of(&path, &copy).await.unwrap();
+    fs::write(&copy, "mine").unwrap();
+    assert!(matches!(draft.finish(), Err(LedgerError::Exists { .. })));
+    assert_eq!(fs::read_to_string(&copy).unwrap(), "mine");
+    let names = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert_eq!(names.filter(|name| name.contains("partial")).count(), 0);
+}
+
+#[tokio::test]
 async fn what_a_copy_owed_until_then_is_given_up_and_the_rest_stays_owed() {
     let (folder, ledger) = owing().await;
     let (path, copy) = (folder.path().join("ledger.db"), folder.path().join("copy.db"));

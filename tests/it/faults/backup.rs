@@ -82,6 +82,58 @@ fn restore_refuses_a_moment_to_come_and_a_place_that_is_taken() {
     assert!(told.contains("ledger.db is there already, and nothing is written over"), "{told}");
 }
 
+/// The drafts of copies in the folder of `stage`.
+fn drafts(stage: &Stage) -> Vec<String> {
+    let names = fs::read_dir(stage.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name.starts_with("copy.db.") && name.ends_with(".partial")).collect()
+}
+
+#[test]
+fn backups_to_one_name_at_once_one_is_made_and_the_others_refuse() {
+    let stage = Stage::new();
+    for n in 0..200 {
+        stage.put(&format!("{n}.ics"), "20260310T123000Z", "many", "2026-03-01T00:00:00Z");
+    }
+    stage.pass("2026-03-10T12:00:00Z");
+    // Of a former way to name drafts, and somebody's own.
+    fs::write(stage.path().join("copy.db.partial"), "mine").unwrap();
+    for _ in 0..5 {
+        let copies: Vec<Daemon> = (0..4).map(|_| Daemon::start(stage.path(), &["backup", "copy.db"])).collect();
+        let mut made = 0;
+        for mut copy in copies {
+            let status = copy.wait(SOON);
+            made += usize::from(status.success());
+            assert!(status.success() || copy.log.text().contains("copy.db is there already"), "{}", copy.log.text());
+        }
+        assert_eq!((made, drafts(&stage)), (1, vec!["copy.db.partial".to_owned()]));
+        assert_eq!(count(&stage.path().join("copy.db"), "SELECT count(*) FROM timers"), 200);
+        fs::remove_file(stage.path().join("copy.db")).unwrap();
+    }
+    assert_eq!(fs::read_to_string(stage.path().join("copy.db.partial")).unwrap(), "mine");
+}
+
+#[test]
+fn a_backup_that_is_killed_leaves_a_draft_and_no_copy_and_is_made_again() {
+    let stage = Stage::new();
+    for n in 0..2_000 {
+        stage.put(&format!("{n}.ics"), "20260310T123000Z", "many", "2026-03-01T00:00:00Z");
+    }
+    stage.pass("2026-03-10T12:00:00Z");
+    while drafts(&stage).is_empty() {
+        let mut backup = Daemon::start(stage.path(), &["backup", "copy.db"]);
+        let made = || stage.path().join("copy.db").exists();
+        super::wait_until(|| made() || !drafts(&stage).is_empty(), || backup.log.text());
+        backup.kill();
+        if made() {
+            fs::remove_file(stage.path().join("copy.db")).unwrap();
+        }
+    }
+    let left = drafts(&stage);
+    assert!(stage.reveille(&["backup", "copy.db"]).status.success());
+    assert_eq!(count(&stage.path().join("copy.db"), "SELECT count(*) FROM timers"), 2_000);
+    assert_eq!(drafts(&stage), left, "it is not known whether somebody still writes it");
+}
+
 #[test]
 fn backups_during_a_burst_are_whole_and_delay_nothing() {
     const BURST: i64 = 2_000;
