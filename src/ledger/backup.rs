@@ -13,7 +13,7 @@ use sqlx::{Connection as _, SqliteConnection};
 
 use super::file::{check_version, connect};
 use super::lock::{lock, only_name, real};
-use super::{Ledger, LedgerError, beside};
+use super::{Ledger, LedgerError, beside, unopened};
 use crate::time::UtcMillis;
 
 /// Under this key a copy remembers when it was made. A ledger in use has no such mark.
@@ -43,8 +43,8 @@ pub struct Restored {
 /// ledger was at one moment, has been checked, and is on the disk.
 ///
 /// # Errors
-/// [`LedgerError::Exists`] when there is something at `to`, [`LedgerError::Copy`] when it cannot be written or the
-/// ledger is not whole, and those of [`Inspector::open`](super::Inspector::open).
+/// [`LedgerError::Exists`] when there is something at `to`, [`LedgerError::Copy`] when it cannot be written,
+/// [`LedgerError::Spoilt`] or [`LedgerError::Damaged`] when the ledger is not whole, and those of [`Inspector::open`](super::Inspector::open).
 pub async fn backup(ledger: &Path, to: &Path, now: UtcMillis) -> Result<u64, LedgerError> {
     vacant(to)?;
     only_name(ledger)?;
@@ -59,8 +59,8 @@ pub async fn backup(ledger: &Path, to: &Path, now: UtcMillis) -> Result<u64, Led
 /// as rung: it is recorded as missed when its turn comes, and what the copy still owed of it is given up.
 ///
 /// # Errors
-/// [`LedgerError::Exists`] when there is a ledger already, [`LedgerError::InUse`] when a daemon has it, and as for
-/// [`backup`].
+/// [`LedgerError::Exists`] when there is a ledger already, [`LedgerError::InUse`] when a daemon has it,
+/// [`LedgerError::SpoiltCopy`] when the copy cannot be used, and as for [`backup`].
 pub async fn restore(
     from: &Path,
     ledger: &Path,
@@ -73,6 +73,17 @@ pub async fn restore(
     for file in [ledger.to_owned(), beside(ledger, "-wal"), beside(ledger, "-shm")] {
         vacant(&file)?;
     }
+    let copy = from.display().to_string();
+    put_back(from, ledger, fired_until, now).await.map_err(|error| match error {
+        LedgerError::Spoilt { reason, .. } => LedgerError::SpoiltCopy { path: copy, reason },
+        LedgerError::Open { path, reason } if path == copy => LedgerError::SpoiltCopy { path, reason },
+        // Nothing but the copy was read.
+        LedgerError::Damaged(why) => LedgerError::SpoiltCopy { path: copy, reason: format!("it is damaged ({why})") },
+        error => error,
+    })
+}
+
+async fn put_back(from: &Path, ledger: &Path, fired_until: UtcMillis, now: UtcMillis) -> Result<Restored, LedgerError> {
     let draft = Draft::of(from, ledger).await?;
     let mut copy = draft.open().await?;
     let restored = count_as_rung(&mut copy, fired_until, now).await?;
@@ -129,7 +140,11 @@ impl Draft {
         check_version(from, &mut source).await?;
         let draft = Draft::beside(to)?;
         let name = draft.path.to_str().ok_or_else(|| draft.failed("its name is not UTF-8"))?;
-        sqlx::query("VACUUM INTO ?").bind(name).execute(&mut source).await.map_err(|why| draft.failed(why))?;
+        let copied = sqlx::query("VACUUM INTO ?").bind(name).execute(&mut source).await;
+        copied.map_err(|why| match unopened(from, &why) {
+            spoilt @ LedgerError::Spoilt { .. } => spoilt,
+            _ => draft.failed(why),
+        })?;
         let _ = source.close().await;
         Ok(draft)
     }

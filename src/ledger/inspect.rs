@@ -155,7 +155,7 @@ impl Inspector {
     ///
     /// # Errors
     /// [`LedgerError::Missing`] where there is none, [`LedgerError::Newer`] for one of a later version,
-    /// [`LedgerError::Open`] when the file cannot be read or is no ledger.
+    /// [`LedgerError::Open`] when the file cannot be read or is no ledger, [`LedgerError::Spoilt`] when it is damaged.
     pub async fn open(path: &Path) -> Result<Inspector, LedgerError> {
         let options = SqliteConnectOptions::new().filename(path).read_only(true).create_if_missing(false);
         only_name(path)?;

@@ -95,7 +95,13 @@ pub enum LedgerError {
     /// A copy could not be made.
     #[error("the copy {path} cannot be written: {reason}")]
     Copy { path: String, reason: String },
-    /// The file is no longer what was written into it.
+    /// The file at `path` is no longer what was written into it.
+    #[error("the ledger {path} cannot be opened: {reason}: {mend}", mend = MEND)]
+    Spoilt { path: String, reason: String },
+    /// The copy that was to be put back is none, or no longer what was written into it.
+    #[error("the copy {path} cannot be put back: {reason}; nothing was changed")]
+    SpoiltCopy { path: String, reason: String },
+    /// What was read is not what was written.
     #[error("the ledger is damaged ({0}): {mend}", mend = MEND)]
     Damaged(String),
     /// Somebody else is writing, and has been for longer than can be waited for.
@@ -269,8 +275,8 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
 /// Refuses a file that ends within a page, for which SQLite would take the rest as zeros. While there is a log, the end may
 /// be in that.
 fn whole(path: &Path) -> Result<(), LedgerError> {
-    let open = |reason: String| LedgerError::Open { path: path.display().to_string(), reason };
-    let length = path.metadata().map_err(|why| open(why.to_string()))?.len();
+    let shown = || path.display().to_string();
+    let length = path.metadata().map_err(|why| LedgerError::Open { path: shown(), reason: why.to_string() })?.len();
     let logged = beside(path, "-wal").metadata().is_ok_and(|log| log.len() > 0);
     let mut head = [0; 18];
     if logged || length < HEADER || File::open(path).and_then(|mut file| file.read_exact(&mut head)).is_err() {
@@ -283,7 +289,7 @@ fn whole(path: &Path) -> Result<(), LedgerError> {
     };
     match length.checked_rem(page) {
         None | Some(0) => Ok(()),
-        Some(_) => Err(open(format!("it is damaged (its end is cut off): {MEND}"))),
+        Some(_) => Err(LedgerError::Spoilt { path: shown(), reason: "it is damaged (its end is cut off)".to_owned() }),
     }
 }
 
@@ -291,15 +297,20 @@ fn whole(path: &Path) -> Result<(), LedgerError> {
 fn unopened(path: &Path, error: &sqlx::Error) -> LedgerError {
     let said = error.as_database_error();
     let code: i32 = said.and_then(|said| said.code()?.parse().ok()).unwrap_or(0);
+    let path = path.display().to_string();
     let reason = match (said, code & 0xff) {
-        (Some(said), SQLITE_CORRUPT) => format!("it is damaged ({}): {MEND}", said.message()),
-        (Some(said), SQLITE_NOTADB) => format!("it is no ledger, or damaged ({}): {MEND}", said.message()),
+        (Some(said), SQLITE_CORRUPT) => {
+            return LedgerError::Spoilt { path, reason: format!("it is damaged ({})", said.message()) };
+        }
+        (Some(said), SQLITE_NOTADB) => {
+            return LedgerError::Spoilt { path, reason: format!("it is no ledger, or damaged ({})", said.message()) };
+        }
         (_, SQLITE_BUSY) => "another process keeps it locked: end that one, or wait for it".to_owned(),
         (_, SQLITE_FULL) => "its disk is full: make room".to_owned(),
         _ if code == SQLITE_IOERR_SHMSIZE => "its disk is full: make room".to_owned(),
         _ => error.to_string(),
     };
-    LedgerError::Open { path: path.display().to_string(), reason }
+    LedgerError::Open { path, reason }
 }
 
 fn create_private(path: &Path) -> Result<(), LedgerError> {

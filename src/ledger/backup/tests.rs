@@ -100,7 +100,7 @@ async fn what_is_no_ledger_is_refused_and_leaves_nothing() {
     let (from, to) = (folder.path().join("text"), folder.path().join("ledger.db"));
     assert!(matches!(restore(&from, &to, at(0), at(0)).await, Err(LedgerError::Missing { .. })));
     fs::write(&from, "this is no database, and long enough to be asked".repeat(100)).unwrap();
-    assert!(matches!(restore(&from, &to, at(0), at(0)).await, Err(LedgerError::Open { .. })));
+    assert!(matches!(restore(&from, &to, at(0), at(0)).await, Err(LedgerError::SpoiltCopy { .. })));
     let left = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>();
     assert!(left.iter().all(|name| name == "text" || name == "ledger.db.lock"), "{left:?}");
 }

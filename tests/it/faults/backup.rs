@@ -71,6 +71,39 @@ fn backup_put_back_by_hand_nothing_that_is_past_rings_again() {
 }
 
 #[test]
+fn restore_of_a_damaged_copy_names_the_copy_and_leaves_nothing() {
+    let (stage, copy) = lost();
+    let whole = fs::read(&copy).unwrap();
+    let bad = stage.path().join("bad.db");
+    let turned = |octet: usize| {
+        let mut octets = whole.clone();
+        octets[octet] ^= 0x80;
+        octets
+    };
+    // The first octet of a page says what kind of page it is.
+    let of_rings = usize::try_from(count(&copy, "SELECT rootpage FROM sqlite_schema WHERE name = 'rings'")).unwrap();
+    let damaged = [
+        ("empty", Vec::new()),
+        ("its beginning", whole[..50].to_vec()),
+        ("cut within a page", whole[..whole.len() - 1].to_vec()),
+        ("cut after a page", whole[..whole.len() - 4_096].to_vec()),
+        ("header", turned(3)),
+        ("schema", turned(100)),
+        ("rings", turned((of_rings - 1) * 4_096)),
+    ];
+    for (what, octets) in damaged {
+        fs::write(&bad, octets).unwrap();
+        let said = stage.reveille(&["restore", "bad.db"]);
+        let told = String::from_utf8(said.stderr).unwrap();
+        assert_eq!((said.status.code(), told.lines().count()), (Some(1), 1), "{what}: {told}");
+        let about_it = told.contains("the copy bad.db cannot be put back: it is ");
+        assert!(about_it && (what == "empty" || told.contains("damaged (")), "{what}: {told}");
+        assert!(!stage.path().join("ledger.db").exists(), "{what}");
+    }
+    assert!(stage.reveille(&["restore", "copy.db"]).status.success());
+}
+
+#[test]
 fn restore_refuses_a_moment_to_come_and_a_place_that_is_taken() {
     let (stage, _) = lost();
     let future = stage.reveille(&["restore", "copy.db", "--fired-until", "2999-01-01T00:00:00Z"]);
