@@ -272,14 +272,21 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Refuses a file that ends within a page, for which SQLite would take the rest as zeros. While there is a log, the end may
-/// be in that.
+/// Refuses a file that ends within a page, for which SQLite would take the rest as zeros, or the whole as a new one (of one
+/// octet). While there is a log, the end may be in that.
 fn whole(path: &Path) -> Result<(), LedgerError> {
     let shown = || path.display().to_string();
     let length = path.metadata().map_err(|why| LedgerError::Open { path: shown(), reason: why.to_string() })?.len();
     let logged = beside(path, "-wal").metadata().is_ok_and(|log| log.len() > 0);
+    let spoilt = |what: &str| LedgerError::Spoilt { path: shown(), reason: format!("{what} (its end is cut off)") };
+    if logged || length == 0 {
+        return Ok(());
+    }
+    if length < HEADER {
+        return Err(spoilt("it is no ledger, or damaged"));
+    }
     let mut head = [0; 18];
-    if logged || length < HEADER || File::open(path).and_then(|mut file| file.read_exact(&mut head)).is_err() {
+    if File::open(path).and_then(|mut file| file.read_exact(&mut head)).is_err() {
         return Ok(());
     }
     let [.., high, low] = head;
@@ -289,7 +296,7 @@ fn whole(path: &Path) -> Result<(), LedgerError> {
     };
     match length.checked_rem(page) {
         None | Some(0) => Ok(()),
-        Some(_) => Err(LedgerError::Spoilt { path: shown(), reason: "it is damaged (its end is cut off)".to_owned() }),
+        Some(_) => Err(spoilt("it is damaged")),
     }
 }
 

@@ -53,11 +53,14 @@ fn mended(stage: &Stage) {
 fn a_truncated_ledger_is_refused_and_left_as_it_is() {
     let stage = armed();
     let whole = fs::read(ledger(&stage)).unwrap();
-    for length in [2, 50, 99, 100, 512, 4_095, 4_096, 8_192, whole.len() / 2, whole.len() - 4_096, whole.len() - 1] {
+    for length in
+        [1, 2, 50, 99, 100, 511, 512, 4_095, 4_096, 8_192, whole.len() / 2, whole.len() - 4_096, whole.len() - 1]
+    {
         let (status, told) = pass_with(&stage, &whole[..length]);
         assert_eq!(status, Some(1), "{length} octets: {told}");
         assert!(told.contains("damaged") && told.contains(MEND), "{length} octets: {told}");
         assert_eq!(told.lines().filter(|line| line.contains("damaged")).count(), 1, "{told}");
+        assert!(length >= 4_096 || told.contains("its end is cut off"), "{length} octets: {told}");
         assert_eq!(announced(&stage), (0, 0), "{length} octets");
         assert_eq!(fs::read(ledger(&stage)).unwrap(), &whole[..length], "what is left may be all that somebody has");
     }
