@@ -2,15 +2,21 @@
 //! ledger, it is one file, with one lock and one log.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{Read as _, Write as _};
+use std::io::{Read as _, Seek as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::{LedgerError, beside};
 
 /// So long the lock may be held by somebody who only asks whether a daemon runs.
 const ASKING: Duration = Duration::from_secs(1);
+/// So long nobody may be named: who has just taken the lock says so in a moment.
+const NAMELESS: Duration = Duration::from_secs(2);
+/// It is tried again so often meanwhile.
+const AGAIN: Duration = Duration::from_millis(20);
 /// So many symbolic links are followed, as by the system itself.
 const LINKS: usize = 40;
 
@@ -56,27 +62,38 @@ pub async fn lock(path: &Path) -> Result<File, LedgerError> {
         .open(&lock_path)
         .map_err(|e| open(format!("its lock file {}: {e}", lock_path.display())))?;
     let taken = |file: &File| rustix::fs::flock(file, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_ok();
-    let deadline = Instant::now() + ASKING;
+    let began = Instant::now();
     while !taken(&file) {
-        if Instant::now() >= deadline {
-            let mut pid = String::new();
-            let _ = file.read_to_string(&mut pid);
-            let pid = if pid.trim().is_empty() { "unknown" } else { pid.trim() };
-            return Err(LedgerError::InUse { path: path.display().to_string(), pid: pid.to_owned() });
+        let pid = named(&mut file);
+        if began.elapsed() >= if pid.is_some() { ASKING } else { NAMELESS } {
+            let pid = pid.unwrap_or_else(|| "unknown".to_owned());
+            return Err(LedgerError::InUse { path: path.display().to_string(), pid });
         }
-        tokio::time::sleep(ASKING / 50).await;
+        tokio::time::sleep(AGAIN).await;
     }
-    file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(|e| open(e.to_string()))?;
+    let written = file.rewind().and_then(|()| file.set_len(0)).and_then(|()| writeln!(file, "{}", std::process::id()));
+    written.map_err(|e| open(e.to_string()))?;
     Ok(file)
+}
+
+/// The process that a lock file names, if it does.
+fn named(file: &mut File) -> Option<String> {
+    let mut pid = String::new();
+    file.rewind().and_then(|()| file.read_to_string(&mut pid)).ok()?;
+    Some(pid.trim().to_owned()).filter(|pid| !pid.is_empty())
 }
 
 /// The process that holds the ledger at `path`, as its lock file names it; none when no daemon runs.
 pub fn holder(path: &Path) -> Option<String> {
     let mut file = File::open(lock_path(path)).ok()?;
-    if rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockShared).is_ok() {
-        return None;
+    let began = Instant::now();
+    loop {
+        if rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockShared).is_ok() {
+            return None;
+        }
+        match named(&mut file) {
+            None if began.elapsed() < NAMELESS => std::thread::sleep(AGAIN),
+            pid => return Some(pid.unwrap_or_default()),
+        }
     }
-    let mut pid = String::new();
-    file.read_to_string(&mut pid).ok()?;
-    Some(pid.trim().to_owned())
 }

@@ -93,6 +93,24 @@ async fn who_asks_whether_a_daemon_runs_keeps_none_from_starting() {
     opened.unwrap().close().await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn who_has_just_taken_the_lock_is_named_once_it_has_said_its_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let mut holding = File::create(lock_path(&path)).unwrap();
+    rustix::fs::flock(&holding, rustix::fs::FlockOperation::NonBlockingLockExclusive).unwrap();
+    let says = async {
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        std::io::Write::write_all(&mut holding, b"4711\n").unwrap();
+    };
+    let (refused, ()) = tokio::join!(Ledger::open(&path), says);
+    assert!(matches!(refused.unwrap_err(), LedgerError::InUse { pid, .. } if pid == "4711"));
+    // What it wrote there goes when somebody else takes it.
+    drop(holding);
+    let _lock = lock::lock(&path).await.unwrap();
+    assert_eq!(std::fs::read_to_string(lock_path(&path)).unwrap(), format!("{}\n", std::process::id()));
+}
+
 #[tokio::test]
 async fn the_file_is_private() {
     use std::os::unix::fs::PermissionsExt;

@@ -45,6 +45,25 @@ fn two_daemons_on_one_ledger_the_second_refuses_and_the_first_rings_on() {
 }
 
 #[test]
+fn daemons_that_start_at_one_moment_one_runs_and_the_others_name_it() {
+    let stage = Stage::new();
+    for _ in 0..3 {
+        let mut daemons: Vec<Daemon> = (0..5).map(|_| Daemon::start(stage.path(), &["run"])).collect();
+        let runs = |daemon: &Daemon| daemon.log.text().contains("reveille is running");
+        super::wait_until(|| daemons.iter().any(runs), || daemons.iter().map(|daemon| daemon.log.text()).collect());
+        let mut first = daemons.remove(daemons.iter().position(runs).unwrap());
+        let pid = first.pid().as_raw_nonzero().get();
+        for mut other in daemons {
+            assert_eq!(other.wait(SOON).code(), Some(1), "{}", other.log.text());
+            let told = other.log.text();
+            assert!(told.contains(&format!("is in use by another reveille (process {pid})")), "{told}");
+        }
+        // The next ones find its process id in the lock file.
+        first.kill();
+    }
+}
+
+#[test]
 fn a_second_daemon_through_a_symbolic_link_refuses_and_names_the_first() {
     let stage = Stage::new();
     let elsewhere = tempfile::tempdir().unwrap();
