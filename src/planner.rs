@@ -357,12 +357,13 @@ impl Planner {
         (until, now): (UtcMillis, UtcMillis),
     ) -> Firing {
         let Ok(object) = Object::parse(&text.text, &self.inner.limits) else {
-            // Limits have become narrower since it was taken in.
+            // A bit of it has turned, or limits have become narrower since it was taken in.
             let row = place.row;
             tracing::error!(
                 calendar.name = row.name,
                 object.href = text.href,
-                "what is kept of it is beyond a limit of [limits] now: it does not ring"
+                "what is kept of it cannot be read: a limit of [limits] is narrower now, or the ledger is damaged; it does not \
+                 ring until it changes or is taken in anew"
             );
             return Firing { timer, rings: Vec::new(), next: None };
         };

@@ -10,7 +10,7 @@ use tokio::sync::{Mutex, Notify};
 use super::retry::{Attempt, judge};
 use super::sink::{Carrier, Outcome, Parcel, Sink};
 use crate::clock::Clock;
-use crate::ledger::{Claimed, Ledger, LedgerError, Settlement, Trouble, Verdict};
+use crate::ledger::{Claimed, Claims, Ledger, LedgerError, Settlement, Trouble, Verdict};
 use crate::time::UtcMillis;
 
 /// How much longer than the sink's patience a lease lasts.
@@ -136,13 +136,21 @@ impl<C: Carrier> Postman<C> {
         let now = self.clock.now();
         let lease = now.plus(millis(self.sink.patience().saturating_add(SLACK)));
         let limit = i64::try_from(self.sink.batch()).unwrap_or(i64::MAX);
-        let claimed = self.ledger.claim(self.id, now, lease, limit).await?;
-        if claimed.is_empty() {
-            return Ok(Round::default());
+        let Claims { deliveries, given_up } = self.ledger.claim(self.id, now, lease, limit).await?;
+        let given_up = usize::try_from(given_up).unwrap_or(usize::MAX);
+        if given_up > 0 {
+            tracing::error!(
+                sink.name = self.sink.name(),
+                alarms = given_up,
+                "alarms were not delivered, for what is to be sent is damaged in the ledger; see 'reveille deliveries --failed'"
+            );
         }
-        let mut fired = Vec::with_capacity(claimed.len());
-        let mut parcels = Vec::with_capacity(claimed.len());
-        for Claimed { ring, recipient, attempts, fired_at, notification } in claimed {
+        if deliveries.is_empty() {
+            return Ok(Round { failed: given_up, ..Round::default() });
+        }
+        let mut fired = Vec::with_capacity(deliveries.len());
+        let mut parcels = Vec::with_capacity(deliveries.len());
+        for Claimed { ring, recipient, attempts, fired_at, notification } in deliveries {
             fired.push(fired_at);
             let attempts = u32::try_from(attempts).unwrap_or(u32::MAX);
             parcels.push(Parcel { ring, recipient, json: notification, attempts });
@@ -152,7 +160,7 @@ impl<C: Carrier> Postman<C> {
         self.report(round, &settlements);
         self.unsettled.lock().await.extend(settlements);
         self.settle().await?;
-        Ok(round)
+        Ok(Round { failed: round.failed.saturating_add(given_up), ..round })
     }
 
     fn judge(&self, parcels: Vec<Parcel>, fired: &[UtcMillis], outcomes: Vec<Outcome>) -> (Round, Vec<Settlement>) {

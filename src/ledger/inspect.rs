@@ -8,6 +8,7 @@ use sqlx::{Connection as _, Row, SqliteConnection};
 
 use super::file::{check_version, connect};
 use super::lock::only_name;
+use super::text::{optional_text, text};
 use super::{CalendarRow, LedgerError};
 use crate::time::UtcMillis;
 
@@ -208,10 +209,10 @@ impl Inspector {
         let sql = "SELECT name, kind, looked_at, error, error_at FROM sources ORDER BY name";
         let rows = sqlx::query(sql).fetch_all(&mut self.connection).await?;
         let source = |row: &SqliteRow| {
-            let error: Option<String> = row.try_get(3)?;
+            let error = optional_text(row, "error")?;
             Ok(SourceRow {
-                name: row.try_get(0)?,
-                kind: row.try_get(1)?,
+                name: text(row, "name")?,
+                kind: text(row, "kind")?,
                 looked_at: instant(row, "looked_at")?,
                 error: error.zip(instant(row, "error_at")?),
             })
@@ -343,12 +344,12 @@ fn object(row: &SqliteRow) -> Result<ObjectRow, LedgerError> {
         id: row.try_get("object")?,
         calendar: sqlx::FromRow::from_row(row)?,
         first_seen: UtcMillis(row.try_get("first_seen")?),
-        href: row.try_get("object_href")?,
-        etag: row.try_get("etag")?,
+        href: text(row, "object_href")?,
+        etag: text(row, "etag")?,
         revision: row.try_get("revision")?,
         written: instant(row, "written")?,
-        faults: row.try_get("faults")?,
-        memo: row.try_get("memo")?,
+        faults: optional_text(row, "faults")?,
+        memo: optional_text(row, "memo")?,
         text: row.try_get("text")?,
         due: instant(row, "due")?,
     })
@@ -360,27 +361,27 @@ fn ring(row: &SqliteRow) -> Result<RingRow, LedgerError> {
         object: row.try_get("object")?,
         due: UtcMillis(row.try_get("due")?),
         fired_at: UtcMillis(row.try_get("fired_at")?),
-        state: row.try_get("state")?,
+        state: text(row, "state")?,
         count: row.try_get("count")?,
-        calendar: row.try_get("calendar")?,
-        href: row.try_get("href")?,
-        notification: row.try_get("notification")?,
+        calendar: optional_text(row, "calendar")?,
+        href: optional_text(row, "href")?,
+        notification: text(row, "notification")?,
     })
 }
 
 fn delivery(row: &SqliteRow) -> Result<DeliveryRow, LedgerError> {
     Ok(DeliveryRow {
         ring: row.try_get("ring")?,
-        sink: row.try_get("name")?,
-        recipient: row.try_get("recipient")?,
-        state: row.try_get("state")?,
+        sink: text(row, "name")?,
+        recipient: text(row, "recipient")?,
+        state: text(row, "state")?,
         attempts: row.try_get("attempts")?,
         next_attempt: UtcMillis(row.try_get("next_attempt")?),
-        answer: row.try_get("answer")?,
+        answer: optional_text(row, "answer")?,
         settled_at: instant(row, "settled_at")?,
         due: UtcMillis(row.try_get("due")?),
         fired_at: UtcMillis(row.try_get("fired_at")?),
-        notification: row.try_get("notification")?,
+        notification: text(row, "notification")?,
     })
 }
 

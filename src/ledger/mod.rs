@@ -6,7 +6,7 @@
 //! * `lock` sees to it that one daemon has it; `file` is how commands find it.
 //! * `inspect` looks into a ledger from outside the daemon, `amend` changes its outbox from there, `backup` copies it.
 //! * `store` knows calendars and objects, `take_in` changes them; `timers` is the outer wheel; `outbox` is what is owed to the sinks,
-//!   `leases` what of it is being sent; `history` forgets what is old, `ahead` takes back what a wrong clock has recorded.
+//!   `leases` what of it is being sent; `text` is about what is damaged; `history` forgets what is old, `ahead` takes back what a wrong clock has recorded.
 
 use std::fs::{File, OpenOptions};
 use std::io::Read;
@@ -35,6 +35,7 @@ mod outbox;
 pub mod raw;
 mod store;
 mod take_in;
+mod text;
 mod timers;
 mod trouble;
 mod writer;
@@ -46,7 +47,7 @@ pub use file::size;
 pub use history::Place;
 pub use inspect::{CalendarFigures, DeliveryFilter, DeliveryRow, Figures, Inspector, ObjectRow, RingRow, SourceRow};
 pub use lock::{holder, lock_path};
-pub use outbox::{Claimed, Settlement, Verdict};
+pub use outbox::{Claimed, Claims, Settlement, Verdict};
 pub use store::{CalendarRow, Existing, ObjectText};
 pub use take_in::{Planned, PlannedObject, Replanned};
 pub use timers::{Due, Fired, Firing, NewRing, RingState, Route};
@@ -244,8 +245,8 @@ impl Ledger {
     /// [`LedgerError::Database`].
     pub async fn meta(&self, key: &str) -> Result<Option<String>, LedgerError> {
         let value =
-            sqlx::query_scalar("SELECT value FROM meta WHERE key = ?").bind(key).fetch_optional(self.readers()).await?;
-        Ok(value)
+            sqlx::query("SELECT value FROM meta WHERE key = ?").bind(key).fetch_optional(self.readers()).await?;
+        Ok(value.map(|row| text::text(&row, "value")).transpose()?)
     }
 
     /// Remembers `value` under `key`.

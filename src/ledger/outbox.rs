@@ -3,12 +3,14 @@
 //! answer (somebody cancelled it meanwhile).
 
 use std::collections::HashMap;
+use std::string::FromUtf8Error;
 use std::sync::Arc;
 
 use sqlx::SqliteConnection;
 
 use super::leases::{Held, Owed};
 use super::store::id_list;
+use super::text::readable;
 use super::{Ledger, LedgerError};
 use crate::time::UtcMillis;
 
@@ -23,6 +25,14 @@ pub struct Claimed {
     pub fired_at: UtcMillis,
     /// The notification as JSON.
     pub notification: Arc<str>,
+}
+
+/// What a claim came to.
+#[derive(Clone, Debug, Default)]
+pub struct Claims {
+    pub deliveries: Vec<Claimed>,
+    /// How many were given up, because what is to be sent, or to whom, is damaged.
+    pub given_up: u64,
 }
 
 /// How an attempt ended.
@@ -48,6 +58,9 @@ pub struct Settlement {
     pub verdict: Verdict,
 }
 
+/// Ring, recipient, attempts, when it was fired, notification. Octets, for a turned bit makes them no text.
+type Claimable = (i64, Vec<u8>, i64, i64, Vec<u8>);
+
 pub(super) const CLAIMABLE: &str = "SELECT d.ring, d.recipient, d.attempts, r.fired_at, r.notification
     FROM deliveries d CROSS JOIN rings r ON r.id = d.ring
     WHERE d.state = 'pending' AND d.sink = ?1 AND d.next_attempt <= ?2
@@ -60,6 +73,10 @@ const DELIVERED: &str =
 const SETTLE: &str = "UPDATE deliveries SET state = ?4, attempts = attempts + 1, answer = ?5,
     next_attempt = coalesce(?6, next_attempt), settled_at = ?7
     WHERE ring = ?1 AND sink = ?2 AND recipient = ?3 AND state = 'pending'";
+
+const GIVE_UP: &str = "UPDATE deliveries SET state = 'failed', settled_at = ?4,
+    answer = 'its notification in the ledger is damaged: what is to be sent, or to whom, cannot be read'
+    WHERE ring = ?1 AND sink = ?2 AND CAST(recipient AS BLOB) = ?3 AND state = 'pending'";
 
 impl Ledger {
     /// The ids of the sinks with these names; new names get one.
@@ -91,38 +108,49 @@ impl Ledger {
         let sql =
             "SELECT s.name, (SELECT count(*) FROM deliveries d WHERE d.sink = s.id AND d.state = 'pending') AS owed
             FROM sinks s WHERE s.name NOT IN (SELECT value FROM json_each(?)) AND owed > 0 ORDER BY s.name";
-        Ok(sqlx::query_as(sql).bind(serde_json::json!(names).to_string()).fetch_all(self.readers()).await?)
+        let sinks: Vec<(Vec<u8>, i64)> =
+            sqlx::query_as(sql).bind(serde_json::json!(names).to_string()).fetch_all(self.readers()).await?;
+        Ok(sinks.into_iter().map(|(name, owed)| (readable(name), owed)).collect())
     }
 
     /// Claims up to `limit` deliveries of `sink` that may be tried at `now`, until `lease`: nobody else gets them before.
-    /// Those that have waited longest come first.
+    /// Those that have waited longest come first. What a turned bit has made unreadable is given up, so that it does not
+    /// keep the others.
     ///
     /// # Errors
-    /// [`LedgerError::Database`].
-    pub async fn claim(
-        &self,
-        sink: i64,
-        now: UtcMillis,
-        lease: UtcMillis,
-        limit: i64,
-    ) -> Result<Vec<Claimed>, LedgerError> {
+    /// [`LedgerError::Database`]; nothing is claimed then.
+    pub async fn claim(&self, sink: i64, now: UtcMillis, lease: UtcMillis, limit: i64) -> Result<Claims, LedgerError> {
         let held = self.leases().of(sink);
         let mut held = held.lock().await;
         held.retain(|_, until| *until > now);
         let claimable = sqlx::query_as(CLAIMABLE).bind(sink).bind(now.0).bind(limit.saturating_add(count(&held)));
-        let rows: Vec<(i64, String, i64, i64, String)> = claimable.fetch_all(self.readers()).await?;
+        let rows: Vec<Claimable> = claimable.fetch_all(self.readers()).await?;
         let room = usize::try_from(limit).unwrap_or_default();
-        let mut claimed = Vec::with_capacity(rows.len());
+        let (mut deliveries, mut damaged) = (Vec::with_capacity(rows.len()), Vec::new());
         for (ring, recipient, attempts, fired_at, notification) in rows {
+            if deliveries.len() == room {
+                break;
+            }
+            let (recipient, notification) = match (String::from_utf8(recipient), String::from_utf8(notification)) {
+                (Ok(recipient), Ok(notification)) => (recipient, notification),
+                (recipient, _) => {
+                    damaged.push((ring, recipient.map_or_else(FromUtf8Error::into_bytes, String::into_bytes)));
+                    continue;
+                }
+            };
             let owed = (ring, recipient);
-            if claimed.len() == room || held.contains_key(&owed) {
+            if held.contains_key(&owed) {
                 continue;
             }
-            held.insert(owed.clone(), lease);
             let (fired_at, notification) = (UtcMillis(fired_at), notification.into());
-            claimed.push(Claimed { ring, recipient: owed.1, attempts, fired_at, notification });
+            deliveries.push(Claimed { ring, recipient: owed.1, attempts, fired_at, notification });
         }
-        Ok(claimed)
+        let given_up = match damaged.is_empty() {
+            true => 0,
+            false => self.write(move |c| Box::pin(give_up(c, sink, damaged, now))).await?,
+        };
+        held.extend(deliveries.iter().map(|claimed| ((claimed.ring, claimed.recipient.clone()), lease)));
+        Ok(Claims { deliveries, given_up })
     }
 
     /// Settles attempts, which ends their leases. Deliveries that are no longer pending are left as they are.
@@ -149,15 +177,31 @@ impl Ledger {
         let held = self.leases().of(sink);
         let held = held.lock().await;
         let next = sqlx::query_as(NEXT).bind(sink).bind(count(&held).saturating_add(1));
-        let rows: Vec<(i64, i64, String)> = next.fetch_all(self.readers()).await?;
-        let at =
-            |(at, ring, recipient)| UtcMillis(at).max(held.get(&(ring, recipient)).copied().unwrap_or(UtcMillis::MIN));
+        let rows: Vec<(i64, i64, Vec<u8>)> = next.fetch_all(self.readers()).await?;
+        let at = |(at, ring, recipient)| {
+            UtcMillis(at).max(held.get(&(ring, readable(recipient))).copied().unwrap_or(UtcMillis::MIN))
+        };
         Ok(rows.into_iter().map(at).min())
     }
 }
 
 fn count(held: &Held) -> i64 {
     i64::try_from(held.len()).unwrap_or(i64::MAX)
+}
+
+/// Gives deliveries up that cannot be read: ring and recipient. Says how many of them were still pending.
+async fn give_up(
+    c: &mut SqliteConnection,
+    sink: i64,
+    damaged: Vec<(i64, Vec<u8>)>,
+    now: UtcMillis,
+) -> Result<u64, LedgerError> {
+    let mut given_up = 0_u64;
+    for (ring, recipient) in damaged {
+        let query = sqlx::query(GIVE_UP).bind(ring).bind(sink).bind(recipient).bind(now.0);
+        given_up = given_up.saturating_add(query.execute(&mut *c).await?.rows_affected());
+    }
+    Ok(given_up)
 }
 
 async fn settle(

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 
 use sqlx::sqlite::SqliteRow;
-use sqlx::{FromRow, Row};
+use sqlx::{FromRow, Row, SqliteConnection};
 
+use super::text::{optional_text, readable, text};
 use super::{Ledger, LedgerError};
 use crate::time::UtcMillis;
 
@@ -39,20 +40,20 @@ impl FromRow<'_, SqliteRow> for CalendarRow {
     fn from_row(row: &SqliteRow) -> Result<Self, sqlx::Error> {
         Ok(CalendarRow {
             id: row.try_get("id")?,
-            source: row.try_get("source")?,
-            href: row.try_get("href")?,
-            key: row.try_get("key")?,
-            user: row.try_get("user")?,
-            owner: row.try_get("owner")?,
-            emails: serde_json::from_str(row.try_get("emails")?).unwrap_or_default(),
-            name: row.try_get("name")?,
-            color: row.try_get("color")?,
-            zone: row.try_get("zone")?,
-            user_zone: row.try_get("user_zone")?,
-            default_timed: row.try_get("default_timed")?,
-            default_all_day: row.try_get("default_all_day")?,
-            ctag: row.try_get("ctag")?,
-            sync_token: row.try_get("sync_token")?,
+            source: text(row, "source")?,
+            href: text(row, "href")?,
+            key: text(row, "key")?,
+            user: text(row, "user")?,
+            owner: text(row, "owner")?,
+            emails: serde_json::from_str(&text(row, "emails")?).unwrap_or_default(),
+            name: text(row, "name")?,
+            color: text(row, "color")?,
+            zone: optional_text(row, "zone")?,
+            user_zone: optional_text(row, "user_zone")?,
+            default_timed: optional_text(row, "default_timed")?,
+            default_all_day: optional_text(row, "default_all_day")?,
+            ctag: optional_text(row, "ctag")?,
+            sync_token: optional_text(row, "sync_token")?,
             looked_at: UtcMillis(row.try_get("looked_at")?),
         })
     }
@@ -127,9 +128,9 @@ impl Ledger {
     pub async fn etags(&self, source: &str, calendar: &str) -> Result<HashMap<String, String>, LedgerError> {
         let sql = "SELECT o.href, o.etag FROM objects o JOIN calendars c ON c.id = o.calendar
             WHERE c.source = ? AND c.href = ?";
-        let rows: Vec<(String, String)> =
+        let rows: Vec<(Vec<u8>, Vec<u8>)> =
             sqlx::query_as(sql).bind(source.to_owned()).bind(calendar.to_owned()).fetch_all(self.readers()).await?;
-        Ok(rows.into_iter().collect())
+        Ok(rows.into_iter().map(|(href, etag)| (readable(href), readable(etag))).collect())
     }
 
     /// Those of `hrefs` that the calendar with the id `calendar` has objects for.
@@ -142,7 +143,7 @@ impl Ledger {
             WHERE o.calendar = ? AND o.href IN (SELECT value FROM json_each(?))";
         let hrefs = serde_json::json!(hrefs).to_string();
         let rows = sqlx::query(sql).bind(calendar).bind(hrefs).fetch_all(self.readers()).await?;
-        rows.iter().map(|row| Ok((row.try_get("href")?, existing(row)?))).collect()
+        rows.iter().map(|row| Ok((text(row, "href")?, existing(row)?))).collect()
     }
 
     /// The texts of `objects`, without their timers.
@@ -237,7 +238,8 @@ impl Ledger {
         .await
     }
 
-    /// Drops what the ledger knows of sources that are not among `names`; returns those that had calendars, and how many.
+    /// Drops what the ledger knows of sources that are not among `names`, and calendars whose damaged names no source has:
+    /// they are found again as new ones, and would ring twice. Returns those sources that had calendars, and how many.
     ///
     /// # Errors
     /// [`LedgerError::Full`], [`LedgerError::Database`].
@@ -247,27 +249,40 @@ impl Ledger {
             GROUP BY source";
         self.write(move |c| {
             Box::pin(async move {
-                let dropped = sqlx::query_as(had).bind(names.clone()).fetch_all(&mut *c).await?;
+                let dropped: Vec<(Vec<u8>, i64)> = sqlx::query_as(had).bind(names.clone()).fetch_all(&mut *c).await?;
                 for sql in [
                     "DELETE FROM calendars WHERE source NOT IN (SELECT value FROM json_each(?))",
                     "DELETE FROM sources WHERE name NOT IN (SELECT value FROM json_each(?))",
                 ] {
                     sqlx::query(sql).bind(names.clone()).execute(&mut *c).await?;
                 }
-                Ok(dropped)
+                drop_damaged_calendars(c).await?;
+                Ok(dropped.into_iter().map(|(name, calendars)| (readable(name), calendars)).collect())
             })
         })
         .await
     }
 }
 
+async fn drop_damaged_calendars(c: &mut SqliteConnection) -> Result<(), LedgerError> {
+    let hrefs: Vec<(i64, Vec<u8>)> = sqlx::query_as("SELECT id, href FROM calendars").fetch_all(&mut *c).await?;
+    for (id, href) in hrefs {
+        if let Err(damaged) = String::from_utf8(href) {
+            let name = String::from_utf8_lossy(damaged.as_bytes()).into_owned();
+            tracing::error!(calendar.href = name, "a calendar's name in the ledger is damaged: it is taken in anew");
+            sqlx::query("DELETE FROM calendars WHERE id = ?").bind(id).execute(&mut *c).await?;
+        }
+    }
+    Ok(())
+}
+
 fn existing(row: &SqliteRow) -> Result<Existing, LedgerError> {
     Ok(Existing {
         id: row.try_get("id")?,
-        etag: row.try_get("etag")?,
+        etag: text(row, "etag")?,
         revision: row.try_get("revision")?,
         due: row.try_get::<Option<i64>, _>("due")?.map(UtcMillis),
-        memo: row.try_get("memo")?,
+        memo: optional_text(row, "memo")?,
         faulty: row.try_get("faulty")?,
         text: row.try_get("text")?,
     })
@@ -277,9 +292,9 @@ fn object_text(row: &SqliteRow) -> Result<ObjectText, LedgerError> {
     Ok(ObjectText {
         id: row.try_get("id")?,
         calendar: row.try_get("calendar")?,
-        href: row.try_get("href")?,
+        href: text(row, "href")?,
         revision: row.try_get("revision")?,
-        memo: row.try_get("memo")?,
+        memo: optional_text(row, "memo")?,
         text: row.try_get("text")?,
         due: row.try_get::<Option<i64>, _>("due")?.map(UtcMillis),
     })

@@ -156,7 +156,7 @@ async fn a_ledger_of_an_older_version_is_brought_up_to_date() {
         "SELECT concat_ws(' ', recipient, state, attempts, answer, settled_at) FROM deliveries ORDER BY recipient";
     let deliveries: Vec<String> = sqlx::query_scalar(told).fetch_all(ledger.readers()).await.unwrap();
     assert_eq!(deliveries, [" pending 3 451 busy", "mary@example.org delivered 1 20"]);
-    let claimed = ledger.claim(1, UtcMillis(10), UtcMillis(20), 10).await.unwrap();
+    let claimed = ledger.claim(1, UtcMillis(10), UtcMillis(20), 10).await.unwrap().deliveries;
     assert_eq!(claimed.iter().map(|claimed| claimed.attempts).collect::<Vec<_>>(), [3]);
 }
 
@@ -193,7 +193,7 @@ async fn firing_records_rings_deliveries_and_the_next_timer_at_once() {
     let firing = Firing { timer: again[0], rings: vec![ring(2, sink), ring(3, sink)], next: None };
     let fired = ledger.fire(vec![firing], at(70)).await.unwrap();
     assert_eq!(fired, Fired { rings: 1, already: 1, deliveries: 1 });
-    assert_eq!(ledger.claim(sink, at(70), at(80), 10).await.unwrap().len(), 3);
+    assert_eq!(ledger.claim(sink, at(70), at(80), 10).await.unwrap().deliveries.len(), 3);
 }
 
 #[tokio::test]
@@ -240,15 +240,15 @@ async fn a_claim_is_exclusive_until_its_lease_ends() {
     ledger.take_in(planned(vec![object("a.ics", Some(at(10)))])).await.unwrap();
     let timer = all_due(&ledger).await[0];
     ledger.fire(vec![Firing { timer, rings: vec![ring(1, sink)], next: None }], at(10)).await.unwrap();
-    assert_eq!(ledger.claim(sink, at(10), at(20), 10).await.unwrap().len(), 1);
-    assert!(ledger.claim(sink, at(19), at(30), 10).await.unwrap().is_empty());
+    assert_eq!(ledger.claim(sink, at(10), at(20), 10).await.unwrap().deliveries.len(), 1);
+    assert!(ledger.claim(sink, at(19), at(30), 10).await.unwrap().deliveries.is_empty());
     assert_eq!(ledger.next_attempt(sink).await.unwrap(), Some(at(20)));
-    assert_eq!(ledger.claim(sink, at(20), at(30), 10).await.unwrap().len(), 1);
+    assert_eq!(ledger.claim(sink, at(20), at(30), 10).await.unwrap().deliveries.len(), 1);
     // When the daemon ends, nothing of it is being sent any more.
     ledger.close().await;
     drop(ledger);
     let ledger = Ledger::open(&folder.path().join("ledger.db")).await.unwrap();
-    assert_eq!(ledger.claim(sink, at(21), at(30), 10).await.unwrap().len(), 1);
+    assert_eq!(ledger.claim(sink, at(21), at(30), 10).await.unwrap().deliveries.len(), 1);
 }
 
 #[tokio::test]
@@ -260,7 +260,7 @@ async fn what_is_leased_takes_no_place_in_a_claim() {
     let rings = (1..=5).map(|identity| ring(identity, sink)).collect();
     ledger.fire(vec![Firing { timer, rings, next: None }], at(10)).await.unwrap();
     let claimed = async |now| {
-        let claimed = ledger.claim(sink, at(now), at(now + 10), 2).await.unwrap();
+        let claimed = ledger.claim(sink, at(now), at(now + 10), 2).await.unwrap().deliveries;
         claimed.into_iter().map(|claimed| claimed.ring).collect::<Vec<_>>()
     };
     assert_eq!([claimed(10).await, claimed(11).await, claimed(12).await], [vec![1, 2], vec![3, 4], vec![5]]);
@@ -287,7 +287,7 @@ async fn who_claims_beside_a_settling_gets_nothing_twice() {
     let claimer = |ledger: Ledger| async move {
         let mut claimed = Vec::new();
         loop {
-            let some = ledger.claim(sink, at(10), at(20), 3).await.unwrap();
+            let some = ledger.claim(sink, at(10), at(20), 3).await.unwrap().deliveries;
             if some.is_empty() {
                 return claimed;
             }
@@ -316,12 +316,12 @@ async fn a_settled_delivery_stays_settled() {
     ledger.take_in(planned(vec![object("a.ics", Some(at(10)))])).await.unwrap();
     let timer = all_due(&ledger).await[0];
     ledger.fire(vec![Firing { timer, rings: vec![ring(1, sink)], next: None }], at(10)).await.unwrap();
-    let claimed = ledger.claim(sink, at(10), at(20), 10).await.unwrap();
+    let claimed = ledger.claim(sink, at(10), at(20), 10).await.unwrap().deliveries;
     let settle = |verdict| vec![Settlement { ring: claimed[0].ring, recipient: String::new(), verdict }];
     let later = Verdict::Later { answer: "451 busy".to_owned(), at: at(40) };
     ledger.settle(sink, settle(later), at(11)).await.unwrap();
-    assert!(ledger.claim(sink, at(39), at(50), 10).await.unwrap().is_empty());
-    assert_eq!(ledger.claim(sink, at(40), at(50), 10).await.unwrap()[0].attempts, 1);
+    assert!(ledger.claim(sink, at(39), at(50), 10).await.unwrap().deliveries.is_empty());
+    assert_eq!(ledger.claim(sink, at(40), at(50), 10).await.unwrap().deliveries[0].attempts, 1);
     ledger.settle(sink, settle(Verdict::Delivered), at(41)).await.unwrap();
     let late = Verdict::Failed { answer: "550".to_owned() };
     ledger.settle(sink, settle(late), at(42)).await.unwrap();

@@ -25,7 +25,7 @@ async fn look(ledger: &Ledger, second: i64) {
 }
 
 async fn deliver(ledger: &Ledger, sink: i64) {
-    let claimed = ledger.claim(sink, at(20), at(21), 100).await.unwrap();
+    let claimed = ledger.claim(sink, at(20), at(21), 100).await.unwrap().deliveries;
     let settled =
         |c: super::super::Claimed| Settlement { ring: c.ring, recipient: c.recipient, verdict: Verdict::Delivered };
     ledger.settle(sink, claimed.into_iter().map(settled).collect(), at(20)).await.unwrap();

@@ -3,6 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _};
+
 use crate::daemon::{Daemon, undisturbed};
 use crate::rehearsal::{Stage, count};
 
@@ -135,6 +138,91 @@ fn a_bit_flipped_anywhere_crashes_nothing_and_doubles_nothing() {
     }
     println!("{told_damaged} of {FLIPS} flips were seen by the database");
     mended(&stage);
+}
+
+/// Does `sql` to the ledger of `stage`, as turned bits may.
+fn turn(stage: &Stage, sql: &'static str) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let options = SqliteConnectOptions::new().filename(ledger(stage)).pragma("ignore_check_constraints", "on");
+        let mut connection = options.connect().await.unwrap();
+        sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+    });
+}
+
+#[test]
+fn a_damaged_notification_is_given_up_and_the_others_are_delivered() {
+    let stage = Stage::new();
+    for n in 0..6 {
+        stage.put(&format!("{n}.ics"), "20260310T123000Z", "many", "2026-03-01T00:00:00Z");
+    }
+    stage.pass("2026-03-10T12:00:00Z");
+    // Nothing can be delivered for now.
+    let blocked = stage.path().join("alarms.jsonl");
+    fs::create_dir(&blocked).unwrap();
+    assert_eq!(stage.reveille(&["run", "--once", "--at", "2026-03-10T12:30:00Z"]).status.code(), Some(1));
+    fs::remove_dir(&blocked).unwrap();
+    turn(
+        &stage,
+        "UPDATE rings SET notification = CAST(x'7b22ff227d' AS TEXT) WHERE id IN (1, 3);
+         UPDATE deliveries SET recipient = CAST(x'ff' AS TEXT) WHERE ring = 4;",
+    );
+    let mut daemon = Daemon::start(stage.path(), &["run"]);
+    wait_until(|| stage.alarms().len() >= 3, || daemon.log.text());
+    assert!(daemon.stop(SOON).success(), "{}", daemon.log.text());
+    assert_eq!(announced(&stage), (3, 3));
+    let log = daemon.log.text();
+    let told: Vec<&str> = log.lines().filter(|line| line.contains("damaged")).collect();
+    assert!(told.len() == 1 && told[0].contains("alarms=3"), "{log}");
+    let failed = stage.listing(&["deliveries", "--failed"]);
+    let answers = failed.iter().map(|delivery| delivery["answer"].as_str().unwrap());
+    assert!(
+        answers.clone().all(|answer| answer.starts_with("its notification in the ledger is damaged")),
+        "{failed:?}"
+    );
+    assert_eq!(answers.count(), 3);
+    assert_eq!(stage.listing(&["firings", "--since", "2026-01-01T00:00:00Z"]).len(), 6);
+}
+
+#[test]
+fn damaged_texts_stop_nothing_and_are_told_once() {
+    let stage = Stage::new();
+    let other = stage.path().join("watched/other");
+    fs::create_dir(&other).unwrap();
+    fs::write(other.join("b.ics"), crate::rehearsal::event("b", "20260310T123000Z", "other")).unwrap();
+    for n in 0..6 {
+        stage.put(&format!("{n}.ics"), "20260310T123000Z", "many", "2026-03-01T00:00:00Z");
+    }
+    stage.pass("2026-03-10T12:00:00Z");
+    turn(
+        &stage,
+        "UPDATE objects SET href = CAST(x'ff' AS TEXT) WHERE id = 1;
+         UPDATE objects SET etag = CAST(x'ff' AS TEXT) WHERE id = 2;
+         UPDATE objects SET memo = CAST(x'ff' AS TEXT) WHERE id = 3;
+         UPDATE objects SET faults = CAST(x'ff' AS TEXT) WHERE id = 4;
+         UPDATE calendars SET name = CAST(x'ff' AS TEXT), zone = CAST(x'ff' AS TEXT), emails = CAST(x'ff' AS TEXT);
+         UPDATE calendars SET href = CAST(x'ff' AS TEXT) WHERE href LIKE '%other';
+         UPDATE sources SET kind = CAST(x'ff' AS TEXT);
+         UPDATE meta SET value = CAST(x'ff' AS TEXT);",
+    );
+    for listing in ["status", "calendars", "alarms", "firings"] {
+        let look = stage.reveille(&[listing]);
+        assert!(look.status.success(), "{listing}: {}", String::from_utf8_lossy(&look.stderr));
+    }
+    let log = stage.pass("2026-03-10T12:30:00Z");
+    assert_eq!(announced(&stage), (7, 7), "{log}");
+    assert_eq!(log.matches("a text in the ledger is damaged").count(), 1, "{log}");
+    assert_eq!(log.matches("a calendar's name in the ledger is damaged").count(), 1, "{log}");
+}
+
+#[test]
+fn an_object_whose_text_is_damaged_is_silent_and_the_others_ring() {
+    let stage = armed();
+    turn(&stage, "UPDATE objects SET text = CAST(x'ff' || substr(text, 2) AS BLOB) WHERE id = 1;");
+    let log = stage.pass("2026-03-10T12:30:00Z");
+    assert_eq!(announced(&stage), (59, 59));
+    assert_eq!(log.matches("what is kept of it cannot be read").count(), 1, "{log}");
 }
 
 /// The log of a ledger, beside it.
