@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::Context;
 use crate::config::{Config, ConfigError, Overrides, Secrets, Wanted};
+use crate::daemon;
 use crate::time::UtcMillis;
 
 /// Which ledger is looked into.
@@ -27,7 +28,10 @@ impl LedgerArgs {
 
 /// Waits for `work` on this thread.
 pub(super) fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+        daemon::outlive_limits()?;
+        work.await
+    })
 }
 
 /// Tells the daemon that holds the ledger to look again: SIGUSR1.

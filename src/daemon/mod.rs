@@ -29,6 +29,8 @@ mod parts;
 mod signals;
 mod watcher;
 
+pub use signals::outlive_limits;
+
 use history::Historian;
 use parts::{Part, Parts};
 use watcher::Watcher;
@@ -116,6 +118,7 @@ struct Stages {
 pub async fn run(config: Config, clock: Clock) -> anyhow::Result<()> {
     // From here on a signal to stop makes an orderly end, of a start that takes long as well.
     let mut signals = signals::Signals::new().context("signals cannot be received")?;
+    outlive_limits().context("signals cannot be received")?;
     let stages = tokio::select! {
         stages = build(&config, clock.clone()) => stages?,
         () = signals.stop() => {
@@ -211,6 +214,7 @@ async fn mind_clock(desk: Arc<Desk>, stop: impl Future<Output = ()>) -> anyhow::
 /// # Errors
 /// As for [`run`], and when the ledger cannot be written.
 pub async fn once(config: Config, clock: Clock) -> anyhow::Result<Passed> {
+    outlive_limits().context("signals cannot be received")?;
     let Stages { ledger, desk, watchers, mut wheel, postmen, bell, .. } = build(&config, clock.clone()).await?;
     let mut passed = Passed::Well;
     for mut watcher in watchers {

@@ -1,5 +1,5 @@
 //! What the operating system tells the daemon: SIGTERM and SIGINT stop it, SIGHUP opens files anew, SIGUSR1 makes it look
-//! at its sources and its outbox now.
+//! at its sources and its outbox now. SIGXFSZ does nothing.
 
 use std::sync::Arc;
 
@@ -15,6 +15,16 @@ pub struct Signals {
     interrupt: Signal,
     hangup: Signal,
     user: Signal,
+}
+
+/// From now on a file that may not grow (a limit on the size of files, RLIMIT_FSIZE) is like a full disk: writing fails.
+/// Otherwise SIGXFSZ would end the process without a word.
+///
+/// # Errors
+/// When signals cannot be received.
+pub fn outlive_limits() -> std::io::Result<()> {
+    // Whoever receives it or not, it is caught as long as the process lives.
+    signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw())).map(drop)
 }
 
 impl Signals {

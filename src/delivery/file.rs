@@ -159,6 +159,7 @@ fn unusable(path: &Path, error: &io::Error) -> String {
     let hint = match error.kind() {
         ErrorKind::NotFound => "; create its folder first",
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "; make room",
+        ErrorKind::FileTooLarge => "; rotate it, or raise the limit on the size of files ('ulimit -f')",
         ErrorKind::PermissionDenied => "; let the user that reveille runs as write there",
         _ => "",
     };

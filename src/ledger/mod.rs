@@ -111,6 +111,9 @@ pub enum LedgerError {
     /// No room to write.
     #[error("the disk that holds the ledger is full: make room; nothing is lost, the change will be tried again")]
     Full,
+    /// It may not be written, for a reason that SQLite does not tell.
+    #[error("the ledger cannot be written ({0}): {refused}; nothing is lost, the change will be tried again", refused = REFUSED)]
+    Refused(String),
     /// What the wheel had prepared was overtaken by an edit.
     #[error("an object was changed while its alarm was being fired; it is planned again")]
     Stale,
@@ -125,6 +128,7 @@ impl From<sqlx::Error> for LedgerError {
         let code: i32 = said.code().and_then(|code| code.parse().ok()).unwrap_or(0);
         match (code, code & 0xff) {
             (SQLITE_IOERR_SHMSIZE, _) | (_, SQLITE_FULL) => LedgerError::Full,
+            (SQLITE_IOERR_WRITE, _) => LedgerError::Refused(said.message().to_owned()),
             (_, SQLITE_CORRUPT | SQLITE_NOTADB) => LedgerError::Damaged(said.message().to_owned()),
             (_, SQLITE_BUSY) => LedgerError::Locked,
             _ => LedgerError::Database(error.to_string()),
@@ -135,12 +139,16 @@ impl From<sqlx::Error> for LedgerError {
 /// What to do with a ledger that is damaged.
 const MEND: &str = "stop reveille and put a backup back with 'reveille restore'; without one, move the ledger away, and \
     all that is still to come is read anew";
+/// What to do where the system refuses to write and the disk is not full.
+const REFUSED: &str = "see to its disk, to quotas and to the limit on the size of files ('ulimit -f')";
 
 // SQLite's result codes; the lowest octet tells the kind. <https://www.sqlite.org/rescode.html>
 const SQLITE_BUSY: i32 = 5;
 const SQLITE_CORRUPT: i32 = 11;
 const SQLITE_FULL: i32 = 13;
 const SQLITE_NOTADB: i32 = 26;
+/// The disk has a fault, or a quota or the limit on the size of files is reached.
+const SQLITE_IOERR_WRITE: i32 = 778;
 /// The file that processes share beside the database cannot grow.
 const SQLITE_IOERR_SHMSIZE: i32 = 4874;
 
@@ -316,6 +324,9 @@ fn unopened(path: &Path, error: &sqlx::Error) -> LedgerError {
         (_, SQLITE_BUSY) => "another process keeps it locked: end that one, or wait for it".to_owned(),
         (_, SQLITE_FULL) => "its disk is full: make room".to_owned(),
         _ if code == SQLITE_IOERR_SHMSIZE => "its disk is full: make room".to_owned(),
+        (Some(said), _) if code == SQLITE_IOERR_WRITE => {
+            format!("it cannot be written ({}): {REFUSED}", said.message())
+        }
         _ => error.to_string(),
     };
     LedgerError::Open { path, reason }

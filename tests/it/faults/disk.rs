@@ -3,8 +3,12 @@
 
 use std::fs::{self, File};
 use std::io::Write as _;
+use std::os::unix::fs::FileExt as _;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+
+use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
 
 use crate::daemon::{Daemon, undisturbed};
 use crate::process::Lines;
@@ -17,6 +21,8 @@ const INSIDE: &str = "REVEILLE_TEST_INSIDE";
 /// Octets in a page of memory, and of the disk in it.
 const PAGE: usize = 4_096;
 const EVENTS: usize = 8;
+/// SIGKILL.
+const KILL: i32 = 9;
 
 /// Runs the test `name` again with a disk of its own of `size` at the folder for temporary files. True in that run; false
 /// when it is over, or could not be.
@@ -172,7 +178,7 @@ fn a_limit_on_the_size_of_files_at_every_write_loses_nothing() {
         }
         stage.pass("2026-03-10T12:00:00Z");
         let limited = Command::new("sh")
-            .args(["-c", "trap '' XFSZ; exec prlimit --fsize=$0 \"$@\"", &(kilobytes * 1024).to_string()])
+            .args(["-c", "exec prlimit --fsize=$0 \"$@\"", &(kilobytes * 1024).to_string()])
             .args([env!("CARGO_BIN_EXE_reveille"), "run", "--once", "--at", "2026-03-10T12:30:00Z"])
             .current_dir(stage.path())
             .env_remove("REVEILLE_CONFIG")
@@ -190,6 +196,7 @@ fn a_limit_on_the_size_of_files_at_every_write_loses_nothing() {
             worked += 1;
         } else {
             refused += 1;
+            assert!(matches!(status.signal(), None | Some(KILL)), "{kilobytes} kB: {status}");
             assert!(!log.text().is_empty() && !log.text().contains("panicked"), "{kilobytes} kB: {}", log.text());
         }
         stage.pass("2026-03-10T12:45:00Z");
@@ -198,6 +205,52 @@ fn a_limit_on_the_size_of_files_at_every_write_loses_nothing() {
         kilobytes += 8;
     }
     assert!(refused > 3, "{refused} passes met the limit");
+}
+
+/// Lets no file of `daemon` grow beyond `octets`; or lets them, again.
+fn limit(daemon: &Daemon, octets: Option<u64>) {
+    let limit = Rlimit { current: octets, ..getrlimit(Resource::Fsize) };
+    prlimit(Some(daemon.pid()), Resource::Fsize, limit).unwrap();
+}
+
+#[test]
+fn a_limit_on_the_size_of_files_under_a_running_daemon_is_told_and_everything_rings_when_it_is_lifted() {
+    let _quiet = undisturbed();
+    let stage = Stage::new();
+    put_many(&stage, 200, in_seconds(5));
+    let mut daemon = Daemon::start(stage.path(), &["run"]);
+    daemon.log.find(SOON, |line| line.contains("looked")).unwrap();
+    limit(&daemon, Some(fs::metadata(stage.path().join("ledger.db-wal")).unwrap().len()));
+    let told = daemon.log.find(SOON, |line| line.contains("alarms could not be fired")).unwrap();
+    assert!(told.contains("the ledger cannot be written") && told.contains("ulimit -f"), "{told}");
+    limit(&daemon, None);
+    wait_until(|| stage.alarms().len() >= 200, || daemon.log.text());
+    assert!(daemon.stop(SOON).success(), "{}", daemon.log.text());
+    assert_eq!(announced(&stage), (200, 200));
+    assert_eq!(daemon.log.text().matches("alarms could not be fired").count(), 1, "{}", daemon.log.text());
+}
+
+#[test]
+fn a_limit_on_the_size_of_files_that_only_the_file_of_a_sink_meets_delays_its_alarms() {
+    let _quiet = undisturbed();
+    let stage = Stage::new();
+    put_many(&stage, 20, in_seconds(5));
+    let mut daemon = Daemon::start(stage.path(), &["run"]);
+    daemon.log.find(SOON, |line| line.contains("looked")).unwrap();
+    // So large is the file already, as far as the limit knows, and the next line does not fit.
+    let (file, size) = (stage.path().join("alarms.jsonl"), 64 * 1024 * 1024);
+    fs::write(&file, "\n").unwrap();
+    let sink = File::options().write(true).open(&file).unwrap();
+    sink.set_len(size - 1).unwrap();
+    sink.write_at(b"\n", size - 1).unwrap();
+    limit(&daemon, Some(size + 100));
+    let told = daemon.log.find(SOON, |line| line.contains("alarms could not be delivered")).unwrap();
+    assert!(told.contains("alarms.jsonl cannot be written: File too large") && told.contains("ulimit -f"), "{told}");
+    assert_eq!(fs::metadata(&file).unwrap().len(), size, "half a line is taken back");
+    limit(&daemon, None);
+    let delivered = "SELECT count(*) FROM deliveries WHERE state = 'delivered'";
+    wait_until(|| count(&ledger(&stage), delivered) == 20, || daemon.log.text());
+    assert!(daemon.stop(SOON).success(), "{}", daemon.log.text());
 }
 
 /// Mounts the disk at `folder` anew, with `options`.
