@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind, IsTerminal as _, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use tracing_subscriber::EnvFilter;
 
 use super::Global;
@@ -44,7 +45,11 @@ impl Write for Patient {
     fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
         let mut stderr = io::stderr().lock();
         let patience = if STUCK.load(Ordering::Relaxed) { Timespec::default() } else { PATIENCE };
-        let ready = poll(&mut [PollFd::new(&stderr, PollFlags::OUT)], Some(&patience))? > 0;
+        let ready = match poll(&mut [PollFd::new(&stderr, PollFlags::OUT)], Some(&patience)) {
+            // A limit on open files that has come down to none forbids to ask, not to write.
+            Err(Errno::INVAL) => true,
+            answer => answer? > 0,
+        };
         STUCK.store(!ready, Ordering::Relaxed);
         if !ready {
             return Err(ErrorKind::TimedOut.into());
