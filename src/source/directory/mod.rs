@@ -123,8 +123,12 @@ impl DirectorySource {
         let known = intake.calendars(&self.name).await?;
         let checkpoint = Checkpoint { ctag: Some(folders.device), sync_token: None };
         // Where a file system is mounted that is not, the folder below is seen, and that is empty.
-        if folders.is_empty && known.iter().any(|known| is_elsewhere(&known.checkpoint, &checkpoint)) {
-            return Err(DirectoryError::Unmounted { path: self.settings.path.display().to_string() });
+        if folders.is_empty {
+            for known in known.iter().filter(|known| is_elsewhere(&known.checkpoint, &checkpoint)) {
+                if !intake.etags(&self.name, &known.href).await?.is_empty() {
+                    return Err(DirectoryError::Unmounted { path: self.settings.path.display().to_string() });
+                }
+            }
         }
         let mut known: HashSet<String> = known.into_iter().map(|known| known.href).collect();
         let look = Look { at: looked_at, checkpoint };

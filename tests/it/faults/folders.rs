@@ -112,8 +112,13 @@ fn a_file_system_that_is_not_mounted_takes_no_alarm_away_and_a_folder_that_was_e
     mount(mounted.path());
     stage.pass("2026-03-10T13:45:00Z");
     assert_eq!(stage.rung(), ["20260310T123000Z a", "20260310T133000Z b"]);
-    // The same folder, emptied by somebody.
-    fs::remove_dir_all(mounted.path().join("work")).unwrap();
+    // The same folder, emptied by somebody; and then there is nothing to lose, wherever it lies.
+    for entry in fs::read_dir(mounted.path().join("work")).unwrap() {
+        fs::remove_file(entry.unwrap().path()).unwrap();
+    }
+    stage.pass("2026-03-10T14:00:00Z");
+    fs::remove_dir(mounted.path().join("work")).unwrap();
+    mount(&bare);
     stage.pass("2026-03-10T15:00:00Z");
     assert_eq!(stage.rung().len(), 2);
 }
