@@ -71,10 +71,11 @@ impl Stage {
         log
     }
 
-    /// What was announced so far.
+    /// What was announced so far. A line that is just being written does not count yet.
     pub fn alarms(&self) -> Vec<Value> {
         let text = fs::read_to_string(self.path().join("alarms.jsonl")).unwrap_or_default();
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        let whole = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+        whole.map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     /// What was announced so far, as 'alarmTime summary'.
