@@ -11,7 +11,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Credentials, Layout, Source, SourceKind};
 use crate::intake::Desk;
 use crate::source::caldav::CaldavSource;
-use crate::source::directory::{DirectorySource, Touched, Watch};
+use crate::source::directory::{DirectoryError, DirectorySource, Touched, Watch};
 use crate::time::UtcMillis;
 
 /// After a look that failed, or could not read something, the next one comes after this, or after the source's interval
@@ -35,6 +35,8 @@ pub struct Watcher {
     partial: u32,
     /// What the last look said, when it failed.
     error: Option<String>,
+    /// Why the folder is not watched.
+    refusal: Option<String>,
     /// What could not be read when it was last looked at.
     faults: Vec<String>,
     reported: Option<UtcMillis>,
@@ -79,6 +81,7 @@ impl Watcher {
             failures: 0,
             partial: 0,
             error: None,
+            refusal: None,
             faults: Vec::new(),
             reported: None,
             wish: None,
@@ -94,16 +97,16 @@ impl Watcher {
         first: impl FnOnce(),
     ) {
         let mut stop = std::pin::pin!(stop);
-        let mut watch = self.watch();
+        let mut watch = None;
         let again = look_again.notified();
         let mut again = std::pin::pin!(again);
         again.as_mut().enable();
-        tokio::select! {
-            _ = self.look(&desk) => first(),
-            () = &mut stop => return first(),
-        }
         // The look that misses nothing comes in its time, however much is touched meanwhile.
-        let mut next = Instant::now() + self.wait();
+        let mut next = tokio::select! {
+            next = self.look_anew(&desk, &mut watch) => next,
+            () = &mut stop => return first(),
+        };
+        first();
         loop {
             let cause = tokio::select! {
                 () = &mut stop => Cause::Stop,
@@ -113,40 +116,59 @@ impl Watcher {
             };
             again.set(look_again.notified());
             again.as_mut().enable();
-            let stale = watch.as_ref().is_some_and(Watch::is_stale);
-            let cause = match cause {
-                // A watch of what is gone or was replaced sees nothing of what is there: watch anew, look at all.
-                Cause::Touched(_) | Cause::Time if self.failures > 0 || stale => {
-                    watch = self.watch();
-                    Cause::Time
-                }
-                cause => cause,
-            };
             match cause {
                 Cause::Stop => return,
                 // A look at files is short and is not broken off; one at a server may be waiting for it.
-                Cause::Touched(touched) => {
-                    if !self.look_at(&desk, touched).await {
+                Cause::Touched(Touched { everything: false, paths }) if !self.is_astray(watch.as_ref()) => {
+                    if !self.look_at(&desk, Touched { everything: false, paths }).await {
                         next = next.min(Instant::now() + self.wait());
                     }
                 }
-                Cause::Time => tokio::select! {
+                Cause::Time if !self.is_astray(watch.as_ref()) => tokio::select! {
                     _ = self.look(&desk) => next = Instant::now() + self.wait(),
+                    () = &mut stop => return,
+                },
+                Cause::Touched(_) | Cause::Time => tokio::select! {
+                    soonest = self.look_anew(&desk, &mut watch) => next = soonest,
                     () = &mut stop => return,
                 },
             }
         }
     }
 
-    fn watch(&self) -> Option<Watch> {
-        let Kind::Directory(directory) = &self.kind else { return None };
-        let watch = directory.watch();
-        if let Err(error) = &watch
-            && self.error.is_none()
-        {
+    /// Whether `watch` may see nothing of what is there: its folder is gone or was replaced, or there is none.
+    fn is_astray(&self, watch: Option<&Watch>) -> bool {
+        matches!(self.kind, Kind::Directory(_)) && (self.failures > 0 || watch.is_none_or(Watch::is_stale))
+    }
+
+    /// Watches anew, then looks at everything: a folder that came, or was replaced, may have got its files before it was
+    /// watched. Returns when to look next.
+    async fn look_anew(&mut self, desk: &Desk, watch: &mut Option<Watch>) -> Instant {
+        let mut tried = self.watch();
+        self.look(desk).await;
+        let mut next = Instant::now() + self.wait();
+        if tried.is_err() && self.failures == 0 {
+            // Either it cannot be watched, or it came between the two.
+            tried = self.watch();
+            if tried.is_ok() {
+                next = Instant::now();
+            }
+        }
+        let refusal = tried.as_ref().err().map(ToString::to_string);
+        if let Some(error) = refusal.as_ref().filter(|_| self.failures == 0 && self.refusal != refusal) {
             tracing::warn!(source.name = self.name, source.error = %error, "the folder is not watched");
         }
-        watch.ok()
+        self.refusal = refusal;
+        *watch = tried.ok().flatten();
+        next
+    }
+
+    /// Starts to watch a folder; none for a server.
+    fn watch(&self) -> Result<Option<Watch>, DirectoryError> {
+        match &self.kind {
+            Kind::Directory(directory) => directory.watch().map(Some),
+            Kind::Caldav(_) => Ok(None),
+        }
     }
 
     /// Looks at everything; false when something of it could not be read.

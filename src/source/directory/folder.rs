@@ -285,7 +285,7 @@ fn survey(path: &Path) -> io::Result<(Vec<PathBuf>, bool)> {
     Ok((subfolders, has_objects))
 }
 
-fn hidden(name: &OsStr) -> bool {
+pub(super) fn hidden(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(b".")
 }
 

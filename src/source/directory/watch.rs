@@ -1,7 +1,7 @@
 //! The kernel's word that files changed. It gathers what was touched; it does not look.
 
 use std::collections::HashSet;
-use std::ffi::OsStr;
+use std::fs::{File, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,7 +11,7 @@ use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::Notify;
 
 use super::DirectoryError;
-use super::folder::{canonical, is_properties};
+use super::folder::{canonical, hidden, is_properties};
 
 /// More touched files than this are looked at by reading everything.
 const MOST: usize = 10_000;
@@ -54,14 +54,18 @@ impl Watch {
         let root = &canonical(path)?;
         let link = path.is_symlink().then(|| path.to_owned());
         let shared = Arc::new(Shared { top: root.clone(), link: link.clone(), ..Shared::default() });
-        let folder = place(path);
         let told = shared.clone();
-        let fail = |error: notify::Error| DirectoryError::Watch {
-            path: root.display().to_string(),
-            reason: error.to_string(),
-        };
-        let mut watcher = notify::recommended_watcher(move |event| told.take(event)).map_err(fail)?;
-        watcher.watch(root, RecursiveMode::Recursive).map_err(fail)?;
+        let fail = |reason: String| DirectoryError::Watch { path: root.display().to_string(), reason };
+        // While it is open, no other folder gets its number.
+        let open = File::open(root).map_err(|error| fail(error.to_string()))?;
+        let mut watcher =
+            notify::recommended_watcher(move |event| told.take(event)).map_err(|error| fail(error.to_string()))?;
+        watcher.watch(root, RecursiveMode::Recursive).map_err(|error| fail(error.to_string()))?;
+        let folder = open.metadata().ok().as_ref().map(place_of);
+        if place(path) != folder {
+            // A folder that went away meanwhile may not be watched at all.
+            return Err(fail("it has just been replaced".to_owned()));
+        }
         if let Some(beside) = link.as_deref().and_then(Path::parent) {
             // A link that is replaced is told by its folder only. Without that the next look at everything finds it.
             let _ = watcher.watch(beside, RecursiveMode::NonRecursive);
@@ -117,14 +121,21 @@ impl Shared {
             // Itself moved away, removed or replaced; to what lies in it, nothing has happened.
             touched.everything |=
                 matches!(kind, EventKind::Remove(_) | EventKind::Create(_) | EventKind::Modify(ModifyKind::Name(_)));
-        } else if path.starts_with(&self.top) {
-            touched.take(kind, path);
+        } else if let Ok(below) = path.strip_prefix(&self.top) {
+            // What a server keeps for itself in hidden folders holds no calendar.
+            if !below.parent().is_some_and(|folder| folder.iter().any(hidden)) {
+                touched.take(kind, path);
+            }
         }
     }
 }
 
 fn place(path: &Path) -> Option<Place> {
-    path.metadata().ok().map(|metadata| (metadata.dev(), metadata.ino()))
+    path.metadata().ok().as_ref().map(place_of)
+}
+
+fn place_of(metadata: &Metadata) -> Place {
+    (metadata.dev(), metadata.ino())
 }
 
 impl Touched {
@@ -136,8 +147,7 @@ impl Touched {
             EventKind::Create(_) => path.symlink_metadata().is_ok_and(|m| m.is_dir() || m.nlink() > 1),
             _ => false,
         };
-        let hidden = path.file_name().map(OsStr::as_encoded_bytes).is_none_or(|name| name.starts_with(b"."));
-        if !complete || (hidden && !is_properties(&path)) {
+        if !complete || (path.file_name().is_none_or(hidden) && !is_properties(&path)) {
             return;
         }
         if is_properties(&path) || path.is_dir() || path.extension().is_none() {

@@ -52,6 +52,16 @@ fn a_watched_folder_that_is_replaced_is_watched_on() {
     wait_until(|| stage.reveille(&["show", "third@example.org"]).status.success(), || daemon.log.text());
     put(&watched.join("work"), "fourth", in_seconds(2));
     wait_until(|| rings(&stage, "fourth"), || daemon.log.text());
+
+    // Where a file system gives the number of a folder that is gone to the next one, both look the same.
+    kill_process(daemon.pid(), Signal::STOP).unwrap();
+    fs::remove_dir_all(&watched).unwrap();
+    fs::create_dir_all(watched.join("work")).unwrap();
+    put(&watched.join("work"), "fifth", in_seconds(30));
+    kill_process(daemon.pid(), Signal::CONT).unwrap();
+    wait_until(|| stage.reveille(&["show", "fifth@example.org"]).status.success(), || daemon.log.text());
+    put(&watched.join("work"), "sixth", in_seconds(2));
+    wait_until(|| rings(&stage, "sixth"), || daemon.log.text());
     assert!(daemon.stop(SOON).success());
 }
 
@@ -209,6 +219,9 @@ fn a_calendar_that_is_found_while_the_ledger_is_locked_counts_from_when_it_was_f
     let stage = Stage::new();
     stage.put("a.ics", "20260310T123000Z", "a", "2026-03-01T00:00:00Z");
     let mut daemon = watching(&stage);
+    // It writes down that it looked; were that held up, so were the look that is to find the calendar.
+    let written_down = || !stage.listing(&["status"])[0]["sources"][0]["lookedAt"].is_null();
+    wait_until(written_down, || daemon.log.text());
     let mut rival = other(&ledger(&stage));
     execute(&mut rival, "BEGIN IMMEDIATE");
     let found = stage.path().join("watched/found");
