@@ -14,8 +14,8 @@ use crate::source::caldav::CaldavSource;
 use crate::source::directory::{DirectoryError, DirectorySource, Touched, Watch};
 use crate::time::UtcMillis;
 
-/// After a look that failed, or could not read something, the next one comes after this, or after the source's interval
-/// where that is shorter.
+/// After a look that failed, or could not read something, or a folder that could not be watched, the next look comes after
+/// this, or after the source's interval where that is shorter.
 const FIRST_WAIT: Duration = Duration::from_secs(15);
 /// After further such looks, the wait doubles up to this.
 const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);
@@ -35,8 +35,10 @@ pub struct Watcher {
     partial: u32,
     /// What the last look said, when it failed.
     error: Option<String>,
-    /// Why the folder is not watched.
+    /// Why the folder is not watched, though it can be read.
     refusal: Option<String>,
+    /// Tries to watch it that failed, in a row.
+    refusals: u32,
     /// What could not be read when it was last looked at.
     faults: Vec<String>,
     reported: Option<UtcMillis>,
@@ -82,6 +84,7 @@ impl Watcher {
             partial: 0,
             error: None,
             refusal: None,
+            refusals: 0,
             faults: Vec::new(),
             reported: None,
             wish: None,
@@ -144,23 +147,29 @@ impl Watcher {
     /// Watches anew, then looks at everything: a folder that came, or was replaced, may have got its files before it was
     /// watched. Returns when to look next.
     async fn look_anew(&mut self, desk: &Desk, watch: &mut Option<Watch>) -> Instant {
-        let mut tried = self.watch();
+        // What both watch would count twice against the kernel's limit.
+        *watch = None;
+        let before = self.watch();
         self.look(desk).await;
-        let mut next = Instant::now() + self.wait();
-        if tried.is_err() && self.failures == 0 {
-            // Either it cannot be watched, or it came between the two.
-            tried = self.watch();
-            if tried.is_ok() {
-                next = Instant::now();
+        // A folder that came between the two has to be looked at once it is watched.
+        let again = before.is_err() && self.failures == 0;
+        match if again { self.watch() } else { before } {
+            Ok(started) => {
+                *watch = started;
+                (self.refusal, self.refusals) = (None, 0);
+                if again {
+                    return Instant::now();
+                }
+            }
+            Err(error) => {
+                let refusal = (self.failures == 0).then(|| error.to_string());
+                if let Some(refusal) = refusal.as_ref().filter(|_| self.refusal != refusal) {
+                    tracing::warn!(source.name = self.name, source.error = %refusal, "the folder is not watched");
+                }
+                (self.refusal, self.refusals) = (refusal, self.refusals.saturating_add(1));
             }
         }
-        let refusal = tried.as_ref().err().map(ToString::to_string);
-        if let Some(error) = refusal.as_ref().filter(|_| self.failures == 0 && self.refusal != refusal) {
-            tracing::warn!(source.name = self.name, source.error = %error, "the folder is not watched");
-        }
-        self.refusal = refusal;
-        *watch = tried.ok().flatten();
-        next
+        Instant::now() + self.wait()
     }
 
     /// Starts to watch a folder; none for a server.
@@ -259,11 +268,11 @@ impl Watcher {
     fn wait(&self) -> Duration {
         let first = self.interval.min(FIRST_WAIT);
         let doubled = |times: u32| first.saturating_mul(1 << times.saturating_sub(1).min(20));
-        match (self.failures, self.partial, self.wish) {
-            (0, 0, _) => self.interval,
-            (0, partial, _) => doubled(partial).min(self.interval),
-            (_, _, Some(wish)) => wish.max(first),
-            (failures, ..) => doubled(failures).min(LONGEST_WAIT),
+        let after = |times: u32| if times == 0 { self.interval } else { doubled(times).min(self.interval) };
+        match (self.failures, self.wish) {
+            (0, _) => after(self.partial).min(after(self.refusals)),
+            (_, Some(wish)) => wish.max(first),
+            (failures, None) => doubled(failures).min(LONGEST_WAIT),
         }
     }
 }

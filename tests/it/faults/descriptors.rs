@@ -64,6 +64,9 @@ fn file_descriptors_exhausted_in_a_running_daemon_delay_alarms_and_lose_none() {
     prlimit(Some(daemon.pid()), Resource::Nofile, again).unwrap();
     // Nobody says that the file can be read now: it is tried again.
     wait_until(|| stage.alarms().len() >= 21, || daemon.log.text());
+    // And the folder is watched again.
+    fs::write(stage.file("last.ics"), event("last", &in_seconds(2).basic(), "last")).unwrap();
+    wait_until(|| stage.alarms().len() >= 22, || daemon.log.text());
     assert!(daemon.stop(SOON).success(), "{}", daemon.log.text());
-    assert_eq!(announced(&stage), (21, 21));
+    assert_eq!(announced(&stage), (22, 22));
 }
