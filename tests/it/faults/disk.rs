@@ -14,10 +14,8 @@ use crate::daemon::{Daemon, undisturbed};
 use crate::process::Lines;
 use crate::rehearsal::{Stage, count};
 
-use super::{SOON, announced, in_seconds, ledger, put_many, wait_until};
+use super::{SOON, announced, in_a_namespace, in_seconds, ledger, put_many, wait_until};
 
-/// Set for a test that runs in a namespace of its own.
-const INSIDE: &str = "REVEILLE_TEST_INSIDE";
 /// Octets in a page of memory, and of the disk in it.
 const PAGE: usize = 4_096;
 const EVENTS: usize = 8;
@@ -25,39 +23,19 @@ const EVENTS: usize = 8;
 const KILL: i32 = 9;
 
 /// Runs the test `name` again with a disk of its own of `size` at the folder for temporary files. True in that run; false
-/// when it is over, or could not be.
+/// when it is over, or could not be: then there is still the limit on file sizes.
 fn on_a_small_disk(name: &str, size: &str) -> bool {
-    if std::env::var_os(INSIDE).is_some() {
-        let folder = std::env::temp_dir();
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
-            .arg(&folder)
-            .status()
-            .unwrap();
-        assert!(mounted.success(), "a disk at {}", folder.display());
-        return true;
-    }
-    let namespace = ["--user", "--map-root-user", "--mount", "--"];
-    let allowed = Command::new("unshare").args(namespace).arg("true").stderr(Stdio::null()).status();
-    if !allowed.is_ok_and(|status| status.success()) {
-        eprintln!(
-            "{name}: NOT RUN: this system allows no namespaces (unshare); the limit on file sizes is tested instead"
-        );
+    if !in_a_namespace(name) {
         return false;
     }
-    let folder = tempfile::tempdir().unwrap();
-    let inside = Command::new("unshare")
-        .args(namespace)
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", name, "--nocapture"])
-        .env(INSIDE, "1")
-        .env("TMPDIR", folder.path())
-        .output()
+    let folder = std::env::temp_dir();
+    let mounted = Command::new("mount")
+        .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
+        .arg(&folder)
+        .status()
         .unwrap();
-    let (out, err) = (String::from_utf8_lossy(&inside.stdout), String::from_utf8_lossy(&inside.stderr));
-    assert!(inside.status.success() && out.contains("1 passed"), "{out}\n{err}");
-    out.lines().filter(|line| line.contains(" pages")).for_each(|line| println!("{line}"));
-    false
+    assert!(mounted.success(), "a disk at {}", folder.display());
+    true
 }
 
 /// What takes the room away.

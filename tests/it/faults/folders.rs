@@ -12,7 +12,7 @@ use crate::daemon::{Daemon, undisturbed};
 use crate::rehearsal::{Stage, event};
 
 use super::rivals::{execute, other};
-use super::{SOON, in_seconds, ledger, wait_until};
+use super::{SOON, in_a_namespace, in_seconds, ledger, wait_until};
 
 /// A stage whose only source is the folder that `watched` makes of the stage's own, and a daemon on it that has looked.
 fn watching(stage: &Stage) -> Daemon {
@@ -80,6 +80,35 @@ fn a_link_to_the_watched_folder_that_is_switched_is_followed() {
     put(&two.join("work"), "second", in_seconds(2));
     wait_until(|| rings(&stage, "second"), || daemon.log.text());
     assert!(daemon.stop(SOON).success());
+}
+
+#[test]
+fn a_folder_that_the_kernel_does_not_watch_is_looked_at_until_it_can_be_watched() {
+    const LIMIT: &str = "/proc/sys/user/max_inotify_watches";
+    if !in_a_namespace("faults::folders::a_folder_that_the_kernel_does_not_watch_is_looked_at_until_it_can_be_watched")
+    {
+        return;
+    }
+    // One for the folder, none for the calendar in it.
+    fs::write(LIMIT, "1").unwrap();
+    let stage = Stage::new();
+    let configured = fs::read_to_string(stage.path().join("reveille.toml")).unwrap();
+    let often = configured.replace("[[source]]", "[[source]]\nrescan_interval = \"2s\"");
+    fs::write(stage.path().join("reveille.toml"), often).unwrap();
+    let mut daemon = watching(&stage);
+    let refused = |line: &str| line.contains("WARN") && line.contains("max_user_watches");
+    daemon.log.find(SOON, refused).unwrap_or_else(|| panic!("{}", daemon.log.text()));
+    put(&stage.path().join("watched/work"), "first", in_seconds(5));
+    wait_until(|| rings(&stage, "first"), || daemon.log.text());
+    fs::write(LIMIT, "100").unwrap();
+    let watched = || {
+        let descriptors = fs::read_dir(format!("/proc/{}/fdinfo", daemon.pid().as_raw_nonzero())).unwrap();
+        let told = descriptors.filter_map(|entry| fs::read_to_string(entry.ok()?.path()).ok());
+        told.map(|text| text.matches("inotify wd").count()).sum::<usize>()
+    };
+    wait_until(|| watched() == 2, || daemon.log.text());
+    assert!(daemon.stop(SOON).success());
+    assert_eq!(daemon.log.all().iter().filter(|line| refused(line)).count(), 1);
 }
 
 /// A folder on another file system than the temporary ones, where there is one.

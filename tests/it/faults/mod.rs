@@ -10,6 +10,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use reveille::clock::Clock;
@@ -28,6 +29,8 @@ mod rivals;
 mod stops;
 mod streams;
 
+/// Set for a test that runs in a namespace of its own.
+const INSIDE: &str = "REVEILLE_TEST_INSIDE";
 /// For what happens soon on a quiet machine.
 const SOON: Duration = Duration::from_secs(60);
 
@@ -73,4 +76,31 @@ fn ledger(stage: &Stage) -> std::path::PathBuf {
 /// Whether the ledger at `path` can be read, without waiting for one that is being made.
 fn readable(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|metadata| metadata.len() > 0)
+}
+
+/// Runs the test `name` again as the superuser of namespaces of its own, with a folder of its own for temporary files. True in
+/// that run; false when it is over, or could not be.
+fn in_a_namespace(name: &str) -> bool {
+    if std::env::var_os(INSIDE).is_some() {
+        return true;
+    }
+    let namespace = ["--user", "--map-root-user", "--mount", "--"];
+    let allowed = Command::new("unshare").args(namespace).arg("true").stderr(Stdio::null()).status();
+    if !allowed.is_ok_and(|status| status.success()) {
+        eprintln!("{name}: NOT RUN: this system allows no namespaces (unshare)");
+        return false;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let inside = Command::new("unshare")
+        .args(namespace)
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", name, "--nocapture"])
+        .env(INSIDE, "1")
+        .env("TMPDIR", folder.path())
+        .output()
+        .unwrap();
+    let (out, err) = (String::from_utf8_lossy(&inside.stdout), String::from_utf8_lossy(&inside.stderr));
+    assert!(inside.status.success() && out.contains("1 passed"), "{out}\n{err}");
+    out.lines().filter(|line| line.contains(" pages")).for_each(|line| println!("{line}"));
+    false
 }
