@@ -315,7 +315,8 @@ async fn rest(world: &mut World) -> Result<(), String> {
     world.start().await?;
     world.next_look = world.now();
     world.work().await;
-    for _ in 0..100 {
+    // One at a time, and an hourly alarm may owe hundreds.
+    for _ in 0..2_000 {
         let Some(next) = world.next_post() else { return Ok(()) };
         let until = next.max(world.now() + 1);
         world.advance(until).await?;

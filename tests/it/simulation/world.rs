@@ -36,8 +36,11 @@ pub const SINKS: [&str; 2] = ["lines", "mail"];
 /// How far behind the latest instant that it showed the clock may be, milliseconds. The program takes back what a clock
 /// has done that was ahead by more than a minute; of that the model knows nothing.
 const BACK: i64 = 55_000;
-/// Stops in one stretch of time after which the program is taken to be spinning.
-const STOPS: usize = 5_000;
+/// Stops in an hour after which the program is taken to be spinning. While a sink is down, each of hundreds of alarms that
+/// are owed is tried again every few minutes.
+const STOPS: i64 = 5_000;
+/// Milliseconds.
+const HOUR: i64 = 3_600_000;
 
 /// The two time zone databases: the program's own as folders, and in each a zone of its own, [`MOVING`].
 static DATABASES: LazyLock<[(Zones, Rules); 2]> = LazyLock::new(|| {
@@ -247,7 +250,8 @@ impl World {
 
     /// Lets time pass until `until`; what runs does its work in it.
     pub async fn advance(&mut self, until: i64) -> Result<(), String> {
-        for _ in 0..STOPS {
+        let hours = 1 + (until - self.now()) / HOUR;
+        for _ in 0..STOPS * hours {
             let now = self.now();
             let mut next = until;
             if let Some(process) = &self.process {
