@@ -1,7 +1,7 @@
 //! The CalDAV source and servers that misbehave, each in a way that a real one was seen to, or that a hostile one could.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use reveille::clock::Clock;
@@ -703,12 +703,15 @@ fn an_answer_without_an_end_is_given_up() {
     // A slow one, too.
     let (source, mut settings) = settings(&server.scripted.url, None);
     settings.timeout = Duration::from_millis(50);
-    let slow = Scripted::start(|_| {
-        std::thread::sleep(Duration::from_millis(500));
+    let (given_up, until) = mpsc::channel::<()>();
+    let slow = Scripted::start(move |_| {
+        // It answers when nobody waits for it any more, or after far too long.
+        let _ = until.recv_timeout(Duration::from_secs(60));
         Reply::status(207)
     });
     settings.url = slow.url.clone();
     let error = Watch::with(&source, &settings).try_look().unwrap_err();
+    drop(given_up);
     assert!(matches!(error, CaldavError::Timeout { .. }) && error.is_transient(), "{error}");
 }
 

@@ -12,7 +12,7 @@ use crate::venv::Venv;
 
 /// Plenty for a busy machine; nothing waits this long when all is well.
 const START_WITHIN: Duration = Duration::from_secs(60);
-/// Between two attempts to connect to a server that is about to listen.
+/// Between two attempts to connect to a server that is about to listen: nothing tells when it does.
 const LISTENING_PAUSE: Duration = Duration::from_millis(5);
 /// Between asking for a free port and its use somebody else may take it.
 const START_ATTEMPTS: usize = 3;
