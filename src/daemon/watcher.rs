@@ -119,20 +119,21 @@ impl Watcher {
             };
             again.set(look_again.notified());
             again.as_mut().enable();
+            let folders = matches!(&cause, Cause::Touched(touched) if touched.everything);
             match cause {
                 Cause::Stop => return,
+                _ if folders || self.is_astray(watch.as_ref()) => tokio::select! {
+                    soonest = self.look_anew(&desk, &mut watch) => next = soonest,
+                    () = &mut stop => return,
+                },
                 // A look at files is short and is not broken off; one at a server may be waiting for it.
-                Cause::Touched(Touched { everything: false, paths }) if !self.is_astray(watch.as_ref()) => {
-                    if !self.look_at(&desk, Touched { everything: false, paths }).await {
+                Cause::Touched(touched) => {
+                    if !self.look_at(&desk, touched).await {
                         next = next.min(Instant::now() + self.wait());
                     }
                 }
-                Cause::Time if !self.is_astray(watch.as_ref()) => tokio::select! {
+                Cause::Time => tokio::select! {
                     _ = self.look(&desk) => next = Instant::now() + self.wait(),
-                    () = &mut stop => return,
-                },
-                Cause::Touched(_) | Cause::Time => tokio::select! {
-                    soonest = self.look_anew(&desk, &mut watch) => next = soonest,
                     () = &mut stop => return,
                 },
             }
