@@ -1,6 +1,9 @@
 //! The HTTP under CalDAV: logging in, redirections, limits, one more try on a fresh connection. Of XML it knows nothing.
 
+use std::fmt::Debug;
+use std::future::Future;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -73,10 +76,38 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
+/// An answer, and where it redirects to.
+pub type Carried = Result<(Answer, Option<String>), Failure>;
+
+/// The way to a server and back, where that is not the network: a simulation has its server in the same process.
+pub trait Transport: Debug + Send + Sync {
+    /// Carries `request` there once, and the answer back, whatever its status. No redirection is followed.
+    fn carry<'a>(&'a self, request: &'a Request) -> Pin<Box<dyn Future<Output = Carried> + Send + 'a>>;
+}
+
+/// Why a request has no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// There was none in time.
+    TimedOut,
+    /// The server cannot be reached, and why.
+    Unreachable(String),
+    /// The connection broke off, and how: on a fresh one the request may go through.
+    Broken(String),
+    /// The answer is larger than what is read of one.
+    TooLarge,
+}
+
+#[derive(Debug)]
+enum Way {
+    Network(Client),
+    Other(Arc<dyn Transport>),
+}
+
 /// A client of one server, logged in.
 #[derive(Debug)]
 pub struct Http {
-    client: Client,
+    way: Way,
     credentials: Credentials,
     timeout: Duration,
     limits: AnswerLimits,
@@ -104,7 +135,13 @@ impl Http {
         }
         let client = builder.build().map_err(|why| CaldavError::Settings(format!("no HTTP client: {why}")))?;
         let credentials = settings.credentials.clone();
-        Ok(Http { client, credentials, timeout: settings.timeout, limits, sent: AtomicU64::new(0) })
+        let way = Way::Network(client);
+        Ok(Http { way, credentials, timeout: settings.timeout, limits, sent: AtomicU64::new(0) })
+    }
+
+    /// This client, whose requests go by `transport`.
+    pub fn over(self, transport: Arc<dyn Transport>) -> Http {
+        Http { way: Way::Other(transport), ..self }
     }
 
     /// What is read of answers at most.
@@ -138,21 +175,19 @@ impl Http {
         loop {
             self.sent.fetch_add(1, Ordering::Relaxed);
             match self.send_once(request).await {
-                Err(Failure::Broken(why)) if attempt < ATTEMPTS && !why.is_timeout() && !why.is_connect() => {
-                    attempt += 1
-                }
-                Err(Failure::Broken(why)) => return Err(self.broken(&request.url, &why)),
-                Err(Failure::TooLarge) => {
-                    let limit = self.limits.max_answer_size;
-                    return Err(CaldavError::TooLarge { url: request.url.to_string(), limit });
-                }
+                Err(Failure::Broken(_)) if attempt < ATTEMPTS => attempt += 1,
+                Err(failure) => return Err(self.error(&request.url, failure)),
                 Ok(done) => return Ok(done),
             }
         }
     }
 
-    async fn send_once(&self, request: &Request) -> Result<(Answer, Option<String>), Failure> {
-        let mut builder = self.client.request(request.verb.method(), request.url.clone());
+    async fn send_once(&self, request: &Request) -> Carried {
+        let client = match &self.way {
+            Way::Network(client) => client,
+            Way::Other(transport) => return transport.carry(request).await,
+        };
+        let mut builder = client.request(request.verb.method(), request.url.clone());
         if let Some(depth) = request.depth {
             builder = builder.header("Depth", depth);
         }
@@ -168,9 +203,9 @@ impl Http {
             Credentials::Basic { username, password } => builder.basic_auth(username, Some(password.expose())),
             Credentials::Bearer { token } => builder.bearer_auth(token.expose()),
         };
-        let mut response = builder.send().await.map_err(Failure::Broken)?;
+        let mut response = builder.send().await.map_err(|why| failure(&why))?;
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(Failure::Broken)? {
+        while let Some(chunk) = response.chunk().await.map_err(|why| failure(&why))? {
             if body.len().saturating_add(chunk.len()) > self.limits.max_answer_size {
                 return Err(Failure::TooLarge);
             }
@@ -229,27 +264,30 @@ impl Http {
         format!("; it offers {}, and {used} was used: Reveille speaks Basic and Bearer", schemes.join(", "))
     }
 
-    fn broken(&self, url: &Url, why: &reqwest::Error) -> CaldavError {
+    fn error(&self, url: &Url, failure: Failure) -> CaldavError {
         let url = url.to_string();
-        if why.is_timeout() {
-            return CaldavError::Timeout { url, seconds: self.timeout.as_secs() };
+        match failure {
+            Failure::TimedOut => CaldavError::Timeout { url, seconds: self.timeout.as_secs() },
+            Failure::TooLarge => CaldavError::TooLarge { url, limit: self.limits.max_answer_size },
+            Failure::Unreachable(reason) | Failure::Broken(reason) => CaldavError::Unreachable { url, reason },
         }
-        // The innermost reason is the one that helps: 'Connection refused', not 'error sending request'.
-        let mut reason: &dyn std::error::Error = why;
-        while let Some(source) = reason.source() {
-            reason = source;
-        }
-        let mut reason = reason.to_string();
-        if reason.contains("UnknownIssuer") {
-            reason += "; if its certificate comes from an authority of your own, name that with ca_file";
-        }
-        CaldavError::Unreachable { url, reason }
     }
 }
 
-enum Failure {
-    Broken(reqwest::Error),
-    TooLarge,
+fn failure(why: &reqwest::Error) -> Failure {
+    if why.is_timeout() {
+        return Failure::TimedOut;
+    }
+    // The innermost reason is the one that helps: 'Connection refused', not 'error sending request'.
+    let mut reason: &dyn std::error::Error = why;
+    while let Some(source) = reason.source() {
+        reason = source;
+    }
+    let mut reason = reason.to_string();
+    if reason.contains("UnknownIssuer") {
+        reason += "; if its certificate comes from an authority of your own, name that with ca_file";
+    }
+    if why.is_connect() { Failure::Unreachable(reason) } else { Failure::Broken(reason) }
 }
 
 /// A 207 answer.

@@ -11,6 +11,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 
 use reqwest::Url;
 
@@ -32,6 +33,7 @@ mod sync;
 mod xml;
 
 pub use error::CaldavError;
+pub use http::{Answer, Carried, Failure, Request, Transport, Verb};
 
 use account::{Account, ListedAt};
 use http::Http;
@@ -154,6 +156,11 @@ impl CaldavSource {
             account: None,
             memory: HashMap::new(),
         })
+    }
+
+    /// This source, whose requests go by `transport` instead of the network.
+    pub fn over(self, transport: Arc<dyn Transport>) -> CaldavSource {
+        CaldavSource { http: self.http.over(transport), ..self }
     }
 
     /// Logs in and says what is there. Nothing is handed in.
