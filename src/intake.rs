@@ -6,11 +6,14 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::calendar::zone::Zones;
 use crate::clock::Clock;
+use crate::config::Config;
 use crate::ledger::{CalendarRow, Existing, Ledger, LedgerError, ObjectText, Planned, Replanned};
 use crate::planner::{Job, Planner};
-use crate::source::{Batch, CalendarSeen, Change, Checkpoint, Intake, IntakeError, Known};
+use crate::source::{Absence, Batch, CalendarSeen, Change, Checkpoint, Evidence, Intake, IntakeError, Known, Taken};
 use crate::time::UtcMillis;
 use crate::wheel::Bell;
+
+mod absence;
 
 /// Looks that found nothing are written into the ledger no more often than this, milliseconds.
 const FLUSH: i64 = 60_000;
@@ -32,6 +35,8 @@ pub struct Desk {
     bell: Bell,
     /// Letters of a calendar's name and colour that are kept: both stand in each notification.
     max_name: usize,
+    /// Milliseconds.
+    absent_grace: i64,
     looks: Mutex<Looks>,
 }
 
@@ -43,6 +48,7 @@ struct Looks {
     flushed: Option<UtcMillis>,
     /// (source, calendar) → when a look found it for the first time, of those that could not be taken in yet.
     found: HashMap<(String, String), UtcMillis>,
+    absent: absence::Absentees,
 }
 
 impl From<LedgerError> for IntakeError {
@@ -60,10 +66,11 @@ struct Sorted {
 }
 
 impl Desk {
-    /// A desk before `ledger`; `bell` is rung when a timer may have become earlier.
-    /// Of a calendar's name `max_name` letters are kept.
-    pub fn new(ledger: Ledger, planner: Planner, clock: Clock, bell: Bell, max_name: usize) -> Desk {
-        Desk { ledger, planner, clock, bell, max_name, looks: Mutex::default() }
+    /// A desk before `ledger`, with the limits of `config`; `bell` is rung when a timer may have become earlier.
+    pub fn new(config: &Config, ledger: Ledger, planner: Planner, clock: Clock, bell: Bell) -> Desk {
+        let absent_grace = i64::try_from(config.defaults.absent_grace.as_millis()).unwrap_or(i64::MAX);
+        let max_name = config.limits.max_name;
+        Desk { ledger, planner, clock, bell, max_name, absent_grace, looks: Mutex::default() }
     }
 
     /// Writes down looks that found nothing, so that the next start knows of them.
@@ -113,7 +120,7 @@ impl Desk {
         (*self.looks().found.entry(key).or_insert(looked_at)).min(looked_at)
     }
 
-    async fn take(&self, source: &str, batch: Batch) -> Result<(), LedgerError> {
+    async fn take(&self, source: &str, batch: Batch) -> Result<Taken, LedgerError> {
         let now = self.clock.now();
         let mut row = calendar_row(source, &batch.calendar, batch.looked_at, batch.checkpoint.clone());
         for text in [&mut row.name, &mut row.color] {
@@ -138,7 +145,7 @@ impl Desk {
             if advance {
                 self.looked(source, &row.href, batch.looked_at).await;
             }
-            return Ok(());
+            return Ok(Taken::default());
         }
         let replanned = if replan { self.replan(&row, &sorted, previous).await? } else { Vec::new() };
         let put = self.planner.plan_all(row.clone(), sorted.jobs, previous, now).await;
@@ -152,8 +159,11 @@ impl Desk {
         if advance {
             self.forget_look(source, &href);
         }
+        if known.is_some_and(|known| known.absent.is_some()) {
+            self.is_back(source, &href).await?;
+        }
         self.bell.fired(fired);
-        Ok(())
+        Ok(Taken::default())
     }
 
     /// Sorts changes against what is in the ledger: what has the same content under another etag needs no planning. Of
@@ -305,6 +315,7 @@ impl Intake for Desk {
         let known = |row: CalendarRow| Known {
             href: row.href,
             checkpoint: Checkpoint { ctag: row.ctag, sync_token: row.sync_token },
+            absent_since: row.absent.map(|absent| absent.since),
         };
         Ok(self.ledger.calendars(Some(source)).await?.into_iter().map(known).collect())
     }
@@ -313,11 +324,12 @@ impl Intake for Desk {
         Ok(self.ledger.etags(source, calendar).await?)
     }
 
-    async fn apply(&self, source: &str, batch: Batch) -> Result<(), IntakeError> {
+    async fn apply(&self, source: &str, batch: Batch) -> Result<Taken, IntakeError> {
         Ok(self.take(source, batch).await?)
     }
 
     async fn unchanged(&self, source: &str, calendar: &str, looked_at: UtcMillis) -> Result<(), IntakeError> {
+        self.found_again(source, calendar).await?;
         self.looked(source, calendar, looked_at).await;
         Ok(())
     }
@@ -326,6 +338,16 @@ impl Intake for Desk {
         self.ledger.drop_calendar(source, calendar).await?;
         self.bell.look();
         Ok(())
+    }
+
+    async fn calendar_absent(
+        &self,
+        source: &str,
+        calendar: &str,
+        looked_at: UtcMillis,
+        evidence: Evidence,
+    ) -> Result<Absence, IntakeError> {
+        Ok(self.absent(source, calendar, looked_at, evidence).await?)
     }
 }
 
@@ -359,6 +381,7 @@ fn calendar_row(
         ctag,
         sync_token,
         looked_at,
+        absent: None,
     }
 }
 

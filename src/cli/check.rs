@@ -16,7 +16,7 @@ use crate::delivery::sink::{Sink, Surroundings};
 use crate::ledger::{Inspector, LedgerError};
 use crate::source::caldav::CaldavSource;
 use crate::source::directory::DirectorySource;
-use crate::source::{Batch, Change, Intake, IntakeError, Known};
+use crate::source::{Absence, Batch, Change, Evidence, Intake, IntakeError, Known, Taken};
 use crate::time::UtcMillis;
 
 /// Check the configuration, then every source and every sink
@@ -190,10 +190,10 @@ impl Intake for Counter {
         Ok(HashMap::new())
     }
 
-    async fn apply(&self, _: &str, batch: Batch) -> Result<(), IntakeError> {
+    async fn apply(&self, _: &str, batch: Batch) -> Result<Taken, IntakeError> {
         let put = batch.changes.iter().filter(|change| matches!(change, Change::Put { .. })).count();
         self.0.fetch_add(put, Ordering::Relaxed);
-        Ok(())
+        Ok(Taken::default())
     }
 
     async fn unchanged(&self, _: &str, _: &str, _: UtcMillis) -> Result<(), IntakeError> {
@@ -202,6 +202,10 @@ impl Intake for Counter {
 
     async fn calendar_gone(&self, _: &str, _: &str) -> Result<(), IntakeError> {
         Ok(())
+    }
+
+    async fn calendar_absent(&self, _: &str, _: &str, _: UtcMillis, _: Evidence) -> Result<Absence, IntakeError> {
+        Ok(Absence::Dropped)
     }
 }
 

@@ -267,6 +267,7 @@ fn read_defaults(section: Section<'_>, reader: &Reader<'_>) -> Defaults {
     let defaults = Defaults {
         zone: section.read("zone", |value| reader.zone(value)),
         max_lateness: section.read("max_lateness", value::duration).unwrap_or(standard.max_lateness),
+        absent_grace: section.read("absent_grace", value::duration).unwrap_or(standard.absent_grace),
         server_name: section.read("server_name", value::text).unwrap_or(standard.server_name),
     };
     section.finish();

@@ -60,13 +60,21 @@ pub struct Defaults {
     pub zone: Option<String>,
     /// An alarm found later than this is missed, not delivered.
     pub max_lateness: Duration,
+    /// How long looks must not have found a calendar until it is dropped, and how long an object that is gone counts as the
+    /// same one when it comes back.
+    pub absent_grace: Duration,
     /// serverFQDN of the notifications.
     pub server_name: String,
 }
 
 impl Default for Defaults {
     fn default() -> Defaults {
-        Defaults { zone: None, max_lateness: Duration::from_secs(24 * 60 * 60), server_name: host_name() }
+        Defaults {
+            zone: None,
+            max_lateness: Duration::from_secs(24 * 60 * 60),
+            absent_grace: Duration::from_secs(15 * 60),
+            server_name: host_name(),
+        }
     }
 }
 

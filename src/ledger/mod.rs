@@ -6,7 +6,7 @@
 //! * `lock` sees to it that one daemon has it; `file` is how commands find it.
 //! * `inspect` looks into a ledger from outside the daemon, `amend` changes its outbox from there, `backup` copies it.
 //! * `store` knows calendars and objects, `take_in` changes them; `timers` is the outer wheel; `outbox` is what is owed to the sinks,
-//!   `leases` what of it is being sent; `text` is about what is damaged; `history` forgets what is old, `ahead` takes back what a wrong clock has recorded.
+//!   `leases` what of it is being sent; `text` is about what is damaged; `history` forgets what is old, `ahead` takes back what a wrong clock has recorded, `absence` knows calendars that looks do not find.
 
 use std::fs::{File, OpenOptions};
 use std::io::Read;
@@ -20,6 +20,7 @@ use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
 use sqlx::{SqlSafeStr, SqliteConnection, SqlitePool};
 
+mod absence;
 mod ahead;
 mod amend;
 mod backup;
@@ -40,6 +41,7 @@ mod timers;
 mod trouble;
 mod writer;
 
+pub use absence::Absent;
 pub use amend::{Amended, Amender, DeliveryId};
 pub use backup::{Restored, backup, restore};
 pub use disk::{Commit, Disk, Durable, Fate};
@@ -57,6 +59,7 @@ pub use trouble::Trouble;
 const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "ledger", include_str!("../../migrations/0001_ledger.sql")),
     (2, "leases in memory", include_str!("../../migrations/0002_leases_in_memory.sql")),
+    (3, "absence", include_str!("../../migrations/0003_absence.sql")),
 ];
 
 /// Octets of the header of a SQLite file; the octets 16 and 17 are the size of a page.

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row, SqliteConnection};
 
+use super::absence::Absent;
 use super::text::{optional_text, readable, text};
 use super::{Ledger, LedgerError};
 use crate::time::UtcMillis;
@@ -34,6 +35,8 @@ pub struct CalendarRow {
     pub ctag: Option<String>,
     pub sync_token: Option<String>,
     pub looked_at: UtcMillis,
+    /// Since when looks do not find it; none: it is there.
+    pub absent: Option<Absent>,
 }
 
 impl FromRow<'_, SqliteRow> for CalendarRow {
@@ -55,8 +58,20 @@ impl FromRow<'_, SqliteRow> for CalendarRow {
             ctag: optional_text(row, "ctag")?,
             sync_token: optional_text(row, "sync_token")?,
             looked_at: UtcMillis(row.try_get("looked_at")?),
+            absent: absent(row)?,
         })
     }
+}
+
+/// None as well in a ledger of a version that knew nothing of absence, which commands may look into.
+fn absent(row: &SqliteRow) -> Result<Option<Absent>, sqlx::Error> {
+    let instant = |column| match row.try_get::<Option<i64>, _>(column) {
+        Ok(at) => Ok(at.map(UtcMillis)),
+        Err(sqlx::Error::ColumnNotFound(_)) => Ok(None),
+        Err(error) => Err(error),
+    };
+    let missing_since = instant("missing_since")?;
+    Ok(instant("absent_since")?.map(|since| Absent { since, missing_since }))
 }
 
 /// An object that is in the ledger already.

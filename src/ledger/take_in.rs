@@ -67,7 +67,7 @@ const CALENDAR: &str = "INSERT INTO calendars
     ON CONFLICT (source, href) DO UPDATE SET key = excluded.key, user = excluded.user, owner = excluded.owner,
     emails = excluded.emails, name = excluded.name, color = excluded.color, zone = excluded.zone,
     user_zone = excluded.user_zone, default_timed = excluded.default_timed,
-    default_all_day = excluded.default_all_day
+    default_all_day = excluded.default_all_day, absent_since = NULL, missing_since = NULL
     RETURNING id";
 // A look that lies ahead of now was dated by a clock that has been set back since.
 const ADVANCE: &str = "UPDATE calendars SET ctag = ?1, sync_token = ?2,

@@ -88,6 +88,34 @@ pub struct Batch {
 pub struct Known {
     pub href: String,
     pub checkpoint: Checkpoint,
+    /// When the first of the looks began that have not found it; none: it is there.
+    pub absent_since: Option<UtcMillis>,
+}
+
+/// How far the look that did not find a calendar can be trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Evidence {
+    /// The rest of the store was read and is in order: something else of this source is there.
+    Healthy,
+    /// Nothing of the source is there any more, or the store is otherwise not in order: as where a disk is not mounted.
+    AllGone,
+}
+
+/// What became of a calendar that a look did not find.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Absence {
+    /// It is kept, and its alarms ring on; looks have not found it since then.
+    Kept { since: UtcMillis },
+    /// It has been absent for long enough: it is dropped, with all that it would have rung.
+    Dropped,
+}
+
+/// What became of a batch.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// Objects whose text cannot be used (it is broken, or cut off): what was there before is kept, under its old entity
+    /// tag. They are to be asked for again.
+    pub unreadable: Vec<String>,
 }
 
 /// Where sources hand in what they found, and learn what was handed in before (so that a restart reads only news).
@@ -103,10 +131,10 @@ pub trait Intake: Send + Sync {
     ) -> impl Future<Output = Result<HashMap<String, String>, IntakeError>> + Send;
 
     /// Takes a batch in, durably, together with its checkpoint. Objects whose etag and octets are unchanged may be
-    /// repeated: they change nothing.
-    fn apply(&self, source: &str, batch: Batch) -> impl Future<Output = Result<(), IntakeError>> + Send;
+    /// repeated: they change nothing. An absence of the calendar is over.
+    fn apply(&self, source: &str, batch: Batch) -> impl Future<Output = Result<Taken, IntakeError>> + Send;
 
-    /// Looked at and found unchanged: only the time of the look is news.
+    /// Looked at and found unchanged: only the time of the look is news. An absence of the calendar is over.
     fn unchanged(
         &self,
         source: &str,
@@ -114,8 +142,19 @@ pub trait Intake: Send + Sync {
         looked_at: UtcMillis,
     ) -> impl Future<Output = Result<(), IntakeError>> + Send;
 
-    /// The calendar is no longer there: its objects and what they would have rung are dropped.
+    /// The calendar is not wanted any more: its objects and what they would have rung are dropped at once.
     fn calendar_gone(&self, source: &str, calendar: &str) -> impl Future<Output = Result<(), IntakeError>> + Send;
+
+    /// The look that began at `looked_at` did not find the calendar, or may not read it any more. Its alarms ring on; it is
+    /// dropped once looks have not found it for a while, which is long where `evidence` is weak. One that is not known
+    /// counts as dropped.
+    fn calendar_absent(
+        &self,
+        source: &str,
+        calendar: &str,
+        looked_at: UtcMillis,
+        evidence: Evidence,
+    ) -> impl Future<Output = Result<Absence, IntakeError>> + Send;
 }
 
 /// A batch that could not be taken in; nothing of it was, and it can be handed in again.

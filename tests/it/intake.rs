@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
 
-use reveille::source::{Batch, CalendarSeen, Change, Checkpoint, Intake, IntakeError, Known};
+use reveille::source::{Absence, Batch, CalendarSeen, Change, Checkpoint, Evidence, Intake, IntakeError, Known, Taken};
 use reveille::time::UtcMillis;
 
 /// What was handed in.
@@ -30,6 +30,7 @@ pub struct Calendar {
     pub checkpoint: Checkpoint,
     pub objects: BTreeMap<String, (String, String)>,
     pub written: Option<UtcMillis>,
+    pub absent_since: Option<UtcMillis>,
 }
 
 impl Kept {
@@ -79,6 +80,7 @@ impl Intake for Kept {
         let known = |(href, calendar): (&String, &Calendar)| Known {
             href: href.clone(),
             checkpoint: calendar.checkpoint.clone(),
+            absent_since: calendar.absent_since,
         };
         Ok(state.calendars.iter().map(known).collect())
     }
@@ -89,7 +91,7 @@ impl Intake for Kept {
         Ok(calendar.objects.iter().map(|(href, (etag, _))| (href.clone(), etag.clone())).collect())
     }
 
-    async fn apply(&self, _: &str, batch: Batch) -> Result<(), IntakeError> {
+    async fn apply(&self, _: &str, batch: Batch) -> Result<Taken, IntakeError> {
         let mut state = self.0.lock().unwrap();
         let state = &mut *state;
         if state.left == Some(0) {
@@ -99,6 +101,7 @@ impl Intake for Kept {
         state.left = state.left.map(|left| left - 1);
         let calendar = state.calendars.entry(batch.calendar.href.clone()).or_default();
         calendar.seen = batch.calendar;
+        calendar.absent_since = None;
         for change in batch.changes {
             match change {
                 Change::Put { href, etag, text, written } => {
@@ -112,12 +115,13 @@ impl Intake for Kept {
             }
         }
         calendar.checkpoint = batch.checkpoint.unwrap_or_else(|| calendar.checkpoint.clone());
-        Ok(())
+        Ok(Taken::default())
     }
 
     async fn unchanged(&self, _: &str, calendar: &str, _: UtcMillis) -> Result<(), IntakeError> {
         let mut state = self.0.lock().unwrap();
-        assert!(state.calendars.contains_key(calendar), "{calendar} is not known");
+        let known = state.calendars.get_mut(calendar);
+        known.unwrap_or_else(|| panic!("{calendar} is not known")).absent_since = None;
         state.unchanged += 1;
         Ok(())
     }
@@ -126,5 +130,19 @@ impl Intake for Kept {
         let removed = self.0.lock().unwrap().calendars.remove(calendar);
         assert!(removed.is_some(), "{calendar} is not known");
         Ok(())
+    }
+
+    /// Kept for ever: when it is dropped is the desk's affair.
+    async fn calendar_absent(
+        &self,
+        _: &str,
+        calendar: &str,
+        looked_at: UtcMillis,
+        _: Evidence,
+    ) -> Result<Absence, IntakeError> {
+        let mut state = self.0.lock().unwrap();
+        let known = state.calendars.get_mut(calendar);
+        let since = known.unwrap_or_else(|| panic!("{calendar} is not known")).absent_since.get_or_insert(looked_at);
+        Ok(Absence::Kept { since: *since })
     }
 }

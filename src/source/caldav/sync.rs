@@ -13,7 +13,7 @@ use super::position::{Position, Step, is_suspicious};
 use super::requests::calendars::Listed;
 use super::requests::members::{self, Member};
 use super::requests::{changes, members::parse as parse_members};
-use crate::source::{Batch, CalendarSeen, Change, Checkpoint, Intake};
+use crate::source::{Batch, CalendarSeen, Change, Checkpoint, Intake, Taken};
 use crate::time::UtcMillis;
 
 /// Changes in one batch.
@@ -237,7 +237,7 @@ impl<I: Intake> Sync<'_, I> {
     }
 
     /// Hands in one batch.
-    pub async fn apply(&self, changes: Vec<Change>, checkpoint: Option<Checkpoint>) -> Result<(), CaldavError> {
+    pub async fn apply(&self, changes: Vec<Change>, checkpoint: Option<Checkpoint>) -> Result<Taken, CaldavError> {
         let batch = Batch { calendar: self.calendar.clone(), looked_at: self.looked_at, changes, checkpoint };
         Ok(self.intake.apply(self.source, batch).await?)
     }

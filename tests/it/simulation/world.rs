@@ -536,7 +536,12 @@ pub fn config(ledger: PathBuf, max_lateness: Duration, give_up_after: Duration, 
         zoneinfo: ZoneinfoChoice::Bundled,
         keep_history: Duration::from_secs(365 * 86_400),
         log: Log::default(),
-        defaults: Defaults { zone: None, max_lateness, server_name: "here.example.org".to_owned() },
+        defaults: Defaults {
+            zone: None,
+            max_lateness,
+            absent_grace: Duration::from_secs(900),
+            server_name: "here.example.org".to_owned(),
+        },
         limits: Limits::default(),
         sources: vec![source],
         sinks: vec![

@@ -1,0 +1,108 @@
+//! Calendars that their source does not find: they ring on until that has lasted, and are the same when they come back.
+
+use std::collections::HashSet;
+
+use super::Desk;
+use crate::ledger::{Absent, LedgerError};
+use crate::source::{Absence, Evidence};
+use crate::time::UtcMillis;
+
+/// How long looks must not have found a calendar where nothing of its source is found, milliseconds: a day.
+const ALL_GONE: i64 = 86_400_000;
+
+/// The calendars that the ledger has as absent, (source, calendar); none: it was not asked yet.
+pub(super) type Absentees = Option<HashSet<(String, String)>>;
+
+impl Desk {
+    /// A look that began at `looked_at` did not find a calendar.
+    pub(super) async fn absent(
+        &self,
+        source: &str,
+        calendar: &str,
+        looked_at: UtcMillis,
+        evidence: Evidence,
+    ) -> Result<Absence, LedgerError> {
+        let Some(row) = self.ledger.calendar(source, calendar).await? else { return Ok(Absence::Dropped) };
+        let absent = after(row.absent, looked_at, evidence);
+        if is_over(absent, looked_at, self.absent_grace) {
+            self.ledger.drop_calendar(source, calendar).await?;
+            self.note(source, calendar, false).await?;
+            self.bell.look();
+            tracing::warn!(
+                source.name = source,
+                calendar.name = row.name,
+                calendar.href = calendar,
+                absent.since = %absent.since,
+                "this calendar has not been found for long enough: it is dropped, and its alarms do not ring any more; found \
+                 again, it is a new one, whose past does not ring"
+            );
+            return Ok(Absence::Dropped);
+        }
+        if row.absent != Some(absent) {
+            self.ledger.absent(source, calendar, absent).await?;
+        }
+        if row.absent.is_none() {
+            self.note(source, calendar, true).await?;
+            tracing::warn!(
+                source.name = source,
+                calendar.name = row.name,
+                calendar.href = calendar,
+                "this calendar is not found: it is kept for a while, and its alarms ring on"
+            );
+        }
+        Ok(Absence::Kept { since: absent.since })
+    }
+
+    /// A look found a calendar unchanged; what is in the ledger of an absence is over.
+    pub(super) async fn found_again(&self, source: &str, calendar: &str) -> Result<(), LedgerError> {
+        self.ask().await?;
+        let key = (source.to_owned(), calendar.to_owned());
+        let is_absent = self.looks().absent.as_ref().is_some_and(|absent| absent.contains(&key));
+        if is_absent {
+            self.ledger.present(source, calendar).await?;
+            self.is_back(source, calendar).await?;
+        }
+        Ok(())
+    }
+
+    /// A calendar that was absent is in the ledger as one that is there.
+    pub(super) async fn is_back(&self, source: &str, calendar: &str) -> Result<(), LedgerError> {
+        tracing::info!(source.name = source, calendar.href = calendar, "a calendar that was not found is there again");
+        self.note(source, calendar, false).await
+    }
+
+    async fn note(&self, source: &str, calendar: &str, is_absent: bool) -> Result<(), LedgerError> {
+        self.ask().await?;
+        let key = (source.to_owned(), calendar.to_owned());
+        let mut looks = self.looks();
+        let absent = looks.absent.get_or_insert_default();
+        if is_absent {
+            absent.insert(key)
+        } else {
+            absent.remove(&key)
+        };
+        Ok(())
+    }
+
+    /// Asks the ledger once who is absent: nobody else writes into it.
+    async fn ask(&self) -> Result<(), LedgerError> {
+        if self.looks().absent.is_none() {
+            let absentees = self.ledger.absentees().await?;
+            self.looks().absent = Some(absentees.into_iter().collect());
+        }
+        Ok(())
+    }
+}
+
+/// What holds after another look that did not find the calendar.
+fn after(before: Option<Absent>, looked_at: UtcMillis, evidence: Evidence) -> Absent {
+    // What lies ahead was dated by a clock that has been set back since.
+    let since = before.map_or(looked_at, |before| before.since.min(looked_at));
+    let missing_since = before.and_then(|before| before.missing_since).map_or(looked_at, |at| at.min(looked_at));
+    Absent { since, missing_since: (evidence == Evidence::Healthy).then_some(missing_since) }
+}
+
+fn is_over(absent: Absent, now: UtcMillis, grace: i64) -> bool {
+    let lasted = |since: UtcMillis| now.0.saturating_sub(since.0);
+    absent.missing_since.is_some_and(|since| lasted(since) >= grace) || lasted(absent.since) >= ALL_GONE.max(grace)
+}
