@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::look::{LedgerArgs, block_on, written_or_dash};
+use super::look::{LedgerArgs, block_on, written, written_or_dash};
 use super::{Context, printer::Exit, printer::Table, printer::Tone};
 use crate::ledger::{CalendarFigures, Inspector};
 
@@ -30,6 +30,7 @@ struct Calendar<'a> {
     next_due: Option<String>,
     first_seen: String,
     looked_at: String,
+    absent_since: Option<String>,
 }
 
 pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
@@ -66,14 +67,20 @@ fn json(figures: &CalendarFigures) -> Calendar<'_> {
         next_due: figures.next_due.map(|at| at.to_string()),
         first_seen: figures.first_seen.to_string(),
         looked_at: calendar.looked_at.to_string(),
+        absent_since: calendar.absent.map(|absent| absent.since.to_string()),
     }
 }
 
 fn table(calendars: &[CalendarFigures]) -> Table {
-    let mut table = Table::new(&["CALENDAR", "USER", "SOURCE", "OBJECTS", "FAULTY", "ARMED", "NEXT DUE", "LOOKED AT"]);
+    let headings = ["CALENDAR", "USER", "SOURCE", "OBJECTS", "FAULTY", "ARMED", "NEXT DUE", "LOOKED AT", "STATE"];
+    let mut table = Table::new(&headings);
     for figures in calendars {
         let calendar = &figures.calendar;
         let plain = |text: String| (text, Tone::Plain);
+        let state = match calendar.absent {
+            Some(absent) => (format!("absent since {}", written(absent.since)), Tone::Doubtful),
+            None => ("ok".to_owned(), Tone::Good),
+        };
         table.row([
             plain(calendar.name.clone()),
             plain(calendar.user.clone()),
@@ -83,6 +90,7 @@ fn table(calendars: &[CalendarFigures]) -> Table {
             plain(figures.armed.to_string()),
             plain(written_or_dash(figures.next_due)),
             plain(written_or_dash(Some(calendar.looked_at))),
+            state,
         ]);
     }
     table

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::look::{LedgerArgs, block_on, distance, length, written, written_or_dash};
 use super::{Context, printer::Exit, printer::Table, printer::Tone};
 use crate::config::{Config, SourceKind};
-use crate::ledger::{self, Figures, Inspector, SourceRow};
+use crate::ledger::{self, CalendarRow, Figures, Inspector, SourceRow};
 use crate::time::UtcMillis;
 
 /// How many of the last rings the lateness is worked out from.
@@ -38,6 +38,7 @@ struct Status {
     failed: i64,
     lateness: Option<Lateness>,
     sources: Vec<Source>,
+    absent_calendars: Vec<AbsentCalendar>,
 }
 
 /// How late recent rings were fired, in milliseconds.
@@ -47,6 +48,17 @@ struct Lateness {
     p50: i64,
     p99: i64,
     max: i64,
+}
+
+/// A calendar that looks do not find.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct AbsentCalendar {
+    source: String,
+    href: String,
+    calendar_name: String,
+    user_id: String,
+    absent_since: String,
 }
 
 /// How the looks at one source go.
@@ -63,9 +75,10 @@ struct Source {
 pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
     let config = args.ledger.config(context)?;
     let now = context.clock.now();
-    let (figures, rows, lateness) = block_on(async {
+    let (figures, rows, lateness, absent) = block_on(async {
         let mut inspector = Inspector::open(&config.ledger).await?;
-        let seen = (inspector.figures().await?, inspector.sources().await?, inspector.lateness(RECENT_RINGS).await?);
+        let (figures, sources) = (inspector.figures().await?, inspector.sources().await?);
+        let seen = (figures, sources, inspector.lateness(RECENT_RINGS).await?, inspector.absent().await?);
         inspector.close().await?;
         Ok(seen)
     })?;
@@ -73,10 +86,13 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
     let lateness = Lateness::of(&lateness);
     let holder = ledger::holder(&config.ledger);
     if context.printer.json() {
-        context.printer.object(&status(&config.ledger, holder.as_deref(), &figures, lateness, &sources))?;
+        let mut status = status(&config.ledger, holder.as_deref(), &figures, lateness, &sources);
+        status.absent_calendars = absent.into_iter().filter_map(absent_calendar).collect();
+        context.printer.object(&status)?;
     } else {
         people(context, &config.ledger, holder.as_deref(), &figures, lateness.as_ref(), now)?;
         source_table(context, &sources)?;
+        absent_table(context, absent)?;
     }
     Ok(Exit::Done)
 }
@@ -132,7 +148,14 @@ fn status(
         failed: figures.failed,
         lateness,
         sources: sources.iter().map(source).collect(),
+        absent_calendars: Vec::new(),
     }
+}
+
+fn absent_calendar(row: CalendarRow) -> Option<AbsentCalendar> {
+    let absent_since = row.absent?.since.to_string();
+    let CalendarRow { source, href, name, user, .. } = row;
+    Some(AbsentCalendar { source, href, calendar_name: name, user_id: user, absent_since })
 }
 
 fn people(
@@ -179,6 +202,23 @@ fn source_table(context: &mut Context, sources: &[SourceRow]) -> anyhow::Result<
         let cells = [(row.name.clone(), Tone::Plain), (row.kind.clone(), Tone::Plain)];
         let [name, kind] = cells;
         table.row([name, kind, (written_or_dash(row.looked_at), Tone::Plain), (state, tone)]);
+    }
+    context.printer.line("")?;
+    context.printer.table(&table)?;
+    Ok(())
+}
+
+fn absent_table(context: &mut Context, absent: Vec<CalendarRow>) -> anyhow::Result<()> {
+    if absent.is_empty() {
+        return Ok(());
+    }
+    let mut table = Table::new(&["ABSENT CALENDAR", "USER", "SOURCE", "STATE"]);
+    for row in absent {
+        let since = written_or_dash(row.absent.map(|absent| absent.since));
+        let source = format!("{}:{}", row.source, row.href);
+        let plain = |text: String| (text, Tone::Plain);
+        let state = format!("not found since {since}; its alarms ring on");
+        table.row([plain(row.name), plain(row.user), plain(source), (state, Tone::Doubtful)]);
     }
     context.printer.line("")?;
     context.printer.table(&table)?;

@@ -239,6 +239,17 @@ impl Inspector {
         rows.iter().map(figures).collect()
     }
 
+    /// The calendars that looks do not find, by source and href.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`].
+    pub async fn absent(&mut self) -> Result<Vec<CalendarRow>, LedgerError> {
+        // Not asked for by a condition: a ledger of an earlier version has no such column.
+        let sql = "SELECT * FROM calendars ORDER BY source, href";
+        let rows: Vec<CalendarRow> = sqlx::query_as(sql).fetch_all(&mut self.connection).await?;
+        Ok(rows.into_iter().filter(|row| row.absent.is_some()).collect())
+    }
+
     /// Up to `limit` objects that ring before `until`, the next first, of one user and one calendar (its name, its
     /// last path segment or its href) or of all. `after` is due and id of the last object of the page before.
     ///

@@ -11,6 +11,7 @@
 //! * [`preview`] reads files and folders, and further cases where the environment names some.
 //! * [`explain`] asks why events ring, of files and of a ledger.
 //! * [`zones`] places wall-clock times beside Python's zoneinfo.
+//! * [`absence`] tells the desk of calendars that are not found, and come back.
 //! * [`faults`] is what goes wrong with disks, clocks, files and processes, and what becomes of it.
 //! * [`hostile`] is what strangers can send, each with what it is held off by.
 //! * [`cli`] looks at what each command prints, [`map`] at which module uses which.
@@ -21,6 +22,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "these are tests")]
 
+mod absence;
 mod account;
 mod bench;
 mod caldav;

@@ -1,0 +1,217 @@
+//! What a source does not find is absent for a while: its alarms ring on, and what comes back is what it was. The desk is
+//! told what a look found, and the clock is set by hand.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use reveille::calendar::zone::Zones;
+use reveille::clock::Clock;
+use reveille::config::Config;
+use reveille::daemon::Core;
+use reveille::ledger::{Inspector, Ledger};
+use reveille::source::{Absence, Batch, CalendarSeen, Change, Checkpoint, Evidence, Intake as _};
+use reveille::time::UtcMillis;
+use reveille::wheel::Turn;
+
+use crate::rehearsal::event;
+
+const SOURCE: &str = "dav";
+
+/// 12:30 is `at("12:30")`; a day later, `at("1 12:30")`.
+fn at(time: &str) -> UtcMillis {
+    let (day, time) = time.split_once(' ').unwrap_or(("0", time));
+    let midnight = UtcMillis::parse("2026-03-10T00:00:00Z").unwrap();
+    let (hours, minutes) = time.split_once(':').unwrap();
+    let number = |text: &str| text.parse::<i64>().unwrap();
+    midnight.plus(((number(day) * 24 + number(hours)) * 60 + number(minutes)) * 60_000)
+}
+
+/// A daemon's stages before a ledger in a folder of its own.
+struct Stage {
+    folder: tempfile::TempDir,
+    clock: Clock,
+    core: Core,
+}
+
+impl Stage {
+    async fn new(now: &str) -> Stage {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Clock::manual(at(now));
+        let core = start(&folder.path().join("ledger.db"), &clock).await;
+        Stage { folder, clock, core }
+    }
+
+    fn ledger(&self) -> PathBuf {
+        self.folder.path().join("ledger.db")
+    }
+
+    /// The process ends, and another one starts.
+    async fn restart(self) -> Stage {
+        let path = self.ledger();
+        let Stage { folder, clock, core } = self;
+        core.desk.flush().await;
+        core.ledger.close().await;
+        drop(core);
+        let core = start(&path, &clock).await;
+        Stage { folder, clock, core }
+    }
+
+    /// A whole look at the calendar `href` finds `changes`, at `now`.
+    async fn look(&self, now: &str, href: &str, changes: Vec<Change>) {
+        self.clock.set(at(now));
+        let batch = Batch {
+            calendar: CalendarSeen { href: href.to_owned(), user: "mary".to_owned(), ..CalendarSeen::default() },
+            looked_at: at(now),
+            changes,
+            checkpoint: Some(Checkpoint { ctag: Some(now.to_owned()), sync_token: None }),
+        };
+        self.core.desk.apply(SOURCE, batch).await.unwrap();
+    }
+
+    /// A look at `now` does not find `/a/`.
+    async fn misses(&self, now: &str, evidence: Evidence) -> Absence {
+        self.clock.set(at(now));
+        self.core.desk.calendar_absent(SOURCE, "/a/", at(now), evidence).await.unwrap()
+    }
+
+    /// Fires what is due at `now`, and says all that is in the ledger: when it was due, and when it rang.
+    async fn rung(&mut self, now: &str) -> Vec<String> {
+        self.clock.set(at(now));
+        self.core.bell.release();
+        while self.core.wheel.turn(&|_| ()).await.unwrap() == Turn::Again {}
+        let mut inspector = Inspector::open(&self.ledger()).await.unwrap();
+        let mut rings = inspector.rings(UtcMillis::MIN, None, 100).await.unwrap();
+        rings.sort_by_key(|ring| ring.due);
+        let time = |at: UtcMillis| at.to_string()[11..16].to_owned();
+        rings.iter().map(|ring| format!("{} at {}", time(ring.due), time(ring.fired_at))).collect()
+    }
+
+    async fn known(&self) -> Vec<(String, Option<UtcMillis>)> {
+        let known = self.core.desk.calendars(SOURCE).await.unwrap();
+        known.into_iter().map(|known| (known.href, known.absent_since)).collect()
+    }
+}
+
+async fn start(path: &Path, clock: &Clock) -> Core {
+    let text = format!(
+        "[ledger]\nurl = \"sqlite://{}\"\n[[source]]\nkind = \"directory\"\nname = \"{SOURCE}\"\npath = \"/nowhere\"\n\
+         [[sink]]\nkind = \"stdout\"\n",
+        path.display()
+    );
+    let file = path.with_extension("toml");
+    std::fs::write(&file, &text).unwrap();
+    let config: Config = reveille::config::read_text(&text).unwrap();
+    assert_eq!(config.defaults.absent_grace, Duration::from_secs(15 * 60));
+    Core::start(&config, &Zones::bundled(), Ledger::open(path).await.unwrap(), clock).await.unwrap()
+}
+
+/// The event `name` with an alarm at `time` of that day, put.
+fn put(name: &str, time: &str) -> Change {
+    let start = at(time).basic();
+    let text = event(name, &start, name).into_bytes();
+    Change::Put { href: format!("{name}.ics"), etag: format!("\"{name} {time}\""), text, written: None }
+}
+
+#[tokio::test]
+async fn an_absent_calendar_rings_on_and_is_the_same_when_it_comes_back() {
+    let mut stage = Stage::new("10:00").await;
+    stage.look("10:00", "/a/", vec![put("one", "11:05"), put("two", "12:00")]).await;
+    stage.core.desk.unchanged(SOURCE, "/a/", at("11:00")).await.unwrap();
+    let since = at("11:01");
+    assert_eq!(stage.misses("11:01", Evidence::Healthy).await, Absence::Kept { since });
+    assert_eq!(stage.known().await, [("/a/".to_owned(), Some(since))]);
+    assert_eq!(stage.rung("11:05").await, ["11:05 at 11:05"], "it rings on");
+    assert_eq!(stage.misses("11:15", Evidence::Healthy).await, Absence::Kept { since });
+    // It is back, with an event that has become due meanwhile: that is late, not past.
+    stage.look("11:15", "/a/", vec![put("three", "11:10")]).await;
+    assert_eq!(stage.known().await, [("/a/".to_owned(), None)]);
+    let all = ["11:05 at 11:05", "11:10 at 11:15", "12:00 at 12:00"];
+    assert_eq!(stage.rung("11:15").await, all[..2]);
+    assert_eq!(stage.rung("12:00").await, all);
+    // The next absence counts from its own beginning.
+    assert_eq!(stage.misses("12:01", Evidence::Healthy).await, Absence::Kept { since: at("12:01") });
+}
+
+#[tokio::test]
+async fn a_look_that_finds_a_calendar_unchanged_ends_its_absence_in_another_process_too() {
+    let mut stage = Stage::new("10:00").await;
+    stage.look("10:00", "/a/", vec![put("one", "12:00")]).await;
+    stage.misses("10:10", Evidence::Healthy).await;
+    stage = stage.restart().await;
+    assert_eq!(stage.known().await, [("/a/".to_owned(), Some(at("10:10")))]);
+    stage.clock.set(at("10:20"));
+    stage.core.desk.unchanged(SOURCE, "/a/", at("10:20")).await.unwrap();
+    // At once, and not when the times of looks are written down.
+    assert_eq!(stage.known().await, [("/a/".to_owned(), None)]);
+    assert_eq!(stage.misses("10:26", Evidence::Healthy).await, Absence::Kept { since: at("10:26") });
+    assert_eq!(stage.rung("12:00").await, ["12:00 at 12:00"]);
+}
+
+#[tokio::test]
+async fn a_calendar_is_dropped_when_healthy_looks_have_not_found_it_for_the_grace() {
+    let mut stage = Stage::new("10:00").await;
+    stage.look("10:00", "/a/", vec![put("one", "12:00")]).await;
+    let kept = Absence::Kept { since: at("10:01") };
+    assert_eq!(stage.misses("10:01", Evidence::Healthy).await, kept);
+    stage = stage.restart().await;
+    assert_eq!(stage.misses("10:15", Evidence::Healthy).await, kept);
+    assert_eq!(stage.misses("10:16", Evidence::Healthy).await, Absence::Dropped);
+    assert_eq!(stage.known().await, []);
+    assert_eq!(stage.rung("12:00").await, [""; 0]);
+    assert_eq!(stage.misses("12:01", Evidence::Healthy).await, Absence::Dropped, "one that is not known");
+}
+
+#[tokio::test]
+async fn where_nothing_is_found_calendars_are_kept_for_a_day() {
+    let mut stage = Stage::new("10:00").await;
+    stage.look("10:00", "/a/", vec![put("one", "1 9:59"), put("two", "1 12:00")]).await;
+    let kept = Absence::Kept { since: at("10:01") };
+    assert_eq!(stage.misses("10:01", Evidence::AllGone).await, kept);
+    // The store is found in order again, without it: only from here on that counts.
+    assert_eq!(stage.misses("10:30", Evidence::Healthy).await, kept);
+    assert_eq!(stage.misses("10:44", Evidence::AllGone).await, kept);
+    assert_eq!(stage.misses("10:46", Evidence::Healthy).await, kept);
+    assert_eq!(stage.misses("10:50", Evidence::AllGone).await, kept);
+    stage = stage.restart().await;
+    assert_eq!(stage.misses("1 10:00", Evidence::AllGone).await, kept);
+    assert_eq!(stage.rung("1 10:00").await, ["09:59 at 10:00"]);
+    assert_eq!(stage.misses("1 10:01", Evidence::AllGone).await, Absence::Dropped);
+    assert_eq!(stage.rung("1 12:00").await, ["09:59 at 10:00"]);
+}
+
+#[tokio::test]
+async fn a_clock_that_was_ahead_does_not_end_the_grace() {
+    let stage = Stage::new("1 10:00").await;
+    stage.look("1 10:00", "/a/", vec![put("one", "2 12:00")]).await;
+    stage.misses("1 10:01", Evidence::Healthy).await;
+    assert_eq!(stage.misses("9:00", Evidence::Healthy).await, Absence::Kept { since: at("9:00") });
+    assert_eq!(stage.misses("9:14", Evidence::Healthy).await, Absence::Kept { since: at("9:00") });
+    assert_eq!(stage.misses("9:15", Evidence::Healthy).await, Absence::Dropped);
+}
+
+#[tokio::test]
+async fn status_and_calendars_say_what_is_absent() {
+    let stage = Stage::new("10:00").await;
+    stage.look("10:00", "/a/", vec![put("one", "12:00")]).await;
+    stage.look("10:00", "/b/", vec![put("two", "12:00")]).await;
+    stage.misses("10:01", Evidence::Healthy).await;
+    let say = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_reveille"));
+        let output =
+            command.arg("--config").arg(stage.ledger().with_extension("toml")).args(arguments).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let json = |arguments: &[&str]| -> Vec<serde_json::Value> {
+        say(arguments).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let (status, calendars) = (json(&["status", "--json"]), json(&["calendars", "--json"]));
+    let absent = serde_json::json!([{
+        "source": "dav", "href": "/a/", "calendarName": "", "userId": "mary", "absentSince": "2026-03-10T10:01:00.000Z"
+    }]);
+    assert_eq!(status[0]["absentCalendars"], absent);
+    let since: Vec<_> = calendars.iter().map(|calendar| calendar["absentSince"].as_str()).collect();
+    assert_eq!(since, [Some("2026-03-10T10:01:00.000Z"), None]);
+    assert!(say(&["status"]).contains("dav:/a/  not found since"), "{}", say(&["status"]));
+    assert!(say(&["calendars"]).contains("absent since"), "{}", say(&["calendars"]));
+}
