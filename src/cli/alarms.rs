@@ -2,7 +2,7 @@
 
 use super::look::{LedgerArgs, block_on, distance, written};
 use super::upcoming::{Foresight, Upcoming};
-use super::{Context, instant, printer::Exit, printer::Table, printer::Tone};
+use super::{Context, instant, printer::Exit, printer::Table, printer::Tone, reach};
 use crate::config::Config;
 use crate::ledger::Inspector;
 use crate::time::UtcMillis;
@@ -41,6 +41,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
         }
     } else {
         context.printer.table(&table(&rings, now))?;
+        reach::notes(&rings).iter().for_each(|note| context.printer.warning(note));
     }
     Ok(Exit::Done)
 }

@@ -12,6 +12,7 @@ use crate::calendar::zone::Zones;
 use crate::clock::Clock;
 use crate::config::{self, CaldavSettings, Config, ConfigError, Problem, SinkKind, SourceKind, Wanted};
 use crate::delivery::ending::Ending;
+use crate::delivery::routing;
 use crate::delivery::sink::{Sink, Surroundings};
 use crate::ledger::{Inspector, LedgerError};
 use crate::source::caldav::CaldavSource;
@@ -39,6 +40,8 @@ struct Finding {
     kind: &'static str,
     /// Null for what was left out.
     ok: Option<bool>,
+    /// It can be used, and is perhaps not what was meant.
+    warning: bool,
     found: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     file: Option<String>,
@@ -113,6 +116,7 @@ async fn look(config: &Config, offline: bool, clock: &Clock) -> anyhow::Result<V
             Err(error) => finding("sink", &settings.name, kind, Err(error.to_string())),
         });
     }
+    findings.extend(routing::untaken(&config.sinks).into_iter().map(|(sink, found)| warning("sink", &sink, found)));
     Ok(findings)
 }
 
@@ -128,7 +132,11 @@ fn kind_of(kind: &SinkKind) -> &'static str {
 fn finding(what: &'static str, name: &str, kind: &'static str, found: Result<String, String>) -> Finding {
     let ok = Some(found.is_ok());
     let found = found.unwrap_or_else(|why| why);
-    Finding { what, name: name.to_owned(), kind, ok, found, file: None, line: None, key: None }
+    Finding { what, name: name.to_owned(), kind, ok, warning: false, found, file: None, line: None, key: None }
+}
+
+fn warning(what: &'static str, name: &str, found: String) -> Finding {
+    Finding { warning: true, ..finding(what, name, "", Ok(found)) }
 }
 
 fn left_out(what: &'static str, name: &str, kind: &'static str) -> Finding {
@@ -211,8 +219,9 @@ impl Intake for Counter {
 
 fn table(findings: &[Finding]) -> Table {
     let mut table = Table::new(&["WHAT", "NAME", "KIND", "STATE", "FOUND"]);
-    for Finding { what, name, kind, ok, found, .. } in findings {
+    for Finding { what, name, kind, ok, warning, found, .. } in findings {
         let (state, tone) = match ok {
+            Some(true) if *warning => ("warning", Tone::Doubtful),
             Some(true) => ("ok", Tone::Good),
             Some(false) => ("FAILS", Tone::Bad),
             None => ("-", Tone::Faint),

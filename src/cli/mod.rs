@@ -17,6 +17,7 @@ mod logging;
 mod look;
 mod man;
 mod preview;
+mod reach;
 mod restore;
 mod run;
 mod show;

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::look::{Glimpse, LedgerArgs, block_on, distance, written, written_or_dash};
 use super::upcoming::{Foresight, Upcoming};
-use super::{Context, printer::Exit, printer::Table, printer::Tone};
+use super::{Context, printer::Exit, printer::Table, printer::Tone, reach};
 use crate::ledger::{Inspector, ObjectRow, RingRow};
 use crate::time::UtcMillis;
 
@@ -145,7 +145,7 @@ fn people(seen: &Seen, args: &Args, now: UtcMillis, context: &mut Context) -> an
         table.row([
             (written(row.due), Tone::Plain),
             (distance(now, row.due), Tone::Faint),
-            (row.state.clone(), Tone::Good),
+            (row.state.clone(), if row.state == "fired" { Tone::Good } else { Tone::Doubtful }),
             plain(&glimpse.action),
             plain(&glimpse.start),
             plain(&glimpse.summary),
@@ -155,7 +155,7 @@ fn people(seen: &Seen, args: &Args, now: UtcMillis, context: &mut Context) -> an
         table.row([
             (written(ring.at), Tone::Plain),
             (distance(now, ring.at), Tone::Faint),
-            plain("armed"),
+            if ring.at < now { ("overdue".to_owned(), Tone::Doubtful) } else { plain("armed") },
             plain(&ring.action),
             plain(&ring.start),
             plain(&ring.summary),
@@ -163,9 +163,11 @@ fn people(seen: &Seen, args: &Args, now: UtcMillis, context: &mut Context) -> an
     }
     context.printer.line("")?;
     if fired.is_empty() && upcoming.is_empty() {
-        context.printer.line("It has not rung and will not ring.")?;
+        let none = "The ledger has no record of an alarm of it, and none is armed: 'reveille explain UID' says why.";
+        context.printer.line(none)?;
     } else {
         context.printer.table(&table)?;
+        reach::notes(upcoming).iter().try_for_each(|note| context.printer.line(note))?;
     }
     if args.text {
         context.printer.line("")?;

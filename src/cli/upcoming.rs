@@ -2,10 +2,12 @@
 
 use serde::Serialize;
 
+use super::reach::Reach;
 use crate::calendar::object::{Limits, Object};
 use crate::calendar::plan::Plan;
 use crate::calendar::zone::Zones;
 use crate::config::Config;
+use crate::delivery::routing::Envelope;
 use crate::ledger::ObjectRow;
 use crate::notification::{About, Notification, Sender};
 use crate::planner;
@@ -34,6 +36,8 @@ pub(super) struct Upcoming {
     notification_id: String,
     source: String,
     href: String,
+    /// Why no sink takes it; null where one does.
+    pub(super) no_sink: Option<String>,
 }
 
 /// Works out rings from objects.
@@ -42,12 +46,13 @@ pub(super) struct Foresight {
     zones: Zones,
     limits: Limits,
     sender: Sender,
+    reach: Reach,
 }
 
 impl Foresight {
     pub(super) fn new(config: &Config) -> anyhow::Result<Foresight> {
         let (zones, limits) = (Zones::load(&config.zoneinfo)?, config.limits.objects);
-        Ok(Foresight { zones, limits, sender: planner::sender(config) })
+        Ok(Foresight { zones, limits, sender: planner::sender(config), reach: Reach::new(config) })
     }
 
     /// The next rings of `row` before `until`, from its timer on; at most `limit`, in order.
@@ -74,7 +79,8 @@ impl Foresight {
             from = next.plus(STEP).min(until);
             for ring in plan.rings(next..from).iter().take(limit.saturating_sub(rings.len())) {
                 let notification = Notification::new(ring, &about, &self.sender, ring.at);
-                rings.push(upcoming(ring.at, notification, row, &about));
+                let no_sink = self.reach.no_sink(Envelope::of(&notification), &row.calendar.emails);
+                rings.push(Upcoming { no_sink, ..upcoming(ring.at, notification, row, &about) });
             }
         }
         rings
@@ -96,5 +102,6 @@ fn upcoming(at: UtcMillis, notification: Notification, row: &ObjectRow, about: &
         notification_id: notification.notification_id,
         source: row.calendar.source.clone(),
         href: row.href.clone(),
+        no_sink: None,
     }
 }

@@ -13,8 +13,21 @@ pub struct Routing {
     sinks: Vec<(i64, Wishes)>,
 }
 
+/// What of an alarm decides which sinks take it.
+#[derive(Clone, Copy, Debug)]
+pub struct Envelope<'a> {
+    /// `display`, `email` or `audio`.
+    pub action: &'a str,
+    pub user: &'a str,
+    pub calendar_name: &'a str,
+    pub calendar_id: &'a str,
+    /// The addresses that the alarm itself names, `mailto:` URIs.
+    pub recipients: &'a [String],
+}
+
 #[derive(Clone, Debug)]
 struct Wishes {
+    name: String,
     actions: Vec<String>,
     users: Vec<String>,
     calendars: Vec<String>,
@@ -31,7 +44,7 @@ impl Routing {
                 SinkKind::Stdout { .. } | SinkKind::File { .. } | SinkKind::CyrusNotify { .. } => None,
             };
             let (actions, users) = (sink.actions.clone(), sink.users.clone());
-            Wishes { actions, users, calendars: sink.calendars.clone(), recipients }
+            Wishes { name: sink.name.clone(), actions, users, calendars: sink.calendars.clone(), recipients }
         };
         let known = |sink: &Sink| ids.get(&sink.name).map(|id| (*id, wishes(sink)));
         Routing { sinks: sinks.iter().filter_map(known).collect() }
@@ -39,11 +52,12 @@ impl Routing {
 
     /// Where `alarm` goes; `own` are the addresses of its user.
     pub fn routes(&self, alarm: &Notification, own: &[String]) -> Vec<Route> {
+        self.routes_of(Envelope::of(alarm), own)
+    }
+
+    fn routes_of(&self, alarm: Envelope<'_>, own: &[String]) -> Vec<Route> {
         let mut routes = Vec::new();
-        for (sink, wishes) in &self.sinks {
-            if !wishes.take(alarm) {
-                continue;
-            }
+        for (sink, wishes) in self.sinks.iter().filter(|(_, wishes)| wishes.refusal(alarm).is_none()) {
             let recipients = match &wishes.recipients {
                 None => vec![String::new()],
                 Some(recipients) => addresses(recipients, alarm, own),
@@ -54,23 +68,89 @@ impl Routing {
         routes.dedup();
         routes
     }
+
+    /// Why `alarm` goes to no sink: a reason for each of them. None where a sink takes it.
+    pub fn no_sink(&self, alarm: Envelope<'_>, own: &[String]) -> Option<String> {
+        if !self.routes_of(alarm, own).is_empty() {
+            return None;
+        }
+        let reason = |(_, wishes): &(i64, Wishes)| wishes.refusal(alarm).unwrap_or_else(|| wishes.no_address(alarm));
+        Some(self.sinks.iter().map(reason).collect::<Vec<_>>().join("; "))
+    }
+}
+
+impl<'a> Envelope<'a> {
+    /// That of `alarm`.
+    pub fn of(alarm: &'a Notification) -> Envelope<'a> {
+        Envelope {
+            action: &alarm.action,
+            user: &alarm.user_id,
+            calendar_name: &alarm.calendar_name,
+            calendar_id: &alarm.calendar_id,
+            recipients: &alarm.alarm_recipients,
+        }
+    }
 }
 
 impl Wishes {
-    fn take(&self, alarm: &Notification) -> bool {
+    /// Why the sink does not take `alarm`, whomever it is for; none where it does.
+    fn refusal(&self, alarm: Envelope<'_>) -> Option<String> {
+        let Wishes { name, actions, users, calendars, .. } = self;
         let calendar = |pattern: &String| match pattern.strip_suffix('*') {
             Some(start) => alarm.calendar_name.starts_with(start) || alarm.calendar_id.starts_with(start),
             None => *pattern == alarm.calendar_name || *pattern == alarm.calendar_id,
         };
-        (self.actions.is_empty() || self.actions.contains(&alarm.action))
-            && (self.users.is_empty() || self.users.contains(&alarm.user_id))
-            && (self.calendars.is_empty() || self.calendars.iter().any(calendar))
+        if !actions.is_empty() && !actions.iter().any(|action| action == alarm.action) {
+            let (action, wanted) = (alarm.action.to_uppercase(), with_action(actions, alarm.action));
+            return Some(format!("the sink '{name}' does not take the action {action} (set actions = {wanted} on it)"));
+        }
+        if !users.is_empty() && !users.iter().any(|user| user == alarm.user) {
+            return Some(format!("'{}' is not among the users of the sink '{name}'", alarm.user));
+        }
+        let is_other = !calendars.is_empty() && !calendars.iter().any(calendar);
+        is_other.then(|| format!("'{}' is not among the calendars of the sink '{name}'", alarm.calendar_name))
+    }
+
+    /// Why there is nobody to whom the sink could write of `alarm`.
+    fn no_address(&self, alarm: Envelope<'_>) -> String {
+        match self.recipients {
+            Some(Recipients::Attendees) => {
+                format!("the sink '{}' writes to the alarm's attendees, and it has none", self.name)
+            }
+            _ => format!("the sink '{}' knows no address of '{}'", self.name, alarm.user),
+        }
     }
 }
 
+/// The actions whose alarms go to no sink at all, with the sink that could take them and a sentence that says how.
+pub fn untaken(sinks: &[Sink]) -> Vec<(String, String)> {
+    let is_mail = |sink: &&Sink| matches!(sink.kind, SinkKind::Email(_));
+    let Some(nearest) = sinks.iter().find(is_mail).or(sinks.first()) else { return Vec::new() };
+    let takes = |sink: &Sink, action: &str| sink.actions.is_empty() || sink.actions.iter().any(|own| own == action);
+    let mut actions = nearest.actions.clone();
+    let mut found = Vec::new();
+    for action in ["display", "email", "audio"] {
+        if sinks.iter().any(|sink| takes(sink, action)) {
+            continue;
+        }
+        let (name, wanted, action_text) = (&nearest.name, with_action(&actions, action), action.to_uppercase());
+        actions.push(action.to_owned());
+        let found_one =
+            format!("alarms with action {action_text} go to no sink: set actions = {wanted} on sink \"{name}\"");
+        found.push((name.clone(), found_one));
+    }
+    found
+}
+
+/// `actions` and `action`, as the configuration spells them: `["email", "display"]`.
+pub fn with_action(actions: &[String], action: &str) -> String {
+    let all = actions.iter().map(String::as_str).chain([action]).map(|action| format!("\"{action}\""));
+    format!("[{}]", all.collect::<Vec<_>>().join(", "))
+}
+
 /// Whom to write to, bare addresses.
-fn addresses(recipients: &Recipients, alarm: &Notification, own: &[String]) -> Vec<String> {
-    let named = || alarm.alarm_recipients.iter().map(|uri| bare(uri).into_owned());
+fn addresses(recipients: &Recipients, alarm: Envelope<'_>, own: &[String]) -> Vec<String> {
+    let named = || alarm.recipients.iter().map(|uri| bare(uri).into_owned());
     match recipients {
         Recipients::List(list) => list.clone(),
         Recipients::Attendees => named().collect(),

@@ -19,7 +19,7 @@ use crate::time::UtcMillis;
 /// Under this key a copy remembers when it was made. A ledger in use has no such mark.
 const BACKED_UP_AT: &str = "backed_up_at";
 /// Under this key a ledger that was put back remembers until when everything counts as rung.
-const FIRED_UNTIL: &str = "fired_until";
+pub(super) const FIRED_UNTIL: &str = "fired_until";
 
 const SET_META: &str =
     "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value";

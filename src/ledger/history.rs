@@ -17,6 +17,11 @@ const FORGET: &str = "DELETE FROM rings WHERE id IN (SELECT value FROM json_each
     AND NOT EXISTS (SELECT 1 FROM timers t WHERE t.object = rings.object AND t.due <= rings.due)
     AND NOT EXISTS (SELECT 1 FROM calendars c WHERE c.id = rings.calendar AND c.looked_at <= rings.due)";
 
+const REMEMBER: &str = "INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE
+    SET value = max(CAST(value AS INTEGER), CAST(excluded.value AS INTEGER))";
+/// Under this key the ledger remembers what it has forgotten: rings that were due and recorded before that instant.
+pub(super) const FORGOTTEN_BEFORE: &str = "forgotten_before";
+
 impl Ledger {
     /// Looks at up to `limit` rings behind `from` that were due and recorded before `before`, and forgets those that are
     /// no longer needed. Returns how many these were, and where to go on; nowhere when the walk is over.
@@ -34,7 +39,13 @@ impl Ledger {
         let Some((fired_at, id)) = page.last().copied() else { return Ok((0, None)) };
         let ids = id_list(page.into_iter().map(|(_, id)| id));
         let forgotten = self.write(move |c| {
-            Box::pin(async move { Ok(sqlx::query(FORGET).bind(ids).bind(before.0).execute(c).await?.rows_affected()) })
+            Box::pin(async move {
+                let rows = sqlx::query(FORGET).bind(ids).bind(before.0).execute(&mut *c).await?.rows_affected();
+                if rows > 0 {
+                    sqlx::query(REMEMBER).bind(FORGOTTEN_BEFORE).bind(before.0.to_string()).execute(c).await?;
+                }
+                Ok(rows)
+            })
         });
         Ok((forgotten.await?, Some((UtcMillis(fired_at), id))))
     }

@@ -6,7 +6,9 @@ use std::path::Path;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
 use sqlx::{Connection as _, Row, SqliteConnection};
 
+use super::backup::FIRED_UNTIL;
 use super::file::{check_version, connect};
+use super::history::FORGOTTEN_BEFORE;
 use super::lock::only_name;
 use super::text::{optional_text, text};
 use super::{CalendarRow, LedgerError};
@@ -145,6 +147,13 @@ const RING_BY_IDENTITY: &str =
     "SELECT r.id, r.object, r.due, r.fired_at, r.state, r.count, r.notification, c.name AS calendar, o.href
     FROM rings r LEFT JOIN calendars c ON c.id = r.calendar LEFT JOIN objects o ON o.id = r.object
     WHERE r.identity = ?";
+// Rings without a row of their own: the first rings of an hour that had too many stand before the row that counts the rest,
+// and of very many missed ones the last stands for those before it.
+const COUNTED: &str =
+    "SELECT r.id, r.object, r.due, r.fired_at, r.state, r.count, r.notification, c.name AS calendar, o.href
+    FROM rings r LEFT JOIN calendars c ON c.id = r.calendar LEFT JOIN objects o ON o.id = r.object
+    WHERE r.object = ?1 AND r.fired_at >= ?2 AND ((r.state = 'suppressed' AND r.due <= ?2)
+    OR (r.state = 'missed' AND r.count > 1 AND r.due >= ?2)) ORDER BY abs(r.due - ?2) LIMIT 1";
 const LATENESS: &str = "SELECT fired_at - due FROM rings WHERE state = 'fired' ORDER BY fired_at DESC LIMIT ?";
 const DELIVERIES: &str =
     "SELECT d.ring, s.name, d.recipient, d.state, d.attempts, d.next_attempt, d.answer, d.settled_at,
@@ -297,6 +306,38 @@ impl Inspector {
     pub async fn ring_with(&mut self, identity: [u8; 16]) -> Result<Option<RingRow>, LedgerError> {
         let query = sqlx::query(RING_BY_IDENTITY).bind(identity.to_vec());
         query.fetch_optional(&mut self.connection).await?.as_ref().map(ring).transpose()
+    }
+
+    /// The row that counts rings of `object`, of which one due at `at` may be: it has no row of its own.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`].
+    pub async fn ring_counting(&mut self, object: i64, at: UtcMillis) -> Result<Option<RingRow>, LedgerError> {
+        let query = sqlx::query(COUNTED).bind(object).bind(at.0);
+        query.fetch_optional(&mut self.connection).await?.as_ref().map(ring).transpose()
+    }
+
+    /// What the history lacks: rings that were due and recorded before this have been forgotten.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`].
+    pub async fn forgotten_before(&mut self) -> Result<Option<UtcMillis>, LedgerError> {
+        self.remembered(FORGOTTEN_BEFORE).await
+    }
+
+    /// Until when everything counts as rung, in a ledger that is a backup that was put back.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`].
+    pub async fn fired_until(&mut self) -> Result<Option<UtcMillis>, LedgerError> {
+        self.remembered(FIRED_UNTIL).await
+    }
+
+    async fn remembered(&mut self, key: &str) -> Result<Option<UtcMillis>, LedgerError> {
+        let query = sqlx::query("SELECT value FROM meta WHERE key = ?").bind(key.to_owned());
+        let row = query.fetch_optional(&mut self.connection).await?;
+        let value = row.map(|row| text(&row, "value")).transpose()?;
+        Ok(value.and_then(|value| value.parse().ok()).map(UtcMillis))
     }
 
     /// What the ring with the number `ring` owes or owed to the sinks.

@@ -50,7 +50,7 @@ seen from:   2026-03-26 03:00:00Z
 VEVENT in line 3: Early
   DTSTART;TZID=\"W. Europe Standard Time\":20260327T023000  in Europe/Berlin (Windows calls it 'W. Europe Standard Time')
   alarm in line 9: DISPLAY, TRIGGER:-P1DT15M, counts from DTSTART
-    it rings next at 2026-03-28T01:15:00.000Z
+    it is due next at 2026-03-28T01:15:00.000Z
   alarm in line 13: AUDIO, TRIGGER:PT0S, counts from DTSTART
     it does not ring: the alarm rings by place (PROXIMITY), not by time
 
@@ -61,7 +61,7 @@ VEVENT in line 19: Late
   alarm in line 25: DISPLAY, TRIGGER:-PT5M, counts from DTSTART
     it does not ring: it is cancelled (STATUS:CANCELLED)
 
-How it rings
+How its alarms come about
   2026-03-28 01:15:00Z  display of the alarm in line 9 (in 1d 22h)
     RRULE:FREQ=DAILY;COUNT=5 in line 7 gives 2026-03-29T02:30:00, in the component of line 3
     zone Europe/Berlin: Windows calls it 'W. Europe Standard Time'
@@ -178,7 +178,7 @@ fn what_the_ledger_knows_of_a_uid_is_told_with_its_rings_and_deliveries() {
     assert_eq!((&object["source"], &object["calendarHref"]), (&json!("home"), &json!("work")));
     assert_eq!(object["nextDue"], "2026-03-11T12:00:00.000Z");
     let (fired, armed) = (&told["rings"][0], &told["rings"][1]);
-    let standing = "fired at 2026-03-10T12:00:01.000Z (ring 1); it does not ring twice";
+    let standing = "fired at 2026-03-10T12:00:01.000Z (ring 1)";
     assert_eq!(fired["standing"], standing);
     assert_eq!(fired["notificationId"], stage.alarms()[0]["notificationId"]);
     let delivery = &fired["recorded"]["deliveries"][0];
@@ -200,7 +200,7 @@ fn a_ring_before_the_calendar_was_seen_says_why_it_is_not_there() {
     stage.put("tea.ics", "20260310T120000Z", "Tea", "2026-03-01T00:00:00Z");
     stage.pass("2026-03-10T13:00:00Z");
     let told = &stage.listing(&["explain", "tea.ics@example.org", "--at", "2026-03-10T00:00:00Z"])[0];
-    let why = "did not ring: its calendar was seen first at 2026-03-10T13:00:00.000Z, and its past does not ring";
+    let why = "due before this calendar was first seen at 2026-03-10T13:00:00.000Z: did not ring";
     assert_eq!((&told["rings"][0]["standing"], &told["object"]["nextDue"]), (&json!(why), &Value::Null));
 }
 
@@ -222,4 +222,172 @@ fn what_is_neither_a_file_nor_a_uid_is_a_no() {
     assert_eq!((status, err.as_str()), (1, refusal));
     let (status, _, err) = say(explain(folder.path(), &["."]));
     assert_eq!((status, err.as_str()), (2, "error: . is a folder: name a file in it, or use 'preview'\n"));
+}
+
+/// What `explain` says of the only alarm of `uid`, as seen from now: (outcome, standing).
+fn outcome(stage: &Stage, uid: &str) -> (String, String) {
+    let told = &stage.listing(&["explain", &format!("{uid}@example.org")])[0];
+    let alarm = &told["components"][0]["alarms"][0];
+    let text = String::from_utf8(stage.reveille(&["explain", &format!("{uid}@example.org")]).stdout).unwrap();
+    let standing = alarm["standing"].as_str().unwrap_or_else(|| panic!("{text}"));
+    assert!(text.contains(standing), "the text says what the JSON says: {text}");
+    assert!(!text.contains("rang") && !text.contains("last ring"), "nothing is claimed: {text}");
+    (alarm["outcome"].as_str().unwrap().to_owned(), standing.to_owned())
+}
+
+fn ends(outcome: &str, standing: &str) -> (String, String) {
+    (outcome.to_owned(), standing.to_owned())
+}
+
+#[test]
+fn an_alarm_that_is_over_is_told_from_the_ledger_and_not_from_arithmetic() {
+    let stage = Stage::new();
+    stage.configure_ledger("keep_history = \"36500d\"", "max_lateness = \"1h\"");
+    stage.put("past.ics", "20260310T110000Z", "past", "2026-03-01T00:00:00Z");
+    stage.put("done.ics", "20260310T123000Z", "done", "2026-03-01T00:00:00Z");
+    stage.put("late.ics", "20260310T124500Z", "late", "2026-03-01T00:00:00Z");
+    stage.pass("2026-03-10T12:00:00Z");
+    stage.pass("2026-03-10T12:31:00Z");
+    // A text that was written in time, and came after the calendar had been looked at again.
+    stage.put("lost.ics", "20260310T122000Z", "lost", "2026-03-10T12:10:00Z");
+    // And one that was written too late.
+    stage.put("moved.ics", "20260310T133000Z", "moved", "2026-03-10T13:50:00Z");
+    stage.pass("2026-03-10T14:00:00Z");
+    assert_eq!(stage.rung(), ["20260310T123000Z done"]);
+    let seen = "due before this calendar was first seen at 2026-03-10T12:00:00.000Z: did not ring";
+    assert_eq!(outcome(&stage, "past.ics"), ends("beforeFirstSeen", seen));
+    let done = "fired at 2026-03-10T12:31:00.000Z (ring 1)";
+    assert_eq!(outcome(&stage, "done.ics"), ends("fired", done));
+    let late =
+        "did not ring: recorded as missed at 2026-03-10T14:00:00.000Z (ring 2), when it was later than max_lateness";
+    assert_eq!(outcome(&stage, "late.ics"), ends("missed", late));
+    let lost = "should have rung, but there is no record that it did: perhaps this text reached the ledger only after a \
+                later sync of the calendar";
+    assert_eq!(outcome(&stage, "lost.ics"), ends("notRecorded", lost));
+    let moved = "already past when its object was written at 2026-03-10T13:50:00.000Z: did not ring";
+    assert_eq!(outcome(&stage, "moved.ics"), ends("beforeWritten", moved));
+    let shown = String::from_utf8(stage.reveille(&["show", "past.ics@example.org"]).stdout).unwrap();
+    assert!(shown.contains("\nThe ledger has no record of an alarm of it, and none is armed: "), "{shown}");
+}
+
+#[test]
+fn what_the_history_has_forgotten_is_not_said_to_have_rung_or_not() {
+    let stage = Stage::new();
+    stage.configure_ledger("keep_history = \"2d\"", "");
+    stage.put("old.ics", "20260310T123000Z", "old", "2026-03-01T00:00:00Z");
+    stage.pass("2026-03-10T12:00:00Z");
+    stage.pass("2026-03-10T12:30:00Z");
+    stage.pass("2026-03-20T12:30:00Z");
+    assert!(stage.listing(&["firings", "--since", "2026-01-01T00:00:00Z"]).is_empty());
+    // The configuration of today does not say what was forgotten by that of yesterday.
+    stage.configure_ledger("keep_history = \"36500d\"", "");
+    let told = "not recorded any more: the history before 2026-03-18T12:30:00.000Z is forgotten (keep_history)";
+    assert_eq!(outcome(&stage, "old.ics"), ends("forgotten", told));
+    let shown = String::from_utf8(stage.reveille(&["show", "old.ics@example.org"]).stdout).unwrap();
+    assert!(shown.contains("\nThe ledger has no record of an alarm of it, and none is armed: "), "{shown}");
+}
+
+#[test]
+fn alarms_that_are_only_counted_are_told_from_their_count() {
+    let stage = Stage::new();
+    stage.configure_ledger("keep_history = \"36500d\"", "max_lateness = \"1h\"\n[limits]\nmax_rings_per_hour = 30");
+    let series = |name: &str, rule: &str| {
+        stage.put(name, "20260310T123000Z", name, "2026-03-01T00:00:00Z");
+        let text = fs::read_to_string(stage.file(name)).unwrap().replace("DURATION:PT1H", &format!("RRULE:{rule}"));
+        fs::write(stage.file(name), text).unwrap();
+        let written = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_772_000_000);
+        fs::File::options().write(true).open(stage.file(name)).unwrap().set_modified(written).unwrap();
+    };
+    series("crowd.ics", "FREQ=SECONDLY;COUNT=40");
+    stage.pass("2026-03-10T12:00:00Z");
+    stage.pass("2026-03-10T12:31:00Z");
+    assert_eq!(stage.rung().len(), 30);
+    let told = "did not ring: one of 10 that were suppressed (ring 31), too many in one hour";
+    assert_eq!(outcome(&stage, "crowd.ics"), ends("suppressed", told));
+
+    let stage = Stage::new();
+    stage.configure_ledger("keep_history = \"36500d\"", "max_lateness = \"1h\"");
+    stage.put("many.ics", "20260310T123000Z", "many", "2026-03-01T00:00:00Z");
+    let text = fs::read_to_string(stage.file("many.ics")).unwrap();
+    let text = text.replace("DURATION:PT1H", "RRULE:FREQ=HOURLY;COUNT=110");
+    fs::write(stage.file("many.ics"), text).unwrap();
+    stage.pass("2026-03-10T12:00:00Z");
+    stage.pass("2026-03-20T12:00:00Z");
+    let told = &stage.listing(&["explain", "many.ics@example.org", "--at", "2026-03-14T20:30:00Z"])[0]["rings"][0];
+    assert_eq!((&told["due"], &told["outcome"]), (&json!("2026-03-14T20:30:00.000Z"), &json!("missed")));
+    assert_eq!(told["standing"], "did not ring: one of 10 that were recorded as missed together (ring 101)");
+}
+
+#[test]
+fn what_a_backup_that_was_put_back_counts_as_rung_is_told_so() {
+    let stage = Stage::new();
+    stage.configure_ledger("keep_history = \"36500d\"", "");
+    stage.put("tea.ics", "20260310T123000Z", "tea", "2026-03-01T00:00:00Z");
+    stage.pass("2026-03-10T12:00:00Z");
+    assert!(stage.reveille(&["backup", "copy.db"]).status.success());
+    fs::remove_file(stage.path().join("ledger.db")).unwrap();
+    let _ = fs::remove_file(stage.path().join("ledger.db-wal"));
+    let _ = fs::remove_file(stage.path().join("ledger.db-shm"));
+    let restored = stage.reveille(&["restore", "copy.db", "--fired-until", "2026-03-10T12:40:00Z"]);
+    assert!(restored.status.success(), "{}", String::from_utf8_lossy(&restored.stderr));
+    stage.pass("2026-03-10T12:50:00Z");
+    assert_eq!(stage.rung(), [""; 0]);
+    let told = "did not ring: recorded as missed at 2026-03-10T12:50:00.000Z (ring 1), because the ledger is a backup that \
+                was put back, and what was due until 2026-03-10T12:40:00.000Z counts as rung";
+    let (state, standing) = outcome_of_restored(&stage);
+    assert_eq!((state.as_str(), standing.as_str()), ("missed", told));
+}
+
+fn outcome_of_restored(stage: &Stage) -> (String, String) {
+    let alarm = &stage.listing(&["explain", "tea.ics@example.org"])[0]["components"][0]["alarms"][0];
+    (alarm["outcome"].as_str().unwrap().to_owned(), alarm["standing"].as_str().unwrap().to_owned())
+}
+
+#[test]
+fn alarms_that_no_sink_takes_are_named_by_check_explain_show_and_alarms() {
+    let stage = Stage::new();
+    let mail =
+        "[[sink]]\nkind = \"email\"\nname = \"mail\"\nurl = \"smtp+plain://127.0.0.1:1\"\nfrom = \"a@example.org\"\n";
+    let configured = fs::read_to_string(stage.path().join("reveille.toml")).unwrap();
+    let (sources, _) = configured.split_once("[[sink]]").unwrap();
+    let sources = sources.replace("user = ", "email = [\"mary@example.org\"]\nuser = ");
+    fs::write(stage.path().join("reveille.toml"), format!("{sources}{mail}")).unwrap();
+    let far = "20990310T120000Z";
+    stage.put("tea.ics", far, "Tea", "2026-03-01T00:00:00Z");
+    stage.put("mail.ics", far, "Mail", "2026-03-01T00:00:00Z");
+    let text = fs::read_to_string(stage.file("mail.ics")).unwrap().replace("ACTION:DISPLAY", "ACTION:EMAIL");
+    fs::write(stage.file("mail.ics"), text).unwrap();
+    stage.pass("2026-03-10T12:00:00Z");
+    let warnings = || -> Vec<Value> {
+        let found = stage.listing(&["check", "--offline"]);
+        found.into_iter().filter(|found| found["warning"] == true).map(|found| found["found"].clone()).collect()
+    };
+    let display = "alarms with action DISPLAY go to no sink: set actions = [\"email\", \"display\"] on sink \"mail\"";
+    let audio =
+        "alarms with action AUDIO go to no sink: set actions = [\"email\", \"display\", \"audio\"] on sink \"mail\"";
+    assert_eq!(warnings(), [display, audio]);
+    let why = "it goes to no sink: the sink 'mail' does not take the action DISPLAY (set actions = [\"email\", \"display\"] on it)";
+    let told = &stage.listing(&["explain", "tea.ics@example.org"])[0];
+    assert_eq!(
+        (&told["components"][0]["alarms"][0]["noSink"], &told["rings"][0]["noSink"]),
+        (&json!(why), &json!(why))
+    );
+    for arguments in [&["explain", "tea.ics@example.org"][..], &["show", "tea.ics@example.org"]] {
+        let text = String::from_utf8(stage.reveille(arguments).stdout).unwrap();
+        assert!(text.contains(why), "{text}");
+    }
+    assert_eq!(stage.listing(&["show", "tea.ics@example.org"])[0]["upcoming"][0]["noSink"], why);
+    let mail = &stage.listing(&["explain", "mail.ics@example.org"])[0];
+    assert_eq!(
+        (&mail["components"][0]["alarms"][0]["noSink"], &mail["rings"][0]["noSink"]),
+        (&Value::Null, &Value::Null)
+    );
+    let alarms = stage.reveille(&["alarms", "--until", "2100-01-01T00:00:00Z"]);
+    assert_eq!(String::from_utf8(alarms.stderr).unwrap(), format!("warning: 1 of 2: {why}\n"));
+
+    let recipe = "[[sink]]\nactions = [\"email\", \"display\", \"audio\"]\n";
+    let configured = fs::read_to_string(stage.path().join("reveille.toml")).unwrap();
+    fs::write(stage.path().join("reveille.toml"), configured.replace("[[sink]]\n", recipe)).unwrap();
+    assert_eq!(warnings(), [""; 0]);
+    assert_eq!(stage.listing(&["show", "tea.ics@example.org"])[0]["upcoming"][0]["noSink"], Value::Null);
 }

@@ -14,13 +14,13 @@ use crate::time::UtcMillis;
 /// What becomes of an alarm.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// It rings next then.
+    /// It is due next then.
     Rings(UtcMillis),
     /// Its next ring is withheld: the hour has enough of them (rule 24).
     Crowded(UtcMillis),
     /// It never rings.
     Silent(Silence),
-    /// It rang for the last time then.
+    /// It was due for the last time then.
     Over(UtcMillis),
     /// What it has left to ring, or had last, is at or before the first instant, up to which it is acknowledged.
     Acknowledged { until: UtcMillis, ring: UtcMillis },
@@ -30,15 +30,28 @@ pub enum Fate {
     Nothing,
 }
 
+impl Fate {
+    /// The instant that it speaks of.
+    pub fn ring(&self) -> Option<UtcMillis> {
+        match self {
+            Fate::Rings(at) | Fate::Crowded(at) | Fate::Over(at) | Fate::TakenAway(at) => Some(*at),
+            Fate::Acknowledged { ring, .. } => Some(*ring),
+            Fate::Silent(_) | Fate::Nothing => None,
+        }
+    }
+}
+
 impl fmt::Display for Fate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Fate::Rings(at) => write!(f, "it rings next at {at}"),
-            Fate::Crowded(at) => write!(f, "its next ring, at {at}, is suppressed: that hour has as many as it may"),
+            Fate::Rings(at) => write!(f, "it is due next at {at}"),
+            Fate::Crowded(at) => {
+                write!(f, "when it is due next, at {at}, it is suppressed: that hour has as many as it may")
+            }
             Fate::Silent(silence) => write!(f, "it does not ring: {silence}"),
-            Fate::Over(at) => write!(f, "it does not ring again: its last ring was at {at}"),
+            Fate::Over(at) => write!(f, "it does not ring again: it was due for the last time at {at}"),
             Fate::Acknowledged { until, ring } => {
-                write!(f, "it does not ring: its ring at {ring} is acknowledged, as all are up to {until}")
+                write!(f, "it does not ring: what is due until {until} is acknowledged, such as {ring}")
             }
             Fate::TakenAway(at) => {
                 write!(f, "it does not ring: its occurrences are taken away or replaced, such as that of {at}")

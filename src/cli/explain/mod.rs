@@ -1,6 +1,7 @@
 //! `reveille explain`: why an event's alarms ring when they do, and why others do not. What the calendar core tells
 //! becomes a report, with what the ledger knows of it besides; the report is printed as text or as JSON.
 
+mod outcome;
 mod recorded;
 mod report;
 mod text;
@@ -9,15 +10,20 @@ use std::path::Path;
 
 use super::file::{self, UserZone, Whose};
 use super::look::{LedgerArgs, block_on};
+use super::reach::Reach;
 use super::{Context, Usage, instant, printer::Exit};
+use crate::calendar::alarm::Alarm;
+use crate::calendar::explain::Fate;
 use crate::calendar::object::{Limits, Object};
 use crate::calendar::plan::Plan;
+use crate::calendar::ring::Ring;
 use crate::calendar::zone::Zones;
 use crate::config::Config;
 use crate::ledger::{Inspector, LedgerError, ObjectRow};
-use crate::notification::identity;
+use crate::notification::{About, identity};
 use crate::planner;
 use crate::time::UtcMillis;
+use outcome::Ledgered;
 use report::{Report, Telling};
 
 /// So many instants at which it rings are derived, and with --at only the first.
@@ -53,7 +59,8 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
     let config = args.ledger.config(context)?;
     let zones = Zones::load(&config.zoneinfo)?;
     let now = context.clock.now();
-    let asked = Asked { args, config: &config, zones: &zones, at: args.at.unwrap_or(now), now };
+    let reach = Reach::new(&config);
+    let asked = Asked { args, config: &config, zones: &zones, reach: &reach, at: args.at.unwrap_or(now), now };
     let path = Path::new(&args.what);
     let reports = if args.what == "-" {
         asked.file(None)
@@ -89,6 +96,7 @@ struct Asked<'a> {
     args: &'a Args,
     config: &'a Config,
     zones: &'a Zones,
+    reach: &'a Reach,
     at: UtcMillis,
     now: UtcMillis,
 }
@@ -124,7 +132,8 @@ impl Asked<'_> {
             Err(error) => return Ok(Err(format!("{name} is not read: {error}"))),
         };
         let plan = Plan::new(&object, &around, None);
-        let telling = Telling { zones: self.zones, user_zone, at: self.at };
+        let about = file::about(&seen);
+        let telling = self.telling(user_zone, &about, &seen.emails);
         let told = plan.explain(&octets, self.at, self.count());
         if told.is_empty() {
             return Ok(Err(format!("{name} holds no event and no to-do that can be read")));
@@ -132,6 +141,10 @@ impl Asked<'_> {
         let faults: Vec<String> = plan.faults().iter().map(ToString::to_string).collect();
         let report = |told| Report { file: Some(name.clone()), faults: faults.clone(), ..telling.report(told) };
         Ok(Ok(told.iter().map(report).collect()))
+    }
+
+    fn telling<'b>(&'b self, user_zone: UserZone, about: &'b About, emails: &'b [String]) -> Telling<'b> {
+        Telling { zones: self.zones, user_zone, at: self.at, reach: self.reach, about, emails }
     }
 
     /// Explains what the ledger has of a UID.
@@ -164,7 +177,8 @@ impl Asked<'_> {
         let configured = self.config.sources.iter().find(|source| source.name == row.calendar.source);
         let own_zone = configured.is_some_and(|source| source.zone.is_some());
         let user_zone = if own_zone { UserZone::Source } else { UserZone::Defaults };
-        let telling = Telling { zones: self.zones, user_zone, at: self.at };
+        let about = planner::about(&row.calendar);
+        let telling = self.telling(user_zone, &about, &row.calendar.emails);
         let around = planner::surroundings(&row.calendar, self.zones.clone(), self.limits());
         let mut report = match Object::parse(&row.text, &self.limits()) {
             Ok(mut object) => {
@@ -172,15 +186,24 @@ impl Asked<'_> {
                 let plan = Plan::new(&object, &around, row.memo.as_deref());
                 let told = plan.explain(&row.text, self.at, self.count());
                 let mut report = told.first().map_or_else(|| telling.empty(uid), |told| telling.report(told));
-                let about = planner::about(&row.calendar);
+                let ledgered = Ledgered::new(inspector, row, self.config, self.now).await?;
                 let derivations = told.iter().flat_map(|told| &told.rings);
                 for (ring, derivation) in report.rings.iter_mut().zip(derivations) {
                     let id = identity(&about, &derivation.ring);
-                    let recorded = recorded::of_identity(inspector, id).await?;
-                    let standing = recorded::Standing { row, config: self.config, now: self.now };
-                    ring.standing = Some(standing.of(derivation.ring.at, recorded.as_ref()));
+                    let outcome = ledgered.outcome(inspector, derivation.ring.at, Some(id)).await?;
+                    ring.standing = Some(outcome.sentence);
+                    ring.outcome = Some(outcome.state);
                     ring.notification_id = Some(id.iter().map(|octet| format!("{octet:02x}")).collect());
-                    ring.recorded = recorded;
+                    ring.recorded = outcome.recorded;
+                }
+                let alarms = report.components.iter_mut().flat_map(|component| &mut component.alarms);
+                let fates = told.iter().flat_map(|told| &told.components).flat_map(|component| &component.alarms);
+                for (alarm, told) in alarms.zip(fates) {
+                    let (Fate::Rings(at) | Fate::Crowded(at) | Fate::Over(at)) = told.fate else { continue };
+                    let id = rung_by(&plan, told.alarm, at).map(|ring| identity(&about, &ring));
+                    let outcome = ledgered.outcome(inspector, at, id).await?;
+                    alarm.standing = Some(outcome.sentence);
+                    alarm.outcome = Some(outcome.state);
                 }
                 report
             }
@@ -191,4 +214,10 @@ impl Asked<'_> {
         report.history = recorded::history(inspector, row.id, uid).await?;
         Ok(report)
     }
+}
+
+/// The ring that `alarm` makes at `at`, alone or together with others.
+fn rung_by<'p>(plan: &Plan<'p>, alarm: &Alarm, at: UtcMillis) -> Option<Ring<'p>> {
+    let is_of = |ring: &Ring<'_>| ring.alarm.iter().chain(&ring.joined).any(|one| std::ptr::eq(*one, alarm));
+    plan.rings(at..at.plus(1)).into_iter().find(is_of)
 }

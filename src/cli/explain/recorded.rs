@@ -4,7 +4,6 @@
 use serde::Serialize;
 
 use crate::cli::look::Glimpse;
-use crate::config::Config;
 use crate::ledger::{DeliveryRow, Inspector, LedgerError, ObjectRow, RingRow};
 use crate::time::UtcMillis;
 
@@ -33,6 +32,8 @@ pub(super) struct ObjectFacts {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Recorded {
+    #[serde(skip)]
+    pub(super) object: i64,
     pub(super) ring: i64,
     pub(super) due: String,
     pub(super) fired_at: String,
@@ -103,6 +104,7 @@ async fn recorded(inspector: &mut Inspector, row: RingRow) -> Result<Recorded, L
     let deliveries = inspector.deliveries_of(row.id).await?;
     let seen = Glimpse::of(&row.notification);
     Ok(Recorded {
+        object: row.object,
         ring: row.id,
         due: row.due.to_string(),
         fired_at: row.fired_at.to_string(),
@@ -125,50 +127,5 @@ fn delivery(row: DeliveryRow) -> DeliveryFacts {
         next_attempt: pending.then(|| row.next_attempt.to_string()),
         answer: row.answer,
         settled_at: row.settled_at.map(|at| at.to_string()),
-    }
-}
-
-/// What a ring's standing in the ledger is judged by.
-#[derive(Clone, Copy)]
-pub(super) struct Standing<'a> {
-    pub(super) row: &'a ObjectRow,
-    pub(super) config: &'a Config,
-    pub(super) now: UtcMillis,
-}
-
-impl Standing<'_> {
-    /// What became, or will become, of the ring at `at`, a sentence (rules 21 to 23).
-    pub(super) fn of(&self, at: UtcMillis, recorded: Option<&Recorded>) -> String {
-        let Standing { row, config, now } = *self;
-        let max_lateness = i64::try_from(config.defaults.max_lateness.as_millis()).unwrap_or(i64::MAX);
-        if let Some(recorded) = recorded {
-            let Recorded { ring, state, fired_at, .. } = recorded;
-            return match state.as_str() {
-                "missed" => format!("recorded as missed at {fired_at} (ring {ring}): found later than max_lateness"),
-                state => format!("{state} at {fired_at} (ring {ring}); it does not ring twice"),
-            };
-        }
-        if row.due.is_some_and(|due| due <= at) {
-            return match now.0.saturating_sub(at.0) {
-                ..=0 => "armed".to_owned(),
-                late if late > max_lateness => {
-                    "due and not fired: older than max_lateness, it will be recorded as missed".to_owned()
-                }
-                _ => "due and not fired yet: it rings late as soon as the daemon runs".to_owned(),
-            };
-        }
-        if at < row.first_seen {
-            return format!(
-                "did not ring: its calendar was seen first at {}, and its past does not ring",
-                row.first_seen
-            );
-        }
-        match row.written.filter(|written| at < *written) {
-            Some(written) => format!("did not ring: its object was written at {written}, after it was due"),
-            None if at < now => "not recorded: when it was due the object did not have it, or the calendar had been \
-                                 looked at since"
-                .to_owned(),
-            None => "not armed: the ledger has not taken this in yet".to_owned(),
-        }
     }
 }

@@ -10,6 +10,9 @@ use crate::calendar::explain::{
 use crate::calendar::zone::{Fit, Naming, Zones};
 use crate::cli::file::UserZone;
 use crate::cli::look::offset;
+use crate::cli::reach::Reach;
+use crate::delivery::routing::Envelope;
+use crate::notification::About;
 use crate::time::UtcMillis;
 
 /// `explain --json`: one object a UID and calendar object.
@@ -80,6 +83,11 @@ pub(super) struct AlarmFacts {
     /// The ring that the fate speaks of.
     pub(super) ring: Option<String>,
     pub(super) why: String,
+    /// What the ledger knows of that ring; null for a file, and where there is none.
+    pub(super) outcome: Option<String>,
+    pub(super) standing: Option<String>,
+    /// Why no sink takes it.
+    pub(super) no_sink: Option<String>,
 }
 
 /// A ring and how its instant comes about.
@@ -104,6 +112,9 @@ pub(super) struct RingFacts {
     pub(super) notification_id: Option<String>,
     pub(super) standing: Option<String>,
     pub(super) recorded: Option<Recorded>,
+    pub(super) outcome: Option<String>,
+    /// Why no sink takes it.
+    pub(super) no_sink: Option<String>,
 }
 
 /// One step on the way to a ring.
@@ -150,6 +161,10 @@ pub(super) struct Telling<'a> {
     pub(super) zones: &'a Zones,
     pub(super) user_zone: UserZone,
     pub(super) at: UtcMillis,
+    pub(super) reach: &'a Reach,
+    pub(super) about: &'a About,
+    /// The user's own addresses.
+    pub(super) emails: &'a [String],
 }
 
 impl Telling<'_> {
@@ -193,7 +208,7 @@ impl Telling<'_> {
             dates: told.dates.iter().map(date).collect(),
             silent: told.silence.as_ref().map(ToString::to_string),
             default_alarms: told.by_default,
-            alarms: told.alarms.iter().map(|alarm| fate(alarm, told.by_default)).collect(),
+            alarms: told.alarms.iter().map(|alarm| self.alarm(alarm, told.by_default)).collect(),
         }
     }
 
@@ -216,7 +231,33 @@ impl Telling<'_> {
             notification_id: None,
             standing: None,
             recorded: None,
+            outcome: None,
+            no_sink: self.no_sink(ring.action.name(), &ring.recipients()),
         }
+    }
+
+    fn alarm(&self, told: &ToldAlarm<'_>, by_default: bool) -> AlarmFacts {
+        let attendees: Vec<&str> = told.alarm.attendees.iter().map(|attendee| &**attendee).collect();
+        let action = told.alarm.action.filter(|_| matches!(told.fate, Fate::Rings(_) | Fate::Over(_)));
+        AlarmFacts {
+            line: (!by_default).then_some(told.alarm.line),
+            action: told.alarm.action_text.to_string(),
+            trigger: told.written.clone(),
+            counts_from: told.anchor.to_string(),
+            fate: word(&told.fate),
+            ring: told.fate.ring().map(|at| at.to_string()),
+            why: told.fate.to_string(),
+            outcome: None,
+            standing: None,
+            no_sink: action.and_then(|action| self.no_sink(action.name(), &attendees)),
+        }
+    }
+
+    fn no_sink(&self, action: &str, recipients: &[&str]) -> Option<String> {
+        let recipients: Vec<String> = recipients.iter().map(|&recipient| recipient.to_owned()).collect();
+        let About { user, name, id, .. } = self.about;
+        let alarm = Envelope { action, user, calendar_name: name, calendar_id: id, recipients: &recipients };
+        self.reach.no_sink(alarm, self.emails)
     }
 
     fn zone(&self, told: &ZoneUse) -> ZoneFacts {
@@ -270,24 +311,16 @@ fn held(withheld: &Withheld<'_>, all: &Explanation<'_>) -> WithheldFacts {
     }
 }
 
-fn fate(told: &ToldAlarm<'_>, by_default: bool) -> AlarmFacts {
-    let (fate, ring) = match &told.fate {
-        Fate::Rings(at) => ("rings", Some(*at)),
-        Fate::Crowded(at) => ("suppressed", Some(*at)),
-        Fate::Silent(_) => ("silent", None),
-        Fate::Over(at) => ("over", Some(*at)),
-        Fate::Acknowledged { ring, .. } => ("acknowledged", Some(*ring)),
-        Fate::TakenAway(at) => ("takenAway", Some(*at)),
-        Fate::Nothing => ("never", None),
-    };
-    AlarmFacts {
-        line: (!by_default).then_some(told.alarm.line),
-        action: told.alarm.action_text.to_string(),
-        trigger: told.written.clone(),
-        counts_from: told.anchor.to_string(),
-        fate,
-        ring: ring.map(|at| at.to_string()),
-        why: told.fate.to_string(),
+/// A word for what becomes of an alarm.
+fn word(fate: &Fate) -> &'static str {
+    match fate {
+        Fate::Rings(_) => "rings",
+        Fate::Crowded(_) => "suppressed",
+        Fate::Silent(_) => "silent",
+        Fate::Over(_) => "over",
+        Fate::Acknowledged { .. } => "acknowledged",
+        Fate::TakenAway(_) => "takenAway",
+        Fate::Nothing => "never",
     }
 }
 

@@ -16,7 +16,7 @@ pub(super) fn print(report: &Report, at: UtcMillis, printer: &mut Printer) -> Re
     }
     if !report.rings.is_empty() {
         printer.line("")?;
-        printer.line("How it rings")?;
+        printer.line("How its alarms come about")?;
     }
     for ring in &report.rings {
         self::ring(ring, at, printer)?;
@@ -86,7 +86,11 @@ fn alarm(told: &AlarmFacts, printer: &mut Printer) -> Result<(), PrintError> {
     let place = told.line.map_or_else(|| "default alarm".to_owned(), |line| format!("alarm in line {line}"));
     let trigger = trigger.as_deref().map(|trigger| format!(", {trigger}")).unwrap_or_default();
     printer.line(format!("  {place}: {action}{trigger}, counts from {counts_from}"))?;
-    printer.line(format!("    {why}"))
+    match &told.standing {
+        Some(standing) => printer.line(format!("    {why}; {standing}"))?,
+        None => printer.line(format!("    {why}"))?,
+    }
+    told.no_sink.iter().try_for_each(|why| printer.line(format!("    {why}")))
 }
 
 fn ring(told: &RingFacts, at: UtcMillis, printer: &mut Printer) -> Result<(), PrintError> {
@@ -110,7 +114,10 @@ fn ring(told: &RingFacts, at: UtcMillis, printer: &mut Printer) -> Result<(), Pr
     if let Some(standing) = &told.standing {
         printer.line(format!("    {standing}"))?;
     }
-    told.recorded.iter().flat_map(|recorded| &recorded.deliveries).try_for_each(|one| delivery(one, printer))
+    match &told.recorded {
+        Some(recorded) => deliveries(recorded, printer),
+        None => told.no_sink.iter().try_for_each(|why| printer.line(format!("    {why}"))),
+    }
 }
 
 fn step(told: &StepFacts, printer: &mut Printer) -> Result<(), PrintError> {
@@ -140,6 +147,13 @@ fn recorded(told: &Recorded, printer: &mut Printer) -> Result<(), PrintError> {
     let Recorded { ring, due, state, lateness, count, action, .. } = told;
     let many = if *count > 1 { format!(" ×{count}") } else { String::new() };
     printer.line(format!("  ring {ring}: due {due}, {state}{many} {} late  {action}", length(*lateness)))?;
+    deliveries(told, printer)
+}
+
+fn deliveries(told: &Recorded, printer: &mut Printer) -> Result<(), PrintError> {
+    if told.state == "fired" && told.deliveries.is_empty() {
+        return printer.line("    no delivery is recorded: no sink took it");
+    }
     told.deliveries.iter().try_for_each(|one| delivery(one, printer))
 }
 

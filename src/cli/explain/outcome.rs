@@ -1,0 +1,139 @@
+//! What became, or will become, of an alarm at an instant: what the ledger has recorded of it, else why it has no record
+//! (rules 21 to 24). That an alarm was due is arithmetic; that it rang is said of a record only.
+
+use super::recorded::{self, Recorded};
+use crate::config::Config;
+use crate::ledger::{Inspector, LedgerError, ObjectRow, RingRow};
+use crate::time::UtcMillis;
+
+/// What became of an alarm.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    /// The state that is recorded (`fired`, `missed`, `suppressed`, `acknowledged`), else `armed`, `overdue`,
+    /// `beforeFirstSeen`, `beforeWritten`, `forgotten`, `notRecorded` or `notArmed`.
+    pub(super) state: String,
+    pub(super) sentence: String,
+    pub(super) recorded: Option<Recorded>,
+}
+
+/// What outcomes of the alarms of one object are judged by.
+#[derive(Debug)]
+pub(super) struct Ledgered<'a> {
+    row: &'a ObjectRow,
+    now: UtcMillis,
+    /// Milliseconds.
+    max_lateness: i64,
+    /// Rings that were due before this are no longer in the history, or need not be.
+    forgotten_before: UtcMillis,
+    /// Until when everything counts as rung, where a backup was put back.
+    fired_until: Option<UtcMillis>,
+}
+
+impl<'a> Ledgered<'a> {
+    /// For the object `row`, at `now`.
+    pub(super) async fn new(
+        inspector: &mut Inspector,
+        row: &'a ObjectRow,
+        config: &Config,
+        now: UtcMillis,
+    ) -> Result<Ledgered<'a>, LedgerError> {
+        let millis = |duration: std::time::Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+        let kept_since = now.plus(millis(config.keep_history).saturating_neg());
+        let forgotten = inspector.forgotten_before().await?.unwrap_or(UtcMillis::MIN);
+        Ok(Ledgered {
+            row,
+            now,
+            max_lateness: millis(config.defaults.max_lateness),
+            forgotten_before: forgotten.max(kept_since),
+            fired_until: inspector.fired_until().await?,
+        })
+    }
+
+    /// What became of the alarm that has this identity and is due at `at`; it has none where it is one too many in its hour.
+    pub(super) async fn outcome(
+        &self,
+        inspector: &mut Inspector,
+        at: UtcMillis,
+        identity: Option<[u8; 16]>,
+    ) -> Result<Outcome, LedgerError> {
+        let recorded = match identity {
+            Some(identity) => recorded::of_identity(inspector, identity).await?,
+            None => None,
+        };
+        if let Some(recorded) = recorded {
+            let (state, sentence) = (recorded.state.clone(), self.of_record(&recorded));
+            return Ok(Outcome { state, sentence, recorded: Some(recorded) });
+        }
+        let counted = if at < self.now { inspector.ring_counting(self.row.id, at).await? } else { None };
+        let (state, sentence) = match (self.of_no_record(at, counted.as_ref()), identity) {
+            (("armed" | "notRecorded", _), None) => {
+                ("suppressed", "suppressed, as one too many in its hour; no record of it".to_owned())
+            }
+            (outcome, _) => outcome,
+        };
+        Ok(Outcome { state: state.to_owned(), sentence, recorded: None })
+    }
+
+    fn of_record(&self, recorded: &Recorded) -> String {
+        let Recorded { ring, state, fired_at, lateness, .. } = recorded;
+        let by = if recorded.object == self.row.id { "" } else { ", by another object of the same UID" };
+        match (state.as_str(), self.fired_until) {
+            ("fired", _) => format!("fired at {fired_at} (ring {ring}{by})"),
+            ("missed", Some(until)) if *lateness <= self.max_lateness => format!(
+                "did not ring: recorded as missed at {fired_at} (ring {ring}{by}), because the ledger is a backup that was \
+                 put back, and what was due until {until} counts as rung"
+            ),
+            ("missed", _) => format!(
+                "did not ring: recorded as missed at {fired_at} (ring {ring}{by}), when it was later than max_lateness"
+            ),
+            (state, _) => format!("did not ring: recorded as {state} at {fired_at} (ring {ring}{by})"),
+        }
+    }
+
+    /// The state and the sentence of an alarm at `at` that has no row of its own in the history.
+    fn of_no_record(&self, at: UtcMillis, counted: Option<&RingRow>) -> (&'static str, String) {
+        let Ledgered { row, now, max_lateness, forgotten_before, .. } = *self;
+        let written = row.written.map(|written| written.min(now));
+        if row.due.is_some_and(|due| due <= at) {
+            return match now.0.saturating_sub(at.0) {
+                ..=0 => ("armed", "armed".to_owned()),
+                late if late > max_lateness => {
+                    ("overdue", "overdue by more than max_lateness: it will be recorded as missed".to_owned())
+                }
+                _ => ("overdue", "overdue: rings late as soon as the daemon runs".to_owned()),
+            };
+        }
+        if at >= now {
+            return ("notArmed", "not armed: the ledger has another next alarm for this object".to_owned());
+        }
+        if at < row.first_seen {
+            let first_seen = row.first_seen;
+            return (
+                "beforeFirstSeen",
+                format!("due before this calendar was first seen at {first_seen}: did not ring"),
+            );
+        }
+        match (counted, written) {
+            (Some(RingRow { id, state, count, .. }), _) if state == "suppressed" => (
+                "suppressed",
+                format!("did not ring: one of {count} that were suppressed (ring {id}), too many in one hour"),
+            ),
+            (Some(RingRow { id, count, .. }), _) => {
+                ("missed", format!("did not ring: one of {count} that were recorded as missed together (ring {id})"))
+            }
+            _ if at < forgotten_before => (
+                "forgotten",
+                format!("not recorded any more: the history before {forgotten_before} is forgotten (keep_history)"),
+            ),
+            (_, Some(written)) if at < written => {
+                ("beforeWritten", format!("already past when its object was written at {written}: did not ring"))
+            }
+            _ => (
+                "notRecorded",
+                "should have rung, but there is no record that it did: perhaps this text reached the ledger only after a \
+                 later sync of the calendar"
+                    .to_owned(),
+            ),
+        }
+    }
+}
