@@ -5,6 +5,7 @@
 //!   [`mail`] the way from a calendar to a mailbox.
 //! * [`account`] is a user's account on one of them. [`caldav`] tests the CalDAV source; [`watch`] runs it, [`intake`]
 //!   keeps what it hands in. [`quirks`] shows it servers that misbehave, which [`scripted`] plays.
+//! * [`whose`] asks for what is somebody else's, or nobody's.
 //! * [`ringing`] is the way from a client's PUT to the alarm.
 //! * [`http`] is a calendar client's HTTP. [`daemon`] runs the built `reveille`.
 //! * [`recurrence`] expands random rules beside python-dateutil.
@@ -50,4 +51,5 @@ mod simulation;
 mod smtp;
 mod venv;
 mod watch;
+mod whose;
 mod zones;

@@ -15,13 +15,18 @@ use crate::time::UtcMillis;
 const CONTEXTS: [&str; 8] =
     ["", "remote.php/dav/", "dav/", "caldav/", "SOGo/dav/", "caldav.php/", "dav.php/", "server.php/"];
 
+/// Where a server says where its CalDAV is (RFC 6764, 5).
+const WELL_KNOWN: &str = ".well-known/caldav";
+
 /// An account, as discovery found it.
 #[derive(Clone, Debug)]
 pub struct Account {
-    /// The principal's URL, where there is one.
+    /// The principal of the login, where the server names one.
     pub principal: Option<Url>,
-    /// The user's own addresses as the server knows them, bare.
+    /// The addresses of the login as the server knows them, bare.
     pub addresses: Vec<String>,
+    /// The principal whose homes the places are; none where they were named by themselves.
+    pub of: Option<Url>,
     pub places: Vec<Place>,
 }
 
@@ -32,6 +37,14 @@ pub enum Place {
     Home(Url),
     /// One calendar.
     Calendar(Url),
+}
+
+impl Place {
+    fn url(&self) -> &Url {
+        match self {
+            Place::Home(url) | Place::Calendar(url) => url,
+        }
+    }
 }
 
 /// The calendars of an account now.
@@ -57,30 +70,50 @@ impl ListedAt {
 }
 
 impl Account {
-    /// Finds the account at `start`: a server, a principal, a home or one calendar.
+    /// Finds the account at `start`: a server, a principal, a home or one calendar. What `start` names is what is found; that
+    /// of the login is looked for only where `start` names nobody, or is no WebDAV at all.
     ///
     /// # Errors
-    /// [`CaldavError::NothingFound`] when there is none, or the error of a request.
+    /// [`CaldavError::NothingFound`] when there is none; the server's no at `start`; or the error of a request.
     pub async fn discover(http: &Http, start: &Url) -> Result<Account, CaldavError> {
-        let mut asked = Vec::new();
+        let (mut asked, mut elsewhere) = (Vec::new(), None);
         for candidate in candidates(start) {
-            match ask(http, &candidate).await {
-                Ok(Some((url, found))) => {
-                    if let Some(account) = account_at(http, url, found).await? {
-                        return Ok(account);
-                    }
-                }
-                Ok(None) => {}
-                // What was a calendar yesterday must not become the whole account today.
-                Err(missing @ CaldavError::NotFound { .. }) if asked.is_empty() && !is_root(start) => {
-                    return Err(missing);
+            let is_named = candidate == *start && !names_nobody(start);
+            let found = match ask(http, &candidate).await {
+                Ok((url, found)) => account_at(http, (&candidate, url), found, is_named).await,
+                Err(error) => Err(error),
+            };
+            match found {
+                Ok(Some(account)) => return Ok(account),
+                Ok(None) if !is_named => {}
+                Err(error) if is_named && !error.is_no_dav() => return Err(error),
+                Err(error @ (CaldavError::Redirected { .. } | CaldavError::Unencrypted { .. })) => {
+                    elsewhere = Some(error)
                 }
                 Err(error) if error.is_wrong_address() => {}
                 Err(error) => return Err(error),
+                Ok(None) => {
+                    asked.push(candidate.path().to_owned());
+                    break;
+                }
             }
             asked.push(candidate.path().to_owned());
         }
-        Err(CaldavError::NothingFound { url: start.to_string(), asked: asked.join(", ") })
+        let nothing = || CaldavError::NothingFound { url: start.to_string(), asked: asked.join(", ") };
+        Err(elsewhere.unwrap_or_else(nothing))
+    }
+
+    /// Whether this is the account `other`, perhaps at another address: the homes of the same principal, or at least one
+    /// place of both.
+    pub fn is(&self, other: &Account) -> bool {
+        let is_same = |(one, other): (&Url, &Url)| href::key(one.path()) == href::key(other.path());
+        let is_shared = |mine: &Place| other.places.iter().any(|theirs| is_same((mine.url(), theirs.url())));
+        self.of.as_ref().zip(other.of.as_ref()).is_some_and(is_same) || self.places.iter().any(is_shared)
+    }
+
+    /// What to call it in a sentence.
+    pub fn address(&self) -> String {
+        self.of.as_ref().or(self.places.first().map(Place::url)).map(Url::to_string).unwrap_or_default()
     }
 
     /// Lists the calendars: one request for each place.
@@ -97,9 +130,10 @@ impl Account {
             };
             let answer = http.multistatus(calendars::request(url, depth)).await?;
             let listed = calendars::parse(answer.document()).map_err(|error| answer.error(error))?;
-            let Some(listed) = listed.filter(|listed| depth == "1" || !listed.is_empty()) else {
+            let listed = listed.map_err(|status| answer.refusal(status))?;
+            if depth == "0" && listed.is_empty() {
                 return Err(CaldavError::NotFound { url: url.to_string(), status: 404 });
-            };
+            }
             listing.server_now = listing.server_now.or(answer.date);
             for listed in listed {
                 let Some(url) = href::resolve(&answer.url, &listed.href) else { continue };
@@ -125,8 +159,9 @@ impl Account {
 fn candidates(start: &Url) -> Vec<Url> {
     let mut all = vec![start.clone()];
     let below = format!("{}/", start.path().trim_end_matches('/'));
-    let well_known = "/.well-known/caldav".to_owned();
-    for path in std::iter::once(well_known).chain(CONTEXTS.iter().map(|context| format!("{below}{context}"))) {
+    for path in
+        std::iter::once(format!("/{WELL_KNOWN}")).chain(CONTEXTS.iter().map(|context| format!("{below}{context}")))
+    {
         let mut url = start.clone();
         url.set_query(None);
         url.set_path(&path);
@@ -141,48 +176,72 @@ fn is_root(url: &Url) -> bool {
     matches!(url.path(), "" | "/")
 }
 
-async fn ask(http: &Http, url: &Url) -> Result<Option<(Url, Found)>, CaldavError> {
-    let answer = http.multistatus(discovery::request(url)).await?;
-    let found = discovery::parse(answer.document()).map_err(|error| answer.error(error))?;
-    Ok(found.map(|found| (answer.url, found)))
+/// Whether a URL is a server's and not somebody's: the root, or an address by which CalDAV is commonly found.
+fn names_nobody(url: &Url) -> bool {
+    let path = url.path().trim_matches('/');
+    let common = CONTEXTS.iter().map(|context| context.trim_end_matches('/'));
+    is_root(url) || path == WELL_KNOWN || common.into_iter().any(|context| path == context)
 }
 
-/// The account that `found` at `url` belongs to; none where it leads nowhere.
-async fn account_at(http: &Http, url: Url, found: Found) -> Result<Option<Account>, CaldavError> {
-    let mut account = Account { principal: None, addresses: Vec::new(), places: Vec::new() };
-    let mut homes = (url.clone(), found.homes);
-    account.principal = found.principal.as_deref().and_then(|principal| href::resolve(&url, principal));
-    match &account.principal {
-        Some(principal) if href::key(principal.path()) != href::key(url.path()) => {
-            let at_principal = match ask(http, principal).await {
-                Ok(found) => found,
-                Err(error) if error.is_wrong_address() => None,
-                Err(error) => return Err(error),
-            };
-            if let Some((at, found)) = at_principal {
-                account.addresses = found.addresses;
-                if homes.1.is_empty() {
-                    homes = (at, found.homes);
-                }
-            }
-        }
-        _ => account.addresses = found.addresses,
+/// What is at `url`.
+///
+/// # Errors
+/// That of the request; the server's no, also where a multistatus says it.
+async fn ask(http: &Http, url: &Url) -> Result<(Url, Found), CaldavError> {
+    let answer = http.multistatus(discovery::request(url)).await?;
+    let found = discovery::parse(answer.document()).map_err(|error| answer.error(error))?;
+    let found = found.map_err(|status| answer.refusal(status))?;
+    Ok((answer.url, found))
+}
+
+/// The account that `found` belongs to, which is at `url`, where `asked` led to; none where it leads nowhere. Where `asked`
+/// `is_named`, it is what is there and nothing else.
+async fn account_at(
+    http: &Http,
+    (asked, url): (&Url, Url),
+    found: Found,
+    is_named: bool,
+) -> Result<Option<Account>, CaldavError> {
+    if is_named && !href::is_same_below(asked, &url) && !href::holds(asked.path(), url.path()) {
+        return Err(CaldavError::Moved { url: asked.to_string(), to: url.to_string() });
     }
+    let login = found.principal.as_deref().and_then(|principal| href::resolve(&url, principal));
+    let is_login = login.as_ref().is_some_and(|login| href::key(login.path()) == href::key(url.path()));
+    let own = match &login {
+        Some(login) if !is_login => match ask(http, login).await {
+            Ok(found) => Some(found),
+            Err(error) if error.is_wrong_address() => None,
+            Err(error) => return Err(error),
+        },
+        _ => None,
+    };
+    let addresses = own.as_ref().map_or(&found.addresses, |(_, own)| &own.addresses).clone();
+    let account = |of, places| Account { principal: login.clone(), addresses, of, places };
     if found.is_calendar {
-        account.places = vec![Place::Calendar(url)];
-    } else if homes.0 == url && !homes.1.is_empty() {
-        account.places = places(&homes)?;
-    } else if !is_root(&url) && has_calendars(http, &url).await? {
-        // A home; perhaps somebody else's, which no principal of this user names.
-        account.places = vec![Place::Home(url)];
-    } else {
-        account.places = places(&homes)?;
+        return Ok(Some(account(None, vec![Place::Calendar(url)])));
     }
-    Ok(Some(account).filter(|account| !account.places.is_empty()))
+    let here = places(&url, &found.homes)?;
+    if is_login || found.is_principal || here.contains(&Place::Home(url.clone())) {
+        return Ok(Some(account(Some(url), here)).filter(|account| !account.places.is_empty()));
+    }
+    if !is_root(&url) && has_calendars(http, &url).await? {
+        // A home; perhaps somebody else's, which no principal of this user names.
+        return Ok(Some(account(None, vec![Place::Home(url)])));
+    }
+    let theirs = match &own {
+        Some((at, own)) if here.is_empty() => places(at, &own.homes)?,
+        _ => here,
+    };
+    // A folder without calendars is the server's where the account of the login lies below it. Any other one is perhaps the
+    // empty home of somebody else.
+    if is_named && !theirs.iter().map(Place::url).chain(&login).any(|at| href::holds(url.path(), at.path())) {
+        return Ok(None);
+    }
+    Ok(Some(account(login.clone(), theirs)).filter(|account| !account.places.is_empty()))
 }
 
 /// The homes that are on this server.
-fn places((base, homes): &(Url, Vec<String>)) -> Result<Vec<Place>, CaldavError> {
+fn places(base: &Url, homes: &[String]) -> Result<Vec<Place>, CaldavError> {
     let mut places = Vec::new();
     for home in homes {
         let place = href::resolve(base, home).map(Place::Home);
@@ -198,11 +257,11 @@ fn places((base, homes): &(Url, Vec<String>)) -> Result<Vec<Place>, CaldavError>
 
 async fn has_calendars(http: &Http, url: &Url) -> Result<bool, CaldavError> {
     let listed = match http.multistatus(calendars::request(url, "1")).await {
-        Ok(answer) => calendars::parse(answer.document()).map_err(|error| answer.error(error))?,
-        Err(error) if error.is_wrong_address() => None,
+        Ok(answer) => calendars::parse(answer.document()).map_err(|error| answer.error(error))?.unwrap_or_default(),
+        Err(error) if error.is_wrong_address() => Vec::new(),
         Err(error) => return Err(error),
     };
-    Ok(listed.is_some_and(|listed| !listed.is_empty()))
+    Ok(!listed.is_empty())
 }
 
 #[cfg(test)]
@@ -227,7 +286,7 @@ mod tests {
 
     #[test]
     fn which_calendars_belong_to_a_home() {
-        let account = |place| Account { principal: None, addresses: Vec::new(), places: vec![place] };
+        let account = |place| Account { principal: None, addresses: Vec::new(), of: None, places: vec![place] };
         let home = account(Place::Home(url("https://host/cal/mary%40x/")));
         assert!(home.lists("/cal/mary@x/work/") && !home.lists("/cal/mary@xy/work/") && !home.lists("/cal/mary@x/"));
         let one = account(Place::Calendar(url("https://host/cal/mary/work/")));

@@ -28,10 +28,10 @@ pub enum CaldavError {
     )]
     Unauthorized { url: String, offers: String },
     /// 403.
-    #[error("{url} may not be read by this user (403): check the user's rights on the server")]
+    #[error("{url} may not be read with this login (403): check its rights on the server, and the source's url")]
     Forbidden { url: String },
     /// 404, 410.
-    #[error("{url} does not exist ({status}): check the source's url")]
+    #[error("{url} does not exist, or not for this login ({status}): check the source's url")]
     NotFound { url: String, status: u16 },
     /// 429, 502, 503, 504 and the like.
     #[error("{url} is not available now ({status}): it is tried again")]
@@ -41,9 +41,24 @@ pub enum CaldavError {
     Status { url: String, method: &'static str, status: u16 },
     /// A redirection that is not followed.
     #[error(
-        "{url} redirects to {to}, where the login is not sent: if that is the right server, write its address as the source's url"
+        "{url} redirects to {to}, where the login is not sent: if that is the right server, write {to} as the source's url"
     )]
     Redirected { url: String, to: String },
+    /// A redirection to the same server without encryption.
+    #[error(
+        "{url} redirects to {to}, without encryption, and the login is not sent there: the server does not know that it is behind https (X-Forwarded-Proto tells it); or write {instead} as the source's url"
+    )]
+    Unencrypted { url: String, to: String, instead: String },
+    /// A redirection within the server that is not followed.
+    #[error(
+        "{url} redirects to {to}, where somebody else's calendars may be: if that is the right address, write it as the source's url"
+    )]
+    Moved { url: String, to: String },
+    /// The account is not the one that it was.
+    #[error(
+        "{url} leads to the account {now} and led to {before}: what is known of that rings on; if the new one is right, start Reveille anew"
+    )]
+    AnotherAccount { url: String, before: String, now: String },
     /// Redirections without an end.
     #[error("{url} redirects more than {limit} times (limits.max_redirects): check the source's url")]
     RedirectLoop { url: String, limit: usize },
@@ -93,6 +108,16 @@ impl CaldavError {
         }
     }
 
+    /// Whether the server says that there is nothing, or nothing for this login.
+    pub(super) fn is_refusal(&self) -> bool {
+        matches!(self, CaldavError::Forbidden { .. } | CaldavError::NotFound { .. })
+    }
+
+    /// Whether what answers is no WebDAV: a web page, or something that does not know the method.
+    pub(super) fn is_no_dav(&self) -> bool {
+        matches!(self, CaldavError::NotDav { .. } | CaldavError::Status { status: 405 | 501, .. })
+    }
+
     /// Whether it concerns the whole account, so that there is no point in going on with its other calendars.
     pub(super) fn concerns_the_account(&self) -> bool {
         matches!(
@@ -114,6 +139,8 @@ impl CaldavError {
                 | CaldavError::NotDav { .. }
                 | CaldavError::Forbidden { .. }
                 | CaldavError::Redirected { .. }
+                | CaldavError::Unencrypted { .. }
+                | CaldavError::Moved { .. }
                 | CaldavError::RedirectLoop { .. }
                 | CaldavError::Xml { .. }
         )

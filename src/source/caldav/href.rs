@@ -37,6 +37,18 @@ pub fn resolve(base: &Url, href: &str) -> Option<Url> {
     Some(url)
 }
 
+/// Whether `to` is the path of `url` itself, or the same one below another: what moved with all that is on the server, and is
+/// not something else.
+pub fn is_same_below(url: &Url, to: &Url) -> bool {
+    let (path, to) = (key(url.path()), key(to.path()));
+    !path.is_empty() && to.ends_with(&path)
+}
+
+/// Whether `outer` is the path `inner` or a folder above it.
+pub fn holds(outer: &str, inner: &str) -> bool {
+    key(inner).strip_prefix(&key(outer)).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
 /// The path of `href`, without scheme and host.
 fn path(href: &str) -> &str {
     let href = href.trim();
@@ -97,7 +109,7 @@ mod tests {
     use proptest::prelude::*;
     use reqwest::Url;
 
-    use super::{key, last_segment, resolve};
+    use super::{holds, is_same_below, key, last_segment, resolve};
 
     fn url(base: &str, href: &str) -> String {
         resolve(&Url::parse(base).unwrap(), href).map_or("none".to_owned(), |url| url.to_string())
@@ -119,6 +131,19 @@ mod tests {
         assert_ne!(key("/cal/a%2520b.ics"), key("/cal/a%20b.ics"));
         assert_eq!(key("https://host"), "");
         assert_eq!(key("/x%ffy"), "/x\u{fffd}y");
+    }
+
+    #[test]
+    fn what_moved_as_a_whole_and_what_lies_in_what() {
+        let moved = |from: &str, to: &str| {
+            let url = |path: &str| Url::parse(&format!("https://host{path}")).unwrap();
+            is_same_below(&url(from), &url(to))
+        };
+        assert!(moved("/cal/bob", "/cal/bob/") && moved("/cal/b%40x/", "/dav/cal/b@x/"));
+        assert!(!moved("/cal/bob/", "/cal/alice/") && !moved("/bob/", "/") && !moved("/bob/", "/rob/bobby/"));
+        assert!(!moved("/", "/alice/") && !moved("/b/", "/a/bb/"));
+        assert!(holds("/cal/", "/cal/bob/") && holds("/cal/bob", "/cal/bob/") && holds("/", "/cal/"));
+        assert!(!holds("/cal/bo", "/cal/bob/") && !holds("/cal/bob/", "/cal/"));
     }
 
     #[test]

@@ -13,6 +13,7 @@ use reqwest::{Client, Method, Url, redirect};
 use rustls::{ClientConfig, RootCertStore, crypto::ring};
 
 use super::error::CaldavError;
+use super::href;
 use super::multistatus::http_date;
 use super::xml::{Document, XmlError};
 use crate::config::{AnswerLimits, CaldavSettings, Credentials};
@@ -56,6 +57,16 @@ pub struct Request {
     pub depth: Option<&'static str>,
     /// XML; empty for none.
     pub body: String,
+    /// Redirections are followed to any path of the server. Else only to the same one below another: what lies anywhere else
+    /// may be somebody else's.
+    pub wanders: bool,
+}
+
+impl Request {
+    /// A request that does not wander.
+    pub fn new(verb: Verb, url: &Url, depth: Option<&'static str>, body: String) -> Request {
+        Request { verb, url: url.clone(), depth, body, wanders: false }
+    }
 }
 
 /// An answer, read to its end.
@@ -160,12 +171,16 @@ impl Http {
     /// Those of the way there and back: [`CaldavError::Unreachable`], `Timeout`, `Redirected`, `RedirectLoop`, `TooLarge`.
     pub async fn send(&self, request: Request) -> Result<Answer, CaldavError> {
         let mut request = request;
+        let asked = request.url.clone();
         for _ in 0..=self.limits.max_redirects {
             let (answer, location) = self.send_surely(&request).await?;
             let Some(location) = location.filter(|_| matches!(answer.status, 301 | 302 | 307 | 308)) else {
                 return Ok(answer);
             };
             request.url = redirected(&request.url, &location)?;
+            if !request.wanders && !href::is_same_below(&asked, &request.url) {
+                return Err(CaldavError::Moved { url: asked.to_string(), to: request.url.to_string() });
+            }
         }
         Err(CaldavError::RedirectLoop { url: request.url.to_string(), limit: self.limits.max_redirects })
     }
@@ -244,10 +259,8 @@ impl Http {
                 CaldavError::NotDav { url, method, answer }
             }
             401 => CaldavError::Unauthorized { url, offers: self.offers(&answer.schemes) },
-            403 => CaldavError::Forbidden { url },
-            404 | 410 => CaldavError::NotFound { url, status },
             429 | 502 | 503 | 504 => CaldavError::Unavailable { url, status, retry_after: answer.retry_after },
-            _ => CaldavError::Status { url, method, status },
+            _ => said_no(url, method, status),
         }
     }
 
@@ -308,9 +321,24 @@ impl Multistatus {
         Document { xml: &self.xml, limits: &self.limits }
     }
 
+    /// The `status` with which it says no, said of this answer.
+    pub fn refusal(&self, status: u16) -> CaldavError {
+        said_no(self.url.to_string(), self.verb.name(), status)
+    }
+
     /// `error` in it, said of this answer.
     pub fn error(&self, error: XmlError) -> CaldavError {
         CaldavError::Xml { url: self.url.to_string(), method: self.verb.name(), error }
+    }
+}
+
+/// What a status means that is neither an answer nor a wish to be left alone.
+fn said_no(url: String, method: &'static str, status: u16) -> CaldavError {
+    match status {
+        401 => CaldavError::Unauthorized { url, offers: String::new() },
+        403 => CaldavError::Forbidden { url },
+        404 | 410 => CaldavError::NotFound { url, status },
+        _ => CaldavError::Status { url, method, status },
     }
 }
 
@@ -349,7 +377,18 @@ fn redirected(url: &Url, location: &str) -> Result<Url, CaldavError> {
     let elsewhere = |to: &str| CaldavError::Redirected { url: url.to_string(), to: to.to_owned() };
     let to = url.join(location).map_err(|_| elsewhere(location))?;
     // Another scheme is another origin: neither is the login sent elsewhere, nor without encryption.
-    if to.origin() == url.origin() { Ok(to) } else { Err(elsewhere(to.as_str())) }
+    if to.origin() == url.origin() {
+        return Ok(to);
+    }
+    let mut encrypted = to.clone();
+    if url.scheme() == "https" && to.scheme() == "http" && to.host() == url.host() {
+        let same_port = encrypted.set_scheme("https").and_then(|()| encrypted.set_port(url.port()));
+        if same_port.is_ok() {
+            let (url, to, instead) = (url.to_string(), to.to_string(), encrypted.to_string());
+            return Err(CaldavError::Unencrypted { url, to, instead });
+        }
+    }
+    Err(elsewhere(to.as_str()))
 }
 
 /// The TLS settings: what this machine trusts and `ca_file`.

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::account::{Account, ListedAt, Listing};
+use super::account::{Account, ListedAt};
 use super::error::CaldavError;
 use super::position::{Position, Step, next_step};
 use super::requests::discovery;
@@ -11,8 +11,6 @@ use super::{CaldavSource, Looked, href};
 use crate::source::{CalendarSeen, Intake, Known};
 use crate::time::UtcMillis;
 
-/// Milliseconds after which the account is looked for anew: homes come and go, addresses change.
-const DISCOVER_EVERY: i64 = 24 * 60 * 60 * 1_000;
 /// Change reports that a server may refuse one after the other before it is asked for none until the next discovery.
 const MAX_REFUSALS: u32 = 2;
 
@@ -32,7 +30,13 @@ impl CaldavSource {
     pub async fn look(&mut self, intake: &impl Intake) -> Result<Looked, CaldavError> {
         let sent = self.http.sent();
         let here = self.clock.now();
-        let (account, listing) = self.listing(here).await?;
+        let (account, listing) = match self.listing(here).await {
+            Err(refusal) if refusal.is_refusal() => {
+                self.all_absent(intake, here).await?;
+                return Err(refusal);
+            }
+            found => found?,
+        };
         let at = Moment { here, there: listing.server_now.unwrap_or(here) };
         let mut looked = Looked::default();
         let mut known: HashMap<String, Known> = HashMap::new();
@@ -66,24 +70,6 @@ impl CaldavSource {
         }
         looked.requests = self.http.sent() - sent;
         Ok(looked)
-    }
-
-    /// The account and its calendars now. The account is found anew when it is not where it was.
-    async fn listing(&mut self, now: UtcMillis) -> Result<(Account, Listing), CaldavError> {
-        if let Some((account, found_at)) = self.account.take()
-            && (0..DISCOVER_EVERY).contains(&now.0.saturating_sub(found_at.0))
-        {
-            let listing = account.list(&self.http).await;
-            if !listing.as_ref().is_err_and(CaldavError::is_wrong_address) {
-                self.account = Some((account.clone(), found_at));
-                return Ok((account, listing?));
-            }
-        }
-        let account = Account::discover(&self.http, &self.url).await?;
-        let listing = account.list(&self.http).await?;
-        self.memory.values_mut().for_each(|memory| memory.refusals = 0);
-        self.account = Some((account.clone(), now));
-        Ok((account, listing))
     }
 
     async fn look_at(
@@ -147,7 +133,7 @@ impl CaldavSource {
             Err(error) => Err(error),
         };
         match found {
-            Ok(Some(found)) if found.is_calendar => {
+            Ok(Ok(found)) if found.is_calendar => {
                 faults.push(format!("{url} is there, but its server does not list it: it is kept as it is known"));
                 Ok(false)
             }

@@ -6,7 +6,7 @@
 //!
 //! * [`http`] sends requests; [`xml`] and [`multistatus`] read answers; [`href`] compares what they point to;
 //!   [`requests`] is what is asked, one file a request.
-//! * [`account`] finds the calendars; [`look`] goes through them; [`position`] decides what to do with one; [`sync`] does
+//! * [`account`] finds the calendars, [`whose`] sees to it that they stay those of one account; [`look`] goes through them; [`position`] decides what to do with one; [`sync`] does
 //!   it, [`fetch`] gets objects.
 
 use std::collections::HashMap;
@@ -30,6 +30,7 @@ mod multistatus;
 mod position;
 mod requests;
 mod sync;
+mod whose;
 mod xml;
 
 pub use error::CaldavError;
@@ -237,7 +238,8 @@ impl CaldavSource {
 /// way in for fuzzing.
 #[doc(hidden)]
 pub fn read_as_any_answer(xml: &str) -> usize {
-    let calendars = requests::calendars::parse(xml.into()).ok().flatten().map_or(0, |calendars| calendars.len());
+    let calendars =
+        requests::calendars::parse(xml.into()).ok().and_then(Result::ok).map_or(0, |calendars| calendars.len());
     let changes =
         requests::changes::parse(xml.into(), "/cal/work/").map_or(0, |found| found.put.len() + found.gone.len());
     let members = requests::members::parse(xml.into(), "/cal/work/").ok().flatten().map_or(0, |members| members.len());

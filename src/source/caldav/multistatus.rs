@@ -10,14 +10,42 @@ pub struct Response {
     pub href: String,
     /// The status of the resource as a whole, where one is given.
     pub status: Option<u16>,
-    /// The properties it has; those that it lacks or that are refused are left out.
+    /// The properties it has.
     pub props: Vec<Element>,
+    /// Those that were asked for and are not given: it has none of that name (404), or the server does not give it now.
+    pub withheld: Vec<Withheld>,
+}
+
+/// A property that is not given, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Withheld {
+    pub space: Space,
+    /// Its local name.
+    pub name: String,
+    pub status: u16,
 }
 
 impl Response {
     /// Whether the server says that there is no such resource.
     pub fn is_gone(&self) -> bool {
         matches!(self.status, Some(404 | 410))
+    }
+
+    /// The status with which the server says no to the resource as a whole, if it does. Some servers say it of each property
+    /// alone: of what is there, some property is given, if DAV:resourcetype was asked for.
+    pub fn refusal(&self) -> Option<u16> {
+        if let Some(status) = self.status.filter(|status| *status >= 400) {
+            return Some(status);
+        }
+        let because = |status: u16| self.withheld.iter().any(|withheld| withheld.status == status).then_some(status);
+        let first = || self.withheld.first().map(|withheld| withheld.status);
+        if self.props.is_empty() { because(401).or_else(|| because(403)).or_else(first) } else { None }
+    }
+
+    /// Why the property `name` is not given; none where it is, or where the server says nothing of it.
+    #[allow(dead_code, reason = "for whoever must know why")]
+    pub fn withheld(&self, space: Space, name: &str) -> Option<u16> {
+        self.withheld.iter().find(|prop| prop.space == space && prop.name == name).map(|prop| prop.status)
     }
 
     /// The property `name`.
@@ -101,17 +129,21 @@ pub fn all(document: Document<'_>) -> Result<Vec<Response>, XmlError> {
 fn responses(element: Element) -> Vec<Response> {
     let status = element.child(Space::Dav, "status").and_then(status_code);
     let hrefs: Vec<String> = element.all(Space::Dav, "href").filter_map(Element::trimmed).map(str::to_owned).collect();
-    let mut props = Vec::new();
+    let (mut props, mut withheld) = (Vec::new(), Vec::new());
     for propstat in element.children.into_iter().filter(|child| child.is(Space::Dav, "propstat")) {
-        let code = propstat.child(Space::Dav, "status").and_then(status_code).unwrap_or(200);
-        if (200..300).contains(&code) {
-            let found = propstat.children.into_iter().filter(|child| child.is(Space::Dav, "prop"));
-            props.extend(found.flat_map(|prop| prop.children));
+        let status = propstat.child(Space::Dav, "status").and_then(status_code).unwrap_or(200);
+        let named = propstat.children.into_iter().filter(|child| child.is(Space::Dav, "prop"));
+        let named = named.flat_map(|prop| prop.children);
+        if (200..300).contains(&status) {
+            props.extend(named);
+        } else {
+            withheld.extend(named.map(|prop| Withheld { space: prop.space, name: prop.name, status }));
         }
     }
+    let response = |href| Response { href, status, props: props.clone(), withheld: withheld.clone() };
     match <[String; 1]>::try_from(hrefs) {
-        Ok([href]) => vec![Response { href, status, props }],
-        Err(hrefs) => hrefs.into_iter().map(|href| Response { href, status, props: props.clone() }).collect(),
+        Ok([href]) => vec![Response { href, status, props, withheld }],
+        Err(hrefs) => hrefs.into_iter().map(response).collect(),
     }
 }
 
@@ -144,7 +176,29 @@ mod tests {
             assert_eq!(found.etag().as_deref(), Some("\"1\""));
             assert!(found.prop(Space::Dav, "displayname").is_none(), "a property that is not there");
             assert!(!found.is_gone(), "it lacks a property, but it is there");
+            assert_eq!((found.refusal(), found.withheld(Space::Dav, "displayname")), (None, Some(404)));
+            assert_eq!(found.withheld(Space::Dav, "getetag"), None);
         }
+    }
+
+    #[test]
+    fn a_resource_may_be_refused_as_a_whole_or_by_each_property() {
+        let refusal = |inside: &str| {
+            let xml = format!("<multistatus xmlns='DAV:'><response><href>/a</href>{inside}</response></multistatus>");
+            all(xml.as_str().into()).unwrap().remove(0).refusal()
+        };
+        let propstat = |props: &str, status: u16| {
+            format!("<propstat><prop>{props}</prop><status>HTTP/1.1 {status} Said</status></propstat>")
+        };
+        let (kind, name) = ("<resourcetype/>", "<displayname/>");
+        assert_eq!(refusal("<status>HTTP/1.1 404 Not Found</status>"), Some(404));
+        assert_eq!(refusal("<status>HTTP/1.1 200 OK</status>"), None);
+        assert_eq!(refusal(&propstat(&format!("{kind}{name}"), 403)), Some(403));
+        assert_eq!(refusal(&(propstat("", 200) + &propstat(name, 404) + &propstat(kind, 403))), Some(403));
+        assert_eq!(refusal(&(propstat(name, 403) + &propstat(kind, 401))), Some(401));
+        assert_eq!(refusal(&propstat(&format!("{kind}{name}"), 404)), Some(404));
+        assert_eq!(refusal(&propstat(kind, 500)), Some(500));
+        assert_eq!(refusal(&(propstat(kind, 200) + &propstat(name, 403))), None);
     }
 
     #[test]

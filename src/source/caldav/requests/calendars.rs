@@ -41,20 +41,25 @@ pub struct Listed {
     pub is_of_use: bool,
 }
 
+/// The status that an answer stands for that speaks of nothing at all.
+const NOTHING: u16 = 404;
+
 /// `depth` is `1` for a home, `0` for a calendar itself.
 pub fn request(url: &Url, depth: &'static str) -> Request {
     propfind(url, depth, BODY)
 }
 
-/// Reads the calendars out of the answer; none when it says nothing at all: a complete one speaks of the home itself.
+/// Reads the calendars out of the answer, or the status with which the server says no to all of it. One that says nothing at all
+/// counts as 404: a complete one speaks of the home itself.
 ///
 /// # Errors
 /// [`XmlError`] when it is no multistatus.
-pub fn parse(document: Document<'_>) -> Result<Option<Vec<Listed>>, XmlError> {
+pub fn parse(document: Document<'_>) -> Result<Result<Vec<Listed>, u16>, XmlError> {
     let most = document.limits.max_calendars;
     let responses = all(document)?;
-    if responses.iter().all(Response::is_gone) {
-        return Ok(None);
+    let refusals: Option<Vec<u16>> = responses.iter().map(Response::refusal).collect();
+    if let Some(refusals) = refusals {
+        return Ok(Err(refusals.first().copied().unwrap_or(NOTHING)));
     }
     let mut uses: HashMap<String, usize> = HashMap::new();
     for token in responses.iter().filter_map(|response| response.text(Space::Dav, "sync-token")) {
@@ -77,7 +82,7 @@ pub fn parse(document: Document<'_>) -> Result<Option<Vec<Listed>>, XmlError> {
         calendar.counts_the_account = calendar.token.as_ref().and_then(|token| uses.get(token)).is_some_and(|n| *n > 1);
         calendars.push(calendar);
     }
-    Ok(Some(calendars))
+    Ok(Ok(calendars))
 }
 
 fn is_calendar(response: &Response) -> bool {
@@ -223,10 +228,13 @@ mod tests {
 
     #[test]
     fn an_answer_that_says_nothing_is_no_listing() {
-        assert_eq!(parse("<multistatus xmlns='DAV:'/>".into()), Ok(None));
+        assert_eq!(parse("<multistatus xmlns='DAV:'/>".into()), Ok(Err(404)));
         let gone = "<m:multistatus xmlns:m='DAV:'><m:response><m:href>/h/</m:href><m:status>HTTP/1.1 404 Not Found\
             </m:status></m:response></m:multistatus>";
-        assert_eq!(parse(gone.into()), Ok(None));
+        assert_eq!(parse(gone.into()), Ok(Err(404)));
+        let refused = "<m:multistatus xmlns:m='DAV:'><m:response><m:href>/h/</m:href><m:propstat><m:prop><m:resourcetype/>\
+            <m:displayname/></m:prop><m:status>HTTP/1.1 403 Forbidden</m:status></m:propstat></m:response></m:multistatus>";
+        assert_eq!(parse(refused.into()), Ok(Err(403)));
     }
 
     #[test]

@@ -10,11 +10,16 @@ use crate::source::caldav::xml::{Document, Space, XmlError};
 const BODY: &str = r#"<?xml version="1.0" encoding="utf-8"?>
 <D:propfind xmlns:D="DAV:" xmlns:C="urn:ietf:params:xml:ns:caldav"><D:prop><D:resourcetype/><D:current-user-principal/><C:calendar-home-set/><C:calendar-user-address-set/></D:prop></D:propfind>"#;
 
+/// The status that an answer stands for that speaks of no resource at all.
+const NOTHING: u16 = 404;
+
 /// What a URL turned out to be. Hrefs are as the server writes them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Found {
     /// It is a calendar itself.
     pub is_calendar: bool,
+    /// It is a principal: somebody's own page.
+    pub is_principal: bool,
     /// DAV:current-user-principal.
     pub principal: Option<String>,
     /// CALDAV:calendar-home-set.
@@ -23,22 +28,35 @@ pub struct Found {
     pub addresses: Vec<String>,
 }
 
+/// Asks what is at `url`, or where redirections from there lead.
 pub fn request(url: &Url) -> Request {
-    propfind(url, "0", BODY)
+    Request { wanders: true, ..propfind(url, "0", BODY) }
 }
 
-/// Reads the answer; none when it says that there is nothing.
+/// Reads the answer: what is there, or the status with which the server says that there is nothing, or nothing for this
+/// user. It may say so inside a multistatus.
 ///
 /// # Errors
 /// [`XmlError`] when it is no multistatus.
-pub fn parse(document: Document<'_>) -> Result<Option<Found>, XmlError> {
-    let found = all(document)?.into_iter().find(|response| !response.is_gone());
-    Ok(found.map(|response| Found {
+pub fn parse(document: Document<'_>) -> Result<Result<Found, u16>, XmlError> {
+    let mut refusal = NOTHING;
+    for response in all(document)? {
+        match response.refusal() {
+            Some(status) => refusal = status,
+            None => return Ok(Ok(found(&response))),
+        }
+    }
+    Ok(Err(refusal))
+}
+
+fn found(response: &Response) -> Found {
+    Found {
         is_calendar: response.is_a(Space::Caldav, "calendar"),
+        is_principal: response.is_a(Space::Dav, "principal"),
         principal: response.hrefs(Space::Dav, "current-user-principal").into_iter().next(),
         homes: response.hrefs(Space::Caldav, "calendar-home-set"),
-        addresses: addresses(&response),
-    }))
+        addresses: addresses(response),
+    }
 }
 
 fn addresses(response: &Response) -> Vec<String> {
@@ -68,6 +86,7 @@ mod tests {
             <href>MAILTO:m@example.org</href><href>mailto:mary@example.org</href><href>mailto:</href>
             </C:calendar-user-address-set></prop><status>HTTP/1.1 200 OK</status></propstat></response></multistatus>"#;
         let found = parse(xml.into()).unwrap().unwrap();
+        assert!(found.is_principal);
         assert_eq!(found.principal.as_deref(), Some("/principals/mary/"));
         assert_eq!(found.homes, ["/cal/mary/", "/cal/team/"]);
         assert_eq!(found.addresses, ["mary@example.org", "m@example.org"]);
@@ -79,14 +98,18 @@ mod tests {
         let xml = r#"<D:multistatus xmlns:D="DAV:"><D:response><D:href>/</D:href><D:propstat><D:prop>
             <D:current-user-principal><D:unauthenticated/></D:current-user-principal></D:prop>
             <D:status>HTTP/1.1 200 OK</D:status></D:propstat></D:response></D:multistatus>"#;
-        assert_eq!(parse(xml.into()), Ok(Some(Found::default())));
+        assert_eq!(parse(xml.into()), Ok(Ok(Found::default())));
     }
 
     #[test]
     fn nothing_is_there_although_the_answer_is_a_multistatus() {
         let missing = "<m:multistatus xmlns:m='DAV:'><m:response><m:href>/x/</m:href><m:status>HTTP/1.1 404 Not Found\
             </m:status></m:response></m:multistatus>";
-        assert_eq!(parse(missing.into()), Ok(None));
-        assert_eq!(parse("<multistatus xmlns='DAV:'/>".into()), Ok(None));
+        assert_eq!(parse(missing.into()), Ok(Err(404)));
+        assert_eq!(parse("<multistatus xmlns='DAV:'/>".into()), Ok(Err(404)));
+        let refused = "<d:multistatus xmlns:d='DAV:'><d:response><d:href>/x/</d:href><d:propstat><d:prop><d:resourcetype/>\
+            <d:current-user-principal/></d:prop><d:status>HTTP/1.1 403 Forbidden</d:status></d:propstat></d:response>\
+            </d:multistatus>";
+        assert_eq!(parse(refused.into()), Ok(Err(403)));
     }
 }

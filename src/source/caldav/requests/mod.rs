@@ -12,10 +12,10 @@ use super::http::{Request, Verb};
 
 /// A PROPFIND (RFC 4918, 9.1) for the properties in `body`.
 fn propfind(url: &Url, depth: &'static str, body: &str) -> Request {
-    Request { verb: Verb::Propfind, url: url.clone(), depth: Some(depth), body: body.to_owned() }
+    Request::new(Verb::Propfind, url, Some(depth), body.to_owned())
 }
 
 /// A REPORT (RFC 3253, 3.6).
 fn report(url: &Url, depth: &'static str, body: String) -> Request {
-    Request { verb: Verb::Report, url: url.clone(), depth: Some(depth), body }
+    Request::new(Verb::Report, url, Some(depth), body)
 }

@@ -32,7 +32,7 @@ pub fn request<'a>(calendar: &Url, hrefs: impl Iterator<Item = &'a str>) -> Requ
 
 /// One object by itself.
 pub fn request_one(object: &Url) -> Request {
-    Request { verb: Verb::Get, url: object.clone(), depth: None, body: String::new() }
+    Request::new(Verb::Get, object, None, String::new())
 }
 
 /// Reads the objects that the answer holds; those that it reports as missing, or leaves out, are not among them.

@@ -1,0 +1,53 @@
+//! Whose account is looked at, and that it stays the same one.
+
+use super::account::{Account, Listing};
+use super::{CaldavError, CaldavSource};
+use crate::source::{Evidence, Intake};
+use crate::time::UtcMillis;
+
+/// Milliseconds after which the account is looked for anew: homes come and go, addresses change.
+const DISCOVER_EVERY: i64 = 24 * 60 * 60 * 1_000;
+
+impl CaldavSource {
+    /// The account and its calendars now. It is looked for anew when it is not where it was, and is then the same one at
+    /// another address, or an error.
+    ///
+    /// # Errors
+    /// As for [`Account::discover`] and [`Account::list`]; [`CaldavError::AnotherAccount`].
+    pub(super) async fn listing(&mut self, now: UtcMillis) -> Result<(Account, Listing), CaldavError> {
+        let mut error = None;
+        if let Some((account, found_at)) = &self.account
+            && (0..DISCOVER_EVERY).contains(&now.0.saturating_sub(found_at.0))
+        {
+            match account.list(&self.http).await {
+                Err(wrong) if wrong.is_wrong_address() => error = Some(wrong),
+                listing => return Ok((account.clone(), listing?)),
+            }
+        }
+        let account = match (Account::discover(&self.http, &self.url).await, error) {
+            // What its own address says is more than that nothing else was found.
+            (Err(CaldavError::NothingFound { .. }), Some(error)) => return Err(error),
+            (found, _) => found?,
+        };
+        if let Some((before, _)) = self.account.as_ref().filter(|(before, _)| !account.is(before)) {
+            let (before, now) = (before.address(), account.address());
+            return Err(CaldavError::AnotherAccount { url: self.url.to_string(), before, now });
+        }
+        let listing = account.list(&self.http).await?;
+        self.memory.values_mut().for_each(|memory| memory.refusals = 0);
+        self.account = Some((account.clone(), now));
+        Ok((account, listing))
+    }
+
+    /// Says of all that is known of the source that a look at `at` did not find it: its server said no to the account as a
+    /// whole.
+    ///
+    /// # Errors
+    /// Those of the ledger.
+    pub(super) async fn all_absent(&self, intake: &impl Intake, at: UtcMillis) -> Result<(), CaldavError> {
+        for calendar in intake.calendars(&self.source.name).await? {
+            intake.calendar_absent(&self.source.name, &calendar.href, at, Evidence::AllGone).await?;
+        }
+        Ok(())
+    }
+}
