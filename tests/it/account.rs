@@ -32,7 +32,8 @@ pub struct Account {
 }
 
 impl Account {
-    fn new(server: &str, login: Option<(&'static str, &'static str)>, home: String) -> Account {
+    /// The account of `login` on a server, whose `home` is there already; makes the calendar in it.
+    pub fn new(server: &str, login: Option<(&'static str, &'static str)>, home: String) -> Account {
         let client = Http::new(server, login);
         let work = format!("{home}work/").leak();
         client.mkcalendar(work, "Work");

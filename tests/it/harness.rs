@@ -4,6 +4,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use crate::daemon::Daemon;
+use crate::debian::{DAVICAL, SOGO};
 use crate::http::Http;
 use crate::servers::{Radicale, Xandikos, certificates};
 use crate::venv::Venv;
@@ -60,4 +61,18 @@ fn the_program_runs_and_ends() {
     let folder = tempfile::tempdir().unwrap();
     let mut daemon = Daemon::start(folder.path(), &["--version"]);
     assert!(daemon.wait(SOON).success(), "{}", daemon.log.text());
+}
+
+#[test]
+fn sogo_and_davical_keep_what_a_client_puts_and_ask_for_the_password() {
+    for kind in [&SOGO, &DAVICAL] {
+        let Some(account) = kind.account() else { continue };
+        account.put("one.ics", EVENT);
+        let listed = || account.client.propfind(account.work, "1", "<D:getetag/>").contains("one.ics");
+        assert!(listed(), "{}", kind.name);
+        account.delete("one.ics");
+        assert!(!listed(), "{}", kind.name);
+        let stranger = Http::new(&account.url, Some((account.login.unwrap().0, "wrong")));
+        assert_eq!(stranger.send("PROPFIND", account.work, &[("Depth", "0")], "").status, 401, "{}", kind.name);
+    }
 }

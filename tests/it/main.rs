@@ -1,11 +1,13 @@
 //! The integration tests: the whole program, and its stages against real servers.
 //!
 //! * [`venv`] sets up the Python environment that the servers run in; [`servers`] starts Radicale and Xandikos.
+//! * [`debian`] starts SOGo and DAViCal where Debian's packages are installed; [`live`] are the tests that they are for.
 //! * [`mailserver`] is a real mail server that can be told to misbehave; [`smtp`] tests the e-mail sink with it, and
 //!   [`mail`] the way from a calendar to a mailbox.
 //! * [`account`] is a user's account on one of them. [`caldav`] tests the CalDAV source; [`watch`] runs it, [`intake`]
 //!   keeps what it hands in. [`quirks`] shows it servers that misbehave, which [`scripted`] plays.
 //! * [`whose`] asks for what is somebody else's, or nobody's.
+//! * [`armed`] says what a ledger has armed.
 //! * [`ringing`] is the way from a client's PUT to the alarm.
 //! * [`http`] is a calendar client's HTTP. [`daemon`] runs the built `reveille`.
 //! * [`recurrence`] expands random rules beside python-dateutil.
@@ -25,17 +27,20 @@
 
 mod absence;
 mod account;
+mod armed;
 mod bench;
 mod caldav;
 mod cli;
 mod crash;
 mod daemon;
+mod debian;
 mod explain;
 mod faults;
 mod harness;
 mod hostile;
 mod http;
 mod intake;
+mod live;
 mod mail;
 mod mailserver;
 mod map;

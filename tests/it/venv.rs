@@ -64,16 +64,21 @@ impl Venv {
     /// Starts `python -m MODULE ARGUMENTS` so that it ends when this process does, whichever way. Standard output and
     /// error are pipes.
     pub fn serve(&self, module: &str, arguments: &[String]) -> Child {
+        self.live("serve.py", &[&[module.to_owned()], arguments].concat())
+    }
+
+    /// Starts a program of tests/live, which ends when this process does, whichever way. Standard input, output and error are
+    /// pipes.
+    pub fn live(&self, script: &str, arguments: &[String]) -> Child {
         Command::new(self.python())
             .arg("-u")
-            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/live/serve.py"))
-            .arg(module)
+            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/live").join(script))
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .unwrap_or_else(|e| panic!("cannot start {module}: {e}"))
+            .unwrap_or_else(|e| panic!("cannot start {script}: {e}"))
     }
 
     /// A command that runs Python here.

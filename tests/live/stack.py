@@ -1,0 +1,145 @@
+"""What the servers of sogo.py and davical.py stand on: processes of users without rights, in a folder of their own and with a
+PostgreSQL of their own, that all end with whoever started them.
+
+The starter keeps the other end of standard input. When that closes, everything is ended and the folder removed: a test run that is
+killed leaves nothing behind.
+"""
+
+import contextlib
+import ctypes
+import glob
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+PR_SET_CHILD_SUBREAPER = 36
+PATIENCE = 60
+
+
+class Stack:
+    """Processes and their folder."""
+
+    def __init__(self):
+        # What a process leaves behind when it ends becomes a child of this one, so that nothing gets away.
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        # The path of a socket may not be long, and every user must get there.
+        self.folder = tempfile.mkdtemp(prefix="reveille-live-", dir="/tmp")
+        os.chmod(self.folder, 0o777)
+        self.environment = dict(os.environ, HOME=self.folder, LC_ALL="C.UTF-8")
+        threading.Thread(target=self.end_with_the_starter, daemon=True).start()
+
+    def path(self, *names):
+        return os.path.join(self.folder, *names)
+
+    def write(self, name, text):
+        with open(self.path(name), "w", encoding="utf-8") as file:
+            file.write(text)
+        return self.path(name)
+
+    def options(self, user):
+        """How a process is started: as `user`, which only root can."""
+        options = {"env": self.environment, "cwd": self.folder, "stdin": subprocess.DEVNULL}
+        if os.getuid() == 0:
+            account = pwd.getpwnam(user)
+            options.update(user=account.pw_uid, group=account.pw_gid, extra_groups=[])
+        return options
+
+    def start(self, user, *command):
+        """Starts a process that logs on standard error."""
+        return subprocess.Popen(command, stdout=sys.stderr, **self.options(user))
+
+    def run(self, user, *command):
+        """Runs a program to its end; what it says is shown when it fails."""
+        options = self.options(user)
+        done = subprocess.run(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, **options
+        )
+        if done.returncode != 0:
+            self.fail(f"{' '.join(command)} failed ({done.returncode}): {done.stdout}")
+
+    def postgresql(self, port):
+        """A PostgreSQL on the loopback `port` and in the folder that believes everybody and forgets when it is ended."""
+        found = sorted(glob.glob("/usr/lib/postgresql/*/bin"), key=lambda path: int(path.split("/")[4]))
+        self.environment.update(
+            PATH=f"{found[-1]}:{os.environ['PATH']}", PGHOST=self.folder, PGPORT=str(port), PGUSER="postgres"
+        )
+        self.run(
+            "postgres",
+            "initdb",
+            "--pgdata=database",
+            "--auth=trust",
+            "--encoding=UTF8",
+            "--locale=C.UTF-8",
+            "--no-sync",
+            "--username=postgres",
+        )
+        options = ["-D", "database", "-k", self.folder, "-h", "127.0.0.1", "-p", str(port), "-F"]
+        server = self.start("postgres", "postgres", *options, "-c", "log_min_messages=fatal")
+        ready = ["pg_isready", "--quiet"]
+        self.until(server, lambda: subprocess.run(ready, check=False, **self.options("postgres")).returncode == 0)
+
+    def sql(self, database, text):
+        self.run("postgres", "psql", "--quiet", "--no-psqlrc", "--set=ON_ERROR_STOP=1", "--dbname", database, "-c", text)
+
+    def answers(self, server, port):
+        """Waits until `port` takes connections."""
+
+        def taken():
+            with socket.socket() as attempt:
+                return attempt.connect_ex(("127.0.0.1", port)) == 0
+
+        self.until(server, taken)
+
+    def until(self, server, ready):
+        deadline = time.monotonic() + PATIENCE
+        while not ready():
+            if server.poll() is not None or time.monotonic() > deadline:
+                self.fail(f"{server.args[0]} did not start")
+            time.sleep(0.01)
+
+    def serve(self):
+        """Says that all is ready, and waits for the starter's end."""
+        print("ready", flush=True)
+        threading.Event().wait()
+
+    def end_with_the_starter(self):
+        while os.read(0, 4096):
+            pass
+        self.end()
+        os._exit(0)
+
+    def fail(self, why):
+        print(why, file=sys.stderr, flush=True)
+        self.end()
+        os._exit(1)
+
+    def end(self):
+        """Ends everything that was started, and what that has started."""
+        # PostgreSQL gives its shared memory back when it is asked to quit at once, the rest is killed.
+        for number in (signal.SIGQUIT, signal.SIGKILL):
+            deadline = time.monotonic() + 1
+            while (left := children()) and time.monotonic() < deadline:
+                for child in left:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(child, number)
+                with contextlib.suppress(ChildProcessError):
+                    while os.waitpid(-1, os.WNOHANG)[0]:
+                        pass
+                time.sleep(0.01)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def children():
+    """The processes that have this one for a parent."""
+    found = []
+    for thread in os.listdir("/proc/self/task"):
+        with contextlib.suppress(FileNotFoundError), open(f"/proc/self/task/{thread}/children", encoding="ascii") as file:
+            found += map(int, file.read().split())
+    return found
