@@ -10,7 +10,7 @@ use super::look::block_on;
 use super::{Context, printer::Exit, printer::Table, printer::Tone};
 use crate::calendar::zone::Zones;
 use crate::clock::Clock;
-use crate::config::{self, CaldavSettings, Config, ConfigError, Problem, SinkKind, SourceKind, Wanted};
+use crate::config::{self, Config, ConfigError, Overrides, Problem, SinkKind, SourceKind};
 use crate::delivery::ending::Ending;
 use crate::delivery::routing;
 use crate::delivery::sink::{Sink, Surroundings};
@@ -52,7 +52,7 @@ struct Finding {
 }
 
 pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
-    let config = match context.config(&Wanted::default()) {
+    let config = match context.config(&Overrides::default()) {
         Ok(config) => config,
         Err(error) if context.printer.json() => return problems(&error, context),
         Err(error) => return Err(error.into()),
@@ -93,9 +93,17 @@ async fn look(config: &Config, offline: bool, clock: &Clock) -> anyhow::Result<V
             SourceKind::Directory { .. } => {
                 finding("source", &source.name, "directory", directory(source, config, clock).await)
             }
-            SourceKind::Caldav(_) if offline => left_out("source", &source.name, "caldav"),
             SourceKind::Caldav(settings) => {
-                finding("source", &source.name, "caldav", caldav(source, settings, config, clock).await)
+                let caldav = CaldavSource::new(source, settings, &config.limits, clock.clone());
+                match caldav.and_then(|caldav| caldav.ready().map(|()| caldav)) {
+                    Ok(_) if offline => left_out("source", &source.name, "caldav"),
+                    Ok(caldav) => {
+                        let found = caldav.check().await;
+                        let found = found.map(|found| found.to_string()).map_err(|error| error.to_string());
+                        finding("source", &source.name, "caldav", found)
+                    }
+                    Err(error) => finding("source", &source.name, "caldav", Err(error.to_string())),
+                }
             }
         });
     }
@@ -111,7 +119,7 @@ async fn look(config: &Config, offline: bool, clock: &Clock) -> anyhow::Result<V
     for settings in &config.sinks {
         let kind = kind_of(&settings.kind);
         findings.push(match Sink::open(settings, &surroundings) {
-            Ok(_) if offline && kind == "email" => left_out("sink", &settings.name, kind),
+            Ok(sink) if offline && kind == "email" && sink.ready().is_ok() => left_out("sink", &settings.name, kind),
             Ok(sink) => finding("sink", &settings.name, kind, sink.check().await.map_err(|error| error.to_string())),
             Err(error) => finding("sink", &settings.name, kind, Err(error.to_string())),
         });
@@ -158,18 +166,6 @@ async fn ledger(path: &Path) -> Result<String, String> {
         }
         Err(error) => Err(error.to_string()),
     }
-}
-
-/// Logs in to a CalDAV account and lists its calendars.
-async fn caldav(
-    source: &config::Source,
-    settings: &CaldavSettings,
-    config: &Config,
-    clock: &Clock,
-) -> Result<String, String> {
-    let source =
-        CaldavSource::new(source, settings, &config.limits, clock.clone()).map_err(|error| error.to_string())?;
-    source.check().await.map(|checked| checked.to_string()).map_err(|error| error.to_string())
 }
 
 /// Reads a folder as the daemon would, and counts.

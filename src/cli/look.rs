@@ -6,7 +6,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 
 use super::Context;
-use crate::config::{Config, ConfigError, Overrides, Secrets, Wanted};
+use crate::config::{Config, ConfigError, Overrides};
 use crate::daemon;
 use crate::time::UtcMillis;
 
@@ -19,10 +19,9 @@ pub(super) struct LedgerArgs {
 }
 
 impl LedgerArgs {
-    /// The configuration with this ledger; its secrets are not read.
+    /// The configuration with this ledger.
     pub(super) fn config(&self, context: &Context) -> Result<Config, ConfigError> {
-        let overrides = Overrides { ledger: self.ledger.as_deref(), watch: &[] };
-        context.config(&Wanted { secrets: Secrets::Skip, overrides })
+        context.config(&Overrides { ledger: self.ledger.as_deref(), watch: &[] })
     }
 }
 

@@ -104,8 +104,8 @@ struct Context {
 
 impl Context {
     /// Reads the configuration and starts the log as it says.
-    fn config(&self, wanted: &config::Wanted<'_>) -> Result<Config, ConfigError> {
-        let config = config::load(self.global.config.as_deref(), wanted, &|name| std::env::var(name).ok())?;
+    fn config(&self, overrides: &config::Overrides<'_>) -> Result<Config, ConfigError> {
+        let config = config::load(self.global.config.as_deref(), overrides, &|name| std::env::var(name).ok())?;
         logging::start(&self.global, &config.log);
         Ok(config)
     }

@@ -11,7 +11,7 @@ use crate::calendar::object::Object;
 use crate::calendar::plan::Plan;
 use crate::calendar::ring::Ring;
 use crate::calendar::zone::{Zone, Zones};
-use crate::config::{Config, Secrets, Wanted};
+use crate::config::{Config, Overrides};
 use crate::notification::{About, Notification};
 use crate::planner;
 use crate::source::CalendarSeen;
@@ -52,7 +52,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
-    let config = context.config(&Wanted { secrets: Secrets::Skip, ..Wanted::default() })?;
+    let config = context.config(&Overrides::default())?;
     let zones = Zones::load(&config.zoneinfo)?;
     if let Some(id) = args.zone.as_deref().filter(|id| zones.resolve(id, None, None).is_none()) {
         return Err(Usage(format!("--zone '{id}' is no time zone: name one as in Europe/Berlin")).into());

@@ -7,7 +7,7 @@ use rustix::process::{Resource, getrlimit};
 
 use super::{Context, Usage, instant, printer::Exit};
 use crate::clock::Clock;
-use crate::config::{Overrides, Secrets, Wanted};
+use crate::config::Overrides;
 use crate::daemon::{self, Passed};
 use crate::time::UtcMillis;
 
@@ -38,7 +38,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<Exit> {
     let overrides = Overrides { ledger: args.ledger.as_deref(), watch: &args.watch };
-    let config = context.config(&Wanted { secrets: Secrets::Read, overrides })?;
+    let config = context.config(&overrides)?;
     if config.sources.is_empty() {
         let hint = "there is nothing to watch: name a folder with --watch, or sources in a configuration file";
         return Err(Usage(hint.to_owned()).into());

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::look::block_on;
 use super::{Context, Usage, printer::Exit};
 use crate::calendar::zone::Zones;
-use crate::config::{Config, Recipients, SinkKind, Wanted};
+use crate::config::{Config, Overrides, Recipients, SinkKind};
 use crate::delivery::ending::Ending;
 use crate::delivery::sink::{Carrier as _, Outcome, Parcel, Sink, Surroundings};
 use crate::notification::Notification;
@@ -24,7 +24,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
-    let config = context.config(&Wanted::default())?;
+    let config = context.config(&Overrides::default())?;
     let Some(settings) = config.sinks.iter().find(|sink| sink.name == args.name) else {
         let names: Vec<&str> = config.sinks.iter().map(|sink| sink.name.as_str()).collect();
         context.printer.error(format!("there is no sink '{}'; there are: {}", args.name, names.join(", ")));

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::look::offset;
 use super::{Context, printer::Exit, printer::Table, printer::Tone};
 use crate::calendar::zone::{Difference, Zones};
-use crate::config::{Secrets, Wanted};
+use crate::config::Overrides;
 use crate::time::UtcMillis;
 use crate::zoneinfo::system_folder;
 
@@ -55,7 +55,7 @@ struct Other {
 }
 
 pub(super) fn run(_: &Args, context: &mut Context) -> anyhow::Result<Exit> {
-    let config = context.config(&Wanted { secrets: Secrets::Skip, ..Wanted::default() })?;
+    let config = context.config(&Overrides::default())?;
     let used = Zones::load(&config.zoneinfo)?;
     let others = others(&used, context.clock.now());
     if context.printer.json() {

@@ -23,23 +23,6 @@ const DEFAULT_LEDGER: &str = "reveille.db";
 /// How long history is kept where nobody says: 90 days.
 const KEEP_HISTORY: Duration = Duration::from_secs(90 * 86_400);
 
-/// What a command needs of the configuration.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Wanted<'a> {
-    pub secrets: Secrets,
-    pub overrides: Overrides<'a>,
-}
-
-/// Whether secrets are read.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Secrets {
-    /// They are read, and one that cannot be read is a problem.
-    #[default]
-    Read,
-    /// They are left empty: for commands that only look at the ledger, and may run as somebody who must not see them.
-    Skip,
-}
-
 /// What the command line says instead of, or beside, the file.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Overrides<'a> {
@@ -53,7 +36,6 @@ pub struct Overrides<'a> {
 pub(super) struct Reader<'a> {
     /// The folder of the file: what relative paths in it are relative to.
     folder: PathBuf,
-    secrets: Secrets,
     environment: &'a dyn Fn(&str) -> Option<String>,
     /// Read when a zone is named.
     zones: OnceCell<Zones>,
@@ -64,12 +46,8 @@ impl Reader<'_> {
         self.folder.join(written)
     }
 
-    pub(super) fn variable(&self, name: &str) -> Option<String> {
+    fn variable(&self, name: &str) -> Option<String> {
         (self.environment)(name)
-    }
-
-    pub(super) fn reads_secrets(&self) -> bool {
-        self.secrets == Secrets::Read
     }
 
     /// The id of a time zone that the database knows.
@@ -104,48 +82,47 @@ impl Reader<'_> {
 }
 
 /// Reads the configuration: `file`, else the first that exists of the usual places, else none: the defaults.
-/// `environment` answers for the variables of the environment.
+/// `environment` answers for the variables of the environment. Secrets are not read.
 ///
 /// # Errors
 /// All that is wrong with it.
 pub fn load(
     file: Option<&Path>,
-    wanted: &Wanted<'_>,
+    overrides: &Overrides<'_>,
     environment: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Config, ConfigError> {
-    settle(find(file, environment)?, wanted, environment)
+    settle(find(file, environment)?, overrides, environment)
 }
 
-/// Reads `text` as a configuration that lies in the current folder; secrets are not read. The way in for fuzzing.
+/// Reads `text` as a configuration that lies in the current folder. The way in for fuzzing.
 ///
 /// # Errors
 /// All that is wrong with it.
 #[doc(hidden)]
 pub fn read_text(text: &str) -> Result<Config, ConfigError> {
-    let wanted = Wanted { secrets: Secrets::Skip, ..Wanted::default() };
-    settle(Some((PathBuf::from("reveille.toml"), text.to_owned())), &wanted, &|_| None)
+    settle(Some((PathBuf::from("reveille.toml"), text.to_owned())), &Overrides::default(), &|_| None)
 }
 
 /// What the file that was found, and the command line, come to.
 fn settle(
     found: Option<(PathBuf, String)>,
-    wanted: &Wanted<'_>,
+    overrides: &Overrides<'_>,
     environment: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Config, ConfigError> {
     let folder = found.as_ref().and_then(|(path, _)| path.parent()).map(Path::to_owned).unwrap_or_default();
-    let reader = Reader { folder, secrets: wanted.secrets, environment, zones: OnceCell::new() };
+    let reader = Reader { folder, environment, zones: OnceCell::new() };
     let mut problems = Vec::new();
     let mut config = match &found {
         Some((path, text)) => parse(path, text, &reader, &mut problems),
         None => Config::default(),
     };
-    if let Some(ledger) = wanted.overrides.ledger {
+    if let Some(ledger) = overrides.ledger {
         match address::ledger(ledger) {
             Ok(path) => config.ledger = path,
             Err(sentence) => problems.push(spoken(format!("--ledger {sentence}"))),
         }
     }
-    for folder in wanted.overrides.watch {
+    for folder in overrides.watch {
         let watched = sources::watched(folder, &config.sources, &reader);
         config.sources.push(watched);
     }

@@ -5,6 +5,7 @@ mod address;
 mod error;
 mod load;
 mod secret;
+mod secret_ref;
 mod section;
 mod settings;
 mod sinks;
@@ -15,5 +16,6 @@ mod value;
 mod tests;
 
 pub use error::{ConfigError, Problem};
-pub use load::{Overrides, Secrets, Wanted, load, read_text};
+pub use load::{Overrides, load, read_text};
+pub use secret_ref::{FileStamp, SecretError, SecretRef};
 pub use settings::*;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::secret_ref::SecretRef;
 pub use crate::calendar::object::Limits as ObjectLimits;
 pub use crate::calendar::zone::ZoneLimits;
 use crate::zoneinfo::ZoneinfoChoice;
@@ -201,15 +202,16 @@ pub struct CaldavSettings {
     pub ca_file: Option<PathBuf>,
 }
 
+/// How a source logs in, and where the secret for it is.
 #[derive(Clone, Debug)]
 pub enum Credentials {
     None,
-    Basic { username: String, password: Secret },
-    Bearer { token: Secret },
+    Basic { username: String, password: SecretRef },
+    Bearer { token: SecretRef },
 }
 
 /// A secret, read from where the configuration says. Its `Debug` shows nothing of it.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
@@ -280,7 +282,7 @@ pub struct EmailSettings {
     pub port: u16,
     pub security: SmtpSecurity,
     /// Username and password for AUTH.
-    pub login: Option<(String, Secret)>,
+    pub login: Option<(String, SecretRef)>,
     /// The From mailbox, checked.
     pub from: String,
     pub recipients: Recipients,

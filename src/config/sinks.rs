@@ -5,8 +5,9 @@ use std::time::Duration;
 use toml::de::DeValue;
 
 use super::load::Reader;
+use super::secret_ref::SecretRef;
 use super::section::Section;
-use super::settings::{EmailSettings, Recipients, Secret, Shape, Sink, SinkKind, SmtpSecurity};
+use super::settings::{EmailSettings, Recipients, Shape, Sink, SinkKind, SmtpSecurity};
 use super::{address, secret, sources, value};
 
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -155,7 +156,7 @@ fn email(section: &Section<'_>, reader: &Reader<'_>) -> Option<EmailSettings> {
 }
 
 /// Username and password belong together.
-fn login(section: &Section<'_>, username: Option<String>, password: Option<Secret>) -> Option<(String, Secret)> {
+fn login(section: &Section<'_>, username: Option<String>, password: Option<SecretRef>) -> Option<(String, SecretRef)> {
     match (&username, secret::PASSWORD.named(section)) {
         (Some(_), None) => section.report("url", "names a user, but there is no password: add password_file"),
         (None, Some(place)) => section.report(place, "is given, but the url names no user: smtps://USER@HOST"),

@@ -2,7 +2,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{Config, Credentials, Overrides, Recipients, Secrets, SinkKind, SmtpSecurity, SourceKind, Wanted, load};
+use super::{
+    CaldavSettings, Config, Credentials, Overrides, Recipients, Secret, SinkKind, SmtpSecurity, SourceKind, load,
+};
 
 fn nothing(_: &str) -> Option<String> {
     None
@@ -23,7 +25,7 @@ fn load_with(text: &str, environment: &dyn Fn(&str) -> Option<String>) -> (tempf
         std::fs::write(folder.path().join(name), secret).unwrap();
         std::fs::set_permissions(folder.path().join(name), std::fs::Permissions::from_mode(0o600)).unwrap();
     }
-    let loaded = load(Some(&file), &Wanted::default(), environment);
+    let loaded = load(Some(&file), &Overrides::default(), environment);
     let prefix = format!("{}/", folder.path().display());
     let result = loaded.map_err(|error| error.to_string().replace(&prefix, ""));
     (folder, result)
@@ -40,8 +42,7 @@ const EMAIL: &str = "[[sink]]\nkind = 'email'\nfrom = 'C <c@example.org>'\n";
 #[test]
 fn the_example_loads() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/reveille.toml");
-    let wanted = Wanted { secrets: Secrets::Skip, ..Wanted::default() };
-    let config = load(Some(&file), &wanted, &nothing).unwrap_or_else(|error| panic!("{error}"));
+    let config = load(Some(&file), &Overrides::default(), &nothing).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(config.ledger, Path::new("/var/lib/reveille/ledger.db"));
     assert_eq!(config.sources.len(), 2);
     assert_eq!(config.sinks.len(), 4);
@@ -53,8 +54,7 @@ fn the_example_loads() {
 fn the_example_says_what_holds_where_a_key_is_left_out() {
     let short = load_text("[[source]]\nkind='directory'\npath='x'\n").unwrap();
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/reveille.toml");
-    let wanted = Wanted { secrets: Secrets::Skip, ..Wanted::default() };
-    let long = load(Some(&file), &wanted, &nothing).unwrap_or_else(|error| panic!("{error}"));
+    let long = load(Some(&file), &Overrides::default(), &nothing).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(long.defaults.max_lateness, short.defaults.max_lateness);
     assert_eq!(format!("{:?}", long.limits), format!("{:?}", short.limits));
     assert_eq!(long.sinks[0].give_up_after, short.sinks[0].give_up_after);
@@ -142,7 +142,7 @@ fn problems_name_their_key() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("c.toml");
     std::fs::write(&file, "[[sink]]\nkind = 'file'\npath = 3\n").unwrap();
-    let error = load(Some(&file), &Wanted::default(), &nothing).unwrap_err();
+    let error = load(Some(&file), &Overrides::default(), &nothing).unwrap_err();
     assert_eq!(error.problems()[0].key.as_deref(), Some("sink.path"));
     assert_eq!(error.problems()[0].line, Some(3));
 }
@@ -220,35 +220,56 @@ fn names_are_made_of_the_kind_and_each_is_taken_once() {
 fn a_caldav_source() {
     let text =
         format!("{CALDAV}username = 'mary'\npassword_file = 'secret'\npoll_interval = '1s'\nuser='m@example.org'\n");
-    let source = load_text(&text).unwrap().sources.remove(0);
-    assert_eq!(source.user.as_deref(), Some("m@example.org"));
-    let SourceKind::Caldav(settings) = source.kind else { panic!() };
+    let (_folder, config) = load_with(&text, &nothing);
+    let config = config.unwrap();
+    assert_eq!(config.sources[0].user.as_deref(), Some("m@example.org"));
+    let SourceKind::Caldav(settings) = &config.sources[0].kind else { panic!() };
     assert_eq!(settings.poll_interval, Duration::from_secs(1));
-    let Credentials::Basic { username, password } = settings.credentials else { panic!() };
-    assert_eq!((username.as_str(), password.expose()), ("mary", "hunter2"));
-    assert!(!format!("{password:?}").contains("hunter2"));
+    let Credentials::Basic { username, .. } = &settings.credentials else { panic!() };
+    assert_eq!((username.as_str(), secret(&config).as_deref()), ("mary", Ok("hunter2")));
+    assert!(!format!("{:?}", Secret::new("hunter2")).contains("hunter2"));
 
-    let token = load_text(&format!("{CALDAV}token_file = 'secret'\n")).unwrap().sources.remove(0);
-    let SourceKind::Caldav(settings) = token.kind else { panic!() };
-    assert!(matches!(settings.credentials, Credentials::Bearer { token } if token.expose() == "hunter2"));
+    let (_folder, config) = load_with(&format!("{CALDAV}token_file = 'secret'\n"), &nothing);
+    let config = config.unwrap();
+    let SourceKind::Caldav(settings) = &config.sources[0].kind else { panic!() };
+    assert!(matches!(settings.credentials, Credentials::Bearer { .. }));
+    assert_eq!(secret(&config).as_deref(), Ok("hunter2"));
+}
+
+/// The password or token of the only source.
+fn secret(config: &Config) -> Result<String, String> {
+    let SourceKind::Caldav(settings) = &config.sources[0].kind else { panic!("{config:?}") };
+    match &settings.credentials {
+        Credentials::Basic { password: secret, .. } | Credentials::Bearer { token: secret } => {
+            secret.read().map(|secret| secret.expose().to_owned()).map_err(|error| error.to_string())
+        }
+        Credentials::None => panic!("{settings:?}"),
+    }
 }
 
 #[test]
 fn secrets_are_refused_where_others_could_read_them() {
     let user = format!("{CALDAV}username = 'mary'\n");
     for (line, told) in [
-        (
-            "password_file = 'open'",
-            "5: source 1: password_file names open, which others may read (mode 0640): chmod 600 open",
-        ),
-        ("password_file = 'gone'", "5: source 1: password_file names gone, which cannot be read: "),
-        ("password_file = 'empty'", "5: source 1: password_file names empty, which is empty"),
-        ("password_file = '.'", "5: source 1: password_file names ., which is no file"),
-        (
-            "password_env = 'NOWHERE'",
-            "5: source 1: password_env names the environment variable NOWHERE, which is not set",
-        ),
-        ("password_credential = 'x'", "5: source 1: password_credential names the systemd credential 'x', but "),
+        ("password_file = 'open'", "password_file names open, which others may read (mode 0640): chmod 600 open"),
+        ("password_file = 'gone'", "password_file names gone, which cannot be read: No such file"),
+        ("password_file = 'empty'", "password_file names empty, which is empty"),
+        ("password_file = '.'", "password_file names ., which is no file"),
+        ("password_env = 'NOWHERE'", "password_env names the environment variable NOWHERE, which is not set"),
+        ("password_credential = 'x'", "password_credential names the systemd credential 'x', but "),
+    ] {
+        // The configuration itself is right.
+        let (folder, config) = load_with(&format!("{user}{line}\n"), &nothing);
+        let all = secret(&config.unwrap()).expect_err(line).replace(&format!("{}/", folder.path().display()), "");
+        assert!(all.starts_with(told), "{line}\n{all}");
+        assert!(!all.contains("hunter2"), "{all}");
+    }
+}
+
+#[test]
+fn a_login_is_named_once_and_whole() {
+    let user = format!("{CALDAV}username = 'mary'\n");
+    for (line, told) in [
         ("password = 'hunter2'", "4: source 1: username is given without a password"),
         ("", "4: source 1: username is given without a password"),
         ("password_file = 'secret'\ntoken_file = 'secret'", "6: source 1: token_file and a password are given"),
@@ -267,37 +288,31 @@ fn secrets_are_refused_where_others_could_read_them() {
 #[test]
 fn secrets_come_from_variables_and_credentials_too() {
     let user = format!("{CALDAV}username = 'mary'\n");
-    let variable = |name: &str| (name == "MARY").then(|| "hunter2".to_owned());
-    let password = |config: Config| match &config.sources[0].kind {
-        SourceKind::Caldav(settings) => format!(
-            "{:?}",
-            match &settings.credentials {
-                Credentials::Basic { password, .. } => password.expose().to_owned(),
-                other => format!("{other:?}"),
-            }
-        ),
-        other => format!("{other:?}"),
-    };
-    let (_, config) = load_with(&format!("{user}password_env = 'MARY'\n"), &variable);
-    assert_eq!(password(config.unwrap()), "\"hunter2\"");
-    let credentials = tempfile::tempdir().unwrap();
-    std::fs::write(credentials.path().join("mary"), "from systemd").unwrap();
-    let folder = credentials.path().to_str().unwrap().to_owned();
-    let variable = move |name: &str| (name == "CREDENTIALS_DIRECTORY").then(|| folder.clone());
-    let (_, config) = load_with(&format!("{user}password_credential = 'mary'\n"), &variable);
-    assert_eq!(password(config.unwrap()), "\"from systemd\"");
-    let (_, config) = load_with(&format!("{user}password_credential = '../mary'\n"), &variable);
-    assert!(config.unwrap_err().contains("must be the bare name"));
+    let (_folder, config) = load_with(&format!("{user}password_env = 'PATH'\n"), &nothing);
+    assert_eq!(secret(&config.unwrap()).unwrap(), std::env::var("PATH").unwrap());
+    assert!(load_text(&format!("{user}password_credential = 'mary'\n")).is_ok());
+    let told = problem(&format!("{user}password_credential = '../mary'\n"));
+    assert!(told.contains("5: source 1: password_credential is '../mary' and must be the bare name"), "{told}");
 }
 
 #[test]
-fn where_secrets_are_not_wanted_they_are_not_read() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("reveille.toml");
-    std::fs::write(&file, format!("{CALDAV}username = 'mary'\npassword_file = 'gone'\n")).unwrap();
-    let wanted = Wanted { secrets: Secrets::Skip, ..Wanted::default() };
-    assert!(load(Some(&file), &wanted, &nothing).is_ok());
-    assert!(load(Some(&file), &Wanted::default(), &nothing).is_err());
+fn a_secret_that_is_written_anew_is_known_by_its_stamp() {
+    let (folder, config) = load_with(&format!("{CALDAV}token_file = 'secret'\n"), &nothing);
+    let source = config.unwrap().sources.remove(0);
+    let SourceKind::Caldav(CaldavSettings { credentials: Credentials::Bearer { token }, .. }) = source.kind else {
+        panic!()
+    };
+    let before = token.stamp();
+    assert!(before.is_some() && before == token.stamp());
+    let file = folder.path().join("secret");
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o640)).unwrap();
+    let opened = token.stamp();
+    assert_ne!(opened, before, "other rights");
+    std::fs::write(folder.path().join("new"), "hunter2\n").unwrap();
+    std::fs::rename(folder.path().join("new"), &file).unwrap();
+    assert_ne!(token.stamp(), opened, "another file of the same size");
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(token.stamp(), None);
 }
 
 #[test]
@@ -316,12 +331,14 @@ fn an_email_sink() {
     let text = format!(
         "{EMAIL}url='smtp://mary@mail.example.org'\npassword_file='secret'\nrecipients=['mailto:a@example.org']\n"
     );
-    let sink = load_text(&text).unwrap().sinks.remove(0);
+    let (_folder, config) = load_with(&text, &nothing);
+    let sink = config.unwrap().sinks.remove(0);
     assert_eq!(sink.actions, ["email"]);
     let SinkKind::Email(settings) = sink.kind else { panic!() };
     assert_eq!((settings.port, settings.security), (587, SmtpSecurity::StartTls));
     assert_eq!(settings.recipients, Recipients::List(vec!["a@example.org".into()]));
-    assert!(matches!(settings.login, Some((user, password)) if user == "mary" && password.expose() == "hunter2"));
+    let (user, password) = settings.login.unwrap();
+    assert_eq!((user.as_str(), password.read()), ("mary", Ok(Secret::new("hunter2"))));
     for (lines, told) in [
         ("url='smtp://mary@mail.example.org'", "4: sink 1: url names a user, but there is no password"),
         (
@@ -343,18 +360,17 @@ fn an_email_sink() {
 #[test]
 fn the_command_line_adds_and_overrides() {
     let watch = [PathBuf::from("/srv/calendars"), PathBuf::from("/home/calendars")];
-    let wanted =
-        Wanted { secrets: Secrets::Read, overrides: Overrides { ledger: Some("sqlite:///tmp/l.db"), watch: &watch } };
+    let overrides = Overrides { ledger: Some("sqlite:///tmp/l.db"), watch: &watch };
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("reveille.toml");
     std::fs::write(&file, "").unwrap();
     let environment = |name: &str| (name == "LOGNAME").then(|| "mary".to_owned());
-    let config = load(Some(&file), &wanted, &environment).unwrap();
+    let config = load(Some(&file), &overrides, &environment).unwrap();
     assert_eq!(config.ledger, Path::new("/tmp/l.db"));
     let names: Vec<_> = config.sources.iter().map(|source| (source.name.as_str(), source.login.as_str())).collect();
     assert_eq!(names, [("calendars", "mary"), ("calendars-2", "mary")]);
-    let wanted = Wanted { overrides: Overrides { ledger: Some("mysql://x"), watch: &[] }, ..Wanted::default() };
-    let told = load(Some(&file), &wanted, &environment).unwrap_err().to_string();
+    let overrides = Overrides { ledger: Some("mysql://x"), watch: &[] };
+    let told = load(Some(&file), &overrides, &environment).unwrap_err().to_string();
     assert_eq!(told, "--ledger begins with mysql: and must be sqlite:///PATH or a path");
 }
 
@@ -367,11 +383,11 @@ fn where_the_file_is_looked_for() {
     std::fs::write(folder.path().join("named.toml"), "[ledger]\nurl = '/named.db'\n").unwrap();
     let text = folder.path().to_str().unwrap().to_owned();
     let xdg = |name: &str| (name == "XDG_CONFIG_HOME").then(|| text.clone());
-    let config = load(None, &Wanted::default(), &xdg).unwrap();
+    let config = load(None, &Overrides::default(), &xdg).unwrap();
     assert_eq!(config.ledger, own.join("own.db"), "relative paths begin at the file's folder");
     let named = |name: &str| xdg(name).or_else(|| (name == "REVEILLE_CONFIG").then(|| format!("{text}/named.toml")));
-    assert_eq!(load(None, &Wanted::default(), &named).unwrap().ledger, Path::new("/named.db"));
-    let missing = load(Some(Path::new("/nowhere/x.toml")), &Wanted::default(), &named).unwrap_err().to_string();
+    assert_eq!(load(None, &Overrides::default(), &named).unwrap().ledger, Path::new("/named.db"));
+    let missing = load(Some(Path::new("/nowhere/x.toml")), &Overrides::default(), &named).unwrap_err().to_string();
     assert!(missing.starts_with("/nowhere/x.toml: the configuration cannot be read: "), "{missing}");
 }
 
@@ -388,12 +404,13 @@ fn limit_of_a_configurations_size_at_it_and_above() {
 #[test]
 fn limit_of_a_secrets_size_at_it_and_above() {
     let folder = tempfile::tempdir().unwrap();
-    let most = usize::try_from(super::secret::MAX_SECRET).unwrap();
+    let most = usize::try_from(super::secret_ref::MAX_SECRET).unwrap();
     let load = |size: usize| {
         let secret = folder.path().join("secret");
         std::fs::write(&secret, "x".repeat(size)).unwrap();
         std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o600)).unwrap();
-        load_text(&format!("{CALDAV}username = 'mary'\npassword_file = '{}'\n", secret.display()))
+        let config = load_text(&format!("{CALDAV}username = 'mary'\npassword_file = '{}'\n", secret.display()));
+        self::secret(&config.unwrap())
     };
     assert!(load(most).is_ok());
     let told = load(most + 1).unwrap_err();

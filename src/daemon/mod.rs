@@ -270,6 +270,13 @@ async fn build(config: &Config, clock: Clock) -> anyhow::Result<Stages> {
                 "standard output is closed, or /dev/null: nobody gets the alarms that are written there"
             );
         }
+        if let Err(error) = open.ready() {
+            tracing::warn!(
+                sink.name = sink.name,
+                sink.error = %error,
+                "this sink cannot be used; its alarms wait, and are tried again"
+            );
+        }
         let postman = Postman::new(open, *id, ledger.clone(), clock.clone(), sink.give_up_after);
         postmen.push(Arc::new(postman));
     }

@@ -61,7 +61,7 @@ enum Cause {
 
 impl Watcher {
     /// # Errors
-    /// When the settings cannot work: no such folder, a URL that is none, a CA file that cannot be read.
+    /// When the settings cannot work: a URL that is none.
     pub fn new(source: &Source, config: &Config, clock: &Clock) -> anyhow::Result<Watcher> {
         let mut source = source.clone();
         source.zone = source.zone.or_else(|| config.defaults.zone.clone());
@@ -226,6 +226,9 @@ impl Watcher {
         let mut well = false;
         let error = match outcome {
             Ok((calendars, changes, found)) => {
+                if self.failures > 0 {
+                    tracing::info!(source.name = self.name, "the source can be read again");
+                }
                 self.failures = 0;
                 self.wish = None;
                 // A fault that lasts is told once.

@@ -115,7 +115,7 @@ impl Sink {
     /// it is needed.
     ///
     /// # Errors
-    /// When the settings themselves cannot work: a CA file that cannot be read, a From that is no address.
+    /// When the settings themselves cannot work: a From that is no address.
     pub fn open(config: &config::Sink, surroundings: &Surroundings) -> Result<Sink, SinkError> {
         let timeout = config.timeout;
         let shaper = |shape| Shaper::new(shape, surroundings.zones.clone());
@@ -128,6 +128,17 @@ impl Sink {
             SinkKind::Email(settings) => Kind::Email(Email::open(settings, timeout, surroundings)?),
         };
         Ok(Sink { name: config.name.clone(), timeout, ending: surroundings.ending.clone(), kind })
+    }
+
+    /// Whether the files that it needs before it can be tried at all, its secret among them, are there.
+    ///
+    /// # Errors
+    /// When they are not, or cannot be used: it will be tried nevertheless whenever there is something to be sent.
+    pub fn ready(&self) -> Result<(), SinkError> {
+        match &self.kind {
+            Kind::Email(sink) => sink.ready(),
+            Kind::Stdout(_) | Kind::File(_) | Kind::CyrusNotify(_) => Ok(()),
+        }
     }
 
     /// Tries the sink without sending anything, and says in a few words what it found.

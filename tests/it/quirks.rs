@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use reveille::clock::Clock;
-use reveille::config::{AnswerLimits, Credentials, Secret};
+use reveille::config::{AnswerLimits, Credentials, SecretRef};
 use reveille::source::caldav::CaldavError;
 use reveille::time::UtcMillis;
 
@@ -13,15 +13,15 @@ use crate::scripted::{Asked, Reply, Scripted};
 use crate::watch::{MAX_SIZE, Watch, settings};
 
 /// A server with one account, `mary`, whose home `/cal/` holds the calendar `/cal/work/`.
-struct Server {
-    scripted: Scripted,
+pub struct Server {
+    pub scripted: Scripted,
     state: Arc<Mutex<State>>,
 }
 
 type Quirk = Box<dyn FnMut(&Asked, &mut State) -> Option<Reply> + Send>;
 
 #[derive(Default)]
-struct State {
+pub struct State {
     /// Etag and text by href, as PROPFIND spells it.
     objects: BTreeMap<String, (String, String)>,
     /// Property elements of the calendar, besides its type.
@@ -66,7 +66,7 @@ fn text(summary: &str) -> String {
 }
 
 impl Server {
-    fn start() -> Server {
+    pub fn start() -> Server {
         let state = Arc::<Mutex<State>>::default();
         let shared = state.clone();
         let scripted = Scripted::start(move |asked| shared.lock().unwrap().answer(asked));
@@ -79,11 +79,11 @@ impl Server {
         change(&mut self.state.lock().unwrap());
     }
 
-    fn version(&self, token: &str, ctag: &str) {
+    pub fn version(&self, token: &str, ctag: &str) {
         self.with(|state| state.props = versions(token, ctag));
     }
 
-    fn put(&self, name: &str, etag: &str, summary: &str) {
+    pub fn put(&self, name: &str, etag: &str, summary: &str) {
         self.with(|state| {
             state.objects.insert(format!("/cal/work/{name}"), (format!("\"{etag}\""), text(summary)));
         });
@@ -97,7 +97,7 @@ impl Server {
         self.with(|state| state.reports.push_back(inside.to_owned()));
     }
 
-    fn quirk(&self, quirk: impl FnMut(&Asked, &mut State) -> Option<Reply> + Send + 'static) {
+    pub fn quirk(&self, quirk: impl FnMut(&Asked, &mut State) -> Option<Reply> + Send + 'static) {
         self.with(|state| state.quirk = Some(Box::new(quirk)));
     }
 
@@ -729,7 +729,7 @@ fn how_it_logs_in_and_what_it_sends() {
         assert_eq!(asked.header("accept-encoding") == Some("identity"), asked.method == "GET");
         assert!(asked.header("user-agent").unwrap().starts_with("reveille/"));
     }
-    settings.credentials = Credentials::Bearer { token: Secret::new("t0ken") };
+    settings.credentials = Credentials::Bearer { token: SecretRef::inline("t0ken") };
     Watch::with(&source, &settings).look();
     assert!(server.scripted.asked().iter().all(|asked| asked.header("authorization") == Some("Bearer t0ken")));
     server.quirk(|_, _| Some(Reply::status(401).header("WWW-Authenticate", "Digest realm=\"x\", nonce=\"y\"")));

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use reveille::calendar::zone::Zones;
 use reveille::clock::Clock;
-use reveille::config::{self, EmailSettings, Limits, Recipients, Secret, SinkKind, SmtpSecurity};
+use reveille::config::{self, EmailSettings, Limits, Recipients, SecretRef, SinkKind, SmtpSecurity};
 use reveille::delivery::ending::Ending;
 use reveille::delivery::sink::{Carrier as _, Outcome, Parcel, Sink, Surroundings};
 use reveille::time::UtcMillis;
@@ -46,7 +46,7 @@ impl Setting {
             host: self.host.into(),
             port: self.port,
             security: self.security,
-            login: Some(("mary".into(), Secret::new(self.password))),
+            login: Some(("mary".into(), SecretRef::inline(self.password))),
             from: "Kalender für alle <calendar@example.org>".into(),
             recipients: Recipients::Own,
             max_connections: 4,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use reveille::clock::Clock;
-use reveille::config::{AnswerLimits, CaldavSettings, Credentials, Limits, Secret, Source, SourceKind};
+use reveille::config::{AnswerLimits, CaldavSettings, Credentials, Limits, SecretRef, Source, SourceKind};
 use reveille::source::caldav::{CaldavError, CaldavSource, Looked};
 
 use crate::intake::Kept;
@@ -29,7 +29,7 @@ pub fn limits() -> Limits {
 pub fn settings(url: &str, login: Option<(&str, &str)>) -> (Source, CaldavSettings) {
     let credentials = match login {
         Some((username, password)) => {
-            Credentials::Basic { username: username.to_owned(), password: Secret::new(password) }
+            Credentials::Basic { username: username.to_owned(), password: SecretRef::inline(password) }
         }
         None => Credentials::None,
     };

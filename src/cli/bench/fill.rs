@@ -12,7 +12,7 @@ use super::child::Daemon;
 use super::synthetic::file;
 use super::{counted, site::Site};
 use crate::calendar::zone::Zones;
-use crate::config::{self, Config, Wanted};
+use crate::config::{self, Config, Overrides};
 use crate::delivery::routing::Routing;
 use crate::ledger::{CalendarRow, Ledger, Planned, PlannedObject};
 use crate::planner::{Job, Planner};
@@ -51,7 +51,7 @@ pub(super) fn filling<T>(site: &Site, work: impl AsyncFnOnce(&Fill) -> anyhow::R
 }
 
 fn read(path: &Path) -> anyhow::Result<Config> {
-    Ok(config::load(Some(path), &Wanted::default(), &|_| None)?)
+    Ok(config::load(Some(path), &Overrides::default(), &|_| None)?)
 }
 
 impl Fill {

@@ -2,13 +2,12 @@
 //!
 //! * `address`: addresses as calendars write them.
 //! * `letter`: what a mail says; `words`: its phrases; `compose`: its octets.
-//! * `wire`: TCP and TLS; `session`: SMTP over it; `pool`: sessions that wait for the next mail.
+//! * `trust`: whose certificates are accepted; `wire`: TCP and TLS; `session`: SMTP over it; `pool`: sessions that wait for the next mail.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::extension::ClientId;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -16,17 +15,18 @@ use tokio::time::Instant;
 use self::compose::{Composer, Mail};
 use self::pool::Pool;
 use self::session::{Server, Session, Trouble};
+use self::trust::Trust;
 use super::ending::Ending;
 use super::sink::{Outcome, Parcel, SinkError, Surroundings};
 use crate::clock::Clock;
-use crate::config::{EmailSettings, SmtpSecurity};
-use crate::tls;
+use crate::config::EmailSettings;
 
 mod address;
 mod compose;
 mod letter;
 mod pool;
 mod session;
+mod trust;
 mod wire;
 mod words;
 
@@ -63,20 +63,15 @@ impl Email {
     /// The server that `settings` describes; each mail may take `timeout`. Nothing is connected yet.
     ///
     /// # Errors
-    /// When From is no address, or TLS cannot be set up.
+    /// When From is no address.
     pub fn open(settings: &EmailSettings, timeout: Duration, around: &Surroundings) -> Result<Email, SinkError> {
         let from = address::sender(&settings.from).map_err(SinkError)?;
-        let tls = match settings.security {
-            SmtpSecurity::Plain => None,
-            _ => Some(tls::client_config(settings.ca_file.as_deref()).map_err(|error| SinkError(error.to_string()))?),
-        };
-        let login = settings.login.as_ref();
         let server = Server {
             host: settings.host.clone(),
             port: settings.port,
             security: settings.security,
-            login: login.map(|(user, password)| Credentials::new(user.clone(), password.expose().to_owned())),
-            tls,
+            login: settings.login.clone(),
+            trust: Trust::new(settings.ca_file.clone()),
             hello: hello(&around.server_name),
             max_reply_size: around.max_reply_size,
         };
@@ -120,6 +115,14 @@ impl Email {
             }
         }
         outcomes
+    }
+
+    /// Whether the password and the certificate authorities are there; nothing is connected.
+    ///
+    /// # Errors
+    /// When they are not.
+    pub fn ready(&self) -> Result<(), SinkError> {
+        self.inner.pool.server().ready().map(drop).map_err(|trouble| SinkError(trouble.into_answer()))
     }
 
     /// Logs in, and says how that went.

@@ -13,8 +13,9 @@ use rustls::ClientConfig;
 use tokio::time::{Instant, timeout_at};
 
 use super::compose::Mail;
+use super::trust::Trust;
 use super::wire::Wire;
-use crate::config::SmtpSecurity;
+use crate::config::{SecretRef, SmtpSecurity};
 
 /// A mail server and how to log in.
 #[derive(Debug)]
@@ -22,13 +23,21 @@ pub struct Server {
     pub host: String,
     pub port: u16,
     pub security: SmtpSecurity,
-    pub login: Option<Credentials>,
+    /// The user, and where the password is.
+    pub login: Option<(String, SecretRef)>,
     /// For the encrypted kinds of `security`.
-    pub tls: Option<Arc<ClientConfig>>,
+    pub trust: Trust,
     /// Our name.
     pub hello: ClientId,
     /// Octets of an answer that are read.
     pub max_reply_size: usize,
+}
+
+/// What a connection needs besides the server's address.
+#[derive(Debug)]
+pub struct Ready {
+    tls: Option<Arc<ClientConfig>>,
+    login: Option<Credentials>,
 }
 
 /// Why a mail did not go out.
@@ -63,10 +72,33 @@ impl Server {
         Ok(Session { smtp: self.open(deadline).await?, carried: false })
     }
 
+    /// What a connection needs of the files that the settings name: TLS settings where it is encrypted, and the login. They
+    /// are read for each connection.
+    ///
+    /// # Errors
+    /// [`Trouble::Down`] when one of them cannot be used.
+    pub fn ready(&self) -> Result<Ready, Trouble> {
+        let tls = match self.security {
+            SmtpSecurity::Plain => None,
+            SmtpSecurity::Implicit | SmtpSecurity::StartTls => {
+                Some(self.trust.tls().map_err(|error| Trouble::Down(error.to_string()))?)
+            }
+        };
+        let login = match &self.login {
+            None => None,
+            Some((user, password)) => {
+                let password = password.read().map_err(|error| Trouble::Down(error.to_string()))?;
+                Some(Credentials::new(user.clone(), password.expose().to_owned()))
+            }
+        };
+        Ok(Ready { tls, login })
+    }
+
     async fn open(&self, deadline: Instant) -> Result<AsyncSmtpConnection, Trouble> {
+        let Ready { tls, login } = self.ready()?;
         let wire =
             self.step(deadline, "being called", Wire::connect(&self.host, self.port, self.max_reply_size)).await?;
-        let wire = match (self.security, &self.tls) {
+        let wire = match (self.security, &tls) {
             (SmtpSecurity::Plain, _) if wire.peer().ip().is_loopback() => wire,
             (SmtpSecurity::Implicit, Some(tls)) => self.step(deadline, "TLS", wire.secure(tls, &self.host)).await?,
             (SmtpSecurity::StartTls, Some(tls)) => {
@@ -82,7 +114,7 @@ impl Server {
         };
         let greeting = AsyncSmtpConnection::connect_with_transport(Box::new(wire), &self.hello);
         let mut smtp = self.command(deadline, "EHLO", greeting).await?;
-        if let Some(login) = &self.login {
+        if let Some(login) = &login {
             let mechanisms = [Mechanism::Plain, Mechanism::Login];
             self.command(deadline, "AUTH", smtp.auth(&mechanisms, login)).await?;
         }

@@ -9,7 +9,7 @@ use super::xml::XmlError;
 /// Why a look at a CalDAV server, or a part of it, failed. URLs in the messages hold no credentials.
 #[derive(Debug, thiserror::Error)]
 pub enum CaldavError {
-    /// The settings cannot be used.
+    /// The settings cannot be used, or a file that they name cannot.
     #[error("{0}")]
     Settings(String),
     /// No answer: no connection, no name, no TLS, or it broke off.
@@ -122,7 +122,8 @@ impl CaldavError {
     pub(super) fn concerns_the_account(&self) -> bool {
         matches!(
             self,
-            CaldavError::Unreachable { .. }
+            CaldavError::Settings(_)
+                | CaldavError::Unreachable { .. }
                 | CaldavError::Timeout { .. }
                 | CaldavError::Unauthorized { .. }
                 | CaldavError::Unavailable { .. }

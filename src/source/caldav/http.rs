@@ -2,26 +2,22 @@
 
 use std::fmt::Debug;
 use std::future::Future;
-use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use reqwest::header::{self, HeaderMap, HeaderName};
-use reqwest::{Client, Method, Url, redirect};
-use rustls::{ClientConfig, RootCertStore, crypto::ring};
+use reqwest::{Method, Url};
 
+use super::client::{ClientMaker, LoggedIn};
 use super::error::CaldavError;
 use super::href;
 use super::multistatus::http_date;
 use super::xml::{Document, XmlError};
 use crate::config::{AnswerLimits, CaldavSettings, Credentials};
 use crate::time::UtcMillis;
-use crate::tls::client_config;
 
-/// How long a connection may take to come up, where the source's timeout is longer.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Attempts at one request: servers close idle connections without a word.
 const ATTEMPTS: usize = 2;
 
@@ -109,17 +105,12 @@ pub enum Failure {
     TooLarge,
 }
 
-#[derive(Debug)]
-enum Way {
-    Network(Client),
-    Other(Arc<dyn Transport>),
-}
-
 /// A client of one server, logged in.
 #[derive(Debug)]
 pub struct Http {
-    way: Way,
-    credentials: Credentials,
+    client: ClientMaker,
+    /// The way of requests, where that is not the network.
+    transport: Option<Arc<dyn Transport>>,
     timeout: Duration,
     limits: AnswerLimits,
     sent: AtomicU64,
@@ -127,32 +118,22 @@ pub struct Http {
 
 impl Http {
     /// A client for the server at `url`, of whose answers no more is read than `limits` allow.
+    pub fn new(url: &Url, settings: &CaldavSettings, limits: AnswerLimits) -> Http {
+        let client = ClientMaker::new(url, settings);
+        Http { client, transport: None, timeout: settings.timeout, limits, sent: AtomicU64::new(0) }
+    }
+
+    /// Whether requests can be made: the secret and the certificate authorities of the settings are there.
     ///
     /// # Errors
-    /// [`CaldavError::Settings`] when the certificates cannot be read.
-    pub fn new(url: &Url, settings: &CaldavSettings, limits: AnswerLimits) -> Result<Http, CaldavError> {
-        let mut builder = Client::builder()
-            .user_agent(concat!("reveille/", env!("CARGO_PKG_VERSION")))
-            .redirect(redirect::Policy::none())
-            .referer(false)
-            .timeout(settings.timeout)
-            .connect_timeout(settings.timeout.min(CONNECT_TIMEOUT))
-            // Requests follow one another: one connection is enough.
-            .pool_max_idle_per_host(1)
-            // A request without encryption must not leave this machine by way of a proxy.
-            .tls_backend_preconfigured(tls(url, settings.ca_file.as_deref())?);
-        if url.scheme() == "http" {
-            builder = builder.no_proxy();
-        }
-        let client = builder.build().map_err(|why| CaldavError::Settings(format!("no HTTP client: {why}")))?;
-        let credentials = settings.credentials.clone();
-        let way = Way::Network(client);
-        Ok(Http { way, credentials, timeout: settings.timeout, limits, sent: AtomicU64::new(0) })
+    /// [`CaldavError::Settings`] when they are not.
+    pub fn ready(&self) -> Result<(), CaldavError> {
+        self.client.get().map(drop)
     }
 
     /// This client, whose requests go by `transport`.
     pub fn over(self, transport: Arc<dyn Transport>) -> Http {
-        Http { way: Way::Other(transport), ..self }
+        Http { transport: Some(transport), ..self }
     }
 
     /// What is read of answers at most.
@@ -168,7 +149,7 @@ impl Http {
     /// Sends `request` and reads the answer, whatever its status.
     ///
     /// # Errors
-    /// Those of the way there and back: [`CaldavError::Unreachable`], `Timeout`, `Redirected`, `RedirectLoop`, `TooLarge`.
+    /// [`CaldavError::Settings`], and those of the way there and back: [`CaldavError::Unreachable`], `Timeout`, `Redirected`, `RedirectLoop`, `TooLarge`.
     pub async fn send(&self, request: Request) -> Result<Answer, CaldavError> {
         let mut request = request;
         let asked = request.url.clone();
@@ -189,7 +170,14 @@ impl Http {
         let mut attempt = 1;
         loop {
             self.sent.fetch_add(1, Ordering::Relaxed);
-            match self.send_once(request).await {
+            let client = self.client.get()?;
+            match self.send_once(&client, request).await {
+                // The secret may have been changed at this moment.
+                Ok((answer, _))
+                    if answer.status == 401 && attempt < ATTEMPTS && self.client.has_another_login(&client)? =>
+                {
+                    attempt += 1
+                }
                 Err(Failure::Broken(_)) if attempt < ATTEMPTS => attempt += 1,
                 Err(failure) => return Err(self.error(&request.url, failure)),
                 Ok(done) => return Ok(done),
@@ -197,12 +185,11 @@ impl Http {
         }
     }
 
-    async fn send_once(&self, request: &Request) -> Carried {
-        let client = match &self.way {
-            Way::Network(client) => client,
-            Way::Other(transport) => return transport.carry(request).await,
-        };
-        let mut builder = client.request(request.verb.method(), request.url.clone());
+    async fn send_once(&self, client: &LoggedIn, request: &Request) -> Carried {
+        if let Some(transport) = &self.transport {
+            return transport.carry(request).await;
+        }
+        let mut builder = client.client.request(request.verb.method(), request.url.clone());
         if let Some(depth) = request.depth {
             builder = builder.header("Depth", depth);
         }
@@ -213,12 +200,7 @@ impl Http {
         if !request.body.is_empty() {
             builder = builder.header(header::CONTENT_TYPE, "application/xml; charset=utf-8").body(request.body.clone());
         }
-        builder = match &self.credentials {
-            Credentials::None => builder,
-            Credentials::Basic { username, password } => builder.basic_auth(username, Some(password.expose())),
-            Credentials::Bearer { token } => builder.bearer_auth(token.expose()),
-        };
-        let mut response = builder.send().await.map_err(|why| failure(&why))?;
+        let mut response = client.authorized(builder).send().await.map_err(|why| failure(&why))?;
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|why| failure(&why))? {
             if body.len().saturating_add(chunk.len()) > self.limits.max_answer_size {
@@ -266,7 +248,7 @@ impl Http {
 
     /// A remark on how the server wants to be logged in to, where that is not how it was done.
     fn offers(&self, schemes: &[String]) -> String {
-        let used = match &self.credentials {
+        let used = match self.client.credentials() {
             Credentials::None => return "; the source names no username".to_owned(),
             Credentials::Basic { .. } => "Basic",
             Credentials::Bearer { .. } => "Bearer",
@@ -389,19 +371,6 @@ fn redirected(url: &Url, location: &str) -> Result<Url, CaldavError> {
         }
     }
     Err(elsewhere(to.as_str()))
-}
-
-/// The TLS settings: what this machine trusts and `ca_file`.
-fn tls(url: &Url, ca_file: Option<&Path>) -> Result<ClientConfig, CaldavError> {
-    if url.scheme() == "https" || ca_file.is_some() {
-        let config = client_config(ca_file).map_err(|why| CaldavError::Settings(why.to_string()))?;
-        return Ok(Arc::unwrap_or_clone(config));
-    }
-    // Without encryption nobody needs to be trusted, and a machine without certificates will do.
-    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
-    let builder = builder.with_safe_default_protocol_versions();
-    let builder = builder.map_err(|why| CaldavError::Settings(format!("TLS cannot be set up: {why}")))?;
-    Ok(builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@
 //! nothing changed. Where something did, the server is asked for the changes since the last look, or, where it cannot
 //! tell them or cannot be believed, for a list of all objects and their entity tags; then for the objects themselves.
 //!
-//! * [`http`] sends requests; [`xml`] and [`multistatus`] read answers; [`href`] compares what they point to;
-//!   [`requests`] is what is asked, one file a request.
+//! * [`client`] is the HTTP client with the account's secret; [`http`] sends requests; [`xml`] and [`multistatus`] read
+//!   answers; [`href`] compares what they point to; [`requests`] is what is asked, one file a request.
 //! * [`account`] finds the calendars, [`whose`] sees to it that they stay those of one account; [`look`] goes through them; [`position`] decides what to do with one; [`sync`] does
 //!   it, [`fetch`] gets objects.
 
@@ -21,6 +21,7 @@ use crate::config::{CaldavSettings, Credentials, Limits, Source};
 use crate::time::UtcMillis;
 
 mod account;
+mod client;
 mod error;
 mod fetch;
 mod href;
@@ -130,7 +131,7 @@ impl CaldavSource {
     /// A source for the account in `settings`, which are those of `source`. `limits` bound what is read.
     ///
     /// # Errors
-    /// [`CaldavError::Settings`] when the URL or the certificates cannot be used.
+    /// [`CaldavError::Settings`] when the URL cannot be used.
     pub fn new(
         source: &Source,
         settings: &CaldavSettings,
@@ -145,7 +146,7 @@ impl CaldavSource {
             Credentials::Basic { username, .. } => Some(username.clone()),
             Credentials::Bearer { .. } | Credentials::None => None,
         };
-        let http = Http::new(&url, settings, limits.answers)?;
+        let http = Http::new(&url, settings, limits.answers);
         Ok(CaldavSource {
             source: source.clone(),
             url,
@@ -162,6 +163,14 @@ impl CaldavSource {
     /// This source, whose requests go by `transport` instead of the network.
     pub fn over(self, transport: Arc<dyn Transport>) -> CaldavSource {
         CaldavSource { http: self.http.over(transport), ..self }
+    }
+
+    /// Whether the account's secret and certificate authorities are there; nothing is sent.
+    ///
+    /// # Errors
+    /// [`CaldavError::Settings`] when they are not.
+    pub fn ready(&self) -> Result<(), CaldavError> {
+        self.http.ready()
     }
 
     /// Logs in and says what is there. Nothing is handed in.

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use reveille::clock::Clock;
-use reveille::config::{self, Wanted};
+use reveille::config::{self, Overrides};
 use reveille::daemon;
 use reveille::time::UtcMillis;
 use rustix::process::{Signal, kill_process};
@@ -97,7 +97,7 @@ fn sigstop_for_an_hour_of_virtual_time_rings_everything_late_and_once() {
         stage.put(&format!("{minute}.ics"), &start, "hourful", "2026-03-01T00:00:00Z");
     }
     let file = stage.path().join("reveille.toml");
-    let config = config::load(Some(&file), &Wanted::default(), &|_| None).unwrap();
+    let config = config::load(Some(&file), &Overrides::default(), &|_| None).unwrap();
     let clock = Clock::manual(UtcMillis::parse("2026-03-10T12:00:00Z").unwrap());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let running = runtime.spawn(daemon::run(config, clock.clone()));

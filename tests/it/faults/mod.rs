@@ -5,6 +5,7 @@
 //! * [`disk`]: the disk is full, or may not be written. [`damage`]: the ledger's file is not what it was.
 //! * [`folders`]: the watched folder is not what it was. [`rivals`]: somebody else uses the ledger, or a later version has.
 //! * [`clock`]: the clock is wrong, or the program stands still. [`descriptors`]: there are none left.
+//! * [`secrets`]: the password or the certificates of one account, or of a mail server, are not there, or changed.
 //! * [`streams`]: standard error cannot be written, standard output goes nowhere.
 //! * [`stops`]: SIGTERM at each stage. SIGKILL is in [`crate::crash`].
 
@@ -26,6 +27,7 @@ mod disk;
 mod folders;
 mod history;
 mod rivals;
+mod secrets;
 mod stops;
 mod streams;
 

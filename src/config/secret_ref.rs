@@ -1,0 +1,182 @@
+//! Where a secret is kept, and reading it there. A secret is read when it is needed and not when the configuration is: it
+//! may come later, or change, and one account's must not stop the others.
+
+use std::fs::Metadata;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use super::settings::Secret;
+
+/// Octets of a file that is read as a secret.
+pub(super) const MAX_SECRET: u64 = 64 * 1024;
+/// The environment variable that names the folder in which systemd puts a service's credentials.
+const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
+
+/// The place of a secret, as a section names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretRef {
+    /// The key that names it, for messages: `password_file`.
+    key: &'static str,
+    place: Place,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+enum Place {
+    /// A file that its owner alone may read.
+    File(PathBuf),
+    /// An environment variable.
+    Variable(String),
+    /// A file in the folder that systemd made for the service's credentials.
+    Credential(String),
+    /// The secret itself.
+    Inline(String),
+}
+
+/// Why a secret cannot be had now: a sentence that names its place and says what to do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{key} {reason}")]
+pub struct SecretError {
+    key: &'static str,
+    reason: String,
+}
+
+impl SecretRef {
+    pub(super) fn file(key: &'static str, path: PathBuf) -> SecretRef {
+        SecretRef { key, place: Place::File(path) }
+    }
+
+    pub(super) fn variable(key: &'static str, name: String) -> SecretRef {
+        SecretRef { key, place: Place::Variable(name) }
+    }
+
+    /// `name`: bare, without a folder.
+    pub(super) fn credential(key: &'static str, name: String) -> SecretRef {
+        SecretRef { key, place: Place::Credential(name) }
+    }
+
+    /// A secret that lies nowhere: for programs that bring their own, such as tests.
+    #[doc(hidden)]
+    pub fn inline(text: impl Into<String>) -> SecretRef {
+        SecretRef { key: "password", place: Place::Inline(text.into()) }
+    }
+
+    /// Reads the secret.
+    ///
+    /// # Errors
+    /// [`SecretError`] when it is not there, is empty, or others may read it.
+    pub fn read(&self) -> Result<Secret, SecretError> {
+        let secret = match &self.place {
+            Place::File(path) => private(path).and_then(|()| contents(path)),
+            Place::Variable(name) => variable(name)
+                .map(Secret::new)
+                .ok_or_else(|| format!("names the environment variable {name}, which is not set")),
+            Place::Credential(name) => credential(name)
+                .ok_or_else(|| format!("names the systemd credential '{name}', but ${CREDENTIALS} is not set"))
+                .and_then(|path| contents(&path)),
+            Place::Inline(text) => Ok(Secret::new(text.as_str())),
+        };
+        secret.map_err(|reason| SecretError { key: self.key, reason })
+    }
+
+    /// What changes when the secret does; none where there is no file, or none that can be seen.
+    pub fn stamp(&self) -> Option<FileStamp> {
+        match &self.place {
+            Place::File(path) => FileStamp::of(path),
+            Place::Credential(name) => FileStamp::of(&credential(name)?),
+            Place::Variable(_) | Place::Inline(_) => None,
+        }
+    }
+}
+
+impl std::fmt::Debug for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Place::File(path) => write!(f, "File({})", path.display()),
+            Place::Variable(name) => write!(f, "Variable({name})"),
+            Place::Credential(name) => write!(f, "Credential({name})"),
+            Place::Inline(_) => f.write_str("Inline(…)"),
+        }
+    }
+}
+
+/// The version of a file: it is another one once the file was written, replaced, or given other rights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileStamp {
+    device: u64,
+    inode: u64,
+    size: u64,
+    /// Seconds and nanoseconds.
+    modified: (i64, i64),
+    /// Likewise; of the rights as well.
+    changed: (i64, i64),
+}
+
+impl FileStamp {
+    /// That of the file at `path`; none where there is none, or none that can be seen.
+    pub fn of(path: &Path) -> Option<FileStamp> {
+        let metadata = std::fs::metadata(path).ok()?;
+        Some(FileStamp {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        })
+    }
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn credential(name: &str) -> Option<PathBuf> {
+    Some(PathBuf::from(variable(CREDENTIALS)?).join(name))
+}
+
+/// Whether `path` is a file that its owner alone may read.
+fn private(path: &Path) -> Result<(), String> {
+    let shown = path.display();
+    let metadata = std::fs::metadata(path).map_err(|why| unreadable(path, &why))?;
+    if !metadata.is_file() {
+        return Err(format!("names {shown}, which is no file"));
+    }
+    if metadata.mode() & 0o077 != 0 {
+        let mode = metadata.mode() & 0o777;
+        return Err(format!("names {shown}, which others may read (mode {mode:04o}): {}", remedy(path, &metadata)));
+    }
+    Ok(())
+}
+
+/// What a file holds, without the line end that editors leave there.
+fn contents(path: &Path) -> Result<Secret, String> {
+    let shown = path.display();
+    let length = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+    if length > MAX_SECRET {
+        return Err(format!("names {shown}, which is too long for a secret"));
+    }
+    let text = std::fs::read_to_string(path).map_err(|why| unreadable(path, &why))?;
+    let secret = text.strip_suffix('\n').unwrap_or(&text);
+    let secret = secret.strip_suffix('\r').unwrap_or(secret);
+    if secret.is_empty() { Err(format!("names {shown}, which is empty")) } else { Ok(Secret::new(secret)) }
+}
+
+fn unreadable(path: &Path, why: &io::Error) -> String {
+    let hint = match std::fs::metadata(path) {
+        Ok(metadata) if why.kind() == io::ErrorKind::PermissionDenied => format!(": {}", remedy(path, &metadata)),
+        _ => String::new(),
+    };
+    format!("names {}, which cannot be read: {why}{hint}", path.display())
+}
+
+/// The command that makes a file readable for this process' user and for nobody else.
+fn remedy(path: &Path, metadata: &Metadata) -> String {
+    let (shown, user) = (path.display(), rustix::process::geteuid().as_raw());
+    if metadata.uid() == user {
+        return format!("chmod 600 {shown}");
+    }
+    format!(
+        "it belongs to the user {}, and reveille runs as {user}: chown {user} {shown}; chmod 600 {shown}",
+        metadata.uid()
+    )
+}

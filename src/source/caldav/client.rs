@@ -1,0 +1,157 @@
+//! The HTTP client of an account, made of the files that the settings name: its secret, and its certificate authorities. They
+//! are read when the first request needs them, and again when one of them changes: one that is missing or broken fails
+//! this account's requests until it is mended, and nothing else.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use reqwest::{Client, RequestBuilder, Url, redirect};
+use rustls::{ClientConfig, RootCertStore, crypto::ring};
+
+use super::error::CaldavError;
+use crate::config::{CaldavSettings, Credentials, FileStamp, Secret};
+use crate::tls::client_config;
+
+/// How long a connection may take to come up, where the source's timeout is longer.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What clients are made of, and the one that is in use.
+#[derive(Debug)]
+pub struct ClientMaker {
+    is_encrypted: bool,
+    credentials: Credentials,
+    ca_file: Option<PathBuf>,
+    timeout: Duration,
+    made: Mutex<Option<LoggedIn>>,
+}
+
+/// A client and how it logs in.
+#[derive(Clone, Debug)]
+pub struct LoggedIn {
+    /// The versions of the files that it was made of.
+    of: Stamps,
+    pub client: Client,
+    login: Login,
+}
+
+/// Of the secret, and of the certificate authorities.
+type Stamps = (Option<FileStamp>, Option<FileStamp>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Login {
+    None,
+    Basic { username: String, password: Secret },
+    Bearer { token: Secret },
+}
+
+impl ClientMaker {
+    /// For the server at `url`. Nothing is read yet.
+    pub fn new(url: &Url, settings: &CaldavSettings) -> ClientMaker {
+        ClientMaker {
+            is_encrypted: url.scheme() == "https",
+            credentials: settings.credentials.clone(),
+            ca_file: settings.ca_file.clone(),
+            timeout: settings.timeout,
+            made: Mutex::default(),
+        }
+    }
+
+    /// The client, made anew where a file has changed since.
+    ///
+    /// # Errors
+    /// [`CaldavError::Settings`] when the secret or the certificate authorities cannot be used.
+    pub fn get(&self) -> Result<LoggedIn, CaldavError> {
+        let now = self.stamps();
+        let mut made = self.made();
+        match &*made {
+            Some(client) if client.of == now => Ok(client.clone()),
+            _ => {
+                *made = None;
+                let client = self.make(now)?;
+                *made = Some(client.clone());
+                Ok(client)
+            }
+        }
+    }
+
+    /// Whether another secret than that of `refused`, which the server has not accepted, lies there by now.
+    ///
+    /// # Errors
+    /// As for [`ClientMaker::get`].
+    pub fn has_another_login(&self, refused: &LoggedIn) -> Result<bool, CaldavError> {
+        *self.made() = None;
+        Ok(self.get()?.login != refused.login)
+    }
+
+    /// How requests log in.
+    pub fn credentials(&self) -> &Credentials {
+        &self.credentials
+    }
+
+    /// What changes when the secret or the certificate authorities do.
+    pub fn stamps(&self) -> Stamps {
+        let secret = match &self.credentials {
+            Credentials::None => None,
+            Credentials::Basic { password, .. } => password.stamp(),
+            Credentials::Bearer { token } => token.stamp(),
+        };
+        (secret, self.ca_file.as_deref().and_then(FileStamp::of))
+    }
+
+    fn make(&self, of: Stamps) -> Result<LoggedIn, CaldavError> {
+        let unusable = |error: &dyn std::error::Error| CaldavError::Settings(error.to_string());
+        let login = match &self.credentials {
+            Credentials::None => Login::None,
+            Credentials::Basic { username, password } => {
+                let password = password.read().map_err(|error| unusable(&error))?;
+                Login::Basic { username: username.clone(), password }
+            }
+            Credentials::Bearer { token } => Login::Bearer { token: token.read().map_err(|error| unusable(&error))? },
+        };
+        let mut builder = Client::builder()
+            .user_agent(concat!("reveille/", env!("CARGO_PKG_VERSION")))
+            .redirect(redirect::Policy::none())
+            .referer(false)
+            .timeout(self.timeout)
+            .connect_timeout(self.timeout.min(CONNECT_TIMEOUT))
+            // Requests follow one another: one connection is enough.
+            .pool_max_idle_per_host(1)
+            .tls_backend_preconfigured(self.tls()?);
+        if !self.is_encrypted {
+            // A request without encryption must not leave this machine by way of a proxy.
+            builder = builder.no_proxy();
+        }
+        let client = builder.build().map_err(|why| CaldavError::Settings(format!("no HTTP client: {why}")))?;
+        Ok(LoggedIn { of, client, login })
+    }
+
+    /// The TLS settings: what this machine trusts and `ca_file`.
+    fn tls(&self) -> Result<ClientConfig, CaldavError> {
+        if self.is_encrypted || self.ca_file.is_some() {
+            let config =
+                client_config(self.ca_file.as_deref()).map_err(|why| CaldavError::Settings(why.to_string()))?;
+            return Ok(Arc::unwrap_or_clone(config));
+        }
+        // Without encryption nobody needs to be trusted, and a machine without certificates will do.
+        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+        let builder = builder.with_safe_default_protocol_versions();
+        let builder = builder.map_err(|why| CaldavError::Settings(format!("TLS cannot be set up: {why}")))?;
+        Ok(builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
+    }
+
+    fn made(&self) -> MutexGuard<'_, Option<LoggedIn>> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl LoggedIn {
+    /// `request` with the login.
+    pub fn authorized(&self, request: RequestBuilder) -> RequestBuilder {
+        match &self.login {
+            Login::None => request,
+            Login::Basic { username, password } => request.basic_auth(username, Some(password.expose())),
+            Login::Bearer { token } => request.bearer_auth(token.expose()),
+        }
+    }
+}
