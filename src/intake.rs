@@ -9,7 +9,9 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::ledger::{CalendarRow, Existing, Ledger, LedgerError, ObjectText, Planned, Replanned};
 use crate::planner::{Job, Planner};
-use crate::source::{Absence, Batch, CalendarSeen, Change, Checkpoint, Evidence, Intake, IntakeError, Known, Taken};
+use crate::source::{
+    Absence, Batch, CalendarSeen, Change, Checkpoint, DefaultAlarms, Evidence, Intake, IntakeError, Known, Taken,
+};
 use crate::time::UtcMillis;
 use crate::wheel::Bell;
 
@@ -313,6 +315,7 @@ impl Desk {
 impl Intake for Desk {
     async fn calendars(&self, source: &str) -> Result<Vec<Known>, IntakeError> {
         let known = |row: CalendarRow| Known {
+            seen: calendar_seen(&row),
             href: row.href,
             checkpoint: Checkpoint { ctag: row.ctag, sync_token: row.sync_token },
             absent_since: row.absent.map(|absent| absent.since),
@@ -382,6 +385,23 @@ fn calendar_row(
         sync_token,
         looked_at,
         absent: None,
+    }
+}
+
+/// The calendar as its source handed it in, but for a long name, which is kept in part.
+fn calendar_seen(row: &CalendarRow) -> CalendarSeen {
+    let row = row.clone();
+    CalendarSeen {
+        href: row.href,
+        id: row.key,
+        user: row.user,
+        owner: row.owner,
+        emails: row.emails,
+        name: row.name,
+        color: row.color,
+        zone: row.zone,
+        user_zone: row.user_zone,
+        default_alarms: DefaultAlarms { timed: row.default_timed, all_day: row.default_all_day },
     }
 }
 

@@ -90,6 +90,8 @@ pub struct Known {
     pub checkpoint: Checkpoint,
     /// When the first of the looks began that have not found it; none: it is there.
     pub absent_since: Option<UtcMillis>,
+    /// As it was handed in last: what a look cannot read of it stays so.
+    pub seen: CalendarSeen,
 }
 
 /// How far the look that did not find a calendar can be trusted.

@@ -31,6 +31,8 @@ pub struct Calendar {
     pub objects: BTreeMap<String, (String, String)>,
     pub written: Option<UtcMillis>,
     pub absent_since: Option<UtcMillis>,
+    /// How far the last look that did not find it was to be trusted.
+    pub evidence: Option<Evidence>,
 }
 
 impl Kept {
@@ -81,6 +83,7 @@ impl Intake for Kept {
             href: href.clone(),
             checkpoint: calendar.checkpoint.clone(),
             absent_since: calendar.absent_since,
+            seen: calendar.seen.clone(),
         };
         Ok(state.calendars.iter().map(known).collect())
     }
@@ -101,7 +104,7 @@ impl Intake for Kept {
         state.left = state.left.map(|left| left - 1);
         let calendar = state.calendars.entry(batch.calendar.href.clone()).or_default();
         calendar.seen = batch.calendar;
-        calendar.absent_since = None;
+        (calendar.absent_since, calendar.evidence) = (None, None);
         for change in batch.changes {
             match change {
                 Change::Put { href, etag, text, written } => {
@@ -121,7 +124,8 @@ impl Intake for Kept {
     async fn unchanged(&self, _: &str, calendar: &str, _: UtcMillis) -> Result<(), IntakeError> {
         let mut state = self.0.lock().unwrap();
         let known = state.calendars.get_mut(calendar);
-        known.unwrap_or_else(|| panic!("{calendar} is not known")).absent_since = None;
+        let known = known.unwrap_or_else(|| panic!("{calendar} is not known"));
+        (known.absent_since, known.evidence) = (None, None);
         state.unchanged += 1;
         Ok(())
     }
@@ -138,11 +142,12 @@ impl Intake for Kept {
         _: &str,
         calendar: &str,
         looked_at: UtcMillis,
-        _: Evidence,
+        evidence: Evidence,
     ) -> Result<Absence, IntakeError> {
         let mut state = self.0.lock().unwrap();
         let known = state.calendars.get_mut(calendar);
-        let since = known.unwrap_or_else(|| panic!("{calendar} is not known")).absent_since.get_or_insert(looked_at);
-        Ok(Absence::Kept { since: *since })
+        let known = known.unwrap_or_else(|| panic!("{calendar} is not known"));
+        known.evidence = Some(evidence);
+        Ok(Absence::Kept { since: *known.absent_since.get_or_insert(looked_at) })
     }
 }

@@ -34,6 +34,7 @@ mod cli;
 mod crash;
 mod daemon;
 mod debian;
+mod doubt;
 mod explain;
 mod faults;
 mod harness;

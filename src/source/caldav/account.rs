@@ -1,6 +1,6 @@
 //! Finding out where the calendars of an account are, from any of its URLs (RFC 6764, 6).
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use reqwest::Url;
 
@@ -48,9 +48,13 @@ impl Place {
 }
 
 /// The calendars of an account now.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Listing {
     pub calendars: Vec<ListedAt>,
+    /// By key of the href: the status that a server gave instead of saying whether a calendar is there.
+    pub unclear: HashMap<String, u16>,
+    /// A server did not list everything.
+    pub is_cut: bool,
     /// The server's clock.
     pub server_now: Option<UtcMillis>,
 }
@@ -121,7 +125,7 @@ impl Account {
     /// # Errors
     /// The error of a request; [`CaldavError::NotFound`] when the one calendar is no calendar any more.
     pub async fn list(&self, http: &Http) -> Result<Listing, CaldavError> {
-        let mut listing = Listing { calendars: Vec::new(), server_now: None };
+        let mut listing = Listing::default();
         let mut seen = HashSet::new();
         for place in &self.places {
             let (url, depth) = match place {
@@ -129,13 +133,16 @@ impl Account {
                 Place::Calendar(url) => (url, "0"),
             };
             let answer = http.multistatus(calendars::request(url, depth)).await?;
-            let listed = calendars::parse(answer.document()).map_err(|error| answer.error(error))?;
-            let listed = listed.map_err(|status| answer.refusal(status))?;
-            if depth == "0" && listed.is_empty() {
+            let found = calendars::parse(answer.document()).map_err(|error| answer.error(error))?;
+            let found = found.map_err(|status| answer.refusal(status))?;
+            let is_vague = found.is_cut || !found.unclear.is_empty();
+            if depth == "0" && found.calendars.is_empty() && !is_vague {
                 return Err(CaldavError::NotFound { url: url.to_string(), status: 404 });
             }
+            listing.is_cut |= found.is_cut;
+            listing.unclear.extend(found.unclear.into_iter().map(|(href, status)| (href::key(&href), status)));
             listing.server_now = listing.server_now.or(answer.date);
-            for listed in listed {
+            for listed in found.calendars {
                 let Some(url) = href::resolve(&answer.url, &listed.href) else { continue };
                 if seen.insert(href::key(&listed.href)) {
                     listing.calendars.push(ListedAt { listed, url });
@@ -257,11 +264,11 @@ fn places(base: &Url, homes: &[String]) -> Result<Vec<Place>, CaldavError> {
 
 async fn has_calendars(http: &Http, url: &Url) -> Result<bool, CaldavError> {
     let listed = match http.multistatus(calendars::request(url, "1")).await {
-        Ok(answer) => calendars::parse(answer.document()).map_err(|error| answer.error(error))?.unwrap_or_default(),
-        Err(error) if error.is_wrong_address() => Vec::new(),
+        Ok(answer) => calendars::parse(answer.document()).map_err(|error| answer.error(error))?.ok(),
+        Err(error) if error.is_wrong_address() => None,
         Err(error) => return Err(error),
     };
-    Ok(!listed.is_empty())
+    Ok(listed.is_some_and(|listed| !listed.calendars.is_empty()))
 }
 
 #[cfg(test)]

@@ -1,18 +1,20 @@
 //! One look at a whole account.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
-use super::account::{Account, ListedAt};
+use super::absent::Missing;
+use super::account::ListedAt;
 use super::error::CaldavError;
 use super::position::{Position, Step, next_step};
-use super::requests::discovery;
 use super::sync::{Outcome, Sync};
 use super::{CaldavSource, Looked, href};
-use crate::source::{CalendarSeen, Intake, Known};
+use crate::source::{CalendarSeen, Evidence, Intake, Known};
 use crate::time::UtcMillis;
 
 /// Change reports that a server may refuse one after the other before it is asked for none until the next discovery.
 const MAX_REFUSALS: u32 = 2;
+/// Looks that a new calendar waits for properties that its server cannot give.
+const MAX_WAITS: u32 = 3;
 
 /// When a look began, by this machine's clock and by the server's.
 #[derive(Clone, Copy, Debug)]
@@ -45,31 +47,51 @@ impl CaldavSource {
         }
         let watched: Vec<&ListedAt> = listing.calendars.iter().filter(|calendar| self.is_watched(calendar)).collect();
         looked.calendars = watched.len();
+        let finds_known =
+            listing.calendars.iter().any(|calendar| known.contains_key(&href::key(&calendar.listed.href)));
         for calendar in watched {
             let key = href::key(&calendar.listed.href);
             let known = known.remove(&key);
+            let faults = &mut looked.faults;
+            if !self.is_clear(calendar, known.as_ref(), faults) {
+                continue;
+            }
             let seen = self.seen(&account, calendar, known.as_ref());
-            match self.look_at(intake, calendar, (seen, known), at).await {
-                Ok(outcome) => {
+            let href = known.as_ref().map(|known| known.href.clone());
+            match (self.look_at(intake, calendar, (seen, known), at).await, href) {
+                (Ok(outcome), _) => {
                     looked.changes += outcome.changes;
                     looked.faults.extend(outcome.faults);
                 }
-                Err(error) if error.concerns_the_account() => return Err(error),
-                Err(error) => looked.faults.push(error.to_string()),
+                (Err(error), _) if error.concerns_the_account() => return Err(error),
+                // A right that was taken back, or a calendar that went since it was listed.
+                (Err(error @ (CaldavError::Forbidden { .. } | CaldavError::NotFound { .. })), Some(href)) => {
+                    looked.faults.push(error.to_string());
+                    looked.changes += self.absent(intake, &href, here, Evidence::Healthy).await?;
+                }
+                (Err(error), _) => looked.faults.push(error.to_string()),
             }
         }
-        // What is listed and left in `known` is not wanted any more.
-        let listed: HashSet<String> =
-            listing.calendars.iter().map(|calendar| href::key(&calendar.listed.href)).collect();
-        for (key, calendar) in known {
-            if listed.contains(&key) || self.is_gone(&account, &calendar, &mut looked.faults).await? {
-                intake.calendar_gone(&self.source.name, &calendar.href).await?;
-                self.memory.remove(&key);
-                looked.changes += 1;
-            }
-        }
+        let missing = Missing { account: &account, listing: &listing, at: here, finds_known };
+        self.settle_missing(intake, missing, known.into_values().collect(), &mut looked).await?;
         looked.requests = self.http.sent() - sent;
         Ok(looked)
+    }
+
+    /// Whether enough is known of a calendar to look at it; what is not is a fault. A new one waits a little for what its
+    /// server cannot say now, one that is known keeps what it had.
+    fn is_clear(&mut self, calendar: &ListedAt, known: Option<&Known>, faults: &mut Vec<String>) -> bool {
+        let failing = calendar.listed.failing();
+        let memory = self.memory.entry(href::key(&calendar.listed.href)).or_default();
+        if failing.is_empty() {
+            memory.waits = 0;
+            return true;
+        }
+        memory.waits = memory.waits.saturating_add(1);
+        let waits = known.is_none() && memory.waits <= MAX_WAITS;
+        let so = if waits { "it is not taken in yet" } else { "what was known of that stays" };
+        faults.push(format!("{}: its server does not say its {}; {so}", calendar.url, failing.join(", ")));
+        !waits
     }
 
     async fn look_at(
@@ -114,35 +136,5 @@ impl CaldavSource {
         };
         memory.seen = Some(seen);
         Ok(outcome)
-    }
-
-    /// Whether a calendar of the ledger that is not listed is to be dropped. One that should be listed and still answers
-    /// is kept: a listing may be incomplete.
-    async fn is_gone(
-        &self,
-        account: &Account,
-        calendar: &Known,
-        faults: &mut Vec<String>,
-    ) -> Result<bool, CaldavError> {
-        if !account.lists(&calendar.href) {
-            return Ok(true);
-        }
-        let Some(url) = href::resolve(&self.url, &calendar.href) else { return Ok(true) };
-        let found = match self.http.multistatus(discovery::request(&url)).await {
-            Ok(answer) => discovery::parse(answer.document()).map_err(|error| answer.error(error)),
-            Err(error) => Err(error),
-        };
-        match found {
-            Ok(Ok(found)) if found.is_calendar => {
-                faults.push(format!("{url} is there, but its server does not list it: it is kept as it is known"));
-                Ok(false)
-            }
-            Err(error) if error.concerns_the_account() => Err(error),
-            Ok(_) | Err(CaldavError::NotFound { .. } | CaldavError::Forbidden { .. }) => Ok(true),
-            Err(error) => {
-                faults.push(error.to_string());
-                Ok(false)
-            }
-        }
     }
 }

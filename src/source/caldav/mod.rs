@@ -6,8 +6,9 @@
 //!
 //! * [`client`] is the HTTP client with the account's secret; [`http`] sends requests; [`xml`] and [`multistatus`] read
 //!   answers; [`href`] compares what they point to; [`requests`] is what is asked, one file a request.
-//! * [`account`] finds the calendars, [`whose`] sees to it that they stay those of one account; [`look`] goes through them; [`position`] decides what to do with one; [`sync`] does
-//!   it, [`fetch`] gets objects.
+//! * [`account`] finds the calendars, [`whose`] sees to it that they stay those of one account; [`look`] goes through
+//!   them, [`absent`] through those that are not listed; [`position`] decides what to do with one; [`sync`] does it, [`fetch`]
+//!   gets objects.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -20,6 +21,7 @@ use crate::clock::Clock;
 use crate::config::{CaldavSettings, Credentials, Limits, Source};
 use crate::time::UtcMillis;
 
+mod absent;
 mod account;
 mod client;
 mod error;
@@ -39,6 +41,7 @@ pub use http::{Answer, Carried, Failure, Request, Transport, Verb};
 
 use account::{Account, ListedAt};
 use http::Http;
+use requests::calendars::{Listed, Property};
 
 /// What a look found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -125,6 +128,10 @@ struct Memory {
     seen: Option<CalendarSeen>,
     /// Change reports that were refused one after the other.
     refusals: u32,
+    /// Looks at which its server could not say what it is like, one after the other.
+    waits: u32,
+    /// When it was asked for by its own address, and not found.
+    missed: Option<UtcMillis>,
 }
 
 impl CaldavSource {
@@ -197,17 +204,22 @@ impl CaldavSource {
 
     /// Whether the settings want this calendar, and it is of use.
     fn is_watched(&self, calendar: &ListedAt) -> bool {
-        let wanted = &self.source.calendars;
-        let (path, name) = (href::key(&calendar.listed.href), calendar.name());
-        let id = href::last_segment(&calendar.listed.href);
-        let is_named = |pattern: &String| match pattern.strip_suffix('*') {
-            Some(start) => name.starts_with(start) || path.starts_with(start),
-            None => *pattern == name || *pattern == id || href::key(pattern) == path,
-        };
-        calendar.listed.is_of_use && (wanted.is_empty() || wanted.iter().any(is_named))
+        calendar.listed.is_of_use && self.is_wanted(&calendar.listed.href, &calendar.name())
     }
 
-    /// The calendar as it is handed in. Its href stays what the ledger has, however the server spells it today.
+    /// Whether the settings want the calendar `name` at `href`.
+    fn is_wanted(&self, href: &str, name: &str) -> bool {
+        let wanted = &self.source.calendars;
+        let (path, id) = (href::key(href), href::last_segment(href));
+        let is_named = |pattern: &String| match pattern.strip_suffix('*') {
+            Some(start) => name.starts_with(start) || path.starts_with(start),
+            None => pattern == name || *pattern == id || href::key(pattern) == path,
+        };
+        wanted.is_empty() || wanted.iter().any(is_named)
+    }
+
+    /// The calendar as it is handed in. Its href stays what the ledger has, however the server spells it today, and so does
+    /// what the server does not say.
     fn seen(&self, account: &Account, calendar: &ListedAt, known: Option<&Known>) -> CalendarSeen {
         let listed = &calendar.listed;
         let user = self.source.user.clone().unwrap_or_else(|| self.source.login.clone());
@@ -216,7 +228,7 @@ impl CaldavSource {
             principal.is_some_and(|principal| principal != href::key(owner))
         };
         let owner = listed.owner.as_ref().filter(is_somebody_else).map(|owner| href::last_segment(owner));
-        CalendarSeen {
+        let seen = CalendarSeen {
             href: known.map_or_else(|| listed.href.clone(), |known| known.href.clone()),
             id: href::last_segment(&listed.href),
             owner: owner.filter(|owner| !owner.is_empty()).unwrap_or_else(|| user.clone()),
@@ -226,8 +238,16 @@ impl CaldavSource {
             color: listed.color.clone().unwrap_or_default(),
             zone: listed.zone.clone(),
             user_zone: self.source.zone.clone(),
-            default_alarms: if self.default_alarms { listed.default_alarms.clone() } else { DefaultAlarms::default() },
+            default_alarms: listed.default_alarms.clone(),
+        };
+        let mut seen = match known {
+            Some(known) => keeping(seen, listed, &known.seen),
+            None => seen,
+        };
+        if !self.default_alarms {
+            seen.default_alarms = DefaultAlarms::default();
         }
+        seen
     }
 
     /// The user's own addresses: those of the settings, else the server's, else the name of the login.
@@ -243,12 +263,26 @@ impl CaldavSource {
     }
 }
 
+/// `seen`, with what `listed` does not say as it was `before`.
+fn keeping(mut seen: CalendarSeen, listed: &Listed, before: &CalendarSeen) -> CalendarSeen {
+    for unknown in &listed.unknown {
+        match unknown.property {
+            Property::Name => seen.name.clone_from(&before.name),
+            Property::Color => seen.color.clone_from(&before.color),
+            Property::Zone => seen.zone.clone_from(&before.zone),
+            Property::Owner => seen.owner.clone_from(&before.owner),
+            Property::DefaultAlarms => seen.default_alarms.clone_from(&before.default_alarms),
+        }
+    }
+    seen
+}
+
 /// Reads `xml` as each kind of answer that is asked for of servers, and returns how many resources and objects it names: the
 /// way in for fuzzing.
 #[doc(hidden)]
 pub fn read_as_any_answer(xml: &str) -> usize {
     let calendars =
-        requests::calendars::parse(xml.into()).ok().and_then(Result::ok).map_or(0, |calendars| calendars.len());
+        requests::calendars::parse(xml.into()).ok().and_then(Result::ok).map_or(0, |found| found.calendars.len());
     let changes =
         requests::changes::parse(xml.into(), "/cal/work/").map_or(0, |found| found.put.len() + found.gone.len());
     let members = requests::members::parse(xml.into(), "/cal/work/").ok().flatten().map_or(0, |members| members.len());

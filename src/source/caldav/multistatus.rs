@@ -43,7 +43,6 @@ impl Response {
     }
 
     /// Why the property `name` is not given; none where it is, or where the server says nothing of it.
-    #[allow(dead_code, reason = "for whoever must know why")]
     pub fn withheld(&self, space: Space, name: &str) -> Option<u16> {
         self.withheld.iter().find(|prop| prop.space == space && prop.name == name).map(|prop| prop.status)
     }

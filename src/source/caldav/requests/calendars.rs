@@ -14,6 +14,22 @@ use crate::source::caldav::xml::{Document, Element, Space, XmlError};
 const BODY: &str = r#"<?xml version="1.0" encoding="utf-8"?>
 <D:propfind xmlns:D="DAV:" xmlns:C="urn:ietf:params:xml:ns:caldav" xmlns:S="http://calendarserver.org/ns/" xmlns:A="http://apple.com/ns/ical/"><D:prop><D:resourcetype/><D:displayname/><S:getctag/><D:sync-token/><D:resource-id/><D:owner/><D:current-user-privilege-set/><C:supported-calendar-component-set/><C:calendar-timezone-id/><C:calendar-timezone/><C:default-alarm-vevent-datetime/><C:default-alarm-vevent-date/><A:calendar-color/></D:prop></D:propfind>"#;
 
+/// The status of a listing that stops in the middle (RFC 6578, 3.6).
+const CUT: u16 = 507;
+/// The status that an answer stands for that speaks of no resource at all.
+const NOTHING: u16 = 404;
+
+/// Where the properties are that a calendar keeps from before.
+const PROPERTIES: [(Property, (Space, &str)); 7] = [
+    (Property::Name, (Space::Dav, "displayname")),
+    (Property::Color, (Space::Apple, "calendar-color")),
+    (Property::Zone, (Space::Caldav, "calendar-timezone-id")),
+    (Property::Zone, (Space::Caldav, "calendar-timezone")),
+    (Property::Owner, (Space::Dav, "owner")),
+    (Property::DefaultAlarms, (Space::Caldav, "default-alarm-vevent-datetime")),
+    (Property::DefaultAlarms, (Space::Caldav, "default-alarm-vevent-date")),
+];
+
 /// A calendar as its server lists it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listed {
@@ -39,54 +55,132 @@ pub struct Listed {
     pub counts_the_account: bool,
     /// It holds events or tasks, and this user may read them.
     pub is_of_use: bool,
+    /// Properties that it may have and that the server did not give.
+    pub unknown: Vec<Unknown>,
 }
 
-/// The status that an answer stands for that speaks of nothing at all.
-const NOTHING: u16 = 404;
+/// A property that a server did not give: it neither named a value nor said that there is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unknown {
+    pub property: Property,
+    /// Why: any status but 404.
+    pub status: u16,
+}
+
+/// What a calendar keeps from before where its server does not say it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Property {
+    Name,
+    Color,
+    Zone,
+    Owner,
+    DefaultAlarms,
+}
+
+impl Property {
+    /// What to call it in a sentence.
+    pub fn name(self) -> &'static str {
+        match self {
+            Property::Name => "name",
+            Property::Color => "colour",
+            Property::Zone => "time zone",
+            Property::Owner => "owner",
+            Property::DefaultAlarms => "default alarms",
+        }
+    }
+}
+
+impl Listed {
+    /// The properties that the server could not give now (5xx); what it refuses (403) stays away.
+    pub fn failing(&self) -> Vec<&'static str> {
+        self.unknown.iter().filter(|unknown| unknown.status >= 500).map(|unknown| unknown.property.name()).collect()
+    }
+}
+
+/// What an answer says of a home.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Calendars {
+    pub calendars: Vec<Listed>,
+    /// Hrefs of which the answer does not say whether they are calendars, and the status that it gives instead.
+    pub unclear: Vec<(String, u16)>,
+    /// The server did not list everything (507).
+    pub is_cut: bool,
+}
 
 /// `depth` is `1` for a home, `0` for a calendar itself.
 pub fn request(url: &Url, depth: &'static str) -> Request {
     propfind(url, depth, BODY)
 }
 
-/// Reads the calendars out of the answer, or the status with which the server says no to all of it. One that says nothing at all
-/// counts as 404: a complete one speaks of the home itself.
+/// Reads the calendars out of the answer, or the status with which the server says that there is nothing, or nothing for
+/// this user: a complete answer speaks of the home itself.
 ///
 /// # Errors
 /// [`XmlError`] when it is no multistatus.
-pub fn parse(document: Document<'_>) -> Result<Result<Vec<Listed>, u16>, XmlError> {
+pub fn parse(document: Document<'_>) -> Result<Result<Calendars, u16>, XmlError> {
     let most = document.limits.max_calendars;
     let responses = all(document)?;
-    let refusals: Option<Vec<u16>> = responses.iter().map(Response::refusal).collect();
-    if let Some(refusals) = refusals {
-        return Ok(Err(refusals.first().copied().unwrap_or(NOTHING)));
-    }
+    let Some(said) = responses.iter().map(Response::refusal).reduce(Option::and) else { return Ok(Err(NOTHING)) };
     let mut uses: HashMap<String, usize> = HashMap::new();
     for token in responses.iter().filter_map(|response| response.text(Space::Dav, "sync-token")) {
         *uses.entry(token.to_owned()).or_default() += 1;
     }
     // Of all that is listed the home itself has the shortest path.
     let others = responses.iter().filter(|response| !is_calendar(response));
-    let home = others.min_by_key(|response| response.href.len()).map(default_alarms).unwrap_or_default();
+    let home = others.min_by_key(|response| response.href.len());
+    let home_unknown: Vec<Unknown> = home.into_iter().flat_map(unknown_alarms).collect();
+    let home = home.map(default_alarms).unwrap_or_default();
     let mut seen = HashSet::new();
-    let mut calendars = Vec::new();
-    for response in responses.iter().filter(|response| is_calendar(response)) {
-        if !seen.insert(href::key(&response.href)) {
+    let mut found = Calendars::default();
+    for response in &responses {
+        found.is_cut |= response.status == Some(CUT);
+        found.unclear.extend(doubt(response).map(|status| (response.href.clone(), status)));
+        if !is_calendar(response) || !seen.insert(href::key(&response.href)) {
             continue;
         }
-        if calendars.len() >= most {
+        if found.calendars.len() >= most {
             return Err(XmlError::TooManyCalendars(most));
         }
         let mut calendar = listed(response);
         calendar.default_alarms = or(calendar.default_alarms, home.clone());
+        calendar.unknown.extend(&home_unknown);
         calendar.counts_the_account = calendar.token.as_ref().and_then(|token| uses.get(token)).is_some_and(|n| *n > 1);
-        calendars.push(calendar);
+        found.calendars.push(calendar);
     }
-    Ok(Ok(calendars))
+    Ok(match said {
+        Some(status) if !found.is_cut => Err(status),
+        _ => Ok(found),
+    })
 }
 
 fn is_calendar(response: &Response) -> bool {
     response.is_a(Space::Caldav, "calendar") && !response.is_a(Space::Caldav, "schedule-inbox") && !response.is_gone()
+}
+
+/// The status that stands in the way of knowing whether `response` is a calendar. That there is none, or none for this user,
+/// is no doubt.
+fn doubt(response: &Response) -> Option<u16> {
+    let said = response.refusal();
+    if said == Some(CUT) || matches!(said, Some(401 | 403 | 404 | 410)) {
+        return None;
+    }
+    let is_silent = response.props.is_empty() && response.withheld.is_empty();
+    let kind = response.withheld(Space::Dav, "resourcetype").filter(|status| *status != NOTHING);
+    said.or(kind).or_else(|| is_silent.then(|| response.status.unwrap_or_default()))
+}
+
+fn unknown_alarms(response: &Response) -> impl Iterator<Item = Unknown> {
+    unknown_properties(response).filter(|unknown| unknown.property == Property::DefaultAlarms)
+}
+
+fn unknown_properties(response: &Response) -> impl Iterator<Item = Unknown> {
+    PROPERTIES.iter().filter_map(|(property, name)| unknown(response, *property, *name))
+}
+
+/// Why the server does not give the property `name`, where it may have one.
+fn unknown(response: &Response, property: Property, (space, name): (Space, &str)) -> Option<Unknown> {
+    let status = response.withheld(space, name).filter(|status| !matches!(status, 404 | 410))?;
+    Some(Unknown { property, status })
 }
 
 fn listed(response: &Response) -> Listed {
@@ -103,6 +197,7 @@ fn listed(response: &Response) -> Listed {
         default_alarms: default_alarms(response),
         counts_the_account: false,
         is_of_use: holds_events_or_tasks(response) && may_be_read(response),
+        unknown: unknown_properties(response).collect(),
     }
 }
 
@@ -140,7 +235,7 @@ fn may_be_read(response: &Response) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{DefaultAlarms, Document, Listed, parse};
+    use super::{DefaultAlarms, Document, Listed, Property, Unknown, parse};
     use crate::config::AnswerLimits;
 
     fn home(inside: &str) -> Vec<Listed> {
@@ -148,7 +243,7 @@ mod tests {
             "<d:multistatus xmlns:d='DAV:' xmlns:cal='urn:ietf:params:xml:ns:caldav' \
              xmlns:cs='http://calendarserver.org/ns/' xmlns:x='http://apple.com/ns/ical/'>{inside}</d:multistatus>"
         );
-        parse(xml.as_str().into()).unwrap().unwrap()
+        parse(xml.as_str().into()).unwrap().unwrap().calendars
     }
 
     fn response(href: &str, props: &str) -> String {
@@ -188,6 +283,7 @@ mod tests {
             default_alarms: DefaultAlarms::default(),
             counts_the_account: false,
             is_of_use: true,
+            unknown: Vec::new(),
         };
         assert_eq!(found, [wanted]);
     }
@@ -233,8 +329,62 @@ mod tests {
             </m:status></m:response></m:multistatus>";
         assert_eq!(parse(gone.into()), Ok(Err(404)));
         let refused = "<m:multistatus xmlns:m='DAV:'><m:response><m:href>/h/</m:href><m:propstat><m:prop><m:resourcetype/>\
-            <m:displayname/></m:prop><m:status>HTTP/1.1 403 Forbidden</m:status></m:propstat></m:response></m:multistatus>";
+            </m:prop><m:status>HTTP/1.1 403 Forbidden</m:status></m:propstat></m:response></m:multistatus>";
         assert_eq!(parse(refused.into()), Ok(Err(403)));
+    }
+
+    #[test]
+    fn what_a_listing_does_not_say_is_not_taken_for_a_no() {
+        let propstat = |props: &str, status: u16| {
+            format!("<d:propstat><d:prop>{props}</d:prop><d:status>HTTP/1.1 {status} Said</d:status></d:propstat>")
+        };
+        let of = |href: &str, inside: &str| format!("<d:response><d:href>{href}</d:href>{inside}</d:response>");
+        let said = |href: &str, status: u16| of(href, &format!("<d:status>HTTP/1.1 {status} Said</d:status>"));
+        let (kind, name) = ("<d:resourcetype/>", "<d:displayname>x</d:displayname>");
+        let xml = format!(
+            "<d:multistatus xmlns:d='DAV:' xmlns:cal='urn:ietf:params:xml:ns:caldav'>{}{}{}{}{}{}{}{}</d:multistatus>",
+            response("/h/", "<d:resourcetype><d:collection/></d:resourcetype>"),
+            of("/h/500/", &(propstat(name, 200) + &propstat(kind, 500))),
+            of("/h/403/", &(propstat(name, 200) + &propstat(kind, 403))),
+            of("/h/none/", ""),
+            said("/h/busy/", 503),
+            said("/h/refused/", 403),
+            said("/h/gone/", 404),
+            of("/h/plain/", &(propstat(name, 200) + &propstat(kind, 404))),
+        );
+        let found = parse(xml.as_str().into()).unwrap().unwrap();
+        let unclear: Vec<_> = found.unclear.iter().map(|(href, status)| (href.as_str(), *status)).collect();
+        assert_eq!(unclear, [("/h/500/", 500), ("/h/403/", 403), ("/h/none/", 0), ("/h/busy/", 503)]);
+        assert!(found.calendars.is_empty() && !found.is_cut);
+        let cut =
+            format!("<d:multistatus xmlns:d='DAV:'>{}{}</d:multistatus>", response("/h/", kind), said("/h/", 507));
+        assert!(parse(cut.as_str().into()).unwrap().unwrap().is_cut);
+    }
+
+    #[test]
+    fn properties_that_are_not_given_are_unknown_unless_there_are_none() {
+        let withheld = |props: &str, status: u16| {
+            let given =
+                format!("<d:propstat><d:prop>{CALENDAR}</d:prop><d:status>HTTP/1.1 200 OK</d:status></d:propstat>");
+            let rest =
+                format!("<d:propstat><d:prop>{props}</d:prop><d:status>HTTP/1.1 {status} Said</d:status></d:propstat>");
+            home(&format!("<d:response><d:href>/c/</d:href>{given}{rest}</d:response>")).remove(0)
+        };
+        let props = "<d:displayname/><x:calendar-color/><cal:calendar-timezone/><cal:default-alarm-vevent-date/>";
+        assert_eq!(withheld(props, 404).unknown, []);
+        let failing = withheld(props, 500);
+        assert_eq!(failing.failing(), ["name", "colour", "time zone", "default alarms"]);
+        let refused = withheld("<d:owner/>", 403);
+        assert_eq!(refused.unknown, [Unknown { property: Property::Owner, status: 403 }]);
+        assert!(refused.failing().is_empty());
+        // The home's default alarms are those of its calendars.
+        let alarms = "<d:propstat><d:prop><cal:default-alarm-vevent-date/></d:prop><d:status>HTTP/1.1 500 Said</d:status>\
+            </d:propstat>";
+        let kind = "<d:propstat><d:prop><d:resourcetype/></d:prop><d:status>HTTP/1.1 200 OK</d:status></d:propstat>";
+        let found = home(
+            &(format!("<d:response><d:href>/h/</d:href>{kind}{alarms}</d:response>") + &response("/h/c/", CALENDAR)),
+        );
+        assert_eq!(found[0].failing(), ["default alarms"]);
     }
 
     #[test]
@@ -247,7 +397,7 @@ mod tests {
             let limits = AnswerLimits { max_calendars, ..AnswerLimits::STANDARD };
             let listed = |count| {
                 let xml = xml(&calendars(count));
-                parse(Document { xml: &xml, limits: &limits }).map(|listed| listed.unwrap().len())
+                parse(Document { xml: &xml, limits: &limits }).map(|listed| listed.unwrap().calendars.len())
             };
             assert_eq!(listed(max_calendars), Ok(max_calendars));
             let refused = listed(max_calendars + 1).unwrap_err();

@@ -1,0 +1,149 @@
+//! Calendars of the ledger that a listing does not have. What is not mentioned is not gone: it is asked for by its own
+//! address, and what is not found there either is absent, which is not believed at once.
+
+use super::account::{Account, Listing};
+use super::error::CaldavError;
+use super::requests::discovery;
+use super::{CaldavSource, Looked, href};
+use crate::source::{Absence, Evidence, Intake, Known};
+use crate::time::UtcMillis;
+
+/// Milliseconds after which a calendar that was not found is asked for again by its own address.
+const ASK_EVERY: i64 = 60_000;
+
+/// What a listing has to say about calendars that it does not have.
+#[derive(Debug)]
+pub struct Missing<'a> {
+    pub account: &'a Account,
+    pub listing: &'a Listing,
+    /// When the look began.
+    pub at: UtcMillis,
+    /// Some of what the ledger has is listed.
+    pub finds_known: bool,
+}
+
+impl CaldavSource {
+    /// Settles what becomes of `calendars`, which are in the ledger and not watched at this look.
+    ///
+    /// # Errors
+    /// Those that concern the whole account.
+    pub(super) async fn settle_missing(
+        &mut self,
+        intake: &impl Intake,
+        missing: Missing<'_>,
+        calendars: Vec<Known>,
+        looked: &mut Looked,
+    ) -> Result<(), CaldavError> {
+        if missing.listing.is_cut && !calendars.is_empty() {
+            looked.faults.push(format!(
+                "{} is not listed to its end (507): calendars that are not listed are kept as they are known",
+                self.url
+            ));
+        }
+        for calendar in calendars {
+            let key = href::key(&calendar.href);
+            if self.is_unwanted(&missing, &calendar) {
+                intake.calendar_gone(&self.source.name, &calendar.href).await?;
+                self.memory.remove(&key);
+                looked.changes += 1;
+            } else if self.is_missing(&missing, &calendar, &mut looked.faults).await? {
+                let evidence = missing.evidence(&calendar);
+                looked.changes += self.absent(intake, &calendar.href, missing.at, evidence).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands in that a look at `at` did not find a calendar, or may not read it. Returns 1 where it is dropped for that.
+    pub(super) async fn absent(
+        &mut self,
+        intake: &impl Intake,
+        calendar: &str,
+        at: UtcMillis,
+        evidence: Evidence,
+    ) -> Result<usize, CaldavError> {
+        match intake.calendar_absent(&self.source.name, calendar, at, evidence).await? {
+            Absence::Kept { .. } => Ok(0),
+            Absence::Dropped => {
+                self.memory.remove(&href::key(calendar));
+                Ok(1)
+            }
+        }
+    }
+
+    /// Whether the settings do not want a calendar any more, as far as its name and address tell.
+    fn is_unwanted(&self, missing: &Missing<'_>, calendar: &Known) -> bool {
+        let key = href::key(&calendar.href);
+        let listed = missing.listing.calendars.iter().find(|listed| href::key(&listed.listed.href) == key);
+        match listed {
+            Some(listed) => !self.is_wanted(&listed.listed.href, &listed.name()),
+            None => !self.is_wanted(&calendar.href, &calendar.seen.name),
+        }
+    }
+
+    /// Whether a calendar is not there, or not for this user. What cannot be told is a fault, and the calendar is kept.
+    async fn is_missing(
+        &mut self,
+        missing: &Missing<'_>,
+        calendar: &Known,
+        faults: &mut Vec<String>,
+    ) -> Result<bool, CaldavError> {
+        let key = href::key(&calendar.href);
+        if missing.listing.calendars.iter().any(|listed| href::key(&listed.listed.href) == key) {
+            // It is listed as one that holds nothing of use, or that this user may not read.
+            return Ok(true);
+        }
+        if let Some(status) = missing.listing.unclear.get(&key) {
+            let why = if *status == 0 { "it says nothing of it".to_owned() } else { status.to_string() };
+            faults.push(format!(
+                "{}: its server does not say whether it is a calendar ({why}); it is kept as it is known",
+                calendar.href
+            ));
+            return Ok(false);
+        }
+        if missing.listing.is_cut {
+            return Ok(false);
+        }
+        if !missing.account.lists(&calendar.href) {
+            return Ok(true);
+        }
+        let memory = self.memory.entry(key).or_default();
+        let is_due = memory.missed.is_none_or(|at| !(0..ASK_EVERY).contains(&missing.at.0.saturating_sub(at.0)));
+        if !is_due {
+            return Ok(true);
+        }
+        let is_missing = self.is_gone(calendar, faults).await?;
+        self.memory.entry(href::key(&calendar.href)).or_default().missed = is_missing.then_some(missing.at);
+        Ok(is_missing)
+    }
+
+    /// Asks for a calendar by its own address.
+    async fn is_gone(&self, calendar: &Known, faults: &mut Vec<String>) -> Result<bool, CaldavError> {
+        let Some(url) = href::resolve(&self.url, &calendar.href) else { return Ok(true) };
+        let found = match self.http.multistatus(discovery::request(&url)).await {
+            Ok(answer) => discovery::parse(answer.document()).map_err(|error| answer.error(error)),
+            Err(error) => Err(error),
+        };
+        match found {
+            Ok(Ok(found)) if found.is_calendar => {
+                faults.push(format!("{url} is there, but its server does not list it: it is kept as it is known"));
+                Ok(false)
+            }
+            Err(error) if error.concerns_the_account() => Err(error),
+            Ok(_) | Err(CaldavError::NotFound { .. } | CaldavError::Forbidden { .. }) => Ok(true),
+            Err(error) => {
+                faults.push(error.to_string());
+                Ok(false)
+            }
+        }
+    }
+}
+
+impl Missing<'_> {
+    /// How far it can be trusted that `calendar` is not found.
+    fn evidence(&self, calendar: &Known) -> Evidence {
+        // Where the settings point elsewhere now, what is listed there is other calendars.
+        let elsewhere = !self.account.lists(&calendar.href) && !self.listing.calendars.is_empty();
+        if self.finds_known || elsewhere { Evidence::Healthy } else { Evidence::AllGone }
+    }
+}
