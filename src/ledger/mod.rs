@@ -5,7 +5,7 @@
 //! * `writer` groups what tasks want to write into few commits; `disk` is what these meet; `checkpoint` moves the log into the database beside it.
 //! * `lock` sees to it that one daemon has it; `file` is how commands find it.
 //! * `inspect` looks into a ledger from outside the daemon, `amend` changes its outbox from there, `backup` copies it.
-//! * `store` knows calendars and objects, `take_in` changes them; `timers` is the outer wheel; `outbox` is what is owed to the sinks,
+//! * `store` knows calendars and objects, `take_in` changes them, `gone` remembers those that are gone; `timers` is the outer wheel; `outbox` is what is owed to the sinks,
 //!   `leases` what of it is being sent; `text` is about what is damaged; `history` forgets what is old, `ahead` takes back what a wrong clock has recorded, `absence` knows calendars that looks do not find.
 
 use std::fs::{File, OpenOptions};
@@ -28,6 +28,7 @@ mod bulk;
 mod checkpoint;
 mod disk;
 mod file;
+mod gone;
 mod history;
 mod inspect;
 mod leases;
