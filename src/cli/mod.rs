@@ -19,6 +19,7 @@ mod man;
 mod preview;
 mod reach;
 mod restore;
+mod rights;
 mod run;
 mod show;
 mod status;
