@@ -3,10 +3,10 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::access::{Denied, Need, User, denied};
-use crate::config::{Config, SinkKind, Source, SourceKind};
+use crate::config::{Config, Credentials, SinkKind, SourceKind};
 use crate::ledger;
 
 /// The user that packaging/reveille.service names.
@@ -50,44 +50,51 @@ impl Daemon {
 
 /// What `user` lacks to read and write what `config` names: what it is for, its name, and a sentence.
 pub(super) fn lacking(config: &Config, user: &User) -> Vec<(&'static str, String, String)> {
-    let told = |denied: &Denied, owned: bool| format!("{denied}: {}", denied.remedy(owned));
     let mut lacking = Vec::new();
-    if let Some(denied) = config.file.as_ref().and_then(|file| denied(user, file, Need::Read)) {
-        lacking.push(("configuration", String::new(), told(&denied, false)));
-    }
-    if let Some(denied) = ledger::denied(user, &config.ledger) {
-        lacking.push(("ledger", config.ledger.display().to_string(), told(&denied, true)));
-    }
+    let file = told(config.file.as_ref().and_then(|file| denied(user, file, Need::Read)), false);
+    lacking.extend(file.map(|sentence| ("configuration", String::new(), sentence)));
+    let ledger = told(ledger::denied(user, &config.ledger), true);
+    lacking.extend(ledger.map(|sentence| ("ledger", config.ledger.display().to_string(), sentence)));
     for source in &config.sources {
         let sentence = match &source.kind {
             SourceKind::Directory { path, .. } => unreadable(user, path),
-            SourceKind::Caldav(_) => {
-                private(source).find_map(|file| denied(user, &file, Need::Read)).map(|denied| told(&denied, true))
+            SourceKind::Caldav(settings) => {
+                let secret = match &settings.credentials {
+                    Credentials::None => None,
+                    Credentials::Basic { password: secret, .. } | Credentials::Bearer { token: secret } => {
+                        secret.path()
+                    }
+                };
+                private(user, secret, settings.ca_file.as_deref())
             }
         };
         lacking.extend(sentence.map(|sentence| ("source", source.name.clone(), sentence)));
     }
     for sink in &config.sinks {
-        let found = match &sink.kind {
+        let sentence = match &sink.kind {
             SinkKind::Stdout { .. } => None,
-            SinkKind::File { path, .. } if path.exists() => denied(user, path, Need::Write),
-            SinkKind::File { path, .. } => denied(user, folder(path), Need::Create),
-            SinkKind::CyrusNotify { path, .. } => denied(user, path, Need::Write),
-            SinkKind::Email(email) => email.ca_file.as_ref().and_then(|file| denied(user, file, Need::Read)),
+            SinkKind::File { path, .. } if path.exists() => told(denied(user, path, Need::Write), true),
+            SinkKind::File { path, .. } => told(denied(user, folder(path), Need::Create), true),
+            SinkKind::CyrusNotify { path, .. } => told(denied(user, path, Need::Write), false),
+            SinkKind::Email(email) => {
+                let secret = email.login.as_ref().and_then(|(_, secret)| secret.path());
+                private(user, secret, email.ca_file.as_deref())
+            }
         };
-        let is_file = matches!(sink.kind, SinkKind::File { .. });
-        lacking.extend(found.map(|denied| ("sink", sink.name.clone(), told(&denied, is_file))));
+        lacking.extend(sentence.map(|sentence| ("sink", sink.name.clone(), sentence)));
     }
     lacking
 }
 
-/// The files that a CalDAV source needs.
-fn private(source: &Source) -> impl Iterator<Item = PathBuf> {
-    let ca_file = match &source.kind {
-        SourceKind::Caldav(settings) => settings.ca_file.clone(),
-        SourceKind::Directory { .. } => None,
-    };
-    ca_file.into_iter()
+/// A sentence on what is denied, with the command that helps. `owned`: the file is to be the user's own.
+fn told(denied: Option<Denied>, owned: bool) -> Option<String> {
+    denied.map(|denied| format!("{denied}: {}", denied.remedy(owned)))
+}
+
+/// What `user` may not read of a secret, which is to be its own, and of certificates.
+fn private(user: &User, secret: Option<&Path>, ca_file: Option<&Path>) -> Option<String> {
+    let of_secret = told(secret.and_then(|file| denied(user, file, Need::Read)), true);
+    of_secret.or_else(|| told(ca_file.and_then(|file| denied(user, file, Need::Read)), false))
 }
 
 /// What `user` may not read in the watched folder `root`.

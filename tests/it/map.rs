@@ -13,7 +13,7 @@ const MAP: &[(&str, &[&str])] = &[
     ("calendar", &["time"]),
     ("zoneinfo", &["calendar"]),
     // Zones are named in the configuration and must exist.
-    ("config", &["calendar", "zoneinfo"]),
+    ("config", &["access", "calendar", "zoneinfo"]),
     ("access", &[]),
     ("tls", &[]),
     ("source", &["time", "access", "clock", "config", "tls"]),

@@ -179,8 +179,15 @@ fn check_as_root_says_what_the_user_of_the_daemon_may_not() {
     chown(&configuration, Some(0), Some(0)).unwrap();
     mode(&configuration, 0o600);
     mode(&stage.path().join("ledger.db"), 0o400);
+    let configured = fs::read_to_string(&configuration).unwrap();
+    let mail = "[[sink]]\nkind = \"email\"\nname = \"mail\"\nurl = \"smtps://mary@127.0.0.1:1\"\npassword_file = \"secret\"\n\
+                from = \"a@example.org\"\n";
+    fs::write(&configuration, format!("{configured}{mail}")).unwrap();
+    let secret = stage.path().join("secret");
+    fs::write(&secret, "secret").unwrap();
+    mode(&secret, 0o600);
     let real = |path: PathBuf| fs::canonicalize(path).unwrap().display().to_string();
-    let (object, alarms, configuration) = (real(object), real(alarms), real(configuration));
+    let (object, alarms, configuration, secret) = (real(object), real(alarms), real(configuration), real(secret));
     let ledger = real(stage.path().join("ledger.db"));
     let group = fs::read_to_string("/etc/group").unwrap();
     let mail = group
@@ -207,6 +214,9 @@ fn check_as_root_says_what_the_user_of_the_daemon_may_not() {
         format!(
             "sink alarms: the user '{nobody}' may not write {alarms} (owner root, group root, mode 0600): \
              chown {nobody} {alarms}"
+        ),
+        format!(
+            "sink mail: the user '{nobody}' may not read {secret} (owner root, group root, mode 0600): chown {nobody} {secret}"
         ),
     ];
     assert_eq!(found, expected.map(|sentence| (false, sentence)));
