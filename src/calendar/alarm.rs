@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use super::component::Moment;
+use super::component::{Moment, address};
 use super::line::ContentLine;
 use super::reader::Reader;
-use super::value::{Duration, quoted, unescape};
+use super::value::{Duration, quoted};
 
 /// What an alarm does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -55,7 +55,7 @@ pub enum Trigger {
 pub struct Alarm {
     /// The line of its BEGIN.
     pub line: u32,
-    /// None: ACTION is missing, or is one that never rings; `action_text` says which.
+    /// None: ACTION is one that never rings; `action_text` says which. DISPLAY where it is missing.
     pub action: Option<Action>,
     /// ACTION as written.
     pub action_text: Box<str>,
@@ -69,8 +69,12 @@ pub struct Alarm {
     pub acknowledged: Option<Moment>,
     /// PROXIMITY (RFC 9074, 8), or Apple's older name for it, is there: it rings by place, not by time.
     pub proximity: bool,
+    /// X-KDE-KCALCORE-ENABLED:FALSE: KDE's way to keep an alarm that is switched off.
+    pub is_switched_off: bool,
     /// UID (RFC 9074, 4), empty where there is none.
     pub uid: Box<str>,
+    /// RELATED-TO;RELTYPE=SNOOZE (RFC 9074, 7): the UID of the alarm that was snoozed; empty where it is no snooze.
+    pub snoozes: Box<str>,
     /// SUMMARY and DESCRIPTION, unescaped: an e-mail's subject and body.
     pub summary: Box<str>,
     pub description: Box<str>,
@@ -88,11 +92,14 @@ impl Alarm {
     /// Takes in one of its properties. `name` is in upper case.
     pub(super) fn property(&mut self, name: &str, number: u32, text: &str, reader: &mut Reader<'_>) {
         let read = matches!(name, "ACTION" | "TRIGGER" | "REPEAT" | "DURATION" | "ACKNOWLEDGED" | "UID")
-            || matches!(name, "SUMMARY" | "DESCRIPTION" | "ATTENDEE" | "PROXIMITY" | "X-APPLE-PROXIMITY");
+            || matches!(name, "SUMMARY" | "DESCRIPTION" | "ATTENDEE" | "PROXIMITY" | "X-APPLE-PROXIMITY")
+            || matches!(name, "X-KDE-KCALCORE-ENABLED" | "RELATED-TO");
         if !read {
             return;
         }
-        let Some(line) = reader.take_apart(number, text) else { return };
+        let line =
+            if name == "TRIGGER" { reader.take_apart_dated(number, text) } else { reader.take_apart(number, text) };
+        let Some(line) = line else { return };
         match name {
             "ACTION" if self.action_text.is_empty() => {
                 self.action = Action::read(line.value);
@@ -100,7 +107,7 @@ impl Alarm {
             }
             "TRIGGER" => self.trigger(&line, number, reader),
             "REPEAT" => self.repetitions(line.value, number, reader),
-            "DURATION" => match Duration::parse(line.value) {
+            "DURATION" => match reader.duration(line.value, number) {
                 Ok(interval) => self.interval = self.interval.or(Some(interval)),
                 Err(error) => reader.fault(number, format_args!("DURATION of an alarm is left out: {error}")),
             },
@@ -109,14 +116,16 @@ impl Alarm {
                 Err(error) => reader.fault(number, format_args!("ACKNOWLEDGED is left out: {error}")),
             },
             "PROXIMITY" | "X-APPLE-PROXIMITY" => self.proximity = true,
+            "X-KDE-KCALCORE-ENABLED" => self.is_switched_off |= line.value.trim().eq_ignore_ascii_case("FALSE"),
+            "RELATED-TO" if line.says("RELTYPE", "SNOOZE") => self.snoozes = line.value.trim().into(),
             "UID" => self.uid = line.value.trim().into(),
-            "SUMMARY" => self.summary = unescape(line.value).into(),
-            "DESCRIPTION" => self.description = unescape(line.value).into(),
+            "SUMMARY" => self.summary = line.text().into(),
+            "DESCRIPTION" => self.description = line.text().into(),
             "ATTENDEE" if self.attendees.len() >= reader.notes.limits.max_attendees => {
                 let most = reader.notes.limits.max_attendees;
                 reader.too_many(number, "ATTENDEEs of an alarm", ("max_attendees", most));
             }
-            "ATTENDEE" => self.attendees.push(line.value.trim().into()),
+            "ATTENDEE" => self.attendees.push(address(line.value).into()),
             _ => {}
         }
     }
@@ -128,7 +137,8 @@ impl Alarm {
             reader.moment(line, line.value, number).map(Trigger::At)
         } else {
             let at_end = line.says("RELATED", "END");
-            Duration::parse(line.value).map(|offset| if at_end { Trigger::End(offset) } else { Trigger::Start(offset) })
+            let offset = reader.duration(line.value, number);
+            offset.map(|offset| if at_end { Trigger::End(offset) } else { Trigger::Start(offset) })
         };
         match trigger {
             Ok(trigger) => self.trigger = self.trigger.or(Some(trigger)),
@@ -149,7 +159,8 @@ impl Alarm {
     /// Settles what the properties say together, once all are read.
     pub(super) fn finish(&mut self, reader: &mut Reader<'_>) {
         if self.action_text.is_empty() {
-            reader.fault(self.line, format_args!("the alarm is left out: it has no ACTION"));
+            self.action = Some(Action::Display);
+            reader.fault(self.line, format_args!("the alarm has no ACTION: it is read as DISPLAY"));
         }
         if self.trigger.is_none() && !self.bad_trigger {
             reader.fault(self.line, format_args!("the alarm is left out: it has no TRIGGER"));

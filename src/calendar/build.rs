@@ -13,11 +13,12 @@ use super::length;
 use super::memo::Memo;
 use super::object::{Fault, Object};
 use super::occurrence::{Given, Identity, LeftOut, Length, Relative, Source, Start, Starts};
-use super::place::{Place, Places, Point};
+use super::place::{Named, Place, Places, Point, day_start};
 use super::recur::{Rule, Series};
 use super::silence::{self, Silence};
 use super::surroundings::Surroundings;
 use super::value::Duration;
+use super::zone::Zone;
 use crate::time::UtcMillis;
 
 /// A ring at an instant of its own: an absolute trigger, or a snooze that Mozilla keeps outside VALARM.
@@ -40,6 +41,7 @@ pub(super) struct Fixed<'a> {
 /// What planning builds up.
 #[derive(Debug)]
 pub(super) struct Builder<'a> {
+    object: &'a Object,
     around: &'a Surroundings,
     pub(super) places: Places,
     pub(super) faults: Vec<Fault>,
@@ -77,9 +79,10 @@ struct Override<'a> {
 }
 
 impl<'a> Builder<'a> {
-    pub(super) fn new(object: &Object, around: &'a Surroundings, memo: Option<&str>) -> Builder<'a> {
+    pub(super) fn new(object: &'a Object, around: &'a Surroundings, memo: Option<&str>) -> Builder<'a> {
         let mut faults = Vec::new();
         Builder {
+            object,
             around,
             places: Places::new(object, around, &mut faults),
             faults,
@@ -147,17 +150,25 @@ impl<'a> Builder<'a> {
 
     /// Where a component starts: a to-do without DTSTART when it is due.
     fn start_of(&mut self, component: &Component) -> Option<Place> {
+        self.places.enter(component.calendar);
         let due = component.end.filter(|_| component.kind == Kind::Todo);
         component.start.or(due).map(|moment| self.places.place(moment))
     }
 
     /// EXDATE and EXRULE.
     fn exclusions(&mut self, component: &Component, start: &Place) -> LeftOut {
+        self.places.enter(component.calendar);
         let mut set = LeftOut::default();
         for moment in &component.exclusions {
             match moment {
                 Moment::Date(date) if !start.all_day => set.days.push(*date),
-                moment => set.instants.push(self.places.place_in(*moment, start).at.0),
+                moment => {
+                    set.instants.push(self.places.place_in(*moment, start).at.0);
+                    // With `Z` on a floating series: some write the wall clock so.
+                    if let (Moment::Utc(wall), true) = (moment, start.is_floating()) {
+                        set.instants.push(self.places.place_in(Moment::Floating(*wall), start).at.0);
+                    }
+                }
             }
         }
         set.instants.sort_unstable();
@@ -169,8 +180,12 @@ impl<'a> Builder<'a> {
     fn series(&mut self, rules: &[RuleText], start: &Place) -> Vec<Series> {
         let mut series = Vec::with_capacity(rules.len());
         for RuleText { line, text } in rules {
-            match Rule::parse(text) {
-                Ok(rule) => series.push(self.memo.series(&rule, text, start)),
+            match Rule::read(text) {
+                Ok((rule, slips)) => {
+                    slips.into_iter().for_each(|slip| self.fault(*line, slip));
+                    let rule = if start.is_floating() { rule.of_floating(&start.zone.zone) } else { rule };
+                    series.push(self.memo.series(&rule, text, start));
+                }
                 Err(error) => self.fault(*line, format!("the rule is left out: {error}")),
             }
         }
@@ -182,10 +197,11 @@ impl<'a> Builder<'a> {
         let mut placed: Vec<Override<'a>> = Vec::with_capacity(components.len());
         for component in components {
             let Some(id) = component.recurrence_id else { continue };
+            self.places.enter(component.calendar);
             let series = master.map(|master| master.start.clone()).or_else(|| self.start_of(component));
             let by_day = matches!(id.moment, Moment::Date(_)) && series.as_ref().is_some_and(|start| !start.all_day);
             let original = match &series {
-                Some(series) => self.places.place_in(id.moment, series),
+                Some(series) => self.places.place_original(id.moment, series),
                 None => self.places.place(id.moment),
             };
             placed.push(Override { component, original, by_day, and_future: id.and_future });
@@ -207,6 +223,7 @@ impl<'a> Builder<'a> {
     /// A master with all that its rules and RDATEs give, and the stretches that RANGE=THISANDFUTURE changes.
     fn add_master(&mut self, master: &Master<'a>, overrides: &[Override<'a>], replaced: Option<&Arc<LeftOut>>) {
         let Master { component, start, excluded } = master;
+        self.places.enter(component.calendar);
         let once = component.rules.is_empty() && component.extras.is_empty();
         let ranges: Vec<&Override<'a>> = overrides.iter().filter(|o| o.and_future).collect();
         if component.alarms.is_empty() && ranges.is_empty() && !self.may_ring(component, start) {
@@ -222,6 +239,8 @@ impl<'a> Builder<'a> {
             let (Extra::At(moment) | Extra::Period(moment, _)) = extra;
             let place = self.places.place_in(*moment, start);
             match length::of_extra(extra, &place, start, &mut self.places) {
+                // One that repeats DTSTART is the same occurrence, with the length that DTSTART has.
+                Some(_) if place.at == start.at => {}
                 Some(length) => periods.push((start_at(&place), length)),
                 None => list.push(start_at(&place)),
             }
@@ -291,13 +310,18 @@ impl<'a> Builder<'a> {
         }
         let of_master = masters.iter().flat_map(|master| &master.component.snoozes);
         let snoozes = component.snoozes.iter().copied().map(|snooze| Snooze { occurrence: None, ..snooze });
-        let of_this = of_master.filter(|snooze| snoozed(snooze) == Some(single.original.at)).copied();
+        let original = &single.original;
+        let is_of_this = |snooze: &&Snooze| {
+            snoozed(snooze, &original.zone, original.all_day).is_some_and(|start| start.at == original.at)
+        };
+        let of_this = of_master.filter(is_of_this).copied();
         let snoozes: Vec<Snooze> = snoozes.chain(of_this.map(|snooze| Snooze { occurrence: None, ..snooze })).collect();
         self.add_home(source, &[], &snoozes);
     }
 
     /// A component without a date: its absolute alarms ring.
     fn add_dateless(&mut self, component: &'a Component) {
+        self.places.enter(component.calendar);
         let epoch = self.places.place(Moment::Utc(DateTime::constant(1970, 1, 1, 0, 0, 0, 0)));
         let Some(mut source) = self.source(component, &epoch, true) else { return };
         if !source.alarms.is_empty() {
@@ -315,6 +339,7 @@ impl<'a> Builder<'a> {
     /// Adds a source, with the alarms of its component that ring at an instant of their own.
     fn add_home(&mut self, source: Source<'a>, overrides: &[Override<'a>], snoozes: &[Snooze]) {
         let component = source.component;
+        self.places.enter(component.calendar);
         let acknowledged = self.acknowledged(component, None);
         for alarm in self.alarms_of(component, source.all_day) {
             let (Some(Trigger::At(moment)), Some(action)) = (alarm.trigger, alarm.action) else { continue };
@@ -325,7 +350,7 @@ impl<'a> Builder<'a> {
         }
         for snooze in snoozes {
             let at = self.places.instant(snooze.at);
-            let original = snoozed(snooze).map(|at| Start { wall: source.zone.zone.wall(at), at });
+            let original = snoozed(snooze, &source.zone, source.all_day);
             let elsewhere = original.is_some_and(|original| {
                 overrides.iter().any(|o| o.original.at == original.at)
                     || source.left_out.iter().flatten().any(|set| set.contains(original))
@@ -363,7 +388,8 @@ impl<'a> Builder<'a> {
 
     /// The source of what `component`, alone, rings; none: it is silent.
     fn source(&mut self, component: &'a Component, start: &Place, once: bool) -> Option<Source<'a>> {
-        if let Some(silence) = silence::of_component(component, self.around) {
+        self.places.enter(component.calendar);
+        if let Some(silence) = silence::of_component(component, self.object, self.around) {
             self.silences.push((component, silence));
             return None;
         }
@@ -452,9 +478,16 @@ fn start_at(place: &Place) -> Start {
     Start { wall: place.wall, at: place.at }
 }
 
-/// The occurrence that a snooze is of.
-fn snoozed(snooze: &Snooze) -> Option<UtcMillis> {
-    snooze.occurrence.map(|micros| UtcMillis(micros.div_euclid(1000)))
+/// The occurrence that a snooze is of, in a series in `zone`. Of an all-day or floating series Mozilla writes its wall clock as if it
+/// were UTC.
+fn snoozed(snooze: &Snooze, zone: &Named, all_day: bool) -> Option<Start> {
+    let at = UtcMillis(snooze.occurrence?.div_euclid(1000));
+    let wall = Zone::utc().wall(at);
+    Some(match (all_day, zone.is_of_floating()) {
+        (true, _) => Start { wall: wall.start_of_day(), at: day_start(&zone.zone, wall.date()) },
+        (false, true) => Start { wall, at: zone.zone.instant(wall).0 },
+        (false, false) => Start { wall: zone.zone.wall(at), at },
+    })
 }
 
 /// How far on the wall an override moves its occurrence; none: not at all.

@@ -5,7 +5,7 @@ use jiff::civil::{Date, DateTime};
 use super::alarm::Alarm;
 use super::line::ContentLine;
 use super::reader::Reader;
-use super::value::{Duration, PeriodEnd, parse_period, unescape};
+use super::value::{Duration, ValueError, split_period};
 
 /// Which component it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -53,6 +53,8 @@ pub enum Moment {
 pub enum Status {
     #[default]
     Live,
+    /// NEEDS-ACTION or IN-PROCESS: the to-do is not done, whatever else it says.
+    Open,
     Cancelled,
     Completed,
 }
@@ -114,6 +116,8 @@ pub struct Component {
     pub kind: Kind,
     /// The line of its BEGIN.
     pub line: u32,
+    /// In which of the object's VCALENDARs it stands.
+    pub calendar: usize,
     pub uid: Box<str>,
     /// SUMMARY, DESCRIPTION and LOCATION, unescaped; empty where there is none.
     pub summary: Box<str>,
@@ -146,10 +150,11 @@ pub struct Component {
 }
 
 impl Component {
-    pub(super) fn new(kind: Kind, line: u32) -> Component {
+    pub(super) fn new(kind: Kind, line: u32, calendar: usize) -> Component {
         Component {
             kind,
             line,
+            calendar,
             uid: Box::default(),
             summary: Box::default(),
             description: Box::default(),
@@ -180,16 +185,17 @@ impl Component {
         if !is_read(name) {
             return;
         }
-        let Some(line) = reader.take_apart(number, text) else {
+        let line = if is_dated(name) { reader.take_apart_dated(number, text) } else { reader.take_apart(number, text) };
+        let Some(line) = line else {
             self.broken |= matches!(name, "DTSTART" | "RECURRENCE-ID");
             return;
         };
         match name {
-            "UID" => first(&mut self.uid, line.value.trim()),
-            "SUMMARY" => first(&mut self.summary, &unescape(line.value)),
-            "DESCRIPTION" => first(&mut self.description, &unescape(line.value)),
-            "LOCATION" => first(&mut self.location, &unescape(line.value)),
-            "ORGANIZER" => first(&mut self.organizer, line.value.trim()),
+            "UID" => first(&mut self.uid, line.value),
+            "SUMMARY" => first(&mut self.summary, &line.text()),
+            "DESCRIPTION" => first(&mut self.description, &line.text()),
+            "LOCATION" => first(&mut self.location, &line.text()),
+            "ORGANIZER" => first(&mut self.organizer, address(line.value)),
             "ATTENDEE" => self.attendee(&line, number, reader),
             "STATUS" => self.status = status(line.value),
             "COMPLETED" => self.completed |= self.kind == Kind::Todo && !line.value.trim().is_empty(),
@@ -238,7 +244,7 @@ impl Component {
         }
         let text = |key| line.parameter(key).unwrap_or_default().into();
         self.attendees.push(Attendee {
-            address: line.value.trim().into(),
+            address: address(line.value).into(),
             email: line.parameter("EMAIL").map(Into::into),
             name: text("CN"),
             status: text("PARTSTAT"),
@@ -246,7 +252,7 @@ impl Component {
     }
 
     fn length(&mut self, line: &ContentLine<'_>, number: u32, reader: &mut Reader<'_>) {
-        match Duration::parse(line.value) {
+        match reader.duration(line.value, number) {
             Ok(length) => set(&mut self.duration, length),
             Err(error) => reader.fault(number, format_args!("DURATION is left out: {error}")),
         }
@@ -283,21 +289,25 @@ fn is_read(name: &str) -> bool {
         || name.starts_with("X-MOZ-SNOOZE-TIME")
 }
 
-fn extra(
-    line: &ContentLine<'_>,
-    value: &str,
-    number: u32,
-    reader: &mut Reader<'_>,
-) -> Result<Extra, super::value::ValueError> {
+/// The properties whose values are dates, times, periods or a duration.
+fn is_dated(name: &str) -> bool {
+    matches!(name, "DTSTART" | "DTEND" | "DUE" | "DURATION" | "RECURRENCE-ID" | "RDATE" | "EXDATE")
+}
+
+fn extra(line: &ContentLine<'_>, value: &str, number: u32, reader: &mut Reader<'_>) -> Result<Extra, ValueError> {
     if !value.contains('/') {
         return Ok(Extra::At(reader.moment(line, value, number)?));
     }
-    let (start, end) = parse_period(value)?;
-    let end = match end {
-        PeriodEnd::At(end) => ExtraEnd::At(reader.zoned(line, end, number)),
-        PeriodEnd::After(length) => ExtraEnd::After(length),
+    let (start, end) = split_period(value)?;
+    let end = if end.trim_start().starts_with(|c: char| c.is_ascii_digit()) {
+        ExtraEnd::At(reader.moment(line, end, number)?)
+    } else {
+        ExtraEnd::After(reader.duration(end, number)?)
     };
-    Ok(Extra::Period(reader.zoned(line, start, number), end))
+    if matches!(end, ExtraEnd::After(length) if length.is_negative()) {
+        return Err(ValueError::expected("period: its length is negative", value));
+    }
+    Ok(Extra::Period(reader.moment(line, start, number)?, end))
 }
 
 fn rule(rules: &mut Vec<RuleText>, value: &str, number: u32, reader: &mut Reader<'_>) {
@@ -308,12 +318,22 @@ fn rule(rules: &mut Vec<RuleText>, value: &str, number: u32, reader: &mut Reader
     rules.push(RuleText { line: number, text: value.trim().into() });
 }
 
+/// An address without what an unquoted colon in the parameters (`CN=Team: A:mailto:…`) puts before it.
+pub(super) fn address(value: &str) -> &str {
+    let value = value.trim();
+    let octets = value.as_bytes();
+    let start = octets.windows(8).rposition(|part| part.eq_ignore_ascii_case(b":mailto:"));
+    start.and_then(|start| value.get(start + 1..)).unwrap_or(value)
+}
+
 fn status(value: &str) -> Status {
     let value = value.trim();
     if value.eq_ignore_ascii_case("CANCELLED") || value.eq_ignore_ascii_case("CANCELED") {
         Status::Cancelled
     } else if value.eq_ignore_ascii_case("COMPLETED") {
         Status::Completed
+    } else if value.eq_ignore_ascii_case("NEEDS-ACTION") || value.eq_ignore_ascii_case("IN-PROCESS") {
+        Status::Open
     } else {
         Status::Live
     }

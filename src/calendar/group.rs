@@ -199,12 +199,13 @@ impl<'a> Group<'a> {
 
     fn fixed_ring(&self, fixed: &Fixed<'a>, at: UtcMillis, origin: Origin) -> Option<Ring<'a>> {
         let source = self.sources.get(fixed.source)?;
-        let original = fixed.original.or_else(|| self.occurrence_near(source.component, fixed.base.at));
+        let known = fixed.original.or_else(|| self.snoozed_occurrence(source.component, fixed));
+        let original = known.or_else(|| self.occurrence_near(source.component, fixed.base.at));
         let occurrence = original.and_then(|original| source.occurrence(original));
         let recurrence_id = match source.identity {
             Identity::Single => None,
             Identity::Fixed(wall) => Some(wall),
-            Identity::Start => fixed.original.map(|original| original.wall),
+            Identity::Start => known.map(|original| original.wall),
         };
         let (start, end) = bounds(source, occurrence.map(|occurrence| occurrence.start));
         Some(Ring {
@@ -220,6 +221,21 @@ impl<'a> Group<'a> {
             recurrence_id,
             origin,
         })
+    }
+
+    /// The occurrence that a snooze in a VALARM of its own is of: the last one for which the alarm that it snoozes had rung when
+    /// that was acknowledged.
+    fn snoozed_occurrence(&self, component: &Component, fixed: &Fixed<'_>) -> Option<Start> {
+        let snooze = fixed.alarm.filter(|alarm| !alarm.snoozes.is_empty())?;
+        let is_snoozed = |alarm: &&Relative<'_>| alarm.alarm.uid == snooze.snoozes;
+        let own = self.sources.iter().filter(|source| std::ptr::eq(source.component, component));
+        let rung = own.filter_map(|source| {
+            let alarm = source.alarms.iter().find(is_snoozed)?;
+            let until = alarm.acknowledged.max(UtcMillis::MIN);
+            let until = if until == UtcMillis::MIN { fixed.base.at } else { until };
+            source.last_rung(alarm, until)
+        });
+        rung.max_by_key(|start| start.at)
     }
 
     /// The occurrence that an absolute alarm of a component speaks of: the first one that starts at or after `at`, else the

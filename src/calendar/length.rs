@@ -4,6 +4,9 @@ use super::component::{Component, Extra, ExtraEnd, Kind, Moment};
 use super::object::Fault;
 use super::occurrence::Length;
 use super::place::{Place, Places};
+use super::value::Duration;
+
+const SECONDS_A_DAY: i64 = 86_400;
 
 /// The length of `component`, which starts at `start`; `once`: it does not recur.
 pub(super) fn of_component(
@@ -16,13 +19,14 @@ pub(super) fn of_component(
     let mut fault = |text: &str| faults.push(Fault { line: component.line, text: text.to_owned() });
     if let Some(end) = component.end {
         // An end without a zone is in that of the start: the RFC wants both alike, and some forget the one.
-        let mut end = match end {
+        let end = match end {
             Moment::Floating(_) if !start.all_day => places.place_in(end, start),
             end => places.place(end),
         };
-        if start.all_day && !end.all_day {
-            fault("it starts on a date and ends at a time: the end is taken as a date");
-            end = places.place(Moment::Date(end.wall.date()));
+        match (start.all_day, end.all_day) {
+            (true, false) => fault("it starts on a date and ends at a time: each is taken as written"),
+            (false, true) => fault("it starts at a time and ends on a date: each is taken as written"),
+            _ => {}
         }
         return between(component.kind, start, end, once).unwrap_or_else(|| {
             fault("it ends before it starts: the start counts, and it lasts no time");
@@ -48,7 +52,7 @@ fn none(start: &Place) -> Length {
 
 /// From `start` to `end`; none: that is backwards.
 fn between(kind: Kind, start: &Place, end: Place, once: bool) -> Option<Length> {
-    if start.all_day {
+    if start.all_day && end.all_day {
         let days = i64::from(start.wall.date().until(end.wall.date()).ok()?.get_days());
         return match days {
             ..0 => None,
@@ -57,8 +61,13 @@ fn between(kind: Kind, start: &Place, end: Place, once: bool) -> Option<Length> 
         };
     }
     let length = end.at.0.checked_sub(start.at.0).filter(|length| *length >= 0)?;
-    if once && length > 0 {
+    if once && (length > 0 || start.all_day) {
         return Some(Length::Until(end.point(), end.zone));
+    }
+    if start.all_day {
+        let seconds = end.wall.duration_since(start.wall).as_secs();
+        let (days, seconds) = (seconds.div_euclid(SECONDS_A_DAY), seconds.rem_euclid(SECONDS_A_DAY));
+        return Some(Length::Nominal(Duration { days, seconds }));
     }
     Some(Length::Exact(length, end.zone))
 }

@@ -7,6 +7,8 @@ use std::borrow::Cow;
 
 use icalendar::parser::Property;
 
+use super::value::unescape;
+
 /// The unfolded lines of a file, with the number that each has there.
 #[derive(Debug)]
 pub(super) struct Lines {
@@ -16,13 +18,22 @@ pub(super) struct Lines {
 
 impl Lines {
     /// Unfolds octets, which may split a character, then reads them as UTF-8; what is none becomes U+FFFD. Lines end in CRLF or
-    /// LF, mixed as they come. Empty lines are left out.
+    /// LF, mixed as they come, or in CR CR LF, which a text written twice through Windows' text files has. Empty lines are left
+    /// out, and so is a byte order mark at the beginning of a line: files with one were put together.
     pub(super) fn unfold(octets: &[u8]) -> Lines {
-        let octets = octets.strip_prefix(b"\xef\xbb\xbf").unwrap_or(octets);
         let mut text: Vec<u8> = Vec::with_capacity(octets.len() + 1);
         let mut numbers = Vec::with_capacity(octets.len() / 24 + 1);
+        let mut continues = false;
         for (number, line) in (1_u32..).zip(octets.split(|octet| *octet == b'\n')) {
-            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            let line = without_marks(line);
+            if continues && !numbers.is_empty() {
+                // What the encoding broke goes on without a blank before it.
+                text.pop();
+                text.extend_from_slice(line);
+                continues = line.ends_with(b"=");
+                continue;
+            }
+            continues = line.ends_with(b"=") && is_quoted_printable(line);
             match line {
                 [] => {}
                 [b' ' | b'\t', rest @ ..] if !numbers.is_empty() => text.extend_from_slice(rest),
@@ -43,6 +54,25 @@ impl Lines {
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &str)> {
         self.numbers.iter().copied().zip(self.text.split('\n'))
     }
+}
+
+/// Whether the value of a line is encoded as vCalendar 1.0 did it, which breaks lines in its own way.
+fn is_quoted_printable(line: &[u8]) -> bool {
+    const NAME: &[u8] = b"QUOTED-PRINTABLE";
+    let head = line.split(|octet| *octet == b':').next().unwrap_or_default();
+    head.windows(NAME.len()).any(|part| part.eq_ignore_ascii_case(NAME))
+}
+
+/// A line without the carriage returns that end it and the byte order marks that begin it.
+fn without_marks(line: &[u8]) -> &[u8] {
+    let mut line = line;
+    while let Some(rest) = line.strip_suffix(b"\r") {
+        line = rest;
+    }
+    while let Some(rest) = line.strip_prefix(b"\xef\xbb\xbf") {
+        line = rest;
+    }
+    line
 }
 
 /// One content line, taken apart.
@@ -80,6 +110,17 @@ impl<'a> ContentLine<'a> {
         Some(ContentLine { property, mixed: Vec::new(), value })
     }
 
+    /// The same for a line whose parameters hold a colon that is not between quotes (`TZID=GMT+05:30:20260310T093000`): its value
+    /// begins behind the last colon that leaves something `is_value` takes. None: there is no such value.
+    pub(super) fn parse_from_the_end(line: &'a str, is_value: impl Fn(&str) -> bool) -> Option<ContentLine<'a>> {
+        let (colon, value) = line
+            .rmatch_indices(':')
+            .map(|(at, _)| (at, line.get(at + 1..)))
+            .find(|(_, value)| value.is_some_and(&is_value))?;
+        let mixed = split_parameters(line.get(..colon)?);
+        Some(ContentLine { property: Property::new_ref("", ""), mixed, value: value? })
+    }
+
     /// The value of the parameter `key` (upper case), without quotes, RFC 6868 decoded.
     pub(super) fn parameter(&self, key: &str) -> Option<Cow<'_, str>> {
         let read = self.property.params.iter().filter_map(|p| Some((p.key.as_ref(), p.val.as_ref()?.as_ref())));
@@ -87,6 +128,18 @@ impl<'a> ContentLine<'a> {
         let (_, value) = all.find(|(name, _)| name.eq_ignore_ascii_case(key))?;
         let value = value.strip_prefix('"').and_then(|v| v.strip_suffix('"')).unwrap_or(value);
         Some(decode_carets(value))
+    }
+
+    /// The value as text, its escapes undone; ENCODING=QUOTED-PRINTABLE, which is vCalendar 1.0's, is decoded, from the charset that
+    /// CHARSET names if that is UTF-8 or Latin-1.
+    pub(super) fn text(&self) -> Cow<'_, str> {
+        if self.says("ENCODING", "QUOTED-PRINTABLE") {
+            let octets = decode_quoted_printable(self.value);
+            let text = String::from_utf8(octets)
+                .unwrap_or_else(|octets| octets.as_bytes().iter().copied().map(char::from).collect());
+            return Cow::Owned(unescape(&text).into_owned());
+        }
+        unescape(self.value)
     }
 
     /// Whether the parameter `key` is there and says `value`, in any letter case.
@@ -134,6 +187,27 @@ fn split_parameters(head: &str) -> Vec<(&str, &str)> {
     parts.skip(1).filter_map(|part| part.split_once('=')).map(|(key, value)| (key.trim(), value)).collect()
 }
 
+/// `=C3=BC` and the like (RFC 2045, 6.7); an equals sign with anything else behind it stays.
+fn decode_quoted_printable(value: &str) -> Vec<u8> {
+    let mut octets = Vec::with_capacity(value.len());
+    let mut rest = value.as_bytes();
+    while let [first, after @ ..] = rest {
+        let digit = |digit: u8| char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+        rest = after;
+        match after {
+            [high, low, after @ ..] if *first == b'=' => match (digit(*high), digit(*low)) {
+                (Some(high), Some(low)) => {
+                    octets.push(high << 4 | low);
+                    rest = after;
+                }
+                _ => octets.push(*first),
+            },
+            _ => octets.push(*first),
+        }
+    }
+    octets
+}
+
 /// RFC 6868: `^n`, `^^` and `^'` in parameter values.
 fn decode_carets(value: &str) -> Cow<'_, str> {
     if !value.contains('^') {
@@ -170,6 +244,49 @@ mod tests {
         let octets = b"\xef\xbb\xbfA:x\xc3\r\n \xbcy\r\n\r\nB:1\n\tz\nC:2";
         let lines = unfolded(octets);
         assert_eq!(lines, [(1, "A:xüy".to_owned()), (4, "B:1z".to_owned()), (6, "C:2".to_owned())]);
+    }
+
+    #[test]
+    fn line_ends_written_twice_and_byte_order_marks_anywhere_are_passed_over() {
+        let octets = b"\r\r\n\xef\xbb\xbfA:x\r\r\n y\r\r\n\xef\xbb\xbf\r\n\xef\xbb\xbf\xef\xbb\xbfB:1\n";
+        assert_eq!(unfolded(octets), [(2, "A:xy".to_owned()), (5, "B:1".to_owned())]);
+    }
+
+    #[test]
+    fn quoted_printable_text_with_its_own_line_breaks() {
+        let octets =
+            b"SUMMARY;ENCODING=QUOTED-PRINTABLE;CHARSET=UTF-8:Caf=C3=A9 =\r\nM=C3=BCller=3D1\r\nUID:a=\r\nX:1\r\n";
+        let lines = unfolded(octets);
+        assert_eq!(lines.len(), 3);
+        let line = ContentLine::parse(&lines[0].1).unwrap();
+        assert_eq!(line.text(), "Caf\u{e9} M\u{fc}ller=1");
+        assert_eq!(
+            ContentLine::parse("SUMMARY;ENCODING=quoted-printable:caf=E9 100=%").unwrap().text(),
+            "caf\u{e9} 100=%"
+        );
+        assert_eq!(ContentLine::parse("SUMMARY:caf=C3=A9\\, x").unwrap().text(), "caf=C3=A9, x");
+    }
+
+    #[test]
+    fn a_value_behind_the_last_colon_that_leaves_one() {
+        let of = |line| {
+            ContentLine::parse_from_the_end(line, |value| value.starts_with("2026")).map(|line| {
+                let tzid = line.parameter("TZID").unwrap_or_default().into_owned();
+                (line.value.to_owned(), tzid)
+            })
+        };
+        let read = |value: &str, tzid: &str| Some((value.to_owned(), tzid.to_owned()));
+        assert_eq!(of("DTSTART;TZID=GMT+05:30:20260310T093000"), read("20260310T093000", "GMT+05:30"));
+        assert_eq!(
+            of("DTSTART;VALUE=DATE-TIME;TZID=(UTC-05:00) Eastern Time (US & Canada):20260310T093000"),
+            read("20260310T093000", "(UTC-05:00) Eastern Time (US & Canada)")
+        );
+        assert_eq!(
+            of("DTSTART;TZID=tzone://Microsoft/Utc:20260310T093000"),
+            read("20260310T093000", "tzone://Microsoft/Utc")
+        );
+        assert_eq!(of("DTSTART:2026-03-10T09:30:00"), read("2026-03-10T09:30:00", ""));
+        assert_eq!(of("DTSTART;TZID=x:y"), None);
     }
 
     #[test]

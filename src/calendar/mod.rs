@@ -13,6 +13,7 @@ pub mod component;
 pub mod explain;
 mod group;
 mod length;
+mod lenient;
 mod line;
 mod memo;
 pub mod object;

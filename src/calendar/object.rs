@@ -78,6 +78,8 @@ impl fmt::Display for Fault {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tzid {
     pub name: Box<str>,
+    /// In which of [`Object::calendars`]: only the VTIMEZONEs of that one define it.
+    pub calendar: usize,
     /// Where it is used first.
     pub line: u32,
 }
@@ -87,9 +89,20 @@ pub struct Tzid {
 pub struct ZoneDefinition {
     /// The line of its BEGIN.
     pub line: u32,
+    /// In which of [`Object::calendars`] it stands.
+    pub calendar: usize,
     pub definition: VTimezone,
     /// X-LIC-LOCATION: the IANA id that it stands for.
     pub location: Option<Box<str>>,
+}
+
+/// What a VCALENDAR says of all that stands in it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VCalendar {
+    /// X-WR-TIMEZONE: the zone of floating times, where the calendar names none. UTC says nothing: holiday calendars have it.
+    pub floating_zone: Option<Box<str>>,
+    /// METHOD:CANCEL (RFC 5546, 3.2.5).
+    pub is_cancelled: bool,
 }
 
 /// A calendar object resource or an `.ics` file: events and to-dos, of one UID or of many.
@@ -100,8 +113,8 @@ pub struct Object {
     pub zones: Vec<ZoneDefinition>,
     /// What the TZIDs of [`Moment::Zoned`] stand for.
     pub tzids: Vec<Tzid>,
-    /// X-WR-TIMEZONE: the zone of floating times, where the calendar names none.
-    pub floating_zone: Option<Box<str>>,
+    /// The VCALENDARs of the text, in its order.
+    pub calendars: Vec<VCalendar>,
     /// What was left out.
     pub faults: Vec<Fault>,
     /// The text ends within a component: more has been left out than can be told.

@@ -4,7 +4,7 @@ use jiff::civil::DateTime;
 
 use super::object::ZoneDefinition;
 use super::reader::Reader;
-use super::value::{Written, parse_utc_offset, unescape};
+use super::value::{Written, unescape};
 use super::zone::{Observance, VTimezone, ZoneLimits};
 
 /// A VTIMEZONE while it is read.
@@ -13,6 +13,8 @@ pub(super) struct Zone {
     tzid: Option<Box<str>>,
     location: Option<Box<str>>,
     observances: Vec<Observance>,
+    /// Offsets of observances without DTSTART.
+    dateless: Vec<i32>,
     open: Option<Open>,
 }
 
@@ -56,16 +58,16 @@ impl Zone {
         }
         let Some(line) = reader.take_apart(number, text) else { return };
         let result = match name {
-            "DTSTART" => wall(line.value).map(|start| open.start = Some(start)),
-            "TZOFFSETFROM" => parse_utc_offset(line.value).map(|offset| open.from = Some(offset)),
-            "TZOFFSETTO" => parse_utc_offset(line.value).map(|offset| open.to = Some(offset)),
+            "DTSTART" => wall(line.value, number, reader).map(|start| open.start = Some(start)),
+            "TZOFFSETFROM" => reader.utc_offset(line.value, number).map(|offset| open.from = Some(offset)),
+            "TZOFFSETTO" => reader.utc_offset(line.value, number).map(|offset| open.to = Some(offset)),
             "RRULE" => {
                 open.rules.push(line.value.trim().to_owned());
                 Ok(())
             }
             _ => line.value.split(',').try_for_each(|value| {
                 // A period begins like a time, and only its beginning matters.
-                open.dates.push(wall(value.split('/').next().unwrap_or_default())?);
+                open.dates.push(wall(value.split('/').next().unwrap_or_default(), number, reader)?);
                 Ok(())
             }),
         };
@@ -77,8 +79,12 @@ impl Zone {
     /// Ends the open observance.
     pub(super) fn end(&mut self, reader: &mut Reader<'_>) {
         let Some(open) = self.open.take() else { return };
-        let (Some(start), Some(offset_to)) = (open.start, open.to) else {
-            let text = "a part of a VTIMEZONE is left out: it needs DTSTART and TZOFFSETTO";
+        let Some(offset_to) = open.to else {
+            return reader.fault(open.line, format_args!("a part of a VTIMEZONE is left out: it has no TZOFFSETTO"));
+        };
+        let Some(start) = open.start else {
+            self.dateless.push(offset_to);
+            let text = "a part of a VTIMEZONE has no DTSTART: its offset holds always where it is the only part";
             return reader.fault(open.line, format_args!("{text}"));
         };
         let offset_from = open.from.unwrap_or(offset_to);
@@ -86,15 +92,26 @@ impl Zone {
         self.observances.push(Observance { daylight, start, offset_from, offset_to, rules, dates });
     }
 
-    /// The zone, which began in line `line`, unless it has no name. No more of it will be used than `limits` allow.
-    pub(super) fn finish(self, line: u32, limits: ZoneLimits) -> Option<ZoneDefinition> {
-        let definition = VTimezone { tzid: self.tzid?.into(), observances: self.observances, limits };
-        Some(ZoneDefinition { line, definition, location: self.location })
+    /// The zone, which began in line `line` of the VCALENDAR `calendar`, unless it has no name. No more of it will be used than
+    /// `limits` allow.
+    pub(super) fn finish(self, line: u32, calendar: usize, limits: ZoneLimits) -> Option<ZoneDefinition> {
+        let mut observances = self.observances;
+        if let ([], [offset]) = (&*observances, &*self.dateless) {
+            observances.push(always(*offset));
+        }
+        let definition = VTimezone { tzid: self.tzid?.into(), observances, limits };
+        Some(ZoneDefinition { line, calendar, definition, location: self.location })
     }
 }
 
-fn wall(value: &str) -> Result<DateTime, super::value::ValueError> {
-    Ok(match Written::parse(value)? {
+/// An observance that has always held.
+fn always(offset: i32) -> Observance {
+    let start = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
+    Observance { daylight: false, start, offset_from: offset, offset_to: offset, rules: Vec::new(), dates: Vec::new() }
+}
+
+fn wall(value: &str, number: u32, reader: &mut Reader<'_>) -> Result<DateTime, super::value::ValueError> {
+    Ok(match reader.written(value, number)? {
         Written::Date(date) => date.at(0, 0, 0, 0),
         Written::Time { wall, .. } => wall,
     })

@@ -380,6 +380,25 @@ impl<'a> Source<'a> {
         }
     }
 
+    /// The original start of the last occurrence for which `alarm` rang, acknowledged or not, at `until` or before; none within
+    /// the last years.
+    pub(super) fn last_rung(&self, alarm: &Relative<'_>, until: UtcMillis) -> Option<Start> {
+        let (distance, slack) = self.distance(alarm, 0);
+        let latest = until.plus(distance.saturating_neg().saturating_add(slack));
+        [1, 8, 40, 400, 4_000].into_iter().find_map(|days: i64| {
+            let mut last = None;
+            self.each(latest.plus(-days * DAY), |occurrence| {
+                if occurrence.original.at > latest {
+                    return ControlFlow::Break(());
+                }
+                let rang = self.lands(alarm, occurrence.start, 0).is_some_and(|(_, at)| at <= until);
+                last = if rang { Some(occurrence.original) } else { last };
+                ControlFlow::Continue(())
+            });
+            last
+        })
+    }
+
     /// The first ring at or after `from` of any alarm, if it is before `best`.
     pub(super) fn next(&self, from: UtcMillis, best: Option<UtcMillis>) -> Option<UtcMillis> {
         let mut best = best;

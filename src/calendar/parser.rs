@@ -4,10 +4,10 @@
 use super::alarm::Alarm;
 use super::component::{Component, Kind};
 use super::line;
-use super::object::{Fault, Limits, NotACalendar, Object};
+use super::object::{Fault, Limits, NotACalendar, Object, VCalendar};
 use super::observance::Zone as ZoneBuilder;
 use super::reader::{Notes, Reader};
-use super::value::quoted;
+use super::value::{quoted, unescape};
 
 /// What a component in reading is.
 #[derive(Debug)]
@@ -38,7 +38,6 @@ pub(super) struct Parser {
     /// How many components are open beyond the limit.
     too_deep: usize,
     alarms: usize,
-    calendars: usize,
     notes: Notes,
 }
 
@@ -76,7 +75,8 @@ impl Parser {
     fn begin(&mut self, name: String, number: u32) {
         if name == "VCALENDAR" {
             self.close_down_to(0, number);
-            self.calendars += 1;
+            self.object.calendars.push(VCalendar::default());
+            self.notes.forget_tzids();
             self.too_deep = 0;
             self.stack.push(Frame { name, line: number, open: Open::Calendar });
             return;
@@ -97,8 +97,8 @@ impl Parser {
             return;
         }
         let open = match (name.as_str(), self.stack.last().map(|frame| &frame.open)) {
-            ("VEVENT", Some(Open::Calendar)) => Open::Component(Box::new(Component::new(Kind::Event, number))),
-            ("VTODO", Some(Open::Calendar)) => Open::Component(Box::new(Component::new(Kind::Todo, number))),
+            ("VEVENT", Some(Open::Calendar)) => self.component(Kind::Event, number),
+            ("VTODO", Some(Open::Calendar)) => self.component(Kind::Todo, number),
             ("VTIMEZONE", Some(Open::Calendar)) => Open::Zone(Box::default()),
             ("VALARM", Some(Open::Component(_))) => Open::Alarm(Box::new(Alarm::new(number))),
             ("STANDARD" | "DAYLIGHT", Some(Open::Zone(_))) => {
@@ -110,6 +110,15 @@ impl Parser {
             _ => Open::Other,
         };
         self.stack.push(Frame { name, line: number, open });
+    }
+
+    fn component(&self, kind: Kind, number: u32) -> Open {
+        Open::Component(Box::new(Component::new(kind, number, self.calendar())))
+    }
+
+    /// Which VCALENDAR is read.
+    fn calendar(&self) -> usize {
+        self.object.calendars.len().saturating_sub(1)
     }
 
     /// Ends what cannot contain a component `name`, so that one forgotten END does not cost what follows.
@@ -164,7 +173,7 @@ impl Parser {
             }
             Open::Zone(zone) => {
                 let limits = self.notes.limits.zones;
-                self.object.zones.extend(zone.finish(frame.line, limits));
+                self.object.zones.extend(zone.finish(frame.line, self.calendar(), limits));
             }
             Open::Calendar | Open::Other => {}
         }
@@ -216,7 +225,7 @@ impl Parser {
     /// # Errors
     /// When none of them began a calendar.
     pub(super) fn finish(mut self) -> Result<Object, NotACalendar> {
-        if self.calendars == 0 {
+        if self.object.calendars.is_empty() {
             return Err(NotACalendar::NoCalendar);
         }
         // What is open at the end was cut off: nobody knows what else it said.
@@ -241,15 +250,17 @@ fn is_top_level(name: &str) -> bool {
 }
 
 fn calendar_property(name: &str, number: u32, text: &str, reader: &mut Reader<'_>) {
-    if !matches!(name, "X-WR-TIMEZONE" | "CALSCALE" | "VERSION") {
+    if !matches!(name, "X-WR-TIMEZONE" | "CALSCALE" | "VERSION" | "METHOD") {
         return;
     }
     let Some(line) = reader.take_apart(number, text) else { return };
     let value = line.value.trim();
+    let Some(calendar) = reader.object.calendars.last_mut() else { return };
     match name {
-        "X-WR-TIMEZONE" if reader.object.floating_zone.is_none() && !value.is_empty() => {
-            reader.object.floating_zone = Some(super::value::unescape(value).into());
+        "X-WR-TIMEZONE" if calendar.floating_zone.is_none() && !value.is_empty() && !is_utc(value) => {
+            calendar.floating_zone = Some(unescape(value).into());
         }
+        "METHOD" => calendar.is_cancelled |= value.eq_ignore_ascii_case("CANCEL"),
         "CALSCALE" if !value.eq_ignore_ascii_case("GREGORIAN") => {
             let text = format_args!("CALSCALE {} is read as GREGORIAN, the only one there is", quoted(value));
             reader.fault(number, text);
@@ -259,6 +270,11 @@ fn calendar_property(name: &str, number: u32, text: &str, reader: &mut Reader<'_
         }
         _ => {}
     }
+}
+
+/// Whether `zone` is a name of UTC.
+fn is_utc(zone: &str) -> bool {
+    ["UTC", "Etc/UTC", "GMT", "Etc/GMT", "Z", "Zulu"].iter().any(|name| zone.eq_ignore_ascii_case(name))
 }
 
 fn upper<'b>(name: &str, buffer: &'b mut [u8; 64]) -> Option<&'b str> {

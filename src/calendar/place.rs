@@ -21,6 +21,13 @@ pub(super) struct Named {
     pub(super) from: ZoneFrom,
 }
 
+impl Named {
+    /// Nothing in the value names it.
+    pub(super) fn is_of_floating(&self) -> bool {
+        !matches!(self.from, ZoneFrom::Utc | ZoneFrom::Tzid(_) | ZoneFrom::Unknown)
+    }
+}
+
 /// What says that a time is in its zone (rules 10 and 11).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ZoneFrom {
@@ -61,14 +68,22 @@ impl Place {
     pub(super) fn point(&self) -> Point {
         Point { at: self.at, wall: Some(self.wall) }
     }
+
+    /// It is a time, and what it says names no zone.
+    pub(super) fn is_floating(&self) -> bool {
+        !self.all_day && self.zone.is_of_floating()
+    }
 }
 
 /// The zones that the moments of one object are in.
 #[derive(Debug)]
 pub(super) struct Places {
     utc: Zone,
+    /// In the VCALENDAR at work.
     pub(super) floating: Named,
     user: Named,
+    /// By VCALENDAR: the zone of floating times, and the user's.
+    by_calendar: Vec<(Named, Named)>,
     /// By [`TzId`].
     tzids: Vec<Named>,
     /// Whether anything asked for the zone of floating times, and for the user's.
@@ -86,28 +101,35 @@ impl Places {
     /// Resolves the zones that `object` uses; unknown ones are added to `faults`.
     pub(super) fn new(object: &Object, around: &Surroundings, faults: &mut Vec<Fault>) -> Places {
         let utc = Zone::utc();
-        let zones: HashMap<&str, _> =
-            object.zones.iter().rev().map(|zone| (zone.definition.tzid.trim(), zone)).collect();
-        let resolve = |name: &str| {
-            let own = zones.get(name.trim());
+        let zones: HashMap<(usize, &str), _> =
+            object.zones.iter().rev().map(|zone| ((zone.calendar, zone.definition.tzid.trim()), zone)).collect();
+        let resolve = |calendar: usize, name: &str| {
+            let own = zones.get(&(calendar, name.trim()));
             let location = own.and_then(|zone| zone.location.as_deref());
             around.zones.resolve_as(name, location, own.map(|zone| &zone.definition))
         };
         let said = |zone: Option<Zone>, from| zone.map(|zone| Named { zone, known: true, from });
-        let stated = object.floating_zone.as_deref().and_then(resolve).map(|(zone, _)| zone);
         let of_user = said(around.user_zone.clone(), ZoneFrom::User);
         let of_calendar = said(around.calendar_zone.clone(), ZoneFrom::Calendar);
-        let floating = of_calendar.or_else(|| said(stated, ZoneFrom::Object)).or_else(|| of_user.clone());
-        let nobody = Named { zone: utc.clone(), known: false, from: ZoneFrom::Nobody };
-        let floating = floating.unwrap_or(nobody);
-        let user = of_user.unwrap_or_else(|| floating.clone());
+        let by_calendar: Vec<(Named, Named)> = (0..)
+            .zip(&object.calendars)
+            .map(|(index, calendar)| {
+                let stated = calendar.floating_zone.as_deref().and_then(|name| resolve(index, name));
+                let stated = said(stated.map(|(zone, _)| zone), ZoneFrom::Object);
+                let nobody = || Named { zone: utc.clone(), known: false, from: ZoneFrom::Nobody };
+                let floating = of_calendar.clone().or(stated).or_else(|| of_user.clone()).unwrap_or_else(nobody);
+                (floating.clone(), of_user.clone().unwrap_or(floating))
+            })
+            .collect();
+        let nobody = || Named { zone: utc.clone(), known: false, from: ZoneFrom::Nobody };
+        let (floating, user) = by_calendar.first().cloned().unwrap_or_else(|| (nobody(), nobody()));
         let mut awaited = Vec::new();
         let mut tzids = Vec::with_capacity(object.tzids.len());
         for tzid in &object.tzids {
-            let found = resolve(&tzid.name);
+            let found = resolve(tzid.calendar, &tzid.name);
             let naming = found.as_ref().map(|(_, naming)| *naming);
-            if matches!(naming, None | Some(Naming::Own | Naming::Likely | Naming::Location)) {
-                let own = zones.get(tzid.name.trim()).copied();
+            if matches!(naming, None | Some(Naming::Own | Naming::Likely | Naming::Offset | Naming::Location)) {
+                let own = zones.get(&(tzid.calendar, tzid.name.trim())).copied();
                 let names = std::iter::once(&*tzid.name).chain(own.and_then(|own| own.location.as_deref()));
                 awaited.extend(names.flat_map(|name| around.zones.awaited(name)));
                 awaited.truncate(MAX_AWAITED);
@@ -117,9 +139,15 @@ impl Places {
                     faults.extend(sentences.iter().map(|text| Fault { line: own.line, text: text.clone() }));
                 }
             }
+            if let Some((zone, Naming::Likely | Naming::Offset)) = &found {
+                let (name, read) = (quoted(&tzid.name), zone_read(zone));
+                let text = format!("the time zone {name} is not a name of a zone: it is read as {read}");
+                faults.push(Fault { line: tzid.line, text });
+            }
             tzids.push(match found {
                 Some((zone, naming)) => Named { zone, known: true, from: ZoneFrom::Tzid(naming) },
                 None => {
+                    let user = by_calendar.get(tzid.calendar).map_or(&user, |(_, user)| user);
                     let (name, instead) = (quoted(&tzid.name), user.zone.id());
                     let text = format!("the time zone {name} is unknown: its times are taken in the user's, {instead}");
                     faults.push(Fault { line: tzid.line, text });
@@ -129,10 +157,21 @@ impl Places {
         }
         let mut awaited_floating = around.awaited.clone();
         if floating.from != ZoneFrom::Calendar {
-            awaited_floating.extend(object.floating_zone.iter().flat_map(|name| around.zones.awaited(name)));
+            let stated = object.calendars.iter().filter_map(|calendar| calendar.floating_zone.as_deref());
+            awaited_floating.extend(stated.flat_map(|name| around.zones.awaited(name)).take(MAX_AWAITED));
         }
         let (asked_floating, asked_user) = (false, false);
-        Places { utc, floating, user, tzids, asked_floating, asked_user, awaited, awaited_floating }
+        Places { utc, floating, user, by_calendar, tzids, asked_floating, asked_user, awaited, awaited_floating }
+    }
+
+    /// From now on floating times are those of this VCALENDAR.
+    pub(super) fn enter(&mut self, calendar: usize) {
+        // Most texts have one.
+        if self.by_calendar.len() > 1
+            && let Some((floating, user)) = self.by_calendar.get(calendar)
+        {
+            (self.floating, self.user) = (floating.clone(), user.clone());
+        }
     }
 
     /// Ids that no zone of the database has, in lower case: with a database that has one, its times would lie elsewhere.
@@ -146,8 +185,9 @@ impl Places {
 
     /// The ids of all zones that were asked for.
     pub(super) fn ids(&self) -> Vec<String> {
-        let floating = self.asked_floating.then_some(&self.floating);
-        let user = self.asked_user.then_some(&self.user);
+        let all = || self.by_calendar.iter();
+        let floating = all().map(|(floating, _)| floating).filter(|_| self.asked_floating);
+        let user = all().map(|(_, user)| user).filter(|_| self.asked_user);
         let mut ids: Vec<String> =
             self.tzids.iter().chain(floating).chain(user).map(|named| named.zone.id().to_owned()).collect();
         ids.sort_unstable();
@@ -166,16 +206,20 @@ impl Places {
     /// Where `moment` lies. Floating times and dates are the calendar's or the user's (rules 8 and 11).
     pub(super) fn place(&mut self, moment: Moment) -> Place {
         self.asked_floating |= matches!(moment, Moment::Floating(_) | Moment::Date(_));
-        self.look(moment)
+        self.place_with(moment, &self.floating)
     }
 
-    /// The same, without remembering what was asked for.
-    pub(super) fn look(&self, moment: Moment) -> Place {
+    /// The same in the VCALENDAR `calendar`, without remembering what was asked for.
+    pub(super) fn look(&self, moment: Moment, calendar: usize) -> Place {
+        self.place_with(moment, self.by_calendar.get(calendar).map_or(&self.floating, |(floating, _)| floating))
+    }
+
+    fn place_with(&self, moment: Moment, floating: &Named) -> Place {
         let (wall, zone, all_day) = match moment {
             Moment::Utc(wall) => (wall, self.utc_named(), false),
             Moment::Zoned(wall, id) => (wall, self.tzid(id), false),
-            Moment::Floating(wall) => (wall, self.floating.clone(), false),
-            Moment::Date(date) => (date.at(0, 0, 0, 0), self.floating.clone(), true),
+            Moment::Floating(wall) => (wall, floating.clone(), false),
+            Moment::Date(date) => (date.at(0, 0, 0, 0), floating.clone(), true),
         };
         let at = if all_day { day_start(&zone.zone, wall.date()) } else { zone.zone.instant(wall).0 };
         Place { wall, at, zone, all_day }
@@ -213,24 +257,51 @@ impl Places {
         }
     }
 
+    /// The same for RECURRENCE-ID: with `Z` on a floating series it is the wall clock where the series has that one.
+    pub(super) fn place_original(&mut self, moment: Moment, series: &Place) -> Place {
+        let place = self.place_in(moment, series);
+        match moment {
+            Moment::Utc(wall) if series.is_floating() && wall.time() == series.wall.time() => {
+                self.place_in(Moment::Floating(wall), series)
+            }
+            _ => place,
+        }
+    }
+
     /// The instant of ACKNOWLEDGED, an absolute TRIGGER and the like: UTC by the RFC, but clients write it locally too; the
     /// user's zone then.
     pub(super) fn instant(&mut self, moment: Moment) -> UtcMillis {
         self.asked_user |= matches!(moment, Moment::Floating(_) | Moment::Date(_));
-        self.look_at_instant(moment).at
+        self.instant_with(moment, &self.user).at
     }
 
-    /// The same with its zone, without remembering what was asked for.
-    pub(super) fn look_at_instant(&self, moment: Moment) -> Place {
-        let zone = self.user.clone();
+    /// The same with its zone in the VCALENDAR `calendar`, without remembering what was asked for.
+    pub(super) fn look_at_instant(&self, moment: Moment, calendar: usize) -> Place {
+        self.instant_with(moment, self.by_calendar.get(calendar).map_or(&self.user, |(_, user)| user))
+    }
+
+    fn instant_with(&self, moment: Moment, user: &Named) -> Place {
+        let zone = user.clone();
         match moment {
             Moment::Floating(wall) => Place { wall, at: zone.zone.instant(wall).0, zone, all_day: false },
             Moment::Date(date) => {
                 let (wall, at) = (date.at(0, 0, 0, 0), day_start(&zone.zone, date));
                 Place { wall, at, zone, all_day: true }
             }
-            Moment::Utc(_) | Moment::Zoned(..) => self.look(moment),
+            Moment::Utc(_) | Moment::Zoned(..) => self.place_with(moment, user),
         }
+    }
+}
+
+/// What a name that is none is read as.
+fn zone_read(zone: &Zone) -> String {
+    match zone.fixed_offset() {
+        Some(0) => "UTC".to_owned(),
+        Some(seconds) => {
+            let (sign, minutes) = (if seconds < 0 { '-' } else { '+' }, seconds.unsigned_abs() / 60);
+            format!("the offset {sign}{:02}:{:02}", minutes / 60, minutes % 60)
+        }
+        None => zone.id().to_owned(),
     }
 }
 

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::fmt;
 
 use super::component::{Moment, TzId};
+use super::lenient;
 use super::line::ContentLine;
 use super::object::{Fault, Limits, Object, Tzid};
-use super::value::{ValueError, Written, quoted, unescape};
+use super::value::{Duration, ValueError, Written, parse_utc_offset, quoted, unescape};
 
 /// What reading needs besides the object.
 #[derive(Debug, Default)]
@@ -17,6 +18,14 @@ pub(super) struct Notes {
     pub(super) unlisted: usize,
     /// The limits that were listed as exceeded.
     exceeded: Vec<&'static str>,
+}
+
+impl Notes {
+    /// A VCALENDAR begins: what names stand for is settled anew.
+    pub(super) fn forget_tzids(&mut self) {
+        self.tzids.clear();
+        self.last_tzid = None;
+    }
 }
 
 /// What components need of the object while they are read.
@@ -53,9 +62,64 @@ impl Reader<'_> {
         line
     }
 
+    /// The same for a line whose value is dates, times, periods or a duration: where it is none of these because a colon in the
+    /// parameters is not between quotes, the value is what follows the colons.
+    pub(super) fn take_apart_dated<'l>(&mut self, number: u32, text: &'l str) -> Option<ContentLine<'l>> {
+        let strict = ContentLine::parse(text);
+        if strict.as_ref().is_some_and(|line| begins_a_value(line.value)) {
+            return strict;
+        }
+        let Some(line) = ContentLine::parse_from_the_end(text, begins_a_value) else {
+            return self.take_apart(number, text);
+        };
+        self.fault(
+            number,
+            format_args!("a colon in the parameters is not in quotes: the value is read as {}", quoted(line.value)),
+        );
+        Some(line)
+    }
+
     /// Reads `value`, which stands in `line`, as a date or time in the zone that the line names.
     pub(super) fn moment(&mut self, line: &ContentLine<'_>, value: &str, number: u32) -> Result<Moment, ValueError> {
-        Ok(self.zoned(line, Written::parse(value)?, number))
+        let written = self.written(value, number)?;
+        Ok(self.zoned(line, written, number))
+    }
+
+    /// Reads `value` as a date or time; one that the grammar refuses and that can mean only one thing is a fault.
+    pub(super) fn written(&mut self, value: &str, number: u32) -> Result<Written, ValueError> {
+        Written::parse(value).or_else(|error| {
+            let read = lenient::written(value).ok_or(error)?;
+            self.fault(
+                number,
+                format_args!("{} is no date or time as RFC 5545 writes it: it is read as {read}", quoted(value)),
+            );
+            Ok(read)
+        })
+    }
+
+    /// Reads `value` as a duration; one that the grammar refuses and that can mean only one thing is a fault.
+    pub(super) fn duration(&mut self, value: &str, number: u32) -> Result<Duration, ValueError> {
+        Duration::parse(value).or_else(|error| {
+            let read = lenient::duration(value).ok_or(error)?;
+            self.fault(
+                number,
+                format_args!("{} is no duration as RFC 5545 writes it: it is read as {read}", quoted(value)),
+            );
+            Ok(read)
+        })
+    }
+
+    /// Reads `value` as an offset from UTC, in seconds east of it; one that the grammar refuses and that can mean only one thing is a
+    /// fault.
+    pub(super) fn utc_offset(&mut self, value: &str, number: u32) -> Result<i32, ValueError> {
+        parse_utc_offset(value).or_else(|error| {
+            let read = lenient::utc_offset(value).ok_or(error)?;
+            self.fault(
+                number,
+                format_args!("{} is no offset as RFC 5545 writes it: it is read as {read} seconds", quoted(value)),
+            );
+            Ok(read)
+        })
     }
 
     /// Gives a date or time that stands in `line` the zone that the line names: `Z` wins over TZID, and a DATE has none.
@@ -83,11 +147,19 @@ impl Reader<'_> {
         }
         let id = self.notes.tzids.get(name).copied().unwrap_or_else(|| {
             let id = TzId(u32::try_from(self.object.tzids.len()).unwrap_or(u32::MAX));
-            self.object.tzids.push(Tzid { name: name.into(), line });
+            let calendar = self.object.calendars.len().saturating_sub(1);
+            self.object.tzids.push(Tzid { name: name.into(), calendar, line });
             self.notes.tzids.insert(name.into(), id);
             id
         });
         self.notes.last_tzid = Some(id);
         id
     }
+}
+
+/// Whether `value` begins with a date, a time or a duration.
+fn begins_a_value(value: &str) -> bool {
+    let first = value.split([',', '/']).next().unwrap_or_default();
+    let is_strict = Written::parse(first).is_ok() || Duration::parse(first).is_ok();
+    is_strict || lenient::written(first).is_some() || lenient::duration(first).is_some()
 }

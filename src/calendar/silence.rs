@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::alarm::Alarm;
 use super::component::{Component, Kind, Status};
+use super::object::Object;
 use super::surroundings::Surroundings;
 use super::value::quoted;
 
@@ -12,6 +13,8 @@ use super::value::quoted;
 pub enum Silence {
     /// STATUS:CANCELLED.
     Cancelled,
+    /// METHOD:CANCEL of its VCALENDAR.
+    CancelledByMethod,
     /// A to-do that is done.
     Completed,
     /// The user has declined, under this address.
@@ -20,8 +23,10 @@ pub enum Silence {
     Revised,
     /// Its RECURRENCE-ID names an occurrence that EXDATE or EXRULE takes away.
     Excluded,
-    /// The alarm has no ACTION, or one that rings nothing.
+    /// The alarm has an ACTION that rings nothing.
     Action(Box<str>),
+    /// The alarm is switched off (X-KDE-KCALCORE-ENABLED:FALSE).
+    SwitchedOff,
     /// The alarm rings by place.
     Proximity,
     /// TRIGGER is missing or cannot be read.
@@ -34,14 +39,15 @@ impl fmt::Display for Silence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Silence::Cancelled => write!(f, "it is cancelled (STATUS:CANCELLED)"),
+            Silence::CancelledByMethod => write!(f, "its calendar says that it is cancelled (METHOD:CANCEL)"),
             Silence::Completed => write!(f, "the to-do is done"),
             Silence::Declined(address) => write!(f, "{} has declined (PARTSTAT=DECLINED)", quoted(address)),
             Silence::Revised => {
                 write!(f, "another component takes its place: it has a higher SEQUENCE, or stands later")
             }
             Silence::Excluded => write!(f, "EXDATE or EXRULE takes this occurrence away"),
-            Silence::Action(action) if action.is_empty() => write!(f, "the alarm has no ACTION"),
             Silence::Action(action) => write!(f, "ACTION {} never rings", quoted(action)),
+            Silence::SwitchedOff => write!(f, "the alarm is switched off (X-KDE-KCALCORE-ENABLED:FALSE)"),
             Silence::Proximity => write!(f, "the alarm rings by place (PROXIMITY), not by time"),
             Silence::NoTrigger => write!(f, "the alarm has no TRIGGER that can be read"),
             Silence::NoDate => write!(f, "its TRIGGER counts from a start or end that is not there"),
@@ -50,11 +56,20 @@ impl fmt::Display for Silence {
 }
 
 /// Why no alarm of `component` rings, if none does (rule 2).
-pub(super) fn of_component(component: &Component, around: &Surroundings) -> Option<Silence> {
+pub(super) fn of_component(component: &Component, object: &Object, around: &Surroundings) -> Option<Silence> {
+    if object.calendars.get(component.calendar).is_some_and(|calendar| calendar.is_cancelled) {
+        return Some(Silence::CancelledByMethod);
+    }
     if component.status == Status::Cancelled {
         return Some(Silence::Cancelled);
     }
-    if component.kind == Kind::Todo && (component.completed || component.status == Status::Completed) {
+    let is_completed = match component.status {
+        Status::Completed => true,
+        // What a client forgot to take out when the to-do was opened again.
+        Status::Open => false,
+        _ => component.completed,
+    };
+    if component.kind == Kind::Todo && is_completed {
         return Some(Silence::Completed);
     }
     let declined = component.attendees.iter().find(|attendee| {
@@ -68,6 +83,8 @@ pub(super) fn of_component(component: &Component, around: &Surroundings) -> Opti
 pub(super) fn of_alarm(alarm: &Alarm) -> Option<Silence> {
     if alarm.action.is_none() {
         Some(Silence::Action(alarm.action_text.clone()))
+    } else if alarm.is_switched_off {
+        Some(Silence::SwitchedOff)
     } else if alarm.proximity {
         Some(Silence::Proximity)
     } else if alarm.trigger.is_none() {

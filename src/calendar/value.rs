@@ -1,6 +1,7 @@
 //! Values of properties: durations, dates, times, periods, text (RFC 5545, 3.3). What they mean in a zone is not known here.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use jiff::civil::{Date, DateTime, Time};
 
@@ -16,7 +17,7 @@ const MAX_QUOTED: usize = 60;
 pub struct ValueError(pub String);
 
 impl ValueError {
-    fn expected(what: &str, text: &str) -> ValueError {
+    pub(super) fn expected(what: &str, text: &str) -> ValueError {
         ValueError(format!("{} is no {what}", quoted(text)))
     }
 }
@@ -94,8 +95,39 @@ fn parse_duration(text: &[u8]) -> Option<Duration> {
         number = None;
         parts += 1;
     }
-    let fits = days <= MAX_DAYS && seconds <= MAX_DAYS * SECONDS_A_DAY;
-    (parts > 0 && number.is_none() && fits).then_some(Duration { days: sign * days, seconds: sign * seconds })
+    let is_whole = parts > 0 && number.is_none();
+    (is_whole && fits(days, seconds)).then_some(Duration { days: sign * days, seconds: sign * seconds })
+}
+
+/// Whether a duration of so many days and seconds, both positive, is one that is computed with.
+pub(super) fn fits(days: i64, seconds: i64) -> bool {
+    days <= MAX_DAYS && seconds <= MAX_DAYS * SECONDS_A_DAY
+}
+
+impl fmt::Display for Duration {
+    /// As RFC 5545 writes it: `-P1DT2H`, `PT0S` for no time.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = if self.days < 0 || self.seconds < 0 { "-" } else { "" };
+        let (days, seconds) = (self.days.unsigned_abs(), self.seconds.unsigned_abs());
+        write!(f, "{sign}P")?;
+        match days {
+            0 => {}
+            days if days % 7 == 0 && seconds == 0 => write!(f, "{}W", days / 7)?,
+            days => write!(f, "{days}D")?,
+        }
+        if days == 0 && seconds == 0 {
+            return f.write_str("T0S");
+        }
+        if seconds > 0 {
+            f.write_str("T")?;
+        }
+        for (count, unit) in [(seconds / 3600, 'H'), (seconds / 60 % 60, 'M'), (seconds % 60, 'S')] {
+            if count > 0 {
+                write!(f, "{count}{unit}")?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// DATE or DATE-TIME as written (RFC 5545, 3.3.4 and 3.3.5).
@@ -118,6 +150,18 @@ impl Written {
     pub fn parse(text: &str) -> Result<Written, ValueError> {
         let error = || ValueError::expected("date or time such as 20260310T093000Z", text);
         parse_written(text.trim().as_bytes()).ok_or_else(error)
+    }
+}
+
+impl fmt::Display for Written {
+    /// As RFC 5545 writes it: `20260310`, `20260310T093000`, `20260310T093000Z`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Written::Date(date) => write!(f, "{}", date.strftime("%Y%m%d")),
+            Written::Time { wall, utc } => {
+                write!(f, "{}{}", wall.strftime("%Y%m%dT%H%M%S"), if *utc { "Z" } else { "" })
+            }
+        }
     }
 }
 
@@ -157,27 +201,12 @@ fn small(text: &[u8]) -> Option<i8> {
     i8::try_from(digits(text)?).ok()
 }
 
-/// The end of a PERIOD (RFC 5545, 3.3.9).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PeriodEnd {
-    At(Written),
-    After(Duration),
-}
-
-/// Reads a PERIOD: `start/end` or `start/duration`.
+/// The two parts of a PERIOD (RFC 5545, 3.3.9): its start, and its end or its duration.
 ///
 /// # Errors
-/// When one of the two parts is missing or cannot be read, or the length is negative.
-pub fn parse_period(text: &str) -> Result<(Written, PeriodEnd), ValueError> {
-    let (start, end) = text.split_once('/').ok_or_else(|| ValueError::expected("period such as start/PT1H", text))?;
-    let end = match end.trim().as_bytes() {
-        [b'0'..=b'9', ..] => PeriodEnd::At(Written::parse(end)?),
-        _ => PeriodEnd::After(Duration::parse(end)?),
-    };
-    if matches!(end, PeriodEnd::After(length) if length.is_negative()) {
-        return Err(ValueError::expected("period: its length is negative", text));
-    }
-    Ok((Written::parse(start)?, end))
+/// When there are no two.
+pub(super) fn split_period(text: &str) -> Result<(&str, &str), ValueError> {
+    text.split_once('/').ok_or_else(|| ValueError::expected("period such as start/PT1H", text))
 }
 
 /// UTC-OFFSET in seconds (RFC 5545, 3.3.14): `+0100`, `-033045`.
@@ -230,7 +259,7 @@ pub fn unescape(text: &str) -> Cow<'_, str> {
 mod tests {
     use jiff::civil::date;
 
-    use super::{Duration, PeriodEnd, Written, parse_period, parse_utc_offset, quoted, unescape};
+    use super::{Duration, Written, parse_utc_offset, quoted, split_period, unescape};
 
     #[test]
     fn durations_keep_days_apart_from_seconds() {
@@ -244,6 +273,16 @@ mod tests {
         let bad = ["", "P", "PT", "-15M", "15 minutes before", "P1Y", "P1M", "PT1D", "P1H", "PT5", "PT1.5H", "PTT1H"];
         for text in bad.iter().chain(&["P99999999W", "-PT999999999999999999999999S", "P3660001D"]) {
             assert_eq!(read(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn durations_and_times_are_written_as_they_are_read() {
+        for text in ["-PT15M", "P15DT5H20S", "P1W", "-P1DT24H", "PT0S", "P8D", "-PT1H30M"] {
+            assert_eq!(Duration::parse(text).unwrap().to_string(), text);
+        }
+        for text in ["20260310", "20260310T093000", "20260310T093000Z"] {
+            assert_eq!(Written::parse(text).unwrap().to_string(), text);
         }
     }
 
@@ -266,11 +305,8 @@ mod tests {
 
     #[test]
     fn periods_and_offsets() {
-        let (_, end) = parse_period("20260310T093000Z/PT1H").unwrap();
-        assert_eq!(end, PeriodEnd::After(Duration { days: 0, seconds: 3600 }));
-        assert!(matches!(parse_period("20260310T093000Z/20260311T093000Z").unwrap().1, PeriodEnd::At(_)));
-        assert!(parse_period("20260310T093000Z").is_err());
-        assert!(parse_period("20260310T093000Z/-PT1H").is_err());
+        assert_eq!(split_period("20260310T093000Z/PT1H").unwrap(), ("20260310T093000Z", "PT1H"));
+        assert!(split_period("20260310T093000Z").is_err());
         assert_eq!(parse_utc_offset("-033045"), Ok(-12_645));
         assert_eq!(parse_utc_offset("+0100"), Ok(3600));
         assert!(parse_utc_offset("+2500").is_err() && parse_utc_offset("1").is_err());

@@ -157,7 +157,7 @@ impl<'a> Plan<'a> {
         let placed = !matches!(given, GivenBy::Instant | GivenBy::Snooze);
         let component = ring.component;
         let moment = component.start.or(component.end).or(component.recurrence_id.map(|id| id.moment));
-        let zone = moment.filter(|_| placed).map(|moment| self.zone_use(moment));
+        let zone = moment.filter(|_| placed).map(|moment| self.zone_use(moment, component.calendar));
         Derivation { ring, given, zone, steps }
     }
 

@@ -132,7 +132,7 @@ impl<'p, 'a> Fates<'p, 'a> {
             let ring = match alarm.trigger {
                 // One that is done is not planned at all.
                 Some(Trigger::At(moment)) => {
-                    Some(self.plan.places.look_at_instant(moment).at).filter(|at| *at <= until)
+                    Some(self.plan.places.look_at_instant(moment, component.calendar).at).filter(|at| *at <= until)
                 }
                 _ => {
                     let next = |from| next_of(seats, &|index| unacknowledged.get(index), from);
@@ -168,7 +168,7 @@ impl<'p, 'a> Fates<'p, 'a> {
     /// Up to when `alarm` is acknowledged, by itself or with its component.
     fn acknowledged(&self, component: &Component, alarm: &Alarm) -> Option<UtcMillis> {
         let both = [component.acknowledged, alarm.acknowledged];
-        both.into_iter().flatten().map(|moment| self.plan.places.look_at_instant(moment).at).max()
+        both.into_iter().flatten().map(|moment| self.plan.places.look_at_instant(moment, component.calendar).at).max()
     }
 }
 

@@ -177,7 +177,7 @@ impl<'a> Plan<'a> {
     ) -> ToldComponent<'a> {
         let start = component.start.or(component.end.filter(|_| component.kind == Kind::Todo));
         let start = start.or(component.recurrence_id.map(|id| id.moment));
-        let all_day = start.is_some_and(|moment| self.places.look(moment).all_day);
+        let all_day = start.is_some_and(|moment| self.places.look(moment, component.calendar).all_day);
         let alarms = alarms_of(component, all_day, self.around);
         let by_default = component.alarms.is_empty() && !alarms.is_empty();
         let tell = |alarm: &'a Alarm| ToldAlarm {
@@ -200,13 +200,14 @@ impl<'a> Plan<'a> {
         ];
         let stated = |name, zone| Stated { name, written: written.find(component.line, name), zone };
         let moments = moments.into_iter().filter_map(|(name, moment)| Some((name, moment?)));
-        let mut dates: Vec<Stated> = moments.map(|(name, moment)| stated(name, Some(self.zone_use(moment)))).collect();
+        let mut dates: Vec<Stated> =
+            moments.map(|(name, moment)| stated(name, Some(self.zone_use(moment, component.calendar)))).collect();
         dates.extend(component.duration.map(|_| stated("DURATION", None)));
         dates
     }
 
-    fn zone_use(&self, moment: Moment) -> ZoneUse {
-        let Named { zone, from, .. } = self.places.look(moment).zone;
+    fn zone_use(&self, moment: Moment, calendar: usize) -> ZoneUse {
+        let Named { zone, from, .. } = self.places.look(moment, calendar).zone;
         let tzid = match moment {
             Moment::Zoned(_, id) => self.object.tzids.get(id.index()).map(|tzid| tzid.name.to_string()),
             _ => None,

@@ -91,6 +91,25 @@ impl Rule {
         parse::rule(value)
     }
 
+    /// Reads the value as [`Rule::parse`] does, and, where that refuses it for a slip that leaves one meaning, as it is meant:
+    /// with a sentence for each slip.
+    ///
+    /// # Errors
+    /// Those of [`Rule::parse`] when nothing can be made of it.
+    pub fn read(value: &str) -> Result<(Rule, Vec<String>), RuleError> {
+        Rule::parse(value).map(|rule| (rule, Vec::new())).or_else(|_| parse::lenient_rule(value))
+    }
+
+    /// The rule of a floating series that lies in `zone`. An UNTIL in UTC is an instant, or the wall clock with a `Z` too many:
+    /// the later of the two ends it.
+    pub fn of_floating(self, zone: &Zone) -> Rule {
+        let until = self.until.map(|until| match until {
+            Until::Utc(wall) if zone.instant(wall).0 > Zone::utc().instant(wall).0 => Until::Local(wall),
+            until => until,
+        });
+        Rule { until, ..self }
+    }
+
     fn every(frequency: Frequency) -> Rule {
         Rule {
             frequency,

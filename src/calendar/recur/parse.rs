@@ -3,11 +3,16 @@
 
 use jiff::civil::{Date, DateTime, Time};
 
+use super::super::lenient;
 use super::sets::Ends;
 use super::{Frequency, Rule, RuleError, Skip, Until};
 
 /// Longer intervals than this reach beyond the year 9999 in every frequency; they are cut down to it.
 const MAX_INTERVAL: u64 = 1_000_000_000_000;
+
+/// The parts that choose days and times.
+const KNOWN: [&str; 9] =
+    ["BYMONTH", "BYWEEKNO", "BYYEARDAY", "BYMONTHDAY", "BYDAY", "BYHOUR", "BYMINUTE", "BYSECOND", "BYSETPOS"];
 
 /// Reads the value of an RRULE.
 ///
@@ -21,11 +26,129 @@ pub(super) fn rule(text: &str) -> Result<Rule, RuleError> {
         parts.push((name.trim().to_ascii_uppercase(), value.trim()));
     }
     let frequency = parts.iter().rfind(|(name, _)| name == "FREQ").map(|(_, value)| frequency(value));
-    let mut rule = Rule::every(frequency.ok_or_else(|| error(format!("the rule '{}' has no FREQ", cut(text))))??);
+    let mut rule = Rule::every(frequency.ok_or_else(|| no_frequency(text))??);
     for (name, value) in &parts {
         apply(&mut rule, name, value)?;
     }
     Ok(rule)
+}
+
+/// Reads what [`rule`] refuses and can mean only one thing: its name written twice, escaped separators, a part that is wrong. A wrong
+/// part is read as it is meant or left out; the rest holds. Returns a sentence for each slip.
+pub(super) fn lenient_rule(text: &str) -> Result<(Rule, Vec<String>), RuleError> {
+    let mut slips = Vec::new();
+    let plain = without_wrapping(text);
+    if plain != text.trim() {
+        slips.push(format!("the rule '{}' is read as '{}'", cut(text), cut(&plain)));
+    }
+    let split = split_parts(&plain);
+    if split.len() > plain.split(';').filter(|part| !part.trim().is_empty()).count() {
+        slips.push(format!(
+            "the parts of the rule '{}' are divided by commas: they are read as if by semicolons",
+            cut(text)
+        ));
+    }
+    let (mut parts, mut other) = (Vec::new(), Vec::new());
+    for part in split {
+        match part.split_once('=') {
+            Some((name, value)) => parts.push((name.trim().to_ascii_uppercase(), value.trim())),
+            None => other.push(part),
+        }
+    }
+    let Some((_, value)) = parts.iter().rfind(|(name, _)| name == "FREQ") else {
+        return Err(other.first().map_or_else(|| no_frequency(text), |part| not_a_part(text, part)));
+    };
+    slips.extend(other.iter().map(|part| format!("'{}' in the rule is no NAME=VALUE and is left out", cut(part))));
+    let mut rule = Rule::every(frequency(value)?);
+    for (name, value) in &parts {
+        let before = rule.clone();
+        let Err(wrong) = apply(&mut rule, name, value) else { continue };
+        rule = before;
+        let chooses_nothing = name.starts_with("BY") && items(value).all(is_out_of_range);
+        if chooses_nothing || name == "RSCALE" || (name.starts_with("BY") && !KNOWN.contains(&name.as_str())) {
+            return Err(wrong);
+        }
+        slips.push(apply_as_meant(&mut rule, name, value));
+    }
+    Ok((rule, slips))
+}
+
+/// Without the name of the property, quotes, and the escapes of text.
+fn without_wrapping(text: &str) -> String {
+    let mut text = text.trim().trim_matches('"');
+    while let Some((name, rest)) = text.split_once(':')
+        && ["RRULE", "EXRULE"].iter().any(|known| name.trim().eq_ignore_ascii_case(known))
+    {
+        text = rest.trim();
+    }
+    text.replace("\\;", ";").replace("\\,", ",")
+}
+
+/// The parts of a rule, which some separate by commas.
+fn split_parts(text: &str) -> Vec<&str> {
+    let mut parts = Vec::new();
+    for part in text.split(';') {
+        let mut start = 0;
+        for (comma, _) in part.match_indices(',') {
+            let next = part.get(comma + 1..).unwrap_or_default().trim_start();
+            let name: &str = next.split('=').next().unwrap_or_default();
+            if next.len() > name.len() && !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphabetic()) {
+                parts.push(part.get(start..comma).unwrap_or_default());
+                start = comma + 1;
+            }
+        }
+        parts.push(part.get(start..).unwrap_or_default());
+    }
+    parts.into_iter().map(str::trim).filter(|part| !part.is_empty()).collect()
+}
+
+/// Applies a part that cannot be applied as it is written: those of its items that can, and its time in another form. Returns
+/// what was done, in a sentence.
+fn apply_as_meant(rule: &mut Rule, name: &str, value: &str) -> String {
+    let left_out = || format!("the rule's {name} cannot be '{}' and is left out", cut(value));
+    let meant = match name {
+        "UNTIL" => lenient::written(value).map(|written| written.to_string()),
+        "BYDAY" => kept(name, value.split([',', ' ']).map(day_as_meant)),
+        _ if name.starts_with("BY") => kept(name, value.split([',', ' ']).map(|item| item.trim().to_owned())),
+        _ => None,
+    };
+    match meant {
+        Some(meant) if apply(rule, name, &meant).is_ok() => {
+            format!("the rule's {name} '{}' is read as '{}'", cut(value), cut(&meant))
+        }
+        _ => left_out(),
+    }
+}
+
+/// Whether an item of a list is a number that no day and no time has, rather than no number: a rule that asks for the 999th Monday
+/// never matches.
+fn is_out_of_range(item: &str) -> bool {
+    let digits = item.trim_start_matches(['+', '-']);
+    let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+    let (number, rest) = digits.split_at_checked(end).unwrap_or((digits, ""));
+    !number.trim_start_matches('0').is_empty() && (rest.is_empty() || weekday(rest).is_some())
+}
+
+/// Those of `items` that the part `name` can have; none: it can have none of them.
+fn kept(name: &str, items: impl Iterator<Item = String>) -> Option<String> {
+    let is_possible =
+        |item: &String| !item.is_empty() && apply(&mut Rule::every(Frequency::Yearly), name, item).is_ok();
+    let kept: Vec<String> = items.filter(is_possible).take(MAX_ITEMS).collect();
+    (!kept.is_empty()).then(|| kept.join(","))
+}
+
+/// No list of a rule has more items that differ.
+const MAX_ITEMS: usize = 1_000;
+
+/// `MON`, `Monday` and `0MO` are `MO`.
+fn day_as_meant(item: &str) -> String {
+    let item = item.trim().to_ascii_uppercase();
+    let end = item.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(item.len());
+    let (ordinal, name) = item.split_at_checked(end).unwrap_or(("", &item));
+    let days = ["MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY", "SATURDAY", "SUNDAY"];
+    let day = days.iter().find(|day| name.len() >= 2 && day.starts_with(name)).and_then(|day| day.get(..2));
+    let ordinal = if ordinal.trim_matches(['+', '-', '0', ' ']).is_empty() { "" } else { ordinal };
+    day.map_or_else(|| item.clone(), |day| format!("{ordinal}{day}"))
 }
 
 fn apply(rule: &mut Rule, name: &str, value: &str) -> Result<(), RuleError> {
@@ -190,6 +313,10 @@ fn each_signed(name: &str, value: &str, limit: i32, mut add: impl FnMut(i32)) ->
 
 fn bad(name: &str, value: &str) -> RuleError {
     error(format!("the rule's {name} cannot be '{}'", cut(value)))
+}
+
+fn no_frequency(text: &str) -> RuleError {
+    error(format!("the rule '{}' has no FREQ", cut(text)))
 }
 
 fn not_a_part(text: &str, part: &str) -> RuleError {

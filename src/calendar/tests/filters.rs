@@ -82,7 +82,10 @@ fn rule_03_what_cannot_ring_is_told_with_its_line() {
     assert!(told[0].starts_with("9: the alarm is left out: its TRIGGER '15 minutes before' is no"), "{told:?}");
     let missing = Case::event(NINE, &[]).text.replace("END:VEVENT", "BEGIN:VALARM\nX:1\nEND:VALARM\nEND:VEVENT");
     let told = Case { text: missing, ..Case::new("") }.faults();
-    assert_eq!(told, ["8: the alarm is left out: it has no ACTION", "8: the alarm is left out: it has no TRIGGER"]);
+    assert_eq!(
+        told,
+        ["8: the alarm has no ACTION: it is read as DISPLAY", "8: the alarm is left out: it has no TRIGGER"]
+    );
     assert!(Case::event(NINE, &["ACTION:NONE\nTRIGGER:PT0S"]).faults().is_empty(), "{}", alarm("PT0S"));
 }
 

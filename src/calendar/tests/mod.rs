@@ -10,6 +10,7 @@ mod occurrences;
 mod overrides;
 mod parsing;
 mod properties;
+mod slips;
 mod snoozes;
 mod zones;
 

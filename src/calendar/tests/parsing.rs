@@ -139,8 +139,9 @@ fn an_end_without_a_zone_is_where_the_start_is() {
 }
 
 #[test]
-fn a_date_that_ends_at_a_time_lasts_to_that_day() {
+fn a_date_that_ends_at_a_time_ends_then() {
     let case = Case::event("DTSTART;VALUE=DATE:20260310\nDTEND:20260312T120000", &["TRIGGER;RELATED=END:PT0S"]);
-    assert_eq!(case.first_bounds(), ("20260310".into(), "20260312".into()));
+    assert_eq!(case.rings(), ["20260312T110000Z"]);
+    assert_eq!(case.first_bounds(), ("20260310".into(), "20260313".into()), "the day that it ends in counts");
     assert_eq!(case.faults().len(), 1);
 }

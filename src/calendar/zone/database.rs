@@ -120,6 +120,12 @@ impl Zones {
         entry.zone.get_or_init(|| entry.read()).clone()
     }
 
+    /// The zone whose id ends in the city `name`, in any letter case; of several the first in the alphabet.
+    pub(super) fn of_city(&self, name: &str) -> Option<Zone> {
+        let is_city = |id: &&str| id.rsplit_once('/').is_some_and(|(_, city)| city.eq_ignore_ascii_case(name));
+        self.find(self.ids().filter(is_city).min()?)
+    }
+
     fn entry(&self, id: &str) -> Option<&Entry> {
         let id = id.trim();
         let mut buffer = [0; MAX_ID];
@@ -160,7 +166,8 @@ impl Zones {
     }
 
     /// The zone that the parameter `TZID=tzid` means, given the VTIMEZONE of that name and its X-LIC-LOCATION where the object
-    /// has them: the IANA zone that one of the names stands for, else the VTIMEZONE as it is. None: nobody knows it.
+    /// has them: the IANA zone that one of the names stands for, else the VTIMEZONE as it is, which goes before an abbreviation
+    /// (EST) that it has summer time for; else a zone that the name looks like, or the offset that it states. None: nobody knows it.
     pub fn resolve(&self, tzid: &str, x_lic_location: Option<&str>, vtimezone: Option<&VTimezone>) -> Option<Zone> {
         self.resolve_as(tzid, x_lic_location, vtimezone).map(|(zone, _)| zone)
     }
@@ -172,10 +179,15 @@ impl Zones {
         x_lic_location: Option<&str>,
         vtimezone: Option<&VTimezone>,
     ) -> Option<(Zone, Naming)> {
+        let abbreviated = vtimezone.filter(|own| names::is_abbreviation(tzid) && own.has_daylight());
+        if let Some(zone) = abbreviated.and_then(|own| self.own(own).zone) {
+            return Some((zone, Naming::Own));
+        }
         names::zone(self, tzid)
             .or_else(|| Some((names::zone(self, x_lic_location?)?.0, Naming::Location)))
             .or_else(|| Some((self.own(vtimezone?).zone?, Naming::Own)))
             .or_else(|| Some((names::likely_zone(self, tzid)?, Naming::Likely)))
+            .or_else(|| Some((names::offset_zone(tzid)?, Naming::Offset)))
     }
 
     /// The zone whose older or other name `id` is, as the program's own database has it; none: it is no such name.

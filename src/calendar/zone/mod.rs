@@ -80,6 +80,8 @@ pub enum Naming {
     Own,
     /// It is no name, but looks like one.
     Likely,
+    /// It is no name, and states an offset from UTC.
+    Offset,
 }
 
 static UTC: LazyLock<Zone> = LazyLock::new(|| Zone::fixed("UTC", 0));
@@ -107,6 +109,14 @@ impl Zone {
     /// Whether its rules are those of the object alone, so that no update of the time zone database changes them.
     pub fn is_own(&self) -> bool {
         matches!(self.0.rules, Rules::Own(_))
+    }
+
+    /// The seconds east of UTC where they are always the same.
+    pub(super) fn fixed_offset(&self) -> Option<i32> {
+        match self.0.rules {
+            Rules::Fixed(seconds) => Some(seconds),
+            _ => None,
+        }
     }
 
     /// The IANA id (`Europe/Berlin`, in the database's spelling), `UTC`, or the TZID of an own VTIMEZONE.
@@ -146,6 +156,13 @@ impl Zone {
                 _ => 0,
             },
         }
+    }
+
+    /// The seconds east of UTC without summer time, as of 2025.
+    fn standard_offset(&self) -> i32 {
+        /// 1 January and 1 July 2025.
+        const TIMES: [UtcMillis; 2] = [UtcMillis(1_735_689_600_000), UtcMillis(1_751_328_000_000)];
+        TIMES.map(|at| self.offset(at)).into_iter().min().unwrap_or(0)
     }
 
     /// An instant up to which, not included, the offset is the one that it is at `at`. It may change later than that, and

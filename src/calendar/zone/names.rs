@@ -21,10 +21,97 @@ pub(super) fn zone(zones: &Zones, tzid: &str) -> Option<(Zone, Naming)> {
     by_id.or_else(prefixed).or_else(windows)
 }
 
+/// Ids of the database that are abbreviations: whoever defines summer time for one means another zone by it.
+const ABBREVIATIONS: [&str; 12] =
+    ["EST", "MST", "HST", "EST5EDT", "CST6CDT", "MST7MDT", "PST8PDT", "CET", "MET", "EET", "WET", "GMT"];
+
+/// Abbreviations that are no ids and stand for one zone.
+const LIKELY_ABBREVIATIONS: [(&str, &str); 20] = [
+    ("EDT", "America/New_York"),
+    ("CDT", "America/Chicago"),
+    ("MDT", "America/Denver"),
+    ("PST", "America/Los_Angeles"),
+    ("PDT", "America/Los_Angeles"),
+    ("AKST", "America/Anchorage"),
+    ("AKDT", "America/Anchorage"),
+    ("CEST", "Europe/Berlin"),
+    ("MEZ", "Europe/Berlin"),
+    ("MESZ", "Europe/Berlin"),
+    ("EEST", "Europe/Helsinki"),
+    ("WEST", "Europe/Lisbon"),
+    ("MSK", "Europe/Moscow"),
+    ("JST", "Asia/Tokyo"),
+    ("KST", "Asia/Seoul"),
+    ("HKT", "Asia/Hong_Kong"),
+    ("AEST", "Australia/Sydney"),
+    ("AEDT", "Australia/Sydney"),
+    ("NZST", "Pacific/Auckland"),
+    ("NZDT", "Pacific/Auckland"),
+];
+
+/// Whether `tzid` is an id of the database that is an abbreviation.
+pub(super) fn is_abbreviation(tzid: &str) -> bool {
+    bare(tzid).is_some_and(|tzid| ABBREVIATIONS.iter().any(|known| tzid.eq_ignore_ascii_case(known)))
+}
+
 /// The zone that `tzid` probably means, for want of anything better.
 pub(super) fn likely_zone(zones: &Zones, tzid: &str) -> Option<Zone> {
     let tzid = bare(tzid)?;
-    zones.find(&tzid.replace(' ', "_")).or_else(|| zones.find(windows::likely_iana_id(tzid)?))
+    let abbreviated = || LIKELY_ABBREVIATIONS.iter().find(|(name, _)| tzid.eq_ignore_ascii_case(name));
+    let named = zones.find(&tzid.replace(' ', "_")).or_else(|| zones.find(windows::likely_iana_id(tzid)?));
+    named.or_else(|| zones.find(abbreviated()?.1)).or_else(|| city_zone(zones, tzid))
+}
+
+/// The zone of a name as programs show it in any language, `(UTC+01:00) Amsterdam, Berlijn, Bern, Rome`: that of the first city
+/// which has the same name in the database and that standard offset.
+fn city_zone(zones: &Zones, tzid: &str) -> Option<Zone> {
+    let (offset, rest) = stated_offset(tzid)?;
+    rest.split([',', ';', '/', '(', ')'])
+        .map(|city| city.trim().replace(' ', "_"))
+        .filter(|city| city.len() > 2)
+        .find_map(|city| zones.of_city(&city).filter(|zone| zone.standard_offset() == offset))
+}
+
+/// The zone that is always as far from UTC as `tzid` states: `GMT+02:00`, `(GMT -05:00) …`, `UTC+5`, `+0530`, `(UTC) …`.
+pub(super) fn offset_zone(tzid: &str) -> Option<Zone> {
+    let tzid = bare(tzid)?;
+    let (offset, _) = stated_offset(tzid)?;
+    Some(if offset == 0 { Zone::utc() } else { Zone::fixed(tzid, offset) })
+}
+
+/// The offset that a name begins with, in seconds east of UTC, and what follows it. Without brackets nothing may follow.
+fn stated_offset(tzid: &str) -> Option<(i32, &str)> {
+    let (stated, rest) = match tzid.strip_prefix('(') {
+        Some(inner) => inner.split_once(')')?,
+        None => (tzid, ""),
+    };
+    let upper = stated.trim().to_ascii_uppercase();
+    let digits = upper.strip_prefix("UTC").or_else(|| upper.strip_prefix("GMT"));
+    let is_named = digits.is_some();
+    let digits = digits.unwrap_or(&upper).trim();
+    if digits.is_empty() {
+        return is_named.then_some((0, rest));
+    }
+    let (sign, digits) = match digits.chars().next()? {
+        '+' => (1, digits.get(1..)?),
+        '-' => (-1, digits.get(1..)?),
+        '\u{2212}' | '\u{2013}' => (-1, digits.get(3..)?),
+        _ => return None,
+    };
+    Some((sign * seconds_of(digits.trim())?, rest))
+}
+
+/// `5`, `05`, `0530`, `05:30`, `5.30` in seconds.
+fn seconds_of(digits: &str) -> Option<i32> {
+    let (hours, minutes) = match digits.split_once([':', '.']) {
+        Some(parts) => parts,
+        None if digits.len() > 2 => digits.split_at_checked(digits.len() - 2)?,
+        None => (digits, "0"),
+    };
+    let number =
+        |text: &str| (text.len() <= 2 && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse().ok())?;
+    let (hours, minutes): (i32, i32) = (number(hours)?, number(minutes)?);
+    (hours <= 18 && minutes < 60).then_some(hours * 3600 + minutes * 60)
 }
 
 /// The ids that `tzid` would stand for if the database had them, in lower case: what a later one may know.
@@ -58,7 +145,7 @@ fn prefixed(zones: &Zones, tzid: &str) -> Option<Zone> {
 
 #[cfg(test)]
 mod tests {
-    use super::{awaited, likely_zone, zone};
+    use super::{awaited, likely_zone, offset_zone, zone};
     use crate::calendar::zone::Zones;
 
     fn id(tzid: &str) -> Option<String> {
@@ -126,6 +213,52 @@ mod tests {
         assert_eq!(id("W. Europe Standard Time").as_deref(), Some("Europe/Berlin"));
         assert_eq!(id("\"(UTC+01:00) Brussels, Copenhagen, Madrid, Paris\"").as_deref(), Some("Europe/Paris"));
         assert_eq!(id("Customized Time Zone"), None);
+    }
+
+    #[test]
+    fn names_that_are_likely() {
+        let likely = |tzid: &str| likely_zone(&Zones::bundled(), tzid).map(|zone| zone.id().to_owned());
+        for (tzid, expected) in [
+            ("(UTC-05:00) Eastern Time (US and Canada)", "America/New_York"),
+            ("(UTC-08:00) Pacific Time (US &amp; Canada)", "America/Los_Angeles"),
+            ("Eastern Standard Time 1", "America/New_York"),
+            ("GMT Standard Time 12", "Europe/London"),
+            ("(UTC+01:00) Amsterdam, Berlijn, Bern, Rome, Stockholm, Wenen", "Europe/Berlin"),
+            ("(UTC+02:00) Helsingfors, Kiev, Riga, Sofia", "Europe/Kiev"),
+            ("(UTC+01:00) Br\u{fc}ssel, Kopenhagen, Madrid, Paris", "Europe/Paris"),
+            ("(UTC+09:00) \u{c9}saka, Sapporo, Tokyo", "Asia/Tokyo"),
+            ("(UTC-03:00) La Plata, Buenos Aires", "America/Argentina/Buenos_Aires"),
+            ("PDT", "America/Los_Angeles"),
+            ("cest", "Europe/Berlin"),
+        ] {
+            assert_eq!(likely(tzid).as_deref(), Some(expected), "{tzid}");
+        }
+        assert_eq!(likely("(UTC+05:00) Paris"), None, "that is another Paris");
+        assert_eq!(likely("IST"), None, "Ireland, Israel and India have it");
+    }
+
+    #[test]
+    fn names_that_state_an_offset() {
+        let offset = |tzid: &str| offset_zone(tzid).map(|zone| zone.standard_offset());
+        for (tzid, seconds) in [
+            ("GMT+02:00", 7_200),
+            ("GMT+2", 7_200),
+            ("UTC-5", -18_000),
+            ("(GMT -05:00)", -18_000),
+            ("(GMT-05.00) Somewhere", -18_000),
+            ("(UTC) Koordinerad universell tid", 0),
+            ("+0530", 19_800),
+            ("UTC+05:45", 20_700),
+            ("(UTC\u{2212}03:00) X", -10_800),
+            ("(GMT) X", 0),
+        ] {
+            assert_eq!(offset(tzid), Some(seconds), "{tzid}");
+        }
+        for tzid in
+            ["", "()", "(Company) Hawaii", "5", "GMT+2 and more", "+99:00", "UTC+1:60", "(UTC+1", "+", "GMT+12345"]
+        {
+            assert_eq!(offset(tzid), None, "{tzid}");
+        }
     }
 
     #[test]

@@ -63,6 +63,11 @@ pub(super) struct Judged<'a> {
 }
 
 impl VTimezone {
+    /// Whether it has summer time.
+    pub(super) fn has_daylight(&self) -> bool {
+        self.observances.iter().any(|observance| observance.daylight)
+    }
+
     /// What is wrong with it, a sentence each; what is wrong is left out when the zone is evaluated.
     pub fn faults(&self) -> Vec<String> {
         self.judge().1
@@ -121,8 +126,11 @@ impl Left {
             }
             self.rules -= 1;
             self.counts -= counted;
-            match Rule::parse(text) {
-                Ok(rule) => rules.push(rule),
+            match Rule::read(text) {
+                Ok((rule, slips)) => {
+                    slips.iter().for_each(|slip| faults.add(&format!("has a slip: {slip}")));
+                    rules.push(rule);
+                }
                 Err(error) => faults.add(&format!("has a rule that is left out: {error}")),
             }
         }

@@ -45,8 +45,23 @@ pub(super) fn iana_id(name: &str) -> Option<&'static str> {
 /// Windows name cut short (`W. Europe`) or in its summer form (`Pacific Daylight Time`).
 pub(super) fn likely_iana_id(name: &str) -> Option<&'static str> {
     let name = name.to_lowercase();
-    let stem = name.strip_suffix(" daylight time").unwrap_or(&name);
-    shown(&name).or_else(|| TABLE.names.get(&format!("{stem} standard time")).copied())
+    let name = without_number(&name);
+    let stem = name.strip_suffix(" daylight time").unwrap_or(name);
+    let stem = stem.strip_suffix(" standard time").unwrap_or(stem);
+    shown(after_offset_of_any_case(name).unwrap_or(name))
+        .or_else(|| TABLE.names.get(&format!("{stem} standard time")).copied())
+}
+
+/// Without the number that Outlook puts behind a name it has used already: `Eastern Standard Time 1`.
+fn without_number(name: &str) -> &str {
+    match name.rsplit_once(' ') {
+        Some((stem, number)) if number.len() <= 3 && number.bytes().all(|b| b.is_ascii_digit()) => stem,
+        _ => name,
+    }
+}
+
+fn after_offset_of_any_case(name: &str) -> Option<&str> {
+    name.strip_prefix('(')?.split_once(')').map(|(_, rest)| rest.trim())
 }
 
 fn shown(name: &str) -> Option<&'static str> {
@@ -61,8 +76,14 @@ fn after_offset(name: &str) -> Option<&str> {
     offset.then_some(rest)
 }
 
-/// The words of a name in lower case with one space between, whatever separates them; a sign stays with its number.
+/// The words of a name in lower case with one space between, whatever separates them; a sign stays with its number. `and` and `&`,
+/// escaped for XML or not, are no words.
 fn words(name: &str) -> String {
+    let words = all_words(name);
+    words.split(' ').filter(|word| !matches!(*word, "and" | "amp")).collect::<Vec<_>>().join(" ")
+}
+
+fn all_words(name: &str) -> String {
     let mut words = String::with_capacity(name.len());
     let mut letters = name.chars().peekable();
     while let Some(letter) = letters.next() {

@@ -280,6 +280,7 @@ impl Telling<'_> {
                 ("location", format!("the VTIMEZONE '{tzid}' stands for it (X-LIC-LOCATION)"))
             }
             (ZoneFrom::Tzid(Naming::Own), _) => ("vtimezone", "the object's own VTIMEZONE".to_owned()),
+            (ZoneFrom::Tzid(Naming::Offset), _) => ("offset", format!("'{tzid}' states that offset from UTC")),
             (ZoneFrom::Tzid(Naming::Likely), _) => ("likely", format!("'{tzid}' probably means it")),
             (ZoneFrom::Unknown, _) => ("unknown", format!("the user's, because nobody knows the zone '{tzid}'")),
             (ZoneFrom::Calendar, _) => ("calendar", "floating: the calendar's zone".to_owned()),

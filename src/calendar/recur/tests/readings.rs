@@ -334,3 +334,70 @@ fn observances_are_expanded_on_their_own_wall() {
     let counted = Walls::new(&Rule::parse("FREQ=DAILY;COUNT=3").unwrap(), wall("1996-03-31T02:00"), 3600);
     assert_eq!(counted.from(wall("1996-04-01T00:00")).count(), 2);
 }
+
+/// What [`Rule::read`] makes of `text`: the starts of a series from Monday 2026-01-05, and how many slips were told.
+fn read(text: &str) -> (Vec<String>, usize) {
+    let (rule, slips) = Rule::read(text).unwrap();
+    let series = Series::new(&rule, wall("2026-01-05T09:00"), false, &Zone::utc(), None);
+    (series.from(UtcMillis(0)).take(9).map(|start| start.wall.strftime("%m%d").to_string()).collect(), slips.len())
+}
+
+#[test]
+fn a_rule_with_a_slip_is_read_as_it_is_meant() {
+    let three = ["0105", "0112", "0119"];
+    for text in [
+        "RRULE:FREQ=WEEKLY;COUNT=3",
+        "RRULE:RRULE:FREQ=WEEKLY;COUNT=3",
+        r"FREQ=WEEKLY\;COUNT=3",
+        "\"FREQ=WEEKLY;COUNT=3\"",
+        "FREQ=WEEKLY,COUNT=3",
+        "FREQ=WEEKLY;COUNT=3;ANYTHING",
+        "FREQ=WEEKLY;INTERVAL=0;COUNT=3",
+        "FREQ=WEEKLY;UNTIL=20260119T0900Z",
+        "FREQ=WEEKLY;UNTIL=2026-01-19",
+        "FREQ=WEEKLY;UNTIL=2026-01-19T09:00:00+00:00",
+        "FREQ=WEEKLY;COUNT=3;WKST=XX",
+        "FREQ=WEEKLY;COUNT=3;BYDAY=Monday",
+        "FREQ=WEEKLY;COUNT=3;BYDAY=MON",
+        "FREQ=WEEKLY;COUNT=3;BYDAY=0MO",
+        "FREQ=WEEKLY;COUNT=3;BYDAY=XX",
+        "FREQ=WEEKLY;COUNT=3;BYSETPOS=0",
+        "FREQ=WEEKLY;COUNT=3;BYMONTH=0",
+        "FREQ=WEEKLY;COUNT=3;BYHOUR=9,x",
+    ] {
+        let (starts, slips) = read(text);
+        assert_eq!(starts, three, "{text}");
+        assert_eq!(slips, 1, "{text}");
+    }
+    assert_eq!(read("FREQ=WEEKLY;BYDAY=MO TU;COUNT=3").0, ["0105", "0106", "0112"]);
+    for endless in ["FREQ=DAILY;COUNT=0", "FREQ=DAILY;COUNT=-1", "FREQ=DAILY;UNTIL=never"] {
+        assert_eq!(read(endless).0.len(), 9, "{endless}");
+    }
+}
+
+#[test]
+fn a_rule_that_nobody_can_guess_is_refused() {
+    for text in [
+        "",
+        "COUNT=3",
+        "FREQ=SOMETIMES",
+        "D1 #5",
+        "FREQ=YEARLY;BYEASTER=0",
+        "RSCALE=HEBREW;FREQ=YEARLY",
+        "FREQ=MONTHLY;BYDAY=999MO",
+        "FREQ=YEARLY;BYMONTH=13",
+    ] {
+        assert!(Rule::read(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn until_in_utc_ends_a_floating_series_by_its_wall_or_its_instant() {
+    let rule = Rule::parse("FREQ=DAILY;UNTIL=20260107T083000Z").unwrap();
+    let count = |id: &str| {
+        let zone = zone(id);
+        let series = Series::new(&rule.clone().of_floating(&zone), wall("2026-01-05T08:30"), false, &zone, None);
+        series.from(UtcMillis(0)).count()
+    };
+    assert_eq!([count("Asia/Tokyo"), count("America/New_York"), count("UTC")], [3, 3, 3]);
+}
