@@ -1,13 +1,13 @@
 //! Taking in what sources found: a change is planned, and goes into the ledger together with its calendar, its timer and
 //! the checkpoint. It knows nothing of HTTP or files, and nothing of when alarms are fired.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
 use crate::calendar::zone::Zones;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::ledger::{CalendarRow, Existing, Ledger, LedgerError, ObjectText, Planned, PlannedObject, Replanned};
+use crate::ledger::{CalendarRow, Existing, Ledger, LedgerError, ObjectText, Planned, Replanned};
 use crate::planner::{Job, Planner};
 use crate::source::{
     Absence, Batch, CalendarSeen, Change, Checkpoint, DefaultAlarms, Evidence, Intake, IntakeError, Known, Taken,
@@ -50,6 +50,8 @@ struct Looks {
     flushed: Option<UtcMillis>,
     /// (source, calendar) → when a look found it for the first time, of those that could not be taken in yet.
     found: HashMap<(String, String), UtcMillis>,
+    /// Users of whom it was told that no address of theirs is known.
+    without_address: HashSet<String>,
     absent: absence::Absentees,
 }
 
@@ -65,16 +67,6 @@ struct Sorted {
     jobs: Vec<Job>,
     retag: Vec<(i64, String)>,
     gone: Vec<String>,
-}
-
-/// What a batch comes to.
-#[derive(Debug, Default)]
-struct Settled {
-    put: Vec<PlannedObject>,
-    /// Hrefs of texts that cannot be used.
-    unreadable: Vec<String>,
-    /// Hrefs of objects that were gone for a short while.
-    back: Vec<String>,
 }
 
 impl Desk {
@@ -132,12 +124,23 @@ impl Desk {
         (*self.looks().found.entry(key).or_insert(looked_at)).min(looked_at)
     }
 
+    /// Warns, once, of a user to whom no mail can be sent although a sink should.
+    fn tell_of_no_address(&self, row: &CalendarRow) {
+        if row.emails.is_empty()
+            && let Some(why) = self.planner.no_address(&row.user)
+            && self.looks().without_address.insert(row.user.clone())
+        {
+            tracing::warn!(source.name = row.source, user.id = row.user, "{why}");
+        }
+    }
+
     async fn take(&self, source: &str, batch: Batch) -> Result<Taken, LedgerError> {
         let now = self.clock.now();
         let mut row = calendar_row(source, &batch.calendar, batch.looked_at, batch.checkpoint.clone());
         for text in [&mut row.name, &mut row.color] {
             *text = text.chars().take(self.max_name).collect();
         }
+        self.tell_of_no_address(&row);
         let known = self.ledger.calendar(source, &batch.calendar.href).await?;
         let (row, previous) = match &known {
             // A look that lies ahead was dated by a clock that has been set back since.
@@ -149,22 +152,21 @@ impl Desk {
             }
         };
         let advance = batch.checkpoint.is_some();
-        let Sorted { jobs, retag, gone } = self.sort(&row, batch.changes).await?;
-        let Settled { put, unreadable, back } = self.settle(&row, jobs, previous, now).await;
+        let sorted = self.sort(&row, batch.changes).await?;
         let replan = known.as_ref().is_some_and(|known| !plans_alike(known, &row));
-        let nothing = put.is_empty() && retag.is_empty() && gone.is_empty() && !replan;
+        let nothing = sorted.jobs.is_empty() && sorted.retag.is_empty() && sorted.gone.is_empty() && !replan;
         if nothing && known.as_ref().is_some_and(|known| same(known, &row, advance)) {
             // A part of a look is no look: what comes in its other parts counts from the look before.
             if advance {
                 self.looked(source, &row.href, batch.looked_at).await;
             }
-            return Ok(Taken { unreadable });
+            return Ok(Taken::default());
         }
-        let replanned = if replan { self.replan(&row, &put, &gone, previous).await? } else { Vec::new() };
+        let replanned = if replan { self.replan(&row, &sorted, previous).await? } else { Vec::new() };
+        let put = self.planner.plan_all(row.clone(), sorted.jobs, previous, now).await;
         let href = row.href.clone();
-        let forget_before = self.forget_before(now);
-        let from = previous;
-        let planned = Planned { calendar: row, advance, put, retag, gone, back, replanned, from, now, forget_before };
+        let Sorted { retag, gone, .. } = sorted;
+        let planned = Planned { calendar: row, advance, put, retag, gone, replanned, from: previous, now };
         let fired = self.ledger.take_in(planned).await?;
         if known.is_none() {
             self.looks().found.remove(&(source.to_owned(), href.clone()));
@@ -176,24 +178,7 @@ impl Desk {
             self.is_back(source, &href).await?;
         }
         self.bell.fired(fired);
-        Ok(Taken { unreadable })
-    }
-
-    /// Plans `jobs`, and tells those that change something from those that cannot be used.
-    async fn settle(&self, row: &CalendarRow, jobs: Vec<Job>, previous: UtcMillis, now: UtcMillis) -> Settled {
-        let back = jobs.iter().filter(|job| job.owed.is_some()).map(|job| job.href.clone()).collect();
-        let mut settled = Settled { back, ..Settled::default() };
-        for outcome in self.planner.plan_all(row.clone(), jobs, previous, now).await {
-            settled.put.extend(outcome.object);
-            settled.unreadable.extend(outcome.unreadable);
-        }
-        settled.back.retain(|href| !settled.unreadable.contains(href));
-        settled
-    }
-
-    /// What was gone before then is not the same when it comes back.
-    fn forget_before(&self, now: UtcMillis) -> UtcMillis {
-        now.plus(self.absent_grace.saturating_neg())
+        Ok(Taken::default())
     }
 
     /// Sorts changes against what is in the ledger: what has the same content under another etag needs no planning. Of
@@ -206,8 +191,6 @@ impl Desk {
         }
         let hrefs: Vec<&str> = last.keys().map(String::as_str).collect();
         let mut existing = if row.id == 0 { HashMap::new() } else { self.ledger.existing(row.id, &hrefs).await? };
-        let since = self.forget_before(self.clock.now());
-        let mut owed = if row.id == 0 { HashMap::new() } else { self.ledger.gone(row.id, &hrefs, since).await? };
         let mut sorted = Sorted::default();
         for change in last.into_values() {
             match change {
@@ -217,15 +200,12 @@ impl Desk {
                     let text = self.planner.stored(text);
                     match existing.remove(&href) {
                         // What is faulty is planned again: the ledger may have the text before the one it tells of.
-                        Some(Existing { id, etag: old, text: same, faults: None, .. }) if same == text => {
+                        Some(Existing { id, etag: old, text: same, faulty: false, .. }) if same == text => {
                             if old != etag {
                                 sorted.retag.push((id, etag));
                             }
                         }
-                        existing => {
-                            let owed = owed.remove(&href);
-                            sorted.jobs.push(Job { href, etag, text, written, existing, owed });
-                        }
+                        existing => sorted.jobs.push(Job { href, etag, text, written, existing }),
                     }
                 }
             }
@@ -237,17 +217,16 @@ impl Desk {
     async fn replan(
         &self,
         row: &CalendarRow,
-        put: &[PlannedObject],
-        gone: &[String],
+        sorted: &Sorted,
         previous: UtcMillis,
     ) -> Result<Vec<Replanned>, LedgerError> {
-        let changed: Vec<i64> = put.iter().filter_map(|object| object.existing.map(|(id, _)| id)).collect();
+        let changed: Vec<i64> = sorted.jobs.iter().filter_map(|job| job.existing.as_ref().map(|e| e.id)).collect();
         let (mut replanned, mut after) = (Vec::new(), 0);
         loop {
             let mut page = self.ledger.texts_after(Some(row.id), None, after, PAGE).await?;
             let Some(last) = page.last() else { return Ok(replanned) };
             after = last.id;
-            page.retain(|object| !changed.contains(&object.id) && !gone.contains(&object.href));
+            page.retain(|object| !changed.contains(&object.id) && !sorted.gone.contains(&object.href));
             replanned.extend(self.planner.replan_all(row.clone(), page, previous).await);
         }
     }

@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
 
 use super::look::block_on;
-use super::rights::{self, Daemon};
+use super::people::People;
 use super::{Context, printer::Exit, printer::Table, printer::Tone};
 use crate::calendar::zone::Zones;
 use crate::clock::Clock;
@@ -35,7 +36,7 @@ pub(super) struct Args {
 /// `check --json`: one object a finding.
 #[derive(Debug, Serialize)]
 struct Finding {
-    /// `configuration`, `ledger`, `source`, `sink` or `user`.
+    /// `configuration`, `ledger`, `source`, `user` or `sink`.
     what: &'static str,
     name: String,
     kind: &'static str,
@@ -89,25 +90,29 @@ async fn look(config: &Config, offline: bool, clock: &Clock) -> anyhow::Result<V
     let read = file.unwrap_or_else(|| "there is none: the defaults hold".to_owned());
     let mut findings = vec![finding("configuration", "", "", Ok(read))];
     findings.push(finding("ledger", &config.ledger.display().to_string(), "sqlite", ledger(&config.ledger).await));
+    let mut people = People::default();
     for source in &config.sources {
         findings.push(match &source.kind {
             SourceKind::Directory { .. } => {
-                finding("source", &source.name, "directory", directory(source, config, clock).await)
+                finding("source", &source.name, "directory", directory(source, config, clock, &mut people).await)
             }
             SourceKind::Caldav(settings) => {
                 let caldav = CaldavSource::new(source, settings, &config.limits, clock.clone());
                 match caldav.and_then(|caldav| caldav.ready().map(|()| caldav)) {
-                    Ok(_) if offline => left_out("source", &source.name, "caldav"),
-                    Ok(caldav) => {
-                        let found = caldav.check().await;
-                        let found = found.map(|found| found.to_string()).map_err(|error| error.to_string());
-                        finding("source", &source.name, "caldav", found)
+                    Ok(caldav) if offline => {
+                        people.met(caldav.user(), false);
+                        left_out("source", &source.name, "caldav")
                     }
-                    Err(error) => finding("source", &source.name, "caldav", Err(error.to_string())),
+                    Ok(caldav) => finding("source", &source.name, "caldav", self::caldav(&caldav, &mut people).await),
+                    Err(error) => {
+                        people.may_be_more();
+                        finding("source", &source.name, "caldav", Err(error.to_string()))
+                    }
                 }
             }
         });
     }
+    findings.extend(people.warnings(config).into_iter().map(|(user, found)| warning("user", &user, found)));
     let surroundings = Surroundings {
         clock: clock.clone(),
         zones: Zones::load(&config.zoneinfo)?,
@@ -125,44 +130,8 @@ async fn look(config: &Config, offline: bool, clock: &Clock) -> anyhow::Result<V
             Err(error) => finding("sink", &settings.name, kind, Err(error.to_string())),
         });
     }
-    findings.extend(rights(config));
     findings.extend(routing::untaken(&config.sinks).into_iter().map(|(sink, found)| warning("sink", &sink, found)));
     Ok(findings)
-}
-
-/// What the daemon's user lacks, where root asks for another one.
-fn rights(config: &Config) -> Vec<Finding> {
-    let file = config.file.as_deref().map(|file| std::path::absolute(file).unwrap_or_else(|_| file.to_owned()));
-    let file = file.filter(|file| file != Path::new("/etc/reveille/reveille.toml"));
-    let file = file.map_or_else(String::new, |file| format!(" --config {}", file.display()));
-    let program = format!("reveille check{file}");
-    match Daemon::of(config) {
-        Daemon::Same => Vec::new(),
-        Daemon::Unknown => vec![warning(
-            "user",
-            "root",
-            format!(
-                "this was checked as root, who may read and write everything: where the daemon runs as another user, check as \
-                 that one: sudo -u USER {program}"
-            ),
-        )],
-        Daemon::Other(user, why) => {
-            let lacking = rights::lacking(config, &user);
-            let name = &user.name;
-            if lacking.is_empty() {
-                let found = format!(
-                    "by owners and modes the user '{name}', {why}, may read and write what it needs; this was checked as \
-                     root: 'sudo -u {name} {program}' tries it"
-                );
-                return vec![finding("user", name, "", Ok(found))];
-            }
-            let one = |(what, of, sentence): (&str, String, String)| {
-                let of = if of.is_empty() { String::new() } else { format!(" {of}") };
-                finding("user", name, "", Err(format!("{what}{of}: {sentence}")))
-            };
-            lacking.into_iter().map(one).collect()
-        }
-    }
 }
 
 fn kind_of(kind: &SinkKind) -> &'static str {
@@ -205,22 +174,43 @@ async fn ledger(path: &Path) -> Result<String, String> {
     }
 }
 
+/// Logs in to a CalDAV account and lists its calendars.
+async fn caldav(source: &CaldavSource, people: &mut People) -> Result<String, String> {
+    people.met(source.user(), false);
+    let checked = source.check().await.map_err(|error| error.to_string())?;
+    people.met(&checked.user, checked.addresses.is_empty());
+    Ok(checked.to_string())
+}
+
 /// Reads a folder as the daemon would, and counts.
-async fn directory(source: &config::Source, config: &Config, clock: &Clock) -> Result<String, String> {
+async fn directory(
+    source: &config::Source,
+    config: &Config,
+    clock: &Clock,
+    people: &mut People,
+) -> Result<String, String> {
     let SourceKind::Directory { path, layout, .. } = &source.kind else { return Ok(String::new()) };
     let size = config.limits.objects.max_object_size;
     let directory = DirectorySource::new(source, (path, *layout), &source.login, size, clock.clone());
     let counter = Counter::default();
-    let looked = directory.look(&counter).await.map_err(|error| error.to_string())?;
+    let looked = directory.look(&counter).await.map_err(|error| {
+        people.may_be_more();
+        error.to_string()
+    })?;
+    let found = counter.people.into_inner().unwrap_or_else(PoisonError::into_inner);
+    people.extend(found);
     match looked.faults.as_slice() {
-        [] => Ok(format!("{} calendars, {} objects", looked.calendars, counter.0.load(Ordering::Relaxed))),
+        [] => Ok(format!("{} calendars, {} objects", looked.calendars, counter.objects.load(Ordering::Relaxed))),
         faults => Err(faults.join("; ")),
     }
 }
 
 /// Takes nothing in and counts what it was given.
 #[derive(Debug, Default)]
-struct Counter(AtomicUsize);
+struct Counter {
+    objects: AtomicUsize,
+    people: Mutex<People>,
+}
 
 impl Intake for Counter {
     async fn calendars(&self, _: &str) -> Result<Vec<Known>, IntakeError> {
@@ -233,7 +223,10 @@ impl Intake for Counter {
 
     async fn apply(&self, _: &str, batch: Batch) -> Result<Taken, IntakeError> {
         let put = batch.changes.iter().filter(|change| matches!(change, Change::Put { .. })).count();
-        self.0.fetch_add(put, Ordering::Relaxed);
+        self.objects.fetch_add(put, Ordering::Relaxed);
+        let mut people = self.people.lock().unwrap_or_else(PoisonError::into_inner);
+        people.met(&batch.calendar.user, batch.calendar.emails.is_empty());
+        drop(people);
         Ok(Taken::default())
     }
 

@@ -26,10 +26,25 @@ pub(super) struct Whose<'a> {
 pub(super) enum UserZone {
     /// `--zone`.
     Option,
+    /// `zone` of the user in `[users]`.
+    User,
     /// The source's `zone`.
     Source,
     /// `zone` in `[defaults]`.
     Defaults,
+}
+
+impl UserZone {
+    /// What says which zone is that of `user`, whose calendar is one of `source`.
+    pub(super) fn of(source: Option<&Source>, config: &Config, user: &str) -> UserZone {
+        if config.users.get(user).is_some_and(|user| user.zone.is_some()) {
+            UserZone::User
+        } else if source.is_some_and(|source| source.zone.is_some()) {
+            UserZone::Source
+        } else {
+            UserZone::Defaults
+        }
+    }
 }
 
 /// The octets of the file at `path`.
@@ -79,10 +94,11 @@ pub(super) fn calendar(
         ..CalendarSeen::default()
     };
     let mut seen = folder.and_then(|folder| watched(&folder, root, config)).unwrap_or_else(given);
-    let from = match (whose.zone, &seen.user_zone) {
-        (Some(_), _) => UserZone::Option,
-        (None, Some(_)) => UserZone::Source,
-        (None, None) => UserZone::Defaults,
+    let from = match (whose.zone, &seen.user_zone, UserZone::of(None, config, &seen.user)) {
+        (Some(_), _, _) => UserZone::Option,
+        (None, Some(_), UserZone::User) => UserZone::User,
+        (None, Some(_), _) => UserZone::Source,
+        (None, None, _) => UserZone::Defaults,
     };
     seen.user_zone = whose.zone.map(str::to_owned).or(seen.user_zone).or_else(|| config.defaults.zone.clone());
     if let Some(user) = whose.users.first() {
@@ -108,7 +124,8 @@ fn watched(folder: &Path, root: Option<&Path>, config: &Config) -> Option<Calend
         let kind =
             SourceKind::Directory { path: PathBuf::new(), layout: Layout::Auto, rescan_interval: Default::default() };
         let (name, login) = (String::new(), login());
-        let source = Source { name, user: None, login, email: Vec::new(), zone: None, calendars: Vec::new(), kind };
+        let (users, email, calendars) = (config.users.clone(), Vec::new(), Vec::new());
+        let source = Source { name, user: None, login, email, zone: None, users, calendars, kind };
         directory::calendar_in(&source, (root, Layout::Auto), folder, max_size)
     };
     configured.or_else(|| by_itself(root?)).or_else(|| by_itself(folder))

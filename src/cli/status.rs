@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::look::{LedgerArgs, block_on, distance, length, written, written_or_dash};
+use super::reach::Reach;
 use super::{Context, printer::Exit, printer::Table, printer::Tone};
 use crate::config::{Config, SourceKind};
 use crate::ledger::{self, CalendarRow, Figures, Inspector, SourceRow};
@@ -39,6 +40,8 @@ struct Status {
     lateness: Option<Lateness>,
     sources: Vec<Source>,
     absent_calendars: Vec<AbsentCalendar>,
+    /// Users to whom a sink should write and of whom no address is known.
+    users_without_address: Vec<String>,
 }
 
 /// How late recent rings were fired, in milliseconds.
@@ -75,24 +78,32 @@ struct Source {
 pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
     let config = args.ledger.config(context)?;
     let now = context.clock.now();
-    let (figures, rows, lateness, absent) = block_on(async {
+    let (figures, rows, lateness, absent, mut unknown) = block_on(async {
         let mut inspector = Inspector::open(&config.ledger).await?;
         let (figures, sources) = (inspector.figures().await?, inspector.sources().await?);
-        let seen = (figures, sources, inspector.lateness(RECENT_RINGS).await?, inspector.absent().await?);
+        let (lateness, absent) = (inspector.lateness(RECENT_RINGS).await?, inspector.absent().await?);
+        let unknown = inspector.without_address().await?;
         inspector.close().await?;
-        Ok(seen)
+        Ok((figures, sources, lateness, absent, unknown))
     })?;
+    let reach = Reach::new(&config);
+    unknown.retain(|user| reach.no_address(user).is_some());
     let sources = with_unseen(rows, &config);
     let lateness = Lateness::of(&lateness);
     let holder = ledger::holder(&config.ledger);
     if context.printer.json() {
         let mut status = status(&config.ledger, holder.as_deref(), &figures, lateness, &sources);
         status.absent_calendars = absent.into_iter().filter_map(absent_calendar).collect();
+        status.users_without_address = unknown;
         context.printer.object(&status)?;
     } else {
         people(context, &config.ledger, holder.as_deref(), &figures, lateness.as_ref(), now)?;
         source_table(context, &sources)?;
         absent_table(context, absent)?;
+        if !unknown.is_empty() {
+            context.printer.line("")?;
+        }
+        unknown.iter().filter_map(|user| reach.no_address(user)).try_for_each(|why| context.printer.line(why))?;
     }
     Ok(Exit::Done)
 }
@@ -149,6 +160,7 @@ fn status(
         lateness,
         sources: sources.iter().map(source).collect(),
         absent_calendars: Vec::new(),
+        users_without_address: Vec::new(),
     }
 }
 

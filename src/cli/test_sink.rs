@@ -71,7 +71,10 @@ fn recipient(args: &Args, recipients: &Recipients, config: &Config) -> anyhow::R
         Recipients::List(list) => list.first(),
         Recipients::Own | Recipients::Attendees => None,
     };
-    let own = || config.sources.iter().flat_map(|source| source.email.iter()).next();
+    let own = || {
+        let of_users = config.users.values().flat_map(|user| &user.email);
+        of_users.chain(config.sources.iter().flat_map(|source| &source.email)).next()
+    };
     match args.to.as_ref().or(listed).or_else(own) {
         Some(address) => Ok(address.clone()),
         None => Err(Usage("no address is configured to send a test to: name one with --to".to_owned()).into()),

@@ -100,6 +100,31 @@ fn percent_decoded(text: &str) -> Result<String, String> {
     }
 }
 
+/// A list of mail domains, `["example.org"]`, in ASCII and lower case.
+pub(super) fn domains(value: &DeValue<'_>) -> Result<Vec<String>, String> {
+    let domain = |written: &String| {
+        let ascii = idna::domain_to_ascii(written.trim_start_matches('@').trim_end_matches('.'));
+        let ascii = ascii.ok().filter(|ascii| lettre::Address::new("a", ascii).is_ok());
+        ascii.ok_or_else(|| format!("holds '{written}', which is no domain such as example.org"))
+    };
+    value::texts(value)?.iter().map(domain).collect()
+}
+
+/// The domains in which the server at `url` may name addresses: that of its own host and the one above it. On this machine the
+/// host is called `server_name`.
+pub(super) fn usual_domains(url: &str, server_name: &str) -> Vec<String> {
+    let Ok(url) = Url::parse(url) else { return Vec::new() };
+    let host = match url.domain() {
+        _ if is_loopback(&url) => server_name,
+        Some(domain) => domain,
+        None => return Vec::new(),
+    };
+    let host = host.trim_end_matches('.').to_ascii_lowercase();
+    // Nobody has an address in a top-level domain.
+    let above = host.split_once('.').map(|(_, above)| above.to_owned()).filter(|above| above.contains('.'));
+    std::iter::once(host).chain(above).collect()
+}
+
 /// The file of a ledger: `sqlite:///var/lib/reveille/ledger.db`, `sqlite:ledger.db` or a path.
 pub(super) fn ledger(written: &str) -> Result<PathBuf, String> {
     let (scheme, rest) = match written.split_once(':') {
@@ -192,6 +217,21 @@ mod tests {
         assert!(caldav(&text("http://dav.example.org/"), true).is_ok());
         assert!(caldav(&text("https://mary@dav.example.org/"), false).is_err());
         assert!(caldav(&text("ftp://dav.example.org/"), true).is_err());
+    }
+
+    #[test]
+    fn domains_of_a_server() {
+        let of = |url: &str| super::usual_domains(url, "Calendar.example.org").join(" ");
+        assert_eq!(of("https://dav.example.com:8443/x"), "dav.example.com example.com");
+        assert_eq!(of("https://example.com/"), "example.com");
+        assert_eq!(of("http://127.0.0.1:5232/"), "calendar.example.org example.org");
+        assert_eq!(of("http://localhost/"), "calendar.example.org example.org");
+        assert_eq!(of("https://192.0.2.1/"), "");
+        let listed = |written: &str| super::domains(&text(written)).map(|domains| domains.join(" "));
+        assert_eq!(listed("@Bücher.example"), Ok("xn--bcher-kva.example".to_owned()));
+        for wrong in ["mary@example.org", "exa mple.org", "*.example.org"] {
+            assert!(listed(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::cell::OnceCell;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use toml::de::{DeTable, DeValue};
@@ -10,7 +11,10 @@ use toml::de::{DeTable, DeValue};
 use super::address;
 use super::error::{ConfigError, Problem};
 use super::section::{Section, Sheet, nearest};
-use super::settings::{AnswerLimits, Config, Defaults, Limits, Log, LogFormat, LogLevel, ObjectLimits, ZoneLimits};
+use super::settings::{
+    AnswerLimits, Config, Defaults, Limits, Log, LogFormat, LogLevel, ObjectLimits, User, Users, ZoneLimits,
+};
+use super::sources::Around;
 use super::{sinks, sources, value};
 use crate::calendar::zone::Zones;
 use crate::zoneinfo::ZoneinfoChoice;
@@ -123,7 +127,7 @@ fn settle(
         }
     }
     for folder in overrides.watch {
-        let watched = sources::watched(folder, &config.sources, &reader);
+        let watched = sources::watched(folder, &config, &reader);
         config.sources.push(watched);
     }
     if config.sinks.is_empty() {
@@ -204,12 +208,28 @@ fn read_top<'a>(sheet: &'a Sheet<'a>, table: &'a DeTable<'a>, reader: &Reader<'_
     config.log = read_log(top.table("log", &none));
     config.defaults = read_defaults(top.table("defaults", &none), reader);
     config.limits = read_limits(top.table("limits", &none));
-    config.sources = sources::read(top.tables("source"), reader);
+    config.users = Arc::new(read_users(&top, reader));
+    let around = Around { defaults: &config.defaults, users: &config.users };
+    config.sources = sources::read(top.tables("source"), &around, reader);
     config.sinks = sinks::read(top.tables("sink"), reader);
     if top.has("admin") {
         top.report("admin", "is not built yet: there is no admin port; take the table out");
     }
     top.finish();
+}
+
+/// `[users."mary"]`
+fn read_users(top: &Section<'_>, reader: &Reader<'_>) -> Users {
+    let mut users = Users::new();
+    for (name, section) in top.children("users") {
+        let user = User {
+            email: section.read("email", address::emails).unwrap_or_default(),
+            zone: section.read("zone", |value| reader.zone(value)),
+        };
+        section.finish();
+        users.insert(name, user);
+    }
+    users
 }
 
 fn read_ledger(section: Section<'_>, reader: &Reader<'_>, config: &mut Config) {
@@ -246,6 +266,7 @@ fn read_defaults(section: Section<'_>, reader: &Reader<'_>) -> Defaults {
         max_lateness: section.read("max_lateness", value::duration).unwrap_or(standard.max_lateness),
         absent_grace: section.read("absent_grace", value::duration).unwrap_or(standard.absent_grace),
         server_name: section.read("server_name", value::text).unwrap_or(standard.server_name),
+        own_domains: section.read("own_domains", address::domains),
     };
     section.finish();
     defaults
@@ -295,6 +316,7 @@ fn read_limits(section: Section<'_>) -> Limits {
             max_retry_after: section.read("max_retry_after", value::duration).unwrap_or(answers.max_retry_after),
         },
         max_name: count("max_name", standard.max_name),
+        max_own_addresses: count("max_own_addresses", standard.max_own_addresses),
         max_text: octets("max_text", standard.max_text),
         max_reply_size: octets("max_reply_size", standard.max_reply_size),
     };
@@ -313,6 +335,7 @@ impl Default for Config {
             log: Log::default(),
             defaults: Defaults::default(),
             limits: Limits::default(),
+            users: Arc::default(),
             sources: Vec::new(),
             sinks: Vec::new(),
         }

@@ -19,3 +19,4 @@ pub use error::{ConfigError, Problem};
 pub use load::{Overrides, load, read_text};
 pub use secret_ref::{FileStamp, SecretError, SecretRef};
 pub use settings::*;
+pub use sources::ONE_USER;

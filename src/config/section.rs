@@ -99,6 +99,29 @@ impl<'a> Section<'a> {
         sections
     }
 
+    /// The tables `[key."NAME"]` with their names, in the order of the names.
+    pub(super) fn children(&self, key: &'static str) -> Vec<(String, Section<'a>)> {
+        let Some(value) = self.entry(key) else { return Vec::new() };
+        let DeValue::Table(tables) = value.get_ref() else {
+            self.report(key, &format!("is {} and must be a table: write [{key}.\"NAME\"]", kind_of(value.get_ref())));
+            return Vec::new();
+        };
+        let mut sections = Vec::new();
+        for (name, value) in tables.iter() {
+            let name = name.get_ref().to_string();
+            let title = format!("[{key}.\"{name}\"]");
+            let DeValue::Table(table) = value.get_ref() else {
+                let start = Some(value.span().start);
+                let sentence = format!("{title} is {} and must be a table", kind_of(value.get_ref()));
+                self.sheet.report(start, Some(self.key_path(key)), sentence);
+                continue;
+            };
+            let start = Some(value.span().start);
+            sections.push((name, Section { title, path: key, table, start, ..Section::top(self.sheet, table) }));
+        }
+        sections
+    }
+
     /// From now on sentences call it by its name: `source 'mary'`.
     pub(super) fn set_name(&mut self, name: &str) {
         self.title = format!("{} '{name}'", self.path);

@@ -1,6 +1,8 @@
 //! What the settings are, once they are read and checked. How they are written is not known here.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::secret_ref::SecretRef;
@@ -22,6 +24,8 @@ pub struct Config {
     pub log: Log,
     pub defaults: Defaults,
     pub limits: Limits,
+    /// `[users]`; each source has it too.
+    pub users: Arc<Users>,
     pub sources: Vec<Source>,
     pub sinks: Vec<Sink>,
 }
@@ -66,6 +70,8 @@ pub struct Defaults {
     pub absent_grace: Duration,
     /// serverFQDN of the notifications.
     pub server_name: String,
+    /// `own_domains` of the sources that have none; none where the configuration lists none.
+    pub own_domains: Option<Vec<String>>,
 }
 
 impl Default for Defaults {
@@ -75,6 +81,7 @@ impl Default for Defaults {
             max_lateness: Duration::from_secs(24 * 60 * 60),
             absent_grace: Duration::from_secs(15 * 60),
             server_name: host_name(),
+            own_domains: None,
         }
     }
 }
@@ -96,6 +103,8 @@ pub struct Limits {
     pub answers: AnswerLimits,
     /// Letters of a calendar's name.
     pub max_name: usize,
+    /// Addresses that a calendar server may name as a user's own.
+    pub max_own_addresses: usize,
     /// Octets of each text in a notification, and characters of it in a mail.
     pub max_text: usize,
     /// Octets of what a mail server answers to one command.
@@ -105,7 +114,14 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Limits {
         let (objects, answers) = (ObjectLimits::default(), AnswerLimits::default());
-        Limits { objects, answers, max_name: 1_000, max_text: 64 * 1024, max_reply_size: 64 * 1024 }
+        Limits {
+            objects,
+            answers,
+            max_name: 1_000,
+            max_own_addresses: 10,
+            max_text: 64 * 1024,
+            max_reply_size: 64 * 1024,
+        }
     }
 }
 
@@ -152,6 +168,18 @@ impl Default for AnswerLimits {
     }
 }
 
+/// `[users]`: what is known of people, by userId.
+pub type Users = BTreeMap<String, User>;
+
+/// `[users."mary"]`
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct User {
+    /// The user's own addresses, bare; empty where none are written.
+    pub email: Vec<String>,
+    /// The user's zone, IANA.
+    pub zone: Option<String>,
+}
+
 /// `[[source]]`
 #[derive(Clone, Debug)]
 pub struct Source {
@@ -160,13 +188,26 @@ pub struct Source {
     pub user: Option<String>,
     /// The login name: userId where neither the configuration nor the store names one.
     pub login: String,
-    /// The user's own addresses, bare.
+    /// The user's own addresses, bare; what `users` says of the user goes before.
     pub email: Vec<String>,
-    /// The user's zone, IANA.
+    /// The user's zone, IANA; what `users` says of the user goes before.
     pub zone: Option<String>,
+    pub users: Arc<Users>,
     /// Names or paths, `*` at the end of one stands for anything; empty: all.
     pub calendars: Vec<String>,
     pub kind: SourceKind,
+}
+
+impl Source {
+    /// The own addresses of `user` that are configured, bare.
+    pub fn emails_of(&self, user: &str) -> &[String] {
+        self.users.get(user).map(|user| &user.email).filter(|emails| !emails.is_empty()).unwrap_or(&self.email)
+    }
+
+    /// The zone of `user` that is configured.
+    pub fn zone_of(&self, user: &str) -> Option<&str> {
+        self.users.get(user).and_then(|user| user.zone.as_deref()).or(self.zone.as_deref())
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -194,12 +235,23 @@ pub struct CaldavSettings {
     pub url: String,
     pub credentials: Credentials,
     pub poll_interval: Duration,
+    /// Where the addresses that the server names as the user's have to lie.
+    pub own_domains: OwnDomains,
     /// Whether the default alarms of a calendar or its home ring for events that have none of their own.
     pub default_alarms: bool,
     /// How long one request may take.
     pub timeout: Duration,
     /// PEM file of a further certificate authority to trust.
     pub ca_file: Option<PathBuf>,
+}
+
+/// Domains in which a calendar server may name addresses as the user's own: mail goes there. In ASCII, lower case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OwnDomains {
+    /// Those that the configuration lists.
+    Listed(Vec<String>),
+    /// Where it lists none: those of the server, for users whose login is no address.
+    Usual(Vec<String>),
 }
 
 /// How a source logs in, and where the secret for it is.

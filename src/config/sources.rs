@@ -1,16 +1,21 @@
 //! `[[source]]`: what is watched.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::load::Reader;
 use super::section::Section;
-use super::settings::{CaldavSettings, Credentials, Layout, Source, SourceKind};
+use super::settings::{CaldavSettings, Config, Credentials, Defaults, Layout, OwnDomains, Source, SourceKind, Users};
 use super::{address, secret, value};
 
 const RESCAN_INTERVAL: Duration = Duration::from_secs(15 * 60);
 const POLL_INTERVAL: Duration = Duration::from_secs(30);
 const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What is wrong with `email` where a source has the calendars of several users.
+pub const ONE_USER: &str =
+    "is one user's, and the folders of this source belong to several: write them as [users.\"NAME\"] email = [...]";
 
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
@@ -23,8 +28,14 @@ const KINDS: [(&str, Kind); 2] = [("caldav", Kind::Caldav), ("directory", Kind::
 const LAYOUTS: [(&str, Layout); 4] =
     [("auto", Layout::Auto), ("flat", Layout::Flat), ("vdir", Layout::Vdir), ("radicale", Layout::Radicale)];
 
+/// What the rest of the configuration says for all sources.
+pub(super) struct Around<'a> {
+    pub(super) defaults: &'a Defaults,
+    pub(super) users: &'a Arc<Users>,
+}
+
 /// Reads all sources.
-pub(super) fn read(sections: Vec<Section<'_>>, reader: &Reader<'_>) -> Vec<Source> {
+pub(super) fn read(sections: Vec<Section<'_>>, around: &Around<'_>, reader: &Reader<'_>) -> Vec<Source> {
     let mut sources: Vec<Source> = Vec::new();
     for mut section in sections {
         let kind = section.required("kind", value::word(&KINDS));
@@ -33,7 +44,7 @@ pub(super) fn read(sections: Vec<Section<'_>>, reader: &Reader<'_>) -> Vec<Sourc
         let name = name(&mut section, word, &taken);
         // Which keys belong to a source of an unknown kind is unknown too.
         if let Some(kind) = kind {
-            sources.extend(read_one(section, name, kind, reader));
+            sources.extend(read_one(section, (name, kind), around, reader));
         }
     }
     sources
@@ -64,7 +75,12 @@ fn free_name(stem: &str, taken: &dyn Fn(&str) -> bool) -> String {
     (2_u64..).map(|count| format!("{stem}-{count}")).find(|name| !taken(name)).unwrap_or_default()
 }
 
-fn read_one(section: Section<'_>, name: String, kind: Kind, reader: &Reader<'_>) -> Option<Source> {
+fn read_one(
+    section: Section<'_>,
+    (name, kind): (String, Kind),
+    around: &Around<'_>,
+    reader: &Reader<'_>,
+) -> Option<Source> {
     let user = section.read("user", value::text);
     let email = section.read("email", address::emails).unwrap_or_default();
     let zone = section.read("zone", |value| reader.zone(value));
@@ -73,11 +89,16 @@ fn read_one(section: Section<'_>, name: String, kind: Kind, reader: &Reader<'_>)
         Kind::Directory => (user, directory(&section, reader)),
         Kind::Caldav => {
             let username = section.read("username", value::text);
-            (user.or(username.clone()), caldav(&section, username, reader))
+            (user.or(username.clone()), caldav(&section, username, around.defaults, reader))
         }
     };
+    let many = matches!(&kind, Some(SourceKind::Directory { layout: Layout::Radicale, .. })) && user.is_none();
+    if many && !email.is_empty() {
+        section.report("email", ONE_USER);
+    }
     section.finish();
-    Some(Source { name, user, login: reader.login(), email, zone, calendars, kind: kind? })
+    let users = around.users.clone();
+    Some(Source { name, user, login: reader.login(), email, zone, users, calendars, kind: kind? })
 }
 
 fn directory(section: &Section<'_>, reader: &Reader<'_>) -> Option<SourceKind> {
@@ -87,16 +108,32 @@ fn directory(section: &Section<'_>, reader: &Reader<'_>) -> Option<SourceKind> {
     Some(SourceKind::Directory { path, layout, rescan_interval })
 }
 
-fn caldav(section: &Section<'_>, username: Option<String>, reader: &Reader<'_>) -> Option<SourceKind> {
+fn caldav(
+    section: &Section<'_>,
+    username: Option<String>,
+    defaults: &Defaults,
+    reader: &Reader<'_>,
+) -> Option<SourceKind> {
     let allow_plaintext = section.read("allow_plaintext", value::boolean).unwrap_or(false);
     let url = section.required("url", |value| address::caldav(value, allow_plaintext));
     let poll_interval = section.read("poll_interval", value::duration).unwrap_or(POLL_INTERVAL);
     let timeout = section.read("timeout", value::duration).unwrap_or(TIMEOUT);
     let default_alarms = section.read("default_alarms", value::boolean).unwrap_or(false);
     let ca_file = section.read("ca_file", value::text).map(|written| reader.path(&written));
+    let own_domains = section.read("own_domains", address::domains).or_else(|| defaults.own_domains.clone());
     let credentials = credentials(section, username, reader);
     let url = url?;
-    Some(SourceKind::Caldav(CaldavSettings { url, credentials, poll_interval, default_alarms, timeout, ca_file }))
+    let usual = || OwnDomains::Usual(address::usual_domains(&url, &defaults.server_name));
+    let own_domains = own_domains.map_or_else(usual, OwnDomains::Listed);
+    Some(SourceKind::Caldav(CaldavSettings {
+        url,
+        credentials,
+        poll_interval,
+        own_domains,
+        default_alarms,
+        timeout,
+        ca_file,
+    }))
 }
 
 fn credentials(section: &Section<'_>, username: Option<String>, reader: &Reader<'_>) -> Credentials {
@@ -119,11 +156,11 @@ fn credentials(section: &Section<'_>, username: Option<String>, reader: &Reader<
     }
 }
 
-/// A folder that the command line names, beside the sources `others`.
-pub(super) fn watched(folder: &Path, others: &[Source], reader: &Reader<'_>) -> Source {
+/// A folder that the command line names, beside the sources of `config`.
+pub(super) fn watched(folder: &Path, config: &Config, reader: &Reader<'_>) -> Source {
     let last = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
     let stem = last.file_name().map_or_else(|| "watch".to_owned(), |name| name.to_string_lossy().into_owned());
-    let taken = |name: &str| others.iter().any(|other| other.name == name);
+    let taken = |name: &str| config.sources.iter().any(|other| other.name == name);
     let kind =
         SourceKind::Directory { path: folder.to_owned(), layout: Layout::Auto, rescan_interval: RESCAN_INTERVAL };
     Source {
@@ -132,6 +169,7 @@ pub(super) fn watched(folder: &Path, others: &[Source], reader: &Reader<'_>) -> 
         login: reader.login(),
         email: Vec::new(),
         zone: None,
+        users: config.users.clone(),
         calendars: Vec::new(),
         kind,
     }

@@ -3,7 +3,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{
-    CaldavSettings, Config, Credentials, Overrides, Recipients, Secret, SinkKind, SmtpSecurity, SourceKind, load,
+    CaldavSettings, Config, Credentials, Overrides, OwnDomains, Recipients, Secret, SinkKind, SmtpSecurity, SourceKind,
+    load,
 };
 
 fn nothing(_: &str) -> Option<String> {
@@ -81,6 +82,7 @@ fn each_limit_is_read_from_its_key() {
         "max_pages",
         "max_changes",
         "max_name",
+        "max_own_addresses",
         "max_depth",
         "max_xml_depth",
         "max_object_size",
@@ -90,7 +92,7 @@ fn each_limit_is_read_from_its_key() {
         "max_href",
     ];
     // Each gets a number of its own, within the bounds of all that are counted like it.
-    let number = |key: usize| if key < 18 { 8 + key } else { 2_000 + key };
+    let number = |key: usize| if key < 19 { 8 + key } else { 2_000 + key };
     let lines: String = numbers.iter().enumerate().map(|(n, key)| format!("{key} = {}\n", number(n))).collect();
     let limits = load_text(&format!("[limits]\n{lines}max_retry_after = \"7m\"\n")).unwrap().limits;
     let told = format!("{limits:?}");
@@ -439,4 +441,45 @@ proptest::proptest! {
             }
         }
     }
+}
+
+#[test]
+fn users_have_addresses_and_zones() {
+    let table =
+        "[users.'mary']\nemail = ['mailto:mary@example.org', 'm@example.org']\nzone = 'Europe/Berlin'\n[users.bob]\n";
+    let config = load_text(&format!("{table}{CALDAV}user = 'mary'\nemail = 'other@example.org'\n")).unwrap();
+    let source = &config.sources[0];
+    assert_eq!(source.emails_of("mary"), ["mary@example.org", "m@example.org"]);
+    assert_eq!(source.emails_of("bob"), ["other@example.org"]);
+    assert_eq!((source.zone_of("mary"), source.zone_of("bob")), (Some("Europe/Berlin"), None));
+    for (text, told) in [
+        ("users = 3", "1: users is a whole number and must be a table: write [users.\"NAME\"]"),
+        ("[users]\nmary = 'x'", "2: [users.\"mary\"] is a text and must be a table"),
+        ("[users.mary]\nemial = 'x'", "2: [users.\"mary\"]: unknown key 'emial'; the nearest known key is 'email'"),
+        ("[users.mary]\nemail = 'x'", "2: [users.\"mary\"]: email holds 'x', which is no address"),
+        ("[users.mary]\nzone = 'Mars'", "2: [users.\"mary\"]: zone is 'Mars', which is no time zone"),
+        (
+            "[[source]]\nkind='directory'\npath='x'\nlayout='radicale'\nemail='a@b.example'",
+            "5: source 1: email is one user's",
+        ),
+    ] {
+        assert!(problem(text).starts_with(&format!("reveille.toml:{told}")), "{text}\n{}", problem(text));
+    }
+    let one = "[[source]]\nkind='directory'\npath='x'\nlayout='radicale'\nuser='a'\nemail='a@b.example'";
+    assert!(load_text(one).is_ok());
+}
+
+#[test]
+fn domains_of_own_addresses() {
+    let domains = |text: &str| match &load_text(text).unwrap().sources[0].kind {
+        SourceKind::Caldav(settings) => settings.own_domains.clone(),
+        SourceKind::Directory { .. } => panic!("a folder"),
+    };
+    let listed = |one: &str| OwnDomains::Listed(vec![one.to_owned()]);
+    let defaults = "[defaults]\nown_domains = ['Example.NET']\n";
+    let usual = ["dav.example.org", "example.org"].map(str::to_owned);
+    assert_eq!(domains(CALDAV), OwnDomains::Usual(usual.to_vec()));
+    assert_eq!(domains(&format!("{defaults}{CALDAV}")), listed("example.net"));
+    assert_eq!(domains(&format!("{defaults}{CALDAV}own_domains = 'example.com'\n")), listed("example.com"));
+    assert!(problem(&format!("{CALDAV}own_domains = 'a@b'\n")).contains("which is no domain such as example.org"));
 }

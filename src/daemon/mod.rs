@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::calendar::zone::Zones;
 use crate::clock::Clock;
-use crate::config::{Config, Source, SourceKind};
+use crate::config::{Config, SourceKind, User};
 use crate::delivery::ending::Ending;
 use crate::delivery::postman::Postman;
 use crate::delivery::routing::Routing;
@@ -254,7 +254,7 @@ async fn build(config: &Config, clock: Clock) -> anyhow::Result<Stages> {
     let surroundings = Surroundings {
         clock: clock.clone(),
         zones,
-        reader_zones: reader_zones(&config.sources),
+        reader_zones: reader_zones(config),
         default_zone: config.defaults.zone.clone(),
         max_reply_size: config.limits.max_reply_size,
         server_name: config.defaults.server_name.clone(),
@@ -297,9 +297,10 @@ async fn fired_until(ledger: &Ledger, clock: &Clock) -> Result<UtcMillis, Ledger
 }
 
 /// userId → the zone that the user reads times in.
-fn reader_zones(sources: &[Source]) -> HashMap<String, String> {
-    let mut zones = HashMap::new();
-    for source in sources {
+fn reader_zones(config: &Config) -> HashMap<String, String> {
+    let of_user = |(name, user): (&String, &User)| Some((name.clone(), user.zone.clone()?));
+    let mut zones: HashMap<String, String> = config.users.iter().filter_map(of_user).collect();
+    for source in &config.sources {
         let user = match (&source.user, &source.kind) {
             (Some(user), _) => Some(user.clone()),
             (None, SourceKind::Caldav(settings)) => watcher::login(&settings.credentials),

@@ -50,9 +50,23 @@ impl Routing {
         Routing { sinks: sinks.iter().filter_map(known).collect() }
     }
 
-    /// Where `alarm` goes; `own` are the addresses of its user.
+    /// Where `alarm` goes; `own` are the addresses of its user. One without a recipient to a sink that writes to people is
+    /// owed and cannot be delivered: nobody should take silence for an answer.
     pub fn routes(&self, alarm: &Notification, own: &[String]) -> Vec<Route> {
-        self.routes_of(Envelope::of(alarm), own)
+        let envelope = Envelope::of(alarm);
+        let mut routes = self.routes_of(envelope, own);
+        if own.is_empty() {
+            let lacking = self.sinks.iter().filter(|(_, wishes)| wishes.writes_to(&alarm.user_id));
+            let lacking = lacking.filter(|(_, wishes)| wishes.refusal(envelope).is_none());
+            routes.extend(lacking.map(|(sink, _)| Route { sink: *sink, recipient: String::new() }));
+            routes.sort_unstable();
+        }
+        routes
+    }
+
+    /// Why a user of whom no address is known misses alarms, and what to do; none where no sink writes to the user.
+    pub fn no_address(&self, user: &str) -> Option<String> {
+        self.sinks.iter().any(|(_, wishes)| wishes.writes_to(user)).then(|| no_address(user))
     }
 
     fn routes_of(&self, alarm: Envelope<'_>, own: &[String]) -> Vec<Route> {
@@ -92,7 +106,18 @@ impl<'a> Envelope<'a> {
     }
 }
 
+/// What to do about a user of whom no address is known.
+pub fn no_address(user: &str) -> String {
+    let user = user.escape_debug();
+    format!("no address of '{user}' is known, so no mail can be sent there: write [users.\"{user}\"] email = [\"...\"]")
+}
+
 impl Wishes {
+    /// Whether it is the user's own addresses that alarms of `user` go to.
+    fn writes_to(&self, user: &str) -> bool {
+        self.recipients == Some(Recipients::Own) && (self.users.is_empty() || self.users.iter().any(|one| one == user))
+    }
+
     /// Why the sink does not take `alarm`, whomever it is for; none where it does.
     fn refusal(&self, alarm: Envelope<'_>) -> Option<String> {
         let Wishes { name, actions, users, calendars, .. } = self;
@@ -117,7 +142,7 @@ impl Wishes {
             Some(Recipients::Attendees) => {
                 format!("the sink '{}' writes to the alarm's attendees, and it has none", self.name)
             }
-            _ => format!("the sink '{}' knows no address of '{}'", self.name, alarm.user),
+            _ => format!("the sink '{}' writes to the user, and {}", self.name, no_address(alarm.user)),
         }
     }
 }

@@ -259,6 +259,16 @@ impl Inspector {
         Ok(rows.into_iter().filter(|row| row.absent.is_some()).collect())
     }
 
+    /// The users of whom some calendar knows no address, by name.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`].
+    pub async fn without_address(&mut self) -> Result<Vec<String>, LedgerError> {
+        let sql = "SELECT DISTINCT user FROM calendars WHERE emails = '[]' ORDER BY user";
+        let rows = sqlx::query(sql).fetch_all(&mut self.connection).await?;
+        rows.iter().map(|row| Ok(text(row, "user")?)).collect()
+    }
+
     /// Up to `limit` objects that ring before `until`, the next first, of one user and one calendar (its name, its
     /// last path segment or its href) or of all. `after` is due and id of the last object of the page before.
     ///

@@ -8,6 +8,7 @@
 //!   keeps what it hands in. [`quirks`] shows it servers that misbehave, which [`scripted`] plays.
 //! * [`whose`] asks for what is somebody else's, or nobody's.
 //! * [`armed`] says what a ledger has armed.
+//! * [`addresses`] asks which addresses are the user's own.
 //! * [`ringing`] is the way from a client's PUT to the alarm.
 //! * [`http`] is a calendar client's HTTP. [`daemon`] runs the built `reveille`.
 //! * [`recurrence`] expands random rules beside python-dateutil.
@@ -18,7 +19,6 @@
 //! * [`faults`] is what goes wrong with disks, clocks, files and processes, and what becomes of it.
 //! * [`hostile`] is what strangers can send, each with what it is held off by.
 //! * [`cli`] looks at what each command prints, [`map`] at which module uses which.
-//! * [`rights`] plays root and the user of the daemon.
 //! * [`process`] reads what a child process prints, so that tests wait for a line instead of sleeping.
 //! * [`simulation`] lets the pipeline live through random days on virtual time, seed by seed.
 //!
@@ -28,6 +28,7 @@
 
 mod absence;
 mod account;
+mod addresses;
 mod armed;
 mod bench;
 mod caldav;
@@ -51,7 +52,6 @@ mod process;
 mod quirks;
 mod recurrence;
 mod rehearsal;
-mod rights;
 mod ringing;
 mod scripted;
 mod servers;

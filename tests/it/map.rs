@@ -13,14 +13,13 @@ const MAP: &[(&str, &[&str])] = &[
     ("calendar", &["time"]),
     ("zoneinfo", &["calendar"]),
     // Zones are named in the configuration and must exist.
-    ("config", &["access", "calendar", "zoneinfo"]),
-    ("access", &[]),
+    ("config", &["calendar", "zoneinfo"]),
     ("tls", &[]),
-    ("source", &["time", "access", "clock", "config", "tls"]),
-    ("ledger", &["time", "access"]),
+    ("source", &["time", "clock", "config", "tls"]),
+    ("ledger", &["time"]),
     ("notification", &["time", "calendar"]),
     ("wheel", &["time", "clock", "ledger"]),
-    ("delivery", &["time", "access", "clock", "config", "calendar", "notification", "ledger", "tls"]),
+    ("delivery", &["time", "clock", "config", "calendar", "notification", "ledger", "tls"]),
     // The two that join stages: what a ring is in the ledger, and what a change is.
     ("planner", &["time", "config", "calendar", "notification", "ledger", "wheel", "delivery"]),
     ("intake", &["time", "clock", "source", "calendar", "ledger", "wheel", "planner"]),
@@ -35,7 +34,6 @@ const MAP: &[(&str, &[&str])] = &[
         "cli",
         &[
             "time",
-            "access",
             "clock",
             "config",
             "source",

@@ -1,9 +1,10 @@
 //! A CalDAV source by itself, with an intake in memory.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use reveille::clock::Clock;
-use reveille::config::{AnswerLimits, CaldavSettings, Credentials, Limits, SecretRef, Source, SourceKind};
+use reveille::config::{AnswerLimits, CaldavSettings, Credentials, Limits, OwnDomains, SecretRef, Source, SourceKind};
 use reveille::source::caldav::{CaldavError, CaldavSource, Looked};
 
 use crate::intake::Kept;
@@ -38,6 +39,7 @@ pub fn settings(url: &str, login: Option<(&str, &str)>) -> (Source, CaldavSettin
         credentials,
         poll_interval: Duration::from_secs(1),
         timeout: Duration::from_secs(20),
+        own_domains: OwnDomains::Usual(vec!["example.org".to_owned()]),
         default_alarms: false,
         ca_file: None,
     };
@@ -47,6 +49,7 @@ pub fn settings(url: &str, login: Option<(&str, &str)>) -> (Source, CaldavSettin
         login: "me".to_owned(),
         email: Vec::new(),
         zone: None,
+        users: Arc::default(),
         calendars: Vec::new(),
         kind: SourceKind::Caldav(settings.clone()),
     };

@@ -175,8 +175,7 @@ impl Asked<'_> {
         let uid = &self.args.what;
         let faults = row.faults.as_deref().and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
         let configured = self.config.sources.iter().find(|source| source.name == row.calendar.source);
-        let own_zone = configured.is_some_and(|source| source.zone.is_some());
-        let user_zone = if own_zone { UserZone::Source } else { UserZone::Defaults };
+        let user_zone = UserZone::of(configured, self.config, &row.calendar.user);
         let about = planner::about(&row.calendar);
         let telling = self.telling(user_zone, &about, &row.calendar.emails);
         let around = planner::surroundings(&row.calendar, self.zones.clone(), self.limits());

@@ -29,6 +29,8 @@ pub(super) struct Report {
     /// Null for a file.
     pub(super) object: Option<ObjectFacts>,
     pub(super) faults: Vec<String>,
+    /// Why no mail can be sent to its user; null where it can, or none is to be sent.
+    pub(super) no_address: Option<String>,
     pub(super) components: Vec<ComponentFacts>,
     pub(super) rings: Vec<RingFacts>,
     pub(super) withheld: Vec<WithheldFacts>,
@@ -64,7 +66,7 @@ pub(super) struct DateFacts {
 pub(super) struct ZoneFacts {
     pub(super) zone: Option<String>,
     /// `utc`, `tzid`, `prefix`, `windows`, `location`, `vtimezone`, `likely`, `unknown`, `calendar`, `object`, `option`,
-    /// `source`, `defaults`, `none`.
+    /// `user`, `source`, `defaults`, `none`.
     pub(super) zone_from: Option<&'static str>,
     pub(super) zone_why: Option<String>,
 }
@@ -178,6 +180,7 @@ impl Telling<'_> {
             tz_origin: self.zones.origin().to_owned(),
             object: None,
             faults: Vec::new(),
+            no_address: self.reach.no_address(&self.about.user).filter(|_| self.emails.is_empty()),
             components: Vec::new(),
             rings: Vec::new(),
             withheld: Vec::new(),
@@ -286,6 +289,7 @@ impl Telling<'_> {
             (ZoneFrom::Calendar, _) => ("calendar", "floating: the calendar's zone".to_owned()),
             (ZoneFrom::Object, _) => ("object", "floating: X-WR-TIMEZONE of the object".to_owned()),
             (ZoneFrom::User, UserZone::Option) => ("option", "floating: --zone".to_owned()),
+            (ZoneFrom::User, UserZone::User) => ("user", "floating: the user's zone in [users]".to_owned()),
             (ZoneFrom::User, UserZone::Source) => ("source", "floating: the zone of its source".to_owned()),
             (ZoneFrom::User, UserZone::Defaults) => ("defaults", "floating: the zone in [defaults]".to_owned()),
             (ZoneFrom::Nobody, _) => ("none", "floating: UTC, for want of any zone".to_owned()),

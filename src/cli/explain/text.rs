@@ -56,6 +56,7 @@ fn head(report: &Report, at: UtcMillis) -> Vec<(&'static str, String)> {
     };
     fields.push(("tz database", format!("{}, {origin}", report.tz_version)));
     fields.push(("seen from", written(at)));
+    fields.extend(report.no_address.iter().map(|why| ("address", why.clone())));
     fields.extend(report.faults.iter().map(|fault| ("fault", fault.clone())));
     fields
 }

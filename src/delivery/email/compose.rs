@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use super::address;
 use super::letter::Letter;
 use crate::calendar::zone::Zones;
+use crate::delivery::routing::no_address;
 use crate::delivery::shape;
 use crate::delivery::sink::Outcome;
 use crate::notification::Notification;
@@ -42,8 +43,11 @@ impl Composer {
     /// # Errors
     /// [`Outcome::Never`], when the recipient is no address or the notification cannot be read.
     pub fn compose(&self, json: &str, recipient: &str, now: UtcMillis) -> Result<Mail, Outcome> {
-        let to = address::recipient(recipient).map_err(|reason| Outcome::never(format!("the recipient {reason}")))?;
         let notification = shape::read(json)?;
+        if recipient.is_empty() {
+            return Err(Outcome::never(no_address(&notification.user_id)));
+        }
+        let to = address::recipient(recipient).map_err(|reason| Outcome::never(format!("the recipient {reason}")))?;
         let reader = self.reader_zones.get(&notification.user_id).or(self.default_zone.as_ref());
         let reader = reader.and_then(|id| self.zones.find(id));
         let letter = Letter::new(&notification, reader, &self.zones, now);

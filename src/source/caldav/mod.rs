@@ -18,11 +18,12 @@ use reqwest::Url;
 
 use super::{CalendarSeen, DefaultAlarms, Known};
 use crate::clock::Clock;
-use crate::config::{CaldavSettings, Credentials, Limits, Source};
+use crate::config::{CaldavSettings, Credentials, Limits, OwnDomains, Source};
 use crate::time::UtcMillis;
 
 mod absent;
 mod account;
+mod addresses;
 mod client;
 mod error;
 mod fetch;
@@ -40,8 +41,12 @@ pub use error::CaldavError;
 pub use http::{Answer, Carried, Failure, Request, Transport, Verb};
 
 use account::{Account, ListedAt};
+use addresses::{OwnAddresses, Wanted};
 use http::Http;
 use requests::calendars::{Listed, Property};
+
+/// So many addresses are named that are not used.
+const REFUSED_TOLD: usize = 5;
 
 /// What a look found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -61,8 +66,12 @@ pub struct Looked {
 pub struct Checked {
     /// The principal's URL, where the server names one.
     pub principal: Option<String>,
-    /// The user's own addresses as the server knows them.
+    /// The user whose alarms these are.
+    pub user: String,
+    /// The user's own addresses.
     pub addresses: Vec<String>,
+    /// What the server names beyond those: it is not believed.
+    pub refused_addresses: Vec<String>,
     pub calendars: Vec<CheckedCalendar>,
 }
 
@@ -101,7 +110,26 @@ impl fmt::Display for Checked {
             let before = if at == 0 { ": " } else { ", " };
             write!(f, "{before}{} ({}, {how})", calendar.name, calendar.href)?;
         }
-        if self.addresses.is_empty() { Ok(()) } else { write!(f, "; addresses {}", self.addresses.join(", ")) }
+        match self.addresses.as_slice() {
+            [] => write!(f, "; no address of {}", self.user)?,
+            addresses => write!(f, "; addresses {}", addresses.join(", "))?,
+        }
+        let refused = &self.refused_addresses;
+        if refused.is_empty() {
+            return Ok(());
+        }
+        let told = refused.iter().take(REFUSED_TOLD).map(|address| address.escape_debug().to_string());
+        write!(
+            f,
+            "; not used, though the server says they are {}'s: {}",
+            self.user,
+            told.collect::<Vec<_>>().join(", ")
+        )?;
+        let more = refused.len().saturating_sub(REFUSED_TOLD);
+        if more > 0 {
+            write!(f, " and {more} more")?;
+        }
+        write!(f, " (own_domains says in which domains it is believed)")
     }
 }
 
@@ -117,6 +145,8 @@ pub struct CaldavSource {
     max_size: usize,
     /// Default alarms are to be used.
     default_alarms: bool,
+    own_domains: OwnDomains,
+    max_own_addresses: usize,
     account: Option<(Account, UtcMillis)>,
     /// By key of the href, what this process knows of a calendar beyond the ledger.
     memory: HashMap<String, Memory>,
@@ -162,6 +192,8 @@ impl CaldavSource {
             clock,
             max_size: limits.objects.max_object_size,
             default_alarms: settings.default_alarms,
+            own_domains: settings.own_domains.clone(),
+            max_own_addresses: limits.max_own_addresses,
             account: None,
             memory: HashMap::new(),
         })
@@ -198,8 +230,10 @@ impl CaldavSource {
             },
         });
         let calendars = calendars.collect();
+        let user = self.user().to_owned();
+        let OwnAddresses { used, refused } = self.addresses(&account);
         let principal = account.principal.map(|principal| principal.to_string());
-        Ok(Checked { principal, addresses: account.addresses, calendars })
+        Ok(Checked { principal, user, addresses: used, refused_addresses: refused, calendars })
     }
 
     /// Whether the settings want this calendar, and it is of use.
@@ -222,7 +256,7 @@ impl CaldavSource {
     /// what the server does not say.
     fn seen(&self, account: &Account, calendar: &ListedAt, known: Option<&Known>) -> CalendarSeen {
         let listed = &calendar.listed;
-        let user = self.source.user.clone().unwrap_or_else(|| self.source.login.clone());
+        let user = self.user().to_owned();
         let is_somebody_else = |owner: &&String| {
             let principal = account.principal.as_ref().map(|principal| href::key(principal.path()));
             principal.is_some_and(|principal| principal != href::key(owner))
@@ -232,12 +266,12 @@ impl CaldavSource {
             href: known.map_or_else(|| listed.href.clone(), |known| known.href.clone()),
             id: href::last_segment(&listed.href),
             owner: owner.filter(|owner| !owner.is_empty()).unwrap_or_else(|| user.clone()),
-            emails: self.emails(account, &user),
+            emails: self.addresses(account).used,
+            user_zone: self.source.zone_of(&user).map(str::to_owned),
             user,
             name: calendar.name(),
             color: listed.color.clone().unwrap_or_default(),
             zone: listed.zone.clone(),
-            user_zone: self.source.zone.clone(),
             default_alarms: listed.default_alarms.clone(),
         };
         let mut seen = match known {
@@ -250,16 +284,22 @@ impl CaldavSource {
         seen
     }
 
-    /// The user's own addresses: those of the settings, else the server's, else the name of the login.
-    fn emails(&self, account: &Account, user: &str) -> Vec<String> {
-        if !self.source.email.is_empty() {
-            return self.source.email.clone();
-        }
-        if !account.addresses.is_empty() {
-            return account.addresses.clone();
-        }
-        let names = [self.username.as_deref(), Some(user)];
-        names.into_iter().flatten().find(|name| name.contains('@')).map(str::to_owned).into_iter().collect()
+    /// The user whose alarms these are.
+    pub fn user(&self) -> &str {
+        self.source.user.as_ref().unwrap_or(&self.source.login)
+    }
+
+    /// The user's own addresses.
+    fn addresses(&self, account: &Account) -> OwnAddresses {
+        let user = self.user();
+        let names: Vec<&str> = self.username.as_deref().into_iter().chain([user]).collect();
+        let wanted = Wanted {
+            written: self.source.emails_of(user),
+            names: &names,
+            domains: &self.own_domains,
+            most: self.max_own_addresses,
+        };
+        addresses::own(&account.addresses, wanted)
     }
 }
 

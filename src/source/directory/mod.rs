@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::{Batch, CalendarSeen, Change, Checkpoint, DefaultAlarms, Intake, IntakeError};
 use crate::clock::Clock;
-use crate::config::{Layout, Source};
+use crate::config::{Layout, ONE_USER, Source};
 use crate::time::UtcMillis;
 
 mod folder;
@@ -80,8 +80,8 @@ struct Settings {
     layout: Layout,
     user: String,
     user_is_given: bool,
-    emails: Vec<String>,
-    zone: Option<String>,
+    /// With the addresses and zones of its users.
+    source: Source,
     calendars: Vec<String>,
     max_size: usize,
 }
@@ -132,11 +132,16 @@ impl DirectorySource {
         }
         let mut known: HashSet<String> = known.into_iter().map(|known| known.href).collect();
         let look = Look { at: looked_at, checkpoint };
+        let mut of_many = false;
         for folder in folders.found {
             let Some(seen) = self.settings.seen(&folder) else { continue };
+            of_many |= self.settings.is_of_many(&folder);
             known.remove(&seen.href);
             looked.calendars += 1;
             looked.changes += self.look_at_folder(intake, folder, seen, &look, &mut looked.faults).await?;
+        }
+        if of_many && !self.settings.source.email.is_empty() {
+            looked.faults.push(format!("email {ONE_USER}"));
         }
         if all_found {
             for href in known {
@@ -234,8 +239,7 @@ impl Settings {
             layout,
             user: source.user.clone().unwrap_or_else(|| fallback_user.to_owned()),
             user_is_given: source.user.is_some(),
-            emails: source.email.clone(),
-            zone: source.zone.clone(),
+            source: source.clone(),
             calendars: source.calendars.clone(),
             max_size,
         }
@@ -259,9 +263,9 @@ impl Settings {
             Some(owner) if !self.user_is_given => owner,
             _ => &self.user,
         };
-        let emails = match self.emails.is_empty() && user.contains('@') {
-            true => vec![user.clone()],
-            false => self.emails.clone(),
+        let emails = match self.emails(folder, user) {
+            [] if user.contains('@') => vec![user.clone()],
+            emails => emails.to_vec(),
         };
         Some(CalendarSeen {
             href: folder.href.clone(),
@@ -272,9 +276,23 @@ impl Settings {
             name: folder.name.clone(),
             color: folder.color.clone(),
             zone: folder.zone.clone(),
-            user_zone: self.zone.clone(),
+            user_zone: self.source.zone_of(user).map(str::to_owned),
             default_alarms: DefaultAlarms::default(),
         })
+    }
+
+    /// The addresses of `user` that are configured. Those of the source are not meant where it has several users.
+    fn emails<'s>(&'s self, folder: &Folder, user: &str) -> &'s [String] {
+        match self.source.users.get(user) {
+            Some(known) if !known.email.is_empty() => &known.email,
+            _ if self.is_of_many(folder) => &[],
+            _ => &self.source.email,
+        }
+    }
+
+    /// Whether the folder's owner is its user: then there may be several.
+    fn is_of_many(&self, folder: &Folder) -> bool {
+        folder.owner.is_some() && !self.user_is_given
     }
 
     /// Puts touched files to their folders; none when more than files was touched.
