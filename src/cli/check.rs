@@ -193,7 +193,7 @@ async fn directory(
     let size = config.limits.objects.max_object_size;
     let directory = DirectorySource::new(source, (path, *layout), &source.login, size, clock.clone());
     let counter = Counter::default();
-    let looked = directory.look(&counter).await.map_err(|error| {
+    let looked = directory.look(&counter, None).await.map_err(|error| {
         people.may_be_more();
         error.to_string()
     })?;

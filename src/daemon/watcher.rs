@@ -1,5 +1,6 @@
 //! One source, looked at again and again: when it says that it changed, when its time has come, when somebody asks.
 
+use std::collections::HashSet;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,10 +38,14 @@ pub struct Watcher {
     error: Option<String>,
     /// Why the folder is not watched, though it can be read.
     refusal: Option<String>,
-    /// Tries to watch it that failed, in a row.
+    /// Looks in a row at which the kernel refused to watch it.
     refusals: u32,
     /// What could not be read when it was last looked at.
     faults: Vec<String>,
+    /// Calendars that were not found and are kept.
+    absent: usize,
+    /// What was said of links that are not followed.
+    links: HashSet<String>,
     reported: Option<UtcMillis>,
     /// The server's wish for when to come back.
     wish: Option<Duration>,
@@ -86,6 +91,8 @@ impl Watcher {
             refusal: None,
             refusals: 0,
             faults: Vec::new(),
+            absent: 0,
+            links: HashSet::new(),
             reported: None,
             wish: None,
         })
@@ -128,12 +135,12 @@ impl Watcher {
                 },
                 // A look at files is short and is not broken off; one at a server may be waiting for it.
                 Cause::Touched(touched) => {
-                    if !self.look_at(&desk, touched).await {
+                    if !self.look_at(&desk, touched, watch.as_ref()).await || self.absent > 0 {
                         next = next.min(Instant::now() + self.wait());
                     }
                 }
                 Cause::Time => tokio::select! {
-                    _ = self.look(&desk) => next = Instant::now() + self.wait(),
+                    _ = self.look_watching(&desk, watch.as_ref()) => next = Instant::now() + self.wait(),
                     () = &mut stop => return,
                 },
             }
@@ -141,40 +148,40 @@ impl Watcher {
     }
 
     /// Whether `watch` may see nothing of what is there: its folder is gone or was replaced, or there is none.
-    fn is_astray(&self, watch: Option<&Watch>) -> bool {
-        matches!(self.kind, Kind::Directory(_)) && (self.failures > 0 || watch.is_none_or(Watch::is_stale))
+    fn is_astray(&self, watch: Option<&Arc<Watch>>) -> bool {
+        matches!(self.kind, Kind::Directory(_)) && (self.failures > 0 || watch.is_none_or(|watch| watch.is_stale()))
     }
 
     /// Watches anew, then looks at everything: a folder that came, or was replaced, may have got its files before it was
     /// watched. Returns when to look next.
-    async fn look_anew(&mut self, desk: &Desk, watch: &mut Option<Watch>) -> Instant {
+    async fn look_anew(&mut self, desk: &Desk, watch: &mut Option<Arc<Watch>>) -> Instant {
         // What both watch would count twice against the kernel's limit.
         *watch = None;
-        let before = self.watch();
-        self.look(desk).await;
-        // A folder that came between the two has to be looked at once it is watched.
-        let again = before.is_err() && self.failures == 0;
-        match if again { self.watch() } else { before } {
-            Ok(started) => {
-                *watch = started;
-                (self.refusal, self.refusals) = (None, 0);
-                if again {
-                    return Instant::now();
-                }
-            }
-            Err(error) => {
-                let refusal = (self.failures == 0).then(|| error.to_string());
-                if let Some(refusal) = refusal.as_ref().filter(|_| self.refusal != refusal) {
-                    tracing::warn!(source.name = self.name, source.error = %refusal, "the folder is not watched");
-                }
-                (self.refusal, self.refusals) = (refusal, self.refusals.saturating_add(1));
-            }
+        match self.watch() {
+            Ok(started) => *watch = started,
+            // Where the folder is not there, the look says so.
+            Err(DirectoryError::Root { .. }) => {}
+            Err(error) => self.note_refusal(Some(error.to_string())),
+        }
+        self.look_watching(desk, watch.as_ref()).await;
+        if watch.is_none() && self.failures == 0 && self.refusal.is_none() && matches!(self.kind, Kind::Directory(_)) {
+            // A folder that came between the two has to be looked at once it is watched.
+            return Instant::now();
         }
         Instant::now() + self.wait()
     }
 
+    /// Notes whether the kernel refuses to watch the folder, or some of it.
+    fn note_refusal(&mut self, refusal: Option<String>) {
+        if let Some(refusal) = refusal.as_ref().filter(|_| self.refusal != refusal) {
+            tracing::warn!(source.name = self.name, source.error = %refusal, "the folder is not watched");
+        }
+        self.refusals = if refusal.is_some() { self.refusals.saturating_add(1) } else { 0 };
+        self.refusal = refusal;
+    }
+
     /// Starts to watch a folder; none for a server.
-    fn watch(&self) -> Result<Option<Watch>, DirectoryError> {
+    fn watch(&self) -> Result<Option<Arc<Watch>>, DirectoryError> {
         match &self.kind {
             Kind::Directory(directory) => directory.watch().map(Some),
             Kind::Caldav(_) => Ok(None),
@@ -183,10 +190,21 @@ impl Watcher {
 
     /// Looks at everything; false when something of it could not be read.
     pub async fn look(&mut self, desk: &Desk) -> bool {
+        self.look_watching(desk, None).await
+    }
+
+    /// Looks at everything, and has the folders that it finds watched.
+    async fn look_watching(&mut self, desk: &Desk, watch: Option<&Arc<Watch>>) -> bool {
         let at = self.clock.now();
+        let mut refusal = None;
         let outcome = match &mut self.kind {
-            Kind::Directory(directory) => match directory.look(desk).await {
-                Ok(looked) => Ok((looked.calendars, looked.changes, looked.faults)),
+            Kind::Directory(directory) => match directory.look(desk, watch).await {
+                Ok(looked) => {
+                    refusal = Some(looked.unwatched).filter(|_| watch.is_some());
+                    self.absent = looked.absent;
+                    self.note_links(looked.notes);
+                    Ok((looked.calendars, looked.changes, looked.faults))
+                }
                 Err(error) => Err(error.to_string()),
             },
             Kind::Caldav(caldav) => match caldav.look(desk).await {
@@ -197,21 +215,44 @@ impl Watcher {
                 }
             },
         };
-        self.note(desk, at, outcome, None).await
+        let well = self.note(desk, at, outcome, None).await;
+        if let Some(refusal) = refusal {
+            self.note_refusal(refusal);
+        }
+        well
     }
 
     /// Looks at what was touched; false when something of that could not be read.
-    async fn look_at(&mut self, desk: &Desk, touched: Touched) -> bool {
-        let Kind::Directory(directory) = &self.kind else { return true };
+    async fn look_at(&mut self, desk: &Desk, touched: Touched, watch: Option<&Arc<Watch>>) -> bool {
+        let (Kind::Directory(directory), Some(watch)) = (&self.kind, watch) else { return true };
         let at = self.clock.now();
-        let is_touched = |fault: &String| touched.paths.iter().any(|path| fault.starts_with(&*path.to_string_lossy()));
-        let others = self.faults.iter().filter(|fault| !touched.everything && !is_touched(fault)).cloned();
-        let others = others.collect();
-        let outcome = match directory.look_at(desk, touched).await {
-            Ok(looked) => Ok((looked.calendars, looked.changes, looked.faults)),
+        let others = self.faults.iter().filter(|fault| !touched.concerns(fault)).cloned().collect();
+        let mut refusal = None;
+        let outcome = match directory.look_at(desk, touched, watch).await {
+            Ok(looked) => {
+                refusal = looked.unwatched;
+                self.absent = self.absent.max(looked.absent);
+                self.note_links(looked.notes);
+                Ok((looked.calendars, looked.changes, looked.faults))
+            }
             Err(error) => Err(error.to_string()),
         };
-        self.note(desk, at, outcome, Some(others)).await
+        let well = self.note(desk, at, outcome, Some(others)).await;
+        if refusal.is_some() {
+            self.note_refusal(refusal);
+            return false;
+        }
+        well
+    }
+
+    /// Tells once of each link that is not followed.
+    fn note_links(&mut self, notes: Vec<String>) {
+        for note in notes {
+            if !self.links.contains(&note) {
+                tracing::warn!(source.name = self.name, "{note}");
+                self.links.insert(note);
+            }
+        }
     }
 
     /// Logs how a look went, and writes it into the ledger where that is news. `others` are the faults of what it did not
@@ -236,10 +277,12 @@ impl Watcher {
                     tracing::warn!(source.name = self.name, "{fault}");
                 }
                 well = found.is_empty();
+                // What is absent is looked for again soon: it may be back without being told.
+                let settled = well && self.absent == 0;
                 self.partial = match &others {
-                    None if well => 0,
+                    None if settled => 0,
                     None => self.partial.saturating_add(1),
-                    Some(_) if well => self.partial,
+                    Some(_) if settled => self.partial,
                     Some(_) => 1,
                 };
                 let mut faults = others.unwrap_or_default();
@@ -291,7 +334,7 @@ impl Kind {
 }
 
 /// What the watch saw; never, where nothing is watched.
-async fn touched(watch: Option<&Watch>) -> Touched {
+async fn touched(watch: Option<&Arc<Watch>>) -> Touched {
     match watch {
         Some(watch) => watch.touched().await,
         None => std::future::pending().await,

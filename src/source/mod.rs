@@ -84,7 +84,7 @@ pub struct Batch {
 }
 
 /// What the ledger remembers of a calendar.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Known {
     pub href: String,
     pub checkpoint: Checkpoint,

@@ -22,7 +22,7 @@ const MAP: &[(&str, &[&str])] = &[
     ("delivery", &["time", "clock", "config", "calendar", "notification", "ledger", "tls"]),
     // The two that join stages: what a ring is in the ledger, and what a change is.
     ("planner", &["time", "config", "calendar", "notification", "ledger", "wheel", "delivery"]),
-    ("intake", &["time", "clock", "source", "calendar", "ledger", "wheel", "planner"]),
+    ("intake", &["time", "clock", "config", "source", "calendar", "ledger", "wheel", "planner"]),
     (
         "daemon",
         &[
@@ -55,7 +55,6 @@ const OWNED: &[(&str, &str)] = &[
     ("rrule", "calendar"),
     ("chrono_tz", "calendar"),
     ("quick_xml", "source"),
-    ("notify", "source"),
     ("clap_mangen", "cli"),
 ];
 

@@ -318,17 +318,26 @@ fn a_calendar_whose_properties_cannot_be_read_is_not_taken_for_another() {
 }
 
 #[test]
-fn a_file_name_that_is_not_utf_8_is_told_and_a_calendar_that_is_gone_is_gone_nevertheless() {
+fn names_that_are_not_utf_8_are_names() {
     let stage = Stage::new();
-    let other = stage.path().join("watched/other");
-    fs::create_dir(&other).unwrap();
-    fs::write(other.join("b.ics"), event("b", "20260310T123000Z", "gone")).unwrap();
-    stage.put("a.ics", "20260310T123000Z", "plain", "2026-03-01T00:00:00Z");
+    let folder = |name: &[u8]| stage.path().join("watched").join(std::ffi::OsStr::from_bytes(name));
+    for (name, uid) in [(b"M\xfcller", "ue"), (b"M\xf6ller", "oe")] {
+        fs::create_dir(folder(name)).unwrap();
+        let file = folder(name).join(std::ffi::OsStr::from_bytes(b"caf\xe9.ics"));
+        fs::write(file, event(uid, "20260310T123000Z", uid)).unwrap();
+    }
+    // It is called what another one is written as.
+    fs::create_dir(folder(b"M\\xfcller")).unwrap();
+    fs::write(folder(b"M\\xfcller").join("100%25.ics"), event("pc", "20260310T123000Z", "pc")).unwrap();
     stage.pass("2026-03-10T12:00:00Z");
-    let name = std::ffi::OsStr::from_bytes(b"caf\xe9.ics");
-    fs::write(stage.path().join("watched/work").join(name), event("c", "20260310T123000Z", "unnamed")).unwrap();
-    fs::remove_dir_all(&other).unwrap();
-    let log = partial_pass(&stage, "2026-03-10T12:30:00Z");
-    assert!(log.contains("its name is not UTF-8"), "{log}");
-    assert_eq!(stage.rung(), ["20260310T123000Z plain"]);
+    let named = |calendar: &Value| calendar["calendarName"].as_str().unwrap().to_owned();
+    let mut names: Vec<String> = stage.listing(&["calendars"]).iter().map(named).collect();
+    names.sort();
+    assert_eq!(names, ["M\\xfcller", "M\u{f6}ller", "M\u{fc}ller"]);
+    fs::remove_file(folder(b"M\xf6ller").join(std::ffi::OsStr::from_bytes(b"caf\xe9.ics"))).unwrap();
+    let log = stage.pass("2026-03-10T12:30:00Z");
+    assert!(!log.contains("WARN"), "{log}");
+    let mut rung = stage.rung();
+    rung.sort();
+    assert_eq!(rung, ["20260310T123000Z pc", "20260310T123000Z ue"]);
 }

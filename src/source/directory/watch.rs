@@ -1,38 +1,100 @@
-//! The kernel's word that files changed. It gathers what was touched; it does not look.
+//! The kernel's word that files changed. It gathers what was touched; it does not look. Folders are watched one by one, as
+//! they are found: what lies in hidden folders, or too deep to be a calendar, costs nothing.
 
-use std::collections::HashSet;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
+use std::ffi::{OsStr, OsString};
 use std::fs::{File, Metadata};
-use std::os::unix::fs::MetadataExt;
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind};
-use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher};
+use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
+use rustix::io::Errno;
+use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use super::DirectoryError;
-use super::folder::{canonical, hidden, is_properties};
+use super::folder::hidden;
+use super::properties::is_properties;
+use super::tree::canonical;
 
 /// More touched files than this are looked at by reading everything.
 const MOST: usize = 10_000;
+/// A file that may still be written is looked at again after this; a second and a third time after three times as long each.
+const SOON: Duration = Duration::from_millis(300);
+/// How often a file that looks unfinished is looked at before it is taken as it is.
+pub(super) const LOOKS: u32 = 3;
 
-/// What changed since it was asked last.
+/// What is told of a folder that may be a calendar or hold some.
+const WANTED: WatchFlags = WatchFlags::CREATE
+    .union(WatchFlags::CLOSE_WRITE)
+    .union(WatchFlags::MODIFY)
+    .union(WatchFlags::ATTRIB)
+    .union(WatchFlags::MOVE)
+    .union(WatchFlags::DELETE)
+    .union(WatchFlags::DELETE_SELF)
+    .union(WatchFlags::MOVE_SELF);
+/// What is told of the folder that a link lies in.
+const BESIDE: WatchFlags = WatchFlags::CREATE.union(WatchFlags::MOVE).union(WatchFlags::DELETE);
+/// A name is there that was not, or no longer.
+const NAMES: ReadFlags =
+    ReadFlags::CREATE.union(ReadFlags::MOVED_FROM).union(ReadFlags::MOVED_TO).union(ReadFlags::DELETE);
+/// The watched folder itself is not where it was.
+const ITSELF: ReadFlags = ReadFlags::DELETE_SELF.union(ReadFlags::MOVE_SELF).union(ReadFlags::UNMOUNT);
+
+/// What changed since it was asked last. Paths are as the watched folder has them, links that lead elsewhere included.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Touched {
-    /// Files that were written, moved or removed.
-    pub paths: HashSet<PathBuf>,
-    /// More than files, or more than could be told.
+    /// Names that were written, moved or removed, and what was seen of each of them before.
+    pub(super) files: HashMap<PathBuf, Doubt>,
+    /// Folders that came, went, were moved, or may be read by others than before.
+    pub(super) folders: HashSet<PathBuf>,
+    /// More than could be told, or the watched folder itself.
     pub everything: bool,
 }
 
-#[derive(Debug, Default)]
+/// What was seen before of a file that looked unfinished.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(super) struct Doubt {
+    /// Looks so far.
+    pub looks: u32,
+    /// The etag under which it was handed in and could not be used.
+    pub etag: Option<String>,
+}
+
+#[derive(Debug)]
 struct Shared {
+    inotify: AsyncFd<OwnedFd>,
     /// The watched folder.
     top: PathBuf,
-    /// The link that leads there, if one does.
-    link: Option<PathBuf>,
-    touched: Mutex<Touched>,
+    state: Mutex<State>,
     news: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// What the kernel watches, by its number.
+    watched: HashMap<i32, Vec<Role>>,
+    touched: Touched,
+    /// Files to be looked at again, and when.
+    later: HashMap<PathBuf, (Instant, Doubt)>,
+}
+
+/// Why a folder is watched. Where a link is followed, there are several reasons.
+#[derive(Debug, PartialEq, Eq)]
+enum Role {
+    /// It is this one.
+    Folder(PathBuf),
+    /// The link of this name in it leads to the watched folder.
+    Beside(OsString),
 }
 
 /// A running watch. It ends when it is dropped.
@@ -41,119 +103,242 @@ pub struct Watch {
     shared: Arc<Shared>,
     /// The folder as the settings name it, and which one that was when the watch began.
     path: PathBuf,
-    folder: Option<Place>,
-    _watcher: RecommendedWatcher,
+    folder: Option<Number>,
+    reading: JoinHandle<()>,
 }
 
 /// A folder, whatever it is called: its device and inode.
-type Place = (u64, u64);
+type Number = (u64, u64);
 
 impl Watch {
-    /// Watches the folder `path` and all below it; where it is a link, the link as well.
+    /// Begins to watch the folder `path`, and where it is a link, the link as well. What lies below is watched by
+    /// [`Watch::add`]. To be called within a runtime.
     pub(super) fn start(path: &Path) -> Result<Watch, DirectoryError> {
-        let root = &canonical(path)?;
-        let link = path.is_symlink().then(|| path.to_owned());
-        let shared = Arc::new(Shared { top: root.clone(), link: link.clone(), ..Shared::default() });
-        let told = shared.clone();
-        let fail = |reason: String| DirectoryError::Watch { path: root.display().to_string(), reason };
+        let top = canonical(path)?;
+        let fail = |reason: String| DirectoryError::Watch { path: top.display().to_string(), reason };
+        let failed = |error: io::Error| fail(error.to_string());
         // While it is open, no other folder gets its number.
-        let open = File::open(root).map_err(|error| fail(error.to_string()))?;
-        let mut watcher =
-            notify::recommended_watcher(move |event| told.take(event)).map_err(|error| fail(error.to_string()))?;
-        watcher.watch(root, RecursiveMode::Recursive).map_err(|error| fail(error.to_string()))?;
-        let folder = open.metadata().ok().as_ref().map(place_of);
-        if place(path) != folder {
+        let open = File::open(&top).map_err(failed)?;
+        let descriptor =
+            inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).map_err(|error| failed(error.into()))?;
+        #[allow(
+            deprecated,
+            reason = "its replacement is unsafe for the sake of types that may close their descriptor; this one owns it"
+        )]
+        let inotify = AsyncFd::new(descriptor).map_err(failed)?;
+        let shared = Shared { inotify, top: top.clone(), state: Mutex::default(), news: Notify::new() };
+        shared.add(&top, WANTED, Role::Folder(top.clone())).map_err(failed)?;
+        let folder = open.metadata().ok().as_ref().map(number_of);
+        if number(path) != folder {
             // A folder that went away meanwhile may not be watched at all.
             return Err(fail("it has just been replaced".to_owned()));
         }
-        if let Some(beside) = link.as_deref().and_then(Path::parent) {
+        if let (true, Some(beside), Some(name)) = (path.is_symlink(), path.parent(), path.file_name()) {
             // A link that is replaced is told by its folder only. Without that the next look at everything finds it.
-            let _ = watcher.watch(beside, RecursiveMode::NonRecursive);
+            let beside = if beside.as_os_str().is_empty() { Path::new(".") } else { beside };
+            let _ = shared.add(beside, BESIDE, Role::Beside(name.to_owned()));
         }
-        Ok(Watch { shared, path: path.to_owned(), folder, _watcher: watcher })
+        let shared = Arc::new(shared);
+        let reading = tokio::spawn(shared.clone().read());
+        Ok(Watch { shared, path: path.to_owned(), folder, reading })
+    }
+
+    /// Watches the folder `path` too, whose real path is `real`. To be called before it is listed.
+    ///
+    /// # Errors
+    /// Those of the system; the kernel may watch no more folders.
+    pub(super) fn add(&self, real: &Path, path: &Path) -> io::Result<()> {
+        self.shared.add(real, WANTED | WatchFlags::DONT_FOLLOW, Role::Folder(path.to_owned()))
+    }
+
+    /// Watches nothing more at `path` and below.
+    pub(super) fn forget(&self, path: &Path) {
+        let mut state = self.shared.lock();
+        state.watched.retain(|number, roles| {
+            roles.retain(|role| !matches!(role, Role::Folder(folder) if folder.starts_with(path)));
+            if roles.is_empty() {
+                // The kernel may have done so itself, where the folder is gone.
+                let _ = inotify::remove_watch(&self.shared.inotify, *number);
+            }
+            !roles.is_empty()
+        });
+    }
+
+    /// Has `file` looked at again soon, unless something is told of it before.
+    pub(super) fn again(&self, file: PathBuf, doubt: Doubt) {
+        let wait = SOON.saturating_mul(3_u32.saturating_pow(doubt.looks.saturating_sub(1)));
+        let at = Instant::now() + wait;
+        let mut state = self.shared.lock();
+        if !state.touched.files.contains_key(&file) {
+            state.later.insert(file, (at, doubt));
+        }
+        drop(state);
+        self.shared.news.notify_one();
     }
 
     /// Whether another folder is there now than the one that is watched.
     pub fn is_stale(&self) -> bool {
-        place(&self.path) != self.folder
+        number(&self.path) != self.folder || self.reading.is_finished()
     }
 
     /// Waits until something is touched, and takes what was. Dropping the future loses nothing.
     pub async fn touched(&self) -> Touched {
         loop {
-            self.shared.news.notified().await;
-            let touched = std::mem::take(&mut *self.shared.lock());
-            if touched != Touched::default() {
-                return touched;
+            let soonest = {
+                let mut state = self.shared.lock();
+                state.ripen(Instant::now());
+                if state.touched != Touched::default() {
+                    return std::mem::take(&mut state.touched);
+                }
+                state.later.values().map(|(at, _)| *at).min()
+            };
+            match soonest {
+                Some(at) => tokio::select! {
+                    () = self.shared.news.notified() => {}
+                    () = tokio::time::sleep_until(at) => {}
+                },
+                None => self.shared.news.notified().await,
             }
         }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.reading.abort();
     }
 }
 
 impl Shared {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Touched> {
-        self.touched.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn take(&self, event: Result<Event, notify::Error>) {
-        let mut touched = self.lock();
-        match event {
-            Ok(event) if event.need_rescan() => touched.everything = true,
-            Ok(event) => {
-                for path in event.paths {
-                    self.sort(&mut touched, &event.kind, path);
+    fn add(&self, real: &Path, wanted: WatchFlags, role: Role) -> io::Result<()> {
+        // What is told of it at once waits for its name.
+        let mut state = self.lock();
+        let flags = wanted | WatchFlags::ONLYDIR | WatchFlags::MASK_ADD;
+        let number = inotify::add_watch(&self.inotify, real, flags)?;
+        let roles = state.watched.entry(number).or_default();
+        if !roles.contains(&role) {
+            roles.push(role);
+        }
+        Ok(())
+    }
+
+    /// Takes what the kernel says, so that its queue stays short however long a look takes.
+    async fn read(self: Arc<Shared>) {
+        let mut room = [MaybeUninit::<u8>::uninit(); 16 * 1024];
+        while let Ok(mut ready) = self.inotify.readable().await {
+            let mut reader = Reader::new(&self.inotify, &mut room);
+            let mut state = self.lock();
+            loop {
+                match reader.next() {
+                    Ok(event) => {
+                        let name = event.file_name().map(|name| OsStr::from_bytes(name.to_bytes()));
+                        state.take(&self.top, event.wd(), event.events(), name);
+                    }
+                    Err(Errno::INTR) => {}
+                    Err(Errno::AGAIN) => {
+                        ready.clear_ready();
+                        break;
+                    }
+                    Err(_) => {
+                        state.touched.everything = true;
+                        self.news.notify_one();
+                        return;
+                    }
                 }
             }
-            Err(_) => touched.everything = true,
-        }
-        if touched.paths.len() > MOST {
-            *touched = Touched { paths: HashSet::new(), everything: true };
-        }
-        let news = *touched != Touched::default();
-        drop(touched);
-        if news {
-            self.news.notify_one();
-        }
-    }
-
-    fn sort(&self, touched: &mut Touched, kind: &EventKind, path: PathBuf) {
-        if path == self.top || self.link.as_ref() == Some(&path) {
-            // Itself moved away, removed or replaced; to what lies in it, nothing has happened.
-            touched.everything |=
-                matches!(kind, EventKind::Remove(_) | EventKind::Create(_) | EventKind::Modify(ModifyKind::Name(_)));
-        } else if let Ok(below) = path.strip_prefix(&self.top) {
-            // What a server keeps for itself in hidden folders holds no calendar.
-            if !below.parent().is_some_and(|folder| folder.iter().any(hidden)) {
-                touched.take(kind, path);
+            state.bound();
+            if state.touched != Touched::default() || !state.later.is_empty() {
+                self.news.notify_one();
             }
         }
     }
 }
 
-fn place(path: &Path) -> Option<Place> {
-    path.metadata().ok().as_ref().map(place_of)
+impl State {
+    /// Takes one event of what the kernel watches under `number`.
+    fn take(&mut self, top: &Path, number: i32, events: ReadFlags, name: Option<&OsStr>) {
+        if events.contains(ReadFlags::QUEUE_OVERFLOW) {
+            self.touched.everything = true;
+            return;
+        }
+        if events.contains(ReadFlags::IGNORED) {
+            self.watched.remove(&number);
+            return;
+        }
+        let Some(roles) = self.watched.get(&number) else { return };
+        for role in roles {
+            match (role, name) {
+                (Role::Folder(folder), None) if events.intersects(ITSELF) => {
+                    if folder == top {
+                        self.touched.everything = true;
+                    } else {
+                        self.touched.folders.insert(folder.clone());
+                    }
+                }
+                (Role::Folder(folder), Some(name)) if !hidden(name) || is_properties(name) => {
+                    note(&mut self.touched, &mut self.later, folder.join(name), events);
+                }
+                (Role::Beside(link), Some(name)) if link == name && events.intersects(NAMES) => {
+                    self.touched.everything = true;
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Too much to be told one by one is told as a whole.
+    fn bound(&mut self) {
+        if self.touched.files.len().saturating_add(self.later.len()) > MOST || self.touched.folders.len() > MOST {
+            self.touched = Touched { everything: true, ..Touched::default() };
+            self.later.clear();
+        }
+    }
+
+    /// What was to be looked at again by now is touched.
+    fn ripen(&mut self, now: Instant) {
+        let due: Vec<PathBuf> =
+            self.later.iter().filter(|(_, (at, _))| *at <= now).map(|(path, _)| path.clone()).collect();
+        for path in due {
+            if let Some((_, doubt)) = self.later.remove(&path) {
+                self.touched.files.entry(path).or_insert(doubt);
+            }
+        }
+    }
 }
 
-fn place_of(metadata: &Metadata) -> Place {
+/// Notes what was told of the name `path`.
+fn note(touched: &mut Touched, later: &mut HashMap<PathBuf, (Instant, Doubt)>, path: PathBuf, events: ReadFlags) {
+    let told = events.intersects(NAMES.union(ReadFlags::ATTRIB));
+    if events.contains(ReadFlags::ISDIR) {
+        if told {
+            touched.folders.insert(path);
+        }
+    } else if told || events.contains(ReadFlags::CLOSE_WRITE) {
+        // It is looked at as it is now: one that was linked or moved here is whole, one that is being written may not be.
+        let doubt = later.remove(&path).map(|(_, doubt)| doubt).unwrap_or_default();
+        touched.files.insert(path, doubt);
+    } else if let (Entry::Vacant(entry), false) = (later.entry(path.clone()), touched.files.contains_key(&path)) {
+        // It is being written, and may be closed late or never.
+        entry.insert((Instant::now() + SOON, Doubt { looks: 1, etag: None }));
+    }
+}
+
+fn number(path: &Path) -> Option<Number> {
+    path.metadata().ok().as_ref().map(number_of)
+}
+
+fn number_of(metadata: &Metadata) -> Number {
     (metadata.dev(), metadata.ino())
 }
 
 impl Touched {
-    fn take(&mut self, kind: &EventKind, path: PathBuf) {
-        let complete = match kind {
-            EventKind::Access(AccessKind::Close(AccessMode::Write)) | EventKind::Modify(ModifyKind::Name(_)) => true,
-            EventKind::Remove(_) => true,
-            // A file that was just created is told of again when it is closed; one that was linked here is whole.
-            EventKind::Create(_) => path.symlink_metadata().is_ok_and(|m| m.is_dir() || m.nlink() > 1),
-            _ => false,
-        };
-        if !complete || (path.file_name().is_none_or(hidden) && !is_properties(&path)) {
-            return;
-        }
-        if is_properties(&path) || path.is_dir() || path.extension().is_none() {
-            self.everything = true;
-        } else {
-            self.paths.insert(path);
-        }
+    /// Whether what `fault` says may be different now.
+    pub fn concerns(&self, fault: &str) -> bool {
+        let named = |path: &Path| fault.contains(&*path.to_string_lossy());
+        self.everything || self.files.keys().any(|file| named(file)) || self.folders.iter().any(|folder| named(folder))
     }
 }

@@ -163,19 +163,22 @@ fn a_file_system_that_is_not_mounted_takes_no_alarm_away_and_a_folder_that_was_e
 }
 
 #[test]
-fn a_folder_meant_to_be_empty_on_another_file_system_is_believed_once_it_holds_a_file() {
+fn a_folder_meant_to_be_empty_on_another_file_system_is_believed_a_day_after_it_holds_a_file() {
     let stage = Stage::new();
     let Some(other) = elsewhere() else {
         eprintln!("NOT RUN: there is no second file system (/dev/shm) here");
         return;
     };
     stage.put("a.ics", "20260310T123000Z", "a", "2026-03-01T00:00:00Z");
+    stage.put("b.ics", "20260311T124000Z", "b", "2026-03-01T00:00:00Z");
     stage.pass("2026-03-10T12:00:00Z");
     fs::remove_dir_all(stage.path().join("watched")).unwrap();
     symlink(other.path(), stage.path().join("watched")).unwrap();
     fs::write(other.path().join(".keep"), "").unwrap();
     stage.pass("2026-03-10T12:30:00Z");
-    assert_eq!(stage.rung(), [""; 0]);
+    stage.pass("2026-03-11T12:30:00Z");
+    stage.pass("2026-03-11T13:00:00Z");
+    assert_eq!(stage.rung(), ["20260310T123000Z a"]);
 }
 
 /// The file of an object of `stage` with these octets, written at an instant.

@@ -1,0 +1,357 @@
+//! Looking at a folder: what differs from what was handed in before is handed in.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::folder::{Content, Entry, Folder, is_whole};
+use super::sorting::Sorted;
+use super::tree::canonical;
+use super::watch::{Doubt, LOOKS};
+use super::{DirectoryError, DirectorySource, Looked, Touched, Watch, blocking};
+use crate::source::{Absence, Batch, CalendarSeen, Change, Checkpoint, Evidence, Intake, Known};
+use crate::time::UtcMillis;
+
+/// Objects in one batch: enough to make a commit worth its flush, few enough to hold in memory.
+const BATCH: usize = 1_000;
+
+/// So many files of a folder that has just come may look unfinished and be looked at again soon.
+const PATIENCE: usize = 100;
+
+/// A look at the folder.
+struct Look<'a> {
+    at: UtcMillis,
+    /// The number of the file system that the watched folder lies on.
+    device: String,
+    watch: Option<&'a Arc<Watch>>,
+    /// How many files that look unfinished may be left for a second look, instead of being handed in as they are.
+    patience: usize,
+}
+
+impl DirectorySource {
+    /// Looks at everything: hands in what differs from what was handed in before. The folders that it visits are watched by
+    /// `watch` from then on.
+    ///
+    /// # Errors
+    /// [`DirectoryError::Root`] when the folder cannot be read, [`DirectoryError::Intake`].
+    pub async fn look(&self, intake: &impl Intake, watch: Option<&Arc<Watch>>) -> Result<Looked, DirectoryError> {
+        let at = self.clock.now();
+        let known = intake.calendars(&self.name).await?;
+        self.settings.memory.remember(&known);
+        let (settings, watching) = (self.settings.clone(), watch.cloned());
+        let (device, is_empty, folders) = blocking(move || {
+            let tree = settings.tree(canonical(&settings.path)?, watching, at);
+            Ok::<_, DirectoryError>((tree.device()?, tree.is_empty()?, tree.all()))
+        })
+        .await?;
+        // Where a file system is mounted that is not, the folder below is seen, and that is empty.
+        if is_empty {
+            for known in known.iter().filter(|known| known.checkpoint.ctag.as_ref().is_some_and(|ctag| *ctag != device))
+            {
+                if !intake.etags(&self.name, &known.href).await?.is_empty() {
+                    return Err(DirectoryError::Unmounted { path: self.settings.path.display().to_string() });
+                }
+            }
+        }
+        let look = Look { at, device, watch, patience: 0 };
+        let sorted = Sorted { folders, ..Sorted::default() };
+        self.look_at_folders(intake, sorted, known, &look).await
+    }
+
+    /// Looks at what an event of the watch touched. Falls back to [`DirectorySource::look`] when that cannot be told.
+    /// It is a part of a look: an event may be handled long after its change (a process that was stopped, a ledger that
+    /// was locked), so what is due since the last look at everything is not past.
+    ///
+    /// # Errors
+    /// As for [`DirectorySource::look`].
+    pub async fn look_at(
+        &self,
+        intake: &impl Intake,
+        touched: Touched,
+        watch: &Arc<Watch>,
+    ) -> Result<Looked, DirectoryError> {
+        if touched.everything {
+            return self.look(intake, Some(watch)).await;
+        }
+        let at = self.clock.now();
+        let (settings, watching) = (self.settings.clone(), watch.clone());
+        let mut sorted = blocking(move || settings.sort(touched, Some(&watching), at)).await?;
+        let device = std::mem::take(&mut sorted.device);
+        let look = Look { at, device, watch: Some(watch), patience: PATIENCE };
+        let mut looked = Looked::default();
+        for (folder, files) in std::mem::take(&mut sorted.files) {
+            let Some(seen) = self.settings.seen(&folder) else { continue };
+            looked.calendars += 1;
+            for chunk in files.chunks(BATCH) {
+                self.look_at_files(intake, (&folder, &seen), chunk, &look, &mut looked).await?;
+            }
+        }
+        let known = match sorted.touched.is_empty() && sorted.folders.found.is_empty() {
+            true => Vec::new(),
+            false => intake.calendars(&self.name).await?,
+        };
+        let known = known.into_iter().filter(|known| sorted.touched.contains(&known.href)).collect();
+        let Looked { calendars, changes, faults, notes, absent, unwatched } =
+            self.look_at_folders(intake, sorted, known, &look).await?;
+        looked.calendars += calendars;
+        looked.changes += changes;
+        looked.faults.extend(faults);
+        Ok(Looked { notes, absent, unwatched, ..looked })
+    }
+
+    /// Hands in what differs in calendars that were found, and says which of the `known` ones were not.
+    async fn look_at_folders(
+        &self,
+        intake: &impl Intake,
+        sorted: Sorted,
+        known: Vec<Known>,
+        look: &Look<'_>,
+    ) -> Result<Looked, DirectoryError> {
+        let mut folders = sorted.folders;
+        folders.faults.extend(self.settings.fault(&folders.found));
+        let mut looked = Looked {
+            faults: folders.faults,
+            notes: folders.notes,
+            unwatched: folders.unwatched.map(|reason| {
+                let path = self.settings.path.display().to_string();
+                DirectoryError::Watch { path, reason }.to_string()
+            }),
+            ..Looked::default()
+        };
+        let mut missing: HashMap<String, Known> = known.into_iter().map(|known| (known.href.clone(), known)).collect();
+        for folder in folders.found {
+            let known = missing.remove(&folder.href);
+            match (self.settings.seen(&folder), known) {
+                (Some(seen), known) => {
+                    looked.calendars += 1;
+                    self.look_at_folder(intake, (folder, seen), known, look, &mut looked).await?;
+                }
+                // It is called otherwise than it was, and may be called so again.
+                (None, Some(known)) if self.is_wanted(&known) => {
+                    self.miss(intake, &known.href, Evidence::Healthy, look, &mut looked).await?;
+                }
+                (None, Some(known)) => self.drop(intake, &known.href, &mut looked).await?,
+                (None, None) => {}
+            }
+        }
+        let in_order = folders.unread.is_empty() && (sorted.others || looked.calendars > 0);
+        let evidence = if in_order { Evidence::Healthy } else { Evidence::AllGone };
+        for known in missing.into_values() {
+            if !self.is_wanted(&known) {
+                self.drop(intake, &known.href, &mut looked).await?;
+                continue;
+            }
+            match self.place_of(&known, folders.unread.clone(), look).await? {
+                PlaceOf::Unread => {}
+                PlaceOf::Gone => self.miss(intake, &known.href, evidence, look, &mut looked).await?,
+                PlaceOf::Elsewhere(path) => {
+                    looked.faults.push(unmounted(&path));
+                    self.miss(intake, &known.href, Evidence::AllGone, look, &mut looked).await?;
+                }
+            }
+        }
+        Ok(looked)
+    }
+
+    fn is_wanted(&self, known: &Known) -> bool {
+        self.settings.wants(&known.seen.name, &known.href, &known.seen.id)
+    }
+
+    /// Says that a calendar was not found.
+    async fn miss(
+        &self,
+        intake: &impl Intake,
+        href: &str,
+        evidence: Evidence,
+        look: &Look<'_>,
+        looked: &mut Looked,
+    ) -> Result<(), DirectoryError> {
+        match intake.calendar_absent(&self.name, href, look.at, evidence).await? {
+            Absence::Kept { .. } => {
+                self.settings.memory.found(href, false);
+                looked.absent += 1;
+            }
+            Absence::Dropped => {
+                self.settings.memory.lock().remove(href);
+                looked.changes += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Says that a calendar is not wanted any more.
+    async fn drop(&self, intake: &impl Intake, href: &str, looked: &mut Looked) -> Result<(), DirectoryError> {
+        intake.calendar_gone(&self.name, href).await?;
+        looked.changes += 1;
+        Ok(())
+    }
+
+    /// What became of the place of a calendar that was not found; `unread` are folders that could not be read.
+    async fn place_of(&self, known: &Known, unread: Vec<PathBuf>, look: &Look<'_>) -> Result<PlaceOf, DirectoryError> {
+        let (settings, at) = (self.settings.clone(), look.at);
+        let (href, device) = (known.href.clone(), device_of(&known.checkpoint).cloned());
+        blocking(move || {
+            let tree = settings.tree(canonical(&settings.path)?, None, at);
+            let path = tree.path(&href);
+            Ok(match device {
+                _ if unread.iter().any(|folder| path.starts_with(folder)) => PlaceOf::Unread,
+                Some(device) if tree.is_elsewhere(&path, &device) => PlaceOf::Elsewhere(path),
+                _ => PlaceOf::Gone,
+            })
+        })
+        .await
+    }
+
+    /// Hands in what differs in one calendar.
+    async fn look_at_folder(
+        &self,
+        intake: &impl Intake,
+        (folder, seen): (Folder, CalendarSeen),
+        known: Option<Known>,
+        look: &Look<'_>,
+        looked: &mut Looked,
+    ) -> Result<(), DirectoryError> {
+        let mut etags = intake.etags(&self.name, &seen.href).await?;
+        let listed = folder.clone();
+        let entries = match blocking(move || listed.entries()).await {
+            Ok(entries) => entries,
+            Err(error) => {
+                looked.faults.push(format!("the folder {} cannot be read: {error}", folder.path.display()));
+                return Ok(());
+            }
+        };
+        looked.notes.extend(entries.notes);
+        let is_elsewhere =
+            known.as_ref().and_then(|known| device_of(&known.checkpoint)).is_some_and(|d| *d != folder.device);
+        if entries.files.is_empty() && is_elsewhere && !etags.is_empty() {
+            looked.faults.push(unmounted(&folder.path));
+            return self.miss(intake, &seen.href, Evidence::AllGone, look, looked).await;
+        }
+        let changed: Vec<Entry> = entries
+            .files
+            .into_iter()
+            .filter(|entry| etags.remove(&entry.name).is_none_or(|etag| etag != entry.etag))
+            .collect();
+        let gone: Vec<Change> = etags.into_keys().map(|href| Change::Gone { href }).collect();
+        looked.changes += changed.len() + gone.len();
+        let checkpoint = Checkpoint { ctag: Some(look.device.clone()), sync_token: Some(folder.device.clone()) };
+        let batch = |changes, last: bool| look.batch(&seen, changes, last.then(|| checkpoint.clone()));
+        if changed.is_empty() {
+            intake.apply(&self.name, batch(gone, true)).await?;
+            return Ok(());
+        }
+        if !gone.is_empty() {
+            intake.apply(&self.name, batch(gone, false)).await?;
+        }
+        let mut chunks = changed.chunks(BATCH).map(<[Entry]>::to_vec);
+        let mut read = self.read(&folder, chunks.next()).await;
+        while let Some(content) = read {
+            looked.faults.extend(content.fault);
+            looked.faults.extend(content.unread.into_iter().map(|(_, fault)| fault));
+            let next = chunks.next();
+            let batch = batch(look.finished(&folder, content.changes), next.is_none());
+            // While one batch is planned and written, the next one is read.
+            let (applied, ahead) = tokio::join!(intake.apply(&self.name, batch), self.read(&folder, next));
+            applied?;
+            read = ahead;
+        }
+        Ok(())
+    }
+
+    /// Hands in some files of a calendar that were touched. One that may still be written, or cannot be used, is looked at
+    /// again soon.
+    async fn look_at_files(
+        &self,
+        intake: &impl Intake,
+        (folder, seen): (&Folder, &CalendarSeen),
+        files: &[(Entry, Doubt)],
+        look: &Look<'_>,
+        looked: &mut Looked,
+    ) -> Result<(), DirectoryError> {
+        let doubts: HashMap<&str, &Doubt> = files.iter().map(|(entry, doubt)| (entry.name.as_str(), doubt)).collect();
+        let again = |href: &str, etag: Option<String>| {
+            let looks = doubts.get(href).map_or(0, |doubt| doubt.looks);
+            let watch = look.watch.filter(|_| looks < LOOKS);
+            watch.map(|watch| watch.again(folder.file(href), Doubt { looks: looks + 1, etag })).is_some()
+        };
+        // What was handed in already and is as it was is left alone.
+        let is_news = |(entry, doubt): &&(Entry, Doubt)| doubt.etag.as_ref() != Some(&entry.etag);
+        let entries: Vec<Entry> = files.iter().filter(is_news).map(|(entry, _)| entry.clone()).collect();
+        if entries.is_empty() && !files.is_empty() {
+            return Ok(());
+        }
+        let Some(mut content) = self.read(folder, Some(entries)).await else { return Ok(()) };
+        content.changes.retain(|change| match change {
+            Change::Put { href, text, .. } => is_whole(text) || !again(href, None),
+            Change::Gone { .. } => true,
+        });
+        content.unread.retain(|(href, _)| !again(href, None));
+        let Content { changes, unread, fault } = content;
+        looked.faults.extend(fault);
+        looked.faults.extend(unread.into_iter().map(|(_, fault)| fault));
+        looked.changes += changes.len();
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let etags: HashMap<String, String> = changes
+            .iter()
+            .filter_map(|change| match change {
+                Change::Put { href, etag, .. } => Some((href.clone(), etag.clone())),
+                Change::Gone { .. } => None,
+            })
+            .collect();
+        let taken = intake.apply(&self.name, look.batch(seen, changes, None)).await?;
+        for href in taken.unreadable {
+            again(&href, etags.get(&href).cloned());
+        }
+        Ok(())
+    }
+
+    /// Reads the files of `chunk`, if there is one.
+    async fn read(&self, folder: &Folder, chunk: Option<Vec<Entry>>) -> Option<Content> {
+        let (entries, folder, max_size) = (chunk?, folder.clone(), self.settings.max_size);
+        Some(blocking(move || folder.read(entries, max_size)).await)
+    }
+}
+
+/// What became of the place of a calendar that was not found.
+enum PlaceOf {
+    /// A folder on the way to it cannot be read.
+    Unread,
+    Gone,
+    /// What is there now, or above it, is another file system.
+    Elsewhere(PathBuf),
+}
+
+impl Look<'_> {
+    /// Without those `changes` that may still be written: they are looked at again soon.
+    fn finished(&self, folder: &Folder, mut changes: Vec<Change>) -> Vec<Change> {
+        let Some(watch) = self.watch else { return changes };
+        let mut left = self.patience;
+        changes.retain(|change| match change {
+            Change::Put { href, text, .. } if left > 0 && !is_whole(text) => {
+                left -= 1;
+                watch.again(folder.file(href), Doubt { looks: 1, etag: None });
+                false
+            }
+            _ => true,
+        });
+        changes
+    }
+
+    fn batch(&self, seen: &CalendarSeen, changes: Vec<Change>, checkpoint: Option<Checkpoint>) -> Batch {
+        Batch { calendar: seen.clone(), looked_at: self.at, changes, checkpoint }
+    }
+}
+
+/// The number of the file system that a calendar lay on, where that was another one than the watched folder's.
+fn device_of(checkpoint: &Checkpoint) -> Option<&String> {
+    checkpoint.sync_token.as_ref().filter(|_| checkpoint.ctag.is_some() && checkpoint.ctag != checkpoint.sync_token)
+}
+
+fn unmounted(path: &std::path::Path) -> String {
+    format!(
+        "the folder {} was on a file system of its own, and is empty or gone, as where one is not mounted: mount it; its alarms ring on as they are known",
+        path.display()
+    )
+}

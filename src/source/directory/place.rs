@@ -1,0 +1,136 @@
+//! Opening folders and files by their real paths: a link that somebody puts in the way meanwhile is not followed, and only
+//! regular files are read, without waiting.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, ErrorKind, Read};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Component, Path};
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::io::Errno;
+
+use crate::time::UtcMillis;
+
+/// A folder that is open.
+#[derive(Debug)]
+pub(super) struct Place(OwnedFd);
+
+/// What lies in a folder: a name and what it is.
+#[derive(Debug)]
+pub(super) struct Item {
+    pub name: OsString,
+    pub kind: FileType,
+}
+
+/// The content of a file.
+#[derive(Debug)]
+pub(super) struct Content {
+    pub octets: Vec<u8>,
+    pub etag: String,
+    /// When it was written.
+    pub written: UtcMillis,
+}
+
+impl Place {
+    /// Opens the folder at the absolute path `path`, which holds no links.
+    ///
+    /// # Errors
+    /// Those of the system; also where a part of the path has become a link.
+    pub(super) fn open(path: &Path) -> io::Result<Place> {
+        let through = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mut at = rustix::fs::open("/", through, Mode::empty())?;
+        for component in path.components() {
+            match component {
+                Component::Normal(name) => at = rustix::fs::openat(&at, name, through, Mode::empty())?,
+                Component::RootDir | Component::CurDir => {}
+                Component::ParentDir | Component::Prefix(_) => return Err(ErrorKind::InvalidInput.into()),
+            }
+        }
+        let listed = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(Place(rustix::fs::openat(&at, ".", listed, Mode::empty())?))
+    }
+
+    /// The number of the file system that it lies on.
+    pub(super) fn device(&self) -> io::Result<u64> {
+        Ok(rustix::fs::fstat(&self.0)?.st_dev)
+    }
+
+    /// All that lies in it, hidden or not.
+    pub(super) fn items(&self) -> io::Result<Vec<Item>> {
+        let mut items = Vec::new();
+        for entry in rustix::fs::Dir::read_from(&self.0)? {
+            let entry = entry?;
+            let name = OsStr::from_bytes(entry.file_name().to_bytes()).to_owned();
+            if name == "." || name == ".." {
+                continue;
+            }
+            let kind = match entry.file_type() {
+                // Some file systems do not say.
+                FileType::Unknown => match self.stat(&name)? {
+                    Some(stat) => FileType::from_raw_mode(stat.st_mode),
+                    None => continue,
+                },
+                kind => kind,
+            };
+            items.push(Item { name, kind });
+        }
+        Ok(items)
+    }
+
+    /// The etag of the file `name`; none when it is gone or no regular file.
+    pub(super) fn etag(&self, name: &OsStr) -> io::Result<Option<String>> {
+        let file = self.stat(name)?.filter(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile);
+        #[allow(clippy::unnecessary_cast, reason = "the widths of these differ between machines")]
+        Ok(file
+            .map(|stat| etag(stat.st_mtime as i64, stat.st_mtime_nsec as i64, stat.st_size as u64, stat.st_ino as u64)))
+    }
+
+    fn stat(&self, name: &OsStr) -> io::Result<Option<Stat>> {
+        match rustix::fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(Some(stat)),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Reads the file `name`; none when it is gone or no regular file.
+    ///
+    /// # Errors
+    /// A sentence without its subject, when it cannot be read or has more than `max_size` octets.
+    pub(super) fn read(&self, name: &OsStr, max_size: usize) -> Result<Option<Content>, String> {
+        let fail = |error: io::Error| format!("the file cannot be read ({error})");
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let mut file = match rustix::fs::openat(&self.0, name, flags, Mode::empty()) {
+            Ok(file) => File::from(file),
+            // Gone; a link; a socket.
+            Err(Errno::NOENT | Errno::LOOP | Errno::NXIO) => return Ok(None),
+            Err(error) => return Err(fail(error.into())),
+        };
+        let metadata = file.metadata().map_err(fail)?;
+        if !metadata.is_file() {
+            return Ok(None);
+        }
+        let size = usize::try_from(metadata.size()).unwrap_or(usize::MAX);
+        if size > max_size {
+            return Err(format!("the file has {size} octets, more than limits.max_object_size ({max_size})"));
+        }
+        let mut octets = Vec::with_capacity(size);
+        file.by_ref().take(max_size as u64).read_to_end(&mut octets).map_err(fail)?;
+        let etag = etag(metadata.mtime(), metadata.mtime_nsec(), metadata.size(), metadata.ino());
+        let written = metadata.mtime().saturating_mul(1_000).saturating_add(metadata.mtime_nsec() / 1_000_000);
+        Ok(Some(Content { octets, etag, written: UtcMillis(written) }))
+    }
+}
+
+fn etag(seconds: i64, nanoseconds: i64, size: u64, inode: u64) -> String {
+    format!("{seconds}.{nanoseconds:09}-{size}-{inode}")
+}
+
+/// Whether a folder or file is not there (any more), or has become something else.
+pub(super) fn is_gone(error: &io::Error) -> bool {
+    let gone = matches!(Errno::from_io_error(error), Some(Errno::LOOP | Errno::NOTDIR | Errno::STALE));
+    gone || error.kind() == ErrorKind::NotFound
+}

@@ -1,0 +1,112 @@
+//! What a watched folder is told by the configuration, and what that makes of a calendar in it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::Watch;
+use super::folder::Folder;
+use super::links::Links;
+use super::properties::Memory;
+use super::tree::Tree;
+use crate::config::{Layout, ONE_USER, Source};
+use crate::source::{CalendarSeen, DefaultAlarms};
+use crate::time::UtcMillis;
+
+/// What the blocking parts need to know.
+#[derive(Debug)]
+pub(super) struct Settings {
+    pub path: PathBuf,
+    layout: Layout,
+    user: String,
+    user_is_given: bool,
+    /// With the addresses and zones of its users.
+    source: Source,
+    calendars: Vec<String>,
+    pub max_size: usize,
+    follow_links: Vec<PathBuf>,
+    /// What is known of the calendars there.
+    pub memory: Memory,
+}
+
+impl Settings {
+    pub(super) fn new(
+        source: &Source,
+        (path, layout): (&Path, Layout),
+        fallback_user: &str,
+        max_size: usize,
+    ) -> Settings {
+        Settings {
+            path: path.to_owned(),
+            layout,
+            user: source.user.clone().unwrap_or_else(|| fallback_user.to_owned()),
+            user_is_given: source.user.is_some(),
+            source: source.clone(),
+            calendars: source.calendars.clone(),
+            max_size,
+            follow_links: Vec::new(),
+            memory: Memory::default(),
+        }
+    }
+
+    /// The watched folder, whose real path is `root`, as it is at the instant `now`.
+    pub(super) fn tree(&self, root: PathBuf, watch: Option<Arc<Watch>>, now: UtcMillis) -> Tree<'_> {
+        let links = Links::new(&root, &self.follow_links);
+        Tree { root, layout: self.layout, max_size: self.max_size, links, memory: &self.memory, watch, now }
+    }
+
+    /// Whether the calendar called `name` in the folder with this href and id is to be watched.
+    pub(super) fn wants(&self, name: &str, href: &str, id: &str) -> bool {
+        let named = |pattern: &String| match pattern.strip_suffix('*') {
+            Some(start) => name.starts_with(start) || href.starts_with(start),
+            None => *pattern == name || *pattern == href || *pattern == id,
+        };
+        self.calendars.is_empty() || self.calendars.iter().any(named)
+    }
+
+    /// The calendar that `folder` is; none for one that the settings leave out.
+    pub(super) fn seen(&self, folder: &Folder) -> Option<CalendarSeen> {
+        if !self.wants(&folder.name, &folder.href, &folder.id) {
+            return None;
+        }
+        let user = match &folder.user {
+            Some(user) if !self.user_is_given => user,
+            _ => &self.user,
+        };
+        let emails = match self.emails(folder, user) {
+            [] if user.contains('@') => vec![user.clone()],
+            emails => emails.to_vec(),
+        };
+        Some(CalendarSeen {
+            href: folder.href.clone(),
+            id: folder.id.clone(),
+            user: user.clone(),
+            owner: folder.owner.clone().unwrap_or_else(|| user.clone()),
+            emails,
+            name: folder.name.clone(),
+            color: folder.color.clone(),
+            zone: folder.zone.clone(),
+            user_zone: self.source.zone_of(user).map(str::to_owned),
+            default_alarms: DefaultAlarms::default(),
+        })
+    }
+
+    /// The addresses of `user` that are configured. Those of the source are not meant where it has several users.
+    fn emails<'s>(&'s self, folder: &Folder, user: &str) -> &'s [String] {
+        match self.source.users.get(user) {
+            Some(known) if !known.email.is_empty() => &known.email,
+            _ if self.is_of_many(folder) => &[],
+            _ => &self.source.email,
+        }
+    }
+
+    /// Whether the folder's place says whose alarms these are: then there may be several users.
+    fn is_of_many(&self, folder: &Folder) -> bool {
+        folder.user.is_some() && !self.user_is_given
+    }
+
+    /// What is wrong with the settings, as `folders` show.
+    pub(super) fn fault(&self, folders: &[Folder]) -> Option<String> {
+        let of_many = folders.iter().any(|folder| self.seen(folder).is_some() && self.is_of_many(folder));
+        (of_many && !self.source.email.is_empty()).then(|| format!("email {ONE_USER}"))
+    }
+}

@@ -1,0 +1,163 @@
+//! Which calendars belong to what the watch saw. What is there now counts, and what was known before; an event tells only
+//! where to look.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::folder::{Entry, Folder, holds, is_object};
+use super::place::is_gone;
+use super::properties::is_properties;
+use super::settings::Settings;
+use super::tree::{Folders, Tree, canonical};
+use super::watch::Doubt;
+use super::{DirectoryError, Touched, Watch};
+use crate::time::UtcMillis;
+
+/// What is to be looked at.
+#[derive(Debug, Default)]
+pub(super) struct Sorted {
+    /// Files of calendars that are as they were.
+    pub files: Vec<Files>,
+    /// Calendars in the folders that were touched.
+    pub folders: Folders,
+    /// Hrefs of calendars that were known in these folders.
+    pub touched: Vec<String>,
+    /// A calendar is there besides those.
+    pub others: bool,
+    /// The number of the file system that the watched folder lies on.
+    pub device: String,
+}
+
+/// Files of a calendar.
+pub(super) type Files = (Folder, Vec<(Entry, Doubt)>);
+
+/// Names that were touched, by the folder that they are in.
+type Names = BTreeMap<PathBuf, Vec<(OsString, Doubt)>>;
+
+impl Settings {
+    /// Sorts what was touched by the instant `now`.
+    ///
+    /// # Errors
+    /// [`DirectoryError::Root`] when the watched folder is not there.
+    pub(super) fn sort(
+        &self,
+        touched: Touched,
+        watch: Option<&Arc<Watch>>,
+        now: UtcMillis,
+    ) -> Result<Sorted, DirectoryError> {
+        let root = canonical(&self.path)?;
+        let tree = self.tree(root, watch.cloned(), now);
+        let mut sorted = Sorted { device: tree.device()?, ..Sorted::default() };
+        let mut folders: BTreeSet<PathBuf> = touched.folders.into_iter().collect();
+        let (names, described) = self.by_folder(&tree, touched.files, &mut folders);
+        for path in described {
+            let before = tree.memory.get(&tree.href(&path)).map(|known| known.properties);
+            let fault = tree.at(&path).and_then(|(_, fault)| fault);
+            if before.is_none() || before != tree.memory.get(&tree.href(&path)).map(|known| known.properties) {
+                folders.insert(path);
+            } else {
+                sorted.folders.faults.extend(fault);
+            }
+        }
+        for (path, names) in names {
+            match files(&tree, &path, names) {
+                Ok(((folder, entries), fault)) => {
+                    sorted.folders.faults.extend(fault);
+                    sorted.files.push((folder, entries));
+                }
+                Err(Some(fault)) => sorted.folders.faults.push(fault),
+                Err(None) => {
+                    folders.insert(path);
+                }
+            }
+        }
+        for path in &folders {
+            // What lies in another one is found there.
+            if path.ancestors().skip(1).any(|above| folders.contains(above)) {
+                continue;
+            }
+            if let Some(watch) = watch {
+                watch.forget(path);
+            }
+            tree.below(path, &mut sorted.folders);
+        }
+        self.others(&tree, &folders, &mut sorted);
+        Ok(sorted)
+    }
+
+    /// The names that are files of calendars by their folders, and the folders of files that describe a calendar. Others
+    /// that matter go to `folders`.
+    fn by_folder(
+        &self,
+        tree: &Tree<'_>,
+        touched: impl IntoIterator<Item = (PathBuf, Doubt)>,
+        folders: &mut BTreeSet<PathBuf>,
+    ) -> (Names, BTreeSet<PathBuf>) {
+        let (mut names, mut described) = (Names::new(), BTreeSet::new());
+        for (path, doubt) in touched {
+            let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { continue };
+            if is_properties(name) {
+                described.insert(parent.to_owned());
+                continue;
+            }
+            let there = path.symlink_metadata().ok().map(|metadata| metadata.file_type());
+            // A link that was a calendar may be gone, or be a file now.
+            if there.is_some_and(|kind| kind.is_dir() || kind.is_symlink())
+                || tree.memory.leads_to_a_calendar(&tree.href(&path))
+            {
+                folders.insert(path);
+                continue;
+            }
+            match tree.memory.get(&tree.href(parent)).filter(|known| !known.is_absent) {
+                Some(known) if holds(name, known.properties.is_radicale) => {
+                    names.entry(parent.to_owned()).or_default().push((name.to_owned(), doubt));
+                }
+                // The first object makes a folder a calendar.
+                None if is_object(name) && there.is_some() && tree.is_place_of_calendars(parent) => {
+                    folders.insert(parent.to_owned());
+                }
+                _ => {}
+            }
+        }
+        (names, described)
+    }
+
+    /// Which known calendars lie in `folders`, and whether there are others.
+    fn others(&self, tree: &Tree<'_>, folders: &BTreeSet<PathBuf>, sorted: &mut Sorted) {
+        if folders.is_empty() {
+            return;
+        }
+        let known: Vec<(String, bool)> =
+            self.memory.lock().iter().map(|(href, known)| (href.clone(), known.is_absent)).collect();
+        for (href, is_absent) in known {
+            let path = tree.path(&href);
+            if path.ancestors().any(|above| folders.contains(above)) {
+                sorted.touched.push(href);
+            } else if !sorted.others && !is_absent {
+                sorted.others = path.is_dir();
+            }
+        }
+    }
+}
+
+/// The calendar at `path` and the files in it that are called `names`.
+///
+/// # Errors
+/// A sentence, where it cannot be read; none where it is no longer what it was.
+fn files(
+    tree: &Tree<'_>,
+    path: &Path,
+    names: Vec<(OsString, Doubt)>,
+) -> Result<(Files, Option<String>), Option<String>> {
+    let (folder, fault) = tree.at(path).ok_or(None)?;
+    let mut entries = Vec::with_capacity(names.len());
+    let place = folder.open().map_err(|error| {
+        (!is_gone(&error)).then(|| format!("the folder {} cannot be read: {error}", path.display()))
+    })?;
+    for (name, doubt) in names {
+        entries.extend(folder.entry(&place, &name).map(|entry| (entry, doubt)));
+    }
+    Ok(((folder, entries), fault))
+}
