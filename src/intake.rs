@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use crate::calendar::zone::Zones;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::ledger::{CalendarRow, Existing, Ledger, LedgerError, ObjectText, Planned, Replanned};
+use crate::ledger::{CalendarRow, Existing, Ledger, LedgerError, ObjectText, Planned, PlannedObject, Replanned};
 use crate::planner::{Job, Planner};
 use crate::source::{
     Absence, Batch, CalendarSeen, Change, Checkpoint, DefaultAlarms, Evidence, Intake, IntakeError, Known, Taken,
@@ -67,6 +67,16 @@ struct Sorted {
     jobs: Vec<Job>,
     retag: Vec<(i64, String)>,
     gone: Vec<String>,
+}
+
+/// What a batch comes to.
+#[derive(Debug, Default)]
+struct Settled {
+    put: Vec<PlannedObject>,
+    /// Hrefs of texts that cannot be used.
+    unreadable: Vec<String>,
+    /// Hrefs of objects that were gone for a short while.
+    back: Vec<String>,
 }
 
 impl Desk {
@@ -152,21 +162,22 @@ impl Desk {
             }
         };
         let advance = batch.checkpoint.is_some();
-        let sorted = self.sort(&row, batch.changes).await?;
+        let Sorted { jobs, retag, gone } = self.sort(&row, batch.changes).await?;
+        let Settled { put, unreadable, back } = self.settle(&row, jobs, previous, now).await;
         let replan = known.as_ref().is_some_and(|known| !plans_alike(known, &row));
-        let nothing = sorted.jobs.is_empty() && sorted.retag.is_empty() && sorted.gone.is_empty() && !replan;
+        let nothing = put.is_empty() && retag.is_empty() && gone.is_empty() && !replan;
         if nothing && known.as_ref().is_some_and(|known| same(known, &row, advance)) {
             // A part of a look is no look: what comes in its other parts counts from the look before.
             if advance {
                 self.looked(source, &row.href, batch.looked_at).await;
             }
-            return Ok(Taken::default());
+            return Ok(Taken { unreadable });
         }
-        let replanned = if replan { self.replan(&row, &sorted, previous).await? } else { Vec::new() };
-        let put = self.planner.plan_all(row.clone(), sorted.jobs, previous, now).await;
+        let replanned = if replan { self.replan(&row, &put, &gone, previous).await? } else { Vec::new() };
         let href = row.href.clone();
-        let Sorted { retag, gone, .. } = sorted;
-        let planned = Planned { calendar: row, advance, put, retag, gone, replanned, from: previous, now };
+        let forget_before = self.forget_before(now);
+        let from = previous;
+        let planned = Planned { calendar: row, advance, put, retag, gone, back, replanned, from, now, forget_before };
         let fired = self.ledger.take_in(planned).await?;
         if known.is_none() {
             self.looks().found.remove(&(source.to_owned(), href.clone()));
@@ -178,7 +189,24 @@ impl Desk {
             self.is_back(source, &href).await?;
         }
         self.bell.fired(fired);
-        Ok(Taken::default())
+        Ok(Taken { unreadable })
+    }
+
+    /// Plans `jobs`, and tells those that change something from those that cannot be used.
+    async fn settle(&self, row: &CalendarRow, jobs: Vec<Job>, previous: UtcMillis, now: UtcMillis) -> Settled {
+        let back = jobs.iter().filter(|job| job.owed.is_some()).map(|job| job.href.clone()).collect();
+        let mut settled = Settled { back, ..Settled::default() };
+        for outcome in self.planner.plan_all(row.clone(), jobs, previous, now).await {
+            settled.put.extend(outcome.object);
+            settled.unreadable.extend(outcome.unreadable);
+        }
+        settled.back.retain(|href| !settled.unreadable.contains(href));
+        settled
+    }
+
+    /// What was gone before then is not the same when it comes back.
+    fn forget_before(&self, now: UtcMillis) -> UtcMillis {
+        now.plus(self.absent_grace.saturating_neg())
     }
 
     /// Sorts changes against what is in the ledger: what has the same content under another etag needs no planning. Of
@@ -191,6 +219,8 @@ impl Desk {
         }
         let hrefs: Vec<&str> = last.keys().map(String::as_str).collect();
         let mut existing = if row.id == 0 { HashMap::new() } else { self.ledger.existing(row.id, &hrefs).await? };
+        let since = self.forget_before(self.clock.now());
+        let mut owed = if row.id == 0 { HashMap::new() } else { self.ledger.gone(row.id, &hrefs, since).await? };
         let mut sorted = Sorted::default();
         for change in last.into_values() {
             match change {
@@ -200,12 +230,15 @@ impl Desk {
                     let text = self.planner.stored(text);
                     match existing.remove(&href) {
                         // What is faulty is planned again: the ledger may have the text before the one it tells of.
-                        Some(Existing { id, etag: old, text: same, faulty: false, .. }) if same == text => {
+                        Some(Existing { id, etag: old, text: same, faults: None, .. }) if same == text => {
                             if old != etag {
                                 sorted.retag.push((id, etag));
                             }
                         }
-                        existing => sorted.jobs.push(Job { href, etag, text, written, existing }),
+                        existing => {
+                            let owed = owed.remove(&href);
+                            sorted.jobs.push(Job { href, etag, text, written, existing, owed });
+                        }
                     }
                 }
             }
@@ -217,16 +250,17 @@ impl Desk {
     async fn replan(
         &self,
         row: &CalendarRow,
-        sorted: &Sorted,
+        put: &[PlannedObject],
+        gone: &[String],
         previous: UtcMillis,
     ) -> Result<Vec<Replanned>, LedgerError> {
-        let changed: Vec<i64> = sorted.jobs.iter().filter_map(|job| job.existing.as_ref().map(|e| e.id)).collect();
+        let changed: Vec<i64> = put.iter().filter_map(|object| object.existing.map(|(id, _)| id)).collect();
         let (mut replanned, mut after) = (Vec::new(), 0);
         loop {
             let mut page = self.ledger.texts_after(Some(row.id), None, after, PAGE).await?;
             let Some(last) = page.last() else { return Ok(replanned) };
             after = last.id;
-            page.retain(|object| !changed.contains(&object.id) && !sorted.gone.contains(&object.href));
+            page.retain(|object| !changed.contains(&object.id) && !gone.contains(&object.href));
             replanned.extend(self.planner.replan_all(row.clone(), page, previous).await);
         }
     }

@@ -22,10 +22,12 @@
 //! * [`notification`] is the `CalendarAlarm` object that a ring becomes.
 //! * [`wheel`] sleeps until the next alarm is due and fires it.
 //! * [`delivery`] brings it to the sinks: standard output, a file, Cyrus' notify socket, e-mail.
+//! * [`access`] says which rights to files are lacking, and gives what root makes to whom it is for.
 //! * [`tls`] says which servers are trusted.
 //! * [`daemon`] builds the stages, keeps them running, and stops them.
 //! * [`cli`] is the command line; one file a subcommand.
 
+pub mod access;
 pub mod calendar;
 pub mod cli;
 pub mod clock;

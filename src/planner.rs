@@ -42,6 +42,17 @@ pub struct Job {
     pub written: Option<UtcMillis>,
     /// What the ledger holds under this href.
     pub existing: Option<Existing>,
+    /// It was gone for a short while: what is due from then on has not rung.
+    pub owed: Option<UtcMillis>,
+}
+
+/// What planning an object came to.
+#[derive(Debug)]
+pub struct Outcome {
+    /// As it shall be in the ledger; none: as it is there.
+    pub object: Option<PlannedObject>,
+    /// Its href, where what the source has cannot be used.
+    pub unreadable: Option<String>,
 }
 
 /// Plans objects. Cheap to clone.
@@ -116,7 +127,7 @@ impl Planner {
         jobs: Vec<Job>,
         previous: UtcMillis,
         now: UtcMillis,
-    ) -> Vec<PlannedObject> {
+    ) -> Vec<Outcome> {
         let planner = self.clone();
         spread(jobs, move |jobs| {
             let around = planner.around(&row);
@@ -125,77 +136,86 @@ impl Planner {
         .await
     }
 
-    fn plan(
-        &self,
-        row: &CalendarRow,
-        around: &Surroundings,
-        job: Job,
-        previous: UtcMillis,
-        now: UtcMillis,
-    ) -> PlannedObject {
+    fn plan(&self, row: &CalendarRow, around: &Surroundings, job: Job, previous: UtcMillis, now: UtcMillis) -> Outcome {
+        let previous = job.owed.map_or(previous, |owed| owed.min(previous));
         let read = self.read(around, &job.text, None, |modified| from(previous, job.written.or(modified), now));
-        let (read, job) = match (read, job) {
-            (Ok(read), Job { existing: Some(existing), href, etag, text, written })
-                if read.is_cut_off || existing.text == text =>
-            {
-                let unreadable = (existing.text != text).then_some(read.faults);
-                return self.keep(row, around, (href, etag, written), existing, previous, unreadable);
-            }
-            (Err(fault), Job { existing: Some(existing), href, etag, written, .. }) => {
-                return self.keep(row, around, (href, etag, written), existing, previous, Some(vec![fault]));
-            }
-            (Err(fault), job) => (Read::unreadable(fault), job),
-            (Ok(read), job) => (read, job),
-        };
-        tell(row, &job.href, &read.faults);
+        let is_broken = read.as_ref().map_or(true, |read| read.is_cut_off);
+        let unreadable = is_broken.then(|| job.href.clone());
+        let existing = job.existing.as_ref();
+        if existing.is_some_and(|existing| existing.text == job.text || (is_broken && self.is_whole(existing))) {
+            let object = self.keep(row, around, job, read, previous);
+            return Outcome { object, unreadable };
+        }
+        let read = read.unwrap_or_else(Read::unreadable);
+        let faults = listed(&read.faults);
+        if existing.is_none_or(|existing| existing.faults != faults) {
+            tell(row, &job.href, &read.faults);
+        }
         let from = from(previous, job.written.or(read.modified), now);
-        let overdue = job.existing.as_ref().and_then(|existing| self.overdue(row, around, existing, from, now));
-        PlannedObject {
+        let overdue = existing.and_then(|existing| self.overdue(row, around, existing, from, now));
+        let object = PlannedObject {
             existing: job.existing.map(|existing| (existing.id, existing.revision)),
             href: job.href,
-            etag: job.etag,
+            etag: etag(job.etag, is_broken),
             written: job.written.or(read.modified),
-            faults: listed(&read.faults),
+            faults,
             memo: read.memo,
             zones: read.zones,
             uids: read.uids,
             text: job.text,
             due: read.due,
             overdue: overdue.unwrap_or_default(),
-        }
+        };
+        Outcome { object: Some(object), unreadable }
     }
 
-    /// An object that goes on as the ledger has it: its source says the same again, or something `unreadable`. A file that is being written, or that a broken program has written, does not take back what was known.
+    /// An object that goes on as the ledger has it: its source says the same again, or something that cannot be used. A
+    /// file that is being written, or that a broken program has written, does not take back what was known. None where the
+    /// ledger says all that already.
     fn keep(
         &self,
         row: &CalendarRow,
         around: &Surroundings,
-        (href, etag, written): (String, String, Option<UtcMillis>),
-        existing: Existing,
+        job: Job,
+        read: Result<Read, String>,
         previous: UtcMillis,
-        unreadable: Option<Vec<String>>,
-    ) -> PlannedObject {
+    ) -> Option<PlannedObject> {
+        let Job { href, existing: Some(existing), .. } = job else { return None };
+        let is_same = existing.text == job.text;
+        let mut faults = read.as_ref().map_or_else(|fault| vec![fault.clone()], |read| read.faults.clone());
+        let is_broken = read.map_or(true, |read| read.is_cut_off);
+        if !is_same {
+            faults.push("it is kept, and rings, as it was before".to_owned());
+        }
+        // The version of a text that is not taken over would keep it from being asked for again.
+        let (etag, written) =
+            if is_same { (etag(job.etag, is_broken), job.written) } else { (existing.etag.clone(), existing.written) };
+        let told = listed(&faults);
+        if told != existing.faults {
+            tell(row, &href, &faults);
+        } else if etag == existing.etag {
+            return None;
+        }
         let from = existing.due.map_or(previous, |due| due.min(previous));
         let read = self.read(around, &existing.text, None, |_| from).unwrap_or_else(Read::unreadable);
-        let kept = "it is kept, and rings, as it was before".to_owned();
-        let faults = match unreadable {
-            Some(faults) => faults.into_iter().chain([kept]).collect(),
-            None => read.faults,
-        };
-        tell(row, &href, &faults);
-        PlannedObject {
+        Some(PlannedObject {
             existing: Some((existing.id, existing.revision)),
             href,
             etag,
             written: written.or(read.modified),
-            faults: listed(&faults),
+            faults: told,
             memo: read.memo,
             zones: read.zones,
             uids: read.uids,
             text: existing.text,
             due: read.due,
             overdue: Vec::new(),
-        }
+        })
+    }
+
+    /// Whether what the ledger has of an object is more than what cannot be used.
+    fn is_whole(&self, existing: &Existing) -> bool {
+        Object::parse(&existing.text, &self.inner.limits).is_ok_and(|object| !object.is_cut_off)
     }
 
     /// What the previous content of an object still owed when the new one, which counts from `from` on, was written.
@@ -417,6 +437,11 @@ fn listed(faults: &[String]) -> Option<String> {
 fn known(plan: &Plan<'_>, zones: &Zones) -> String {
     let found = plan.zones().iter().filter(|id| zones.find(id).is_some());
     found.chain(plan.awaited_zones()).fold(" ".to_owned(), |all, id| all + id + " ")
+}
+
+/// The version that is kept of an object: none where its text `is_broken`, so that it is asked for again.
+fn etag(etag: String, is_broken: bool) -> String {
+    if is_broken { String::new() } else { etag }
 }
 
 /// From when on the rings of an object count: what was due when its calendar was looked at before, or when it was

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::look::block_on;
 use super::people::People;
+use super::rights::{self, Daemon};
 use super::{Context, printer::Exit, printer::Table, printer::Tone};
 use crate::calendar::zone::Zones;
 use crate::clock::Clock;
@@ -36,7 +37,7 @@ pub(super) struct Args {
 /// `check --json`: one object a finding.
 #[derive(Debug, Serialize)]
 struct Finding {
-    /// `configuration`, `ledger`, `source`, `user` or `sink`.
+    /// `configuration`, `ledger`, `source`, `calendarUser` or `sink`; `user`: that of the daemon.
     what: &'static str,
     name: String,
     kind: &'static str,
@@ -112,7 +113,7 @@ async fn look(config: &Config, offline: bool, clock: &Clock) -> anyhow::Result<V
             }
         });
     }
-    findings.extend(people.warnings(config).into_iter().map(|(user, found)| warning("user", &user, found)));
+    findings.extend(people.warnings(config).into_iter().map(|(user, found)| warning("calendarUser", &user, found)));
     let surroundings = Surroundings {
         clock: clock.clone(),
         zones: Zones::load(&config.zoneinfo)?,
@@ -130,8 +131,44 @@ async fn look(config: &Config, offline: bool, clock: &Clock) -> anyhow::Result<V
             Err(error) => finding("sink", &settings.name, kind, Err(error.to_string())),
         });
     }
+    findings.extend(rights(config));
     findings.extend(routing::untaken(&config.sinks).into_iter().map(|(sink, found)| warning("sink", &sink, found)));
     Ok(findings)
+}
+
+/// What the daemon's user lacks, where root asks for another one.
+fn rights(config: &Config) -> Vec<Finding> {
+    let file = config.file.as_deref().map(|file| std::path::absolute(file).unwrap_or_else(|_| file.to_owned()));
+    let file = file.filter(|file| file != Path::new("/etc/reveille/reveille.toml"));
+    let file = file.map_or_else(String::new, |file| format!(" --config {}", file.display()));
+    let program = format!("reveille check{file}");
+    match Daemon::of(config) {
+        Daemon::Same => Vec::new(),
+        Daemon::Unknown => vec![warning(
+            "user",
+            "root",
+            format!(
+                "this was checked as root, who may read and write everything: where the daemon runs as another user, check as \
+                 that one: sudo -u USER {program}"
+            ),
+        )],
+        Daemon::Other(user, why) => {
+            let lacking = rights::lacking(config, &user);
+            let name = &user.name;
+            if lacking.is_empty() {
+                let found = format!(
+                    "by owners and modes the user '{name}', {why}, may read and write what it needs; this was checked as \
+                     root: 'sudo -u {name} {program}' tries it"
+                );
+                return vec![finding("user", name, "", Ok(found))];
+            }
+            let one = |(what, of, sentence): (&str, String, String)| {
+                let of = if of.is_empty() { String::new() } else { format!(" {of}") };
+                finding("user", name, "", Err(format!("{what}{of}: {sentence}")))
+            };
+            lacking.into_iter().map(one).collect()
+        }
+    }
 }
 
 fn kind_of(kind: &SinkKind) -> &'static str {

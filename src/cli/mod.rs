@@ -20,6 +20,7 @@ mod people;
 mod preview;
 mod reach;
 mod restore;
+mod rights;
 mod run;
 mod show;
 mod status;

@@ -7,6 +7,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::settings::Secret;
+use crate::access::User;
 
 /// Octets of a file that is read as a secret.
 pub(super) const MAX_SECRET: u64 = 64 * 1024;
@@ -77,6 +78,14 @@ impl SecretRef {
             Place::Inline(text) => Ok(Secret::new(text.as_str())),
         };
         secret.map_err(|reason| SecretError { key: self.key, reason })
+    }
+
+    /// The file that the configuration names, where it names one.
+    pub fn path(&self) -> Option<&Path> {
+        match &self.place {
+            Place::File(path) => Some(path),
+            Place::Variable(_) | Place::Credential(_) | Place::Inline(_) => None,
+        }
     }
 
     /// What changes when the secret does; none where there is no file, or none that can be seen.
@@ -169,14 +178,13 @@ fn unreadable(path: &Path, why: &io::Error) -> String {
     format!("names {}, which cannot be read: {why}{hint}", path.display())
 }
 
-/// The command that makes a file readable for this process' user and for nobody else.
+/// The command that makes a file readable for this process' user and for nobody else. To root a file of another user may be
+/// just right: it is the daemon's.
 fn remedy(path: &Path, metadata: &Metadata) -> String {
-    let (shown, user) = (path.display(), rustix::process::geteuid().as_raw());
-    if metadata.uid() == user {
+    let (shown, user) = (path.display(), User::current());
+    if user.is_root() || metadata.uid() == user.id {
         return format!("chmod 600 {shown}");
     }
-    format!(
-        "it belongs to the user {}, and reveille runs as {user}: chown {user} {shown}; chmod 600 {shown}",
-        metadata.uid()
-    )
+    let (owner, user) = (User::with_id(metadata.uid()).name, user.name);
+    format!("it belongs to the user '{owner}', and this is the user '{user}': chown {user} {shown}; chmod 600 {shown}")
 }

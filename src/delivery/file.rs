@@ -13,6 +13,7 @@ use tokio::sync::Mutex;
 use super::lines::{Lines, apart, write};
 use super::shape::Shaper;
 use super::sink::{Outcome, Parcel, SinkError};
+use crate::access::{self, Need, give_to_owner_of};
 
 /// What every line begins with.
 const BEGINNING: &[u8] = b"{\"event\":\"CalendarAlarm\"";
@@ -109,6 +110,7 @@ fn is_at(file: &File, path: &Path) -> bool {
 fn append(path: &Path) -> io::Result<File> {
     let mut file = match options().create_new(true).open(path) {
         Ok(file) => {
+            give_to_owner_of(folder(path), &file, path);
             File::open(folder(path))?.sync_all()?;
             return Ok(file);
         }
@@ -157,11 +159,11 @@ fn folder(path: &Path) -> &Path {
 /// A sentence about the file at `path`.
 fn unusable(path: &Path, error: &io::Error) -> String {
     let hint = match error.kind() {
-        ErrorKind::NotFound => "; create its folder first",
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "; make room",
-        ErrorKind::FileTooLarge => "; rotate it, or raise the limit on the size of files ('ulimit -f')",
-        ErrorKind::PermissionDenied => "; let the user that reveille runs as write there",
-        _ => "",
+        ErrorKind::NotFound => "; create its folder first".to_owned(),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "; make room".to_owned(),
+        ErrorKind::FileTooLarge => "; rotate it, or raise the limit on the size of files ('ulimit -f')".to_owned(),
+        _ if path.exists() => access::hint(error, path, Need::Write, true),
+        _ => access::hint(error, folder(path), Need::Create, true),
     };
     format!("{} cannot be written: {error}{hint}", path.display())
 }

@@ -12,8 +12,9 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{Connection as _, SqliteConnection};
 
 use super::file::{check_version, connect};
-use super::lock::{lock, only_name, real};
+use super::lock::{folder_of, lock, lock_path, only_name, real};
 use super::{Ledger, LedgerError, beside, unopened};
+use crate::access::{self, Need, give_to_owner_of};
 use crate::time::UtcMillis;
 
 /// Under this key a copy remembers when it was made. A ledger in use has no such mark.
@@ -48,7 +49,7 @@ pub struct Restored {
 pub async fn backup(ledger: &Path, to: &Path, now: UtcMillis) -> Result<u64, LedgerError> {
     vacant(to)?;
     only_name(ledger)?;
-    let draft = Draft::of(ledger, to).await?;
+    let draft = Draft::of(ledger, to, ledger).await?;
     let mut copy = draft.open().await?;
     sqlx::query(SET_META).bind(BACKED_UP_AT).bind(now.0.to_string()).execute(&mut copy).await?;
     copy.close().await?;
@@ -84,7 +85,8 @@ pub async fn restore(
 }
 
 async fn put_back(from: &Path, ledger: &Path, fired_until: UtcMillis, now: UtcMillis) -> Result<Restored, LedgerError> {
-    let draft = Draft::of(from, ledger).await?;
+    // The lock has been given to whom the ledger belongs.
+    let draft = Draft::of(from, ledger, &lock_path(ledger)).await?;
     let mut copy = draft.open().await?;
     let restored = count_as_rung(&mut copy, fired_until, now).await?;
     copy.close().await?;
@@ -133,12 +135,12 @@ struct Draft {
 }
 
 impl Draft {
-    /// Copies the ledger `from` into a file beside `to`.
-    async fn of(from: &Path, to: &Path) -> Result<Draft, LedgerError> {
+    /// Copies the ledger `from` into a file beside `to`. Made by root, it is given to the owner of `like`.
+    async fn of(from: &Path, to: &Path, like: &Path) -> Result<Draft, LedgerError> {
         let options = SqliteConnectOptions::new().filename(from).read_only(true).create_if_missing(false);
         let mut source = connect(from, options).await?;
         check_version(from, &mut source).await?;
-        let draft = Draft::beside(to)?;
+        let draft = Draft::beside(to, like)?;
         let name = draft.path.to_str().ok_or_else(|| draft.failed("its name is not UTF-8"))?;
         let copied = sqlx::query("VACUUM INTO ?").bind(name).execute(&mut source).await;
         copied.map_err(|why| match unopened(from, &why) {
@@ -151,14 +153,20 @@ impl Draft {
 
     /// An empty one beside `to`, of a name that nothing has: several may be made at once, and what somebody else has there
     /// stays.
-    fn beside(to: &Path) -> Result<Draft, LedgerError> {
+    fn beside(to: &Path, like: &Path) -> Result<Draft, LedgerError> {
         let mut number = 0_u32;
         loop {
             let path = beside(to, &format!(".{}-{number}.partial", std::process::id()));
             match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
-                Ok(_) => return Ok(Draft { path, to: to.to_owned() }),
+                Ok(file) => {
+                    give_to_owner_of(like, &file, &path);
+                    return Ok(Draft { path, to: to.to_owned() });
+                }
                 Err(why) if why.kind() == io::ErrorKind::AlreadyExists => number = number.saturating_add(1),
-                Err(why) => return Err(unwritten(to, why)),
+                Err(why) => {
+                    let hint = access::hint(&why, folder_of(to), Need::Create, true);
+                    return Err(unwritten(to, format!("{why}{hint}")));
+                }
             }
         }
     }
@@ -181,8 +189,7 @@ impl Draft {
             let file = File::open(&self.path)?;
             file.sync_all()?;
             rename_to_vacant(&self.path, &self.to)?;
-            let folder = self.to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            File::open(folder)?.sync_all()?;
+            File::open(folder_of(&self.to))?.sync_all()?;
             file.metadata().map(|metadata| metadata.len())
         };
         moved().map_err(|why: io::Error| match why.kind() {

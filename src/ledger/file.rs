@@ -1,12 +1,13 @@
 //! The file of a ledger as commands find it: opened without its lock, its version, how large it is.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, SqliteConnection};
 
-use super::lock::real;
+use super::lock::{folder_of, real};
 use super::{LedgerError, MIGRATIONS, beside, unopened, whole};
+use crate::access::{self, Denied, Need, User};
 
 /// Opens the file; says what a person can do where that fails.
 pub(super) async fn connect(path: &Path, options: SqliteConnectOptions) -> Result<SqliteConnection, LedgerError> {
@@ -14,7 +15,10 @@ pub(super) async fn connect(path: &Path, options: SqliteConnectOptions) -> Resul
     match std::fs::metadata(path) {
         Ok(_) => {}
         Err(why) if why.kind() == std::io::ErrorKind::NotFound => return Err(LedgerError::Missing { path: shown }),
-        Err(why) => return Err(LedgerError::Open { path: shown, reason: why.to_string() }),
+        Err(why) => {
+            let reason = with_remedy(&why.to_string(), denied(&User::current(), path));
+            return Err(LedgerError::Open { path: shown, reason });
+        }
     }
     whole(&real(path))?;
     options.busy_timeout(std::time::Duration::from_secs(10)).connect().await.map_err(|why| unopened(path, &why))
@@ -31,13 +35,39 @@ pub(super) async fn check_version(path: &Path, connection: &mut SqliteConnection
             Err(LedgerError::Newer { path: shown, reason: format!("its schema has version {version}") })
         }
         Ok(Some(_)) => Ok(()),
-        Ok(None) => Err(LedgerError::Open { path: shown, reason: "it is no ledger".to_owned() }),
+        Ok(None) => Err(LedgerError::Open { path: shown, reason: "it is not a ledger".to_owned() }),
         Err(why) => match unopened(path, &why) {
-            LedgerError::Open { path, reason } if reason == why.to_string() => {
-                Err(LedgerError::Open { path, reason: format!("it is no ledger ({reason})") })
+            LedgerError::Open { path, reason }
+                if why.as_database_error().is_some_and(|said| said.message() == reason) =>
+            {
+                Err(LedgerError::Open { path, reason: format!("it is not a ledger ({reason})") })
             }
             told => Err(told),
         },
+    }
+}
+
+/// What `user` may not do with the ledger at `path`, by owners and modes: its file, its log and its lock are read and written,
+/// and made in its folder.
+pub fn denied(user: &User, path: &Path) -> Option<Denied> {
+    let path = real(path);
+    let (mut files, missing): (Vec<PathBuf>, Vec<PathBuf>) =
+        ["", "-wal", "-shm", ".lock"].iter().map(|ending| beside(&path, ending)).partition(|file| file.exists());
+    if !missing.is_empty() {
+        files.push(folder_of(&path).to_owned());
+    }
+    let refused = |file: &PathBuf| match file.is_dir() {
+        true => access::denied(user, file, Need::Create),
+        false => access::denied(user, file, Need::Read).or_else(|| access::denied(user, file, Need::Write)),
+    };
+    files.iter().find_map(refused)
+}
+
+/// `reason`, with who lacks which right and the command that helps.
+pub(super) fn with_remedy(reason: &str, denied: Option<Denied>) -> String {
+    match denied {
+        Some(denied) => format!("{reason}: {denied}; {}", denied.remedy(true)),
+        None => reason.to_owned(),
     }
 }
 

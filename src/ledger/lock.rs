@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::file::{denied, with_remedy};
 use super::{LedgerError, beside};
+use crate::access::{User, give_to_owner_of};
 
 /// So long the lock may be held by somebody who only asks whether a daemon runs.
 const ASKING: Duration = Duration::from_secs(1);
@@ -59,8 +61,14 @@ pub async fn lock(path: &Path) -> Result<File, LedgerError> {
         .create(true)
         .truncate(false)
         .mode(0o600)
+        // Root must not be led elsewhere by somebody to whom the folder belongs.
+        .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
         .open(&lock_path)
-        .map_err(|e| open(format!("its lock file {}: {e}", lock_path.display())))?;
+        .map_err(|why| {
+            let reason = format!("its lock file {}: {why}", lock_path.display());
+            open(with_remedy(&reason, denied(&User::current(), path)))
+        })?;
+    give_to_owner_of(if path.exists() { path } else { folder_of(path) }, &file, &lock_path);
     let taken = |file: &File| rustix::fs::flock(file, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_ok();
     let began = Instant::now();
     while !taken(&file) {
@@ -74,6 +82,11 @@ pub async fn lock(path: &Path) -> Result<File, LedgerError> {
     let written = file.rewind().and_then(|()| file.set_len(0)).and_then(|()| writeln!(file, "{}", std::process::id()));
     written.map_err(|e| open(e.to_string()))?;
     Ok(file)
+}
+
+/// The folder that the file at `path` is in.
+pub fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// The process that a lock file names, if it does.

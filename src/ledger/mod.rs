@@ -5,11 +5,11 @@
 //! * `writer` groups what tasks want to write into few commits; `disk` is what these meet; `checkpoint` moves the log into the database beside it.
 //! * `lock` sees to it that one daemon has it; `file` is how commands find it.
 //! * `inspect` looks into a ledger from outside the daemon, `amend` changes its outbox from there, `backup` copies it.
-//! * `store` knows calendars and objects, `take_in` changes them; `timers` is the outer wheel; `outbox` is what is owed to the sinks,
+//! * `store` knows calendars and objects, `take_in` changes them, `gone` remembers those that are gone; `timers` is the outer wheel; `outbox` is what is owed to the sinks,
 //!   `leases` what of it is being sent; `text` is about what is damaged; `history` forgets what is old, `ahead` takes back what a wrong clock has recorded, `absence` knows calendars that looks do not find.
 
 use std::fs::{File, OpenOptions};
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,6 +20,8 @@ use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
 use sqlx::{SqlSafeStr, SqliteConnection, SqlitePool};
 
+use crate::access::{Denied, User, give_to_owner_of};
+
 mod absence;
 mod ahead;
 mod amend;
@@ -28,6 +30,7 @@ mod bulk;
 mod checkpoint;
 mod disk;
 mod file;
+mod gone;
 mod history;
 mod inspect;
 mod leases;
@@ -45,7 +48,7 @@ pub use absence::Absent;
 pub use amend::{Amended, Amender, DeliveryId};
 pub use backup::{Restored, backup, restore};
 pub use disk::{Commit, Disk, Durable, Fate};
-pub use file::size;
+pub use file::{denied, size};
 pub use history::Place;
 pub use inspect::{CalendarFigures, DeliveryFilter, DeliveryRow, Figures, Inspector, ObjectRow, RingRow, SourceRow};
 pub use lock::{holder, lock_path};
@@ -127,14 +130,21 @@ pub enum LedgerError {
 
 impl From<sqlx::Error> for LedgerError {
     fn from(error: sqlx::Error) -> LedgerError {
-        let Some(said) = error.as_database_error() else { return LedgerError::Database(error.to_string()) };
+        let said = match &error {
+            sqlx::Error::Database(said) => said,
+            // Columns are typed (STRICT): what has been written is not what is read.
+            sqlx::Error::ColumnDecode { index, .. } => {
+                return LedgerError::Damaged(format!("the column {index} holds a value of another type"));
+            }
+            other => return LedgerError::Database(other.to_string()),
+        };
         let code: i32 = said.code().and_then(|code| code.parse().ok()).unwrap_or(0);
         match (code, code & 0xff) {
             (SQLITE_IOERR_SHMSIZE, _) | (_, SQLITE_FULL) => LedgerError::Full,
             (SQLITE_IOERR_WRITE, _) => LedgerError::Refused(said.message().to_owned()),
             (_, SQLITE_CORRUPT | SQLITE_NOTADB) => LedgerError::Damaged(said.message().to_owned()),
             (_, SQLITE_BUSY) => LedgerError::Locked,
-            _ => LedgerError::Database(error.to_string()),
+            _ => LedgerError::Database(format!("{} (SQLite result code {code})", said.message())),
         }
     }
 }
@@ -146,9 +156,12 @@ const MEND: &str = "stop reveille and put a backup back with 'reveille restore';
 const REFUSED: &str = "see to its disk, to quotas and to the limit on the size of files ('ulimit -f')";
 
 // SQLite's result codes; the lowest octet tells the kind. <https://www.sqlite.org/rescode.html>
+const SQLITE_PERM: i32 = 3;
 const SQLITE_BUSY: i32 = 5;
+const SQLITE_READONLY: i32 = 8;
 const SQLITE_CORRUPT: i32 = 11;
 const SQLITE_FULL: i32 = 13;
+const SQLITE_CANTOPEN: i32 = 14;
 const SQLITE_NOTADB: i32 = 26;
 /// The disk has a fault, or a quota or the limit on the size of files is reached.
 const SQLITE_IOERR_WRITE: i32 = 778;
@@ -330,20 +343,32 @@ fn unopened(path: &Path, error: &sqlx::Error) -> LedgerError {
         (Some(said), _) if code == SQLITE_IOERR_WRITE => {
             format!("it cannot be written ({}): {REFUSED}", said.message())
         }
+        (Some(said), SQLITE_CANTOPEN | SQLITE_READONLY | SQLITE_PERM) => {
+            file::with_remedy(said.message(), denied(&User::current(), Path::new(&path)))
+        }
+        (Some(said), _) => said.message().to_owned(),
         _ => error.to_string(),
     };
     LedgerError::Open { path, reason }
 }
 
+/// Makes the file where it is not there, for its owner alone; that is the owner of the lock file, which is there already.
 fn create_private(path: &Path) -> Result<(), LedgerError> {
-    OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path)
-        .map(drop)
-        .map_err(|e| LedgerError::Open { path: path.display().to_string(), reason: e.to_string() })
+    let refused = |why: std::io::Error, denied: Option<Denied>| LedgerError::Open {
+        path: path.display().to_string(),
+        reason: file::with_remedy(&why.to_string(), denied),
+    };
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Ok(file) => {
+            give_to_owner_of(&lock_path(path), &file, path);
+            Ok(())
+        }
+        Err(why) if why.kind() == ErrorKind::AlreadyExists => {
+            let opened = OpenOptions::new().write(true).open(path).map(drop);
+            opened.map_err(|why| refused(why, denied(&User::current(), path)))
+        }
+        Err(why) => Err(refused(why, denied(&User::current(), path))),
+    }
 }
 
 fn options(path: &Path) -> SqliteConnectOptions {

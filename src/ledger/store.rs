@@ -83,8 +83,10 @@ pub struct Existing {
     /// Its timer: the earliest ring that was not fired.
     pub due: Option<UtcMillis>,
     pub memo: Option<String>,
-    /// Something is wrong in it, or in what its source has instead.
-    pub faulty: bool,
+    /// When it was written, where that is known.
+    pub written: Option<UtcMillis>,
+    /// What is wrong in it, or in what its source has instead, a JSON list.
+    pub faults: Option<String>,
     pub text: Vec<u8>,
 }
 
@@ -153,7 +155,7 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Database`].
     pub async fn existing(&self, calendar: i64, hrefs: &[&str]) -> Result<HashMap<String, Existing>, LedgerError> {
-        let sql = "SELECT o.href, o.id, o.etag, o.revision, t.due, o.memo, o.faults IS NOT NULL AS faulty, o.text FROM objects o
+        let sql = "SELECT o.href, o.id, o.etag, o.revision, t.due, o.memo, o.written, o.faults, o.text FROM objects o
             LEFT JOIN timers t ON t.object = o.id
             WHERE o.calendar = ? AND o.href IN (SELECT value FROM json_each(?))";
         let hrefs = serde_json::json!(hrefs).to_string();
@@ -298,7 +300,8 @@ fn existing(row: &SqliteRow) -> Result<Existing, LedgerError> {
         revision: row.try_get("revision")?,
         due: row.try_get::<Option<i64>, _>("due")?.map(UtcMillis),
         memo: optional_text(row, "memo")?,
-        faulty: row.try_get("faulty")?,
+        written: row.try_get::<Option<i64>, _>("written")?.map(UtcMillis),
+        faults: optional_text(row, "faults")?,
         text: row.try_get("text")?,
     })
 }

@@ -4,7 +4,7 @@ use sqlx::SqliteConnection;
 
 use super::store::{CalendarRow, id_list};
 use super::timers::{self, Fired, NewRing};
-use super::{Ledger, LedgerError, bulk};
+use super::{Ledger, LedgerError, bulk, gone};
 use crate::time::UtcMillis;
 
 /// An object as it shall be in the ledger.
@@ -50,14 +50,18 @@ pub struct Planned {
     pub put: Vec<PlannedObject>,
     /// Objects whose content is the same under another etag.
     pub retag: Vec<(i64, String)>,
-    /// Hrefs that are no longer there.
+    /// Hrefs that are no longer there. They are remembered, for what comes back.
     pub gone: Vec<String>,
+    /// Hrefs of those that were gone and are there again.
+    pub back: Vec<String>,
     /// Objects whose plan changes although their content does not: the calendar's zone did.
     pub replanned: Vec<Replanned>,
     /// From when on the rings of a calendar that is new count: it is as if it had been looked at then.
     pub from: UtcMillis,
     /// When all this was worked out.
     pub now: UtcMillis,
+    /// What was gone before then is forgotten.
+    pub forget_before: UtcMillis,
 }
 
 const CALENDAR: &str = "INSERT INTO calendars
@@ -111,8 +115,10 @@ async fn take_in(
     first_ring: i64,
 ) -> Result<Fired, LedgerError> {
     let calendar = upsert_calendar(c, &planned.calendar, planned.from).await?;
+    gone::forget(c, calendar, planned.back, planned.forget_before).await?;
     if !planned.gone.is_empty() {
         let hrefs = serde_json::json!(planned.gone).to_string();
+        gone::remember(c, calendar, hrefs.clone(), planned.calendar.looked_at).await?;
         sqlx::query(GONE).bind(calendar).bind(hrefs).execute(&mut *c).await?;
     }
     for (object, etag) in planned.retag {

@@ -46,9 +46,11 @@ pub fn planned(put: Vec<PlannedObject>) -> Planned {
         put,
         retag: Vec::new(),
         gone: Vec::new(),
+        back: Vec::new(),
         replanned: Vec::new(),
         from: calendar().looked_at,
         now: at(0),
+        forget_before: at(0),
     }
 }
 

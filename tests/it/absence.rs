@@ -1,5 +1,6 @@
-//! What a source does not find is absent for a while: its alarms ring on, and what comes back is what it was. The desk is
-//! told what a look found, and the clock is set by hand.
+//! A calendar that a source does not find is absent for a while, and rings on; an object that is gone rings no more; what
+//! comes back soon is what it was. A text that cannot be used takes nothing away. The desk is told what a look found, and the
+//! clock is set by hand.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -56,8 +57,8 @@ impl Stage {
         Stage { folder, clock, core }
     }
 
-    /// A whole look at the calendar `href` finds `changes`, at `now`.
-    async fn look(&self, now: &str, href: &str, changes: Vec<Change>) {
+    /// A whole look at the calendar `href` finds `changes`, at `now`. Says what cannot be used of it.
+    async fn look(&self, now: &str, href: &str, changes: Vec<Change>) -> Vec<String> {
         self.clock.set(at(now));
         let batch = Batch {
             calendar: CalendarSeen { href: href.to_owned(), user: "mary".to_owned(), ..CalendarSeen::default() },
@@ -65,7 +66,16 @@ impl Stage {
             changes,
             checkpoint: Some(Checkpoint { ctag: Some(now.to_owned()), sync_token: None }),
         };
-        self.core.desk.apply(SOURCE, batch).await.unwrap();
+        self.core.desk.apply(SOURCE, batch).await.unwrap().unreadable
+    }
+
+    /// The entity tag, the revision and the faults of the object `a.ics`.
+    async fn object(&self) -> (String, i64, Vec<String>) {
+        let mut inspector = Inspector::open(&self.ledger()).await.unwrap();
+        let objects = inspector.armed((UtcMillis::MIN, 0), UtcMillis(i64::MAX), (None, None), 10).await.unwrap();
+        let object = objects.iter().find(|object| object.href == "a.ics").expect("it is armed");
+        let faults = object.faults.as_deref().map(|faults| serde_json::from_str(faults).unwrap());
+        (object.etag.clone(), object.revision, faults.unwrap_or_default())
     }
 
     /// A look at `now` does not find `/a/`.
@@ -214,4 +224,87 @@ async fn status_and_calendars_say_what_is_absent() {
     assert_eq!(since, [Some("2026-03-10T10:01:00.000Z"), None]);
     assert!(say(&["status"]).contains("dav:/a/  not found since"), "{}", say(&["status"]));
     assert!(say(&["calendars"]).contains("absent since"), "{}", say(&["calendars"]));
+}
+
+/// `change`, written at `written`.
+fn written_at(change: Change, time: &str) -> Change {
+    match change {
+        Change::Put { href, etag, text, .. } => Change::Put { href, etag, text, written: Some(at(time)) },
+        gone @ Change::Gone { .. } => gone,
+    }
+}
+
+fn gone(name: &str) -> Change {
+    Change::Gone { href: format!("{name}.ics") }
+}
+
+#[tokio::test]
+async fn an_object_that_is_gone_and_comes_back_soon_is_the_same() {
+    let mut stage = Stage::new("10:00").await;
+    let all = || vec![put("a", "11:10"), put("b", "11:10"), put("c", "11:10"), put("d", "11:10")];
+    stage.look("10:00", "/a/", all()).await;
+    stage.look("11:05", "/a/", ["a", "b", "c", "d"].map(gone).to_vec()).await;
+    assert_eq!(stage.rung("11:11").await, [""; 0], "gone is gone");
+    stage.core.desk.unchanged(SOURCE, "/a/", at("11:15")).await.unwrap();
+    stage = stage.restart().await;
+    // Back: one as it was, one with another alarm, and one that was written after its alarm.
+    let back = vec![put("a", "11:10"), put("b", "11:12"), written_at(put("c", "11:10"), "11:11")];
+    stage.look("11:20", "/a/", back).await;
+    let rung = ["11:10 at 11:20", "11:12 at 11:20"];
+    assert_eq!(stage.rung("11:20").await, rung);
+    // One that comes back later is new.
+    stage.look("11:21", "/a/", vec![put("d", "11:10")]).await;
+    assert_eq!(stage.rung("11:21").await, rung);
+    // What has rung does not ring again for it.
+    stage.look("11:22", "/a/", vec![gone("a")]).await;
+    stage.look("11:23", "/a/", vec![put("a", "11:10")]).await;
+    assert_eq!(stage.rung("11:23").await, rung);
+}
+
+#[tokio::test]
+async fn what_an_object_owed_when_it_was_gone_rings_when_it_comes_back() {
+    let mut stage = Stage::new("10:00").await;
+    stage.look("10:00", "/a/", vec![put("a", "11:00"), put("b", "11:00")]).await;
+    // The wheel could not write at 11:00; the looks could.
+    stage.look("11:01", "/a/", vec![gone("a"), gone("b")]).await;
+    stage.look("11:02", "/a/", vec![put("a", "11:00")]).await;
+    assert_eq!(stage.rung("11:02").await, ["11:00 at 11:02"]);
+}
+
+#[tokio::test]
+async fn a_text_that_cannot_be_used_leaves_the_old_one_its_version() {
+    let mut stage = Stage::new("10:00").await;
+    stage.look("10:00", "/a/", vec![put("a", "12:00")]).await;
+    let Change::Put { text, .. } = put("a", "13:00") else { panic!("it is put") };
+    let version = |etag: &str, text: &[u8]| {
+        vec![Change::Put { href: "a.ics".to_owned(), etag: etag.to_owned(), text: text.to_vec(), written: None }]
+    };
+    for broken in [b"<html>Bad Gateway</html>".as_slice(), &text[..text.len() / 2]] {
+        let (etag, before, _) = stage.object().await;
+        assert_eq!(stage.look("10:01", "/a/", version("\"new\"", broken)).await, ["a.ics"]);
+        let (kept, revision, faults) = stage.object().await;
+        assert_eq!((&kept, revision), (&etag, before + 1), "with the version of the old text");
+        assert!(faults.last().unwrap().contains("it is kept"), "{faults:?}");
+        // Looked at again it is no news, and nothing is written.
+        assert_eq!(stage.look("10:02", "/a/", version("\"new\"", broken)).await, ["a.ics"]);
+        assert_eq!(stage.object().await, (kept, revision, faults));
+    }
+    assert_eq!(stage.look("10:03", "/a/", version("\"new\"", &text)).await, [""; 0]);
+    let (etag, _, faults) = stage.object().await;
+    assert_eq!((etag.as_str(), faults), ("\"new\"", Vec::new()));
+    assert_eq!(stage.rung("13:00").await, ["13:00 at 13:00"]);
+}
+
+#[tokio::test]
+async fn a_new_object_of_which_half_came_has_no_version() {
+    let mut stage = Stage::new("10:00").await;
+    let Change::Put { href, etag, text, written } = put("a", "12:00") else { panic!("it is put") };
+    let half = text[..text.len() / 2].to_vec();
+    let half = vec![Change::Put { href: href.clone(), etag: etag.clone(), text: half, written }];
+    assert_eq!(stage.look("10:00", "/a/", half.clone()).await, ["a.ics"]);
+    let etags = stage.core.desk.etags(SOURCE, "/a/").await.unwrap();
+    assert_eq!(etags[&href], "", "it is asked for again, whatever the source says of it");
+    assert_eq!(stage.look("10:01", "/a/", half).await, ["a.ics"]);
+    assert_eq!(stage.look("10:02", "/a/", vec![Change::Put { href, etag, text, written }]).await, [""; 0]);
+    assert_eq!(stage.rung("12:00").await, ["12:00 at 12:00"]);
 }

@@ -152,7 +152,7 @@ fn of_users(stage: &Stage) -> Vec<(String, bool)> {
     let output = stage.reveille(&["--json", "check"]);
     let lines = String::from_utf8(output.stdout).unwrap();
     let findings = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let of_user = findings.filter(|finding| finding["what"] == "user");
+    let of_user = findings.filter(|finding| finding["what"] == "calendarUser");
     of_user.map(|row| (row["name"].as_str().unwrap().to_owned(), row["warning"].as_bool().unwrap())).collect()
 }
 

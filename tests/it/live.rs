@@ -1,4 +1,4 @@
-//! The daemon beside SOGo and DAViCal, servers that are written to at full speed while they are looked at.
+//! Reveille beside SOGo and DAViCal: written to at full speed while they are looked at, and asked for what is somebody else's.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -11,8 +11,9 @@ use reveille::time::UtcMillis;
 use crate::account::Account;
 use crate::armed::{Armed, Timers};
 use crate::daemon::{Daemon, undisturbed};
-use crate::debian::{DAVICAL, Kind};
-use crate::rehearsal::event;
+use crate::debian::{DAVICAL, Kind, SOGO};
+use crate::rehearsal::{Stage, event};
+use crate::watch::Watch;
 
 /// The daemon looks each second: what was written is known after a few looks.
 const KNOWN_WITHIN: Duration = Duration::from_secs(8);
@@ -36,7 +37,7 @@ struct Watched {
 impl Watched {
     fn start(account: Account) -> Watched {
         let folder = tempfile::tempdir().unwrap();
-        configure(folder.path(), &account);
+        configure(folder.path(), &account, account.home);
         let daemon = Daemon::start(folder.path(), &["run"]);
         let looked = daemon.log.find(PATIENCE, |line| line.contains("looked"));
         assert!(looked.is_some(), "{}", daemon.log.text());
@@ -64,19 +65,23 @@ impl Watched {
     }
 }
 
-/// Writes a configuration into `folder` that looks at `account` each second.
-fn configure(folder: &Path, account: &Account) {
+/// Writes a configuration into `folder` that looks each second at `path`, as the user of `account`.
+fn configure(folder: &Path, account: &Account, path: &str) {
     let (username, password) = account.login.unwrap();
-    let (file, path) = (folder.join("password"), folder.display());
+    let (url, file) = (url(account, path), folder.join("password"));
+    let path = folder.display();
     fs::write(&file, password).unwrap();
     fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
-    let url = format!("{}{}", account.url.trim_end_matches('/'), account.home);
     let text = format!(
         "[ledger]\nurl = \"sqlite://{path}/ledger.db\"\n[[source]]\nkind = \"caldav\"\nname = \"home\"\nurl = \"{url}\"\n\
          username = \"{username}\"\npassword_file = \"{path}/password\"\npoll_interval = \"1s\"\n\
          [[sink]]\nkind = \"file\"\npath = \"{path}/alarms.jsonl\"\n"
     );
     fs::write(folder.join("reveille.toml"), text).unwrap();
+}
+
+fn url(account: &Account, path: &str) -> String {
+    format!("{}{path}", account.url.trim_end_matches('/'))
 }
 
 /// Writes, moves and deletes many at full speed while the daemon looks: nothing is missing and nothing is stale afterwards.
@@ -97,4 +102,130 @@ fn many_at_full_speed(kind: &'static Kind) {
 #[test]
 fn on_davical_what_is_written_at_full_speed_is_known_after_a_few_looks() {
     many_at_full_speed(&DAVICAL);
+}
+
+/// What is another user's, or nobody's, is an error or nothing, and never the account of the login.
+fn what_is_somebody_elses(kind: &'static Kind) {
+    let (Some(owner), Some(guest)) = (kind.account(), kind.account()) else { return };
+    for (account, name) in [(&owner, "theirs"), (&guest, "own")] {
+        account.put(&format!("{name}.ics"), &event(name, "20300310T120000Z", name));
+    }
+    let user = owner.login.unwrap().0;
+    let principal = format!("{}/", owner.home.split_inclusive(user).next().unwrap());
+    let nobody = owner.home.replace(user, "nobody");
+    for path in [owner.work, owner.home, &principal, &nobody] {
+        let mut watch = Watch::of(&url(&guest, path), guest.login);
+        let said = match watch.try_look() {
+            // SOGo shows who else has an account, and an empty home.
+            Ok(looked) => format!("{} calendars", looked.calendars),
+            Err(error) => error.to_string(),
+        };
+        println!("{} {path}: {said}", kind.name);
+        assert!(watch.kept.hrefs().is_empty(), "{} {path}: {:?}", kind.name, watch.kept.hrefs());
+        let named = said.contains(path.trim_end_matches('/'));
+        assert!(named || (path == principal && said == "0 calendars"), "{} {path}: {said}", kind.name);
+    }
+}
+
+#[test]
+fn on_sogo_what_is_somebody_elses_is_not_watched_and_the_own_account_is_not_instead() {
+    what_is_somebody_elses(&SOGO);
+}
+
+#[test]
+fn on_davical_what_is_somebody_elses_is_not_watched_and_the_own_account_is_not_instead() {
+    what_is_somebody_elses(&DAVICAL);
+}
+
+/// Lets `guest` read the calendar `work` of `owner`, or no longer.
+fn share(kind: &Kind, owner: &Account, guest: &Account, may: bool) {
+    let user = guest.login.unwrap().0;
+    let (headers, bodies) = match kind.name {
+        "SOGo" => {
+            let query = |inner: &str| {
+                format!(r#"<acl-query xmlns="urn:inverse:params:xml:ns:inverse-dav">{inner}</acl-query>"#)
+            };
+            let add = query(&format!(r#"<add-user user="{user}"/>"#));
+            let roles = query(&format!(
+                r#"<set-roles user="{user}"><PublicViewer/><PrivateViewer/><ConfidentialViewer/></set-roles>"#
+            ));
+            let remove = query(&format!(r#"<remove-user user="{user}"/>"#));
+            (vec![], if may { vec![add, roles] } else { vec![remove] })
+        }
+        // PHP's own server does not know the method.
+        _ => {
+            let privilege = if may { "<D:privilege><D:read/></D:privilege>" } else { "" };
+            let acl = format!(
+                r#"<D:acl xmlns:D="DAV:"><D:ace><D:principal><D:href>{}</D:href></D:principal>
+                <D:grant>{privilege}</D:grant></D:ace></D:acl>"#,
+                guest.home
+            );
+            (vec![("X-HTTP-Method-Override", "ACL")], vec![acl])
+        }
+    };
+    for body in bodies {
+        let headers = [&headers[..], &[("Content-Type", "application/xml; charset=utf-8")]].concat();
+        let answer = owner.client.send("POST", owner.work, &headers, &body);
+        assert!(answer.status < 300, "{}: {answer:?}", kind.name);
+    }
+}
+
+/// A right that is taken back does not silence what is known before a day of refusals has passed; then the calendar ends.
+fn a_right_taken_back(kind: &'static Kind) {
+    let (Some(owner), Some(guest)) = (kind.account(), kind.account()) else { return };
+    let stage = Stage::new();
+    configure(stage.path(), &guest, owner.work);
+    let now = Clock::System.now();
+    let after = |hours: i64| now.plus(hours * 3_600_000);
+    for (name, hours) in [("first", 2), ("second", 20), ("never", 60)] {
+        owner.put(&format!("{name}.ics"), &event(name, &after(hours).basic(), name));
+    }
+    share(kind, &owner, &guest, true);
+    stage.pass(&after(1).to_string());
+    share(kind, &owner, &guest, false);
+    let refused = |hours: i64| {
+        let said = stage.reveille(&["run", "--once", "--at", &after(hours).to_string()]);
+        let log = String::from_utf8(said.stderr).unwrap();
+        assert_eq!(said.status.code(), Some(1), "{}: {log}", kind.name);
+        log
+    };
+    let rung = || stage.rung().iter().map(|line| line.split_once(' ').unwrap().1.to_owned()).collect::<Vec<_>>();
+    refused(3);
+    refused(21);
+    assert_eq!(rung(), ["first", "second"], "{}", kind.name);
+    let log = refused(30);
+    assert!(log.contains("WARN") && log.contains(owner.work), "{}: {log}", kind.name);
+    refused(70);
+    assert_eq!(rung(), ["first", "second"], "{}", kind.name);
+    assert!(stage.listing(&["calendars"]).is_empty(), "{}", kind.name);
+}
+
+#[test]
+fn on_sogo_a_right_taken_back_ends_the_calendar_after_a_day() {
+    a_right_taken_back(&SOGO);
+}
+
+#[test]
+fn on_davical_a_right_taken_back_ends_the_calendar_after_a_day() {
+    a_right_taken_back(&DAVICAL);
+}
+
+/// A calendar that is deleted and made anew at the same address keeps nothing of the old one, how many objects it may hold.
+fn a_calendar_made_anew(kind: &'static Kind) {
+    let Some(account) = kind.account() else { return };
+    let _quiet = undisturbed();
+    let mut watched = Watched::start(account);
+    for round in 0..5 {
+        watched.account.client.delete(watched.account.work);
+        watched.account.client.mkcalendar(watched.account.work, "Work");
+        watched.wanted.clear();
+        // As many objects as before, under the same names, so that counters that began anew coincide.
+        (0..10).for_each(|number| watched.put(&format!("anew{number}"), round * 100 + number));
+        println!("{}: made anew: known after {:?}", kind.name, watched.known());
+    }
+}
+
+#[test]
+fn on_davical_a_calendar_made_anew_keeps_nothing_of_the_old_one() {
+    a_calendar_made_anew(&DAVICAL);
 }

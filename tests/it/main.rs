@@ -19,6 +19,7 @@
 //! * [`faults`] is what goes wrong with disks, clocks, files and processes, and what becomes of it.
 //! * [`hostile`] is what strangers can send, each with what it is held off by.
 //! * [`cli`] looks at what each command prints, [`map`] at which module uses which.
+//! * [`rights`] plays root and the user of the daemon.
 //! * [`process`] reads what a child process prints, so that tests wait for a line instead of sleeping.
 //! * [`simulation`] lets the pipeline live through random days on virtual time, seed by seed.
 //!
@@ -52,6 +53,7 @@ mod process;
 mod quirks;
 mod recurrence;
 mod rehearsal;
+mod rights;
 mod ringing;
 mod scripted;
 mod servers;

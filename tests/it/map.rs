@@ -13,13 +13,14 @@ const MAP: &[(&str, &[&str])] = &[
     ("calendar", &["time"]),
     ("zoneinfo", &["calendar"]),
     // Zones are named in the configuration and must exist.
-    ("config", &["calendar", "zoneinfo"]),
+    ("config", &["access", "calendar", "zoneinfo"]),
+    ("access", &[]),
     ("tls", &[]),
-    ("source", &["time", "clock", "config", "tls"]),
-    ("ledger", &["time"]),
+    ("source", &["time", "access", "clock", "config", "tls"]),
+    ("ledger", &["time", "access"]),
     ("notification", &["time", "calendar"]),
     ("wheel", &["time", "clock", "ledger"]),
-    ("delivery", &["time", "clock", "config", "calendar", "notification", "ledger", "tls"]),
+    ("delivery", &["time", "access", "clock", "config", "calendar", "notification", "ledger", "tls"]),
     // The two that join stages: what a ring is in the ledger, and what a change is.
     ("planner", &["time", "config", "calendar", "notification", "ledger", "wheel", "delivery"]),
     ("intake", &["time", "clock", "config", "source", "calendar", "ledger", "wheel", "planner"]),
@@ -34,6 +35,7 @@ const MAP: &[(&str, &[&str])] = &[
         "cli",
         &[
             "time",
+            "access",
             "clock",
             "config",
             "source",

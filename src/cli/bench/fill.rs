@@ -97,7 +97,7 @@ impl Fill {
             let planning = self.planner.plan_all(self.calendar.clone(), jobs, now, now);
             let (put, before) = tokio::join!(planning, self.write(written.take(), now));
             before?;
-            written = Some(put);
+            written = Some(put.into_iter().filter_map(|outcome| outcome.object).collect());
             if first > start && first.is_multiple_of(TOLD) {
                 context.printer.note(format!("{} of {} objects are in the ledger", counted(first), counted(end)));
             }
@@ -113,9 +113,11 @@ impl Fill {
             put,
             retag: Vec::new(),
             gone: Vec::new(),
+            back: Vec::new(),
             replanned: Vec::new(),
             from: self.calendar.looked_at,
             now,
+            forget_before: now,
         };
         self.ledger.take_in(planned).await?;
         Ok(())
@@ -129,6 +131,7 @@ fn jobs(numbers: Range<u64>, text: impl Fn(u64) -> String) -> Vec<Job> {
         text: text(n).into_bytes(),
         written: None,
         existing: None,
+        owed: None,
     };
     numbers.map(job).collect()
 }

@@ -58,7 +58,7 @@ async fn nothing_is_written_over() {
 async fn what_is_put_in_its_place_while_a_copy_is_made_stays() {
     let (folder, _ledger) = owing().await;
     let (path, copy) = (folder.path().join("ledger.db"), folder.path().join("copy.db"));
-    let draft = Draft::of(&path, &copy).await.unwrap();
+    let draft = Draft::of(&path, &copy, &path).await.unwrap();
     fs::write(&copy, "mine").unwrap();
     assert!(matches!(draft.finish(), Err(LedgerError::Exists { .. })));
     assert_eq!(fs::read_to_string(&copy).unwrap(), "mine");

@@ -13,7 +13,8 @@
 //!    limit. Nothing else gets into the ledger. While the program runs, the wheel turns at each instant at which something
 //!    is due.
 //! 3. An edit does not take back what the version before it owed until the instant from which the new one counts: that
-//!    rings when the edit is learned. A deletion does: from when it was learned nothing rings.
+//!    rings when the edit is learned. A deletion does: from when it was learned nothing rings. What comes back under the
+//!    same name within a quarter of an hour counts from the look that found it gone, or from the oldest ring that it owed then.
 //! 4. A ring (calendar, UID, occurrence, action, instant) is in the ledger once, whatever happens. What it says is what its
 //!    version says.
 //! 5. What was due before a start waits until the sources have been looked at once; and with it what the same object rings
@@ -39,6 +40,8 @@ use super::walls::Rules;
 
 /// Rings that an object has missed and that get rows of their own.
 const ONE_BY_ONE: usize = 100;
+/// What is gone for no longer than this is the same when it comes back, milliseconds.
+const GRACE: i64 = 900_000;
 
 /// What names a ring.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -97,6 +100,26 @@ struct Watched {
     objects: BTreeMap<String, Known>,
 }
 
+/// An object that is gone.
+#[derive(Clone, Copy, Debug)]
+struct Departed {
+    /// The look that found it so.
+    at: i64,
+    /// From when on what is due of it has not rung, at the earliest and at the latest.
+    owed: (i64, i64),
+}
+
+impl Departed {
+    /// `known`: what was known of it.
+    fn new(at: i64, known: Option<&Known>) -> Departed {
+        let oldest = |since: fn(&Known) -> i64| {
+            let owed = known.and_then(|known| known.rings.iter().map(|ring| ring.at).find(|at| *at >= since(known)));
+            owed.unwrap_or(at).min(at)
+        };
+        Departed { at, owed: (oldest(|known| known.maybe), oldest(|known| known.owed.max(known.perhaps))) }
+    }
+}
+
 /// The model.
 #[derive(Debug)]
 pub struct Model {
@@ -115,6 +138,8 @@ pub struct Model {
     turned: Option<i64>,
     /// When calendars were first looked at that could not be taken in since.
     tried: BTreeMap<String, i64>,
+    /// Objects that are gone, by calendar and name.
+    departed: BTreeMap<(String, String), Departed>,
     pub complaints: Vec<String>,
 }
 
@@ -130,6 +155,7 @@ impl Model {
             held: None,
             turned: None,
             tried: BTreeMap::new(),
+            departed: BTreeMap::new(),
             complaints: Vec::new(),
         }
     }
@@ -214,6 +240,7 @@ impl Model {
     /// A calendar is gone.
     pub fn calendar_gone(&mut self, href: &str) {
         self.calendars.remove(href);
+        self.departed.retain(|(calendar, _), _| calendar != href);
     }
 
     /// A batch could not be written into the ledger.
@@ -233,11 +260,16 @@ impl Model {
         }
         // A look that lies ahead of the clock was dated by a clock that has been set back since.
         let previous = (calendar.noted.min(news.looked_at), calendar.looked.min(news.looked_at));
+        if noted {
+            self.departed.retain(|_, departed| departed.at >= now - GRACE);
+        }
         let moved = !first && calendar.zone != news.zone;
         calendar.zone = news.zone;
         for (href, object) in &news.changes {
+            let name = (news.calendar.clone(), href.clone());
             let Some(object) = object else {
-                calendar.objects.remove(href);
+                let departed = Departed::new(news.looked_at, calendar.objects.remove(href).as_ref());
+                self.departed.insert(name, departed);
                 continue;
             };
             let known = calendar.objects.remove(href);
@@ -256,7 +288,8 @@ impl Model {
                 continue;
             }
             let since = object.written.map_or(i64::MIN, |written| written.min(now));
-            let from = (previous.0.max(since), previous.1.max(since));
+            let owed = self.departed.remove(&name).map_or((i64::MAX, i64::MAX), |departed| departed.owed);
+            let from = (previous.0.min(owed.0).max(since), previous.1.min(owed.1).max(since));
             if let Some(known) = known {
                 // Where the zone changed as well, what the version before owed may be counted by either.
                 let again = if moved { self.count_out(&known.event, news.zone) } else { Vec::new() };

@@ -1,0 +1,132 @@
+//! `check` as root: what the user that the daemon runs as may read and write. Root may everything, so that what root can open
+//! says nothing of the daemon; owners and modes do.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use crate::access::{Denied, Need, User, denied};
+use crate::config::{Config, Credentials, SinkKind, SourceKind};
+use crate::ledger;
+
+/// The user that packaging/reveille.service names.
+const SERVICE: &str = "reveille";
+/// So many entries of a watched folder are looked at.
+const ENTRIES: usize = 100_000;
+/// A calendar is at most so deep in a watched folder, and its objects one deeper.
+const DEPTH: usize = 3;
+
+/// Whose rights `check` is about, where that is not the user that runs it.
+#[derive(Debug)]
+pub(super) enum Daemon {
+    /// The user that runs `check`.
+    Same,
+    /// Another one, and how that is known.
+    Other(User, String),
+    /// Root runs `check`, and nothing says which user the daemon runs as.
+    Unknown,
+}
+
+impl Daemon {
+    /// The user that owns the ledger, or its folder where that is not there, or that is called `reveille`.
+    pub(super) fn of(config: &Config) -> Daemon {
+        let current = User::current();
+        if !current.is_root() {
+            return Daemon::Same;
+        }
+        let folder = folder(&config.ledger);
+        let owner = |path: &Path| fs::metadata(path).ok().map(|metadata| metadata.uid());
+        match (owner(&config.ledger), owner(folder)) {
+            (Some(0), _) => Daemon::Same,
+            (Some(id), _) => Daemon::Other(User::with_id(id), "which owns the ledger".to_owned()),
+            (None, Some(id)) if id != 0 => Daemon::Other(User::with_id(id), format!("which owns {}", folder.display())),
+            _ => match User::named(SERVICE) {
+                Some(user) => Daemon::Other(user, "which the service runs as".to_owned()),
+                None => Daemon::Unknown,
+            },
+        }
+    }
+}
+
+/// What `user` lacks to read and write what `config` names: what it is for, its name, and a sentence.
+pub(super) fn lacking(config: &Config, user: &User) -> Vec<(&'static str, String, String)> {
+    let mut lacking = Vec::new();
+    let file = told(config.file.as_ref().and_then(|file| denied(user, file, Need::Read)), false);
+    lacking.extend(file.map(|sentence| ("configuration", String::new(), sentence)));
+    let ledger = told(ledger::denied(user, &config.ledger), true);
+    lacking.extend(ledger.map(|sentence| ("ledger", config.ledger.display().to_string(), sentence)));
+    for source in &config.sources {
+        let sentence = match &source.kind {
+            SourceKind::Directory { path, .. } => unreadable(user, path),
+            SourceKind::Caldav(settings) => {
+                let secret = match &settings.credentials {
+                    Credentials::None => None,
+                    Credentials::Basic { password: secret, .. } | Credentials::Bearer { token: secret } => {
+                        secret.path()
+                    }
+                };
+                private(user, secret, settings.ca_file.as_deref())
+            }
+        };
+        lacking.extend(sentence.map(|sentence| ("source", source.name.clone(), sentence)));
+    }
+    for sink in &config.sinks {
+        let sentence = match &sink.kind {
+            SinkKind::Stdout { .. } => None,
+            SinkKind::File { path, .. } if path.exists() => told(denied(user, path, Need::Write), true),
+            SinkKind::File { path, .. } => told(denied(user, folder(path), Need::Create), true),
+            SinkKind::CyrusNotify { path, .. } => told(denied(user, path, Need::Write), false),
+            SinkKind::Email(email) => {
+                let secret = email.login.as_ref().and_then(|(_, secret)| secret.path());
+                private(user, secret, email.ca_file.as_deref())
+            }
+        };
+        lacking.extend(sentence.map(|sentence| ("sink", sink.name.clone(), sentence)));
+    }
+    lacking
+}
+
+/// A sentence on what is denied, with the command that helps. `owned`: the file is to be the user's own.
+fn told(denied: Option<Denied>, owned: bool) -> Option<String> {
+    denied.map(|denied| format!("{denied}: {}", denied.remedy(owned)))
+}
+
+/// What `user` may not read of a secret, which is to be its own, and of certificates.
+fn private(user: &User, secret: Option<&Path>, ca_file: Option<&Path>) -> Option<String> {
+    let of_secret = told(secret.and_then(|file| denied(user, file, Need::Read)), true);
+    of_secret.or_else(|| told(ca_file.and_then(|file| denied(user, file, Need::Read)), false))
+}
+
+/// What `user` may not read in the watched folder `root`.
+fn unreadable(user: &User, root: &Path) -> Option<String> {
+    let (mut folders, mut left) = (vec![(root.to_owned(), 0)], ENTRIES);
+    let mut found: Vec<Denied> = Vec::new();
+    while let Some((folder, depth)) = folders.pop() {
+        if let Some(denied) = denied(user, &folder, Need::List) {
+            found.push(denied);
+            continue;
+        }
+        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+            let (path, name) = (entry.path(), entry.file_name());
+            left = left.saturating_sub(1);
+            if left == 0 || name.as_encoded_bytes().starts_with(b".") {
+                continue;
+            }
+            match fs::metadata(&path) {
+                Ok(metadata) if metadata.is_dir() && depth < DEPTH => folders.push((path, depth + 1)),
+                Ok(metadata) if metadata.is_file() => found.extend(denied(user, &path, Need::Read)),
+                _ => {}
+            }
+        }
+    }
+    let first = found.first()?;
+    let more = match found.len() {
+        1 => String::new(),
+        count => format!(" (and {} more)", count - 1),
+    };
+    Some(format!("{first}{more}: {}", first.remedy(false)))
+}
+
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}

@@ -1,0 +1,62 @@
+//! Objects that are gone, for as long as what is put again under their names counts as the same object.
+
+use std::collections::HashMap;
+
+use sqlx::SqliteConnection;
+
+use super::text::readable;
+use super::{Ledger, LedgerError};
+use crate::time::UtcMillis;
+
+// What was due and had not rung is owed as well, should it come back.
+const REMEMBER: &str = "INSERT INTO gone (calendar, href, gone_at, owed)
+    SELECT o.calendar, o.href, ?3, min(coalesce(t.due, ?3), ?3) FROM objects o LEFT JOIN timers t ON t.object = o.id
+    WHERE o.calendar = ?1 AND o.href IN (SELECT value FROM json_each(?2))
+    ON CONFLICT DO UPDATE SET gone_at = excluded.gone_at, owed = excluded.owed";
+const BACK: &str = "DELETE FROM gone WHERE calendar = ? AND href IN (SELECT value FROM json_each(?))";
+
+impl Ledger {
+    /// Those of `hrefs` in the calendar with the id `calendar` that are gone since `since` or later, and from when on what
+    /// is due of them has not rung.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`].
+    pub async fn gone(
+        &self,
+        calendar: i64,
+        hrefs: &[&str],
+        since: UtcMillis,
+    ) -> Result<HashMap<String, UtcMillis>, LedgerError> {
+        let sql = "SELECT href, owed FROM gone
+            WHERE calendar = ? AND gone_at >= ? AND href IN (SELECT value FROM json_each(?))";
+        let hrefs = serde_json::json!(hrefs).to_string();
+        let query = sqlx::query_as(sql).bind(calendar).bind(since.0).bind(hrefs);
+        let rows: Vec<(Vec<u8>, i64)> = query.fetch_all(self.readers()).await?;
+        Ok(rows.into_iter().map(|(href, owed)| (readable(href), UtcMillis(owed))).collect())
+    }
+}
+
+/// Remembers objects of `calendar` that a look at `gone_at` found gone; they are still there. `hrefs` is a JSON list.
+pub async fn remember(
+    c: &mut SqliteConnection,
+    calendar: i64,
+    hrefs: String,
+    gone_at: UtcMillis,
+) -> Result<(), LedgerError> {
+    sqlx::query(REMEMBER).bind(calendar).bind(hrefs).bind(gone_at.0).execute(c).await?;
+    Ok(())
+}
+
+/// Forgets what was gone before `before`, and those of `calendar` that are there again.
+pub async fn forget(
+    c: &mut SqliteConnection,
+    calendar: i64,
+    back: Vec<String>,
+    before: UtcMillis,
+) -> Result<(), LedgerError> {
+    sqlx::query("DELETE FROM gone WHERE gone_at < ?").bind(before.0).execute(&mut *c).await?;
+    if !back.is_empty() {
+        sqlx::query(BACK).bind(calendar).bind(serde_json::json!(back).to_string()).execute(c).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,269 @@
+//! Owners and modes: what root leaves behind for the user that the daemon runs as, and what is said of rights that are
+//! lacking. Only root can play two users, so these tests are skipped, out loud, where somebody else runs them.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use reveille::access::User;
+use serde_json::Value;
+
+use crate::rehearsal::Stage;
+
+/// A user and a group that every Linux has, and that own nothing here: nobody.
+const NOBODY: u32 = 65_534;
+/// A group that nobody is not in.
+const MAIL: u32 = 8;
+
+/// A stage whose folder belongs to nobody, with the program in it: what root has built may lie where only root goes.
+fn stage_or_skip() -> Option<Stage> {
+    if !User::current().is_root() {
+        eprintln!("skipped: this test plays two users, which needs root");
+        return None;
+    }
+    let stage = Stage::new();
+    mode(stage.path(), 0o755);
+    fs::copy(env!("CARGO_BIN_EXE_reveille"), stage.path().join("reveille")).unwrap();
+    stage.put("tea.ics", "20260310T120000Z", "Tea", "2026-03-01T00:00:00Z");
+    give(stage.path());
+    Some(stage)
+}
+
+fn mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// Gives a folder with all that is in it to nobody.
+fn give(path: &Path) {
+    chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
+    for entry in fs::read_dir(path).into_iter().flatten() {
+        give(&entry.unwrap().path());
+    }
+}
+
+fn as_nobody(stage: &Stage, arguments: &[&str]) -> Output {
+    let mut command = Command::new(stage.path().join("reveille"));
+    command.args(arguments).current_dir(stage.path()).env_remove("REVEILLE_CONFIG").env("HOME", stage.path());
+    command.uid(NOBODY).gid(NOBODY).output().unwrap()
+}
+
+fn text(octets: &[u8]) -> String {
+    String::from_utf8(octets.to_vec()).unwrap()
+}
+
+/// The files in the stage's folder, and of whose they are those that are not nobody's.
+fn foreign(stage: &Stage) -> (Vec<String>, Vec<String>) {
+    let (mut all, mut foreign) = (Vec::new(), Vec::new());
+    for entry in fs::read_dir(stage.path()).unwrap() {
+        let entry = entry.unwrap();
+        let name = entry.file_name().into_string().unwrap();
+        let metadata = entry.metadata().unwrap();
+        if (metadata.uid(), metadata.gid()) != (NOBODY, NOBODY) {
+            foreign.push(name.clone());
+        }
+        all.push(name);
+    }
+    all.sort();
+    (all, foreign)
+}
+
+#[test]
+fn what_root_makes_beside_a_ledger_belongs_to_its_owner() {
+    let Some(stage) = stage_or_skip() else { return };
+    // The very first pass, by root: the folder says whose the ledger is.
+    stage.pass("2026-03-10T11:00:00Z");
+    stage.pass("2026-03-10T12:00:01Z");
+    let made = |names: &[&str]| names.iter().all(|name| foreign(&stage).0.iter().any(|there| there == name));
+    assert!(made(&["ledger.db", "ledger.db.lock", "alarms.jsonl"]), "{:?}", foreign(&stage));
+    assert_eq!(foreign(&stage).1, [""; 0]);
+    // A reader keeps the log and what is shared beside it there, as a daemon would that was killed.
+    let log = hold_log(&stage);
+    stage.pass("2026-03-10T12:30:00Z");
+    assert!(made(&["ledger.db-wal", "ledger.db-shm"]), "{:?}", foreign(&stage));
+    assert_eq!(foreign(&stage).1, [""; 0]);
+    drop(log);
+    assert!(stage.reveille(&["backup", "copy.db"]).status.success());
+    assert_eq!(foreign(&stage).1, [""; 0]);
+    for ending in ["", "-wal", "-shm", ".lock"] {
+        let _ = fs::remove_file(stage.path().join(format!("ledger.db{ending}")));
+    }
+    let restored = stage.reveille(&["restore", "copy.db", "--fired-until", "2026-03-10T12:40:00Z"]);
+    assert!(restored.status.success(), "{}", text(&restored.stderr));
+    assert_eq!(foreign(&stage).1, [""; 0]);
+    stage.put("late.ics", "20260310T124500Z", "Late", "2026-03-01T00:00:00Z");
+    let passed = as_nobody(&stage, &["run", "--once", "--at", "2026-03-10T13:00:00Z"]);
+    assert!(passed.status.success(), "{}", text(&passed.stderr));
+    assert_eq!(stage.rung(), ["20260310T120000Z Tea", "20260310T124500Z Late"]);
+}
+
+/// A connection that reads the ledger: while it is open, SQLite leaves its files where they are.
+fn hold_log(stage: &Stage) -> impl Drop + use<> {
+    struct Held(tokio::runtime::Runtime, Option<sqlx::SqliteConnection>);
+    impl Drop for Held {
+        fn drop(&mut self) {
+            if let Some(connection) = self.1.take() {
+                let _ = self.0.block_on(sqlx::Connection::close(connection));
+            }
+        }
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(stage.path().join("ledger.db"));
+    let connection = runtime.block_on(async {
+        let mut connection = sqlx::ConnectOptions::connect(&options).await.unwrap();
+        sqlx::query("SELECT count(*) FROM meta").fetch_one(&mut connection).await.unwrap();
+        connection
+    });
+    Held(runtime, Some(connection))
+}
+
+#[test]
+fn a_lock_file_that_root_has_left_and_one_that_leads_elsewhere() {
+    let Some(stage) = stage_or_skip() else { return };
+    stage.pass("2026-03-10T11:00:00Z");
+    let lock = stage.path().join("ledger.db.lock");
+    chown(&lock, Some(0), Some(0)).unwrap();
+    mode(&lock, 0o600);
+    let refused = as_nobody(&stage, &["run", "--once", "--at", "2026-03-10T11:30:00Z"]);
+    let nobody = User::with_id(NOBODY).name;
+    let root = format!("(owner root, group root, mode 0600); chown {nobody} {}", lock.display());
+    let told = text(&refused.stderr);
+    assert!(told.contains(&format!("the user '{nobody}' may not read {} {root}", lock.display())), "{told}");
+    // Root mends what root has done.
+    stage.pass("2026-03-10T11:30:00Z");
+    assert_eq!(foreign(&stage).1, [""; 0]);
+    // But writes through no link that somebody else has put there.
+    let precious = tempfile::NamedTempFile::new().unwrap();
+    fs::write(precious.path(), "precious").unwrap();
+    fs::remove_file(&lock).unwrap();
+    std::os::unix::fs::symlink(precious.path(), &lock).unwrap();
+    let refused = stage.reveille(&["run", "--once", "--at", "2026-03-10T11:40:00Z"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert_eq!(
+        (fs::read_to_string(precious.path()).unwrap().as_str(), precious.path().metadata().unwrap().uid()),
+        ("precious", 0)
+    );
+}
+
+/// What `check` as root finds about the user of the daemon: (whether it is in order, what was found).
+fn rights(stage: &Stage) -> Vec<(bool, String)> {
+    let output = stage.reveille(&["check", "--offline", "--json"]);
+    let lines = text(&output.stdout);
+    let found = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let of_user = found.filter(|finding| finding["what"] == "user");
+    of_user.map(|finding| (finding["ok"] == true, finding["found"].as_str().unwrap().to_owned())).collect()
+}
+
+#[test]
+fn check_as_root_says_what_the_user_of_the_daemon_may_not() {
+    let Some(stage) = stage_or_skip() else { return };
+    let nobody = User::with_id(NOBODY).name;
+    stage.pass("2026-03-10T11:00:00Z");
+    let program =
+        format!("'sudo -u {nobody} reveille check --config {}/reveille.toml' tries it", stage.path().display());
+    let well = format!(
+        "by owners and modes the user '{nobody}', which owns the ledger, may read and write what it needs; this was checked as \
+         root: {program}"
+    );
+    assert_eq!(rights(&stage), [(true, well.clone())]);
+
+    // Each of these root may nevertheless.
+    let object = stage.file("tea.ics");
+    chown(&object, Some(0), Some(MAIL)).unwrap();
+    mode(&object, 0o640);
+    let alarms = stage.path().join("alarms.jsonl");
+    fs::write(&alarms, "").unwrap();
+    mode(&alarms, 0o600);
+    let configuration = stage.path().join("reveille.toml");
+    chown(&configuration, Some(0), Some(0)).unwrap();
+    mode(&configuration, 0o600);
+    mode(&stage.path().join("ledger.db"), 0o400);
+    let configured = fs::read_to_string(&configuration).unwrap();
+    let mail = "[[sink]]\nkind = \"email\"\nname = \"mail\"\nurl = \"smtps://mary@127.0.0.1:1\"\npassword_file = \"secret\"\n\
+                from = \"a@example.org\"\n";
+    fs::write(&configuration, format!("{configured}{mail}")).unwrap();
+    let secret = stage.path().join("secret");
+    fs::write(&secret, "secret").unwrap();
+    mode(&secret, 0o600);
+    let real = |path: PathBuf| fs::canonicalize(path).unwrap().display().to_string();
+    let (object, alarms, configuration, secret) = (real(object), real(alarms), real(configuration), real(secret));
+    let ledger = real(stage.path().join("ledger.db"));
+    let group = fs::read_to_string("/etc/group").unwrap();
+    let mail = group
+        .lines()
+        .find(|line| line.split(':').nth(2) == Some("8"))
+        .map_or("8", |line| line.split(':').next().unwrap());
+    let group_of_nobody = group.lines().find(|line| line.split(':').nth(2) == Some("65534"));
+    let group_of_nobody = group_of_nobody.map_or("65534", |line| line.split(':').next().unwrap());
+    let found = rights(&stage);
+    let expected = [
+        format!(
+            "configuration: the user '{nobody}' may not read {configuration} (owner root, group root, mode 0600): \
+             setfacl -m u:{nobody}:r {configuration}"
+        ),
+        format!(
+            "ledger {}/ledger.db: the user '{nobody}' may not write {ledger} (owner {nobody}, group {group_of_nobody}, mode \
+             0400): chmod u+rw {ledger}",
+            stage.path().display()
+        ),
+        format!(
+            "source home: the user '{nobody}' may not read {object} (owner root, group {mail}, mode 0640): \
+             usermod -a -G {mail} {nobody}, and restart what runs as '{nobody}'"
+        ),
+        format!(
+            "sink alarms: the user '{nobody}' may not write {alarms} (owner root, group root, mode 0600): \
+             chown {nobody} {alarms}"
+        ),
+        format!(
+            "sink mail: the user '{nobody}' may not read {secret} (owner root, group root, mode 0600): chown {nobody} {secret}"
+        ),
+    ];
+    assert_eq!(found, expected.map(|sentence| (false, sentence)));
+    assert_eq!(stage.reveille(&["check", "--offline"]).status.code(), Some(1));
+}
+
+#[test]
+fn check_as_root_of_a_ledger_that_nobody_has_made_yet_says_how_to_check_as_somebody_else() {
+    let Some(stage) = stage_or_skip() else { return };
+    let found = rights(&stage);
+    assert!(found.len() == 1 && found[0].1.contains("which owns /"), "{found:?}");
+    chown(stage.path(), Some(0), Some(0)).unwrap();
+    let found = rights(&stage);
+    let who = if User::named("reveille").is_some() {
+        "sudo -u reveille reveille check"
+    } else {
+        "sudo -u USER reveille check"
+    };
+    assert!(found.len() == 1 && found[0].1.contains(who), "{found:?}");
+}
+
+#[test]
+fn a_user_who_may_not_is_told_which_right_is_lacking_and_what_gives_it() {
+    let Some(stage) = stage_or_skip() else { return };
+    let nobody = User::with_id(NOBODY).name;
+    stage.pass("2026-03-10T11:00:00Z");
+    let ledger = stage.path().join("ledger.db");
+    chown(&ledger, Some(0), Some(0)).unwrap();
+    for arguments in [&["status"][..], &["backup", "copy.db"], &["run", "--once"], &["deliveries", "retry", "--all"]] {
+        let told = text(&as_nobody(&stage, arguments).stderr);
+        let right = format!(
+            "the user '{nobody}' may not read {} (owner root, group root, mode 0600); chown {nobody} ",
+            ledger.display()
+        );
+        assert!(told.contains(&right) && !told.contains("code:"), "{arguments:?}: {told}");
+    }
+    chown(&ledger, Some(NOBODY), Some(NOBODY)).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    mode(folder.path(), 0o755);
+    let text_of = fs::read_to_string(stage.path().join("reveille.toml")).unwrap();
+    let alarms = folder.path().join("alarms.jsonl");
+    let elsewhere = text_of.replace(&format!("{}/alarms.jsonl", stage.path().display()), &alarms.display().to_string());
+    fs::write(stage.path().join("reveille.toml"), elsewhere).unwrap();
+    let told = text(&as_nobody(&stage, &["check", "--offline"]).stdout);
+    let right = format!(
+        "the user '{nobody}' may not make files in {} (owner root, group root, mode 0755); chown {nobody} ",
+        folder.path().display()
+    );
+    assert!(told.contains(&right), "{told}");
+}
