@@ -1,5 +1,4 @@
-//! CalDAV servers that come from Debian's packages: SOGo and DAViCal, each with a PostgreSQL of its own, in a folder of their own.
-//! Where they are not installed, their tests are skipped, which is said on standard error.
+//! CalDAV servers that come from Debian's packages: SOGo and DAViCal, each with a PostgreSQL of its own, and Cyrus. Where they are not installed, their tests are skipped, which is said on standard error.
 
 use std::fs::File;
 use std::io::Write;
@@ -56,6 +55,16 @@ pub static DAVICAL: Kind = Kind {
     next: AtomicUsize::new(0),
 };
 
+pub static CYRUS: Kind = Kind {
+    name: "Cyrus",
+    script: "cyrus.py",
+    files: &["/usr/sbin/cyrmaster", "/usr/lib/cyrus/bin/httpd", "/usr/sbin/saslpasswd2"],
+    packages: "cyrus-imapd cyrus-caldav sasl2-bin",
+    home: ("/dav/calendars/user/", "/"),
+    shared: OnceLock::new(),
+    next: AtomicUsize::new(0),
+};
+
 /// A running server.
 #[derive(Debug)]
 pub struct Server {
@@ -96,8 +105,8 @@ impl Kind {
     fn start(&self, venv: &Venv) -> Server {
         let mut why = String::new();
         for _ in 0..START_ATTEMPTS {
-            let (port, database_port) = (free_port(), free_port());
-            let arguments = [port.to_string(), database_port.to_string(), USERS.to_string(), PASSWORD.to_owned()];
+            let (port, second) = (free_port(), free_port());
+            let arguments = [port.to_string(), second.to_string(), USERS.to_string(), PASSWORD.to_owned()];
             let mut child = venv.live(self.script, &arguments);
             let log = Lines::of(child.stdout.take().expect("a pipe"));
             log.also(child.stderr.take().expect("a pipe"));

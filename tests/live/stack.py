@@ -1,4 +1,4 @@
-"""What the servers of sogo.py and davical.py stand on: processes of users without rights, in a folder of their own and with a
+"""What sogo.py, davical.py and cyrus.py stand on: processes of users without rights, in a folder of their own, some with a
 PostgreSQL of their own, that all end with whoever started them.
 
 The starter keeps the other end of standard input. When that closes, everything is ended and the folder removed: a test run that is
@@ -34,6 +34,8 @@ class Stack:
         os.chmod(self.folder, 0o777)
         self.environment = dict(os.environ, HOME=self.folder, LC_ALL="C.UTF-8")
         threading.Thread(target=self.end_with_the_starter, daemon=True).start()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, lambda *_: self.fail("told to end"))
 
     def path(self, *names):
         return os.path.join(self.folder, *names)

@@ -1,0 +1,66 @@
+"""Cyrus IMAP from Debian's packages: cyrus.py PORT IMAP_PORT USERS PASSWORD
+
+The users are user0, user1 and so on; the home of each is /dav/calendars/user/USER/.
+"""
+
+import imaplib
+import sys
+
+from stack import Stack
+
+port, imap_port, users, password = int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
+names = [f"user{number}" for number in range(users)]
+stack = Stack()
+settings = stack.write(
+    "imapd.conf",
+    f"""
+configdirectory: {stack.folder}/state
+partition-default: {stack.folder}/mail
+defaultpartition: default
+proc_path: {stack.folder}/proc
+mboxname_lockpath: {stack.folder}/lock
+idlesocket: {stack.folder}/idle
+notifysocket: {stack.folder}/notify
+sievedir: {stack.folder}/sieve
+admins: cyrus
+allowplaintext: yes
+httpmodules: caldav
+sasl_pwcheck_method: auxprop
+sasl_auxprop_plugin: sasldb
+sasl_sasldb_path: {stack.folder}/sasldb
+sasl_mech_list: PLAIN
+syslog_prefix: cyrus
+unixhierarchysep: yes
+virtdomains: off
+""",
+)
+services = stack.write(
+    "cyrus.conf",
+    f"""
+START {{
+    recover cmd="/usr/sbin/cyrus ctl_cyrusdb -C {settings} -r"
+}}
+SERVICES {{
+    imap cmd="imapd -C {settings}" listen="127.0.0.1:{imap_port}" prefork=0
+    http cmd="httpd -C {settings}" listen="127.0.0.1:{port}" prefork=2
+}}
+""",
+)
+for name in ["state", "state/socket", "state/db", "state/user", "mail", "proc", "lock", "sieve"]:
+    stack.run("cyrus", "mkdir", name)
+stack.run(
+    "cyrus",
+    "sh",
+    "-c",
+    f"for user in cyrus {' '.join(names)}; do echo {password} | saslpasswd2 -p -c -f sasldb -u $(hostname) $user; done",
+)
+master = stack.start("cyrus", "/usr/sbin/cyrmaster", "-D", "-C", settings, "-M", services, "-p", stack.path("pid"))
+stack.answers(master, imap_port)
+with imaplib.IMAP4("127.0.0.1", imap_port) as imap:
+    imap.login("cyrus", password)
+    for name in names:
+        answer, said = imap.create(f"user/{name}")
+        if answer != "OK":
+            stack.fail(f"a mailbox for {name}: {said}")
+stack.answers(master, port)
+stack.serve()
