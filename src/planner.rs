@@ -445,9 +445,9 @@ fn etag(etag: String, is_broken: bool) -> String {
 }
 
 /// From when on the rings of an object count: what was due when its calendar was looked at before, or when it was
-/// written, is past (rule 23).
+/// written, is past (rule 23). What claims to be written in the future says nothing: some clock is wrong.
 fn from(previous: UtcMillis, written: Option<UtcMillis>, now: UtcMillis) -> UtcMillis {
-    written.map_or(previous, |written| previous.max(written.min(now)))
+    written.filter(|written| *written <= now).map_or(previous, |written| previous.max(written))
 }
 
 /// A row that counts what one hour had too much of.

@@ -49,6 +49,8 @@ pub struct Watcher {
     reported: Option<UtcMillis>,
     /// The server's wish for when to come back.
     wish: Option<Duration>,
+    /// The last look wants another one after this.
+    soon: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -95,6 +97,7 @@ impl Watcher {
             links: HashSet::new(),
             reported: None,
             wish: None,
+            soon: None,
         })
     }
 
@@ -197,6 +200,7 @@ impl Watcher {
     async fn look_watching(&mut self, desk: &Desk, watch: Option<&Arc<Watch>>) -> bool {
         let at = self.clock.now();
         let mut refusal = None;
+        self.soon = None;
         let outcome = match &mut self.kind {
             Kind::Directory(directory) => match directory.look(desk, watch).await {
                 Ok(looked) => {
@@ -208,7 +212,10 @@ impl Watcher {
                 Err(error) => Err(error.to_string()),
             },
             Kind::Caldav(caldav) => match caldav.look(desk).await {
-                Ok(looked) => Ok((looked.calendars, looked.changes, looked.faults)),
+                Ok(looked) => {
+                    self.soon = looked.again_in;
+                    Ok((looked.calendars, looked.changes, looked.faults))
+                }
                 Err(error) => {
                     self.wish = error.retry_after();
                     Err(error.to_string())
@@ -317,7 +324,10 @@ impl Watcher {
         let doubled = |times: u32| first.saturating_mul(1 << times.saturating_sub(1).min(20));
         let after = |times: u32| if times == 0 { self.interval } else { doubled(times).min(self.interval) };
         match (self.failures, self.wish) {
-            (0, _) => after(self.partial).min(after(self.refusals)),
+            (0, _) => {
+                let usual = after(self.partial).min(after(self.refusals));
+                self.soon.map_or(usual, |soon| usual.min(soon))
+            }
             (_, Some(wish)) => wish.max(first),
             (failures, None) => doubled(failures).min(LONGEST_WAIT),
         }

@@ -1,9 +1,11 @@
 //! What a CalDAV server does not say, or says for a moment only: nothing of that is believed at once.
 
+use reveille::clock::Clock;
 use reveille::source::Evidence;
 use reveille::source::caldav::Looked;
+use reveille::time::UtcMillis;
 
-use crate::quirks::{CALENDAR, COMPARE, HOME, Server, State, changed, found, status, ten, versions};
+use crate::quirks::{CALENDAR, COMPARE, HOME, Server, State, changed, found, status, ten, text, versions};
 use crate::scripted::{Asked, Reply};
 use crate::watch::{Watch, settings};
 
@@ -170,4 +172,324 @@ fn a_calendar_that_is_not_wanted_any_more_is_dropped_at_once() {
     server.quirk(home(String::new()));
     watch.look();
     assert!(watch.kept.hrefs().is_empty(), "listed or not");
+}
+
+/// A server and a watch of it whose clock stands still until it is set.
+fn clocked() -> (Server, Watch, impl Fn(i64)) {
+    let (server, _) = ten();
+    let (source, settings) = settings(&server.scripted.url, Some(("mary", "sesame")));
+    let begin = UtcMillis::parse("2026-03-10T12:00:00Z").unwrap();
+    let clock = Clock::manual(begin);
+    let mut watch = Watch::at(&source, &settings, clock.clone());
+    watch.look();
+    server.scripted.asked();
+    (server, watch, move |seconds: i64| clock.set(begin.plus(seconds * 1_000)))
+}
+
+/// Says of `name` that it changed to the version `etag`, as `summary`.
+fn edit(server: &Server, name: &str, etag: &str, summary: &str) {
+    server.put(name, etag, summary);
+    server.report(&changed(&format!("/cal/work/{name}"), etag));
+    server.version(etag, etag);
+}
+
+fn token(watch: &Watch) -> Option<String> {
+    watch.kept.calendar("/cal/work/").checkpoint.sync_token
+}
+
+fn has(watch: &Watch, summary: &str) -> bool {
+    watch.kept.summaries("/cal/work/").iter().any(|other| other == summary)
+}
+
+/// A replica that lags behind: it does not find `name`.
+fn without(name: &'static str) -> impl FnMut(&Asked, &mut State) -> Option<Reply> + Send + 'static {
+    move |asked, state| {
+        let is_get = asked.method == "GET" && asked.path.ends_with(name);
+        if is_get {
+            return Some(Reply::status(404));
+        }
+        asked.body.contains("multiget").then(|| {
+            let href = format!("/cal/work/{name}");
+            let hidden = state.objects.remove(&href);
+            let answer = state.multiget(&asked.body);
+            state.objects.extend(hidden.map(|hidden| (href, hidden)));
+            Reply::multistatus(&answer)
+        })
+    }
+}
+
+#[test]
+fn an_object_that_is_named_and_not_found_yet_is_asked_for_until_it_comes() {
+    for name in ["new.ics", "1.ics"] {
+        let (server, mut watch, at) = clocked();
+        edit(&server, name, "t2", "came late");
+        server.quirk(without(name));
+        let looked = watch.look();
+        assert!(looked.again_in.is_some_and(|again| again.as_secs() == 2), "{looked:?}");
+        assert_eq!(token(&watch).as_deref(), Some("t1"), "it does not stand for what was not read");
+        assert_eq!(watch.kept.calendar("/cal/work/").objects.len(), 10, "{name}");
+        at(6);
+        server.quirk(|_, _| None);
+        server.report(&changed(&format!("/cal/work/{name}"), "t2"));
+        let looked = watch.look();
+        assert!(has(&watch, "came late") && looked.again_in.is_none(), "{looked:?}");
+        assert_eq!(token(&watch).as_deref(), Some("t2"));
+        assert_eq!(watch.look().requests, 1);
+    }
+}
+
+#[test]
+fn an_object_that_never_comes_becomes_a_fault_and_the_rest_goes_on() {
+    let (server, mut watch, at) = clocked();
+    edit(&server, "new.ics", "t2", "came late");
+    server.quirk(without("new.ics"));
+    let mut looked = watch.look();
+    for second in [2, 6, 14, 30, 61] {
+        at(second);
+        server.report(&changed("/cal/work/new.ics", "t2"));
+        looked = watch.try_look().unwrap();
+    }
+    assert!(looked.faults[0].contains("new.ics") && looked.faults[0].contains("404"), "{looked:?}");
+    assert_eq!(token(&watch).as_deref(), Some("t2"), "the calendar goes on without it");
+    at(90);
+    let looked = watch.try_look().unwrap();
+    assert_eq!((looked.faults.len(), looked.requests), (1, 1), "it is told, and left alone for a while");
+    at(61 + 600);
+    server.quirk(|_, _| None);
+    watch.look();
+    assert!(has(&watch, "came late"));
+}
+
+#[test]
+fn a_text_older_than_the_version_that_was_named_is_not_taken_for_it() {
+    let (server, mut watch, at) = clocked();
+    edit(&server, "1.ics", "t2", "edited");
+    // The replica still has the old one, by multiget and by GET.
+    let stale = |asked: &Asked| {
+        let old = found("/cal/work/1.ics", &format!("<D:getetag>\"1\"</D:getetag>{}", data("old")));
+        asked.body.contains("multiget").then(|| Reply::multistatus(&old))
+    };
+    server.quirk(move |asked, _| stale(asked));
+    watch.look();
+    let kept = watch.kept.calendar("/cal/work/").objects;
+    assert_eq!(kept["/cal/work/1.ics"].0, "\"1\"", "a new entity tag is not stored with an old text");
+    assert_eq!(token(&watch).as_deref(), Some("t1"));
+    server.quirk(|asked, _| {
+        if asked.body.contains("multiget") {
+            return Some(Reply::status(501));
+        }
+        let old = Reply::status(200).header("ETag", "W/\"1-gzip\"").body(text("old"));
+        (asked.method == "GET").then_some(old)
+    });
+    at(2);
+    server.report(&changed("/cal/work/1.ics", "t2"));
+    watch.look();
+    assert_eq!(token(&watch).as_deref(), Some("t1"));
+    at(6);
+    server.quirk(|_, _| None);
+    server.report(&changed("/cal/work/1.ics", "t2"));
+    watch.look();
+    assert!(has(&watch, "edited"));
+    assert_eq!(token(&watch).as_deref(), Some("t2"));
+}
+
+fn data(summary: &str) -> String {
+    format!("<C:calendar-data>{}</C:calendar-data>", text(summary))
+}
+
+#[test]
+fn half_a_text_is_asked_for_again() {
+    let (server, mut watch, at) = clocked();
+    watch.kept.refuses("half");
+    edit(&server, "1.ics", "t2", "half");
+    let looked = watch.look();
+    assert!(looked.again_in.is_some_and(|again| again.as_secs() == 2), "{looked:?}");
+    assert!(has(&watch, "old") && !has(&watch, "half"));
+    // Nothing moves on the server: it was only the answer that was cut.
+    server.put("1.ics", "t2", "whole");
+    at(2);
+    watch.look();
+    assert!(has(&watch, "whole"));
+    at(4);
+    assert_eq!(watch.look().requests, 1);
+}
+
+#[test]
+fn what_a_report_names_is_read_whatever_its_entity_tag_says() {
+    let (server, mut watch) = ten();
+    server.put("1.ics", "1", "another text");
+    server.report(&changed("/cal/work/1.ics", "1"));
+    server.version("t2", "c2");
+    watch.look();
+    assert!(has(&watch, "another text"));
+}
+
+#[test]
+fn a_list_of_objects_that_is_cut_or_fails_makes_nothing_gone() {
+    for inside in [
+        changed("/cal/work/new.ics", "1") + &status("/cal/work/", 507),
+        changed("/cal/work/new.ics", "1") + &status("/cal/work/1.ics", 500),
+    ] {
+        let (server, mut watch) = ten();
+        server.version("", "c2");
+        server.put("new.ics", "1", "new");
+        let cut = inside.clone();
+        server.quirk(move |asked, _| {
+            let listing =
+                asked.path == "/cal/work/" && asked.header("depth") == Some("1") && asked.method == "PROPFIND";
+            listing.then(|| Reply::multistatus(&(found("/cal/work/", CALENDAR) + &cut)))
+        });
+        let looked = watch.try_look().unwrap();
+        assert!(looked.faults[0].contains("/cal/work/") && looked.faults[0].contains("kept"), "{looked:?}");
+        assert_eq!(watch.kept.calendar("/cal/work/").objects.len(), 11, "what is there is taken, and all else kept");
+        assert_eq!(token(&watch).as_deref(), Some("t1"), "it was not read to its end");
+        server.quirk(|_, _| None);
+        watch.look();
+        assert_eq!(watch.kept.calendar("/cal/work/").objects.len(), 11);
+    }
+}
+
+#[test]
+fn what_a_list_leaves_out_is_asked_for_before_it_is_gone() {
+    let (server, mut watch) = ten();
+    server.version("", "c2");
+    server.quirk(|asked, _| {
+        let listing = asked.path == "/cal/work/" && asked.header("depth") == Some("1") && asked.method == "PROPFIND";
+        listing.then(|| Reply::multistatus(&found("/cal/work/", CALENDAR)))
+    });
+    let looked = watch.try_look().unwrap();
+    assert!(looked.faults[0].contains("0.ics") && looked.faults[0].contains("does not list it"), "{looked:?}");
+    assert_eq!(watch.kept.calendar("/cal/work/").objects.len(), 10);
+    server.quirk(|_, _| None);
+    watch.look();
+    (0..10).for_each(|n| server.delete(&format!("{n}.ics")));
+    server.version("", "c3");
+    watch.look();
+    assert!(watch.kept.calendar("/cal/work/").objects.is_empty(), "few are believed at once");
+}
+
+#[test]
+fn many_objects_that_vanish_at_once_are_looked_for_twice() {
+    let (server, mut watch, at) = clocked();
+    (10..30).for_each(|n| server.put(&format!("{n}.ics"), "1", "old"));
+    server.version("", "c2");
+    watch.look();
+    let all: Vec<String> = (0..30).map(|n| format!("{n}.ics")).collect();
+    let stored = server.state.lock().unwrap().objects.clone();
+    all.iter().for_each(|name| server.delete(name));
+    server.version("", "c3");
+    let looked = watch.try_look().unwrap();
+    assert!(looked.faults[0].contains("30 of 30") && looked.again_in.is_some(), "{looked:?}");
+    at(20);
+    watch.try_look().unwrap();
+    assert_eq!(watch.kept.calendar("/cal/work/").objects.len(), 30, "too soon");
+    // A disk that was not mounted.
+    server.with(|state| state.objects = stored.clone());
+    at(25);
+    watch.look();
+    all.iter().for_each(|name| server.delete(name));
+    server.version("", "c4");
+    at(40);
+    watch.try_look().unwrap();
+    assert_eq!(watch.kept.calendar("/cal/work/").objects.len(), 30, "it counts anew");
+    at(70);
+    watch.look();
+    assert!(watch.kept.calendar("/cal/work/").objects.is_empty());
+}
+
+#[test]
+fn after_a_failure_and_at_the_start_everything_is_compared() {
+    let (server, mut watch) = ten();
+    // Put back from a backup, and written to as often since: the versions are the same.
+    let restored = |name: &str| {
+        server.put(name, "other", "restored");
+        server.delete("9.ics");
+    };
+    server.quirk(|_, _| Some(Reply::status(503)));
+    watch.failure();
+    restored("1.ics");
+    server.quirk(|_, _| None);
+    watch.look();
+    assert!(has(&watch, "restored") && watch.kept.calendar("/cal/work/").objects.len() == 9);
+    server.scripted.asked();
+    watch.look();
+    assert_eq!(server.scripted.lines(), [HOME]);
+    server.put("9.ics", "1", "back");
+    let mut watch = watch.restarted(&server.scripted.url, Some(("mary", "sesame")));
+    watch.look();
+    assert!(has(&watch, "back"));
+    // To be asked less often is no failure.
+    server.quirk(|_, _| Some(Reply::status(429)));
+    watch.failure();
+    server.quirk(|_, _| None);
+    server.scripted.asked();
+    watch.look();
+    assert_eq!(server.scripted.lines(), [HOME]);
+}
+
+#[test]
+fn an_object_with_a_bare_percent_sign_is_found() {
+    let server = Server::start();
+    // It is listed as it is, and found only by its encoded name.
+    server.put("per%cent.ics", "1", "percent");
+    server.put("50%20off.ics", "1", "fifty");
+    server.quirk(|asked, _| match (asked.method.as_str(), asked.path.as_str()) {
+        ("REPORT", _) if asked.body.contains("multiget") => Some(Reply::multistatus(&status("/cal/work/x", 404))),
+        ("GET", "/cal/work/per%25cent.ics") => Some(Reply::status(200).body(text("percent"))),
+        ("GET", "/cal/work/50%2520off.ics") => Some(Reply::status(200).body(text("fifty"))),
+        ("GET", _) => Some(Reply::status(400)),
+        _ => None,
+    });
+    let mut watch = server.watch();
+    watch.look();
+    assert_eq!(watch.kept.summaries("/cal/work/"), ["fifty", "percent"]);
+    server.version("t2", "c2");
+    watch.look();
+    assert_eq!(watch.kept.calendar("/cal/work/").objects.len(), 2, "they stay two");
+    server.delete("per%cent.ics");
+    server.report(&status("/cal/work/per%cent.ics", 404));
+    server.version("t3", "c3");
+    watch.look();
+    assert_eq!(watch.kept.summaries("/cal/work/"), ["fifty"]);
+}
+
+#[test]
+fn names_that_are_not_utf_8_stay_apart() {
+    let server = Server::start();
+    for (name, summary) in [("M%FCller.ics", "Mueller"), ("M%F6ller.ics", "Moeller")] {
+        server.put(name, "1", summary);
+    }
+    let mut watch = server.watched();
+    assert_eq!(watch.kept.summaries("/cal/work/"), ["Moeller", "Mueller"]);
+    server.delete("M%F6ller.ics");
+    server.report(&status("/cal/work/M%F6ller.ics", 404));
+    server.version("t2", "c2");
+    watch.look();
+    assert_eq!(watch.kept.summaries("/cal/work/"), ["Mueller"]);
+}
+
+#[test]
+fn a_servers_clock_is_corrected_and_what_is_still_to_come_was_not_written() {
+    for (date, modified, written) in [
+        // Right.
+        ("12:00:00", "11:58:00", Some("11:58:00.000")),
+        // Five minutes ahead, and five behind: its own time, less a second that its date leaves open.
+        ("12:05:00", "12:03:00", Some("11:57:59.000")),
+        ("11:55:00", "11:53:00", Some("11:57:59.000")),
+        ("12:00:00", "12:04:00", None),
+    ] {
+        let (server, mut watch, at) = clocked();
+        at(0);
+        server.with(|state| state.date = Some(format!("Tue, 10 Mar 2026 {date} GMT")));
+        let (date, modified) = (date.to_owned(), format!("Tue, 10 Mar 2026 {modified} GMT"));
+        server.quirk(move |asked, _| {
+            let props = format!("<D:getetag>\"2\"</D:getetag><D:getlastmodified>{modified}</D:getlastmodified>");
+            let inside = found("/cal/work/1.ics", &(props + &data("new")));
+            asked.body.contains("multiget").then(|| Reply::multistatus(&inside))
+        });
+        edit(&server, "1.ics", "2", "new");
+        watch.look();
+        let kept = watch.kept.calendar("/cal/work/").written;
+        assert_eq!(kept, written.map(|at| UtcMillis::parse(&format!("2026-03-10T{at}Z")).unwrap()), "{date}");
+    }
 }

@@ -21,6 +21,8 @@ struct State {
     unchanged: usize,
     /// Batches that are taken before one is refused.
     left: Option<usize>,
+    /// Texts that say this cannot be used.
+    unreadable: Option<String>,
 }
 
 /// A calendar with its objects: etag and text by href.
@@ -70,6 +72,11 @@ impl Kept {
         change(self.0.lock().unwrap().calendars.get_mut(href).expect("a calendar"));
     }
 
+    /// Takes texts that hold `word` for broken ones.
+    pub fn refuses(&self, word: &str) {
+        self.0.lock().unwrap().unreadable = Some(word.to_owned());
+    }
+
     /// Takes `batches` more batches, then refuses one as if the process had been killed.
     pub fn fail_after(&self, batches: usize) {
         self.0.lock().unwrap().left = Some(batches);
@@ -105,20 +112,25 @@ impl Intake for Kept {
         let calendar = state.calendars.entry(batch.calendar.href.clone()).or_default();
         calendar.seen = batch.calendar;
         (calendar.absent_since, calendar.evidence) = (None, None);
+        let mut taken = Taken::default();
         for change in batch.changes {
             match change {
                 Change::Put { href, etag, text, written } => {
                     let text = String::from_utf8(text).expect("UTF-8");
+                    if state.unreadable.as_ref().is_some_and(|word| text.contains(word)) {
+                        taken.unreadable.push(href);
+                        continue;
+                    }
                     let old = calendar.objects.insert(href, (etag, text.clone()));
                     state.changes += usize::from(old.is_none_or(|(_, old)| old != text));
                     state.puts += 1;
-                    calendar.written = written.or(calendar.written);
+                    calendar.written = written;
                 }
                 Change::Gone { href } => state.changes += usize::from(calendar.objects.remove(&href).is_some()),
             }
         }
         calendar.checkpoint = batch.checkpoint.unwrap_or_else(|| calendar.checkpoint.clone());
-        Ok(Taken::default())
+        Ok(taken)
     }
 
     async fn unchanged(&self, _: &str, calendar: &str, _: UtcMillis) -> Result<(), IntakeError> {

@@ -59,6 +59,7 @@ mod scripted;
 mod servers;
 mod simulation;
 mod smtp;
+mod sogo;
 mod venv;
 mod watch;
 mod whose;

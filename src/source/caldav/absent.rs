@@ -63,7 +63,13 @@ impl CaldavSource {
         evidence: Evidence,
     ) -> Result<usize, CaldavError> {
         match intake.calendar_absent(&self.source.name, calendar, at, evidence).await? {
-            Absence::Kept { .. } => Ok(0),
+            Absence::Kept { .. } => {
+                // When it is found again, all of it is compared.
+                if let Some(memory) = self.memory.get_mut(&href::key(calendar)) {
+                    memory.read = None;
+                }
+                Ok(0)
+            }
             Absence::Dropped => {
                 self.memory.remove(&href::key(calendar));
                 Ok(1)

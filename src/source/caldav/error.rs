@@ -131,6 +131,15 @@ impl CaldavError {
         )
     }
 
+    /// Whether the server may be another one afterwards: it was away, or not itself. A wish to be asked less often is no such
+    /// failure.
+    pub(super) fn breaks_trust(&self) -> bool {
+        !matches!(
+            self,
+            CaldavError::Unavailable { status: 429, .. } | CaldavError::Settings(_) | CaldavError::Intake(_)
+        )
+    }
+
     /// Whether the address is not (or no longer) what it was taken for.
     pub(super) fn is_wrong_address(&self) -> bool {
         matches!(

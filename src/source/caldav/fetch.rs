@@ -1,6 +1,6 @@
 //! Fetching objects of a calendar: many at a time, and one by one where that does not work.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use reqwest::Url;
 
@@ -12,6 +12,9 @@ use super::requests::objects::{self, Object};
 
 /// Objects asked for in one request.
 pub const CHUNK: usize = 100;
+
+/// Objects that are asked for one by one where only some of them need to be known.
+const SINGLY: usize = 10;
 
 /// What came of fetching some objects.
 #[derive(Debug, Default)]
@@ -78,7 +81,9 @@ impl<'a> Fetcher<'a> {
             objects.into_iter().map(|object| (href::key(&object.href), object)).collect();
         for member in chunk {
             match by_key.remove(&href::key(&member.href)) {
-                Some(object) => fetched.objects.push((member.clone(), object)),
+                Some(object) => {
+                    fetched.objects.push((member.clone(), Object { href: member.href.clone(), ..object }));
+                }
                 // Some servers do not find what they themselves have listed.
                 None => self.get(member, fetched).await?,
             }
@@ -92,11 +97,23 @@ impl<'a> Fetcher<'a> {
             fetched.refused.push((member.clone(), error));
             return Ok(());
         };
-        let error = match self.http.send(objects::request_one(&url)).await {
+        let mut answer = self.http.send(objects::request_one(&url)).await;
+        let mut href = member.href.clone();
+        // Some servers name an object with a bare percent sign, and do not find it by that name.
+        let is_unknown = answer.as_ref().is_ok_and(|answer| matches!(answer.status, 400 | 404 | 410));
+        if is_unknown && let Some(literal) = href::resolve_literally(self.calendar, &member.href) {
+            let second = self.http.send(objects::request_one(&literal)).await;
+            if second.as_ref().is_ok_and(|second| second.status == 200) {
+                if href::is_doubtful(&href) {
+                    literal.path().clone_into(&mut href);
+                }
+                answer = second;
+            }
+        }
+        let error = match answer {
             Ok(answer) if answer.status == 200 => {
-                // The entity tag of the listing: that of a GET may be of a packed form.
-                let etag = member.etag.clone().or(answer.etag);
-                let object = Object { href: member.href.clone(), etag, modified: answer.modified, text: answer.body };
+                let etag = entity_tag(member, answer.etag);
+                let object = Object { href, etag, modified: answer.modified, text: answer.body };
                 fetched.objects.push((member.clone(), object));
                 return Ok(());
             }
@@ -113,5 +130,62 @@ impl<'a> Fetcher<'a> {
             error => fetched.refused.push((member.clone(), error)),
         }
         Ok(())
+    }
+
+    /// Which of `members` are there, or may be: asked for together, and a few of those that do not come singly. None of what is
+    /// not asked for is among them.
+    ///
+    /// # Errors
+    /// Only those that concern the whole account.
+    pub async fn still_there(&self, members: &[Member]) -> Result<Vec<Member>, CaldavError> {
+        let asked = members.get(..members.len().min(CHUNK)).unwrap_or(members);
+        let hrefs = asked.iter().map(|member| member.href.as_str());
+        let objects = match self.http.multistatus(objects::request(self.calendar, hrefs)).await {
+            Ok(answer) => objects::parse(answer.document()).unwrap_or_default(),
+            Err(error) if error.concerns_the_account() => return Err(error),
+            Err(_) => Vec::new(),
+        };
+        let came: HashSet<String> = objects.iter().map(|object| href::key(&object.href)).collect();
+        let (mut there, missing): (Vec<Member>, Vec<Member>) =
+            asked.iter().cloned().partition(|member| came.contains(&href::key(&member.href)));
+        let mut fetched = Fetched::default();
+        for member in missing.iter().take(SINGLY) {
+            self.get(member, &mut fetched).await?;
+        }
+        there.extend(fetched.objects.into_iter().map(|(member, _)| member));
+        there.extend(fetched.later.into_iter().map(|(member, _)| member));
+        Ok(there)
+    }
+}
+
+/// The entity tag of what a GET answered: that of the listing, unless the answer has another one. Of a packed answer it may
+/// have an ending of its own.
+fn entity_tag(member: &Member, given: Option<String>) -> Option<String> {
+    match (&member.etag, given) {
+        (Some(named), Some(given)) if !is_same_etag(named, &given) => Some(given),
+        (Some(named), _) => Some(named.clone()),
+        (None, given) => given,
+    }
+}
+
+/// Whether two entity tags mean the same version, however they are written.
+pub fn is_same_etag(one: &str, other: &str) -> bool {
+    bare(one) == bare(other)
+}
+
+fn bare(etag: &str) -> &str {
+    let etag = etag.trim();
+    let etag = etag.strip_prefix("W/").unwrap_or(etag).trim_matches('"');
+    ["-gzip", ";gzip", "--gzip", "-deflate", "-br"].iter().find_map(|end| etag.strip_suffix(end)).unwrap_or(etag)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_same_etag;
+
+    #[test]
+    fn one_version_has_several_spellings() {
+        assert!(is_same_etag("\"a\"", "W/\"a\"") && is_same_etag("a", "\"a\"") && is_same_etag("\"a-gzip\"", "\"a\""));
+        assert!(!is_same_etag("\"a\"", "\"b\"") && !is_same_etag("\"a-1\"", "\"a\""));
     }
 }

@@ -3,13 +3,25 @@
 //! Servers spell one and the same path in many ways: `%c3%a4` or `%C3%A4`, `@` or `%40`, and some do not encode at all.
 //! So the server's own spelling is kept for what is sent back to it, and hrefs are compared by their [`key`].
 
-use std::borrow::Cow;
-
 use reqwest::Url;
 
-/// What hrefs are compared by: the decoded path without scheme, host and closing slash.
+/// What hrefs are compared by: the decoded path without scheme, host and closing slash. Octets that are no UTF-8 stay apart
+/// from each other.
 pub fn key(href: &str) -> String {
     decoded(path(href).trim_end_matches('/'))
+}
+
+/// The key of `href` if it was not encoded at all: each of its percent signs is one.
+pub fn literal_key(href: &str) -> String {
+    path(href).trim_end_matches('/').to_owned()
+}
+
+/// Whether `href` was probably not encoded, or only in part: decoded, it is no UTF-8, or it has percent signs that encode
+/// nothing.
+pub fn is_doubtful(href: &str) -> bool {
+    let octets = href.as_bytes();
+    let is_bare = |at: usize| octets.get(at) == Some(&b'%') && escape(octets, at).is_none();
+    (0..octets.len()).any(is_bare) || std::str::from_utf8(&octets_of(path(href))).is_err()
 }
 
 /// The last path segment, decoded: `/mary/my%20work/` is `my work`.
@@ -20,6 +32,16 @@ pub fn last_segment(href: &str) -> String {
 
 /// The URL of `href` as an answer from `base` means it; none where it points to another server.
 pub fn resolve(base: &Url, href: &str) -> Option<Url> {
+    url(base, href, is_raw(href))
+}
+
+/// The URL of `href` if it was not encoded at all, where that is another one.
+pub fn resolve_literally(base: &Url, href: &str) -> Option<Url> {
+    let literal = url(base, href, true).filter(|_| href.contains('%') && !has_scheme(href.trim()));
+    literal.filter(|literal| resolve(base, href).as_ref() != Some(literal))
+}
+
+fn url(base: &Url, href: &str, is_raw: bool) -> Option<Url> {
     let href = href.trim();
     if has_scheme(href) {
         return Url::parse(href).ok().filter(|url| url.origin() == base.origin());
@@ -29,10 +51,10 @@ pub fn resolve(base: &Url, href: &str) -> Option<Url> {
     url.set_fragment(None);
     // A path that begins with two slashes is meant as a path, not as a host.
     if href.starts_with('/') {
-        url.set_path(&sendable(href));
+        url.set_path(&sendable(href, is_raw));
     } else {
         let folder = base.path().rsplit_once('/').map_or("", |(folder, _)| folder);
-        url.set_path(&format!("{folder}/{}", sendable(href)));
+        url.set_path(&format!("{folder}/{}", sendable(href, is_raw)));
     }
     Some(url)
 }
@@ -63,10 +85,14 @@ fn has_scheme(href: &str) -> bool {
     href.split_once("://").is_some_and(|(scheme, _)| scheme.bytes().all(|octet| octet.is_ascii_alphanumeric()))
 }
 
-/// `path` with nothing in it that may not be in a URL. A path that holds a space or the like was not encoded at all, so
-/// its percent signs are encoded too; in any other only a percent sign without two digits is.
-fn sendable(path: &str) -> String {
-    let raw = path.bytes().any(|octet| !octet.is_ascii_graphic() || b"\"#<>?".contains(&octet));
+/// Whether `path` holds a space or the like: it was not encoded at all.
+fn is_raw(path: &str) -> bool {
+    path.trim().bytes().any(|octet| !octet.is_ascii_graphic() || b"\"#<>?".contains(&octet))
+}
+
+/// `path` with nothing in it that may not be in a URL. In one that was not encoded at all the percent signs are encoded too;
+/// in any other only a percent sign without two digits is.
+fn sendable(path: &str, raw: bool) -> String {
     let mut sendable = String::with_capacity(path.len());
     for (at, octet) in path.bytes().enumerate() {
         if is_unsendable(octet) || (octet == b'%' && (raw || escape(path.as_bytes(), at).is_none())) {
@@ -89,7 +115,7 @@ fn escape(octets: &[u8], at: usize) -> Option<u8> {
     u8::try_from(digit(high)? * 16 + digit(low)?).ok()
 }
 
-fn decoded(path: &str) -> String {
+fn octets_of(path: &str) -> Vec<u8> {
     let octets = path.as_bytes();
     let mut decoded = Vec::with_capacity(octets.len());
     let mut at = 0;
@@ -98,10 +124,20 @@ fn decoded(path: &str) -> String {
         decoded.push(escaped.unwrap_or(octet));
         at += if escaped.is_some() { 3 } else { 1 };
     }
-    match String::from_utf8_lossy(&decoded) {
-        Cow::Borrowed(text) => text.to_owned(),
-        Cow::Owned(text) => text,
-    }
+    decoded
+}
+
+fn decoded(path: &str) -> String {
+    String::from_utf8(octets_of(path)).unwrap_or_else(|broken| {
+        let mut text = String::new();
+        for chunk in broken.as_bytes().utf8_chunks() {
+            text.push_str(chunk.valid());
+            for octet in chunk.invalid() {
+                text.push_str(&format!("{}{octet:02X}", char::REPLACEMENT_CHARACTER));
+            }
+        }
+        text
+    })
 }
 
 #[cfg(test)]
@@ -130,7 +166,8 @@ mod tests {
         assert_eq!(key("/mary/work/"), key("/mary/work"));
         assert_ne!(key("/cal/a%2520b.ics"), key("/cal/a%20b.ics"));
         assert_eq!(key("https://host"), "");
-        assert_eq!(key("/x%ffy"), "/x\u{fffd}y");
+        assert_eq!(key("/x%ffy"), "/x\u{fffd}FFy");
+        assert_ne!(key("/M%FCller.ics"), key("/M%F6ller.ics"), "Latin-1");
     }
 
     #[test]
@@ -144,6 +181,21 @@ mod tests {
         assert!(!moved("/", "/alice/") && !moved("/b/", "/a/bb/"));
         assert!(holds("/cal/", "/cal/bob/") && holds("/cal/bob", "/cal/bob/") && holds("/", "/cal/"));
         assert!(!holds("/cal/bo", "/cal/bob/") && !holds("/cal/bob/", "/cal/"));
+    }
+
+    #[test]
+    fn a_percent_sign_that_was_not_encoded_is_sent_encoded_when_the_other_way_fails() {
+        let base = Url::parse("https://host/dav/").unwrap();
+        let literal = |href: &str| super::resolve_literally(&base, href).map(|url| url.path().to_owned());
+        assert_eq!(literal("/cal/per%cent.ics").as_deref(), Some("/cal/per%25cent.ics"));
+        assert_eq!(literal("/cal/a%20b.ics").as_deref(), Some("/cal/a%2520b.ics"));
+        assert_eq!(literal("/cal/100%.ics"), None, "it was sent so before");
+        assert_eq!((literal("/cal/a.ics"), literal("https://host/cal/a%20b.ics")), (None, None));
+        for (href, doubtful) in
+            [("/per%cent.ics", true), ("/100%.ics", true), ("/a%20%C3%A4.ics", false), ("/x.ics", false)]
+        {
+            assert_eq!(super::is_doubtful(href), doubtful, "{href}");
+        }
     }
 
     #[test]

@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use super::absent::Missing;
 use super::account::ListedAt;
 use super::error::CaldavError;
-use super::position::{Position, Step, next_step};
+use super::position::{Position, ServerTime, Step, next_step};
+use super::requests::calendars::Listed;
 use super::sync::{Outcome, Sync};
-use super::{CaldavSource, Looked, href};
+use super::{CaldavSource, Looked, Memory, href};
 use crate::source::{CalendarSeen, Evidence, Intake, Known};
 use crate::time::UtcMillis;
 
@@ -16,11 +17,33 @@ const MAX_REFUSALS: u32 = 2;
 /// Looks that a new calendar waits for properties that its server cannot give.
 const MAX_WAITS: u32 = 3;
 
+/// Times that the DAV:creationdate of a calendar may change before it means nothing.
+const MAX_CREATED: u32 = 3;
+
 /// When a look began, by this machine's clock and by the server's.
 #[derive(Clone, Copy, Debug)]
 struct Moment {
     here: UtcMillis,
-    there: UtcMillis,
+    there: ServerTime,
+    /// Milliseconds that this machine's clock is ahead of the server's.
+    ahead: i64,
+}
+
+impl Moment {
+    /// Of a listing that was asked for at `sent` and had come at `came`, with the server's `date`.
+    fn new(sent: UtcMillis, came: UtcMillis, date: Option<UtcMillis>) -> Moment {
+        let Some(date) = date else {
+            return Moment { here: sent, there: ServerTime { from: sent, until: came.plus(1_000) }, ahead: 0 };
+        };
+        // The date is cut off to its second.
+        let until = date.plus(1_000);
+        let took = came.0.saturating_sub(sent.0).max(0);
+        let there = ServerTime { from: date.plus(took.saturating_neg()), until };
+        let (least, most) = (sent.0.saturating_sub(until.0), came.0.saturating_sub(date.0));
+        // What was written rather counts as earlier than it was: then nothing is lost.
+        let ahead = if least <= 0 && most >= 0 { 0 } else { least };
+        Moment { here: sent, there, ahead }
+    }
 }
 
 impl CaldavSource {
@@ -30,6 +53,14 @@ impl CaldavSource {
     /// # Errors
     /// When the account cannot be looked at: no answer, no login, nothing there; or [`CaldavError::Intake`].
     pub async fn look(&mut self, intake: &impl Intake) -> Result<Looked, CaldavError> {
+        let looked = self.look_once(intake).await;
+        if looked.as_ref().is_err_and(CaldavError::breaks_trust) {
+            self.failures = self.failures.saturating_add(1);
+        }
+        looked
+    }
+
+    async fn look_once(&mut self, intake: &impl Intake) -> Result<Looked, CaldavError> {
         let sent = self.http.sent();
         let here = self.clock.now();
         let (account, listing) = match self.listing(here).await {
@@ -39,13 +70,16 @@ impl CaldavSource {
             }
             found => found?,
         };
-        let at = Moment { here, there: listing.server_now.unwrap_or(here) };
+        let at = Moment::new(here, self.clock.now(), listing.server_now);
         let mut looked = Looked::default();
         let mut known: HashMap<String, Known> = HashMap::new();
         for calendar in intake.calendars(&self.source.name).await? {
             known.insert(href::key(&calendar.href), calendar);
         }
-        let watched: Vec<&ListedAt> = listing.calendars.iter().filter(|calendar| self.is_watched(calendar)).collect();
+        let mut watched: Vec<&ListedAt> =
+            listing.calendars.iter().filter(|calendar| self.is_watched(calendar)).collect();
+        // Those first that were not reached for longest: a server that fails now and then is read through nevertheless.
+        watched.sort_by_key(|calendar| self.read_at(calendar));
         looked.calendars = watched.len();
         let finds_known =
             listing.calendars.iter().any(|calendar| known.contains_key(&href::key(&calendar.listed.href)));
@@ -62,6 +96,7 @@ impl CaldavSource {
                 (Ok(outcome), _) => {
                     looked.changes += outcome.changes;
                     looked.faults.extend(outcome.faults);
+                    looked.again_in = looked.again_in.into_iter().chain(outcome.again_in).min();
                 }
                 (Err(error), _) if error.concerns_the_account() => return Err(error),
                 // A right that was taken back, or a calendar that went since it was listed.
@@ -76,6 +111,10 @@ impl CaldavSource {
         self.settle_missing(intake, missing, known.into_values().collect(), &mut looked).await?;
         looked.requests = self.http.sent() - sent;
         Ok(looked)
+    }
+
+    fn read_at(&self, calendar: &ListedAt) -> Option<UtcMillis> {
+        self.memory.get(&href::key(&calendar.listed.href)).and_then(|memory| memory.read).map(|(at, _)| at)
     }
 
     /// Whether enough is known of a calendar to look at it; what is not is a fault. A new one waits a little for what its
@@ -102,32 +141,38 @@ impl CaldavSource {
         at: Moment,
     ) -> Result<Outcome, CaldavError> {
         let memory = self.memory.entry(href::key(&calendar.listed.href)).or_default();
+        let listed = memory.steadied(&calendar.listed);
         let sync = Sync {
             http: &self.http,
             intake,
             source: &self.source.name,
             calendar: &seen,
             url: &calendar.url,
-            listed: &calendar.listed,
+            listed: &listed,
             looked_at: at.here,
-            server_now: at.there,
+            clock: &self.clock,
+            server: at.there,
+            ahead: at.ahead,
             max_size: self.max_size,
         };
+        // What this process has not compared since the source failed may have become another calendar unseen.
+        let doubts = memory.read.take().is_none_or(|(_, failures)| failures != self.failures);
         let position = known.as_ref().and_then(|known| Position::read(&known.checkpoint));
-        let step = next_step(position.as_ref(), &calendar.listed, at.here, memory.refusals < MAX_REFUSALS);
+        let step = next_step(position.as_ref(), &listed, at.here, memory.refusals < MAX_REFUSALS, doubts);
+        let is_owed = !memory.unsettled.owed.due(at.here).is_empty();
         let outcome = match (step, known) {
-            (Step::Rest, Some(_)) if memory.seen.as_ref() == Some(&seen) => {
+            (Step::Rest, Some(_)) if !is_owed && memory.seen.as_ref() == Some(&seen) => {
                 intake.unchanged(&self.source.name, &seen.href, at.here).await?;
-                Outcome::default()
+                memory.resting(at.here)
             }
             // Its name or its user may be other than what the ledger has.
-            (Step::Rest, Some(known)) => {
+            (Step::Rest, Some(known)) if !is_owed => {
                 sync.apply(Vec::new(), Some(known.checkpoint)).await?;
-                Outcome::default()
+                memory.resting(at.here)
             }
             (step, _) => {
-                let asks_for_report = matches!(step, Step::Changes(_));
-                let outcome = sync.run(position.as_ref(), step).await?;
+                let asks_for_report = matches!(step, Step::Changes { .. });
+                let outcome = sync.run(position.as_ref(), step, &mut memory.unsettled).await?;
                 if asks_for_report {
                     memory.refusals = if outcome.report_refused { memory.refusals + 1 } else { 0 };
                 }
@@ -135,6 +180,43 @@ impl CaldavSource {
             }
         };
         memory.seen = Some(seen);
+        memory.read = Some((at.here, self.failures));
         Ok(outcome)
+    }
+}
+
+impl Memory {
+    /// What a look that asks for nothing more tells.
+    fn resting(&self, at: UtcMillis) -> Outcome {
+        let owed = &self.unsettled.owed;
+        Outcome { faults: owed.faults(at), again_in: owed.soon(at), ..Outcome::default() }
+    }
+
+    /// `listed`, without a creation date that is another one each time.
+    fn steadied(&mut self, listed: &Listed) -> Listed {
+        let (last, changes) = &mut self.created;
+        if last.is_some() && *last != listed.created {
+            *changes = changes.saturating_add(1);
+        }
+        last.clone_from(&listed.created);
+        let created = listed.created.clone().filter(|_| *changes <= MAX_CREATED);
+        Listed { created, ..listed.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Moment;
+    use crate::time::UtcMillis;
+
+    #[test]
+    fn clocks_that_may_be_right_are_not_corrected() {
+        let sent = UtcMillis(1_795_382_222_500);
+        let ahead = |date: i64, took: i64| Moment::new(sent, sent.plus(took), Some(UtcMillis(date))).ahead;
+        assert_eq!(ahead(1_795_382_222_000, 20), 0);
+        assert_eq!(ahead(1_795_382_230_000, 9_000), 0, "it took long");
+        assert_eq!(ahead(1_795_382_522_000, 20), -300_500, "the server is five minutes ahead");
+        assert_eq!(ahead(1_795_381_922_000, 20), 299_500);
+        assert_eq!(Moment::new(sent, sent, None).ahead, 0);
     }
 }

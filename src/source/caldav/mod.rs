@@ -7,12 +7,14 @@
 //! * [`client`] is the HTTP client with the account's secret; [`http`] sends requests; [`xml`] and [`multistatus`] read
 //!   answers; [`href`] compares what they point to; [`requests`] is what is asked, one file a request.
 //! * [`account`] finds the calendars, [`whose`] sees to it that they stay those of one account; [`look`] goes through
-//!   them, [`absent`] through those that are not listed; [`position`] decides what to do with one; [`sync`] does it, [`fetch`]
-//!   gets objects.
+//!   them, [`absent`] through those that are not listed; [`position`] decides what to do with one; [`sync`] does it: [`delta`]
+//!   asks what changed, [`compare`] compares the whole, [`kept`] is what the ledger has; [`fetch`] gets objects, [`owed`] are
+//!   those that did not come.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use reqwest::Url;
 
@@ -25,12 +27,16 @@ mod absent;
 mod account;
 mod addresses;
 mod client;
+mod compare;
+mod delta;
 mod error;
 mod fetch;
 mod href;
 mod http;
+mod kept;
 mod look;
 mod multistatus;
+mod owed;
 mod position;
 mod requests;
 mod sync;
@@ -44,6 +50,7 @@ use account::{Account, ListedAt};
 use addresses::{OwnAddresses, Wanted};
 use http::Http;
 use requests::calendars::{Listed, Property};
+use sync::Unsettled;
 
 /// So many addresses are named that are not used.
 const REFUSED_TOLD: usize = 5;
@@ -59,6 +66,8 @@ pub struct Looked {
     pub requests: u64,
     /// Calendars and objects that could not be read, one sentence each; what was known of them rings on.
     pub faults: Vec<String>,
+    /// When to look again, where that is to be sooner than usual.
+    pub again_in: Option<Duration>,
 }
 
 /// What logging in to an account found.
@@ -150,6 +159,8 @@ pub struct CaldavSource {
     account: Option<(Account, UtcMillis)>,
     /// By key of the href, what this process knows of a calendar beyond the ledger.
     memory: HashMap<String, Memory>,
+    /// How often looks have failed, and the start of the process: what was read before has to be compared.
+    failures: u64,
 }
 
 #[derive(Debug, Default)]
@@ -162,6 +173,11 @@ struct Memory {
     waits: u32,
     /// When it was asked for by its own address, and not found.
     missed: Option<UtcMillis>,
+    /// When it was last read without a failure, and how often the source had failed by then.
+    read: Option<(UtcMillis, u64)>,
+    /// The DAV:creationdate that was listed last, and how often that has changed.
+    created: (Option<String>, u32),
+    unsettled: Unsettled,
 }
 
 impl CaldavSource {
@@ -196,6 +212,7 @@ impl CaldavSource {
             max_own_addresses: limits.max_own_addresses,
             account: None,
             memory: HashMap::new(),
+            failures: 0,
         })
     }
 
@@ -325,7 +342,8 @@ pub fn read_as_any_answer(xml: &str) -> usize {
         requests::calendars::parse(xml.into()).ok().and_then(Result::ok).map_or(0, |found| found.calendars.len());
     let changes =
         requests::changes::parse(xml.into(), "/cal/work/").map_or(0, |found| found.put.len() + found.gone.len());
-    let members = requests::members::parse(xml.into(), "/cal/work/").ok().flatten().map_or(0, |members| members.len());
+    let members = requests::members::parse(xml.into(), "/cal/work/").ok().and_then(Result::ok);
+    let members = members.map_or(0, |found| found.members.len());
     let objects = requests::objects::parse(xml.into()).map_or(0, |objects| objects.len());
     let _ = requests::discovery::parse(xml.into());
     calendars + changes + members + objects

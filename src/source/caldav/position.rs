@@ -1,6 +1,8 @@
 //! How far a calendar has been read, and what that and its listing call for: nothing, its changes, or a comparison of
 //! the whole. Pure: no request is made here.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
 use serde::{Deserialize, Serialize};
 
 use super::requests::calendars::Listed;
@@ -8,17 +10,28 @@ use crate::source::Checkpoint;
 use crate::time::UtcMillis;
 
 /// Milliseconds after which a calendar is compared as a whole, although its server tells what changed: some servers
-/// answer a token that they have lost with an empty list.
-pub const COMPARE_EVERY: i64 = 6 * 60 * 60 * 1_000;
+/// answer a token that they have lost with an empty list. Of a large calendar it is longer.
+const COMPARE_EVERY: i64 = 10 * 60 * 1_000;
+/// Objects that are compared so often; twice as many half as often, and so on.
+const COMPARE_AT_ONCE: i64 = 500;
+/// The longest time between comparisons, milliseconds.
+const COMPARE_AT_LAST: i64 = 2 * 60 * 60 * 1_000;
 
 /// Milliseconds around a moment in which a server that marks versions with its clock's whole seconds may still change
 /// something without a new mark.
 const SECONDS_BLUR: i64 = 2_000;
 
+/// The clock of a server while it answered: its earliest and its latest reading.
+#[derive(Clone, Copy, Debug)]
+pub struct ServerTime {
+    pub from: UtcMillis,
+    pub until: UtcMillis,
+}
+
 /// What a calendar is looked at from the next time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Position {
-    /// DAV:sync-token.
+    /// The DAV:sync-token to go on from.
     pub token: Option<String>,
     pub more: More,
 }
@@ -28,11 +41,20 @@ pub struct Position {
 pub struct More {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ctag: Option<String>,
+    /// The DAV:sync-token that was listed, where it is not the one to go on from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listed: Option<String>,
     /// DAV:resource-id.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub identity: Option<String>,
+    /// DAV:creationdate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created: Option<String>,
     /// When the whole calendar was compared last, UTC milliseconds.
     pub compared: i64,
+    /// How many objects it had then.
+    #[serde(default)]
+    pub objects: usize,
     /// The version was marked with the second in which it was read: equality proves nothing yet.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub blurred: bool,
@@ -43,19 +65,45 @@ pub struct More {
 pub enum Step {
     /// Nothing changed.
     Rest,
-    /// Ask what changed since this token.
-    Changes(String),
+    /// Ask what changed since `token`; where `whole` is set, compare the whole calendar as well.
+    Changes { token: String, whole: bool },
     /// Compare the whole calendar with what is known.
     Compare,
 }
 
+/// When the whole of a calendar was compared last, and how many objects it had.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Compared {
+    pub at: UtcMillis,
+    pub objects: usize,
+}
+
 impl Position {
-    /// Where to look from once all that `listed` stands for has been read. `compared` is when the whole was compared
-    /// last, `server_now` the server's clock when it listed.
-    pub fn after(listed: &Listed, compared: UtcMillis, server_now: UtcMillis) -> Position {
-        let blurred = [&listed.token, &listed.ctag].into_iter().flatten().any(|mark| is_now(mark, server_now));
-        let (ctag, identity) = (listed.ctag.clone(), listed.identity.clone());
-        Position { token: listed.token.clone(), more: More { ctag, identity, compared: compared.0, blurred } }
+    /// Where to look from once all that `listed` stands for has been read, and all that a report told that ended with the token
+    /// `given`. `server` is the server's clock when it listed.
+    pub fn after(listed: &Listed, given: Option<String>, compared: Compared, server: ServerTime) -> Position {
+        let blurred = [&listed.token, &listed.ctag].into_iter().flatten().any(|mark| is_now(mark, server));
+        let token = given.or_else(|| listed.token.clone()).map(|token| before(token, server));
+        let more = More {
+            ctag: listed.ctag.clone(),
+            listed: listed.token.clone().filter(|listed| token.as_ref() != Some(listed)),
+            identity: listed.identity.clone(),
+            created: listed.created.clone(),
+            compared: compared.at.0,
+            objects: compared.objects,
+            blurred,
+        };
+        Position { token, more }
+    }
+
+    /// The token that was listed.
+    fn listed(&self) -> Option<&String> {
+        self.more.listed.as_ref().or(self.token.as_ref())
+    }
+
+    /// When the whole was compared last.
+    pub fn compared(&self) -> Compared {
+        Compared { at: UtcMillis(self.more.compared), objects: self.more.objects }
     }
 
     /// Reads what the ledger kept; none where a calendar was never read to its end.
@@ -72,29 +120,43 @@ impl Position {
 }
 
 /// What is to be done with a calendar that was read up to `kept` and is now `listed`. `reports` says whether the server's
-/// change reports have been of use so far.
-pub fn next_step(kept: Option<&Position>, listed: &Listed, now: UtcMillis, reports: bool) -> Step {
+/// change reports have been of use so far, `doubts` whether it may have become another one unseen.
+pub fn next_step(kept: Option<&Position>, listed: &Listed, now: UtcMillis, reports: bool, doubts: bool) -> Step {
     let Some(kept) = kept else { return Step::Compare };
-    let is_another = matches!((&kept.more.identity, &listed.identity), (Some(old), Some(new)) if old != new);
-    let age = now.0.saturating_sub(kept.more.compared);
-    if is_another || !(0..COMPARE_EVERY).contains(&age) {
+    let more = &kept.more;
+    let other = |old: &Option<String>, new: &Option<String>| matches!((old, new), (Some(old), Some(new)) if old != new);
+    if other(&more.identity, &listed.identity) || other(&more.created, &listed.created) {
         return Step::Compare;
     }
-    let is_same = kept.token == listed.token && kept.more.ctag == listed.ctag;
+    let age = now.0.saturating_sub(more.compared);
+    let whole = doubts || !(0..compare_every(&listed.href, more.objects)).contains(&age);
+    let is_same = kept.listed() == listed.token.as_ref() && more.ctag == listed.ctag;
     let is_marked = listed.token.is_some() || listed.ctag.is_some();
-    if is_same && is_marked && !kept.more.blurred {
-        return Step::Rest;
+    if is_same && is_marked && !more.blurred {
+        return if whole { Step::Compare } else { Step::Rest };
     }
     match (&kept.token, &listed.token) {
-        (Some(old), Some(new)) if reports && !went_back(old, new) => Step::Changes(old.clone()),
+        (Some(old), Some(new)) if reports && !went_back(old, new) => Step::Changes { token: old.clone(), whole },
         _ => Step::Compare,
     }
 }
 
+/// Milliseconds after which a calendar of so many objects is compared again. Where it is spreads that by a quarter, so that not
+/// all are compared at once.
+fn compare_every(href: &str, objects: usize) -> i64 {
+    let objects = i64::try_from(objects).unwrap_or(i64::MAX);
+    let every = COMPARE_EVERY.saturating_mul((objects / COMPARE_AT_ONCE).max(1)).min(COMPARE_AT_LAST);
+    let mut hasher = DefaultHasher::new();
+    href.hash(&mut hasher);
+    every + every / 1_000 * i64::try_from(hasher.finish() % 250).unwrap_or_default()
+}
+
 /// Whether an empty report from `kept` is at odds with `listed`, in which something did change.
 pub fn is_suspicious(kept: &Position, listed: &Listed) -> bool {
-    let moved = kept.token != listed.token || kept.more.ctag != listed.ctag;
-    moved && !listed.counts_the_account
+    // A report may have been ahead of the listing before it.
+    let is_told = kept.more.listed.is_some() && kept.token == listed.token;
+    let moved = kept.listed() != listed.token.as_ref() || kept.more.ctag != listed.ctag;
+    moved && !is_told && !listed.counts_the_account
 }
 
 /// Whether the counter in a token is behind the one in an older token: a restored database, or a new collection.
@@ -112,14 +174,27 @@ fn counter(token: &str) -> Option<(&str, i64)> {
 }
 
 /// Whether a version is marked with the present second of the server's clock.
-fn is_now(mark: &str, server_now: UtcMillis) -> bool {
+fn is_now(mark: &str, server: ServerTime) -> bool {
     let Ok(seconds) = mark.trim_matches('"').parse::<i64>() else { return false };
-    seconds.saturating_mul(1_000).saturating_sub(server_now.0).saturating_abs() < SECONDS_BLUR + 1_000
+    let begins = seconds.saturating_mul(1_000);
+    let blur = SECONDS_BLUR + 1_000;
+    begins.saturating_add(blur) > server.from.0 && begins.saturating_sub(blur) < server.until.0
+}
+
+/// The token to go on from: while the second that it counts is not over, one from before it. What a server reports is later than
+/// a token, and so nothing of the token's own second.
+fn before(token: String, server: ServerTime) -> String {
+    match token.parse::<i64>() {
+        Ok(seconds) if is_now(&token, server) => seconds.saturating_sub(SECONDS_BLUR / 1_000 + 1).to_string(),
+        _ => token,
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{COMPARE_EVERY, Listed, Position, Step, is_suspicious, next_step};
+    use super::{
+        COMPARE_AT_LAST, COMPARE_EVERY, Compared, Listed, Position, ServerTime, Step, compare_every, is_suspicious,
+    };
     use crate::source::Checkpoint;
     use crate::time::UtcMillis;
 
@@ -130,21 +205,29 @@ mod tests {
         Listed { token: some(token), ctag: some(ctag), ..Listed::default() }
     }
 
+    /// Where to look from when `listed` was read as a whole at `at`.
+    fn after(listed: &Listed, at: UtcMillis) -> Position {
+        Position::after(listed, None, Compared { at, objects: 10 }, ServerTime { from: at, until: at })
+    }
+
+    fn next_step(kept: Option<&Position>, listed: &Listed, now: UtcMillis, reports: bool) -> Step {
+        super::next_step(kept, listed, now, reports, false)
+    }
+
     /// What to do when `old` was read a minute ago and `new` is listed.
     fn step(old: &Listed, new: &Listed) -> Step {
-        let kept = Position::after(old, NOW.plus(-60_000), NOW.plus(-60_000));
-        next_step(Some(&kept), new, NOW, true)
+        next_step(Some(&after(old, NOW.plus(-60_000))), new, NOW, true)
     }
 
     fn changes(token: &str) -> Step {
-        Step::Changes(token.to_owned())
+        Step::Changes { token: token.to_owned(), whole: false }
     }
 
     #[test]
     fn the_ledger_keeps_a_position() {
         let mut of = listed("data:,13", "\"x\"");
         of.identity = Some("urn:uuid:1".to_owned());
-        let position = Position::after(&of, NOW, NOW);
+        let position = after(&of, NOW);
         assert_eq!(Position::read(&position.checkpoint()), Some(position));
         assert_eq!(Position::read(&Checkpoint::default()), None);
         let foreign = Checkpoint { ctag: Some("17".to_owned()), sync_token: None };
@@ -167,7 +250,7 @@ mod tests {
         assert_eq!(step(&listed("", "c1"), &listed("", "c2")), Step::Compare);
         assert_eq!(step(&listed("", "c1"), &listed("t2", "c2")), Step::Compare);
         assert_eq!(step(&listed("t1", "c1"), &listed("", "c2")), Step::Compare);
-        let kept = Position::after(&listed("t1", "c1"), NOW, NOW);
+        let kept = after(&listed("t1", "c1"), NOW);
         assert_eq!(next_step(Some(&kept), &listed("t2", "c2"), NOW, false), Step::Compare);
     }
 
@@ -188,37 +271,66 @@ mod tests {
         assert_eq!(step(&with("urn:uuid:1"), &with("urn:uuid:2")), Step::Compare);
         assert_eq!(step(&with("urn:uuid:1"), &with("urn:uuid:1")), Step::Rest);
         assert_eq!(step(&listed("t1", "c1"), &with("urn:uuid:1")), Step::Rest);
+        let made = |date: &str| Listed { created: Some(date.to_owned()), ..listed("t1", "c1") };
+        assert_eq!(step(&made("2026-11-22T21:16:06Z"), &made("2026-11-23T08:00:00Z")), Step::Compare);
     }
 
     #[test]
     fn the_whole_is_compared_now_and_then() {
         let same = listed("t1", "c1");
-        let kept = Position::after(&same, NOW, NOW);
-        let after = |millis: i64| next_step(Some(&kept), &same, NOW.plus(millis), true);
-        assert_eq!(after(COMPARE_EVERY - 1), Step::Rest);
-        assert_eq!(after(COMPARE_EVERY), Step::Compare);
-        assert_eq!(after(-1), Step::Compare, "the clock was set back: nobody knows how long ago it was");
+        let kept = after(&same, NOW);
+        let every = compare_every("", 10);
+        assert!((COMPARE_EVERY..COMPARE_EVERY * 5 / 4).contains(&every));
+        let later = |millis: i64| next_step(Some(&kept), &same, NOW.plus(millis), true);
+        assert_eq!(later(every - 1), Step::Rest);
+        assert_eq!(later(every), Step::Compare);
+        assert_eq!(later(-1), Step::Compare, "the clock was set back: nobody knows how long ago it was");
+        // What changed is asked for nevertheless: an entity tag may hide it.
+        let whole = Step::Changes { token: "t1".to_owned(), whole: true };
+        assert_eq!(next_step(Some(&kept), &listed("t2", "c2"), NOW.plus(every), true), whole);
+        assert_eq!(super::next_step(Some(&kept), &listed("t2", "c2"), NOW, true, true), whole);
+        assert_eq!(super::next_step(Some(&kept), &same, NOW, true, true), Step::Compare);
+        // Large ones less often, and not all at once.
+        assert!((2 * COMPARE_EVERY..COMPARE_EVERY * 5 / 2).contains(&compare_every("/x/", 1_000)));
+        assert!((COMPARE_AT_LAST..COMPARE_AT_LAST * 5 / 4).contains(&compare_every("/x/", 1_000_000)));
+        assert_ne!(compare_every("/x/", 10), compare_every("/y/", 10));
     }
 
     #[test]
-    fn a_mark_of_the_present_second_is_looked_at_again() {
+    fn a_mark_of_the_present_second_is_looked_at_again_from_before_it() {
         let second = |seconds: &str| {
             let of = listed(seconds, seconds);
-            let kept = Position::after(&of, NOW, NOW);
-            next_step(Some(&kept), &of, NOW.plus(60_000), true)
+            next_step(Some(&after(&of, NOW)), &of, NOW.plus(60_000), true)
         };
-        assert_eq!(second("1795382222"), changes("1795382222"));
-        assert_eq!(second("1795382221"), changes("1795382221"));
-        assert_eq!(second("1795382223"), changes("1795382223"));
+        assert_eq!(second("1795382222"), changes("1795382219"));
+        assert_eq!(second("1795382221"), changes("1795382218"));
+        assert_eq!(second("1795382223"), changes("1795382220"));
         assert_eq!(second("1795382219"), Step::Rest);
         assert_eq!(second("1795382300"), Step::Rest, "not this server's clock");
         assert_eq!(second("20"), Step::Rest);
         assert_eq!(second("17953822220000"), Step::Rest, "no count of seconds");
+        // An answer that took long was perhaps written when it was asked for.
+        let of = listed("1795382219", "");
+        let slow = ServerTime { from: NOW.plus(-20_000), until: NOW };
+        assert!(Position::after(&of, None, Compared::default(), slow).more.blurred);
+    }
+
+    #[test]
+    fn what_a_report_ended_with_is_gone_on_from() {
+        let (at, server) = (Compared { at: NOW, objects: 1 }, ServerTime { from: NOW, until: NOW });
+        let kept = Position::after(&listed("t2", "c2"), Some("t3".to_owned()), at, server);
+        assert_eq!(Position::read(&kept.checkpoint()), Some(kept.clone()));
+        let next = |token: &str| next_step(Some(&kept), &listed(token, "c2"), NOW, true);
+        assert_eq!(next("t2"), Step::Rest, "listed as before");
+        assert_eq!(next("t3"), changes("t3"));
+        assert_eq!(next("t4"), changes("t3"));
+        assert!(!is_suspicious(&kept, &listed("t3", "c3")), "that was told before");
+        assert!(is_suspicious(&kept, &listed("t4", "c3")));
     }
 
     #[test]
     fn an_empty_report_is_suspicious_when_something_moved() {
-        let kept = Position::after(&listed("t1", "c1"), NOW, NOW);
+        let kept = after(&listed("t1", "c1"), NOW);
         assert!(!is_suspicious(&kept, &listed("t1", "c1")));
         assert!(is_suspicious(&kept, &listed("t2", "c1")));
         assert!(is_suspicious(&kept, &listed("t1", "c2")));

@@ -1,18 +1,21 @@
 //! Bringing one calendar up to date: its changes, or a comparison of the whole, go to the intake in batches.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::HashSet;
 use std::mem;
+use std::time::Duration;
 
 use reqwest::Url;
 
 use super::error::CaldavError;
-use super::fetch::{CHUNK, Fetched, Fetcher};
-use super::href;
+use super::fetch::{CHUNK, Fetched, Fetcher, is_same_etag};
 use super::http::Http;
-use super::position::{Position, Step, is_suspicious};
+use super::kept::Kept;
+use super::owed::{Owed, Why};
+use super::position::{Compared, Position, ServerTime, Step};
 use super::requests::calendars::Listed;
-use super::requests::members::{self, Member};
-use super::requests::{changes, members::parse as parse_members};
+use super::requests::members::Member;
+use super::requests::objects::Object;
+use crate::clock::Clock;
 use crate::source::{Batch, CalendarSeen, Change, Checkpoint, Intake, Taken};
 use crate::time::UtcMillis;
 
@@ -20,6 +23,9 @@ use crate::time::UtcMillis;
 const BATCH: usize = 500;
 /// Octets of text after which a batch is handed in although it has fewer changes.
 const BATCH_OCTETS: usize = 4 * 1024 * 1024;
+
+/// Milliseconds until a version that its server marks with the present second is looked at again.
+const BLURRED: i64 = 1_500;
 
 /// One calendar and all that is needed to look at it.
 #[derive(Debug)]
@@ -32,208 +38,261 @@ pub struct Sync<'a, I> {
     pub url: &'a Url,
     pub listed: &'a Listed,
     pub looked_at: UtcMillis,
+    pub clock: &'a Clock,
     /// The server's clock when it listed.
-    pub server_now: UtcMillis,
+    pub server: ServerTime,
+    /// Milliseconds that this machine's clock is ahead of the server's.
+    pub ahead: i64,
     /// Octets of one object; larger ones are left out.
     pub max_size: usize,
+}
+
+/// What this process remembers of a calendar from one look to the next.
+#[derive(Debug, Default)]
+pub struct Unsettled {
+    pub owed: Owed,
+    pub vanished: Vanished,
+}
+
+/// Since when looks have found many objects of a calendar no longer listed.
+#[derive(Debug, Default)]
+pub struct Vanished {
+    pub since: Option<UtcMillis>,
 }
 
 /// What came of it.
 #[derive(Debug, Default)]
 pub struct Outcome {
     pub changes: usize,
-    /// Objects that are left out, one sentence each.
+    /// What could not be read, one sentence each.
     pub faults: Vec<String>,
     /// The server did not answer a change report with one.
     pub report_refused: bool,
+    /// Objects that the whole has, where that was listed.
+    pub objects: usize,
+    /// When to look again, where that is to be soon.
+    pub again_in: Option<Duration>,
+    /// The calendar does not count as read.
+    pub is_held: bool,
+}
+
+impl Outcome {
+    /// The calendar does not count as read, because of `fault`.
+    pub fn hold(&mut self, fault: String) {
+        self.is_held = true;
+        self.faults.push(fault);
+    }
+
+    /// Wishes for another look in so many milliseconds.
+    pub fn look_in(&mut self, millis: i64) {
+        let wish = Duration::from_millis(u64::try_from(millis).unwrap_or_default());
+        self.again_in = Some(self.again_in.map_or(wish, |earlier| earlier.min(wish)));
+    }
 }
 
 /// What is to be handed in.
 #[derive(Debug, Default)]
-struct News {
+pub struct News {
     /// To be fetched.
-    put: Vec<Member>,
+    pub put: Vec<Member>,
     /// Hrefs as the ledger spells them.
-    gone: Vec<String>,
+    pub gone: Vec<String>,
+    /// Keys of what is gone and the ledger never had.
+    pub unheard: Vec<String>,
+    /// Keys of what is listed, or may be there, where a list was asked for.
+    pub there: HashSet<String>,
+    /// That list is whole.
+    pub is_whole: bool,
 }
 
-/// What the ledger has, by the key of the href: the href as it spells it, and the entity tag.
-type Kept = HashMap<String, (String, String)>;
+/// What a look hands in, and what it remembers while it does.
+struct Delivery<'a> {
+    kept: &'a Kept,
+    owed: &'a mut Owed,
+    outcome: &'a mut Outcome,
+    changes: Vec<Change>,
+}
 
 impl<I: Intake> Sync<'_, I> {
-    /// Does `step`, which is not [`Step::Rest`], for a calendar that was read up to `position`.
+    /// Does `step` for a calendar that was read up to `position`, and asks for what is owed of it.
     ///
     /// # Errors
     /// Of a request, or of the intake. What was handed in stays; the next look begins where this one did.
-    pub async fn run(&self, position: Option<&Position>, step: Step) -> Result<Outcome, CaldavError> {
-        let kept = self.kept().await?;
+    pub async fn run(
+        &self,
+        position: Option<&Position>,
+        step: Step,
+        unsettled: &mut Unsettled,
+    ) -> Result<Outcome, CaldavError> {
+        let kept = Kept::new(self.intake.etags(self.source, &self.calendar.href).await?);
         let mut outcome = Outcome::default();
-        let mut compared = UtcMillis(position.map_or(self.looked_at.0, |position| position.more.compared));
-        let mut reported = None;
-        if let (Step::Changes(token), Some(position)) = (step, position) {
-            match self.reported(&token, position, &kept).await {
-                Ok(news) => reported = news,
-                Err(error) if error.concerns_the_account() => return Err(error),
-                Err(_) => outcome.report_refused = true,
-            }
+        let Unsettled { owed, vanished } = unsettled;
+        owed.begin();
+        let (mut news, token) = self.news(position, &step, &kept, (&*owed, vanished), &mut outcome).await?;
+        for href in news.gone.iter().chain(&news.unheard) {
+            owed.settle(href);
         }
-        let news = match reported {
-            Some(Reported { news, is_all: true }) => news,
-            doubtful => {
-                compared = self.looked_at;
-                let suspects = doubtful.map(|reported| reported.news.put).unwrap_or_default();
-                self.compared(&kept, &suspects).await?
-            }
+        if news.is_whole {
+            let put: HashSet<String> = news.put.iter().map(|member| kept.key(&member.href)).collect();
+            owed.keep(|key| news.there.contains(key) || put.contains(key));
+        }
+        let named: HashSet<String> = news.put.iter().map(|member| kept.key(&member.href)).collect();
+        news.put.extend(owed.due(self.looked_at).into_iter().filter(|due| !named.contains(&kept.key(&due.href))));
+        let next = match (step, position) {
+            (Step::Rest, Some(position)) => position.clone(),
+            _ => self.position(position, news.is_whole, token, &outcome),
         };
-        let position = Position::after(self.listed, compared, self.server_now);
-        self.hand_in(news, &kept, position.checkpoint(), &mut outcome).await?;
+        if next.more.blurred {
+            outcome.look_in(BLURRED);
+        }
+        self.hand_in(news, &kept, owed, next.checkpoint(), &mut outcome).await?;
         Ok(outcome)
     }
 
-    async fn kept(&self) -> Result<Kept, CaldavError> {
-        let etags = self.intake.etags(self.source, &self.calendar.href).await?;
-        Ok(etags.into_iter().map(|(href, etag)| (href::key(&href), (href, etag))).collect())
-    }
-
-    /// What the server reports as changed since `token`; none where its report cannot be relied on at all.
-    async fn reported(&self, token: &str, position: &Position, kept: &Kept) -> Result<Option<Reported>, CaldavError> {
-        let Some(changes) = self.pages(token).await? else { return Ok(None) };
-        let mut news = News::default();
-        let mut named = 0;
-        let is_empty = changes.is_empty();
-        for (key, change) in changes {
-            match (change, kept.get(&key)) {
-                (Some(member), known) => {
-                    named += 1;
-                    let is_known = known.is_some_and(|(_, etag)| Some(etag) == member.etag.as_ref());
-                    if !is_known || position.more.blurred || counts_writes(&member) {
-                        news.put.push(member);
-                    }
+    /// What is new by `step`, and the token that a report ended with.
+    async fn news(
+        &self,
+        position: Option<&Position>,
+        step: &Step,
+        kept: &Kept,
+        (owed, vanished): (&Owed, &mut Vanished),
+        outcome: &mut Outcome,
+    ) -> Result<(News, Option<String>), CaldavError> {
+        let (mut suspects, mut token, mut told) = (Vec::new(), None, News::default());
+        match (step, position) {
+            (Step::Rest, _) => return Ok((News::default(), None)),
+            (Step::Changes { token: from, whole }, Some(position)) => match self.reported(from, position, kept).await {
+                Ok(Some(reported)) if reported.is_all && !whole => return Ok((reported.news, reported.token)),
+                Ok(Some(reported)) => {
+                    token = reported.token;
+                    told = reported.news;
+                    suspects.append(&mut told.put);
                 }
-                (None, Some((href, _))) => news.gone.push(href.clone()),
-                // Deleted before it was ever seen.
-                (None, None) => {}
-            }
+                Ok(None) => {}
+                Err(error) if error.concerns_the_account() => return Err(error),
+                Err(_) => outcome.report_refused = true,
+            },
+            _ => {}
         }
-        // A server that has lost the token may answer with all that there is, and then it does not say what is gone.
-        let may_be_everything = named > 0 && named * 2 >= kept.len();
-        let misses_something = is_empty && is_suspicious(position, self.listed);
-        Ok(Some(Reported { news, is_all: !may_be_everything && !misses_something }))
+        let mut news = self.compared(kept, &suspects, vanished, outcome).await?;
+        let named: HashSet<String> = suspects.iter().map(|member| kept.key(&member.href)).collect();
+        news.put.retain(|member| named.contains(&kept.key(&member.href)) || !owed.rests(member, self.looked_at));
+        // Where report and listing say the one and the other, asking for the object tells.
+        let is_listed = |href: &str| news.there.contains(&kept.key(href));
+        let unlisted: Vec<Member> = suspects.into_iter().filter(|member| !is_listed(&member.href)).collect();
+        let (doubtful, gone): (Vec<String>, Vec<String>) = told.gone.into_iter().partition(|href| is_listed(href));
+        let vanished: HashSet<String> = news.gone.iter().cloned().collect();
+        news.gone.extend(gone.into_iter().filter(|href| !vanished.contains(href)));
+        news.put.extend(unlisted);
+        news.put.extend(doubtful.into_iter().map(|href| Member { href, etag: None }));
+        news.unheard = told.unheard;
+        Ok((news, token))
     }
 
-    /// All pages of a change report: by key what is there, and none for what is gone. None where it does not end well, or
-    /// goes on and on.
-    async fn pages(&self, token: &str) -> Result<Option<BTreeMap<String, Option<Member>>>, CaldavError> {
-        let mut all = BTreeMap::new();
-        let mut token = token.to_owned();
-        let mut was_cut = false;
-        let mut room = self.http.limits().max_changes;
-        for _ in 0..self.http.limits().max_pages {
-            let answer = self.http.multistatus(changes::request(self.url, &token)).await?;
-            let page = changes::parse(answer.document(), self.url.path()).map_err(|error| answer.error(error))?;
-            if page.calendar_gone {
-                return Ok(None);
-            }
-            let is_empty = page.put.is_empty() && page.gone.is_empty();
-            match room.checked_sub(page.put.len() + page.gone.len()) {
-                Some(left) => room = left,
-                None => return Ok(None),
-            }
-            all.extend(page.gone.into_iter().map(|href| (href::key(&href), None)));
-            all.extend(page.put.into_iter().map(|member| (href::key(&member.href), Some(member))));
-            was_cut |= page.is_cut;
-            // Once an answer was cut, the end is an empty page: not all servers say that there is more.
-            if !was_cut || (is_empty && !page.is_cut) {
-                return Ok(Some(all));
-            }
-            match page.token {
-                Some(next) if next != token => token = next,
-                _ => return Ok(None),
-            }
-        }
-        Ok(None)
-    }
-
-    /// The whole calendar compared with `kept`. `suspects` are fetched whatever their entity tags say.
-    async fn compared(&self, kept: &Kept, suspects: &[Member]) -> Result<News, CaldavError> {
-        let answer = self.http.multistatus(members::request(self.url)).await?;
-        let members = parse_members(answer.document(), self.url.path()).map_err(|error| answer.error(error))?;
-        let Some(members) = members else {
-            return Err(CaldavError::NotFound { url: self.url.to_string(), status: 404 });
+    /// Where the next look starts from.
+    fn position(&self, before: Option<&Position>, whole: bool, token: Option<String>, outcome: &Outcome) -> Position {
+        let compared = match before {
+            Some(before) if !whole => before.compared(),
+            _ => Compared { at: self.looked_at, objects: outcome.objects },
         };
-        let suspects: HashSet<String> = suspects.iter().map(|member| href::key(&member.href)).collect();
-        let mut there = HashSet::new();
-        let mut news = News::default();
-        for member in members {
-            let key = href::key(&member.href);
-            let is_known = kept.get(&key).is_some_and(|(_, etag)| Some(etag) == member.etag.as_ref());
-            if there.insert(key.clone()) && (!is_known || suspects.contains(&key)) {
-                news.put.push(member);
-            }
-        }
-        news.gone = kept.iter().filter(|(key, _)| !there.contains(*key)).map(|(_, (href, _))| href.clone()).collect();
-        Ok(news)
+        Position::after(self.listed, token, compared, self.server)
     }
 
     async fn hand_in(
         &self,
         news: News,
         kept: &Kept,
+        owed: &mut Owed,
         checkpoint: Checkpoint,
         outcome: &mut Outcome,
     ) -> Result<(), CaldavError> {
-        let mut changes: Vec<Change> = news.gone.into_iter().map(|href| Change::Gone { href }).collect();
-        let mut later = Vec::new();
+        let changes = news.gone.into_iter().map(|href| Change::Gone { href }).collect();
+        let mut delivery = Delivery { kept, owed, outcome, changes };
         let mut fetcher = Fetcher::new(self.http, self.url);
         let mut octets = 0;
         for chunk in news.put.chunks(CHUNK) {
-            if changes.len() + chunk.len() > BATCH || octets > BATCH_OCTETS {
-                outcome.changes += changes.len();
-                self.apply(mem::take(&mut changes), None).await?;
+            if delivery.changes.len() + chunk.len() > BATCH || octets > BATCH_OCTETS {
+                self.deliver(&mut delivery, None).await?;
                 octets = 0;
             }
             let fetched = fetcher.fetch(chunk).await?;
             octets += fetched.objects.iter().map(|(_, object)| object.text.len()).sum::<usize>();
-            self.sort(fetched, kept, &mut changes, &mut later, outcome);
+            self.sort(fetched, &mut delivery);
         }
-        outcome.changes += changes.len();
         // Without a checkpoint the next look asks again, and finds those that are missing now.
-        self.apply(changes, later.is_empty().then_some(checkpoint)).await?;
-        match later.first() {
-            Some(first) => Err(CaldavError::Incomplete { count: later.len(), first: first.clone() }),
-            None => Ok(()),
+        let now = self.clock.now();
+        let is_held = delivery.outcome.is_held || delivery.owed.holds_back(now);
+        self.deliver(&mut delivery, (!is_held).then_some(checkpoint)).await?;
+        outcome.faults.extend(owed.faults(now));
+        if let Some(soon) = owed.soon(now) {
+            outcome.look_in(i64::try_from(soon.as_millis()).unwrap_or(i64::MAX));
+        }
+        Ok(())
+    }
+
+    /// Hands in what has come together, and remembers whose text cannot be used.
+    async fn deliver(&self, delivery: &mut Delivery<'_>, checkpoint: Option<Checkpoint>) -> Result<(), CaldavError> {
+        let changes = mem::take(&mut delivery.changes);
+        delivery.outcome.changes += changes.len();
+        let now = self.clock.now();
+        for href in self.apply(changes, checkpoint).await?.unreadable {
+            delivery.owed.note(&Member { href, etag: None }, Why::Unreadable, String::new(), now);
+        }
+        Ok(())
+    }
+
+    /// Makes changes of what was fetched, and remembers what did not come.
+    fn sort(&self, fetched: Fetched, delivery: &mut Delivery<'_>) {
+        let now = self.clock.now();
+        for (member, object) in fetched.objects {
+            self.sort_object(&member, object, now, delivery);
+        }
+        let owed = &mut delivery.owed;
+        for member in fetched.missing {
+            let said = format!(
+                "{} is listed and does not exist (404): what is known of it rings on; it is asked for again",
+                member.href
+            );
+            owed.note(&member, Why::Lagging, said, now);
+        }
+        for (member, error) in fetched.refused {
+            owed.note(&member, Why::Refused, format!("an object is left out: {error}"), now);
+        }
+        for (member, error) in fetched.later {
+            owed.note(&member, Why::Failing, format!("an object could not be read: {error}"), now);
         }
     }
 
-    /// Makes changes and faults of what was fetched.
-    fn sort(
-        &self,
-        fetched: Fetched,
-        kept: &Kept,
-        changes: &mut Vec<Change>,
-        later: &mut Vec<String>,
-        outcome: &mut Outcome,
-    ) {
-        let spelled = |member: &Member| match kept.get(&href::key(&member.href)) {
-            Some((href, _)) => href.clone(),
-            None => member.href.clone(),
-        };
-        for (member, object) in fetched.objects {
-            if object.text.len() > self.max_size {
-                let (href, limit) = (&member.href, self.max_size);
-                outcome
-                    .faults
-                    .push(format!("{href} is larger than {limit} octets and left out: see limits.max_object_size"));
-                continue;
+    fn sort_object(&self, member: &Member, object: Object, now: UtcMillis, delivery: &mut Delivery<'_>) {
+        let Delivery { kept, owed, changes, .. } = delivery;
+        if object.text.len() > self.max_size {
+            let (href, limit) = (&member.href, self.max_size);
+            let said = format!("{href} is larger than {limit} octets and left out: see limits.max_object_size");
+            return owed.note(member, Why::Refused, said, now);
+        }
+        let mut etag = object.etag.or_else(|| member.etag.clone()).unwrap_or_default();
+        let is_named = member.etag.as_ref().is_none_or(|named| is_same_etag(named, &etag));
+        let href = kept.spelled(member).unwrap_or(object.href);
+        let put = |etag| Change::Put { href, etag, text: object.text, written: self.written(object.modified, now) };
+        match member.etag.as_ref().filter(|_| !is_named) {
+            None => owed.settle(&member.href),
+            // Another spelling of it, or a server that never says the same twice.
+            Some(named) if owed.is_late(member, now) => {
+                etag.clone_from(named);
+                owed.settle(&member.href);
             }
-            let etag = object.etag.or_else(|| member.etag.clone()).unwrap_or_default();
-            changes.push(Change::Put { href: spelled(&member), etag, text: object.text, written: object.modified });
+            Some(_) if kept.is(member, &etag) => {
+                let said = format!("{} is given as it was before it changed: it is asked for again", member.href);
+                owed.note(member, Why::Lagging, said, now);
+            }
+            Some(_) => owed.note(member, Why::Unsure, String::new(), now),
         }
-        for member in fetched.missing.iter().filter(|member| kept.contains_key(&href::key(&member.href))) {
-            changes.push(Change::Gone { href: spelled(member) });
-        }
-        outcome.faults.extend(fetched.refused.into_iter().map(|(_, error)| format!("an object is left out: {error}")));
-        later.extend(fetched.later.into_iter().map(|(_, error)| error.to_string()));
+        changes.push(put(etag));
+    }
+
+    /// When an object was written, by this machine's clock. What would be still to come is not known.
+    fn written(&self, modified: Option<UtcMillis>, now: UtcMillis) -> Option<UtcMillis> {
+        modified.map(|modified| modified.plus(self.ahead)).filter(|written| *written <= now)
     }
 
     /// Hands in one batch.
@@ -241,18 +300,4 @@ impl<I: Intake> Sync<'_, I> {
         let batch = Batch { calendar: self.calendar.clone(), looked_at: self.looked_at, changes, checkpoint };
         Ok(self.intake.apply(self.source, batch).await?)
     }
-}
-
-/// What a change report said.
-#[derive(Debug)]
-struct Reported {
-    news: News,
-    /// Nothing speaks against its being complete.
-    is_all: bool,
-}
-
-/// Whether an entity tag counts the writes to a row, as SOGo's do: after DELETE and PUT it is the same again, whatever
-/// the text is.
-fn counts_writes(member: &Member) -> bool {
-    member.etag.as_deref().is_some_and(|etag| etag.trim_matches('"').starts_with("gcs"))
 }

@@ -12,7 +12,7 @@ use crate::source::caldav::multistatus::{Response, all};
 use crate::source::caldav::xml::{Document, Element, Space, XmlError};
 
 const BODY: &str = r#"<?xml version="1.0" encoding="utf-8"?>
-<D:propfind xmlns:D="DAV:" xmlns:C="urn:ietf:params:xml:ns:caldav" xmlns:S="http://calendarserver.org/ns/" xmlns:A="http://apple.com/ns/ical/"><D:prop><D:resourcetype/><D:displayname/><S:getctag/><D:sync-token/><D:resource-id/><D:owner/><D:current-user-privilege-set/><C:supported-calendar-component-set/><C:calendar-timezone-id/><C:calendar-timezone/><C:default-alarm-vevent-datetime/><C:default-alarm-vevent-date/><A:calendar-color/></D:prop></D:propfind>"#;
+<D:propfind xmlns:D="DAV:" xmlns:C="urn:ietf:params:xml:ns:caldav" xmlns:S="http://calendarserver.org/ns/" xmlns:A="http://apple.com/ns/ical/"><D:prop><D:resourcetype/><D:displayname/><S:getctag/><D:sync-token/><D:resource-id/><D:creationdate/><D:owner/><D:current-user-privilege-set/><C:supported-calendar-component-set/><C:calendar-timezone-id/><C:calendar-timezone/><C:default-alarm-vevent-datetime/><C:default-alarm-vevent-date/><A:calendar-color/></D:prop></D:propfind>"#;
 
 /// The status of a listing that stops in the middle (RFC 6578, 3.6).
 const CUT: u16 = 507;
@@ -49,6 +49,8 @@ pub struct Listed {
     pub token: Option<String>,
     /// DAV:resource-id (RFC 5842, 3.1): another one means that the collection was made anew.
     pub identity: Option<String>,
+    /// DAV:creationdate, in whatever form: another one means the same.
+    pub created: Option<String>,
     /// Its own default alarms, else its home's.
     pub default_alarms: DefaultAlarms,
     /// The token counts the changes of the whole account, not of this calendar.
@@ -194,6 +196,7 @@ fn listed(response: &Response) -> Listed {
         ctag: response.mark(Space::CalendarServer, "getctag"),
         token: response.mark(Space::Dav, "sync-token"),
         identity: response.hrefs(Space::Dav, "resource-id").into_iter().next(),
+        created: text(Space::Dav, "creationdate"),
         default_alarms: default_alarms(response),
         counts_the_account: false,
         is_of_use: holds_events_or_tasks(response) && may_be_read(response),
@@ -260,7 +263,8 @@ mod tests {
         let props = format!(
             "{CALENDAR}<d:displayname> Work &amp; play </d:displayname><cs:getctag>\"7\"</cs:getctag>\
              <d:sync-token>http://sabre.io/ns/sync/7</d:sync-token><d:owner><d:href>/p/mary/</d:href></d:owner>\
-             <d:resource-id><d:href>urn:uuid:1</d:href></d:resource-id><x:calendar-color>#FF0000FF</x:calendar-color>\
+             <d:resource-id><d:href>urn:uuid:1</d:href></d:resource-id>\
+             <d:creationdate>20261122T211614Z</d:creationdate><x:calendar-color>#FF0000FF</x:calendar-color>\
              <cal:calendar-timezone-id>Europe/Berlin</cal:calendar-timezone-id>\
              <cal:calendar-timezone>BEGIN:VCALENDAR</cal:calendar-timezone>\
              <cal:supported-calendar-component-set><cal:comp name='VJOURNAL'/><cal:comp name='VTODO'/>\
@@ -280,6 +284,7 @@ mod tests {
             ctag: some("\"7\""),
             token: some("http://sabre.io/ns/sync/7"),
             identity: some("urn:uuid:1"),
+            created: some("20261122T211614Z"),
             default_alarms: DefaultAlarms::default(),
             counts_the_account: false,
             is_of_use: true,

@@ -20,8 +20,8 @@ pub struct Changes {
     pub gone: Vec<String>,
     /// The server stopped in the middle (507): there is more from `token` on.
     pub is_cut: bool,
-    /// The server says that the calendar itself is gone, or was.
-    pub calendar_gone: bool,
+    /// The server says that the calendar itself is gone, or was, or fails at it: this is no report of what changed.
+    pub is_void: bool,
     /// Where the next page begins.
     pub token: Option<String>,
 }
@@ -51,13 +51,14 @@ pub fn parse(document: Document<'_>, calendar: &str) -> Result<Changes, XmlError
         if response.status == Some(507) {
             changes.is_cut = true;
         } else if key == calendar {
-            changes.calendar_gone |= response.is_gone();
+            changes.is_void |= response.status.is_some_and(|status| status >= 400);
         } else if response.is_gone() {
             at.entry(key).or_insert_with(|| {
                 changes.gone.push(response.href);
                 None
             });
         } else if !response.is_a(Space::Dav, "collection") {
+            // Whatever is said of it but that it is gone: asking for it will tell.
             let member = Member { etag: response.etag(), href: response.href };
             match at.get(&key).copied().flatten().and_then(|index| changes.put.get_mut(index)) {
                 Some(earlier) => *earlier = member,
@@ -113,7 +114,7 @@ mod tests {
         );
         assert_eq!(found.put, [member("/cal/work/a.ics", "1")]);
         assert_eq!((found.gone, found.token.as_deref()), (vec!["/cal/work/b.ics".to_owned()], Some("t2")));
-        assert!(!found.is_cut && !found.calendar_gone);
+        assert!(!found.is_cut && !found.is_void);
     }
 
     #[test]
@@ -125,6 +126,8 @@ mod tests {
         }
         let twice = parsed(&(gone.clone() + &gone));
         assert_eq!(twice.gone.len(), 1);
+        let failing = parsed(&status("/cal/work/a.ics", "500 Internal Server Error"));
+        assert_eq!(failing.put, [Member { href: "/cal/work/a.ics".to_owned(), etag: None }]);
         let last = parsed(&(there("/cal/work/a.ics", "1") + &there("/cal/work/a.ics", "2")));
         assert_eq!(last.put, [member("/cal/work/a.ics", "2")]);
     }
@@ -138,14 +141,14 @@ mod tests {
         // Stalwart lists it like an object; deleted and made anew, twice.
         assert_eq!(parsed(&there("/cal/work/", "1")), Changes::default());
         let found = parsed(&(status("/cal/work/", "404 Not Found") + &there("/cal/work/", "1")));
-        assert!(found.calendar_gone && found.put.is_empty() && found.gone.is_empty());
+        assert!(found.is_void && found.put.is_empty() && found.gone.is_empty());
     }
 
     #[test]
     fn a_cut_answer_says_so() {
         let cut = status("/cal/work/", "507 Insufficient Storage") + "<D:sync-token>t1</D:sync-token>";
         let found = parsed(&(there("/cal/work/a.ics", "1") + &cut));
-        assert!(found.is_cut && !found.calendar_gone && found.put.len() == 1);
+        assert!(found.is_cut && !found.is_void && found.put.len() == 1);
         assert_eq!(found.token.as_deref(), Some("t1"));
     }
 }

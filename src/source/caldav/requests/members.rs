@@ -5,11 +5,16 @@ use reqwest::Url;
 use super::propfind;
 use crate::source::caldav::href;
 use crate::source::caldav::http::Request;
-use crate::source::caldav::multistatus::read;
+use crate::source::caldav::multistatus::{Response, read};
 use crate::source::caldav::xml::{Document, Space, XmlError};
 
 const BODY: &str = r#"<?xml version="1.0" encoding="utf-8"?>
 <D:propfind xmlns:D="DAV:"><D:prop><D:getetag/><D:resourcetype/></D:prop></D:propfind>"#;
+
+/// The status of a listing that stops in the middle (RFC 6578, 3.6).
+const CUT: u16 = 507;
+/// The status that an answer stands for that speaks of no resource at all.
+const NOTHING: u16 = 404;
 
 /// An object of a calendar.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,25 +29,50 @@ pub fn request(calendar: &Url) -> Request {
     propfind(calendar, "1", BODY)
 }
 
-/// Reads the objects out of the answer for the calendar at the path `calendar`; none when the answer says nothing at all
-/// (a complete one speaks of the calendar itself), or that it is gone.
+/// What an answer says of a calendar.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Members {
+    pub members: Vec<Member>,
+    /// Hrefs of which the answer does not say whether there is an object.
+    pub unclear: Vec<String>,
+    /// The server did not list everything (507).
+    pub is_cut: bool,
+}
+
+/// Reads the objects out of the answer for the calendar at the path `calendar`, or the status with which the server says that
+/// there is none, or none for this user. An answer that says nothing at all is no listing: a complete one speaks of the
+/// calendar itself.
 ///
 /// # Errors
 /// [`XmlError`] when it is no multistatus.
-pub fn parse(document: Document<'_>, calendar: &str) -> Result<Option<Vec<Member>>, XmlError> {
+pub fn parse(document: Document<'_>, calendar: &str) -> Result<Result<Members, u16>, XmlError> {
     let calendar = href::key(calendar);
-    let (mut is_there, mut is_gone) = (false, false);
-    let mut members = Vec::new();
+    let (mut is_there, mut refusal) = (false, None);
+    let mut found = Members::default();
     read(document, |response| {
-        if href::key(&response.href) == calendar {
-            is_gone = response.is_gone();
-            is_there = !is_gone;
-        } else if !response.is_gone() && !response.is_a(Space::Dav, "collection") {
-            members.push(Member { etag: response.etag(), href: response.href });
+        let status = response.status.filter(|status| *status >= 400);
+        if status == Some(CUT) {
+            found.is_cut = true;
+        } else if href::key(&response.href) == calendar {
+            refusal = response.refusal();
+            is_there = refusal.is_none();
+        } else if status.is_some_and(|status| status >= 500) || is_failing(&response) {
+            found.unclear.push(response.href);
+        } else if status.is_none() && !response.is_a(Space::Dav, "collection") {
+            found.members.push(Member { etag: response.etag(), href: response.href });
         }
     })?;
-    is_there |= !members.is_empty();
-    Ok((is_there && !is_gone).then_some(members))
+    is_there |= !found.members.is_empty() || found.is_cut;
+    Ok(match refusal {
+        Some(status) => Err(status),
+        None if is_there => Ok(found),
+        None => Err(NOTHING),
+    })
+}
+
+/// Whether the server cannot tell the version of an object now.
+fn is_failing(response: &Response) -> bool {
+    response.withheld(Space::Dav, "getetag").is_some_and(|status| status >= 500)
 }
 
 #[cfg(test)]
@@ -72,14 +102,30 @@ mod tests {
             member("/cal/work/c.ics", Some("W/\"x\"")),
             member("/cal/work/d.ics", None),
         ];
-        assert_eq!(parse(xml.into(), "/cal/work/").unwrap().unwrap(), wanted);
+        let found = parse(xml.into(), "/cal/work/").unwrap().unwrap();
+        assert_eq!((&found.members[..], found.is_cut, found.unclear.len()), (&wanted[..], false, 0));
     }
 
     #[test]
     fn an_answer_that_says_nothing_is_no_listing() {
-        assert_eq!(parse("<multistatus xmlns='DAV:'/>".into(), "/cal/"), Ok(None));
+        assert_eq!(parse("<multistatus xmlns='DAV:'/>".into(), "/cal/"), Ok(Err(404)));
         let gone = "<multistatus xmlns='DAV:'><response><href>/cal/</href><status>HTTP/1.1 404 Not Found</status>\
             </response></multistatus>";
-        assert_eq!(parse(gone.into(), "/cal/"), Ok(None));
+        assert_eq!(parse(gone.into(), "/cal/"), Ok(Err(404)));
+        let refused = gone.replace("404", "403");
+        assert_eq!(parse(refused.as_str().into(), "/cal/"), Ok(Err(403)));
+    }
+
+    #[test]
+    fn a_listing_that_is_cut_or_fails_for_some_says_so() {
+        let xml = "<multistatus xmlns='DAV:'><response><href>/cal/</href><propstat><prop><resourcetype/></prop>\
+            <status>HTTP/1.1 200 OK</status></propstat></response>\
+            <response><href>/cal/a.ics</href><status>HTTP/1.1 500 Said</status></response>\
+            <response><href>/cal/b.ics</href><propstat><prop><getetag/></prop><status>HTTP/1.1 503 Said</status></propstat>\
+            </response><response><href>/cal/c.ics</href><status>HTTP/1.1 403 Said</status></response>\
+            <response><href>/cal/</href><status>HTTP/1.1 507 Said</status></response></multistatus>";
+        let found = parse(xml.into(), "/cal/").unwrap().unwrap();
+        assert_eq!((found.members.len(), found.is_cut), (0, true));
+        assert_eq!(found.unclear, ["/cal/a.ics", "/cal/b.ics"]);
     }
 }

@@ -1,0 +1,92 @@
+//! What a server reports as changed since a token, and whether that can be all of it.
+
+use std::collections::BTreeMap;
+
+use super::error::CaldavError;
+use super::kept::Kept;
+use super::position::{Position, is_suspicious};
+use super::requests::changes;
+use super::requests::members::Member;
+use super::sync::{News, Sync};
+use crate::source::Intake;
+
+/// What a change report said.
+#[derive(Debug)]
+pub struct Reported {
+    pub news: News,
+    /// Nothing speaks against its being complete.
+    pub is_all: bool,
+    /// Where the next report goes on from.
+    pub token: Option<String>,
+}
+
+/// All pages of a report: by key what is there, and none for what is gone.
+#[derive(Debug, Default)]
+struct Pages {
+    changes: BTreeMap<String, Option<Member>>,
+    token: Option<String>,
+}
+
+impl<I: Intake> Sync<'_, I> {
+    /// What the server reports as changed since `token`; none where its report cannot be relied on at all. What it names is
+    /// to be fetched, whatever its entity tag says.
+    ///
+    /// # Errors
+    /// Of a request.
+    pub(super) async fn reported(
+        &self,
+        token: &str,
+        position: &Position,
+        kept: &Kept,
+    ) -> Result<Option<Reported>, CaldavError> {
+        let Some(pages) = self.pages(token, kept).await? else { return Ok(None) };
+        let mut news = News::default();
+        let is_empty = pages.changes.is_empty();
+        for (key, change) in pages.changes {
+            match (change, kept.get(&key)) {
+                (Some(member), _) => news.put.push(member),
+                (None, Some(known)) => news.gone.push(known.href.clone()),
+                // Deleted before it was ever seen.
+                (None, None) => news.unheard.push(key),
+            }
+        }
+        // A server that has lost the token may answer with all that there is, and then it does not say what is gone.
+        let named = news.put.len();
+        let may_be_everything = named > 0 && named * 2 >= kept.len();
+        let misses_something = is_empty && is_suspicious(position, self.listed);
+        Ok(Some(Reported { news, is_all: !may_be_everything && !misses_something, token: pages.token }))
+    }
+
+    /// None where the report does not end well, or goes on and on.
+    async fn pages(&self, token: &str, kept: &Kept) -> Result<Option<Pages>, CaldavError> {
+        let mut all = Pages::default();
+        let mut token = token.to_owned();
+        let mut was_cut = false;
+        let mut room = self.http.limits().max_changes;
+        for _ in 0..self.http.limits().max_pages {
+            let answer = self.http.multistatus(changes::request(self.url, &token)).await?;
+            let page = changes::parse(answer.document(), self.url.path()).map_err(|error| answer.error(error))?;
+            if page.is_void {
+                return Ok(None);
+            }
+            let is_empty = page.put.is_empty() && page.gone.is_empty();
+            match room.checked_sub(page.put.len() + page.gone.len()) {
+                Some(left) => room = left,
+                None => return Ok(None),
+            }
+            all.changes.extend(page.gone.into_iter().map(|href| (kept.key(&href), None)));
+            all.changes.extend(page.put.into_iter().map(|member| (kept.key(&member.href), Some(member))));
+            all.token.clone_from(&page.token);
+            was_cut |= page.is_cut;
+            // Once an answer was cut, the end is an empty page: not all servers say that there is more.
+            if !was_cut || (is_empty && !page.is_cut) {
+                return Ok(Some(all));
+            }
+            match page.token {
+                Some(next) if next != token => token = next,
+                _ => return Ok(None),
+            }
+        }
+        Ok(None)
+    }
+}

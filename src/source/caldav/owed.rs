@@ -1,0 +1,205 @@
+//! Objects that a server named and did not give, or not as it named them: what is asked for again, and when.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::href;
+use super::requests::members::Member;
+use crate::time::UtcMillis;
+
+/// Milliseconds until an object is asked for again, after each time that it did not come. It is asked for at each look that
+/// names it, too.
+const WAITS: [i64; 5] = [2_000, 4_000, 8_000, 16_000, 30_000];
+/// Milliseconds that an object is waited for before the rest of its calendar goes on without it.
+const PATIENCE: i64 = 60_000;
+/// Milliseconds until an object that does not come at all is asked for again.
+const SELDOM: i64 = 10 * 60_000;
+/// Milliseconds until an object that is refused, or too large, is asked for again.
+const DAILY: i64 = 24 * 60 * 60_000;
+/// Objects of a calendar that are remembered. With more of them its checkpoint waits.
+const MOST: usize = 1_000;
+/// Objects that are named in faults.
+const NAMED: usize = 10;
+
+/// Why an object is owed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// It was named as there and is not found, or only as it was before: the server has another one that lags behind.
+    Lagging,
+    /// The server failed.
+    Failing,
+    /// It came in another version than was named: a newer one, or one in between.
+    Unsure,
+    /// Its text cannot be used.
+    Unreadable,
+    /// The server does not give it away, or it is too large.
+    Refused,
+}
+
+/// What is owed of one calendar.
+#[derive(Debug, Default)]
+pub struct Owed {
+    by_key: BTreeMap<String, Debt>,
+    /// More was owed at the last look than is remembered.
+    overflows: bool,
+}
+
+#[derive(Debug)]
+struct Debt {
+    member: Member,
+    why: Why,
+    said: String,
+    /// Times that it did not come.
+    times: usize,
+    since: UtcMillis,
+    next: UtcMillis,
+}
+
+impl Debt {
+    fn is_late(&self, now: UtcMillis) -> bool {
+        self.times >= WAITS.len() && !(0..PATIENCE).contains(&now.0.saturating_sub(self.since.0))
+    }
+
+    fn is_due(&self, now: UtcMillis) -> bool {
+        now >= self.next || now < self.since
+    }
+}
+
+impl Owed {
+    /// What is to be asked for at a look at `now`, whether it is named then or not.
+    pub fn due(&self, now: UtcMillis) -> Vec<Member> {
+        self.by_key.values().filter(|debt| debt.is_due(now)).map(|debt| debt.member.clone()).collect()
+    }
+
+    /// Whether `member`, which a list of all objects names, need not be asked for at a look at `now`: it did not come often
+    /// enough.
+    pub fn rests(&self, member: &Member, now: UtcMillis) -> bool {
+        self.by_key.get(&href::key(&member.href)).is_some_and(|debt| {
+            let is_given_up = debt.why == Why::Refused || debt.is_late(now);
+            is_given_up && debt.member.etag == member.etag && !debt.is_due(now)
+        })
+    }
+
+    /// Whether `member` has been asked for in vain for long enough to take what comes.
+    pub fn is_late(&self, member: &Member, now: UtcMillis) -> bool {
+        self.by_key.get(&href::key(&member.href)).is_some_and(|debt| debt.is_late(now))
+    }
+
+    /// A look begins.
+    pub fn begin(&mut self) {
+        self.overflows = false;
+    }
+
+    /// `member` did not come at `now`, and `said` is what to say of that.
+    pub fn note(&mut self, member: &Member, why: Why, said: String, now: UtcMillis) {
+        let key = href::key(&member.href);
+        let before = self.by_key.get(&key).filter(|debt| debt.why == why && debt.since <= now);
+        let (times, since) = before.map_or((0, now), |debt| (debt.times, debt.since));
+        if !self.by_key.contains_key(&key) && self.by_key.len() >= MOST {
+            self.overflows = true;
+            return;
+        }
+        let mut debt = Debt { member: member.clone(), why, said, times: times.saturating_add(1), since, next: now };
+        let wait = match why {
+            Why::Refused => DAILY,
+            _ if debt.is_late(now) => SELDOM,
+            _ => WAITS.get(times).copied().unwrap_or(PATIENCE / 2),
+        };
+        debt.next = now.plus(wait);
+        self.by_key.insert(key, debt);
+    }
+
+    /// It came, or is gone.
+    pub fn settle(&mut self, href: &str) {
+        self.by_key.remove(&href::key(href));
+    }
+
+    /// Of what is owed only what is still `there`, by key, stays so.
+    pub fn keep(&mut self, is_there: impl Fn(&str) -> bool) {
+        self.by_key.retain(|key, _| is_there(key));
+    }
+
+    /// Whether the calendar may not count as read yet.
+    pub fn holds_back(&self, now: UtcMillis) -> bool {
+        let waits = |debt: &Debt| matches!(debt.why, Why::Lagging | Why::Failing) && !debt.is_late(now);
+        self.overflows || self.by_key.values().any(waits)
+    }
+
+    /// What to say of what is owed at `now`. Of an unreadable text the ledger tells.
+    pub fn faults(&self, now: UtcMillis) -> Vec<String> {
+        let tells = |debt: &&Debt| match debt.why {
+            Why::Failing | Why::Refused => true,
+            Why::Lagging => debt.is_late(now),
+            Why::Unsure | Why::Unreadable => false,
+        };
+        let mut faults: Vec<String> = self.by_key.values().filter(tells).map(|debt| debt.said.clone()).collect();
+        let more = faults.len().saturating_sub(NAMED);
+        faults.truncate(NAMED);
+        if more > 0 {
+            faults.push(format!("{more} more objects could not be read"));
+        }
+        faults
+    }
+
+    /// When to look again for what may come soon.
+    pub fn soon(&self, now: UtcMillis) -> Option<Duration> {
+        let waits = self.by_key.values().filter(|debt| debt.why != Why::Refused && !debt.is_late(now));
+        let next = waits.map(|debt| debt.next.0.saturating_sub(now.0).max(WAITS[0])).min()?;
+        u64::try_from(next).ok().map(Duration::from_millis)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: UtcMillis = UtcMillis(1_795_382_222_500);
+
+    fn member(name: &str) -> Member {
+        Member { href: format!("/cal/{name}.ics"), etag: Some("\"1\"".to_owned()) }
+    }
+
+    #[test]
+    fn what_lags_is_asked_for_often_and_then_seldom() {
+        let mut owed = Owed::default();
+        let mut at = NOW;
+        for wait in WAITS {
+            owed.note(&member("a"), Why::Lagging, "a is missing".to_owned(), at);
+            assert!(owed.holds_back(at) && owed.faults(at).is_empty());
+            assert!(owed.due(at.plus(wait - 1)).is_empty());
+            assert_eq!(owed.soon(at), Some(Duration::from_millis(u64::try_from(wait).unwrap())));
+            at = at.plus(wait);
+            assert_eq!(owed.due(at), [member("a")]);
+        }
+        owed.note(&member("a"), Why::Lagging, "a is missing".to_owned(), at);
+        assert!(!owed.holds_back(at) && owed.soon(at).is_none());
+        assert_eq!(owed.faults(at), ["a is missing"]);
+        assert!(owed.rests(&member("a"), at) && owed.due(at.plus(SELDOM - 1)).is_empty());
+        assert_eq!(owed.due(at.plus(SELDOM)).len(), 1);
+        let changed = Member { etag: Some("\"2\"".to_owned()), ..member("a") };
+        assert!(!owed.rests(&changed, at), "another version");
+        owed.settle("/cal/%61.ics");
+        assert!(owed.faults(at).is_empty());
+    }
+
+    #[test]
+    fn what_is_refused_is_told_at_once_and_holds_nothing_back() {
+        let mut owed = Owed::default();
+        owed.note(&member("a"), Why::Refused, "refused".to_owned(), NOW);
+        owed.note(&member("b"), Why::Unreadable, String::new(), NOW);
+        assert!(!owed.holds_back(NOW) && owed.rests(&member("a"), NOW) && !owed.rests(&member("b"), NOW));
+        assert_eq!(owed.faults(NOW), ["refused"]);
+        owed.keep(|key| key == "/cal/b.ics");
+        assert!(owed.faults(NOW).is_empty());
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        let mut owed = Owed::default();
+        (0..=MOST).for_each(|n| owed.note(&member(&n.to_string()), Why::Refused, n.to_string(), NOW));
+        assert!(owed.holds_back(NOW));
+        assert_eq!(owed.faults(NOW).len(), NAMED + 1);
+        owed.begin();
+        assert!(!owed.holds_back(NOW));
+    }
+}
