@@ -1,12 +1,15 @@
-//! TLS towards servers: which certificate authorities are trusted. Certificates are always verified; who speaks over the
-//! connection, and what, this module does not know.
+//! TLS towards servers: which certificate authorities are trusted, and in words why a server is not. Certificates are always
+//! verified; who speaks over the connection, and what, this module does not know.
 
+use std::error::Error;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
+use jiff::Timestamp;
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::{AlertDescription, CertificateError, ClientConfig, PeerIncompatible, RootCertStore};
 
 /// Why TLS cannot be used as it is configured.
 #[derive(Debug, thiserror::Error)]
@@ -34,11 +37,12 @@ pub fn client_config(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, TlsErr
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if let Some(path) = ca_file {
         let unusable = |reason: String| TlsError::CaFile { path: path.display().to_string(), reason };
-        let certificates = CertificateDer::pem_file_iter(path).map_err(|error| unusable(error.to_string()))?;
+        let certificates = CertificateDer::pem_file_iter(path).map_err(|error| unusable(pem_words(&error)))?;
         let before = roots.len();
-        for certificate in certificates {
-            let certificate = certificate.map_err(|error| unusable(error.to_string()))?;
-            roots.add(certificate).map_err(|error| unusable(error.to_string()))?;
+        for (certificate, number) in certificates.zip(1_u32..) {
+            let certificate = certificate.map_err(|error| unusable(pem_words(&error)))?;
+            let unread = |_| unusable(format!("the certificate number {number} in it cannot be read"));
+            roots.add(certificate).map_err(unread)?;
         }
         if roots.len() == before {
             return Err(unusable("there is no certificate in it".to_owned()));
@@ -50,6 +54,117 @@ pub fn client_config(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, TlsErr
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
     Ok(Arc::new(config.with_root_certificates(roots).with_no_client_auth()))
+}
+
+/// What is wrong with a PEM file.
+fn pem_words(error: &pem::Error) -> String {
+    match error {
+        pem::Error::Io(why) => why.to_string(),
+        pem::Error::NoItemsFound => "there is no certificate in it".to_owned(),
+        pem::Error::SectionTooLarge => "a part of it is too large for a certificate".to_owned(),
+        _ => "it is not a whole PEM file: a part of it has no END line, or holds something else than base64".to_owned(),
+    }
+}
+
+/// What TLS has against the other side, where `error`, or what it comes from, is about TLS: the rest of a sentence, with
+/// what to do.
+pub fn in_words(error: &(dyn Error + 'static)) -> Option<String> {
+    let mut reason = Some(error);
+    while let Some(error) = reason {
+        if let Some(tls) = error.downcast_ref::<rustls::Error>() {
+            return Some(words(tls));
+        }
+        // What an error of the system's kind was made of is left out of its chain.
+        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        reason = match inner {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
+    }
+    None
+}
+
+fn words(error: &rustls::Error) -> String {
+    match error {
+        rustls::Error::InvalidCertificate(wrong) => certificate_words(wrong),
+        rustls::Error::InvalidMessage(_) => "what answers there does not speak TLS: is the port right?".to_owned(),
+        rustls::Error::AlertReceived(AlertDescription::ProtocolVersion)
+        | rustls::Error::PeerIncompatible(
+            PeerIncompatible::ServerDoesNotSupportTls12Or13 | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig,
+        ) => "the server speaks only versions of TLS before 1.2, which are not safe: let it speak TLS 1.2 or 1.3"
+            .to_owned(),
+        rustls::Error::AlertReceived(alert) => {
+            format!("the server ends the TLS handshake ({}): its log may say why", spelled(&format!("{alert:?}")))
+        }
+        rustls::Error::PeerIncompatible(why) => {
+            format!("the server speaks TLS in no way that is safe ({})", spelled(&format!("{why:?}")))
+        }
+        rustls::Error::PeerMisbehaved(why) => {
+            format!("the server breaks the rules of TLS ({})", spelled(&format!("{why:?}")))
+        }
+        other => other.to_string(),
+    }
+}
+
+fn certificate_words(wrong: &CertificateError) -> String {
+    match wrong {
+        CertificateError::UnknownIssuer => "its certificate comes from an authority that this machine does not trust: if that \
+            is one of your own, name its certificate with ca_file"
+            .to_owned(),
+        CertificateError::ExpiredContext { not_after, .. } => {
+            format!("its certificate was valid until {}: renew it", day(*not_after))
+        }
+        CertificateError::Expired => "its certificate is no longer valid: renew it".to_owned(),
+        CertificateError::NotValidYetContext { not_before, .. } => {
+            format!("its certificate is not valid before {}: is the clock of this machine right?", day(*not_before))
+        }
+        CertificateError::NotValidYet => "its certificate is not valid yet: is the clock of this machine right?".to_owned(),
+        CertificateError::NotValidForNameContext { expected, presented } if !presented.is_empty() => {
+            // As written in the certificate: DnsName("example.org"), IpAddress(127.0.0.1).
+            let name = |name: &String| match name.split_once('(') {
+                Some((_, name)) => name.trim_matches(['(', ')', '"']).to_owned(),
+                None => name.clone(),
+            };
+            let presented = presented.iter().map(name).collect::<Vec<_>>().join(", ");
+            format!("its certificate is for {presented} and not for {}: write that name in the url", expected.to_str())
+        }
+        CertificateError::NotValidForNameContext { expected, .. } => format!(
+            "its certificate names no host (subjectAltName), and not {}: make one that does",
+            expected.to_str()
+        ),
+        CertificateError::NotValidForName => "its certificate is for another name: write that in the url".to_owned(),
+        other => match other.to_string() {
+            text if text.contains("CaUsedAsEndEntity") => "its certificate is that of an authority (CA:TRUE), which does \
+                for no server; make one for the server and name that with ca_file: openssl req -x509 -newkey rsa:3072 -nodes \
+                -days 3650 -subj /CN=HOST -addext subjectAltName=DNS:HOST -addext basicConstraints=critical,CA:FALSE -keyout \
+                server.key -out server.pem"
+                .to_owned(),
+            text => format!("its certificate cannot be used ({})", spelled(innermost(&text))),
+        },
+    }
+}
+
+/// The day of an instant, `2026-03-10`.
+fn day(at: UnixTime) -> String {
+    let second = i64::try_from(at.as_secs()).ok().and_then(|second| Timestamp::from_second(second).ok());
+    second.map_or_else(|| "a day that is too far away".to_owned(), |at| at.strftime("%Y-%m-%d").to_string())
+}
+
+/// What stands in the innermost brackets of the name of a case: `Other(OtherError(UnsupportedCertVersion))`.
+fn innermost(text: &str) -> &str {
+    text.rsplit('(').next().unwrap_or(text).trim_end_matches(')')
+}
+
+/// The name of a case as words: `HandshakeFailure` becomes `handshake failure`.
+fn spelled(name: &str) -> String {
+    let mut spelled = String::new();
+    for letter in name.chars() {
+        if letter.is_ascii_uppercase() && spelled.ends_with(|before: char| before.is_ascii_lowercase()) {
+            spelled.push(' ');
+        }
+        spelled.push(letter.to_ascii_lowercase());
+    }
+    spelled
 }
 
 #[cfg(test)]
@@ -67,5 +182,31 @@ mod tests {
         std::fs::write(&empty, "no certificate\n").unwrap();
         let error = client_config(Some(&empty)).unwrap_err().to_string();
         assert!(error.contains("empty.pem") && error.contains("no certificate"), "{error}");
+
+        let cut = folder.path().join("cut.pem");
+        std::fs::write(&cut, "-----BEGIN CERTIFICATE-----\nAAAA\n").unwrap();
+        let error = client_config(Some(&cut)).unwrap_err().to_string();
+        assert!(error.contains("cut.pem") && error.contains("has no END line") && !error.contains('['), "{error}");
+        std::fs::write(&cut, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").unwrap();
+        let error = client_config(Some(&cut)).unwrap_err().to_string();
+        assert!(error.ends_with("the certificate number 1 in it cannot be read"), "{error}");
+    }
+
+    #[test]
+    fn what_tls_says_is_put_in_words() {
+        let said = |error: rustls::Error| in_words(&io::Error::new(io::ErrorKind::InvalidData, error)).unwrap();
+        let alert = rustls::Error::AlertReceived(AlertDescription::HandshakeFailure);
+        assert_eq!(said(alert), "the server ends the TLS handshake (handshake failure): its log may say why");
+        let version = rustls::Error::AlertReceived(AlertDescription::ProtocolVersion);
+        assert!(said(version).starts_with("the server speaks only versions of TLS before 1.2"));
+        let encoding = rustls::Error::InvalidCertificate(CertificateError::BadEncoding);
+        assert_eq!(said(encoding), "its certificate cannot be used (bad encoding)");
+        let time = UnixTime::since_unix_epoch(std::time::Duration::from_secs(1_773_144_000));
+        let expired = CertificateError::ExpiredContext { time, not_after: time };
+        assert_eq!(
+            said(rustls::Error::InvalidCertificate(expired)),
+            "its certificate was valid until 2026-03-10: renew it"
+        );
+        assert_eq!(in_words(&io::Error::other("something else")), None);
     }
 }

@@ -1,13 +1,14 @@
 //! The CalDAV source against real servers, and what it hands in.
 
-use reveille::clock::Clock;
-use reveille::source::caldav::{CaldavError, CaldavSource, Looked, Method};
+use std::path::Path;
+
+use reveille::source::caldav::{CaldavError, Looked, Method};
 
 use crate::account::{Account, MARY, radicale, radicale_alone, xandikos, xandikos_alice};
 use crate::intake::Kept;
 use crate::servers::{Radicale, certificates};
 use crate::venv::Venv;
-use crate::watch::{Watch, limits, settings};
+use crate::watch::{Watch, settings};
 
 /// Hrefs that need escaping, as a client sends them: spaces, umlauts, @, #, %, +, &, brackets.
 const ODD: [&str; 4] =
@@ -276,10 +277,67 @@ fn https_with_an_authority_of_ones_own() {
     let server = Radicale::start_with(venv, folder.path(), &[MARY], certificate, &[]);
     let (source, mut settings) = settings(&server.url(), Some(MARY));
     let said = Watch::with(&source, &settings).failure();
-    assert!(said.contains("UnknownIssuer") && said.contains("ca_file"), "{said}");
+    let stranger = "there is no secure connection to SERVER: its certificate comes from an authority that this machine does not trust: if that is one of your own, name \
+                    its certificate with ca_file; it is tried again";
+    assert!(said.contains(&stranger.replace("SERVER", &server.url())), "{said}");
     settings.ca_file = Some(file("ca.pem"));
     assert_eq!(Watch::with(&source, &settings).look().calendars, 0);
     settings.ca_file = Some(file("users"));
-    let refused = CaldavSource::new(&source, &settings, &limits(), Clock::System).unwrap_err().to_string();
+    let refused = Watch::with(&source, &settings).failure();
     assert!(refused.contains("users") && refused.contains("no certificate"), "{refused}");
+}
+
+/// Certificates that servers have which nobody but their admin trusts: signed by themselves, as `openssl req -x509` makes them
+/// (of an authority), and as our message says.
+fn own_certificate(venv: &Venv, folder: &Path, is_authority: bool, host: &str, days: i64) {
+    let program = "import sys, datetime, ipaddress\n\
+        from cryptography import x509\n\
+        from cryptography.hazmat.primitives import hashes, serialization\n\
+        from cryptography.hazmat.primitives.asymmetric import ec\n\
+        folder, authority, host, days = sys.argv[1], sys.argv[2] == 'true', sys.argv[3], int(sys.argv[4])\n\
+        key = ec.generate_private_key(ec.SECP256R1())\n\
+        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, 'calendar')])\n\
+        now = datetime.datetime.now(datetime.timezone.utc)\n\
+        try: alternative = x509.IPAddress(ipaddress.ip_address(host))\n\
+        except ValueError: alternative = x509.DNSName(host)\n\
+        made = (x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())\n\
+          .serial_number(x509.random_serial_number()).not_valid_before(now - datetime.timedelta(days=30))\n\
+          .not_valid_after(now + datetime.timedelta(days=days))\n\
+          .add_extension(x509.SubjectAlternativeName([alternative]), False)\n\
+          .add_extension(x509.BasicConstraints(authority, None), True).sign(key, hashes.SHA256()))\n\
+        open(folder + '/server.pem', 'wb').write(made.public_bytes(serialization.Encoding.PEM))\n\
+        open(folder + '/server.key', 'wb').write(key.private_bytes(serialization.Encoding.PEM,\n\
+          serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))\n";
+    venv.script(program, &[folder.to_str().unwrap(), &is_authority.to_string(), host, &days.to_string()]);
+}
+
+#[test]
+fn what_is_wrong_with_a_certificate_is_said_in_words_and_a_pinned_one_works() {
+    let Some(venv) = Venv::or_skip() else { return };
+    let outcome = |is_authority: bool, host: &str, days: i64| {
+        let folder = tempfile::tempdir().unwrap();
+        own_certificate(venv, folder.path(), is_authority, host, days);
+        let file = |name: &str| folder.path().join(name);
+        let certificate = Some((file("server.pem"), file("server.key")));
+        let server = Radicale::start_with(venv, folder.path(), &[MARY], certificate, &[]);
+        let (source, mut settings) = settings(&server.url(), Some(MARY));
+        settings.ca_file = Some(file("server.pem"));
+        Watch::with(&source, &settings).try_look().map_err(|error| error.to_string())
+    };
+    assert_eq!(
+        outcome(false, "127.0.0.1", 30).unwrap().calendars,
+        0,
+        "a certificate of its own that is named is trusted"
+    );
+    let authority = outcome(true, "127.0.0.1", 30).unwrap_err();
+    assert!(authority.contains("its certificate is that of an authority (CA:TRUE)"), "{authority}");
+    assert!(
+        authority.contains("basicConstraints=critical,CA:FALSE") && !authority.contains("EndEntity"),
+        "{authority}"
+    );
+    let name = outcome(false, "calendar.example.org", 30).unwrap_err();
+    let told = "its certificate is for calendar.example.org and not for 127.0.0.1: write that name in the url";
+    assert!(name.contains(told), "{name}");
+    let expired = outcome(false, "127.0.0.1", -10).unwrap_err();
+    assert!(expired.contains(" its certificate was valid until 20") && expired.contains(": renew it; "), "{expired}");
 }

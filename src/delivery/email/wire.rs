@@ -15,6 +15,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use crate::tls;
+
 /// Stands for the greeting that a server does not repeat once STARTTLS is done.
 const GREETING: &[u8] = b"220 TLS\r\n";
 
@@ -59,10 +61,11 @@ impl Wire {
     ///
     /// # Errors
     /// When the handshake fails or the certificate is not to be trusted.
-    pub async fn secure(self, tls: &Arc<ClientConfig>, host: &str) -> io::Result<Wire> {
+    pub async fn secure(self, config: &Arc<ClientConfig>, host: &str) -> io::Result<Wire> {
         let Stream::Plain(stream) = self.stream else { return Ok(self) };
         let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
-        let stream = TlsConnector::from(Arc::clone(tls)).connect(name, stream).await?;
+        let told = |why: io::Error| tls::in_words(&why).map_or(why, io::Error::other);
+        let stream = TlsConnector::from(Arc::clone(config)).connect(name, stream).await.map_err(told)?;
         Ok(Wire { stream: Stream::Tls(Box::new(stream)), ..self })
     }
 

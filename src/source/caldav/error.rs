@@ -12,11 +12,14 @@ pub enum CaldavError {
     /// The settings cannot be used, or a file that they name cannot.
     #[error("{0}")]
     Settings(String),
-    /// No answer: no connection, no name, no TLS, or it broke off.
+    /// No answer: no connection, no name, or it broke off.
     #[error(
         "{url} cannot be reached ({reason}): is the server running, and is the address right? It is tried again; what is known of its calendars rings on"
     )]
     Unreachable { url: String, reason: String },
+    /// TLS fails: mostly a certificate that is not to be trusted.
+    #[error("there is no secure connection to {url}: {reason}; it is tried again, and its known alarms stay scheduled")]
+    Tls { url: String, reason: String },
     /// No answer in time.
     #[error(
         "{url} did not answer within {seconds} s: it is tried again; raise the source's timeout if the server is that slow"
@@ -91,6 +94,7 @@ impl CaldavError {
     pub fn is_transient(&self) -> bool {
         match self {
             CaldavError::Unreachable { .. }
+            | CaldavError::Tls { .. }
             | CaldavError::Timeout { .. }
             | CaldavError::Unavailable { .. }
             | CaldavError::Incomplete { .. }
@@ -124,6 +128,7 @@ impl CaldavError {
             self,
             CaldavError::Settings(_)
                 | CaldavError::Unreachable { .. }
+                | CaldavError::Tls { .. }
                 | CaldavError::Timeout { .. }
                 | CaldavError::Unauthorized { .. }
                 | CaldavError::Unavailable { .. }

@@ -17,6 +17,7 @@ use super::multistatus::http_date;
 use super::xml::{Document, XmlError};
 use crate::config::{AnswerLimits, CaldavSettings, Credentials};
 use crate::time::UtcMillis;
+use crate::tls;
 
 /// Attempts at one request: servers close idle connections without a word.
 const ATTEMPTS: usize = 2;
@@ -99,6 +100,8 @@ pub enum Failure {
     TimedOut,
     /// The server cannot be reached, and why.
     Unreachable(String),
+    /// There is no secure connection to it, and why.
+    Tls(String),
     /// The connection broke off, and how: on a fresh one the request may go through.
     Broken(String),
     /// The answer is larger than what is read of one.
@@ -264,6 +267,7 @@ impl Http {
         match failure {
             Failure::TimedOut => CaldavError::Timeout { url, seconds: self.timeout.as_secs() },
             Failure::TooLarge => CaldavError::TooLarge { url, limit: self.limits.max_answer_size },
+            Failure::Tls(reason) => CaldavError::Tls { url, reason },
             Failure::Unreachable(reason) | Failure::Broken(reason) => CaldavError::Unreachable { url, reason },
         }
     }
@@ -274,14 +278,14 @@ fn failure(why: &reqwest::Error) -> Failure {
         return Failure::TimedOut;
     }
     // The innermost reason is the one that helps: 'Connection refused', not 'error sending request'.
-    let mut reason: &dyn std::error::Error = why;
-    while let Some(source) = reason.source() {
-        reason = source;
+    let mut innermost: &dyn std::error::Error = why;
+    while let Some(source) = innermost.source() {
+        innermost = source;
     }
-    let mut reason = reason.to_string();
-    if reason.contains("UnknownIssuer") {
-        reason += "; if its certificate comes from an authority of your own, name that with ca_file";
+    if let Some(reason) = tls::in_words(why) {
+        return Failure::Tls(reason);
     }
+    let reason = innermost.to_string();
     if why.is_connect() { Failure::Unreachable(reason) } else { Failure::Broken(reason) }
 }
 
