@@ -21,6 +21,7 @@ use crate::delivery::sink::{Sink, Surroundings};
 use crate::intake::Desk;
 use crate::ledger::{Fired, Ledger, LedgerError};
 use crate::planner::Planner;
+use crate::source::caldav::Hosts;
 use crate::time::UtcMillis;
 use crate::wheel::{Bell, Turn, WallTimer, Wheel};
 
@@ -249,8 +250,9 @@ async fn build(config: &Config, clock: Clock) -> anyhow::Result<Stages> {
     let ledger = Ledger::open(&config.ledger).await?;
     let zones = Zones::load(&config.zoneinfo)?;
     let Core { ledger, desk, wheel, bell, sinks } = Core::start(config, &zones, ledger, &clock).await?;
+    let hosts = Hosts::default();
     let watchers =
-        config.sources.iter().map(|source| Watcher::new(source, config, &clock)).collect::<Result<_, _>>()?;
+        config.sources.iter().map(|source| Watcher::new(source, config, &clock, &hosts)).collect::<Result<_, _>>()?;
     let surroundings = Surroundings {
         clock: clock.clone(),
         zones,

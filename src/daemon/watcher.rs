@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::clock::Clock;
 use crate::config::{Config, Credentials, Layout, Source, SourceKind};
 use crate::intake::Desk;
-use crate::source::caldav::CaldavSource;
+use crate::source::caldav::{CaldavSource, Hosts, Obstacle};
 use crate::source::directory::{DirectoryError, DirectorySource, Touched, Watch};
 use crate::time::UtcMillis;
 
@@ -20,6 +20,14 @@ use crate::time::UtcMillis;
 const FIRST_WAIT: Duration = Duration::from_secs(15);
 /// After further such looks, the wait doubles up to this.
 const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);
+/// After a login that was refused, the next try comes after these, one after the other: guards such as fail2ban shut out who is
+/// refused five times within some minutes.
+const LOGIN_WAITS: [Duration; 3] =
+    [Duration::from_secs(5 * 60), Duration::from_secs(25 * 60), Duration::from_secs(2 * 60 * 60)];
+/// And then after this.
+const LAST_LOGIN_WAIT: Duration = Duration::from_secs(6 * 60 * 60);
+/// Sources that wait for the same server come back within this, milliseconds, once it answers.
+const SPREAD: u64 = 2_000;
 /// That all is well is written into the ledger no more often than this, milliseconds.
 const REPORT: i64 = 60_000;
 
@@ -51,6 +59,10 @@ pub struct Watcher {
     wish: Option<Duration>,
     /// The last look wants another one after this.
     soon: Option<Duration>,
+    /// What the last look stumbled over.
+    obstacle: Obstacle,
+    /// Logins that were refused, in a row.
+    logins: u32,
 }
 
 #[derive(Debug)]
@@ -69,7 +81,7 @@ enum Cause {
 impl Watcher {
     /// # Errors
     /// When the settings cannot work: a URL that is none.
-    pub fn new(source: &Source, config: &Config, clock: &Clock) -> anyhow::Result<Watcher> {
+    pub fn new(source: &Source, config: &Config, clock: &Clock, hosts: &Hosts) -> anyhow::Result<Watcher> {
         let mut source = source.clone();
         source.zone = source.zone.or_else(|| config.defaults.zone.clone());
         let (kind, interval) = match &source.kind {
@@ -78,7 +90,7 @@ impl Watcher {
                 (Kind::Directory(directory), *rescan_interval)
             }
             SourceKind::Caldav(settings) => {
-                let caldav = CaldavSource::new(&source, settings, &config.limits, clock.clone())?;
+                let caldav = CaldavSource::new(&source, settings, &config.limits, clock.clone())?.sharing(hosts);
                 (Kind::Caldav(Box::new(caldav)), settings.poll_interval)
             }
         };
@@ -98,6 +110,8 @@ impl Watcher {
             reported: None,
             wish: None,
             soon: None,
+            obstacle: Obstacle::Other,
+            logins: 0,
         })
     }
 
@@ -124,7 +138,7 @@ impl Watcher {
             let cause = tokio::select! {
                 () = &mut stop => Cause::Stop,
                 touched = touched(watch.as_ref()) => Cause::Touched(touched),
-                () = tokio::time::sleep_until(next) => Cause::Time,
+                () = self.is_due(next) => Cause::Time,
                 () = again.as_mut() => Cause::Time,
             };
             again.set(look_again.notified());
@@ -191,6 +205,22 @@ impl Watcher {
         }
     }
 
+    /// Resolves at `next`, or sooner when what the last look stumbled over may be out of the way.
+    async fn is_due(&self, next: Instant) {
+        let clear = async {
+            match &self.kind {
+                Kind::Caldav(caldav) if self.failures > 0 => {
+                    caldav.worth_a_try(self.obstacle, spread(&self.name)).await;
+                }
+                _ => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep_until(next) => {}
+            () = clear => {}
+        }
+    }
+
     /// Looks at everything; false when something of it could not be read.
     pub async fn look(&mut self, desk: &Desk) -> bool {
         self.look_watching(desk, None).await
@@ -211,16 +241,21 @@ impl Watcher {
                 }
                 Err(error) => Err(error.to_string()),
             },
-            Kind::Caldav(caldav) => match caldav.look(desk).await {
-                Ok(looked) => {
-                    self.soon = looked.again_in;
-                    Ok((looked.calendars, looked.changes, looked.faults))
+            Kind::Caldav(caldav) => {
+                let answers = caldav.answers();
+                match caldav.look(desk).await {
+                    Ok(looked) => {
+                        self.soon = looked.again_in;
+                        Ok((looked.calendars, looked.changes, looked.faults))
+                    }
+                    Err(error) => {
+                        self.wish = error.retry_after();
+                        self.obstacle = caldav.obstacle(&error, answers);
+                        self.logins = if self.obstacle == Obstacle::Login { self.logins.saturating_add(1) } else { 0 };
+                        Err(format!("{error}{}", self.waits_for()))
+                    }
                 }
-                Err(error) => {
-                    self.wish = error.retry_after();
-                    Err(error.to_string())
-                }
-            },
+            }
         };
         let well = self.note(desk, at, outcome, None).await;
         if let Some(refusal) = refusal {
@@ -278,6 +313,7 @@ impl Watcher {
                     tracing::info!(source.name = self.name, "the source can be read again");
                 }
                 self.failures = 0;
+                self.logins = 0;
                 self.wish = None;
                 // A fault that lasts is told once.
                 for fault in found.iter().filter(|fault| !self.faults.contains(fault)) {
@@ -323,13 +359,36 @@ impl Watcher {
         let first = self.interval.min(FIRST_WAIT);
         let doubled = |times: u32| first.saturating_mul(1 << times.saturating_sub(1).min(20));
         let after = |times: u32| if times == 0 { self.interval } else { doubled(times).min(self.interval) };
-        match (self.failures, self.wish) {
-            (0, _) => {
+        match (self.failures, self.wish, self.obstacle) {
+            (0, ..) => {
                 let usual = after(self.partial).min(after(self.refusals));
                 self.soon.map_or(usual, |soon| usual.min(soon))
             }
-            (_, Some(wish)) => wish.max(first),
-            (failures, None) => doubled(failures).min(LONGEST_WAIT),
+            (_, Some(wish), _) => wish.max(first),
+            (_, None, Obstacle::Login) => self.login_wait(),
+            // Its first answer comes before.
+            (_, None, Obstacle::Server) => LONGEST_WAIT,
+            (failures, None, _) => doubled(failures).min(LONGEST_WAIT),
+        }
+    }
+
+    /// How long until a login is tried again that was refused: who tries too often is shut out.
+    fn login_wait(&self) -> Duration {
+        let nth = usize::try_from(self.logins.saturating_sub(1)).unwrap_or(usize::MAX);
+        LOGIN_WAITS.get(nth).copied().unwrap_or(LAST_LOGIN_WAIT)
+    }
+
+    /// What is said besides the error of a look: what is waited for, where that is not just some time.
+    fn waits_for(&self) -> String {
+        match (self.obstacle, self.wish) {
+            (Obstacle::Login, _) => {
+                let at = self.clock.now().plus(i64::try_from(self.login_wait().as_millis()).unwrap_or(i64::MAX));
+                let at = at.timestamp().strftime("%Y-%m-%d %H:%M:%SZ");
+                format!("; it is tried again once the secret is another one, else at {at}, so as not to be shut out")
+            }
+            (Obstacle::File, _) => "; it is tried again once the file is another one".to_owned(),
+            (Obstacle::Server, None) => "; the server is tried every few seconds".to_owned(),
+            _ => String::new(),
         }
     }
 }
@@ -341,6 +400,13 @@ impl Kind {
             Kind::Caldav(_) => "caldav",
         }
     }
+}
+
+/// How long a source lets others go first when their server is back: always the same, and another one for each name.
+fn spread(name: &str) -> Duration {
+    let mut hasher = std::hash::DefaultHasher::new();
+    std::hash::Hash::hash(name, &mut hasher);
+    Duration::from_millis(std::hash::Hasher::finish(&hasher) % SPREAD)
 }
 
 /// What the watch saw; never, where nothing is watched.

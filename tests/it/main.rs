@@ -9,6 +9,7 @@
 //! * [`whose`] asks for what is somebody else's, or nobody's.
 //! * [`armed`] says what a ledger has armed.
 //! * [`addresses`] asks which addresses are the user's own.
+//! * [`waits`] is how long it waits after what.
 //! * [`ringing`] is the way from a client's PUT to the alarm.
 //! * [`http`] is a calendar client's HTTP. [`daemon`] runs the built `reveille`.
 //! * [`recurrence`] expands random rules beside python-dateutil.
@@ -61,6 +62,7 @@ mod simulation;
 mod smtp;
 mod sogo;
 mod venv;
+mod waits;
 mod watch;
 mod whose;
 mod zones;

@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use reqwest::header::{self, HeaderMap, HeaderName};
 use reqwest::{Method, Url};
+use tokio::time::Instant;
 
 use super::client::{ClientMaker, LoggedIn};
 use super::error::CaldavError;
+use super::host::Host;
 use super::href;
 use super::multistatus::http_date;
 use super::xml::{Document, XmlError};
@@ -19,6 +21,12 @@ use crate::config::{AnswerLimits, CaldavSettings, Credentials};
 use crate::time::UtcMillis;
 use crate::tls;
 
+/// How often files are looked at that somebody has to put right.
+const GLANCE: Duration = Duration::from_secs(2);
+/// The longest that one request waits, all in all, for a server that asks for patience (429, or 503 with a Retry-After).
+const LONGEST_PATIENCE: Duration = Duration::from_secs(30);
+/// And for one that only says that it is not available (503), which may be an outage as well as a limit.
+const DOUBTFUL_PATIENCE: Duration = Duration::from_secs(5);
 /// Attempts at one request: servers close idle connections without a word.
 const ATTEMPTS: usize = 2;
 
@@ -116,14 +124,24 @@ pub struct Http {
     transport: Option<Arc<dyn Transport>>,
     timeout: Duration,
     limits: AnswerLimits,
+    host: Arc<Host>,
     sent: AtomicU64,
+    answers: AtomicU64,
 }
 
 impl Http {
     /// A client for the server at `url`, of whose answers no more is read than `limits` allow.
     pub fn new(url: &Url, settings: &CaldavSettings, limits: AnswerLimits) -> Http {
         let client = ClientMaker::new(url, settings);
-        Http { client, transport: None, timeout: settings.timeout, limits, sent: AtomicU64::new(0) }
+        Http {
+            client,
+            transport: None,
+            timeout: settings.timeout,
+            limits,
+            host: Arc::default(),
+            sent: AtomicU64::new(0),
+            answers: AtomicU64::new(0),
+        }
     }
 
     /// Whether requests can be made: the secret and the certificate authorities of the settings are there.
@@ -139,6 +157,24 @@ impl Http {
         Http { transport: Some(transport), ..self }
     }
 
+    /// This client, of a server that others ask as well.
+    pub fn on(self, host: Arc<Host>) -> Http {
+        Http { host, ..self }
+    }
+
+    /// The server.
+    pub fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// Resolves when another secret or other certificate authorities lie there than when this was asked.
+    pub async fn changes(&self) {
+        let before = self.client.stamps();
+        while self.client.stamps() == before {
+            tokio::time::sleep(GLANCE).await;
+        }
+    }
+
     /// What is read of answers at most.
     pub fn limits(&self) -> &AnswerLimits {
         &self.limits
@@ -149,7 +185,12 @@ impl Http {
         self.sent.load(Ordering::Relaxed)
     }
 
-    /// Sends `request` and reads the answer, whatever its status.
+    /// How many requests were answered so far, other than by the news that the server is not available.
+    pub fn answers(&self) -> u64 {
+        self.answers.load(Ordering::Relaxed)
+    }
+
+    /// Sends `request` and reads the answer, whatever its status. A server that is busy is waited for, within bounds.
     ///
     /// # Errors
     /// [`CaldavError::Settings`], and those of the way there and back: [`CaldavError::Unreachable`], `Timeout`, `Redirected`, `RedirectLoop`, `TooLarge`.
@@ -171,10 +212,23 @@ impl Http {
 
     async fn send_surely(&self, request: &Request) -> Result<(Answer, Option<String>), CaldavError> {
         let mut attempt = 1;
+        let mut patience = Patience::default();
         loop {
+            let begun = self.host.turn().await;
             self.sent.fetch_add(1, Ordering::Relaxed);
             let client = self.client.get()?;
-            match self.send_once(&client, request).await {
+            let sent = self.send_once(&client, request).await;
+            if let Ok((answer, _)) = &sent {
+                if patience.bears(answer, self.host.is_down()) {
+                    self.host.slow_down(begun, answer.retry_after);
+                    continue;
+                }
+                if !is_unavailable(answer.status) {
+                    self.answers.fetch_add(1, Ordering::Relaxed);
+                    self.host.answered();
+                }
+            }
+            match sent {
                 // The secret may have been changed at this moment.
                 Ok((answer, _))
                     if answer.status == 401 && attempt < ATTEMPTS && self.client.has_another_login(&client)? =>
@@ -244,7 +298,9 @@ impl Http {
                 CaldavError::NotDav { url, method, answer }
             }
             401 => CaldavError::Unauthorized { url, offers: self.offers(&answer.schemes) },
-            429 | 502 | 503 | 504 => CaldavError::Unavailable { url, status, retry_after: answer.retry_after },
+            status if is_unavailable(status) => {
+                CaldavError::Unavailable { url, status, retry_after: answer.retry_after }
+            }
             _ => said_no(url, method, status),
         }
     }
@@ -273,8 +329,32 @@ impl Http {
     }
 }
 
+/// 429, 502, 503, 504: somebody answers, but not the server.
+fn is_unavailable(status: u16) -> bool {
+    matches!(status, 429 | 502 | 503 | 504)
+}
+
+/// Since when one request waits for a server that asks for patience.
+#[derive(Debug, Default)]
+struct Patience(Option<Instant>);
+
+impl Patience {
+    /// Whether the request is to be sent again after `answer`, in its turn. `is_down`: the server was so before.
+    fn bears(&mut self, answer: &Answer, is_down: bool) -> bool {
+        let wish = answer.retry_after.unwrap_or_default();
+        let longest = match answer.status {
+            429 => LONGEST_PATIENCE,
+            503 if !wish.is_zero() => LONGEST_PATIENCE,
+            503 if !is_down => DOUBTFUL_PATIENCE,
+            _ => return false,
+        };
+        let now = Instant::now();
+        now.duration_since(*self.0.get_or_insert(now)).saturating_add(wish) <= longest
+    }
+}
+
 fn failure(why: &reqwest::Error) -> Failure {
-    if why.is_timeout() {
+    if why.is_timeout() && !why.is_connect() {
         return Failure::TimedOut;
     }
     // The innermost reason is the one that helps: 'Connection refused', not 'error sending request'.

@@ -10,6 +10,7 @@
 //!   them, [`absent`] through those that are not listed; [`position`] decides what to do with one; [`sync`] does it: [`delta`]
 //!   asks what changed, [`compare`] compares the whole, [`kept`] is what the ledger has; [`fetch`] gets objects, [`owed`] are
 //!   those that did not come.
+//! * [`host`] is what the accounts on one server share.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -31,6 +32,7 @@ mod compare;
 mod delta;
 mod error;
 mod fetch;
+mod host;
 mod href;
 mod http;
 mod kept;
@@ -44,6 +46,7 @@ mod whose;
 mod xml;
 
 pub use error::CaldavError;
+pub use host::Hosts;
 pub use http::{Answer, Carried, Failure, Request, Transport, Verb};
 
 use account::{Account, ListedAt};
@@ -54,6 +57,19 @@ use sync::Unsettled;
 
 /// So many addresses are named that are not used.
 const REFUSED_TOLD: usize = 5;
+
+/// What a look that failed waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// The server is down: for its first answer to anybody.
+    Server,
+    /// The server does not accept the login: for another secret.
+    Login,
+    /// A file that the settings name cannot be used: for another one.
+    File,
+    /// Anything else: for some time.
+    Other,
+}
 
 /// What a look found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -219,6 +235,43 @@ impl CaldavSource {
     /// This source, whose requests go by `transport` instead of the network.
     pub fn over(self, transport: Arc<dyn Transport>) -> CaldavSource {
         CaldavSource { http: self.http.over(transport), ..self }
+    }
+
+    /// This source, which shares what is known of its server with the other sources on it.
+    #[must_use]
+    pub fn sharing(self, hosts: &Hosts) -> CaldavSource {
+        let host = hosts.host(&self.url);
+        CaldavSource { http: self.http.on(host), ..self }
+    }
+
+    /// How many requests were answered so far.
+    pub fn answers(&self) -> u64 {
+        self.http.answers()
+    }
+
+    /// What stands in the way of a look that ended with `error`, and noted where that is the server: the others on it need not
+    /// find out for themselves. `answers` is how many there were when the look began.
+    pub fn obstacle(&self, error: &CaldavError, answers: u64) -> Obstacle {
+        let obstacle = match error {
+            CaldavError::Settings(_) => Obstacle::File,
+            CaldavError::Unauthorized { .. } => Obstacle::Login,
+            CaldavError::Unreachable { .. } => Obstacle::Server,
+            CaldavError::Unavailable { status, retry_after: None, .. } if *status != 429 => Obstacle::Server,
+            // A server that has answered before is not down; this request takes long.
+            CaldavError::Timeout { .. } if self.http.answers() == answers => Obstacle::Server,
+            _ => Obstacle::Other,
+        };
+        if obstacle == Obstacle::Server && !self.http.host().failed() { Obstacle::Other } else { obstacle }
+    }
+
+    /// Resolves when another look is worth a try, for `obstacle` may be out of the way; where only time helps, never. Of all sources that wait for a server
+    /// this one comes back after `spread`.
+    pub async fn worth_a_try(&self, obstacle: Obstacle, spread: Duration) {
+        match obstacle {
+            Obstacle::Server => self.http.host().comes_back(spread).await,
+            Obstacle::Login | Obstacle::File => self.http.changes().await,
+            Obstacle::Other => std::future::pending().await,
+        }
     }
 
     /// Whether the account's secret and certificate authorities are there; nothing is sent.

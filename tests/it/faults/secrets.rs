@@ -73,8 +73,6 @@ fn an_account_without_its_secret_fails_alone_and_says_so() {
     for (secret, told, before) in cases {
         let stage = stage(&account("https://127.0.0.1:1/", secret));
         before(&stage);
-        let due = in_seconds(3);
-        put_many(&stage, 1, due);
         let checked = stage.reveille(&["check", "--offline"]);
         let found = String::from_utf8(checked.stdout).unwrap();
         assert_eq!(checked.status.code(), Some(1), "{secret}\n{found}");
@@ -82,6 +80,7 @@ fn an_account_without_its_secret_fails_alone_and_says_so() {
         let mut daemon = Daemon::start(stage.path(), &["run"]);
         let logged = |line: &str| line.contains("the source cannot be read") && line.contains(told);
         assert!(daemon.log.find(SOON, logged).is_some(), "{secret}\n{}", daemon.log.text());
+        put_many(&stage, 1, in_seconds(3));
         wait_until(|| stage.alarms().len() == 1, || format!("{secret}\n{}", daemon.log.text()));
         assert!(state(&stage)["error"].as_str().unwrap().contains(told), "{}", state(&stage));
         assert!(daemon.stop(SOON).success());
@@ -120,6 +119,7 @@ fn an_account_is_read_once_its_secret_is_there_and_again_when_it_is_changed() {
 
 #[test]
 fn mail_waits_for_the_password_of_its_server_and_nothing_else_does() {
+    let _quiet = undisturbed();
     let Some(venv) = Venv::or_skip() else { return };
     let folder = tempfile::tempdir().unwrap();
     let server = MailServer::start(venv, folder.path(), Security::StartTls);
@@ -133,10 +133,11 @@ fn mail_waits_for_the_password_of_its_server_and_nothing_else_does() {
     let found = String::from_utf8(checked.stdout).unwrap();
     assert!(checked.status.code() == Some(1) && found.contains("ca.pem"), "{found}");
     write(&stage, "ca.pem", &fs::read_to_string(server.ca_file()).unwrap(), 0o644);
-    fs::write(stage.file("a.ics"), event("a", &in_seconds(2).basic(), "a")).unwrap();
     let mut daemon = Daemon::start(stage.path(), &["run"]);
     let told = |line: &str| line.contains("this sink cannot be used") && line.contains("password_file names");
     assert!(daemon.log.find(SOON, told).is_some(), "{}", daemon.log.text());
+    assert!(daemon.log.find(SOON, |line| line.contains("looked")).is_some(), "{}", daemon.log.text());
+    fs::write(stage.file("a.ics"), event("a", &in_seconds(3).basic(), "a")).unwrap();
     wait_until(|| stage.alarms().len() == 1, || daemon.log.text());
     let waits = |line: &str| line.contains("could not be delivered") && line.contains("password_file names");
     assert!(daemon.log.find(SOON, waits).is_some(), "{}", daemon.log.text());

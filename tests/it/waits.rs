@@ -1,0 +1,168 @@
+//! How long a CalDAV source waits after what: a server that limits requests, one that refuses the login, one that is down.
+
+use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::daemon::{Daemon, undisturbed};
+use crate::quirks::Server;
+use crate::rehearsal::Stage;
+use crate::scripted::{Asked, Reply, Scripted};
+use crate::watch::Watch;
+
+const SOON: Duration = Duration::from_secs(60);
+
+fn found(href: &str, props: &str) -> String {
+    format!(
+        "<D:response><D:href>{href}</D:href><D:propstat><D:prop>{props}</D:prop>\
+         <D:status>HTTP/1.1 200 OK</D:status></D:propstat></D:response>"
+    )
+}
+
+/// An account whose home `/cal/` has `count` calendars of one event each.
+fn account(asked: &Asked, count: usize) -> Reply {
+    let kind = "<D:resourcetype><D:collection/><C:calendar/></D:resourcetype>";
+    let calendar = asked.path.trim_end_matches("one.ics");
+    let event = format!("{calendar}one.ics");
+    match (asked.method.as_str(), asked.path.as_str(), asked.header("depth")) {
+        ("PROPFIND", "/cal/", Some("1")) => {
+            let calendars =
+                (0..count).map(|n| found(&format!("/cal/{n}/"), &format!("{kind}<S:getctag>1</S:getctag>")));
+            Reply::multistatus(&(found("/cal/", "") + &calendars.collect::<String>()))
+        }
+        ("PROPFIND", _, Some("1")) => {
+            Reply::multistatus(&(found(calendar, kind) + &found(&event, "<D:getetag>\"1\"</D:getetag>")))
+        }
+        ("PROPFIND", ..) => Reply::multistatus(&found(
+            &asked.path,
+            "<D:current-user-principal><D:href>/mary/</D:href></D:current-user-principal>\
+             <C:calendar-home-set><D:href>/cal/</D:href></C:calendar-home-set>",
+        )),
+        ("REPORT", ..) => {
+            let data =
+                "<D:getetag>\"1\"</D:getetag><C:calendar-data>BEGIN:VCALENDAR\nEND:VCALENDAR\n</C:calendar-data>";
+            Reply::multistatus(&found(&event, data))
+        }
+        _ => Reply::status(405),
+    }
+}
+
+/// Looks once at 60 calendars on a server that answers one request each `every`, and refuses what comes sooner with `refusal`.
+fn under_a_limit(every: Duration, refusal: &Reply) {
+    let (refusal, mut last) = (refusal.clone(), None::<Instant>);
+    let server = Scripted::start(move |asked| {
+        let now = Instant::now();
+        if last.is_some_and(|last| now - last < every) {
+            return refusal.clone();
+        }
+        last = Some(now);
+        account(asked, 60)
+    });
+    let mut watch = Watch::of(&server.url, Some(("mary", "sesame")));
+    let looked = watch.look();
+    assert_eq!((looked.calendars, watch.kept.hrefs().len()), (60, 60));
+    let asked = server.asked().len();
+    println!("{asked} requests for 60 calendars, with a limit of one each {every:?}");
+    // Two for each calendar, and four to find them; the rest was refused.
+    assert!((125..200).contains(&asked), "{asked} requests");
+}
+
+#[test]
+fn a_server_that_limits_requests_is_asked_more_slowly_and_read_to_its_end() {
+    under_a_limit(Duration::from_millis(150), &Reply::status(429));
+    under_a_limit(Duration::from_millis(150), &Reply::status(503));
+}
+
+#[test]
+fn a_pause_that_a_server_asks_for_is_kept_and_the_look_goes_on() {
+    let mut refused = false;
+    let server = Scripted::start(move |asked| {
+        if asked.path == "/cal/7/" && !std::mem::replace(&mut refused, true) {
+            return Reply::status(429).header("Retry-After", "1");
+        }
+        account(asked, 20)
+    });
+    let began = Instant::now();
+    assert_eq!(Watch::of(&server.url, None).look().calendars, 20);
+    assert!(began.elapsed() >= Duration::from_secs(1));
+}
+
+/// A stage whose configuration also watches `mary` and `bob` on the server at `url`, each second.
+fn stage(url: &str) -> Stage {
+    let stage = Stage::new();
+    let file = stage.path().join("reveille.toml");
+    let mut text = fs::read_to_string(&file).unwrap();
+    for name in ["mary", "bob"] {
+        text += &format!(
+            "[[source]]\nkind = \"caldav\"\nname = \"{name}\"\nurl = \"{url}\"\npoll_interval = \"1s\"\n\
+             username = \"{name}\"\npassword_env = \"REVEILLE_TEST_PASSWORD\"\n"
+        );
+    }
+    fs::write(&file, text).unwrap();
+    stage
+}
+
+fn start(stage: &Stage) -> Daemon {
+    Daemon::start_with(stage.path(), &["run"], &[("REVEILLE_TEST_PASSWORD", "x")])
+}
+
+/// The login of `bob`.
+const BOB: &str = "Basic Ym9iOng=";
+
+#[test]
+fn a_login_that_was_refused_is_not_tried_again_soon_and_status_says_when() {
+    let server = Server::start();
+    server.quirk(|asked, _| (asked.header("authorization") == Some(BOB)).then(|| Reply::status(401)));
+    let stage = stage(&server.scripted.url);
+    let mut daemon = start(&stage);
+    let told = |line: &str| line.contains("cannot be read") && line.contains("bob") && line.contains("(401)");
+    assert!(daemon.log.find(SOON, told).is_some(), "{}", daemon.log.text());
+    let (mut others, mut refused) = (0, 0);
+    let deadline = Instant::now() + SOON;
+    while others < 20 {
+        assert!(Instant::now() < deadline, "{}", daemon.log.text());
+        for asked in server.scripted.asked() {
+            *if asked.header("authorization") == Some(BOB) { &mut refused } else { &mut others } += 1;
+        }
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+    assert_eq!(refused, 1, "while mary was looked at {others} times");
+    let status = stage.listing(&["status"]).remove(0);
+    let source = status["sources"].as_array().unwrap().iter().find(|source| source["name"] == "bob").unwrap().clone();
+    let error = source["error"].as_str().unwrap();
+    assert!(error.contains("once the secret is another one, else at 20"), "{error}");
+    assert!(daemon.stop(SOON).success());
+}
+
+#[test]
+fn the_first_answer_after_an_outage_releases_all_sources_of_that_server() {
+    let _quiet = undisturbed();
+    let server = Server::start();
+    let down = Arc::new(AtomicBool::new(true));
+    let is_down = down.clone();
+    server.quirk(move |_, _| is_down.load(Ordering::SeqCst).then(Reply::hang_up));
+    let stage = stage(&server.scripted.url);
+    let mut daemon = start(&stage);
+    for _ in 0..2 {
+        let told = |line: &str| line.contains("the source cannot be read") && line.contains("every few seconds");
+        assert!(daemon.log.find(SOON, told).is_some(), "{}", daemon.log.text());
+    }
+    // Each look sends its request twice. Were each source to try by itself, there would be twice as many.
+    let (began, mut tries) = (Instant::now(), 0);
+    while tries < 4 + 4 * 2 {
+        assert!(began.elapsed() < SOON, "{tries}");
+        tries += server.scripted.asked().len();
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+    assert!(began.elapsed() > Duration::from_secs(15), "{:?}", began.elapsed());
+    down.store(false, Ordering::SeqCst);
+    let back = Instant::now();
+    for _ in 0..2 {
+        let again = daemon.log.find(SOON, |line| line.contains("the source can be read again"));
+        assert!(again.is_some(), "{}", daemon.log.text());
+    }
+    println!("both sources were read {:?} after the server was back", back.elapsed());
+    assert!(back.elapsed() < Duration::from_secs(12), "{:?}", back.elapsed());
+    assert!(daemon.stop(SOON).success());
+}
