@@ -42,8 +42,10 @@ pub(super) fn duration(text: &str) -> Option<Duration> {
             "W" if millis == 0 => days = days.checked_add(whole.checked_mul(7)?)?,
             "D" if millis == 0 => days = days.checked_add(whole)?,
             "H" => seconds = seconds.checked_add(of(HOUR)?)?,
-            // Before the T it may be a month; only where hours stand beside it, or none of them, it is not.
-            "M" if in_time || seconds > 0 || whole == 0 => seconds = seconds.checked_add(of(MINUTE)?)?,
+            // Before the T it may be a month, but for a number that nobody counts months in.
+            "M" if in_time || seconds > 0 || whole % 5 == 0 || whole > 12 => {
+                seconds = seconds.checked_add(of(MINUTE)?)?
+            }
             "S" => seconds = seconds.checked_add(of(1)?)?,
             "Y" if whole == 0 && millis == 0 => {}
             _ => return None,
@@ -76,7 +78,7 @@ pub(super) fn written(text: &str) -> Option<Written> {
         None => (rest, ""),
     };
     let offset = offset(zone.trim())?;
-    if clock.is_empty() {
+    if clock.trim_matches(':').is_empty() {
         // A date has no zone, so only the name of UTC can stand behind it by mistake.
         return matches!(offset, None | Some(0)).then_some(Written::Date(date));
     }
@@ -84,6 +86,12 @@ pub(super) fn written(text: &str) -> Option<Written> {
     let Some(seconds) = offset else { return Some(Written::Time { wall, utc: false }) };
     let wall = wall.checked_sub(SignedDuration::from_secs(seconds)).ok()?;
     Some(Written::Time { wall, utc: true })
+}
+
+/// The date that a time begins with which cannot be read otherwise.
+pub(super) fn date_of(text: &str) -> Option<Written> {
+    let (day, rest) = trimmed(text)?.split_at_checked(8)?;
+    rest.starts_with(['T', 't']).then(|| date(day).map(Written::Date))?
 }
 
 /// Reads an offset from UTC that breaks the grammar of RFC 5545, 3.3.14: with a colon (`+01:00`), without the minutes (`+1`), with
@@ -208,6 +216,8 @@ mod tests {
             ("-T15M", 0, -900),
             ("\"-PT15M\"", 0, -900),
             ("P30S", 0, 30),
+            ("P90M", 0, 5400),
+            ("-P15M", 0, -900),
         ];
         for (text, days, seconds) in cases {
             assert_eq!(duration(text), Some(Duration { days, seconds }), "{text}");
@@ -221,7 +231,7 @@ mod tests {
             "-",
             "P1Y",
             "P1M",
-            "-P15M",
+            "-P3M",
             "PT5",
             "P1DT1",
             "15 minutes",
@@ -259,7 +269,7 @@ mod tests {
         ] {
             assert_eq!(written(text), Some(utc), "{text}");
         }
-        for text in ["2026-03-10", "2026/03/10", "20260310Z", "20260310;", "20260310T"] {
+        for text in ["2026-03-10", "2026-03-10T::", "2026/03/10", "20260310Z", "20260310;", "20260310T"] {
             assert_eq!(written(text), Some(Written::Date(date(2026, 3, 10))), "{text}");
         }
         assert_eq!(written("20260310T09"), Some(Written::Time { wall: date(2026, 3, 10).at(9, 0, 0, 0), utc: false }));

@@ -52,6 +52,13 @@ impl Parser {
     /// Takes in a line.
     pub(super) fn line(&mut self, number: u32, text: &str) {
         let Some(name) = line::name(text) else {
+            if let (Some(Open::Alarm(_)), Some(value)) =
+                (self.stack.last().map(|frame| &frame.open), bare_trigger(text))
+            {
+                let told = format_args!("the colon behind TRIGGER is missing: its value is read as {}", quoted(value));
+                self.reader().fault(number, told);
+                return self.property("TRIGGER", number, &format!("TRIGGER:{value}"));
+            }
             if !self.stack.is_empty() && !text.trim().is_empty() {
                 self.reader().fault(number, format_args!("{} is no property and is skipped", quoted(text)));
             }
@@ -242,6 +249,13 @@ impl Parser {
         }
         Ok(self.object)
     }
+}
+
+/// The duration of a TRIGGER whose colon is missing: `TRIGGER-PT15M`.
+fn bare_trigger(text: &str) -> Option<&str> {
+    let (name, value) = text.trim().split_at_checked(7)?;
+    let is_duration = value.trim_start_matches(['-', '+', ' ']).starts_with(['P', 'p']);
+    (name.eq_ignore_ascii_case("TRIGGER") && is_duration).then_some(value)
 }
 
 /// Components that stand in a calendar only.

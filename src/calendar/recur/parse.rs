@@ -107,7 +107,10 @@ fn split_parts(text: &str) -> Vec<&str> {
 fn apply_as_meant(rule: &mut Rule, name: &str, value: &str) -> String {
     let left_out = || format!("the rule's {name} cannot be '{}' and is left out", cut(value));
     let meant = match name {
-        "UNTIL" => lenient::written(value).map(|written| written.to_string()),
+        "UNTIL" => {
+            let read = lenient::written(value).or_else(|| lenient::date_of(value));
+            read.map(|written| written.to_string())
+        }
         "BYDAY" => kept(name, value.split([',', ' ']).map(day_as_meant)),
         _ if name.starts_with("BY") => kept(name, value.split([',', ' ']).map(|item| item.trim().to_owned())),
         _ => None,

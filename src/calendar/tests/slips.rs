@@ -79,6 +79,14 @@ fn a_colon_in_a_parameter_without_quotes() {
 }
 
 #[test]
+fn a_trigger_whose_colon_is_missing() {
+    let case = Case::event("DTSTART:20260310T090000Z", &["PT0S"]);
+    let case = Case { text: case.text.replace("TRIGGER:PT0S", "TRIGGER-P0DT1H0M0S"), ..case };
+    assert_eq!(case.rings(), ["20260310T080000Z"]);
+    assert_eq!(told(&case), ["the colon behind TRIGGER is missing: its value is read as '-P0DT1H0M0S'"]);
+}
+
+#[test]
 fn a_rule_with_one_bad_part_keeps_the_rest() {
     for rule in ["RRULE:RRULE:FREQ=DAILY;COUNT=2", r"RRULE:FREQ=DAILY\;COUNT=2", "RRULE:FREQ=DAILY;INTERVAL=0;COUNT=2"]
     {

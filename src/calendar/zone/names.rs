@@ -88,7 +88,7 @@ fn stated_offset(tzid: &str) -> Option<(i32, &str)> {
     let upper = stated.trim().to_ascii_uppercase();
     let digits = upper.strip_prefix("UTC").or_else(|| upper.strip_prefix("GMT"));
     let is_named = digits.is_some();
-    let digits = digits.unwrap_or(&upper).trim();
+    let digits = digits.unwrap_or(&upper).trim_start_matches(['/', ' ']).trim();
     if digits.is_empty() {
         return is_named.then_some((0, rest));
     }
@@ -248,6 +248,8 @@ mod tests {
             ("(GMT-05.00) Somewhere", -18_000),
             ("(UTC) Koordinerad universell tid", 0),
             ("+0530", 19_800),
+            ("GMT/+01.00", 3_600),
+            ("(GMT +1)", 3_600),
             ("UTC+05:45", 20_700),
             ("(UTC\u{2212}03:00) X", -10_800),
             ("(GMT) X", 0),
