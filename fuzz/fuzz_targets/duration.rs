@@ -1,12 +1,12 @@
-//! Any text as a value: durations, dates, periods, offsets. What a duration says can be counted and negated.
+//! Any text as a value: durations, dates, offsets. What a duration says can be counted and negated.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use reveille::calendar::value::{Duration, Written, parse_period, parse_utc_offset, unescape};
+use reveille::calendar::value::{Duration, Written, parse_utc_offset, unescape};
 
 fuzz_target!(|text: &str| {
     if let Ok(duration) = Duration::parse(text) {
         let _ = (duration.is_negative(), duration.is_zero(), duration.times(u32::MAX));
     }
-    let _ = (Written::parse(text), parse_period(text), parse_utc_offset(text), unescape(text));
+    let _ = (Written::parse(text), parse_utc_offset(text), unescape(text));
 });

@@ -1,9 +1,12 @@
 //! Values that the grammar refuses although they can mean only one thing: what clients write by mistake. It is asked only
 //! once the strict reading in [`super::value`] has failed, so it never changes what that reads.
 
+use std::fmt;
+
 use jiff::SignedDuration;
 use jiff::civil::{Date, DateTime, Time};
 
+use super::recur::Rule;
 use super::value::{Duration, Written, fits, parse_utc_offset};
 
 const MINUTE: i64 = 60;
@@ -12,6 +15,20 @@ const HOUR: i64 = 60 * MINUTE;
 const MAX_VALUE: usize = 64;
 /// No time zone lies further from UTC than this many hours.
 const MAX_OFFSET_HOURS: u32 = 18;
+
+/// What `text` is as a value of each kind, read strictly and leniently, as text: the way in for fuzzing.
+#[doc(hidden)]
+pub fn readings_of(text: &str) -> [(&'static str, Option<String>, Option<String>); 4] {
+    fn told<T: fmt::Debug>(value: Option<T>) -> Option<String> {
+        value.map(|value| format!("{value:?}"))
+    }
+    [
+        ("duration", told(Duration::parse(text).ok()), told(duration(text))),
+        ("date or time", told(Written::parse(text).ok()), told(written(text))),
+        ("offset", told(parse_utc_offset(text).ok()), told(utc_offset(text))),
+        ("rule", told(Rule::parse(text).ok()), told(Rule::read(text).ok().map(|(rule, _)| rule))),
+    ]
+}
 
 /// Reads a duration that breaks the grammar of RFC 5545, 3.3.6: units on the wrong side of the `T` (`-PT1D`, `-P1H`), a sign
 /// at a number (`PT-30M`), fractions, years and months of zero, no unit at all (`P`, `PT`: no time). None: it is no duration,

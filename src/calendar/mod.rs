@@ -30,5 +30,7 @@ pub mod surroundings;
 pub mod value;
 pub mod zone;
 
+pub use lenient::readings_of;
+
 #[cfg(test)]
 mod tests;

@@ -134,12 +134,7 @@ impl Object {
         if let Some(encoding) = foreign_encoding(octets) {
             return Err(NotACalendar::Encoding(encoding));
         }
-        let lines = Lines::unfold(octets);
-        let mut parser = Parser::new(*limits);
-        for (number, text) in lines.iter() {
-            parser.line(number, text);
-        }
-        parser.finish()
+        Parser::read(&Lines::unfold(octets), *limits)
     }
 
     /// The latest LAST-MODIFIED of its components; none where they have none in UTC.

@@ -1,9 +1,12 @@
 //! Reading an object line by line: which component a line belongs to, and what becomes of components that are begun and not
 //! ended, ended and not begun, or nested too deep.
 
+use std::cell::OnceCell;
+use std::collections::HashSet;
+
 use super::alarm::Alarm;
 use super::component::{Component, Kind};
-use super::line;
+use super::line::{self, Lines};
 use super::object::{Fault, Limits, NotACalendar, Object, VCalendar};
 use super::observance::Zone as ZoneBuilder;
 use super::reader::{Notes, Reader};
@@ -31,8 +34,11 @@ struct Frame {
 }
 
 /// Reads line after line.
-#[derive(Debug, Default)]
-pub(super) struct Parser {
+#[derive(Debug)]
+pub(super) struct Parser<'l> {
+    lines: &'l Lines,
+    /// The names, in upper case, that an END has; worked out when it is asked for.
+    ended: OnceCell<HashSet<String>>,
     object: Object,
     stack: Vec<Frame>,
     /// How many components are open beyond the limit.
@@ -41,16 +47,23 @@ pub(super) struct Parser {
     notes: Notes,
 }
 
-impl Parser {
-    /// A parser that reads no more than `limits` allow.
-    pub(super) fn new(limits: Limits) -> Parser {
-        let mut parser = Parser::default();
-        parser.notes.limits = limits;
-        parser
+impl Parser<'_> {
+    /// Reads `lines`, and no more of them than `limits` allow.
+    ///
+    /// # Errors
+    /// When none of them begins a calendar.
+    pub(super) fn read(lines: &Lines, limits: Limits) -> Result<Object, NotACalendar> {
+        let notes = Notes::new(limits);
+        let (object, stack, ended) = (Object::default(), Vec::new(), OnceCell::new());
+        let mut parser = Parser { lines, ended, object, stack, too_deep: 0, alarms: 0, notes };
+        for (number, text) in lines.iter() {
+            parser.line(number, text);
+        }
+        parser.finish()
     }
 
     /// Takes in a line.
-    pub(super) fn line(&mut self, number: u32, text: &str) {
+    fn line(&mut self, number: u32, text: &str) {
         let Some(name) = line::name(text) else {
             if let (Some(Open::Alarm(_)), Some(value)) =
                 (self.stack.last().map(|frame| &frame.open), bare_trigger(text))
@@ -68,7 +81,7 @@ impl Parser {
         let Some(name) = upper(name, &mut buffer) else { return };
         match name {
             "BEGIN" | "END" => {
-                let value = text.split_once(':').map_or("", |(_, value)| value).trim().to_ascii_uppercase();
+                let value = upper_trimmed(text.split_once(':').map_or("", |(_, value)| value));
                 if name == "BEGIN" { self.begin(value, number) } else { self.end(&value, number) }
             }
             name => self.property(name, number, text),
@@ -90,6 +103,9 @@ impl Parser {
         }
         if self.stack.is_empty() {
             return;
+        }
+        if !is_known(&name) && !self.ends_somewhere(&name) {
+            return self.reader().fault(number, format_args!("BEGIN:{} without an END is skipped", quoted(&name)));
         }
         if self.too_deep == 0 {
             self.close_forgotten(&name, number);
@@ -117,6 +133,17 @@ impl Parser {
             _ => Open::Other,
         };
         self.stack.push(Frame { name, line: number, open });
+    }
+
+    /// Whether there is an END for the component `name`: else a line of somebody's text was not escaped, and looks like a BEGIN.
+    fn ends_somewhere(&self, name: &str) -> bool {
+        let ended = self.ended.get_or_init(|| {
+            let ends = self.lines.iter().filter_map(|(_, line)| line.split_once(':'));
+            ends.filter(|(key, _)| key.trim().eq_ignore_ascii_case("END"))
+                .map(|(_, name)| upper_trimmed(name))
+                .collect()
+        });
+        ended.contains(name)
     }
 
     fn component(&self, kind: Kind, number: u32) -> Open {
@@ -228,10 +255,7 @@ impl Parser {
     }
 
     /// The object, once all lines are taken in.
-    ///
-    /// # Errors
-    /// When none of them began a calendar.
-    pub(super) fn finish(mut self) -> Result<Object, NotACalendar> {
+    fn finish(mut self) -> Result<Object, NotACalendar> {
         if self.object.calendars.is_empty() {
             return Err(NotACalendar::NoCalendar);
         }
@@ -256,6 +280,16 @@ fn bare_trigger(text: &str) -> Option<&str> {
     let (name, value) = text.trim().split_at_checked(7)?;
     let is_duration = value.trim_start_matches(['-', '+', ' ']).starts_with(['P', 'p']);
     (name.eq_ignore_ascii_case("TRIGGER") && is_duration).then_some(value)
+}
+
+/// Components whose END may be forgotten.
+fn is_known(name: &str) -> bool {
+    is_top_level(name) || matches!(name, "VCALENDAR" | "VALARM" | "STANDARD" | "DAYLIGHT")
+}
+
+/// The name of a component.
+fn upper_trimmed(name: &str) -> String {
+    name.trim().to_ascii_uppercase()
 }
 
 /// Components that stand in a calendar only.

@@ -21,6 +21,11 @@ pub(super) struct Notes {
 }
 
 impl Notes {
+    /// None yet, of a text of which no more is read than `limits` allow.
+    pub(super) fn new(limits: Limits) -> Notes {
+        Notes { limits, ..Notes::default() }
+    }
+
     /// A VCALENDAR begins: what names stand for is settled anew.
     pub(super) fn forget_tzids(&mut self) {
         self.tzids.clear();

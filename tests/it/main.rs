@@ -14,6 +14,7 @@
 //! * [`http`] is a calendar client's HTTP. [`daemon`] runs the built `reveille`.
 //! * [`recurrence`] expands random rules beside python-dateutil.
 //! * [`preview`] reads files and folders, and further cases where the environment names some.
+//! * [`compatibility`] reads what real programs write against the standard.
 //! * [`explain`] asks why events ring, of files and of a ledger.
 //! * [`zones`] places wall-clock times beside Python's zoneinfo.
 //! * [`absence`] tells the desk of calendars that are not found, and come back.
@@ -35,6 +36,7 @@ mod armed;
 mod bench;
 mod caldav;
 mod cli;
+mod compatibility;
 mod crash;
 mod daemon;
 mod debian;

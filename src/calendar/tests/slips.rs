@@ -121,6 +121,14 @@ fn what_several_calendars_in_one_file_say_holds_inside_their_own() {
 }
 
 #[test]
+fn a_line_of_somebodys_text_that_looks_like_a_begin() {
+    let event = "DTSTART:20260310T090000Z\nDESCRIPTION:first\nBEGIN: of the second\nEND of the third";
+    let case = Case::event(event, &["PT0S"]);
+    assert_eq!(case.rings(), ["20260310T090000Z"]);
+    assert_eq!(told(&case)[0], "BEGIN:'OF THE SECOND' without an END is skipped");
+}
+
+#[test]
 fn a_byte_order_mark_and_line_ends_written_twice() {
     let case = Case::event("DTSTART:20260310T090000Z", &["PT0S"]);
     let again = format!("\u{feff}\r\n\u{feff}{}\u{feff}{}", case.text, case.text.replace("UID:u", "UID:v"))

@@ -1,0 +1,77 @@
+//! What real programs write against the standard: each input of `tests/compatibility` rings as its writer meant it, and its
+//! slip is listed as a fault.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use reveille::calendar::object::{Limits, Object};
+use reveille::calendar::plan::Plan;
+use reveille::calendar::surroundings::Surroundings;
+use reveille::calendar::zone::Zones;
+use reveille::time::UtcMillis;
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/compatibility")
+}
+
+/// A line of `cases.tsv`.
+struct Case {
+    name: String,
+    zone: String,
+    window: [UtcMillis; 2],
+    /// So many faults at least.
+    faults: usize,
+    rings: Vec<String>,
+}
+
+fn cases() -> Vec<Case> {
+    let text = fs::read_to_string(folder().join("cases.tsv")).unwrap();
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    lines
+        .map(|line| {
+            let [name, zone, from, until, faults, rings, origin, what] =
+                line.split('\t').collect::<Vec<_>>().try_into().unwrap_or_else(|_| panic!("{line}"));
+            assert!(!origin.is_empty() && !what.is_empty(), "{name} needs an origin and a description");
+            let day = |day: &str| UtcMillis::parse(&format!("{day}T00:00:00Z")).unwrap();
+            Case {
+                name: name.to_owned(),
+                zone: zone.to_owned(),
+                window: [day(from), day(until)],
+                faults: faults.parse().unwrap(),
+                rings: rings.split(' ').filter(|ring| *ring != "-").map(str::to_owned).collect(),
+            }
+        })
+        .collect()
+}
+
+#[test]
+fn every_input_rings_as_its_writer_meant_it() {
+    let mut wrong = Vec::new();
+    for Case { name, zone, window: [from, until], faults, mut rings } in cases() {
+        let octets = fs::read(folder().join(format!("{name}.ics"))).unwrap();
+        let around = Surroundings::new(Zones::bundled()).with_user_zone(Some(&zone), None);
+        let object = Object::parse(&octets, &Limits::default()).unwrap();
+        let plan = Plan::new(&object, &around, None);
+        let told = |ring: &reveille::calendar::ring::Ring<'_>| match ring.action.name() {
+            "display" => ring.at.basic(),
+            action => format!("{}/{action}", ring.at.basic()),
+        };
+        let mut found: Vec<String> = plan.rings(from..until).iter().map(told).collect();
+        found.sort();
+        rings.sort();
+        let listed: Vec<String> = plan.faults().iter().map(ToString::to_string).collect();
+        if found != rings || listed.len() < faults || (faults == 0 && !listed.is_empty()) {
+            wrong.push(format!("{name}: {found:?} instead of {rings:?}, faults {listed:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_input_is_listed() {
+    let files = fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path());
+    let files = files.filter(|path| path.extension().is_some_and(|extension| extension == "ics"));
+    let files: BTreeSet<String> = files.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect();
+    assert_eq!(files, cases().into_iter().map(|case| case.name).collect());
+}
