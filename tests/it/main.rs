@@ -7,9 +7,9 @@
 //! * [`account`] is a user's account on one of them. [`caldav`] tests the CalDAV source; [`watch`] runs it, [`intake`]
 //!   keeps what it hands in. [`quirks`] shows it servers that misbehave, which [`scripted`] plays.
 //! * [`whose`] asks for what is somebody else's, or nobody's.
-//! * [`armed`] says what a ledger has armed.
 //! * [`addresses`] asks which addresses are the user's own.
 //! * [`waits`] is how long it waits after what.
+//! * [`vdir`] lets vdirsyncer and khal write into a watched folder; [`armed`] says what a ledger has armed.
 //! * [`ringing`] is the way from a client's PUT to the alarm.
 //! * [`http`] is a calendar client's HTTP. [`daemon`] runs the built `reveille`.
 //! * [`recurrence`] expands random rules beside python-dateutil.
@@ -63,6 +63,7 @@ mod servers;
 mod simulation;
 mod smtp;
 mod sogo;
+mod vdir;
 mod venv;
 mod waits;
 mod watch;
