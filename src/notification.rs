@@ -50,7 +50,7 @@ pub struct Notification {
 pub struct About {
     /// Whose alarm it is: userId.
     pub user: String,
-    /// What tells this calendar from all others of its user: a part of a ring's identity, not shown.
+    /// What tells this calendar from all others of its user, for what has no UID; not shown.
     pub key: String,
     /// calendarName.
     pub name: String,
@@ -71,23 +71,49 @@ pub struct Sender {
     pub max_text: usize,
 }
 
-/// The identity of a ring (rule 21): 16 octets that depend on the user, the calendar, the UID, the RECURRENCE-ID, the action
-/// and the instant, and on nothing else.
-pub fn identity(about: &About, ring: &Ring<'_>) -> [u8; 16] {
-    let recurrence_id = ring.recurrence_id_text();
-    let mut hash = Sha256::new();
-    for part in [&about.user, &about.key, &*ring.component.uid, &recurrence_id, ring.action.name()] {
-        // With its length before it, no part runs into the next.
-        hash.update((part.len() as u64).to_be_bytes());
-        hash.update(part);
+/// The identity of a firing (rule 21): 16 octets that depend on the user, the UID, the action and the instant, and on nothing
+/// else. What has no UID has in its place the calendar that it is in, `href`, which is its object's name there, its type and
+/// its content.
+pub fn identity(about: &About, href: &str, ring: &Ring<'_>) -> [u8; 16] {
+    let component = ring.component;
+    let mut hash = named(&about.user, &component.uid, ring.action.name(), ring.at);
+    if component.uid.is_empty() {
+        for part in [&about.key, href, component.kind.name(), &component.own] {
+            add(&mut hash, part);
+        }
     }
-    hash.update(ring.at.0.to_be_bytes());
     truncated(&hash.finalize())
 }
 
+/// The identity of what has the UID `uid`.
+pub fn identity_of(user: &str, uid: &str, action: &str, at: UtcMillis) -> [u8; 16] {
+    truncated(&named(user, uid, action, at).finalize())
+}
+
+fn named(user: &str, uid: &str, action: &str, at: UtcMillis) -> Sha256 {
+    let mut hash = Sha256::new();
+    for part in [user, uid, action] {
+        add(&mut hash, part);
+    }
+    hash.update(at.0.to_be_bytes());
+    hash
+}
+
+/// With its length before it, no part runs into the next.
+fn add(hash: &mut Sha256, part: &str) {
+    hash.update((part.len() as u64).to_be_bytes());
+    hash.update(part);
+}
+
 impl Notification {
-    /// The notification of `ring`, an alarm in the calendar `about`, sent by `sender` at `fired_at`.
-    pub fn new(ring: &Ring<'_>, about: &About, sender: &Sender, fired_at: UtcMillis) -> Notification {
+    /// The notification of `ring`, which has this `identity`, an alarm in the calendar `about`, sent by `sender` at `fired_at`.
+    pub fn new(
+        ring: &Ring<'_>,
+        about: &About,
+        identity: [u8; 16],
+        sender: &Sender,
+        fired_at: UtcMillis,
+    ) -> Notification {
         let component = ring.component;
         let bounded = |text: &str| cut(text, sender.max_text);
         let of_attendees = |text: fn(&crate::calendar::component::Attendee) -> &str| -> Vec<String> {
@@ -123,7 +149,7 @@ impl Notification {
             alarm_summary: bounded(summary),
             alarm_description: bounded(description),
             component: component.kind.name().to_owned(),
-            notification_id: hex(&identity(about, ring)),
+            notification_id: hex(&identity),
             timestamp: fired_at.to_string(),
         }
     }

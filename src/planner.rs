@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::calendar::object::{Limits, Object};
 use crate::calendar::plan::Plan;
-use crate::calendar::ring::Ring;
+use crate::calendar::ring::{Ring, firings};
 use crate::calendar::surroundings::{DefaultAlarms, Surroundings};
 use crate::calendar::zone::Zones;
 use crate::config::Config;
@@ -22,6 +22,7 @@ use crate::time::UtcMillis;
 use crate::wheel::Prepare;
 
 mod attachments;
+mod takeover;
 
 /// Fewer objects than this are planned on one thread.
 const FEW: usize = 32;
@@ -83,6 +84,8 @@ struct Place<'a> {
     row: &'a CalendarRow,
     about: &'a About,
     object: i64,
+    /// Of the object.
+    href: &'a str,
 }
 
 /// What an object's text comes to, at one moment.
@@ -152,7 +155,10 @@ impl Planner {
             tell(row, &job.href, &read.faults);
         }
         let from = from(previous, job.written.or(read.modified), now);
-        let overdue = existing.and_then(|existing| self.overdue(row, around, existing, from, now));
+        let overdue = existing.and_then(|existing| {
+            let place = Place { row, about: &about(row), object: existing.id, href: &job.href };
+            self.overdue(place, around, existing, from, now)
+        });
         let object = PlannedObject {
             existing: job.existing.map(|existing| (existing.id, existing.revision)),
             href: job.href,
@@ -221,7 +227,7 @@ impl Planner {
     /// What the previous content of an object still owed when the new one, which counts from `from` on, was written.
     fn overdue(
         &self,
-        row: &CalendarRow,
+        place: Place<'_>,
         around: &Surroundings,
         existing: &Existing,
         from: UtcMillis,
@@ -230,7 +236,6 @@ impl Planner {
         let due = existing.due.filter(|due| *due < from)?;
         let object = Object::parse(&existing.text, &self.inner.limits).ok()?;
         let plan = Plan::new(&object, around, existing.memo.as_deref());
-        let place = Place { row, about: &about(row), object: existing.id };
         Some(self.rings(&plan, place, (due, from), now).into_iter().map(|ring| self.stamped(ring, now)).collect())
     }
 
@@ -284,7 +289,7 @@ impl Planner {
         }
         let from = from.max(too_late);
         if from < until {
-            rings.extend(plan.rings(from..until).iter().map(|ring| self.fired(ring, place)));
+            rings.extend(firings(plan.rings(from..until)).iter().map(|ring| self.fired(ring, place)));
             rings.extend(suppressed(plan, place, (from, until)));
         }
         rings.shrink_to_fit();
@@ -297,7 +302,7 @@ impl Planner {
         let (mut cursor, mut count, mut rest) = (from, 0_usize, None::<NewRing>);
         while let Some(next) = plan.next_ring(cursor).filter(|next| *next < until && count < MISSED_COUNT) {
             let end = next.plus(DAY).min(until);
-            for ring in plan.rings(next..end) {
+            for ring in firings(plan.rings(next..end)) {
                 count += 1;
                 if count <= MISSED {
                     rings.push(NewRing { state: RingState::Missed, routes: Vec::new(), ..self.fired(&ring, place) });
@@ -315,12 +320,13 @@ impl Planner {
 
     fn fired(&self, ring: &Ring<'_>, place: Place<'_>) -> NewRing {
         let Place { row, about, .. } = place;
-        let notification = Notification::new(ring, about, &self.inner.sender, UtcMillis(0));
+        let identity = identity(about, place.href, ring);
+        let notification = Notification::new(ring, about, identity, &self.inner.sender, UtcMillis(0));
         let mut json = notification.to_json();
         // A hundred thousand of them may wait for their second.
         json.shrink_to_fit();
         NewRing {
-            identity: identity(about, ring),
+            identity,
             calendar: row.id,
             object: place.object,
             due: ring.at,
@@ -360,7 +366,7 @@ impl Prepare for Planner {
             let firing = |(timer, text): (Due, ObjectText)| {
                 let row = rows.get(&text.calendar)?;
                 let (around, about) = around.entry(row.id).or_insert_with(|| (planner.around(row), about(row)));
-                let place = Place { row, about, object: text.id };
+                let place = Place { row, about, object: text.id, href: &text.href };
                 Some(planner.firing(place, around, timer, &text, (until, now)))
             };
             work.into_iter().filter_map(firing).collect()

@@ -119,6 +119,8 @@ pub struct Component {
     /// In which of the object's VCALENDARs it stands.
     pub calendar: usize,
     pub uid: Box<str>,
+    /// What tells it from others in its object where it has no UID; else empty.
+    pub own: Box<str>,
     /// SUMMARY, DESCRIPTION and LOCATION, unescaped; empty where there is none.
     pub summary: Box<str>,
     pub description: Box<str>,
@@ -156,6 +158,7 @@ impl Component {
             line,
             calendar,
             uid: Box::default(),
+            own: Box::default(),
             summary: Box::default(),
             description: Box::default(),
             location: Box::default(),
@@ -178,6 +181,11 @@ impl Component {
             last_modified: None,
             broken: false,
         }
+    }
+
+    /// Whether both speak of the same event or to-do: of one kind and UID.
+    pub(super) fn is_of(&self, other: &Component) -> bool {
+        (self.kind, &self.uid, &self.own) == (other.kind, &other.uid, &other.own)
     }
 
     /// Takes in one of its properties. `name` is in upper case.

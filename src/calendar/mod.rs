@@ -27,6 +27,7 @@ pub mod recur;
 pub mod ring;
 pub mod silence;
 pub mod surroundings;
+mod unnamed;
 pub mod value;
 pub mod zone;
 

@@ -6,6 +6,7 @@ use std::fmt;
 use super::component::{Component, Moment};
 use super::line::Lines;
 use super::parser::Parser;
+use super::unnamed;
 use super::zone::{VTimezone, Zone, ZoneLimits};
 use crate::time::UtcMillis;
 
@@ -134,7 +135,10 @@ impl Object {
         if let Some(encoding) = foreign_encoding(octets) {
             return Err(NotACalendar::Encoding(encoding));
         }
-        Parser::read(&Lines::unfold(octets), *limits)
+        let lines = Lines::unfold(octets);
+        let mut object = Parser::read(&lines, *limits)?;
+        unnamed::name(&mut object.components, &lines);
+        Ok(object)
     }
 
     /// The latest LAST-MODIFIED of its components; none where they have none in UTC.

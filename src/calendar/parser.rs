@@ -293,7 +293,7 @@ fn upper_trimmed(name: &str) -> String {
 }
 
 /// Components that stand in a calendar only.
-fn is_top_level(name: &str) -> bool {
+pub(super) fn is_top_level(name: &str) -> bool {
     matches!(name, "VEVENT" | "VTODO" | "VJOURNAL" | "VFREEBUSY" | "VTIMEZONE" | "VAVAILABILITY")
 }
 

@@ -108,16 +108,16 @@ pub(super) fn next_of<'p, 'a: 'p>(groups: impl Iterator<Item = &'p Group<'a>>, f
     groups.filter_map(|group| group.next_ring(from)).min()
 }
 
-/// The components that belong together: of one UID and kind, in the order of the text.
+/// The components that belong together: of one UID and kind, in the order of the text. One without UID is alone.
 fn of_one_uid(components: &[Component]) -> Vec<Vec<&Component>> {
     if let [only] = components {
         return vec![vec![only]];
     }
     let mut groups: Vec<Vec<&Component>> = Vec::new();
-    let mut index: HashMap<(Kind, &str), usize> = HashMap::new();
+    let mut index: HashMap<(Kind, &str, &str), usize> = HashMap::new();
     for component in components {
         let next = groups.len();
-        let place = *index.entry((component.kind, &*component.uid)).or_insert(next);
+        let place = *index.entry((component.kind, &*component.uid, &*component.own)).or_insert(next);
         match groups.get_mut(place) {
             Some(group) => group.push(component),
             None => groups.push(vec![component]),

@@ -77,21 +77,36 @@ impl<'a> Ring<'a> {
         all.filter(|attendee| seen.insert(*attendee)).collect()
     }
 
-    /// What makes two rings the same (rule 20; rule 21 adds the user and the calendar).
-    pub(super) fn key(&self) -> (UtcMillis, &'a str, Option<DateTime>, Action) {
-        (self.at, &self.component.uid, self.recurrence_id, self.action)
+    /// What makes two rings the same (rule 20).
+    pub(super) fn key(&self) -> (UtcMillis, &'a str, &'a str, Option<DateTime>, Action) {
+        (self.at, &self.component.uid, &self.component.own, self.recurrence_id, self.action)
     }
+
+    /// What makes two rings fire as one (rule 21, which adds the user).
+    fn firing(&self) -> (UtcMillis, &'a str, &'a str, Action) {
+        (self.at, &self.component.uid, &self.component.own, self.action)
+    }
+}
+
+/// Joins those of `rings` that fire as one (rule 21): two occurrences of a series may ring at the same instant. The earlier
+/// occurrence is the one that is told, to the recipients of both.
+pub fn firings(mut rings: Vec<Ring<'_>>) -> Vec<Ring<'_>> {
+    // Sorting is stable, and they are in the order of their occurrences.
+    rings.sort_by(|a, b| a.firing().cmp(&b.firing()));
+    rings.dedup_by(|later, first| join(later, first, later.firing() == first.firing()));
+    rings
 }
 
 /// Orders rings by instant, and joins those that are the same.
 pub(super) fn in_order(rings: &mut Vec<Ring<'_>>) {
     rings.sort_by(|a, b| a.key().cmp(&b.key()));
-    rings.dedup_by(|later, first| {
-        let same = later.key() == first.key();
-        if same {
-            let alarms = later.alarm.into_iter().chain(later.joined.drain(..));
-            first.joined.extend(alarms);
-        }
-        same
-    });
+    rings.dedup_by(|later, first| join(later, first, later.key() == first.key()));
+}
+
+/// Where they are the `same`, `first` rings for `later` as well.
+fn join<'a>(later: &mut Ring<'a>, first: &mut Ring<'a>, same: bool) -> bool {
+    if same {
+        first.joined.extend(later.alarm.into_iter().chain(later.joined.drain(..)));
+    }
+    same
 }

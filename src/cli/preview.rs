@@ -12,7 +12,7 @@ use crate::calendar::plan::Plan;
 use crate::calendar::ring::Ring;
 use crate::calendar::zone::{Zone, Zones};
 use crate::config::{Config, Overrides};
-use crate::notification::{About, Notification};
+use crate::notification::{About, Notification, identity};
 use crate::planner;
 use crate::source::CalendarSeen;
 use crate::time::UtcMillis;
@@ -137,7 +137,9 @@ impl Preview<'_> {
             printer.note(format!("{name}:{}: {}", fault.line, fault.text));
         }
         let (json, about) = (printer.json(), file::about(seen));
-        self.rings(&plan, |preview, ring| preview.row(ring, &about, json));
+        // As the folder's source calls it.
+        let href = Path::new(name).file_name().unwrap_or_default().to_string_lossy();
+        self.rings(&plan, |preview, ring| preview.row(ring, &about, &href, json));
         if let Some(hour) = self.crowded_hour(&plan) {
             let most = around.limits.max_rings_per_hour;
             printer.note(format!("{name}: more than {most} alarms in the hour of {hour}: only the first {most} ring"));
@@ -179,10 +181,10 @@ impl Preview<'_> {
         (plan.suppressed(first..hour.plus(HOUR).min(self.until)) > 0).then_some(hour)
     }
 
-    fn row(&self, ring: &Ring<'_>, about: &About, json: bool) -> Row {
+    fn row(&self, ring: &Ring<'_>, about: &About, href: &str, json: bool) -> Row {
         let text = if json {
             let sender = planner::sender(self.config);
-            Text::Json(Notification::new(ring, about, &sender, ring.at).to_json())
+            Text::Json(Notification::new(ring, about, identity(about, href, ring), &sender, ring.at).to_json())
         } else {
             let own = self.args.zone.as_deref().and_then(|id| self.zones.resolve(id, None, None));
             let summary = ring.component.summary.to_string();

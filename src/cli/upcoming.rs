@@ -5,11 +5,12 @@ use serde::Serialize;
 use super::reach::Reach;
 use crate::calendar::object::{Limits, Object};
 use crate::calendar::plan::Plan;
+use crate::calendar::ring::firings;
 use crate::calendar::zone::Zones;
 use crate::config::Config;
 use crate::delivery::routing::Envelope;
 use crate::ledger::ObjectRow;
-use crate::notification::{About, Notification, Sender};
+use crate::notification::{About, Notification, Sender, identity};
 use crate::planner;
 use crate::time::UtcMillis;
 
@@ -77,8 +78,9 @@ impl Foresight {
         let mut from = due;
         while let Some(next) = plan.next_ring(from).filter(|next| *next < until && rings.len() < limit) {
             from = next.plus(STEP).min(until);
-            for ring in plan.rings(next..from).iter().take(limit.saturating_sub(rings.len())) {
-                let notification = Notification::new(ring, &about, &self.sender, ring.at);
+            for ring in firings(plan.rings(next..from)).iter().take(limit.saturating_sub(rings.len())) {
+                let identity = identity(&about, &row.href, ring);
+                let notification = Notification::new(ring, &about, identity, &self.sender, ring.at);
                 let no_sink = self.reach.no_sink(Envelope::of(&notification), &row.calendar.emails);
                 rings.push(Upcoming { no_sink, ..upcoming(ring.at, notification, row, &about) });
             }

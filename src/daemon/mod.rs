@@ -84,6 +84,7 @@ impl Core {
         let bell = Bell::default();
         let planner = Planner::new(config, zones.clone(), Routing::new(&config.sinks, &sinks), ledger.clone());
         let planner = planner.fired_until(fired_until(&ledger, clock).await?);
+        planner.take_over().await?;
         let desk = Arc::new(Desk::new(config, ledger.clone(), planner.clone(), clock.clone(), bell.clone()));
         let sources: Vec<&str> = config.sources.iter().map(|source| source.name.as_str()).collect();
         for (source, calendars) in ledger.keep_sources(&sources).await? {

@@ -6,7 +6,8 @@
 //! * `lock` sees to it that one daemon has it; `file` is how commands find it.
 //! * `inspect` looks into a ledger from outside the daemon, `amend` changes its outbox from there, `backup` copies it.
 //! * `store` knows calendars and objects, `take_in` changes them, `gone` remembers those that are gone; `timers` is the outer wheel; `outbox` is what is owed to the sinks,
-//!   `leases` what of it is being sent; `text` is about what is damaged; `history` forgets what is old, `ahead` takes back what a wrong clock has recorded, `absence` knows calendars that looks do not find.
+//!   `leases` what of it is being sent; `text` is about what is damaged; `history` forgets what is old, `ahead` takes back what a wrong clock has recorded, `absence` knows calendars that looks do not find,
+//!   `identities` is about rings that an earlier version has recorded.
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read};
@@ -32,6 +33,7 @@ mod disk;
 mod file;
 mod gone;
 mod history;
+mod identities;
 mod inspect;
 mod leases;
 mod lock;
@@ -50,6 +52,7 @@ pub use backup::{Restored, backup, restore};
 pub use disk::{Commit, Disk, Durable, Fate};
 pub use file::{denied, size};
 pub use history::Place;
+pub use identities::OldRing;
 pub use inspect::{CalendarFigures, DeliveryFilter, DeliveryRow, Figures, Inspector, ObjectRow, RingRow, SourceRow};
 pub use lock::{holder, lock_path};
 pub use outbox::{Claimed, Claims, Settlement, Verdict};
@@ -63,6 +66,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (1, "ledger", include_str!("../../migrations/0001_ledger.sql")),
     (2, "leases in memory", include_str!("../../migrations/0002_leases_in_memory.sql")),
     (3, "absence", include_str!("../../migrations/0003_absence.sql")),
+    (4, "identities", include_str!("../../migrations/0004_identities.sql")),
 ];
 
 /// Octets of the header of a SQLite file; the octets 16 and 17 are the size of a page.

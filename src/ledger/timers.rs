@@ -1,6 +1,8 @@
 //! The outer wheel: one timer per object, and firing: the rings, what they owe to the sinks and the next timer, in one
 //! transaction.
 
+use std::collections::{HashMap, HashSet};
+
 use sqlx::SqliteConnection;
 
 use super::{Ledger, LedgerError, bulk};
@@ -197,16 +199,35 @@ pub async fn record(
     })
     .await?;
     let recorded = if new == numbered.len() as u64 { None } else { Some(recorded(c, first, numbered.len()).await?) };
-    let owed: Vec<(i64, &Route)> = numbered
-        .iter()
-        .filter(|(id, _)| recorded.as_ref().is_none_or(|ids| ids.binary_search(id).is_ok()))
-        .flat_map(|(id, ring)| ring.routes.iter().map(|route| (*id, route)))
-        .collect();
+    let owed: Vec<(i64, &Route)> = match recorded {
+        None => numbered.iter().flat_map(|(id, ring)| ring.routes.iter().map(|route| (*id, route))).collect(),
+        Some(recorded) => joined(&numbered, &recorded),
+    };
     bulk::rows(c, (NEW_DELIVERIES, 5, ""), &owed, |query, (ring, route)| {
         query.bind(*ring).bind(route.sink).bind(route.recipient.as_str()).bind("pending").bind(now.0)
     })
     .await?;
     Ok(Fired { rings: new, already: numbered.len() as u64 - new, deliveries: owed.len() as u64 })
+}
+
+/// What those of `rings` owe that were `recorded`: ids, ascending. A ring that fired as one with a recorded one of these (the
+/// event is in two calendars) adds what it owes to other recipients.
+fn joined<'r>(rings: &[(i64, &'r NewRing)], recorded: &[i64]) -> Vec<(i64, &'r Route)> {
+    let is_recorded = |id: &i64| recorded.binary_search(id).is_ok();
+    let first: HashMap<[u8; 16], i64> =
+        rings.iter().filter(|(id, _)| is_recorded(id)).map(|(id, ring)| (ring.identity, *id)).collect();
+    let mut known: HashSet<(i64, i64, String)> = HashSet::new();
+    let mut owed = Vec::new();
+    for (_, ring) in rings {
+        let Some(id) = first.get(&ring.identity) else { continue };
+        for route in &ring.routes {
+            // Two objects may spell an address otherwise.
+            if known.insert((*id, route.sink, route.recipient.to_lowercase())) {
+                owed.push((*id, route));
+            }
+        }
+    }
+    owed
 }
 
 /// Which of the `count` ids from `first` on are in use, ascending.

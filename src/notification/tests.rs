@@ -1,4 +1,4 @@
-use super::{About, Notification, Sender, hex, identity};
+use super::{About, Notification, Sender, hex, identity, identity_of};
 use crate::calendar::object::{Limits, Object};
 use crate::calendar::plan::Plan;
 use crate::calendar::surroundings::Surroundings;
@@ -24,9 +24,7 @@ fn notify_within(max_text: usize, text: &str, about: &About) -> Notification {
     let plan = Plan::new(&object, &around, None);
     let rings = plan.rings(UtcMillis::MIN..UtcMillis::MAX);
     let fired_at = UtcMillis::parse("2015-11-19T06:30:00.012Z").unwrap();
-    let notification = Notification::new(&rings[0], about, &sender, fired_at);
-    assert_eq!(notification.notification_id, hex(&identity(about, &rings[0])));
-    notification
+    Notification::new(&rings[0], about, identity(about, "a.ics", &rings[0]), &sender, fired_at)
 }
 
 fn mary() -> About {
@@ -56,24 +54,63 @@ fn the_documented_example_comes_out_character_for_character() {
 }
 
 #[test]
-fn rule_21_the_identity_depends_on_its_six_parts_alone() {
+fn rule_21_the_identity_depends_on_its_four_parts_alone() {
     let first = notify(LOVELY, &mary());
-    let renamed = About { name: "Work".into(), color: String::new(), ..mary() };
+    let elsewhere =
+        About { key: "dav /mary/Work/".into(), name: "Work".into(), id: "Work".into(), color: String::new(), ..mary() };
     let retold = LOVELY.replace("lovely", "dull").replace("Soon", "Late").replace("DTEND", "X-END");
-    assert_eq!(notify(&retold, &renamed).notification_id, first.notification_id);
+    let moved = LOVELY.replace("DTEND", "RECURRENCE-ID:20151119T073000Z\r\nDTEND");
+    let series = LOVELY.replace("DTEND", "RRULE:FREQ=DAILY;COUNT=2\r\nDTEND");
+    for same in [notify(&retold, &elsewhere), notify(&moved, &mary()), notify(&series, &mary())] {
+        assert_eq!(same.notification_id, first.notification_id, "{same:?}");
+    }
     let others = [
         notify(LOVELY, &About { user: "john@example.org".into(), ..mary() }),
-        notify(LOVELY, &About { key: "dav /mary/Work/".into(), ..mary() }),
         notify(&LOVELY.replace("49ba20f5", "59ba20f5"), &mary()),
-        notify(&LOVELY.replace("DTEND", "RECURRENCE-ID:20151119T073000Z\r\nDTEND"), &mary()),
         notify(&LOVELY.replace("EMAIL", "DISPLAY"), &mary()),
         notify(&LOVELY.replace("-PT1H", "-PT2H"), &mary()),
     ];
     for other in others {
         assert_ne!(other.notification_id, first.notification_id, "{other:?}");
     }
-    let moved_border = About { user: "mary@example.orgd".into(), key: "av /mary/Default/".into(), ..mary() };
-    assert_ne!(notify(LOVELY, &moved_border).notification_id, first.notification_id);
+    let moved_border = About { user: "mary@example.org4".into(), ..mary() };
+    let other = notify(&LOVELY.replace("UID:49", "UID:9"), &moved_border);
+    assert_ne!(other.notification_id, first.notification_id);
+    let old = identity_of("mary@example.org", &first.uid, "email", UtcMillis::parse("2015-11-19T06:30:00Z").unwrap());
+    assert_eq!(first.notification_id, hex(&old));
+}
+
+#[test]
+fn what_has_no_uid_has_an_identity_of_its_own() {
+    let begin = LOVELY.find("BEGIN:VEVENT").unwrap();
+    let unnamed = LOVELY.replace("UID:49ba20f5-cb44-4863-aea7-255f37ffc2e7\r\n", "");
+    let ids = |text: &str, key: &str, href: &str| {
+        let object = Object::parse(text.as_bytes(), &Limits::default()).unwrap();
+        let around = Surroundings::new(Zones::bundled());
+        let about = About { key: key.into(), ..mary() };
+        let rings = Plan::new(&object, &around, None).rings(UtcMillis::MIN..UtcMillis::MAX);
+        rings.iter().map(|ring| hex(&identity(&about, href, ring))).collect::<Vec<_>>()
+    };
+    let first = ids(&unnamed, "work", "a.ics");
+    // Exporters that write no UID write when they wrote it.
+    assert_eq!(ids(&unnamed.replace("20151118T", "20151117T"), "work", "a.ics"), first);
+    assert_eq!(ids(&unnamed.replace("BEGIN:VEVENT", "X-WR-CALNAME:Work\r\nBEGIN:VEVENT"), "work", "a.ics"), first);
+    let component = unnamed[begin..unnamed.find("END:VCALENDAR").unwrap()].to_owned();
+    let twice = ids(&unnamed.replace("END:VCALENDAR", &format!("{component}END:VCALENDAR")), "work", "a.ics");
+    assert_eq!(twice[0], first[0]);
+    let mut all = vec![
+        first,
+        twice[1..].to_vec(),
+        ids(&unnamed, "home", "a.ics"),
+        ids(&unnamed, "work", "b.ics"),
+        ids(&unnamed.replace("lovely", "dull"), "work", "a.ics"),
+        ids(&unnamed.replace("VEVENT", "VTODO").replace("DTEND", "DUE"), "work", "a.ics"),
+    ]
+    .concat();
+    assert_eq!(all.len(), 6);
+    all.sort();
+    all.dedup();
+    assert_eq!(all.len(), 6, "{all:?}");
 }
 
 #[test]

@@ -198,9 +198,7 @@ impl<'a> Plan<'a> {
             Verdict::Kept => {}
         }
         if verdict(replaced) != Verdict::Kept {
-            let of_this = |(at, by): &&(UtcMillis, &'a Component)| {
-                by.uid == source.component.uid && by.kind == source.component.kind && *at == original
-            };
+            let of_this = |(at, by): &&(UtcMillis, &'a Component)| by.is_of(source.component) && *at == original;
             return Some(Why::Replaced(self.replacements.iter().find(of_this).map(|(_, by)| *by)));
         }
         let relative = source.alarms.get(alarm as usize)?;

@@ -188,7 +188,7 @@ impl Asked<'_> {
                 let ledgered = Ledgered::new(inspector, row, self.config, self.now).await?;
                 let derivations = told.iter().flat_map(|told| &told.rings);
                 for (ring, derivation) in report.rings.iter_mut().zip(derivations) {
-                    let id = identity(&about, &derivation.ring);
+                    let id = identity(&about, &row.href, &derivation.ring);
                     let outcome = ledgered.outcome(inspector, derivation.ring.at, Some(id)).await?;
                     ring.standing = Some(outcome.sentence);
                     ring.outcome = Some(outcome.state);
@@ -199,7 +199,7 @@ impl Asked<'_> {
                 let fates = told.iter().flat_map(|told| &told.components).flat_map(|component| &component.alarms);
                 for (alarm, told) in alarms.zip(fates) {
                     let (Fate::Rings(at) | Fate::Crowded(at) | Fate::Over(at)) = told.fate else { continue };
-                    let id = rung_by(&plan, told.alarm, at).map(|ring| identity(&about, &ring));
+                    let id = rung_by(&plan, told.alarm, at).map(|ring| identity(&about, &row.href, &ring));
                     let outcome = ledgered.outcome(inspector, at, id).await?;
                     alarm.standing = Some(outcome.sentence);
                     alarm.outcome = Some(outcome.state);

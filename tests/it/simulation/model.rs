@@ -15,8 +15,8 @@
 //! 3. An edit does not take back what the version before it owed until the instant from which the new one counts: that
 //!    rings when the edit is learned. A deletion does: from when it was learned nothing rings. What comes back under the
 //!    same name within a quarter of an hour counts from the look that found it gone, or from the oldest ring that it owed then.
-//! 4. A ring (calendar, UID, occurrence, action, instant) is in the ledger once, whatever happens. What it says is what its
-//!    version says.
+//! 4. A ring (UID, action, instant) is in the ledger once, whatever happens, and in whichever calendar. What it says is what
+//!    its version says.
 //! 5. What was due before a start waits until the sources have been looked at once; and with it what the same object rings
 //!    until then.
 //! 6. Where the rules of a zone change, what lies in it is owed by the new rules from the previous look on, or from the
@@ -26,8 +26,7 @@
 //!    was owed by the old rules of a zone when the new ones came.
 //!
 //! 8. Of what an object has missed a hundred rings are recorded one by one, and the rest in one row, which says how many it
-//!    stands for. Where two occurrences that have one name (in the hour that the clocks show twice) ring at the same instant,
-//!    that is one ring, of either.
+//!    stands for. Where two occurrences of an event ring at the same instant, that is one ring, of either.
 //!
 //! What is in the ledger as fired is owed to the sinks; [`deliveries`](super::deliveries) has the rules of that.
 
@@ -46,9 +45,7 @@ const GRACE: i64 = 900_000;
 /// What names a ring.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Name {
-    pub calendar: String,
     pub uid: String,
-    pub recurrence_id: String,
     pub action: String,
     /// UTC milliseconds.
     pub at: i64,
@@ -188,22 +185,22 @@ impl Model {
         }
         self.moving = moving;
         let mut calendars = std::mem::take(&mut self.calendars);
-        for (href, calendar) in &mut calendars {
+        for calendar in calendars.values_mut() {
             let floating = calendar.zone.or(self.user_zone);
             let (zone, from) = (calendar.zone, (calendar.noted, calendar.looked));
             for known in calendar.objects.values_mut().filter(|known| known.event.depends_on(MOVING, floating)) {
-                self.count_again(href, known, zone, from, now);
+                self.count_again(known, zone, from, now);
             }
         }
         self.calendars = calendars;
     }
 
     /// The rules that `known` lies in have changed. `from`: the previous look, at the earliest and at the latest.
-    fn count_again(&mut self, href: &str, known: &mut Known, zone: Option<&'static str>, from: (i64, i64), now: i64) {
+    fn count_again(&mut self, known: &mut Known, zone: Option<&'static str>, from: (i64, i64), now: i64) {
         let oldest = |since: i64| known.rings.iter().map(|ring| ring.at).find(|at| *at >= since).unwrap_or(i64::MAX);
         let oldest = (oldest(known.maybe), oldest(known.owed.max(known.perhaps)));
         for ring in known.rings.iter().filter(|ring| ring.at >= known.maybe && ring.at <= now) {
-            self.expect(href, &known.event, ring, now, false);
+            self.expect(&known.event, ring, now, false);
         }
         known.rings = self.count_out(&known.event, zone);
         known.learned = now;
@@ -280,7 +277,7 @@ impl Model {
             }
             if let Some(known) = known.as_ref().filter(goes_on) {
                 let mut known = known.clone();
-                self.count_again(&news.calendar, &mut known, news.zone, previous, now);
+                self.count_again(&mut known, news.zone, previous, now);
                 calendar.objects.insert(href.clone(), known);
                 continue;
             }
@@ -294,12 +291,12 @@ impl Model {
                 // Where the zone changed as well, what the version before owed may be counted by either.
                 let again = if moved { self.count_out(&known.event, news.zone) } else { Vec::new() };
                 for ring in known.rings.iter().chain(&again).filter(|ring| moved && ring.at < from.1) {
-                    self.expect(&news.calendar, &known.event, ring, now, false);
+                    self.expect(&known.event, ring, now, false);
                 }
                 for ring in known.rings.iter().filter(|_| !moved) {
                     let must = ring.at >= known.owed && ring.at < from.0;
                     if must || (ring.at >= known.maybe && ring.at < from.1) {
-                        self.expect(&news.calendar, &known.event, ring, now, must);
+                        self.expect(&known.event, ring, now, must);
                     }
                 }
             }
@@ -311,7 +308,7 @@ impl Model {
         if moved {
             let handed: Vec<&String> = news.changes.iter().map(|(href, _)| href).collect();
             for (_, known) in calendar.objects.iter_mut().filter(|(href, _)| !handed.contains(href)) {
-                self.count_again(&news.calendar, known, news.zone, previous, now);
+                self.count_again(known, news.zone, previous, now);
             }
         }
         if news.complete {
@@ -323,14 +320,8 @@ impl Model {
         self.calendars.insert(news.calendar.clone(), calendar);
     }
 
-    fn expect(&mut self, calendar: &str, event: &Event, ring: &Ring, now: i64, must: bool) {
-        let name = Name {
-            calendar: calendar.to_owned(),
-            uid: event.uid.clone(),
-            recurrence_id: ring.recurrence_id.clone(),
-            action: ring.action.to_owned(),
-            at: ring.at,
-        };
+    fn expect(&mut self, event: &Event, ring: &Ring, now: i64, must: bool) {
+        let name = Name { uid: event.uid.clone(), action: ring.action.to_owned(), at: ring.at };
         let fired = now - ring.at <= self.max_lateness;
         let recorded =
             Recorded { fired_at: now, fired, summary: ring.summary.clone(), start: ring.start.clone(), count: 1 };
@@ -341,16 +332,16 @@ impl Model {
     /// so many of its commits.
     pub fn turned(&mut self, now: i64, commits: Option<usize>) {
         let mut calendars = std::mem::take(&mut self.calendars);
-        for (href, calendar) in &mut calendars {
+        for calendar in calendars.values_mut() {
             for known in calendar.objects.values_mut() {
-                self.turn(href, known, now, commits);
+                self.turn(known, now, commits);
             }
         }
         self.calendars = calendars;
         self.turned = if commits.is_none() { Some(now) } else { None };
     }
 
-    fn turn(&mut self, href: &str, known: &mut Known, now: i64, commits: Option<usize>) {
+    fn turn(&mut self, known: &mut Known, now: i64, commits: Option<usize>) {
         let due: Vec<Ring> =
             known.rings.iter().filter(|ring| ring.at >= known.maybe && ring.at <= now).cloned().collect();
         let Some(earliest) = due.first().map(|ring| ring.at) else {
@@ -366,7 +357,7 @@ impl Model {
             // It waits; unless it is not known whether the earliest is owed, and the next is due after the start.
             let certain = earliest >= known.owed;
             for ring in due.iter().filter(|_| !certain) {
-                self.expect(href, &known.event, ring, now, false);
+                self.expect(&known.event, ring, now, false);
             }
             known.waits = true;
             return;
@@ -385,7 +376,7 @@ impl Model {
             Some(0) => {}
             None => {
                 for ring in &due {
-                    self.expect(href, &known.event, ring, now, ring.at >= known.owed);
+                    self.expect(&known.event, ring, now, ring.at >= known.owed);
                 }
                 known.owed = known.owed.max(now + 1);
                 known.maybe = known.owed;
@@ -394,7 +385,7 @@ impl Model {
                 known.perhaps = now + 1;
                 let certain = earliest >= known.owed;
                 for ring in &due {
-                    self.expect(href, &known.event, ring, now, certain && ring.at == earliest);
+                    self.expect(&known.event, ring, now, certain && ring.at == earliest);
                 }
                 if certain {
                     (known.owed, known.maybe) = (earliest + 1, earliest + 1);
@@ -425,12 +416,12 @@ impl Model {
             }
         }
         // Rows that stand for others, and for how many.
-        let mut shared: BTreeMap<(&str, &str, i64), i64> = BTreeMap::new();
+        let mut shared: BTreeMap<(&str, i64), i64> = BTreeMap::new();
         for (name, row) in ledger.iter().filter(|(_, row)| row.count > 1) {
-            let key = (name.calendar.as_str(), name.uid.as_str(), row.fired_at);
-            let alone = found.iter().filter(|(other, other_row)| {
-                (other.calendar.as_str(), other.uid.as_str(), other_row.fired_at) == key && !other_row.fired
-            });
+            let key = (name.uid.as_str(), row.fired_at);
+            let alone = found
+                .iter()
+                .filter(|(other, other_row)| (other.uid.as_str(), other_row.fired_at) == key && !other_row.fired);
             if alone.count() != ONE_BY_ONE + 1 || row.fired || shared.insert(key, row.count - 1).is_some() {
                 return Err(format!("stands for others that had to have rows of their own: {name:?} {row:?}"));
             }
@@ -438,7 +429,7 @@ impl Model {
         for must in [true, false] {
             for (name, expected) in self.expected.iter().filter(|(name, _)| !found.contains_key(name)) {
                 let Some(expected) = expected.iter().find(|expected| expected.must == must) else { continue };
-                let key = (name.calendar.as_str(), name.uid.as_str(), expected.recorded.fired_at);
+                let key = (name.uid.as_str(), expected.recorded.fired_at);
                 match shared.get_mut(&key).filter(|left| **left > 0 && !expected.recorded.fired) {
                     Some(left) => *left -= 1,
                     None if must => return Err(format!("lost: {name:?}, expected as {:?}", expected.recorded)),

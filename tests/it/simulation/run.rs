@@ -361,13 +361,7 @@ fn recorded(row: &RingRow) -> Result<(Name, Recorded), String> {
     if word("alarmTime") != row.due.basic() {
         return Err(format!("another instant than it was due: {row:?}"));
     }
-    let name = Name {
-        calendar: word("calendarName"),
-        uid: word("uid"),
-        recurrence_id: word("recurrenceId"),
-        action: word("action"),
-        at: row.due.0,
-    };
+    let name = Name { uid: word("uid"), action: word("action"), at: row.due.0 };
     let recorded = Recorded {
         fired_at: row.fired_at.0,
         fired: row.state == "fired",
