@@ -1,8 +1,8 @@
 //! Which sinks an alarm goes to, and for those that write to people: to whom.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use super::email::bare;
+use super::email::{bare, key};
 use crate::config::{Recipients, Sink, SinkKind};
 use crate::ledger::Route;
 use crate::notification::Notification;
@@ -79,7 +79,6 @@ impl Routing {
             routes.extend(recipients.into_iter().map(|recipient| Route { sink: *sink, recipient }));
         }
         routes.sort_unstable();
-        routes.dedup();
         routes
     }
 
@@ -173,16 +172,20 @@ pub fn with_action(actions: &[String], action: &str) -> String {
     format!("[{}]", all.collect::<Vec<_>>().join(", "))
 }
 
-/// Whom to write to, bare addresses.
+/// Whom to write to: bare addresses, each once, in the spelling that comes first.
 fn addresses(recipients: &Recipients, alarm: Envelope<'_>, own: &[String]) -> Vec<String> {
-    let named = || alarm.recipients.iter().map(|uri| bare(uri).into_owned());
-    match recipients {
+    let mut addresses: Vec<String> = match recipients {
         Recipients::List(list) => list.clone(),
-        Recipients::Attendees => named().collect(),
+        Recipients::Attendees => alarm.recipients.iter().map(|uri| bare(uri).into_owned()).collect(),
         Recipients::Own => {
-            let mine: Vec<String> =
-                own.iter().filter(|own| named().any(|n| n.eq_ignore_ascii_case(own))).cloned().collect();
+            let named: HashSet<String> = alarm.recipients.iter().map(|uri| key(uri)).collect();
+            let mine: Vec<String> = own.iter().filter(|own| named.contains(&key(own))).cloned().collect();
             if mine.is_empty() { own.first().cloned().into_iter().collect() } else { mine }
         }
+    };
+    if addresses.len() > 1 {
+        let mut seen = HashSet::new();
+        addresses.retain(|address| seen.insert(key(address)));
     }
+    addresses
 }

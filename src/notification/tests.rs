@@ -98,7 +98,7 @@ fn what_has_no_uid_has_an_identity_of_its_own() {
     let component = unnamed[begin..unnamed.find("END:VCALENDAR").unwrap()].to_owned();
     let twice = ids(&unnamed.replace("END:VCALENDAR", &format!("{component}END:VCALENDAR")), "work", "a.ics");
     assert_eq!(twice[0], first[0]);
-    let mut all = vec![
+    let mut all = [
         first,
         twice[1..].to_vec(),
         ids(&unnamed, "home", "a.ics"),

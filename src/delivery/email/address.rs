@@ -9,11 +9,32 @@ use lettre::message::Mailbox;
 const LONGEST: usize = 254;
 
 /// The address in a `mailto:` URI as ATTENDEE and ORGANIZER have it (RFC 6068): without its scheme and its headers,
-/// percent-encoding undone. What is no such URI stays as it is.
+/// percent-encoding undone. What is no such URI stays as it is, without a name before it (`Mary <mary@example.org>`) and blanks
+/// around it.
 pub fn bare(text: &str) -> Cow<'_, str> {
+    let text = nameless(text);
     match text.get(..7).filter(|scheme| scheme.eq_ignore_ascii_case("mailto:")) {
-        Some(scheme) => Cow::Owned(unescaped(text.get(scheme.len()..).unwrap_or_default())),
+        Some(scheme) => Cow::Owned(nameless(&unescaped(text.get(scheme.len()..).unwrap_or_default())).to_owned()),
         None => Cow::Borrowed(text),
+    }
+}
+
+/// What is the same for all spellings of one address: that of the domain (case, IDNA), and of the part before it, in which
+/// no server that is met tells upper from lower case.
+pub fn key(text: &str) -> String {
+    let bare = bare(text);
+    let Some((local, domain)) = bare.rsplit_once('@') else { return bare.to_lowercase() };
+    let domain = domain.strip_suffix('.').unwrap_or(domain);
+    let domain = idna::domain_to_ascii(domain).unwrap_or_else(|_| domain.to_lowercase());
+    format!("{}@{domain}", local.to_lowercase())
+}
+
+/// The address that stands in angle brackets behind a name, else `text`.
+fn nameless(text: &str) -> &str {
+    let text = text.trim();
+    match text.strip_suffix('>').and_then(|text| text.rsplit_once('<')) {
+        Some((_, address)) => address.trim(),
+        None => text,
     }
 }
 
@@ -94,8 +115,27 @@ mod tests {
             ("mailto:o%27brien%2Bcal@example.org?subject=hi", "o'brien+cal@example.org"),
             ("mary@bücher.example", "mary@xn--bcher-kva.example"),
             ("mary@[127.0.0.1]", "mary@[127.0.0.1]"),
+            ("Mary<mary@example.org>", "mary@example.org"),
+            ("mailto:%22Smith,%20Mary%22%20%3Cmary@example.org%3E", "mary@example.org"),
         ] {
             assert_eq!(recipient(text).map(|address| address.to_string()), Ok(expected.to_owned()), "{text}");
+        }
+    }
+
+    #[test]
+    fn spellings_of_one_address_have_one_key() {
+        for text in [
+            "mary@bücher.example",
+            "Mary@xn--bcher-kva.EXAMPLE",
+            " MAILTO:mary@B\u{dc}CHER.example. ",
+            "mailto:m%61ry@b%C3%BCcher.example%20?subject=hi",
+            "Mary Smith <MARY@bücher.example>",
+            "mailto:Mary%20Smith%20%3Cmary@bücher.example%3E",
+        ] {
+            assert_eq!(key(text), "mary@xn--bcher-kva.example", "{text}");
+        }
+        for other in ["mary@example.org", "mary+cal@bücher.example", "mary", "", "mary@", "urn:uuid:49ba20f5"] {
+            assert_ne!(key(other), key("mary@bücher.example"), "{other}");
         }
     }
 
@@ -110,7 +150,7 @@ mod tests {
             ("mary@example.org\r\nBcc: all@example.org", "control characters"),
             ("mailto:mary%0d%0aRCPT@example.org", "control characters"),
             ("mary smith@example.org", "blanks"),
-            ("Mary<mary@example.org>", "no e-mail address"),
+            ("Mary<mary@example.org>,", "no e-mail address"),
             ("a@example.org,b@example.org", "no e-mail address"),
             ("märy@example.org", "SMTPUTF8"),
             ("mary@exa mple..org", "blanks"),

@@ -30,7 +30,7 @@ mod trust;
 mod wire;
 mod words;
 
-pub use address::bare;
+pub use address::{bare, key};
 
 /// Mails a connection in one batch: enough to keep it busy, few enough that a batch is settled soon.
 const MAILS_A_CONNECTION: usize = 25;
