@@ -53,8 +53,9 @@ pub enum Trigger {
 /// An alarm of an event or a to-do.
 #[derive(Clone, Debug, Default)]
 pub struct Alarm {
-    /// The line of its BEGIN.
+    /// The line of its BEGIN, and that of its END.
     pub line: u32,
+    pub last_line: u32,
     /// None: ACTION is one that never rings; `action_text` says which. DISPLAY where it is missing.
     pub action: Option<Action>,
     /// ACTION as written.
@@ -160,6 +161,7 @@ impl Alarm {
     pub(super) fn finish(&mut self, reader: &mut Reader<'_>) {
         if self.action_text.is_empty() {
             self.action = Some(Action::Display);
+            self.action_text = "DISPLAY".into();
             reader.fault(self.line, format_args!("the alarm has no ACTION: it is read as DISPLAY"));
         }
         if self.trigger.is_none() && !self.bad_trigger {

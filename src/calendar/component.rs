@@ -114,8 +114,9 @@ pub struct Snooze {
 #[derive(Clone, Debug)]
 pub struct Component {
     pub kind: Kind,
-    /// The line of its BEGIN.
+    /// The line of its BEGIN, and that of its END.
     pub line: u32,
+    pub last_line: u32,
     /// In which of the object's VCALENDARs it stands.
     pub calendar: usize,
     pub uid: Box<str>,
@@ -156,6 +157,7 @@ impl Component {
         Component {
             kind,
             line,
+            last_line: line,
             calendar,
             uid: Box::default(),
             own: Box::default(),

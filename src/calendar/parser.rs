@@ -177,7 +177,7 @@ impl Parser<'_> {
         match self.stack.iter().rposition(|frame| frame.name == name) {
             Some(index) => {
                 self.close_down_to(index + 1, number);
-                self.close_one();
+                self.close_one(number);
             }
             None if self.stack.is_empty() => {}
             None => self.reader().fault(number, format_args!("END:{} without its BEGIN is skipped", quoted(name))),
@@ -191,15 +191,19 @@ impl Parser<'_> {
                 let text = format!("{} begun in line {} has no END before this", quoted(&frame.name), frame.line);
                 self.reader().fault(number, format_args!("{text}"));
             }
-            self.close_one();
+            self.close_one(number);
         }
     }
 
-    fn close_one(&mut self) {
+    /// Ends the innermost component in line `number`.
+    fn close_one(&mut self, number: u32) {
         let Some(frame) = self.stack.pop() else { return };
         match frame.open {
-            Open::Component(component) => self.close_component(*component),
-            Open::Alarm(alarm) => self.close_alarm(*alarm),
+            Open::Component(component) => self.close_component(Component { last_line: number, ..*component }),
+            Open::Alarm(mut alarm) => {
+                alarm.last_line = number;
+                self.close_alarm(*alarm);
+            }
             Open::Observance => {
                 if let Some(Frame { open: Open::Zone(zone), .. }) = self.stack.last_mut() {
                     zone.end(&mut Reader { object: &mut self.object, notes: &mut self.notes });

@@ -391,3 +391,22 @@ fn alarms_that_no_sink_takes_are_named_by_check_explain_show_and_alarms() {
     assert_eq!(warnings(), [""; 0]);
     assert_eq!(stage.listing(&["show", "tea.ics@example.org"])[0]["upcoming"][0]["noSink"], Value::Null);
 }
+
+#[test]
+fn a_slip_is_told_at_the_alarm_and_at_the_component_that_has_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = SERIES
+        .replace("TRIGGER:-P1DT15M", "TRIGGER:-PT1D")
+        .replace("EXDATE:20260328T013000Z", "EXDATE:2026-03-28T01:30Z");
+    fs::write(folder.path().join("series.ics"), text).unwrap();
+    let (status, out, _) = say(explain(folder.path(), &["series.ics", "--at", "2026-03-26T03:00:00Z"]));
+    assert_eq!(status, 0);
+    let of_alarm = "    fault in line 11: '-PT1D' is no duration as RFC 5545 writes it: it is read as -P1D\n";
+    let of_event = "  fault in line 8: '2026-03-28T01:30Z' is no date or time as RFC 5545 writes it: it is read as 20260328T013000Z\n";
+    let (event, alarm) = (out.find(of_event).expect(&out), out.find(of_alarm).expect(&out));
+    assert!(event < out.find("  alarm in line 9").unwrap() && out.find("  alarm in line 9").unwrap() < alarm, "{out}");
+    let (_, out, _) = say(explain(folder.path(), &["series.ics", "--at", "2026-03-26T03:00:00Z", "--json"]));
+    let report: Value = serde_json::from_str(out.lines().next().unwrap()).unwrap();
+    assert_eq!(report["components"][0]["alarms"][0]["faults"].as_array().unwrap().len(), 1);
+    assert_eq!(report["components"][0]["faults"].as_array().unwrap().len(), 1);
+}

@@ -8,11 +8,13 @@ mod written;
 
 use std::collections::HashMap;
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use super::alarm::{Alarm, Trigger};
 use super::build::alarms_of;
 use super::component::{Component, Kind, Moment};
 use super::group::Group;
+use super::object::Fault;
 use super::place::Named;
 pub use super::place::ZoneFrom;
 use super::plan::{Plan, next_of, rings_of};
@@ -52,6 +54,8 @@ pub struct ToldComponent<'a> {
     /// Its alarms are the calendar's default alarms (rule 19).
     pub by_default: bool,
     pub alarms: Vec<ToldAlarm<'a>>,
+    /// What is wrong in its lines, those of its alarms left out.
+    pub faults: Vec<Fault>,
 }
 
 /// A property that says when a component is.
@@ -81,6 +85,8 @@ pub struct ToldAlarm<'a> {
     pub written: Option<String>,
     pub anchor: Anchor,
     pub fate: Fate,
+    /// What is wrong in its lines.
+    pub faults: Vec<Fault>,
 }
 
 /// What a trigger counts from (rule 4).
@@ -185,10 +191,19 @@ impl<'a> Plan<'a> {
             written: written.find(alarm.line, "TRIGGER").filter(|_| !by_default),
             anchor: anchor(component, alarm, all_day),
             fate: fates.of(component, alarm, silence),
+            faults: if by_default { Vec::new() } else { self.faults_in(alarm.line..=alarm.last_line).collect() },
         };
+        let is_of_an_alarm =
+            |fault: &Fault| component.alarms.iter().any(|alarm| (alarm.line..=alarm.last_line).contains(&fault.line));
+        let faults = self.faults_in(component.line..=component.last_line).filter(|fault| !is_of_an_alarm(fault));
+        let faults = faults.collect();
         let alarms = alarms.iter().map(tell).collect();
         let dates = self.dates(component, written);
-        ToldComponent { component, dates, silence: silence.cloned(), by_default, alarms }
+        ToldComponent { component, dates, silence: silence.cloned(), by_default, alarms, faults }
+    }
+
+    fn faults_in(&self, lines: RangeInclusive<u32>) -> impl Iterator<Item = Fault> {
+        self.faults().iter().filter(move |fault| lines.contains(&fault.line)).cloned()
     }
 
     fn dates(&self, component: &Component, written: &WrittenLines) -> Vec<Stated> {

@@ -48,6 +48,8 @@ pub(super) struct ComponentFacts {
     pub(super) silent: Option<String>,
     pub(super) default_alarms: bool,
     pub(super) alarms: Vec<AlarmFacts>,
+    /// What is wrong in its lines, those of its alarms left out.
+    pub(super) faults: Vec<String>,
 }
 
 /// A property that says when a component is.
@@ -90,6 +92,8 @@ pub(super) struct AlarmFacts {
     pub(super) standing: Option<String>,
     /// Why no sink takes it.
     pub(super) no_sink: Option<String>,
+    /// What is wrong in its lines, and how it is read.
+    pub(super) faults: Vec<String>,
 }
 
 /// A ring and how its instant comes about.
@@ -212,6 +216,7 @@ impl Telling<'_> {
             silent: told.silence.as_ref().map(ToString::to_string),
             default_alarms: told.by_default,
             alarms: told.alarms.iter().map(|alarm| self.alarm(alarm, told.by_default)).collect(),
+            faults: told.faults.iter().map(ToString::to_string).collect(),
         }
     }
 
@@ -252,6 +257,7 @@ impl Telling<'_> {
             why: told.fate.to_string(),
             outcome: None,
             standing: None,
+            faults: told.faults.iter().map(ToString::to_string).collect(),
             no_sink: action.and_then(|action| self.no_sink(action.name(), &attendees)),
         }
     }

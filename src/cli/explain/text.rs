@@ -79,6 +79,7 @@ fn component(told: &ComponentFacts, printer: &mut Printer) -> Result<(), PrintEr
     } else if told.alarms.is_empty() {
         printer.line("  it has no alarm")?;
     }
+    told.faults.iter().try_for_each(|fault| printer.line(format!("  fault in {fault}")))?;
     told.alarms.iter().try_for_each(|told| alarm(told, printer))
 }
 
@@ -91,6 +92,7 @@ fn alarm(told: &AlarmFacts, printer: &mut Printer) -> Result<(), PrintError> {
         Some(standing) => printer.line(format!("    {why}; {standing}"))?,
         None => printer.line(format!("    {why}"))?,
     }
+    told.faults.iter().try_for_each(|fault| printer.line(format!("    fault in {fault}")))?;
     told.no_sink.iter().try_for_each(|why| printer.line(format!("    {why}")))
 }
 
