@@ -7,7 +7,9 @@ use std::sync::{Mutex, PoisonError};
 use crate::calendar::zone::Zones;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::ledger::{CalendarRow, Existing, Ledger, LedgerError, ObjectText, Planned, PlannedObject, Replanned};
+use crate::ledger::{
+    CalendarRow, Existing, Ledger, LedgerError, ObjectText, Planned, PlannedObject, Replanned, SourceLook,
+};
 use crate::planner::{Job, Planner};
 use crate::source::{
     Absence, Batch, CalendarSeen, Change, Checkpoint, DefaultAlarms, Evidence, Intake, IntakeError, Known, Taken,
@@ -104,8 +106,8 @@ impl Desk {
     }
 
     /// Notes in the ledger how a look at a source went.
-    pub async fn source_looked(&self, name: &str, kind: &'static str, at: UtcMillis, error: Option<String>) {
-        if let Err(error) = self.ledger.source_looked(name, kind, at, error).await {
+    pub async fn source_looked(&self, name: &str, kind: &'static str, look: SourceLook) {
+        if let Err(error) = self.ledger.source_looked(name, kind, look).await {
             tracing::warn!(source.name = name, ledger.error = %error, "how the look went could not be recorded");
         }
     }

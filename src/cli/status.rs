@@ -62,6 +62,8 @@ struct AbsentCalendar {
     calendar_name: String,
     user_id: String,
     absent_since: String,
+    /// When it is dropped, unless it is found.
+    drop_at: String,
 }
 
 /// How the looks at one source go.
@@ -73,6 +75,8 @@ struct Source {
     looked_at: Option<String>,
     error: Option<String>,
     error_since: Option<String>,
+    tried_at: Option<String>,
+    next_try: Option<String>,
 }
 
 pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
@@ -88,18 +92,23 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
     })?;
     let reach = Reach::new(&config);
     unknown.retain(|user| reach.no_address(user).is_some());
-    let sources = with_unseen(rows, &config);
-    let lateness = Lateness::of(&lateness);
     let holder = ledger::holder(&config.ledger);
+    let mut sources = with_unseen(rows, &config);
+    if holder.is_none() {
+        // It was the plan of a daemon that has ended.
+        sources.iter_mut().for_each(|source| source.next_try = None);
+    }
+    let grace = i64::try_from(config.defaults.absent_grace.as_millis()).unwrap_or(i64::MAX);
+    let lateness = Lateness::of(&lateness);
     if context.printer.json() {
         let mut status = status(&config.ledger, holder.as_deref(), &figures, lateness, &sources);
-        status.absent_calendars = absent.into_iter().filter_map(absent_calendar).collect();
+        status.absent_calendars = absent.into_iter().filter_map(|row| absent_calendar(row, grace)).collect();
         status.users_without_address = unknown;
         context.printer.object(&status)?;
     } else {
         people(context, &config.ledger, holder.as_deref(), &figures, lateness.as_ref(), now)?;
-        source_table(context, &sources)?;
-        absent_table(context, absent)?;
+        source_table(context, &sources, holder.is_some(), now)?;
+        absent_table(context, absent, grace)?;
         if !unknown.is_empty() {
             context.printer.line("")?;
         }
@@ -116,7 +125,8 @@ fn with_unseen(mut rows: Vec<SourceRow>, config: &Config) -> Vec<SourceRow> {
                 SourceKind::Directory { .. } => "directory",
                 SourceKind::Caldav(_) => "caldav",
             };
-            rows.push(SourceRow { name: source.name.clone(), kind: kind.to_owned(), looked_at: None, error: None });
+            let (name, kind) = (source.name.clone(), kind.to_owned());
+            rows.push(SourceRow { name, kind, looked_at: None, error: None, tried_at: None, next_try: None });
         }
     }
     rows
@@ -144,6 +154,8 @@ fn status(
         looked_at: row.looked_at.map(|at| at.to_string()),
         error: row.error.as_ref().map(|(error, _)| error.clone()),
         error_since: row.error.as_ref().map(|(_, since)| since.to_string()),
+        tried_at: row.tried_at.map(|at| at.to_string()),
+        next_try: row.next_try.map(|at| at.to_string()),
     };
     Status {
         running: holder.is_some(),
@@ -164,10 +176,11 @@ fn status(
     }
 }
 
-fn absent_calendar(row: CalendarRow) -> Option<AbsentCalendar> {
-    let absent_since = row.absent?.since.to_string();
+fn absent_calendar(row: CalendarRow, grace: i64) -> Option<AbsentCalendar> {
+    let absent = row.absent?;
+    let (absent_since, drop_at) = (absent.since.to_string(), absent.ends_at(grace).to_string());
     let CalendarRow { source, href, name, user, .. } = row;
-    Some(AbsentCalendar { source, href, calendar_name: name, user_id: user, absent_since })
+    Some(AbsentCalendar { source, href, calendar_name: name, user_id: user, absent_since, drop_at })
 }
 
 fn people(
@@ -200,14 +213,16 @@ fn people(
     Ok(())
 }
 
-fn source_table(context: &mut Context, sources: &[SourceRow]) -> anyhow::Result<()> {
+fn source_table(context: &mut Context, sources: &[SourceRow], is_running: bool, now: UtcMillis) -> anyhow::Result<()> {
     if sources.is_empty() {
         return Ok(());
     }
-    let mut table = Table::new(&["SOURCE", "KIND", "LAST LOOK", "STATE"]);
+    let mut table = Table::new(&["SOURCE", "KIND", "LAST SUCCESS", "STATE"]);
     for row in sources {
         let (state, tone) = match (&row.error, row.looked_at) {
-            (Some((error, since)), _) => (format!("fails since {}: {error}", written(*since)), Tone::Bad),
+            (Some((error, since)), _) => {
+                (format!("fails since {}, {}: {error}", written(*since), tries(row, is_running, now)), Tone::Bad)
+            }
             (None, Some(_)) => ("ok".to_owned(), Tone::Good),
             (None, None) => ("not looked at yet".to_owned(), Tone::Doubtful),
         };
@@ -220,16 +235,29 @@ fn source_table(context: &mut Context, sources: &[SourceRow]) -> anyhow::Result<
     Ok(())
 }
 
-fn absent_table(context: &mut Context, absent: Vec<CalendarRow>) -> anyhow::Result<()> {
+/// When a source that fails was tried last, and when it is tried next.
+fn tries(row: &SourceRow, is_running: bool, now: UtcMillis) -> String {
+    let tried = row.tried_at.map_or_else(|| "not tried yet".to_owned(), |at| format!("last tried {}", written(at)));
+    let next = match row.next_try {
+        _ if !is_running => ", next when the daemon runs".to_owned(),
+        Some(next) if next > now => format!(", next {} ({})", written(next), distance(now, next)),
+        Some(_) => ", next now".to_owned(),
+        None => String::new(),
+    };
+    format!("{tried}{next}")
+}
+
+fn absent_table(context: &mut Context, absent: Vec<CalendarRow>, grace: i64) -> anyhow::Result<()> {
     if absent.is_empty() {
         return Ok(());
     }
     let mut table = Table::new(&["ABSENT CALENDAR", "USER", "SOURCE", "STATE"]);
     for row in absent {
         let since = written_or_dash(row.absent.map(|absent| absent.since));
+        let end = written_or_dash(row.absent.map(|absent| absent.ends_at(grace)));
         let source = format!("{}:{}", row.source, row.href);
         let plain = |text: String| (text, Tone::Plain);
-        let state = format!("not found since {since}; its alarms ring on");
+        let state = format!("not found since {since}; its alarms stay scheduled; dropped at {end} unless it is found");
         table.row([plain(row.name), plain(row.user), plain(source), (state, Tone::Doubtful)]);
     }
     context.printer.line("")?;

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use crate::clock::Clock;
 use crate::config::{Config, Credentials, Layout, Source, SourceKind};
 use crate::intake::Desk;
+use crate::ledger::SourceLook;
 use crate::source::caldav::{CaldavSource, Hosts, Obstacle};
 use crate::source::directory::{DirectoryError, DirectorySource, Touched, Watch};
 use crate::time::UtcMillis;
@@ -306,7 +307,7 @@ impl Watcher {
         outcome: Result<(usize, usize, Vec<String>), String>,
         others: Option<Vec<String>>,
     ) -> bool {
-        let mut well = false;
+        let (mut well, is_of_everything) = (false, others.is_none());
         let error = match outcome {
             Ok((calendars, changes, found)) => {
                 if self.failures > 0 {
@@ -346,8 +347,11 @@ impl Watcher {
             }
         };
         let due = self.reported.is_none_or(|last| at.0.saturating_sub(last.0) >= REPORT || at < last);
-        if due || error != self.error {
-            desk.source_looked(&self.name, self.kind.name(), at, error.clone()).await;
+        let tried = error.is_some() && is_of_everything;
+        if due || tried || error != self.error {
+            let next_try = error.as_ref().and_then(|_| self.next_try());
+            let look = SourceLook { at, error: error.clone(), next_try };
+            desk.source_looked(&self.name, self.kind.name(), look).await;
             self.reported = Some(at);
         }
         self.error = error;
@@ -370,6 +374,13 @@ impl Watcher {
             (_, None, Obstacle::Server) => LONGEST_WAIT,
             (failures, None, _) => doubled(failures).min(LONGEST_WAIT),
         }
+    }
+
+    /// When the next look comes at the latest, where time is what is waited for.
+    fn next_try(&self) -> Option<UtcMillis> {
+        let waits_for_time = self.failures == 0 || self.wish.is_some() || self.obstacle != Obstacle::Server;
+        let wait = i64::try_from(self.wait().as_millis()).unwrap_or(i64::MAX);
+        waits_for_time.then(|| self.clock.now().plus(wait))
     }
 
     /// How long until a login is tried again that was refused: who tries too often is shut out.

@@ -7,9 +7,6 @@ use crate::ledger::{Absent, LedgerError};
 use crate::source::{Absence, Evidence};
 use crate::time::UtcMillis;
 
-/// How long looks must not have found a calendar where nothing of its source is found, milliseconds: a day.
-const ALL_GONE: i64 = 86_400_000;
-
 /// The calendars that the ledger has as absent, (source, calendar); none: it was not asked yet.
 pub(super) type Absentees = Option<HashSet<(String, String)>>;
 
@@ -24,7 +21,7 @@ impl Desk {
     ) -> Result<Absence, LedgerError> {
         let Some(row) = self.ledger.calendar(source, calendar).await? else { return Ok(Absence::Dropped) };
         let absent = after(row.absent, looked_at, evidence);
-        if is_over(absent, looked_at, self.absent_grace) {
+        if absent.ends_at(self.absent_grace) <= looked_at {
             self.ledger.drop_calendar(source, calendar).await?;
             self.note(source, calendar, false).await?;
             self.bell.look();
@@ -100,9 +97,4 @@ fn after(before: Option<Absent>, looked_at: UtcMillis, evidence: Evidence) -> Ab
     let since = before.map_or(looked_at, |before| before.since.min(looked_at));
     let missing_since = before.and_then(|before| before.missing_since).map_or(looked_at, |at| at.min(looked_at));
     Absent { since, missing_since: (evidence == Evidence::Healthy).then_some(missing_since) }
-}
-
-fn is_over(absent: Absent, now: UtcMillis, grace: i64) -> bool {
-    let lasted = |since: UtcMillis| now.0.saturating_sub(since.0);
-    absent.missing_since.is_some_and(|since| lasted(since) >= grace) || lasted(absent.since) >= ALL_GONE.max(grace)
 }

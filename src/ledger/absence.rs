@@ -12,6 +12,18 @@ pub struct Absent {
     pub missing_since: Option<UtcMillis>,
 }
 
+/// How long looks must not have found a calendar where nothing of its source is found, milliseconds: a day.
+const ALL_GONE: i64 = 86_400_000;
+
+impl Absent {
+    /// The first look from then on that does not find the calendar drops it. `grace` is how long it must not have been found
+    /// where the rest of its store is in order, milliseconds.
+    pub fn ends_at(self, grace: i64) -> UtcMillis {
+        let all_gone = self.since.plus(ALL_GONE.max(grace));
+        self.missing_since.map_or(all_gone, |since| all_gone.min(since.plus(grace)))
+    }
+}
+
 const ABSENT: &str = "UPDATE calendars SET absent_since = ?1, missing_since = ?2 WHERE source = ?3 AND href = ?4";
 const PRESENT: &str = "UPDATE calendars SET absent_since = NULL, missing_since = NULL WHERE source = ? AND href = ?";
 

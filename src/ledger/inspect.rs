@@ -43,6 +43,10 @@ pub struct SourceRow {
     pub looked_at: Option<UtcMillis>,
     /// What the last look said when it failed, and since when looks fail.
     pub error: Option<(String, UtcMillis)>,
+    /// When the last look began.
+    pub tried_at: Option<UtcMillis>,
+    /// When the next one comes at the latest, where looks fail and time is what is waited for.
+    pub next_try: Option<UtcMillis>,
 }
 
 /// A calendar and how much is in it.
@@ -215,7 +219,7 @@ impl Inspector {
     /// # Errors
     /// [`LedgerError::Database`].
     pub async fn sources(&mut self) -> Result<Vec<SourceRow>, LedgerError> {
-        let sql = "SELECT name, kind, looked_at, error, error_at FROM sources ORDER BY name";
+        let sql = "SELECT name, kind, looked_at, error, error_at, tried_at, next_try FROM sources ORDER BY name";
         let rows = sqlx::query(sql).fetch_all(&mut self.connection).await?;
         let source = |row: &SqliteRow| {
             let error = optional_text(row, "error")?;
@@ -224,6 +228,8 @@ impl Inspector {
                 kind: text(row, "kind")?,
                 looked_at: instant(row, "looked_at")?,
                 error: error.zip(instant(row, "error_at")?),
+                tried_at: instant(row, "tried_at")?,
+                next_try: instant(row, "next_try")?,
             })
         };
         rows.iter().map(source).collect()

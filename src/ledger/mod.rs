@@ -56,7 +56,7 @@ pub use identities::OldRing;
 pub use inspect::{CalendarFigures, DeliveryFilter, DeliveryRow, Figures, Inspector, ObjectRow, RingRow, SourceRow};
 pub use lock::{holder, lock_path};
 pub use outbox::{Claimed, Claims, Settlement, Verdict};
-pub use store::{CalendarRow, Existing, ObjectText};
+pub use store::{CalendarRow, Existing, ObjectText, SourceLook};
 pub use take_in::{Planned, PlannedObject, Replanned};
 pub use timers::{Due, Fired, Firing, NewRing, RingState, Route};
 pub use trouble::Trouble;
@@ -67,6 +67,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (2, "leases in memory", include_str!("../../migrations/0002_leases_in_memory.sql")),
     (3, "absence", include_str!("../../migrations/0003_absence.sql")),
     (4, "identities", include_str!("../../migrations/0004_identities.sql")),
+    (5, "tries", include_str!("../../migrations/0005_tries.sql")),
 ];
 
 /// Octets of the header of a SQLite file; the octets 16 and 17 are the size of a page.

@@ -74,6 +74,17 @@ fn absent(row: &SqliteRow) -> Result<Option<Absent>, sqlx::Error> {
     Ok(instant("absent_since")?.map(|since| Absent { since, missing_since }))
 }
 
+/// How a look at a source went.
+#[derive(Clone, Debug)]
+pub struct SourceLook {
+    /// When it began.
+    pub at: UtcMillis,
+    /// What is wrong; none: it went well.
+    pub error: Option<String>,
+    /// Where something is wrong: the next look comes no later than then. None where something else than time is waited for.
+    pub next_try: Option<UtcMillis>,
+}
+
 /// An object that is in the ledger already.
 #[derive(Clone, Debug)]
 pub struct Existing {
@@ -230,25 +241,22 @@ impl Ledger {
         .await
     }
 
-    /// Notes how a look at a source went: none for well.
+    /// Notes how a look at a source went.
     ///
     /// # Errors
     /// [`LedgerError::Full`], [`LedgerError::Database`].
-    pub async fn source_looked(
-        &self,
-        name: &str,
-        kind: &'static str,
-        at: UtcMillis,
-        error: Option<String>,
-    ) -> Result<(), LedgerError> {
-        let sql = "INSERT INTO sources (name, kind, looked_at, error, error_at)
-            VALUES (?1, ?2, iif(?4 IS NULL, ?3, NULL), ?4, iif(?4 IS NULL, NULL, ?3))
+    pub async fn source_looked(&self, name: &str, kind: &'static str, look: SourceLook) -> Result<(), LedgerError> {
+        let sql = "INSERT INTO sources (name, kind, looked_at, error, error_at, tried_at, next_try)
+            VALUES (?1, ?2, iif(?4 IS NULL, ?3, NULL), ?4, iif(?4 IS NULL, NULL, ?3), ?3, ?5)
             ON CONFLICT (name) DO UPDATE SET kind = excluded.kind, looked_at = coalesce(excluded.looked_at, looked_at),
-            error = excluded.error, error_at = iif(excluded.error IS NULL, NULL, coalesce(error_at, excluded.error_at))";
+            error = excluded.error, error_at = iif(excluded.error IS NULL, NULL, coalesce(error_at, excluded.error_at)),
+            tried_at = excluded.tried_at, next_try = excluded.next_try";
         let name = name.to_owned();
+        let SourceLook { at, error, next_try } = look;
+        let next_try = next_try.map(|at| at.0);
         self.write(move |c| {
             Box::pin(async move {
-                sqlx::query(sql).bind(name).bind(kind).bind(at.0).bind(error).execute(c).await?;
+                sqlx::query(sql).bind(name).bind(kind).bind(at.0).bind(error).bind(next_try).execute(c).await?;
                 Ok(())
             })
         })

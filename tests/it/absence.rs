@@ -217,7 +217,8 @@ async fn status_and_calendars_say_what_is_absent() {
     };
     let (status, calendars) = (json(&["status", "--json"]), json(&["calendars", "--json"]));
     let absent = serde_json::json!([{
-        "source": "dav", "href": "/a/", "calendarName": "", "userId": "mary", "absentSince": "2026-03-10T10:01:00.000Z"
+        "source": "dav", "href": "/a/", "calendarName": "", "userId": "mary", "absentSince": "2026-03-10T10:01:00.000Z",
+        "dropAt": "2026-03-10T10:16:00.000Z"
     }]);
     assert_eq!(status[0]["absentCalendars"], absent);
     let since: Vec<_> = calendars.iter().map(|calendar| calendar["absentSince"].as_str()).collect();

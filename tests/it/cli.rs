@@ -396,6 +396,56 @@ fn a_running_daemon_is_seen_is_alone_and_looks_when_it_is_told() {
 }
 
 #[test]
+fn status_says_since_when_a_source_fails_and_when_it_was_and_will_be_tried() {
+    let stage = Stage::new();
+    let path = stage.path();
+    let configured = fs::read_to_string(path.join("reveille.toml")).unwrap();
+    let away = "[[source]]\nkind = \"directory\"\nname = \"away\"\npath = \"away\"\n";
+    fs::write(path.join("reveille.toml"), format!("{configured}{away}")).unwrap();
+    let mut daemon = Daemon::start(path, &["run"]);
+    daemon.log.find(SOON, |line| line.contains("the folder") && line.contains("away")).expect("it fails");
+    let at = |value: &Value| reveille::time::UtcMillis::parse(value.as_str().unwrap()).unwrap().0;
+    // The failure is told first, and noted a moment later.
+    let deadline = std::time::Instant::now() + SOON;
+    let noted = || json(path, &["status"])[0]["sources"][0].clone();
+    while noted()["nextTry"].is_null() && std::time::Instant::now() < deadline {
+        std::thread::yield_now();
+    }
+    let source = noted();
+    assert_eq!((&source["name"], &source["errorSince"]), (&"away".into(), &source["triedAt"]));
+    let wait = at(&source["nextTry"]) - at(&source["triedAt"]);
+    assert!((15_000..17_000).contains(&wait), "{source}");
+    let text = say(path, &["status"]).out;
+    assert!(text.contains(", last tried 20") && text.contains(", next 20") && text.contains("(in "), "{text}");
+    assert_eq!(json(path, &["status"])[0]["sources"][1]["nextTry"], Value::Null, "what goes well is not tried again");
+    assert!(daemon.stop(SOON).success());
+    assert_eq!(json(path, &["status"])[0]["sources"][0]["nextTry"], Value::Null, "nobody tries");
+    assert!(say(path, &["status"]).out.contains(", next when the daemon runs: "));
+}
+
+#[test]
+fn status_says_when_an_absent_calendar_is_dropped() {
+    let stage = Stage::new();
+    let path = stage.path();
+    stage.put("tea.ics", "20260310T120000Z", "Tea", "2026-03-01T00:00:00Z");
+    fs::create_dir(path.join("watched/other")).unwrap();
+    fs::copy(stage.file("tea.ics"), path.join("watched/other/cake.ics")).unwrap();
+    stage.pass("2026-03-10T10:00:00Z");
+    fs::rename(path.join("watched/other"), path.join("elsewhere")).unwrap();
+    stage.pass("2026-03-10T10:01:00Z");
+    let absent = &json(path, &["status"])[0]["absentCalendars"][0];
+    let (since, end) = ("2026-03-10T10:01:00.000Z", "2026-03-10T10:16:00.000Z");
+    assert_eq!((&absent["absentSince"], &absent["dropAt"]), (&since.into(), &end.into()));
+    let text = say(path, &["status"]).out;
+    let told = "not found since 2026-03-10 10:01:00Z; its alarms stay scheduled; dropped at 2026-03-10 10:16:00Z unless it is found";
+    assert!(text.contains(told), "{text}");
+    stage.pass("2026-03-10T10:15:59Z");
+    assert_eq!(json(path, &["calendars"]).len(), 2);
+    stage.pass("2026-03-10T10:16:00Z");
+    assert_eq!(json(path, &["calendars"]).len(), 1, "dropped when it was said to be");
+}
+
+#[test]
 fn a_test_alarm_goes_through_a_sink_and_past_the_ledger() {
     let stage = stage();
     let rung = stage.alarms().len();

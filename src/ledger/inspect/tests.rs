@@ -3,7 +3,7 @@ use std::path::Path;
 use super::super::holder;
 use super::super::{
     Amended, Amender, CalendarRow, DeliveryId, Firing, Ledger, LedgerError, NewRing, Planned, PlannedObject, RingState,
-    Route, Settlement, Verdict,
+    Route, Settlement, SourceLook, Verdict,
 };
 use super::{DeliveryFilter, Inspector};
 use crate::time::UtcMillis;
@@ -50,7 +50,7 @@ async fn fill(path: &Path) -> Ledger {
     let planned =
         Planned { calendar, advance: true, put, retag, gone, back, replanned, from: NOW, now: NOW, forget_before: NOW };
     ledger.take_in(planned).await.unwrap();
-    ledger.source_looked("home", "directory", NOW, None).await.unwrap();
+    ledger.source_looked("home", "directory", SourceLook { at: NOW, error: None, next_try: None }).await.unwrap();
     let timer = ledger.due(START, UtcMillis(1_000_100), 10).await.unwrap().remove(0);
     let route = |sink: &str, recipient: &str| Route { sink: sinks[sink], recipient: recipient.to_owned() };
     let ring = NewRing {
