@@ -84,24 +84,28 @@ fn url(account: &Account, path: &str) -> String {
     format!("{}{path}", account.url.trim_end_matches('/'))
 }
 
-/// Writes, moves and deletes many at full speed while the daemon looks: nothing is missing and nothing is stale afterwards.
-fn many_at_full_speed(kind: &'static Kind) {
+/// Writes, moves and deletes many at full speed while the daemon looks, as often as `rounds` says and under the same names:
+/// nothing is missing and nothing is stale afterwards.
+fn many_at_full_speed(kind: &'static Kind, rounds: usize) {
     let Some(account) = kind.account() else { return };
     let _quiet = undisturbed();
     let mut watched = Watched::start(account);
     let name = |number: usize| format!("burst{number}");
-    (0..BURST).for_each(|number| watched.put(&name(number), number));
-    let put = watched.known();
-    (0..BURST).for_each(|number| watched.put(&name(number), number + 1_000));
-    let moved = watched.known();
-    (0..BURST).for_each(|number| watched.delete(&name(number)));
-    let deleted = watched.known();
-    println!("{}: {BURST} put, moved, deleted: known after {put:?}, {moved:?}, {deleted:?}", kind.name);
+    for round in 0..rounds {
+        let start = round * 10_000;
+        (0..BURST).for_each(|number| watched.put(&name(number), start + number));
+        let put = watched.known();
+        (0..BURST).for_each(|number| watched.put(&name(number), start + number + 1_000));
+        let moved = watched.known();
+        (0..BURST).for_each(|number| watched.delete(&name(number)));
+        let deleted = watched.known();
+        println!("{}: {BURST} put, moved, deleted: known after {put:?}, {moved:?}, {deleted:?}", kind.name);
+    }
 }
 
 #[test]
 fn on_davical_what_is_written_at_full_speed_is_known_after_a_few_looks() {
-    many_at_full_speed(&DAVICAL);
+    many_at_full_speed(&DAVICAL, 1);
 }
 
 /// What is another user's, or nobody's, is an error or nothing, and never the account of the login.
@@ -243,5 +247,15 @@ fn on_cyrus_a_calendar_made_anew_keeps_nothing_of_the_old_one() {
 
 #[test]
 fn on_cyrus_what_is_written_at_full_speed_is_known_after_a_few_looks() {
-    many_at_full_speed(&CYRUS);
+    many_at_full_speed(&CYRUS, 1);
+}
+
+#[test]
+fn on_sogo_a_calendar_made_anew_keeps_nothing_of_the_old_one() {
+    a_calendar_made_anew(&SOGO);
+}
+
+#[test]
+fn on_sogo_what_is_written_at_full_speed_is_known_after_a_few_looks() {
+    many_at_full_speed(&SOGO, 3);
 }
