@@ -93,9 +93,12 @@ async fn look(config: &Config, offline: bool, clock: &Clock) -> anyhow::Result<V
     findings.push(finding("ledger", &config.ledger.display().to_string(), "sqlite", ledger(&config.ledger).await));
     let mut people = People::default();
     for source in &config.sources {
-        findings.push(match &source.kind {
+        let mut links = Vec::new();
+        let found = match &source.kind {
             SourceKind::Directory { .. } => {
-                finding("source", &source.name, "directory", directory(source, config, clock, &mut people).await)
+                let (found, notes) = directory(source, config, clock, &mut people).await;
+                links = notes;
+                finding("source", &source.name, "directory", found)
             }
             SourceKind::Caldav(settings) => {
                 let caldav = CaldavSource::new(source, settings, &config.limits, clock.clone());
@@ -111,7 +114,9 @@ async fn look(config: &Config, offline: bool, clock: &Clock) -> anyhow::Result<V
                     }
                 }
             }
-        });
+        };
+        findings.push(found);
+        findings.extend(links.into_iter().map(|link| warning("source", &source.name, link)));
     }
     findings.extend(people.warnings(config).into_iter().map(|(user, found)| warning("calendarUser", &user, found)));
     let surroundings = Surroundings {
@@ -219,27 +224,31 @@ async fn caldav(source: &CaldavSource, people: &mut People) -> Result<String, St
     Ok(checked.to_string())
 }
 
-/// Reads a folder as the daemon would, and counts.
+/// Reads a folder as the daemon would, and counts. Besides, links that are not followed.
 async fn directory(
     source: &config::Source,
     config: &Config,
     clock: &Clock,
     people: &mut People,
-) -> Result<String, String> {
-    let SourceKind::Directory { path, layout, .. } = &source.kind else { return Ok(String::new()) };
+) -> (Result<String, String>, Vec<String>) {
+    let SourceKind::Directory { path, layout, .. } = &source.kind else { return (Ok(String::new()), Vec::new()) };
     let size = config.limits.objects.max_object_size;
     let directory = DirectorySource::new(source, (path, *layout), &source.login, size, clock.clone());
     let counter = Counter::default();
-    let looked = directory.look(&counter, None).await.map_err(|error| {
-        people.may_be_more();
-        error.to_string()
-    })?;
+    let looked = match directory.look(&counter, None).await {
+        Ok(looked) => looked,
+        Err(error) => {
+            people.may_be_more();
+            return (Err(error.to_string()), Vec::new());
+        }
+    };
     let found = counter.people.into_inner().unwrap_or_else(PoisonError::into_inner);
     people.extend(found);
-    match looked.faults.as_slice() {
+    let found = match looked.faults.as_slice() {
         [] => Ok(format!("{} calendars, {} objects", looked.calendars, counter.objects.load(Ordering::Relaxed))),
         faults => Err(faults.join("; ")),
-    }
+    };
+    (found, looked.notes)
 }
 
 /// Takes nothing in and counts what it was given.

@@ -121,8 +121,12 @@ fn watched(folder: &Path, root: Option<&Path>, config: &Config) -> Option<Calend
         SourceKind::Caldav(_) => None,
     });
     let by_itself = |root: &Path| {
-        let kind =
-            SourceKind::Directory { path: PathBuf::new(), layout: Layout::Auto, rescan_interval: Default::default() };
+        let kind = SourceKind::Directory {
+            path: PathBuf::new(),
+            layout: Layout::Auto,
+            rescan_interval: Default::default(),
+            follow_links: Vec::new(),
+        };
         let (name, login) = (String::new(), login());
         let (users, email, calendars) = (config.users.clone(), Vec::new(), Vec::new());
         let source = Source { name, user: None, login, email, zone: None, users, calendars, kind };

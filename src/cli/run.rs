@@ -43,6 +43,10 @@ pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<Exit> {
         let hint = "there is nothing to watch: name a folder with --watch, or sources in a configuration file";
         return Err(Usage(hint.to_owned()).into());
     }
+    for folder in args.watch.iter().filter(|folder| !folder.is_dir()) {
+        let what = if folder.exists() { "is no folder" } else { "is not there" };
+        return Err(Usage(format!("the folder {} {what}: --watch names a folder that is", folder.display())).into());
+    }
     enough_descriptors()?;
     let clock = args.at.map_or(Clock::System, Clock::manual);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

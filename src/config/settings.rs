@@ -212,7 +212,13 @@ impl Source {
 
 #[derive(Clone, Debug)]
 pub enum SourceKind {
-    Directory { path: PathBuf, layout: Layout, rescan_interval: Duration },
+    Directory {
+        path: PathBuf,
+        layout: Layout,
+        rescan_interval: Duration,
+        /// Folders outside `path` that symbolic links in it may lead to.
+        follow_links: Vec<PathBuf>,
+    },
     Caldav(CaldavSettings),
 }
 

@@ -105,7 +105,9 @@ fn directory(section: &Section<'_>, reader: &Reader<'_>) -> Option<SourceKind> {
     let layout = section.read("layout", value::word(&LAYOUTS)).unwrap_or(Layout::Auto);
     let rescan_interval = section.read("rescan_interval", value::duration).unwrap_or(RESCAN_INTERVAL);
     let path = reader.path(&section.required("path", value::text)?);
-    Some(SourceKind::Directory { path, layout, rescan_interval })
+    let follow_links = section.read("follow_links", value::texts).unwrap_or_default();
+    let follow_links = follow_links.iter().map(|written| reader.path(written)).collect();
+    Some(SourceKind::Directory { path, layout, rescan_interval, follow_links })
 }
 
 fn caldav(
@@ -161,8 +163,12 @@ pub(super) fn watched(folder: &Path, config: &Config, reader: &Reader<'_>) -> So
     let last = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
     let stem = last.file_name().map_or_else(|| "watch".to_owned(), |name| name.to_string_lossy().into_owned());
     let taken = |name: &str| config.sources.iter().any(|other| other.name == name);
-    let kind =
-        SourceKind::Directory { path: folder.to_owned(), layout: Layout::Auto, rescan_interval: RESCAN_INTERVAL };
+    let kind = SourceKind::Directory {
+        path: folder.to_owned(),
+        layout: Layout::Auto,
+        rescan_interval: RESCAN_INTERVAL,
+        follow_links: Vec::new(),
+    };
     Source {
         name: free_name(&stem, &taken),
         user: None,

@@ -86,7 +86,7 @@ impl Watcher {
         let mut source = source.clone();
         source.zone = source.zone.or_else(|| config.defaults.zone.clone());
         let (kind, interval) = match &source.kind {
-            SourceKind::Directory { path, layout, rescan_interval } => {
+            SourceKind::Directory { path, layout, rescan_interval, .. } => {
                 let directory = directory(&source, (path, *layout), config, clock);
                 (Kind::Directory(directory), *rescan_interval)
             }

@@ -2,7 +2,7 @@
 //! so that a change is seen at once, and read as a whole at the start and now and then, in case a change was not told.
 //! What is inside a file it does not know.
 //!
-//! * [`watch`] hears from the kernel what was touched. [`sorting`] says which calendars that belongs to.
+//! * [`watch`] hears from the kernel what was touched, [`mounts`] what was mounted. [`sorting`] says which calendars that belongs to.
 //! * [`tree`] finds the calendars, [`folder`] lists and reads one. [`links`] says which links are followed.
 //! * [`properties`] is what a store says of a calendar as a whole.
 //! * [`place`] opens folders and files, [`name`] writes their names as text, [`permission`] says which right is missing.
@@ -18,6 +18,7 @@ use crate::time::UtcMillis;
 mod folder;
 mod links;
 mod look;
+mod mounts;
 mod name;
 mod permission;
 mod place;

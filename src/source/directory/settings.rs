@@ -8,7 +8,7 @@ use super::folder::Folder;
 use super::links::Links;
 use super::properties::Memory;
 use super::tree::Tree;
-use crate::config::{Layout, ONE_USER, Source};
+use crate::config::{Layout, ONE_USER, Source, SourceKind};
 use crate::source::{CalendarSeen, DefaultAlarms};
 use crate::time::UtcMillis;
 
@@ -43,7 +43,10 @@ impl Settings {
             source: source.clone(),
             calendars: source.calendars.clone(),
             max_size,
-            follow_links: Vec::new(),
+            follow_links: match &source.kind {
+                SourceKind::Directory { follow_links, .. } => follow_links.clone(),
+                SourceKind::Caldav(_) => Vec::new(),
+            },
             memory: Memory::default(),
         }
     }

@@ -23,6 +23,7 @@ use tokio::time::Instant;
 
 use super::DirectoryError;
 use super::folder::hidden;
+use super::mounts::Mounts;
 use super::properties::is_properties;
 use super::tree::canonical;
 
@@ -86,6 +87,8 @@ struct State {
     touched: Touched,
     /// Files to be looked at again, and when.
     later: HashMap<PathBuf, (Instant, Doubt)>,
+    /// Which folders the watched ones were when they were added.
+    places: HashMap<PathBuf, Number>,
 }
 
 /// Why a folder is watched. Where a link is followed, there are several reasons.
@@ -105,6 +108,7 @@ pub struct Watch {
     path: PathBuf,
     folder: Option<Number>,
     reading: JoinHandle<()>,
+    mounts: Option<JoinHandle<()>>,
 }
 
 /// A folder, whatever it is called: its device and inode.
@@ -140,7 +144,8 @@ impl Watch {
         }
         let shared = Arc::new(shared);
         let reading = tokio::spawn(shared.clone().read());
-        Ok(Watch { shared, path: path.to_owned(), folder, reading })
+        let mounts = Mounts::open().map(|mounts| tokio::spawn(shared.clone().compare(mounts)));
+        Ok(Watch { shared, path: path.to_owned(), folder, reading, mounts })
     }
 
     /// Watches the folder `path` too, whose real path is `real`. To be called before it is listed.
@@ -154,6 +159,7 @@ impl Watch {
     /// Watches nothing more at `path` and below.
     pub(super) fn forget(&self, path: &Path) {
         let mut state = self.shared.lock();
+        state.places.retain(|folder, _| !folder.starts_with(path));
         state.watched.retain(|number, roles| {
             roles.retain(|role| !matches!(role, Role::Folder(folder) if folder.starts_with(path)));
             if roles.is_empty() {
@@ -206,6 +212,9 @@ impl Watch {
 impl Drop for Watch {
     fn drop(&mut self) {
         self.reading.abort();
+        if let Some(mounts) = &self.mounts {
+            mounts.abort();
+        }
     }
 }
 
@@ -219,6 +228,9 @@ impl Shared {
         let mut state = self.lock();
         let flags = wanted | WatchFlags::ONLYDIR | WatchFlags::MASK_ADD;
         let number = inotify::add_watch(&self.inotify, real, flags)?;
+        if let (Role::Folder(folder), Some(place)) = (&role, self::number(real)) {
+            state.places.insert(folder.clone(), place);
+        }
         let roles = state.watched.entry(number).or_default();
         if !roles.contains(&role) {
             roles.push(role);
@@ -252,6 +264,27 @@ impl Shared {
             }
             state.bound();
             if state.touched != Touched::default() || !state.later.is_empty() {
+                self.news.notify_one();
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// Touches each watched folder that is another one once something was mounted or unmounted there.
+    async fn compare(self: Arc<Shared>, mounts: Mounts) {
+        while mounts.changed().await {
+            let places: Vec<(PathBuf, Number)> =
+                self.lock().places.iter().map(|(path, place)| (path.clone(), *place)).collect();
+            let moved = super::blocking(move || {
+                let is_another = |(path, place): &(PathBuf, Number)| number(path).is_some_and(|now| now != *place);
+                places.into_iter().filter(is_another).map(|(path, _)| path).collect::<Vec<_>>()
+            });
+            let moved = moved.await;
+            if !moved.is_empty() {
+                let mut state = self.lock();
+                state.touched.everything |= moved.contains(&self.top);
+                state.touched.folders.extend(moved);
                 self.news.notify_one();
             }
         }

@@ -162,6 +162,50 @@ fn a_file_system_that_is_not_mounted_takes_no_alarm_away_and_a_folder_that_was_e
     assert_eq!(stage.rung().len(), 2);
 }
 
+/// Runs a command that must succeed.
+fn run(command: &str, arguments: &[&std::ffi::OsStr]) {
+    assert!(std::process::Command::new(command).args(arguments).status().unwrap().success(), "{command}");
+}
+
+#[test]
+fn a_calendar_whose_own_file_system_is_away_for_a_while_rings_on() {
+    if !in_a_namespace("faults::folders::a_calendar_whose_own_file_system_is_away_for_a_while_rings_on") {
+        return;
+    }
+    let stage = Stage::new();
+    let _quiet = undisturbed();
+    let (disk, work) = (stage.path().join("disk"), stage.path().join("watched/work"));
+    fs::create_dir(&disk).unwrap();
+    fs::create_dir(stage.path().join("watched/other")).unwrap();
+    put(&stage.path().join("watched/other"), "other", in_seconds(3_600));
+    run("mount", &["-t".as_ref(), "tmpfs".as_ref(), "none".as_ref(), disk.as_ref()]);
+    for (name, due) in [("away", 8), ("later", 3_600)] {
+        put(&disk, name, in_seconds(due));
+    }
+    run("mount", &["--bind".as_ref(), disk.as_ref(), work.as_ref()]);
+    let mut daemon = watching(&stage);
+    run("umount", &[work.as_ref()]);
+    // It is told, and said in status; nothing else that happens takes it for emptied.
+    fs::write(work.join("note.txt"), "").unwrap();
+    put(&stage.path().join("watched/other"), "next", in_seconds(3_600));
+    daemon
+        .log
+        .find(SOON, |line| line.contains("was on a file system of its own"))
+        .unwrap_or_else(|| panic!("{}", daemon.log.text()));
+    wait_until(|| rings(&stage, "away"), || daemon.log.text());
+    let absent = || stage.listing(&["calendars"]).iter().filter(|calendar| !calendar["absentSince"].is_null()).count();
+    assert_eq!(absent(), 1);
+    run("mount", &["--bind".as_ref(), disk.as_ref(), work.as_ref()]);
+    wait_until(|| absent() == 0, || daemon.log.text());
+    put(&disk, "back", in_seconds(2));
+    wait_until(|| rings(&stage, "back"), || daemon.log.text());
+    assert!(stage.reveille(&["show", "later@example.org"]).status.success());
+    assert_eq!(stage.rung().len(), 2, "{:?}", stage.rung());
+    assert!(daemon.stop(SOON).success());
+    run("umount", &[work.as_ref()]);
+    run("umount", &[disk.as_ref()]);
+}
+
 #[test]
 fn a_folder_meant_to_be_empty_on_another_file_system_is_believed_a_day_after_it_holds_a_file() {
     let stage = Stage::new();

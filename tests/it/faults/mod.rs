@@ -3,7 +3,8 @@
 //!
 //! * [`backup`]: the ledger is copied, lost, and put back. [`history`]: it is not kept for ever.
 //! * [`disk`]: the disk is full, or may not be written. [`damage`]: the ledger's file is not what it was.
-//! * [`arrivals`]: how files and folders come and go while a folder is watched. [`folders`]: the watched folder is not what it was. [`rivals`]: somebody else uses the ledger, or a later version has.
+//! * [`arrivals`]: how files and folders come and go while a folder is watched. [`properties`]: what describes a calendar is
+//!   empty or half written. [`links`]: symbolic links. [`folders`]: the watched folder is not what it was. [`rivals`]: somebody else uses the ledger, or a later version has.
 //! * [`clock`]: the clock is wrong, or the program stands still. [`descriptors`]: there are none left.
 //! * [`secrets`]: the password or the certificates of one account, or of a mail server, are not there, or changed.
 //! * [`streams`]: standard error cannot be written, standard output goes nowhere.
@@ -27,6 +28,8 @@ mod descriptors;
 mod disk;
 mod folders;
 mod history;
+mod links;
+mod properties;
 mod rivals;
 mod secrets;
 mod stops;

@@ -520,6 +520,7 @@ pub fn config(ledger: PathBuf, max_lateness: Duration, give_up_after: Duration, 
         path: PathBuf::from("nowhere"),
         layout: Layout::Auto,
         rescan_interval: Duration::from_secs(600),
+        follow_links: Vec::new(),
     };
     let source = config::Source {
         name: SOURCE.to_owned(),
