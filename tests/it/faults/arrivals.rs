@@ -6,6 +6,7 @@ use std::fs;
 use std::io::Write as _;
 use std::path::Path;
 
+use rustix::process::{Signal, kill_process};
 use serde_json::Value;
 
 use crate::daemon::Daemon;
@@ -57,9 +58,12 @@ fn files_that_are_linked_in_and_unlinked_are_seen_at_once() {
     let stage = Stage::new();
     let mut daemon = watching(&stage);
     let names: Vec<String> = (100..200).map(|n| n.to_string()).collect();
+    // All of it has happened when the first event is handled.
+    kill_process(daemon.pid(), Signal::STOP).unwrap();
     for name in &names {
         link_in(&stage.path().join("watched/work"), name, &later(name));
     }
+    kill_process(daemon.pid(), Signal::CONT).unwrap();
     wait_for(&stage, &daemon, &names.iter().map(String::as_str).collect::<Vec<_>>());
     assert!(daemon.stop(SOON).success());
 }
