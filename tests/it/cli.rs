@@ -490,3 +490,21 @@ fn the_documents_name_every_command_and_point_at_files_that_are_there() {
         }
     }
 }
+
+#[test]
+fn a_folder_to_watch_that_is_not_there_ends_with_2_and_a_sentence() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("file"), "").unwrap();
+    for (name, what) in [("missing", "is not there"), ("file", "is no folder")] {
+        let output = Command::new(env!("CARGO_BIN_EXE_reveille"))
+            .args(["run", "--once", "--watch", name])
+            .current_dir(folder.path())
+            .env_remove("REVEILLE_CONFIG")
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert!(told.contains(&format!("the folder {name} {what}")), "{told}");
+    }
+    assert!(!folder.path().join("reveille.db").exists());
+}

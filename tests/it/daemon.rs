@@ -1,5 +1,6 @@
 //! The built `reveille`, run as a user runs it.
 
+use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -34,6 +35,13 @@ impl Daemon {
     pub fn start_with(folder: &std::path::Path, arguments: &[&str], variables: &[(&str, &str)]) -> Daemon {
         let mut command = command(folder, arguments);
         Daemon::spawn(command.envs(variables.iter().copied()), Stdio::piped(), Stdio::piped())
+    }
+
+    /// Likewise, the program at `program`, run by the user with the number `user`, which only root may do.
+    pub fn start_as(user: u32, program: &std::path::Path, folder: &std::path::Path, arguments: &[&str]) -> Daemon {
+        let mut command = Command::new(program);
+        command.args(arguments).current_dir(folder).env_remove("REVEILLE_CONFIG").uid(user).gid(user);
+        Daemon::spawn(&mut command, Stdio::piped(), Stdio::piped())
     }
 
     /// Likewise, with streams of the caller's. What is not a pipe made here leaves no lines.

@@ -6,11 +6,13 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
 use reveille::access::User;
 use serde_json::Value;
 
-use crate::rehearsal::Stage;
+use crate::daemon::Daemon;
+use crate::rehearsal::{Stage, event};
 
 /// A user and a group that every Linux has, and that own nothing here: nobody.
 const NOBODY: u32 = 65_534;
@@ -266,4 +268,43 @@ fn a_user_who_may_not_is_told_which_right_is_lacking_and_what_gives_it() {
         folder.path().display()
     );
     assert!(told.contains(&right), "{told}");
+}
+
+#[test]
+fn a_folder_that_is_closed_for_a_moment_is_no_warning_and_one_that_stays_closed_is_told() {
+    const SOON: Duration = Duration::from_secs(60);
+    let Some(stage) = stage_or_skip() else { return };
+    let program = stage.path().join("reveille");
+    let mut daemon = Daemon::start_as(NOBODY, &program, stage.path(), &["run"]);
+    daemon.log.find(SOON, |line| line.contains("looked")).unwrap();
+    let known = |uid: &str| stage.reveille(&["show", &format!("{uid}@example.org")]).status.success();
+    let wait_until = |done: &dyn Fn() -> bool| {
+        let deadline = Instant::now() + SOON;
+        while !done() {
+            assert!(Instant::now() < deadline, "{}", daemon.log.text());
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+    };
+    // As programs make folders: for themselves first, and for others once they are filled.
+    let fresh = stage.path().join("watched/fresh");
+    fs::create_dir(&fresh).unwrap();
+    mode(&fresh, 0o700);
+    fs::write(fresh.join("new.ics"), event("new", "20991231T120000Z", "new")).unwrap();
+    mode(&fresh.join("new.ics"), 0o644);
+    mode(&fresh, 0o755);
+    wait_until(&|| known("new"));
+    assert!(!daemon.log.text().contains("WARN"), "{}", daemon.log.text());
+    let closed = stage.path().join("watched/closed");
+    fs::create_dir(&closed).unwrap();
+    mode(&closed, 0o700);
+    fs::write(closed.join("late.ics"), event("late", "20991231T120000Z", "late")).unwrap();
+    mode(&closed.join("late.ics"), 0o644);
+    let told = daemon.log.find(SOON, |line| line.contains("watched/closed cannot be read")).unwrap();
+    let nobody = User::with_id(NOBODY).name;
+    assert!(told.contains(&format!("the user '{nobody}' may not")) && told.contains("(owner root"), "{told}");
+    // Opened, it is seen at once, and nothing is wrong any more.
+    mode(&closed, 0o755);
+    wait_until(&|| known("late"));
+    wait_until(&|| stage.listing(&["status"])[0]["sources"][0]["error"].is_null());
+    assert!(daemon.stop(SOON).success());
 }

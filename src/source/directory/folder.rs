@@ -117,7 +117,7 @@ impl Folder {
         };
         for entry in entries {
             let file = name::octets(&entry.name);
-            match place.read(&file, max_size) {
+            match place.read(&self.real, &file, max_size) {
                 Ok(Some(content)) => changes.push(Change::Put {
                     href: entry.name,
                     etag: content.etag,

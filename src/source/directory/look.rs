@@ -109,6 +109,8 @@ impl DirectorySource {
     ) -> Result<Looked, DirectoryError> {
         let mut folders = sorted.folders;
         folders.faults.extend(self.settings.fault(&folders.found));
+        let unread = folders.unread.iter().map(|(_, fault)| fault).filter(|fault| !fault.is_empty()).cloned();
+        folders.faults.extend(unread);
         let mut looked = Looked {
             faults: folders.faults,
             notes: folders.notes,
@@ -141,7 +143,7 @@ impl DirectorySource {
                 self.drop(intake, &known.href, &mut looked).await?;
                 continue;
             }
-            match self.place_of(&known, folders.unread.clone(), look).await? {
+            match self.place_of(&known, &folders.unread, look).await? {
                 PlaceOf::Unread => {}
                 PlaceOf::Gone => self.miss(intake, &known.href, evidence, look, &mut looked).await?,
                 PlaceOf::Elsewhere(path) => {
@@ -187,9 +189,15 @@ impl DirectorySource {
     }
 
     /// What became of the place of a calendar that was not found; `unread` are folders that could not be read.
-    async fn place_of(&self, known: &Known, unread: Vec<PathBuf>, look: &Look<'_>) -> Result<PlaceOf, DirectoryError> {
+    async fn place_of(
+        &self,
+        known: &Known,
+        unread: &[(PathBuf, String)],
+        look: &Look<'_>,
+    ) -> Result<PlaceOf, DirectoryError> {
         let (settings, at) = (self.settings.clone(), look.at);
         let (href, device) = (known.href.clone(), device_of(&known.checkpoint).cloned());
+        let unread: Vec<PathBuf> = unread.iter().map(|(folder, _)| folder.clone()).collect();
         blocking(move || {
             let tree = settings.tree(canonical(&settings.path)?, None, at);
             let path = tree.path(&href);

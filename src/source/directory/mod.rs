@@ -5,7 +5,7 @@
 //! * [`watch`] hears from the kernel what was touched, [`mounts`] what was mounted. [`sorting`] says which calendars that belongs to.
 //! * [`tree`] finds the calendars, [`folder`] lists and reads one. [`links`] says which links are followed.
 //! * [`properties`] is what a store says of a calendar as a whole.
-//! * [`place`] opens folders and files, [`name`] writes their names as text, [`permission`] says which right is missing.
+//! * [`place`] opens folders and files, [`name`] writes their names as text.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -20,7 +20,6 @@ mod links;
 mod look;
 mod mounts;
 mod name;
-mod permission;
 mod place;
 mod properties;
 mod settings;
@@ -36,7 +35,7 @@ pub use watch::{Touched, Watch};
 pub enum DirectoryError {
     /// The folder itself.
     #[error(
-        "the folder {path} cannot be read ({reason}): make it readable to this user, or take it out of the configuration; its alarms ring on as they are known"
+        "the folder {path} cannot be read ({reason}): mend that, or take it out of the configuration; its alarms ring on as they are known"
     )]
     Root { path: String, reason: String },
     /// It is empty, and lies on another file system than before.

@@ -12,6 +12,7 @@ use std::path::{Component, Path};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
+use crate::access::{self, Need};
 use crate::time::UtcMillis;
 
 /// A folder that is open.
@@ -96,12 +97,14 @@ impl Place {
         }
     }
 
-    /// Reads the file `name`; none when it is gone or no regular file.
+    /// Reads the file `name`; none when it is gone or no regular file. `folder` is where this is, for messages.
     ///
     /// # Errors
     /// A sentence without its subject, when it cannot be read or has more than `max_size` octets.
-    pub(super) fn read(&self, name: &OsStr, max_size: usize) -> Result<Option<Content>, String> {
-        let fail = |error: io::Error| format!("the file cannot be read ({error})");
+    pub(super) fn read(&self, folder: &Path, name: &OsStr, max_size: usize) -> Result<Option<Content>, String> {
+        let fail = |error: io::Error| {
+            format!("the file cannot be read ({})", access::told(&error, &folder.join(name), Need::Read, false))
+        };
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let mut file = match rustix::fs::openat(&self.0, name, flags, Mode::empty()) {
             Ok(file) => File::from(file),

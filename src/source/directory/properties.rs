@@ -116,7 +116,7 @@ pub(super) fn makes_calendar(name: &OsStr) -> bool {
 impl Said {
     /// Reads the files of the folder at `path`, which is open as `place`. A file of more than `max_size` octets is not read.
     pub(super) fn read(place: &Place, path: &Path, max_size: usize) -> Said {
-        let text = |name: &str| match place.read(OsStr::new(name), max_size) {
+        let text = |name: &str| match place.read(path, OsStr::new(name), max_size) {
             Ok(content) => Ok(content.map(|content| String::from_utf8_lossy(&content.octets).into_owned())),
             Err(reason) => Err(format!("{}: {reason}", path.join(name).display())),
         };

@@ -11,7 +11,7 @@ use super::place::is_gone;
 use super::properties::is_properties;
 use super::settings::Settings;
 use super::tree::{Folders, Tree, canonical};
-use super::watch::Doubt;
+use super::watch::{Doubt, LOOKS};
 use super::{DirectoryError, Touched, Watch};
 use crate::time::UtcMillis;
 
@@ -36,6 +36,9 @@ pub(super) type Files = (Folder, Vec<(Entry, Doubt)>);
 /// Names that were touched, by the folder that they are in.
 type Names = BTreeMap<PathBuf, Vec<(OsString, Doubt)>>;
 
+/// Folders that were touched, and how often each has been looked at in vain.
+type Touches = BTreeMap<PathBuf, u32>;
+
 impl Settings {
     /// Sorts what was touched by the instant `now`.
     ///
@@ -50,13 +53,13 @@ impl Settings {
         let root = canonical(&self.path)?;
         let tree = self.tree(root, watch.cloned(), now);
         let mut sorted = Sorted { device: tree.device()?, ..Sorted::default() };
-        let mut folders: BTreeSet<PathBuf> = touched.folders.into_iter().collect();
+        let mut folders: Touches = touched.folders.into_iter().map(|folder| (folder, 0)).collect();
         let (names, described) = self.by_folder(&tree, touched.files, &mut folders);
         for path in described {
             let before = tree.memory.get(&tree.href(&path)).map(|known| known.properties);
             let fault = tree.at(&path).and_then(|(_, fault)| fault);
             if before.is_none() || before != tree.memory.get(&tree.href(&path)).map(|known| known.properties) {
-                folders.insert(path);
+                folders.entry(path).or_default();
             } else {
                 sorted.folders.faults.extend(fault);
             }
@@ -69,19 +72,25 @@ impl Settings {
                 }
                 Err(Some(fault)) => sorted.folders.faults.push(fault),
                 Err(None) => {
-                    folders.insert(path);
+                    folders.entry(path).or_default();
                 }
             }
         }
-        for path in &folders {
+        for (path, looks) in &folders {
             // What lies in another one is found there.
-            if path.ancestors().skip(1).any(|above| folders.contains(above)) {
+            if path.ancestors().skip(1).any(|above| folders.contains_key(above)) {
                 continue;
             }
             if let Some(watch) = watch {
                 watch.forget(path);
             }
-            tree.below(path, &mut sorted.folders);
+            let mut below = tree.below(path);
+            // One that has just been made may be opened to others in a moment.
+            if let Some(watch) = watch.filter(|_| !below.unread.is_empty() && *looks < LOOKS) {
+                below.unread.iter_mut().for_each(|(_, fault)| fault.clear());
+                watch.again(path.clone(), Doubt { looks: looks + 1, etag: None });
+            }
+            sorted.folders.extend(below);
         }
         self.others(&tree, &folders, &mut sorted);
         Ok(sorted)
@@ -93,7 +102,7 @@ impl Settings {
         &self,
         tree: &Tree<'_>,
         touched: impl IntoIterator<Item = (PathBuf, Doubt)>,
-        folders: &mut BTreeSet<PathBuf>,
+        folders: &mut Touches,
     ) -> (Names, BTreeSet<PathBuf>) {
         let (mut names, mut described) = (Names::new(), BTreeSet::new());
         for (path, doubt) in touched {
@@ -107,7 +116,7 @@ impl Settings {
             if there.is_some_and(|kind| kind.is_dir() || kind.is_symlink())
                 || tree.memory.leads_to_a_calendar(&tree.href(&path))
             {
-                folders.insert(path);
+                folders.insert(path, doubt.looks);
                 continue;
             }
             match tree.memory.get(&tree.href(parent)).filter(|known| !known.is_absent) {
@@ -116,7 +125,7 @@ impl Settings {
                 }
                 // The first object makes a folder a calendar.
                 None if is_object(name) && there.is_some() && tree.is_place_of_calendars(parent) => {
-                    folders.insert(parent.to_owned());
+                    folders.entry(parent.to_owned()).or_default();
                 }
                 _ => {}
             }
@@ -125,7 +134,7 @@ impl Settings {
     }
 
     /// Which known calendars lie in `folders`, and whether there are others.
-    fn others(&self, tree: &Tree<'_>, folders: &BTreeSet<PathBuf>, sorted: &mut Sorted) {
+    fn others(&self, tree: &Tree<'_>, folders: &Touches, sorted: &mut Sorted) {
         if folders.is_empty() {
             return;
         }
@@ -133,7 +142,7 @@ impl Settings {
             self.memory.lock().iter().map(|(href, known)| (href.clone(), known.is_absent)).collect();
         for (href, is_absent) in known {
             let path = tree.path(&href);
-            if path.ancestors().any(|above| folders.contains(above)) {
+            if path.ancestors().any(|above| folders.contains_key(above)) {
                 sorted.touched.push(href);
             } else if !sorted.others && !is_absent {
                 sorted.others = path.is_dir();

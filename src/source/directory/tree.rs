@@ -14,7 +14,8 @@ use super::links::Links;
 use super::name;
 use super::place::{Place, is_gone};
 use super::properties::{Memory, Said, makes_calendar, settle};
-use super::{DirectoryError, Watch, permission};
+use super::{DirectoryError, Watch};
+use crate::access::{self, Need};
 use crate::config::Layout;
 use crate::time::UtcMillis;
 
@@ -25,8 +26,8 @@ const DEPTH: usize = 3;
 #[derive(Debug, Default)]
 pub(super) struct Folders {
     pub found: Vec<Folder>,
-    /// Folders that could not be read.
-    pub unread: Vec<PathBuf>,
+    /// Folders that could not be read, and a sentence for each; an empty one where that is not to be told yet.
+    pub unread: Vec<(PathBuf, String)>,
     /// What could not be read, one sentence each.
     pub faults: Vec<String>,
     /// Links that are not followed, one sentence each.
@@ -38,7 +39,7 @@ pub(super) struct Folders {
 /// The watched folder's real path.
 pub(super) fn canonical(path: &Path) -> Result<PathBuf, DirectoryError> {
     let fail = |reason: String| DirectoryError::Root { path: path.display().to_string(), reason };
-    let real = fs::canonicalize(path).map_err(|error| fail(permission::reason(path, &error)))?;
+    let real = fs::canonicalize(path).map_err(|error| fail(access::told(&error, path, Need::List, false)))?;
     if !real.is_dir() {
         return Err(fail("it is no folder".to_owned()));
     }
@@ -65,6 +66,17 @@ struct Step {
     path: PathBuf,
     reals: Vec<PathBuf>,
     depth: usize,
+}
+
+impl Folders {
+    /// Adds what was found elsewhere.
+    pub(super) fn extend(&mut self, others: Folders) {
+        self.found.extend(others.found);
+        self.unread.extend(others.unread);
+        self.faults.extend(others.faults);
+        self.notes.extend(others.notes);
+        self.unwatched = self.unwatched.take().or(others.unwatched);
+    }
 }
 
 impl Step {
@@ -94,11 +106,13 @@ impl Tree<'_> {
         folders
     }
 
-    /// The calendars at `path` and below are added to `folders`; none where it is not there or cannot be one.
-    pub(super) fn below(&self, path: &Path, folders: &mut Folders) {
+    /// The calendars at `path` and below; none where it is not there or cannot be one.
+    pub(super) fn below(&self, path: &Path) -> Folders {
+        let mut folders = Folders::default();
         if let Some(step) = self.descend(path) {
-            self.walk(&step, folders);
+            self.walk(&step, &mut folders);
         }
+        folders
     }
 
     /// The calendar that the folder `path` is, and a sentence where not all of it could be read; none where it is none.
@@ -134,7 +148,7 @@ impl Tree<'_> {
     }
 
     fn unreadable(&self, error: &io::Error) -> DirectoryError {
-        let reason = permission::reason(&self.root, error);
+        let reason = access::told(error, &self.root, Need::List, false);
         DirectoryError::Root { path: self.root.display().to_string(), reason }
     }
 
@@ -172,9 +186,9 @@ impl Tree<'_> {
             // Gone since it was listed.
             Err(error) if is_gone(&error) => return,
             Err(error) => {
-                let reason = permission::reason(step.real(), &error);
-                folders.faults.push(format!("the folder {} cannot be read: {reason}", step.path.display()));
-                folders.unread.push(step.path.clone());
+                let reason = access::told(&error, step.real(), Need::List, false);
+                let fault = format!("the folder {} cannot be read: {reason}", step.path.display());
+                folders.unread.push((step.path.clone(), fault));
                 return;
             }
         };
