@@ -43,7 +43,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<Exit> {
         let hint = "there is nothing to watch: name a folder with --watch, or sources in a configuration file";
         return Err(Usage(hint.to_owned()).into());
     }
-    for folder in args.watch.iter().filter(|folder| !folder.is_dir()) {
+    if let Some(folder) = args.watch.iter().find(|folder| !folder.is_dir()) {
         let what = if folder.exists() { "is no folder" } else { "is not there" };
         return Err(Usage(format!("the folder {} {what}: --watch names a folder that is", folder.display())).into());
     }

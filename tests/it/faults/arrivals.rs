@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::daemon::Daemon;
 use crate::rehearsal::{Stage, event};
 
-use super::{SOON, wait_until};
+use super::{SOON, in_seconds, wait_until};
 
 /// A daemon on `stage` that has looked.
 fn watching(stage: &Stage) -> Daemon {
@@ -120,6 +120,20 @@ fn a_folder_that_is_made_and_filled_or_moved_in_at_once_is_seen_whole() {
         uids
     };
     wait_until(|| distinct() == expected, || format!("{:?}\n{}", distinct(), daemon.log.text()));
+    assert!(daemon.stop(SOON).success());
+}
+
+#[test]
+fn a_calendar_that_is_renamed_rings_once() {
+    let stage = Stage::new();
+    let due = in_seconds(6);
+    fs::write(stage.file("a.ics"), event("a", &due.basic(), "a")).unwrap();
+    let mut daemon = watching(&stage);
+    fs::rename(stage.path().join("watched/work"), stage.path().join("watched/job.old")).unwrap();
+    wait_until(|| !stage.rung().is_empty(), || daemon.log.text());
+    link_in(&stage.path().join("watched/job.old"), "b", &event("b", &in_seconds(2).basic(), "b"));
+    wait_until(|| stage.rung().len() > 1, || daemon.log.text());
+    assert_eq!(stage.rung().iter().filter(|line| line.ends_with(" a")).count(), 1, "{:?}", stage.rung());
     assert!(daemon.stop(SOON).success());
 }
 
