@@ -19,7 +19,7 @@ use crate::rehearsal::event;
 const SOURCE: &str = "dav";
 
 /// 12:30 is `at("12:30")`; a day later, `at("1 12:30")`.
-fn at(time: &str) -> UtcMillis {
+pub fn at(time: &str) -> UtcMillis {
     let (day, time) = time.split_once(' ').unwrap_or(("0", time));
     let midnight = UtcMillis::parse("2026-03-10T00:00:00Z").unwrap();
     let (hours, minutes) = time.split_once(':').unwrap();
@@ -28,26 +28,26 @@ fn at(time: &str) -> UtcMillis {
 }
 
 /// A daemon's stages before a ledger in a folder of its own.
-struct Stage {
+pub struct Stage {
     folder: tempfile::TempDir,
-    clock: Clock,
-    core: Core,
+    pub clock: Clock,
+    pub core: Core,
 }
 
 impl Stage {
-    async fn new(now: &str) -> Stage {
+    pub async fn new(now: &str) -> Stage {
         let folder = tempfile::tempdir().unwrap();
         let clock = Clock::manual(at(now));
         let core = start(&folder.path().join("ledger.db"), &clock).await;
         Stage { folder, clock, core }
     }
 
-    fn ledger(&self) -> PathBuf {
+    pub fn ledger(&self) -> PathBuf {
         self.folder.path().join("ledger.db")
     }
 
     /// The process ends, and another one starts.
-    async fn restart(self) -> Stage {
+    pub async fn restart(self) -> Stage {
         let path = self.ledger();
         let Stage { folder, clock, core } = self;
         core.desk.flush().await;
@@ -58,10 +58,15 @@ impl Stage {
     }
 
     /// A whole look at the calendar `href` finds `changes`, at `now`. Says what cannot be used of it.
-    async fn look(&self, now: &str, href: &str, changes: Vec<Change>) -> Vec<String> {
+    pub async fn look(&self, now: &str, href: &str, changes: Vec<Change>) -> Vec<String> {
+        self.look_of(now, (href, "mary"), changes).await
+    }
+
+    /// The same, at a calendar of `user`.
+    pub async fn look_of(&self, now: &str, (href, user): (&str, &str), changes: Vec<Change>) -> Vec<String> {
         self.clock.set(at(now));
         let batch = Batch {
-            calendar: CalendarSeen { href: href.to_owned(), user: "mary".to_owned(), ..CalendarSeen::default() },
+            calendar: CalendarSeen { href: href.to_owned(), user: user.to_owned(), ..CalendarSeen::default() },
             looked_at: at(now),
             changes,
             checkpoint: Some(Checkpoint { ctag: Some(now.to_owned()), sync_token: None }),
@@ -85,7 +90,7 @@ impl Stage {
     }
 
     /// Fires what is due at `now`, and says all that is in the ledger: when it was due, and when it rang.
-    async fn rung(&mut self, now: &str) -> Vec<String> {
+    pub async fn rung(&mut self, now: &str) -> Vec<String> {
         self.clock.set(at(now));
         self.core.bell.release();
         while self.core.wheel.turn(&|_| ()).await.unwrap() == Turn::Again {}
@@ -102,10 +107,12 @@ impl Stage {
     }
 }
 
-async fn start(path: &Path, clock: &Clock) -> Core {
+pub async fn start(path: &Path, clock: &Clock) -> Core {
     let text = format!(
         "[ledger]\nurl = \"sqlite://{}\"\n[[source]]\nkind = \"directory\"\nname = \"{SOURCE}\"\npath = \"/nowhere\"\n\
-         [[sink]]\nkind = \"stdout\"\n",
+         [[sink]]\nkind = \"stdout\"\n\
+         [[sink]]\nkind = \"email\"\nname = \"mail\"\nurl = \"smtps://mail.example.org\"\nfrom = \"reveille@example.org\"\n\
+         recipients = \"attendees\"\n",
         path.display()
     );
     let file = path.with_extension("toml");
@@ -116,7 +123,7 @@ async fn start(path: &Path, clock: &Clock) -> Core {
 }
 
 /// The event `name` with an alarm at `time` of that day, put.
-fn put(name: &str, time: &str) -> Change {
+pub fn put(name: &str, time: &str) -> Change {
     let start = at(time).basic();
     let text = event(name, &start, name).into_bytes();
     Change::Put { href: format!("{name}.ics"), etag: format!("\"{name} {time}\""), text, written: None }
@@ -235,7 +242,7 @@ fn written_at(change: Change, time: &str) -> Change {
     }
 }
 
-fn gone(name: &str) -> Change {
+pub fn gone(name: &str) -> Change {
     Change::Gone { href: format!("{name}.ics") }
 }
 

@@ -18,6 +18,7 @@
 //! * [`explain`] asks why events ring, of files and of a ledger.
 //! * [`zones`] places wall-clock times beside Python's zoneinfo.
 //! * [`absence`] tells the desk of calendars that are not found, and come back.
+//! * [`identity`] asks which rings are one.
 //! * [`faults`] is what goes wrong with disks, clocks, files and processes, and what becomes of it.
 //! * [`hostile`] is what strangers can send, each with what it is held off by.
 //! * [`cli`] looks at what each command prints, [`map`] at which module uses which.
@@ -46,6 +47,7 @@ mod faults;
 mod harness;
 mod hostile;
 mod http;
+mod identity;
 mod intake;
 mod live;
 mod mail;

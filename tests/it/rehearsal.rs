@@ -101,7 +101,7 @@ pub fn event(uid: &str, start: &str, summary: &str) -> String {
 }
 
 /// Sets when `file` was written.
-fn touch(file: &Path, instant: &str) {
+pub fn touch(file: &Path, instant: &str) {
     let at = reveille::time::UtcMillis::parse(instant).unwrap();
     let time = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_millis(at.0.unsigned_abs());
     fs::File::options().write(true).open(file).unwrap().set_modified(time).unwrap();

@@ -26,7 +26,7 @@ use reveille::ledger::Ledger;
 
 mod chance;
 mod deliveries;
-mod disk;
+pub mod disk;
 mod event;
 mod found;
 mod model;
