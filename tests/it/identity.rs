@@ -105,6 +105,11 @@ async fn occurrences_that_ring_at_the_same_instant_ring_as_one_to_the_recipients
     stage.look("10:00", "/a/", vec![file("a.ics", &daily.replace("END:VEVENT", alarm))]).await;
     assert_eq!(stage.rung("12:00").await, ["12:00 at 12:00"]);
     assert_eq!(recipients(&stage).await, ["ann@example.org", "bob@example.org"]);
+    let mut inspector = Inspector::open(&stage.ledger()).await.unwrap();
+    let rings = inspector.rings(UtcMillis::MIN, None, 10).await.unwrap();
+    let said: serde_json::Value = serde_json::from_str(&rings[0].notification).unwrap();
+    assert_eq!(said["alarmRecipients"], serde_json::json!(["mailto:ann@example.org", "mailto:bob@example.org"]));
+    assert_eq!(said["start"], "20260310T120000Z", "the earlier one is told");
 }
 
 #[tokio::test]
