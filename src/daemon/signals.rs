@@ -59,6 +59,7 @@ impl Signals {
                 _ = self.user.recv() => {
                     tracing::info!("looking at every source and at what is to be delivered now");
                     look_again.notify_waiters();
+                    postmen.iter().for_each(|postman| postman.hurry());
                     bells.iter().for_each(|bell| bell.notify_one());
                 }
             }

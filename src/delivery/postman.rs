@@ -2,11 +2,12 @@
 //! died in between, is sent again under the same notificationId.
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Mutex, Notify};
 
+use super::gate::{Closure, Files, Gate, Pass};
 use super::retry::{Attempt, judge};
 use super::sink::{Carrier, Outcome, Parcel, Sink};
 use crate::clock::Clock;
@@ -48,17 +49,32 @@ pub struct Postman<C = Sink> {
     give_up_after: Duration,
     /// How attempts ended that could not be written down: a disk may be full.
     unsettled: Mutex<Vec<Settlement>>,
+    /// Whether the sink can be used at all.
+    gate: std::sync::Mutex<Gate>,
 }
 
 impl<C: Carrier> Postman<C> {
     /// For `sink`, which the ledger knows as `id`. What cannot be delivered is given up `give_up_after` it was fired.
     pub fn new(sink: C, id: i64, ledger: Ledger, clock: Clock, give_up_after: Duration) -> Postman<C> {
-        Postman { sink, id, ledger, clock, give_up_after, unsettled: Mutex::default() }
+        Postman {
+            sink,
+            id,
+            ledger,
+            clock,
+            give_up_after,
+            unsettled: Mutex::default(),
+            gate: std::sync::Mutex::default(),
+        }
     }
 
     /// The sink.
     pub fn sink(&self) -> &C {
         &self.sink
+    }
+
+    /// Lets a sink that could not be used be tried now.
+    pub fn hurry(&self) {
+        self.gate().hurry();
     }
 
     /// Delivers until `stop` resolves, and then what is still owed and may be tried; `bell` rings when something was fired.
@@ -123,17 +139,26 @@ impl<C: Carrier> Postman<C> {
     pub async fn turn(&self) -> Result<Option<Duration>, LedgerError> {
         while self.round().await?.any() {}
         let Some(next) = self.ledger.next_attempt(self.id).await? else { return Ok(None) };
-        let wait = next.0.saturating_sub(self.clock.now().0).clamp(1, LONGEST);
-        Ok(Some(Duration::from_millis(wait.unsigned_abs())))
+        let now = self.clock.now();
+        let wait = Duration::from_millis(next.0.saturating_sub(now.0).clamp(1, LONGEST).unsigned_abs());
+        Ok(Some(match self.gate().pass(now, self.sink.files()) {
+            Pass::Nobody(shut) => wait.max(shut),
+            Pass::All | Pass::One => wait,
+        }))
     }
 
-    /// Claims a batch of what may be sent now, sends it, and settles it.
+    /// Claims a batch of what may be sent now, sends it, and settles it. Where the sink could not be used, one delivery tries it
+    /// when that is due.
     ///
     /// # Errors
     /// Those of the ledger. What was sent and could not be settled is settled by the next round, before anything else.
     pub async fn round(&self) -> Result<Round, LedgerError> {
         self.settle().await?;
-        let now = self.clock.now();
+        let (now, files) = (self.clock.now(), self.sink.files());
+        let pass = self.gate().pass(now, files);
+        if matches!(pass, Pass::Nobody(_)) {
+            return Ok(Round::default());
+        }
         let lease = now.plus(millis(self.sink.patience().saturating_add(SLACK)));
         let limit = i64::try_from(self.sink.batch()).unwrap_or(i64::MAX);
         let Claims { deliveries, given_up } = self.ledger.claim(self.id, now, lease, limit).await?;
@@ -155,12 +180,71 @@ impl<C: Carrier> Postman<C> {
             let attempts = u32::try_from(attempts).unwrap_or(u32::MAX);
             parcels.push(Parcel { ring, recipient, json: notification, attempts });
         }
-        let outcomes = self.sink.send(&parcels).await;
+        let outcomes = match pass {
+            Pass::One => self.try_one(&parcels, &fired).await,
+            Pass::All | Pass::Nobody(_) => self.sink.send(&parcels).await,
+        };
+        self.note(&outcomes, files);
         let (round, settlements) = self.judge(parcels, &fired, outcomes);
         self.report(round, &settlements);
         self.unsettled.lock().await.extend(settlements);
         self.settle().await?;
         Ok(Round { failed: round.failed.saturating_add(given_up), ..round })
+    }
+
+    /// Sends the first of `parcels` alone; the others are given back, but for those that have waited too long if it is in vain.
+    async fn try_one(&self, parcels: &[Parcel], fired: &[UtcMillis]) -> Vec<Outcome> {
+        let mut outcomes = self.sink.send(parcels.get(..1).unwrap_or_default()).await;
+        let down = outcomes.first().filter(|outcome| matches!(outcome, Outcome::Down { .. })).cloned();
+        let now = self.clock.now();
+        let mut back = Vec::new();
+        for (parcel, fired) in parcels.iter().zip(fired).skip(1) {
+            let is_over = now >= fired.plus(millis(self.give_up_after));
+            match &down {
+                Some(down) if is_over => outcomes.push(down.clone()),
+                _ => {
+                    outcomes.push(Outcome::Untried);
+                    back.push((parcel.ring, parcel.recipient.clone()));
+                }
+            }
+        }
+        self.ledger.unclaim(self.id, &back).await;
+        outcomes
+    }
+
+    /// Notes what `outcomes` say of the sink, which has used `files`.
+    fn note(&self, outcomes: &[Outcome], files: Files) {
+        let (sink, now) = (self.sink.name(), self.clock.now());
+        let down = outcomes.iter().find_map(|outcome| match outcome {
+            Outcome::Down { answer, closure } => Some((nameless(answer), *closure)),
+            _ => None,
+        });
+        let through = outcomes.iter().any(|outcome| !matches!(outcome, Outcome::Down { .. } | Outcome::Untried));
+        let mut gate = self.gate();
+        let Some((answer, closure)) = down else {
+            if through && gate.open() {
+                tracing::info!(sink.name = sink, "alarms can be delivered again");
+            }
+            return;
+        };
+        if through {
+            gate.open();
+        }
+        if gate.close(now, closure, files) {
+            let trying = match closure {
+                Closure::Down => "it is tried every few seconds",
+                Closure::Login => "it is tried again once the secret or the file is another one, and now and then",
+            };
+            tracing::warn!(
+                sink.name = sink,
+                delivery.answer = answer,
+                "nothing can be delivered now; alarms wait, and {trying}"
+            );
+        }
+    }
+
+    fn gate(&self) -> std::sync::MutexGuard<'_, Gate> {
+        self.gate.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn judge(&self, parcels: Vec<Parcel>, fired: &[UtcMillis], outcomes: Vec<Outcome>) -> (Round, Vec<Settlement>) {
@@ -178,6 +262,8 @@ impl<C: Carrier> Postman<C> {
                     tracing::debug!(sink.name = self.sink.name(), delivery.ring = parcel.ring, delivery.answer = %answer,
                         delivery.next_attempt = %at, "an alarm could not be delivered");
                 }
+                // Told once, of all.
+                Verdict::Waits { .. } => round.later += 1,
                 Verdict::Failed { answer } => {
                     round.failed += 1;
                     tracing::debug!(sink.name = self.sink.name(), delivery.ring = parcel.ring, delivery.answer = %answer,
@@ -206,11 +292,12 @@ impl<C: Carrier> Postman<C> {
         let first = |wanted: fn(&Verdict) -> Option<&String>| {
             settlements.iter().find_map(|settlement| wanted(&settlement.verdict)).map(|answer| nameless(answer))
         };
-        if round.later > 0 {
+        let later = settlements.iter().filter(|settlement| matches!(settlement.verdict, Verdict::Later { .. })).count();
+        if later > 0 {
             let answer = first(|verdict| if let Verdict::Later { answer, .. } = verdict { Some(answer) } else { None });
             tracing::warn!(
                 sink.name = sink,
-                alarms = round.later,
+                alarms = later,
                 delivery.answer = answer,
                 "alarms could not be delivered and are tried again; see 'reveille deliveries --pending'"
             );

@@ -31,10 +31,15 @@ pub struct Attempt {
 /// Judges `attempt`, which ended with `outcome`. What is to be tried later is tried after a wait that doubles from
 /// [`FIRST_WAIT`] to [`LONGEST_WAIT`], shortened by up to a quarter so that what failed together does not come back
 /// together; a server's own wish (`after`) comes instead of the wait, between [`FIRST_WAIT`] and [`LONGEST_WISH`]. Once
-/// the alarm is older than `give_up_after`, it has failed. None of what was not tried.
+/// the alarm is older than `give_up_after`, it has failed. What cannot be sent because nothing can waits. None of what was not
+/// tried.
 pub fn judge(attempt: Attempt, outcome: Outcome, give_up_after: Duration) -> Option<Verdict> {
     let (answer, after) = match outcome {
         Outcome::Untried => return None,
+        Outcome::Down { answer, .. } if attempt.now < attempt.fired.plus(millis(give_up_after)) => {
+            return Some(Verdict::Waits { answer: bounded(answer) });
+        }
+        Outcome::Down { answer, .. } => (bounded(answer), None),
         Outcome::Delivered => return Some(Verdict::Delivered),
         Outcome::Never { answer } => return Some(Verdict::Failed { answer: bounded(answer) }),
         Outcome::Later { answer, after } => (bounded(answer), after),
@@ -92,6 +97,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::delivery::gate::Closure;
 
     const DAYS_3: Duration = Duration::from_secs(3 * 86_400);
 
@@ -116,6 +122,12 @@ mod tests {
         let refused = judge(attempt(1), Outcome::never("550 5.1.1 No such user"), DAYS_3);
         assert_eq!(refused, Some(Verdict::Failed { answer: "550 5.1.1 No such user".to_owned() }));
         assert_eq!(judge(attempt(1), Outcome::Untried, DAYS_3), None);
+        let down = Outcome::Down { answer: "refused".to_owned(), closure: Closure::Down };
+        let waits = Verdict::Waits { answer: "refused".to_owned() };
+        assert_eq!(judge(attempt(9), down.clone(), DAYS_3), Some(waits));
+        let over = Attempt { now: UtcMillis(3 * 86_400_000), ..attempt(9) };
+        let answer = "gave up after 3 days; last answer: refused".to_owned();
+        assert_eq!(judge(over, down, DAYS_3), Some(Verdict::Failed { answer }));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::cyrus::CyrusNotify;
 use super::email::Email;
 use super::ending::Ending;
 use super::file::LineFile;
+use super::gate::{Closure, Files};
 use super::shape::Shaper;
 use super::stdout::Stdout;
 use crate::calendar::zone::Zones;
@@ -37,6 +38,9 @@ pub enum Outcome {
     Later { answer: String, after: Option<Duration> },
     /// It will never work; `answer` is the other side's word or our reason.
     Never { answer: String },
+    /// Nothing can be sent now, this or anything else: the other side is down, or does not accept the login. It waits until
+    /// something gets through.
+    Down { answer: String, closure: Closure },
     /// It was not tried, or broken off, because sending has to end now: nothing is to be noted of it.
     Untried,
 }
@@ -63,6 +67,11 @@ pub trait Carrier: Send + Sync {
 
     /// The longest that [`Carrier::send`] takes for [`Carrier::batch`] parcels: how long to lease them for.
     fn patience(&self) -> Duration;
+
+    /// The versions of the files that it reads before it sends: once they are other ones, what was refused may be accepted.
+    fn files(&self) -> Files {
+        [None, None]
+    }
 
     /// Sends `parcels`; one outcome each, in their order. May be called again before it has answered.
     fn send(&self, parcels: &[Parcel]) -> impl Future<Output = Vec<Outcome>> + Send;
@@ -192,6 +201,13 @@ impl Carrier for Sink {
         match &self.kind {
             Kind::Stdout(_) | Kind::File(_) | Kind::CyrusNotify(_) => self.timeout,
             Kind::Email(sink) => sink.patience(),
+        }
+    }
+
+    fn files(&self) -> Files {
+        match &self.kind {
+            Kind::Stdout(_) | Kind::File(_) | Kind::CyrusNotify(_) => [None, None],
+            Kind::Email(sink) => sink.files(),
         }
     }
 

@@ -44,6 +44,10 @@ pub enum Verdict {
         answer: String,
         at: UtcMillis,
     },
+    /// It waits for something else than its time, and that was no attempt of its own.
+    Waits {
+        answer: String,
+    },
     /// Not to be tried again.
     Failed {
         answer: String,
@@ -70,6 +74,8 @@ pub(super) const NEXT: &str = "SELECT next_attempt, ring, recipient FROM deliver
 const DELIVERED: &str =
     "UPDATE deliveries SET state = 'delivered', attempts = attempts + 1, answer = NULL, settled_at = ?3
     WHERE sink = ?1 AND recipient = '' AND ring IN (SELECT value FROM json_each(?2)) AND state = 'pending'";
+const WAITS: &str =
+    "UPDATE deliveries SET answer = ?4 WHERE ring = ?1 AND sink = ?2 AND recipient = ?3 AND state = 'pending'";
 const SETTLE: &str = "UPDATE deliveries SET state = ?4, attempts = attempts + 1, answer = ?5,
     next_attempt = coalesce(?6, next_attempt), settled_at = ?7
     WHERE ring = ?1 AND sink = ?2 AND recipient = ?3 AND state = 'pending'";
@@ -168,6 +174,15 @@ impl Ledger {
         Ok(())
     }
 
+    /// Ends the leases of what was claimed and not tried.
+    pub async fn unclaim(&self, sink: i64, owed: &[Owed]) {
+        let held = self.leases().of(sink);
+        let mut held = held.lock().await;
+        for owed in owed {
+            held.remove(owed);
+        }
+    }
+
     /// When the next delivery of `sink` may be tried; none when nothing is pending. What is leased waits for the end of its
     /// lease.
     ///
@@ -217,6 +232,11 @@ async fn settle(
     }
     for settlement in settlements.into_iter().filter(|s| !whole(s)) {
         let (state, answer, next, settled) = match settlement.verdict {
+            Verdict::Waits { answer } => {
+                let query = sqlx::query(WAITS).bind(settlement.ring).bind(sink).bind(settlement.recipient);
+                query.bind(answer).execute(&mut *c).await?;
+                continue;
+            }
             Verdict::Delivered => ("delivered", None, None, Some(now.0)),
             Verdict::Later { answer, at } => ("pending", Some(answer), Some(at.0), None),
             Verdict::Failed { answer } => ("failed", Some(answer), None, Some(now.0)),

@@ -2,7 +2,7 @@
 //!
 //! * `address`: addresses as calendars write them.
 //! * `letter`: what a mail says; `words`: its phrases; `compose`: its octets.
-//! * `trust`: whose certificates are accepted; `wire`: TCP and TLS; `session`: SMTP over it; `pool`: sessions that wait for the next mail.
+//! * `trust`: whose certificates are accepted; `connect`: TCP; `wire`: TLS over it; `session`: SMTP over it; `pool`: sessions that wait for the next mail.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -17,12 +17,14 @@ use self::pool::Pool;
 use self::session::{Server, Session, Trouble};
 use self::trust::Trust;
 use super::ending::Ending;
+use super::gate::{Closure, Files};
 use super::sink::{Outcome, Parcel, SinkError, Surroundings};
 use crate::clock::Clock;
 use crate::config::EmailSettings;
 
 mod address;
 mod compose;
+mod connect;
 mod letter;
 mod pool;
 mod session;
@@ -56,7 +58,7 @@ struct Batch {
     /// The first parcel that nobody has taken yet.
     next: AtomicUsize,
     /// Why no more of them are tried.
-    down: OnceLock<String>,
+    down: OnceLock<(String, Closure)>,
 }
 
 impl Email {
@@ -117,6 +119,11 @@ impl Email {
         outcomes
     }
 
+    /// The versions of the password's file and of the certificate authorities'.
+    pub fn files(&self) -> Files {
+        self.inner.pool.server().files()
+    }
+
     /// Whether the password and the certificate authorities are there; nothing is connected.
     ///
     /// # Errors
@@ -152,7 +159,7 @@ impl Inner {
             let index = batch.next.fetch_add(1, Ordering::Relaxed);
             let Some(parcel) = batch.parcels.get(index) else { break };
             let outcome = match batch.down.get() {
-                Some(answer) => Outcome::later(answer.clone()),
+                Some((answer, closure)) => Outcome::Down { answer: answer.clone(), closure: *closure },
                 None if self.ending.is_near() => Outcome::Untried,
                 None => match self.composer.compose(&parcel.json, &parcel.recipient, self.clock.now()) {
                     Ok(mail) => tokio::select! {
@@ -202,9 +209,20 @@ impl Inner {
             Err(Trouble::Refused { answer, .. } | Trouble::Broken(answer) | Trouble::Stale(answer)) => {
                 Outcome::later(answer)
             }
-            Err(Trouble::Down(answer)) => Outcome::later(batch.down.get_or_init(|| answer).as_str()),
+            Err(Trouble::Cut(answer)) => {
+                let (answer, _) = batch.down.get_or_init(|| (answer, Closure::Down));
+                Outcome::later(answer.as_str())
+            }
+            Err(Trouble::Down(answer)) => down(batch, answer, Closure::Down),
+            Err(Trouble::Login(answer)) => down(batch, answer, Closure::Login),
         }
     }
+}
+
+/// The outcome of a mail without which no other goes out either.
+fn down(batch: &Batch, answer: String, closure: Closure) -> Outcome {
+    let (answer, closure) = batch.down.get_or_init(|| (answer, closure));
+    Outcome::Down { answer: answer.clone(), closure: *closure }
 }
 
 /// How we introduce ourselves: by `name` where it can be a host's name, else by an address.

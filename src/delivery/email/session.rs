@@ -16,6 +16,7 @@ use super::compose::Mail;
 use super::trust::Trust;
 use super::wire::Wire;
 use crate::config::{SecretRef, SmtpSecurity};
+use crate::delivery::gate::Files;
 
 /// A mail server and how to log in.
 #[derive(Debug)]
@@ -45,6 +46,11 @@ pub struct Ready {
 pub enum Trouble {
     /// No mail goes out now, this one or another.
     Down(String),
+    /// Likewise, because the login is not accepted, or a file that the settings name cannot be used.
+    Login(String),
+    /// The server ended the session, or fell silent, while this mail was under way: that may lie in the mail, or no mail goes
+    /// out now.
+    Cut(String),
     /// The connection was closed before this mail, as servers do after a while: a new one may work.
     Stale(String),
     /// The connection broke while this mail was under way.
@@ -57,7 +63,11 @@ impl Trouble {
     /// What the server said, or what went wrong.
     pub fn into_answer(self) -> String {
         match self {
-            Trouble::Down(answer) | Trouble::Stale(answer) | Trouble::Broken(answer) => answer,
+            Trouble::Down(answer)
+            | Trouble::Login(answer)
+            | Trouble::Cut(answer)
+            | Trouble::Stale(answer)
+            | Trouble::Broken(answer) => answer,
             Trouble::Refused { answer, .. } => answer,
         }
     }
@@ -67,7 +77,8 @@ impl Server {
     /// Connects, goes over to TLS and logs in, all before `deadline`.
     ///
     /// # Errors
-    /// [`Trouble::Down`], whatever it is: without a connection no mail goes out, and what is wrong can be mended.
+    /// [`Trouble::Down`] or [`Trouble::Login`], whatever it is: without a connection no mail goes out, and what is wrong can be
+    /// mended.
     pub async fn connect(&self, deadline: Instant) -> Result<Session, Trouble> {
         Ok(Session { smtp: self.open(deadline).await?, carried: false })
     }
@@ -76,22 +87,27 @@ impl Server {
     /// are read for each connection.
     ///
     /// # Errors
-    /// [`Trouble::Down`] when one of them cannot be used.
+    /// [`Trouble::Login`] when one of them cannot be used.
     pub fn ready(&self) -> Result<Ready, Trouble> {
         let tls = match self.security {
             SmtpSecurity::Plain => None,
             SmtpSecurity::Implicit | SmtpSecurity::StartTls => {
-                Some(self.trust.tls().map_err(|error| Trouble::Down(error.to_string()))?)
+                Some(self.trust.tls().map_err(|error| Trouble::Login(error.to_string()))?)
             }
         };
         let login = match &self.login {
             None => None,
             Some((user, password)) => {
-                let password = password.read().map_err(|error| Trouble::Down(error.to_string()))?;
+                let password = password.read().map_err(|error| Trouble::Login(error.to_string()))?;
                 Some(Credentials::new(user.clone(), password.expose().to_owned()))
             }
         };
         Ok(Ready { tls, login })
+    }
+
+    /// What changes when one of these files does.
+    pub fn files(&self) -> Files {
+        [self.login.as_ref().and_then(|(_, password)| password.stamp()), self.trust.stamp()]
     }
 
     async fn open(&self, deadline: Instant) -> Result<AsyncSmtpConnection, Trouble> {
@@ -160,7 +176,12 @@ impl Server {
     ) -> Result<T, Trouble> {
         match timeout_at(deadline, work).await {
             Ok(Ok(done)) => Ok(done),
-            Ok(Err(error)) => Err(Trouble::Down(format!("{} at {step}: {}", self.name(), words(&error)))),
+            Ok(Err(error)) => {
+                let told = format!("{} at {step}: {}", self.name(), words(&error));
+                // A server whose list of users is not at hand says 454, and may find it again.
+                let is_login = error.status().is_some_and(|code| is_about_login(code) && u16::from(code) != 454);
+                Err(if is_login { Trouble::Login(told) } else { Trouble::Down(told) })
+            }
             Err(_) => Err(Trouble::Down(self.silent(step))),
         }
     }
@@ -190,11 +211,11 @@ impl Session {
         self.carried = true;
         let rcpt = Rcpt::new(mail.to.clone(), Vec::new());
         let named = timeout_at(deadline, self.smtp.command(rcpt)).await;
-        named.map_err(|_| Trouble::Down(server.silent("RCPT")))?.map_err(|error| under_way(&error))?;
+        named.map_err(|_| Trouble::Cut(server.silent("RCPT")))?.map_err(|error| under_way(&error))?;
         let opened = timeout_at(deadline, self.smtp.command(Data)).await;
-        opened.map_err(|_| Trouble::Down(server.silent("DATA")))?.map_err(|error| under_way(&error))?;
+        opened.map_err(|_| Trouble::Cut(server.silent("DATA")))?.map_err(|error| under_way(&error))?;
         let taken = timeout_at(deadline, self.smtp.message(&mail.octets)).await;
-        taken.map_err(|_| Trouble::Down(server.silent("the mail itself")))?.map_err(|error| under_way(&error))?;
+        taken.map_err(|_| Trouble::Cut(server.silent("the mail itself")))?.map_err(|error| under_way(&error))?;
         Ok(())
     }
 
@@ -222,9 +243,9 @@ impl Session {
 fn under_way(error: &Error) -> Trouble {
     let answer = words(error);
     match error.status() {
-        Some(code) if is_goodbye(code) => Trouble::Down(answer),
+        Some(code) if is_goodbye(code) => Trouble::Cut(answer),
         // Wrong settings rather than a wrong recipient: no mail goes out until they are mended.
-        Some(code) if is_about_login(code) => Trouble::Down(answer),
+        Some(code) if is_about_login(code) => Trouble::Login(answer),
         Some(code) => Trouble::Refused { answer, forever: code.severity == Severity::PermanentNegativeCompletion },
         None => Trouble::Broken(answer),
     }

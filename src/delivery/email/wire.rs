@@ -15,6 +15,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::connect::connect;
+
 use crate::tls;
 
 /// Stands for the greeting that a server does not repeat once STARTTLS is done.
@@ -45,7 +47,7 @@ impl Wire {
     /// # Errors
     /// What the system says when nobody answers there.
     pub async fn connect(host: &str, port: u16, longest: usize) -> io::Result<Wire> {
-        let stream = TcpStream::connect((host, port)).await?;
+        let stream = connect(host, port).await?;
         // A mail's last line is a small write of its own, and would wait for the answer to the one before.
         stream.set_nodelay(true)?;
         let peer = stream.peer_addr()?;

@@ -24,6 +24,8 @@ pub struct ClientMaker {
     ca_file: Option<PathBuf>,
     timeout: Duration,
     made: Mutex<Option<LoggedIn>>,
+    /// What was read last, well or not.
+    tried: Mutex<Stamps>,
 }
 
 /// A client and how it logs in.
@@ -54,6 +56,7 @@ impl ClientMaker {
             ca_file: settings.ca_file.clone(),
             timeout: settings.timeout,
             made: Mutex::default(),
+            tried: Mutex::default(),
         }
     }
 
@@ -63,7 +66,8 @@ impl ClientMaker {
     /// [`CaldavError::Settings`] when the secret or the certificate authorities cannot be used.
     pub fn get(&self) -> Result<LoggedIn, CaldavError> {
         let now = self.stamps();
-        let mut made = self.made();
+        *lock(&self.tried) = now;
+        let mut made = lock(&self.made);
         match &*made {
             Some(client) if client.of == now => Ok(client.clone()),
             _ => {
@@ -80,7 +84,7 @@ impl ClientMaker {
     /// # Errors
     /// As for [`ClientMaker::get`].
     pub fn has_another_login(&self, refused: &LoggedIn) -> Result<bool, CaldavError> {
-        *self.made() = None;
+        *lock(&self.made) = None;
         Ok(self.get()?.login != refused.login)
     }
 
@@ -89,8 +93,13 @@ impl ClientMaker {
         &self.credentials
     }
 
+    /// Whether the secret or the certificate authorities are other ones than those that were read last.
+    pub fn has_changed(&self) -> bool {
+        self.stamps() != *lock(&self.tried)
+    }
+
     /// What changes when the secret or the certificate authorities do.
-    pub fn stamps(&self) -> Stamps {
+    fn stamps(&self) -> Stamps {
         let secret = match &self.credentials {
             Credentials::None => None,
             Credentials::Basic { password, .. } => password.stamp(),
@@ -139,10 +148,10 @@ impl ClientMaker {
         let builder = builder.map_err(|why| CaldavError::Settings(format!("TLS cannot be set up: {why}")))?;
         Ok(builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
     }
+}
 
-    fn made(&self) -> MutexGuard<'_, Option<LoggedIn>> {
-        self.made.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl LoggedIn {

@@ -167,10 +167,9 @@ impl Http {
         &self.host
     }
 
-    /// Resolves when another secret or other certificate authorities lie there than when this was asked.
+    /// Resolves when another secret or other certificate authorities lie there than those that were used last.
     pub async fn changes(&self) {
-        let before = self.client.stamps();
-        while self.client.stamps() == before {
+        while !self.client.has_changed() {
             tokio::time::sleep(GLANCE).await;
         }
     }

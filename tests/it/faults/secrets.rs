@@ -139,7 +139,7 @@ fn mail_waits_for_the_password_of_its_server_and_nothing_else_does() {
     assert!(daemon.log.find(SOON, |line| line.contains("looked")).is_some(), "{}", daemon.log.text());
     fs::write(stage.file("a.ics"), event("a", &in_seconds(3).basic(), "a")).unwrap();
     wait_until(|| stage.alarms().len() == 1, || daemon.log.text());
-    let waits = |line: &str| line.contains("could not be delivered") && line.contains("password_file names");
+    let waits = |line: &str| line.contains("nothing can be delivered") && line.contains("password_file names");
     assert!(daemon.log.find(SOON, waits).is_some(), "{}", daemon.log.text());
     write(&stage, "password", "secret\n", 0o600);
     assert_eq!(server.mail().to, ["mary@example.org"]);

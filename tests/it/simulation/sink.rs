@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use reveille::clock::Clock;
+use reveille::delivery::gate::Closure;
 use reveille::delivery::sink::{Carrier, Outcome, Parcel};
 use tokio::sync::Notify;
 
@@ -27,6 +28,8 @@ pub enum Mood {
 pub enum Told {
     Delivered,
     Later,
+    /// Nothing can be sent now: no attempt of its own.
+    Down,
     Never,
     /// Nothing: the process ended.
     Nothing,
@@ -73,7 +76,7 @@ impl Recorder {
         let mut chance = self.chance.lock().unwrap();
         let luck = match mood {
             Mood::Well => 0,
-            Mood::Down => 9,
+            Mood::Down => 9 + 4 * chance.below(2),
             Mood::Moody => chance.below(12),
             Mood::Fatal => 12,
         };
@@ -83,6 +86,7 @@ impl Recorder {
             0..=4 => (true, Told::Delivered, Outcome::Delivered),
             5..=7 => (true, Told::Later, later("no answer in time")),
             8..=10 => (false, Told::Later, later("451 busy")),
+            13 => (false, Told::Down, Outcome::Down { answer: "refused".to_owned(), closure: Closure::Down }),
             11 => (false, Told::Never, Outcome::never("550 no")),
             _ => (true, Told::Nothing, Outcome::Delivered),
         };

@@ -1,0 +1,163 @@
+//! Whether a sink can be used at all: a state of the sink, and of none of its deliveries. While it cannot, one delivery tries it
+//! now and then for all, and they wait; the first that gets through lets all of them go. Pure: no clock, no chance.
+
+use std::time::Duration;
+
+use crate::config::FileStamp;
+use crate::time::UtcMillis;
+
+/// How often a sink that is down is tried, by how long it has been: for as long as this, so often, milliseconds.
+const PROBES: [(i64, i64); 2] = [(5 * 60_000, 5_000), (60 * 60_000, 10_000)];
+/// And after that.
+const LATE_PROBES: i64 = 30_000;
+/// After a login that was refused, the next try comes after these, one after the other: who tries more often is shut out by
+/// guards such as fail2ban. Milliseconds.
+const LOGIN_WAITS: [i64; 3] = [5 * 60_000, 25 * 60_000, 120 * 60_000];
+/// And then after this.
+const LAST_LOGIN_WAIT: i64 = 360 * 60_000;
+/// How often files are looked at that somebody has to put right, milliseconds.
+const GLANCE: i64 = 2_000;
+
+/// The versions of the files that a sink reads before it can be used.
+pub type Files = [Option<FileStamp>; 2];
+
+/// Why a sink cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closure {
+    /// The other side is down, or does not let us in now.
+    Down,
+    /// It does not accept the login, or a file that the settings name cannot be used: another one may help.
+    Login,
+}
+
+/// Open, until a sink cannot be used.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Gate(Option<Closed>);
+
+#[derive(Clone, Copy, Debug)]
+struct Closed {
+    since: UtcMillis,
+    /// When it is tried next.
+    next: UtcMillis,
+    /// Logins that were refused, in a row; none: it is down.
+    logins: usize,
+    files: Files,
+}
+
+/// Who may pass now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pass {
+    /// All.
+    All,
+    /// One, to try it.
+    One,
+    /// Nobody for so long.
+    Nobody(Duration),
+}
+
+impl Gate {
+    /// Who may pass at `now`, when the files are `files`.
+    pub fn pass(&self, now: UtcMillis, files: Files) -> Pass {
+        let Some(closed) = self.0 else { return Pass::All };
+        let left = closed.next.0.saturating_sub(now.0);
+        // Before it was closed is after the clock was set back.
+        if left <= 0 || now < closed.since || (closed.logins > 0 && closed.files != files) {
+            return Pass::One;
+        }
+        let glance = if closed.logins > 0 { GLANCE } else { left };
+        Pass::Nobody(Duration::from_millis(left.min(glance).unsigned_abs()))
+    }
+
+    /// Notes at `now` that nobody gets through; whether that is news. `files` are those that were used.
+    pub fn close(&mut self, now: UtcMillis, closure: Closure, files: Files) -> bool {
+        let before = self.0.filter(|before| now >= before.since && (before.logins > 0) == (closure == Closure::Login));
+        let since = before.map_or(now, |before| before.since);
+        let logins = match closure {
+            Closure::Down => 0,
+            Closure::Login => 1 + before.filter(|before| before.files == files).map_or(0, |before| before.logins),
+        };
+        let wait = match logins.checked_sub(1) {
+            Some(nth) => LOGIN_WAITS.get(nth).copied().unwrap_or(LAST_LOGIN_WAIT),
+            None => {
+                let age = now.0.saturating_sub(since.0);
+                PROBES.iter().find(|(until, _)| age < *until).map_or(LATE_PROBES, |(_, interval)| *interval)
+            }
+        };
+        self.0 = Some(Closed { since, next: now.plus(wait), logins, files });
+        before.is_none()
+    }
+
+    /// Lets somebody try it now.
+    pub fn hurry(&mut self) {
+        if let Some(closed) = &mut self.0 {
+            closed.next = UtcMillis::MIN;
+        }
+    }
+
+    /// Notes that somebody has got through; whether that is news.
+    pub fn open(&mut self) -> bool {
+        self.0.take().is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NONE: Files = [None, None];
+
+    /// The seconds in which somebody may try until `end`, when all fail.
+    fn tries(closure: Closure, end: i64) -> Vec<i64> {
+        let mut gate = Gate::default();
+        let mut tried = Vec::new();
+        for second in 0..end {
+            let now = UtcMillis(second * 1_000);
+            if !matches!(gate.pass(now, NONE), Pass::Nobody(_)) {
+                tried.push(second);
+                assert_eq!(gate.close(now, closure, NONE), second == 0, "it is news once");
+            }
+        }
+        gate.hurry();
+        assert_eq!(gate.pass(UtcMillis(end * 1_000), NONE), Pass::One);
+        assert!(gate.open() && !gate.open());
+        tried
+    }
+
+    #[test]
+    fn a_sink_that_is_down_is_tried_every_few_seconds() {
+        let tried = tries(Closure::Down, 7_200);
+        assert_eq!(tried[..4], [0, 5, 10, 15]);
+        let within = |from: i64| tried.iter().filter(|at| (from..from + 300).contains(*at)).count();
+        assert_eq!((within(0), within(600), within(4_500)), (60, 30, 10));
+    }
+
+    #[test]
+    fn a_login_that_is_refused_is_tried_thrice_in_the_first_hour() {
+        let tried = tries(Closure::Login, 10 * 3_600);
+        assert_eq!(tried, [0, 300, 1_800, 9_000, 30_600]);
+    }
+
+    #[test]
+    fn another_file_lets_one_try_at_once_and_counts_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("password");
+        std::fs::write(&file, "x").unwrap();
+        let mended = [FileStamp::of(&file), None];
+        let mut gate = Gate::default();
+        assert!(gate.close(UtcMillis(0), Closure::Login, NONE));
+        assert_eq!(gate.pass(UtcMillis(1_000), NONE), Pass::Nobody(Duration::from_secs(2)));
+        assert_eq!(gate.pass(UtcMillis(1_000), mended), Pass::One);
+        assert!(!gate.close(UtcMillis(1_000), Closure::Login, mended));
+        assert_eq!(gate.pass(UtcMillis(300_000), mended), Pass::Nobody(Duration::from_secs(1)));
+        assert_eq!(gate.pass(UtcMillis(301_000), mended), Pass::One);
+        assert!(gate.close(UtcMillis(301_000), Closure::Down, mended), "another cause");
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_keeps_nobody() {
+        let mut gate = Gate::default();
+        gate.close(UtcMillis(1_000_000), Closure::Down, NONE);
+        assert_eq!(gate.pass(UtcMillis(1_004_999), NONE), Pass::Nobody(Duration::from_millis(1)));
+        assert_eq!(gate.pass(UtcMillis(500_000), NONE), Pass::One);
+    }
+}
