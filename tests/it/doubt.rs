@@ -493,3 +493,32 @@ fn a_servers_clock_is_corrected_and_what_is_still_to_come_was_not_written() {
         assert_eq!(kept, written.map(|at| UtcMillis::parse(&format!("2026-03-10T{at}Z")).unwrap()), "{date}");
     }
 }
+
+#[test]
+fn the_same_entity_tag_with_another_size_or_time_is_read() {
+    let (server, mut watch, at) = clocked();
+    let sized = |size: usize| {
+        move |asked: &Asked, state: &mut State| {
+            let listing =
+                asked.path == "/cal/work/" && asked.method == "PROPFIND" && asked.header("depth") == Some("1");
+            let member = |(href, (etag, text)): (&String, &(String, String))| {
+                let length = if text.contains("quietly") { size } else { 100 };
+                let length = format!("<D:getcontentlength>{length}</D:getcontentlength>");
+                found(href, &format!("<D:getetag>{etag}</D:getetag>{length}"))
+            };
+            let members: String = state.objects.iter().map(member).collect();
+            listing.then(|| Reply::multistatus(&(found("/cal/work/", CALENDAR) + &members)))
+        }
+    };
+    server.quirk(sized(100));
+    at(900);
+    watch.look();
+    server.put("1.ics", "1", "quietly");
+    at(1_800);
+    watch.look();
+    assert!(!has(&watch, "quietly"), "nothing tells of it");
+    server.quirk(sized(110));
+    at(2_700);
+    watch.look();
+    assert!(has(&watch, "quietly"));
+}

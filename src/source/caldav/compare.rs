@@ -8,8 +8,9 @@ use super::error::CaldavError;
 use super::fetch::{CHUNK, Fetcher};
 use super::href;
 use super::kept::Kept;
+use super::position::compare_every;
 use super::requests::members::{self, Member, Members};
-use super::sync::{News, Outcome, Sync, Vanished};
+use super::sync::{News, Outcome, Sync, Unsettled, Vanished};
 use crate::source::Intake;
 
 /// Objects that may vanish at once from a listing, and be half of it or more, without being looked for a second time.
@@ -26,7 +27,7 @@ impl<I: Intake> Sync<'_, I> {
         &self,
         kept: &Kept,
         suspects: &[Member],
-        vanished: &mut Vanished,
+        unsettled: &mut Unsettled,
         outcome: &mut Outcome,
     ) -> Result<News, CaldavError> {
         let answer = self.http.multistatus(members::request(self.url)).await?;
@@ -34,7 +35,9 @@ impl<I: Intake> Sync<'_, I> {
         let found = found.map_err(|status| answer.refusal(status))?;
         let is_whole = !found.is_cut && found.unclear.is_empty();
         outcome.objects = found.members.len();
-        let mut news = self.listed(found, kept, suspects);
+        let every = compare_every(&self.listed.href, outcome.objects);
+        let again = if is_whole { unsettled.recheck.pick(&found.members, every, self.looked_at) } else { Vec::new() };
+        let mut news = self.listed(found, kept, (suspects, &again));
         if !is_whole {
             outcome.hold(format!("{} is not listed to its end: what is not listed is kept as it is known", self.url));
             return Ok(news);
@@ -45,7 +48,7 @@ impl<I: Intake> Sync<'_, I> {
             let is_respelled = news.there.contains(&href::literal_key(&object.href));
             if is_respelled { &mut respelled } else { &mut gone }.push(object.href.clone());
         }
-        if self.is_believed(&gone, kept, vanished, outcome).await? {
+        if self.is_believed(&gone, kept, &mut unsettled.vanished, outcome).await? {
             news.gone = gone;
         }
         news.gone.extend(respelled);
@@ -54,12 +57,13 @@ impl<I: Intake> Sync<'_, I> {
     }
 
     /// What a listing has and the ledger has not, or not so.
-    fn listed(&self, found: Members, kept: &Kept, suspects: &[Member]) -> News {
+    fn listed(&self, found: Members, kept: &Kept, (suspects, again): (&[Member], &[Member])) -> News {
         let mut suspects: HashSet<String> = suspects.iter().map(|member| kept.key(&member.href)).collect();
         // What names everything is no report of what changed, but the whole listed in another way.
         if suspects.len() > CHUNK && found.members.iter().all(|member| suspects.contains(&kept.key(&member.href))) {
             suspects.clear();
         }
+        suspects.extend(again.iter().map(|member| kept.key(&member.href)));
         let mut news = News::default();
         for member in found.members {
             let key = kept.key(&member.href);
@@ -84,7 +88,7 @@ impl<I: Intake> Sync<'_, I> {
             vanished.since = None;
             return Ok(true);
         }
-        let asked: Vec<Member> = gone.iter().map(|href| Member { href: href.clone(), etag: None }).collect();
+        let asked: Vec<Member> = gone.iter().map(|href| Member::new(href, None)).collect();
         let there = Fetcher::new(self.http, self.url).still_there(&asked).await?;
         if let Some(first) = there.first() {
             outcome.hold(format!(

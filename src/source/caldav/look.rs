@@ -1,6 +1,6 @@
 //! One look at a whole account.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use super::absent::Missing;
 use super::account::ListedAt;
@@ -72,7 +72,7 @@ impl CaldavSource {
         };
         let at = Moment::new(here, self.clock.now(), listing.server_now);
         let mut looked = Looked::default();
-        let mut known: HashMap<String, Known> = HashMap::new();
+        let mut known: BTreeMap<String, Known> = BTreeMap::new();
         for calendar in intake.calendars(&self.source.name).await? {
             known.insert(href::key(&calendar.href), calendar);
         }

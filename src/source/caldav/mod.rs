@@ -9,7 +9,7 @@
 //! * [`account`] finds the calendars, [`whose`] sees to it that they stay those of one account; [`look`] goes through
 //!   them, [`absent`] through those that are not listed; [`position`] decides what to do with one; [`sync`] does it: [`delta`]
 //!   asks what changed, [`compare`] compares the whole, [`kept`] is what the ledger has; [`fetch`] gets objects, [`owed`] are
-//!   those that did not come.
+//!   those that did not come, [`recheck`] those whose entity tag is not enough.
 //! * [`host`] is what the accounts on one server share.
 
 use std::collections::HashMap;
@@ -40,6 +40,7 @@ mod look;
 mod multistatus;
 mod owed;
 mod position;
+mod recheck;
 mod requests;
 mod sync;
 mod whose;

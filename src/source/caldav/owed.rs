@@ -156,7 +156,7 @@ mod tests {
     const NOW: UtcMillis = UtcMillis(1_795_382_222_500);
 
     fn member(name: &str) -> Member {
-        Member { href: format!("/cal/{name}.ics"), etag: Some("\"1\"".to_owned()) }
+        Member::new(&format!("/cal/{name}.ics"), Some("\"1\""))
     }
 
     #[test]

@@ -143,7 +143,7 @@ pub fn next_step(kept: Option<&Position>, listed: &Listed, now: UtcMillis, repor
 
 /// Milliseconds after which a calendar of so many objects is compared again. Where it is spreads that by a quarter, so that not
 /// all are compared at once.
-fn compare_every(href: &str, objects: usize) -> i64 {
+pub fn compare_every(href: &str, objects: usize) -> i64 {
     let objects = i64::try_from(objects).unwrap_or(i64::MAX);
     let every = COMPARE_EVERY.saturating_mul((objects / COMPARE_AT_ONCE).max(1)).min(COMPARE_AT_LAST);
     let mut hasher = DefaultHasher::new();

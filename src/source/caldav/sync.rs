@@ -12,6 +12,7 @@ use super::http::Http;
 use super::kept::Kept;
 use super::owed::{Owed, Why};
 use super::position::{Compared, Position, ServerTime, Step};
+use super::recheck::Recheck;
 use super::requests::calendars::Listed;
 use super::requests::members::Member;
 use super::requests::objects::Object;
@@ -52,6 +53,7 @@ pub struct Sync<'a, I> {
 pub struct Unsettled {
     pub owed: Owed,
     pub vanished: Vanished,
+    pub recheck: Recheck,
 }
 
 /// Since when looks have found many objects of a calendar no longer listed.
@@ -126,9 +128,9 @@ impl<I: Intake> Sync<'_, I> {
     ) -> Result<Outcome, CaldavError> {
         let kept = Kept::new(self.intake.etags(self.source, &self.calendar.href).await?);
         let mut outcome = Outcome::default();
-        let Unsettled { owed, vanished } = unsettled;
-        owed.begin();
-        let (mut news, token) = self.news(position, &step, &kept, (&*owed, vanished), &mut outcome).await?;
+        unsettled.owed.begin();
+        let (mut news, token) = self.news(position, &step, &kept, unsettled, &mut outcome).await?;
+        let owed = &mut unsettled.owed;
         for href in news.gone.iter().chain(&news.unheard) {
             owed.settle(href);
         }
@@ -155,7 +157,7 @@ impl<I: Intake> Sync<'_, I> {
         position: Option<&Position>,
         step: &Step,
         kept: &Kept,
-        (owed, vanished): (&Owed, &mut Vanished),
+        unsettled: &mut Unsettled,
         outcome: &mut Outcome,
     ) -> Result<(News, Option<String>), CaldavError> {
         let (mut suspects, mut token, mut told) = (Vec::new(), None, News::default());
@@ -174,9 +176,10 @@ impl<I: Intake> Sync<'_, I> {
             },
             _ => {}
         }
-        let mut news = self.compared(kept, &suspects, vanished, outcome).await?;
+        let mut news = self.compared(kept, &suspects, unsettled, outcome).await?;
         let named: HashSet<String> = suspects.iter().map(|member| kept.key(&member.href)).collect();
-        news.put.retain(|member| named.contains(&kept.key(&member.href)) || !owed.rests(member, self.looked_at));
+        news.put
+            .retain(|member| named.contains(&kept.key(&member.href)) || !unsettled.owed.rests(member, self.looked_at));
         // Where report and listing say the one and the other, asking for the object tells.
         let is_listed = |href: &str| news.there.contains(&kept.key(href));
         let unlisted: Vec<Member> = suspects.into_iter().filter(|member| !is_listed(&member.href)).collect();
@@ -184,7 +187,7 @@ impl<I: Intake> Sync<'_, I> {
         let vanished: HashSet<String> = news.gone.iter().cloned().collect();
         news.gone.extend(gone.into_iter().filter(|href| !vanished.contains(href)));
         news.put.extend(unlisted);
-        news.put.extend(doubtful.into_iter().map(|href| Member { href, etag: None }));
+        news.put.extend(doubtful.into_iter().map(|href| Member::new(&href, None)));
         news.unheard = told.unheard;
         Ok((news, token))
     }
@@ -236,7 +239,7 @@ impl<I: Intake> Sync<'_, I> {
         delivery.outcome.changes += changes.len();
         let now = self.clock.now();
         for href in self.apply(changes, checkpoint).await?.unreadable {
-            delivery.owed.note(&Member { href, etag: None }, Why::Unreadable, String::new(), now);
+            delivery.owed.note(&Member::new(&href, None), Why::Unreadable, String::new(), now);
         }
         Ok(())
     }

@@ -59,7 +59,7 @@ pub fn parse(document: Document<'_>, calendar: &str) -> Result<Changes, XmlError
             });
         } else if !response.is_a(Space::Dav, "collection") {
             // Whatever is said of it but that it is gone: asking for it will tell.
-            let member = Member { etag: response.etag(), href: response.href };
+            let member = Member { etag: response.etag(), stamp: None, href: response.href };
             match at.get(&key).copied().flatten().and_then(|index| changes.put.get_mut(index)) {
                 Some(earlier) => *earlier = member,
                 None => {
@@ -95,7 +95,7 @@ mod tests {
     }
 
     fn member(href: &str, etag: &str) -> Member {
-        Member { href: href.to_owned(), etag: Some(format!("\"{etag}\"")) }
+        Member::new(href, Some(&format!("\"{etag}\"")))
     }
 
     #[test]
@@ -127,7 +127,7 @@ mod tests {
         let twice = parsed(&(gone.clone() + &gone));
         assert_eq!(twice.gone.len(), 1);
         let failing = parsed(&status("/cal/work/a.ics", "500 Internal Server Error"));
-        assert_eq!(failing.put, [Member { href: "/cal/work/a.ics".to_owned(), etag: None }]);
+        assert_eq!(failing.put, [Member::new("/cal/work/a.ics", None)]);
         let last = parsed(&(there("/cal/work/a.ics", "1") + &there("/cal/work/a.ics", "2")));
         assert_eq!(last.put, [member("/cal/work/a.ics", "2")]);
     }

@@ -9,7 +9,7 @@ use crate::source::caldav::multistatus::{Response, read};
 use crate::source::caldav::xml::{Document, Space, XmlError};
 
 const BODY: &str = r#"<?xml version="1.0" encoding="utf-8"?>
-<D:propfind xmlns:D="DAV:"><D:prop><D:getetag/><D:resourcetype/></D:prop></D:propfind>"#;
+<D:propfind xmlns:D="DAV:"><D:prop><D:getetag/><D:resourcetype/><D:getlastmodified/><D:getcontentlength/></D:prop></D:propfind>"#;
 
 /// The status of a listing that stops in the middle (RFC 6578, 3.6).
 const CUT: u16 = 507;
@@ -23,6 +23,15 @@ pub struct Member {
     pub href: String,
     /// DAV:getetag; none where the server has none.
     pub etag: Option<String>,
+    /// Its size and when it was written, as far as a listing says; a text to be compared with a later one.
+    pub stamp: Option<String>,
+}
+
+impl Member {
+    /// An object by its href and entity tag.
+    pub fn new(href: &str, etag: Option<&str>) -> Member {
+        Member { href: href.to_owned(), etag: etag.map(str::to_owned), stamp: None }
+    }
 }
 
 pub fn request(calendar: &Url) -> Request {
@@ -59,7 +68,7 @@ pub fn parse(document: Document<'_>, calendar: &str) -> Result<Result<Members, u
         } else if status.is_some_and(|status| status >= 500) || is_failing(&response) {
             found.unclear.push(response.href);
         } else if status.is_none() && !response.is_a(Space::Dav, "collection") {
-            found.members.push(Member { etag: response.etag(), href: response.href });
+            found.members.push(Member { etag: response.etag(), stamp: stamp(&response), href: response.href });
         }
     })?;
     is_there |= !found.members.is_empty() || found.is_cut;
@@ -68,6 +77,13 @@ pub fn parse(document: Document<'_>, calendar: &str) -> Result<Result<Members, u
         None if is_there => Ok(found),
         None => Err(NOTHING),
     })
+}
+
+/// DAV:getcontentlength and DAV:getlastmodified.
+fn stamp(response: &Response) -> Option<String> {
+    let text = |name| response.text(Space::Dav, name);
+    let (size, time) = (text("getcontentlength"), text("getlastmodified"));
+    size.or(time).map(|_| format!("{} {}", size.unwrap_or_default(), time.unwrap_or_default()))
 }
 
 /// Whether the server cannot tell the version of an object now.
@@ -80,7 +96,7 @@ mod tests {
     use super::{Member, parse};
 
     fn member(href: &str, etag: Option<&str>) -> Member {
-        Member { href: href.to_owned(), etag: etag.map(str::to_owned) }
+        Member::new(href, etag)
     }
 
     #[test]

@@ -1,0 +1,110 @@
+//! Objects that are read again although their entity tag is the one that the ledger has: some servers give another text the
+//! same tag.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
+use super::href;
+use super::requests::members::Member;
+use crate::time::UtcMillis;
+
+/// Milliseconds within which every text of a calendar is read once, a part of them at each comparison.
+const ROUND: i64 = 24 * 60 * 60_000;
+/// Objects that may have other sizes or times at once, under the same entity tags, and are half of the calendar or more, before
+/// these count as made up.
+const FEW: usize = 10;
+
+/// What this process remembers of a calendar's objects beyond their entity tags.
+#[derive(Debug, Default)]
+pub struct Recheck {
+    /// By the hash of an object's key, that of its size and time.
+    stamps: HashMap<u64, u64>,
+    /// Which part of the texts is read at the next comparison, and when it was the last one's turn.
+    part: u64,
+    turned: Option<UtcMillis>,
+}
+
+impl Recheck {
+    /// Which of `members`, the whole of a calendar that is compared every so many milliseconds, are to be read whatever
+    /// their entity tags say.
+    pub fn pick(&mut self, members: &[Member], every: i64, now: UtcMillis) -> Vec<Member> {
+        let hashes: Vec<u64> = members.iter().map(|member| hash(&href::key(&member.href))).collect();
+        let mut stamps = HashMap::new();
+        let mut picked = Vec::new();
+        for (member, key) in members.iter().zip(&hashes) {
+            let Some(stamp) = member.stamp.as_deref().map(hash) else { continue };
+            if self.stamps.get(key).is_some_and(|before| *before != stamp) {
+                picked.push(member.clone());
+            }
+            stamps.insert(*key, stamp);
+        }
+        self.stamps = stamps;
+        if picked.len() > FEW && picked.len().saturating_mul(2) >= members.len() {
+            picked.clear();
+        }
+        let Some(part) = self.turn(every, now) else { return picked };
+        let parts = u64::try_from(ROUND / every.max(1)).unwrap_or(1).max(1);
+        let theirs = members.iter().zip(hashes).filter(|(_, hash)| hash % parts == part % parts);
+        picked.extend(theirs.map(|(member, _)| member.clone()));
+        picked
+    }
+
+    /// Whose turn it is now; nobody's at the first comparison, and where the last one was long before its time.
+    fn turn(&mut self, every: i64, now: UtcMillis) -> Option<u64> {
+        let turned = *self.turned.get_or_insert(now);
+        let waited = now.0.saturating_sub(turned.0);
+        if (0..every / 2).contains(&waited) {
+            return None;
+        }
+        self.turned = Some(now);
+        self.part = self.part.wrapping_add(1);
+        Some(self.part)
+    }
+}
+
+fn hash(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    const EVERY: i64 = 10 * 60_000;
+    const NOW: UtcMillis = UtcMillis(1_795_382_222_500);
+
+    fn members(count: usize, stamp: impl Fn(usize) -> String) -> Vec<Member> {
+        let member =
+            |n: usize| Member { stamp: Some(stamp(n)), ..Member::new(&format!("/cal/{n}.ics"), Some("\"1\"")) };
+        (0..count).map(member).collect()
+    }
+
+    #[test]
+    fn another_size_or_time_under_the_same_tag_is_read() {
+        let mut recheck = Recheck::default();
+        let mut pick = |members: &[Member]| recheck.pick(members, EVERY, NOW).len();
+        assert_eq!(pick(&members(100, |_| "1".to_owned())), 0);
+        assert_eq!(pick(&members(100, |n| (n == 7).to_string().replace("false", "1"))), 1);
+        assert_eq!(pick(&members(100, |n| (n == 7).to_string().replace("false", "1"))), 0);
+        assert_eq!(pick(&members(100, |n| n.to_string())), 0, "a server that makes them up");
+    }
+
+    #[test]
+    fn in_a_day_every_text_is_read_once() {
+        let all = members(500, |_| "1".to_owned());
+        let (mut recheck, mut read) = (Recheck::default(), HashSet::new());
+        let mut most = 0;
+        for turn in 0..=ROUND / EVERY {
+            let picked = recheck.pick(&all, EVERY, NOW.plus(turn * EVERY));
+            assert!(recheck.pick(&all, EVERY, NOW.plus(turn * EVERY + 1)).is_empty(), "out of turn");
+            most = most.max(picked.len());
+            read.extend(picked.into_iter().map(|member| member.href));
+        }
+        assert_eq!(read.len(), 500);
+        assert!(most < 20, "{most} at once");
+    }
+}
