@@ -7,9 +7,18 @@ use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, UnixTime};
-use rustls::{AlertDescription, CertificateError, ClientConfig, PeerIncompatible, RootCertStore};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{
+    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, OtherError, PeerIncompatible,
+    RootCertStore, SignatureScheme,
+};
+
+/// What a certificate begins with that is not written as text.
+const DER: u8 = 0x30;
 
 /// Why TLS cannot be used as it is configured.
 #[derive(Debug, thiserror::Error)]
@@ -27,7 +36,7 @@ pub enum TlsError {
 }
 
 /// Settings for connections to servers whose certificates the machine's authorities have signed, or those in the PEM
-/// file `ca_file`. TLS 1.2 and 1.3.
+/// file `ca_file`; or whose certificate is itself in that file. TLS 1.2 and 1.3.
 ///
 /// # Errors
 /// [`TlsError`], when the file cannot be used or there is no authority at all.
@@ -35,25 +44,105 @@ pub fn client_config(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, TlsErr
     let mut roots = RootCertStore::empty();
     // Single certificates of the machine that cannot be read are no reason to stop.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let mut named = Vec::new();
     if let Some(path) = ca_file {
         let unusable = |reason: String| TlsError::CaFile { path: path.display().to_string(), reason };
-        let certificates = CertificateDer::pem_file_iter(path).map_err(|error| unusable(pem_words(&error)))?;
-        let before = roots.len();
-        for (certificate, number) in certificates.zip(1_u32..) {
-            let certificate = certificate.map_err(|error| unusable(pem_words(&error)))?;
+        named = certificates(path).map_err(unusable)?;
+        for (certificate, number) in named.iter().zip(1_u32..) {
             let unread = |_| unusable(format!("the certificate number {number} in it cannot be read"));
-            roots.add(certificate).map_err(unread)?;
-        }
-        if roots.len() == before {
-            return Err(unusable("there is no certificate in it".to_owned()));
+            roots.add(certificate.clone()).map_err(unread)?;
         }
     }
     if roots.is_empty() {
         return Err(TlsError::NoRoots);
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let authorities = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build();
+    let authorities = authorities.map_err(|error| rustls::Error::General(error.to_string()))?;
     let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    Ok(Arc::new(config.with_root_certificates(roots).with_no_client_auth()))
+    let config = config.dangerous().with_custom_certificate_verifier(Arc::new(Verifier { authorities, named }));
+    Ok(Arc::new(config.with_no_client_auth()))
+}
+
+/// The certificates in the PEM file at `path`, at least one; or what is wrong with it, the rest of a sentence.
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let found = CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
+    let found: Vec<_> = found.map_err(|error: pem::Error| pem_words(&error))?;
+    if !found.is_empty() {
+        return Ok(found);
+    }
+    let octets = std::fs::read(path).map_err(|error| error.to_string())?;
+    let holds = |what: &[u8]| octets.windows(what.len()).any(|part| part == what);
+    Err(if holds(b"PRIVATE KEY-----") {
+        "there is no certificate in it, but a private key: name the file that begins with -----BEGIN CERTIFICATE-----"
+    } else if octets.first() == Some(&DER) {
+        "there is no certificate in it as text: if it is DER, 'openssl x509 -inform der -in FILE -out FILE.pem' writes that"
+    } else {
+        "there is no certificate in it"
+    }
+    .to_owned())
+}
+
+/// Trusts whom the authorities have signed, and the very certificates that the administrator has named. Among these may be one
+/// that is an authority of its own, as 'openssl req -x509' makes it, which no authority may use as a server otherwise.
+#[derive(Debug)]
+struct Verifier {
+    authorities: Arc<WebPkiServerVerifier>,
+    named: Vec<CertificateDer<'static>>,
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let verified = self.authorities.verify_server_cert(certificate, intermediates, server_name, ocsp_response, now);
+        match verified {
+            // Its time has been looked at before that was found.
+            Err(error) if is_refused_authority(&error) && self.named.contains(certificate) => {
+                rustls::client::verify_server_name(&ParsedCertificate::try_from(certificate)?, server_name)?;
+                Ok(ServerCertVerified::assertion())
+            }
+            verified => verified,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.authorities.verify_tls12_signature(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.authorities.verify_tls13_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.authorities.supported_verify_schemes()
+    }
+}
+
+/// Whether a certificate was refused because it is that of an authority.
+fn is_refused_authority(error: &rustls::Error) -> bool {
+    matches!(error, rustls::Error::InvalidCertificate(why) if is_authority(why))
+}
+
+/// Whether this is what is wrong with a certificate: basicConstraints CA:TRUE (RFC 5280, 4.2.1.9).
+fn is_authority(wrong: &CertificateError) -> bool {
+    let CertificateError::Other(OtherError(why)) = wrong else { return false };
+    why.downcast_ref::<webpki::Error>() == Some(&webpki::Error::CaUsedAsEndEntity)
 }
 
 /// What is wrong with a PEM file.
@@ -134,8 +223,8 @@ fn certificate_words(wrong: &CertificateError) -> String {
         ),
         CertificateError::NotValidForName => "its certificate is for another name: write that in the url".to_owned(),
         other => match other.to_string() {
-            text if text.contains("CaUsedAsEndEntity") => "its certificate is that of an authority (CA:TRUE), which does \
-                for no server; make one for the server and name that with ca_file: openssl req -x509 -newkey rsa:3072 -nodes \
+            _ if is_authority(other) => "its certificate is that of an authority (CA:TRUE), which is trusted only where ca_file \
+                names that very certificate: do so, or make one for the server: openssl req -x509 -newkey rsa:3072 -nodes \
                 -days 3650 -subj /CN=HOST -addext subjectAltName=DNS:HOST -addext basicConstraints=critical,CA:FALSE -keyout \
                 server.key -out server.pem"
                 .to_owned(),
@@ -182,6 +271,14 @@ mod tests {
         std::fs::write(&empty, "no certificate\n").unwrap();
         let error = client_config(Some(&empty)).unwrap_err().to_string();
         assert!(error.contains("empty.pem") && error.contains("no certificate"), "{error}");
+
+        let key = folder.path().join("key.pem");
+        std::fs::write(&key, "-----BEGIN PRIVATE KEY-----\nMC4C\n-----END PRIVATE KEY-----\n").unwrap();
+        let error = client_config(Some(&key)).unwrap_err().to_string();
+        assert!(error.contains("key.pem") && error.contains("no certificate in it, but a private key"), "{error}");
+        std::fs::write(&key, b"\x30\x82\x01\x02").unwrap();
+        let error = client_config(Some(&key)).unwrap_err().to_string();
+        assert!(error.contains("openssl x509 -inform der"), "{error}");
 
         let cut = folder.path().join("cut.pem");
         std::fs::write(&cut, "-----BEGIN CERTIFICATE-----\nAAAA\n").unwrap();

@@ -221,7 +221,7 @@ async fn caldav(source: &CaldavSource, people: &mut People) -> Result<String, St
     people.met(source.user(), false);
     let checked = source.check().await.map_err(|error| error.to_string())?;
     people.met(&checked.user, checked.addresses.is_empty());
-    Ok(checked.to_string())
+    checked.complaint().map_or_else(|| Ok(checked.to_string()), Err)
 }
 
 /// Reads a folder as the daemon would, and counts. Besides, links that are not followed.
@@ -245,10 +245,19 @@ async fn directory(
     let found = counter.people.into_inner().unwrap_or_else(PoisonError::into_inner);
     people.extend(found);
     let found = match looked.faults.as_slice() {
+        [] if looked.calendars == 0 => Err(no_calendars(source, &path.display().to_string())),
         [] => Ok(format!("{} calendars, {} objects", looked.calendars, counter.objects.load(Ordering::Relaxed))),
         faults => Err(faults.join("; ")),
     };
     (found, looked.notes)
+}
+
+/// Why nothing of a folder will ring.
+fn no_calendars(source: &config::Source, path: &str) -> String {
+    match source.calendars.as_slice() {
+        [] => format!("no calendars were found in {path}: check path and layout"),
+        wanted => format!("no calendar is watched: calendars = {wanted:?} names none in {path}, if there are any"),
+    }
 }
 
 /// Takes nothing in and counts what it was given.

@@ -314,27 +314,39 @@ fn own_certificate(venv: &Venv, folder: &Path, is_authority: bool, host: &str, d
 #[test]
 fn what_is_wrong_with_a_certificate_is_said_in_words_and_a_pinned_one_works() {
     let Some(venv) = Venv::or_skip() else { return };
-    let outcome = |is_authority: bool, host: &str, days: i64| {
+    let outcome_of = |is_authority: bool, host: &str, days: i64, named: &str| {
         let folder = tempfile::tempdir().unwrap();
         own_certificate(venv, folder.path(), is_authority, host, days);
         let file = |name: &str| folder.path().join(name);
         let certificate = Some((file("server.pem"), file("server.key")));
         let server = Radicale::start_with(venv, folder.path(), &[MARY], certificate, &[]);
         let (source, mut settings) = settings(&server.url(), Some(MARY));
-        settings.ca_file = Some(file("server.pem"));
+        let another = folder.path().join("another");
+        std::fs::create_dir(&another).unwrap();
+        own_certificate(venv, &another, is_authority, host, days);
+        settings.ca_file = (!named.is_empty()).then(|| file(named));
         Watch::with(&source, &settings).try_look().map_err(|error| error.to_string())
     };
-    assert_eq!(
-        outcome(false, "127.0.0.1", 30).unwrap().calendars,
-        0,
-        "a certificate of its own that is named is trusted"
-    );
-    let authority = outcome(true, "127.0.0.1", 30).unwrap_err();
-    assert!(authority.contains("its certificate is that of an authority (CA:TRUE)"), "{authority}");
-    assert!(
-        authority.contains("basicConstraints=critical,CA:FALSE") && !authority.contains("EndEntity"),
-        "{authority}"
-    );
+    let outcome = |is_authority: bool, host: &str, days: i64| outcome_of(is_authority, host, days, "server.pem");
+    for is_authority in [false, true] {
+        let looked = outcome(is_authority, "127.0.0.1", 30).unwrap();
+        assert_eq!(looked.calendars, 0, "a certificate of its own that is named is trusted");
+    }
+    for named in ["", "another/server.pem"] {
+        let authority = outcome_of(true, "127.0.0.1", 30, named).unwrap_err();
+        assert!(authority.contains("its certificate is that of an authority (CA:TRUE)"), "{authority}");
+        assert!(
+            authority.contains("basicConstraints=critical,CA:FALSE") && !authority.contains("EndEntity"),
+            "{authority}"
+        );
+    }
+    // What is named is trusted for its names and in its time only.
+    for is_authority in [false, true] {
+        let name = outcome(is_authority, "calendar.example.org", 30).unwrap_err();
+        assert!(name.contains("its certificate is for calendar.example.org and not for 127.0.0.1"), "{name}");
+        let expired = outcome(is_authority, "127.0.0.1", -10).unwrap_err();
+        assert!(expired.contains(" its certificate was valid until 20"), "{expired}");
+    }
     let name = outcome(false, "calendar.example.org", 30).unwrap_err();
     let told = "its certificate is for calendar.example.org and not for 127.0.0.1: write that name in the url";
     assert!(name.contains(told), "{name}");

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use crate::account::{radicale, xandikos};
+use crate::rehearsal::Stage;
 use crate::scripted::{Asked, Reply, Scripted};
 use crate::venv::Venv;
 use crate::watch::{Watch, settings};
@@ -295,4 +296,51 @@ fn radicale_and_xandikos_refuse_and_nothing_else_is_watched() {
     let refused = watch.failure();
     assert!(refused.contains(xandikos.work) && refused.contains("404"), "{refused}");
     assert_eq!(watch.kept.hrefs(), [xandikos.work]);
+}
+
+#[test]
+fn a_redirection_to_another_server_is_told_with_the_url_to_write() {
+    let other = Scripted::start(|_| Reply::status(404));
+    let elsewhere = format!("{}dav/", other.url);
+    let to = elsewhere.clone();
+    let server = Scripted::start(move |asked| match asked.path.as_str() {
+        "/.well-known/caldav" => Reply::status(301).header("Location", &to),
+        _ => Reply::status(404),
+    });
+    let mut watch = Watch::of(&server.url, ALICE);
+    let told = format!("/.well-known/caldav redirects to {elsewhere}, where the login is not sent");
+    let failed = watch.failure();
+    assert!(failed.contains(&told) && failed.contains(&format!("write {elsewhere} as the source's url")), "{failed}");
+    assert_eq!(watch.runtime.block_on(watch.source.check()).unwrap_err().to_string(), failed);
+    assert!(other.asked().is_empty());
+}
+
+/// What `check` says of a source that `lines` describe, and its exit status.
+fn checked(lines: &str) -> (String, Option<i32>) {
+    let stage = Stage::new();
+    let text = format!("[ledger]\nurl = \"sqlite://{}/ledger.db\"\n[[source]]\n{lines}", stage.path().display());
+    std::fs::write(stage.path().join("reveille.toml"), text).unwrap();
+    std::fs::create_dir(stage.path().join("empty")).unwrap();
+    let output = stage.reveille(&["check"]);
+    (String::from_utf8(output.stdout).unwrap(), output.status.code())
+}
+
+#[test]
+fn a_check_that_finds_nothing_to_watch_fails() {
+    let server = Server::start();
+    let caldav = |more: &str| format!("kind = \"caldav\"\nurl = \"{}\"\n{more}\n", server.url("/"));
+    let (said, status) = checked(&caldav(""));
+    assert!(said.contains("1 of 1 calendars watched") && status == Some(0), "{said}");
+    let (said, status) = checked(&caldav("calendars = [\"Holidays\", \"School*\"]"));
+    let told =
+        "no calendar is watched: calendars = [\"Holidays\", \"School*\"] names none that could be; there are work";
+    assert!(said.contains(told) && status == Some(1), "{said}");
+    server.with(|state| state.calendars.clear());
+    let (said, status) = checked(&caldav(""));
+    let told = format!("no calendars were found at {}", server.url("/cal/alice/"));
+    assert!(said.contains(&told) && status == Some(1), "{said}");
+    let (said, status) = checked("kind = \"directory\"\npath = \"empty\"\n");
+    assert!(said.contains("no calendars were found in ") && status == Some(1), "{said}");
+    let (said, status) = checked("kind = \"directory\"\npath = \"watched\"\ncalendars = \"home\"\n");
+    assert!(said.contains("calendars = [\"home\"] names none") && status == Some(1), "{said}");
 }

@@ -115,6 +115,11 @@ impl Account {
         self.of.as_ref().zip(other.of.as_ref()).is_some_and(is_same) || self.places.iter().any(is_shared)
     }
 
+    /// Where its calendars are, a URL.
+    pub fn place(&self) -> String {
+        self.places.first().map(|place| place.url().to_string()).unwrap_or_default()
+    }
+
     /// What to call it in a sentence.
     pub fn address(&self) -> String {
         self.of.as_ref().or(self.places.first().map(Place::url)).map(Url::to_string).unwrap_or_default()

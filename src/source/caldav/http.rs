@@ -486,6 +486,17 @@ mod tests {
         ] {
             assert_eq!(to(from, elsewhere), "refused", "{elsewhere}");
         }
+        // A server that does not know that it is behind TLS: what to write keeps the encryption.
+        let told = |location: &str| {
+            let url = Url::parse("https://dav.example.org:8443/.well-known/caldav").unwrap();
+            redirected(&url, location).unwrap_err().to_string()
+        };
+        for location in ["http://dav.example.org/dav.php/", "http://dav.example.org:8080/dav.php/"] {
+            let told = told(location);
+            assert!(told.contains(&format!("redirects to {location}, without encryption")), "{told}");
+            assert!(told.contains("write https://dav.example.org:8443/dav.php/ as the source's url"), "{told}");
+        }
+        assert!(told("http://dav.example.com/").contains("where the login is not sent"));
         // From plain HTTP, which is for this machine, to TLS is another origin as well: the address is to be written down.
         assert_eq!(to("http://127.0.0.1:5232/", "https://127.0.0.1:5232/"), "refused");
     }

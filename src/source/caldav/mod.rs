@@ -13,7 +13,6 @@
 //! * [`host`] is what the accounts on one server share.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +26,7 @@ use crate::time::UtcMillis;
 mod absent;
 mod account;
 mod addresses;
+mod checked;
 mod client;
 mod compare;
 mod delta;
@@ -46,6 +46,7 @@ mod sync;
 mod whose;
 mod xml;
 
+pub use checked::{Checked, CheckedCalendar, Method};
 pub use error::CaldavError;
 pub use host::Hosts;
 pub use http::{Answer, Carried, Failure, Request, Transport, Verb};
@@ -55,9 +56,6 @@ use addresses::{OwnAddresses, Wanted};
 use http::Http;
 use requests::calendars::{Listed, Property};
 use sync::Unsettled;
-
-/// So many addresses are named that are not used.
-const REFUSED_TOLD: usize = 5;
 
 /// What a look that failed waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,78 +83,6 @@ pub struct Looked {
     pub faults: Vec<String>,
     /// When to look again, where that is to be sooner than usual.
     pub again_in: Option<Duration>,
-}
-
-/// What logging in to an account found.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Checked {
-    /// The principal's URL, where the server names one.
-    pub principal: Option<String>,
-    /// The user whose alarms these are.
-    pub user: String,
-    /// The user's own addresses.
-    pub addresses: Vec<String>,
-    /// What the server names beyond those: it is not believed.
-    pub refused_addresses: Vec<String>,
-    pub calendars: Vec<CheckedCalendar>,
-}
-
-/// A calendar that a check found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CheckedCalendar {
-    pub href: String,
-    pub name: String,
-    /// The settings do not leave it out, it may be read, and it holds events or tasks.
-    pub is_watched: bool,
-    pub method: Method,
-}
-
-/// How changes of a calendar are found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Method {
-    /// The server reports them (RFC 6578).
-    Report,
-    /// Its ctag tells that there are some.
-    Ctag,
-    /// By listing all objects each time.
-    Listing,
-}
-
-impl fmt::Display for Checked {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let watched = self.calendars.iter().filter(|calendar| calendar.is_watched).count();
-        write!(f, "{watched} of {} calendars watched", self.calendars.len())?;
-        for (at, calendar) in self.calendars.iter().enumerate() {
-            let how = match (calendar.is_watched, calendar.method) {
-                (false, _) => "not watched",
-                (true, Method::Report) => "by change reports",
-                (true, Method::Ctag) => "by ctag",
-                (true, Method::Listing) => "by listing",
-            };
-            let before = if at == 0 { ": " } else { ", " };
-            write!(f, "{before}{} ({}, {how})", calendar.name, calendar.href)?;
-        }
-        match self.addresses.as_slice() {
-            [] => write!(f, "; no address of {}", self.user)?,
-            addresses => write!(f, "; addresses {}", addresses.join(", "))?,
-        }
-        let refused = &self.refused_addresses;
-        if refused.is_empty() {
-            return Ok(());
-        }
-        let told = refused.iter().take(REFUSED_TOLD).map(|address| address.escape_debug().to_string());
-        write!(
-            f,
-            "; not used, though the server says they are {}'s: {}",
-            self.user,
-            told.collect::<Vec<_>>().join(", ")
-        )?;
-        let more = refused.len().saturating_sub(REFUSED_TOLD);
-        if more > 0 {
-            write!(f, " and {more} more")?;
-        }
-        write!(f, " (own_domains says in which domains it is believed)")
-    }
 }
 
 /// The account of one user on a CalDAV server.
@@ -281,30 +207,6 @@ impl CaldavSource {
     /// [`CaldavError::Settings`] when they are not.
     pub fn ready(&self) -> Result<(), CaldavError> {
         self.http.ready()
-    }
-
-    /// Logs in and says what is there. Nothing is handed in.
-    ///
-    /// # Errors
-    /// As for [`CaldavSource::look`].
-    pub async fn check(&self) -> Result<Checked, CaldavError> {
-        let account = Account::discover(&self.http, &self.url).await?;
-        let listing = account.list(&self.http).await?;
-        let calendars = listing.calendars.iter().map(|calendar| CheckedCalendar {
-            href: calendar.listed.href.clone(),
-            name: calendar.name(),
-            is_watched: self.is_watched(calendar),
-            method: match &calendar.listed {
-                listed if listed.token.is_some() => Method::Report,
-                listed if listed.ctag.is_some() => Method::Ctag,
-                _ => Method::Listing,
-            },
-        });
-        let calendars = calendars.collect();
-        let user = self.user().to_owned();
-        let OwnAddresses { used, refused } = self.addresses(&account);
-        let principal = account.principal.map(|principal| principal.to_string());
-        Ok(Checked { principal, user, addresses: used, refused_addresses: refused, calendars })
     }
 
     /// Whether the settings want this calendar, and it is of use.

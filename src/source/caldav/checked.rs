@@ -1,0 +1,140 @@
+//! What logging in to an account finds, and what of that is not as anybody wants it.
+
+use std::fmt;
+
+use super::account::Account;
+use super::addresses::OwnAddresses;
+use super::{CaldavError, CaldavSource};
+
+/// So many addresses are named that are not used.
+const REFUSED_TOLD: usize = 5;
+
+/// What logging in to an account found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Checked {
+    /// The principal's URL, where the server names one.
+    pub principal: Option<String>,
+    /// The user whose alarms these are.
+    pub user: String,
+    /// The user's own addresses.
+    pub addresses: Vec<String>,
+    /// What the server names beyond those: it is not believed.
+    pub refused_addresses: Vec<String>,
+    pub calendars: Vec<CheckedCalendar>,
+    /// Where they were looked for, a URL.
+    pub place: String,
+    /// The names that the settings want, where they leave out others.
+    pub wanted: Vec<String>,
+}
+
+/// A calendar that a check found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckedCalendar {
+    pub href: String,
+    pub name: String,
+    /// The settings do not leave it out.
+    pub is_wanted: bool,
+    /// Besides, it may be read, and it holds events or tasks.
+    pub is_watched: bool,
+    pub method: Method,
+}
+
+/// How changes of a calendar are found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// The server reports them (RFC 6578).
+    Report,
+    /// Its ctag tells that there are some.
+    Ctag,
+    /// By listing all objects each time.
+    Listing,
+}
+
+impl fmt::Display for Checked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let watched = self.calendars.iter().filter(|calendar| calendar.is_watched).count();
+        write!(f, "{watched} of {} calendars watched", self.calendars.len())?;
+        for (at, calendar) in self.calendars.iter().enumerate() {
+            let how = match (calendar.is_watched, calendar.method) {
+                (false, _) => "not watched",
+                (true, Method::Report) => "by change reports",
+                (true, Method::Ctag) => "by ctag",
+                (true, Method::Listing) => "by listing",
+            };
+            let before = if at == 0 { ": " } else { ", " };
+            write!(f, "{before}{} ({}, {how})", calendar.name, calendar.href)?;
+        }
+        match self.addresses.as_slice() {
+            [] => write!(f, "; no address of {}", self.user)?,
+            addresses => write!(f, "; addresses {}", addresses.join(", "))?,
+        }
+        let refused = &self.refused_addresses;
+        if refused.is_empty() {
+            return Ok(());
+        }
+        let told = refused.iter().take(REFUSED_TOLD).map(|address| address.escape_debug().to_string());
+        write!(
+            f,
+            "; not used, though the server says they are {}'s: {}",
+            self.user,
+            told.collect::<Vec<_>>().join(", ")
+        )?;
+        let more = refused.len().saturating_sub(REFUSED_TOLD);
+        if more > 0 {
+            write!(f, " and {more} more")?;
+        }
+        write!(f, " (own_domains says in which domains it is believed)")
+    }
+}
+
+impl Checked {
+    /// Why nothing will ring, a sentence; none where some calendar is watched.
+    pub fn complaint(&self) -> Option<String> {
+        if self.calendars.iter().any(|calendar| calendar.is_watched) {
+            return None;
+        }
+        let names: Vec<String> =
+            self.calendars.iter().map(|calendar| format!("{} ({})", calendar.name, calendar.href)).collect();
+        let wanted: Vec<String> = self.wanted.iter().map(|name| format!("\"{name}\"")).collect();
+        let (place, names, wanted) = (&self.place, names.join(", "), wanted.join(", "));
+        Some(if self.calendars.is_empty() {
+            format!("no calendars were found at {place}: make one there, or check the source's url")
+        } else if self.calendars.iter().all(|calendar| calendar.is_wanted) {
+            format!("no calendar is watched: none holds events or tasks that this login may read: {names}")
+        } else {
+            format!("no calendar is watched: calendars = [{wanted}] names none that could be; there are {names}")
+        })
+    }
+}
+
+impl CaldavSource {
+    /// Logs in and says what is there. Nothing is handed in.
+    ///
+    /// # Errors
+    /// As for [`CaldavSource::look`].
+    pub async fn check(&self) -> Result<Checked, CaldavError> {
+        let account = Account::discover(&self.http, &self.url).await?;
+        let listing = account.list(&self.http).await?;
+        let calendars = listing.calendars.iter().map(|calendar| CheckedCalendar {
+            href: calendar.listed.href.clone(),
+            name: calendar.name(),
+            is_wanted: self.is_wanted(&calendar.listed.href, &calendar.name()),
+            is_watched: self.is_watched(calendar),
+            method: match &calendar.listed {
+                listed if listed.token.is_some() => Method::Report,
+                listed if listed.ctag.is_some() => Method::Ctag,
+                _ => Method::Listing,
+            },
+        });
+        let OwnAddresses { used, refused } = self.addresses(&account);
+        Ok(Checked {
+            user: self.user().to_owned(),
+            addresses: used,
+            refused_addresses: refused,
+            calendars: calendars.collect(),
+            place: account.place(),
+            wanted: self.source.calendars.clone(),
+            principal: account.principal.map(|principal| principal.to_string()),
+        })
+    }
+}
