@@ -245,7 +245,7 @@ pub struct CaldavSettings {
     pub own_domains: OwnDomains,
     /// Whether the default alarms of a calendar or its home ring for events that have none of their own.
     pub default_alarms: bool,
-    /// How long one request may take.
+    /// How long the server may be silent.
     pub timeout: Duration,
     /// PEM file of a further certificate authority to trust.
     pub ca_file: Option<PathBuf>,

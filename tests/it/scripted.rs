@@ -5,6 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 /// A request as it came.
 #[derive(Clone, Debug)]
@@ -36,11 +37,13 @@ pub struct Reply {
     pub status: u16,
     pub headers: Vec<(&'static str, String)>,
     pub body: Vec<u8>,
+    /// The pause before each of so many parts of it.
+    pub slow: Option<(Duration, usize)>,
 }
 
 impl Reply {
     pub fn status(status: u16) -> Reply {
-        Reply { status, headers: Vec::new(), body: Vec::new() }
+        Reply { status, headers: Vec::new(), body: Vec::new(), slow: None }
     }
 
     /// Closes the connection instead of answering.
@@ -55,6 +58,12 @@ impl Reply {
 
     pub fn body(mut self, body: impl Into<Vec<u8>>) -> Reply {
         self.body = body.into();
+        self
+    }
+
+    /// It comes in `parts`, each after a `pause`.
+    pub fn slow(mut self, pause: Duration, parts: usize) -> Reply {
+        self.slow = Some((pause, parts));
         self
     }
 
@@ -148,6 +157,12 @@ fn write(stream: &mut TcpStream, reply: &Reply) -> Option<()> {
     for (name, value) in &reply.headers {
         head += &format!("{name}: {value}\r\n");
     }
-    stream.write_all(format!("{head}\r\n").as_bytes()).ok()?;
-    stream.write_all(&reply.body).ok()
+    let mut octets = format!("{head}\r\n").into_bytes();
+    octets.extend_from_slice(&reply.body);
+    let (pause, parts) = reply.slow.unwrap_or((Duration::ZERO, 1));
+    for part in octets.chunks(octets.len().div_ceil(parts)) {
+        thread::park_timeout(pause);
+        stream.write_all(part).ok()?;
+    }
+    Some(())
 }

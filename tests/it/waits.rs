@@ -9,7 +9,7 @@ use crate::daemon::{Daemon, undisturbed};
 use crate::quirks::Server;
 use crate::rehearsal::Stage;
 use crate::scripted::{Asked, Reply, Scripted};
-use crate::watch::Watch;
+use crate::watch::{Watch, settings};
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -86,6 +86,37 @@ fn a_pause_that_a_server_asks_for_is_kept_and_the_look_goes_on() {
     let began = Instant::now();
     assert_eq!(Watch::of(&server.url, None).look().calendars, 20);
     assert!(began.elapsed() >= Duration::from_secs(1));
+}
+
+#[test]
+fn a_time_limit_is_on_silence_and_not_on_an_answer_that_goes_on() {
+    let server = Scripted::start(|asked| {
+        let reply = account(asked, 1);
+        if asked.path == "/cal/0/" { reply.slow(Duration::from_millis(200), 12) } else { reply }
+    });
+    let (source, mut settings) = settings(&server.url, None);
+    settings.timeout = Duration::from_secs(2);
+    let began = Instant::now();
+    assert_eq!(Watch::with(&source, &settings).look().calendars, 1);
+    assert!(began.elapsed() > settings.timeout, "the listing alone took longer than the limit");
+}
+
+#[test]
+fn a_listing_that_takes_long_to_begin_gets_more_time_each_time_until_it_comes() {
+    let server = Scripted::start(|asked| {
+        let reply = account(asked, 2);
+        let is_listing = asked.path == "/cal/1/" && asked.method == "PROPFIND";
+        if is_listing { reply.slow(Duration::from_millis(1_500), 1) } else { reply }
+    });
+    let (source, mut settings) = settings(&server.url, None);
+    settings.timeout = Duration::from_millis(500);
+    let mut watch = Watch::with(&source, &settings);
+    assert!(watch.failure().contains("/cal/1/ did not answer"), "500 ms");
+    assert!(watch.failure().contains("/cal/1/ did not answer"), "1 s");
+    assert_eq!(watch.look().calendars, 2, "2 s");
+    // What came in before is not asked for again.
+    let lines = server.lines();
+    assert_eq!(lines.iter().filter(|line| *line == "REPORT /cal/0/ calendar-multiget").count(), 1, "{lines:?}");
 }
 
 /// A stage whose configuration also watches `mary` and `bob` on the server at `url`, each second.

@@ -10,11 +10,16 @@ use reqwest::{Client, RequestBuilder, Url, redirect};
 use rustls::{ClientConfig, RootCertStore, crypto::ring};
 
 use super::error::CaldavError;
+use super::silence::Silence;
 use crate::config::{CaldavSettings, Credentials, FileStamp, Secret};
 use crate::tls::client_config;
 
 /// How long a connection may take to come up, where the source's timeout is longer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a connection is silent before the other end is asked whether it is still there, and how long until that is
+/// repeated.
+const KEEPALIVE: Duration = Duration::from_secs(15);
 
 /// What clients are made of, and the one that is in use.
 #[derive(Debug)]
@@ -122,7 +127,11 @@ impl ClientMaker {
             .user_agent(concat!("reveille/", env!("CARGO_PKG_VERSION")))
             .redirect(redirect::Policy::none())
             .referer(false)
-            .timeout(self.timeout)
+            .timeout(Silence::new(self.timeout).whole())
+            // A machine that is gone while its answer is waited for is noticed within a minute.
+            .tcp_keepalive(KEEPALIVE)
+            .tcp_keepalive_interval(KEEPALIVE)
+            .tcp_keepalive_retries(3)
             .connect_timeout(self.timeout.min(CONNECT_TIMEOUT))
             // Requests follow one another: one connection is enough.
             .pool_max_idle_per_host(1)

@@ -16,6 +16,7 @@ use super::error::CaldavError;
 use super::host::Host;
 use super::href;
 use super::multistatus::http_date;
+use super::silence::Silence;
 use super::xml::{Document, XmlError};
 use crate::config::{AnswerLimits, CaldavSettings, Credentials};
 use crate::time::UtcMillis;
@@ -122,7 +123,7 @@ pub struct Http {
     client: ClientMaker,
     /// The way of requests, where that is not the network.
     transport: Option<Arc<dyn Transport>>,
-    timeout: Duration,
+    silence: Silence,
     limits: AnswerLimits,
     host: Arc<Host>,
     sent: AtomicU64,
@@ -136,7 +137,7 @@ impl Http {
         Http {
             client,
             transport: None,
-            timeout: settings.timeout,
+            silence: Silence::new(settings.timeout),
             limits,
             host: Arc::default(),
             sent: AtomicU64::new(0),
@@ -235,7 +236,7 @@ impl Http {
                     attempt += 1
                 }
                 Err(Failure::Broken(_)) if attempt < ATTEMPTS => attempt += 1,
-                Err(failure) => return Err(self.error(&request.url, failure)),
+                Err(failure) => return Err(self.error(request, failure)),
                 Ok(done) => return Ok(done),
             }
         }
@@ -256,9 +257,11 @@ impl Http {
         if !request.body.is_empty() {
             builder = builder.header(header::CONTENT_TYPE, "application/xml; charset=utf-8").body(request.body.clone());
         }
-        let mut response = client.authorized(builder).send().await.map_err(|why| failure(&why))?;
+        let (silence, begun) = (self.silence.of(request), Instant::now());
+        let mut response = unless_silent(silence, client.authorized(builder).send()).await?;
+        self.silence.ended_by(request, begun.elapsed());
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|why| failure(&why))? {
+        while let Some(chunk) = unless_silent(silence, response.chunk()).await? {
             if body.len().saturating_add(chunk.len()) > self.limits.max_answer_size {
                 return Err(Failure::TooLarge);
             }
@@ -317,10 +320,14 @@ impl Http {
         format!("; it offers {}, and {used} was used: Reveille speaks Basic and Bearer", schemes.join(", "))
     }
 
-    fn error(&self, url: &Url, failure: Failure) -> CaldavError {
-        let url = url.to_string();
+    fn error(&self, request: &Request, failure: Failure) -> CaldavError {
+        let url = request.url.to_string();
         match failure {
-            Failure::TimedOut => CaldavError::Timeout { url, seconds: self.timeout.as_secs() },
+            Failure::TimedOut => {
+                let seconds = self.silence.of(request).as_secs();
+                self.silence.broken_by(request);
+                CaldavError::Timeout { url, seconds }
+            }
             Failure::TooLarge => CaldavError::TooLarge { url, limit: self.limits.max_answer_size },
             Failure::Tls(reason) => CaldavError::Tls { url, reason },
             Failure::Unreachable(reason) | Failure::Broken(reason) => CaldavError::Unreachable { url, reason },
@@ -350,6 +357,15 @@ impl Patience {
         let now = Instant::now();
         now.duration_since(*self.0.get_or_insert(now)).saturating_add(wish) <= longest
     }
+}
+
+/// What `work` comes to, if the server is not silent for longer than `silence` meanwhile.
+async fn unless_silent<T>(
+    silence: Duration,
+    work: impl Future<Output = Result<T, reqwest::Error>>,
+) -> Result<T, Failure> {
+    let done = tokio::time::timeout(silence, work).await.map_err(|_| Failure::TimedOut)?;
+    done.map_err(|why| failure(&why))
 }
 
 fn failure(why: &reqwest::Error) -> Failure {

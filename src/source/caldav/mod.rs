@@ -10,7 +10,7 @@
 //!   them, [`absent`] through those that are not listed; [`position`] decides what to do with one; [`sync`] does it: [`delta`]
 //!   asks what changed, [`compare`] compares the whole, [`kept`] is what the ledger has; [`fetch`] gets objects, [`owed`] are
 //!   those that did not come, [`recheck`] those whose entity tag is not enough.
-//! * [`host`] is what the accounts on one server share.
+//! * [`silence`] is how long an answer may take to begin, [`host`] what the accounts on one server share.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -42,6 +42,7 @@ mod owed;
 mod position;
 mod recheck;
 mod requests;
+mod silence;
 mod sync;
 mod whose;
 mod xml;
