@@ -50,6 +50,11 @@ impl Account {
         self.client.delete(&format!("{}{name}", self.work));
     }
 
+    /// The folder that the account's own server keeps everything in.
+    pub fn storage(&self) -> PathBuf {
+        self.own.as_ref().expect("a server of its own").1.path().join("storage")
+    }
+
     /// Ends the account's own server, as a crash would.
     pub fn stop(&mut self) {
         self.own.as_mut().expect("a server of its own").0.stop();

@@ -353,3 +353,49 @@ fn what_is_wrong_with_a_certificate_is_said_in_words_and_a_pinned_one_works() {
     let expired = outcome(false, "127.0.0.1", -10).unwrap_err();
     assert!(expired.contains(" its certificate was valid until 20") && expired.contains(": renew it; "), "{expired}");
 }
+
+#[test]
+fn a_radicale_without_its_storage_loses_nothing() {
+    let Some(venv) = Venv::or_skip() else { return };
+    let mut account = radicale_alone(venv);
+    put(&account, "one.ics", "One");
+    put(&account, "two.ics", "Two");
+    let mut watch = of(&account);
+    watch.look();
+    let (storage, away) = (account.storage(), account.storage().with_extension("away"));
+    let same_as_before = |watch: &mut Watch| {
+        watch.kept.counts();
+        watch.look();
+        assert_eq!((watch.kept.calendar("/mary/work/").absent_since, watch.kept.counts().0), (None, 0));
+    };
+    // It is started before its disk is mounted, and answers an empty home.
+    account.stop();
+    std::fs::rename(&storage, &away).unwrap();
+    account.start_again();
+    watch.look();
+    assert!(watch.kept.calendar("/mary/work/").absent_since.is_some());
+    account.stop();
+    std::fs::remove_dir_all(&storage).unwrap();
+    std::fs::rename(&away, &storage).unwrap();
+    account.start_again();
+    same_as_before(&mut watch);
+    // The calendar's own folder is a mount that is away.
+    let work = storage.join("collection-root/mary/work");
+    std::fs::rename(&work, &away).unwrap();
+    std::fs::create_dir(&work).unwrap();
+    watch.look();
+    assert!(watch.kept.calendar("/mary/work/").absent_since.is_some());
+    std::fs::remove_dir_all(&work).unwrap();
+    std::fs::rename(&away, &work).unwrap();
+    same_as_before(&mut watch);
+    // Its properties are empty, or half written.
+    let properties = work.join(".Radicale.props");
+    let before = std::fs::read(&properties).unwrap();
+    for broken in [&b""[..], before.get(..before.len() / 2).unwrap()] {
+        std::fs::write(&properties, broken).unwrap();
+        let _ = watch.try_look();
+        assert_eq!(watch.kept.summaries("/mary/work/"), ["One", "Two"]);
+    }
+    std::fs::write(&properties, before).unwrap();
+    same_as_before(&mut watch);
+}
