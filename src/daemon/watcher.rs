@@ -29,6 +29,8 @@ const LOGIN_WAITS: [Duration; 3] =
 const LAST_LOGIN_WAIT: Duration = Duration::from_secs(6 * 60 * 60);
 /// Sources that wait for the same server come back within this, milliseconds, once it answers.
 const SPREAD: u64 = 2_000;
+/// And up to this where a watched folder cannot be read.
+const FOLDER_WAIT: Duration = Duration::from_secs(60);
 /// That all is well is written into the ledger no more often than this, milliseconds.
 const REPORT: i64 = 60_000;
 
@@ -372,6 +374,8 @@ impl Watcher {
             (_, None, Obstacle::Login) => self.login_wait(),
             // Its first answer comes before.
             (_, None, Obstacle::Server) => LONGEST_WAIT,
+            // Whether a folder is there costs little to ask, and a file system that is mounted does not tell.
+            (failures, None, _) if matches!(self.kind, Kind::Directory(_)) => doubled(failures).min(FOLDER_WAIT),
             (failures, None, _) => doubled(failures).min(LONGEST_WAIT),
         }
     }

@@ -128,9 +128,13 @@ impl DirectorySource {
                     looked.calendars += 1;
                     self.look_at_folder(intake, (folder, seen), known, look, &mut looked).await?;
                 }
-                // It is called otherwise than it was, and may be called so again.
+                // It is called otherwise than it was, and may be called so again; or what says so is not mounted.
                 (None, Some(known)) if self.is_wanted(&known) => {
-                    self.miss(intake, &known.href, Evidence::Healthy, look, &mut looked).await?;
+                    let evidence = match device_of(&known.checkpoint).is_some_and(|device| *device != folder.device) {
+                        true => Evidence::AllGone,
+                        false => Evidence::Healthy,
+                    };
+                    self.miss(intake, &known.href, evidence, look, &mut looked).await?;
                 }
                 (None, Some(known)) => self.drop(intake, &known.href, &mut looked).await?,
                 (None, None) => {}

@@ -45,7 +45,7 @@ pub enum DirectoryError {
     Unmounted { path: String },
     /// The kernel does not watch it.
     #[error(
-        "the folder {path} cannot be watched ({reason}): changes are found only every rescan_interval; raising fs.inotify.max_user_watches may help"
+        "the folder {path} cannot be watched ({reason}): changes are found only every rescan_interval; raising fs.inotify.max_user_watches (or max_user_instances) may help"
     )]
     Watch { path: String, reason: String },
     #[error(transparent)]

@@ -371,7 +371,11 @@ fn number_of(metadata: &Metadata) -> Number {
 impl Touched {
     /// Whether what `fault` says may be different now.
     pub fn concerns(&self, fault: &str) -> bool {
-        let named = |path: &Path| fault.contains(&*path.to_string_lossy());
+        // The path, and not one that only begins like it.
+        let named = |path: &Path| {
+            let path = path.to_string_lossy();
+            fault.split(&*path).skip(1).any(|rest| rest.is_empty() || rest.starts_with([' ', ':', '/', ',']))
+        };
         self.everything || self.files.keys().any(|file| named(file)) || self.folders.iter().any(|folder| named(folder))
     }
 }
