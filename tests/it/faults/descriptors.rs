@@ -48,6 +48,14 @@ fn file_descriptors_exhausted_in_a_running_daemon_delay_alarms_and_lose_none() {
     put_many(&stage, 20, in_seconds(4));
     let mut daemon = Daemon::start(stage.path(), &["run"]);
     daemon.log.find(SOON, |line| line.contains("looked")).unwrap();
+    // It runs once the wheel and the clock's minder have their timers; the first look may be over before.
+    let descriptors = format!("/proc/{}/fd", daemon.pid().as_raw_nonzero());
+    let timers = || {
+        let leads_to = |entry: std::io::Result<fs::DirEntry>| fs::read_link(entry.ok()?.path()).ok();
+        let all = fs::read_dir(&descriptors).unwrap().filter_map(leads_to);
+        all.filter(|target| target.to_string_lossy().contains("timerfd")).count()
+    };
+    wait_until(|| timers() == 2, || daemon.log.text());
     let before =
         prlimit(Some(daemon.pid()), Resource::Nofile, Rlimit { current: Some(0), maximum: Some(1024) }).unwrap();
     // Neither the sink's file can be opened, nor another connection to the ledger; which is wanted first is chance.
