@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::look::{Glimpse, LedgerArgs, block_on, distance, written, written_or_dash};
 use super::upcoming::{Foresight, Upcoming};
 use super::{Context, printer::Exit, printer::Table, printer::Tone, reach};
-use crate::ledger::{Inspector, ObjectRow, RingRow};
+use crate::ledger::{Inspector, ObjectRow, RingRow, RingsOf};
 use crate::time::UtcMillis;
 
 /// How many rings, past and to come, are shown.
@@ -70,9 +70,8 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
         let mut inspector = Inspector::open(&config.ledger).await?;
         let mut seen = Vec::new();
         for object in inspector.objects_of(&args.uid).await? {
-            let mut fired = inspector.rings(UtcMillis::MIN, Some(object.id), i64::try_from(RINGS)?).await?;
-            // A file may hold many events.
-            fired.retain(|row| [&args.uid, ""].contains(&Glimpse::of(&row.notification).uid.as_str()));
+            let of = RingsOf { object: object.id, uid: &args.uid, user: &object.calendar.user };
+            let mut fired = inspector.rings(UtcMillis::MIN, Some(of), i64::try_from(RINGS)?).await?;
             fired.reverse();
             let upcoming = foresight.rings_of(&object, &args.uid, RINGS);
             seen.push(Seen { object, upcoming, fired });

@@ -79,6 +79,14 @@ pub struct ObjectRow {
     pub due: Option<UtcMillis>,
 }
 
+/// Whose rings are meant: those of an event, wherever in its user's calendars it was, and what was only counted of its object.
+#[derive(Clone, Copy, Debug)]
+pub struct RingsOf<'a> {
+    pub object: i64,
+    pub uid: &'a str,
+    pub user: &'a str,
+}
+
 /// A ring of the history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RingRow {
@@ -146,7 +154,9 @@ const OF_UID: &str =
 const RINGS: &str =
     "SELECT r.id, r.object, r.due, r.fired_at, r.state, r.count, r.notification, c.name AS calendar, o.href
     FROM rings r LEFT JOIN calendars c ON c.id = r.calendar LEFT JOIN objects o ON o.id = r.object
-    WHERE r.fired_at >= ?1 AND (?2 IS NULL OR r.object = ?2) ORDER BY r.fired_at DESC, r.id DESC LIMIT ?3";
+    WHERE r.fired_at >= ?1 AND (?2 IS NULL OR (r.object = ?2 AND r.notification = '')
+    OR (instr(r.notification, ?3) > 0 AND instr(r.notification, ?4) > 0))
+    ORDER BY r.fired_at DESC, r.id DESC LIMIT ?5";
 const RING_BY_IDENTITY: &str =
     "SELECT r.id, r.object, r.due, r.fired_at, r.state, r.count, r.notification, c.name AS calendar, o.href
     FROM rings r LEFT JOIN calendars c ON c.id = r.calendar LEFT JOIN objects o ON o.id = r.object
@@ -301,17 +311,20 @@ impl Inspector {
         query.fetch_all(&mut self.connection).await?.iter().map(object).collect()
     }
 
-    /// The last `limit` rings that were recorded at or after `since`, of one object or of all; the latest first.
+    /// The last `limit` rings that were recorded at or after `since`, of one event or of all; the latest first.
     ///
     /// # Errors
     /// [`LedgerError::Database`].
     pub async fn rings(
         &mut self,
         since: UtcMillis,
-        object: Option<i64>,
+        of: Option<RingsOf<'_>>,
         limit: i64,
     ) -> Result<Vec<RingRow>, LedgerError> {
-        let query = sqlx::query(RINGS).bind(since.0).bind(object).bind(limit);
+        // As the notification has it.
+        let pair = |key: &str, value: &str| format!("\"{key}\":{}", serde_json::json!(value));
+        let query = sqlx::query(RINGS).bind(since.0).bind(of.map(|of| of.object));
+        let query = query.bind(of.map(|of| pair("uid", of.uid))).bind(of.map(|of| pair("userId", of.user))).bind(limit);
         query.fetch_all(&mut self.connection).await?.iter().map(ring).collect()
     }
 

@@ -53,7 +53,9 @@ pub use disk::{Commit, Disk, Durable, Fate};
 pub use file::{denied, size};
 pub use history::Place;
 pub use identities::OldRing;
-pub use inspect::{CalendarFigures, DeliveryFilter, DeliveryRow, Figures, Inspector, ObjectRow, RingRow, SourceRow};
+pub use inspect::{
+    CalendarFigures, DeliveryFilter, DeliveryRow, Figures, Inspector, ObjectRow, RingRow, RingsOf, SourceRow,
+};
 pub use lock::{holder, lock_path};
 pub use outbox::{Claimed, Claims, Settlement, Verdict};
 pub use store::{CalendarRow, Existing, ObjectText, SourceLook};

@@ -410,3 +410,50 @@ fn a_slip_is_told_at_the_alarm_and_at_the_component_that_has_it() {
     assert_eq!(report["components"][0]["alarms"][0]["faults"].as_array().unwrap().len(), 1);
     assert_eq!(report["components"][0]["faults"].as_array().unwrap().len(), 1);
 }
+
+#[test]
+fn an_alarm_that_was_dismissed_after_it_rang_and_one_whose_calendar_is_absent() {
+    let stage = Stage::new();
+    stage.put("tea.ics", "20260310T120000Z", "Tea", "2026-03-01T00:00:00Z");
+    stage.put("cake.ics", "20990310T120000Z", "Cake", "2026-03-01T00:00:00Z");
+    stage.pass("2026-03-10T11:00:00Z");
+    stage.pass("2026-03-10T12:00:01Z");
+    let dismissed = fs::read_to_string(stage.file("tea.ics")).unwrap();
+    let dismissed = dismissed.replace("TRIGGER:PT0S", "TRIGGER:PT0S\r\nACKNOWLEDGED:20260310T120100Z");
+    fs::write(stage.file("tea.ics"), dismissed).unwrap();
+    // The rest of the store is in order: another calendar is there.
+    fs::create_dir(stage.path().join("watched/other")).unwrap();
+    fs::copy(stage.file("cake.ics"), stage.path().join("watched/other/pie.ics")).unwrap();
+    stage.pass("2026-03-10T12:02:00Z");
+    let fired = "fired at 2026-03-10T12:00:01.000Z (ring 1)";
+    assert_eq!(outcome(&stage, "tea.ics"), ends("fired", fired));
+    let told = &stage.listing(&["explain", "tea.ics@example.org"])[0];
+    assert_eq!(told["components"][0]["alarms"][0]["fate"], "acknowledged");
+    fs::rename(stage.path().join("watched/work"), stage.path().join("elsewhere")).unwrap();
+    stage.pass("2026-03-10T12:03:00Z");
+    let absent = "armed; its calendar has not been found since 2026-03-10T12:03:00.000Z, and is dropped at \
+                  2026-03-10T12:18:00.000Z unless it is found";
+    let objects = stage.listing(&["explain", "cake.ics@example.org"]);
+    let of_work = objects.iter().find(|told| told["object"]["calendarName"] == "work").unwrap();
+    let alarm = &of_work["components"][0]["alarms"][0];
+    assert_eq!((&alarm["outcome"], &alarm["standing"]), (&json!("armed"), &json!(absent)));
+}
+
+#[test]
+fn a_moved_event_is_told_by_the_ring_that_it_made_where_it_was() {
+    let stage = Stage::new();
+    stage.put("tea.ics", "20260310T120000Z", "Tea", "2026-03-01T00:00:00Z");
+    fs::create_dir(stage.path().join("watched/other")).unwrap();
+    stage.put("cake.ics", "20990310T120000Z", "Cake", "2026-03-01T00:00:00Z");
+    stage.pass("2026-03-10T11:00:00Z");
+    stage.pass("2026-03-10T12:00:01Z");
+    fs::rename(stage.file("tea.ics"), stage.path().join("watched/other/tea.ics")).unwrap();
+    stage.pass("2026-03-10T12:02:00Z");
+    let told = "fired at 2026-03-10T12:00:01.000Z (ring 1, by another object of the same UID)";
+    assert_eq!(outcome(&stage, "tea.ics"), ends("fired", told));
+    let shown = &stage.listing(&["show", "tea.ics@example.org"])[0];
+    assert_eq!((&shown["calendarName"], &shown["fired"][0]["ring"]), (&json!("other"), &json!(1)));
+    let told = &stage.listing(&["explain", "tea.ics@example.org"])[0];
+    assert_eq!(told["history"][0]["ring"], 1);
+    assert!(stage.listing(&["show", "cake.ics@example.org"])[0]["fired"].as_array().unwrap().is_empty());
+}

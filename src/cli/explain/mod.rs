@@ -20,7 +20,7 @@ use crate::calendar::ring::Ring;
 use crate::calendar::zone::Zones;
 use crate::config::Config;
 use crate::ledger::{Inspector, LedgerError, ObjectRow};
-use crate::notification::{About, identity};
+use crate::notification::{About, identity, identity_of};
 use crate::planner;
 use crate::time::UtcMillis;
 use outcome::Ledgered;
@@ -198,9 +198,17 @@ impl Asked<'_> {
                 let alarms = report.components.iter_mut().flat_map(|component| &mut component.alarms);
                 let fates = told.iter().flat_map(|told| &told.components).flat_map(|component| &component.alarms);
                 for (alarm, told) in alarms.zip(fates) {
-                    let (Fate::Rings(at) | Fate::Crowded(at) | Fate::Over(at)) = told.fate else { continue };
-                    let id = rung_by(&plan, told.alarm, at).map(|ring| identity(&about, &row.href, &ring));
-                    let outcome = ledgered.outcome(inspector, at, id).await?;
+                    let (Some(at), Some(action)) = (told.fate.ring(), told.alarm.action) else { continue };
+                    let id = identity_of(&about.user, uid, action.name(), at);
+                    let outcome = match told.fate {
+                        // Why it is not due, the fate says; it may have rung before that was written.
+                        Fate::Acknowledged { .. } | Fate::TakenAway(_) => ledgered.recorded(inspector, id).await?,
+                        _ => {
+                            let id = is_rung_by(&plan, told.alarm, at).then_some(id);
+                            Some(ledgered.outcome(inspector, at, id).await?)
+                        }
+                    };
+                    let Some(outcome) = outcome else { continue };
                     alarm.standing = Some(outcome.sentence);
                     alarm.outcome = Some(outcome.state);
                 }
@@ -210,13 +218,13 @@ impl Asked<'_> {
         };
         report.faults = faults;
         report.object = Some(recorded::facts(row));
-        report.history = recorded::history(inspector, row.id, uid).await?;
+        report.history = recorded::history(inspector, row, uid).await?;
         Ok(report)
     }
 }
 
-/// The ring that `alarm` makes at `at`, alone or together with others.
-fn rung_by<'p>(plan: &Plan<'p>, alarm: &Alarm, at: UtcMillis) -> Option<Ring<'p>> {
+/// Whether `alarm` rings at `at`, alone or together with others.
+fn is_rung_by(plan: &Plan<'_>, alarm: &Alarm, at: UtcMillis) -> bool {
     let is_of = |ring: &Ring<'_>| ring.alarm.iter().chain(&ring.joined).any(|one| std::ptr::eq(*one, alarm));
-    plan.rings(at..at.plus(1)).into_iter().find(is_of)
+    plan.rings(at..at.plus(1)).iter().any(is_of)
 }

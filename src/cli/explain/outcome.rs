@@ -23,6 +23,7 @@ pub(super) struct Ledgered<'a> {
     now: UtcMillis,
     /// Milliseconds.
     max_lateness: i64,
+    absent_grace: i64,
     /// Rings that were due before this are no longer in the history, or need not be.
     forgotten_before: UtcMillis,
     /// Until when everything counts as rung, where a backup was put back.
@@ -44,6 +45,7 @@ impl<'a> Ledgered<'a> {
             row,
             now,
             max_lateness: millis(config.defaults.max_lateness),
+            absent_grace: millis(config.defaults.absent_grace),
             forgotten_before: forgotten.max(kept_since),
             fired_until: inspector.fired_until().await?,
         })
@@ -56,13 +58,10 @@ impl<'a> Ledgered<'a> {
         at: UtcMillis,
         identity: Option<[u8; 16]>,
     ) -> Result<Outcome, LedgerError> {
-        let recorded = match identity {
-            Some(identity) => recorded::of_identity(inspector, identity).await?,
-            None => None,
-        };
-        if let Some(recorded) = recorded {
-            let (state, sentence) = (recorded.state.clone(), self.of_record(&recorded));
-            return Ok(Outcome { state, sentence, recorded: Some(recorded) });
+        if let Some(identity) = identity
+            && let Some(outcome) = self.recorded(inspector, identity).await?
+        {
+            return Ok(outcome);
         }
         let counted = if at < self.now { inspector.ring_counting(self.row.id, at).await? } else { None };
         let (state, sentence) = match (self.of_no_record(at, counted.as_ref()), identity) {
@@ -72,6 +71,19 @@ impl<'a> Ledgered<'a> {
             (outcome, _) => outcome,
         };
         Ok(Outcome { state: state.to_owned(), sentence, recorded: None })
+    }
+
+    /// What the ledger has recorded of the alarm that has this identity, if anything.
+    pub(super) async fn recorded(
+        &self,
+        inspector: &mut Inspector,
+        identity: [u8; 16],
+    ) -> Result<Option<Outcome>, LedgerError> {
+        let recorded = recorded::of_identity(inspector, identity).await?;
+        Ok(recorded.map(|recorded| {
+            let (state, sentence) = (recorded.state.clone(), self.of_record(&recorded));
+            Outcome { state, sentence, recorded: Some(recorded) }
+        }))
     }
 
     fn of_record(&self, recorded: &Recorded) -> String {
@@ -90,13 +102,25 @@ impl<'a> Ledgered<'a> {
         }
     }
 
+    /// That it is still to come, and what may keep it from that.
+    fn armed(&self) -> String {
+        match self.row.calendar.absent {
+            None => "armed".to_owned(),
+            Some(absent) => format!(
+                "armed; its calendar has not been found since {}, and is dropped at {} unless it is found",
+                absent.since,
+                absent.ends_at(self.absent_grace)
+            ),
+        }
+    }
+
     /// The state and the sentence of an alarm at `at` that has no row of its own in the history.
     fn of_no_record(&self, at: UtcMillis, counted: Option<&RingRow>) -> (&'static str, String) {
         let Ledgered { row, now, max_lateness, forgotten_before, .. } = *self;
         let written = row.written.map(|written| written.min(now));
         if row.due.is_some_and(|due| due <= at) {
             return match now.0.saturating_sub(at.0) {
-                ..=0 => ("armed", "armed".to_owned()),
+                ..=0 => ("armed", self.armed()),
                 late if late > max_lateness => {
                     ("overdue", "overdue by more than max_lateness: it will be recorded as missed".to_owned())
                 }

@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use crate::cli::look::Glimpse;
-use crate::ledger::{DeliveryRow, Inspector, LedgerError, ObjectRow, RingRow};
+use crate::ledger::{DeliveryRow, Inspector, LedgerError, ObjectRow, RingRow, RingsOf};
 use crate::time::UtcMillis;
 
 /// So many of the rings that were recorded last are told.
@@ -76,11 +76,15 @@ pub(super) fn facts(row: &ObjectRow) -> ObjectFacts {
     }
 }
 
-/// The last rings that were recorded of what the object `object` says of `uid`, the latest last.
-pub(super) async fn history(inspector: &mut Inspector, object: i64, uid: &str) -> Result<Vec<Recorded>, LedgerError> {
-    let mut rows = inspector.rings(UtcMillis::MIN, Some(object), HISTORY).await?;
-    // A file may hold many events; what was counted has no notification.
-    rows.retain(|row| [uid, ""].contains(&Glimpse::of(&row.notification).uid.as_str()));
+/// The last rings that were recorded of `uid`, wherever in its user's calendars it was, the latest last; and what was only
+/// counted of the object `row`.
+pub(super) async fn history(
+    inspector: &mut Inspector,
+    row: &ObjectRow,
+    uid: &str,
+) -> Result<Vec<Recorded>, LedgerError> {
+    let of = RingsOf { object: row.id, uid, user: &row.calendar.user };
+    let mut rows = inspector.rings(UtcMillis::MIN, Some(of), HISTORY).await?;
     rows.reverse();
     let mut history = Vec::with_capacity(rows.len());
     for row in rows {

@@ -3,7 +3,7 @@ use std::path::Path;
 use super::super::holder;
 use super::super::{
     Amended, Amender, CalendarRow, DeliveryId, Firing, Ledger, LedgerError, NewRing, Planned, PlannedObject, RingState,
-    Route, Settlement, SourceLook, Verdict,
+    RingsOf, Route, Settlement, SourceLook, Verdict,
 };
 use super::{DeliveryFilter, Inspector};
 use crate::time::UtcMillis;
@@ -100,7 +100,8 @@ async fn look(path: &Path) {
     let rings = inspector.rings(UtcMillis::MIN, None, 10).await.unwrap();
     assert_eq!((rings[0].state.as_str(), rings[0].href.as_deref()), ("fired", Some("a.ics")));
     assert!(inspector.rings(UtcMillis(1_000_108), None, 10).await.unwrap().is_empty());
-    assert!(inspector.rings(UtcMillis::MIN, Some(rings[0].object + 1), 10).await.unwrap().is_empty());
+    let of = RingsOf { object: rings[0].object + 1, uid: "another", user: "mary" };
+    assert!(inspector.rings(UtcMillis::MIN, Some(of), 10).await.unwrap().is_empty());
 
     let all = inspector.deliveries(DeliveryFilter::All, 10).await.unwrap();
     let states: Vec<_> = all.iter().map(|d| (d.sink.as_str(), d.state.as_str())).collect();
