@@ -176,7 +176,7 @@ pub fn in_words(error: &(dyn Error + 'static)) -> Option<String> {
 fn words(error: &rustls::Error) -> String {
     match error {
         rustls::Error::InvalidCertificate(wrong) => certificate_words(wrong),
-        rustls::Error::InvalidMessage(_) => "what answers there does not speak TLS: is the port right?".to_owned(),
+        rustls::Error::InvalidMessage(_) => "what answers there does not speak TLS: check the port".to_owned(),
         rustls::Error::AlertReceived(AlertDescription::ProtocolVersion)
         | rustls::Error::PeerIncompatible(
             PeerIncompatible::ServerDoesNotSupportTls12Or13 | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig,
@@ -205,9 +205,9 @@ fn certificate_words(wrong: &CertificateError) -> String {
         }
         CertificateError::Expired => "its certificate is no longer valid: renew it".to_owned(),
         CertificateError::NotValidYetContext { not_before, .. } => {
-            format!("its certificate is not valid before {}: is the clock of this machine right?", day(*not_before))
+            format!("its certificate is not valid before {}: check the clock of this machine", day(*not_before))
         }
-        CertificateError::NotValidYet => "its certificate is not valid yet: is the clock of this machine right?".to_owned(),
+        CertificateError::NotValidYet => "its certificate is not valid yet: check the clock of this machine".to_owned(),
         CertificateError::NotValidForNameContext { expected, presented } if !presented.is_empty() => {
             // As written in the certificate: DnsName("example.org"), IpAddress(127.0.0.1).
             let name = |name: &String| match name.split_once('(') {

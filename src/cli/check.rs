@@ -11,6 +11,7 @@ use super::look::block_on;
 use super::people::People;
 use super::rights::{self, Daemon};
 use super::{Context, printer::Exit, printer::Table, printer::Tone};
+use crate::access::{self, Need};
 use crate::calendar::zone::Zones;
 use crate::clock::Clock;
 use crate::config::{self, Config, ConfigError, Overrides, Problem, SinkKind, SourceKind};
@@ -208,9 +209,18 @@ async fn ledger(path: &Path) -> Result<String, String> {
         }
         Err(LedgerError::Missing { .. }) => {
             let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            if !folder.exists() {
+                return Err(format!(
+                    "its folder {} does not exist: make it, for the user that runs reveille",
+                    folder.display()
+                ));
+            }
             rustix::fs::access(folder, rustix::fs::Access::WRITE_OK)
                 .map(|()| "will be made by the first run".to_owned())
-                .map_err(|why| format!("cannot be made in {}: {why}", folder.display()))
+                .map_err(|why| {
+                    let hint = access::hint(&why.into(), folder, Need::Create, true);
+                    format!("cannot be made in {}: {why}{hint}", folder.display())
+                })
         }
         Err(error) => Err(error.to_string()),
     }

@@ -16,6 +16,7 @@ use super::settings::{
 };
 use super::sources::Around;
 use super::{sinks, sources, value};
+use crate::access::{self, Need};
 use crate::calendar::zone::Zones;
 use crate::zoneinfo::ZoneinfoChoice;
 
@@ -177,6 +178,10 @@ fn read_file(path: &Path) -> io::Result<String> {
 }
 
 fn unreadable(file: PathBuf, why: &io::Error) -> ConfigError {
+    let why = match why.kind() {
+        io::ErrorKind::InvalidData => "it is not UTF-8 text".to_owned(),
+        _ => access::told(why, &file, Need::Read, false),
+    };
     let sentence = format!("the configuration cannot be read: {why}");
     ConfigError::new(vec![Problem { file: Some(file), line: None, key: None, sentence }])
 }
@@ -186,7 +191,7 @@ fn parse(file: &Path, text: &str, reader: &Reader<'_>, problems: &mut Vec<Proble
     let (table, errors) = DeTable::parse_recoverable(text);
     let sheet = Sheet::new(file, text);
     for error in &errors {
-        let sentence = format!("this is no TOML: {}", error.message().replace('\n', ", "));
+        let sentence = format!("this is not valid TOML: {}", error.message().replace('\n', ", "));
         sheet.report(error.span().map(|span| span.start), None, sentence);
     }
     let mut config = Config { file: Some(file.to_owned()), ..Config::default() };

@@ -171,6 +171,9 @@ fn contents(path: &Path) -> Result<Secret, String> {
 }
 
 fn unreadable(path: &Path, why: &io::Error) -> String {
+    if why.kind() == io::ErrorKind::InvalidData {
+        return format!("names {}, which is not UTF-8 text", path.display());
+    }
     let hint = match std::fs::metadata(path) {
         Ok(metadata) if why.kind() == io::ErrorKind::PermissionDenied => format!(": {}", remedy(path, &metadata)),
         _ => String::new(),

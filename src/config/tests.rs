@@ -202,9 +202,10 @@ fn wrong_types_and_values() {
 #[test]
 fn a_text_that_is_no_toml_is_told_with_its_line() {
     let told = problem("[defaults]\nzone = \"Europe/Berlin\nmax_lateness = '1h'\n");
-    assert!(told.starts_with("reveille.toml:2: this is no TOML: "), "{told}");
+    assert!(told.starts_with("reveille.toml:2: this is not valid TOML: "), "{told}");
     assert!(
-        problem("[log]\nlevel='info'\nlevel='warn'\n").starts_with("reveille.toml:3: this is no TOML: duplicate key")
+        problem("[log]\nlevel='info'\nlevel='warn'\n")
+            .starts_with("reveille.toml:3: this is not valid TOML: duplicate key")
     );
 }
 

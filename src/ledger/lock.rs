@@ -2,7 +2,7 @@
 //! ledger, it is one file, with one lock and one log.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{Read as _, Seek as _, Write as _};
+use std::io::{ErrorKind, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -39,7 +39,11 @@ pub fn real(path: &Path) -> PathBuf {
 
 /// Refuses a ledger that has several names: SQLite and the lock go by the name, so that two daemons could have it at once.
 pub fn only_name(path: &Path) -> Result<(), LedgerError> {
-    match path.metadata().map(|metadata| metadata.nlink()) {
+    match path.metadata().map(|metadata| if metadata.is_dir() { 0 } else { metadata.nlink() }) {
+        Ok(0) => Err(LedgerError::Open {
+            path: path.display().to_string(),
+            reason: "it is a folder: name a file in it".to_owned(),
+        }),
         Ok(names @ 2..) => Err(LedgerError::Open {
             path: path.display().to_string(),
             reason: format!(
@@ -65,6 +69,10 @@ pub async fn lock(path: &Path) -> Result<File, LedgerError> {
         .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
         .open(&lock_path)
         .map_err(|why| {
+            if why.kind() == ErrorKind::NotFound {
+                let folder = folder_of(path).display();
+                return open(format!("its folder {folder} does not exist: make it, for the user that runs reveille"));
+            }
             let reason = format!("its lock file {}: {why}", lock_path.display());
             open(with_remedy(&reason, denied(&User::current(), path)))
         })?;

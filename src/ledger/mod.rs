@@ -211,6 +211,7 @@ impl Ledger {
     /// As for [`Ledger::open`].
     pub async fn open_on(path: &Path, disk: Arc<dyn Disk>) -> Result<Ledger, LedgerError> {
         let path = &lock::real(path);
+        lock::only_name(path)?;
         let lock = lock::lock(path).await?;
         create_private(path)?;
         lock::only_name(path)?;

@@ -162,6 +162,9 @@ impl Server {
     ) -> Result<T, Trouble> {
         match timeout_at(deadline, work).await {
             Ok(Ok(done)) => Ok(done),
+            Ok(Err(error)) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+                Err(Trouble::Down(format!("{}: the server closed the connection at {step}", self.name())))
+            }
             Ok(Err(error)) => Err(Trouble::Down(format!("{}: {error}", self.name()))),
             Err(_) => Err(Trouble::Down(self.silent(step))),
         }
