@@ -8,7 +8,7 @@ use super::requests::members::Member;
 use crate::time::UtcMillis;
 
 /// Milliseconds until an object is asked for again, after each time that it did not come. It is asked for at each look that
-/// names it, too.
+/// names it, too, and at any look as one of [`AT_EACH_LOOK`].
 const WAITS: [i64; 5] = [2_000, 4_000, 8_000, 16_000, 30_000];
 /// Milliseconds that an object is waited for before the rest of its calendar goes on without it.
 const PATIENCE: i64 = 60_000;
@@ -16,6 +16,9 @@ const PATIENCE: i64 = 60_000;
 const SELDOM: i64 = 10 * 60_000;
 /// Milliseconds until an object that is refused, or too large, is asked for again.
 const DAILY: i64 = 24 * 60 * 60_000;
+/// Objects that are asked for at a look although their wait is not over, those first that were not asked for longest: what
+/// a server gives again is known after one look.
+const AT_EACH_LOOK: usize = 10;
 /// Objects of a calendar that are remembered. With more of them its checkpoint waits.
 const MOST: usize = 1_000;
 /// Objects that are named in faults.
@@ -52,6 +55,8 @@ struct Debt {
     /// Times that it did not come.
     times: usize,
     since: UtcMillis,
+    /// When it was asked for last.
+    asked: UtcMillis,
     next: UtcMillis,
 }
 
@@ -68,7 +73,9 @@ impl Debt {
 impl Owed {
     /// What is to be asked for at a look at `now`, whether it is named then or not.
     pub fn due(&self, now: UtcMillis) -> Vec<Member> {
-        self.by_key.values().filter(|debt| debt.is_due(now)).map(|debt| debt.member.clone()).collect()
+        let (due, mut waiting): (Vec<&Debt>, Vec<&Debt>) = self.by_key.values().partition(|debt| debt.is_due(now));
+        waiting.sort_by_key(|debt| debt.asked);
+        due.into_iter().chain(waiting.into_iter().take(AT_EACH_LOOK)).map(|debt| debt.member.clone()).collect()
     }
 
     /// Whether `member`, which a list of all objects names, need not be asked for at a look at `now`: it did not come often
@@ -99,7 +106,8 @@ impl Owed {
             self.overflows = true;
             return;
         }
-        let mut debt = Debt { member: member.clone(), why, said, times: times.saturating_add(1), since, next: now };
+        let mut debt =
+            Debt { member: member.clone(), why, said, times: times.saturating_add(1), since, asked: now, next: now };
         let wait = match why {
             Why::Refused => DAILY,
             _ if debt.is_late(now) => SELDOM,
@@ -151,6 +159,8 @@ impl Owed {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     const NOW: UtcMillis = UtcMillis(1_795_382_222_500);
@@ -166,7 +176,6 @@ mod tests {
         for wait in WAITS {
             owed.note(&member("a"), Why::Lagging, "a is missing".to_owned(), at);
             assert!(owed.holds_back(at) && owed.faults(at).is_empty());
-            assert!(owed.due(at.plus(wait - 1)).is_empty());
             assert_eq!(owed.soon(at), Some(Duration::from_millis(u64::try_from(wait).unwrap())));
             at = at.plus(wait);
             assert_eq!(owed.due(at), [member("a")]);
@@ -174,8 +183,7 @@ mod tests {
         owed.note(&member("a"), Why::Lagging, "a is missing".to_owned(), at);
         assert!(!owed.holds_back(at) && owed.soon(at).is_none());
         assert_eq!(owed.faults(at), ["a is missing"]);
-        assert!(owed.rests(&member("a"), at) && owed.due(at.plus(SELDOM - 1)).is_empty());
-        assert_eq!(owed.due(at.plus(SELDOM)).len(), 1);
+        assert!(owed.rests(&member("a"), at) && !owed.rests(&member("a"), at.plus(SELDOM)));
         let changed = Member { etag: Some("\"2\"".to_owned()), ..member("a") };
         assert!(!owed.rests(&changed, at), "another version");
         owed.settle("/cal/%61.ics");
@@ -191,6 +199,24 @@ mod tests {
         assert_eq!(owed.faults(NOW), ["refused"]);
         owed.keep(|key| key == "/cal/b.ics");
         assert!(owed.faults(NOW).is_empty());
+    }
+
+    #[test]
+    fn of_what_waits_some_are_asked_for_at_each_look_in_turn() {
+        let mut owed = Owed::default();
+        let all: Vec<Member> = (0..3 * AT_EACH_LOOK).map(|n| member(&n.to_string())).collect();
+        all.iter().for_each(|member| owed.note(member, Why::Refused, String::new(), NOW));
+        let mut asked = Vec::new();
+        for look in 1..=3 {
+            let at = NOW.plus(look * 60_000);
+            let due = owed.due(at);
+            assert_eq!(due.len(), AT_EACH_LOOK);
+            due.iter().for_each(|member| owed.note(member, Why::Refused, String::new(), at));
+            asked.extend(due.into_iter().map(|member| member.href));
+        }
+        let wanted: HashSet<String> = all.into_iter().map(|member| member.href).collect();
+        assert_eq!(asked.into_iter().collect::<HashSet<_>>(), wanted);
+        assert_eq!(owed.due(NOW.plus(DAILY + 200_000)).len(), 3 * AT_EACH_LOOK);
     }
 
     #[test]

@@ -3,8 +3,8 @@
 
 use std::fmt::Write as _;
 
-use super::chance::Chance;
 use super::walls::{DAY, HOUR, MINUTE, Rules, basic, weekday};
+use crate::chance::Chance;
 
 /// Where an event's times are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

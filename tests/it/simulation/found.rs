@@ -14,11 +14,11 @@ use reveille::source::{Batch, CalendarSeen, Change, Checkpoint, Intake as _};
 use reveille::time::UtcMillis;
 use reveille::wheel::Turn;
 
-use super::chance::Chance;
 use super::disk::Script;
 use super::event::MOVING;
 use super::sink::{Mood, Postbox, Recorder};
 use super::world::{SINKS, config, database};
+use crate::chance::Chance;
 use crate::rehearsal::event;
 
 const SOURCE: &str = super::store::SOURCE;

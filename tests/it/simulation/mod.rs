@@ -11,12 +11,14 @@
 //! * [`run`] makes a run of a seed. [`world`] drives the program's stages.
 //! * [`store`], [`sink`] and [`disk`] stand around the program. [`event`] makes events and writes them down.
 //! * [`model`] says what must ring; [`occurrences`] counts out when, with the clocks and dates of [`walls`].
+//! * [`sources`] is the same with the program's CalDAV sources before a server that lies and heals.
 //! * [`found`] tells what it found, once more and shortly.
 //! * `planted/` holds bugs that the simulation must find: `tests/it/simulation/planted/find` puts each into a copy.
 //!
 //! `REVEILLE_SEEDS=200000 cargo test --release --test it simulation::random` runs so many seeds; `REVEILLE_SEED=17` replays one and prints what happens in it. With
 //! both, seeds from the second on are run.
 
+use std::fmt::{Debug, Display};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -24,7 +26,6 @@ use std::time::Instant;
 
 use reveille::ledger::Ledger;
 
-mod chance;
 mod deliveries;
 pub mod disk;
 mod event;
@@ -33,15 +34,12 @@ mod model;
 mod occurrences;
 mod run;
 mod sink;
+mod sources;
 mod store;
-mod walls;
+pub mod walls;
 mod world;
 
 use run::Violation;
-use world::Figures;
-
-/// Seeds that `cargo test` runs.
-const SEEDS: u64 = 300;
 
 fn number(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
@@ -65,79 +63,133 @@ fn template(folder: &Path) -> PathBuf {
     path
 }
 
-fn one(seed: u64, folder: &Path, empty: &Path, trail: bool) -> Result<Figures, Violation> {
-    let ledger = folder.join(format!("{seed}.db"));
-    std::fs::copy(empty, &ledger).unwrap();
-    let outcome = runtime().block_on(run::run(seed, &ledger, trail));
-    for end in ["", "-wal", "-shm", ".lock"] {
-        let _ = std::fs::remove_file(folder.join(format!("{seed}.db{end}")));
-    }
-    outcome
+/// The figures of a run, or of several.
+trait Sum: Default + Debug + Display + PartialEq + Send {
+    fn add(&mut self, other: Self);
 }
 
-/// Replays `seed` and says all that happened in it.
-fn replay(seed: u64, folder: &Path, empty: &Path) {
-    match one(seed, folder, empty, true) {
-        Ok(figures) => println!("seed {seed}: as it must be; {figures:?}"),
-        Err(Violation { what, trail }) => panic!(
-            "seed {seed}: {what}\n\nWhat happened:\n{}\n\nTo see it again:\n  REVEILLE_SEED={seed} cargo test --test it simulation:: -- --nocapture",
-            trail.join("\n")
-        ),
+/// What a seed is made into.
+struct Kind<F> {
+    /// By which tests of it are chosen.
+    name: &'static str,
+    /// Seeds that `cargo test` runs.
+    seeds: u64,
+    run: fn(u64, &Path, bool) -> Result<F, Violation>,
+}
+
+/// Days before a store that says what is so.
+const DAYS: Kind<world::Figures> = Kind {
+    name: "random_days",
+    seeds: 300,
+    run: |seed, ledger, trail| runtime().block_on(run::run(seed, ledger, trail)),
+};
+/// Days before servers that do not.
+const SOURCES: Kind<sources::Figures> = Kind {
+    name: "random_sources",
+    seeds: 100,
+    run: |seed, ledger, trail| runtime().block_on(sources::run(seed, ledger, trail)),
+};
+
+impl<F: Sum> Kind<F> {
+    fn one(&self, seed: u64, folder: &Path, empty: &Path, trail: bool) -> Result<F, Violation> {
+        let ledger = folder.join(format!("{seed}.db"));
+        std::fs::copy(empty, &ledger).unwrap();
+        let outcome = (self.run)(seed, &ledger, trail);
+        for end in ["", "-wal", "-shm", ".lock"] {
+            let _ = std::fs::remove_file(folder.join(format!("{seed}.db{end}")));
+        }
+        outcome
     }
+
+    /// Replays `seed` and says all that happened in it.
+    fn replay(&self, seed: u64, folder: &Path, empty: &Path) {
+        match self.one(seed, folder, empty, true) {
+            Ok(figures) => println!("seed {seed}: as it must be; {figures:?}"),
+            Err(Violation { what, trail }) => panic!(
+                "seed {seed}: {what}\n\nWhat happened:\n{}\n\nTo see it again:\n  REVEILLE_SEED={seed} cargo test --test it simulation::{} -- --nocapture",
+                trail.join("\n"),
+                self.name
+            ),
+        }
+    }
+
+    /// Runs as many seeds as the environment asks for, or replays one; returns their figures.
+    fn seeds(&self) -> F {
+        let folder = folder();
+        let empty = template(folder.path());
+        let (seed, seeds) = (number("REVEILLE_SEED"), number("REVEILLE_SEEDS"));
+        if let (Some(seed), None) = (seed, seeds) {
+            self.replay(seed, folder.path(), &empty);
+            return F::default();
+        }
+        let first = seed.unwrap_or_default();
+        let last = first + seeds.unwrap_or(self.seeds);
+        let (next, failed) = (AtomicU64::new(first), AtomicBool::new(false));
+        let (sum, wrong) = (Mutex::new(F::default()), Mutex::new(None::<(u64, String)>));
+        let began = Instant::now();
+        std::thread::scope(|scope| {
+            for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+                scope.spawn(|| {
+                    while !failed.load(Ordering::SeqCst) {
+                        let seed = next.fetch_add(1, Ordering::SeqCst);
+                        if seed >= last {
+                            return;
+                        }
+                        match self.one(seed, folder.path(), &empty, false) {
+                            Ok(figures) => sum.lock().unwrap().add(figures),
+                            Err(Violation { what, .. }) => {
+                                failed.store(true, Ordering::SeqCst);
+                                let mut wrong = wrong.lock().unwrap();
+                                if wrong.as_ref().is_none_or(|(other, _)| seed < *other) {
+                                    *wrong = Some((seed, what));
+                                }
+                            }
+                        }
+                    }
+                });
+            }
+        });
+        if let Some((seed, what)) = wrong.into_inner().unwrap() {
+            println!("after {} seeds:", seed - first + 1);
+            self.replay(seed, folder.path(), &empty);
+            panic!("seed {seed} went wrong once and not again, so the simulation is not deterministic: {what}");
+        }
+        let sum = sum.into_inner().unwrap();
+        println!("{} seeds in {:.1} s: {sum}", last - first, began.elapsed().as_secs_f64());
+        sum
+    }
+
+    /// Whether the same seed is the same run.
+    fn repeats(&self) {
+        let folder = folder();
+        let empty = template(folder.path());
+        for seed in 0..15 {
+            let figures = |_| self.one(seed, folder.path(), &empty, false).map_err(|wrong| wrong.what);
+            let twice: Vec<_> = (0..2).map(figures).collect();
+            assert_eq!(twice[0], twice[1], "seed {seed}");
+        }
+    }
+}
+
+/// Whether one seed alone is replayed.
+fn replays() -> bool {
+    number("REVEILLE_SEED").is_some() && number("REVEILLE_SEEDS").is_none()
 }
 
 #[test]
 fn random_days_ring_what_they_must_and_nothing_else() {
-    let folder = folder();
-    let empty = template(folder.path());
-    let (seed, seeds) = (number("REVEILLE_SEED"), number("REVEILLE_SEEDS"));
-    if let (Some(seed), None) = (seed, seeds) {
-        return replay(seed, folder.path(), &empty);
-    }
-    let first = seed.unwrap_or_default();
-    let last = first + seeds.unwrap_or(SEEDS);
-    let (next, failed) = (AtomicU64::new(first), AtomicBool::new(false));
-    let (sum, wrong) = (Mutex::new(Figures::default()), Mutex::new(None::<(u64, String)>));
-    let began = Instant::now();
-    std::thread::scope(|scope| {
-        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
-            scope.spawn(|| {
-                while !failed.load(Ordering::SeqCst) {
-                    let seed = next.fetch_add(1, Ordering::SeqCst);
-                    if seed >= last {
-                        return;
-                    }
-                    match one(seed, folder.path(), &empty, false) {
-                        Ok(figures) => sum.lock().unwrap().add(figures),
-                        Err(Violation { what, .. }) => {
-                            failed.store(true, Ordering::SeqCst);
-                            let mut wrong = wrong.lock().unwrap();
-                            if wrong.as_ref().is_none_or(|(other, _)| seed < *other) {
-                                *wrong = Some((seed, what));
-                            }
-                        }
-                    }
-                }
-            });
-        }
-    });
-    if let Some((seed, what)) = wrong.into_inner().unwrap() {
-        println!("after {} seeds:", seed - first + 1);
-        replay(seed, folder.path(), &empty);
-        panic!("seed {seed} went wrong once and not again, so the simulation is not deterministic: {what}");
-    }
-    let sum = sum.into_inner().unwrap();
-    println!("{} seeds in {:.1} s: {sum}", last - first, began.elapsed().as_secs_f64());
-    assert!(sum.rings > 0 && sum.before_commit > 0 && sum.after_commit > 0, "{sum}");
+    let sum = DAYS.seeds();
+    assert!(replays() || (sum.rings > 0 && sum.before_commit > 0 && sum.after_commit > 0), "{sum}");
+}
+
+#[test]
+fn random_sources_that_lie_and_heal_lose_nothing() {
+    let sum = SOURCES.seeds();
+    assert!(replays() || (sum.rings > 0 && sum.lied_to > 0 && sum.compared > 0 && sum.at_commits > 0), "{sum}");
 }
 
 #[test]
 fn the_same_seed_is_the_same_run() {
-    let folder = folder();
-    let empty = template(folder.path());
-    for seed in 0..20 {
-        let figures = |_| one(seed, folder.path(), &empty, false).map_err(|wrong| wrong.what);
-        let twice: Vec<_> = (0..2).map(figures).collect();
-        assert_eq!(twice[0], twice[1], "seed {seed}");
-    }
+    DAYS.repeats();
+    SOURCES.repeats();
 }

@@ -7,7 +7,6 @@ use reveille::ledger::{DeliveryFilter, Inspector, RingRow};
 use reveille::time::UtcMillis;
 use serde_json::Value;
 
-use super::chance::Chance;
 use super::deliveries;
 use super::event::{Event, Trigger, ZONES};
 use super::model::{Name, Recorded};
@@ -15,9 +14,10 @@ use super::sink::Mood;
 use super::store::Stored;
 use super::walls::{DAY, HOUR, Rules, days};
 use super::world::{Figures, SINKS, World};
+use crate::chance::Chance;
 
 /// Days on which clocks are changed somewhere; and two on which nothing is.
-const DATES: [((i64, i64, i64), Rules); 8] = [
+pub const DATES: [((i64, i64, i64), Rules); 8] = [
     ((2026, 3, 29), Rules::Berlin),
     ((2026, 10, 25), Rules::Berlin),
     ((2026, 3, 8), Rules::NewYork),

@@ -8,8 +8,8 @@ use reveille::delivery::gate::Closure;
 use reveille::delivery::sink::{Carrier, Outcome, Parcel};
 use tokio::sync::Notify;
 
-use super::chance::Chance;
 use super::disk::Script;
+use crate::chance::Chance;
 
 /// How a sink behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use reveille::source::{Batch, CalendarSeen, Change, Checkpoint};
 use reveille::time::UtcMillis;
 
-use super::chance::Chance;
 use super::event::Event;
+use crate::chance::Chance;
 
 /// The source's name.
 pub const SOURCE: &str = "store";

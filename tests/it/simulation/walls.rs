@@ -161,3 +161,25 @@ fn the_table_says_what_almanacs_say() {
     assert_eq!(Rules::Berlin.instant(wall("2026-10-25T02:30:00")), at("2026-10-25T00:30:00Z"));
     assert_eq!(Rules::LordHowe.instant(wall("2026-04-05T01:45:00")), at("2026-04-04T14:45:00Z"));
 }
+
+const WEEKDAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
+const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
+/// `Sun, 06 Nov 1994 08:49:37 GMT`, of UTC milliseconds.
+pub fn http_date_of(millis: i64) -> String {
+    let seconds = millis.div_euclid(1_000);
+    let (days, second) = (seconds.div_euclid(DAY), seconds.rem_euclid(DAY));
+    let (year, month, day) = date(days);
+    let (weekday, month) =
+        (WEEKDAYS[usize::try_from(weekday(days)).unwrap()], MONTHS[usize::try_from(month - 1).unwrap()]);
+    let (hour, minute, second) = (second / HOUR, second / MINUTE % 60, second % 60);
+    format!("{weekday}, {day:02} {month} {year} {hour:02}:{minute:02}:{second:02} GMT")
+}
+
+/// The UTC milliseconds of what [`http_date_of`] writes.
+pub fn http_date(text: &str) -> i64 {
+    let number = |from: usize, until: usize| text[from..until].parse::<i64>().unwrap();
+    let month = MONTHS.iter().position(|month| *month == &text[8..11]).unwrap();
+    let day = days(number(12, 16), i64::try_from(month).unwrap() + 1, number(5, 7));
+    (day * DAY + number(17, 19) * HOUR + number(20, 22) * MINUTE + number(23, 25)) * 1_000
+}

@@ -21,13 +21,13 @@ use reveille::wheel::Turn;
 use reveille::zoneinfo::ZoneinfoChoice;
 use std::sync::atomic::AtomicUsize;
 
-use super::chance::Chance;
 use super::disk::Script;
 use super::event::MOVING;
 use super::model::Model;
 use super::sink::{Mood, Postbox, Recorder, Told};
 use super::store::{SOURCE, Store, USER};
 use super::walls::Rules;
+use crate::chance::Chance;
 
 /// Mails go to two people, so that one ring has deliveries that end otherwise.
 const RECIPIENTS: [&str; 2] = ["mary@example.org", "peter@example.org"];
@@ -555,9 +555,8 @@ pub fn config(ledger: PathBuf, max_lateness: Duration, give_up_after: Duration, 
     }
 }
 
-impl Figures {
-    /// Adds those of another run.
-    pub fn add(&mut self, other: Figures) {
+impl super::Sum for Figures {
+    fn add(&mut self, other: Figures) {
         self.rings += other.rings;
         self.missed += other.missed;
         self.sent += other.sent;

@@ -1,0 +1,280 @@
+//! What must have rung, by what was really in the store: the model knows nothing of what the program was told, only when it
+//! looked and whether it was lied to then. Its rules:
+//!
+//! 1. A ring belongs to a version of an object: from when that was written until it was replaced or deleted. What the
+//!    version rings in that time must be in the ledger, on the second where the program had learned of it and was up, else
+//!    late; so must what was due before the program looked, once the calendar is known.
+//! 2. It may be missing where the rules allow it: before the calendar was looked at for the first time (rule 22); where the
+//!    version had gone before the program could learn of it; where a look was shown an older state and could not tell
+//!    (rule 23: what was due before it is past); where the calendar was refused or not listed for as long as
+//!    `absent_grace`, or an object was said not to be there for as long.
+//! 3. Nothing else may be there: no ring of before its version was written, of after the program learned that it is gone, of
+//!    another user's, none twice.
+
+use std::collections::BTreeMap;
+
+use super::super::event::Event;
+use super::super::occurrences::{Ring, rings};
+use super::super::walls::{DAY, Rules};
+use crate::liar::lies::Untruth;
+
+/// Milliseconds for which what is not found is kept.
+pub const GRACE: i64 = 15 * 60_000;
+/// Milliseconds by which the instant of a writing may be wrong: servers tell seconds.
+const BLUR: i64 = 2_000;
+
+/// A user and the name of one of its calendars.
+pub type Place = (String, String);
+
+/// A look at a calendar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Look {
+    pub at: i64,
+    /// What was not so; none: everything was.
+    pub told: Option<Untruth>,
+    /// The calendar was refused or not listed.
+    pub absent: bool,
+    /// Other calendars of the user were there.
+    pub others: bool,
+}
+
+/// An object as it was for a while.
+#[derive(Clone, Debug)]
+struct Version {
+    place: Place,
+    name: String,
+    uid: String,
+    rings: Vec<Ring>,
+    /// When it came into the store, and when it was written.
+    put: i64,
+    written: i64,
+    gone: Option<i64>,
+    /// It went with its calendar.
+    with_calendar: bool,
+}
+
+/// A ring as the ledger has it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Name {
+    pub user: String,
+    pub uid: String,
+    pub action: String,
+    /// UTC milliseconds.
+    pub at: i64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    pub fired_at: i64,
+    /// Else it was missed.
+    pub fired: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Verdict {
+    Never,
+    May,
+    Late,
+    Punctual,
+}
+
+#[derive(Debug, Default)]
+pub struct Model {
+    max_lateness: i64,
+    /// Events are counted out up to here, UTC seconds.
+    horizon: i64,
+    versions: Vec<Version>,
+    /// When each calendar was made, the last time.
+    made: BTreeMap<Place, Vec<i64>>,
+    looks: BTreeMap<Place, Vec<Look>>,
+    /// When processes had looked at everything once, and when they ended.
+    up: Vec<(i64, i64)>,
+}
+
+impl Model {
+    pub fn new(max_lateness: i64, horizon: i64) -> Model {
+        Model { max_lateness, horizon, ..Model::default() }
+    }
+
+    /// Up to when, UTC milliseconds, it knows all that rings.
+    pub fn until(&self) -> i64 {
+        (self.horizon - 3 * DAY) * 1_000
+    }
+
+    /// A calendar was made.
+    pub fn made(&mut self, place: &Place, now: i64) {
+        self.made.entry(place.clone()).or_default().push(now);
+    }
+
+    /// An object is in the store; it was written at `written`.
+    pub fn put(&mut self, place: &Place, name: &str, event: &Event, zone: Option<&str>, (now, written): (i64, i64)) {
+        self.gone(place, name, now, false);
+        let rules = match event.place {
+            super::super::event::Place::Utc => Rules::Utc,
+            super::super::event::Place::Floating => rules_of(zone),
+            super::super::event::Place::Zone(zone) => rules_of(Some(zone)),
+        };
+        let (uid, name, place) = (event.uid.clone(), name.to_owned(), place.clone());
+        let rings = rings(event, rules, self.horizon);
+        self.versions.push(Version { place, name, uid, rings, put: now, written, gone: None, with_calendar: false });
+    }
+
+    /// An object is not in the store any more.
+    pub fn gone(&mut self, place: &Place, name: &str, now: i64, with_calendar: bool) {
+        for version in self.versions.iter_mut().filter(|version| version.place == *place && version.name == name) {
+            if version.gone.is_none() {
+                (version.gone, version.with_calendar) = (Some(now), with_calendar);
+            }
+        }
+    }
+
+    /// A calendar was looked at.
+    pub fn looked(&mut self, place: &Place, look: Look) {
+        self.looks.entry(place.clone()).or_default().push(look);
+    }
+
+    /// A process has looked at all its sources.
+    pub fn up(&mut self, now: i64) {
+        self.up.push((now, i64::MAX));
+    }
+
+    /// A process has ended.
+    pub fn down(&mut self, now: i64) {
+        if let Some((_, until)) = self.up.last_mut() {
+            *until = (*until).min(now);
+        }
+    }
+
+    /// When the object in the store rings next after `now`.
+    pub fn next(&self, place: &Place, name: &str, now: i64) -> Option<i64> {
+        let mut live = self.versions.iter().filter(|version| version.gone.is_none());
+        let version = live.find(|version| version.place == *place && version.name == name)?;
+        version.rings.iter().map(|ring| ring.at).filter(|at| *at > now && *at < self.until()).min()
+    }
+
+    fn is_up(&self, at: i64) -> bool {
+        self.up.iter().any(|(from, until)| *from <= at && at < *until)
+    }
+
+    fn verdict(&self, version: &Version, at: i64) -> Verdict {
+        if at < version.written - BLUR {
+            return Verdict::Never;
+        }
+        if at < version.put + BLUR {
+            return Verdict::May;
+        }
+        let looks = self.looks.get(&version.place).map(Vec::as_slice).unwrap_or_default();
+        let honest = |look: &&Look| look.told.is_none();
+        let before = looks.iter().filter(honest).rfind(|look| look.at <= at);
+        let after = looks.iter().filter(honest).find(|look| look.at > at);
+        let (from, until) = (before.map_or(i64::MIN, |look| look.at), after.map_or(i64::MAX, |look| look.at));
+        let between: Vec<&Look> = looks.iter().filter(|look| look.at > from && look.at < until).collect();
+        match version.gone {
+            Some(gone) if at >= gone => self.verdict_on_the_gone(version, (gone, from), looks, &between),
+            _ if !self.is_known(&version.place, from, at) || was_dropped(&between) => Verdict::May,
+            gone => self.verdict_on_the_living(version, at, (from, until), (gone.unwrap_or(i64::MAX), &between)),
+        }
+    }
+
+    /// Whether the calendar as it was at `at` had been looked at by then.
+    fn is_known(&self, place: &Place, looked: i64, at: i64) -> bool {
+        let made = self.made.get(place).into_iter().flatten().filter(|made| **made <= at).max();
+        made.is_some_and(|made| looked > *made)
+    }
+
+    fn verdict_on_the_gone(
+        &self,
+        version: &Version,
+        (gone, looked): (i64, i64),
+        looks: &[Look],
+        between: &[&Look],
+    ) -> Verdict {
+        let honest: Vec<&Look> =
+            looks.iter().filter(|look| look.told.is_none() && look.at > gone && look.at <= looked).collect();
+        let (Some(first), Some(last)) = (honest.first(), honest.last()) else { return Verdict::May };
+        let is_believed =
+            !version.with_calendar || (last.at - first.at >= GRACE && honest.iter().all(|look| look.others));
+        let shown_again = between.iter().any(|look| look.told == Some(Untruth::Past));
+        if is_believed && !shown_again { Verdict::Never } else { Verdict::May }
+    }
+
+    fn verdict_on_the_living(
+        &self,
+        version: &Version,
+        at: i64,
+        (from, until): (i64, i64),
+        (gone, between): (i64, &[&Look]),
+    ) -> Verdict {
+        let is = |look: &&&Look, told| look.told == Some(told);
+        let past_after = between.iter().any(|look| look.at > at && is(&look, Untruth::Past));
+        let lost = between.iter().find(|look| look.at <= at && look.told >= Some(Untruth::Gone));
+        let is_there_then = until < gone;
+        if from <= version.put {
+            return if is_there_then && !past_after { Verdict::Late } else { Verdict::May };
+        }
+        match lost {
+            None if self.is_up(at) => Verdict::Punctual,
+            None if is_there_then && !past_after => Verdict::Late,
+            Some(look) if is_there_then && !past_after && until - look.at < GRACE => Verdict::Late,
+            _ => Verdict::May,
+        }
+    }
+
+    /// Compares what the ledger has, up to `now`, with what it must have.
+    pub fn judge(&self, ledger: &[(Name, Recorded)], now: i64) -> Result<(), String> {
+        let mut verdicts: BTreeMap<Name, (Verdict, &Version)> = BTreeMap::new();
+        for version in &self.versions {
+            for ring in version.rings.iter().filter(|ring| ring.at <= now) {
+                let (user, uid) = (version.place.0.clone(), version.uid.clone());
+                let name = Name { user, uid, action: ring.action.to_owned(), at: ring.at };
+                let verdict = self.verdict(version, ring.at);
+                let entry = verdicts.entry(name).or_insert((verdict, version));
+                if verdict > entry.0 {
+                    *entry = (verdict, version);
+                }
+            }
+        }
+        let mut found: BTreeMap<&Name, Recorded> = BTreeMap::new();
+        for (name, recorded) in ledger {
+            if found.insert(name, *recorded).is_some() {
+                return Err(format!("rang twice: {name:?}"));
+            }
+            let verdict = verdicts.get(name).map_or(Verdict::Never, |(verdict, _)| *verdict);
+            if verdict == Verdict::Never {
+                return Err(format!("rang and was not due: {name:?} {recorded:?}"));
+            }
+            let lateness = recorded.fired_at - name.at;
+            if recorded.fired != (lateness <= self.max_lateness) {
+                return Err(format!("{lateness} ms late, and is so in the ledger: {name:?} {recorded:?}"));
+            }
+            if verdict == Verdict::Punctual && lateness > 0 {
+                return Err(format!("{lateness} ms late for no reason: {name:?}"));
+            }
+        }
+        let lost = verdicts.iter().find(|(name, (verdict, _))| *verdict >= Verdict::Late && !found.contains_key(name));
+        match lost {
+            Some((name, (verdict, version))) => {
+                let Version { place, name: object, put, gone, .. } = version;
+                Err(format!("lost: {name:?}, {verdict:?}, of {object} in {place:?} from {put} until {gone:?}"))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// Whether a calendar may have been dropped by these looks.
+fn was_dropped(looks: &[&Look]) -> bool {
+    let mut absent = looks.iter().filter(|look| look.absent).map(|look| look.at);
+    let Some(first) = absent.next() else { return false };
+    absent.next_back().is_some_and(|last| last - first >= GRACE)
+}
+
+fn rules_of(zone: Option<&str>) -> Rules {
+    match zone {
+        None => Rules::Utc,
+        Some("America/New_York") => Rules::NewYork,
+        Some("Australia/Lord_Howe") => Rules::LordHowe,
+        // The zone whose rules may change has those of Berlin here.
+        Some(_) => Rules::Berlin,
+    }
+}

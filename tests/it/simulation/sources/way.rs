@@ -1,0 +1,54 @@
+//! The way from the program's CalDAV source to the lying server: a function call.
+
+use std::future::{Future, ready};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use reveille::clock::Clock;
+use reveille::source::caldav::{Answer, Carried, Failure, Request, Transport};
+use reveille::time::UtcMillis;
+
+use crate::liar::Server;
+use crate::scripted::{Asked, Reply};
+
+/// The way that one login's requests go.
+#[derive(Debug)]
+pub struct Way {
+    pub server: Arc<Mutex<Server>>,
+    pub login: String,
+    pub clock: Clock,
+}
+
+impl Transport for Way {
+    fn carry<'a>(&'a self, request: &'a Request) -> Pin<Box<dyn Future<Output = Carried> + Send + 'a>> {
+        let headers = request.depth.iter().map(|depth| ("depth".to_owned(), (*depth).to_owned())).collect();
+        let (method, path) = (request.verb.name().to_owned(), request.url.path().to_owned());
+        let asked = Asked { method, path, headers, body: request.body.clone() };
+        let reply = self.server.lock().unwrap().answer(&asked, &self.login, self.clock.now().0);
+        Box::pin(ready(carried(request, reply)))
+    }
+}
+
+fn carried(request: &Request, reply: Reply) -> Carried {
+    let header = |name: &str| reply.headers.iter().find(|(own, _)| *own == name).map(|(_, value)| value.clone());
+    if reply.status == 0 {
+        return Err(match header("In-Time") {
+            Some(_) => Failure::TimedOut,
+            None => Failure::Broken("connection closed before message completed".to_owned()),
+        });
+    }
+    let date = |name: &str| header(name).map(|date| UtcMillis(super::super::walls::http_date(&date)));
+    let answer = Answer {
+        url: request.url.clone(),
+        status: reply.status,
+        content_type: header("Content-Type").unwrap_or_default(),
+        date: date("Date"),
+        etag: header("ETag"),
+        modified: date("Last-Modified"),
+        schemes: Vec::new(),
+        retry_after: header("Retry-After").and_then(|text| text.parse().ok()).map(Duration::from_secs),
+        body: reply.body,
+    };
+    Ok((answer, None))
+}

@@ -1,0 +1,420 @@
+//! The program before a server that lies: its real CalDAV sources, desk, ledger and wheel, driven one step after the other.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use reveille::clock::Clock;
+use reveille::config::{self, CaldavSettings, Config, Credentials, SourceKind};
+use reveille::daemon::Core;
+use reveille::delivery::postman::Postman;
+use reveille::ledger::Ledger;
+use reveille::source::caldav::CaldavSource;
+use reveille::time::UtcMillis;
+use reveille::wheel::Turn;
+
+use super::super::disk::Script;
+use super::super::sink::{Mood, Postbox, Recorder};
+use super::super::world::{SINKS, config as settings, database};
+use super::model::{Look, Model, Place};
+use super::way::Way;
+use crate::chance::Chance;
+use crate::liar::{MANNERS, Server, lies::Untruth};
+
+/// Whose alarms ring, with which login, and where their calendars are looked for: by the home's address, by the server's,
+/// and somebody else's home.
+pub const SOURCES: [(&str, &str, &str); 3] =
+    [("mary", "mary", "/cal/mary/"), ("bob", "bob", "/"), ("alice", "service", "/cal/alice/")];
+/// Has calendars of its own, whose alarms ring for nobody.
+pub const SERVICE: &str = "service";
+/// Milliseconds after which the program compares a calendar as a whole, whatever its server says.
+const COMPARED: i64 = 15 * 60_000;
+/// Stops in an hour after which the program is taken to be spinning.
+const STOPS: i64 = 5_000;
+const HOUR: i64 = 3_600_000;
+
+/// What has happened, in figures.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    pub rings: usize,
+    pub missed: usize,
+    pub looks: usize,
+    pub lied_to: usize,
+    pub compared: usize,
+    pub edits: usize,
+    pub kills: usize,
+    pub at_commits: usize,
+    pub requests: usize,
+    /// Lies, by their kind.
+    pub lies: BTreeMap<String, usize>,
+    pub hours: usize,
+}
+
+struct Process {
+    core: Core,
+    sources: Vec<CaldavSource>,
+    postmen: Vec<Postman<Recorder>>,
+    wheel: Option<i64>,
+    /// Everything was looked at once.
+    is_released: bool,
+}
+
+pub struct World {
+    pub chance: Chance,
+    pub clock: Clock,
+    pub server: Arc<Mutex<Server>>,
+    pub model: Model,
+    pub disk: Arc<Script>,
+    pub figures: Figures,
+    pub next_look: i64,
+    pub postbox: Arc<Postbox>,
+    /// Calendars whose versions may coincide with those that the program knows although they are others, and since when.
+    pub doubts: BTreeMap<Place, i64>,
+    /// Calendars that were lied about and not looked at in truth since.
+    lied: BTreeSet<Place>,
+    config: Config,
+    process: Option<Process>,
+    /// Sources that the last look could not read as a whole, or that this process has not looked at.
+    doubtful: [bool; 3],
+    trail: Option<Vec<String>>,
+}
+
+impl World {
+    pub fn new(mut chance: Chance, now: i64, ledger: &Path, horizon: i64, trail: bool) -> World {
+        let lateness = Duration::from_secs(chance.pick(&[7_200, 86_400, 10 * 86_400]));
+        let day = Duration::from_secs(86_400);
+        let mut config = settings(ledger.to_owned(), lateness, day, None);
+        config.sources = SOURCES.map(source).to_vec();
+        let mut server = Server::new(chance.pick(&MANNERS), chance.branch());
+        server.skew = chance.pick(&[0, 0, 300, 240_000, -240_000, 1_800_000, -1_800_000]);
+        World {
+            clock: Clock::manual(UtcMillis(now)),
+            server: Arc::new(Mutex::new(server)),
+            model: Model::new(i64::try_from(lateness.as_millis()).unwrap(), horizon),
+            disk: Arc::default(),
+            figures: Figures::default(),
+            next_look: now,
+            postbox: Arc::default(),
+            doubts: BTreeMap::new(),
+            lied: BTreeSet::new(),
+            config,
+            process: None,
+            doubtful: [true; 3],
+            trail: trail.then(Vec::new),
+            chance,
+        }
+    }
+
+    pub fn now(&self) -> i64 {
+        self.clock.now().0
+    }
+
+    pub fn is_up(&self) -> bool {
+        self.process.is_some()
+    }
+
+    pub fn ledger(&self) -> PathBuf {
+        self.config.ledger.clone()
+    }
+
+    pub fn server(&self) -> MutexGuard<'_, Server> {
+        self.server.lock().unwrap()
+    }
+
+    /// Remembers what happened, where somebody wants to know.
+    pub fn note(&mut self, what: impl FnOnce() -> String) {
+        let now = self.clock.now();
+        if let Some(trail) = &mut self.trail {
+            trail.push(format!("{now} {}", what()));
+        }
+    }
+
+    pub fn trail(&mut self) -> Vec<String> {
+        self.trail.take().unwrap_or_default()
+    }
+
+    /// Starts a process, unless one runs. It may end while it starts.
+    pub async fn start(&mut self) -> Result<(), String> {
+        if self.is_up() {
+            return Ok(());
+        }
+        self.note(|| "a process starts".to_owned());
+        let ledger =
+            Ledger::open_on(&self.config.ledger, self.disk.clone()).await.map_err(|error| error.to_string())?;
+        match Core::start(&self.config, database(0), ledger.clone(), &self.clock).await {
+            Ok(core) => {
+                let sources: Result<Vec<_>, _> = self.config.sources.iter().map(|source| self.source(source)).collect();
+                let postmen = self.postmen(&core);
+                let now = self.now();
+                self.next_look = now + self.chance.range(0, 10_000);
+                self.doubtful = [true; 3];
+                self.process = Some(Process { core, sources: sources?, postmen, wheel: Some(now), is_released: false });
+            }
+            Err(error) => {
+                self.note(|| format!("it ends while it starts: {error}"));
+                self.figures.at_commits += 1;
+                ledger.close().await;
+                self.disk.heal();
+            }
+        }
+        Ok(())
+    }
+
+    fn source(&self, source: &config::Source) -> Result<CaldavSource, String> {
+        let SourceKind::Caldav(settings) = &source.kind else { return Err("no CalDAV source".to_owned()) };
+        let made = CaldavSource::new(source, settings, &self.config.limits, self.clock.clone());
+        let (server, login, clock) = (self.server.clone(), source.login.clone(), self.clock.clone());
+        Ok(made.map_err(|error| error.to_string())?.over(Arc::new(Way { server, login, clock })))
+    }
+
+    fn postmen(&mut self, core: &Core) -> Vec<Postman<Recorder>> {
+        let mut postmen = Vec::new();
+        for (name, sink) in SINKS.into_iter().zip(&self.config.sinks) {
+            let recorder = Recorder {
+                name,
+                mood: Arc::new(Mutex::new(Mood::Well)),
+                chance: Mutex::new(self.chance.branch()),
+                postbox: self.postbox.clone(),
+                clock: self.clock.clone(),
+                disk: self.disk.clone(),
+            };
+            let id = core.sinks[name];
+            postmen.push(Postman::new(recorder, id, core.ledger.clone(), self.clock.clone(), sink.give_up_after));
+        }
+        postmen
+    }
+
+    /// The process ends, whatever it was doing. Only what is in the ledger stays.
+    pub async fn end(&mut self) {
+        let Some(process) = self.process.take() else { return };
+        let ledger = process.core.ledger.clone();
+        drop(process);
+        ledger.close().await;
+        self.disk.heal();
+        // What it was given last may not have come into the ledger.
+        self.server().given.clear();
+        let now = self.now();
+        self.model.down(now);
+    }
+
+    /// Lets time pass until `until`; what runs does its work in it.
+    pub async fn advance(&mut self, until: i64) -> Result<(), String> {
+        let hours = 1 + (until - self.now()) / HOUR;
+        for _ in 0..STOPS * hours {
+            let now = self.now();
+            let mut next = until;
+            if let Some(process) = &self.process {
+                next = [process.wheel, Some(self.next_look)].into_iter().flatten().fold(next, i64::min).max(now);
+            }
+            self.clock.set(UtcMillis(next));
+            self.work().await?;
+            if next >= until {
+                return Ok(());
+            }
+        }
+        Err(format!("the program does not come to rest before {}", UtcMillis(until)))
+    }
+
+    /// Lets the process do what is to be done now.
+    pub async fn work(&mut self) -> Result<(), String> {
+        let now = self.now();
+        if self.server().heal(now) {
+            self.note(|| "a lie is over".to_owned());
+        }
+        let first = self.chance.one_in(2);
+        if first {
+            self.turn().await;
+        }
+        let looks = self.is_up() && now >= self.next_look;
+        if looks {
+            self.look().await?;
+        } else if !first {
+            self.turn().await;
+        }
+        Ok(())
+    }
+
+    /// Turns the wheel until it wants to sleep, and delivers.
+    async fn turn(&mut self) {
+        let now = self.now();
+        let Some(process) = &mut self.process else { return };
+        let fired = AtomicUsize::new(0);
+        let announce = |news: reveille::ledger::Fired| {
+            fired.fetch_add(usize::try_from(news.rings).unwrap_or_default(), Ordering::SeqCst);
+        };
+        let outcome = loop {
+            match process.core.wheel.turn(&announce).await {
+                Ok(Turn::Again) => {}
+                Ok(Turn::Sleep(until)) => break Ok(until),
+                Err(error) => break Err(error),
+            }
+        };
+        process.wheel = match &outcome {
+            Ok(until) => until.map(|until| until.0),
+            Err(_) => Some(now + 1_000),
+        };
+        if outcome.is_ok() && fired.load(Ordering::SeqCst) > 0 {
+            for postman in &process.postmen {
+                tokio::select! { biased; () = self.disk.fault.notified() => break, _ = postman.turn() => {} }
+            }
+        }
+        let fired = fired.into_inner();
+        if fired > 0 || outcome.is_err() {
+            self.note(|| format!("the wheel fires {fired}: {outcome:?}"));
+        }
+        self.end_if_it_has().await;
+    }
+
+    async fn end_if_it_has(&mut self) {
+        if self.disk.has_ended() {
+            self.note(|| "the process ends at a commit".to_owned());
+            self.figures.at_commits += 1;
+            self.end().await;
+        }
+    }
+
+    /// Looks at all that there is, and compares what the ledger has then where nothing was untrue.
+    pub async fn look(&mut self) -> Result<(), String> {
+        let now = self.now();
+        self.next_look = now + 1_000 * self.chance.pick(&[1, 30, 300, 1_200, 3_600]);
+        let mut honest = Vec::new();
+        for (nr, (user, ..)) in SOURCES.into_iter().enumerate() {
+            let Some(process) = &mut self.process else { return Ok(()) };
+            let desk = process.core.desk.clone();
+            let outcome = process.sources[nr].look(&*desk).await;
+            let ended = self.disk.has_ended();
+            self.figures.looks += 1;
+            self.note(|| format!("looked at {user}: {outcome:?}"));
+            let failed = outcome.is_err();
+            let is_honest = self.remember(user, nr, now, ended);
+            if let (Err(error), true) = (&outcome, !ended && self.is_honest(user)) {
+                return Err(format!("a look at {user} failed where all was well: {error}"));
+            }
+            honest.extend(is_honest);
+            if let Some(soon) = outcome.as_ref().ok().and_then(|looked| looked.again_in) {
+                self.next_look = self.next_look.min(now + i64::try_from(soon.as_millis()).unwrap());
+            }
+            self.figures.requests += outcome.map_or(0, |looked| usize::try_from(looked.requests).unwrap_or_default());
+            self.doubtful[nr] = failed;
+            if ended {
+                self.end_if_it_has().await;
+                return Ok(());
+            }
+        }
+        self.release();
+        self.turn().await;
+        if self.is_up() { self.compare(honest).await } else { Ok(()) }
+    }
+
+    fn is_honest(&self, user: &str) -> bool {
+        self.server().lies.iter().all(|lie| lie.user != user)
+    }
+
+    fn release(&mut self) {
+        let now = self.now();
+        let Some(process) = &mut self.process else { return };
+        process.core.bell.release();
+        if !std::mem::replace(&mut process.is_released, true) {
+            self.model.up(now);
+        }
+    }
+
+    /// Tells the model of a look at the calendars of `user`, and returns those of which all was true.
+    fn remember(&mut self, user: &str, nr: usize, now: i64, ended: bool) -> Vec<Place> {
+        let mut honest = Vec::new();
+        for calendar in super::CALENDARS {
+            let place = (user.to_owned(), calendar.to_owned());
+            let server = self.server();
+            let is_there = |other: &str| server.homes.get(user).is_some_and(|home| home.contains_key(other));
+            let others = super::CALENDARS.iter().any(|other| *other != calendar && is_there(other));
+            let of_it: Vec<Untruth> =
+                server.lies.iter().filter(|lie| lie.concerns(user, calendar)).map(|lie| lie.untruth()).collect();
+            drop(server);
+            let mut told = of_it.iter().copied().max();
+            if let Some(since) = self.doubts.get(&place).copied() {
+                if self.doubtful[nr] || now - since > COMPARED {
+                    if told.is_none() && !ended {
+                        self.doubts.remove(&place);
+                    }
+                } else {
+                    told = Some(Untruth::Past);
+                }
+            }
+            if ended && told.is_none() {
+                told = Some(Untruth::Failure);
+            }
+            self.figures.lied_to += usize::from(told.is_some());
+            let absent = of_it.contains(&Untruth::Absence);
+            self.model.looked(&place, Look { at: now, told, absent, others });
+            match told {
+                // What was not lied about before is compared now and then.
+                None if self.lied.remove(&place) || self.chance.one_in(4) => honest.push(place),
+                None => {}
+                Some(_) => {
+                    self.lied.insert(place);
+                }
+            }
+        }
+        honest
+    }
+
+    /// Compares what the ledger has of these calendars, and what is armed of it, with the store.
+    async fn compare(&mut self, places: Vec<Place>) -> Result<(), String> {
+        let Some(process) = &self.process else { return Ok(()) };
+        let ledger = process.core.ledger.clone();
+        let now = self.now();
+        let rows = ledger.calendars(None).await.map_err(|error| error.to_string())?;
+        for place in places {
+            let href = format!("/cal/{}/{}/", place.0, place.1);
+            let mut has = BTreeMap::new();
+            let row = rows.iter().find(|row| row.source == place.0 && row.href == href);
+            let Some(collection) = self.server().collection(&place.0, &place.1).cloned() else { continue };
+            let Some(row) = row else { return Err(format!("{href} is there and not in the ledger")) };
+            for object in ledger.texts_after(Some(row.id), None, 0, 1_000).await.map_err(|error| error.to_string())? {
+                let text = String::from_utf8_lossy(&object.text).replace('\r', "");
+                let due = object.due.map(|due| due.0).filter(|due| *due < self.model.until());
+                has.insert(object.href, (text, due));
+            }
+            let mut wants = BTreeMap::new();
+            for (name, resource) in &collection.objects {
+                let due = self.model.next(&place, name, now);
+                wants.insert(format!("{href}{name}"), (resource.text.replace('\r', ""), due));
+            }
+            self.figures.compared += 1;
+            if has != wants {
+                let differs = |href: &&String| has.get(*href) != wants.get(*href);
+                let href = has.keys().chain(wants.keys()).find(differs).cloned().unwrap_or_default();
+                return Err(match (has.get(&href), wants.get(&href)) {
+                    (Some((text, has)), Some((same, wants))) if text == same => {
+                        format!("{href} is armed for {has:?}, and rings at {wants:?}")
+                    }
+                    (has, wants) => format!("of {href} the ledger has\n{has:?}\nand the store\n{wants:?}"),
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn source((user, login, path): (&str, &str, &str)) -> config::Source {
+    config::Source {
+        name: user.to_owned(),
+        user: Some(user.to_owned()),
+        login: login.to_owned(),
+        users: Default::default(),
+        email: vec![format!("{user}@example.org")],
+        zone: None,
+        calendars: Vec::new(),
+        kind: SourceKind::Caldav(CaldavSettings {
+            url: format!("http://dav.example.org{path}"),
+            credentials: Credentials::None,
+            poll_interval: Duration::from_secs(60),
+            default_alarms: false,
+            own_domains: config::OwnDomains::Usual(Vec::new()),
+            timeout: Duration::from_secs(30),
+            ca_file: None,
+        }),
+    }
+}
