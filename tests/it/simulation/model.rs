@@ -7,7 +7,8 @@
 //!
 //! 1. A ring is owed from when its version came into the ledger until that version is replaced or gone. A version counts
 //!    from the instant at which it was written, or from the previous look at its calendar, whichever is later; without a
-//!    previous look, from the first, also where that could not be written into the ledger. (What was due before then was past
+//!    previous look, from the first, also where that could not be written into the ledger. An instant that is still to come says
+//!    nothing of when it was written. (What was due before then was past
 //!    when it was learned.) What cannot be read is no version: the one before it goes on.
 //! 2. Whenever the wheel turns, what is owed and due is in the ledger: as fired, or as missed where it is older than the
 //!    limit. Nothing else gets into the ledger. While the program runs, the wheel turns at each instant at which something
@@ -284,7 +285,7 @@ impl Model {
             if object.broken.is_some() {
                 continue;
             }
-            let since = object.written.map_or(i64::MIN, |written| written.min(now));
+            let since = object.written.filter(|written| *written <= now).unwrap_or(i64::MIN);
             let owed = self.departed.remove(&name).map_or((i64::MAX, i64::MAX), |departed| departed.owed);
             let from = (previous.0.min(owed.0).max(since), previous.1.min(owed.1).max(since));
             if let Some(known) = known {
