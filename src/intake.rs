@@ -372,6 +372,13 @@ impl Intake for Desk {
         Ok(self.ledger.calendars(Some(source)).await?.into_iter().map(known).collect())
     }
 
+    async fn progress(&self, source: &str, said: String) {
+        tracing::info!(source.name = source, "{said}");
+        if let Err(error) = self.ledger.source_progress(source, said).await {
+            tracing::warn!(source.name = source, ledger.error = %error, "how far the look is could not be recorded");
+        }
+    }
+
     async fn etags(&self, source: &str, calendar: &str) -> Result<HashMap<String, String>, IntakeError> {
         Ok(self.ledger.etags(source, calendar).await?)
     }

@@ -77,6 +77,7 @@ struct Source {
     error_since: Option<String>,
     tried_at: Option<String>,
     next_try: Option<String>,
+    progress: Option<String>,
 }
 
 pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
@@ -126,7 +127,15 @@ fn with_unseen(mut rows: Vec<SourceRow>, config: &Config) -> Vec<SourceRow> {
                 SourceKind::Caldav(_) => "caldav",
             };
             let (name, kind) = (source.name.clone(), kind.to_owned());
-            rows.push(SourceRow { name, kind, looked_at: None, error: None, tried_at: None, next_try: None });
+            rows.push(SourceRow {
+                name,
+                kind,
+                looked_at: None,
+                error: None,
+                tried_at: None,
+                next_try: None,
+                progress: None,
+            });
         }
     }
     rows
@@ -154,6 +163,7 @@ fn status(
         looked_at: row.looked_at.map(|at| at.to_string()),
         error: row.error.as_ref().map(|(error, _)| error.clone()),
         error_since: row.error.as_ref().map(|(_, since)| since.to_string()),
+        progress: row.progress.clone(),
         tried_at: row.tried_at.map(|at| at.to_string()),
         next_try: row.next_try.map(|at| at.to_string()),
     };
@@ -223,6 +233,7 @@ fn source_table(context: &mut Context, sources: &[SourceRow], is_running: bool, 
             (Some((error, since)), _) => {
                 (format!("fails since {}, {}: {error}", written(*since), tries(row, is_running, now)), Tone::Bad)
             }
+            (None, _) if row.progress.is_some() => (row.progress.clone().unwrap_or_default(), Tone::Doubtful),
             (None, Some(_)) => ("ok".to_owned(), Tone::Good),
             (None, None) => ("not looked at yet".to_owned(), Tone::Doubtful),
         };

@@ -47,6 +47,8 @@ pub struct SourceRow {
     pub tried_at: Option<UtcMillis>,
     /// When the next one comes at the latest, where looks fail and time is what is waited for.
     pub next_try: Option<UtcMillis>,
+    /// How far a long look has come.
+    pub progress: Option<String>,
 }
 
 /// A calendar and how much is in it.
@@ -229,7 +231,8 @@ impl Inspector {
     /// # Errors
     /// [`LedgerError::Database`].
     pub async fn sources(&mut self) -> Result<Vec<SourceRow>, LedgerError> {
-        let sql = "SELECT name, kind, looked_at, error, error_at, tried_at, next_try FROM sources ORDER BY name";
+        let sql =
+            "SELECT name, kind, looked_at, error, error_at, tried_at, next_try, progress FROM sources ORDER BY name";
         let rows = sqlx::query(sql).fetch_all(&mut self.connection).await?;
         let source = |row: &SqliteRow| {
             let error = optional_text(row, "error")?;
@@ -240,6 +243,7 @@ impl Inspector {
                 error: error.zip(instant(row, "error_at")?),
                 tried_at: instant(row, "tried_at")?,
                 next_try: instant(row, "next_try")?,
+                progress: optional_text(row, "progress")?,
             })
         };
         rows.iter().map(source).collect()

@@ -241,6 +241,23 @@ impl Ledger {
         .await
     }
 
+    /// Notes how far a look at a source, which takes long, has come.
+    ///
+    /// # Errors
+    /// [`LedgerError::Full`], [`LedgerError::Database`].
+    pub async fn source_progress(&self, name: &str, progress: String) -> Result<(), LedgerError> {
+        let sql = "INSERT INTO sources (name, kind, progress) VALUES (?1, 'caldav', ?2)
+            ON CONFLICT (name) DO UPDATE SET progress = excluded.progress";
+        let name = name.to_owned();
+        self.write(move |c| {
+            Box::pin(async move {
+                sqlx::query(sql).bind(name).bind(progress).execute(c).await?;
+                Ok(())
+            })
+        })
+        .await
+    }
+
     /// Notes how a look at a source went.
     ///
     /// # Errors
@@ -250,7 +267,8 @@ impl Ledger {
             VALUES (?1, ?2, iif(?4 IS NULL, ?3, NULL), ?4, iif(?4 IS NULL, NULL, ?3), ?3, ?5)
             ON CONFLICT (name) DO UPDATE SET kind = excluded.kind, looked_at = coalesce(excluded.looked_at, looked_at),
             error = excluded.error, error_at = iif(excluded.error IS NULL, NULL, coalesce(error_at, excluded.error_at)),
-            tried_at = excluded.tried_at, next_try = excluded.next_try";
+            tried_at = excluded.tried_at, next_try = excluded.next_try,
+            progress = iif(excluded.error IS NULL, NULL, progress)";
         let name = name.to_owned();
         let SourceLook { at, error, next_try } = look;
         let next_try = next_try.map(|at| at.0);

@@ -136,6 +136,11 @@ pub trait Intake: Send + Sync {
     /// repeated: they change nothing. An absence of the calendar is over.
     fn apply(&self, source: &str, batch: Batch) -> impl Future<Output = Result<Taken, IntakeError>> + Send;
 
+    /// How far a look at `source` has come that takes long, in a few words. Only news; nothing depends on it.
+    fn progress(&self, _source: &str, _said: String) -> impl Future<Output = ()> + Send {
+        async {}
+    }
+
     /// Looked at and found unchanged: only the time of the look is news. An absence of the calendar is over.
     fn unchanged(
         &self,

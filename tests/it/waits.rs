@@ -197,3 +197,45 @@ fn the_first_answer_after_an_outage_releases_all_sources_of_that_server() {
     assert!(back.elapsed() < Duration::from_secs(12), "{:?}", back.elapsed());
     assert!(daemon.stop(SOON).success());
 }
+
+#[test]
+fn a_long_first_look_says_how_far_it_has_come_and_goes_on_there() {
+    let cut = Arc::new(AtomicBool::new(true));
+    let is_cut = cut.clone();
+    let mut fetched = 0;
+    let server = Scripted::start(move |asked| match (asked.method.as_str(), asked.header("depth")) {
+        ("PROPFIND", Some("1")) if asked.path == "/cal/0/" => {
+            let events = (0..2_500).map(|n| found(&format!("/cal/0/{n}.ics"), "<D:getetag>\"1\"</D:getetag>"));
+            Reply::multistatus(&(found("/cal/0/", "") + &events.collect::<String>()))
+        }
+        ("REPORT", _) if fetched >= 1_000 && is_cut.load(Ordering::SeqCst) => Reply::status(500),
+        ("REPORT", _) => {
+            let hrefs = asked.body.split("<D:href>").skip(1).filter_map(|rest| rest.split("</D:href>").next());
+            let data =
+                "<D:getetag>\"1\"</D:getetag><C:calendar-data>BEGIN:VCALENDAR\nEND:VCALENDAR\n</C:calendar-data>";
+            let objects: Vec<String> = hrefs.map(|href| found(href, data)).collect();
+            fetched += objects.len();
+            Reply::multistatus(&objects.concat())
+        }
+        ("GET", _) if is_cut.load(Ordering::SeqCst) => Reply::hang_up(),
+        _ => account(asked, 1),
+    });
+    let stage = Stage::new();
+    let file = stage.path().join("reveille.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    let source = format!(
+        "[[source]]\nkind = \"caldav\"\nname = \"mary\"\nurl = \"{}\"\npoll_interval = \"1s\"\nuser = \"mary\"\n",
+        server.url
+    );
+    fs::write(&file, text + &source).unwrap();
+    let mut daemon = start(&stage);
+    let told = |line: &str| line.contains("first sync of '0': 1000 of 2500 objects");
+    assert!(daemon.log.find(SOON, told).is_some(), "{}", daemon.log.text());
+    assert!(daemon.log.find(SOON, |line| line.contains("cannot be read")).is_some(), "{}", daemon.log.text());
+    let source = || stage.listing(&["status"]).remove(0)["sources"].as_array().unwrap()[1].clone();
+    assert_eq!(source()["progress"], "first sync of '0': 1000 of 2500 objects");
+    cut.store(false, Ordering::SeqCst);
+    assert!(daemon.log.find(SOON, |line| line.contains("can be read again")).is_some(), "{}", daemon.log.text());
+    assert!(daemon.stop(SOON).success());
+    assert!(source()["progress"].is_null(), "{}", source());
+}

@@ -24,6 +24,8 @@ use crate::time::UtcMillis;
 const BATCH: usize = 500;
 /// Octets of text after which a batch is handed in although it has fewer changes.
 const BATCH_OCTETS: usize = 4 * 1024 * 1024;
+/// Objects after which is told how far a look has come that fetches more than twice as many.
+const TELL_EVERY: usize = 1_000;
 
 /// Milliseconds until a version that its server marks with the present second is looked at again.
 const BLURRED: i64 = 1_500;
@@ -212,7 +214,7 @@ impl<I: Intake> Sync<'_, I> {
         let changes = news.gone.into_iter().map(|href| Change::Gone { href }).collect();
         let mut delivery = Delivery { kept, owed, outcome, changes };
         let mut fetcher = Fetcher::new(self.http, self.url);
-        let mut octets = 0;
+        let (mut octets, mut fetched_before) = (0, 0);
         for chunk in news.put.chunks(CHUNK) {
             if delivery.changes.len() + chunk.len() > BATCH || octets > BATCH_OCTETS {
                 self.deliver(&mut delivery, None).await?;
@@ -221,6 +223,7 @@ impl<I: Intake> Sync<'_, I> {
             let fetched = fetcher.fetch(chunk).await?;
             octets += fetched.objects.iter().map(|(_, object)| object.text.len()).sum::<usize>();
             self.sort(fetched, &mut delivery);
+            self.tell_progress(kept.len(), news.put.len(), &mut fetched_before, chunk.len()).await;
         }
         // Without a checkpoint the next look asks again, and finds those that are missing now.
         let now = self.clock.now();
@@ -231,6 +234,20 @@ impl<I: Intake> Sync<'_, I> {
             outcome.look_in(i64::try_from(soon.as_millis()).unwrap_or(i64::MAX));
         }
         Ok(())
+    }
+
+    /// Tells now and then how many objects of a long look were fetched: of `all`, beside the `known` ones.
+    async fn tell_progress(&self, known: usize, all: usize, fetched: &mut usize, more: usize) {
+        let before = *fetched;
+        *fetched += more;
+        if all > 2 * TELL_EVERY && before / TELL_EVERY < *fetched / TELL_EVERY {
+            let (have, name) = (*fetched, &self.calendar.name);
+            let said = match known {
+                0 => format!("first sync of '{name}': {have} of {all} objects"),
+                _ => format!("sync of '{name}': {have} of {all} objects that are new, beside {known}"),
+            };
+            self.intake.progress(self.source, said).await;
+        }
     }
 
     /// Hands in what has come together, and remembers whose text cannot be used.
