@@ -1,8 +1,9 @@
-//! CalDAV servers that come from Debian's packages: SOGo and DAViCal, each with a PostgreSQL of its own, and Cyrus. Where they are not installed, their tests are skipped, which is said on standard error.
+//! CalDAV servers that come from Debian's packages: SOGo and DAViCal, each with a PostgreSQL of its own, Cyrus, and an old sabre/dav.
+//! Where they are not installed, their tests are skipped, which is said on standard error.
 
 use std::fs::File;
 use std::io::Write;
-use std::process::Child;
+use std::process::{Child, Command};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -26,11 +27,13 @@ pub struct Kind {
     pub name: &'static str,
     /// The program below tests/live that runs it.
     script: &'static str,
-    /// What it needs to read of what the packages bring.
-    files: &'static [&'static str],
-    packages: &'static str,
+    packages: &'static [&'static str],
+    /// What it reads that not everybody may.
+    reads: &'static [&'static str],
     /// The path of a user's home is this, the user, and that.
     home: (&'static str, &'static str),
+    /// Whether it reports changes (RFC 6578).
+    pub reports: bool,
     shared: OnceLock<Option<Server>>,
     next: AtomicUsize,
 }
@@ -38,9 +41,10 @@ pub struct Kind {
 pub static SOGO: Kind = Kind {
     name: "SOGo",
     script: "sogo.py",
-    files: &["/usr/sbin/sogod", "/etc/sogo/sogo.conf", "/usr/bin/memcached", "/usr/lib/postgresql"],
-    packages: "sogo memcached postgresql",
+    packages: &["sogo", "memcached", "postgresql"],
+    reads: &["/etc/sogo/sogo.conf"],
     home: ("/SOGo/dav/", "/Calendar/"),
+    reports: true,
     shared: OnceLock::new(),
     next: AtomicUsize::new(0),
 };
@@ -48,9 +52,10 @@ pub static SOGO: Kind = Kind {
 pub static DAVICAL: Kind = Kind {
     name: "DAViCal",
     script: "davical.py",
-    files: &["/usr/share/davical/htdocs/caldav.php", "/usr/bin/php", "/usr/lib/postgresql"],
-    packages: "davical php-cli php-pgsql php-xml php-curl postgresql",
+    packages: &["davical", "php-cli", "php-pgsql", "php-xml", "php-curl", "postgresql"],
+    reads: &[],
     home: ("/caldav.php/", "/"),
+    reports: true,
     shared: OnceLock::new(),
     next: AtomicUsize::new(0),
 };
@@ -58,9 +63,21 @@ pub static DAVICAL: Kind = Kind {
 pub static CYRUS: Kind = Kind {
     name: "Cyrus",
     script: "cyrus.py",
-    files: &["/usr/sbin/cyrmaster", "/usr/lib/cyrus/bin/httpd", "/usr/sbin/saslpasswd2"],
-    packages: "cyrus-imapd cyrus-caldav sasl2-bin",
+    packages: &["cyrus-imapd", "cyrus-caldav", "sasl2-bin"],
+    reads: &[],
     home: ("/dav/calendars/user/", "/"),
+    reports: true,
+    shared: OnceLock::new(),
+    next: AtomicUsize::new(0),
+};
+
+pub static SABRE: Kind = Kind {
+    name: "sabre/dav",
+    script: "sabre.py",
+    packages: &["php-sabre-dav", "php-cli", "php-sqlite3"],
+    reads: &[],
+    home: ("/calendars/", "/"),
+    reports: false,
     shared: OnceLock::new(),
     next: AtomicUsize::new(0),
 };
@@ -71,6 +88,8 @@ pub struct Server {
     child: Child,
     log: Lines,
     port: u16,
+    /// Where its PostgreSQL listens, which believes everybody; for Cyrus, IMAP.
+    pub second_port: u16,
 }
 
 impl Kind {
@@ -90,8 +109,9 @@ impl Kind {
         let server = self.shared.get_or_init(|| self.is_installed().then(|| self.start(venv)));
         if server.is_none() {
             let test = std::thread::current().name().unwrap_or("a live test").to_owned();
-            let said =
-                format!("SKIPPED because {} is not installed (apt-get install {}): {test}\n", self.name, self.packages);
+            let mut lacks = format!("apt-get install {}", self.packages.join(" "));
+            self.reads.iter().for_each(|file| lacks.push_str(&format!("; {file} has to be readable")));
+            let said = format!("SKIPPED because {} is not installed ({lacks}): {test}\n", self.name);
             // Not eprintln!, which the test runner keeps to itself for tests that pass.
             std::io::stderr().write_all(said.as_bytes()).expect("stderr");
         }
@@ -99,7 +119,15 @@ impl Kind {
     }
 
     fn is_installed(&self) -> bool {
-        self.files.iter().all(|file| File::open(file).is_ok())
+        let asked = Command::new("dpkg-query")
+            .args(["--show", "--showformat=${db:Status-Status}\n"])
+            .args(self.packages)
+            .output();
+        let installed = asked.is_ok_and(|answer| {
+            answer.status.success()
+                && String::from_utf8_lossy(&answer.stdout).lines().all(|status| status == "installed")
+        });
+        installed && self.reads.iter().all(|file| File::open(file).is_ok())
     }
 
     fn start(&self, venv: &Venv) -> Server {
@@ -110,7 +138,7 @@ impl Kind {
             let mut child = venv.live(self.script, &arguments);
             let log = Lines::of(child.stdout.take().expect("a pipe"));
             log.also(child.stderr.take().expect("a pipe"));
-            let server = Server { child, log, port };
+            let server = Server { child, log, port, second_port: second };
             if server.log.find(START_WITHIN, |line| line == "ready").is_some() {
                 return server;
             }

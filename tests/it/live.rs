@@ -1,22 +1,31 @@
-//! Reveille beside SOGo, DAViCal and Cyrus: written to at full speed while they are looked at, and asked for what is somebody else's.
+//! Reveille beside SOGo, DAViCal, Cyrus and sabre/dav: written to at full speed while they are looked at, and asked for what is somebody else's.
 
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use reveille::clock::Clock;
 use reveille::time::UtcMillis;
+use rustix::process::{Signal, kill_process};
 
 use crate::account::Account;
 use crate::armed::{Armed, Timers};
 use crate::daemon::{Daemon, undisturbed};
-use crate::debian::{CYRUS, DAVICAL, Kind, SOGO};
+use crate::debian::{CYRUS, DAVICAL, Kind, SABRE, SOGO};
+use crate::http::Http;
+use crate::process::Lines;
 use crate::rehearsal::{Stage, event};
 use crate::watch::Watch;
 
 /// The daemon looks each second: what was written is known after a few looks.
 const KNOWN_WITHIN: Duration = Duration::from_secs(8);
+/// Where a server has no reports, and a listing is all there is, many that vanish are looked for again after 30 s.
+const VANISHED_WITHIN: Duration = Duration::from_secs(50);
+/// What no report of DAViCal tells is found when a calendar has been at rest for 5 s.
+const SETTLED_WITHIN: Duration = Duration::from_secs(15);
 /// Longer than anything takes, even on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 const DAY: i64 = 86_400_000;
@@ -31,7 +40,7 @@ struct Watched {
     wanted: Timers,
     /// Events are counted in minutes from here; none rings in the test.
     base: UtcMillis,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Watched {
@@ -43,7 +52,7 @@ impl Watched {
         assert!(looked.is_some(), "{}", daemon.log.text());
         let armed = Armed::of(&folder.path().join("ledger.db"));
         let base = UtcMillis((Clock::System.now().0 + 2 * DAY) / 60_000 * 60_000);
-        Watched { account, daemon, armed, wanted: Timers::new(), base, _folder: folder }
+        Watched { account, daemon, armed, wanted: Timers::new(), base, folder }
     }
 
     /// PUTs the event `name` so that it rings `minutes` after the base.
@@ -60,8 +69,17 @@ impl Watched {
 
     /// Waits until what is wanted is armed, and says how long that took.
     fn known(&mut self) -> Duration {
+        self.known_within(KNOWN_WITHIN)
+    }
+
+    fn known_within(&mut self, within: Duration) -> Duration {
         let log = self.daemon.log.clone();
-        self.armed.until(&self.wanted, KNOWN_WITHIN, || log.text())
+        self.armed.until(&self.wanted, within, || log.text())
+    }
+
+    fn restart(&mut self) {
+        assert!(self.daemon.stop(PATIENCE).success(), "{}", self.daemon.log.text());
+        self.daemon = Daemon::start(self.folder.path(), &["run"]);
     }
 }
 
@@ -91,14 +109,15 @@ fn many_at_full_speed(kind: &'static Kind, rounds: usize) {
     let _quiet = undisturbed();
     let mut watched = Watched::start(account);
     let name = |number: usize| format!("burst{number}");
+    let soon = if kind.name == DAVICAL.name { SETTLED_WITHIN } else { KNOWN_WITHIN };
     for round in 0..rounds {
         let start = round * 10_000;
         (0..BURST).for_each(|number| watched.put(&name(number), start + number));
-        let put = watched.known();
+        let put = watched.known_within(soon);
         (0..BURST).for_each(|number| watched.put(&name(number), start + number + 1_000));
-        let moved = watched.known();
+        let moved = watched.known_within(soon);
         (0..BURST).for_each(|number| watched.delete(&name(number)));
-        let deleted = watched.known();
+        let deleted = watched.known_within(if kind.reports { soon } else { VANISHED_WITHIN });
         println!("{}: {BURST} put, moved, deleted: known after {put:?}, {moved:?}, {deleted:?}", kind.name);
     }
 }
@@ -226,6 +245,10 @@ fn a_calendar_made_anew(kind: &'static Kind) {
         watched.wanted.clear();
         // As many objects as before, under the same names, so that counters that began anew coincide.
         (0..10).for_each(|number| watched.put(&format!("anew{number}"), round * 100 + number));
+        if !kind.reports {
+            // Its counter is all that tells a calendar from the one before: a start compares.
+            watched.restart();
+        }
         println!("{}: made anew: known after {:?}", kind.name, watched.known());
     }
 }
@@ -258,4 +281,65 @@ fn on_sogo_a_calendar_made_anew_keeps_nothing_of_the_old_one() {
 #[test]
 fn on_sogo_what_is_written_at_full_speed_is_known_after_a_few_looks() {
     many_at_full_speed(&SOGO, 3);
+}
+
+#[test]
+fn on_sabre_what_is_somebody_elses_is_not_watched_and_the_own_account_is_not_instead() {
+    what_is_somebody_elses(&SABRE);
+}
+
+#[test]
+fn on_sabre_a_calendar_made_anew_keeps_nothing_of_the_old_one() {
+    a_calendar_made_anew(&SABRE);
+}
+
+#[test]
+fn on_sabre_what_is_written_at_full_speed_is_known_after_a_few_looks() {
+    many_at_full_speed(&SABRE, 1);
+}
+
+/// DAViCal marks a change with when its writing began, and a token with when it was asked for: what is being written at that
+/// moment is in no report.
+#[test]
+fn on_davical_what_was_being_written_while_it_looked_is_known_a_little_later() {
+    let Some(server) = DAVICAL.server() else { return };
+    let mut watched = Watched::start(DAVICAL.account().unwrap());
+    // A report that names half of a calendar is not believed anyhow, nor is an empty one.
+    ["slow", "quick", "next", "a", "b", "c", "d", "e", "f"].iter().for_each(|name| watched.put(name, 1));
+    watched.known();
+    let mut rival = Command::new("psql")
+        .args(["--no-psqlrc", "--tuples-only", "--host=127.0.0.1", "--username=postgres", "davical"])
+        .arg(format!("--port={}", server.second_port))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (mut orders, said) = (rival.stdin.take().unwrap(), Lines::of(rival.stdout.take().unwrap()));
+    let path = format!("{}slow.ics", watched.account.work.trim_start_matches("/caldav.php"));
+    writeln!(orders, "BEGIN; SELECT dav_name FROM caldav_data WHERE dav_name = '{path}' FOR UPDATE;").unwrap();
+    assert!(said.find(PATIENCE, |line| line.contains(&path)).is_some(), "{}", said.text());
+
+    let (url, login, at) = (watched.account.url.clone(), watched.account.login, watched.base.plus(60_000_000));
+    let path = format!("{}slow.ics", watched.account.work);
+    let slow = std::thread::spawn(move || Http::new(&url, login).put(&path, &event("slow", &at.basic(), "slow")));
+    // It has begun once it waits for the row.
+    let waits =
+        "SELECT 'it waits' FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query ILIKE '%caldav_data%';";
+    let waiting = || {
+        writeln!(orders, "SELECT pg_stat_clear_snapshot(); {waits} SELECT 'asked';").unwrap();
+        said.find(PATIENCE, |line| line.contains("it waits") || line.contains("asked")).unwrap().contains("it waits")
+    };
+    crate::faults::wait_until(waiting, || said.text());
+    // A look that finds something gets a token from after the beginning of what is still being written.
+    watched.put("quick", 2);
+    watched.known();
+    kill_process(watched.daemon.pid(), Signal::STOP).unwrap();
+    writeln!(orders, "COMMIT;").unwrap();
+    slow.join().unwrap();
+    watched.wanted.insert("slow".to_owned(), at);
+    watched.put("next", 3);
+    kill_process(watched.daemon.pid(), Signal::CONT).unwrap();
+    println!("DAViCal: what was being written is known after {:?}", watched.known_within(SETTLED_WITHIN));
+    drop(orders);
+    rival.wait().unwrap();
 }

@@ -1,7 +1,8 @@
 //! The integration tests: the whole program, and its stages against real servers.
 //!
 //! * [`venv`] sets up the Python environment that the servers run in; [`servers`] starts Radicale and Xandikos.
-//! * [`debian`] starts SOGo, DAViCal and Cyrus where Debian's packages are installed; [`live`] are the tests that they are for.
+//! * [`debian`] starts SOGo, DAViCal, Cyrus and sabre/dav where Debian's packages are installed; [`live`] has the tests that they
+//!   are for.
 //! * [`mailserver`] is a real mail server that can be told to misbehave; [`smtp`] tests the e-mail sink with it, and
 //!   [`mail`] the way from a calendar to a mailbox.
 //! * [`account`] is a user's account on one of them. [`caldav`] tests the CalDAV source; [`watch`] runs it, [`intake`]

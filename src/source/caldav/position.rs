@@ -21,6 +21,9 @@ const COMPARE_AT_LAST: i64 = 2 * 60 * 60 * 1_000;
 /// something without a new mark.
 const SECONDS_BLUR: i64 = 2_000;
 
+/// Milliseconds of rest after which a calendar is compared whose reports leave out what was being written meanwhile.
+pub const SETTLED: i64 = 5_000;
+
 /// The clock of a server while it answered: its earliest and its latest reading.
 #[derive(Clone, Copy, Debug)]
 pub struct ServerTime {
@@ -58,6 +61,10 @@ pub struct More {
     /// The version was marked with the second in which it was read: equality proves nothing yet.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub blurred: bool,
+    /// When a report was believed that may have left out what was being written, UTC milliseconds; none once the whole
+    /// calendar was compared since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unsettled: Option<i64>,
 }
 
 /// What a look has to do.
@@ -92,8 +99,23 @@ impl Position {
             compared: compared.at.0,
             objects: compared.objects,
             blurred,
+            unsettled: None,
         };
         Position { token, more }
+    }
+
+    /// The same after a report at `at` that was not followed by a comparison.
+    pub fn reported(mut self, at: UtcMillis) -> Position {
+        let overlaps = self.token.as_deref().is_some_and(reports_overlap);
+        self.more.unsettled = overlaps.then_some(at.0);
+        self
+    }
+
+    /// Milliseconds from `now` until the calendar is to be compared because it has come to rest.
+    pub fn settles_in(&self, now: UtcMillis) -> Option<i64> {
+        let rested = now.0.saturating_sub(self.more.unsettled?);
+        // The clock was set back: nobody knows how long ago it was.
+        Some(if rested < 0 { 0 } else { SETTLED.saturating_sub(rested).max(0) })
     }
 
     /// The token that was listed.
@@ -129,11 +151,12 @@ pub fn next_step(kept: Option<&Position>, listed: &Listed, now: UtcMillis, repor
         return Step::Compare;
     }
     let age = now.0.saturating_sub(more.compared);
+    let settled = kept.settles_in(now) == Some(0);
     let whole = doubts || !(0..compare_every(&listed.href, more.objects)).contains(&age);
     let is_same = kept.listed() == listed.token.as_ref() && more.ctag == listed.ctag;
     let is_marked = listed.token.is_some() || listed.ctag.is_some();
     if is_same && is_marked && !more.blurred {
-        return if whole { Step::Compare } else { Step::Rest };
+        return if whole || settled { Step::Compare } else { Step::Rest };
     }
     match (&kept.token, &listed.token) {
         (Some(old), Some(new)) if reports && !went_back(old, new) => Step::Changes { token: old.clone(), whole },
@@ -173,6 +196,12 @@ fn counter(token: &str) -> Option<(&str, i64)> {
     Some((stem, token.get(stem.len()..)?.parse().ok()?))
 }
 
+/// Whether tokens are DAViCal's. It marks a change with when the transaction of its writing began, and a token with when it was
+/// asked for: a change that is committed after a token is given, and was begun before, is in no later report.
+fn reports_overlap(token: &str) -> bool {
+    token.starts_with("data:,")
+}
+
 /// Whether a version is marked with the present second of the server's clock.
 fn is_now(mark: &str, server: ServerTime) -> bool {
     let Ok(seconds) = mark.trim_matches('"').parse::<i64>() else { return false };
@@ -193,7 +222,8 @@ fn before(token: String, server: ServerTime) -> String {
 #[cfg(test)]
 mod tests {
     use super::{
-        COMPARE_AT_LAST, COMPARE_EVERY, Compared, Listed, Position, ServerTime, Step, compare_every, is_suspicious,
+        COMPARE_AT_LAST, COMPARE_EVERY, Compared, Listed, Position, SETTLED, ServerTime, Step, compare_every,
+        is_suspicious,
     };
     use crate::source::Checkpoint;
     use crate::time::UtcMillis;
@@ -313,6 +343,20 @@ mod tests {
         let of = listed("1795382219", "");
         let slow = ServerTime { from: NOW.plus(-20_000), until: NOW };
         assert!(Position::after(&of, None, Compared::default(), slow).more.blurred);
+    }
+
+    #[test]
+    fn what_davical_reports_is_compared_once_it_has_come_to_rest() {
+        let of = listed("data:,13", "c1");
+        let next = |kept: &Position, millis: i64| next_step(Some(kept), &of, NOW.plus(millis), true);
+        let kept = after(&of, NOW).reported(NOW);
+        assert_eq!(Position::read(&kept.checkpoint()), Some(kept.clone()));
+        assert_eq!((next(&kept, SETTLED - 1), next(&kept, SETTLED)), (Step::Rest, Step::Compare));
+        let moved = next_step(Some(&kept), &listed("data:,14", "c2"), NOW.plus(SETTLED), true);
+        assert_eq!(moved, changes("data:,13"), "it is not at rest");
+        assert_eq!(next(&after(&of, NOW), SETTLED), Step::Rest, "the whole was compared");
+        let other = after(&listed("http://sabre.io/ns/sync/500", "c1"), NOW).reported(NOW);
+        assert_eq!(other.more.unsettled, None);
     }
 
     #[test]

@@ -149,6 +149,9 @@ impl<I: Intake> Sync<'_, I> {
         if next.more.blurred {
             outcome.look_in(BLURRED);
         }
+        if let Some(millis) = next.settles_in(self.looked_at) {
+            outcome.look_in(millis);
+        }
         self.hand_in(news, &kept, owed, next.checkpoint(), &mut outcome).await?;
         Ok(outcome)
     }
@@ -200,7 +203,8 @@ impl<I: Intake> Sync<'_, I> {
             Some(before) if !whole => before.compared(),
             _ => Compared { at: self.looked_at, objects: outcome.objects },
         };
-        Position::after(self.listed, token, compared, self.server)
+        let next = Position::after(self.listed, token, compared, self.server);
+        if whole { next } else { next.reported(self.looked_at) }
     }
 
     async fn hand_in(

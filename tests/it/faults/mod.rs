@@ -60,7 +60,7 @@ fn put_many(stage: &Stage, count: usize, due: UtcMillis) {
 }
 
 /// Looks again and again until `done`; fails with what `said` says when that takes too long.
-fn wait_until(done: impl Fn() -> bool, said: impl Fn() -> String) {
+pub fn wait_until(mut done: impl FnMut() -> bool, said: impl Fn() -> String) {
     let deadline = Instant::now() + SOON;
     while !done() {
         assert!(Instant::now() < deadline, "{}", said());
