@@ -7,6 +7,7 @@
 //!   [`mail`] the way from a calendar to a mailbox.
 //! * [`account`] is a user's account on one of them. [`caldav`] tests the CalDAV source; [`watch`] runs it, [`intake`]
 //!   keeps what it hands in. [`quirks`] shows it servers that misbehave, which [`scripted`] plays.
+//! * [`calendar_zones`] is about zones that a server tells of the calendar alone.
 //! * [`whose`] asks for what is somebody else's, or nobody's.
 //! * [`addresses`] asks which addresses are the user's own.
 //! * [`waits`] is how long it waits after what.
@@ -37,6 +38,7 @@ mod addresses;
 mod armed;
 mod bench;
 mod caldav;
+mod calendar_zones;
 mod chance;
 mod cli;
 mod compatibility;

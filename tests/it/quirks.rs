@@ -36,7 +36,8 @@ pub struct State {
     quirk: Option<Quirk>,
 }
 
-pub const CALENDAR: &str = "<D:resourcetype><D:collection/><C:calendar/></D:resourcetype>";
+/// A calendar of which the server says that nobody has chosen a zone for it.
+pub const CALENDAR: &str = "<D:resourcetype><D:collection/><C:calendar/></D:resourcetype><C:calendar-timezone/>";
 
 pub fn found(href: &str, props: &str) -> String {
     format!(

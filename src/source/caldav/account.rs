@@ -147,7 +147,9 @@ impl Account {
             listing.is_cut |= found.is_cut;
             listing.unclear.extend(found.unclear.into_iter().map(|(href, status)| (href::key(&href), status)));
             listing.server_now = listing.server_now.or(answer.date);
-            for listed in found.calendars {
+            for mut listed in found.calendars {
+                // Asked by itself, a calendar has said all that it has to say.
+                listed.lists_zone |= depth == "0";
                 let Some(url) = href::resolve(&answer.url, &listed.href) else { continue };
                 if seen.insert(href::key(&listed.href)) {
                     listing.calendars.push(ListedAt { listed, url });

@@ -90,6 +90,7 @@ impl CaldavSource {
             if !self.is_clear(calendar, known.as_ref(), faults) {
                 continue;
             }
+            let calendar = &*self.with_zone(calendar, known.as_ref(), here, faults).await?;
             let seen = self.seen(&account, calendar, known.as_ref());
             let href = known.as_ref().map(|known| known.href.clone());
             match (self.look_at(intake, calendar, (seen, known), at).await, href) {

@@ -46,6 +46,7 @@ mod silence;
 mod sync;
 mod whose;
 mod xml;
+mod zones;
 
 pub use checked::{Checked, CheckedCalendar, Method};
 pub use error::CaldavError;
@@ -122,6 +123,8 @@ struct Memory {
     /// The DAV:creationdate that was listed last, and how often that has changed.
     created: (Option<String>, u32),
     unsettled: Unsettled,
+    /// What it said of its zone, which its home does not list.
+    zone: Option<zones::AskedZone>,
 }
 
 impl CaldavSource {
@@ -303,5 +306,6 @@ pub fn read_as_any_answer(xml: &str) -> usize {
     let members = members.map_or(0, |found| found.members.len());
     let objects = requests::objects::parse(xml.into()).map_or(0, |objects| objects.len());
     let _ = requests::discovery::parse(xml.into());
+    let _ = requests::zone::parse(xml.into());
     calendars + changes + members + objects
 }

@@ -30,6 +30,9 @@ const PROPERTIES: [(Property, (Space, &str)); 7] = [
     (Property::DefaultAlarms, (Space::Caldav, "default-alarm-vevent-date")),
 ];
 
+/// What says which zone a calendar has, of CalDAV's properties.
+const ZONE: [&str; 2] = ["calendar-timezone-id", "calendar-timezone"];
+
 /// A calendar as its server lists it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listed {
@@ -41,6 +44,8 @@ pub struct Listed {
     pub color: Option<String>,
     /// An IANA id or a VTIMEZONE.
     pub zone: Option<String>,
+    /// The server says which zone it has, if it has one. Some do not where they list a home.
+    pub lists_zone: bool,
     /// DAV:owner, an href.
     pub owner: Option<String>,
     /// calendarserver.org's getctag.
@@ -191,7 +196,12 @@ fn listed(response: &Response) -> Listed {
         href: response.href.clone(),
         name: text(Space::Dav, "displayname"),
         color: text(Space::Apple, "calendar-color"),
-        zone: text(Space::Caldav, "calendar-timezone-id").or_else(|| zone(response)),
+        zone: zone(response),
+        lists_zone: ZONE.iter().any(|name| {
+            let is_withheld = |status| !matches!(status, 404 | 410);
+            response.prop(Space::Caldav, name).is_some()
+                || response.withheld(Space::Caldav, name).is_some_and(is_withheld)
+        }),
         owner: response.hrefs(Space::Dav, "owner").into_iter().next(),
         ctag: response.mark(Space::CalendarServer, "getctag"),
         token: response.mark(Space::Dav, "sync-token"),
@@ -214,8 +224,11 @@ fn or(own: DefaultAlarms, other: DefaultAlarms) -> DefaultAlarms {
     DefaultAlarms { timed: own.timed.or(other.timed), all_day: own.all_day.or(other.all_day) }
 }
 
-/// CALDAV:calendar-timezone. That of SOGo is always Etc/UTC, set by nobody: UTC counts as none.
-fn zone(response: &Response) -> Option<String> {
+/// CALDAV:calendar-timezone-id, else calendar-timezone. The latter of SOGo is always Etc/UTC, set by nobody: UTC counts as none.
+pub(super) fn zone(response: &Response) -> Option<String> {
+    if let Some(id) = response.text(Space::Caldav, "calendar-timezone-id") {
+        return Some(id.to_owned());
+    }
     let zone = response.text(Space::Caldav, "calendar-timezone")?;
     let is_utc = zone.lines().any(|line| matches!(line.trim_end(), "TZID:Etc/UTC" | "TZID:UTC"));
     (!is_utc).then(|| zone.to_owned())
@@ -280,6 +293,7 @@ mod tests {
             name: some("Work & play"),
             color: some("#FF0000FF"),
             zone: some("Europe/Berlin"),
+            lists_zone: true,
             owner: some("/p/mary/"),
             ctag: some("\"7\""),
             token: some("http://sabre.io/ns/sync/7"),

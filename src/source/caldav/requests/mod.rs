@@ -5,6 +5,7 @@ pub mod changes;
 pub mod discovery;
 pub mod members;
 pub mod objects;
+pub mod zone;
 
 use reqwest::Url;
 

@@ -1,0 +1,59 @@
+//! The zone of one calendar, asked of the calendar itself (RFC 4791, 5.2.2; RFC 7809, 5.2).
+
+use reqwest::Url;
+
+use super::{calendars, propfind};
+use crate::source::caldav::http::Request;
+use crate::source::caldav::multistatus::{Response, all};
+use crate::source::caldav::xml::{Document, Space, XmlError};
+
+const BODY: &str = r#"<?xml version="1.0" encoding="utf-8"?>
+<D:propfind xmlns:D="DAV:" xmlns:C="urn:ietf:params:xml:ns:caldav"><D:prop><D:resourcetype/><C:calendar-timezone-id/><C:calendar-timezone/></D:prop></D:propfind>"#;
+
+pub fn request(calendar: &Url) -> Request {
+    propfind(calendar, "0", BODY)
+}
+
+/// Reads the zone out of the answer: an IANA id or a VTIMEZONE, none where the calendar has none; or the status with which the
+/// server says that it cannot tell now.
+///
+/// # Errors
+/// [`XmlError`] when it is no multistatus.
+pub fn parse(document: Document<'_>) -> Result<Result<Option<String>, u16>, XmlError> {
+    let responses = all(document)?;
+    let failing = |response: &Response| {
+        let status = response.status.or_else(|| response.withheld(Space::Caldav, "calendar-timezone"));
+        status.filter(|status| *status >= 500)
+    };
+    Ok(match (responses.iter().find_map(calendars::zone), responses.iter().find_map(failing)) {
+        (None, Some(status)) => Err(status),
+        (zone, _) => Ok(zone),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse;
+
+    #[test]
+    fn a_zone_or_none() {
+        let answer = |found: &str, lacking: &str| {
+            format!(
+                "<d:multistatus xmlns:d='DAV:' xmlns:c='urn:ietf:params:xml:ns:caldav'><d:response><d:href>/c/</d:href>\
+                 <d:propstat><d:prop><d:resourcetype/>{found}</d:prop><d:status>HTTP/1.1 200 OK</d:status></d:propstat>\
+                 <d:propstat><d:prop>{lacking}</d:prop><d:status>HTTP/1.1 404 Not Found</d:status></d:propstat>\
+                 </d:response></d:multistatus>"
+            )
+        };
+        let zone = |xml: String| parse(xml.as_str().into()).unwrap().unwrap();
+        let text = "BEGIN:VTIMEZONE\nTZID:Europe/Vienna\nEND:VTIMEZONE";
+        let timezone = format!("<c:calendar-timezone>{text}</c:calendar-timezone>");
+        assert_eq!(zone(answer(&timezone, "<c:calendar-timezone-id/>")).as_deref(), Some(text));
+        let id = "<c:calendar-timezone-id>Europe/Berlin</c:calendar-timezone-id>";
+        assert_eq!(zone(answer(&(timezone + id), "")).as_deref(), Some("Europe/Berlin"));
+        assert_eq!(zone(answer("", "<c:calendar-timezone/><c:calendar-timezone-id/>")), None);
+        assert_eq!(zone("<multistatus xmlns='DAV:'/>".to_owned()), None);
+        let failing = answer("", "<c:calendar-timezone/>").replace("404 Not Found", "500 Oops");
+        assert_eq!(parse(failing.as_str().into()), Ok(Err(500)));
+    }
+}

@@ -1,0 +1,94 @@
+//! Zones of calendars that their home does not list: some servers (DAViCal) tell `calendar-timezone` only where the calendar is
+//! asked for by itself.
+
+use std::borrow::Cow;
+
+use super::account::ListedAt;
+use super::position::Position;
+use super::requests::zone;
+use super::{CaldavError, CaldavSource, href};
+use crate::source::Known;
+use crate::time::UtcMillis;
+
+/// Milliseconds after which a calendar is asked for its zone again: not every server marks that it has another one.
+const ASK_EVERY: i64 = 24 * 60 * 60 * 1_000;
+
+/// What a calendar said of its zone when it was asked.
+#[derive(Debug)]
+pub(super) struct AskedZone {
+    zone: Option<String>,
+    at: UtcMillis,
+    /// Its token and its ctag then.
+    marks: Marks,
+}
+
+type Marks = (Option<String>, Option<String>);
+
+impl CaldavSource {
+    /// `calendar` with its zone: the one that is listed, else what the calendar itself says when it is asked, once, and again
+    /// when it has changed or a day is over. After a restart an unchanged one has the zone that the ledger knows.
+    ///
+    /// # Errors
+    /// What concerns the whole account. Anything else is a fault, and the zone stays what it was.
+    pub(super) async fn with_zone<'c>(
+        &mut self,
+        calendar: &'c ListedAt,
+        known: Option<&Known>,
+        now: UtcMillis,
+        faults: &mut Vec<String>,
+    ) -> Result<Cow<'c, ListedAt>, CaldavError> {
+        let listed = &calendar.listed;
+        if listed.lists_zone {
+            return Ok(Cow::Borrowed(calendar));
+        }
+        let marks = (listed.token.clone(), listed.ctag.clone());
+        let zone_before = known.and_then(|known| known.seen.zone.clone());
+        let key = href::key(&listed.href);
+        let zone = match self.memory.get(&key).and_then(|memory| memory.zone.as_ref()) {
+            Some(asked) if asked.marks == marks && (0..ASK_EVERY).contains(&now.0.saturating_sub(asked.at.0)) => {
+                asked.zone.clone()
+            }
+            None if known.is_some_and(|known| is_at(known, &marks)) => {
+                self.remember_zone(key, AskedZone { zone: zone_before.clone(), at: now, marks });
+                zone_before
+            }
+            _ => match self.ask_zone(calendar).await {
+                Ok(zone) => {
+                    self.remember_zone(key, AskedZone { zone: zone.clone(), at: now, marks });
+                    zone
+                }
+                Err(error) if error.concerns_the_account() => return Err(error),
+                Err(error) => {
+                    faults.push(format!("the time zone of a calendar cannot be asked for: {error}"));
+                    zone_before
+                }
+            },
+        };
+        let mut calendar = calendar.clone();
+        calendar.listed.zone = zone;
+        Ok(Cow::Owned(calendar))
+    }
+
+    fn remember_zone(&mut self, key: String, asked: AskedZone) {
+        self.memory.entry(key).or_default().zone = Some(asked);
+    }
+
+    async fn ask_zone(&self, calendar: &ListedAt) -> Result<Option<String>, CaldavError> {
+        match self.http.multistatus(zone::request(&calendar.url)).await {
+            Ok(answer) => {
+                let zone = zone::parse(answer.document()).map_err(|error| answer.error(error))?;
+                zone.map_err(|status| answer.refusal(status))
+            }
+            // A server that lists it and does not tell more has said what it has to say.
+            Err(CaldavError::Forbidden { .. } | CaldavError::NotFound { .. } | CaldavError::NotDav { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Whether the calendar is marked as it was when the ledger's knowledge of it was whole.
+fn is_at(known: &Known, (token, ctag): &Marks) -> bool {
+    let is_marked = token.is_some() || ctag.is_some();
+    let position = Position::read(&known.checkpoint);
+    is_marked && position.is_some_and(|position| position.token == *token && position.more.ctag == *ctag)
+}
