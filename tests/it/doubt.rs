@@ -522,3 +522,18 @@ fn the_same_entity_tag_with_another_size_or_time_is_read() {
     watch.look();
     assert!(has(&watch, "quietly"));
 }
+
+#[test]
+fn a_version_that_is_spelled_in_two_ways_is_not_read_again() {
+    let server = Server::start();
+    server.put("a.ics", "1", "a");
+    server.version("", "c1");
+    server.quirk(|asked, _| {
+        let inside = found("/cal/work/a.ics", &format!("<D:getetag>W/1</D:getetag>{}", data("a")));
+        asked.body.contains("multiget").then(|| Reply::multistatus(&inside))
+    });
+    let mut watch = server.watched();
+    server.version("", "c2");
+    watch.look();
+    assert_eq!(server.scripted.lines(), [HOME, COMPARE]);
+}

@@ -58,7 +58,7 @@ impl Kept {
 
     /// Whether the ledger has the version of `member` that is named.
     pub fn has(&self, member: &Member) -> bool {
-        self.get(&self.key(&member.href)).is_some_and(|kept| Some(&kept.etag) == member.etag.as_ref())
+        member.etag.as_ref().is_some_and(|etag| self.is(member, etag))
     }
 
     /// Whether `etag` is the version that the ledger has of `member`.

@@ -29,6 +29,8 @@ const TELL_EVERY: usize = 1_000;
 
 /// Milliseconds until a version that its server marks with the present second is looked at again.
 const BLURRED: i64 = 1_500;
+/// Looks after which that time doubles.
+const BLURRED_LOOKS: u32 = 5;
 
 /// One calendar and all that is needed to look at it.
 #[derive(Debug)]
@@ -56,6 +58,8 @@ pub struct Unsettled {
     pub owed: Owed,
     pub vanished: Vanished,
     pub recheck: Recheck,
+    /// Looks, one after the other, that found a version marked with the present second.
+    blurred: u32,
 }
 
 /// Since when looks have found many objects of a calendar no longer listed.
@@ -109,6 +113,12 @@ pub struct News {
     pub is_whole: bool,
 }
 
+/// Milliseconds until the next look after so many that found a version of the present second. A server whose version is
+/// always that is asked less and less often.
+fn blurred_wait(looks: u32) -> i64 {
+    BLURRED.saturating_mul(1 << looks.saturating_sub(BLURRED_LOOKS).min(20))
+}
+
 /// What a look hands in, and what it remembers while it does.
 struct Delivery<'a> {
     kept: &'a Kept,
@@ -146,8 +156,9 @@ impl<I: Intake> Sync<'_, I> {
             (Step::Rest, Some(position)) => position.clone(),
             _ => self.position(position, news.is_whole, token, &outcome),
         };
+        unsettled.blurred = if next.more.blurred { unsettled.blurred.saturating_add(1) } else { 0 };
         if next.more.blurred {
-            outcome.look_in(BLURRED);
+            outcome.look_in(blurred_wait(unsettled.blurred));
         }
         if let Some(millis) = next.settles_in(self.looked_at) {
             outcome.look_in(millis);
@@ -323,5 +334,17 @@ impl<I: Intake> Sync<'_, I> {
     pub async fn apply(&self, changes: Vec<Change>, checkpoint: Option<Checkpoint>) -> Result<Taken, CaldavError> {
         let batch = Batch { calendar: self.calendar.clone(), looked_at: self.looked_at, changes, checkpoint };
         Ok(self.intake.apply(self.source, batch).await?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::blurred_wait;
+
+    #[test]
+    fn a_version_that_is_always_the_present_second_is_asked_for_less_and_less_often() {
+        let waits: Vec<i64> = (1..=8).map(blurred_wait).collect();
+        assert_eq!(waits, [1_500, 1_500, 1_500, 1_500, 1_500, 3_000, 6_000, 12_000]);
+        assert!(blurred_wait(u32::MAX) > 24 * 60 * 60_000);
     }
 }
