@@ -381,6 +381,9 @@ fn failure(why: &reqwest::Error) -> Failure {
         return Failure::Tls(reason);
     }
     let reason = innermost.to_string();
+    // The library adds where its manual tells of it.
+    let reason =
+        if reason.contains("close_notify") { "it closed the connection within an answer".to_owned() } else { reason };
     if why.is_connect() { Failure::Unreachable(reason) } else { Failure::Broken(reason) }
 }
 
