@@ -15,12 +15,15 @@ const SHORTEST_WHOLE: Duration = Duration::from_secs(10 * 60);
 /// Requests that are remembered as slow.
 const MAX_SLOW: usize = 10_000;
 
+/// What requests are alike by: method, depth, whether it asks for changes, path.
+type Key = (&'static str, Option<&'static str>, bool, String);
+
 /// The time limits of one account's requests.
 #[derive(Debug)]
 pub struct Silence {
     usual: Duration,
-    /// By method and path, how often the time of a request was doubled.
-    slow: Mutex<HashMap<(&'static str, String), u32>>,
+    /// How often the time of a request was doubled.
+    slow: Mutex<HashMap<Key, u32>>,
 }
 
 impl Silence {
@@ -56,13 +59,14 @@ impl Silence {
         }
     }
 
-    fn slow(&self) -> MutexGuard<'_, HashMap<(&'static str, String), u32>> {
+    fn slow(&self) -> MutexGuard<'_, HashMap<Key, u32>> {
         self.slow.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn key(request: &Request) -> (&'static str, String) {
-    (request.verb.name(), request.url.path().to_owned())
+fn key(request: &Request) -> Key {
+    let asks_for_changes = request.body.contains("sync-collection");
+    (request.verb.name(), request.depth, asks_for_changes, request.url.path().to_owned())
 }
 
 #[cfg(test)]
@@ -85,6 +89,8 @@ mod tests {
             silence.broken_by(&big);
         }
         assert_eq!(silence.of(&small), Duration::from_secs(30), "others are given up as usual");
+        // What is asked of the same address and is quick says nothing of what is slow.
+        silence.ended_by(&Request { depth: Some("0"), ..big.clone() }, Duration::ZERO);
         silence.ended_by(&big, Duration::from_secs(20));
         assert_eq!(silence.of(&big), Duration::from_secs(480));
         silence.ended_by(&big, Duration::from_secs(14));
