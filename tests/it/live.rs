@@ -343,3 +343,28 @@ fn on_davical_what_was_being_written_while_it_looked_is_known_a_little_later() {
     drop(orders);
     rival.wait().unwrap();
 }
+
+#[test]
+fn on_davical_the_zone_of_a_calendar_places_what_floats() {
+    let Some(account) = DAVICAL.account() else { return };
+    let zone = "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//test//EN\r\nBEGIN:VTIMEZONE\r\nTZID:Asia/Tokyo\r\n\
+        BEGIN:STANDARD\r\nDTSTART:19510101T000000\r\nTZOFFSETFROM:+0900\r\nTZOFFSETTO:+0900\r\nTZNAME:JST\r\n\
+        END:STANDARD\r\nEND:VTIMEZONE\r\nEND:VCALENDAR\r\n";
+    let body = format!(
+        r#"<D:propertyupdate xmlns:D="DAV:" xmlns:C="urn:ietf:params:xml:ns:caldav"><D:set><D:prop><C:calendar-timezone>{zone}
+        </C:calendar-timezone></D:prop></D:set></D:propertyupdate>"#
+    );
+    let headers = [("Content-Type", "application/xml; charset=utf-8")];
+    let answer = account.client.send("PROPPATCH", account.work, &headers, &body);
+    assert_eq!(answer.status, 207, "{answer:?}");
+    let listed = account.client.propfind(account.home, "1", "<C:calendar-timezone/>");
+    assert!(!listed.contains("Asia/Tokyo"), "a listing has it after all: {listed}");
+    account.put("floats.ics", &event("floats", "20300310T120000", "floats"));
+    for path in [account.home, account.work] {
+        let stage = Stage::new();
+        configure(stage.path(), &account, path);
+        stage.pass("2026-03-10T11:00:00Z");
+        let due = Armed::of(&stage.path().join("ledger.db")).now()["floats"];
+        assert_eq!(due.basic(), "20300310T030000Z", "{path}");
+    }
+}
