@@ -16,8 +16,10 @@ use crate::source::{
 };
 use crate::time::UtcMillis;
 use crate::wheel::Bell;
+use echo::{Echo, Echoes};
 
 mod absence;
+mod echo;
 
 /// Looks that found nothing are written into the ledger no more often than this, milliseconds.
 const FLUSH: i64 = 60_000;
@@ -55,6 +57,8 @@ struct Looks {
     /// Users of whom it was told that no address of theirs is known.
     without_address: HashSet<String>,
     absent: absence::Absentees,
+    /// What has its old text under a new entity tag.
+    echoes: Echoes,
 }
 
 impl From<LedgerError> for IntakeError {
@@ -68,6 +72,7 @@ impl From<LedgerError> for IntakeError {
 struct Sorted {
     jobs: Vec<Job>,
     retag: Vec<(i64, String)>,
+    unsure: Vec<String>,
     gone: Vec<String>,
 }
 
@@ -164,7 +169,7 @@ impl Desk {
             }
         };
         let advance = batch.checkpoint.is_some();
-        let Sorted { jobs, retag, gone } = self.sort(&row, batch.changes).await?;
+        let Sorted { jobs, retag, unsure, gone } = self.sort(&row, batch.changes).await?;
         let Settled { put, unreadable, back } = self.settle(&row, jobs, previous, now).await;
         let replan = known.as_ref().is_some_and(|known| !plans_alike(known, &row));
         let nothing = put.is_empty() && retag.is_empty() && gone.is_empty() && !replan;
@@ -173,7 +178,7 @@ impl Desk {
             if advance {
                 self.looked(source, &row.href, batch.looked_at).await;
             }
-            return Ok(Taken { unreadable });
+            return Ok(Taken { unreadable, unsure });
         }
         let replanned = if replan { self.replan(&row, &put, &gone, previous).await? } else { Vec::new() };
         let href = row.href.clone();
@@ -191,7 +196,7 @@ impl Desk {
             self.is_back(source, &href).await?;
         }
         self.bell.fired(fired);
-        Ok(Taken { unreadable })
+        Ok(Taken { unreadable, unsure })
     }
 
     /// Plans `jobs`, and tells those that change something from those that cannot be used.
@@ -223,7 +228,7 @@ impl Desk {
         let mut existing = if row.id == 0 { HashMap::new() } else { self.ledger.existing(row.id, &hrefs).await? };
         let since = self.forget_before(self.clock.now());
         let mut owed = if row.id == 0 { HashMap::new() } else { self.ledger.gone(row.id, &hrefs, since).await? };
-        let mut sorted = Sorted::default();
+        let (mut sorted, mut echoes) = (Sorted::default(), Vec::new());
         for change in last.into_values() {
             match change {
                 Change::Gone { href } if existing.contains_key(&href) => sorted.gone.push(href),
@@ -234,10 +239,11 @@ impl Desk {
                         // What is faulty is planned again: the ledger may have the text before the one it tells of.
                         Some(Existing { id, etag: old, text: same, faults: None, .. }) if same == text => {
                             if old != etag {
-                                sorted.retag.push((id, etag));
+                                echoes.push(Echo { id, href, etag });
                             }
                         }
                         existing => {
+                            self.forget_echo(row.id, &href);
                             let owed = owed.remove(&href);
                             sorted.jobs.push(Job { href, etag, text, written, existing, owed });
                         }
@@ -245,6 +251,7 @@ impl Desk {
                 }
             }
         }
+        (sorted.retag, sorted.unsure) = self.weigh(row.id, echoes, self.clock.now());
         Ok(sorted)
     }
 

@@ -118,6 +118,9 @@ pub struct Taken {
     /// Objects whose text cannot be used (it is broken, or cut off): what was there before is kept, under its old entity
     /// tag. They are to be asked for again.
     pub unreadable: Vec<String>,
+    /// Objects that have the text that was there before under another entity tag. It may be another server's that lags
+    /// behind: the old entity tag is kept for a while. They are to be asked for again.
+    pub unsure: Vec<String>,
 }
 
 /// Where sources hand in what they found, and learn what was handed in before (so that a restart reads only news).

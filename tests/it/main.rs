@@ -26,6 +26,7 @@
 //! * [`cli`] looks at what each command prints, [`map`] at which module uses which.
 //! * [`rights`] plays root and the user of the daemon.
 //! * [`process`] reads what a child process prints, so that tests wait for a line instead of sleeping.
+//! * [`liar`] is a calendar server in memory that lies and heals; [`soak`] lets a daemon look at many of them in real time.
 //! * [`simulation`] lets the pipeline live through random days on virtual time, seed by seed.
 //!
 //! `REVEILLE_SKIP_LIVE=1` skips, out loud, the tests that need servers.
@@ -69,6 +70,7 @@ mod scripted;
 mod servers;
 mod simulation;
 mod smtp;
+mod soak;
 mod sogo;
 mod vdir;
 mod venv;

@@ -8,6 +8,7 @@ use reqwest::Url;
 
 use super::error::CaldavError;
 use super::fetch::{CHUNK, Fetched, Fetcher, is_same_etag};
+use super::href;
 use super::http::Http;
 use super::kept::Kept;
 use super::owed::{Owed, Why};
@@ -125,6 +126,8 @@ struct Delivery<'a> {
     owed: &'a mut Owed,
     outcome: &'a mut Outcome,
     changes: Vec<Change>,
+    /// What has come as it was named.
+    came: Vec<String>,
 }
 
 impl<I: Intake> Sync<'_, I> {
@@ -227,7 +230,7 @@ impl<I: Intake> Sync<'_, I> {
         outcome: &mut Outcome,
     ) -> Result<(), CaldavError> {
         let changes = news.gone.into_iter().map(|href| Change::Gone { href }).collect();
-        let mut delivery = Delivery { kept, owed, outcome, changes };
+        let mut delivery = Delivery { kept, owed, outcome, changes, came: Vec::new() };
         let mut fetcher = Fetcher::new(self.http, self.url);
         let (mut octets, mut fetched_before) = (0, 0);
         for chunk in news.put.chunks(CHUNK) {
@@ -270,8 +273,17 @@ impl<I: Intake> Sync<'_, I> {
         let changes = mem::take(&mut delivery.changes);
         delivery.outcome.changes += changes.len();
         let now = self.clock.now();
-        for href in self.apply(changes, checkpoint).await?.unreadable {
-            delivery.owed.note(&Member::new(&href, None), Why::Unreadable, String::new(), now);
+        let taken = self.apply(changes, checkpoint).await?;
+        let doubts: HashSet<String> =
+            taken.unreadable.iter().chain(&taken.unsure).map(|href| href::key(href)).collect();
+        mem::take(&mut delivery.came)
+            .iter()
+            .filter(|href| !doubts.contains(&href::key(href)))
+            .for_each(|href| delivery.owed.settle(href));
+        for (hrefs, why) in [(taken.unreadable, Why::Unreadable), (taken.unsure, Why::Unsure)] {
+            for href in hrefs {
+                delivery.owed.note(&Member { href, etag: None, stamp: None }, why, String::new(), now);
+            }
         }
         Ok(())
     }
@@ -299,7 +311,7 @@ impl<I: Intake> Sync<'_, I> {
     }
 
     fn sort_object(&self, member: &Member, object: Object, now: UtcMillis, delivery: &mut Delivery<'_>) {
-        let Delivery { kept, owed, changes, .. } = delivery;
+        let Delivery { kept, owed, changes, came, .. } = delivery;
         if object.text.len() > self.max_size {
             let (href, limit) = (&member.href, self.max_size);
             let said = format!("{href} is larger than {limit} octets and left out: see limits.max_object_size");
@@ -310,7 +322,7 @@ impl<I: Intake> Sync<'_, I> {
         let href = kept.spelled(member).unwrap_or(object.href);
         let put = |etag| Change::Put { href, etag, text: object.text, written: self.written(object.modified, now) };
         match member.etag.as_ref().filter(|_| !is_named) {
-            None => owed.settle(&member.href),
+            None => came.push(member.href.clone()),
             // Another spelling of it, or a server that never says the same twice.
             Some(named) if owed.is_late(member, now) => {
                 etag.clone_from(named);

@@ -3,6 +3,7 @@
 //! thread, the soak over sockets.
 //!
 //! * [`answers`] is what it says; [`lies`] what it can be told to say instead.
+//! * [`model`] says what a program must have rung that looks at it.
 
 use std::collections::BTreeMap;
 
@@ -10,6 +11,7 @@ use crate::chance::Chance;
 
 mod answers;
 pub mod lies;
+pub mod model;
 
 use lies::Lie;
 

@@ -4,7 +4,7 @@
 //! A seed decides how the server marks versions, how wrong its clock is, what is edited, moved, deleted and restored from
 //! backups, what it says that is not so and for how long, when it is looked at, and when processes end. After each look at
 //! a calendar of which nothing was untrue, what the ledger has of it, and what is armed, equals the store. At the end the
-//! [`model`] says what must have rung.
+//! [model](crate::liar::model) says what must have rung.
 
 use std::path::Path;
 
@@ -14,14 +14,14 @@ use serde_json::Value;
 
 use super::event::Event;
 use super::run::{DATES, Violation};
-use super::walls::{DAY, HOUR, MINUTE};
+use super::walls::{DAY, HOUR, MINUTE, Rules};
 use crate::chance::Chance;
 
-mod model;
+mod found;
 mod way;
 mod world;
 
-use model::{Name, Place, Recorded};
+use crate::liar::model::{Name, Place, Recorded};
 pub use world::Figures;
 use world::{SERVICE, SOURCES, World};
 
@@ -35,6 +35,8 @@ const MILLIS: i64 = 1_000;
 /// What a run works on besides the world.
 struct Story {
     change: i64,
+    /// Events are counted out up to here, UTC seconds.
+    horizon: i64,
     written: usize,
     /// The events that are in the store.
     events: Vec<(Place, String, Event)>,
@@ -53,8 +55,9 @@ pub async fn run(seed: u64, ledger: &Path, trail: bool) -> Result<Figures, Viola
     let ((year, month, day), rules) = chance.pick(&DATES);
     let change = rules.instant(super::walls::days(year, month, day) * DAY + 2 * HOUR);
     let now = (change - chance.range(HOUR, 60 * HOUR)) * MILLIS + chance.range(0, 1_000);
-    let mut world = World::new(chance, now, ledger, now / MILLIS + HORIZON * DAY, trail);
-    let mut story = Story { change, written: 0, events: Vec::new(), backup: None };
+    let horizon = now / MILLIS + HORIZON * DAY;
+    let mut world = World::new(chance, now, ledger, (horizon - 3 * DAY) * MILLIS, trail);
+    let mut story = Story { change, horizon, written: 0, events: Vec::new(), backup: None };
     let outcome = match live(&mut world, &mut story).await {
         Ok(()) => judge(&mut world).await,
         wrong => wrong,
@@ -249,7 +252,14 @@ fn put(world: &mut World, story: &mut Story, place: &Place, name: &str, event: E
 fn arrived(world: &mut World, story: &mut Story, place: &Place, name: &str, event: Event, written: i64) {
     let now = world.now();
     let zone = world.server().collection(&place.0, &place.1).and_then(|collection| collection.zone);
-    world.model.put(place, name, &event, zone, (now, written));
+    let rules = match event.place {
+        super::event::Place::Utc => Rules::Utc,
+        super::event::Place::Floating => rules_of(zone),
+        super::event::Place::Zone(zone) => rules_of(Some(zone)),
+    };
+    let horizon = story.horizon;
+    let rings = super::occurrences::rings(&event, rules, horizon).into_iter().map(|ring| (ring.at, ring.action));
+    world.model.put(place, name, (&event.uid, rings.collect()), (now, written));
     story.events.retain(|(other, known, _)| other != place || known != name);
     story.events.push((place.clone(), name.to_owned(), event));
 }
@@ -341,6 +351,16 @@ async fn judge(world: &mut World) -> Result<(), String> {
     let fired = rows.iter().filter(|row| row.state == "fired").count();
     (world.figures.rings, world.figures.missed) = (fired, rows.len() - fired);
     world.model.judge(&recorded, now)
+}
+
+fn rules_of(zone: Option<&str>) -> Rules {
+    match zone {
+        None => Rules::Utc,
+        Some("America/New_York") => Rules::NewYork,
+        Some("Australia/Lord_Howe") => Rules::LordHowe,
+        // The zone whose rules may change has those of Berlin here.
+        Some(_) => Rules::Berlin,
+    }
 }
 
 impl super::Sum for Figures {

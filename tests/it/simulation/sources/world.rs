@@ -18,9 +18,9 @@ use reveille::wheel::Turn;
 use super::super::disk::Script;
 use super::super::sink::{Mood, Postbox, Recorder};
 use super::super::world::{SINKS, config as settings, database};
-use super::model::{Look, Model, Place};
 use super::way::Way;
 use crate::chance::Chance;
+use crate::liar::model::{Bounds, Look, Model, Place};
 use crate::liar::{MANNERS, Server, lies::Untruth};
 
 /// Whose alarms ring, with which login, and where their calendars are looked for: by the home's address, by the server's,
@@ -82,7 +82,7 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(mut chance: Chance, now: i64, ledger: &Path, horizon: i64, trail: bool) -> World {
+    pub fn new(mut chance: Chance, now: i64, ledger: &Path, until: i64, trail: bool) -> World {
         let lateness = Duration::from_secs(chance.pick(&[7_200, 86_400, 10 * 86_400]));
         let day = Duration::from_secs(86_400);
         let mut config = settings(ledger.to_owned(), lateness, day, None);
@@ -92,7 +92,11 @@ impl World {
         World {
             clock: Clock::manual(UtcMillis(now)),
             server: Arc::new(Mutex::new(server)),
-            model: Model::new(i64::try_from(lateness.as_millis()).unwrap(), horizon),
+            model: Model::new(Bounds {
+                max_lateness: i64::try_from(lateness.as_millis()).unwrap(),
+                until,
+                ..Bounds::default()
+            }),
             disk: Arc::default(),
             figures: Figures::default(),
             next_look: now,
@@ -347,7 +351,7 @@ impl World {
             }
             self.figures.lied_to += usize::from(told.is_some());
             let absent = of_it.contains(&Untruth::Absence);
-            self.model.looked(&place, Look { at: now, told, absent, others });
+            self.model.looked(&place, Look { began: now, at: now, told, absent, others });
             match told {
                 // What was not lied about before is compared now and then.
                 None if self.lied.remove(&place) || self.chance.one_in(4) => honest.push(place),

@@ -13,10 +13,7 @@
 
 use std::collections::BTreeMap;
 
-use super::super::event::Event;
-use super::super::occurrences::{Ring, rings};
-use super::super::walls::{DAY, Rules};
-use crate::liar::lies::Untruth;
+use super::lies::Untruth;
 
 /// Milliseconds for which what is not found is kept.
 pub const GRACE: i64 = 15 * 60_000;
@@ -26,9 +23,14 @@ const BLUR: i64 = 2_000;
 /// A user and the name of one of its calendars.
 pub type Place = (String, String);
 
+/// When a ring is due, UTC milliseconds, and its action.
+pub type Ring = (i64, &'static str);
+
 /// A look at a calendar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Look {
+    pub began: i64,
+    /// When it was over.
     pub at: i64,
     /// What was not so; none: everything was.
     pub told: Option<Untruth>,
@@ -78,11 +80,22 @@ enum Verdict {
     Punctual,
 }
 
+/// How exact it is; milliseconds.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Bounds {
+    /// What rings later than this is missed.
+    pub max_lateness: i64,
+    /// Events are counted out up to here, UTC.
+    pub until: i64,
+    /// By how much it is uncertain what came first.
+    pub blur: i64,
+    /// How late what was known before may ring.
+    pub latest: i64,
+}
+
 #[derive(Debug, Default)]
 pub struct Model {
-    max_lateness: i64,
-    /// Events are counted out up to here, UTC seconds.
-    horizon: i64,
+    bounds: Bounds,
     versions: Vec<Version>,
     /// When each calendar was made, the last time.
     made: BTreeMap<Place, Vec<i64>>,
@@ -92,13 +105,13 @@ pub struct Model {
 }
 
 impl Model {
-    pub fn new(max_lateness: i64, horizon: i64) -> Model {
-        Model { max_lateness, horizon, ..Model::default() }
+    pub fn new(bounds: Bounds) -> Model {
+        Model { bounds, ..Model::default() }
     }
 
     /// Up to when, UTC milliseconds, it knows all that rings.
     pub fn until(&self) -> i64 {
-        (self.horizon - 3 * DAY) * 1_000
+        self.bounds.until
     }
 
     /// A calendar was made.
@@ -106,16 +119,10 @@ impl Model {
         self.made.entry(place.clone()).or_default().push(now);
     }
 
-    /// An object is in the store; it was written at `written`.
-    pub fn put(&mut self, place: &Place, name: &str, event: &Event, zone: Option<&str>, (now, written): (i64, i64)) {
+    /// An object with the UID `uid` is in the store from `now` on; it was written at `written`.
+    pub fn put(&mut self, place: &Place, name: &str, (uid, rings): (&str, Vec<Ring>), (now, written): (i64, i64)) {
         self.gone(place, name, now, false);
-        let rules = match event.place {
-            super::super::event::Place::Utc => Rules::Utc,
-            super::super::event::Place::Floating => rules_of(zone),
-            super::super::event::Place::Zone(zone) => rules_of(Some(zone)),
-        };
-        let (uid, name, place) = (event.uid.clone(), name.to_owned(), place.clone());
-        let rings = rings(event, rules, self.horizon);
+        let (uid, name, place) = (uid.to_owned(), name.to_owned(), place.clone());
         self.versions.push(Version { place, name, uid, rings, put: now, written, gone: None, with_calendar: false });
     }
 
@@ -149,7 +156,7 @@ impl Model {
     pub fn next(&self, place: &Place, name: &str, now: i64) -> Option<i64> {
         let mut live = self.versions.iter().filter(|version| version.gone.is_none());
         let version = live.find(|version| version.place == *place && version.name == name)?;
-        version.rings.iter().map(|ring| ring.at).filter(|at| *at > now && *at < self.until()).min()
+        version.rings.iter().map(|(at, _)| *at).filter(|at| *at > now && *at < self.until()).min()
     }
 
     fn is_up(&self, at: i64) -> bool {
@@ -157,20 +164,23 @@ impl Model {
     }
 
     fn verdict(&self, version: &Version, at: i64) -> Verdict {
+        let blur = self.bounds.blur;
         if at < version.written - BLUR {
             return Verdict::Never;
         }
-        if at < version.put + BLUR {
+        if at < version.put + BLUR.max(blur) {
             return Verdict::May;
         }
         let looks = self.looks.get(&version.place).map(Vec::as_slice).unwrap_or_default();
         let honest = |look: &&Look| look.told.is_none();
         let before = looks.iter().filter(honest).rfind(|look| look.at <= at);
-        let after = looks.iter().filter(honest).find(|look| look.at > at);
-        let (from, until) = (before.map_or(i64::MIN, |look| look.at), after.map_or(i64::MAX, |look| look.at));
-        let between: Vec<&Look> = looks.iter().filter(|look| look.at > from && look.at < until).collect();
+        let after = looks.iter().filter(honest).find(|look| look.began > at);
+        let (from, until) = (before.map_or(i64::MIN, |look| look.began), after.map_or(i64::MAX, |look| look.at));
+        let is_between = |look: &&Look| look.told.is_some() && look.at > from && look.began < until;
+        let between: Vec<&Look> = looks.iter().filter(is_between).collect();
         match version.gone {
-            Some(gone) if at >= gone => self.verdict_on_the_gone(version, (gone, from), looks, &between),
+            Some(gone) if at >= gone => self.verdict_on_the_gone(version, (gone, at), looks, &between),
+            Some(gone) if at >= gone - blur => Verdict::May,
             _ if !self.is_known(&version.place, from, at) || was_dropped(&between) => Verdict::May,
             gone => self.verdict_on_the_living(version, at, (from, until), (gone.unwrap_or(i64::MAX), &between)),
         }
@@ -185,12 +195,12 @@ impl Model {
     fn verdict_on_the_gone(
         &self,
         version: &Version,
-        (gone, looked): (i64, i64),
+        (gone, at): (i64, i64),
         looks: &[Look],
         between: &[&Look],
     ) -> Verdict {
         let honest: Vec<&Look> =
-            looks.iter().filter(|look| look.told.is_none() && look.at > gone && look.at <= looked).collect();
+            looks.iter().filter(|look| look.told.is_none() && look.began > gone && look.at <= at).collect();
         let (Some(first), Some(last)) = (honest.first(), honest.last()) else { return Verdict::May };
         let is_believed =
             !version.with_calendar || (last.at - first.at >= GRACE && honest.iter().all(|look| look.others));
@@ -207,7 +217,7 @@ impl Model {
     ) -> Verdict {
         let is = |look: &&&Look, told| look.told == Some(told);
         let past_after = between.iter().any(|look| look.at > at && is(&look, Untruth::Past));
-        let lost = between.iter().find(|look| look.at <= at && look.told >= Some(Untruth::Gone));
+        let lost = between.iter().find(|look| look.began <= at && look.told >= Some(Untruth::Gone));
         let is_there_then = until < gone;
         if from <= version.put {
             return if is_there_then && !past_after { Verdict::Late } else { Verdict::May };
@@ -220,14 +230,23 @@ impl Model {
         }
     }
 
+    /// A version, and the looks around an instant.
+    fn story(&self, version: &Version, at: i64) -> String {
+        let Version { place, name, put, gone, .. } = version;
+        let looks = self.looks.get(place).map(Vec::as_slice).unwrap_or_default();
+        let near = looks.iter().position(|look| look.at > at).unwrap_or(looks.len());
+        let near = &looks[near.saturating_sub(4)..(near + 2).min(looks.len())];
+        format!("{name} in {place:?} from {put} until {gone:?}, looks {near:?}")
+    }
+
     /// Compares what the ledger has, up to `now`, with what it must have.
     pub fn judge(&self, ledger: &[(Name, Recorded)], now: i64) -> Result<(), String> {
         let mut verdicts: BTreeMap<Name, (Verdict, &Version)> = BTreeMap::new();
         for version in &self.versions {
-            for ring in version.rings.iter().filter(|ring| ring.at <= now) {
+            for (at, action) in version.rings.iter().filter(|(at, _)| *at <= now) {
                 let (user, uid) = (version.place.0.clone(), version.uid.clone());
-                let name = Name { user, uid, action: ring.action.to_owned(), at: ring.at };
-                let verdict = self.verdict(version, ring.at);
+                let name = Name { user, uid, action: (*action).to_owned(), at: *at };
+                let verdict = self.verdict(version, *at);
                 let entry = verdicts.entry(name).or_insert((verdict, version));
                 if verdict > entry.0 {
                     *entry = (verdict, version);
@@ -235,27 +254,29 @@ impl Model {
             }
         }
         let mut found: BTreeMap<&Name, Recorded> = BTreeMap::new();
-        for (name, recorded) in ledger {
+        for (name, recorded) in ledger.iter().filter(|(name, _)| name.at <= now) {
             if found.insert(name, *recorded).is_some() {
                 return Err(format!("rang twice: {name:?}"));
             }
             let verdict = verdicts.get(name).map_or(Verdict::Never, |(verdict, _)| *verdict);
             if verdict == Verdict::Never {
-                return Err(format!("rang and was not due: {name:?} {recorded:?}"));
+                let of_it =
+                    self.versions.iter().filter(|version| version.uid == name.uid && version.place.0 == name.user);
+                let versions: Vec<String> = of_it.map(|version| self.story(version, name.at)).collect();
+                return Err(format!("rang and was not due: {name:?} {recorded:?}: {}", versions.join("; ")));
             }
             let lateness = recorded.fired_at - name.at;
-            if recorded.fired != (lateness <= self.max_lateness) {
+            if recorded.fired != (lateness <= self.bounds.max_lateness) {
                 return Err(format!("{lateness} ms late, and is so in the ledger: {name:?} {recorded:?}"));
             }
-            if verdict == Verdict::Punctual && lateness > 0 {
+            if verdict == Verdict::Punctual && lateness > self.bounds.latest {
                 return Err(format!("{lateness} ms late for no reason: {name:?}"));
             }
         }
         let lost = verdicts.iter().find(|(name, (verdict, _))| *verdict >= Verdict::Late && !found.contains_key(name));
         match lost {
             Some((name, (verdict, version))) => {
-                let Version { place, name: object, put, gone, .. } = version;
-                Err(format!("lost: {name:?}, {verdict:?}, of {object} in {place:?} from {put} until {gone:?}"))
+                Err(format!("lost: {name:?}, {verdict:?}: {}", self.story(version, name.at)))
             }
             None => Ok(()),
         }
@@ -267,14 +288,4 @@ fn was_dropped(looks: &[&Look]) -> bool {
     let mut absent = looks.iter().filter(|look| look.absent).map(|look| look.at);
     let Some(first) = absent.next() else { return false };
     absent.next_back().is_some_and(|last| last - first >= GRACE)
-}
-
-fn rules_of(zone: Option<&str>) -> Rules {
-    match zone {
-        None => Rules::Utc,
-        Some("America/New_York") => Rules::NewYork,
-        Some("Australia/Lord_Howe") => Rules::LordHowe,
-        // The zone whose rules may change has those of Berlin here.
-        Some(_) => Rules::Berlin,
-    }
 }
