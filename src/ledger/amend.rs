@@ -9,7 +9,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{Connection as _, SqliteConnection};
 
 use super::LedgerError;
-use super::file::{check_version, connect};
+use super::file::{check_is_current, connect};
 use super::lock::only_name;
 use crate::time::UtcMillis;
 
@@ -83,7 +83,7 @@ impl Amender {
             .foreign_keys(true);
         only_name(path)?;
         let mut connection = connect(path, options).await?;
-        check_version(path, &mut connection).await?;
+        check_is_current(path, &mut connection).await?;
         Ok(Amender { connection })
     }
 

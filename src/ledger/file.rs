@@ -47,6 +47,15 @@ pub(super) async fn check_version(path: &Path, connection: &mut SqliteConnection
     }
 }
 
+/// The same, and refuses one of an earlier version: whoever only asks does not bring it up to date.
+pub(super) async fn check_is_current(path: &Path, connection: &mut SqliteConnection) -> Result<(), LedgerError> {
+    check_version(path, connection).await?;
+    let sql = "SELECT max(version) FROM _sqlx_migrations WHERE success";
+    let version: i64 = sqlx::query_scalar(sql).fetch_one(connection).await.map_err(|why| unopened(path, &why))?;
+    let newest = MIGRATIONS.last().map_or(0, |(version, ..)| *version);
+    if version < newest { Err(LedgerError::Older { path: path.display().to_string() }) } else { Ok(()) }
+}
+
 /// What `user` may not do with the ledger at `path`, by owners and modes: its file, its log and its lock are read and written,
 /// and made in its folder.
 pub fn denied(user: &User, path: &Path) -> Option<Denied> {

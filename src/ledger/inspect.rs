@@ -7,7 +7,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
 use sqlx::{Connection as _, Row, SqliteConnection};
 
 use super::backup::FIRED_UNTIL;
-use super::file::{check_version, connect};
+use super::file::{check_is_current, connect};
 use super::history::FORGOTTEN_BEFORE;
 use super::lock::only_name;
 use super::text::{optional_text, text};
@@ -180,7 +180,7 @@ impl Inspector {
     /// Opens the ledger at `path` for looking only.
     ///
     /// # Errors
-    /// [`LedgerError::Missing`] where there is none, [`LedgerError::Newer`] for one of a later version,
+    /// [`LedgerError::Missing`] where there is none, [`LedgerError::Newer`] for one of a later version, [`LedgerError::Older`] of an earlier one,
     /// [`LedgerError::Open`] when the file cannot be read or is no ledger, [`LedgerError::Spoilt`] when it is damaged.
     pub async fn open(path: &Path) -> Result<Inspector, LedgerError> {
         let options = SqliteConnectOptions::new().filename(path).read_only(true).create_if_missing(false);
@@ -188,7 +188,7 @@ impl Inspector {
         let mut connection = connect(path, options).await?;
         // All that follows sees the ledger as it is now.
         sqlx::query("BEGIN").execute(&mut connection).await?;
-        check_version(path, &mut connection).await?;
+        check_is_current(path, &mut connection).await?;
         Ok(Inspector { connection })
     }
 

@@ -102,6 +102,11 @@ pub enum LedgerError {
         "the ledger {path} was made by a newer version of reveille ({reason}): use that version, or another ledger"
     )]
     Newer { path: String, reason: String },
+    /// An earlier version of the program has written it, and this command does not change it.
+    #[error(
+        "the ledger {path} is of an earlier version of Reveille: start `reveille run`, which brings it up to date, and ask again"
+    )]
+    Older { path: String },
     /// What would be written over is not.
     #[error(
         "{path} is there already, and nothing is written over: name another file, or move that one away (a ledger with its -wal and -shm)"

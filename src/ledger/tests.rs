@@ -153,6 +153,8 @@ async fn a_ledger_of_an_older_version_is_brought_up_to_date() {
             (1, 1, 'mary@example.org', 'delivered', 1, 10, NULL, NULL, 20);";
     sqlx::raw_sql(rows).execute(&mut old).await.unwrap();
     sqlx::Connection::close(old).await.unwrap();
+    // Whoever only asks leaves that to the daemon, and says so.
+    assert!(matches!(super::inspect::Inspector::open(&path).await, Err(LedgerError::Older { .. })));
     let ledger = Ledger::open(&path).await.unwrap();
     let told =
         "SELECT concat_ws(' ', recipient, state, attempts, answer, settled_at) FROM deliveries ORDER BY recipient";
