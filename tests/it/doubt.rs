@@ -253,8 +253,8 @@ fn an_object_that_never_comes_becomes_a_fault_and_the_rest_goes_on() {
     assert_eq!(token(&watch).as_deref(), Some("t2"), "the calendar goes on without it");
     at(90);
     let looked = watch.try_look().unwrap();
-    assert_eq!((looked.faults.len(), looked.requests), (1, 1), "it is told, and left alone for a while");
-    at(61 + 600);
+    assert_eq!((looked.faults.len(), looked.requests), (1, 3), "it is told, and asked for together and singly");
+    at(120);
     server.quirk(|_, _| None);
     watch.look();
     assert!(has(&watch, "came late"));

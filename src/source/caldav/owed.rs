@@ -17,7 +17,7 @@ const SELDOM: i64 = 10 * 60_000;
 /// Milliseconds until an object that is refused, or too large, is asked for again.
 const DAILY: i64 = 24 * 60 * 60_000;
 /// Objects that are asked for at a look although their wait is not over, those first that were not asked for longest: what
-/// a server gives again is known after one look.
+/// a server gives again is known after one look. One that is too large is not among them.
 const AT_EACH_LOOK: usize = 10;
 /// Objects of a calendar that are remembered. With more of them its checkpoint waits.
 const MOST: usize = 1_000;
@@ -35,8 +35,17 @@ pub enum Why {
     Unsure,
     /// Its text cannot be used.
     Unreadable,
-    /// The server does not give it away, or it is too large.
+    /// The server does not give it away.
     Refused,
+    /// It is larger than the settings allow.
+    TooLarge,
+}
+
+impl Why {
+    /// It will not come before something is changed.
+    fn is_final(self) -> bool {
+        matches!(self, Why::Refused | Why::TooLarge)
+    }
 }
 
 /// What is owed of one calendar.
@@ -74,6 +83,7 @@ impl Owed {
     /// What is to be asked for at a look at `now`, whether it is named then or not.
     pub fn due(&self, now: UtcMillis) -> Vec<Member> {
         let (due, mut waiting): (Vec<&Debt>, Vec<&Debt>) = self.by_key.values().partition(|debt| debt.is_due(now));
+        waiting.retain(|debt| debt.why != Why::TooLarge);
         waiting.sort_by_key(|debt| debt.asked);
         due.into_iter().chain(waiting.into_iter().take(AT_EACH_LOOK)).map(|debt| debt.member.clone()).collect()
     }
@@ -82,7 +92,7 @@ impl Owed {
     /// enough.
     pub fn rests(&self, member: &Member, now: UtcMillis) -> bool {
         self.by_key.get(&href::key(&member.href)).is_some_and(|debt| {
-            let is_given_up = debt.why == Why::Refused || debt.is_late(now);
+            let is_given_up = debt.why.is_final() || debt.is_late(now);
             is_given_up && debt.member.etag == member.etag && !debt.is_due(now)
         })
     }
@@ -109,12 +119,20 @@ impl Owed {
         let mut debt =
             Debt { member: member.clone(), why, said, times: times.saturating_add(1), since, asked: now, next: now };
         let wait = match why {
-            Why::Refused => DAILY,
+            _ if why.is_final() => DAILY,
             _ if debt.is_late(now) => SELDOM,
             _ => WAITS.get(times).copied().unwrap_or(PATIENCE / 2),
         };
         debt.next = now.plus(wait);
         self.by_key.insert(key, debt);
+    }
+
+    /// It came in the version that was named: it holds nothing back any more, whatever becomes of its text.
+    pub fn arrived(&mut self, href: &str) {
+        let key = href::key(href);
+        if self.by_key.get(&key).is_some_and(|debt| matches!(debt.why, Why::Lagging | Why::Failing)) {
+            self.by_key.remove(&key);
+        }
     }
 
     /// It came, or is gone.
@@ -136,7 +154,7 @@ impl Owed {
     /// What to say of what is owed at `now`. Of an unreadable text the ledger tells.
     pub fn faults(&self, now: UtcMillis) -> Vec<String> {
         let tells = |debt: &&Debt| match debt.why {
-            Why::Failing | Why::Refused => true,
+            Why::Failing | Why::Refused | Why::TooLarge => true,
             Why::Lagging => debt.is_late(now),
             Why::Unsure | Why::Unreadable => false,
         };
@@ -151,7 +169,7 @@ impl Owed {
 
     /// When to look again for what may come soon.
     pub fn soon(&self, now: UtcMillis) -> Option<Duration> {
-        let waits = self.by_key.values().filter(|debt| debt.why != Why::Refused && !debt.is_late(now));
+        let waits = self.by_key.values().filter(|debt| !debt.why.is_final() && !debt.is_late(now));
         let next = waits.map(|debt| debt.next.0.saturating_sub(now.0).max(WAITS[0])).min()?;
         u64::try_from(next).ok().map(Duration::from_millis)
     }

@@ -315,14 +315,17 @@ impl<I: Intake> Sync<'_, I> {
         if object.text.len() > self.max_size {
             let (href, limit) = (&member.href, self.max_size);
             let said = format!("{href} is larger than {limit} octets and left out: see limits.max_object_size");
-            return owed.note(member, Why::Refused, said, now);
+            return owed.note(member, Why::TooLarge, said, now);
         }
         let mut etag = object.etag.or_else(|| member.etag.clone()).unwrap_or_default();
         let is_named = member.etag.as_ref().is_none_or(|named| is_same_etag(named, &etag));
         let href = kept.spelled(member).unwrap_or(object.href);
         let put = |etag| Change::Put { href, etag, text: object.text, written: self.written(object.modified, now) };
         match member.etag.as_ref().filter(|_| !is_named) {
-            None => came.push(member.href.clone()),
+            None => {
+                owed.arrived(&member.href);
+                came.push(member.href.clone());
+            }
             // Another spelling of it, or a server that never says the same twice.
             Some(named) if owed.is_late(member, now) => {
                 etag.clone_from(named);
