@@ -369,6 +369,26 @@ fn what_a_list_leaves_out_is_asked_for_before_it_is_gone() {
 }
 
 #[test]
+fn what_was_gone_for_a_moment_is_found_again_although_nothing_says_so() {
+    let (server, mut watch, at) = clocked();
+    let stored = server.state.lock().unwrap().objects.clone();
+    (0..10).for_each(|n| server.delete(&format!("{n}.ics")));
+    server.version("t2", "c2");
+    let looked = watch.look();
+    assert_eq!(looked.again_in.map(|again| again.as_secs()), Some(30), "it is to be confirmed");
+    assert!(watch.kept.calendar("/cal/work/").objects.is_empty());
+    server.with(|state| state.objects = stored.clone());
+    at(20);
+    watch.look();
+    assert!(watch.kept.calendar("/cal/work/").objects.is_empty(), "the version is the same");
+    at(30);
+    let looked = watch.look();
+    assert!(watch.kept.calendar("/cal/work/").objects.len() == 10 && looked.again_in.is_none(), "{looked:?}");
+    at(90);
+    assert_eq!(watch.look().requests, 1, "it is at rest");
+}
+
+#[test]
 fn many_objects_that_vanish_at_once_are_looked_for_twice() {
     let (server, mut watch, at) = clocked();
     (10..30).for_each(|n| server.put(&format!("{n}.ics"), "1", "old"));
@@ -418,7 +438,11 @@ fn after_a_failure_and_at_the_start_everything_is_compared() {
     let mut watch = watch.restarted(&server.scripted.url, Some(("mary", "sesame")));
     watch.look();
     assert!(has(&watch, "back"));
-    // To be asked less often is no failure.
+}
+
+#[test]
+fn to_be_asked_less_often_is_no_failure() {
+    let (server, mut watch) = ten();
     server.quirk(|_, _| Some(Reply::status(429)));
     watch.failure();
     server.quirk(|_, _| None);

@@ -528,6 +528,8 @@ fn now_and_then_the_whole_is_compared() {
     assert_eq!(watch.look().changes, 0);
     minutes(13);
     assert_eq!(watch.look().changes, 1);
+    minutes(14);
+    watch.look();
     server.scripted.asked();
     minutes(20);
     watch.look();

@@ -24,6 +24,10 @@ const SECONDS_BLUR: i64 = 2_000;
 /// Milliseconds of rest after which a calendar is compared whose reports leave out what was being written meanwhile.
 pub const SETTLED: i64 = 5_000;
 
+/// Milliseconds of rest after which a calendar is compared in which something was found gone: what its server did not have for
+/// a moment is there again.
+pub const CONFIRMED: i64 = 30_000;
+
 /// The clock of a server while it answered: its earliest and its latest reading.
 #[derive(Clone, Copy, Debug)]
 pub struct ServerTime {
@@ -61,10 +65,10 @@ pub struct More {
     /// The version was marked with the second in which it was read: equality proves nothing yet.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub blurred: bool,
-    /// When a report was believed that may have left out what was being written, UTC milliseconds; none once the whole
-    /// calendar was compared since.
+    /// When the whole calendar is to be compared once more if it rests, UTC milliseconds: a report may have left out what was
+    /// being written, or something was found gone. None where that was done since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub unsettled: Option<i64>,
+    pub settles: Option<i64>,
 }
 
 /// What a look has to do.
@@ -99,7 +103,7 @@ impl Position {
             compared: compared.at.0,
             objects: compared.objects,
             blurred,
-            unsettled: None,
+            settles: None,
         };
         Position { token, more }
     }
@@ -107,15 +111,24 @@ impl Position {
     /// The same after a report at `at` that was not followed by a comparison.
     pub fn reported(mut self, at: UtcMillis) -> Position {
         let overlaps = self.token.as_deref().is_some_and(reports_overlap);
-        self.more.unsettled = overlaps.then_some(at.0);
+        self.more.settles = overlaps.then_some(at.plus(SETTLED).0);
+        self
+    }
+
+    /// The same after a look at `at` that went on from `before`. `finds_gone` says whether it found that something is gone,
+    /// which another look has to confirm, however often the calendar changes until then.
+    pub fn unconfirmed(mut self, before: Option<&Position>, finds_gone: bool, at: UtcMillis) -> Position {
+        let waiting = before.and_then(|before| before.settles_in(at)).filter(|rest| *rest > 0);
+        let confirmed = finds_gone.then_some(at.plus(CONFIRMED).0);
+        self.more.settles = self.more.settles.max(confirmed).or(waiting.map(|rest| at.plus(rest).0));
         self
     }
 
     /// Milliseconds from `now` until the calendar is to be compared because it has come to rest.
     pub fn settles_in(&self, now: UtcMillis) -> Option<i64> {
-        let rested = now.0.saturating_sub(self.more.unsettled?);
+        let rest = self.more.settles?.saturating_sub(now.0).max(0);
         // The clock was set back: nobody knows how long ago it was.
-        Some(if rested < 0 { 0 } else { SETTLED.saturating_sub(rested).max(0) })
+        Some(if rest > CONFIRMED { 0 } else { rest })
     }
 
     /// The token that was listed.
@@ -222,8 +235,8 @@ fn before(token: String, server: ServerTime) -> String {
 #[cfg(test)]
 mod tests {
     use super::{
-        COMPARE_AT_LAST, COMPARE_EVERY, Compared, Listed, Position, SETTLED, ServerTime, Step, compare_every,
-        is_suspicious,
+        COMPARE_AT_LAST, COMPARE_EVERY, CONFIRMED, Compared, Listed, Position, SETTLED, ServerTime, Step,
+        compare_every, is_suspicious,
     };
     use crate::source::Checkpoint;
     use crate::time::UtcMillis;
@@ -356,7 +369,20 @@ mod tests {
         assert_eq!(moved, changes("data:,13"), "it is not at rest");
         assert_eq!(next(&after(&of, NOW), SETTLED), Step::Rest, "the whole was compared");
         let other = after(&listed("http://sabre.io/ns/sync/500", "c1"), NOW).reported(NOW);
-        assert_eq!(other.more.unsettled, None);
+        assert_eq!(other.more.settles, None);
+    }
+
+    #[test]
+    fn what_was_found_gone_is_confirmed_by_a_comparison() {
+        let of = listed("t1", "c1");
+        let (at, lag) = (CONFIRMED - 1, CONFIRMED / 2);
+        let next = |kept: &Position, millis: i64| next_step(Some(kept), &of, NOW.plus(millis), true);
+        let gone = after(&of, NOW).unconfirmed(None, true, NOW);
+        assert_eq!((next(&gone, at), next(&gone, at + 1), next(&gone, -1)), (Step::Rest, Step::Compare, Step::Compare));
+        let changed = after(&of, NOW).unconfirmed(Some(&gone), false, NOW.plus(lag));
+        assert_eq!(changed.settles_in(NOW.plus(lag)), Some(CONFIRMED - lag), "it goes on to wait");
+        let confirmed = after(&of, NOW).unconfirmed(Some(&gone), false, NOW.plus(CONFIRMED));
+        assert_eq!((next(&confirmed, 2 * CONFIRMED), confirmed.settles_in(NOW)), (Step::Rest, None));
     }
 
     #[test]

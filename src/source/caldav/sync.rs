@@ -157,7 +157,7 @@ impl<I: Intake> Sync<'_, I> {
         news.put.extend(owed.due(self.looked_at).into_iter().filter(|due| !named.contains(&kept.key(&due.href))));
         let next = match (step, position) {
             (Step::Rest, Some(position)) => position.clone(),
-            _ => self.position(position, news.is_whole, token, &outcome),
+            _ => self.position(position, &news, token, &outcome),
         };
         unsettled.blurred = if next.more.blurred { unsettled.blurred.saturating_add(1) } else { 0 };
         if next.more.blurred {
@@ -212,13 +212,15 @@ impl<I: Intake> Sync<'_, I> {
     }
 
     /// Where the next look starts from.
-    fn position(&self, before: Option<&Position>, whole: bool, token: Option<String>, outcome: &Outcome) -> Position {
+    fn position(&self, before: Option<&Position>, news: &News, token: Option<String>, outcome: &Outcome) -> Position {
+        let whole = news.is_whole;
         let compared = match before {
             Some(before) if !whole => before.compared(),
             _ => Compared { at: self.looked_at, objects: outcome.objects },
         };
         let next = Position::after(self.listed, token, compared, self.server);
-        if whole { next } else { next.reported(self.looked_at) }
+        let next = if whole { next } else { next.reported(self.looked_at) };
+        next.unconfirmed(before, !news.gone.is_empty(), self.looked_at)
     }
 
     async fn hand_in(
