@@ -116,9 +116,20 @@ fn a_zone_that_cannot_be_asked_for_now_stays_what_it_was() {
     watch.look();
     assert_eq!(zone(&watch), "Europe/Berlin");
     assert!(server.scripted.lines().contains(&ASKED.to_owned()));
-    // A calendar that has nothing to say of it has none, and is not asked at each look.
-    said.lock().unwrap().listed = versions("t3", "c3");
-    said.lock().unwrap().itself = Err(403);
+}
+
+#[test]
+fn a_zone_that_is_refused_stays_what_it_was_and_one_that_was_never_told_is_none() {
+    let (server, mut watch, _, said) = davical();
+    for (n, code) in [403, 404].into_iter().enumerate() {
+        said.lock().unwrap().listed = versions(&format!("t{}", n + 2), "c2");
+        said.lock().unwrap().itself = Err(code);
+        let looked = watch.try_look().unwrap();
+        assert!(looked.faults[0].contains("time zone"), "{looked:?}");
+        assert_eq!(zone(&watch), "Europe/Vienna", "{code}");
+    }
+    // Whom it never told, it is not asked for at each look.
+    let mut watch = server.watch();
     watch.look();
     assert_eq!(zone(&watch), "");
     server.scripted.asked();

@@ -53,6 +53,11 @@ impl CaldavSource {
                 zone_before
             }
             _ => match self.ask_zone(calendar).await {
+                // A server that lists it and never told more has said what it has to say.
+                Err(error) if zone_before.is_none() && (error.is_refusal() || error.is_no_dav()) => {
+                    self.remember_zone(key, AskedZone { zone: None, at: now, marks });
+                    None
+                }
                 Ok(zone) => {
                     self.remember_zone(key, AskedZone { zone: zone.clone(), at: now, marks });
                     zone
@@ -74,15 +79,9 @@ impl CaldavSource {
     }
 
     async fn ask_zone(&self, calendar: &ListedAt) -> Result<Option<String>, CaldavError> {
-        match self.http.multistatus(zone::request(&calendar.url)).await {
-            Ok(answer) => {
-                let zone = zone::parse(answer.document()).map_err(|error| answer.error(error))?;
-                zone.map_err(|status| answer.refusal(status))
-            }
-            // A server that lists it and does not tell more has said what it has to say.
-            Err(CaldavError::Forbidden { .. } | CaldavError::NotFound { .. } | CaldavError::NotDav { .. }) => Ok(None),
-            Err(error) => Err(error),
-        }
+        let answer = self.http.multistatus(zone::request(&calendar.url)).await?;
+        let zone = zone::parse(answer.document()).map_err(|error| answer.error(error))?;
+        zone.map_err(|status| answer.refusal(status))
     }
 }
 

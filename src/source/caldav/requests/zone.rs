@@ -15,15 +15,15 @@ pub fn request(calendar: &Url) -> Request {
 }
 
 /// Reads the zone out of the answer: an IANA id or a VTIMEZONE, none where the calendar has none; or the status with which the
-/// server says that it cannot tell now.
+/// server does not say.
 ///
 /// # Errors
 /// [`XmlError`] when it is no multistatus.
 pub fn parse(document: Document<'_>) -> Result<Result<Option<String>, u16>, XmlError> {
     let responses = all(document)?;
     let failing = |response: &Response| {
-        let status = response.status.or_else(|| response.withheld(Space::Caldav, "calendar-timezone"));
-        status.filter(|status| *status >= 500)
+        let withheld = response.withheld(Space::Caldav, "calendar-timezone");
+        response.status.or_else(|| withheld.filter(|status| !matches!(status, 404 | 410)))
     };
     Ok(match (responses.iter().find_map(calendars::zone), responses.iter().find_map(failing)) {
         (None, Some(status)) => Err(status),
@@ -53,7 +53,12 @@ mod tests {
         assert_eq!(zone(answer(&(timezone + id), "")).as_deref(), Some("Europe/Berlin"));
         assert_eq!(zone(answer("", "<c:calendar-timezone/><c:calendar-timezone-id/>")), None);
         assert_eq!(zone("<multistatus xmlns='DAV:'/>".to_owned()), None);
-        let failing = answer("", "<c:calendar-timezone/>").replace("404 Not Found", "500 Oops");
-        assert_eq!(parse(failing.as_str().into()), Ok(Err(500)));
+        for status in [403, 500] {
+            let failing = answer("", "<c:calendar-timezone/>").replace("404 Not Found", &format!("{status} Said"));
+            assert_eq!(parse(failing.as_str().into()), Ok(Err(status)));
+        }
+        let gone = "<d:multistatus xmlns:d='DAV:'><d:response><d:href>/c/</d:href>\
+            <d:status>HTTP/1.1 404 Not Found</d:status></d:response></d:multistatus>";
+        assert_eq!(parse(gone.into()), Ok(Err(404)), "a calendar that is not found says nothing of its zone");
     }
 }
