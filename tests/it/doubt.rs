@@ -452,6 +452,25 @@ fn to_be_asked_less_often_is_no_failure() {
 }
 
 #[test]
+fn a_calendar_at_which_each_look_ends_keeps_no_other_from_being_read() {
+    let (server, mut watch) = ten();
+    let other = found("/cal/other/", &format!("{CALENDAR}{}", versions("t1", "c1")));
+    server.with(|state| state.beside = other);
+    server.version("t2", "c2");
+    server.quirk(|asked, _| match asked.path.as_str() {
+        "/cal/work/" => Some(Reply::status(504)),
+        "/cal/other/" => Some(Reply::multistatus(&found("/cal/other/", ""))),
+        _ => None,
+    });
+    for look in 1..=3 {
+        server.scripted.asked();
+        watch.failure();
+        let lines = server.scripted.lines();
+        assert!(lines.iter().any(|line| line.ends_with("/cal/other/")), "look {look}: {lines:?}");
+    }
+}
+
+#[test]
 fn an_object_with_a_bare_percent_sign_is_found() {
     let server = Server::start();
     // It is listed as it is, and found only by its encoded name.

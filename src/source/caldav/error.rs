@@ -81,9 +81,6 @@ pub enum CaldavError {
         "no calendars were found at {url} (asked: {asked}): write the address of the calendars as the source's url"
     )]
     NothingFound { url: String, asked: String },
-    /// Some objects of a calendar could not be read now; the others were.
-    #[error("{count} objects could not be read, the first is {first}: they are tried again")]
-    Incomplete { count: usize, first: String },
     /// The ledger.
     #[error(transparent)]
     Intake(#[from] IntakeError),
@@ -97,7 +94,6 @@ impl CaldavError {
             | CaldavError::Tls { .. }
             | CaldavError::Timeout { .. }
             | CaldavError::Unavailable { .. }
-            | CaldavError::Incomplete { .. }
             | CaldavError::Intake(_) => true,
             CaldavError::Status { status, .. } => *status >= 500,
             _ => false,

@@ -1,6 +1,6 @@
 //! One look at a whole account.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use super::absent::Missing;
 use super::account::ListedAt;
@@ -76,16 +76,20 @@ impl CaldavSource {
         for calendar in intake.calendars(&self.source.name).await? {
             known.insert(href::key(&calendar.href), calendar);
         }
+        let listed: HashSet<String> =
+            listing.calendars.iter().map(|calendar| href::key(&calendar.listed.href)).collect();
+        self.memory.retain(|key, _| listed.contains(key) || known.contains_key(key));
         let mut watched: Vec<&ListedAt> =
             listing.calendars.iter().filter(|calendar| self.is_watched(calendar)).collect();
-        // Those first that were not reached for longest: a server that fails now and then is read through nevertheless.
-        watched.sort_by_key(|calendar| self.read_at(calendar));
+        // Those first that were not tried for longest: one at which each look ends does not keep the others from being read.
+        watched.sort_by_key(|calendar| self.turn(calendar));
         looked.calendars = watched.len();
-        let finds_known =
-            listing.calendars.iter().any(|calendar| known.contains_key(&href::key(&calendar.listed.href)));
+        let finds_known = listed.iter().any(|key| known.contains_key(key));
         for calendar in watched {
             let key = href::key(&calendar.listed.href);
             let known = known.remove(&key);
+            self.turns = self.turns.saturating_add(1);
+            self.memory.entry(key).or_default().turn = self.turns;
             let faults = &mut looked.faults;
             if !self.is_clear(calendar, known.as_ref(), faults) {
                 continue;
@@ -114,8 +118,8 @@ impl CaldavSource {
         Ok(looked)
     }
 
-    fn read_at(&self, calendar: &ListedAt) -> Option<UtcMillis> {
-        self.memory.get(&href::key(&calendar.listed.href)).and_then(|memory| memory.read).map(|(at, _)| at)
+    fn turn(&self, calendar: &ListedAt) -> u64 {
+        self.memory.get(&href::key(&calendar.listed.href)).map_or(0, |memory| memory.turn)
     }
 
     /// Whether enough is known of a calendar to look at it; what is not is a fault. A new one waits a little for what its
@@ -164,12 +168,12 @@ impl CaldavSource {
         let outcome = match (step, known) {
             (Step::Rest, Some(_)) if !is_owed && memory.seen.as_ref() == Some(&seen) => {
                 intake.unchanged(&self.source.name, &seen.href, at.here).await?;
-                memory.resting(at.here)
+                memory.resting(position.as_ref(), at.here)
             }
             // Its name or its user may be other than what the ledger has.
             (Step::Rest, Some(known)) if !is_owed => {
                 sync.apply(Vec::new(), Some(known.checkpoint)).await?;
-                memory.resting(at.here)
+                memory.resting(position.as_ref(), at.here)
             }
             (step, _) => {
                 let asks_for_report = matches!(step, Step::Changes { .. });
@@ -187,10 +191,14 @@ impl CaldavSource {
 }
 
 impl Memory {
-    /// What a look that asks for nothing more tells.
-    fn resting(&self, at: UtcMillis) -> Outcome {
+    /// What a look that asks for nothing more tells of a calendar that was read up to `position`.
+    fn resting(&self, position: Option<&Position>, at: UtcMillis) -> Outcome {
         let owed = &self.unsettled.owed;
-        Outcome { faults: owed.faults(at), again_in: owed.soon(at), ..Outcome::default() }
+        let mut outcome = Outcome { faults: owed.faults(at), again_in: owed.soon(at), ..Outcome::default() };
+        if let Some(millis) = position.and_then(|position| position.settles_in(at)) {
+            outcome.look_in(millis);
+        }
+        outcome
     }
 
     /// `listed`, without a creation date that is another one each time.

@@ -106,6 +106,8 @@ pub struct CaldavSource {
     memory: HashMap<String, Memory>,
     /// How often looks have failed, and the start of the process: what was read before has to be compared.
     failures: u64,
+    /// How often looks have come to a calendar.
+    turns: u64,
 }
 
 #[derive(Debug, Default)]
@@ -118,6 +120,8 @@ struct Memory {
     waits: u32,
     /// When it was asked for by its own address, and not found.
     missed: Option<UtcMillis>,
+    /// Which of the [`CaldavSource::turns`] was its last; 0: it had none.
+    turn: u64,
     /// When it was last read without a failure, and how often the source had failed by then.
     read: Option<(UtcMillis, u64)>,
     /// The DAV:creationdate that was listed last, and how often that has changed.
@@ -160,6 +164,7 @@ impl CaldavSource {
             account: None,
             memory: HashMap::new(),
             failures: 0,
+            turns: 0,
         })
     }
 
