@@ -244,7 +244,9 @@ impl Desk {
                         }
                         existing => {
                             self.forget_echo(row.id, &href);
-                            let owed = owed.remove(&href);
+                            // Of what could not be read before, no look has known what it rings.
+                            let is_faulty = existing.as_ref().is_some_and(|existing| existing.faults.is_some());
+                            let owed = owed.remove(&href).or(written.filter(|_| is_faulty));
                             sorted.jobs.push(Job { href, etag, text, written, existing, owed });
                         }
                     }

@@ -97,6 +97,14 @@ struct Read {
     uids: Vec<String>,
     modified: Option<UtcMillis>,
     is_cut_off: bool,
+    is_unclosed: bool,
+}
+
+impl Read {
+    /// Whether what was read can be all that there is.
+    fn is_complete(&self) -> bool {
+        !self.is_cut_off && !self.is_unclosed
+    }
 }
 
 impl Planner {
@@ -143,7 +151,8 @@ impl Planner {
         let previous = job.owed.map_or(previous, |owed| owed.min(previous));
         let read = self.read(around, &job.text, None, |modified| from(previous, job.written.or(modified), now));
         let is_broken = read.as_ref().map_or(true, |read| read.is_cut_off);
-        let unreadable = is_broken.then(|| job.href.clone());
+        let is_complete = read.as_ref().is_ok_and(Read::is_complete);
+        let unreadable = (!is_complete).then(|| job.href.clone());
         let existing = job.existing.as_ref();
         if existing.is_some_and(|existing| existing.text == job.text || (is_broken && self.is_whole(existing))) {
             let object = self.keep(row, around, job, read, previous);
@@ -162,7 +171,7 @@ impl Planner {
         let object = PlannedObject {
             existing: job.existing.map(|existing| (existing.id, existing.revision)),
             href: job.href,
-            etag: etag(job.etag, is_broken),
+            etag: etag(job.etag, !is_complete),
             written: job.written.or(read.modified),
             faults,
             memo: read.memo,
@@ -189,13 +198,16 @@ impl Planner {
         let Job { href, existing: Some(existing), .. } = job else { return None };
         let is_same = existing.text == job.text;
         let mut faults = read.as_ref().map_or_else(|fault| vec![fault.clone()], |read| read.faults.clone());
-        let is_broken = read.map_or(true, |read| read.is_cut_off);
+        let is_complete = read.is_ok_and(|read| read.is_complete());
         if !is_same {
             faults.push("it is kept, and rings, as it was before".to_owned());
         }
         // The version of a text that is not taken over would keep it from being asked for again.
-        let (etag, written) =
-            if is_same { (etag(job.etag, is_broken), job.written) } else { (existing.etag.clone(), existing.written) };
+        let (etag, written) = if is_same {
+            (etag(job.etag, !is_complete), job.written)
+        } else {
+            (existing.etag.clone(), existing.written)
+        };
         let told = listed(&faults);
         if told != existing.faults {
             tell(row, &href, &faults);
@@ -276,6 +288,7 @@ impl Planner {
             uids: object.uids().into_iter().map(str::to_owned).collect(),
             modified,
             is_cut_off: object.is_cut_off,
+            is_unclosed: object.is_unclosed,
         })
     }
 
@@ -423,7 +436,16 @@ impl Read {
     fn unreadable(fault: String) -> Read {
         let faults = vec![fault];
         let zones = " ".to_owned();
-        Read { due: None, faults, memo: None, zones, uids: Vec::new(), modified: None, is_cut_off: false }
+        Read {
+            due: None,
+            faults,
+            memo: None,
+            zones,
+            uids: Vec::new(),
+            modified: None,
+            is_cut_off: false,
+            is_unclosed: false,
+        }
     }
 }
 

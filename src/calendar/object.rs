@@ -120,6 +120,8 @@ pub struct Object {
     pub faults: Vec<Fault>,
     /// The text ends within a component: more has been left out than can be told.
     pub is_cut_off: bool,
+    /// The text ends before its VCALENDAR does: there may have been more components.
+    pub is_unclosed: bool,
 }
 
 impl Object {

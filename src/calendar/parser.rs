@@ -267,6 +267,7 @@ impl Parser<'_> {
         let cut = self.stack.get(1).or(self.stack.first()).map(|frame| (quoted(&frame.name), frame.line));
         if let Some((name, line)) = cut {
             self.object.is_cut_off = self.stack.len() > 1;
+            self.object.is_unclosed = true;
             let loss = if self.object.is_cut_off { ", it is left out" } else { "" };
             self.reader().fault(line, format_args!("the text ends before the END of {name}{loss}"));
         }

@@ -586,6 +586,7 @@ fn soak_before_servers_that_lie_and_heal_loses_nothing() {
     fs::write(folder.path().join("reveille.toml"), settings(folder.path(), &servers)).unwrap();
     let mut daemon = Daemon::start(folder.path(), &["run", "--config", "reveille.toml"]);
     let ledger = folder.path().join("ledger.db");
+    lock(&world).model.up(now());
     // Everything is looked at once before the first lie.
     settle(&world, &ledger);
     let began = now();

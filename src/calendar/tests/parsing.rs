@@ -90,6 +90,18 @@ fn what_is_cut_off_is_left_out() {
 }
 
 #[test]
+fn a_text_without_its_last_line_may_not_be_all() {
+    let read = |text: &str| {
+        let object = crate::calendar::object::Object::parse(text.as_bytes(), &Default::default()).unwrap();
+        (object.is_cut_off, object.is_unclosed)
+    };
+    let event = vevent("DTSTART:20260310T090000Z", &["PT0S"]);
+    assert_eq!(read(&format!("BEGIN:VCALENDAR\n{event}\nEND:VCALENDAR\n")), (false, false));
+    assert_eq!(read(&format!("BEGIN:VCALENDAR\n{event}\n")), (false, true));
+    assert_eq!(read(&format!("BEGIN:VCALENDAR\n{}", event.replace("END:VEVENT", ""))), (true, true));
+}
+
+#[test]
 fn only_alarms_of_events_and_to_dos_count() {
     let thing = format!("BEGIN:X-THING\nUID:x\nDTSTART:20260310T090000Z\n{}\nEND:X-THING", alarm("PT0S"));
     let journal = thing.replace("X-THING", "VJOURNAL");

@@ -9,7 +9,7 @@
 //!    (rule 23: what was due before it is past); where the calendar was refused or not listed for as long as
 //!    `absent_grace`, or an object was said not to be there for as long.
 //! 3. Nothing else may be there: no ring of before its version was written, of after the program learned that it is gone, of
-//!    another user's, none twice.
+//!    another user's, none twice. Only half a text may ring what the whole one takes back: an occurrence that it moves.
 
 use std::collections::BTreeMap;
 
@@ -100,6 +100,8 @@ pub struct Model {
     /// When each calendar was made, the last time.
     made: BTreeMap<Place, Vec<i64>>,
     looks: BTreeMap<Place, Vec<Look>>,
+    /// To whom half texts were given, and from when on.
+    halves: Vec<(String, i64)>,
     /// When processes had looked at everything once, and when they ended.
     up: Vec<(i64, i64)>,
 }
@@ -140,6 +142,11 @@ impl Model {
         self.looks.entry(place.clone()).or_default().push(look);
     }
 
+    /// From `now` on a user may be given half texts.
+    pub fn halved(&mut self, user: &str, now: i64) {
+        self.halves.push((user.to_owned(), now));
+    }
+
     /// A process has looked at all its sources.
     pub fn up(&mut self, now: i64) {
         self.up.push((now, i64::MAX));
@@ -174,7 +181,8 @@ impl Model {
         let looks = self.looks.get(&version.place).map(Vec::as_slice).unwrap_or_default();
         let honest = |look: &&Look| look.told.is_none();
         let before = looks.iter().filter(honest).rfind(|look| look.at <= at);
-        let after = looks.iter().filter(honest).find(|look| look.began > at);
+        // A process that ends before it has fired has learned nothing.
+        let after = looks.iter().filter(honest).find(|look| look.began > at && self.is_up(look.at));
         let (from, until) = (before.map_or(i64::MIN, |look| look.began), after.map_or(i64::MAX, |look| look.at));
         let is_between = |look: &&Look| look.told.is_some() && look.at > from && look.began < until;
         let between: Vec<&Look> = looks.iter().filter(is_between).collect();
@@ -259,7 +267,9 @@ impl Model {
                 return Err(format!("rang twice: {name:?}"));
             }
             let verdict = verdicts.get(name).map_or(Verdict::Never, |(verdict, _)| *verdict);
-            if verdict == Verdict::Never {
+            let is_of_half = self.halves.iter().any(|(user, from)| *user == name.user && *from <= recorded.fired_at)
+                && self.versions.iter().any(|version| version.place.0 == name.user && version.uid == name.uid);
+            if verdict == Verdict::Never && !is_of_half {
                 let of_it =
                     self.versions.iter().filter(|version| version.uid == name.uid && version.place.0 == name.user);
                 let versions: Vec<String> = of_it.map(|version| self.story(version, name.at)).collect();

@@ -161,7 +161,10 @@ fn lie(world: &mut World) {
     let lie = world.server().lie(&place.0, &place.1, now, &mut chance).clone();
     let kind = format!("{:?}", lie.kind);
     let name = kind.split(['(', ' ']).next().unwrap_or_default().to_owned();
-    *world.figures.lies.entry(name.clone()).or_default() += 1;
+    if name == "Half" {
+        world.model.halved(&lie.user, now);
+    }
+    *world.figures.lies.entry(name).or_default() += 1;
     world.note(|| {
         let short: String = kind.chars().take(40).collect();
         format!(
