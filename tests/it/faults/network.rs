@@ -58,6 +58,7 @@ fn an_address_that_swallows_packets_holds_up_neither_mail_nor_calendars() {
         return;
     }
     let stage = Stage::new();
+    fs::write(stage.file("x.ics"), event("x", "20300101T090000Z", "x")).unwrap();
     let hosts = stage.path().join("hosts");
     fs::write(&hosts, "::1 localhost\n127.0.0.1 localhost\n").unwrap();
     assert!(Command::new("mount").args(["--bind"]).arg(&hosts).arg("/etc/hosts").status().unwrap().success());
