@@ -1,6 +1,6 @@
 //! Bringing one calendar up to date: its changes, or a comparison of the whole, go to the intake in batches.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::mem;
 use std::time::Duration;
 
@@ -275,6 +275,12 @@ impl<I: Intake> Sync<'_, I> {
         let changes = mem::take(&mut delivery.changes);
         delivery.outcome.changes += changes.len();
         let now = self.clock.now();
+        let mut etags: HashMap<String, String> = HashMap::new();
+        for change in &changes {
+            if let Change::Put { href, etag, .. } = change {
+                etags.insert(href.clone(), etag.clone());
+            }
+        }
         let taken = self.apply(changes, checkpoint).await?;
         let doubts: HashSet<String> =
             taken.unreadable.iter().chain(&taken.unsure).map(|href| href::key(href)).collect();
@@ -284,7 +290,9 @@ impl<I: Intake> Sync<'_, I> {
             .for_each(|href| delivery.owed.settle(href));
         for (hrefs, why) in [(taken.unreadable, Why::Unreadable), (taken.unsure, Why::Unsure)] {
             for href in hrefs {
-                delivery.owed.note(&Member { href, etag: None, stamp: None }, why, String::new(), now);
+                // The version that was named: another one that comes is not the one that is waited for.
+                let etag = etags.remove(&href).filter(|etag| !etag.is_empty());
+                delivery.owed.note(&Member { href, etag, stamp: None }, why, String::new(), now);
             }
         }
         Ok(())

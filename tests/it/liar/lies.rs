@@ -112,6 +112,8 @@ impl Server {
             4 => chance.range(10 * MINUTE, 60 * MINUTE),
             _ => chance.range(60 * MINUTE, 300 * MINUTE),
         };
+        // What is as it was before for longer than ten minutes counts as new under its new entity tag.
+        let lasts = if matches!(kind, Kind::Stale | Kind::Behind(_)) { lasts.min(8 * MINUTE) } else { lasts };
         let calendar = (!of_account).then(|| calendar.to_owned());
         let lie = Lie { user: user.to_owned(), calendar, from: now, until: now + lasts, kind, all: chance.one_in(2) };
         self.lies.push(lie);
