@@ -61,7 +61,7 @@ pub enum Untruth {
     Failure,
     /// That the calendar is not there, or not for this user.
     Absence,
-    /// That an object is not there.
+    /// That an object is not there, or not for now.
     Gone,
     /// An older state, with nothing to tell that by.
     Past,
@@ -87,7 +87,7 @@ impl Lie {
         match &self.kind {
             Kind::Status(_) | Kind::HangsUp | Kind::TimesOut | Kind::Empty => Untruth::Failure,
             Kind::Cut(_) | Kind::Short | Kind::Torn | Kind::Half => Untruth::Failure,
-            Kind::Closed(500..) | Kind::Missing { status: 500.., .. } => Untruth::Failure,
+            Kind::Closed(500..) => Untruth::Failure,
             Kind::NoHome(..) | Kind::Hidden(_) | Kind::Untyped(_) | Kind::Closed(_) => Untruth::Absence,
             Kind::Missing { .. } => Untruth::Gone,
             Kind::Lags(_) | Kind::Stale | Kind::Behind(_) => Untruth::Past,
