@@ -21,6 +21,7 @@ mod found;
 mod way;
 mod world;
 
+use crate::liar::Manner;
 use crate::liar::model::{Name, Place, Recorded};
 pub use world::Figures;
 use world::{SERVICE, SOURCES, World};
@@ -161,6 +162,10 @@ fn lie(world: &mut World) {
     let lie = world.server().lie(&place.0, &place.1, now, &mut chance).clone();
     let kind = format!("{:?}", lie.kind);
     let name = kind.split(['(', ' ']).next().unwrap_or_default().to_owned();
+    // Two states of one second have one version.
+    if name == "Lags" && world.server().manner == Manner::Seconds {
+        world.doubts.insert(place.clone(), lie.until);
+    }
     if name == "Half" {
         world.model.halved(&lie.user, now);
     }
@@ -315,6 +320,9 @@ async fn back_up_or_restore(world: &mut World, story: &mut Story) -> Result<(), 
     let written = collection.objects.clone();
     world.server().restore(&place.0, &place.1, collection);
     world.doubts.insert(place.clone(), now);
+    if world.server().manner == Manner::Seconds {
+        world.indistinct.insert(place.clone());
+    }
     for (name, event) in events {
         let written = written.get(&name).map_or(now, |resource| resource.written);
         arrived(world, story, &place, &name, event, written);

@@ -72,6 +72,8 @@ pub struct World {
     pub postbox: Arc<Postbox>,
     /// Calendars whose versions may coincide with those that the program knows although they are others, and since when.
     pub doubts: BTreeMap<Place, i64>,
+    /// Calendars that are other ones under the same entity tags: only reading all their texts would tell.
+    pub indistinct: BTreeSet<Place>,
     /// Calendars that were lied about and not looked at in truth since.
     lied: BTreeSet<Place>,
     config: Config,
@@ -102,6 +104,7 @@ impl World {
             next_look: now,
             postbox: Arc::default(),
             doubts: BTreeMap::new(),
+            indistinct: BTreeSet::new(),
             lied: BTreeSet::new(),
             config,
             process: None,
@@ -345,6 +348,9 @@ impl World {
                 } else {
                     told = Some(Untruth::Past);
                 }
+            }
+            if self.indistinct.contains(&place) {
+                told = Some(Untruth::Past);
             }
             if ended && told.is_none() {
                 told = Some(Untruth::Failure);
