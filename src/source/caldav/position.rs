@@ -120,7 +120,9 @@ impl Position {
     pub fn unconfirmed(mut self, before: Option<&Position>, finds_gone: bool, at: UtcMillis) -> Position {
         let waiting = before.and_then(|before| before.settles_in(at)).filter(|rest| *rest > 0);
         let confirmed = finds_gone.then_some(at.plus(CONFIRMED).0);
-        self.more.settles = self.more.settles.max(confirmed).or(waiting.map(|rest| at.plus(rest).0));
+        // The comparison that comes first confirms it.
+        let first = [self.more.settles, confirmed].into_iter().flatten().min();
+        self.more.settles = first.or(waiting.map(|rest| at.plus(rest).0));
         self
     }
 
