@@ -261,7 +261,7 @@ impl World {
 
     fn gone(&mut self, place: &Place, name: &str, at: i64) {
         self.note(&place.0, &format!("deleted {}/{name}", place.1));
-        self.model.gone(place, name, at, false);
+        self.model.gone(place, name, at);
         self.edited.insert((place.clone(), name.to_owned()), at);
         self.events.remove(&(place.clone(), name.to_owned()));
     }

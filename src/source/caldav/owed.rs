@@ -33,6 +33,8 @@ pub enum Why {
     Failing,
     /// It came in another version than was named: a newer one, or one in between.
     Unsure,
+    /// It came with its old text in the version that was named.
+    Doubted,
     /// Its text cannot be used.
     Unreadable,
     /// The server does not give it away.
@@ -97,9 +99,9 @@ impl Owed {
         })
     }
 
-    /// Whether `member` has been asked for in vain for long enough to take what comes.
-    pub fn is_late(&self, member: &Member, now: UtcMillis) -> bool {
-        self.by_key.get(&href::key(&member.href)).is_some_and(|debt| debt.is_late(now))
+    /// Whether `member` has been asked for in vain, and for the same reason, for long enough to take what comes.
+    pub fn is_late(&self, member: &Member, why: Why, now: UtcMillis) -> bool {
+        self.by_key.get(&href::key(&member.href)).is_some_and(|debt| debt.why == why && debt.is_late(now))
     }
 
     /// A look begins.
@@ -156,7 +158,7 @@ impl Owed {
         let tells = |debt: &&Debt| match debt.why {
             Why::Failing | Why::Refused | Why::TooLarge => true,
             Why::Lagging => debt.is_late(now),
-            Why::Unsure | Why::Unreadable => false,
+            Why::Unsure | Why::Doubted | Why::Unreadable => false,
         };
         let mut faults: Vec<String> = self.by_key.values().filter(tells).map(|debt| debt.said.clone()).collect();
         let more = faults.len().saturating_sub(NAMED);
@@ -206,6 +208,17 @@ mod tests {
         assert!(!owed.rests(&changed, at), "another version");
         owed.settle("/cal/%61.ics");
         assert!(owed.faults(at).is_empty());
+    }
+
+    #[test]
+    fn what_lagged_for_long_is_not_taken_in_yet_another_version() {
+        let mut owed = Owed::default();
+        let at = |wait: i64| NOW.plus(wait * 20_000);
+        (0..6).for_each(|n| owed.note(&member("a"), Why::Lagging, String::new(), at(n)));
+        assert!(owed.is_late(&member("a"), Why::Lagging, at(6)));
+        assert!(!owed.is_late(&member("a"), Why::Unsure, at(6)), "it has just come in that version");
+        owed.note(&member("a"), Why::Unsure, String::new(), at(6));
+        assert!(!owed.is_late(&member("a"), Why::Unsure, at(7)));
     }
 
     #[test]

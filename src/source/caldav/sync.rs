@@ -288,7 +288,7 @@ impl<I: Intake> Sync<'_, I> {
             .iter()
             .filter(|href| !doubts.contains(&href::key(href)))
             .for_each(|href| delivery.owed.settle(href));
-        for (hrefs, why) in [(taken.unreadable, Why::Unreadable), (taken.unsure, Why::Unsure)] {
+        for (hrefs, why) in [(taken.unreadable, Why::Unreadable), (taken.unsure, Why::Doubted)] {
             for href in hrefs {
                 // The version that was named: another one that comes is not the one that is waited for.
                 let etag = etags.remove(&href).filter(|etag| !etag.is_empty());
@@ -336,16 +336,17 @@ impl<I: Intake> Sync<'_, I> {
                 owed.arrived(&member.href);
                 came.push(member.href.clone());
             }
-            // Another spelling of it, or a server that never says the same twice.
-            Some(named) if owed.is_late(member, now) => {
-                etag.clone_from(named);
-                owed.settle(&member.href);
+            Some(named) => {
+                let why = if kept.is(member, &etag) { Why::Lagging } else { Why::Unsure };
+                if owed.is_late(member, why, now) {
+                    // Another spelling of it, or a server that never says the same twice.
+                    etag.clone_from(named);
+                    owed.settle(&member.href);
+                } else {
+                    let said = format!("{} is given as it was before it changed: it is asked for again", member.href);
+                    owed.note(member, why, said, now);
+                }
             }
-            Some(_) if kept.is(member, &etag) => {
-                let said = format!("{} is given as it was before it changed: it is asked for again", member.href);
-                owed.note(member, Why::Lagging, said, now);
-            }
-            Some(_) => owed.note(member, Why::Unsure, String::new(), now),
         }
         changes.push(put(etag));
     }

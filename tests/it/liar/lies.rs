@@ -121,11 +121,11 @@ impl Server {
     }
 
     fn kind(&mut self, user: &str, calendar: &str, chance: &mut Chance) -> Kind {
-        // Who is asked for patience has it in real time.
-        let (busy, slow) = if self.is_in_real_time { (503, 429) } else { (502, 504) };
+        // Who is asked for patience has it in real time, and whose login is refused waits for hours.
+        let (busy, slow, refused) = if self.is_in_real_time { (503, 429, 500) } else { (502, 504, 401) };
         let now = Box::new(self.collection(user, calendar).cloned().unwrap_or_default());
         match chance.below(20) {
-            0 => Kind::Status(chance.pick(&[500, 502, busy, 504, 401, slow])),
+            0 => Kind::Status(chance.pick(&[500, 502, busy, 504, refused, slow])),
             1 => chance.pick(&[Kind::HangsUp, Kind::TimesOut]),
             2 => Kind::Empty,
             3 => Kind::NoHome(chance.pick(&[403, 404]), chance.one_in(2)),

@@ -123,17 +123,25 @@ impl Model {
 
     /// An object with the UID `uid` is in the store from `now` on; it was written at `written`.
     pub fn put(&mut self, place: &Place, name: &str, (uid, rings): (&str, Vec<Ring>), (now, written): (i64, i64)) {
-        self.gone(place, name, now, false);
+        self.gone(place, name, now);
         let (uid, name, place) = (uid.to_owned(), name.to_owned(), place.clone());
         self.versions.push(Version { place, name, uid, rings, put: now, written, gone: None, with_calendar: false });
     }
 
     /// An object is not in the store any more.
-    pub fn gone(&mut self, place: &Place, name: &str, now: i64, with_calendar: bool) {
+    pub fn gone(&mut self, place: &Place, name: &str, now: i64) {
         for version in self.versions.iter_mut().filter(|version| version.place == *place && version.name == name) {
-            if version.gone.is_none() {
-                (version.gone, version.with_calendar) = (Some(now), with_calendar);
-            }
+            version.gone.get_or_insert(now);
+        }
+    }
+
+    /// A calendar is not there any more, and with it all that nobody has seen go before.
+    pub fn removed(&mut self, place: &Place, now: i64) {
+        let looks = self.looks.get(place).map(Vec::as_slice).unwrap_or_default();
+        let seen = looks.iter().rfind(|look| look.told.is_none()).map_or(i64::MIN, |look| look.began);
+        for version in self.versions.iter_mut().filter(|version| version.place == *place) {
+            let gone = *version.gone.get_or_insert(now);
+            version.with_calendar |= gone >= seen;
         }
     }
 

@@ -276,7 +276,7 @@ fn delete(world: &mut World, story: &mut Story, place: &Place, name: &str) {
     let now = world.now();
     world.note(|| format!("deleted {place:?} {name}"));
     world.server().delete(&place.0, &place.1, name, now);
-    world.model.gone(place, name, now, false);
+    world.model.gone(place, name, now);
     story.events.retain(|(other, known, _)| other != place || known != name);
 }
 
@@ -285,9 +285,8 @@ fn remove(world: &mut World, story: &mut Story, place: &Place) {
     let now = world.now();
     world.note(|| format!("removed {place:?}"));
     world.server().remove(&place.0, &place.1);
-    for (_, name, _) in story.events.extract_if(.., |(other, ..)| other == place) {
-        world.model.gone(place, &name, now, true);
-    }
+    story.events.retain(|(other, ..)| other != place);
+    world.model.removed(place, now);
     if world.chance.one_in(2) {
         make(world, place);
         if !world.server().identifies {
@@ -314,7 +313,7 @@ async fn back_up_or_restore(world: &mut World, story: &mut Story) -> Result<(), 
     let old: Vec<String> =
         story.events.iter().filter(|(other, ..)| *other == place).map(|(_, name, _)| name.clone()).collect();
     for name in old {
-        world.model.gone(&place, &name, now, false);
+        world.model.gone(&place, &name, now);
         story.events.retain(|(other, known, _)| *other != place || *known != name);
     }
     let written = collection.objects.clone();
