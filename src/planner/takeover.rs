@@ -6,7 +6,8 @@ use std::collections::HashMap;
 
 use serde::Deserialize;
 
-use super::{Place, Planner, about};
+use super::firing::Place;
+use super::{Planner, about};
 use crate::calendar::object::Object;
 use crate::calendar::plan::Plan;
 use crate::ledger::{CalendarRow, LedgerError, ObjectText, OldRing};

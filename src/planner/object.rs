@@ -1,0 +1,261 @@
+//! What is planned when a source put an object, or when what its times depend on has changed.
+
+use super::firing::Place;
+use super::{Planner, about, spread};
+use crate::calendar::object::Object;
+use crate::calendar::plan::Plan;
+use crate::calendar::surroundings::Surroundings;
+use crate::calendar::zone::Zones;
+use crate::ledger::{CalendarRow, Existing, NewRing, ObjectText, PlannedObject, Replanned};
+use crate::time::UtcMillis;
+
+/// An object that a source put, to be planned.
+#[derive(Debug)]
+pub struct Job {
+    pub href: String,
+    pub etag: String,
+    /// As it is kept, see [`Planner::stored`].
+    pub text: Vec<u8>,
+    pub written: Option<UtcMillis>,
+    /// What the ledger holds under this href.
+    pub existing: Option<Existing>,
+    /// It was gone for a short while: what is due from then on has not rung.
+    pub owed: Option<UtcMillis>,
+}
+
+/// What planning an object came to.
+#[derive(Debug)]
+pub struct Outcome {
+    /// As it shall be in the ledger; none: as it is there.
+    pub object: Option<PlannedObject>,
+    /// Its href, where what the source has cannot be used.
+    pub unreadable: Option<String>,
+}
+
+/// What an object's text comes to, at one moment.
+struct Read {
+    due: Option<UtcMillis>,
+    faults: Vec<String>,
+    memo: Option<String>,
+    zones: String,
+    uids: Vec<String>,
+    modified: Option<UtcMillis>,
+    is_cut_off: bool,
+    is_unclosed: bool,
+}
+
+impl Read {
+    /// Whether what was read can be all that there is.
+    fn is_complete(&self) -> bool {
+        !self.is_cut_off && !self.is_unclosed
+    }
+}
+
+impl Planner {
+    /// Plans what a source put into `row`, on all cores. `previous` is when the calendar was looked at before.
+    pub async fn plan_all(
+        &self,
+        row: CalendarRow,
+        jobs: Vec<Job>,
+        previous: UtcMillis,
+        now: UtcMillis,
+    ) -> Vec<Outcome> {
+        let planner = self.clone();
+        spread(jobs, move |jobs| {
+            let around = planner.around(&row);
+            jobs.into_iter().map(|job| planner.plan(&row, &around, job, previous, now)).collect()
+        })
+        .await
+    }
+
+    fn plan(&self, row: &CalendarRow, around: &Surroundings, job: Job, previous: UtcMillis, now: UtcMillis) -> Outcome {
+        let previous = job.owed.map_or(previous, |owed| owed.min(previous));
+        let read = self.read(around, &job.text, None, |modified| from(previous, job.written.or(modified), now));
+        let is_broken = read.as_ref().map_or(true, |read| read.is_cut_off);
+        let is_complete = read.as_ref().is_ok_and(Read::is_complete);
+        let unreadable = (!is_complete).then(|| job.href.clone());
+        let existing = job.existing.as_ref();
+        if existing.is_some_and(|existing| existing.text == job.text || (is_broken && self.is_whole(existing))) {
+            let object = self.keep(row, around, job, read, previous);
+            return Outcome { object, unreadable };
+        }
+        let read = read.unwrap_or_else(Read::unreadable);
+        let faults = listed(&read.faults);
+        if existing.is_none_or(|existing| existing.faults != faults) {
+            tell(row, &job.href, &read.faults);
+        }
+        let from = from(previous, job.written.or(read.modified), now);
+        let overdue = existing.and_then(|existing| {
+            let place = Place { row, about: &about(row), object: existing.id, href: &job.href };
+            self.overdue(place, around, existing, from, now)
+        });
+        let object = PlannedObject {
+            existing: job.existing.map(|existing| (existing.id, existing.revision)),
+            href: job.href,
+            etag: etag(job.etag, !is_complete),
+            written: job.written.or(read.modified),
+            faults,
+            memo: read.memo,
+            zones: read.zones,
+            uids: read.uids,
+            text: job.text,
+            due: read.due,
+            overdue: overdue.unwrap_or_default(),
+        };
+        Outcome { object: Some(object), unreadable }
+    }
+
+    /// An object that goes on as the ledger has it: its source says the same again, or something that cannot be used. A
+    /// file that is being written, or that a broken program has written, does not take back what was known. None where the
+    /// ledger says all that already.
+    fn keep(
+        &self,
+        row: &CalendarRow,
+        around: &Surroundings,
+        job: Job,
+        read: Result<Read, String>,
+        previous: UtcMillis,
+    ) -> Option<PlannedObject> {
+        let Job { href, existing: Some(existing), .. } = job else { return None };
+        let is_same = existing.text == job.text;
+        let mut faults = read.as_ref().map_or_else(|fault| vec![fault.clone()], |read| read.faults.clone());
+        let is_complete = read.is_ok_and(|read| read.is_complete());
+        if !is_same {
+            faults.push("it is kept, and rings, as it was before".to_owned());
+        }
+        // The version of a text that is not taken over would keep it from being asked for again.
+        let (etag, written) = if is_same {
+            (etag(job.etag, !is_complete), job.written)
+        } else {
+            (existing.etag.clone(), existing.written)
+        };
+        let told = listed(&faults);
+        if told != existing.faults {
+            tell(row, &href, &faults);
+        } else if etag == existing.etag {
+            return None;
+        }
+        let from = existing.due.map_or(previous, |due| due.min(previous));
+        let read = self.read(around, &existing.text, None, |_| from).unwrap_or_else(Read::unreadable);
+        Some(PlannedObject {
+            existing: Some((existing.id, existing.revision)),
+            href,
+            etag,
+            written: written.or(read.modified),
+            faults: told,
+            memo: read.memo,
+            zones: read.zones,
+            uids: read.uids,
+            text: existing.text,
+            due: read.due,
+            overdue: Vec::new(),
+        })
+    }
+
+    /// Whether what the ledger has of an object is more than what cannot be used.
+    fn is_whole(&self, existing: &Existing) -> bool {
+        Object::parse(&existing.text, &self.inner.limits).is_ok_and(|object| !object.is_cut_off)
+    }
+
+    /// What the previous content of an object still owed when the new one, which counts from `from` on, was written.
+    fn overdue(
+        &self,
+        place: Place<'_>,
+        around: &Surroundings,
+        existing: &Existing,
+        from: UtcMillis,
+        now: UtcMillis,
+    ) -> Option<Vec<NewRing>> {
+        let due = existing.due.filter(|due| *due < from)?;
+        let object = Object::parse(&existing.text, &self.inner.limits).ok()?;
+        let plan = Plan::new(&object, around, existing.memo.as_deref());
+        Some(self.rings(&plan, place, (due, from), now).into_iter().map(|ring| self.stamped(ring, now)).collect())
+    }
+
+    /// Plans objects of `row` again whose text has not changed; what was due before `previous` is past, unless it has not
+    /// been fired yet.
+    pub async fn replan_all(&self, row: CalendarRow, objects: Vec<ObjectText>, previous: UtcMillis) -> Vec<Replanned> {
+        let planner = self.clone();
+        spread(objects, move |objects| {
+            let around = planner.around(&row);
+            let replan = |object: ObjectText| {
+                // A COUNT's end is worked out anew: it is kept in the wall clock of a zone that may have changed.
+                let from = object.due.map_or(previous, |due| due.min(previous));
+                let read = planner.read(&around, &object.text, None, |_| from).unwrap_or_else(Read::unreadable);
+                let Read { due, zones, memo, .. } = read;
+                Replanned { id: object.id, revision: object.revision, due, zones, memo }
+            };
+            objects.into_iter().map(replan).collect()
+        })
+        .await
+    }
+
+    /// Reads `text`. `from` says from when on its rings count, given when it was last modified.
+    fn read(
+        &self,
+        around: &Surroundings,
+        text: &[u8],
+        memo: Option<&str>,
+        from: impl Fn(Option<UtcMillis>) -> UtcMillis,
+    ) -> Result<Read, String> {
+        let object = Object::parse(text, &self.inner.limits).map_err(|error| error.to_string())?;
+        let plan = Plan::new(&object, around, memo);
+        let modified = object.last_modified();
+        Ok(Read {
+            due: plan.next_ring(from(modified)),
+            faults: plan.faults().iter().map(ToString::to_string).collect(),
+            memo: plan.memo().map(str::to_owned),
+            zones: known(&plan, &self.inner.zones),
+            uids: object.uids().into_iter().map(str::to_owned).collect(),
+            modified,
+            is_cut_off: object.is_cut_off,
+            is_unclosed: object.is_unclosed,
+        })
+    }
+}
+
+impl Read {
+    fn unreadable(fault: String) -> Read {
+        let faults = vec![fault];
+        let zones = " ".to_owned();
+        Read {
+            due: None,
+            faults,
+            memo: None,
+            zones,
+            uids: Vec::new(),
+            modified: None,
+            is_cut_off: false,
+            is_unclosed: false,
+        }
+    }
+}
+
+fn tell(row: &CalendarRow, href: &str, faults: &[String]) {
+    for fault in faults {
+        tracing::warn!(calendar.name = row.name, object.href = href, "{fault}");
+    }
+}
+
+/// `faults` as the ledger keeps them.
+fn listed(faults: &[String]) -> Option<String> {
+    (!faults.is_empty()).then(|| serde_json::json!(faults).to_string())
+}
+
+/// The zones of the database that `plan` depends on, and those that a later one may have, between spaces. What an object
+/// defines for itself never changes by itself.
+fn known(plan: &Plan<'_>, zones: &Zones) -> String {
+    let found = plan.zones().iter().filter(|id| zones.find(id).is_some());
+    found.chain(plan.awaited_zones()).fold(" ".to_owned(), |all, id| all + id + " ")
+}
+
+/// The version that is kept of an object: none where its text `is_broken`, so that it is asked for again.
+fn etag(etag: String, is_broken: bool) -> String {
+    if is_broken { String::new() } else { etag }
+}
+
+/// From when on the rings of an object count: what was due when its calendar was looked at before, or when it was
+/// written, is past (rule 23). What claims to be written in the future says nothing: some clock is wrong.
+fn from(previous: UtcMillis, written: Option<UtcMillis>, now: UtcMillis) -> UtcMillis {
+    written.filter(|written| *written <= now).map_or(previous, |written| previous.max(written))
+}
