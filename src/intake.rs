@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::ledger::{
     CalendarRow, Existing, Ledger, LedgerError, ObjectText, Planned, PlannedObject, Replanned, SourceLook,
 };
-use crate::planner::{Job, Planner};
+use crate::planner::{Job, Past, Planner};
 use crate::source::{
     Absence, Batch, CalendarSeen, Change, Checkpoint, DefaultAlarms, Evidence, Intake, IntakeError, Known, Taken,
 };
@@ -161,16 +161,19 @@ impl Desk {
         let known = self.ledger.calendar(source, &batch.calendar.href).await?;
         let (row, previous) = match &known {
             // A look that lies ahead was dated by a clock that has been set back since.
-            Some(known) => (CalendarRow { id: known.id, ..row }, self.previous_look(known).min(batch.looked_at)),
+            Some(known) => {
+                let row = CalendarRow { id: known.id, first_seen: known.first_seen, ..row };
+                (row, self.previous_look(known).min(batch.looked_at))
+            }
             // Seen for the first time: its past does not ring.
             None => {
                 let found = self.found(source, &row.href, batch.looked_at);
-                (row, found)
+                (CalendarRow { first_seen: found, ..row }, found)
             }
         };
         let advance = batch.checkpoint.is_some();
         let Sorted { jobs, retag, unsure, gone } = self.sort(&row, batch.changes).await?;
-        let Settled { put, unreadable, back } = self.settle(&row, jobs, previous, now).await;
+        let Settled { put, unreadable, back } = self.settle(&row, jobs, previous, now).await?;
         let replan = known.as_ref().is_some_and(|known| !plans_alike(known, &row));
         let nothing = put.is_empty() && retag.is_empty() && gone.is_empty() && !replan;
         if nothing && known.as_ref().is_some_and(|known| same(known, &row, advance)) {
@@ -200,15 +203,25 @@ impl Desk {
     }
 
     /// Plans `jobs`, and tells those that change something from those that cannot be used.
-    async fn settle(&self, row: &CalendarRow, jobs: Vec<Job>, previous: UtcMillis, now: UtcMillis) -> Settled {
+    async fn settle(
+        &self,
+        row: &CalendarRow,
+        jobs: Vec<Job>,
+        previous: UtcMillis,
+        now: UtcMillis,
+    ) -> Result<Settled, LedgerError> {
+        let puts_new = jobs.iter().any(|job| job.existing.is_none());
+        let since = self.forget_before(now);
+        let owed = if puts_new { self.ledger.gone_uids(&row.user, since).await? } else { HashMap::new() };
+        let past = Past { looked: previous, unsure: row.first_seen.max(self.forget_before(previous)), owed };
         let back = jobs.iter().filter(|job| job.owed.is_some()).map(|job| job.href.clone()).collect();
         let mut settled = Settled { back, ..Settled::default() };
-        for outcome in self.planner.plan_all(row.clone(), jobs, previous, now).await {
+        for outcome in self.planner.plan_all(row.clone(), jobs, past, now).await {
             settled.put.extend(outcome.object);
             settled.unreadable.extend(outcome.unreadable);
         }
         settled.back.retain(|href| !settled.unreadable.contains(href));
-        settled
+        Ok(settled)
     }
 
     /// What was gone before then is not the same when it comes back.
@@ -449,6 +462,7 @@ fn calendar_row(
         ctag,
         sync_token,
         looked_at,
+        first_seen: looked_at,
         absent: None,
     }
 }

@@ -18,7 +18,7 @@ mod firing;
 mod object;
 mod takeover;
 
-pub use object::{Job, Outcome};
+pub use object::{Job, Outcome, Past};
 
 /// Fewer objects than this are planned on one thread.
 const FEW: usize = 32;

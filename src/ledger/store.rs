@@ -35,6 +35,8 @@ pub struct CalendarRow {
     pub ctag: Option<String>,
     pub sync_token: Option<String>,
     pub looked_at: UtcMillis,
+    /// What was due before then does not ring: it was not known yet.
+    pub first_seen: UtcMillis,
     /// Since when looks do not find it; none: it is there.
     pub absent: Option<Absent>,
 }
@@ -58,6 +60,7 @@ impl FromRow<'_, SqliteRow> for CalendarRow {
             ctag: optional_text(row, "ctag")?,
             sync_token: optional_text(row, "sync_token")?,
             looked_at: UtcMillis(row.try_get("looked_at")?),
+            first_seen: UtcMillis(row.try_get("first_seen")?),
             absent: absent(row)?,
         })
     }

@@ -1,5 +1,7 @@
 //! What is planned when a source put an object, or when what its times depend on has changed.
 
+use std::collections::HashMap;
+
 use super::firing::Place;
 use super::{Planner, about, spread};
 use crate::calendar::object::Object;
@@ -23,6 +25,17 @@ pub struct Job {
     pub owed: Option<UtcMillis>,
 }
 
+/// What is known of the time before objects are put into a calendar.
+#[derive(Clone, Debug)]
+pub struct Past {
+    /// When the calendar was looked at before: what was due until then has rung, or is owed by what the ledger has.
+    pub looked: UtcMillis,
+    /// That look may not have seen what was written from then on: the source lagged behind, or could not read it.
+    pub unsure: UtcMillis,
+    /// By UID, what went from the user's calendars a short while ago: what is due of it from then on has not rung.
+    pub owed: HashMap<String, UtcMillis>,
+}
+
 /// What planning an object came to.
 #[derive(Debug)]
 pub struct Outcome {
@@ -40,6 +53,8 @@ struct Read {
     zones: String,
     uids: Vec<String>,
     modified: Option<UtcMillis>,
+    /// From when on its rings count.
+    from: UtcMillis,
     is_cut_off: bool,
     is_unclosed: bool,
 }
@@ -51,43 +66,57 @@ impl Read {
     }
 }
 
+impl Past {
+    /// That of a calendar that was looked at before at `looked`, and all of it seen.
+    pub fn at(looked: UtcMillis) -> Past {
+        Past { looked, unsure: looked, owed: HashMap::new() }
+    }
+
+    /// From when on the rings of an object count: what was due when its calendar was looked at before, or when it was
+    /// written, is past (rule 23). What claims to be written in the future says nothing: some clock is wrong.
+    fn from(&self, job: &Job, object: &Object, now: UtcMillis) -> UtcMillis {
+        let is_new = job.existing.is_none() && job.owed.is_none() && !self.owed.is_empty();
+        let moved = is_new.then(|| object.uids().into_iter().filter_map(|uid| self.owed.get(uid)).min()).flatten();
+        // Where it is now it was perhaps put by the move.
+        let written = job.written.filter(|_| moved.is_none()).or_else(|| object.last_modified());
+        let looked = moved.copied().into_iter().chain(job.owed).fold(self.looked, UtcMillis::min);
+        match written.filter(|written| *written <= now) {
+            Some(written) if written >= looked.min(self.unsure) => written,
+            _ => looked,
+        }
+    }
+}
+
 impl Planner {
-    /// Plans what a source put into `row`, on all cores. `previous` is when the calendar was looked at before.
-    pub async fn plan_all(
-        &self,
-        row: CalendarRow,
-        jobs: Vec<Job>,
-        previous: UtcMillis,
-        now: UtcMillis,
-    ) -> Vec<Outcome> {
+    /// Plans what a source put into `row`, of whose time before `past` tells, on all cores.
+    pub async fn plan_all(&self, row: CalendarRow, jobs: Vec<Job>, past: Past, now: UtcMillis) -> Vec<Outcome> {
         let planner = self.clone();
         spread(jobs, move |jobs| {
             let around = planner.around(&row);
-            jobs.into_iter().map(|job| planner.plan(&row, &around, job, previous, now)).collect()
+            jobs.into_iter().map(|job| planner.plan(&row, &around, job, &past, now)).collect()
         })
         .await
     }
 
-    fn plan(&self, row: &CalendarRow, around: &Surroundings, job: Job, previous: UtcMillis, now: UtcMillis) -> Outcome {
-        let previous = job.owed.map_or(previous, |owed| owed.min(previous));
-        let read = self.read(around, &job.text, None, |modified| from(previous, job.written.or(modified), now));
+    fn plan(&self, row: &CalendarRow, around: &Surroundings, job: Job, past: &Past, now: UtcMillis) -> Outcome {
+        let read = self.read(around, &job.text, None, |object| past.from(&job, object, now));
         let is_broken = read.as_ref().map_or(true, |read| read.is_cut_off);
         let is_complete = read.as_ref().is_ok_and(Read::is_complete);
         let unreadable = (!is_complete).then(|| job.href.clone());
         let existing = job.existing.as_ref();
         if existing.is_some_and(|existing| existing.text == job.text || (is_broken && self.is_whole(existing))) {
+            let previous = job.owed.map_or(past.looked, |owed| owed.min(past.looked));
             let object = self.keep(row, around, job, read, previous);
             return Outcome { object, unreadable };
         }
-        let read = read.unwrap_or_else(Read::unreadable);
+        let read = read.unwrap_or_else(|fault| Read::unreadable(fault, past.looked));
         let faults = listed(&read.faults);
         if existing.is_none_or(|existing| existing.faults != faults) {
             tell(row, &job.href, &read.faults);
         }
-        let from = from(previous, job.written.or(read.modified), now);
         let overdue = existing.and_then(|existing| {
             let place = Place { row, about: &about(row), object: existing.id, href: &job.href };
-            self.overdue(place, around, existing, from, now)
+            self.overdue(place, around, existing, read.from, now)
         });
         let object = PlannedObject {
             existing: job.existing.map(|existing| (existing.id, existing.revision)),
@@ -136,7 +165,8 @@ impl Planner {
             return None;
         }
         let from = existing.due.map_or(previous, |due| due.min(previous));
-        let read = self.read(around, &existing.text, None, |_| from).unwrap_or_else(Read::unreadable);
+        let read =
+            self.read(around, &existing.text, None, |_| from).unwrap_or_else(|fault| Read::unreadable(fault, from));
         Some(PlannedObject {
             existing: Some((existing.id, existing.revision)),
             href,
@@ -181,7 +211,9 @@ impl Planner {
             let replan = |object: ObjectText| {
                 // A COUNT's end is worked out anew: it is kept in the wall clock of a zone that may have changed.
                 let from = object.due.map_or(previous, |due| due.min(previous));
-                let read = planner.read(&around, &object.text, None, |_| from).unwrap_or_else(Read::unreadable);
+                let read = planner
+                    .read(&around, &object.text, None, |_| from)
+                    .unwrap_or_else(|fault| Read::unreadable(fault, from));
                 let Read { due, zones, memo, .. } = read;
                 Replanned { id: object.id, revision: object.revision, due, zones, memo }
             };
@@ -190,24 +222,25 @@ impl Planner {
         .await
     }
 
-    /// Reads `text`. `from` says from when on its rings count, given when it was last modified.
+    /// Reads `text`. `from` says from when on the rings of what it says count.
     fn read(
         &self,
         around: &Surroundings,
         text: &[u8],
         memo: Option<&str>,
-        from: impl Fn(Option<UtcMillis>) -> UtcMillis,
+        from: impl Fn(&Object) -> UtcMillis,
     ) -> Result<Read, String> {
         let object = Object::parse(text, &self.inner.limits).map_err(|error| error.to_string())?;
         let plan = Plan::new(&object, around, memo);
-        let modified = object.last_modified();
+        let from = from(&object);
         Ok(Read {
-            due: plan.next_ring(from(modified)),
+            due: plan.next_ring(from),
+            from,
             faults: plan.faults().iter().map(ToString::to_string).collect(),
             memo: plan.memo().map(str::to_owned),
             zones: known(&plan, &self.inner.zones),
             uids: object.uids().into_iter().map(str::to_owned).collect(),
-            modified,
+            modified: object.last_modified(),
             is_cut_off: object.is_cut_off,
             is_unclosed: object.is_unclosed,
         })
@@ -215,7 +248,7 @@ impl Planner {
 }
 
 impl Read {
-    fn unreadable(fault: String) -> Read {
+    fn unreadable(fault: String, from: UtcMillis) -> Read {
         let faults = vec![fault];
         let zones = " ".to_owned();
         Read {
@@ -225,6 +258,7 @@ impl Read {
             zones,
             uids: Vec::new(),
             modified: None,
+            from,
             is_cut_off: false,
             is_unclosed: false,
         }
@@ -252,10 +286,4 @@ fn known(plan: &Plan<'_>, zones: &Zones) -> String {
 /// The version that is kept of an object: none where its text `is_broken`, so that it is asked for again.
 fn etag(etag: String, is_broken: bool) -> String {
     if is_broken { String::new() } else { etag }
-}
-
-/// From when on the rings of an object count: what was due when its calendar was looked at before, or when it was
-/// written, is past (rule 23). What claims to be written in the future says nothing: some clock is wrong.
-fn from(previous: UtcMillis, written: Option<UtcMillis>, now: UtcMillis) -> UtcMillis {
-    written.filter(|written| *written <= now).map_or(previous, |written| previous.max(written))
 }

@@ -316,3 +316,44 @@ async fn a_new_object_of_which_half_came_has_no_version() {
     assert_eq!(stage.look("10:02", "/a/", vec![Change::Put { href, etag, text, written }]).await, [""; 0]);
     assert_eq!(stage.rung("12:00").await, ["12:00 at 12:00"]);
 }
+
+#[tokio::test]
+async fn what_a_look_did_not_see_although_it_was_written_rings() {
+    let mut stage = Stage::new("10:00").await;
+    stage.look("10:00", "/a/", vec![put("a", "12:00")]).await;
+    // The looks from 11:00 on were answered by a server that lagged behind.
+    stage.clock.set(at("11:10"));
+    stage.core.desk.unchanged(SOURCE, "/a/", at("11:10")).await.unwrap();
+    let late = vec![
+        written_at(put("a", "11:06"), "11:01"),
+        written_at(put("b", "11:06"), "11:01"),
+        written_at(put("c", "11:06"), "11:07"),
+        written_at(put("d", "10:40"), "10:30"),
+    ];
+    stage.look("11:11", "/a/", late).await;
+    assert_eq!(stage.rung("11:11").await, ["11:06 at 11:11", "11:06 at 11:11"]);
+    // The past of a calendar that is seen for the first time does not ring.
+    stage.look("11:20", "/b/", Vec::new()).await;
+    stage.look("11:21", "/b/", vec![written_at(put("e", "11:19"), "11:18")]).await;
+    assert_eq!(stage.rung("11:21").await.len(), 2);
+}
+
+#[tokio::test]
+async fn what_is_put_into_another_calendar_owes_what_it_owed_where_it_went() {
+    let mut stage = Stage::new("10:00").await;
+    stage.look("10:00", "/a/", vec![put("a", "11:00"), put("b", "11:00"), put("c", "11:00")]).await;
+    stage.look("10:00", "/b/", Vec::new()).await;
+    stage.look_of("10:00", ("/c/", "bob"), Vec::new()).await;
+    stage.look("10:59", "/a/", vec![gone("a"), gone("b"), gone("c")]).await;
+    stage.clock.set(at("11:01"));
+    stage.core.desk.unchanged(SOURCE, "/b/", at("11:01")).await.unwrap();
+    stage.core.desk.unchanged(SOURCE, "/c/", at("11:01")).await.unwrap();
+    stage = stage.restart().await;
+    assert_eq!(stage.rung("11:01").await, [""; 0]);
+    // Put by the move, after it was due. Somebody else's is another one, and so is what comes long after.
+    stage.look("11:02", "/b/", vec![written_at(put("a", "11:00"), "11:02")]).await;
+    stage.look_of("11:02", ("/c/", "bob"), vec![put("b", "11:00")]).await;
+    assert_eq!(stage.rung("11:02").await, ["11:00 at 11:02"]);
+    stage.look("11:20", "/b/", vec![put("c", "11:00")]).await;
+    assert_eq!(stage.rung("11:20").await, ["11:00 at 11:02"]);
+}

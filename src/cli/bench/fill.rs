@@ -15,7 +15,7 @@ use crate::calendar::zone::Zones;
 use crate::config::{self, Config, Overrides};
 use crate::delivery::routing::Routing;
 use crate::ledger::{CalendarRow, Ledger, Planned, PlannedObject};
-use crate::planner::{Job, Planner};
+use crate::planner::{Job, Past, Planner};
 use crate::time::UtcMillis;
 
 /// Objects in one transaction: few flushes of the disk, and no more in memory than that.
@@ -74,7 +74,7 @@ impl Fill {
         let jobs = jobs(0..SAMPLE.min(count), &text);
         let sample = jobs.len().max(1);
         let began = Instant::now();
-        self.planner.plan_all(self.calendar.clone(), jobs, now, now).await;
+        self.planner.plan_all(self.calendar.clone(), jobs, Past::at(now), now).await;
         let planning = began.elapsed().mul_f64(1.5 * count as f64 / sample as f64);
         (planning + WRITING.mul_f64(count as f64), planning)
     }
@@ -94,7 +94,7 @@ impl Fill {
         for first in numbers.step_by(CHUNK as usize) {
             let jobs = jobs(first..end.min(first + CHUNK), &text);
             // While one chunk is written the next one is planned.
-            let planning = self.planner.plan_all(self.calendar.clone(), jobs, now, now);
+            let planning = self.planner.plan_all(self.calendar.clone(), jobs, Past::at(now), now);
             let (put, before) = tokio::join!(planning, self.write(written.take(), now));
             before?;
             written = Some(put.into_iter().filter_map(|outcome| outcome.object).collect());

@@ -4,29 +4,27 @@
 use std::borrow::Cow;
 
 use super::account::ListedAt;
-use super::position::Position;
+use super::position::compare_every;
 use super::requests::zone;
 use super::{CaldavError, CaldavSource, href};
 use crate::source::Known;
 use crate::time::UtcMillis;
-
-/// Milliseconds after which a calendar is asked for its zone again: not every server marks that it has another one.
-const ASK_EVERY: i64 = 24 * 60 * 60 * 1_000;
 
 /// What a calendar said of its zone when it was asked.
 #[derive(Debug)]
 pub(super) struct AskedZone {
     zone: Option<String>,
     at: UtcMillis,
-    /// Its token and its ctag then.
     marks: Marks,
 }
 
-type Marks = (Option<String>, Option<String>);
+/// What tells whether it may be another one: its token, its ctag, its identity, and the failures of its source until then.
+type Marks = (Option<String>, Option<String>, Option<String>, u64);
 
 impl CaldavSource {
     /// `calendar` with its zone: the one that is listed, else what the calendar itself says when it is asked, once, and again
-    /// when it has changed or a day is over. After a restart an unchanged one has the zone that the ledger knows.
+    /// when it has changed, its source has failed, or it is time to compare the whole: not every server marks that it has
+    /// another one, or is another one.
     ///
     /// # Errors
     /// What concerns the whole account. Anything else is a fault, and the zone stays what it was.
@@ -41,16 +39,13 @@ impl CaldavSource {
         if listed.lists_zone {
             return Ok(Cow::Borrowed(calendar));
         }
-        let marks = (listed.token.clone(), listed.ctag.clone());
+        let marks = (listed.token.clone(), listed.ctag.clone(), listed.identity.clone(), self.failures);
+        let every = compare_every(&listed.href, 0);
         let zone_before = known.and_then(|known| known.seen.zone.clone());
         let key = href::key(&listed.href);
         let zone = match self.memory.get(&key).and_then(|memory| memory.zone.as_ref()) {
-            Some(asked) if asked.marks == marks && (0..ASK_EVERY).contains(&now.0.saturating_sub(asked.at.0)) => {
+            Some(asked) if asked.marks == marks && (0..every).contains(&now.0.saturating_sub(asked.at.0)) => {
                 asked.zone.clone()
-            }
-            None if known.is_some_and(|known| is_at(known, &marks)) => {
-                self.remember_zone(key, AskedZone { zone: zone_before.clone(), at: now, marks });
-                zone_before
             }
             _ => match self.ask_zone(calendar).await {
                 // A server that lists it and never told more has said what it has to say.
@@ -83,11 +78,4 @@ impl CaldavSource {
         let zone = zone::parse(answer.document()).map_err(|error| answer.error(error))?;
         zone.map_err(|status| answer.refusal(status))
     }
-}
-
-/// Whether the calendar is marked as it was when the ledger's knowledge of it was whole.
-fn is_at(known: &Known, (token, ctag): &Marks) -> bool {
-    let is_marked = token.is_some() || ctag.is_some();
-    let position = Position::read(&known.checkpoint);
-    is_marked && position.is_some_and(|position| position.token == *token && position.more.ctag == *ctag)
 }

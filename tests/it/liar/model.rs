@@ -232,7 +232,9 @@ impl Model {
         (gone, between): (i64, &[&Look]),
     ) -> Verdict {
         let is = |look: &&&Look, told| look.told == Some(told);
-        let past_after = between.iter().any(|look| look.at > at && is(&look, Untruth::Past));
+        // What was written shortly before the last look may have been unknown to it.
+        let past_after = between.iter().any(|look| look.at > at && is(&look, Untruth::Past))
+            && until.saturating_sub(version.written) >= GRACE;
         let lost = between.iter().find(|look| look.began <= at && look.told >= Some(Untruth::Gone));
         let is_there_then = until < gone;
         if from <= version.put {
