@@ -172,7 +172,7 @@ impl Desk {
             }
         };
         let advance = batch.checkpoint.is_some();
-        let Sorted { jobs, retag, unsure, gone } = self.sort(&row, batch.changes).await?;
+        let Sorted { jobs, retag, unsure, gone } = self.sort(&row, batch.changes, batch.may_lag).await?;
         let Settled { put, unreadable, back } = self.settle(&row, jobs, previous, now).await?;
         let replan = known.as_ref().is_some_and(|known| !plans_alike(known, &row));
         let nothing = put.is_empty() && retag.is_empty() && gone.is_empty() && !replan;
@@ -230,8 +230,8 @@ impl Desk {
     }
 
     /// Sorts changes against what is in the ledger: what has the same content under another etag needs no planning. Of
-    /// several changes of one object the last one counts.
-    async fn sort(&self, row: &CalendarRow, changes: Vec<Change>) -> Result<Sorted, LedgerError> {
+    /// several changes of one object the last one counts. `may_lag` is [`Batch::may_lag`].
+    async fn sort(&self, row: &CalendarRow, changes: Vec<Change>, may_lag: bool) -> Result<Sorted, LedgerError> {
         // In the order of hrefs: the same batch comes to the same ledger.
         let mut last: BTreeMap<String, Change> = BTreeMap::new();
         for change in changes {
@@ -251,22 +251,25 @@ impl Desk {
                     match existing.remove(&href) {
                         // What is faulty is planned again: the ledger may have the text before the one it tells of.
                         Some(Existing { id, etag: old, text: same, faults: None, .. }) if same == text => {
-                            if old != etag {
+                            if old != etag && may_lag {
                                 echoes.push(Echo { id, href, etag });
+                            } else if old != etag {
+                                sorted.retag.push((id, etag));
                             }
                         }
                         existing => {
                             self.forget_echo(row.id, &href);
-                            // Of what could not be read before, no look has known what it rings.
-                            let is_faulty = existing.as_ref().is_some_and(|existing| existing.faults.is_some());
-                            let owed = owed.remove(&href).or(written.filter(|_| is_faulty));
+                            let is_owed = existing.as_ref().is_some_and(|existing| was_unread(existing, &text));
+                            let owed = owed.remove(&href).or(written.filter(|_| is_owed));
                             sorted.jobs.push(Job { href, etag, text, written, existing, owed });
                         }
                     }
                 }
             }
         }
-        (sorted.retag, sorted.unsure) = self.weigh(row.id, echoes, self.clock.now());
+        let (believed, unsure) = self.weigh(row.id, echoes, self.clock.now());
+        sorted.retag.extend(believed);
+        sorted.unsure = unsure;
         Ok(sorted)
     }
 
@@ -436,6 +439,12 @@ fn href(change: &Change) -> &str {
     match change {
         Change::Put { href, .. } | Change::Gone { href } => href,
     }
+}
+
+/// Whether no look has known yet what `text` rings: the ledger may have another text, and tell of this one that it cannot be
+/// used, or has it without a version, as what could be read in part only.
+fn was_unread(existing: &Existing, text: &[u8]) -> bool {
+    existing.faults.is_some() && (existing.text != text || existing.etag.is_empty())
 }
 
 fn calendar_row(

@@ -81,6 +81,8 @@ pub struct Batch {
     /// Where the next look starts once all this is in the ledger; none on all batches of a look but the last, so that a
     /// crash in between reads the rest again.
     pub checkpoint: Option<Checkpoint>,
+    /// The store may name a version and still give the text of the one before, as a server that lags behind does.
+    pub may_lag: bool,
 }
 
 /// What the ledger remembers of a calendar.

@@ -70,6 +70,7 @@ impl Stage {
             looked_at: at(now),
             changes,
             checkpoint: Some(Checkpoint { ctag: Some(now.to_owned()), sync_token: None }),
+            may_lag: true,
         };
         self.core.desk.apply(SOURCE, batch).await.unwrap().unreadable
     }

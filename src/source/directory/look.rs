@@ -352,7 +352,7 @@ impl Look<'_> {
     }
 
     fn batch(&self, seen: &CalendarSeen, changes: Vec<Change>, checkpoint: Option<Checkpoint>) -> Batch {
-        Batch { calendar: seen.clone(), looked_at: self.at, changes, checkpoint }
+        Batch { calendar: seen.clone(), looked_at: self.at, changes, checkpoint, may_lag: false }
     }
 }
 

@@ -85,8 +85,11 @@ impl Place {
     pub(super) fn etag(&self, name: &OsStr) -> io::Result<Option<String>> {
         let file = self.stat(name)?.filter(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile);
         #[allow(clippy::unnecessary_cast, reason = "the widths of these differ between machines")]
-        Ok(file
-            .map(|stat| etag(stat.st_mtime as i64, stat.st_mtime_nsec as i64, stat.st_size as u64, stat.st_ino as u64)))
+        Ok(file.map(|stat| {
+            let modified = (stat.st_mtime as i64, stat.st_mtime_nsec as i64);
+            let changed = (stat.st_ctime as i64, stat.st_ctime_nsec as i64);
+            etag(modified, changed, stat.st_size as u64, stat.st_ino as u64)
+        }))
     }
 
     fn stat(&self, name: &OsStr) -> io::Result<Option<Stat>> {
@@ -122,14 +125,18 @@ impl Place {
         }
         let mut octets = Vec::with_capacity(size);
         file.by_ref().take(max_size as u64).read_to_end(&mut octets).map_err(fail)?;
-        let etag = etag(metadata.mtime(), metadata.mtime_nsec(), metadata.size(), metadata.ino());
+        let (modified, changed) =
+            ((metadata.mtime(), metadata.mtime_nsec()), (metadata.ctime(), metadata.ctime_nsec()));
+        let etag = etag(modified, changed, metadata.size(), metadata.ino());
         let written = metadata.mtime().saturating_mul(1_000).saturating_add(metadata.mtime_nsec() / 1_000_000);
         Ok(Some(Content { octets, etag, written: UtcMillis(written) }))
     }
 }
 
-fn etag(seconds: i64, nanoseconds: i64, size: u64, inode: u64) -> String {
-    format!("{seconds}.{nanoseconds:09}-{size}-{inode}")
+/// The version of a file. The times are seconds and nanoseconds: when it was modified, which programs set as they like, and
+/// when it was changed, which only the system sets.
+fn etag(modified: (i64, i64), changed: (i64, i64), size: u64, inode: u64) -> String {
+    format!("{}.{:09}-{size}-{inode}-{}.{:09}", modified.0, modified.1, changed.0, changed.1)
 }
 
 /// Whether a folder or file is not there (any more), or has become something else.

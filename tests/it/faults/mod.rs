@@ -6,6 +6,7 @@
 //! * [`arrivals`]: how files and folders come and go while a folder is watched. [`properties`]: what describes a calendar is
 //!   empty or half written. [`links`]: symbolic links. [`folders`]: the watched folder is not what it was. [`rivals`]: somebody else uses the ledger, or a later version has.
 //! * [`clock`]: the clock is wrong, or the program stands still. [`descriptors`]: there are none left.
+//! * [`files`]: a file is edited unseen, or cannot be read yet.
 //! * [`network`]: an address of a server, or the server, is not there.
 //! * [`secrets`]: the password or the certificates of one account, or of a mail server, are not there, or changed.
 //! * [`streams`]: standard error cannot be written, standard output goes nowhere.
@@ -27,6 +28,7 @@ mod clock;
 mod damage;
 mod descriptors;
 mod disk;
+mod files;
 mod folders;
 mod history;
 mod links;

@@ -125,6 +125,7 @@ impl Store {
                     looked_at: UtcMillis(looked_at),
                     changes: written(&news),
                     checkpoint,
+                    may_lag: true,
                 },
                 news,
             )
