@@ -4,27 +4,44 @@
 use std::borrow::Cow;
 
 use super::account::ListedAt;
-use super::position::compare_every;
+use super::position::{Position, compare_every};
+use super::requests::calendars::Listed;
 use super::requests::zone;
 use super::{CaldavError, CaldavSource, href};
 use crate::source::Known;
 use crate::time::UtcMillis;
+
+/// Milliseconds after which a calendar that has no zone is asked for it again: not every server marks that it has one now.
+const ASK_EVERY: i64 = 24 * 60 * 60 * 1_000;
 
 /// What a calendar said of its zone when it was asked.
 #[derive(Debug)]
 pub(super) struct AskedZone {
     zone: Option<String>,
     at: UtcMillis,
+    /// Its token and its ctag then.
     marks: Marks,
+    /// Failures of its source until then.
+    failures: u64,
 }
 
-/// What tells whether it may be another one: its token, its ctag, its identity, and the failures of its source until then.
-type Marks = (Option<String>, Option<String>, Option<String>, u64);
+type Marks = (Option<String>, Option<String>);
+
+impl AskedZone {
+    /// Whether that still holds for a calendar that is `listed` with `marks` after so many failures. One that has a zone which
+    /// its home does not list may have become another calendar with another zone, as unseen as its objects.
+    fn holds(&self, listed: &Listed, marks: &Marks, failures: u64, now: UtcMillis) -> bool {
+        let (every, is_sure) = match self.zone {
+            Some(_) => (compare_every(&listed.href, 0), self.failures == failures),
+            None => (ASK_EVERY, true),
+        };
+        self.marks == *marks && is_sure && (0..every).contains(&now.0.saturating_sub(self.at.0))
+    }
+}
 
 impl CaldavSource {
     /// `calendar` with its zone: the one that is listed, else what the calendar itself says when it is asked, once, and again
-    /// when it has changed, its source has failed, or it is time to compare the whole: not every server marks that it has
-    /// another one, or is another one.
+    /// when it may have changed. After a restart an unchanged one without a zone is not asked.
     ///
     /// # Errors
     /// What concerns the whole account. Anything else is a fault, and the zone stays what it was.
@@ -39,22 +56,23 @@ impl CaldavSource {
         if listed.lists_zone {
             return Ok(Cow::Borrowed(calendar));
         }
-        let marks = (listed.token.clone(), listed.ctag.clone(), listed.identity.clone(), self.failures);
-        let every = compare_every(&listed.href, 0);
+        let marks = (listed.token.clone(), listed.ctag.clone());
         let zone_before = known.and_then(|known| known.seen.zone.clone());
         let key = href::key(&listed.href);
         let zone = match self.memory.get(&key).and_then(|memory| memory.zone.as_ref()) {
-            Some(asked) if asked.marks == marks && (0..every).contains(&now.0.saturating_sub(asked.at.0)) => {
-                asked.zone.clone()
+            Some(asked) if asked.holds(listed, &marks, self.failures, now) => asked.zone.clone(),
+            None if zone_before.is_none() && known.is_some_and(|known| is_at(known, &marks)) => {
+                self.remember_zone(key, None, now, marks);
+                None
             }
             _ => match self.ask_zone(calendar).await {
                 // A server that lists it and never told more has said what it has to say.
                 Err(error) if zone_before.is_none() && (error.is_refusal() || error.is_no_dav()) => {
-                    self.remember_zone(key, AskedZone { zone: None, at: now, marks });
+                    self.remember_zone(key, None, now, marks);
                     None
                 }
                 Ok(zone) => {
-                    self.remember_zone(key, AskedZone { zone: zone.clone(), at: now, marks });
+                    self.remember_zone(key, zone.clone(), now, marks);
                     zone
                 }
                 Err(error) if error.concerns_the_account() => return Err(error),
@@ -69,8 +87,9 @@ impl CaldavSource {
         Ok(Cow::Owned(calendar))
     }
 
-    fn remember_zone(&mut self, key: String, asked: AskedZone) {
-        self.memory.entry(key).or_default().zone = Some(asked);
+    fn remember_zone(&mut self, key: String, zone: Option<String>, at: UtcMillis, marks: Marks) {
+        let failures = self.failures;
+        self.memory.entry(key).or_default().zone = Some(AskedZone { zone, at, marks, failures });
     }
 
     async fn ask_zone(&self, calendar: &ListedAt) -> Result<Option<String>, CaldavError> {
@@ -78,4 +97,11 @@ impl CaldavSource {
         let zone = zone::parse(answer.document()).map_err(|error| answer.error(error))?;
         zone.map_err(|status| answer.refusal(status))
     }
+}
+
+/// Whether the calendar is marked as it was when the ledger's knowledge of it was whole.
+fn is_at(known: &Known, (token, ctag): &Marks) -> bool {
+    let is_marked = token.is_some() || ctag.is_some();
+    let position = Position::read(&known.checkpoint);
+    is_marked && position.is_some_and(|position| position.token == *token && position.more.ctag == *ctag)
 }
