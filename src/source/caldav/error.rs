@@ -22,9 +22,9 @@ pub enum CaldavError {
     Tls { url: String, reason: String },
     /// No answer in time.
     #[error(
-        "{url} did not answer within {seconds} s: it is tried again; raise the source's timeout if the server is that slow"
+        "{url} did not answer within {seconds} s: it is tried again, and waited for {next} s then; raise the source's timeout if the server is always that slow"
     )]
-    Timeout { url: String, seconds: u64 },
+    Timeout { url: String, seconds: u64, next: u64 },
     /// 401.
     #[error(
         "{url} does not accept the login (401){offers}: check username and password_file (or token_file) of the source"

@@ -326,7 +326,8 @@ impl Http {
             Failure::TimedOut => {
                 let seconds = self.silence.of(request).as_secs();
                 self.silence.broken_by(request);
-                CaldavError::Timeout { url, seconds }
+                let next = self.silence.of(request).as_secs();
+                CaldavError::Timeout { url, seconds, next }
             }
             Failure::TooLarge => CaldavError::TooLarge { url, limit: self.limits.max_answer_size },
             Failure::Tls(reason) => CaldavError::Tls { url, reason },
