@@ -246,6 +246,10 @@ impl Desk {
             match change {
                 Change::Gone { href } if existing.contains_key(&href) => sorted.gone.push(href),
                 Change::Gone { .. } => {}
+                Change::Unreadable { href, fault } => {
+                    let (etag, existing, owed) = (String::new(), existing.remove(&href), owed.remove(&href));
+                    sorted.jobs.push(Job { href, etag, text: Err(fault), written: None, existing, owed });
+                }
                 Change::Put { href, etag, text, written } => {
                     let text = self.planner.stored(text);
                     match existing.remove(&href) {
@@ -259,9 +263,11 @@ impl Desk {
                         }
                         existing => {
                             self.forget_echo(row.id, &href);
-                            let is_owed = existing.as_ref().is_some_and(|existing| was_unread(existing, &text));
-                            let owed = owed.remove(&href).or(written.filter(|_| is_owed));
-                            sorted.jobs.push(Job { href, etag, text, written, existing, owed });
+                            // Of what could not be read before, no look has known what it rings. Where nobody knows when
+                            // it was written, that may have been just now.
+                            let unread = existing.as_ref().and_then(|existing| existing.unread_since);
+                            let owed = owed.remove(&href).or(unread.filter(|_| written.is_some()));
+                            sorted.jobs.push(Job { href, etag, text: Ok(text), written, existing, owed });
                         }
                     }
                 }
@@ -437,14 +443,8 @@ impl Intake for Desk {
 
 fn href(change: &Change) -> &str {
     match change {
-        Change::Put { href, .. } | Change::Gone { href } => href,
+        Change::Put { href, .. } | Change::Unreadable { href, .. } | Change::Gone { href } => href,
     }
-}
-
-/// Whether no look has known yet what `text` rings: the ledger may have another text, and tell of this one that it cannot be
-/// used, or has it without a version, as what could be read in part only.
-fn was_unread(existing: &Existing, text: &[u8]) -> bool {
-    existing.faults.is_some() && (existing.text != text || existing.etag.is_empty())
 }
 
 fn calendar_row(

@@ -72,6 +72,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (5, "tries", include_str!("../../migrations/0005_tries.sql")),
     (6, "progress", include_str!("../../migrations/0006_progress.sql")),
     (7, "moved objects", include_str!("../../migrations/0007_moved_objects.sql")),
+    (8, "unread", include_str!("../../migrations/0008_unread.sql")),
 ];
 
 /// Octets of the header of a SQLite file; the octets 16 and 17 are the size of a page.

@@ -101,6 +101,8 @@ pub struct Existing {
     pub written: Option<UtcMillis>,
     /// What is wrong in it, or in what its source has instead, a JSON list.
     pub faults: Option<String>,
+    /// Where what its source has cannot be used: what is due of that from then on has not rung.
+    pub unread_since: Option<UtcMillis>,
     pub text: Vec<u8>,
 }
 
@@ -169,7 +171,8 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Database`].
     pub async fn existing(&self, calendar: i64, hrefs: &[&str]) -> Result<HashMap<String, Existing>, LedgerError> {
-        let sql = "SELECT o.href, o.id, o.etag, o.revision, t.due, o.memo, o.written, o.faults, o.text FROM objects o
+        let sql = "SELECT o.href, o.id, o.etag, o.revision, t.due, o.memo, o.written, o.faults, o.unread_since,
+            o.text FROM objects o
             LEFT JOIN timers t ON t.object = o.id
             WHERE o.calendar = ? AND o.href IN (SELECT value FROM json_each(?))";
         let hrefs = serde_json::json!(hrefs).to_string();
@@ -331,6 +334,7 @@ fn existing(row: &SqliteRow) -> Result<Existing, LedgerError> {
         memo: optional_text(row, "memo")?,
         written: row.try_get::<Option<i64>, _>("written")?.map(UtcMillis),
         faults: optional_text(row, "faults")?,
+        unread_since: row.try_get::<Option<i64>, _>("unread_since")?.map(UtcMillis),
         text: row.try_get("text")?,
     })
 }

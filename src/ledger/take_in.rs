@@ -17,6 +17,8 @@ pub struct PlannedObject {
     pub written: Option<UtcMillis>,
     /// What is wrong in it, a JSON list.
     pub faults: Option<String>,
+    /// Where what its source has cannot be used: what is due of that from then on has not rung.
+    pub unread_since: Option<UtcMillis>,
     /// What planning remembers, JSON.
     pub memo: Option<String>,
     /// Zone ids that its times depend on, and, in lower case, those that it waits for, between spaces.
@@ -77,9 +79,9 @@ const CALENDAR: &str = "INSERT INTO calendars
 const ADVANCE: &str = "UPDATE calendars SET ctag = ?1, sync_token = ?2,
     looked_at = iif(looked_at > ?4, ?3, max(looked_at, ?3)) WHERE id = ?5";
 const OBJECTS: &str =
-    "INSERT INTO objects (id, calendar, href, etag, revision, written, faults, memo, zones, text) VALUES";
+    "INSERT INTO objects (id, calendar, href, etag, revision, written, faults, unread_since, memo, zones, text) VALUES";
 const OR_CHANGED: &str = "ON CONFLICT (id) DO UPDATE SET etag = excluded.etag, revision = excluded.revision,
-    written = excluded.written, faults = excluded.faults, memo = excluded.memo, zones = excluded.zones,
+    written = excluded.written, faults = excluded.faults, unread_since = excluded.unread_since, memo = excluded.memo, zones = excluded.zones,
     text = excluded.text";
 const FORGET_UIDS: &str = "DELETE FROM uids WHERE object IN (SELECT value FROM json_each(?))";
 const DISARM: &str = "DELETE FROM timers WHERE object IN (SELECT value FROM json_each(?))";
@@ -201,7 +203,7 @@ async fn put(
 
 /// Writes objects and arms them; those that change have no timer at this moment.
 async fn write(c: &mut SqliteConnection, calendar: i64, objects: &[Placed]) -> Result<(), LedgerError> {
-    bulk::rows(c, (OBJECTS, 10, OR_CHANGED), objects, |query, p| {
+    bulk::rows(c, (OBJECTS, 11, OR_CHANGED), objects, |query, p| {
         query
             .bind(p.id)
             .bind(calendar)
@@ -210,6 +212,7 @@ async fn write(c: &mut SqliteConnection, calendar: i64, objects: &[Placed]) -> R
             .bind(p.revision)
             .bind(p.object.written.map(|at| at.0))
             .bind(p.object.faults.as_deref())
+            .bind(p.object.unread_since.map(|at| at.0))
             .bind(p.object.memo.as_deref())
             .bind(p.object.zones.as_str())
             .bind(p.object.text.as_slice())

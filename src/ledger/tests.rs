@@ -30,6 +30,7 @@ pub fn object(href: &str, due: Option<UtcMillis>) -> PlannedObject {
         etag: "1".to_owned(),
         written: None,
         faults: None,
+        unread_since: None,
         memo: None,
         zones: " UTC ".to_owned(),
         uids: vec![format!("{href}@example.org")],

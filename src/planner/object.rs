@@ -16,12 +16,12 @@ use crate::time::UtcMillis;
 pub struct Job {
     pub href: String,
     pub etag: String,
-    /// As it is kept, see [`Planner::stored`].
-    pub text: Vec<u8>,
+    /// As it is kept, see [`Planner::stored`]; or why its source cannot read it, of which that tells.
+    pub text: Result<Vec<u8>, String>,
     pub written: Option<UtcMillis>,
     /// What the ledger holds under this href.
     pub existing: Option<Existing>,
-    /// It was gone for a short while: what is due from then on has not rung.
+    /// It was gone for a short while, or could not be used: what is due from then on has not rung.
     pub owed: Option<UtcMillis>,
 }
 
@@ -99,19 +99,26 @@ impl Planner {
     }
 
     fn plan(&self, row: &CalendarRow, around: &Surroundings, job: Job, past: &Past, now: UtcMillis) -> Outcome {
-        let read = self.read(around, &job.text, None, |object| past.from(&job, object, now));
+        let read = match &job.text {
+            Ok(text) => self.read(around, text, None, |object| past.from(&job, object, now)),
+            Err(fault) => Err(fault.clone()),
+        };
         let is_broken = read.as_ref().map_or(true, |read| read.is_cut_off);
         let is_complete = read.as_ref().is_ok_and(Read::is_complete);
         let unreadable = (!is_complete).then(|| job.href.clone());
         let existing = job.existing.as_ref();
-        if existing.is_some_and(|existing| existing.text == job.text || (is_broken && self.is_whole(existing))) {
-            let previous = job.owed.map_or(past.looked, |owed| owed.min(past.looked));
+        let goes_on = |existing: &Existing| match &job.text {
+            Ok(text) => existing.text == *text || (is_broken && self.is_whole(existing)),
+            Err(_) => true,
+        };
+        let previous = job.owed.map_or(past.looked, |owed| owed.min(past.looked));
+        if existing.is_some_and(goes_on) {
             let object = self.keep(row, around, job, read, previous);
             return Outcome { object, unreadable };
         }
         let read = read.unwrap_or_else(|fault| Read::unreadable(fault, past.looked));
         let faults = listed(&read.faults);
-        if existing.is_none_or(|existing| existing.faults != faults) {
+        if job.text.is_ok() && existing.is_none_or(|existing| existing.faults != faults) {
             tell(row, &job.href, &read.faults);
         }
         let overdue = existing.and_then(|existing| {
@@ -124,10 +131,11 @@ impl Planner {
             etag: etag(job.etag, !is_complete),
             written: job.written.or(read.modified),
             faults,
+            unread_since: (!is_complete).then_some(previous),
             memo: read.memo,
             zones: read.zones,
             uids: read.uids,
-            text: job.text,
+            text: job.text.unwrap_or_default(),
             due: read.due,
             overdue: overdue.unwrap_or_default(),
         };
@@ -146,7 +154,7 @@ impl Planner {
         previous: UtcMillis,
     ) -> Option<PlannedObject> {
         let Job { href, existing: Some(existing), .. } = job else { return None };
-        let is_same = existing.text == job.text;
+        let is_same = job.text.as_ref().map_or(existing.text.is_empty(), |text| existing.text == *text);
         let mut faults = read.as_ref().map_or_else(|fault| vec![fault.clone()], |read| read.faults.clone());
         let is_complete = read.is_ok_and(|read| read.is_complete());
         if !is_same {
@@ -159,9 +167,9 @@ impl Planner {
             (existing.etag.clone(), existing.written)
         };
         let told = listed(&faults);
-        if told != existing.faults {
+        if told != existing.faults && job.text.is_ok() {
             tell(row, &href, &faults);
-        } else if etag == existing.etag {
+        } else if told == existing.faults && etag == existing.etag {
             return None;
         }
         let from = existing.due.map_or(previous, |due| due.min(previous));
@@ -173,6 +181,7 @@ impl Planner {
             etag,
             written: written.or(read.modified),
             faults: told,
+            unread_since: (!(is_same && is_complete)).then_some(existing.unread_since.unwrap_or(previous)),
             memo: read.memo,
             zones: read.zones,
             uids: read.uids,

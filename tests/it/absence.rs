@@ -239,7 +239,7 @@ async fn status_and_calendars_say_what_is_absent() {
 fn written_at(change: Change, time: &str) -> Change {
     match change {
         Change::Put { href, etag, text, .. } => Change::Put { href, etag, text, written: Some(at(time)) },
-        gone @ Change::Gone { .. } => gone,
+        other => other,
     }
 }
 

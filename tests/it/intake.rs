@@ -126,6 +126,7 @@ impl Intake for Kept {
                     state.puts += 1;
                     calendar.written = written;
                 }
+                Change::Unreadable { href, .. } => taken.unreadable.push(href),
                 Change::Gone { href } => state.changes += usize::from(calendar.objects.remove(&href).is_some()),
             }
         }

@@ -12,7 +12,7 @@ use reveille::access::User;
 use serde_json::Value;
 
 use crate::daemon::Daemon;
-use crate::rehearsal::{Stage, event};
+use crate::rehearsal::{Stage, event, touch};
 
 /// A user and a group that every Linux has, and that own nothing here: nobody.
 const NOBODY: u32 = 65_534;
@@ -307,4 +307,39 @@ fn a_folder_that_is_closed_for_a_moment_is_no_warning_and_one_that_stays_closed_
     wait_until(&|| known("late"));
     wait_until(&|| stage.listing(&["status"])[0]["sources"][0]["error"].is_null());
     assert!(daemon.stop(SOON).success());
+}
+
+#[test]
+fn a_file_that_cannot_be_read_yet_rings_late_once_it_can() {
+    let Some(stage) = stage_or_skip() else { return };
+    let pass = |time: &str| {
+        let output = as_nobody(&stage, &["run", "--once", "--at", &format!("2026-03-10T{time}:00Z")]);
+        (output.status.code(), text(&output.stderr))
+    };
+    // Copied with its time, and given to others later, as some programs write.
+    let write = |name: &str, text: &str| {
+        let scratch = stage.path().join(name);
+        fs::write(&scratch, text).unwrap();
+        mode(&scratch, 0o600);
+        fs::rename(&scratch, stage.file(name)).unwrap();
+        touch(&stage.file(name), "2026-02-01T00:00:00Z");
+    };
+    let daily = event("new", "20260301T123000Z", "new").replace("DURATION", "RRULE:FREQ=DAILY\r\nDURATION");
+    stage.put("known.ics", "20260310T150000Z", "known", "2026-03-01T00:00:00Z");
+    give(stage.path());
+    assert_eq!(pass("11:00").0, Some(0));
+    write("new.ics", &daily);
+    write("known.ics", &event("known", "20260310T123500Z", "changed"));
+    for time in ["11:59", "12:20", "13:00", "14:00"] {
+        let (status, log) = pass(time);
+        let told = |name: &str| log.lines().filter(|line| line.contains(name) && line.contains("may not read")).count();
+        assert_eq!((status, told("new.ics"), told("known.ics")), (Some(1), 1, 1), "{log}");
+    }
+    assert_eq!(stage.rung(), ["20260310T120000Z Tea"]);
+    give(stage.path());
+    assert_eq!(pass("14:10").0, Some(0));
+    assert_eq!(pass("15:00").0, Some(0));
+    assert_eq!(stage.rung()[1..], ["20260310T123000Z new", "20260310T123500Z changed"]);
+    let recorded = stage.listing(&["firings", "--since", "2026-01-01T00:00:00Z"]);
+    assert_eq!(recorded.len(), 3, "{recorded:?}");
 }

@@ -128,7 +128,7 @@ fn jobs(numbers: Range<u64>, text: impl Fn(u64) -> String) -> Vec<Job> {
     let job = |n| Job {
         href: format!("/bench/{}", file(n)),
         etag: "\"1\"".to_owned(),
-        text: text(n).into_bytes(),
+        text: Ok(text(n).into_bytes()),
         written: None,
         existing: None,
         owed: None,

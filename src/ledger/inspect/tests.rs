@@ -19,6 +19,7 @@ fn object(href: &str, due: i64, faults: Option<&str>) -> PlannedObject {
         etag: "1".to_owned(),
         written: None,
         faults: faults.map(str::to_owned),
+        unread_since: None,
         memo: None,
         zones: " UTC ".to_owned(),
         uids: vec![format!("uid-of-{href}")],

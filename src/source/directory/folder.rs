@@ -52,10 +52,10 @@ pub(super) struct Entries {
 #[derive(Debug, Default)]
 pub(super) struct Content {
     pub changes: Vec<Change>,
-    /// Hrefs of files that could not be read, and a sentence for each.
+    /// Hrefs of files that could not be read, and why.
     pub unread: Vec<(String, String)>,
-    /// Why none could be.
-    pub fault: Option<String>,
+    /// Nothing could be read: the folder is gone, or cannot be read. And a sentence, where there is something to tell.
+    pub failed: Option<Option<String>>,
 }
 
 impl Folder {
@@ -109,10 +109,9 @@ impl Folder {
         let place = match self.open() {
             Ok(place) => place,
             // What is there instead, if anything, is told by the watch and found by the next look.
-            Err(error) if is_gone(&error) => return Content::default(),
             Err(error) => {
-                let fault = format!("the folder {} cannot be read: {error}", self.path.display());
-                return Content { fault: Some(fault), ..Content::default() };
+                let fault = || format!("the folder {} cannot be read: {error}", self.path.display());
+                return Content { failed: Some((!is_gone(&error)).then(fault)), ..Content::default() };
             }
         };
         for entry in entries {
@@ -125,13 +124,15 @@ impl Folder {
                     written: Some(content.written),
                 }),
                 Ok(None) => changes.push(Change::Gone { href: entry.name }),
-                Err(reason) => {
-                    let path = self.path.join(&file);
-                    unread.push((entry.name, format!("{}: {reason}; what was known of it rings on", path.display())));
-                }
+                Err(reason) => unread.push((entry.name, reason)),
             }
         }
-        Content { changes, unread, fault: None }
+        Content { changes, unread, failed: None }
+    }
+
+    /// A sentence that says that a file cannot be read.
+    pub(super) fn fault(&self, href: &str, reason: &str) -> String {
+        format!("{}: {reason}; what was known of it rings on", self.file(href).display())
     }
 
     /// The path of the file whose href is `href`.

@@ -258,10 +258,15 @@ impl DirectorySource {
         let mut chunks = changed.chunks(BATCH).map(<[Entry]>::to_vec);
         let mut read = self.read(&folder, chunks.next()).await;
         while let Some(content) = read {
-            looked.faults.extend(content.fault);
-            looked.faults.extend(content.unread.into_iter().map(|(_, fault)| fault));
+            if let Some(fault) = content.failed {
+                // What it holds is not seen: that is no look.
+                looked.faults.extend(fault);
+                return Ok(());
+            }
+            let mut changes = look.finished(&folder, content.changes);
+            changes.extend(unreadable(&folder, content.unread, looked));
             let next = chunks.next();
-            let batch = batch(look.finished(&folder, content.changes), next.is_none());
+            let batch = batch(changes, next.is_none());
             // While one batch is planned and written, the next one is read.
             let (applied, ahead) = tokio::join!(intake.apply(&self.name, batch), self.read(&folder, next));
             applied?;
@@ -295,13 +300,13 @@ impl DirectorySource {
         let Some(mut content) = self.read(folder, Some(entries)).await else { return Ok(()) };
         content.changes.retain(|change| match change {
             Change::Put { href, text, .. } => is_whole(text) || !again(href, None),
-            Change::Gone { .. } => true,
+            Change::Unreadable { .. } | Change::Gone { .. } => true,
         });
         content.unread.retain(|(href, _)| !again(href, None));
-        let Content { changes, unread, fault } = content;
-        looked.faults.extend(fault);
-        looked.faults.extend(unread.into_iter().map(|(_, fault)| fault));
+        let Content { mut changes, unread, failed } = content;
+        looked.faults.extend(failed.flatten());
         looked.changes += changes.len();
+        changes.extend(unreadable(folder, unread, looked));
         if changes.is_empty() {
             return Ok(());
         }
@@ -309,7 +314,7 @@ impl DirectorySource {
             .iter()
             .filter_map(|change| match change {
                 Change::Put { href, etag, .. } => Some((href.clone(), etag.clone())),
-                Change::Gone { .. } => None,
+                Change::Unreadable { .. } | Change::Gone { .. } => None,
             })
             .collect();
         let taken = intake.apply(&self.name, look.batch(seen, changes, None)).await?;
@@ -354,6 +359,12 @@ impl Look<'_> {
     fn batch(&self, seen: &CalendarSeen, changes: Vec<Change>, checkpoint: Option<Checkpoint>) -> Batch {
         Batch { calendar: seen.clone(), looked_at: self.at, changes, checkpoint, may_lag: false }
     }
+}
+
+/// What is handed in of files of `folder` that cannot be read, each with why; `looked` tells of them.
+fn unreadable(folder: &Folder, unread: Vec<(String, String)>, looked: &mut Looked) -> Vec<Change> {
+    looked.faults.extend(unread.iter().map(|(href, reason)| folder.fault(href, reason)));
+    unread.into_iter().map(|(href, fault)| Change::Unreadable { href, fault }).collect()
 }
 
 /// The number of the file system that a calendar lay on, where that was another one than the watched folder's.
