@@ -212,8 +212,8 @@ impl Desk {
     ) -> Result<Settled, LedgerError> {
         let puts_new = jobs.iter().any(|job| job.existing.is_none());
         let since = self.forget_before(now);
-        let owed = if puts_new { self.ledger.gone_uids(&row.user, since).await? } else { HashMap::new() };
-        let past = Past { looked: previous, unsure: row.first_seen.max(self.forget_before(previous)), owed };
+        let gone = if puts_new { self.ledger.gone_uids(&row.user, since).await? } else { HashMap::new() };
+        let past = Past { looked: previous, unsure: row.first_seen.max(self.forget_before(previous)), gone };
         let back = jobs.iter().filter(|job| job.owed.is_some()).map(|job| job.href.clone()).collect();
         let mut settled = Settled { back, ..Settled::default() };
         for outcome in self.planner.plan_all(row.clone(), jobs, past, now).await {

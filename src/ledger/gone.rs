@@ -9,12 +9,12 @@ use super::{Ledger, LedgerError};
 use crate::time::UtcMillis;
 
 // What was due and had not rung is owed as well, should it come back.
-const REMEMBER: &str = "INSERT INTO gone (calendar, href, gone_at, owed, uids)
-    SELECT o.calendar, o.href, ?3, min(coalesce(t.due, ?3), ?3),
+const REMEMBER: &str = "INSERT INTO gone (calendar, href, gone_at, owed, due, uids)
+    SELECT o.calendar, o.href, ?3, min(coalesce(t.due, ?3), ?3), t.due,
     (SELECT json_group_array(u.uid) FROM uids u WHERE u.object = o.id) FROM objects o LEFT JOIN timers t ON t.object = o.id
     WHERE o.calendar = ?1 AND o.href IN (SELECT value FROM json_each(?2))
     ON CONFLICT DO UPDATE SET gone_at = excluded.gone_at, owed = excluded.owed,
-    uids = excluded.uids";
+    due = excluded.due, uids = excluded.uids";
 const BACK: &str = "DELETE FROM gone WHERE calendar = ? AND href IN (SELECT value FROM json_each(?))";
 
 impl Ledger {
@@ -37,16 +37,15 @@ impl Ledger {
         Ok(rows.into_iter().map(|(href, owed)| (readable(href), UtcMillis(owed))).collect())
     }
 
-    /// The UIDs of what is gone from calendars of `user` since `since` or later, and from when on what is due of them has
-    /// not rung.
+    /// By UID, when what is gone from calendars of `user` since `since` or later would have rung next.
     ///
     /// # Errors
     /// [`LedgerError::Database`].
     pub async fn gone_uids(&self, user: &str, since: UtcMillis) -> Result<HashMap<String, UtcMillis>, LedgerError> {
-        let sql = "SELECT u.value, min(g.owed) FROM gone g JOIN calendars c ON c.id = g.calendar, json_each(g.uids) u
-            WHERE g.gone_at >= ? AND c.user = ? GROUP BY u.value";
+        let sql = "SELECT u.value, min(g.due) FROM gone g JOIN calendars c ON c.id = g.calendar, json_each(g.uids) u
+            WHERE g.gone_at >= ? AND c.user = ? AND g.due IS NOT NULL GROUP BY u.value";
         let rows: Vec<(String, i64)> = sqlx::query_as(sql).bind(since.0).bind(user).fetch_all(self.readers()).await?;
-        Ok(rows.into_iter().map(|(uid, owed)| (uid, UtcMillis(owed))).collect())
+        Ok(rows.into_iter().map(|(uid, due)| (uid, UtcMillis(due))).collect())
     }
 }
 

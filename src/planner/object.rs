@@ -32,8 +32,8 @@ pub struct Past {
     pub looked: UtcMillis,
     /// That look may not have seen what was written from then on: the source lagged behind, or could not read it.
     pub unsure: UtcMillis,
-    /// By UID, what went from the user's calendars a short while ago: what is due of it from then on has not rung.
-    pub owed: HashMap<String, UtcMillis>,
+    /// By UID, when what went from the user's calendars a short while ago would have rung next.
+    pub gone: HashMap<String, UtcMillis>,
 }
 
 /// What planning an object came to.
@@ -69,21 +69,30 @@ impl Read {
 impl Past {
     /// That of a calendar that was looked at before at `looked`, and all of it seen.
     pub fn at(looked: UtcMillis) -> Past {
-        Past { looked, unsure: looked, owed: HashMap::new() }
+        Past { looked, unsure: looked, gone: HashMap::new() }
     }
 
     /// From when on the rings of an object count: what was due when its calendar was looked at before, or when it was
     /// written, is past (rule 23). What claims to be written in the future says nothing: some clock is wrong.
-    fn from(&self, job: &Job, object: &Object, now: UtcMillis) -> UtcMillis {
-        let is_new = job.existing.is_none() && job.owed.is_none() && !self.owed.is_empty();
-        let moved = is_new.then(|| object.uids().into_iter().filter_map(|uid| self.owed.get(uid)).min()).flatten();
-        // Where it is now it was perhaps put by the move.
-        let written = job.written.filter(|_| moved.is_none()).or_else(|| object.last_modified());
-        let looked = moved.copied().into_iter().chain(job.owed).fold(self.looked, UtcMillis::min);
-        match written.filter(|written| *written <= now) {
+    fn from(&self, job: &Job, object: &Object, plan: &Plan<'_>, now: UtcMillis) -> UtcMillis {
+        if let Some(due) = self.moved(job, object, plan) {
+            return due.min(self.looked);
+        }
+        let looked = job.owed.map_or(self.looked, |owed| owed.min(self.looked));
+        match job.written.or_else(|| object.last_modified()).filter(|written| *written <= now) {
             Some(written) if written >= looked.min(self.unsure) => written,
             _ => looked,
         }
+    }
+
+    /// When an object that went from another calendar would have rung next, if it would do so here as well: it is the same one,
+    /// and when it was put here says nothing of when it was written.
+    fn moved(&self, job: &Job, object: &Object, plan: &Plan<'_>) -> Option<UtcMillis> {
+        if self.gone.is_empty() || job.existing.is_some() || job.owed.is_some() {
+            return None;
+        }
+        let due = object.uids().into_iter().filter_map(|uid| self.gone.get(uid)).min()?;
+        plan.next_ring(*due).filter(|next| next == due)
     }
 }
 
@@ -100,7 +109,7 @@ impl Planner {
 
     fn plan(&self, row: &CalendarRow, around: &Surroundings, job: Job, past: &Past, now: UtcMillis) -> Outcome {
         let read = match &job.text {
-            Ok(text) => self.read(around, text, None, |object| past.from(&job, object, now)),
+            Ok(text) => self.read(around, text, None, |object, plan| past.from(&job, object, plan, now)),
             Err(fault) => Err(fault.clone()),
         };
         let is_broken = read.as_ref().map_or(true, |read| read.is_cut_off);
@@ -174,7 +183,7 @@ impl Planner {
         }
         let from = existing.due.map_or(previous, |due| due.min(previous));
         let read =
-            self.read(around, &existing.text, None, |_| from).unwrap_or_else(|fault| Read::unreadable(fault, from));
+            self.read(around, &existing.text, None, |_, _| from).unwrap_or_else(|fault| Read::unreadable(fault, from));
         Some(PlannedObject {
             existing: Some((existing.id, existing.revision)),
             href,
@@ -221,7 +230,7 @@ impl Planner {
                 // A COUNT's end is worked out anew: it is kept in the wall clock of a zone that may have changed.
                 let from = object.due.map_or(previous, |due| due.min(previous));
                 let read = planner
-                    .read(&around, &object.text, None, |_| from)
+                    .read(&around, &object.text, None, |_, _| from)
                     .unwrap_or_else(|fault| Read::unreadable(fault, from));
                 let Read { due, zones, memo, .. } = read;
                 Replanned { id: object.id, revision: object.revision, due, zones, memo }
@@ -237,11 +246,11 @@ impl Planner {
         around: &Surroundings,
         text: &[u8],
         memo: Option<&str>,
-        from: impl Fn(&Object) -> UtcMillis,
+        from: impl Fn(&Object, &Plan<'_>) -> UtcMillis,
     ) -> Result<Read, String> {
         let object = Object::parse(text, &self.inner.limits).map_err(|error| error.to_string())?;
         let plan = Plan::new(&object, around, memo);
-        let from = from(&object);
+        let from = from(&object, &plan);
         Ok(Read {
             due: plan.next_ring(from),
             from,

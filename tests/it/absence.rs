@@ -351,10 +351,14 @@ async fn what_is_put_into_another_calendar_owes_what_it_owed_where_it_went() {
     stage.core.desk.unchanged(SOURCE, "/c/", at("11:01")).await.unwrap();
     stage = stage.restart().await;
     assert_eq!(stage.rung("11:01").await, [""; 0]);
-    // Put by the move, after it was due. Somebody else's is another one, and so is what comes long after.
+    // Put by the move, after it was due. Somebody else's is another one, and so is what rings at another time.
     stage.look("11:02", "/b/", vec![written_at(put("a", "11:00"), "11:02")]).await;
     stage.look_of("11:02", ("/c/", "bob"), vec![put("b", "11:00")]).await;
     assert_eq!(stage.rung("11:02").await, ["11:00 at 11:02"]);
-    stage.look("11:20", "/b/", vec![put("c", "11:00")]).await;
-    assert_eq!(stage.rung("11:20").await, ["11:00 at 11:02"]);
+    stage.look("11:03", "/b/", vec![written_at(put("c", "10:30"), "11:03")]).await;
+    assert_eq!(stage.rung("11:03").await, ["11:00 at 11:02"]);
+    // And so is what comes long after.
+    stage.look("11:20", "/d/", Vec::new()).await;
+    stage.look("11:21", "/d/", vec![put("b", "11:00")]).await;
+    assert_eq!(stage.rung("11:21").await, ["11:00 at 11:02"]);
 }
