@@ -60,7 +60,7 @@ pub enum Change {
         /// When it was written, where the store says so (getlastmodified, the file's time).
         written: Option<UtcMillis>,
     },
-    /// It is there, and cannot be read yet: `fault` says why.
+    /// It is there, and cannot be read yet, or its server does not give it away: `fault` says why.
     Unreadable { href: String, fault: String },
     /// It is no longer there.
     Gone { href: String },

@@ -362,3 +362,19 @@ async fn what_is_put_into_another_calendar_owes_what_it_owed_where_it_went() {
     stage.look("11:21", "/d/", vec![put("b", "11:00")]).await;
     assert_eq!(stage.rung("11:21").await, ["11:00 at 11:02"]);
 }
+
+#[tokio::test]
+async fn what_its_server_does_not_give_away_is_owed_over_a_restart() {
+    let mut stage = Stage::new("10:00").await;
+    stage.look("10:00", "/a/", vec![put("a", "12:00")]).await;
+    let refused = |name: &str| Change::Unreadable { href: format!("{name}.ics"), fault: "it is refused".to_owned() };
+    stage.look("10:10", "/a/", vec![refused("a"), refused("b")]).await;
+    stage.clock.set(at("11:50"));
+    stage.core.desk.unchanged(SOURCE, "/a/", at("11:50")).await.unwrap();
+    stage = stage.restart().await;
+    let etags = stage.core.desk.etags(SOURCE, "/a/").await.unwrap();
+    assert_eq!((etags["a.ics"].as_str(), etags["b.ics"].as_str()), ("", ""), "no version of them is known");
+    assert_eq!(stage.rung("12:00").await, ["12:00 at 12:00"], "what is known rings on");
+    stage.look("12:01", "/a/", vec![written_at(put("b", "11:00"), "10:05")]).await;
+    assert_eq!(stage.rung("12:01").await, ["11:00 at 12:01", "12:00 at 12:00"]);
+}

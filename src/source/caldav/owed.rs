@@ -76,6 +76,10 @@ impl Debt {
         self.times >= WAITS.len() && !(0..PATIENCE).contains(&now.0.saturating_sub(self.since.0))
     }
 
+    fn holds_back(&self, now: UtcMillis) -> bool {
+        matches!(self.why, Why::Lagging | Why::Failing) && !self.is_late(now)
+    }
+
     fn is_due(&self, now: UtcMillis) -> bool {
         now >= self.next || now < self.since
     }
@@ -149,8 +153,12 @@ impl Owed {
 
     /// Whether the calendar may not count as read yet.
     pub fn holds_back(&self, now: UtcMillis) -> bool {
-        let waits = |debt: &Debt| matches!(debt.why, Why::Lagging | Why::Failing) && !debt.is_late(now);
-        self.overflows || self.by_key.values().any(waits)
+        self.overflows || self.by_key.values().any(|debt| debt.holds_back(now))
+    }
+
+    /// Whether the calendar counts as read without `href`, which is owed.
+    pub fn is_given_up(&self, href: &str, now: UtcMillis) -> bool {
+        self.by_key.get(&href::key(href)).is_some_and(|debt| !debt.holds_back(now))
     }
 
     /// What to say of what is owed at `now`. Of an unreadable text the ledger tells.

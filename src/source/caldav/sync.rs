@@ -130,6 +130,18 @@ struct Delivery<'a> {
     came: Vec<String>,
 }
 
+impl Delivery<'_> {
+    /// `member` did not come, and `said` is what to say of that. Where its calendar counts as read without it, the ledger
+    /// remembers that it is owed, and asks for it again after a restart.
+    fn owe(&mut self, member: &Member, why: Why, said: String, now: UtcMillis) {
+        self.owed.note(member, why, said.clone(), now);
+        if self.owed.is_given_up(&member.href, now) {
+            let href = self.kept.spelled(member).unwrap_or_else(|| member.href.clone());
+            self.changes.push(Change::Unreadable { href, fault: said });
+        }
+    }
+}
+
 impl<I: Intake> Sync<'_, I> {
     /// Does `step` for a calendar that was read up to `position`, and asks for what is owed of it.
     ///
@@ -290,8 +302,10 @@ impl<I: Intake> Sync<'_, I> {
             .for_each(|href| delivery.owed.settle(href));
         for (hrefs, why) in [(taken.unreadable, Why::Unreadable), (taken.unsure, Why::Doubted)] {
             for href in hrefs {
-                // The version that was named: another one that comes is not the one that is waited for.
-                let etag = etags.remove(&href).filter(|etag| !etag.is_empty());
+                // The version that was named: another one that comes is not the one that is waited for. What did not come at all
+                // is owed already.
+                let Some(etag) = etags.remove(&href) else { continue };
+                let etag = Some(etag).filter(|etag| !etag.is_empty());
                 delivery.owed.note(&Member { href, etag, stamp: None }, why, String::new(), now);
             }
         }
@@ -304,19 +318,18 @@ impl<I: Intake> Sync<'_, I> {
         for (member, object) in fetched.objects {
             self.sort_object(&member, object, now, delivery);
         }
-        let owed = &mut delivery.owed;
         for member in fetched.missing {
             let said = format!(
                 "{} is listed and does not exist (404): what is known of it rings on; it is asked for again",
                 member.href
             );
-            owed.note(&member, Why::Lagging, said, now);
+            delivery.owe(&member, Why::Lagging, said, now);
         }
         for (member, error) in fetched.refused {
-            owed.note(&member, Why::Refused, format!("an object is left out: {error}"), now);
+            delivery.owe(&member, Why::Refused, format!("an object is left out: {error}"), now);
         }
         for (member, error) in fetched.later {
-            owed.note(&member, Why::Failing, format!("an object could not be read: {error}"), now);
+            delivery.owe(&member, Why::Failing, format!("an object could not be read: {error}"), now);
         }
     }
 

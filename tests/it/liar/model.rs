@@ -6,8 +6,8 @@
 //!    late; so must what was due before the program looked, once the calendar is known.
 //! 2. It may be missing where the rules allow it: before the calendar was looked at for the first time (rule 22); where the
 //!    version had gone before the program could learn of it; where a look was shown an older state and could not tell
-//!    (rule 23: what was due before it is past), or was not given an object that it did not know yet; where the calendar was
-//!    refused or not listed for as long as `absent_grace`, or an object was said not to be there for as long.
+//!    (rule 23: what was due before it is past); where the calendar was refused or not listed for as long as
+//!    `absent_grace`, or an object was said not to be there for as long.
 //! 3. Nothing else may be there: no ring of before its version was written, of after the program learned that it is gone, of
 //!    another user's, none twice. Only half a text may ring what the whole one takes back: an occurrence that it moves.
 
@@ -238,9 +238,7 @@ impl Model {
         let lost = between.iter().find(|look| look.began <= at && look.told >= Some(Untruth::Gone));
         let is_there_then = until < gone;
         if from <= version.put {
-            // An object that does not come for a minute does not keep its calendar from counting as read.
-            let gone_after = between.iter().any(|look| look.at > at && is(&look, Untruth::Gone));
-            return if is_there_then && !past_after && !gone_after { Verdict::Late } else { Verdict::May };
+            return if is_there_then && !past_after { Verdict::Late } else { Verdict::May };
         }
         match lost {
             None if self.is_up(at) => Verdict::Punctual,
