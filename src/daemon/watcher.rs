@@ -19,7 +19,7 @@ use crate::time::UtcMillis;
 /// After a look that failed, or could not read something, or a folder that could not be watched, the next look comes after
 /// this, or after the source's interval where that is shorter.
 const FIRST_WAIT: Duration = Duration::from_secs(15);
-/// After further such looks, the wait doubles up to this.
+/// A server that is down is looked at after this at the latest; its first answer to anybody comes before.
 const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);
 /// After a login that was refused, the next try comes after these, one after the other: guards such as fail2ban shut out who is
 /// refused five times within some minutes.
@@ -376,7 +376,8 @@ impl Watcher {
             (_, None, Obstacle::Server) => LONGEST_WAIT,
             // Whether a folder is there costs little to ask, and a file system that is mounted does not tell.
             (failures, None, _) if matches!(self.kind, Kind::Directory(_)) => doubled(failures).min(FOLDER_WAIT),
-            (failures, None, _) => doubled(failures).min(LONGEST_WAIT),
+            // A look that fails costs its server no more than one that does not.
+            (failures, None, _) => doubled(failures).min(self.interval),
         }
     }
 

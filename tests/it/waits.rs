@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use reveille::time::UtcMillis;
+
 use crate::daemon::{Daemon, undisturbed};
 use crate::quirks::Server;
 use crate::rehearsal::Stage;
@@ -197,6 +199,25 @@ fn the_first_answer_after_an_outage_releases_all_sources_of_that_server() {
     }
     println!("both sources were read {:?} after the server was back", back.elapsed());
     assert!(back.elapsed() < Duration::from_secs(12), "{:?}", back.elapsed());
+    assert!(daemon.stop(SOON).success());
+}
+
+#[test]
+fn an_account_at_which_its_server_fails_is_looked_at_as_often_as_another() {
+    let server = Server::start();
+    server.quirk(|_, _| Some(Reply::status(500)));
+    let stage = stage(&server.scripted.url);
+    let mut daemon = start(&stage);
+    let (began, mut tries) = (Instant::now(), 0);
+    while tries < 4 * 6 {
+        assert!(began.elapsed() < SOON, "{tries}");
+        tries += server.scripted.asked().len();
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+    let status = stage.listing(&["status"]).remove(0);
+    let source = status["sources"].as_array().unwrap().iter().find(|source| source["name"] == "mary").unwrap();
+    let at = |key: &str| UtcMillis::parse(source[key].as_str().unwrap()).unwrap().0;
+    assert!(at("nextTry") - at("triedAt") < 1_500, "{source}");
     assert!(daemon.stop(SOON).success());
 }
 
