@@ -458,7 +458,7 @@ fn a_calendar_at_which_each_look_ends_keeps_no_other_from_being_read() {
     server.with(|state| state.beside = other);
     server.version("t2", "c2");
     server.quirk(|asked, _| match asked.path.as_str() {
-        "/cal/work/" => Some(Reply::status(504)),
+        "/cal/work/" => Some(Reply::status(503).header("Retry-After", "3600")),
         "/cal/other/" => Some(Reply::multistatus(&found("/cal/other/", ""))),
         _ => None,
     });

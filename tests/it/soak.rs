@@ -176,7 +176,7 @@ impl World {
         }
         let visit = self.visits.entry(user.to_owned()).or_default();
         for name in (0..CALENDARS).map(calendar) {
-            let of_it: Vec<Untruth> = lies.iter().filter(|lie| lie.concerns(user, &name)).map(Lie::untruth).collect();
+            let of_it: Vec<Untruth> = lies.iter().filter(|lie| lie.is_of(user, &name)).map(Lie::untruth).collect();
             if !of_it.is_empty() {
                 self.lied.insert((user.to_owned(), name.clone()), at);
             }
@@ -359,7 +359,7 @@ impl World {
                 self.story.push((name.clone(), format!("{} healed: {:?}", UtcMillis(at), lie.calendar)));
             }
             for place in (0..CALENDARS).map(|n| (name.clone(), calendar(n))) {
-                if over.iter().any(|lie| lie.concerns(name, &place.1)) {
+                if over.iter().any(|lie| lie.is_of(name, &place.1)) {
                     self.lied.insert(place.clone(), at);
                     self.healed.insert(place);
                 }
@@ -377,7 +377,7 @@ impl World {
         let mut snapshot = Snapshot { at, looked: HashMap::new(), objects: HashMap::new() };
         for (place, (began, _)) in &self.honest {
             let lied = self.lied.get(place).copied().unwrap_or_default();
-            let is_lied_about = self.servers[&place.0].lies.iter().any(|lie| lie.concerns(&place.0, &place.1));
+            let is_lied_about = self.servers[&place.0].lies.iter().any(|lie| lie.is_of(&place.0, &place.1));
             if *began <= lied || is_lied_about {
                 continue;
             }

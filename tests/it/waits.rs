@@ -114,13 +114,116 @@ fn a_listing_that_takes_long_to_begin_gets_more_time_each_time_until_it_comes() 
     settings.timeout = Duration::from_secs(2);
     let mut watch = Watch::with(&source, &settings);
     for limit in ["2 s", "4 s"] {
-        let told = watch.failure();
-        assert!(told.contains(&format!("/cal/1/ did not answer within {limit}")), "{told}");
+        let told = watch.try_look().unwrap().faults;
+        assert!(told.concat().contains(&format!("/cal/1/ did not answer within {limit}")), "{told:?}");
     }
     assert_eq!(watch.look().calendars, 2, "within 8 s");
     // What came in before is not asked for again.
     let lines = server.lines();
     assert_eq!(lines.iter().filter(|line| *line == "REPORT /cal/0/ calendar-multiget").count(), 1, "{lines:?}");
+}
+
+/// A server with `count` calendars, which answers with `failure` where `fails` says so of a request.
+fn failing(count: usize, failure: &Reply, fails: impl Fn(&Asked) -> bool + Send + 'static) -> Scripted {
+    let failure = failure.clone();
+    Scripted::start(move |asked| if fails(asked) { failure.clone() } else { account(asked, count) })
+}
+
+#[test]
+fn a_calendar_that_fails_does_not_keep_the_others_from_being_read() {
+    let silent = Reply::status(207).slow(Duration::from_secs(4), 1);
+    for failure in [Reply::status(500), Reply::status(502), Reply::status(504), silent] {
+        let fails = Arc::new(AtomicBool::new(true));
+        let failing_now = fails.clone();
+        let server = failing(5, &failure, move |asked| asked.path == "/cal/1/" && failing_now.load(Ordering::SeqCst));
+        let (source, mut settings) = settings(&server.url, None);
+        settings.timeout = Duration::from_secs(1);
+        let mut watch = Watch::with(&source, &settings);
+        for look in 1..=2 {
+            let looked = watch.try_look().unwrap();
+            assert_eq!((looked.calendars, watch.kept.hrefs().len()), (5, 4), "{look}");
+            assert!(!looked.faults.is_empty() && looked.faults.iter().all(|fault| fault.contains("/cal/1/")));
+        }
+        fails.store(false, Ordering::SeqCst);
+        watch.look();
+        assert_eq!(watch.kept.hrefs().len(), 5, "it is tried again at the next look");
+    }
+}
+
+#[test]
+fn calendars_that_fail_one_after_the_other_end_a_look_unless_they_did_so_before() {
+    let long = ["/cal/0/", "/cal/1/", "/cal/2/", "/cal/3/"];
+    let server = failing(9, &Reply::status(502), move |asked| long.contains(&asked.path.as_str()));
+    let listed = || {
+        let is_listing = |asked: &Asked| asked.header("depth") == Some("1") && asked.path != "/cal/";
+        let listings = server.asked().into_iter().filter(|asked| asked.method == "PROPFIND" && is_listing(asked));
+        listings.map(|asked| asked.path).collect::<Vec<_>>()
+    };
+    let mut watch = Watch::of(&server.url, None);
+    assert!(watch.failure().contains("/cal/2/ is not available now (502)"));
+    assert_eq!(listed(), long[..3]);
+    // The others are read first. Of those that fail for long not all are tried at each look, and each of them at some.
+    for tried in [vec![3, 4, 5, 6, 7, 8, 0, 1, 2], vec![3, 0, 1]] {
+        let looked = watch.try_look().unwrap();
+        assert!(long.iter().all(|path| looked.faults.concat().contains(path)), "{looked:?}");
+        assert_eq!(listed(), tried.iter().map(|n| format!("/cal/{n}/")).collect::<Vec<_>>());
+        assert_eq!(watch.kept.hrefs().len(), 5);
+    }
+}
+
+#[test]
+fn a_refused_connection_or_login_and_a_wish_to_be_left_alone_end_a_look_at_once() {
+    let wish = Reply::status(503).header("Retry-After", "3600");
+    for (failure, told) in [(Reply::hang_up(), "reached"), (Reply::status(401), "(401)"), (wish, "(503)")] {
+        let server = failing(5, &failure, |asked| asked.path == "/cal/1/");
+        let mut watch = Watch::of(&server.url, None);
+        let failed = watch.failure();
+        assert!(failed.contains(told), "{failed}");
+        assert_eq!(watch.kept.hrefs().len(), 1);
+    }
+}
+
+/// A calendar of so many objects, which fails with 502 where one of those is asked for of which `fails` says so.
+fn objects(count: usize, fails: impl Fn(usize) -> bool + Send + 'static) -> Scripted {
+    Scripted::start(move |asked| {
+        let number = |href: &str| href.trim_start_matches("/cal/0/").trim_end_matches(".ics").parse::<usize>().ok();
+        let hrefs = asked.body.split("<D:href>").skip(1).filter_map(|rest| rest.split("</D:href>").next());
+        let data = "<D:getetag>\"1\"</D:getetag><C:calendar-data>BEGIN:VCALENDAR\nEND:VCALENDAR\n</C:calendar-data>";
+        match (asked.method.as_str(), asked.header("depth")) {
+            ("PROPFIND", Some("1")) if asked.path == "/cal/0/" => {
+                let events = (0..count).map(|n| found(&format!("/cal/0/{n}.ics"), "<D:getetag>\"1\"</D:getetag>"));
+                Reply::multistatus(&(found("/cal/0/", "") + &events.collect::<String>()))
+            }
+            ("REPORT", _) if hrefs.clone().filter_map(number).any(&fails) => Reply::status(502),
+            ("REPORT", _) => Reply::multistatus(&hrefs.map(|href| found(href, data)).collect::<String>()),
+            ("GET", _) if number(&asked.path).is_some_and(&fails) => Reply::status(502),
+            ("GET", _) => Reply::status(200).body("BEGIN:VCALENDAR\nEND:VCALENDAR\n"),
+            _ => account(asked, 1),
+        }
+    })
+}
+
+#[test]
+fn objects_at_which_a_server_fails_do_not_keep_the_others_from_being_read() {
+    let server = objects(250, |n| n == 0 || (20..25).contains(&n));
+    let mut watch = Watch::of(&server.url, None);
+    let looked = watch.try_look().unwrap();
+    assert_eq!((looked.faults.len(), watch.kept.calendar("/cal/0/").objects.len()), (6, 244), "{looked:?}");
+    assert!(server.lines().len() < 60);
+}
+
+#[test]
+fn a_server_that_fails_at_all_objects_is_asked_for_a_few_only() {
+    let server = objects(250, |_| true);
+    let mut watch = Watch::of(&server.url, None);
+    let looked = watch.try_look().unwrap();
+    assert_eq!((looked.faults.len(), watch.kept.calendar("/cal/0/").objects.len()), (11, 0), "{looked:?}");
+    let lines = server.lines();
+    assert_eq!(
+        lines.iter().filter(|line| line.starts_with("GET") || line.starts_with("REPORT")).count(),
+        4,
+        "{lines:?}"
+    );
 }
 
 /// A stage whose configuration also watches `mary` and `bob` on the server at `url`, each second.

@@ -3,6 +3,7 @@
 
 use super::account::{Account, Listing};
 use super::error::CaldavError;
+use super::look::MAX_FAILING;
 use super::requests::discovery;
 use super::{CaldavSource, Looked, href};
 use crate::source::{Absence, Evidence, Intake, Known};
@@ -40,13 +41,14 @@ impl CaldavSource {
                 self.url
             ));
         }
+        let mut failing = 0;
         for calendar in calendars {
             let key = href::key(&calendar.href);
             if self.is_unwanted(&missing, &calendar) {
                 intake.calendar_gone(&self.source.name, &calendar.href).await?;
                 self.memory.remove(&key);
                 looked.changes += 1;
-            } else if self.is_missing(&missing, &calendar, &mut looked.faults).await? {
+            } else if self.is_missing(&missing, &calendar, &mut failing, &mut looked.faults).await? {
                 let evidence = missing.evidence(&calendar);
                 looked.changes += self.absent(intake, &calendar.href, missing.at, evidence).await?;
             }
@@ -87,11 +89,13 @@ impl CaldavSource {
         }
     }
 
-    /// Whether a calendar is not there, or not for this user. What cannot be told is a fault, and the calendar is kept.
+    /// Whether a calendar is not there, or not for this user. What cannot be told is a fault, and the calendar is kept. Where
+    /// `failing` of them failed one after the other, no more is asked.
     async fn is_missing(
         &mut self,
         missing: &Missing<'_>,
         calendar: &Known,
+        failing: &mut usize,
         faults: &mut Vec<String>,
     ) -> Result<bool, CaldavError> {
         let key = href::key(&calendar.href);
@@ -118,7 +122,20 @@ impl CaldavSource {
         if !is_due {
             return Ok(true);
         }
-        let is_missing = self.is_gone(calendar, faults).await?;
+        if *failing >= MAX_FAILING {
+            return Ok(false);
+        }
+        let is_missing = match self.is_gone(calendar, faults).await {
+            Err(error) if error.may_concern_the_server() => {
+                *failing += 1;
+                faults.push(error.to_string());
+                false
+            }
+            answered => {
+                *failing = 0;
+                answered?
+            }
+        };
         self.memory.entry(href::key(&calendar.href)).or_default().missed = is_missing.then_some(missing.at);
         Ok(is_missing)
     }
@@ -135,7 +152,7 @@ impl CaldavSource {
                 faults.push(format!("{url} is there, but its server does not list it: it is kept as it is known"));
                 Ok(false)
             }
-            Err(error) if error.concerns_the_account() => Err(error),
+            Err(error) if error.concerns_the_account() || error.may_concern_the_server() => Err(error),
             Ok(_) | Err(CaldavError::NotFound { .. } | CaldavError::Forbidden { .. }) => Ok(true),
             Err(error) => {
                 faults.push(error.to_string());

@@ -120,16 +120,22 @@ impl CaldavError {
 
     /// Whether it concerns the whole account, so that there is no point in going on with its other calendars.
     pub(super) fn concerns_the_account(&self) -> bool {
-        matches!(
-            self,
+        match self {
             CaldavError::Settings(_)
-                | CaldavError::Unreachable { .. }
-                | CaldavError::Tls { .. }
-                | CaldavError::Timeout { .. }
-                | CaldavError::Unauthorized { .. }
-                | CaldavError::Unavailable { .. }
-                | CaldavError::Intake(_)
-        )
+            | CaldavError::Unreachable { .. }
+            | CaldavError::Tls { .. }
+            | CaldavError::Unauthorized { .. }
+            | CaldavError::Intake(_) => true,
+            // A wish to be left alone is meant for all requests.
+            CaldavError::Unavailable { status, retry_after, .. } => *status == 429 || retry_after.is_some(),
+            _ => false,
+        }
+    }
+
+    /// Whether it is what a server answers that is down or overloaded, and also one that fails at this request alone: what
+    /// becomes of other requests tells.
+    pub(super) fn may_concern_the_server(&self) -> bool {
+        matches!(self, CaldavError::Timeout { .. } | CaldavError::Unavailable { .. }) && !self.concerns_the_account()
     }
 
     /// Whether the server may be another one afterwards: it was away, or not itself. A wish to be asked less often is no such

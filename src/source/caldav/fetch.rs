@@ -13,8 +13,11 @@ use super::requests::objects::{self, Object};
 /// Objects asked for in one request.
 pub const CHUNK: usize = 100;
 
-/// Objects that are asked for one by one where only some of them need to be known.
+/// Objects that are asked for one by one where only some of them need to be known, or where the server may be overloaded.
 const SINGLY: usize = 10;
+
+/// Objects that may fail one after the other as where their server is down or overloaded, before no more are asked for singly.
+const MAX_FAILING: usize = 3;
 
 /// What came of fetching some objects.
 #[derive(Debug, Default)]
@@ -24,8 +27,17 @@ pub struct Fetched {
     pub missing: Vec<Member>,
     /// Those that the server does not give away, and why.
     pub refused: Vec<(Member, CaldavError)>,
-    /// Those that may come at the next look.
-    pub later: Vec<(Member, CaldavError)>,
+    /// Those that may come at the next look, and why not at this one.
+    pub later: Vec<(Member, String)>,
+}
+
+impl Fetched {
+    /// Notes that `members` were not asked for, since their server fails.
+    fn not_asked_for(&mut self, members: &[Member]) {
+        self.later.extend(members.iter().map(|member| {
+            (member.clone(), format!("{} is not asked for while its server fails at the others", member.href))
+        }));
+    }
 }
 
 /// Fetches objects of one calendar.
@@ -35,11 +47,15 @@ pub struct Fetcher<'a> {
     calendar: &'a Url,
     /// No: a request for one object failed that a GET then answered.
     multiget_works: bool,
+    /// Objects that failed one after the other, as where their server is down or overloaded.
+    failing: usize,
+    /// A few were asked for all over those that were left, and all failed so: no more are asked for.
+    gives_none: bool,
 }
 
 impl<'a> Fetcher<'a> {
     pub fn new(http: &'a Http, calendar: &'a Url) -> Fetcher<'a> {
-        Fetcher { http, calendar, multiget_works: true }
+        Fetcher { http, calendar, multiget_works: true, failing: 0, gives_none: false }
     }
 
     /// Fetches `members`, at most [`CHUNK`] of them.
@@ -50,10 +66,24 @@ impl<'a> Fetcher<'a> {
         let mut fetched = Fetched::default();
         let mut chunks = vec![members];
         while let Some(chunk) = chunks.pop() {
+            if self.gives_none {
+                fetched.not_asked_for(chunk);
+                continue;
+            }
             if self.multiget_works && !chunk.is_empty() {
                 match self.multiget(chunk, &mut fetched).await {
                     Ok(()) => continue,
                     Err(error) if error.concerns_the_account() => return Err(error),
+                    Err(error) if error.may_concern_the_server() && chunk.len() <= SINGLY => {}
+                    Err(error)
+                        if error.may_concern_the_server()
+                            && chunk.len() == members.len()
+                            && !self.gives_some(chunk).await? =>
+                    {
+                        self.gives_none = true;
+                        chunks.push(chunk);
+                        continue;
+                    }
                     Err(_) if chunk.len() > 1 => {
                         // One of them may be what the server stumbles over, or together they are too large.
                         let (first, second) = chunk.split_at(chunk.len() / 2);
@@ -63,35 +93,68 @@ impl<'a> Fetcher<'a> {
                     Err(_) => {}
                 }
             }
-            for member in chunk {
-                let objects = fetched.objects.len();
-                self.get(member, &mut fetched).await?;
-                self.multiget_works &= fetched.objects.len() == objects;
-            }
+            let objects = fetched.objects.len();
+            let is_asked = self.singly(chunk, &mut fetched).await?;
+            self.gives_none = !is_asked && !self.multiget_works;
+            self.multiget_works &= chunk.len() > 1 || fetched.objects.len() == objects;
         }
         Ok(fetched)
     }
 
+    /// Asks for `members` one by one. False when the server failed at one after the other, and at a few of those that were left:
+    /// the rest is then not asked for.
+    async fn singly(&mut self, members: &[Member], fetched: &mut Fetched) -> Result<bool, CaldavError> {
+        self.failing = 0;
+        for (index, member) in members.iter().enumerate() {
+            if self.failing >= MAX_FAILING {
+                let rest = members.get(index..).unwrap_or_default();
+                if !self.gives_some(rest).await? {
+                    fetched.not_asked_for(rest);
+                    return Ok(false);
+                }
+            }
+            self.get(member, fetched).await?;
+        }
+        Ok(true)
+    }
+
+    /// Whether the server gives some of `members`, as far as the first, the last and one between them tell.
+    async fn gives_some(&mut self, members: &[Member]) -> Result<bool, CaldavError> {
+        let mut fetched = Fetched::default();
+        let mut few = vec![0, members.len() / 2, members.len().saturating_sub(1)];
+        few.dedup();
+        self.failing = 0;
+        for member in few.into_iter().filter_map(|index| members.get(index)) {
+            self.get(member, &mut fetched).await?;
+            if self.failing == 0 {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Asks for all of `chunk` in one request, and singly for those that the answer lacks.
-    async fn multiget(&self, chunk: &[Member], fetched: &mut Fetched) -> Result<(), CaldavError> {
+    async fn multiget(&mut self, chunk: &[Member], fetched: &mut Fetched) -> Result<(), CaldavError> {
         let hrefs = chunk.iter().map(|member| member.href.as_str());
         let answer = self.http.multistatus(objects::request(self.calendar, hrefs)).await?;
         let objects = objects::parse(answer.document()).map_err(|error| answer.error(error))?;
         let mut by_key: HashMap<String, Object> =
             objects.into_iter().map(|object| (href::key(&object.href), object)).collect();
+        let mut lacking = Vec::new();
         for member in chunk {
             match by_key.remove(&href::key(&member.href)) {
                 Some(object) => {
                     fetched.objects.push((member.clone(), Object { href: member.href.clone(), ..object }));
                 }
                 // Some servers do not find what they themselves have listed.
-                None => self.get(member, fetched).await?,
+                None => lacking.push(member.clone()),
             }
         }
+        self.singly(&lacking, fetched).await?;
         Ok(())
     }
 
-    async fn get(&self, member: &Member, fetched: &mut Fetched) -> Result<(), CaldavError> {
+    async fn get(&mut self, member: &Member, fetched: &mut Fetched) -> Result<(), CaldavError> {
         let Some(url) = href::resolve(self.calendar, &member.href) else {
             let error = CaldavError::Redirected { url: self.calendar.to_string(), to: member.href.clone() };
             fetched.refused.push((member.clone(), error));
@@ -115,19 +178,25 @@ impl<'a> Fetcher<'a> {
                 let etag = entity_tag(member, answer.etag);
                 let object = Object { href, etag, modified: answer.modified, text: answer.body };
                 fetched.objects.push((member.clone(), object));
+                self.failing = 0;
                 return Ok(());
             }
             Ok(answer) if matches!(answer.status, 404 | 410) => {
                 fetched.missing.push(member.clone());
+                self.failing = 0;
                 return Ok(());
             }
             Ok(answer) => self.http.refusal(Verb::Get, &answer),
             Err(error) => error,
         };
-        match error {
-            error if error.concerns_the_account() => return Err(error),
-            error if error.is_transient() => fetched.later.push((member.clone(), error)),
-            error => fetched.refused.push((member.clone(), error)),
+        if error.concerns_the_account() {
+            return Err(error);
+        }
+        self.failing = if error.may_concern_the_server() { self.failing + 1 } else { 0 };
+        if error.is_transient() {
+            fetched.later.push((member.clone(), error.to_string()));
+        } else {
+            fetched.refused.push((member.clone(), error));
         }
         Ok(())
     }
@@ -137,7 +206,7 @@ impl<'a> Fetcher<'a> {
     ///
     /// # Errors
     /// Only those that concern the whole account.
-    pub async fn still_there(&self, members: &[Member]) -> Result<Vec<Member>, CaldavError> {
+    pub async fn still_there(&mut self, members: &[Member]) -> Result<Vec<Member>, CaldavError> {
         let asked = members.get(..members.len().min(CHUNK)).unwrap_or(members);
         let hrefs = asked.iter().map(|member| member.href.as_str());
         let objects = match self.http.multistatus(objects::request(self.calendar, hrefs)).await {
@@ -149,9 +218,7 @@ impl<'a> Fetcher<'a> {
         let (mut there, missing): (Vec<Member>, Vec<Member>) =
             asked.iter().cloned().partition(|member| came.contains(&href::key(&member.href)));
         let mut fetched = Fetched::default();
-        for member in missing.iter().take(SINGLY) {
-            self.get(member, &mut fetched).await?;
-        }
+        self.singly(missing.get(..missing.len().min(SINGLY)).unwrap_or_default(), &mut fetched).await?;
         there.extend(fetched.objects.into_iter().map(|(member, _)| member));
         there.extend(fetched.later.into_iter().map(|(member, _)| member));
         Ok(there)

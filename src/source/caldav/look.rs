@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::absent::Missing;
-use super::account::ListedAt;
+use super::account::{Account, ListedAt};
 use super::error::CaldavError;
 use super::position::{Position, ServerTime, Step, next_step};
 use super::requests::calendars::Listed;
@@ -16,6 +16,9 @@ use crate::time::UtcMillis;
 const MAX_REFUSALS: u32 = 2;
 /// Looks that a new calendar waits for properties that its server cannot give.
 const MAX_WAITS: u32 = 3;
+
+/// Calendars that may fail one after the other as where their server is down or overloaded, before a look asks no more of it.
+pub const MAX_FAILING: usize = 3;
 
 /// Times that the DAV:creationdate of a calendar may change before it means nothing.
 const MAX_CREATED: u32 = 3;
@@ -81,45 +84,99 @@ impl CaldavSource {
         self.memory.retain(|key, _| listed.contains(key) || known.contains_key(key));
         let mut watched: Vec<&ListedAt> =
             listing.calendars.iter().filter(|calendar| self.is_watched(calendar)).collect();
-        // Those first that were not tried for longest: one at which each look ends does not keep the others from being read.
+        // What failed comes last, and else what was not tried for longest comes first: one at which each look ends does not
+        // keep the others from being read.
         watched.sort_by_key(|calendar| self.turn(calendar));
         looked.calendars = watched.len();
         let finds_known = listed.iter().any(|key| known.contains_key(key));
-        for calendar in watched {
-            let key = href::key(&calendar.listed.href);
-            let known = known.remove(&key);
-            self.turns = self.turns.saturating_add(1);
-            self.memory.entry(key).or_default().turn = self.turns;
-            let faults = &mut looked.faults;
-            if !self.is_clear(calendar, known.as_ref(), faults) {
-                continue;
-            }
-            let calendar = &*self.with_zone(calendar, known.as_ref(), here, faults).await?;
-            let seen = self.seen(&account, calendar, known.as_ref());
-            let href = known.as_ref().map(|known| known.href.clone());
-            match (self.look_at(intake, calendar, (seen, known), at).await, href) {
-                (Ok(outcome), _) => {
-                    looked.changes += outcome.changes;
-                    looked.faults.extend(outcome.faults);
-                    looked.again_in = looked.again_in.into_iter().chain(outcome.again_in).min();
-                }
-                (Err(error), _) if error.concerns_the_account() => return Err(error),
-                // A right that was taken back, or a calendar that went since it was listed.
-                (Err(error @ (CaldavError::Forbidden { .. } | CaldavError::NotFound { .. })), Some(href)) => {
-                    looked.faults.push(error.to_string());
-                    looked.changes += self.absent(intake, &href, here, Evidence::Healthy).await?;
-                }
-                (Err(error), _) => looked.faults.push(error.to_string()),
-            }
-        }
+        self.look_at_all(intake, (&account, watched), &mut known, at, &mut looked).await?;
         let missing = Missing { account: &account, listing: &listing, at: here, finds_known };
         self.settle_missing(intake, missing, known.into_values().collect(), &mut looked).await?;
         looked.requests = self.http.sent() - sent;
         Ok(looked)
     }
 
-    fn turn(&self, calendar: &ListedAt) -> u64 {
-        self.memory.get(&href::key(&calendar.listed.href)).map_or(0, |memory| memory.turn)
+    fn turn(&self, calendar: &ListedAt) -> (bool, u64) {
+        let memory = self.memory.get(&href::key(&calendar.listed.href));
+        memory.map_or((false, 0), |memory| (memory.failure.is_some(), memory.turn))
+    }
+
+    /// Looks at one calendar after the other. One that fails is a fault. Where several do so, one after the other and as on a
+    /// server that is down, the look ends; but not for those that failed at their last look already.
+    async fn look_at_all(
+        &mut self,
+        intake: &impl Intake,
+        (account, watched): (&Account, Vec<&ListedAt>),
+        known: &mut BTreeMap<String, Known>,
+        at: Moment,
+        looked: &mut Looked,
+    ) -> Result<(), CaldavError> {
+        let (mut failing, mut newly) = (0, 0);
+        for calendar in watched {
+            let key = href::key(&calendar.listed.href);
+            let known = known.remove(&key);
+            let before = self.memory.entry(key.clone()).or_default().failure.clone();
+            if let Some(before) = before.clone().filter(|_| failing >= MAX_FAILING) {
+                looked.faults.push(before);
+                continue;
+            }
+            let sent = self.http.sent();
+            let failure = match self.look_at_one(intake, account, (calendar, known), at, looked).await {
+                Err(error) if !error.may_concern_the_server() => return Err(error),
+                failure => failure.err(),
+            };
+            self.memory.entry(key).or_default().failure = failure.as_ref().map(CaldavError::to_string);
+            match failure {
+                Some(error) => {
+                    failing += 1;
+                    newly += usize::from(before.is_none());
+                    if newly >= MAX_FAILING {
+                        return Err(error);
+                    }
+                    looked.faults.push(error.to_string());
+                }
+                None if self.http.sent() > sent => (failing, newly) = (0, 0),
+                None => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at one calendar, and notes its faults.
+    ///
+    /// # Errors
+    /// Those that concern the whole account, or may.
+    async fn look_at_one(
+        &mut self,
+        intake: &impl Intake,
+        account: &Account,
+        (calendar, known): (&ListedAt, Option<Known>),
+        at: Moment,
+        looked: &mut Looked,
+    ) -> Result<(), CaldavError> {
+        self.turns = self.turns.saturating_add(1);
+        self.memory.entry(href::key(&calendar.listed.href)).or_default().turn = self.turns;
+        if !self.is_clear(calendar, known.as_ref(), &mut looked.faults) {
+            return Ok(());
+        }
+        let calendar = &*self.with_zone(calendar, known.as_ref(), at.here, &mut looked.faults).await?;
+        let seen = self.seen(account, calendar, known.as_ref());
+        let href = known.as_ref().map(|known| known.href.clone());
+        match (self.look_at(intake, calendar, (seen, known), at).await, href) {
+            (Ok(outcome), _) => {
+                looked.changes += outcome.changes;
+                looked.faults.extend(outcome.faults);
+                looked.again_in = looked.again_in.into_iter().chain(outcome.again_in).min();
+            }
+            (Err(error), _) if error.concerns_the_account() || error.may_concern_the_server() => return Err(error),
+            // A right that was taken back, or a calendar that went since it was listed.
+            (Err(error @ (CaldavError::Forbidden { .. } | CaldavError::NotFound { .. })), Some(href)) => {
+                looked.faults.push(error.to_string());
+                looked.changes += self.absent(intake, &href, at.here, Evidence::Healthy).await?;
+            }
+            (Err(error), _) => looked.faults.push(error.to_string()),
+        }
+        Ok(())
     }
 
     /// Whether enough is known of a calendar to look at it; what is not is a fault. A new one waits a little for what its

@@ -122,6 +122,8 @@ struct Memory {
     missed: Option<UtcMillis>,
     /// Which of the [`CaldavSource::turns`] was its last; 0: it had none.
     turn: u64,
+    /// What its last look failed with, as on a server that is down or overloaded.
+    failure: Option<String>,
     /// When it was last read without a failure, and how often the source had failed by then.
     read: Option<(UtcMillis, u64)>,
     /// The DAV:creationdate that was listed last, and how often that has changed.

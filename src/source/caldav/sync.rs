@@ -203,7 +203,8 @@ impl<I: Intake> Sync<'_, I> {
                 }
                 Ok(None) => {}
                 Err(error) if error.concerns_the_account() => return Err(error),
-                Err(_) => outcome.report_refused = true,
+                // A report that takes long may come the next time, when it gets more time.
+                Err(error) => outcome.report_refused = !matches!(error, CaldavError::Timeout { .. }),
             },
             _ => {}
         }
@@ -328,8 +329,8 @@ impl<I: Intake> Sync<'_, I> {
         for (member, error) in fetched.refused {
             delivery.owe(&member, Why::Refused, format!("an object is left out: {error}"), now);
         }
-        for (member, error) in fetched.later {
-            delivery.owe(&member, Why::Failing, format!("an object could not be read: {error}"), now);
+        for (member, why) in fetched.later {
+            delivery.owe(&member, Why::Failing, format!("an object could not be read: {why}"), now);
         }
     }
 

@@ -72,12 +72,6 @@ impl Lie {
         self.user == user && self.calendar.as_ref().is_none_or(|own| own == calendar)
     }
 
-    /// Whether who looks at this calendar may learn less because of it: a server that is overloaded is left alone.
-    pub fn concerns(&self, user: &str, calendar: &str) -> bool {
-        let overloaded = matches!(self.kind, Kind::Closed(501..) | Kind::Missing { status: 501.., .. });
-        self.is_of(user, calendar) || (overloaded && self.user == user)
-    }
-
     /// Whether it is about this object.
     pub fn is_about(&self, resource: &Resource) -> bool {
         self.all || resource.written >= self.from

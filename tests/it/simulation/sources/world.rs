@@ -337,7 +337,7 @@ impl World {
             let is_there = |other: &str| server.homes.get(user).is_some_and(|home| home.contains_key(other));
             let others = super::CALENDARS.iter().any(|other| *other != calendar && is_there(other));
             let of_it: Vec<Untruth> =
-                server.lies.iter().filter(|lie| lie.concerns(user, calendar)).map(|lie| lie.untruth()).collect();
+                server.lies.iter().filter(|lie| lie.is_of(user, calendar)).map(|lie| lie.untruth()).collect();
             drop(server);
             let mut told = of_it.iter().copied().max();
             if let Some(since) = self.doubts.get(&place).copied() {
