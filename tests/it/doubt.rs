@@ -471,6 +471,36 @@ fn a_calendar_at_which_each_look_ends_keeps_no_other_from_being_read() {
 }
 
 #[test]
+fn an_object_that_is_refused_is_kept() {
+    let (server, mut watch) = ten();
+    let refuse = |asked: &Asked, _: &mut State| match (asked.method.as_str(), asked.path.as_str()) {
+        ("GET", "/cal/work/3.ics") => Some(Reply::status(403)),
+        _ => None,
+    };
+    // It is listed under 403.
+    server.delete("3.ics");
+    server.version("t1", "c2");
+    server.quirk(move |asked, state| {
+        let is_list = asked.method == "PROPFIND" && asked.path == "/cal/work/" && asked.header("depth") == Some("1");
+        let members =
+            state.objects.iter().map(|(href, (etag, _))| found(href, &format!("<D:getetag>{etag}</D:getetag>")));
+        let list = || found("/cal/work/", CALENDAR) + &members.collect::<String>() + &status("/cal/work/3.ics", 403);
+        if is_list { Some(Reply::multistatus(&list())) } else { refuse(asked, state) }
+    });
+    let looked = watch.try_look().unwrap();
+    assert_eq!((looked.faults.len(), watch.kept.summaries("/cal/work/").len()), (1, 10), "{looked:?}");
+    assert!(looked.faults.concat().contains("3.ics may not be read"), "{looked:?}");
+    // It is not listed, and asked for it is under 403.
+    server.quirk(refuse);
+    server.version("t1", "c3");
+    let looked = watch.try_look().unwrap();
+    assert_eq!((looked.faults.len(), watch.kept.summaries("/cal/work/").len()), (1, 10), "{looked:?}");
+    server.quirk(|_, _| None);
+    watch.look();
+    assert_eq!(watch.kept.summaries("/cal/work/").len(), 9, "it is gone");
+}
+
+#[test]
 fn an_object_with_a_bare_percent_sign_is_found() {
     let server = Server::start();
     // It is listed as it is, and found only by its encoded name.

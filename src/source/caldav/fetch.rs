@@ -221,6 +221,9 @@ impl<'a> Fetcher<'a> {
         self.singly(missing.get(..missing.len().min(SINGLY)).unwrap_or_default(), &mut fetched).await?;
         there.extend(fetched.objects.into_iter().map(|(member, _)| member));
         there.extend(fetched.later.into_iter().map(|(member, _)| member));
+        let is_kept =
+            |error: &CaldavError| matches!(error, CaldavError::Forbidden { .. } | CaldavError::TooLarge { .. });
+        there.extend(fetched.refused.into_iter().filter(|(_, error)| is_kept(error)).map(|(member, _)| member));
         Ok(there)
     }
 }

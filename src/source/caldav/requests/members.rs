@@ -67,7 +67,7 @@ pub fn parse(document: Document<'_>, calendar: &str) -> Result<Result<Members, u
             is_there = refusal.is_none();
         } else if status.is_some_and(|status| status >= 500) || is_failing(&response) {
             found.unclear.push(response.href);
-        } else if status.is_none() && !response.is_a(Space::Dav, "collection") {
+        } else if is_object(&response) {
             found.members.push(Member { etag: response.etag(), stamp: stamp(&response), href: response.href });
         }
     })?;
@@ -77,6 +77,13 @@ pub fn parse(document: Document<'_>, calendar: &str) -> Result<Result<Members, u
         None if is_there => Ok(found),
         None => Err(NOTHING),
     })
+}
+
+/// Whether a listing names an object. One that is refused is there as well: what becomes of it when it is asked for tells.
+fn is_object(response: &Response) -> bool {
+    let is_refused = response.status.is_some_and(|status| status >= 400) && !response.is_gone();
+    let is_folder = response.is_a(Space::Dav, "collection") || (is_refused && response.href.ends_with('/'));
+    !response.is_gone() && !is_folder
 }
 
 /// DAV:getcontentlength and DAV:getlastmodified.
@@ -141,7 +148,7 @@ mod tests {
             </response><response><href>/cal/c.ics</href><status>HTTP/1.1 403 Said</status></response>\
             <response><href>/cal/</href><status>HTTP/1.1 507 Said</status></response></multistatus>";
         let found = parse(xml.into(), "/cal/").unwrap().unwrap();
-        assert_eq!((found.members.len(), found.is_cut), (0, true));
+        assert_eq!((found.members, found.is_cut), (vec![member("/cal/c.ics", None)], true), "what is refused is there");
         assert_eq!(found.unclear, ["/cal/a.ics", "/cal/b.ics"]);
     }
 }
