@@ -141,6 +141,13 @@ impl Desk {
         (*self.looks().found.entry(key).or_insert(looked_at)).min(looked_at)
     }
 
+    /// When a calendar was `made` that is not in the ledger, if that was after the last look at its source that went well.
+    async fn made_since(&self, source: &str, made: Option<UtcMillis>) -> Result<Option<UtcMillis>, LedgerError> {
+        let Some(made) = made else { return Ok(None) };
+        let looked = self.ledger.source_looked_at(source).await?;
+        Ok(looked.filter(|looked| *looked < made).map(|_| made))
+    }
+
     /// Warns, once, of a user to whom no mail can be sent although a sink should.
     fn tell_of_no_address(&self, row: &CalendarRow) {
         if row.emails.is_empty()
@@ -165,9 +172,10 @@ impl Desk {
                 let row = CalendarRow { id: known.id, first_seen: known.first_seen, ..row };
                 (row, self.previous_look(known).min(batch.looked_at))
             }
-            // Seen for the first time: its past does not ring.
+            // Seen for the first time: its past does not ring, but for what nobody could see since it was made.
             None => {
-                let found = self.found(source, &row.href, batch.looked_at);
+                let made = self.made_since(source, batch.made).await?;
+                let found = self.found(source, &row.href, batch.looked_at).min(made.unwrap_or(batch.looked_at));
                 (CalendarRow { first_seen: found, ..row }, found)
             }
         };

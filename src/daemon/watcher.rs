@@ -16,8 +16,8 @@ use crate::source::caldav::{CaldavSource, Hosts, Obstacle};
 use crate::source::directory::{DirectoryError, DirectorySource, Touched, Watch};
 use crate::time::UtcMillis;
 
-/// After a look that failed, or could not read something, or a folder that could not be watched, the next look comes after
-/// this, or after the source's interval where that is shorter.
+/// After a look at a server that failed, or one that could not read something, or a folder that could not be watched, the
+/// next look comes after this, or after the source's interval where that is shorter.
 const FIRST_WAIT: Duration = Duration::from_secs(15);
 /// A server that is down is looked at after this at the latest; its first answer to anybody comes before.
 const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);
@@ -29,8 +29,10 @@ const LOGIN_WAITS: [Duration; 3] =
 const LAST_LOGIN_WAIT: Duration = Duration::from_secs(6 * 60 * 60);
 /// Sources that wait for the same server come back within this, milliseconds, once it answers.
 const SPREAD: u64 = 2_000;
-/// And up to this where a watched folder cannot be read.
-const FOLDER_WAIT: Duration = Duration::from_secs(60);
+/// A watched folder that cannot be read is looked for after this, which doubles up to the longest wait for one: it may be
+/// moved away and back within a second.
+const FIRST_FOLDER_WAIT: Duration = Duration::from_secs(1);
+const LONGEST_FOLDER_WAIT: Duration = Duration::from_secs(60);
 /// That all is well is written into the ledger no more often than this, milliseconds.
 const REPORT: i64 = 60_000;
 
@@ -363,7 +365,8 @@ impl Watcher {
     /// How long until the next look.
     fn wait(&self) -> Duration {
         let first = self.interval.min(FIRST_WAIT);
-        let doubled = |times: u32| first.saturating_mul(1 << times.saturating_sub(1).min(20));
+        let double = |first: Duration, times: u32| first.saturating_mul(1 << times.saturating_sub(1).min(20));
+        let doubled = |times: u32| double(first, times);
         let after = |times: u32| if times == 0 { self.interval } else { doubled(times).min(self.interval) };
         match (self.failures, self.wish, self.obstacle) {
             (0, ..) => {
@@ -375,7 +378,9 @@ impl Watcher {
             // Its first answer comes before.
             (_, None, Obstacle::Server) => LONGEST_WAIT,
             // Whether a folder is there costs little to ask, and a file system that is mounted does not tell.
-            (failures, None, _) if matches!(self.kind, Kind::Directory(_)) => doubled(failures).min(FOLDER_WAIT),
+            (failures, None, _) if matches!(self.kind, Kind::Directory(_)) => {
+                double(FIRST_FOLDER_WAIT.min(first), failures).min(LONGEST_FOLDER_WAIT)
+            }
             // A look that fails costs its server no more than one that does not.
             (failures, None, _) => doubled(failures).min(self.interval),
         }

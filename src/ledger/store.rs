@@ -287,6 +287,16 @@ impl Ledger {
         .await
     }
 
+    /// When the last look at a source began that went well.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`].
+    pub async fn source_looked_at(&self, name: &str) -> Result<Option<UtcMillis>, LedgerError> {
+        let query = sqlx::query_scalar("SELECT looked_at FROM sources WHERE name = ?").bind(name.to_owned());
+        let looked: Option<Option<i64>> = query.fetch_optional(self.readers()).await?;
+        Ok(looked.flatten().map(UtcMillis))
+    }
+
     /// Drops what the ledger knows of sources that are not among `names`, and calendars whose damaged names no source has:
     /// they are found again as new ones, and would ring twice. Returns those sources that had calendars, and how many.
     ///

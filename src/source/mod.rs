@@ -77,6 +77,8 @@ pub struct Checkpoint {
 #[derive(Clone, Debug)]
 pub struct Batch {
     pub calendar: CalendarSeen,
+    /// When the calendar was made, where the store says so.
+    pub made: Option<UtcMillis>,
     /// When the look began.
     pub looked_at: UtcMillis,
     pub changes: Vec<Change>,

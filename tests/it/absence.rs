@@ -71,6 +71,7 @@ impl Stage {
             changes,
             checkpoint: Some(Checkpoint { ctag: Some(now.to_owned()), sync_token: None }),
             may_lag: true,
+            made: None,
         };
         self.core.desk.apply(SOURCE, batch).await.unwrap().unreadable
     }

@@ -372,8 +372,14 @@ impl<I: Intake> Sync<'_, I> {
 
     /// Hands in one batch.
     pub async fn apply(&self, changes: Vec<Change>, checkpoint: Option<Checkpoint>) -> Result<Taken, CaldavError> {
-        let batch =
-            Batch { calendar: self.calendar.clone(), looked_at: self.looked_at, changes, checkpoint, may_lag: true };
+        let batch = Batch {
+            calendar: self.calendar.clone(),
+            made: None,
+            looked_at: self.looked_at,
+            changes,
+            checkpoint,
+            may_lag: true,
+        };
         Ok(self.intake.apply(self.source, batch).await?)
     }
 }

@@ -9,6 +9,7 @@ use rustix::fs::FileType;
 use super::name;
 use super::place::{Place, is_gone};
 use crate::source::Change;
+use crate::time::UtcMillis;
 
 /// A folder that is a calendar.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +32,8 @@ pub(super) struct Folder {
     pub any_name: bool,
     /// The number of the file system that it lies on.
     pub device: String,
+    /// When it was made, where that is known.
+    pub made: Option<UtcMillis>,
 }
 
 /// A file in a calendar; without an etag it is no longer there.

@@ -247,7 +247,7 @@ impl DirectorySource {
         let gone: Vec<Change> = etags.into_keys().map(|href| Change::Gone { href }).collect();
         looked.changes += changed.len() + gone.len();
         let checkpoint = Checkpoint { ctag: Some(look.device.clone()), sync_token: Some(folder.device.clone()) };
-        let batch = |changes, last: bool| look.batch(&seen, changes, last.then(|| checkpoint.clone()));
+        let batch = |changes, last: bool| look.batch((&folder, &seen), changes, last.then(|| checkpoint.clone()));
         if changed.is_empty() {
             intake.apply(&self.name, batch(gone, true)).await?;
             return Ok(());
@@ -317,7 +317,7 @@ impl DirectorySource {
                 Change::Unreadable { .. } | Change::Gone { .. } => None,
             })
             .collect();
-        let taken = intake.apply(&self.name, look.batch(seen, changes, None)).await?;
+        let taken = intake.apply(&self.name, look.batch((folder, seen), changes, None)).await?;
         for href in taken.unreadable {
             again(&href, etags.get(&href).cloned());
         }
@@ -356,8 +356,13 @@ impl Look<'_> {
         changes
     }
 
-    fn batch(&self, seen: &CalendarSeen, changes: Vec<Change>, checkpoint: Option<Checkpoint>) -> Batch {
-        Batch { calendar: seen.clone(), looked_at: self.at, changes, checkpoint, may_lag: false }
+    fn batch(
+        &self,
+        (folder, seen): (&Folder, &CalendarSeen),
+        changes: Vec<Change>,
+        checkpoint: Option<Checkpoint>,
+    ) -> Batch {
+        Batch { calendar: seen.clone(), made: folder.made, looked_at: self.at, changes, checkpoint, may_lag: false }
     }
 }
 

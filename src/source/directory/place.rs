@@ -8,6 +8,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path};
+use std::time::UNIX_EPOCH;
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
@@ -57,6 +58,13 @@ impl Place {
     /// The number of the file system that it lies on.
     pub(super) fn device(&self) -> io::Result<u64> {
         Ok(rustix::fs::fstat(&self.0)?.st_dev)
+    }
+
+    /// When it was made, where the file system says so.
+    pub(super) fn made(&self) -> Option<UtcMillis> {
+        let made = File::from(self.0.try_clone().ok()?).metadata().ok()?.created().ok()?;
+        let since = made.duration_since(UNIX_EPOCH).ok()?;
+        i64::try_from(since.as_millis()).ok().map(UtcMillis)
     }
 
     /// All that lies in it, hidden or not.

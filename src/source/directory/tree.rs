@@ -267,6 +267,7 @@ impl Tree<'_> {
             zone: properties.zone,
             any_name: properties.is_radicale,
             device: place.device().map(|device| device.to_string()).unwrap_or_default(),
+            made: place.made(),
             path: path.clone(),
             real: real.to_owned(),
             href,

@@ -317,6 +317,61 @@ fn a_calendar_that_is_found_while_the_ledger_is_locked_counts_from_when_it_was_f
 }
 
 #[test]
+fn a_watched_folder_that_was_away_for_a_moment_loses_nothing_of_a_calendar_made_meanwhile() {
+    let _quiet = undisturbed();
+    let stage = Stage::new();
+    if stage.path().metadata().unwrap().created().is_err() {
+        eprintln!("NOT RUN: this file system does not say when a folder was made");
+        return;
+    }
+    let (watched, away) = (stage.path().join("watched"), stage.path().join("away"));
+    put(&watched.join("work"), "old", in_seconds(3_600));
+    let mut daemon = watching(&stage);
+    fs::rename(&watched, &away).unwrap();
+    daemon
+        .log
+        .find(SOON, |line| line.contains("the source cannot be read"))
+        .unwrap_or_else(|| panic!("{}", daemon.log.text()));
+    fs::create_dir(away.join("made")).unwrap();
+    let due = in_seconds(2);
+    put(&away.join("made"), "new", due);
+    wait_until(|| Clock::System.now() > due, || "the clock stands still".to_owned());
+    fs::rename(&away, &watched).unwrap();
+    let back = Clock::System.now();
+    wait_until(|| rings(&stage, "new"), || daemon.log.text());
+    assert!(Clock::System.now() < back.plus(12_000), "it is looked for again soon");
+    assert!(daemon.stop(SOON).success());
+}
+
+#[test]
+fn a_calendar_made_while_nobody_looked_rings_what_was_due_since_and_one_found_at_the_first_start_does_not() {
+    let _quiet = undisturbed();
+    let stage = Stage::new();
+    if stage.path().metadata().unwrap().created().is_err() {
+        eprintln!("NOT RUN: this file system does not say when a folder was made");
+        return;
+    }
+    let due = in_seconds(1);
+    put(&stage.path().join("watched/work"), "before", due);
+    wait_until(|| Clock::System.now() > due, || "the clock stands still".to_owned());
+    // One was made before, and is new to the source only.
+    let outside = stage.path().join("outside");
+    fs::create_dir(&outside).unwrap();
+    assert!(watching(&stage).stop(SOON).success());
+    let due = in_seconds(1);
+    put(&outside, "moved", due);
+    fs::rename(outside, stage.path().join("watched/moved")).unwrap();
+    let made = stage.path().join("watched/made");
+    fs::create_dir(&made).unwrap();
+    put(&made, "made", due);
+    wait_until(|| Clock::System.now() > due, || "the clock stands still".to_owned());
+    let mut daemon = watching(&stage);
+    wait_until(|| rings(&stage, "made"), || daemon.log.text());
+    assert_eq!(stage.rung().len(), 1, "{:?}", stage.rung());
+    assert!(daemon.stop(SOON).success());
+}
+
+#[test]
 fn a_source_or_a_sink_that_has_another_name_is_told_with_what_that_costs() {
     let stage = Stage::new();
     stage.put("a.ics", "20260310T123000Z", "a", "2026-03-01T00:00:00Z");

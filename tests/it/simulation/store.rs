@@ -126,6 +126,7 @@ impl Store {
                     changes: written(&news),
                     checkpoint,
                     may_lag: true,
+                    made: None,
                 },
                 news,
             )
