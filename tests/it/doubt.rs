@@ -412,7 +412,10 @@ fn many_objects_that_vanish_at_once_are_looked_for_twice() {
     at(40);
     watch.try_look().unwrap();
     assert_eq!(watch.kept.calendar("/cal/work/").objects.len(), 30, "it counts anew");
-    at(70);
+    // What was found is remembered over a restart: `run --once` looks once in each process.
+    let (source, settings) = settings(&server.scripted.url, Some(("mary", "sesame")));
+    let begin = UtcMillis::parse("2026-03-10T12:00:00Z").unwrap();
+    let mut watch = Watch { kept: watch.kept, ..Watch::at(&source, &settings, Clock::manual(begin.plus(70_000))) };
     watch.look();
     assert!(watch.kept.calendar("/cal/work/").objects.is_empty());
 }
@@ -490,14 +493,16 @@ fn an_object_that_is_refused_is_kept() {
     let looked = watch.try_look().unwrap();
     assert_eq!((looked.faults.len(), watch.kept.summaries("/cal/work/").len()), (1, 10), "{looked:?}");
     assert!(looked.faults.concat().contains("3.ics may not be read"), "{looked:?}");
-    // It is not listed, and asked for it is under 403.
+    // It is not listed, and asked for it is under 403. Another one is deleted.
     server.quirk(refuse);
+    server.delete("4.ics");
     server.version("t1", "c3");
     let looked = watch.try_look().unwrap();
-    assert_eq!((looked.faults.len(), watch.kept.summaries("/cal/work/").len()), (1, 10), "{looked:?}");
+    assert_eq!((looked.faults.len(), watch.kept.summaries("/cal/work/").len()), (1, 9), "{looked:?}");
     server.quirk(|_, _| None);
+    server.version("t1", "c4");
     watch.look();
-    assert_eq!(watch.kept.summaries("/cal/work/").len(), 9, "it is gone");
+    assert_eq!(watch.kept.summaries("/cal/work/").len(), 8, "it is gone");
 }
 
 #[test]

@@ -10,8 +10,9 @@ use super::href;
 use super::kept::Kept;
 use super::position::compare_every;
 use super::requests::members::{self, Member, Members};
-use super::sync::{News, Outcome, Sync, Unsettled, Vanished};
+use super::sync::{News, Outcome, Sync, Unsettled};
 use crate::source::Intake;
+use crate::time::UtcMillis;
 
 /// Objects that may vanish at once from a listing, and be half of it or more, without being looked for a second time.
 const FEW: usize = 10;
@@ -19,7 +20,8 @@ const FEW: usize = 10;
 const SECOND_LOOK: i64 = 30_000;
 
 impl<I: Intake> Sync<'_, I> {
-    /// The whole calendar compared with `kept`. `suspects` are fetched whatever their entity tags say.
+    /// The whole calendar compared with `kept`. `suspects` are fetched whatever their entity tags say. Since `vanished` looks have
+    /// found many objects no longer listed.
     ///
     /// # Errors
     /// Of a request; the server's no to the calendar.
@@ -27,7 +29,7 @@ impl<I: Intake> Sync<'_, I> {
         &self,
         kept: &Kept,
         suspects: &[Member],
-        unsettled: &mut Unsettled,
+        (unsettled, vanished): (&mut Unsettled, Option<UtcMillis>),
         outcome: &mut Outcome,
     ) -> Result<News, CaldavError> {
         let answer = self.http.multistatus(members::request(self.url)).await?;
@@ -48,9 +50,11 @@ impl<I: Intake> Sync<'_, I> {
             let is_respelled = news.there.contains(&href::literal_key(&object.href));
             if is_respelled { &mut respelled } else { &mut gone }.push(object.href.clone());
         }
-        if self.is_believed(&gone, kept, &mut unsettled.vanished, outcome).await? {
-            news.gone = gone;
-        }
+        let refused = self.believe(&mut gone, kept, vanished, outcome).await?;
+        // They are there, and it shows in what is owed that they are refused.
+        news.there.extend(refused.iter().map(|member| kept.key(&member.href)));
+        news.put.extend(refused);
+        news.gone = gone;
         news.gone.extend(respelled);
         news.is_whole = true;
         Ok(news)
@@ -75,42 +79,46 @@ impl<I: Intake> Sync<'_, I> {
         news
     }
 
-    /// Whether objects that a whole listing leaves out are gone.
-    async fn is_believed(
+    /// Leaves those in `gone`, which a whole listing leaves out, that are gone. Returns those that are there and refused.
+    async fn believe(
         &self,
-        gone: &[String],
+        gone: &mut Vec<String>,
         kept: &Kept,
-        vanished: &mut Vanished,
+        vanished: Option<UtcMillis>,
         outcome: &mut Outcome,
-    ) -> Result<bool, CaldavError> {
-        let is_much = gone.len() > FEW && gone.len() * 2 >= kept.len();
+    ) -> Result<Vec<Member>, CaldavError> {
         if gone.is_empty() {
-            vanished.since = None;
-            return Ok(true);
+            return Ok(Vec::new());
         }
         let asked: Vec<Member> = gone.iter().map(|href| Member::new(href, None)).collect();
-        let there = Fetcher::new(self.http, self.url).still_there(&asked).await?;
-        if let Some(first) = there.first() {
+        let found = Fetcher::new(self.http, self.url).still_there(&asked).await?;
+        // Of many only some were asked for by themselves.
+        let refused = found.refused.first().filter(|_| gone.len() > FEW);
+        if let Some(first) = found.there.first().or(refused) {
             outcome.hold(format!(
                 "{} is there, and {} does not list it: what is not listed is kept as it is known",
                 first.href, self.url
             ));
-            return Ok(false);
+            gone.clear();
+            return Ok(Vec::new());
         }
-        let since = *vanished.since.get_or_insert(self.looked_at);
+        let is_much = gone.len() > FEW && gone.len() * 2 >= kept.len();
+        let since = vanished.map_or(self.looked_at, |since| since.min(self.looked_at));
         let lasted = self.looked_at.0.saturating_sub(since.0);
-        if is_much && !(SECOND_LOOK..).contains(&lasted) {
-            vanished.since = Some(since.min(self.looked_at));
-            outcome.hold(format!(
+        if is_much && lasted < SECOND_LOOK {
+            outcome.vanished = Some(since);
+            outcome.faults.push(format!(
                 "{} of {} objects of {} are no longer listed: they are kept until another look finds the same",
                 gone.len(),
                 kept.len(),
                 self.url
             ));
-            outcome.look_in(SECOND_LOOK.saturating_sub(lasted.max(0)));
-            return Ok(false);
+            outcome.look_in(SECOND_LOOK.saturating_sub(lasted));
+            gone.clear();
+            return Ok(Vec::new());
         }
-        vanished.since = None;
-        Ok(true)
+        let refused: HashSet<&str> = found.refused.iter().map(|member| member.href.as_str()).collect();
+        gone.retain(|href| !refused.contains(href.as_str()));
+        Ok(found.refused)
     }
 }

@@ -31,6 +31,15 @@ pub struct Fetched {
     pub later: Vec<(Member, String)>,
 }
 
+/// Objects that a list leaves out, and that are there nevertheless.
+#[derive(Debug, Default)]
+pub struct Unlisted {
+    /// Given, or perhaps there.
+    pub there: Vec<Member>,
+    /// Not given away, by a server that knows of them.
+    pub refused: Vec<Member>,
+}
+
 impl Fetched {
     /// Notes that `members` were not asked for, since their server fails.
     fn not_asked_for(&mut self, members: &[Member]) {
@@ -201,12 +210,12 @@ impl<'a> Fetcher<'a> {
         Ok(())
     }
 
-    /// Which of `members` are there, or may be: asked for together, and a few of those that do not come singly. None of what is
-    /// not asked for is among them.
+    /// Which of `members` are there, or may be, and which are refused: asked for together, and a few of those that do not come
+    /// singly. None of what is not asked for is among them.
     ///
     /// # Errors
     /// Only those that concern the whole account.
-    pub async fn still_there(&mut self, members: &[Member]) -> Result<Vec<Member>, CaldavError> {
+    pub async fn still_there(&mut self, members: &[Member]) -> Result<Unlisted, CaldavError> {
         let asked = members.get(..members.len().min(CHUNK)).unwrap_or(members);
         let hrefs = asked.iter().map(|member| member.href.as_str());
         let objects = match self.http.multistatus(objects::request(self.calendar, hrefs)).await {
@@ -221,10 +230,10 @@ impl<'a> Fetcher<'a> {
         self.singly(missing.get(..missing.len().min(SINGLY)).unwrap_or_default(), &mut fetched).await?;
         there.extend(fetched.objects.into_iter().map(|(member, _)| member));
         there.extend(fetched.later.into_iter().map(|(member, _)| member));
-        let is_kept =
+        let is_there =
             |error: &CaldavError| matches!(error, CaldavError::Forbidden { .. } | CaldavError::TooLarge { .. });
-        there.extend(fetched.refused.into_iter().filter(|(_, error)| is_kept(error)).map(|(member, _)| member));
-        Ok(there)
+        let refused = fetched.refused.into_iter().filter(|(_, error)| is_there(error)).map(|(member, _)| member);
+        Ok(Unlisted { there, refused: refused.collect() })
     }
 }
 

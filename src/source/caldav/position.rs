@@ -69,6 +69,9 @@ pub struct More {
     /// being written, or something was found gone. None where that was done since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settles: Option<i64>,
+    /// Since when many of its objects are no longer listed, which a later look has to confirm, UTC milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vanished: Option<i64>,
 }
 
 /// What a look has to do.
@@ -104,6 +107,7 @@ impl Position {
             objects: compared.objects,
             blurred,
             settles: None,
+            vanished: None,
         };
         Position { token, more }
     }
@@ -124,6 +128,17 @@ impl Position {
         let first = [self.more.settles, confirmed].into_iter().flatten().min();
         self.more.settles = first.or(waiting.map(|rest| at.plus(rest).0));
         self
+    }
+
+    /// The same, but that many objects are no longer listed since `since`.
+    pub fn vanished(mut self, since: UtcMillis) -> Position {
+        self.more.vanished = Some(since.0);
+        self
+    }
+
+    /// Since when many objects are no longer listed.
+    pub fn vanished_since(&self) -> Option<UtcMillis> {
+        self.more.vanished.map(UtcMillis)
     }
 
     /// Milliseconds from `now` until the calendar is to be compared because it has come to rest.
@@ -162,7 +177,8 @@ pub fn next_step(kept: Option<&Position>, listed: &Listed, now: UtcMillis, repor
     let Some(kept) = kept else { return Step::Compare };
     let more = &kept.more;
     let other = |old: &Option<String>, new: &Option<String>| matches!((old, new), (Some(old), Some(new)) if old != new);
-    if other(&more.identity, &listed.identity) || other(&more.created, &listed.created) {
+    let is_another = other(&more.identity, &listed.identity) || other(&more.created, &listed.created);
+    if is_another || more.vanished.is_some() {
         return Step::Compare;
     }
     let age = now.0.saturating_sub(more.compared);

@@ -57,16 +57,9 @@ pub struct Sync<'a, I> {
 #[derive(Debug, Default)]
 pub struct Unsettled {
     pub owed: Owed,
-    pub vanished: Vanished,
     pub recheck: Recheck,
     /// Looks, one after the other, that found a version marked with the present second.
     blurred: u32,
-}
-
-/// Since when looks have found many objects of a calendar no longer listed.
-#[derive(Debug, Default)]
-pub struct Vanished {
-    pub since: Option<UtcMillis>,
 }
 
 /// What came of it.
@@ -83,6 +76,8 @@ pub struct Outcome {
     pub again_in: Option<Duration>,
     /// The calendar does not count as read.
     pub is_held: bool,
+    /// Many of its objects are no longer listed, since then, and another look has to find the same.
+    pub vanished: Option<UtcMillis>,
 }
 
 impl Outcome {
@@ -167,8 +162,9 @@ impl<I: Intake> Sync<'_, I> {
         }
         let named: HashSet<String> = news.put.iter().map(|member| kept.key(&member.href)).collect();
         news.put.extend(owed.due(self.looked_at).into_iter().filter(|due| !named.contains(&kept.key(&due.href))));
-        let next = match (step, position) {
-            (Step::Rest, Some(position)) => position.clone(),
+        let next = match (step, position, outcome.vanished) {
+            (_, before, Some(since)) => before.cloned().unwrap_or_default().vanished(since),
+            (Step::Rest, Some(position), None) => position.clone(),
             _ => self.position(position, &news, token, &outcome),
         };
         unsettled.blurred = if next.more.blurred { unsettled.blurred.saturating_add(1) } else { 0 };
@@ -208,7 +204,8 @@ impl<I: Intake> Sync<'_, I> {
             },
             _ => {}
         }
-        let mut news = self.compared(kept, &suspects, unsettled, outcome).await?;
+        let vanished = position.and_then(Position::vanished_since);
+        let mut news = self.compared(kept, &suspects, (unsettled, vanished), outcome).await?;
         let named: HashSet<String> = suspects.iter().map(|member| kept.key(&member.href)).collect();
         news.put
             .retain(|member| named.contains(&kept.key(&member.href)) || !unsettled.owed.rests(member, self.looked_at));
