@@ -69,9 +69,9 @@ impl SecretRef {
     pub fn read(&self) -> Result<Secret, SecretError> {
         let secret = match &self.place {
             Place::File(path) => private(path).and_then(|()| contents(path)),
-            Place::Variable(name) => variable(name)
-                .map(Secret::new)
-                .ok_or_else(|| format!("names the environment variable {name}, which is not set")),
+            Place::Variable(name) => variable(name).map(Secret::new).ok_or_else(|| {
+                format!("names the environment variable {name}, which is not set: set it and start Reveille anew")
+            }),
             Place::Credential(name) => credential(name)
                 .ok_or_else(|| format!("names the systemd credential '{name}', but ${CREDENTIALS} is not set"))
                 .and_then(|path| contents(&path)),
@@ -86,6 +86,11 @@ impl SecretRef {
             Place::File(path) => Some(path),
             Place::Variable(_) | Place::Credential(_) | Place::Inline(_) => None,
         }
+    }
+
+    /// Whether it is looked for in the environment, which stays as it is as long as the process lasts, and is not there.
+    pub fn lacks_variable(&self) -> bool {
+        matches!(self.place, Place::Variable(_)) && self.read().is_err()
     }
 
     /// What changes when the secret does; none where there is no file, or none that can be seen.

@@ -93,6 +93,16 @@ impl ClientMaker {
         Ok(self.get()?.login != refused.login)
     }
 
+    /// Whether the secret is to be in the environment, and is not.
+    pub fn lacks_variable(&self) -> bool {
+        match &self.credentials {
+            Credentials::None => false,
+            Credentials::Basic { password: secret, .. } | Credentials::Bearer { token: secret } => {
+                secret.lacks_variable()
+            }
+        }
+    }
+
     /// How requests log in.
     pub fn credentials(&self) -> &Credentials {
         &self.credentials

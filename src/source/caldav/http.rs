@@ -175,6 +175,11 @@ impl Http {
         }
     }
 
+    /// Whether requests cannot be made before the process is started anew: the environment lacks the secret.
+    pub fn lacks_variable(&self) -> bool {
+        self.client.lacks_variable()
+    }
+
     /// What is read of answers at most.
     pub fn limits(&self) -> &AnswerLimits {
         &self.limits

@@ -191,6 +191,7 @@ impl CaldavSource {
     /// find out for themselves. `answers` is how many there were when the look began.
     pub fn obstacle(&self, error: &CaldavError, answers: u64) -> Obstacle {
         let obstacle = match error {
+            CaldavError::Settings(_) if self.http.lacks_variable() => Obstacle::Other,
             CaldavError::Settings(_) => Obstacle::File,
             CaldavError::Unauthorized { .. } => Obstacle::Login,
             CaldavError::Unreachable { .. } => Obstacle::Server,
