@@ -1,8 +1,5 @@
 //! Calendars that looks do not find: since when, and that they are found again.
 
-use std::collections::HashSet;
-
-use super::store::id_list;
 use super::{Ledger, LedgerError};
 use crate::time::UtcMillis;
 
@@ -28,17 +25,6 @@ impl Absent {
 }
 
 const ABSENT: &str = "UPDATE calendars SET absent_since = ?1, missing_since = ?2 WHERE source = ?3 AND href = ?4";
-// What is there again is in the new calendar, or was deleted from it.
-const REPLACED: &str = "SELECT DISTINCT u.object FROM uids u JOIN objects o ON o.id = u.object
-    JOIN calendars c ON c.id = o.calendar JOIN calendars n ON n.user = c.user
-    WHERE u.object IN (SELECT value FROM json_each(?1)) AND n.absent_since IS NULL
-    AND n.first_seen >= c.absent_since - ?2 AND (
-        EXISTS (SELECT 1 FROM uids v JOIN objects p ON p.id = v.object WHERE v.uid = u.uid AND p.calendar = n.id)
-        OR EXISTS (SELECT 1 FROM gone g, json_each(g.uids) w WHERE g.calendar = n.id AND w.value = u.uid))";
-
-/// A calendar that was found no more than so long, in milliseconds, before another was missed may be that one by another name.
-const AT_ONCE: i64 = 60_000;
-
 const PRESENT: &str = "UPDATE calendars SET absent_since = NULL, missing_since = NULL WHERE source = ? AND href = ?";
 
 impl Ledger {
@@ -71,16 +57,6 @@ impl Ledger {
             })
         })
         .await
-    }
-
-    /// Which of `objects` are in absent calendars, and have come into a calendar of the same user since, or have come and gone
-    /// there: their calendar has another name now.
-    ///
-    /// # Errors
-    /// [`LedgerError::Database`].
-    pub async fn replaced(&self, objects: &[i64]) -> Result<HashSet<i64>, LedgerError> {
-        let query = sqlx::query_scalar(REPLACED).bind(id_list(objects.iter().copied())).bind(AT_ONCE);
-        Ok(query.fetch_all(self.readers()).await?.into_iter().collect())
     }
 
     /// The calendars that are absent: source and href.

@@ -1,6 +1,6 @@
 //! The rings of an object that is due: their notifications and where these go.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use sha2::{Digest as _, Sha256};
 
@@ -109,8 +109,6 @@ impl Prepare for Planner {
         calendars.dedup();
         let rows: HashMap<i64, CalendarRow> =
             self.ledger.calendars_by_id(&calendars).await?.into_iter().map(|row| (row.id, row)).collect();
-        let are_absent = rows.values().any(|row| row.absent.is_some());
-        let replaced = if are_absent { self.ledger.replaced(&ids).await? } else { HashSet::new() };
         let mut texts: HashMap<i64, ObjectText> = texts.into_iter().map(|text| (text.id, text)).collect();
         let matching = |timer: Due| {
             let text = texts.remove(&timer.object).filter(|text| text.revision == timer.revision)?;
@@ -124,9 +122,7 @@ impl Prepare for Planner {
                 let row = rows.get(&text.calendar)?;
                 let (around, about) = around.entry(row.id).or_insert_with(|| (planner.around(row), about(row)));
                 let place = Place { row, about, object: text.id, href: &text.href };
-                let firing = planner.firing(place, around, timer, &text, (until, now));
-                // The calendar that has another name now rings it, as it is there.
-                Some(if replaced.contains(&text.id) { Firing { rings: Vec::new(), ..firing } } else { firing })
+                Some(planner.firing(place, around, timer, &text, (until, now)))
             };
             work.into_iter().filter_map(firing).collect()
         });

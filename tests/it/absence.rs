@@ -379,19 +379,3 @@ async fn what_its_server_does_not_give_away_is_owed_over_a_restart() {
     stage.look("12:01", "/a/", vec![written_at(put("b", "11:00"), "10:05")]).await;
     assert_eq!(stage.rung("12:01").await, ["11:00 at 12:01", "12:00 at 12:00"]);
 }
-
-#[tokio::test]
-async fn a_calendar_that_has_another_name_now_rings_as_it_is_there() {
-    let mut stage = Stage::new("10:00").await;
-    let all = || vec![put("a", "11:10"), put("b", "11:10"), put("c", "11:10")];
-    stage.look("10:00", "/a/", [all(), vec![put("d", "11:10"), put("e", "11:10")]].concat()).await;
-    stage.look("10:00", "/old/", vec![put("d", "12:10")]).await;
-    // Renamed, and then one is edited and one deleted.
-    stage.look("11:00", "/new/", all()).await;
-    assert!(matches!(stage.misses("11:00", Evidence::Healthy).await, Absence::Kept { .. }));
-    stage.look("11:01", "/new/", vec![put("a", "11:12"), gone("b")]).await;
-    // What is in a calendar that was there before, or in none, rings on.
-    assert_eq!(stage.rung("11:10").await, ["11:10 at 11:10"; 3], "c, d and e");
-    let rung = stage.rung("11:12").await;
-    assert_eq!((rung.len(), rung.last().map(String::as_str)), (4, Some("11:12 at 11:12")));
-}
