@@ -218,9 +218,8 @@ impl Desk {
         previous: UtcMillis,
         now: UtcMillis,
     ) -> Result<Settled, LedgerError> {
-        let puts_new = jobs.iter().any(|job| job.existing.is_none());
         let since = self.forget_before(now);
-        let gone = if puts_new { self.ledger.gone_uids(&row.user, since).await? } else { HashMap::new() };
+        let gone = if jobs.is_empty() { HashMap::new() } else { self.ledger.gone_uids(&row.user, since).await? };
         let past = Past { looked: previous, unsure: row.first_seen.max(self.forget_before(previous)), gone };
         let back = jobs.iter().filter(|job| job.owed.is_some()).map(|job| job.href.clone()).collect();
         let mut settled = Settled { back, ..Settled::default() };

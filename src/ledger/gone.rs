@@ -15,6 +15,13 @@ const REMEMBER: &str = "INSERT INTO gone (calendar, href, gone_at, owed, due, ui
     WHERE o.calendar = ?1 AND o.href IN (SELECT value FROM json_each(?2))
     ON CONFLICT DO UPDATE SET gone_at = excluded.gone_at, owed = excluded.owed,
     due = excluded.due, uids = excluded.uids";
+// What another one has taken the place of: under a name that no object has.
+const REPLACED: &str = "INSERT INTO gone (calendar, href, gone_at, owed, due, uids)
+    SELECT o.calendar, o.href || '#uid:' || u.uid, ?3, min(t.due, ?3), t.due, json_array(u.uid)
+    FROM uids u JOIN objects o ON o.id = u.object JOIN timers t ON t.object = o.id
+    WHERE u.object IN (SELECT value FROM json_each(?1))
+    AND NOT EXISTS (SELECT 1 FROM json_each(?2) n WHERE n.value ->> 0 = u.object AND n.value ->> 1 = u.uid)
+    ON CONFLICT DO UPDATE SET gone_at = excluded.gone_at, owed = excluded.owed, due = excluded.due";
 const BACK: &str = "DELETE FROM gone WHERE calendar = ? AND href IN (SELECT value FROM json_each(?))";
 
 impl Ledger {
@@ -71,5 +78,17 @@ pub async fn forget(
     if !back.is_empty() {
         sqlx::query(BACK).bind(calendar).bind(serde_json::json!(back).to_string()).execute(c).await?;
     }
+    Ok(())
+}
+
+/// Remembers UIDs of `objects`, a list of ids, that will be in their place no more from `now` on: `stay` lists those that will,
+/// ids and UIDs. Both are JSON.
+pub async fn remember_replaced(
+    c: &mut SqliteConnection,
+    objects: String,
+    stay: String,
+    now: UtcMillis,
+) -> Result<(), LedgerError> {
+    sqlx::query(REPLACED).bind(objects).bind(stay).bind(now.0).execute(c).await?;
     Ok(())
 }

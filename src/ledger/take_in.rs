@@ -188,6 +188,9 @@ async fn put(
     let overdue: Vec<NewRing> = placed.iter().flat_map(|p| p.object.overdue.iter().cloned()).collect();
     let changed = id_list(placed.iter().filter(|p| p.object.existing.is_some()).map(|p| p.id));
     if changed != "[]" {
+        let stay: Vec<(i64, &str)> =
+            placed.iter().flat_map(|p| p.object.uids.iter().map(|uid| (p.id, uid.as_str()))).collect();
+        gone::remember_replaced(c, changed.clone(), serde_json::json!(stay).to_string(), now).await?;
         sqlx::query(FORGET_UIDS).bind(changed.clone()).execute(&mut *c).await?;
         sqlx::query(DISARM).bind(changed).execute(&mut *c).await?;
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::firing::Place;
 use super::{Planner, about, spread};
-use crate::calendar::object::Object;
+use crate::calendar::object::{Limits, Object};
 use crate::calendar::plan::Plan;
 use crate::calendar::surroundings::Surroundings;
 use crate::calendar::zone::Zones;
@@ -74,8 +74,8 @@ impl Past {
 
     /// From when on the rings of an object count: what was due when its calendar was looked at before, or when it was
     /// written, is past (rule 23). What claims to be written in the future says nothing: some clock is wrong.
-    fn from(&self, job: &Job, object: &Object, plan: &Plan<'_>, now: UtcMillis) -> UtcMillis {
-        if let Some(due) = self.moved(job, object, plan) {
+    fn from(&self, job: &Job, (object, plan): (&Object, &Plan<'_>), limits: &Limits, now: UtcMillis) -> UtcMillis {
+        if let Some(due) = self.moved(job, object, plan, limits) {
             return due.min(self.looked);
         }
         let looked = job.owed.map_or(self.looked, |owed| owed.min(self.looked));
@@ -85,14 +85,18 @@ impl Past {
         }
     }
 
-    /// When an object that went from another calendar would have rung next, if it would do so here as well: it is the same one,
-    /// and when it was put here says nothing of when it was written.
-    fn moved(&self, job: &Job, object: &Object, plan: &Plan<'_>) -> Option<UtcMillis> {
-        if self.gone.is_empty() || job.existing.is_some() || job.owed.is_some() {
+    /// When an object that went a short while ago, from here or from another place of its user, would have rung next, if it would
+    /// do so here as well: it is the same one, and when it was put here says nothing of when it was written.
+    fn moved(&self, job: &Job, object: &Object, plan: &Plan<'_>, limits: &Limits) -> Option<UtcMillis> {
+        if self.gone.is_empty() {
             return None;
         }
-        let due = object.uids().into_iter().filter_map(|uid| self.gone.get(uid)).min()?;
-        plan.next_ring(*due).filter(|next| next == due)
+        let uids = object.uids();
+        let due = uids.iter().filter_map(|uid| self.gone.get(*uid)).min()?;
+        // What it replaces here is another one, or it is an edit of that.
+        let before = job.existing.as_ref().and_then(|existing| Object::parse(&existing.text, limits).ok());
+        let is_edit = before.is_some_and(|before| before.uids().iter().any(|uid| uids.contains(uid)));
+        plan.next_ring(*due).filter(|next| next == due && !is_edit)
     }
 }
 
@@ -109,7 +113,9 @@ impl Planner {
 
     fn plan(&self, row: &CalendarRow, around: &Surroundings, job: Job, past: &Past, now: UtcMillis) -> Outcome {
         let read = match &job.text {
-            Ok(text) => self.read(around, text, None, |object, plan| past.from(&job, object, plan, now)),
+            Ok(text) => {
+                self.read(around, text, None, |object, plan| past.from(&job, (object, plan), &self.inner.limits, now))
+            }
             Err(fault) => Err(fault.clone()),
         };
         let is_broken = read.as_ref().map_or(true, |read| read.is_cut_off);

@@ -257,10 +257,15 @@ async fn an_object_that_is_gone_and_comes_back_soon_is_the_same() {
     assert_eq!(stage.rung("11:11").await, [""; 0], "gone is gone");
     stage.core.desk.unchanged(SOURCE, "/a/", at("11:15")).await.unwrap();
     stage = stage.restart().await;
-    // Back: one as it was, one with another alarm, and one that was written after its alarm.
-    let back = vec![put("a", "11:10"), put("b", "11:12"), written_at(put("c", "11:10"), "11:11")];
+    // Back: one as it was, one with another alarm, one as it was and written anew, and one with an alarm that was past by then.
+    let back = vec![
+        put("a", "11:10"),
+        put("b", "11:12"),
+        written_at(put("c", "11:10"), "11:11"),
+        written_at(put("e", "11:10"), "11:11"),
+    ];
     stage.look("11:20", "/a/", back).await;
-    let rung = ["11:10 at 11:20", "11:12 at 11:20"];
+    let rung = ["11:10 at 11:20", "11:10 at 11:20", "11:12 at 11:20"];
     assert_eq!(stage.rung("11:20").await, rung);
     // One that comes back later is new.
     stage.look("11:21", "/a/", vec![put("d", "11:10")]).await;
@@ -378,4 +383,29 @@ async fn what_its_server_does_not_give_away_is_owed_over_a_restart() {
     assert_eq!(stage.rung("12:00").await, ["12:00 at 12:00"], "what is known rings on");
     stage.look("12:01", "/a/", vec![written_at(put("b", "11:00"), "10:05")]).await;
     assert_eq!(stage.rung("12:01").await, ["11:00 at 12:01", "12:00 at 12:00"]);
+}
+
+/// `change`, under the name `name`.
+fn named(change: Change, name: &str) -> Change {
+    match change {
+        Change::Put { etag, text, written, .. } => Change::Put { href: format!("{name}.ics"), etag, text, written },
+        other => other,
+    }
+}
+
+#[tokio::test]
+async fn what_loses_its_place_to_another_and_comes_back_elsewhere_is_the_same() {
+    let mut stage = Stage::new("10:00").await;
+    stage.look("10:00", "/a/", vec![put("a", "11:00"), put("b", "12:00"), put("c", "11:01"), put("d", "12:00")]).await;
+    // The place of one is taken by another, and that of the second is free for a moment.
+    stage.look("10:59", "/a/", vec![named(put("b", "12:00"), "a"), gone("c")]).await;
+    stage.clock.set(at("11:02"));
+    stage.core.desk.unchanged(SOURCE, "/a/", at("11:02")).await.unwrap();
+    assert_eq!(stage.rung("11:02").await, [""; 0]);
+    let back = [named(put("a", "11:00"), "b"), named(put("c", "11:01"), "d")].map(|change| written_at(change, "11:03"));
+    stage.look("11:03", "/a/", back.to_vec()).await;
+    assert_eq!(stage.rung("11:03").await, ["11:00 at 11:03", "11:01 at 11:03"]);
+    // Where it was, it is only edited.
+    stage.look("11:04", "/a/", vec![written_at(named(put("a", "11:01"), "b"), "11:04")]).await;
+    assert_eq!(stage.rung("12:00").await.len(), 3, "and b, which is where a was");
 }

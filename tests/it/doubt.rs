@@ -421,6 +421,19 @@ fn many_objects_that_vanish_at_once_are_looked_for_twice() {
 }
 
 #[test]
+fn many_objects_that_have_other_names_are_under_those_at_once() {
+    let (server, mut watch, _) = clocked();
+    (10..30).for_each(|n| server.put(&format!("{n}.ics"), "1", "old"));
+    server.version("", "c2");
+    watch.look();
+    (0..30).for_each(|n| server.delete(&format!("{n}.ics")));
+    (0..30).for_each(|n| server.put(&format!("new-{n}.ics"), "1", "new"));
+    server.version("", "c3");
+    watch.look();
+    assert_eq!(watch.kept.summaries("/cal/work/"), ["new"; 30]);
+}
+
+#[test]
 fn after_a_failure_and_at_the_start_everything_is_compared() {
     let (server, mut watch) = ten();
     // Put back from a backup, and written to as often since: the versions are the same.

@@ -102,7 +102,8 @@ impl<I: Intake> Sync<'_, I> {
             gone.clear();
             return Ok(Vec::new());
         }
-        let is_much = gone.len() > FEW && gone.len() * 2 >= kept.len();
+        // Where as many are listed as before they have other names now.
+        let is_much = gone.len() > FEW && gone.len() * 2 >= kept.len() && outcome.objects * 2 < kept.len();
         let since = vanished.map_or(self.looked_at, |since| since.min(self.looked_at));
         let lasted = self.looked_at.0.saturating_sub(since.0);
         if is_much && lasted < SECOND_LOOK {
