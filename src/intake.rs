@@ -82,8 +82,6 @@ struct Settled {
     put: Vec<PlannedObject>,
     /// Hrefs of texts that cannot be used.
     unreadable: Vec<String>,
-    /// Hrefs of objects that were gone for a short while.
-    back: Vec<String>,
 }
 
 impl Desk {
@@ -181,7 +179,7 @@ impl Desk {
         };
         let advance = batch.checkpoint.is_some();
         let Sorted { jobs, retag, unsure, gone } = self.sort(&row, batch.changes, batch.may_lag).await?;
-        let Settled { put, unreadable, back } = self.settle(&row, jobs, previous, now).await?;
+        let Settled { put, unreadable } = self.settle(&row, jobs, previous, now).await?;
         let replan = known.as_ref().is_some_and(|known| !plans_alike(known, &row));
         let nothing = put.is_empty() && retag.is_empty() && gone.is_empty() && !replan;
         if nothing && known.as_ref().is_some_and(|known| same(known, &row, advance)) {
@@ -195,7 +193,7 @@ impl Desk {
         let href = row.href.clone();
         let forget_before = self.forget_before(now);
         let from = previous;
-        let planned = Planned { calendar: row, advance, put, retag, gone, back, replanned, from, now, forget_before };
+        let planned = Planned { calendar: row, advance, put, retag, gone, replanned, from, now, forget_before };
         let fired = self.ledger.take_in(planned).await?;
         if known.is_none() {
             self.looks().found.remove(&(source.to_owned(), href.clone()));
@@ -221,13 +219,11 @@ impl Desk {
         let since = self.forget_before(now);
         let gone = if jobs.is_empty() { HashMap::new() } else { self.ledger.gone_uids(&row.user, since).await? };
         let past = Past { looked: previous, unsure: row.first_seen.max(self.forget_before(previous)), gone };
-        let back = jobs.iter().filter(|job| job.owed.is_some()).map(|job| job.href.clone()).collect();
-        let mut settled = Settled { back, ..Settled::default() };
+        let mut settled = Settled::default();
         for outcome in self.planner.plan_all(row.clone(), jobs, past, now).await {
             settled.put.extend(outcome.object);
             settled.unreadable.extend(outcome.unreadable);
         }
-        settled.back.retain(|href| !settled.unreadable.contains(href));
         Ok(settled)
     }
 
@@ -254,7 +250,8 @@ impl Desk {
                 Change::Gone { href } if existing.contains_key(&href) => sorted.gone.push(href),
                 Change::Gone { .. } => {}
                 Change::Unreadable { href, fault } => {
-                    let (etag, existing, owed) = (String::new(), existing.remove(&href), owed.remove(&href));
+                    let existing = existing.remove(&href);
+                    let (etag, owed) = (String::new(), owed.remove(&href).filter(|_| existing.is_none()));
                     sorted.jobs.push(Job { href, etag, text: Err(fault), written: None, existing, owed });
                 }
                 Change::Put { href, etag, text, written } => {
@@ -273,7 +270,8 @@ impl Desk {
                             // Of what could not be read before, no look has known what it rings. Where nobody knows when
                             // it was written, that may have been just now.
                             let unread = existing.as_ref().and_then(|existing| existing.unread_since);
-                            let owed = owed.remove(&href).or(unread.filter(|_| written.is_some()));
+                            let owed = owed.remove(&href).filter(|_| existing.is_none());
+                            let owed = owed.or(unread.filter(|_| written.is_some()));
                             sorted.jobs.push(Job { href, etag, text: Ok(text), written, existing, owed });
                         }
                     }

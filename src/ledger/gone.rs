@@ -22,7 +22,6 @@ const REPLACED: &str = "INSERT INTO gone (calendar, href, gone_at, owed, due, ui
     WHERE u.object IN (SELECT value FROM json_each(?1))
     AND NOT EXISTS (SELECT 1 FROM json_each(?2) n WHERE n.value ->> 0 = u.object AND n.value ->> 1 = u.uid)
     ON CONFLICT DO UPDATE SET gone_at = excluded.gone_at, owed = excluded.owed, due = excluded.due";
-const BACK: &str = "DELETE FROM gone WHERE calendar = ? AND href IN (SELECT value FROM json_each(?))";
 
 impl Ledger {
     /// Those of `hrefs` in the calendar with the id `calendar` that are gone since `since` or later, and from when on what
@@ -67,17 +66,9 @@ pub async fn remember(
     Ok(())
 }
 
-/// Forgets what was gone before `before`, and those of `calendar` that are there again.
-pub async fn forget(
-    c: &mut SqliteConnection,
-    calendar: i64,
-    back: Vec<String>,
-    before: UtcMillis,
-) -> Result<(), LedgerError> {
-    sqlx::query("DELETE FROM gone WHERE gone_at < ?").bind(before.0).execute(&mut *c).await?;
-    if !back.is_empty() {
-        sqlx::query(BACK).bind(calendar).bind(serde_json::json!(back).to_string()).execute(c).await?;
-    }
+/// Forgets what was gone before `before`.
+pub async fn forget(c: &mut SqliteConnection, before: UtcMillis) -> Result<(), LedgerError> {
+    sqlx::query("DELETE FROM gone WHERE gone_at < ?").bind(before.0).execute(c).await?;
     Ok(())
 }
 

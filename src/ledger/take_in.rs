@@ -54,8 +54,6 @@ pub struct Planned {
     pub retag: Vec<(i64, String)>,
     /// Hrefs that are no longer there. They are remembered, for what comes back.
     pub gone: Vec<String>,
-    /// Hrefs of those that were gone and are there again.
-    pub back: Vec<String>,
     /// Objects whose plan changes although their content does not: the calendar's zone did.
     pub replanned: Vec<Replanned>,
     /// From when on the rings of a calendar that is new count: it is as if it had been looked at then.
@@ -117,7 +115,7 @@ async fn take_in(
     first_ring: i64,
 ) -> Result<Fired, LedgerError> {
     let calendar = upsert_calendar(c, &planned.calendar, planned.from).await?;
-    gone::forget(c, calendar, planned.back, planned.forget_before).await?;
+    gone::forget(c, planned.forget_before).await?;
     if !planned.gone.is_empty() {
         let hrefs = serde_json::json!(planned.gone).to_string();
         gone::remember(c, calendar, hrefs.clone(), planned.calendar.looked_at).await?;

@@ -47,7 +47,6 @@ pub fn planned(put: Vec<PlannedObject>) -> Planned {
         put,
         retag: Vec::new(),
         gone: Vec::new(),
-        back: Vec::new(),
         replanned: Vec::new(),
         from: calendar().looked_at,
         now: at(0),

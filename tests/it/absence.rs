@@ -402,6 +402,7 @@ async fn what_loses_its_place_to_another_and_comes_back_elsewhere_is_the_same() 
     stage.clock.set(at("11:02"));
     stage.core.desk.unchanged(SOURCE, "/a/", at("11:02")).await.unwrap();
     assert_eq!(stage.rung("11:02").await, [""; 0]);
+    stage.look("11:02", "/a/", vec![written_at(named(put("e", "10:00"), "c"), "11:02")]).await;
     let back = [named(put("a", "11:00"), "b"), named(put("c", "11:01"), "d")].map(|change| written_at(change, "11:03"));
     stage.look("11:03", "/a/", back.to_vec()).await;
     assert_eq!(stage.rung("11:03").await, ["11:00 at 11:03", "11:01 at 11:03"]);

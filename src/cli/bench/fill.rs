@@ -113,7 +113,6 @@ impl Fill {
             put,
             retag: Vec::new(),
             gone: Vec::new(),
-            back: Vec::new(),
             replanned: Vec::new(),
             from: self.calendar.looked_at,
             now,
