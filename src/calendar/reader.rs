@@ -70,6 +70,10 @@ impl Reader<'_> {
     /// The same for a line whose value is dates, times, periods or a duration: where it is none of these because a colon in the
     /// parameters is not between quotes, the value is what follows the colons.
     pub(super) fn take_apart_dated<'l>(&mut self, number: u32, text: &'l str) -> Option<ContentLine<'l>> {
+        // Nearly all lines have one colon, and one value.
+        if text.bytes().filter(|octet| *octet == b':').nth(1).is_none() {
+            return self.take_apart(number, text);
+        }
         let strict = ContentLine::parse(text);
         if strict.as_ref().is_some_and(|line| begins_a_value(line.value)) {
             return strict;
