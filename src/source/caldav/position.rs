@@ -176,9 +176,7 @@ impl Position {
 pub fn next_step(kept: Option<&Position>, listed: &Listed, now: UtcMillis, reports: bool, doubts: bool) -> Step {
     let Some(kept) = kept else { return Step::Compare };
     let more = &kept.more;
-    let other = |old: &Option<String>, new: &Option<String>| matches!((old, new), (Some(old), Some(new)) if old != new);
-    let is_another = other(&more.identity, &listed.identity) || other(&more.created, &listed.created);
-    if is_another || more.vanished.is_some() {
+    if is_another(kept, listed) || more.vanished.is_some() {
         return Step::Compare;
     }
     let age = now.0.saturating_sub(more.compared);
@@ -193,6 +191,12 @@ pub fn next_step(kept: Option<&Position>, listed: &Listed, now: UtcMillis, repor
         (Some(old), Some(new)) if reports && !went_back(old, new) => Step::Changes { token: old.clone(), whole },
         _ => Step::Compare,
     }
+}
+
+/// Whether a calendar that was read up to `kept` is another one now, whose entity tags say nothing of the objects before.
+pub fn is_another(kept: &Position, listed: &Listed) -> bool {
+    let other = |old: &Option<String>, new: &Option<String>| matches!((old, new), (Some(old), Some(new)) if old != new);
+    other(&kept.more.identity, &listed.identity) || other(&kept.more.created, &listed.created)
 }
 
 /// Milliseconds after which a calendar of so many objects is compared again. Where it is spreads that by a quarter, so that not

@@ -12,7 +12,7 @@ use super::href;
 use super::http::Http;
 use super::kept::Kept;
 use super::owed::{Owed, Why};
-use super::position::{Compared, Position, ServerTime, Step};
+use super::position::{Compared, Position, ServerTime, Step, is_another};
 use super::recheck::Recheck;
 use super::requests::calendars::Listed;
 use super::requests::members::Member;
@@ -148,7 +148,11 @@ impl<I: Intake> Sync<'_, I> {
         step: Step,
         unsettled: &mut Unsettled,
     ) -> Result<Outcome, CaldavError> {
-        let kept = Kept::new(self.intake.etags(self.source, &self.calendar.href).await?);
+        let mut etags = self.intake.etags(self.source, &self.calendar.href).await?;
+        if position.is_some_and(|position| is_another(position, self.listed)) {
+            etags.values_mut().for_each(String::clear);
+        }
+        let kept = Kept::new(etags);
         let mut outcome = Outcome::default();
         unsettled.owed.begin();
         let (mut news, token) = self.news(position, &step, &kept, unsettled, &mut outcome).await?;
