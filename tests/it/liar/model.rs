@@ -36,7 +36,7 @@ pub struct Look {
     pub told: Option<Untruth>,
     /// The calendar was refused or not listed.
     pub absent: bool,
-    /// Other calendars of the user were there.
+    /// Another calendar of the user was there, and nothing untrue was said of it.
     pub others: bool,
 }
 

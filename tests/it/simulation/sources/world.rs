@@ -334,7 +334,9 @@ impl World {
         for calendar in super::CALENDARS {
             let place = (user.to_owned(), calendar.to_owned());
             let server = self.server();
-            let is_there = |other: &str| server.homes.get(user).is_some_and(|home| home.contains_key(other));
+            let is_listed = |other: &str| !server.lies.iter().any(|lie| lie.is_of(user, other));
+            let is_there =
+                |other: &str| server.homes.get(user).is_some_and(|home| home.contains_key(other)) && is_listed(other);
             let others = super::CALENDARS.iter().any(|other| *other != calendar && is_there(other));
             let of_it: Vec<Untruth> =
                 server.lies.iter().filter(|lie| lie.is_of(user, calendar)).map(|lie| lie.untruth()).collect();
