@@ -73,6 +73,8 @@ struct Sorted {
     jobs: Vec<Job>,
     retag: Vec<(i64, String)>,
     unsure: Vec<String>,
+    /// Which of those the ledger is to note.
+    doubted: Vec<i64>,
     gone: Vec<String>,
 }
 
@@ -158,7 +160,7 @@ impl Desk {
 
     async fn take(&self, source: &str, batch: Batch) -> Result<Taken, LedgerError> {
         let now = self.clock.now();
-        let mut row = calendar_row(source, &batch.calendar, batch.looked_at, batch.checkpoint.clone());
+        let mut row = calendar_row(source, &batch.calendar, batch.looked_at, batch.checkpoint.clone().or(batch.begun));
         for text in [&mut row.name, &mut row.color] {
             *text = text.chars().take(self.max_name).collect();
         }
@@ -178,10 +180,10 @@ impl Desk {
             }
         };
         let advance = batch.checkpoint.is_some();
-        let Sorted { jobs, retag, unsure, gone } = self.sort(&row, batch.changes, batch.may_lag).await?;
+        let Sorted { jobs, retag, unsure, doubted, gone } = self.sort(&row, batch.changes, batch.may_lag).await?;
         let Settled { put, unreadable } = self.settle(&row, jobs, previous, now).await?;
         let replan = known.as_ref().is_some_and(|known| !plans_alike(known, &row));
-        let nothing = put.is_empty() && retag.is_empty() && gone.is_empty() && !replan;
+        let nothing = put.is_empty() && retag.is_empty() && doubted.is_empty() && gone.is_empty() && !replan;
         if nothing && known.as_ref().is_some_and(|known| same(known, &row, advance)) {
             // A part of a look is no look: what comes in its other parts counts from the look before.
             if advance {
@@ -193,7 +195,8 @@ impl Desk {
         let href = row.href.clone();
         let forget_before = self.forget_before(now);
         let from = previous;
-        let planned = Planned { calendar: row, advance, put, retag, gone, replanned, from, now, forget_before };
+        let planned =
+            Planned { calendar: row, advance, put, retag, doubted, gone, replanned, from, now, forget_before };
         let fired = self.ledger.take_in(planned).await?;
         if known.is_none() {
             self.looks().found.remove(&(source.to_owned(), href.clone()));
@@ -258,9 +261,11 @@ impl Desk {
                     let text = self.planner.stored(text);
                     match existing.remove(&href) {
                         // What is faulty is planned again: the ledger may have the text before the one it tells of.
-                        Some(Existing { id, etag: old, text: same, faults: None, .. }) if same == text => {
+                        Some(Existing { id, etag: old, text: same, faults: None, unread_since, .. })
+                            if same == text =>
+                        {
                             if old != etag && may_lag {
-                                echoes.push(Echo { id, href, etag });
+                                echoes.push(Echo { id, href, etag, is_noted: unread_since.is_some() });
                             } else if old != etag {
                                 sorted.retag.push((id, etag));
                             }
@@ -280,7 +285,8 @@ impl Desk {
         }
         let (believed, unsure) = self.weigh(row.id, echoes, self.clock.now());
         sorted.retag.extend(believed);
-        sorted.unsure = unsure;
+        sorted.doubted = unsure.iter().filter(|echo| !echo.is_noted).map(|echo| echo.id).collect();
+        sorted.unsure = unsure.into_iter().map(|echo| echo.href).collect();
         Ok(sorted)
     }
 

@@ -12,6 +12,8 @@ const DOUBTED: i64 = 10 * 60_000;
 const FEW: usize = 20;
 /// What is doubted at the most.
 const MOST: usize = 10_000;
+/// Milliseconds after which is forgotten what has not come again.
+const FORGOTTEN: i64 = 24 * 60 * 60_000;
 
 /// By calendar and href, the entity tag and when it came first.
 pub(super) type Echoes = HashMap<(i64, String), (String, UtcMillis)>;
@@ -22,23 +24,30 @@ pub(super) struct Echo {
     pub id: i64,
     pub href: String,
     pub etag: String,
+    /// The ledger has noted that its text may not be the one that is there.
+    pub is_noted: bool,
 }
 
 impl Desk {
-    /// Which of `echoes` of a calendar are believed, with their new entity tags, and which are not: their hrefs.
-    pub(super) fn weigh(&self, calendar: i64, echoes: Vec<Echo>, now: UtcMillis) -> (Vec<(i64, String)>, Vec<String>) {
+    /// Which of `echoes` of a calendar are believed, with their new entity tags, and which are not.
+    pub(super) fn weigh(&self, calendar: i64, echoes: Vec<Echo>, now: UtcMillis) -> (Vec<(i64, String)>, Vec<Echo>) {
         let (mut believed, mut unsure) = (Vec::new(), Vec::new());
+        if echoes.is_empty() {
+            return (believed, unsure);
+        }
         let mut looks = self.looks();
+        looks.echoes.retain(|_, (_, first)| (0..FORGOTTEN).contains(&now.0.saturating_sub(first.0)));
         let many = echoes.len() > FEW || looks.echoes.len() > MOST;
-        for Echo { id, href, etag } in echoes {
-            let key = (calendar, href);
-            let first = looks.echoes.get(&key).filter(|(known, _)| *known == etag).map_or(now, |(_, first)| *first);
+        for echo in echoes {
+            let key = (calendar, echo.href.clone());
+            let known = looks.echoes.get(&key).filter(|(known, _)| *known == echo.etag);
+            let first = known.map_or(now, |(_, first)| *first);
             if many || !(0..DOUBTED).contains(&now.0.saturating_sub(first.0)) {
                 looks.echoes.remove(&key);
-                believed.push((id, etag));
+                believed.push((echo.id, echo.etag));
             } else {
-                unsure.push(key.1.clone());
-                looks.echoes.insert(key, (etag, first));
+                looks.echoes.insert(key, (echo.etag.clone(), first));
+                unsure.push(echo);
             }
         }
         (believed, unsure)

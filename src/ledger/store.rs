@@ -101,7 +101,7 @@ pub struct Existing {
     pub written: Option<UtcMillis>,
     /// What is wrong in it, or in what its source has instead, a JSON list.
     pub faults: Option<String>,
-    /// Where what its source has cannot be used: what is due of that from then on has not rung.
+    /// Where what its source has cannot be used, or may be another text: what is due of that from then on has not rung.
     pub unread_since: Option<UtcMillis>,
     pub text: Vec<u8>,
 }

@@ -17,7 +17,7 @@ pub struct PlannedObject {
     pub written: Option<UtcMillis>,
     /// What is wrong in it, a JSON list.
     pub faults: Option<String>,
-    /// Where what its source has cannot be used: what is due of that from then on has not rung.
+    /// Where what its source has cannot be used, or may be another text: what is due of that from then on has not rung.
     pub unread_since: Option<UtcMillis>,
     /// What planning remembers, JSON.
     pub memo: Option<String>,
@@ -52,11 +52,14 @@ pub struct Planned {
     pub put: Vec<PlannedObject>,
     /// Objects whose content is the same under another etag.
     pub retag: Vec<(i64, String)>,
+    /// Objects whose content may not be what is there: what they ring from `from` on is not known, see
+    /// [`PlannedObject::unread_since`].
+    pub doubted: Vec<i64>,
     /// Hrefs that are no longer there. They are remembered, for what comes back.
     pub gone: Vec<String>,
     /// Objects whose plan changes although their content does not: the calendar's zone did.
     pub replanned: Vec<Replanned>,
-    /// From when on the rings of a calendar that is new count: it is as if it had been looked at then.
+    /// When the calendar was looked at before. The rings of one that is new count from then on: it is as if it had been.
     pub from: UtcMillis,
     /// When all this was worked out.
     pub now: UtcMillis,
@@ -66,8 +69,8 @@ pub struct Planned {
 
 const CALENDAR: &str = "INSERT INTO calendars
     (source, href, key, user, owner, emails, name, color, zone, user_zone, default_timed, default_all_day,
-    first_seen, looked_at)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?13)
+    first_seen, looked_at, ctag, sync_token)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?13, ?14, ?15)
     ON CONFLICT (source, href) DO UPDATE SET key = excluded.key, user = excluded.user, owner = excluded.owner,
     emails = excluded.emails, name = excluded.name, color = excluded.color, zone = excluded.zone,
     user_zone = excluded.user_zone, default_timed = excluded.default_timed,
@@ -84,6 +87,9 @@ const OR_CHANGED: &str = "ON CONFLICT (id) DO UPDATE SET etag = excluded.etag, r
 const FORGET_UIDS: &str = "DELETE FROM uids WHERE object IN (SELECT value FROM json_each(?))";
 const DISARM: &str = "DELETE FROM timers WHERE object IN (SELECT value FROM json_each(?))";
 const GONE: &str = "DELETE FROM objects WHERE calendar = ? AND href IN (SELECT value FROM json_each(?))";
+const RETAG: &str = "UPDATE objects SET etag = ?, unread_since = NULL WHERE id = ?";
+const DOUBT: &str = "UPDATE objects SET unread_since = ifnull(unread_since, ?)
+    WHERE id IN (SELECT value FROM json_each(?))";
 const REPLAN: &str = "UPDATE objects SET revision = ?, zones = ?, memo = ? WHERE id = ? AND revision = ?";
 
 impl Ledger {
@@ -122,7 +128,10 @@ async fn take_in(
         sqlx::query(GONE).bind(calendar).bind(hrefs).execute(&mut *c).await?;
     }
     for (object, etag) in planned.retag {
-        sqlx::query("UPDATE objects SET etag = ? WHERE id = ?").bind(etag).bind(object).execute(&mut *c).await?;
+        sqlx::query(RETAG).bind(etag).bind(object).execute(&mut *c).await?;
+    }
+    if !planned.doubted.is_empty() {
+        sqlx::query(DOUBT).bind(planned.from.0).bind(id_list(planned.doubted.into_iter())).execute(&mut *c).await?;
     }
     replan(c, planned.replanned).await?;
     let now = planned.now;
@@ -156,6 +165,8 @@ async fn upsert_calendar(c: &mut SqliteConnection, row: &CalendarRow, from: UtcM
         .bind(row.default_timed.clone())
         .bind(row.default_all_day.clone())
         .bind(from.0)
+        .bind(row.ctag.clone())
+        .bind(row.sync_token.clone())
         .fetch_one(c)
         .await?;
     Ok(id)

@@ -46,6 +46,7 @@ pub fn planned(put: Vec<PlannedObject>) -> Planned {
         advance: true,
         put,
         retag: Vec::new(),
+        doubted: Vec::new(),
         gone: Vec::new(),
         replanned: Vec::new(),
         from: calendar().looked_at,

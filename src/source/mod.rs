@@ -85,6 +85,9 @@ pub struct Batch {
     /// Where the next look starts once all this is in the ledger; none on all batches of a look but the last, so that a
     /// crash in between reads the rest again.
     pub checkpoint: Option<Checkpoint>,
+    /// What a first look that does not come to its end leaves to the next one: where it began. It stands for nothing that was
+    /// read, and is kept only of a calendar that is new.
+    pub begun: Option<Checkpoint>,
     /// The store may name a version and still give the text of the one before, as a server that lags behind does.
     pub may_lag: bool,
 }

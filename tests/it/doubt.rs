@@ -457,6 +457,25 @@ fn after_a_failure_and_at_the_start_everything_is_compared() {
 }
 
 #[test]
+fn what_changes_while_a_first_look_is_not_at_its_end_is_read_whatever_its_entity_tag_says() {
+    let server = Server::start();
+    for name in ["1.ics", "2.ics"] {
+        server.put(name, "1", "old");
+    }
+    server.version("t1", "c1");
+    server.quirk(without("2.ics"));
+    let watch = server.watched();
+    assert!(watch.kept.calendar("/cal/work/").objects.len() == 1);
+    // Deleted and put anew: its server counts its versions from one again.
+    edit(&server, "1.ics", "1", "another");
+    server.version("t2", "c2");
+    server.quirk(|_, _| None);
+    let mut watch = watch.restarted(&server.scripted.url, Some(("mary", "sesame")));
+    watch.look();
+    assert!(has(&watch, "another") && watch.kept.calendar("/cal/work/").objects.len() == 2);
+}
+
+#[test]
 fn to_be_asked_less_often_is_no_failure() {
     let (server, mut watch) = ten();
     server.quirk(|_, _| Some(Reply::status(429)));
@@ -621,10 +640,31 @@ fn a_version_that_is_spelled_in_two_ways_is_not_read_again() {
     server.version("", "c1");
     server.quirk(|asked, _| {
         let inside = found("/cal/work/a.ics", &format!("<D:getetag>W/1</D:getetag>{}", data("a")));
-        asked.body.contains("multiget").then(|| Reply::multistatus(&inside))
+        asked.body.contains("/cal/work/a.ics").then(|| Reply::multistatus(&inside))
     });
     let mut watch = server.watched();
+    server.put("b.ics", "1", "b");
     server.version("", "c2");
     watch.look();
-    assert_eq!(server.scripted.lines(), [HOME, COMPARE]);
+    let asked = server.scripted.asked();
+    assert!(asked.iter().any(|asked| asked.body.contains("/cal/work/b.ics")));
+    assert!(!asked.iter().any(|asked| asked.body.contains("/cal/work/a.ics")));
+}
+
+#[test]
+fn where_a_version_changes_and_no_entity_tag_does_everything_is_read() {
+    let (server, mut watch, at) = clocked();
+    for turn in 1..=8 {
+        server.put("1.ics", "1", &format!("edit {turn}"));
+        server.version("", &format!("c{turn}"));
+        at(turn * 60);
+        watch.look();
+        let is_read = turn <= 6;
+        assert_eq!(has(&watch, &format!("edit {turn}")), is_read, "{turn}");
+    }
+    // A server whose versions change for no reason is not asked for everything at each look; an hour later it is.
+    at(9 * 60 + 2 * 3_600);
+    server.version("", "c9");
+    watch.look();
+    assert!(has(&watch, "edit 8"));
 }

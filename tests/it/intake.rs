@@ -109,6 +109,7 @@ impl Intake for Kept {
             return Err(IntakeError("the disk is full".to_owned()));
         }
         state.left = state.left.map(|left| left - 1);
+        let is_new = !state.calendars.contains_key(&batch.calendar.href);
         let calendar = state.calendars.entry(batch.calendar.href.clone()).or_default();
         calendar.seen = batch.calendar;
         (calendar.absent_since, calendar.evidence) = (None, None);
@@ -130,7 +131,8 @@ impl Intake for Kept {
                 Change::Gone { href } => state.changes += usize::from(calendar.objects.remove(&href).is_some()),
             }
         }
-        calendar.checkpoint = batch.checkpoint.unwrap_or_else(|| calendar.checkpoint.clone());
+        let checkpoint = batch.checkpoint.or(batch.begun.filter(|_| is_new));
+        calendar.checkpoint = checkpoint.unwrap_or_else(|| calendar.checkpoint.clone());
         Ok(taken)
     }
 

@@ -658,7 +658,7 @@ fn a_connection_that_breaks_is_tried_once_more() {
     server.quirk(|_, _| Some(Reply::hang_up()));
     server.scripted.asked();
     let error = watch.try_look().unwrap_err();
-    assert!(matches!(error, CaldavError::Unreachable { .. }) && error.is_transient(), "{error}");
+    assert!(matches!(error, CaldavError::Broken { .. }) && error.is_transient(), "{error}");
     assert_eq!(server.scripted.lines(), [HOME, HOME]);
 }
 

@@ -112,6 +112,7 @@ impl Fill {
             advance: false,
             put,
             retag: Vec::new(),
+            doubted: Vec::new(),
             gone: Vec::new(),
             replanned: Vec::new(),
             from: self.calendar.looked_at,

@@ -47,9 +47,19 @@ async fn fill(path: &Path) -> Ledger {
         object("b.ics", 2_000_000, Some(r#"["line 3: bad"]"#)),
         object("c.ics", 3_000_000, None),
     ];
-    let (retag, gone, replanned) = (Vec::new(), Vec::new(), Vec::new());
-    let planned =
-        Planned { calendar, advance: true, put, retag, gone, replanned, from: NOW, now: NOW, forget_before: NOW };
+    let (retag, doubted, gone, replanned) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let planned = Planned {
+        calendar,
+        advance: true,
+        put,
+        retag,
+        doubted,
+        gone,
+        replanned,
+        from: NOW,
+        now: NOW,
+        forget_before: NOW,
+    };
     ledger.take_in(planned).await.unwrap();
     ledger.source_looked("home", "directory", SourceLook { at: NOW, error: None, next_try: None }).await.unwrap();
     let timer = ledger.due(START, UtcMillis(1_000_100), 10).await.unwrap().remove(0);

@@ -19,17 +19,28 @@ const FEW: usize = 10;
 /// Milliseconds between the two looks that find many objects gone.
 const SECOND_LOOK: i64 = 30_000;
 
+/// What is known of a calendar before it is compared.
+#[derive(Debug, Default)]
+pub(super) struct Hints {
+    /// What a report named: to be fetched whatever its entity tag says.
+    pub suspects: Vec<Member>,
+    /// Since when looks have found many objects no longer listed.
+    pub vanished: Option<UtcMillis>,
+    /// Its version is another one than before, and no report has said why: something has changed, whatever the entity tags
+    /// say.
+    pub moved: bool,
+}
+
 impl<I: Intake> Sync<'_, I> {
-    /// The whole calendar compared with `kept`. `suspects` are fetched whatever their entity tags say. Since `vanished` looks have
-    /// found many objects no longer listed.
+    /// The whole calendar compared with `kept`.
     ///
     /// # Errors
     /// Of a request; the server's no to the calendar.
     pub(super) async fn compared(
         &self,
         kept: &Kept,
-        suspects: &[Member],
-        (unsettled, vanished): (&mut Unsettled, Option<UtcMillis>),
+        hints: &Hints,
+        unsettled: &mut Unsettled,
         outcome: &mut Outcome,
     ) -> Result<News, CaldavError> {
         let answer = self.http.multistatus(members::request(self.url)).await?;
@@ -39,7 +50,8 @@ impl<I: Intake> Sync<'_, I> {
         outcome.objects = found.members.len();
         let every = compare_every(&self.listed.href, outcome.objects);
         let again = if is_whole { unsettled.recheck.pick(&found.members, every, self.looked_at) } else { Vec::new() };
-        let mut news = self.listed(found, kept, (suspects, &again));
+        let all = if hints.moved { found.members.clone() } else { Vec::new() };
+        let mut news = self.listed(found, kept, (&hints.suspects, &again));
         if !is_whole {
             outcome.hold(format!("{} is not listed to its end: what is not listed is kept as it is known", self.url));
             return Ok(news);
@@ -50,17 +62,23 @@ impl<I: Intake> Sync<'_, I> {
             let is_respelled = news.there.contains(&href::literal_key(&object.href));
             if is_respelled { &mut respelled } else { &mut gone }.push(object.href.clone());
         }
-        let refused = self.believe(&mut gone, kept, vanished, outcome).await?;
+        let refused = self.believe(&mut gone, kept, hints.vanished, outcome).await?;
         // They are there, and it shows in what is owed that they are refused.
         news.there.extend(refused.iter().map(|member| kept.key(&member.href)));
         news.put.extend(refused);
         news.gone = gone;
         news.gone.extend(respelled);
+        let is_same =
+            news.gone.is_empty() && outcome.vanished.is_none() && news.put.iter().all(|member| kept.has(member));
+        if hints.moved && is_same && unsettled.recheck.reads_all(all.len(), every, self.looked_at) {
+            news.put = all;
+        }
         news.is_whole = true;
         Ok(news)
     }
 
-    /// What a listing has and the ledger has not, or not so.
+    /// What a listing has and the ledger has not, or not so. `again` is fetched whatever its entity tags say, and so are
+    /// `suspects`.
     fn listed(&self, found: Members, kept: &Kept, (suspects, again): (&[Member], &[Member])) -> News {
         let mut suspects: HashSet<String> = suspects.iter().map(|member| kept.key(&member.href)).collect();
         // What names everything is no report of what changed, but the whole listed in another way.

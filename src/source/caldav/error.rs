@@ -12,11 +12,16 @@ pub enum CaldavError {
     /// The settings cannot be used, or a file that they name cannot.
     #[error("{0}")]
     Settings(String),
-    /// No answer: no connection, no name, or it broke off.
+    /// No answer: no connection, or no name.
     #[error(
         "{url} cannot be reached ({reason}): is the server running, and is the address right? It is tried again; what is known of its calendars rings on"
     )]
     Unreachable { url: String, reason: String },
+    /// A connection that broke off, and the next one as well.
+    #[error(
+        "{url} did not answer to the end ({reason}): the server's log may say why; it is tried again, and what is known rings on"
+    )]
+    Broken { url: String, reason: String },
     /// TLS fails: mostly a certificate that is not to be trusted.
     #[error("there is no secure connection to {url}: {reason}; it is tried again, and its known alarms stay scheduled")]
     Tls { url: String, reason: String },
@@ -91,6 +96,7 @@ impl CaldavError {
     pub fn is_transient(&self) -> bool {
         match self {
             CaldavError::Unreachable { .. }
+            | CaldavError::Broken { .. }
             | CaldavError::Tls { .. }
             | CaldavError::Timeout { .. }
             | CaldavError::Unavailable { .. }
@@ -135,7 +141,8 @@ impl CaldavError {
     /// Whether it is what a server answers that is down or overloaded, and also one that fails at this request alone: what
     /// becomes of other requests tells.
     pub(super) fn may_concern_the_server(&self) -> bool {
-        matches!(self, CaldavError::Timeout { .. } | CaldavError::Unavailable { .. }) && !self.concerns_the_account()
+        matches!(self, CaldavError::Timeout { .. } | CaldavError::Broken { .. } | CaldavError::Unavailable { .. })
+            && !self.concerns_the_account()
     }
 
     /// Whether the server may be another one afterwards: it was away, or not itself. A wish to be asked less often is no such

@@ -198,7 +198,7 @@ impl Http {
     /// Sends `request` and reads the answer, whatever its status. A server that is busy is waited for, within bounds.
     ///
     /// # Errors
-    /// [`CaldavError::Settings`], and those of the way there and back: [`CaldavError::Unreachable`], `Timeout`, `Redirected`, `RedirectLoop`, `TooLarge`.
+    /// [`CaldavError::Settings`], and those of the way there and back: [`CaldavError::Unreachable`], `Broken`, `Timeout`, `Redirected`, `RedirectLoop`, `TooLarge`.
     pub async fn send(&self, request: Request) -> Result<Answer, CaldavError> {
         let mut request = request;
         let asked = request.url.clone();
@@ -336,7 +336,8 @@ impl Http {
             }
             Failure::TooLarge => CaldavError::TooLarge { url, limit: self.limits.max_answer_size },
             Failure::Tls(reason) => CaldavError::Tls { url, reason },
-            Failure::Unreachable(reason) | Failure::Broken(reason) => CaldavError::Unreachable { url, reason },
+            Failure::Unreachable(reason) => CaldavError::Unreachable { url, reason },
+            Failure::Broken(reason) => CaldavError::Broken { url, reason },
         }
     }
 }

@@ -196,8 +196,10 @@ impl CaldavSource {
             CaldavError::Unauthorized { .. } => Obstacle::Login,
             CaldavError::Unreachable { .. } => Obstacle::Server,
             CaldavError::Unavailable { status, retry_after: None, .. } if *status != 429 => Obstacle::Server,
-            // A server that has answered before is not down; this request takes long.
-            CaldavError::Timeout { .. } if self.http.answers() == answers => Obstacle::Server,
+            // A server that has answered before is not down; this request takes long, or breaks something.
+            CaldavError::Timeout { .. } | CaldavError::Broken { .. } if self.http.answers() == answers => {
+                Obstacle::Server
+            }
             _ => Obstacle::Other,
         };
         if obstacle == Obstacle::Server && !self.http.host().failed() { Obstacle::Other } else { obstacle }

@@ -112,6 +112,12 @@ impl Position {
         Position { token, more }
     }
 
+    /// Where a look goes on from that is the first one at `listed`, if it does not come to its end: all that changes from now on
+    /// is asked for, and the whole compared.
+    pub fn begun(listed: &Listed, server: ServerTime) -> Position {
+        Position::after(listed, None, Compared { at: UtcMillis(0), objects: 0 }, server)
+    }
+
     /// The same after a report at `at` that was not followed by a comparison.
     pub fn reported(mut self, at: UtcMillis) -> Position {
         let overlaps = self.token.as_deref().is_some_and(reports_overlap);
@@ -209,12 +215,17 @@ pub fn compare_every(href: &str, objects: usize) -> i64 {
     every + every / 1_000 * i64::try_from(hasher.finish() % 250).unwrap_or_default()
 }
 
+/// Whether a calendar that was read up to `kept` has changed since, as the versions that are `listed` tell. One that also counts
+/// what changes in other calendars does not.
+pub fn has_moved(kept: &Position, listed: &Listed) -> bool {
+    !listed.counts_the_account && (kept.listed() != listed.token.as_ref() || kept.more.ctag != listed.ctag)
+}
+
 /// Whether an empty report from `kept` is at odds with `listed`, in which something did change.
 pub fn is_suspicious(kept: &Position, listed: &Listed) -> bool {
     // A report may have been ahead of the listing before it.
     let is_told = kept.more.listed.is_some() && kept.token == listed.token;
-    let moved = kept.listed() != listed.token.as_ref() || kept.more.ctag != listed.ctag;
-    moved && !is_told && !listed.counts_the_account
+    has_moved(kept, listed) && !is_told
 }
 
 /// Whether the counter in a token is behind the one in an older token: a restored database, or a new collection.

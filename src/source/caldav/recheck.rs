@@ -14,6 +14,12 @@ const ROUND: i64 = 24 * 60 * 60_000;
 /// these count as made up.
 const FEW: usize = 10;
 
+/// Objects of a calendar that are all read where its version has changed and no entity tag has. Of a larger one some are read
+/// at each comparison.
+const ALL: usize = 2_000;
+/// How often that is done within so many comparisons' time.
+const TIMES: usize = 6;
+
 /// What this process remembers of a calendar's objects beyond their entity tags.
 #[derive(Debug, Default)]
 pub struct Recheck {
@@ -22,6 +28,8 @@ pub struct Recheck {
     /// Which part of the texts is read at the next comparison, and when it was the last one's turn.
     part: u64,
     turned: Option<UtcMillis>,
+    /// When all was read although no entity tag had changed.
+    readings: Vec<UtcMillis>,
 }
 
 impl Recheck {
@@ -47,6 +55,19 @@ impl Recheck {
         let theirs = members.iter().zip(hashes).filter(|(_, hash)| hash % parts == part % parts);
         picked.extend(theirs.map(|(member, _)| member.clone()));
         picked
+    }
+
+    /// Whether all `objects` of a calendar are to be read at `now`, whose version has changed and nothing else. A server whose
+    /// versions change for no reason is not asked for everything again and again.
+    pub fn reads_all(&mut self, objects: usize, every: i64, now: UtcMillis) -> bool {
+        let times = i64::try_from(TIMES).unwrap_or(i64::MAX);
+        let is_recent = |at: &UtcMillis| (0..every.saturating_mul(times)).contains(&now.0.saturating_sub(at.0));
+        self.readings.retain(is_recent);
+        let reads = objects <= ALL && self.readings.len() < TIMES;
+        if reads {
+            self.readings.push(now);
+        }
+        reads
     }
 
     /// Whose turn it is now; nobody's at the first comparison, and where the last one was long before its time.

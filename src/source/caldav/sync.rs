@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use reqwest::Url;
 
+use super::compare::Hints;
 use super::error::CaldavError;
 use super::fetch::{CHUNK, Fetched, Fetcher, is_same_etag};
 use super::href;
 use super::http::Http;
 use super::kept::Kept;
 use super::owed::{Owed, Why};
-use super::position::{Compared, Position, ServerTime, Step, is_another};
+use super::position::{Compared, Position, ServerTime, Step, has_moved, is_another};
 use super::recheck::Recheck;
 use super::requests::calendars::Listed;
 use super::requests::members::Member;
@@ -191,7 +192,7 @@ impl<I: Intake> Sync<'_, I> {
         unsettled: &mut Unsettled,
         outcome: &mut Outcome,
     ) -> Result<(News, Option<String>), CaldavError> {
-        let (mut suspects, mut token, mut told) = (Vec::new(), None, News::default());
+        let (mut hints, mut token, mut told) = (Hints::default(), None, News::default());
         match (step, position) {
             (Step::Rest, _) => return Ok((News::default(), None)),
             (Step::Changes { token: from, whole }, Some(position)) => match self.reported(from, position, kept).await {
@@ -199,7 +200,7 @@ impl<I: Intake> Sync<'_, I> {
                 Ok(Some(reported)) => {
                     token = reported.token;
                     told = reported.news;
-                    suspects.append(&mut told.put);
+                    hints.suspects.append(&mut told.put);
                 }
                 Ok(None) => {}
                 Err(error) if error.concerns_the_account() => return Err(error),
@@ -208,8 +209,11 @@ impl<I: Intake> Sync<'_, I> {
             },
             _ => {}
         }
-        let vanished = position.and_then(Position::vanished_since);
-        let mut news = self.compared(kept, &suspects, (unsettled, vanished), outcome).await?;
+        hints.vanished = position.and_then(Position::vanished_since);
+        let is_told = !hints.suspects.is_empty() || !told.gone.is_empty() || !told.unheard.is_empty();
+        hints.moved = !is_told && position.is_some_and(|position| has_moved(position, self.listed));
+        let mut news = self.compared(kept, &hints, unsettled, outcome).await?;
+        let suspects = hints.suspects;
         let named: HashSet<String> = suspects.iter().map(|member| kept.key(&member.href)).collect();
         news.put
             .retain(|member| named.contains(&kept.key(&member.href)) || !unsettled.owed.rests(member, self.looked_at));
@@ -256,8 +260,9 @@ impl<I: Intake> Sync<'_, I> {
             }
             let fetched = fetcher.fetch(chunk).await?;
             octets += fetched.objects.iter().map(|(_, object)| object.text.len()).sum::<usize>();
+            let came = fetched.objects.len();
             self.sort(fetched, &mut delivery);
-            self.tell_progress(kept.len(), news.put.len(), &mut fetched_before, chunk.len()).await;
+            self.tell_progress(kept.len(), news.put.len(), &mut fetched_before, came).await;
         }
         // Without a checkpoint the next look asks again, and finds those that are missing now.
         let now = self.clock.now();
@@ -379,6 +384,7 @@ impl<I: Intake> Sync<'_, I> {
             looked_at: self.looked_at,
             changes,
             checkpoint,
+            begun: Some(Position::begun(self.listed, self.server).checkpoint()),
             may_lag: true,
         };
         Ok(self.intake.apply(self.source, batch).await?)

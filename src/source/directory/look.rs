@@ -362,7 +362,15 @@ impl Look<'_> {
         changes: Vec<Change>,
         checkpoint: Option<Checkpoint>,
     ) -> Batch {
-        Batch { calendar: seen.clone(), made: folder.made, looked_at: self.at, changes, checkpoint, may_lag: false }
+        Batch {
+            calendar: seen.clone(),
+            made: folder.made,
+            looked_at: self.at,
+            changes,
+            checkpoint,
+            begun: None,
+            may_lag: false,
+        }
     }
 }
 

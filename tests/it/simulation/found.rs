@@ -42,6 +42,7 @@ fn batch(looked_at: &str, complete: bool, zone: &str, events: &[(&str, &str)]) -
         checkpoint: complete.then(|| Checkpoint { ctag: Some(looked_at.to_owned()), sync_token: None }),
         may_lag: true,
         made: None,
+        begun: None,
     }
 }
 

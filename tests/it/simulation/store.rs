@@ -127,6 +127,7 @@ impl Store {
                     checkpoint,
                     may_lag: true,
                     made: None,
+                    begun: None,
                 },
                 news,
             )
