@@ -4,12 +4,9 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
-use crate::calendar::zone::Zones;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::ledger::{
-    CalendarRow, Existing, Ledger, LedgerError, ObjectText, Planned, PlannedObject, Replanned, SourceLook,
-};
+use crate::ledger::{CalendarRow, Existing, Ledger, LedgerError, Planned, PlannedObject, SourceLook};
 use crate::planner::{Job, Past, Planner};
 use crate::source::{
     Absence, Batch, CalendarSeen, Change, Checkpoint, DefaultAlarms, Evidence, Intake, IntakeError, Known, Taken,
@@ -20,18 +17,10 @@ use echo::{Echo, Echoes};
 
 mod absence;
 mod echo;
+mod replan;
 
 /// Looks that found nothing are written into the ledger no more often than this, milliseconds.
 const FLUSH: i64 = 60_000;
-/// Under these keys the ledger remembers the version of the time zone database it was planned with, and each zone's
-/// fingerprint in it.
-const TZ_VERSION: &str = "tz_version";
-const TZ_FINGERPRINTS: &str = "tz_fingerprints";
-/// Under this key the ledger remembers the names of zones whose objects are being planned again, a JSON list.
-const TZ_REPLANNING: &str = "tz_replanning";
-/// Objects read at a time when a whole calendar is planned again.
-const PAGE: i64 = 1_000;
-
 /// The desk that sources hand their changes in at.
 #[derive(Debug)]
 pub struct Desk {
@@ -288,105 +277,6 @@ impl Desk {
         sorted.doubted = unsure.iter().filter(|echo| !echo.is_noted).map(|echo| echo.id).collect();
         sorted.unsure = unsure.into_iter().map(|echo| echo.href).collect();
         Ok(sorted)
-    }
-
-    /// Plans the objects of a calendar again that the batch does not change: something that their times depend on has.
-    async fn replan(
-        &self,
-        row: &CalendarRow,
-        put: &[PlannedObject],
-        gone: &[String],
-        previous: UtcMillis,
-    ) -> Result<Vec<Replanned>, LedgerError> {
-        let changed: Vec<i64> = put.iter().filter_map(|object| object.existing.map(|(id, _)| id)).collect();
-        let (mut replanned, mut after) = (Vec::new(), 0);
-        loop {
-            let mut page = self.ledger.texts_after(Some(row.id), None, after, PAGE).await?;
-            let Some(last) = page.last() else { return Ok(replanned) };
-            after = last.id;
-            page.retain(|object| !changed.contains(&object.id) && !gone.contains(&object.href));
-            replanned.extend(self.planner.replan_all(row.clone(), page, previous).await);
-        }
-    }
-
-    /// Plans again what lies in zones whose rules `zones` has otherwise than the database that the ledger was planned with.
-    ///
-    /// # Errors
-    /// Those of the ledger.
-    pub async fn replan_changed_zones(&self, zones: &Zones) -> Result<(), LedgerError> {
-        let before = self.ledger.meta(TZ_VERSION).await?;
-        // A process that ended while it planned again may have left some objects in the zones of its own database.
-        let begun = self.ledger.meta(TZ_REPLANNING).await?.unwrap_or_default();
-        let begun: Vec<String> = serde_json::from_str(&begun).unwrap_or_default();
-        // A folder can say nothing of its version, so where it lies counts as well.
-        let version = format!("{} ({})", zones.version(), zones.origin());
-        if before.as_ref() == Some(&version) && begun.is_empty() {
-            return Ok(());
-        }
-        let fingerprint = |id: &str| Some((id.to_owned(), format!("{:016x}", zones.fingerprint(id)?)));
-        let now: BTreeMap<String, String> = zones.ids().filter_map(fingerprint).collect();
-        if let Some(before) = before {
-            let stored = self.ledger.meta(TZ_FINGERPRINTS).await?.unwrap_or_default();
-            let known: BTreeMap<String, String> = serde_json::from_str(&stored).unwrap_or_default();
-            let changed: Vec<String> =
-                now.iter().filter(|(id, f)| known.get(*id) != Some(f)).map(|(id, _)| id.clone()).collect();
-            // What waits for a zone that was unknown has its name in lower case.
-            let awaited = changed.iter().map(|id| id.to_ascii_lowercase());
-            let mut names: Vec<String> = changed.iter().cloned().chain(awaited).chain(begun).collect();
-            names.sort_unstable();
-            names.dedup();
-            self.ledger.set_meta(TZ_REPLANNING, &serde_json::json!(names).to_string()).await?;
-            let moved = self.replan_kept(Some(&names), None).await?;
-            tracing::info!(
-                tz.before = before,
-                tz.now = zones.version(),
-                tz.changed = changed.len(),
-                alarms.moved = moved,
-                "the time zone database has changed; what lies in changed zones was planned again"
-            );
-        }
-        self.ledger.set_meta(TZ_FINGERPRINTS, &serde_json::json!(now).to_string()).await?;
-        self.ledger.set_meta(TZ_VERSION, &version).await?;
-        self.ledger.set_meta(TZ_REPLANNING, "[]").await
-    }
-
-    /// Takes back what a clock that was ahead has done, if it was: what counts as missed and is still to come rings.
-    ///
-    /// # Errors
-    /// Those of the ledger.
-    pub async fn clock_was_set(&self) -> Result<(), LedgerError> {
-        let now = self.clock.now();
-        let Some(forgotten) = self.ledger.take_back(now).await? else { return Ok(()) };
-        self.looks().latest.retain(|_, at| *at <= now);
-        let moved = self.replan_kept(None, Some(now)).await?;
-        self.bell.look();
-        tracing::warn!(
-            rings = forgotten,
-            alarms.moved = moved,
-            "the clock was ahead and has been set back; what was missed meanwhile and is still to come will ring"
-        );
-        Ok(())
-    }
-
-    /// Plans again what depends on one of `zones`, or everything, with the texts that the ledger has: what is due at `from`
-    /// or later, else since the last look. Returns how many objects ring at another instant now.
-    async fn replan_kept(&self, zones: Option<&[String]>, from: Option<UtcMillis>) -> Result<usize, LedgerError> {
-        let rows = self.ledger.calendars(None).await?;
-        let (mut moved, mut after) = (0, 0);
-        loop {
-            let page = self.ledger.texts_after(None, zones, after, PAGE).await?;
-            let Some(last) = page.last() else { return Ok(moved) };
-            after = last.id;
-            let mut by_calendar: HashMap<i64, Vec<ObjectText>> = HashMap::new();
-            for object in page {
-                by_calendar.entry(object.calendar).or_default().push(object);
-            }
-            for row in &rows {
-                let objects = by_calendar.remove(&row.id).unwrap_or_default();
-                let replanned = self.planner.replan_all(row.clone(), objects, from.unwrap_or(row.looked_at)).await;
-                moved += self.ledger.replan(replanned).await?;
-            }
-        }
     }
 
     async fn looked(&self, source: &str, calendar: &str, at: UtcMillis) {

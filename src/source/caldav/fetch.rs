@@ -6,7 +6,8 @@ use reqwest::Url;
 
 use super::error::CaldavError;
 use super::href;
-use super::http::{Http, Verb};
+use super::http::Http;
+use super::message::Verb;
 use super::requests::members::Member;
 use super::requests::objects::{self, Object};
 

@@ -1,25 +1,21 @@
 //! The HTTP under CalDAV: logging in, redirections, limits, one more try on a fresh connection. Of XML it knows nothing.
 
-use std::fmt::Debug;
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use reqwest::header::{self, HeaderMap, HeaderName};
-use reqwest::{Method, Url};
+use reqwest::Url;
+use reqwest::header;
 use tokio::time::Instant;
 
 use super::client::{ClientMaker, LoggedIn};
 use super::error::CaldavError;
 use super::host::Host;
 use super::href;
-use super::multistatus::http_date;
+use super::message::{Answer, Carried, Failure, Multistatus, Request, Transport, Verb, answer, said_no, text};
 use super::silence::Silence;
-use super::xml::{Document, XmlError};
 use crate::config::{AnswerLimits, CaldavSettings, Credentials};
-use crate::time::UtcMillis;
 use crate::tls;
 
 /// How often files are looked at that somebody has to put right.
@@ -30,92 +26,6 @@ const LONGEST_PATIENCE: Duration = Duration::from_secs(30);
 const DOUBTFUL_PATIENCE: Duration = Duration::from_secs(5);
 /// Attempts at one request: servers close idle connections without a word.
 const ATTEMPTS: usize = 2;
-
-/// The methods that are used; all of them only read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verb {
-    Get,
-    Propfind,
-    Report,
-}
-
-impl Verb {
-    pub fn name(self) -> &'static str {
-        match self {
-            Verb::Get => "GET",
-            Verb::Propfind => "PROPFIND",
-            Verb::Report => "REPORT",
-        }
-    }
-
-    fn method(self) -> Method {
-        // All three names are valid tokens.
-        Method::from_bytes(self.name().as_bytes()).unwrap_or_default()
-    }
-}
-
-/// A request, before it is sent. A body goes out with its length, never in chunks: some servers ignore those.
-#[derive(Clone, Debug)]
-pub struct Request {
-    pub verb: Verb,
-    pub url: Url,
-    /// The Depth header.
-    pub depth: Option<&'static str>,
-    /// XML; empty for none.
-    pub body: String,
-    /// Redirections are followed to any path of the server. Else only to the same one below another: what lies anywhere else
-    /// may be somebody else's.
-    pub wanders: bool,
-}
-
-impl Request {
-    /// A request that does not wander.
-    pub fn new(verb: Verb, url: &Url, depth: Option<&'static str>, body: String) -> Request {
-        Request { verb, url: url.clone(), depth, body, wanders: false }
-    }
-}
-
-/// An answer, read to its end.
-#[derive(Clone, Debug)]
-pub struct Answer {
-    /// Where it came from, redirections followed.
-    pub url: Url,
-    pub status: u16,
-    pub content_type: String,
-    /// The server's clock.
-    pub date: Option<UtcMillis>,
-    pub etag: Option<String>,
-    pub modified: Option<UtcMillis>,
-    /// The ways to log in that it offers.
-    pub schemes: Vec<String>,
-    /// Retry-After.
-    pub retry_after: Option<Duration>,
-    pub body: Vec<u8>,
-}
-
-/// An answer, and where it redirects to.
-pub type Carried = Result<(Answer, Option<String>), Failure>;
-
-/// The way to a server and back, where that is not the network: a simulation has its server in the same process.
-pub trait Transport: Debug + Send + Sync {
-    /// Carries `request` there once, and the answer back, whatever its status. No redirection is followed.
-    fn carry<'a>(&'a self, request: &'a Request) -> Pin<Box<dyn Future<Output = Carried> + Send + 'a>>;
-}
-
-/// Why a request has no answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Failure {
-    /// There was none in time.
-    TimedOut,
-    /// The server cannot be reached, and why.
-    Unreachable(String),
-    /// There is no secure connection to it, and why.
-    Tls(String),
-    /// The connection broke off, and how: on a fresh one the request may go through.
-    Broken(String),
-    /// The answer is larger than what is read of one.
-    TooLarge,
-}
 
 /// A client of one server, logged in.
 #[derive(Debug)]
@@ -392,75 +302,6 @@ fn failure(why: &reqwest::Error) -> Failure {
     let reason =
         if reason.contains("close_notify") { "it closed the connection within an answer".to_owned() } else { reason };
     if why.is_connect() { Failure::Unreachable(reason) } else { Failure::Broken(reason) }
-}
-
-/// A 207 answer.
-#[derive(Debug)]
-pub struct Multistatus {
-    verb: Verb,
-    /// Where it came from, redirections followed.
-    pub url: Url,
-    /// The server's clock.
-    pub date: Option<UtcMillis>,
-    xml: String,
-    limits: AnswerLimits,
-}
-
-impl Multistatus {
-    /// The XML, and how much of it is read.
-    pub fn document(&self) -> Document<'_> {
-        Document { xml: &self.xml, limits: &self.limits }
-    }
-
-    /// The `status` with which it says no, said of this answer.
-    pub fn refusal(&self, status: u16) -> CaldavError {
-        said_no(self.url.to_string(), self.verb.name(), status)
-    }
-
-    /// `error` in it, said of this answer.
-    pub fn error(&self, error: XmlError) -> CaldavError {
-        CaldavError::Xml { url: self.url.to_string(), method: self.verb.name(), error }
-    }
-}
-
-/// What a status means that is neither an answer nor a wish to be left alone.
-fn said_no(url: String, method: &'static str, status: u16) -> CaldavError {
-    match status {
-        401 => CaldavError::Unauthorized { url, offers: String::new() },
-        403 => CaldavError::Forbidden { url },
-        404 | 410 => CaldavError::NotFound { url, status },
-        _ => CaldavError::Status { url, method, status },
-    }
-}
-
-fn answer(url: Url, status: u16, headers: &HeaderMap, body: Vec<u8>) -> Answer {
-    let date = text(headers, header::DATE).as_deref().and_then(http_date);
-    let schemes = headers.get_all(header::WWW_AUTHENTICATE).iter().filter_map(|value| {
-        value.to_str().ok()?.split_ascii_whitespace().next().map(|scheme| scheme.trim_matches(',').to_owned())
-    });
-    Answer {
-        url,
-        status,
-        content_type: text(headers, header::CONTENT_TYPE).unwrap_or_default(),
-        date,
-        etag: text(headers, header::ETAG),
-        modified: text(headers, header::LAST_MODIFIED).as_deref().and_then(http_date),
-        schemes: schemes.collect(),
-        retry_after: text(headers, header::RETRY_AFTER).and_then(|text| retry_after(&text, date)),
-        body,
-    }
-}
-
-fn text(headers: &HeaderMap, name: HeaderName) -> Option<String> {
-    headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
-}
-
-/// Reads Retry-After: seconds, or a date to be compared with the server's clock (RFC 9110, 10.2.3).
-fn retry_after(text: &str, date: Option<UtcMillis>) -> Option<Duration> {
-    Some(match text.trim().parse() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => Duration::from_millis(u64::try_from(http_date(text)?.0.saturating_sub(date?.0)).unwrap_or(0)),
-    })
 }
 
 /// Where a redirection from `url` leads, on the same server.

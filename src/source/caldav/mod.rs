@@ -4,7 +4,7 @@
 //! nothing changed. Where something did, the server is asked for the changes since the last look, or, where it cannot
 //! tell them or cannot be believed, for a list of all objects and their entity tags; then for the objects themselves.
 //!
-//! * [`client`] is the HTTP client with the account's secret; [`http`] sends requests; [`xml`] and [`multistatus`] read
+//! * [`client`] is the HTTP client with the account's secret; [`http`] sends requests; [`message`] is what goes there and comes back; [`xml`] and [`multistatus`] read
 //!   answers; [`href`] compares what they point to; [`requests`] is what is asked, one file a request.
 //! * [`account`] finds the calendars, [`whose`] sees to it that they stay those of one account; [`look`] goes through
 //!   them, [`absent`] through those that are not listed; [`position`] decides what to do with one; [`sync`] does it: [`delta`]
@@ -37,6 +37,7 @@ mod href;
 mod http;
 mod kept;
 mod look;
+mod message;
 mod multistatus;
 mod owed;
 mod position;
@@ -51,7 +52,7 @@ mod zones;
 pub use checked::{Checked, CheckedCalendar, Method};
 pub use error::CaldavError;
 pub use host::Hosts;
-pub use http::{Answer, Carried, Failure, Request, Transport, Verb};
+pub use message::{Answer, Carried, Failure, Request, Transport, Verb};
 
 use account::{Account, ListedAt};
 use addresses::{OwnAddresses, Wanted};

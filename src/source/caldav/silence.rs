@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::http::Request;
+use super::message::Request;
 
 /// The time doubles so many times at most.
 const MAX_DOUBLINGS: u32 = 4;
@@ -74,7 +74,7 @@ mod tests {
     use reqwest::Url;
 
     use super::*;
-    use crate::source::caldav::http::Verb;
+    use crate::source::caldav::message::Verb;
 
     #[test]
     fn a_slow_request_gets_twice_the_time_up_to_a_bound_until_it_is_quick() {

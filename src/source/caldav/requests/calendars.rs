@@ -7,7 +7,7 @@ use reqwest::Url;
 use super::propfind;
 use crate::source::DefaultAlarms;
 use crate::source::caldav::href;
-use crate::source::caldav::http::Request;
+use crate::source::caldav::message::Request;
 use crate::source::caldav::multistatus::{Response, all};
 use crate::source::caldav::xml::{Document, Element, Space, XmlError};
 

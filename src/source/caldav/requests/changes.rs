@@ -7,7 +7,7 @@ use reqwest::Url;
 use super::members::Member;
 use super::report;
 use crate::source::caldav::href;
-use crate::source::caldav::http::Request;
+use crate::source::caldav::message::Request;
 use crate::source::caldav::multistatus::read;
 use crate::source::caldav::xml::{Document, Space, XmlError, escaped};
 

@@ -4,7 +4,7 @@ use reqwest::Url;
 
 use super::propfind;
 use crate::source::caldav::href;
-use crate::source::caldav::http::Request;
+use crate::source::caldav::message::Request;
 use crate::source::caldav::multistatus::{Response, read};
 use crate::source::caldav::xml::{Document, Space, XmlError};
 

@@ -9,7 +9,7 @@ pub mod zone;
 
 use reqwest::Url;
 
-use super::http::{Request, Verb};
+use super::message::{Request, Verb};
 
 /// A PROPFIND (RFC 4918, 9.1) for the properties in `body`.
 fn propfind(url: &Url, depth: &'static str, body: &str) -> Request {

@@ -3,7 +3,7 @@
 use reqwest::Url;
 
 use super::report;
-use crate::source::caldav::http::{Request, Verb};
+use crate::source::caldav::message::{Request, Verb};
 use crate::source::caldav::multistatus::read;
 use crate::source::caldav::xml::{Document, Space, XmlError, escaped};
 use crate::time::UtcMillis;

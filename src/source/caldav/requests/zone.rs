@@ -3,7 +3,7 @@
 use reqwest::Url;
 
 use super::{calendars, propfind};
-use crate::source::caldav::http::Request;
+use crate::source::caldav::message::Request;
 use crate::source::caldav::multistatus::{Response, all};
 use crate::source::caldav::xml::{Document, Space, XmlError};
 
