@@ -192,7 +192,8 @@ impl Model {
         // A process that ends before it has fired has learned nothing.
         let after = looks.iter().filter(honest).find(|look| look.began > at && self.is_up(look.at));
         let (from, until) = (before.map_or(i64::MIN, |look| look.began), after.map_or(i64::MAX, |look| look.at));
-        let is_between = |look: &&Look| look.told.is_some() && look.at > from && look.began < until;
+        // Two looks may be at one instant: the one that was lied to came first.
+        let is_between = |look: &&Look| look.told.is_some() && look.at > from && look.began <= until;
         let between: Vec<&Look> = looks.iter().filter(is_between).collect();
         match version.gone {
             Some(gone) if at >= gone => self.verdict_on_the_gone(version, (gone, at), looks, &between),
