@@ -1,9 +1,10 @@
 //! The e-mail sink against a real mail server that works, misbehaves and goes away; and against hostile ones.
 
-use std::collections::HashMap;
-use std::io::{Read, Write};
+use std::collections::{BTreeMap, HashMap};
+use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use reveille::calendar::zone::Zones;
@@ -433,4 +434,169 @@ async fn an_answer_in_an_old_encoding_is_still_an_answer() {
     });
     let outcomes = setting.sink().send(&[to("mary@example.org")]).await;
     assert_eq!(outcomes, [Outcome::never("550 Empf?nger unbekannt")]);
+}
+
+/// What a server says instead of the right answer to one step, and whether it has done what it was asked then.
+#[derive(Clone, Debug)]
+struct Slip {
+    /// Which time that it is asked for the step.
+    time: usize,
+    step: &'static str,
+    says: Vec<u8>,
+    does: bool,
+    hangs_up: bool,
+}
+
+/// What a server that slips has taken, by recipient, and how often it was asked for the step.
+#[derive(Debug, Default)]
+struct Took {
+    mails: Vec<String>,
+    asked: usize,
+}
+
+/// The right answer to a step; the last line of several.
+fn right(step: &str) -> &'static str {
+    match step {
+        "greeting" => "220 mail.test",
+        "EHLO" => "250 AUTH PLAIN",
+        "AUTH" => "235 2.7.0 ok",
+        "DATA" => "354 go on",
+        "QUIT" => "221 bye",
+        _ => "250 ok",
+    }
+}
+
+/// A conversation in which a server slips once.
+fn slipping(stream: &TcpStream, slip: &Slip, took: &Mutex<Took>) -> std::io::Result<()> {
+    let mut lines = BufReader::new(stream.try_clone()?);
+    let (mut step, mut recipient) = ("greeting".to_owned(), String::new());
+    loop {
+        let slips = step == slip.step && {
+            let mut took = took.lock().unwrap();
+            took.asked += 1;
+            took.asked == slip.time
+        };
+        if step == "body" && (!slips || slip.does) {
+            took.lock().unwrap().mails.push(recipient.clone());
+        }
+        let mut stream = stream;
+        let answer = format!("{}\r\n", right(&step)).into_bytes();
+        stream.write_all(if slips { &slip.says } else { &answer })?;
+        if slips && slip.hangs_up {
+            return stream.shutdown(std::net::Shutdown::Both);
+        }
+        let mut line = String::new();
+        if step == "DATA" && (!slips || slip.does) {
+            while line != ".\r\n" {
+                line.clear();
+                if lines.read_line(&mut line)? == 0 {
+                    return Ok(());
+                }
+            }
+            "body".clone_into(&mut step);
+            continue;
+        }
+        if lines.read_line(&mut line)? == 0 {
+            return Ok(());
+        }
+        if let Some((_, rest)) = line.split_once("TO:<") {
+            rest.split('>').next().unwrap_or_default().clone_into(&mut recipient);
+        }
+        step = line.trim().split(' ').next().unwrap_or_default().to_ascii_uppercase();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_a_server_answers_at_whatever_step_nothing_counts_as_delivered_that_it_did_not_take() {
+    let mut slips = Vec::new();
+    for step in ["greeting", "EHLO", "AUTH", "MAIL", "RCPT", "DATA", "body"] {
+        for time in [1, 2] {
+            let said = right(step).as_bytes();
+            // It does what it is asked, and says one line too many; it refuses, and says one line too few of that.
+            let twice = [said, b"\r\n", said, b"\r\n"].concat();
+            slips.push(Slip { time, step, says: twice, does: true, hangs_up: false });
+            let wrong =
+                ["211 x", "220 x", "235 x", "250 x", "251 x", "252 x", "334 eA==", "354 x", "299 x", "2 x", "x"];
+            let no = ["421 x", "450 x", "451-x\r\n451 y", "550 x", "554 x", "550-x\r\n250 y", "504 x", ""];
+            for says in wrong.iter().chain(&no).filter(|says| says[..3.min(says.len())] != right(step)[..3]) {
+                let (says, hangs_up) = (format!("{says}\r\n").into_bytes(), says.starts_with("421"));
+                slips.push(Slip { time, step, says, does: false, hangs_up });
+            }
+            for end in 0..said.len() {
+                slips.push(Slip { time, step, says: said[..end].to_vec(), does: end % 2 == 0, hangs_up: true });
+            }
+        }
+    }
+    let count = slips.len();
+    for slip in slips {
+        let took = Arc::new(Mutex::new(Took::default()));
+        let (their, seen) = (slip.clone(), took.clone());
+        let sink =
+            Setting { timeout: Duration::from_secs(2), ..hostile(move |stream| slipping(stream, &their, &seen)) }
+                .sink();
+        let mut outcomes = BTreeMap::new();
+        for turn in 0..4 {
+            let recipient = format!("user{turn}@example.org");
+            outcomes.insert(recipient.clone(), sink.send(&[to(&recipient)]).await.remove(0));
+        }
+        let took = took.lock().unwrap().mails.clone();
+        for (recipient, outcome) in &outcomes {
+            let copies = took.iter().filter(|mail| *mail == recipient).count();
+            match outcome {
+                Outcome::Delivered => assert_eq!(copies, 1, "{recipient}: {slip:?} {outcomes:?}"),
+                Outcome::Later { .. } | Outcome::Down { .. } => {
+                    // Only where nobody knows whether it was taken may it have been.
+                    assert!(copies == 0 || slip.step == "body" && slip.does, "{recipient}: {slip:?} {outcomes:?}");
+                }
+                Outcome::Never { answer, .. } => {
+                    assert!(copies == 0 && answer.starts_with('5'), "{recipient}: {slip:?} {outcomes:?}");
+                    assert!(slip.says.starts_with(b"5"), "{recipient}: {slip:?} {outcomes:?}");
+                }
+                Outcome::Untried => panic!("{recipient}: {slip:?} {outcomes:?}"),
+            }
+        }
+        let failed = outcomes.values().filter(|outcome| **outcome != Outcome::Delivered).count();
+        assert!(failed <= 1, "a slip at one mail is none at another: {slip:?} {outcomes:?}");
+    }
+    println!("{count} slips");
+}
+
+#[tokio::test]
+async fn a_code_without_words_is_an_answer() {
+    let setting = hostile(|stream| {
+        for answer in ["220\r\n", "250-AUTH\r\n250 AUTH PLAIN\r\n", "235\r\n", "250\r\n", "251\r\n", "354\r\n", "250\n"]
+        {
+            stream.write_all(answer.as_bytes())?;
+            let mut said = Vec::new();
+            while said.is_empty() || answer.starts_with("354") && !said.ends_with(b"\r\n.\r\n") {
+                let mut octets = [0; 1024];
+                let count = stream.read(&mut octets)?;
+                said.extend_from_slice(&octets[..count]);
+                if count == 0 {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    });
+    assert_eq!(setting.sink().send(&[to("mary@example.org")]).await, [Outcome::Delivered]);
+}
+
+#[tokio::test]
+async fn a_mail_that_is_refused_before_its_end_is_refused() {
+    let setting = hostile(|stream| {
+        for answer in ["220 x\r\n", "250 AUTH PLAIN\r\n", "235 x\r\n", "250 x\r\n", "250 x\r\n"] {
+            stream.write_all(answer.as_bytes())?;
+            heard(stream)?;
+        }
+        stream.write_all(b"354 x\r\n")?;
+        heard(stream)?;
+        stream.write_all(b"552 5.3.4 too large\r\n")?;
+        while heard(stream)? > 0 {}
+        Ok(())
+    });
+    let mut event = notification("n1");
+    event["description"] = "x".repeat(4 * 1024 * 1024).into();
+    let outcomes = setting.sink().send(&[parcel("mary@example.org", &event)]).await;
+    assert_eq!(outcomes, [Outcome::never("552 5.3.4 too large")]);
 }

@@ -3,12 +3,12 @@
 use std::error::Error as _;
 use std::sync::Arc;
 
+use lettre::transport::smtp::Error;
 use lettre::transport::smtp::authentication::{Credentials, Mechanism};
 use lettre::transport::smtp::client::AsyncSmtpConnection;
 use lettre::transport::smtp::commands::{Data, Mail as MailFrom, Quit, Rcpt, Rset};
 use lettre::transport::smtp::extension::ClientId;
-use lettre::transport::smtp::response::Severity;
-use lettre::transport::smtp::{Error, response::Code};
+use lettre::transport::smtp::response::{Code, Response, Severity};
 use rustls::ClientConfig;
 use tokio::time::{Instant, timeout_at};
 
@@ -132,7 +132,8 @@ impl Server {
         let mut smtp = self.command(deadline, "EHLO", greeting).await?;
         if let Some(login) = &login {
             let mechanisms = [Mechanism::Plain, Mechanism::Login];
-            self.command(deadline, "AUTH", smtp.auth(&mechanisms, login)).await?;
+            let answer = self.command(deadline, "AUTH", smtp.auth(&mechanisms, login)).await?;
+            exactly(&[235], &answer).map_err(|told| Trouble::Down(format!("{} at AUTH: {told}", self.name())))?;
         }
         Ok(smtp)
     }
@@ -210,21 +211,34 @@ impl Session {
     pub async fn deliver(&mut self, mail: &Mail, server: &Server, deadline: Instant) -> Result<(), Trouble> {
         let from = MailFrom::new(Some(mail.from.clone()), Vec::new());
         let begun = timeout_at(deadline, self.smtp.command(from)).await;
-        begun.map_err(|_| Trouble::Down(server.silent("MAIL")))?.map_err(|error| self.not_begun(&error))?;
+        let begun = begun.map_err(|_| Trouble::Down(server.silent("MAIL")))?;
+        let answer = begun.map_err(|error| self.not_begun(&error))?;
+        exactly(&[250], &answer).map_err(Trouble::Broken)?;
         self.carried = true;
         let rcpt = Rcpt::new(mail.to.clone(), Vec::new());
-        let named = timeout_at(deadline, self.smtp.command(rcpt)).await;
-        named.map_err(|_| Trouble::Cut(server.silent("RCPT")))?.map_err(|error| under_way(&error))?;
-        let opened = timeout_at(deadline, self.smtp.command(Data)).await;
-        opened.map_err(|_| Trouble::Cut(server.silent("DATA")))?.map_err(|error| under_way(&error))?;
-        let taken = timeout_at(deadline, self.smtp.message(&mail.octets)).await;
-        taken.map_err(|_| Trouble::Cut(server.silent("the mail itself")))?.map_err(|error| under_way(&error))?;
-        Ok(())
+        // 251: it forwards.
+        self.step(("RCPT", &[250, 251]), server, deadline, async |smtp| smtp.command(rcpt).await).await?;
+        self.step(("DATA", &[354]), server, deadline, async |smtp| smtp.command(Data).await).await?;
+        self.step(("the mail itself", &[250]), server, deadline, async |smtp| smtp.message(&mail.octets).await).await
+    }
+
+    /// One step in the midst of a mail, which the server is to answer with one of `codes`.
+    async fn step(
+        &mut self,
+        (step, codes): (&str, &[u16]),
+        server: &Server,
+        deadline: Instant,
+        work: impl AsyncFnOnce(&mut AsyncSmtpConnection) -> Result<Response, Error>,
+    ) -> Result<(), Trouble> {
+        let done = timeout_at(deadline, work(&mut self.smtp)).await;
+        let answer = done.map_err(|_| Trouble::Cut(server.silent(step)))?.map_err(|error| under_way(&error))?;
+        exactly(codes, &answer).map_err(Trouble::Broken)
     }
 
     /// Makes the session ready for the next mail after one was refused; false when it cannot be used any more.
     pub async fn reset(&mut self, deadline: Instant) -> bool {
-        matches!(timeout_at(deadline, self.smtp.command(Rset)).await, Ok(Ok(_)))
+        let reset = timeout_at(deadline, self.smtp.command(Rset)).await;
+        reset.is_ok_and(|answer| answer.is_ok_and(|answer| exactly(&[250], &answer).is_ok()))
     }
 
     /// Takes leave.
@@ -240,6 +254,16 @@ impl Session {
             _ => Trouble::Down(words(error)),
         }
     }
+}
+
+/// Whether `answer` is one of `codes`; the answer where it is not, although it is no refusal: nobody can say what the server
+/// has understood.
+fn exactly(codes: &[u16], answer: &Response) -> Result<(), String> {
+    if codes.iter().any(|code| answer.has_code(*code)) {
+        return Ok(());
+    }
+    let words: Vec<&str> = answer.message().collect();
+    Err(format!("the server says {} {}, which is no answer to what it was asked", answer.code(), words.join(" ")))
 }
 
 /// What a failure in the midst of a mail means.

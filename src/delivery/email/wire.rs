@@ -1,7 +1,9 @@
-//! The connection that SMTP is spoken over: TCP without delay, TLS from the start or after STARTTLS, and a bound on what a
-//! server may say.
+//! The connection that SMTP is spoken over: TCP without delay, TLS from the start or after STARTTLS, and one answer of bounded
+//! length to each command (RFC 5321, 4.2). What a server says without being asked would be taken for the answer to the next
+//! command, and so a refused mail for one that was taken: it ends the session.
 
 use std::io::{self, ErrorKind};
+use std::mem;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -27,13 +29,22 @@ const GREETING: &[u8] = b"220 TLS\r\n";
 pub struct Wire {
     stream: Stream,
     peer: SocketAddr,
-    /// To be read before what the server says.
-    first: &'static [u8],
     /// Octets that the server may answer to one command.
     longest: usize,
-    /// What of them it may still say before it is asked again.
-    allowance: usize,
+    /// What has come of an answer that is not whole yet.
+    begun: Vec<u8>,
+    /// What is still to be read of an answer that was whole.
+    whole: Vec<u8>,
+    /// How many answers there were.
+    answers: usize,
+    /// The last answer asked for the mail itself.
+    takes_mail: bool,
 }
+
+/// The code of a greeting, of the answer to EHLO, and of the one to DATA (RFC 5321, 4.3.2).
+const SERVICE_READY: &[u8] = b"220";
+const DONE: &[u8] = b"250";
+const GO_AHEAD: &[u8] = b"354";
 
 #[derive(Debug)]
 enum Stream {
@@ -51,7 +62,8 @@ impl Wire {
         // A mail's last line is a small write of its own, and would wait for the answer to the one before.
         stream.set_nodelay(true)?;
         let peer = stream.peer_addr()?;
-        Ok(Wire { stream: Stream::Plain(stream), peer, first: b"", longest, allowance: longest })
+        let (begun, whole) = (Vec::new(), Vec::new());
+        Ok(Wire { stream: Stream::Plain(stream), peer, longest, begun, whole, answers: 0, takes_mail: false })
     }
 
     /// The other end.
@@ -90,7 +102,69 @@ impl Wire {
         stream.write_all(b"STARTTLS\r\n").await?;
         expect(stream, "220", longest).await?;
         let wire = self.secure(tls, host).await?;
-        Ok(Wire { first: GREETING, ..wire })
+        Ok(Wire { begun: GREETING.to_vec(), ..wire })
+    }
+
+    /// Reads some octets of an answer; none where the connection is closed.
+    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut octets = [0; 1024];
+        let mut buffer = ReadBuf::new(&mut octets);
+        ready!(match &mut self.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_read(cx, &mut buffer),
+            Stream::Tls(stream) => Pin::new(stream).poll_read(cx, &mut buffer),
+        })?;
+        self.begun.extend_from_slice(buffer.filled());
+        if self.begun.len() > self.longest {
+            return Poll::Ready(Err(too_long(self.longest)));
+        }
+        Poll::Ready(Ok(buffer.filled().len()))
+    }
+
+    /// Takes the answer that has come as a whole. In an old encoding it must not pass for a broken connection, and a code may
+    /// stand alone.
+    fn take_answer(&mut self) -> io::Result<()> {
+        let answer = mem::take(&mut self.begun);
+        let code = answer.get(..3).unwrap_or_default();
+        let wanted = match self.answers {
+            0 => Some(("when it was called", SERVICE_READY)),
+            1 => Some(("to EHLO", DONE)),
+            _ => None,
+        };
+        if let Some((asked, wanted)) = wanted
+            && matches!(code.first(), Some(b'2' | b'3'))
+            && code != wanted
+        {
+            let told = String::from_utf8_lossy(&answer);
+            let wanted = String::from_utf8_lossy(wanted);
+            return Err(io::Error::other(format!("the server says {} {asked}, and not {wanted}", told.trim_end())));
+        }
+        self.answers = self.answers.saturating_add(1);
+        self.takes_mail = code == GO_AHEAD;
+        let is_text = std::str::from_utf8(&answer).is_ok();
+        for line in answer.split_inclusive(|octet| *octet == b'\n') {
+            let line = line.trim_ascii_end();
+            self.whole.extend(line.iter().map(|octet| if is_text || octet.is_ascii() { *octet } else { b'?' }));
+            self.whole.extend_from_slice(if line.len() == 3 { b" \r\n" } else { b"\r\n" });
+        }
+        Ok(())
+    }
+
+    /// Sees to it that the server has not spoken although it was not asked. It may refuse a mail before that is at its end.
+    fn listen(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        while let Poll::Ready(count) = self.poll_more(cx) {
+            let is_closed = count? == 0;
+            if is_closed && self.begun.is_empty() {
+                return Err(io::Error::new(ErrorKind::UnexpectedEof, "the server closed the connection"));
+            }
+            if !(self.takes_mail && matches!(self.begun.first(), Some(b'4' | b'5'))) {
+                let told = String::from_utf8_lossy(&self.begun);
+                return Err(unasked(&told));
+            }
+            if is_closed || is_whole(&self.begun)? {
+                break;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -116,11 +190,16 @@ async fn expect(stream: &mut TcpStream, code: &str, longest: usize) -> io::Resul
 fn is_whole(answer: &[u8]) -> io::Result<bool> {
     let mut lines = answer.split_inclusive(|octet| *octet == b'\n');
     let is_last = |line: &&[u8]| line.ends_with(b"\n") && line.get(3) != Some(&b'-');
-    match lines.find(is_last) {
-        None => Ok(false),
-        Some(_) if lines.next().is_none() => Ok(true),
-        Some(_) => Err(io::Error::new(ErrorKind::InvalidData, "the server says more than it was asked")),
+    match (lines.find(is_last), lines.next()) {
+        (None, _) => Ok(false),
+        (Some(_), None) => Ok(true),
+        (Some(_), Some(more)) => Err(unasked(&String::from_utf8_lossy(more))),
     }
+}
+
+fn unasked(told: &str) -> io::Error {
+    let told = told.lines().next().unwrap_or_default();
+    io::Error::new(ErrorKind::InvalidData, format!("the server says more than it was asked: {told}"))
 }
 
 fn too_long(longest: usize) -> io::Error {
@@ -136,33 +215,22 @@ impl AsyncTokioStream for Wire {
 
 impl AsyncRead for Wire {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if !self.first.is_empty() {
-            let (now, rest) = self.first.split_at(self.first.len().min(buffer.remaining()));
-            buffer.put_slice(now);
-            self.first = rest;
-            return Poll::Ready(Ok(()));
+        while self.whole.is_empty() {
+            if is_whole(&self.begun)? {
+                self.take_answer()?;
+            } else if ready!(self.poll_more(cx))? == 0 {
+                return Poll::Ready(Ok(()));
+            }
         }
-        let before = buffer.filled().len();
-        ready!(match &mut self.stream {
-            Stream::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
-            Stream::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
-        })?;
-        let said = buffer.filled_mut().get_mut(before..).unwrap_or_default();
-        // An answer in an old encoding must not pass for a broken connection.
-        if std::str::from_utf8(said).is_err() {
-            said.iter_mut().filter(|octet| !octet.is_ascii()).for_each(|octet| *octet = b'?');
-        }
-        match self.allowance.checked_sub(said.len()) {
-            Some(left) => self.allowance = left,
-            None => return Poll::Ready(Err(too_long(self.longest))),
-        }
+        let count = self.whole.len().min(buffer.remaining());
+        self.whole.drain(..count).for_each(|octet| buffer.put_slice(&[octet]));
         Poll::Ready(Ok(()))
     }
 }
 
 impl AsyncWrite for Wire {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
-        self.allowance = self.longest;
+        self.listen(cx)?;
         match &mut self.stream {
             Stream::Plain(stream) => Pin::new(stream).poll_write(cx, octets),
             Stream::Tls(stream) => Pin::new(stream).poll_write(cx, octets),
