@@ -216,8 +216,11 @@ impl Model {
         looks: &[Look],
         between: &[&Look],
     ) -> Verdict {
+        // What is refused between says that the server is not itself: the absence counts anew.
+        let since = looks.iter().filter(|look| look.absent && look.at <= at).map(|look| look.at).max();
+        let since = since.map_or(gone, |refused| refused.max(gone));
         let honest: Vec<&Look> =
-            looks.iter().filter(|look| look.told.is_none() && look.began > gone && look.at <= at).collect();
+            looks.iter().filter(|look| look.told.is_none() && look.began > since && look.at <= at).collect();
         let (Some(first), Some(last)) = (honest.first(), honest.last()) else { return Verdict::May };
         let is_believed =
             !version.with_calendar || (last.at - first.at >= GRACE && honest.iter().all(|look| look.others));
