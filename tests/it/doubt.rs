@@ -457,6 +457,21 @@ fn after_a_failure_and_at_the_start_everything_is_compared() {
 }
 
 #[test]
+fn a_list_that_is_cut_at_the_start_is_asked_for_again() {
+    let (server, watch) = ten();
+    server.put("1.ics", "other", "restored");
+    server.quirk(|asked, _| {
+        let inside = changed("/cal/work/2.ics", "1") + &status("/cal/work/", 507);
+        (asked.path == "/cal/work/").then(|| Reply::multistatus(&inside))
+    });
+    let mut watch = watch.restarted(&server.scripted.url, Some(("mary", "sesame")));
+    assert!(!watch.try_look().unwrap().faults.is_empty());
+    server.quirk(|_, _| None);
+    watch.look();
+    assert!(has(&watch, "restored"));
+}
+
+#[test]
 fn what_changes_while_a_first_look_is_not_at_its_end_is_read_whatever_its_entity_tag_says() {
     let server = Server::start();
     for name in ["1.ics", "2.ics"] {

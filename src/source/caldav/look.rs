@@ -242,7 +242,7 @@ impl CaldavSource {
             }
         };
         memory.seen = Some(seen);
-        memory.read = Some((at.here, self.failures));
+        memory.read = (!outcome.is_held).then_some((at.here, self.failures));
         Ok(outcome)
     }
 }

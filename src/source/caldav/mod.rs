@@ -125,7 +125,7 @@ struct Memory {
     turn: u64,
     /// What its last look failed with, as on a server that is down or overloaded.
     failure: Option<String>,
-    /// When it was last read without a failure, and how often the source had failed by then.
+    /// When it was last read without a failure and to its end, and how often the source had failed by then.
     read: Option<(UtcMillis, u64)>,
     /// The DAV:creationdate that was listed last, and how often that has changed.
     created: (Option<String>, u32),
