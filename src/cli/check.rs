@@ -106,6 +106,7 @@ async fn look(config: &Config, offline: bool, clock: &Clock) -> anyhow::Result<V
                 match caldav.and_then(|caldav| caldav.ready().map(|()| caldav)) {
                     Ok(caldav) if offline => {
                         people.met(caldav.user(), false);
+                        people.may_have_more_calendars();
                         left_out("source", &source.name, "caldav")
                     }
                     Ok(caldav) => finding("source", &source.name, "caldav", self::caldav(&caldav, &mut people).await),
@@ -120,6 +121,7 @@ async fn look(config: &Config, offline: bool, clock: &Clock) -> anyhow::Result<V
         findings.extend(links.into_iter().map(|link| warning("source", &source.name, link)));
     }
     findings.extend(people.warnings(config).into_iter().map(|(user, found)| warning("calendarUser", &user, found)));
+    findings.extend(people.unmeant(config).into_iter().map(|(sink, found)| warning("sink", &sink, found)));
     let surroundings = Surroundings {
         clock: clock.clone(),
         zones: Zones::load(&config.zoneinfo)?,
@@ -229,8 +231,14 @@ async fn ledger(path: &Path) -> Result<String, String> {
 /// Logs in to a CalDAV account and lists its calendars.
 async fn caldav(source: &CaldavSource, people: &mut People) -> Result<String, String> {
     people.met(source.user(), false);
-    let checked = source.check().await.map_err(|error| error.to_string())?;
+    let checked = source.check().await.map_err(|error| {
+        people.may_have_more_calendars();
+        error.to_string()
+    })?;
     people.met(&checked.user, checked.addresses.is_empty());
+    for calendar in checked.calendars.iter().filter(|calendar| calendar.is_watched) {
+        people.found(&calendar.name, &calendar.id());
+    }
     checked.complaint().map_or_else(|| Ok(checked.to_string()), Err)
 }
 
@@ -291,6 +299,7 @@ impl Intake for Counter {
         self.objects.fetch_add(put, Ordering::Relaxed);
         let mut people = self.people.lock().unwrap_or_else(PoisonError::into_inner);
         people.met(&batch.calendar.user, batch.calendar.emails.is_empty());
+        people.found(&batch.calendar.name, &batch.calendar.id);
         drop(people);
         Ok(Taken::default())
     }

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::look::{Glimpse, LedgerArgs, block_on, nudge, written, written_or_dash};
 use super::{Context, printer::Exit, printer::Table, printer::Tone};
-use crate::config::Config;
+use crate::config::{Config, Sink, SinkKind};
 use crate::ledger::{self, Amended, Amender, DeliveryFilter, DeliveryId, DeliveryRow, Inspector};
 
 /// List what is owed to the sinks and what became of it, the latest last; retry or cancel it
@@ -174,7 +174,7 @@ fn retry_all(ledger: &LedgerArgs, context: &mut Context) -> anyhow::Result<Exit>
     let now = context.clock.now();
     let count = block_on(async {
         let mut amender = Amender::open(&config.ledger).await?;
-        let count = amender.retry_all(now).await?;
+        let count = amender.retry_all(&mail(&config), now).await?;
         amender.close().await?;
         Ok(count)
     })?;
@@ -185,6 +185,12 @@ fn retry_all(ledger: &LedgerArgs, context: &mut Context) -> anyhow::Result<Exit>
         context.printer.line(format!("{count} deliveries are tried again"))?;
     }
     Ok(Exit::Done)
+}
+
+/// The sinks that write to people.
+fn mail(config: &Config) -> Vec<&str> {
+    let is_mail = |sink: &&Sink| matches!(sink.kind, SinkKind::Email(_));
+    config.sinks.iter().filter(is_mail).map(|sink| sink.name.as_str()).collect()
 }
 
 #[derive(Clone, Copy)]
@@ -202,7 +208,7 @@ fn amend(ledger: &LedgerArgs, ids: &[DeliveryId], deed: Deed, context: &mut Cont
         let mut changes = Vec::new();
         for id in ids {
             changes.push(match deed {
-                Deed::Retry => amender.retry(id, now).await?,
+                Deed::Retry => amender.retry(id, &mail(&config), now).await?,
                 Deed::Cancel => amender.cancel(id, now).await?,
             });
         }

@@ -1,9 +1,10 @@
-//! Whose calendars a check has found, and what is not known of these people.
+//! Whose calendars a check has found, what is not known of these people, and which names of the settings mean nobody and nothing.
 
 use std::collections::BTreeSet;
 
 use super::reach::Reach;
 use crate::config::Config;
+use crate::delivery::routing::is_meant;
 
 /// The people that a check has met.
 #[derive(Debug, Default)]
@@ -13,6 +14,10 @@ pub(super) struct People {
     without_address: BTreeSet<String>,
     /// A source could not be read: there may be more.
     more: bool,
+    /// Name and id of each calendar that is watched.
+    calendars: BTreeSet<(String, String)>,
+    /// Those of a source are not known.
+    more_calendars: bool,
 }
 
 impl People {
@@ -24,9 +29,19 @@ impl People {
         }
     }
 
+    /// The calendar `name` with the id `id` is watched.
+    pub(super) fn found(&mut self, name: &str, id: &str) {
+        self.calendars.insert((name.to_owned(), id.to_owned()));
+    }
+
     /// A source could not be read.
     pub(super) fn may_be_more(&mut self) {
-        self.more = true;
+        (self.more, self.more_calendars) = (true, true);
+    }
+
+    /// The calendars of a source were not asked for.
+    pub(super) fn may_have_more_calendars(&mut self) {
+        self.more_calendars = true;
     }
 
     /// Adds those that another source has.
@@ -34,6 +49,24 @@ impl People {
         self.users.extend(other.users);
         self.without_address.extend(other.without_address);
         self.more |= other.more;
+        self.calendars.extend(other.calendars);
+        self.more_calendars |= other.more_calendars;
+    }
+
+    /// Names in the settings of sinks that mean nobody's alarms: sink and a sentence.
+    pub(super) fn unmeant(&self, config: &Config) -> Vec<(String, String)> {
+        let mut found = Vec::new();
+        for sink in &config.sinks {
+            let nobody = sink.users.iter().filter(|user| !self.more && !self.users.contains(*user));
+            let is_none = |pattern: &&String| !self.calendars.iter().any(|(name, id)| is_meant(pattern, name, id));
+            let nothing = sink.calendars.iter().filter(|pattern| !self.more_calendars && is_none(pattern));
+            let nobody =
+                nobody.map(|user| format!("users: '{}' is nobody whose calendars were found", user.escape_debug()));
+            let nothing =
+                nothing.map(|name| format!("calendars: '{}' is no calendar that is watched", name.escape_debug()));
+            found.extend(nobody.chain(nothing).map(|sentence| (sink.name.clone(), sentence)));
+        }
+        found
     }
 
     /// What is perhaps not as it was meant: userId and a sentence.

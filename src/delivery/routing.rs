@@ -120,10 +120,7 @@ impl Wishes {
     /// Why the sink does not take `alarm`, whomever it is for; none where it does.
     fn refusal(&self, alarm: Envelope<'_>) -> Option<String> {
         let Wishes { name, actions, users, calendars, .. } = self;
-        let calendar = |pattern: &String| match pattern.strip_suffix('*') {
-            Some(start) => alarm.calendar_name.starts_with(start) || alarm.calendar_id.starts_with(start),
-            None => *pattern == alarm.calendar_name || *pattern == alarm.calendar_id,
-        };
+        let calendar = |pattern: &String| is_meant(pattern, alarm.calendar_name, alarm.calendar_id);
         if !actions.is_empty() && !actions.iter().any(|action| action == alarm.action) {
             let (action, wanted) = (alarm.action.to_uppercase(), with_action(actions, alarm.action));
             return Some(format!("the sink '{name}' does not take the action {action} (set actions = {wanted} on it)"));
@@ -143,6 +140,14 @@ impl Wishes {
             }
             _ => format!("the sink '{}' writes to the user, and {}", self.name, no_address(alarm.user)),
         }
+    }
+}
+
+/// Whether a sink's `pattern` means the calendar `name` with the id `id`.
+pub fn is_meant(pattern: &str, name: &str, id: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(start) => name.starts_with(start) || id.starts_with(start),
+        None => pattern == name || pattern == id,
     }
 }
 

@@ -64,6 +64,17 @@ const RETRY: &str = "UPDATE deliveries SET state = 'pending', next_attempt = ?4,
     WHERE ring = ?1 AND sink = (SELECT id FROM sinks WHERE name = ?2) AND recipient = ?3 AND state != 'delivered'";
 const RETRY_ALL: &str = "UPDATE deliveries SET state = 'pending', next_attempt = ?1, settled_at = NULL
     WHERE state = 'failed' OR (state = 'pending' AND next_attempt > ?1)";
+// Owed to a user of whom no address was known when it was fired, by a sink (?3, a JSON list of names) that writes to people.
+// ?1 and ?2: of this ring and sink alone.
+const READDRESS: &str = "UPDATE OR IGNORE deliveries SET state = 'pending', next_attempt = ?4, settled_at = NULL, recipient = own.address
+    FROM (SELECT r.id AS ring, (SELECT json_extract(c.emails, '$[0]') FROM calendars c
+            WHERE c.user = json_extract(r.notification, '$.userId') AND c.emails != '[]'
+            LIMIT 1) AS address
+        FROM rings r WHERE r.state = 'fired' AND (?1 IS NULL OR r.id = ?1) AND json_valid(r.notification)
+            AND r.id IN (SELECT ring FROM deliveries WHERE recipient = '' AND state != 'delivered')) AS own
+    WHERE deliveries.ring = own.ring AND own.address IS NOT NULL AND recipient = ''
+        AND (state IN ('failed', 'pending') OR (state = 'cancelled' AND ?1 IS NOT NULL))
+        AND sink IN (SELECT id FROM sinks WHERE (?2 IS NULL OR name = ?2) AND name IN (SELECT value FROM json_each(?3)))";
 const CANCEL: &str = "UPDATE deliveries SET state = 'cancelled', settled_at = ?4
     WHERE ring = ?1 AND sink = (SELECT id FROM sinks WHERE name = ?2) AND recipient = ?3 AND state = 'pending'";
 const STATE: &str = "SELECT state FROM deliveries
@@ -95,20 +106,33 @@ impl Amender {
         Ok(self.connection.close().await?)
     }
 
-    /// Lets a delivery that has failed, waits or was cancelled be tried at once.
+    /// Lets a delivery that has failed, waits or was cancelled be tried at once. Of one without a recipient to a sink among
+    /// `mail`, which writes to people, the recipient is now the first address of its user, where one is known.
     ///
     /// # Errors
     /// [`LedgerError::Full`], [`LedgerError::Database`].
-    pub async fn retry(&mut self, id: &DeliveryId, now: UtcMillis) -> Result<Amended, LedgerError> {
+    pub async fn retry(&mut self, id: &DeliveryId, mail: &[&str], now: UtcMillis) -> Result<Amended, LedgerError> {
+        if id.recipient.is_empty() && self.readdress(Some(id), mail, now).await? > 0 {
+            return Ok(Amended::Changed);
+        }
         self.amend(RETRY, id, now).await
     }
 
-    /// Lets every delivery that has failed or waits be tried at once; says how many.
+    /// Lets every delivery that has failed or waits be tried at once, with recipients as [`Amender::retry`] has them; says how
+    /// many.
     ///
     /// # Errors
     /// [`LedgerError::Full`], [`LedgerError::Database`].
-    pub async fn retry_all(&mut self, now: UtcMillis) -> Result<u64, LedgerError> {
-        Ok(sqlx::query(RETRY_ALL).bind(now.0).execute(&mut self.connection).await?.rows_affected())
+    pub async fn retry_all(&mut self, mail: &[&str], now: UtcMillis) -> Result<u64, LedgerError> {
+        let waiting = sqlx::query(RETRY_ALL).bind(now.0).execute(&mut self.connection).await?.rows_affected();
+        self.readdress(None, mail, now).await?;
+        Ok(waiting)
+    }
+
+    async fn readdress(&mut self, id: Option<&DeliveryId>, mail: &[&str], now: UtcMillis) -> Result<u64, LedgerError> {
+        let (ring, sink) = (id.map(|id| id.ring), id.map(|id| id.sink.clone()));
+        let query = sqlx::query(READDRESS).bind(ring).bind(sink).bind(serde_json::json!(mail).to_string()).bind(now.0);
+        Ok(query.execute(&mut self.connection).await?.rows_affected())
     }
 
     /// Cancels a delivery that is pending. One that is being sent at this moment may still arrive.

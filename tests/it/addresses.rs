@@ -147,6 +147,64 @@ fn a_user_without_an_address_is_told_everywhere() {
     assert!(explained[0]["noAddress"].as_str().unwrap().contains(sentence), "{explained:?}");
 }
 
+#[test]
+fn a_mail_that_failed_for_want_of_an_address_is_sent_once_there_is_one() {
+    let stage = installation("");
+    stage.pass("2026-03-10T11:00:00Z");
+    told(&stage, &["run", "--once", "--at", "2026-03-10T12:00:00Z"]);
+    let ids = |stage: &Stage| -> Vec<(String, String)> {
+        let rows = stage.listing(&["deliveries"]);
+        let mail = rows.iter().filter(|row| row["sink"] == "mail");
+        mail.map(|row| (row["id"].as_str().unwrap().to_owned(), row["state"].as_str().unwrap().to_owned())).collect()
+    };
+    let before = ids(&stage);
+    assert!(
+        before.len() == 2 && before.iter().all(|(id, state)| id.ends_with("/mail") && state == "failed"),
+        "{before:?}"
+    );
+    let file = stage.path().join("reveille.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, format!("{text}[users.\"bob\"]\nemail = [\"bob@example.net\", \"b@example.net\"]\n")).unwrap();
+    told(&stage, &["run", "--once", "--at", "2026-03-10T12:01:00Z"]);
+    assert_eq!(told(&stage, &["deliveries", "retry", "--all"]), "2 deliveries are tried again\n");
+    let state = |address: &str| {
+        let all = ids(&stage);
+        let one =
+            all.iter().find(|(id, _)| id.ends_with(address)).unwrap_or_else(|| panic!("{address} is not in {all:?}"));
+        one.1.clone()
+    };
+    assert_eq!(state("/mail/bob@example.net"), "pending");
+    // Nothing has become known of the other one.
+    assert_eq!(state("/mail"), "pending");
+    let mary = ids(&stage).into_iter().find(|(id, _)| id.ends_with("/mail")).unwrap().0;
+    fs::write(&file, format!("{text}[users.\"mary\"]\nemail = \"mary@example.net\"\n")).unwrap();
+    told(&stage, &["run", "--once", "--at", "2026-03-10T12:02:00Z"]);
+    told(&stage, &["deliveries", "retry", &mary]);
+    assert_eq!(state("/mail/mary@example.net"), "pending");
+}
+
+#[test]
+fn names_of_sinks_that_mean_nobody_are_told() {
+    let stage = installation("");
+    let file = stage.path().join("reveille.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    let set = |more: &str| {
+        fs::write(&file, text.replace("name = \"alarms\"", &format!("name = \"alarms\"\n{more}"))).unwrap()
+    };
+    set("users = [\"mary\", \"marry\"]\ncalendars = [\"wor*\", \"Werk\"]");
+    let check = told(&stage, &["check"]);
+    for sentence in
+        ["users: 'marry' is nobody whose calendars were found", "calendars: 'Werk' is no calendar that is watched"]
+    {
+        assert_eq!(check.matches(sentence).count(), 1, "{check}");
+    }
+    assert!(!check.contains("'mary' is nobody") && !check.contains("'wor*'"), "{check}");
+    // Where a source cannot be read, who is meant may be there.
+    set("users = [\"marry\"]");
+    fs::rename(stage.path().join("storage"), stage.path().join("elsewhere")).unwrap();
+    assert!(!told(&stage, &["check"]).contains("is nobody"));
+}
+
 /// What `check` says of users: userId, and whether it is a warning.
 fn of_users(stage: &Stage) -> Vec<(String, bool)> {
     let output = stage.reveille(&["--json", "check"]);

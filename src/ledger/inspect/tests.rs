@@ -150,16 +150,16 @@ async fn deliveries_are_retried_and_cancelled_once() {
     let mut amender = Amender::open(&path).await.unwrap();
     let mail: DeliveryId = "1/email/mary@example.org".parse().unwrap();
     assert_eq!(amender.cancel(&mail, NOW).await.unwrap(), Amended::Is("failed".into()));
-    assert_eq!(amender.retry(&mail, NOW).await.unwrap(), Amended::Changed);
+    assert_eq!(amender.retry(&mail, &[], NOW).await.unwrap(), Amended::Changed);
     let email = ledger.sinks(&["email"]).await.unwrap()["email"];
     let claimed = ledger.claim(email, NOW, FAR, 10).await.unwrap().deliveries;
     assert_eq!(claimed.len(), 1, "the daemon sends it again");
     assert_eq!(amender.cancel(&mail, NOW).await.unwrap(), Amended::Changed);
     assert_eq!(amender.cancel(&mail, NOW).await.unwrap(), Amended::Is("cancelled".into()));
     let done: DeliveryId = "1/stdout".parse().unwrap();
-    assert_eq!(amender.retry(&done, NOW).await.unwrap(), Amended::Is("delivered".into()));
-    assert_eq!(amender.retry(&"7/stdout".parse().unwrap(), NOW).await.unwrap(), Amended::Unknown);
-    assert_eq!(amender.retry_all(NOW).await.unwrap(), 0, "what was cancelled stays so");
+    assert_eq!(amender.retry(&done, &[], NOW).await.unwrap(), Amended::Is("delivered".into()));
+    assert_eq!(amender.retry(&"7/stdout".parse().unwrap(), &[], NOW).await.unwrap(), Amended::Unknown);
+    assert_eq!(amender.retry_all(&[], NOW).await.unwrap(), 0, "what was cancelled stays so");
     amender.close().await.unwrap();
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::account::Account;
 use super::addresses::OwnAddresses;
-use super::{CaldavError, CaldavSource};
+use super::{CaldavError, CaldavSource, href};
 
 /// So many addresses are named that are not used.
 const REFUSED_TOLD: usize = 5;
@@ -37,6 +37,13 @@ pub struct CheckedCalendar {
     /// Besides, it may be read, and it holds events or tasks.
     pub is_watched: bool,
     pub method: Method,
+}
+
+impl CheckedCalendar {
+    /// The id that its alarms have.
+    pub fn id(&self) -> String {
+        href::last_segment(&self.href)
+    }
 }
 
 /// How changes of a calendar are found.
