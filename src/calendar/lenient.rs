@@ -31,14 +31,17 @@ pub fn readings_of(text: &str) -> [(&'static str, Option<String>, Option<String>
 }
 
 /// Reads a duration that breaks the grammar of RFC 5545, 3.3.6: units on the wrong side of the `T` (`-PT1D`, `-P1H`), a sign
-/// at a number (`PT-30M`), fractions, years and months of zero, no unit at all (`P`, `PT`: no time). None: it is no duration,
-/// or nobody can tell which.
+/// at a number (`PT-30M`), fractions, years and months of zero, no unit at all (`P`, `PT`, `0`: no time), no `P` (`-15M`).
+/// None: it is no duration, or nobody can tell which.
 pub(super) fn duration(text: &str) -> Option<Duration> {
     let text = squeezed(text)?.to_ascii_uppercase();
     let (mut negative, rest) = signed(&text);
+    if rest == "0" {
+        return Some(Duration::default());
+    }
     let rest = rest.strip_prefix('P').or_else(|| {
-        let is_time = rest.strip_prefix('T')?.starts_with(|c: char| c.is_ascii_digit());
-        is_time.then_some(rest)
+        let is_number = rest.strip_prefix('T').unwrap_or(rest).starts_with(|c: char| c.is_ascii_digit());
+        is_number.then_some(rest)
     })?;
     let (mut days, mut seconds) = (0_i64, 0_i64);
     let mut in_time = false;
@@ -231,6 +234,11 @@ mod tests {
             ("\u{2212}PT15M", 0, -900),
             (" - PT 15 M; ", 0, -900),
             ("-T15M", 0, -900),
+            ("-15M", 0, -900),
+            ("-1H30M", 0, -5400),
+            ("-1D", -1, 0),
+            ("2W", 14, 0),
+            ("-0", 0, 0),
             ("\"-PT15M\"", 0, -900),
             ("P30S", 0, 30),
             ("P90M", 0, 5400),
@@ -253,6 +261,9 @@ mod tests {
             "P1DT1",
             "15 minutes",
             "900",
+            "3M",
+            "1H30",
+            "20260310T073500",
             "PT1.5.5H",
             "P1.5D",
             "PX",

@@ -14,7 +14,7 @@ pub(super) struct Zone {
     location: Option<Box<str>>,
     observances: Vec<Observance>,
     /// Offsets of observances without DTSTART.
-    dateless: Vec<i32>,
+    dateless: Vec<(u32, i32)>,
     open: Option<Open>,
 }
 
@@ -83,9 +83,7 @@ impl Zone {
             return reader.fault(open.line, format_args!("a part of a VTIMEZONE is left out: it has no TZOFFSETTO"));
         };
         let Some(start) = open.start else {
-            self.dateless.push(offset_to);
-            let text = "a part of a VTIMEZONE has no DTSTART: its offset holds always where it is the only part";
-            return reader.fault(open.line, format_args!("{text}"));
+            return self.dateless.push((open.line, offset_to));
         };
         let offset_from = open.from.unwrap_or(offset_to);
         let Open { daylight, rules, dates, .. } = open;
@@ -94,10 +92,23 @@ impl Zone {
 
     /// The zone, which began in line `line` of the VCALENDAR `calendar`, unless it has no name. No more of it will be used than
     /// `limits` allow.
-    pub(super) fn finish(self, line: u32, calendar: usize, limits: ZoneLimits) -> Option<ZoneDefinition> {
+    pub(super) fn finish(
+        self,
+        line: u32,
+        calendar: usize,
+        limits: ZoneLimits,
+        reader: &mut Reader<'_>,
+    ) -> Option<ZoneDefinition> {
         let mut observances = self.observances;
-        if let ([], [offset]) = (&*observances, &*self.dateless) {
-            observances.push(always(*offset));
+        let is_only = observances.is_empty() && self.dateless.len() == 1;
+        for (part, offset) in self.dateless {
+            if is_only {
+                reader
+                    .fault(part, format_args!("the only part of a VTIMEZONE has no DTSTART: its offset holds always"));
+                observances.push(always(offset));
+            } else {
+                reader.fault(part, format_args!("a part of a VTIMEZONE is left out: it has no DTSTART"));
+            }
         }
         let definition = VTimezone { tzid: self.tzid?.into(), observances, limits };
         Some(ZoneDefinition { line, calendar, definition, location: self.location })

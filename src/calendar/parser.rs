@@ -211,7 +211,9 @@ impl Parser<'_> {
             }
             Open::Zone(zone) => {
                 let limits = self.notes.limits.zones;
-                self.object.zones.extend(zone.finish(frame.line, self.calendar(), limits));
+                let calendar = self.calendar();
+                let zone = zone.finish(frame.line, calendar, limits, &mut self.reader());
+                self.object.zones.extend(zone);
             }
             Open::Calendar | Open::Other => {}
         }

@@ -105,12 +105,17 @@ fn split_parts(text: &str) -> Vec<&str> {
 /// Applies a part that cannot be applied as it is written: those of its items that can, and its time in another form. Returns
 /// what was done, in a sentence.
 fn apply_as_meant(rule: &mut Rule, name: &str, value: &str) -> String {
-    let left_out = || format!("the rule's {name} cannot be '{}' and is left out", cut(value));
+    let left_out = || {
+        let so = if matches!(name, "COUNT" | "UNTIL") { "it ends by nothing else then" } else { "the rest holds" };
+        format!("the rule's {name} cannot be '{}' and is left out: {so}", cut(value))
+    };
     let meant = match name {
         "UNTIL" => {
             let read = lenient::written(value).or_else(|| lenient::date_of(value));
             read.map(|written| written.to_string())
         }
+        "INTERVAL" | "COUNT" => whole(value),
+        "BYMONTH" => kept(name, value.split([',', ' ']).map(month_as_meant)),
         "BYDAY" => kept(name, value.split([',', ' ']).map(day_as_meant)),
         _ if name.starts_with("BY") => kept(name, value.split([',', ' ']).map(|item| item.trim().to_owned())),
         _ => None,
@@ -142,6 +147,33 @@ fn kept(name: &str, items: impl Iterator<Item = String>) -> Option<String> {
 
 /// No list of a rule has more items that differ.
 const MAX_ITEMS: usize = 1_000;
+
+/// A number with a fraction of nothing but zeros, without that.
+fn whole(value: &str) -> Option<String> {
+    let (number, fraction) = value.split_once('.')?;
+    fraction.bytes().all(|b| b == b'0').then(|| number.to_owned())
+}
+
+/// `OCT` and `October` are `10`.
+fn month_as_meant(item: &str) -> String {
+    let item = item.trim().to_ascii_uppercase();
+    let months = [
+        "JANUARY",
+        "FEBRUARY",
+        "MARCH",
+        "APRIL",
+        "MAY",
+        "JUNE",
+        "JULY",
+        "AUGUST",
+        "SEPTEMBER",
+        "OCTOBER",
+        "NOVEMBER",
+        "DECEMBER",
+    ];
+    let month = months.iter().position(|month| item.len() >= 3 && month.starts_with(&item));
+    month.map_or(item, |month| (month + 1).to_string())
+}
 
 /// `MON`, `Monday` and `0MO` are `MO`.
 fn day_as_meant(item: &str) -> String {

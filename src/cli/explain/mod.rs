@@ -136,7 +136,8 @@ impl Asked<'_> {
         let telling = self.telling(user_zone, &about, &seen.emails);
         let told = plan.explain(&octets, self.at, self.count());
         if told.is_empty() {
-            return Ok(Err(format!("{name} holds no event and no to-do that can be read")));
+            let why = plan.faults().first().map(|fault| format!(": {fault}")).unwrap_or_default();
+            return Ok(Err(format!("{name} holds no event and no to-do that can be read{why}")));
         }
         let faults: Vec<String> = plan.faults().iter().map(ToString::to_string).collect();
         let report = |told| Report { file: Some(name.clone()), faults: faults.clone(), ..telling.report(told) };
