@@ -308,7 +308,7 @@ fn headers_without_an_end_are_given_up() {
     let long = "x".repeat(4 * 1024 * 1024);
     let server = Scripted::start(move |_| Reply::status(207).header("X-Long", &long));
     let error = Watch::of(&server.url, None).try_look().unwrap_err();
-    assert!(matches!(error, CaldavError::Unreachable { .. }), "{error}");
+    assert!(matches!(error, CaldavError::Broken { .. }), "{error}");
     assert!(error.to_string().len() < 1000);
 }
 
