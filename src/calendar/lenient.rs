@@ -12,7 +12,7 @@ use super::value::{Duration, Written, fits, parse_utc_offset};
 const MINUTE: i64 = 60;
 const HOUR: i64 = 60 * MINUTE;
 /// Longer values are not looked at: no date and no duration is written in so many octets.
-const MAX_VALUE: usize = 64;
+pub(super) const MAX_VALUE: usize = 64;
 /// No time zone lies further from UTC than this many hours.
 const MAX_OFFSET_HOURS: u32 = 18;
 
@@ -133,7 +133,7 @@ pub(super) fn utc_offset(text: &str) -> Option<i32> {
 }
 
 /// Without white space and without what editors and templates leave around a value; none where nothing is left, or too much.
-fn trimmed(text: &str) -> Option<&str> {
+pub(super) fn trimmed(text: &str) -> Option<&str> {
     let text = text.trim_matches(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | ';' | ',' | '\\'));
     (!text.is_empty() && text.len() <= MAX_VALUE).then_some(text)
 }

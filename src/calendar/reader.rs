@@ -166,9 +166,15 @@ impl Reader<'_> {
     }
 }
 
-/// Whether `value` begins with a date, a time or a duration.
+/// Whether `value` begins with a date, a time or a duration. It is asked behind each colon of a line, so it looks at the beginning
+/// only, and at that once only where it can be one.
 fn begins_a_value(value: &str) -> bool {
-    let first = value.split([',', '/']).next().unwrap_or_default();
+    let head = value.get(..value.floor_char_boundary(2 * lenient::MAX_VALUE)).unwrap_or_default();
+    let first = head.split([',', '/']).next().unwrap_or_default();
+    let Some(plain) = lenient::trimmed(first) else { return false };
+    if plain.starts_with(':') {
+        return false;
+    }
     let is_strict = Written::parse(first).is_ok() || Duration::parse(first).is_ok();
     is_strict || lenient::written(first).is_some() || lenient::duration(first).is_some()
 }

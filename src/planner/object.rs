@@ -32,7 +32,7 @@ pub struct Past {
     pub looked: UtcMillis,
     /// That look may not have seen what was written from then on: the source lagged behind, or could not read it.
     pub unsure: UtcMillis,
-    /// By UID, when what went from the user's calendars a short while ago would have rung next.
+    /// By UID, when what went from the user's calendars a short while ago, or may go now, would have rung next.
     pub gone: HashMap<String, UtcMillis>,
 }
 

@@ -392,6 +392,20 @@ async fn what_is_put_into_another_calendar_owes_what_it_owed_where_it_went() {
 }
 
 #[tokio::test]
+async fn what_was_due_while_nobody_looked_rings_where_it_is_now() {
+    let mut stage = Stage::new("10:00").await;
+    stage.look("10:00", "/a/", vec![put("a", "11:00"), put("b", "11:01"), put("c", "11:02"), put("d", "11:03")]).await;
+    stage.look("10:00", "/b/", Vec::new()).await;
+    stage = stage.restart().await;
+    // Meanwhile one got another name, one went to another calendar, and one only changed its time.
+    stage.look("11:05", "/b/", vec![written_at(put("b", "11:01"), "11:04")]).await;
+    let renamed = written_at(named(put("a", "11:00"), "x"), "11:04");
+    let edited = written_at(put("d", "11:04"), "11:05");
+    stage.look("11:05", "/a/", vec![gone("a"), gone("b"), gone("c"), renamed, edited]).await;
+    assert_eq!(stage.rung("11:05").await, ["11:00 at 11:05", "11:01 at 11:05", "11:03 at 11:05"]);
+}
+
+#[tokio::test]
 async fn what_its_server_does_not_give_away_is_owed_over_a_restart() {
     let mut stage = Stage::new("10:00").await;
     stage.look("10:00", "/a/", vec![put("a", "12:00")]).await;

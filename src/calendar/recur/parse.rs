@@ -4,6 +4,7 @@
 use jiff::civil::{Date, DateTime, Time};
 
 use super::super::lenient;
+use super::super::value::Written;
 use super::sets::Ends;
 use super::{Frequency, Rule, RuleError, Skip, Until};
 
@@ -13,6 +14,9 @@ const MAX_INTERVAL: u64 = 1_000_000_000_000;
 /// The parts that choose days and times.
 const KNOWN: [&str; 9] =
     ["BYMONTH", "BYWEEKNO", "BYYEARDAY", "BYMONTHDAY", "BYDAY", "BYHOUR", "BYMINUTE", "BYSECOND", "BYSETPOS"];
+
+/// A wrong rule that is longer, in octets, is none: nobody writes one by a slip, and each wrong part of it is told of.
+const MAX_SLIPPED: usize = 8_192;
 
 /// Reads the value of an RRULE.
 ///
@@ -36,6 +40,13 @@ pub(super) fn rule(text: &str) -> Result<Rule, RuleError> {
 /// Reads what [`rule`] refuses and can mean only one thing: its name written twice, escaped separators, a part that is wrong. A wrong
 /// part is read as it is meant or left out; the rest holds. Returns a sentence for each slip.
 pub(super) fn lenient_rule(text: &str) -> Result<(Rule, Vec<String>), RuleError> {
+    if text.len() > MAX_SLIPPED {
+        return Err(error(format!(
+            "the rule '{}' is wrong, and with {} octets too long to make something of it",
+            cut(text),
+            text.len()
+        )));
+    }
     let mut slips = Vec::new();
     let plain = without_wrapping(text);
     if plain != text.trim() {
@@ -91,8 +102,8 @@ fn split_parts(text: &str) -> Vec<&str> {
         let mut start = 0;
         for (comma, _) in part.match_indices(',') {
             let next = part.get(comma + 1..).unwrap_or_default().trim_start();
-            let name: &str = next.split('=').next().unwrap_or_default();
-            if next.len() > name.len() && !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphabetic()) {
+            let name = next.bytes().take_while(u8::is_ascii_alphabetic).count();
+            if name > 0 && next.as_bytes().get(name) == Some(&b'=') {
                 parts.push(part.get(start..comma).unwrap_or_default());
                 start = comma + 1;
             }
@@ -111,7 +122,7 @@ fn apply_as_meant(rule: &mut Rule, name: &str, value: &str) -> String {
     };
     let meant = match name {
         "UNTIL" => {
-            let read = lenient::written(value).or_else(|| lenient::date_of(value));
+            let read = lenient::written(value).or_else(|| lenient::date_of(value)).or_else(|| months_end(value));
             read.map(|written| written.to_string())
         }
         "INTERVAL" | "COUNT" => whole(value),
@@ -126,6 +137,18 @@ fn apply_as_meant(rule: &mut Rule, name: &str, value: &str) -> String {
         }
         _ => left_out(),
     }
+}
+
+/// The last day of a month whose day is behind its end, as in `20260230T090000Z`.
+fn months_end(value: &str) -> Option<Written> {
+    let (day, rest) = value.split_at_checked(8)?;
+    let number = digits(day, 8).filter(|number| (29..=31).contains(&(number % 100)))?;
+    if !rest.is_empty() && !rest.starts_with(['T', 't']) {
+        return None;
+    }
+    let part = |n: u64| i8::try_from(n % 100).ok();
+    let first = Date::new(i16::try_from(number / 10_000).ok()?, part(number / 100)?, 1).ok()?;
+    Some(Written::Date(first.last_of_month()))
 }
 
 /// Whether an item of a list is a number that no day and no time has, rather than no number: a rule that asks for the 999th Monday

@@ -83,6 +83,10 @@ fn lines_made_to_be_slow_are_read_in_linear_time() {
         format!("ATTENDEE;CN={}", "\"".repeat(200_001)),
         format!("DTSTART;TZID={}:20260310T090000", "Z".repeat(200_000)),
         format!("SUMMARY:{}", "\\".repeat(200_001)),
+        format!("EXDATE{}", ":".repeat(200_000)),
+        format!("EXDATE{}", ":1".repeat(100_000)),
+        format!("RRULE:FREQ=HOURLY;UNTIL=x;BYMONTH={}", "a,".repeat(500_000)),
+        format!("RRULE:FREQ=HOURLY;COUNT=0{}", ";x".repeat(500_000)),
     ] {
         good_rings(&vevent(&format!("{line}\nDTSTART:20260310T090000Z"), &["PT0S"]));
     }

@@ -371,6 +371,12 @@ fn a_rule_with_a_slip_is_read_as_it_is_meant() {
         assert_eq!(slips, 1, "{text}");
     }
     assert_eq!(read("FREQ=WEEKLY;BYDAY=MO TU;COUNT=3").0, ["0105", "0106", "0112"]);
+    // The last day of that month.
+    for until in ["20260431", "20260431T090000Z", "20260431T080000"] {
+        let (starts, slips) = read(&format!("FREQ=MONTHLY;UNTIL={until}"));
+        assert_eq!(starts, ["0105", "0205", "0305", "0405"], "{until}");
+        assert_eq!(slips, 1, "{until}");
+    }
     for endless in ["FREQ=DAILY;COUNT=0", "FREQ=DAILY;COUNT=-1", "FREQ=DAILY;UNTIL=never"] {
         assert_eq!(read(endless).0.len(), 9, "{endless}");
     }
