@@ -176,11 +176,10 @@ impl Planner {
             faults.push("it is kept, and rings, as it was before".to_owned());
         }
         // The version of a text that is not taken over would keep it from being asked for again, and so would that of the text
-        // before, where the one that cannot be read may have the same.
+        // before: the one that cannot be read may have the same.
         let (etag, written) = match &job.text {
             Ok(_) if is_same => (etag(job.etag, !is_complete), job.written),
-            Ok(_) => (existing.etag.clone(), existing.written),
-            Err(_) => (String::new(), existing.written),
+            _ => (String::new(), existing.written),
         };
         let told = listed(&faults);
         if told != existing.faults && job.text.is_ok() {

@@ -309,7 +309,7 @@ async fn what_an_object_owed_when_it_was_gone_rings_when_it_comes_back() {
 }
 
 #[tokio::test]
-async fn a_text_that_cannot_be_used_leaves_the_old_one_its_version() {
+async fn a_text_that_cannot_be_used_takes_the_old_one_its_version() {
     let mut stage = Stage::new("10:00").await;
     stage.look("10:00", "/a/", vec![put("a", "12:00")]).await;
     let Change::Put { text, .. } = put("a", "13:00") else { panic!("it is put") };
@@ -317,10 +317,11 @@ async fn a_text_that_cannot_be_used_leaves_the_old_one_its_version() {
         vec![Change::Put { href: "a.ics".to_owned(), etag: etag.to_owned(), text: text.to_vec(), written: None }]
     };
     for broken in [b"<html>Bad Gateway</html>".as_slice(), &text[..text.len() / 2]] {
-        let (etag, before, _) = stage.object().await;
+        let (_, before, _) = stage.object().await;
         assert_eq!(stage.look("10:01", "/a/", version("\"new\"", broken)).await, ["a.ics"]);
         let (kept, revision, faults) = stage.object().await;
-        assert_eq!((&kept, revision), (&etag, before + 1), "with the version of the old text");
+        // What is not taken over may have the version of the text before, as SOGo gives it to what is put anew.
+        assert_eq!((kept.as_str(), revision), ("", before + 1), "it is asked for again, whatever its version");
         assert!(faults.last().unwrap().contains("it is kept"), "{faults:?}");
         // Looked at again it is no news, and nothing is written.
         assert_eq!(stage.look("10:02", "/a/", version("\"new\"", broken)).await, ["a.ics"]);

@@ -188,6 +188,9 @@ fn make(world: &mut World, place: &Place) {
     world.note(|| format!("made {place:?}, in {zone:?}"));
     world.server().make(&place.0, &place.1, zone, now);
     world.model.made(place, now);
+    if world.removed.remove(place) && !world.server().identifies {
+        world.doubts.insert(place.clone(), now);
+    }
 }
 
 fn edit(world: &mut World, story: &mut Story) {
@@ -287,11 +290,9 @@ fn remove(world: &mut World, story: &mut Story, place: &Place) {
     world.server().remove(&place.0, &place.1);
     story.events.retain(|(other, ..)| other != place);
     world.model.removed(place, now);
+    world.removed.insert(place.clone());
     if world.chance.one_in(2) {
         make(world, place);
-        if !world.server().identifies {
-            world.doubts.insert(place.clone(), now);
-        }
     }
 }
 

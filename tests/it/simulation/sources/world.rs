@@ -72,6 +72,8 @@ pub struct World {
     pub postbox: Arc<Postbox>,
     /// Calendars whose versions may coincide with those that the program knows although they are others, and since when.
     pub doubts: BTreeMap<Place, i64>,
+    /// Calendars that were removed: one that is made in such a place may coincide with the one before.
+    pub removed: BTreeSet<Place>,
     /// Calendars that are other ones under the same entity tags: only reading all their texts would tell.
     pub indistinct: BTreeSet<Place>,
     /// Calendars that were lied about and not looked at in truth since.
@@ -104,6 +106,7 @@ impl World {
             next_look: now,
             postbox: Arc::default(),
             doubts: BTreeMap::new(),
+            removed: BTreeSet::new(),
             indistinct: BTreeSet::new(),
             lied: BTreeSet::new(),
             config,
