@@ -43,7 +43,7 @@ pub struct SecretError {
 }
 
 impl SecretRef {
-    pub(super) fn file(key: &'static str, path: PathBuf) -> SecretRef {
+    pub(crate) fn file(key: &'static str, path: PathBuf) -> SecretRef {
         SecretRef { key, place: Place::File(path) }
     }
 

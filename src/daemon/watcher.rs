@@ -80,7 +80,6 @@ enum Kind {
 enum Cause {
     Touched(Touched),
     Time,
-    Stop,
 }
 
 impl Watcher {
@@ -141,7 +140,7 @@ impl Watcher {
         first();
         loop {
             let cause = tokio::select! {
-                () = &mut stop => Cause::Stop,
+                () = &mut stop => return,
                 touched = touched(watch.as_ref()) => Cause::Touched(touched),
                 () = self.is_due(next) => Cause::Time,
                 () = again.as_mut() => Cause::Time,
@@ -149,9 +148,13 @@ impl Watcher {
             again.set(look_again.notified());
             again.as_mut().enable();
             let folders = matches!(&cause, Cause::Touched(touched) if touched.everything);
+            let anew = folders
+                || tokio::select! {
+                    is_astray = self.is_astray(watch.as_ref()) => is_astray,
+                    () = &mut stop => return,
+                };
             match cause {
-                Cause::Stop => return,
-                _ if folders || self.is_astray(watch.as_ref()) => tokio::select! {
+                _ if anew => tokio::select! {
                     soonest = self.look_anew(&desk, &mut watch) => next = soonest,
                     () = &mut stop => return,
                 },
@@ -170,8 +173,12 @@ impl Watcher {
     }
 
     /// Whether `watch` may see nothing of what is there: its folder is gone or was replaced, or there is none.
-    fn is_astray(&self, watch: Option<&Arc<Watch>>) -> bool {
-        matches!(self.kind, Kind::Directory(_)) && (self.failures > 0 || watch.is_none_or(|watch| watch.is_stale()))
+    async fn is_astray(&self, watch: Option<&Arc<Watch>>) -> bool {
+        let is_stale = async || match watch {
+            Some(watch) => watch.is_stale().await,
+            None => true,
+        };
+        matches!(self.kind, Kind::Directory(_)) && (self.failures > 0 || is_stale().await)
     }
 
     /// Watches anew, then looks at everything: a folder that came, or was replaced, may have got its files before it was
@@ -179,7 +186,7 @@ impl Watcher {
     async fn look_anew(&mut self, desk: &Desk, watch: &mut Option<Arc<Watch>>) -> Instant {
         // What both watch would count twice against the kernel's limit.
         *watch = None;
-        match self.watch() {
+        match self.watch().await {
             Ok(started) => *watch = started,
             // Where the folder is not there, the look says so.
             Err(DirectoryError::Root { .. }) => {}
@@ -203,9 +210,9 @@ impl Watcher {
     }
 
     /// Starts to watch a folder; none for a server.
-    fn watch(&self) -> Result<Option<Arc<Watch>>, DirectoryError> {
+    async fn watch(&self) -> Result<Option<Arc<Watch>>, DirectoryError> {
         match &self.kind {
-            Kind::Directory(directory) => directory.watch().map(Some),
+            Kind::Directory(directory) => directory.watch().await.map(Some),
             Kind::Caldav(_) => Ok(None),
         }
     }

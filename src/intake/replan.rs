@@ -1,6 +1,6 @@
 //! Planning again what the ledger has: the time zone of a calendar has changed, the rules of a zone, or the clock.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::Desk;
 use crate::calendar::zone::Zones;
@@ -25,13 +25,14 @@ impl Desk {
         gone: &[String],
         previous: UtcMillis,
     ) -> Result<Vec<Replanned>, LedgerError> {
-        let changed: Vec<i64> = put.iter().filter_map(|object| object.existing.map(|(id, _)| id)).collect();
+        let changed: HashSet<i64> = put.iter().filter_map(|object| object.existing.map(|(id, _)| id)).collect();
+        let gone: HashSet<&str> = gone.iter().map(String::as_str).collect();
         let (mut replanned, mut after) = (Vec::new(), 0);
         loop {
             let mut page = self.ledger.texts_after(Some(row.id), None, after, PAGE).await?;
             let Some(last) = page.last() else { return Ok(replanned) };
             after = last.id;
-            page.retain(|object| !changed.contains(&object.id) && !gone.contains(&object.href));
+            page.retain(|object| !changed.contains(&object.id) && !gone.contains(object.href.as_str()));
             replanned.extend(self.planner.replan_all(row.clone(), page, previous).await);
         }
     }

@@ -31,6 +31,8 @@ pub struct ClientMaker {
     made: Mutex<Option<LoggedIn>>,
     /// What was read last, well or not.
     tried: Mutex<Stamps>,
+    /// The login that the server did not accept at the last request.
+    refused: Mutex<Option<Login>>,
 }
 
 /// A client and how it logs in.
@@ -62,6 +64,7 @@ impl ClientMaker {
             timeout: settings.timeout,
             made: Mutex::default(),
             tried: Mutex::default(),
+            refused: Mutex::default(),
         }
     }
 
@@ -89,8 +92,14 @@ impl ClientMaker {
     /// # Errors
     /// As for [`ClientMaker::get`].
     pub fn has_another_login(&self, refused: &LoggedIn) -> Result<bool, CaldavError> {
+        *lock(&self.refused) = Some(refused.login.clone());
         *lock(&self.made) = None;
         Ok(self.get()?.login != refused.login)
+    }
+
+    /// The server has accepted a login.
+    pub fn is_accepted(&self) {
+        *lock(&self.refused) = None;
     }
 
     /// Whether the secret is to be in the environment, and is not.
@@ -108,9 +117,16 @@ impl ClientMaker {
         &self.credentials
     }
 
-    /// Whether the secret or the certificate authorities are other ones than those that were read last.
+    /// Whether the secret or the certificate authorities are other ones than those that were read last. A file that was written
+    /// anew with the login that the server has refused is none: asked for again and again, servers lock accounts.
     pub fn has_changed(&self) -> bool {
-        self.stamps() != *lock(&self.tried)
+        let (now, before) = (self.stamps(), *lock(&self.tried));
+        let refused = lock(&self.refused).clone();
+        let is_refused = now.1 == before.1 && refused.is_some() && self.login().ok() == refused;
+        if is_refused {
+            *lock(&self.tried) = now;
+        }
+        now != before && !is_refused
     }
 
     /// What changes when the secret or the certificate authorities do.
@@ -124,15 +140,7 @@ impl ClientMaker {
     }
 
     fn make(&self, of: Stamps) -> Result<LoggedIn, CaldavError> {
-        let unusable = |error: &dyn std::error::Error| CaldavError::Settings(error.to_string());
-        let login = match &self.credentials {
-            Credentials::None => Login::None,
-            Credentials::Basic { username, password } => {
-                let password = password.read().map_err(|error| unusable(&error))?;
-                Login::Basic { username: username.clone(), password }
-            }
-            Credentials::Bearer { token } => Login::Bearer { token: token.read().map_err(|error| unusable(&error))? },
-        };
+        let login = self.login()?;
         let mut builder = Client::builder()
             .user_agent(concat!("reveille/", env!("CARGO_PKG_VERSION")))
             .redirect(redirect::Policy::none())
@@ -152,6 +160,18 @@ impl ClientMaker {
         }
         let client = builder.build().map_err(|why| CaldavError::Settings(format!("no HTTP client: {why}")))?;
         Ok(LoggedIn { of, client, login })
+    }
+
+    fn login(&self) -> Result<Login, CaldavError> {
+        let unusable = |error: &dyn std::error::Error| CaldavError::Settings(error.to_string());
+        Ok(match &self.credentials {
+            Credentials::None => Login::None,
+            Credentials::Basic { username, password } => {
+                let password = password.read().map_err(|error| unusable(&error))?;
+                Login::Basic { username: username.clone(), password }
+            }
+            Credentials::Bearer { token } => Login::Bearer { token: token.read().map_err(|error| unusable(&error))? },
+        })
     }
 
     /// The TLS settings: what this machine trusts and `ca_file`.
@@ -181,5 +201,52 @@ impl LoggedIn {
             Login::Basic { username, password } => request.basic_auth(username, Some(password.expose())),
             Login::Bearer { token } => request.bearer_auth(token.expose()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::{OwnDomains, SecretRef};
+
+    /// Puts another file with this password in the place of the one before.
+    fn write(file: &Path, password: &str) {
+        let beside = file.with_extension("new");
+        fs::write(&beside, password).unwrap();
+        fs::set_permissions(&beside, fs::Permissions::from_mode(0o600)).unwrap();
+        fs::rename(&beside, file).unwrap();
+    }
+
+    #[test]
+    fn a_refused_login_that_is_only_written_anew_is_not_tried_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("password");
+        write(&file, "old");
+        let password = SecretRef::file("password_file", file.clone());
+        let settings = CaldavSettings {
+            url: "http://dav.example.org/".to_owned(),
+            credentials: Credentials::Basic { username: "mary".to_owned(), password },
+            poll_interval: Duration::from_secs(60),
+            own_domains: OwnDomains::Usual(Vec::new()),
+            default_alarms: false,
+            timeout: Duration::from_secs(30),
+            ca_file: None,
+        };
+        let maker = ClientMaker::new(&Url::parse(&settings.url).unwrap(), &settings);
+        let used = maker.get().unwrap();
+        write(&file, "old");
+        assert!(maker.has_changed(), "nobody has refused it");
+        assert!(!maker.has_another_login(&used).unwrap());
+        write(&file, "old");
+        assert!(!maker.has_changed() && !maker.has_changed());
+        write(&file, "new");
+        assert!(maker.has_changed() && maker.has_another_login(&used).unwrap());
+        maker.is_accepted();
+        write(&file, "old");
+        assert!(maker.has_changed(), "what was refused once may be right now");
     }
 }

@@ -141,6 +141,9 @@ impl Http {
                 if !is_unavailable(answer.status) {
                     self.answers.fetch_add(1, Ordering::Relaxed);
                     self.host.answered();
+                    if answer.status != 401 {
+                        self.client.is_accepted();
+                    }
                 }
             }
             match sent {

@@ -23,6 +23,19 @@ pub const MAX_FAILING: usize = 3;
 /// Times that the DAV:creationdate of a calendar may change before it means nothing.
 const MAX_CREATED: u32 = 3;
 
+/// What came of looking at one calendar.
+enum Reading {
+    Done {
+        is_known: bool,
+    },
+    /// Its server says that it is not there, or not for this account; `href` is in the ledger.
+    Refused {
+        href: String,
+    },
+    /// It was not read, and why is told.
+    Not,
+}
+
 /// When a look began, by this machine's clock and by the server's.
 #[derive(Clone, Copy, Debug)]
 struct Moment {
@@ -112,6 +125,7 @@ impl CaldavSource {
         looked: &mut Looked,
     ) -> Result<(), CaldavError> {
         let (mut failing, mut newly) = (0, 0);
+        let (mut refused, mut reads_known) = (Vec::new(), false);
         for calendar in watched {
             let key = href::key(&calendar.listed.href);
             let known = known.remove(&key);
@@ -123,7 +137,16 @@ impl CaldavSource {
             let sent = self.http.sent();
             let failure = match self.look_at_one(intake, account, (calendar, known), at, looked).await {
                 Err(error) if !error.may_concern_the_server() => return Err(error),
-                failure => failure.err(),
+                Err(error) => Some(error),
+                Ok(Reading::Done { is_known }) => {
+                    reads_known |= is_known;
+                    None
+                }
+                Ok(Reading::Refused { href }) => {
+                    refused.push(href);
+                    None
+                }
+                Ok(Reading::Not) => None,
             };
             self.memory.entry(key).or_default().failure = failure.as_ref().map(CaldavError::to_string);
             match failure {
@@ -139,6 +162,11 @@ impl CaldavSource {
                 None => {}
             }
         }
+        // Where all are refused, it is the account that is out of order.
+        let evidence = if reads_known { Evidence::Healthy } else { Evidence::AllGone };
+        for href in refused {
+            looked.changes += self.absent(intake, &href, at.here, evidence).await?;
+        }
         Ok(())
     }
 
@@ -153,30 +181,33 @@ impl CaldavSource {
         (calendar, known): (&ListedAt, Option<Known>),
         at: Moment,
         looked: &mut Looked,
-    ) -> Result<(), CaldavError> {
+    ) -> Result<Reading, CaldavError> {
         self.turns = self.turns.saturating_add(1);
         self.memory.entry(href::key(&calendar.listed.href)).or_default().turn = self.turns;
         if !self.is_clear(calendar, known.as_ref(), &mut looked.faults) {
-            return Ok(());
+            return Ok(Reading::Not);
         }
         let calendar = &*self.with_zone(calendar, known.as_ref(), at.here, &mut looked.faults).await?;
         let seen = self.seen(account, calendar, known.as_ref());
         let href = known.as_ref().map(|known| known.href.clone());
         match (self.look_at(intake, calendar, (seen, known), at).await, href) {
-            (Ok(outcome), _) => {
+            (Ok(outcome), href) => {
                 looked.changes += outcome.changes;
                 looked.faults.extend(outcome.faults);
                 looked.again_in = looked.again_in.into_iter().chain(outcome.again_in).min();
+                Ok(Reading::Done { is_known: href.is_some() })
             }
-            (Err(error), _) if error.concerns_the_account() || error.may_concern_the_server() => return Err(error),
+            (Err(error), _) if error.concerns_the_account() || error.may_concern_the_server() => Err(error),
             // A right that was taken back, or a calendar that went since it was listed.
             (Err(error @ (CaldavError::Forbidden { .. } | CaldavError::NotFound { .. })), Some(href)) => {
                 looked.faults.push(error.to_string());
-                looked.changes += self.absent(intake, &href, at.here, Evidence::Healthy).await?;
+                Ok(Reading::Refused { href })
             }
-            (Err(error), _) => looked.faults.push(error.to_string()),
+            (Err(error), _) => {
+                looked.faults.push(error.to_string());
+                Ok(Reading::Not)
+            }
         }
-        Ok(())
     }
 
     /// Whether enough is known of a calendar to look at it; what is not is a fault. A new one waits a little for what its

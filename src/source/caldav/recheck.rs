@@ -21,7 +21,7 @@ const ALL: usize = 2_000;
 const TIMES: usize = 6;
 
 /// What this process remembers of a calendar's objects beyond their entity tags.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Recheck {
     /// By the hash of an object's key, that of its size and time.
     stamps: HashMap<u64, u64>,

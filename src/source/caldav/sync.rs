@@ -149,6 +149,21 @@ impl<I: Intake> Sync<'_, I> {
         step: Step,
         unsettled: &mut Unsettled,
     ) -> Result<Outcome, CaldavError> {
+        // What is to be read again counts as read once it is in the ledger.
+        let before = unsettled.recheck.clone();
+        let outcome = self.take_in(position, step, unsettled).await;
+        if outcome.is_err() {
+            unsettled.recheck = before;
+        }
+        outcome
+    }
+
+    async fn take_in(
+        &self,
+        position: Option<&Position>,
+        step: Step,
+        unsettled: &mut Unsettled,
+    ) -> Result<Outcome, CaldavError> {
         let mut etags = self.intake.etags(self.source, &self.calendar.href).await?;
         if position.is_some_and(|position| is_another(position, self.listed)) {
             etags.values_mut().for_each(String::clear);
@@ -333,7 +348,9 @@ impl<I: Intake> Sync<'_, I> {
             delivery.owe(&member, Why::Lagging, said, now);
         }
         for (member, error) in fetched.refused {
-            delivery.owe(&member, Why::Refused, format!("an object is left out: {error}"), now);
+            // What it is too large for is not asked for at each look.
+            let why = if matches!(error, CaldavError::TooLarge { .. }) { Why::TooLarge } else { Why::Refused };
+            delivery.owe(&member, why, format!("an object is left out: {error}"), now);
         }
         for (member, why) in fetched.later {
             delivery.owe(&member, Why::Failing, format!("an object could not be read: {why}"), now);

@@ -110,8 +110,9 @@ impl DirectorySource {
     ///
     /// # Errors
     /// [`DirectoryError::Root`] when the folder is not there, [`DirectoryError::Watch`] when the kernel refuses.
-    pub fn watch(&self) -> Result<Arc<Watch>, DirectoryError> {
-        Watch::start(&self.settings.path).map(Arc::new)
+    pub async fn watch(&self) -> Result<Arc<Watch>, DirectoryError> {
+        let settings = self.settings.clone();
+        blocking(move || Watch::start(&settings.path)).await.map(Arc::new)
     }
 }
 

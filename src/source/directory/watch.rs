@@ -77,6 +77,9 @@ struct Shared {
     /// The watched folder.
     top: PathBuf,
     state: Mutex<State>,
+    /// Held while the kernel is asked to watch a folder, which takes as long as a file system hangs: what it tells of it at once
+    /// waits for its name.
+    naming: tokio::sync::Mutex<()>,
     news: Notify,
 }
 
@@ -116,7 +119,7 @@ type Number = (u64, u64);
 
 impl Watch {
     /// Begins to watch the folder `path`, and where it is a link, the link as well. What lies below is watched by
-    /// [`Watch::add`]. To be called within a runtime.
+    /// [`Watch::add`]. To be called where it may block, within a runtime.
     pub(super) fn start(path: &Path) -> Result<Watch, DirectoryError> {
         let top = canonical(path)?;
         let fail = |reason: String| DirectoryError::Watch { path: top.display().to_string(), reason };
@@ -130,7 +133,13 @@ impl Watch {
             reason = "its replacement is unsafe for the sake of types that may close their descriptor; this one owns it"
         )]
         let inotify = AsyncFd::new(descriptor).map_err(failed)?;
-        let shared = Shared { inotify, top: top.clone(), state: Mutex::default(), news: Notify::new() };
+        let shared = Shared {
+            inotify,
+            top: top.clone(),
+            state: Mutex::default(),
+            naming: Default::default(),
+            news: Notify::new(),
+        };
         shared.add(&top, WANTED, Role::Folder(top.clone())).map_err(failed)?;
         let folder = open.metadata().ok().as_ref().map(number_of);
         if number(path) != folder {
@@ -183,8 +192,9 @@ impl Watch {
     }
 
     /// Whether another folder is there now than the one that is watched.
-    pub fn is_stale(&self) -> bool {
-        number(&self.path) != self.folder || self.reading.is_finished()
+    pub async fn is_stale(&self) -> bool {
+        let path = self.path.clone();
+        self.reading.is_finished() || super::blocking(move || number(&path)).await != self.folder
     }
 
     /// Waits until something is touched, and takes what was. Dropping the future loses nothing.
@@ -224,11 +234,12 @@ impl Shared {
     }
 
     fn add(&self, real: &Path, wanted: WatchFlags, role: Role) -> io::Result<()> {
-        // What is told of it at once waits for its name.
-        let mut state = self.lock();
+        let _naming = self.naming.blocking_lock();
         let flags = wanted | WatchFlags::ONLYDIR | WatchFlags::MASK_ADD;
         let number = inotify::add_watch(&self.inotify, real, flags)?;
-        if let (Role::Folder(folder), Some(place)) = (&role, self::number(real)) {
+        let place = self::number(real);
+        let mut state = self.lock();
+        if let (Role::Folder(folder), Some(place)) = (&role, place) {
             state.places.insert(folder.clone(), place);
         }
         let roles = state.watched.entry(number).or_default();
@@ -242,6 +253,7 @@ impl Shared {
     async fn read(self: Arc<Shared>) {
         let mut room = [MaybeUninit::<u8>::uninit(); 16 * 1024];
         while let Ok(mut ready) = self.inotify.readable().await {
+            let _naming = self.naming.lock().await;
             let mut reader = Reader::new(&self.inotify, &mut room);
             let mut state = self.lock();
             loop {

@@ -22,6 +22,7 @@ mod way;
 mod world;
 
 use crate::liar::Manner;
+use crate::liar::lies::{Kind, Lie};
 use crate::liar::model::{Name, Place, Recorded};
 pub use world::Figures;
 use world::{SERVICE, SOURCES, World};
@@ -116,7 +117,7 @@ async fn step(world: &mut World, story: &mut Story) -> Result<(), String> {
         }
         27 => {
             world.note(|| "all lies are over".to_owned());
-            world.server().lies.clear();
+            world.heal();
         }
         28 | 29 => back_up_or_restore(world, story).await?,
         30 => {
@@ -164,7 +165,7 @@ fn lie(world: &mut World) {
     let name = kind.split(['(', ' ']).next().unwrap_or_default().to_owned();
     // Two states of one second have one version.
     if name == "Lags" && world.server().manner == Manner::Seconds {
-        world.doubts.insert(place.clone(), lie.until);
+        world.doubt(&place, lie.until);
     }
     if name == "Half" {
         world.model.halved(&lie.user, now);
@@ -189,7 +190,7 @@ fn make(world: &mut World, place: &Place) {
     world.server().make(&place.0, &place.1, zone, now);
     world.model.made(place, now);
     if world.removed.remove(place) && !world.server().identifies {
-        world.doubts.insert(place.clone(), now);
+        world.doubt(place, now);
     }
 }
 
@@ -319,7 +320,10 @@ async fn back_up_or_restore(world: &mut World, story: &mut Story) -> Result<(), 
     }
     let written = collection.objects.clone();
     world.server().restore(&place.0, &place.1, collection);
-    world.doubts.insert(place.clone(), now);
+    // What it lags behind may have the version that the next change gives it.
+    let lags = |lie: &Lie| lie.is_of(&place.0, &place.1) && matches!(lie.kind, Kind::Lags(_));
+    let until = world.server().lies.iter().filter(|lie| lags(lie)).map(|lie| lie.until).max();
+    world.doubt(&place, until.unwrap_or(now));
     if world.server().manner == Manner::Seconds {
         world.indistinct.insert(place.clone());
     }
@@ -334,7 +338,7 @@ async fn back_up_or_restore(world: &mut World, story: &mut Story) -> Result<(), 
 async fn rest(world: &mut World) -> Result<(), String> {
     world.note(|| "all is well again".to_owned());
     world.disk.heal();
-    world.server().lies.clear();
+    world.heal();
     for _ in 0..2 {
         world.start().await?;
         world.next_look = world.now();

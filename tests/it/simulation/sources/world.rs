@@ -71,7 +71,7 @@ pub struct World {
     pub next_look: i64,
     pub postbox: Arc<Postbox>,
     /// Calendars whose versions may coincide with those that the program knows although they are others, and since when.
-    pub doubts: BTreeMap<Place, i64>,
+    doubts: BTreeMap<Place, i64>,
     /// Calendars that were removed: one that is made in such a place may coincide with the one before.
     pub removed: BTreeSet<Place>,
     /// Calendars that are other ones under the same entity tags: only reading all their texts would tell.
@@ -316,6 +316,19 @@ impl World {
         self.release();
         self.turn().await;
         if self.is_up() { self.compare(honest).await } else { Ok(()) }
+    }
+
+    /// The versions of a calendar may coincide with those that the program knows, as late as `at`.
+    pub fn doubt(&mut self, place: &Place, at: i64) {
+        let since = self.doubts.entry(place.clone()).or_insert(at);
+        *since = at.max(*since);
+    }
+
+    /// The server tells the truth from now on.
+    pub fn heal(&mut self) {
+        let now = self.now();
+        self.server().lies.clear();
+        self.doubts.values_mut().for_each(|since| *since = now.min(*since));
     }
 
     fn is_honest(&self, user: &str) -> bool {
