@@ -18,13 +18,15 @@ pub(super) struct Lines {
 
 impl Lines {
     /// Unfolds octets, which may split a character, then reads them as UTF-8; what is none becomes U+FFFD. Lines end in CRLF or
-    /// LF, mixed as they come, or in CR CR LF, which a text written twice through Windows' text files has. Empty lines are left
-    /// out, and so is a byte order mark at the beginning of a line: files with one were put together.
+    /// LF, mixed as they come, in CR CR LF, which a text written twice through Windows' text files has, or all of them in CR alone.
+    /// Empty lines are left out, and so is a byte order mark at the beginning of a line: files with one were put together.
     pub(super) fn unfold(octets: &[u8]) -> Lines {
         let mut text: Vec<u8> = Vec::with_capacity(octets.len() + 1);
         let mut numbers = Vec::with_capacity(octets.len() / 24 + 1);
         let mut continues = false;
-        for (number, line) in (1_u32..).zip(octets.split(|octet| *octet == b'\n')) {
+        // Where there is no LF at all, CR ends a line.
+        let end = if octets.contains(&b'\n') { b'\n' } else { b'\r' };
+        for (number, line) in (1_u32..).zip(octets.split(|octet| *octet == end)) {
             let line = without_marks(line);
             if continues && !numbers.is_empty() {
                 // What the encoding broke goes on without a blank before it.
@@ -250,6 +252,7 @@ mod tests {
     fn line_ends_written_twice_and_byte_order_marks_anywhere_are_passed_over() {
         let octets = b"\r\r\n\xef\xbb\xbfA:x\r\r\n y\r\r\n\xef\xbb\xbf\r\n\xef\xbb\xbf\xef\xbb\xbfB:1\n";
         assert_eq!(unfolded(octets), [(2, "A:xy".to_owned()), (5, "B:1".to_owned())]);
+        assert_eq!(unfolded(b"A:x\r y\r\rB:1\r"), [(1, "A:xy".to_owned()), (4, "B:1".to_owned())]);
     }
 
     #[test]

@@ -13,8 +13,8 @@ pub(super) struct Zone {
     tzid: Option<Box<str>>,
     location: Option<Box<str>>,
     observances: Vec<Observance>,
-    /// Offsets of observances without DTSTART.
-    dateless: Vec<(u32, i32)>,
+    /// Observances without DTSTART, with their offsets.
+    dateless: Vec<(Open, i32)>,
     open: Option<Open>,
 }
 
@@ -82,12 +82,10 @@ impl Zone {
         let Some(offset_to) = open.to else {
             return reader.fault(open.line, format_args!("a part of a VTIMEZONE is left out: it has no TZOFFSETTO"));
         };
-        let Some(start) = open.start else {
-            return self.dateless.push((open.line, offset_to));
-        };
-        let offset_from = open.from.unwrap_or(offset_to);
-        let Open { daylight, rules, dates, .. } = open;
-        self.observances.push(Observance { daylight, start, offset_from, offset_to, rules, dates });
+        match open.start {
+            Some(start) => self.observances.push(open.observance(start, offset_to)),
+            None => self.dateless.push((open, offset_to)),
+        }
     }
 
     /// The zone, which began in line `line` of the VCALENDAR `calendar`, unless it has no name. No more of it will be used than
@@ -102,18 +100,35 @@ impl Zone {
         let mut observances = self.observances;
         let is_only = observances.is_empty() && self.dateless.len() == 1;
         for (part, offset) in self.dateless {
-            if is_only {
-                reader
-                    .fault(part, format_args!("the only part of a VTIMEZONE has no DTSTART: its offset holds always"));
-                observances.push(always(offset));
+            let (line, first_date) = (part.line, part.dates.iter().min().copied());
+            let (said, read) = if is_only {
+                ("the only part of a VTIMEZONE has no DTSTART: its offset holds always", Some(always(offset)))
+            } else if !part.rules.is_empty() {
+                let said = "a part of a VTIMEZONE has no DTSTART: its rule is taken to hold since 1970, at 2 o'clock";
+                (said, Some(part.observance(UNDATED, offset)))
+            } else if let Some(first) = first_date {
+                let said = "a part of a VTIMEZONE has no DTSTART: its first RDATE stands for it";
+                (said, Some(part.observance(first, offset)))
             } else {
-                reader.fault(part, format_args!("a part of a VTIMEZONE is left out: it has no DTSTART"));
-            }
+                ("a part of a VTIMEZONE is left out: it has no DTSTART", None)
+            };
+            reader.fault(line, format_args!("{said}"));
+            observances.extend(read);
         }
         let definition = VTimezone { tzid: self.tzid?.into(), observances, limits };
         Some(ZoneDefinition { line, calendar, definition, location: self.location })
     }
 }
+
+impl Open {
+    fn observance(self, start: DateTime, offset_to: i32) -> Observance {
+        let Open { daylight, rules, dates, from, .. } = self;
+        Observance { daylight, start, offset_from: from.unwrap_or(offset_to), offset_to, rules, dates }
+    }
+}
+
+/// From when on a rule is taken to hold that says nothing of it. Most zones change at this hour.
+const UNDATED: DateTime = DateTime::constant(1970, 1, 1, 2, 0, 0, 0);
 
 /// An observance that has always held.
 fn always(offset: i32) -> Observance {

@@ -13,6 +13,7 @@ mod compare;
 mod database;
 mod names;
 mod onsets;
+mod shown;
 #[cfg(test)]
 mod tests;
 mod vtimezone;

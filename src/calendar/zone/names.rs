@@ -2,7 +2,7 @@
 //! is not in the database's own list of ids is no zone.
 
 use super::database::MAX_ID;
-use super::{Naming, Zone, Zones, windows};
+use super::{Naming, Zone, Zones, shown, windows};
 
 /// The longest TZID that is read as a name.
 const MAX_TZID: usize = 255;
@@ -59,7 +59,8 @@ pub(super) fn likely_zone(zones: &Zones, tzid: &str) -> Option<Zone> {
     let tzid = bare(tzid)?;
     let abbreviated = || LIKELY_ABBREVIATIONS.iter().find(|(name, _)| tzid.eq_ignore_ascii_case(name));
     let named = zones.find(&tzid.replace(' ', "_")).or_else(|| zones.find(windows::likely_iana_id(tzid)?));
-    named.or_else(|| zones.find(abbreviated()?.1)).or_else(|| city_zone(zones, tzid))
+    let shown = || zones.find(shown::iana_id(windows::after_offset_of_any_case(tzid).unwrap_or(tzid))?);
+    named.or_else(|| zones.find(abbreviated()?.1)).or_else(|| city_zone(zones, tzid)).or_else(shown)
 }
 
 /// The zone of a name as programs show it in any language, `(UTC+01:00) Amsterdam, Berlijn, Bern, Rome`: that of the first city
@@ -228,6 +229,8 @@ mod tests {
             ("(UTC+01:00) Br\u{fc}ssel, Kopenhagen, Madrid, Paris", "Europe/Paris"),
             ("(UTC+09:00) \u{c9}saka, Sapporo, Tokyo", "Asia/Tokyo"),
             ("(UTC-03:00) La Plata, Buenos Aires", "America/Argentina/Buenos_Aires"),
+            ("Mitteleurop\u{e4}ische Zeit", "Europe/Paris"),
+            ("(GMT+01:00) Mitteleurop\u{e4}ische Zeit", "Europe/Paris"),
             ("PDT", "America/Los_Angeles"),
             ("cest", "Europe/Berlin"),
         ] {

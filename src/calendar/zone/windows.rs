@@ -60,7 +60,7 @@ fn without_number(name: &str) -> &str {
     }
 }
 
-fn after_offset_of_any_case(name: &str) -> Option<&str> {
+pub(super) fn after_offset_of_any_case(name: &str) -> Option<&str> {
     name.strip_prefix('(')?.split_once(')').map(|(_, rest)| rest.trim())
 }
 
@@ -78,7 +78,7 @@ fn after_offset(name: &str) -> Option<&str> {
 
 /// The words of a name in lower case with one space between, whatever separates them; a sign stays with its number. `and` and `&`,
 /// escaped for XML or not, are no words.
-fn words(name: &str) -> String {
+pub(super) fn words(name: &str) -> String {
     let words = all_words(name);
     words.split(' ').filter(|word| !matches!(*word, "and" | "amp")).collect::<Vec<_>>().join(" ")
 }
