@@ -1,16 +1,32 @@
-//! `reveille calendars`: what is watched.
+//! `reveille calendars`: what is watched, and what is wrong in it.
+
+use std::path::Path;
 
 use serde::Serialize;
 
 use super::look::{LedgerArgs, block_on, written, written_or_dash};
 use super::{Context, printer::Exit, printer::Table, printer::Tone};
-use crate::ledger::{CalendarFigures, Inspector};
+use crate::ledger::{CalendarFigures, FaultyObject, Inspector};
 
 /// List the calendars that are watched
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
     ledger: LedgerArgs,
+    /// List the objects with faults instead: what is wrong in each, and how it is read
+    #[arg(long)]
+    faults: bool,
+}
+
+/// `calendars --faults --json`: one object a calendar object.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Faulty<'a> {
+    source: &'a str,
+    calendar_name: &'a str,
+    user_id: &'a str,
+    href: &'a str,
+    faults: &'a [String],
 }
 
 /// `calendars --json`: one object a calendar.
@@ -35,6 +51,9 @@ struct Calendar<'a> {
 
 pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
     let config = args.ledger.config(context)?;
+    if args.faults {
+        return faults(&config.ledger, context);
+    }
     let calendars = block_on(async {
         let mut inspector = Inspector::open(&config.ledger).await?;
         let calendars = inspector.calendars().await?;
@@ -48,6 +67,30 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
     } else {
         context.printer.table(&table(&calendars))?;
     }
+    Ok(Exit::Done)
+}
+
+fn faults(ledger: &Path, context: &mut Context) -> anyhow::Result<Exit> {
+    let objects = block_on(async {
+        let mut inspector = Inspector::open(ledger).await?;
+        let objects = inspector.faulty().await?;
+        inspector.close().await?;
+        Ok(objects)
+    })?;
+    if context.printer.json() {
+        for FaultyObject { source, calendar, user, href, faults } in &objects {
+            context.printer.object(&Faulty { source, calendar_name: calendar, user_id: user, href, faults })?;
+        }
+        return Ok(Exit::Done);
+    }
+    let mut table = Table::new(&["CALENDAR", "USER", "OBJECT", "FAULT"]);
+    for FaultyObject { source, calendar, user, href, faults } in objects {
+        for fault in faults {
+            let place = format!("{source}:{href}");
+            table.row([calendar.clone(), user.clone(), place, fault].map(|text| (text, Tone::Plain)));
+        }
+    }
+    context.printer.table(&table)?;
     Ok(Exit::Done)
 }
 

@@ -51,6 +51,19 @@ pub struct SourceRow {
     pub progress: Option<String>,
 }
 
+/// A calendar object with faults.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FaultyObject {
+    /// The source's name.
+    pub source: String,
+    /// The calendar's name, and whose it is.
+    pub calendar: String,
+    pub user: String,
+    pub href: String,
+    /// A sentence each.
+    pub faults: Vec<String>,
+}
+
 /// A calendar and how much is in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CalendarFigures {
@@ -149,6 +162,9 @@ const ARMED: &str =
     o.text, t.due FROM timers t JOIN objects o ON o.id = t.object JOIN calendars c ON c.id = o.calendar
     WHERE (t.due, t.object) > (?1, ?2) AND t.due < ?3 AND (?4 IS NULL OR c.user = ?4)
     AND (?5 IS NULL OR ?5 IN (c.name, c.key, c.href)) ORDER BY t.due, t.object LIMIT ?6";
+const FAULTY: &str =
+    "SELECT c.source, c.name, c.user, o.href, o.faults FROM objects o JOIN calendars c ON c.id = o.calendar
+    WHERE o.faults IS NOT NULL ORDER BY c.source, c.href, o.href";
 const OF_UID: &str =
     "SELECT c.*, o.id AS object, o.href AS object_href, o.etag, o.revision, o.written, o.faults, o.memo,
     o.text, t.due FROM uids u JOIN objects o ON o.id = u.object JOIN calendars c ON c.id = o.calendar
@@ -266,6 +282,24 @@ impl Inspector {
             })
         };
         rows.iter().map(figures).collect()
+    }
+
+    /// The objects with faults, by source, calendar and href.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`].
+    pub async fn faulty(&mut self) -> Result<Vec<FaultyObject>, LedgerError> {
+        let rows = sqlx::query(FAULTY).fetch_all(&mut self.connection).await?;
+        let object = |row: &SqliteRow| {
+            Ok(FaultyObject {
+                source: text(row, "source")?,
+                calendar: text(row, "name")?,
+                user: text(row, "user")?,
+                href: text(row, "href")?,
+                faults: serde_json::from_str(&text(row, "faults")?).unwrap_or_default(),
+            })
+        };
+        rows.iter().map(object).collect()
     }
 
     /// The calendars that looks do not find, by source and href.

@@ -54,7 +54,8 @@ pub use file::{denied, size};
 pub use history::Place;
 pub use identities::OldRing;
 pub use inspect::{
-    CalendarFigures, DeliveryFilter, DeliveryRow, Figures, Inspector, ObjectRow, RingRow, RingsOf, SourceRow,
+    CalendarFigures, DeliveryFilter, DeliveryRow, FaultyObject, Figures, Inspector, ObjectRow, RingRow, RingsOf,
+    SourceRow,
 };
 pub use lock::{holder, lock_path};
 pub use outbox::{Claimed, Claims, Settlement, Verdict};

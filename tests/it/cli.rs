@@ -200,6 +200,14 @@ fn the_listings_of_a_ledger() {
     let calendars = json(path, &["calendars"]);
     assert_eq!((calendars.len(), &calendars[0]["calendarName"]), (1, &"work".into()));
     assert_eq!(calendars[0]["userId"], "mary@example.org");
+    let faulty = json(path, &["calendars", "--faults"]);
+    assert_eq!((faulty.len(), &faulty[0]["href"]), (1, &"dull.ics".into()));
+    assert!(faulty[0]["faults"][0].as_str().unwrap().contains("no TRIGGER"), "{faulty:?}");
+    let table = say(path, &["calendars", "--faults"]).out;
+    assert!(
+        table.starts_with("CALENDAR") && table.contains("home:dull.ics") && table.contains("no TRIGGER"),
+        "{table}"
+    );
 
     let alarms = json(path, &["alarms", "--until", "2026-03-11T00:00:00Z"]);
     assert_eq!(alarms.len(), 1);
@@ -266,6 +274,7 @@ fn the_keys_that_the_manual_promises_are_those_that_are_printed() {
     for arguments in [
         &["status"][..],
         &["calendars"],
+        &["calendars --faults"],
         &["alarms", "--until", until],
         &["show", "tea.ics@example.org", "--text"],
         &["explain", "tea.ics@example.org"],
@@ -273,7 +282,8 @@ fn the_keys_that_the_manual_promises_are_those_that_are_printed() {
         &["deliveries"],
         &["check", "--offline"],
     ] {
-        let said = say(stage.path(), &[arguments, &["--json"]].concat());
+        let written = arguments.iter().flat_map(|argument| argument.split(' ')).chain(["--json"]).collect::<Vec<_>>();
+        let said = say(stage.path(), &written);
         let printed = keys(said.out.lines().next().unwrap_or_else(|| panic!("{arguments:?}: {}", said.err)));
         let heading = format!("\n### `{} --json`\n", arguments[0]);
         let section = manual.split(&heading).nth(1).unwrap_or_else(|| panic!("no section{heading}"));
