@@ -116,6 +116,11 @@ fn blurred_wait(looks: u32) -> i64 {
     BLURRED.saturating_mul(1 << looks.saturating_sub(BLURRED_LOOKS).min(20))
 }
 
+/// What becomes of an object whose text cannot be had.
+fn becomes(kept: &Kept, member: &Member) -> &'static str {
+    if kept.spelled(member).is_some() { "kept as it is known" } else { "left out" }
+}
+
 /// What a look hands in, and what it remembers while it does.
 struct Delivery<'a> {
     kept: &'a Kept,
@@ -219,8 +224,9 @@ impl<I: Intake> Sync<'_, I> {
                 }
                 Ok(None) => {}
                 Err(error) if error.concerns_the_account() => return Err(error),
-                // A report that takes long may come the next time, when it gets more time.
-                Err(error) => outcome.report_refused = !matches!(error, CaldavError::Timeout { .. }),
+                // A report that takes long may come the next time, when it gets more time, and so may one that its server was
+                // too busy for.
+                Err(error) => outcome.report_refused = !error.may_concern_the_server(),
             },
             _ => {}
         }
@@ -350,7 +356,8 @@ impl<I: Intake> Sync<'_, I> {
         for (member, error) in fetched.refused {
             // What it is too large for is not asked for at each look.
             let why = if matches!(error, CaldavError::TooLarge { .. }) { Why::TooLarge } else { Why::Refused };
-            delivery.owe(&member, why, format!("an object is left out: {error}"), now);
+            let so = becomes(delivery.kept, &member);
+            delivery.owe(&member, why, format!("an object is {so}: {error}"), now);
         }
         for (member, why) in fetched.later {
             delivery.owe(&member, Why::Failing, format!("an object could not be read: {why}"), now);
@@ -361,7 +368,8 @@ impl<I: Intake> Sync<'_, I> {
         let Delivery { kept, owed, changes, came, .. } = delivery;
         if object.text.len() > self.max_size {
             let (href, limit) = (&member.href, self.max_size);
-            let said = format!("{href} is larger than {limit} octets and left out: see limits.max_object_size");
+            let so = becomes(kept, member);
+            let said = format!("{href} is larger than {limit} octets and {so}: see limits.max_object_size");
             return owed.note(member, Why::TooLarge, said, now);
         }
         let mut etag = object.etag.or_else(|| member.etag.clone()).unwrap_or_default();
