@@ -341,6 +341,9 @@ pub struct EmailSettings {
     pub security: SmtpSecurity,
     /// Username and password for AUTH.
     pub login: Option<(String, SecretRef)>,
+    /// How we introduce ourselves to the server: a host's full name, or an address in brackets; none: the server's name where that
+    /// is a full one, else our address.
+    pub helo: Option<String>,
     /// The From mailbox, checked.
     pub from: String,
     pub recipients: Recipients,

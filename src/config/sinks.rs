@@ -1,5 +1,6 @@
 //! `[[sink]]`: where notifications go.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use toml::de::DeValue;
@@ -135,6 +136,7 @@ fn email(section: &Section<'_>, reader: &Reader<'_>) -> Option<EmailSettings> {
     let server = section.required("url", address::smtp);
     let password = secret::read(section, &secret::PASSWORD, reader);
     let from = section.required("from", address::mailbox);
+    let helo = section.read("helo", helo);
     let recipients = section.read("recipients", recipients).unwrap_or(Recipients::Own);
     let connections = section.read("max_connections", value::number(1, 100));
     let ca_file = section.read("ca_file", value::text).map(|written| reader.path(&written));
@@ -148,11 +150,32 @@ fn email(section: &Section<'_>, reader: &Reader<'_>) -> Option<EmailSettings> {
         port: server.port,
         security: server.security,
         login,
+        helo,
         from: from?,
         recipients,
         max_connections: connections.and_then(|count| usize::try_from(count).ok()).unwrap_or(MAX_CONNECTIONS),
         ca_file,
     })
+}
+
+/// How a host introduces itself (RFC 5321, 4.1.1.1): its full name, or its address in brackets.
+fn helo(value: &DeValue<'_>) -> Result<String, String> {
+    let written = value::text(value)?;
+    let is_label = |label: &str| {
+        !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') && !label.starts_with('-')
+    };
+    let is_name = written.contains('.') && written.split('.').all(is_label);
+    let address = written.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let is_address = address.is_some_and(|address| match address.strip_prefix("IPv6:") {
+        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+        None => address.parse::<Ipv4Addr>().is_ok(),
+    });
+    if is_name || is_address {
+        return Ok(written);
+    }
+    Err(format!(
+        "is '{written}' and must be a full host name (mail.example.org) or an address in brackets ([192.0.2.1])"
+    ))
 }
 
 /// Username and password belong together.

@@ -350,6 +350,8 @@ fn an_email_sink() {
         ),
         ("url='smtp+plain://mail.example.org'", "4: sink 1: url is without encryption"),
         ("url='smtp://h'\nrecipients='all'", "5: sink 1: recipients is 'all' and must be own, attendees or"),
+        ("url='smtp://h'\nhelo='laptop'", "5: sink 1: helo is 'laptop' and must be a full host name"),
+        ("url='smtp://h'\nhelo='[300.0.0.1]'", "5: sink 1: helo is '[300.0.0.1]' and must be a full host name"),
         ("url='smtp://h'\nrecipients=['nobody']", "5: sink 1: recipients holds 'nobody', which is no address"),
         ("", "1: sink 1: url is missing"),
     ] {

@@ -10,11 +10,11 @@ use crate::time::UtcMillis;
 const PROBES: [(i64, i64); 2] = [(5 * 60_000, 5_000), (60 * 60_000, 10_000)];
 /// And after that.
 const LATE_PROBES: i64 = 30_000;
-/// After a login that was refused, the next try comes after these, one after the other: who tries more often is shut out by
-/// guards such as fail2ban. Milliseconds.
-const LOGIN_WAITS: [i64; 3] = [5 * 60_000, 25 * 60_000, 120 * 60_000];
+/// After a refusal of what the settings say, the next try comes after these, one after the other: who tries a login more often is
+/// shut out by guards such as fail2ban. Milliseconds.
+const REFUSAL_WAITS: [i64; 3] = [5 * 60_000, 25 * 60_000, 120 * 60_000];
 /// And then after this.
-const LAST_LOGIN_WAIT: i64 = 360 * 60_000;
+const LAST_REFUSAL_WAIT: i64 = 360 * 60_000;
 /// How often files are looked at that somebody has to put right, milliseconds.
 const GLANCE: i64 = 2_000;
 
@@ -26,8 +26,9 @@ pub type Files = [Option<FileStamp>; 2];
 pub enum Closure {
     /// The other side is down, or does not let us in now.
     Down,
-    /// It does not accept the login, or a file that the settings name cannot be used: another one may help.
-    Login,
+    /// It does not accept what the settings say (the login, our name, the sender), or a file that they name cannot be used:
+    /// somebody has to mend that.
+    Settings,
 }
 
 /// Open, until a sink cannot be used.
@@ -39,8 +40,8 @@ struct Closed {
     since: UtcMillis,
     /// When it is tried next.
     next: UtcMillis,
-    /// Logins that were refused, in a row; none: it is down.
-    logins: usize,
+    /// Times that it refused what the settings say, in a row; none: it is down.
+    refusals: usize,
     files: Files,
 }
 
@@ -61,29 +62,30 @@ impl Gate {
         let Some(closed) = self.0 else { return Pass::All };
         let left = closed.next.0.saturating_sub(now.0);
         // Before it was closed is after the clock was set back.
-        if left <= 0 || now < closed.since || (closed.logins > 0 && closed.files != files) {
+        if left <= 0 || now < closed.since || (closed.refusals > 0 && closed.files != files) {
             return Pass::One;
         }
-        let glance = if closed.logins > 0 { GLANCE } else { left };
+        let glance = if closed.refusals > 0 { GLANCE } else { left };
         Pass::Nobody(Duration::from_millis(left.min(glance).unsigned_abs()))
     }
 
     /// Notes at `now` that nobody gets through; whether that is news. `files` are those that were used.
     pub fn close(&mut self, now: UtcMillis, closure: Closure, files: Files) -> bool {
-        let before = self.0.filter(|before| now >= before.since && (before.logins > 0) == (closure == Closure::Login));
+        let before =
+            self.0.filter(|before| now >= before.since && (before.refusals > 0) == (closure == Closure::Settings));
         let since = before.map_or(now, |before| before.since);
-        let logins = match closure {
+        let refusals = match closure {
             Closure::Down => 0,
-            Closure::Login => 1 + before.filter(|before| before.files == files).map_or(0, |before| before.logins),
+            Closure::Settings => 1 + before.filter(|before| before.files == files).map_or(0, |before| before.refusals),
         };
-        let wait = match logins.checked_sub(1) {
-            Some(nth) => LOGIN_WAITS.get(nth).copied().unwrap_or(LAST_LOGIN_WAIT),
+        let wait = match refusals.checked_sub(1) {
+            Some(nth) => REFUSAL_WAITS.get(nth).copied().unwrap_or(LAST_REFUSAL_WAIT),
             None => {
                 let age = now.0.saturating_sub(since.0);
                 PROBES.iter().find(|(until, _)| age < *until).map_or(LATE_PROBES, |(_, interval)| *interval)
             }
         };
-        self.0 = Some(Closed { since, next: now.plus(wait), logins, files });
+        self.0 = Some(Closed { since, next: now.plus(wait), refusals, files });
         before.is_none()
     }
 
@@ -132,8 +134,8 @@ mod tests {
     }
 
     #[test]
-    fn a_login_that_is_refused_is_tried_thrice_in_the_first_hour() {
-        let tried = tries(Closure::Login, 10 * 3_600);
+    fn settings_that_are_refused_are_tried_thrice_in_the_first_hour() {
+        let tried = tries(Closure::Settings, 10 * 3_600);
         assert_eq!(tried, [0, 300, 1_800, 9_000, 30_600]);
     }
 
@@ -144,10 +146,10 @@ mod tests {
         std::fs::write(&file, "x").unwrap();
         let mended = [FileStamp::of(&file), None];
         let mut gate = Gate::default();
-        assert!(gate.close(UtcMillis(0), Closure::Login, NONE));
+        assert!(gate.close(UtcMillis(0), Closure::Settings, NONE));
         assert_eq!(gate.pass(UtcMillis(1_000), NONE), Pass::Nobody(Duration::from_secs(2)));
         assert_eq!(gate.pass(UtcMillis(1_000), mended), Pass::One);
-        assert!(!gate.close(UtcMillis(1_000), Closure::Login, mended));
+        assert!(!gate.close(UtcMillis(1_000), Closure::Settings, mended));
         assert_eq!(gate.pass(UtcMillis(300_000), mended), Pass::Nobody(Duration::from_secs(1)));
         assert_eq!(gate.pass(UtcMillis(301_000), mended), Pass::One);
         assert!(gate.close(UtcMillis(301_000), Closure::Down, mended), "another cause");

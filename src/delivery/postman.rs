@@ -230,16 +230,21 @@ impl<C: Carrier> Postman<C> {
         if through {
             gate.open();
         }
-        if gate.close(now, closure, files) {
-            let trying = match closure {
-                Closure::Down => "it is tried every few seconds",
-                Closure::Login => "it is tried again once the secret or the file is another one, and now and then",
-            };
-            tracing::warn!(
+        if !gate.close(now, closure, files) {
+            return;
+        }
+        match closure {
+            Closure::Down => tracing::warn!(
                 sink.name = sink,
                 delivery.answer = answer,
-                "nothing can be delivered now; alarms wait, and {trying}"
-            );
+                "nothing can be delivered now; alarms wait, and it is tried every few seconds"
+            ),
+            Closure::Settings => tracing::error!(
+                sink.name = sink,
+                delivery.answer = answer,
+                "what the settings say is not accepted, or cannot be used; alarms wait. Mend it and start Reveille anew; a secret or a file \
+                 that is another one is tried at once, and all of it now and then, or at 'reveille sync'"
+            ),
         }
     }
 

@@ -11,6 +11,7 @@ use reveille::calendar::zone::Zones;
 use reveille::clock::Clock;
 use reveille::config::{self, EmailSettings, Limits, Recipients, SecretRef, SinkKind, SmtpSecurity};
 use reveille::delivery::ending::Ending;
+use reveille::delivery::gate::Closure;
 use reveille::delivery::sink::{Carrier as _, Outcome, Parcel, Sink, Surroundings};
 use reveille::time::UtcMillis;
 use serde_json::{Value, json};
@@ -32,6 +33,8 @@ struct Setting {
     ca_file: Option<PathBuf>,
     timeout: Duration,
     max_reply_size: usize,
+    server_name: &'static str,
+    helo: Option<&'static str>,
 }
 
 impl Setting {
@@ -39,7 +42,18 @@ impl Setting {
         let ca_file = (security != SmtpSecurity::Plain).then(|| server.ca_file());
         let port = server.port;
         let max_reply_size = Limits::default().max_reply_size;
-        Setting { host: "127.0.0.1", port, security, password: "secret", ca_file, timeout: PATIENT, max_reply_size }
+        let (server_name, helo) = ("reveille.test", None);
+        Setting {
+            host: "127.0.0.1",
+            port,
+            security,
+            password: "secret",
+            ca_file,
+            timeout: PATIENT,
+            max_reply_size,
+            server_name,
+            helo,
+        }
     }
 
     fn sink(self) -> Sink {
@@ -48,6 +62,7 @@ impl Setting {
             port: self.port,
             security: self.security,
             login: Some(("mary".into(), SecretRef::inline(self.password))),
+            helo: self.helo.map(str::to_owned),
             from: "Kalender für alle <calendar@example.org>".into(),
             recipients: Recipients::Own,
             max_connections: 4,
@@ -65,7 +80,7 @@ impl Setting {
         let surroundings = Surroundings {
             clock: Clock::manual(UtcMillis::parse("2026-03-10T11:00:00.250Z").unwrap()),
             zones: Zones::bundled(),
-            server_name: "reveille.test".into(),
+            server_name: self.server_name.into(),
             default_zone: None,
             max_reply_size: self.max_reply_size,
             ending: Ending::default(),
@@ -115,7 +130,10 @@ async fn a_mail_arrives_as_it_was_meant_over_starttls_with_a_login() {
     let server = MailServer::start(venv, folder.path(), Security::StartTls);
     let sink = Setting::of(&server, SmtpSecurity::StartTls).sink();
     let found = sink.check().await.unwrap();
-    assert_eq!(found, format!("127.0.0.1:{} answers (STARTTLS, logged in)", server.port));
+    assert_eq!(
+        found,
+        format!("127.0.0.1:{} answers (STARTTLS, logged in), and takes mails from calendar@example.org", server.port)
+    );
 
     let mut event = notification("n1");
     event["description"] = format!(".leading dot\n..\n.\nlong: {}\nend", "Ä0123456789".repeat(300)).into();
@@ -194,12 +212,85 @@ async fn a_server_that_is_down_then_busy_then_up_gets_the_mail_once() {
     server.start_again();
     for step in ["MAIL", "RCPT", "DATA", "body"] {
         server.rules(&json!({ step: "451 4.3.0 busy, come back" }).to_string());
-        assert_eq!(later(&sink.send(&mail).await), "451 4.3.0 busy, come back", "{step}");
+        let outcomes = sink.send(&mail).await;
+        assert!(later(&outcomes).ends_with("451 4.3.0 busy, come back"), "{step}: {outcomes:?}");
+        // Before a recipient is named it is busy for all.
+        assert_eq!(matches!(outcomes[..], [Outcome::Down { .. }]), step == "MAIL", "{step}");
     }
     server.rules("{}");
     assert_eq!(sink.send(&mail).await, [Outcome::Delivered]);
     server.mail();
     assert_eq!(server.counts().0, 1);
+}
+
+#[tokio::test]
+async fn what_is_refused_of_us_is_no_mails_fault_and_all_of_them_wait() {
+    let Some(venv) = Venv::or_skip() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let server = MailServer::start(venv, folder.path(), Security::Plain);
+    let sink = Setting::of(&server, SmtpSecurity::Plain).sink();
+    let parcels = ["bob@example.org", "mary@example.org", "eve@example.org"].map(to);
+    // As Postfix, Exim and Exchange say it; Postfix waits with it until a recipient is named.
+    for (step, answer) in [
+        ("greeting", "554 5.7.1 No service for you"),
+        ("MAIL", "550 5.1.0 <calendar@example.org>: Sender unknown"),
+        ("MAIL", "553 5.7.1 <calendar@example.org>: Sender address rejected: not owned by user mary"),
+        ("MAIL", "530 5.7.0 Authentication required"),
+        ("RCPT", "553 5.7.1 <calendar@example.org>: Sender address rejected: not owned by user mary"),
+        ("RCPT", "504 5.5.2 <laptop>: Helo command rejected: need fully-qualified hostname"),
+        ("RCPT", "550 5.1.8 Domain of sender address does not exist"),
+        ("RCPT", "550 Sender verify failed"),
+        ("RCPT", "554 5.7.1 <client[192.0.2.1]>: Client host rejected: Access denied"),
+    ] {
+        server.rules(&json!({ step: answer }).to_string());
+        let outcomes = sink.send(&parcels).await;
+        let (code, _) = answer.split_once(' ').unwrap();
+        for outcome in &outcomes {
+            let Outcome::Down { answer: told, closure: Closure::Settings } = outcome else { panic!("{outcome:?}") };
+            assert!(told.contains(code) && told.starts_with("127.0.0.1:"), "{told}");
+        }
+        let checked = sink.check().await.unwrap_err().to_string();
+        assert!(checked.contains(code), "{checked}");
+    }
+    // For now: it is tried soon.
+    for (step, answer) in
+        [("MAIL", "450 4.1.8 Domain not found"), ("RCPT", "450 4.7.1 Client host rejected: cannot find your hostname")]
+    {
+        server.rules(&json!({ step: answer }).to_string());
+        let outcomes = sink.send(&parcels).await;
+        assert!(outcomes.iter().all(|o| matches!(o, Outcome::Down { closure: Closure::Down, .. })), "{outcomes:?}");
+    }
+    // That may lie in the recipient or in us: no other waits for it, and it is not lost.
+    server.rules(r#"{"RCPT bob@example.org": "554 5.7.1 <bob@example.org>: Relay access denied"}"#);
+    let outcomes = sink.send(&parcels).await;
+    assert!(later(&outcomes[..1]).contains("Relay access denied"), "{outcomes:?}");
+    assert_eq!(outcomes[1..], [Outcome::Delivered, Outcome::Delivered]);
+    // Nobody has to read the sender's own mailbox.
+    server.rules(r#"{"RCPT calendar@example.org": "550 5.1.1 No such user"}"#);
+    assert!(sink.check().await.unwrap().ends_with("takes mails from calendar@example.org"));
+}
+
+#[tokio::test]
+async fn a_host_introduces_itself_by_a_full_name_or_its_address() {
+    for (server_name, helo, expected) in [
+        ("calendar.example.org", None, "EHLO calendar.example.org\r\n"),
+        ("calendar.example.org", Some("mail.example.org"), "EHLO mail.example.org\r\n"),
+        ("calendar", Some("[192.0.2.1]"), "EHLO [192.0.2.1]\r\n"),
+        ("calendar", None, "EHLO [127.0.0.1]\r\n"),
+        ("", None, "EHLO [127.0.0.1]\r\n"),
+    ] {
+        let said = Arc::new(Mutex::new(String::new()));
+        let heard = Arc::clone(&said);
+        let setting = hostile(move |stream| {
+            stream.write_all(b"220 mail.test\r\n")?;
+            let mut line = String::new();
+            BufReader::new(&mut *stream).read_line(&mut line)?;
+            *heard.lock().unwrap() = line;
+            stream.write_all(b"421 not today\r\n")
+        });
+        Setting { server_name, helo, ..setting }.sink().send(&[to("mary@example.org")]).await;
+        assert_eq!(*said.lock().unwrap(), expected);
+    }
 }
 
 #[tokio::test]
@@ -342,6 +433,8 @@ fn hostile(talk: impl Fn(&mut TcpStream) -> std::io::Result<()> + Send + 'static
         ca_file: None,
         timeout: PATIENT,
         max_reply_size: Limits::default().max_reply_size,
+        server_name: "reveille.test",
+        helo: None,
     }
 }
 

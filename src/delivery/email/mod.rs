@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use lettre::Address;
 use lettre::transport::smtp::extension::ClientId;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -20,7 +21,7 @@ use super::ending::Ending;
 use super::gate::{Closure, Files};
 use super::sink::{Outcome, Parcel, SinkError, Surroundings};
 use crate::clock::Clock;
-use crate::config::EmailSettings;
+use crate::config::{EmailSettings, Recipients};
 
 mod address;
 mod compose;
@@ -47,6 +48,8 @@ pub struct Email {
 struct Inner {
     composer: Composer,
     pool: Pool,
+    /// Who gets all mails, where the settings say so.
+    to: Option<Address>,
     clock: Clock,
     timeout: Duration,
     ending: Ending,
@@ -74,16 +77,21 @@ impl Email {
             security: settings.security,
             login: settings.login.clone(),
             trust: Trust::new(settings.ca_file.clone()),
-            hello: hello(&around.server_name),
+            hello: settings.helo.as_deref().map(named).or_else(|| full_name(&around.server_name)),
             max_reply_size: around.max_reply_size,
         };
         let (zones, reader_zones) = (around.zones.clone(), around.reader_zones.clone());
+        let to = match &settings.recipients {
+            Recipients::List(list) => list.first().and_then(|first| address::recipient(first).ok()),
+            Recipients::Own | Recipients::Attendees => None,
+        };
         let composer = Composer { from, zones, reader_zones, default_zone: around.default_zone.clone() };
         let pool = Pool::new(server, settings.max_connections.max(1));
         Ok(Email {
             inner: Arc::new(Inner {
                 composer,
                 pool,
+                to,
                 clock: around.clock.clone(),
                 timeout,
                 ending: around.ending.clone(),
@@ -132,20 +140,24 @@ impl Email {
         self.inner.pool.server().ready().map(drop).map_err(|trouble| SinkError(trouble.into_answer()))
     }
 
-    /// Logs in, and says how that went.
+    /// Logs in, begins a mail as if one were to be sent, and says how that went.
     ///
     /// # Errors
     /// When no mail could be sent now.
     pub async fn check(&self) -> Result<String, SinkError> {
+        let failed = |trouble: Trouble| SinkError(trouble.into_answer());
         let deadline = Instant::now() + self.inner.timeout;
-        let server = self.inner.pool.server();
-        match server.connect(deadline).await {
-            Ok(session) => {
-                session.quit(deadline).await;
-                Ok(server.greeted())
-            }
-            Err(trouble) => Err(SinkError(trouble.into_answer())),
+        let (server, from) = (self.inner.pool.server(), &self.inner.composer.from.email);
+        let mut session = server.connect(deadline).await.map_err(failed)?;
+        let to = self.inner.to.as_ref().unwrap_or(from);
+        match session.probe((from.clone(), to.clone()), server, deadline).await {
+            // That nobody reads the sender's own mailbox is no fault.
+            Err(Trouble::Refused { .. }) if self.inner.to.is_none() => {}
+            probed => probed.map_err(failed)?,
         }
+        session.reset(deadline).await;
+        session.quit(deadline).await;
+        Ok(format!("{}, and takes mails from {from}", server.greeted()))
     }
 }
 
@@ -214,7 +226,7 @@ impl Inner {
                 Outcome::later(answer.as_str())
             }
             Err(Trouble::Down(answer)) => down(batch, answer, Closure::Down),
-            Err(Trouble::Login(answer)) => down(batch, answer, Closure::Login),
+            Err(Trouble::Settings(answer)) => down(batch, answer, Closure::Settings),
         }
     }
 }
@@ -225,8 +237,14 @@ fn down(batch: &Batch, answer: String, closure: Closure) -> Outcome {
     Outcome::Down { answer: answer.clone(), closure: *closure }
 }
 
-/// How we introduce ourselves: by `name` where it can be a host's name, else by an address.
-fn hello(name: &str) -> ClientId {
-    let is_host = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-'));
-    if is_host { ClientId::Domain(name.to_owned()) } else { ClientId::Ipv4(std::net::Ipv4Addr::LOCALHOST) }
+/// How we introduce ourselves by the name or the address in brackets that the settings give, which are checked.
+fn named(helo: &str) -> ClientId {
+    ClientId::Domain(helo.to_owned())
+}
+
+/// The same by the host's `name`, where that is a full one: servers refuse others (RFC 5321, 2.3.5).
+fn full_name(name: &str) -> Option<ClientId> {
+    let is_host = name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-'));
+    let is_full = name.trim_matches('.').contains('.');
+    (is_host && is_full).then(|| ClientId::Domain(name.to_owned()))
 }

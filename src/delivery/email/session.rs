@@ -1,8 +1,10 @@
 //! A conversation with a mail server (RFC 5321): logging in, then one mail after the other, each step within a time limit.
 
 use std::error::Error as _;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use lettre::Address;
 use lettre::transport::smtp::Error;
 use lettre::transport::smtp::authentication::{Credentials, Mechanism};
 use lettre::transport::smtp::client::AsyncSmtpConnection;
@@ -28,8 +30,8 @@ pub struct Server {
     pub login: Option<(String, SecretRef)>,
     /// For the encrypted kinds of `security`.
     pub trust: Trust,
-    /// Our name.
-    pub hello: ClientId,
+    /// Our name; none: the address that a connection is from stands for it (RFC 5321, 4.1.4).
+    pub hello: Option<ClientId>,
     /// Octets of an answer that are read.
     pub max_reply_size: usize,
 }
@@ -46,8 +48,9 @@ pub struct Ready {
 pub enum Trouble {
     /// No mail goes out now, this one or another.
     Down(String),
-    /// Likewise, because the login is not accepted, or a file that the settings name cannot be used.
-    Login(String),
+    /// Likewise, because the server does not accept what the settings say (the login, our name, the sender), or a file that they
+    /// name cannot be used.
+    Settings(String),
     /// The server ended the session, or fell silent, while this mail was under way: that may lie in the mail, or no mail goes
     /// out now.
     Cut(String),
@@ -64,7 +67,7 @@ impl Trouble {
     pub fn into_answer(self) -> String {
         match self {
             Trouble::Down(answer)
-            | Trouble::Login(answer)
+            | Trouble::Settings(answer)
             | Trouble::Cut(answer)
             | Trouble::Stale(answer)
             | Trouble::Broken(answer) => answer,
@@ -77,7 +80,7 @@ impl Server {
     /// Connects, goes over to TLS and logs in, all before `deadline`.
     ///
     /// # Errors
-    /// [`Trouble::Down`] or [`Trouble::Login`], whatever it is: without a connection no mail goes out, and what is wrong can be
+    /// [`Trouble::Down`] or [`Trouble::Settings`], whatever it is: without a connection no mail goes out, and what is wrong can be
     /// mended.
     pub async fn connect(&self, deadline: Instant) -> Result<Session, Trouble> {
         Ok(Session { smtp: self.open(deadline).await?, carried: false })
@@ -87,18 +90,18 @@ impl Server {
     /// are read for each connection.
     ///
     /// # Errors
-    /// [`Trouble::Login`] when one of them cannot be used.
+    /// [`Trouble::Settings`] when one of them cannot be used.
     pub fn ready(&self) -> Result<Ready, Trouble> {
         let tls = match self.security {
             SmtpSecurity::Plain => None,
             SmtpSecurity::Implicit | SmtpSecurity::StartTls => {
-                Some(self.trust.tls().map_err(|error| Trouble::Login(error.to_string()))?)
+                Some(self.trust.tls().map_err(|error| Trouble::Settings(error.to_string()))?)
             }
         };
         let login = match &self.login {
             None => None,
             Some((user, password)) => {
-                let password = password.read().map_err(|error| Trouble::Login(error.to_string()))?;
+                let password = password.read().map_err(|error| Trouble::Settings(error.to_string()))?;
                 Some(Credentials::new(user.clone(), password.expose().to_owned()))
             }
         };
@@ -114,12 +117,12 @@ impl Server {
         let Ready { tls, login } = self.ready()?;
         let wire =
             self.step(deadline, "being called", Wire::connect(&self.host, self.port, self.max_reply_size)).await?;
+        let hello = self.hello.clone().unwrap_or_else(|| literal(wire.local()));
         let wire = match (self.security, &tls) {
             (SmtpSecurity::Plain, _) if wire.peer().ip().is_loopback() => wire,
             (SmtpSecurity::Implicit, Some(tls)) => self.step(deadline, "TLS", wire.secure(tls, &self.host)).await?,
             (SmtpSecurity::StartTls, Some(tls)) => {
-                let hello = self.hello.to_string();
-                self.step(deadline, "STARTTLS", wire.start_tls(tls, &self.host, &hello)).await?
+                self.step(deadline, "STARTTLS", wire.start_tls(tls, &self.host, &hello.to_string())).await?
             }
             _ => {
                 return Err(Trouble::Down(format!(
@@ -128,7 +131,7 @@ impl Server {
                 )));
             }
         };
-        let greeting = AsyncSmtpConnection::connect_with_transport(Box::new(wire), &self.hello);
+        let greeting = AsyncSmtpConnection::connect_with_transport(Box::new(wire), &hello);
         let mut smtp = self.command(deadline, "EHLO", greeting).await?;
         if let Some(login) = &login {
             let mechanisms = [Mechanism::Plain, Mechanism::Login];
@@ -182,9 +185,7 @@ impl Server {
             Ok(Ok(done)) => Ok(done),
             Ok(Err(error)) => {
                 let told = format!("{} at {step}: {}", self.name(), words(&error));
-                // A server whose list of users is not at hand says 454, and may find it again.
-                let is_login = error.status().is_some_and(|code| is_about_login(code) && u16::from(code) != 454);
-                Err(if is_login { Trouble::Login(told) } else { Trouble::Down(told) })
+                Err(if error.status().is_some_and(is_forever) { Trouble::Settings(told) } else { Trouble::Down(told) })
             }
             Err(_) => Err(Trouble::Down(self.silent(step))),
         }
@@ -209,17 +210,52 @@ impl Session {
     /// # Errors
     /// [`Trouble`]
     pub async fn deliver(&mut self, mail: &Mail, server: &Server, deadline: Instant) -> Result<(), Trouble> {
-        let from = MailFrom::new(Some(mail.from.clone()), Vec::new());
-        let begun = timeout_at(deadline, self.smtp.command(from)).await;
-        let begun = begun.map_err(|_| Trouble::Down(server.silent("MAIL")))?;
-        let answer = begun.map_err(|error| self.not_begun(&error))?;
-        exactly(&[250], &answer).map_err(Trouble::Broken)?;
-        self.carried = true;
-        let rcpt = Rcpt::new(mail.to.clone(), Vec::new());
-        // 251: it forwards.
-        self.step(("RCPT", &[250, 251]), server, deadline, async |smtp| smtp.command(rcpt).await).await?;
+        self.begin(mail.from.clone(), server, deadline).await?;
+        self.rcpt(mail.to.clone(), server, deadline).await?;
         self.step(("DATA", &[354]), server, deadline, async |smtp| smtp.command(Data).await).await?;
         self.step(("the mail itself", &[250]), server, deadline, async |smtp| smtp.message(&mail.octets).await).await
+    }
+
+    /// Finds out whether the server would take a mail from `from` to `to`, and sends none.
+    ///
+    /// # Errors
+    /// As for [`Session::deliver`].
+    pub async fn probe(
+        &mut self,
+        (from, to): (Address, Address),
+        server: &Server,
+        deadline: Instant,
+    ) -> Result<(), Trouble> {
+        self.begin(from, server, deadline).await?;
+        self.rcpt(to, server, deadline).await
+    }
+
+    async fn begin(&mut self, from: Address, server: &Server, deadline: Instant) -> Result<(), Trouble> {
+        let command = MailFrom::new(Some(from.clone()), Vec::new());
+        let begun = timeout_at(deadline, self.smtp.command(command)).await;
+        let begun = begun.map_err(|_| Trouble::Down(server.silent("MAIL")))?;
+        let answer = begun.map_err(|error| self.not_begun(&error, &from, server))?;
+        exactly(&[250], &answer).map_err(Trouble::Broken)?;
+        self.carried = true;
+        Ok(())
+    }
+
+    async fn rcpt(&mut self, to: Address, server: &Server, deadline: Instant) -> Result<(), Trouble> {
+        let rcpt = Rcpt::new(to, Vec::new());
+        // 251: it forwards.
+        let done = self.step(("RCPT", &[250, 251]), server, deadline, async |smtp| smtp.command(rcpt).await).await;
+        // Many servers wait with what they have against us until a recipient is named.
+        done.map_err(|trouble| match trouble {
+            Trouble::Refused { answer, forever } if is_about_us(&answer) => {
+                let told = format!("{} at RCPT: {answer}", server.name());
+                if forever { Trouble::Settings(told) } else { Trouble::Down(told) }
+            }
+            // It may need a login that the settings lack, or not serve that recipient.
+            Trouble::Refused { answer, .. } if is_about_relaying(&answer) => {
+                Trouble::Refused { answer, forever: false }
+            }
+            other => other,
+        })
     }
 
     /// One step in the midst of a mail, which the server is to answer with one of `codes`.
@@ -246,14 +282,55 @@ impl Session {
         let _ = timeout_at(deadline, self.smtp.command(Quit)).await;
     }
 
-    /// What an answer to MAIL means: a server that has carried mails may have ended the session meanwhile.
-    fn not_begun(&self, error: &Error) -> Trouble {
+    /// What an answer to MAIL means. No recipient is named yet, so a refusal is none of a mail. A server that has carried mails
+    /// may have ended the session meanwhile.
+    fn not_begun(&self, error: &Error, from: &Address, server: &Server) -> Trouble {
+        let told = || format!("{} at MAIL FROM:<{from}>: {}", server.name(), words(error));
         match error.status() {
-            Some(code) if !is_goodbye(code) => under_way(error),
+            Some(code) if is_forever(code) => Trouble::Settings(told()),
+            Some(code) if !is_goodbye(code) => Trouble::Down(told()),
             _ if self.carried => Trouble::Stale(words(error)),
             _ => Trouble::Down(words(error)),
         }
     }
+}
+
+/// The address of `local` as a host without a name introduces itself.
+fn literal(local: SocketAddr) -> ClientId {
+    match local.ip() {
+        IpAddr::V4(address) => ClientId::Ipv4(address),
+        IpAddr::V6(address) => address.to_ipv4_mapped().map_or(ClientId::Ipv6(address), ClientId::Ipv4),
+    }
+}
+
+/// Whether an answer to RCPT is about our name or our sender, and not about the recipient: its code, its enhanced code (RFC 3463,
+/// 3.2) or its words say so.
+fn is_about_us(answer: &str) -> bool {
+    const CODES: [&str; 3] = ["1.7", "1.8", "7.60"];
+    const WORDS: [&str; 7] = [
+        "sender address rejected",
+        "helo command rejected",
+        "client host rejected",
+        "sender verify fail",
+        "not owned by user",
+        "send as this sender",
+        "sender denied",
+    ];
+    let (code, rest) = answer.split_once([' ', '-']).unwrap_or((answer, ""));
+    let enhanced = rest.split(' ').next().unwrap_or_default();
+    let subject = enhanced.split_once('.').filter(|(class, _)| matches!(*class, "4" | "5"));
+    let lower = answer.to_lowercase();
+    code == "504"
+        || subject.is_some_and(|(_, subject)| CODES.contains(&subject))
+        || WORDS.iter().any(|words| lower.contains(words))
+}
+
+/// Whether an answer to RCPT says that the server does not pass mails on, from here or to there.
+fn is_about_relaying(answer: &str) -> bool {
+    let lower = answer.to_lowercase();
+    ["relay access denied", "relaying denied", "relay not permitted", "unable to relay", "not permitted to relay"]
+        .iter()
+        .any(|words| lower.contains(words))
 }
 
 /// Whether `answer` is one of `codes`; the answer where it is not, although it is no refusal: nobody can say what the server
@@ -272,10 +349,15 @@ fn under_way(error: &Error) -> Trouble {
     match error.status() {
         Some(code) if is_goodbye(code) => Trouble::Cut(answer),
         // Wrong settings rather than a wrong recipient: no mail goes out until they are mended.
-        Some(code) if is_about_login(code) => Trouble::Login(answer),
-        Some(code) => Trouble::Refused { answer, forever: code.severity == Severity::PermanentNegativeCompletion },
+        Some(code) if is_about_login(code) => Trouble::Settings(answer),
+        Some(code) => Trouble::Refused { answer, forever: is_forever(code) },
         None => Trouble::Broken(answer),
     }
+}
+
+/// A refusal that stays one. (A server whose list of users is not at hand says 454, and may find it again.)
+fn is_forever(code: Code) -> bool {
+    code.severity == Severity::PermanentNegativeCompletion
 }
 
 /// 421: the server ends the session.

@@ -29,6 +29,7 @@ const GREETING: &[u8] = b"220 TLS\r\n";
 pub struct Wire {
     stream: Stream,
     peer: SocketAddr,
+    local: SocketAddr,
     /// Octets that the server may answer to one command.
     longest: usize,
     /// What has come of an answer that is not whole yet.
@@ -61,14 +62,19 @@ impl Wire {
         let stream = connect(host, port).await?;
         // A mail's last line is a small write of its own, and would wait for the answer to the one before.
         stream.set_nodelay(true)?;
-        let peer = stream.peer_addr()?;
+        let (peer, local) = (stream.peer_addr()?, stream.local_addr()?);
         let (begun, whole) = (Vec::new(), Vec::new());
-        Ok(Wire { stream: Stream::Plain(stream), peer, longest, begun, whole, answers: 0, takes_mail: false })
+        Ok(Wire { stream: Stream::Plain(stream), peer, local, longest, begun, whole, answers: 0, takes_mail: false })
     }
 
     /// The other end.
     pub fn peer(&self) -> SocketAddr {
         self.peer
+    }
+
+    /// This end.
+    pub fn local(&self) -> SocketAddr {
+        self.local
     }
 
     /// Goes over to TLS, with the certificate checked for `host`.
