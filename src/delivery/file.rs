@@ -17,8 +17,8 @@ use crate::access::{self, Need, give_to_owner_of};
 
 /// What every line begins with.
 const BEGINNING: &[u8] = b"{\"event\":\"CalendarAlarm\"";
-/// No line is longer, in octets.
-const LONGEST_LINE: u64 = 1024 * 1024;
+/// Octets that are read at a time to find where the last line begins.
+const BLOCK: u64 = 64 * 1024;
 
 /// A file that grows by lines.
 #[derive(Debug)]
@@ -125,17 +125,33 @@ fn append(path: &Path) -> io::Result<File> {
 /// comes again as a whole. Anything else without its end is somebody else's, and is ended.
 fn mend(file: &mut File) -> io::Result<()> {
     let length = file.seek(SeekFrom::End(0))?;
-    file.seek(SeekFrom::Start(length.saturating_sub(LONGEST_LINE)))?;
-    let mut tail = Vec::new();
-    file.read_to_end(&mut tail)?;
-    let half = tail.rsplit(|octet| *octet == b'\n').next().unwrap_or_default();
-    if half.is_empty() {
+    let begins = last_line(file, length)?;
+    if begins == length {
         return Ok(());
     }
-    if half.starts_with(BEGINNING) || BEGINNING.starts_with(half) {
-        return file.set_len(length - half.len() as u64);
+    let mut half = Vec::new();
+    file.seek(SeekFrom::Start(begins))?;
+    file.by_ref().take(BEGINNING.len() as u64).read_to_end(&mut half)?;
+    if half.starts_with(BEGINNING) || BEGINNING.starts_with(&half) {
+        return file.set_len(begins);
     }
     file.write_all(b"\n")
+}
+
+/// Where the last line of a file of `length` octets begins, however long it is.
+fn last_line(file: &mut File, length: u64) -> io::Result<u64> {
+    let (mut end, mut block) = (length, Vec::new());
+    while end > 0 {
+        let begin = end.saturating_sub(BLOCK);
+        file.seek(SeekFrom::Start(begin))?;
+        block.clear();
+        file.by_ref().take(end - begin).read_to_end(&mut block)?;
+        if let Some(at) = block.iter().rposition(|octet| *octet == b'\n') {
+            return Ok(begin.saturating_add(at as u64 + 1));
+        }
+        end = begin;
+    }
+    Ok(0)
 }
 
 fn options() -> OpenOptions {

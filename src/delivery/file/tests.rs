@@ -26,7 +26,10 @@ async fn lines_are_appended_and_the_file_is_private() {
 async fn an_alarm_that_a_crash_cut_off_is_taken_back_and_other_text_is_ended() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("alarms.jsonl");
+    let long = format!("{{1}}\n{{\"event\":\"CalendarAlarm\",\"summary\":\"{}", "x".repeat(3 * 1024 * 1024));
     for (left, kept) in [
+        (long.as_str(), "{1}\n"),
+        (&long[4..], ""),
         ("{1}\n{\"event\":\"CalendarAlarm\",\"pid\":7", "{1}\n"),
         ("{1}\n{\"ev", "{1}\n"),
         ("{\"event\":\"CalendarAlarm\"", ""),
@@ -35,7 +38,7 @@ async fn an_alarm_that_a_crash_cut_off_is_taken_back_and_other_text_is_ended() {
     ] {
         fs::write(&path, left).unwrap();
         assert_eq!(sink(&path).send(&[parcel("{2}")]).await, [Outcome::Delivered]);
-        assert_eq!(fs::read_to_string(&path).unwrap(), format!("{kept}{{2}}\n"), "{left}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), format!("{kept}{{2}}\n"), "{left:.40}");
     }
 }
 
