@@ -131,7 +131,7 @@ fn mend(file: &mut File) -> io::Result<()> {
     }
     let mut half = Vec::new();
     file.seek(SeekFrom::Start(begins))?;
-    file.by_ref().take(BEGINNING.len() as u64).read_to_end(&mut half)?;
+    Read::by_ref(file).take(BEGINNING.len() as u64).read_to_end(&mut half)?;
     if half.starts_with(BEGINNING) || BEGINNING.starts_with(&half) {
         return file.set_len(begins);
     }
@@ -145,7 +145,7 @@ fn last_line(file: &mut File, length: u64) -> io::Result<u64> {
         let begin = end.saturating_sub(BLOCK);
         file.seek(SeekFrom::Start(begin))?;
         block.clear();
-        file.by_ref().take(end - begin).read_to_end(&mut block)?;
+        Read::by_ref(file).take(end - begin).read_to_end(&mut block)?;
         if let Some(at) = block.iter().rposition(|octet| *octet == b'\n') {
             return Ok(begin.saturating_add(at as u64 + 1));
         }
