@@ -25,6 +25,14 @@ const PASS: usize = 1_000;
 /// Further than alarms can be late, history is kept this long at least: milliseconds.
 const DAY: i64 = 86_400_000;
 
+/// A clock that is this much further than at the last look has jumped, or nobody looked: milliseconds.
+const JUMP: i64 = 2 * DAY;
+/// Nothing is forgotten before such a clock has been right for so long, milliseconds: a machine may start in the year 2099 until it
+/// hears of the right time.
+const HELD: i64 = 60 * 60_000;
+/// Under this key the ledger remembers since when the clock has not jumped, and what it showed last: UTC milliseconds.
+const CLOCK: &str = "clock_held";
+
 /// Keeps the history short.
 #[derive(Debug)]
 pub struct Historian {
@@ -69,6 +77,9 @@ impl Historian {
     }
 
     async fn sweep(&mut self, batches: usize) -> Result<(), LedgerError> {
+        if !self.is_clock_trusted().await? {
+            return Ok(());
+        }
         let before = self.clock.now().plus(self.keep.saturating_neg());
         let (mut place, mut forgotten, mut left) = (Some((UtcMillis::MIN, 0)), 0, batches);
         while let Some(from) = place.filter(|_| left > 0) {
@@ -86,6 +97,19 @@ impl Historian {
         Ok(())
     }
 
+    /// Whether the clock has shown for long enough what it shows: what is forgotten does not come back.
+    async fn is_clock_trusted(&self) -> Result<bool, LedgerError> {
+        let now = self.clock.now();
+        let said = self.ledger.meta(CLOCK).await?.unwrap_or_default();
+        let known = said.split_once(' ').and_then(|(since, last)| Some((since.parse().ok()?, last.parse().ok()?)));
+        let since = match known {
+            Some((since, last)) if held(now.0, last) => since,
+            _ => now.0,
+        };
+        self.ledger.set_meta(CLOCK, &format!("{since} {now}", now = now.0)).await?;
+        Ok(now.0.saturating_sub(since) >= HELD)
+    }
+
     /// Whether something is about to ring, for which the next batch waits.
     async fn steps_back(&mut self) -> Result<bool, LedgerError> {
         let soon = self.clock.now().plus(QUIET);
@@ -93,4 +117,9 @@ impl Historian {
         self.steps_back = if rings && self.steps_back < STEPS_BACK { self.steps_back + 1 } else { 0 };
         Ok(self.steps_back > 0)
     }
+}
+
+/// Whether a clock that showed `last` and shows `now` has not jumped in between.
+fn held(now: i64, last: i64) -> bool {
+    (0..JUMP).contains(&now.saturating_sub(last))
 }

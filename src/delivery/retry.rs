@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::sink::Outcome;
-use crate::ledger::Verdict;
+use crate::ledger::{GAVE_UP, Verdict};
 use crate::time::UtcMillis;
 
 /// The wait after the first failed attempt; it doubles with each further one.
@@ -45,7 +45,7 @@ pub fn judge(attempt: Attempt, outcome: Outcome, give_up_after: Duration) -> Opt
         Outcome::Later { answer, after } => (bounded(answer), after),
     };
     if attempt.now >= attempt.fired.plus(millis(give_up_after)) {
-        let answer = format!("gave up after {}; last answer: {answer}", in_words(give_up_after));
+        let answer = format!("{GAVE_UP}{}; last answer: {answer}", in_words(give_up_after));
         return Some(Verdict::Failed { answer });
     }
     let wait = match after {

@@ -277,6 +277,7 @@ fn what_the_history_has_forgotten_is_not_said_to_have_rung_or_not() {
     stage.put("old.ics", "20260310T123000Z", "old", "2026-03-01T00:00:00Z");
     stage.pass("2026-03-10T12:00:00Z");
     stage.pass("2026-03-10T12:30:00Z");
+    stage.pass("2026-03-20T11:30:00Z");
     stage.pass("2026-03-20T12:30:00Z");
     assert!(stage.listing(&["firings", "--since", "2026-01-01T00:00:00Z"]).is_empty());
     // The configuration of today does not say what was forgotten by that of yesterday.

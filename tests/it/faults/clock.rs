@@ -76,6 +76,31 @@ fn a_clock_set_forward_by_years_and_back_loses_no_alarm_that_is_still_to_come() 
 }
 
 #[test]
+fn what_a_clock_that_was_ahead_gave_up_is_sent_once_it_is_right() {
+    let stage = Stage::new();
+    fs::create_dir(stage.path().join("alarms.jsonl")).unwrap();
+    stage.put("a.ics", "20260310T123000Z", "a", "2026-03-01T00:00:00Z");
+    stage.pass("2026-03-10T12:00:00Z");
+    let at = |instant: &str| stage.reveille(&["run", "--once", "--at", instant]);
+    assert_eq!(at("2026-03-10T12:30:00Z").status.code(), Some(1), "a folder is no file to write to");
+    assert_eq!(at("2026-03-12T12:30:00Z").status.code(), Some(1));
+    let answers = |state: &str| stage.listing(&["deliveries", state]).len();
+    assert_eq!((answers("--failed"), answers("--pending")), (1, 0), "it is two days old by that clock");
+    fs::remove_dir(stage.path().join("alarms.jsonl")).unwrap();
+    stage.pass("2026-03-10T12:33:00Z");
+    assert_eq!(stage.rung(), ["20260310T123000Z a"]);
+    assert_eq!((answers("--failed"), answers("--pending")), (0, 0));
+    // What is given up by a clock that is right stays so.
+    fs::rename(stage.path().join("alarms.jsonl"), stage.path().join("old")).unwrap();
+    fs::create_dir(stage.path().join("alarms.jsonl")).unwrap();
+    stage.put("b.ics", "20260310T130000Z", "b", "2026-03-01T00:00:00Z");
+    for instant in ["2026-03-10T12:59:00Z", "2026-03-10T13:00:00Z", "2026-03-12T13:00:00Z", "2026-03-12T13:00:30Z"] {
+        at(instant);
+    }
+    assert_eq!(answers("--failed"), 1);
+}
+
+#[test]
 fn a_clock_set_back_by_an_hour_rings_nothing_twice_and_goes_on_with_what_is_new() {
     let stage = Stage::new();
     stage.put("a.ics", "20260310T115500Z", "a", "2026-03-01T00:00:00Z");

@@ -22,6 +22,11 @@ fn history_older_than_keep_history_is_forgotten_and_what_it_held_does_not_ring_a
     stage.pass("2026-03-10T12:00:00Z");
     stage.pass("2026-04-01T12:00:00Z");
     assert_eq!(firings(&stage), ["2026-03-10", "2026-04-01"]);
+    // The clock has jumped, or nobody looked: for an hour nothing is forgotten that cannot come back.
+    stage.pass("2099-01-01T00:00:00Z");
+    stage.pass("2026-04-15T11:00:00Z");
+    stage.pass("2026-04-15T11:59:59Z");
+    assert_eq!(firings(&stage), ["2026-03-10", "2026-04-01"]);
     let log = stage.pass("2026-04-15T12:00:00Z");
     assert!(log.contains("old history was forgotten") && log.contains("rings=1"), "{log}");
     assert_eq!(firings(&stage), ["2026-04-01"]);
@@ -47,6 +52,7 @@ fn history_that_is_still_owed_is_kept_however_old_it_is() {
     assert_eq!(count(&ledger(&stage), "SELECT count(*) FROM deliveries WHERE state = 'pending'"), 1);
     fs::remove_dir(stage.path().join("alarms.jsonl")).unwrap();
     stage.pass("2026-06-10T13:00:00Z");
+    stage.pass("2026-06-10T14:00:00Z");
     assert_eq!(stage.rung(), ["20260310T120000Z a"]);
     assert_eq!(count(&ledger(&stage), "SELECT count(*) FROM rings"), 0, "and then it is forgotten");
 }
