@@ -137,9 +137,6 @@ pub enum LedgerError {
     /// It may not be written, for a reason that SQLite does not tell.
     #[error("the ledger cannot be written ({0}): {refused}; nothing is lost, the change will be tried again", refused = REFUSED)]
     Refused(String),
-    /// What the wheel had prepared was overtaken by an edit.
-    #[error("an object was changed while its alarm was being fired; it is planned again")]
-    Stale,
     /// Everything else that SQLite says.
     #[error("the ledger answers: {0}")]
     Database(String),

@@ -120,11 +120,11 @@ impl Ledger {
         Ok(sqlx::query_scalar("SELECT count(*) FROM timers").fetch_one(self.readers()).await?)
     }
 
-    /// Fires: records the rings that are new, what they owe to the sinks, and each object's next timer.
+    /// Fires: records the rings that are new, what they owe to the sinks, and each object's next timer. A firing whose timer is no
+    /// longer there as it was read (an edit came first) is left out; the others do not wait for it.
     ///
     /// # Errors
-    /// [`LedgerError::Stale`] when one of the timers is no longer there as it was read (an edit came first); nothing of
-    /// the whole batch was written then, as with [`LedgerError::Full`] and [`LedgerError::Database`].
+    /// [`LedgerError::Full`] and [`LedgerError::Database`]; nothing of the whole batch was written then.
     pub async fn fire(&self, firings: Vec<Firing>, now: UtcMillis) -> Result<Fired, LedgerError> {
         let first = self.ring_ids(firings.iter().map(|f| f.rings.len()).sum());
         self.write(move |c| Box::pin(fire(c, firings, now, first))).await
@@ -133,12 +133,14 @@ impl Ledger {
 
 async fn fire(
     c: &mut SqliteConnection,
-    firings: Vec<Firing>,
+    mut firings: Vec<Firing>,
     now: UtcMillis,
     first_ring: i64,
 ) -> Result<Fired, LedgerError> {
-    let timers = firings.iter().map(|f| (f.timer.due.0, f.timer.object, f.timer.revision)).collect();
-    disarm(c, timers).await?;
+    let timers = firings.iter().map(|firing| key(&firing.timer)).collect();
+    if let Some(there) = disarm(c, timers).await? {
+        firings.retain(|firing| there.contains(&key(&firing.timer)));
+    }
     let mut armed: Vec<(i64, i64, i64)> =
         firings.iter().filter_map(|f| f.next.map(|next| (next.0, f.timer.object, f.timer.revision))).collect();
     arm(c, &mut armed).await?;
@@ -146,24 +148,31 @@ async fn fire(
     record(c, &rings, now, first_ring).await
 }
 
-/// Takes timers away: due, object, revision.
-///
-/// # Errors
-/// [`LedgerError::Stale`] when one of them is not there as it was read.
-async fn disarm(c: &mut SqliteConnection, mut timers: Vec<(i64, i64, i64)>) -> Result<(), LedgerError> {
+fn key(timer: &Due) -> (i64, i64, i64) {
+    (timer.due.0, timer.object, timer.revision)
+}
+
+/// Takes timers away: due, object, revision. Where not all of them are there as they were read, says which are.
+async fn disarm(
+    c: &mut SqliteConnection,
+    mut timers: Vec<(i64, i64, i64)>,
+) -> Result<Option<HashSet<(i64, i64, i64)>>, LedgerError> {
     timers.sort_unstable();
-    let (Some(first), Some(last)) = (timers.first().copied(), timers.last().copied()) else { return Ok(()) };
+    let (Some(first), Some(last)) = (timers.first().copied(), timers.last().copied()) else { return Ok(None) };
     let stretch = sqlx::query_as(STRETCH).bind(first.0).bind(first.1).bind(last.0).bind(last.1);
     let there: Vec<(i64, i64, i64)> = stretch.fetch_all(&mut *c).await?;
-    let disarmed = if there == timers {
+    if there == timers {
         // Nearly always they are all that is due in that stretch of time; one sweep takes a quarter of the time that
         // looking for each takes.
         let sweep = sqlx::query(DISARM_STRETCH).bind(first.0).bind(first.1).bind(last.0).bind(last.1);
-        sweep.execute(c).await?.rows_affected()
-    } else {
-        bulk::rows(c, (DISARM, 3, ")"), &timers, |query, timer| query.bind(timer.0).bind(timer.1).bind(timer.2)).await?
-    };
-    if disarmed == timers.len() as u64 { Ok(()) } else { Err(LedgerError::Stale) }
+        sweep.execute(c).await?;
+        return Ok(None);
+    }
+    let there: HashSet<(i64, i64, i64)> = there.into_iter().collect();
+    let before = timers.len();
+    timers.retain(|timer| there.contains(timer));
+    bulk::rows(c, (DISARM, 3, ")"), &timers, |query, timer| query.bind(timer.0).bind(timer.1).bind(timer.2)).await?;
+    Ok((timers.len() < before).then_some(there))
 }
 
 /// Arms timers: due, object, revision. They are sorted, so that neighbours are written together.

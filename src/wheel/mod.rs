@@ -235,16 +235,11 @@ impl<P: Prepare> Wheel<P> {
             return Ok(());
         }
         let late = Late::among(&firings, now);
-        match self.ledger.fire(firings, now).await {
-            Ok(outcome) => {
-                late.report(now);
-                fired(outcome);
-                Ok(())
-            }
-            // Nothing was written. What was staged is used up, so the next turn reads everything anew.
-            Err(LedgerError::Stale) => Ok(()),
-            Err(error) => Err(error),
-        }
+        // What was overtaken by an edit is left out, and read anew by the next turn.
+        let outcome = self.ledger.fire(firings, now).await?;
+        late.report(now);
+        fired(outcome);
+        Ok(())
     }
 
     /// Stages the next few of what is due within the lead. False when there is nothing left to stage.
