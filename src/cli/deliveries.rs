@@ -229,7 +229,7 @@ fn amend(ledger: &LedgerArgs, ids: &[DeliveryId], deed: Deed, context: &mut Cont
 /// A daemon that runs, and may be told by this user, sends at once; else at its next look.
 fn tell_daemon(config: &Config) {
     if let Some(holder) = ledger::holder(&config.ledger) {
-        let _ = nudge(&holder);
+        let _ = nudge(&config.ledger, &holder);
     }
 }
 

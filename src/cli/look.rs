@@ -1,13 +1,16 @@
 //! What the listings share: which ledger they look into, and how instants and lengths of time are written for people.
 
 use std::future::Future;
+use std::path::Path;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
 use serde::Deserialize;
 
 use super::Context;
 use crate::config::{Config, ConfigError, Overrides};
 use crate::daemon;
+use crate::ledger;
 use crate::time::UtcMillis;
 
 /// Which ledger is looked into.
@@ -33,10 +36,27 @@ pub(super) fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyh
     })
 }
 
-/// Tells the daemon that holds the ledger to look again: SIGUSR1.
-pub(super) fn nudge(holder: &str) -> Result<(), String> {
+/// Tells the daemon that holds the ledger at `ledger`, the process `holder`, to look again: SIGUSR1. Nobody else gets that signal,
+/// which would end most programs.
+pub(super) fn nudge(ledger: &Path, holder: &str) -> Result<(), String> {
     let pid = holder.parse().ok().and_then(Pid::from_raw).ok_or("its lock file does not name it")?;
-    kill_process(pid, Signal::USR1).map_err(|why| why.to_string())
+    if !ledger::is_held_by(ledger, holder) {
+        return Err("it is another program here, so the daemon runs in a container: run this command there".to_owned());
+    }
+    let process = match pidfd_open(pid, PidfdFlags::empty()) {
+        Ok(process) => Some(process),
+        Err(Errno::NOSYS | Errno::PERM) => None,
+        Err(why) => return Err(why.to_string()),
+    };
+    // The daemon may have ended meanwhile, and its number be that of another process.
+    if ledger::holder(ledger).as_deref() != Some(holder) {
+        return Err("it has just ended".to_owned());
+    }
+    match process {
+        Some(process) => pidfd_send_signal(process, Signal::USR1),
+        None => kill_process(pid, Signal::USR1),
+    }
+    .map_err(|why| why.to_string())
 }
 
 /// What listings show of a notification; empty where the ring has none.

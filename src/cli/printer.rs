@@ -250,9 +250,11 @@ fn clean(text: &str) -> String {
     }
 }
 
-/// Whether a character steers a terminal, or turns the direction of what follows.
+/// Whether a character steers a terminal, turns the direction of what follows, ends a line where none ends, or is not seen at all.
 fn misleads(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{61c}');
+    let is_unseen = matches!(c, '\u{ad}' | '\u{200b}'..='\u{200d}' | '\u{2060}'..='\u{2064}' | '\u{feff}' | '\u{180e}');
+    c.is_control() || turns || is_unseen || matches!(c, '\u{2028}' | '\u{2029}')
 }
 
 fn paint(text: &str, tone: Tone, colored: bool) -> String {
@@ -283,6 +285,7 @@ mod tests {
     #[test]
     fn what_steers_a_terminal_is_made_visible() {
         assert_eq!(clean("a\u{1b}[2Jb\rc\u{202e}d"), "a\\u{1b}[2Jb\\rc\\u{202e}d");
+        assert_eq!(clean("a\u{2028}b\u{200b}c\u{feff}d"), "a\\u{2028}b\\u{200b}c\\u{feff}d");
         assert_eq!(clean("Zoë 日本"), "Zoë 日本");
     }
 }

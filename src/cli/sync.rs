@@ -28,7 +28,8 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
         context.printer.error(format!("no daemon runs with the ledger {path}: start one, or look with 'run --once'"));
         return Ok(Exit::No);
     };
-    nudge(&holder).map_err(|why| anyhow::anyhow!("the daemon (process {holder}) cannot be told: {why}"))?;
+    nudge(&config.ledger, &holder)
+        .map_err(|why| anyhow::anyhow!("the daemon (process {holder}) cannot be told: {why}"))?;
     context.printer.note(format!("the daemon (process {holder}) looks at its sources now"));
     Ok(Exit::Done)
 }

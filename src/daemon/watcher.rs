@@ -35,6 +35,8 @@ const FIRST_FOLDER_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_FOLDER_WAIT: Duration = Duration::from_secs(60);
 /// That all is well is written into the ledger no more often than this, milliseconds.
 const REPORT: i64 = 60_000;
+/// How often it is told that a source cannot be read for the same cause, milliseconds.
+const TELL_EVERY: i64 = 60 * 60_000;
 
 /// A source and how its looks went.
 #[derive(Debug)]
@@ -49,6 +51,8 @@ pub struct Watcher {
     partial: u32,
     /// What the last look said, when it failed.
     error: Option<String>,
+    /// The failure that was told last, without its numbers, and when.
+    told: Option<(String, UtcMillis)>,
     /// Why the folder is not watched, though it can be read.
     refusal: Option<String>,
     /// Looks in a row at which the kernel refused to watch it.
@@ -106,6 +110,7 @@ impl Watcher {
             failures: 0,
             partial: 0,
             error: None,
+            told: None,
             refusal: None,
             refusals: 0,
             faults: Vec::new(),
@@ -351,7 +356,7 @@ impl Watcher {
             }
             Err(error) => {
                 self.failures = self.failures.saturating_add(1);
-                if self.error.as_ref() != Some(&error) {
+                if self.is_to_be_told(&error, at) {
                     tracing::warn!(source.name = self.name, source.error = %error, "the source cannot be read; what is known of it rings on");
                 }
                 Some(error)
@@ -367,6 +372,21 @@ impl Watcher {
         }
         self.error = error;
         well
+    }
+
+    /// Whether it is to be told at `at` that the source cannot be read because of `error`: when that begins, when the cause is another
+    /// one, whatever numbers it names, and once an hour.
+    fn is_to_be_told(&mut self, error: &str, at: UtcMillis) -> bool {
+        let cause: String = error.chars().filter(|c| !c.is_ascii_digit()).collect();
+        let is_known = self.failures > 1
+            && self
+                .told
+                .as_ref()
+                .is_some_and(|(told, last)| *told == cause && (0..TELL_EVERY).contains(&at.0.saturating_sub(last.0)));
+        if !is_known {
+            self.told = Some((cause, at));
+        }
+        !is_known
     }
 
     /// How long until the next look.

@@ -1,6 +1,7 @@
 //! The sink `cyrus-notify`: one unix datagram per notification, framed as Cyrus IMAP's `notify` speaks to its daemons.
 
 use std::io::{self, ErrorKind};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -35,6 +36,8 @@ pub struct CyrusNotify {
 #[derive(Debug)]
 struct Line {
     socket: UnixDatagram,
+    /// Which file the path led to: its device and inode.
+    place: Option<(u64, u64)>,
     /// The most octets that one datagram can have.
     limit: usize,
 }
@@ -52,6 +55,10 @@ impl CyrusNotify {
     pub async fn send(&self, parcels: &[Parcel]) -> Vec<Outcome> {
         let deadline = Instant::now() + self.timeout;
         let mut line = self.line.lock().await;
+        // Another daemon may have taken the place of the one that we are connected to, which may be there still.
+        if line.as_ref().is_some_and(|open| open.place != self.place()) {
+            *line = None;
+        }
         let mut end = std::pin::pin!(self.ending.come());
         let mut outcomes = Vec::with_capacity(parcels.len());
         for parcel in parcels {
@@ -125,11 +132,17 @@ impl CyrusNotify {
         Ok(datagram)
     }
 
+    fn place(&self) -> Option<(u64, u64)> {
+        let metadata = std::fs::metadata(&self.path).ok()?;
+        Some((metadata.dev(), metadata.ino()))
+    }
+
     fn connect(&self) -> io::Result<Line> {
+        let place = self.place();
         let socket = UnixDatagram::unbound()?;
         socket.connect(&self.path)?;
         let limit = socket_send_buffer_size(&socket)?.saturating_sub(OVERHEAD);
-        Ok(Line { socket, limit })
+        Ok(Line { socket, place, limit })
     }
 
     /// A sentence about the socket.
@@ -204,6 +217,11 @@ mod tests {
         let second = UnixDatagram::bind(&path).unwrap();
         assert_eq!(sink.send(&[parcel("{6}")]).await, [Outcome::Delivered], "a restart between two alarms loses none");
         assert!(received(&second).await.ends_with(b"{6}\0"));
+        // The one before is there still, as when a daemon is started anew before the old one ends.
+        std::fs::remove_file(&path).unwrap();
+        let third = UnixDatagram::bind(&path).unwrap();
+        assert_eq!(sink.send(&[parcel("{7}")]).await, [Outcome::Delivered]);
+        assert!(received(&third).await.ends_with(b"{7}\0"));
     }
 
     #[tokio::test]

@@ -18,6 +18,9 @@ const LAST_REFUSAL_WAIT: i64 = 360 * 60_000;
 /// How often files are looked at that somebody has to put right, milliseconds.
 const GLANCE: i64 = 2_000;
 
+/// How often it is told that nothing goes out, milliseconds.
+pub const TELL_EVERY: i64 = 60 * 60_000;
+
 /// The versions of the files that a sink reads before it can be used.
 pub type Files = [Option<FileStamp>; 2];
 
@@ -38,6 +41,8 @@ pub struct Gate(Option<Closed>);
 #[derive(Clone, Copy, Debug)]
 struct Closed {
     since: UtcMillis,
+    /// When that was told last.
+    told: UtcMillis,
     /// When it is tried next.
     next: UtcMillis,
     /// Times that it refused what the settings say, in a row; none: it is down.
@@ -69,7 +74,8 @@ impl Gate {
         Pass::Nobody(Duration::from_millis(left.min(glance).unsigned_abs()))
     }
 
-    /// Notes at `now` that nobody gets through; whether that is news. `files` are those that were used.
+    /// Notes at `now` that nobody gets through; whether that is to be told: when it begins, and once an hour. `files` are those that
+    /// were used.
     pub fn close(&mut self, now: UtcMillis, closure: Closure, files: Files) -> bool {
         let before =
             self.0.filter(|before| now >= before.since && (before.refusals > 0) == (closure == Closure::Settings));
@@ -85,8 +91,9 @@ impl Gate {
                 PROBES.iter().find(|(until, _)| age < *until).map_or(LATE_PROBES, |(_, interval)| *interval)
             }
         };
-        self.0 = Some(Closed { since, next: now.plus(wait), refusals, files });
-        before.is_none()
+        let told = before.map(|before| before.told).filter(|told| now.0.saturating_sub(told.0) < TELL_EVERY);
+        self.0 = Some(Closed { since, told: told.unwrap_or(now), next: now.plus(wait), refusals, files });
+        told.is_none()
     }
 
     /// Lets somebody try it now.
@@ -111,14 +118,18 @@ mod tests {
     /// The seconds in which somebody may try until `end`, when all fail.
     fn tries(closure: Closure, end: i64) -> Vec<i64> {
         let mut gate = Gate::default();
-        let mut tried = Vec::new();
+        let (mut tried, mut told) = (Vec::new(), Vec::new());
         for second in 0..end {
             let now = UtcMillis(second * 1_000);
             if !matches!(gate.pass(now, NONE), Pass::Nobody(_)) {
                 tried.push(second);
-                assert_eq!(gate.close(now, closure, NONE), second == 0, "it is news once");
+                if gate.close(now, closure, NONE) {
+                    told.push(second);
+                }
             }
         }
+        assert!(told[0] == 0 && told.windows(2).all(|pair| pair[1] - pair[0] >= 3_600), "{told:?}");
+        assert!(told.len() > 1, "{told:?}");
         gate.hurry();
         assert_eq!(gate.pass(UtcMillis(end * 1_000), NONE), Pass::One);
         assert!(gate.open() && !gate.open());

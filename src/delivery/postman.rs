@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::{Mutex, Notify};
 
-use super::gate::{Closure, Files, Gate, Pass};
+use super::gate::{Closure, Files, Gate, Pass, TELL_EVERY};
 use super::retry::{Attempt, judge};
 use super::sink::{Carrier, Outcome, Parcel, Sink};
 use crate::clock::Clock;
@@ -51,6 +51,8 @@ pub struct Postman<C = Sink> {
     unsettled: Mutex<Vec<Settlement>>,
     /// Whether the sink can be used at all.
     gate: std::sync::Mutex<Gate>,
+    /// When it was told last that alarms are tried again; none: none are, as far as was told.
+    told: std::sync::Mutex<Option<UtcMillis>>,
 }
 
 impl<C: Carrier> Postman<C> {
@@ -64,6 +66,7 @@ impl<C: Carrier> Postman<C> {
             give_up_after,
             unsettled: Mutex::default(),
             gate: std::sync::Mutex::default(),
+            told: std::sync::Mutex::default(),
         }
     }
 
@@ -138,7 +141,12 @@ impl<C: Carrier> Postman<C> {
     /// Those of the ledger, as for [`Postman::round`].
     pub async fn turn(&self) -> Result<Option<Duration>, LedgerError> {
         while self.round().await?.any() {}
-        let Some(next) = self.ledger.next_attempt(self.id).await? else { return Ok(None) };
+        let Some(next) = self.ledger.next_attempt(self.id).await? else {
+            if lock(&self.told).take().is_some() {
+                tracing::info!(sink.name = self.sink.name(), "no alarm waits to be tried again any more");
+            }
+            return Ok(None);
+        };
         let now = self.clock.now();
         let wait = Duration::from_millis(next.0.saturating_sub(now.0).clamp(1, LONGEST).unsigned_abs());
         Ok(Some(match self.gate().pass(now, self.sink.files()) {
@@ -249,7 +257,18 @@ impl<C: Carrier> Postman<C> {
     }
 
     fn gate(&self) -> std::sync::MutexGuard<'_, Gate> {
-        self.gate.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.gate)
+    }
+
+    /// Whether it is to be told now that alarms are tried again: when that begins, and once an hour.
+    fn is_to_be_told(&self) -> bool {
+        let now = self.clock.now();
+        let mut told = lock(&self.told);
+        let is_news = told.is_none_or(|told| !(0..TELL_EVERY).contains(&now.0.saturating_sub(told.0)));
+        if is_news {
+            *told = Some(now);
+        }
+        is_news
     }
 
     fn judge(&self, parcels: Vec<Parcel>, fired: &[UtcMillis], outcomes: Vec<Outcome>) -> (Round, Vec<Settlement>) {
@@ -261,7 +280,14 @@ impl<C: Carrier> Postman<C> {
             let attempt = Attempt { number, fired: *fired, now, seed };
             let verdict = judge(attempt, outcome, self.give_up_after)?;
             match &verdict {
-                Verdict::Delivered => round.delivered += 1,
+                Verdict::Delivered => {
+                    round.delivered += 1;
+                    // One that goes to an address, which the log does not name.
+                    if !parcel.recipient.is_empty() {
+                        let id = format!("{}/{}", parcel.ring, self.sink.name());
+                        tracing::info!(delivery.id = id, "a mail was sent");
+                    }
+                }
                 Verdict::Later { answer, at } => {
                     round.later += 1;
                     tracing::debug!(sink.name = self.sink.name(), delivery.ring = parcel.ring, delivery.answer = %answer,
@@ -298,7 +324,7 @@ impl<C: Carrier> Postman<C> {
             settlements.iter().find_map(|settlement| wanted(&settlement.verdict)).map(|answer| nameless(answer))
         };
         let later = settlements.iter().filter(|settlement| matches!(settlement.verdict, Verdict::Later { .. })).count();
-        if later > 0 {
+        if later > 0 && self.is_to_be_told() {
             let answer = first(|verdict| if let Verdict::Later { answer, .. } = verdict { Some(answer) } else { None });
             tracing::warn!(
                 sink.name = sink,
@@ -318,6 +344,10 @@ impl<C: Carrier> Postman<C> {
         }
         tracing::debug!(sink.name = sink, alarms = round.delivered, "delivered");
     }
+}
+
+fn lock<T>(of: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// An answer for the log, where no addresses belong; the ledger has it whole.

@@ -104,6 +104,17 @@ fn named(file: &mut File) -> Option<String> {
     Some(pid.trim().to_owned()).filter(|pid| !pid.is_empty())
 }
 
+/// Whether the process `pid` has the lock file of the ledger at `path` open: in a container, where processes are counted anew, the
+/// one that a lock file names may be another one, or none. Where that cannot be seen it is taken for granted.
+pub fn is_held_by(path: &Path, pid: &str) -> bool {
+    let number = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+    let Ok(lock) = fs::metadata(lock_path(path)).map(number) else { return false };
+    match fs::read_dir(Path::new("/proc").join(pid).join("fd")) {
+        Ok(open) => open.flatten().any(|file| fs::metadata(file.path()).is_ok_and(|file| number(file) == lock)),
+        Err(error) => error.kind() != ErrorKind::NotFound || !Path::new("/proc/self").exists(),
+    }
+}
+
 /// The process that holds the ledger at `path`, as its lock file names it; none when no daemon runs.
 pub fn holder(path: &Path) -> Option<String> {
     let mut file = File::open(lock_path(path)).ok()?;

@@ -58,7 +58,7 @@ pub use inspect::{
     CalendarFigures, DeliveryFilter, DeliveryRow, FaultyObject, Figures, Inspector, ObjectRow, RingRow, RingsOf,
     SourceRow,
 };
-pub use lock::{holder, lock_path};
+pub use lock::{holder, is_held_by, lock_path};
 pub use outbox::{Claimed, Claims, Settlement, Verdict};
 pub use store::{CalendarRow, Existing, ObjectText, SourceLook};
 pub use take_in::{Planned, PlannedObject, Replanned};
