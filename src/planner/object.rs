@@ -75,8 +75,9 @@ impl Past {
     /// From when on the rings of an object count: what was due when its calendar was looked at before, or when it was
     /// written, is past (rule 23). What claims to be written in the future says nothing: some clock is wrong.
     fn from(&self, job: &Job, (object, plan): (&Object, &Plan<'_>), limits: &Limits, now: UtcMillis) -> UtcMillis {
+        // Before that nothing of it was due that has not rung.
         if let Some(due) = self.moved(job, object, plan, limits) {
-            return due.min(self.looked);
+            return due;
         }
         let looked = job.owed.map_or(self.looked, |owed| owed.min(self.looked));
         match job.written.or_else(|| object.last_modified()).filter(|written| *written <= now) {
