@@ -22,7 +22,7 @@ pub(super) struct SmtpServer {
 /// Reads `smtps://user@host:465`, `smtp://host:587` or `smtp+plain://127.0.0.1:25`.
 pub(super) fn smtp(value: &DeValue<'_>) -> Result<SmtpServer, String> {
     let written = value::text(value)?;
-    let url = url(&written)?;
+    let url = url(&written, "smtps://HOST, or smtp://HOST for STARTTLS")?;
     let (security, port) = match url.scheme() {
         "smtps" => (SmtpSecurity::Implicit, 465),
         "smtp" => (SmtpSecurity::StartTls, 587),
@@ -43,7 +43,7 @@ pub(super) fn smtp(value: &DeValue<'_>) -> Result<SmtpServer, String> {
 /// Reads the URL of a CalDAV server: https, or http to this machine or where `allow_plaintext` says so.
 pub(super) fn caldav(value: &DeValue<'_>, allow_plaintext: bool) -> Result<String, String> {
     let written = value::text(value)?;
-    let url = url(&written)?;
+    let url = url(&written, "https://HOST/")?;
     match url.scheme() {
         "https" => {}
         "http" if allow_plaintext || is_loopback(&url) => {}
@@ -57,8 +57,11 @@ pub(super) fn caldav(value: &DeValue<'_>, allow_plaintext: bool) -> Result<Strin
     if url.username().is_empty() { Ok(url.to_string()) } else { Err("holds a user: write it as username".to_owned()) }
 }
 
-/// A URL with a host and without a password.
-fn url(written: &str) -> Result<Url, String> {
+/// A URL with a host and without a password, like `usual`.
+fn url(written: &str, usual: &str) -> Result<Url, String> {
+    if !written.contains("://") {
+        return Err(format!("does not say how to get there: write it as {usual}"));
+    }
     // What is wrong in a URL is not repeated: a password may be in it.
     let url = Url::parse(written).map_err(|why| format!("is no URL: {why}"))?;
     if url.password().is_some() {

@@ -170,8 +170,8 @@ fn contents(path: &Path) -> Result<Secret, String> {
         return Err(format!("names {shown}, which is too long for a secret"));
     }
     let text = std::fs::read_to_string(path).map_err(|why| unreadable(path, &why))?;
-    let secret = text.strip_suffix('\n').unwrap_or(&text);
-    let secret = secret.strip_suffix('\r').unwrap_or(secret);
+    // What editors leave around it.
+    let secret = text.strip_prefix('\u{feff}').unwrap_or(&text).trim_end_matches(['\n', '\r']);
     if secret.is_empty() { Err(format!("names {shown}, which is empty")) } else { Ok(Secret::new(secret)) }
 }
 

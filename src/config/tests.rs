@@ -22,7 +22,7 @@ fn load_with(text: &str, environment: &dyn Fn(&str) -> Option<String>) -> (tempf
     std::fs::write(&file, text).unwrap();
     std::fs::write(folder.path().join("open"), "hunter2\n").unwrap();
     std::fs::set_permissions(folder.path().join("open"), std::fs::Permissions::from_mode(0o640)).unwrap();
-    for (name, secret) in [("secret", "hunter2\n"), ("empty", "\n")] {
+    for (name, secret) in [("secret", "hunter2\n"), ("edited", "\u{feff}hunter2\r\n\n"), ("empty", "\n")] {
         std::fs::write(folder.path().join(name), secret).unwrap();
         std::fs::set_permissions(folder.path().join(name), std::fs::Permissions::from_mode(0o600)).unwrap();
     }
@@ -237,6 +237,9 @@ fn a_caldav_source() {
     let SourceKind::Caldav(settings) = &config.sources[0].kind else { panic!() };
     assert!(matches!(settings.credentials, Credentials::Bearer { .. }));
     assert_eq!(secret(&config).as_deref(), Ok("hunter2"));
+    // What editors leave around it is no part of it.
+    let (_folder, config) = load_with(&format!("{CALDAV}token_file = 'edited'\n"), &nothing);
+    assert_eq!(secret(&config.unwrap()).as_deref(), Ok("hunter2"));
 }
 
 /// The password or token of the only source.
@@ -353,6 +356,7 @@ fn an_email_sink() {
         ("url='smtp://h'\nhelo='laptop'", "5: sink 1: helo is 'laptop' and must be a full host name"),
         ("url='smtp://h'\nhelo='[300.0.0.1]'", "5: sink 1: helo is '[300.0.0.1]' and must be a full host name"),
         ("url='smtp://h'\nrecipients=['nobody']", "5: sink 1: recipients holds 'nobody', which is no address"),
+        ("url='mail.example.org:587'", "4: sink 1: url does not say how to get there: write it as smtps://HOST, or"),
         ("", "1: sink 1: url is missing"),
     ] {
         let all = problem(&format!("{EMAIL}{lines}\n"));

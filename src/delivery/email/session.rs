@@ -169,8 +169,17 @@ impl Server {
             Ok(Err(error)) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
                 Err(Trouble::Down(format!("{}: the server closed the connection at {step}", self.name())))
             }
-            Ok(Err(error)) => Err(Trouble::Down(format!("{}: {error}", self.name()))),
-            Err(_) => Err(Trouble::Down(self.silent(step))),
+            Ok(Err(error)) => Err(Trouble::Down(format!("{}: {error}{}", self.name(), self.port_hint(step)))),
+            Err(_) => Err(Trouble::Down(format!("{}{}", self.silent(step), self.port_hint(step)))),
+        }
+    }
+
+    /// What to do where `step` fails for the port may be that of the other way to encrypt (RFC 8314, 3.3).
+    fn port_hint(&self, step: &str) -> &'static str {
+        match (step, self.port) {
+            ("TLS", 587) => "; smtp://, which is STARTTLS, is what port 587 usually takes",
+            ("STARTTLS", 465) => "; smtps:// is what port 465 usually takes",
+            _ => "",
         }
     }
 
