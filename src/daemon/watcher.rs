@@ -15,24 +15,10 @@ use crate::ledger::SourceLook;
 use crate::source::caldav::{CaldavSource, Hosts, Obstacle};
 use crate::source::directory::{DirectoryError, DirectorySource, Touched, Watch};
 use crate::time::UtcMillis;
+use waits::spread;
 
-/// After a look at a server that failed, or one that could not read something, or a folder that could not be watched, the
-/// next look comes after this, or after the source's interval where that is shorter.
-const FIRST_WAIT: Duration = Duration::from_secs(15);
-/// A server that is down is looked at after this at the latest; its first answer to anybody comes before.
-const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);
-/// After a login that was refused, the next try comes after these, one after the other: guards such as fail2ban shut out who is
-/// refused five times within some minutes.
-const LOGIN_WAITS: [Duration; 3] =
-    [Duration::from_secs(5 * 60), Duration::from_secs(25 * 60), Duration::from_secs(2 * 60 * 60)];
-/// And then after this.
-const LAST_LOGIN_WAIT: Duration = Duration::from_secs(6 * 60 * 60);
-/// Sources that wait for the same server come back within this, milliseconds, once it answers.
-const SPREAD: u64 = 2_000;
-/// A watched folder that cannot be read is looked for after this, which doubles up to the longest wait for one: it may be
-/// moved away and back within a second.
-const FIRST_FOLDER_WAIT: Duration = Duration::from_secs(1);
-const LONGEST_FOLDER_WAIT: Duration = Duration::from_secs(60);
+mod waits;
+
 /// That all is well is written into the ledger no more often than this, milliseconds.
 const REPORT: i64 = 60_000;
 /// How often it is told that a source cannot be read for the same cause, milliseconds.
@@ -388,57 +374,6 @@ impl Watcher {
         }
         !is_known
     }
-
-    /// How long until the next look.
-    fn wait(&self) -> Duration {
-        let first = self.interval.min(FIRST_WAIT);
-        let double = |first: Duration, times: u32| first.saturating_mul(1 << times.saturating_sub(1).min(20));
-        let doubled = |times: u32| double(first, times);
-        let after = |times: u32| if times == 0 { self.interval } else { doubled(times).min(self.interval) };
-        match (self.failures, self.wish, self.obstacle) {
-            (0, ..) => {
-                let usual = after(self.partial).min(after(self.refusals));
-                self.soon.map_or(usual, |soon| usual.min(soon))
-            }
-            (_, Some(wish), _) => wish.max(first),
-            (_, None, Obstacle::Login) => self.login_wait(),
-            // Its first answer comes before.
-            (_, None, Obstacle::Server) => LONGEST_WAIT,
-            // Whether a folder is there costs little to ask, and a file system that is mounted does not tell.
-            (failures, None, _) if matches!(self.kind, Kind::Directory(_)) => {
-                double(FIRST_FOLDER_WAIT.min(first), failures).min(LONGEST_FOLDER_WAIT)
-            }
-            // A look that fails costs its server no more than one that does not.
-            (failures, None, _) => doubled(failures).min(self.interval),
-        }
-    }
-
-    /// When the next look comes at the latest, where time is what is waited for.
-    fn next_try(&self) -> Option<UtcMillis> {
-        let waits_for_time = self.failures == 0 || self.wish.is_some() || self.obstacle != Obstacle::Server;
-        let wait = i64::try_from(self.wait().as_millis()).unwrap_or(i64::MAX);
-        waits_for_time.then(|| self.clock.now().plus(wait))
-    }
-
-    /// How long until a login is tried again that was refused: who tries too often is shut out.
-    fn login_wait(&self) -> Duration {
-        let nth = usize::try_from(self.logins.saturating_sub(1)).unwrap_or(usize::MAX);
-        LOGIN_WAITS.get(nth).copied().unwrap_or(LAST_LOGIN_WAIT)
-    }
-
-    /// What is said besides the error of a look: what is waited for, where that is not just some time.
-    fn waits_for(&self) -> String {
-        match (self.obstacle, self.wish) {
-            (Obstacle::Login, _) => {
-                let at = self.clock.now().plus(i64::try_from(self.login_wait().as_millis()).unwrap_or(i64::MAX));
-                let at = at.timestamp().strftime("%Y-%m-%d %H:%M:%SZ");
-                format!("; it is tried again once the secret is another one, else at {at}, so as not to be shut out")
-            }
-            (Obstacle::File, _) => "; it is tried again once the file is another one".to_owned(),
-            (Obstacle::Server, None) => "; the server is tried every few seconds".to_owned(),
-            _ => String::new(),
-        }
-    }
 }
 
 impl Kind {
@@ -448,13 +383,6 @@ impl Kind {
             Kind::Caldav(_) => "caldav",
         }
     }
-}
-
-/// How long a source lets others go first when their server is back: always the same, and another one for each name.
-fn spread(name: &str) -> Duration {
-    let mut hasher = std::hash::DefaultHasher::new();
-    std::hash::Hash::hash(name, &mut hasher);
-    Duration::from_millis(std::hash::Hasher::finish(&hasher) % SPREAD)
 }
 
 /// What the watch saw; never, where nothing is watched.
