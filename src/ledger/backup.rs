@@ -163,6 +163,10 @@ impl Draft {
                     return Ok(Draft { path, to: to.to_owned() });
                 }
                 Err(why) if why.kind() == io::ErrorKind::AlreadyExists => number = number.saturating_add(1),
+                Err(why) if why.kind() == io::ErrorKind::NotFound => {
+                    let folder = folder_of(to).display();
+                    return Err(unwritten(to, format!("the folder {folder} does not exist: make it first")));
+                }
                 Err(why) => {
                     let hint = access::hint(&why, folder_of(to), Need::Create, true);
                     return Err(unwritten(to, format!("{why}{hint}")));

@@ -86,6 +86,9 @@ async fn what_a_copy_owed_until_then_is_given_up_and_the_rest_stays_owed() {
 async fn a_copy_that_was_put_back_by_hand_counts_everything_until_its_first_use_as_rung() {
     let (folder, ledger) = owing().await;
     let copy = folder.path().join("copy.db");
+    let nowhere = folder.path().join("nowhere/copy.db");
+    let refused = backup(&folder.path().join("ledger.db"), &nowhere, at(20)).await.unwrap_err().to_string();
+    assert!(refused.ends_with("nowhere does not exist: make it first"), "{refused}");
     backup(&folder.path().join("ledger.db"), &copy, at(20)).await.unwrap();
     assert_eq!(ledger.fired_until(at(25)).await.unwrap(), (None, None), "the ledger itself stays what it was");
     let ledger = Ledger::open(&copy).await.unwrap();
