@@ -23,6 +23,7 @@ const SPREAD: u64 = 2_000;
 /// moved away and back within a second.
 const FIRST_FOLDER_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_FOLDER_WAIT: Duration = Duration::from_secs(60);
+
 impl Watcher {
     /// How long until the next look.
     pub(super) fn wait(&self) -> Duration {

@@ -121,12 +121,15 @@ impl ClientMaker {
     /// anew with the login that the server has refused is none: asked for again and again, servers lock accounts.
     pub fn has_changed(&self) -> bool {
         let (now, before) = (self.stamps(), *lock(&self.tried));
+        if now == before {
+            return false;
+        }
         let refused = lock(&self.refused).clone();
         let is_refused = now.1 == before.1 && refused.is_some() && self.login().ok() == refused;
         if is_refused {
             *lock(&self.tried) = now;
         }
-        now != before && !is_refused
+        !is_refused
     }
 
     /// What changes when the secret or the certificate authorities do.
