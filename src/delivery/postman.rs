@@ -250,8 +250,8 @@ impl<C: Carrier> Postman<C> {
             Closure::Settings => tracing::error!(
                 sink.name = sink,
                 delivery.answer = answer,
-                "what the settings say is not accepted, or cannot be used; alarms wait. Mend it and start Reveille anew; a secret or a file \
-                 that is another one is tried at once, and all of it now and then, or at 'reveille sync'"
+                "nothing can be delivered now: what the settings say is not accepted, or cannot be used; alarms wait. Mend it and start \
+                 Reveille anew; another secret or file is tried at once, and all of it now and then, or at 'reveille sync'"
             ),
         }
     }

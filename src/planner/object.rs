@@ -185,7 +185,8 @@ impl Planner {
         } else if told == existing.faults && etag == existing.etag {
             return None;
         }
-        let from = existing.due.map_or(previous, |due| due.min(previous));
+        // It rings next when it would have: what was past when it came in stays so, whenever its calendar was looked at.
+        let from = existing.due.unwrap_or(previous);
         let read =
             self.read(around, &existing.text, None, |_, _| from).unwrap_or_else(|fault| Read::unreadable(fault, from));
         Some(PlannedObject {
@@ -199,7 +200,7 @@ impl Planner {
             zones: read.zones,
             uids: read.uids,
             text: existing.text,
-            due: read.due,
+            due: existing.due,
             overdue: Vec::new(),
         })
     }

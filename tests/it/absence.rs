@@ -440,6 +440,27 @@ async fn what_its_server_does_not_give_away_is_owed_over_a_restart() {
     assert_eq!(stage.rung("12:01").await, ["11:00 at 12:01", "12:00 at 12:00"]);
 }
 
+#[tokio::test]
+async fn what_is_kept_rings_nothing_from_before_it_was_written() {
+    let mut stage = Stage::new("10:00").await;
+    stage.look("10:00", "/a/", Vec::new()).await;
+    // The look that brings it, written after its alarm, is not whole, so the next one counts from the one before.
+    let batch = Batch {
+        calendar: CalendarSeen { href: "/a/".to_owned(), user: "mary".to_owned(), ..CalendarSeen::default() },
+        looked_at: at("11:05"),
+        changes: vec![written_at(put("a", "11:00"), "11:01")],
+        checkpoint: None,
+        may_lag: true,
+        made: None,
+        begun: None,
+    };
+    stage.clock.set(at("11:05"));
+    stage.core.desk.apply(SOURCE, batch).await.unwrap();
+    let refused = Change::Unreadable { href: "a.ics".to_owned(), fault: "it is listed and does not exist".to_owned() };
+    stage.look("11:10", "/a/", vec![refused]).await;
+    assert_eq!(stage.rung("11:10").await, [""; 0]);
+}
+
 /// `change`, under the name `name`.
 fn named(change: Change, name: &str) -> Change {
     match change {

@@ -292,6 +292,7 @@ fn remove(world: &mut World, story: &mut Story, place: &Place) {
     story.events.retain(|(other, ..)| other != place);
     world.model.removed(place, now);
     world.removed.insert(place.clone());
+    world.known.remove(place);
     if world.chance.one_in(2) {
         make(world, place);
     }

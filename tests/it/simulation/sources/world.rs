@@ -72,6 +72,8 @@ pub struct World {
     pub postbox: Arc<Postbox>,
     /// Calendars whose versions may coincide with those that the program knows although they are others, and since when.
     doubts: BTreeMap<Place, i64>,
+    /// Calendars that a look has found.
+    pub known: BTreeSet<Place>,
     /// Calendars that were removed: one that is made in such a place may coincide with the one before.
     pub removed: BTreeSet<Place>,
     /// Calendars that are other ones under the same entity tags: only reading all their texts would tell.
@@ -106,6 +108,7 @@ impl World {
             next_look: now,
             postbox: Arc::default(),
             doubts: BTreeMap::new(),
+            known: BTreeSet::new(),
             removed: BTreeSet::new(),
             indistinct: BTreeSet::new(),
             lied: BTreeSet::new(),
@@ -346,14 +349,17 @@ impl World {
 
     /// Tells the model of a look at the calendars of `user`, and returns those of which all was true.
     fn remember(&mut self, user: &str, nr: usize, now: i64, ended: bool) -> Vec<Place> {
-        let mut honest = Vec::new();
+        let (mut honest, mut seen) = (Vec::new(), Vec::new());
         for calendar in super::CALENDARS {
             let place = (user.to_owned(), calendar.to_owned());
             let server = self.server();
             let is_listed = |other: &str| !server.lies.iter().any(|lie| lie.is_of(user, other));
             let is_there =
                 |other: &str| server.homes.get(user).is_some_and(|home| home.contains_key(other)) && is_listed(other);
-            let others = super::CALENDARS.iter().any(|other| *other != calendar && is_there(other));
+            // A calendar that is new to the program says nothing of those that it knows.
+            let is_known = |other: &str| self.known.contains(&(user.to_owned(), other.to_owned()));
+            let others = super::CALENDARS.iter().any(|other| *other != calendar && is_there(other) && is_known(other));
+            let is_seen = !ended && is_there(calendar);
             let of_it: Vec<Untruth> =
                 server.lies.iter().filter(|lie| lie.is_of(user, calendar)).map(|lie| lie.untruth()).collect();
             drop(server);
@@ -373,6 +379,9 @@ impl World {
             if ended && told.is_none() {
                 told = Some(Untruth::Failure);
             }
+            if is_seen && told.is_none() {
+                seen.push(place.clone());
+            }
             self.figures.lied_to += usize::from(told.is_some());
             let absent = of_it.contains(&Untruth::Absence);
             self.model.looked(&place, Look { began: now, at: now, told, absent, others });
@@ -385,6 +394,7 @@ impl World {
                 }
             }
         }
+        self.known.extend(seen);
         honest
     }
 
