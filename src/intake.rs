@@ -209,7 +209,7 @@ impl Desk {
         now: UtcMillis,
     ) -> Result<Settled, LedgerError> {
         let since = self.forget_before(now);
-        let gone = if jobs.is_empty() { HashMap::new() } else { self.ledger.gone_uids(&row.user, since, now).await? };
+        let gone = if jobs.is_empty() { HashMap::new() } else { self.ledger.gone_uids(&row.user, since).await? };
         let past = Past { looked: previous, unsure: row.first_seen.max(self.forget_before(previous)), gone };
         let mut settled = Settled::default();
         for outcome in self.planner.plan_all(row.clone(), jobs, past, now).await {

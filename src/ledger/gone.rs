@@ -22,14 +22,6 @@ const REPLACED: &str = "INSERT INTO gone (calendar, href, gone_at, owed, due, ui
     WHERE u.object IN (SELECT value FROM json_each(?1))
     AND (u.object, u.uid) NOT IN (SELECT n.value ->> 0, n.value ->> 1 FROM json_each(?2) n)
     ON CONFLICT DO UPDATE SET gone_at = excluded.gone_at, owed = excluded.owed, due = excluded.due";
-// Few timers are due and have not rung, so these are what the second part goes through.
-const UIDS: &str = "SELECT uid, min(due) FROM (
-    SELECT u.value AS uid, g.due AS due FROM gone g JOIN calendars c ON c.id = g.calendar, json_each(g.uids) u
-    WHERE g.gone_at >= ?1 AND c.user = ?2 AND g.due IS NOT NULL
-    UNION ALL
-    SELECT u.uid, t.due FROM timers t CROSS JOIN objects o ON o.id = t.object
-    CROSS JOIN calendars c ON c.id = o.calendar CROSS JOIN uids u ON u.object = o.id
-    WHERE t.due <= ?3 AND c.user = ?2) GROUP BY uid";
 
 impl Ledger {
     /// Those of `hrefs` in the calendar with the id `calendar` that are gone since `since` or later, and from when on what
@@ -51,19 +43,14 @@ impl Ledger {
         Ok(rows.into_iter().map(|(href, owed)| (readable(href), UtcMillis(owed))).collect())
     }
 
-    /// By UID, when what was in calendars of `user` would have rung next and may not ring there any more: what is gone since
-    /// `since` or later, and what was due at `now` or before and has not rung yet, which the same change may take away.
+    /// By UID, when what is gone from calendars of `user` since `since` or later would have rung next.
     ///
     /// # Errors
     /// [`LedgerError::Database`].
-    pub async fn gone_uids(
-        &self,
-        user: &str,
-        since: UtcMillis,
-        now: UtcMillis,
-    ) -> Result<HashMap<String, UtcMillis>, LedgerError> {
-        let query = sqlx::query_as(UIDS).bind(since.0).bind(user).bind(now.0);
-        let rows: Vec<(String, i64)> = query.fetch_all(self.readers()).await?;
+    pub async fn gone_uids(&self, user: &str, since: UtcMillis) -> Result<HashMap<String, UtcMillis>, LedgerError> {
+        let sql = "SELECT u.value, min(g.due) FROM gone g JOIN calendars c ON c.id = g.calendar, json_each(g.uids) u
+            WHERE g.gone_at >= ? AND c.user = ? AND g.due IS NOT NULL GROUP BY u.value";
+        let rows: Vec<(String, i64)> = sqlx::query_as(sql).bind(since.0).bind(user).fetch_all(self.readers()).await?;
         Ok(rows.into_iter().map(|(uid, due)| (uid, UtcMillis(due))).collect())
     }
 }

@@ -32,7 +32,7 @@ pub struct Past {
     pub looked: UtcMillis,
     /// That look may not have seen what was written from then on: the source lagged behind, or could not read it.
     pub unsure: UtcMillis,
-    /// By UID, when what went from the user's calendars a short while ago, or may go now, would have rung next.
+    /// By UID, when what went from the user's calendars a short while ago would have rung next.
     pub gone: HashMap<String, UtcMillis>,
 }
 
@@ -75,12 +75,14 @@ impl Past {
     /// From when on the rings of an object count: what was due when its calendar was looked at before, or when it was
     /// written, is past (rule 23). What claims to be written in the future says nothing: some clock is wrong.
     fn from(&self, job: &Job, (object, plan): (&Object, &Plan<'_>), limits: &Limits, now: UtcMillis) -> UtcMillis {
+        if let Some(due) = self.moved(job, object, plan, limits) {
+            return due.min(self.looked);
+        }
         let looked = job.owed.map_or(self.looked, |owed| owed.min(self.looked));
-        let from = match job.written.or_else(|| object.last_modified()).filter(|written| *written <= now) {
+        match job.written.or_else(|| object.last_modified()).filter(|written| *written <= now) {
             Some(written) if written >= looked.min(self.unsure) => written,
             _ => looked,
-        };
-        self.moved(job, object, plan, limits).map_or(from, |due| due.min(from))
+        }
     }
 
     /// When an object that went a short while ago, from here or from another place of its user, would have rung next, if it would
