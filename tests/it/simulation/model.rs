@@ -99,8 +99,10 @@ struct Watched {
 }
 
 /// An object that is gone.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Departed {
+    /// Of what was known of it.
+    uid: Option<String>,
     /// The look that found it so.
     at: i64,
     /// From when on what is due of it has not rung, at the earliest and at the latest.
@@ -114,7 +116,8 @@ impl Departed {
             let owed = known.and_then(|known| known.rings.iter().map(|ring| ring.at).find(|at| *at >= since(known)));
             owed.unwrap_or(at).min(at)
         };
-        Departed { at, owed: (oldest(|known| known.maybe), oldest(|known| known.owed.max(known.perhaps))) }
+        let uid = known.map(|known| known.event.uid.clone());
+        Departed { uid, at, owed: (oldest(|known| known.maybe), oldest(|known| known.owed.max(known.perhaps))) }
     }
 }
 
@@ -302,7 +305,11 @@ impl Model {
                 }
             }
             let rings = self.count_out(&object.event, news.zone);
-            let (event, (maybe, owed)) = (object.event.clone(), from);
+            // One that went elsewhere a short while ago and is put here as it was owes here what it owed there.
+            let same = |departed: &&Departed| departed.uid.as_ref() == Some(&object.event.uid);
+            let elsewhere = self.departed.values().filter(same).map(|departed| departed.owed.0).min();
+            let (event, owed) = (object.event.clone(), from.1);
+            let maybe = elsewhere.map_or(from.0, |elsewhere| elsewhere.min(from.0));
             let known = Known { event, rings, owed, maybe, perhaps: i64::MIN, learned: now, waits: false };
             calendar.objects.insert(href.clone(), known);
         }
