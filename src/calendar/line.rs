@@ -21,12 +21,18 @@ impl Lines {
     /// LF, mixed as they come, in CR CR LF, which a text written twice through Windows' text files has, or all of them in CR alone.
     /// Empty lines are left out, and so is a byte order mark at the beginning of a line: files with one were put together.
     pub(super) fn unfold(octets: &[u8]) -> Lines {
+        // Where there is no LF at all, CR ends a line.
+        let with_lf: Vec<u8>;
+        let octets = if octets.contains(&b'\n') {
+            octets
+        } else {
+            with_lf = octets.iter().map(|octet| if *octet == b'\r' { b'\n' } else { *octet }).collect();
+            &with_lf
+        };
         let mut text: Vec<u8> = Vec::with_capacity(octets.len() + 1);
         let mut numbers = Vec::with_capacity(octets.len() / 24 + 1);
         let mut continues = false;
-        // Where there is no LF at all, CR ends a line.
-        let end = if octets.contains(&b'\n') { b'\n' } else { b'\r' };
-        for (number, line) in (1_u32..).zip(octets.split(|octet| *octet == end)) {
+        for (number, line) in (1_u32..).zip(octets.split(|octet| *octet == b'\n')) {
             let line = without_marks(line);
             if continues && !numbers.is_empty() {
                 // What the encoding broke goes on without a blank before it.
