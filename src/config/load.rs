@@ -311,6 +311,7 @@ fn read_limits(section: Section<'_>) -> Limits {
         },
         answers: AnswerLimits {
             max_answer_size: octets("max_answer_size", answers.max_answer_size),
+            max_listing_size: octets("max_listing_size", answers.max_listing_size),
             max_elements: count("max_elements", answers.max_elements),
             max_xml_depth: depth("max_xml_depth", answers.max_xml_depth),
             max_href: within("max_href", (256, 1 << 20), answers.max_href),

@@ -130,6 +130,8 @@ impl Default for Limits {
 pub struct AnswerLimits {
     /// Octets of one answer, unpacked. A thousand objects of 60 kB.
     pub max_answer_size: usize,
+    /// Octets of memory for what is kept of a list of calendars, objects or changes. A hundred thousand objects with long names.
+    pub max_listing_size: usize,
     /// Elements in one child of the root; the longest real responses (of calendars with their privileges) have 200.
     pub max_elements: usize,
     /// Elements inside each other; real answers nest eight deep.
@@ -151,6 +153,7 @@ impl AnswerLimits {
     /// Those of a configuration that names none.
     pub const STANDARD: AnswerLimits = AnswerLimits {
         max_answer_size: 64 * 1024 * 1024,
+        max_listing_size: 32 * 1024 * 1024,
         max_elements: 20_000,
         max_xml_depth: 32,
         max_href: 8 * 1024,

@@ -89,6 +89,7 @@ fn each_limit_is_read_from_its_key() {
         "max_text",
         "max_reply_size",
         "max_answer_size",
+        "max_listing_size",
         "max_href",
     ];
     // Each gets a number of its own, within the bounds of all that are counted like it.

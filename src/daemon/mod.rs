@@ -33,7 +33,7 @@ mod watcher;
 pub use signals::outlive_limits;
 
 use history::Historian;
-use parts::{Part, Parts};
+use parts::{Apart, Part, Parts};
 use watcher::Watcher;
 
 /// How long what was overdue at the start waits for the first look at the sources, which may say that it no longer stands.
@@ -129,7 +129,8 @@ pub async fn run(config: Config, clock: Clock) -> anyhow::Result<()> {
     };
     let Stages { ledger, desk, watchers, wheel, postmen, bell, ending } = stages;
     let look_again = Arc::new(Notify::new());
-    let mut parts = Parts::new();
+    let apart = Apart::new()?;
+    let mut parts = Parts::new(apart.handle());
     let waiting = Arc::new(AtomicUsize::new(watchers.len()));
     if watchers.is_empty() {
         bell.release();

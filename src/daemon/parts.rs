@@ -4,6 +4,7 @@
 use std::future::{self, Future};
 
 use anyhow::Context as _;
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, timeout_at};
@@ -31,13 +32,44 @@ pub struct Parts {
     looking: Tasks,
     firing: Tasks,
     delivering: Tasks,
+    /// Runs those that look.
+    apart: Handle,
+}
+
+/// Threads beside those of the process, for what must not delay these.
+#[derive(Debug)]
+pub struct Apart(Option<Runtime>);
+
+impl Apart {
+    /// As many as there are cores.
+    ///
+    /// # Errors
+    /// When the operating system gives none.
+    pub fn new() -> anyhow::Result<Apart> {
+        let runtime = Builder::new_multi_thread().thread_name("reveille-looks").enable_all().build();
+        Ok(Apart(Some(runtime.context("threads cannot be started")?)))
+    }
+
+    /// Runs tasks on them.
+    pub fn handle(&self) -> Handle {
+        self.0.as_ref().map_or_else(Handle::current, |runtime| runtime.handle().clone())
+    }
+}
+
+impl Drop for Apart {
+    fn drop(&mut self) {
+        // Where others wait a runtime must not wait for its threads.
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 impl Parts {
-    /// None yet.
-    pub fn new() -> Parts {
+    /// None yet. Those that look will run `apart`: what servers, files and objects cost them delays neither firing nor deliveries.
+    pub fn new(apart: Handle) -> Parts {
         let (ending, _) = watch::channel(None);
-        Parts { ending, looking: JoinSet::new(), firing: JoinSet::new(), delivering: JoinSet::new() }
+        Parts { ending, looking: JoinSet::new(), firing: JoinSet::new(), delivering: JoinSet::new(), apart }
     }
 
     /// Resolves when `part` is to end.
@@ -51,7 +83,8 @@ impl Parts {
 
     /// Runs `task` as a `part`, until [`Parts::ending`] says that it is to end.
     pub fn start(&mut self, part: Part, task: impl Future<Output = anyhow::Result<()>> + Send + 'static) {
-        self.tasks(part).spawn(task);
+        let threads = if part == Part::Looks { self.apart.clone() } else { Handle::current() };
+        self.tasks(part).spawn_on(task, &threads);
     }
 
     fn tasks(&mut self, part: Part) -> &mut Tasks {
@@ -114,7 +147,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_part_that_panics_is_missed_and_so_is_one_that_ends() {
         for part in ORDER {
-            let mut parts = Parts::new();
+            let mut parts = Parts::new(Handle::current());
             let ending = parts.ending(Part::Looks);
             parts.start(Part::Looks, async move {
                 ending.await;
@@ -131,7 +164,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn parts_end_in_order_and_none_holds_up_the_end() {
-        let mut parts = Parts::new();
+        let mut parts = Parts::new(Handle::current());
         let (told, mut tells) = tokio::sync::mpsc::unbounded_channel();
         for part in [Part::Delivers, Part::Fires, Part::Looks] {
             let (ending, told) = (parts.ending(part), told.clone());

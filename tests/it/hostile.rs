@@ -279,7 +279,7 @@ fn limit_of_redirections_at_it_and_above() {
 fn limit_of_an_answers_size_at_it_and_above() {
     for max_answer_size in [AnswerLimits::default().max_answer_size, 100_000] {
         let error = |size: usize| {
-            let server = Scripted::start(move |_| Reply::status(207).body(vec![b'<'; size]));
+            let server = Scripted::start(move |_| Reply::status(207).body(vec![b' '; size]));
             let limits = AnswerLimits { max_answer_size, ..AnswerLimits::default() };
             Watch::within(limits, &server.url).try_look().unwrap_err()
         };
@@ -288,6 +288,27 @@ fn limit_of_an_answers_size_at_it_and_above() {
         assert!(matches!(refused, CaldavError::TooLarge { .. }));
         assert!(refused.to_string().contains("limits.max_answer_size"), "{refused}");
     }
+}
+
+#[test]
+fn an_answer_of_many_small_elements_takes_little_memory() {
+    let response =
+        format!("<D:response><D:href>/cal/x</D:href><D:prop>{}</D:prop></D:response>", "<a/>".repeat(19_000));
+    // Some 4 million of them.
+    let answer = Reply::multistatus(&response.repeat(200));
+    let server = Scripted::start(move |asked| match asked.path.as_str() {
+        "/" => answer.clone(),
+        _ => Reply::status(404),
+    });
+    let folder = account(&server.url, "sesame");
+    let daemon = Daemon::start(folder.path(), &["run"]);
+    assert!(daemon.log.find(Duration::from_secs(120), |line| line.contains("the source cannot be read")).is_some());
+    assert!(server.asked().iter().any(|asked| asked.path == "/"));
+    let status = Path::new("/proc").join(daemon.pid().as_raw_nonzero().to_string()).join("status");
+    let status = fs::read_to_string(status).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let peak: usize = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    assert!(peak < 150 * 1024, "{peak} kB");
 }
 
 #[test]

@@ -275,6 +275,14 @@ fn limit_of_a_reports_changes_at_it_and_above() {
 }
 
 #[test]
+fn a_report_in_pages_is_kept_within_bounds() {
+    let octets = |max_listing_size| AnswerLimits { max_listing_size, ..AnswerLimits::default() };
+    // Each page fits: three times what its hrefs take is what reading one needs.
+    assert!(is_followed(octets(40_000), 40, 20));
+    assert!(!is_followed(octets(20_000), 40, 20));
+}
+
+#[test]
 fn a_report_of_everything_does_not_hide_what_is_gone() {
     let (server, mut watch) = ten();
     server.delete("3.ics");

@@ -143,11 +143,8 @@ impl CaldavSource {
     /// Asks for a calendar by its own address.
     async fn is_gone(&self, calendar: &Known, faults: &mut Vec<String>) -> Result<bool, CaldavError> {
         let Some(url) = href::resolve(&self.url, &calendar.href) else { return Ok(true) };
-        let found = match self.http.multistatus(discovery::request(&url)).await {
-            Ok(answer) => discovery::parse(answer.document()).map_err(|error| answer.error(error)),
-            Err(error) => Err(error),
-        };
-        match found {
+        let answer = self.http.multistatus(discovery::request(&url), discovery::Collector::default).await;
+        match answer.map(|answer| answer.found) {
             Ok(Ok(found)) if found.is_calendar => {
                 faults.push(format!("{url} is there, but its server does not list it: it is kept as it is known"));
                 Ok(false)

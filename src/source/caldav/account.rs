@@ -137,20 +137,20 @@ impl Account {
                 Place::Home(url) => (url, "1"),
                 Place::Calendar(url) => (url, "0"),
             };
-            let answer = http.multistatus(calendars::request(url, depth)).await?;
-            let found = calendars::parse(answer.document()).map_err(|error| answer.error(error))?;
-            let found = found.map_err(|status| answer.refusal(status))?;
+            let most = http.limits().max_calendars;
+            let answer = http.multistatus(calendars::request(url, depth), || calendars::Collector::new(most)).await?;
+            let (origin, found) = answer.unless_refused()?;
             let is_vague = found.is_cut || !found.unclear.is_empty();
             if depth == "0" && found.calendars.is_empty() && !is_vague {
                 return Err(CaldavError::NotFound { url: url.to_string(), status: 404 });
             }
             listing.is_cut |= found.is_cut;
             listing.unclear.extend(found.unclear.into_iter().map(|(href, status)| (href::key(&href), status)));
-            listing.server_now = listing.server_now.or(answer.date);
+            listing.server_now = listing.server_now.or(origin.date);
             for mut listed in found.calendars {
                 // Asked by itself, a calendar has said all that it has to say.
                 listed.lists_zone |= depth == "0";
-                let Some(url) = href::resolve(&answer.url, &listed.href) else { continue };
+                let Some(url) = href::resolve(&origin.url, &listed.href) else { continue };
                 if seen.insert(href::key(&listed.href)) {
                     listing.calendars.push(ListedAt { listed, url });
                 }
@@ -202,10 +202,9 @@ fn names_nobody(url: &Url) -> bool {
 /// # Errors
 /// That of the request; the server's no, also where a multistatus says it.
 async fn ask(http: &Http, url: &Url) -> Result<(Url, Found), CaldavError> {
-    let answer = http.multistatus(discovery::request(url)).await?;
-    let found = discovery::parse(answer.document()).map_err(|error| answer.error(error))?;
-    let found = found.map_err(|status| answer.refusal(status))?;
-    Ok((answer.url, found))
+    let answer = http.multistatus(discovery::request(url), discovery::Collector::default).await?;
+    let (origin, found) = answer.unless_refused()?;
+    Ok((origin.url, found))
 }
 
 /// The account that `found` belongs to, which is at `url`, where `asked` led to; none where it leads nowhere. Where `asked`
@@ -270,8 +269,9 @@ fn places(base: &Url, homes: &[String]) -> Result<Vec<Place>, CaldavError> {
 }
 
 async fn has_calendars(http: &Http, url: &Url) -> Result<bool, CaldavError> {
-    let listed = match http.multistatus(calendars::request(url, "1")).await {
-        Ok(answer) => calendars::parse(answer.document()).map_err(|error| answer.error(error))?.ok(),
+    let most = http.limits().max_calendars;
+    let listed = match http.multistatus(calendars::request(url, "1"), || calendars::Collector::new(most)).await {
+        Ok(answer) => answer.found.ok(),
         Err(error) if error.is_wrong_address() => None,
         Err(error) => return Err(error),
     };

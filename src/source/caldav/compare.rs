@@ -43,9 +43,9 @@ impl<I: Intake> Sync<'_, I> {
         unsettled: &mut Unsettled,
         outcome: &mut Outcome,
     ) -> Result<News, CaldavError> {
-        let answer = self.http.multistatus(members::request(self.url)).await?;
-        let found = members::parse(answer.document(), self.url.path()).map_err(|error| answer.error(error))?;
-        let found = found.map_err(|status| answer.refusal(status))?;
+        let collector = || members::Collector::new(self.url.path());
+        let answer = self.http.multistatus(members::request(self.url), collector).await?;
+        let (_, found) = answer.unless_refused()?;
         let is_whole = !found.is_cut && found.unclear.is_empty();
         outcome.objects = found.members.len();
         let every = compare_every(&self.listed.href, outcome.objects);

@@ -62,17 +62,17 @@ impl<I: Intake> Sync<'_, I> {
         let mut all = Pages::default();
         let mut token = token.to_owned();
         let mut was_cut = false;
-        let mut room = self.http.limits().max_changes;
+        let (mut room, mut octets) = (self.http.limits().max_changes, self.http.limits().max_listing_size);
         for _ in 0..self.http.limits().max_pages {
-            let answer = self.http.multistatus(changes::request(self.url, &token)).await?;
-            let page = changes::parse(answer.document(), self.url.path()).map_err(|error| answer.error(error))?;
+            let collector = || changes::Collector::new(self.url.path());
+            let page = self.http.multistatus(changes::request(self.url, &token), collector).await?.found;
             if page.is_void {
                 return Ok(None);
             }
             let is_empty = page.put.is_empty() && page.gone.is_empty();
-            match room.checked_sub(page.put.len() + page.gone.len()) {
-                Some(left) => room = left,
-                None => return Ok(None),
+            match (room.checked_sub(page.put.len() + page.gone.len()), octets.checked_sub(page.size())) {
+                (Some(room_left), Some(octets_left)) => (room, octets) = (room_left, octets_left),
+                _ => return Ok(None),
             }
             all.changes.extend(page.gone.into_iter().map(|href| (kept.key(&href), None)));
             all.changes.extend(page.put.into_iter().map(|member| (kept.key(&member.href), Some(member))));

@@ -146,10 +146,10 @@ impl<'a> Fetcher<'a> {
     /// Asks for all of `chunk` in one request, and singly for those that the answer lacks.
     async fn multiget(&mut self, chunk: &[Member], fetched: &mut Fetched) -> Result<(), CaldavError> {
         let hrefs = chunk.iter().map(|member| member.href.as_str());
-        let answer = self.http.multistatus(objects::request(self.calendar, hrefs)).await?;
-        let objects = objects::parse(answer.document()).map_err(|error| answer.error(error))?;
+        let request = objects::request(self.calendar, hrefs);
+        let answer = self.http.multistatus(request, objects::Collector::default).await?;
         let mut by_key: HashMap<String, Object> =
-            objects.into_iter().map(|object| (href::key(&object.href), object)).collect();
+            answer.found.into_iter().map(|object| (href::key(&object.href), object)).collect();
         let mut lacking = Vec::new();
         for member in chunk {
             match by_key.remove(&href::key(&member.href)) {
@@ -219,8 +219,9 @@ impl<'a> Fetcher<'a> {
     pub async fn still_there(&mut self, members: &[Member]) -> Result<Unlisted, CaldavError> {
         let asked = members.get(..members.len().min(CHUNK)).unwrap_or(members);
         let hrefs = asked.iter().map(|member| member.href.as_str());
-        let objects = match self.http.multistatus(objects::request(self.calendar, hrefs)).await {
-            Ok(answer) => objects::parse(answer.document()).unwrap_or_default(),
+        let request = objects::request(self.calendar, hrefs);
+        let objects = match self.http.multistatus(request, objects::Collector::default).await {
+            Ok(answer) => answer.found,
             Err(error) if error.concerns_the_account() => return Err(error),
             Err(_) => Vec::new(),
         };

@@ -1,6 +1,5 @@
 //! The HTTP under CalDAV: logging in, redirections, limits, one more try on a fresh connection. Of XML it knows nothing.
 
-use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -9,14 +8,16 @@ use reqwest::Url;
 use reqwest::header;
 use tokio::time::Instant;
 
+use super::body::{Body, unless_silent};
 use super::client::{ClientMaker, LoggedIn};
 use super::error::CaldavError;
 use super::host::Host;
 use super::href;
-use super::message::{Answer, Carried, Failure, Multistatus, Request, Transport, Verb, answer, said_no, text};
+use super::message::{Answer, Failure, Multistatus, Origin, Request, Transport, Verb, answer, said_no, text};
+use super::multistatus::{self, Collect, Response};
 use super::silence::Silence;
+use super::xml::XmlError;
 use crate::config::{AnswerLimits, CaldavSettings, Credentials};
-use crate::tls;
 
 /// How often files are looked at that somebody has to put right.
 const GLANCE: Duration = Duration::from_secs(2);
@@ -110,12 +111,21 @@ impl Http {
     /// # Errors
     /// [`CaldavError::Settings`], and those of the way there and back: [`CaldavError::Unreachable`], `Broken`, `Timeout`, `Redirected`, `RedirectLoop`, `TooLarge`.
     pub async fn send(&self, request: Request) -> Result<Answer, CaldavError> {
+        Ok(self.send_to_the_end(request, &|| None::<Nothing>).await?.answer)
+    }
+
+    async fn send_to_the_end<C: Collect>(
+        &self,
+        request: Request,
+        collector: &(impl Fn() -> Option<C> + Sync),
+    ) -> Result<Arrived<C>, CaldavError> {
         let mut request = request;
         let asked = request.url.clone();
         for _ in 0..=self.limits.max_redirects {
-            let (answer, location) = self.send_surely(&request).await?;
-            let Some(location) = location.filter(|_| matches!(answer.status, 301 | 302 | 307 | 308)) else {
-                return Ok(answer);
+            let mut arrived = self.send_surely(&request, collector).await?;
+            let is_elsewhere = matches!(arrived.answer.status, 301 | 302 | 307 | 308);
+            let Some(location) = arrived.location.take().filter(|_| is_elsewhere) else {
+                return Ok(arrived);
             };
             request.url = redirected(&request.url, &location)?;
             if !request.wanders && !href::is_same_below(&asked, &request.url) {
@@ -125,15 +135,19 @@ impl Http {
         Err(CaldavError::RedirectLoop { url: request.url.to_string(), limit: self.limits.max_redirects })
     }
 
-    async fn send_surely(&self, request: &Request) -> Result<(Answer, Option<String>), CaldavError> {
+    async fn send_surely<C: Collect>(
+        &self,
+        request: &Request,
+        collector: &(impl Fn() -> Option<C> + Sync),
+    ) -> Result<Arrived<C>, CaldavError> {
         let mut attempt = 1;
         let mut patience = Patience::default();
         loop {
             let begun = self.host.turn().await;
             self.sent.fetch_add(1, Ordering::Relaxed);
             let client = self.client.get()?;
-            let sent = self.send_once(&client, request).await;
-            if let Ok((answer, _)) = &sent {
+            let sent = self.send_once(&client, request, collector()).await;
+            if let Ok(Arrived { answer, .. }) = &sent {
                 if patience.bears(answer, self.host.is_down()) {
                     self.host.slow_down(begun, answer.retry_after);
                     continue;
@@ -148,7 +162,7 @@ impl Http {
             }
             match sent {
                 // The secret may have been changed at this moment.
-                Ok((answer, _))
+                Ok(Arrived { answer, .. })
                     if answer.status == 401 && attempt < ATTEMPTS && self.client.has_another_login(&client)? =>
                 {
                     attempt += 1
@@ -160,9 +174,23 @@ impl Http {
         }
     }
 
-    async fn send_once(&self, client: &LoggedIn, request: &Request) -> Carried {
+    /// Sends `request` and reads the answer: into `collector` if there is one and it is a multistatus.
+    async fn send_once<C: Collect>(
+        &self,
+        client: &LoggedIn,
+        request: &Request,
+        collector: Option<C>,
+    ) -> Result<Arrived<C>, Failure> {
         if let Some(transport) = &self.transport {
-            return transport.carry(request).await;
+            let (answer, location) = transport.carry(request).await?;
+            let found = match collector.filter(|_| answer.status == MULTISTATUS) {
+                Some(collector) => {
+                    let xml = String::from_utf8_lossy(&answer.body);
+                    Some(multistatus::read(xml.as_bytes(), &self.limits, collector).await)
+                }
+                None => None,
+            };
+            return Ok(Arrived { answer, location, found });
         }
         let mut builder = client.client.request(request.verb.method(), request.url.clone());
         if let Some(depth) = request.depth {
@@ -176,36 +204,40 @@ impl Http {
             builder = builder.header(header::CONTENT_TYPE, "application/xml; charset=utf-8").body(request.body.clone());
         }
         let (silence, begun) = (self.silence.of(request), Instant::now());
-        let mut response = unless_silent(silence, client.authorized(builder).send()).await?;
+        let response = unless_silent(silence, client.authorized(builder).send()).await?;
         self.silence.ended_by(request, begun.elapsed());
-        let mut body = Vec::new();
-        while let Some(chunk) = unless_silent(silence, response.chunk()).await? {
-            if body.len().saturating_add(chunk.len()) > self.limits.max_answer_size {
-                return Err(Failure::TooLarge);
-            }
-            body.extend_from_slice(&chunk);
-        }
         let location = text(response.headers(), header::LOCATION);
-        let mut answer = answer(request.url.clone(), response.status().as_u16(), response.headers(), body);
+        let mut answer = answer(request.url.clone(), response.status().as_u16(), response.headers());
         answer.retry_after = answer.retry_after.map(|pause| pause.min(self.limits.max_retry_after));
-        Ok((answer, location))
+        let mut body = Body::new(response, silence, self.limits.max_answer_size);
+        let found = match collector.filter(|_| answer.status == MULTISTATUS) {
+            Some(collector) => Some(body.collect(&self.limits, collector).await?),
+            None => {
+                while let Some(piece) = body.next().await? {
+                    answer.body.extend_from_slice(&piece);
+                }
+                None
+            }
+        };
+        Ok(Arrived { answer, location, found })
     }
 
-    /// Sends `request` and returns the multistatus that answers it: the URL it came from, the server's clock, the XML.
+    /// Sends `request` and reads the multistatus that answers it, as it comes in, into what `collector` makes; it makes another one
+    /// for another attempt.
     ///
     /// # Errors
-    /// Those of [`Http::send`], and what [`Http::refusal`] makes of any other answer than 207.
-    pub async fn multistatus(&self, request: Request) -> Result<Multistatus, CaldavError> {
+    /// Those of [`Http::send`]; what [`Http::refusal`] makes of any other answer than 207; [`CaldavError::Xml`].
+    pub async fn multistatus<C: Collect>(
+        &self,
+        request: Request,
+        collector: impl Fn() -> C + Sync,
+    ) -> Result<Multistatus<C::Found>, CaldavError> {
         let verb = request.verb;
-        let answer = self.send(request).await?;
-        if answer.status != 207 {
-            return Err(self.refusal(verb, &answer));
-        }
-        let xml = match String::from_utf8(answer.body) {
-            Ok(xml) => xml,
-            Err(broken) => String::from_utf8_lossy(broken.as_bytes()).into_owned(),
-        };
-        Ok(Multistatus { verb, url: answer.url, date: answer.date, xml, limits: self.limits })
+        let Arrived { answer, found, .. } = self.send_to_the_end(request, &|| Some(collector())).await?;
+        let Some(found) = found else { return Err(self.refusal(verb, &answer)) };
+        let (url, method) = (answer.url.to_string(), verb.name());
+        let found = found.map_err(|error| CaldavError::Xml { url, method, error })?;
+        Ok(Multistatus { origin: Origin { verb, url: answer.url, date: answer.date }, found })
     }
 
     /// What an answer that is not the one hoped for means.
@@ -255,6 +287,33 @@ impl Http {
     }
 }
 
+/// The status of an answer that is a multistatus.
+const MULTISTATUS: u16 = 207;
+
+/// An answer that has come to its end.
+struct Arrived<C: Collect> {
+    /// Without its body, where that was collected.
+    answer: Answer,
+    /// Where it redirects to.
+    location: Option<String>,
+    found: Option<Result<C::Found, XmlError>>,
+}
+
+/// Collects nothing.
+struct Nothing;
+
+impl Collect for Nothing {
+    type Found = ();
+
+    fn add(&mut self, _: Response) -> usize {
+        0
+    }
+
+    fn finish(self, _: Option<String>) -> Result<(), XmlError> {
+        Ok(())
+    }
+}
+
 /// 429, 502, 503, 504: somebody answers, but not the server.
 fn is_unavailable(status: u16) -> bool {
     matches!(status, 429 | 502 | 503 | 504)
@@ -277,34 +336,6 @@ impl Patience {
         let now = Instant::now();
         now.duration_since(*self.0.get_or_insert(now)).saturating_add(wish) <= longest
     }
-}
-
-/// What `work` comes to, if the server is not silent for longer than `silence` meanwhile.
-async fn unless_silent<T>(
-    silence: Duration,
-    work: impl Future<Output = Result<T, reqwest::Error>>,
-) -> Result<T, Failure> {
-    let done = tokio::time::timeout(silence, work).await.map_err(|_| Failure::TimedOut)?;
-    done.map_err(|why| failure(&why))
-}
-
-fn failure(why: &reqwest::Error) -> Failure {
-    if why.is_timeout() && !why.is_connect() {
-        return Failure::TimedOut;
-    }
-    // The innermost reason is the one that helps: 'Connection refused', not 'error sending request'.
-    let mut innermost: &dyn std::error::Error = why;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    if let Some(reason) = tls::in_words(why) {
-        return Failure::Tls(reason);
-    }
-    let reason = innermost.to_string();
-    // The library adds where its manual tells of it.
-    let reason =
-        if reason.contains("close_notify") { "it closed the connection within an answer".to_owned() } else { reason };
-    if why.is_connect() { Failure::Unreachable(reason) } else { Failure::Broken(reason) }
 }
 
 /// Where a redirection from `url` leads, on the same server.

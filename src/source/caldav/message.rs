@@ -10,8 +10,6 @@ use reqwest::{Method, Url};
 
 use super::error::CaldavError;
 use super::multistatus::http_date;
-use super::xml::{Document, XmlError};
-use crate::config::AnswerLimits;
 use crate::time::UtcMillis;
 
 /// The methods that are used; all of them only read.
@@ -58,7 +56,7 @@ impl Request {
     }
 }
 
-/// An answer, read to its end.
+/// An answer, read to its end, but for a multistatus that was read as it came in.
 #[derive(Clone, Debug)]
 pub struct Answer {
     /// Where it came from, redirections followed.
@@ -100,33 +98,34 @@ pub enum Failure {
     TooLarge,
 }
 
-/// A 207 answer.
+/// Where a 207 answer came from, and when.
 #[derive(Debug)]
-pub struct Multistatus {
+pub struct Origin {
     pub verb: Verb,
-    /// Where it came from, redirections followed.
+    /// Redirections followed.
     pub url: Url,
     /// The server's clock.
     pub date: Option<UtcMillis>,
-    pub xml: String,
-    /// How much of it is read.
-    pub limits: AnswerLimits,
 }
 
-impl Multistatus {
-    /// The XML, and how much of it is read.
-    pub fn document(&self) -> Document<'_> {
-        Document { xml: &self.xml, limits: &self.limits }
-    }
+/// A 207 answer: what was found in its multistatus.
+#[derive(Debug)]
+pub struct Multistatus<T> {
+    pub origin: Origin,
+    pub found: T,
+}
 
-    /// The `status` with which it says no, said of this answer.
-    pub fn refusal(&self, status: u16) -> CaldavError {
-        said_no(self.url.to_string(), self.verb.name(), status)
-    }
-
-    /// `error` in it, said of this answer.
-    pub fn error(&self, error: XmlError) -> CaldavError {
-        CaldavError::Xml { url: self.url.to_string(), method: self.verb.name(), error }
+impl<T> Multistatus<Result<T, u16>> {
+    /// What was found, unless the server says no.
+    ///
+    /// # Errors
+    /// What the status means with which it says so.
+    pub fn unless_refused(self) -> Result<(Origin, T), CaldavError> {
+        let Multistatus { origin, found } = self;
+        match found {
+            Ok(found) => Ok((origin, found)),
+            Err(status) => Err(said_no(origin.url.to_string(), origin.verb.name(), status)),
+        }
     }
 }
 
@@ -140,8 +139,8 @@ pub fn said_no(url: String, method: &'static str, status: u16) -> CaldavError {
     }
 }
 
-/// The answer from `url` with `status`, whose body was read.
-pub fn answer(url: Url, status: u16, headers: &HeaderMap, body: Vec<u8>) -> Answer {
+/// The answer from `url` with `status`, whose body is not read yet.
+pub fn answer(url: Url, status: u16, headers: &HeaderMap) -> Answer {
     let date = text(headers, header::DATE).as_deref().and_then(http_date);
     let schemes = headers.get_all(header::WWW_AUTHENTICATE).iter().filter_map(|value| {
         value.to_str().ok()?.split_ascii_whitespace().next().map(|scheme| scheme.trim_matches(',').to_owned())
@@ -155,7 +154,7 @@ pub fn answer(url: Url, status: u16, headers: &HeaderMap, body: Vec<u8>) -> Answ
         modified: text(headers, header::LAST_MODIFIED).as_deref().and_then(http_date),
         schemes: schemes.collect(),
         retry_after: text(headers, header::RETRY_AFTER).and_then(|text| retry_after(&text, date)),
-        body,
+        body: Vec::new(),
     }
 }
 

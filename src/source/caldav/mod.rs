@@ -4,8 +4,9 @@
 //! nothing changed. Where something did, the server is asked for the changes since the last look, or, where it cannot
 //! tell them or cannot be believed, for a list of all objects and their entity tags; then for the objects themselves.
 //!
-//! * [`client`] is the HTTP client with the account's secret; [`http`] sends requests; [`message`] is what goes there and comes back; [`xml`] and [`multistatus`] read
-//!   answers; [`href`] compares what they point to; [`requests`] is what is asked, one file a request.
+//! * [`client`] is the HTTP client with the account's secret; [`http`] sends requests; [`message`] is what goes there and comes
+//!   back, [`body`] what an answer holds; [`xml`] and [`multistatus`] read it while it comes in; [`requests`] is what is asked
+//!   and what is collected from the answer, one file a request; [`href`] compares what answers point to.
 //! * [`account`] finds the calendars, [`whose`] sees to it that they stay those of one account; [`look`] goes through
 //!   them, [`absent`] through those that are not listed; [`position`] decides what to do with one; [`sync`] does it: [`delta`]
 //!   asks what changed, [`compare`] compares the whole, [`kept`] is what the ledger has; [`fetch`] gets objects, [`owed`] are
@@ -26,6 +27,7 @@ use crate::time::UtcMillis;
 mod absent;
 mod account;
 mod addresses;
+mod body;
 mod checked;
 mod client;
 mod compare;
@@ -309,14 +311,16 @@ fn keeping(mut seen: CalendarSeen, listed: &Listed, before: &CalendarSeen) -> Ca
 /// way in for fuzzing.
 #[doc(hidden)]
 pub fn read_as_any_answer(xml: &str) -> usize {
-    let calendars =
-        requests::calendars::parse(xml.into()).ok().and_then(Result::ok).map_or(0, |found| found.calendars.len());
-    let changes =
-        requests::changes::parse(xml.into(), "/cal/work/").map_or(0, |found| found.put.len() + found.gone.len());
-    let members = requests::members::parse(xml.into(), "/cal/work/").ok().and_then(Result::ok);
+    use multistatus::read_whole;
+    use requests::{calendars, changes, discovery, members, objects, zone};
+    let calendars = read_whole(xml, calendars::Collector::new(10)).ok().and_then(Result::ok);
+    let calendars = calendars.map_or(0, |found| found.calendars.len());
+    let changes = read_whole(xml, changes::Collector::new("/cal/work/"));
+    let changes = changes.map_or(0, |found| found.put.len() + found.gone.len());
+    let members = read_whole(xml, members::Collector::new("/cal/work/")).ok().and_then(Result::ok);
     let members = members.map_or(0, |found| found.members.len());
-    let objects = requests::objects::parse(xml.into()).map_or(0, |objects| objects.len());
-    let _ = requests::discovery::parse(xml.into());
-    let _ = requests::zone::parse(xml.into());
+    let objects = read_whole(xml, objects::Collector::default()).map_or(0, |objects| objects.len());
+    let _ = read_whole(xml, discovery::Collector::default());
+    let _ = read_whole(xml, zone::Collector::default());
     calendars + changes + members + objects
 }

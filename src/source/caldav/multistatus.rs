@@ -1,6 +1,13 @@
 //! The answer that most of WebDAV is made of (RFC 4918, 13): for each resource, which properties it has.
 
-use super::xml::{Document, Element, Space, XmlError, read_multistatus};
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use tokio::io::AsyncBufRead;
+
+use super::xml::{Element, Space, XmlError, read_multistatus};
+use crate::config::AnswerLimits;
 use crate::time::UtcMillis;
 
 /// What a multistatus says of one resource.
@@ -14,6 +21,20 @@ pub struct Response {
     pub props: Vec<Element>,
     /// Those that were asked for and are not given: it has none of that name (404), or the server does not give it now.
     pub withheld: Vec<Withheld>,
+}
+
+/// What is made of the responses of one answer, which come one after the other.
+pub trait Collect: Send {
+    type Found: Send;
+
+    /// Takes the next one, and returns about how many octets of memory it keeps of it.
+    fn add(&mut self, response: Response) -> usize;
+
+    /// What came of all of them, and of the DAV:sync-token of the answer (RFC 6578, 6.2).
+    ///
+    /// # Errors
+    /// When there is more than the limits allow.
+    fn finish(self, token: Option<String>) -> Result<Self::Found, XmlError>;
 }
 
 /// A property that is not given, and why.
@@ -78,34 +99,69 @@ impl Response {
         http_date(self.text(Space::Dav, "getlastmodified")?)
     }
 
+    /// About how many octets of memory it takes.
+    pub fn size(&self) -> usize {
+        let props: usize = self.props.iter().map(Element::size).sum();
+        let withheld: usize = self.withheld.iter().map(|withheld| size_of::<Withheld>() + withheld.name.len()).sum();
+        size_of::<Response>() + self.href.len() + props + withheld
+    }
+
     /// Whether DAV:resourcetype holds `kind`.
     pub fn is_a(&self, space: Space, kind: &str) -> bool {
         self.prop(Space::Dav, "resourcetype").is_some_and(|types| types.child(space, kind).is_some())
     }
 }
 
-/// Reads a multistatus: gives each response to `each` and returns the DAV:sync-token (RFC 6578, 6.2) where there is one.
-/// A response that names several resources is given once for each. What tells versions apart and is longer than an href may
-/// be counts as not there.
+/// Reads a multistatus, which is UTF-8, into `collector`. A response that names several resources is given once for each. What
+/// tells versions apart and is longer than an href may be counts as not there.
 ///
 /// # Errors
-/// [`XmlError`] when it is no multistatus, or more of one than its limits allow.
-pub fn read(document: Document<'_>, mut each: impl FnMut(Response)) -> Result<Option<String>, XmlError> {
-    let most = document.limits.max_href;
+/// [`XmlError`] when it is no multistatus, or more of one than `limits` allow.
+pub async fn read<C: Collect>(
+    xml: impl AsyncBufRead + Unpin,
+    limits: &AnswerLimits,
+    mut collector: C,
+) -> Result<C::Found, XmlError> {
+    let most = limits.max_href;
     let is_short = |element: &Element| element.trimmed().is_none_or(|text| text.len() <= most);
-    let (mut sync_token, mut too_long) = (None, false);
-    read_multistatus(document, |element| {
+    let mut sync_token = None;
+    let mut room = limits.max_listing_size;
+    read_multistatus(xml, limits, |element| {
         if element.is(Space::Dav, "sync-token") {
             sync_token = element.trimmed().filter(|_| is_short(&element)).map(str::to_owned);
         } else if element.is(Space::Dav, "response") {
-            for mut response in responses(element) {
-                too_long |= response.href.len() > most;
+            each_response(element, |mut response| {
+                if response.href.len() > most {
+                    return Err(XmlError::LongHref(most));
+                }
                 response.props.retain(|prop| !is_mark(prop) || is_short(prop));
-                each(response);
-            }
+                room = room.checked_sub(collector.add(response)).ok_or(XmlError::TooMuch(limits.max_listing_size))?;
+                Ok(())
+            })?;
         }
-    })?;
-    if too_long { Err(XmlError::LongHref(most)) } else { Ok(sync_token) }
+        Ok(())
+    })
+    .await?;
+    collector.finish(sync_token)
+}
+
+/// Reads `xml`, all of which is there, within the limits of a configuration that names none.
+///
+/// # Errors
+/// As for [`read`].
+pub fn read_whole<C: Collect>(xml: &str, collector: C) -> Result<C::Found, XmlError> {
+    at_once(read(xml.as_bytes(), &AnswerLimits::STANDARD, collector))
+}
+
+/// What `reading` comes to, which never waits: all that it reads is there.
+///
+/// # Errors
+/// Those of `reading`.
+pub(super) fn at_once<T>(reading: impl Future<Output = Result<T, XmlError>>) -> Result<T, XmlError> {
+    match pin!(reading).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(read) => read,
+        Poll::Pending => Err(XmlError::IllFormed("it is not there".to_owned())),
+    }
 }
 
 /// Whether a property tells versions of a resource apart.
@@ -115,35 +171,27 @@ fn is_mark(prop: &Element) -> bool {
         .any(|(space, name)| prop.is(*space, name))
 }
 
-/// Reads a multistatus into a list.
-///
-/// # Errors
-/// As for [`read`].
-pub fn all(document: Document<'_>) -> Result<Vec<Response>, XmlError> {
-    let mut all = Vec::new();
-    read(document, |response| all.push(response))?;
-    Ok(all)
-}
-
-fn responses(element: Element) -> Vec<Response> {
+/// Gives the response that `element` is to `each`, once for each resource that it names.
+fn each_response(element: Element, mut each: impl FnMut(Response) -> Result<(), XmlError>) -> Result<(), XmlError> {
     let status = element.child(Space::Dav, "status").and_then(status_code);
     let hrefs: Vec<String> = element.all(Space::Dav, "href").filter_map(Element::trimmed).map(str::to_owned).collect();
     let (mut props, mut withheld) = (Vec::new(), Vec::new());
     for propstat in element.children.into_iter().filter(|child| child.is(Space::Dav, "propstat")) {
         let status = propstat.child(Space::Dav, "status").and_then(status_code).unwrap_or(200);
         let named = propstat.children.into_iter().filter(|child| child.is(Space::Dav, "prop"));
-        let named = named.flat_map(|prop| prop.children);
+        let named = named.flat_map(|prop| prop.children).filter(|prop| prop.space != Space::Other);
         if (200..300).contains(&status) {
             props.extend(named);
         } else {
             withheld.extend(named.map(|prop| Withheld { space: prop.space, name: prop.name, status }));
         }
     }
-    let response = |href| Response { href, status, props: props.clone(), withheld: withheld.clone() };
-    match <[String; 1]>::try_from(hrefs) {
-        Ok([href]) => vec![Response { href, status, props, withheld }],
-        Err(hrefs) => hrefs.into_iter().map(response).collect(),
+    let mut hrefs = hrefs.into_iter();
+    if let Some(href) = hrefs.next() {
+        each(Response { href, status, props, withheld })?;
     }
+    // Where there are several, a status is said of them and nothing else (RFC 4918, 14.24).
+    hrefs.try_for_each(|href| each(Response { href, status, props: Vec::new(), withheld: Vec::new() }))
 }
 
 /// The number in `HTTP/1.1 404 Not Found`.
@@ -158,8 +206,34 @@ pub fn http_date(text: &str) -> Option<UtcMillis> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Document, Space, all, http_date, read};
+    use super::{Collect, Response, Space, XmlError, at_once, http_date, read};
     use crate::config::AnswerLimits;
+
+    /// Keeps all, and the token.
+    #[derive(Default)]
+    struct All(Vec<Response>);
+
+    impl Collect for All {
+        type Found = (Vec<Response>, Option<String>);
+
+        fn add(&mut self, response: Response) -> usize {
+            let size = response.size();
+            self.0.push(response);
+            size
+        }
+
+        fn finish(self, token: Option<String>) -> Result<Self::Found, XmlError> {
+            Ok((self.0, token))
+        }
+    }
+
+    fn within(limits: &AnswerLimits, xml: &str) -> Result<(Vec<Response>, Option<String>), XmlError> {
+        at_once(read(xml.as_bytes(), limits, All::default()))
+    }
+
+    fn all(xml: &str) -> Vec<Response> {
+        within(&AnswerLimits::STANDARD, xml).unwrap().0
+    }
 
     #[test]
     fn status_may_come_before_or_after_the_properties() {
@@ -170,7 +244,7 @@ mod tests {
             Not Found</n:status><n:prop><n:displayname /></n:prop></n:propstat><n:propstat><n:status>HTTP/1.1 200 OK\
             </n:status><n:prop><n:getetag>&quot;1&quot;</n:getetag></n:prop></n:propstat></n:response></n:multistatus>";
         for xml in [after, before] {
-            let found = all(xml.into()).unwrap().remove(0);
+            let found = all(xml).remove(0);
             assert_eq!((found.href.as_str(), found.status), ("/a", None));
             assert_eq!(found.etag().as_deref(), Some("\"1\""));
             assert!(found.prop(Space::Dav, "displayname").is_none(), "a property that is not there");
@@ -184,7 +258,7 @@ mod tests {
     fn a_resource_may_be_refused_as_a_whole_or_by_each_property() {
         let refusal = |inside: &str| {
             let xml = format!("<multistatus xmlns='DAV:'><response><href>/a</href>{inside}</response></multistatus>");
-            all(xml.as_str().into()).unwrap().remove(0).refusal()
+            all(&xml).remove(0).refusal()
         };
         let propstat = |props: &str, status: u16| {
             format!("<propstat><prop>{props}</prop><status>HTTP/1.1 {status} Said</status></propstat>")
@@ -205,12 +279,10 @@ mod tests {
         let response = "<response><href>/a</href><status>HTTP/1.1 404 Not Found</status></response>";
         let token = "<sync-token> data:,13 </sync-token>";
         for inside in [format!("{token}{response}"), format!("{response}{token}")] {
-            let mut gone = Vec::new();
-            let found = read(format!("<multistatus xmlns='DAV:'>{inside}</multistatus>").as_str().into(), |response| {
-                assert!(response.is_gone());
-                gone.push(response.href);
-            });
-            assert_eq!((found.unwrap().as_deref(), gone), (Some("data:,13"), vec!["/a".to_owned()]));
+            let xml = format!("<multistatus xmlns='DAV:'>{inside}</multistatus>");
+            let (found, token) = within(&AnswerLimits::STANDARD, &xml).unwrap();
+            assert!(found.len() == 1 && found[0].is_gone() && found[0].href == "/a", "{found:?}");
+            assert_eq!(token.as_deref(), Some("data:,13"));
         }
     }
 
@@ -218,7 +290,7 @@ mod tests {
     fn one_response_may_name_several_resources() {
         let xml = "<multistatus xmlns='DAV:'><response><href>/a</href><href>/b</href><status>HTTP/1.1 410 Gone</status>\
             </response><response><status>HTTP/1.1 200 OK</status></response></multistatus>";
-        let found = all(xml.into()).unwrap();
+        let found = all(xml);
         assert_eq!(found.iter().map(|r| r.href.as_str()).collect::<Vec<_>>(), ["/a", "/b"]);
         assert!(found.iter().all(super::Response::is_gone));
     }
@@ -235,15 +307,26 @@ mod tests {
         for max_href in [AnswerLimits::STANDARD.max_href, 256] {
             let limits = AnswerLimits { max_href, ..AnswerLimits::STANDARD };
             let read = |href, mark| {
-                let mut etag = None;
-                let xml = answer(href, mark);
-                let token = read(Document { xml: &xml, limits: &limits }, |response| etag = response.etag())?;
-                Ok::<_, super::XmlError>((etag.is_some(), token.is_some()))
+                let (found, token) = within(&limits, &answer(href, mark))?;
+                Ok::<_, XmlError>((found[0].etag().is_some(), token.is_some()))
             };
             assert_eq!(read(max_href, max_href), Ok((true, true)));
             assert_eq!(read(max_href, max_href + 1), Ok((false, false)));
             let refused = read(max_href + 1, 1).unwrap_err();
             assert!(refused.to_string().contains("limits.max_href"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn limit_of_what_is_kept_of_an_answer_at_it_and_above() {
+        let response = "<response><href>/a</href><propstat><prop><getetag>x</getetag></prop></propstat></response>";
+        let xml = |count| format!("<multistatus xmlns='DAV:'>{}</multistatus>", response.repeat(count));
+        let size = all(&xml(1))[0].size();
+        for count in [AnswerLimits::STANDARD.max_listing_size / size, 10] {
+            let limits = AnswerLimits { max_listing_size: count * size, ..AnswerLimits::STANDARD };
+            assert_eq!(within(&limits, &xml(count)).unwrap().0.len(), count);
+            let refused = within(&limits, &xml(count + 1)).unwrap_err();
+            assert!(refused.to_string().contains("limits.max_listing_size"), "{refused}");
         }
     }
 

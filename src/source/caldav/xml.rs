@@ -1,9 +1,10 @@
-//! Reading and writing the XML of WebDAV, tolerantly: any prefixes, any order, text and CDATA in pieces. It keeps one
-//! child of the root in memory at a time, knows no property, and never resolves an entity from outside.
+//! Reading and writing the XML of WebDAV, tolerantly: any prefixes, any order, text and CDATA in pieces. It reads a document as
+//! it comes in, keeps one child of the root in memory at a time, knows no property, and never resolves an entity from outside.
 
 use quick_xml::NsReader;
 use quick_xml::events::{BytesRef, BytesStart, Event};
 use quick_xml::name::{Namespace, ResolveResult};
+use tokio::io::AsyncBufRead;
 
 use crate::config::AnswerLimits;
 
@@ -22,10 +23,14 @@ pub enum XmlError {
     TooManyCalendars(usize),
     #[error("an href of more octets than the {0} that limits.max_href allows")]
     LongHref(usize),
+    #[error("more hrefs and properties than fit into the {0} octets that limits.max_listing_size allows")]
+    TooMuch(usize),
     #[error("{} instead of a multistatus", tag(.0))]
     NoMultistatus(String),
 }
 
+/// The octets of a tag or a text above which the memory that it was read into is given back.
+const LONG: usize = 64 * 1024;
 /// The most letters of a foreign tag that a sentence repeats.
 const MAX_TAG: usize = 40;
 
@@ -70,7 +75,7 @@ impl Space {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Element {
     pub space: Space,
-    /// The name without its prefix.
+    /// The name without its prefix; empty in other namespaces than those that are told apart.
     pub name: String,
     /// The value of the attribute `name`, which `comp` has.
     pub attribute: Option<String>,
@@ -82,10 +87,10 @@ pub struct Element {
 impl Element {
     fn new(space: Space, start: &BytesStart<'_>) -> Element {
         let attribute = match start.try_get_attribute("name") {
-            Ok(Some(attribute)) => Some(attribute.value.into_owned()),
+            Ok(Some(attribute)) if space != Space::Other => Some(attribute.value.into_owned()),
             _ => None,
         };
-        let name = start.local_name().as_ref().to_owned();
+        let name = if space == Space::Other { String::new() } else { start.local_name().as_ref().to_owned() };
         Element { space, name, attribute, text: String::new(), children: Vec::new() }
     }
 
@@ -104,47 +109,49 @@ impl Element {
         self.children.iter().filter(move |child| child.is(space, name))
     }
 
+    /// About how many octets of memory it takes, with all that is in it.
+    pub fn size(&self) -> usize {
+        let own = self.name.len() + self.attribute.as_ref().map_or(0, String::len) + self.text.len();
+        self.children.iter().map(Element::size).sum::<usize>() + size_of::<Element>() + own
+    }
+
     /// Its text without white space around it; none where nothing is left.
     pub fn trimmed(&self) -> Option<&str> {
         Some(self.text.trim()).filter(|text| !text.is_empty())
     }
 }
 
-/// An answer's text, and how much of it is read at the most.
-#[derive(Clone, Copy, Debug)]
-pub struct Document<'a> {
-    pub xml: &'a str,
-    pub limits: &'a AnswerLimits,
-}
-
-impl<'a> From<&'a str> for Document<'a> {
-    /// Within the limits of a configuration that names none.
-    fn from(xml: &'a str) -> Document<'a> {
-        Document { xml, limits: &AnswerLimits::STANDARD }
-    }
-}
-
-/// Reads a document whose root must be DAV:multistatus, and gives its children to `each`, one after the other.
+/// Reads a document whose root must be DAV:multistatus, and gives its children to `each`, one after the other. Of `xml`, which is
+/// UTF-8, no more is read than that root.
 ///
 /// # Errors
 /// [`XmlError`]; what came before was given to `each`.
-pub fn read_multistatus(document: Document<'_>, mut each: impl FnMut(Element)) -> Result<(), XmlError> {
-    let Document { xml, limits } = document;
-    let mut reader = NsReader::from_str(xml.trim_start_matches('\u{feff}'));
+pub async fn read_multistatus(
+    xml: impl AsyncBufRead + Unpin,
+    limits: &AnswerLimits,
+    mut each: impl FnMut(Element) -> Result<(), XmlError>,
+) -> Result<(), XmlError> {
+    let mut reader = NsReader::from_reader(xml);
     reader.config_mut().expand_empty_elements = true;
     reader.config_mut().allow_dangling_amp = true;
     // The root is not on the stack; what is, is being read.
     let mut stack: Vec<Element> = Vec::new();
     let mut in_root = false;
     let mut elements = 0;
+    let mut buffer = Vec::new();
     loop {
-        let (space, event) =
-            reader.read_resolved_event().map_err(|why| XmlError::IllFormed(sentence(&why.to_string())))?;
+        if buffer.capacity() > LONG {
+            buffer = Vec::new();
+        }
+        buffer.clear();
+        let (space, event) = reader
+            .read_resolved_event_into_async(&mut buffer)
+            .await
+            .map_err(|why| XmlError::IllFormed(sentence(&why.to_string())))?;
         match event {
             Event::Start(start) if !in_root => {
-                let root = Element::new(Space::of(&space), &start);
-                if !root.is(Space::Dav, "multistatus") {
-                    return Err(XmlError::NoMultistatus(root.name));
+                if Space::of(&space) != Space::Dav || start.local_name().as_ref() != "multistatus" {
+                    return Err(XmlError::NoMultistatus(start.local_name().as_ref().to_owned()));
                 }
                 in_root = true;
             }
@@ -162,14 +169,14 @@ pub fn read_multistatus(document: Document<'_>, mut each: impl FnMut(Element)) -
                 (Some(done), Some(parent)) => parent.children.push(done),
                 (Some(done), None) => {
                     elements = 0;
-                    each(done);
+                    each(done)?;
                 }
                 // The end of the root: what follows it is nobody's.
                 (None, _) => return Ok(()),
             },
             Event::DocType(_) => return Err(XmlError::DocumentType),
             Event::Eof => return Err(XmlError::IllFormed("it ends in the middle".to_owned())),
-            other => add_text(stack.last_mut(), other),
+            other => add_text(stack.last_mut().filter(|element| element.space != Space::Other), other),
         }
     }
 }
@@ -212,7 +219,8 @@ pub fn escaped(text: &str) -> String {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{AnswerLimits, Document, Element, Space, XmlError, escaped, read_multistatus};
+    use super::{AnswerLimits, Element, Space, XmlError, escaped, read_multistatus};
+    use crate::source::caldav::multistatus::at_once;
 
     fn children(xml: &str) -> Result<Vec<Element>, XmlError> {
         within(&AnswerLimits::STANDARD, xml)
@@ -220,7 +228,10 @@ mod tests {
 
     fn within(limits: &AnswerLimits, xml: &str) -> Result<Vec<Element>, XmlError> {
         let mut all = Vec::new();
-        read_multistatus(Document { xml, limits }, |element| all.push(element))?;
+        at_once(read_multistatus(xml.as_bytes(), limits, |element| {
+            all.push(element);
+            Ok(())
+        }))?;
         Ok(all)
     }
 
@@ -241,7 +252,8 @@ mod tests {
         }
         let comp = one("<comp xmlns='urn:ietf:params:xml:ns:caldav' name='VEVENT'/>");
         assert!(comp.is(Space::Caldav, "comp") && comp.attribute.as_deref() == Some("VEVENT"));
-        assert!(one("<x:href xmlns:x='urn:other'/>").is(Space::Other, "href"));
+        let other = one("<x:href xmlns:x='urn:other' name='y'>z</x:href>");
+        assert!(other.is(Space::Other, "") && other.text.is_empty() && other.attribute.is_none());
     }
 
     #[test]

@@ -93,9 +93,8 @@ impl CaldavSource {
     }
 
     async fn ask_zone(&self, calendar: &ListedAt) -> Result<Option<String>, CaldavError> {
-        let answer = self.http.multistatus(zone::request(&calendar.url)).await?;
-        let zone = zone::parse(answer.document()).map_err(|error| answer.error(error))?;
-        zone.map_err(|status| answer.refusal(status))
+        let answer = self.http.multistatus(zone::request(&calendar.url), zone::Collector::default).await?;
+        Ok(answer.unless_refused()?.1)
     }
 }
 

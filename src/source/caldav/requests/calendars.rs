@@ -8,8 +8,8 @@ use super::propfind;
 use crate::source::DefaultAlarms;
 use crate::source::caldav::href;
 use crate::source::caldav::message::Request;
-use crate::source::caldav::multistatus::{Response, all};
-use crate::source::caldav::xml::{Document, Element, Space, XmlError};
+use crate::source::caldav::multistatus::{Collect, Response};
+use crate::source::caldav::xml::{Element, Space, XmlError};
 
 const BODY: &str = r#"<?xml version="1.0" encoding="utf-8"?>
 <D:propfind xmlns:D="DAV:" xmlns:C="urn:ietf:params:xml:ns:caldav" xmlns:S="http://calendarserver.org/ns/" xmlns:A="http://apple.com/ns/ical/"><D:prop><D:resourcetype/><D:displayname/><S:getctag/><D:sync-token/><D:resource-id/><D:creationdate/><D:owner/><D:current-user-privilege-set/><C:supported-calendar-component-set/><C:calendar-timezone-id/><C:calendar-timezone/><C:default-alarm-vevent-datetime/><C:default-alarm-vevent-date/><A:calendar-color/></D:prop></D:propfind>"#;
@@ -98,6 +98,15 @@ impl Property {
 }
 
 impl Listed {
+    /// About how many octets of memory it takes.
+    fn size(&self) -> usize {
+        let texts =
+            [&self.name, &self.color, &self.zone, &self.owner, &self.ctag, &self.token, &self.identity, &self.created];
+        let alarms = [&self.default_alarms.timed, &self.default_alarms.all_day];
+        let octets = texts.into_iter().chain(alarms).flatten().map(String::len).sum::<usize>();
+        size_of::<Listed>() + self.href.len() + octets + self.unknown.len() * size_of::<Unknown>()
+    }
+
     /// The properties that the server could not give now (5xx); what it refuses (403) stays away.
     pub fn failing(&self) -> Vec<&'static str> {
         self.unknown.iter().filter(|unknown| unknown.status >= 500).map(|unknown| unknown.property.name()).collect()
@@ -119,45 +128,87 @@ pub fn request(url: &Url, depth: &'static str) -> Request {
     propfind(url, depth, BODY)
 }
 
-/// Reads the calendars out of the answer, or the status with which the server says that there is nothing, or nothing for
+/// Finds the calendars in the answer, or the status with which the server says that there is nothing, or nothing for
 /// this user: a complete answer speaks of the home itself.
-///
-/// # Errors
-/// [`XmlError`] when it is no multistatus.
-pub fn parse(document: Document<'_>) -> Result<Result<Calendars, u16>, XmlError> {
-    let most = document.limits.max_calendars;
-    let responses = all(document)?;
-    let Some(said) = responses.iter().map(Response::refusal).reduce(Option::and) else { return Ok(Err(NOTHING)) };
-    let mut uses: HashMap<String, usize> = HashMap::new();
-    for token in responses.iter().filter_map(|response| response.text(Space::Dav, "sync-token")) {
-        *uses.entry(token.to_owned()).or_default() += 1;
+#[derive(Debug)]
+pub struct Collector {
+    /// Calendars that there may be.
+    most: usize,
+    found: Calendars,
+    /// The keys of their hrefs.
+    seen: HashSet<String>,
+    /// How many of them have which token.
+    uses: HashMap<String, usize>,
+    home: Option<Home>,
+    /// Whether each response was refused, and the last status; none: there was no response.
+    refused: Option<Option<u16>>,
+}
+
+/// What a home says for all its calendars.
+#[derive(Debug)]
+struct Home {
+    href: String,
+    default_alarms: DefaultAlarms,
+    unknown: Vec<Unknown>,
+}
+
+impl Collector {
+    /// Nothing yet, of at most so many calendars.
+    pub fn new(most: usize) -> Collector {
+        let found = Calendars::default();
+        Collector { most, found, seen: HashSet::new(), uses: HashMap::new(), home: None, refused: None }
     }
-    // Of all that is listed the home itself has the shortest path.
-    let others = responses.iter().filter(|response| !is_calendar(response));
-    let home = others.min_by_key(|response| response.href.len());
-    let home_unknown: Vec<Unknown> = home.into_iter().flat_map(unknown_alarms).collect();
-    let home = home.map(default_alarms).unwrap_or_default();
-    let mut seen = HashSet::new();
-    let mut found = Calendars::default();
-    for response in &responses {
-        found.is_cut |= response.status == Some(CUT);
-        found.unclear.extend(doubt(response).map(|status| (response.href.clone(), status)));
-        if !is_calendar(response) || !seen.insert(href::key(&response.href)) {
-            continue;
+}
+
+impl Collect for Collector {
+    type Found = Result<Calendars, u16>;
+
+    fn add(&mut self, response: Response) -> usize {
+        let mut size = 0;
+        self.refused = Some(response.refusal().filter(|_| self.refused.is_none_or(|refused| refused.is_some())));
+        if let Some(token) = response.text(Space::Dav, "sync-token") {
+            size += size_of::<String>() + token.len();
+            *self.uses.entry(token.to_owned()).or_default() += 1;
         }
-        if found.calendars.len() >= most {
+        self.found.is_cut |= response.status == Some(CUT);
+        if let Some(status) = doubt(&response) {
+            size += size_of::<(String, u16)>() + response.href.len();
+            self.found.unclear.push((response.href.clone(), status));
+        }
+        if !is_calendar(&response) {
+            // Of all that is listed the home itself has the shortest path.
+            if self.home.as_ref().is_none_or(|home| response.href.len() < home.href.len()) {
+                let (default_alarms, unknown) = (default_alarms(&response), unknown_alarms(&response).collect());
+                self.home = Some(Home { default_alarms, unknown, href: response.href });
+            }
+        } else if self.seen.insert(href::key(&response.href)) && self.found.calendars.len() <= self.most {
+            let calendar = listed(&response);
+            size += size_of::<String>() + response.href.len() + calendar.size();
+            self.found.calendars.push(calendar);
+        }
+        size
+    }
+
+    fn finish(self, _: Option<String>) -> Result<Self::Found, XmlError> {
+        let Collector { most, mut found, uses, home, refused, .. } = self;
+        let Some(refused) = refused else { return Ok(Err(NOTHING)) };
+        if found.calendars.len() > most {
             return Err(XmlError::TooManyCalendars(most));
         }
-        let mut calendar = listed(response);
-        calendar.default_alarms = or(calendar.default_alarms, home.clone());
-        calendar.unknown.extend(&home_unknown);
-        calendar.counts_the_account = calendar.token.as_ref().and_then(|token| uses.get(token)).is_some_and(|n| *n > 1);
-        found.calendars.push(calendar);
+        for calendar in &mut found.calendars {
+            if let Some(home) = &home {
+                let own = std::mem::take(&mut calendar.default_alarms);
+                calendar.default_alarms = or(own, home.default_alarms.clone());
+                calendar.unknown.extend(&home.unknown);
+            }
+            let is_shared = |token: &String| uses.get(token).is_some_and(|uses| *uses > 1);
+            calendar.counts_the_account = calendar.token.as_ref().is_some_and(is_shared);
+        }
+        Ok(match refused {
+            Some(status) if !found.is_cut => Err(status),
+            _ => Ok(found),
+        })
     }
-    Ok(match said {
-        Some(status) if !found.is_cut => Err(status),
-        _ => Ok(found),
-    })
 }
 
 fn is_calendar(response: &Response) -> bool {
@@ -251,15 +302,21 @@ fn may_be_read(response: &Response) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{DefaultAlarms, Document, Listed, Property, Unknown, parse};
+    use super::{Calendars, Collector, DefaultAlarms, Listed, Property, Unknown};
     use crate::config::AnswerLimits;
+    use crate::source::caldav::multistatus::read_whole;
+    use crate::source::caldav::xml::XmlError;
+
+    fn parse(xml: &str) -> Result<Result<Calendars, u16>, XmlError> {
+        read_whole(xml, Collector::new(AnswerLimits::STANDARD.max_calendars))
+    }
 
     fn home(inside: &str) -> Vec<Listed> {
         let xml = format!(
             "<d:multistatus xmlns:d='DAV:' xmlns:cal='urn:ietf:params:xml:ns:caldav' \
              xmlns:cs='http://calendarserver.org/ns/' xmlns:x='http://apple.com/ns/ical/'>{inside}</d:multistatus>"
         );
-        parse(xml.as_str().into()).unwrap().unwrap().calendars
+        parse(&xml).unwrap().unwrap().calendars
     }
 
     fn response(href: &str, props: &str) -> String {
@@ -343,13 +400,13 @@ mod tests {
 
     #[test]
     fn an_answer_that_says_nothing_is_no_listing() {
-        assert_eq!(parse("<multistatus xmlns='DAV:'/>".into()), Ok(Err(404)));
+        assert_eq!(parse("<multistatus xmlns='DAV:'/>"), Ok(Err(404)));
         let gone = "<m:multistatus xmlns:m='DAV:'><m:response><m:href>/h/</m:href><m:status>HTTP/1.1 404 Not Found\
             </m:status></m:response></m:multistatus>";
-        assert_eq!(parse(gone.into()), Ok(Err(404)));
+        assert_eq!(parse(gone), Ok(Err(404)));
         let refused = "<m:multistatus xmlns:m='DAV:'><m:response><m:href>/h/</m:href><m:propstat><m:prop><m:resourcetype/>\
             </m:prop><m:status>HTTP/1.1 403 Forbidden</m:status></m:propstat></m:response></m:multistatus>";
-        assert_eq!(parse(refused.into()), Ok(Err(403)));
+        assert_eq!(parse(refused), Ok(Err(403)));
     }
 
     #[test]
@@ -371,13 +428,13 @@ mod tests {
             said("/h/gone/", 404),
             of("/h/plain/", &(propstat(name, 200) + &propstat(kind, 404))),
         );
-        let found = parse(xml.as_str().into()).unwrap().unwrap();
+        let found = parse(&xml).unwrap().unwrap();
         let unclear: Vec<_> = found.unclear.iter().map(|(href, status)| (href.as_str(), *status)).collect();
         assert_eq!(unclear, [("/h/500/", 500), ("/h/403/", 403), ("/h/none/", 0), ("/h/busy/", 503)]);
         assert!(found.calendars.is_empty() && !found.is_cut);
         let cut =
             format!("<d:multistatus xmlns:d='DAV:'>{}{}</d:multistatus>", response("/h/", kind), said("/h/", 507));
-        assert!(parse(cut.as_str().into()).unwrap().unwrap().is_cut);
+        assert!(parse(&cut).unwrap().unwrap().is_cut);
     }
 
     #[test]
@@ -413,10 +470,9 @@ mod tests {
             format!("<d:multistatus xmlns:d='DAV:' xmlns:cal='urn:ietf:params:xml:ns:caldav'>{inside}</d:multistatus>")
         };
         for max_calendars in [AnswerLimits::STANDARD.max_calendars, 3] {
-            let limits = AnswerLimits { max_calendars, ..AnswerLimits::STANDARD };
             let listed = |count| {
-                let xml = xml(&calendars(count));
-                parse(Document { xml: &xml, limits: &limits }).map(|listed| listed.unwrap().calendars.len())
+                let found = read_whole(&xml(&calendars(count)), Collector::new(max_calendars));
+                found.map(|listed| listed.unwrap().calendars.len())
             };
             assert_eq!(listed(max_calendars), Ok(max_calendars));
             let refused = listed(max_calendars + 1).unwrap_err();

@@ -8,8 +8,8 @@ use super::members::Member;
 use super::report;
 use crate::source::caldav::href;
 use crate::source::caldav::message::Request;
-use crate::source::caldav::multistatus::read;
-use crate::source::caldav::xml::{Document, Space, XmlError, escaped};
+use crate::source::caldav::multistatus::{Collect, Response};
+use crate::source::caldav::xml::{Space, XmlError, escaped};
 
 /// One page of changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,6 +26,14 @@ pub struct Changes {
     pub token: Option<String>,
 }
 
+impl Changes {
+    /// About how many octets of memory they take.
+    pub fn size(&self) -> usize {
+        let gone = self.gone.iter().map(|href| size_of::<String>() + href.len()).sum::<usize>();
+        self.put.iter().map(Member::size).sum::<usize>() + gone
+    }
+}
+
 /// The changes of the calendar at `calendar` since `token`. No limit is asked for: servers that cut an answer there lose
 /// the rest.
 pub fn request(calendar: &Url, token: &str) -> Request {
@@ -37,50 +45,79 @@ pub fn request(calendar: &Url, token: &str) -> Request {
     report(calendar, "1", body)
 }
 
-/// Reads the answer for the calendar at the path `calendar`. Of an object that is named twice, being there wins: it was
-/// deleted and made anew.
-///
-/// # Errors
-/// [`XmlError`] when it is no multistatus.
-pub fn parse(document: Document<'_>, calendar: &str) -> Result<Changes, XmlError> {
-    let calendar = href::key(calendar);
-    let mut changes = Changes::default();
-    let mut at: HashMap<String, Option<usize>> = HashMap::new();
-    changes.token = read(document, |response| {
-        let key = href::key(&response.href);
+/// Reads the answer for one calendar. Of an object that is named twice, being there wins: it was deleted and made anew.
+#[derive(Debug)]
+pub struct Collector {
+    /// The key of the calendar.
+    calendar: String,
+    changes: Changes,
+    /// By key, where in `changes.put` it is; none: it is gone.
+    at: HashMap<String, Option<usize>>,
+}
+
+impl Collector {
+    /// For the calendar at the path `calendar`.
+    pub fn new(calendar: &str) -> Collector {
+        Collector { calendar: href::key(calendar), changes: Changes::default(), at: HashMap::new() }
+    }
+}
+
+impl Collect for Collector {
+    type Found = Changes;
+
+    fn add(&mut self, response: Response) -> usize {
+        let (changes, key) = (&mut self.changes, href::key(&response.href));
+        // It is kept as it is spelled, and its key twice.
+        let size = 3 * (key.len() + size_of::<String>());
         if response.status == Some(507) {
             changes.is_cut = true;
-        } else if key == calendar {
+            return 0;
+        }
+        if key == self.calendar {
             changes.is_void |= response.status.is_some_and(|status| status >= 400);
-        } else if response.is_gone() {
-            at.entry(key).or_insert_with(|| {
+            return 0;
+        }
+        if response.is_gone() {
+            self.at.entry(key).or_insert_with(|| {
                 changes.gone.push(response.href);
                 None
             });
-        } else if !response.is_a(Space::Dav, "collection") {
-            // Whatever is said of it but that it is gone: asking for it will tell.
-            let member = Member { etag: response.etag(), stamp: None, href: response.href };
-            match at.get(&key).copied().flatten().and_then(|index| changes.put.get_mut(index)) {
-                Some(earlier) => *earlier = member,
-                None => {
-                    at.insert(key, Some(changes.put.len()));
-                    changes.put.push(member);
-                }
+            return size;
+        }
+        if response.is_a(Space::Dav, "collection") {
+            return 0;
+        }
+        // Whatever is said of it but that it is gone: asking for it will tell.
+        let member = Member { etag: response.etag(), stamp: None, href: response.href };
+        let size = size + member.size();
+        match self.at.get(&key).copied().flatten().and_then(|index| changes.put.get_mut(index)) {
+            Some(earlier) => *earlier = member,
+            None => {
+                self.at.insert(key, Some(changes.put.len()));
+                changes.put.push(member);
             }
         }
-    })?;
-    changes.gone.retain(|gone| at.get(&href::key(gone)).is_some_and(Option::is_none));
-    Ok(changes)
+        size
+    }
+
+    fn finish(self, token: Option<String>) -> Result<Changes, XmlError> {
+        let Collector { mut changes, at, .. } = self;
+        changes.gone.retain(|gone| at.get(&href::key(gone)).is_some_and(Option::is_none));
+        changes.token = token;
+        Ok(changes)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use reqwest::Url;
 
-    use super::{Changes, Member, parse, request};
+    use super::{Changes, Collector, Member, request};
+    use crate::source::caldav::multistatus::read_whole;
 
     fn parsed(inside: &str) -> Changes {
-        parse(format!("<D:multistatus xmlns:D='DAV:'>{inside}</D:multistatus>").as_str().into(), "/cal/work/").unwrap()
+        let xml = format!("<D:multistatus xmlns:D='DAV:'>{inside}</D:multistatus>");
+        read_whole(&xml, Collector::new("/cal/work/")).unwrap()
     }
 
     fn there(href: &str, etag: &str) -> String {

@@ -4,8 +4,8 @@ use reqwest::Url;
 
 use super::propfind;
 use crate::source::caldav::message::Request;
-use crate::source::caldav::multistatus::{Response, all};
-use crate::source::caldav::xml::{Document, Space, XmlError};
+use crate::source::caldav::multistatus::{Collect, Response};
+use crate::source::caldav::xml::{Space, XmlError};
 
 const BODY: &str = r#"<?xml version="1.0" encoding="utf-8"?>
 <D:propfind xmlns:D="DAV:" xmlns:C="urn:ietf:params:xml:ns:caldav"><D:prop><D:resourcetype/><D:current-user-principal/><C:calendar-home-set/><C:calendar-user-address-set/></D:prop></D:propfind>"#;
@@ -35,18 +35,34 @@ pub fn request(url: &Url) -> Request {
 
 /// Reads the answer: what is there, or the status with which the server says that there is nothing, or nothing for this
 /// user. It may say so inside a multistatus.
-///
-/// # Errors
-/// [`XmlError`] when it is no multistatus.
-pub fn parse(document: Document<'_>) -> Result<Result<Found, u16>, XmlError> {
-    let mut refusal = NOTHING;
-    for response in all(document)? {
-        match response.refusal() {
-            Some(status) => refusal = status,
-            None => return Ok(Ok(found(&response))),
-        }
+#[derive(Debug)]
+pub struct Collector {
+    found: Result<Found, u16>,
+}
+
+impl Default for Collector {
+    fn default() -> Collector {
+        Collector { found: Err(NOTHING) }
     }
-    Ok(Err(refusal))
+}
+
+impl Collect for Collector {
+    type Found = Result<Found, u16>;
+
+    fn add(&mut self, response: Response) -> usize {
+        if self.found.is_ok() {
+            return 0;
+        }
+        self.found = match response.refusal() {
+            Some(status) => Err(status),
+            None => Ok(found(&response)),
+        };
+        response.size()
+    }
+
+    fn finish(self, _: Option<String>) -> Result<Self::Found, XmlError> {
+        Ok(self.found)
+    }
 }
 
 fn found(response: &Response) -> Found {
@@ -73,7 +89,8 @@ fn addresses(response: &Response) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Found, parse};
+    use super::{Collector, Found};
+    use crate::source::caldav::multistatus::read_whole;
 
     #[test]
     fn a_principal_tells_homes_and_addresses() {
@@ -85,7 +102,7 @@ mod tests {
             <C:calendar-user-address-set><href>mailto:mary@example.org</href><href>/principals/mary/</href>
             <href>MAILTO:m@example.org</href><href>mailto:mary@example.org</href><href>mailto:</href>
             </C:calendar-user-address-set></prop><status>HTTP/1.1 200 OK</status></propstat></response></multistatus>"#;
-        let found = parse(xml.into()).unwrap().unwrap();
+        let found = read_whole(xml, Collector::default()).unwrap().unwrap();
         assert!(found.is_principal);
         assert_eq!(found.principal.as_deref(), Some("/principals/mary/"));
         assert_eq!(found.homes, ["/cal/mary/", "/cal/team/"]);
@@ -98,18 +115,18 @@ mod tests {
         let xml = r#"<D:multistatus xmlns:D="DAV:"><D:response><D:href>/</D:href><D:propstat><D:prop>
             <D:current-user-principal><D:unauthenticated/></D:current-user-principal></D:prop>
             <D:status>HTTP/1.1 200 OK</D:status></D:propstat></D:response></D:multistatus>"#;
-        assert_eq!(parse(xml.into()), Ok(Ok(Found::default())));
+        assert_eq!(read_whole(xml, Collector::default()), Ok(Ok(Found::default())));
     }
 
     #[test]
     fn nothing_is_there_although_the_answer_is_a_multistatus() {
         let missing = "<m:multistatus xmlns:m='DAV:'><m:response><m:href>/x/</m:href><m:status>HTTP/1.1 404 Not Found\
             </m:status></m:response></m:multistatus>";
-        assert_eq!(parse(missing.into()), Ok(Err(404)));
-        assert_eq!(parse("<multistatus xmlns='DAV:'/>".into()), Ok(Err(404)));
+        assert_eq!(read_whole(missing, Collector::default()), Ok(Err(404)));
+        assert_eq!(read_whole("<multistatus xmlns='DAV:'/>", Collector::default()), Ok(Err(404)));
         let refused = "<d:multistatus xmlns:d='DAV:'><d:response><d:href>/x/</d:href><d:propstat><d:prop><d:resourcetype/>\
             <d:current-user-principal/></d:prop><d:status>HTTP/1.1 403 Forbidden</d:status></d:propstat></d:response>\
             </d:multistatus>";
-        assert_eq!(parse(refused.into()), Ok(Err(403)));
+        assert_eq!(read_whole(refused, Collector::default()), Ok(Err(403)));
     }
 }

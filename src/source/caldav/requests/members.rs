@@ -5,8 +5,8 @@ use reqwest::Url;
 use super::propfind;
 use crate::source::caldav::href;
 use crate::source::caldav::message::Request;
-use crate::source::caldav::multistatus::{Response, read};
-use crate::source::caldav::xml::{Document, Space, XmlError};
+use crate::source::caldav::multistatus::{Collect, Response};
+use crate::source::caldav::xml::{Space, XmlError};
 
 const BODY: &str = r#"<?xml version="1.0" encoding="utf-8"?>
 <D:propfind xmlns:D="DAV:"><D:prop><D:getetag/><D:resourcetype/><D:getlastmodified/><D:getcontentlength/></D:prop></D:propfind>"#;
@@ -32,6 +32,12 @@ impl Member {
     pub fn new(href: &str, etag: Option<&str>) -> Member {
         Member { href: href.to_owned(), etag: etag.map(str::to_owned), stamp: None }
     }
+
+    /// About how many octets of memory it takes.
+    pub fn size(&self) -> usize {
+        let marks = [&self.etag, &self.stamp].into_iter().flatten().map(String::len).sum::<usize>();
+        size_of::<Member>() + self.href.len() + marks
+    }
 }
 
 pub fn request(calendar: &Url) -> Request {
@@ -48,35 +54,56 @@ pub struct Members {
     pub is_cut: bool,
 }
 
-/// Reads the objects out of the answer for the calendar at the path `calendar`, or the status with which the server says that
-/// there is none, or none for this user. An answer that says nothing at all is no listing: a complete one speaks of the
-/// calendar itself.
-///
-/// # Errors
-/// [`XmlError`] when it is no multistatus.
-pub fn parse(document: Document<'_>, calendar: &str) -> Result<Result<Members, u16>, XmlError> {
-    let calendar = href::key(calendar);
-    let (mut is_there, mut refusal) = (false, None);
-    let mut found = Members::default();
-    read(document, |response| {
+/// Reads the objects out of the answer for a calendar, or the status with which the server says that there is none, or none
+/// for this user. An answer that says nothing at all is no listing: a complete one speaks of the calendar itself.
+#[derive(Debug)]
+pub struct Collector {
+    /// The key of the calendar.
+    calendar: String,
+    is_there: bool,
+    refusal: Option<u16>,
+    found: Members,
+}
+
+impl Collector {
+    /// For the calendar at the path `calendar`.
+    pub fn new(calendar: &str) -> Collector {
+        Collector { calendar: href::key(calendar), is_there: false, refusal: None, found: Members::default() }
+    }
+}
+
+impl Collect for Collector {
+    type Found = Result<Members, u16>;
+
+    fn add(&mut self, response: Response) -> usize {
         let status = response.status.filter(|status| *status >= 400);
         if status == Some(CUT) {
-            found.is_cut = true;
-        } else if href::key(&response.href) == calendar {
-            refusal = response.refusal();
-            is_there = refusal.is_none();
+            self.found.is_cut = true;
+        } else if href::key(&response.href) == self.calendar {
+            self.refusal = response.refusal();
+            self.is_there = self.refusal.is_none();
         } else if status.is_some_and(|status| status >= 500) || is_failing(&response) {
-            found.unclear.push(response.href);
+            let size = size_of::<String>() + response.href.len();
+            self.found.unclear.push(response.href);
+            return size;
         } else if is_object(&response) {
-            found.members.push(Member { etag: response.etag(), stamp: stamp(&response), href: response.href });
+            let member = Member { etag: response.etag(), stamp: stamp(&response), href: response.href };
+            let size = member.size();
+            self.found.members.push(member);
+            return size;
         }
-    })?;
-    is_there |= !found.members.is_empty() || found.is_cut;
-    Ok(match refusal {
-        Some(status) => Err(status),
-        None if is_there => Ok(found),
-        None => Err(NOTHING),
-    })
+        0
+    }
+
+    fn finish(self, _: Option<String>) -> Result<Self::Found, XmlError> {
+        let Collector { is_there, refusal, found, .. } = self;
+        let is_there = is_there || !found.members.is_empty() || found.is_cut;
+        Ok(match refusal {
+            Some(status) => Err(status),
+            None if is_there => Ok(found),
+            None => Err(NOTHING),
+        })
+    }
 }
 
 /// Whether a listing names an object. One that is refused is there as well: what becomes of it when it is asked for tells.
@@ -100,7 +127,13 @@ fn is_failing(response: &Response) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Member, parse};
+    use super::{Collector, Member, Members};
+    use crate::source::caldav::multistatus::read_whole;
+    use crate::source::caldav::xml::XmlError;
+
+    fn read(xml: &str, calendar: &str) -> Result<Result<Members, u16>, XmlError> {
+        read_whole(xml, Collector::new(calendar))
+    }
 
     fn member(href: &str, etag: Option<&str>) -> Member {
         Member::new(href, etag)
@@ -125,18 +158,18 @@ mod tests {
             member("/cal/work/c.ics", Some("W/\"x\"")),
             member("/cal/work/d.ics", None),
         ];
-        let found = parse(xml.into(), "/cal/work/").unwrap().unwrap();
+        let found = read(xml, "/cal/work/").unwrap().unwrap();
         assert_eq!((&found.members[..], found.is_cut, found.unclear.len()), (&wanted[..], false, 0));
     }
 
     #[test]
     fn an_answer_that_says_nothing_is_no_listing() {
-        assert_eq!(parse("<multistatus xmlns='DAV:'/>".into(), "/cal/"), Ok(Err(404)));
+        assert_eq!(read("<multistatus xmlns='DAV:'/>", "/cal/"), Ok(Err(404)));
         let gone = "<multistatus xmlns='DAV:'><response><href>/cal/</href><status>HTTP/1.1 404 Not Found</status>\
             </response></multistatus>";
-        assert_eq!(parse(gone.into(), "/cal/"), Ok(Err(404)));
+        assert_eq!(read(gone, "/cal/"), Ok(Err(404)));
         let refused = gone.replace("404", "403");
-        assert_eq!(parse(refused.as_str().into(), "/cal/"), Ok(Err(403)));
+        assert_eq!(read(&refused, "/cal/"), Ok(Err(403)));
     }
 
     #[test]
@@ -147,7 +180,7 @@ mod tests {
             <response><href>/cal/b.ics</href><propstat><prop><getetag/></prop><status>HTTP/1.1 503 Said</status></propstat>\
             </response><response><href>/cal/c.ics</href><status>HTTP/1.1 403 Said</status></response>\
             <response><href>/cal/</href><status>HTTP/1.1 507 Said</status></response></multistatus>";
-        let found = parse(xml.into(), "/cal/").unwrap().unwrap();
+        let found = read(xml, "/cal/").unwrap().unwrap();
         assert_eq!((found.members, found.is_cut), (vec![member("/cal/c.ics", None)], true), "what is refused is there");
         assert_eq!(found.unclear, ["/cal/a.ics", "/cal/b.ics"]);
     }

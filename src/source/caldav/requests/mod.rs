@@ -1,4 +1,4 @@
-//! What is asked of a server and what is read from its answers, one request a file, without any I/O.
+//! What is asked of a server and what is collected from its answers, one request a file, without any I/O.
 
 pub mod calendars;
 pub mod changes;

@@ -4,8 +4,8 @@ use reqwest::Url;
 
 use super::report;
 use crate::source::caldav::message::{Request, Verb};
-use crate::source::caldav::multistatus::read;
-use crate::source::caldav::xml::{Document, Space, XmlError, escaped};
+use crate::source::caldav::multistatus::{Collect, Response};
+use crate::source::caldav::xml::{Space, XmlError, escaped};
 use crate::time::UtcMillis;
 
 /// An object with its text.
@@ -35,28 +35,38 @@ pub fn request_one(object: &Url) -> Request {
     Request::new(Verb::Get, object, None, String::new())
 }
 
-/// Reads the objects that the answer holds; those that it reports as missing, or leaves out, are not among them.
-///
-/// # Errors
-/// [`XmlError`] when it is no multistatus.
-pub fn parse(document: Document<'_>) -> Result<Vec<Object>, XmlError> {
-    let mut objects = Vec::new();
-    read(document, |mut response| {
+/// Reads the objects that the answer holds; those that it reports as missing, or leaves out, are not among them. Their texts
+/// are bounded by the size of the answer and by nothing else.
+#[derive(Debug, Default)]
+pub struct Collector {
+    objects: Vec<Object>,
+}
+
+impl Collect for Collector {
+    type Found = Vec<Object>;
+
+    fn add(&mut self, mut response: Response) -> usize {
         let etag = response.etag();
         let modified = response.modified();
         let data = response.props.iter_mut().find(|prop| prop.is(Space::Caldav, "calendar-data"));
         if let Some(text) = data.map(|data| std::mem::take(&mut data.text)).filter(|text| !text.trim().is_empty()) {
-            objects.push(Object { href: response.href, etag, modified, text: text.into_bytes() });
+            self.objects.push(Object { href: response.href, etag, modified, text: text.into_bytes() });
+            return size_of::<Object>();
         }
-    })?;
-    Ok(objects)
+        0
+    }
+
+    fn finish(self, _: Option<String>) -> Result<Vec<Object>, XmlError> {
+        Ok(self.objects)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use reqwest::Url;
 
-    use super::{parse, request};
+    use super::{Collector, request};
+    use crate::source::caldav::multistatus::read_whole;
 
     #[test]
     fn hrefs_are_sent_as_the_server_spells_them() {
@@ -77,7 +87,7 @@ mod tests {
             <D:response><D:href>/c</D:href><D:status>HTTP/1.1 404 Not Found</D:status></D:response>\
             <D:response><D:href>/d</D:href><D:propstat><D:prop><C:calendar-data/></D:prop></D:propstat></D:response>\
             </D:multistatus>";
-        let found = parse(xml.into()).unwrap();
+        let found = read_whole(xml, Collector::default()).unwrap();
         assert_eq!(found.len(), 2);
         assert_eq!(found[0].text, b"BEGIN:X\r\nSUMMARY:a <b> & c\r\nEND:X\r\n");
         assert_eq!(found[0].etag.as_deref(), Some("\"1\""));

@@ -4,8 +4,8 @@ use reqwest::Url;
 
 use super::{calendars, propfind};
 use crate::source::caldav::message::Request;
-use crate::source::caldav::multistatus::{Response, all};
-use crate::source::caldav::xml::{Document, Space, XmlError};
+use crate::source::caldav::multistatus::{Collect, Response};
+use crate::source::caldav::xml::{Space, XmlError};
 
 const BODY: &str = r#"<?xml version="1.0" encoding="utf-8"?>
 <D:propfind xmlns:D="DAV:" xmlns:C="urn:ietf:params:xml:ns:caldav"><D:prop><D:resourcetype/><C:calendar-timezone-id/><C:calendar-timezone/></D:prop></D:propfind>"#;
@@ -16,24 +16,35 @@ pub fn request(calendar: &Url) -> Request {
 
 /// Reads the zone out of the answer: an IANA id or a VTIMEZONE, none where the calendar has none; or the status with which the
 /// server does not say.
-///
-/// # Errors
-/// [`XmlError`] when it is no multistatus.
-pub fn parse(document: Document<'_>) -> Result<Result<Option<String>, u16>, XmlError> {
-    let responses = all(document)?;
-    let failing = |response: &Response| {
+#[derive(Debug, Default)]
+pub struct Collector {
+    zone: Option<String>,
+    failure: Option<u16>,
+}
+
+impl Collect for Collector {
+    type Found = Result<Option<String>, u16>;
+
+    fn add(&mut self, response: Response) -> usize {
         let withheld = response.withheld(Space::Caldav, "calendar-timezone");
-        response.status.or_else(|| withheld.filter(|status| !matches!(status, 404 | 410)))
-    };
-    Ok(match (responses.iter().find_map(calendars::zone), responses.iter().find_map(failing)) {
-        (None, Some(status)) => Err(status),
-        (zone, _) => Ok(zone),
-    })
+        let failure = response.status.or_else(|| withheld.filter(|status| !matches!(status, 404 | 410)));
+        self.failure = self.failure.or(failure);
+        self.zone = self.zone.take().or_else(|| calendars::zone(&response));
+        0
+    }
+
+    fn finish(self, _: Option<String>) -> Result<Self::Found, XmlError> {
+        Ok(match (self.zone, self.failure) {
+            (None, Some(status)) => Err(status),
+            (zone, _) => Ok(zone),
+        })
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::parse;
+    use super::Collector;
+    use crate::source::caldav::multistatus::read_whole;
 
     #[test]
     fn a_zone_or_none() {
@@ -45,7 +56,7 @@ mod tests {
                  </d:response></d:multistatus>"
             )
         };
-        let zone = |xml: String| parse(xml.as_str().into()).unwrap().unwrap();
+        let zone = |xml: String| read_whole(&xml, Collector::default()).unwrap().unwrap();
         let text = "BEGIN:VTIMEZONE\nTZID:Europe/Vienna\nEND:VTIMEZONE";
         let timezone = format!("<c:calendar-timezone>{text}</c:calendar-timezone>");
         assert_eq!(zone(answer(&timezone, "<c:calendar-timezone-id/>")).as_deref(), Some(text));
@@ -55,10 +66,14 @@ mod tests {
         assert_eq!(zone("<multistatus xmlns='DAV:'/>".to_owned()), None);
         for status in [403, 500] {
             let failing = answer("", "<c:calendar-timezone/>").replace("404 Not Found", &format!("{status} Said"));
-            assert_eq!(parse(failing.as_str().into()), Ok(Err(status)));
+            assert_eq!(read_whole(&failing, Collector::default()), Ok(Err(status)));
         }
         let gone = "<d:multistatus xmlns:d='DAV:'><d:response><d:href>/c/</d:href>\
             <d:status>HTTP/1.1 404 Not Found</d:status></d:response></d:multistatus>";
-        assert_eq!(parse(gone.into()), Ok(Err(404)), "a calendar that is not found says nothing of its zone");
+        assert_eq!(
+            read_whole(gone, Collector::default()),
+            Ok(Err(404)),
+            "a calendar that is not found says nothing of its zone"
+        );
     }
 }
