@@ -14,7 +14,7 @@ use super::memo::Memo;
 use super::object::{Fault, Object};
 use super::occurrence::{Given, Identity, LeftOut, Length, Relative, Source, Start, Starts};
 use super::place::{Named, Place, Places, Point, day_start};
-use super::recur::{Rule, Series};
+use super::recur::{Rule, Series, Work};
 use super::silence::{self, Silence};
 use super::surroundings::Surroundings;
 use super::value::Duration;
@@ -49,6 +49,8 @@ pub(super) struct Builder<'a> {
     sources: Vec<Source<'a>>,
     fixed: Vec<Fixed<'a>>,
     pub(super) memo: Memo,
+    /// Pays for all that is looked for.
+    work: Work,
     /// How many groups there are already.
     groups: usize,
     /// Components that ring nothing, and why.
@@ -79,7 +81,7 @@ struct Override<'a> {
 }
 
 impl<'a> Builder<'a> {
-    pub(super) fn new(object: &'a Object, around: &'a Surroundings, memo: Option<&str>) -> Builder<'a> {
+    pub(super) fn new(object: &'a Object, around: &'a Surroundings, memo: Option<&str>, work: Work) -> Builder<'a> {
         let mut faults = Vec::new();
         Builder {
             object,
@@ -88,7 +90,8 @@ impl<'a> Builder<'a> {
             faults,
             sources: Vec::new(),
             fixed: Vec::new(),
-            memo: Memo::read(memo),
+            memo: Memo::read(memo, work.clone()),
+            work,
             groups: 0,
             silences: Vec::new(),
             replacements: Vec::new(),
@@ -105,7 +108,8 @@ impl<'a> Builder<'a> {
             return None;
         }
         self.groups += 1;
-        Some(Group::new(self.groups - 1, sources, fixed, self.around.limits.max_rings_per_hour))
+        let cap = self.around.limits.max_rings_per_hour;
+        Some(Group::new(self.groups - 1, sources, fixed, cap, self.work.clone()))
     }
 
     fn add(&mut self, components: &[&'a Component]) {
@@ -417,6 +421,7 @@ impl<'a> Builder<'a> {
             until: UtcMillis::MAX,
             moved: None,
             left_out: [None, None],
+            work: self.work.clone(),
         })
     }
 

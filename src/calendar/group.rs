@@ -5,10 +5,13 @@ use super::build::Fixed;
 use super::component::Component;
 use super::occurrence::{Identity, Occurrence, Relative, Source, Start, Starts};
 use super::place::shift;
+use super::recur::Work;
 use super::ring::{Of, Origin, Ring, When, in_order};
 use crate::time::UtcMillis;
 
 const HOUR: i64 = 3_600_000;
+/// The steps of work that a repetition of an alarm takes.
+pub(super) const REPETITION: u64 = 4;
 /// No more suppressed rings of one object are counted at once.
 const MAX_COUNTED: u64 = 1_000_000;
 
@@ -31,12 +34,21 @@ pub(super) struct Group<'a> {
     crowd: Crowd,
     /// Rings in one UTC clock hour.
     cap: usize,
+    /// Pays for what is looked for.
+    work: Work,
 }
 
 impl<'a> Group<'a> {
-    /// Group `index` of a plan, of these sources; no more than `cap` of its rings fall into one UTC clock hour.
-    pub(super) fn new(index: usize, sources: Vec<Source<'a>>, fixed: Vec<Fixed<'a>>, cap: u32) -> Group<'a> {
-        let mut group = Group { index: narrow(index), sources, fixed, crowd: Crowd::No, cap: cap as usize };
+    /// Group `index` of a plan, of these sources; no more than `cap` of its rings fall into one UTC clock hour. What is asked of
+    /// it is paid from `work`.
+    pub(super) fn new(
+        index: usize,
+        sources: Vec<Source<'a>>,
+        fixed: Vec<Fixed<'a>>,
+        cap: u32,
+        work: Work,
+    ) -> Group<'a> {
+        let mut group = Group { index: narrow(index), sources, fixed, crowd: Crowd::No, cap: cap as usize, work };
         group.crowd = group.crowd();
         group
     }
@@ -114,7 +126,8 @@ impl<'a> Group<'a> {
             source
         };
         let sources = self.sources.iter().map(open).collect();
-        Group { index: self.index, sources, fixed: self.fixed.clone(), crowd: Crowd::No, cap: self.cap }
+        let (fixed, work) = (self.fixed.clone(), self.work.clone());
+        Group { index: self.index, sources, fixed, crowd: Crowd::No, cap: self.cap, work }
     }
 
     /// Whether, and by what, more rings than are allowed can fall into one hour.
@@ -155,6 +168,9 @@ impl<'a> Group<'a> {
         let mut best = None;
         for fixed in &self.fixed {
             for nth in 0..=fixed.repeat {
+                if !self.work.spend(REPETITION) {
+                    return None;
+                }
                 let at = self.fixed_at(fixed, nth).filter(|at| *at >= from);
                 best = best.into_iter().chain(at).min();
             }
@@ -188,6 +204,9 @@ impl<'a> Group<'a> {
             });
         }
         for (index, fixed) in self.fixed.iter().enumerate() {
+            if !self.work.spend(REPETITION.saturating_mul(u64::from(fixed.repeat) + 1)) {
+                return;
+            }
             for (nth, at) in (0..=fixed.repeat).filter_map(|nth| Some((nth, self.fixed_at(fixed, nth)?))) {
                 if from <= at && at < until {
                     let origin = Origin { group: self.index, of: Of::Fixed(narrow(index)), nth };

@@ -6,19 +6,23 @@ use jiff::civil::DateTime;
 use sha2::{Digest as _, Sha256};
 
 use super::place::Place;
-use super::recur::{Rule, Series};
+use super::recur::{Rule, Series, Work};
 
 /// Hash of a rule and its start → the last occurrence.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Memo {
     before: BTreeMap<String, String>,
     now: BTreeMap<String, String>,
+    /// What the series may cost.
+    work: Work,
 }
 
 impl Memo {
     /// What [`Memo::to_json`] of an earlier planning said.
-    pub(super) fn read(text: Option<&str>) -> Memo {
-        Memo { before: text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default(), now: BTreeMap::new() }
+    /// All series that it makes are paid from `work`.
+    pub(super) fn read(text: Option<&str>, work: Work) -> Memo {
+        let before = text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+        Memo { before, now: BTreeMap::new(), work }
     }
 
     /// The ends that this planning met, as JSON.
@@ -31,12 +35,12 @@ impl Memo {
         let zone = &start.zone.zone;
         let counts = text.to_ascii_uppercase().contains("COUNT");
         if !counts {
-            return Series::new(rule, start.wall, start.all_day, zone, None);
+            return Series::within(self.work.clone(), rule, start.wall, start.all_day, zone, None);
         }
         let digest = Sha256::digest(format!("{text}\n{}\n{}\n{}", start.wall, start.all_day, zone.id()));
         let key: String = digest.iter().take(8).map(|octet| format!("{octet:02x}")).collect();
         let known = self.before.get(&key).and_then(|wall| wall.parse::<DateTime>().ok());
-        let series = Series::new(rule, start.wall, start.all_day, zone, known);
+        let series = Series::within(self.work.clone(), rule, start.wall, start.all_day, zone, known);
         if let Some(last) = series.last() {
             self.now.insert(key, last.to_string());
         }

@@ -23,6 +23,8 @@ pub struct Limits {
     pub max_alarms: usize,
     /// Recurrence rules of a component, and as many exception rules.
     pub max_rules: usize,
+    /// Steps of work that looking for what rings may cost at a time, some ten nanoseconds each; what costs more does not ring.
+    pub max_work: u64,
     /// Attendees of a component, and of an alarm.
     pub max_attendees: usize,
     /// Components in each other.
@@ -41,6 +43,7 @@ impl Default for Limits {
             max_rings_per_hour: 120,
             max_alarms: 10_000,
             max_rules: 64,
+            max_work: 4_000_000,
             max_attendees: 2_000,
             max_depth: 32,
             max_faults: 100,

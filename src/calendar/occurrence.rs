@@ -8,8 +8,9 @@ use jiff::civil::{Date, DateTime};
 
 use super::alarm::{Action, Alarm};
 use super::component::{Component, RuleText};
+use super::group::REPETITION;
 use super::place::{Named, Point, day_start, shift, shift_telling, shift_wall};
-use super::recur::Series;
+use super::recur::{Series, Work};
 use super::value::Duration;
 use super::zone::Zone;
 use crate::time::UtcMillis;
@@ -166,6 +167,8 @@ pub(super) struct Source<'a> {
     /// What EXDATE and EXRULE take away, and what overrides take the place of.
     pub(super) left_out: [Option<Arc<LeftOut>>; 2],
     pub(super) alarms: Arc<[Relative<'a>]>,
+    /// Pays for what is looked for.
+    pub(super) work: Work,
 }
 
 /// An occurrence.
@@ -214,7 +217,7 @@ impl<'a> Source<'a> {
         visit: &mut impl FnMut(Occurrence) -> ControlFlow<()>,
     ) -> Option<UtcMillis> {
         for start in starts {
-            if start.at >= self.until {
+            if start.at >= self.until || !self.work.spend(1) {
                 return None;
             }
             match self.judge(start) {
@@ -404,6 +407,9 @@ impl<'a> Source<'a> {
         let mut best = best;
         for alarm in self.alarms.iter() {
             for nth in 0..=alarm.repeat {
+                if !self.work.spend(REPETITION) {
+                    return best;
+                }
                 self.next_of(alarm, nth, from, &mut best);
             }
         }
@@ -472,6 +478,9 @@ impl<'a> Source<'a> {
     ) {
         for (index, alarm) in self.alarms.iter().enumerate() {
             for nth in 0..=alarm.repeat {
+                if !self.work.spend(REPETITION) {
+                    return;
+                }
                 let (distance, slack) = self.distance_near(alarm, nth, from, until);
                 let mut count = 0;
                 self.each(self.earliest(alarm, from, (distance, slack)), |occurrence| {

@@ -33,6 +33,8 @@ pub enum Silence {
     NoTrigger,
     /// A relative TRIGGER in a component without a date.
     NoDate,
+    /// The rules of its UID cost more work than they may.
+    Overworked,
 }
 
 impl fmt::Display for Silence {
@@ -50,6 +52,7 @@ impl fmt::Display for Silence {
             Silence::SwitchedOff => write!(f, "the alarm is switched off (X-KDE-KCALCORE-ENABLED:FALSE)"),
             Silence::Proximity => write!(f, "the alarm rings by place (PROXIMITY), not by time"),
             Silence::NoTrigger => write!(f, "the alarm has no TRIGGER that can be read"),
+            Silence::Overworked => write!(f, "its rules take more work than limits.max_work allows"),
             Silence::NoDate => write!(f, "its TRIGGER counts from a start or end that is not there"),
         }
     }

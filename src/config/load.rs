@@ -299,6 +299,7 @@ fn read_limits(section: Section<'_>) -> Limits {
             max_rings_per_hour: small("max_rings_per_hour", objects.max_rings_per_hour),
             max_alarms: count("max_alarms", objects.max_alarms),
             max_rules: count("max_rules", objects.max_rules),
+            max_work: section.read("max_work", value::number(1, 1 << 40)).unwrap_or(objects.max_work),
             max_attendees: count("max_attendees", objects.max_attendees),
             max_depth: depth("max_depth", objects.max_depth),
             max_faults: count("max_faults", objects.max_faults),

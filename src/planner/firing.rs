@@ -158,7 +158,11 @@ impl Planner {
         let plan = Plan::new(&object, around, text.memo.as_deref());
         let after = until.max(timer.due).plus(1);
         let rings = self.rings(&plan, place, (timer.due, after), now);
-        Firing { timer, rings, next: plan.next_ring(after) }
+        let next = plan.next_ring(after);
+        for fault in plan.overworked() {
+            tracing::warn!(calendar.name = place.row.name, object.href = text.href, "{fault}");
+        }
+        Firing { timer, rings, next }
     }
 
     /// `ring` as it fires at `now`: too late, or with the instant in its notification.

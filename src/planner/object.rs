@@ -258,10 +258,12 @@ impl Planner {
         let object = Object::parse(text, &self.inner.limits).map_err(|error| error.to_string())?;
         let plan = Plan::new(&object, around, memo);
         let from = from(&object, &plan);
+        let due = plan.next_ring(from);
+        let overworked = plan.overworked();
         Ok(Read {
-            due: plan.next_ring(from),
+            due,
             from,
-            faults: plan.faults().iter().map(ToString::to_string).collect(),
+            faults: plan.faults().iter().chain(&overworked).map(ToString::to_string).collect(),
             memo: plan.memo().map(str::to_owned),
             zones: known(&plan, &self.inner.zones),
             uids: object.uids().into_iter().map(str::to_owned).collect(),

@@ -4,7 +4,7 @@ use super::civil::{CYCLE_DAYS, DAY, Day};
 use super::place::{END, Place};
 use super::plan::gcd;
 use super::sets::{ALL_HOURS, ALL_SIXTY, DayFilter, TimeSet};
-use super::{Frequency, Rule};
+use super::{Frequency, Rule, Work};
 
 /// So many occurrences are counted one by one, whole days beside them; a COUNT that takes more is taken as endless.
 const MAX_COUNTED: u64 = 100_000;
@@ -18,6 +18,9 @@ const CYCLE: i64 = CYCLE_DAYS * DAY;
 const PATIENCE: u32 = 16;
 /// A rule is taken as ended when so many times of day in a row are not open.
 const MAX_CLOSED_TIMES: i64 = 1_000_000;
+/// The steps of work that a look takes, and so many closed times of day take one.
+const LOOK: u64 = 4;
+const CLOSED_TIMES_A_STEP: i64 = 8;
 /// Looking for changes of the clock near a step: they move it by less than this.
 const NEAR: i64 = 2 * 3600;
 
@@ -35,6 +38,7 @@ pub(super) struct ElapsedPlan {
     unfiltered: bool,
     spread: Option<Spread>,
     positions: Vec<i32>,
+    work: Work,
 }
 
 /// The several times that each step stands for (HOURLY with BYMINUTE or BYSECOND, MINUTELY with BYSECOND).
@@ -59,7 +63,7 @@ impl Frequency {
 }
 
 impl ElapsedPlan {
-    pub fn new(rule: &Rule, days: DayFilter, start: i64) -> ElapsedPlan {
+    pub fn new(rule: &Rule, days: DayFilter, start: i64, work: Work) -> ElapsedPlan {
         let limit = |part: Option<u64>, from: Frequency| part.filter(|_| rule.frequency <= from);
         let open = TimeSet {
             hours: rule.hours.unwrap_or(ALL_HOURS),
@@ -74,6 +78,7 @@ impl ElapsedPlan {
             open,
             spread: Spread::of(rule, start),
             positions: rule.positions.clone(),
+            work,
         }
     }
 
@@ -85,7 +90,7 @@ impl ElapsedPlan {
         {
             return Some(day * DAY + time);
         }
-        Some(self.days.next_day(day + 1)? * DAY + self.open.next(0)?)
+        Some(self.days.next_day(day + 1, &self.work)? * DAY + self.open.next(0)?)
     }
 
     /// How many occurrences an open day has on a wall that is `offset` seconds ahead all day, for a step that divides the day.
@@ -158,11 +163,11 @@ impl<'a, P: Place> Elapsed<'a, P> {
         let (mut from, mut left) = (plan.start, count);
         let mut walked = 0;
         let horizon = plan.start.saturating_add(CENTURY).min(END);
-        while walked <= MAX_COUNTED && from < horizon {
+        while walked <= MAX_COUNTED && from < horizon && plan.work.spend(LOOK) {
             let wall = place.wall(from);
             let is_open = |wall: i64| plan.days.is_open() || plan.days.has(&Day::of(wall.div_euclid(DAY)));
             if !is_open(wall) {
-                let midnight = plan.days.next_day(wall.div_euclid(DAY) + 1)? * DAY;
+                let midnight = plan.days.next_day(wall.div_euclid(DAY) + 1, &plan.work)? * DAY;
                 from = place.instant(midnight).0.max(from + 1);
                 continue;
             }
@@ -187,7 +192,7 @@ impl<'a, P: Place> Elapsed<'a, P> {
             }
             let offset = wall - from;
             let per_day = plan.per_day(offset);
-            while from + DAY <= change && from < horizon && is_open(from + offset) {
+            while from + DAY <= change && from < horizon && is_open(from + offset) && plan.work.spend(1) {
                 if per_day >= left {
                     return Elapsed::nth(plan, place, from, left);
                 }
@@ -203,6 +208,9 @@ impl<'a, P: Place> Elapsed<'a, P> {
         let mut closed_times = 0;
         let mut end = END;
         for look in 0..MAX_IDLE_LOOKS {
+            if !self.plan.work.spend(LOOK) {
+                return None;
+            }
             let at = self.plan.start.checked_add(self.step.checked_mul(self.plan.step)?).filter(|at| *at < end)?;
             end = end.min(at.saturating_add(CYCLE));
             let wall = self.place.wall(at);
@@ -240,7 +248,7 @@ impl<'a, P: Place> Elapsed<'a, P> {
                 return Some(steps);
             }
             *closed += 1;
-            if *closed > MAX_CLOSED_TIMES {
+            if *closed > MAX_CLOSED_TIMES || (*closed % CLOSED_TIMES_A_STEP == 0 && !self.plan.work.spend(1)) {
                 return None;
             }
         }

@@ -9,6 +9,7 @@
 //! * [`parse`]: text → [`Rule`].
 //! * [`plan`]: a rule and its start → what is to be expanded, every implicit part made explicit.
 //! * [`periods`]: YEARLY to DAILY, period by period; [`weekdays`]: those by weekday, by the `rrule` crate. [`elapsed`]: HOURLY to SECONDLY, step by step.
+//! * [`work`]: how much all that may cost.
 //! * [`place`]: wall-clock times → instants in ascending order.
 
 mod civil;
@@ -21,6 +22,7 @@ mod sets;
 #[cfg(test)]
 mod tests;
 mod weekdays;
+mod work;
 
 use jiff::civil::{Date, DateTime};
 
@@ -30,6 +32,11 @@ use self::plan::Plan;
 use self::sets::DayFilter;
 use super::zone::Zone;
 use crate::time::UtcMillis;
+
+pub use self::work::Work;
+
+/// The steps of work that a start takes, whatever it is looked for.
+const START: u64 = 4;
 
 /// A recurrence rule as read and checked, not yet anchored to a start.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -144,13 +151,26 @@ pub struct Series {
     /// DTSTART, as it is written and where it lies.
     first: Start,
     last: Option<DateTime>,
+    work: Work,
 }
 
 impl Series {
     /// Anchors `rule` at the wall-clock time `start` of `zone` (for an all-day series: midnight, `all_day` true).
     /// `last` is what [`Series::last`] said before, so that a COUNT need not be counted again.
     pub fn new(rule: &Rule, start: DateTime, all_day: bool, zone: &Zone, last: Option<DateTime>) -> Series {
-        let plan = Plan::new(rule, civil::seconds(start), all_day, zone);
+        Series::within(Work::default(), rule, start, all_day, zone, last)
+    }
+
+    /// The same; all that is asked of it is paid from `work`. Once that is spent it gives nothing more.
+    pub fn within(
+        work: Work,
+        rule: &Rule,
+        start: DateTime,
+        all_day: bool,
+        zone: &Zone,
+        last: Option<DateTime>,
+    ) -> Series {
+        let plan = Plan::new(rule, civil::seconds(start), all_day, zone, work.clone());
         let mut bounds = Bounds::of(rule.until, all_day, zone);
         let last = rule.count.and_then(|count| last.or_else(|| plan.last(count, zone).map(civil::wall)));
         if let Some(last) = last {
@@ -160,7 +180,7 @@ impl Series {
             bounds.place(zone);
         }
         let first = Start { wall: start, at: zone.instant(start).0 };
-        Series { plan, zone: zone.clone(), bounds, first, last }
+        Series { plan, zone: zone.clone(), bounds, first, last, work }
     }
 
     /// The occurrences that the rule gives from the instant `from` on (at ≥ from), ascending by instant and each once,
@@ -177,7 +197,7 @@ impl Series {
             Plan::Elapsed(plan) => Starts::Elapsed(Elapsed::new(plan, &self.zone, from)),
         };
         starts
-            .take_while(|(_, at)| *at <= self.bounds.at && *at < place::END)
+            .take_while(|(_, at)| *at <= self.bounds.at && *at < place::END && self.work.spend(START))
             .map(|(wall, at)| Start { wall: civil::wall(wall), at: UtcMillis(at.saturating_mul(1000)) })
             // Where the first one lies in a gap, the rule has another wall for the same instant.
             .map(|start| if start.at == self.first.at { self.first } else { start })
@@ -220,7 +240,7 @@ impl Walls {
     /// (for an observance: TZOFFSETFROM).
     pub fn new(rule: &Rule, start: DateTime, offset: i32) -> Walls {
         let wall = place::Fixed { offset: offset.into() };
-        let plan = Plan::new(rule, civil::seconds(start), false, &place::STILL);
+        let plan = Plan::new(rule, civil::seconds(start), false, &place::STILL, Work::default());
         let mut bounds = Bounds::of(rule.until, false, &wall);
         if let Some(last) = rule.count.and_then(|count| plan.last(count, &place::STILL)) {
             bounds.end_with(last, false);

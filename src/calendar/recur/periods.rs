@@ -6,7 +6,7 @@ use super::civil::{self, CYCLE_DAYS, DAY, Day, FIRST_DAY, LAST_DAY, date, day_nu
 use super::plan::gcd;
 use super::sets::{DayFilter, TimeSet};
 use super::weekdays::Weekdays;
-use super::{Frequency, Skip};
+use super::{Frequency, Skip, Work};
 
 /// A COUNT is counted through so many periods; a rule that has not reached it then is taken as endless.
 const MAX_COUNTED_PERIODS: i64 = 100_000;
@@ -27,6 +27,7 @@ pub(super) struct PeriodPlan {
     pub positions: Vec<i32>,
     /// The rule for the `rrule` crate, when that expands it.
     pub by_weekday: Option<Box<RRule>>,
+    pub work: Work,
 }
 
 impl PeriodPlan {
@@ -86,6 +87,26 @@ impl PeriodPlan {
             _ => CYCLE_DAYS,
         };
         units / gcd(units, self.interval)
+    }
+
+    /// The most days that a period can have.
+    fn most_days(&self) -> i64 {
+        match self.frequency {
+            Frequency::Yearly => 373,
+            Frequency::Monthly => 32,
+            Frequency::Weekly => 7,
+            _ => 1,
+        }
+    }
+
+    /// The steps of work that the days of a period take.
+    fn period_steps(&self) -> u64 {
+        match self.frequency {
+            Frequency::Yearly => 96,
+            Frequency::Monthly => 8,
+            Frequency::Weekly => 2,
+            _ => 1,
+        }
     }
 
     /// Whether a period can reach into the following one, which SKIP=FORWARD makes it do.
@@ -223,6 +244,9 @@ impl<'a> Periods<'a> {
     /// Occurrence number `count`, from 1; None when the rule ends before it or [`MAX_COUNTED_PERIODS`] do not reach it.
     pub fn last(plan: &PeriodPlan, count: u64) -> Option<i64> {
         let mut left = i64::try_from(count).ok()?;
+        if left > MAX_COUNTED_PERIODS * plan.most_days() * DAY.min(plan.times.len()) {
+            return None;
+        }
         let mut all = Periods::new(plan, i64::MIN);
         while all.period < MAX_COUNTED_PERIODS && all.load() {
             let here = all.count_loaded();
@@ -274,10 +298,10 @@ impl<'a> Periods<'a> {
                 return false;
             }
             // SKIP has days that do not pass as they are.
-            if turn == IDLE && !self.plan.overlaps() && self.plan.days.next_day(FIRST_DAY).is_none() {
+            if turn == IDLE && !self.plan.overlaps() && self.plan.days.next_day(FIRST_DAY, &self.plan.work).is_none() {
                 return false;
             }
-            if !self.plan.collect_days(self.period, &mut self.days) {
+            if !self.plan.work.spend(self.plan.period_steps()) || !self.plan.collect_days(self.period, &mut self.days) {
                 return false;
             }
             if !self.plan.positions.is_empty() {

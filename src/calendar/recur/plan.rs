@@ -6,7 +6,7 @@ use super::elapsed::{Elapsed, ElapsedPlan};
 use super::periods::{PeriodPlan, Periods};
 use super::place::Place;
 use super::sets::{DayFilter, Scope, TimeSet};
-use super::{Frequency, Rule, Skip, weekdays};
+use super::{Frequency, Rule, Skip, Work, weekdays};
 
 /// What is expanded, and how.
 #[derive(Clone, Debug)]
@@ -18,11 +18,11 @@ pub(super) enum Plan {
 }
 
 impl Plan {
-    /// Plans `rule` from the wall-clock second `start`. The times of an all-day series are its midnights: BYHOUR, BYMINUTE
+    /// Plans `rule` from the wall-clock second `start`; what is asked of the plan is paid from `work`. The times of an all-day series are its midnights: BYHOUR, BYMINUTE
     /// and BYSECOND are ignored, and of a rule that steps within days the steps at midnight count.
-    pub fn new(rule: &Rule, start: i64, all_day: bool, place: &impl Place) -> Plan {
+    pub fn new(rule: &Rule, start: i64, all_day: bool, place: &impl Place, work: Work) -> Plan {
         if !all_day && rule.frequency < Frequency::Daily {
-            return Plan::Elapsed(ElapsedPlan::new(rule, days(rule, start), place.instant(start).0));
+            return Plan::Elapsed(ElapsedPlan::new(rule, days(rule, start), place.instant(start).0, work));
         }
         let clock = start.rem_euclid(DAY);
         let set = |part: Option<u64>, own: i64| if all_day { 1 } else { part.unwrap_or(1 << own) };
@@ -39,6 +39,7 @@ impl Plan {
             },
             positions: rule.positions.clone(),
             by_weekday: None,
+            work,
         };
         plan.by_weekday = weekdays::rule(&plan).map(Box::new);
         Plan::Wall(plan)

@@ -169,3 +169,41 @@ fn limit_of_repetitions_at_it_and_above() {
     assert_eq!(repeated(most), most as usize + 1);
     assert_eq!(repeated(most + 1), most as usize + 1);
 }
+
+#[test]
+fn limit_of_work_at_it_and_above() {
+    let quiet = vevent("DTSTART:20260310T100000Z\nRRULE:FREQ=DAILY", &["PT0S"]).replace("UID:u", "UID:quiet");
+    let within = |loud: &str, max_work: u64| {
+        let case = Case::new(&format!("{loud}\n{quiet}")).around(|mut around| {
+            around.limits.max_work = max_work;
+            around
+        });
+        case.with(|plan| {
+            let next = plan.next_ring(at("2026-03-10T09:00"));
+            let told = plan.overworked();
+            let is_loud = told.is_empty();
+            assert_eq!(next, Some(at(if is_loud { "2026-03-10T09:00" } else { "2026-03-10T10:00" })), "{max_work}");
+            assert!(told.iter().all(|fault| fault.text.contains("limits.max_work")), "{told:?}");
+            let rings = plan.rings(at("2026-03-10T10:00")..at("2026-03-10T10:00").plus(1));
+            let uids: Vec<&str> = rings.iter().map(|ring| &*ring.component.uid).collect();
+            assert!(uids.contains(&"quiet") && uids.contains(&"u") == is_loud, "{max_work}: {uids:?}");
+            is_loud
+        })
+    };
+    let triggers: Vec<String> = (0..100).map(|n| format!("PT{n}M")).collect();
+    let triggers: Vec<&str> = triggers.iter().map(String::as_str).collect();
+    let many = vevent("DTSTART:20260310T090000Z\nRRULE:FREQ=DAILY", &triggers);
+    let (mut too_little, mut enough) = (1, Limits::default().max_work);
+    assert!(within(&many, enough) && !within(&many, too_little));
+    while too_little + 1 < enough {
+        let middle = (too_little + enough) / 2;
+        if within(&many, middle) { enough = middle } else { too_little = middle }
+    }
+    // An alarm of a daily event takes some steps, and a share of what an object may cost is for each UID.
+    assert!((100 * 4 * 4..100 * 60 * 4).contains(&enough), "{enough}");
+    // What hardly ever comes, many times over.
+    let rare = "RRULE:FREQ=MINUTELY;INTERVAL=1439;BYMONTH=2;BYMONTHDAY=29;BYDAY=SU;BYHOUR=1;BYMINUTE=0";
+    let rare: String = (0..64).map(|n| rare.replace("1439", &(1439 + n).to_string()) + "\n").collect();
+    let rare = vevent(&format!("DTSTART:20260310T090000Z\n{}", rare.trim()), &triggers);
+    assert!(!within(&rare, Limits::default().max_work));
+}
