@@ -62,12 +62,17 @@ pub struct Settlement {
     pub verdict: Verdict,
 }
 
-/// Ring, recipient, attempts, when it was fired, notification. Octets, for a turned bit makes them no text.
-type Claimable = (i64, Vec<u8>, i64, i64, Vec<u8>);
+/// Ring, recipient, attempts, when it was fired, notification, the next attempt. Octets, for a turned bit makes them no text.
+type Claimable = (i64, Vec<u8>, i64, i64, Vec<u8>, i64);
 
-pub(super) const CLAIMABLE: &str = "SELECT d.ring, d.recipient, d.attempts, r.fired_at, r.notification
+/// Deliveries that are read in one go, and octets of notifications after which no more are claimed at a time: bounds on memory.
+const PAGE: i64 = 256;
+const OCTETS: usize = 16 * 1024 * 1024;
+
+pub(super) const CLAIMABLE: &str = "SELECT d.ring, d.recipient, d.attempts, r.fired_at, r.notification, d.next_attempt
     FROM deliveries d CROSS JOIN rings r ON r.id = d.ring
     WHERE d.state = 'pending' AND d.sink = ?1 AND d.next_attempt <= ?2
+    AND (d.next_attempt, d.ring, d.recipient) > (?4, ?5, CAST(?6 AS TEXT))
     ORDER BY d.next_attempt, d.ring, d.recipient LIMIT ?3";
 pub(super) const NEXT: &str = "SELECT next_attempt, ring, recipient FROM deliveries
     WHERE state = 'pending' AND sink = ?1 ORDER BY next_attempt, ring, recipient LIMIT ?2";
@@ -120,8 +125,8 @@ impl Ledger {
     }
 
     /// Claims up to `limit` deliveries of `sink` that may be tried at `now`, until `lease`: nobody else gets them before.
-    /// Those that have waited longest come first. What a turned bit has made unreadable is given up, so that it does not
-    /// keep the others.
+    /// Those that have waited longest come first; where their notifications are large, fewer are claimed. What a turned bit has
+    /// made unreadable is given up, so that it does not keep the others.
     ///
     /// # Errors
     /// [`LedgerError::Database`]; nothing is claimed then.
@@ -129,14 +134,24 @@ impl Ledger {
         let held = self.leases().of(sink);
         let mut held = held.lock().await;
         held.retain(|_, until| *until > now);
-        let claimable = sqlx::query_as(CLAIMABLE).bind(sink).bind(now.0).bind(limit.saturating_add(count(&held)));
-        let rows: Vec<Claimable> = claimable.fetch_all(self.readers()).await?;
         let room = usize::try_from(limit).unwrap_or_default();
-        let (mut deliveries, mut damaged) = (Vec::with_capacity(rows.len()), Vec::new());
-        for (ring, recipient, attempts, fired_at, notification) in rows {
-            if deliveries.len() == room {
-                break;
-            }
+        let (mut deliveries, mut damaged, mut octets) = (Vec::new(), Vec::new(), 0);
+        let mut after = (i64::MIN, i64::MIN, Vec::new());
+        let mut rows = Vec::new().into_iter();
+        let mut is_all = false;
+        while deliveries.len() < room && octets < OCTETS {
+            let Some((ring, recipient, attempts, fired_at, notification, next_attempt)) = rows.next() else {
+                if is_all {
+                    break;
+                }
+                let claimable = sqlx::query_as(CLAIMABLE).bind(sink).bind(now.0).bind(PAGE);
+                let claimable = claimable.bind(after.0).bind(after.1).bind(std::mem::take(&mut after.2));
+                let page: Vec<Claimable> = claimable.fetch_all(self.readers()).await?;
+                is_all = page.len() < usize::try_from(PAGE).unwrap_or_default();
+                rows = page.into_iter();
+                continue;
+            };
+            after = (next_attempt, ring, recipient.clone());
             let (recipient, notification) = match (String::from_utf8(recipient), String::from_utf8(notification)) {
                 (Ok(recipient), Ok(notification)) => (recipient, notification),
                 (recipient, _) => {
@@ -148,6 +163,7 @@ impl Ledger {
             if held.contains_key(&owed) {
                 continue;
             }
+            octets += notification.len();
             let (fired_at, notification) = (UtcMillis(fired_at), notification.into());
             deliveries.push(Claimed { ring, recipient: owed.1, attempts, fired_at, notification });
         }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use sqlx::sqlite::SqliteRow;
-use sqlx::{FromRow, Row, SqliteConnection};
+use sqlx::{FromRow, Row, SqliteConnection, ValueRef as _};
 
 use super::absence::Absent;
 use super::text::{optional_text, readable, text};
@@ -178,6 +178,27 @@ impl Ledger {
         let hrefs = serde_json::json!(hrefs).to_string();
         let rows = sqlx::query(sql).bind(calendar).bind(hrefs).fetch_all(self.readers()).await?;
         rows.iter().map(|row| Ok((text(row, "href")?, existing(row)?))).collect()
+    }
+
+    /// The texts of those of `objects` that have at most `most` octets, without their timers; and the ids of the others.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`].
+    pub async fn short_texts(&self, objects: &[i64], most: usize) -> Result<(Vec<ObjectText>, Vec<i64>), LedgerError> {
+        let sql =
+            "SELECT id, calendar, href, revision, memo, iif(octet_length(text) <= ?2, text, NULL) AS text, NULL AS due
+            FROM objects WHERE id IN (SELECT value FROM json_each(?1))";
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let query = sqlx::query(sql).bind(id_list(objects.iter().copied())).bind(most);
+        let (mut short, mut long) = (Vec::new(), Vec::new());
+        for row in query.fetch_all(self.readers()).await? {
+            if row.try_get_raw("text")?.is_null() {
+                long.push(row.try_get("id")?);
+            } else {
+                short.push(object_text(&row)?);
+            }
+        }
+        Ok((short, long))
     }
 
     /// The texts of `objects`, without their timers.

@@ -1,6 +1,7 @@
 //! The rings of an object that is due: their notifications and where these go.
 
 use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use sha2::{Digest as _, Sha256};
 
@@ -20,6 +21,14 @@ const MISSED: usize = 100;
 const MISSED_COUNT: usize = 10_000;
 /// Milliseconds.
 const DAY: i64 = 86_400_000;
+/// Milliseconds of rings that are worked out at a time, where a window is long.
+const SLICE: i64 = 60_000;
+/// Octets of notifications of one object above which the rings of later instants wait for its next firing.
+const MUCH: usize = 4 * 1024 * 1024;
+/// Octets of a text above which it is read and worked out alone.
+const LONG: usize = 32 * 1024;
+/// How long objects are worked out at a time; the rest waits until what is ready has fired.
+const TURN: Duration = Duration::from_millis(200);
 
 /// `from <= ring < until`
 pub(super) type Window = (UtcMillis, UtcMillis);
@@ -36,31 +45,60 @@ pub(super) struct Place<'a> {
 
 impl Planner {
     /// The rings of `plan` in `from <= ring < until`: notifications for those that are not too late at `now`, rows for
-    /// the rest. Not stamped yet.
+    /// the rest. Not stamped yet. Where they are too much at once they end before `until`, and it is said when.
     pub(super) fn rings(
         &self,
         plan: &Plan<'_>,
         place: Place<'_>,
         (from, until): Window,
         now: UtcMillis,
-    ) -> Vec<NewRing> {
+    ) -> (Vec<NewRing>, Option<UtcMillis>) {
         let too_late = now.plus(-self.inner.max_lateness).max(self.fired_until.plus(1));
         let mut rings = Vec::new();
         if from < too_late {
             self.missed(plan, place, (from, until.min(too_late)), &mut rings);
         }
         let from = from.max(too_late);
+        let mut end = until;
         if from < until {
-            rings.extend(firings(plan.rings(from..until)).iter().map(|ring| self.fired(ring, place)));
-            rings.extend(suppressed(plan, place, (from, until)));
+            end = self.on_time(plan, place, (from, until), &mut rings);
+            rings.extend(suppressed(plan, place, (from, end)));
         }
         rings.shrink_to_fit();
-        rings
+        (rings, Some(end).filter(|end| *end < until))
+    }
+
+    /// Adds the rings that are not too late to `rings`, up to `until` or to where they are too much; returns that.
+    fn on_time(&self, plan: &Plan<'_>, place: Place<'_>, (from, until): Window, rings: &mut Vec<NewRing>) -> UtcMillis {
+        let (mut cursor, mut octets) = (from, 0);
+        while cursor < until {
+            let end = cursor.plus(SLICE).min(until);
+            let mut last = None;
+            for ring in firings(plan.rings(cursor..end)) {
+                // What is due at one instant stays together: an object is due at one.
+                if octets > MUCH && last.is_some_and(|last| last < ring.at) {
+                    return ring.at;
+                }
+                last = Some(ring.at);
+                let ring = self.fired(&ring, place);
+                octets += ring.notification.len();
+                rings.push(ring);
+            }
+            cursor = end;
+            if cursor < until {
+                let Some(next) = plan.next_ring(cursor).filter(|next| *next < until) else { break };
+                if octets > MUCH {
+                    return next;
+                }
+                cursor = next;
+            }
+        }
+        until
     }
 
     /// Rings that were found too late. Only the first [`MISSED`] get a row of their own; the last row stands for the
     /// rest, of which no more than [`MISSED_COUNT`] are counted.
-    fn missed(&self, plan: &Plan<'_>, place: Place<'_>, (from, until): Window, rings: &mut Vec<NewRing>) {
+    pub(super) fn missed(&self, plan: &Plan<'_>, place: Place<'_>, (from, until): Window, rings: &mut Vec<NewRing>) {
         let (mut cursor, mut count, mut rest) = (from, 0_usize, None::<NewRing>);
         while let Some(next) = plan.next_ring(cursor).filter(|next| *next < until && count < MISSED_COUNT) {
             let end = next.plus(DAY).min(until);
@@ -102,31 +140,21 @@ impl Planner {
 
 impl Prepare for Planner {
     async fn prepare(&self, timers: Vec<Due>, until: UtcMillis, now: UtcMillis) -> Result<Vec<Firing>, LedgerError> {
-        let ids: Vec<i64> = timers.iter().map(|timer| timer.object).collect();
-        let texts = self.ledger.texts(&ids).await?;
-        let mut calendars: Vec<i64> = texts.iter().map(|text| text.calendar).collect();
-        calendars.sort_unstable();
-        calendars.dedup();
-        let rows: HashMap<i64, CalendarRow> =
-            self.ledger.calendars_by_id(&calendars).await?.into_iter().map(|row| (row.id, row)).collect();
-        let mut texts: HashMap<i64, ObjectText> = texts.into_iter().map(|text| (text.id, text)).collect();
-        let matching = |timer: Due| {
-            let text = texts.remove(&timer.object).filter(|text| text.revision == timer.revision)?;
-            Some((timer, text))
-        };
-        let work: Vec<(Due, ObjectText)> = timers.into_iter().filter_map(matching).collect();
-        let planner = self.clone();
-        let firings = spread(work, move |work| {
-            let mut around: HashMap<i64, (Surroundings, About)> = HashMap::new();
-            let firing = |(timer, text): (Due, ObjectText)| {
-                let row = rows.get(&text.calendar)?;
-                let (around, about) = around.entry(row.id).or_insert_with(|| (planner.around(row), about(row)));
-                let place = Place { row, about, object: text.id, href: &text.href };
-                Some(planner.firing(place, around, timer, &text, (until, now)))
-            };
-            work.into_iter().filter_map(firing).collect()
-        });
-        Ok(firings.await)
+        let timers: HashMap<i64, Due> = timers.into_iter().map(|timer| (timer.object, timer)).collect();
+        let ids: Vec<i64> = timers.keys().copied().collect();
+        let begun = Instant::now();
+        let (mut texts, long) = self.ledger.short_texts(&ids, LONG).await?;
+        // What takes longest comes last: others do not wait for it.
+        texts.sort_by_key(|text| text.text.len());
+        let mut firings = self.firings(&timers, texts, (until, now), begun).await?;
+        for id in long {
+            if begun.elapsed() > TURN && !firings.is_empty() {
+                break;
+            }
+            let text = self.ledger.texts(&[id]).await?;
+            firings.extend(self.firings(&timers, text, (until, now), begun).await?);
+        }
+        Ok(firings)
     }
 
     fn stamp(&self, firing: Firing, now: UtcMillis) -> Firing {
@@ -136,6 +164,40 @@ impl Prepare for Planner {
 }
 
 impl Planner {
+    /// The firings of objects with these `texts`, of which the first of each thread and those within [`TURN`] of `begun` are
+    /// worked out.
+    async fn firings(
+        &self,
+        timers: &HashMap<i64, Due>,
+        texts: Vec<ObjectText>,
+        (until, now): (UtcMillis, UtcMillis),
+        begun: Instant,
+    ) -> Result<Vec<Firing>, LedgerError> {
+        let mut calendars: Vec<i64> = texts.iter().map(|text| text.calendar).collect();
+        calendars.sort_unstable();
+        calendars.dedup();
+        let rows: HashMap<i64, CalendarRow> =
+            self.ledger.calendars_by_id(&calendars).await?.into_iter().map(|row| (row.id, row)).collect();
+        let matching = |text: ObjectText| {
+            let timer = timers.get(&text.id).filter(|timer| timer.revision == text.revision)?;
+            Some((*timer, text))
+        };
+        let work: Vec<(Due, ObjectText)> = texts.into_iter().filter_map(matching).collect();
+        let planner = self.clone();
+        let firings = spread(work, move |work| {
+            let mut around: HashMap<i64, (Surroundings, About)> = HashMap::new();
+            let firing = |(timer, text): (Due, ObjectText)| {
+                let row = rows.get(&text.calendar)?;
+                let (around, about) = around.entry(row.id).or_insert_with(|| (planner.around(row), about(row)));
+                let place = Place { row, about, object: text.id, href: &text.href };
+                Some(planner.firing(place, around, timer, &text, (until, now)))
+            };
+            let in_time = |(index, work)| (index == 0 || begun.elapsed() <= TURN).then_some(work);
+            work.into_iter().enumerate().map_while(in_time).filter_map(firing).collect()
+        });
+        Ok(firings.await)
+    }
+
     fn firing(
         &self,
         place: Place<'_>,
@@ -157,8 +219,8 @@ impl Planner {
         };
         let plan = Plan::new(&object, around, text.memo.as_deref());
         let after = until.max(timer.due).plus(1);
-        let rings = self.rings(&plan, place, (timer.due, after), now);
-        let next = plan.next_ring(after);
+        let (rings, cut) = self.rings(&plan, place, (timer.due, after), now);
+        let next = cut.or_else(|| plan.next_ring(after));
         for fault in plan.overworked() {
             tracing::warn!(calendar.name = place.row.name, object.href = text.href, "{fault}");
         }

@@ -224,7 +224,12 @@ impl Planner {
         let due = existing.due.filter(|due| *due < from)?;
         let object = Object::parse(&existing.text, &self.inner.limits).ok()?;
         let plan = Plan::new(&object, around, existing.memo.as_deref());
-        Some(self.rings(&plan, place, (due, from), now).into_iter().map(|ring| self.stamped(ring, now)).collect())
+        let (mut rings, cut) = self.rings(&plan, place, (due, from), now);
+        if let Some(cut) = cut {
+            // It has been edited: there is no later firing of what it was.
+            self.missed(&plan, place, (cut, from), &mut rings);
+        }
+        Some(rings.into_iter().map(|ring| self.stamped(ring, now)).collect())
     }
 
     /// Plans objects of `row` again whose text has not changed; what was due before `previous` is past, unless it has not

@@ -3,7 +3,6 @@
 //! already written ('staged'), so that the due second costs only the commit. It knows neither iCalendar nor sinks: what an
 //! object rings is worked out by its [`Prepare`].
 
-use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -14,16 +13,17 @@ use crate::clock::Clock;
 use crate::ledger::{Due, Fired, Firing, Ledger, LedgerError, NewRing, RingState, Trouble};
 use crate::time::UtcMillis;
 
+mod staged;
 mod timer;
 
 pub use timer::WallTimer;
+
+use staged::Staged;
 
 /// How long before it is due an object is staged, milliseconds.
 const LEAD: i64 = 15_000;
 /// Objects staged in one go; in between, what has become due is fired.
 const STAGE: i64 = 500;
-/// Objects staged at most: a bound on memory (some 150 MiB), not on what can be due at once.
-const STAGED: usize = 100_000;
 /// Objects fired in one transaction.
 const BATCH: i64 = 2_500;
 /// How long to wait when the ledger cannot be written, milliseconds.
@@ -35,9 +35,9 @@ const TOLD: usize = 200;
 
 /// Works out what due objects ring.
 pub trait Prepare: Send + Sync {
-    /// For each of `timers`: what rings from its due instant to `until` (inclusive; at least the due instant itself), and
+    /// For `timers`, what rings from the due instant of each to `until` (inclusive; at least the due instant itself), and
     /// when it is due after that. Rings that are too late at `now` come as missed. Timers whose object has changed since
-    /// are left out.
+    /// are left out, and what takes long: no more than a fraction of a second is spent, and then something is worked out.
     fn prepare(
         &self,
         timers: Vec<Due>,
@@ -141,7 +141,7 @@ pub struct Wheel<P> {
     bell: Bell,
     /// What was due before this waits for [`Bell::release`].
     started: UtcMillis,
-    staged: HashMap<i64, Firing>,
+    staged: Staged,
     /// How far staging has come: timers up to this one are staged or need not be.
     staged_upto: (UtcMillis, i64),
 }
@@ -151,7 +151,7 @@ impl<P: Prepare> Wheel<P> {
     pub fn new(ledger: Ledger, prepare: P, clock: Clock, bell: Bell) -> Wheel<P> {
         let started = clock.now();
         let staged_upto = (UtcMillis::MIN, 0);
-        Wheel { ledger, prepare, clock, bell, started, staged: HashMap::new(), staged_upto }
+        Wheel { ledger, prepare, clock, bell, started, staged: Staged::default(), staged_upto }
     }
 
     /// Turns until `stop` resolves. `fired` is called after each commit of new rings.
@@ -222,15 +222,26 @@ impl<P: Prepare> Wheel<P> {
     async fn fire(&mut self, due: Vec<Due>, now: UtcMillis, fired: &impl Fn(Fired)) -> Result<(), LedgerError> {
         let (mut firings, mut rest) = (Vec::with_capacity(due.len()), Vec::new());
         for timer in due {
-            match self.staged.remove(&timer.object) {
-                Some(firing) if firing.timer == timer => firings.push(self.prepare.stamp(firing, now)),
-                _ => rest.push(timer),
+            match self.staged.take(&timer) {
+                Some(firing) => firings.push(self.prepare.stamp(firing, now)),
+                None => rest.push(timer),
             }
+        }
+        // What is ready does not wait for what is not.
+        if !firings.is_empty() {
+            self.record(firings, now, fired).await?;
         }
         if !rest.is_empty() {
             let prepared = self.prepare.prepare(rest, now, now).await?;
-            firings.extend(prepared.into_iter().map(|firing| self.prepare.stamp(firing, now)));
+            let now = self.clock.now();
+            let prepared = prepared.into_iter().map(|firing| self.prepare.stamp(firing, now)).collect();
+            self.record(prepared, now, fired).await?;
         }
+        Ok(())
+    }
+
+    /// Writes `firings` down, and what they owe.
+    async fn record(&self, firings: Vec<Firing>, now: UtcMillis, fired: &impl Fn(Fired)) -> Result<(), LedgerError> {
         if firings.is_empty() {
             return Ok(());
         }
@@ -246,15 +257,14 @@ impl<P: Prepare> Wheel<P> {
     async fn stage(&mut self, now: UtcMillis) -> Result<bool, LedgerError> {
         // The clock may have been set back.
         self.staged_upto = self.staged_upto.clamp((now, i64::MIN), (now.plus(LEAD), i64::MAX));
-        if self.staged.len() >= STAGED {
-            self.staged.retain(|_, firing| firing.timer.due >= now);
+        if self.staged.is_full(now) {
             return Ok(false);
         }
         let soon = self.ledger.due(self.staged_upto, now.plus(LEAD), STAGE).await?;
         let Some(last) = soon.last() else { return Ok(false) };
         self.staged_upto = (last.due, last.object.saturating_add(1));
         for firing in self.prepare.prepare(soon, UtcMillis::MIN, now).await? {
-            self.staged.insert(firing.timer.object, firing);
+            self.staged.put(firing);
         }
         Ok(true)
     }
