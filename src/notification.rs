@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::calendar::alarm::{Alarm, Trigger};
+use crate::calendar::component::Attendee;
 use crate::calendar::ring::{Ring, When};
 use crate::time::UtcMillis;
 
@@ -69,7 +70,12 @@ pub struct Sender {
     pub pid: u32,
     /// Octets of each text of an event or an alarm; what is longer is cut.
     pub max_text: usize,
+    /// Octets of a whole notification.
+    pub max_size: usize,
 }
+
+/// A text that is shorter than this is not cut for the sake of the whole.
+const SHORT: usize = 64;
 
 /// The identity of a firing (rule 21): 16 octets that depend on the user, the UID, the action and the instant, and on nothing
 /// else. What has no UID has in its place the calendar that it is in, `href`, which is its object's name there, its type and
@@ -116,8 +122,16 @@ impl Notification {
     ) -> Notification {
         let component = ring.component;
         let bounded = |text: &str| cut(text, sender.max_text);
-        let of_attendees = |text: fn(&crate::calendar::component::Attendee) -> &str| -> Vec<String> {
-            component.attendees.iter().map(|attendee| bounded(text(attendee))).collect()
+        // Those that have room at all; how much there is shows when it is written.
+        let mut room = sender.max_size;
+        let fits = |attendee: &&Attendee| {
+            let octets = attendee.name.len() + attendee.address.len() + attendee.status.len();
+            room = room.saturating_sub(octets);
+            room > 0
+        };
+        let attendees: Vec<&Attendee> = component.attendees.iter().take_while(fits).collect();
+        let of_attendees = |text: fn(&Attendee) -> &str| -> Vec<String> {
+            attendees.iter().map(|attendee| bounded(text(attendee))).collect()
         };
         let (summary, description) = ring.alarm.map_or(("", ""), |alarm| (&alarm.summary, &alarm.description));
         Notification {
@@ -157,6 +171,45 @@ impl Notification {
     /// One line of JSON: the documented keys in their order, then the extensions.
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// The same in at most `most` octets: attendees are left out from the end, then recipients, then the longest texts are cut.
+    /// Its frame, the names of the user and of the calendar among it, stays whole.
+    pub fn to_json_within(mut self, most: usize) -> String {
+        let mut json = self.to_json();
+        while json.len() > most && self.shrink() {
+            json = self.to_json();
+        }
+        json
+    }
+
+    /// Makes it shorter; false when it is as short as it can be.
+    fn shrink(&mut self) -> bool {
+        for list in [&mut self.attendee_names, &mut self.attendee_emails, &mut self.attendee_status] {
+            list.truncate(list.len() / 2);
+        }
+        if !self.attendee_names.is_empty() {
+            return true;
+        }
+        if !self.alarm_recipients.is_empty() {
+            self.alarm_recipients.truncate(self.alarm_recipients.len() / 2);
+            return true;
+        }
+        let texts = [
+            &mut self.description,
+            &mut self.alarm_description,
+            &mut self.summary,
+            &mut self.location,
+            &mut self.alarm_summary,
+            &mut self.organizer,
+            &mut self.alert_id,
+            &mut self.uid,
+        ];
+        let longest = texts.into_iter().max_by_key(|text| text.len()).filter(|text| text.len() > SHORT);
+        longest.is_some_and(|text| {
+            text.truncate(text.floor_char_boundary(text.len() / 2));
+            true
+        })
     }
 }
 

@@ -93,6 +93,7 @@ pub fn sender(config: &Config) -> Sender {
         server_fqdn: config.defaults.server_name.clone(),
         pid: std::process::id(),
         max_text: config.limits.max_text,
+        max_size: config.limits.max_notification_size,
     }
 }
 

@@ -184,7 +184,8 @@ impl Preview<'_> {
     fn row(&self, ring: &Ring<'_>, about: &About, href: &str, json: bool) -> Row {
         let text = if json {
             let sender = planner::sender(self.config);
-            Text::Json(Notification::new(ring, about, identity(about, href, ring), &sender, ring.at).to_json())
+            let notification = Notification::new(ring, about, identity(about, href, ring), &sender, ring.at);
+            Text::Json(notification.to_json_within(sender.max_size))
         } else {
             let own = self.args.zone.as_deref().and_then(|id| self.zones.resolve(id, None, None));
             let summary = ring.component.summary.to_string();

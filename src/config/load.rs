@@ -325,6 +325,7 @@ fn read_limits(section: Section<'_>) -> Limits {
         max_name: count("max_name", standard.max_name),
         max_own_addresses: count("max_own_addresses", standard.max_own_addresses),
         max_text: octets("max_text", standard.max_text),
+        max_notification_size: within("max_notification_size", (4_096, 1 << 30), standard.max_notification_size),
         max_reply_size: octets("max_reply_size", standard.max_reply_size),
     };
     section.finish();

@@ -107,6 +107,8 @@ pub struct Limits {
     pub max_own_addresses: usize,
     /// Octets of each text in a notification, and characters of it in a mail.
     pub max_text: usize,
+    /// Octets of a notification. A meeting of two thousand has less.
+    pub max_notification_size: usize,
     /// Octets of what a mail server answers to one command.
     pub max_reply_size: usize,
 }
@@ -120,6 +122,7 @@ impl Default for Limits {
             max_name: 1_000,
             max_own_addresses: 10,
             max_text: 64 * 1024,
+            max_notification_size: 256 * 1024,
             max_reply_size: 64 * 1024,
         }
     }

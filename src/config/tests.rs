@@ -88,13 +88,14 @@ fn each_limit_is_read_from_its_key() {
         "max_xml_depth",
         "max_object_size",
         "max_text",
+        "max_notification_size",
         "max_reply_size",
         "max_answer_size",
         "max_listing_size",
         "max_href",
     ];
     // Each gets a number of its own, within the bounds of all that are counted like it.
-    let number = |key: usize| if key < 20 { 8 + key } else { 2_000 + key };
+    let number = |key: usize| if key < 20 { 8 + key } else { 5_000 + key };
     let lines: String = numbers.iter().enumerate().map(|(n, key)| format!("{key} = {}\n", number(n))).collect();
     let limits = load_text(&format!("[limits]\n{lines}max_retry_after = \"7m\"\n")).unwrap().limits;
     let told = format!("{limits:?}");

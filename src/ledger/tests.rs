@@ -1,3 +1,5 @@
+use std::collections::HashSet;
+
 use super::*;
 use crate::time::UtcMillis;
 
@@ -242,6 +244,35 @@ async fn what_is_gone_takes_its_timer_along() {
     assert_eq!(ledger.next_due(UtcMillis::MIN).await.unwrap(), Some(at(20)));
     ledger.drop_calendar("home", "work").await.unwrap();
     assert_eq!(ledger.armed().await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn large_notifications_are_claimed_a_few_at_a_time() {
+    let (_folder, ledger) = fresh().await;
+    let sink = ledger.sinks(&["out"]).await.unwrap()["out"];
+    ledger.take_in(planned(vec![object("a.ics", Some(at(10)))])).await.unwrap();
+    let timer = all_due(&ledger).await[0];
+    let numbered = |n: u32, octets: usize| {
+        let mut ring = ring(0, sink);
+        ring.identity[..4].copy_from_slice(&n.to_be_bytes());
+        ring.notification = "x".repeat(octets);
+        ring
+    };
+    // More than a page of small ones, then some that are large.
+    let small = (0..700).map(|n| numbered(n, 10));
+    let rings = small.chain((700..740).map(|n| numbered(n, 1024 * 1024))).collect();
+    ledger.fire(vec![Firing { timer, rings, next: None }], at(10)).await.unwrap();
+    let mut claimed = Vec::new();
+    let mut seen = HashSet::new();
+    loop {
+        let claims = ledger.claim(sink, at(10), at(20), 1_000).await.unwrap();
+        if claims.deliveries.is_empty() {
+            break;
+        }
+        claimed.push(claims.deliveries.len());
+        assert!(claims.deliveries.iter().all(|one| seen.insert(one.ring)), "each is claimed once");
+    }
+    assert_eq!(claimed, [716, 16, 8]);
 }
 
 #[tokio::test]

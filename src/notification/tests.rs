@@ -18,7 +18,7 @@ fn notify(text: &str, about: &About) -> Notification {
 }
 
 fn notify_within(max_text: usize, text: &str, about: &About) -> Notification {
-    let sender = Sender { server_fqdn: "sloti30t15".into(), pid: 3_164_225, max_text };
+    let sender = Sender { server_fqdn: "sloti30t15".into(), pid: 3_164_225, max_text, max_size: usize::MAX };
     let object = Object::parse(text.as_bytes(), &Limits::default()).unwrap();
     let around = Surroundings::new(Zones::bundled());
     let plan = Plan::new(&object, &around, None);
@@ -147,4 +147,33 @@ fn attendees_come_in_three_lists_of_one_length() {
     assert_eq!(notification.attendee_emails, ["mailto:doe@example.org", "mailto:x@example.org"]);
     assert_eq!(notification.attendee_status, ["TENTATIVE", ""]);
     assert_eq!(notification.organizer, "mailto:ann@example.org");
+}
+
+#[test]
+fn limit_of_a_notifications_size_at_it_and_above() {
+    let long = |octets: usize| LOVELY.replace("SUMMARY:Here", &format!("SUMMARY:{}Here", "x".repeat(octets)));
+    for most in [256 * 1024, 8 * 1024] {
+        let whole = |octets: usize| notify_within(usize::MAX, &long(octets), &mary());
+        let frame = whole(0).to_json().len();
+        assert_eq!(whole(most - frame).to_json_within(most), whole(most - frame).to_json());
+        let cut: Notification = serde_json::from_str(&whole(most - frame + 1).to_json_within(most)).unwrap();
+        assert!(cut.summary.len() < most && cut.summary.len() > most / 3, "{}", cut.summary.len());
+        assert_eq!((cut.uid, cut.alarm_description), (whole(0).uid, whole(0).alarm_description), "the longest is cut");
+    }
+}
+
+#[test]
+fn attendees_are_left_out_before_texts_are_cut() {
+    let attendees = |count: usize| -> String {
+        (0..count).map(|n| format!("ATTENDEE;CN=\"\u{1}{n:05}\":mailto:a{n}@example.org\r\n")).collect()
+    };
+    let text = LOVELY.replace("SUMMARY:Here", &format!("{}SUMMARY:Here", attendees(1_500)));
+    let whole = notify_within(64 * 1024, &text, &mary());
+    let json = whole.clone().to_json_within(20_000);
+    let cut: Notification = serde_json::from_str(&json).unwrap();
+    let count = cut.attendee_names.len();
+    assert!(json.len() <= 20_000 && (50..1_500).contains(&count), "{} {count}", json.len());
+    assert_eq!((cut.attendee_emails.len(), cut.attendee_status.len()), (count, count));
+    assert_eq!(cut.attendee_emails[..], whole.attendee_emails[..count], "the first ones stay");
+    assert_eq!((&cut.summary, &cut.alarm_recipients), (&whole.summary, &whole.alarm_recipients));
 }

@@ -122,7 +122,8 @@ impl Planner {
         let Place { row, about, .. } = place;
         let identity = identity(about, place.href, ring);
         let notification = Notification::new(ring, about, identity, &self.inner.sender, UtcMillis(0));
-        let mut json = notification.to_json();
+        let routes = self.inner.routing.routes(&notification, &row.emails);
+        let mut json = notification.to_json_within(self.inner.sender.max_size);
         // A hundred thousand of them may wait for their second.
         json.shrink_to_fit();
         NewRing {
@@ -133,7 +134,7 @@ impl Planner {
             state: RingState::Fired,
             count: 1,
             notification: json,
-            routes: self.inner.routing.routes(&notification, &row.emails),
+            routes,
         }
     }
 }

@@ -341,3 +341,21 @@ fn names_that_are_not_utf_8_are_names() {
     rung.sort();
     assert_eq!(rung, ["20260310T123000Z pc", "20260310T123000Z ue"]);
 }
+
+#[test]
+fn what_was_due_for_hours_rings_in_several_firings() {
+    let stage = Stage::new();
+    let text = event("big", "20260310T080000Z", &"x".repeat(60_000));
+    let text = text.replace("DTSTART", "RRULE:FREQ=MINUTELY;COUNT=150\r\nDTSTART");
+    fs::write(stage.file("big.ics"), text).unwrap();
+    touch(&stage.file("big.ics"), "2026-03-10T07:00:00Z");
+    stage.pass("2026-03-10T07:30:00Z");
+    // 150 notifications of 60 kB are twice as much as is written down at a time.
+    let output = stage.reveille(&["-vv", "run", "--once", "--at", "2026-03-10T10:45:00Z"]);
+    let log = String::from_utf8_lossy(&output.stderr);
+    let firings = log.lines().filter(|line| line.contains(" fired ") && line.contains("rings.new")).count();
+    assert!(output.status.success() && firings >= 3, "{firings} firings");
+    let due: Vec<String> = stage.alarms().iter().map(|alarm| alarm["alarmTime"].to_string()).collect();
+    let different: std::collections::BTreeSet<&String> = due.iter().collect();
+    assert_eq!((due.len(), different.len()), (150, 150));
+}
