@@ -9,7 +9,7 @@ use super::recur::Work;
 use super::ring::{Of, Origin, Ring, When, in_order};
 use crate::time::UtcMillis;
 
-const HOUR: i64 = 3_600_000;
+pub(super) const HOUR: i64 = 3_600_000;
 /// The steps of work that a repetition of an alarm takes.
 pub(super) const REPETITION: u64 = 4;
 /// No more suppressed rings of one object are counted at once.
@@ -106,6 +106,11 @@ impl<'a> Group<'a> {
         self.sources.first().map_or("", |source| &source.component.uid)
     }
 
+    /// No more of its rings fall into one UTC clock hour.
+    pub(super) fn most_an_hour(&self) -> usize {
+        if self.crowd == Crowd::No { self.most().min(self.cap) } else { self.cap }
+    }
+
     /// So many rings may fall into one UTC clock hour.
     pub(super) fn cap(&self) -> u32 {
         narrow(self.cap)
@@ -132,21 +137,28 @@ impl<'a> Group<'a> {
 
     /// Whether, and by what, more rings than are allowed can fall into one hour.
     fn crowd(&self) -> Crowd {
-        let mut most = 0_usize;
-        let mut crowd = Crowd::Possible;
-        for source in &self.sources {
+        let is_sub_daily = |source: &Source<'_>| source.is_sub_daily() && !source.alarms.is_empty();
+        if self.sources.iter().any(is_sub_daily) {
+            Crowd::SubDaily
+        } else if self.most() <= self.cap {
+            Crowd::No
+        } else {
+            Crowd::Possible
+        }
+    }
+
+    /// No more rings than these fall into an hour where no rule steps within days.
+    fn most(&self) -> usize {
+        let of_source = |source: &Source<'_>| {
             let rings: usize = source.alarms.iter().map(|alarm| alarm.repeat as usize + 1).sum();
             let starts = match &source.starts {
                 Starts::List(list) => list.len(),
                 Starts::Rule { .. } => 2,
             };
-            if source.is_sub_daily() && rings > 0 {
-                crowd = Crowd::SubDaily;
-            }
-            most = most.saturating_add(rings.saturating_mul(starts));
-        }
-        most = self.fixed.iter().fold(most, |most, fixed| most.saturating_add(fixed.repeat as usize + 1));
-        if crowd == Crowd::Possible && most <= self.cap { Crowd::No } else { crowd }
+            rings.saturating_mul(starts)
+        };
+        let fixed = self.fixed.iter().map(|fixed| fixed.repeat as usize + 1);
+        self.sources.iter().map(of_source).chain(fixed).fold(0, usize::saturating_add)
     }
 
     /// Calls `visit` with each UTC clock hour that touches the window and has rings, cut at the window's end.
@@ -279,14 +291,14 @@ impl<'a> Group<'a> {
 
 /// Counts rings within their hours.
 #[derive(Debug, Default)]
-struct Rank {
+pub(super) struct Rank {
     hour: Option<UtcMillis>,
     count: usize,
 }
 
 impl Rank {
     /// How many rings came before this one in its hour.
-    fn next(&mut self, at: UtcMillis) -> usize {
+    pub(super) fn next(&mut self, at: UtcMillis) -> usize {
         let hour = Some(hour_of(at));
         self.count = if self.hour == hour { self.count + 1 } else { 0 };
         self.hour = hour;
@@ -294,7 +306,8 @@ impl Rank {
     }
 }
 
-fn hour_of(at: UtcMillis) -> UtcMillis {
+/// The beginning of the UTC clock hour of `at`.
+pub(super) fn hour_of(at: UtcMillis) -> UtcMillis {
     UtcMillis(at.0.div_euclid(HOUR) * HOUR)
 }
 

@@ -17,9 +17,9 @@ pub struct Limits {
     pub max_object_size: usize,
     /// More repetitions (REPEAT) of an alarm than this are left out.
     pub max_repeat: u32,
-    /// Rings of one object in one UTC clock hour; the rest is suppressed.
+    /// Rings of one UID in one UTC clock hour, and ten times as many of all UIDs of an object; the rest is suppressed.
     pub max_rings_per_hour: u32,
-    /// Alarms of an object.
+    /// Alarms of a component.
     pub max_alarms: usize,
     /// Recurrence rules of a component, and as many exception rules.
     pub max_rules: usize,

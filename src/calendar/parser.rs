@@ -43,7 +43,6 @@ pub(super) struct Parser<'l> {
     stack: Vec<Frame>,
     /// How many components are open beyond the limit.
     too_deep: usize,
-    alarms: usize,
     notes: Notes,
 }
 
@@ -55,7 +54,7 @@ impl Parser<'_> {
     pub(super) fn read(lines: &Lines, limits: Limits) -> Result<Object, NotACalendar> {
         let notes = Notes::new(limits);
         let (object, stack, ended) = (Object::default(), Vec::new(), OnceCell::new());
-        let mut parser = Parser { lines, ended, object, stack, too_deep: 0, alarms: 0, notes };
+        let mut parser = Parser { lines, ended, object, stack, too_deep: 0, notes };
         for (number, text) in lines.iter() {
             parser.line(number, text);
         }
@@ -231,13 +230,11 @@ impl Parser<'_> {
     fn close_alarm(&mut self, mut alarm: Alarm) {
         alarm.finish(&mut self.reader());
         let most = self.notes.limits.max_alarms;
-        if self.alarms >= most {
+        let Some(Frame { open: Open::Component(component), .. }) = self.stack.last_mut() else { return };
+        if component.alarms.len() >= most {
             return self.reader().too_many(alarm.line, "alarms", ("max_alarms", most));
         }
-        if let Some(Frame { open: Open::Component(component), .. }) = self.stack.last_mut() {
-            self.alarms += 1;
-            component.alarms.push(alarm);
-        }
+        component.alarms.push(alarm);
     }
 
     fn property(&mut self, name: &str, number: u32, text: &str) {

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use super::build::Builder;
 use super::component::{Component, Kind};
-use super::group::Group;
+use super::group::{Group, HOUR, Rank, hour_of};
 use super::object::{Fault, Object};
 use super::place::Places;
 use super::recur::Work;
@@ -20,6 +20,8 @@ use crate::time::UtcMillis;
 
 /// Of all work that an object may cost at a time, what the components of one UID may cost: that share.
 const SHARE: u64 = 4;
+/// All UIDs of an object have so many times as many rings an hour as one may have.
+const UIDS: usize = 10;
 /// The steps of work that those of each UID may cost even where the others have cost all: what simple rules need.
 const LEAST: u64 = 200;
 
@@ -76,6 +78,22 @@ impl<'a> Plan<'a> {
     /// The rings in the window (from ≤ ring < until), ascending by instant, each once, without those that are suppressed.
     /// The caller bounds the window: an endless series has as many rings as the window has room for.
     pub fn rings(&self, window: Range<UtcMillis>) -> Vec<Ring<'a>> {
+        let Some(cap) = self.cap() else { return self.rings_of_all(window) };
+        let mut rank = Rank::default();
+        let mut rings = self.rings_of_all(hour_of(window.start)..window.end);
+        rings.retain(|ring| rank.next(ring.at) < cap && ring.at >= window.start);
+        rings
+    }
+
+    /// Rings in one UTC clock hour, where its UIDs together can have more.
+    fn cap(&self) -> Option<usize> {
+        let cap = self.around.limits.max_rings_per_hour as usize * UIDS;
+        let most = self.groups.iter().map(Group::most_an_hour).fold(0, usize::saturating_add);
+        (most > cap).then_some(cap)
+    }
+
+    /// The rings of all UIDs, each of which has no more an hour than it may.
+    fn rings_of_all(&self, window: Range<UtcMillis>) -> Vec<Ring<'a>> {
         let mut rings = Vec::new();
         self.paid(|group| {
             let mut own = Vec::new();
@@ -87,14 +105,33 @@ impl<'a> Plan<'a> {
         rings
     }
 
-    /// How many rings in the window are suppressed, because a UTC clock hour has more of one UID than `max_rings_per_hour`
-    /// (rule 24). Costs nothing for objects to which this can't happen; counts no more than a million of each UID.
+    /// How many rings in the window are suppressed, because a UTC clock hour has more of one UID than `max_rings_per_hour`, or
+    /// ten times as many of all UIDs (rule 24). Costs nothing for objects to which this can't happen; counts no more than a
+    /// million of each UID.
     pub fn suppressed(&self, window: Range<UtcMillis>) -> u64 {
-        self.paid(|group| Some(group.suppressed(window.start, window.end))).sum()
+        let of_groups: u64 = self.paid(|group| Some(group.suppressed(window.start, window.end))).sum();
+        let Some(cap) = self.cap() else { return of_groups };
+        let mut rank = Rank::default();
+        let rings = self.rings_of_all(hour_of(window.start)..window.end);
+        let too_many = rings.iter().filter(|ring| rank.next(ring.at) >= cap && ring.at >= window.start);
+        of_groups.saturating_add(too_many.count() as u64)
     }
 
     /// The instant of the first ring at or after `from` that is not suppressed; none: it never rings again.
     pub fn next_ring(&self, from: UtcMillis) -> Option<UtcMillis> {
+        let mut next = self.next_of_all(from)?;
+        let Some(cap) = self.cap() else { return Some(next) };
+        for _ in 0..3 {
+            let hour = hour_of(next);
+            if self.rings_of_all(hour..next).len() < cap {
+                return Some(next);
+            }
+            next = self.next_of_all(hour.plus(HOUR))?;
+        }
+        None
+    }
+
+    fn next_of_all(&self, from: UtcMillis) -> Option<UtcMillis> {
         self.paid(|group| group.next_ring(from)).min()
     }
 

@@ -54,6 +54,28 @@ fn rule_24_one_event_does_not_silence_another_in_its_file() {
 }
 
 #[test]
+fn rule_24_all_events_of_a_file_ring_ten_times_as_often_as_one_may_and_no_more() {
+    let events = |count: usize| -> String {
+        let one = |n: usize| {
+            let start = format!("DTSTART:20260310T09{:02}00Z\nRRULE:FREQ=DAILY", n / 4);
+            vevent(&start, &["PT0S"]).replace("UID:u", &format!("UID:u{n}")) + "\n"
+        };
+        (0..count).map(one).collect()
+    };
+    let hour = at("2026-03-10T09:00")..at("2026-03-10T10:00");
+    // Within what all may have, nothing is looked at twice.
+    let rung = |count: usize| capped(Case::new(&events(count)), 2).with(|plan| plan.rings(hour.clone()).len());
+    assert_eq!([rung(19), rung(20), rung(21), rung(60)], [19, 20, 20, 20]);
+    capped(Case::new(&events(60)), 2).with(|plan| {
+        assert_eq!(plan.suppressed(hour.clone()), 40);
+        assert_eq!(plan.next_ring(at("2026-03-10T09:04")), Some(at("2026-03-10T09:04")));
+        assert_eq!(plan.rings(at("2026-03-10T09:04")..at("2026-03-10T09:06")).len(), 4);
+        assert_eq!(plan.next_ring(at("2026-03-10T09:05")), Some(at("2026-03-11T09:00")));
+        assert_eq!(plan.suppressed(at("2026-03-10T09:05")..at("2026-03-10T09:06")), 4);
+    });
+}
+
+#[test]
 fn rule_24_what_rings_as_one_counts_as_one() {
     let case = capped(Case::event("DTSTART:20260310T090000Z", &["PT1M", "PT1M", "PT2M", "PT3M"]), 2);
     assert_eq!(case.rings(), ["20260310T090100Z", "20260310T090200Z"], "{}", alarm("PT1M"));
@@ -96,6 +118,19 @@ fn limit_of_alarms_at_it_and_above() {
         let above = within(alarms(max_alarms + 1), limits);
         assert_eq!((limits_told(&above), above.rings().len()), (1, 1));
     }
+}
+
+#[test]
+fn a_file_of_any_number_of_events_rings_for_each() {
+    let past = vevent("DTSTART:20200310T090000Z", &["PT0S"]) + "\n";
+    let soon = vevent("DTSTART:20260310T090000Z", &["PT0S"]).replace("UID:u", "UID:soon");
+    let mut many = String::new();
+    for n in 0..Limits::default().max_alarms {
+        many += &past.replace("UID:u", &format!("UID:u{n}"));
+    }
+    let case = Case::new(&format!("{many}{soon}"));
+    assert_eq!(case.following("2026-03-10", 1), ["20260310T090000Z"]);
+    assert_eq!(limits_told(&case), 0);
 }
 
 #[test]
