@@ -57,7 +57,12 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
             context.printer.note(format!("the sink '{}' took the alarm{to}", args.name));
             Ok(Exit::Done)
         }
-        Some(Outcome::Later { answer, .. } | Outcome::Never { answer } | Outcome::Down { answer, .. }) => {
+        Some(
+            Outcome::Later { answer, .. }
+            | Outcome::Held { answer, .. }
+            | Outcome::Never { answer }
+            | Outcome::Down { answer, .. },
+        ) => {
             context.printer.error(format!("the sink '{}' did not take the alarm{to}: {answer}", args.name));
             Ok(Exit::No)
         }

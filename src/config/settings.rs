@@ -355,6 +355,8 @@ pub struct EmailSettings {
     pub recipients: Recipients,
     /// How many connections to the server may be open at once.
     pub max_connections: usize,
+    /// How many mails a user may get within an hour; what comes above that waits.
+    pub max_mails_per_hour: usize,
     /// PEM file of a further certificate authority to trust.
     pub ca_file: Option<PathBuf>,
 }

@@ -16,6 +16,8 @@ const GIVE_UP_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 /// What Cyrus' own configuration would name; its notifyd writes such notifications to the system log.
 const NOTIFY_METHOD: &str = "log";
 const MAX_CONNECTIONS: usize = 4;
+/// Mails to one user within an hour: a meeting of many, where all of its attendees are written to, and more than anybody reads.
+const MAX_MAILS: usize = 500;
 
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
@@ -139,6 +141,7 @@ fn email(section: &Section<'_>, reader: &Reader<'_>) -> Option<EmailSettings> {
     let helo = section.read("helo", helo);
     let recipients = section.read("recipients", recipients).unwrap_or(Recipients::Own);
     let connections = section.read("max_connections", value::number(1, 100));
+    let mails = section.read("max_mails_per_hour", value::number(1, 1_000_000));
     let ca_file = section.read("ca_file", value::text).map(|written| reader.path(&written));
     let server = server?;
     if server.security == SmtpSecurity::Plain && ca_file.is_some() {
@@ -154,6 +157,7 @@ fn email(section: &Section<'_>, reader: &Reader<'_>) -> Option<EmailSettings> {
         from: from?,
         recipients,
         max_connections: connections.and_then(|count| usize::try_from(count).ok()).unwrap_or(MAX_CONNECTIONS),
+        max_mails_per_hour: mails.and_then(|count| usize::try_from(count).ok()).unwrap_or(MAX_MAILS),
         ca_file,
     })
 }

@@ -227,7 +227,9 @@ impl<C: Carrier> Postman<C> {
             Outcome::Down { answer, closure } => Some((nameless(answer), *closure)),
             _ => None,
         });
-        let through = outcomes.iter().any(|outcome| !matches!(outcome, Outcome::Down { .. } | Outcome::Untried));
+        let through = outcomes
+            .iter()
+            .any(|outcome| !matches!(outcome, Outcome::Down { .. } | Outcome::Untried | Outcome::Held { .. }));
         let mut gate = self.gate();
         let Some((answer, closure)) = down else {
             if through && gate.open() {

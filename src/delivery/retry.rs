@@ -43,6 +43,7 @@ pub fn judge(attempt: Attempt, outcome: Outcome, give_up_after: Duration) -> Opt
         Outcome::Delivered => return Some(Verdict::Delivered),
         Outcome::Never { answer } => return Some(Verdict::Failed { answer: bounded(answer) }),
         Outcome::Later { answer, after } => (bounded(answer), after),
+        Outcome::Held { answer, wait } => (bounded(answer), Some(wait)),
     };
     if attempt.now >= attempt.fired.plus(millis(give_up_after)) {
         let answer = format!("{GAVE_UP}{}; last answer: {answer}", in_words(give_up_after));

@@ -36,6 +36,8 @@ pub enum Outcome {
     Delivered,
     /// It may work another time, not before `after` where the other side said so.
     Later { answer: String, after: Option<Duration> },
+    /// It was not tried: its user has been sent as many as are allowed, and gets the next one after `wait`.
+    Held { answer: String, wait: Duration },
     /// It will never work; `answer` is the other side's word or our reason.
     Never { answer: String },
     /// Nothing can be sent now, this or anything else: the other side is down, or does not accept the login. It waits until

@@ -35,6 +35,7 @@ struct Setting {
     max_reply_size: usize,
     server_name: &'static str,
     helo: Option<&'static str>,
+    max_mails_per_hour: usize,
 }
 
 impl Setting {
@@ -53,6 +54,7 @@ impl Setting {
             max_reply_size,
             server_name,
             helo,
+            max_mails_per_hour: 500,
         }
     }
 
@@ -66,6 +68,7 @@ impl Setting {
             from: "Kalender für alle <calendar@example.org>".into(),
             recipients: Recipients::Own,
             max_connections: 4,
+            max_mails_per_hour: self.max_mails_per_hour,
             ca_file: self.ca_file,
         };
         let sink = config::Sink {
@@ -416,6 +419,30 @@ async fn many_mails_share_few_connections() {
     assert!((1..=4).contains(&connections), "{connections} connections at a time");
 }
 
+#[tokio::test]
+async fn a_user_gets_so_many_mails_an_hour_and_the_rest_waits() {
+    let Some(venv) = Venv::or_skip() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let server = MailServer::start(venv, folder.path(), Security::Plain);
+    let sink = Setting { max_mails_per_hour: 3, ..Setting::of(&server, SmtpSecurity::Plain) }.sink();
+    let of = |user: &str, id: usize| {
+        let mut notification = notification(&format!("n{id}"));
+        notification["userId"] = user.into();
+        parcel(&format!("{user}@example.org"), &notification)
+    };
+    // What is refused for good does not count.
+    server.rules(r#"{"RCPT bob@example.org": "550 5.1.1 No such user"}"#);
+    let refused = Parcel { recipient: "bob@example.org".into(), ..of("mary", 0) };
+    assert!(matches!(sink.send(&[refused]).await[..], [Outcome::Never { .. }]));
+    let parcels: Vec<Parcel> = (1..=5).map(|n| of("mary", n)).chain([of("john", 6)]).collect();
+    let outcomes = sink.send(&parcels).await;
+    let delivered = outcomes.iter().filter(|outcome| **outcome == Outcome::Delivered).count();
+    assert_eq!((delivered, &outcomes[5]), (4, &Outcome::Delivered), "{outcomes:?}");
+    let held = |outcome: &&Outcome| matches!(outcome, Outcome::Held { answer, wait } if answer.contains("max_mails_per_hour") && wait.as_secs() == 3_600);
+    assert_eq!(outcomes.iter().filter(held).count(), 2, "{outcomes:?}");
+    assert_eq!(take(&server, 4).len(), 4);
+}
+
 /// Serves one connection after the other with `talk` in a thread of its own, which ends with the process.
 fn hostile(talk: impl Fn(&mut TcpStream) -> std::io::Result<()> + Send + 'static) -> Setting {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
@@ -435,6 +462,7 @@ fn hostile(talk: impl Fn(&mut TcpStream) -> std::io::Result<()> + Send + 'static
         max_reply_size: Limits::default().max_reply_size,
         server_name: "reveille.test",
         helo: None,
+        max_mails_per_hour: 500,
     }
 }
 
@@ -645,7 +673,7 @@ async fn whatever_a_server_answers_at_whatever_step_nothing_counts_as_delivered_
                     assert!(copies == 0 && answer.starts_with('5'), "{recipient}: {slip:?} {outcomes:?}");
                     assert!(slip.says.starts_with(b"5"), "{recipient}: {slip:?} {outcomes:?}");
                 }
-                Outcome::Untried => panic!("{recipient}: {slip:?} {outcomes:?}"),
+                Outcome::Untried | Outcome::Held { .. } => panic!("{recipient}: {slip:?} {outcomes:?}"),
             }
         }
         let failed = outcomes.values().filter(|outcome| **outcome != Outcome::Delivered).count();

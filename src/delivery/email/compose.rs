@@ -21,6 +21,8 @@ use crate::time::UtcMillis;
 /// A mail that is ready to be sent.
 #[derive(Debug)]
 pub struct Mail {
+    /// Whose alarm it is.
+    pub user: String,
     pub from: Address,
     pub to: Address,
     pub octets: Vec<u8>,
@@ -52,7 +54,7 @@ impl Composer {
         let reader = reader.and_then(|id| self.zones.find(id));
         let letter = Letter::new(&notification, reader, &self.zones, now);
         let octets = self.write(&notification, &letter, &to, now)?;
-        Ok(Mail { from: self.from.email.clone(), to, octets })
+        Ok(Mail { user: notification.user_id, from: self.from.email.clone(), to, octets })
     }
 
     fn write(&self, n: &Notification, letter: &Letter, to: &Address, now: UtcMillis) -> Result<Vec<u8>, Outcome> {

@@ -2,6 +2,7 @@
 //!
 //! * `address`: addresses as calendars write them.
 //! * `letter`: what a mail says; `words`: its phrases; `compose`: its octets.
+//! * `allowance`: how many mails a user may get.
 //! * `trust`: whose certificates are accepted; `connect`: TCP; `wire`: TLS over it; `session`: SMTP over it; `pool`: sessions that wait for the next mail.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,6 +14,7 @@ use lettre::transport::smtp::extension::ClientId;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use self::allowance::Allowance;
 use self::compose::{Composer, Mail};
 use self::pool::Pool;
 use self::session::{Server, Session, Trouble};
@@ -24,6 +26,7 @@ use crate::clock::Clock;
 use crate::config::{EmailSettings, Recipients};
 
 mod address;
+mod allowance;
 mod compose;
 mod connect;
 mod letter;
@@ -47,6 +50,7 @@ pub struct Email {
 #[derive(Debug)]
 struct Inner {
     composer: Composer,
+    allowance: Allowance,
     pool: Pool,
     /// Who gets all mails, where the settings say so.
     to: Option<Address>,
@@ -90,6 +94,7 @@ impl Email {
         Ok(Email {
             inner: Arc::new(Inner {
                 composer,
+                allowance: Allowance::new(settings.max_mails_per_hour),
                 pool,
                 to,
                 clock: around.clock.clone(),
@@ -173,12 +178,18 @@ impl Inner {
             let outcome = match batch.down.get() {
                 Some((answer, closure)) => Outcome::Down { answer: answer.clone(), closure: *closure },
                 None if self.ending.is_near() => Outcome::Untried,
-                None => match self.composer.compose(&parcel.json, &parcel.recipient, self.clock.now()) {
-                    Ok(mail) => tokio::select! {
-                        biased;
-                        sent = self.deliver(&mut session, &mail) => self.outcome(sent, &batch),
-                        () = self.ending.come() => Outcome::Untried,
-                    },
+                None => match self.composed(parcel) {
+                    Ok(mail) => {
+                        let outcome = tokio::select! {
+                            biased;
+                            sent = self.deliver(&mut session, &mail) => self.outcome(sent, &batch),
+                            () = self.ending.come() => Outcome::Untried,
+                        };
+                        if outcome != Outcome::Delivered {
+                            self.allowance.give_back(&mail.user);
+                        }
+                        outcome
+                    }
                     Err(refused) => refused,
                 },
             };
@@ -188,6 +199,20 @@ impl Inner {
             self.pool.give_back(session);
         }
         outcomes
+    }
+
+    /// The mail for `parcel`, which is counted as sent; or why there is none now.
+    fn composed(&self, parcel: &Parcel) -> Result<Mail, Outcome> {
+        let now = self.clock.now();
+        let mail = self.composer.compose(&parcel.json, &parcel.recipient, now)?;
+        self.allowance.take(&mail.user, now).map_err(|wait| {
+            let most = self.allowance.most();
+            let user = mail.user.escape_debug();
+            let answer =
+                format!("'{user}' has been sent {most} mails within an hour, as many as max_mails_per_hour allows");
+            Outcome::Held { answer, wait }
+        })?;
+        Ok(mail)
     }
 
     /// Sends `mail` over `session`, or over one that waits, or a new one; leaves the session there if it can be used again.

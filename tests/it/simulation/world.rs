@@ -515,6 +515,7 @@ pub fn config(ledger: PathBuf, max_lateness: Duration, give_up_after: Duration, 
         from: USER.to_owned(),
         recipients: Recipients::List(RECIPIENTS.map(str::to_owned).to_vec()),
         max_connections: 1,
+        max_mails_per_hour: 1_000_000,
         ca_file: None,
     };
     let folder = SourceKind::Directory {
