@@ -224,6 +224,24 @@ fn links_and_pipes_in_a_watched_folder_are_left_alone() {
 }
 
 #[test]
+fn a_bare_git_repository_in_a_watched_folder_costs_one_watch() {
+    let stage = Stage::new();
+    let repository = stage.path().join("watched/bare");
+    for below in (0..200).map(|n| format!("objects/{n:02x}")).chain(["refs/heads".to_owned()]) {
+        fs::create_dir_all(repository.join(below)).unwrap();
+    }
+    fs::write(repository.join("HEAD"), "ref: refs/heads/main\n").unwrap();
+    let mut daemon = Daemon::start(stage.path(), &["run"]);
+    assert!(daemon.log.find(Duration::from_secs(60), |line| line.contains("looked")).is_some());
+    let open = Path::new("/proc").join(daemon.pid().as_raw_nonzero().to_string()).join("fdinfo");
+    let files = fs::read_dir(open).unwrap().filter_map(|file| fs::read_to_string(file.ok()?.path()).ok());
+    let watches: usize = files.map(|info| info.lines().filter(|line| line.starts_with("inotify ")).count()).sum();
+    // The watched folder, the one above it, the calendar, the repository.
+    assert!((3..=4).contains(&watches), "{watches}");
+    daemon.stop(Duration::from_secs(60));
+}
+
+#[test]
 fn no_uri_of_an_event_is_fetched_and_inline_attachments_are_not_kept() {
     let other = Scripted::start(|_| Reply::status(200).body("seen"));
     let stage = Stage::new();

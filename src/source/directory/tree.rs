@@ -295,14 +295,19 @@ impl Tree<'_> {
 
 fn survey(path: &Path) -> io::Result<Survey> {
     let place = Place::open(path)?;
-    let (mut folders, mut links, mut has_objects) = (Vec::new(), Vec::new(), false);
+    let (mut folders, mut links, mut has_objects, mut has_head) = (Vec::new(), Vec::new(), false, false);
     for item in place.items()? {
+        has_head |= item.name == "HEAD";
         match item.kind {
             FileType::RegularFile => has_objects |= is_object(&item.name) || makes_calendar(&item.name),
             FileType::Directory if !hidden(&item.name) => folders.push(item.name),
             FileType::Symlink if !hidden(&item.name) => links.push(item.name),
             _ => {}
         }
+    }
+    // A bare git repository, in which Xandikos can keep a calendar: what is below are hundreds of folders of its own.
+    if has_head && ["objects", "refs"].iter().all(|own| folders.iter().any(|name| name == own)) {
+        folders.clear();
     }
     Ok(Survey { place, folders, links, has_objects })
 }
