@@ -185,10 +185,10 @@ impl Notification {
 
     /// Makes it shorter; false when it is as short as it can be.
     fn shrink(&mut self) -> bool {
-        for list in [&mut self.attendee_names, &mut self.attendee_emails, &mut self.attendee_status] {
-            list.truncate(list.len() / 2);
-        }
         if !self.attendee_names.is_empty() {
+            for list in [&mut self.attendee_names, &mut self.attendee_emails, &mut self.attendee_status] {
+                list.truncate(list.len() / 2);
+            }
             return true;
         }
         if !self.alarm_recipients.is_empty() {

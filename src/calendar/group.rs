@@ -69,6 +69,14 @@ impl<'a> Group<'a> {
         }
     }
 
+    /// The rings in [from, until) that are not suppressed, in order and joined.
+    pub(super) fn in_order(&self, from: UtcMillis, until: UtcMillis) -> Vec<Ring<'a>> {
+        let mut rings = Vec::new();
+        self.rings(from, until, &mut rings);
+        in_order(&mut rings);
+        rings
+    }
+
     /// How many rings in [from, until) are suppressed.
     pub(super) fn suppressed(&self, from: UtcMillis, until: UtcMillis) -> u64 {
         let mut count = 0;
@@ -291,14 +299,14 @@ impl<'a> Group<'a> {
 
 /// Counts rings within their hours.
 #[derive(Debug, Default)]
-pub(super) struct Rank {
+struct Rank {
     hour: Option<UtcMillis>,
     count: usize,
 }
 
 impl Rank {
     /// How many rings came before this one in its hour.
-    pub(super) fn next(&mut self, at: UtcMillis) -> usize {
+    fn next(&mut self, at: UtcMillis) -> usize {
         let hour = Some(hour_of(at));
         self.count = if self.hour == hour { self.count + 1 } else { 0 };
         self.hour = hour;

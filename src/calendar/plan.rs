@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use super::build::Builder;
 use super::component::{Component, Kind};
-use super::group::{Group, HOUR, Rank, hour_of};
+use super::group::{Group, HOUR, hour_of};
 use super::object::{Fault, Object};
 use super::place::Places;
 use super::recur::Work;
@@ -22,8 +22,8 @@ use crate::time::UtcMillis;
 const SHARE: u64 = 4;
 /// All UIDs of an object have so many times as many rings an hour as one may have.
 const UIDS: usize = 10;
-/// The steps of work that those of each UID may cost even where the others have cost all: what simple rules need.
-const LEAST: u64 = 200;
+/// The steps of work that those of each UID may cost even where the others have cost all: ten times what simple rules need.
+const LEAST: u64 = 1_000;
 
 /// When the alarms of one object ring.
 #[derive(Debug)]
@@ -78,10 +78,15 @@ impl<'a> Plan<'a> {
     /// The rings in the window (from ≤ ring < until), ascending by instant, each once, without those that are suppressed.
     /// The caller bounds the window: an endless series has as many rings as the window has room for.
     pub fn rings(&self, window: Range<UtcMillis>) -> Vec<Ring<'a>> {
-        let Some(cap) = self.cap() else { return self.rings_of_all(window) };
-        let mut rank = Rank::default();
-        let mut rings = self.rings_of_all(hour_of(window.start)..window.end);
-        rings.retain(|ring| rank.next(ring.at) < cap && ring.at >= window.start);
+        let Some(cap) = self.cap() else { return self.first_of_all(window, usize::MAX) };
+        let mut rings = Vec::new();
+        let mut next = self.next_of_all(window.start);
+        while let Some(at) = next.filter(|at| *at < window.end) {
+            let (hour, end) = (hour_of(at), hour_of(at).plus(HOUR));
+            let first = self.first_of_all(hour..end.min(window.end), cap);
+            rings.extend(first.into_iter().filter(|ring| ring.at >= window.start));
+            next = if end < UtcMillis::MAX { self.next_of_all(end) } else { None };
+        }
         rings
     }
 
@@ -92,29 +97,43 @@ impl<'a> Plan<'a> {
         (most > cap).then_some(cap)
     }
 
-    /// The rings of all UIDs, each of which has no more an hour than it may.
-    fn rings_of_all(&self, window: Range<UtcMillis>) -> Vec<Ring<'a>> {
+    /// The first `most` rings of all UIDs, each of which has no more an hour than it may.
+    fn first_of_all(&self, window: Range<UtcMillis>, most: usize) -> Vec<Ring<'a>> {
         let mut rings = Vec::new();
-        self.paid(|group| {
-            let mut own = Vec::new();
-            group.rings(window.start, window.end, &mut own);
-            Some(own)
-        })
-        .for_each(|own| rings.extend(own));
+        self.paid(|group| Some(group.in_order(window.start, window.end))).for_each(|own| {
+            rings.extend(own);
+            // However many there are, few are kept at a time.
+            if rings.len() / 4 > most {
+                in_order(&mut rings);
+                rings.truncate(most);
+            }
+        });
         in_order(&mut rings);
+        rings.truncate(most);
         rings
+    }
+
+    /// How many rings all UIDs have, each of which has no more an hour than it may.
+    fn count_of_all(&self, window: Range<UtcMillis>) -> usize {
+        let work = self.around.limits.max_work;
+        let mut purse = Purse::new(&self.work, work);
+        // A count that costs too much is no reason to silence anything.
+        self.groups.iter().map(|group| purse.pay(|| group.in_order(window.start, window.end).len()).0).sum()
     }
 
     /// How many rings in the window are suppressed, because a UTC clock hour has more of one UID than `max_rings_per_hour`, or
     /// ten times as many of all UIDs (rule 24). Costs nothing for objects to which this can't happen; counts no more than a
     /// million of each UID.
     pub fn suppressed(&self, window: Range<UtcMillis>) -> u64 {
-        let of_groups: u64 = self.paid(|group| Some(group.suppressed(window.start, window.end))).sum();
-        let Some(cap) = self.cap() else { return of_groups };
-        let mut rank = Rank::default();
-        let rings = self.rings_of_all(hour_of(window.start)..window.end);
-        let too_many = rings.iter().filter(|ring| rank.next(ring.at) >= cap && ring.at >= window.start);
-        of_groups.saturating_add(too_many.count() as u64)
+        let mut purse = Purse::new(&self.work, self.around.limits.max_work);
+        let of_group = |group: &Group<'a>| purse.pay(|| group.suppressed(window.start, window.end)).0;
+        let of_groups: u64 = self.groups.iter().map(of_group).sum();
+        drop(purse);
+        if self.cap().is_none() {
+            return of_groups;
+        }
+        let too_many = self.count_of_all(window.clone()).saturating_sub(self.rings(window).len());
+        of_groups.saturating_add(too_many as u64)
     }
 
     /// The instant of the first ring at or after `from` that is not suppressed; none: it never rings again.
@@ -123,7 +142,7 @@ impl<'a> Plan<'a> {
         let Some(cap) = self.cap() else { return Some(next) };
         for _ in 0..3 {
             let hour = hour_of(next);
-            if self.rings_of_all(hour..next).len() < cap {
+            if self.count_of_all(hour..next) < cap {
                 return Some(next);
             }
             next = self.next_of_all(hour.plus(HOUR))?;
@@ -165,6 +184,11 @@ impl<'a> Plan<'a> {
     /// What was left out of the object, or read with a doubt, in the order of the lines.
     pub fn faults(&self) -> &[Fault] {
         &self.faults
+    }
+
+    /// Lets what is asked of its groups one by one cost as much as what is asked of all.
+    pub(super) fn refill(&self) {
+        self.work.allow(self.around.limits.max_work);
     }
 
     /// The ids of the zones that its times depend on, in alphabetical order. Those that the object defines are among them.

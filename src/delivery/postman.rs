@@ -200,13 +200,21 @@ impl<C: Carrier> Postman<C> {
         Ok(Round { failed: round.failed.saturating_add(given_up), ..round })
     }
 
-    /// Sends the first of `parcels` alone; the others are given back, but for those that have waited too long if it is in vain.
+    /// Sends the first of `parcels` that may be sent alone; the others are given back, but for those that have waited too long if it is in vain.
     async fn try_one(&self, parcels: &[Parcel], fired: &[UtcMillis]) -> Vec<Outcome> {
-        let mut outcomes = self.sink.send(parcels.get(..1).unwrap_or_default()).await;
-        let down = outcomes.first().filter(|outcome| matches!(outcome, Outcome::Down { .. })).cloned();
+        let mut outcomes = Vec::new();
+        // What is held tells nothing of the sink.
+        for parcel in parcels {
+            outcomes.extend(self.sink.send(std::slice::from_ref(parcel)).await);
+            if !matches!(outcomes.last(), Some(Outcome::Held { .. })) {
+                break;
+            }
+        }
+        let tried = outcomes.len();
+        let down = outcomes.last().filter(|outcome| matches!(outcome, Outcome::Down { .. })).cloned();
         let now = self.clock.now();
         let mut back = Vec::new();
-        for (parcel, fired) in parcels.iter().zip(fired).skip(1) {
+        for (parcel, fired) in parcels.iter().zip(fired).skip(tried) {
             let is_over = now >= fired.plus(millis(self.give_up_after));
             match &down {
                 Some(down) if is_over => outcomes.push(down.clone()),

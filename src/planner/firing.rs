@@ -22,7 +22,9 @@ const MISSED_COUNT: usize = 10_000;
 /// Milliseconds.
 const DAY: i64 = 86_400_000;
 /// Milliseconds of rings that are worked out at a time, where a window is long.
-const SLICE: i64 = 60_000;
+const SLICE: i64 = 60 * 60_000;
+/// Objects whose texts are read at a time.
+const FEW: usize = 500;
 /// Octets of notifications of one object above which the rings of later instants wait for its next firing.
 const MUCH: usize = 4 * 1024 * 1024;
 /// Octets of a text above which it is read and worked out alone.
@@ -141,13 +143,22 @@ impl Planner {
 
 impl Prepare for Planner {
     async fn prepare(&self, timers: Vec<Due>, until: UtcMillis, now: UtcMillis) -> Result<Vec<Firing>, LedgerError> {
+        let ids: Vec<i64> = timers.iter().map(|timer| timer.object).collect();
         let timers: HashMap<i64, Due> = timers.into_iter().map(|timer| (timer.object, timer)).collect();
-        let ids: Vec<i64> = timers.keys().copied().collect();
-        let begun = Instant::now();
-        let (mut texts, long) = self.ledger.short_texts(&ids, LONG).await?;
-        // What takes longest comes last: others do not wait for it.
-        texts.sort_by_key(|text| text.text.len());
-        let mut firings = self.firings(&timers, texts, (until, now), begun).await?;
+        let mut begun = Instant::now();
+        let (mut firings, mut long) = (Vec::new(), Vec::new());
+        for ids in ids.chunks(FEW) {
+            let reading = Instant::now();
+            let (texts, others) = self.ledger.short_texts(ids, LONG).await?;
+            // Reading has to be done in any case.
+            begun += reading.elapsed();
+            if begun.elapsed() > TURN && !firings.is_empty() {
+                break;
+            }
+            // They come the shortest first: what takes longest does not keep others waiting.
+            long.extend(others);
+            firings.extend(self.firings(&timers, texts, (until, now), begun).await?);
+        }
         for id in long {
             if begun.elapsed() > TURN && !firings.is_empty() {
                 break;
@@ -155,6 +166,8 @@ impl Prepare for Planner {
             let text = self.ledger.texts(&[id]).await?;
             firings.extend(self.firings(&timers, text, (until, now), begun).await?);
         }
+        // What was due earlier is announced earlier.
+        firings.sort_unstable_by_key(|firing| (firing.timer.due, firing.timer.object));
         Ok(firings)
     }
 

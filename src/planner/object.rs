@@ -36,6 +36,9 @@ pub struct Past {
     pub gone: HashMap<String, UtcMillis>,
 }
 
+/// Octets that an edited object still owes are written down in so many parts more; what comes after that is missed.
+const MOST_CUTS: usize = 15;
+
 /// What planning an object came to.
 #[derive(Debug)]
 pub struct Outcome {
@@ -224,10 +227,16 @@ impl Planner {
         let due = existing.due.filter(|due| *due < from)?;
         let object = Object::parse(&existing.text, &self.inner.limits).ok()?;
         let plan = Plan::new(&object, around, existing.memo.as_deref());
-        let (mut rings, cut) = self.rings(&plan, place, (due, from), now);
-        if let Some(cut) = cut {
-            // It has been edited: there is no later firing of what it was.
-            self.missed(&plan, place, (cut, from), &mut rings);
+        // It has been edited: there is no later firing of what it was.
+        let (mut rings, mut cut) = self.rings(&plan, place, (due, from), now);
+        for _ in 0..MOST_CUTS {
+            let Some(at) = cut else { break };
+            let (more, next) = self.rings(&plan, place, (at, from), now);
+            rings.extend(more);
+            cut = next;
+        }
+        if let Some(at) = cut {
+            self.missed(&plan, place, (at, from), &mut rings);
         }
         Some(rings.into_iter().map(|ring| self.stamped(ring, now)).collect())
     }

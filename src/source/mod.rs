@@ -46,6 +46,13 @@ pub struct DefaultAlarms {
     pub all_day: Option<String>,
 }
 
+impl DefaultAlarms {
+    /// Octets of their texts.
+    pub fn size(&self) -> usize {
+        [&self.timed, &self.all_day].into_iter().flatten().map(String::len).sum()
+    }
+}
+
 /// What happened to one object (a calendar object resource, an `.ics` file).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {

@@ -3,6 +3,7 @@
 //! already written ('staged'), so that the due second costs only the commit. It knows neither iCalendar nor sinks: what an
 //! object rings is worked out by its [`Prepare`].
 
+use std::collections::HashSet;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -144,6 +145,8 @@ pub struct Wheel<P> {
     staged: Staged,
     /// How far staging has come: timers up to this one are staged or need not be.
     staged_upto: (UtcMillis, i64),
+    /// Timers before that which could not be staged in their turn.
+    unstaged: Vec<Due>,
 }
 
 impl<P: Prepare> Wheel<P> {
@@ -151,7 +154,7 @@ impl<P: Prepare> Wheel<P> {
     pub fn new(ledger: Ledger, prepare: P, clock: Clock, bell: Bell) -> Wheel<P> {
         let started = clock.now();
         let staged_upto = (UtcMillis::MIN, 0);
-        Wheel { ledger, prepare, clock, bell, started, staged: Staged::default(), staged_upto }
+        Wheel { ledger, prepare, clock, bell, started, staged: Staged::default(), staged_upto, unstaged: Vec::new() }
     }
 
     /// Turns until `stop` resolves. `fired` is called after each commit of new rings.
@@ -260,10 +263,20 @@ impl<P: Prepare> Wheel<P> {
         if self.staged.is_full(now) {
             return Ok(false);
         }
-        let soon = self.ledger.due(self.staged_upto, now.plus(LEAD), STAGE).await?;
-        let Some(last) = soon.last() else { return Ok(false) };
-        self.staged_upto = (last.due, last.object.saturating_add(1));
-        for firing in self.prepare.prepare(soon, UtcMillis::MIN, now).await? {
+        let mut soon = std::mem::take(&mut self.unstaged);
+        soon.retain(|timer| timer.due > now);
+        if soon.is_empty() {
+            soon = self.ledger.due(self.staged_upto, now.plus(LEAD), STAGE).await?;
+            let Some(last) = soon.last() else { return Ok(false) };
+            self.staged_upto = (last.due, last.object.saturating_add(1));
+        }
+        let firings = self.prepare.prepare(soon.clone(), UtcMillis::MIN, now).await?;
+        if !firings.is_empty() {
+            let staged: HashSet<i64> = firings.iter().map(|firing| firing.timer.object).collect();
+            soon.retain(|timer| !staged.contains(&timer.object));
+            self.unstaged = soon;
+        }
+        for firing in firings {
             self.staged.put(firing);
         }
         Ok(true)

@@ -147,6 +147,7 @@ impl<'a> Plan<'a> {
         let told = |uid: &'a str| {
             let groups = groups.get(uid).map_or(&[][..], Vec::as_slice);
             let fates = Fates::new(self, groups, at);
+            self.refill();
             let tell = |component: &&'a Component| {
                 let silence = silences.get(&std::ptr::from_ref(*component)).copied();
                 self.told(component, silence, &fates, &written)

@@ -102,6 +102,9 @@ impl PeriodPlan {
     /// The steps of work that the days of a period take.
     fn period_steps(&self) -> u64 {
         match self.frequency {
+            Frequency::Yearly if self.days.weeks.is_empty() => {
+                8 * (1..=12).filter(|month| self.days.has_month(*month)).count() as u64
+            }
             Frequency::Yearly => 96,
             Frequency::Monthly => 8,
             Frequency::Weekly => 2,

@@ -121,6 +121,22 @@ fn limit_of_alarms_at_it_and_above() {
 }
 
 #[test]
+fn many_birthdays_in_a_file_are_no_more_work_than_it_may_be() {
+    let mut birthdays = String::new();
+    for n in 0..10_000 {
+        let (month, day) = (n % 12 + 1, n % 28 + 1);
+        let start = format!("DTSTART;VALUE=DATE:2000{month:02}{day:02}\nRRULE:FREQ=YEARLY;COUNT=80");
+        birthdays += &(vevent(&start, &["-P1D", "PT9H"]).replace("UID:u", &format!("UID:u{n}")) + "\n");
+    }
+    Case::new(&birthdays).with(|plan| {
+        assert_eq!(plan.next_ring(at("2026-03-10T12:00")), Some(at("2026-03-11T08:00")), "at nine in Berlin");
+        let ringing = plan.rings(at("2026-03-11T07:00")..at("2026-03-11T09:00"));
+        assert!(!ringing.is_empty());
+        assert_eq!(plan.overworked(), []);
+    });
+}
+
+#[test]
 fn a_file_of_any_number_of_events_rings_for_each() {
     let past = vevent("DTSTART:20200310T090000Z", &["PT0S"]) + "\n";
     let soon = vevent("DTSTART:20260310T090000Z", &["PT0S"]).replace("UID:u", "UID:soon");

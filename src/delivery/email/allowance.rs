@@ -8,49 +8,58 @@ use std::time::Duration;
 use crate::time::UtcMillis;
 
 const HOUR: i64 = 3_600_000;
+/// Users above which those are forgotten who had none within the hour.
+const MANY: usize = 1_000;
 
 /// The mails of the last hour, by user; it starts anew with the process.
 #[derive(Debug)]
 pub struct Allowance {
     most: usize,
-    /// userId → when they were sent, in that order.
-    sent: Mutex<HashMap<String, VecDeque<UtcMillis>>>,
+    users: Mutex<HashMap<String, Hour>>,
+}
+
+#[derive(Debug, Default)]
+struct Hour {
+    /// When mails were sent, in that order.
+    sent: VecDeque<UtcMillis>,
+    /// How many were told to wait since the last one was sent.
+    waiting: usize,
 }
 
 impl Allowance {
     /// So many mails an hour for each user.
     pub fn new(most: usize) -> Allowance {
-        Allowance { most, sent: Mutex::default() }
+        Allowance { most, users: Mutex::default() }
     }
 
     /// Counts a mail to `user` that is sent at `now`.
     ///
     /// # Errors
-    /// How long it has to wait, when the user has had as many as are allowed.
+    /// How long it has to wait, when the user has had as many as are allowed: until the first of those is an hour past, the next
+    /// one that is told so until the second is, and so on.
     pub fn take(&self, user: &str, now: UtcMillis) -> Result<(), Duration> {
-        let mut sent = self.sent();
-        if sent.len() > 1_000 {
-            sent.retain(|_, mails| mails.back().is_some_and(|last| is_recent(*last, now)));
+        let mut users = self.users();
+        if users.len() > MANY {
+            users.retain(|_, hour| hour.sent.back().is_some_and(|last| is_recent(*last, now)));
         }
-        let mails = sent.entry(user.to_owned()).or_default();
+        let hour = users.entry(user.to_owned()).or_default();
         // What is to come was counted by a clock that has been set back since.
-        mails.retain(|at| is_recent(*at, now));
-        match mails.front() {
-            Some(first) if mails.len() >= self.most => {
-                let wait = first.plus(HOUR).0.saturating_sub(now.0);
-                Err(Duration::from_millis(wait.max(1).unsigned_abs()))
-            }
-            _ => {
-                mails.push_back(now);
-                Ok(())
-            }
+        hour.sent.retain(|at| is_recent(*at, now));
+        if hour.sent.len() < self.most {
+            hour.sent.push_back(now);
+            hour.waiting = 0;
+            return Ok(());
         }
+        let place = hour.waiting.checked_rem(hour.sent.len()).unwrap_or(0);
+        let free = hour.sent.get(place).map_or(now, |at| at.plus(HOUR));
+        hour.waiting += 1;
+        Err(Duration::from_millis(free.0.saturating_sub(now.0).max(1).unsigned_abs()))
     }
 
     /// Takes back one mail to `user` that was counted and not sent.
     pub fn give_back(&self, user: &str) {
-        if let Some(mails) = self.sent().get_mut(user) {
-            mails.pop_back();
+        if let Some(hour) = self.users().get_mut(user) {
+            hour.sent.pop_back();
         }
     }
 
@@ -59,8 +68,8 @@ impl Allowance {
         self.most
     }
 
-    fn sent(&self) -> MutexGuard<'_, HashMap<String, VecDeque<UtcMillis>>> {
-        self.sent.lock().unwrap_or_else(PoisonError::into_inner)
+    fn users(&self) -> MutexGuard<'_, HashMap<String, Hour>> {
+        self.users.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -79,11 +88,12 @@ mod tests {
         assert_eq!((take("mary", 0), take("mary", 10)), (Ok(()), Ok(())));
         assert_eq!(take("mary", 1_000), Err(3_599_000));
         assert_eq!(take("john", 1_000), Ok(()), "another user has an hour of his own");
-        assert_eq!(take("mary", HOUR - 1), Err(1));
+        assert_eq!(take("mary", HOUR - 1), Err(11), "the second to wait waits for the second");
         assert_eq!((take("mary", HOUR), take("mary", HOUR + 9)), (Ok(()), Err(1)));
         allowance.give_back("mary");
         assert_eq!(take("mary", HOUR + 9), Ok(()));
         // The clock was set back: what it counted is not held against anybody.
         assert_eq!((take("mary", 5), take("mary", 6), take("mary", 7)), (Ok(()), Ok(()), Err(3_599_998)));
+        assert_eq!((take("mary", 7), take("mary", 7)), (Err(3_599_999), Err(3_599_998)));
     }
 }

@@ -137,8 +137,8 @@ impl Account {
                 Place::Home(url) => (url, "1"),
                 Place::Calendar(url) => (url, "0"),
             };
-            let most = http.limits().max_calendars;
-            let answer = http.multistatus(calendars::request(url, depth), || calendars::Collector::new(most)).await?;
+            let collector = || calendars::Collector::new(http.limits());
+            let answer = http.multistatus(calendars::request(url, depth), collector).await?;
             let (origin, found) = answer.unless_refused()?;
             let is_vague = found.is_cut || !found.unclear.is_empty();
             if depth == "0" && found.calendars.is_empty() && !is_vague {
@@ -269,9 +269,10 @@ fn places(base: &Url, homes: &[String]) -> Result<Vec<Place>, CaldavError> {
 }
 
 async fn has_calendars(http: &Http, url: &Url) -> Result<bool, CaldavError> {
-    let most = http.limits().max_calendars;
-    let listed = match http.multistatus(calendars::request(url, "1"), || calendars::Collector::new(most)).await {
+    let collector = || calendars::Collector::new(http.limits());
+    let listed = match http.multistatus(calendars::request(url, "1"), collector).await {
         Ok(answer) => answer.found.ok(),
+        Err(error @ CaldavError::Xml { .. }) => return Err(error),
         Err(error) if error.is_wrong_address() => None,
         Err(error) => return Err(error),
     };

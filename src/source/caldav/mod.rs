@@ -21,7 +21,7 @@ use reqwest::Url;
 
 use super::{CalendarSeen, DefaultAlarms, Known};
 use crate::clock::Clock;
-use crate::config::{CaldavSettings, Credentials, Limits, OwnDomains, Source};
+use crate::config::{AnswerLimits, CaldavSettings, Credentials, Limits, OwnDomains, Source};
 use crate::time::UtcMillis;
 
 mod absent;
@@ -313,7 +313,7 @@ fn keeping(mut seen: CalendarSeen, listed: &Listed, before: &CalendarSeen) -> Ca
 pub fn read_as_any_answer(xml: &str) -> usize {
     use multistatus::read_whole;
     use requests::{calendars, changes, discovery, members, objects, zone};
-    let calendars = read_whole(xml, calendars::Collector::new(10)).ok().and_then(Result::ok);
+    let calendars = read_whole(xml, calendars::Collector::new(&AnswerLimits::STANDARD)).ok().and_then(Result::ok);
     let calendars = calendars.map_or(0, |found| found.calendars.len());
     let changes = read_whole(xml, changes::Collector::new("/cal/work/"));
     let changes = changes.map_or(0, |found| found.put.len() + found.gone.len());

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use reqwest::Url;
 
 use super::propfind;
+use crate::config::AnswerLimits;
 use crate::source::DefaultAlarms;
 use crate::source::caldav::href;
 use crate::source::caldav::message::Request;
@@ -102,8 +103,7 @@ impl Listed {
     fn size(&self) -> usize {
         let texts =
             [&self.name, &self.color, &self.zone, &self.owner, &self.ctag, &self.token, &self.identity, &self.created];
-        let alarms = [&self.default_alarms.timed, &self.default_alarms.all_day];
-        let octets = texts.into_iter().chain(alarms).flatten().map(String::len).sum::<usize>();
+        let octets = texts.into_iter().flatten().map(String::len).sum::<usize>() + self.default_alarms.size();
         size_of::<Listed>() + self.href.len() + octets + self.unknown.len() * size_of::<Unknown>()
     }
 
@@ -132,8 +132,7 @@ pub fn request(url: &Url, depth: &'static str) -> Request {
 /// this user: a complete answer speaks of the home itself.
 #[derive(Debug)]
 pub struct Collector {
-    /// Calendars that there may be.
-    most: usize,
+    limits: AnswerLimits,
     found: Calendars,
     /// The keys of their hrefs.
     seen: HashSet<String>,
@@ -153,10 +152,10 @@ struct Home {
 }
 
 impl Collector {
-    /// Nothing yet, of at most so many calendars.
-    pub fn new(most: usize) -> Collector {
-        let found = Calendars::default();
-        Collector { most, found, seen: HashSet::new(), uses: HashMap::new(), home: None, refused: None }
+    /// Nothing yet, of no more than `limits` allow.
+    pub fn new(limits: &AnswerLimits) -> Collector {
+        let (limits, found) = (*limits, Calendars::default());
+        Collector { limits, found, seen: HashSet::new(), uses: HashMap::new(), home: None, refused: None }
     }
 }
 
@@ -181,7 +180,8 @@ impl Collect for Collector {
                 let (default_alarms, unknown) = (default_alarms(&response), unknown_alarms(&response).collect());
                 self.home = Some(Home { default_alarms, unknown, href: response.href });
             }
-        } else if self.seen.insert(href::key(&response.href)) && self.found.calendars.len() <= self.most {
+        } else if self.seen.insert(href::key(&response.href)) && self.found.calendars.len() <= self.limits.max_calendars
+        {
             let calendar = listed(&response);
             size += size_of::<String>() + response.href.len() + calendar.size();
             self.found.calendars.push(calendar);
@@ -190,10 +190,15 @@ impl Collect for Collector {
     }
 
     fn finish(self, _: Option<String>) -> Result<Self::Found, XmlError> {
-        let Collector { most, mut found, uses, home, refused, .. } = self;
+        let Collector { limits, mut found, uses, home, refused, .. } = self;
         let Some(refused) = refused else { return Ok(Err(NOTHING)) };
-        if found.calendars.len() > most {
-            return Err(XmlError::TooManyCalendars(most));
+        if found.calendars.len() > limits.max_calendars {
+            return Err(XmlError::TooManyCalendars(limits.max_calendars));
+        }
+        // Each calendar has those of its home.
+        let alarms = home.as_ref().map_or(0, |home| home.default_alarms.size());
+        if alarms.saturating_mul(found.calendars.len()) > limits.max_listing_size {
+            return Err(XmlError::TooMuch(limits.max_listing_size));
         }
         for calendar in &mut found.calendars {
             if let Some(home) = &home {
@@ -302,13 +307,12 @@ fn may_be_read(response: &Response) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Calendars, Collector, DefaultAlarms, Listed, Property, Unknown};
-    use crate::config::AnswerLimits;
+    use super::{AnswerLimits, Calendars, Collector, DefaultAlarms, Listed, Property, Unknown};
     use crate::source::caldav::multistatus::read_whole;
     use crate::source::caldav::xml::XmlError;
 
     fn parse(xml: &str) -> Result<Result<Calendars, u16>, XmlError> {
-        read_whole(xml, Collector::new(AnswerLimits::STANDARD.max_calendars))
+        read_whole(xml, Collector::new(&AnswerLimits::STANDARD))
     }
 
     fn home(inside: &str) -> Vec<Listed> {
@@ -470,14 +474,31 @@ mod tests {
             format!("<d:multistatus xmlns:d='DAV:' xmlns:cal='urn:ietf:params:xml:ns:caldav'>{inside}</d:multistatus>")
         };
         for max_calendars in [AnswerLimits::STANDARD.max_calendars, 3] {
+            let limits = AnswerLimits { max_calendars, ..AnswerLimits::STANDARD };
             let listed = |count| {
-                let found = read_whole(&xml(&calendars(count)), Collector::new(max_calendars));
+                let found = read_whole(&xml(&calendars(count)), Collector::new(&limits));
                 found.map(|listed| listed.unwrap().calendars.len())
             };
             assert_eq!(listed(max_calendars), Ok(max_calendars));
             let refused = listed(max_calendars + 1).unwrap_err();
             assert!(refused.to_string().contains("limits.max_calendars"), "{refused}");
         }
+    }
+
+    #[test]
+    fn a_homes_default_alarms_count_for_each_of_its_calendars() {
+        let calendars: String = (0..100).map(|n| response(&format!("/h/{n}/"), CALENDAR)).collect();
+        let listed = |octets: usize| {
+            let alarms = "x".repeat(octets);
+            let alarms = format!("<cal:default-alarm-vevent-date>{alarms}</cal:default-alarm-vevent-date>");
+            let inside = response("/h/", &alarms) + &calendars;
+            parse(&format!(
+                "<d:multistatus xmlns:d='DAV:' xmlns:cal='urn:ietf:params:xml:ns:caldav'>{inside}</d:multistatus>"
+            ))
+        };
+        let most = AnswerLimits::STANDARD.max_listing_size;
+        assert_eq!(listed(most / 100).unwrap().unwrap().calendars.len(), 100);
+        assert_eq!(listed(most / 100 + 1), Err(XmlError::TooMuch(most)));
     }
 
     #[test]
