@@ -49,8 +49,6 @@ pub(super) struct Builder<'a> {
     sources: Vec<Source<'a>>,
     fixed: Vec<Fixed<'a>>,
     pub(super) memo: Memo,
-    /// Pays for all that is looked for.
-    work: Work,
     /// How many groups there are already.
     groups: usize,
     /// Components that ring nothing, and why.
@@ -90,8 +88,7 @@ impl<'a> Builder<'a> {
             faults,
             sources: Vec::new(),
             fixed: Vec::new(),
-            memo: Memo::read(memo, work.clone()),
-            work,
+            memo: Memo::read(memo, work),
             groups: 0,
             silences: Vec::new(),
             replacements: Vec::new(),
@@ -109,7 +106,7 @@ impl<'a> Builder<'a> {
         }
         self.groups += 1;
         let cap = self.around.limits.max_rings_per_hour;
-        Some(Group::new(self.groups - 1, sources, fixed, cap, self.work.clone()))
+        Some(Group::new(self.groups - 1, sources, fixed, cap))
     }
 
     fn add(&mut self, components: &[&'a Component]) {
@@ -421,7 +418,7 @@ impl<'a> Builder<'a> {
             until: UtcMillis::MAX,
             moved: None,
             left_out: [None, None],
-            work: self.work.clone(),
+            work: self.memo.work().clone(),
         })
     }
 

@@ -5,7 +5,6 @@ use super::build::Fixed;
 use super::component::Component;
 use super::occurrence::{Identity, Occurrence, Relative, Source, Start, Starts};
 use super::place::shift;
-use super::recur::Work;
 use super::ring::{Of, Origin, Ring, When, in_order};
 use crate::time::UtcMillis;
 
@@ -34,21 +33,12 @@ pub(super) struct Group<'a> {
     crowd: Crowd,
     /// Rings in one UTC clock hour.
     cap: usize,
-    /// Pays for what is looked for.
-    work: Work,
 }
 
 impl<'a> Group<'a> {
-    /// Group `index` of a plan, of these sources; no more than `cap` of its rings fall into one UTC clock hour. What is asked of
-    /// it is paid from `work`.
-    pub(super) fn new(
-        index: usize,
-        sources: Vec<Source<'a>>,
-        fixed: Vec<Fixed<'a>>,
-        cap: u32,
-        work: Work,
-    ) -> Group<'a> {
-        let mut group = Group { index: narrow(index), sources, fixed, crowd: Crowd::No, cap: cap as usize, work };
+    /// Group `index` of a plan, of these sources; no more than `cap` of its rings fall into one UTC clock hour.
+    pub(super) fn new(index: usize, sources: Vec<Source<'a>>, fixed: Vec<Fixed<'a>>, cap: u32) -> Group<'a> {
+        let mut group = Group { index: narrow(index), sources, fixed, crowd: Crowd::No, cap: cap as usize };
         group.crowd = group.crowd();
         group
     }
@@ -109,6 +99,11 @@ impl<'a> Group<'a> {
         None
     }
 
+    /// Whether so many steps of work can be paid.
+    fn pays(&self, steps: u64) -> bool {
+        self.sources.first().is_none_or(|source| source.work.spend(steps))
+    }
+
     /// The UID of its components.
     pub(super) fn uid(&self) -> &'a str {
         self.sources.first().map_or("", |source| &source.component.uid)
@@ -139,8 +134,7 @@ impl<'a> Group<'a> {
             source
         };
         let sources = self.sources.iter().map(open).collect();
-        let (fixed, work) = (self.fixed.clone(), self.work.clone());
-        Group { index: self.index, sources, fixed, crowd: Crowd::No, cap: self.cap, work }
+        Group { index: self.index, sources, fixed: self.fixed.clone(), crowd: Crowd::No, cap: self.cap }
     }
 
     /// Whether, and by what, more rings than are allowed can fall into one hour.
@@ -188,7 +182,7 @@ impl<'a> Group<'a> {
         let mut best = None;
         for fixed in &self.fixed {
             for nth in 0..=fixed.repeat {
-                if !self.work.spend(REPETITION) {
+                if !self.pays(REPETITION) {
                     return None;
                 }
                 let at = self.fixed_at(fixed, nth).filter(|at| *at >= from);
@@ -224,7 +218,7 @@ impl<'a> Group<'a> {
             });
         }
         for (index, fixed) in self.fixed.iter().enumerate() {
-            if !self.work.spend(REPETITION.saturating_mul(u64::from(fixed.repeat) + 1)) {
+            if !self.pays(REPETITION.saturating_mul(u64::from(fixed.repeat) + 1)) {
                 return;
             }
             for (nth, at) in (0..=fixed.repeat).filter_map(|nth| Some((nth, self.fixed_at(fixed, nth)?))) {

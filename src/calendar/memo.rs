@@ -25,6 +25,11 @@ impl Memo {
         Memo { before, now: BTreeMap::new(), work }
     }
 
+    /// What pays for the series.
+    pub(super) fn work(&self) -> &Work {
+        &self.work
+    }
+
     /// The ends that this planning met, as JSON.
     pub(super) fn to_json(&self) -> Option<String> {
         if self.now.is_empty() { None } else { serde_json::to_string(&self.now).ok() }

@@ -82,6 +82,10 @@ impl ElapsedPlan {
         }
     }
 
+    pub fn work(&self) -> &Work {
+        &self.work
+    }
+
     /// The first wall-clock second at or after `wall` that BY parts let through.
     fn next_open(&self, wall: i64) -> Option<i64> {
         let day = wall.div_euclid(DAY);

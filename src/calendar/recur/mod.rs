@@ -151,7 +151,6 @@ pub struct Series {
     /// DTSTART, as it is written and where it lies.
     first: Start,
     last: Option<DateTime>,
-    work: Work,
 }
 
 impl Series {
@@ -170,7 +169,7 @@ impl Series {
         zone: &Zone,
         last: Option<DateTime>,
     ) -> Series {
-        let plan = Plan::new(rule, civil::seconds(start), all_day, zone, work.clone());
+        let plan = Plan::new(rule, civil::seconds(start), all_day, zone, work);
         let mut bounds = Bounds::of(rule.until, all_day, zone);
         let last = rule.count.and_then(|count| last.or_else(|| plan.last(count, zone).map(civil::wall)));
         if let Some(last) = last {
@@ -180,13 +179,14 @@ impl Series {
             bounds.place(zone);
         }
         let first = Start { wall: start, at: zone.instant(start).0 };
-        Series { plan, zone: zone.clone(), bounds, first, last, work }
+        Series { plan, zone: zone.clone(), bounds, first, last }
     }
 
     /// The occurrences that the rule gives from the instant `from` on (at ≥ from), ascending by instant and each once,
     /// lazily. DTSTART is among them only if the rule matches it. Costs the same wherever `from` lies.
     pub fn from(&self, from: UtcMillis) -> impl Iterator<Item = Start> + '_ {
         let from = from.0.saturating_add(999).div_euclid(1000);
+        let work = self.plan.work();
         let starts = match &self.plan {
             Plan::Wall(plan) => {
                 let lower = place::earliest_wall(&self.zone, from);
@@ -197,7 +197,7 @@ impl Series {
             Plan::Elapsed(plan) => Starts::Elapsed(Elapsed::new(plan, &self.zone, from)),
         };
         starts
-            .take_while(|(_, at)| *at <= self.bounds.at && *at < place::END && self.work.spend(START))
+            .take_while(move |(_, at)| *at <= self.bounds.at && *at < place::END && work.spend(START))
             .map(|(wall, at)| Start { wall: civil::wall(wall), at: UtcMillis(at.saturating_mul(1000)) })
             // Where the first one lies in a gap, the rule has another wall for the same instant.
             .map(|start| if start.at == self.first.at { self.first } else { start })

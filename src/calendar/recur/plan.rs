@@ -45,6 +45,14 @@ impl Plan {
         Plan::Wall(plan)
     }
 
+    /// What pays for all that is asked of it.
+    pub fn work(&self) -> &Work {
+        match self {
+            Plan::Wall(plan) => &plan.work,
+            Plan::Elapsed(plan) => plan.work(),
+        }
+    }
+
     pub fn is_elapsed(&self) -> bool {
         matches!(self, Plan::Elapsed(_))
     }
