@@ -20,6 +20,8 @@ use crate::time::UtcMillis;
 
 /// Of all work that an object may cost at a time, what the components of one UID may cost: that share.
 const SHARE: u64 = 4;
+/// Alarms that one rule is looked through for without counting the work.
+const FEW: usize = 8;
 /// All UIDs of an object have so many times as many rings an hour as one may have.
 const UIDS: usize = 10;
 /// The steps of work that those of each UID may cost even where the others have cost all: ten times what simple rules need.
@@ -49,7 +51,7 @@ impl<'a> Plan<'a> {
     /// Plans `object`. `memo` is what [`Plan::memo`] of an earlier plan of the same text said; without it, or with one of
     /// another text, rules with COUNT are counted again.
     pub fn new(object: &'a Object, around: &'a Surroundings, memo: Option<&str>) -> Plan<'a> {
-        let work = Work::of(around.limits.max_work);
+        let work = if is_simple(object) { Work::default() } else { Work::of(around.limits.max_work) };
         let mut builder = Builder::new(object, around, memo, work.clone());
         let mut overworked = BTreeMap::new();
         let mut purse = Purse::new(&work, around.limits.max_work);
@@ -220,6 +222,13 @@ pub(super) fn rings_of<'p, 'a: 'p>(
     }
     in_order(&mut rings);
     rings
+}
+
+/// Whether an object cannot cost much: each search of a single rule is bounded by itself.
+fn is_simple(object: &Object) -> bool {
+    let [only] = &*object.components else { return false };
+    let rules = only.rules.len() + only.exclusion_rules.len();
+    rules <= 1 && only.alarms.len() <= FEW && only.alarms.iter().all(|alarm| alarm.repeat == 0)
 }
 
 /// What the groups of an object may cost, one after the other.
