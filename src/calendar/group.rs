@@ -99,8 +99,8 @@ impl<'a> Group<'a> {
         None
     }
 
-    /// Whether so many steps of work can be paid.
-    fn pays(&self, steps: u64) -> bool {
+    /// Spends so many steps of work, if there are as many.
+    fn spends(&self, steps: u64) -> bool {
         self.sources.first().is_none_or(|source| source.work.spend(steps))
     }
 
@@ -182,7 +182,7 @@ impl<'a> Group<'a> {
         let mut best = None;
         for fixed in &self.fixed {
             for nth in 0..=fixed.repeat {
-                if !self.pays(REPETITION) {
+                if !self.spends(REPETITION) {
                     return None;
                 }
                 let at = self.fixed_at(fixed, nth).filter(|at| *at >= from);
@@ -218,7 +218,7 @@ impl<'a> Group<'a> {
             });
         }
         for (index, fixed) in self.fixed.iter().enumerate() {
-            if !self.pays(REPETITION.saturating_mul(u64::from(fixed.repeat) + 1)) {
+            if !self.spends(REPETITION.saturating_mul(u64::from(fixed.repeat) + 1)) {
                 return;
             }
             for (nth, at) in (0..=fixed.repeat).filter_map(|nth| Some((nth, self.fixed_at(fixed, nth)?))) {

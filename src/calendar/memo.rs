@@ -19,13 +19,13 @@ pub(super) struct Memo {
 
 impl Memo {
     /// What [`Memo::to_json`] of an earlier planning said.
-    /// All series that it makes are paid from `work`.
+    /// All series that it makes spend `work`.
     pub(super) fn read(text: Option<&str>, work: Work) -> Memo {
         let before = text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
         Memo { before, now: BTreeMap::new(), work }
     }
 
-    /// What pays for the series.
+    /// What the series may cost, all of them together.
     pub(super) fn work(&self) -> &Work {
         &self.work
     }

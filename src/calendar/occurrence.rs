@@ -167,7 +167,7 @@ pub(super) struct Source<'a> {
     /// What EXDATE and EXRULE take away, and what overrides take the place of.
     pub(super) left_out: [Option<Arc<LeftOut>>; 2],
     pub(super) alarms: Arc<[Relative<'a>]>,
-    /// Pays for what is looked for.
+    /// What looking for its starts may cost.
     pub(super) work: Work,
 }
 

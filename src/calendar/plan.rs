@@ -54,18 +54,18 @@ impl<'a> Plan<'a> {
         let work = if is_simple(object) { Work::default() } else { Work::of(around.limits.max_work) };
         let mut builder = Builder::new(object, around, memo, work.clone());
         let mut overworked = BTreeMap::new();
-        let mut purse = Purse::new(&work, around.limits.max_work);
+        let mut budget = Budget::new(&work, around.limits.max_work);
         let mut groups = Vec::new();
         for components in of_one_uid(&object.components) {
-            let (group, is_paid) = purse.pay(|| builder.group(&components));
-            if is_paid {
+            let (group, is_enough) = budget.spend_on(|| builder.group(&components));
+            if is_enough {
                 groups.extend(group);
             } else {
                 overworked.extend(components.first().map(|first| (first.line, &*first.uid)));
                 builder.silences.extend(components.iter().map(|component| (*component, Silence::Overworked)));
             }
         }
-        drop(purse);
+        drop(budget);
         let mut faults = std::mem::take(&mut builder.faults);
         faults.extend(object.faults.iter().cloned());
         faults.sort_by(|a, b| a.line.cmp(&b.line).then_with(|| a.text.cmp(&b.text)));
@@ -102,7 +102,7 @@ impl<'a> Plan<'a> {
     /// The first `most` rings of all UIDs, each of which has no more an hour than it may.
     fn first_of_all(&self, window: Range<UtcMillis>, most: usize) -> Vec<Ring<'a>> {
         let mut rings = Vec::new();
-        self.paid(|group| Some(group.in_order(window.start, window.end))).for_each(|own| {
+        self.within_budget(|group| Some(group.in_order(window.start, window.end))).for_each(|own| {
             rings.extend(own);
             // However many there are, few are kept at a time.
             if rings.len() / 4 > most {
@@ -118,19 +118,19 @@ impl<'a> Plan<'a> {
     /// How many rings all UIDs have, each of which has no more an hour than it may.
     fn count_of_all(&self, window: Range<UtcMillis>) -> usize {
         let work = self.around.limits.max_work;
-        let mut purse = Purse::new(&self.work, work);
+        let mut budget = Budget::new(&self.work, work);
         // A count that costs too much is no reason to silence anything.
-        self.groups.iter().map(|group| purse.pay(|| group.in_order(window.start, window.end).len()).0).sum()
+        self.groups.iter().map(|group| budget.spend_on(|| group.in_order(window.start, window.end).len()).0).sum()
     }
 
     /// How many rings in the window are suppressed, because a UTC clock hour has more of one UID than `max_rings_per_hour`, or
     /// ten times as many of all UIDs (rule 24). Costs nothing for objects to which this can't happen; counts no more than a
     /// million of each UID.
     pub fn suppressed(&self, window: Range<UtcMillis>) -> u64 {
-        let mut purse = Purse::new(&self.work, self.around.limits.max_work);
-        let of_group = |group: &Group<'a>| purse.pay(|| group.suppressed(window.start, window.end)).0;
+        let mut budget = Budget::new(&self.work, self.around.limits.max_work);
+        let of_group = |group: &Group<'a>| budget.spend_on(|| group.suppressed(window.start, window.end)).0;
         let of_groups: u64 = self.groups.iter().map(of_group).sum();
-        drop(purse);
+        drop(budget);
         if self.cap().is_none() {
             return of_groups;
         }
@@ -153,7 +153,7 @@ impl<'a> Plan<'a> {
     }
 
     fn next_of_all(&self, from: UtcMillis) -> Option<UtcMillis> {
-        self.paid(|group| group.next_ring(from)).min()
+        self.within_budget(|group| group.next_ring(from)).min()
     }
 
     /// What is silent because its rules cost more work than `max_work` allows, so far as what was asked of this plan has shown.
@@ -168,18 +168,18 @@ impl<'a> Plan<'a> {
     }
 
     /// What `ask` comes to for each group, without those that cost more work than they may.
-    fn paid<T>(&self, mut ask: impl FnMut(&Group<'a>) -> Option<T>) -> impl Iterator<Item = T> {
-        let mut purse = Purse::new(&self.work, self.around.limits.max_work);
+    fn within_budget<T>(&self, mut ask: impl FnMut(&Group<'a>) -> Option<T>) -> impl Iterator<Item = T> {
+        let mut budget = Budget::new(&self.work, self.around.limits.max_work);
         self.groups.iter().filter_map(move |group| {
             let component = group.sources.first().map(|source| source.component)?;
             if self.overworked.borrow().contains_key(&component.line) {
                 return None;
             }
-            let (answer, is_paid) = purse.pay(|| ask(group));
-            if !is_paid {
+            let (answer, is_enough) = budget.spend_on(|| ask(group));
+            if !is_enough {
                 self.overworked.borrow_mut().insert(component.line, &*component.uid);
             }
-            answer.filter(|_| is_paid)
+            answer.filter(|_| is_enough)
         })
     }
 
@@ -211,7 +211,7 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// The rings of `groups` in a window, as [`Plan::rings`] gives them.
+/// The rings of `groups` in a window, as [`Plan::rings`] gives them where all UIDs together have no more than they may.
 pub(super) fn rings_of<'p, 'a: 'p>(
     groups: impl Iterator<Item = &'p Group<'a>>,
     window: Range<UtcMillis>,
@@ -232,28 +232,28 @@ fn is_simple(object: &Object) -> bool {
 }
 
 /// What the groups of an object may cost, one after the other.
-struct Purse<'w> {
+struct Budget<'w> {
     work: &'w Work,
     all: u64,
     left: u64,
 }
 
-impl<'w> Purse<'w> {
-    fn new(work: &'w Work, all: u64) -> Purse<'w> {
-        Purse { work, all, left: all }
+impl<'w> Budget<'w> {
+    fn new(work: &'w Work, all: u64) -> Budget<'w> {
+        Budget { work, all, left: all }
     }
 
     /// Does `task`, and says whether there was enough for it.
-    fn pay<T>(&mut self, task: impl FnOnce() -> T) -> (T, bool) {
-        let allowance = self.left.min(self.all / SHARE).max(LEAST);
-        self.work.allow(allowance);
+    fn spend_on<T>(&mut self, task: impl FnOnce() -> T) -> (T, bool) {
+        let share = self.left.min(self.all / SHARE).max(LEAST);
+        self.work.allow(share);
         let done = task();
-        self.left = self.left.saturating_sub(allowance - self.work.left().min(allowance));
+        self.left = self.left.saturating_sub(share - self.work.left().min(share));
         (done, !self.work.is_spent())
     }
 }
 
-impl Drop for Purse<'_> {
+impl Drop for Budget<'_> {
     /// Who asks for something else than an answer of all groups has as much again.
     fn drop(&mut self) {
         self.work.allow(self.all);

@@ -160,7 +160,7 @@ impl Series {
         Series::within(Work::default(), rule, start, all_day, zone, last)
     }
 
-    /// The same; all that is asked of it is paid from `work`. Once that is spent it gives nothing more.
+    /// The same; all that is asked of it spends `work`. Once that is spent it gives nothing more.
     pub fn within(
         work: Work,
         rule: &Rule,

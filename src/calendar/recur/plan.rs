@@ -18,7 +18,7 @@ pub(super) enum Plan {
 }
 
 impl Plan {
-    /// Plans `rule` from the wall-clock second `start`; what is asked of the plan is paid from `work`. The times of an all-day series are its midnights: BYHOUR, BYMINUTE
+    /// Plans `rule` from the wall-clock second `start`; what is asked of the plan spends `work`. The times of an all-day series are its midnights: BYHOUR, BYMINUTE
     /// and BYSECOND are ignored, and of a rule that steps within days the steps at midnight count.
     pub fn new(rule: &Rule, start: i64, all_day: bool, place: &impl Place, work: Work) -> Plan {
         if !all_day && rule.frequency < Frequency::Daily {
@@ -45,7 +45,7 @@ impl Plan {
         Plan::Wall(plan)
     }
 
-    /// What pays for all that is asked of it.
+    /// What all that is asked of it may cost.
     pub fn work(&self) -> &Work {
         match self {
             Plan::Wall(plan) => &plan.work,
