@@ -12,11 +12,14 @@ use crate::ledger::{self, Amended, Amender, DeliveryFilter, DeliveryId, Delivery
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(super) struct Args {
     /// Only what has failed
-    #[arg(long, conflicts_with = "pending")]
+    #[arg(long, group = "which")]
     failed: bool,
     /// Only what is pending
-    #[arg(long)]
+    #[arg(long, group = "which")]
     pending: bool,
+    /// Only what a mail server did not confirm at an attempt: it may have arrived, and arrived again
+    #[arg(long, group = "which")]
+    unknown: bool,
     /// At most so many, the latest ones
     #[arg(long, value_name = "COUNT", default_value_t = 100, value_parser = clap::value_parser!(i64).range(1..))]
     limit: i64,
@@ -65,6 +68,8 @@ struct Delivery {
     recipient: String,
     state: String,
     attempts: i64,
+    /// How many of the attempts ended without a word on whether it was taken.
+    unknown: i64,
     /// For one that is pending: not before.
     next_attempt: Option<String>,
     /// What the sink said last.
@@ -99,9 +104,10 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
 
 fn list(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
     let config = args.ledger.config(context)?;
-    let filter = match (args.failed, args.pending) {
-        (true, _) => DeliveryFilter::Failed,
-        (_, true) => DeliveryFilter::Pending,
+    let filter = match (args.failed, args.pending, args.unknown) {
+        (true, ..) => DeliveryFilter::Failed,
+        (_, true, _) => DeliveryFilter::Pending,
+        (.., true) => DeliveryFilter::Unknown,
         _ => DeliveryFilter::All,
     };
     let mut rows = block_on(async {
@@ -135,6 +141,7 @@ fn json(row: DeliveryRow) -> Delivery {
         recipient: row.recipient,
         state: row.state,
         attempts: row.attempts,
+        unknown: row.unknown,
         answer: row.answer,
         settled_at: row.settled_at.map(|at| at.to_string()),
         due: row.due.to_string(),
@@ -160,13 +167,17 @@ fn table(rows: Vec<DeliveryRow>) -> Table {
             plain(id(&row)),
             plain(written(row.due)),
             (row.state, tone),
-            plain(row.attempts.to_string()),
+            plain(attempts(row.attempts, row.unknown)),
             plain(at),
             plain(Glimpse::of(&row.notification).summary),
             plain(row.answer.unwrap_or_default()),
         ]);
     }
     table
+}
+
+fn attempts(all: i64, unknown: i64) -> String {
+    if unknown == 0 { all.to_string() } else { format!("{all} ({unknown} unknown)") }
 }
 
 fn retry_all(ledger: &LedgerArgs, context: &mut Context) -> anyhow::Result<Exit> {

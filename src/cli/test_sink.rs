@@ -7,7 +7,7 @@ use super::{Context, Usage, printer::Exit};
 use crate::calendar::zone::Zones;
 use crate::config::{Config, Overrides, Recipients, SinkKind};
 use crate::delivery::ending::Ending;
-use crate::delivery::sink::{Carrier as _, Outcome, Parcel, Sink, Surroundings};
+use crate::delivery::sink::{Outcome, Parcel, Sink, Surroundings};
 use crate::notification::Notification;
 use crate::time::UtcMillis;
 
@@ -49,24 +49,27 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let sink = Sink::open(settings, &surroundings)?;
         let parcel = Parcel { ring: 0, recipient: recipient.clone(), json: json.into(), attempts: 0 };
-        Ok(sink.send(&[parcel]).await)
+        Ok(sink.send_one(parcel).await)
     })?;
     let to = if recipient.is_empty() { String::new() } else { format!(" for {recipient}") };
-    match outcome.first() {
-        Some(Outcome::Delivered) => {
+    match outcome {
+        Outcome::Delivered => {
             context.printer.note(format!("the sink '{}' took the alarm{to}", args.name));
             Ok(Exit::Done)
         }
-        Some(
-            Outcome::Later { answer, .. }
-            | Outcome::Held { answer, .. }
-            | Outcome::Never { answer }
-            | Outcome::Down { answer, .. },
-        ) => {
+        Outcome::Unknown { answer } => {
+            let name = &args.name;
+            context.printer.error(format!("the sink '{name}' may have taken the alarm{to}, or not: {answer}"));
+            Ok(Exit::No)
+        }
+        Outcome::Later { answer, .. }
+        | Outcome::Held { answer, .. }
+        | Outcome::Never { answer }
+        | Outcome::Down { answer, .. } => {
             context.printer.error(format!("the sink '{}' did not take the alarm{to}: {answer}", args.name));
             Ok(Exit::No)
         }
-        Some(Outcome::Untried) | None => anyhow::bail!("the sink '{}' gave no answer", args.name),
+        Outcome::Untried | Outcome::InFlight => anyhow::bail!("the sink '{}' gave no answer", args.name),
     }
 }
 

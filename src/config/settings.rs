@@ -305,7 +305,7 @@ pub struct Sink {
     pub users: Vec<String>,
     /// Calendar names or ids it takes (`*` at the end stands for anything); empty: all.
     pub calendars: Vec<String>,
-    /// How long one attempt may take.
+    /// How long one attempt may take; where mails are sent, connecting alone.
     pub timeout: Duration,
     /// A delivery that still fails this long after its ring was fired is given up.
     pub give_up_after: Duration,
@@ -357,6 +357,10 @@ pub struct EmailSettings {
     pub max_connections: usize,
     /// How many mails a user may get within an hour; what comes above that waits.
     pub max_mails_per_hour: usize,
+    /// How long the server may take to answer to a command (RFC 5321, 4.5.3.2).
+    pub command_timeout: Duration,
+    /// How long it may take to read a mail and to confirm it (RFC 5321, 4.5.3.2.6).
+    pub data_timeout: Duration,
     /// PEM file of a further certificate authority to trust.
     pub ca_file: Option<PathBuf>,
 }

@@ -16,6 +16,10 @@ const GIVE_UP_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 /// What Cyrus' own configuration would name; its notifyd writes such notifications to the system log.
 const NOTIFY_METHOD: &str = "log";
 const MAX_CONNECTIONS: usize = 4;
+/// The times that RFC 5321 gives a server (4.5.3.2): five minutes for a command, ten for the end of a mail. One that filters what
+/// it gets takes a while, and a mail that is given up too early is sent twice.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(5 * 60);
+const DATA_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 /// Mails to one user within an hour: a meeting of many, where all of its attendees are written to, and more than anybody reads.
 const MAX_MAILS: usize = 500;
 
@@ -142,6 +146,8 @@ fn email(section: &Section<'_>, reader: &Reader<'_>) -> Option<EmailSettings> {
     let recipients = section.read("recipients", recipients).unwrap_or(Recipients::Own);
     let connections = section.read("max_connections", value::number(1, 100));
     let mails = section.read("max_mails_per_hour", value::number(1, 1_000_000));
+    let command_timeout = section.read("command_timeout", value::duration).unwrap_or(COMMAND_TIMEOUT);
+    let data_timeout = section.read("data_timeout", value::duration).unwrap_or(DATA_TIMEOUT);
     let ca_file = section.read("ca_file", value::text).map(|written| reader.path(&written));
     let server = server?;
     if server.security == SmtpSecurity::Plain && ca_file.is_some() {
@@ -158,6 +164,8 @@ fn email(section: &Section<'_>, reader: &Reader<'_>) -> Option<EmailSettings> {
         recipients,
         max_connections: connections.and_then(|count| usize::try_from(count).ok()).unwrap_or(MAX_CONNECTIONS),
         max_mails_per_hour: mails.and_then(|count| usize::try_from(count).ok()).unwrap_or(MAX_MAILS),
+        command_timeout,
+        data_timeout,
         ca_file,
     })
 }

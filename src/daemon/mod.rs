@@ -227,14 +227,9 @@ pub async fn once(config: Config, clock: Clock) -> anyhow::Result<Passed> {
     bell.release();
     while wheel.turn(&|fired| announce(fired, &[])).await? == Turn::Again {}
     for postman in &postmen {
-        loop {
-            let round = postman.round().await?;
-            if round.later > 0 || round.failed > 0 {
-                passed = Passed::Partly;
-            }
-            if !round.any() {
-                break;
-            }
+        let all = postman.all().await?;
+        if all.later > 0 || all.failed > 0 {
+            passed = Passed::Partly;
         }
     }
     desk.flush().await;

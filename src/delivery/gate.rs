@@ -84,16 +84,17 @@ impl Gate {
             Closure::Down => 0,
             Closure::Settings => 1 + before.filter(|before| before.files == files).map_or(0, |before| before.refusals),
         };
-        let wait = match refusals.checked_sub(1) {
-            Some(nth) => REFUSAL_WAITS.get(nth).copied().unwrap_or(LAST_REFUSAL_WAIT),
-            None => {
-                let age = now.0.saturating_sub(since.0);
-                PROBES.iter().find(|(until, _)| age < *until).map_or(LATE_PROBES, |(_, interval)| *interval)
-            }
-        };
+        let wait = wait(refusals, now.0.saturating_sub(since.0));
         let told = before.map(|before| before.told).filter(|told| now.0.saturating_sub(told.0) < TELL_EVERY);
         self.0 = Some(Closed { since, told: told.unwrap_or(now), next: now.plus(wait), refusals, files });
         told.is_none()
+    }
+
+    /// Notes at `now` that the one that may pass is still trying: the next one may when it would have failed.
+    pub fn postpone(&mut self, now: UtcMillis) {
+        if let Some(closed) = &mut self.0 {
+            closed.next = now.plus(wait(closed.refusals, now.0.saturating_sub(closed.since.0)));
+        }
     }
 
     /// Lets somebody try it now.
@@ -106,6 +107,15 @@ impl Gate {
     /// Notes that somebody has got through; whether that is news.
     pub fn open(&mut self) -> bool {
         self.0.take().is_some()
+    }
+}
+
+/// How long nobody may pass after so many `refusals` in a row, or, where there were none, after being down for `age`.
+/// Milliseconds.
+fn wait(refusals: usize, age: i64) -> i64 {
+    match refusals.checked_sub(1) {
+        Some(nth) => REFUSAL_WAITS.get(nth).copied().unwrap_or(LAST_REFUSAL_WAIT),
+        None => PROBES.iter().find(|(until, _)| age < *until).map_or(LATE_PROBES, |(_, interval)| *interval),
     }
 }
 

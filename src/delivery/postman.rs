@@ -1,6 +1,7 @@
 //! The way out of the outbox, one for each sink: claim, send, settle. What is sent and not settled, because the program
 //! died in between, is sent again under the same notificationId.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -9,10 +10,13 @@ use tokio::sync::{Mutex, Notify};
 
 use super::gate::{Closure, Files, Gate, Pass, TELL_EVERY};
 use super::retry::{Attempt, judge};
-use super::sink::{Carrier, Outcome, Parcel, Sink};
+use super::sink::{Carrier, Finished, Outcome, Parcel, Sink};
 use crate::clock::Clock;
 use crate::ledger::{Claimed, Claims, Ledger, LedgerError, Settlement, Trouble, Verdict};
 use crate::time::UtcMillis;
+
+/// What is still being sent: when it was fired, and the files that the sink used.
+type InFlight = HashMap<(i64, String), (Parcel, UtcMillis, Files)>;
 
 /// How much longer than the sink's patience a lease lasts.
 const SLACK: Duration = Duration::from_secs(60);
@@ -29,6 +33,8 @@ pub struct Round {
     pub later: usize,
     /// Given up.
     pub failed: usize,
+    /// Still being sent.
+    pub in_flight: usize,
 }
 
 impl Round {
@@ -49,6 +55,7 @@ pub struct Postman<C = Sink> {
     give_up_after: Duration,
     /// How attempts ended that could not be written down: a disk may be full.
     unsettled: Mutex<Vec<Settlement>>,
+    in_flight: std::sync::Mutex<InFlight>,
     /// Whether the sink can be used at all.
     gate: std::sync::Mutex<Gate>,
     /// When it was told last that alarms are tried again; none: none are, as far as was told.
@@ -65,6 +72,7 @@ impl<C: Carrier> Postman<C> {
             clock,
             give_up_after,
             unsettled: Mutex::default(),
+            in_flight: std::sync::Mutex::default(),
             gate: std::sync::Mutex::default(),
             told: std::sync::Mutex::default(),
         }
@@ -113,6 +121,9 @@ impl<C: Carrier> Postman<C> {
             tokio::select! {
                 biased;
                 () = &mut stop => return self.rest().await,
+                finished = self.sink.finished() => {
+                    self.conclude(finished).await;
+                }
                 () = bell.notified() => {}
                 () = wait => {}
             }
@@ -121,17 +132,36 @@ impl<C: Carrier> Postman<C> {
 
     /// Tries everything once more that may be tried now.
     async fn rest(&self) -> Result<(), LedgerError> {
-        loop {
-            match self.round().await {
-                Ok(round) if round.any() => {}
-                Ok(_) => return Ok(()),
-                Err(error @ LedgerError::Damaged(_)) => return Err(error),
-                Err(error) => {
-                    let sink = self.sink.name();
-                    tracing::error!(sink.name = sink, ledger.error = %error, "deliveries wait for the next start");
-                    return Ok(());
-                }
+        match self.all().await {
+            Ok(_) => Ok(()),
+            Err(error @ LedgerError::Damaged(_)) => Err(error),
+            Err(error) => {
+                let sink = self.sink.name();
+                tracing::error!(sink.name = sink, ledger.error = %error, "deliveries wait for the next start");
+                Ok(())
             }
+        }
+    }
+
+    /// Rounds until nothing may be sent now and nothing is being sent; what they came to.
+    ///
+    /// # Errors
+    /// Those of the ledger, as for [`Postman::round`].
+    pub async fn all(&self) -> Result<Round, LedgerError> {
+        let mut all = Round::default();
+        loop {
+            let mut round = self.round().await?;
+            let is_last = !round.any();
+            if is_last && self.in_flight().is_empty() {
+                return Ok(all);
+            }
+            if is_last {
+                let finished = self.sink.finished().await;
+                round = self.conclude(finished).await;
+            }
+            all.delivered += round.delivered;
+            all.later += round.later;
+            all.failed += round.failed;
         }
     }
 
@@ -141,6 +171,9 @@ impl<C: Carrier> Postman<C> {
     /// Those of the ledger, as for [`Postman::round`].
     pub async fn turn(&self) -> Result<Option<Duration>, LedgerError> {
         while self.round().await?.any() {}
+        if self.sink.batch() == 0 {
+            return Ok(None);
+        }
         let Some(next) = self.ledger.next_attempt(self.id).await? else {
             if lock(&self.told).take().is_some() {
                 tracing::info!(sink.name = self.sink.name(), "no alarm waits to be tried again any more");
@@ -164,7 +197,7 @@ impl<C: Carrier> Postman<C> {
         self.settle().await?;
         let (now, files) = (self.clock.now(), self.sink.files());
         let pass = self.gate().pass(now, files);
-        if matches!(pass, Pass::Nobody(_)) {
+        if matches!(pass, Pass::Nobody(_)) || self.sink.batch() == 0 {
             return Ok(Round::default());
         }
         let lease = now.plus(millis(self.sink.patience().saturating_add(SLACK)));
@@ -184,6 +217,10 @@ impl<C: Carrier> Postman<C> {
         let mut fired = Vec::with_capacity(deliveries.len());
         let mut parcels = Vec::with_capacity(deliveries.len());
         for Claimed { ring, recipient, attempts, fired_at, notification } in deliveries {
+            // A clock that was set ends leases; what is being sent is not sent beside it.
+            if self.in_flight().contains_key(&(ring, recipient.clone())) {
+                continue;
+            }
             fired.push(fired_at);
             let attempts = u32::try_from(attempts).unwrap_or(u32::MAX);
             parcels.push(Parcel { ring, recipient, json: notification, attempts });
@@ -193,11 +230,56 @@ impl<C: Carrier> Postman<C> {
             Pass::All | Pass::Nobody(_) => self.sink.send(&parcels).await,
         };
         self.note(&outcomes, files);
+        let in_flight = self.hold(&parcels, &fired, &outcomes, files);
+        if pass == Pass::One && in_flight > 0 {
+            self.gate().postpone(self.clock.now());
+        }
+        self.put_back(&parcels, &outcomes).await;
         let (round, settlements) = self.judge(parcels, &fired, outcomes);
         self.report(round, &settlements);
         self.unsettled.lock().await.extend(settlements);
         self.settle().await?;
-        Ok(Round { failed: round.failed.saturating_add(given_up), ..round })
+        Ok(Round { failed: round.failed.saturating_add(given_up), in_flight, ..round })
+    }
+
+    /// Notes what is still being sent, and says how much that is.
+    fn hold(&self, parcels: &[Parcel], fired: &[UtcMillis], outcomes: &[Outcome], files: Files) -> usize {
+        let mut in_flight = self.in_flight();
+        let mut count = 0;
+        for ((parcel, fired), outcome) in parcels.iter().zip(fired).zip(outcomes) {
+            if *outcome == Outcome::InFlight {
+                in_flight.insert((parcel.ring, parcel.recipient.clone()), (parcel.clone(), *fired, files));
+                count += 1;
+            }
+        }
+        count
+    }
+
+    /// Lets what was not tried be claimed again.
+    async fn put_back(&self, parcels: &[Parcel], outcomes: &[Outcome]) {
+        let untried = parcels.iter().zip(outcomes).filter(|(_, outcome)| **outcome == Outcome::Untried);
+        let untried: Vec<_> = untried.map(|(parcel, _)| (parcel.ring, parcel.recipient.clone())).collect();
+        if !untried.is_empty() {
+            self.ledger.unclaim(self.id, &untried).await;
+        }
+    }
+
+    /// Notes how what was being sent has ended; the next round settles it.
+    async fn conclude(&self, finished: Vec<Finished>) -> Round {
+        let mut all = Round::default();
+        for Finished { ring, recipient, outcome } in finished {
+            let Some((parcel, fired, files)) = self.in_flight().remove(&(ring, recipient)) else { continue };
+            let (parcels, outcomes) = (vec![parcel], vec![outcome]);
+            self.note(&outcomes, files);
+            self.put_back(&parcels, &outcomes).await;
+            let (round, settlements) = self.judge(parcels, &[fired], outcomes);
+            self.report(round, &settlements);
+            self.unsettled.lock().await.extend(settlements);
+            all.delivered += round.delivered;
+            all.later += round.later;
+            all.failed += round.failed;
+        }
+        all
     }
 
     /// Sends the first of `parcels` that may be sent alone; the others are given back, but for those that have waited too long if it is in vain.
@@ -213,18 +295,13 @@ impl<C: Carrier> Postman<C> {
         let tried = outcomes.len();
         let down = outcomes.last().filter(|outcome| matches!(outcome, Outcome::Down { .. })).cloned();
         let now = self.clock.now();
-        let mut back = Vec::new();
-        for (parcel, fired) in parcels.iter().zip(fired).skip(tried) {
+        for fired in fired.iter().skip(tried) {
             let is_over = now >= fired.plus(millis(self.give_up_after));
             match &down {
                 Some(down) if is_over => outcomes.push(down.clone()),
-                _ => {
-                    outcomes.push(Outcome::Untried);
-                    back.push((parcel.ring, parcel.recipient.clone()));
-                }
+                _ => outcomes.push(Outcome::Untried),
             }
         }
-        self.ledger.unclaim(self.id, &back).await;
         outcomes
     }
 
@@ -235,9 +312,10 @@ impl<C: Carrier> Postman<C> {
             Outcome::Down { answer, closure } => Some((nameless(answer), *closure)),
             _ => None,
         });
-        let through = outcomes
-            .iter()
-            .any(|outcome| !matches!(outcome, Outcome::Down { .. } | Outcome::Untried | Outcome::Held { .. }));
+        let says_nothing = |outcome: &Outcome| {
+            matches!(outcome, Outcome::Down { .. } | Outcome::Untried | Outcome::Held { .. } | Outcome::InFlight)
+        };
+        let through = !outcomes.iter().all(says_nothing);
         let mut gate = self.gate();
         let Some((answer, closure)) = down else {
             if through && gate.open() {
@@ -266,6 +344,10 @@ impl<C: Carrier> Postman<C> {
         }
     }
 
+    fn in_flight(&self) -> std::sync::MutexGuard<'_, InFlight> {
+        lock(&self.in_flight)
+    }
+
     fn gate(&self) -> std::sync::MutexGuard<'_, Gate> {
         lock(&self.gate)
     }
@@ -288,6 +370,7 @@ impl<C: Carrier> Postman<C> {
             let number = parcel.attempts.saturating_add(1);
             let seed = parcel.ring.unsigned_abs();
             let attempt = Attempt { number, fired: *fired, now, seed };
+            let unknown = matches!(outcome, Outcome::Unknown { .. });
             let verdict = judge(attempt, outcome, self.give_up_after)?;
             match &verdict {
                 Verdict::Delivered => {
@@ -311,7 +394,7 @@ impl<C: Carrier> Postman<C> {
                         "an alarm will not be delivered");
                 }
             }
-            Some(Settlement { ring: parcel.ring, recipient: parcel.recipient, verdict })
+            Some(Settlement { ring: parcel.ring, recipient: parcel.recipient, verdict, unknown })
         };
         let settlements = parcels.into_iter().zip(fired).zip(outcomes).filter_map(settlement).collect();
         (round, settlements)
@@ -333,7 +416,21 @@ impl<C: Carrier> Postman<C> {
         let first = |wanted: fn(&Verdict) -> Option<&String>| {
             settlements.iter().find_map(|settlement| wanted(&settlement.verdict)).map(|answer| nameless(answer))
         };
-        let later = settlements.iter().filter(|settlement| matches!(settlement.verdict, Verdict::Later { .. })).count();
+        let unknown = settlements.iter().filter(|settlement| settlement.unknown).count();
+        if unknown > 0 {
+            tracing::warn!(
+                sink.name = sink,
+                alarms = unknown,
+                delivery.answer = first(|verdict| match verdict {
+                    Verdict::Later { answer, .. } | Verdict::Failed { answer } => Some(answer),
+                    Verdict::Delivered | Verdict::Waits { .. } => None,
+                }),
+                "alarms may have been delivered, or not: nobody confirmed them; those that are not too old are sent again after a \
+                 while; see 'reveille deliveries --unknown'"
+            );
+        }
+        let later = |one: &&Settlement| matches!(one.verdict, Verdict::Later { .. }) && !one.unknown;
+        let later = settlements.iter().filter(later).count();
         if later > 0 && self.is_to_be_told() {
             let answer = first(|verdict| if let Verdict::Later { answer, .. } = verdict { Some(answer) } else { None });
             tracing::warn!(

@@ -10,6 +10,11 @@ use crate::time::UtcMillis;
 pub const FIRST_WAIT: Duration = Duration::from_secs(5);
 /// The wait grows no further than this.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);
+/// The waits after attempts that may have delivered it, one after the other: what is sent again may be a second copy, and what was
+/// not delivered must not be lost.
+const UNKNOWN_WAITS: [Duration; 2] = [Duration::from_secs(15 * 60), Duration::from_secs(60 * 60)];
+/// And then after this.
+const LAST_UNKNOWN_WAIT: Duration = Duration::from_secs(6 * 60 * 60);
 /// A server's own wish for when to come back counts up to this.
 pub const LONGEST_WISH: Duration = Duration::from_secs(60 * 60);
 /// An answer is cut to this many octets before it is kept.
@@ -30,38 +35,57 @@ pub struct Attempt {
 
 /// Judges `attempt`, which ended with `outcome`. What is to be tried later is tried after a wait that doubles from
 /// [`FIRST_WAIT`] to [`LONGEST_WAIT`], shortened by up to a quarter so that what failed together does not come back
-/// together; a server's own wish (`after`) comes instead of the wait, between [`FIRST_WAIT`] and [`LONGEST_WISH`]. Once
-/// the alarm is older than `give_up_after`, it has failed. What cannot be sent because nothing can waits. None of what was not
-/// tried.
+/// together; a server's own wish (`after`) comes instead of the wait, between [`FIRST_WAIT`] and [`LONGEST_WISH`]. What may
+/// have been delivered waits longer. Once the alarm is older than `give_up_after`, it has failed. What cannot be sent because
+/// nothing can waits. None of what was not tried, or is still being sent.
 pub fn judge(attempt: Attempt, outcome: Outcome, give_up_after: Duration) -> Option<Verdict> {
-    let (answer, after) = match outcome {
-        Outcome::Untried => return None,
+    let mut wait = backoff(attempt.number, attempt.seed);
+    let answer = match outcome {
+        Outcome::Untried | Outcome::InFlight => return None,
         Outcome::Down { answer, .. } if attempt.now < attempt.fired.plus(millis(give_up_after)) => {
             return Some(Verdict::Waits { answer: bounded(answer) });
         }
-        Outcome::Down { answer, .. } => (bounded(answer), None),
+        Outcome::Down { answer, .. } => bounded(answer),
         Outcome::Delivered => return Some(Verdict::Delivered),
         Outcome::Never { answer } => return Some(Verdict::Failed { answer: bounded(answer) }),
-        Outcome::Later { answer, after } => (bounded(answer), after),
-        Outcome::Held { answer, wait } => (bounded(answer), Some(wait)),
+        Outcome::Later { answer, after } => {
+            wait = after.map_or(wait, wished);
+            bounded(answer)
+        }
+        Outcome::Held { answer, wait: held } => {
+            wait = wished(held);
+            bounded(answer)
+        }
+        Outcome::Unknown { answer } => {
+            let nth = usize::try_from(attempt.number.saturating_sub(1)).unwrap_or(usize::MAX);
+            wait =
+                shortened(UNKNOWN_WAITS.get(nth).copied().unwrap_or(LAST_UNKNOWN_WAIT), attempt.number, attempt.seed);
+            bounded(format!("it may have been delivered: {answer}"))
+        }
     };
     if attempt.now >= attempt.fired.plus(millis(give_up_after)) {
         let answer = format!("{GAVE_UP}{}; last answer: {answer}", in_words(give_up_after));
         return Some(Verdict::Failed { answer });
     }
-    let wait = match after {
-        Some(wish) => millis(wish.clamp(FIRST_WAIT, LONGEST_WISH)),
-        None => backoff(attempt.number, attempt.seed),
-    };
     Some(Verdict::Later { at: attempt.now.plus(wait), answer })
 }
 
 /// Milliseconds to wait after the attempt `number`.
 fn backoff(number: u32, seed: u64) -> i64 {
     let doublings = number.saturating_sub(1).min(31);
-    let full = millis(FIRST_WAIT).saturating_mul(1 << doublings).min(millis(LONGEST_WAIT));
+    shortened(FIRST_WAIT.saturating_mul(1 << doublings).min(LONGEST_WAIT), number, seed)
+}
+
+/// `full` in milliseconds, shortened by up to a quarter.
+fn shortened(full: Duration, number: u32, seed: u64) -> i64 {
+    let full = millis(full);
     let share = i64::from((scramble(seed ^ u64::from(number)) >> 54) as u16); // 0 to 1023
     full - full / 4 * share / 1024
+}
+
+/// Milliseconds to wait where the other side wishes for so long.
+fn wished(wish: Duration) -> i64 {
+    millis(wish.clamp(FIRST_WAIT, LONGEST_WISH))
 }
 
 /// A well-mixed number from any number (the finalizer of splitmix64).

@@ -43,8 +43,22 @@ pub enum Outcome {
     /// Nothing can be sent now, this or anything else: the other side is down, or does not accept the login. It waits until
     /// something gets through.
     Down { answer: String, closure: Closure },
+    /// It was sent whole, and the other side did not say what it has done with it: it may have been delivered.
+    Unknown { answer: String },
     /// It was not tried, or broken off, because sending has to end now: nothing is to be noted of it.
     Untried,
+    /// It is still being sent: [`Carrier::finished`] brings its outcome.
+    InFlight,
+}
+
+/// The outcome of a parcel that was [`Outcome::InFlight`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finished {
+    /// As in [`Parcel`].
+    pub ring: i64,
+    /// As in [`Parcel`].
+    pub recipient: String,
+    pub outcome: Outcome,
 }
 
 impl Outcome {
@@ -64,10 +78,10 @@ pub trait Carrier: Send + Sync {
     /// Its name in the configuration.
     fn name(&self) -> &str;
 
-    /// How many parcels it is best given at a time.
+    /// How many parcels it is best given now; zero: none, until [`Carrier::finished`] resolves.
     fn batch(&self) -> usize;
 
-    /// The longest that [`Carrier::send`] takes for [`Carrier::batch`] parcels: how long to lease them for.
+    /// The longest until a parcel has its outcome: how long to lease it for.
     fn patience(&self) -> Duration;
 
     /// The versions of the files that it reads before it sends: once they are other ones, what was refused may be accepted.
@@ -77,6 +91,12 @@ pub trait Carrier: Send + Sync {
 
     /// Sends `parcels`; one outcome each, in their order. May be called again before it has answered.
     fn send(&self, parcels: &[Parcel]) -> impl Future<Output = Vec<Outcome>> + Send;
+
+    /// Waits until something that was in flight is so no longer: outcomes, or none where only [`Carrier::batch`] has grown. A
+    /// future that is dropped before it resolves loses nothing.
+    fn finished(&self) -> impl Future<Output = Vec<Finished>> + Send {
+        std::future::pending()
+    }
 }
 
 /// A sink that cannot be used as it is configured, or cannot be reached now: a sentence that names it.
@@ -170,6 +190,15 @@ impl Sink {
         matches!(&self.kind, Kind::Stdout(sink) if sink.goes_nowhere())
     }
 
+    /// Sends one parcel and waits for its outcome, however long that takes. For a sink that nobody else sends through.
+    pub async fn send_one(&self, parcel: Parcel) -> Outcome {
+        let mut outcome = self.send(&[parcel]).await.pop().unwrap_or(Outcome::Untried);
+        while outcome == Outcome::InFlight {
+            outcome = self.finished().await.pop().map_or(outcome, |finished| finished.outcome);
+        }
+        outcome
+    }
+
     /// Opens its file anew (SIGHUP, after a log rotation); other sinks do nothing.
     pub fn reopen(&self) {
         if let Kind::File(sink) = &self.kind {
@@ -219,6 +248,13 @@ impl Carrier for Sink {
             Kind::File(sink) => self.unless_it_ends(parcels.len(), sink.send(parcels)).await,
             Kind::CyrusNotify(sink) => sink.send(parcels).await,
             Kind::Email(sink) => sink.send(parcels).await,
+        }
+    }
+
+    async fn finished(&self) -> Vec<Finished> {
+        match &self.kind {
+            Kind::Email(sink) => sink.finished().await,
+            Kind::Stdout(_) | Kind::File(_) | Kind::CyrusNotify(_) => std::future::pending().await,
         }
     }
 }

@@ -127,6 +127,8 @@ pub enum DeliveryFilter {
     All,
     Pending,
     Failed,
+    /// An attempt at it ended without a word on whether it was taken.
+    Unknown,
 }
 
 /// A delivery with its ring.
@@ -138,6 +140,8 @@ pub struct DeliveryRow {
     /// `pending`, `delivered`, `failed` or `cancelled`.
     pub state: String,
     pub attempts: i64,
+    /// How many of the attempts ended without a word on whether it was taken.
+    pub unknown: i64,
     pub next_attempt: UtcMillis,
     pub answer: Option<String>,
     pub settled_at: Option<UtcMillis>,
@@ -188,7 +192,7 @@ const COUNTED: &str =
     OR (r.state = 'missed' AND r.count > 1 AND r.due >= ?2)) ORDER BY abs(r.due - ?2) LIMIT 1";
 const LATENESS: &str = "SELECT fired_at - due FROM rings WHERE state = 'fired' ORDER BY fired_at DESC LIMIT ?";
 const DELIVERIES: &str =
-    "SELECT d.ring, s.name, d.recipient, d.state, d.attempts, d.next_attempt, d.answer, d.settled_at,
+    "SELECT d.ring, s.name, d.recipient, d.state, d.attempts, d.unknown, d.next_attempt, d.answer, d.settled_at,
     r.due, r.fired_at, r.notification
     FROM deliveries d JOIN sinks s ON s.id = d.sink JOIN rings r ON r.id = d.ring";
 
@@ -447,6 +451,7 @@ impl Inspector {
             DeliveryFilter::All => "",
             DeliveryFilter::Pending => "WHERE d.state = 'pending'",
             DeliveryFilter::Failed => "WHERE d.state = 'failed'",
+            DeliveryFilter::Unknown => "WHERE d.unknown > 0",
         };
         let sql = format!("{DELIVERIES} {condition} ORDER BY d.ring DESC, s.name, d.recipient LIMIT ?");
         let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(limit).fetch_all(&mut self.connection).await?;
@@ -495,6 +500,7 @@ fn delivery(row: &SqliteRow) -> Result<DeliveryRow, LedgerError> {
         recipient: text(row, "recipient")?,
         state: text(row, "state")?,
         attempts: row.try_get("attempts")?,
+        unknown: row.try_get("unknown")?,
         next_attempt: UtcMillis(row.try_get("next_attempt")?),
         answer: optional_text(row, "answer")?,
         settled_at: instant(row, "settled_at")?,

@@ -60,6 +60,8 @@ pub struct Settlement {
     pub ring: i64,
     pub recipient: String,
     pub verdict: Verdict,
+    /// Nobody knows whether the attempt delivered it.
+    pub unknown: bool,
 }
 
 /// Ring, recipient, attempts, when it was fired, notification, the next attempt. Octets, for a turned bit makes them no text.
@@ -82,7 +84,7 @@ const DELIVERED: &str =
 const WAITS: &str =
     "UPDATE deliveries SET answer = ?4 WHERE ring = ?1 AND sink = ?2 AND recipient = ?3 AND state = 'pending'";
 const SETTLE: &str = "UPDATE deliveries SET state = ?4, attempts = attempts + 1, answer = ?5,
-    next_attempt = coalesce(?6, next_attempt), settled_at = ?7
+    next_attempt = coalesce(?6, next_attempt), settled_at = ?7, unknown = unknown + ?8
     WHERE ring = ?1 AND sink = ?2 AND recipient = ?3 AND state = 'pending'";
 
 const GIVE_UP: &str = "UPDATE deliveries SET state = 'failed', settled_at = ?4,
@@ -265,6 +267,7 @@ async fn settle(
             .bind(answer)
             .bind(next)
             .bind(settled)
+            .bind(settlement.unknown)
             .execute(&mut *c)
             .await?;
     }

@@ -312,6 +312,7 @@ async fn what_is_leased_takes_no_place_in_a_claim() {
         ring,
         recipient: String::new(),
         verdict: Verdict::Later { answer: "451 busy".to_owned(), at: at(13) },
+        unknown: false,
     };
     ledger.settle(sink, vec![later(4), later(2)], at(12)).await.unwrap();
     assert_eq!(ledger.next_attempt(sink).await.unwrap(), Some(at(13)));
@@ -338,6 +339,7 @@ async fn who_claims_beside_a_settling_gets_nothing_twice() {
                 ring: claimed.ring,
                 recipient: claimed.recipient,
                 verdict: Verdict::Delivered,
+                unknown: false,
             };
             ledger.settle(sink, some.into_iter().map(delivered).collect(), at(10)).await.unwrap();
         }
@@ -359,7 +361,8 @@ async fn a_settled_delivery_stays_settled() {
     let timer = all_due(&ledger).await[0];
     ledger.fire(vec![Firing { timer, rings: vec![ring(1, sink)], next: None }], at(10)).await.unwrap();
     let claimed = ledger.claim(sink, at(10), at(20), 10).await.unwrap().deliveries;
-    let settle = |verdict| vec![Settlement { ring: claimed[0].ring, recipient: String::new(), verdict }];
+    let settle =
+        |verdict| vec![Settlement { ring: claimed[0].ring, recipient: String::new(), verdict, unknown: false }];
     let later = Verdict::Later { answer: "451 busy".to_owned(), at: at(40) };
     ledger.settle(sink, settle(later), at(11)).await.unwrap();
     assert!(ledger.claim(sink, at(39), at(50), 10).await.unwrap().deliveries.is_empty());

@@ -93,3 +93,36 @@ fn a_mail_that_is_refused_for_good_is_listed_with_the_servers_words() {
     assert_eq!(failed[0]["answer"], "550 5.1.1 No such user here", "{failed:?}");
     assert_eq!(server.counts().0, 0);
 }
+
+#[test]
+fn a_mail_that_nobody_confirmed_is_sent_again_seldom_and_counted() {
+    let Some(venv) = Venv::or_skip() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let server = MailServer::start(venv, folder.path(), Security::StartTls);
+    let stage = stage(&server);
+    server.rules(&json!({ "body": "keep" }).to_string());
+    let log = failing_pass(&stage, "2026-03-10T11:00:00Z");
+    assert!(log.contains("alarms may have been delivered, or not"), "{log}");
+    let first = server.mail();
+    // The server may have had it: a minute later, or ten, is too soon for a second copy.
+    for instant in ["2026-03-10T11:00:05Z", "2026-03-10T11:01:00Z", "2026-03-10T11:11:00Z"] {
+        stage.pass(instant);
+    }
+    let waits = stage.listing(&["deliveries", "--unknown"]);
+    assert_eq!(
+        (&waits[0]["state"], &waits[0]["attempts"], &waits[0]["unknown"]),
+        (&json!("pending"), &json!(1), &json!(1))
+    );
+    assert!(waits[0]["answer"].as_str().unwrap().starts_with("it may have been delivered: "), "{waits:?}");
+    assert_eq!(server.counts().0, 1);
+    server.rules("{}");
+    stage.pass("2026-03-10T11:15:00Z");
+    assert_eq!(server.mail().header("Message-ID"), first.header("Message-ID"), "mail programs can tell a second copy");
+    stage.pass("2026-03-10T23:00:00Z");
+    assert_eq!(server.counts().0, 2);
+    let settled = stage.listing(&["deliveries", "--unknown"]);
+    assert_eq!(
+        (&settled[0]["state"], &settled[0]["attempts"], &settled[0]["unknown"]),
+        (&json!("delivered"), &json!(2), &json!(1))
+    );
+}

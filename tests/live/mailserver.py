@@ -4,8 +4,8 @@
 
 SECURITY is plain, starttls or implicit; the only user is mary with the password secret, and she has to log in. RULES is
 a file that is read anew at every step: a JSON object from a step (greeting, MAIL, RCPT, DATA, body) to what happens
-there instead of the usual: an answer such as "550 5.1.1 No such user", "hang", "close" (without an answer), or "keep"
-(take the mail, then close without an answer). A step may be narrowed to a recipient: "RCPT bob@example.org".
+there instead of the usual: an answer such as "550 5.1.1 No such user", "hang", "wait" (until the rules say something
+else), "close" (without an answer), or "keep" (take the mail, then close without an answer). A step may be narrowed to a recipient: "RCPT bob@example.org".
 
 Printed lines begin with a word: "open N" and "shut N" when a connection begins and ends, N being how many there are;
 "mail" and a JSON object when a mail was taken.
@@ -47,6 +47,9 @@ class Handler:
     async def at(self, step, server, recipient=""):
         """What the rules say instead of going on."""
         instead = rule(step, recipient)
+        while instead == "wait":
+            await asyncio.sleep(0.01)
+            instead = rule(step, recipient)
         if instead == "hang":
             await asyncio.sleep(3600)
         if instead == "close":

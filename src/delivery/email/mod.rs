@@ -5,23 +5,25 @@
 //! * `allowance`: how many mails a user may get.
 //! * `trust`: whose certificates are accepted; `connect`: TCP; `wire`: TLS over it; `session`: SMTP over it; `pool`: sessions that wait for the next mail.
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use lettre::Address;
 use lettre::transport::smtp::extension::ClientId;
-use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::sync::Mutex;
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+use tokio::time::{sleep, timeout};
 
 use self::allowance::Allowance;
 use self::compose::{Composer, Mail};
 use self::pool::Pool;
-use self::session::{Server, Session, Trouble};
+use self::session::{Server, Session, StepLimits, Trouble};
 use self::trust::Trust;
 use super::ending::Ending;
 use super::gate::{Closure, Files};
-use super::sink::{Outcome, Parcel, SinkError, Surroundings};
+use super::sink::{Finished, Outcome, Parcel, SinkError, Surroundings};
 use crate::clock::Clock;
 use crate::config::{EmailSettings, Recipients};
 
@@ -40,11 +42,20 @@ pub use address::{bare, key};
 
 /// Mails a connection in one batch: enough to keep it busy, few enough that a batch is settled soon.
 const MAILS_A_CONNECTION: usize = 25;
+/// How long [`Email::send`] waits for mails that are being sent. Alarms that are fired meanwhile wait for it, too.
+const BATCH_TIME: Duration = Duration::from_millis(250);
+/// How many steps of a session wait for an answer to a command, at most: TLS, the greeting, EHLO twice, AUTH in three steps, MAIL,
+/// RCPT, DATA.
+const COMMANDS: u32 = 10;
 
 /// A mail server that takes our mails.
 #[derive(Debug)]
 pub struct Email {
     inner: Arc<Inner>,
+    /// How long [`Email::check`] may take.
+    timeout: Duration,
+    /// Reports of workers that [`Email::send`] did not wait for.
+    late: (UnboundedSender<Report<Finished>>, Mutex<UnboundedReceiver<Report<Finished>>>),
 }
 
 #[derive(Debug)]
@@ -55,7 +66,6 @@ struct Inner {
     /// Who gets all mails, where the settings say so.
     to: Option<Address>,
     clock: Clock,
-    timeout: Duration,
     ending: Ending,
 }
 
@@ -68,8 +78,15 @@ struct Batch {
     down: OnceLock<(String, Closure)>,
 }
 
+/// What a worker tells: an outcome, or that it has ended and its connection is free for others.
+#[derive(Debug)]
+enum Report<T> {
+    Outcome(T),
+    Free,
+}
+
 impl Email {
-    /// The server that `settings` describes; each mail may take `timeout`. Nothing is connected yet.
+    /// The server that `settings` describes; connecting may take `timeout`. Nothing is connected yet.
     ///
     /// # Errors
     /// When From is no address.
@@ -83,6 +100,7 @@ impl Email {
             trust: Trust::new(settings.ca_file.clone()),
             hello: settings.helo.as_deref().map(named).or_else(|| full_name(&around.server_name)),
             max_reply_size: around.max_reply_size,
+            limits: StepLimits { connect: timeout, command: settings.command_timeout, data: settings.data_timeout },
         };
         let (zones, reader_zones) = (around.zones.clone(), around.reader_zones.clone());
         let to = match &settings.recipients {
@@ -91,45 +109,78 @@ impl Email {
         };
         let composer = Composer { from, zones, reader_zones, default_zone: around.default_zone.clone() };
         let pool = Pool::new(server, settings.max_connections.max(1));
+        let (tell, told) = mpsc::unbounded_channel();
         Ok(Email {
+            timeout,
+            late: (tell, Mutex::new(told)),
             inner: Arc::new(Inner {
                 composer,
                 allowance: Allowance::new(settings.max_mails_per_hour),
                 pool,
                 to,
                 clock: around.clock.clone(),
-                timeout,
                 ending: around.ending.clone(),
             }),
         })
     }
 
-    /// How many mails it is best given at a time.
+    /// How many mails it is best given now; zero: all of its connections are busy.
     pub fn batch(&self) -> usize {
-        self.inner.pool.size().saturating_mul(MAILS_A_CONNECTION)
+        self.inner.pool.free().saturating_mul(MAILS_A_CONNECTION)
     }
 
-    /// The longest that so many mails take. A server that does not answer at all is not asked for each of them.
+    /// The longest that a mail takes.
     pub fn patience(&self) -> Duration {
-        self.inner.timeout.saturating_mul(MAILS_A_CONNECTION as u32 + 1)
+        let StepLimits { connect, command, data } = self.inner.pool.server().limits;
+        connect.saturating_add(command.saturating_mul(COMMANDS)).saturating_add(data)
     }
 
-    /// Sends a mail for each parcel, over as many connections as are allowed.
+    /// Sends a mail for each parcel, over as many connections as are free. What is still being sent after [`BATCH_TIME`] is
+    /// [`Outcome::InFlight`], and what was not begun by then [`Outcome::Untried`]: a slow session holds no other mail up.
     pub async fn send(&self, parcels: &[Parcel]) -> Vec<Outcome> {
         let batch = Arc::new(Batch { parcels: parcels.to_vec(), next: AtomicUsize::new(0), down: OnceLock::new() });
-        let mut workers = JoinSet::new();
-        for _ in 0..self.inner.pool.size().min(parcels.len()) {
-            workers.spawn(Arc::clone(&self.inner).work(Arc::clone(&batch)));
+        let (tell, mut told) = mpsc::unbounded_channel();
+        for _ in 0..self.inner.pool.free().clamp(1, parcels.len().max(1)) {
+            tokio::spawn(Arc::clone(&self.inner).work(Arc::clone(&batch), tell.clone()));
         }
-        let mut outcomes = vec![Outcome::later("the mail was not tried"); parcels.len()];
-        while let Some(done) = workers.join_next().await {
-            for (index, outcome) in done.unwrap_or_default() {
-                if let Some(place) = outcomes.get_mut(index) {
-                    *place = outcome;
-                }
+        drop(tell);
+        let mut outcomes = vec![None; parcels.len()];
+        let mut end = pin!(sleep(BATCH_TIME));
+        let is_over = loop {
+            tokio::select! {
+                biased;
+                report = told.recv() => match report {
+                    Some(Report::Outcome((index, outcome))) => {
+                        if let Some(place) = outcomes.get_mut(index) {
+                            *place = Some(outcome);
+                        }
+                    }
+                    Some(Report::Free) => {}
+                    None => break true,
+                },
+                () = &mut end => break false,
             }
+        };
+        let begun = batch.next.fetch_max(parcels.len(), Ordering::Relaxed);
+        if !is_over {
+            tokio::spawn(pass_on(told, batch, self.late.0.clone()));
         }
-        outcomes
+        let left = |index| if index < begun && !is_over { Outcome::InFlight } else { Outcome::Untried };
+        outcomes.into_iter().enumerate().map(|(index, outcome)| outcome.unwrap_or_else(|| left(index))).collect()
+    }
+
+    /// Waits for what [`Email::send`] did not wait for: outcomes, or none when a connection is free for other mails.
+    pub async fn finished(&self) -> Vec<Finished> {
+        let mut late = self.late.1.lock().await;
+        let mut finished = Vec::new();
+        let mut report = late.recv().await;
+        while let Some(one) = report {
+            if let Report::Outcome(outcome) = one {
+                finished.push(outcome);
+            }
+            report = late.try_recv().ok();
+        }
+        finished
     }
 
     /// The versions of the password's file and of the certificate authorities'.
@@ -150,27 +201,52 @@ impl Email {
     /// # Errors
     /// When no mail could be sent now.
     pub async fn check(&self) -> Result<String, SinkError> {
-        let failed = |trouble: Trouble| SinkError(trouble.into_answer());
-        let deadline = Instant::now() + self.inner.timeout;
         let (server, from) = (self.inner.pool.server(), &self.inner.composer.from.email);
-        let mut session = server.connect(deadline).await.map_err(failed)?;
-        let to = self.inner.to.as_ref().unwrap_or(from);
-        match session.probe((from.clone(), to.clone()), server, deadline).await {
-            // That nobody reads the sender's own mailbox is no fault.
-            Err(Trouble::Refused { .. }) if self.inner.to.is_none() => {}
-            probed => probed.map_err(failed)?,
-        }
-        session.reset(deadline).await;
-        session.quit(deadline).await;
+        let silent = |_| Trouble::Down(format!("{} did not answer in time", server.name()));
+        let checked = timeout(self.timeout, self.inner.check()).await.map_err(silent).flatten();
+        checked.map_err(|trouble| SinkError(trouble.into_answer()))?;
         Ok(format!("{}, and takes mails from {from}", server.greeted()))
     }
 }
 
+/// Passes on to `late` what the workers of `batch` still tell.
+async fn pass_on(
+    mut told: UnboundedReceiver<Report<(usize, Outcome)>>,
+    batch: Arc<Batch>,
+    late: UnboundedSender<Report<Finished>>,
+) {
+    while let Some(report) = told.recv().await {
+        let report = match report {
+            Report::Outcome((index, outcome)) => {
+                let Some(parcel) = batch.parcels.get(index) else { continue };
+                let (ring, recipient) = (parcel.ring, parcel.recipient.clone());
+                Report::Outcome(Finished { ring, recipient, outcome })
+            }
+            Report::Free => Report::Free,
+        };
+        let _ = late.send(report);
+    }
+}
+
 impl Inner {
+    /// Logs in and begins a mail as if one were to be sent.
+    async fn check(&self) -> Result<(), Trouble> {
+        let (server, from) = (self.pool.server(), &self.composer.from.email);
+        let mut session = server.connect().await?;
+        let to = self.to.as_ref().unwrap_or(from);
+        match session.probe((from.clone(), to.clone()), server).await {
+            // That nobody reads the sender's own mailbox is no fault.
+            Err(Trouble::Refused { .. }) if self.to.is_none() => {}
+            probed => probed?,
+        }
+        session.reset().await;
+        session.quit().await;
+        Ok(())
+    }
+
     /// Takes one parcel after the other until none is left, over one session as long as it holds.
-    async fn work(self: Arc<Inner>, batch: Arc<Batch>) -> Vec<(usize, Outcome)> {
-        let mut outcomes = Vec::new();
-        let _permit = self.pool.permit().await;
+    async fn work(self: Arc<Inner>, batch: Arc<Batch>, tell: UnboundedSender<Report<(usize, Outcome)>>) {
+        let permit = self.pool.permit().await;
         let mut session = None;
         loop {
             let index = batch.next.fetch_add(1, Ordering::Relaxed);
@@ -180,12 +256,9 @@ impl Inner {
                 None if self.ending.is_near() => Outcome::Untried,
                 None => match self.composed(parcel) {
                     Ok(mail) => {
-                        let outcome = tokio::select! {
-                            biased;
-                            sent = self.deliver(&mut session, &mail) => self.outcome(sent, &batch),
-                            () = self.ending.come() => Outcome::Untried,
-                        };
-                        if outcome != Outcome::Delivered {
+                        let sent = self.deliver(&mut session, &mail).await;
+                        let outcome = sent.map_or(Outcome::Untried, |sent| self.outcome(sent, &batch));
+                        if !matches!(outcome, Outcome::Delivered | Outcome::Unknown { .. }) {
                             self.allowance.give_back(&mail.user);
                         }
                         outcome
@@ -193,12 +266,13 @@ impl Inner {
                     Err(refused) => refused,
                 },
             };
-            outcomes.push((index, outcome));
+            let _ = tell.send(Report::Outcome((index, outcome)));
         }
         if let Some(session) = session {
             self.pool.give_back(session);
         }
-        outcomes
+        drop(permit);
+        let _ = tell.send(Report::Free);
     }
 
     /// The mail for `parcel`, which is counted as sent; or why there is none now.
@@ -215,26 +289,40 @@ impl Inner {
         Ok(mail)
     }
 
-    /// Sends `mail` over `session`, or over one that waits, or a new one; leaves the session there if it can be used again.
-    async fn deliver(&self, session: &mut Option<Session>, mail: &Mail) -> Result<(), Trouble> {
-        let deadline = Instant::now() + self.timeout;
-        let server = self.pool.server();
+    /// Sends `mail` over `session`, or over one that waits, or a new one; leaves the session there if it can be used again. None
+    /// when all sending ended before the mail was sent.
+    async fn deliver(&self, session: &mut Option<Session>, mail: &Mail) -> Option<Result<(), Trouble>> {
         loop {
             let mut current = match session.take().or_else(|| self.pool.waiting()) {
                 Some(current) => current,
-                None => server.connect(deadline).await?,
+                None => tokio::select! {
+                    biased;
+                    connected = self.pool.server().connect() => match connected {
+                        Ok(connected) => connected,
+                        Err(trouble) => return Some(Err(trouble)),
+                    },
+                    () = self.ending.come() => return None,
+                },
             };
-            match current.deliver(mail, server, deadline).await {
+            let sent = tokio::select! {
+                biased;
+                sent = current.deliver(mail, self.pool.server()) => sent,
+                () = self.ending.come() => {
+                    let answer = "Reveille was stopped before the server confirmed the mail".to_owned();
+                    return current.may_have_sent().then_some(Err(Trouble::Unknown(answer)));
+                }
+            };
+            match sent {
                 Ok(()) => {
                     *session = Some(current);
-                    return Ok(());
+                    return Some(Ok(()));
                 }
                 Err(Trouble::Stale(_)) => {}
                 Err(refused @ Trouble::Refused { .. }) => {
-                    *session = current.reset(deadline).await.then_some(current);
-                    return Err(refused);
+                    *session = current.reset().await.then_some(current);
+                    return Some(Err(refused));
                 }
-                Err(other) => return Err(other),
+                Err(other) => return Some(Err(other)),
             }
         }
     }
@@ -246,7 +334,8 @@ impl Inner {
             Err(Trouble::Refused { answer, .. } | Trouble::Broken(answer) | Trouble::Stale(answer)) => {
                 Outcome::later(answer)
             }
-            Err(Trouble::Cut(answer)) => {
+            Err(Trouble::Unknown(answer)) => Outcome::Unknown { answer },
+            Err(Trouble::Cut(answer) | Trouble::Silent(answer)) => {
                 let (answer, _) = batch.down.get_or_init(|| (answer, Closure::Down));
                 Outcome::later(answer.as_str())
             }

@@ -13,13 +13,10 @@ use super::session::{Server, Session};
 
 /// How long a session waits for the next mail.
 const IDLE: Duration = Duration::from_secs(5);
-/// How long taking leave may take.
-const FAREWELL: Duration = Duration::from_secs(2);
 
 /// The sessions with one server.
 pub struct Pool {
     server: Server,
-    size: usize,
     permits: Semaphore,
     waiting: Arc<Mutex<Waiting>>,
 }
@@ -35,16 +32,16 @@ struct Waiting {
 impl Pool {
     /// At most `size` sessions with `server` at a time.
     pub fn new(server: Server, size: usize) -> Pool {
-        Pool { server, size, permits: Semaphore::new(size.min(Semaphore::MAX_PERMITS)), waiting: Arc::default() }
+        Pool { server, permits: Semaphore::new(size.min(Semaphore::MAX_PERMITS)), waiting: Arc::default() }
     }
 
     pub fn server(&self) -> &Server {
         &self.server
     }
 
-    /// How many sessions there may be.
-    pub fn size(&self) -> usize {
-        self.size
+    /// How many more sessions may be used now.
+    pub fn free(&self) -> usize {
+        self.permits.available_permits()
     }
 
     /// Leave to use one session, for as long as it is held.
@@ -74,7 +71,7 @@ async fn close_idle(pool: Weak<Mutex<Waiting>>) {
         let Some(waiting) = pool.upgrade() else { return };
         let expired = expired(&mut lock(&waiting));
         for session in expired {
-            session.quit(Instant::now() + FAREWELL).await;
+            session.quit().await;
         }
         let mut waiting = lock(&waiting);
         if waiting.sessions.is_empty() {
@@ -97,6 +94,6 @@ fn lock(waiting: &Mutex<Waiting>) -> MutexGuard<'_, Waiting> {
 
 impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pool").field("server", &self.server).field("size", &self.size).finish_non_exhaustive()
+        f.debug_struct("Pool").field("server", &self.server).field("permits", &self.permits).finish_non_exhaustive()
     }
 }

@@ -1,8 +1,10 @@
-//! A conversation with a mail server (RFC 5321): logging in, then one mail after the other, each step within a time limit.
+//! A conversation with a mail server (RFC 5321): logging in, then one mail after the other, each step within its time limit
+//! (RFC 5321, 4.5.3.2).
 
 use std::error::Error as _;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use lettre::Address;
 use lettre::transport::smtp::Error;
@@ -12,11 +14,11 @@ use lettre::transport::smtp::commands::{Data, Mail as MailFrom, Quit, Rcpt, Rset
 use lettre::transport::smtp::extension::ClientId;
 use lettre::transport::smtp::response::{Code, Response, Severity};
 use rustls::ClientConfig;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout;
 
 use super::compose::Mail;
 use super::trust::Trust;
-use super::wire::Wire;
+use super::wire::{MailEnd, Wire};
 use crate::config::{SecretRef, SmtpSecurity};
 use crate::delivery::gate::Files;
 
@@ -34,7 +36,24 @@ pub struct Server {
     pub hello: Option<ClientId>,
     /// Octets of an answer that are read.
     pub max_reply_size: usize,
+    pub limits: StepLimits,
 }
+
+/// How long each step of a session may take.
+#[derive(Clone, Copy, Debug)]
+pub struct StepLimits {
+    /// Connecting to the host.
+    pub connect: Duration,
+    /// The answer to a command, the greeting and TLS.
+    pub command: Duration,
+    /// The mail's text, and the answer to its end.
+    pub data: Duration,
+}
+
+/// The longest wait for the answer to RSET, after which another connection is the faster way.
+const RESET_TIMEOUT: Duration = Duration::from_secs(10);
+/// The longest wait for the answer to QUIT.
+const QUIT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What a connection needs besides the server's address.
 #[derive(Debug)]
@@ -51,13 +70,16 @@ pub enum Trouble {
     /// Likewise, because the server does not accept what the settings say (the login, our name, the sender), or a file that they
     /// name cannot be used.
     Settings(String),
-    /// The server ended the session, or fell silent, while this mail was under way: that may lie in the mail, or no mail goes
-    /// out now.
+    /// The server ended the session while this mail was under way: that may lie in the mail, or no mail goes out now.
     Cut(String),
+    /// The server did not answer to a step of this mail in time: likewise.
+    Silent(String),
     /// The connection was closed before this mail, as servers do after a while: a new one may work.
     Stale(String),
-    /// The connection broke while this mail was under way.
+    /// The connection broke while this mail was under way, and before its end: the server does not have it.
     Broken(String),
+    /// The mail was sent to its end, and the server did not say what it has done with it.
+    Unknown(String),
     /// The server does not take this mail: never, or not now.
     Refused { answer: String, forever: bool },
 }
@@ -69,21 +91,24 @@ impl Trouble {
             Trouble::Down(answer)
             | Trouble::Settings(answer)
             | Trouble::Cut(answer)
+            | Trouble::Silent(answer)
             | Trouble::Stale(answer)
-            | Trouble::Broken(answer) => answer,
+            | Trouble::Broken(answer)
+            | Trouble::Unknown(answer) => answer,
             Trouble::Refused { answer, .. } => answer,
         }
     }
 }
 
 impl Server {
-    /// Connects, goes over to TLS and logs in, all before `deadline`.
+    /// Connects, goes over to TLS and logs in.
     ///
     /// # Errors
     /// [`Trouble::Down`] or [`Trouble::Settings`], whatever it is: without a connection no mail goes out, and what is wrong can be
     /// mended.
-    pub async fn connect(&self, deadline: Instant) -> Result<Session, Trouble> {
-        Ok(Session { smtp: self.open(deadline).await?, carried: false })
+    pub async fn connect(&self) -> Result<Session, Trouble> {
+        let mail_end = MailEnd::default();
+        Ok(Session { smtp: self.open(mail_end.clone()).await?, carried: false, mail_end })
     }
 
     /// What a connection needs of the files that the settings name: TLS settings where it is encrypted, and the login. They
@@ -113,16 +138,17 @@ impl Server {
         [self.login.as_ref().and_then(|(_, password)| password.stamp()), self.trust.stamp()]
     }
 
-    async fn open(&self, deadline: Instant) -> Result<AsyncSmtpConnection, Trouble> {
+    async fn open(&self, mail_end: MailEnd) -> Result<AsyncSmtpConnection, Trouble> {
         let Ready { tls, login } = self.ready()?;
-        let wire =
-            self.step(deadline, "being called", Wire::connect(&self.host, self.port, self.max_reply_size)).await?;
+        let StepLimits { connect, command, .. } = self.limits;
+        let wire = Wire::connect(&self.host, self.port, self.max_reply_size, mail_end);
+        let wire = self.step(connect, "being called", wire).await?;
         let hello = self.hello.clone().unwrap_or_else(|| literal(wire.local()));
         let wire = match (self.security, &tls) {
             (SmtpSecurity::Plain, _) if wire.peer().ip().is_loopback() => wire,
-            (SmtpSecurity::Implicit, Some(tls)) => self.step(deadline, "TLS", wire.secure(tls, &self.host)).await?,
+            (SmtpSecurity::Implicit, Some(tls)) => self.step(command, "TLS", wire.secure(tls, &self.host)).await?,
             (SmtpSecurity::StartTls, Some(tls)) => {
-                self.step(deadline, "STARTTLS", wire.start_tls(tls, &self.host, &hello.to_string())).await?
+                self.step(command, "STARTTLS", wire.start_tls(tls, &self.host, &hello.to_string())).await?
             }
             _ => {
                 return Err(Trouble::Down(format!(
@@ -132,10 +158,10 @@ impl Server {
             }
         };
         let greeting = AsyncSmtpConnection::connect_with_transport(Box::new(wire), &hello);
-        let mut smtp = self.command(deadline, "EHLO", greeting).await?;
+        let mut smtp = self.command("EHLO", greeting).await?;
         if let Some(login) = &login {
             let mechanisms = [Mechanism::Plain, Mechanism::Login];
-            let answer = self.command(deadline, "AUTH", smtp.auth(&mechanisms, login)).await?;
+            let answer = self.command("AUTH", smtp.auth(&mechanisms, login)).await?;
             exactly(&[235], &answer).map_err(|told| Trouble::Down(format!("{} at AUTH: {told}", self.name())))?;
         }
         Ok(smtp)
@@ -160,11 +186,11 @@ impl Server {
     /// One step towards a connection that is not yet SMTP.
     async fn step<T>(
         &self,
-        deadline: Instant,
+        limit: Duration,
         step: &str,
         work: impl Future<Output = std::io::Result<T>>,
     ) -> Result<T, Trouble> {
-        match timeout_at(deadline, work).await {
+        match timeout(limit, work).await {
             Ok(Ok(done)) => Ok(done),
             Ok(Err(error)) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
                 Err(Trouble::Down(format!("{}: the server closed the connection at {step}", self.name())))
@@ -184,13 +210,8 @@ impl Server {
     }
 
     /// One step of SMTP towards a connection that mails can be sent over.
-    async fn command<T>(
-        &self,
-        deadline: Instant,
-        step: &str,
-        work: impl Future<Output = Result<T, Error>>,
-    ) -> Result<T, Trouble> {
-        match timeout_at(deadline, work).await {
+    async fn command<T>(&self, step: &str, work: impl Future<Output = Result<T, Error>>) -> Result<T, Trouble> {
+        match timeout(self.limits.command, work).await {
             Ok(Ok(done)) => Ok(done),
             Ok(Err(error)) => {
                 let told = format!("{} at {step}: {}", self.name(), words(&error));
@@ -210,38 +231,47 @@ pub struct Session {
     smtp: AsyncSmtpConnection,
     /// Mails went over it before.
     carried: bool,
+    /// Whether the mail that is under way was sent to its end.
+    mail_end: MailEnd,
 }
 
 impl Session {
-    /// Sends one mail before `deadline`. After [`Trouble::Refused`] the session can go on if [`Session::reset`] says so, after
-    /// other trouble it is to be dropped.
+    /// Sends one mail. After [`Trouble::Refused`] the session can go on if [`Session::reset`] says so, after other trouble it is
+    /// to be dropped.
     ///
     /// # Errors
     /// [`Trouble`]
-    pub async fn deliver(&mut self, mail: &Mail, server: &Server, deadline: Instant) -> Result<(), Trouble> {
-        self.begin(mail.from.clone(), server, deadline).await?;
-        self.rcpt(mail.to.clone(), server, deadline).await?;
-        self.step(("DATA", &[354]), server, deadline, async |smtp| smtp.command(Data).await).await?;
-        self.step(("the mail itself", &[250]), server, deadline, async |smtp| smtp.message(&mail.octets).await).await
+    pub async fn deliver(&mut self, mail: &Mail, server: &Server) -> Result<(), Trouble> {
+        let StepLimits { command, data, .. } = server.limits;
+        self.begin(mail.from.clone(), server).await?;
+        self.rcpt(mail.to.clone(), server).await?;
+        self.step(("DATA", &[354], command), server, async |smtp| smtp.command(Data).await).await?;
+        let octets = &mail.octets;
+        let sent = self.step(("the mail itself", &[250], data), server, async |smtp| smtp.message(octets).await).await;
+        sent.map_err(|trouble| match trouble {
+            Trouble::Broken(answer) | Trouble::Silent(answer) if self.may_have_sent() => Trouble::Unknown(answer),
+            other => other,
+        })
+    }
+
+    /// Whether the server may have the mail that is under way: it was sent to its end.
+    pub fn may_have_sent(&self) -> bool {
+        self.mail_end.was_sent()
     }
 
     /// Finds out whether the server would take a mail from `from` to `to`, and sends none.
     ///
     /// # Errors
     /// As for [`Session::deliver`].
-    pub async fn probe(
-        &mut self,
-        (from, to): (Address, Address),
-        server: &Server,
-        deadline: Instant,
-    ) -> Result<(), Trouble> {
-        self.begin(from, server, deadline).await?;
-        self.rcpt(to, server, deadline).await
+    pub async fn probe(&mut self, (from, to): (Address, Address), server: &Server) -> Result<(), Trouble> {
+        self.begin(from, server).await?;
+        self.rcpt(to, server).await
     }
 
-    async fn begin(&mut self, from: Address, server: &Server, deadline: Instant) -> Result<(), Trouble> {
+    async fn begin(&mut self, from: Address, server: &Server) -> Result<(), Trouble> {
+        self.mail_end.clear();
         let command = MailFrom::new(Some(from.clone()), Vec::new());
-        let begun = timeout_at(deadline, self.smtp.command(command)).await;
+        let begun = timeout(server.limits.command, self.smtp.command(command)).await;
         let begun = begun.map_err(|_| Trouble::Down(server.silent("MAIL")))?;
         let answer = begun.map_err(|error| self.not_begun(&error, &from, server))?;
         exactly(&[250], &answer).map_err(Trouble::Broken)?;
@@ -249,10 +279,11 @@ impl Session {
         Ok(())
     }
 
-    async fn rcpt(&mut self, to: Address, server: &Server, deadline: Instant) -> Result<(), Trouble> {
+    async fn rcpt(&mut self, to: Address, server: &Server) -> Result<(), Trouble> {
         let rcpt = Rcpt::new(to, Vec::new());
         // 251: it forwards.
-        let done = self.step(("RCPT", &[250, 251]), server, deadline, async |smtp| smtp.command(rcpt).await).await;
+        let step = ("RCPT", &[250, 251][..], server.limits.command);
+        let done = self.step(step, server, async |smtp| smtp.command(rcpt).await).await;
         // Many servers wait with what they have against us until a recipient is named.
         done.map_err(|trouble| match trouble {
             Trouble::Refused { answer, forever } if is_about_us(&answer) => {
@@ -267,28 +298,27 @@ impl Session {
         })
     }
 
-    /// One step in the midst of a mail, which the server is to answer with one of `codes`.
+    /// One step in the midst of a mail, which the server is to answer with one of `codes` within `limit`.
     async fn step(
         &mut self,
-        (step, codes): (&str, &[u16]),
+        (step, codes, limit): (&str, &[u16], Duration),
         server: &Server,
-        deadline: Instant,
         work: impl AsyncFnOnce(&mut AsyncSmtpConnection) -> Result<Response, Error>,
     ) -> Result<(), Trouble> {
-        let done = timeout_at(deadline, work(&mut self.smtp)).await;
-        let answer = done.map_err(|_| Trouble::Cut(server.silent(step)))?.map_err(|error| under_way(&error))?;
+        let done = timeout(limit, work(&mut self.smtp)).await;
+        let answer = done.map_err(|_| Trouble::Silent(server.silent(step)))?.map_err(|error| under_way(&error))?;
         exactly(codes, &answer).map_err(Trouble::Broken)
     }
 
     /// Makes the session ready for the next mail after one was refused; false when it cannot be used any more.
-    pub async fn reset(&mut self, deadline: Instant) -> bool {
-        let reset = timeout_at(deadline, self.smtp.command(Rset)).await;
+    pub async fn reset(&mut self) -> bool {
+        let reset = timeout(RESET_TIMEOUT, self.smtp.command(Rset)).await;
         reset.is_ok_and(|answer| answer.is_ok_and(|answer| exactly(&[250], &answer).is_ok()))
     }
 
-    /// Takes leave.
-    pub async fn quit(mut self, deadline: Instant) {
-        let _ = timeout_at(deadline, self.smtp.command(Quit)).await;
+    /// Ends the session.
+    pub async fn quit(mut self) {
+        let _ = timeout(QUIT_TIMEOUT, self.smtp.command(Quit)).await;
     }
 
     /// What an answer to MAIL means. No recipient is named yet, so a refusal is none of a mail. A server that has carried mails

@@ -7,6 +7,7 @@ use std::mem;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
 use lettre::transport::smtp::client::AsyncTokioStream;
@@ -40,7 +41,27 @@ pub struct Wire {
     answers: usize,
     /// The last answer asked for the mail itself.
     takes_mail: bool,
+    mail_end: MailEnd,
 }
+
+/// Whether the end of the mail that is under way was sent, or some of it: from then on the server may have the mail. Clones share
+/// it.
+#[derive(Clone, Debug, Default)]
+pub struct MailEnd(Arc<AtomicBool>);
+
+impl MailEnd {
+    /// Begins another mail.
+    pub fn clear(&self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+
+    pub fn was_sent(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What ends a mail (RFC 5321, 4.1.1.4), as it is written: alone, after all of the mail.
+const END_OF_MAIL: &[u8] = b"\r\n.\r\n";
 
 /// The code of a greeting, of the answer to EHLO, and of the one to DATA (RFC 5321, 4.3.2).
 const SERVICE_READY: &[u8] = b"220";
@@ -54,17 +75,27 @@ enum Stream {
 }
 
 impl Wire {
-    /// Connects to `host`, which may be an address. No more than `longest` octets are read of an answer.
+    /// Connects to `host`, which may be an address. No more than `longest` octets are read of an answer; `mail_end` says of each
+    /// mail whether it was sent to its end.
     ///
     /// # Errors
     /// What the system says when nobody answers there.
-    pub async fn connect(host: &str, port: u16, longest: usize) -> io::Result<Wire> {
+    pub async fn connect(host: &str, port: u16, longest: usize, mail_end: MailEnd) -> io::Result<Wire> {
         let stream = connect(host, port).await?;
         // A mail's last line is a small write of its own, and would wait for the answer to the one before.
         stream.set_nodelay(true)?;
         let (peer, local) = (stream.peer_addr()?, stream.local_addr()?);
-        let (begun, whole) = (Vec::new(), Vec::new());
-        Ok(Wire { stream: Stream::Plain(stream), peer, local, longest, begun, whole, answers: 0, takes_mail: false })
+        Ok(Wire {
+            stream: Stream::Plain(stream),
+            peer,
+            local,
+            longest,
+            begun: Vec::new(),
+            whole: Vec::new(),
+            answers: 0,
+            takes_mail: false,
+            mail_end,
+        })
     }
 
     /// The other end.
@@ -237,10 +268,14 @@ impl AsyncRead for Wire {
 impl AsyncWrite for Wire {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
         self.listen(cx)?;
-        match &mut self.stream {
+        let written = ready!(match &mut self.stream {
             Stream::Plain(stream) => Pin::new(stream).poll_write(cx, octets),
             Stream::Tls(stream) => Pin::new(stream).poll_write(cx, octets),
+        });
+        if self.takes_mail && written.is_ok() && END_OF_MAIL.ends_with(octets) {
+            self.mail_end.0.store(true, Ordering::Relaxed);
         }
+        Poll::Ready(written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -26,8 +26,12 @@ async fn look(ledger: &Ledger, second: i64) {
 
 async fn deliver(ledger: &Ledger, sink: i64) {
     let claimed = ledger.claim(sink, at(20), at(21), 100).await.unwrap().deliveries;
-    let settled =
-        |c: super::super::Claimed| Settlement { ring: c.ring, recipient: c.recipient, verdict: Verdict::Delivered };
+    let settled = |c: super::super::Claimed| Settlement {
+        ring: c.ring,
+        recipient: c.recipient,
+        verdict: Verdict::Delivered,
+        unknown: false,
+    };
     ledger.settle(sink, claimed.into_iter().map(settled).collect(), at(20)).await.unwrap();
 }
 
@@ -62,8 +66,12 @@ async fn what_is_still_owed_stays() {
     look(&ledger, 30).await;
     assert_eq!(forgotten(&ledger, 20, 100).await, [0, 0], "nothing has been delivered");
     ledger.claim(sink, at(20), at(21), 4).await.unwrap();
-    let failed =
-        |ring| Settlement { ring, recipient: String::new(), verdict: Verdict::Failed { answer: "550".to_owned() } };
+    let failed = |ring| Settlement {
+        ring,
+        recipient: String::new(),
+        verdict: Verdict::Failed { answer: "550".to_owned() },
+        unknown: false,
+    };
     ledger.settle(sink, vec![failed(1), failed(2)], at(20)).await.unwrap();
     assert_eq!(forgotten(&ledger, 20, 100).await, [2, 0], "what has failed is owed no longer");
 }

@@ -76,7 +76,9 @@ async fn fill(path: &Path) -> Ledger {
     };
     let fired_at = UtcMillis(1_000_107);
     ledger.fire(vec![Firing { timer, rings: vec![ring], next: None }], fired_at).await.unwrap();
-    let settled = |recipient: &str, verdict| vec![Settlement { ring: 1, recipient: recipient.to_owned(), verdict }];
+    let settled = |recipient: &str, verdict| {
+        vec![Settlement { ring: 1, recipient: recipient.to_owned(), verdict, unknown: false }]
+    };
     ledger.settle(sinks["stdout"], settled("", Verdict::Delivered), fired_at).await.unwrap();
     let refused = Verdict::Failed { answer: "550 no such user".to_owned() };
     ledger.settle(sinks["email"], settled("mary@example.org", refused), fired_at).await.unwrap();

@@ -516,6 +516,8 @@ pub fn config(ledger: PathBuf, max_lateness: Duration, give_up_after: Duration, 
         recipients: Recipients::List(RECIPIENTS.map(str::to_owned).to_vec()),
         max_connections: 1,
         max_mails_per_hour: 1_000_000,
+        command_timeout: Duration::from_secs(300),
+        data_timeout: Duration::from_secs(600),
         ca_file: None,
     };
     let folder = SourceKind::Directory {
