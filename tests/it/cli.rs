@@ -498,7 +498,16 @@ fn the_documents_name_every_command_and_point_at_files_that_are_there() {
     for name in COMMANDS {
         assert!(readme.contains(&format!("`{name}")), "README.md does not know {name}");
     }
-    for file in ["README.md", "docs/cli.md", "docs/how-it-works.md", "docs/notification.md", "docs/operating.md"] {
+    for file in [
+        "README.md",
+        "CONTRIBUTING.md",
+        "docs/alarm-rules.md",
+        "docs/architecture.md",
+        "docs/cli.md",
+        "docs/how-it-works.md",
+        "docs/notification.md",
+        "docs/operating.md",
+    ] {
         let text = fs::read_to_string(root.join(file)).unwrap();
         for target in text.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()) {
             let path = root.join(file).parent().unwrap().join(target.split('#').next().unwrap());

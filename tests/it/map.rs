@@ -1,7 +1,8 @@
 //! The map of the program holds: data goes one way (source → calendar → ledger → wheel → delivery), SQL stays in the
-//! ledger, and nobody but the calendar core speaks to the crates behind it. Read from the `use` lines of `src/`.
+//! ledger, and nobody but the calendar core speaks to the crates behind it. Read from the `use` lines of `src/`. The documents
+//! name files, functions, tests and rules that exist.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -128,31 +129,121 @@ fn crates_stay_with_their_owners() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// docs/security.md names a test for each threat and limit, in the last column of its tables.
-#[test]
-fn the_threat_model_names_tests_that_exist() {
+/// The files below `folders` whose names end in one of `extensions`, each as a path from the root of the repository and a text.
+fn texts(folders: &[&str], extensions: &[&str]) -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut tests = String::new();
-    let mut folders = vec![root.join("src"), root.join("tests/it")];
+    let mut folders: Vec<PathBuf> = folders.iter().map(|folder| root.join(folder)).collect();
+    let mut texts = Vec::new();
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
-            match path.extension() {
-                _ if path.is_dir() => folders.push(path),
-                Some(extension) if extension == "rs" => tests.push_str(&fs::read_to_string(&path).unwrap()),
-                _ => {}
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|own| extensions.iter().any(|extension| own == *extension)) {
+                let name = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+                texts.push((name, fs::read_to_string(&path).unwrap()));
             }
         }
     }
-    let document = fs::read_to_string(root.join("docs/security.md")).unwrap();
-    let rows = document.lines().filter(|line| line.starts_with("| ") && !line.contains("| shown by |"));
-    let (mut named, mut missing) = (0, Vec::new());
-    for row in rows {
-        let column = row.trim_end_matches([' ', '|']).rsplit("| ").next().unwrap();
-        let names: Vec<&str> = column.split('`').skip(1).step_by(2).collect();
-        assert!(!names.is_empty(), "no test is named: {row}");
-        named += names.len();
-        missing.extend(names.into_iter().filter(|name| !tests.contains(&format!("fn {name}("))));
+    texts
+}
+
+/// The documents: those of `docs`, and CONTRIBUTING.md.
+fn documents() -> Vec<(String, String)> {
+    let contributing = Path::new(env!("CARGO_MANIFEST_DIR")).join("CONTRIBUTING.md");
+    let mut documents = texts(&["docs"], &["md"]);
+    documents.push(("CONTRIBUTING.md".to_owned(), fs::read_to_string(contributing).unwrap()));
+    documents
+}
+
+/// What stands between backticks in `text`.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+/// A column `shown by` in a table of the documents names a test in each row: for each threat, limit and settled reading.
+#[test]
+fn the_tests_that_documents_name_exist() {
+    let tests: String = texts(&["src", "tests/it"], &["rs"]).into_iter().map(|(_, text)| text).collect();
+    let (mut named, mut wrong) = (0, Vec::new());
+    for (document, text) in documents() {
+        let mut is_table = false;
+        for row in text.lines() {
+            is_table = row.starts_with('|') && (is_table || row.contains("| shown by |"));
+            if !is_table || row.contains("| shown by |") || row.starts_with("|-") {
+                continue;
+            }
+            let names: Vec<&str> = quoted(row.trim_end_matches([' ', '|']).rsplit("| ").next().unwrap()).collect();
+            named += names.len();
+            wrong.extend(names.is_empty().then(|| format!("{document}: no test is named: {row}")));
+            let missing = names.into_iter().filter(|name| !tests.contains(&format!("fn {name}(")));
+            wrong.extend(missing.map(|name| format!("{document}: the test {name} does not exist")));
+        }
     }
-    assert!(named > 50 && missing.is_empty(), "of {named} these are nowhere: {missing:?}");
+    assert!(named > 100 && wrong.is_empty(), "of {named} these are wrong:\n{}", wrong.join("\n"));
+}
+
+/// Files that the documents name; and functions, types and constants that a row of a table names after files of `src`.
+#[test]
+fn the_files_and_symbols_that_documents_name_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (mut named, mut wrong) = (0, Vec::new());
+    for (document, text) in documents() {
+        let is_file = |name: &&str| ["src/", "tests/", "docs/", "fuzz/"].iter().any(|folder| name.starts_with(folder));
+        let files = quoted(&text).filter(is_file).filter(|name| !name.contains(char::is_whitespace));
+        wrong.extend(
+            files.filter(|file| !root.join(file).exists()).map(|file| format!("{document}: there is no {file}")),
+        );
+        for row in text.lines().filter(|line| line.starts_with("| ") && line.contains("| `src/")) {
+            let (files, symbols): (Vec<&str>, Vec<&str>) =
+                quoted(&row[row.find("| `src/").unwrap()..]).partition(|name| name.starts_with("src/"));
+            let code: String = files.iter().filter_map(|file| fs::read_to_string(root.join(file)).ok()).collect();
+            named += symbols.len();
+            let missing = symbols.into_iter().filter(|name| !code.contains(name.rsplit("::").next().unwrap()));
+            wrong.extend(missing.map(|name| format!("{document}: {name} is not in {files:?}")));
+        }
+    }
+    assert!(named > 100 && wrong.is_empty(), "of {named} these are wrong:\n{}", wrong.join("\n"));
+}
+
+/// The rules that `text` cites: `rule 7`, `rules 10 and 11`, `Rules 13, 15 and 16`, `rules 1 to 3`, and tests `rule_05_…`.
+fn cited_rules(text: &str) -> BTreeSet<u32> {
+    let text = text.to_lowercase();
+    let mut cited = BTreeSet::new();
+    for (at, _) in text.match_indices("rule") {
+        let rest = text[at + 4..].trim_start_matches(['s', '_', ' ']);
+        let mut words = rest.split([' ', '_', '\n']).filter(|word| !["", "//", "///", "//!"].contains(word));
+        let mut through = None;
+        while let Some(word) = words.next() {
+            let Ok(number) = word.trim_end_matches(|c: char| !c.is_ascii_digit()).parse::<u32>() else { break };
+            cited.extend(through.unwrap_or(number)..=number);
+            through = None;
+            match if word.ends_with(',') { Some("and") } else { words.next() } {
+                Some("to") => through = Some(number),
+                Some("and") => {}
+                _ => break,
+            }
+        }
+    }
+    cited
+}
+
+#[test]
+fn the_rules_that_are_cited_are_written_down() {
+    assert_eq!(cited_rules("Rules 2, 4\n/// and 6; (rule 8), rules 10 to 12; `rule_14_x`").len(), 8);
+    let document = "docs/alarm-rules.md";
+    let written = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(document)).unwrap();
+    let headings =
+        written.lines().filter_map(|line| line.trim_start_matches('#').strip_prefix(" Rule ")?.split_once(": "));
+    let written: Vec<u32> = headings.map(|(number, _)| number.parse().unwrap()).collect();
+    assert!(written.iter().copied().eq(1..=written.len() as u32), "the rules are in order: {written:?}");
+    let (mut count, mut wrong) = (0, Vec::new());
+    for (file, text) in texts(&["src", "tests/it"], &["rs"]).into_iter().chain(documents()) {
+        let cited = cited_rules(&text);
+        count += cited.len();
+        wrong.extend(
+            cited.into_iter().filter(|rule| !written.contains(rule)).map(|rule| format!("{file}: rule {rule}")),
+        );
+    }
+    assert!(count > 50 && wrong.is_empty(), "{document} has no heading for {wrong:?}");
 }
