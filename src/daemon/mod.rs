@@ -225,7 +225,12 @@ pub async fn once(config: Config, clock: Clock) -> anyhow::Result<Passed> {
         }
     }
     bell.release();
-    while wheel.turn(&|fired| announce(fired, &[])).await? == Turn::Again {}
+    loop {
+        while wheel.turn(&|fired| announce(fired, &[])).await? == Turn::Again {}
+        if !wheel.background().await {
+            break;
+        }
+    }
     for postman in &postmen {
         let all = postman.all().await?;
         if all.later > 0 || all.failed > 0 {

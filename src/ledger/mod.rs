@@ -26,6 +26,7 @@ use crate::access::{Denied, User, give_to_owner_of};
 mod absence;
 mod ahead;
 mod amend;
+mod attempts;
 mod backup;
 mod bulk;
 mod checkpoint;

@@ -9,7 +9,7 @@ use super::{Ledger, LedgerError, bulk};
 use crate::time::UtcMillis;
 
 /// A timer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Due {
     pub due: UtcMillis,
     pub object: i64,

@@ -1,6 +1,7 @@
 //! The rings of an object that is due: their notifications and where these go.
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::{Duration, Instant};
 
 use sha2::{Digest as _, Sha256};
@@ -13,7 +14,7 @@ use crate::calendar::surroundings::Surroundings;
 use crate::ledger::{CalendarRow, Due, Firing, LedgerError, NewRing, ObjectText, RingState};
 use crate::notification::{About, Notification, identity};
 use crate::time::UtcMillis;
-use crate::wheel::Prepare;
+use crate::wheel::{Prepare, Prepared};
 
 /// Missed rings of an object that are recorded one by one; the rest of them shares a row.
 const MISSED: usize = 100;
@@ -27,7 +28,7 @@ const SLICE: i64 = 60 * 60_000;
 const FEW: usize = 500;
 /// Octets of notifications of one object above which the rings of later instants wait for its next firing.
 const MUCH: usize = 4 * 1024 * 1024;
-/// Octets of a text above which it is read and worked out alone.
+/// Octets of a text above which it is read and worked out alone, in the background.
 const LONG: usize = 32 * 1024;
 /// How long objects are worked out at a time; the rest waits until what is ready has fired.
 const TURN: Duration = Duration::from_millis(200);
@@ -142,33 +143,42 @@ impl Planner {
 }
 
 impl Prepare for Planner {
-    async fn prepare(&self, timers: Vec<Due>, until: UtcMillis, now: UtcMillis) -> Result<Vec<Firing>, LedgerError> {
+    async fn prepare(&self, timers: Vec<Due>, until: UtcMillis, now: UtcMillis) -> Result<Prepared, LedgerError> {
         let ids: Vec<i64> = timers.iter().map(|timer| timer.object).collect();
         let timers: HashMap<i64, Due> = timers.into_iter().map(|timer| (timer.object, timer)).collect();
         let mut begun = Instant::now();
-        let (mut firings, mut long) = (Vec::new(), Vec::new());
+        let mut prepared = Prepared::default();
         for ids in ids.chunks(FEW) {
             let reading = Instant::now();
-            let (texts, others) = self.ledger.short_texts(ids, LONG).await?;
+            let (texts, long) = self.ledger.short_texts(ids, LONG).await?;
             // Reading has to be done in any case.
             begun += reading.elapsed();
-            if begun.elapsed() > TURN && !firings.is_empty() {
+            if begun.elapsed() > TURN && !prepared.firings.is_empty() {
                 break;
             }
+            prepared.long.extend(long.iter().filter_map(|id| timers.get(id)));
             // They come the shortest first: what takes longest does not keep others waiting.
-            long.extend(others);
-            firings.extend(self.firings(&timers, texts, (until, now), begun).await?);
-        }
-        for id in long {
-            if begun.elapsed() > TURN && !firings.is_empty() {
-                break;
+            for one in self.firings(&timers, texts, (until, now), begun).await? {
+                match one {
+                    Ok(firing) => prepared.firings.push(firing),
+                    Err(timer) => prepared.long.push(timer),
+                }
             }
-            let text = self.ledger.texts(&[id]).await?;
-            firings.extend(self.firings(&timers, text, (until, now), begun).await?);
         }
         // What was due earlier is announced earlier.
-        firings.sort_unstable_by_key(|firing| (firing.timer.due, firing.timer.object));
-        Ok(firings)
+        prepared.firings.sort_unstable_by_key(|firing| (firing.timer.due, firing.timer.object));
+        Ok(prepared)
+    }
+
+    async fn prepare_alone(&self, timer: Due, until: UtcMillis, now: UtcMillis) -> Result<Option<Firing>, LedgerError> {
+        let texts = self.ledger.texts(&[timer.object]).await?;
+        let timers = HashMap::from([(timer.object, timer)]);
+        let firings = self.firings(&timers, texts, (until, now), Instant::now()).await?;
+        match firings.into_iter().next() {
+            Some(Err(_)) => resume_unwind(Box::new("what an object rings cannot be worked out")),
+            Some(Ok(firing)) => Ok(Some(firing)),
+            None => Ok(None),
+        }
     }
 
     fn stamp(&self, firing: Firing, now: UtcMillis) -> Firing {
@@ -179,14 +189,14 @@ impl Prepare for Planner {
 
 impl Planner {
     /// The firings of objects with these `texts`, of which the first of each thread and those within [`TURN`] of `begun` are
-    /// worked out.
+    /// worked out; the timer alone where the work panicked.
     async fn firings(
         &self,
         timers: &HashMap<i64, Due>,
         texts: Vec<ObjectText>,
         (until, now): (UtcMillis, UtcMillis),
         begun: Instant,
-    ) -> Result<Vec<Firing>, LedgerError> {
+    ) -> Result<Vec<Result<Firing, Due>>, LedgerError> {
         let mut calendars: Vec<i64> = texts.iter().map(|text| text.calendar).collect();
         calendars.sort_unstable();
         calendars.dedup();
@@ -204,7 +214,8 @@ impl Planner {
                 let row = rows.get(&text.calendar)?;
                 let (around, about) = around.entry(row.id).or_insert_with(|| (planner.around(row), about(row)));
                 let place = Place { row, about, object: text.id, href: &text.href };
-                Some(planner.firing(place, around, timer, &text, (until, now)))
+                let work = AssertUnwindSafe(|| planner.firing(place, around, timer, &text, (until, now)));
+                Some(catch_unwind(work).map_err(|_| timer))
             };
             let in_time = |(index, work)| (index == 0 || begun.elapsed() <= TURN).then_some(work);
             work.into_iter().enumerate().map_while(in_time).filter_map(firing).collect()

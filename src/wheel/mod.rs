@@ -1,7 +1,8 @@
 //! The wheel: which object is due next, sleeping until then on the wall clock, and firing it. The outer wheel is the
 //! ledger's index of timers; the inner one is in memory: what is due within the next seconds, with its notifications
-//! already written ('staged'), so that the due second costs only the commit. It knows neither iCalendar nor sinks: what an
-//! object rings is worked out by its [`Prepare`].
+//! already written ('staged'), so that the due second costs only the commit. What takes long to work out is worked out in the
+//! background, and nothing waits for it. It knows neither iCalendar nor sinks: what an object rings is worked out by its
+//! [`Prepare`].
 
 use std::collections::HashSet;
 use std::future::Future;
@@ -14,11 +15,13 @@ use crate::clock::Clock;
 use crate::ledger::{Due, Fired, Firing, Ledger, LedgerError, NewRing, RingState, Trouble};
 use crate::time::UtcMillis;
 
+mod background;
 mod staged;
 mod timer;
 
 pub use timer::WallTimer;
 
+use background::Background;
 use staged::Staged;
 
 /// How long before it is due an object is staged, milliseconds.
@@ -38,16 +41,33 @@ const TOLD: usize = 200;
 pub trait Prepare: Send + Sync {
     /// For `timers`, what rings from the due instant of each to `until` (inclusive; at least the due instant itself), and
     /// when it is due after that. Rings that are too late at `now` come as missed. Timers whose object has changed since
-    /// are left out, and what takes long: no more than a fraction of a second is spent, and then something is worked out.
+    /// are left out, and those for which there is no time: no more than a fraction of a second is spent, and then something is
+    /// worked out.
     fn prepare(
         &self,
         timers: Vec<Due>,
         until: UtcMillis,
         now: UtcMillis,
-    ) -> impl Future<Output = Result<Vec<Firing>, LedgerError>> + Send;
+    ) -> impl Future<Output = Result<Prepared, LedgerError>> + Send;
+
+    /// The same for one `timer`, however long it takes; none where its object has changed since.
+    fn prepare_alone(
+        &self,
+        timer: Due,
+        until: UtcMillis,
+        now: UtcMillis,
+    ) -> impl Future<Output = Result<Option<Firing>, LedgerError>> + Send;
 
     /// `firing`, which was prepared before it was due, as it is at `now`: the notifications say when they were fired.
     fn stamp(&self, firing: Firing, now: UtcMillis) -> Firing;
+}
+
+/// What became of timers that were to be prepared.
+#[derive(Debug, Default)]
+pub struct Prepared {
+    pub firings: Vec<Firing>,
+    /// Those that may take long, for [`Prepare::prepare_alone`].
+    pub long: Vec<Due>,
 }
 
 /// What a turn of the wheel came to.
@@ -55,7 +75,8 @@ pub trait Prepare: Send + Sync {
 pub enum Turn {
     /// Something was done, and there may be more to do.
     Again,
-    /// Nothing is to be done before this instant; none: before something changes.
+    /// Nothing is to be done before this instant; none: before something changes. What [`Wheel::background`] waits for may still
+    /// be worked out.
     Sleep(Option<UtcMillis>),
 }
 
@@ -147,14 +168,24 @@ pub struct Wheel<P> {
     staged_upto: (UtcMillis, i64),
     /// Timers before that which could not be staged in their turn.
     unstaged: Vec<Due>,
+    background: Background,
 }
 
-impl<P: Prepare> Wheel<P> {
+impl<P: Prepare + Clone + 'static> Wheel<P> {
     /// A wheel over `ledger`.
     pub fn new(ledger: Ledger, prepare: P, clock: Clock, bell: Bell) -> Wheel<P> {
         let started = clock.now();
-        let staged_upto = (UtcMillis::MIN, 0);
-        Wheel { ledger, prepare, clock, bell, started, staged: Staged::default(), staged_upto, unstaged: Vec::new() }
+        Wheel {
+            ledger,
+            prepare,
+            clock,
+            bell,
+            started,
+            staged: Staged::default(),
+            staged_upto: (UtcMillis::MIN, 0),
+            unstaged: Vec::new(),
+            background: Background::default(),
+        }
     }
 
     /// Turns until `stop` resolves. `fired` is called after each commit of new rings.
@@ -164,6 +195,7 @@ impl<P: Prepare> Wheel<P> {
     pub async fn run(mut self, stop: impl Future<Output = ()>, fired: impl Fn(Fired)) -> std::io::Result<()> {
         let timer = WallTimer::new()?;
         let mut stop = std::pin::pin!(stop);
+        self.set_failing_object_aside().await;
         let mut trouble = Trouble::default();
         loop {
             let turn = self.turn(&fired).await;
@@ -186,14 +218,36 @@ impl<P: Prepare> Wheel<P> {
                 // Others want to run, too; and a stop does not wait for a burst to end.
                 tokio::select! {
                     biased;
-                    () = &mut stop => return Ok(()),
+                    () = &mut stop => break,
                     () = tokio::task::yield_now() => continue,
                 }
             };
             tokio::select! {
                 () = timer.until(until) => {}
                 () = self.bell.inner.look.notified() => {}
-                () = &mut stop => return Ok(()),
+                () = self.background.ended() => {}
+                () = &mut stop => break,
+            }
+        }
+        if !self.background.is_idle() {
+            // It is left by a stop, and not by its own fault. What cannot be written now counts against it once.
+            let _ = self.ledger.end_attempt().await;
+        }
+        Ok(())
+    }
+
+    /// Sets aside the object at which processes before this one ended, or lets it be the last.
+    async fn set_failing_object_aside(&mut self) {
+        match self.ledger.set_failing_object_aside().await {
+            Ok(None) => {}
+            Ok(Some((object, false))) => self.background.put_last(object),
+            Ok(Some((object, true))) => tracing::error!(
+                object.id = object,
+                "Reveille ended several times while it worked out the alarms of one object; it is set aside, and does not ring until it is \
+                 changed; see 'reveille calendars --faults'"
+            ),
+            Err(error) => {
+                tracing::warn!(ledger.error = %error, "it cannot be read at which object Reveille ended before")
             }
         }
     }
@@ -207,18 +261,50 @@ impl<P: Prepare> Wheel<P> {
             fired(others);
         }
         let now = self.clock.now();
+        if let Some(firing) = self.background.take()? {
+            if firing.timer.due <= now {
+                self.record(vec![self.prepare.stamp(firing, now)], now, fired).await?;
+                return Ok(Turn::Again);
+            }
+            self.staged.put(firing);
+        }
+        self.background.start((&self.prepare, &self.ledger), now, !self.staged.is_full(now));
         let from = if self.bell.inner.released.load(Ordering::SeqCst) { UtcMillis::MIN } else { self.started };
-        let due = self.ledger.due((from, i64::MIN), now, BATCH).await?;
+        let due = self.due(from, now).await?;
         if !due.is_empty() {
             self.fire(due, now, fired).await?;
             return Ok(Turn::Again);
         }
-        let Some(next) = self.ledger.next_due(from).await? else { return Ok(Turn::Sleep(None)) };
+        // What is due by now is being worked out.
+        let Some(next) = self.ledger.next_due(from.max(now.plus(1))).await? else { return Ok(Turn::Sleep(None)) };
         let horizon = next.plus(-LEAD);
         if horizon > now {
             return Ok(Turn::Sleep(Some(horizon)));
         }
         if self.stage(now).await? { Ok(Turn::Again) } else { Ok(Turn::Sleep(Some(next))) }
+    }
+
+    /// Waits until one more object has been worked out in the background, for the next turn; false when there is none.
+    pub async fn background(&mut self) -> bool {
+        if self.background.is_idle() {
+            return false;
+        }
+        self.background.ended().await;
+        true
+    }
+
+    /// Some of what is due at `now`, and not before `from`, the earliest first; not what is worked out in the background.
+    async fn due(&self, from: UtcMillis, now: UtcMillis) -> Result<Vec<Due>, LedgerError> {
+        let mut cursor = (from, i64::MIN);
+        loop {
+            let mut due = self.ledger.due(cursor, now, BATCH).await?;
+            let Some(last) = due.last().copied() else { return Ok(due) };
+            due.retain(|timer| !self.background.has(timer));
+            if !due.is_empty() {
+                return Ok(due);
+            }
+            cursor = (last.due, last.object.saturating_add(1));
+        }
     }
 
     /// Fires `due`, which is not empty.
@@ -235,10 +321,11 @@ impl<P: Prepare> Wheel<P> {
             self.record(firings, now, fired).await?;
         }
         if !rest.is_empty() {
-            let prepared = self.prepare.prepare(rest, now, now).await?;
+            let Prepared { firings, long } = self.prepare.prepare(rest, now, now).await?;
+            long.into_iter().for_each(|timer| self.background.put(timer));
             let now = self.clock.now();
-            let prepared = prepared.into_iter().map(|firing| self.prepare.stamp(firing, now)).collect();
-            self.record(prepared, now, fired).await?;
+            let firings = firings.into_iter().map(|firing| self.prepare.stamp(firing, now)).collect();
+            self.record(firings, now, fired).await?;
         }
         Ok(())
     }
@@ -270,15 +357,15 @@ impl<P: Prepare> Wheel<P> {
             let Some(last) = soon.last() else { return Ok(false) };
             self.staged_upto = (last.due, last.object.saturating_add(1));
         }
-        let firings = self.prepare.prepare(soon.clone(), UtcMillis::MIN, now).await?;
+        let Prepared { firings, long } = self.prepare.prepare(soon.clone(), UtcMillis::MIN, now).await?;
         if !firings.is_empty() {
-            let staged: HashSet<i64> = firings.iter().map(|firing| firing.timer.object).collect();
+            let done = firings.iter().map(|firing| firing.timer.object).chain(long.iter().map(|timer| timer.object));
+            let staged: HashSet<i64> = done.collect();
             soon.retain(|timer| !staged.contains(&timer.object));
             self.unstaged = soon;
         }
-        for firing in firings {
-            self.staged.put(firing);
-        }
+        firings.into_iter().for_each(|firing| self.staged.put(firing));
+        long.into_iter().for_each(|timer| self.background.put(timer));
         Ok(true)
     }
 }

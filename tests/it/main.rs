@@ -37,6 +37,7 @@ mod absence;
 mod account;
 mod addresses;
 mod armed;
+mod background;
 mod bench;
 mod caldav;
 mod calendar_zones;

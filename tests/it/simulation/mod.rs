@@ -37,7 +37,7 @@ mod sink;
 mod sources;
 mod store;
 pub mod walls;
-mod world;
+pub mod world;
 
 use run::Violation;
 

@@ -1,0 +1,219 @@
+//! The wheel and what takes long to work out.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use reveille::clock::Clock;
+use reveille::daemon::Core;
+use reveille::ledger::{Due, Firing, Inspector, Ledger, LedgerError, NewRing, RingState};
+use reveille::source::{Batch, CalendarSeen, Change, Intake as _};
+use reveille::time::UtcMillis;
+use reveille::wheel::{Bell, Prepare, Prepared, Turn, Wheel};
+use tokio::sync::Notify;
+
+use crate::simulation::world::config;
+
+/// Objects of these ids take until `go`, or panic.
+#[derive(Clone, Debug, Default)]
+struct Slow {
+    long: HashSet<i64>,
+    panics: HashSet<i64>,
+    go: Arc<Notify>,
+    begun: Arc<Mutex<Vec<i64>>>,
+}
+
+impl Slow {
+    /// Waits until the work on an object more than `number` has begun.
+    async fn begins(&self, number: usize) {
+        while self.begun.lock().unwrap().len() <= number {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+fn firing(timer: Due) -> Firing {
+    let mut identity = [0; 16];
+    identity[..8].copy_from_slice(&timer.object.to_le_bytes());
+    let ring = NewRing {
+        identity,
+        calendar: 1,
+        object: timer.object,
+        due: timer.due,
+        state: RingState::Fired,
+        count: 1,
+        notification: "{}".to_owned(),
+        routes: Vec::new(),
+    };
+    Firing { timer, rings: vec![ring], next: None }
+}
+
+impl Prepare for Slow {
+    async fn prepare(&self, timers: Vec<Due>, _: UtcMillis, _: UtcMillis) -> Result<Prepared, LedgerError> {
+        let is_long = |timer: &Due| self.long.contains(&timer.object) || self.panics.contains(&timer.object);
+        let (long, short): (Vec<Due>, Vec<Due>) = timers.into_iter().partition(is_long);
+        Ok(Prepared { firings: short.into_iter().map(firing).collect(), long })
+    }
+
+    async fn prepare_alone(&self, timer: Due, _: UtcMillis, _: UtcMillis) -> Result<Option<Firing>, LedgerError> {
+        self.begun.lock().unwrap().push(timer.object);
+        assert!(!self.panics.contains(&timer.object), "the work on object {} panics", timer.object);
+        self.go.notified().await;
+        Ok(Some(firing(timer)))
+    }
+
+    fn stamp(&self, firing: Firing, _: UtcMillis) -> Firing {
+        firing
+    }
+}
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+fn at(time: &str) -> UtcMillis {
+    UtcMillis::parse(&format!("2026-03-10T{time}Z")).unwrap()
+}
+
+/// A ledger with as many events as `starts`, which ring when they start.
+async fn ledger(file: &Path, clock: &Clock, starts: &[&str]) -> Ledger {
+    let ledger = Ledger::open(file).await.unwrap();
+    let config = config(file.to_owned(), DAY, DAY, None);
+    let core = Core::start(&config, &reveille::calendar::zone::Zones::bundled(), ledger, clock).await.unwrap();
+    let put = |(number, start): (usize, &&str)| Change::Put {
+        href: format!("{number}.ics"),
+        etag: "1".to_owned(),
+        text: format!(
+            "BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nUID:{number}\r\nDTSTART:20260310T{start}Z\r\nBEGIN:VALARM\r\n\
+             ACTION:DISPLAY\r\nTRIGGER:PT0S\r\nEND:VALARM\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"
+        )
+        .into_bytes(),
+        written: None,
+    };
+    let batch = Batch {
+        calendar: CalendarSeen { href: "/a/".to_owned(), ..CalendarSeen::default() },
+        looked_at: clock.now(),
+        changes: starts.iter().enumerate().map(put).collect(),
+        checkpoint: None,
+        may_lag: false,
+        made: None,
+        begun: None,
+    };
+    core.desk.apply("test", batch).await.unwrap();
+    core.desk.flush().await;
+    core.ledger.clone()
+}
+
+/// The objects that have rung.
+async fn rang(file: &Path) -> Vec<i64> {
+    let mut inspector = Inspector::open(file).await.unwrap();
+    let mut rang: Vec<i64> =
+        inspector.rings(UtcMillis::MIN, None, 10_000).await.unwrap().iter().map(|ring| ring.object).collect();
+    rang.sort_unstable();
+    rang
+}
+
+async fn turns(wheel: &mut Wheel<Slow>) -> Option<UtcMillis> {
+    loop {
+        match wheel.turn(&|_| ()).await.unwrap() {
+            Turn::Again => {}
+            Turn::Sleep(until) => return until,
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_takes_long_to_work_out_delays_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ledger.db");
+    let clock = Clock::manual(at("10:00:00"));
+    let starts = ["110000", "110000", "110000", "110010", "120000"];
+    let ledger = ledger(&file, &clock, &starts).await;
+    let objects: Vec<i64> =
+        ledger.due((UtcMillis::MIN, 0), at("13:00:00"), 9).await.unwrap().iter().map(|t| t.object).collect();
+    let slow = Slow { long: HashSet::from([objects[0], objects[1]]), ..Slow::default() };
+    let bell = Bell::default();
+    bell.release();
+    let mut wheel = Wheel::new(ledger.clone(), slow.clone(), clock.clone(), bell);
+    clock.set(at("11:00:00"));
+    // The wheel sleeps until what comes next, and not until what it cannot fire now.
+    assert_eq!(turns(&mut wheel).await, Some(at("11:00:10")));
+    assert_eq!(rang(&file).await, [objects[2]]);
+    clock.set(at("11:00:10"));
+    turns(&mut wheel).await;
+    assert_eq!(rang(&file).await, [objects[2], objects[3]]);
+    // One after the other, each as soon as it is worked out.
+    for (number, count) in [(0, 3), (1, 4)] {
+        slow.begins(number).await;
+        assert_eq!(slow.begun.lock().unwrap()[..], objects[..=number]);
+        slow.go.notify_one();
+        assert!(wheel.background().await);
+        turns(&mut wheel).await;
+        assert_eq!(rang(&file).await.len(), count);
+    }
+    assert!(!wheel.background().await);
+    ledger.close().await;
+}
+
+#[tokio::test]
+async fn an_object_at_which_reveille_fails_is_set_aside_and_others_ring() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ledger.db");
+    let clock = Clock::manual(at("10:00:00"));
+    let ledger = ledger(&file, &clock, &["110000", "110000", "120000"]).await;
+    let objects: Vec<i64> =
+        ledger.due((UtcMillis::MIN, 0), at("13:00:00"), 9).await.unwrap().iter().map(|t| t.object).collect();
+    let slow = Slow { long: HashSet::from([objects[1]]), panics: HashSet::from([objects[0]]), ..Slow::default() };
+    let bell = Bell::default();
+    bell.release();
+    let mut wheel = Wheel::new(ledger.clone(), slow.clone(), clock.clone(), bell);
+    clock.set(at("11:00:00"));
+    slow.go.notify_one();
+    while {
+        turns(&mut wheel).await;
+        wheel.background().await
+    } {}
+    assert_eq!(rang(&file).await, [objects[1]]);
+    clock.set(at("12:00:00"));
+    turns(&mut wheel).await;
+    assert_eq!(rang(&file).await, [objects[1], objects[2]]);
+    assert_eq!(slow.begun.lock().unwrap().iter().filter(|object| **object == objects[0]).count(), 1);
+    ledger.close().await;
+}
+
+#[tokio::test]
+async fn an_object_at_which_the_process_ends_each_time_is_set_aside_at_the_fourth_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ledger.db");
+    let clock = Clock::manual(at("10:00:00"));
+    let open = ledger(&file, &clock, &["110000", "110000"]).await;
+    let timers = open.due((UtcMillis::MIN, 0), at("13:00:00"), 9).await.unwrap();
+    let slow = Slow { long: HashSet::from([timers[0].object]), ..Slow::default() };
+    drop(open);
+    for start in 0..4 {
+        let open = Ledger::open(&file).await.unwrap();
+        let set_aside = open.set_failing_object_aside().await.unwrap();
+        let expected = [None, Some(false), Some(false), Some(true)][start];
+        assert_eq!(set_aside, expected.map(|is_aside| (timers[0].object, is_aside)), "start {start}");
+        let bell = Bell::default();
+        bell.release();
+        let mut wheel = Wheel::new(open.clone(), slow.clone(), clock.clone(), bell);
+        clock.set(at("11:00:00"));
+        turns(&mut wheel).await;
+        if start < 3 {
+            // The process ends while it works.
+            slow.begins(start).await;
+        }
+        drop(wheel);
+        // What was aborted lets go of the ledger when it is its turn.
+        tokio::task::yield_now().await;
+        open.close().await;
+    }
+    assert_eq!(slow.begun.lock().unwrap().len(), 3);
+    assert_eq!(rang(&file).await, [timers[1].object]);
+    let mut inspector = Inspector::open(&file).await.unwrap();
+    let faulty = inspector.faulty().await.unwrap();
+    assert!(faulty.len() == 1 && faulty[0].faults[0].contains("until it is changed"), "{faulty:?}");
+    let open = Ledger::open(&file).await.unwrap();
+    assert_eq!(open.set_failing_object_aside().await.unwrap(), None);
+    open.close().await;
+}
