@@ -229,6 +229,14 @@ pub fn give_to_owner_of(like: &Path, file: &File, path: &Path) {
     }
 }
 
+/// Gives `file`, which root has just made, to `user` and its group.
+///
+/// # Errors
+/// When the file cannot be given away.
+pub fn give_to(user: &User, file: &File) -> io::Result<()> {
+    fchown(file, Some(user.id), user.groups.first().copied())
+}
+
 /// The lines of a table of users or groups, each its fields.
 fn lines(file: &str) -> Vec<Vec<String>> {
     let text = fs::read_to_string(file).unwrap_or_default();

@@ -1,11 +1,11 @@
-//! `check` as root: what the user that the daemon runs as may read and write. Root may everything, so that what root can open
-//! says nothing of the daemon; owners and modes do.
+//! `check` and `test-sink` as root: what the user that the daemon runs as may read and write. Root may everything, so that what
+//! root can open says nothing of the daemon; owners and modes do.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt as _;
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
-use crate::access::{Denied, Need, User, denied};
+use crate::access::{self, Denied, Need, User, denied};
 use crate::config::{Config, Credentials, SinkKind, SourceKind};
 use crate::ledger;
 
@@ -84,6 +84,48 @@ pub(super) fn lacking(config: &Config, user: &User) -> Vec<(&'static str, String
         lacking.extend(sentence.map(|sentence| ("sink", sink.name.clone(), sentence)));
     }
     lacking
+}
+
+/// As root: sees to it that the file of a sink at `path` is one that the daemon can append to, before root writes to it. A file
+/// that is not there yet is made for the user of the daemon.
+///
+/// # Errors
+/// A sentence, where that user could not append to the file, or where nothing says which user it is.
+pub(super) fn make_sink_file(config: &Config, path: &Path) -> Result<(), String> {
+    match Daemon::of(config) {
+        Daemon::Same => Ok(()),
+        Daemon::Other(user, why) if path.exists() => may(&user, &why, path, Need::Write),
+        Daemon::Other(user, why) => {
+            may(&user, &why, folder(path), Need::Create)?;
+            // What stands in the way of making it, the sink says when it tries the same.
+            let Ok(file) = OpenOptions::new().append(true).create_new(true).mode(0o600).open(path) else {
+                return Ok(());
+            };
+            access::give_to(&user, &file)
+                .map_err(|error| format!("{} cannot be given to the user '{}': {error}", path.display(), user.name))
+        }
+        Daemon::Unknown if path.exists() || is_roots_alone(folder(&config.ledger)) => Ok(()),
+        Daemon::Unknown => Err(format!(
+            "{} would belong to root, and nothing says which user the daemon runs as: run this as that user \
+             ('sudo -u USER reveille test-sink'), or after the daemon has made its ledger",
+            path.display()
+        )),
+    }
+}
+
+/// Whether `user`, which is the daemon's for the reason `why`, may do what it needs at `path`.
+fn may(user: &User, why: &str, path: &Path, need: Need) -> Result<(), String> {
+    match denied(user, path, need) {
+        None => Ok(()),
+        Some(denied) => {
+            Err(format!("the daemon runs as '{}', {why}, and {denied}: {}", user.name, denied.remedy(true)))
+        }
+    }
+}
+
+/// Whether root alone may make files in `folder`: a daemon that has its ledger there runs as root.
+fn is_roots_alone(folder: &Path) -> bool {
+    fs::metadata(folder).is_ok_and(|metadata| metadata.uid() == 0 && metadata.mode() & 0o022 == 0)
 }
 
 /// A sentence on what is denied, with the command that helps. `owned`: the file is to be the user's own.

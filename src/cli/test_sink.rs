@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::look::block_on;
-use super::{Context, Usage, printer::Exit};
+use super::{Context, Usage, printer::Exit, rights};
 use crate::calendar::zone::Zones;
 use crate::config::{Config, Overrides, Recipients, SinkKind};
 use crate::delivery::ending::Ending;
@@ -13,7 +13,8 @@ use crate::time::UtcMillis;
 
 /// Send one alarm, marked as a test, through a sink
 ///
-/// It goes past the ledger: nothing is recorded, nothing is tried again.
+/// It goes past the ledger: nothing is recorded, nothing is tried again. Root makes the file of a file sink for the user that
+/// the daemon runs as.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The sink's name in the configuration
@@ -30,6 +31,12 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
         context.printer.error(format!("there is no sink '{}'; there are: {}", args.name, names.join(", ")));
         return Ok(Exit::No);
     };
+    if let SinkKind::File { path, .. } = &settings.kind
+        && let Err(why) = rights::make_sink_file(&config, path)
+    {
+        context.printer.error(format!("the sink '{}' was not tried: {why}", args.name));
+        return Ok(Exit::No);
+    }
     let recipient = match &settings.kind {
         SinkKind::Email(email) => recipient(args, &email.recipients, &config)?,
         SinkKind::Stdout { .. } | SinkKind::File { .. } | SinkKind::CyrusNotify { .. } => String::new(),

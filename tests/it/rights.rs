@@ -343,3 +343,84 @@ fn a_file_that_cannot_be_read_yet_rings_late_once_it_can() {
     let recorded = stage.listing(&["firings", "--since", "2026-01-01T00:00:00Z"]);
     assert_eq!(recorded.len(), 3, "{recorded:?}");
 }
+
+/// Moves the file sink to a folder that belongs to root, with a group and a mode, and says where its file will be.
+fn sink_in_a_folder_of_roots(stage: &Stage, group: u32, bits: u32) -> PathBuf {
+    let folder = stage.path().join("log");
+    fs::create_dir(&folder).unwrap();
+    chown(&folder, Some(0), Some(group)).unwrap();
+    mode(&folder, bits);
+    let configuration = stage.path().join("reveille.toml");
+    let text = fs::read_to_string(&configuration).unwrap();
+    fs::write(&configuration, text.replace("alarms.jsonl", "log/alarms.jsonl")).unwrap();
+    folder.join("alarms.jsonl")
+}
+
+#[test]
+fn a_file_that_root_tests_a_sink_with_is_one_that_the_daemon_appends_to() {
+    let Some(stage) = stage_or_skip() else { return };
+    // Before the first start of the service the folder of the ledger says whose it is.
+    let alarms = sink_in_a_folder_of_roots(&stage, NOBODY, 0o770);
+    let tested = stage.reveille(&["test-sink", "alarms"]);
+    assert!(tested.status.success(), "{}", text(&tested.stderr));
+    let made = fs::metadata(&alarms).unwrap();
+    assert_eq!((made.uid(), made.gid(), made.mode() & 0o777), (NOBODY, NOBODY, 0o600));
+    assert_eq!(fs::read_dir(alarms.parent().unwrap()).unwrap().count(), 1);
+    for time in ["11:00:00", "12:00:01"] {
+        let passed = as_nobody(&stage, &["run", "--once", "--at", &format!("2026-03-10T{time}Z")]);
+        assert!(passed.status.success(), "{}", text(&passed.stderr));
+    }
+    let lines = fs::read_to_string(&alarms).unwrap();
+    assert!(lines.lines().count() == 2 && lines.contains("\"summary\":\"Tea\""), "{lines}");
+}
+
+#[test]
+fn root_tests_no_sink_whose_file_the_daemon_could_not_append_to() {
+    let Some(stage) = stage_or_skip() else { return };
+    let nobody = User::with_id(NOBODY).name;
+    stage.pass("2026-03-10T11:00:00Z");
+    let alarms = sink_in_a_folder_of_roots(&stage, 0, 0o755);
+    let refused = stage.reveille(&["test-sink", "alarms"]);
+    let folder = fs::canonicalize(alarms.parent().unwrap()).unwrap().display().to_string();
+    assert_eq!(
+        (refused.status.code(), text(&refused.stderr)),
+        (
+            Some(1),
+            format!(
+                "error: the sink 'alarms' was not tried: the daemon runs as '{nobody}', which owns the ledger, and the user \
+                 '{nobody}' may not make files in {folder} (owner root, group root, mode 0755): chown {nobody} {folder}\n"
+            )
+        )
+    );
+    assert!(!alarms.exists());
+    // A file that root has made by other means is named with what helps.
+    fs::write(&alarms, "").unwrap();
+    mode(&alarms, 0o600);
+    let refused = stage.reveille(&["test-sink", "alarms"]);
+    let told = text(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(told.contains("may not write ") && told.contains(&format!("chown {nobody} ")), "{told}");
+    assert_eq!(fs::read_to_string(&alarms).unwrap(), "");
+}
+
+#[test]
+fn root_tests_no_file_sink_of_a_daemon_that_nothing_tells_the_user_of() {
+    let Some(stage) = stage_or_skip() else { return };
+    if User::named("reveille").is_some() {
+        eprintln!("skipped: this machine has a user 'reveille', which tells it");
+        return;
+    }
+    // The folder of the ledger is not there, or is everybody's.
+    chown(stage.path(), Some(0), Some(0)).unwrap();
+    let configuration = stage.path().join("reveille.toml");
+    let original = fs::read_to_string(&configuration).unwrap();
+    fs::write(&configuration, original.replace("/ledger.db", "/state/ledger.db")).unwrap();
+    let refused = stage.reveille(&["test-sink", "alarms"]);
+    let told = text(&refused.stderr);
+    assert!(refused.status.code() == Some(1) && told.contains("nothing says which user the daemon runs as"), "{told}");
+    assert!(!stage.path().join("alarms.jsonl").exists());
+    // Where root alone could make a ledger, the daemon runs as root.
+    fs::write(&configuration, original).unwrap();
+    assert!(stage.reveille(&["test-sink", "alarms"]).status.success());
+    assert_eq!(fs::metadata(stage.path().join("alarms.jsonl")).unwrap().uid(), 0);
+}
