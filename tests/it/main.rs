@@ -7,6 +7,7 @@
 //!   [`mail`] the way from a calendar to a mailbox.
 //! * [`account`] is a user's account on one of them. [`caldav`] tests the CalDAV source; [`watch`] runs it, [`intake`]
 //!   keeps what it hands in. [`quirks`] shows it servers that misbehave, which [`scripted`] plays.
+//! * [`proxied`] puts such servers behind proxies that they do not know of.
 //! * [`calendar_zones`] is about zones that a server tells of the calendar alone.
 //! * [`whose`] asks for what is somebody else's, or nobody's.
 //! * [`addresses`] asks which addresses are the user's own.
@@ -62,6 +63,7 @@ mod mailserver;
 mod map;
 mod preview;
 mod process;
+mod proxied;
 mod quirks;
 mod recurrence;
 mod rehearsal;

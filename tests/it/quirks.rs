@@ -116,7 +116,7 @@ impl Server {
 }
 
 impl State {
-    fn answer(&mut self, asked: &Asked) -> Reply {
+    pub fn answer(&mut self, asked: &Asked) -> Reply {
         if let Some(mut quirk) = self.quirk.take() {
             let reply = quirk(asked, self);
             self.quirk.get_or_insert(quirk);

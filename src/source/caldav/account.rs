@@ -140,6 +140,7 @@ impl Account {
             let collector = || calendars::Collector::new(http.limits());
             let answer = http.multistatus(calendars::request(url, depth), collector).await?;
             let (origin, found) = answer.unless_refused()?;
+            unless_stripped_all(http, &origin.url, depth, &found.calendars).await?;
             let is_vague = found.is_cut || !found.unclear.is_empty();
             if depth == "0" && found.calendars.is_empty() && !is_vague {
                 return Err(CaldavError::NotFound { url: url.to_string(), status: 404 });
@@ -207,6 +208,35 @@ async fn ask(http: &Http, url: &Url) -> Result<(Url, Found), CaldavError> {
     Ok((origin.url, found))
 }
 
+/// Refuses an answer from `asked`, where it calls that path `given` without a prefix of it, and nothing is at `href`, which it
+/// names without the prefix too.
+///
+/// # Errors
+/// [`CaldavError::Stripped`]; that of the request to `href`, which is made only where a prefix is missing.
+async fn unless_stripped(http: &Http, asked: &Url, given: &str, href: &str) -> Result<(), CaldavError> {
+    let Some(prefix) = href::lacks_prefix(asked.path(), given) else { return Ok(()) };
+    let Some(url) = href::resolve(asked, href) else { return Ok(()) };
+    match ask(http, &url).await {
+        // It has two addresses.
+        Ok(_) => Ok(()),
+        Err(error) if !error.is_wrong_address() && !matches!(error, CaldavError::Unauthorized { .. }) => Err(error),
+        Err(_) => Err(CaldavError::Stripped { url: asked.to_string(), href: href.to_owned(), prefix }),
+    }
+}
+
+/// The same of `calendars`, listed in the answer from `asked`: the first that lacks a prefix stands for all.
+async fn unless_stripped_all(http: &Http, asked: &Url, depth: &str, calendars: &[Listed]) -> Result<(), CaldavError> {
+    let given = |listed: &Listed| match depth {
+        "0" => listed.href.clone(),
+        _ => href::folder(&listed.href).to_owned(),
+    };
+    let lacking = calendars.iter().find(|listed| href::lacks_prefix(asked.path(), &given(listed)).is_some());
+    match lacking {
+        Some(listed) => unless_stripped(http, asked, &given(listed), &listed.href).await,
+        None => Ok(()),
+    }
+}
+
 /// The account that `found` belongs to, which is at `url`, where `asked` led to; none where it leads nowhere. Where `asked`
 /// `is_named`, it is what is there and nothing else.
 async fn account_at(
@@ -215,6 +245,7 @@ async fn account_at(
     found: Found,
     is_named: bool,
 ) -> Result<Option<Account>, CaldavError> {
+    unless_stripped(http, &url, &found.href, &found.href).await?;
     if is_named && !href::is_same_below(asked, &url) && !href::holds(asked.path(), url.path()) {
         return Err(CaldavError::Moved { url: asked.to_string(), to: url.to_string() });
     }

@@ -70,6 +70,11 @@ pub enum CaldavError {
     /// Redirections without an end.
     #[error("{url} redirects more than {limit} times (limits.max_redirects): check the source's url")]
     RedirectLoop { url: String, limit: usize },
+    /// What answers calls itself by a part of the path that it was asked for, and that part leads elsewhere.
+    #[error(
+        "{url} answers with hrefs outside of it ({href}), which lead nowhere: a proxy takes {prefix} off the path and the server does not know; tell the server its prefix (Radicale: the header X-Script-Name), or let the proxy pass the whole path on"
+    )]
+    Stripped { url: String, href: String, prefix: String },
     /// Not WebDAV.
     #[error(
         "{url} is no calendar server: it answers {method} with {answer} instead of a multistatus; check the source's url"

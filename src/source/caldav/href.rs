@@ -30,7 +30,8 @@ pub fn last_segment(href: &str) -> String {
     decoded(path.rsplit('/').next().unwrap_or(path))
 }
 
-/// The URL of `href` as an answer from `base` means it; none where it points to another server.
+/// The URL of `href` as an answer from `base` means it; none where it points to another server. A server that does not know
+/// that TLS ends at a proxy before it calls itself `http`, with whatever port: that stands for `base`, and is never asked.
 pub fn resolve(base: &Url, href: &str) -> Option<Url> {
     url(base, href, is_raw(href))
 }
@@ -44,11 +45,18 @@ pub fn resolve_literally(base: &Url, href: &str) -> Option<Url> {
 fn url(base: &Url, href: &str, is_raw: bool) -> Option<Url> {
     let href = href.trim();
     if has_scheme(href) {
-        return Url::parse(href).ok().filter(|url| url.origin() == base.origin());
+        let named = Url::parse(href).ok()?;
+        if named.origin() == base.origin() {
+            return Some(named);
+        }
+        if (base.scheme(), named.scheme()) != ("https", "http") || named.host() != base.host() {
+            return None;
+        }
+        let mut url = bare(base);
+        url.set_path(named.path());
+        return Some(url);
     }
-    let mut url = base.clone();
-    url.set_query(None);
-    url.set_fragment(None);
+    let mut url = bare(base);
     // A path that begins with two slashes is meant as a path, not as a host.
     if href.starts_with('/') {
         url.set_path(&sendable(href, is_raw));
@@ -57,6 +65,27 @@ fn url(base: &Url, href: &str, is_raw: bool) -> Option<Url> {
         url.set_path(&format!("{folder}/{}", sendable(href, is_raw)));
     }
     Some(url)
+}
+
+/// `base` without query and fragment.
+fn bare(base: &Url) -> Url {
+    let mut url = base.clone();
+    url.set_query(None);
+    url.set_fragment(None);
+    url
+}
+
+/// What the path `given` lacks of the path `asked` at its beginning, where it is the same otherwise.
+pub fn lacks_prefix(asked: &str, given: &str) -> Option<String> {
+    let (asked, given) = (key(asked), key(given));
+    let prefix = asked.strip_suffix(&given)?;
+    let is_prefix = !prefix.is_empty() && (given.is_empty() || given.starts_with('/'));
+    is_prefix.then(|| prefix.to_owned())
+}
+
+/// The folder that `href` is in.
+pub fn folder(href: &str) -> &str {
+    path(href).trim_end_matches('/').rsplit_once('/').map_or("", |(folder, _)| folder)
 }
 
 /// Whether `to` is the path of `url` itself, or the same one below another: what moved with all that is on the server, and is
@@ -221,9 +250,36 @@ mod tests {
     #[test]
     fn other_servers_are_not_followed() {
         assert_eq!(url("https://host/dav/", "https://host:443/cal/"), "https://host/cal/");
-        for foreign in ["https://other/cal/", "http://host/cal/", "https://host:8443/cal/", "ftp://host/"] {
+        for foreign in ["https://other/cal/", "http://other/cal/", "https://host:8443/cal/", "ftp://host/"] {
             assert_eq!(url("https://host/dav/", foreign), "none", "{foreign}");
         }
+        assert_eq!(url("http://host/dav/", "https://host/cal/"), "none");
+        assert_eq!(url("http://host/dav/", "http://host:8080/cal/"), "none");
+    }
+
+    #[test]
+    fn an_own_address_without_encryption_is_the_encrypted_one() {
+        for own in ["http://host/cal/a%20b/", "http://host:8443/cal/a%20b/", "HTTP://HOST:8080/cal/a%20b/"] {
+            assert_eq!(url("https://host:8443/dav/?x#y", own), "https://host:8443/cal/a%20b/", "{own}");
+        }
+        assert_eq!(url("https://host/dav/", "http://host"), "https://host/");
+        assert_eq!(url("https://host/dav/", "http://host@evil.example/"), "none");
+    }
+
+    #[test]
+    fn what_a_path_lacks_of_another() {
+        let lacks = |asked: &str, given: &str| super::lacks_prefix(asked, given);
+        assert_eq!(lacks("/dav/cal/a%20b/", "http://host/cal/a b").as_deref(), Some("/dav"));
+        assert_eq!(lacks("/dav/", "/").as_deref(), Some("/dav"));
+        for (asked, given) in
+            [("/dav/", "/dav"), ("/", "/"), ("/dav/cal/", "/al/"), ("/dav/cal/", "cal/"), ("/", "/cal")]
+        {
+            assert_eq!(lacks(asked, given), None, "{asked} {given}");
+        }
+        assert_eq!(
+            (super::folder("https://host/cal/work/"), super::folder("/cal"), super::folder("/")),
+            ("/cal", "", "")
+        );
     }
 
     proptest! {

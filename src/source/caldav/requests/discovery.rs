@@ -16,6 +16,8 @@ const NOTHING: u16 = 404;
 /// What a URL turned out to be. Hrefs are as the server writes them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Found {
+    /// Its own.
+    pub href: String,
     /// It is a calendar itself.
     pub is_calendar: bool,
     /// It is a principal: somebody's own page.
@@ -67,6 +69,7 @@ impl Collect for Collector {
 
 fn found(response: &Response) -> Found {
     Found {
+        href: response.href.clone(),
         is_calendar: response.is_a(Space::Caldav, "calendar"),
         is_principal: response.is_a(Space::Dav, "principal"),
         principal: response.hrefs(Space::Dav, "current-user-principal").into_iter().next(),
@@ -115,7 +118,7 @@ mod tests {
         let xml = r#"<D:multistatus xmlns:D="DAV:"><D:response><D:href>/</D:href><D:propstat><D:prop>
             <D:current-user-principal><D:unauthenticated/></D:current-user-principal></D:prop>
             <D:status>HTTP/1.1 200 OK</D:status></D:propstat></D:response></D:multistatus>"#;
-        assert_eq!(read_whole(xml, Collector::default()), Ok(Ok(Found::default())));
+        assert_eq!(read_whole(xml, Collector::default()), Ok(Ok(Found { href: "/".to_owned(), ..Found::default() })));
     }
 
     #[test]
