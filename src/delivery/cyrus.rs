@@ -273,6 +273,36 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_alarm_for_thousands_is_cut_to_as_many_as_fit_and_arrives() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("notify");
+        let daemon = UnixDatagram::bind(&path).unwrap();
+        let sink = sink(&path);
+        let people = |count: usize| (0..count).map(|n| format!("mailto:{n:06}@example.org")).collect::<Vec<_>>();
+        for (recipients, attendees) in [(20_000, 0), (2_000, 20_000), (20_000, 20_000)] {
+            let long = Notification {
+                alarm_recipients: people(recipients),
+                attendee_names: people(attendees),
+                attendee_emails: people(attendees),
+                attendee_status: people(attendees),
+                ..melbourne()
+            };
+            assert_eq!(sink.send(&[parcel(&serde_json::to_string(&long).unwrap())]).await, [Outcome::Delivered]);
+            let (datagram, limit) = (received(&daemon).await, sink.connect().unwrap().limit);
+            // One more of either would not have fitted.
+            assert!(datagram.len() <= limit && datagram.len() > limit - 90, "{} of {limit}", datagram.len());
+            let json = datagram.strip_prefix(b"lab\0EVENT\0\0\0\x000\0").unwrap().strip_suffix(b"\0").unwrap();
+            let kept: Notification = serde_json::from_slice(json).unwrap();
+            assert_eq!(kept.attendee_names.is_empty(), attendees == 0 || kept.alarm_recipients.len() < recipients);
+            assert!(long.alarm_recipients.starts_with(&kept.alarm_recipients) && kept.alarm_recipients.len() >= 2_000);
+            for list in [&kept.attendee_names, &kept.attendee_emails, &kept.attendee_status] {
+                assert_eq!(list, &people(kept.attendee_names.len()));
+            }
+            assert_eq!((kept.uid, kept.summary), (long.uid, long.summary));
+        }
+    }
+
+    #[tokio::test]
     async fn another_kind_of_socket_is_named_as_such() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("notify");

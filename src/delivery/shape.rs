@@ -40,8 +40,9 @@ impl Shaper {
         self.write(&notification).map(Cow::Owned)
     }
 
-    /// The stored `json` in this shape, in at most `limit` octets: what is too long loses the end of its description,
-    /// then of its other texts, then its attendees. Every cut is on a character boundary, and what is left is valid.
+    /// The stored `json` in this shape, in at most `limit` octets: what is too long loses the end of its description and of what
+    /// its alarm says, then of its attendees, of its recipients, and of its other texts. Every cut is on a character boundary,
+    /// and what is left is valid.
     ///
     /// # Errors
     /// [`Outcome::Never`] when the stored text is no notification, or does not fit even so.
@@ -55,13 +56,14 @@ impl Shaper {
             self.localise(&mut notification);
         }
         let mut excess = whole.len() - limit;
-        for text in texts(&mut notification, self.shape) {
+        for text in first_texts(&mut notification, self.shape) {
             cut(text, &mut excess);
         }
-        if excess > 0 {
-            notification.attendee_names.clear();
-            notification.attendee_emails.clear();
-            notification.attendee_status.clear();
+        let Notification { attendee_names, attendee_emails, attendee_status, alarm_recipients, .. } = &mut notification;
+        shorten(&mut [attendee_names, attendee_emails, attendee_status], &mut excess);
+        shorten(&mut [alarm_recipients], &mut excess);
+        for text in last_texts(&mut notification, self.shape) {
+            cut(text, &mut excess);
         }
         let fitted = self.write(&notification)?;
         if fitted.len() > limit {
@@ -118,14 +120,39 @@ pub fn date(text: &str) -> Option<Date> {
     Date::strptime("%Y%m%d", text).ok()
 }
 
-/// The texts that may be cut, the most dispensable first. Those that the shape leaves out are not worth cutting.
-fn texts(n: &mut Notification, shape: Shape) -> Vec<&mut String> {
-    let mut texts = vec![&mut n.description];
-    if !shape.documented {
-        texts.extend([&mut n.alarm_description, &mut n.alarm_summary]);
+/// The texts that are cut before anybody is left out, the most dispensable first. Those that the shape leaves out are not worth
+/// cutting.
+fn first_texts(n: &mut Notification, shape: Shape) -> Vec<&mut String> {
+    match shape.documented {
+        true => vec![&mut n.description],
+        false => vec![&mut n.description, &mut n.alarm_description, &mut n.alarm_summary],
     }
-    texts.extend([&mut n.summary, &mut n.location]);
+}
+
+/// Those that are cut where nobody is left, the most dispensable first. What tells the alarm from others comes last.
+fn last_texts(n: &mut Notification, shape: Shape) -> Vec<&mut String> {
+    let mut texts = vec![&mut n.location, &mut n.organizer, &mut n.summary];
+    if !shape.documented {
+        texts.push(&mut n.alert_id);
+    }
+    texts.push(&mut n.uid);
     texts
+}
+
+/// Leaves out the end of `lists`, whose entries at one place belong together, until their JSON is `excess` octets shorter or
+/// nothing is left, and lowers `excess` by what that gained.
+fn shorten(lists: &mut [&mut Vec<String>], excess: &mut usize) {
+    let mut count = lists.iter().map(|list| list.len()).max().unwrap_or_default();
+    while *excess > 0 && count > 0 {
+        count -= 1;
+        for list in lists.iter_mut() {
+            for text in list.drain(count.min(list.len())..) {
+                let comma = usize::from(count > 0);
+                let octets = text.chars().map(octets_in_json).sum::<usize>();
+                *excess = excess.saturating_sub(octets.saturating_add(2).saturating_add(comma));
+            }
+        }
+    }
 }
 
 /// Takes characters off the end of `text` until its JSON is `excess` octets shorter or nothing is left, and lowers
@@ -247,6 +274,46 @@ mod tests {
     }
 
     #[test]
+    fn of_thousands_of_attendees_and_recipients_as_many_stay_as_fit() {
+        let people = |prefix: &str| (0..5_000).map(|n| format!("{prefix}\"ö\n{n}@example.org")).collect::<Vec<_>>();
+        let full = Notification {
+            description: "Why".into(),
+            alarm_recipients: people("mailto:"),
+            attendee_names: people(""),
+            attendee_emails: people("mailto:"),
+            attendee_status: vec!["ACCEPTED".into(); 5_000],
+            ..melbourne()
+        };
+        let stored = json(&full);
+        let without = |n: &Notification| Notification { description: String::new(), ..n.clone() };
+        let attended = |n: &Notification, count: usize| Notification {
+            attendee_names: n.attendee_names[..count].to_vec(),
+            attendee_emails: n.attendee_emails[..count].to_vec(),
+            attendee_status: n.attendee_status[..count].to_vec(),
+            ..without(n)
+        };
+        let invited = |n: &Notification, count: usize| Notification {
+            alarm_recipients: n.alarm_recipients[..count].to_vec(),
+            ..attended(n, 0)
+        };
+        let fitted = |limit: usize| read(&shaper(PLAIN).render_within(&stored, limit).unwrap()).unwrap();
+        for count in [4_999, 1_234, 1, 0] {
+            let limit = json(&attended(&full, count)).len();
+            assert!(fitted(limit) == attended(&full, count), "{count} attendees");
+            assert!(count == 0 || fitted(limit - 1) == attended(&full, count - 1), "{count} attendees less one");
+            let limit = json(&invited(&full, count)).len();
+            assert!(fitted(limit) == invited(&full, count), "{count} recipients");
+            assert!(count == 0 || fitted(limit - 1) == invited(&full, count - 1), "{count} recipients less one");
+        }
+        // Nobody is left before the summary loses a letter.
+        let least = json(&invited(&full, 0)).len();
+        assert!(fitted(least - 1) == Notification { summary: fitted(least - 1).summary, ..invited(&full, 0) });
+        let alone =
+            Notification { summary: String::new(), uid: String::new(), alert_id: String::new(), ..invited(&full, 0) };
+        assert!(fitted(json(&alone).len()) == alone);
+    }
+
+    #[test]
     fn what_cannot_fit_is_refused() {
         let stored = json(&melbourne());
         assert!(matches!(shaper(PLAIN).render_within(&stored, 100), Err(Outcome::Never { .. })));
@@ -257,17 +324,19 @@ mod tests {
         fn whatever_the_texts_are_the_rest_is_valid_and_fits(
             texts in prop::array::uniform5("(?s).{0,60}"),
             names in prop::collection::vec("(?s).{0,40}", 0..4),
+            recipients in prop::collection::vec("(?s).{0,40}", 0..4),
             documented: bool,
             share in 0_usize..100,
         ) {
             let [description, alarm_description, alarm_summary, summary, location] = texts;
             let full = Notification {
-                description, alarm_description, alarm_summary, summary, location, attendee_names: names, ..melbourne()
+                description, alarm_description, alarm_summary, summary, location, attendee_names: names,
+                alarm_recipients: recipients, ..melbourne()
             };
             let shaper = shaper(Shape { documented, local_times: false });
             let bare = Notification {
                 description: String::new(), alarm_description: String::new(), alarm_summary: String::new(),
-                summary: String::new(), location: String::new(), attendee_names: vec![], ..melbourne()
+                summary: String::new(), location: String::new(), attendee_names: vec![], alarm_recipients: vec![], ..melbourne()
             };
             let stored = json(&full);
             let (least, most) =
