@@ -28,6 +28,7 @@
 //! * [`rights`] plays root and the user of the daemon.
 //! * [`process`] reads what a child process prints, so that tests wait for a line instead of sleeping.
 //! * [`liar`] is a calendar server in memory that lies and heals; [`soak`] lets a daemon look at many of them in real time.
+//! * [`hostile_soak`] lets a daemon ring for a thousand users beside hostile servers, files and sinks.
 //! * [`simulation`] lets the pipeline live through random days on virtual time, seed by seed.
 //!
 //! `REVEILLE_SKIP_LIVE=1` skips, out loud, the tests that need servers.
@@ -53,6 +54,7 @@ mod explain;
 mod faults;
 mod harness;
 mod hostile;
+mod hostile_soak;
 mod http;
 mod identity;
 mod intake;
