@@ -22,6 +22,7 @@
 //! * [`notification`] is the `CalendarAlarm` object that a ring becomes.
 //! * [`wheel`] sleeps until the next alarm is due and fires it.
 //! * [`delivery`] brings it to the sinks: standard output, a file, Cyrus' notify socket, e-mail.
+//! * [`log_limit`] bounds how many lines an hour the log has about one thing.
 //! * [`access`] says which rights to files are lacking, and gives what root makes to whom it is for.
 //! * [`tls`] says which servers are trusted.
 //! * [`daemon`] builds the stages, keeps them running, and stops them.
@@ -36,6 +37,7 @@ pub mod daemon;
 pub mod delivery;
 pub mod intake;
 pub mod ledger;
+pub mod log_limit;
 pub mod notification;
 pub mod planner;
 pub mod source;

@@ -1,7 +1,8 @@
 //! From an object's text to what the ledger keeps of it: when it is due next, and the rings of a due object with their
 //! notifications and where these go. The intake asks it when an object changed, the wheel when one is due.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use crate::calendar::object::Limits;
@@ -10,6 +11,7 @@ use crate::calendar::zone::Zones;
 use crate::config::Config;
 use crate::delivery::routing::Routing;
 use crate::ledger::{CalendarRow, Ledger};
+use crate::log_limit::{LogLimit, Logged};
 use crate::notification::{About, Sender};
 use crate::time::UtcMillis;
 
@@ -20,6 +22,10 @@ mod takeover;
 
 pub use object::{Job, Outcome, Past};
 
+/// Lines an hour that the log has about the objects of one user.
+const FAULT_LINES: u32 = 20;
+/// Users of whom lines are counted; above that all are counted anew.
+const COUNTED_USERS: usize = 10_000;
 /// Fewer objects than this are planned on one thread.
 const FEW: usize = 32;
 
@@ -40,6 +46,8 @@ struct Inner {
     max_lateness: i64,
     sender: Sender,
     routing: Routing,
+    /// For faults, by user.
+    log_limits: Mutex<HashMap<String, LogLimit>>,
 }
 
 impl Planner {
@@ -48,7 +56,7 @@ impl Planner {
         let limits = config.limits.objects;
         let max_lateness = i64::try_from(config.defaults.max_lateness.as_millis()).unwrap_or(i64::MAX);
         let sender = sender(config);
-        let inner = Arc::new(Inner { zones, limits, max_lateness, sender, routing });
+        let inner = Arc::new(Inner { zones, limits, max_lateness, sender, routing, log_limits: Mutex::default() });
         Planner { inner, ledger, fired_until: UtcMillis::MIN }
     }
 
@@ -64,6 +72,31 @@ impl Planner {
 
     fn around(&self, row: &CalendarRow) -> Surroundings {
         surroundings(row, self.inner.zones.clone(), self.inner.limits)
+    }
+
+    /// Logs what is wrong with an object, as far as its user's other objects have left lines for it.
+    fn log_faults(&self, row: &CalendarRow, href: &str, faults: &[String], now: UtcMillis) {
+        let Some(first) = faults.first() else { return };
+        let logged = {
+            let mut limits = self.inner.log_limits.lock().unwrap_or_else(PoisonError::into_inner);
+            if limits.len() >= COUNTED_USERS && !limits.contains_key(&row.user) {
+                limits.clear();
+            }
+            limits.entry(row.user.clone()).or_insert_with(|| LogLimit::new(FAULT_LINES)).line(now)
+        };
+        let more = match faults.len() - 1 {
+            0 => String::new(),
+            more => format!(" ({more} more faults; see 'reveille calendars --faults')"),
+        };
+        if logged != Logged::No {
+            tracing::warn!(calendar.name = row.name, object.href = href, "{first}{more}");
+        }
+        if logged == Logged::Last {
+            tracing::warn!(
+                calendar.user = row.user,
+                "further faults in objects of this user are not logged for an hour; see 'reveille calendars --faults'"
+            );
+        }
     }
 
     /// Why a user of whom no address is known misses alarms, and what to do; none where no sink writes to the user.

@@ -12,6 +12,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Credentials, Layout, Source, SourceKind};
 use crate::intake::Desk;
 use crate::ledger::SourceLook;
+use crate::log_limit::{LogLimit, Logged};
 use crate::source::caldav::{CaldavSource, Hosts, Obstacle};
 use crate::source::directory::{DirectoryError, DirectorySource, Touched, Watch};
 use crate::time::UtcMillis;
@@ -21,6 +22,8 @@ mod waits;
 
 /// That all is well is written into the ledger no more often than this, milliseconds.
 const REPORT: i64 = 60_000;
+/// Lines an hour that the log has about faults of one source.
+const FAULT_LINES: u32 = 20;
 /// How often it is told that a source cannot be read for the same cause, milliseconds.
 const TELL_EVERY: i64 = 60 * 60_000;
 
@@ -45,6 +48,8 @@ pub struct Watcher {
     refusals: u32,
     /// What could not be read when it was last looked at.
     faults: Vec<String>,
+    /// For faults.
+    log_limit: LogLimit,
     /// Calendars that were not found and are kept.
     absent: usize,
     /// What was said of links that are not followed.
@@ -100,6 +105,7 @@ impl Watcher {
             refusal: None,
             refusals: 0,
             faults: Vec::new(),
+            log_limit: LogLimit::new(FAULT_LINES),
             absent: 0,
             links: HashSet::new(),
             reported: None,
@@ -320,7 +326,16 @@ impl Watcher {
                 self.wish = None;
                 // A fault that lasts is told once.
                 for fault in found.iter().filter(|fault| !self.faults.contains(fault)) {
-                    tracing::warn!(source.name = self.name, "{fault}");
+                    let logged = self.log_limit.line(at);
+                    if logged != Logged::No {
+                        tracing::warn!(source.name = self.name, "{fault}");
+                    }
+                    if logged == Logged::Last {
+                        tracing::warn!(
+                            source.name = self.name,
+                            "further faults of this source are not logged for an hour"
+                        );
+                    }
                 }
                 well = found.is_empty();
                 // What is absent is looked for again soon: it may be back without being told.

@@ -246,9 +246,8 @@ impl Planner {
         let after = until.max(timer.due).plus(1);
         let (rings, cut) = self.rings(&plan, place, (timer.due, after), now);
         let next = cut.or_else(|| plan.next_ring(after));
-        for fault in plan.overworked() {
-            tracing::warn!(calendar.name = place.row.name, object.href = text.href, "{fault}");
-        }
+        let overworked: Vec<String> = plan.overworked().iter().map(ToString::to_string).collect();
+        self.log_faults(place.row, &text.href, &overworked, now);
         Firing { timer, rings, next }
     }
 

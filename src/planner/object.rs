@@ -131,13 +131,13 @@ impl Planner {
         };
         let previous = job.owed.map_or(past.looked, |owed| owed.min(past.looked));
         if existing.is_some_and(goes_on) {
-            let object = self.keep(row, around, job, read, previous);
+            let object = self.keep(row, around, job, read, (previous, now));
             return Outcome { object, unreadable };
         }
         let read = read.unwrap_or_else(|fault| Read::unreadable(fault, past.looked));
         let faults = listed(&read.faults);
         if job.text.is_ok() && existing.is_none_or(|existing| existing.faults != faults) {
-            tell(row, &job.href, &read.faults);
+            self.log_faults(row, &job.href, &read.faults, now);
         }
         let overdue = existing.and_then(|existing| {
             let place = Place { row, about: &about(row), object: existing.id, href: &job.href };
@@ -169,7 +169,7 @@ impl Planner {
         around: &Surroundings,
         job: Job,
         read: Result<Read, String>,
-        previous: UtcMillis,
+        (previous, now): (UtcMillis, UtcMillis),
     ) -> Option<PlannedObject> {
         let Job { href, existing: Some(existing), .. } = job else { return None };
         let is_same = job.text.as_ref().map_or(existing.text.is_empty(), |text| existing.text == *text);
@@ -186,7 +186,7 @@ impl Planner {
         };
         let told = listed(&faults);
         if told != existing.faults && job.text.is_ok() {
-            tell(row, &href, &faults);
+            self.log_faults(row, &href, &faults, now);
         } else if told == existing.faults && etag == existing.etag {
             return None;
         }
@@ -303,12 +303,6 @@ impl Read {
             is_cut_off: false,
             is_unclosed: false,
         }
-    }
-}
-
-fn tell(row: &CalendarRow, href: &str, faults: &[String]) {
-    for fault in faults {
-        tracing::warn!(calendar.name = row.name, object.href = href, "{fault}");
     }
 }
 

@@ -367,3 +367,22 @@ fn a_calendars_name_is_kept_within_bounds() {
         assert_eq!(names, [most, most]);
     }
 }
+
+#[test]
+fn the_faults_of_many_objects_do_not_fill_the_log() {
+    let stage = Stage::new();
+    let alarm = "BEGIN:VALARM\r\nACTION:DISPLAY\r\nTRIGGER:soon\r\nEND:VALARM\r\n".repeat(5);
+    for number in 0..100 {
+        let event = event(&format!("e{number}"), "20260310T120000Z", "x");
+        let event = event.replacen("BEGIN:VALARM", &format!("{alarm}BEGIN:VALARM"), 1);
+        fs::write(stage.file(&format!("e{number}.ics")), event).unwrap();
+    }
+    let log = stage.pass("2026-03-10T11:00:00Z");
+    let of_objects = log.lines().filter(|line| line.contains("object.href=")).count();
+    assert_eq!(of_objects, 20, "{log}");
+    assert!(log.contains("4 more faults; see 'reveille calendars --faults'"), "{log}");
+    assert_eq!(log.matches("further faults in objects of this user are not logged for an hour").count(), 1, "{log}");
+    let faulty = stage.listing(&["calendars", "--faults"]);
+    assert_eq!(faulty.len(), 100);
+    assert_eq!(faulty[0]["faults"].as_array().unwrap().len(), 5, "{faulty:?}");
+}

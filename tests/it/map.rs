@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 const MAP: &[(&str, &[&str])] = &[
     ("time", &[]),
     ("clock", &["time"]),
+    ("log_limit", &["time"]),
     ("calendar", &["time"]),
     ("zoneinfo", &["calendar"]),
     // Zones are named in the configuration and must exist.
@@ -23,12 +24,22 @@ const MAP: &[(&str, &[&str])] = &[
     ("wheel", &["time", "clock", "ledger"]),
     ("delivery", &["time", "access", "clock", "config", "calendar", "notification", "ledger", "tls"]),
     // The two that join stages: what a ring is in the ledger, and what a change is.
-    ("planner", &["time", "config", "calendar", "notification", "ledger", "wheel", "delivery"]),
+    ("planner", &["time", "log_limit", "config", "calendar", "notification", "ledger", "wheel", "delivery"]),
     ("intake", &["time", "clock", "config", "source", "calendar", "ledger", "wheel", "planner"]),
     (
         "daemon",
         &[
-            "time", "clock", "config", "source", "calendar", "ledger", "wheel", "delivery", "planner", "intake",
+            "time",
+            "clock",
+            "log_limit",
+            "config",
+            "source",
+            "calendar",
+            "ledger",
+            "wheel",
+            "delivery",
+            "planner",
+            "intake",
             "zoneinfo",
         ],
     ),
