@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::config::Config;
@@ -32,6 +33,7 @@ pub struct Desk {
     max_name: usize,
     /// Milliseconds.
     absent_grace: i64,
+    max_lateness: i64,
     looks: Mutex<Looks>,
 }
 
@@ -78,9 +80,11 @@ struct Settled {
 impl Desk {
     /// A desk before `ledger`, with the limits of `config`; `bell` is rung when a timer may have become earlier.
     pub fn new(config: &Config, ledger: Ledger, planner: Planner, clock: Clock, bell: Bell) -> Desk {
-        let absent_grace = i64::try_from(config.defaults.absent_grace.as_millis()).unwrap_or(i64::MAX);
+        let millis = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+        let absent_grace = millis(config.defaults.absent_grace);
+        let max_lateness = millis(config.defaults.max_lateness);
         let max_name = config.limits.max_name;
-        Desk { ledger, planner, clock, bell, max_name, absent_grace, looks: Mutex::default() }
+        Desk { ledger, planner, clock, bell, max_name, absent_grace, max_lateness, looks: Mutex::default() }
     }
 
     /// Writes down looks that found nothing, so that the next start knows of them.

@@ -89,7 +89,9 @@ impl Historian {
             }
             let (count, next): (u64, Option<Place>) = self.ledger.forget(before, from, BATCH).await?;
             (forgotten, place, left) = (forgotten + count, next, left - 1);
-            tokio::time::sleep(PAUSE).await;
+            if place.is_some() {
+                tokio::time::sleep(PAUSE).await;
+            }
         }
         if forgotten > 0 {
             tracing::info!(rings = forgotten, before = %before, "old history was forgotten");

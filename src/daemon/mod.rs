@@ -19,7 +19,7 @@ use crate::delivery::postman::Postman;
 use crate::delivery::routing::Routing;
 use crate::delivery::sink::{Sink, Surroundings};
 use crate::intake::Desk;
-use crate::ledger::{Fired, Ledger, LedgerError};
+use crate::ledger::{Fired, Ledger, LedgerError, Trouble};
 use crate::planner::Planner;
 use crate::source::caldav::Hosts;
 use crate::time::UtcMillis;
@@ -32,7 +32,7 @@ mod watcher;
 
 pub use signals::outlive_limits;
 
-use history::Historian;
+pub use history::Historian;
 use parts::{Apart, Part, Parts};
 use watcher::Watcher;
 
@@ -40,6 +40,8 @@ use watcher::Watcher;
 const FIRST_LOOK: Duration = Duration::from_secs(10);
 /// How long deliveries may take after a stop was asked for.
 const DRAIN: Duration = Duration::from_secs(20);
+/// How long to wait when the ledger cannot be read or written.
+const PAUSE: Duration = Duration::from_secs(1);
 /// The last of it is for writing down what was sent.
 const SETTLING: Duration = Duration::from_secs(2);
 /// How long the ledger may take to close after that: somebody else may have it locked, or the disk be stuck.
@@ -199,8 +201,12 @@ async fn mind_clock(desk: Arc<Desk>, stop: impl Future<Output = ()>) -> anyhow::
     let work = async {
         loop {
             timer.until(None).await;
-            if let Err(error) = desk.clock_was_set().await {
-                tracing::warn!(ledger.error = %error, "the clock was set; what it did while it was wrong stays as it is");
+            let mut trouble = Trouble::default();
+            while let Err(error) = desk.clock_was_set().await {
+                if trouble.is_news(&error) {
+                    tracing::warn!(ledger.error = %error, "the clock was set, and what it did while it was wrong cannot be taken back; trying again every second");
+                }
+                tokio::time::sleep(PAUSE).await;
             }
         }
     };

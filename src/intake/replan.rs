@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::Desk;
 use crate::calendar::zone::Zones;
-use crate::ledger::{CalendarRow, LedgerError, ObjectText, PlannedObject, Replanned};
+use crate::ledger::{CalendarRow, Fired, LedgerError, ObjectText, PlannedObject, Replanned, TakenBack};
 use crate::time::UtcMillis;
 
 /// Under these keys the ledger remembers the version of the time zone database it was planned with, and each zone's
@@ -78,27 +78,38 @@ impl Desk {
         self.ledger.set_meta(TZ_REPLANNING, "[]").await
     }
 
-    /// Takes back what a clock that was ahead has done, if it was: what counts as missed and is still to come rings.
+    /// Takes back what a clock that was ahead has done, if it was: what counts as missed and is still to come, or is not too late, rings.
     ///
     /// # Errors
     /// Those of the ledger.
     pub async fn clock_was_set(&self) -> Result<(), LedgerError> {
         let now = self.clock.now();
-        let Some(forgotten) = self.ledger.take_back(now).await? else { return Ok(()) };
+        // What looks say that are not in the ledger is in the future as well.
         self.looks().latest.retain(|_, at| *at <= now);
-        let moved = self.replan_kept(None, Some(now)).await?;
-        self.bell.look();
+        let taken_back = self.ledger.take_back(now, self.max_lateness).await?;
+        // A process may have ended after it had taken back, and before it had planned again.
+        let Some(since) = self.ledger.to_be_replanned().await? else { return Ok(()) };
+        let from = |object: i64| since.objects.get(&object).copied().unwrap_or(since.all).min(since.all).min(now);
+        let moved = self.replan_kept(None, Some(&from)).await?;
+        self.ledger.is_replanned().await?;
+        let TakenBack { rings, deliveries } = taken_back.unwrap_or_default();
+        self.bell.fired(Fired { deliveries, ..Fired::default() });
         tracing::warn!(
-            rings = forgotten,
+            rings,
+            deliveries,
             alarms.moved = moved,
             "the clock was ahead and has been set back; what was missed meanwhile and is still to come will ring"
         );
         Ok(())
     }
 
-    /// Plans again what depends on one of `zones`, or everything, with the texts that the ledger has: what is due at `from`
-    /// or later, else since the last look. Returns how many objects ring at another instant now.
-    async fn replan_kept(&self, zones: Option<&[String]>, from: Option<UtcMillis>) -> Result<usize, LedgerError> {
+    /// Plans again what depends on one of `zones`, or everything, with the texts that the ledger has: what is due `from` an
+    /// instant on that depends on the object, else since the last look. Returns how many objects ring at another instant now.
+    async fn replan_kept(
+        &self,
+        zones: Option<&[String]>,
+        from: Option<&(dyn Fn(i64) -> UtcMillis + Sync)>,
+    ) -> Result<usize, LedgerError> {
         let rows = self.ledger.calendars(None).await?;
         let (mut moved, mut after) = (0, 0);
         loop {
@@ -110,9 +121,14 @@ impl Desk {
                 by_calendar.entry(object.calendar).or_default().push(object);
             }
             for row in &rows {
-                let objects = by_calendar.remove(&row.id).unwrap_or_default();
-                let replanned = self.planner.replan_all(row.clone(), objects, from.unwrap_or(row.looked_at)).await;
-                moved += self.ledger.replan(replanned).await?;
+                let mut by_instant: BTreeMap<UtcMillis, Vec<ObjectText>> = BTreeMap::new();
+                for object in by_calendar.remove(&row.id).unwrap_or_default() {
+                    by_instant.entry(from.map_or(row.looked_at, |from| from(object.id))).or_default().push(object);
+                }
+                for (from, objects) in by_instant {
+                    let replanned = self.planner.replan_all(row.clone(), objects, from).await;
+                    moved += self.ledger.replan(replanned).await?;
+                }
             }
         }
     }

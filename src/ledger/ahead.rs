@@ -1,5 +1,7 @@
 //! What was recorded while the clock was ahead, once it has been set back: a machine may start in the year 2099 until it
-//! hears of the right time. What rang then has rung; what counts as missed although it is still to come has not.
+//! hears of the right time. What rang then has rung; what counts as missed although it is not too late by the right clock has not.
+
+use std::collections::HashMap;
 
 use sqlx::SqliteConnection;
 
@@ -14,37 +16,137 @@ const HOUR: i64 = 3_600_000;
 /// With this the answer of a delivery begins that was given up because it had waited for too long.
 pub const GAVE_UP: &str = "gave up after ";
 
-const AHEAD: &str = "SELECT EXISTS (SELECT 1 FROM calendars WHERE looked_at > ?1)
-    OR EXISTS (SELECT 1 FROM rings WHERE fired_at > ?1 AND due > ?1 AND state IN ('missed', 'suppressed'))
-    OR EXISTS (SELECT 1 FROM deliveries WHERE state = 'failed' AND settled_at > ?1 AND instr(answer, ?2) = 1)";
-const FORGET: &str = "DELETE FROM rings WHERE fired_at > ?1 AND due > ?1 AND state IN ('missed', 'suppressed')";
+/// Under this key the ledger remembers that its objects are to be planned again, and from when on: until that is done, what was
+/// taken back is armed nowhere.
+const REPLANNING: &str = "clock_replanning";
+
+// `wrong`: rings that count as missed by a clock that was ahead, and that are still to come or not too late. What was due when its
+// object said something else is not owed by what the object says now: it stays as it is.
+macro_rules! with_wrong {
+    ($rest:literal) => {
+        concat!(
+            "WITH wrong AS (SELECT r.id, r.object, r.due, r.fired_at, r.count FROM rings r WHERE r.fired_at > ?1
+                AND ((r.due > ?1 AND r.state IN ('missed', 'suppressed')) OR (r.due >= ?2 AND r.state = 'missed' AND EXISTS
+                    (SELECT 1 FROM objects o WHERE o.id = r.object AND (o.written IS NULL OR o.written NOT BETWEEN r.due + 1 AND ?1))))) ",
+            $rest
+        )
+    };
+}
+
+const AHEAD: &str = with_wrong!(
+    "SELECT EXISTS (SELECT 1 FROM calendars WHERE looked_at > ?3)
+        OR EXISTS (SELECT 1 FROM wrong WHERE fired_at > ?3)
+        OR EXISTS (SELECT 1 FROM deliveries WHERE state = 'failed' AND settled_at > ?3 AND instr(answer, ?4) = 1)
+        OR EXISTS (SELECT 1 FROM deliveries WHERE state = 'pending' AND next_attempt > ?5)"
+);
+// What a row stands for comes after the last ring of its firing that has a row of its own.
+const OWED: &str = with_wrong!(
+    "SELECT object, min(iif(count = 1, due, ifnull((SELECT max(o.due) + 1 FROM rings o WHERE o.object = wrong.object
+        AND o.fired_at = wrong.fired_at AND o.state = 'missed' AND o.count = 1 AND o.due < wrong.due), due)))
+    FROM wrong GROUP BY object"
+);
+const FORGET: &str = with_wrong!("DELETE FROM rings WHERE id IN (SELECT id FROM wrong)");
 const LOOKS: &str = "UPDATE calendars SET looked_at = ?1 WHERE looked_at > ?1";
 const RETRIES: &str = "UPDATE deliveries SET next_attempt = ?1 WHERE state = 'pending' AND next_attempt > ?2";
 // What was given up because it was too old has not got so old.
 const GIVEN_UP: &str = "UPDATE deliveries SET state = 'pending', next_attempt = ?1, settled_at = NULL
     WHERE state = 'failed' AND settled_at > ?1 AND instr(answer, ?2) = 1";
+const REMEMBER: &str =
+    "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
 
-impl Ledger {
-    /// Takes back what a clock that was ahead of `now` has recorded and what is wrong now: rings that count as missed and
-    /// are still to come, deliveries that were given up, looks at calendars and retries that lie in the future. Says how many rings these were; none when
-    /// there was nothing to take back. The objects are to be planned again then.
-    ///
-    /// # Errors
-    /// [`LedgerError::Full`], [`LedgerError::Database`].
-    pub async fn take_back(&self, now: UtcMillis) -> Result<Option<u64>, LedgerError> {
-        let ahead: bool =
-            sqlx::query_scalar(AHEAD).bind(now.plus(SLIGHT).0).bind(GAVE_UP).fetch_one(self.readers()).await?;
-        if !ahead {
-            return Ok(None);
+/// What a clock that was ahead had done and what is taken back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TakenBack {
+    /// Rings that counted as missed.
+    pub rings: u64,
+    /// Deliveries that were given up and are tried again.
+    pub deliveries: u64,
+}
+
+/// From when on objects are to be planned again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Since {
+    /// All of them, unless they are due earlier already.
+    pub all: UtcMillis,
+    /// Objects whose rings were taken back: their earliest.
+    pub objects: HashMap<i64, UtcMillis>,
+}
+
+impl Since {
+    fn written(&self) -> String {
+        let objects: Vec<(i64, i64)> = self.objects.iter().map(|(object, due)| (*object, due.0)).collect();
+        serde_json::json!([self.all.0, objects]).to_string()
+    }
+
+    fn read(text: &str) -> Option<Since> {
+        let (all, objects): (i64, Vec<(i64, i64)>) = serde_json::from_str(text).ok()?;
+        let objects = objects.into_iter().map(|(object, due)| (object, UtcMillis(due))).collect();
+        Some(Since { all: UtcMillis(all), objects })
+    }
+
+    /// The earlier of both, for each object.
+    fn and(mut self, other: Since) -> Since {
+        for (object, due) in other.objects {
+            let earliest = self.objects.entry(object).or_insert(due);
+            *earliest = due.min(*earliest);
         }
-        self.leases().end_after(now.plus(HOUR)).await;
-        self.write(move |c| Box::pin(take_back(c, now))).await.map(Some)
+        Since { all: self.all.min(other.all), objects: self.objects }
     }
 }
 
-async fn take_back(c: &mut SqliteConnection, now: UtcMillis) -> Result<u64, LedgerError> {
+impl Ledger {
+    /// Takes back what a clock that was ahead of `now` has recorded and what is wrong now: rings that count as missed and are still to
+    /// come, or are not later than `max_lateness` milliseconds, deliveries that were given up, looks at calendars and retries
+    /// that lie in the future. None when there was nothing to take back. The objects are to be planned again then, see
+    /// [`Ledger::to_be_replanned`].
+    ///
+    /// # Errors
+    /// [`LedgerError::Full`], [`LedgerError::Database`].
+    pub async fn take_back(&self, now: UtcMillis, max_lateness: i64) -> Result<Option<TakenBack>, LedgerError> {
+        let too_late = now.plus(max_lateness.saturating_neg());
+        let (slight, latest) = (now.plus(SLIGHT), now.plus(HOUR).plus(SLIGHT));
+        let ahead = sqlx::query_scalar(AHEAD).bind(now.0).bind(too_late.0).bind(slight.0).bind(GAVE_UP).bind(latest.0);
+        if !ahead.fetch_one(self.readers()).await? {
+            return Ok(None);
+        }
+        self.leases().end_after(now.plus(HOUR)).await;
+        self.write(move |c| Box::pin(take_back(c, now, too_late))).await.map(Some)
+    }
+
+    /// From when on the objects are to be planned again, because something was taken back; none: they have been.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`].
+    pub async fn to_be_replanned(&self) -> Result<Option<Since>, LedgerError> {
+        Ok(self.meta(REPLANNING).await?.as_deref().and_then(Since::read))
+    }
+
+    /// Notes that the objects have been planned again.
+    ///
+    /// # Errors
+    /// [`LedgerError::Full`], [`LedgerError::Database`].
+    pub async fn is_replanned(&self) -> Result<(), LedgerError> {
+        self.set_meta(REPLANNING, "").await
+    }
+}
+
+async fn take_back(c: &mut SqliteConnection, now: UtcMillis, too_late: UtcMillis) -> Result<TakenBack, LedgerError> {
+    let owed: Vec<(i64, i64)> = sqlx::query_as(OWED).bind(now.0).bind(too_late.0).fetch_all(&mut *c).await?;
+    let objects = owed.into_iter().map(|(object, due)| (object, UtcMillis(due))).collect();
+    let before: Option<Vec<u8>> = sqlx::query_scalar("SELECT CAST(value AS BLOB) FROM meta WHERE key = ?")
+        .bind(REPLANNING)
+        .fetch_optional(&mut *c)
+        .await?;
+    let before = before.and_then(|before| Since::read(&String::from_utf8_lossy(&before)));
+    let since = Since { all: now, objects };
+    let since = match before {
+        Some(before) => since.and(before),
+        None => since,
+    };
+    sqlx::query(REMEMBER).bind(REPLANNING).bind(since.written()).execute(&mut *c).await?;
     sqlx::query(LOOKS).bind(now.0).execute(&mut *c).await?;
-    sqlx::query(GIVEN_UP).bind(now.0).bind(GAVE_UP).execute(&mut *c).await?;
+    let deliveries = sqlx::query(GIVEN_UP).bind(now.0).bind(GAVE_UP).execute(&mut *c).await?.rows_affected();
     sqlx::query(RETRIES).bind(now.0).bind(now.plus(HOUR).0).execute(&mut *c).await?;
-    Ok(sqlx::query(FORGET).bind(now.0).execute(c).await?.rows_affected())
+    let rings = sqlx::query(FORGET).bind(now.0).bind(too_late.0).execute(c).await?.rows_affected();
+    Ok(TakenBack { rings, deliveries })
 }

@@ -48,7 +48,7 @@ mod trouble;
 mod writer;
 
 pub use absence::Absent;
-pub use ahead::GAVE_UP;
+pub use ahead::{GAVE_UP, Since, TakenBack};
 pub use amend::{Amended, Amender, DeliveryId};
 pub use backup::{Restored, backup, restore};
 pub use disk::{Commit, Disk, Durable, Fate};

@@ -103,7 +103,7 @@ impl Bell {
         self.inner.look.notify_one();
     }
 
-    /// Rings were recorded by somebody else than the wheel, which announces them at its next turn.
+    /// Rings were recorded, or deliveries are owed again, by somebody else's doing than the wheel's, which announces them at its next turn.
     pub fn fired(&self, fired: Fired) {
         self.inner.deliveries.fetch_add(fired.deliveries, Ordering::SeqCst);
         self.inner.rings.fetch_add(fired.rings, Ordering::SeqCst);
@@ -113,7 +113,7 @@ impl Bell {
     fn unannounced(&self) -> Option<Fired> {
         let rings = self.inner.rings.swap(0, Ordering::SeqCst);
         let deliveries = self.inner.deliveries.swap(0, Ordering::SeqCst);
-        (rings > 0).then_some(Fired { rings, already: 0, deliveries })
+        (rings > 0 || deliveries > 0).then_some(Fired { rings, already: 0, deliveries })
     }
 
     /// What was due before the start may ring now: all sources have been asked whether it still stands.

@@ -76,6 +76,25 @@ fn a_clock_set_forward_by_years_and_back_loses_no_alarm_that_is_still_to_come() 
 }
 
 #[test]
+fn what_came_due_while_the_clock_was_years_ahead_rings_once_it_is_right() {
+    let stage = Stage::new();
+    stage.configure("max_lateness = \"1h\"");
+    for (name, start) in
+        [("old.ics", "20260310T110500Z"), ("late.ics", "20260310T120500Z"), ("b.ics", "20260310T123000Z")]
+    {
+        stage.put(name, start, name, "2026-03-01T00:00:00Z");
+    }
+    stage.pass("2026-03-10T11:00:00Z");
+    stage.pass("2041-06-01T00:00:00Z");
+    assert_eq!(stage.rung(), [""; 0]);
+    let log = stage.pass("2026-03-10T12:10:00Z");
+    assert!(log.contains("the clock was ahead and has been set back"), "{log}");
+    stage.pass("2026-03-10T12:31:00Z");
+    assert_eq!(stage.rung(), ["20260310T120500Z late.ics", "20260310T123000Z b.ics"]);
+    assert_eq!(count(&ledger(&stage), "SELECT count(*) FROM rings WHERE state = 'missed'"), 1, "too late by any clock");
+}
+
+#[test]
 fn what_a_clock_that_was_ahead_gave_up_is_sent_once_it_is_right() {
     let stage = Stage::new();
     fs::create_dir(stage.path().join("alarms.jsonl")).unwrap();

@@ -9,7 +9,7 @@ use reveille::calendar::zone::Zones;
 use reveille::clock::Clock;
 use reveille::daemon::Core;
 use reveille::delivery::postman::Postman;
-use reveille::ledger::{DeliveryFilter, Fired, Inspector, Ledger};
+use reveille::ledger::{DeliveryFilter, Fired, Inspector, Ledger, Settlement, Verdict};
 use reveille::source::{Batch, CalendarSeen, Change, Checkpoint, Intake as _};
 use reveille::time::UtcMillis;
 use reveille::wheel::Turn;
@@ -192,4 +192,96 @@ async fn what_was_sent_while_the_disk_was_full_is_not_sent_again() {
     let deliveries = inspector.deliveries(DeliveryFilter::All, 10).await.unwrap();
     let told: Vec<_> = deliveries.iter().map(|delivery| (delivery.state.as_str(), delivery.attempts)).collect();
     assert_eq!(told, [("delivered", 1)]);
+}
+
+/// A ledger at `path` whose clock was in the year 2099 for a moment: what rings at 11:00 counts as missed.
+async fn ahead(path: &Path) {
+    let (mut core, clock) = start(path, "10:00:00").await;
+    core.desk.apply(SOURCE, batch("10:00:00", true, "UTC", &[("a", "20260310T110000Z")])).await.unwrap();
+    core.bell.release();
+    clock.set(UtcMillis::parse("2099-01-01T00:00:00Z").unwrap());
+    while core.wheel.turn(&|_| ()).await.unwrap() == Turn::Again {}
+    core.ledger.close().await;
+}
+
+#[tokio::test]
+async fn what_a_clock_did_that_was_ahead_is_taken_back_as_a_whole_wherever_it_is_cut_off() {
+    let mut cut_off = 0;
+    for moments in 0..12 {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.db");
+        ahead(&path).await;
+        let disk = Arc::new(Script::default());
+        let dying = Ledger::open_on(&path, disk.clone()).await.unwrap();
+        disk.end_in(moments);
+        let day = Duration::from_secs(86_400);
+        let config = config(path.clone(), day, day, None);
+        let clock = Clock::manual(at("10:30:00"));
+        let started = Core::start(&config, &Zones::bundled(), dying.clone(), &clock).await;
+        cut_off += usize::from(started.is_err());
+        drop(started);
+        dying.close().await;
+        drop(dying);
+        let (core, clock) = start(&path, "10:31:00").await;
+        clock.set(at("11:00:00"));
+        assert_eq!(rung(core, &path).await, ["20260310T110000Z"], "after {moments} moments");
+        let mut inspector = Inspector::open(&path).await.unwrap();
+        let rings = inspector.rings(UtcMillis::MIN, None, 100).await.unwrap();
+        assert_eq!(rings[0].state, "fired", "after {moments} moments");
+    }
+    assert!((5..12).contains(&cut_off), "{cut_off} of 12 starts were cut off");
+}
+
+#[tokio::test]
+async fn a_look_that_a_clock_dated_ahead_does_not_make_past_what_comes_later() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let (core, clock) = start(&path, "10:00:00").await;
+    core.desk.apply(SOURCE, batch("10:00:00", true, "UTC", &[])).await.unwrap();
+    clock.set(at("12:00:00"));
+    core.desk.unchanged(SOURCE, "/a/", at("12:00:00")).await.unwrap();
+    clock.set(at("10:01:00"));
+    core.desk.clock_was_set().await.unwrap();
+    clock.set(at("10:10:00"));
+    core.desk.apply(SOURCE, batch("10:10:00", true, "UTC", &[("a", "20260310T100500Z")])).await.unwrap();
+    assert_eq!(rung(core, &path).await, ["20260310T100500Z"]);
+}
+
+/// A daemon whose clock shows 15:00, with a delivery that is pending, and its ring.
+async fn owing(path: &Path) -> (Core, Clock, Settlement) {
+    let (mut core, clock) = start(path, "10:00:00").await;
+    core.desk.apply(SOURCE, batch("10:00:00", true, "UTC", &[("a", "20260310T110000Z")])).await.unwrap();
+    core.bell.release();
+    clock.set(at("15:00:00"));
+    while core.wheel.turn(&|_| ()).await.unwrap() == Turn::Again {}
+    let ring = core.ledger.claim(core.sinks[SINKS[0]], clock.now(), clock.now(), 1).await.unwrap().deliveries[0].ring;
+    let verdict = Verdict::Later { answer: "451 busy".to_owned(), at: at("15:00:05") };
+    (core, clock, Settlement { ring, recipient: String::new(), verdict })
+}
+
+#[tokio::test]
+async fn what_is_to_be_tried_again_does_not_wait_until_the_clock_is_where_it_was_ahead() {
+    let folder = tempfile::tempdir().unwrap();
+    let (core, clock, settlement) = owing(&folder.path().join("ledger.db")).await;
+    let sink = core.sinks[SINKS[0]];
+    core.ledger.settle(sink, vec![settlement], clock.now()).await.unwrap();
+    clock.set(at("10:30:00"));
+    core.desk.clock_was_set().await.unwrap();
+    assert_eq!(core.ledger.next_attempt(sink).await.unwrap(), Some(at("10:30:00")));
+}
+
+#[tokio::test]
+async fn who_delivers_is_told_of_what_is_no_longer_given_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut core, clock, mut settlement) = owing(&folder.path().join("ledger.db")).await;
+    settlement.verdict = Verdict::Failed { answer: "gave up after 1 hour; last answer: 451 busy".to_owned() };
+    core.ledger.settle(core.sinks[SINKS[0]], vec![settlement], clock.now()).await.unwrap();
+    clock.set(at("10:30:00"));
+    core.desk.clock_was_set().await.unwrap();
+    let announced = AtomicU64::new(0);
+    let announce = |fired: Fired| {
+        announced.fetch_add(fired.deliveries, Ordering::SeqCst);
+    };
+    while core.wheel.turn(&announce).await.unwrap() == Turn::Again {}
+    assert_eq!(announced.into_inner(), 1);
 }
