@@ -78,7 +78,8 @@ impl Desk {
         self.ledger.set_meta(TZ_REPLANNING, "[]").await
     }
 
-    /// Takes back what a clock that was ahead has done, if it was: what counts as missed and is still to come, or is not too late, rings.
+    /// Takes back what a clock that was ahead has done, if it was: what counts as missed and is still to come, or is
+    /// not too late, rings.
     ///
     /// # Errors
     /// Those of the ledger.
@@ -103,8 +104,9 @@ impl Desk {
         Ok(())
     }
 
-    /// Plans again what depends on one of `zones`, or everything, with the texts that the ledger has: what is due `from` an
-    /// instant on that depends on the object, else since the last look. Returns how many objects ring at another instant now.
+    /// Plans again what depends on one of `zones`, or everything, with the texts that the ledger has: what is due
+    /// `from` an instant on that depends on the object, else since the last look. Returns how many objects ring at
+    /// another instant now.
     async fn replan_kept(
         &self,
         zones: Option<&[String]>,

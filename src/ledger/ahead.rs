@@ -1,5 +1,6 @@
-//! What was recorded while the clock was ahead, once it has been set back: a machine may start in the year 2099 until it
-//! hears of the right time. What rang then has rung; what counts as missed although it is not too late by the right clock has not.
+//! What was recorded while the clock was ahead, once it has been set back: a machine may start in the year 2099 until
+//! it hears of the right time. What rang then has rung; what counts as missed although it is not too late by the right
+//! clock has not.
 
 use std::collections::HashMap;
 
@@ -16,12 +17,12 @@ const HOUR: i64 = 3_600_000;
 /// With this the answer of a delivery begins that was given up because it had waited for too long.
 pub const GAVE_UP: &str = "gave up after ";
 
-/// Under this key the ledger remembers that its objects are to be planned again, and from when on: until that is done, what was
-/// taken back is armed nowhere.
+/// Under this key the ledger remembers that its objects are to be planned again, and from when on: until that is done,
+/// what was taken back is armed nowhere.
 const REPLANNING: &str = "clock_replanning";
 
-// `wrong`: rings that count as missed by a clock that was ahead, and that are still to come or not too late. What was due when its
-// object said something else is not owed by what the object says now: it stays as it is.
+// `wrong`: rings that count as missed by a clock that was ahead, and that are still to come or not too late. What was
+// due when its object said something else is not owed by what the object says now: it stays as it is.
 macro_rules! with_wrong {
     ($rest:literal) => {
         concat!(
@@ -95,10 +96,10 @@ impl Since {
 }
 
 impl Ledger {
-    /// Takes back what a clock that was ahead of `now` has recorded and what is wrong now: rings that count as missed and are still to
-    /// come, or are not later than `max_lateness` milliseconds, deliveries that were given up, looks at calendars and retries
-    /// that lie in the future. None when there was nothing to take back. The objects are to be planned again then, see
-    /// [`Ledger::to_be_replanned`].
+    /// Takes back what a clock that was ahead of `now` has recorded and what is wrong now: rings that count as missed
+    /// and are still to come, or are not later than `max_lateness` milliseconds, deliveries that were given up, looks
+    /// at calendars and retries that lie in the future. None when there was nothing to take back. The objects are to be
+    /// planned again then, see [`Ledger::to_be_replanned`].
     ///
     /// # Errors
     /// [`LedgerError::Full`], [`LedgerError::Database`].

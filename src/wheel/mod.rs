@@ -103,7 +103,8 @@ impl Bell {
         self.inner.look.notify_one();
     }
 
-    /// Rings were recorded, or deliveries are owed again, by somebody else's doing than the wheel's, which announces them at its next turn.
+    /// Rings were recorded, or deliveries are owed again, by somebody else's doing than the wheel's, which announces
+    /// them at its next turn.
     pub fn fired(&self, fired: Fired) {
         self.inner.deliveries.fetch_add(fired.deliveries, Ordering::SeqCst);
         self.inner.rings.fetch_add(fired.rings, Ordering::SeqCst);
