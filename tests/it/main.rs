@@ -35,6 +35,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "these are tests")]
 
+// Where files of the program that tests include look for it.
+use reveille::time;
+
 mod absence;
 mod account;
 mod addresses;

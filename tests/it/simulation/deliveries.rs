@@ -1,5 +1,6 @@
 //! What the sinks must have got: every fired ring at least once, under one id with one content; no ring again once its
-//! end is in the ledger; and for what did not arrive there is a reason.
+//! end is in the ledger; and for what did not arrive there is a reason. Where mails are limited, no user gets more of
+//! them within an hour, and none waits because of somebody else's.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,13 +10,34 @@ use serde_json::Value;
 
 use super::sink::{Sent, Told};
 
-/// Judges what was sent by what the ledger says of it. `give_up_after`: milliseconds.
-pub fn judge(sent: &[Sent], rows: &[DeliveryRow], give_up_after: i64) -> Result<(), String> {
-    let mut by_delivery: BTreeMap<(i64, &str, &str), Vec<&Sent>> = BTreeMap::new();
+/// Milliseconds.
+const HOUR: i64 = 3_600_000;
+
+/// What was sent, and its place among all that was.
+type Attempt<'a> = (usize, &'a Sent);
+
+/// What deliveries are judged by.
+#[derive(Debug)]
+pub struct Rules<'a> {
+    /// Milliseconds.
+    pub give_up_after: i64,
+    /// How many mails a user gets within an hour, if these are limited.
+    pub limit: Option<usize>,
+    /// How many were sent when a clock that had been ahead was set back to an instant, and what it had done was taken
+    /// back.
+    pub taken_back: &'a [(usize, i64)],
+}
+
+/// Judges what was sent by what the ledger says of it.
+pub fn judge(sent: &[Sent], rows: &[DeliveryRow], rules: &Rules<'_>) -> Result<(), String> {
+    if let Some(limit) = rules.limit {
+        within_limit(sent, limit)?;
+    }
+    let mut by_delivery: BTreeMap<(i64, &str, &str), Vec<Attempt<'_>>> = BTreeMap::new();
     let mut contents: BTreeMap<String, &Arc<str>> = BTreeMap::new();
     let mut ids: BTreeMap<i64, String> = BTreeMap::new();
-    for one in sent {
-        by_delivery.entry((one.ring, one.sink, &one.recipient)).or_default().push(one);
+    for (place, one) in sent.iter().enumerate() {
+        by_delivery.entry((one.ring, one.sink, &one.recipient)).or_default().push((place, one));
         let json: Value = serde_json::from_str(&one.json).map_err(|error| format!("{error}: {}", one.json))?;
         let id = json["notificationId"].as_str().unwrap_or_default().to_owned();
         if contents.entry(id.clone()).or_insert(&one.json) != &&one.json {
@@ -31,7 +53,7 @@ pub fn judge(sent: &[Sent], rows: &[DeliveryRow], give_up_after: i64) -> Result<
     }
     for row in rows {
         let attempts = by_delivery.remove(&(row.ring, row.sink.as_str(), row.recipient.as_str())).unwrap_or_default();
-        one(row, &attempts, give_up_after).map_err(|wrong| format!("{wrong}: {row:?} {attempts:?}"))?;
+        one(row, &attempts, rules).map_err(|wrong| format!("{wrong}: {row:?} {attempts:?}"))?;
     }
     match by_delivery.first_key_value() {
         Some((_, attempts)) => Err(format!("sent and not in the ledger: {attempts:?}")),
@@ -39,17 +61,52 @@ pub fn judge(sent: &[Sent], rows: &[DeliveryRow], give_up_after: i64) -> Result<
     }
 }
 
-fn one(row: &DeliveryRow, attempts: &[&Sent], give_up_after: i64) -> Result<(), &'static str> {
-    let is_last = |one: &&Sent| {
-        one.settled && (!matches!(one.told, Told::Later | Told::Down) || one.at - row.fired_at.0 >= give_up_after)
+/// A user gets no more mails within an hour than `limit`, and each of them is kept waiting only by those. A process
+/// knows nothing of what others before it have sent.
+fn within_limit(sent: &[Sent], limit: usize) -> Result<(), String> {
+    let mut mails: BTreeMap<(usize, &str), Vec<&Sent>> = BTreeMap::new();
+    for one in sent.iter().filter(|one| !one.user.is_empty()) {
+        let before = mails.entry((one.process, one.user)).or_default();
+        let in_hour = |other: &&&Sent| (0..HOUR).contains(&(one.at - other.at));
+        match one.told {
+            Told::Held if before.iter().filter(in_hour).count() < limit => {
+                return Err(format!("kept waiting without a reason: {one:?} {before:?}"));
+            }
+            Told::Delivered => {
+                // A clock that was set back has counted nothing.
+                if before.iter().filter(in_hour).filter(|other| other.epoch == one.epoch).count() >= limit {
+                    return Err(format!("more than {limit} mails within an hour: {one:?} {before:?}"));
+                }
+                before.push(one);
+            }
+            // It was counted, and the process ended.
+            Told::Nothing => before.push(one),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn one(row: &DeliveryRow, attempts: &[Attempt<'_>], rules: &Rules<'_>) -> Result<(), &'static str> {
+    let places: Vec<usize> = attempts.iter().map(|(place, _)| *place).collect();
+    let attempts: Vec<&Sent> = attempts.iter().map(|(_, one)| *one).collect();
+    let waits = |one: &Sent| matches!(one.told, Told::Later | Told::Down | Told::Held);
+    let is_last = |one: &&Sent| one.settled && (!waits(one) || one.at - row.fired_at.0 >= rules.give_up_after);
+    // What was given up by a clock that was ahead goes on.
+    let is_taken_back = |n: usize| {
+        waits(attempts[n]) && rules.taken_back.iter().any(|(place, to)| *place > places[n] && *to < attempts[n].at)
     };
-    if let Some(end) = attempts.iter().position(is_last)
+    let mut ends = attempts.iter().enumerate().filter(|(n, one)| is_last(one) && !is_taken_back(*n));
+    if let Some((end, _)) = ends.next()
         && end + 1 < attempts.len()
     {
         return Err("sent again after its end");
     }
     let settled = attempts.iter().filter(|one| one.settled && (one.told != Told::Down || is_last(one))).count();
-    if i64::try_from(settled).unwrap() != row.attempts {
+    // What is given up because the one that was tried for all was in vain counts as tried; so it does when that is
+    // taken back.
+    let untried = i64::try_from(rules.taken_back.len()).unwrap();
+    if !(0..=untried).contains(&(row.attempts - i64::try_from(settled).unwrap())) {
         return Err("another number of attempts than were made");
     }
     if attempts.iter().any(|one| *one.json != *row.notification) {
@@ -58,7 +115,11 @@ fn one(row: &DeliveryRow, attempts: &[&Sent], give_up_after: i64) -> Result<(), 
     for pair in attempts.windows(2) {
         let waited = pair[1].at - pair[0].at;
         // The clock may have been set back in between.
-        if pair[0].settled && pair[0].told != Told::Down && (0..3_750).contains(&waited) {
+        if pair[0].settled
+            && pair[0].epoch == pair[1].epoch
+            && pair[0].told != Told::Down
+            && (0..3_750).contains(&waited)
+        {
             return Err("tried again too soon");
         }
     }

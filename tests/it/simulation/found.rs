@@ -176,6 +176,7 @@ async fn what_was_sent_while_the_disk_was_full_is_not_sent_again() {
         postbox: postbox.clone(),
         clock: clock.clone(),
         disk: disk.clone(),
+        allowance: None,
     };
     let postman = Postman::new(sink, core.sinks[SINKS[0]], ledger.clone(), clock.clone(), day);
     disk.fail(usize::MAX);

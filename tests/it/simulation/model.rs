@@ -26,8 +26,11 @@
 //!    before the process ended, and the look before it; a ring that was being fired when the process ended; one that
 //!    was owed by the old rules of a zone when the new ones came.
 //!
-//! 8. Of what an object has missed a hundred rings are recorded one by one, and the rest in one row, which says how many it
-//!    stands for. Where two occurrences of an event ring at the same instant, that is one ring, of either.
+//! 8. What a clock that was ahead has rung has rung. Once it is set back by more than a minute, what it says was missed
+//!    is owed again if it is not too late by the right clock, and with it all that is still to come.
+//!
+//! 9. Of what an object has missed a hundred rings are recorded one by one, and the rest in one row, which says how
+//!    many it stands for. Where two occurrences of an event ring at the same instant, that is one ring, of either.
 //!
 //! What is in the ledger as fired is owed to the sinks; [`deliveries`](super::deliveries) has the rules of that.
 
@@ -72,6 +75,11 @@ struct Expected {
     must: bool,
 }
 
+/// Whether a clock that was ahead of `now` says that it was missed.
+fn is_ahead(expected: &Expected, now: i64) -> bool {
+    !expected.recorded.fired && expected.recorded.fired_at > now
+}
+
 /// An object in the ledger.
 #[derive(Clone, Debug)]
 struct Known {
@@ -80,6 +88,8 @@ struct Known {
     /// From here on rings must ring, from `maybe` on they may. UTC milliseconds.
     owed: i64,
     maybe: i64,
+    /// From when on its version counts, at the earliest and at the latest.
+    since: (i64, i64),
     /// What is due before this may have rung already: a process ended while it fired.
     perhaps: i64,
     /// When the program learned of all this.
@@ -95,6 +105,8 @@ struct Watched {
     /// The last look, and the last look that is certain to be in the ledger.
     looked: i64,
     noted: i64,
+    /// All looks.
+    looks: Vec<i64>,
     objects: BTreeMap<String, Known>,
 }
 
@@ -228,10 +240,74 @@ impl Model {
         self.held = None;
     }
 
+    /// The clock was set back to `now`: looks that it dated later say nothing, unless they are in the ledger.
+    pub fn set_back(&mut self, now: i64) {
+        for calendar in self.calendars.values_mut() {
+            calendar.looks.retain(|look| *look <= now);
+            if calendar.looked > now {
+                calendar.looked = calendar.looks.last().copied().unwrap_or(i64::MIN).max(calendar.noted);
+            }
+        }
+    }
+
+    /// What a clock that was ahead of `now` has recorded is taken back.
+    pub fn taken_back(&mut self, now: i64) {
+        let mut calendars = std::mem::take(&mut self.calendars);
+        for calendar in calendars.values_mut() {
+            (calendar.looked, calendar.noted) = (calendar.looked.min(now), calendar.noted.min(now));
+            for known in calendar.objects.values_mut() {
+                self.take_back(known, now);
+            }
+        }
+        self.calendars = calendars;
+        for (_, expected) in self.expected.iter_mut().filter(|(name, _)| name.at > now) {
+            expected.retain(|expected| !is_ahead(expected, now));
+        }
+    }
+
+    fn take_back(&mut self, known: &mut Known, now: i64) {
+        let mut by_firing: BTreeMap<i64, Vec<Name>> = BTreeMap::new();
+        for ring in &known.rings {
+            let name = Name { uid: known.event.uid.clone(), action: ring.action.to_owned(), at: ring.at };
+            let expected = self.expected.get(&name).into_iter().flatten().find(|expected| is_ahead(expected, now));
+            if let Some(expected) = expected {
+                by_firing.entry(expected.recorded.fired_at).or_default().push(name);
+            }
+        }
+        for names in by_firing.into_values() {
+            let is_wrong = |name: &Name| name.at >= now - self.max_lateness;
+            // The row that stands for others goes as a whole.
+            let shared = if names.last().is_some_and(is_wrong) { ONE_BY_ONE } else { usize::MAX };
+            let wrong: Vec<Name> = names
+                .iter()
+                .enumerate()
+                .filter(|(n, name)| *n >= shared || is_wrong(name))
+                .map(|(_, name)| name.clone())
+                .collect();
+            for name in wrong {
+                known.maybe = known.maybe.min(name.at);
+                known.owed = known.owed.min(name.at.max(known.since.1));
+                let expected = self.expected.entry(name.clone()).or_default();
+                if name.at >= known.since.1 {
+                    expected.retain(|expected| !is_ahead(expected, now));
+                } else {
+                    // It may be of the version before.
+                    expected
+                        .iter_mut()
+                        .filter(|expected| is_ahead(expected, now))
+                        .for_each(|expected| expected.must = false);
+                }
+            }
+        }
+        (known.owed, known.maybe) = (known.owed.min(now), known.maybe.min(now));
+        known.perhaps = known.perhaps.min(now + 1);
+    }
+
     /// A calendar was found unchanged; `noted`: that is in the ledger.
     pub fn unchanged(&mut self, href: &str, looked_at: i64, noted: bool) {
         if let Some(calendar) = self.calendars.get_mut(href) {
             calendar.looked = calendar.looked.max(looked_at);
+            calendar.looks.push(looked_at);
             if noted {
                 calendar.noted = calendar.looked;
             }
@@ -310,7 +386,7 @@ impl Model {
             let elsewhere = self.departed.values().filter(same).map(|departed| departed.owed.0).min();
             let (event, owed) = (object.event.clone(), from.1);
             let maybe = elsewhere.map_or(from.0, |elsewhere| elsewhere.min(from.0));
-            let known = Known { event, rings, owed, maybe, perhaps: i64::MIN, learned: now, waits: false };
+            let known = Known { event, rings, owed, maybe, since: from, perhaps: i64::MIN, learned: now, waits: false };
             calendar.objects.insert(href.clone(), known);
         }
         if moved {
@@ -321,6 +397,7 @@ impl Model {
         }
         if news.complete {
             calendar.looked = news.looked_at;
+            calendar.looks.push(news.looked_at);
             if noted {
                 calendar.noted = calendar.looked;
             }
@@ -408,6 +485,10 @@ impl Model {
         for (name, recorded) in ledger {
             if found.insert(name, recorded).is_some() {
                 return Err(format!("in the ledger twice: {name:?}"));
+            }
+            // Beyond the horizon only a clock rings that is years ahead, and what it rings has rung.
+            if name.at >= self.horizon * 1_000 && recorded.fired && recorded.fired_at >= name.at {
+                continue;
             }
             let Some(expected) = self.expected.get(name) else {
                 return Err(format!("rang and was never due: {name:?} {recorded:?}"));

@@ -10,10 +10,10 @@ use serde_json::Value;
 use super::deliveries;
 use super::event::{Event, Trigger, ZONES};
 use super::model::{Name, Recorded};
-use super::sink::Mood;
+use super::sink::{Mood, Told};
 use super::store::Stored;
-use super::walls::{DAY, HOUR, Rules, days};
-use super::world::{Figures, SINKS, World};
+use super::walls::{DAY, HOUR, MINUTE, Rules, days};
+use super::world::{Figures, SINKS, Trials, World};
 use crate::chance::Chance;
 
 /// Days on which clocks are changed somewhere; and two on which nothing is.
@@ -30,6 +30,10 @@ pub const DATES: [((i64, i64, i64), Rules); 8] = [
 
 /// Days after the beginning up to which events are counted out. Runs are shorter.
 const HORIZON: i64 = 30;
+/// The same where the clock is wrong at times, by days.
+const FAR_HORIZON: i64 = 50;
+/// The first second of the year 2099: there a machine may be until it hears of the right time.
+const YEAR_2099: i64 = 4_070_908_800;
 const CALENDARS: [&str; 2] = ["/mary/home/", "/mary/work/"];
 /// Objects in a run.
 const OBJECTS: usize = 7;
@@ -64,8 +68,9 @@ pub async fn run(seed: u64, ledger: &Path, trail: bool) -> Result<Figures, Viola
     let ((year, month, day), rules) = chance.pick(&DATES);
     let change = rules.instant(days(year, month, day) * DAY + 2 * HOUR);
     let now = (change - chance.range(HOUR, 60 * HOUR)) * MILLIS + chance.range(0, 1_000);
-    let horizon = now / MILLIS + HORIZON * DAY;
-    let mut world = World::new(chance, now, ledger, horizon, trail);
+    let trials = Trials::of(seed);
+    let horizon = now / MILLIS + if trials.jumps { FAR_HORIZON } else { HORIZON } * DAY;
+    let mut world = World::new(chance, trials, now, ledger, horizon, trail);
     let mut story = Story { change, written: 0, names: Vec::new(), deleted: None };
     let outcome = match live(&mut world, &mut story).await {
         Ok(()) => judge(&mut world).await,
@@ -91,6 +96,9 @@ async fn live(world: &mut World, story: &mut Story) -> Result<(), String> {
     let steps = world.chance.range(8, 30);
     for _ in 0..steps {
         step(world, story).await?;
+        if world.trials.jumps && world.trials.chance.one_in(5) {
+            wrong_clock(world).await?;
+        }
     }
     rest(world).await
 }
@@ -184,6 +192,56 @@ async fn set_clock(world: &mut World) {
     let to = world.now() + seconds * MILLIS;
     world.note(|| format!("the clock is set to {}", UtcMillis(to)));
     world.set_clock(to).await;
+}
+
+/// The clock jumps, and is put right within the hour. What a machine does meanwhile it does by that clock.
+async fn wrong_clock(world: &mut World) -> Result<(), String> {
+    let now = world.now() / MILLIS;
+    let by = match world.trials.chance.below(8) {
+        0 => world.trials.chance.range(1, MINUTE),
+        1 | 2 => world.trials.chance.range(MINUTE, 2 * HOUR),
+        3 | 4 => world.trials.chance.range(2 * HOUR, 2 * DAY),
+        5 => world.trials.chance.range(2 * DAY, 15 * DAY),
+        6 => YEAR_2099 - now,
+        _ => -world.trials.chance.range(MINUTE, 3 * HOUR),
+    };
+    // The machine may have started with it.
+    if world.trials.chance.one_in(4) {
+        world.end().await;
+    }
+    world.jump(by * MILLIS).await?;
+    for _ in 0..world.trials.chance.below(4) {
+        match world.trials.chance.below(8) {
+            0..=3 => {
+                let until = world.now() + world.trials.chance.range(0, 19 * MINUTE * MILLIS);
+                world.note(|| format!("time passes until {}", UtcMillis(until)));
+                world.advance(until).await?;
+            }
+            4 => world.sweep().await,
+            5 => {
+                world.note(|| "the process is killed".to_owned());
+                world.end().await;
+            }
+            6 => {
+                let moments = world.trials.chance.below(12);
+                world.note(|| format!("the process is to end {moments} moments later"));
+                world.disk.end_in(moments);
+            }
+            _ => {
+                world.note(|| "a commit is to fail".to_owned());
+                world.disk.fail(1);
+            }
+        }
+        if !world.is_up() && world.trials.chance.one_in(2) {
+            world.start().await?;
+            world.work().await;
+        }
+    }
+    world.put_right().await?;
+    if world.trials.chance.one_in(2) {
+        world.sweep().await;
+    }
+    Ok(())
 }
 
 /// Somebody edits something in the store.
@@ -315,8 +373,15 @@ async fn rest(world: &mut World) -> Result<(), String> {
     world.start().await?;
     world.next_look = world.now();
     world.work().await;
+    if world.trials.jumps {
+        // What could not be taken back at once is taken back by the next try.
+        world.advance(world.now() + 2 * MILLIS).await?;
+    }
     // One at a time, and an hourly alarm may owe hundreds.
-    for _ in 0..2_000 {
+    for n in 0..2_000 {
+        if n == 1_000 && world.trials.limit.is_some() {
+            world.lift_limit().await?;
+        }
         let Some(next) = world.next_post() else { return Ok(()) };
         let until = next.max(world.now() + 1);
         world.advance(until).await?;
@@ -337,6 +402,7 @@ async fn judge(world: &mut World) -> Result<(), String> {
         rings: rows.len() - missed,
         missed,
         sent: sent.len(),
+        held: sent.iter().filter(|sent| sent.told == Told::Held).count(),
         before_commit: before,
         after_commit: after,
         failed_commits: failed,
@@ -349,7 +415,8 @@ async fn judge(world: &mut World) -> Result<(), String> {
             return Err(format!("owed to the wrong sinks: {row:?}"));
         }
     }
-    deliveries::judge(&sent, &owed, world.give_up_after())?;
+    let (give_up_after, limit) = (world.give_up_after(), world.trials.limit);
+    deliveries::judge(&sent, &owed, &deliveries::Rules { give_up_after, limit, taken_back: &world.taken_back })?;
     let recorded: Vec<(Name, Recorded)> = rows.iter().map(recorded).collect::<Result<_, _>>()?;
     world.model.judge(&recorded)
 }

@@ -1,13 +1,17 @@
 //! Sinks that keep what they are given, and fail as they are told to.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use reveille::clock::Clock;
 use reveille::delivery::gate::Closure;
 use reveille::delivery::sink::{Carrier, Outcome, Parcel};
+use reveille::time::UtcMillis;
+use serde_json::Value;
 use tokio::sync::Notify;
 
+use super::allowance::Allowance;
 use super::disk::Script;
 use crate::chance::Chance;
 
@@ -31,6 +35,8 @@ pub enum Told {
     /// Nothing can be sent now: no attempt of its own.
     Down,
     Never,
+    /// That its user has had as many as are allowed.
+    Held,
     /// Nothing: the process ended.
     Nothing,
 }
@@ -41,6 +47,11 @@ pub struct Sent {
     pub sink: &'static str,
     pub ring: i64,
     pub recipient: String,
+    /// Whose mail it is, to a sink that limits how many a user gets.
+    pub user: &'static str,
+    /// Counts the starts of processes, and the times at which a clock was set back.
+    pub process: usize,
+    pub epoch: usize,
     pub json: Arc<str>,
     /// By the program's clock, UTC milliseconds.
     pub at: i64,
@@ -56,6 +67,8 @@ pub struct Sent {
 #[derive(Debug, Default)]
 pub struct Postbox {
     pub sent: Mutex<Vec<Sent>>,
+    pub process: AtomicUsize,
+    pub epoch: AtomicUsize,
     /// Rung by a sink whose mood is [`Mood::Fatal`].
     pub fatal: Notify,
 }
@@ -69,10 +82,35 @@ pub struct Recorder {
     pub postbox: Arc<Postbox>,
     pub clock: Clock,
     pub disk: Arc<Script>,
+    /// How many mails a user gets within an hour; none: as many as there are.
+    pub allowance: Option<Allowance>,
+}
+
+/// Whose mail it is: events are shared out among two users, who have alarms at other times.
+fn user(json: &str) -> &'static str {
+    let json: Value = serde_json::from_str(json).unwrap_or_default();
+    let uid = json["uid"].as_str().unwrap_or_default();
+    let number = uid.bytes().find(u8::is_ascii_digit).unwrap_or_default();
+    if number % 3 == 0 { "john" } else { "mary" }
 }
 
 impl Recorder {
+    /// What becomes of `parcel`, which is not sent where its user has had enough.
     fn one(&self, parcel: &Parcel, mood: Mood) -> (Sent, Outcome) {
+        let (user, now) = (self.allowance.as_ref().map_or("", |_| user(&parcel.json)), self.clock.now());
+        let held = self.allowance.as_ref().and_then(|allowance| allowance.take(user, now).err());
+        let (mut sent, outcome) = self.carried(parcel, mood, user, now);
+        let Some(wait) = held else {
+            if let (Some(allowance), true) = (&self.allowance, outcome != Outcome::Delivered) {
+                allowance.give_back(user);
+            }
+            return (sent, outcome);
+        };
+        (sent.arrived, sent.told) = (false, Told::Held);
+        (sent, Outcome::Held { answer: format!("{user} has had enough"), wait })
+    }
+
+    fn carried(&self, parcel: &Parcel, mood: Mood, user: &'static str, now: UtcMillis) -> (Sent, Outcome) {
         let mut chance = self.chance.lock().unwrap();
         let luck = match mood {
             Mood::Well => 0,
@@ -94,8 +132,11 @@ impl Recorder {
             sink: self.name,
             ring: parcel.ring,
             recipient: parcel.recipient.clone(),
+            user,
+            process: self.postbox.process.load(Ordering::SeqCst),
+            epoch: self.postbox.epoch.load(Ordering::SeqCst),
             json: parcel.json.clone(),
-            at: self.clock.now().0,
+            at: now.0,
             arrived,
             told,
             commits: self.disk.commits(),

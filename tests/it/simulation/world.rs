@@ -12,7 +12,7 @@ use reveille::clock::Clock;
 use reveille::config::{
     self, Config, Defaults, EmailSettings, Layout, Limits, Log, Recipients, Shape, SinkKind, SmtpSecurity, SourceKind,
 };
-use reveille::daemon::Core;
+use reveille::daemon::{Core, Historian};
 use reveille::delivery::postman::Postman;
 use reveille::ledger::Ledger;
 use reveille::source::Intake as _;
@@ -21,6 +21,7 @@ use reveille::wheel::Turn;
 use reveille::zoneinfo::ZoneinfoChoice;
 use std::sync::atomic::AtomicUsize;
 
+use super::allowance::Allowance;
 use super::disk::Script;
 use super::event::MOVING;
 use super::model::Model;
@@ -28,6 +29,8 @@ use super::sink::{Mood, Postbox, Recorder, Told};
 use super::store::{SOURCE, Store, USER};
 use super::walls::Rules;
 use crate::chance::Chance;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _};
 
 /// Mails go to two people, so that one ring has deliveries that end otherwise.
 const RECIPIENTS: [&str; 2] = ["mary@example.org", "peter@example.org"];
@@ -84,6 +87,8 @@ struct Process {
     /// When the wheel wants to turn again, and when each postman does.
     wheel: Option<i64>,
     posts: Vec<Option<i64>>,
+    /// When it tries again to take back what a wrong clock has done.
+    minds: Option<i64>,
     /// What each postman has sent and could not settle: places in what was sent.
     unsettled: Vec<Vec<usize>>,
 }
@@ -104,13 +109,42 @@ pub struct Figures {
     pub edits: usize,
     pub clock_steps: usize,
     pub databases: usize,
+    /// Mails that were kept waiting, because their user had had enough.
+    pub held: usize,
+    /// How often the clock jumped, and how often what it had done was taken back.
+    pub jumps: usize,
+    pub taken_back: usize,
     /// Of virtual time.
     pub hours: usize,
+}
+
+/// What a world is tried with besides, which a series of its own decides: other seeds are what they were before there
+/// was this.
+#[derive(Clone, Debug)]
+pub struct Trials {
+    pub chance: Chance,
+    /// How many mails a user gets within an hour.
+    pub limit: Option<usize>,
+    /// Whether it holds no more.
+    is_lifted: bool,
+    /// Whether the clock is wrong for a while, now and then.
+    pub jumps: bool,
+}
+
+impl Trials {
+    pub fn of(seed: u64) -> Trials {
+        let mut chance = Chance::new(seed ^ 0x7472_6961_6c73);
+        let (limits, jumps) =
+            chance.pick(&[(true, false), (false, true), (true, true), (false, false), (false, false)]);
+        let limit = chance.pick(&[1, 2, 5, 20]);
+        Trials { limit: limits.then_some(limit), is_lifted: false, jumps, chance }
+    }
 }
 
 /// The world.
 pub struct World {
     pub chance: Chance,
+    pub trials: Trials,
     pub clock: Clock,
     pub store: Store,
     pub model: Model,
@@ -124,6 +158,14 @@ pub struct World {
     pub database: usize,
     /// When the store is looked at next, if a process runs then.
     pub next_look: i64,
+    /// How many were sent when what a clock that was ahead had done was taken back, and to when it was set.
+    pub taken_back: Vec<(usize, i64)>,
+    /// By how much the clock is wrong, milliseconds.
+    wrong: i64,
+    /// Whether the ledger may have something of a clock that was ahead.
+    was_ahead: bool,
+    /// What cannot be, of which nobody has been told.
+    complaint: Option<String>,
     /// The latest that the clock ever showed.
     latest: i64,
     config: Config,
@@ -133,9 +175,12 @@ pub struct World {
 
 impl World {
     /// A world at `now` (UTC milliseconds), whose ledger is at `ledger`; `trail`: whether to remember all that happens.
-    pub fn new(mut chance: Chance, now: i64, ledger: &Path, horizon: i64, trail: bool) -> World {
+    pub fn new(mut chance: Chance, mut trials: Trials, now: i64, ledger: &Path, horizon: i64, trail: bool) -> World {
         let max_lateness = chance.pick(&[600, 7_200, 86_400]);
-        let give_up_after = Duration::from_secs(chance.pick(&[3_600, 86_400]));
+        let mut give_up_after = Duration::from_secs(chance.pick(&[3_600, 86_400]));
+        if trials.limit.is_some() && trials.chance.one_in(2) {
+            give_up_after = Duration::from_secs(100 * 86_400);
+        }
         let user_zone = chance.pick(&[None, Some("Europe/Berlin"), Some(MOVING)]);
         World {
             clock: Clock::manual(UtcMillis(now)),
@@ -148,10 +193,15 @@ impl World {
             reachable: true,
             database: 0,
             next_look: now,
+            taken_back: Vec::new(),
+            wrong: 0,
+            was_ahead: false,
+            complaint: None,
             latest: now,
             config: config(ledger.to_owned(), Duration::from_secs(max_lateness), give_up_after, user_zone),
             process: None,
             trail: trail.then(Vec::new),
+            trials,
             chance,
         }
     }
@@ -197,9 +247,16 @@ impl World {
         let ledger =
             Ledger::open_on(&self.config.ledger, self.disk.clone()).await.map_err(|error| error.to_string())?;
         let (zones, rules) = &DATABASES[self.database];
-        match Core::start(&self.config, zones, ledger.clone(), &self.clock).await {
+        self.postbox.process.fetch_add(1, Ordering::SeqCst);
+        let before = self.has_ahead().await?;
+        let started = Core::start(&self.config, zones, ledger.clone(), &self.clock).await;
+        // What the rules of a zone move is moved before the clock is looked at.
+        if started.is_ok() {
+            self.model.started(self.now(), *rules);
+        }
+        self.see_taken_back(before, started.is_ok()).await?;
+        match started {
             Ok(core) => {
-                self.model.started(self.now(), *rules);
                 let postmen = self.postmen(&core);
                 let now = Some(self.now());
                 // A daemon looks at its sources at once, and waits for them ten seconds at most.
@@ -209,6 +266,7 @@ impl World {
                     postmen,
                     wheel: now,
                     posts: vec![now; SINKS.len()],
+                    minds: None,
                     unsettled: vec![Vec::new(); SINKS.len()],
                 });
             }
@@ -224,6 +282,7 @@ impl World {
     fn postmen(&mut self, core: &Core) -> Vec<Postman<Recorder>> {
         let mut postmen = Vec::new();
         for ((name, mood), sink) in SINKS.into_iter().zip(&self.moods).zip(&self.config.sinks) {
+            let limit = self.trials.limit.filter(|_| name == SINKS[1] && !self.trials.is_lifted);
             let recorder = Recorder {
                 name,
                 mood: mood.clone(),
@@ -231,6 +290,7 @@ impl World {
                 postbox: self.postbox.clone(),
                 clock: self.clock.clone(),
                 disk: self.disk.clone(),
+                allowance: limit.map(Allowance::new),
             };
             let id = core.sinks[name];
             postmen.push(Postman::new(recorder, id, core.ledger.clone(), self.clock.clone(), sink.give_up_after));
@@ -255,12 +315,15 @@ impl World {
             let now = self.now();
             let mut next = until;
             if let Some(process) = &self.process {
-                let wakes = process.posts.iter().copied().chain([process.wheel, Some(self.next_look)]);
+                let wakes = process.posts.iter().copied().chain([process.wheel, process.minds, Some(self.next_look)]);
                 next = wakes.flatten().fold(next, i64::min).max(now);
             }
             self.clock.set(UtcMillis(next));
             self.latest = self.latest.max(next);
             self.work().await;
+            if let Some(complaint) = self.complaint.take() {
+                return Err(complaint);
+            }
             if next >= until {
                 return Ok(());
             }
@@ -270,6 +333,9 @@ impl World {
 
     /// Lets the process do what is to be done now.
     pub async fn work(&mut self) {
+        if self.process.as_ref().is_some_and(|process| process.minds.is_some_and(|at| at <= self.now())) {
+            self.mind().await;
+        }
         let first = self.chance.one_in(2);
         if first {
             self.turn().await;
@@ -294,7 +360,8 @@ impl World {
         let fired = AtomicUsize::new(0);
         let outcome = loop {
             let announce = |news: reveille::ledger::Fired| {
-                fired.fetch_add(usize::try_from(news.rings).unwrap_or_default(), Ordering::SeqCst);
+                let news = news.rings.max(news.deliveries);
+                fired.fetch_add(usize::try_from(news).unwrap_or_default(), Ordering::SeqCst);
             };
             match process.core.wheel.turn(&announce).await {
                 Ok(Turn::Again) => {}
@@ -450,7 +517,8 @@ impl World {
                 (count, arrived) = (count + 1, arrived + usize::from(sent.arrived));
             }
         }
-        if *self.moods[sink].lock().unwrap() == Mood::Fatal && (count > 0 || outcome.is_none()) {
+        let mood = *self.moods[sink].lock().unwrap();
+        if mood == Mood::Fatal && (count > 0 || outcome.is_none()) {
             fatal = !self.disk.has_ended() && outcome.is_none();
         }
         match outcome {
@@ -464,6 +532,14 @@ impl World {
                 process.posts[sink] = next.ok().flatten().map(|at| at.0);
             }
             None => process.posts[sink] = Some(now + 1_000),
+        }
+        // Where all is well, nothing waits that may be sent, and nothing waits for longer than an hour.
+        if let (Some(next), Some(Some(_)), Mood::Well, true) = (process.posts[sink], outcome, mood, count > 0)
+            && !(now + 1..=now + HOUR + 60_000).contains(&next)
+            && self.wrong == 0
+            && !self.was_ahead
+        {
+            self.complaint = Some(format!("{} has sent {count} and waits until {next} with the next", SINKS[sink]));
         }
         if count > 0 || outcome.is_none() {
             let how = if outcome.is_none() { ", and is broken off" } else { "" };
@@ -483,9 +559,124 @@ impl World {
         self.process.as_ref().and_then(|process| process.posts.iter().flatten().copied().min())
     }
 
+    /// The clock jumps by so many milliseconds. All who sleep until an instant look again; who sleeps for a while does
+    /// so.
+    pub async fn jump(&mut self, by: i64) -> Result<(), String> {
+        let (now, to) = (self.now(), self.now() + by);
+        self.figures.jumps += 1;
+        self.note(|| format!("the clock jumps to {}", UtcMillis(to)));
+        self.wrong += by;
+        self.was_ahead = true;
+        self.model.interrupted();
+        if by < 0 {
+            self.postbox.epoch.fetch_add(1, Ordering::SeqCst);
+            self.model.set_back(to);
+        }
+        self.clock.set(UtcMillis(to));
+        self.latest = to;
+        self.next_look += by;
+        if let Some(process) = &mut self.process {
+            process.minds = Some(to);
+            process.posts.iter_mut().flatten().for_each(|at| *at = to + (*at - now).clamp(0, 60_000));
+        }
+        let first = self.trials.chance.one_in(2);
+        if first {
+            self.turn().await;
+        }
+        self.mind().await;
+        self.work().await;
+        self.complaint.take().map_or(Ok(()), Err)
+    }
+
+    /// The program is started anew without a limit of mails: what rings all the time may be more than one allows.
+    pub async fn lift_limit(&mut self) -> Result<(), String> {
+        self.note(|| "the limit of mails is lifted".to_owned());
+        self.trials.is_lifted = true;
+        self.end().await;
+        self.start().await?;
+        self.work().await;
+        Ok(())
+    }
+
+    /// The clock is right again.
+    pub async fn put_right(&mut self) -> Result<(), String> {
+        self.jump(-self.wrong).await
+    }
+
+    /// The program learns that the clock was set.
+    async fn mind(&mut self) {
+        let outcome = self.mind_clock().await;
+        if let Err(error) = outcome {
+            self.complaint = Some(error);
+        }
+        self.end_if_it_has().await;
+    }
+
+    async fn mind_clock(&mut self) -> Result<(), String> {
+        let now = self.now();
+        let Some(process) = &mut self.process else { return Ok(()) };
+        let desk = process.core.desk.clone();
+        let before = self.has_ahead().await?;
+        let outcome = desk.clock_was_set().await;
+        self.note(|| format!("the clock was set: {outcome:?}"));
+        if let Some(process) = &mut self.process {
+            process.minds = outcome.is_err().then_some(now + 1_000);
+        }
+        self.see_taken_back(before, outcome.is_ok()).await
+    }
+
+    /// Whether the ledger has something that a clock has recorded which was ahead, and which is wrong.
+    async fn has_ahead(&self) -> Result<bool, String> {
+        if !self.was_ahead {
+            return Ok(false);
+        }
+        let lateness = i64::try_from(self.config.defaults.max_lateness.as_millis()).unwrap();
+        let options = SqliteConnectOptions::new().filename(&self.config.ledger).read_only(true);
+        let mut ledger = options.connect().await.map_err(|error| error.to_string())?;
+        let sql = "SELECT EXISTS (SELECT 1 FROM calendars WHERE looked_at > ?1 + 60000)
+            OR EXISTS (SELECT 1 FROM rings WHERE state = 'missed' AND fired_at > ?1 + 60000 AND due > ?1)
+            OR EXISTS (SELECT 1 FROM rings JOIN objects ON objects.id = object WHERE state = 'missed' AND
+                fired_at > ?1 + 60000 AND due >= ?1 - ?2 AND due >= ifnull(written, ?1))
+            OR EXISTS (SELECT 1 FROM deliveries WHERE state = 'failed' AND settled_at > ?1 + 60000
+                AND answer LIKE 'gave up after%')
+            OR EXISTS (SELECT 1 FROM deliveries WHERE state = 'pending' AND next_attempt > ?1 + 3660000)";
+        let has = sqlx::query_scalar(sql).bind(self.now()).bind(lateness).fetch_one(&mut ledger).await;
+        ledger.close().await.map_err(|error| error.to_string())?;
+        has.map_err(|error| error.to_string())
+    }
+
+    /// Whether what the ledger had `before` of a clock that was ahead is gone, as it must be where `all` has been done.
+    async fn see_taken_back(&mut self, before: bool, all: bool) -> Result<(), String> {
+        let after = before && self.has_ahead().await?;
+        if after && all {
+            return Err("what a clock that was ahead has recorded stays".to_owned());
+        }
+        if before && !after {
+            let (now, sent) = (self.now(), self.postbox.sent.lock().unwrap().len());
+            self.note(|| "what the clock did that was ahead is taken back".to_owned());
+            self.figures.taken_back += 1;
+            self.model.taken_back(now);
+            self.taken_back.push((sent, now));
+        }
+        self.was_ahead &= self.wrong != 0 || after || !all;
+        Ok(())
+    }
+
+    /// Forgets old history, if the program takes the clock to be right.
+    pub async fn sweep(&mut self) {
+        let Some(process) = &self.process else { return };
+        let historian = Historian::new(&self.config, process.core.ledger.clone(), self.clock.clone());
+        let outcome = historian.pass().await;
+        self.note(|| format!("old history is forgotten: {outcome:?}"));
+        self.end_if_it_has().await;
+    }
+
     /// The clock is set, or the machine wakes up: who sleeps until an instant looks again.
     pub async fn set_clock(&mut self, to: i64) {
         let to = to.max(self.latest - BACK);
+        if to < self.now() {
+            self.postbox.epoch.fetch_add(1, Ordering::SeqCst);
+        }
         self.clock.set(UtcMillis(to));
         self.latest = self.latest.max(to);
         self.model.interrupted();
@@ -574,6 +765,9 @@ impl super::Sum for Figures {
         self.edits += other.edits;
         self.clock_steps += other.clock_steps;
         self.databases += other.databases;
+        self.held += other.held;
+        self.jumps += other.jumps;
+        self.taken_back += other.taken_back;
         self.hours += other.hours;
     }
 }
@@ -585,7 +779,7 @@ impl std::fmt::Display for Figures {
             f,
             "{} rings, {} missed, {} deliveries sent; {crashes} crashes ({} before a commit, {} after one, {} while sending, \
              {} at rest), {} starts, {} failed commits, {} looks, {} edits, {} times the clock was set, {} new time \
-             zone databases; {} days of virtual time",
+             zone databases, {} mails held, {} jumps of the clock, {} of them taken back; {} days of virtual time",
             self.rings,
             self.missed,
             self.sent,
@@ -599,6 +793,9 @@ impl std::fmt::Display for Figures {
             self.edits,
             self.clock_steps,
             self.databases,
+            self.held,
+            self.jumps,
+            self.taken_back,
             self.hours / 24
         )
     }

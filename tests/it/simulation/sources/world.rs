@@ -192,6 +192,7 @@ impl World {
                 postbox: self.postbox.clone(),
                 clock: self.clock.clone(),
                 disk: self.disk.clone(),
+                allowance: None,
             };
             let id = core.sinks[name];
             postmen.push(Postman::new(recorder, id, core.ledger.clone(), self.clock.clone(), sink.give_up_after));
