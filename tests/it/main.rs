@@ -66,6 +66,7 @@ mod live;
 mod mail;
 mod mailserver;
 mod map;
+mod postfix;
 mod preview;
 mod process;
 mod proxied;
