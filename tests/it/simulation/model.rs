@@ -105,8 +105,9 @@ struct Watched {
     /// The last look, and the last look that is certain to be in the ledger.
     looked: i64,
     noted: i64,
-    /// All looks.
+    /// All looks, and whether some were dated by a clock that was ahead.
     looks: Vec<i64>,
+    ahead: bool,
     objects: BTreeMap<String, Known>,
 }
 
@@ -243,8 +244,10 @@ impl Model {
     /// The clock was set back to `now`: looks that it dated later say nothing, unless they are in the ledger.
     pub fn set_back(&mut self, now: i64) {
         for calendar in self.calendars.values_mut() {
-            calendar.looks.retain(|look| *look <= now);
+            // A minute is too little to be taken back.
+            calendar.looks.retain(|look| *look <= now + 60_000);
             if calendar.looked > now {
+                calendar.ahead = true;
                 calendar.looked = calendar.looks.last().copied().unwrap_or(i64::MIN).max(calendar.noted);
             }
         }
@@ -254,7 +257,9 @@ impl Model {
     pub fn taken_back(&mut self, now: i64) {
         let mut calendars = std::mem::take(&mut self.calendars);
         for calendar in calendars.values_mut() {
-            (calendar.looked, calendar.noted) = (calendar.looked.min(now), calendar.noted.min(now));
+            // A look that was dated ahead may have come into the ledger, and counts as one of now.
+            let looked = if std::mem::take(&mut calendar.ahead) { now } else { calendar.looked.min(now) };
+            (calendar.looked, calendar.noted) = (looked, calendar.noted.min(now));
             for known in calendar.objects.values_mut() {
                 self.take_back(known, now);
             }
