@@ -61,9 +61,11 @@ impl Postfix {
     }
 
     fn start(&mut self, settings: &str) {
-        let mut why = String::new();
-        for _ in 0..START_ATTEMPTS {
-            if self.port == 0 {
+        let (mut why, began) = (String::new(), Instant::now());
+        let is_known = self.port != 0;
+        // What ends holds on to a known port for a moment.
+        for _ in (0..).take_while(|n| *n < START_ATTEMPTS || (is_known && began.elapsed() < PATIENCE)) {
+            if !is_known {
                 self.port = free_port();
             }
             self.configure(settings);
@@ -76,7 +78,6 @@ impl Postfix {
             }
             why = self.log();
             self.stop();
-            self.port = 0;
         }
         panic!("Postfix does not start:\n{why}");
     }
