@@ -410,7 +410,8 @@ async fn judge(world: &mut World) -> Result<(), String> {
     };
     for row in rows.iter().filter(|row| row.state == "fired") {
         let count = |sink: &str| owed.iter().filter(|owed| owed.ring == row.id && owed.sink == sink).count();
-        let mails = if row.notification.contains("\"action\":\"email\"") { 2 } else { 0 };
+        let mails =
+            if world.trials.limit.is_some() || row.notification.contains("\"action\":\"email\"") { 2 } else { 0 };
         if (count(SINKS[0]), count(SINKS[1])) != (1, mails) {
             return Err(format!("owed to the wrong sinks: {row:?}"));
         }
