@@ -257,7 +257,7 @@ async fn owing(path: &Path) -> (Core, Clock, Settlement) {
     while core.wheel.turn(&|_| ()).await.unwrap() == Turn::Again {}
     let ring = core.ledger.claim(core.sinks[SINKS[0]], clock.now(), clock.now(), 1).await.unwrap().deliveries[0].ring;
     let verdict = Verdict::Later { answer: "451 busy".to_owned(), at: at("15:00:05") };
-    (core, clock, Settlement { ring, recipient: String::new(), verdict })
+    (core, clock, Settlement { ring, recipient: String::new(), verdict, unknown: false })
 }
 
 #[tokio::test]
