@@ -11,7 +11,8 @@ use crate::time::UtcMillis;
 
 /// Clocks that are mended by less than this have done no harm, milliseconds.
 const SLIGHT: i64 = 60_000;
-/// Nothing is tried again later than this after now, unless the clock was ahead then: milliseconds.
+/// Nothing is tried again later than this after now, unless the clock was ahead then: milliseconds. What may have been delivered
+/// has five hours more.
 const HOUR: i64 = 3_600_000;
 
 /// With this the answer of a delivery begins that was given up because it had waited for too long.
@@ -38,7 +39,7 @@ const AHEAD: &str = with_wrong!(
     "SELECT EXISTS (SELECT 1 FROM calendars WHERE looked_at > ?3)
         OR EXISTS (SELECT 1 FROM wrong WHERE fired_at > ?3)
         OR EXISTS (SELECT 1 FROM deliveries WHERE state = 'failed' AND settled_at > ?3 AND instr(answer, ?4) = 1)
-        OR EXISTS (SELECT 1 FROM deliveries WHERE state = 'pending' AND next_attempt > ?5)"
+        OR EXISTS (SELECT 1 FROM deliveries WHERE state = 'pending' AND next_attempt > ?5 + (unknown > 0) * 18000000)"
 );
 // What a row stands for comes after the last ring of its firing that has a row of its own.
 const OWED: &str = with_wrong!(
@@ -48,7 +49,8 @@ const OWED: &str = with_wrong!(
 );
 const FORGET: &str = with_wrong!("DELETE FROM rings WHERE id IN (SELECT id FROM wrong)");
 const LOOKS: &str = "UPDATE calendars SET looked_at = ?1 WHERE looked_at > ?1";
-const RETRIES: &str = "UPDATE deliveries SET next_attempt = ?1 WHERE state = 'pending' AND next_attempt > ?2";
+const RETRIES: &str = "UPDATE deliveries SET next_attempt = ?1
+    WHERE state = 'pending' AND next_attempt > ?2 + (unknown > 0) * 18000000";
 // What was given up because it was too old has not got so old.
 const GIVEN_UP: &str = "UPDATE deliveries SET state = 'pending', next_attempt = ?1, settled_at = NULL
     WHERE state = 'failed' AND settled_at > ?1 AND instr(answer, ?2) = 1";

@@ -354,6 +354,25 @@ async fn who_claims_beside_a_settling_gets_nothing_twice() {
 }
 
 #[tokio::test]
+async fn what_waits_for_hours_because_it_may_have_arrived_says_nothing_of_the_clock() {
+    const HOURS: i64 = 3_600;
+    const NOON: i64 = 12 * HOURS;
+    let (_folder, ledger) = fresh().await;
+    let sink = ledger.sinks(&["out"]).await.unwrap()["out"];
+    ledger.take_in(planned(vec![object("a.ics", Some(at(10)))])).await.unwrap();
+    let timer = all_due(&ledger).await[0];
+    ledger.fire(vec![Firing { timer, rings: vec![ring(1, sink)], next: None }], at(NOON)).await.unwrap();
+    ledger.claim(sink, at(NOON), at(NOON + 1), 10).await.unwrap();
+    let settled = |verdict, unknown| vec![Settlement { ring: 1, recipient: String::new(), verdict, unknown }];
+    let later = |answer: &str| Verdict::Later { answer: answer.to_owned(), at: at(NOON + 6 * HOURS) };
+    ledger.settle(sink, settled(later("no answer"), true), at(NOON)).await.unwrap();
+    assert_eq!(ledger.take_back(at(NOON), 86_400_000).await.unwrap(), None);
+    // Three hours before, the clock by which it waits was ahead.
+    assert!(ledger.take_back(at(NOON - 3 * HOURS), 86_400_000).await.unwrap().is_some());
+    assert_eq!(ledger.next_attempt(sink).await.unwrap(), Some(at(NOON - 3 * HOURS)));
+}
+
+#[tokio::test]
 async fn a_settled_delivery_stays_settled() {
     let (_folder, ledger) = fresh().await;
     let sink = ledger.sinks(&["out"]).await.unwrap()["out"];
