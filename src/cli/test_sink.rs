@@ -55,7 +55,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
     let outcome = block_on(async {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let sink = Sink::open(settings, &surroundings)?;
-        let parcel = Parcel { ring: 0, recipient: recipient.clone(), json: json.into(), attempts: 0 };
+        let parcel = Parcel { ring: 0, recipient: recipient.clone(), json: json.into(), attempts: 0, unknown: 0 };
         Ok(sink.send_one(parcel).await)
     })?;
     let to = if recipient.is_empty() { String::new() } else { format!(" for {recipient}") };

@@ -90,9 +90,11 @@ impl Gate {
         told.is_none()
     }
 
-    /// Notes at `now` that the one that may pass is still trying: the next one may when it would have failed.
-    pub fn postpone(&mut self, now: UtcMillis) {
+    /// Notes at `now` that the one that may pass is still trying, with `files`: the next one may when it would have failed.
+    pub fn postpone(&mut self, now: UtcMillis, files: Files) {
         if let Some(closed) = &mut self.0 {
+            closed.since = closed.since.min(now);
+            closed.files = files;
             closed.next = now.plus(wait(closed.refusals, now.0.saturating_sub(closed.since.0)));
         }
     }

@@ -216,14 +216,15 @@ impl<C: Carrier> Postman<C> {
         }
         let mut fired = Vec::with_capacity(deliveries.len());
         let mut parcels = Vec::with_capacity(deliveries.len());
-        for Claimed { ring, recipient, attempts, fired_at, notification } in deliveries {
+        for Claimed { ring, recipient, attempts, unknown, fired_at, notification } in deliveries {
             // A clock that was set ends leases; what is being sent is not sent beside it.
             if self.in_flight().contains_key(&(ring, recipient.clone())) {
                 continue;
             }
             fired.push(fired_at);
-            let attempts = u32::try_from(attempts).unwrap_or(u32::MAX);
-            parcels.push(Parcel { ring, recipient, json: notification, attempts });
+            let count = |count: i64| u32::try_from(count).unwrap_or(u32::MAX);
+            let (attempts, unknown) = (count(attempts), count(unknown));
+            parcels.push(Parcel { ring, recipient, json: notification, attempts, unknown });
         }
         let outcomes = match pass {
             Pass::One => self.try_one(&parcels, &fired).await,
@@ -232,7 +233,7 @@ impl<C: Carrier> Postman<C> {
         self.note(&outcomes, files);
         let in_flight = self.hold(&parcels, &fired, &outcomes, files);
         if pass == Pass::One && in_flight > 0 {
-            self.gate().postpone(self.clock.now());
+            self.gate().postpone(self.clock.now(), files);
         }
         self.put_back(&parcels, &outcomes).await;
         let (round, settlements) = self.judge(parcels, &fired, outcomes);
@@ -266,20 +267,19 @@ impl<C: Carrier> Postman<C> {
 
     /// Notes how what was being sent has ended; the next round settles it.
     async fn conclude(&self, finished: Vec<Finished>) -> Round {
-        let mut all = Round::default();
+        let (mut parcels, mut fired, mut outcomes) = (Vec::new(), Vec::new(), Vec::new());
         for Finished { ring, recipient, outcome } in finished {
-            let Some((parcel, fired, files)) = self.in_flight().remove(&(ring, recipient)) else { continue };
-            let (parcels, outcomes) = (vec![parcel], vec![outcome]);
-            self.note(&outcomes, files);
-            self.put_back(&parcels, &outcomes).await;
-            let (round, settlements) = self.judge(parcels, &[fired], outcomes);
-            self.report(round, &settlements);
-            self.unsettled.lock().await.extend(settlements);
-            all.delivered += round.delivered;
-            all.later += round.later;
-            all.failed += round.failed;
+            let Some((parcel, fired_at, files)) = self.in_flight().remove(&(ring, recipient)) else { continue };
+            self.note(std::slice::from_ref(&outcome), files);
+            parcels.push(parcel);
+            fired.push(fired_at);
+            outcomes.push(outcome);
         }
-        all
+        self.put_back(&parcels, &outcomes).await;
+        let (round, settlements) = self.judge(parcels, &fired, outcomes);
+        self.report(round, &settlements);
+        self.unsettled.lock().await.extend(settlements);
+        round
     }
 
     /// Sends the first of `parcels` that may be sent alone; the others are given back, but for those that have waited too long if it is in vain.
@@ -369,7 +369,7 @@ impl<C: Carrier> Postman<C> {
         let settlement = |((parcel, fired), outcome): ((Parcel, &UtcMillis), Outcome)| {
             let number = parcel.attempts.saturating_add(1);
             let seed = parcel.ring.unsigned_abs();
-            let attempt = Attempt { number, fired: *fired, now, seed };
+            let attempt = Attempt { number, unknown: parcel.unknown, fired: *fired, now, seed };
             let unknown = matches!(outcome, Outcome::Unknown { .. });
             let verdict = judge(attempt, outcome, self.give_up_after)?;
             match &verdict {
@@ -417,7 +417,7 @@ impl<C: Carrier> Postman<C> {
             settlements.iter().find_map(|settlement| wanted(&settlement.verdict)).map(|answer| nameless(answer))
         };
         let unknown = settlements.iter().filter(|settlement| settlement.unknown).count();
-        if unknown > 0 {
+        if unknown > 0 && self.is_to_be_told() {
             tracing::warn!(
                 sink.name = sink,
                 alarms = unknown,

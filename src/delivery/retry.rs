@@ -25,6 +25,8 @@ pub const ANSWER_LIMIT: usize = 500;
 pub struct Attempt {
     /// Which one it was; the first is 1.
     pub number: u32,
+    /// How many attempts before it may have delivered it.
+    pub unknown: u32,
     /// When the alarm was fired, which is when its delivery became due.
     pub fired: UtcMillis,
     /// Now, after the attempt.
@@ -57,7 +59,7 @@ pub fn judge(attempt: Attempt, outcome: Outcome, give_up_after: Duration) -> Opt
             bounded(answer)
         }
         Outcome::Unknown { answer } => {
-            let nth = usize::try_from(attempt.number.saturating_sub(1)).unwrap_or(usize::MAX);
+            let nth = usize::try_from(attempt.unknown).unwrap_or(usize::MAX);
             wait =
                 shortened(UNKNOWN_WAITS.get(nth).copied().unwrap_or(LAST_UNKNOWN_WAIT), attempt.number, attempt.seed);
             bounded(format!("it may have been delivered: {answer}"))
@@ -127,7 +129,7 @@ mod tests {
     const DAYS_3: Duration = Duration::from_secs(3 * 86_400);
 
     fn attempt(number: u32) -> Attempt {
-        Attempt { number, fired: UtcMillis(0), now: UtcMillis(1_000), seed: 7 }
+        Attempt { number, unknown: 0, fired: UtcMillis(0), now: UtcMillis(1_000), seed: 7 }
     }
 
     fn wait(number: u32, seed: u64, after: Option<Duration>) -> i64 {
@@ -190,7 +192,7 @@ mod tests {
 
         #[test]
         fn nothing_overflows(number: u32, fired: i64, now: i64, seed: u64, give_up: u64, after: Option<u64>) {
-            let attempt = Attempt { number, fired: UtcMillis(fired), now: UtcMillis(now), seed };
+            let attempt = Attempt { number, unknown: 0, fired: UtcMillis(fired), now: UtcMillis(now), seed };
             let outcome = Outcome::Later { answer: String::new(), after: after.map(Duration::from_secs) };
             if let Some(Verdict::Later { at, .. }) = judge(attempt, outcome, Duration::from_secs(give_up)) {
                 prop_assert!(at > UtcMillis(now) || at == UtcMillis::MAX || at == UtcMillis::MIN);

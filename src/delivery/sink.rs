@@ -27,6 +27,8 @@ pub struct Parcel {
     pub json: Arc<str>,
     /// Attempts that were settled before this one.
     pub attempts: u32,
+    /// Of those, attempts that may have delivered it.
+    pub unknown: u32,
 }
 
 /// What became of a parcel.
@@ -304,6 +306,6 @@ pub mod samples {
 
     /// A first attempt at `json`.
     pub fn parcel(json: &str) -> Parcel {
-        Parcel { ring: 1, recipient: String::new(), json: json.into(), attempts: 0 }
+        Parcel { ring: 1, recipient: String::new(), json: json.into(), attempts: 0, unknown: 0 }
     }
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
 use sqlx::{Connection as _, Row, SqliteConnection};
 
+use super::attempts::SET_ASIDE;
 use super::backup::FIRED_UNTIL;
 use super::file::{check_is_current, connect};
 use super::history::FORGOTTEN_BEFORE;
@@ -167,8 +168,10 @@ const ARMED: &str =
     WHERE (t.due, t.object) > (?1, ?2) AND t.due < ?3 AND (?4 IS NULL OR c.user = ?4)
     AND (?5 IS NULL OR ?5 IN (c.name, c.key, c.href)) ORDER BY t.due, t.object LIMIT ?6";
 const FAULTY: &str =
-    "SELECT c.source, c.name, c.user, o.href, o.faults FROM objects o JOIN calendars c ON c.id = o.calendar
-    WHERE o.faults IS NOT NULL ORDER BY c.source, c.href, o.href";
+    "SELECT c.source, c.name, c.user, o.href, o.faults, (SELECT a.count >= 3 FROM attempts a WHERE a.object = o.id) AS set_aside
+    FROM objects o JOIN calendars c ON c.id = o.calendar
+    WHERE o.faults IS NOT NULL OR o.id IN (SELECT object FROM attempts WHERE count >= 3)
+    ORDER BY c.source, c.href, o.href";
 const OF_UID: &str =
     "SELECT c.*, o.id AS object, o.href AS object_href, o.etag, o.revision, o.written, o.faults, o.memo,
     o.text, t.due FROM uids u JOIN objects o ON o.id = u.object JOIN calendars c ON c.id = o.calendar
@@ -295,12 +298,18 @@ impl Inspector {
     pub async fn faulty(&mut self) -> Result<Vec<FaultyObject>, LedgerError> {
         let rows = sqlx::query(FAULTY).fetch_all(&mut self.connection).await?;
         let object = |row: &SqliteRow| {
+            let faults = optional_text(row, "faults")?;
+            let mut faults: Vec<String> =
+                faults.and_then(|faults| serde_json::from_str(&faults).ok()).unwrap_or_default();
+            if row.try_get::<Option<bool>, _>("set_aside")?.unwrap_or(false) {
+                faults.push(SET_ASIDE.to_owned());
+            }
             Ok(FaultyObject {
                 source: text(row, "source")?,
                 calendar: text(row, "name")?,
                 user: text(row, "user")?,
                 href: text(row, "href")?,
-                faults: serde_json::from_str(&text(row, "faults")?).unwrap_or_default(),
+                faults,
             })
         };
         rows.iter().map(object).collect()

@@ -50,6 +50,7 @@ mod writer;
 pub use absence::Absent;
 pub use ahead::{GAVE_UP, Since, TakenBack};
 pub use amend::{Amended, Amender, DeliveryId};
+pub use attempts::Unfinished;
 pub use backup::{Restored, backup, restore};
 pub use disk::{Commit, Disk, Durable, Fate};
 pub use file::{denied, size};
@@ -76,7 +77,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (6, "progress", include_str!("../../migrations/0006_progress.sql")),
     (7, "moved objects", include_str!("../../migrations/0007_moved_objects.sql")),
     (8, "unread", include_str!("../../migrations/0008_unread.sql")),
-    (9, "unknown outcomes", include_str!("../../migrations/0009_unknown_outcomes.sql")),
+    (9, "attempts", include_str!("../../migrations/0009_attempts.sql")),
 ];
 
 /// Octets of the header of a SQLite file; the octets 16 and 17 are the size of a page.

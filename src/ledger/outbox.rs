@@ -21,6 +21,8 @@ pub struct Claimed {
     pub recipient: String,
     /// Attempts that were made before.
     pub attempts: i64,
+    /// And how many of those ended without a word on whether it was taken.
+    pub unknown: i64,
     /// When the ring was fired.
     pub fired_at: UtcMillis,
     /// The notification as JSON.
@@ -64,14 +66,15 @@ pub struct Settlement {
     pub unknown: bool,
 }
 
-/// Ring, recipient, attempts, when it was fired, notification, the next attempt. Octets, for a turned bit makes them no text.
-type Claimable = (i64, Vec<u8>, i64, i64, Vec<u8>, i64);
+/// Ring, recipient, attempts, of them unknown, when it was fired, notification, the next attempt. Octets, for a turned bit makes them no text.
+type Claimable = (i64, Vec<u8>, i64, i64, i64, Vec<u8>, i64);
 
 /// Deliveries that are read in one go, and octets of notifications after which no more are claimed at a time: bounds on memory.
 const PAGE: i64 = 256;
 const OCTETS: usize = 16 * 1024 * 1024;
 
-pub(super) const CLAIMABLE: &str = "SELECT d.ring, d.recipient, d.attempts, r.fired_at, r.notification, d.next_attempt
+pub(super) const CLAIMABLE: &str =
+    "SELECT d.ring, d.recipient, d.attempts, d.unknown, r.fired_at, r.notification, d.next_attempt
     FROM deliveries d CROSS JOIN rings r ON r.id = d.ring
     WHERE d.state = 'pending' AND d.sink = ?1 AND d.next_attempt <= ?2
     AND (d.next_attempt, d.ring, d.recipient) > (?4, ?5, CAST(?6 AS TEXT))
@@ -142,7 +145,7 @@ impl Ledger {
         let mut rows = Vec::new().into_iter();
         let mut is_all = false;
         while deliveries.len() < room && octets < OCTETS {
-            let Some((ring, recipient, attempts, fired_at, notification, next_attempt)) = rows.next() else {
+            let Some((ring, recipient, attempts, unknown, fired_at, notification, next_attempt)) = rows.next() else {
                 if is_all {
                     break;
                 }
@@ -167,7 +170,7 @@ impl Ledger {
             }
             octets += notification.len();
             let (fired_at, notification) = (UtcMillis(fired_at), notification.into());
-            deliveries.push(Claimed { ring, recipient: owed.1, attempts, fired_at, notification });
+            deliveries.push(Claimed { ring, recipient: owed.1, attempts, unknown, fired_at, notification });
         }
         let given_up = match damaged.is_empty() {
             true => 0,

@@ -180,21 +180,27 @@ impl Ledger {
         rows.iter().map(|row| Ok((text(row, "href")?, existing(row)?))).collect()
     }
 
-    /// The texts of those of `objects` that have at most `most` octets, without their timers; and the ids of the others,
-    /// the shortest first.
+    /// The texts of those of `objects` that have at most `most` octets, without their timers; and the ids and octets of the
+    /// others, the shortest first.
     ///
     /// # Errors
     /// [`LedgerError::Database`].
-    pub async fn short_texts(&self, objects: &[i64], most: usize) -> Result<(Vec<ObjectText>, Vec<i64>), LedgerError> {
+    pub async fn short_texts(
+        &self,
+        objects: &[i64],
+        most: usize,
+    ) -> Result<(Vec<ObjectText>, Vec<(i64, usize)>), LedgerError> {
         let sql =
-            "SELECT id, calendar, href, revision, memo, iif(octet_length(text) <= ?2, text, NULL) AS text, NULL AS due
+            "SELECT id, calendar, href, revision, memo, iif(octet_length(text) <= ?2, text, NULL) AS text, NULL AS due,
+            octet_length(text) AS octets
             FROM objects WHERE id IN (SELECT value FROM json_each(?1)) ORDER BY octet_length(text)";
         let most = i64::try_from(most).unwrap_or(i64::MAX);
         let query = sqlx::query(sql).bind(id_list(objects.iter().copied())).bind(most);
         let (mut short, mut long) = (Vec::new(), Vec::new());
         for row in query.fetch_all(self.readers()).await? {
             if row.try_get_raw("text")?.is_null() {
-                long.push(row.try_get("id")?);
+                let octets: i64 = row.try_get("octets")?;
+                long.push((row.try_get("id")?, usize::try_from(octets).unwrap_or(usize::MAX)));
             } else {
                 short.push(object_text(&row)?);
             }

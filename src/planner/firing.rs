@@ -28,8 +28,9 @@ const SLICE: i64 = 60 * 60_000;
 const FEW: usize = 500;
 /// Octets of notifications of one object above which the rings of later instants wait for its next firing.
 const MUCH: usize = 4 * 1024 * 1024;
-/// Octets of a text above which it is read and worked out alone, in the background.
+/// Octets of a text above which it is read and worked out alone, and above which that is done in the background.
 const LONG: usize = 32 * 1024;
+const VERY_LONG: usize = 256 * 1024;
 /// How long objects are worked out at a time; the rest waits until what is ready has fired.
 const TURN: Duration = Duration::from_millis(200);
 
@@ -147,23 +148,31 @@ impl Prepare for Planner {
         let ids: Vec<i64> = timers.iter().map(|timer| timer.object).collect();
         let timers: HashMap<i64, Due> = timers.into_iter().map(|timer| (timer.object, timer)).collect();
         let mut begun = Instant::now();
-        let mut prepared = Prepared::default();
+        let (mut prepared, mut long) = (Prepared::default(), Vec::new());
         for ids in ids.chunks(FEW) {
             let reading = Instant::now();
-            let (texts, long) = self.ledger.short_texts(ids, LONG).await?;
+            let (texts, others) = self.ledger.short_texts(ids, LONG).await?;
             // Reading has to be done in any case.
             begun += reading.elapsed();
             if begun.elapsed() > TURN && !prepared.firings.is_empty() {
                 break;
             }
-            prepared.long.extend(long.iter().filter_map(|id| timers.get(id)));
             // They come the shortest first: what takes longest does not keep others waiting.
-            for one in self.firings(&timers, texts, (until, now), begun).await? {
-                match one {
-                    Ok(firing) => prepared.firings.push(firing),
-                    Err(timer) => prepared.long.push(timer),
+            for (id, octets) in others {
+                if octets > VERY_LONG {
+                    prepared.long.extend(timers.get(&id));
+                } else {
+                    long.push(id);
                 }
             }
+            sort_out(self.firings(&timers, texts, (until, now), begun).await?, &mut prepared);
+        }
+        for id in long {
+            if begun.elapsed() > TURN && !prepared.firings.is_empty() {
+                break;
+            }
+            let text = self.ledger.texts(&[id]).await?;
+            sort_out(self.firings(&timers, text, (until, now), begun).await?, &mut prepared);
         }
         // What was due earlier is announced earlier.
         prepared.firings.sort_unstable_by_key(|firing| (firing.timer.due, firing.timer.object));
@@ -261,6 +270,16 @@ impl Planner {
             return NewRing { state: RingState::Missed, routes: Vec::new(), ..ring };
         }
         NewRing { notification: stamp(&ring.notification, now), ..ring }
+    }
+}
+
+/// Adds `firings` to `prepared`, and those at which the work panicked to those that are tried alone.
+fn sort_out(firings: Vec<Result<Firing, Due>>, prepared: &mut Prepared) {
+    for one in firings {
+        match one {
+            Ok(firing) => prepared.firings.push(firing),
+            Err(timer) => prepared.long.push(timer),
+        }
     }
 }
 

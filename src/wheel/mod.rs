@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::sync::Notify;
 
 use crate::clock::Clock;
-use crate::ledger::{Due, Fired, Firing, Ledger, LedgerError, NewRing, RingState, Trouble};
+use crate::ledger::{Due, Fired, Firing, Ledger, LedgerError, NewRing, RingState, Trouble, Unfinished};
 use crate::time::UtcMillis;
 
 mod background;
@@ -196,7 +196,7 @@ impl<P: Prepare + Clone + 'static> Wheel<P> {
     pub async fn run(mut self, stop: impl Future<Output = ()>, fired: impl Fn(Fired)) -> std::io::Result<()> {
         let timer = WallTimer::new()?;
         let mut stop = std::pin::pin!(stop);
-        self.set_failing_object_aside().await;
+        self.set_failing_objects_aside().await;
         let mut trouble = Trouble::default();
         loop {
             let turn = self.turn(&fired).await;
@@ -230,25 +230,29 @@ impl<P: Prepare + Clone + 'static> Wheel<P> {
                 () = &mut stop => break,
             }
         }
-        if !self.background.is_idle() {
+        if let Some(object) = self.background.running() {
             // It is left by a stop, and not by its own fault. What cannot be written now counts against it once.
-            let _ = self.ledger.end_attempt().await;
+            let _ = self.ledger.end_attempt(object).await;
         }
         Ok(())
     }
 
-    /// Sets aside the object at which processes before this one ended, or lets it be the last.
-    async fn set_failing_object_aside(&mut self) {
-        match self.ledger.set_failing_object_aside().await {
-            Ok(None) => {}
-            Ok(Some((object, false))) => self.background.put_last(object),
-            Ok(Some((object, true))) => tracing::error!(
-                object.id = object,
-                "Reveille ended several times while it worked out the alarms of one object; it is set aside, and does not ring until it is \
-                 changed; see 'reveille calendars --faults'"
-            ),
+    /// Sets aside the objects at which processes before this one ended, or lets them be the last. To be called before the first
+    /// turn.
+    pub async fn set_failing_objects_aside(&mut self) {
+        match self.ledger.set_failing_objects_aside().await {
+            Ok(Unfinished { last, set_aside }) => {
+                last.into_iter().for_each(|object| self.background.put_last(object));
+                for object in set_aside {
+                    tracing::error!(
+                        object.id = object,
+                        "Reveille ended three times while it worked out the alarms of an object, which is set aside: it does not ring \
+                         until it is changed; see 'reveille calendars --faults'"
+                    );
+                }
+            }
             Err(error) => {
-                tracing::warn!(ledger.error = %error, "it cannot be read at which object Reveille ended before")
+                tracing::warn!(ledger.error = %error, "it cannot be read at which objects Reveille ended before")
             }
         }
     }
@@ -262,7 +266,7 @@ impl<P: Prepare + Clone + 'static> Wheel<P> {
             fired(others);
         }
         let now = self.clock.now();
-        if let Some(firing) = self.background.take()? {
+        if let Some(firing) = self.background.take(now)? {
             if firing.timer.due <= now {
                 self.record(vec![self.prepare.stamp(firing, now)], now, fired).await?;
                 return Ok(Turn::Again);
@@ -324,7 +328,11 @@ impl<P: Prepare + Clone + 'static> Wheel<P> {
         if !rest.is_empty() {
             let Prepared { firings, long } = self.prepare.prepare(rest, now, now).await?;
             long.into_iter().for_each(|timer| self.background.put(timer));
-            let now = self.clock.now();
+            let (began, now) = (now, self.clock.now());
+            if now < began {
+                // The clock was set back: what it was ahead by is not due.
+                return Ok(());
+            }
             let firings = firings.into_iter().map(|firing| self.prepare.stamp(firing, now)).collect();
             self.record(firings, now, fired).await?;
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use reveille::clock::Clock;
 use reveille::daemon::Core;
-use reveille::ledger::{Due, Firing, Inspector, Ledger, LedgerError, NewRing, RingState};
+use reveille::ledger::{Due, Firing, Inspector, Ledger, LedgerError, NewRing, RingState, Unfinished};
 use reveille::source::{Batch, CalendarSeen, Change, Intake as _};
 use reveille::time::UtcMillis;
 use reveille::wheel::{Bell, Prepare, Prepared, Turn, Wheel};
@@ -181,39 +181,92 @@ async fn an_object_at_which_reveille_fails_is_set_aside_and_others_ring() {
 }
 
 #[tokio::test]
-async fn an_object_at_which_the_process_ends_each_time_is_set_aside_at_the_fourth_start() {
+async fn objects_at_which_the_process_ends_each_time_are_set_aside_at_the_fourth_attempt() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("ledger.db");
     let clock = Clock::manual(at("10:00:00"));
-    let open = ledger(&file, &clock, &["110000", "110000"]).await;
+    let starts = ["110000", "110000", "110000", "110000"];
+    let open = ledger(&file, &clock, &starts).await;
     let timers = open.due((UtcMillis::MIN, 0), at("13:00:00"), 9).await.unwrap();
-    let slow = Slow { long: HashSet::from([timers[0].object]), ..Slow::default() };
+    let objects: Vec<i64> = timers.iter().map(|timer| timer.object).collect();
     drop(open);
-    for start in 0..4 {
+    // Two at which it ends, one that only takes long, and one that does not.
+    let mut aside = Vec::new();
+    for start in 0..8 {
         let open = Ledger::open(&file).await.unwrap();
-        let set_aside = open.set_failing_object_aside().await.unwrap();
-        let expected = [None, Some(false), Some(false), Some(true)][start];
-        assert_eq!(set_aside, expected.map(|is_aside| (timers[0].object, is_aside)), "start {start}");
+        let Unfinished { last, set_aside } = open.set_failing_objects_aside().await.unwrap();
+        assert!(set_aside.iter().all(|object| objects[..2].contains(object) && !last.contains(object)));
+        assert!(!last.contains(&objects[2]), "what has been worked out is not what it ended at");
+        aside.extend(set_aside);
+        let slow = Slow { long: objects[..3].iter().copied().collect(), ..Slow::default() };
         let bell = Bell::default();
         bell.release();
         let mut wheel = Wheel::new(open.clone(), slow.clone(), clock.clone(), bell);
+        wheel.set_failing_objects_aside().await;
         clock.set(at("11:00:00"));
-        turns(&mut wheel).await;
-        if start < 3 {
-            // The process ends while it works.
-            slow.begins(start).await;
+        // The process ends as soon as it works on one of the two.
+        for number in 0.. {
+            turns(&mut wheel).await;
+            if open.due((UtcMillis::MIN, 0), at("13:00:00"), 9).await.unwrap().is_empty() {
+                break;
+            }
+            slow.begins(number).await;
+            let last = *slow.begun.lock().unwrap().last().unwrap();
+            if objects[..2].contains(&last) {
+                break;
+            }
+            slow.go.notify_one();
+            wheel.background().await;
         }
         drop(wheel);
         // What was aborted lets go of the ledger when it is its turn.
-        tokio::task::yield_now().await;
+        for _ in 0..3 {
+            tokio::task::yield_now().await;
+        }
         open.close().await;
+        if aside.len() == 2 {
+            assert_eq!(start, 6, "three times each");
+            break;
+        }
     }
-    assert_eq!(slow.begun.lock().unwrap().len(), 3);
-    assert_eq!(rang(&file).await, [timers[1].object]);
+    aside.sort_unstable();
+    assert_eq!(aside, objects[..2]);
+    assert_eq!(rang(&file).await, objects[2..]);
     let mut inspector = Inspector::open(&file).await.unwrap();
     let faulty = inspector.faulty().await.unwrap();
-    assert!(faulty.len() == 1 && faulty[0].faults[0].contains("until it is changed"), "{faulty:?}");
-    let open = Ledger::open(&file).await.unwrap();
-    assert_eq!(open.set_failing_object_aside().await.unwrap(), None);
+    assert!(faulty.len() == 2 && faulty[0].faults[0].contains("until it is changed"), "{faulty:?}");
+    // Once it is changed it rings again.
+    let open = ledger(&file, &clock, &["120000", "110000", "110000", "110000"]).await;
+    let armed = open.due((UtcMillis::MIN, 0), at("13:00:00"), 9).await.unwrap();
+    assert_eq!(armed.iter().map(|timer| timer.object).collect::<Vec<_>>(), objects[..1]);
+    assert!(open.set_failing_objects_aside().await.unwrap().last.is_empty());
     open.close().await;
+}
+
+#[tokio::test]
+async fn what_was_worked_out_by_a_clock_that_was_ahead_counts_for_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ledger.db");
+    let clock = Clock::manual(at("10:00:00"));
+    let ledger = ledger(&file, &clock, &["110000"]).await;
+    let object = ledger.due((UtcMillis::MIN, 0), at("13:00:00"), 9).await.unwrap()[0].object;
+    let slow = Slow { long: HashSet::from([object]), ..Slow::default() };
+    let bell = Bell::default();
+    bell.release();
+    let mut wheel = Wheel::new(ledger.clone(), slow.clone(), clock.clone(), bell);
+    clock.set(at("23:00:00"));
+    turns(&mut wheel).await;
+    slow.begins(0).await;
+    clock.set(at("10:30:00"));
+    slow.go.notify_one();
+    assert!(wheel.background().await);
+    turns(&mut wheel).await;
+    assert_eq!(rang(&file).await, [0; 0]);
+    clock.set(at("11:00:00"));
+    slow.go.notify_one();
+    turns(&mut wheel).await;
+    assert!(wheel.background().await);
+    turns(&mut wheel).await;
+    assert_eq!(rang(&file).await, [object]);
+    ledger.close().await;
 }

@@ -109,7 +109,7 @@ pub fn notification(id: &str) -> Value {
 }
 
 fn parcel(recipient: &str, notification: &Value) -> Parcel {
-    Parcel { ring: 1, recipient: recipient.into(), json: notification.to_string().into(), attempts: 0 }
+    Parcel { ring: 1, recipient: recipient.into(), json: notification.to_string().into(), attempts: 0, unknown: 0 }
 }
 
 fn to(recipient: &str) -> Parcel {

@@ -5,6 +5,7 @@
 //! * `allowance`: how many mails a user may get.
 //! * `trust`: whose certificates are accepted; `connect`: TCP; `wire`: TLS over it; `session`: SMTP over it; `pool`: sessions that wait for the next mail.
 
+use std::collections::BTreeSet;
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -12,8 +13,8 @@ use std::time::Duration;
 
 use lettre::Address;
 use lettre::transport::smtp::extension::ClientId;
-use tokio::sync::Mutex;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+use tokio::sync::{Mutex, Notify};
 use tokio::time::{sleep, timeout};
 
 use self::allowance::Allowance;
@@ -48,6 +49,9 @@ const BATCH_TIME: Duration = Duration::from_millis(250);
 /// RCPT, DATA.
 const COMMANDS: u32 = 10;
 
+/// What is said of a mail at which a worker panicked.
+const BROKEN_OFF: &str = "sending the mail was broken off by an error in Reveille; please report it";
+
 /// A mail server that takes our mails.
 #[derive(Debug)]
 pub struct Email {
@@ -63,6 +67,8 @@ struct Inner {
     composer: Composer,
     allowance: Allowance,
     pool: Pool,
+    /// A connection that took longer than its batch is free.
+    freed: Notify,
     /// Who gets all mails, where the settings say so.
     to: Option<Address>,
     clock: Clock,
@@ -117,6 +123,7 @@ impl Email {
                 composer,
                 allowance: Allowance::new(settings.max_mails_per_hour),
                 pool,
+                freed: Notify::new(),
                 to,
                 clock: around.clock.clone(),
                 ending: around.ending.clone(),
@@ -129,7 +136,7 @@ impl Email {
         self.inner.pool.free().saturating_mul(MAILS_A_CONNECTION)
     }
 
-    /// The longest that a mail takes.
+    /// How long a mail takes at the longest, over one session.
     pub fn patience(&self) -> Duration {
         let StepLimits { connect, command, data } = self.inner.pool.server().limits;
         connect.saturating_add(command.saturating_mul(COMMANDS)).saturating_add(data)
@@ -159,13 +166,21 @@ impl Email {
                     None => break true,
                 },
                 () = &mut end => break false,
+                // With another connection there is more to be done than was begun.
+                () = self.inner.freed.notified() => break false,
             }
         };
         let begun = batch.next.fetch_max(parcels.len(), Ordering::Relaxed);
         if !is_over {
-            tokio::spawn(pass_on(told, batch, self.late.0.clone()));
+            let open = (0..begun.min(parcels.len())).filter(|index| outcomes.get(*index).is_some_and(Option::is_none));
+            let late = self.late.0.clone();
+            tokio::spawn(pass_on(told, (Arc::clone(&self.inner), batch), open.collect(), late));
         }
-        let left = |index| if index < begun && !is_over { Outcome::InFlight } else { Outcome::Untried };
+        let left = |index| match (index < begun, is_over) {
+            (false, _) => Outcome::Untried,
+            (true, false) => Outcome::InFlight,
+            (true, true) => Outcome::later(BROKEN_OFF),
+        };
         outcomes.into_iter().enumerate().map(|(index, outcome)| outcome.unwrap_or_else(|| left(index))).collect()
     }
 
@@ -209,23 +224,33 @@ impl Email {
     }
 }
 
-/// Passes on to `late` what the workers of `batch` still tell.
+/// Passes on to `late` what the workers of `batch` still tell of its parcels `open`.
 async fn pass_on(
     mut told: UnboundedReceiver<Report<(usize, Outcome)>>,
-    batch: Arc<Batch>,
+    (inner, batch): (Arc<Inner>, Arc<Batch>),
+    mut open: BTreeSet<usize>,
     late: UnboundedSender<Report<Finished>>,
 ) {
+    let finished = |index: usize, outcome: Outcome| {
+        let parcel = batch.parcels.get(index)?;
+        Some(Report::Outcome(Finished { ring: parcel.ring, recipient: parcel.recipient.clone(), outcome }))
+    };
     while let Some(report) = told.recv().await {
         let report = match report {
             Report::Outcome((index, outcome)) => {
-                let Some(parcel) = batch.parcels.get(index) else { continue };
-                let (ring, recipient) = (parcel.ring, parcel.recipient.clone());
-                Report::Outcome(Finished { ring, recipient, outcome })
+                open.remove(&index);
+                finished(index, outcome)
             }
-            Report::Free => Report::Free,
+            Report::Free => {
+                inner.freed.notify_waiters();
+                Some(Report::Free)
+            }
         };
-        let _ = late.send(report);
+        report.into_iter().for_each(|report| drop(late.send(report)));
     }
+    // A worker that has panicked tells nothing.
+    let lost = open.into_iter().filter_map(|index| finished(index, Outcome::later(BROKEN_OFF)));
+    lost.for_each(|report| drop(late.send(report)));
 }
 
 impl Inner {
