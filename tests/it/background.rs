@@ -98,7 +98,7 @@ async fn ledger(file: &Path, clock: &Clock, starts: &[&str]) -> Ledger {
         made: None,
         begun: None,
     };
-    core.desk.apply("test", batch).await.unwrap();
+    core.desk.apply(&config.sources[0].name, batch).await.unwrap();
     core.desk.flush().await;
     core.ledger.clone()
 }
