@@ -60,6 +60,7 @@ mod hostile;
 mod hostile_soak;
 mod http;
 mod identity;
+mod in_flight;
 mod intake;
 mod liar;
 mod live;

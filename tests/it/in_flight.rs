@@ -1,0 +1,166 @@
+//! What is still being sent when the next batch is claimed.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use reveille::calendar::zone::Zones;
+use reveille::clock::Clock;
+use reveille::daemon::Core;
+use reveille::delivery::postman::{Postman, Round};
+use reveille::delivery::sink::{Carrier, Finished, Outcome, Parcel};
+use reveille::ledger::{DeliveryFilter, DeliveryRow, Inspector, Ledger};
+use reveille::source::{Batch, CalendarSeen, Change, Intake as _};
+use reveille::time::UtcMillis;
+use reveille::wheel::Turn;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use crate::simulation::world::{SINKS, config};
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// A sink that keeps each delivery in flight until it is told how it ends.
+#[derive(Debug)]
+struct Slow {
+    sent: Arc<Mutex<Vec<i64>>>,
+    ends: tokio::sync::Mutex<UnboundedReceiver<Finished>>,
+}
+
+impl Carrier for Slow {
+    fn name(&self) -> &str {
+        SINKS[0]
+    }
+
+    fn batch(&self) -> usize {
+        9
+    }
+
+    fn patience(&self) -> Duration {
+        Duration::from_secs(60)
+    }
+
+    async fn send(&self, parcels: &[Parcel]) -> Vec<Outcome> {
+        self.sent.lock().unwrap().extend(parcels.iter().map(|parcel| parcel.ring));
+        vec![Outcome::InFlight; parcels.len()]
+    }
+
+    async fn finished(&self) -> Vec<Finished> {
+        self.ends.lock().await.recv().await.into_iter().collect()
+    }
+}
+
+fn at(time: &str) -> UtcMillis {
+    UtcMillis::parse(&format!("2026-03-10T{time}Z")).unwrap()
+}
+
+/// Two alarms that are owed to a slow sink.
+struct Stage {
+    core: Core,
+    clock: Clock,
+    worker: Postman<Slow>,
+    sent: Arc<Mutex<Vec<i64>>>,
+    end: UnboundedSender<Finished>,
+}
+
+async fn stage(file: &Path) -> Stage {
+    let clock = Clock::manual(at("10:00:00"));
+    let config = config(file.to_owned(), DAY, DAY, None);
+    let ledger = Ledger::open(file).await.unwrap();
+    let mut core = Core::start(&config, &Zones::bundled(), ledger, &clock).await.unwrap();
+    let put = |name: &str| Change::Put {
+        href: format!("{name}.ics"),
+        etag: "1".to_owned(),
+        text: crate::rehearsal::event(name, "20260310T110000Z", name).into_bytes(),
+        written: None,
+    };
+    let batch = Batch {
+        calendar: CalendarSeen { href: "/a/".to_owned(), ..CalendarSeen::default() },
+        looked_at: clock.now(),
+        changes: vec![put("a"), put("b")],
+        checkpoint: None,
+        may_lag: false,
+        made: None,
+        begun: None,
+    };
+    core.desk.apply(&config.sources[0].name, batch).await.unwrap();
+    core.bell.release();
+    clock.set(at("11:00:00"));
+    while core.wheel.turn(&|_| ()).await.unwrap() == Turn::Again {}
+    let (end, ends) = unbounded_channel();
+    let sent = Arc::default();
+    let sink = Slow { sent: Arc::clone(&sent), ends: tokio::sync::Mutex::new(ends) };
+    let worker = Postman::new(sink, core.sinks[SINKS[0]], core.ledger.clone(), clock.clone(), DAY);
+    Stage { core, clock, worker, sent, end }
+}
+
+impl Stage {
+    fn ends(&self, ring: i64, outcome: Outcome) {
+        self.end.send(Finished { ring, recipient: String::new(), outcome }).unwrap();
+    }
+}
+
+async fn rows(file: &Path) -> Vec<DeliveryRow> {
+    let mut inspector = Inspector::open(file).await.unwrap();
+    let mut rows = inspector.deliveries(DeliveryFilter::All, 9).await.unwrap();
+    rows.retain(|row| row.sink == SINKS[0]);
+    rows.sort_by_key(|row| row.ring);
+    rows
+}
+
+#[tokio::test]
+async fn what_is_in_flight_is_not_sent_beside_itself_whatever_the_clock_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ledger.db");
+    let stage = stage(&file).await;
+    let round = stage.worker.round().await.unwrap();
+    assert_eq!(round, Round { in_flight: 2, ..Round::default() });
+    // A clock that jumps ends leases.
+    stage.clock.set(at("23:00:00"));
+    for _ in 0..3 {
+        assert_eq!(stage.worker.round().await.unwrap(), Round::default());
+    }
+    assert_eq!(stage.sent.lock().unwrap().len(), 2);
+    let wait = stage.worker.turn().await.unwrap();
+    assert!(wait.is_some_and(|wait| wait >= Duration::from_secs(30)), "it does not ask again and again: {wait:?}");
+    stage.core.ledger.close().await;
+}
+
+#[tokio::test]
+async fn what_was_in_flight_is_settled_as_it_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ledger.db");
+    let stage = stage(&file).await;
+    assert_eq!(stage.worker.round().await.unwrap().in_flight, 2);
+    let rings = stage.sent.lock().unwrap().clone();
+    stage.ends(rings[0], Outcome::Delivered);
+    stage.ends(rings[1], Outcome::Unknown { answer: "no answer".to_owned() });
+    // Nothing is owed but what may have been delivered, which waits.
+    let all = stage.worker.all().await.unwrap();
+    assert_eq!(all, Round { delivered: 1, later: 1, ..Round::default() });
+    let rows = rows(&file).await;
+    let told = |row: &DeliveryRow| (row.state.clone(), row.attempts, row.unknown);
+    assert_eq!(told(&rows[0]), ("delivered".to_owned(), 1, 0));
+    assert_eq!(told(&rows[1]), ("pending".to_owned(), 1, 1));
+    let wait = rows[1].next_attempt.0 - stage.clock.now().0;
+    assert!((11 * 60_000..=15 * 60_000).contains(&wait), "{wait}");
+    stage.core.ledger.close().await;
+}
+
+#[tokio::test]
+async fn what_is_cancelled_while_it_is_in_flight_stays_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ledger.db");
+    let stage = stage(&file).await;
+    assert_eq!(stage.worker.round().await.unwrap().in_flight, 2);
+    let mut amender = reveille::ledger::Amender::open(&file).await.unwrap();
+    let rings = stage.sent.lock().unwrap().clone();
+    let id = reveille::ledger::DeliveryId { ring: rings[0], sink: SINKS[0].to_owned(), recipient: String::new() };
+    amender.cancel(&id, stage.clock.now()).await.unwrap();
+    amender.close().await.unwrap();
+    stage.ends(rings[0], Outcome::later("451"));
+    stage.ends(rings[1], Outcome::never("550"));
+    stage.worker.all().await.unwrap();
+    let states: Vec<String> = rows(&file).await.into_iter().map(|row| row.state).collect();
+    assert_eq!(states, ["cancelled", "failed"]);
+    stage.core.ledger.close().await;
+}
