@@ -29,18 +29,12 @@ enum Kind {
     File,
     CyrusNotify,
     Email,
-    Webhook,
-    Command,
 }
 
-const KINDS: [(&str, Kind); 6] = [
-    ("stdout", Kind::Stdout),
-    ("file", Kind::File),
-    ("cyrus-notify", Kind::CyrusNotify),
-    ("email", Kind::Email),
-    ("webhook", Kind::Webhook),
-    ("command", Kind::Command),
-];
+const KINDS: [(&str, Kind); 4] =
+    [("stdout", Kind::Stdout), ("file", Kind::File), ("cyrus-notify", Kind::CyrusNotify), ("email", Kind::Email)];
+/// Kinds that do not exist yet.
+const PLANNED: [&str; 2] = ["webhook", "command"];
 
 const ACTIONS: [(&str, &str); 3] = [("display", "display"), ("email", "email"), ("audio", "audio")];
 
@@ -50,8 +44,7 @@ pub(super) fn read(sections: Vec<Section<'_>>, reader: &Reader<'_>) -> Vec<Sink>
     for mut section in sections {
         let kind = section.required("kind", kind);
         let taken = |name: &str| sinks.iter().any(|sink| sink.name == name);
-        let word =
-            kind.and_then(|kind| KINDS.iter().find(|(_, known)| *known as u8 == kind as u8)).map(|(word, _)| *word);
+        let word = KINDS.iter().find(|(_, known)| Some(*known) == kind).map(|(word, _)| *word);
         let name = sources::name(&mut section, word, &taken);
         if let Some(kind) = kind {
             sinks.extend(read_one(section, name, kind, reader));
@@ -61,36 +54,29 @@ pub(super) fn read(sections: Vec<Section<'_>>, reader: &Reader<'_>) -> Vec<Sink>
 }
 
 fn kind(value: &DeValue<'_>) -> Result<Kind, String> {
-    match value::word(&KINDS)(value)? {
-        Kind::Webhook => {
-            Err("is 'webhook', which is not built yet: use stdout, file, cyrus-notify or email".to_owned())
+    let written = value::text(value)?;
+    match PLANNED.iter().find(|planned| planned.eq_ignore_ascii_case(&written)) {
+        Some(planned) => {
+            Err(format!("is '{planned}', which is not built yet: use stdout, file, cyrus-notify or email"))
         }
-        Kind::Command => {
-            Err("is 'command', which is not built yet: use stdout, file, cyrus-notify or email".to_owned())
-        }
-        kind => Ok(kind),
+        None => value::choose(&written, &KINDS),
     }
 }
 
 fn read_one(section: Section<'_>, name: String, kind: Kind, reader: &Reader<'_>) -> Option<Sink> {
-    let actions = section.read("actions", actions);
-    let sink = Sink {
-        name,
-        actions: actions.unwrap_or_else(|| standard_actions(kind)),
-        users: section.read("users", value::texts).unwrap_or_default(),
-        calendars: section.read("calendars", value::texts).unwrap_or_default(),
-        timeout: section.read("timeout", value::duration).unwrap_or(TIMEOUT),
-        give_up_after: section.read("give_up_after", value::duration).unwrap_or(GIVE_UP_AFTER),
-        kind: SinkKind::Stdout { shape: Shape::default() },
-    };
+    let actions = section.read("actions", actions).unwrap_or_else(|| standard_actions(kind));
+    let users = section.read("users", value::texts).unwrap_or_default();
+    let calendars = section.read("calendars", value::texts).unwrap_or_default();
+    let timeout = section.read("timeout", value::duration).unwrap_or(TIMEOUT);
+    let give_up_after = section.read("give_up_after", value::duration).unwrap_or(GIVE_UP_AFTER);
     let kind = match kind {
+        Kind::Stdout => Some(SinkKind::Stdout { shape: shape(&section) }),
         Kind::File => file(&section, reader),
         Kind::CyrusNotify => cyrus_notify(&section, reader),
         Kind::Email => email(&section, reader).map(SinkKind::Email),
-        Kind::Stdout | Kind::Webhook | Kind::Command => Some(SinkKind::Stdout { shape: shape(&section) }),
     };
     section.finish();
-    Some(Sink { kind: kind?, ..sink })
+    Some(Sink { name, actions, users, calendars, timeout, give_up_after, kind: kind? })
 }
 
 /// Standard output, where nothing else was asked for.
