@@ -87,20 +87,22 @@ impl Desk {
         let now = self.clock.now();
         // What looks say that are not in the ledger is in the future as well.
         self.looks().latest.retain(|_, at| *at <= now);
-        let taken_back = self.ledger.take_back(now, self.max_lateness).await?;
+        if let Some(TakenBack { rings, deliveries }) = self.ledger.take_back(now, self.max_lateness).await? {
+            // Planning again may fail, and the next try finds nothing to take back.
+            self.bell.fired(Fired { deliveries, ..Fired::default() });
+            tracing::warn!(
+                rings,
+                deliveries,
+                "the clock was ahead and has been set back; what was missed meanwhile and is still to come will ring"
+            );
+        }
         // A process may have ended after it had taken back, and before it had planned again.
         let Some(since) = self.ledger.to_be_replanned().await? else { return Ok(()) };
         let from = |object: i64| since.objects.get(&object).copied().unwrap_or(since.all).min(since.all).min(now);
         let moved = self.replan_kept(None, Some(&from)).await?;
         self.ledger.is_replanned().await?;
-        let TakenBack { rings, deliveries } = taken_back.unwrap_or_default();
-        self.bell.fired(Fired { deliveries, ..Fired::default() });
-        tracing::warn!(
-            rings,
-            deliveries,
-            alarms.moved = moved,
-            "the clock was ahead and has been set back; what was missed meanwhile and is still to come will ring"
-        );
+        self.bell.look();
+        tracing::info!(alarms.moved = moved, "everything was planned again, for the clock has been set back");
         Ok(())
     }
 

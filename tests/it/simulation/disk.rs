@@ -17,8 +17,9 @@ pub struct Script {
 struct Plan {
     /// Moments (two a commit) after which the process ends.
     ends_in: Option<usize>,
-    /// Commits that are still to fail.
+    /// Commits that are still to fail, after so many that do not.
     failing: usize,
+    sparing: usize,
     /// Commits that were made.
     done: usize,
     ended: bool,
@@ -39,13 +40,19 @@ impl Script {
 
     /// The next commits fail.
     pub fn fail(&self, commits: usize) {
-        self.plan().failing = commits;
+        self.fail_after(0, commits);
+    }
+
+    /// So many commits fail after `good` that do not.
+    pub fn fail_after(&self, good: usize, commits: usize) {
+        let mut plan = self.plan();
+        (plan.sparing, plan.failing) = (good, commits);
     }
 
     /// Nothing goes wrong from now on; a process that has ended may be started.
     pub fn heal(&self) {
         let mut plan = self.plan();
-        (plan.ends_in, plan.failing, plan.ended) = (None, 0, false);
+        (plan.ends_in, plan.failing, plan.sparing, plan.ended) = (None, 0, 0, false);
     }
 
     /// How many commits were made.
@@ -84,7 +91,9 @@ impl Disk for Script {
             Some(moments) => plan.ends_in = Some(moments - 1),
             None => {}
         }
-        if at == Commit::Coming && plan.failing > 0 {
+        if at == Commit::Coming && plan.sparing > 0 {
+            plan.sparing -= 1;
+        } else if at == Commit::Coming && plan.failing > 0 {
             plan.failing -= 1;
             plan.failed += 1;
             self.fault.notify_one();

@@ -53,9 +53,14 @@ async fn start(ledger: &Path, now: &str) -> (Core, Clock) {
 
 /// The same with another time zone database.
 async fn start_in(zones: &Zones, ledger: &Path, now: &str) -> (Core, Clock) {
+    start_on(&Arc::default(), zones, ledger, now).await
+}
+
+/// The same on a disk that fails when it is told to.
+async fn start_on(disk: &Arc<Script>, zones: &Zones, ledger: &Path, now: &str) -> (Core, Clock) {
     let day = Duration::from_secs(86_400);
     let (clock, config) = (Clock::manual(at(now)), config(ledger.to_owned(), day, day, None));
-    let ledger = Ledger::open(ledger).await.unwrap();
+    let ledger = Ledger::open_on(ledger, disk.clone()).await.unwrap();
     (Core::start(&config, zones, ledger, &clock).await.unwrap(), clock)
 }
 
@@ -249,8 +254,8 @@ async fn a_look_that_a_clock_dated_ahead_does_not_make_past_what_comes_later() {
 }
 
 /// A daemon whose clock shows 15:00, with a delivery that is pending, and its ring.
-async fn owing(path: &Path) -> (Core, Clock, Settlement) {
-    let (mut core, clock) = start(path, "10:00:00").await;
+async fn owing(path: &Path, disk: &Arc<Script>) -> (Core, Clock, Settlement) {
+    let (mut core, clock) = start_on(disk, &Zones::bundled(), path, "10:00:00").await;
     core.desk.apply(SOURCE, batch("10:00:00", true, "UTC", &[("a", "20260310T110000Z")])).await.unwrap();
     core.bell.release();
     clock.set(at("15:00:00"));
@@ -263,7 +268,7 @@ async fn owing(path: &Path) -> (Core, Clock, Settlement) {
 #[tokio::test]
 async fn what_is_to_be_tried_again_does_not_wait_until_the_clock_is_where_it_was_ahead() {
     let folder = tempfile::tempdir().unwrap();
-    let (core, clock, settlement) = owing(&folder.path().join("ledger.db")).await;
+    let (core, clock, settlement) = owing(&folder.path().join("ledger.db"), &Arc::default()).await;
     let sink = core.sinks[SINKS[0]];
     core.ledger.settle(sink, vec![settlement], clock.now()).await.unwrap();
     clock.set(at("10:30:00"));
@@ -274,7 +279,7 @@ async fn what_is_to_be_tried_again_does_not_wait_until_the_clock_is_where_it_was
 #[tokio::test]
 async fn who_delivers_is_told_of_what_is_no_longer_given_up() {
     let folder = tempfile::tempdir().unwrap();
-    let (mut core, clock, mut settlement) = owing(&folder.path().join("ledger.db")).await;
+    let (mut core, clock, mut settlement) = owing(&folder.path().join("ledger.db"), &Arc::default()).await;
     settlement.verdict = Verdict::Failed { answer: "gave up after 1 hour; last answer: 451 busy".to_owned() };
     core.ledger.settle(core.sinks[SINKS[0]], vec![settlement], clock.now()).await.unwrap();
     clock.set(at("10:30:00"));
@@ -285,4 +290,47 @@ async fn who_delivers_is_told_of_what_is_no_longer_given_up() {
     };
     while core.wheel.turn(&announce).await.unwrap() == Turn::Again {}
     assert_eq!(announced.into_inner(), 1);
+}
+
+#[tokio::test]
+async fn who_delivers_is_told_of_it_also_where_planning_again_fails() {
+    let (folder, disk) = (tempfile::tempdir().unwrap(), Arc::new(Script::default()));
+    let (mut core, clock, mut settlement) = owing(&folder.path().join("ledger.db"), &disk).await;
+    settlement.verdict = Verdict::Failed { answer: "gave up after 1 hour; last answer: 451 busy".to_owned() };
+    core.ledger.settle(core.sinks[SINKS[0]], vec![settlement], clock.now()).await.unwrap();
+    clock.set(at("10:30:00"));
+    disk.fail_after(1, 1);
+    assert!(core.desk.clock_was_set().await.is_err());
+    let announced = AtomicU64::new(0);
+    let announce = |fired: Fired| {
+        announced.fetch_add(fired.deliveries, Ordering::SeqCst);
+    };
+    while core.wheel.turn(&announce).await.unwrap() == Turn::Again {}
+    assert_eq!(announced.load(Ordering::SeqCst), 1, "it can be delivered whatever becomes of the rest");
+    core.desk.clock_was_set().await.unwrap();
+    while core.wheel.turn(&announce).await.unwrap() == Turn::Again {}
+    assert_eq!(announced.into_inner(), 1);
+}
+
+#[tokio::test]
+async fn a_wheel_that_sleeps_is_woken_by_what_is_planned_again_at_the_second_try() {
+    let (folder, disk) = (tempfile::tempdir().unwrap(), Arc::new(Script::default()));
+    let (mut core, clock) = start_on(&disk, &Zones::bundled(), &folder.path().join("ledger.db"), "10:00:00").await;
+    core.desk.apply(SOURCE, batch("10:00:00", true, "UTC", &[("a", "20260310T110000Z")])).await.unwrap();
+    core.bell.release();
+    clock.set(UtcMillis::parse("2099-01-01T00:00:00Z").unwrap());
+    while core.wheel.turn(&|_| ()).await.unwrap() == Turn::Again {}
+    clock.set(at("11:00:30"));
+    disk.fail_after(1, 1);
+    assert!(core.desk.clock_was_set().await.is_err());
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let tell = move |fired: Fired| tell.send(fired.rings).unwrap();
+    let wheel = tokio::spawn(core.wheel.run(std::future::pending(), tell));
+    // It finds nothing, and sleeps.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(told.is_empty());
+    core.desk.clock_was_set().await.unwrap();
+    let rings = tokio::time::timeout(Duration::from_secs(30), told.recv()).await.expect("nobody woke it");
+    assert_eq!(rings, Some(1));
+    wheel.abort();
 }
