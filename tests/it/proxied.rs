@@ -5,7 +5,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
 use tokio_rustls::TlsAcceptor;
 
-use crate::quirks::Server;
+use crate::quirks::{CALENDAR, Server, found, versions};
 use crate::rehearsal::Stage;
 use crate::scripted::{Asked, Reply, Scripted};
 use crate::watch::Watch;
@@ -183,18 +183,87 @@ fn a_prefix_that_is_taken_off_from_now_on_takes_no_calendar_away() {
     assert_eq!(watch.kept.summaries("/dav/cal/work/"), ["a"]);
 }
 
+/// A proxy before `server` that passes on every path, with `/dav` before it and without; without, it answers with a status
+/// first, if there is one.
+fn with_two_addresses(server: &Server, status: Arc<AtomicU16>) -> Scripted {
+    let state = server.state.clone();
+    Scripted::start(move |asked| {
+        let path = asked.path.strip_prefix("/dav");
+        match (path, status.load(Ordering::SeqCst)) {
+            (None, status @ 1..) => Reply::status(status),
+            (path, _) => {
+                let path = path.unwrap_or(&asked.path).to_owned();
+                state.lock().unwrap().answer(&Asked { path, ..asked.clone() })
+            }
+        }
+    })
+}
+
 #[test]
 fn a_server_with_two_addresses_of_which_one_is_longer_is_read_by_either() {
     let server = Server::start();
     server.put("a.ics", "1", "a");
-    let state = server.state.clone();
-    let proxy = Scripted::start(move |asked| {
-        let path = asked.path.strip_prefix("/dav").unwrap_or(&asked.path).to_owned();
-        state.lock().unwrap().answer(&Asked { path, ..asked.clone() })
-    });
+    let proxy = with_two_addresses(&server, Arc::default());
     for path in ["", "dav/", "dav/cal/", "dav/cal/work/"] {
         let mut watch = Watch::of(&format!("{}{path}", proxy.url), MARY);
         assert_eq!(watch.look().calendars, 1, "{path}");
         assert_eq!(watch.kept.summaries("/cal/work/"), ["a"], "{path}");
     }
+}
+
+#[test]
+fn a_server_that_cannot_answer_now_is_not_taken_for_a_proxy_that_takes_a_prefix_off() {
+    let server = Server::start();
+    server.put("a.ics", "1", "a");
+    let status = Arc::<AtomicU16>::default();
+    let proxy = with_two_addresses(&server, status.clone());
+    for path in ["dav/", "dav/cal/", "dav/cal/work/"] {
+        for answer in [500, 503] {
+            status.store(answer, Ordering::SeqCst);
+            let error = Watch::of(&format!("{}{path}", proxy.url), MARY).try_look().unwrap_err();
+            let told = error.to_string();
+            assert!(error.is_transient() && told.contains(&answer.to_string()), "{path}, {answer}: {told}");
+        }
+    }
+    // What knows no WebDAV is not the server.
+    status.store(501, Ordering::SeqCst);
+    let told = Watch::of(&format!("{}dav/cal/", proxy.url), MARY).failure();
+    assert!(told.contains("takes /dav off"), "{told}");
+}
+
+#[test]
+fn whether_a_server_has_two_addresses_is_asked_once() {
+    let server = Server::start();
+    server.put("a.ics", "1", "a");
+    let proxy = with_two_addresses(&server, Arc::default());
+    for path in ["dav/cal/", "dav/cal/work/"] {
+        let mut watch = Watch::of(&format!("{}{path}", proxy.url), MARY);
+        let mut asked = || {
+            watch.look();
+            let is_check = |asked: &&Asked| asked.path.starts_with("/cal/") && asked.header("depth") == Some("0");
+            proxy.asked().iter().filter(is_check).count()
+        };
+        assert_eq!([asked(), asked(), asked()], [1, 0, 0], "{path}");
+    }
+}
+
+#[test]
+fn a_home_that_is_a_calendar_is_not_asked_whether_it_is_there() {
+    let server = Server::start();
+    // Its path ends as it begins.
+    let calendar = found("/cal/cal/", &format!("{CALENDAR}{}", versions("t1", "c1")));
+    server.quirk(move |asked, _| {
+        let home = "<C:calendar-home-set><D:href>/cal/cal/</D:href></C:calendar-home-set>\
+                    <D:current-user-principal><D:href>/mary/</D:href></D:current-user-principal>";
+        match (asked.path.as_str(), asked.header("depth")) {
+            ("/cal/cal/", Some("1")) => Some(Reply::multistatus(&calendar)),
+            ("/mary/", Some("0")) => Some(Reply::multistatus(&found("/mary/", home))),
+            _ => None,
+        }
+    });
+    let mut watch = Watch::of(&format!("{}mary/", server.scripted.url), MARY);
+    assert_eq!(watch.look().calendars, 1);
+    let asked = server.scripted.asked();
+    let checks = asked.iter().filter(|asked| asked.path == "/cal/cal/" && asked.header("depth") == Some("0"));
+    assert_eq!(checks.count(), 0, "{:?}", asked.iter().map(Asked::line).collect::<Vec<_>>());
 }

@@ -28,6 +28,8 @@ pub struct Account {
     /// The principal whose homes the places are; none where they were named by themselves.
     pub of: Option<Url>,
     pub places: Vec<Place>,
+    /// Prefixes that the server leaves out of what it answers and that may be there or not: it has two addresses.
+    optional: HashSet<String>,
 }
 
 /// Where calendars are.
@@ -84,7 +86,11 @@ impl Account {
         for candidate in candidates(start) {
             let is_named = candidate == *start && !names_nobody(start);
             let found = match ask(http, &candidate).await {
-                Ok((url, found)) => account_at(http, (&candidate, url), found, is_named).await,
+                Ok((url, found)) => match account_at(http, (&candidate, url), found, is_named).await {
+                    // There is something, and what it is will be known later.
+                    Err(error) if error.is_transient() => return Err(error),
+                    account => account,
+                },
                 Err(error) => Err(error),
             };
             match found {
@@ -129,7 +135,7 @@ impl Account {
     ///
     /// # Errors
     /// The error of a request; [`CaldavError::NotFound`] when the one calendar is no calendar any more.
-    pub async fn list(&self, http: &Http) -> Result<Listing, CaldavError> {
+    pub async fn list(&mut self, http: &Http) -> Result<Listing, CaldavError> {
         let mut listing = Listing::default();
         let mut seen = HashSet::new();
         for place in &self.places {
@@ -140,7 +146,7 @@ impl Account {
             let collector = || calendars::Collector::new(http.limits());
             let answer = http.multistatus(calendars::request(url, depth), collector).await?;
             let (origin, found) = answer.unless_refused()?;
-            unless_stripped_all(http, &origin.url, depth, &found.calendars).await?;
+            unless_stripped_all(http, &origin.url, depth, &found.calendars, &mut self.optional).await?;
             let is_vague = found.is_cut || !found.unclear.is_empty();
             if depth == "0" && found.calendars.is_empty() && !is_vague {
                 return Err(CaldavError::NotFound { url: url.to_string(), status: 404 });
@@ -208,31 +214,55 @@ async fn ask(http: &Http, url: &Url) -> Result<(Url, Found), CaldavError> {
     Ok((origin.url, found))
 }
 
-/// Refuses an answer from `asked`, where it calls that path `given` without a prefix of it, and nothing is at `href`, which it
-/// names without the prefix too.
+/// Refuses an answer from `asked`, where it calls that path `given` without a prefix of it, and nothing is at `href`, which
+/// it names without the prefix too. A prefix that may be there or not is added to `optional`, and is not asked about again.
 ///
 /// # Errors
-/// [`CaldavError::Stripped`]; that of the request to `href`, which is made only where a prefix is missing.
-async fn unless_stripped(http: &Http, asked: &Url, given: &str, href: &str) -> Result<(), CaldavError> {
+/// [`CaldavError::Stripped`]; that of the request to `href`, which is made only where a prefix is missing, unless it says
+/// that nothing is there.
+async fn unless_stripped(
+    http: &Http,
+    asked: &Url,
+    (given, href): (&str, &str),
+    optional: &mut HashSet<String>,
+) -> Result<(), CaldavError> {
     let Some(prefix) = href::lacks_prefix(asked.path(), given) else { return Ok(()) };
-    let Some(url) = href::resolve(asked, href) else { return Ok(()) };
+    let Some(url) = href::resolve(asked, href).filter(|_| !optional.contains(&prefix)) else { return Ok(()) };
+    let says_nothing = |error: &CaldavError| {
+        // Something that knows no WebDAV says so with a 501 as well, at any time.
+        let is_for_now = error.is_transient() && !error.is_no_dav();
+        is_for_now || !(error.is_wrong_address() || matches!(error, CaldavError::Unauthorized { .. }))
+    };
     match ask(http, &url).await {
-        // It has two addresses.
-        Ok(_) => Ok(()),
-        Err(error) if !error.is_wrong_address() && !matches!(error, CaldavError::Unauthorized { .. }) => Err(error),
+        Ok(_) => {
+            optional.insert(prefix);
+            Ok(())
+        }
+        Err(error) if says_nothing(&error) => Err(error),
         Err(_) => Err(CaldavError::Stripped { url: asked.to_string(), href: href.to_owned(), prefix }),
     }
 }
 
 /// The same of `calendars`, listed in the answer from `asked`: the first that lacks a prefix stands for all.
-async fn unless_stripped_all(http: &Http, asked: &Url, depth: &str, calendars: &[Listed]) -> Result<(), CaldavError> {
+///
+/// # Errors
+/// As for [`unless_stripped`].
+async fn unless_stripped_all(
+    http: &Http,
+    asked: &Url,
+    depth: &str,
+    calendars: &[Listed],
+    optional: &mut HashSet<String>,
+) -> Result<(), CaldavError> {
     let given = |listed: &Listed| match depth {
         "0" => listed.href.clone(),
         _ => href::folder(&listed.href).to_owned(),
     };
-    let lacking = calendars.iter().find(|listed| href::lacks_prefix(asked.path(), &given(listed)).is_some());
-    match lacking {
-        Some(listed) => unless_stripped(http, asked, &given(listed), &listed.href).await,
+    // A home that is a calendar lists itself.
+    let is_asked = |listed: &Listed| href::key(&listed.href) == href::key(asked.path());
+    let lacks = |listed: &Listed| !is_asked(listed) && href::lacks_prefix(asked.path(), &given(listed)).is_some();
+    match calendars.iter().find(|listed| lacks(listed)) {
+        Some(listed) => unless_stripped(http, asked, (&given(listed), &listed.href), optional).await,
         None => Ok(()),
     }
 }
@@ -245,7 +275,8 @@ async fn account_at(
     found: Found,
     is_named: bool,
 ) -> Result<Option<Account>, CaldavError> {
-    unless_stripped(http, &url, &found.href, &found.href).await?;
+    let mut optional = HashSet::new();
+    unless_stripped(http, &url, (&found.href, &found.href), &mut optional).await?;
     if is_named && !href::is_same_below(asked, &url) && !href::holds(asked.path(), url.path()) {
         return Err(CaldavError::Moved { url: asked.to_string(), to: url.to_string() });
     }
@@ -260,7 +291,7 @@ async fn account_at(
         _ => None,
     };
     let addresses = own.as_ref().map_or(&found.addresses, |(_, own)| &own.addresses).clone();
-    let account = |of, places| Account { principal: login.clone(), addresses, of, places };
+    let account = |of, places| Account { principal: login.clone(), addresses, of, places, optional };
     if found.is_calendar {
         return Ok(Some(account(None, vec![Place::Calendar(url)])));
     }
@@ -312,6 +343,8 @@ async fn has_calendars(http: &Http, url: &Url) -> Result<bool, CaldavError> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use reqwest::Url;
 
     use super::{Account, Place, candidates};
@@ -332,7 +365,13 @@ mod tests {
 
     #[test]
     fn which_calendars_belong_to_a_home() {
-        let account = |place| Account { principal: None, addresses: Vec::new(), of: None, places: vec![place] };
+        let account = |place| Account {
+            principal: None,
+            addresses: Vec::new(),
+            of: None,
+            places: vec![place],
+            optional: HashSet::new(),
+        };
         let home = account(Place::Home(url("https://host/cal/mary%40x/")));
         assert!(home.lists("/cal/mary@x/work/") && !home.lists("/cal/mary@xy/work/") && !home.lists("/cal/mary@x/"));
         let one = account(Place::Calendar(url("https://host/cal/mary/work/")));

@@ -120,7 +120,7 @@ impl CaldavSource {
     /// # Errors
     /// As for [`CaldavSource::look`].
     pub async fn check(&self) -> Result<Checked, CaldavError> {
-        let account = Account::discover(&self.http, &self.url).await?;
+        let mut account = Account::discover(&self.http, &self.url).await?;
         let listing = account.list(&self.http).await?;
         let calendars = listing.calendars.iter().map(|calendar| CheckedCalendar {
             href: calendar.listed.href.clone(),

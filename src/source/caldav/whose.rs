@@ -16,7 +16,7 @@ impl CaldavSource {
     /// As for [`Account::discover`] and [`Account::list`]; [`CaldavError::AnotherAccount`].
     pub(super) async fn listing(&mut self, now: UtcMillis) -> Result<(Account, Listing), CaldavError> {
         let mut error = None;
-        if let Some((account, found_at)) = &self.account
+        if let Some((account, found_at)) = &mut self.account
             && (0..DISCOVER_EVERY).contains(&now.0.saturating_sub(found_at.0))
         {
             match account.list(&self.http).await {
@@ -24,7 +24,7 @@ impl CaldavSource {
                 listing => return Ok((account.clone(), listing?)),
             }
         }
-        let account = match (Account::discover(&self.http, &self.url).await, error) {
+        let mut account = match (Account::discover(&self.http, &self.url).await, error) {
             // What its own address says is more than that nothing else was found.
             (Err(CaldavError::NothingFound { .. }), Some(error)) => return Err(error),
             (found, _) => found?,
