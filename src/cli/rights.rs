@@ -2,6 +2,7 @@
 //! root can open says nothing of the daemon; owners and modes do.
 
 use std::fs::{self, OpenOptions};
+use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
@@ -95,11 +96,22 @@ pub(super) fn make_sink_file(config: &Config, path: &Path) -> Result<(), String>
     match Daemon::of(config) {
         Daemon::Same => Ok(()),
         Daemon::Other(user, why) if path.exists() => may(&user, &why, path, Need::Write),
+        Daemon::Other(user, why) if path.symlink_metadata().is_ok() => Err(format!(
+            "{} is a link to what is not there, and nothing is made through it: the daemon runs as '{}', {why}; make the file as that \
+             user, or remove the link",
+            path.display(),
+            user.name
+        )),
         Daemon::Other(user, why) => {
             may(&user, &why, folder(path), Need::Create)?;
-            // What stands in the way of making it, the sink says when it tries the same.
-            let Ok(file) = OpenOptions::new().append(true).create_new(true).mode(0o600).open(path) else {
-                return Ok(());
+            let file = match OpenOptions::new().append(true).create_new(true).mode(0o600).open(path) {
+                Ok(file) => file,
+                // The sink would append to it, whatever it is by now.
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                    return Err(format!("{} was made by somebody else at this moment: try it again", path.display()));
+                }
+                // What stands in the way of making it, the sink says when it tries the same.
+                Err(_) => return Ok(()),
             };
             access::give_to(&user, &file)
                 .map_err(|error| format!("{} cannot be given to the user '{}': {error}", path.display(), user.name))

@@ -404,6 +404,27 @@ fn root_tests_no_sink_whose_file_the_daemon_could_not_append_to() {
 }
 
 #[test]
+fn root_tests_no_file_sink_through_a_link_to_what_is_not_there() {
+    let Some(stage) = stage_or_skip() else { return };
+    let nobody = User::with_id(NOBODY).name;
+    stage.pass("2026-03-10T11:00:00Z");
+    let folder = tempfile::tempdir().unwrap();
+    let (target, alarms) = (folder.path().join("precious"), stage.path().join("alarms.jsonl"));
+    std::os::unix::fs::symlink(&target, &alarms).unwrap();
+    let refused = stage.reveille(&["test-sink", "alarms"]);
+    let told = text(&refused.stderr);
+    assert!(!target.exists() && refused.status.code() == Some(1), "{told}");
+    assert!(told.contains(&format!("{} is a link to what is not there", alarms.display())), "{told}");
+    assert!(told.contains(&format!("the daemon runs as '{nobody}', which owns the ledger")), "{told}");
+    // One that leads to a file of the daemon's user is followed.
+    mode(folder.path(), 0o755);
+    fs::write(&target, "").unwrap();
+    chown(&target, Some(NOBODY), Some(NOBODY)).unwrap();
+    assert!(stage.reveille(&["test-sink", "alarms"]).status.success());
+    assert_eq!(fs::read_to_string(&target).unwrap().lines().count(), 1);
+}
+
+#[test]
 fn root_tests_no_file_sink_of_a_daemon_that_nothing_tells_the_user_of() {
     let Some(stage) = stage_or_skip() else { return };
     if User::named("reveille").is_some() {
