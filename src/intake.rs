@@ -238,7 +238,8 @@ impl Desk {
         }
         let hrefs: Vec<&str> = last.keys().map(String::as_str).collect();
         let mut existing = if row.id == 0 { HashMap::new() } else { self.ledger.existing(row.id, &hrefs).await? };
-        let since = self.forget_before(self.clock.now());
+        let now = self.clock.now();
+        let since = self.forget_before(now);
         let mut owed = if row.id == 0 { HashMap::new() } else { self.ledger.gone(row.id, &hrefs, since).await? };
         let (mut sorted, mut echoes) = (Sorted::default(), Vec::new());
         for change in last.into_values() {
@@ -266,17 +267,17 @@ impl Desk {
                         existing => {
                             self.forget_echo(row.id, &href);
                             // Of what could not be read before, no look has known what it rings. Where nobody knows when
-                            // it was written, that may have been just now.
+                            // it was written (an instant to come says nothing), that may have been just now.
                             let unread = existing.as_ref().and_then(|existing| existing.unread_since);
                             let owed = owed.remove(&href).filter(|_| existing.is_none());
-                            let owed = owed.or(unread.filter(|_| written.is_some()));
+                            let owed = owed.or(unread.filter(|_| written.is_some_and(|written| written <= now)));
                             sorted.jobs.push(Job { href, etag, text: Ok(text), written, existing, owed });
                         }
                     }
                 }
             }
         }
-        let (believed, unsure) = self.weigh(row.id, echoes, self.clock.now());
+        let (believed, unsure) = self.weigh(row.id, echoes, now);
         sorted.retag.extend(believed);
         sorted.doubted = unsure.iter().filter(|echo| !echo.is_noted).map(|echo| echo.id).collect();
         sorted.unsure = unsure.into_iter().map(|echo| echo.href).collect();

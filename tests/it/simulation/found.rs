@@ -200,6 +200,31 @@ async fn what_was_sent_while_the_disk_was_full_is_not_sent_again() {
     assert_eq!(told, [("delivered", 1)]);
 }
 
+#[tokio::test]
+async fn what_could_not_be_read_and_claims_to_be_written_in_the_future_counts_from_the_look_before() {
+    for (written, rung_then) in
+        [(None, vec![]), (Some("14:00:00"), vec![]), (Some("09:00:00"), vec!["20260310T100000Z"])]
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.db");
+        let (core, clock) = start(&path, "08:00:00").await;
+        let put = |time: &str, text: Vec<u8>, written: Option<&str>| {
+            let (href, etag, written) = ("a".to_owned(), format!("\"{time}\""), written.map(at));
+            let changes = vec![Change::Put { href, etag, text, written }];
+            Batch { changes, ..batch(time, true, "UTC", &[]) }
+        };
+        core.desk.apply(SOURCE, batch("08:00:00", true, "UTC", &[])).await.unwrap();
+        clock.set(at("08:30:00"));
+        core.desk.apply(SOURCE, put("08:30:00", b"<html>".to_vec(), None)).await.unwrap();
+        clock.set(at("12:00:00"));
+        core.desk.unchanged(SOURCE, "/a/", at("12:00:00")).await.unwrap();
+        clock.set(at("12:10:00"));
+        let text = event("a", "20260310T100000Z", "a").into_bytes();
+        core.desk.apply(SOURCE, put("12:10:00", text, written)).await.unwrap();
+        assert_eq!(rung(core, &path).await, rung_then, "written {written:?}");
+    }
+}
+
 /// A ledger at `path` whose clock was in the year 2099 for a moment: what rings at 11:00 counts as missed.
 async fn ahead(path: &Path) {
     let (mut core, clock) = start(path, "10:00:00").await;
