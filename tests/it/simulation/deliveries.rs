@@ -6,12 +6,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use reveille::ledger::DeliveryRow;
+use reveille::time::UtcMillis;
 use serde_json::Value;
 
 use super::sink::{Sent, Told};
 
 /// Milliseconds.
 const HOUR: i64 = 3_600_000;
+/// Attempts that are told one by one where something is wrong.
+const LAST: usize = 8;
 
 /// What was sent, and its place among all that was.
 type Attempt<'a> = (usize, &'a Sent);
@@ -53,29 +56,55 @@ pub fn judge(sent: &[Sent], rows: &[DeliveryRow], rules: &Rules<'_>) -> Result<(
     }
     for row in rows {
         let attempts = by_delivery.remove(&(row.ring, row.sink.as_str(), row.recipient.as_str())).unwrap_or_default();
-        one(row, &attempts, rules).map_err(|wrong| format!("{wrong}: {row:?} {attempts:?}"))?;
+        one(row, &attempts, is_given_up_untried(row, sent, rules), rules).map_err(|wrong| {
+            let row = DeliveryRow { notification: String::new(), ..row.clone() };
+            format!("{wrong}: {row:?} {}", briefly(attempts.iter().map(|(_, one)| *one)))
+        })?;
     }
     match by_delivery.first_key_value() {
-        Some((_, attempts)) => Err(format!("sent and not in the ledger: {attempts:?}")),
+        Some((name, attempts)) => {
+            Err(format!("sent and not in the ledger: {name:?} {}", briefly(attempts.iter().map(|(_, one)| *one))))
+        }
         None => Ok(()),
     }
+}
+
+/// How often what was told of attempts, and the last of them.
+fn briefly<'a>(attempts: impl Iterator<Item = &'a Sent>) -> String {
+    let attempts: Vec<&Sent> = attempts.collect();
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for one in &attempts {
+        *counts.entry(said(one)).or_default() += 1;
+    }
+    let last = attempts.iter().skip(attempts.len().saturating_sub(LAST));
+    let last: Vec<String> = last.map(|one| format!("{} {}", UtcMillis(one.at), said(one))).collect();
+    format!("{} attempts {counts:?}, at last {}", attempts.len(), last.join(", "))
+}
+
+fn said(one: &Sent) -> String {
+    let arrived = if one.arrived { ", arrived" } else { "" };
+    let settled = if one.settled { "" } else { ", not settled" };
+    format!("{:?}{arrived}{settled}", one.told)
 }
 
 /// A user gets no more mails within an hour than `limit`, and each of them is kept waiting only by those. A process
 /// knows nothing of what others before it have sent.
 fn within_limit(sent: &[Sent], limit: usize) -> Result<(), String> {
+    fn both<'a>(before: &[&'a Sent], one: &'a Sent) -> impl Iterator<Item = &'a Sent> {
+        before.iter().copied().chain([one])
+    }
     let mut mails: BTreeMap<(usize, &str), Vec<&Sent>> = BTreeMap::new();
     for one in sent.iter().filter(|one| !one.user.is_empty()) {
         let before = mails.entry((one.process, one.user)).or_default();
         let in_hour = |other: &&&Sent| (0..HOUR).contains(&(one.at - other.at));
         match one.told {
             Told::Held if before.iter().filter(in_hour).count() < limit => {
-                return Err(format!("kept waiting without a reason: {one:?} {before:?}"));
+                return Err(format!("ring {} kept waiting without a reason: {}", one.ring, briefly(both(before, one))));
             }
             Told::Delivered => {
                 // A clock that was set back has counted nothing.
                 if before.iter().filter(in_hour).filter(|other| other.epoch == one.epoch).count() >= limit {
-                    return Err(format!("more than {limit} mails within an hour: {one:?} {before:?}"));
+                    return Err(format!("more than {limit} mails within an hour: {}", briefly(both(before, one))));
                 }
                 before.push(one);
             }
@@ -87,7 +116,25 @@ fn within_limit(sent: &[Sent], limit: usize) -> Result<(), String> {
     Ok(())
 }
 
-fn one(row: &DeliveryRow, attempts: &[Attempt<'_>], rules: &Rules<'_>) -> Result<(), &'static str> {
+/// Whether a delivery may have been given up without an attempt of its own: it was too old when the one that was tried for all
+/// was in vain.
+fn is_given_up_untried(row: &DeliveryRow, sent: &[Sent], rules: &Rules<'_>) -> bool {
+    let at = row.settled_at.map_or(i64::MIN, |at| at.0);
+    let tried_for_all = |one: &Sent| {
+        one.sink == row.sink
+            && one.told == Told::Down
+            && (row.fired_at.0.saturating_add(rules.give_up_after)..=at).contains(&one.at)
+    };
+    let is_other = |one: &Sent| (one.ring, one.recipient.as_str()) != (row.ring, row.recipient.as_str());
+    row.state == "failed" && sent.iter().any(|one| is_other(one) && tried_for_all(one))
+}
+
+fn one(
+    row: &DeliveryRow,
+    attempts: &[Attempt<'_>],
+    may_be_untried: bool,
+    rules: &Rules<'_>,
+) -> Result<(), &'static str> {
     let places: Vec<usize> = attempts.iter().map(|(place, _)| *place).collect();
     let attempts: Vec<&Sent> = attempts.iter().map(|(_, one)| *one).collect();
     let waits = |one: &Sent| matches!(one.told, Told::Later | Told::Down | Told::Held);
@@ -105,8 +152,11 @@ fn one(row: &DeliveryRow, attempts: &[Attempt<'_>], rules: &Rules<'_>) -> Result
     let settled = attempts.iter().filter(|one| one.settled && (one.told != Told::Down || is_last(one))).count();
     // What is given up because the one that was tried for all was in vain counts as tried; so it does when that is
     // taken back.
-    let untried = i64::try_from(rules.taken_back.len()).unwrap();
-    if !(0..=untried).contains(&(row.attempts - i64::try_from(settled).unwrap())) {
+    let last = attempts.iter().rfind(|one| one.settled);
+    let is_untried = may_be_untried && !last.is_some_and(is_last);
+    let least = i64::from(is_untried);
+    let most = least + i64::try_from(rules.taken_back.len()).unwrap();
+    if !(least..=most).contains(&(row.attempts - i64::try_from(settled).unwrap())) {
         return Err("another number of attempts than were made");
     }
     if attempts.iter().any(|one| *one.json != *row.notification) {
@@ -123,10 +173,10 @@ fn one(row: &DeliveryRow, attempts: &[Attempt<'_>], rules: &Rules<'_>) -> Result
             return Err("tried again too soon");
         }
     }
-    let last = attempts.iter().rfind(|one| one.settled);
     match (row.state.as_str(), last) {
         ("delivered", Some(last)) if last.told == Told::Delivered => Ok(()),
         ("failed", Some(last)) if is_last(last) && last.told != Told::Delivered => Ok(()),
+        ("failed", _) if is_untried => Ok(()),
         ("delivered", _) => Err("delivered, and never was"),
         ("failed", _) => Err("given up without a reason"),
         _ => Err("still owed"),
