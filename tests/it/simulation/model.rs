@@ -291,7 +291,10 @@ impl Model {
                 .collect();
             for name in wrong {
                 known.maybe = known.maybe.min(name.at);
-                known.owed = known.owed.min(name.at.max(known.since.1));
+                let is_certain = |expected: &Expected| expected.must && is_ahead(expected, now);
+                if self.expected.get(&name).is_some_and(|expected| expected.iter().any(is_certain)) {
+                    known.owed = known.owed.min(name.at.max(known.since.1));
+                }
                 let expected = self.expected.entry(name.clone()).or_default();
                 if name.at >= known.since.1 {
                     expected.retain(|expected| !is_ahead(expected, now));
