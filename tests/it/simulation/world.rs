@@ -575,7 +575,10 @@ impl World {
         self.model.interrupted();
         if by < 0 {
             self.postbox.epoch.fetch_add(1, Ordering::SeqCst);
-            self.model.set_back(to);
+            // What no process remembers is in the ledger, or is lost.
+            if self.is_up() {
+                self.model.set_back(to);
+            }
         }
         self.clock.set(UtcMillis(to));
         self.latest = to;
@@ -641,7 +644,7 @@ impl World {
         let sql = "SELECT EXISTS (SELECT 1 FROM calendars WHERE looked_at > ?1 + 60000)
             OR EXISTS (SELECT 1 FROM rings WHERE state = 'missed' AND fired_at > ?1 + 60000 AND due > ?1)
             OR EXISTS (SELECT 1 FROM rings JOIN objects ON objects.id = object WHERE state = 'missed' AND
-                fired_at > ?1 + 60000 AND due >= ?1 - ?2 AND due >= ifnull(written, ?1))
+                fired_at > ?1 + 60000 AND due >= ?1 - ?2 AND (written IS NULL OR written <= due OR written > ?1))
             OR EXISTS (SELECT 1 FROM deliveries WHERE state = 'failed' AND settled_at > ?1 + 60000
                 AND answer LIKE 'gave up after%')
             OR EXISTS (SELECT 1 FROM deliveries WHERE state = 'pending' AND next_attempt > ?1 + 3660000)";
