@@ -266,8 +266,8 @@ impl Desk {
                         }
                         existing => {
                             self.forget_echo(row.id, &href);
-                            // Of what could not be read before, no look has known what it rings. Where nobody knows when
-                            // it was written (an instant to come says nothing), that may have been just now.
+                            // Of what could not be read before, no look has known what it rings. Where nobody knows
+                            // when it was written (an instant to come says nothing), that may have been just now.
                             let unread = existing.as_ref().and_then(|existing| existing.unread_since);
                             let owed = owed.remove(&href).filter(|_| existing.is_none());
                             let owed = owed.or(unread.filter(|_| written.is_some_and(|written| written <= now)));

@@ -97,8 +97,8 @@ pub(super) fn make_sink_file(config: &Config, path: &Path) -> Result<(), String>
         Daemon::Same => Ok(()),
         Daemon::Other(user, why) if path.exists() => may(&user, &why, path, Need::Write),
         Daemon::Other(user, why) if path.symlink_metadata().is_ok() => Err(format!(
-            "{} is a link to what is not there, and nothing is made through it: the daemon runs as '{}', {why}; make the file as that \
-             user, or remove the link",
+            "{} is a link to what is not there, and nothing is made through it: the daemon runs as '{}', {why}; \
+             make the file as that user, or remove the link",
             path.display(),
             user.name
         )),

@@ -183,8 +183,8 @@ fn a_prefix_that_is_taken_off_from_now_on_takes_no_calendar_away() {
     assert_eq!(watch.kept.summaries("/dav/cal/work/"), ["a"]);
 }
 
-/// A proxy before `server` that passes on every path, with `/dav` before it and without; without, it answers with a status
-/// first, if there is one.
+/// A proxy before `server` that passes on every path, with `/dav` before it and without; without, it answers with
+/// `status` instead, unless that is 0.
 fn with_two_addresses(server: &Server, status: Arc<AtomicU16>) -> Scripted {
     let state = server.state.clone();
     Scripted::start(move |asked| {

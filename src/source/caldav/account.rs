@@ -214,12 +214,13 @@ async fn ask(http: &Http, url: &Url) -> Result<(Url, Found), CaldavError> {
     Ok((origin.url, found))
 }
 
-/// Refuses an answer from `asked`, where it calls that path `given` without a prefix of it, and nothing is at `href`, which
-/// it names without the prefix too. A prefix that may be there or not is added to `optional`, and is not asked about again.
+/// Refuses an answer from `asked`, where it calls that path `given` without a prefix of it, and nothing is at `href`,
+/// which it names without the prefix too. A prefix that may be there or not is added to `optional`, and is not asked
+/// about again.
 ///
 /// # Errors
-/// [`CaldavError::Stripped`]; that of the request to `href`, which is made only where a prefix is missing, unless it says
-/// that nothing is there.
+/// [`CaldavError::Stripped`]; that of the request to `href`, which is made only where a prefix is missing, unless it
+/// says that nothing is there.
 async fn unless_stripped(
     http: &Http,
     asked: &Url,

@@ -116,8 +116,8 @@ fn within_limit(sent: &[Sent], limit: usize) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether a delivery may have been given up without an attempt of its own: it was too old when the one that was tried for all
-/// was in vain.
+/// Whether a delivery may have been given up without an attempt of its own: it was too old when the one that was tried
+/// for all was in vain.
 fn is_given_up_untried(row: &DeliveryRow, sent: &[Sent], rules: &Rules<'_>) -> bool {
     let at = row.settled_at.map_or(i64::MIN, |at| at.0);
     let tried_for_all = |one: &Sent| {

@@ -241,8 +241,8 @@ impl Model {
         self.held = None;
     }
 
-    /// The clock was set back to `now`, and a process has seen it: looks that it dated later say nothing, unless they are in
-    /// the ledger.
+    /// The clock was set back to `now`, and a process has seen it: looks that it dated later say nothing, unless they
+    /// are in the ledger.
     pub fn set_back(&mut self, now: i64) {
         for calendar in self.calendars.values_mut() {
             // A minute is too little to be taken back.
