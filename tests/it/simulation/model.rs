@@ -34,7 +34,7 @@
 //!
 //! What is in the ledger as fired is owed to the sinks; [`deliveries`](super::deliveries) has the rules of that.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::event::{Event, MOVING};
 use super::occurrences::{Ring, rings};
@@ -268,6 +268,19 @@ impl Model {
         self.calendars = calendars;
         for (_, expected) in self.expected.iter_mut().filter(|(name, _)| name.at > now) {
             expected.retain(|expected| !is_ahead(expected, now));
+        }
+        // What was due by the rules of a zone that are no longer its own is taken back, and not owed again.
+        let rings: BTreeSet<(&str, &str, i64)> = self
+            .calendars
+            .values()
+            .flat_map(|calendar| calendar.objects.values())
+            .flat_map(|known| known.rings.iter().map(|ring| (known.event.uid.as_str(), ring.action, ring.at)))
+            .collect();
+        let is_recent = |name: &Name| (now - self.max_lateness..=now).contains(&name.at);
+        for (name, expected) in self.expected.iter_mut().filter(|(name, _)| is_recent(name)) {
+            if !rings.contains(&(name.uid.as_str(), name.action.as_str(), name.at)) {
+                expected.iter_mut().filter(|one| is_ahead(one, now)).for_each(|one| one.must = false);
+            }
         }
     }
 
