@@ -461,8 +461,9 @@ impl Model {
         if let Some(start) = self.held
             && earliest < start
         {
-            // It waits; unless it is not known whether the earliest is owed, and the next is due after the start.
-            let certain = earliest >= known.owed;
+            // It waits; unless it is not known whether the earliest is owed, or has rung, and the next is due after the
+            // start.
+            let certain = earliest >= known.owed.max(known.perhaps);
             for ring in due.iter().filter(|_| !certain) {
                 self.expect(&known.event, ring, now, false);
             }
