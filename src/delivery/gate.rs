@@ -66,8 +66,9 @@ impl Gate {
     pub fn pass(&self, now: UtcMillis, files: Files) -> Pass {
         let Some(closed) = self.0 else { return Pass::All };
         let left = closed.next.0.saturating_sub(now.0);
-        // Before it was closed is after the clock was set back.
-        if left <= 0 || now < closed.since || (closed.refusals > 0 && closed.files != files) {
+        // Before it was closed is after the clock was set back, and so is what is left where that is more than there ever was.
+        let is_set_back = now < closed.since || left > wait(closed.refusals, now.0.saturating_sub(closed.since.0));
+        if left <= 0 || is_set_back || (closed.refusals > 0 && closed.files != files) {
             return Pass::One;
         }
         let glance = if closed.refusals > 0 { GLANCE } else { left };
@@ -184,5 +185,9 @@ mod tests {
         gate.close(UtcMillis(1_000_000), Closure::Down, NONE);
         assert_eq!(gate.pass(UtcMillis(1_004_999), NONE), Pass::Nobody(Duration::from_millis(1)));
         assert_eq!(gate.pass(UtcMillis(500_000), NONE), Pass::One);
+        // Nor one that is set back to when it was closed already.
+        gate.close(UtcMillis(3_600_000), Closure::Down, NONE);
+        assert_eq!(gate.pass(UtcMillis(1_500_000), NONE), Pass::One);
+        assert_eq!(gate.pass(UtcMillis(3_600_001), NONE), Pass::Nobody(Duration::from_millis(9_999)));
     }
 }
