@@ -15,9 +15,9 @@ use crate::access::{self, Need};
 use crate::calendar::zone::Zones;
 use crate::clock::Clock;
 use crate::config::{self, Config, ConfigError, Overrides, Problem, SinkKind, SourceKind};
-use crate::delivery::ending::Ending;
+use crate::delivery::deadline::SendDeadline;
 use crate::delivery::routing;
-use crate::delivery::sink::{Sink, Surroundings};
+use crate::delivery::sink::{Sink, SinkContext};
 use crate::ledger::{Inspector, LedgerError};
 use crate::source::caldav::CaldavSource;
 use crate::source::directory::DirectorySource;
@@ -122,18 +122,18 @@ async fn look(config: &Config, offline: bool, clock: &Clock) -> anyhow::Result<V
     }
     findings.extend(people.warnings(config).into_iter().map(|(user, found)| warning("calendarUser", &user, found)));
     findings.extend(people.unmeant(config).into_iter().map(|(sink, found)| warning("sink", &sink, found)));
-    let surroundings = Surroundings {
+    let sink_context = SinkContext {
         clock: clock.clone(),
         zones: Zones::load(&config.zoneinfo)?,
         reader_zones: HashMap::new(),
         default_zone: None,
         max_reply_size: config.limits.max_reply_size,
-        ending: Ending::default(),
+        deadline: SendDeadline::default(),
         server_name: config.defaults.server_name.clone(),
     };
     for settings in &config.sinks {
         let kind = kind_of(&settings.kind);
-        findings.push(match Sink::open(settings, &surroundings) {
+        findings.push(match Sink::open(settings, &sink_context) {
             Ok(sink) if offline && kind == "email" && sink.ready().is_ok() => left_out("sink", &settings.name, kind),
             Ok(sink) => finding("sink", &settings.name, kind, sink.check().await.map_err(|error| error.to_string())),
             Err(error) => finding("sink", &settings.name, kind, Err(error.to_string())),

@@ -6,8 +6,8 @@ use super::look::block_on;
 use super::{Context, Usage, printer::Exit, rights};
 use crate::calendar::zone::Zones;
 use crate::config::{Config, Overrides, Recipients, SinkKind};
-use crate::delivery::ending::Ending;
-use crate::delivery::sink::{Outcome, Parcel, Sink, Surroundings};
+use crate::delivery::deadline::SendDeadline;
+use crate::delivery::sink::{ClaimedDelivery, Outcome, Sink, SinkContext};
 use crate::notification::Notification;
 use crate::time::UtcMillis;
 
@@ -43,20 +43,21 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
     };
     let now = context.clock.now();
     let json = notification(&config, &recipient, now).to_json();
-    let surroundings = Surroundings {
+    let sink_context = SinkContext {
         clock: context.clock.clone(),
         zones: Zones::load(&config.zoneinfo)?,
         server_name: config.defaults.server_name.clone(),
         reader_zones: HashMap::new(),
         default_zone: None,
         max_reply_size: config.limits.max_reply_size,
-        ending: Ending::default(),
+        deadline: SendDeadline::default(),
     };
     let outcome = block_on(async {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let sink = Sink::open(settings, &surroundings)?;
-        let parcel = Parcel { ring: 0, recipient: recipient.clone(), json: json.into(), attempts: 0, unknown: 0 };
-        Ok(sink.send_one(parcel).await)
+        let sink = Sink::open(settings, &sink_context)?;
+        let delivery =
+            ClaimedDelivery { ring: 0, recipient: recipient.clone(), json: json.into(), attempts: 0, unknown: 0 };
+        Ok(sink.send_one(delivery).await)
     })?;
     let to = if recipient.is_empty() { String::new() } else { format!(" for {recipient}") };
     match outcome {
@@ -69,14 +70,14 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
             context.printer.error(format!("the sink '{name}' may have taken the alarm{to}, or not: {answer}"));
             Ok(Exit::No)
         }
-        Outcome::Later { answer, .. }
+        Outcome::Retry { answer, .. }
         | Outcome::Held { answer, .. }
-        | Outcome::Never { answer }
+        | Outcome::Permanent { answer }
         | Outcome::Down { answer, .. } => {
             context.printer.error(format!("the sink '{}' did not take the alarm{to}: {answer}", args.name));
             Ok(Exit::No)
         }
-        Outcome::Untried | Outcome::InFlight => anyhow::bail!("the sink '{}' gave no answer", args.name),
+        Outcome::NotAttempted | Outcome::InFlight => anyhow::bail!("the sink '{}' gave no answer", args.name),
     }
 }
 

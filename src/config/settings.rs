@@ -312,9 +312,9 @@ pub struct Sink {
     pub kind: SinkKind,
 }
 
-/// Shape of the JSON on a sink.
+/// Format of the JSON on a sink.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Shape {
+pub struct JsonFormat {
     /// `format = "documented"`: without the extensions.
     pub documented: bool,
     /// `times = "local"`: wall-clock times of `timezone`.
@@ -324,17 +324,17 @@ pub struct Shape {
 #[derive(Clone, Debug)]
 pub enum SinkKind {
     Stdout {
-        shape: Shape,
+        format: JsonFormat,
     },
     File {
         path: PathBuf,
-        shape: Shape,
+        format: JsonFormat,
     },
     /// `method` is the first field of the datagram: what Cyrus' notifyd would dispatch on.
     CyrusNotify {
         path: PathBuf,
         method: String,
-        shape: Shape,
+        format: JsonFormat,
     },
     Email(EmailSettings),
 }
@@ -347,8 +347,8 @@ pub struct EmailSettings {
     pub security: SmtpSecurity,
     /// Username and password for AUTH.
     pub login: Option<(String, SecretRef)>,
-    /// How we introduce ourselves to the server: a host's full name, or an address in brackets; none: the server's name where that
-    /// is a full one, else our address.
+    /// How we introduce ourselves to the server: a host's full name, or an address in brackets; none: the server's name
+    /// where that is a full one, else our address.
     pub helo: Option<String>,
     /// The From mailbox, checked.
     pub from: String,

@@ -8,7 +8,7 @@ use toml::de::DeValue;
 use super::load::Reader;
 use super::secret_ref::SecretRef;
 use super::section::Section;
-use super::settings::{EmailSettings, Recipients, Shape, Sink, SinkKind, SmtpSecurity};
+use super::settings::{EmailSettings, JsonFormat, Recipients, Sink, SinkKind, SmtpSecurity};
 use super::{address, secret, sources, value};
 
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -70,7 +70,7 @@ fn read_one(section: Section<'_>, name: String, kind: Kind, reader: &Reader<'_>)
     let timeout = section.read("timeout", value::duration).unwrap_or(TIMEOUT);
     let give_up_after = section.read("give_up_after", value::duration).unwrap_or(GIVE_UP_AFTER);
     let kind = match kind {
-        Kind::Stdout => Some(SinkKind::Stdout { shape: shape(&section) }),
+        Kind::Stdout => Some(SinkKind::Stdout { format: json_format(&section) }),
         Kind::File => file(&section, reader),
         Kind::CyrusNotify => cyrus_notify(&section, reader),
         Kind::Email => email(&section, reader).map(SinkKind::Email),
@@ -88,7 +88,7 @@ pub(super) fn stdout() -> Sink {
         calendars: Vec::new(),
         timeout: TIMEOUT,
         give_up_after: GIVE_UP_AFTER,
-        kind: SinkKind::Stdout { shape: Shape::default() },
+        kind: SinkKind::Stdout { format: JsonFormat::default() },
     }
 }
 
@@ -104,24 +104,24 @@ fn actions(value: &DeValue<'_>) -> Result<Vec<String>, String> {
     value::texts(value)?.iter().map(one).collect()
 }
 
-fn shape(section: &Section<'_>) -> Shape {
-    Shape {
+fn json_format(section: &Section<'_>) -> JsonFormat {
+    JsonFormat {
         documented: section.read("format", value::word(&[("full", false), ("documented", true)])).unwrap_or(false),
         local_times: section.read("times", value::word(&[("utc", false), ("local", true)])).unwrap_or(false),
     }
 }
 
 fn file(section: &Section<'_>, reader: &Reader<'_>) -> Option<SinkKind> {
-    let shape = shape(section);
+    let format = json_format(section);
     let path = reader.path(&section.required("path", value::text)?);
-    Some(SinkKind::File { path, shape })
+    Some(SinkKind::File { path, format })
 }
 
 fn cyrus_notify(section: &Section<'_>, reader: &Reader<'_>) -> Option<SinkKind> {
-    let shape = shape(section);
+    let format = json_format(section);
     let method = section.read("method", value::text).unwrap_or_else(|| NOTIFY_METHOD.to_owned());
     let path = reader.path(&section.required("path", value::text)?);
-    Some(SinkKind::CyrusNotify { path, method, shape })
+    Some(SinkKind::CyrusNotify { path, method, format })
 }
 
 fn email(section: &Section<'_>, reader: &Reader<'_>) -> Option<EmailSettings> {

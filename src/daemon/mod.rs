@@ -14,10 +14,10 @@ use tokio::time::Instant;
 use crate::calendar::zone::Zones;
 use crate::clock::Clock;
 use crate::config::{Config, SourceKind, User};
-use crate::delivery::ending::Ending;
-use crate::delivery::postman::Postman;
+use crate::delivery::deadline::SendDeadline;
 use crate::delivery::routing::Routing;
-use crate::delivery::sink::{Sink, Surroundings};
+use crate::delivery::sink::{Sink, SinkContext};
+use crate::delivery::worker::DeliveryWorker;
 use crate::intake::Desk;
 use crate::ledger::{Fired, Ledger, LedgerError, Trouble};
 use crate::planner::Planner;
@@ -109,9 +109,9 @@ struct Stages {
     desk: Arc<Desk>,
     watchers: Vec<Watcher>,
     wheel: Wheel<Planner>,
-    postmen: Vec<Arc<Postman>>,
+    workers: Vec<Arc<DeliveryWorker>>,
     bell: Bell,
-    ending: Ending,
+    send_deadline: SendDeadline,
 }
 
 /// Runs until SIGTERM or SIGINT, then delivers what has been fired and returns.
@@ -129,7 +129,7 @@ pub async fn run(config: Config, clock: Clock) -> anyhow::Result<()> {
             return Ok(());
         }
     };
-    let Stages { ledger, desk, watchers, wheel, postmen, bell, ending } = stages;
+    let Stages { ledger, desk, watchers, wheel, workers, bell, send_deadline } = stages;
     let look_again = Arc::new(Notify::new());
     let apart = Apart::new()?;
     let mut parts = Parts::new(apart.handle());
@@ -151,14 +151,14 @@ pub async fn run(config: Config, clock: Clock) -> anyhow::Result<()> {
         });
     }
     let overdue = bell.clone();
-    let patience = tokio::spawn(async move {
+    let start_timeout = tokio::spawn(async move {
         tokio::time::sleep(FIRST_LOOK).await;
         overdue.release();
     });
-    let bells: Vec<Arc<Notify>> = postmen.iter().map(|_| Arc::new(Notify::new())).collect();
-    for (postman, bell) in postmen.iter().zip(&bells) {
-        let (postman, bell, ending) = (postman.clone(), bell.clone(), parts.ending(Part::Delivers));
-        parts.start(Part::Delivers, async move { Ok(postman.run(bell, ending).await?) });
+    let wakeups: Vec<Arc<Notify>> = workers.iter().map(|_| Arc::new(Notify::new())).collect();
+    for (worker, wakeup) in workers.iter().zip(&wakeups) {
+        let (worker, wakeup, ending) = (worker.clone(), wakeup.clone(), parts.ending(Part::Delivers));
+        parts.start(Part::Delivers, async move { Ok(worker.run(wakeup, ending).await?) });
     }
     let keeping = Historian::new(&config, ledger.clone(), clock).run(parts.ending(Part::Looks));
     parts.start(Part::Looks, async move {
@@ -167,22 +167,22 @@ pub async fn run(config: Config, clock: Clock) -> anyhow::Result<()> {
     });
     let minding = mind_clock(desk.clone(), parts.ending(Part::Looks));
     parts.start(Part::Looks, minding);
-    let announced = bells.clone();
+    let announced = wakeups.clone();
     let turning = wheel.run(parts.ending(Part::Fires), move |fired| announce(fired, &announced));
     parts.start(Part::Fires, async move { Ok(turning.await?) });
     tracing::info!(process.id = std::process::id(), "reveille is running");
     let outcome = tokio::select! {
-        () = signals.serve(&postmen, &look_again, &bells) => Ok(()),
+        () = signals.serve(&workers, &look_again, &wakeups) => Ok(()),
         error = parts.one_has_ended() => Err(error),
     };
     signals.end_at_once();
     tracing::info!("stopping: delivering what has been fired");
     let deadline = Instant::now() + DRAIN;
-    let enough = deadline.checked_sub(SETTLING).unwrap_or(deadline);
-    ending.set(enough);
-    patience.abort();
+    let send_until = deadline.checked_sub(SETTLING).unwrap_or(deadline);
+    send_deadline.set(send_until);
+    start_timeout.abort();
     let outcome = outcome.and(parts.end(deadline).await);
-    if Instant::now() >= enough {
+    if Instant::now() >= send_until {
         tracing::warn!("not everything could be delivered in time; the rest waits in the ledger for the next start");
     }
     let closed = async {
@@ -223,7 +223,7 @@ async fn mind_clock(desk: Arc<Desk>, stop: impl Future<Output = ()>) -> anyhow::
 /// As for [`run`], and when the ledger cannot be written.
 pub async fn once(config: Config, clock: Clock) -> anyhow::Result<Passed> {
     outlive_limits().context("signals cannot be received")?;
-    let Stages { ledger, desk, watchers, mut wheel, postmen, bell, .. } = build(&config, clock.clone()).await?;
+    let Stages { ledger, desk, watchers, mut wheel, workers, bell, .. } = build(&config, clock.clone()).await?;
     let mut passed = Passed::Well;
     for mut watcher in watchers {
         if !watcher.look(&desk).await {
@@ -235,9 +235,9 @@ pub async fn once(config: Config, clock: Clock) -> anyhow::Result<Passed> {
     loop {
         while wheel.turn(&|fired| announce(fired, &[])).await? == Turn::Again {}
         // What is ready is delivered before what takes long is worked out.
-        for postman in &postmen {
-            let all = postman.all().await?;
-            if all.later > 0 || all.failed > 0 {
+        for worker in &workers {
+            let all = worker.send_all().await?;
+            if all.retry > 0 || all.failed > 0 {
                 passed = Passed::Partly;
             }
         }
@@ -263,20 +263,20 @@ async fn build(config: &Config, clock: Clock) -> anyhow::Result<Stages> {
     let hosts = Hosts::default();
     let watchers =
         config.sources.iter().map(|source| Watcher::new(source, config, &clock, &hosts)).collect::<Result<_, _>>()?;
-    let surroundings = Surroundings {
+    let context = SinkContext {
         clock: clock.clone(),
         zones,
         reader_zones: reader_zones(config),
         default_zone: config.defaults.zone.clone(),
         max_reply_size: config.limits.max_reply_size,
         server_name: config.defaults.server_name.clone(),
-        ending: Ending::default(),
+        deadline: SendDeadline::default(),
     };
-    let mut postmen = Vec::new();
+    let mut workers = Vec::new();
     for sink in &config.sinks {
         let Some(id) = sinks.get(&sink.name) else { continue };
-        let open = Sink::open(sink, &surroundings)?;
-        if open.goes_nowhere() {
+        let open = Sink::open(sink, &context)?;
+        if open.discards_output() {
             tracing::warn!(
                 sink.name = sink.name,
                 "standard output is closed, or /dev/null: nobody gets the alarms that are written there"
@@ -289,10 +289,10 @@ async fn build(config: &Config, clock: Clock) -> anyhow::Result<Stages> {
                 "this sink cannot be used; its alarms wait, and are tried again"
             );
         }
-        let postman = Postman::new(open, *id, ledger.clone(), clock.clone(), sink.give_up_after);
-        postmen.push(Arc::new(postman));
+        let worker = DeliveryWorker::new(open, *id, ledger.clone(), clock.clone(), sink.give_up_after);
+        workers.push(Arc::new(worker));
     }
-    Ok(Stages { ledger, desk, watchers, wheel, postmen, bell, ending: surroundings.ending })
+    Ok(Stages { ledger, desk, watchers, wheel, workers, bell, send_deadline: context.deadline })
 }
 
 /// Until when everything counts as rung, whatever the ledger knows: it may be a copy that was put back.
@@ -325,10 +325,10 @@ fn reader_zones(config: &Config) -> HashMap<String, String> {
     zones
 }
 
-fn announce(fired: Fired, bells: &[Arc<Notify>]) {
+fn announce(fired: Fired, wakeups: &[Arc<Notify>]) {
     if fired.deliveries > 0 {
-        for bell in bells {
-            bell.notify_one();
+        for wakeup in wakeups {
+            wakeup.notify_one();
         }
     }
     tracing::debug!(rings.new = fired.rings, rings.already = fired.already, fired.deliveries, "fired");

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 
-use crate::delivery::postman::Postman;
+use crate::delivery::worker::DeliveryWorker;
 
 /// The signals, being received.
 #[derive(Debug)]
@@ -47,20 +47,20 @@ impl Signals {
     }
 
     /// Serves signals until one of them says stop.
-    pub async fn serve(&mut self, postmen: &[Arc<Postman>], look_again: &Notify, bells: &[Arc<Notify>]) {
+    pub async fn serve(&mut self, workers: &[Arc<DeliveryWorker>], look_again: &Notify, wakeups: &[Arc<Notify>]) {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => break,
                 _ = self.interrupt.recv() => break,
                 _ = self.hangup.recv() => {
                     tracing::info!("opening files anew");
-                    postmen.iter().for_each(|postman| postman.sink().reopen());
+                    workers.iter().for_each(|worker| worker.sink().reopen());
                 }
                 _ = self.user.recv() => {
                     tracing::info!("looking at every source and at what is to be delivered now");
                     look_again.notify_waiters();
-                    postmen.iter().for_each(|postman| postman.hurry());
-                    bells.iter().for_each(|bell| bell.notify_one());
+                    workers.iter().for_each(|worker| worker.hurry());
+                    wakeups.iter().for_each(|wakeup| wakeup.notify_one());
                 }
             }
         }

@@ -11,9 +11,9 @@ use tokio::net::UnixDatagram;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 
-use super::ending::Ending;
-use super::shape::Shaper;
-use super::sink::{Outcome, Parcel, SinkError};
+use super::deadline::SendDeadline;
+use super::render::Renderer;
+use super::sink::{ClaimedDelivery, Outcome, SinkError};
 
 /// What Linux keeps of a socket's send buffer for itself.
 const OVERHEAD: usize = 32;
@@ -26,9 +26,9 @@ pub struct CyrusNotify {
     path: PathBuf,
     /// Everything before the message: method, class, priority, user, mailbox, number of options.
     header: Vec<u8>,
-    shaper: Shaper,
+    renderer: Renderer,
     timeout: Duration,
-    ending: Ending,
+    deadline: SendDeadline,
     line: Mutex<Option<Line>>,
 }
 
@@ -44,32 +44,38 @@ struct Line {
 
 impl CyrusNotify {
     /// Datagrams go to the socket at `path`; `method` is their first field.
-    pub fn new(path: &Path, method: &str, shaper: Shaper, timeout: Duration, ending: Ending) -> CyrusNotify {
+    pub fn new(
+        path: &Path,
+        method: &str,
+        renderer: Renderer,
+        timeout: Duration,
+        deadline: SendDeadline,
+    ) -> CyrusNotify {
         let method: String = method.chars().filter(|c| *c != '\0').collect();
         let header = format!("{method}\0EVENT\0\0\0\x000\0").into_bytes();
-        CyrusNotify { path: path.to_owned(), header, shaper, timeout, ending, line: Mutex::new(None) }
+        CyrusNotify { path: path.to_owned(), header, renderer, timeout, deadline, line: Mutex::new(None) }
     }
 
     /// Sends the batch, a datagram each, within the time limit. When the other side is gone or takes nothing, the rest of
     /// the batch is not tried.
-    pub async fn send(&self, parcels: &[Parcel]) -> Vec<Outcome> {
+    pub async fn send(&self, deliveries: &[ClaimedDelivery]) -> Vec<Outcome> {
         let deadline = Instant::now() + self.timeout;
         let mut line = self.line.lock().await;
         // Another daemon may have taken the place of the one that we are connected to, which may be there still.
         if line.as_ref().is_some_and(|open| open.place != self.place()) {
             *line = None;
         }
-        let mut end = std::pin::pin!(self.ending.come());
-        let mut outcomes = Vec::with_capacity(parcels.len());
-        for parcel in parcels {
+        let mut end = std::pin::pin!(self.deadline.reached());
+        let mut outcomes = Vec::with_capacity(deliveries.len());
+        for delivery in deliveries {
             // A datagram that is given up was not sent.
             let outcome = tokio::select! {
                 biased;
-                () = &mut end => Outcome::Untried,
-                outcome = self.send_one(&mut line, parcel, deadline) => outcome,
+                () = &mut end => Outcome::NotAttempted,
+                outcome = self.send_one(&mut line, delivery, deadline) => outcome,
             };
-            if matches!(outcome, Outcome::Later { .. } | Outcome::Untried) {
-                outcomes.resize(parcels.len(), outcome);
+            if matches!(outcome, Outcome::Retry { .. } | Outcome::NotAttempted) {
+                outcomes.resize(deliveries.len(), outcome);
                 break;
             }
             outcomes.push(outcome);
@@ -86,14 +92,14 @@ impl CyrusNotify {
         Ok(format!("somebody listens at {}", self.path.display()))
     }
 
-    async fn send_one(&self, line: &mut Option<Line>, parcel: &Parcel, deadline: Instant) -> Outcome {
+    async fn send_one(&self, line: &mut Option<Line>, delivery: &ClaimedDelivery, deadline: Instant) -> Outcome {
         let mut fresh = line.is_none();
         loop {
             let open = match line.take().map_or_else(|| self.connect(), Ok) {
                 Ok(open) => line.insert(open),
-                Err(error) => return Outcome::later(self.unusable(&error)),
+                Err(error) => return Outcome::retry(self.unusable(&error)),
             };
-            let datagram = match self.frame(&parcel.json, open.limit) {
+            let datagram = match self.frame(&delivery.json, open.limit) {
                 Ok(datagram) => datagram,
                 Err(refused) => return refused,
             };
@@ -102,7 +108,7 @@ impl CyrusNotify {
                 Ok(Err(error)) => error,
                 Err(_) => {
                     let (path, seconds) = (self.path.display(), self.timeout.as_secs());
-                    return Outcome::later(format!(
+                    return Outcome::retry(format!(
                         "{path} is full: its daemon did not take all alarms within {seconds} s"
                     ));
                 }
@@ -116,7 +122,7 @@ impl CyrusNotify {
                 }
                 _ => {
                     *line = None;
-                    return Outcome::later(self.unusable(&error));
+                    return Outcome::retry(self.unusable(&error));
                 }
             }
         }
@@ -124,7 +130,7 @@ impl CyrusNotify {
 
     /// A datagram of at most `limit` octets.
     fn frame(&self, json: &str, limit: usize) -> Result<Vec<u8>, Outcome> {
-        let json = self.shaper.render_within(json, limit.saturating_sub(self.header.len() + 1))?;
+        let json = self.renderer.render_within(json, limit.saturating_sub(self.header.len() + 1))?;
         let mut datagram = Vec::with_capacity(self.header.len() + json.len() + 1);
         datagram.extend_from_slice(&self.header);
         datagram.extend_from_slice(json.as_bytes());
@@ -162,13 +168,13 @@ impl CyrusNotify {
 mod tests {
     use super::*;
     use crate::calendar::zone::Zones;
-    use crate::config::Shape;
-    use crate::delivery::sink::samples::{melbourne, parcel};
+    use crate::config::JsonFormat;
+    use crate::delivery::sink::samples::{delivery, melbourne};
     use crate::notification::Notification;
 
     fn sink(path: &Path) -> CyrusNotify {
-        let shaper = Shaper::new(Shape::default(), Zones::bundled());
-        CyrusNotify::new(path, "lab", shaper, Duration::from_secs(10), Ending::default())
+        let renderer = Renderer::new(JsonFormat::default(), Zones::bundled());
+        CyrusNotify::new(path, "lab", renderer, Duration::from_secs(10), SendDeadline::default())
     }
 
     async fn received(socket: &UnixDatagram) -> Vec<u8> {
@@ -183,7 +189,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("notify");
         let daemon = UnixDatagram::bind(&path).unwrap();
-        assert_eq!(sink(&path).send(&[parcel("{\"event\":1}")]).await, [Outcome::Delivered]);
+        assert_eq!(sink(&path).send(&[delivery("{\"event\":1}")]).await, [Outcome::Delivered]);
         assert_eq!(
             received(&daemon).await,
             b"lab\0EVENT\0\0\0\0".iter().chain(b"0\0{\"event\":1}\0").copied().collect::<Vec<u8>>()
@@ -195,32 +201,36 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("notify");
         let sink = sink(&path);
-        let absent = sink.send(&[parcel("{1}"), parcel("{2}")]).await;
+        let absent = sink.send(&[delivery("{1}"), delivery("{2}")]).await;
         let answer = format!("there is no socket at {}: start the daemon that listens there", path.display());
-        assert_eq!(absent, vec![Outcome::later(answer); 2]);
+        assert_eq!(absent, vec![Outcome::retry(answer); 2]);
 
         let daemon = UnixDatagram::bind(&path).unwrap();
-        assert_eq!(sink.send(&[parcel("{3}")]).await, [Outcome::Delivered]);
+        assert_eq!(sink.send(&[delivery("{3}")]).await, [Outcome::Delivered]);
         drop(daemon);
-        let gone = sink.send(&[parcel("{4}")]).await;
+        let gone = sink.send(&[delivery("{4}")]).await;
         assert!(
-            matches!(gone.as_slice(), [Outcome::Later { answer, .. }] if answer.starts_with("nobody listens")),
+            matches!(gone.as_slice(), [Outcome::Retry { answer, .. }] if answer.starts_with("nobody listens")),
             "{gone:?}"
         );
         assert!(sink.check().is_err());
 
         std::fs::remove_file(&path).unwrap();
         let first = UnixDatagram::bind(&path).unwrap();
-        assert_eq!(sink.send(&[parcel("{5}")]).await, [Outcome::Delivered]);
+        assert_eq!(sink.send(&[delivery("{5}")]).await, [Outcome::Delivered]);
         std::fs::remove_file(&path).unwrap();
         drop(first);
         let second = UnixDatagram::bind(&path).unwrap();
-        assert_eq!(sink.send(&[parcel("{6}")]).await, [Outcome::Delivered], "a restart between two alarms loses none");
+        assert_eq!(
+            sink.send(&[delivery("{6}")]).await,
+            [Outcome::Delivered],
+            "a restart between two alarms loses none"
+        );
         assert!(received(&second).await.ends_with(b"{6}\0"));
         // The one before is there still, as when a daemon is started anew before the old one ends.
         std::fs::remove_file(&path).unwrap();
         let third = UnixDatagram::bind(&path).unwrap();
-        assert_eq!(sink.send(&[parcel("{7}")]).await, [Outcome::Delivered]);
+        assert_eq!(sink.send(&[delivery("{7}")]).await, [Outcome::Delivered]);
         assert!(received(&third).await.ends_with(b"{7}\0"));
     }
 
@@ -231,13 +241,13 @@ mod tests {
         let daemon = UnixDatagram::bind(&path).unwrap();
         let sink = sink(&path);
         // Far more than a unix socket queues, and more at once than its buffers hold.
-        let parcels: Vec<Parcel> = (0..2_000).map(|n| parcel(&format!("{{\"n\":{n}}}"))).collect();
-        let (outcomes, count) = tokio::join!(sink.send(&parcels), async {
-            for n in 0..parcels.len() {
+        let deliveries: Vec<ClaimedDelivery> = (0..2_000).map(|n| delivery(&format!("{{\"n\":{n}}}"))).collect();
+        let (outcomes, count) = tokio::join!(sink.send(&deliveries), async {
+            for n in 0..deliveries.len() {
                 let datagram = received(&daemon).await;
                 assert!(datagram.ends_with(format!("{{\"n\":{n}}}\0").as_bytes()), "{n}");
             }
-            parcels.len()
+            deliveries.len()
         });
         assert_eq!(outcomes, vec![Outcome::Delivered; count]);
     }
@@ -247,12 +257,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("notify");
         let _daemon = UnixDatagram::bind(&path).unwrap();
-        let shaper = Shaper::new(Shape::default(), Zones::bundled());
-        let sink = CyrusNotify::new(&path, "lab", shaper, Duration::from_millis(20), Ending::default());
-        let outcomes = sink.send(&vec![parcel("{}"); 3_000]).await;
+        let renderer = Renderer::new(JsonFormat::default(), Zones::bundled());
+        let sink = CyrusNotify::new(&path, "lab", renderer, Duration::from_millis(20), SendDeadline::default());
+        let outcomes = sink.send(&vec![delivery("{}"); 3_000]).await;
         assert_eq!(outcomes.len(), 3_000);
         assert_eq!(outcomes.first(), Some(&Outcome::Delivered));
-        assert!(matches!(outcomes.last(), Some(Outcome::Later { answer, .. }) if answer.contains("is full")));
+        assert!(matches!(outcomes.last(), Some(Outcome::Retry { answer, .. }) if answer.contains("is full")));
     }
 
     #[tokio::test]
@@ -262,7 +272,7 @@ mod tests {
         let daemon = UnixDatagram::bind(&path).unwrap();
         let long = Notification { description: "Grüße\n".repeat(200_000), ..melbourne() };
         let sink = sink(&path);
-        let sent = sink.send(&[parcel(&serde_json::to_string(&long).unwrap())]).await;
+        let sent = sink.send(&[delivery(&serde_json::to_string(&long).unwrap())]).await;
         assert_eq!(sent, [Outcome::Delivered]);
         let (datagram, limit) = (received(&daemon).await, sink.connect().unwrap().limit);
         assert!(datagram.len() <= limit && datagram.len() > limit - 8, "{} of {limit}", datagram.len());
@@ -287,7 +297,7 @@ mod tests {
                 attendee_status: people(attendees),
                 ..melbourne()
             };
-            assert_eq!(sink.send(&[parcel(&serde_json::to_string(&long).unwrap())]).await, [Outcome::Delivered]);
+            assert_eq!(sink.send(&[delivery(&serde_json::to_string(&long).unwrap())]).await, [Outcome::Delivered]);
             let (datagram, limit) = (received(&daemon).await, sink.connect().unwrap().limit);
             // One more of either would not have fitted.
             assert!(datagram.len() <= limit && datagram.len() > limit - 90, "{} of {limit}", datagram.len());
@@ -307,7 +317,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("notify");
         let _stream = std::os::unix::net::UnixListener::bind(&path).unwrap();
-        let outcomes = sink(&path).send(&[parcel("{}")]).await;
-        assert_eq!(outcomes, [Outcome::later(format!("{} is no datagram socket", path.display()))]);
+        let outcomes = sink(&path).send(&[delivery("{}")]).await;
+        assert_eq!(outcomes, [Outcome::retry(format!("{} is no datagram socket", path.display()))]);
     }
 }

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use tokio::sync::Mutex;
 
-use super::lines::{Lines, apart, write};
-use super::shape::Shaper;
-use super::sink::{Outcome, Parcel, SinkError};
+use super::ndjson::{NdjsonBatch, apart, write};
+use super::render::Renderer;
+use super::sink::{ClaimedDelivery, Outcome, SinkError};
 use crate::access::{self, Need, give_to_owner_of};
 
 /// What every line begins with.
@@ -24,7 +24,7 @@ const BLOCK: u64 = 64 * 1024;
 #[derive(Debug)]
 pub struct LineFile {
     path: PathBuf,
-    shaper: Shaper,
+    renderer: Renderer,
     timeout: Duration,
     file: Arc<Mutex<Option<File>>>,
     /// To be opened anew before the next write.
@@ -33,19 +33,19 @@ pub struct LineFile {
 
 impl LineFile {
     /// Lines go to the file at `path`, which is created (mode 0600) when the first is written.
-    pub fn new(path: &Path, shaper: Shaper, timeout: Duration) -> LineFile {
-        LineFile { path: path.to_owned(), shaper, timeout, file: Arc::default(), stale: Arc::default() }
+    pub fn new(path: &Path, renderer: Renderer, timeout: Duration) -> LineFile {
+        LineFile { path: path.to_owned(), renderer, timeout, file: Arc::default(), stale: Arc::default() }
     }
 
     /// Appends the batch by one write, and waits until the disk has it.
-    pub async fn send(&self, parcels: &[Parcel]) -> Vec<Outcome> {
-        let (path, batch, shaper) = (self.path.clone(), parcels.to_vec(), self.shaper.clone());
+    pub async fn send(&self, deliveries: &[ClaimedDelivery]) -> Vec<Outcome> {
+        let (path, batch, renderer) = (self.path.clone(), deliveries.to_vec(), self.renderer.clone());
         let stale = Arc::clone(&self.stale);
-        apart(&self.file, self.timeout, &self.path.display().to_string(), parcels.len(), move |file| {
+        apart(&self.file, self.timeout, &self.path.display().to_string(), deliveries.len(), move |file| {
             if stale.swap(false, Ordering::Relaxed) {
                 *file = None;
             }
-            put(file, &path, Lines::of(&batch, &shaper))
+            put(file, &path, NdjsonBatch::of(&batch, &renderer))
         })
         .await
     }
@@ -75,14 +75,14 @@ impl LineFile {
 
 /// Appends `lines`. After a failure whole lines stay and count, a line that was begun is taken back, and the file is
 /// opened anew for the next batch.
-fn put(open: &mut Option<File>, path: &Path, lines: Lines) -> Vec<Outcome> {
+fn put(open: &mut Option<File>, path: &Path, batch: NdjsonBatch) -> Vec<Outcome> {
     let mut file = match open.take().filter(|file| is_at(file, path)).map_or_else(|| append(path), Ok) {
         Ok(file) => file,
-        Err(error) => return lines.delivered_upto(0, &unusable(path, &error)),
+        Err(error) => return batch.delivered_upto(0, &unusable(path, &error)),
     };
     let written = length(&file).and_then(|before| {
-        write(&mut file, &lines.bytes).map_err(|(count, error)| {
-            let whole = lines.whole(count);
+        write(&mut file, &batch.bytes).map_err(|(count, error)| {
+            let whole = batch.whole(count);
             let kept = file.set_len(before + whole as u64).and_then(|()| file.sync_data());
             (if kept.is_ok() { whole } else { 0 }, error)
         })
@@ -90,9 +90,9 @@ fn put(open: &mut Option<File>, path: &Path, lines: Lines) -> Vec<Outcome> {
     match written.and_then(|()| file.sync_data().map_err(|error| (0, error))) {
         Ok(()) => {
             *open = Some(file);
-            lines.delivered()
+            batch.delivered()
         }
-        Err((count, error)) => lines.delivered_upto(count, &unusable(path, &error)),
+        Err((count, error)) => batch.delivered_upto(count, &unusable(path, &error)),
     }
 }
 

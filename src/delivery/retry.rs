@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use super::sink::Outcome;
-use crate::ledger::{GAVE_UP, Verdict};
+use crate::ledger::{GAVE_UP, NextState};
 use crate::time::UtcMillis;
 
 /// The wait after the first failed attempt; it doubles with each further one.
 pub const FIRST_WAIT: Duration = Duration::from_secs(5);
 /// The wait grows no further than this.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);
-/// The waits after attempts that may have delivered it, one after the other: what is sent again may be a second copy, and what was
-/// not delivered must not be lost.
+/// The waits after attempts that may have delivered it, one after the other: what is sent again may be a second copy,
+/// and what was not delivered must not be lost.
 const UNKNOWN_WAITS: [Duration; 2] = [Duration::from_secs(15 * 60), Duration::from_secs(60 * 60)];
 /// And then after this.
 const LAST_UNKNOWN_WAIT: Duration = Duration::from_secs(6 * 60 * 60);
@@ -20,7 +20,7 @@ pub const LONGEST_WISH: Duration = Duration::from_secs(60 * 60);
 /// An answer is cut to this many octets before it is kept.
 pub const ANSWER_LIMIT: usize = 500;
 
-/// One attempt, as far as the verdict depends on it.
+/// One attempt, as far as the next state depends on it.
 #[derive(Clone, Copy, Debug)]
 pub struct Attempt {
     /// Which one it was; the first is 1.
@@ -35,22 +35,22 @@ pub struct Attempt {
     pub seed: u64,
 }
 
-/// Judges `attempt`, which ended with `outcome`. What is to be tried later is tried after a wait that doubles from
-/// [`FIRST_WAIT`] to [`LONGEST_WAIT`], shortened by up to a quarter so that what failed together does not come back
-/// together; a server's own wish (`after`) comes instead of the wait, between [`FIRST_WAIT`] and [`LONGEST_WISH`]. What may
-/// have been delivered waits longer. Once the alarm is older than `give_up_after`, it has failed. What cannot be sent because
-/// nothing can waits. None of what was not tried, or is still being sent.
-pub fn judge(attempt: Attempt, outcome: Outcome, give_up_after: Duration) -> Option<Verdict> {
+/// Decides what follows from `attempt`, which ended with `outcome`. What is to be tried later is tried after a wait
+/// that doubles from [`FIRST_WAIT`] to [`LONGEST_WAIT`], shortened by up to a quarter so that what failed together does
+/// not come back together; a server's own wish (`after`) comes instead of the wait, between [`FIRST_WAIT`] and
+/// [`LONGEST_WISH`]. What may have been delivered waits longer. Once the alarm is older than `give_up_after`, it has
+/// failed. What cannot be sent because nothing can waits. None of what was not tried, or is still being sent.
+pub fn decide(attempt: Attempt, outcome: Outcome, give_up_after: Duration) -> Option<NextState> {
     let mut wait = backoff(attempt.number, attempt.seed);
     let answer = match outcome {
-        Outcome::Untried | Outcome::InFlight => return None,
+        Outcome::NotAttempted | Outcome::InFlight => return None,
         Outcome::Down { answer, .. } if attempt.now < attempt.fired.plus(millis(give_up_after)) => {
-            return Some(Verdict::Waits { answer: bounded(answer) });
+            return Some(NextState::Waits { answer: bounded(answer) });
         }
         Outcome::Down { answer, .. } => bounded(answer),
-        Outcome::Delivered => return Some(Verdict::Delivered),
-        Outcome::Never { answer } => return Some(Verdict::Failed { answer: bounded(answer) }),
-        Outcome::Later { answer, after } => {
+        Outcome::Delivered => return Some(NextState::Delivered),
+        Outcome::Permanent { answer } => return Some(NextState::Failed { answer: bounded(answer) }),
+        Outcome::Retry { answer, after } => {
             wait = after.map_or(wait, wished);
             bounded(answer)
         }
@@ -67,9 +67,9 @@ pub fn judge(attempt: Attempt, outcome: Outcome, give_up_after: Duration) -> Opt
     };
     if attempt.now >= attempt.fired.plus(millis(give_up_after)) {
         let answer = format!("{GAVE_UP}{}; last answer: {answer}", in_words(give_up_after));
-        return Some(Verdict::Failed { answer });
+        return Some(NextState::Failed { answer });
     }
-    Some(Verdict::Later { at: attempt.now.plus(wait), answer })
+    Some(NextState::Retry { at: attempt.now.plus(wait), answer })
 }
 
 /// Milliseconds to wait after the attempt `number`.
@@ -133,9 +133,9 @@ mod tests {
     }
 
     fn wait(number: u32, seed: u64, after: Option<Duration>) -> i64 {
-        let outcome = Outcome::Later { answer: "451 busy".to_owned(), after };
-        match judge(Attempt { seed, ..attempt(number) }, outcome, DAYS_3) {
-            Some(Verdict::Later { at, answer }) => {
+        let outcome = Outcome::Retry { answer: "451 busy".to_owned(), after };
+        match decide(Attempt { seed, ..attempt(number) }, outcome, DAYS_3) {
+            Some(NextState::Retry { at, answer }) => {
                 assert_eq!(answer, "451 busy");
                 at.0 - 1_000
             }
@@ -145,25 +145,25 @@ mod tests {
 
     #[test]
     fn what_is_final_is_final() {
-        assert_eq!(judge(attempt(1), Outcome::Delivered, DAYS_3), Some(Verdict::Delivered));
-        let refused = judge(attempt(1), Outcome::never("550 5.1.1 No such user"), DAYS_3);
-        assert_eq!(refused, Some(Verdict::Failed { answer: "550 5.1.1 No such user".to_owned() }));
-        assert_eq!(judge(attempt(1), Outcome::Untried, DAYS_3), None);
+        assert_eq!(decide(attempt(1), Outcome::Delivered, DAYS_3), Some(NextState::Delivered));
+        let refused = decide(attempt(1), Outcome::permanent("550 5.1.1 No such user"), DAYS_3);
+        assert_eq!(refused, Some(NextState::Failed { answer: "550 5.1.1 No such user".to_owned() }));
+        assert_eq!(decide(attempt(1), Outcome::NotAttempted, DAYS_3), None);
         let down = Outcome::Down { answer: "refused".to_owned(), closure: Closure::Down };
-        let waits = Verdict::Waits { answer: "refused".to_owned() };
-        assert_eq!(judge(attempt(9), down.clone(), DAYS_3), Some(waits));
+        let waits = NextState::Waits { answer: "refused".to_owned() };
+        assert_eq!(decide(attempt(9), down.clone(), DAYS_3), Some(waits));
         let over = Attempt { now: UtcMillis(3 * 86_400_000), ..attempt(9) };
         let answer = "gave up after 3 days; last answer: refused".to_owned();
-        assert_eq!(judge(over, down, DAYS_3), Some(Verdict::Failed { answer }));
+        assert_eq!(decide(over, down, DAYS_3), Some(NextState::Failed { answer }));
     }
 
     #[test]
     fn it_gives_up_at_the_age_that_is_set_and_not_before() {
         let last = Attempt { now: UtcMillis(3 * 86_400_000 - 1), ..attempt(300) };
-        assert!(matches!(judge(last, Outcome::later("down"), DAYS_3), Some(Verdict::Later { .. })));
+        assert!(matches!(decide(last, Outcome::retry("down"), DAYS_3), Some(NextState::Retry { .. })));
         let over = Attempt { now: UtcMillis(3 * 86_400_000), ..attempt(300) };
         let answer = "gave up after 3 days; last answer: down".to_owned();
-        assert_eq!(judge(over, Outcome::later("down"), DAYS_3), Some(Verdict::Failed { answer }));
+        assert_eq!(decide(over, Outcome::retry("down"), DAYS_3), Some(NextState::Failed { answer }));
     }
 
     #[test]
@@ -176,7 +176,7 @@ mod tests {
     #[test]
     fn answers_are_one_bounded_line() {
         let long = format!("554 no\r\nnever\0{}", "ü".repeat(400));
-        let Some(Verdict::Failed { answer }) = judge(attempt(1), Outcome::never(long), DAYS_3) else { panic!() };
+        let Some(NextState::Failed { answer }) = decide(attempt(1), Outcome::permanent(long), DAYS_3) else { panic!() };
         assert!(answer.starts_with("554 no  never üü"), "{answer}");
         assert!(answer.len() <= ANSWER_LIMIT && answer.len() > ANSWER_LIMIT - 2, "{}", answer.len());
     }
@@ -193,8 +193,8 @@ mod tests {
         #[test]
         fn nothing_overflows(number: u32, fired: i64, now: i64, seed: u64, give_up: u64, after: Option<u64>) {
             let attempt = Attempt { number, unknown: 0, fired: UtcMillis(fired), now: UtcMillis(now), seed };
-            let outcome = Outcome::Later { answer: String::new(), after: after.map(Duration::from_secs) };
-            if let Some(Verdict::Later { at, .. }) = judge(attempt, outcome, Duration::from_secs(give_up)) {
+            let outcome = Outcome::Retry { answer: String::new(), after: after.map(Duration::from_secs) };
+            if let Some(NextState::Retry { at, .. }) = decide(attempt, outcome, Duration::from_secs(give_up)) {
                 prop_assert!(at > UtcMillis(now) || at == UtcMillis::MAX || at == UtcMillis::MIN);
             }
         }

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::cyrus::CyrusNotify;
+use super::deadline::SendDeadline;
 use super::email::Email;
-use super::ending::Ending;
 use super::file::LineFile;
 use super::gate::{Closure, Files};
-use super::shape::Shaper;
+use super::render::Renderer;
 use super::stdout::Stdout;
 use crate::calendar::zone::Zones;
 use crate::clock::Clock;
@@ -18,7 +18,7 @@ use crate::config::{self, SinkKind};
 
 /// One claimed delivery, ready to be sent.
 #[derive(Clone, Debug)]
-pub struct Parcel {
+pub struct ClaimedDelivery {
     /// The ring's id in the ledger.
     pub ring: i64,
     /// The bare address for sinks that send one message a recipient; else empty.
@@ -31,70 +31,70 @@ pub struct Parcel {
     pub unknown: u32,
 }
 
-/// What became of a parcel.
+/// What became of a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// The other side has it.
     Delivered,
     /// It may work another time, not before `after` where the other side said so.
-    Later { answer: String, after: Option<Duration> },
+    Retry { answer: String, after: Option<Duration> },
     /// It was not tried: its user has been sent as many as are allowed, and gets the next one after `wait`.
     Held { answer: String, wait: Duration },
     /// It will never work; `answer` is the other side's word or our reason.
-    Never { answer: String },
+    Permanent { answer: String },
     /// Nothing can be sent now, this or anything else: the other side is down, or does not accept the login. It waits until
     /// something gets through.
     Down { answer: String, closure: Closure },
     /// It was sent whole, and the other side did not say what it has done with it: it may have been delivered.
     Unknown { answer: String },
     /// It was not tried, or broken off, because sending has to end now: nothing is to be noted of it.
-    Untried,
-    /// It is still being sent: [`Carrier::finished`] brings its outcome.
+    NotAttempted,
+    /// It is still being sent: [`Transport::finished`] brings its outcome.
     InFlight,
 }
 
-/// The outcome of a parcel that was [`Outcome::InFlight`].
+/// The outcome of a delivery that was [`Outcome::InFlight`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finished {
-    /// As in [`Parcel`].
+    /// As in [`ClaimedDelivery`].
     pub ring: i64,
-    /// As in [`Parcel`].
+    /// As in [`ClaimedDelivery`].
     pub recipient: String,
     pub outcome: Outcome,
 }
 
 impl Outcome {
-    /// [`Outcome::Later`] without a wish for when.
-    pub fn later(answer: impl Into<String>) -> Outcome {
-        Outcome::Later { answer: answer.into(), after: None }
+    /// [`Outcome::Retry`] without a wish for when.
+    pub fn retry(answer: impl Into<String>) -> Outcome {
+        Outcome::Retry { answer: answer.into(), after: None }
     }
 
-    /// [`Outcome::Never`].
-    pub fn never(answer: impl Into<String>) -> Outcome {
-        Outcome::Never { answer: answer.into() }
+    /// [`Outcome::Permanent`].
+    pub fn permanent(answer: impl Into<String>) -> Outcome {
+        Outcome::Permanent { answer: answer.into() }
     }
 }
 
-/// What carries parcels: a [`Sink`], or what a test puts in its place.
-pub trait Carrier: Send + Sync {
+/// Sends deliveries: a [`Sink`], or what a test puts in its place.
+pub trait Transport: Send + Sync {
     /// Its name in the configuration.
     fn name(&self) -> &str;
 
-    /// How many parcels it is best given now; zero: none, until [`Carrier::finished`] resolves.
+    /// How many deliveries it is best given now; zero: none, until [`Transport::finished`] resolves.
     fn batch(&self) -> usize;
 
-    /// The longest until a parcel has its outcome: how long to lease it for.
-    fn patience(&self) -> Duration;
+    /// The longest until a delivery has its outcome: how long to lease it for.
+    fn send_timeout(&self) -> Duration;
 
     /// The versions of the files that it reads before it sends: once they are other ones, what was refused may be accepted.
     fn files(&self) -> Files {
         [None, None]
     }
 
-    /// Sends `parcels`; one outcome each, in their order. May be called again before it has answered.
-    fn send(&self, parcels: &[Parcel]) -> impl Future<Output = Vec<Outcome>> + Send;
+    /// Sends `deliveries`; one outcome each, in their order. May be called again before it has answered.
+    fn send(&self, deliveries: &[ClaimedDelivery]) -> impl Future<Output = Vec<Outcome>> + Send;
 
-    /// Waits until something that was in flight is so no longer: outcomes, or none where only [`Carrier::batch`] has grown. A
+    /// Waits until something that was in flight is so no longer: outcomes, or none where only [`Transport::batch`] has grown. A
     /// future that is dropped before it resolves loses nothing.
     fn finished(&self) -> impl Future<Output = Vec<Finished>> + Send {
         std::future::pending()
@@ -106,9 +106,9 @@ pub trait Carrier: Send + Sync {
 #[error("{0}")]
 pub struct SinkError(pub String);
 
-/// What sinks need of the world around them.
+/// What sinks need besides their own settings.
 #[derive(Clone, Debug)]
-pub struct Surroundings {
+pub struct SinkContext {
     pub clock: Clock,
     pub zones: Zones,
     /// The name that this machine is known by.
@@ -120,7 +120,7 @@ pub struct Surroundings {
     /// Octets that a mail server may answer to one command.
     pub max_reply_size: usize,
     /// When all sending has to end.
-    pub ending: Ending,
+    pub deadline: SendDeadline,
 }
 
 /// A configured sink. Shared by all who send through it.
@@ -128,7 +128,7 @@ pub struct Surroundings {
 pub struct Sink {
     name: String,
     timeout: Duration,
-    ending: Ending,
+    deadline: SendDeadline,
     kind: Kind,
 }
 
@@ -149,18 +149,18 @@ impl Sink {
     ///
     /// # Errors
     /// When the settings themselves cannot work: a From that is no address.
-    pub fn open(config: &config::Sink, surroundings: &Surroundings) -> Result<Sink, SinkError> {
+    pub fn open(config: &config::Sink, context: &SinkContext) -> Result<Sink, SinkError> {
         let timeout = config.timeout;
-        let shaper = |shape| Shaper::new(shape, surroundings.zones.clone());
+        let renderer = |format| Renderer::new(format, context.zones.clone());
         let kind = match &config.kind {
-            SinkKind::Stdout { shape } => Kind::Stdout(Stdout::open(shaper(*shape), timeout)?),
-            SinkKind::File { path, shape } => Kind::File(LineFile::new(path, shaper(*shape), timeout)),
-            SinkKind::CyrusNotify { path, method, shape } => {
-                Kind::CyrusNotify(CyrusNotify::new(path, method, shaper(*shape), timeout, surroundings.ending.clone()))
+            SinkKind::Stdout { format } => Kind::Stdout(Stdout::open(renderer(*format), timeout)?),
+            SinkKind::File { path, format } => Kind::File(LineFile::new(path, renderer(*format), timeout)),
+            SinkKind::CyrusNotify { path, method, format } => {
+                Kind::CyrusNotify(CyrusNotify::new(path, method, renderer(*format), timeout, context.deadline.clone()))
             }
-            SinkKind::Email(settings) => Kind::Email(Email::open(settings, timeout, surroundings)?),
+            SinkKind::Email(settings) => Kind::Email(Email::open(settings, timeout, context)?),
         };
-        Ok(Sink { name: config.name.clone(), timeout, ending: surroundings.ending.clone(), kind })
+        Ok(Sink { name: config.name.clone(), timeout, deadline: context.deadline.clone(), kind })
     }
 
     /// Whether the files that it needs before it can be tried at all, its secret among them, are there.
@@ -188,13 +188,13 @@ impl Sink {
     }
 
     /// Whether nobody gets what it writes, which counts as delivered.
-    pub fn goes_nowhere(&self) -> bool {
-        matches!(&self.kind, Kind::Stdout(sink) if sink.goes_nowhere())
+    pub fn discards_output(&self) -> bool {
+        matches!(&self.kind, Kind::Stdout(sink) if sink.discards_output())
     }
 
-    /// Sends one parcel and waits for its outcome, however long that takes. For a sink that nobody else sends through.
-    pub async fn send_one(&self, parcel: Parcel) -> Outcome {
-        let mut outcome = self.send(&[parcel]).await.pop().unwrap_or(Outcome::Untried);
+    /// Sends one delivery and waits for its outcome, however long that takes. For a sink that nobody else sends through.
+    pub async fn send_one(&self, delivery: ClaimedDelivery) -> Outcome {
+        let mut outcome = self.send(&[delivery]).await.pop().unwrap_or(Outcome::NotAttempted);
         while outcome == Outcome::InFlight {
             outcome = self.finished().await.pop().map_or(outcome, |finished| finished.outcome);
         }
@@ -208,17 +208,17 @@ impl Sink {
         }
     }
 
-    /// The outcomes of `sending`, which is one write of `count` parcels: how far that has come is known when it is over.
+    /// The outcomes of `sending`, which is one write of `count` deliveries: how far that has come is known when it is over.
     async fn unless_it_ends(&self, count: usize, sending: impl Future<Output = Vec<Outcome>>) -> Vec<Outcome> {
         tokio::select! {
             biased;
             outcomes = sending => outcomes,
-            () = self.ending.come() => vec![Outcome::Untried; count],
+            () = self.deadline.reached() => vec![Outcome::NotAttempted; count],
         }
     }
 }
 
-impl Carrier for Sink {
+impl Transport for Sink {
     fn name(&self) -> &str {
         &self.name
     }
@@ -230,10 +230,10 @@ impl Carrier for Sink {
         }
     }
 
-    fn patience(&self) -> Duration {
+    fn send_timeout(&self) -> Duration {
         match &self.kind {
             Kind::Stdout(_) | Kind::File(_) | Kind::CyrusNotify(_) => self.timeout,
-            Kind::Email(sink) => sink.patience(),
+            Kind::Email(sink) => sink.send_timeout(),
         }
     }
 
@@ -244,12 +244,12 @@ impl Carrier for Sink {
         }
     }
 
-    async fn send(&self, parcels: &[Parcel]) -> Vec<Outcome> {
+    async fn send(&self, deliveries: &[ClaimedDelivery]) -> Vec<Outcome> {
         match &self.kind {
-            Kind::Stdout(sink) => self.unless_it_ends(parcels.len(), sink.send(parcels)).await,
-            Kind::File(sink) => self.unless_it_ends(parcels.len(), sink.send(parcels)).await,
-            Kind::CyrusNotify(sink) => sink.send(parcels).await,
-            Kind::Email(sink) => sink.send(parcels).await,
+            Kind::Stdout(sink) => self.unless_it_ends(deliveries.len(), sink.send(deliveries)).await,
+            Kind::File(sink) => self.unless_it_ends(deliveries.len(), sink.send(deliveries)).await,
+            Kind::CyrusNotify(sink) => sink.send(deliveries).await,
+            Kind::Email(sink) => sink.send(deliveries).await,
         }
     }
 
@@ -263,9 +263,9 @@ impl Carrier for Sink {
 
 #[cfg(test)]
 pub mod samples {
-    //! Notifications and parcels for tests.
+    //! Notifications and deliveries for tests.
 
-    use super::Parcel;
+    use super::ClaimedDelivery;
     use crate::notification::Notification;
 
     /// The documented example, with the extensions that the daemon would give it.
@@ -305,7 +305,7 @@ pub mod samples {
     }
 
     /// A first attempt at `json`.
-    pub fn parcel(json: &str) -> Parcel {
-        Parcel { ring: 1, recipient: String::new(), json: json.into(), attempts: 0, unknown: 0 }
+    pub fn delivery(json: &str) -> ClaimedDelivery {
+        ClaimedDelivery { ring: 1, recipient: String::new(), json: json.into(), attempts: 0, unknown: 0 }
     }
 }

@@ -9,16 +9,16 @@ use std::time::Duration;
 
 use tokio::sync::Mutex;
 
-use super::lines::{Lines, apart, write};
-use super::shape::Shaper;
-use super::sink::{Outcome, Parcel, SinkError};
+use super::ndjson::{NdjsonBatch, apart, write};
+use super::render::Renderer;
+use super::sink::{ClaimedDelivery, Outcome, SinkError};
 
 /// Standard output, or whatever takes its place.
 #[derive(Debug)]
 pub struct Stdout {
-    shaper: Shaper,
+    renderer: Renderer,
     timeout: Duration,
-    nowhere: bool,
+    discards: bool,
     output: Arc<Mutex<Output>>,
 }
 
@@ -34,30 +34,30 @@ impl Stdout {
     ///
     /// # Errors
     /// When there is none.
-    pub fn open(shaper: Shaper, timeout: Duration) -> Result<Stdout, SinkError> {
+    pub fn open(renderer: Renderer, timeout: Duration) -> Result<Stdout, SinkError> {
         let output = io::stdout().as_fd().try_clone_to_owned();
         let output = output.map_err(|error| SinkError(format!("standard output cannot be used: {error}")))?;
         let output = File::from(output);
-        let nowhere = is_null(&output);
-        Ok(Stdout { nowhere, ..Stdout::to(output, shaper, timeout) })
+        let discards = is_null(&output);
+        Ok(Stdout { discards, ..Stdout::to(output, renderer, timeout) })
     }
 
     /// Whether nobody will ever get what is written there. A closed standard output is `/dev/null` by now: Rust opens that
     /// in its place, before anything else could be.
-    pub fn goes_nowhere(&self) -> bool {
-        self.nowhere
+    pub fn discards_output(&self) -> bool {
+        self.discards
     }
 
     /// Lines go to `file`.
-    fn to(file: File, shaper: Shaper, timeout: Duration) -> Stdout {
-        Stdout { shaper, timeout, nowhere: false, output: Arc::new(Mutex::new(Output { file, ragged: false })) }
+    fn to(file: File, renderer: Renderer, timeout: Duration) -> Stdout {
+        Stdout { renderer, timeout, discards: false, output: Arc::new(Mutex::new(Output { file, ragged: false })) }
     }
 
     /// Writes the batch at once.
-    pub async fn send(&self, parcels: &[Parcel]) -> Vec<Outcome> {
-        let (batch, shaper) = (parcels.to_vec(), self.shaper.clone());
-        apart(&self.output, self.timeout, "standard output", parcels.len(), move |output| {
-            output.put(Lines::of(&batch, &shaper))
+    pub async fn send(&self, deliveries: &[ClaimedDelivery]) -> Vec<Outcome> {
+        let (batch, renderer) = (deliveries.to_vec(), self.renderer.clone());
+        apart(&self.output, self.timeout, "standard output", deliveries.len(), move |output| {
+            output.put(NdjsonBatch::of(&batch, &renderer))
         })
         .await
     }
@@ -71,19 +71,19 @@ fn is_null(file: &File) -> bool {
 }
 
 impl Output {
-    fn put(&mut self, lines: Lines) -> Vec<Outcome> {
+    fn put(&mut self, batch: NdjsonBatch) -> Vec<Outcome> {
         let closed = if self.ragged { write(&mut self.file, b"\n") } else { Ok(()) };
         let written = closed.map_err(|(_, error)| (0, error)).and_then(|()| {
             self.ragged = false;
-            write(&mut self.file, &lines.bytes)
+            write(&mut self.file, &batch.bytes)
         });
-        let Err((count, error)) = written else { return lines.delivered() };
-        self.ragged |= lines.whole(count) != count;
+        let Err((count, error)) = written else { return batch.delivered() };
+        self.ragged |= batch.whole(count) != count;
         let answer = match error.kind() {
             ErrorKind::BrokenPipe => "standard output is closed: nobody reads it any more".to_owned(),
             _ => format!("standard output cannot be written: {error}"),
         };
-        lines.delivered_upto(count, &answer)
+        batch.delivered_upto(count, &answer)
     }
 }
 
@@ -94,19 +94,19 @@ mod tests {
 
     use super::*;
     use crate::calendar::zone::Zones;
-    use crate::config::Shape;
-    use crate::delivery::sink::samples::parcel;
+    use crate::config::JsonFormat;
+    use crate::delivery::sink::samples::delivery;
 
     fn piped() -> (io::PipeReader, Stdout) {
         let (reader, writer) = io::pipe().unwrap();
-        let shaper = Shaper::new(Shape::default(), Zones::bundled());
-        (reader, Stdout::to(File::from(OwnedFd::from(writer)), shaper, Duration::from_secs(10)))
+        let renderer = Renderer::new(JsonFormat::default(), Zones::bundled());
+        (reader, Stdout::to(File::from(OwnedFd::from(writer)), renderer, Duration::from_secs(10)))
     }
 
     #[tokio::test]
     async fn a_batch_comes_out_line_by_line() {
         let (mut reader, sink) = piped();
-        assert_eq!(sink.send(&[parcel("{1}"), parcel("{2}")]).await, [Outcome::Delivered, Outcome::Delivered]);
+        assert_eq!(sink.send(&[delivery("{1}"), delivery("{2}")]).await, [Outcome::Delivered, Outcome::Delivered]);
         drop(sink);
         let mut text = String::new();
         reader.read_to_string(&mut text).unwrap();
@@ -118,7 +118,7 @@ mod tests {
         let (reader, sink) = piped();
         drop(reader);
         let answer = "standard output is closed: nobody reads it any more";
-        assert_eq!(sink.send(&[parcel("{1}")]).await, [Outcome::later(answer)]);
+        assert_eq!(sink.send(&[delivery("{1}")]).await, [Outcome::retry(answer)]);
     }
 
     #[tokio::test]
@@ -127,13 +127,13 @@ mod tests {
         // A pipe that does not block holds 64 KiB: what does not fit is refused in the middle of a line.
         rustix::io::ioctl_fionbio(&sink.output.lock().await.file, true).unwrap();
         let long = format!("{{\"{}\"}}", "x".repeat(40_000));
-        let outcomes = sink.send(&[parcel(&long), parcel(&long)]).await;
-        assert!(matches!(outcomes.as_slice(), [Outcome::Delivered, Outcome::Later { .. }]), "{outcomes:?}");
+        let outcomes = sink.send(&[delivery(&long), delivery(&long)]).await;
+        assert!(matches!(outcomes.as_slice(), [Outcome::Delivered, Outcome::Retry { .. }]), "{outcomes:?}");
         let mut buffer = vec![0; 1 << 17];
         let mut text = Vec::new();
         let count = reader.read(&mut buffer).unwrap();
         text.extend_from_slice(&buffer[..count]);
-        assert_eq!(sink.send(&[parcel("{2}")]).await, [Outcome::Delivered]);
+        assert_eq!(sink.send(&[delivery("{2}")]).await, [Outcome::Delivered]);
         drop(sink);
         reader.read_to_end(&mut text).unwrap();
         let text = String::from_utf8(text).unwrap();

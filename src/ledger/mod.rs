@@ -2,12 +2,14 @@
 //! What is committed here happened; what is not, did not. It owns all SQL and knows nothing of iCalendar, HTTP or
 //! configuration files.
 //!
-//! * `writer` groups what tasks want to write into few commits; `disk` is what these meet; `checkpoint` moves the log into the database beside it.
+//! * `writer` groups what tasks want to write into few commits; `disk` is what these meet; `checkpoint` moves the log
+//!   into the database beside it.
 //! * `lock` sees to it that one daemon has it; `file` is how commands find it.
 //! * `inspect` looks into a ledger from outside the daemon, `amend` changes its outbox from there, `backup` copies it.
-//! * `store` knows calendars and objects, `take_in` changes them, `gone` remembers those that are gone; `timers` is the outer wheel; `outbox` is what is owed to the sinks,
-//!   `leases` what of it is being sent; `text` is about what is damaged; `history` forgets what is old, `ahead` takes back what a wrong clock has recorded, `absence` knows calendars that looks do not find,
-//!   `identities` is about rings that an earlier version has recorded.
+//! * `store` knows calendars and objects, `take_in` changes them, `gone` remembers those that are gone; `timers` is the
+//!   outer wheel; `outbox` is what is owed to the sinks, `leases` what of it is being sent; `text` is about what is
+//!   damaged; `history` forgets what is old, `ahead` takes back what a wrong clock has recorded, `absence` knows
+//!   calendars that looks do not find, `identities` is about rings that an earlier version has recorded.
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read};
@@ -61,7 +63,7 @@ pub use inspect::{
     SourceRow,
 };
 pub use lock::{holder, is_held_by, lock_path};
-pub use outbox::{Claimed, Claims, Settlement, Verdict};
+pub use outbox::{Claimed, Claims, NextState, Settlement};
 pub use store::{CalendarRow, Existing, ObjectText, SourceLook};
 pub use take_in::{Planned, PlannedObject, Replanned};
 pub use timers::{Due, Fired, Firing, NewRing, RingState, Route};

@@ -39,10 +39,10 @@ pub struct Claims {
 
 /// How an attempt ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum NextState {
     Delivered,
     /// To be tried again, not before `at`.
-    Later {
+    Retry {
         answer: String,
         at: UtcMillis,
     },
@@ -61,12 +61,13 @@ pub enum Verdict {
 pub struct Settlement {
     pub ring: i64,
     pub recipient: String,
-    pub verdict: Verdict,
+    pub next_state: NextState,
     /// Nobody knows whether the attempt delivered it.
     pub unknown: bool,
 }
 
-/// Ring, recipient, attempts, of them unknown, when it was fired, notification, the next attempt. Octets, for a turned bit makes them no text.
+/// Ring, recipient, attempts, of them unknown, when it was fired, notification, the next attempt. Octets, for a turned
+/// bit makes them no text.
 type Claimable = (i64, Vec<u8>, i64, i64, i64, Vec<u8>, i64);
 
 /// Deliveries that are read in one go, and octets of notifications after which no more are claimed at a time: bounds on memory.
@@ -246,21 +247,21 @@ async fn settle(
     settlements: Vec<Settlement>,
     now: UtcMillis,
 ) -> Result<(), LedgerError> {
-    let whole = |s: &Settlement| s.recipient.is_empty() && s.verdict == Verdict::Delivered;
+    let whole = |s: &Settlement| s.recipient.is_empty() && s.next_state == NextState::Delivered;
     let delivered = id_list(settlements.iter().filter(|s| whole(s)).map(|s| s.ring));
     if delivered != "[]" {
         sqlx::query(DELIVERED).bind(sink).bind(delivered).bind(now.0).execute(&mut *c).await?;
     }
     for settlement in settlements.into_iter().filter(|s| !whole(s)) {
-        let (state, answer, next, settled) = match settlement.verdict {
-            Verdict::Waits { answer } => {
+        let (state, answer, next, settled) = match settlement.next_state {
+            NextState::Waits { answer } => {
                 let query = sqlx::query(WAITS).bind(settlement.ring).bind(sink).bind(settlement.recipient);
                 query.bind(answer).execute(&mut *c).await?;
                 continue;
             }
-            Verdict::Delivered => ("delivered", None, None, Some(now.0)),
-            Verdict::Later { answer, at } => ("pending", Some(answer), Some(at.0), None),
-            Verdict::Failed { answer } => ("failed", Some(answer), None, Some(now.0)),
+            NextState::Delivered => ("delivered", None, None, Some(now.0)),
+            NextState::Retry { answer, at } => ("pending", Some(answer), Some(at.0), None),
+            NextState::Failed { answer } => ("failed", Some(answer), None, Some(now.0)),
         };
         sqlx::query(SETTLE)
             .bind(settlement.ring)

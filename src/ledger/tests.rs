@@ -311,7 +311,7 @@ async fn what_is_leased_takes_no_place_in_a_claim() {
     let later = |ring| Settlement {
         ring,
         recipient: String::new(),
-        verdict: Verdict::Later { answer: "451 busy".to_owned(), at: at(13) },
+        next_state: NextState::Retry { answer: "451 busy".to_owned(), at: at(13) },
         unknown: false,
     };
     ledger.settle(sink, vec![later(4), later(2)], at(12)).await.unwrap();
@@ -338,7 +338,7 @@ async fn who_claims_beside_a_settling_gets_nothing_twice() {
             let delivered = |claimed: Claimed| Settlement {
                 ring: claimed.ring,
                 recipient: claimed.recipient,
-                verdict: Verdict::Delivered,
+                next_state: NextState::Delivered,
                 unknown: false,
             };
             ledger.settle(sink, some.into_iter().map(delivered).collect(), at(10)).await.unwrap();
@@ -363,8 +363,8 @@ async fn what_waits_for_hours_because_it_may_have_arrived_says_nothing_of_the_cl
     let timer = all_due(&ledger).await[0];
     ledger.fire(vec![Firing { timer, rings: vec![ring(1, sink)], next: None }], at(NOON)).await.unwrap();
     ledger.claim(sink, at(NOON), at(NOON + 1), 10).await.unwrap();
-    let settled = |verdict, unknown| vec![Settlement { ring: 1, recipient: String::new(), verdict, unknown }];
-    let later = |answer: &str| Verdict::Later { answer: answer.to_owned(), at: at(NOON + 6 * HOURS) };
+    let settled = |next_state, unknown| vec![Settlement { ring: 1, recipient: String::new(), next_state, unknown }];
+    let later = |answer: &str| NextState::Retry { answer: answer.to_owned(), at: at(NOON + 6 * HOURS) };
     ledger.settle(sink, settled(later("no answer"), true), at(NOON)).await.unwrap();
     assert_eq!(ledger.take_back(at(NOON), 86_400_000).await.unwrap(), None);
     // Three hours before, the clock by which it waits was ahead.
@@ -381,13 +381,13 @@ async fn a_settled_delivery_stays_settled() {
     ledger.fire(vec![Firing { timer, rings: vec![ring(1, sink)], next: None }], at(10)).await.unwrap();
     let claimed = ledger.claim(sink, at(10), at(20), 10).await.unwrap().deliveries;
     let settle =
-        |verdict| vec![Settlement { ring: claimed[0].ring, recipient: String::new(), verdict, unknown: false }];
-    let later = Verdict::Later { answer: "451 busy".to_owned(), at: at(40) };
+        |next_state| vec![Settlement { ring: claimed[0].ring, recipient: String::new(), next_state, unknown: false }];
+    let later = NextState::Retry { answer: "451 busy".to_owned(), at: at(40) };
     ledger.settle(sink, settle(later), at(11)).await.unwrap();
     assert!(ledger.claim(sink, at(39), at(50), 10).await.unwrap().deliveries.is_empty());
     assert_eq!(ledger.claim(sink, at(40), at(50), 10).await.unwrap().deliveries[0].attempts, 1);
-    ledger.settle(sink, settle(Verdict::Delivered), at(41)).await.unwrap();
-    let late = Verdict::Failed { answer: "550".to_owned() };
+    ledger.settle(sink, settle(NextState::Delivered), at(41)).await.unwrap();
+    let late = NextState::Failed { answer: "550".to_owned() };
     ledger.settle(sink, settle(late), at(42)).await.unwrap();
     let states: Vec<(String, i64)> =
         sqlx::query_as("SELECT state, attempts FROM deliveries").fetch_all(ledger.readers()).await.unwrap();

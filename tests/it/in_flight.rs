@@ -7,8 +7,8 @@ use std::time::Duration;
 use reveille::calendar::zone::Zones;
 use reveille::clock::Clock;
 use reveille::daemon::Core;
-use reveille::delivery::postman::{Postman, Round};
-use reveille::delivery::sink::{Carrier, Finished, Outcome, Parcel};
+use reveille::delivery::sink::{ClaimedDelivery, Finished, Outcome, Transport};
+use reveille::delivery::worker::{BatchResult, DeliveryWorker};
 use reveille::ledger::{DeliveryFilter, DeliveryRow, Inspector, Ledger};
 use reveille::source::{Batch, CalendarSeen, Change, Intake as _};
 use reveille::time::UtcMillis;
@@ -26,7 +26,7 @@ struct Slow {
     ends: tokio::sync::Mutex<UnboundedReceiver<Finished>>,
 }
 
-impl Carrier for Slow {
+impl Transport for Slow {
     fn name(&self) -> &str {
         SINKS[0]
     }
@@ -35,13 +35,13 @@ impl Carrier for Slow {
         9
     }
 
-    fn patience(&self) -> Duration {
+    fn send_timeout(&self) -> Duration {
         Duration::from_secs(60)
     }
 
-    async fn send(&self, parcels: &[Parcel]) -> Vec<Outcome> {
-        self.sent.lock().unwrap().extend(parcels.iter().map(|parcel| parcel.ring));
-        vec![Outcome::InFlight; parcels.len()]
+    async fn send(&self, deliveries: &[ClaimedDelivery]) -> Vec<Outcome> {
+        self.sent.lock().unwrap().extend(deliveries.iter().map(|delivery| delivery.ring));
+        vec![Outcome::InFlight; deliveries.len()]
     }
 
     async fn finished(&self) -> Vec<Finished> {
@@ -57,7 +57,7 @@ fn at(time: &str) -> UtcMillis {
 struct Stage {
     core: Core,
     clock: Clock,
-    worker: Postman<Slow>,
+    worker: DeliveryWorker<Slow>,
     sent: Arc<Mutex<Vec<i64>>>,
     end: UnboundedSender<Finished>,
 }
@@ -89,7 +89,7 @@ async fn stage(file: &Path) -> Stage {
     let (end, ends) = unbounded_channel();
     let sent = Arc::default();
     let sink = Slow { sent: Arc::clone(&sent), ends: tokio::sync::Mutex::new(ends) };
-    let worker = Postman::new(sink, core.sinks[SINKS[0]], core.ledger.clone(), clock.clone(), DAY);
+    let worker = DeliveryWorker::new(sink, core.sinks[SINKS[0]], core.ledger.clone(), clock.clone(), DAY);
     Stage { core, clock, worker, sent, end }
 }
 
@@ -112,15 +112,15 @@ async fn what_is_in_flight_is_not_sent_beside_itself_whatever_the_clock_says() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("ledger.db");
     let stage = stage(&file).await;
-    let round = stage.worker.round().await.unwrap();
-    assert_eq!(round, Round { in_flight: 2, ..Round::default() });
+    let result = stage.worker.run_batch().await.unwrap();
+    assert_eq!(result, BatchResult { in_flight: 2, ..BatchResult::default() });
     // A clock that jumps ends leases.
     stage.clock.set(at("23:00:00"));
     for _ in 0..3 {
-        assert_eq!(stage.worker.round().await.unwrap(), Round::default());
+        assert_eq!(stage.worker.run_batch().await.unwrap(), BatchResult::default());
     }
     assert_eq!(stage.sent.lock().unwrap().len(), 2);
-    let wait = stage.worker.turn().await.unwrap();
+    let wait = stage.worker.send_ready().await.unwrap();
     assert!(wait.is_some_and(|wait| wait >= Duration::from_secs(30)), "it does not ask again and again: {wait:?}");
     stage.core.ledger.close().await;
 }
@@ -130,13 +130,13 @@ async fn what_was_in_flight_is_settled_as_it_ended() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("ledger.db");
     let stage = stage(&file).await;
-    assert_eq!(stage.worker.round().await.unwrap().in_flight, 2);
+    assert_eq!(stage.worker.run_batch().await.unwrap().in_flight, 2);
     let rings = stage.sent.lock().unwrap().clone();
     stage.ends(rings[0], Outcome::Delivered);
     stage.ends(rings[1], Outcome::Unknown { answer: "no answer".to_owned() });
     // Nothing is owed but what may have been delivered, which waits.
-    let all = stage.worker.all().await.unwrap();
-    assert_eq!(all, Round { delivered: 1, later: 1, ..Round::default() });
+    let all = stage.worker.send_all().await.unwrap();
+    assert_eq!(all, BatchResult { delivered: 1, retry: 1, ..BatchResult::default() });
     let rows = rows(&file).await;
     let told = |row: &DeliveryRow| (row.state.clone(), row.attempts, row.unknown);
     assert_eq!(told(&rows[0]), ("delivered".to_owned(), 1, 0));
@@ -151,15 +151,15 @@ async fn what_is_cancelled_while_it_is_in_flight_stays_so() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("ledger.db");
     let stage = stage(&file).await;
-    assert_eq!(stage.worker.round().await.unwrap().in_flight, 2);
+    assert_eq!(stage.worker.run_batch().await.unwrap().in_flight, 2);
     let mut amender = reveille::ledger::Amender::open(&file).await.unwrap();
     let rings = stage.sent.lock().unwrap().clone();
     let id = reveille::ledger::DeliveryId { ring: rings[0], sink: SINKS[0].to_owned(), recipient: String::new() };
     amender.cancel(&id, stage.clock.now()).await.unwrap();
     amender.close().await.unwrap();
-    stage.ends(rings[0], Outcome::later("451"));
-    stage.ends(rings[1], Outcome::never("550"));
-    stage.worker.all().await.unwrap();
+    stage.ends(rings[0], Outcome::retry("451"));
+    stage.ends(rings[1], Outcome::permanent("550"));
+    stage.worker.send_all().await.unwrap();
     let states: Vec<String> = rows(&file).await.into_iter().map(|row| row.state).collect();
     assert_eq!(states, ["cancelled", "failed"]);
     stage.core.ledger.close().await;

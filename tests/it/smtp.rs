@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use reveille::calendar::zone::Zones;
 use reveille::clock::Clock;
 use reveille::config::{self, EmailSettings, Limits, Recipients, SecretRef, SinkKind, SmtpSecurity};
-use reveille::delivery::ending::Ending;
+use reveille::delivery::deadline::SendDeadline;
 use reveille::delivery::gate::Closure;
-use reveille::delivery::sink::{Carrier as _, Finished, Outcome, Parcel, Sink, Surroundings};
+use reveille::delivery::sink::{ClaimedDelivery, Finished, Outcome, Sink, SinkContext, Transport as _};
 use reveille::time::UtcMillis;
 use serde_json::{Value, json};
 
@@ -83,16 +83,16 @@ impl Setting {
             give_up_after: Duration::from_secs(86_400),
             kind: SinkKind::Email(settings),
         };
-        let surroundings = Surroundings {
+        let context = SinkContext {
             clock: Clock::manual(UtcMillis::parse("2026-03-10T11:00:00.250Z").unwrap()),
             zones: Zones::bundled(),
             server_name: self.server_name.into(),
             default_zone: None,
             max_reply_size: self.max_reply_size,
-            ending: Ending::default(),
+            deadline: SendDeadline::default(),
             reader_zones: HashMap::from([("mary".into(), "Europe/Berlin".into())]),
         };
-        Sink::open(&sink, &surroundings).unwrap()
+        Sink::open(&sink, &context).unwrap()
     }
 }
 
@@ -108,36 +108,42 @@ pub fn notification(id: &str) -> Value {
     })
 }
 
-fn parcel(recipient: &str, notification: &Value) -> Parcel {
-    Parcel { ring: 1, recipient: recipient.into(), json: notification.to_string().into(), attempts: 0, unknown: 0 }
+fn delivery(recipient: &str, notification: &Value) -> ClaimedDelivery {
+    ClaimedDelivery {
+        ring: 1,
+        recipient: recipient.into(),
+        json: notification.to_string().into(),
+        attempts: 0,
+        unknown: 0,
+    }
 }
 
-fn to(recipient: &str) -> Parcel {
-    parcel(recipient, &notification("n1"))
+fn to(recipient: &str) -> ClaimedDelivery {
+    delivery(recipient, &notification("n1"))
 }
 
 /// The answer of the only outcome, which must be that it is to be tried later.
-fn later(outcomes: &[Outcome]) -> &str {
+fn retry(outcomes: &[Outcome]) -> &str {
     match outcomes {
-        [Outcome::Later { answer, after: None } | Outcome::Down { answer, .. }] => answer,
+        [Outcome::Retry { answer, after: None } | Outcome::Down { answer, .. }] => answer,
         other => panic!("{other:?}"),
     }
 }
 
-/// The outcomes of `parcels`, however long they take.
-async fn sent(sink: &Sink, parcels: &[Parcel]) -> Vec<Outcome> {
-    let number = |(ring, parcel): (i64, &Parcel)| Parcel { ring, ..parcel.clone() };
-    let parcels: Vec<Parcel> = (0..).zip(parcels).map(number).collect();
-    let mut outcomes = vec![Outcome::Untried; parcels.len()];
+/// The outcomes of `deliveries`, however long they take.
+async fn sent(sink: &Sink, deliveries: &[ClaimedDelivery]) -> Vec<Outcome> {
+    let number = |(ring, delivery): (i64, &ClaimedDelivery)| ClaimedDelivery { ring, ..delivery.clone() };
+    let deliveries: Vec<ClaimedDelivery> = (0..).zip(deliveries).map(number).collect();
+    let mut outcomes = vec![Outcome::NotAttempted; deliveries.len()];
     loop {
-        let untried = |parcel: &&Parcel| outcomes[parcel.ring as usize] == Outcome::Untried;
-        let batch: Vec<Parcel> = parcels.iter().filter(untried).cloned().collect();
+        let not_attempted = |delivery: &&ClaimedDelivery| outcomes[delivery.ring as usize] == Outcome::NotAttempted;
+        let batch: Vec<ClaimedDelivery> = deliveries.iter().filter(not_attempted).cloned().collect();
         if batch.is_empty() && !outcomes.contains(&Outcome::InFlight) {
             return outcomes;
         }
         if sink.batch() > 0 && !batch.is_empty() {
-            for (parcel, outcome) in batch.iter().zip(sink.send(&batch).await) {
-                outcomes[parcel.ring as usize] = outcome;
+            for (delivery, outcome) in batch.iter().zip(sink.send(&batch).await) {
+                outcomes[delivery.ring as usize] = outcome;
             }
         } else {
             for finished in sink.finished().await {
@@ -167,7 +173,7 @@ async fn a_mail_arrives_as_it_was_meant_over_starttls_with_a_login() {
     let mut event = notification("n1");
     event["description"] = format!(".leading dot\n..\n.\nlong: {}\nend", "Ä0123456789".repeat(300)).into();
     event["location"] = "<b>Café</b> & Bar".into();
-    assert_eq!(sent(&sink, &[parcel("mailto:mary@example.org", &event)]).await, [Outcome::Delivered]);
+    assert_eq!(sent(&sink, &[delivery("mailto:mary@example.org", &event)]).await, [Outcome::Delivered]);
 
     let mail = server.mail();
     assert_eq!((mail.from.as_str(), &mail.to[..]), ("calendar@example.org", &["mary@example.org".to_owned()][..]));
@@ -210,7 +216,7 @@ async fn implicit_tls_works_and_strangers_are_not_trusted() {
     let stranger = Setting { ca_file: Some(other.path().join("ca.pem")), ..usual() }.sink();
     let outcomes = sent(&stranger, &[to("mary@example.org")]).await;
     assert!(
-        later(&outcomes).contains("its certificate comes from an authority that this machine does not"),
+        retry(&outcomes).contains("its certificate comes from an authority that this machine does not"),
         "{outcomes:?}"
     );
     assert!(stranger.check().await.unwrap_err().to_string().contains("certificate"));
@@ -224,7 +230,7 @@ async fn a_wrong_password_can_be_mended() {
     let server = MailServer::start(venv, folder.path(), Security::Plain);
     let sink = Setting { password: "wrong", ..Setting::of(&server, SmtpSecurity::Plain) }.sink();
     let outcomes = sent(&sink, &[to("mary@example.org")]).await;
-    assert!(later(&outcomes).contains("at AUTH: 535 5.7.8 "), "{outcomes:?}");
+    assert!(retry(&outcomes).contains("at AUTH: 535 5.7.8 "), "{outcomes:?}");
 }
 
 #[tokio::test]
@@ -237,12 +243,12 @@ async fn a_server_that_is_down_then_busy_then_up_gets_the_mail_once() {
 
     server.stop();
     let outcomes = sent(&sink, &mail).await;
-    assert!(later(&outcomes).contains("refused"), "{outcomes:?}");
+    assert!(retry(&outcomes).contains("refused"), "{outcomes:?}");
     server.start_again();
     for step in ["MAIL", "RCPT", "DATA", "body"] {
         server.rules(&json!({ step: "451 4.3.0 busy, come back" }).to_string());
         let outcomes = sent(&sink, &mail).await;
-        assert!(later(&outcomes).ends_with("451 4.3.0 busy, come back"), "{step}: {outcomes:?}");
+        assert!(retry(&outcomes).ends_with("451 4.3.0 busy, come back"), "{step}: {outcomes:?}");
         // Before a recipient is named it is busy for all.
         assert_eq!(matches!(outcomes[..], [Outcome::Down { .. }]), step == "MAIL", "{step}");
     }
@@ -258,7 +264,7 @@ async fn what_is_refused_of_us_is_no_mails_fault_and_all_of_them_wait() {
     let folder = tempfile::tempdir().unwrap();
     let server = MailServer::start(venv, folder.path(), Security::Plain);
     let sink = Setting::of(&server, SmtpSecurity::Plain).sink();
-    let parcels = ["bob@example.org", "mary@example.org", "eve@example.org"].map(to);
+    let deliveries = ["bob@example.org", "mary@example.org", "eve@example.org"].map(to);
     // As Postfix, Exim and Exchange say it; Postfix waits with it until a recipient is named.
     for (step, answer) in [
         ("greeting", "554 5.7.1 No service for you"),
@@ -272,7 +278,7 @@ async fn what_is_refused_of_us_is_no_mails_fault_and_all_of_them_wait() {
         ("RCPT", "554 5.7.1 <client[192.0.2.1]>: Client host rejected: Access denied"),
     ] {
         server.rules(&json!({ step: answer }).to_string());
-        let outcomes = sent(&sink, &parcels).await;
+        let outcomes = sent(&sink, &deliveries).await;
         let (code, _) = answer.split_once(' ').unwrap();
         for outcome in &outcomes {
             let Outcome::Down { answer: told, closure: Closure::Settings } = outcome else { panic!("{outcome:?}") };
@@ -286,13 +292,13 @@ async fn what_is_refused_of_us_is_no_mails_fault_and_all_of_them_wait() {
         [("MAIL", "450 4.1.8 Domain not found"), ("RCPT", "450 4.7.1 Client host rejected: cannot find your hostname")]
     {
         server.rules(&json!({ step: answer }).to_string());
-        let outcomes = sent(&sink, &parcels).await;
+        let outcomes = sent(&sink, &deliveries).await;
         assert!(outcomes.iter().all(|o| matches!(o, Outcome::Down { closure: Closure::Down, .. })), "{outcomes:?}");
     }
     // That may lie in the recipient or in us: no other waits for it, and it is not lost.
     server.rules(r#"{"RCPT bob@example.org": "554 5.7.1 <bob@example.org>: Relay access denied"}"#);
-    let outcomes = sent(&sink, &parcels).await;
-    assert!(later(&outcomes[..1]).contains("Relay access denied"), "{outcomes:?}");
+    let outcomes = sent(&sink, &deliveries).await;
+    assert!(retry(&outcomes[..1]).contains("Relay access denied"), "{outcomes:?}");
     assert_eq!(outcomes[1..], [Outcome::Delivered, Outcome::Delivered]);
     // Nobody has to read the sender's own mailbox.
     server.rules(r#"{"RCPT calendar@example.org": "550 5.1.1 No such user"}"#);
@@ -331,13 +337,13 @@ async fn what_is_refused_for_good_has_failed_in_the_servers_words() {
     server.rules(
         r#"{"RCPT bob@example.org": "550 5.1.1 No such user", "body eve@example.org": "554-5.7.1 Spam,\r\n554 5.7.1 we think"}"#,
     );
-    let parcels = ["bob@example.org", "mary@example.org", "eve@example.org", "nobody", "mary@example.org"].map(to);
-    let outcomes = sent(&sink, &parcels).await;
+    let deliveries = ["bob@example.org", "mary@example.org", "eve@example.org", "nobody", "mary@example.org"].map(to);
+    let outcomes = sent(&sink, &deliveries).await;
     let expected = [
-        Outcome::never("550 5.1.1 No such user"),
+        Outcome::permanent("550 5.1.1 No such user"),
         Outcome::Delivered,
-        Outcome::never("554 5.7.1 Spam, we think"),
-        Outcome::never("the recipient is no e-mail address: it has no @"),
+        Outcome::permanent("554 5.7.1 Spam, we think"),
+        Outcome::permanent("the recipient is no e-mail address: it has no @"),
         Outcome::Delivered,
     ];
     assert_eq!(outcomes, expected);
@@ -367,7 +373,7 @@ async fn a_server_that_hangs_costs_one_time_limit_not_one_a_mail() {
         let sink = Setting { timeout: IMPATIENT, ..Setting::of(&server, SmtpSecurity::Plain) }.sink();
         let outcomes = sent(&sink, &[to("mary@example.org")]).await;
         let expected = format!("127.0.0.1:{} did not answer to {step} in time", server.port);
-        assert_eq!(outcomes, [Outcome::later(expected)]);
+        assert_eq!(outcomes, [Outcome::retry(expected)]);
     }
 }
 
@@ -395,8 +401,8 @@ async fn a_mail_that_is_not_confirmed_is_neither_delivered_nor_lost() {
     let mut event = notification("n1");
     event["description"] = "x".repeat(16 * 1024 * 1024).into();
     let sink = Setting { timeout: IMPATIENT, ..setting }.sink();
-    let outcomes = sent(&sink, &[parcel("mary@example.org", &event)]).await;
-    assert!(later(&outcomes).ends_with("did not answer to the mail itself in time"), "{outcomes:?}");
+    let outcomes = sent(&sink, &[delivery("mary@example.org", &event)]).await;
+    assert!(retry(&outcomes).ends_with("did not answer to the mail itself in time"), "{outcomes:?}");
 }
 
 #[tokio::test]
@@ -407,7 +413,7 @@ async fn a_slow_session_holds_no_other_mail_up() {
     server.rules(r#"{"body slow@example.org": "wait"}"#);
     let sink = Setting::of(&server, SmtpSecurity::Plain).sink();
     // The slow one is under way before the others come.
-    let slow = Parcel { ring: 7, ..to("slow@example.org") };
+    let slow = ClaimedDelivery { ring: 7, ..to("slow@example.org") };
     assert_eq!(sink.send(std::slice::from_ref(&slow)).await, [Outcome::InFlight]);
     assert_eq!(sink.batch(), 75, "three of four connections are free");
     for _ in 0..3 {
@@ -436,7 +442,7 @@ async fn a_connection_that_is_closed_after_the_mail_is_tried_again_under_the_sam
     let outcomes = sent(&sink, &[to("mary@example.org")]).await;
     assert!(matches!(outcomes[..], [Outcome::Unknown { .. }]), "{outcomes:?}");
     server.rules("{}");
-    let others = [to("mary@example.org"), to("bob@example.org"), parcel("mary@example.org", &notification("n2"))];
+    let others = [to("mary@example.org"), to("bob@example.org"), delivery("mary@example.org", &notification("n2"))];
     assert_eq!(sent(&sink, &others).await, vec![Outcome::Delivered; 3]);
     let mut ids: Vec<String> = take(&server, 4).iter().map(|mail| mail.header("Message-ID").to_owned()).collect();
     ids.sort();
@@ -486,9 +492,9 @@ async fn many_mails_share_few_connections() {
     let folder = tempfile::tempdir().unwrap();
     let server = MailServer::start(venv, folder.path(), Security::Plain);
     let sink = Setting::of(&server, SmtpSecurity::Plain).sink();
-    let parcels: Vec<Parcel> =
-        (0..300).map(|n| parcel(&format!("user{n}@example.org"), &notification(&format!("n{n}")))).collect();
-    assert_eq!(sent(&sink, &parcels).await, vec![Outcome::Delivered; 300]);
+    let deliveries: Vec<ClaimedDelivery> =
+        (0..300).map(|n| delivery(&format!("user{n}@example.org"), &notification(&format!("n{n}")))).collect();
+    assert_eq!(sent(&sink, &deliveries).await, vec![Outcome::Delivered; 300]);
     let mut readers: Vec<String> = take(&server, 300).iter().map(|mail| mail.header("To").to_owned()).collect();
     readers.sort();
     readers.dedup();
@@ -506,14 +512,14 @@ async fn a_user_gets_so_many_mails_an_hour_and_the_rest_waits() {
     let of = |user: &str, id: usize| {
         let mut notification = notification(&format!("n{id}"));
         notification["userId"] = user.into();
-        parcel(&format!("{user}@example.org"), &notification)
+        delivery(&format!("{user}@example.org"), &notification)
     };
     // What is refused for good does not count.
     server.rules(r#"{"RCPT bob@example.org": "550 5.1.1 No such user"}"#);
-    let refused = Parcel { recipient: "bob@example.org".into(), ..of("mary", 0) };
-    assert!(matches!(sent(&sink, &[refused]).await[..], [Outcome::Never { .. }]));
-    let parcels: Vec<Parcel> = (1..=5).map(|n| of("mary", n)).chain([of("john", 6)]).collect();
-    let outcomes = sent(&sink, &parcels).await;
+    let refused = ClaimedDelivery { recipient: "bob@example.org".into(), ..of("mary", 0) };
+    assert!(matches!(sent(&sink, &[refused]).await[..], [Outcome::Permanent { .. }]));
+    let deliveries: Vec<ClaimedDelivery> = (1..=5).map(|n| of("mary", n)).chain([of("john", 6)]).collect();
+    let outcomes = sent(&sink, &deliveries).await;
     let delivered = outcomes.iter().filter(|outcome| **outcome == Outcome::Delivered).count();
     assert_eq!((delivered, &outcomes[5]), (4, &Outcome::Delivered), "{outcomes:?}");
     let held = |outcome: &&Outcome| matches!(outcome, Outcome::Held { answer, wait } if answer.contains("max_mails_per_hour") && wait.as_secs() == 3_600);
@@ -559,7 +565,7 @@ async fn an_answer_without_an_end_is_cut_off() {
             }
         });
         let outcomes = sent(&Setting { security, ..setting }.sink(), &[to("mary@example.org")]).await;
-        assert!(later(&outcomes).contains("does not end"), "{outcomes:?}");
+        assert!(retry(&outcomes).contains("does not end"), "{outcomes:?}");
     }
 }
 
@@ -578,7 +584,7 @@ async fn limit_of_a_mail_servers_answer_at_it_and_above() {
                     Ok(())
                 });
                 let sink = Setting { security, max_reply_size, ..setting }.sink();
-                later(&sent(&sink, &[to("mary@example.org")]).await).to_owned()
+                retry(&sent(&sink, &[to("mary@example.org")]).await).to_owned()
             };
             let told = answered(max_reply_size).await;
             assert!(told.ends_with("421 not today"), "{told}");
@@ -599,7 +605,7 @@ async fn nothing_is_sent_in_the_clear_when_starttls_is_not_offered() {
     });
     let outcomes =
         sent(&Setting { security: SmtpSecurity::StartTls, ..setting }.sink(), &[to("mary@example.org")]).await;
-    assert!(later(&outcomes).contains("does not offer STARTTLS"), "{outcomes:?}");
+    assert!(retry(&outcomes).contains("does not offer STARTTLS"), "{outcomes:?}");
 }
 
 #[tokio::test]
@@ -615,7 +621,7 @@ async fn what_is_slipped_in_before_tls_is_not_taken_for_an_answer() {
     });
     let outcomes =
         sent(&Setting { security: SmtpSecurity::StartTls, ..setting }.sink(), &[to("mary@example.org")]).await;
-    assert!(later(&outcomes).contains("says more than it was asked"), "{outcomes:?}");
+    assert!(retry(&outcomes).contains("says more than it was asked"), "{outcomes:?}");
 }
 
 #[tokio::test]
@@ -634,7 +640,7 @@ async fn an_answer_in_an_old_encoding_is_still_an_answer() {
         Ok(())
     });
     let outcomes = sent(&setting.sink(), &[to("mary@example.org")]).await;
-    assert_eq!(outcomes, [Outcome::never("550 Empf?nger unbekannt")]);
+    assert_eq!(outcomes, [Outcome::permanent("550 Empf?nger unbekannt")]);
 }
 
 /// What a server says instead of the right answer to one step, and whether it has done what it was asked then.
@@ -745,7 +751,7 @@ async fn whatever_a_server_answers_at_whatever_step_nothing_counts_as_delivered_
             let copies = took.iter().filter(|mail| *mail == recipient).count();
             match outcome {
                 Outcome::Delivered => assert_eq!(copies, 1, "{recipient}: {slip:?} {outcomes:?}"),
-                Outcome::Later { .. } | Outcome::Down { .. } => {
+                Outcome::Retry { .. } | Outcome::Down { .. } => {
                     assert_eq!(copies, 0, "{recipient}: {slip:?} {outcomes:?}");
                 }
                 // Only where nobody knows whether it was taken may it have been.
@@ -755,11 +761,11 @@ async fn whatever_a_server_answers_at_whatever_step_nothing_counts_as_delivered_
                         "{recipient}: {slip:?} {outcomes:?}"
                     );
                 }
-                Outcome::Never { answer, .. } => {
+                Outcome::Permanent { answer, .. } => {
                     assert!(copies == 0 && answer.starts_with('5'), "{recipient}: {slip:?} {outcomes:?}");
                     assert!(slip.says.starts_with(b"5"), "{recipient}: {slip:?} {outcomes:?}");
                 }
-                Outcome::Untried | Outcome::InFlight | Outcome::Held { .. } => {
+                Outcome::NotAttempted | Outcome::InFlight | Outcome::Held { .. } => {
                     panic!("{recipient}: {slip:?} {outcomes:?}")
                 }
             }
@@ -806,6 +812,6 @@ async fn a_mail_that_is_refused_before_its_end_is_refused() {
     });
     let mut event = notification("n1");
     event["description"] = "x".repeat(4 * 1024 * 1024).into();
-    let outcomes = sent(&setting.sink(), &[parcel("mary@example.org", &event)]).await;
-    assert_eq!(outcomes, [Outcome::never("552 5.3.4 too large")]);
+    let outcomes = sent(&setting.sink(), &[delivery("mary@example.org", &event)]).await;
+    assert_eq!(outcomes, [Outcome::permanent("552 5.3.4 too large")]);
 }

@@ -12,8 +12,8 @@ use sha2::{Digest, Sha256};
 use super::address;
 use super::letter::Letter;
 use crate::calendar::zone::Zones;
+use crate::delivery::render;
 use crate::delivery::routing::no_address;
-use crate::delivery::shape;
 use crate::delivery::sink::Outcome;
 use crate::notification::Notification;
 use crate::time::UtcMillis;
@@ -43,13 +43,14 @@ impl Composer {
     /// The mail to `recipient` about the stored notification `json`, dated `now`.
     ///
     /// # Errors
-    /// [`Outcome::Never`], when the recipient is no address or the notification cannot be read.
+    /// [`Outcome::Permanent`], when the recipient is no address or the notification cannot be read.
     pub fn compose(&self, json: &str, recipient: &str, now: UtcMillis) -> Result<Mail, Outcome> {
-        let notification = shape::read(json)?;
+        let notification = render::read(json)?;
         if recipient.is_empty() {
-            return Err(Outcome::never(no_address(&notification.user_id)));
+            return Err(Outcome::permanent(no_address(&notification.user_id)));
         }
-        let to = address::recipient(recipient).map_err(|reason| Outcome::never(format!("the recipient {reason}")))?;
+        let to =
+            address::recipient(recipient).map_err(|reason| Outcome::permanent(format!("the recipient {reason}")))?;
         let reader = self.reader_zones.get(&notification.user_id).or(self.default_zone.as_ref());
         let reader = reader.and_then(|id| self.zones.find(id));
         let letter = Letter::new(&notification, reader, &self.zones, now);
@@ -67,7 +68,7 @@ impl Composer {
             .raw_header(header("Auto-Submitted", "auto-generated"))
             .raw_header(header("X-Reveille-Notification-Id", &n.notification_id))
             .multipart(MultiPart::alternative_plain_html(letter.text.clone(), letter.html.clone()))
-            .map_err(|error| Outcome::never(format!("the mail cannot be written: {error}")))?;
+            .map_err(|error| Outcome::permanent(format!("the mail cannot be written: {error}")))?;
         Ok(message.formatted())
     }
 
@@ -159,7 +160,7 @@ mod tests {
         let json = serde_json::to_string(&melbourne()).unwrap();
         for (json, recipient) in [(json.as_str(), "mary"), ("{", "mary@example.org")] {
             let refused = composer("cal@example.net").compose(json, recipient, UtcMillis(0)).unwrap_err();
-            assert!(matches!(refused, Outcome::Never { .. }), "{refused:?}");
+            assert!(matches!(refused, Outcome::Permanent { .. }), "{refused:?}");
         }
     }
 }

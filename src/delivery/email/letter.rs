@@ -6,7 +6,7 @@ use jiff::civil::{Date, DateTime};
 use super::address::bare;
 use super::words;
 use crate::calendar::zone::{Zone, Zones};
-use crate::delivery::shape;
+use crate::delivery::render;
 use crate::notification::Notification;
 use crate::time::UtcMillis;
 
@@ -176,10 +176,10 @@ impl Times {
     /// When it is, for a subject: the day, and the time where it has one.
     fn short(&self, n: &Notification) -> Option<String> {
         let start = if n.component == "VTODO" && !n.end.is_empty() { &n.end } else { &n.start };
-        if let Some(day) = shape::date(start) {
+        if let Some(day) = render::date(start) {
             return Some(words::short_day(day));
         }
-        let wall = self.reader.wall(shape::instant(start)?);
+        let wall = self.reader.wall(render::instant(start)?);
         Some(format!("{}, {}", words::short_day(wall.date()), words::time(wall.time())))
     }
 
@@ -189,8 +189,8 @@ impl Times {
         if n.all_day == 1 {
             return days(start, end).map(|(first, last)| words::all_day(first, last)).unwrap_or_default();
         }
-        let Some(from) = shape::instant(start) else { return String::new() };
-        let to = shape::instant(end).filter(|to| *to > from);
+        let Some(from) = render::instant(start) else { return String::new() };
+        let to = render::instant(end).filter(|to| *to > from);
         let here = from_to(&self.reader, from, to);
         let mut text = if self.named { format!("{here} ({})", self.reader.id()) } else { here };
         let differs = |zone: &&Zone| zone.wall(from) != self.reader.wall(from);
@@ -203,7 +203,7 @@ impl Times {
 
     /// That the alarm goes out late, when it does.
     fn late(&self, n: &Notification, now: UtcMillis) -> Option<String> {
-        let due = shape::instant(&n.alarm_time)?;
+        let due = render::instant(&n.alarm_time)?;
         let minutes = now.0.saturating_sub(due.0) / 60_000;
         let wall = self.reader.wall(due);
         let due = format!("{}, {}", words::day(wall.date()), words::time(wall.time()));
@@ -213,8 +213,8 @@ impl Times {
 
 /// The first and the last day of an all-day span whose end is exclusive.
 fn days(start: &str, end: &str) -> Option<(Date, Date)> {
-    let first = shape::date(start)?;
-    let last = shape::date(end).and_then(|end| end.yesterday().ok()).filter(|last| *last > first);
+    let first = render::date(start)?;
+    let last = render::date(end).and_then(|end| end.yesterday().ok()).filter(|last| *last > first);
     Some((first, last.unwrap_or(first)))
 }
 

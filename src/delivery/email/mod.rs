@@ -3,7 +3,8 @@
 //! * `address`: addresses as calendars write them.
 //! * `letter`: what a mail says; `words`: its phrases; `compose`: its octets.
 //! * `allowance`: how many mails a user may get.
-//! * `trust`: whose certificates are accepted; `connect`: TCP; `wire`: TLS over it; `session`: SMTP over it; `pool`: sessions that wait for the next mail.
+//! * `trust`: whose certificates are accepted; `connect`: TCP; `wire`: TLS over it; `session`: SMTP over it; `pool`:
+//!   sessions that wait for the next mail.
 
 use std::collections::BTreeSet;
 use std::pin::pin;
@@ -22,9 +23,9 @@ use self::compose::{Composer, Mail};
 use self::pool::Pool;
 use self::session::{Server, Session, StepLimits, Trouble};
 use self::trust::Trust;
-use super::ending::Ending;
+use super::deadline::SendDeadline;
 use super::gate::{Closure, Files};
-use super::sink::{Finished, Outcome, Parcel, SinkError, Surroundings};
+use super::sink::{ClaimedDelivery, Finished, Outcome, SinkContext, SinkError};
 use crate::clock::Clock;
 use crate::config::{EmailSettings, Recipients};
 
@@ -45,8 +46,8 @@ pub use address::{bare, key};
 const MAILS_A_CONNECTION: usize = 25;
 /// How long [`Email::send`] waits for mails that are being sent. Alarms that are fired meanwhile wait for it, too.
 const BATCH_TIME: Duration = Duration::from_millis(250);
-/// How many steps of a session wait for an answer to a command, at most: TLS, the greeting, EHLO twice, AUTH in three steps, MAIL,
-/// RCPT, DATA.
+/// How many steps of a session wait for an answer to a command, at most: TLS, the greeting, EHLO twice, AUTH in three
+/// steps, MAIL, RCPT, DATA.
 const COMMANDS: u32 = 10;
 
 /// What is said of a mail at which a worker panicked.
@@ -72,13 +73,13 @@ struct Inner {
     /// Who gets all mails, where the settings say so.
     to: Option<Address>,
     clock: Clock,
-    ending: Ending,
+    deadline: SendDeadline,
 }
 
 /// What the workers of one batch share.
 struct Batch {
-    parcels: Vec<Parcel>,
-    /// The first parcel that nobody has taken yet.
+    deliveries: Vec<ClaimedDelivery>,
+    /// The first delivery that nobody has taken yet.
     next: AtomicUsize,
     /// Why no more of them are tried.
     down: OnceLock<(String, Closure)>,
@@ -96,7 +97,7 @@ impl Email {
     ///
     /// # Errors
     /// When From is no address.
-    pub fn open(settings: &EmailSettings, timeout: Duration, around: &Surroundings) -> Result<Email, SinkError> {
+    pub fn open(settings: &EmailSettings, timeout: Duration, context: &SinkContext) -> Result<Email, SinkError> {
         let from = address::sender(&settings.from).map_err(SinkError)?;
         let server = Server {
             host: settings.host.clone(),
@@ -104,16 +105,16 @@ impl Email {
             security: settings.security,
             login: settings.login.clone(),
             trust: Trust::new(settings.ca_file.clone()),
-            hello: settings.helo.as_deref().map(named).or_else(|| full_name(&around.server_name)),
-            max_reply_size: around.max_reply_size,
+            hello: settings.helo.as_deref().map(named).or_else(|| full_name(&context.server_name)),
+            max_reply_size: context.max_reply_size,
             limits: StepLimits { connect: timeout, command: settings.command_timeout, data: settings.data_timeout },
         };
-        let (zones, reader_zones) = (around.zones.clone(), around.reader_zones.clone());
+        let (zones, reader_zones) = (context.zones.clone(), context.reader_zones.clone());
         let to = match &settings.recipients {
             Recipients::List(list) => list.first().and_then(|first| address::recipient(first).ok()),
             Recipients::Own | Recipients::Attendees => None,
         };
-        let composer = Composer { from, zones, reader_zones, default_zone: around.default_zone.clone() };
+        let composer = Composer { from, zones, reader_zones, default_zone: context.default_zone.clone() };
         let pool = Pool::new(server, settings.max_connections.max(1));
         let (tell, told) = mpsc::unbounded_channel();
         Ok(Email {
@@ -125,8 +126,8 @@ impl Email {
                 pool,
                 freed: Notify::new(),
                 to,
-                clock: around.clock.clone(),
-                ending: around.ending.clone(),
+                clock: context.clock.clone(),
+                deadline: context.deadline.clone(),
             }),
         })
     }
@@ -137,21 +138,22 @@ impl Email {
     }
 
     /// How long a mail takes at the longest, over one session.
-    pub fn patience(&self) -> Duration {
+    pub fn send_timeout(&self) -> Duration {
         let StepLimits { connect, command, data } = self.inner.pool.server().limits;
         connect.saturating_add(command.saturating_mul(COMMANDS)).saturating_add(data)
     }
 
-    /// Sends a mail for each parcel, over as many connections as are free. What is still being sent after [`BATCH_TIME`] is
-    /// [`Outcome::InFlight`], and what was not begun by then [`Outcome::Untried`]: a slow session holds no other mail up.
-    pub async fn send(&self, parcels: &[Parcel]) -> Vec<Outcome> {
-        let batch = Arc::new(Batch { parcels: parcels.to_vec(), next: AtomicUsize::new(0), down: OnceLock::new() });
+    /// Sends a mail for each delivery, over as many connections as are free. What is still being sent after [`BATCH_TIME`] is
+    /// [`Outcome::InFlight`], and what was not begun by then [`Outcome::NotAttempted`]: a slow session holds no other mail up.
+    pub async fn send(&self, deliveries: &[ClaimedDelivery]) -> Vec<Outcome> {
+        let batch =
+            Arc::new(Batch { deliveries: deliveries.to_vec(), next: AtomicUsize::new(0), down: OnceLock::new() });
         let (tell, mut told) = mpsc::unbounded_channel();
-        for _ in 0..self.inner.pool.free().clamp(1, parcels.len().max(1)) {
+        for _ in 0..self.inner.pool.free().clamp(1, deliveries.len().max(1)) {
             tokio::spawn(Arc::clone(&self.inner).work(Arc::clone(&batch), tell.clone()));
         }
         drop(tell);
-        let mut outcomes = vec![None; parcels.len()];
+        let mut outcomes = vec![None; deliveries.len()];
         let mut end = pin!(sleep(BATCH_TIME));
         let is_over = loop {
             tokio::select! {
@@ -170,16 +172,17 @@ impl Email {
                 () = self.inner.freed.notified() => break false,
             }
         };
-        let begun = batch.next.fetch_max(parcels.len(), Ordering::Relaxed);
+        let begun = batch.next.fetch_max(deliveries.len(), Ordering::Relaxed);
         if !is_over {
-            let open = (0..begun.min(parcels.len())).filter(|index| outcomes.get(*index).is_some_and(Option::is_none));
+            let open =
+                (0..begun.min(deliveries.len())).filter(|index| outcomes.get(*index).is_some_and(Option::is_none));
             let late = self.late.0.clone();
             tokio::spawn(pass_on(told, (Arc::clone(&self.inner), batch), open.collect(), late));
         }
         let left = |index| match (index < begun, is_over) {
-            (false, _) => Outcome::Untried,
+            (false, _) => Outcome::NotAttempted,
             (true, false) => Outcome::InFlight,
-            (true, true) => Outcome::later(BROKEN_OFF),
+            (true, true) => Outcome::retry(BROKEN_OFF),
         };
         outcomes.into_iter().enumerate().map(|(index, outcome)| outcome.unwrap_or_else(|| left(index))).collect()
     }
@@ -224,7 +227,7 @@ impl Email {
     }
 }
 
-/// Passes on to `late` what the workers of `batch` still tell of its parcels `open`.
+/// Passes on to `late` what the workers of `batch` still tell of its deliveries `open`.
 async fn pass_on(
     mut told: UnboundedReceiver<Report<(usize, Outcome)>>,
     (inner, batch): (Arc<Inner>, Arc<Batch>),
@@ -232,8 +235,8 @@ async fn pass_on(
     late: UnboundedSender<Report<Finished>>,
 ) {
     let finished = |index: usize, outcome: Outcome| {
-        let parcel = batch.parcels.get(index)?;
-        Some(Report::Outcome(Finished { ring: parcel.ring, recipient: parcel.recipient.clone(), outcome }))
+        let delivery = batch.deliveries.get(index)?;
+        Some(Report::Outcome(Finished { ring: delivery.ring, recipient: delivery.recipient.clone(), outcome }))
     };
     while let Some(report) = told.recv().await {
         let report = match report {
@@ -249,7 +252,7 @@ async fn pass_on(
         report.into_iter().for_each(|report| drop(late.send(report)));
     }
     // A worker that has panicked tells nothing.
-    let lost = open.into_iter().filter_map(|index| finished(index, Outcome::later(BROKEN_OFF)));
+    let lost = open.into_iter().filter_map(|index| finished(index, Outcome::retry(BROKEN_OFF)));
     lost.for_each(|report| drop(late.send(report)));
 }
 
@@ -269,20 +272,20 @@ impl Inner {
         Ok(())
     }
 
-    /// Takes one parcel after the other until none is left, over one session as long as it holds.
+    /// Takes one delivery after the other until none is left, over one session as long as it holds.
     async fn work(self: Arc<Inner>, batch: Arc<Batch>, tell: UnboundedSender<Report<(usize, Outcome)>>) {
         let permit = self.pool.permit().await;
         let mut session = None;
         loop {
             let index = batch.next.fetch_add(1, Ordering::Relaxed);
-            let Some(parcel) = batch.parcels.get(index) else { break };
+            let Some(delivery) = batch.deliveries.get(index) else { break };
             let outcome = match batch.down.get() {
                 Some((answer, closure)) => Outcome::Down { answer: answer.clone(), closure: *closure },
-                None if self.ending.is_near() => Outcome::Untried,
-                None => match self.composed(parcel) {
+                None if self.deadline.is_near() => Outcome::NotAttempted,
+                None => match self.composed(delivery) {
                     Ok(mail) => {
                         let sent = self.deliver(&mut session, &mail).await;
-                        let outcome = sent.map_or(Outcome::Untried, |sent| self.outcome(sent, &batch));
+                        let outcome = sent.map_or(Outcome::NotAttempted, |sent| self.outcome(sent, &batch));
                         if !matches!(outcome, Outcome::Delivered | Outcome::Unknown { .. }) {
                             self.allowance.give_back(&mail.user);
                         }
@@ -300,10 +303,10 @@ impl Inner {
         let _ = tell.send(Report::Free);
     }
 
-    /// The mail for `parcel`, which is counted as sent; or why there is none now.
-    fn composed(&self, parcel: &Parcel) -> Result<Mail, Outcome> {
+    /// The mail for `delivery`, which is counted as sent; or why there is none now.
+    fn composed(&self, delivery: &ClaimedDelivery) -> Result<Mail, Outcome> {
         let now = self.clock.now();
-        let mail = self.composer.compose(&parcel.json, &parcel.recipient, now)?;
+        let mail = self.composer.compose(&delivery.json, &delivery.recipient, now)?;
         self.allowance.take(&mail.user, now).map_err(|wait| {
             let most = self.allowance.most();
             let user = mail.user.escape_debug();
@@ -326,13 +329,13 @@ impl Inner {
                         Ok(connected) => connected,
                         Err(trouble) => return Some(Err(trouble)),
                     },
-                    () = self.ending.come() => return None,
+                    () = self.deadline.reached() => return None,
                 },
             };
             let sent = tokio::select! {
                 biased;
                 sent = current.deliver(mail, self.pool.server()) => sent,
-                () = self.ending.come() => {
+                () = self.deadline.reached() => {
                     let answer = "Reveille was stopped before the server confirmed the mail".to_owned();
                     return current.may_have_sent().then_some(Err(Trouble::Unknown(answer)));
                 }
@@ -355,14 +358,14 @@ impl Inner {
     fn outcome(&self, sent: Result<(), Trouble>, batch: &Batch) -> Outcome {
         match sent {
             Ok(()) => Outcome::Delivered,
-            Err(Trouble::Refused { answer, forever: true }) => Outcome::never(answer),
+            Err(Trouble::Refused { answer, forever: true }) => Outcome::permanent(answer),
             Err(Trouble::Refused { answer, .. } | Trouble::Broken(answer) | Trouble::Stale(answer)) => {
-                Outcome::later(answer)
+                Outcome::retry(answer)
             }
             Err(Trouble::Unknown(answer)) => Outcome::Unknown { answer },
             Err(Trouble::Cut(answer) | Trouble::Silent(answer)) => {
                 let (answer, _) = batch.down.get_or_init(|| (answer, Closure::Down));
-                Outcome::later(answer.as_str())
+                Outcome::retry(answer.as_str())
             }
             Err(Trouble::Down(answer)) => down(batch, answer, Closure::Down),
             Err(Trouble::Settings(answer)) => down(batch, answer, Closure::Settings),

@@ -3,11 +3,11 @@ use std::os::unix::fs::PermissionsExt;
 
 use super::*;
 use crate::calendar::zone::Zones;
-use crate::config::Shape;
-use crate::delivery::sink::samples::parcel;
+use crate::config::JsonFormat;
+use crate::delivery::sink::samples::delivery;
 
 fn sink(path: &Path) -> LineFile {
-    LineFile::new(path, Shaper::new(Shape::default(), Zones::bundled()), Duration::from_secs(10))
+    LineFile::new(path, Renderer::new(JsonFormat::default(), Zones::bundled()), Duration::from_secs(10))
 }
 
 #[tokio::test]
@@ -15,9 +15,9 @@ async fn lines_are_appended_and_the_file_is_private() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("alarms.jsonl");
     let file = sink(&path);
-    assert_eq!(file.send(&[parcel("{1}"), parcel("{2}")]).await, [Outcome::Delivered, Outcome::Delivered]);
-    assert_eq!(file.send(&[parcel("{3}")]).await, [Outcome::Delivered]);
-    assert_eq!(sink(&path).send(&[parcel("{4}")]).await, [Outcome::Delivered]);
+    assert_eq!(file.send(&[delivery("{1}"), delivery("{2}")]).await, [Outcome::Delivered, Outcome::Delivered]);
+    assert_eq!(file.send(&[delivery("{3}")]).await, [Outcome::Delivered]);
+    assert_eq!(sink(&path).send(&[delivery("{4}")]).await, [Outcome::Delivered]);
     assert_eq!(fs::read_to_string(&path).unwrap(), "{1}\n{2}\n{3}\n{4}\n");
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
 }
@@ -37,7 +37,7 @@ async fn an_alarm_that_a_crash_cut_off_is_taken_back_and_other_text_is_ended() {
         ("{1}\n", "{1}\n"),
     ] {
         fs::write(&path, left).unwrap();
-        assert_eq!(sink(&path).send(&[parcel("{2}")]).await, [Outcome::Delivered]);
+        assert_eq!(sink(&path).send(&[delivery("{2}")]).await, [Outcome::Delivered]);
         assert_eq!(fs::read_to_string(&path).unwrap(), format!("{kept}{{2}}\n"), "{left:.40}");
     }
 }
@@ -47,16 +47,16 @@ async fn a_rotated_file_is_let_go_with_and_without_being_told() {
     let folder = tempfile::tempdir().unwrap();
     let (path, old, older) = (folder.path().join("a"), folder.path().join("a.1"), folder.path().join("a.2"));
     let file = sink(&path);
-    file.send(&[parcel("{1}")]).await;
+    file.send(&[delivery("{1}")]).await;
     fs::rename(&path, &old).unwrap();
-    file.send(&[parcel("{2}")]).await;
+    file.send(&[delivery("{2}")]).await;
     assert_eq!(
         (fs::read_to_string(&old).unwrap(), fs::read_to_string(&path).unwrap()),
         ("{1}\n".into(), "{2}\n".into())
     );
     fs::rename(&path, &older).unwrap();
     file.reopen();
-    file.send(&[parcel("{3}")]).await;
+    file.send(&[delivery("{3}")]).await;
     assert_eq!(
         (fs::read_to_string(&older).unwrap(), fs::read_to_string(&path).unwrap()),
         ("{2}\n".into(), "{3}\n".into())
@@ -68,8 +68,8 @@ async fn what_cannot_be_written_now_is_for_later() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("missing").join("alarms.jsonl");
     let file = sink(&path);
-    let outcomes = file.send(&[parcel("{1}")]).await;
-    let [Outcome::Later { answer, after: None }] = outcomes.as_slice() else { panic!("{outcomes:?}") };
+    let outcomes = file.send(&[delivery("{1}")]).await;
+    let [Outcome::Retry { answer, after: None }] = outcomes.as_slice() else { panic!("{outcomes:?}") };
     assert!(
         answer.contains("alarms.jsonl cannot be written") && answer.ends_with("create its folder first"),
         "{answer}"
@@ -77,7 +77,7 @@ async fn what_cannot_be_written_now_is_for_later() {
     assert!(file.check().is_err());
     fs::create_dir(path.parent().unwrap()).unwrap();
     assert_eq!(file.check().unwrap(), format!("will create {}", path.display()));
-    assert_eq!(file.send(&[parcel("{1}")]).await, [Outcome::Delivered]);
+    assert_eq!(file.send(&[delivery("{1}")]).await, [Outcome::Delivered]);
     assert_eq!(file.check().unwrap(), format!("appends to {}, now 4 octets", path.display()));
 }
 
@@ -94,8 +94,8 @@ async fn devices_pipes_and_folders_are_refused() {
     )
     .unwrap();
     for path in [&pipe, folder.path(), Path::new("/dev/null")] {
-        let outcomes = sink(path).send(&[parcel("{1}")]).await;
-        assert!(matches!(outcomes.as_slice(), [Outcome::Later { .. }]), "{}: {outcomes:?}", path.display());
+        let outcomes = sink(path).send(&[delivery("{1}")]).await;
+        assert!(matches!(outcomes.as_slice(), [Outcome::Retry { .. }]), "{}: {outcomes:?}", path.display());
         assert!(sink(path).check().is_err(), "{}", path.display());
     }
 }
@@ -127,16 +127,16 @@ fn within_a_small_disk(path: &Path) {
     runtime.block_on(async {
         let file = sink(path);
         let line = format!("{{\"{}\"}}", "x".repeat(995)); // 1,000 octets with its line end
-        let outcomes = file.send(&vec![parcel(&line); 6]).await;
+        let outcomes = file.send(&vec![delivery(&line); 6]).await;
         let (delivered, rest) = outcomes.split_at(4);
         assert_eq!(delivered, vec![Outcome::Delivered; 4]);
         assert!(
-            rest.iter().all(|o| matches!(o, Outcome::Later { answer, .. } if answer.contains("cannot be written"))),
+            rest.iter().all(|o| matches!(o, Outcome::Retry { answer, .. } if answer.contains("cannot be written"))),
             "{rest:?}"
         );
         assert_eq!(fs::read_to_string(path).unwrap(), format!("{line}\n").repeat(4), "the begun line is taken back");
         fs::write(path, "").unwrap();
-        assert_eq!(file.send(&[parcel("{2}")]).await, [Outcome::Delivered]);
+        assert_eq!(file.send(&[delivery("{2}")]).await, [Outcome::Delivered]);
         assert_eq!(fs::read_to_string(path).unwrap(), "{2}\n");
     });
 }

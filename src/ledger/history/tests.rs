@@ -1,5 +1,5 @@
 use super::super::tests::{all_due, at, fresh, object, planned, ring};
-use super::super::{Firing, NewRing, Settlement, Verdict};
+use super::super::{Firing, NewRing, NextState, Settlement};
 use super::*;
 
 const START: Place = (UtcMillis::MIN, 0);
@@ -29,7 +29,7 @@ async fn deliver(ledger: &Ledger, sink: i64) {
     let settled = |c: super::super::Claimed| Settlement {
         ring: c.ring,
         recipient: c.recipient,
-        verdict: Verdict::Delivered,
+        next_state: NextState::Delivered,
         unknown: false,
     };
     ledger.settle(sink, claimed.into_iter().map(settled).collect(), at(20)).await.unwrap();
@@ -69,7 +69,7 @@ async fn what_is_still_owed_stays() {
     let failed = |ring| Settlement {
         ring,
         recipient: String::new(),
-        verdict: Verdict::Failed { answer: "550".to_owned() },
+        next_state: NextState::Failed { answer: "550".to_owned() },
         unknown: false,
     };
     ledger.settle(sink, vec![failed(1), failed(2)], at(20)).await.unwrap();

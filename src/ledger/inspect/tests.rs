@@ -1,8 +1,8 @@
 use std::path::Path;
 
 use super::super::{
-    Amended, Amender, CalendarRow, DeliveryId, Firing, Ledger, LedgerError, NewRing, Planned, PlannedObject, RingState,
-    RingsOf, Route, Settlement, SourceLook, Verdict,
+    Amended, Amender, CalendarRow, DeliveryId, Firing, Ledger, LedgerError, NewRing, NextState, Planned, PlannedObject,
+    RingState, RingsOf, Route, Settlement, SourceLook,
 };
 use super::super::{holder, is_held_by};
 use super::{DeliveryFilter, Inspector};
@@ -76,11 +76,11 @@ async fn fill(path: &Path) -> Ledger {
     };
     let fired_at = UtcMillis(1_000_107);
     ledger.fire(vec![Firing { timer, rings: vec![ring], next: None }], fired_at).await.unwrap();
-    let settled = |recipient: &str, verdict| {
-        vec![Settlement { ring: 1, recipient: recipient.to_owned(), verdict, unknown: false }]
+    let settled = |recipient: &str, next_state| {
+        vec![Settlement { ring: 1, recipient: recipient.to_owned(), next_state, unknown: false }]
     };
-    ledger.settle(sinks["stdout"], settled("", Verdict::Delivered), fired_at).await.unwrap();
-    let refused = Verdict::Failed { answer: "550 no such user".to_owned() };
+    ledger.settle(sinks["stdout"], settled("", NextState::Delivered), fired_at).await.unwrap();
+    let refused = NextState::Failed { answer: "550 no such user".to_owned() };
     ledger.settle(sinks["email"], settled("mary@example.org", refused), fired_at).await.unwrap();
     ledger
 }

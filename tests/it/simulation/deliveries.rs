@@ -137,7 +137,7 @@ fn one(
 ) -> Result<(), &'static str> {
     let places: Vec<usize> = attempts.iter().map(|(place, _)| *place).collect();
     let attempts: Vec<&Sent> = attempts.iter().map(|(_, one)| *one).collect();
-    let waits = |one: &Sent| matches!(one.told, Told::Later | Told::Down | Told::Held);
+    let waits = |one: &Sent| matches!(one.told, Told::Retry | Told::Down | Told::Held);
     let is_last = |one: &&Sent| one.settled && (!waits(one) || one.at - row.fired_at.0 >= rules.give_up_after);
     // What was given up by a clock that was ahead goes on.
     let is_taken_back = |n: usize| {

@@ -8,8 +8,8 @@ use std::time::Duration;
 use reveille::calendar::zone::Zones;
 use reveille::clock::Clock;
 use reveille::daemon::Core;
-use reveille::delivery::postman::Postman;
-use reveille::ledger::{DeliveryFilter, Fired, Inspector, Ledger, Settlement, Verdict};
+use reveille::delivery::worker::DeliveryWorker;
+use reveille::ledger::{DeliveryFilter, Fired, Inspector, Ledger, NextState, Settlement};
 use reveille::source::{Batch, CalendarSeen, Change, Checkpoint, Intake as _};
 use reveille::time::UtcMillis;
 use reveille::wheel::Turn;
@@ -183,15 +183,15 @@ async fn what_was_sent_while_the_disk_was_full_is_not_sent_again() {
         disk: disk.clone(),
         allowance: None,
     };
-    let postman = Postman::new(sink, core.sinks[SINKS[0]], ledger.clone(), clock.clone(), day);
+    let worker = DeliveryWorker::new(sink, core.sinks[SINKS[0]], ledger.clone(), clock.clone(), day);
     disk.fail(usize::MAX);
     for minute in 0..10 {
         clock.set(at(&format!("11:{minute:02}:00")));
-        assert!(postman.round().await.is_err());
+        assert!(worker.run_batch().await.is_err());
         assert_eq!(postbox.sent.lock().unwrap().len(), 1, "in minute {minute}");
     }
     disk.heal();
-    postman.turn().await.unwrap();
+    worker.send_ready().await.unwrap();
     assert_eq!(postbox.sent.lock().unwrap().len(), 1);
     ledger.close().await;
     let mut inspector = Inspector::open(&path).await.unwrap();
@@ -286,8 +286,8 @@ async fn owing(path: &Path, disk: &Arc<Script>) -> (Core, Clock, Settlement) {
     clock.set(at("15:00:00"));
     while core.wheel.turn(&|_| ()).await.unwrap() == Turn::Again {}
     let ring = core.ledger.claim(core.sinks[SINKS[0]], clock.now(), clock.now(), 1).await.unwrap().deliveries[0].ring;
-    let verdict = Verdict::Later { answer: "451 busy".to_owned(), at: at("15:00:05") };
-    (core, clock, Settlement { ring, recipient: String::new(), verdict, unknown: false })
+    let next_state = NextState::Retry { answer: "451 busy".to_owned(), at: at("15:00:05") };
+    (core, clock, Settlement { ring, recipient: String::new(), next_state, unknown: false })
 }
 
 #[tokio::test]
@@ -305,7 +305,7 @@ async fn what_is_to_be_tried_again_does_not_wait_until_the_clock_is_where_it_was
 async fn who_delivers_is_told_of_what_is_no_longer_given_up() {
     let folder = tempfile::tempdir().unwrap();
     let (mut core, clock, mut settlement) = owing(&folder.path().join("ledger.db"), &Arc::default()).await;
-    settlement.verdict = Verdict::Failed { answer: "gave up after 1 hour; last answer: 451 busy".to_owned() };
+    settlement.next_state = NextState::Failed { answer: "gave up after 1 hour; last answer: 451 busy".to_owned() };
     core.ledger.settle(core.sinks[SINKS[0]], vec![settlement], clock.now()).await.unwrap();
     clock.set(at("10:30:00"));
     core.desk.clock_was_set().await.unwrap();
@@ -321,7 +321,7 @@ async fn who_delivers_is_told_of_what_is_no_longer_given_up() {
 async fn who_delivers_is_told_of_it_also_where_planning_again_fails() {
     let (folder, disk) = (tempfile::tempdir().unwrap(), Arc::new(Script::default()));
     let (mut core, clock, mut settlement) = owing(&folder.path().join("ledger.db"), &disk).await;
-    settlement.verdict = Verdict::Failed { answer: "gave up after 1 hour; last answer: 451 busy".to_owned() };
+    settlement.next_state = NextState::Failed { answer: "gave up after 1 hour; last answer: 451 busy".to_owned() };
     core.ledger.settle(core.sinks[SINKS[0]], vec![settlement], clock.now()).await.unwrap();
     clock.set(at("10:30:00"));
     disk.fail_after(1, 1);

@@ -5,7 +5,7 @@
 //! with which time zone database, which commits fail, how sinks fail, how the clock is set and how long the machine
 //! sleeps. In a share of the seeds the mail sink limits how many mails a user gets within an hour, or the clock jumps
 //! now and then, by seconds, days, or to the year 2099, and is put right within the hour. The program's own stages do
-//! the work: the daemon's [`Core`](reveille::daemon::Core), a ledger on a real file, the wheel, the postmen. Each step
+//! the work: the daemon's [`Core`](reveille::daemon::Core), a ledger on a real file, the wheel, the delivery workers. Each step
 //! is awaited to its end in one thread, and the clock is set by hand, so that the same seed is the same run. Afterwards
 //! a [`model`] that shares no code with the program says what must be in the ledger, and [`deliveries`] what the sinks
 //! must have got.
@@ -17,8 +17,8 @@
 //! * [`found`] tells what it found, once more and shortly.
 //! * `planted/` holds bugs that the simulation must find: `tests/it/simulation/planted/find` puts each into a copy.
 //!
-//! `REVEILLE_SEEDS=200000 cargo test --release --test it simulation::random` runs so many seeds; `REVEILLE_SEED=17` replays one and prints what happens in it. With
-//! both, seeds from the second on are run.
+//! `REVEILLE_SEEDS=200000 cargo test --release --test it simulation::random` runs so many seeds; `REVEILLE_SEED=17`
+//! replays one and prints what happens in it. With both, seeds from the second on are run.
 
 use std::fmt::{Debug, Display};
 use std::path::{Path, PathBuf};

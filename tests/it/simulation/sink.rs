@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use reveille::clock::Clock;
 use reveille::delivery::gate::Closure;
-use reveille::delivery::sink::{Carrier, Outcome, Parcel};
+use reveille::delivery::sink::{ClaimedDelivery, Outcome, Transport};
 use reveille::time::UtcMillis;
 use serde_json::Value;
 use tokio::sync::Notify;
@@ -23,25 +23,25 @@ pub enum Mood {
     Down,
     /// Takes some, refuses some for now, takes some and says that it did not, seldom refuses one for good.
     Moody,
-    /// The process ends while it is sending: some parcels have arrived, and nobody learns which.
+    /// The process ends while it is sending: some deliveries have arrived, and nobody learns which.
     Fatal,
 }
 
-/// What the program was told of a parcel.
+/// What the program was told of a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Told {
     Delivered,
-    Later,
+    Retry,
     /// Nothing can be sent now: no attempt of its own.
     Down,
-    Never,
+    Permanent,
     /// That its user has had as many as are allowed.
     Held,
     /// Nothing: the process ended.
     Nothing,
 }
 
-/// One parcel, sent once.
+/// One delivery, sent once.
 #[derive(Clone, Debug)]
 pub struct Sent {
     pub sink: &'static str,
@@ -95,11 +95,11 @@ fn user(json: &str) -> &'static str {
 }
 
 impl Recorder {
-    /// What becomes of `parcel`, which is not sent where its user has had enough.
-    fn one(&self, parcel: &Parcel, mood: Mood) -> (Sent, Outcome) {
-        let (user, now) = (self.allowance.as_ref().map_or("", |_| user(&parcel.json)), self.clock.now());
+    /// What becomes of `delivery`, which is not sent where its user has had enough.
+    fn one(&self, delivery: &ClaimedDelivery, mood: Mood) -> (Sent, Outcome) {
+        let (user, now) = (self.allowance.as_ref().map_or("", |_| user(&delivery.json)), self.clock.now());
         let held = self.allowance.as_ref().and_then(|allowance| allowance.take(user, now).err());
-        let (mut sent, outcome) = self.carried(parcel, mood, user, now);
+        let (mut sent, outcome) = self.sent(delivery, mood, user, now);
         let Some(wait) = held else {
             if let (Some(allowance), true) = (&self.allowance, outcome != Outcome::Delivered) {
                 allowance.give_back(user);
@@ -110,7 +110,7 @@ impl Recorder {
         (sent, Outcome::Held { answer: format!("{user} has had enough"), wait })
     }
 
-    fn carried(&self, parcel: &Parcel, mood: Mood, user: &'static str, now: UtcMillis) -> (Sent, Outcome) {
+    fn sent(&self, delivery: &ClaimedDelivery, mood: Mood, user: &'static str, now: UtcMillis) -> (Sent, Outcome) {
         let mut chance = self.chance.lock().unwrap();
         let luck = match mood {
             Mood::Well => 0,
@@ -119,23 +119,23 @@ impl Recorder {
             Mood::Fatal => 12,
         };
         let wish = chance.one_in(4).then(|| Duration::from_secs(chance.range(0, 600).unsigned_abs()));
-        let later = |answer: &str| Outcome::Later { answer: answer.to_owned(), after: wish };
+        let later = |answer: &str| Outcome::Retry { answer: answer.to_owned(), after: wish };
         let (arrived, told, outcome) = match luck {
             0..=4 => (true, Told::Delivered, Outcome::Delivered),
-            5..=7 => (true, Told::Later, later("no answer in time")),
-            8..=10 => (false, Told::Later, later("451 busy")),
+            5..=7 => (true, Told::Retry, later("no answer in time")),
+            8..=10 => (false, Told::Retry, later("451 busy")),
             13 => (false, Told::Down, Outcome::Down { answer: "refused".to_owned(), closure: Closure::Down }),
-            11 => (false, Told::Never, Outcome::never("550 no")),
+            11 => (false, Told::Permanent, Outcome::permanent("550 no")),
             _ => (true, Told::Nothing, Outcome::Delivered),
         };
         let sent = Sent {
             sink: self.name,
-            ring: parcel.ring,
-            recipient: parcel.recipient.clone(),
+            ring: delivery.ring,
+            recipient: delivery.recipient.clone(),
             user,
             process: self.postbox.process.load(Ordering::SeqCst),
             epoch: self.postbox.epoch.load(Ordering::SeqCst),
-            json: parcel.json.clone(),
+            json: delivery.json.clone(),
             at: now.0,
             arrived,
             told,
@@ -146,7 +146,7 @@ impl Recorder {
     }
 }
 
-impl Carrier for Recorder {
+impl Transport for Recorder {
     fn name(&self) -> &str {
         self.name
     }
@@ -155,18 +155,18 @@ impl Carrier for Recorder {
         3
     }
 
-    fn patience(&self) -> Duration {
+    fn send_timeout(&self) -> Duration {
         Duration::from_secs(30)
     }
 
-    async fn send(&self, parcels: &[Parcel]) -> Vec<Outcome> {
+    async fn send(&self, deliveries: &[ClaimedDelivery]) -> Vec<Outcome> {
         let mood = *self.mood.lock().unwrap();
         let arrive = match mood {
-            Mood::Fatal => self.chance.lock().unwrap().below(parcels.len() + 1),
-            _ => parcels.len(),
+            Mood::Fatal => self.chance.lock().unwrap().below(deliveries.len() + 1),
+            _ => deliveries.len(),
         };
         let (sent, outcomes): (Vec<Sent>, Vec<Outcome>) =
-            parcels.iter().take(arrive).map(|parcel| self.one(parcel, mood)).unzip();
+            deliveries.iter().take(arrive).map(|delivery| self.one(delivery, mood)).unzip();
         self.postbox.sent.lock().unwrap().extend(sent);
         if mood == Mood::Fatal {
             self.postbox.fatal.notify_one();

@@ -10,10 +10,11 @@ use std::time::Duration;
 use reveille::calendar::zone::Zones;
 use reveille::clock::Clock;
 use reveille::config::{
-    self, Config, Defaults, EmailSettings, Layout, Limits, Log, Recipients, Shape, SinkKind, SmtpSecurity, SourceKind,
+    self, Config, Defaults, EmailSettings, JsonFormat, Layout, Limits, Log, Recipients, SinkKind, SmtpSecurity,
+    SourceKind,
 };
 use reveille::daemon::{Core, Historian};
-use reveille::delivery::postman::Postman;
+use reveille::delivery::worker::DeliveryWorker;
 use reveille::ledger::Ledger;
 use reveille::source::Intake as _;
 use reveille::time::UtcMillis;
@@ -83,13 +84,13 @@ pub fn database(number: usize) -> &'static Zones {
 /// A process of the program.
 struct Process {
     core: Core,
-    postmen: Vec<Postman<Recorder>>,
-    /// When the wheel wants to turn again, and when each postman does.
+    workers: Vec<DeliveryWorker<Recorder>>,
+    /// When the wheel wants to turn again, and when each delivery worker does.
     wheel: Option<i64>,
     posts: Vec<Option<i64>>,
     /// When it tries again to take back what a wrong clock has done.
     minds: Option<i64>,
-    /// What each postman has sent and could not settle: places in what was sent.
+    /// What each delivery worker has sent and could not settle: places in what was sent.
     unsettled: Vec<Vec<usize>>,
 }
 
@@ -262,13 +263,13 @@ impl World {
         self.see_taken_back(before, started.is_ok()).await?;
         match started {
             Ok(core) => {
-                let postmen = self.postmen(&core);
+                let workers = self.workers(&core);
                 let now = Some(self.now());
                 // A daemon looks at its sources at once, and waits for them ten seconds at most.
                 self.next_look = self.now() + self.chance.range(0, 10_000);
                 self.process = Some(Process {
                     core,
-                    postmen,
+                    workers,
                     wheel: now,
                     posts: vec![now; SINKS.len()],
                     minds: None,
@@ -284,8 +285,8 @@ impl World {
         Ok(())
     }
 
-    fn postmen(&mut self, core: &Core) -> Vec<Postman<Recorder>> {
-        let mut postmen = Vec::new();
+    fn workers(&mut self, core: &Core) -> Vec<DeliveryWorker<Recorder>> {
+        let mut workers = Vec::new();
         for ((name, mood), sink) in SINKS.into_iter().zip(&self.moods).zip(&self.config.sinks) {
             let limit = self.trials.limit.filter(|_| name == SINKS[1] && !self.trials.is_lifted);
             let recorder = Recorder {
@@ -298,9 +299,15 @@ impl World {
                 allowance: limit.map(Allowance::new),
             };
             let id = core.sinks[name];
-            postmen.push(Postman::new(recorder, id, core.ledger.clone(), self.clock.clone(), sink.give_up_after));
+            workers.push(DeliveryWorker::new(
+                recorder,
+                id,
+                core.ledger.clone(),
+                self.clock.clone(),
+                sink.give_up_after,
+            ));
         }
-        postmen
+        workers
     }
 
     /// The process ends, whatever it was doing. Only what is in the ledger stays.
@@ -486,7 +493,7 @@ impl World {
         true
     }
 
-    /// Lets a postman do his rounds, if he has any to do.
+    /// Lets a delivery worker send what may be sent now.
     async fn deliver(&mut self, sink: usize) {
         let now = self.now();
         let Some(process) = &mut self.process else { return };
@@ -502,7 +509,7 @@ impl World {
             biased;
             () = self.disk.fault.notified() => None,
             () = self.postbox.fatal.notified() => None,
-            outcome = process.postmen[sink].turn() => outcome.ok(),
+            outcome = process.workers[sink].send_ready() => outcome.ok(),
         };
         let commits = self.disk.commits();
         let (mut count, mut arrived) = (0, 0);
@@ -752,7 +759,7 @@ pub fn config(ledger: PathBuf, max_lateness: Duration, give_up_after: Duration, 
         users: Arc::default(),
         sources: vec![source],
         sinks: vec![
-            sink(SINKS[0], SinkKind::Stdout { shape: Shape::default() }, &[]),
+            sink(SINKS[0], SinkKind::Stdout { format: JsonFormat::default() }, &[]),
             sink(SINKS[1], SinkKind::Email(mail), &["email"]),
         ],
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use reveille::clock::Clock;
 use reveille::config::{self, CaldavSettings, Config, Credentials, SourceKind};
 use reveille::daemon::Core;
-use reveille::delivery::postman::Postman;
+use reveille::delivery::worker::DeliveryWorker;
 use reveille::ledger::Ledger;
 use reveille::source::caldav::CaldavSource;
 use reveille::time::UtcMillis;
@@ -55,7 +55,7 @@ pub struct Figures {
 struct Process {
     core: Core,
     sources: Vec<CaldavSource>,
-    postmen: Vec<Postman<Recorder>>,
+    workers: Vec<DeliveryWorker<Recorder>>,
     wheel: Option<i64>,
     /// Everything was looked at once.
     is_released: bool,
@@ -159,11 +159,11 @@ impl World {
         match Core::start(&self.config, database(0), ledger.clone(), &self.clock).await {
             Ok(core) => {
                 let sources: Result<Vec<_>, _> = self.config.sources.iter().map(|source| self.source(source)).collect();
-                let postmen = self.postmen(&core);
+                let workers = self.workers(&core);
                 let now = self.now();
                 self.next_look = now + self.chance.range(0, 10_000);
                 self.doubtful = [true; 3];
-                self.process = Some(Process { core, sources: sources?, postmen, wheel: Some(now), is_released: false });
+                self.process = Some(Process { core, sources: sources?, workers, wheel: Some(now), is_released: false });
             }
             Err(error) => {
                 self.note(|| format!("it ends while it starts: {error}"));
@@ -182,8 +182,8 @@ impl World {
         Ok(made.map_err(|error| error.to_string())?.over(Arc::new(Way { server, login, clock })))
     }
 
-    fn postmen(&mut self, core: &Core) -> Vec<Postman<Recorder>> {
-        let mut postmen = Vec::new();
+    fn workers(&mut self, core: &Core) -> Vec<DeliveryWorker<Recorder>> {
+        let mut workers = Vec::new();
         for (name, sink) in SINKS.into_iter().zip(&self.config.sinks) {
             let recorder = Recorder {
                 name,
@@ -195,9 +195,15 @@ impl World {
                 allowance: None,
             };
             let id = core.sinks[name];
-            postmen.push(Postman::new(recorder, id, core.ledger.clone(), self.clock.clone(), sink.give_up_after));
+            workers.push(DeliveryWorker::new(
+                recorder,
+                id,
+                core.ledger.clone(),
+                self.clock.clone(),
+                sink.give_up_after,
+            ));
         }
-        postmen
+        workers
     }
 
     /// The process ends, whatever it was doing. Only what is in the ledger stays.
@@ -270,8 +276,8 @@ impl World {
             Err(_) => Some(now + 1_000),
         };
         if outcome.is_ok() && fired.load(Ordering::SeqCst) > 0 {
-            for postman in &process.postmen {
-                tokio::select! { biased; () = self.disk.fault.notified() => break, _ = postman.turn() => {} }
+            for worker in &process.workers {
+                tokio::select! { biased; () = self.disk.fault.notified() => break, _ = worker.send_ready() => {} }
             }
         }
         let fired = fired.into_inner();

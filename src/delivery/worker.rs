@@ -9,44 +9,44 @@ use std::time::Duration;
 use tokio::sync::{Mutex, Notify};
 
 use super::gate::{Closure, Files, Gate, Pass, TELL_EVERY};
-use super::retry::{Attempt, judge};
-use super::sink::{Carrier, Finished, Outcome, Parcel, Sink};
+use super::retry::{Attempt, decide};
+use super::sink::{ClaimedDelivery, Finished, Outcome, Sink, Transport};
 use crate::clock::Clock;
-use crate::ledger::{Claimed, Claims, Ledger, LedgerError, Settlement, Trouble, Verdict};
+use crate::ledger::{Claimed, Claims, Ledger, LedgerError, NextState, Settlement, Trouble};
 use crate::time::UtcMillis;
 
 /// What is still being sent: when it was fired, and the files that the sink used.
-type InFlight = HashMap<(i64, String), (Parcel, UtcMillis, Files)>;
+type InFlight = HashMap<(i64, String), (ClaimedDelivery, UtcMillis, Files)>;
 
-/// How much longer than the sink's patience a lease lasts.
+/// How much longer than the sink's send timeout a lease lasts.
 const SLACK: Duration = Duration::from_secs(60);
 /// How long to wait when the ledger cannot be read or written.
 const PAUSE: Duration = Duration::from_secs(1);
 /// The longest sleep before looking again at deliveries that are to be tried later: the clock may have been set.
 const LONGEST: i64 = 60_000;
 
-/// What one round of claiming, sending and settling came to.
+/// The result of claiming, sending and settling one batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Round {
+pub struct BatchResult {
     pub delivered: usize,
     /// To be tried again.
-    pub later: usize,
+    pub retry: usize,
     /// Given up.
     pub failed: usize,
     /// Still being sent.
     pub in_flight: usize,
 }
 
-impl Round {
+impl BatchResult {
     /// Whether anything was there to be sent, and might be.
     pub fn any(self) -> bool {
-        self != Round::default()
+        self != BatchResult::default()
     }
 }
 
-/// Carries what one sink is owed.
+/// Claims, sends and settles what one sink is owed.
 #[derive(Debug)]
-pub struct Postman<C = Sink> {
+pub struct DeliveryWorker<C = Sink> {
     sink: C,
     /// The sink's id in the ledger.
     id: i64,
@@ -62,10 +62,10 @@ pub struct Postman<C = Sink> {
     told: std::sync::Mutex<Option<UtcMillis>>,
 }
 
-impl<C: Carrier> Postman<C> {
+impl<C: Transport> DeliveryWorker<C> {
     /// For `sink`, which the ledger knows as `id`. What cannot be delivered is given up `give_up_after` it was fired.
-    pub fn new(sink: C, id: i64, ledger: Ledger, clock: Clock, give_up_after: Duration) -> Postman<C> {
-        Postman {
+    pub fn new(sink: C, id: i64, ledger: Ledger, clock: Clock, give_up_after: Duration) -> DeliveryWorker<C> {
+        DeliveryWorker {
             sink,
             id,
             ledger,
@@ -88,16 +88,17 @@ impl<C: Carrier> Postman<C> {
         self.gate().hurry();
     }
 
-    /// Delivers until `stop` resolves, and then what is still owed and may be tried; `bell` rings when something was fired.
+    /// Delivers until `stop` resolves, and then what is still owed and may be tried; `wakeup` is notified when
+    /// something was fired.
     ///
     /// # Errors
     /// [`LedgerError::Damaged`]; any other error of the ledger may pass.
-    pub async fn run(&self, bell: Arc<Notify>, stop: impl Future<Output = ()>) -> Result<(), LedgerError> {
+    pub async fn run(&self, wakeup: Arc<Notify>, stop: impl Future<Output = ()>) -> Result<(), LedgerError> {
         let mut stop = std::pin::pin!(stop);
         let mut trouble = Trouble::default();
         loop {
             let sink = self.sink.name();
-            let wait = match self.turn().await {
+            let wait = match self.send_ready().await {
                 Ok(wait) => {
                     if trouble.is_over() {
                         tracing::info!(sink.name = sink, "deliveries can be recorded again");
@@ -120,19 +121,19 @@ impl<C: Carrier> Postman<C> {
             };
             tokio::select! {
                 biased;
-                () = &mut stop => return self.rest().await,
+                () = &mut stop => return self.drain().await,
                 finished = self.sink.finished() => {
                     self.conclude(finished).await;
                 }
-                () = bell.notified() => {}
+                () = wakeup.notified() => {}
                 () = wait => {}
             }
         }
     }
 
     /// Tries everything once more that may be tried now.
-    async fn rest(&self) -> Result<(), LedgerError> {
-        match self.all().await {
+    async fn drain(&self) -> Result<(), LedgerError> {
+        match self.send_all().await {
             Ok(_) => Ok(()),
             Err(error @ LedgerError::Damaged(_)) => Err(error),
             Err(error) => {
@@ -143,34 +144,34 @@ impl<C: Carrier> Postman<C> {
         }
     }
 
-    /// Rounds until nothing may be sent now and nothing is being sent; what they came to.
+    /// Runs batches until nothing may be sent now and nothing is being sent, and returns the sum of their results.
     ///
     /// # Errors
-    /// Those of the ledger, as for [`Postman::round`].
-    pub async fn all(&self) -> Result<Round, LedgerError> {
-        let mut all = Round::default();
+    /// Those of the ledger, as for [`DeliveryWorker::run_batch`].
+    pub async fn send_all(&self) -> Result<BatchResult, LedgerError> {
+        let mut all = BatchResult::default();
         loop {
-            let mut round = self.round().await?;
-            let is_last = !round.any();
+            let mut result = self.run_batch().await?;
+            let is_last = !result.any();
             if is_last && self.in_flight().is_empty() {
                 return Ok(all);
             }
             if is_last {
                 let finished = self.sink.finished().await;
-                round = self.conclude(finished).await;
+                result = self.conclude(finished).await;
             }
-            all.delivered += round.delivered;
-            all.later += round.later;
-            all.failed += round.failed;
+            all.delivered += result.delivered;
+            all.retry += result.retry;
+            all.failed += result.failed;
         }
     }
 
-    /// Rounds until nothing may be sent now; then, how long until something may. None: nothing is owed.
+    /// Runs batches until nothing may be sent now, and returns how long until something may. None: nothing is owed.
     ///
     /// # Errors
-    /// Those of the ledger, as for [`Postman::round`].
-    pub async fn turn(&self) -> Result<Option<Duration>, LedgerError> {
-        while self.round().await?.any() {}
+    /// Those of the ledger, as for [`DeliveryWorker::run_batch`].
+    pub async fn send_ready(&self) -> Result<Option<Duration>, LedgerError> {
+        while self.run_batch().await?.any() {}
         if self.sink.batch() == 0 {
             return Ok(None);
         }
@@ -192,17 +193,17 @@ impl<C: Carrier> Postman<C> {
     /// when that is due.
     ///
     /// # Errors
-    /// Those of the ledger. What was sent and could not be settled is settled by the next round, before anything else.
-    pub async fn round(&self) -> Result<Round, LedgerError> {
+    /// Those of the ledger. What was sent and could not be settled is settled with the next batch, before anything else.
+    pub async fn run_batch(&self) -> Result<BatchResult, LedgerError> {
         self.settle().await?;
         let (now, files) = (self.clock.now(), self.sink.files());
         let pass = self.gate().pass(now, files);
         if matches!(pass, Pass::Nobody(_)) || self.sink.batch() == 0 {
-            return Ok(Round::default());
+            return Ok(BatchResult::default());
         }
-        let lease = now.plus(millis(self.sink.patience().saturating_add(SLACK)));
+        let lease = now.plus(millis(self.sink.send_timeout().saturating_add(SLACK)));
         let limit = i64::try_from(self.sink.batch()).unwrap_or(i64::MAX);
-        let Claims { deliveries, given_up } = self.ledger.claim(self.id, now, lease, limit).await?;
+        let Claims { deliveries: claimed, given_up } = self.ledger.claim(self.id, now, lease, limit).await?;
         let given_up = usize::try_from(given_up).unwrap_or(usize::MAX);
         if given_up > 0 {
             tracing::error!(
@@ -211,12 +212,12 @@ impl<C: Carrier> Postman<C> {
                 "alarms were not delivered, for what is to be sent is damaged in the ledger; see 'reveille deliveries --failed'"
             );
         }
-        if deliveries.is_empty() {
-            return Ok(Round { failed: given_up, ..Round::default() });
+        if claimed.is_empty() {
+            return Ok(BatchResult { failed: given_up, ..BatchResult::default() });
         }
-        let mut fired = Vec::with_capacity(deliveries.len());
-        let mut parcels = Vec::with_capacity(deliveries.len());
-        for Claimed { ring, recipient, attempts, unknown, fired_at, notification } in deliveries {
+        let mut fired = Vec::with_capacity(claimed.len());
+        let mut deliveries = Vec::with_capacity(claimed.len());
+        for Claimed { ring, recipient, attempts, unknown, fired_at, notification } in claimed {
             // A clock that was set ends leases; what is being sent is not sent beside it.
             if self.in_flight().contains_key(&(ring, recipient.clone())) {
                 continue;
@@ -224,32 +225,32 @@ impl<C: Carrier> Postman<C> {
             fired.push(fired_at);
             let count = |count: i64| u32::try_from(count).unwrap_or(u32::MAX);
             let (attempts, unknown) = (count(attempts), count(unknown));
-            parcels.push(Parcel { ring, recipient, json: notification, attempts, unknown });
+            deliveries.push(ClaimedDelivery { ring, recipient, json: notification, attempts, unknown });
         }
         let outcomes = match pass {
-            Pass::One => self.try_one(&parcels, &fired).await,
-            Pass::All | Pass::Nobody(_) => self.sink.send(&parcels).await,
+            Pass::One => self.try_one(&deliveries, &fired).await,
+            Pass::All | Pass::Nobody(_) => self.sink.send(&deliveries).await,
         };
         self.note(&outcomes, files);
-        let in_flight = self.hold(&parcels, &fired, &outcomes, files);
+        let in_flight = self.hold(&deliveries, &fired, &outcomes, files);
         if pass == Pass::One && in_flight > 0 {
             self.gate().postpone(self.clock.now(), files);
         }
-        self.put_back(&parcels, &outcomes).await;
-        let (round, settlements) = self.judge(parcels, &fired, outcomes);
-        self.report(round, &settlements);
+        self.put_back(&deliveries, &outcomes).await;
+        let (result, settlements) = self.decide(deliveries, &fired, outcomes);
+        self.report(result, &settlements);
         self.unsettled.lock().await.extend(settlements);
         self.settle().await?;
-        Ok(Round { failed: round.failed.saturating_add(given_up), in_flight, ..round })
+        Ok(BatchResult { failed: result.failed.saturating_add(given_up), in_flight, ..result })
     }
 
     /// Notes what is still being sent, and says how much that is.
-    fn hold(&self, parcels: &[Parcel], fired: &[UtcMillis], outcomes: &[Outcome], files: Files) -> usize {
+    fn hold(&self, deliveries: &[ClaimedDelivery], fired: &[UtcMillis], outcomes: &[Outcome], files: Files) -> usize {
         let mut in_flight = self.in_flight();
         let mut count = 0;
-        for ((parcel, fired), outcome) in parcels.iter().zip(fired).zip(outcomes) {
+        for ((delivery, fired), outcome) in deliveries.iter().zip(fired).zip(outcomes) {
             if *outcome == Outcome::InFlight {
-                in_flight.insert((parcel.ring, parcel.recipient.clone()), (parcel.clone(), *fired, files));
+                in_flight.insert((delivery.ring, delivery.recipient.clone()), (delivery.clone(), *fired, files));
                 count += 1;
             }
         }
@@ -257,37 +258,39 @@ impl<C: Carrier> Postman<C> {
     }
 
     /// Lets what was not tried be claimed again.
-    async fn put_back(&self, parcels: &[Parcel], outcomes: &[Outcome]) {
-        let untried = parcels.iter().zip(outcomes).filter(|(_, outcome)| **outcome == Outcome::Untried);
-        let untried: Vec<_> = untried.map(|(parcel, _)| (parcel.ring, parcel.recipient.clone())).collect();
-        if !untried.is_empty() {
-            self.ledger.unclaim(self.id, &untried).await;
+    async fn put_back(&self, deliveries: &[ClaimedDelivery], outcomes: &[Outcome]) {
+        let not_attempted = deliveries.iter().zip(outcomes).filter(|(_, outcome)| **outcome == Outcome::NotAttempted);
+        let not_attempted: Vec<_> =
+            not_attempted.map(|(delivery, _)| (delivery.ring, delivery.recipient.clone())).collect();
+        if !not_attempted.is_empty() {
+            self.ledger.unclaim(self.id, &not_attempted).await;
         }
     }
 
-    /// Notes how what was being sent has ended; the next round settles it.
-    async fn conclude(&self, finished: Vec<Finished>) -> Round {
-        let (mut parcels, mut fired, mut outcomes) = (Vec::new(), Vec::new(), Vec::new());
+    /// Notes how what was being sent has ended; the next batch settles it.
+    async fn conclude(&self, finished: Vec<Finished>) -> BatchResult {
+        let (mut deliveries, mut fired, mut outcomes) = (Vec::new(), Vec::new(), Vec::new());
         for Finished { ring, recipient, outcome } in finished {
-            let Some((parcel, fired_at, files)) = self.in_flight().remove(&(ring, recipient)) else { continue };
+            let Some((delivery, fired_at, files)) = self.in_flight().remove(&(ring, recipient)) else { continue };
             self.note(std::slice::from_ref(&outcome), files);
-            parcels.push(parcel);
+            deliveries.push(delivery);
             fired.push(fired_at);
             outcomes.push(outcome);
         }
-        self.put_back(&parcels, &outcomes).await;
-        let (round, settlements) = self.judge(parcels, &fired, outcomes);
-        self.report(round, &settlements);
+        self.put_back(&deliveries, &outcomes).await;
+        let (result, settlements) = self.decide(deliveries, &fired, outcomes);
+        self.report(result, &settlements);
         self.unsettled.lock().await.extend(settlements);
-        round
+        result
     }
 
-    /// Sends the first of `parcels` that may be sent alone; the others are given back, but for those that have waited too long if it is in vain.
-    async fn try_one(&self, parcels: &[Parcel], fired: &[UtcMillis]) -> Vec<Outcome> {
+    /// Sends the first of `deliveries` that may be sent alone; the others are given back, but for those that have
+    /// waited too long if it is in vain.
+    async fn try_one(&self, deliveries: &[ClaimedDelivery], fired: &[UtcMillis]) -> Vec<Outcome> {
         let mut outcomes = Vec::new();
         // What is held tells nothing of the sink.
-        for parcel in parcels {
-            outcomes.extend(self.sink.send(std::slice::from_ref(parcel)).await);
+        for delivery in deliveries {
+            outcomes.extend(self.sink.send(std::slice::from_ref(delivery)).await);
             if !matches!(outcomes.last(), Some(Outcome::Held { .. })) {
                 break;
             }
@@ -299,7 +302,7 @@ impl<C: Carrier> Postman<C> {
             let is_over = now >= fired.plus(millis(self.give_up_after));
             match &down {
                 Some(down) if is_over => outcomes.push(down.clone()),
-                _ => outcomes.push(Outcome::Untried),
+                _ => outcomes.push(Outcome::NotAttempted),
             }
         }
         outcomes
@@ -313,7 +316,7 @@ impl<C: Carrier> Postman<C> {
             _ => None,
         });
         let says_nothing = |outcome: &Outcome| {
-            matches!(outcome, Outcome::Down { .. } | Outcome::Untried | Outcome::Held { .. } | Outcome::InFlight)
+            matches!(outcome, Outcome::Down { .. } | Outcome::NotAttempted | Outcome::Held { .. } | Outcome::InFlight)
         };
         let through = !outcomes.iter().all(says_nothing);
         let mut gate = self.gate();
@@ -363,41 +366,46 @@ impl<C: Carrier> Postman<C> {
         is_news
     }
 
-    fn judge(&self, parcels: Vec<Parcel>, fired: &[UtcMillis], outcomes: Vec<Outcome>) -> (Round, Vec<Settlement>) {
+    fn decide(
+        &self,
+        deliveries: Vec<ClaimedDelivery>,
+        fired: &[UtcMillis],
+        outcomes: Vec<Outcome>,
+    ) -> (BatchResult, Vec<Settlement>) {
         let now = self.clock.now();
-        let mut round = Round::default();
-        let settlement = |((parcel, fired), outcome): ((Parcel, &UtcMillis), Outcome)| {
-            let number = parcel.attempts.saturating_add(1);
-            let seed = parcel.ring.unsigned_abs();
-            let attempt = Attempt { number, unknown: parcel.unknown, fired: *fired, now, seed };
+        let mut result = BatchResult::default();
+        let settlement = |((delivery, fired), outcome): ((ClaimedDelivery, &UtcMillis), Outcome)| {
+            let number = delivery.attempts.saturating_add(1);
+            let seed = delivery.ring.unsigned_abs();
+            let attempt = Attempt { number, unknown: delivery.unknown, fired: *fired, now, seed };
             let unknown = matches!(outcome, Outcome::Unknown { .. });
-            let verdict = judge(attempt, outcome, self.give_up_after)?;
-            match &verdict {
-                Verdict::Delivered => {
-                    round.delivered += 1;
+            let next_state = decide(attempt, outcome, self.give_up_after)?;
+            match &next_state {
+                NextState::Delivered => {
+                    result.delivered += 1;
                     // One that goes to an address, which the log does not name.
-                    if !parcel.recipient.is_empty() {
-                        let id = format!("{}/{}", parcel.ring, self.sink.name());
+                    if !delivery.recipient.is_empty() {
+                        let id = format!("{}/{}", delivery.ring, self.sink.name());
                         tracing::info!(delivery.id = id, "a mail was sent");
                     }
                 }
-                Verdict::Later { answer, at } => {
-                    round.later += 1;
-                    tracing::debug!(sink.name = self.sink.name(), delivery.ring = parcel.ring, delivery.answer = %answer,
+                NextState::Retry { answer, at } => {
+                    result.retry += 1;
+                    tracing::debug!(sink.name = self.sink.name(), delivery.ring = delivery.ring, delivery.answer = %answer,
                         delivery.next_attempt = %at, "an alarm could not be delivered");
                 }
                 // Told once, of all.
-                Verdict::Waits { .. } => round.later += 1,
-                Verdict::Failed { answer } => {
-                    round.failed += 1;
-                    tracing::debug!(sink.name = self.sink.name(), delivery.ring = parcel.ring, delivery.answer = %answer,
+                NextState::Waits { .. } => result.retry += 1,
+                NextState::Failed { answer } => {
+                    result.failed += 1;
+                    tracing::debug!(sink.name = self.sink.name(), delivery.ring = delivery.ring, delivery.answer = %answer,
                         "an alarm will not be delivered");
                 }
             }
-            Some(Settlement { ring: parcel.ring, recipient: parcel.recipient, verdict, unknown })
+            Some(Settlement { ring: delivery.ring, recipient: delivery.recipient, next_state, unknown })
         };
-        let settlements = parcels.into_iter().zip(fired).zip(outcomes).filter_map(settlement).collect();
-        (round, settlements)
+        let settlements = deliveries.into_iter().zip(fired).zip(outcomes).filter_map(settlement).collect();
+        (result, settlements)
     }
 
     /// Settles what was sent and is not settled yet. While that cannot be written nothing more is sent: it could not be
@@ -411,28 +419,29 @@ impl<C: Carrier> Postman<C> {
         Ok(())
     }
 
-    fn report(&self, round: Round, settlements: &[Settlement]) {
+    fn report(&self, result: BatchResult, settlements: &[Settlement]) {
         let sink = self.sink.name();
-        let first = |wanted: fn(&Verdict) -> Option<&String>| {
-            settlements.iter().find_map(|settlement| wanted(&settlement.verdict)).map(|answer| nameless(answer))
+        let first = |wanted: fn(&NextState) -> Option<&String>| {
+            settlements.iter().find_map(|settlement| wanted(&settlement.next_state)).map(|answer| nameless(answer))
         };
         let unknown = settlements.iter().filter(|settlement| settlement.unknown).count();
         if unknown > 0 && self.is_to_be_told() {
             tracing::warn!(
                 sink.name = sink,
                 alarms = unknown,
-                delivery.answer = first(|verdict| match verdict {
-                    Verdict::Later { answer, .. } | Verdict::Failed { answer } => Some(answer),
-                    Verdict::Delivered | Verdict::Waits { .. } => None,
+                delivery.answer = first(|next_state| match next_state {
+                    NextState::Retry { answer, .. } | NextState::Failed { answer } => Some(answer),
+                    NextState::Delivered | NextState::Waits { .. } => None,
                 }),
                 "alarms may have been delivered, or not: nobody confirmed them; those that are not too old are sent again after a \
                  while; see 'reveille deliveries --unknown'"
             );
         }
-        let later = |one: &&Settlement| matches!(one.verdict, Verdict::Later { .. }) && !one.unknown;
+        let later = |one: &&Settlement| matches!(one.next_state, NextState::Retry { .. }) && !one.unknown;
         let later = settlements.iter().filter(later).count();
         if later > 0 && self.is_to_be_told() {
-            let answer = first(|verdict| if let Verdict::Later { answer, .. } = verdict { Some(answer) } else { None });
+            let answer =
+                first(|next_state| if let NextState::Retry { answer, .. } = next_state { Some(answer) } else { None });
             tracing::warn!(
                 sink.name = sink,
                 alarms = later,
@@ -440,16 +449,17 @@ impl<C: Carrier> Postman<C> {
                 "alarms could not be delivered and are tried again; see 'reveille deliveries --pending'"
             );
         }
-        if round.failed > 0 {
-            let answer = first(|verdict| if let Verdict::Failed { answer } = verdict { Some(answer) } else { None });
+        if result.failed > 0 {
+            let answer =
+                first(|next_state| if let NextState::Failed { answer } = next_state { Some(answer) } else { None });
             tracing::error!(
                 sink.name = sink,
-                alarms = round.failed,
+                alarms = result.failed,
                 delivery.answer = answer,
                 "alarms were not delivered; see 'reveille deliveries --failed'"
             );
         }
-        tracing::debug!(sink.name = sink, alarms = round.delivered, "delivered");
+        tracing::debug!(sink.name = sink, alarms = result.delivered, "delivered");
     }
 }
 

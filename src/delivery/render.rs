@@ -8,66 +8,66 @@ use serde::ser::{Serialize, SerializeStruct, Serializer};
 
 use super::sink::Outcome;
 use crate::calendar::zone::{Zone, Zones};
-use crate::config::Shape;
+use crate::config::JsonFormat;
 use crate::notification::Notification;
 use crate::time::UtcMillis;
 
-/// Writes stored notifications in the shape that a sink is set to.
+/// Writes stored notifications in the format that a sink is set to.
 #[derive(Clone, Debug)]
-pub struct Shaper {
-    shape: Shape,
+pub struct Renderer {
+    format: JsonFormat,
     zones: Zones,
 }
 
-impl Shaper {
-    /// A writer of `shape` that takes local times from `zones`.
-    pub fn new(shape: Shape, zones: Zones) -> Shaper {
-        Shaper { shape, zones }
+impl Renderer {
+    /// A writer of `format` that takes local times from `zones`.
+    pub fn new(format: JsonFormat, zones: Zones) -> Renderer {
+        Renderer { format, zones }
     }
 
-    /// The stored `json` in this shape. It is read only where something has to change.
+    /// The stored `json` in this format. It is read only where something has to change.
     ///
     /// # Errors
-    /// [`Outcome::Never`] when the stored text is no notification.
+    /// [`Outcome::Permanent`] when the stored text is no notification.
     pub fn render<'a>(&self, json: &'a str) -> Result<Cow<'a, str>, Outcome> {
-        if self.shape == Shape::default() {
+        if self.format == JsonFormat::default() {
             return Ok(Cow::Borrowed(json));
         }
         let mut notification = read(json)?;
-        if self.shape.local_times {
+        if self.format.local_times {
             self.localise(&mut notification);
         }
         self.write(&notification).map(Cow::Owned)
     }
 
-    /// The stored `json` in this shape, in at most `limit` octets: what is too long loses the end of its description and of what
+    /// The stored `json` in this format, in at most `limit` octets: what is too long loses the end of its description and of what
     /// its alarm says, then of its attendees, of its recipients, and of its other texts. Every cut is on a character boundary,
     /// and what is left is valid.
     ///
     /// # Errors
-    /// [`Outcome::Never`] when the stored text is no notification, or does not fit even so.
+    /// [`Outcome::Permanent`] when the stored text is no notification, or does not fit even so.
     pub fn render_within<'a>(&self, json: &'a str, limit: usize) -> Result<Cow<'a, str>, Outcome> {
         let whole = self.render(json)?;
         if whole.len() <= limit {
             return Ok(whole);
         }
         let mut notification = read(json)?;
-        if self.shape.local_times {
+        if self.format.local_times {
             self.localise(&mut notification);
         }
         let mut excess = whole.len() - limit;
-        for text in first_texts(&mut notification, self.shape) {
+        for text in first_texts(&mut notification, self.format) {
             cut(text, &mut excess);
         }
         let Notification { attendee_names, attendee_emails, attendee_status, alarm_recipients, .. } = &mut notification;
         shorten(&mut [attendee_names, attendee_emails, attendee_status], &mut excess);
         shorten(&mut [alarm_recipients], &mut excess);
-        for text in last_texts(&mut notification, self.shape) {
+        for text in last_texts(&mut notification, self.format) {
             cut(text, &mut excess);
         }
         let fitted = self.write(&notification)?;
         if fitted.len() > limit {
-            return Err(Outcome::never(format!(
+            return Err(Outcome::permanent(format!(
                 "the alarm does not fit into {limit} octets, however much of it is cut"
             )));
         }
@@ -92,20 +92,21 @@ impl Shaper {
     }
 
     fn write(&self, notification: &Notification) -> Result<String, Outcome> {
-        let written = match self.shape.documented {
+        let written = match self.format.documented {
             true => serde_json::to_string(&Documented(notification)),
             false => serde_json::to_string(notification),
         };
-        written.map_err(|error| Outcome::never(format!("the alarm cannot be written as JSON: {error}")))
+        written.map_err(|error| Outcome::permanent(format!("the alarm cannot be written as JSON: {error}")))
     }
 }
 
 /// A stored notification.
 ///
 /// # Errors
-/// [`Outcome::Never`] when the stored text is no notification.
+/// [`Outcome::Permanent`] when the stored text is no notification.
 pub fn read(json: &str) -> Result<Notification, Outcome> {
-    serde_json::from_str(json).map_err(|error| Outcome::never(format!("the ledger holds no readable alarm: {error}")))
+    serde_json::from_str(json)
+        .map_err(|error| Outcome::permanent(format!("the ledger holds no readable alarm: {error}")))
 }
 
 /// The instant of a UTC time in iCalendar's basic form (`20151119T063000Z`); none for a date and for anything else.
@@ -120,19 +121,19 @@ pub fn date(text: &str) -> Option<Date> {
     Date::strptime("%Y%m%d", text).ok()
 }
 
-/// The texts that are cut before anybody is left out, the most dispensable first. Those that the shape leaves out are not worth
+/// The texts that are cut before anybody is left out, the most dispensable first. Those that the format leaves out are not worth
 /// cutting.
-fn first_texts(n: &mut Notification, shape: Shape) -> Vec<&mut String> {
-    match shape.documented {
+fn first_texts(n: &mut Notification, format: JsonFormat) -> Vec<&mut String> {
+    match format.documented {
         true => vec![&mut n.description],
         false => vec![&mut n.description, &mut n.alarm_description, &mut n.alarm_summary],
     }
 }
 
 /// Those that are cut where nobody is left, the most dispensable first. What tells the alarm from others comes last.
-fn last_texts(n: &mut Notification, shape: Shape) -> Vec<&mut String> {
+fn last_texts(n: &mut Notification, format: JsonFormat) -> Vec<&mut String> {
     let mut texts = vec![&mut n.location, &mut n.organizer, &mut n.summary];
-    if !shape.documented {
+    if !format.documented {
         texts.push(&mut n.alert_id);
     }
     texts.push(&mut n.uid);
@@ -216,12 +217,12 @@ mod tests {
     use super::*;
     use crate::delivery::sink::samples::melbourne;
 
-    const PLAIN: Shape = Shape { documented: false, local_times: false };
-    const DOCUMENTED: Shape = Shape { documented: true, local_times: false };
-    const LOCAL: Shape = Shape { documented: false, local_times: true };
+    const PLAIN: JsonFormat = JsonFormat { documented: false, local_times: false };
+    const DOCUMENTED: JsonFormat = JsonFormat { documented: true, local_times: false };
+    const LOCAL: JsonFormat = JsonFormat { documented: false, local_times: true };
 
-    fn shaper(shape: Shape) -> Shaper {
-        Shaper::new(shape, Zones::bundled())
+    fn renderer(format: JsonFormat) -> Renderer {
+        Renderer::new(format, Zones::bundled())
     }
 
     fn json(n: &Notification) -> String {
@@ -232,25 +233,25 @@ mod tests {
     fn the_documented_shape_is_the_documented_example() {
         let expected = r#"{"event":"CalendarAlarm","pid":3164225,"serverFQDN":"sloti30t15","alarmTime":"20151119T063000Z","alarmRecipients":["mailto:mary@example.org"],"userId":"mary@example.org","calendarName":"Calendar","uid":"49ba20f5-cb44-4863-aea7-255f37ffc2e7","action":"email","summary":"Here's a lovely event.  Remind me","description":"","location":"","timezone":"Australia/Melbourne","start":"20151119T073000Z","end":"20151119T083000Z","allDay":0,"attendeeNames":[],"attendeeEmails":[],"attendeeStatus":[],"organizer":""}"#;
         let stored = json(&melbourne());
-        assert_eq!(shaper(DOCUMENTED).render(&stored).unwrap(), expected);
-        assert_eq!(shaper(PLAIN).render(&stored).unwrap(), stored);
+        assert_eq!(renderer(DOCUMENTED).render(&stored).unwrap(), expected);
+        assert_eq!(renderer(PLAIN).render(&stored).unwrap(), stored);
     }
 
     #[test]
     fn local_times_are_the_wall_clock_of_the_zone() {
-        let local = read(&shaper(LOCAL).render(&json(&melbourne())).unwrap()).unwrap();
+        let local = read(&renderer(LOCAL).render(&json(&melbourne())).unwrap()).unwrap();
         assert_eq!(
             [local.alarm_time.as_str(), &local.start, &local.end],
             ["20151119T173000", "20151119T183000", "20151119T193000"]
         );
         let all_day = Notification { start: "20151119".into(), end: "20151120".into(), all_day: 1, ..melbourne() };
-        let local = read(&shaper(LOCAL).render(&json(&all_day)).unwrap()).unwrap();
+        let local = read(&renderer(LOCAL).render(&json(&all_day)).unwrap()).unwrap();
         assert_eq!([local.alarm_time.as_str(), &local.start, &local.end], ["20151119T173000", "20151119", "20151120"]);
         for (zone, alarm_time) in
             [("[floating]", "20151119T063000"), ("UTC", "20151119T063000"), ("My own zone", "20151119T063000Z")]
         {
             let named = Notification { timezone: zone.into(), ..melbourne() };
-            let local = read(&shaper(LOCAL).render(&json(&named)).unwrap()).unwrap();
+            let local = read(&renderer(LOCAL).render(&json(&named)).unwrap()).unwrap();
             assert_eq!(local.alarm_time, alarm_time, "{zone}");
         }
     }
@@ -258,7 +259,7 @@ mod tests {
     #[test]
     fn a_text_that_is_no_notification_is_refused() {
         for text in ["", "{}", "[1", "{\"event\":1}"] {
-            assert!(matches!(shaper(LOCAL).render(text), Err(Outcome::Never { .. })), "{text}");
+            assert!(matches!(renderer(LOCAL).render(text), Err(Outcome::Permanent { .. })), "{text}");
         }
     }
 
@@ -266,7 +267,7 @@ mod tests {
     fn the_description_goes_first_and_no_more_of_it_than_must() {
         let long = Notification { description: "ö\"\n\u{1}€".repeat(1_000), ..melbourne() };
         let limit = json(&long).len() - 500;
-        let fitted = shaper(PLAIN).render_within(&json(&long), limit).unwrap().into_owned();
+        let fitted = renderer(PLAIN).render_within(&json(&long), limit).unwrap().into_owned();
         assert!(fitted.len() <= limit && fitted.len() > limit - 6, "{} of {limit}", fitted.len());
         let kept = read(&fitted).unwrap();
         assert!(long.description.starts_with(&kept.description));
@@ -296,7 +297,7 @@ mod tests {
             alarm_recipients: n.alarm_recipients[..count].to_vec(),
             ..attended(n, 0)
         };
-        let fitted = |limit: usize| read(&shaper(PLAIN).render_within(&stored, limit).unwrap()).unwrap();
+        let fitted = |limit: usize| read(&renderer(PLAIN).render_within(&stored, limit).unwrap()).unwrap();
         for count in [4_999, 1_234, 1, 0] {
             let limit = json(&attended(&full, count)).len();
             assert!(fitted(limit) == attended(&full, count), "{count} attendees");
@@ -316,7 +317,7 @@ mod tests {
     #[test]
     fn what_cannot_fit_is_refused() {
         let stored = json(&melbourne());
-        assert!(matches!(shaper(PLAIN).render_within(&stored, 100), Err(Outcome::Never { .. })));
+        assert!(matches!(renderer(PLAIN).render_within(&stored, 100), Err(Outcome::Permanent { .. })));
     }
 
     proptest! {
@@ -333,16 +334,16 @@ mod tests {
                 description, alarm_description, alarm_summary, summary, location, attendee_names: names,
                 alarm_recipients: recipients, ..melbourne()
             };
-            let shaper = shaper(Shape { documented, local_times: false });
+            let renderer = renderer(JsonFormat { documented, local_times: false });
             let bare = Notification {
                 description: String::new(), alarm_description: String::new(), alarm_summary: String::new(),
                 summary: String::new(), location: String::new(), attendee_names: vec![], alarm_recipients: vec![], ..melbourne()
             };
             let stored = json(&full);
             let (least, most) =
-                (shaper.render(&json(&bare)).unwrap().len(), shaper.render(&stored).unwrap().len());
+                (renderer.render(&json(&bare)).unwrap().len(), renderer.render(&stored).unwrap().len());
             let limit = least + (most - least) * share / 100;
-            let fitted = shaper.render_within(&stored, limit).unwrap();
+            let fitted = renderer.render_within(&stored, limit).unwrap();
             prop_assert!(fitted.len() <= limit);
             let value: serde_json::Value = serde_json::from_str(&fitted).unwrap();
             prop_assert_eq!(&value["uid"], &serde_json::Value::from(full.uid));

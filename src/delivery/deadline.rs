@@ -9,11 +9,11 @@ use tokio::time::{Instant, sleep_until};
 /// What takes time and cannot be undone half-way (a mail) is not begun any more this long before the end.
 const LEAD: Duration = Duration::from_secs(3);
 
-/// Until when may be sent; for ever, until somebody sets it. Clones share it.
+/// Until when sending is allowed; without a limit until it is set. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct Ending(watch::Sender<Option<Instant>>);
+pub struct SendDeadline(watch::Sender<Option<Instant>>);
 
-impl Ending {
+impl SendDeadline {
     /// Sending ends at `instant`.
     pub fn set(&self, instant: Instant) {
         self.0.send_replace(Some(instant));
@@ -25,7 +25,7 @@ impl Ending {
     }
 
     /// Resolves when it has come.
-    pub async fn come(&self) {
+    pub async fn reached(&self) {
         let mut set = self.0.subscribe();
         let instant = set.wait_for(Option::is_some).await.ok().and_then(|set| *set);
         match instant {
@@ -41,21 +41,21 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn it_comes_when_it_was_set_to_and_is_near_before() {
-        let (ending, began) = (Ending::default(), Instant::now());
+        let (deadline, began) = (SendDeadline::default(), Instant::now());
         let waits = tokio::spawn({
-            let ending = ending.clone();
+            let deadline = deadline.clone();
             async move {
-                ending.come().await;
+                deadline.reached().await;
                 Instant::now()
             }
         });
         tokio::time::sleep(Duration::from_secs(5)).await;
-        assert!(!ending.is_near());
-        ending.set(began + Duration::from_secs(10));
-        assert!(!ending.is_near());
+        assert!(!deadline.is_near());
+        deadline.set(began + Duration::from_secs(10));
+        assert!(!deadline.is_near());
         tokio::time::sleep(Duration::from_secs(2)).await;
-        assert!(ending.is_near() && !waits.is_finished());
+        assert!(deadline.is_near() && !waits.is_finished());
         assert_eq!(waits.await.unwrap(), began + Duration::from_secs(10));
-        assert!(ending.is_near());
+        assert!(deadline.is_near());
     }
 }

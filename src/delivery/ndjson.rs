@@ -7,27 +7,27 @@ use std::time::Duration;
 
 use tokio::sync::Mutex;
 
-use super::shape::Shaper;
-use super::sink::{Outcome, Parcel};
+use super::render::Renderer;
+use super::sink::{ClaimedDelivery, Outcome};
 
-/// Parcels as lines, one after the other, ready for one write.
+/// Deliveries as lines, one after the other, ready for one write.
 #[derive(Debug)]
-pub struct Lines {
+pub struct NdjsonBatch {
     pub bytes: Vec<u8>,
-    /// Where the line of each parcel ends; a parcel that cannot be written has no line.
+    /// Where the line of each delivery ends; a delivery that cannot be written has no line.
     ends: Vec<usize>,
-    /// What becomes of each parcel when everything is written.
+    /// What becomes of each delivery when everything is written.
     outcomes: Vec<Outcome>,
 }
 
-impl Lines {
-    /// The lines of `parcels` in the shape of `shaper`.
-    pub fn of(parcels: &[Parcel], shaper: &Shaper) -> Lines {
-        let size = parcels.iter().map(|parcel| parcel.json.len() + 1).sum();
+impl NdjsonBatch {
+    /// The lines of `deliveries`, written by `renderer`.
+    pub fn of(deliveries: &[ClaimedDelivery], renderer: &Renderer) -> NdjsonBatch {
+        let size = deliveries.iter().map(|delivery| delivery.json.len() + 1).sum();
         let mut bytes = Vec::with_capacity(size);
-        let (mut ends, mut outcomes) = (Vec::with_capacity(parcels.len()), Vec::with_capacity(parcels.len()));
-        for parcel in parcels {
-            outcomes.push(match shaper.render(&parcel.json) {
+        let (mut ends, mut outcomes) = (Vec::with_capacity(deliveries.len()), Vec::with_capacity(deliveries.len()));
+        for delivery in deliveries {
+            outcomes.push(match renderer.render(&delivery.json) {
                 Ok(json) => {
                     bytes.extend_from_slice(json.as_bytes());
                     bytes.push(b'\n');
@@ -37,7 +37,7 @@ impl Lines {
             });
             ends.push(bytes.len());
         }
-        Lines { bytes, ends, outcomes }
+        NdjsonBatch { bytes, ends, outcomes }
     }
 
     /// Where the last whole line within the first `written` octets ends.
@@ -56,7 +56,7 @@ impl Lines {
         let outcomes = self.outcomes.into_iter().zip(self.ends);
         outcomes
             .map(|(outcome, end)| match outcome {
-                Outcome::Delivered if end > written => Outcome::later(answer),
+                Outcome::Delivered if end > written => Outcome::retry(answer),
                 outcome => outcome,
             })
             .collect()
@@ -77,7 +77,7 @@ pub fn write(file: &mut File, bytes: &[u8]) -> Result<(), (usize, io::Error)> {
     Ok(())
 }
 
-/// Runs `job`, which may block and answers for `count` parcels, on a thread of its own with `state` locked, one job
+/// Runs `job`, which may block and answers for `count` deliveries, on a thread of its own with `state` locked, one job
 /// after the other. After `limit` the answer is that `name` is stuck; the job is then still running, and the next one
 /// waits for it.
 pub async fn apart<S: Send + 'static>(
@@ -96,19 +96,19 @@ pub async fn apart<S: Send + 'static>(
         Ok(Err(stopped)) => format!("{name}: the writer stopped: {stopped}"),
         Err(_) => format!("{name} has taken nothing for {} s", limit.as_secs()),
     };
-    vec![Outcome::later(answer); count]
+    vec![Outcome::retry(answer); count]
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::calendar::zone::Zones;
-    use crate::config::Shape;
-    use crate::delivery::sink::samples::parcel;
+    use crate::config::JsonFormat;
+    use crate::delivery::sink::samples::delivery;
 
-    fn lines(jsons: &[&str]) -> Lines {
-        let parcels: Vec<Parcel> = jsons.iter().map(|json| parcel(json)).collect();
-        Lines::of(&parcels, &Shaper::new(Shape::default(), Zones::bundled()))
+    fn lines(jsons: &[&str]) -> NdjsonBatch {
+        let deliveries: Vec<ClaimedDelivery> = jsons.iter().map(|json| delivery(json)).collect();
+        NdjsonBatch::of(&deliveries, &Renderer::new(JsonFormat::default(), Zones::bundled()))
     }
 
     #[test]
@@ -122,18 +122,18 @@ mod tests {
     #[test]
     fn only_whole_lines_count_as_delivered() {
         let outcomes = lines(&["{1}", "{22}", "{333}"]).delivered_upto(14, "full");
-        assert_eq!(outcomes, [Outcome::Delivered, Outcome::Delivered, Outcome::later("full")]);
+        assert_eq!(outcomes, [Outcome::Delivered, Outcome::Delivered, Outcome::retry("full")]);
     }
 
     #[test]
     fn an_unreadable_notification_takes_no_line_and_stays_refused() {
-        let parcels =
-            [parcel("{}"), parcel(&serde_json::to_string(&crate::delivery::sink::samples::melbourne()).unwrap())];
-        let shape = Shape { documented: true, local_times: false };
-        let batch = Lines::of(&parcels, &Shaper::new(shape, Zones::bundled()));
+        let deliveries =
+            [delivery("{}"), delivery(&serde_json::to_string(&crate::delivery::sink::samples::melbourne()).unwrap())];
+        let format = JsonFormat { documented: true, local_times: false };
+        let batch = NdjsonBatch::of(&deliveries, &Renderer::new(format, Zones::bundled()));
         assert_eq!(batch.bytes.iter().filter(|b| **b == b'\n').count(), 1);
         let outcomes = batch.delivered_upto(0, "full");
-        assert!(matches!(outcomes.as_slice(), [Outcome::Never { .. }, Outcome::Later { .. }]), "{outcomes:?}");
+        assert!(matches!(outcomes.as_slice(), [Outcome::Permanent { .. }, Outcome::Retry { .. }]), "{outcomes:?}");
     }
 
     #[tokio::test(start_paused = true)]
@@ -148,9 +148,9 @@ mod tests {
         });
         // The paused clock does not move by itself while a thread works, so it is moved here.
         let (first, ()) = tokio::join!(first, tokio::time::advance(limit));
-        assert_eq!(first, vec![Outcome::later("the file has taken nothing for 30 s"); 2]);
+        assert_eq!(first, vec![Outcome::retry("the file has taken nothing for 30 s"); 2]);
         drop(release);
-        let second = apart(&state, limit, "the file", 1, |count| vec![Outcome::later(count.to_string())]).await;
-        assert_eq!(second, [Outcome::later("1")]);
+        let second = apart(&state, limit, "the file", 1, |count| vec![Outcome::retry(count.to_string())]).await;
+        assert_eq!(second, [Outcome::retry("1")]);
     }
 }
