@@ -1,9 +1,9 @@
 //! The sink `email`: the EMAIL action, over SMTP. One mail a recipient, over a few connections at a time.
 //!
 //! * `address`: addresses as calendars write them.
-//! * `letter`: what a mail says; `words`: its phrases; `compose`: its octets.
+//! * `content`: what a mail says; `phrases`: its phrases; `message`: its octets.
 //! * `allowance`: how many mails a user may get.
-//! * `trust`: whose certificates are accepted; `connect`: TCP; `wire`: TLS over it; `session`: SMTP over it; `pool`:
+//! * `trust`: whose certificates are accepted; `connect`: TCP; `stream`: TLS over it; `session`: SMTP over it; `pool`:
 //!   sessions that wait for the next mail.
 
 use std::collections::BTreeSet;
@@ -19,9 +19,9 @@ use tokio::sync::{Mutex, Notify};
 use tokio::time::{sleep, timeout};
 
 use self::allowance::Allowance;
-use self::compose::{Composer, Mail};
+use self::message::{Mail, MessageBuilder};
 use self::pool::Pool;
-use self::session::{Server, Session, StepLimits, Trouble};
+use self::session::{Server, Session, SmtpError, StepLimits};
 use self::trust::Trust;
 use super::deadline::SendDeadline;
 use super::gate::{Closure, Files};
@@ -31,14 +31,14 @@ use crate::config::{EmailSettings, Recipients};
 
 mod address;
 mod allowance;
-mod compose;
 mod connect;
-mod letter;
+mod content;
+mod message;
+mod phrases;
 mod pool;
 mod session;
+mod stream;
 mod trust;
-mod wire;
-mod words;
 
 pub use address::{bare, key};
 
@@ -65,7 +65,7 @@ pub struct Email {
 
 #[derive(Debug)]
 struct Inner {
-    composer: Composer,
+    builder: MessageBuilder,
     allowance: Allowance,
     pool: Pool,
     /// A connection that took longer than its batch is free.
@@ -114,14 +114,14 @@ impl Email {
             Recipients::List(list) => list.first().and_then(|first| address::recipient(first).ok()),
             Recipients::Own | Recipients::Attendees => None,
         };
-        let composer = Composer { from, zones, reader_zones, default_zone: context.default_zone.clone() };
+        let builder = MessageBuilder { from, zones, reader_zones, default_zone: context.default_zone.clone() };
         let pool = Pool::new(server, settings.max_connections.max(1));
         let (tell, told) = mpsc::unbounded_channel();
         Ok(Email {
             timeout,
             late: (tell, Mutex::new(told)),
             inner: Arc::new(Inner {
-                composer,
+                builder,
                 allowance: Allowance::new(settings.max_mails_per_hour),
                 pool,
                 freed: Notify::new(),
@@ -211,7 +211,7 @@ impl Email {
     /// # Errors
     /// When they are not.
     pub fn ready(&self) -> Result<(), SinkError> {
-        self.inner.pool.server().ready().map(drop).map_err(|trouble| SinkError(trouble.into_answer()))
+        self.inner.pool.server().ready().map(drop).map_err(|error| SinkError(error.into_answer()))
     }
 
     /// Logs in, begins a mail as if one were to be sent, and says how that went.
@@ -219,10 +219,10 @@ impl Email {
     /// # Errors
     /// When no mail could be sent now.
     pub async fn check(&self) -> Result<String, SinkError> {
-        let (server, from) = (self.inner.pool.server(), &self.inner.composer.from.email);
-        let silent = |_| Trouble::Down(format!("{} did not answer in time", server.name()));
+        let (server, from) = (self.inner.pool.server(), &self.inner.builder.from.email);
+        let silent = |_| SmtpError::Down(format!("{} did not answer in time", server.name()));
         let checked = timeout(self.timeout, self.inner.check()).await.map_err(silent).flatten();
-        checked.map_err(|trouble| SinkError(trouble.into_answer()))?;
+        checked.map_err(|error| SinkError(error.into_answer()))?;
         Ok(format!("{}, and takes mails from {from}", server.greeted()))
     }
 }
@@ -258,13 +258,13 @@ async fn pass_on(
 
 impl Inner {
     /// Logs in and begins a mail as if one were to be sent.
-    async fn check(&self) -> Result<(), Trouble> {
-        let (server, from) = (self.pool.server(), &self.composer.from.email);
+    async fn check(&self) -> Result<(), SmtpError> {
+        let (server, from) = (self.pool.server(), &self.builder.from.email);
         let mut session = server.connect().await?;
         let to = self.to.as_ref().unwrap_or(from);
         match session.probe((from.clone(), to.clone()), server).await {
             // That nobody reads the sender's own mailbox is no fault.
-            Err(Trouble::Refused { .. }) if self.to.is_none() => {}
+            Err(SmtpError::Refused { .. }) if self.to.is_none() => {}
             probed => probed?,
         }
         session.reset().await;
@@ -282,7 +282,7 @@ impl Inner {
             let outcome = match batch.down.get() {
                 Some((answer, closure)) => Outcome::Down { answer: answer.clone(), closure: *closure },
                 None if self.deadline.is_near() => Outcome::NotAttempted,
-                None => match self.composed(delivery) {
+                None => match self.message_for(delivery) {
                     Ok(mail) => {
                         let sent = self.deliver(&mut session, &mail).await;
                         let outcome = sent.map_or(Outcome::NotAttempted, |sent| self.outcome(sent, &batch));
@@ -304,9 +304,9 @@ impl Inner {
     }
 
     /// The mail for `delivery`, which is counted as sent; or why there is none now.
-    fn composed(&self, delivery: &ClaimedDelivery) -> Result<Mail, Outcome> {
+    fn message_for(&self, delivery: &ClaimedDelivery) -> Result<Mail, Outcome> {
         let now = self.clock.now();
-        let mail = self.composer.compose(&delivery.json, &delivery.recipient, now)?;
+        let mail = self.builder.build(&delivery.json, &delivery.recipient, now)?;
         self.allowance.take(&mail.user, now).map_err(|wait| {
             let most = self.allowance.most();
             let user = mail.user.escape_debug();
@@ -319,7 +319,7 @@ impl Inner {
 
     /// Sends `mail` over `session`, or over one that waits, or a new one; leaves the session there if it can be used again. None
     /// when all sending ended before the mail was sent.
-    async fn deliver(&self, session: &mut Option<Session>, mail: &Mail) -> Option<Result<(), Trouble>> {
+    async fn deliver(&self, session: &mut Option<Session>, mail: &Mail) -> Option<Result<(), SmtpError>> {
         loop {
             let mut current = match session.take().or_else(|| self.pool.waiting()) {
                 Some(current) => current,
@@ -327,7 +327,7 @@ impl Inner {
                     biased;
                     connected = self.pool.server().connect() => match connected {
                         Ok(connected) => connected,
-                        Err(trouble) => return Some(Err(trouble)),
+                        Err(error) => return Some(Err(error)),
                     },
                     () = self.deadline.reached() => return None,
                 },
@@ -337,7 +337,7 @@ impl Inner {
                 sent = current.deliver(mail, self.pool.server()) => sent,
                 () = self.deadline.reached() => {
                     let answer = "Reveille was stopped before the server confirmed the mail".to_owned();
-                    return current.may_have_sent().then_some(Err(Trouble::Unknown(answer)));
+                    return current.may_have_sent().then_some(Err(SmtpError::Unknown(answer)));
                 }
             };
             match sent {
@@ -345,8 +345,8 @@ impl Inner {
                     *session = Some(current);
                     return Some(Ok(()));
                 }
-                Err(Trouble::Stale(_)) => {}
-                Err(refused @ Trouble::Refused { .. }) => {
+                Err(SmtpError::Stale(_)) => {}
+                Err(refused @ SmtpError::Refused { .. }) => {
                     *session = current.reset().await.then_some(current);
                     return Some(Err(refused));
                 }
@@ -355,20 +355,20 @@ impl Inner {
         }
     }
 
-    fn outcome(&self, sent: Result<(), Trouble>, batch: &Batch) -> Outcome {
+    fn outcome(&self, sent: Result<(), SmtpError>, batch: &Batch) -> Outcome {
         match sent {
             Ok(()) => Outcome::Delivered,
-            Err(Trouble::Refused { answer, forever: true }) => Outcome::permanent(answer),
-            Err(Trouble::Refused { answer, .. } | Trouble::Broken(answer) | Trouble::Stale(answer)) => {
+            Err(SmtpError::Refused { answer, forever: true }) => Outcome::permanent(answer),
+            Err(SmtpError::Refused { answer, .. } | SmtpError::Broken(answer) | SmtpError::Stale(answer)) => {
                 Outcome::retry(answer)
             }
-            Err(Trouble::Unknown(answer)) => Outcome::Unknown { answer },
-            Err(Trouble::Cut(answer) | Trouble::Silent(answer)) => {
+            Err(SmtpError::Unknown(answer)) => Outcome::Unknown { answer },
+            Err(SmtpError::Cut(answer) | SmtpError::Silent(answer)) => {
                 let (answer, _) = batch.down.get_or_init(|| (answer, Closure::Down));
                 Outcome::retry(answer.as_str())
             }
-            Err(Trouble::Down(answer)) => down(batch, answer, Closure::Down),
-            Err(Trouble::Settings(answer)) => down(batch, answer, Closure::Settings),
+            Err(SmtpError::Down(answer)) => down(batch, answer, Closure::Down),
+            Err(SmtpError::Settings(answer)) => down(batch, answer, Closure::Settings),
         }
     }
 }

@@ -16,9 +16,9 @@ use lettre::transport::smtp::response::{Code, Response, Severity};
 use rustls::ClientConfig;
 use tokio::time::timeout;
 
-use super::compose::Mail;
+use super::message::Mail;
+use super::stream::{MailEnd, SmtpStream};
 use super::trust::Trust;
-use super::wire::{MailEnd, Wire};
 use crate::config::{SecretRef, SmtpSecurity};
 use crate::delivery::gate::Files;
 
@@ -64,7 +64,7 @@ pub struct Ready {
 
 /// Why a mail did not go out.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Trouble {
+pub enum SmtpError {
     /// No mail goes out now, this one or another.
     Down(String),
     /// Likewise, because the server does not accept what the settings say (the login, our name, the sender), or a file that they
@@ -84,18 +84,18 @@ pub enum Trouble {
     Refused { answer: String, forever: bool },
 }
 
-impl Trouble {
+impl SmtpError {
     /// What the server said, or what went wrong.
     pub fn into_answer(self) -> String {
         match self {
-            Trouble::Down(answer)
-            | Trouble::Settings(answer)
-            | Trouble::Cut(answer)
-            | Trouble::Silent(answer)
-            | Trouble::Stale(answer)
-            | Trouble::Broken(answer)
-            | Trouble::Unknown(answer) => answer,
-            Trouble::Refused { answer, .. } => answer,
+            SmtpError::Down(answer)
+            | SmtpError::Settings(answer)
+            | SmtpError::Cut(answer)
+            | SmtpError::Silent(answer)
+            | SmtpError::Stale(answer)
+            | SmtpError::Broken(answer)
+            | SmtpError::Unknown(answer) => answer,
+            SmtpError::Refused { answer, .. } => answer,
         }
     }
 }
@@ -104,9 +104,9 @@ impl Server {
     /// Connects, goes over to TLS and logs in.
     ///
     /// # Errors
-    /// [`Trouble::Down`] or [`Trouble::Settings`], whatever it is: without a connection no mail goes out, and what is wrong can be
+    /// [`SmtpError::Down`] or [`SmtpError::Settings`], whatever it is: without a connection no mail goes out, and what is wrong can be
     /// mended.
-    pub async fn connect(&self) -> Result<Session, Trouble> {
+    pub async fn connect(&self) -> Result<Session, SmtpError> {
         let mail_end = MailEnd::default();
         Ok(Session { smtp: self.open(mail_end.clone()).await?, carried: false, mail_end })
     }
@@ -115,18 +115,18 @@ impl Server {
     /// are read for each connection.
     ///
     /// # Errors
-    /// [`Trouble::Settings`] when one of them cannot be used.
-    pub fn ready(&self) -> Result<Ready, Trouble> {
+    /// [`SmtpError::Settings`] when one of them cannot be used.
+    pub fn ready(&self) -> Result<Ready, SmtpError> {
         let tls = match self.security {
             SmtpSecurity::Plain => None,
             SmtpSecurity::Implicit | SmtpSecurity::StartTls => {
-                Some(self.trust.tls().map_err(|error| Trouble::Settings(error.to_string()))?)
+                Some(self.trust.tls().map_err(|error| SmtpError::Settings(error.to_string()))?)
             }
         };
         let login = match &self.login {
             None => None,
             Some((user, password)) => {
-                let password = password.read().map_err(|error| Trouble::Settings(error.to_string()))?;
+                let password = password.read().map_err(|error| SmtpError::Settings(error.to_string()))?;
                 Some(Credentials::new(user.clone(), password.expose().to_owned()))
             }
         };
@@ -138,31 +138,31 @@ impl Server {
         [self.login.as_ref().and_then(|(_, password)| password.stamp()), self.trust.stamp()]
     }
 
-    async fn open(&self, mail_end: MailEnd) -> Result<AsyncSmtpConnection, Trouble> {
+    async fn open(&self, mail_end: MailEnd) -> Result<AsyncSmtpConnection, SmtpError> {
         let Ready { tls, login } = self.ready()?;
         let StepLimits { connect, command, .. } = self.limits;
-        let wire = Wire::connect(&self.host, self.port, self.max_reply_size, mail_end);
-        let wire = self.step(connect, "being called", wire).await?;
-        let hello = self.hello.clone().unwrap_or_else(|| literal(wire.local()));
-        let wire = match (self.security, &tls) {
-            (SmtpSecurity::Plain, _) if wire.peer().ip().is_loopback() => wire,
-            (SmtpSecurity::Implicit, Some(tls)) => self.step(command, "TLS", wire.secure(tls, &self.host)).await?,
+        let stream = SmtpStream::connect(&self.host, self.port, self.max_reply_size, mail_end);
+        let stream = self.step(connect, "being called", stream).await?;
+        let hello = self.hello.clone().unwrap_or_else(|| literal(stream.local()));
+        let stream = match (self.security, &tls) {
+            (SmtpSecurity::Plain, _) if stream.peer().ip().is_loopback() => stream,
+            (SmtpSecurity::Implicit, Some(tls)) => self.step(command, "TLS", stream.secure(tls, &self.host)).await?,
             (SmtpSecurity::StartTls, Some(tls)) => {
-                self.step(command, "STARTTLS", wire.start_tls(tls, &self.host, &hello.to_string())).await?
+                self.step(command, "STARTTLS", stream.start_tls(tls, &self.host, &hello.to_string())).await?
             }
             _ => {
-                return Err(Trouble::Down(format!(
+                return Err(SmtpError::Down(format!(
                     "{} is not on this machine: mail needs TLS to get there",
                     self.name()
                 )));
             }
         };
-        let greeting = AsyncSmtpConnection::connect_with_transport(Box::new(wire), &hello);
+        let greeting = AsyncSmtpConnection::connect_with_transport(Box::new(stream), &hello);
         let mut smtp = self.command("EHLO", greeting).await?;
         if let Some(login) = &login {
             let mechanisms = [Mechanism::Plain, Mechanism::Login];
             let answer = self.command("AUTH", smtp.auth(&mechanisms, login)).await?;
-            exactly(&[235], &answer).map_err(|told| Trouble::Down(format!("{} at AUTH: {told}", self.name())))?;
+            exactly(&[235], &answer).map_err(|told| SmtpError::Down(format!("{} at AUTH: {told}", self.name())))?;
         }
         Ok(smtp)
     }
@@ -189,14 +189,14 @@ impl Server {
         limit: Duration,
         step: &str,
         work: impl Future<Output = std::io::Result<T>>,
-    ) -> Result<T, Trouble> {
+    ) -> Result<T, SmtpError> {
         match timeout(limit, work).await {
             Ok(Ok(done)) => Ok(done),
             Ok(Err(error)) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
-                Err(Trouble::Down(format!("{}: the server closed the connection at {step}", self.name())))
+                Err(SmtpError::Down(format!("{}: the server closed the connection at {step}", self.name())))
             }
-            Ok(Err(error)) => Err(Trouble::Down(format!("{}: {error}{}", self.name(), self.port_hint(step)))),
-            Err(_) => Err(Trouble::Down(format!("{}{}", self.silent(step), self.port_hint(step)))),
+            Ok(Err(error)) => Err(SmtpError::Down(format!("{}: {error}{}", self.name(), self.port_hint(step)))),
+            Err(_) => Err(SmtpError::Down(format!("{}{}", self.silent(step), self.port_hint(step)))),
         }
     }
 
@@ -210,14 +210,18 @@ impl Server {
     }
 
     /// One step of SMTP towards a connection that mails can be sent over.
-    async fn command<T>(&self, step: &str, work: impl Future<Output = Result<T, Error>>) -> Result<T, Trouble> {
+    async fn command<T>(&self, step: &str, work: impl Future<Output = Result<T, Error>>) -> Result<T, SmtpError> {
         match timeout(self.limits.command, work).await {
             Ok(Ok(done)) => Ok(done),
             Ok(Err(error)) => {
                 let told = format!("{} at {step}: {}", self.name(), words(&error));
-                Err(if error.status().is_some_and(is_forever) { Trouble::Settings(told) } else { Trouble::Down(told) })
+                Err(if error.status().is_some_and(is_forever) {
+                    SmtpError::Settings(told)
+                } else {
+                    SmtpError::Down(told)
+                })
             }
-            Err(_) => Err(Trouble::Down(self.silent(step))),
+            Err(_) => Err(SmtpError::Down(self.silent(step))),
         }
     }
 
@@ -236,20 +240,20 @@ pub struct Session {
 }
 
 impl Session {
-    /// Sends one mail. After [`Trouble::Refused`] the session can go on if [`Session::reset`] says so, after other trouble it is
-    /// to be dropped.
+    /// Sends one mail. After [`SmtpError::Refused`] the session can go on if [`Session::reset`] says so, after another
+    /// error it is to be dropped.
     ///
     /// # Errors
-    /// [`Trouble`]
-    pub async fn deliver(&mut self, mail: &Mail, server: &Server) -> Result<(), Trouble> {
+    /// [`SmtpError`]
+    pub async fn deliver(&mut self, mail: &Mail, server: &Server) -> Result<(), SmtpError> {
         let StepLimits { command, data, .. } = server.limits;
         self.begin(mail.from.clone(), server).await?;
         self.rcpt(mail.to.clone(), server).await?;
         self.step(("DATA", &[354], command), server, async |smtp| smtp.command(Data).await).await?;
         let octets = &mail.octets;
         let sent = self.step(("the mail itself", &[250], data), server, async |smtp| smtp.message(octets).await).await;
-        sent.map_err(|trouble| match trouble {
-            Trouble::Broken(answer) | Trouble::Silent(answer) if self.may_have_sent() => Trouble::Unknown(answer),
+        sent.map_err(|error| match error {
+            SmtpError::Broken(answer) | SmtpError::Silent(answer) if self.may_have_sent() => SmtpError::Unknown(answer),
             other => other,
         })
     }
@@ -263,36 +267,36 @@ impl Session {
     ///
     /// # Errors
     /// As for [`Session::deliver`].
-    pub async fn probe(&mut self, (from, to): (Address, Address), server: &Server) -> Result<(), Trouble> {
+    pub async fn probe(&mut self, (from, to): (Address, Address), server: &Server) -> Result<(), SmtpError> {
         self.begin(from, server).await?;
         self.rcpt(to, server).await
     }
 
-    async fn begin(&mut self, from: Address, server: &Server) -> Result<(), Trouble> {
+    async fn begin(&mut self, from: Address, server: &Server) -> Result<(), SmtpError> {
         self.mail_end.clear();
         let command = MailFrom::new(Some(from.clone()), Vec::new());
         let begun = timeout(server.limits.command, self.smtp.command(command)).await;
-        let begun = begun.map_err(|_| Trouble::Down(server.silent("MAIL")))?;
+        let begun = begun.map_err(|_| SmtpError::Down(server.silent("MAIL")))?;
         let answer = begun.map_err(|error| self.not_begun(&error, &from, server))?;
-        exactly(&[250], &answer).map_err(Trouble::Broken)?;
+        exactly(&[250], &answer).map_err(SmtpError::Broken)?;
         self.carried = true;
         Ok(())
     }
 
-    async fn rcpt(&mut self, to: Address, server: &Server) -> Result<(), Trouble> {
+    async fn rcpt(&mut self, to: Address, server: &Server) -> Result<(), SmtpError> {
         let rcpt = Rcpt::new(to, Vec::new());
         // 251: it forwards.
         let step = ("RCPT", &[250, 251][..], server.limits.command);
         let done = self.step(step, server, async |smtp| smtp.command(rcpt).await).await;
         // Many servers wait with what they have against us until a recipient is named.
-        done.map_err(|trouble| match trouble {
-            Trouble::Refused { answer, forever } if is_about_us(&answer) => {
+        done.map_err(|error| match error {
+            SmtpError::Refused { answer, forever } if is_about_us(&answer) => {
                 let told = format!("{} at RCPT: {answer}", server.name());
-                if forever { Trouble::Settings(told) } else { Trouble::Down(told) }
+                if forever { SmtpError::Settings(told) } else { SmtpError::Down(told) }
             }
             // It may need a login that the settings lack, or not serve that recipient.
-            Trouble::Refused { answer, .. } if is_about_relaying(&answer) => {
-                Trouble::Refused { answer, forever: false }
+            SmtpError::Refused { answer, .. } if is_about_relaying(&answer) => {
+                SmtpError::Refused { answer, forever: false }
             }
             other => other,
         })
@@ -304,10 +308,10 @@ impl Session {
         (step, codes, limit): (&str, &[u16], Duration),
         server: &Server,
         work: impl AsyncFnOnce(&mut AsyncSmtpConnection) -> Result<Response, Error>,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), SmtpError> {
         let done = timeout(limit, work(&mut self.smtp)).await;
-        let answer = done.map_err(|_| Trouble::Silent(server.silent(step)))?.map_err(|error| under_way(&error))?;
-        exactly(codes, &answer).map_err(Trouble::Broken)
+        let answer = done.map_err(|_| SmtpError::Silent(server.silent(step)))?.map_err(|error| under_way(&error))?;
+        exactly(codes, &answer).map_err(SmtpError::Broken)
     }
 
     /// Makes the session ready for the next mail after one was refused; false when it cannot be used any more.
@@ -323,13 +327,13 @@ impl Session {
 
     /// What an answer to MAIL means. No recipient is named yet, so a refusal is none of a mail. A server that has carried mails
     /// may have ended the session meanwhile.
-    fn not_begun(&self, error: &Error, from: &Address, server: &Server) -> Trouble {
+    fn not_begun(&self, error: &Error, from: &Address, server: &Server) -> SmtpError {
         let told = || format!("{} at MAIL FROM:<{from}>: {}", server.name(), words(error));
         match error.status() {
-            Some(code) if is_forever(code) => Trouble::Settings(told()),
-            Some(code) if !is_goodbye(code) => Trouble::Down(told()),
-            _ if self.carried => Trouble::Stale(words(error)),
-            _ => Trouble::Down(words(error)),
+            Some(code) if is_forever(code) => SmtpError::Settings(told()),
+            Some(code) if !is_goodbye(code) => SmtpError::Down(told()),
+            _ if self.carried => SmtpError::Stale(words(error)),
+            _ => SmtpError::Down(words(error)),
         }
     }
 }
@@ -383,14 +387,14 @@ fn exactly(codes: &[u16], answer: &Response) -> Result<(), String> {
 }
 
 /// What a failure in the midst of a mail means.
-fn under_way(error: &Error) -> Trouble {
+fn under_way(error: &Error) -> SmtpError {
     let answer = words(error);
     match error.status() {
-        Some(code) if is_goodbye(code) => Trouble::Cut(answer),
+        Some(code) if is_goodbye(code) => SmtpError::Cut(answer),
         // Wrong settings rather than a wrong recipient: no mail goes out until they are mended.
-        Some(code) if is_about_login(code) => Trouble::Settings(answer),
-        Some(code) => Trouble::Refused { answer, forever: is_forever(code) },
-        None => Trouble::Broken(answer),
+        Some(code) if is_about_login(code) => SmtpError::Settings(answer),
+        Some(code) => SmtpError::Refused { answer, forever: is_forever(code) },
+        None => SmtpError::Broken(answer),
     }
 }
 

@@ -4,7 +4,7 @@
 use jiff::civil::{Date, DateTime};
 
 use super::address::bare;
-use super::words;
+use super::phrases;
 use crate::calendar::zone::{Zone, Zones};
 use crate::delivery::render;
 use crate::notification::Notification;
@@ -21,14 +21,14 @@ const NAMED_ATTENDEES: usize = 5;
 
 /// The content of a mail.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Letter {
+pub struct Content {
     pub subject: String,
     pub text: String,
     pub html: String,
 }
 
-/// What both forms are made from; every text is cleaned and bounded.
-struct Content {
+/// What the text and the HTML are made from; every text is cleaned and bounded.
+struct Template {
     title: String,
     late: Option<String>,
     /// The alarm's own words.
@@ -39,12 +39,12 @@ struct Content {
     color: String,
 }
 
-impl Letter {
+impl Content {
     /// The mail about `n`, sent at `now`. Times are written in the zone `reader` where it is known, else in the event's.
-    pub fn new(n: &Notification, reader: Option<Zone>, zones: &Zones, now: UtcMillis) -> Letter {
+    pub fn new(n: &Notification, reader: Option<Zone>, zones: &Zones, now: UtcMillis) -> Content {
         let times = Times::new(n, reader, zones);
         let title = match line(&n.summary, LONGEST_TITLE) {
-            title if title.is_empty() => words::UNTITLED.to_owned(),
+            title if title.is_empty() => phrases::UNTITLED.to_owned(),
             title => title,
         };
         let subject = match line(&n.alarm_summary, LONGEST_TITLE) {
@@ -53,20 +53,20 @@ impl Letter {
         };
         let description = text(&n.description);
         let lead = Some(text(&n.alarm_description)).filter(|lead| *lead != description && lead.trim() != title);
-        let content = Content {
+        let template = Template {
             late: times.late(n, now),
             lead: lead.unwrap_or_default(),
             rows: rows(n, &times),
-            footer: words::footer(&line(&n.server_fqdn, LONGEST_LINE), &line(&n.calendar_name, LONGEST_LINE)),
+            footer: phrases::footer(&line(&n.server_fqdn, LONGEST_LINE), &line(&n.calendar_name, LONGEST_LINE)),
             color: color(&n.calendar_color),
             description,
             title,
         };
-        Letter { subject, text: content.plain(), html: content.html() }
+        Content { subject, text: template.plain(), html: template.html() }
     }
 }
 
-impl Content {
+impl Template {
     fn plain(&self) -> String {
         let mut out = format!("{}\n\n", self.title);
         for paragraph in [self.late.as_deref().unwrap_or_default(), &self.lead] {
@@ -127,18 +127,18 @@ fn rows(n: &Notification, times: &Times) -> Vec<(&'static str, String)> {
     let mut rows = Vec::new();
     if n.component == "VTODO" {
         if n.start != n.end {
-            rows.push((words::STARTS, times.span(n, &n.start, "")));
+            rows.push((phrases::STARTS, times.span(n, &n.start, "")));
         }
-        rows.push((words::DUE, times.span(n, &n.end, "")));
+        rows.push((phrases::DUE, times.span(n, &n.end, "")));
     } else {
-        rows.push((words::WHEN, times.span(n, &n.start, &n.end)));
+        rows.push((phrases::WHEN, times.span(n, &n.start, &n.end)));
     }
-    rows.push((words::WHERE, line(&n.location, LONGEST_LINE)));
-    rows.push((words::CALENDAR, line(&n.calendar_name, LONGEST_LINE)));
-    rows.push((words::ORGANIZER, line(&bare(&n.organizer), LONGEST_LINE)));
-    rows.push((words::ATTENDEES, attendees(n)));
+    rows.push((phrases::WHERE, line(&n.location, LONGEST_LINE)));
+    rows.push((phrases::CALENDAR, line(&n.calendar_name, LONGEST_LINE)));
+    rows.push((phrases::ORGANIZER, line(&bare(&n.organizer), LONGEST_LINE)));
+    rows.push((phrases::ATTENDEES, attendees(n)));
     if !n.recurrence_id.is_empty() {
-        rows.push((words::REPEATS, words::ONE_OF_A_SERIES.to_owned()));
+        rows.push((phrases::REPEATS, phrases::ONE_OF_A_SERIES.to_owned()));
     }
     rows.retain(|(_, value)| !value.is_empty());
     rows
@@ -150,7 +150,7 @@ fn attendees(n: &Notification) -> String {
     let emails = n.attendee_emails.iter().map(|email| line(&bare(email), 60));
     let named = names.zip(emails).map(|(name, email)| if name.is_empty() { email } else { name });
     let named: Vec<String> = named.take(NAMED_ATTENDEES).collect();
-    words::and_more(&named, n.attendee_emails.len().saturating_sub(named.len()))
+    phrases::and_more(&named, n.attendee_emails.len().saturating_sub(named.len()))
 }
 
 /// The zones that a mail's times are written in.
@@ -177,17 +177,17 @@ impl Times {
     fn short(&self, n: &Notification) -> Option<String> {
         let start = if n.component == "VTODO" && !n.end.is_empty() { &n.end } else { &n.start };
         if let Some(day) = render::date(start) {
-            return Some(words::short_day(day));
+            return Some(phrases::short_day(day));
         }
         let wall = self.reader.wall(render::instant(start)?);
-        Some(format!("{}, {}", words::short_day(wall.date()), words::time(wall.time())))
+        Some(format!("{}, {}", phrases::short_day(wall.date()), phrases::time(wall.time())))
     }
 
     /// From `start` to `end` (exclusive; empty for none) in the reader's zone, on a second line in the event's own where that
     /// differs. Empty when they are no times.
     fn span(&self, n: &Notification, start: &str, end: &str) -> String {
         if n.all_day == 1 {
-            return days(start, end).map(|(first, last)| words::all_day(first, last)).unwrap_or_default();
+            return days(start, end).map(|(first, last)| phrases::all_day(first, last)).unwrap_or_default();
         }
         let Some(from) = render::instant(start) else { return String::new() };
         let to = render::instant(end).filter(|to| *to > from);
@@ -196,7 +196,7 @@ impl Times {
         let differs = |zone: &&Zone| zone.wall(from) != self.reader.wall(from);
         if let Some(zone) = self.event.as_ref().filter(differs) {
             let there = format!("{} {}", from_to(zone, from, to), zone.id());
-            text.push_str(&format!("\n{}", words::elsewhere(&there)));
+            text.push_str(&format!("\n{}", phrases::elsewhere(&there)));
         }
         text
     }
@@ -206,8 +206,8 @@ impl Times {
         let due = render::instant(&n.alarm_time)?;
         let minutes = now.0.saturating_sub(due.0) / 60_000;
         let wall = self.reader.wall(due);
-        let due = format!("{}, {}", words::day(wall.date()), words::time(wall.time()));
-        (minutes >= LATE_AFTER_MINUTES).then(|| words::late(minutes, &due))
+        let due = format!("{}, {}", phrases::day(wall.date()), phrases::time(wall.time()));
+        (minutes >= LATE_AFTER_MINUTES).then(|| phrases::late(minutes, &due))
     }
 }
 
@@ -219,11 +219,11 @@ fn days(start: &str, end: &str) -> Option<(Date, Date)> {
 }
 
 fn from_to(zone: &Zone, from: UtcMillis, to: Option<UtcMillis>) -> String {
-    let at = |wall: DateTime| format!("{}, {}", words::day(wall.date()), words::time(wall.time()));
+    let at = |wall: DateTime| format!("{}, {}", phrases::day(wall.date()), phrases::time(wall.time()));
     let start = zone.wall(from);
     match to.map(|to| zone.wall(to)) {
         None => at(start),
-        Some(end) if end.date() == start.date() => format!("{}\u{2013}{}", at(start), words::time(end.time())),
+        Some(end) if end.date() == start.date() => format!("{}\u{2013}{}", at(start), phrases::time(end.time())),
         Some(end) => format!("{} \u{2013} {}", at(start), at(end)),
     }
 }

@@ -27,7 +27,7 @@ const GREETING: &[u8] = b"220 TLS\r\n";
 
 /// An open connection.
 #[derive(Debug)]
-pub struct Wire {
+pub struct SmtpStream {
     stream: Stream,
     peer: SocketAddr,
     local: SocketAddr,
@@ -74,18 +74,18 @@ enum Stream {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-impl Wire {
+impl SmtpStream {
     /// Connects to `host`, which may be an address. No more than `longest` octets are read of an answer; `mail_end` says of each
     /// mail whether it was sent to its end.
     ///
     /// # Errors
     /// What the system says when nobody answers there.
-    pub async fn connect(host: &str, port: u16, longest: usize, mail_end: MailEnd) -> io::Result<Wire> {
+    pub async fn connect(host: &str, port: u16, longest: usize, mail_end: MailEnd) -> io::Result<SmtpStream> {
         let stream = connect(host, port).await?;
         // A mail's last line is a small write of its own, and would wait for the answer to the one before.
         stream.set_nodelay(true)?;
         let (peer, local) = (stream.peer_addr()?, stream.local_addr()?);
-        Ok(Wire {
+        Ok(SmtpStream {
             stream: Stream::Plain(stream),
             peer,
             local,
@@ -112,20 +112,20 @@ impl Wire {
     ///
     /// # Errors
     /// When the handshake fails or the certificate is not to be trusted.
-    pub async fn secure(self, config: &Arc<ClientConfig>, host: &str) -> io::Result<Wire> {
+    pub async fn secure(self, config: &Arc<ClientConfig>, host: &str) -> io::Result<SmtpStream> {
         let Stream::Plain(stream) = self.stream else { return Ok(self) };
         let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
         let told = |why: io::Error| tls::in_words(&why).map_or(why, io::Error::other);
         let stream = TlsConnector::from(Arc::clone(config)).connect(name, stream).await.map_err(told)?;
-        Ok(Wire { stream: Stream::Tls(Box::new(stream)), ..self })
+        Ok(SmtpStream { stream: Stream::Tls(Box::new(stream)), ..self })
     }
 
     /// Asks for TLS (RFC 3207) and goes over to it; what comes then is the connection as if it had begun encrypted. `hello` is
     /// our name. It is done here because nothing that was said in the clear may be taken for an answer afterwards.
     ///
     /// # Errors
-    /// When the server does not offer it, or what [`Wire::secure`] says.
-    pub async fn start_tls(mut self, tls: &Arc<ClientConfig>, host: &str, hello: &str) -> io::Result<Wire> {
+    /// When the server does not offer it, or what [`SmtpStream::secure`] says.
+    pub async fn start_tls(mut self, tls: &Arc<ClientConfig>, host: &str, hello: &str) -> io::Result<SmtpStream> {
         let Stream::Plain(stream) = &mut self.stream else { return Ok(self) };
         let longest = self.longest;
         expect(stream, "220", longest).await?;
@@ -138,8 +138,8 @@ impl Wire {
         }
         stream.write_all(b"STARTTLS\r\n").await?;
         expect(stream, "220", longest).await?;
-        let wire = self.secure(tls, host).await?;
-        Ok(Wire { begun: GREETING.to_vec(), ..wire })
+        let stream = self.secure(tls, host).await?;
+        Ok(SmtpStream { begun: GREETING.to_vec(), ..stream })
     }
 
     /// Reads some octets of an answer; none where the connection is closed.
@@ -244,13 +244,13 @@ fn too_long(longest: usize) -> io::Error {
     io::Error::new(ErrorKind::InvalidData, told)
 }
 
-impl AsyncTokioStream for Wire {
+impl AsyncTokioStream for SmtpStream {
     fn peer_addr(&self) -> io::Result<SocketAddr> {
         Ok(self.peer)
     }
 }
 
-impl AsyncRead for Wire {
+impl AsyncRead for SmtpStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         while self.whole.is_empty() {
             if is_whole(&self.begun)? {
@@ -265,7 +265,7 @@ impl AsyncRead for Wire {
     }
 }
 
-impl AsyncWrite for Wire {
+impl AsyncWrite for SmtpStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
         self.listen(cx)?;
         let written = ready!(match &mut self.stream {

@@ -10,7 +10,7 @@ use lettre::message::{Mailbox, Message, MultiPart};
 use sha2::{Digest, Sha256};
 
 use super::address;
-use super::letter::Letter;
+use super::content::Content;
 use crate::calendar::zone::Zones;
 use crate::delivery::render;
 use crate::delivery::routing::no_address;
@@ -30,7 +30,7 @@ pub struct Mail {
 
 /// Writes mails.
 #[derive(Debug)]
-pub struct Composer {
+pub struct MessageBuilder {
     pub from: Mailbox,
     pub zones: Zones,
     /// userId → IANA id.
@@ -39,12 +39,12 @@ pub struct Composer {
     pub default_zone: Option<String>,
 }
 
-impl Composer {
+impl MessageBuilder {
     /// The mail to `recipient` about the stored notification `json`, dated `now`.
     ///
     /// # Errors
     /// [`Outcome::Permanent`], when the recipient is no address or the notification cannot be read.
-    pub fn compose(&self, json: &str, recipient: &str, now: UtcMillis) -> Result<Mail, Outcome> {
+    pub fn build(&self, json: &str, recipient: &str, now: UtcMillis) -> Result<Mail, Outcome> {
         let notification = render::read(json)?;
         if recipient.is_empty() {
             return Err(Outcome::permanent(no_address(&notification.user_id)));
@@ -53,21 +53,21 @@ impl Composer {
             address::recipient(recipient).map_err(|reason| Outcome::permanent(format!("the recipient {reason}")))?;
         let reader = self.reader_zones.get(&notification.user_id).or(self.default_zone.as_ref());
         let reader = reader.and_then(|id| self.zones.find(id));
-        let letter = Letter::new(&notification, reader, &self.zones, now);
-        let octets = self.write(&notification, &letter, &to, now)?;
+        let content = Content::new(&notification, reader, &self.zones, now);
+        let octets = self.write(&notification, &content, &to, now)?;
         Ok(Mail { user: notification.user_id, from: self.from.email.clone(), to, octets })
     }
 
-    fn write(&self, n: &Notification, letter: &Letter, to: &Address, now: UtcMillis) -> Result<Vec<u8>, Outcome> {
+    fn write(&self, n: &Notification, content: &Content, to: &Address, now: UtcMillis) -> Result<Vec<u8>, Outcome> {
         let message = Message::builder()
             .from(self.from.clone())
             .to(Mailbox::new(None, to.clone()))
-            .subject(letter.subject.as_str())
+            .subject(content.subject.as_str())
             .date(system_time(now))
             .message_id(Some(self.message_id(n, to)))
             .raw_header(header("Auto-Submitted", "auto-generated"))
             .raw_header(header("X-Reveille-Notification-Id", &n.notification_id))
-            .multipart(MultiPart::alternative_plain_html(letter.text.clone(), letter.html.clone()))
+            .multipart(MultiPart::alternative_plain_html(content.text.clone(), content.html.clone()))
             .map_err(|error| Outcome::permanent(format!("the mail cannot be written: {error}")))?;
         Ok(message.formatted())
     }
@@ -101,8 +101,8 @@ mod tests {
     use super::*;
     use crate::delivery::sink::samples::melbourne;
 
-    fn composer(from: &str) -> Composer {
-        Composer {
+    fn builder(from: &str) -> MessageBuilder {
+        MessageBuilder {
             from: address::sender(from).unwrap(),
             zones: Zones::bundled(),
             reader_zones: HashMap::from([("mary@example.org".to_owned(), "Europe/Berlin".to_owned())]),
@@ -112,7 +112,7 @@ mod tests {
 
     fn octets(n: &Notification, recipient: &str) -> String {
         let json = serde_json::to_string(n).unwrap();
-        let mail = composer("Cal <cal@example.net>").compose(&json, recipient, UtcMillis(1_447_914_600_000)).unwrap();
+        let mail = builder("Cal <cal@example.net>").build(&json, recipient, UtcMillis(1_447_914_600_000)).unwrap();
         // Without the line breaks that quoted-printable adds.
         String::from_utf8(mail.octets).unwrap().replace("=\r\n", "")
     }
@@ -159,7 +159,7 @@ mod tests {
     fn a_bad_recipient_or_notification_is_never_tried() {
         let json = serde_json::to_string(&melbourne()).unwrap();
         for (json, recipient) in [(json.as_str(), "mary"), ("{", "mary@example.org")] {
-            let refused = composer("cal@example.net").compose(json, recipient, UtcMillis(0)).unwrap_err();
+            let refused = builder("cal@example.net").build(json, recipient, UtcMillis(0)).unwrap_err();
             assert!(matches!(refused, Outcome::Permanent { .. }), "{refused:?}");
         }
     }

@@ -5,10 +5,10 @@ use crate::delivery::sink::samples::melbourne;
 
 const ON_TIME: UtcMillis = UtcMillis(1_447_914_600_012);
 
-fn letter(n: &Notification, reader: Option<&str>) -> Letter {
+fn content(n: &Notification, reader: Option<&str>) -> Content {
     let zones = Zones::bundled();
     let reader = reader.map(|id| zones.find(id).unwrap());
-    Letter::new(n, reader, &zones, ON_TIME)
+    Content::new(n, reader, &zones, ON_TIME)
 }
 
 #[test]
@@ -22,8 +22,8 @@ fn a_plain_event_is_told_in_the_readers_zone_and_its_own() {
         description: "Bring:\n- cake".into(),
         ..melbourne()
     };
-    let letter = letter(&n, Some("Europe/Berlin"));
-    assert_eq!(letter.subject, "Here's a lovely event. Remind me - Thu 19 Nov 2015, 08:30");
+    let content = content(&n, Some("Europe/Berlin"));
+    assert_eq!(content.subject, "Here's a lovely event. Remind me - Thu 19 Nov 2015, 08:30");
     let expected = "\
 Here's a lovely event. Remind me
 
@@ -40,20 +40,20 @@ Bring:
 -- 
 Sent by sloti30t15 because the event has an alarm in the calendar “Calendar”.
 ";
-    assert_eq!(letter.text, expected);
+    assert_eq!(content.text, expected);
 }
 
 #[test]
 fn without_a_reader_the_events_zone_is_taken() {
-    let text = letter(&melbourne(), None).text;
+    let text = content(&melbourne(), None).text;
     assert!(
         text.contains("When:     Thursday, 19 November 2015, 18:30–19:30 (Australia/Melbourne)\nCalendar"),
         "{text}"
     );
     let unknown = Notification { timezone: "My own zone".into(), ..melbourne() };
-    assert!(letter(&unknown, None).text.contains("07:30–08:30 (UTC)\n"));
+    assert!(content(&unknown, None).text.contains("07:30–08:30 (UTC)\n"));
     let floating = Notification { timezone: "[floating]".into(), ..melbourne() };
-    assert!(letter(&floating, None).text.contains("07:30–08:30\n"));
+    assert!(content(&floating, None).text.contains("07:30–08:30\n"));
 }
 
 #[test]
@@ -63,26 +63,26 @@ fn the_alarms_own_words_come_first() {
         alarm_description: "The train goes at 8.".into(),
         ..melbourne()
     };
-    let letter = letter(&n, None);
-    assert_eq!(letter.subject, "Leave now Bcc: everybody@example.org");
+    let content = content(&n, None);
+    assert_eq!(content.subject, "Leave now Bcc: everybody@example.org");
     assert!(
-        letter.text.starts_with("Here's a lovely event. Remind me\n\nThe train goes at 8.\n\nWhen:"),
+        content.text.starts_with("Here's a lovely event. Remind me\n\nThe train goes at 8.\n\nWhen:"),
         "{}",
-        letter.text
+        content.text
     );
 }
 
 #[test]
 fn words_that_are_said_already_are_not_repeated() {
     let n = Notification { description: "Bring cake".into(), alarm_description: "Bring cake".into(), ..melbourne() };
-    assert_eq!(letter(&n, None).text.matches("Bring cake").count(), 1);
+    assert_eq!(content(&n, None).text.matches("Bring cake").count(), 1);
 }
 
 #[test]
 fn all_day_events_end_on_their_last_day() {
     let days = |start: &str, end: &str| {
         let n = Notification { start: start.into(), end: end.into(), all_day: 1, ..melbourne() };
-        letter(&n, Some("America/New_York")).text.lines().nth(2).unwrap().to_owned()
+        content(&n, Some("America/New_York")).text.lines().nth(2).unwrap().to_owned()
     };
     assert_eq!(days("20151119", "20151120"), "When:     Thursday, 19 November 2015 (all day)");
     assert_eq!(days("20151119", ""), "When:     Thursday, 19 November 2015 (all day)");
@@ -95,7 +95,7 @@ fn all_day_events_end_on_their_last_day() {
 #[test]
 fn a_night_shift_names_both_days() {
     let n = Notification { end: "20151119T173000Z".into(), ..melbourne() };
-    let text = letter(&n, None).text;
+    let text = content(&n, None).text;
     assert!(
         text.contains("Thursday, 19 November 2015, 18:30 – Friday, 20 November 2015, 04:30 (Australia/Melbourne)"),
         "{text}"
@@ -105,20 +105,20 @@ fn a_night_shift_names_both_days() {
 #[test]
 fn a_todo_is_due() {
     let n = Notification { component: "VTODO".into(), start: "20151119T083000Z".into(), ..melbourne() };
-    let letter = letter(&n, None);
-    assert!(letter.subject.ends_with("Thu 19 Nov 2015, 19:30"), "{}", letter.subject);
+    let content = content(&n, None);
+    assert!(content.subject.ends_with("Thu 19 Nov 2015, 19:30"), "{}", content.subject);
     assert!(
-        letter.text.contains("\nDue:      Thursday, 19 November 2015, 19:30 (Australia/Melbourne)\n"),
+        content.text.contains("\nDue:      Thursday, 19 November 2015, 19:30 (Australia/Melbourne)\n"),
         "{}",
-        letter.text
+        content.text
     );
-    assert!(!letter.text.contains("Starts"));
+    assert!(!content.text.contains("Starts"));
 }
 
 #[test]
 fn late_is_said_after_a_minute() {
     let zones = Zones::bundled();
-    let after = |millis: i64| Letter::new(&melbourne(), None, &zones, UtcMillis(1_447_914_600_000 + millis));
+    let after = |millis: i64| Content::new(&melbourne(), None, &zones, UtcMillis(1_447_914_600_000 + millis));
     assert!(!after(59_999).text.contains("late"));
     let said = "This reminder comes 1 minute late: it was due on Thursday, 19 November 2015, 17:30.";
     assert!(after(60_000).text.contains(said) && after(60_000).html.contains(said), "{}", after(60_000).text);
@@ -135,7 +135,7 @@ fn html_carries_no_markup_of_the_events() {
         calendar_color: "#fff;background:url(http://example.org)".into(),
         ..melbourne()
     };
-    let html = letter(&n, None).html;
+    let html = content(&n, None).html;
     assert!(!html.contains("<img") && !html.contains("<script") && !html.contains("url("), "{html}");
     assert!(
         html.contains("&lt;img src=x onerror=alert(1)&gt; &amp; &quot;more&quot;") && html.contains("&#39;here&#39;")
@@ -153,9 +153,9 @@ fn an_event_without_anything_still_makes_a_letter() {
         calendar_name: String::new(),
         ..melbourne()
     };
-    let letter = letter(&n, None);
-    assert_eq!(letter.subject, "(no title)");
-    assert!(letter.text.starts_with("(no title)\n\n"));
+    let content = content(&n, None);
+    assert_eq!(content.subject, "(no title)");
+    assert!(content.text.starts_with("(no title)\n\n"));
 }
 
 #[test]
@@ -168,9 +168,9 @@ fn long_lists_and_texts_are_bounded() {
         location: "y".repeat(10_000),
         ..melbourne()
     };
-    let letter = letter(&n, None);
-    assert!(letter.text.contains("Guest 0, Guest 1, Guest 2, Guest 3, Guest 4 and 495 more"), "{}", letter.text);
-    assert!(letter.text.len() < 70_000 && letter.html.len() < 71_000 && letter.subject.chars().count() < 180);
+    let content = content(&n, None);
+    assert!(content.text.contains("Guest 0, Guest 1, Guest 2, Guest 3, Guest 4 and 495 more"), "{}", content.text);
+    assert!(content.text.len() < 70_000 && content.html.len() < 71_000 && content.subject.chars().count() < 180);
 }
 
 proptest! {
@@ -181,8 +181,8 @@ proptest! {
             summary, description, location, timezone, start, end, alarm_time, alarm_summary, alarm_description, all_day,
             ..melbourne()
         };
-        let letter = Letter::new(&n, None, &Zones::bundled(), UtcMillis(now));
-        prop_assert!(!letter.subject.chars().any(char::is_control), "{:?}", letter.subject);
-        prop_assert!(letter.text.chars().all(|c| !c.is_control() || c == '\n' || c == '\t'), "{:?}", letter.text);
+        let content = Content::new(&n, None, &Zones::bundled(), UtcMillis(now));
+        prop_assert!(!content.subject.chars().any(char::is_control), "{:?}", content.subject);
+        prop_assert!(content.text.chars().all(|c| !c.is_control() || c == '\n' || c == '\t'), "{:?}", content.text);
     }
 }
