@@ -4,7 +4,7 @@
 //! 'look again', never data:
 //!
 //! ```text
-//! source ──Change──▶ intake ──▶ ledger ──due──▶ wheel ──fire──▶ ledger ──claim──▶ delivery ──▶ sinks
+//! source ──Change──▶ ingest ──▶ ledger ──due──▶ wheel ──fire──▶ ledger ──claim──▶ delivery ──▶ sinks
 //!                      │                          │
 //!                      └────▶ planner ◀───────────┘
 //!                                │
@@ -17,7 +17,7 @@
 //! * [`calendar`] is the pure core: iCalendar text, zones and a window go in, rings come out.
 //! * [`zoneinfo`] finds the time zone database that it uses: the system's or the program's own.
 //! * [`planner`] works out what the ledger keeps of an object: its next ring, and the rings when it is due.
-//! * [`intake`] takes changes in: planned, in one transaction with the checkpoint.
+//! * [`ingest`] applies changes: planned, in one transaction with the checkpoint.
 //! * [`ledger`] keeps everything that must survive: one SQLite file.
 //! * [`notification`] is the `CalendarAlarm` object that a ring becomes.
 //! * [`wheel`] sleeps until the next alarm is due and fires it.
@@ -35,7 +35,7 @@ pub mod clock;
 pub mod config;
 pub mod daemon;
 pub mod delivery;
-pub mod intake;
+pub mod ingest;
 pub mod ledger;
 pub mod log_limit;
 pub mod notification;

@@ -1,5 +1,5 @@
 //! From an object's text to what the ledger keeps of it: when it is due next, and the rings of a due object with their
-//! notifications and where these go. The intake asks it when an object changed, the wheel when one is due.
+//! notifications and where these go. The ingest stage asks it when an object changed, the wheel when one is due.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

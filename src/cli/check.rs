@@ -21,7 +21,7 @@ use crate::delivery::sink::{Sink, SinkContext};
 use crate::ledger::{Inspector, LedgerError};
 use crate::source::caldav::CaldavSource;
 use crate::source::directory::DirectorySource;
-use crate::source::{Absence, Batch, Change, Evidence, Intake, IntakeError, Known, Taken};
+use crate::source::{Absence, Batch, Change, Evidence, Known, StoreError, SyncStore, Taken};
 use crate::time::UtcMillis;
 
 /// Check the configuration, then every source and every sink
@@ -285,16 +285,16 @@ struct Counter {
     people: Mutex<People>,
 }
 
-impl Intake for Counter {
-    async fn calendars(&self, _: &str) -> Result<Vec<Known>, IntakeError> {
+impl SyncStore for Counter {
+    async fn calendars(&self, _: &str) -> Result<Vec<Known>, StoreError> {
         Ok(Vec::new())
     }
 
-    async fn etags(&self, _: &str, _: &str) -> Result<HashMap<String, String>, IntakeError> {
+    async fn etags(&self, _: &str, _: &str) -> Result<HashMap<String, String>, StoreError> {
         Ok(HashMap::new())
     }
 
-    async fn apply(&self, _: &str, batch: Batch) -> Result<Taken, IntakeError> {
+    async fn apply(&self, _: &str, batch: Batch) -> Result<Taken, StoreError> {
         let put = batch.changes.iter().filter(|change| matches!(change, Change::Put { .. })).count();
         self.objects.fetch_add(put, Ordering::Relaxed);
         let mut people = self.people.lock().unwrap_or_else(PoisonError::into_inner);
@@ -304,15 +304,15 @@ impl Intake for Counter {
         Ok(Taken::default())
     }
 
-    async fn unchanged(&self, _: &str, _: &str, _: UtcMillis) -> Result<(), IntakeError> {
+    async fn unchanged(&self, _: &str, _: &str, _: UtcMillis) -> Result<(), StoreError> {
         Ok(())
     }
 
-    async fn calendar_gone(&self, _: &str, _: &str) -> Result<(), IntakeError> {
+    async fn calendar_gone(&self, _: &str, _: &str) -> Result<(), StoreError> {
         Ok(())
     }
 
-    async fn calendar_absent(&self, _: &str, _: &str, _: UtcMillis, _: Evidence) -> Result<Absence, IntakeError> {
+    async fn calendar_absent(&self, _: &str, _: &str, _: UtcMillis, _: Evidence) -> Result<Absence, StoreError> {
         Ok(Absence::Dropped)
     }
 }

@@ -31,13 +31,13 @@ impl LedgerArgs {
 /// Waits for `work` on this thread.
 pub(super) fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
-        daemon::outlive_limits()?;
+        daemon::ignore_sigxfsz()?;
         work.await
     })
 }
 
-/// Tells the daemon that holds the ledger at `ledger`, the process `holder`, to look again: SIGUSR1. Nobody else gets that signal,
-/// which would end most programs.
+/// Tells the daemon that holds the ledger at `ledger`, the process `holder`, to look again: SIGUSR1. Nobody else gets
+/// that signal, which would end most programs.
 pub(super) fn nudge(ledger: &Path, holder: &str) -> Result<(), String> {
     let pid = holder.parse().ok().and_then(Pid::from_raw).ok_or("its lock file does not name it")?;
     if !ledger::is_held_by(ledger, holder) {

@@ -53,8 +53,8 @@ pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<Exit> {
     let outcome = runtime.block_on(async {
         if args.once {
             return match daemon::once(config, clock).await? {
-                Passed::Well => Ok(Exit::Done),
-                Passed::Partly => Ok(Exit::No),
+                Passed::Complete => Ok(Exit::Done),
+                Passed::Partial => Ok(Exit::No),
             };
         }
         daemon::run(config, clock).await?;

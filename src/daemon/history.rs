@@ -27,15 +27,15 @@ const DAY: i64 = 86_400_000;
 
 /// A clock that is this much further than at the last look has jumped, or nobody looked: milliseconds.
 const JUMP: i64 = 2 * DAY;
-/// Nothing is forgotten before such a clock has been right for so long, milliseconds: a machine may start in the year 2099 until it
-/// hears of the right time.
+/// Nothing is forgotten before such a clock has been right for so long, milliseconds: a machine may start in the year
+/// 2099 until it hears of the right time.
 const HELD: i64 = 60 * 60_000;
 /// Under this key the ledger remembers since when the clock has not jumped, and what it showed last: UTC milliseconds.
 const CLOCK: &str = "clock_held";
 
-/// Keeps the history short.
+/// Deletes old history.
 #[derive(Debug)]
-pub struct Historian {
+pub struct HistoryPruner {
     ledger: Ledger,
     clock: Clock,
     /// Milliseconds.
@@ -43,12 +43,12 @@ pub struct Historian {
     steps_back: u32,
 }
 
-impl Historian {
+impl HistoryPruner {
     /// For `ledger`, which keeps its history as long as `config` says.
-    pub fn new(config: &Config, ledger: Ledger, clock: Clock) -> Historian {
+    pub fn new(config: &Config, ledger: Ledger, clock: Clock) -> HistoryPruner {
         let millis = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
         let keep = millis(config.keep_history).max(millis(config.defaults.max_lateness).saturating_add(DAY));
-        Historian { ledger, clock, keep, steps_back: 0 }
+        HistoryPruner { ledger, clock, keep, steps_back: 0 }
     }
 
     /// Forgets what is old, now and then, until `stop` resolves.

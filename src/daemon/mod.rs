@@ -18,22 +18,22 @@ use crate::delivery::deadline::SendDeadline;
 use crate::delivery::routing::Routing;
 use crate::delivery::sink::{Sink, SinkContext};
 use crate::delivery::worker::DeliveryWorker;
-use crate::intake::Desk;
+use crate::ingest::Ingest;
 use crate::ledger::{Fired, Ledger, LedgerError, Trouble};
 use crate::planner::Planner;
 use crate::source::caldav::Hosts;
 use crate::time::UtcMillis;
-use crate::wheel::{Bell, Turn, WallTimer, Wheel};
+use crate::wheel::{Bell, Tick, WallTimer, Wheel};
 
 mod history;
-mod parts;
 mod signals;
+mod tasks;
 mod watcher;
 
-pub use signals::outlive_limits;
+pub use signals::ignore_sigxfsz;
 
-pub use history::Historian;
-use parts::{Apart, Part, Parts};
+pub use history::HistoryPruner;
+use tasks::{Apart, Stage, TaskGroup};
 use watcher::Watcher;
 
 /// How long what was overdue at the start waits for the first look at the sources, which may say that it no longer stands.
@@ -51,16 +51,16 @@ const CLOSING: Duration = Duration::from_secs(22);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Passed {
     /// Every source was read and everything due was delivered.
-    Well,
+    Complete,
     /// Something could not be read or delivered; the log says what.
-    Partly,
+    Partial,
 }
 
 /// What the daemon is between its sources and its sinks.
 #[derive(Debug)]
 pub struct Core {
     pub ledger: Ledger,
-    pub desk: Arc<Desk>,
+    pub ingest: Arc<Ingest>,
     pub wheel: Wheel<Planner>,
     pub bell: Bell,
     /// What the ledger knows the sinks by: name → id.
@@ -87,7 +87,7 @@ impl Core {
         let planner = Planner::new(config, zones.clone(), Routing::new(&config.sinks, &sinks), ledger.clone());
         let planner = planner.fired_until(fired_until(&ledger, clock).await?);
         planner.take_over().await?;
-        let desk = Arc::new(Desk::new(config, ledger.clone(), planner.clone(), clock.clone(), bell.clone()));
+        let ingest = Arc::new(Ingest::new(config, ledger.clone(), planner.clone(), clock.clone(), bell.clone()));
         let sources: Vec<&str> = config.sources.iter().map(|source| source.name.as_str()).collect();
         for (source, calendars) in ledger.keep_sources(&sources).await? {
             tracing::warn!(
@@ -96,17 +96,17 @@ impl Core {
                 "this source is no longer configured: its calendars are forgotten; under another name they are seen for the first time"
             );
         }
-        desk.replan_changed_zones(zones).await?;
-        desk.clock_was_set().await?;
+        ingest.replan_changed_zones(zones).await?;
+        ingest.clock_was_set().await?;
         let wheel = Wheel::new(ledger.clone(), planner, clock.clone(), bell.clone());
-        Ok(Core { ledger, desk, wheel, bell, sinks })
+        Ok(Core { ledger, ingest, wheel, bell, sinks })
     }
 }
 
 /// The stages, built and not yet running.
 struct Stages {
     ledger: Ledger,
-    desk: Arc<Desk>,
+    ingest: Arc<Ingest>,
     watchers: Vec<Watcher>,
     wheel: Wheel<Planner>,
     workers: Vec<Arc<DeliveryWorker>>,
@@ -121,7 +121,7 @@ struct Stages {
 pub async fn run(config: Config, clock: Clock) -> anyhow::Result<()> {
     // From here on a signal to stop makes an orderly end, of a start that takes long as well.
     let mut signals = signals::Signals::new().context("signals cannot be received")?;
-    outlive_limits().context("signals cannot be received")?;
+    ignore_sigxfsz().context("signals cannot be received")?;
     let stages = tokio::select! {
         stages = build(&config, clock.clone()) => stages?,
         () = signals.stop() => {
@@ -129,10 +129,10 @@ pub async fn run(config: Config, clock: Clock) -> anyhow::Result<()> {
             return Ok(());
         }
     };
-    let Stages { ledger, desk, watchers, wheel, workers, bell, send_deadline } = stages;
+    let Stages { ledger, ingest, watchers, wheel, workers, bell, send_deadline } = stages;
     let look_again = Arc::new(Notify::new());
     let apart = Apart::new()?;
-    let mut parts = Parts::new(apart.handle());
+    let mut tasks = TaskGroup::new(apart.handle());
     let waiting = Arc::new(AtomicUsize::new(watchers.len()));
     if watchers.is_empty() {
         bell.release();
@@ -144,8 +144,8 @@ pub async fn run(config: Config, clock: Clock) -> anyhow::Result<()> {
                 bell.release();
             }
         };
-        let watching = watcher.run(desk.clone(), look_again.clone(), parts.ending(Part::Looks), first);
-        parts.start(Part::Looks, async move {
+        let watching = watcher.run(ingest.clone(), look_again.clone(), tasks.stopping(Stage::Sync), first);
+        tasks.start(Stage::Sync, async move {
             watching.await;
             Ok(())
         });
@@ -157,23 +157,23 @@ pub async fn run(config: Config, clock: Clock) -> anyhow::Result<()> {
     });
     let wakeups: Vec<Arc<Notify>> = workers.iter().map(|_| Arc::new(Notify::new())).collect();
     for (worker, wakeup) in workers.iter().zip(&wakeups) {
-        let (worker, wakeup, ending) = (worker.clone(), wakeup.clone(), parts.ending(Part::Delivers));
-        parts.start(Part::Delivers, async move { Ok(worker.run(wakeup, ending).await?) });
+        let (worker, wakeup, stopping) = (worker.clone(), wakeup.clone(), tasks.stopping(Stage::Deliver));
+        tasks.start(Stage::Deliver, async move { Ok(worker.run(wakeup, stopping).await?) });
     }
-    let keeping = Historian::new(&config, ledger.clone(), clock).run(parts.ending(Part::Looks));
-    parts.start(Part::Looks, async move {
-        keeping.await;
+    let pruning = HistoryPruner::new(&config, ledger.clone(), clock).run(tasks.stopping(Stage::Sync));
+    tasks.start(Stage::Sync, async move {
+        pruning.await;
         Ok(())
     });
-    let minding = mind_clock(desk.clone(), parts.ending(Part::Looks));
-    parts.start(Part::Looks, minding);
+    let watching_clock = watch_clock(ingest.clone(), tasks.stopping(Stage::Sync));
+    tasks.start(Stage::Sync, watching_clock);
     let announced = wakeups.clone();
-    let turning = wheel.run(parts.ending(Part::Fires), move |fired| announce(fired, &announced));
-    parts.start(Part::Fires, async move { Ok(turning.await?) });
+    let ticking = wheel.run(tasks.stopping(Stage::Fire), move |fired| announce(fired, &announced));
+    tasks.start(Stage::Fire, async move { Ok(ticking.await?) });
     tracing::info!(process.id = std::process::id(), "reveille is running");
     let outcome = tokio::select! {
         () = signals.serve(&workers, &look_again, &wakeups) => Ok(()),
-        error = parts.one_has_ended() => Err(error),
+        error = tasks.one_has_exited() => Err(error),
     };
     signals.end_at_once();
     tracing::info!("stopping: delivering what has been fired");
@@ -181,12 +181,12 @@ pub async fn run(config: Config, clock: Clock) -> anyhow::Result<()> {
     let send_until = deadline.checked_sub(SETTLING).unwrap_or(deadline);
     send_deadline.set(send_until);
     start_timeout.abort();
-    let outcome = outcome.and(parts.end(deadline).await);
+    let outcome = outcome.and(tasks.stop(deadline).await);
     if Instant::now() >= send_until {
         tracing::warn!("not everything could be delivered in time; the rest waits in the ledger for the next start");
     }
     let closed = async {
-        desk.flush().await;
+        ingest.flush().await;
         ledger.close().await;
     };
     if tokio::time::timeout(CLOSING, closed).await.is_err() {
@@ -195,14 +195,14 @@ pub async fn run(config: Config, clock: Clock) -> anyhow::Result<()> {
     outcome
 }
 
-/// Tells the desk whenever the clock was set, until `stop` resolves.
-async fn mind_clock(desk: Arc<Desk>, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+/// Tells the ingest stage whenever the clock was set, until `stop` resolves.
+async fn watch_clock(ingest: Arc<Ingest>, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
     let timer = WallTimer::new()?;
     let work = async {
         loop {
             timer.until(None).await;
             let mut trouble = Trouble::default();
-            while let Err(error) = desk.clock_was_set().await {
+            while let Err(error) = ingest.clock_was_set().await {
                 if trouble.is_news(&error) {
                     tracing::warn!(ledger.error = %error, "the clock was set, and what it did while it was wrong cannot be taken back; trying again every second");
                 }
@@ -222,33 +222,33 @@ async fn mind_clock(desk: Arc<Desk>, stop: impl Future<Output = ()>) -> anyhow::
 /// # Errors
 /// As for [`run`], and when the ledger cannot be written.
 pub async fn once(config: Config, clock: Clock) -> anyhow::Result<Passed> {
-    outlive_limits().context("signals cannot be received")?;
-    let Stages { ledger, desk, watchers, mut wheel, workers, bell, .. } = build(&config, clock.clone()).await?;
-    let mut passed = Passed::Well;
+    ignore_sigxfsz().context("signals cannot be received")?;
+    let Stages { ledger, ingest, watchers, mut wheel, workers, bell, .. } = build(&config, clock.clone()).await?;
+    let mut passed = Passed::Complete;
     for mut watcher in watchers {
-        if !watcher.look(&desk).await {
-            passed = Passed::Partly;
+        if !watcher.look(&ingest).await {
+            passed = Passed::Partial;
         }
     }
     bell.release();
     wheel.set_failing_objects_aside().await;
     loop {
-        while wheel.turn(&|fired| announce(fired, &[])).await? == Turn::Again {}
+        while wheel.tick(&|fired| announce(fired, &[])).await? == Tick::Again {}
         // What is ready is delivered before what takes long is worked out.
         for worker in &workers {
             let all = worker.send_all().await?;
             if all.retry > 0 || all.failed > 0 {
-                passed = Passed::Partly;
+                passed = Passed::Partial;
             }
         }
         if !wheel.background().await {
             break;
         }
     }
-    desk.flush().await;
-    if let Err(error) = Historian::new(&config, ledger.clone(), clock).pass().await {
+    ingest.flush().await;
+    if let Err(error) = HistoryPruner::new(&config, ledger.clone(), clock).pass().await {
         tracing::warn!(ledger.error = %error, "old history could not be forgotten; the next pass tries again");
-        passed = Passed::Partly;
+        passed = Passed::Partial;
     }
     ledger.close().await;
     Ok(passed)
@@ -259,7 +259,7 @@ async fn build(config: &Config, clock: Clock) -> anyhow::Result<Stages> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let ledger = Ledger::open(&config.ledger).await?;
     let zones = Zones::load(&config.zoneinfo)?;
-    let Core { ledger, desk, wheel, bell, sinks } = Core::start(config, &zones, ledger, &clock).await?;
+    let Core { ledger, ingest, wheel, bell, sinks } = Core::start(config, &zones, ledger, &clock).await?;
     let hosts = Hosts::default();
     let watchers =
         config.sources.iter().map(|source| Watcher::new(source, config, &clock, &hosts)).collect::<Result<_, _>>()?;
@@ -292,7 +292,7 @@ async fn build(config: &Config, clock: Clock) -> anyhow::Result<Stages> {
         let worker = DeliveryWorker::new(open, *id, ledger.clone(), clock.clone(), sink.give_up_after);
         workers.push(Arc::new(worker));
     }
-    Ok(Stages { ledger, desk, watchers, wheel, workers, bell, send_deadline: context.deadline })
+    Ok(Stages { ledger, ingest, watchers, wheel, workers, bell, send_deadline: context.deadline })
 }
 
 /// Until when everything counts as rung, whatever the ledger knows: it may be a copy that was put back.

@@ -22,7 +22,7 @@ pub struct Signals {
 ///
 /// # Errors
 /// When signals cannot be received.
-pub fn outlive_limits() -> std::io::Result<()> {
+pub fn ignore_sigxfsz() -> std::io::Result<()> {
     // Whoever receives it or not, it is caught as long as the process lives.
     signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw())).map(drop)
 }

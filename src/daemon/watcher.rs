@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::clock::Clock;
 use crate::config::{Config, Credentials, Layout, Source, SourceKind};
-use crate::intake::Desk;
+use crate::ingest::Ingest;
 use crate::ledger::SourceLook;
 use crate::log_limit::{LogLimit, Logged};
 use crate::source::caldav::{CaldavSource, Hosts, Obstacle};
@@ -119,7 +119,7 @@ impl Watcher {
     /// Looks until `stop` resolves. `first` is called once the first look is over, however it went.
     pub async fn run(
         mut self,
-        desk: Arc<Desk>,
+        ingest: Arc<Ingest>,
         look_again: Arc<Notify>,
         stop: impl Future<Output = ()>,
         first: impl FnOnce(),
@@ -131,7 +131,7 @@ impl Watcher {
         again.as_mut().enable();
         // The look that misses nothing comes in its time, however much is touched meanwhile.
         let mut next = tokio::select! {
-            next = self.look_anew(&desk, &mut watch) => next,
+            next = self.look_anew(&ingest, &mut watch) => next,
             () = &mut stop => return first(),
         };
         first();
@@ -152,17 +152,17 @@ impl Watcher {
                 };
             match cause {
                 _ if anew => tokio::select! {
-                    soonest = self.look_anew(&desk, &mut watch) => next = soonest,
+                    soonest = self.look_anew(&ingest, &mut watch) => next = soonest,
                     () = &mut stop => return,
                 },
                 // A look at files is short and is not broken off; one at a server may be waiting for it.
                 Cause::Touched(touched) => {
-                    if !self.look_at(&desk, touched, watch.as_ref()).await || self.absent > 0 {
+                    if !self.look_at(&ingest, touched, watch.as_ref()).await || self.absent > 0 {
                         next = next.min(Instant::now() + self.wait());
                     }
                 }
                 Cause::Time => tokio::select! {
-                    _ = self.look_watching(&desk, watch.as_ref()) => next = Instant::now() + self.wait(),
+                    _ = self.look_watching(&ingest, watch.as_ref()) => next = Instant::now() + self.wait(),
                     () = &mut stop => return,
                 },
             }
@@ -180,7 +180,7 @@ impl Watcher {
 
     /// Watches anew, then looks at everything: a folder that came, or was replaced, may have got its files before it was
     /// watched. Returns when to look next.
-    async fn look_anew(&mut self, desk: &Desk, watch: &mut Option<Arc<Watch>>) -> Instant {
+    async fn look_anew(&mut self, ingest: &Ingest, watch: &mut Option<Arc<Watch>>) -> Instant {
         // What both watch would count twice against the kernel's limit.
         *watch = None;
         match self.watch().await {
@@ -189,7 +189,7 @@ impl Watcher {
             Err(DirectoryError::Root { .. }) => {}
             Err(error) => self.note_refusal(Some(error.to_string())),
         }
-        self.look_watching(desk, watch.as_ref()).await;
+        self.look_watching(ingest, watch.as_ref()).await;
         if watch.is_none() && self.failures == 0 && self.refusal.is_none() && matches!(self.kind, Kind::Directory(_)) {
             // A folder that came between the two has to be looked at once it is watched.
             return Instant::now();
@@ -231,17 +231,17 @@ impl Watcher {
     }
 
     /// Looks at everything; false when something of it could not be read.
-    pub async fn look(&mut self, desk: &Desk) -> bool {
-        self.look_watching(desk, None).await
+    pub async fn look(&mut self, ingest: &Ingest) -> bool {
+        self.look_watching(ingest, None).await
     }
 
     /// Looks at everything, and has the folders that it finds watched.
-    async fn look_watching(&mut self, desk: &Desk, watch: Option<&Arc<Watch>>) -> bool {
+    async fn look_watching(&mut self, ingest: &Ingest, watch: Option<&Arc<Watch>>) -> bool {
         let at = self.clock.now();
         let mut refusal = None;
         self.soon = None;
         let outcome = match &mut self.kind {
-            Kind::Directory(directory) => match directory.look(desk, watch).await {
+            Kind::Directory(directory) => match directory.look(ingest, watch).await {
                 Ok(looked) => {
                     refusal = Some(looked.unwatched).filter(|_| watch.is_some());
                     self.absent = looked.absent;
@@ -252,7 +252,7 @@ impl Watcher {
             },
             Kind::Caldav(caldav) => {
                 let answers = caldav.answers();
-                match caldav.look(desk).await {
+                match caldav.look(ingest).await {
                     Ok(looked) => {
                         self.soon = looked.again_in;
                         Ok((looked.calendars, looked.changes, looked.faults))
@@ -266,7 +266,7 @@ impl Watcher {
                 }
             }
         };
-        let well = self.note(desk, at, outcome, None).await;
+        let well = self.note(ingest, at, outcome, None).await;
         if let Some(refusal) = refusal {
             self.note_refusal(refusal);
         }
@@ -274,12 +274,12 @@ impl Watcher {
     }
 
     /// Looks at what was touched; false when something of that could not be read.
-    async fn look_at(&mut self, desk: &Desk, touched: Touched, watch: Option<&Arc<Watch>>) -> bool {
+    async fn look_at(&mut self, ingest: &Ingest, touched: Touched, watch: Option<&Arc<Watch>>) -> bool {
         let (Kind::Directory(directory), Some(watch)) = (&self.kind, watch) else { return true };
         let at = self.clock.now();
         let others = self.faults.iter().filter(|fault| !touched.concerns(fault)).cloned().collect();
         let mut refusal = None;
-        let outcome = match directory.look_at(desk, touched, watch).await {
+        let outcome = match directory.look_at(ingest, touched, watch).await {
             Ok(looked) => {
                 refusal = looked.unwatched;
                 self.absent = self.absent.max(looked.absent);
@@ -288,7 +288,7 @@ impl Watcher {
             }
             Err(error) => Err(error.to_string()),
         };
-        let well = self.note(desk, at, outcome, Some(others)).await;
+        let well = self.note(ingest, at, outcome, Some(others)).await;
         if refusal.is_some() {
             self.note_refusal(refusal);
             return false;
@@ -310,7 +310,7 @@ impl Watcher {
     /// look at; none after a look at everything. False when something could not be read.
     async fn note(
         &mut self,
-        desk: &Desk,
+        ingest: &Ingest,
         at: UtcMillis,
         outcome: Result<(usize, usize, Vec<String>), String>,
         others: Option<Vec<String>>,
@@ -368,15 +368,15 @@ impl Watcher {
         if due || tried || error != self.error {
             let next_try = error.as_ref().and_then(|_| self.next_try());
             let look = SourceLook { at, error: error.clone(), next_try };
-            desk.source_looked(&self.name, self.kind.name(), look).await;
+            ingest.source_looked(&self.name, self.kind.name(), look).await;
             self.reported = Some(at);
         }
         self.error = error;
         well
     }
 
-    /// Whether it is to be told at `at` that the source cannot be read because of `error`: when that begins, when the cause is another
-    /// one, whatever numbers it names, and once an hour.
+    /// Whether it is to be told at `at` that the source cannot be read because of `error`: when that begins, when the
+    /// cause is another one, whatever numbers it names, and once an hour.
     fn is_to_be_told(&mut self, error: &str, at: UtcMillis) -> bool {
         let cause: String = error.chars().filter(|c| !c.is_ascii_digit()).collect();
         let is_known = self.failures > 1

@@ -1,4 +1,4 @@
-//! Finding out what changed. A source looks at a store of calendars and hands batches of changes to an [`Intake`]; what
+//! Finding out what changed. A source looks at a store of calendars and hands batches of changes to an [`SyncStore`]; what
 //! is inside an object, and where it is kept, it does not know.
 
 use std::collections::HashMap;
@@ -139,21 +139,21 @@ pub struct Taken {
     pub unsure: Vec<String>,
 }
 
-/// Where sources hand in what they found, and learn what was handed in before (so that a restart reads only news).
-pub trait Intake: Send + Sync {
+/// Where sources put what they found, and learn what was put there before (so that a restart reads only news).
+pub trait SyncStore: Send + Sync {
     /// The calendars of `source` that are in the ledger.
-    fn calendars(&self, source: &str) -> impl Future<Output = Result<Vec<Known>, IntakeError>> + Send;
+    fn calendars(&self, source: &str) -> impl Future<Output = Result<Vec<Known>, StoreError>> + Send;
 
     /// href → etag of each object of one calendar that is in the ledger.
     fn etags(
         &self,
         source: &str,
         calendar: &str,
-    ) -> impl Future<Output = Result<HashMap<String, String>, IntakeError>> + Send;
+    ) -> impl Future<Output = Result<HashMap<String, String>, StoreError>> + Send;
 
     /// Takes a batch in, durably, together with its checkpoint. Objects whose etag and octets are unchanged may be
     /// repeated: they change nothing. An absence of the calendar is over.
-    fn apply(&self, source: &str, batch: Batch) -> impl Future<Output = Result<Taken, IntakeError>> + Send;
+    fn apply(&self, source: &str, batch: Batch) -> impl Future<Output = Result<Taken, StoreError>> + Send;
 
     /// How far a look at `source` has come that takes long, in a few words. Only news; nothing depends on it.
     fn progress(&self, _source: &str, _said: String) -> impl Future<Output = ()> + Send {
@@ -166,10 +166,10 @@ pub trait Intake: Send + Sync {
         source: &str,
         calendar: &str,
         looked_at: UtcMillis,
-    ) -> impl Future<Output = Result<(), IntakeError>> + Send;
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// The calendar is not wanted any more: its objects and what they would have rung are dropped at once.
-    fn calendar_gone(&self, source: &str, calendar: &str) -> impl Future<Output = Result<(), IntakeError>> + Send;
+    fn calendar_gone(&self, source: &str, calendar: &str) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// The look that began at `looked_at` did not find the calendar, or may not read it any more. Its alarms ring on; it is
     /// dropped once looks have not found it for a while, which is long where `evidence` is weak. One that is not known
@@ -180,10 +180,10 @@ pub trait Intake: Send + Sync {
         calendar: &str,
         looked_at: UtcMillis,
         evidence: Evidence,
-    ) -> impl Future<Output = Result<Absence, IntakeError>> + Send;
+    ) -> impl Future<Output = Result<Absence, StoreError>> + Send;
 }
 
 /// A batch that could not be taken in; nothing of it was, and it can be handed in again.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct IntakeError(pub String);
+pub struct StoreError(pub String);

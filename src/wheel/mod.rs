@@ -70,9 +70,9 @@ pub struct Prepared {
     pub long: Vec<Due>,
 }
 
-/// What a turn of the wheel came to.
+/// The result of one tick of the wheel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Turn {
+pub enum Tick {
     /// Something was done, and there may be more to do.
     Again,
     /// Nothing is to be done before this instant; none: before something changes. What [`Wheel::background`] waits for may still
@@ -104,7 +104,7 @@ impl Bell {
     }
 
     /// Rings were recorded, or deliveries are owed again, by somebody else's doing than the wheel's, which announces
-    /// them at its next turn.
+    /// them at its next tick.
     pub fn fired(&self, fired: Fired) {
         self.inner.deliveries.fetch_add(fired.deliveries, Ordering::SeqCst);
         self.inner.rings.fetch_add(fired.rings, Ordering::SeqCst);
@@ -189,7 +189,7 @@ impl<P: Prepare + Clone + 'static> Wheel<P> {
         }
     }
 
-    /// Turns until `stop` resolves. `fired` is called after each commit of new rings.
+    /// Runs until `stop` resolves. `fired` is called after each commit of new rings.
     ///
     /// # Errors
     /// When the timer of the operating system cannot be had, or the ledger is damaged.
@@ -199,13 +199,13 @@ impl<P: Prepare + Clone + 'static> Wheel<P> {
         self.set_failing_objects_aside().await;
         let mut trouble = Trouble::default();
         loop {
-            let turn = self.turn(&fired).await;
-            if turn.is_ok() && trouble.is_over() {
+            let tick = self.tick(&fired).await;
+            if tick.is_ok() && trouble.is_over() {
                 tracing::info!("alarms can be fired again");
             }
-            let sleep = match turn {
-                Ok(Turn::Again) => None,
-                Ok(Turn::Sleep(until)) => Some(until),
+            let sleep = match tick {
+                Ok(Tick::Again) => None,
+                Ok(Tick::Sleep(until)) => Some(until),
                 // What cannot be read will not be read the next time either.
                 Err(error @ LedgerError::Damaged(_)) => return Err(std::io::Error::other(error)),
                 Err(error) => {
@@ -237,8 +237,8 @@ impl<P: Prepare + Clone + 'static> Wheel<P> {
         Ok(())
     }
 
-    /// Sets aside the objects at which processes before this one ended, or lets them be the last. To be called before the first
-    /// turn.
+    /// Sets aside the objects at which processes before this one ended, or lets them be the last. To be called before
+    /// the first tick.
     pub async fn set_failing_objects_aside(&mut self) {
         match self.ledger.set_failing_objects_aside().await {
             Ok(Unfinished { last, set_aside }) => {
@@ -260,8 +260,8 @@ impl<P: Prepare + Clone + 'static> Wheel<P> {
     /// Does what is to be done now: fires what is due, or stages some of what soon will be.
     ///
     /// # Errors
-    /// Those of the ledger; nothing is lost, the next turn tries again.
-    pub async fn turn(&mut self, fired: &impl Fn(Fired)) -> Result<Turn, LedgerError> {
+    /// Those of the ledger; nothing is lost, the next tick tries again.
+    pub async fn tick(&mut self, fired: &impl Fn(Fired)) -> Result<Tick, LedgerError> {
         if let Some(others) = self.bell.unannounced() {
             fired(others);
         }
@@ -269,7 +269,7 @@ impl<P: Prepare + Clone + 'static> Wheel<P> {
         if let Some(firing) = self.background.take(now)? {
             if firing.timer.due <= now {
                 self.record(vec![self.prepare.stamp(firing, now)], now, fired).await?;
-                return Ok(Turn::Again);
+                return Ok(Tick::Again);
             }
             self.staged.put(firing);
         }
@@ -278,18 +278,18 @@ impl<P: Prepare + Clone + 'static> Wheel<P> {
         let due = self.due(from, now).await?;
         if !due.is_empty() {
             self.fire(due, now, fired).await?;
-            return Ok(Turn::Again);
+            return Ok(Tick::Again);
         }
         // What is due by now is being worked out.
-        let Some(next) = self.ledger.next_due(from.max(now.plus(1))).await? else { return Ok(Turn::Sleep(None)) };
+        let Some(next) = self.ledger.next_due(from.max(now.plus(1))).await? else { return Ok(Tick::Sleep(None)) };
         let horizon = next.plus(-LEAD);
         if horizon > now {
-            return Ok(Turn::Sleep(Some(horizon)));
+            return Ok(Tick::Sleep(Some(horizon)));
         }
-        if self.stage(now).await? { Ok(Turn::Again) } else { Ok(Turn::Sleep(Some(next))) }
+        if self.stage(now).await? { Ok(Tick::Again) } else { Ok(Tick::Sleep(Some(next))) }
     }
 
-    /// Waits until one more object has been worked out in the background, for the next turn; false when there is none.
+    /// Waits until one more object has been worked out in the background, for the next tick; false when there is none.
     pub async fn background(&mut self) -> bool {
         if self.background.is_idle() {
             return false;
@@ -345,7 +345,7 @@ impl<P: Prepare + Clone + 'static> Wheel<P> {
             return Ok(());
         }
         let late = Late::among(&firings, now);
-        // What was overtaken by an edit is left out, and read anew by the next turn.
+        // What was overtaken by an edit is left out, and read again by the next tick.
         let outcome = self.ledger.fire(firings, now).await?;
         late.report(now);
         fired(outcome);

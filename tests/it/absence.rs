@@ -1,6 +1,6 @@
-//! A calendar that a source does not find is absent for a while, and rings on; an object that is gone rings no more; what
-//! comes back soon is what it was. A text that cannot be used takes nothing away. The desk is told what a look found, and the
-//! clock is set by hand.
+//! A calendar that a source does not find is absent for a while, and rings on; an object that is gone rings no more;
+//! what comes back soon is what it was. A text that cannot be used takes nothing away. The ingest stage is told what a
+//! look found, and the clock is set by hand.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,9 +10,9 @@ use reveille::clock::Clock;
 use reveille::config::Config;
 use reveille::daemon::Core;
 use reveille::ledger::{Inspector, Ledger};
-use reveille::source::{Absence, Batch, CalendarSeen, Change, Checkpoint, Evidence, Intake as _};
+use reveille::source::{Absence, Batch, CalendarSeen, Change, Checkpoint, Evidence, SyncStore as _};
 use reveille::time::UtcMillis;
-use reveille::wheel::Turn;
+use reveille::wheel::Tick;
 
 use crate::rehearsal::event;
 
@@ -50,7 +50,7 @@ impl Stage {
     pub async fn restart(self) -> Stage {
         let path = self.ledger();
         let Stage { folder, clock, core } = self;
-        core.desk.flush().await;
+        core.ingest.flush().await;
         core.ledger.close().await;
         drop(core);
         let core = start(&path, &clock).await;
@@ -74,7 +74,7 @@ impl Stage {
             made: None,
             begun: None,
         };
-        self.core.desk.apply(SOURCE, batch).await.unwrap().unreadable
+        self.core.ingest.apply(SOURCE, batch).await.unwrap().unreadable
     }
 
     /// The entity tag, the revision and the faults of the object `a.ics`.
@@ -89,14 +89,14 @@ impl Stage {
     /// A look at `now` does not find `/a/`.
     async fn misses(&self, now: &str, evidence: Evidence) -> Absence {
         self.clock.set(at(now));
-        self.core.desk.calendar_absent(SOURCE, "/a/", at(now), evidence).await.unwrap()
+        self.core.ingest.calendar_absent(SOURCE, "/a/", at(now), evidence).await.unwrap()
     }
 
     /// Fires what is due at `now`, and says all that is in the ledger: when it was due, and when it rang.
     pub async fn rung(&mut self, now: &str) -> Vec<String> {
         self.clock.set(at(now));
         self.core.bell.release();
-        while self.core.wheel.turn(&|_| ()).await.unwrap() == Turn::Again {}
+        while self.core.wheel.tick(&|_| ()).await.unwrap() == Tick::Again {}
         let mut inspector = Inspector::open(&self.ledger()).await.unwrap();
         let mut rings = inspector.rings(UtcMillis::MIN, None, 100).await.unwrap();
         rings.sort_by_key(|ring| ring.due);
@@ -105,7 +105,7 @@ impl Stage {
     }
 
     async fn known(&self) -> Vec<(String, Option<UtcMillis>)> {
-        let known = self.core.desk.calendars(SOURCE).await.unwrap();
+        let known = self.core.ingest.calendars(SOURCE).await.unwrap();
         known.into_iter().map(|known| (known.href, known.absent_since)).collect()
     }
 }
@@ -136,7 +136,7 @@ pub fn put(name: &str, time: &str) -> Change {
 async fn an_absent_calendar_rings_on_and_is_the_same_when_it_comes_back() {
     let mut stage = Stage::new("10:00").await;
     stage.look("10:00", "/a/", vec![put("one", "11:05"), put("two", "12:00")]).await;
-    stage.core.desk.unchanged(SOURCE, "/a/", at("11:00")).await.unwrap();
+    stage.core.ingest.unchanged(SOURCE, "/a/", at("11:00")).await.unwrap();
     let since = at("11:01");
     assert_eq!(stage.misses("11:01", Evidence::Healthy).await, Absence::Kept { since });
     assert_eq!(stage.known().await, [("/a/".to_owned(), Some(since))]);
@@ -160,7 +160,7 @@ async fn a_look_that_finds_a_calendar_unchanged_ends_its_absence_in_another_proc
     stage = stage.restart().await;
     assert_eq!(stage.known().await, [("/a/".to_owned(), Some(at("10:10")))]);
     stage.clock.set(at("10:20"));
-    stage.core.desk.unchanged(SOURCE, "/a/", at("10:20")).await.unwrap();
+    stage.core.ingest.unchanged(SOURCE, "/a/", at("10:20")).await.unwrap();
     // At once, and not when the times of looks are written down.
     assert_eq!(stage.known().await, [("/a/".to_owned(), None)]);
     assert_eq!(stage.misses("10:26", Evidence::Healthy).await, Absence::Kept { since: at("10:26") });
@@ -256,7 +256,7 @@ async fn an_object_that_is_gone_and_comes_back_soon_is_the_same() {
     stage.look("10:00", "/a/", all()).await;
     stage.look("11:05", "/a/", ["a", "b", "c", "d"].map(gone).to_vec()).await;
     assert_eq!(stage.rung("11:11").await, [""; 0], "gone is gone");
-    stage.core.desk.unchanged(SOURCE, "/a/", at("11:15")).await.unwrap();
+    stage.core.ingest.unchanged(SOURCE, "/a/", at("11:15")).await.unwrap();
     stage = stage.restart().await;
     // Back: one as it was, one with another alarm, one as it was and written anew, and one with an alarm that was past by then.
     let back = vec![
@@ -340,7 +340,7 @@ async fn a_new_object_of_which_half_came_has_no_version() {
     let half = text[..text.len() / 2].to_vec();
     let half = vec![Change::Put { href: href.clone(), etag: etag.clone(), text: half, written }];
     assert_eq!(stage.look("10:00", "/a/", half.clone()).await, ["a.ics"]);
-    let etags = stage.core.desk.etags(SOURCE, "/a/").await.unwrap();
+    let etags = stage.core.ingest.etags(SOURCE, "/a/").await.unwrap();
     assert_eq!(etags[&href], "", "it is asked for again, whatever the source says of it");
     assert_eq!(stage.look("10:01", "/a/", half).await, ["a.ics"]);
     assert_eq!(stage.look("10:02", "/a/", vec![Change::Put { href, etag, text, written }]).await, [""; 0]);
@@ -353,7 +353,7 @@ async fn what_a_look_did_not_see_although_it_was_written_rings() {
     stage.look("10:00", "/a/", vec![put("a", "12:00")]).await;
     // The looks from 11:00 on were answered by a server that lagged behind.
     stage.clock.set(at("11:10"));
-    stage.core.desk.unchanged(SOURCE, "/a/", at("11:10")).await.unwrap();
+    stage.core.ingest.unchanged(SOURCE, "/a/", at("11:10")).await.unwrap();
     let late = vec![
         written_at(put("a", "11:06"), "11:01"),
         written_at(put("b", "11:06"), "11:01"),
@@ -376,8 +376,8 @@ async fn what_is_put_into_another_calendar_owes_what_it_owed_where_it_went() {
     stage.look_of("10:00", ("/c/", "bob"), Vec::new()).await;
     stage.look("10:59", "/a/", vec![gone("a"), gone("b"), gone("c")]).await;
     stage.clock.set(at("11:01"));
-    stage.core.desk.unchanged(SOURCE, "/b/", at("11:01")).await.unwrap();
-    stage.core.desk.unchanged(SOURCE, "/c/", at("11:01")).await.unwrap();
+    stage.core.ingest.unchanged(SOURCE, "/b/", at("11:01")).await.unwrap();
+    stage.core.ingest.unchanged(SOURCE, "/c/", at("11:01")).await.unwrap();
     stage = stage.restart().await;
     assert_eq!(stage.rung("11:01").await, [""; 0]);
     // Put by the move, after it was due. Somebody else's is another one, and so is what rings at another time.
@@ -399,9 +399,9 @@ async fn what_its_server_does_not_give_away_is_owed_over_a_restart() {
     let refused = |name: &str| Change::Unreadable { href: format!("{name}.ics"), fault: "it is refused".to_owned() };
     stage.look("10:10", "/a/", vec![refused("a"), refused("b")]).await;
     stage.clock.set(at("11:50"));
-    stage.core.desk.unchanged(SOURCE, "/a/", at("11:50")).await.unwrap();
+    stage.core.ingest.unchanged(SOURCE, "/a/", at("11:50")).await.unwrap();
     stage = stage.restart().await;
-    let etags = stage.core.desk.etags(SOURCE, "/a/").await.unwrap();
+    let etags = stage.core.ingest.etags(SOURCE, "/a/").await.unwrap();
     assert_eq!((etags["a.ics"].as_str(), etags["b.ics"].as_str()), ("", ""), "no version of them is known");
     assert_eq!(stage.rung("12:00").await, ["12:00 at 12:00"], "what is known rings on");
     stage.look("12:01", "/a/", vec![written_at(put("b", "11:00"), "10:05")]).await;
@@ -423,7 +423,7 @@ async fn what_is_kept_rings_nothing_from_before_it_was_written() {
         begun: None,
     };
     stage.clock.set(at("11:05"));
-    stage.core.desk.apply(SOURCE, batch).await.unwrap();
+    stage.core.ingest.apply(SOURCE, batch).await.unwrap();
     let refused = Change::Unreadable { href: "a.ics".to_owned(), fault: "it is listed and does not exist".to_owned() };
     stage.look("11:10", "/a/", vec![refused]).await;
     assert_eq!(stage.rung("11:10").await, [""; 0]);
@@ -444,7 +444,7 @@ async fn what_loses_its_place_to_another_and_comes_back_elsewhere_is_the_same() 
     // The place of one is taken by another, and that of the second is free for a moment.
     stage.look("10:59", "/a/", vec![named(put("b", "12:00"), "a"), gone("c")]).await;
     stage.clock.set(at("11:02"));
-    stage.core.desk.unchanged(SOURCE, "/a/", at("11:02")).await.unwrap();
+    stage.core.ingest.unchanged(SOURCE, "/a/", at("11:02")).await.unwrap();
     assert_eq!(stage.rung("11:02").await, [""; 0]);
     stage.look("11:02", "/a/", vec![written_at(named(put("e", "10:00"), "c"), "11:02")]).await;
     let back = [named(put("a", "11:00"), "b"), named(put("c", "11:01"), "d")].map(|change| written_at(change, "11:03"));

@@ -8,9 +8,9 @@ use std::time::Duration;
 use reveille::clock::Clock;
 use reveille::daemon::Core;
 use reveille::ledger::{Due, Firing, Inspector, Ledger, LedgerError, NewRing, RingState, Unfinished};
-use reveille::source::{Batch, CalendarSeen, Change, Intake as _};
+use reveille::source::{Batch, CalendarSeen, Change, SyncStore as _};
 use reveille::time::UtcMillis;
-use reveille::wheel::{Bell, Prepare, Prepared, Turn, Wheel};
+use reveille::wheel::{Bell, Prepare, Prepared, Tick, Wheel};
 use tokio::sync::Notify;
 
 use crate::simulation::world::config;
@@ -98,8 +98,8 @@ async fn ledger(file: &Path, clock: &Clock, starts: &[&str]) -> Ledger {
         made: None,
         begun: None,
     };
-    core.desk.apply(&config.sources[0].name, batch).await.unwrap();
-    core.desk.flush().await;
+    core.ingest.apply(&config.sources[0].name, batch).await.unwrap();
+    core.ingest.flush().await;
     core.ledger.clone()
 }
 
@@ -114,9 +114,9 @@ async fn rang(file: &Path) -> Vec<i64> {
 
 async fn turns(wheel: &mut Wheel<Slow>) -> Option<UtcMillis> {
     loop {
-        match wheel.turn(&|_| ()).await.unwrap() {
-            Turn::Again => {}
-            Turn::Sleep(until) => return until,
+        match wheel.tick(&|_| ()).await.unwrap() {
+            Tick::Again => {}
+            Tick::Sleep(until) => return until,
         }
     }
 }

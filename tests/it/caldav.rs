@@ -5,7 +5,7 @@ use std::path::Path;
 use reveille::source::caldav::{CaldavError, Looked, Method};
 
 use crate::account::{Account, MARY, radicale, radicale_alone, xandikos, xandikos_alice};
-use crate::intake::Kept;
+use crate::memory_store::Kept;
 use crate::servers::{Radicale, certificates};
 use crate::venv::Venv;
 use crate::watch::{Watch, settings};
@@ -172,7 +172,7 @@ fn a_thousand_events_come_in_batches_and_are_read_once() {
     account.client.put(&bulk, &one);
     let mut watch = of(&account);
     watch.kept.fail_after(1);
-    assert!(matches!(watch.try_look(), Err(CaldavError::Intake(_))), "the second batch is refused");
+    assert!(matches!(watch.try_look(), Err(CaldavError::Store(_))), "the second batch is refused");
     assert_eq!(watch.kept.counts(), (500, 500, 0));
 
     let mut watch = watch.restarted(&account.url, account.login);

@@ -69,7 +69,7 @@ async fn an_event_that_becomes_a_series_or_a_single_one_after_it_rang_does_not_r
     let series = single.replace("DURATION", "RRULE:FREQ=DAILY\r\nDURATION");
     let moved = series.replace("RRULE:FREQ=DAILY", "RECURRENCE-ID:20260310T120000Z");
     stage.look("10:00", "/a/", vec![file("a.ics", &single)]).await;
-    stage.core.desk.flush().await;
+    stage.core.ingest.flush().await;
     assert_eq!(stage.rung("12:00").await, ["12:00 at 12:00"]);
     for text in [&series, &moved, &single] {
         // By the look before, that was at ten, the alarm is not past.

@@ -10,9 +10,9 @@ use reveille::daemon::Core;
 use reveille::delivery::sink::{ClaimedDelivery, Finished, Outcome, Transport};
 use reveille::delivery::worker::{BatchResult, DeliveryWorker};
 use reveille::ledger::{DeliveryFilter, DeliveryRow, Inspector, Ledger};
-use reveille::source::{Batch, CalendarSeen, Change, Intake as _};
+use reveille::source::{Batch, CalendarSeen, Change, SyncStore as _};
 use reveille::time::UtcMillis;
-use reveille::wheel::Turn;
+use reveille::wheel::Tick;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::simulation::world::{SINKS, config};
@@ -82,10 +82,10 @@ async fn stage(file: &Path) -> Stage {
         made: None,
         begun: None,
     };
-    core.desk.apply(&config.sources[0].name, batch).await.unwrap();
+    core.ingest.apply(&config.sources[0].name, batch).await.unwrap();
     core.bell.release();
     clock.set(at("11:00:00"));
-    while core.wheel.turn(&|_| ()).await.unwrap() == Turn::Again {}
+    while core.wheel.tick(&|_| ()).await.unwrap() == Tick::Again {}
     let (end, ends) = unbounded_channel();
     let sent = Arc::default();
     let sink = Slow { sent: Arc::clone(&sent), ends: tokio::sync::Mutex::new(ends) };

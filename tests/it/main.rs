@@ -5,7 +5,7 @@
 //!   are for.
 //! * [`mailserver`] is a real mail server that can be told to misbehave; [`smtp`] tests the e-mail sink with it, and
 //!   [`mail`] the way from a calendar to a mailbox.
-//! * [`account`] is a user's account on one of them. [`caldav`] tests the CalDAV source; [`watch`] runs it, [`intake`]
+//! * [`account`] is a user's account on one of them. [`caldav`] tests the CalDAV source; [`watch`] runs it, [`memory_store`]
 //!   keeps what it hands in. [`quirks`] shows it servers that misbehave, which [`scripted`] plays.
 //! * [`proxied`] puts such servers behind proxies that they do not know of.
 //! * [`calendar_zones`] is about zones that a server tells of the calendar alone.
@@ -20,7 +20,7 @@
 //! * [`compatibility`] reads what real programs write against the standard.
 //! * [`explain`] asks why events ring, of files and of a ledger.
 //! * [`zones`] places wall-clock times beside Python's zoneinfo.
-//! * [`absence`] tells the desk of calendars that are not found, and come back.
+//! * [`absence`] tells the ingest stage of calendars that are not found, and come back.
 //! * [`identity`] asks which rings are one.
 //! * [`faults`] is what goes wrong with disks, clocks, files and processes, and what becomes of it.
 //! * [`hostile`] is what strangers can send, each with what it is held off by.
@@ -61,12 +61,12 @@ mod hostile_soak;
 mod http;
 mod identity;
 mod in_flight;
-mod intake;
 mod liar;
 mod live;
 mod mail;
 mod mailserver;
 mod map;
+mod memory_store;
 mod postfix;
 mod preview;
 mod process;

@@ -25,7 +25,7 @@ const MAP: &[(&str, &[&str])] = &[
     ("delivery", &["time", "access", "clock", "config", "calendar", "notification", "ledger", "tls"]),
     // The two that join stages: what a ring is in the ledger, and what a change is.
     ("planner", &["time", "log_limit", "config", "calendar", "notification", "ledger", "wheel", "delivery"]),
-    ("intake", &["time", "clock", "config", "source", "calendar", "ledger", "wheel", "planner"]),
+    ("ingest", &["time", "clock", "config", "source", "calendar", "ledger", "wheel", "planner"]),
     (
         "daemon",
         &[
@@ -39,7 +39,7 @@ const MAP: &[(&str, &[&str])] = &[
             "wheel",
             "delivery",
             "planner",
-            "intake",
+            "ingest",
             "zoneinfo",
         ],
     ),

@@ -1,4 +1,4 @@
-//! A CalDAV source by itself, with an intake in memory.
+//! A CalDAV source by itself, with a store in memory.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use reveille::clock::Clock;
 use reveille::config::{AnswerLimits, CaldavSettings, Credentials, Limits, OwnDomains, SecretRef, Source, SourceKind};
 use reveille::source::caldav::{CaldavError, CaldavSource, Looked};
 
-use crate::intake::Kept;
+use crate::memory_store::Kept;
 
 /// Octets of an object that are read at most.
 pub const MAX_SIZE: usize = 1024 * 1024;

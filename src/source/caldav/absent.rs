@@ -6,7 +6,7 @@ use super::error::CaldavError;
 use super::look::MAX_FAILING;
 use super::requests::discovery;
 use super::{CaldavSource, Looked, href};
-use crate::source::{Absence, Evidence, Intake, Known};
+use crate::source::{Absence, Evidence, Known, SyncStore};
 use crate::time::UtcMillis;
 
 /// Milliseconds after which a calendar that was not found is asked for again by its own address.
@@ -30,7 +30,7 @@ impl CaldavSource {
     /// Those that concern the whole account.
     pub(super) async fn settle_missing(
         &mut self,
-        intake: &impl Intake,
+        store: &impl SyncStore,
         missing: Missing<'_>,
         calendars: Vec<Known>,
         looked: &mut Looked,
@@ -45,12 +45,12 @@ impl CaldavSource {
         for calendar in calendars {
             let key = href::key(&calendar.href);
             if self.is_unwanted(&missing, &calendar) {
-                intake.calendar_gone(&self.source.name, &calendar.href).await?;
+                store.calendar_gone(&self.source.name, &calendar.href).await?;
                 self.memory.remove(&key);
                 looked.changes += 1;
             } else if self.is_missing(&missing, &calendar, &mut failing, &mut looked.faults).await? {
                 let evidence = missing.evidence(&calendar);
-                looked.changes += self.absent(intake, &calendar.href, missing.at, evidence).await?;
+                looked.changes += self.absent(store, &calendar.href, missing.at, evidence).await?;
             }
         }
         Ok(())
@@ -59,12 +59,12 @@ impl CaldavSource {
     /// Hands in that a look at `at` did not find a calendar, or may not read it. Returns 1 where it is dropped for that.
     pub(super) async fn absent(
         &mut self,
-        intake: &impl Intake,
+        store: &impl SyncStore,
         calendar: &str,
         at: UtcMillis,
         evidence: Evidence,
     ) -> Result<usize, CaldavError> {
-        match intake.calendar_absent(&self.source.name, calendar, at, evidence).await? {
+        match store.calendar_absent(&self.source.name, calendar, at, evidence).await? {
             Absence::Kept { .. } => {
                 // When it is found again, all of it is compared.
                 if let Some(memory) = self.memory.get_mut(&href::key(calendar)) {

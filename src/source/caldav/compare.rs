@@ -11,7 +11,7 @@ use super::kept::Kept;
 use super::position::compare_every;
 use super::requests::members::{self, Member, Members};
 use super::sync::{News, Outcome, Sync, Unsettled};
-use crate::source::Intake;
+use crate::source::SyncStore;
 use crate::time::UtcMillis;
 
 /// Objects that may vanish at once from a listing, and be half of it or more, without being looked for a second time.
@@ -31,7 +31,7 @@ pub(super) struct Hints {
     pub moved: bool,
 }
 
-impl<I: Intake> Sync<'_, I> {
+impl<I: SyncStore> Sync<'_, I> {
     /// The whole calendar compared with `kept`.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use super::position::{Position, is_suspicious};
 use super::requests::changes;
 use super::requests::members::Member;
 use super::sync::{News, Sync};
-use crate::source::Intake;
+use crate::source::SyncStore;
 
 /// What a change report said.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ struct Pages {
     token: Option<String>,
 }
 
-impl<I: Intake> Sync<'_, I> {
+impl<I: SyncStore> Sync<'_, I> {
     /// What the server reports as changed since `token`; none where its report cannot be relied on at all. What it names is
     /// to be fetched, whatever its entity tag says.
     ///

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::source::IntakeError;
+use crate::source::StoreError;
 
 use super::xml::XmlError;
 
@@ -93,7 +93,7 @@ pub enum CaldavError {
     NothingFound { url: String, asked: String },
     /// The ledger.
     #[error(transparent)]
-    Intake(#[from] IntakeError),
+    Store(#[from] StoreError),
 }
 
 impl CaldavError {
@@ -105,7 +105,7 @@ impl CaldavError {
             | CaldavError::Tls { .. }
             | CaldavError::Timeout { .. }
             | CaldavError::Unavailable { .. }
-            | CaldavError::Intake(_) => true,
+            | CaldavError::Store(_) => true,
             CaldavError::Status { status, .. } => *status >= 500,
             _ => false,
         }
@@ -136,7 +136,7 @@ impl CaldavError {
             | CaldavError::Unreachable { .. }
             | CaldavError::Tls { .. }
             | CaldavError::Unauthorized { .. }
-            | CaldavError::Intake(_) => true,
+            | CaldavError::Store(_) => true,
             // A wish to be left alone is meant for all requests.
             CaldavError::Unavailable { status, retry_after, .. } => *status == 429 || retry_after.is_some(),
             _ => false,
@@ -153,10 +153,7 @@ impl CaldavError {
     /// Whether the server may be another one afterwards: it was away, or not itself. A wish to be asked less often is no such
     /// failure.
     pub(super) fn breaks_trust(&self) -> bool {
-        !matches!(
-            self,
-            CaldavError::Unavailable { status: 429, .. } | CaldavError::Settings(_) | CaldavError::Intake(_)
-        )
+        !matches!(self, CaldavError::Unavailable { status: 429, .. } | CaldavError::Settings(_) | CaldavError::Store(_))
     }
 
     /// Whether the address is not (or no longer) what it was taken for.

@@ -9,7 +9,7 @@ use super::position::{Position, ServerTime, Step, next_step};
 use super::requests::calendars::Listed;
 use super::sync::{Outcome, Sync};
 use super::{CaldavSource, Looked, Memory, href};
-use crate::source::{CalendarSeen, Evidence, Intake, Known};
+use crate::source::{CalendarSeen, Evidence, Known, SyncStore};
 use crate::time::UtcMillis;
 
 /// Change reports that a server may refuse one after the other before it is asked for none until the next discovery.
@@ -67,21 +67,21 @@ impl CaldavSource {
     /// does not stop the others.
     ///
     /// # Errors
-    /// When the account cannot be looked at: no answer, no login, nothing there; or [`CaldavError::Intake`].
-    pub async fn look(&mut self, intake: &impl Intake) -> Result<Looked, CaldavError> {
-        let looked = self.look_once(intake).await;
+    /// When the account cannot be looked at: no answer, no login, nothing there; or [`CaldavError::Store`].
+    pub async fn look(&mut self, store: &impl SyncStore) -> Result<Looked, CaldavError> {
+        let looked = self.look_once(store).await;
         if looked.as_ref().is_err_and(CaldavError::breaks_trust) {
             self.failures = self.failures.saturating_add(1);
         }
         looked
     }
 
-    async fn look_once(&mut self, intake: &impl Intake) -> Result<Looked, CaldavError> {
+    async fn look_once(&mut self, store: &impl SyncStore) -> Result<Looked, CaldavError> {
         let sent = self.http.sent();
         let here = self.clock.now();
         let (account, listing) = match self.listing(here).await {
             Err(refusal) if refusal.is_refusal() => {
-                self.all_absent(intake, here).await?;
+                self.all_absent(store, here).await?;
                 return Err(refusal);
             }
             found => found?,
@@ -89,7 +89,7 @@ impl CaldavSource {
         let at = Moment::new(here, self.clock.now(), listing.server_now);
         let mut looked = Looked::default();
         let mut known: BTreeMap<String, Known> = BTreeMap::new();
-        for calendar in intake.calendars(&self.source.name).await? {
+        for calendar in store.calendars(&self.source.name).await? {
             known.insert(href::key(&calendar.href), calendar);
         }
         let listed: HashSet<String> =
@@ -102,9 +102,9 @@ impl CaldavSource {
         watched.sort_by_key(|calendar| self.turn(calendar));
         looked.calendars = watched.len();
         let finds_known = listed.iter().any(|key| known.contains_key(key));
-        self.look_at_all(intake, (&account, watched), &mut known, at, &mut looked).await?;
+        self.look_at_all(store, (&account, watched), &mut known, at, &mut looked).await?;
         let missing = Missing { account: &account, listing: &listing, at: here, finds_known };
-        self.settle_missing(intake, missing, known.into_values().collect(), &mut looked).await?;
+        self.settle_missing(store, missing, known.into_values().collect(), &mut looked).await?;
         looked.requests = self.http.sent() - sent;
         Ok(looked)
     }
@@ -118,7 +118,7 @@ impl CaldavSource {
     /// server that is down, the look ends; but not for those that failed at their last look already.
     async fn look_at_all(
         &mut self,
-        intake: &impl Intake,
+        store: &impl SyncStore,
         (account, watched): (&Account, Vec<&ListedAt>),
         known: &mut BTreeMap<String, Known>,
         at: Moment,
@@ -135,7 +135,7 @@ impl CaldavSource {
                 continue;
             }
             let sent = self.http.sent();
-            let failure = match self.look_at_one(intake, account, (calendar, known), at, looked).await {
+            let failure = match self.look_at_one(store, account, (calendar, known), at, looked).await {
                 Err(error) if !error.may_concern_the_server() => return Err(error),
                 Err(error) => Some(error),
                 Ok(Reading::Done { is_known }) => {
@@ -165,7 +165,7 @@ impl CaldavSource {
         // Where all are refused, it is the account that is out of order.
         let evidence = if reads_known { Evidence::Healthy } else { Evidence::AllGone };
         for href in refused {
-            looked.changes += self.absent(intake, &href, at.here, evidence).await?;
+            looked.changes += self.absent(store, &href, at.here, evidence).await?;
         }
         Ok(())
     }
@@ -176,7 +176,7 @@ impl CaldavSource {
     /// Those that concern the whole account, or may.
     async fn look_at_one(
         &mut self,
-        intake: &impl Intake,
+        store: &impl SyncStore,
         account: &Account,
         (calendar, known): (&ListedAt, Option<Known>),
         at: Moment,
@@ -190,7 +190,7 @@ impl CaldavSource {
         let calendar = &*self.with_zone(calendar, known.as_ref(), at.here, &mut looked.faults).await?;
         let seen = self.seen(account, calendar, known.as_ref());
         let href = known.as_ref().map(|known| known.href.clone());
-        match (self.look_at(intake, calendar, (seen, known), at).await, href) {
+        match (self.look_at(store, calendar, (seen, known), at).await, href) {
             (Ok(outcome), href) => {
                 looked.changes += outcome.changes;
                 looked.faults.extend(outcome.faults);
@@ -228,7 +228,7 @@ impl CaldavSource {
 
     async fn look_at(
         &mut self,
-        intake: &impl Intake,
+        store: &impl SyncStore,
         calendar: &ListedAt,
         (seen, known): (CalendarSeen, Option<Known>),
         at: Moment,
@@ -237,7 +237,7 @@ impl CaldavSource {
         let listed = memory.steadied(&calendar.listed);
         let sync = Sync {
             http: &self.http,
-            intake,
+            store,
             source: &self.source.name,
             calendar: &seen,
             url: &calendar.url,
@@ -255,7 +255,7 @@ impl CaldavSource {
         let is_owed = !memory.unsettled.owed.due(at.here).is_empty();
         let outcome = match (step, known) {
             (Step::Rest, Some(_)) if !is_owed && memory.seen.as_ref() == Some(&seen) => {
-                intake.unchanged(&self.source.name, &seen.href, at.here).await?;
+                store.unchanged(&self.source.name, &seen.href, at.here).await?;
                 memory.resting(position.as_ref(), at.here)
             }
             // Its name or its user may be other than what the ledger has.

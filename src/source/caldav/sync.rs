@@ -1,4 +1,4 @@
-//! Bringing one calendar up to date: its changes, or a comparison of the whole, go to the intake in batches.
+//! Bringing one calendar up to date: its changes, or a comparison of the whole, go to the ledger in batches.
 
 use std::collections::{HashMap, HashSet};
 use std::mem;
@@ -19,7 +19,7 @@ use super::requests::calendars::Listed;
 use super::requests::members::Member;
 use super::requests::objects::Object;
 use crate::clock::Clock;
-use crate::source::{Batch, CalendarSeen, Change, Checkpoint, Intake, Taken};
+use crate::source::{Batch, CalendarSeen, Change, Checkpoint, SyncStore, Taken};
 use crate::time::UtcMillis;
 
 /// Changes in one batch.
@@ -38,7 +38,7 @@ const BLURRED_LOOKS: u32 = 5;
 #[derive(Debug)]
 pub struct Sync<'a, I> {
     pub http: &'a Http,
-    pub intake: &'a I,
+    pub store: &'a I,
     /// The source's name.
     pub source: &'a str,
     pub calendar: &'a CalendarSeen,
@@ -143,11 +143,11 @@ impl Delivery<'_> {
     }
 }
 
-impl<I: Intake> Sync<'_, I> {
+impl<I: SyncStore> Sync<'_, I> {
     /// Does `step` for a calendar that was read up to `position`, and asks for what is owed of it.
     ///
     /// # Errors
-    /// Of a request, or of the intake. What was handed in stays; the next look begins where this one did.
+    /// Of a request, or of the store. What was handed in stays; the next look begins where this one did.
     pub async fn run(
         &self,
         position: Option<&Position>,
@@ -169,7 +169,7 @@ impl<I: Intake> Sync<'_, I> {
         step: Step,
         unsettled: &mut Unsettled,
     ) -> Result<Outcome, CaldavError> {
-        let mut etags = self.intake.etags(self.source, &self.calendar.href).await?;
+        let mut etags = self.store.etags(self.source, &self.calendar.href).await?;
         if position.is_some_and(|position| is_another(position, self.listed)) {
             etags.values_mut().for_each(String::clear);
         }
@@ -306,7 +306,7 @@ impl<I: Intake> Sync<'_, I> {
                 0 => format!("first sync of '{name}': {have} of {all} objects"),
                 _ => format!("sync of '{name}': {have} of {all} objects that are new, beside {known}"),
             };
-            self.intake.progress(self.source, said).await;
+            self.store.progress(self.source, said).await;
         }
     }
 
@@ -412,7 +412,7 @@ impl<I: Intake> Sync<'_, I> {
             begun: Some(Position::begun(self.listed, self.server).checkpoint()),
             may_lag: true,
         };
-        Ok(self.intake.apply(self.source, batch).await?)
+        Ok(self.store.apply(self.source, batch).await?)
     }
 }
 

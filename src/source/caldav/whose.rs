@@ -2,7 +2,7 @@
 
 use super::account::{Account, Listing};
 use super::{CaldavError, CaldavSource};
-use crate::source::{Evidence, Intake};
+use crate::source::{Evidence, SyncStore};
 use crate::time::UtcMillis;
 
 /// Milliseconds after which the account is looked for anew: homes come and go, addresses change.
@@ -44,9 +44,9 @@ impl CaldavSource {
     ///
     /// # Errors
     /// Those of the ledger.
-    pub(super) async fn all_absent(&self, intake: &impl Intake, at: UtcMillis) -> Result<(), CaldavError> {
-        for calendar in intake.calendars(&self.source.name).await? {
-            intake.calendar_absent(&self.source.name, &calendar.href, at, Evidence::AllGone).await?;
+    pub(super) async fn all_absent(&self, store: &impl SyncStore, at: UtcMillis) -> Result<(), CaldavError> {
+        for calendar in store.calendars(&self.source.name).await? {
+            store.calendar_absent(&self.source.name, &calendar.href, at, Evidence::AllGone).await?;
         }
         Ok(())
     }

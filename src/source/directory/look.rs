@@ -9,7 +9,7 @@ use super::sorting::Sorted;
 use super::tree::canonical;
 use super::watch::{Doubt, LOOKS};
 use super::{DirectoryError, DirectorySource, Looked, Touched, Watch, blocking};
-use crate::source::{Absence, Batch, CalendarSeen, Change, Checkpoint, Evidence, Intake, Known};
+use crate::source::{Absence, Batch, CalendarSeen, Change, Checkpoint, Evidence, Known, SyncStore};
 use crate::time::UtcMillis;
 
 /// Objects in one batch: enough to make a commit worth its flush, few enough to hold in memory.
@@ -33,10 +33,10 @@ impl DirectorySource {
     /// `watch` from then on.
     ///
     /// # Errors
-    /// [`DirectoryError::Root`] when the folder cannot be read, [`DirectoryError::Intake`].
-    pub async fn look(&self, intake: &impl Intake, watch: Option<&Arc<Watch>>) -> Result<Looked, DirectoryError> {
+    /// [`DirectoryError::Root`] when the folder cannot be read, [`DirectoryError::Store`].
+    pub async fn look(&self, store: &impl SyncStore, watch: Option<&Arc<Watch>>) -> Result<Looked, DirectoryError> {
         let at = self.clock.now();
-        let known = intake.calendars(&self.name).await?;
+        let known = store.calendars(&self.name).await?;
         self.settings.memory.remember(&known);
         let (settings, watching) = (self.settings.clone(), watch.cloned());
         let (device, is_empty, folders) = blocking(move || {
@@ -48,14 +48,14 @@ impl DirectorySource {
         if is_empty {
             for known in known.iter().filter(|known| known.checkpoint.ctag.as_ref().is_some_and(|ctag| *ctag != device))
             {
-                if !intake.etags(&self.name, &known.href).await?.is_empty() {
+                if !store.etags(&self.name, &known.href).await?.is_empty() {
                     return Err(DirectoryError::Unmounted { path: self.settings.path.display().to_string() });
                 }
             }
         }
         let look = Look { at, device, watch, patience: 0 };
         let sorted = Sorted { folders, ..Sorted::default() };
-        self.look_at_folders(intake, sorted, known, &look).await
+        self.look_at_folders(store, sorted, known, &look).await
     }
 
     /// Looks at what an event of the watch touched. Falls back to [`DirectorySource::look`] when that cannot be told.
@@ -66,12 +66,12 @@ impl DirectorySource {
     /// As for [`DirectorySource::look`].
     pub async fn look_at(
         &self,
-        intake: &impl Intake,
+        store: &impl SyncStore,
         touched: Touched,
         watch: &Arc<Watch>,
     ) -> Result<Looked, DirectoryError> {
         if touched.everything {
-            return self.look(intake, Some(watch)).await;
+            return self.look(store, Some(watch)).await;
         }
         let at = self.clock.now();
         let (settings, watching) = (self.settings.clone(), watch.clone());
@@ -83,16 +83,16 @@ impl DirectorySource {
             let Some(seen) = self.settings.seen(&folder) else { continue };
             looked.calendars += 1;
             for chunk in files.chunks(BATCH) {
-                self.look_at_files(intake, (&folder, &seen), chunk, &look, &mut looked).await?;
+                self.look_at_files(store, (&folder, &seen), chunk, &look, &mut looked).await?;
             }
         }
         let known = match sorted.touched.is_empty() && sorted.folders.found.is_empty() {
             true => Vec::new(),
-            false => intake.calendars(&self.name).await?,
+            false => store.calendars(&self.name).await?,
         };
         let known = known.into_iter().filter(|known| sorted.touched.contains(&known.href)).collect();
         let Looked { calendars, changes, faults, notes, absent, unwatched } =
-            self.look_at_folders(intake, sorted, known, &look).await?;
+            self.look_at_folders(store, sorted, known, &look).await?;
         looked.calendars += calendars;
         looked.changes += changes;
         looked.faults.extend(faults);
@@ -102,7 +102,7 @@ impl DirectorySource {
     /// Hands in what differs in calendars that were found, and says which of the `known` ones were not.
     async fn look_at_folders(
         &self,
-        intake: &impl Intake,
+        store: &impl SyncStore,
         sorted: Sorted,
         known: Vec<Known>,
         look: &Look<'_>,
@@ -126,7 +126,7 @@ impl DirectorySource {
             match (self.settings.seen(&folder), known) {
                 (Some(seen), known) => {
                     looked.calendars += 1;
-                    self.look_at_folder(intake, (folder, seen), known, look, &mut looked).await?;
+                    self.look_at_folder(store, (folder, seen), known, look, &mut looked).await?;
                 }
                 // It is called otherwise than it was, and may be called so again; or what says so is not mounted.
                 (None, Some(known)) if self.is_wanted(&known) => {
@@ -134,9 +134,9 @@ impl DirectorySource {
                         true => Evidence::AllGone,
                         false => Evidence::Healthy,
                     };
-                    self.miss(intake, &known.href, evidence, look, &mut looked).await?;
+                    self.miss(store, &known.href, evidence, look, &mut looked).await?;
                 }
-                (None, Some(known)) => self.drop(intake, &known.href, &mut looked).await?,
+                (None, Some(known)) => self.drop(store, &known.href, &mut looked).await?,
                 (None, None) => {}
             }
         }
@@ -144,15 +144,15 @@ impl DirectorySource {
         let evidence = if in_order { Evidence::Healthy } else { Evidence::AllGone };
         for known in missing.into_values() {
             if !self.is_wanted(&known) {
-                self.drop(intake, &known.href, &mut looked).await?;
+                self.drop(store, &known.href, &mut looked).await?;
                 continue;
             }
             match self.place_of(&known, &folders.unread, look).await? {
                 PlaceOf::Unread => {}
-                PlaceOf::Gone => self.miss(intake, &known.href, evidence, look, &mut looked).await?,
+                PlaceOf::Gone => self.miss(store, &known.href, evidence, look, &mut looked).await?,
                 PlaceOf::Elsewhere(path) => {
                     looked.faults.push(unmounted(&path));
-                    self.miss(intake, &known.href, Evidence::AllGone, look, &mut looked).await?;
+                    self.miss(store, &known.href, Evidence::AllGone, look, &mut looked).await?;
                 }
             }
         }
@@ -166,13 +166,13 @@ impl DirectorySource {
     /// Says that a calendar was not found.
     async fn miss(
         &self,
-        intake: &impl Intake,
+        store: &impl SyncStore,
         href: &str,
         evidence: Evidence,
         look: &Look<'_>,
         looked: &mut Looked,
     ) -> Result<(), DirectoryError> {
-        match intake.calendar_absent(&self.name, href, look.at, evidence).await? {
+        match store.calendar_absent(&self.name, href, look.at, evidence).await? {
             Absence::Kept { .. } => {
                 self.settings.memory.found(href, false);
                 looked.absent += 1;
@@ -186,8 +186,8 @@ impl DirectorySource {
     }
 
     /// Says that a calendar is not wanted any more.
-    async fn drop(&self, intake: &impl Intake, href: &str, looked: &mut Looked) -> Result<(), DirectoryError> {
-        intake.calendar_gone(&self.name, href).await?;
+    async fn drop(&self, store: &impl SyncStore, href: &str, looked: &mut Looked) -> Result<(), DirectoryError> {
+        store.calendar_gone(&self.name, href).await?;
         looked.changes += 1;
         Ok(())
     }
@@ -217,13 +217,13 @@ impl DirectorySource {
     /// Hands in what differs in one calendar.
     async fn look_at_folder(
         &self,
-        intake: &impl Intake,
+        store: &impl SyncStore,
         (folder, seen): (Folder, CalendarSeen),
         known: Option<Known>,
         look: &Look<'_>,
         looked: &mut Looked,
     ) -> Result<(), DirectoryError> {
-        let mut etags = intake.etags(&self.name, &seen.href).await?;
+        let mut etags = store.etags(&self.name, &seen.href).await?;
         let listed = folder.clone();
         let entries = match blocking(move || listed.entries()).await {
             Ok(entries) => entries,
@@ -237,7 +237,7 @@ impl DirectorySource {
             known.as_ref().and_then(|known| device_of(&known.checkpoint)).is_some_and(|d| *d != folder.device);
         if entries.files.is_empty() && is_elsewhere && !etags.is_empty() {
             looked.faults.push(unmounted(&folder.path));
-            return self.miss(intake, &seen.href, Evidence::AllGone, look, looked).await;
+            return self.miss(store, &seen.href, Evidence::AllGone, look, looked).await;
         }
         let changed: Vec<Entry> = entries
             .files
@@ -249,11 +249,11 @@ impl DirectorySource {
         let checkpoint = Checkpoint { ctag: Some(look.device.clone()), sync_token: Some(folder.device.clone()) };
         let batch = |changes, last: bool| look.batch((&folder, &seen), changes, last.then(|| checkpoint.clone()));
         if changed.is_empty() {
-            intake.apply(&self.name, batch(gone, true)).await?;
+            store.apply(&self.name, batch(gone, true)).await?;
             return Ok(());
         }
         if !gone.is_empty() {
-            intake.apply(&self.name, batch(gone, false)).await?;
+            store.apply(&self.name, batch(gone, false)).await?;
         }
         let mut chunks = changed.chunks(BATCH).map(<[Entry]>::to_vec);
         let mut read = self.read(&folder, chunks.next()).await;
@@ -268,7 +268,7 @@ impl DirectorySource {
             let next = chunks.next();
             let batch = batch(changes, next.is_none());
             // While one batch is planned and written, the next one is read.
-            let (applied, ahead) = tokio::join!(intake.apply(&self.name, batch), self.read(&folder, next));
+            let (applied, ahead) = tokio::join!(store.apply(&self.name, batch), self.read(&folder, next));
             applied?;
             read = ahead;
         }
@@ -279,7 +279,7 @@ impl DirectorySource {
     /// again soon.
     async fn look_at_files(
         &self,
-        intake: &impl Intake,
+        store: &impl SyncStore,
         (folder, seen): (&Folder, &CalendarSeen),
         files: &[(Entry, Doubt)],
         look: &Look<'_>,
@@ -317,7 +317,7 @@ impl DirectorySource {
                 Change::Unreadable { .. } | Change::Gone { .. } => None,
             })
             .collect();
-        let taken = intake.apply(&self.name, look.batch((folder, seen), changes, None)).await?;
+        let taken = store.apply(&self.name, look.batch((folder, seen), changes, None)).await?;
         for href in taken.unreadable {
             again(&href, etags.get(&href).cloned());
         }

@@ -2,7 +2,8 @@
 //! so that a change is seen at once, and read as a whole at the start and now and then, in case a change was not told.
 //! What is inside a file it does not know.
 //!
-//! * [`watch`] hears from the kernel what was touched, [`mounts`] what was mounted. [`sorting`] says which calendars that belongs to.
+//! * [`watch`] hears from the kernel what was touched, [`mounts`] what was mounted. [`sorting`] says which calendars
+//!   that belongs to.
 //! * [`tree`] finds the calendars, [`folder`] lists and reads one. [`links`] says which links are followed.
 //! * [`properties`] is what a store says of a calendar as a whole.
 //! * [`place`] opens folders and files, [`name`] writes their names as text.
@@ -10,7 +11,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{CalendarSeen, IntakeError};
+use super::{CalendarSeen, StoreError};
 use crate::clock::Clock;
 use crate::config::{Layout, Source};
 use crate::time::UtcMillis;
@@ -49,7 +50,7 @@ pub enum DirectoryError {
     )]
     Watch { path: String, reason: String },
     #[error(transparent)]
-    Intake(#[from] IntakeError),
+    Store(#[from] StoreError),
 }
 
 /// What a look found.

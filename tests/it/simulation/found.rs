@@ -10,9 +10,9 @@ use reveille::clock::Clock;
 use reveille::daemon::Core;
 use reveille::delivery::worker::DeliveryWorker;
 use reveille::ledger::{DeliveryFilter, Fired, Inspector, Ledger, NextState, Settlement};
-use reveille::source::{Batch, CalendarSeen, Change, Checkpoint, Intake as _};
+use reveille::source::{Batch, CalendarSeen, Change, Checkpoint, SyncStore as _};
 use reveille::time::UtcMillis;
-use reveille::wheel::Turn;
+use reveille::wheel::Tick;
 
 use super::disk::Script;
 use super::event::MOVING;
@@ -67,7 +67,7 @@ async fn start_on(disk: &Arc<Script>, zones: &Zones, ledger: &Path, now: &str) -
 /// Fires what is due, ends the process, and says when what is in the ledger was due.
 async fn rung(mut core: Core, ledger: &Path) -> Vec<String> {
     core.bell.release();
-    while core.wheel.turn(&|_| ()).await.unwrap() == Turn::Again {}
+    while core.wheel.tick(&|_| ()).await.unwrap() == Tick::Again {}
     core.ledger.close().await;
     let mut inspector = Inspector::open(ledger).await.unwrap();
     inspector.rings(UtcMillis::MIN, None, 100).await.unwrap().iter().map(|ring| ring.due.basic()).collect()
@@ -79,10 +79,10 @@ async fn a_part_of_a_look_that_finds_nothing_new_does_not_make_the_rest_of_it_la
     let ledger = folder.path().join("ledger.db");
     let (core, clock) = start(&ledger, "10:00:00").await;
     let old = ("old", "20260311T000000Z");
-    core.desk.apply(SOURCE, batch("10:00:00", true, "UTC", &[old])).await.unwrap();
+    core.ingest.apply(SOURCE, batch("10:00:00", true, "UTC", &[old])).await.unwrap();
     clock.set(at("12:00:00"));
-    core.desk.apply(SOURCE, batch("12:00:00", false, "UTC", &[old])).await.unwrap();
-    core.desk.apply(SOURCE, batch("12:00:00", true, "UTC", &[("new", "20260310T113000Z")])).await.unwrap();
+    core.ingest.apply(SOURCE, batch("12:00:00", false, "UTC", &[old])).await.unwrap();
+    core.ingest.apply(SOURCE, batch("12:00:00", true, "UTC", &[("new", "20260310T113000Z")])).await.unwrap();
     assert_eq!(rung(core, &ledger).await, ["20260310T113000Z"]);
 }
 
@@ -91,12 +91,12 @@ async fn what_is_written_after_the_clock_was_set_back_rings() {
     let folder = tempfile::tempdir().unwrap();
     let ledger = folder.path().join("ledger.db");
     let (core, clock) = start(&ledger, "15:00:00").await;
-    core.desk.apply(SOURCE, batch("15:00:00", true, "UTC", &[])).await.unwrap();
+    core.ingest.apply(SOURCE, batch("15:00:00", true, "UTC", &[])).await.unwrap();
     clock.set(at("10:00:00"));
-    core.desk.apply(SOURCE, batch("10:00:00", true, "UTC", &[("a", "20260310T110000Z")])).await.unwrap();
+    core.ingest.apply(SOURCE, batch("10:00:00", true, "UTC", &[("a", "20260310T110000Z")])).await.unwrap();
     // Found at noon, and due after the look before: late, and not past.
     clock.set(at("12:00:00"));
-    core.desk.apply(SOURCE, batch("12:00:00", true, "UTC", &[("b", "20260310T113000Z")])).await.unwrap();
+    core.ingest.apply(SOURCE, batch("12:00:00", true, "UTC", &[("b", "20260310T113000Z")])).await.unwrap();
     assert_eq!(rung(core, &ledger).await, ["20260310T113000Z", "20260310T110000Z"]);
 }
 
@@ -106,11 +106,11 @@ async fn another_zone_of_the_calendar_does_not_take_back_what_is_owed() {
     let ledger = folder.path().join("ledger.db");
     let (core, clock) = start(&ledger, "10:00:00").await;
     let due = ("a", "20260310T110000Z");
-    core.desk.apply(SOURCE, batch("10:00:00", true, "UTC", &[due])).await.unwrap();
+    core.ingest.apply(SOURCE, batch("10:00:00", true, "UTC", &[due])).await.unwrap();
     // Looked at twice before the wheel could write: the disk was full, say.
     clock.set(at("12:00:00"));
-    core.desk.apply(SOURCE, batch("12:00:00", true, "UTC", &[due, ("b", "20260311T000000Z")])).await.unwrap();
-    core.desk.apply(SOURCE, batch("12:00:00", true, "Europe/Berlin", &[])).await.unwrap();
+    core.ingest.apply(SOURCE, batch("12:00:00", true, "UTC", &[due, ("b", "20260311T000000Z")])).await.unwrap();
+    core.ingest.apply(SOURCE, batch("12:00:00", true, "Europe/Berlin", &[])).await.unwrap();
     assert_eq!(rung(core, &ledger).await, ["20260310T110000Z"]);
 }
 
@@ -120,16 +120,16 @@ async fn what_an_edit_records_is_announced_to_those_who_deliver() {
     let ledger = folder.path().join("ledger.db");
     let (mut core, clock) = start(&ledger, "10:00:00").await;
     core.bell.release();
-    core.desk.apply(SOURCE, batch("10:00:00", true, "UTC", &[("a", "20260310T110000Z")])).await.unwrap();
-    // The edit is taken in before the wheel turns, and with it what was due before.
+    core.ingest.apply(SOURCE, batch("10:00:00", true, "UTC", &[("a", "20260310T110000Z")])).await.unwrap();
+    // The edit is taken in before the next tick of the wheel, and with it what was due before.
     clock.set(at("12:00:00"));
-    core.desk.apply(SOURCE, batch("11:30:00", true, "UTC", &[("b", "20260311T000000Z")])).await.unwrap();
-    core.desk.apply(SOURCE, batch("12:00:00", true, "UTC", &[("a", "20260310T180000Z")])).await.unwrap();
+    core.ingest.apply(SOURCE, batch("11:30:00", true, "UTC", &[("b", "20260311T000000Z")])).await.unwrap();
+    core.ingest.apply(SOURCE, batch("12:00:00", true, "UTC", &[("a", "20260310T180000Z")])).await.unwrap();
     let announced = AtomicU64::new(0);
     let announce = |fired: Fired| {
         announced.fetch_add(fired.deliveries, Ordering::SeqCst);
     };
-    while core.wheel.turn(&announce).await.unwrap() == Turn::Again {}
+    while core.wheel.tick(&announce).await.unwrap() == Tick::Again {}
     assert_eq!(announced.into_inner(), 1);
     assert_eq!(rung(core, &ledger).await, ["20260310T110000Z"]);
 }
@@ -142,7 +142,7 @@ async fn planning_again_that_is_cut_off_anywhere_is_made_good_by_the_database_be
         let ledger = folder.path().join("ledger.db");
         // Twelve o'clock is at 11:00 UTC by the one database and at 12:00 by the other.
         let (core, _) = start_in(database(0), &ledger, "10:00:00").await;
-        core.desk.apply(SOURCE, batch("10:00:00", true, MOVING, &[("a", "20260310T120000")])).await.unwrap();
+        core.ingest.apply(SOURCE, batch("10:00:00", true, MOVING, &[("a", "20260310T120000")])).await.unwrap();
         core.ledger.close().await;
         drop(core);
         let disk = Arc::new(Script::default());
@@ -169,10 +169,10 @@ async fn what_was_sent_while_the_disk_was_full_is_not_sent_again() {
     let ledger = Ledger::open_on(&path, disk.clone()).await.unwrap();
     let (clock, config) = (Clock::manual(at("10:00:00")), config(path.clone(), day, day, None));
     let mut core = Core::start(&config, &Zones::bundled(), ledger.clone(), &clock).await.unwrap();
-    core.desk.apply(SOURCE, batch("10:00:00", true, "UTC", &[("a", "20260310T110000Z")])).await.unwrap();
+    core.ingest.apply(SOURCE, batch("10:00:00", true, "UTC", &[("a", "20260310T110000Z")])).await.unwrap();
     clock.set(at("11:00:00"));
     core.bell.release();
-    while core.wheel.turn(&|_| ()).await.unwrap() == Turn::Again {}
+    while core.wheel.tick(&|_| ()).await.unwrap() == Tick::Again {}
     let postbox = Arc::new(Postbox::default());
     let sink = Recorder {
         name: SINKS[0],
@@ -213,14 +213,14 @@ async fn what_could_not_be_read_and_claims_to_be_written_in_the_future_counts_fr
             let changes = vec![Change::Put { href, etag, text, written }];
             Batch { changes, ..batch(time, true, "UTC", &[]) }
         };
-        core.desk.apply(SOURCE, batch("08:00:00", true, "UTC", &[])).await.unwrap();
+        core.ingest.apply(SOURCE, batch("08:00:00", true, "UTC", &[])).await.unwrap();
         clock.set(at("08:30:00"));
-        core.desk.apply(SOURCE, put("08:30:00", b"<html>".to_vec(), None)).await.unwrap();
+        core.ingest.apply(SOURCE, put("08:30:00", b"<html>".to_vec(), None)).await.unwrap();
         clock.set(at("12:00:00"));
-        core.desk.unchanged(SOURCE, "/a/", at("12:00:00")).await.unwrap();
+        core.ingest.unchanged(SOURCE, "/a/", at("12:00:00")).await.unwrap();
         clock.set(at("12:10:00"));
         let text = event("a", "20260310T100000Z", "a").into_bytes();
-        core.desk.apply(SOURCE, put("12:10:00", text, written)).await.unwrap();
+        core.ingest.apply(SOURCE, put("12:10:00", text, written)).await.unwrap();
         assert_eq!(rung(core, &path).await, rung_then, "written {written:?}");
     }
 }
@@ -228,10 +228,10 @@ async fn what_could_not_be_read_and_claims_to_be_written_in_the_future_counts_fr
 /// A ledger at `path` whose clock was in the year 2099 for a moment: what rings at 11:00 counts as missed.
 async fn ahead(path: &Path) {
     let (mut core, clock) = start(path, "10:00:00").await;
-    core.desk.apply(SOURCE, batch("10:00:00", true, "UTC", &[("a", "20260310T110000Z")])).await.unwrap();
+    core.ingest.apply(SOURCE, batch("10:00:00", true, "UTC", &[("a", "20260310T110000Z")])).await.unwrap();
     core.bell.release();
     clock.set(UtcMillis::parse("2099-01-01T00:00:00Z").unwrap());
-    while core.wheel.turn(&|_| ()).await.unwrap() == Turn::Again {}
+    while core.wheel.tick(&|_| ()).await.unwrap() == Tick::Again {}
     core.ledger.close().await;
 }
 
@@ -268,23 +268,23 @@ async fn a_look_that_a_clock_dated_ahead_does_not_make_past_what_comes_later() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ledger.db");
     let (core, clock) = start(&path, "10:00:00").await;
-    core.desk.apply(SOURCE, batch("10:00:00", true, "UTC", &[])).await.unwrap();
+    core.ingest.apply(SOURCE, batch("10:00:00", true, "UTC", &[])).await.unwrap();
     clock.set(at("12:00:00"));
-    core.desk.unchanged(SOURCE, "/a/", at("12:00:00")).await.unwrap();
+    core.ingest.unchanged(SOURCE, "/a/", at("12:00:00")).await.unwrap();
     clock.set(at("10:01:00"));
-    core.desk.clock_was_set().await.unwrap();
+    core.ingest.clock_was_set().await.unwrap();
     clock.set(at("10:10:00"));
-    core.desk.apply(SOURCE, batch("10:10:00", true, "UTC", &[("a", "20260310T100500Z")])).await.unwrap();
+    core.ingest.apply(SOURCE, batch("10:10:00", true, "UTC", &[("a", "20260310T100500Z")])).await.unwrap();
     assert_eq!(rung(core, &path).await, ["20260310T100500Z"]);
 }
 
 /// A daemon whose clock shows 15:00, with a delivery that is pending, and its ring.
 async fn owing(path: &Path, disk: &Arc<Script>) -> (Core, Clock, Settlement) {
     let (mut core, clock) = start_on(disk, &Zones::bundled(), path, "10:00:00").await;
-    core.desk.apply(SOURCE, batch("10:00:00", true, "UTC", &[("a", "20260310T110000Z")])).await.unwrap();
+    core.ingest.apply(SOURCE, batch("10:00:00", true, "UTC", &[("a", "20260310T110000Z")])).await.unwrap();
     core.bell.release();
     clock.set(at("15:00:00"));
-    while core.wheel.turn(&|_| ()).await.unwrap() == Turn::Again {}
+    while core.wheel.tick(&|_| ()).await.unwrap() == Tick::Again {}
     let ring = core.ledger.claim(core.sinks[SINKS[0]], clock.now(), clock.now(), 1).await.unwrap().deliveries[0].ring;
     let next_state = NextState::Retry { answer: "451 busy".to_owned(), at: at("15:00:05") };
     (core, clock, Settlement { ring, recipient: String::new(), next_state, unknown: false })
@@ -297,7 +297,7 @@ async fn what_is_to_be_tried_again_does_not_wait_until_the_clock_is_where_it_was
     let sink = core.sinks[SINKS[0]];
     core.ledger.settle(sink, vec![settlement], clock.now()).await.unwrap();
     clock.set(at("10:30:00"));
-    core.desk.clock_was_set().await.unwrap();
+    core.ingest.clock_was_set().await.unwrap();
     assert_eq!(core.ledger.next_attempt(sink).await.unwrap(), Some(at("10:30:00")));
 }
 
@@ -308,12 +308,12 @@ async fn who_delivers_is_told_of_what_is_no_longer_given_up() {
     settlement.next_state = NextState::Failed { answer: "gave up after 1 hour; last answer: 451 busy".to_owned() };
     core.ledger.settle(core.sinks[SINKS[0]], vec![settlement], clock.now()).await.unwrap();
     clock.set(at("10:30:00"));
-    core.desk.clock_was_set().await.unwrap();
+    core.ingest.clock_was_set().await.unwrap();
     let announced = AtomicU64::new(0);
     let announce = |fired: Fired| {
         announced.fetch_add(fired.deliveries, Ordering::SeqCst);
     };
-    while core.wheel.turn(&announce).await.unwrap() == Turn::Again {}
+    while core.wheel.tick(&announce).await.unwrap() == Tick::Again {}
     assert_eq!(announced.into_inner(), 1);
 }
 
@@ -325,15 +325,15 @@ async fn who_delivers_is_told_of_it_also_where_planning_again_fails() {
     core.ledger.settle(core.sinks[SINKS[0]], vec![settlement], clock.now()).await.unwrap();
     clock.set(at("10:30:00"));
     disk.fail_after(1, 1);
-    assert!(core.desk.clock_was_set().await.is_err());
+    assert!(core.ingest.clock_was_set().await.is_err());
     let announced = AtomicU64::new(0);
     let announce = |fired: Fired| {
         announced.fetch_add(fired.deliveries, Ordering::SeqCst);
     };
-    while core.wheel.turn(&announce).await.unwrap() == Turn::Again {}
+    while core.wheel.tick(&announce).await.unwrap() == Tick::Again {}
     assert_eq!(announced.load(Ordering::SeqCst), 1, "it can be delivered whatever becomes of the rest");
-    core.desk.clock_was_set().await.unwrap();
-    while core.wheel.turn(&announce).await.unwrap() == Turn::Again {}
+    core.ingest.clock_was_set().await.unwrap();
+    while core.wheel.tick(&announce).await.unwrap() == Tick::Again {}
     assert_eq!(announced.into_inner(), 1);
 }
 
@@ -341,20 +341,20 @@ async fn who_delivers_is_told_of_it_also_where_planning_again_fails() {
 async fn a_wheel_that_sleeps_is_woken_by_what_is_planned_again_at_the_second_try() {
     let (folder, disk) = (tempfile::tempdir().unwrap(), Arc::new(Script::default()));
     let (mut core, clock) = start_on(&disk, &Zones::bundled(), &folder.path().join("ledger.db"), "10:00:00").await;
-    core.desk.apply(SOURCE, batch("10:00:00", true, "UTC", &[("a", "20260310T110000Z")])).await.unwrap();
+    core.ingest.apply(SOURCE, batch("10:00:00", true, "UTC", &[("a", "20260310T110000Z")])).await.unwrap();
     core.bell.release();
     clock.set(UtcMillis::parse("2099-01-01T00:00:00Z").unwrap());
-    while core.wheel.turn(&|_| ()).await.unwrap() == Turn::Again {}
+    while core.wheel.tick(&|_| ()).await.unwrap() == Tick::Again {}
     clock.set(at("11:00:30"));
     disk.fail_after(1, 1);
-    assert!(core.desk.clock_was_set().await.is_err());
+    assert!(core.ingest.clock_was_set().await.is_err());
     let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
     let tell = move |fired: Fired| tell.send(fired.rings).unwrap();
     let wheel = tokio::spawn(core.wheel.run(std::future::pending(), tell));
     // It finds nothing, and sleeps.
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert!(told.is_empty());
-    core.desk.clock_was_set().await.unwrap();
+    core.ingest.clock_was_set().await.unwrap();
     let rings = tokio::time::timeout(Duration::from_secs(30), told.recv()).await.expect("nobody woke it");
     assert_eq!(rings, Some(1));
     wheel.abort();

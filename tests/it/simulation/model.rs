@@ -10,8 +10,8 @@
 //!    previous look, from the first, also where that could not be written into the ledger. An instant that is still to come says
 //!    nothing of when it was written. (What was due before then was past
 //!    when it was learned.) What cannot be read is no version: the one before it goes on.
-//! 2. Whenever the wheel turns, what is owed and due is in the ledger: as fired, or as missed where it is older than the
-//!    limit. Nothing else gets into the ledger. While the program runs, the wheel turns at each instant at which something
+//! 2. At each tick of the wheel, what is owed and due is in the ledger: as fired, or as missed where it is older than the
+//!    limit. Nothing else gets into the ledger. While the program runs, the wheel ticks at each instant at which something
 //!    is due.
 //! 3. An edit does not take back what the version before it owed until the instant from which the new one counts: that
 //!    rings when the edit is learned. A deletion does: from when it was learned nothing rings. What comes back under the
@@ -148,7 +148,7 @@ pub struct Model {
     expected: BTreeMap<Name, Vec<Expected>>,
     /// When the process was started; none: the sources have been looked at since.
     held: Option<i64>,
-    /// The last turn of the wheel, if nothing has kept it from turning since.
+    /// The last tick of the wheel, if nothing has kept it from ticking since.
     turned: Option<i64>,
     /// When calendars were first looked at that could not be taken in since.
     tried: BTreeMap<String, i64>,
@@ -231,7 +231,7 @@ impl Model {
         self.tried.clear();
     }
 
-    /// The clock was set, the machine slept, or the wheel could not turn.
+    /// The clock was set, the machine slept, or the wheel could not tick.
     pub fn interrupted(&mut self) {
         self.turned = None;
     }
@@ -441,14 +441,14 @@ impl Model {
         let mut calendars = std::mem::take(&mut self.calendars);
         for calendar in calendars.values_mut() {
             for known in calendar.objects.values_mut() {
-                self.turn(known, now, commits);
+                self.tick(known, now, commits);
             }
         }
         self.calendars = calendars;
         self.turned = if commits.is_none() { Some(now) } else { None };
     }
 
-    fn turn(&mut self, known: &mut Known, now: i64, commits: Option<usize>) {
+    fn tick(&mut self, known: &mut Known, now: i64, commits: Option<usize>) {
         let due: Vec<Ring> =
             known.rings.iter().filter(|ring| ring.at >= known.maybe && ring.at <= now).cloned().collect();
         let Some(earliest) = due.first().map(|ring| ring.at) else {

@@ -13,12 +13,12 @@ use reveille::config::{
     self, Config, Defaults, EmailSettings, JsonFormat, Layout, Limits, Log, Recipients, SinkKind, SmtpSecurity,
     SourceKind,
 };
-use reveille::daemon::{Core, Historian};
+use reveille::daemon::{Core, HistoryPruner};
 use reveille::delivery::worker::DeliveryWorker;
 use reveille::ledger::Ledger;
-use reveille::source::Intake as _;
+use reveille::source::SyncStore as _;
 use reveille::time::UtcMillis;
-use reveille::wheel::Turn;
+use reveille::wheel::Tick;
 use reveille::zoneinfo::ZoneinfoChoice;
 use std::sync::atomic::AtomicUsize;
 
@@ -85,7 +85,7 @@ pub fn database(number: usize) -> &'static Zones {
 struct Process {
     core: Core,
     workers: Vec<DeliveryWorker<Recorder>>,
-    /// When the wheel wants to turn again, and when each delivery worker does.
+    /// When the wheel wants its next tick, and when each delivery worker does.
     wheel: Option<i64>,
     posts: Vec<Option<i64>>,
     /// When it tries again to take back what a wrong clock has done.
@@ -350,14 +350,14 @@ impl World {
         }
         let first = self.chance.one_in(2);
         if first {
-            self.turn().await;
+            self.tick().await;
         }
         let looks = self.is_up() && self.now() >= self.next_look;
         if looks {
             self.look().await;
         }
         if looks || !first {
-            self.turn().await;
+            self.tick().await;
         }
         for sink in 0..SINKS.len() {
             self.deliver(sink).await;
@@ -365,7 +365,7 @@ impl World {
     }
 
     /// Turns the wheel until it wants to sleep.
-    async fn turn(&mut self) {
+    async fn tick(&mut self) {
         let now = self.now();
         let Some(process) = &mut self.process else { return };
         let before = self.disk.commits();
@@ -375,9 +375,9 @@ impl World {
                 let news = news.rings.max(news.deliveries);
                 fired.fetch_add(usize::try_from(news).unwrap_or_default(), Ordering::SeqCst);
             };
-            match process.core.wheel.turn(&announce).await {
-                Ok(Turn::Again) => {}
-                Ok(Turn::Sleep(until)) => break Ok(until),
+            match process.core.wheel.tick(&announce).await {
+                Ok(Tick::Again) => {}
+                Ok(Tick::Sleep(until)) => break Ok(until),
                 Err(error) => break Err(error),
             }
         };
@@ -428,11 +428,11 @@ impl World {
     /// False: it broke off.
     async fn look_at_all(&mut self) -> bool {
         let Some(process) = &self.process else { return false };
-        let (desk, looked_at) = (process.core.desk.clone(), self.now());
-        let Ok(known) = desk.calendars(SOURCE).await else { return false };
+        let (ingest, looked_at) = (process.core.ingest.clone(), self.now());
+        let Ok(known) = ingest.calendars(SOURCE).await else { return false };
         for gone in known.iter().filter(|known| !self.store.calendars.contains_key(&known.href)) {
             let before = self.disk.commits();
-            let outcome = desk.calendar_gone(SOURCE, &gone.href).await;
+            let outcome = ingest.calendar_gone(SOURCE, &gone.href).await;
             if self.disk.commits() > before {
                 self.model.calendar_gone(&gone.href);
             }
@@ -445,18 +445,18 @@ impl World {
             let before = self.disk.commits();
             let checkpoint = known.iter().find(|known| known.href == href).map(|known| known.checkpoint.clone());
             if checkpoint.is_some() && checkpoint == self.store.checkpoint(&href) {
-                let outcome = desk.unchanged(SOURCE, &href, UtcMillis(looked_at)).await;
+                let outcome = ingest.unchanged(SOURCE, &href, UtcMillis(looked_at)).await;
                 self.model.unchanged(&href, looked_at, self.disk.commits() > before);
                 if outcome.is_err() || self.disk.has_ended() {
                     return false;
                 }
                 continue;
             }
-            let etags = match desk.etags(SOURCE, &href).await {
+            let etags = match ingest.etags(SOURCE, &href).await {
                 Ok(etags) => etags,
                 Err(_) => return false,
             };
-            if !self.hand_in(&desk, &href, &etags, looked_at).await {
+            if !self.hand_in(&ingest, &href, &etags, looked_at).await {
                 return false;
             }
         }
@@ -465,14 +465,14 @@ impl World {
 
     async fn hand_in(
         &mut self,
-        desk: &reveille::intake::Desk,
+        ingest: &reveille::ingest::Ingest,
         href: &str,
         etags: &HashMap<String, String>,
         looked_at: i64,
     ) -> bool {
         for (batch, news) in self.store.batches(href, etags, looked_at, &mut self.chance) {
             let before = self.disk.commits();
-            let outcome = desk.apply(SOURCE, batch).await;
+            let outcome = ingest.apply(SOURCE, batch).await;
             let committed = self.disk.commits() > before;
             if outcome.is_ok() || committed {
                 self.model.taken(&news, self.now(), committed);
@@ -596,7 +596,7 @@ impl World {
         }
         let first = self.trials.chance.one_in(2);
         if first {
-            self.turn().await;
+            self.tick().await;
         }
         self.mind().await;
         self.work().await;
@@ -630,9 +630,9 @@ impl World {
     async fn mind_clock(&mut self) -> Result<(), String> {
         let now = self.now();
         let Some(process) = &mut self.process else { return Ok(()) };
-        let desk = process.core.desk.clone();
+        let ingest = process.core.ingest.clone();
         let before = self.has_ahead().await?;
-        let outcome = desk.clock_was_set().await;
+        let outcome = ingest.clock_was_set().await;
         self.note(|| format!("the clock was set: {outcome:?}"));
         if let Some(process) = &mut self.process {
             process.minds = outcome.is_err().then_some(now + 1_000);
@@ -680,8 +680,8 @@ impl World {
     /// Forgets old history, if the program takes the clock to be right.
     pub async fn sweep(&mut self) {
         let Some(process) = &self.process else { return };
-        let historian = Historian::new(&self.config, process.core.ledger.clone(), self.clock.clone());
-        let outcome = historian.pass().await;
+        let pruner = HistoryPruner::new(&self.config, process.core.ledger.clone(), self.clock.clone());
+        let outcome = pruner.pass().await;
         self.note(|| format!("old history is forgotten: {outcome:?}"));
         self.end_if_it_has().await;
     }

@@ -1,4 +1,4 @@
-//! The program before a server that lies: its real CalDAV sources, desk, ledger and wheel, driven one step after the other.
+//! The program before a server that lies: its real CalDAV sources, ingest, ledger and wheel, driven one step after the other.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use reveille::delivery::worker::DeliveryWorker;
 use reveille::ledger::Ledger;
 use reveille::source::caldav::CaldavSource;
 use reveille::time::UtcMillis;
-use reveille::wheel::Turn;
+use reveille::wheel::Tick;
 
 use super::super::disk::Script;
 use super::super::sink::{Mood, Postbox, Recorder};
@@ -245,19 +245,19 @@ impl World {
         }
         let first = self.chance.one_in(2);
         if first {
-            self.turn().await;
+            self.tick().await;
         }
         let looks = self.is_up() && now >= self.next_look;
         if looks {
             self.look().await?;
         } else if !first {
-            self.turn().await;
+            self.tick().await;
         }
         Ok(())
     }
 
     /// Turns the wheel until it wants to sleep, and delivers.
-    async fn turn(&mut self) {
+    async fn tick(&mut self) {
         let now = self.now();
         let Some(process) = &mut self.process else { return };
         let fired = AtomicUsize::new(0);
@@ -265,9 +265,9 @@ impl World {
             fired.fetch_add(usize::try_from(news.rings).unwrap_or_default(), Ordering::SeqCst);
         };
         let outcome = loop {
-            match process.core.wheel.turn(&announce).await {
-                Ok(Turn::Again) => {}
-                Ok(Turn::Sleep(until)) => break Ok(until),
+            match process.core.wheel.tick(&announce).await {
+                Ok(Tick::Again) => {}
+                Ok(Tick::Sleep(until)) => break Ok(until),
                 Err(error) => break Err(error),
             }
         };
@@ -302,8 +302,8 @@ impl World {
         let mut honest = Vec::new();
         for (nr, (user, ..)) in SOURCES.into_iter().enumerate() {
             let Some(process) = &mut self.process else { return Ok(()) };
-            let desk = process.core.desk.clone();
-            let outcome = process.sources[nr].look(&*desk).await;
+            let ingest = process.core.ingest.clone();
+            let outcome = process.sources[nr].look(&*ingest).await;
             let ended = self.disk.has_ended();
             self.figures.looks += 1;
             self.note(|| format!("looked at {user}: {outcome:?}"));
@@ -324,7 +324,7 @@ impl World {
             }
         }
         self.release();
-        self.turn().await;
+        self.tick().await;
         if self.is_up() { self.compare(honest).await } else { Ok(()) }
     }
 

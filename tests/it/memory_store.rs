@@ -1,9 +1,11 @@
-//! An intake in memory, which keeps what a source hands in as the ledger does, so that a test can look at it.
+//! A store in memory, which keeps what a source hands in as the ledger does, so that a test can look at it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
 
-use reveille::source::{Absence, Batch, CalendarSeen, Change, Checkpoint, Evidence, Intake, IntakeError, Known, Taken};
+use reveille::source::{
+    Absence, Batch, CalendarSeen, Change, Checkpoint, Evidence, Known, StoreError, SyncStore, Taken,
+};
 use reveille::time::UtcMillis;
 
 /// What was handed in.
@@ -83,8 +85,8 @@ impl Kept {
     }
 }
 
-impl Intake for Kept {
-    async fn calendars(&self, _: &str) -> Result<Vec<Known>, IntakeError> {
+impl SyncStore for Kept {
+    async fn calendars(&self, _: &str) -> Result<Vec<Known>, StoreError> {
         let state = self.0.lock().unwrap();
         let known = |(href, calendar): (&String, &Calendar)| Known {
             href: href.clone(),
@@ -95,18 +97,18 @@ impl Intake for Kept {
         Ok(state.calendars.iter().map(known).collect())
     }
 
-    async fn etags(&self, _: &str, calendar: &str) -> Result<HashMap<String, String>, IntakeError> {
+    async fn etags(&self, _: &str, calendar: &str) -> Result<HashMap<String, String>, StoreError> {
         let state = self.0.lock().unwrap();
         let Some(calendar) = state.calendars.get(calendar) else { return Ok(HashMap::new()) };
         Ok(calendar.objects.iter().map(|(href, (etag, _))| (href.clone(), etag.clone())).collect())
     }
 
-    async fn apply(&self, _: &str, batch: Batch) -> Result<Taken, IntakeError> {
+    async fn apply(&self, _: &str, batch: Batch) -> Result<Taken, StoreError> {
         let mut state = self.0.lock().unwrap();
         let state = &mut *state;
         if state.left == Some(0) {
             state.left = None;
-            return Err(IntakeError("the disk is full".to_owned()));
+            return Err(StoreError("the disk is full".to_owned()));
         }
         state.left = state.left.map(|left| left - 1);
         let is_new = !state.calendars.contains_key(&batch.calendar.href);
@@ -136,7 +138,7 @@ impl Intake for Kept {
         Ok(taken)
     }
 
-    async fn unchanged(&self, _: &str, calendar: &str, _: UtcMillis) -> Result<(), IntakeError> {
+    async fn unchanged(&self, _: &str, calendar: &str, _: UtcMillis) -> Result<(), StoreError> {
         let mut state = self.0.lock().unwrap();
         let known = state.calendars.get_mut(calendar);
         let known = known.unwrap_or_else(|| panic!("{calendar} is not known"));
@@ -145,20 +147,20 @@ impl Intake for Kept {
         Ok(())
     }
 
-    async fn calendar_gone(&self, _: &str, calendar: &str) -> Result<(), IntakeError> {
+    async fn calendar_gone(&self, _: &str, calendar: &str) -> Result<(), StoreError> {
         let removed = self.0.lock().unwrap().calendars.remove(calendar);
         assert!(removed.is_some(), "{calendar} is not known");
         Ok(())
     }
 
-    /// Kept for ever: when it is dropped is the desk's affair.
+    /// Kept for ever: when it is dropped is for the ingest stage to decide.
     async fn calendar_absent(
         &self,
         _: &str,
         calendar: &str,
         looked_at: UtcMillis,
         evidence: Evidence,
-    ) -> Result<Absence, IntakeError> {
+    ) -> Result<Absence, StoreError> {
         let mut state = self.0.lock().unwrap();
         let known = state.calendars.get_mut(calendar);
         let known = known.unwrap_or_else(|| panic!("{calendar} is not known"));

@@ -1,4 +1,4 @@
-//! Taking in what sources found: a change is planned, and goes into the ledger together with its calendar, its timer and
+//! Applying what sources found: a change is planned, and goes into the ledger together with its calendar, its timer and
 //! the checkpoint. It knows nothing of HTTP or files, and nothing of when alarms are fired.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::ledger::{CalendarRow, Existing, Ledger, LedgerError, Planned, PlannedObject, SourceLook};
 use crate::planner::{Job, Past, Planner};
 use crate::source::{
-    Absence, Batch, CalendarSeen, Change, Checkpoint, DefaultAlarms, Evidence, Intake, IntakeError, Known, Taken,
+    Absence, Batch, CalendarSeen, Change, Checkpoint, DefaultAlarms, Evidence, Known, StoreError, SyncStore, Taken,
 };
 use crate::time::UtcMillis;
 use crate::wheel::Bell;
@@ -22,9 +22,9 @@ mod replan;
 
 /// Looks that found nothing are written into the ledger no more often than this, milliseconds.
 const FLUSH: i64 = 60_000;
-/// The desk that sources hand their changes in at.
+/// Applies the changes that sources report to the ledger.
 #[derive(Debug)]
-pub struct Desk {
+pub struct Ingest {
     ledger: Ledger,
     planner: Planner,
     clock: Clock,
@@ -52,9 +52,9 @@ struct Looks {
     echoes: Echoes,
 }
 
-impl From<LedgerError> for IntakeError {
-    fn from(error: LedgerError) -> IntakeError {
-        IntakeError(error.to_string())
+impl From<LedgerError> for StoreError {
+    fn from(error: LedgerError) -> StoreError {
+        StoreError(error.to_string())
     }
 }
 
@@ -77,14 +77,14 @@ struct Settled {
     unreadable: Vec<String>,
 }
 
-impl Desk {
-    /// A desk before `ledger`, with the limits of `config`; `bell` is rung when a timer may have become earlier.
-    pub fn new(config: &Config, ledger: Ledger, planner: Planner, clock: Clock, bell: Bell) -> Desk {
+impl Ingest {
+    /// For `ledger`, with the limits of `config`; `bell` is told when a timer may have become earlier.
+    pub fn new(config: &Config, ledger: Ledger, planner: Planner, clock: Clock, bell: Bell) -> Ingest {
         let millis = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
         let absent_grace = millis(config.defaults.absent_grace);
         let max_lateness = millis(config.defaults.max_lateness);
         let max_name = config.limits.max_name;
-        Desk { ledger, planner, clock, bell, max_name, absent_grace, max_lateness, looks: Mutex::default() }
+        Ingest { ledger, planner, clock, bell, max_name, absent_grace, max_lateness, looks: Mutex::default() }
     }
 
     /// Writes down looks that found nothing, so that the next start knows of them.
@@ -298,8 +298,8 @@ impl Desk {
     }
 }
 
-impl Intake for Desk {
-    async fn calendars(&self, source: &str) -> Result<Vec<Known>, IntakeError> {
+impl SyncStore for Ingest {
+    async fn calendars(&self, source: &str) -> Result<Vec<Known>, StoreError> {
         let known = |row: CalendarRow| Known {
             seen: calendar_seen(&row),
             href: row.href,
@@ -316,21 +316,21 @@ impl Intake for Desk {
         }
     }
 
-    async fn etags(&self, source: &str, calendar: &str) -> Result<HashMap<String, String>, IntakeError> {
+    async fn etags(&self, source: &str, calendar: &str) -> Result<HashMap<String, String>, StoreError> {
         Ok(self.ledger.etags(source, calendar).await?)
     }
 
-    async fn apply(&self, source: &str, batch: Batch) -> Result<Taken, IntakeError> {
+    async fn apply(&self, source: &str, batch: Batch) -> Result<Taken, StoreError> {
         Ok(self.take(source, batch).await?)
     }
 
-    async fn unchanged(&self, source: &str, calendar: &str, looked_at: UtcMillis) -> Result<(), IntakeError> {
+    async fn unchanged(&self, source: &str, calendar: &str, looked_at: UtcMillis) -> Result<(), StoreError> {
         self.found_again(source, calendar).await?;
         self.looked(source, calendar, looked_at).await;
         Ok(())
     }
 
-    async fn calendar_gone(&self, source: &str, calendar: &str) -> Result<(), IntakeError> {
+    async fn calendar_gone(&self, source: &str, calendar: &str) -> Result<(), StoreError> {
         self.ledger.drop_calendar(source, calendar).await?;
         self.bell.look();
         Ok(())
@@ -342,7 +342,7 @@ impl Intake for Desk {
         calendar: &str,
         looked_at: UtcMillis,
         evidence: Evidence,
-    ) -> Result<Absence, IntakeError> {
+    ) -> Result<Absence, StoreError> {
         Ok(self.absent(source, calendar, looked_at, evidence).await?)
     }
 }

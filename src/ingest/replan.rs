@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::Desk;
+use super::Ingest;
 use crate::calendar::zone::Zones;
 use crate::ledger::{CalendarRow, Fired, LedgerError, ObjectText, PlannedObject, Replanned, TakenBack};
 use crate::time::UtcMillis;
@@ -16,7 +16,7 @@ const TZ_REPLANNING: &str = "tz_replanning";
 /// Objects read at a time when a whole calendar is planned again.
 const PAGE: i64 = 1_000;
 
-impl Desk {
+impl Ingest {
     /// Plans the objects of a calendar again that the batch does not change: something that their times depend on has.
     pub(super) async fn replan(
         &self,

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::Desk;
+use super::Ingest;
 use crate::time::UtcMillis;
 
 /// Milliseconds until an old text under a new entity tag is believed.
@@ -28,7 +28,7 @@ pub(super) struct Echo {
     pub is_noted: bool,
 }
 
-impl Desk {
+impl Ingest {
     /// Which of `echoes` of a calendar are believed, with their new entity tags, and which are not.
     pub(super) fn weigh(&self, calendar: i64, echoes: Vec<Echo>, now: UtcMillis) -> (Vec<(i64, String)>, Vec<Echo>) {
         let (mut believed, mut unsure) = (Vec::new(), Vec::new());

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::Desk;
+use super::Ingest;
 use crate::ledger::{Absent, LedgerError};
 use crate::source::{Absence, Evidence};
 use crate::time::UtcMillis;
@@ -10,7 +10,7 @@ use crate::time::UtcMillis;
 /// The calendars that the ledger has as absent, (source, calendar); none: it was not asked yet.
 pub(super) type Absentees = Option<HashSet<(String, String)>>;
 
-impl Desk {
+impl Ingest {
     /// A look that began at `looked_at` did not find a calendar.
     pub(super) async fn absent(
         &self,
