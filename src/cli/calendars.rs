@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::look::{LedgerArgs, block_on, written, written_or_dash};
 use super::{Context, printer::Exit, printer::Table, printer::Tone};
-use crate::ledger::{CalendarFigures, FaultyObject, Inspector};
+use crate::ledger::{CalendarStats, FaultyObject, Inspector};
 
 /// List the calendars that are watched
 #[derive(Debug, clap::Args)]
@@ -61,8 +61,8 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
         Ok(calendars)
     })?;
     if context.printer.json() {
-        for figures in &calendars {
-            context.printer.object(&json(figures))?;
+        for stats in &calendars {
+            context.printer.object(&json(stats))?;
         }
     } else {
         context.printer.table(&table(&calendars))?;
@@ -94,8 +94,8 @@ fn faults(ledger: &Path, context: &mut Context) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-fn json(figures: &CalendarFigures) -> Calendar<'_> {
-    let calendar = &figures.calendar;
+fn json(stats: &CalendarStats) -> Calendar<'_> {
+    let calendar = &stats.calendar;
     Calendar {
         source: &calendar.source,
         href: &calendar.href,
@@ -104,21 +104,21 @@ fn json(figures: &CalendarFigures) -> Calendar<'_> {
         user_id: &calendar.user,
         calendar_owner: &calendar.owner,
         calendar_color: &calendar.color,
-        objects: figures.objects,
-        faulty_objects: figures.faulty,
-        armed: figures.armed,
-        next_due: figures.next_due.map(|at| at.to_string()),
-        first_seen: figures.first_seen.to_string(),
+        objects: stats.objects,
+        faulty_objects: stats.faulty,
+        armed: stats.armed,
+        next_due: stats.next_due.map(|at| at.to_string()),
+        first_seen: stats.first_seen.to_string(),
         looked_at: calendar.looked_at.to_string(),
         absent_since: calendar.absent.map(|absent| absent.since.to_string()),
     }
 }
 
-fn table(calendars: &[CalendarFigures]) -> Table {
+fn table(calendars: &[CalendarStats]) -> Table {
     let headings = ["CALENDAR", "USER", "SOURCE", "OBJECTS", "FAULTY", "ARMED", "NEXT DUE", "LOOKED AT", "STATE"];
     let mut table = Table::new(&headings);
-    for figures in calendars {
-        let calendar = &figures.calendar;
+    for stats in calendars {
+        let calendar = &stats.calendar;
         let plain = |text: String| (text, Tone::Plain);
         let state = match calendar.absent {
             Some(absent) => (format!("absent since {}", written(absent.since)), Tone::Doubtful),
@@ -128,10 +128,10 @@ fn table(calendars: &[CalendarFigures]) -> Table {
             plain(calendar.name.clone()),
             plain(calendar.user.clone()),
             plain(format!("{}:{}", calendar.source, calendar.href)),
-            plain(figures.objects.to_string()),
-            (figures.faulty.to_string(), if figures.faulty > 0 { Tone::Doubtful } else { Tone::Plain }),
-            plain(figures.armed.to_string()),
-            plain(written_or_dash(figures.next_due)),
+            plain(stats.objects.to_string()),
+            (stats.faulty.to_string(), if stats.faulty > 0 { Tone::Doubtful } else { Tone::Plain }),
+            plain(stats.armed.to_string()),
+            plain(written_or_dash(stats.next_due)),
             plain(written_or_dash(Some(calendar.looked_at))),
             state,
         ]);

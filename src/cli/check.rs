@@ -206,8 +206,8 @@ async fn ledger(path: &Path) -> Result<String, String> {
     match Inspector::open(path).await {
         Ok(mut inspector) => {
             inspector.check().await.map_err(|error| error.to_string())?;
-            let figures = inspector.figures().await.map_err(|error| error.to_string())?;
-            Ok(format!("{} calendars, {} objects, {} of them armed", figures.calendars, figures.objects, figures.armed))
+            let stats = inspector.stats().await.map_err(|error| error.to_string())?;
+            Ok(format!("{} calendars, {} objects, {} of them armed", stats.calendars, stats.objects, stats.armed))
         }
         Err(LedgerError::Missing { .. }) => {
             let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::look::{Glimpse, LedgerArgs, block_on, nudge, written, written_or_dash};
 use super::{Context, printer::Exit, printer::Table, printer::Tone};
 use crate::config::{Config, Sink, SinkKind};
-use crate::ledger::{self, Amended, Amender, DeliveryFilter, DeliveryId, DeliveryRow, Inspector};
+use crate::ledger::{self, AdminOutcome, DeliveryFilter, DeliveryId, DeliveryRow, Inspector, OutboxAdmin};
 
 /// List what is owed to the sinks and what became of it, the latest last; retry or cancel it
 #[derive(Debug, clap::Args)]
@@ -97,8 +97,8 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
     match &args.what {
         None => list(args, context),
         Some(What::Retry(retry)) if retry.all => retry_all(&retry.ledger, context),
-        Some(What::Retry(retry)) => amend(&retry.ledger, &retry.ids, Deed::Retry, context),
-        Some(What::Cancel(cancel)) => amend(&cancel.ledger, &cancel.ids, Deed::Cancel, context),
+        Some(What::Retry(retry)) => apply(&retry.ledger, &retry.ids, Deed::Retry, context),
+        Some(What::Cancel(cancel)) => apply(&cancel.ledger, &cancel.ids, Deed::Cancel, context),
     }
 }
 
@@ -184,9 +184,9 @@ fn retry_all(ledger: &LedgerArgs, context: &mut Context) -> anyhow::Result<Exit>
     let config = ledger.config(context)?;
     let now = context.clock.now();
     let count = block_on(async {
-        let mut amender = Amender::open(&config.ledger).await?;
-        let count = amender.retry_all(&mail(&config), now).await?;
-        amender.close().await?;
+        let mut admin = OutboxAdmin::open(&config.ledger).await?;
+        let count = admin.retry_all(&mail(&config), now).await?;
+        admin.close().await?;
         Ok(count)
     })?;
     tell_daemon(&config);
@@ -211,25 +211,25 @@ enum Deed {
 }
 
 /// Changes each of `ids`; the answer is 'no' when one of them cannot be.
-fn amend(ledger: &LedgerArgs, ids: &[DeliveryId], deed: Deed, context: &mut Context) -> anyhow::Result<Exit> {
+fn apply(ledger: &LedgerArgs, ids: &[DeliveryId], deed: Deed, context: &mut Context) -> anyhow::Result<Exit> {
     let config = ledger.config(context)?;
     let now = context.clock.now();
     let changes = block_on(async {
-        let mut amender = Amender::open(&config.ledger).await?;
+        let mut admin = OutboxAdmin::open(&config.ledger).await?;
         let mut changes = Vec::new();
         for id in ids {
             changes.push(match deed {
-                Deed::Retry => amender.retry(id, &mail(&config), now).await?,
-                Deed::Cancel => amender.cancel(id, now).await?,
+                Deed::Retry => admin.retry(id, &mail(&config), now).await?,
+                Deed::Cancel => admin.cancel(id, now).await?,
             });
         }
-        amender.close().await?;
+        admin.close().await?;
         Ok(changes)
     })?;
     tell_daemon(&config);
     let mut exit = Exit::Done;
     for (id, change) in ids.iter().zip(changes) {
-        if change != Amended::Changed {
+        if change != AdminOutcome::Changed {
             exit = Exit::No;
         }
         tell(id, &change, deed, context)?;
@@ -244,25 +244,25 @@ fn tell_daemon(config: &Config) {
     }
 }
 
-fn tell(id: &DeliveryId, change: &Amended, deed: Deed, context: &mut Context) -> anyhow::Result<()> {
+fn tell(id: &DeliveryId, change: &AdminOutcome, deed: Deed, context: &mut Context) -> anyhow::Result<()> {
     if context.printer.json() {
         let state = match change {
-            Amended::Is(state) => Some(state.clone()),
-            Amended::Changed | Amended::Unknown => None,
+            AdminOutcome::Is(state) => Some(state.clone()),
+            AdminOutcome::Changed | AdminOutcome::Unknown => None,
         };
-        context.printer.object(&Change { id: id.to_string(), changed: *change == Amended::Changed, state })?;
+        context.printer.object(&Change { id: id.to_string(), changed: *change == AdminOutcome::Changed, state })?;
         return Ok(());
     }
     match (change, deed) {
-        (Amended::Changed, Deed::Retry) => context.printer.line(format!("{id} is tried again"))?,
-        (Amended::Changed, Deed::Cancel) => context.printer.line(format!("{id} is cancelled"))?,
-        (Amended::Is(state), Deed::Retry) => {
+        (AdminOutcome::Changed, Deed::Retry) => context.printer.line(format!("{id} is tried again"))?,
+        (AdminOutcome::Changed, Deed::Cancel) => context.printer.line(format!("{id} is cancelled"))?,
+        (AdminOutcome::Is(state), Deed::Retry) => {
             context.printer.error(format!("{id} cannot be tried again: it is {state}"))
         }
-        (Amended::Is(state), Deed::Cancel) => {
+        (AdminOutcome::Is(state), Deed::Cancel) => {
             context.printer.error(format!("{id} cannot be cancelled: it is {state}"));
         }
-        (Amended::Unknown, _) => context.printer.error(format!("{id}: there is no such delivery")),
+        (AdminOutcome::Unknown, _) => context.printer.error(format!("{id}: there is no such delivery")),
     }
     Ok(())
 }

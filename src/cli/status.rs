@@ -8,7 +8,7 @@ use super::look::{LedgerArgs, block_on, distance, length, written, written_or_da
 use super::reach::Reach;
 use super::{Context, printer::Exit, printer::Table, printer::Tone};
 use crate::config::{Config, SourceKind};
-use crate::ledger::{self, CalendarRow, Figures, Inspector, SourceRow};
+use crate::ledger::{self, CalendarRow, Inspector, SourceRow, Stats};
 use crate::time::UtcMillis;
 
 /// How many of the last rings the lateness is worked out from.
@@ -83,13 +83,13 @@ struct Source {
 pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
     let config = args.ledger.config(context)?;
     let now = context.clock.now();
-    let (figures, rows, lateness, absent, mut unknown) = block_on(async {
+    let (stats, rows, lateness, absent, mut unknown) = block_on(async {
         let mut inspector = Inspector::open(&config.ledger).await?;
-        let (figures, sources) = (inspector.figures().await?, inspector.sources().await?);
+        let (stats, sources) = (inspector.stats().await?, inspector.sources().await?);
         let (lateness, absent) = (inspector.lateness(RECENT_RINGS).await?, inspector.absent().await?);
         let unknown = inspector.without_address().await?;
         inspector.close().await?;
-        Ok((figures, sources, lateness, absent, unknown))
+        Ok((stats, sources, lateness, absent, unknown))
     })?;
     let reach = Reach::new(&config);
     unknown.retain(|user| reach.no_address(user).is_some());
@@ -102,12 +102,12 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
     let grace = i64::try_from(config.defaults.absent_grace.as_millis()).unwrap_or(i64::MAX);
     let lateness = Lateness::of(&lateness);
     if context.printer.json() {
-        let mut status = status(&config.ledger, holder.as_deref(), &figures, lateness, &sources);
+        let mut status = status(&config.ledger, holder.as_deref(), &stats, lateness, &sources);
         status.absent_calendars = absent.into_iter().filter_map(|row| absent_calendar(row, grace)).collect();
         status.users_without_address = unknown;
         context.printer.object(&status)?;
     } else {
-        people(context, &config.ledger, holder.as_deref(), &figures, lateness.as_ref(), now)?;
+        people(context, &config.ledger, holder.as_deref(), &stats, lateness.as_ref(), now)?;
         source_table(context, &sources, holder.is_some(), now)?;
         absent_table(context, absent, grace)?;
         if !unknown.is_empty() {
@@ -153,7 +153,7 @@ impl Lateness {
 fn status(
     path: &Path,
     holder: Option<&str>,
-    figures: &Figures,
+    stats: &Stats,
     lateness: Option<Lateness>,
     sources: &[SourceRow],
 ) -> Status {
@@ -172,13 +172,13 @@ fn status(
         pid: holder.and_then(|pid| pid.parse().ok()),
         ledger: path.display().to_string(),
         ledger_size: ledger::size(path),
-        calendars: figures.calendars,
-        objects: figures.objects,
-        faulty_objects: figures.faulty,
-        armed: figures.armed,
-        next_due: figures.next_due.map(|at| at.to_string()),
-        pending: figures.pending,
-        failed: figures.failed,
+        calendars: stats.calendars,
+        objects: stats.objects,
+        faulty_objects: stats.faulty,
+        armed: stats.armed,
+        next_due: stats.next_due.map(|at| at.to_string()),
+        pending: stats.pending,
+        failed: stats.failed,
         lateness,
         sources: sources.iter().map(source).collect(),
         absent_calendars: Vec::new(),
@@ -197,12 +197,12 @@ fn people(
     context: &mut Context,
     path: &Path,
     holder: Option<&str>,
-    figures: &Figures,
+    stats: &Stats,
     lateness: Option<&Lateness>,
     now: UtcMillis,
 ) -> anyhow::Result<()> {
     let daemon = holder.map_or_else(|| "not running".to_owned(), |pid| format!("running (process {pid})"));
-    let next = figures.next_due.map_or_else(|| "-".to_owned(), |at| format!("{} ({})", written(at), distance(now, at)));
+    let next = stats.next_due.map_or_else(|| "-".to_owned(), |at| format!("{} ({})", written(at), distance(now, at)));
     let lateness = lateness.map_or_else(
         || "nothing has rung yet".to_owned(),
         |late| {
@@ -210,7 +210,7 @@ fn people(
             format!("p50 {p50}, p99 {p99}, max {max} (rings: {})", late.rings)
         },
     );
-    let Figures { calendars, objects, faulty, armed, pending, failed, .. } = figures;
+    let Stats { calendars, objects, faulty, armed, pending, failed, .. } = stats;
     context.printer.fields(&[
         ("daemon", daemon),
         ("ledger", format!("{} ({} kB)", path.display(), ledger::size(path).div_ceil(1024))),

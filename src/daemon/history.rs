@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::ledger::{Ledger, LedgerError, Place};
+use crate::ledger::{HistoryCursor, Ledger, LedgerError};
 use crate::time::UtcMillis;
 
 /// How long after the start the history is looked through first: when everything else has been done.
@@ -81,15 +81,15 @@ impl HistoryPruner {
             return Ok(());
         }
         let before = self.clock.now().plus(self.keep.saturating_neg());
-        let (mut place, mut forgotten, mut left) = (Some((UtcMillis::MIN, 0)), 0, batches);
-        while let Some(from) = place.filter(|_| left > 0) {
+        let (mut cursor, mut forgotten, mut left) = (Some((UtcMillis::MIN, 0)), 0, batches);
+        while let Some(from) = cursor.filter(|_| left > 0) {
             if self.steps_back().await? {
                 tokio::time::sleep(PAUSE).await;
                 continue;
             }
-            let (count, next): (u64, Option<Place>) = self.ledger.forget(before, from, BATCH).await?;
-            (forgotten, place, left) = (forgotten + count, next, left - 1);
-            if place.is_some() {
+            let (count, next): (u64, Option<HistoryCursor>) = self.ledger.forget(before, from, BATCH).await?;
+            (forgotten, cursor, left) = (forgotten + count, next, left - 1);
+            if cursor.is_some() {
                 tokio::time::sleep(PAUSE).await;
             }
         }

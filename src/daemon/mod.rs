@@ -19,7 +19,7 @@ use crate::delivery::routing::Routing;
 use crate::delivery::sink::{Sink, SinkContext};
 use crate::delivery::worker::DeliveryWorker;
 use crate::ingest::Ingest;
-use crate::ledger::{Fired, Ledger, LedgerError, Trouble};
+use crate::ledger::{FireStats, Ledger, LedgerError, LogOnce};
 use crate::planner::Planner;
 use crate::source::caldav::Hosts;
 use crate::time::UtcMillis;
@@ -201,9 +201,9 @@ async fn watch_clock(ingest: Arc<Ingest>, stop: impl Future<Output = ()>) -> any
     let work = async {
         loop {
             timer.until(None).await;
-            let mut trouble = Trouble::default();
+            let mut log_once = LogOnce::default();
             while let Err(error) = ingest.clock_was_set().await {
-                if trouble.is_news(&error) {
+                if log_once.is_news(&error) {
                     tracing::warn!(ledger.error = %error, "the clock was set, and what it did while it was wrong cannot be taken back; trying again every second");
                 }
                 tokio::time::sleep(PAUSE).await;
@@ -325,7 +325,7 @@ fn reader_zones(config: &Config) -> HashMap<String, String> {
     zones
 }
 
-fn announce(fired: Fired, wakeups: &[Arc<Notify>]) {
+fn announce(fired: FireStats, wakeups: &[Arc<Notify>]) {
     if fired.deliveries > 0 {
         for wakeup in wakeups {
             wakeup.notify_one();

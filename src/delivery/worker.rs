@@ -12,7 +12,7 @@ use super::gate::{Closure, Files, Gate, Pass, TELL_EVERY};
 use super::retry::{Attempt, decide};
 use super::sink::{ClaimedDelivery, Finished, Outcome, Sink, Transport};
 use crate::clock::Clock;
-use crate::ledger::{Claimed, Claims, Ledger, LedgerError, NextState, Settlement, Trouble};
+use crate::ledger::{Claimed, Claims, Ledger, LedgerError, LogOnce, NextState, Settlement};
 use crate::time::UtcMillis;
 
 /// What is still being sent: when it was fired, and the files that the sink used.
@@ -95,19 +95,19 @@ impl<C: Transport> DeliveryWorker<C> {
     /// [`LedgerError::Damaged`]; any other error of the ledger may pass.
     pub async fn run(&self, wakeup: Arc<Notify>, stop: impl Future<Output = ()>) -> Result<(), LedgerError> {
         let mut stop = std::pin::pin!(stop);
-        let mut trouble = Trouble::default();
+        let mut log_once = LogOnce::default();
         loop {
             let sink = self.sink.name();
             let wait = match self.send_ready().await {
                 Ok(wait) => {
-                    if trouble.is_over() {
+                    if log_once.is_over() {
                         tracing::info!(sink.name = sink, "deliveries can be recorded again");
                     }
                     wait
                 }
                 Err(error @ LedgerError::Damaged(_)) => return Err(error),
                 Err(error) => {
-                    if trouble.is_news(&error) {
+                    if log_once.is_news(&error) {
                         tracing::error!(sink.name = sink, ledger.error = %error, "deliveries could not be recorded; trying again every second");
                     }
                     Some(PAUSE)

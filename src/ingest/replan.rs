@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::Ingest;
 use crate::calendar::zone::Zones;
-use crate::ledger::{CalendarRow, Fired, LedgerError, ObjectText, PlannedObject, Replanned, TakenBack};
+use crate::ledger::{CalendarRow, FireStats, LedgerError, ObjectText, PlannedObject, Replanned, Undone};
 use crate::time::UtcMillis;
 
 /// Under these keys the ledger remembers the version of the time zone database it was planned with, and each zone's
@@ -78,7 +78,7 @@ impl Ingest {
         self.ledger.set_meta(TZ_REPLANNING, "[]").await
     }
 
-    /// Takes back what a clock that was ahead has done, if it was: what counts as missed and is still to come, or is
+    /// Undoes what a clock that was ahead has done, if it was: what counts as missed and is still to come, or is
     /// not too late, rings.
     ///
     /// # Errors
@@ -87,16 +87,16 @@ impl Ingest {
         let now = self.clock.now();
         // What looks say that are not in the ledger is in the future as well.
         self.looks().latest.retain(|_, at| *at <= now);
-        if let Some(TakenBack { rings, deliveries }) = self.ledger.take_back(now, self.max_lateness).await? {
-            // Planning again may fail, and the next try finds nothing to take back.
-            self.bell.fired(Fired { deliveries, ..Fired::default() });
+        if let Some(Undone { rings, deliveries }) = self.ledger.undo_future_records(now, self.max_lateness).await? {
+            // Planning again may fail, and the next try finds nothing to undo.
+            self.bell.fired(FireStats { deliveries, ..FireStats::default() });
             tracing::warn!(
                 rings,
                 deliveries,
                 "the clock was ahead and has been set back; what was missed meanwhile and is still to come will ring"
             );
         }
-        // A process may have ended after it had taken back, and before it had planned again.
+        // A process may have ended after it had undone, and before it had planned again.
         let Some(since) = self.ledger.to_be_replanned().await? else { return Ok(()) };
         let from = |object: i64| since.objects.get(&object).copied().unwrap_or(since.all).min(since.all).min(now);
         let moved = self.replan_kept(None, Some(&from)).await?;

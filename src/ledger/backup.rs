@@ -12,7 +12,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{Connection as _, SqliteConnection};
 
 use super::file::{check_version, connect};
-use super::lock::{folder_of, lock, lock_path, only_name, real};
+use super::lock::{folder_of, lock, lock_path, real, reject_hard_links};
 use super::{Ledger, LedgerError, beside, unopened};
 use crate::access::{self, Need, give_to_owner_of};
 use crate::time::UtcMillis;
@@ -45,10 +45,10 @@ pub struct Restored {
 ///
 /// # Errors
 /// [`LedgerError::Exists`] when there is something at `to`, [`LedgerError::Copy`] when it cannot be written,
-/// [`LedgerError::Spoilt`] or [`LedgerError::Damaged`] when the ledger is not whole, and those of [`Inspector::open`](super::Inspector::open).
+/// [`LedgerError::Corrupt`] or [`LedgerError::Damaged`] when the ledger is not whole, and those of [`Inspector::open`](super::Inspector::open).
 pub async fn backup(ledger: &Path, to: &Path, now: UtcMillis) -> Result<u64, LedgerError> {
     vacant(to)?;
-    only_name(ledger)?;
+    reject_hard_links(ledger)?;
     let draft = Draft::of(ledger, to, ledger).await?;
     let mut copy = draft.open().await?;
     sqlx::query(SET_META).bind(BACKED_UP_AT).bind(now.0.to_string()).execute(&mut copy).await?;
@@ -61,7 +61,7 @@ pub async fn backup(ledger: &Path, to: &Path, now: UtcMillis) -> Result<u64, Led
 ///
 /// # Errors
 /// [`LedgerError::Exists`] when there is a ledger already, [`LedgerError::InUse`] when a daemon has it,
-/// [`LedgerError::SpoiltCopy`] when the copy cannot be used, and as for [`backup`].
+/// [`LedgerError::CorruptCopy`] when the copy cannot be used, and as for [`backup`].
 pub async fn restore(
     from: &Path,
     ledger: &Path,
@@ -76,10 +76,10 @@ pub async fn restore(
     }
     let copy = from.display().to_string();
     put_back(from, ledger, fired_until, now).await.map_err(|error| match error {
-        LedgerError::Spoilt { reason, .. } => LedgerError::SpoiltCopy { path: copy, reason },
-        LedgerError::Open { path, reason } if path == copy => LedgerError::SpoiltCopy { path, reason },
+        LedgerError::Corrupt { reason, .. } => LedgerError::CorruptCopy { path: copy, reason },
+        LedgerError::Open { path, reason } if path == copy => LedgerError::CorruptCopy { path, reason },
         // Nothing but the copy was read.
-        LedgerError::Damaged(why) => LedgerError::SpoiltCopy { path: copy, reason: format!("it is damaged ({why})") },
+        LedgerError::Damaged(why) => LedgerError::CorruptCopy { path: copy, reason: format!("it is damaged ({why})") },
         error => error,
     })
 }
@@ -144,7 +144,7 @@ impl Draft {
         let name = draft.path.to_str().ok_or_else(|| draft.failed("its name is not UTF-8"))?;
         let copied = sqlx::query("VACUUM INTO ?").bind(name).execute(&mut source).await;
         copied.map_err(|why| match unopened(from, &why) {
-            spoilt @ LedgerError::Spoilt { .. } => spoilt,
+            corrupt @ LedgerError::Corrupt { .. } => corrupt,
             _ => draft.failed(why),
         })?;
         let _ = source.close().await;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use sqlx::SqliteConnection;
 
-use super::text::readable;
+use super::lossy_text::readable;
 use super::{Ledger, LedgerError};
 use crate::time::UtcMillis;
 

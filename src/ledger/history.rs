@@ -6,7 +6,7 @@ use super::{Ledger, LedgerError};
 use crate::time::UtcMillis;
 
 /// Where a walk through the history has come to: when a ring was recorded, and its id.
-pub type Place = (UtcMillis, i64);
+pub type HistoryCursor = (UtcMillis, i64);
 
 const PAGE: &str = "SELECT fired_at, id FROM rings WHERE (fired_at, id) > (?, ?) AND fired_at < ?
     ORDER BY fired_at, id LIMIT ?";
@@ -31,9 +31,9 @@ impl Ledger {
     pub async fn forget(
         &self,
         before: UtcMillis,
-        from: Place,
+        from: HistoryCursor,
         limit: i64,
-    ) -> Result<(u64, Option<Place>), LedgerError> {
+    ) -> Result<(u64, Option<HistoryCursor>), LedgerError> {
         let query = sqlx::query_as(PAGE).bind(from.0.0).bind(from.1).bind(before.0).bind(limit);
         let page: Vec<(i64, i64)> = query.fetch_all(self.readers()).await?;
         let Some((fired_at, id)) = page.last().copied() else { return Ok((0, None)) };

@@ -3,7 +3,7 @@
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
-use super::text::text;
+use super::lossy_text::text;
 use super::{Ledger, LedgerError};
 use crate::time::UtcMillis;
 

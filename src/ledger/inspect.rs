@@ -10,8 +10,8 @@ use super::attempts::SET_ASIDE;
 use super::backup::FIRED_UNTIL;
 use super::file::{check_is_current, connect};
 use super::history::FORGOTTEN_BEFORE;
-use super::lock::only_name;
-use super::text::{optional_text, text};
+use super::lock::reject_hard_links;
+use super::lossy_text::{optional_text, text};
 use super::{CalendarRow, LedgerError};
 use crate::time::UtcMillis;
 
@@ -23,7 +23,7 @@ pub struct Inspector {
 
 /// What the ledger holds, in figures.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Figures {
+pub struct Stats {
     pub calendars: i64,
     pub objects: i64,
     /// Objects in which something is wrong.
@@ -67,7 +67,7 @@ pub struct FaultyObject {
 
 /// A calendar and how much is in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CalendarFigures {
+pub struct CalendarStats {
     pub calendar: CalendarRow,
     pub first_seen: UtcMillis,
     pub objects: i64,
@@ -204,10 +204,10 @@ impl Inspector {
     ///
     /// # Errors
     /// [`LedgerError::Missing`] where there is none, [`LedgerError::Newer`] for one of a later version, [`LedgerError::Older`] of an earlier one,
-    /// [`LedgerError::Open`] when the file cannot be read or is no ledger, [`LedgerError::Spoilt`] when it is damaged.
+    /// [`LedgerError::Open`] when the file cannot be read or is no ledger, [`LedgerError::Corrupt`] when it is damaged.
     pub async fn open(path: &Path) -> Result<Inspector, LedgerError> {
         let options = SqliteConnectOptions::new().filename(path).read_only(true).create_if_missing(false);
-        only_name(path)?;
+        reject_hard_links(path)?;
         let mut connection = connect(path, options).await?;
         // All that follows sees the ledger as it is now.
         sqlx::query("BEGIN").execute(&mut connection).await?;
@@ -236,9 +236,9 @@ impl Inspector {
     ///
     /// # Errors
     /// [`LedgerError::Database`].
-    pub async fn figures(&mut self) -> Result<Figures, LedgerError> {
+    pub async fn stats(&mut self) -> Result<Stats, LedgerError> {
         let row = sqlx::query(FIGURES).fetch_one(&mut self.connection).await?;
-        Ok(Figures {
+        Ok(Stats {
             calendars: row.try_get(0)?,
             objects: row.try_get(1)?,
             faulty: row.try_get(2)?,
@@ -276,10 +276,10 @@ impl Inspector {
     ///
     /// # Errors
     /// [`LedgerError::Database`].
-    pub async fn calendars(&mut self) -> Result<Vec<CalendarFigures>, LedgerError> {
+    pub async fn calendars(&mut self) -> Result<Vec<CalendarStats>, LedgerError> {
         let rows = sqlx::query(CALENDARS).fetch_all(&mut self.connection).await?;
-        let figures = |row: &SqliteRow| {
-            Ok(CalendarFigures {
+        let stats = |row: &SqliteRow| {
+            Ok(CalendarStats {
                 calendar: sqlx::FromRow::from_row(row)?,
                 first_seen: UtcMillis(row.try_get("first_seen")?),
                 objects: row.try_get("objects")?,
@@ -288,7 +288,7 @@ impl Inspector {
                 next_due: instant(row, "next_due")?,
             })
         };
-        rows.iter().map(figures).collect()
+        rows.iter().map(stats).collect()
     }
 
     /// The objects with faults, by source, calendar and href.

@@ -38,7 +38,7 @@ pub fn real(path: &Path) -> PathBuf {
 }
 
 /// Refuses a ledger that has several names: SQLite and the lock go by the name, so that two daemons could have it at once.
-pub fn only_name(path: &Path) -> Result<(), LedgerError> {
+pub fn reject_hard_links(path: &Path) -> Result<(), LedgerError> {
     match path.metadata().map(|metadata| if metadata.is_dir() { 0 } else { metadata.nlink() }) {
         Ok(0) => Err(LedgerError::Open {
             path: path.display().to_string(),
@@ -104,8 +104,9 @@ fn named(file: &mut File) -> Option<String> {
     Some(pid.trim().to_owned()).filter(|pid| !pid.is_empty())
 }
 
-/// Whether the process `pid` has the lock file of the ledger at `path` open: in a container, where processes are counted anew, the
-/// one that a lock file names may be another one, or none. Where that cannot be seen it is taken for granted.
+/// Whether the process `pid` has the lock file of the ledger at `path` open: in a container, where processes are
+/// counted anew, the one that a lock file names may be another one, or none. Where that cannot be seen it is taken for
+/// granted.
 pub fn is_held_by(path: &Path, pid: &str) -> bool {
     let number = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
     let Ok(lock) = fs::metadata(lock_path(path)).map(number) else { return false };

@@ -2,13 +2,13 @@
 //! What is committed here happened; what is not, did not. It owns all SQL and knows nothing of iCalendar, HTTP or
 //! configuration files.
 //!
-//! * `writer` groups what tasks want to write into few commits; `disk` is what these meet; `checkpoint` moves the log
+//! * `writer` groups what tasks want to write into few commits; `commit_hook` is what these meet; `checkpoint` moves the log
 //!   into the database beside it.
 //! * `lock` sees to it that one daemon has it; `file` is how commands find it.
-//! * `inspect` looks into a ledger from outside the daemon, `amend` changes its outbox from there, `backup` copies it.
+//! * `inspect` looks into a ledger from outside the daemon, `outbox_admin` changes its outbox from there, `backup` copies it.
 //! * `store` knows calendars and objects, `take_in` changes them, `gone` remembers those that are gone; `timers` is the
-//!   outer wheel; `outbox` is what is owed to the sinks, `leases` what of it is being sent; `text` is about what is
-//!   damaged; `history` forgets what is old, `ahead` takes back what a wrong clock has recorded, `absence` knows
+//!   outer wheel; `outbox` is what is owed to the sinks, `leases` what of it is being sent; `lossy_text` is about what is
+//!   damaged; `history` forgets what is old, `clock_rollback` undoes what a wrong clock has recorded, `absence` knows
 //!   calendars that looks do not find, `identities` is about rings that an earlier version has recorded.
 
 use std::fs::{File, OpenOptions};
@@ -26,13 +26,12 @@ use sqlx::{SqlSafeStr, SqliteConnection, SqlitePool};
 use crate::access::{Denied, User, give_to_owner_of};
 
 mod absence;
-mod ahead;
-mod amend;
 mod attempts;
 mod backup;
 mod bulk;
 mod checkpoint;
-mod disk;
+mod clock_rollback;
+mod commit_hook;
 mod file;
 mod gone;
 mod history;
@@ -40,34 +39,34 @@ mod identities;
 mod inspect;
 mod leases;
 mod lock;
+mod log_once;
+mod lossy_text;
 mod outbox;
+mod outbox_admin;
 pub mod raw;
 mod store;
 mod take_in;
-mod text;
 mod timers;
-mod trouble;
 mod writer;
 
 pub use absence::Absent;
-pub use ahead::{GAVE_UP, Since, TakenBack};
-pub use amend::{Amended, Amender, DeliveryId};
 pub use attempts::Unfinished;
 pub use backup::{Restored, backup, restore};
-pub use disk::{Commit, Disk, Durable, Fate};
+pub use clock_rollback::{GAVE_UP, Since, Undone};
+pub use commit_hook::{Commit, CommitFate, CommitHook, Durable};
 pub use file::{denied, size};
-pub use history::Place;
+pub use history::HistoryCursor;
 pub use identities::OldRing;
 pub use inspect::{
-    CalendarFigures, DeliveryFilter, DeliveryRow, FaultyObject, Figures, Inspector, ObjectRow, RingRow, RingsOf,
-    SourceRow,
+    CalendarStats, DeliveryFilter, DeliveryRow, FaultyObject, Inspector, ObjectRow, RingRow, RingsOf, SourceRow, Stats,
 };
 pub use lock::{holder, is_held_by, lock_path};
+pub use log_once::LogOnce;
 pub use outbox::{Claimed, Claims, NextState, Settlement};
+pub use outbox_admin::{AdminOutcome, DeliveryId, OutboxAdmin};
 pub use store::{CalendarRow, Existing, ObjectText, SourceLook};
 pub use take_in::{Planned, PlannedObject, Replanned};
-pub use timers::{Due, Fired, Firing, NewRing, RingState, Route};
-pub use trouble::Trouble;
+pub use timers::{DueObject, FireStats, NewRing, RingState, Route, Timer};
 
 /// The migrations, oldest first: version, description, SQL.
 const MIGRATIONS: &[(i64, &str, &str)] = &[
@@ -126,10 +125,10 @@ pub enum LedgerError {
     Copy { path: String, reason: String },
     /// The file at `path` is no longer what was written into it.
     #[error("the ledger {path} cannot be opened: {reason}: {mend}", mend = MEND)]
-    Spoilt { path: String, reason: String },
+    Corrupt { path: String, reason: String },
     /// The copy that was to be put back is none, or no longer what was written into it.
     #[error("the copy {path} cannot be put back: {reason}; nothing was changed")]
-    SpoiltCopy { path: String, reason: String },
+    CorruptCopy { path: String, reason: String },
     /// What was read is not what was written.
     #[error("the ledger is damaged ({0}): {mend}", mend = MEND)]
     Damaged(String),
@@ -221,13 +220,13 @@ impl Ledger {
     ///
     /// # Errors
     /// As for [`Ledger::open`].
-    pub async fn open_on(path: &Path, disk: Arc<dyn Disk>) -> Result<Ledger, LedgerError> {
+    pub async fn open_on(path: &Path, hook: Arc<dyn CommitHook>) -> Result<Ledger, LedgerError> {
         let path = &lock::real(path);
-        lock::only_name(path)?;
+        lock::reject_hard_links(path)?;
         let lock = lock::lock(path).await?;
         create_private(path)?;
-        lock::only_name(path)?;
-        let options = options(path).synchronous(disk::synchronous(&*disk));
+        lock::reject_hard_links(path)?;
+        let options = options(path).synchronous(commit_hook::synchronous(&*hook));
         let open = |error: sqlx::Error| unopened(path, &error);
         whole(path)?;
         let migrating =
@@ -237,7 +236,7 @@ impl Ledger {
             "SELECT (SELECT coalesce(max(id), 0) + 1 FROM rings), (SELECT coalesce(max(id), 0) + 1 FROM objects)";
         let (next_ring, next_object): (i64, i64) = sqlx::query_as(next).fetch_one(&migrating).await.map_err(open)?;
         migrating.close().await;
-        let writer = writer::Writer::start(&options, disk).await.map_err(open)?;
+        let writer = writer::Writer::start(&options, hook).await.map_err(open)?;
         let readers = SqlitePoolOptions::new()
             .max_connections(READERS)
             .test_before_acquire(false)
@@ -290,7 +289,7 @@ impl Ledger {
     pub async fn meta(&self, key: &str) -> Result<Option<String>, LedgerError> {
         let value =
             sqlx::query("SELECT value FROM meta WHERE key = ?").bind(key).fetch_optional(self.readers()).await?;
-        Ok(value.map(|row| text::text(&row, "value")).transpose()?)
+        Ok(value.map(|row| lossy_text::text(&row, "value")).transpose()?)
     }
 
     /// Remembers `value` under `key`.
@@ -323,12 +322,12 @@ fn whole(path: &Path) -> Result<(), LedgerError> {
     let shown = || path.display().to_string();
     let length = path.metadata().map_err(|why| LedgerError::Open { path: shown(), reason: why.to_string() })?.len();
     let logged = beside(path, "-wal").metadata().is_ok_and(|log| log.len() > 0);
-    let spoilt = |what: &str| LedgerError::Spoilt { path: shown(), reason: format!("{what} (its end is cut off)") };
+    let corrupt = |what: &str| LedgerError::Corrupt { path: shown(), reason: format!("{what} (its end is cut off)") };
     if logged || length == 0 {
         return Ok(());
     }
     if length < HEADER {
-        return Err(spoilt("it is no ledger, or damaged"));
+        return Err(corrupt("it is no ledger, or damaged"));
     }
     let mut head = [0; 18];
     if File::open(path).and_then(|mut file| file.read_exact(&mut head)).is_err() {
@@ -341,7 +340,7 @@ fn whole(path: &Path) -> Result<(), LedgerError> {
     };
     match length.checked_rem(page) {
         None | Some(0) => Ok(()),
-        Some(_) => Err(spoilt("it is damaged")),
+        Some(_) => Err(corrupt("it is damaged")),
     }
 }
 
@@ -352,10 +351,10 @@ fn unopened(path: &Path, error: &sqlx::Error) -> LedgerError {
     let path = path.display().to_string();
     let reason = match (said, code & 0xff) {
         (Some(said), SQLITE_CORRUPT) => {
-            return LedgerError::Spoilt { path, reason: format!("it is damaged ({})", said.message()) };
+            return LedgerError::Corrupt { path, reason: format!("it is damaged ({})", said.message()) };
         }
         (Some(said), SQLITE_NOTADB) => {
-            return LedgerError::Spoilt { path, reason: format!("it is no ledger, or damaged ({})", said.message()) };
+            return LedgerError::Corrupt { path, reason: format!("it is no ledger, or damaged ({})", said.message()) };
         }
         (_, SQLITE_BUSY) => "another process keeps it locked: end that one, or wait for it".to_owned(),
         (_, SQLITE_FULL) => "its disk is full: make room".to_owned(),

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use sqlx::SqliteConnection;
 
 use super::leases::{Held, Owed};
+use super::lossy_text::readable;
 use super::store::id_list;
-use super::text::readable;
 use super::{Ledger, LedgerError};
 use crate::time::UtcMillis;
 

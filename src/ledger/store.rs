@@ -6,7 +6,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, Row, SqliteConnection, ValueRef as _};
 
 use super::absence::Absent;
-use super::text::{optional_text, readable, text};
+use super::lossy_text::{optional_text, readable, text};
 use super::{Ledger, LedgerError};
 use crate::time::UtcMillis;
 

@@ -3,7 +3,7 @@
 use sqlx::SqliteConnection;
 
 use super::store::{CalendarRow, id_list};
-use super::timers::{self, Fired, NewRing};
+use super::timers::{self, FireStats, NewRing};
 use super::{Ledger, LedgerError, bulk, gone};
 use crate::time::UtcMillis;
 
@@ -106,7 +106,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError::Full`], [`LedgerError::Database`]; nothing was written then.
-    pub async fn take_in(&self, planned: Planned) -> Result<Fired, LedgerError> {
+    pub async fn take_in(&self, planned: Planned) -> Result<FireStats, LedgerError> {
         let overdue = planned.put.iter().map(|o| o.overdue.len()).sum();
         let ring_ids = self.ring_ids(overdue);
         let object_ids = self.object_ids(planned.put.len());
@@ -119,7 +119,7 @@ async fn take_in(
     planned: Planned,
     first_object: i64,
     first_ring: i64,
-) -> Result<Fired, LedgerError> {
+) -> Result<FireStats, LedgerError> {
     let calendar = upsert_calendar(c, &planned.calendar, planned.from).await?;
     gone::forget(c, planned.forget_before).await?;
     if !planned.gone.is_empty() {
@@ -186,7 +186,7 @@ async fn put(
     now: UtcMillis,
     first_object: i64,
     first_ring: i64,
-) -> Result<Fired, LedgerError> {
+) -> Result<FireStats, LedgerError> {
     let placed: Vec<Placed> = (first_object..)
         .zip(objects)
         .map(|(new_id, object)| match object.existing {

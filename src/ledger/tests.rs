@@ -70,7 +70,7 @@ pub fn ring(identity: u8, sink: i64) -> NewRing {
     }
 }
 
-pub async fn all_due(ledger: &Ledger) -> Vec<Due> {
+pub async fn all_due(ledger: &Ledger) -> Vec<Timer> {
     ledger.due((UtcMillis::MIN, i64::MIN), UtcMillis::MAX, 1_000).await.unwrap()
 }
 
@@ -189,18 +189,18 @@ async fn firing_records_rings_deliveries_and_the_next_timer_at_once() {
     let sink = ledger.sinks(&["out"]).await.unwrap()["out"];
     ledger.take_in(planned(vec![object("a.ics", Some(at(10)))])).await.unwrap();
     let timer = all_due(&ledger).await[0];
-    let firing = Firing { timer, rings: vec![ring(1, sink), ring(2, sink)], next: Some(at(70)) };
+    let firing = DueObject { timer, rings: vec![ring(1, sink), ring(2, sink)], next: Some(at(70)) };
     let fired = ledger.fire(vec![firing.clone()], at(10)).await.unwrap();
-    assert_eq!(fired, Fired { rings: 2, already: 0, deliveries: 2 });
+    assert_eq!(fired, FireStats { rings: 2, already: 0, deliveries: 2 });
     let again = all_due(&ledger).await;
     assert_eq!((again.len(), again[0].due), (1, at(70)));
     // The old timer is gone, so firing it again changes nothing.
-    assert_eq!(ledger.fire(vec![firing], at(11)).await.unwrap(), Fired::default());
+    assert_eq!(ledger.fire(vec![firing], at(11)).await.unwrap(), FireStats::default());
     assert_eq!(all_due(&ledger).await, again);
     // The same identity rings once, whatever it comes with.
-    let firing = Firing { timer: again[0], rings: vec![ring(2, sink), ring(3, sink)], next: None };
+    let firing = DueObject { timer: again[0], rings: vec![ring(2, sink), ring(3, sink)], next: None };
     let fired = ledger.fire(vec![firing], at(70)).await.unwrap();
-    assert_eq!(fired, Fired { rings: 1, already: 1, deliveries: 1 });
+    assert_eq!(fired, FireStats { rings: 1, already: 1, deliveries: 1 });
     assert_eq!(ledger.claim(sink, at(70), at(80), 10).await.unwrap().deliveries.len(), 3);
 }
 
@@ -214,9 +214,9 @@ async fn what_an_edit_has_overtaken_is_left_out_and_holds_nobody_up() {
     edited.existing = Some((id, 1));
     ledger.take_in(planned(vec![edited])).await.unwrap();
     let sink = ledger.sinks(&["out"]).await.unwrap()["out"];
-    let firing = |(n, timer): (u8, &Due)| Firing { timer: *timer, rings: vec![ring(n, sink)], next: Some(at(70)) };
+    let firing = |(n, timer): (u8, &Timer)| DueObject { timer: *timer, rings: vec![ring(n, sink)], next: Some(at(70)) };
     let fired = ledger.fire((1..).zip(&timers).map(firing).collect(), at(10)).await.unwrap();
-    assert_eq!(fired, Fired { rings: 1, already: 0, deliveries: 1 });
+    assert_eq!(fired, FireStats { rings: 1, already: 0, deliveries: 1 });
     let due: Vec<(UtcMillis, i64, i64)> =
         all_due(&ledger).await.iter().map(|timer| (timer.due, timer.object, timer.revision)).collect();
     let other = timers.iter().map(|timer| timer.object).find(|object| *object != id).unwrap();
@@ -228,7 +228,7 @@ async fn firing_some_of_what_is_due_leaves_the_others_armed() {
     let (_folder, ledger) = fresh().await;
     ledger.take_in(planned(["a", "b", "c"].map(|name| object(name, Some(at(10)))).into())).await.unwrap();
     let timers = all_due(&ledger).await;
-    let firing = |timer: &Due| Firing { timer: *timer, rings: Vec::new(), next: None };
+    let firing = |timer: &Timer| DueObject { timer: *timer, rings: Vec::new(), next: None };
     ledger.fire(vec![firing(&timers[2]), firing(&timers[0])], at(10)).await.unwrap();
     assert_eq!(all_due(&ledger).await, timers[1..2]);
     ledger.fire(vec![firing(&timers[1])], at(10)).await.unwrap();
@@ -261,7 +261,7 @@ async fn large_notifications_are_claimed_a_few_at_a_time() {
     // More than a page of small ones, then some that are large.
     let small = (0..700).map(|n| numbered(n, 10));
     let rings = small.chain((700..740).map(|n| numbered(n, 1024 * 1024))).collect();
-    ledger.fire(vec![Firing { timer, rings, next: None }], at(10)).await.unwrap();
+    ledger.fire(vec![DueObject { timer, rings, next: None }], at(10)).await.unwrap();
     let mut claimed = Vec::new();
     let mut seen = HashSet::new();
     loop {
@@ -281,7 +281,7 @@ async fn a_claim_is_exclusive_until_its_lease_ends() {
     let sink = ledger.sinks(&["out"]).await.unwrap()["out"];
     ledger.take_in(planned(vec![object("a.ics", Some(at(10)))])).await.unwrap();
     let timer = all_due(&ledger).await[0];
-    ledger.fire(vec![Firing { timer, rings: vec![ring(1, sink)], next: None }], at(10)).await.unwrap();
+    ledger.fire(vec![DueObject { timer, rings: vec![ring(1, sink)], next: None }], at(10)).await.unwrap();
     assert_eq!(ledger.claim(sink, at(10), at(20), 10).await.unwrap().deliveries.len(), 1);
     assert!(ledger.claim(sink, at(19), at(30), 10).await.unwrap().deliveries.is_empty());
     assert_eq!(ledger.next_attempt(sink).await.unwrap(), Some(at(20)));
@@ -300,7 +300,7 @@ async fn what_is_leased_takes_no_place_in_a_claim() {
     ledger.take_in(planned(vec![object("a.ics", Some(at(10)))])).await.unwrap();
     let timer = all_due(&ledger).await[0];
     let rings = (1..=5).map(|identity| ring(identity, sink)).collect();
-    ledger.fire(vec![Firing { timer, rings, next: None }], at(10)).await.unwrap();
+    ledger.fire(vec![DueObject { timer, rings, next: None }], at(10)).await.unwrap();
     let claimed = async |now| {
         let claimed = ledger.claim(sink, at(now), at(now + 10), 2).await.unwrap().deliveries;
         claimed.into_iter().map(|claimed| claimed.ring).collect::<Vec<_>>()
@@ -326,7 +326,7 @@ async fn who_claims_beside_a_settling_gets_nothing_twice() {
     ledger.take_in(planned(vec![object("a.ics", Some(at(10)))])).await.unwrap();
     let timer = all_due(&ledger).await[0];
     let rings = (0..200).map(|identity| ring(identity, sink)).collect();
-    ledger.fire(vec![Firing { timer, rings, next: None }], at(10)).await.unwrap();
+    ledger.fire(vec![DueObject { timer, rings, next: None }], at(10)).await.unwrap();
     let claimer = |ledger: Ledger| async move {
         let mut claimed = Vec::new();
         loop {
@@ -361,14 +361,14 @@ async fn what_waits_for_hours_because_it_may_have_arrived_says_nothing_of_the_cl
     let sink = ledger.sinks(&["out"]).await.unwrap()["out"];
     ledger.take_in(planned(vec![object("a.ics", Some(at(10)))])).await.unwrap();
     let timer = all_due(&ledger).await[0];
-    ledger.fire(vec![Firing { timer, rings: vec![ring(1, sink)], next: None }], at(NOON)).await.unwrap();
+    ledger.fire(vec![DueObject { timer, rings: vec![ring(1, sink)], next: None }], at(NOON)).await.unwrap();
     ledger.claim(sink, at(NOON), at(NOON + 1), 10).await.unwrap();
     let settled = |next_state, unknown| vec![Settlement { ring: 1, recipient: String::new(), next_state, unknown }];
     let later = |answer: &str| NextState::Retry { answer: answer.to_owned(), at: at(NOON + 6 * HOURS) };
     ledger.settle(sink, settled(later("no answer"), true), at(NOON)).await.unwrap();
-    assert_eq!(ledger.take_back(at(NOON), 86_400_000).await.unwrap(), None);
+    assert_eq!(ledger.undo_future_records(at(NOON), 86_400_000).await.unwrap(), None);
     // Three hours before, the clock by which it waits was ahead.
-    assert!(ledger.take_back(at(NOON - 3 * HOURS), 86_400_000).await.unwrap().is_some());
+    assert!(ledger.undo_future_records(at(NOON - 3 * HOURS), 86_400_000).await.unwrap().is_some());
     assert_eq!(ledger.next_attempt(sink).await.unwrap(), Some(at(NOON - 3 * HOURS)));
 }
 
@@ -378,7 +378,7 @@ async fn a_settled_delivery_stays_settled() {
     let sink = ledger.sinks(&["out"]).await.unwrap()["out"];
     ledger.take_in(planned(vec![object("a.ics", Some(at(10)))])).await.unwrap();
     let timer = all_due(&ledger).await[0];
-    ledger.fire(vec![Firing { timer, rings: vec![ring(1, sink)], next: None }], at(10)).await.unwrap();
+    ledger.fire(vec![DueObject { timer, rings: vec![ring(1, sink)], next: None }], at(10)).await.unwrap();
     let claimed = ledger.claim(sink, at(10), at(20), 10).await.unwrap().deliveries;
     let settle =
         |next_state| vec![Settlement { ring: claimed[0].ring, recipient: String::new(), next_state, unknown: false }];

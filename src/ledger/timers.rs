@@ -10,7 +10,7 @@ use crate::time::UtcMillis;
 
 /// A timer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Due {
+pub struct Timer {
     pub due: UtcMillis,
     pub object: i64,
     pub revision: i64,
@@ -63,15 +63,15 @@ pub struct NewRing {
 
 /// What a due object does: its rings, and when it is due again.
 #[derive(Clone, Debug)]
-pub struct Firing {
-    pub timer: Due,
+pub struct DueObject {
+    pub timer: Timer,
     pub rings: Vec<NewRing>,
     pub next: Option<UtcMillis>,
 }
 
-/// What a transaction of firings came to.
+/// What a transaction that fires recorded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Fired {
+pub struct FireStats {
     /// Rings that were new.
     pub rings: u64,
     /// Rings that the ledger held already.
@@ -94,12 +94,12 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError::Database`].
-    pub async fn due(&self, from: (UtcMillis, i64), upto: UtcMillis, limit: i64) -> Result<Vec<Due>, LedgerError> {
+    pub async fn due(&self, from: (UtcMillis, i64), upto: UtcMillis, limit: i64) -> Result<Vec<Timer>, LedgerError> {
         let sql = "SELECT due, object, revision FROM timers WHERE (due, object) >= (?, ?) AND due <= ?
             ORDER BY due, object LIMIT ?";
         let query = sqlx::query_as(sql).bind(from.0.0).bind(from.1).bind(upto.0).bind(limit);
         let rows: Vec<(i64, i64, i64)> = query.fetch_all(self.readers()).await?;
-        Ok(rows.into_iter().map(|(due, object, revision)| Due { due: UtcMillis(due), object, revision }).collect())
+        Ok(rows.into_iter().map(|(due, object, revision)| Timer { due: UtcMillis(due), object, revision }).collect())
     }
 
     /// When the earliest timer from `from` on is due.
@@ -120,12 +120,12 @@ impl Ledger {
         Ok(sqlx::query_scalar("SELECT count(*) FROM timers").fetch_one(self.readers()).await?)
     }
 
-    /// Fires: records the rings that are new, what they owe to the sinks, and each object's next timer. A firing whose timer is no
-    /// longer there as it was read (an edit came first) is left out; the others do not wait for it.
+    /// Fires: records the rings that are new, what they owe to the sinks, and each object's next timer. A firing whose
+    /// timer is no longer there as it was read (an edit came first) is left out; the others do not wait for it.
     ///
     /// # Errors
     /// [`LedgerError::Full`] and [`LedgerError::Database`]; nothing of the whole batch was written then.
-    pub async fn fire(&self, firings: Vec<Firing>, now: UtcMillis) -> Result<Fired, LedgerError> {
+    pub async fn fire(&self, firings: Vec<DueObject>, now: UtcMillis) -> Result<FireStats, LedgerError> {
         let first = self.ring_ids(firings.iter().map(|f| f.rings.len()).sum());
         self.write(move |c| Box::pin(fire(c, firings, now, first))).await
     }
@@ -133,10 +133,10 @@ impl Ledger {
 
 async fn fire(
     c: &mut SqliteConnection,
-    mut firings: Vec<Firing>,
+    mut firings: Vec<DueObject>,
     now: UtcMillis,
     first_ring: i64,
-) -> Result<Fired, LedgerError> {
+) -> Result<FireStats, LedgerError> {
     let timers = firings.iter().map(|firing| key(&firing.timer)).collect();
     if let Some(there) = disarm(c, timers).await? {
         firings.retain(|firing| there.contains(&key(&firing.timer)));
@@ -148,7 +148,7 @@ async fn fire(
     record(c, &rings, now, first_ring).await
 }
 
-fn key(timer: &Due) -> (i64, i64, i64) {
+fn key(timer: &Timer) -> (i64, i64, i64) {
     (timer.due.0, timer.object, timer.revision)
 }
 
@@ -192,7 +192,7 @@ pub async fn record(
     rings: &[NewRing],
     now: UtcMillis,
     first: i64,
-) -> Result<Fired, LedgerError> {
+) -> Result<FireStats, LedgerError> {
     let numbered: Vec<(i64, &NewRing)> = (first..).zip(rings).collect();
     let new = bulk::rows(c, (NEW_RINGS, 9, ""), &numbered, |query, (id, ring)| {
         query
@@ -216,7 +216,7 @@ pub async fn record(
         query.bind(*ring).bind(route.sink).bind(route.recipient.as_str()).bind("pending").bind(now.0)
     })
     .await?;
-    Ok(Fired { rings: new, already: numbered.len() as u64 - new, deliveries: owed.len() as u64 })
+    Ok(FireStats { rings: new, already: numbered.len() as u64 - new, deliveries: owed.len() as u64 })
 }
 
 /// What those of `rings` owe that were `recorded`: ids, ascending. A ring that fired as one with a recorded one of these (the

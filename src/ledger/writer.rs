@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::LedgerError;
 use super::checkpoint::Mover;
-use super::disk::{Commit, Disk, Fate};
+use super::commit_hook::{Commit, CommitFate, CommitHook};
 
 /// What an operation does on the connection.
 pub type Work<'c, T> = Pin<Box<dyn Future<Output = Result<T, LedgerError>> + Send + 'c>>;
@@ -40,10 +40,10 @@ pub struct Writer {
 }
 
 impl Writer {
-    pub async fn start(options: &SqliteConnectOptions, disk: Arc<dyn Disk>) -> Result<Writer, sqlx::Error> {
+    pub async fn start(options: &SqliteConnectOptions, hook: Arc<dyn CommitHook>) -> Result<Writer, sqlx::Error> {
         let connection = options.connect().await?;
         let (queue, messages) = mpsc::channel(QUEUE);
-        tokio::spawn(serve(connection, messages, Mover::start(options.clone()), disk));
+        tokio::spawn(serve(connection, messages, Mover::start(options.clone()), hook));
         Ok(Writer { queue })
     }
 
@@ -85,7 +85,7 @@ async fn serve(
     mut connection: SqliteConnection,
     mut messages: mpsc::Receiver<Message>,
     mover: Mover,
-    disk: Arc<dyn Disk>,
+    hook: Arc<dyn CommitHook>,
 ) {
     let mut stopping = None;
     while stopping.is_none()
@@ -100,7 +100,7 @@ async fn serve(
             }
             next = if group.len() < GROUP && stopping.is_none() { messages.try_recv().ok() } else { None };
         }
-        if commit(&mut connection, group, &*disk).await.is_break() {
+        if commit(&mut connection, group, &*hook).await.is_break() {
             break;
         }
         mover.committed(&mut connection).await;
@@ -115,7 +115,7 @@ async fn serve(
 
 /// Runs the operations of `group` in one transaction, each undone by itself when it fails, and replies to all; to none
 /// when the process is to end there.
-async fn commit(connection: &mut SqliteConnection, group: Vec<Op>, disk: &dyn Disk) -> ControlFlow<()> {
+async fn commit(connection: &mut SqliteConnection, group: Vec<Op>, hook: &dyn CommitHook) -> ControlFlow<()> {
     if group.is_empty() {
         return ControlFlow::Continue(());
     }
@@ -130,12 +130,12 @@ async fn commit(connection: &mut SqliteConnection, group: Vec<Op>, disk: &dyn Di
         replies.push(reply);
     }
     if state.is_ok() && any {
-        state = match disk.commit(Commit::Coming) {
-            Fate::Well => execute(connection, "COMMIT").await,
-            Fate::Fails(error) => Err(error),
-            Fate::Ends => return ControlFlow::Break(()),
+        state = match hook.commit(Commit::Coming) {
+            CommitFate::Well => execute(connection, "COMMIT").await,
+            CommitFate::Fails(error) => Err(error),
+            CommitFate::Ends => return ControlFlow::Break(()),
         };
-        if state.is_ok() && matches!(disk.commit(Commit::Done), Fate::Ends) {
+        if state.is_ok() && matches!(hook.commit(Commit::Done), CommitFate::Ends) {
             return ControlFlow::Break(());
         }
     } else if state.is_ok() {

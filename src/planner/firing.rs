@@ -11,7 +11,7 @@ use crate::calendar::object::Object;
 use crate::calendar::plan::Plan;
 use crate::calendar::ring::{Ring, firings};
 use crate::calendar::surroundings::Surroundings;
-use crate::ledger::{CalendarRow, Due, Firing, LedgerError, NewRing, ObjectText, RingState};
+use crate::ledger::{CalendarRow, DueObject, LedgerError, NewRing, ObjectText, RingState, Timer};
 use crate::notification::{About, Notification, identity};
 use crate::time::UtcMillis;
 use crate::wheel::{Prepare, Prepared};
@@ -144,9 +144,9 @@ impl Planner {
 }
 
 impl Prepare for Planner {
-    async fn prepare(&self, timers: Vec<Due>, until: UtcMillis, now: UtcMillis) -> Result<Prepared, LedgerError> {
+    async fn prepare(&self, timers: Vec<Timer>, until: UtcMillis, now: UtcMillis) -> Result<Prepared, LedgerError> {
         let ids: Vec<i64> = timers.iter().map(|timer| timer.object).collect();
-        let timers: HashMap<i64, Due> = timers.into_iter().map(|timer| (timer.object, timer)).collect();
+        let timers: HashMap<i64, Timer> = timers.into_iter().map(|timer| (timer.object, timer)).collect();
         let mut begun = Instant::now();
         let (mut prepared, mut long) = (Prepared::default(), Vec::new());
         for ids in ids.chunks(FEW) {
@@ -179,7 +179,12 @@ impl Prepare for Planner {
         Ok(prepared)
     }
 
-    async fn prepare_alone(&self, timer: Due, until: UtcMillis, now: UtcMillis) -> Result<Option<Firing>, LedgerError> {
+    async fn prepare_alone(
+        &self,
+        timer: Timer,
+        until: UtcMillis,
+        now: UtcMillis,
+    ) -> Result<Option<DueObject>, LedgerError> {
         let texts = self.ledger.texts(&[timer.object]).await?;
         let timers = HashMap::from([(timer.object, timer)]);
         let firings = self.firings(&timers, texts, (until, now), Instant::now()).await?;
@@ -190,9 +195,9 @@ impl Prepare for Planner {
         }
     }
 
-    fn stamp(&self, firing: Firing, now: UtcMillis) -> Firing {
+    fn stamp(&self, firing: DueObject, now: UtcMillis) -> DueObject {
         let rings = firing.rings.into_iter().map(|ring| self.stamped(ring, now)).collect();
-        Firing { rings, ..firing }
+        DueObject { rings, ..firing }
     }
 }
 
@@ -201,11 +206,11 @@ impl Planner {
     /// worked out; the timer alone where the work panicked.
     async fn firings(
         &self,
-        timers: &HashMap<i64, Due>,
+        timers: &HashMap<i64, Timer>,
         texts: Vec<ObjectText>,
         (until, now): (UtcMillis, UtcMillis),
         begun: Instant,
-    ) -> Result<Vec<Result<Firing, Due>>, LedgerError> {
+    ) -> Result<Vec<Result<DueObject, Timer>>, LedgerError> {
         let mut calendars: Vec<i64> = texts.iter().map(|text| text.calendar).collect();
         calendars.sort_unstable();
         calendars.dedup();
@@ -215,11 +220,11 @@ impl Planner {
             let timer = timers.get(&text.id).filter(|timer| timer.revision == text.revision)?;
             Some((*timer, text))
         };
-        let work: Vec<(Due, ObjectText)> = texts.into_iter().filter_map(matching).collect();
+        let work: Vec<(Timer, ObjectText)> = texts.into_iter().filter_map(matching).collect();
         let planner = self.clone();
         let firings = spread(work, move |work| {
             let mut around: HashMap<i64, (Surroundings, About)> = HashMap::new();
-            let firing = |(timer, text): (Due, ObjectText)| {
+            let firing = |(timer, text): (Timer, ObjectText)| {
                 let row = rows.get(&text.calendar)?;
                 let (around, about) = around.entry(row.id).or_insert_with(|| (planner.around(row), about(row)));
                 let place = Place { row, about, object: text.id, href: &text.href };
@@ -236,10 +241,10 @@ impl Planner {
         &self,
         place: Place<'_>,
         around: &Surroundings,
-        timer: Due,
+        timer: Timer,
         text: &ObjectText,
         (until, now): (UtcMillis, UtcMillis),
-    ) -> Firing {
+    ) -> DueObject {
         let Ok(object) = Object::parse(&text.text, &self.inner.limits) else {
             // A bit of it has turned, or limits have become narrower since it was taken in.
             let row = place.row;
@@ -249,7 +254,7 @@ impl Planner {
                 "what is kept of it cannot be read: a limit of [limits] is narrower now, or the ledger is damaged; it does not \
                  ring until it changes or is taken in anew"
             );
-            return Firing { timer, rings: Vec::new(), next: None };
+            return DueObject { timer, rings: Vec::new(), next: None };
         };
         let plan = Plan::new(&object, around, text.memo.as_deref());
         let after = until.max(timer.due).plus(1);
@@ -257,7 +262,7 @@ impl Planner {
         let next = cut.or_else(|| plan.next_ring(after));
         let overworked: Vec<String> = plan.overworked().iter().map(ToString::to_string).collect();
         self.log_faults(place.row, &text.href, &overworked, now);
-        Firing { timer, rings, next }
+        DueObject { timer, rings, next }
     }
 
     /// `ring` as it fires at `now`: too late, or with the instant in its notification.
@@ -274,7 +279,7 @@ impl Planner {
 }
 
 /// Adds `firings` to `prepared`, and those at which the work panicked to those that are tried alone.
-fn sort_out(firings: Vec<Result<Firing, Due>>, prepared: &mut Prepared) {
+fn sort_out(firings: Vec<Result<DueObject, Timer>>, prepared: &mut Prepared) {
     for one in firings {
         match one {
             Ok(firing) => prepared.firings.push(firing),

@@ -7,7 +7,7 @@ use std::time::Instant;
 use tokio::task::{JoinError, JoinSet};
 
 use super::Prepare;
-use crate::ledger::{Due, Firing, Ledger, LedgerError};
+use crate::ledger::{DueObject, Ledger, LedgerError, Timer};
 use crate::time::UtcMillis;
 
 /// Objects of which it is remembered how long they took.
@@ -21,7 +21,7 @@ const PATIENCE: u64 = 10;
 #[derive(Debug, Default)]
 pub struct Background {
     /// By object, and since when.
-    waiting: HashMap<i64, (Due, Instant)>,
+    waiting: HashMap<i64, (Timer, Instant)>,
     running: Option<Running>,
     /// The work itself. It ends with the wheel.
     work: JoinSet<Ended>,
@@ -32,12 +32,12 @@ pub struct Background {
     /// Objects of which the ledger still says that this process works on them.
     noted: HashSet<i64>,
     /// Timers at which the work panicked: they are not tried again.
-    failed: HashSet<Due>,
+    failed: HashSet<Timer>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Running {
-    timer: Due,
+    timer: Timer,
     begun: Instant,
     /// By the wall clock.
     now: UtcMillis,
@@ -46,20 +46,20 @@ struct Running {
 #[derive(Debug)]
 struct Ended {
     /// None: it panicked.
-    outcome: Option<Result<Option<Firing>, LedgerError>>,
+    outcome: Option<Result<Option<DueObject>, LedgerError>>,
     noted: bool,
 }
 
 impl Background {
     /// Lets `timer` be worked out when it is its turn.
-    pub fn put(&mut self, timer: Due) {
+    pub fn put(&mut self, timer: Timer) {
         if !self.has(&timer) {
             self.waiting.insert(timer.object, (timer, Instant::now()));
         }
     }
 
     /// Whether `timer` waits, is being worked out, or could not be.
-    pub fn has(&self, timer: &Due) -> bool {
+    pub fn has(&self, timer: &Timer) -> bool {
         self.waiting.get(&timer.object).is_some_and(|(waiting, _)| waiting == timer)
             || self.running.is_some_and(|running| running.timer == *timer)
             || self.failed.contains(timer)
@@ -92,7 +92,7 @@ impl Background {
             return;
         }
         let may_begin = self.waiting.values().filter(|(timer, _)| ahead || timer.due <= now);
-        let rank = |(timer, since): &&(Due, Instant)| {
+        let rank = |(timer, since): &&(Timer, Instant)| {
             let cost = self.costs.get(&timer.object).copied().unwrap_or(0);
             let cost = cost.saturating_sub(since.elapsed().as_secs() / PATIENCE);
             (timer.due > now, cost, timer.due, timer.object)
@@ -112,12 +112,12 @@ impl Background {
         }
     }
 
-    /// How the one that was being worked out has ended, if it has: what it fires; none where it has changed since. What was worked
-    /// out by a clock that is after `now` counts for nothing.
+    /// How the one that was being worked out has ended, if it has: what it fires; none where it has changed since. What
+    /// was worked out by a clock that is after `now` counts for nothing.
     ///
     /// # Errors
     /// Those of the ledger.
-    pub fn take(&mut self, now: UtcMillis) -> Result<Option<Firing>, LedgerError> {
+    pub fn take(&mut self, now: UtcMillis) -> Result<Option<DueObject>, LedgerError> {
         if let Some(ended) = self.work.try_join_next() {
             self.end(ended);
         }
@@ -160,7 +160,12 @@ impl Background {
 }
 
 /// Works out what `timer` fires. The ledger has a note while that lasts, unless it is `noted` there already.
-async fn work<P: Prepare + 'static>((prepare, ledger): (P, Ledger), timer: Due, now: UtcMillis, noted: bool) -> Ended {
+async fn work<P: Prepare + 'static>(
+    (prepare, ledger): (P, Ledger),
+    timer: Timer,
+    now: UtcMillis,
+    noted: bool,
+) -> Ended {
     if !noted && let Err(error) = ledger.begin_attempt(timer.object).await {
         return Ended { outcome: Some(Err(error)), noted: false };
     }

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::sync::Notify;
 
 use crate::clock::Clock;
-use crate::ledger::{Due, Fired, Firing, Ledger, LedgerError, NewRing, RingState, Trouble, Unfinished};
+use crate::ledger::{DueObject, FireStats, Ledger, LedgerError, LogOnce, NewRing, RingState, Timer, Unfinished};
 use crate::time::UtcMillis;
 
 mod background;
@@ -45,7 +45,7 @@ pub trait Prepare: Send + Sync {
     /// worked out.
     fn prepare(
         &self,
-        timers: Vec<Due>,
+        timers: Vec<Timer>,
         until: UtcMillis,
         now: UtcMillis,
     ) -> impl Future<Output = Result<Prepared, LedgerError>> + Send;
@@ -53,21 +53,21 @@ pub trait Prepare: Send + Sync {
     /// The same for one `timer`, however long it takes; none where its object has changed since.
     fn prepare_alone(
         &self,
-        timer: Due,
+        timer: Timer,
         until: UtcMillis,
         now: UtcMillis,
-    ) -> impl Future<Output = Result<Option<Firing>, LedgerError>> + Send;
+    ) -> impl Future<Output = Result<Option<DueObject>, LedgerError>> + Send;
 
     /// `firing`, which was prepared before it was due, as it is at `now`: the notifications say when they were fired.
-    fn stamp(&self, firing: Firing, now: UtcMillis) -> Firing;
+    fn stamp(&self, firing: DueObject, now: UtcMillis) -> DueObject;
 }
 
 /// What became of timers that were to be prepared.
 #[derive(Debug, Default)]
 pub struct Prepared {
-    pub firings: Vec<Firing>,
+    pub firings: Vec<DueObject>,
     /// Those that may take long, for [`Prepare::prepare_alone`].
-    pub long: Vec<Due>,
+    pub long: Vec<Timer>,
 }
 
 /// The result of one tick of the wheel.
@@ -105,16 +105,16 @@ impl Bell {
 
     /// Rings were recorded, or deliveries are owed again, by somebody else's doing than the wheel's, which announces
     /// them at its next tick.
-    pub fn fired(&self, fired: Fired) {
+    pub fn fired(&self, fired: FireStats) {
         self.inner.deliveries.fetch_add(fired.deliveries, Ordering::SeqCst);
         self.inner.rings.fetch_add(fired.rings, Ordering::SeqCst);
         self.look();
     }
 
-    fn unannounced(&self) -> Option<Fired> {
+    fn unannounced(&self) -> Option<FireStats> {
         let rings = self.inner.rings.swap(0, Ordering::SeqCst);
         let deliveries = self.inner.deliveries.swap(0, Ordering::SeqCst);
-        (rings > 0 || deliveries > 0).then_some(Fired { rings, already: 0, deliveries })
+        (rings > 0 || deliveries > 0).then_some(FireStats { rings, already: 0, deliveries })
     }
 
     /// What was due before the start may ring now: all sources have been asked whether it still stands.
@@ -132,7 +132,7 @@ struct Late {
 }
 
 impl Late {
-    fn among(firings: &[Firing], now: UtcMillis) -> Late {
+    fn among(firings: &[DueObject], now: UtcMillis) -> Late {
         let all = || firings.iter().flat_map(|firing| &firing.rings);
         let late = |ring: &&NewRing| ring.state == RingState::Fired && ring.due.plus(LATE) < now;
         Late {
@@ -168,7 +168,7 @@ pub struct Wheel<P> {
     /// How far staging has come: timers up to this one are staged or need not be.
     staged_upto: (UtcMillis, i64),
     /// Timers before that which could not be staged in their turn.
-    unstaged: Vec<Due>,
+    unstaged: Vec<Timer>,
     background: Background,
 }
 
@@ -193,14 +193,14 @@ impl<P: Prepare + Clone + 'static> Wheel<P> {
     ///
     /// # Errors
     /// When the timer of the operating system cannot be had, or the ledger is damaged.
-    pub async fn run(mut self, stop: impl Future<Output = ()>, fired: impl Fn(Fired)) -> std::io::Result<()> {
+    pub async fn run(mut self, stop: impl Future<Output = ()>, fired: impl Fn(FireStats)) -> std::io::Result<()> {
         let timer = WallTimer::new()?;
         let mut stop = std::pin::pin!(stop);
         self.set_failing_objects_aside().await;
-        let mut trouble = Trouble::default();
+        let mut log_once = LogOnce::default();
         loop {
             let tick = self.tick(&fired).await;
-            if tick.is_ok() && trouble.is_over() {
+            if tick.is_ok() && log_once.is_over() {
                 tracing::info!("alarms can be fired again");
             }
             let sleep = match tick {
@@ -209,7 +209,7 @@ impl<P: Prepare + Clone + 'static> Wheel<P> {
                 // What cannot be read will not be read the next time either.
                 Err(error @ LedgerError::Damaged(_)) => return Err(std::io::Error::other(error)),
                 Err(error) => {
-                    if trouble.is_news(&error) {
+                    if log_once.is_news(&error) {
                         tracing::error!(ledger.error = %error, "alarms could not be fired; trying again every second");
                     }
                     Some(Some(self.clock.now().plus(PAUSE)))
@@ -261,7 +261,7 @@ impl<P: Prepare + Clone + 'static> Wheel<P> {
     ///
     /// # Errors
     /// Those of the ledger; nothing is lost, the next tick tries again.
-    pub async fn tick(&mut self, fired: &impl Fn(Fired)) -> Result<Tick, LedgerError> {
+    pub async fn tick(&mut self, fired: &impl Fn(FireStats)) -> Result<Tick, LedgerError> {
         if let Some(others) = self.bell.unannounced() {
             fired(others);
         }
@@ -299,7 +299,7 @@ impl<P: Prepare + Clone + 'static> Wheel<P> {
     }
 
     /// Some of what is due at `now`, and not before `from`, the earliest first; not what is worked out in the background.
-    async fn due(&self, from: UtcMillis, now: UtcMillis) -> Result<Vec<Due>, LedgerError> {
+    async fn due(&self, from: UtcMillis, now: UtcMillis) -> Result<Vec<Timer>, LedgerError> {
         let mut cursor = (from, i64::MIN);
         loop {
             let mut due = self.ledger.due(cursor, now, BATCH).await?;
@@ -313,7 +313,7 @@ impl<P: Prepare + Clone + 'static> Wheel<P> {
     }
 
     /// Fires `due`, which is not empty.
-    async fn fire(&mut self, due: Vec<Due>, now: UtcMillis, fired: &impl Fn(Fired)) -> Result<(), LedgerError> {
+    async fn fire(&mut self, due: Vec<Timer>, now: UtcMillis, fired: &impl Fn(FireStats)) -> Result<(), LedgerError> {
         let (mut firings, mut rest) = (Vec::with_capacity(due.len()), Vec::new());
         for timer in due {
             match self.staged.take(&timer) {
@@ -340,7 +340,12 @@ impl<P: Prepare + Clone + 'static> Wheel<P> {
     }
 
     /// Writes `firings` down, and what they owe.
-    async fn record(&self, firings: Vec<Firing>, now: UtcMillis, fired: &impl Fn(Fired)) -> Result<(), LedgerError> {
+    async fn record(
+        &self,
+        firings: Vec<DueObject>,
+        now: UtcMillis,
+        fired: &impl Fn(FireStats),
+    ) -> Result<(), LedgerError> {
         if firings.is_empty() {
             return Ok(());
         }

@@ -2,30 +2,31 @@
 
 use std::collections::HashMap;
 
-use crate::ledger::{Due, Firing};
+use crate::ledger::{DueObject, Timer};
 use crate::time::UtcMillis;
 
-/// Objects and octets of their notifications that are staged at most: bounds on memory (some 150 MiB), not on what can be due at once.
+/// Objects and octets of their notifications that are staged at most: bounds on memory (some 150 MiB), not on what can
+/// be due at once.
 const OBJECTS: usize = 100_000;
 const OCTETS: usize = 128 * 1024 * 1024;
 
 /// Firings by object.
 #[derive(Debug, Default)]
 pub struct Staged {
-    firings: HashMap<i64, Firing>,
+    firings: HashMap<i64, DueObject>,
     octets: usize,
 }
 
 impl Staged {
     /// Keeps `firing` in the place of what there is of its object.
-    pub fn put(&mut self, firing: Firing) {
+    pub fn put(&mut self, firing: DueObject) {
         self.octets += octets(&firing);
         let before = self.firings.insert(firing.timer.object, firing);
         self.octets -= before.as_ref().map_or(0, octets);
     }
 
     /// Takes the firing of `timer` out; none where there is none, or one of another timer of its object.
-    pub fn take(&mut self, timer: &Due) -> Option<Firing> {
+    pub fn take(&mut self, timer: &Timer) -> Option<DueObject> {
         let firing = self.firings.remove(&timer.object)?;
         self.octets -= octets(&firing);
         Some(firing).filter(|firing| firing.timer == *timer)
@@ -42,7 +43,7 @@ impl Staged {
     }
 }
 
-fn octets(firing: &Firing) -> usize {
+fn octets(firing: &DueObject) -> usize {
     firing.rings.iter().map(|ring| ring.notification.len()).sum()
 }
 
@@ -51,7 +52,7 @@ mod tests {
     use super::*;
     use crate::ledger::{NewRing, RingState};
 
-    fn firing(object: i64, octets: usize) -> Firing {
+    fn firing(object: i64, octets: usize) -> DueObject {
         let ring = NewRing {
             identity: [0; 16],
             calendar: 1,
@@ -62,7 +63,7 @@ mod tests {
             notification: "x".repeat(octets),
             routes: Vec::new(),
         };
-        Firing { timer: Due { due: UtcMillis(object), object, revision: 1 }, rings: vec![ring], next: None }
+        DueObject { timer: Timer { due: UtcMillis(object), object, revision: 1 }, rings: vec![ring], next: None }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use reveille::clock::Clock;
 use reveille::daemon::Core;
-use reveille::ledger::{Due, Firing, Inspector, Ledger, LedgerError, NewRing, RingState, Unfinished};
+use reveille::ledger::{DueObject, Inspector, Ledger, LedgerError, NewRing, RingState, Timer, Unfinished};
 use reveille::source::{Batch, CalendarSeen, Change, SyncStore as _};
 use reveille::time::UtcMillis;
 use reveille::wheel::{Bell, Prepare, Prepared, Tick, Wheel};
@@ -33,7 +33,7 @@ impl Slow {
     }
 }
 
-fn firing(timer: Due) -> Firing {
+fn firing(timer: Timer) -> DueObject {
     let mut identity = [0; 16];
     identity[..8].copy_from_slice(&timer.object.to_le_bytes());
     let ring = NewRing {
@@ -46,24 +46,24 @@ fn firing(timer: Due) -> Firing {
         notification: "{}".to_owned(),
         routes: Vec::new(),
     };
-    Firing { timer, rings: vec![ring], next: None }
+    DueObject { timer, rings: vec![ring], next: None }
 }
 
 impl Prepare for Slow {
-    async fn prepare(&self, timers: Vec<Due>, _: UtcMillis, _: UtcMillis) -> Result<Prepared, LedgerError> {
-        let is_long = |timer: &Due| self.long.contains(&timer.object) || self.panics.contains(&timer.object);
-        let (long, short): (Vec<Due>, Vec<Due>) = timers.into_iter().partition(is_long);
+    async fn prepare(&self, timers: Vec<Timer>, _: UtcMillis, _: UtcMillis) -> Result<Prepared, LedgerError> {
+        let is_long = |timer: &Timer| self.long.contains(&timer.object) || self.panics.contains(&timer.object);
+        let (long, short): (Vec<Timer>, Vec<Timer>) = timers.into_iter().partition(is_long);
         Ok(Prepared { firings: short.into_iter().map(firing).collect(), long })
     }
 
-    async fn prepare_alone(&self, timer: Due, _: UtcMillis, _: UtcMillis) -> Result<Option<Firing>, LedgerError> {
+    async fn prepare_alone(&self, timer: Timer, _: UtcMillis, _: UtcMillis) -> Result<Option<DueObject>, LedgerError> {
         self.begun.lock().unwrap().push(timer.object);
         assert!(!self.panics.contains(&timer.object), "the work on object {} panics", timer.object);
         self.go.notified().await;
         Ok(Some(firing(timer)))
     }
 
-    fn stamp(&self, firing: Firing, _: UtcMillis) -> Firing {
+    fn stamp(&self, firing: DueObject, _: UtcMillis) -> DueObject {
         firing
     }
 }

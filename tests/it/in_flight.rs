@@ -152,11 +152,11 @@ async fn what_is_cancelled_while_it_is_in_flight_stays_so() {
     let file = folder.path().join("ledger.db");
     let stage = stage(&file).await;
     assert_eq!(stage.worker.run_batch().await.unwrap().in_flight, 2);
-    let mut amender = reveille::ledger::Amender::open(&file).await.unwrap();
+    let mut admin = reveille::ledger::OutboxAdmin::open(&file).await.unwrap();
     let rings = stage.sent.lock().unwrap().clone();
     let id = reveille::ledger::DeliveryId { ring: rings[0], sink: SINKS[0].to_owned(), recipient: String::new() };
-    amender.cancel(&id, stage.clock.now()).await.unwrap();
-    amender.close().await.unwrap();
+    admin.cancel(&id, stage.clock.now()).await.unwrap();
+    admin.close().await.unwrap();
     stage.ends(rings[0], Outcome::retry("451"));
     stage.ends(rings[1], Outcome::permanent("550"));
     stage.worker.send_all().await.unwrap();

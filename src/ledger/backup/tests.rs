@@ -1,5 +1,5 @@
 use super::super::tests::{all_due, at, fresh, object, planned, ring};
-use super::super::{Firing, Inspector};
+use super::super::{DueObject, Inspector};
 use super::*;
 
 /// A ledger with one ring that is owed to one sink, and a timer for later.
@@ -8,14 +8,14 @@ async fn owing() -> (tempfile::TempDir, Ledger) {
     let sink = ledger.sinks(&["out"]).await.unwrap()["out"];
     ledger.take_in(planned(vec![object("a.ics", Some(at(10)))])).await.unwrap();
     let timer = all_due(&ledger).await[0];
-    ledger.fire(vec![Firing { timer, rings: vec![ring(1, sink)], next: Some(at(70)) }], at(10)).await.unwrap();
+    ledger.fire(vec![DueObject { timer, rings: vec![ring(1, sink)], next: Some(at(70)) }], at(10)).await.unwrap();
     (folder, ledger)
 }
 
-async fn figures(path: &Path) -> (i64, i64, i64) {
+async fn stats(path: &Path) -> (i64, i64, i64) {
     let mut inspector = Inspector::open(path).await.unwrap();
-    let figures = inspector.figures().await.unwrap();
-    (figures.armed, figures.pending, figures.failed)
+    let stats = inspector.stats().await.unwrap();
+    (stats.armed, stats.pending, stats.failed)
 }
 
 #[tokio::test]
@@ -26,10 +26,10 @@ async fn a_copy_of_a_ledger_in_use_is_whole_private_and_alone() {
     let size = backup(&folder.path().join("ledger.db"), &copy, at(20)).await.unwrap();
     let metadata = fs::metadata(&copy).unwrap();
     assert_eq!((metadata.len(), metadata.permissions().mode() & 0o777), (size, 0o600));
-    assert_eq!(figures(&copy).await, (1, 1, 0));
+    assert_eq!(stats(&copy).await, (1, 1, 0));
     // What comes after the copy is not in it, and nothing else was left behind.
     ledger.take_in(planned(vec![object("b.ics", Some(at(90)))])).await.unwrap();
-    assert_eq!(figures(&copy).await, (1, 1, 0));
+    assert_eq!(stats(&copy).await, (1, 1, 0));
     let names = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let copies: Vec<String> = names.filter(|name| name.starts_with("copy")).collect();
     assert_eq!(copies, ["copy.db"]);
@@ -75,9 +75,9 @@ async fn what_a_copy_owed_until_then_is_given_up_and_the_rest_stays_owed() {
     let (before, after) = (folder.path().join("before.db"), folder.path().join("after.db"));
     let restored = restore(&copy, &before, at(9), at(30)).await.unwrap();
     assert_eq!(restored, Restored { backed_up_at: Some(at(20)), fired_until: at(9), given_up: 0 });
-    assert_eq!(figures(&before).await, (1, 1, 0), "the ring of second 10 came after second 9");
+    assert_eq!(stats(&before).await, (1, 1, 0), "the ring of second 10 came after second 9");
     assert_eq!(restore(&copy, &after, at(10), at(30)).await.unwrap().given_up, 1);
-    assert_eq!(figures(&after).await, (1, 0, 1));
+    assert_eq!(stats(&after).await, (1, 0, 1));
     let ledger = Ledger::open(&after).await.unwrap();
     assert_eq!(ledger.fired_until(at(40)).await.unwrap(), (Some(at(10)), None), "it is no longer a mere copy");
 }
@@ -103,7 +103,7 @@ async fn what_is_no_ledger_is_refused_and_leaves_nothing() {
     let (from, to) = (folder.path().join("text"), folder.path().join("ledger.db"));
     assert!(matches!(restore(&from, &to, at(0), at(0)).await, Err(LedgerError::Missing { .. })));
     fs::write(&from, "this is no database, and long enough to be asked".repeat(100)).unwrap();
-    assert!(matches!(restore(&from, &to, at(0), at(0)).await, Err(LedgerError::SpoiltCopy { .. })));
+    assert!(matches!(restore(&from, &to, at(0), at(0)).await, Err(LedgerError::CorruptCopy { .. })));
     let left = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>();
     assert!(left.iter().all(|name| name == "text" || name == "ledger.db.lock"), "{left:?}");
 }

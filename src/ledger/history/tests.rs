@@ -1,8 +1,8 @@
 use super::super::tests::{all_due, at, fresh, object, planned, ring};
-use super::super::{Firing, NewRing, NextState, Settlement};
+use super::super::{DueObject, NewRing, NextState, Settlement};
 use super::*;
 
-const START: Place = (UtcMillis::MIN, 0);
+const START: HistoryCursor = (UtcMillis::MIN, 0);
 
 /// A ledger whose only object has rung at the seconds 10 to 19, each recorded when it was due; the calendar was looked at
 /// last at second 0, and the object rings next at `next`.
@@ -14,7 +14,7 @@ async fn rung(next: Option<UtcMillis>) -> (tempfile::TempDir, Ledger, i64) {
         let timer = all_due(&ledger).await[0];
         let ring = NewRing { due: at(second), ..ring(u8::try_from(second).unwrap(), sink) };
         let next = if second < 19 { Some(at(second + 1)) } else { next };
-        ledger.fire(vec![Firing { timer, rings: vec![ring], next }], at(second)).await.unwrap();
+        ledger.fire(vec![DueObject { timer, rings: vec![ring], next }], at(second)).await.unwrap();
     }
     (folder, ledger, sink)
 }
@@ -88,7 +88,7 @@ async fn what_could_be_made_again_stays() {
     assert_eq!(forgotten(&ledger, 20, 100).await, [6, 0], "the timer was set back to second 16");
     let timer = all_due(&ledger).await[0];
     let again: Vec<NewRing> = (16..20).map(|n| NewRing { due: at(i64::from(n)), ..ring(n, sink) }).collect();
-    let fired = ledger.fire(vec![Firing { timer, rings: again, next: None }], at(31)).await.unwrap();
+    let fired = ledger.fire(vec![DueObject { timer, rings: again, next: None }], at(31)).await.unwrap();
     assert_eq!((fired.rings, fired.already), (0, 4));
 }
 

@@ -1,8 +1,8 @@
 use std::path::Path;
 
 use super::super::{
-    Amended, Amender, CalendarRow, DeliveryId, Firing, Ledger, LedgerError, NewRing, NextState, Planned, PlannedObject,
-    RingState, RingsOf, Route, Settlement, SourceLook,
+    AdminOutcome, CalendarRow, DeliveryId, DueObject, Ledger, LedgerError, NewRing, NextState, OutboxAdmin, Planned,
+    PlannedObject, RingState, RingsOf, Route, Settlement, SourceLook,
 };
 use super::super::{holder, is_held_by};
 use super::{DeliveryFilter, Inspector};
@@ -75,7 +75,7 @@ async fn fill(path: &Path) -> Ledger {
         routes: vec![route("stdout", ""), route("email", "mary@example.org")],
     };
     let fired_at = UtcMillis(1_000_107);
-    ledger.fire(vec![Firing { timer, rings: vec![ring], next: None }], fired_at).await.unwrap();
+    ledger.fire(vec![DueObject { timer, rings: vec![ring], next: None }], fired_at).await.unwrap();
     let settled = |recipient: &str, next_state| {
         vec![Settlement { ring: 1, recipient: recipient.to_owned(), next_state, unknown: false }]
     };
@@ -102,9 +102,9 @@ async fn what_is_seen_while_the_daemon_runs_and_after_it_stopped() {
 
 async fn look(path: &Path) {
     let mut inspector = Inspector::open(path).await.unwrap();
-    let figures = inspector.figures().await.unwrap();
-    assert_eq!((figures.calendars, figures.objects, figures.faulty, figures.armed), (1, 3, 1, 2));
-    assert_eq!((figures.next_due, figures.pending, figures.failed), (Some(UtcMillis(2_000_000)), 0, 1));
+    let stats = inspector.stats().await.unwrap();
+    assert_eq!((stats.calendars, stats.objects, stats.faulty, stats.armed), (1, 3, 1, 2));
+    assert_eq!((stats.next_due, stats.pending, stats.failed), (Some(UtcMillis(2_000_000)), 0, 1));
     let sources = inspector.sources().await.unwrap();
     assert_eq!((sources[0].name.as_str(), sources[0].looked_at, &sources[0].error), ("home", Some(NOW), &None));
     let calendars = inspector.calendars().await.unwrap();
@@ -151,20 +151,20 @@ async fn deliveries_are_retried_and_cancelled_once() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("l.db");
     let ledger = fill(&path).await;
-    let mut amender = Amender::open(&path).await.unwrap();
+    let mut admin = OutboxAdmin::open(&path).await.unwrap();
     let mail: DeliveryId = "1/email/mary@example.org".parse().unwrap();
-    assert_eq!(amender.cancel(&mail, NOW).await.unwrap(), Amended::Is("failed".into()));
-    assert_eq!(amender.retry(&mail, &[], NOW).await.unwrap(), Amended::Changed);
+    assert_eq!(admin.cancel(&mail, NOW).await.unwrap(), AdminOutcome::Is("failed".into()));
+    assert_eq!(admin.retry(&mail, &[], NOW).await.unwrap(), AdminOutcome::Changed);
     let email = ledger.sinks(&["email"]).await.unwrap()["email"];
     let claimed = ledger.claim(email, NOW, FAR, 10).await.unwrap().deliveries;
     assert_eq!(claimed.len(), 1, "the daemon sends it again");
-    assert_eq!(amender.cancel(&mail, NOW).await.unwrap(), Amended::Changed);
-    assert_eq!(amender.cancel(&mail, NOW).await.unwrap(), Amended::Is("cancelled".into()));
+    assert_eq!(admin.cancel(&mail, NOW).await.unwrap(), AdminOutcome::Changed);
+    assert_eq!(admin.cancel(&mail, NOW).await.unwrap(), AdminOutcome::Is("cancelled".into()));
     let done: DeliveryId = "1/stdout".parse().unwrap();
-    assert_eq!(amender.retry(&done, &[], NOW).await.unwrap(), Amended::Is("delivered".into()));
-    assert_eq!(amender.retry(&"7/stdout".parse().unwrap(), &[], NOW).await.unwrap(), Amended::Unknown);
-    assert_eq!(amender.retry_all(&[], NOW).await.unwrap(), 0, "what was cancelled stays so");
-    amender.close().await.unwrap();
+    assert_eq!(admin.retry(&done, &[], NOW).await.unwrap(), AdminOutcome::Is("delivered".into()));
+    assert_eq!(admin.retry(&"7/stdout".parse().unwrap(), &[], NOW).await.unwrap(), AdminOutcome::Unknown);
+    assert_eq!(admin.retry_all(&[], NOW).await.unwrap(), 0, "what was cancelled stays so");
+    admin.close().await.unwrap();
 }
 
 #[test]
@@ -182,12 +182,12 @@ async fn what_is_no_ledger_is_told_so() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("l.db");
     assert!(matches!(Inspector::open(&path).await, Err(LedgerError::Missing { .. })));
-    assert!(matches!(Amender::open(&path).await, Err(LedgerError::Missing { .. })));
+    assert!(matches!(OutboxAdmin::open(&path).await, Err(LedgerError::Missing { .. })));
     assert!(!path.exists(), "looking makes no file");
     for content in ["", "no database at all, but long enough to be taken for one if nobody looks"] {
         std::fs::write(&path, content).unwrap();
         let error = Inspector::open(&path).await.unwrap_err();
-        assert!(matches!(&error, LedgerError::Open { .. } | LedgerError::Spoilt { .. }), "{error}");
+        assert!(matches!(&error, LedgerError::Open { .. } | LedgerError::Corrupt { .. }), "{error}");
     }
 }
 
@@ -196,10 +196,10 @@ async fn a_ledger_of_a_later_version_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("l.db");
     Ledger::open(&path).await.unwrap().close().await;
-    let mut amender = Amender::open(&path).await.unwrap();
+    let mut admin = OutboxAdmin::open(&path).await.unwrap();
     let later = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
         VALUES (9999, 'later', 1, x'00', 0)";
-    sqlx::query(later).execute(amender.connection()).await.unwrap();
+    sqlx::query(later).execute(admin.connection()).await.unwrap();
     assert!(matches!(Inspector::open(&path).await, Err(LedgerError::Newer { .. })));
-    assert!(matches!(Amender::open(&path).await, Err(LedgerError::Newer { .. })));
+    assert!(matches!(OutboxAdmin::open(&path).await, Err(LedgerError::Newer { .. })));
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use reveille::ledger::{Commit, Disk, Fate, LedgerError};
+use reveille::ledger::{Commit, CommitFate, CommitHook, LedgerError};
 use tokio::sync::Notify;
 
 /// A disk that does what it was told to do next.
@@ -72,8 +72,8 @@ impl Script {
     }
 }
 
-impl Disk for Script {
-    fn commit(&self, at: Commit) -> Fate {
+impl CommitHook for Script {
+    fn commit(&self, at: Commit) -> CommitFate {
         let mut plan = self.plan();
         if at == Commit::Done {
             plan.done += 1;
@@ -86,7 +86,7 @@ impl Disk for Script {
                     Commit::Done => plan.ends.1 += 1,
                 }
                 self.fault.notify_one();
-                return Fate::Ends;
+                return CommitFate::Ends;
             }
             Some(moments) => plan.ends_in = Some(moments - 1),
             None => {}
@@ -97,9 +97,9 @@ impl Disk for Script {
             plan.failing -= 1;
             plan.failed += 1;
             self.fault.notify_one();
-            return Fate::Fails(LedgerError::Full);
+            return CommitFate::Fails(LedgerError::Full);
         }
-        Fate::Well
+        CommitFate::Well
     }
 
     fn waits(&self) -> bool {

@@ -9,7 +9,7 @@ use reveille::calendar::zone::Zones;
 use reveille::clock::Clock;
 use reveille::daemon::Core;
 use reveille::delivery::worker::DeliveryWorker;
-use reveille::ledger::{DeliveryFilter, Fired, Inspector, Ledger, NextState, Settlement};
+use reveille::ledger::{DeliveryFilter, FireStats, Inspector, Ledger, NextState, Settlement};
 use reveille::source::{Batch, CalendarSeen, Change, Checkpoint, SyncStore as _};
 use reveille::time::UtcMillis;
 use reveille::wheel::Tick;
@@ -126,7 +126,7 @@ async fn what_an_edit_records_is_announced_to_those_who_deliver() {
     core.ingest.apply(SOURCE, batch("11:30:00", true, "UTC", &[("b", "20260311T000000Z")])).await.unwrap();
     core.ingest.apply(SOURCE, batch("12:00:00", true, "UTC", &[("a", "20260310T180000Z")])).await.unwrap();
     let announced = AtomicU64::new(0);
-    let announce = |fired: Fired| {
+    let announce = |fired: FireStats| {
         announced.fetch_add(fired.deliveries, Ordering::SeqCst);
     };
     while core.wheel.tick(&announce).await.unwrap() == Tick::Again {}
@@ -310,7 +310,7 @@ async fn who_delivers_is_told_of_what_is_no_longer_given_up() {
     clock.set(at("10:30:00"));
     core.ingest.clock_was_set().await.unwrap();
     let announced = AtomicU64::new(0);
-    let announce = |fired: Fired| {
+    let announce = |fired: FireStats| {
         announced.fetch_add(fired.deliveries, Ordering::SeqCst);
     };
     while core.wheel.tick(&announce).await.unwrap() == Tick::Again {}
@@ -327,7 +327,7 @@ async fn who_delivers_is_told_of_it_also_where_planning_again_fails() {
     disk.fail_after(1, 1);
     assert!(core.ingest.clock_was_set().await.is_err());
     let announced = AtomicU64::new(0);
-    let announce = |fired: Fired| {
+    let announce = |fired: FireStats| {
         announced.fetch_add(fired.deliveries, Ordering::SeqCst);
     };
     while core.wheel.tick(&announce).await.unwrap() == Tick::Again {}
@@ -349,7 +349,7 @@ async fn a_wheel_that_sleeps_is_woken_by_what_is_planned_again_at_the_second_try
     disk.fail_after(1, 1);
     assert!(core.ingest.clock_was_set().await.is_err());
     let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
-    let tell = move |fired: Fired| tell.send(fired.rings).unwrap();
+    let tell = move |fired: FireStats| tell.send(fired.rings).unwrap();
     let wheel = tokio::spawn(core.wheel.run(std::future::pending(), tell));
     // It finds nothing, and sleeps.
     tokio::time::sleep(Duration::from_millis(300)).await;

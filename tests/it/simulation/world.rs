@@ -371,7 +371,7 @@ impl World {
         let before = self.disk.commits();
         let fired = AtomicUsize::new(0);
         let outcome = loop {
-            let announce = |news: reveille::ledger::Fired| {
+            let announce = |news: reveille::ledger::FireStats| {
                 let news = news.rings.max(news.deliveries);
                 fired.fetch_add(usize::try_from(news).unwrap_or_default(), Ordering::SeqCst);
             };

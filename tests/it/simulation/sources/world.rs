@@ -261,7 +261,7 @@ impl World {
         let now = self.now();
         let Some(process) = &mut self.process else { return };
         let fired = AtomicUsize::new(0);
-        let announce = |news: reveille::ledger::Fired| {
+        let announce = |news: reveille::ledger::FireStats| {
             fired.fetch_add(usize::try_from(news.rings).unwrap_or_default(), Ordering::SeqCst);
         };
         let outcome = loop {

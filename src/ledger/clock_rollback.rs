@@ -19,7 +19,7 @@ const HOUR: i64 = 3_600_000;
 pub const GAVE_UP: &str = "gave up after ";
 
 /// Under this key the ledger remembers that its objects are to be planned again, and from when on: until that is done,
-/// what was taken back is armed nowhere.
+/// what was undone is armed nowhere.
 const REPLANNING: &str = "clock_replanning";
 
 // `wrong`: rings that count as missed by a clock that was ahead, and that are still to come or not too late. What was
@@ -57,9 +57,9 @@ const GIVEN_UP: &str = "UPDATE deliveries SET state = 'pending', next_attempt = 
 const REMEMBER: &str =
     "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
 
-/// What a clock that was ahead had done and what is taken back.
+/// What a clock that was ahead had done and what is undone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct TakenBack {
+pub struct Undone {
     /// Rings that counted as missed.
     pub rings: u64,
     /// Deliveries that were given up and are tried again.
@@ -71,7 +71,7 @@ pub struct TakenBack {
 pub struct Since {
     /// All of them, unless they are due earlier already.
     pub all: UtcMillis,
-    /// Objects whose rings were taken back: their earliest.
+    /// Objects whose rings were undone: their earliest.
     pub objects: HashMap<i64, UtcMillis>,
 }
 
@@ -98,14 +98,14 @@ impl Since {
 }
 
 impl Ledger {
-    /// Takes back what a clock that was ahead of `now` has recorded and what is wrong now: rings that count as missed
+    /// Undoes what a clock that was ahead of `now` has recorded and what is wrong now: rings that count as missed
     /// and are still to come, or are not later than `max_lateness` milliseconds, deliveries that were given up, looks
-    /// at calendars and retries that lie in the future. None when there was nothing to take back. The objects are to be
+    /// at calendars and retries that lie in the future. None when there was nothing to undo. The objects are to be
     /// planned again then, see [`Ledger::to_be_replanned`].
     ///
     /// # Errors
     /// [`LedgerError::Full`], [`LedgerError::Database`].
-    pub async fn take_back(&self, now: UtcMillis, max_lateness: i64) -> Result<Option<TakenBack>, LedgerError> {
+    pub async fn undo_future_records(&self, now: UtcMillis, max_lateness: i64) -> Result<Option<Undone>, LedgerError> {
         let too_late = now.plus(max_lateness.saturating_neg());
         let (slight, latest) = (now.plus(SLIGHT), now.plus(HOUR).plus(SLIGHT));
         let ahead = sqlx::query_scalar(AHEAD).bind(now.0).bind(too_late.0).bind(slight.0).bind(GAVE_UP).bind(latest.0);
@@ -113,10 +113,10 @@ impl Ledger {
             return Ok(None);
         }
         self.leases().end_after(now.plus(HOUR)).await;
-        self.write(move |c| Box::pin(take_back(c, now, too_late))).await.map(Some)
+        self.write(move |c| Box::pin(undo_future_records(c, now, too_late))).await.map(Some)
     }
 
-    /// From when on the objects are to be planned again, because something was taken back; none: they have been.
+    /// From when on the objects are to be planned again, because something was undone; none: they have been.
     ///
     /// # Errors
     /// [`LedgerError::Database`].
@@ -133,7 +133,11 @@ impl Ledger {
     }
 }
 
-async fn take_back(c: &mut SqliteConnection, now: UtcMillis, too_late: UtcMillis) -> Result<TakenBack, LedgerError> {
+async fn undo_future_records(
+    c: &mut SqliteConnection,
+    now: UtcMillis,
+    too_late: UtcMillis,
+) -> Result<Undone, LedgerError> {
     let owed: Vec<(i64, i64)> = sqlx::query_as(OWED).bind(now.0).bind(too_late.0).fetch_all(&mut *c).await?;
     let objects = owed.into_iter().map(|(object, due)| (object, UtcMillis(due))).collect();
     let before: Option<Vec<u8>> = sqlx::query_scalar("SELECT CAST(value AS BLOB) FROM meta WHERE key = ?")
@@ -151,5 +155,5 @@ async fn take_back(c: &mut SqliteConnection, now: UtcMillis, too_late: UtcMillis
     let deliveries = sqlx::query(GIVEN_UP).bind(now.0).bind(GAVE_UP).execute(&mut *c).await?.rows_affected();
     sqlx::query(RETRIES).bind(now.0).bind(now.plus(HOUR).0).execute(&mut *c).await?;
     let rings = sqlx::query(FORGET).bind(now.0).bind(too_late.0).execute(c).await?.rows_affected();
-    Ok(TakenBack { rings, deliveries })
+    Ok(Undone { rings, deliveries })
 }

@@ -4,9 +4,9 @@ use super::LedgerError;
 
 /// What somebody who tries again and again has told of the ledger.
 #[derive(Debug, Default)]
-pub struct Trouble(Option<String>);
+pub struct LogOnce(Option<String>);
 
-impl Trouble {
+impl LogOnce {
     /// Whether `error` is news: the last attempt did not fail, or otherwise.
     pub fn is_news(&mut self, error: &LedgerError) -> bool {
         let error = Some(error.to_string());
@@ -27,13 +27,13 @@ mod tests {
 
     #[test]
     fn an_error_is_news_once_and_so_is_its_end() {
-        let mut trouble = Trouble::default();
-        assert!(!trouble.is_over(), "there was none");
-        assert!(trouble.is_news(&LedgerError::Full));
-        assert!(!trouble.is_news(&LedgerError::Full));
-        assert!(trouble.is_news(&LedgerError::Locked), "another one");
-        assert!(trouble.is_over());
-        assert!(!trouble.is_over());
-        assert!(trouble.is_news(&LedgerError::Full));
+        let mut log_once = LogOnce::default();
+        assert!(!log_once.is_over(), "there was none");
+        assert!(log_once.is_news(&LedgerError::Full));
+        assert!(!log_once.is_news(&LedgerError::Full));
+        assert!(log_once.is_news(&LedgerError::Locked), "another one");
+        assert!(log_once.is_over());
+        assert!(!log_once.is_over());
+        assert!(log_once.is_news(&LedgerError::Full));
     }
 }

@@ -10,7 +10,7 @@ use sqlx::{Connection as _, SqliteConnection};
 
 use super::LedgerError;
 use super::file::{check_is_current, connect};
-use super::lock::only_name;
+use super::lock::reject_hard_links;
 use crate::time::UtcMillis;
 
 /// What names a delivery: `RING/SINK`, or `RING/SINK/RECIPIENT` for a sink that sends one message a recipient.
@@ -45,18 +45,18 @@ impl FromStr for DeliveryId {
     }
 }
 
-/// What became of a delivery that was to be changed.
+/// The outcome of a change to a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Amended {
+pub enum AdminOutcome {
     Changed,
     /// It is in this state, from which it cannot be.
     Is(String),
     Unknown,
 }
 
-/// An outbox that can be changed.
+/// Changes the outbox of a ledger that a daemon may have open.
 #[derive(Debug)]
-pub struct Amender {
+pub struct OutboxAdmin {
     connection: SqliteConnection,
 }
 
@@ -80,22 +80,22 @@ const CANCEL: &str = "UPDATE deliveries SET state = 'cancelled', settled_at = ?4
 const STATE: &str = "SELECT state FROM deliveries
     WHERE ring = ?1 AND sink = (SELECT id FROM sinks WHERE name = ?2) AND recipient = ?3";
 
-impl Amender {
+impl OutboxAdmin {
     /// Opens the ledger at `path`, which must exist.
     ///
     /// # Errors
     /// As for [`Inspector::open`](super::Inspector::open).
-    pub async fn open(path: &Path) -> Result<Amender, LedgerError> {
+    pub async fn open(path: &Path) -> Result<OutboxAdmin, LedgerError> {
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(false)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true);
-        only_name(path)?;
+        reject_hard_links(path)?;
         let mut connection = connect(path, options).await?;
         check_is_current(path, &mut connection).await?;
-        Ok(Amender { connection })
+        Ok(OutboxAdmin { connection })
     }
 
     /// Ends the work.
@@ -111,15 +111,15 @@ impl Amender {
     ///
     /// # Errors
     /// [`LedgerError::Full`], [`LedgerError::Database`].
-    pub async fn retry(&mut self, id: &DeliveryId, mail: &[&str], now: UtcMillis) -> Result<Amended, LedgerError> {
+    pub async fn retry(&mut self, id: &DeliveryId, mail: &[&str], now: UtcMillis) -> Result<AdminOutcome, LedgerError> {
         if id.recipient.is_empty() && self.readdress(Some(id), mail, now).await? > 0 {
-            return Ok(Amended::Changed);
+            return Ok(AdminOutcome::Changed);
         }
-        self.amend(RETRY, id, now).await
+        self.update(RETRY, id, now).await
     }
 
-    /// Lets every delivery that has failed or waits be tried at once, with recipients as [`Amender::retry`] has them; says how
-    /// many.
+    /// Lets every delivery that has failed or waits be tried at once, with recipients as [`OutboxAdmin::retry`] has
+    /// them; says how many.
     ///
     /// # Errors
     /// [`LedgerError::Full`], [`LedgerError::Database`].
@@ -139,8 +139,8 @@ impl Amender {
     ///
     /// # Errors
     /// [`LedgerError::Full`], [`LedgerError::Database`].
-    pub async fn cancel(&mut self, id: &DeliveryId, now: UtcMillis) -> Result<Amended, LedgerError> {
-        self.amend(CANCEL, id, now).await
+    pub async fn cancel(&mut self, id: &DeliveryId, now: UtcMillis) -> Result<AdminOutcome, LedgerError> {
+        self.update(CANCEL, id, now).await
     }
 
     #[cfg(test)]
@@ -148,7 +148,12 @@ impl Amender {
         &mut self.connection
     }
 
-    async fn amend(&mut self, sql: &'static str, id: &DeliveryId, now: UtcMillis) -> Result<Amended, LedgerError> {
+    async fn update(
+        &mut self,
+        sql: &'static str,
+        id: &DeliveryId,
+        now: UtcMillis,
+    ) -> Result<AdminOutcome, LedgerError> {
         let mut transaction = self.connection.begin_with("BEGIN IMMEDIATE").await?;
         let query = sqlx::query(sql).bind(id.ring).bind(id.sink.clone()).bind(id.recipient.clone()).bind(now.0);
         let changed = query.execute(&mut *transaction).await?.rows_affected();
@@ -156,9 +161,9 @@ impl Amender {
         let state: Option<String> = state.fetch_optional(&mut *transaction).await?;
         transaction.commit().await?;
         Ok(match state {
-            _ if changed > 0 => Amended::Changed,
-            Some(state) => Amended::Is(state),
-            None => Amended::Unknown,
+            _ if changed > 0 => AdminOutcome::Changed,
+            Some(state) => AdminOutcome::Is(state),
+            None => AdminOutcome::Unknown,
         })
     }
 }

@@ -1,5 +1,4 @@
-//! The disk below the ledger, as far as commits go. A simulation puts another in its place, whose commits fail or are the
-//! last thing that a process does.
+//! Called around each commit of the ledger. A simulation uses one whose commits fail or are the last thing that a process does.
 
 use std::fmt::Debug;
 
@@ -18,7 +17,7 @@ pub enum Commit {
 
 /// What becomes of a commit.
 #[derive(Clone, Debug)]
-pub enum Fate {
+pub enum CommitFate {
     /// All goes on.
     Well,
     /// The commit that is coming fails: nothing of it is written.
@@ -28,9 +27,9 @@ pub enum Fate {
 }
 
 /// What the ledger's commits meet.
-pub trait Disk: Debug + Send + Sync {
+pub trait CommitHook: Debug + Send + Sync {
     /// Asked before and after each commit.
-    fn commit(&self, at: Commit) -> Fate;
+    fn commit(&self, at: Commit) -> CommitFate;
 
     /// Whether a commit waits until the medium has it. Where it does not, a loss of power may take the last commits.
     fn waits(&self) -> bool;
@@ -40,9 +39,9 @@ pub trait Disk: Debug + Send + Sync {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Durable;
 
-impl Disk for Durable {
-    fn commit(&self, _: Commit) -> Fate {
-        Fate::Well
+impl CommitHook for Durable {
+    fn commit(&self, _: Commit) -> CommitFate {
+        CommitFate::Well
     }
 
     fn waits(&self) -> bool {
@@ -51,6 +50,6 @@ impl Disk for Durable {
 }
 
 /// What SQLite calls it.
-pub fn synchronous(disk: &dyn Disk) -> SqliteSynchronous {
-    if disk.waits() { SqliteSynchronous::Full } else { SqliteSynchronous::Off }
+pub fn synchronous(hook: &dyn CommitHook) -> SqliteSynchronous {
+    if hook.waits() { SqliteSynchronous::Full } else { SqliteSynchronous::Off }
 }
