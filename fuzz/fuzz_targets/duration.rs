@@ -2,11 +2,11 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use reveille::calendar::value::{Duration, Written, parse_utc_offset, unescape};
+use reveille::calendar::value::{DateOrDateTime, Duration, parse_utc_offset, unescape};
 
 fuzz_target!(|text: &str| {
     if let Ok(duration) = Duration::parse(text) {
         let _ = (duration.is_negative(), duration.is_zero(), duration.times(u32::MAX));
     }
-    let _ = (Written::parse(text), parse_utc_offset(text), unescape(text));
+    let _ = (DateOrDateTime::parse(text), parse_utc_offset(text), unescape(text));
 });

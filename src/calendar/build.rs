@@ -9,13 +9,13 @@ use jiff::civil::DateTime;
 use super::alarm::{Action, Alarm, Trigger};
 use super::component::{Component, Extra, Kind, Moment, RuleText, Snooze};
 use super::group::Group;
+use super::inactive::{self, Inactive};
 use super::length;
 use super::memo::Memo;
 use super::object::{Fault, Object};
-use super::occurrence::{Given, Identity, LeftOut, Length, Relative, Source, Start, Starts};
+use super::occurrence::{EventDuration, Given, Identity, LeftOut, Relative, Source, Start, Starts};
 use super::place::{Named, Place, Places, Point, day_start};
 use super::recur::{Rule, Series, Work};
-use super::silence::{self, Silence};
 use super::surroundings::Surroundings;
 use super::value::Duration;
 use super::zone::Zone;
@@ -52,7 +52,7 @@ pub(super) struct Builder<'a> {
     /// How many groups there are already.
     groups: usize,
     /// Components that ring nothing, and why.
-    pub(super) silences: Vec<(&'a Component, Silence)>,
+    pub(super) inactive_components: Vec<(&'a Component, Inactive)>,
     /// Overrides with the instant of the occurrence that they take the place of.
     pub(super) replacements: Vec<(UtcMillis, &'a Component)>,
     /// Absolute alarms of the group at work: one that master and override share rings once.
@@ -90,7 +90,7 @@ impl<'a> Builder<'a> {
             fixed: Vec::new(),
             memo: Memo::read(memo, work),
             groups: 0,
-            silences: Vec::new(),
+            inactive_components: Vec::new(),
             replacements: Vec::new(),
             absolutes: HashMap::new(),
         }
@@ -121,12 +121,12 @@ impl<'a> Builder<'a> {
                     component.line,
                     format!("the {name} is left out: another one of its UID has a higher SEQUENCE"),
                 );
-                self.silences.push((component, Silence::Revised));
+                self.inactive_components.push((component, Inactive::Revised));
                 continue;
             }
             match self.start_of(component) {
                 Some(start) => {
-                    let excluded = Arc::new(self.exclusions(component, &start));
+                    let excluded = Arc::new(self.exdates(component, &start));
                     placed.push(Master { component, start, excluded });
                 }
                 None => self.add_dateless(component),
@@ -140,7 +140,7 @@ impl<'a> Builder<'a> {
         for single in &overrides {
             self.replacements.push((single.original.at, single.component));
             if placed.iter().any(|master| master.excluded.contains(start_at(&single.original))) {
-                self.silences.push((single.component, Silence::Excluded));
+                self.inactive_components.push((single.component, Inactive::Excluded));
                 continue;
             }
             let replaced =
@@ -157,10 +157,10 @@ impl<'a> Builder<'a> {
     }
 
     /// EXDATE and EXRULE.
-    fn exclusions(&mut self, component: &Component, start: &Place) -> LeftOut {
+    fn exdates(&mut self, component: &Component, start: &Place) -> LeftOut {
         self.places.enter(component.calendar);
         let mut set = LeftOut::default();
-        for moment in &component.exclusions {
+        for moment in &component.exdates {
             match moment {
                 Moment::Date(date) if !start.all_day => set.days.push(*date),
                 moment => {
@@ -213,7 +213,7 @@ impl<'a> Builder<'a> {
         placed.dedup_by(|earlier, latest| {
             let same = key(earlier) == key(latest);
             if same {
-                self.silences.push((earlier.component, Silence::Revised));
+                self.inactive_components.push((earlier.component, Inactive::Revised));
             }
             same
         });
@@ -225,7 +225,7 @@ impl<'a> Builder<'a> {
     fn add_master(&mut self, master: &Master<'a>, overrides: &[Override<'a>], replaced: Option<&Arc<LeftOut>>) {
         let Master { component, start, excluded } = master;
         self.places.enter(component.calendar);
-        let once = component.rules.is_empty() && component.extras.is_empty();
+        let once = component.rules.is_empty() && component.rdates.is_empty();
         let ranges: Vec<&Override<'a>> = overrides.iter().filter(|o| o.and_future).collect();
         if component.alarms.is_empty() && ranges.is_empty() && !self.may_ring(component, start) {
             return;
@@ -236,7 +236,7 @@ impl<'a> Builder<'a> {
         }
         let mut list = vec![start_at(start)];
         let mut periods = Vec::new();
-        for extra in &component.extras {
+        for extra in &component.rdates {
             let (Extra::At(moment) | Extra::Period(moment, _)) = extra;
             let place = self.places.place_in(*moment, start);
             match length::of_extra(extra, &place, start, &mut self.places) {
@@ -286,7 +286,7 @@ impl<'a> Builder<'a> {
     }
 
     /// The same source with the starts of each rule, and with each period.
-    fn add_copies(&mut self, source: &Source<'a>, series: &[(Given<'a>, Starts)], periods: &[(Start, Length)]) {
+    fn add_copies(&mut self, source: &Source<'a>, series: &[(Given<'a>, Starts)], periods: &[(Start, EventDuration)]) {
         let absolute = |alarm: &Alarm| matches!(alarm.trigger, Some(Trigger::At(_)));
         if source.alarms.is_empty() && !source.component.alarms.iter().any(absolute) {
             return;
@@ -328,7 +328,7 @@ impl<'a> Builder<'a> {
         if !source.alarms.is_empty() {
             self.fault(
                 component.line,
-                format!("alarms of the {} never ring: {}", component.kind.name(), Silence::NoDate),
+                format!("alarms of the {} never ring: {}", component.kind.name(), Inactive::NoDate),
             );
         }
         source.alarms = Arc::new([]);
@@ -345,7 +345,7 @@ impl<'a> Builder<'a> {
         for alarm in self.alarms_of(component, source.all_day) {
             let (Some(Trigger::At(moment)), Some(action)) = (alarm.trigger, alarm.action) else { continue };
             let at = self.places.instant(moment);
-            if silence::of_alarm(alarm).is_none() && at > self.acknowledged(component, Some(alarm)) {
+            if inactive::of_alarm(alarm).is_none() && at > self.acknowledged(component, Some(alarm)) {
                 self.add_absolute(at, action, alarm);
             }
         }
@@ -390,8 +390,8 @@ impl<'a> Builder<'a> {
     /// The source of what `component`, alone, rings; none: it is silent.
     fn source(&mut self, component: &'a Component, start: &Place, once: bool) -> Option<Source<'a>> {
         self.places.enter(component.calendar);
-        if let Some(silence) = silence::of_component(component, self.object, self.around) {
-            self.silences.push((component, silence));
+        if let Some(inactive) = inactive::of_component(component, self.object, self.around) {
+            self.inactive_components.push((component, inactive));
             return None;
         }
         let length = length::of_component(component, start, once, &mut self.places, &mut self.faults);
@@ -400,7 +400,7 @@ impl<'a> Builder<'a> {
         for alarm in alarms {
             relatives.extend(self.relative(component, alarm));
         }
-        if matches!(length, Length::Endless) && relatives.iter().any(|alarm| alarm.at_end) {
+        if matches!(length, EventDuration::Endless) && relatives.iter().any(|alarm| alarm.at_end) {
             let text = "an alarm counts from the end of a to-do that has none: it counts from the start";
             self.fault(component.line, text.to_owned());
         }
@@ -432,7 +432,7 @@ impl<'a> Builder<'a> {
     }
 
     fn relative(&mut self, component: &Component, alarm: &'a Alarm) -> Option<Relative<'a>> {
-        if silence::of_alarm(alarm).is_some() {
+        if inactive::of_alarm(alarm).is_some() {
             return None;
         }
         let (offset, at_end) = match alarm.trigger? {
@@ -480,8 +480,8 @@ fn start_at(place: &Place) -> Start {
     Start { wall: place.wall, at: place.at }
 }
 
-/// The occurrence that a snooze is of, in a series in `zone`. Of an all-day or floating series Mozilla writes its wall clock as if it
-/// were UTC.
+/// The occurrence that a snooze is of, in a series in `zone`. Of an all-day or floating series Mozilla writes its wall
+/// clock as if it were UTC.
 fn snoozed(snooze: &Snooze, zone: &Named, all_day: bool) -> Option<Start> {
     let at = UtcMillis(snooze.occurrence?.div_euclid(1000));
     let wall = Zone::utc().wall(at);

@@ -140,8 +140,8 @@ pub struct Component {
     pub recurrence_id: Option<RecurrenceId>,
     pub rules: Vec<RuleText>,
     pub exclusion_rules: Vec<RuleText>,
-    pub extras: Vec<Extra>,
-    pub exclusions: Vec<Moment>,
+    pub rdates: Vec<Extra>,
+    pub exdates: Vec<Moment>,
     pub alarms: Vec<Alarm>,
     /// X-MOZ-LASTACK.
     pub acknowledged: Option<Moment>,
@@ -175,8 +175,8 @@ impl Component {
             recurrence_id: None,
             rules: Vec::new(),
             exclusion_rules: Vec::new(),
-            extras: Vec::new(),
-            exclusions: Vec::new(),
+            rdates: Vec::new(),
+            exdates: Vec::new(),
             alarms: Vec::new(),
             acknowledged: None,
             snoozes: Vec::new(),
@@ -271,7 +271,7 @@ impl Component {
     fn extra_dates(&mut self, line: &ContentLine<'_>, number: u32, reader: &mut Reader<'_>) {
         for value in line.value.split(',').filter(|value| !value.trim().is_empty()) {
             match extra(line, value, number, reader) {
-                Ok(extra) => self.extras.push(extra),
+                Ok(extra) => self.rdates.push(extra),
                 Err(error) => reader.fault(number, format_args!("a value of RDATE is left out: {error}")),
             }
         }
@@ -280,7 +280,7 @@ impl Component {
     fn excluded_dates(&mut self, line: &ContentLine<'_>, number: u32, reader: &mut Reader<'_>) {
         for value in line.value.split(',').filter(|value| !value.trim().is_empty()) {
             match reader.moment(line, value, number) {
-                Ok(moment) => self.exclusions.push(moment),
+                Ok(moment) => self.exdates.push(moment),
                 Err(error) => reader.fault(number, format_args!("a value of EXDATE is left out: {error}")),
             }
         }

@@ -16,7 +16,7 @@ const MAX_COUNTED: u64 = 1_000_000;
 
 /// Whether an object can ring more often in an hour than it may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Crowd {
+enum RateLimit {
     No,
     Possible,
     /// It has rules that step by hours or less: an hour is looked at by itself.
@@ -30,7 +30,7 @@ pub(super) struct Group<'a> {
     index: u32,
     pub(super) sources: Vec<Source<'a>>,
     pub(super) fixed: Vec<Fixed<'a>>,
-    crowd: Crowd,
+    rate_limit: RateLimit,
     /// Rings in one UTC clock hour.
     cap: usize,
 }
@@ -38,21 +38,21 @@ pub(super) struct Group<'a> {
 impl<'a> Group<'a> {
     /// Group `index` of a plan, of these sources; no more than `cap` of its rings fall into one UTC clock hour.
     pub(super) fn new(index: usize, sources: Vec<Source<'a>>, fixed: Vec<Fixed<'a>>, cap: u32) -> Group<'a> {
-        let mut group = Group { index: narrow(index), sources, fixed, crowd: Crowd::No, cap: cap as usize };
-        group.crowd = group.crowd();
+        let mut group = Group { index: narrow(index), sources, fixed, rate_limit: RateLimit::No, cap: cap as usize };
+        group.rate_limit = group.rate_limit();
         group
     }
 
     /// Adds the rings in [from, until) that are not suppressed to `rings`.
     pub(super) fn rings(&self, from: UtcMillis, until: UtcMillis, rings: &mut Vec<Ring<'a>>) {
-        match self.crowd {
-            Crowd::No => self.collect(from, until, usize::MAX, rings),
-            Crowd::Possible => {
+        match self.rate_limit {
+            RateLimit::No => self.collect(from, until, usize::MAX, rings),
+            RateLimit::Possible => {
                 let mut rank = Rank::default();
                 let all = self.ordered(hour_of(from), until, usize::MAX);
                 rings.extend(all.into_iter().filter(|ring| rank.next(ring.at) < self.cap && ring.at >= from));
             }
-            Crowd::SubDaily => self.each_hour(from, until, |hour, end| {
+            RateLimit::SubDaily => self.each_hour(from, until, |hour, end| {
                 let first = self.ordered(hour, end, self.cap).into_iter().take(self.cap);
                 rings.extend(first.filter(|ring| ring.at >= from));
             }),
@@ -70,7 +70,7 @@ impl<'a> Group<'a> {
     /// How many rings in [from, until) are suppressed.
     pub(super) fn suppressed(&self, from: UtcMillis, until: UtcMillis) -> u64 {
         let mut count = 0;
-        if self.crowd != Crowd::No {
+        if self.rate_limit != RateLimit::No {
             self.each_hour(from, until, |hour, end| {
                 if count < MAX_COUNTED {
                     let rings = self.ordered(hour, end, usize::MAX);
@@ -84,7 +84,7 @@ impl<'a> Group<'a> {
     /// The instant of the first ring at or after `from` that is not suppressed; none: it never rings again.
     pub(super) fn next_ring(&self, from: UtcMillis) -> Option<UtcMillis> {
         let mut next = self.next(from)?;
-        if self.crowd == Crowd::No {
+        if self.rate_limit == RateLimit::No {
             return Some(next);
         }
         // A second look is enough unless the first ring of an hour is suppressed, which only a limit of none brings about.
@@ -111,7 +111,7 @@ impl<'a> Group<'a> {
 
     /// No more of its rings fall into one UTC clock hour.
     pub(super) fn most_an_hour(&self) -> usize {
-        if self.crowd == Crowd::No { self.most().min(self.cap) } else { self.cap }
+        if self.rate_limit == RateLimit::No { self.most().min(self.cap) } else { self.cap }
     }
 
     /// So many rings may fall into one UTC clock hour.
@@ -134,18 +134,18 @@ impl<'a> Group<'a> {
             source
         };
         let sources = self.sources.iter().map(open).collect();
-        Group { index: self.index, sources, fixed: self.fixed.clone(), crowd: Crowd::No, cap: self.cap }
+        Group { index: self.index, sources, fixed: self.fixed.clone(), rate_limit: RateLimit::No, cap: self.cap }
     }
 
     /// Whether, and by what, more rings than are allowed can fall into one hour.
-    fn crowd(&self) -> Crowd {
+    fn rate_limit(&self) -> RateLimit {
         let is_sub_daily = |source: &Source<'_>| source.is_sub_daily() && !source.alarms.is_empty();
         if self.sources.iter().any(is_sub_daily) {
-            Crowd::SubDaily
+            RateLimit::SubDaily
         } else if self.most() <= self.cap {
-            Crowd::No
+            RateLimit::No
         } else {
-            Crowd::Possible
+            RateLimit::Possible
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::component::{Component, Extra, ExtraEnd, Kind, Moment};
 use super::object::Fault;
-use super::occurrence::Length;
+use super::occurrence::EventDuration;
 use super::place::{Place, Places};
 use super::value::Duration;
 
@@ -15,7 +15,7 @@ pub(super) fn of_component(
     once: bool,
     places: &mut Places,
     faults: &mut Vec<Fault>,
-) -> Length {
+) -> EventDuration {
     let mut fault = |text: &str| faults.push(Fault { line: component.line, text: text.to_owned() });
     if let Some(end) = component.end {
         // An end without a zone is in that of the start: the RFC wants both alike, and some forget the one.
@@ -38,45 +38,45 @@ pub(super) fn of_component(
             fault("its DURATION is negative: it lasts no time");
             none(start)
         }
-        Some(length) => Length::Nominal(length),
-        None if component.kind == Kind::Todo => Length::Endless,
-        None if start.all_day => Length::Days(1),
+        Some(length) => EventDuration::Nominal(length),
+        None if component.kind == Kind::Todo => EventDuration::Endless,
+        None if start.all_day => EventDuration::Days(1),
         None => none(start),
     }
 }
 
 /// No time.
-fn none(start: &Place) -> Length {
-    if start.all_day { Length::Days(0) } else { Length::Exact(0, start.zone.clone()) }
+fn none(start: &Place) -> EventDuration {
+    if start.all_day { EventDuration::Days(0) } else { EventDuration::Exact(0, start.zone.clone()) }
 }
 
 /// From `start` to `end`; none: that is backwards.
-fn between(kind: Kind, start: &Place, end: Place, once: bool) -> Option<Length> {
+fn between(kind: Kind, start: &Place, end: Place, once: bool) -> Option<EventDuration> {
     if start.all_day && end.all_day {
         let days = i64::from(start.wall.date().until(end.wall.date()).ok()?.get_days());
         return match days {
             ..0 => None,
-            0 if kind == Kind::Event => Some(Length::Days(1)),
-            days => Some(Length::Days(days)),
+            0 if kind == Kind::Event => Some(EventDuration::Days(1)),
+            days => Some(EventDuration::Days(days)),
         };
     }
     let length = end.at.0.checked_sub(start.at.0).filter(|length| *length >= 0)?;
     if once && (length > 0 || start.all_day) {
-        return Some(Length::Until(end.point(), end.zone));
+        return Some(EventDuration::Until(end.point(), end.zone));
     }
     if start.all_day {
         let seconds = end.wall.duration_since(start.wall).as_secs();
         let (days, seconds) = (seconds.div_euclid(SECONDS_A_DAY), seconds.rem_euclid(SECONDS_A_DAY));
-        return Some(Length::Nominal(Duration { days, seconds }));
+        return Some(EventDuration::Nominal(Duration { days, seconds }));
     }
-    Some(Length::Exact(length, end.zone))
+    Some(EventDuration::Exact(length, end.zone))
 }
 
 /// The length that a PERIOD in an RDATE has of its own.
-pub(super) fn of_extra(extra: &Extra, start: &Place, series: &Place, places: &mut Places) -> Option<Length> {
+pub(super) fn of_extra(extra: &Extra, start: &Place, series: &Place, places: &mut Places) -> Option<EventDuration> {
     match extra {
         Extra::At(_) => None,
-        Extra::Period(_, ExtraEnd::After(length)) => Some(Length::Nominal(*length)),
+        Extra::Period(_, ExtraEnd::After(length)) => Some(EventDuration::Nominal(*length)),
         Extra::Period(_, ExtraEnd::At(end)) => {
             let end = places.place_in(*end, series);
             between(Kind::Todo, start, end, true).or_else(|| Some(none(start)))

@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 use jiff::civil::{Date, DateTime, Time};
 
 use super::recur::Rule;
-use super::value::{Duration, Written, fits, parse_utc_offset};
+use super::value::{DateOrDateTime, Duration, fits, parse_utc_offset};
 
 const MINUTE: i64 = 60;
 const HOUR: i64 = 60 * MINUTE;
@@ -24,7 +24,7 @@ pub fn readings_of(text: &str) -> [(&'static str, Option<String>, Option<String>
     }
     [
         ("duration", told(Duration::parse(text).ok()), told(duration(text))),
-        ("date or time", told(Written::parse(text).ok()), told(written(text))),
+        ("date or time", told(DateOrDateTime::parse(text).ok()), told(written(text))),
         ("offset", told(parse_utc_offset(text).ok()), told(utc_offset(text))),
         ("rule", told(Rule::parse(text).ok()), told(Rule::read(text).ok().map(|(rule, _)| rule))),
     ]
@@ -73,10 +73,11 @@ pub(super) fn duration(text: &str) -> Option<Duration> {
     fits(days, seconds).then_some(Duration { days: sign * days, seconds: sign * seconds })
 }
 
-/// Reads a date or time that breaks the grammar of RFC 5545, 3.3.4 and 3.3.5: without seconds, with fractions of a second, in the
-/// extended form of ISO 8601 (`2026-03-10T09:30`), with an offset (`+0100`), which makes it a time in UTC, with the name of UTC behind
-/// it, or a date with `Z`. None: it is neither date nor time, or one that does not exist.
-pub(super) fn written(text: &str) -> Option<Written> {
+/// Reads a date or time that breaks the grammar of RFC 5545, 3.3.4 and 3.3.5: without seconds, with fractions of a
+/// second, in the extended form of ISO 8601 (`2026-03-10T09:30`), with an offset (`+0100`), which makes it a time in
+/// UTC, with the name of UTC behind it, or a date with `Z`. None: it is neither date nor time, or one that does not
+/// exist.
+pub(super) fn written(text: &str) -> Option<DateOrDateTime> {
     let text = trimmed(text)?.to_ascii_uppercase();
     let (day, rest) = match text.as_bytes().get(4) {
         Some(b'-' | b'/' | b'.') => {
@@ -97,22 +98,22 @@ pub(super) fn written(text: &str) -> Option<Written> {
     let offset = offset(zone.trim())?;
     if clock.trim_matches(':').is_empty() {
         // A date has no zone, so only the name of UTC can stand behind it by mistake.
-        return matches!(offset, None | Some(0)).then_some(Written::Date(date));
+        return matches!(offset, None | Some(0)).then_some(DateOrDateTime::Date(date));
     }
     let wall = DateTime::from_parts(date, time(clock)?);
-    let Some(seconds) = offset else { return Some(Written::Time { wall, utc: false }) };
+    let Some(seconds) = offset else { return Some(DateOrDateTime::Time { wall, utc: false }) };
     let wall = wall.checked_sub(SignedDuration::from_secs(seconds)).ok()?;
-    Some(Written::Time { wall, utc: true })
+    Some(DateOrDateTime::Time { wall, utc: true })
 }
 
 /// The date that a time begins with which cannot be read otherwise.
-pub(super) fn date_of(text: &str) -> Option<Written> {
+pub(super) fn date_of(text: &str) -> Option<DateOrDateTime> {
     let (day, rest) = trimmed(text)?.split_at_checked(8)?;
-    rest.starts_with(['T', 't']).then(|| date(day).map(Written::Date))?
+    rest.starts_with(['T', 't']).then(|| date(day).map(DateOrDateTime::Date))?
 }
 
-/// Reads an offset from UTC that breaks the grammar of RFC 5545, 3.3.14: with a colon (`+01:00`), without the minutes (`+1`), with
-/// three digits (`+530`), with `UTC` or `GMT` in front. Seconds east of UTC; none: it is no offset.
+/// Reads an offset from UTC that breaks the grammar of RFC 5545, 3.3.14: with a colon (`+01:00`), without the minutes
+/// (`+1`), with three digits (`+530`), with `UTC` or `GMT` in front. Seconds east of UTC; none: it is no offset.
 pub(super) fn utc_offset(text: &str) -> Option<i32> {
     let text = squeezed(text)?.to_ascii_uppercase();
     let text = text.strip_prefix("UTC").or_else(|| text.strip_prefix("GMT")).unwrap_or(&text);
@@ -206,7 +207,7 @@ mod tests {
     use jiff::civil::date;
     use proptest::prelude::*;
 
-    use super::super::value::{Duration, Written};
+    use super::super::value::{DateOrDateTime, Duration};
     use super::{duration, utc_offset, written};
 
     #[test]
@@ -274,8 +275,8 @@ mod tests {
     #[test]
     fn dates_and_times_that_can_mean_only_one_thing() {
         let half_past = date(2026, 3, 10).at(9, 30, 0, 0);
-        let local = Written::Time { wall: half_past, utc: false };
-        let utc = Written::Time { wall: half_past, utc: true };
+        let local = DateOrDateTime::Time { wall: half_past, utc: false };
+        let utc = DateOrDateTime::Time { wall: half_past, utc: true };
         for text in
             ["20260310T0930", "2026-03-10T09:30", "2026-03-10 09:30:00", "20260310T093000.000", "20260310 093000"]
         {
@@ -293,9 +294,12 @@ mod tests {
             assert_eq!(written(text), Some(utc), "{text}");
         }
         for text in ["2026-03-10", "2026-03-10T::", "2026/03/10", "20260310Z", "20260310;", "20260310T"] {
-            assert_eq!(written(text), Some(Written::Date(date(2026, 3, 10))), "{text}");
+            assert_eq!(written(text), Some(DateOrDateTime::Date(date(2026, 3, 10))), "{text}");
         }
-        assert_eq!(written("20260310T09"), Some(Written::Time { wall: date(2026, 3, 10).at(9, 0, 0, 0), utc: false }));
+        assert_eq!(
+            written("20260310T09"),
+            Some(DateOrDateTime::Time { wall: date(2026, 3, 10).at(9, 0, 0, 0), utc: false })
+        );
     }
 
     #[test]
@@ -353,7 +357,7 @@ mod tests {
 
         #[test]
         fn what_the_grammar_reads_as_a_time_is_read_alike(text in "20[0-9]{2}(0[1-9]|1[0-2])(0[1-9]|[12][0-9])(T([01][0-9]|2[0-3])([0-5][0-9]){2}Z?)?") {
-            if let Ok(strict) = Written::parse(&text) {
+            if let Ok(strict) = DateOrDateTime::parse(&text) {
                 prop_assert_eq!(written(&text), Some(strict));
             }
         }

@@ -3,7 +3,7 @@
 //!
 //! * [`object`]: from octets to [`component`]s and [`alarm`]s, as they are written; [`value`] reads their values.
 //! * [`plan`]: from components to [`ring`]s: what rings in a window, and when the next ring is. [`surroundings`] is what it
-//!   needs besides the object, [`silence`] why an alarm never rings, [`explain`] how each ring comes about.
+//!   needs besides the object, [`inactive`] why an alarm never rings, [`explain`] how each ring comes about.
 //! * [`zone`]: time zones: placing wall-clock time, from TZif data or from a VTIMEZONE.
 //! * [`recur`]: recurrence rules, expanded in wall-clock time from anywhere in the series.
 
@@ -12,6 +12,7 @@ mod build;
 pub mod component;
 pub mod explain;
 mod group;
+pub mod inactive;
 mod length;
 mod lenient;
 mod line;
@@ -25,7 +26,6 @@ pub mod plan;
 mod reader;
 pub mod recur;
 pub mod ring;
-pub mod silence;
 pub mod surroundings;
 mod unnamed;
 pub mod value;

@@ -54,7 +54,7 @@ impl Default for Limits {
 
 /// Why octets are no calendar object at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NotACalendar {
+pub enum ParseError {
     #[error("it is no iCalendar text: no line says BEGIN:VCALENDAR")]
     NoCalendar,
     #[error("it is written in {0}; iCalendar text is UTF-8, save it as that")]
@@ -133,12 +133,12 @@ impl Object {
     ///
     /// # Errors
     /// When this is no iCalendar text at all, or larger than `limits` allow.
-    pub fn parse(octets: &[u8], limits: &Limits) -> Result<Object, NotACalendar> {
+    pub fn parse(octets: &[u8], limits: &Limits) -> Result<Object, ParseError> {
         if octets.len() > limits.max_object_size {
-            return Err(NotACalendar::TooLarge { size: octets.len(), limit: limits.max_object_size });
+            return Err(ParseError::TooLarge { size: octets.len(), limit: limits.max_object_size });
         }
         if let Some(encoding) = foreign_encoding(octets) {
-            return Err(NotACalendar::Encoding(encoding));
+            return Err(ParseError::Encoding(encoding));
         }
         let lines = Lines::unfold(octets);
         let mut object = Parser::read(&lines, *limits)?;

@@ -4,7 +4,7 @@ use jiff::civil::DateTime;
 
 use super::object::ZoneDefinition;
 use super::reader::Reader;
-use super::value::{Written, unescape};
+use super::value::{DateOrDateTime, unescape};
 use super::zone::{Observance, VTimezone, ZoneLimits};
 
 /// A VTIMEZONE while it is read.
@@ -138,7 +138,7 @@ fn always(offset: i32) -> Observance {
 
 fn wall(value: &str, number: u32, reader: &mut Reader<'_>) -> Result<DateTime, super::value::ValueError> {
     Ok(match reader.written(value, number)? {
-        Written::Date(date) => date.at(0, 0, 0, 0),
-        Written::Time { wall, .. } => wall,
+        DateOrDateTime::Date(date) => date.at(0, 0, 0, 0),
+        DateOrDateTime::Time { wall, .. } => wall,
     })
 }

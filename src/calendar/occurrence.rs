@@ -67,7 +67,7 @@ pub(super) enum Move {
 
 /// How long an occurrence lasts.
 #[derive(Clone, Debug)]
-pub(super) enum Length {
+pub(super) enum EventDuration {
     /// A to-do that is due at no time.
     Endless,
     /// Until then, as written; for what occurs once.
@@ -152,7 +152,7 @@ pub(super) struct Source<'a> {
     /// Where its starts are, once moved.
     pub(super) zone: Named,
     pub(super) all_day: bool,
-    pub(super) length: Length,
+    pub(super) length: EventDuration,
     pub(super) identity: Identity,
     pub(super) starts: Starts,
     pub(super) given: Given<'a>,
@@ -272,15 +272,15 @@ impl<'a> Source<'a> {
     pub(super) fn end(&self, start: Start) -> Option<(Point, &Zone)> {
         let from = Point { at: start.at, wall: Some(start.wall) };
         match &self.length {
-            Length::Endless => None,
-            Length::Until(point, zone) => Some((*point, &zone.zone)),
-            Length::Exact(0, _) => Some((from, &self.zone.zone)),
-            Length::Exact(length, zone) => {
+            EventDuration::Endless => None,
+            EventDuration::Until(point, zone) => Some((*point, &zone.zone)),
+            EventDuration::Exact(0, _) => Some((from, &self.zone.zone)),
+            EventDuration::Exact(length, zone) => {
                 Some((Point { at: UtcMillis(start.at.0.checked_add(*length)?), wall: None }, &zone.zone))
             }
-            Length::Nominal(length) => Some((shift(from, *length, &self.zone.zone)?, &self.zone.zone)),
-            Length::Days(0) => Some((from, &self.zone.zone)),
-            Length::Days(days) => {
+            EventDuration::Nominal(length) => Some((shift(from, *length, &self.zone.zone)?, &self.zone.zone)),
+            EventDuration::Days(0) => Some((from, &self.zone.zone)),
+            EventDuration::Days(days) => {
                 let moved = shift(from, Duration { days: *days, seconds: 0 }, &self.zone.zone)?;
                 let date = moved.wall?.date();
                 Some((Point { at: day_start(&self.zone.zone, date), wall: moved.wall }, &self.zone.zone))
@@ -337,15 +337,15 @@ impl<'a> Source<'a> {
         distance = distance.saturating_add(self.moved.unwrap_or(0).saturating_mul(SECOND));
         if alarm.at_end {
             let length = match &self.length {
-                Length::Endless => 0,
+                EventDuration::Endless => 0,
                 // What occurs once has one start; it is cheaper to look at it than to guess.
-                Length::Until(..) => return (0, i64::MAX / 4),
-                Length::Exact(length, _) => *length,
-                Length::Nominal(Duration { days, seconds }) => {
+                EventDuration::Until(..) => return (0, i64::MAX / 4),
+                EventDuration::Exact(length, _) => *length,
+                EventDuration::Nominal(Duration { days, seconds }) => {
                     nominal |= *days != 0;
                     days.saturating_mul(DAY).saturating_add(seconds.saturating_mul(SECOND))
                 }
-                Length::Days(days) => {
+                EventDuration::Days(days) => {
                     nominal |= *days != 0;
                     days.saturating_mul(DAY)
                 }

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use super::alarm::Alarm;
 use super::component::{Component, Kind};
 use super::line::{self, Lines};
-use super::object::{Fault, Limits, NotACalendar, Object, VCalendar};
+use super::object::{Fault, Limits, Object, ParseError, VCalendar};
 use super::observance::Zone as ZoneBuilder;
 use super::reader::{Notes, Reader};
 use super::value::{quoted, unescape};
@@ -51,7 +51,7 @@ impl Parser<'_> {
     ///
     /// # Errors
     /// When none of them begins a calendar.
-    pub(super) fn read(lines: &Lines, limits: Limits) -> Result<Object, NotACalendar> {
+    pub(super) fn read(lines: &Lines, limits: Limits) -> Result<Object, ParseError> {
         let notes = Notes::new(limits);
         let (object, stack, ended) = (Object::default(), Vec::new(), OnceCell::new());
         let mut parser = Parser { lines, ended, object, stack, too_deep: 0, notes };
@@ -258,9 +258,9 @@ impl Parser<'_> {
     }
 
     /// The object, once all lines are taken in.
-    fn finish(mut self) -> Result<Object, NotACalendar> {
+    fn finish(mut self) -> Result<Object, ParseError> {
         if self.object.calendars.is_empty() {
-            return Err(NotACalendar::NoCalendar);
+            return Err(ParseError::NoCalendar);
         }
         // What is open at the end was cut off: nobody knows what else it said.
         let cut = self.stack.get(1).or(self.stack.first()).map(|frame| (quoted(&frame.name), frame.line));

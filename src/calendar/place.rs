@@ -90,12 +90,12 @@ pub(super) struct Places {
     asked_floating: bool,
     asked_user: bool,
     /// Ids that a later database may know, which these times would lie in then; and those of floating times.
-    awaited: Vec<String>,
-    awaited_floating: Vec<String>,
+    unresolved: Vec<String>,
+    unresolved_floating: Vec<String>,
 }
 
-/// So many ids are awaited for one object.
-const MAX_AWAITED: usize = 100;
+/// At most so many ids are unresolved for one object.
+const MAX_UNRESOLVED: usize = 100;
 
 impl Places {
     /// Resolves the zones that `object` uses; unknown ones are added to `faults`.
@@ -123,7 +123,7 @@ impl Places {
             .collect();
         let nobody = || Named { zone: utc.clone(), known: false, from: ZoneFrom::Nobody };
         let (floating, user) = by_calendar.first().cloned().unwrap_or_else(|| (nobody(), nobody()));
-        let mut awaited = Vec::new();
+        let mut unresolved = Vec::new();
         let mut tzids = Vec::with_capacity(object.tzids.len());
         for tzid in &object.tzids {
             let found = resolve(tzid.calendar, &tzid.name);
@@ -131,8 +131,8 @@ impl Places {
             if matches!(naming, None | Some(Naming::Own | Naming::Likely | Naming::Offset | Naming::Location)) {
                 let own = zones.get(&(tzid.calendar, tzid.name.trim())).copied();
                 let names = std::iter::once(&*tzid.name).chain(own.and_then(|own| own.location.as_deref()));
-                awaited.extend(names.flat_map(|name| around.zones.awaited(name)));
-                awaited.truncate(MAX_AWAITED);
+                unresolved.extend(names.flat_map(|name| around.zones.unresolved(name)));
+                unresolved.truncate(MAX_UNRESOLVED);
                 // What is wrong with a definition counts only where it would be used.
                 if let Some(own) = own.filter(|_| matches!(naming, None | Some(Naming::Own))) {
                     let sentences = around.zones.faults_of(&own.definition);
@@ -155,13 +155,13 @@ impl Places {
                 }
             });
         }
-        let mut awaited_floating = around.awaited.clone();
+        let mut unresolved_floating = around.unresolved.clone();
         if floating.from != ZoneFrom::Calendar {
             let stated = object.calendars.iter().filter_map(|calendar| calendar.floating_zone.as_deref());
-            awaited_floating.extend(stated.flat_map(|name| around.zones.awaited(name)).take(MAX_AWAITED));
+            unresolved_floating.extend(stated.flat_map(|name| around.zones.unresolved(name)).take(MAX_UNRESOLVED));
         }
         let (asked_floating, asked_user) = (false, false);
-        Places { utc, floating, user, by_calendar, tzids, asked_floating, asked_user, awaited, awaited_floating }
+        Places { utc, floating, user, by_calendar, tzids, asked_floating, asked_user, unresolved, unresolved_floating }
     }
 
     /// From now on floating times are those of this VCALENDAR.
@@ -175,9 +175,9 @@ impl Places {
     }
 
     /// Ids that no zone of the database has, in lower case: with a database that has one, its times would lie elsewhere.
-    pub(super) fn awaited(&self) -> Vec<String> {
-        let floating = self.awaited_floating.iter().filter(|_| self.asked_floating || self.asked_user);
-        let mut ids: Vec<String> = self.awaited.iter().chain(floating).cloned().collect();
+    pub(super) fn unresolved(&self) -> Vec<String> {
+        let floating = self.unresolved_floating.iter().filter(|_| self.asked_floating || self.asked_user);
+        let mut ids: Vec<String> = self.unresolved.iter().chain(floating).cloned().collect();
         ids.sort_unstable();
         ids.dedup();
         ids

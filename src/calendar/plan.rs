@@ -9,11 +9,11 @@ use std::ops::Range;
 use super::build::Builder;
 use super::component::{Component, Kind};
 use super::group::{Group, HOUR, hour_of};
+use super::inactive::Inactive;
 use super::object::{Fault, Object};
 use super::place::Places;
 use super::recur::Work;
 use super::ring::{Ring, in_order};
-use super::silence::Silence;
 use super::surroundings::Surroundings;
 use super::value::quoted;
 use crate::time::UtcMillis;
@@ -35,7 +35,7 @@ pub struct Plan<'a> {
     pub(super) groups: Vec<Group<'a>>,
     faults: Vec<Fault>,
     zones: Vec<String>,
-    awaited: Vec<String>,
+    unresolved: Vec<String>,
     memo: Option<String>,
     /// Of all its rules.
     work: Work,
@@ -43,7 +43,7 @@ pub struct Plan<'a> {
     overworked: RefCell<BTreeMap<u32, &'a str>>,
     /// What only the explanation asks for.
     pub(super) places: Places,
-    pub(super) silences: Vec<(&'a Component, Silence)>,
+    pub(super) inactive_components: Vec<(&'a Component, Inactive)>,
     pub(super) replacements: Vec<(UtcMillis, &'a Component)>,
 }
 
@@ -62,7 +62,9 @@ impl<'a> Plan<'a> {
                 groups.extend(group);
             } else {
                 overworked.extend(components.first().map(|first| (first.line, &*first.uid)));
-                builder.silences.extend(components.iter().map(|component| (*component, Silence::Overworked)));
+                builder
+                    .inactive_components
+                    .extend(components.iter().map(|component| (*component, Inactive::Overworked)));
             }
         }
         drop(budget);
@@ -71,10 +73,23 @@ impl<'a> Plan<'a> {
         faults.sort_by(|a, b| a.line.cmp(&b.line).then_with(|| a.text.cmp(&b.text)));
         faults.dedup();
         faults.truncate(2 * around.limits.max_faults);
-        let Builder { places, memo, silences, replacements, .. } = builder;
-        let (zones, awaited, memo) = (places.ids(), places.awaited(), memo.to_json());
+        let Builder { places, memo, inactive_components, replacements, .. } = builder;
+        let (zones, unresolved, memo) = (places.ids(), places.unresolved(), memo.to_json());
         let overworked = RefCell::new(overworked);
-        Plan { object, around, groups, faults, zones, awaited, memo, work, overworked, places, silences, replacements }
+        Plan {
+            object,
+            around,
+            groups,
+            faults,
+            zones,
+            unresolved,
+            memo,
+            work,
+            overworked,
+            places,
+            inactive_components,
+            replacements,
+        }
     }
 
     /// The rings in the window (from ≤ ring < until), ascending by instant, each once, without those that are suppressed.
@@ -200,8 +215,8 @@ impl<'a> Plan<'a> {
 
     /// Ids, in lower case, that its times would depend on if the time zone database had them: TZIDs that nobody knows, or
     /// that only the object itself knows.
-    pub fn awaited_zones(&self) -> &[String] {
-        &self.awaited
+    pub fn unresolved_zones(&self) -> &[String] {
+        &self.unresolved
     }
 
     /// What the next plan of the same text need not work out again, as JSON; none: there is nothing to remember. To be

@@ -7,7 +7,7 @@ use super::component::{Moment, TzId};
 use super::lenient;
 use super::line::ContentLine;
 use super::object::{Fault, Limits, Object, Tzid};
-use super::value::{Duration, ValueError, Written, parse_utc_offset, quoted, unescape};
+use super::value::{DateOrDateTime, Duration, ValueError, parse_utc_offset, quoted, unescape};
 
 /// What reading needs besides the object.
 #[derive(Debug, Default)]
@@ -95,8 +95,8 @@ impl Reader<'_> {
     }
 
     /// Reads `value` as a date or time; one that the grammar refuses and that can mean only one thing is a fault.
-    pub(super) fn written(&mut self, value: &str, number: u32) -> Result<Written, ValueError> {
-        Written::parse(value).or_else(|error| {
+    pub(super) fn written(&mut self, value: &str, number: u32) -> Result<DateOrDateTime, ValueError> {
+        DateOrDateTime::parse(value).or_else(|error| {
             let read = lenient::written(value).ok_or(error)?;
             self.fault(
                 number,
@@ -118,8 +118,8 @@ impl Reader<'_> {
         })
     }
 
-    /// Reads `value` as an offset from UTC, in seconds east of it; one that the grammar refuses and that can mean only one thing is a
-    /// fault.
+    /// Reads `value` as an offset from UTC, in seconds east of it; one that the grammar refuses and that can mean only
+    /// one thing is a fault.
     pub(super) fn utc_offset(&mut self, value: &str, number: u32) -> Result<i32, ValueError> {
         parse_utc_offset(value).or_else(|error| {
             let read = lenient::utc_offset(value).ok_or(error)?;
@@ -132,14 +132,14 @@ impl Reader<'_> {
     }
 
     /// Gives a date or time that stands in `line` the zone that the line names: `Z` wins over TZID, and a DATE has none.
-    pub(super) fn zoned(&mut self, line: &ContentLine<'_>, written: Written, number: u32) -> Moment {
+    pub(super) fn zoned(&mut self, line: &ContentLine<'_>, written: DateOrDateTime, number: u32) -> Moment {
         match written {
-            Written::Date(date) => Moment::Date(date),
-            Written::Time { wall, .. } if line.says("VALUE", "DATE") && wall == wall.start_of_day() => {
+            DateOrDateTime::Date(date) => Moment::Date(date),
+            DateOrDateTime::Time { wall, .. } if line.says("VALUE", "DATE") && wall == wall.start_of_day() => {
                 Moment::Date(wall.date())
             }
-            Written::Time { wall, utc: true } => Moment::Utc(wall),
-            Written::Time { wall, utc: false } => match line.parameter("TZID") {
+            DateOrDateTime::Time { wall, utc: true } => Moment::Utc(wall),
+            DateOrDateTime::Time { wall, utc: false } => match line.parameter("TZID") {
                 // Some write the escapes of text here as well.
                 Some(tzid) if !tzid.trim().is_empty() => Moment::Zoned(wall, self.tzid(&unescape(tzid.trim()), number)),
                 _ => Moment::Floating(wall),
@@ -166,8 +166,8 @@ impl Reader<'_> {
     }
 }
 
-/// Whether `value` begins with a date, a time or a duration. It is asked behind each colon of a line, so it looks at the beginning
-/// only, and at that once only where it can be one.
+/// Whether `value` begins with a date, a time or a duration. It is asked behind each colon of a line, so it looks at
+/// the beginning only, and at that once only where it can be one.
 fn begins_a_value(value: &str) -> bool {
     let head = value.get(..value.floor_char_boundary(2 * lenient::MAX_VALUE)).unwrap_or_default();
     let first = head.split([',', '/']).next().unwrap_or_default();
@@ -175,6 +175,6 @@ fn begins_a_value(value: &str) -> bool {
     if plain.starts_with(':') {
         return false;
     }
-    let is_strict = Written::parse(first).is_ok() || Duration::parse(first).is_ok();
+    let is_strict = DateOrDateTime::parse(first).is_ok() || Duration::parse(first).is_ok();
     is_strict || lenient::written(first).is_some() || lenient::duration(first).is_some()
 }

@@ -1,7 +1,7 @@
 //! What an object's alarms depend on besides its own text: the zones, whose calendar it is, limits.
 
 use super::alarm::Alarm;
-use super::object::{Limits, NotACalendar, Object};
+use super::object::{Limits, Object, ParseError};
 use super::zone::{Zone, Zones};
 
 /// What is known around the objects of one calendar. Made once for a calendar, used for each of its objects.
@@ -18,7 +18,7 @@ pub struct Surroundings {
     /// The calendar's default alarms, where they are to be used.
     pub default_alarms: Option<DefaultAlarms>,
     /// Ids that the calendar's and the user's zone have and the database has not, in lower case.
-    pub(super) awaited: Vec<String>,
+    pub(super) unresolved: Vec<String>,
     pub limits: Limits,
 }
 
@@ -31,7 +31,7 @@ impl Surroundings {
             user_zone: None,
             addresses: Vec::new(),
             default_alarms: None,
-            awaited: Vec::new(),
+            unresolved: Vec::new(),
             limits: Limits::default(),
         }
     }
@@ -40,7 +40,7 @@ impl Surroundings {
     pub fn with_calendar_zone(mut self, zone: Option<&str>) -> Surroundings {
         self.calendar_zone = zone.and_then(|zone| named_or_defined(&self.zones, zone));
         if let Some(name) = zone.filter(|zone| self.calendar_zone.is_none() && !zone.contains('\n')) {
-            self.awaited.extend(self.zones.awaited(name));
+            self.unresolved.extend(self.zones.unresolved(name));
         }
         self
     }
@@ -49,7 +49,7 @@ impl Surroundings {
     pub fn with_user_zone(mut self, zone: Option<&str>, default: Option<&str>) -> Surroundings {
         let ids = [zone, default].into_iter().flatten();
         self.user_zone = ids.clone().find_map(|id| self.zones.resolve(id, None, None));
-        self.awaited.extend(ids.flat_map(|id| self.zones.awaited(id)));
+        self.unresolved.extend(ids.flat_map(|id| self.zones.unresolved(id)));
         self
     }
 
@@ -101,13 +101,13 @@ impl DefaultAlarms {
     ///
     /// # Errors
     /// When one of them is no iCalendar text.
-    pub fn parse(timed: Option<&str>, all_day: Option<&str>) -> Result<DefaultAlarms, NotACalendar> {
+    pub fn parse(timed: Option<&str>, all_day: Option<&str>) -> Result<DefaultAlarms, ParseError> {
         let read = |text: Option<&str>| text.map_or_else(|| Ok(Vec::new()), alarms);
         Ok(DefaultAlarms { timed: read(timed)?, all_day: read(all_day)? })
     }
 }
 
-fn alarms(text: &str) -> Result<Vec<Alarm>, NotACalendar> {
+fn alarms(text: &str) -> Result<Vec<Alarm>, ParseError> {
     let wrapped = format!("BEGIN:VCALENDAR\nBEGIN:VEVENT\n{text}\nEND:VEVENT\nEND:VCALENDAR\n");
     let object = Object::parse(wrapped.as_bytes(), &Limits::default())?;
     Ok(object.components.into_iter().flat_map(|component| component.alarms).collect())

@@ -132,7 +132,7 @@ impl fmt::Display for Duration {
 
 /// DATE or DATE-TIME as written (RFC 5545, 3.3.4 and 3.3.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Written {
+pub enum DateOrDateTime {
     Date(Date),
     Time {
         wall: DateTime,
@@ -141,36 +141,36 @@ pub enum Written {
     },
 }
 
-impl Written {
+impl DateOrDateTime {
     /// Reads `20260310`, `20260310T093000` or `20260310T093000Z`. A second of 60 is read as 59 (3.3.12), the hour 24 as
     /// the next midnight.
     ///
     /// # Errors
     /// When `text` is neither date nor time, or one that does not exist.
-    pub fn parse(text: &str) -> Result<Written, ValueError> {
+    pub fn parse(text: &str) -> Result<DateOrDateTime, ValueError> {
         let error = || ValueError::expected("date or time such as 20260310T093000Z", text);
         parse_written(text.trim().as_bytes()).ok_or_else(error)
     }
 }
 
-impl fmt::Display for Written {
+impl fmt::Display for DateOrDateTime {
     /// As RFC 5545 writes it: `20260310`, `20260310T093000`, `20260310T093000Z`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Written::Date(date) => write!(f, "{}", date.strftime("%Y%m%d")),
-            Written::Time { wall, utc } => {
+            DateOrDateTime::Date(date) => write!(f, "{}", date.strftime("%Y%m%d")),
+            DateOrDateTime::Time { wall, utc } => {
                 write!(f, "{}{}", wall.strftime("%Y%m%dT%H%M%S"), if *utc { "Z" } else { "" })
             }
         }
     }
 }
 
-fn parse_written(text: &[u8]) -> Option<Written> {
+fn parse_written(text: &[u8]) -> Option<DateOrDateTime> {
     let (day, rest) = text.split_at_checked(8)?;
     let year = i16::try_from(digits(day.get(..4)?)?).ok()?;
     let date = Date::new(year, small(day.get(4..6)?)?, small(day.get(6..)?)?).ok()?;
     let (time, utc) = match rest {
-        [] => return Some(Written::Date(date)),
+        [] => return Some(DateOrDateTime::Date(date)),
         [b'T' | b't', time @ .., b'Z' | b'z'] => (time, true),
         [b'T' | b't', time @ ..] => (time, false),
         _ => return None,
@@ -181,11 +181,11 @@ fn parse_written(text: &[u8]) -> Option<Written> {
     let (hour, minute) = (small(time.get(..2)?)?, small(time.get(2..4)?)?);
     let second = small(time.get(4..)?)?;
     if (hour, minute, second) == (24, 0, 0) {
-        return Some(Written::Time { wall: date.tomorrow().ok()?.at(0, 0, 0, 0), utc });
+        return Some(DateOrDateTime::Time { wall: date.tomorrow().ok()?.at(0, 0, 0, 0), utc });
     }
     let second = if second == 60 { 59 } else { second };
     let time = Time::new(hour, minute, second, 0).ok()?;
-    Some(Written::Time { wall: DateTime::from_parts(date, time), utc })
+    Some(DateOrDateTime::Time { wall: DateTime::from_parts(date, time), utc })
 }
 
 fn digits(text: &[u8]) -> Option<u32> {
@@ -259,7 +259,7 @@ pub fn unescape(text: &str) -> Cow<'_, str> {
 mod tests {
     use jiff::civil::date;
 
-    use super::{Duration, Written, parse_utc_offset, quoted, split_period, unescape};
+    use super::{DateOrDateTime, Duration, parse_utc_offset, quoted, split_period, unescape};
 
     #[test]
     fn durations_keep_days_apart_from_seconds() {
@@ -282,24 +282,24 @@ mod tests {
             assert_eq!(Duration::parse(text).unwrap().to_string(), text);
         }
         for text in ["20260310", "20260310T093000", "20260310T093000Z"] {
-            assert_eq!(Written::parse(text).unwrap().to_string(), text);
+            assert_eq!(DateOrDateTime::parse(text).unwrap().to_string(), text);
         }
     }
 
     #[test]
     fn dates_and_times_as_written() {
         let nine = date(2026, 3, 10).at(9, 30, 0, 0);
-        assert_eq!(Written::parse("20260310T093000"), Ok(Written::Time { wall: nine, utc: false }));
-        assert_eq!(Written::parse("20260310t093000z"), Ok(Written::Time { wall: nine, utc: true }));
-        assert_eq!(Written::parse(" 20260310 "), Ok(Written::Date(date(2026, 3, 10))));
+        assert_eq!(DateOrDateTime::parse("20260310T093000"), Ok(DateOrDateTime::Time { wall: nine, utc: false }));
+        assert_eq!(DateOrDateTime::parse("20260310t093000z"), Ok(DateOrDateTime::Time { wall: nine, utc: true }));
+        assert_eq!(DateOrDateTime::parse(" 20260310 "), Ok(DateOrDateTime::Date(date(2026, 3, 10))));
         let late = date(2026, 12, 31).at(23, 59, 59, 0);
-        assert_eq!(Written::parse("20261231T235960Z"), Ok(Written::Time { wall: late, utc: true }));
+        assert_eq!(DateOrDateTime::parse("20261231T235960Z"), Ok(DateOrDateTime::Time { wall: late, utc: true }));
         let midnight = date(2027, 1, 1).at(0, 0, 0, 0);
-        assert_eq!(Written::parse("20261231T240000"), Ok(Written::Time { wall: midnight, utc: false }));
+        assert_eq!(DateOrDateTime::parse("20261231T240000"), Ok(DateOrDateTime::Time { wall: midnight, utc: false }));
         let bad = ["", "2026031", "20260230", "20260310T0960", "20260310T096000Z", "-0260310T090000Z", "2026 0312"];
         for text in bad.iter().chain(&["２０２６０３１２T090000Z", "20260310T09300", "20260310T093000+01", "20260310Z"])
         {
-            assert!(Written::parse(text).is_err(), "{text}");
+            assert!(DateOrDateTime::parse(text).is_err(), "{text}");
         }
     }
 

@@ -59,8 +59,8 @@ impl Ingest {
             let changed: Vec<String> =
                 now.iter().filter(|(id, f)| known.get(*id) != Some(f)).map(|(id, _)| id.clone()).collect();
             // What waits for a zone that was unknown has its name in lower case.
-            let awaited = changed.iter().map(|id| id.to_ascii_lowercase());
-            let mut names: Vec<String> = changed.iter().cloned().chain(awaited).chain(begun).collect();
+            let unresolved = changed.iter().map(|id| id.to_ascii_lowercase());
+            let mut names: Vec<String> = changed.iter().cloned().chain(unresolved).chain(begun).collect();
             names.sort_unstable();
             names.dedup();
             self.ledger.set_meta(TZ_REPLANNING, &serde_json::json!(names).to_string()).await?;

@@ -315,7 +315,7 @@ fn listed(faults: &[String]) -> Option<String> {
 /// defines for itself never changes by itself.
 fn known(plan: &Plan<'_>, zones: &Zones) -> String {
     let found = plan.zones().iter().filter(|id| zones.find(id).is_some());
-    found.chain(plan.awaited_zones()).fold(" ".to_owned(), |all, id| all + id + " ")
+    found.chain(plan.unresolved_zones()).fold(" ".to_owned(), |all, id| all + id + " ")
 }
 
 /// The version that is kept of an object: none where its text `is_broken`, so that it is asked for again.

@@ -7,8 +7,8 @@ use std::fmt;
 use crate::calendar::alarm::{Alarm, Trigger};
 use crate::calendar::component::{Component, Kind};
 use crate::calendar::group::Group;
+use crate::calendar::inactive::{self, Inactive};
 use crate::calendar::plan::{Plan, rings_of};
-use crate::calendar::silence::{self, Silence};
 use crate::time::UtcMillis;
 
 /// What becomes of an alarm.
@@ -19,7 +19,7 @@ pub enum Fate {
     /// Its next ring is withheld: the hour has enough of them (rule 24).
     Crowded(UtcMillis),
     /// It never rings.
-    Silent(Silence),
+    Inactive(Inactive),
     /// It was due for the last time then.
     Over(UtcMillis),
     /// What it has left to ring, or had last, is at or before the first instant, up to which it is acknowledged.
@@ -36,7 +36,7 @@ impl Fate {
         match self {
             Fate::Rings(at) | Fate::Crowded(at) | Fate::Over(at) | Fate::TakenAway(at) => Some(*at),
             Fate::Acknowledged { ring, .. } => Some(*ring),
-            Fate::Silent(_) | Fate::Nothing => None,
+            Fate::Inactive(_) | Fate::Nothing => None,
         }
     }
 }
@@ -48,7 +48,7 @@ impl fmt::Display for Fate {
             Fate::Crowded(at) => {
                 write!(f, "when it is due next, at {at}, it is suppressed: that hour has as many as it may")
             }
-            Fate::Silent(silence) => write!(f, "it does not ring: {silence}"),
+            Fate::Inactive(inactive) => write!(f, "it does not ring: {inactive}"),
             Fate::Over(at) => write!(f, "it does not ring again: it was due for the last time at {at}"),
             Fate::Acknowledged { until, ring } => {
                 write!(f, "it does not ring: what is due until {until} is acknowledged, such as {ring}")
@@ -110,14 +110,14 @@ impl<'p, 'a> Fates<'p, 'a> {
         Fates { plan, groups, at, seats, unacknowledged, open, ringing: RefCell::default() }
     }
 
-    /// The fate of `alarm`, which `component` has or is given by default; `silence` is that of the component.
-    pub(super) fn of(&self, component: &'a Component, alarm: &'a Alarm, silence: Option<&Silence>) -> Fate {
-        if let Some(silence) = silence::of_alarm(alarm).or_else(|| silence.cloned()) {
-            return Fate::Silent(silence);
+    /// The fate of `alarm`, which `component` has or is given by default; `inactive` is that of the component.
+    pub(super) fn of(&self, component: &'a Component, alarm: &'a Alarm, inactive: Option<&Inactive>) -> Fate {
+        if let Some(inactive) = inactive::of_alarm(alarm).or_else(|| inactive.cloned()) {
+            return Fate::Inactive(inactive);
         }
         let absolute = matches!(alarm.trigger, Some(Trigger::At(_)));
         if !absolute && !has_date(component) {
-            return Fate::Silent(Silence::NoDate);
+            return Fate::Inactive(Inactive::NoDate);
         }
         let key = (if absolute { 0 } else { address(component) }, address(alarm));
         let seats = self.seats.get(&key).map_or(&[][..], Vec::as_slice);

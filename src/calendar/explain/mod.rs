@@ -14,11 +14,11 @@ use super::alarm::{Alarm, Trigger};
 use super::build::alarms_of;
 use super::component::{Component, Kind, Moment};
 use super::group::Group;
+use super::inactive::Inactive;
 use super::object::Fault;
 use super::place::Named;
 pub use super::place::ZoneFrom;
 use super::plan::{Plan, next_of, rings_of};
-use super::silence::Silence;
 use super::zone::Zone;
 use crate::time::UtcMillis;
 pub use derivation::{Derivation, GivenBy, Step, What, Why, Withheld};
@@ -50,7 +50,7 @@ pub struct ToldComponent<'a> {
     /// DTSTART, DTEND or DUE, DURATION, RECURRENCE-ID, as far as they are there.
     pub dates: Vec<Stated>,
     /// Why none of its alarms rings.
-    pub silence: Option<Silence>,
+    pub inactive: Option<Inactive>,
     /// Its alarms are the calendar's default alarms (rule 19).
     pub by_default: bool,
     pub alarms: Vec<ToldAlarm<'a>>,
@@ -140,17 +140,17 @@ impl<'a> Plan<'a> {
         for component in &self.object.components {
             components.entry(&component.uid).or_default().push(component);
         }
-        let mut silences: HashMap<*const Component, &Silence> = HashMap::new();
-        for (component, silence) in &self.silences {
-            silences.entry(*component).or_insert(silence);
+        let mut inactive_components: HashMap<*const Component, &Inactive> = HashMap::new();
+        for (component, inactive) in &self.inactive_components {
+            inactive_components.entry(*component).or_insert(inactive);
         }
         let told = |uid: &'a str| {
             let groups = groups.get(uid).map_or(&[][..], Vec::as_slice);
             let fates = Fates::new(self, groups, at);
             self.refill();
             let tell = |component: &&'a Component| {
-                let silence = silences.get(&std::ptr::from_ref(*component)).copied();
-                self.told(component, silence, &fates, &written)
+                let inactive = inactive_components.get(&std::ptr::from_ref(*component)).copied();
+                self.told(component, inactive, &fates, &written)
             };
             let (rings, until) = self.told_rings(groups, at, count);
             Explanation {
@@ -178,7 +178,7 @@ impl<'a> Plan<'a> {
     fn told(
         &self,
         component: &'a Component,
-        silence: Option<&Silence>,
+        inactive: Option<&Inactive>,
         fates: &Fates<'_, 'a>,
         written: &WrittenLines,
     ) -> ToldComponent<'a> {
@@ -191,7 +191,7 @@ impl<'a> Plan<'a> {
             alarm,
             written: written.find(alarm.line, "TRIGGER").filter(|_| !by_default),
             anchor: anchor(component, alarm, all_day),
-            fate: fates.of(component, alarm, silence),
+            fate: fates.of(component, alarm, inactive),
             faults: if by_default { Vec::new() } else { self.faults_in(alarm.line..=alarm.last_line).collect() },
         };
         let is_of_an_alarm =
@@ -200,7 +200,7 @@ impl<'a> Plan<'a> {
         let faults = faults.collect();
         let alarms = alarms.iter().map(tell).collect();
         let dates = self.dates(component, written);
-        ToldComponent { component, dates, silence: silence.cloned(), by_default, alarms, faults }
+        ToldComponent { component, dates, inactive: inactive.cloned(), by_default, alarms, faults }
     }
 
     fn faults_in(&self, lines: RangeInclusive<u32>) -> impl Iterator<Item = Fault> {

@@ -4,7 +4,7 @@
 use jiff::civil::{Date, DateTime, Time};
 
 use super::super::lenient;
-use super::super::value::Written;
+use super::super::value::DateOrDateTime;
 use super::sets::Ends;
 use super::{Frequency, Rule, RuleError, Skip, Until};
 
@@ -37,8 +37,8 @@ pub(super) fn rule(text: &str) -> Result<Rule, RuleError> {
     Ok(rule)
 }
 
-/// Reads what [`rule`] refuses and can mean only one thing: its name written twice, escaped separators, a part that is wrong. A wrong
-/// part is read as it is meant or left out; the rest holds. Returns a sentence for each slip.
+/// Reads what [`rule`] refuses and can mean only one thing: its name written twice, escaped separators, a part that is
+/// wrong. A wrong part is read as it is meant or left out; the rest holds. Returns a sentence for each slip.
 pub(super) fn lenient_rule(text: &str) -> Result<(Rule, Vec<String>), RuleError> {
     if text.len() > MAX_SLIPPED {
         return Err(error(format!(
@@ -140,7 +140,7 @@ fn apply_as_meant(rule: &mut Rule, name: &str, value: &str) -> String {
 }
 
 /// The last day of a month whose day is behind its end, as in `20260230T090000Z`.
-fn months_end(value: &str) -> Option<Written> {
+fn months_end(value: &str) -> Option<DateOrDateTime> {
     let (day, rest) = value.split_at_checked(8)?;
     let number = digits(day, 8).filter(|number| (29..=31).contains(&(number % 100)))?;
     if !rest.is_empty() && !rest.starts_with(['T', 't']) {
@@ -148,11 +148,11 @@ fn months_end(value: &str) -> Option<Written> {
     }
     let part = |n: u64| i8::try_from(n % 100).ok();
     let first = Date::new(i16::try_from(number / 10_000).ok()?, part(number / 100)?, 1).ok()?;
-    Some(Written::Date(first.last_of_month()))
+    Some(DateOrDateTime::Date(first.last_of_month()))
 }
 
-/// Whether an item of a list is a number that no day and no time has, rather than no number: a rule that asks for the 999th Monday
-/// never matches.
+/// Whether an item of a list is a number that no day and no time has, rather than no number: a rule that asks for the
+/// 999th Monday never matches.
 fn is_out_of_range(item: &str) -> bool {
     let digits = item.trim_start_matches(['+', '-']);
     let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::{Case, at, vevent};
 use crate::calendar::explain::{Anchor, Explanation, Fate, GivenBy, Step, What, ZoneFrom};
-use crate::calendar::silence::Silence;
+use crate::calendar::inactive::Inactive;
 use crate::calendar::surroundings::DefaultAlarms;
 use crate::calendar::zone::{Fit, Naming};
 
@@ -151,24 +151,24 @@ fn rule_03_it_is_told_where_a_zone_comes_from() {
 #[test]
 fn rule_03_an_alarm_that_never_rings_has_its_reason() {
     let silent = |case: &Case| match &fates(case, "2026-01-01")[..] {
-        [Fate::Silent(silence)] => silence.clone(),
+        [Fate::Inactive(inactive)] => inactive.clone(),
         other => panic!("{other:?}"),
     };
     let start = "DTSTART:20260310T090000Z";
     let event = |more: &str| Case::event(&format!("{start}\n{more}"), &["PT0S"]);
-    assert_eq!(silent(&event("STATUS:CANCELLED")), Silence::Cancelled);
+    assert_eq!(silent(&event("STATUS:CANCELLED")), Inactive::Cancelled);
     let declined = event("ATTENDEE;PARTSTAT=DECLINED:mailto:mary@example.org")
         .around(|around| around.with_addresses(&["mary@example.org".to_owned()]));
-    assert_eq!(silent(&declined), Silence::Declined("mailto:mary@example.org".into()));
-    assert_eq!(silent(&Case::todo(&format!("{start}\nSTATUS:COMPLETED"), &["PT0S"])), Silence::Completed);
-    assert_eq!(silent(&Case::todo("SUMMARY:some day", &["PT0S"])), Silence::NoDate);
+    assert_eq!(silent(&declined), Inactive::Declined("mailto:mary@example.org".into()));
+    assert_eq!(silent(&Case::todo(&format!("{start}\nSTATUS:COMPLETED"), &["PT0S"])), Inactive::Completed);
+    assert_eq!(silent(&Case::todo("SUMMARY:some day", &["PT0S"])), Inactive::NoDate);
     let alarm = |lines: &str| Case::event(start, &[lines]);
-    assert_eq!(silent(&alarm("ACTION:NONE\nTRIGGER:PT0S")), Silence::Action("NONE".into()));
-    assert_eq!(silent(&alarm("TRIGGER:soon")), Silence::NoTrigger);
-    assert_eq!(silent(&alarm("TRIGGER:PT0S\nPROXIMITY:ARRIVE")), Silence::Proximity);
+    assert_eq!(silent(&alarm("ACTION:NONE\nTRIGGER:PT0S")), Inactive::Action("NONE".into()));
+    assert_eq!(silent(&alarm("TRIGGER:soon")), Inactive::NoTrigger);
+    assert_eq!(silent(&alarm("TRIGGER:PT0S\nPROXIMITY:ARRIVE")), Inactive::Proximity);
     let revised = format!("{}\n{}", vevent(start, &["PT0S"]), vevent(&format!("{start}\nSEQUENCE:1"), &["PT0S"]));
     let fates = fates(&Case::new(&revised), "2026-01-01");
-    assert_eq!(fates, [Fate::Silent(Silence::Revised), Fate::Rings(at("2026-03-10T09:00"))]);
+    assert_eq!(fates, [Fate::Inactive(Inactive::Revised), Fate::Rings(at("2026-03-10T09:00"))]);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Rules 1 to 3: what can ring.
 
 use super::{Case, alarm, vevent};
-use crate::calendar::silence::Silence;
+use crate::calendar::inactive::Inactive;
 
 const NINE: &str = "DTSTART:20260310T090000Z";
 
@@ -91,6 +91,6 @@ fn rule_03_what_cannot_ring_is_told_with_its_line() {
 
 #[test]
 fn rule_03_reasons_are_sentences() {
-    assert_eq!(Silence::Action("PROCEDURE".into()).to_string(), "ACTION 'PROCEDURE' never rings");
-    assert_eq!(Silence::Declined("a@b\u{1b}".into()).to_string(), r"'a@b\u{1b}' has declined (PARTSTAT=DECLINED)");
+    assert_eq!(Inactive::Action("PROCEDURE".into()).to_string(), "ACTION 'PROCEDURE' never rings");
+    assert_eq!(Inactive::Declined("a@b\u{1b}".into()).to_string(), r"'a@b\u{1b}' has declined (PARTSTAT=DECLINED)");
 }

@@ -1,9 +1,9 @@
 //! Objects as they come: folded, in odd cases, half broken, by many programs.
 
 use super::{Case, alarm, vevent};
-use crate::calendar::object::{Limits, NotACalendar, Object};
+use crate::calendar::object::{Limits, Object, ParseError};
 
-fn parse(octets: &[u8]) -> Result<Object, NotACalendar> {
+fn parse(octets: &[u8]) -> Result<Object, ParseError> {
     Object::parse(octets, &Limits::default())
 }
 
@@ -25,13 +25,13 @@ fn every_fold_line_end_and_letter_case_reads_the_same() {
 
 #[test]
 fn what_is_no_calendar_is_refused_with_a_reason() {
-    assert_eq!(parse(b"").unwrap_err(), NotACalendar::NoCalendar);
-    assert_eq!(parse(b"<html>\n</html>").unwrap_err(), NotACalendar::NoCalendar);
-    assert_eq!(parse(b"BEGIN:VEVENT\nDTSTART:20260310\nEND:VEVENT").unwrap_err(), NotACalendar::NoCalendar);
-    assert_eq!(parse(b"\xff\xfeB\0E\0").unwrap_err(), NotACalendar::Encoding("UTF-16"));
-    assert_eq!(parse(b"\xff\xfe\0\0B\0\0\0").unwrap_err(), NotACalendar::Encoding("UTF-32"));
+    assert_eq!(parse(b"").unwrap_err(), ParseError::NoCalendar);
+    assert_eq!(parse(b"<html>\n</html>").unwrap_err(), ParseError::NoCalendar);
+    assert_eq!(parse(b"BEGIN:VEVENT\nDTSTART:20260310\nEND:VEVENT").unwrap_err(), ParseError::NoCalendar);
+    assert_eq!(parse(b"\xff\xfeB\0E\0").unwrap_err(), ParseError::Encoding("UTF-16"));
+    assert_eq!(parse(b"\xff\xfe\0\0B\0\0\0").unwrap_err(), ParseError::Encoding("UTF-32"));
     let small = Limits { max_object_size: 10, ..Limits::default() };
-    assert_eq!(Object::parse(&[b'x'; 11], &small).unwrap_err(), NotACalendar::TooLarge { size: 11, limit: 10 });
+    assert_eq!(Object::parse(&[b'x'; 11], &small).unwrap_err(), ParseError::TooLarge { size: 11, limit: 10 });
     assert!(parse(b"BEGIN:VCALENDAR\r\nEND:VCALENDAR\r\n").unwrap().components.is_empty());
 }
 

@@ -73,15 +73,15 @@ fn rule_10_what_is_wrong_with_a_zone_that_is_used_is_a_fault_of_the_object() {
 
 #[test]
 fn rule_12_the_zones_that_a_later_database_may_know_are_told() {
-    let awaited = |case: &Case| case.with(|plan| plan.awaited_zones().to_vec());
+    let unresolved = |case: &Case| case.with(|plan| plan.unresolved_zones().to_vec());
     let unknown = Case::event("DTSTART;TZID=America/New Land:20260710T090000", &["PT0S"]);
-    assert_eq!(awaited(&unknown), ["america/new_land"]);
+    assert_eq!(unresolved(&unknown), ["america/new_land"]);
     let event = vevent("DTSTART;TZID=Office:20260710T090000", &["PT0S"]);
-    assert_eq!(awaited(&Case::new(&format!("{OFFICE}{event}"))), ["office"]);
-    assert_eq!(awaited(&Case::event("DTSTART;TZID=Europe/Berlin:20260710T090000", &["PT0S"])), [""; 0]);
+    assert_eq!(unresolved(&Case::new(&format!("{OFFICE}{event}"))), ["office"]);
+    assert_eq!(unresolved(&Case::event("DTSTART;TZID=Europe/Berlin:20260710T090000", &["PT0S"])), [""; 0]);
     let floating = Case::event("DTSTART:20260710T090000", &["PT0S"])
         .around(|around| around.with_calendar_zone(Some("America/New_Land")));
-    assert_eq!(awaited(&floating), ["america/new_land"]);
+    assert_eq!(unresolved(&floating), ["america/new_land"]);
 }
 
 #[test]

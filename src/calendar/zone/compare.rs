@@ -44,7 +44,7 @@ impl Zone {
         let candidates: Vec<Change> = match &self.0.rules {
             Rules::Fixed(_) => Vec::new(),
             Rules::Tzif(zone) => announced(zone, from, until),
-            Rules::Own(onsets) => onsets
+            Rules::Own(transitions) => transitions
                 .changes(from.0.div_euclid(1000), until.0.div_euclid(1000).saturating_sub(1))
                 .map(|(at, offset)| Change { at: UtcMillis(at.saturating_mul(1000)), offset })
                 .collect(),

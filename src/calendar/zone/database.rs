@@ -161,13 +161,14 @@ impl Zones {
     }
 
     /// The ids that `tzid` would stand for if the database had them, in lower case.
-    pub fn awaited(&self, tzid: &str) -> Vec<String> {
-        names::awaited(self, tzid)
+    pub fn unresolved(&self, tzid: &str) -> Vec<String> {
+        names::unresolved(self, tzid)
     }
 
-    /// The zone that the parameter `TZID=tzid` means, given the VTIMEZONE of that name and its X-LIC-LOCATION where the object
-    /// has them: the IANA zone that one of the names stands for, else the VTIMEZONE as it is, which goes before an abbreviation
-    /// (EST) that it has summer time for; else a zone that the name looks like, or the offset that it states. None: nobody knows it.
+    /// The zone that the parameter `TZID=tzid` means, given the VTIMEZONE of that name and its X-LIC-LOCATION where the
+    /// object has them: the IANA zone that one of the names stands for, else the VTIMEZONE as it is, which goes before
+    /// an abbreviation (EST) that it has summer time for; else a zone that the name looks like, or the offset that it
+    /// states. None: nobody knows it.
     pub fn resolve(&self, tzid: &str, x_lic_location: Option<&str>, vtimezone: Option<&VTimezone>) -> Option<Zone> {
         self.resolve_as(tzid, x_lic_location, vtimezone).map(|(zone, _)| zone)
     }

@@ -12,10 +12,10 @@
 mod compare;
 mod database;
 mod names;
-mod onsets;
 mod shown;
 #[cfg(test)]
 mod tests;
+mod transitions;
 mod vtimezone;
 mod windows;
 
@@ -25,7 +25,7 @@ use chrono::offset::{LocalResult, Offset as _, TimeZone as _};
 use jiff::civil::DateTime;
 use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
 
-use self::onsets::Onsets;
+use self::transitions::Transitions;
 use crate::time::UtcMillis;
 pub use compare::{Change, Difference};
 pub(crate) use database::Data;
@@ -50,7 +50,7 @@ enum Rules {
     /// Data of the time zone database.
     Tzif(TimeZone),
     /// An object's own VTIMEZONE.
-    Own(Onsets),
+    Own(Transitions),
     /// The last fallback: as compiled into `chrono-tz`.
     Compiled(chrono_tz::Tz),
 }
@@ -100,7 +100,7 @@ impl Zone {
 
     /// The zone that `vtimezone` defines, under its TZID; none if it has no observance that can be used.
     fn own(vtimezone: &VTimezone) -> Option<Zone> {
-        Some(Zone::new(&vtimezone.tzid, Rules::Own(Onsets::new(vtimezone)?)))
+        Some(Zone::new(&vtimezone.tzid, Rules::Own(Transitions::new(vtimezone)?)))
     }
 
     fn new(id: &str, rules: Rules) -> Zone {
@@ -135,7 +135,7 @@ impl Zone {
                 AmbiguousOffset::Gap { before, .. } => (before.seconds(), Fit::Gap),
                 AmbiguousOffset::Fold { before, .. } => (before.seconds(), Fit::Fold),
             },
-            Rules::Own(onsets) => onsets.offset_of_wall(as_if_utc(wall).div_euclid(1000)),
+            Rules::Own(transitions) => transitions.offset_of_wall(as_if_utc(wall).div_euclid(1000)),
             Rules::Compiled(zone) => compiled_offset(*zone, wall),
         };
         (UtcMillis(as_if_utc(wall)).plus(-1000 * i64::from(offset)), fit)
@@ -151,7 +151,7 @@ impl Zone {
         match &self.0.rules {
             Rules::Fixed(seconds) => *seconds,
             Rules::Tzif(zone) => zone.to_offset(at.timestamp()).seconds(),
-            Rules::Own(onsets) => onsets.offset(at.0.div_euclid(1000)),
+            Rules::Own(transitions) => transitions.offset(at.0.div_euclid(1000)),
             Rules::Compiled(zone) => match zone.timestamp_millis_opt(at.0) {
                 LocalResult::Single(time) => time.offset().fix().local_minus_utc(),
                 _ => 0,
@@ -175,7 +175,9 @@ impl Zone {
                 let next = zone.following(at.timestamp()).next();
                 next.map_or(UtcMillis(i64::MAX), |change| UtcMillis(change.timestamp().as_millisecond()))
             }
-            Rules::Own(onsets) => UtcMillis(onsets.constant_until(at.0.div_euclid(1000)).saturating_mul(1000)),
+            Rules::Own(transitions) => {
+                UtcMillis(transitions.constant_until(at.0.div_euclid(1000)).saturating_mul(1000))
+            }
             Rules::Compiled(_) => at,
         }
     }

@@ -6,7 +6,7 @@ use super::{Naming, Zone, Zones, shown, windows};
 
 /// The longest TZID that is read as a name.
 const MAX_TZID: usize = 255;
-/// So many ends of a prefixed TZID are awaited.
+/// At most so many ends of a prefixed TZID are kept as unresolved.
 const MAX_ENDS: usize = 8;
 
 /// The zone of the database that `tzid` names: by its IANA id, alone or behind a prefix, or by a Windows name.
@@ -116,7 +116,7 @@ fn seconds_of(digits: &str) -> Option<i32> {
 }
 
 /// The ids that `tzid` would stand for if the database had them, in lower case: what a later one may know.
-pub(super) fn awaited(zones: &Zones, tzid: &str) -> Vec<String> {
+pub(super) fn unresolved(zones: &Zones, tzid: &str) -> Vec<String> {
     let Some(tzid) = bare(tzid) else { return Vec::new() };
     let ends = tzid.match_indices('/').filter_map(|(slash, _)| tzid.get(slash + 1..)).take(MAX_ENDS);
     let ends = ends.filter(|end| end.contains('/') || tzid.starts_with('/'));
@@ -146,7 +146,7 @@ fn prefixed(zones: &Zones, tzid: &str) -> Option<Zone> {
 
 #[cfg(test)]
 mod tests {
-    use super::{awaited, likely_zone, offset_zone, zone};
+    use super::{likely_zone, offset_zone, unresolved, zone};
     use crate::calendar::zone::Zones;
 
     fn id(tzid: &str) -> Option<String> {
@@ -202,11 +202,11 @@ mod tests {
     fn names_that_nobody_knows_yet_are_awaited() {
         let zones = Zones::bundled();
         let expected = ["america/new_land", "new_land"];
-        assert_eq!(awaited(&zones, "/x/America/New Land")[2..], expected);
-        assert_eq!(awaited(&zones, "Mars/Olympus"), ["mars/olympus"]);
-        assert!(awaited(&zones, "Europe/Berlin").is_empty());
-        assert!(awaited(&zones, &"x".repeat(200)).is_empty());
-        assert!(awaited(&zones, &"/x".repeat(120)).len() <= 9);
+        assert_eq!(unresolved(&zones, "/x/America/New Land")[2..], expected);
+        assert_eq!(unresolved(&zones, "Mars/Olympus"), ["mars/olympus"]);
+        assert!(unresolved(&zones, "Europe/Berlin").is_empty());
+        assert!(unresolved(&zones, &"x".repeat(200)).is_empty());
+        assert!(unresolved(&zones, &"/x".repeat(120)).len() <= 9);
     }
 
     #[test]

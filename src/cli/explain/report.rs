@@ -213,7 +213,7 @@ impl Telling<'_> {
             line: told.component.line,
             summary: told.component.summary.to_string(),
             dates: told.dates.iter().map(date).collect(),
-            silent: told.silence.as_ref().map(ToString::to_string),
+            silent: told.inactive.as_ref().map(ToString::to_string),
             default_alarms: told.by_default,
             alarms: told.alarms.iter().map(|alarm| self.alarm(alarm, told.by_default)).collect(),
             faults: told.faults.iter().map(ToString::to_string).collect(),
@@ -327,7 +327,7 @@ fn word(fate: &Fate) -> &'static str {
     match fate {
         Fate::Rings(_) => "rings",
         Fate::Crowded(_) => "suppressed",
-        Fate::Silent(_) => "silent",
+        Fate::Inactive(_) => "silent",
         Fate::Over(_) => "over",
         Fate::Acknowledged { .. } => "acknowledged",
         Fate::TakenAway(_) => "takenAway",

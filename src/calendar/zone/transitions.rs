@@ -28,7 +28,7 @@ const LAST: i64 = UtcMillis::MAX.0 / 1000;
 
 /// A VTIMEZONE ready to be asked. Instants are seconds since 1970 in UTC, offsets seconds east of UTC.
 #[derive(Debug)]
-pub(super) struct Onsets {
+pub(super) struct Transitions {
     observances: Vec<Recurring>,
     /// The offset before the first onset: its TZOFFSETFROM.
     first_offset: i32,
@@ -55,13 +55,13 @@ struct Span {
     changes: Vec<(i64, i32)>,
 }
 
-impl Onsets {
+impl Transitions {
     /// Makes `zone` ready; none if it has no observance that can be used.
-    pub fn new(zone: &VTimezone) -> Option<Onsets> {
+    pub fn new(zone: &VTimezone) -> Option<Transitions> {
         let observances: Vec<Recurring> = zone.judge().0.into_iter().map(Recurring::new).collect();
         let first = observances.iter().min_by_key(|observance| observance.first())?;
         let spans = usize::try_from((LAST - FIRST) / SPAN + 1).unwrap_or_default();
-        Some(Onsets {
+        Some(Transitions {
             first_offset: first.offset_from,
             observances,
             spans: (0..spans).map(|_| OnceLock::new()).collect(),

@@ -10,7 +10,7 @@ use super::value::quoted;
 
 /// Why an alarm, or all alarms of a component, never ring.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Silence {
+pub enum Inactive {
     /// STATUS:CANCELLED.
     Cancelled,
     /// METHOD:CANCEL of its VCALENDAR.
@@ -37,34 +37,34 @@ pub enum Silence {
     Overworked,
 }
 
-impl fmt::Display for Silence {
+impl fmt::Display for Inactive {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Silence::Cancelled => write!(f, "it is cancelled (STATUS:CANCELLED)"),
-            Silence::CancelledByMethod => write!(f, "its calendar says that it is cancelled (METHOD:CANCEL)"),
-            Silence::Completed => write!(f, "the to-do is done"),
-            Silence::Declined(address) => write!(f, "{} has declined (PARTSTAT=DECLINED)", quoted(address)),
-            Silence::Revised => {
+            Inactive::Cancelled => write!(f, "it is cancelled (STATUS:CANCELLED)"),
+            Inactive::CancelledByMethod => write!(f, "its calendar says that it is cancelled (METHOD:CANCEL)"),
+            Inactive::Completed => write!(f, "the to-do is done"),
+            Inactive::Declined(address) => write!(f, "{} has declined (PARTSTAT=DECLINED)", quoted(address)),
+            Inactive::Revised => {
                 write!(f, "another component takes its place: it has a higher SEQUENCE, or stands later")
             }
-            Silence::Excluded => write!(f, "EXDATE or EXRULE takes this occurrence away"),
-            Silence::Action(action) => write!(f, "ACTION {} never rings", quoted(action)),
-            Silence::SwitchedOff => write!(f, "the alarm is switched off (X-KDE-KCALCORE-ENABLED:FALSE)"),
-            Silence::Proximity => write!(f, "the alarm rings by place (PROXIMITY), not by time"),
-            Silence::NoTrigger => write!(f, "the alarm has no TRIGGER that can be read"),
-            Silence::Overworked => write!(f, "its rules take more work than limits.max_work allows"),
-            Silence::NoDate => write!(f, "its TRIGGER counts from a start or end that is not there"),
+            Inactive::Excluded => write!(f, "EXDATE or EXRULE takes this occurrence away"),
+            Inactive::Action(action) => write!(f, "ACTION {} never rings", quoted(action)),
+            Inactive::SwitchedOff => write!(f, "the alarm is switched off (X-KDE-KCALCORE-ENABLED:FALSE)"),
+            Inactive::Proximity => write!(f, "the alarm rings by place (PROXIMITY), not by time"),
+            Inactive::NoTrigger => write!(f, "the alarm has no TRIGGER that can be read"),
+            Inactive::Overworked => write!(f, "its rules take more work than limits.max_work allows"),
+            Inactive::NoDate => write!(f, "its TRIGGER counts from a start or end that is not there"),
         }
     }
 }
 
 /// Why no alarm of `component` rings, if none does (rule 2).
-pub(super) fn of_component(component: &Component, object: &Object, around: &Surroundings) -> Option<Silence> {
+pub(super) fn of_component(component: &Component, object: &Object, around: &Surroundings) -> Option<Inactive> {
     if object.calendars.get(component.calendar).is_some_and(|calendar| calendar.is_cancelled) {
-        return Some(Silence::CancelledByMethod);
+        return Some(Inactive::CancelledByMethod);
     }
     if component.status == Status::Cancelled {
-        return Some(Silence::Cancelled);
+        return Some(Inactive::Cancelled);
     }
     let is_completed = match component.status {
         Status::Completed => true,
@@ -73,25 +73,25 @@ pub(super) fn of_component(component: &Component, object: &Object, around: &Surr
         _ => component.completed,
     };
     if component.kind == Kind::Todo && is_completed {
-        return Some(Silence::Completed);
+        return Some(Inactive::Completed);
     }
     let declined = component.attendees.iter().find(|attendee| {
         let address = attendee.email.as_ref().is_some_and(|email| around.is_own(email));
         attendee.status.eq_ignore_ascii_case("DECLINED") && (address || around.is_own(&attendee.address))
     })?;
-    (component.kind == Kind::Event).then(|| Silence::Declined(declined.address.clone()))
+    (component.kind == Kind::Event).then(|| Inactive::Declined(declined.address.clone()))
 }
 
 /// Why `alarm` never rings, whatever it is an alarm of (rule 1).
-pub(super) fn of_alarm(alarm: &Alarm) -> Option<Silence> {
+pub(super) fn of_alarm(alarm: &Alarm) -> Option<Inactive> {
     if alarm.action.is_none() {
-        Some(Silence::Action(alarm.action_text.clone()))
+        Some(Inactive::Action(alarm.action_text.clone()))
     } else if alarm.is_switched_off {
-        Some(Silence::SwitchedOff)
+        Some(Inactive::SwitchedOff)
     } else if alarm.proximity {
-        Some(Silence::Proximity)
+        Some(Inactive::Proximity)
     } else if alarm.trigger.is_none() {
-        Some(Silence::NoTrigger)
+        Some(Inactive::NoTrigger)
     } else {
         None
     }
