@@ -1,8 +1,8 @@
 //! `reveille alarms`: what will ring next.
 
 use super::look::{LedgerArgs, block_on, distance, written};
-use super::upcoming::{Foresight, Upcoming};
-use super::{Context, instant, printer::Exit, printer::Table, printer::Tone, reach};
+use super::upcoming::{Upcoming, UpcomingAlarms};
+use super::{Context, instant, printer::ExitStatus, printer::Style, printer::Table, reach};
 use crate::config::Config;
 use crate::ledger::Inspector;
 use crate::time::UtcMillis;
@@ -31,7 +31,7 @@ pub(super) struct Args {
     ledger: LedgerArgs,
 }
 
-pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
+pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<ExitStatus> {
     let config = args.ledger.config(context)?;
     let now = context.clock.now();
     let rings = block_on(next_rings(args, &config, args.until.unwrap_or(now.plus(AHEAD))))?;
@@ -43,14 +43,14 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
         context.printer.table(&table(&rings, now))?;
         reach::notes(&rings).iter().for_each(|note| context.printer.warning(note));
     }
-    Ok(Exit::Done)
+    Ok(ExitStatus::Success)
 }
 
 /// The first rings before `until`. Objects come in the order of their next ring, so that the look ends as soon as no
 /// further object can ring before what is found already.
 async fn next_rings(args: &Args, config: &Config, until: UtcMillis) -> anyhow::Result<Vec<Upcoming>> {
     let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
-    let foresight = Foresight::new(config)?;
+    let upcoming_alarms = UpcomingAlarms::new(config)?;
     let filter = (args.user.as_deref(), args.calendar.as_deref());
     let mut inspector = Inspector::open(&config.ledger).await?;
     let (mut horizon, mut after) = (until, (UtcMillis::MIN, 0));
@@ -60,7 +60,7 @@ async fn next_rings(args: &Args, config: &Config, until: UtcMillis) -> anyhow::R
         let Some(last) = objects.last() else { break };
         after = (last.due.unwrap_or(horizon), last.id);
         for object in &objects {
-            rings.extend(foresight.rings(object, horizon, limit));
+            rings.extend(upcoming_alarms.rings(object, horizon, limit));
             if rings.len() > limit {
                 rings.sort_by_key(|ring| ring.at);
                 rings.truncate(limit);
@@ -76,10 +76,10 @@ async fn next_rings(args: &Args, config: &Config, until: UtcMillis) -> anyhow::R
 fn table(rings: &[Upcoming], now: UtcMillis) -> Table {
     let mut table = Table::new(&["DUE", "", "ACTION", "USER", "CALENDAR", "START", "TIMEZONE", "SUMMARY"]);
     for ring in rings {
-        let plain = |text: &str| (text.to_owned(), Tone::Plain);
+        let plain = |text: &str| (text.to_owned(), Style::Plain);
         table.row([
-            (written(ring.at), Tone::Plain),
-            (distance(now, ring.at), Tone::Faint),
+            (written(ring.at), Style::Plain),
+            (distance(now, ring.at), Style::Faint),
             plain(&ring.action),
             plain(&ring.user_id),
             plain(&ring.calendar_name),

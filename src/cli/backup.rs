@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::look::{LedgerArgs, block_on};
-use super::{Context, printer::Exit};
+use super::{Context, printer::ExitStatus};
 use crate::ledger;
 
 /// Copy the ledger into a file, while the daemon runs or not
@@ -30,7 +30,7 @@ struct Made {
     at: String,
 }
 
-pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
+pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<ExitStatus> {
     let config = args.ledger.config(context)?;
     let at = context.clock.now();
     let size = block_on(async { Ok(ledger::backup(&config.ledger, &args.file, at).await?) })?;
@@ -40,5 +40,5 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
     } else {
         context.printer.note(format!("the ledger {ledger} was copied to {file} ({} kB)", size.div_ceil(1024)));
     }
-    Ok(Exit::Done)
+    Ok(ExitStatus::Success)
 }

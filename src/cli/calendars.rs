@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::look::{LedgerArgs, block_on, written, written_or_dash};
-use super::{Context, printer::Exit, printer::Table, printer::Tone};
+use super::{Context, printer::ExitStatus, printer::Style, printer::Table};
 use crate::ledger::{CalendarStats, FaultyObject, Inspector};
 
 /// List the calendars that are watched
@@ -49,7 +49,7 @@ struct Calendar<'a> {
     absent_since: Option<String>,
 }
 
-pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
+pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<ExitStatus> {
     let config = args.ledger.config(context)?;
     if args.faults {
         return faults(&config.ledger, context);
@@ -67,10 +67,10 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
     } else {
         context.printer.table(&table(&calendars))?;
     }
-    Ok(Exit::Done)
+    Ok(ExitStatus::Success)
 }
 
-fn faults(ledger: &Path, context: &mut Context) -> anyhow::Result<Exit> {
+fn faults(ledger: &Path, context: &mut Context) -> anyhow::Result<ExitStatus> {
     let objects = block_on(async {
         let mut inspector = Inspector::open(ledger).await?;
         let objects = inspector.faulty().await?;
@@ -81,17 +81,17 @@ fn faults(ledger: &Path, context: &mut Context) -> anyhow::Result<Exit> {
         for FaultyObject { source, calendar, user, href, faults } in &objects {
             context.printer.object(&Faulty { source, calendar_name: calendar, user_id: user, href, faults })?;
         }
-        return Ok(Exit::Done);
+        return Ok(ExitStatus::Success);
     }
     let mut table = Table::new(&["CALENDAR", "USER", "OBJECT", "FAULT"]);
     for FaultyObject { source, calendar, user, href, faults } in objects {
         for fault in faults {
             let place = format!("{source}:{href}");
-            table.row([calendar.clone(), user.clone(), place, fault].map(|text| (text, Tone::Plain)));
+            table.row([calendar.clone(), user.clone(), place, fault].map(|text| (text, Style::Plain)));
         }
     }
     context.printer.table(&table)?;
-    Ok(Exit::Done)
+    Ok(ExitStatus::Success)
 }
 
 fn json(stats: &CalendarStats) -> Calendar<'_> {
@@ -119,17 +119,17 @@ fn table(calendars: &[CalendarStats]) -> Table {
     let mut table = Table::new(&headings);
     for stats in calendars {
         let calendar = &stats.calendar;
-        let plain = |text: String| (text, Tone::Plain);
+        let plain = |text: String| (text, Style::Plain);
         let state = match calendar.absent {
-            Some(absent) => (format!("absent since {}", written(absent.since)), Tone::Doubtful),
-            None => ("ok".to_owned(), Tone::Good),
+            Some(absent) => (format!("absent since {}", written(absent.since)), Style::Doubtful),
+            None => ("ok".to_owned(), Style::Good),
         };
         table.row([
             plain(calendar.name.clone()),
             plain(calendar.user.clone()),
             plain(format!("{}:{}", calendar.source, calendar.href)),
             plain(stats.objects.to_string()),
-            (stats.faulty.to_string(), if stats.faulty > 0 { Tone::Doubtful } else { Tone::Plain }),
+            (stats.faulty.to_string(), if stats.faulty > 0 { Style::Doubtful } else { Style::Plain }),
             plain(stats.armed.to_string()),
             plain(written_or_dash(stats.next_due)),
             plain(written_or_dash(Some(calendar.looked_at))),

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::look::block_on;
 use super::people::People;
 use super::rights::{self, Daemon};
-use super::{Context, printer::Exit, printer::Table, printer::Tone};
+use super::{Context, printer::ExitStatus, printer::Style, printer::Table};
 use crate::access::{self, Need};
 use crate::calendar::zone::Zones;
 use crate::clock::Clock;
@@ -55,7 +55,7 @@ struct Finding {
     key: Option<String>,
 }
 
-pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
+pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<ExitStatus> {
     let config = match context.config(&Overrides::default()) {
         Ok(config) => config,
         Err(error) if context.printer.json() => return problems(&error, context),
@@ -71,10 +71,10 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
         context.printer.table(&table(&findings))?;
     }
     let failed = findings.iter().any(|finding| finding.ok == Some(false));
-    Ok(if failed { Exit::No } else { Exit::Done })
+    Ok(if failed { ExitStatus::Failure } else { ExitStatus::Success })
 }
 
-fn problems(error: &ConfigError, context: &mut Context) -> anyhow::Result<Exit> {
+fn problems(error: &ConfigError, context: &mut Context) -> anyhow::Result<ExitStatus> {
     for Problem { file, line, key, sentence } in error.problems() {
         context.printer.object(&Finding {
             file: file.as_ref().map(|file| file.display().to_string()),
@@ -83,7 +83,7 @@ fn problems(error: &ConfigError, context: &mut Context) -> anyhow::Result<Exit> 
             ..finding("configuration", "", "", Err(sentence.clone()))
         })?;
     }
-    Ok(Exit::Wrong)
+    Ok(ExitStatus::Usage)
 }
 
 async fn look(config: &Config, offline: bool, clock: &Clock) -> anyhow::Result<Vec<Finding>> {
@@ -320,14 +320,14 @@ impl SyncStore for Counter {
 fn table(findings: &[Finding]) -> Table {
     let mut table = Table::new(&["WHAT", "NAME", "KIND", "STATE", "FOUND"]);
     for Finding { what, name, kind, ok, warning, found, .. } in findings {
-        let (state, tone) = match ok {
-            Some(true) if *warning => ("warning", Tone::Doubtful),
-            Some(true) => ("ok", Tone::Good),
-            Some(false) => ("FAILS", Tone::Bad),
-            None => ("-", Tone::Faint),
+        let (state, style) = match ok {
+            Some(true) if *warning => ("warning", Style::Doubtful),
+            Some(true) => ("ok", Style::Good),
+            Some(false) => ("FAILS", Style::Bad),
+            None => ("-", Style::Faint),
         };
-        let plain = |text: &str| (text.to_owned(), Tone::Plain);
-        table.row([plain(what), plain(name), plain(kind), (state.to_owned(), tone), plain(found)]);
+        let plain = |text: &str| (text.to_owned(), Style::Plain);
+        table.row([plain(what), plain(name), plain(kind), (state.to_owned(), style), plain(found)]);
     }
     table
 }

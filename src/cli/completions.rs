@@ -3,7 +3,7 @@
 use clap::CommandFactory as _;
 use clap_complete::Shell;
 
-use super::{Cli, Context, printer::Exit};
+use super::{Cli, Context, printer::ExitStatus};
 
 /// Print completions for a shell
 ///
@@ -15,9 +15,9 @@ pub(super) struct Args {
     shell: Shell,
 }
 
-pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
+pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<ExitStatus> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "reveille", &mut script);
     context.printer.raw(&script)?;
-    Ok(Exit::Done)
+    Ok(ExitStatus::Success)
 }

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use super::look::{Glimpse, LedgerArgs, block_on, nudge, written, written_or_dash};
-use super::{Context, printer::Exit, printer::Table, printer::Tone};
+use super::look::{LedgerArgs, NotificationSummary, block_on, nudge, written, written_or_dash};
+use super::{Context, printer::ExitStatus, printer::Style, printer::Table};
 use crate::config::{Config, Sink, SinkKind};
 use crate::ledger::{self, AdminOutcome, DeliveryFilter, DeliveryId, DeliveryRow, Inspector, OutboxAdmin};
 
@@ -93,16 +93,16 @@ struct Change {
     state: Option<String>,
 }
 
-pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
+pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<ExitStatus> {
     match &args.what {
         None => list(args, context),
         Some(What::Retry(retry)) if retry.all => retry_all(&retry.ledger, context),
-        Some(What::Retry(retry)) => apply(&retry.ledger, &retry.ids, Deed::Retry, context),
-        Some(What::Cancel(cancel)) => apply(&cancel.ledger, &cancel.ids, Deed::Cancel, context),
+        Some(What::Retry(retry)) => apply(&retry.ledger, &retry.ids, Action::Retry, context),
+        Some(What::Cancel(cancel)) => apply(&cancel.ledger, &cancel.ids, Action::Cancel, context),
     }
 }
 
-fn list(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
+fn list(args: &Args, context: &mut Context) -> anyhow::Result<ExitStatus> {
     let config = args.ledger.config(context)?;
     let filter = match (args.failed, args.pending, args.unknown) {
         (true, ..) => DeliveryFilter::Failed,
@@ -124,7 +124,7 @@ fn list(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
     } else {
         context.printer.table(&table(rows))?;
     }
-    Ok(Exit::Done)
+    Ok(ExitStatus::Success)
 }
 
 fn id(row: &DeliveryRow) -> String {
@@ -132,7 +132,7 @@ fn id(row: &DeliveryRow) -> String {
 }
 
 fn json(row: DeliveryRow) -> Delivery {
-    let seen = Glimpse::of(&row.notification);
+    let seen = NotificationSummary::of(&row.notification);
     Delivery {
         id: id(&row),
         ring: row.ring,
@@ -156,20 +156,20 @@ fn json(row: DeliveryRow) -> Delivery {
 fn table(rows: Vec<DeliveryRow>) -> Table {
     let mut table = Table::new(&["ID", "DUE", "STATE", "ATTEMPTS", "NEXT OR SETTLED", "SUMMARY", "ANSWER"]);
     for row in rows {
-        let tone = match row.state.as_str() {
-            "delivered" => Tone::Good,
-            "failed" => Tone::Bad,
-            _ => Tone::Doubtful,
+        let style = match row.state.as_str() {
+            "delivered" => Style::Good,
+            "failed" => Style::Bad,
+            _ => Style::Doubtful,
         };
         let at = written_or_dash(row.settled_at.or(Some(row.next_attempt)));
-        let plain = |text: String| (text, Tone::Plain);
+        let plain = |text: String| (text, Style::Plain);
         table.row([
             plain(id(&row)),
             plain(written(row.due)),
-            (row.state, tone),
+            (row.state, style),
             plain(attempts(row.attempts, row.unknown)),
             plain(at),
-            plain(Glimpse::of(&row.notification).summary),
+            plain(NotificationSummary::of(&row.notification).summary),
             plain(row.answer.unwrap_or_default()),
         ]);
     }
@@ -180,7 +180,7 @@ fn attempts(all: i64, unknown: i64) -> String {
     if unknown == 0 { all.to_string() } else { format!("{all} ({unknown} unknown)") }
 }
 
-fn retry_all(ledger: &LedgerArgs, context: &mut Context) -> anyhow::Result<Exit> {
+fn retry_all(ledger: &LedgerArgs, context: &mut Context) -> anyhow::Result<ExitStatus> {
     let config = ledger.config(context)?;
     let now = context.clock.now();
     let count = block_on(async {
@@ -195,7 +195,7 @@ fn retry_all(ledger: &LedgerArgs, context: &mut Context) -> anyhow::Result<Exit>
     } else {
         context.printer.line(format!("{count} deliveries are tried again"))?;
     }
-    Ok(Exit::Done)
+    Ok(ExitStatus::Success)
 }
 
 /// The sinks that write to people.
@@ -205,34 +205,34 @@ fn mail(config: &Config) -> Vec<&str> {
 }
 
 #[derive(Clone, Copy)]
-enum Deed {
+enum Action {
     Retry,
     Cancel,
 }
 
 /// Changes each of `ids`; the answer is 'no' when one of them cannot be.
-fn apply(ledger: &LedgerArgs, ids: &[DeliveryId], deed: Deed, context: &mut Context) -> anyhow::Result<Exit> {
+fn apply(ledger: &LedgerArgs, ids: &[DeliveryId], action: Action, context: &mut Context) -> anyhow::Result<ExitStatus> {
     let config = ledger.config(context)?;
     let now = context.clock.now();
     let changes = block_on(async {
         let mut admin = OutboxAdmin::open(&config.ledger).await?;
         let mut changes = Vec::new();
         for id in ids {
-            changes.push(match deed {
-                Deed::Retry => admin.retry(id, &mail(&config), now).await?,
-                Deed::Cancel => admin.cancel(id, now).await?,
+            changes.push(match action {
+                Action::Retry => admin.retry(id, &mail(&config), now).await?,
+                Action::Cancel => admin.cancel(id, now).await?,
             });
         }
         admin.close().await?;
         Ok(changes)
     })?;
     tell_daemon(&config);
-    let mut exit = Exit::Done;
+    let mut exit = ExitStatus::Success;
     for (id, change) in ids.iter().zip(changes) {
         if change != AdminOutcome::Changed {
-            exit = Exit::No;
+            exit = ExitStatus::Failure;
         }
-        tell(id, &change, deed, context)?;
+        tell(id, &change, action, context)?;
     }
     Ok(exit)
 }
@@ -244,7 +244,7 @@ fn tell_daemon(config: &Config) {
     }
 }
 
-fn tell(id: &DeliveryId, change: &AdminOutcome, deed: Deed, context: &mut Context) -> anyhow::Result<()> {
+fn tell(id: &DeliveryId, change: &AdminOutcome, action: Action, context: &mut Context) -> anyhow::Result<()> {
     if context.printer.json() {
         let state = match change {
             AdminOutcome::Is(state) => Some(state.clone()),
@@ -253,13 +253,13 @@ fn tell(id: &DeliveryId, change: &AdminOutcome, deed: Deed, context: &mut Contex
         context.printer.object(&Change { id: id.to_string(), changed: *change == AdminOutcome::Changed, state })?;
         return Ok(());
     }
-    match (change, deed) {
-        (AdminOutcome::Changed, Deed::Retry) => context.printer.line(format!("{id} is tried again"))?,
-        (AdminOutcome::Changed, Deed::Cancel) => context.printer.line(format!("{id} is cancelled"))?,
-        (AdminOutcome::Is(state), Deed::Retry) => {
+    match (change, action) {
+        (AdminOutcome::Changed, Action::Retry) => context.printer.line(format!("{id} is tried again"))?,
+        (AdminOutcome::Changed, Action::Cancel) => context.printer.line(format!("{id} is cancelled"))?,
+        (AdminOutcome::Is(state), Action::Retry) => {
             context.printer.error(format!("{id} cannot be tried again: it is {state}"))
         }
-        (AdminOutcome::Is(state), Deed::Cancel) => {
+        (AdminOutcome::Is(state), Action::Cancel) => {
             context.printer.error(format!("{id} cannot be cancelled: it is {state}"));
         }
         (AdminOutcome::Unknown, _) => context.printer.error(format!("{id}: there is no such delivery")),

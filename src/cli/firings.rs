@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use super::look::{Glimpse, LedgerArgs, block_on, length, written};
-use super::{Context, instant, printer::Exit, printer::Table, printer::Tone};
+use super::look::{LedgerArgs, NotificationSummary, block_on, length, written};
+use super::{Context, instant, printer::ExitStatus, printer::Style, printer::Table};
 use crate::ledger::{Inspector, RingRow};
 use crate::time::UtcMillis;
 
@@ -46,7 +46,7 @@ struct Firing {
 
 impl From<RingRow> for Firing {
     fn from(row: RingRow) -> Firing {
-        let seen = Glimpse::of(&row.notification);
+        let seen = NotificationSummary::of(&row.notification);
         let name = if seen.calendar_name.is_empty() { row.calendar.unwrap_or_default() } else { seen.calendar_name };
         Firing {
             ring: row.id,
@@ -67,7 +67,7 @@ impl From<RingRow> for Firing {
     }
 }
 
-pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
+pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<ExitStatus> {
     let config = args.ledger.config(context)?;
     let mut rings = block_on(async {
         let mut inspector = Inspector::open(&config.ledger).await?;
@@ -83,7 +83,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
     } else {
         context.printer.table(&table(rings))?;
     }
-    Ok(Exit::Done)
+    Ok(ExitStatus::Success)
 }
 
 fn table(rings: Vec<RingRow>) -> Table {
@@ -91,14 +91,14 @@ fn table(rings: Vec<RingRow>) -> Table {
     for ring in rings {
         let due = written(ring.due);
         let firing = Firing::from(ring);
-        let tone = if firing.state == "fired" { Tone::Good } else { Tone::Doubtful };
+        let style = if firing.state == "fired" { Style::Good } else { Style::Doubtful };
         let state = if firing.count > 1 { format!("{} ×{}", firing.state, firing.count) } else { firing.state };
-        let plain = |text: String| (text, Tone::Plain);
+        let plain = |text: String| (text, Style::Plain);
         table.row([
             plain(firing.ring.to_string()),
             plain(due),
             plain(length(firing.lateness)),
-            (state, tone),
+            (state, style),
             plain(firing.action),
             plain(firing.user_id),
             plain(firing.calendar_name),

@@ -62,7 +62,7 @@ pub(super) fn nudge(ledger: &Path, holder: &str) -> Result<(), String> {
 /// What listings show of a notification; empty where the ring has none.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub(super) struct Glimpse {
+pub(super) struct NotificationSummary {
     pub(super) uid: String,
     pub(super) summary: String,
     pub(super) action: String,
@@ -73,8 +73,8 @@ pub(super) struct Glimpse {
     pub(super) notification_id: String,
 }
 
-impl Glimpse {
-    pub(super) fn of(notification: &str) -> Glimpse {
+impl NotificationSummary {
+    pub(super) fn of(notification: &str) -> NotificationSummary {
         serde_json::from_str(notification).unwrap_or_default()
     }
 }

@@ -4,7 +4,7 @@ use clap::{Command, CommandFactory as _};
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, roman};
 
-use super::{Cli, Context, printer::Exit};
+use super::{Cli, Context, printer::ExitStatus};
 
 /// Print the manual page (reveille man | man -l -)
 #[derive(Debug, clap::Args)]
@@ -43,7 +43,7 @@ const SIGNALS: &[(&str, &str)] = &[
     ("SIGUSR1", "The daemon looks at its sources and its outbox now; 'reveille sync' sends it."),
 ];
 
-pub(super) fn run(_args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
+pub(super) fn run(_args: &Args, context: &mut Context) -> anyhow::Result<ExitStatus> {
     let mut page = Vec::new();
     let mut command = Cli::command();
     command.build();
@@ -65,7 +65,7 @@ pub(super) fn run(_args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
         roff.to_writer(&mut page)?;
     }
     context.printer.raw(&page)?;
-    Ok(Exit::Done)
+    Ok(ExitStatus::Success)
 }
 
 fn entry(roff: &mut Roff, term: &str, text: &str) {

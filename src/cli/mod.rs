@@ -37,7 +37,7 @@ use clap::Parser as _;
 use crate::clock::Clock;
 use crate::config::{self, Config, ConfigError, LogFormat};
 use crate::time::UtcMillis;
-use printer::{Color, Exit, PrintError, Printer};
+use printer::{Color, ExitStatus, PrintError, Printer};
 
 /// The whole command line.
 #[derive(Debug, clap::Parser)]
@@ -125,7 +125,7 @@ pub fn main() -> ExitCode {
         Err(error) => {
             // Help and version go to standard output, the rest to standard error; a closed one is no failure.
             let _ = error.print();
-            return if error.use_stderr() { Exit::Wrong.into() } else { Exit::Done.into() };
+            return if error.use_stderr() { ExitStatus::Usage.into() } else { ExitStatus::Success.into() };
         }
     };
     let printer = Printer::new(cli.global.json, cli.global.quiet, cli.global.color);
@@ -137,7 +137,7 @@ pub fn main() -> ExitCode {
     outcome.unwrap_or_else(|error| failed(&error, &mut context.printer)).into()
 }
 
-fn dispatch(command: Command, context: &mut Context) -> anyhow::Result<Exit> {
+fn dispatch(command: Command, context: &mut Context) -> anyhow::Result<ExitStatus> {
     match command {
         Command::Run(args) => run::run(args, context),
         Command::Check(args) => check::run(&args, context),
@@ -161,18 +161,18 @@ fn dispatch(command: Command, context: &mut Context) -> anyhow::Result<Exit> {
 }
 
 /// Says what went wrong, and which exit status that is.
-fn failed(error: &anyhow::Error, printer: &mut Printer) -> Exit {
+fn failed(error: &anyhow::Error, printer: &mut Printer) -> ExitStatus {
     if let Some(PrintError::Closed) = error.downcast_ref() {
-        return Exit::Done;
+        return ExitStatus::Success;
     }
     if let Some(wrong) = error.downcast_ref::<ConfigError>() {
         for problem in wrong.problems() {
             printer.error(problem);
         }
-        return Exit::Wrong;
+        return ExitStatus::Usage;
     }
     printer.error(format!("{error:#}"));
-    if error.is::<Usage>() { Exit::Wrong } else { Exit::No }
+    if error.is::<Usage>() { ExitStatus::Usage } else { ExitStatus::Failure }
 }
 
 /// Reads an instant of the command line.

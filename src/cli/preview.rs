@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::file::{self, Whose};
-use super::printer::{Exit, Printer, Table, Tone};
+use super::printer::{ExitStatus, Printer, Style, Table};
 use super::{Context, Usage, instant};
 use crate::calendar::object::Object;
 use crate::calendar::plan::Plan;
@@ -51,7 +51,7 @@ pub(super) struct Args {
     limit: usize,
 }
 
-pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
+pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<ExitStatus> {
     let config = context.config(&Overrides::default())?;
     let zones = Zones::load(&config.zoneinfo)?;
     if let Some(id) = args.zone.as_deref().filter(|id| zones.resolve(id, None, None).is_none()) {
@@ -64,7 +64,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
         preview.path(path, &mut context.printer);
     }
     preview.print(&mut context.printer)?;
-    Ok(if preview.readable > 0 { Exit::Done } else { Exit::No })
+    Ok(if preview.readable > 0 { ExitStatus::Success } else { ExitStatus::Failure })
 }
 
 /// An alarm as it is printed.
@@ -208,7 +208,7 @@ impl Preview<'_> {
                     printer.raw(line.as_bytes())?;
                     printer.raw(b"\n")?;
                 }
-                Text::Cells(cells) => table.row(cells.map(|cell| (cell, Tone::Plain))),
+                Text::Cells(cells) => table.row(cells.map(|cell| (cell, Style::Plain))),
             }
         }
         if !printer.json() && self.readable > 0 {

@@ -8,21 +8,21 @@ use serde::Serialize;
 
 /// How a command ended; the exit status of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exit {
+pub enum ExitStatus {
     /// It did what was asked: 0.
-    Done,
+    Success,
     /// It ran, and the answer is 'no', or something failed: 1.
-    No,
+    Failure,
     /// The command line or the configuration is wrong: 2.
-    Wrong,
+    Usage,
 }
 
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> ExitCode {
+impl From<ExitStatus> for ExitCode {
+    fn from(exit: ExitStatus) -> ExitCode {
         match exit {
-            Exit::Done => ExitCode::SUCCESS,
-            Exit::No => ExitCode::from(1),
-            Exit::Wrong => ExitCode::from(2),
+            ExitStatus::Success => ExitCode::SUCCESS,
+            ExitStatus::Failure => ExitCode::from(1),
+            ExitStatus::Usage => ExitCode::from(2),
         }
     }
 }
@@ -71,7 +71,7 @@ impl Color {
 
 /// What a piece of text says, and so its colour on a terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tone {
+pub enum Style {
     Plain,
     Heading,
     Good,
@@ -150,7 +150,7 @@ impl Printer {
         let width = fields.iter().map(|(label, _)| label.chars().count()).max().unwrap_or(0) + 1;
         for (label, value) in fields {
             let label = format!("{:width$}", format!("{label}:"));
-            let line = format!("{} {}", paint(&label, Tone::Heading, self.out_colored), clean(value));
+            let line = format!("{} {}", paint(&label, Style::Heading, self.out_colored), clean(value));
             writeln!(self.out, "{}", line.trim_end())?;
         }
         Ok(())
@@ -168,18 +168,18 @@ impl Printer {
     /// A remark on standard error, left out with `-q`.
     pub fn note(&mut self, text: impl Display) {
         if !self.quiet {
-            self.say("", Tone::Plain, &text.to_string());
+            self.say("", Style::Plain, &text.to_string());
         }
     }
 
     /// A warning on standard error.
     pub fn warning(&mut self, text: impl Display) {
-        self.say("warning: ", Tone::Doubtful, &text.to_string());
+        self.say("warning: ", Style::Doubtful, &text.to_string());
     }
 
     /// An error on standard error.
     pub fn error(&mut self, text: impl Display) {
-        self.say("error: ", Tone::Bad, &text.to_string());
+        self.say("error: ", Style::Bad, &text.to_string());
     }
 
     /// Hands everything on that is still kept back.
@@ -191,11 +191,11 @@ impl Printer {
         Ok(())
     }
 
-    fn say(&mut self, head: &str, tone: Tone, text: &str) {
+    fn say(&mut self, head: &str, style: Style, text: &str) {
         // What was printed before comes before on a terminal too. Where talk goes nowhere, nobody misses it.
         let _ = self.out.flush();
         let lines: Vec<String> = text.lines().map(clean).collect();
-        let _ = writeln!(self.talk, "{}{}", paint(head, tone, self.talk_colored), lines.join("\n"));
+        let _ = writeln!(self.talk, "{}{}", paint(head, style, self.talk_colored), lines.join("\n"));
     }
 }
 
@@ -203,7 +203,7 @@ impl Printer {
 #[derive(Clone, Debug, Default)]
 pub struct Table {
     headings: Vec<&'static str>,
-    rows: Vec<Vec<(String, Tone)>>,
+    rows: Vec<Vec<(String, Style)>>,
 }
 
 impl Table {
@@ -213,8 +213,8 @@ impl Table {
     }
 
     /// Adds a row: one text a heading.
-    pub fn row<const N: usize>(&mut self, cells: [(String, Tone); N]) {
-        self.rows.push(cells.into_iter().map(|(text, tone)| (clean(&text), tone)).collect());
+    pub fn row<const N: usize>(&mut self, cells: [(String, Style); N]) {
+        self.rows.push(cells.into_iter().map(|(text, style)| (clean(&text), style)).collect());
     }
 
     fn render(&self, colored: bool) -> String {
@@ -224,12 +224,12 @@ impl Table {
             cells.max().unwrap_or(0).max(heading)
         };
         let widths: Vec<usize> = (0..self.headings.len()).map(width).collect();
-        let headings: Vec<_> = self.headings.iter().map(|text| ((*text).to_owned(), Tone::Heading)).collect();
+        let headings: Vec<_> = self.headings.iter().map(|text| ((*text).to_owned(), Style::Heading)).collect();
         let mut text = String::new();
         for row in std::iter::once(&headings).chain(&self.rows) {
             let last = row.len().saturating_sub(1);
-            for (index, ((cell, tone), width)) in row.iter().zip(&widths).enumerate() {
-                text.push_str(&paint(cell, *tone, colored));
+            for (index, ((cell, style), width)) in row.iter().zip(&widths).enumerate() {
+                text.push_str(&paint(cell, *style, colored));
                 if index < last {
                     text.push_str(&" ".repeat(width.saturating_sub(cell.chars().count()) + 2));
                 }
@@ -250,34 +250,35 @@ fn clean(text: &str) -> String {
     }
 }
 
-/// Whether a character steers a terminal, turns the direction of what follows, ends a line where none ends, or is not seen at all.
+/// Whether a character steers a terminal, turns the direction of what follows, ends a line where none ends, or is not
+/// seen at all.
 fn misleads(c: char) -> bool {
     let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{61c}');
     let is_unseen = matches!(c, '\u{ad}' | '\u{200b}'..='\u{200d}' | '\u{2060}'..='\u{2064}' | '\u{feff}' | '\u{180e}');
     c.is_control() || turns || is_unseen || matches!(c, '\u{2028}' | '\u{2029}')
 }
 
-fn paint(text: &str, tone: Tone, colored: bool) -> String {
-    let code = match tone {
-        Tone::Plain => return text.to_owned(),
-        Tone::Heading => "1",
-        Tone::Good => "32",
-        Tone::Doubtful => "33",
-        Tone::Bad => "31",
-        Tone::Faint => "2",
+fn paint(text: &str, style: Style, colored: bool) -> String {
+    let code = match style {
+        Style::Plain => return text.to_owned(),
+        Style::Heading => "1",
+        Style::Good => "32",
+        Style::Doubtful => "33",
+        Style::Bad => "31",
+        Style::Faint => "2",
     };
     if colored && !text.is_empty() { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Table, Tone, clean};
+    use super::{Style, Table, clean};
 
     #[test]
     fn columns_are_aligned_and_lines_have_no_tail() {
         let mut table = Table::new(&["UID", "SUMMARY"]);
-        table.row([("a-long-one".into(), Tone::Plain), (String::new(), Tone::Plain)]);
-        table.row([("ü".into(), Tone::Bad), ("tea".into(), Tone::Plain)]);
+        table.row([("a-long-one".into(), Style::Plain), (String::new(), Style::Plain)]);
+        table.row([("ü".into(), Style::Bad), ("tea".into(), Style::Plain)]);
         assert_eq!(table.render(false), "UID         SUMMARY\na-long-one\nü           tea\n");
         assert!(table.render(true).contains("\u{1b}[31mü\u{1b}[0m           tea\n"));
     }

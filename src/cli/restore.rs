@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::look::{LedgerArgs, block_on, written};
-use super::{Context, Usage, instant, printer::Exit};
+use super::{Context, Usage, instant, printer::ExitStatus};
 use crate::ledger::{self, Restored};
 use crate::time::UtcMillis;
 
@@ -38,7 +38,7 @@ struct Put {
     failed: u64,
 }
 
-pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
+pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<ExitStatus> {
     let config = args.ledger.config(context)?;
     let now = context.clock.now();
     if let Some(until) = args.fired_until.filter(|until| *until > now) {
@@ -52,7 +52,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
     if context.printer.json() {
         let (backed_up_at, fired_until) = (backed_up_at.map(|at| at.to_string()), fired_until.to_string());
         context.printer.object(&Put { ledger, file, backed_up_at, fired_until, failed: given_up })?;
-        return Ok(Exit::Done);
+        return Ok(ExitStatus::Success);
     }
     let made = backed_up_at.map_or_else(String::new, |at| format!(", made {}", written(at)));
     context.printer.note(format!("{file}{made}, is the ledger {ledger} now"));
@@ -62,5 +62,5 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
             "{given_up} deliveries were pending in it and count as failed: 'reveille deliveries --failed' lists them"
         ));
     }
-    Ok(Exit::Done)
+    Ok(ExitStatus::Success)
 }

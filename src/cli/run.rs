@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rustix::process::{Resource, getrlimit};
 
-use super::{Context, Usage, instant, printer::Exit};
+use super::{Context, Usage, instant, printer::ExitStatus};
 use crate::clock::Clock;
 use crate::config::Overrides;
 use crate::daemon::{self, Passed};
@@ -36,7 +36,7 @@ pub(super) struct Args {
     at: Option<UtcMillis>,
 }
 
-pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<Exit> {
+pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<ExitStatus> {
     let overrides = Overrides { ledger: args.ledger.as_deref(), watch: &args.watch };
     let config = context.config(&overrides)?;
     if config.sources.is_empty() {
@@ -53,12 +53,12 @@ pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<Exit> {
     let outcome = runtime.block_on(async {
         if args.once {
             return match daemon::once(config, clock).await? {
-                Passed::Complete => Ok(Exit::Done),
-                Passed::Partial => Ok(Exit::No),
+                Passed::Complete => Ok(ExitStatus::Success),
+                Passed::Partial => Ok(ExitStatus::Failure),
             };
         }
         daemon::run(config, clock).await?;
-        Ok(Exit::Done)
+        Ok(ExitStatus::Success)
     });
     // A write that nobody takes (a pipe without a reader) would hold up the end for ever.
     runtime.shutdown_timeout(LAST_WRITES);

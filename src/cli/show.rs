@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
-use super::look::{Glimpse, LedgerArgs, block_on, distance, written, written_or_dash};
-use super::upcoming::{Foresight, Upcoming};
-use super::{Context, printer::Exit, printer::Table, printer::Tone, reach};
+use super::look::{LedgerArgs, NotificationSummary, block_on, distance, written, written_or_dash};
+use super::upcoming::{Upcoming, UpcomingAlarms};
+use super::{Context, printer::ExitStatus, printer::Style, printer::Table, reach};
 use crate::ledger::{Inspector, ObjectRow, RingRow, RingsOf};
 use crate::time::UtcMillis;
 
@@ -62,10 +62,10 @@ struct Seen {
     fired: Vec<RingRow>,
 }
 
-pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
+pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<ExitStatus> {
     let config = args.ledger.config(context)?;
     let now = context.clock.now();
-    let foresight = Foresight::new(&config)?;
+    let upcoming_alarms = UpcomingAlarms::new(&config)?;
     let seen = block_on(async {
         let mut inspector = Inspector::open(&config.ledger).await?;
         let mut seen = Vec::new();
@@ -73,7 +73,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
             let of = RingsOf { object: object.id, uid: &args.uid, user: &object.calendar.user };
             let mut fired = inspector.rings(UtcMillis::MIN, Some(of), i64::try_from(RINGS)?).await?;
             fired.reverse();
-            let upcoming = foresight.rings_of(&object, &args.uid, RINGS);
+            let upcoming = upcoming_alarms.rings_of(&object, &args.uid, RINGS);
             seen.push(Seen { object, upcoming, fired });
         }
         inspector.close().await?;
@@ -81,7 +81,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
     })?;
     if seen.is_empty() {
         context.printer.error(format!("no object in the ledger speaks of the UID '{}'", args.uid));
-        return Ok(Exit::No);
+        return Ok(ExitStatus::Failure);
     }
     for (index, one) in seen.iter().enumerate() {
         if context.printer.json() {
@@ -93,7 +93,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
             people(one, args, now, context)?;
         }
     }
-    Ok(Exit::Done)
+    Ok(ExitStatus::Success)
 }
 
 fn faults(object: &ObjectRow) -> Vec<String> {
@@ -138,23 +138,23 @@ fn people(seen: &Seen, args: &Args, now: UtcMillis, context: &mut Context) -> an
     fields.extend(faults(object).into_iter().map(|fault| ("fault", fault)));
     context.printer.fields(&fields)?;
     let mut table = Table::new(&["DUE", "", "STATE", "ACTION", "START", "SUMMARY"]);
-    let plain = |text: &str| (text.to_owned(), Tone::Plain);
+    let plain = |text: &str| (text.to_owned(), Style::Plain);
     for row in fired {
-        let glimpse = Glimpse::of(&row.notification);
+        let notification = NotificationSummary::of(&row.notification);
         table.row([
-            (written(row.due), Tone::Plain),
-            (distance(now, row.due), Tone::Faint),
-            (row.state.clone(), if row.state == "fired" { Tone::Good } else { Tone::Doubtful }),
-            plain(&glimpse.action),
-            plain(&glimpse.start),
-            plain(&glimpse.summary),
+            (written(row.due), Style::Plain),
+            (distance(now, row.due), Style::Faint),
+            (row.state.clone(), if row.state == "fired" { Style::Good } else { Style::Doubtful }),
+            plain(&notification.action),
+            plain(&notification.start),
+            plain(&notification.summary),
         ]);
     }
     for ring in upcoming {
         table.row([
-            (written(ring.at), Tone::Plain),
-            (distance(now, ring.at), Tone::Faint),
-            if ring.at < now { ("overdue".to_owned(), Tone::Doubtful) } else { plain("armed") },
+            (written(ring.at), Style::Plain),
+            (distance(now, ring.at), Style::Faint),
+            if ring.at < now { ("overdue".to_owned(), Style::Doubtful) } else { plain("armed") },
             plain(&ring.action),
             plain(&ring.start),
             plain(&ring.summary),

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::look::{LedgerArgs, block_on, distance, length, written, written_or_dash};
 use super::reach::Reach;
-use super::{Context, printer::Exit, printer::Table, printer::Tone};
+use super::{Context, printer::ExitStatus, printer::Style, printer::Table};
 use crate::config::{Config, SourceKind};
 use crate::ledger::{self, CalendarRow, Inspector, SourceRow, Stats};
 use crate::time::UtcMillis;
@@ -80,7 +80,7 @@ struct Source {
     progress: Option<String>,
 }
 
-pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
+pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<ExitStatus> {
     let config = args.ledger.config(context)?;
     let now = context.clock.now();
     let (stats, rows, lateness, absent, mut unknown) = block_on(async {
@@ -115,7 +115,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
         }
         unknown.iter().filter_map(|user| reach.no_address(user)).try_for_each(|why| context.printer.line(why))?;
     }
-    Ok(Exit::Done)
+    Ok(ExitStatus::Success)
 }
 
 /// The sources of the ledger, and those of the configuration that nobody has looked at yet.
@@ -229,17 +229,17 @@ fn source_table(context: &mut Context, sources: &[SourceRow], is_running: bool, 
     }
     let mut table = Table::new(&["SOURCE", "KIND", "LAST SUCCESS", "STATE"]);
     for row in sources {
-        let (state, tone) = match (&row.error, row.looked_at) {
+        let (state, style) = match (&row.error, row.looked_at) {
             (Some((error, since)), _) => {
-                (format!("fails since {}, {}: {error}", written(*since), tries(row, is_running, now)), Tone::Bad)
+                (format!("fails since {}, {}: {error}", written(*since), tries(row, is_running, now)), Style::Bad)
             }
-            (None, _) if row.progress.is_some() => (row.progress.clone().unwrap_or_default(), Tone::Doubtful),
-            (None, Some(_)) => ("ok".to_owned(), Tone::Good),
-            (None, None) => ("not looked at yet".to_owned(), Tone::Doubtful),
+            (None, _) if row.progress.is_some() => (row.progress.clone().unwrap_or_default(), Style::Doubtful),
+            (None, Some(_)) => ("ok".to_owned(), Style::Good),
+            (None, None) => ("not looked at yet".to_owned(), Style::Doubtful),
         };
-        let cells = [(row.name.clone(), Tone::Plain), (row.kind.clone(), Tone::Plain)];
+        let cells = [(row.name.clone(), Style::Plain), (row.kind.clone(), Style::Plain)];
         let [name, kind] = cells;
-        table.row([name, kind, (written_or_dash(row.looked_at), Tone::Plain), (state, tone)]);
+        table.row([name, kind, (written_or_dash(row.looked_at), Style::Plain), (state, style)]);
     }
     context.printer.line("")?;
     context.printer.table(&table)?;
@@ -267,9 +267,9 @@ fn absent_table(context: &mut Context, absent: Vec<CalendarRow>, grace: i64) -> 
         let since = written_or_dash(row.absent.map(|absent| absent.since));
         let end = written_or_dash(row.absent.map(|absent| absent.ends_at(grace)));
         let source = format!("{}:{}", row.source, row.href);
-        let plain = |text: String| (text, Tone::Plain);
+        let plain = |text: String| (text, Style::Plain);
         let state = format!("not found since {since}; its alarms stay scheduled; dropped at {end} unless it is found");
-        table.row([plain(row.name), plain(row.user), plain(source), (state, Tone::Doubtful)]);
+        table.row([plain(row.name), plain(row.user), plain(source), (state, Style::Doubtful)]);
     }
     context.printer.line("")?;
     context.printer.table(&table)?;

@@ -1,7 +1,7 @@
 //! `reveille sync`: makes the daemon look at its sources now.
 
 use super::look::{LedgerArgs, nudge};
-use super::{Context, printer::Exit};
+use super::{Context, printer::ExitStatus};
 use crate::ledger;
 
 /// Make the daemon look at its sources and its outbox now
@@ -15,21 +15,21 @@ pub(super) struct Args {
     ledger: LedgerArgs,
 }
 
-pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
+pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<ExitStatus> {
     let config = args.ledger.config(context)?;
     if let Some(name) = args.source.as_ref().filter(|name| !config.sources.iter().any(|source| source.name == **name)) {
         let names: Vec<&str> = config.sources.iter().map(|source| source.name.as_str()).collect();
         let known = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
         context.printer.error(format!("there is no source '{name}' in the configuration; there are: {known}"));
-        return Ok(Exit::No);
+        return Ok(ExitStatus::Failure);
     }
     let path = config.ledger.display();
     let Some(holder) = ledger::holder(&config.ledger) else {
         context.printer.error(format!("no daemon runs with the ledger {path}: start one, or look with 'run --once'"));
-        return Ok(Exit::No);
+        return Ok(ExitStatus::Failure);
     };
     nudge(&config.ledger, &holder)
         .map_err(|why| anyhow::anyhow!("the daemon (process {holder}) cannot be told: {why}"))?;
     context.printer.note(format!("the daemon (process {holder}) looks at its sources now"));
-    Ok(Exit::Done)
+    Ok(ExitStatus::Success)
 }

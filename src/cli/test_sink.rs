@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::look::block_on;
-use super::{Context, Usage, printer::Exit, rights};
+use super::{Context, Usage, printer::ExitStatus, rights};
 use crate::calendar::zone::Zones;
 use crate::config::{Config, Overrides, Recipients, SinkKind};
 use crate::delivery::deadline::SendDeadline;
@@ -24,18 +24,18 @@ pub(super) struct Args {
     to: Option<String>,
 }
 
-pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
+pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<ExitStatus> {
     let config = context.config(&Overrides::default())?;
     let Some(settings) = config.sinks.iter().find(|sink| sink.name == args.name) else {
         let names: Vec<&str> = config.sinks.iter().map(|sink| sink.name.as_str()).collect();
         context.printer.error(format!("there is no sink '{}'; there are: {}", args.name, names.join(", ")));
-        return Ok(Exit::No);
+        return Ok(ExitStatus::Failure);
     };
     if let SinkKind::File { path, .. } = &settings.kind
         && let Err(why) = rights::make_sink_file(&config, path)
     {
         context.printer.error(format!("the sink '{}' was not tried: {why}", args.name));
-        return Ok(Exit::No);
+        return Ok(ExitStatus::Failure);
     }
     let recipient = match &settings.kind {
         SinkKind::Email(email) => recipient(args, &email.recipients, &config)?,
@@ -63,19 +63,19 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
     match outcome {
         Outcome::Delivered => {
             context.printer.note(format!("the sink '{}' took the alarm{to}", args.name));
-            Ok(Exit::Done)
+            Ok(ExitStatus::Success)
         }
         Outcome::Unknown { answer } => {
             let name = &args.name;
             context.printer.error(format!("the sink '{name}' may have taken the alarm{to}, or not: {answer}"));
-            Ok(Exit::No)
+            Ok(ExitStatus::Failure)
         }
         Outcome::Retry { answer, .. }
         | Outcome::Held { answer, .. }
         | Outcome::Permanent { answer }
         | Outcome::Down { answer, .. } => {
             context.printer.error(format!("the sink '{}' did not take the alarm{to}: {answer}", args.name));
-            Ok(Exit::No)
+            Ok(ExitStatus::Failure)
         }
         Outcome::NotAttempted | Outcome::InFlight => anyhow::bail!("the sink '{}' gave no answer", args.name),
     }

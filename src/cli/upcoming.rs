@@ -43,17 +43,17 @@ pub(super) struct Upcoming {
 
 /// Works out rings from objects.
 #[derive(Debug)]
-pub(super) struct Foresight {
+pub(super) struct UpcomingAlarms {
     zones: Zones,
     limits: Limits,
     sender: Sender,
     reach: Reach,
 }
 
-impl Foresight {
-    pub(super) fn new(config: &Config) -> anyhow::Result<Foresight> {
+impl UpcomingAlarms {
+    pub(super) fn new(config: &Config) -> anyhow::Result<UpcomingAlarms> {
         let (zones, limits) = (Zones::load(&config.zoneinfo)?, config.limits.objects);
-        Ok(Foresight { zones, limits, sender: planner::sender(config), reach: Reach::new(config) })
+        Ok(UpcomingAlarms { zones, limits, sender: planner::sender(config), reach: Reach::new(config) })
     }
 
     /// The next rings of `row` before `until`, from its timer on; at most `limit`, in order.

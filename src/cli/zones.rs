@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::look::offset;
-use super::{Context, printer::Exit, printer::Table, printer::Tone};
+use super::{Context, printer::ExitStatus, printer::Style, printer::Table};
 use crate::calendar::zone::{Difference, Zones};
 use crate::config::Overrides;
 use crate::time::UtcMillis;
@@ -54,7 +54,7 @@ struct Other {
     differences: Vec<Difference>,
 }
 
-pub(super) fn run(_: &Args, context: &mut Context) -> anyhow::Result<Exit> {
+pub(super) fn run(_: &Args, context: &mut Context) -> anyhow::Result<ExitStatus> {
     let config = context.config(&Overrides::default())?;
     let used = Zones::load(&config.zoneinfo)?;
     let others = others(&used, context.clock.now());
@@ -63,7 +63,7 @@ pub(super) fn run(_: &Args, context: &mut Context) -> anyhow::Result<Exit> {
     } else {
         print_text(&used, &others, context)?;
     }
-    Ok(Exit::Done)
+    Ok(ExitStatus::Success)
 }
 
 /// The databases that are there besides `used`, each with what it says otherwise from `now` on.
@@ -130,11 +130,11 @@ fn print_text(used: &Zones, others: &[Other], context: &mut Context) -> anyhow::
     let lines = others.iter().flat_map(|other| other.differences.iter().map(move |difference| (other, difference)));
     for (other, difference) in lines {
         table.row([
-            (difference.zone.clone(), Tone::Plain),
-            (format!("{} {}", other.name, other.zones.version()), Tone::Plain),
-            (difference.from.to_string(), Tone::Plain),
-            (offset(difference.offset), Tone::Good),
-            (offset(difference.other), Tone::Doubtful),
+            (difference.zone.clone(), Style::Plain),
+            (format!("{} {}", other.name, other.zones.version()), Style::Plain),
+            (difference.from.to_string(), Style::Plain),
+            (offset(difference.offset), Style::Good),
+            (offset(difference.other), Style::Doubtful),
         ]);
     }
     if others.iter().any(|other| !other.differences.is_empty()) {

@@ -10,7 +10,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::address;
 use super::error::{ConfigError, Problem};
-use super::section::{Section, Sheet, nearest};
+use super::section::{Diagnostics, Section, nearest};
 use super::settings::{
     AnswerLimits, Config, Defaults, Limits, Log, LogFormat, LogLevel, ObjectLimits, User, Users, ZoneLimits,
 };
@@ -189,23 +189,23 @@ fn unreadable(file: PathBuf, why: &io::Error) -> ConfigError {
 /// Reads a file's text; what is wrong in it is added to `problems`.
 fn parse(file: &Path, text: &str, reader: &Reader<'_>, problems: &mut Vec<Problem>) -> Config {
     let (table, errors) = DeTable::parse_recoverable(text);
-    let sheet = Sheet::new(file, text);
+    let diagnostics = Diagnostics::new(file, text);
     for error in &errors {
         let sentence = format!("this is not valid TOML: {}", error.message().replace('\n', ", "));
-        sheet.report(error.span().map(|span| span.start), None, sentence);
+        diagnostics.report(error.span().map(|span| span.start), None, sentence);
     }
     let mut config = Config { file: Some(file.to_owned()), ..Config::default() };
     // Where the text is no TOML, what the rest means is a guess.
     if errors.is_empty() {
-        read_top(&sheet, table.get_ref(), reader, &mut config);
+        read_top(&diagnostics, table.get_ref(), reader, &mut config);
     }
-    problems.extend(sheet.into_problems());
+    problems.extend(diagnostics.into_problems());
     config
 }
 
-fn read_top<'a>(sheet: &'a Sheet<'a>, table: &'a DeTable<'a>, reader: &Reader<'_>, config: &mut Config) {
+fn read_top<'a>(diagnostics: &'a Diagnostics<'a>, table: &'a DeTable<'a>, reader: &Reader<'_>, config: &mut Config) {
     let none = DeTable::new();
-    let top = Section::top(sheet, table);
+    let top = Section::top(diagnostics, table);
     if let Some(choice) = top.read("zoneinfo", |value| reader.zoneinfo(value)) {
         config.zoneinfo = choice;
     }

@@ -11,15 +11,15 @@ use super::error::Problem;
 
 /// The file that is being read, and what was found wrong in it so far.
 #[derive(Debug)]
-pub(super) struct Sheet<'a> {
+pub(super) struct Diagnostics<'a> {
     file: &'a Path,
     text: &'a str,
     problems: RefCell<Vec<Problem>>,
 }
 
-impl<'a> Sheet<'a> {
-    pub(super) fn new(file: &'a Path, text: &'a str) -> Sheet<'a> {
-        Sheet { file, text, problems: RefCell::new(Vec::new()) }
+impl<'a> Diagnostics<'a> {
+    pub(super) fn new(file: &'a Path, text: &'a str) -> Diagnostics<'a> {
+        Diagnostics { file, text, problems: RefCell::new(Vec::new()) }
     }
 
     /// The line, counted from 1, that holds the octet `offset`.
@@ -45,7 +45,7 @@ impl<'a> Sheet<'a> {
 /// One table of the file. The keys that are asked for are the keys that it knows.
 #[derive(Debug)]
 pub(super) struct Section<'a> {
-    sheet: &'a Sheet<'a>,
+    diagnostics: &'a Diagnostics<'a>,
     /// How sentences call it: `[defaults]`, `source 'mary'`; empty for the top of the file.
     title: String,
     /// What stands before the dot in a key's path: `source`; empty for the top of the file.
@@ -58,14 +58,14 @@ pub(super) struct Section<'a> {
 
 impl<'a> Section<'a> {
     /// The top of the file.
-    pub(super) fn top(sheet: &'a Sheet<'a>, table: &'a DeTable<'a>) -> Section<'a> {
-        Section { sheet, title: String::new(), path: "", table, start: None, asked: RefCell::default() }
+    pub(super) fn top(diagnostics: &'a Diagnostics<'a>, table: &'a DeTable<'a>) -> Section<'a> {
+        Section { diagnostics, title: String::new(), path: "", table, start: None, asked: RefCell::default() }
     }
 
     /// The table `[key]`; an empty one where it is missing.
     pub(super) fn table(&self, key: &'static str, none: &'a DeTable<'a>) -> Section<'a> {
         let mut section =
-            Section { title: format!("[{key}]"), path: key, table: none, ..Section::top(self.sheet, none) };
+            Section { title: format!("[{key}]"), path: key, table: none, ..Section::top(self.diagnostics, none) };
         match self.entry(key) {
             None => {}
             Some(value) => match value.get_ref() {
@@ -94,7 +94,7 @@ impl<'a> Section<'a> {
             };
             let title = format!("{key} {}", index + 1);
             let start = Some(item.span().start);
-            sections.push(Section { title, path: key, table, start, ..Section::top(self.sheet, table) });
+            sections.push(Section { title, path: key, table, start, ..Section::top(self.diagnostics, table) });
         }
         sections
     }
@@ -113,11 +113,11 @@ impl<'a> Section<'a> {
             let DeValue::Table(table) = value.get_ref() else {
                 let start = Some(value.span().start);
                 let sentence = format!("{title} is {} and must be a table", kind_of(value.get_ref()));
-                self.sheet.report(start, Some(self.key_path(key)), sentence);
+                self.diagnostics.report(start, Some(self.key_path(key)), sentence);
                 continue;
             };
             let start = Some(value.span().start);
-            sections.push((name, Section { title, path: key, table, start, ..Section::top(self.sheet, table) }));
+            sections.push((name, Section { title, path: key, table, start, ..Section::top(self.diagnostics, table) }));
         }
         sections
     }
@@ -159,7 +159,7 @@ impl<'a> Section<'a> {
     pub(super) fn report(&self, key: &'static str, sentence: &str) {
         let offset = self.entry(key).map(|value| value.span().start).or(self.start);
         let head = if self.title.is_empty() { String::new() } else { format!("{}: ", self.title) };
-        self.sheet.report(offset, Some(self.key_path(key)), format!("{head}{key} {sentence}"));
+        self.diagnostics.report(offset, Some(self.key_path(key)), format!("{head}{key} {sentence}"));
     }
 
     /// Reports the keys that nobody has asked for.
@@ -171,7 +171,7 @@ impl<'a> Section<'a> {
             let nearest =
                 nearest(name, &asked).map_or(String::new(), |near| format!("; the nearest known key is '{near}'"));
             let sentence = format!("{head}unknown key '{name}'{nearest}");
-            self.sheet.report(Some(key.span().start), Some(self.key_path(name)), sentence);
+            self.diagnostics.report(Some(key.span().start), Some(self.key_path(name)), sentence);
         }
     }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use super::super::Context;
-use super::super::printer::Exit;
+use super::super::printer::ExitStatus;
 use super::site::Outlet;
 use super::table::{self, Figure};
 use super::{edit, fire, idle, intake, mixed, restart};
@@ -19,15 +19,15 @@ pub(super) struct Args {
 
 type Run<'a> = Box<dyn Fn(&mut Context) -> anyhow::Result<Vec<Figure>> + 'a>;
 
-pub(super) fn run(args: &Args, folder: &Path, context: &mut Context) -> anyhow::Result<Exit> {
-    let (mut figures, mut exit) = (Vec::new(), Exit::Done);
+pub(super) fn run(args: &Args, folder: &Path, context: &mut Context) -> anyhow::Result<ExitStatus> {
+    let (mut figures, mut exit) = (Vec::new(), ExitStatus::Success);
     for run in runs(args, folder) {
         match run(context) {
             Ok(found) => figures.extend(found),
             // The other runs say something all the same.
             Err(why) => {
                 context.printer.warning(format!("a run is left out: {why:#}"));
-                exit = Exit::No;
+                exit = ExitStatus::Failure;
             }
         }
     }

@@ -7,7 +7,7 @@
 
 use std::path::PathBuf;
 
-use super::{Context, printer::Exit};
+use super::{Context, printer::ExitStatus};
 
 mod all;
 mod child;
@@ -47,7 +47,7 @@ enum Run {
     Mixed(mixed::Args),
 }
 
-pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
+pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<ExitStatus> {
     let folder = args.folder.as_path();
     let figures = match &args.run {
         None => return all::run(&all::Args::default(), folder, context),
@@ -60,7 +60,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
         Some(Run::Mixed(args)) => mixed::measure(args, folder, context)?,
     };
     table::print(&figures, context)?;
-    Ok(Exit::Done)
+    Ok(ExitStatus::Success)
 }
 
 /// The value below which `share` (0 to 1) of `sorted` lies; 0 where there is none.

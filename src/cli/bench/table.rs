@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::super::Context;
-use super::super::printer::{PrintError, Table, Tone};
+use super::super::printer::{PrintError, Style, Table};
 use super::counted;
 
 /// One measured figure.
@@ -61,11 +61,11 @@ impl Figure {
         [self.run.clone(), self.figure.to_owned(), shown(self.value), target, raw, ratio]
     }
 
-    fn tone(&self) -> Tone {
+    fn style(&self) -> Style {
         match self.reached {
-            Some(true) => Tone::Good,
-            Some(false) => Tone::Bad,
-            None => Tone::Plain,
+            Some(true) => Style::Good,
+            Some(false) => Style::Bad,
+            None => Style::Plain,
         }
     }
 }
@@ -83,14 +83,14 @@ pub(super) fn print(figures: &[Figure], context: &mut Context) -> Result<(), Pri
     let mut table = Table::new(&HEADINGS);
     for figure in figures {
         let [run, what, value, target, raw, ratio] = figure.cells();
-        let tone = figure.tone();
+        let style = figure.style();
         table.row([
-            (run, Tone::Plain),
-            (what, Tone::Plain),
-            (value, tone),
-            (target, Tone::Faint),
-            (raw, Tone::Plain),
-            (ratio, Tone::Plain),
+            (run, Style::Plain),
+            (what, Style::Plain),
+            (value, style),
+            (target, Style::Faint),
+            (raw, Style::Plain),
+            (ratio, Style::Plain),
         ]);
     }
     context.printer.table(&table)

@@ -11,7 +11,7 @@ use std::path::Path;
 use super::file::{self, UserZone, Whose};
 use super::look::{LedgerArgs, block_on};
 use super::reach::Reach;
-use super::{Context, Usage, instant, printer::Exit};
+use super::{Context, Usage, instant, printer::ExitStatus};
 use crate::calendar::alarm::Alarm;
 use crate::calendar::explain::Fate;
 use crate::calendar::object::{Limits, Object};
@@ -55,7 +55,7 @@ pub(super) struct Args {
     ledger: LedgerArgs,
 }
 
-pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
+pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<ExitStatus> {
     let config = args.ledger.config(context)?;
     let zones = Zones::load(&config.zoneinfo)?;
     let now = context.clock.now();
@@ -75,7 +75,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
         Ok(reports) => reports,
         Err(error) => {
             context.printer.error(error);
-            return Ok(Exit::No);
+            return Ok(ExitStatus::Failure);
         }
     };
     for (index, report) in reports.iter().enumerate() {
@@ -88,7 +88,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<Exit> {
             text::print(report, asked.at, &mut context.printer)?;
         }
     }
-    Ok(Exit::Done)
+    Ok(ExitStatus::Success)
 }
 
 /// What is asked, and what the answer depends on.

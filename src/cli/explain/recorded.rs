@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use crate::cli::look::Glimpse;
+use crate::cli::look::NotificationSummary;
 use crate::ledger::{DeliveryRow, Inspector, LedgerError, ObjectRow, RingRow, RingsOf};
 use crate::time::UtcMillis;
 
@@ -106,7 +106,7 @@ pub(super) async fn of_identity(
 
 async fn recorded(inspector: &mut Inspector, row: RingRow) -> Result<Recorded, LedgerError> {
     let deliveries = inspector.deliveries_of(row.id).await?;
-    let seen = Glimpse::of(&row.notification);
+    let seen = NotificationSummary::of(&row.notification);
     Ok(Recorded {
         object: row.object,
         ring: row.id,
