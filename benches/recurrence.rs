@@ -1,12 +1,13 @@
-//! What alarms cost to work out: the next ring after an instant, by kind of rule and age of the series, beside the plain
-//! `rrule` crate; the rings of a month; an event of 1 kB, parsed and planned, beside `icalendar`'s parse alone.
+//! What alarms cost to work out: the next ring after an instant, by kind of rule and age of the series, beside the
+//! plain `rrule` crate; the rings of a month; an event of 1 kB, parsed and planned, beside `icalendar`'s parse alone.
 //!
 //!     cargo bench --bench recurrence
 //!
-//! In the first table 'ring' is `Plan::next_ring` of an event in Europe/Berlin with an alarm a quarter of an hour before it,
-//! parsed and planned beforehand. 'start' is the next start of the bare rule (`Series::from` and its first item), 'new' the same with
-//! setting the series up. Each 'ratio' compares with the same rule of last week. 'rrule' is the crate's iterator over the same
-//! rule in UTC, walked from DTSTART to the instant; it is stopped after two seconds. Medians, in microseconds.
+//! In the first table 'ring' is `Plan::next_ring` of an event in Europe/Berlin with an alarm a quarter of an hour
+//! before it, parsed and planned beforehand. 'start' is the next start of the bare rule (`Series::from` and its first
+//! item), 'new' the same with setting the series up. Each 'ratio' compares with the same rule of last week. 'rrule' is
+//! the crate's iterator over the same rule in UTC, walked from DTSTART to the instant; it is stopped after two seconds.
+//! Medians, in microseconds.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a benchmark")]
 

@@ -1,5 +1,5 @@
-//! Who may do what with files: what owners and modes allow to a user, in words that help, and files that root makes for the
-//! user whose folder they are in.
+//! Who may do what with files: what owners and modes allow to a user, in words that help, and files that root makes for
+//! the user whose folder they are in.
 
 use std::fmt;
 use std::fs::{self, File, Metadata};
@@ -141,8 +141,8 @@ impl Denied {
     }
 }
 
-/// What of `need` at `path`, and of entering the folders on the way to it, `user` may not do; none where it may, where that
-/// cannot be told by owners and modes, and where there is no such file.
+/// What of `need` at `path`, and of entering the folders on the way to it, `user` may not do; none where it may, where
+/// that cannot be told by owners and modes, and where there is no such file.
 pub fn denied(user: &User, path: &Path, need: Need) -> Option<Denied> {
     if user.is_root() {
         return None;
@@ -192,8 +192,9 @@ fn has_acl(path: &Path) -> bool {
     rustix::fs::getxattr(path, ACL, &mut nothing).is_ok_and(|length| length > 0)
 }
 
-/// What to add to the message of an error at `path`: who may not do what, and the command that helps. Empty where the error is
-/// another one than a lacking right, or where the right cannot be told. `owned`: the file is to be the user's own.
+/// What to add to the message of an error at `path`: who may not do what, and the command that helps. Empty where the
+/// error is another one than a lacking right, or where the right cannot be told. `owned`: the file is to be the user's
+/// own.
 pub fn hint(error: &io::Error, path: &Path, need: Need, owned: bool) -> String {
     if error.kind() != io::ErrorKind::PermissionDenied {
         return String::new();
@@ -209,8 +210,9 @@ pub fn told(error: &io::Error, path: &Path, need: Need, owned: bool) -> String {
     format!("{error}{}", hint(error, path, need, owned))
 }
 
-/// Gives `file` (called `path`), which root has opened or just made, to the owner of `like`: a service that may not use its own
-/// ledger does not start. Nothing is done where another user than root runs this, and with a file that has several names.
+/// Gives `file` (called `path`), which root has opened or just made, to the owner of `like`: a service that may not use
+/// its own ledger does not start. Nothing is done where another user than root runs this, and with a file that has
+/// several names.
 pub fn give_to_owner_of(like: &Path, file: &File, path: &Path) {
     if !User::current().is_root() {
         return;

@@ -134,7 +134,8 @@ impl Ingest {
         (*self.looks().found.entry(key).or_insert(looked_at)).min(looked_at)
     }
 
-    /// When a calendar was `made` that is not in the ledger, if that was after the last look at its source that went well.
+    /// When a calendar was `made` that is not in the ledger, if that was after the last look at its source that went
+    /// well.
     async fn made_since(&self, source: &str, made: Option<UtcMillis>) -> Result<Option<UtcMillis>, LedgerError> {
         let Some(made) = made else { return Ok(None) };
         let looked = self.ledger.source_looked_at(source).await?;

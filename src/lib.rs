@@ -11,7 +11,8 @@
 //!                            calendar (pure)
 //! ```
 //!
-//! * [`time`] is the instant that all stages share: UTC milliseconds. [`clock`] is the only place that asks for the time.
+//! * [`time`] is the instant that all stages share: UTC milliseconds. [`clock`] is the only place that asks for the
+//!   time.
 //! * [`config`] reads the settings.
 //! * [`source`] finds out what changed: a folder of `.ics` files, or the collections of a CalDAV server.
 //! * [`calendar`] is the pure core: iCalendar text, zones and a window go in, rings come out.

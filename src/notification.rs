@@ -77,9 +77,9 @@ pub struct Sender {
 /// A text that is shorter than this is not cut for the sake of the whole.
 const SHORT: usize = 64;
 
-/// The identity of a firing (rule 21): 16 octets that depend on the user, the UID, the action and the instant, and on nothing
-/// else. What has no UID has in its place the calendar that it is in, `href`, which is its object's name there, its type and
-/// its content.
+/// The identity of a firing (rule 21): 16 octets that depend on the user, the UID, the action and the instant, and on
+/// nothing else. What has no UID has in its place the calendar that it is in, `href`, which is its object's name there,
+/// its type and its content.
 pub fn identity(about: &About, href: &str, ring: &Ring<'_>) -> [u8; 16] {
     let component = ring.component;
     let mut hash = named(&about.user, &component.uid, ring.action.name(), ring.at);
@@ -112,7 +112,8 @@ fn add(hash: &mut Sha256, part: &str) {
 }
 
 impl Notification {
-    /// The notification of `ring`, which has this `identity`, an alarm in the calendar `about`, sent by `sender` at `fired_at`.
+    /// The notification of `ring`, which has this `identity`, an alarm in the calendar `about`, sent by `sender` at
+    /// `fired_at`.
     pub fn new(
         ring: &Ring<'_>,
         about: &About,
@@ -173,8 +174,8 @@ impl Notification {
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// The same in at most `most` octets: attendees are left out from the end, then recipients, then the longest texts are cut.
-    /// Its frame, the names of the user and of the calendar among it, stays whole.
+    /// The same in at most `most` octets: attendees are left out from the end, then recipients, then the longest texts
+    /// are cut. Its frame, the names of the user and of the calendar among it, stays whole.
     pub fn to_json_within(mut self, most: usize) -> String {
         let mut json = self.to_json();
         while json.len() > most && self.shrink() {

@@ -1,5 +1,5 @@
-//! TLS towards servers: which certificate authorities are trusted, and in words why a server is not. Certificates are always
-//! verified; who speaks over the connection, and what, this module does not know.
+//! TLS towards servers: which certificate authorities are trusted, and in words why a server is not. Certificates are
+//! always verified; who speaks over the connection, and what, this module does not know.
 
 use std::error::Error;
 use std::io;
@@ -83,8 +83,9 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     .to_owned())
 }
 
-/// Trusts whom the authorities have signed, and the very certificates that the administrator has named. Among these may be one
-/// that is an authority of its own, as 'openssl req -x509' makes it, which no authority may use as a server otherwise.
+/// Trusts whom the authorities have signed, and the very certificates that the administrator has named. Among these may
+/// be one that is an authority of its own, as 'openssl req -x509' makes it, which no authority may use as a server
+/// otherwise.
 #[derive(Debug)]
 struct Verifier {
     authorities: Arc<WebPkiServerVerifier>,
@@ -155,8 +156,8 @@ fn pem_words(error: &pem::Error) -> String {
     }
 }
 
-/// What TLS has against the other side, where `error`, or what it comes from, is about TLS: the rest of a sentence, with
-/// what to do.
+/// What TLS has against the other side, where `error`, or what it comes from, is about TLS: the rest of a sentence,
+/// with what to do.
 pub fn in_words(error: &(dyn Error + 'static)) -> Option<String> {
     let mut reason = Some(error);
     while let Some(error) = reason {

@@ -1,5 +1,5 @@
-//! Where the time zone database is taken from: a folder of the system, any other folder of compiled zones (TZif, RFC 9636),
-//! or the one that is part of the program. What its rules mean is [`crate::calendar::zone`]'s business.
+//! Where the time zone database is taken from: a folder of the system, any other folder of compiled zones (TZif, RFC
+//! 9636), or the one that is part of the program. What its rules mean is [`crate::calendar::zone`]'s business.
 
 use std::borrow::Cow;
 use std::fs::{self, File};
@@ -66,7 +66,8 @@ impl Zones {
     /// Reads the database that `choice` names, as a whole: a later change of its files changes nothing.
     ///
     /// # Errors
-    /// When the folder that was asked for is missing, unreadable or no database. `Auto` takes the program's own instead.
+    /// When the folder that was asked for is missing, unreadable or no database. `Auto` takes the program's own
+    /// instead.
     pub fn load(choice: &ZoneinfoChoice) -> Result<Zones, ZoneinfoError> {
         match choice {
             ZoneinfoChoice::Bundled => Ok(Zones::bundled()),

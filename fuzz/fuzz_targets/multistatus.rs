@@ -1,4 +1,5 @@
-//! Any text as a server's answer, whole or inside a multistatus: reading it ends, and finds no more than the text can hold.
+//! Any text as a server's answer, whole or inside a multistatus: reading it ends, and finds no more than the text can
+//! hold.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,5 +1,5 @@
-//! From an object to the sources of its rings: which components belong together, which occurrences an override replaces,
-//! which are left out (RFC 5545, 3.8.4.4 and 3.8.5).
+//! From an object to the sources of its rings: which components belong together, which occurrences an override
+//! replaces, which are left out (RFC 5545, 3.8.4.4 and 3.8.5).
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -364,7 +364,8 @@ impl<'a> Builder<'a> {
         self.sources.push(source);
     }
 
-    /// An absolute alarm of the source that is added next, unless the same one is there for another component of this UID.
+    /// An absolute alarm of the source that is added next, unless the same one is there for another component of this
+    /// UID.
     fn add_absolute(&mut self, at: UtcMillis, action: Action, alarm: &'a Alarm) {
         if let Some(index) = self.absolutes.get(&(action, at, alarm.repeat)) {
             if let Some(same) = self.fixed.get_mut(*index) {

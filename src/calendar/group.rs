@@ -1,5 +1,5 @@
-//! The rings of the components of one UID: an event or a to-do with its overrides. What rings as one is joined (rule 20), and
-//! what one clock hour has too much of is left out (rule 24).
+//! The rings of the components of one UID: an event or a to-do with its overrides. What rings as one is joined (rule
+//! 20), and what one clock hour has too much of is left out (rule 24).
 
 use super::build::Fixed;
 use super::component::Component;
@@ -87,7 +87,8 @@ impl<'a> Group<'a> {
         if self.rate_limit == RateLimit::No {
             return Some(next);
         }
-        // A second look is enough unless the first ring of an hour is suppressed, which only a limit of none brings about.
+        // A second look is enough unless the first ring of an hour is suppressed, which only a limit of none brings
+        // about.
         for _ in 0..3 {
             let hour = hour_of(next);
             let before = self.ordered(hour, next, self.cap);
@@ -200,7 +201,8 @@ impl<'a> Group<'a> {
         shift(fixed.base, fixed.interval.times(nth), &source.zone.zone).map(|point| point.at)
     }
 
-    /// The rings in [from, until), in order and joined, suppressed or not; at most `limit` of each alarm of each source.
+    /// The rings in [from, until), in order and joined, suppressed or not; at most `limit` of each alarm of each
+    /// source.
     fn ordered(&self, from: UtcMillis, until: UtcMillis, limit: usize) -> Vec<Ring<'a>> {
         let mut rings = Vec::new();
         self.collect(from, until, limit, &mut rings);
@@ -256,8 +258,8 @@ impl<'a> Group<'a> {
         })
     }
 
-    /// The occurrence that a snooze in a VALARM of its own is of: the last one for which the alarm that it snoozes had rung when
-    /// that was acknowledged.
+    /// The occurrence that a snooze in a VALARM of its own is of: the last one for which the alarm that it snoozes had
+    /// rung when that was acknowledged.
     fn snoozed_occurrence(&self, component: &Component, fixed: &Fixed<'_>) -> Option<Start> {
         let snooze = fixed.alarm.filter(|alarm| !alarm.snoozes.is_empty())?;
         let is_snoozed = |alarm: &&Relative<'_>| alarm.alarm.uid == snooze.snoozes;
@@ -271,8 +273,8 @@ impl<'a> Group<'a> {
         rung.max_by_key(|start| start.at)
     }
 
-    /// The occurrence that an absolute alarm of a component speaks of: the first one that starts at or after `at`, else the
-    /// last of those that are listed.
+    /// The occurrence that an absolute alarm of a component speaks of: the first one that starts at or after `at`, else
+    /// the last of those that are listed.
     fn occurrence_near(&self, component: &Component, at: UtcMillis) -> Option<Start> {
         let own = self.sources.iter().filter(|source| std::ptr::eq(source.component, component));
         let (mut next, mut last) = (None::<Start>, None::<Start>);

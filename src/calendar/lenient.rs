@@ -1,5 +1,5 @@
-//! Values that the grammar refuses although they can mean only one thing: what clients write by mistake. It is asked only
-//! once the strict reading in [`super::value`] has failed, so it never changes what that reads.
+//! Values that the grammar refuses although they can mean only one thing: what clients write by mistake. It is asked
+//! only once the strict reading in [`super::value`] has failed, so it never changes what that reads.
 
 use std::fmt;
 
@@ -30,9 +30,9 @@ pub fn readings_of(text: &str) -> [(&'static str, Option<String>, Option<String>
     ]
 }
 
-/// Reads a duration that breaks the grammar of RFC 5545, 3.3.6: units on the wrong side of the `T` (`-PT1D`, `-P1H`), a sign
-/// at a number (`PT-30M`), fractions, years and months of zero, no unit at all (`P`, `PT`, `0`: no time).
-/// None: it is no duration, or nobody can tell which.
+/// Reads a duration that breaks the grammar of RFC 5545, 3.3.6: units on the wrong side of the `T` (`-PT1D`, `-P1H`), a
+/// sign at a number (`PT-30M`), fractions, years and months of zero, no unit at all (`P`, `PT`, `0`: no time). None: it
+/// is no duration, or nobody can tell which.
 pub(super) fn duration(text: &str) -> Option<Duration> {
     let text = squeezed(text)?.to_ascii_uppercase();
     let (mut negative, rest) = signed(&text);
@@ -130,7 +130,8 @@ pub(super) fn utc_offset(text: &str) -> Option<i32> {
     parse_utc_offset(&format!("{}{digits}", if minus { '-' } else { '+' })).ok()
 }
 
-/// Without white space and without what editors and templates leave around a value; none where nothing is left, or too much.
+/// Without white space and without what editors and templates leave around a value; none where nothing is left, or too
+/// much.
 pub(super) fn trimmed(text: &str) -> Option<&str> {
     let text = text.trim_matches(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | ';' | ',' | '\\'));
     (!text.is_empty() && text.len() <= MAX_VALUE).then_some(text)

@@ -1,7 +1,7 @@
 //! Content lines (RFC 5545, 3.1): from octets to name, parameters and value. What a property means is not known here.
 //!
-//! `icalendar` reads the parameters of a line. It is given one line at a time, never a file: its reader of whole files takes
-//! quadratic time where lines end in a bare LF, refuses an object for one bad line, and recurses without a limit.
+//! `icalendar` reads the parameters of a line. It is given one line at a time, never a file: its reader of whole files
+//! takes quadratic time where lines end in a bare LF, refuses an object for one bad line, and recurses without a limit.
 
 use std::borrow::Cow;
 
@@ -17,9 +17,10 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// Unfolds octets, which may split a character, then reads them as UTF-8; what is none becomes U+FFFD. Lines end in CRLF or
-    /// LF, mixed as they come, in CR CR LF, which a text written twice through Windows' text files has, or all of them in CR alone.
-    /// Empty lines are left out, and so is a byte order mark at the beginning of a line: files with one were put together.
+    /// Unfolds octets, which may split a character, then reads them as UTF-8; what is none becomes U+FFFD. Lines end in
+    /// CRLF or LF, mixed as they come, in CR CR LF, which a text written twice through Windows' text files has, or all
+    /// of them in CR alone. Empty lines are left out, and so is a byte order mark at the beginning of a line: files
+    /// with one were put together.
     pub(super) fn unfold(octets: &[u8]) -> Lines {
         // Where there is no LF at all, CR ends a line.
         let with_lf: Vec<u8>;
@@ -118,8 +119,8 @@ impl<'a> ContentLine<'a> {
         Some(ContentLine { property, mixed: Vec::new(), value })
     }
 
-    /// The same for a line whose parameters hold a colon that is not between quotes (`TZID=GMT+05:30:20260310T093000`): its value
-    /// begins behind the last colon that leaves something `is_value` takes. None: there is no such value.
+    /// The same for a line whose parameters hold a colon that is not between quotes (`TZID=GMT+05:30:20260310T093000`):
+    /// its value begins behind the last colon that leaves something `is_value` takes. None: there is no such value.
     pub(super) fn parse_from_the_end(line: &'a str, is_value: impl Fn(&str) -> bool) -> Option<ContentLine<'a>> {
         let (colon, value) = line
             .rmatch_indices(':')
@@ -138,8 +139,8 @@ impl<'a> ContentLine<'a> {
         Some(decode_carets(value))
     }
 
-    /// The value as text, its escapes undone; ENCODING=QUOTED-PRINTABLE, which is vCalendar 1.0's, is decoded, from the charset that
-    /// CHARSET names if that is UTF-8 or Latin-1.
+    /// The value as text, its escapes undone; ENCODING=QUOTED-PRINTABLE, which is vCalendar 1.0's, is decoded, from the
+    /// charset that CHARSET names if that is UTF-8 or Latin-1.
     pub(super) fn text(&self) -> Cow<'_, str> {
         if self.says("ENCODING", "QUOTED-PRINTABLE") {
             let octets = decode_quoted_printable(self.value);

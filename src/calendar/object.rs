@@ -1,5 +1,5 @@
-//! A calendar object: from octets to components (RFC 5545, 3.4). What is well-formed survives what is not, which is listed
-//! as faults. It knows no zone rules and no instants.
+//! A calendar object: from octets to components (RFC 5545, 3.4). What is well-formed survives what is not, which is
+//! listed as faults. It knows no zone rules and no instants.
 
 use std::fmt;
 
@@ -23,7 +23,8 @@ pub struct Limits {
     pub max_alarms: usize,
     /// Recurrence rules of a component, and as many exception rules.
     pub max_rules: usize,
-    /// Steps of work that looking for what rings may cost at a time, some ten nanoseconds each; what costs more does not ring.
+    /// Steps of work that looking for what rings may cost at a time, some ten nanoseconds each; what costs more does
+    /// not ring.
     pub max_work: u64,
     /// Attendees of a component, and of an alarm.
     pub max_attendees: usize,
@@ -103,7 +104,8 @@ pub struct ZoneDefinition {
 /// What a VCALENDAR says of all that stands in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VCalendar {
-    /// X-WR-TIMEZONE: the zone of floating times, where the calendar names none. UTC says nothing: holiday calendars have it.
+    /// X-WR-TIMEZONE: the zone of floating times, where the calendar names none. UTC says nothing: holiday calendars
+    /// have it.
     pub floating_zone: Option<Box<str>>,
     /// METHOD:CANCEL (RFC 5546, 3.2.5).
     pub is_cancelled: bool,
@@ -128,8 +130,8 @@ pub struct Object {
 }
 
 impl Object {
-    /// Reads iCalendar text: CRLF or LF, folded anywhere, with or without a byte order mark, in any letter case. Lines and
-    /// components that cannot be read are faults. Takes time and memory in proportion to the length of `octets`.
+    /// Reads iCalendar text: CRLF or LF, folded anywhere, with or without a byte order mark, in any letter case. Lines
+    /// and components that cannot be read are faults. Takes time and memory in proportion to the length of `octets`.
     ///
     /// # Errors
     /// When this is no iCalendar text at all, or larger than `limits` allow.

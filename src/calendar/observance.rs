@@ -88,8 +88,8 @@ impl Zone {
         }
     }
 
-    /// The zone, which began in line `line` of the VCALENDAR `calendar`, unless it has no name. No more of it will be used than
-    /// `limits` allow.
+    /// The zone, which began in line `line` of the VCALENDAR `calendar`, unless it has no name. No more of it will be
+    /// used than `limits` allow.
     pub(super) fn finish(
         self,
         line: u32,

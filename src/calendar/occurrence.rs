@@ -1,5 +1,5 @@
-//! Occurrences of one component and the instants that its alarms ring at: where they start, how long they are, which are left
-//! out. Instants are found from anywhere in a series, without walking there.
+//! Occurrences of one component and the instants that its alarms ring at: where they start, how long they are, which
+//! are left out. Instants are found from anywhere in a series, without walking there.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -186,7 +186,8 @@ impl<'a> Source<'a> {
         matches!(self.starts, Starts::Rule { sub_daily: true, .. })
     }
 
-    /// Calls `visit` for each occurrence whose original start is at or after `from`, in their order, until it breaks off.
+    /// Calls `visit` for each occurrence whose original start is at or after `from`, in their order, until it breaks
+    /// off.
     pub(super) fn each(&self, from: UtcMillis, mut visit: impl FnMut(Occurrence) -> ControlFlow<()>) {
         let mut from = from.max(self.from);
         let mut left_out = 0;
@@ -294,8 +295,8 @@ impl<'a> Source<'a> {
         (base > alarm.acknowledged).then_some(at)
     }
 
-    /// The instants of the base, from which repetitions count, and of repetition `nth` of `alarm` for the occurrence that
-    /// starts at `start`.
+    /// The instants of the base, from which repetitions count, and of repetition `nth` of `alarm` for the occurrence
+    /// that starts at `start`.
     fn lands(&self, alarm: &Relative<'_>, start: Start, nth: u32) -> Option<(UtcMillis, UtcMillis)> {
         self.lands_telling(alarm, start, nth, |_, _, _| ())
     }
@@ -361,8 +362,8 @@ impl<'a> Source<'a> {
         (distance, slack)
     }
 
-    /// The same for rings in [from, until), where it can be told exactly: for many starts a day it is worth the look whether
-    /// the clocks change near these rings or their starts.
+    /// The same for rings in [from, until), where it can be told exactly: for many starts a day it is worth the look
+    /// whether the clocks change near these rings or their starts.
     fn distance_near(&self, alarm: &Relative<'_>, nth: u32, from: UtcMillis, until: UtcMillis) -> (i64, i64) {
         let (distance, slack) = self.distance(alarm, nth);
         if slack != SUB_DAILY_SLACK || until.0.saturating_sub(from.0) > DAY {
@@ -383,8 +384,8 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// The original start of the last occurrence for which `alarm` rang, acknowledged or not, at `until` or before; none within
-    /// the last years.
+    /// The original start of the last occurrence for which `alarm` rang, acknowledged or not, at `until` or before;
+    /// none within the last years.
     pub(super) fn last_rung(&self, alarm: &Relative<'_>, until: UtcMillis) -> Option<Start> {
         let (distance, slack) = self.distance(alarm, 0);
         let latest = until.plus(distance.saturating_neg().saturating_add(slack));
@@ -467,8 +468,8 @@ impl<'a> Source<'a> {
         start.max(alarm.acknowledged.plus(distance.saturating_add(slack).saturating_neg()))
     }
 
-    /// Calls `found` with the alarm's index, the repetition, the occurrence and the instant of each ring in [from, until),
-    /// alarm by alarm, at most `limit` of each alarm and repetition.
+    /// Calls `found` with the alarm's index, the repetition, the occurrence and the instant of each ring in [from,
+    /// until), alarm by alarm, at most `limit` of each alarm and repetition.
     pub(super) fn rings(
         &self,
         from: UtcMillis,

@@ -1,5 +1,5 @@
-//! Reading an object line by line: which component a line belongs to, and what becomes of components that are begun and not
-//! ended, ended and not begun, or nested too deep.
+//! Reading an object line by line: which component a line belongs to, and what becomes of components that are begun and
+//! not ended, ended and not begun, or nested too deep.
 
 use std::cell::OnceCell;
 use std::collections::HashSet;
@@ -134,7 +134,8 @@ impl Parser<'_> {
         self.stack.push(Frame { name, line: number, open });
     }
 
-    /// Whether there is an END for the component `name`: else a line of somebody's text was not escaped, and looks like a BEGIN.
+    /// Whether there is an END for the component `name`: else a line of somebody's text was not escaped, and looks like
+    /// a BEGIN.
     fn ends_somewhere(&self, name: &str) -> bool {
         let ended = self.ended.get_or_init(|| {
             let ends = self.lines.iter().filter_map(|(_, line)| line.split_once(':'));

@@ -174,7 +174,8 @@ impl Places {
         }
     }
 
-    /// Ids that no zone of the database has, in lower case: with a database that has one, its times would lie elsewhere.
+    /// Ids that no zone of the database has, in lower case: with a database that has one, its times would lie
+    /// elsewhere.
     pub(super) fn unresolved(&self) -> Vec<String> {
         let floating = self.unresolved_floating.iter().filter(|_| self.asked_floating || self.asked_user);
         let mut ids: Vec<String> = self.unresolved.iter().chain(floating).cloned().collect();
@@ -225,8 +226,8 @@ impl Places {
         Place { wall, at, zone, all_day }
     }
 
-    /// Where a moment lies that speaks of a series (EXDATE, RDATE, RECURRENCE-ID): what it does not say of its zone, it takes
-    /// from `series`; on an all-day series it is a date.
+    /// Where a moment lies that speaks of a series (EXDATE, RDATE, RECURRENCE-ID): what it does not say of its zone, it
+    /// takes from `series`; on an all-day series it is a date.
     pub(super) fn place_in(&mut self, moment: Moment, series: &Place) -> Place {
         let zone = &series.zone.zone;
         if series.all_day {
@@ -268,8 +269,8 @@ impl Places {
         }
     }
 
-    /// The instant of ACKNOWLEDGED, an absolute TRIGGER and the like: UTC by the RFC, but clients write it locally too; the
-    /// user's zone then.
+    /// The instant of ACKNOWLEDGED, an absolute TRIGGER and the like: UTC by the RFC, but clients write it locally too;
+    /// the user's zone then.
     pub(super) fn instant(&mut self, moment: Moment) -> UtcMillis {
         self.asked_user |= matches!(moment, Moment::Floating(_) | Moment::Date(_));
         self.instant_with(moment, &self.user).at

@@ -24,7 +24,8 @@ const SHARE: u64 = 4;
 const FEW: usize = 8;
 /// All UIDs of an object have so many times as many rings an hour as one may have.
 const UIDS: usize = 10;
-/// The steps of work that those of each UID may cost even where the others have cost all: ten times what simple rules need.
+/// The steps of work that those of each UID may cost even where the others have cost all: ten times what simple rules
+/// need.
 const LEAST: u64 = 1_000;
 
 /// When the alarms of one object ring.
@@ -48,8 +49,8 @@ pub struct Plan<'a> {
 }
 
 impl<'a> Plan<'a> {
-    /// Plans `object`. `memo` is what [`Plan::memo`] of an earlier plan of the same text said; without it, or with one of
-    /// another text, rules with COUNT are counted again.
+    /// Plans `object`. `memo` is what [`Plan::memo`] of an earlier plan of the same text said; without it, or with one
+    /// of another text, rules with COUNT are counted again.
     pub fn new(object: &'a Object, around: &'a Surroundings, memo: Option<&str>) -> Plan<'a> {
         let work = if is_simple(object) { Work::default() } else { Work::of(around.limits.max_work) };
         let mut builder = Builder::new(object, around, memo, work.clone());
@@ -92,8 +93,8 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// The rings in the window (from ≤ ring < until), ascending by instant, each once, without those that are suppressed.
-    /// The caller bounds the window: an endless series has as many rings as the window has room for.
+    /// The rings in the window (from ≤ ring < until), ascending by instant, each once, without those that are
+    /// suppressed. The caller bounds the window: an endless series has as many rings as the window has room for.
     pub fn rings(&self, window: Range<UtcMillis>) -> Vec<Ring<'a>> {
         let Some(cap) = self.cap() else { return self.first_of_all(window, usize::MAX) };
         let mut rings = Vec::new();
@@ -138,9 +139,9 @@ impl<'a> Plan<'a> {
         self.groups.iter().map(|group| budget.spend_on(|| group.in_order(window.start, window.end).len()).0).sum()
     }
 
-    /// How many rings in the window are suppressed, because a UTC clock hour has more of one UID than `max_rings_per_hour`, or
-    /// ten times as many of all UIDs (rule 24). Costs nothing for objects to which this can't happen; counts no more than a
-    /// million of each UID.
+    /// How many rings in the window are suppressed, because a UTC clock hour has more of one UID than
+    /// `max_rings_per_hour`, or ten times as many of all UIDs (rule 24). Costs nothing for objects to which this can't
+    /// happen; counts no more than a million of each UID.
     pub fn suppressed(&self, window: Range<UtcMillis>) -> u64 {
         let mut budget = Budget::new(&self.work, self.around.limits.max_work);
         let of_group = |group: &Group<'a>| budget.spend_on(|| group.suppressed(window.start, window.end)).0;
@@ -171,7 +172,8 @@ impl<'a> Plan<'a> {
         self.within_budget(|group| group.next_ring(from)).min()
     }
 
-    /// What is silent because its rules cost more work than `max_work` allows, so far as what was asked of this plan has shown.
+    /// What is silent because its rules cost more work than `max_work` allows, so far as what was asked of this plan
+    /// has shown.
     pub fn overworked(&self) -> Vec<Fault> {
         let told = |(line, uid): (&u32, &&str)| {
             let uid = quoted(uid);
@@ -208,13 +210,14 @@ impl<'a> Plan<'a> {
         self.work.allow(self.around.limits.max_work);
     }
 
-    /// The ids of the zones that its times depend on, in alphabetical order. Those that the object defines are among them.
+    /// The ids of the zones that its times depend on, in alphabetical order. Those that the object defines are among
+    /// them.
     pub fn zones(&self) -> &[String] {
         &self.zones
     }
 
-    /// Ids, in lower case, that its times would depend on if the time zone database had them: TZIDs that nobody knows, or
-    /// that only the object itself knows.
+    /// Ids, in lower case, that its times would depend on if the time zone database had them: TZIDs that nobody knows,
+    /// or that only the object itself knows.
     pub fn unresolved_zones(&self) -> &[String] {
         &self.unresolved
     }

@@ -67,8 +67,8 @@ impl Reader<'_> {
         line
     }
 
-    /// The same for a line whose value is dates, times, periods or a duration: where it is none of these because a colon in the
-    /// parameters is not between quotes, the value is what follows the colons.
+    /// The same for a line whose value is dates, times, periods or a duration: where it is none of these because a
+    /// colon in the parameters is not between quotes, the value is what follows the colons.
     pub(super) fn take_apart_dated<'l>(&mut self, number: u32, text: &'l str) -> Option<ContentLine<'l>> {
         // Nearly all lines have one colon, and one value.
         if text.bytes().filter(|octet| *octet == b':').nth(1).is_none() {
@@ -131,7 +131,8 @@ impl Reader<'_> {
         })
     }
 
-    /// Gives a date or time that stands in `line` the zone that the line names: `Z` wins over TZID, and a DATE has none.
+    /// Gives a date or time that stands in `line` the zone that the line names: `Z` wins over TZID, and a DATE has
+    /// none.
     pub(super) fn zoned(&mut self, line: &ContentLine<'_>, written: DateOrDateTime, number: u32) -> Moment {
         match written {
             DateOrDateTime::Date(date) => Moment::Date(date),

@@ -34,8 +34,8 @@ pub struct Ring<'a> {
     pub zone: Zone,
     /// Whether somebody named that zone; else it is UTC for want of one.
     pub zone_known: bool,
-    /// The original start of the occurrence, on the wall of its series; none: it does not recur, or the ring belongs to the
-    /// whole series.
+    /// The original start of the occurrence, on the wall of its series; none: it does not recur, or the ring belongs to
+    /// the whole series.
     pub recurrence_id: Option<DateTime>,
     pub(super) origin: Origin,
 }
@@ -88,8 +88,8 @@ impl<'a> Ring<'a> {
     }
 }
 
-/// Joins those of `rings` that fire as one (rule 21): two occurrences of a series may ring at the same instant. The earlier
-/// occurrence is the one that is told, to the recipients of both.
+/// Joins those of `rings` that fire as one (rule 21): two occurrences of a series may ring at the same instant. The
+/// earlier occurrence is the one that is told, to the recipients of both.
 pub fn firings(mut rings: Vec<Ring<'_>>) -> Vec<Ring<'_>> {
     // Sorting is stable, and they are in the order of their occurrences.
     rings.sort_by(|a, b| a.firing().cmp(&b.firing()));

@@ -36,7 +36,8 @@ impl Surroundings {
         }
     }
 
-    /// Sets the calendar's own zone: an IANA id, or iCalendar text with a VTIMEZONE. None, or one that nobody knows: none.
+    /// Sets the calendar's own zone: an IANA id, or iCalendar text with a VTIMEZONE. None, or one that nobody knows:
+    /// none.
     pub fn with_calendar_zone(mut self, zone: Option<&str>) -> Surroundings {
         self.calendar_zone = zone.and_then(|zone| named_or_defined(&self.zones, zone));
         if let Some(name) = zone.filter(|zone| self.calendar_zone.is_none() && !zone.contains('\n')) {

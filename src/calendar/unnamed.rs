@@ -1,4 +1,5 @@
-//! Components without a UID, which RFC 5545 (3.8.4.7) requires: each is one of its own, told from others by what it says.
+//! Components without a UID, which RFC 5545 (3.8.4.7) requires: each is one of its own, told from others by what it
+//! says.
 
 use std::collections::HashMap;
 
@@ -8,8 +9,8 @@ use super::component::Component;
 use super::line::{self, Lines};
 use super::parser::is_top_level;
 
-/// Gives each of `components` that has no UID a name of its own: a hash of its lines and, where an object has several that
-/// are the same, which of them it is. `lines` are those of the object.
+/// Gives each of `components` that has no UID a name of its own: a hash of its lines and, where an object has several
+/// that are the same, which of them it is. `lines` are those of the object.
 pub(super) fn name(components: &mut [Component], lines: &Lines) {
     if components.iter().all(|component| !component.uid.is_empty()) {
         return;
@@ -24,8 +25,8 @@ pub(super) fn name(components: &mut [Component], lines: &Lines) {
     }
 }
 
-/// By the line of its BEGIN, a hash of what each component of a calendar says. When it was written, and how often, is no
-/// part of that: programs that leave out the UID write these anew each time.
+/// By the line of its BEGIN, a hash of what each component of a calendar says. When it was written, and how often, is
+/// no part of that: programs that leave out the UID write these anew each time.
 fn contents(lines: &Lines) -> HashMap<u32, String> {
     let mut contents = HashMap::new();
     let mut open: Option<(u32, Sha256)> = None;

@@ -1,4 +1,5 @@
-//! Values of properties: durations, dates, times, periods, text (RFC 5545, 3.3). What they mean in a zone is not known here.
+//! Values of properties: durations, dates, times, periods, text (RFC 5545, 3.3). What they mean in a zone is not known
+//! here.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -29,7 +30,8 @@ pub(crate) fn quoted(text: &str) -> String {
     format!("'{head}{more}'")
 }
 
-/// DURATION (RFC 5545, 3.3.6): its nominal part and its exact part, which differ when the clocks change between the ends.
+/// DURATION (RFC 5545, 3.3.6): its nominal part and its exact part, which differ when the clocks change between the
+/// ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Duration {
     /// Weeks and days: the same wall-clock time so many days away.

@@ -10,8 +10,8 @@ use crate::ledger;
 
 /// Copy the ledger into a file, while the daemon runs or not
 ///
-/// The copy is as the ledger was at one moment, has been checked, and is on the disk when the command ends. 'restore' puts
-/// it back.
+/// The copy is as the ledger was at one moment, has been checked, and is on the disk when the command ends. 'restore'
+/// puts it back.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The file to make; nothing is written over

@@ -26,8 +26,8 @@ use crate::time::UtcMillis;
 
 /// Check the configuration, then every source and every sink
 ///
-/// All problems of the configuration are told at once. Then each source is read or logged in to, and each sink is
-/// tried without sending anything. Exit status 2: the configuration is wrong; 1: something does not answer as it should.
+/// All problems of the configuration are told at once. Then each source is read or logged in to, and each sink is tried
+/// without sending anything. Exit status 2: the configuration is wrong; 1: something does not answer as it should.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Leave out what needs the network

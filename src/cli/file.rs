@@ -77,8 +77,9 @@ fn bounded(from: impl Read, config: &Config) -> Result<Vec<u8>, String> {
     Ok(octets)
 }
 
-/// The calendar that the file at `path` is in: to the configured source that watches it, else as if `root` were watched,
-/// else the folder that it lies in. Without a path it is one called `calendar`. And what says which zone its user's is.
+/// The calendar that the file at `path` is in: to the configured source that watches it, else as if `root` were
+/// watched, else the folder that it lies in. Without a path it is one called `calendar`. And what says which zone its
+/// user's is.
 pub(super) fn calendar(
     path: Option<&Path>,
     root: Option<&Path>,

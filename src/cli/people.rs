@@ -1,4 +1,5 @@
-//! Whose calendars a check has found, what is not known of these people, and which names of the settings mean nobody and nothing.
+//! Whose calendars a check has found, what is not known of these people, and which names of the settings mean nobody
+//! and nothing.
 
 use std::collections::BTreeSet;
 

@@ -27,8 +27,8 @@ const MAX_DEPTH: usize = 16;
 
 /// Which alarms would ring for these .ics files or folders, in order
 ///
-/// With --json each line is the CalendarAlarm object that `run` would emit. What is wrong in a file is said on standard error,
-/// with its line.
+/// With --json each line is the CalendarAlarm object that `run` would emit. What is wrong in a file is said on standard
+/// error, with its line.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Files, folders with .ics files in them, or - for standard input
@@ -229,8 +229,8 @@ fn local(at: UtcMillis, zone: &Zone) -> String {
     format!("{} {}", wall.strftime(&format!("%a %Y-%m-%d %H:%M{seconds}")), zone.id())
 }
 
-/// The `.ics` files in and below a folder, in the order of their names. What is hidden is left out, and what is no file:
-/// a pipe would be waited for.
+/// The `.ics` files in and below a folder, in the order of their names. What is hidden is left out, and what is no
+/// file: a pipe would be waited for.
 fn list(folder: &Path, depth: usize, files: &mut Vec<PathBuf>, printer: &mut Printer) {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,

@@ -11,15 +11,16 @@ use crate::time::UtcMillis;
 
 /// Put a copy of the ledger back, so that what has rung since it was made does not ring again
 ///
-/// There must be no ledger where it is put, and no daemon. A copy does not know what was rung after it was made. What was
-/// due until --fired-until therefore counts as rung: 'firings' lists it as missed. What the copy still owed to the sinks of
-/// that counts as failed, for it may have been sent since: 'deliveries --failed' lists it, and 'deliveries retry --all'
-/// sends it again.
+/// There must be no ledger where it is put, and no daemon. A copy does not know what was rung after it was made. What
+/// was due until --fired-until therefore counts as rung: 'firings' lists it as missed. What the copy still owed to the
+/// sinks of that counts as failed, for it may have been sent since: 'deliveries --failed' lists it, and 'deliveries
+/// retry --all' sends it again.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The copy: what 'backup' made, or another copy of a ledger
     file: PathBuf,
-    /// When the lost ledger was used last, such as 2026-03-10T12:00:00Z: what was due after that rings late [default: now]
+    /// When the lost ledger was used last, such as 2026-03-10T12:00:00Z: what was due after that rings late [default:
+    /// now]
     #[arg(long, value_name = "INSTANT", value_parser = instant)]
     fired_until: Option<UtcMillis>,
     #[command(flatten)]

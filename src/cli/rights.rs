@@ -1,5 +1,5 @@
-//! `check` and `test-sink` as root: what the user that the daemon runs as may read and write. Root may everything, so that what
-//! root can open says nothing of the daemon; owners and modes do.
+//! `check` and `test-sink` as root: what the user that the daemon runs as may read and write. Root may everything, so
+//! that what root can open says nothing of the daemon; owners and modes do.
 
 use std::fs::{self, OpenOptions};
 use std::io::ErrorKind;
@@ -87,8 +87,8 @@ pub(super) fn lacking(config: &Config, user: &User) -> Vec<(&'static str, String
     lacking
 }
 
-/// As root: sees to it that the file of a sink at `path` is one that the daemon can append to, before root writes to it. A file
-/// that is not there yet is made for the user of the daemon.
+/// As root: sees to it that the file of a sink at `path` is one that the daemon can append to, before root writes to
+/// it. A file that is not there yet is made for the user of the daemon.
 ///
 /// # Errors
 /// A sentence, where that user could not append to the file, or where nothing says which user it is.

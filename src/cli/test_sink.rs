@@ -13,8 +13,8 @@ use crate::time::UtcMillis;
 
 /// Send one alarm, marked as a test, through a sink
 ///
-/// It goes past the ledger: nothing is recorded, nothing is tried again. Root makes the file of a file sink for the user that
-/// the daemon runs as.
+/// It goes past the ledger: nothing is recorded, nothing is tried again. Root makes the file of a file sink for the
+/// user that the daemon runs as.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The sink's name in the configuration

@@ -113,8 +113,8 @@ pub(super) fn domains(value: &DeValue<'_>) -> Result<Vec<String>, String> {
     value::texts(value)?.iter().map(domain).collect()
 }
 
-/// The domains in which the server at `url` may name addresses: that of its own host and the one above it. On this machine the
-/// host is called `server_name`.
+/// The domains in which the server at `url` may name addresses: that of its own host and the one above it. On this
+/// machine the host is called `server_name`.
 pub(super) fn usual_domains(url: &str, server_name: &str) -> Vec<String> {
     let Ok(url) = Url::parse(url) else { return Vec::new() };
     let host = match url.domain() {

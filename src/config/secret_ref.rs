@@ -1,5 +1,5 @@
-//! Where a secret is kept, and reading it there. A secret is read when it is needed and not when the configuration is: it
-//! may come later, or change, and one account's must not stop the others.
+//! Where a secret is kept, and reading it there. A secret is read when it is needed and not when the configuration is:
+//! it may come later, or change, and one account's must not stop the others.
 
 use std::fs::Metadata;
 use std::io;
@@ -88,7 +88,8 @@ impl SecretRef {
         }
     }
 
-    /// Whether it is looked for in the environment, which stays as it is as long as the process lasts, and is not there.
+    /// Whether it is looked for in the environment, which stays as it is as long as the process lasts, and is not
+    /// there.
     pub fn lacks_variable(&self) -> bool {
         matches!(self.place, Place::Variable(_)) && self.read().is_err()
     }
@@ -186,8 +187,8 @@ fn unreadable(path: &Path, why: &io::Error) -> String {
     format!("names {}, which cannot be read: {why}{hint}", path.display())
 }
 
-/// The command that makes a file readable for this process' user and for nobody else. To root a file of another user may be
-/// just right: it is the daemon's.
+/// The command that makes a file readable for this process' user and for nobody else. To root a file of another user
+/// may be just right: it is the daemon's.
 fn remedy(path: &Path, metadata: &Metadata) -> String {
     let (shown, user) = (path.display(), User::current());
     if user.is_root() || metadata.uid() == user.id {

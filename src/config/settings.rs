@@ -65,8 +65,8 @@ pub struct Defaults {
     pub zone: Option<String>,
     /// An alarm found later than this is missed, not delivered.
     pub max_lateness: Duration,
-    /// How long looks must not have found a calendar until it is dropped, and how long an object that is gone counts as the
-    /// same one when it comes back.
+    /// How long looks must not have found a calendar until it is dropped, and how long an object that is gone counts as
+    /// the same one when it comes back.
     pub absent_grace: Duration,
     /// serverFQDN of the notifications.
     pub server_name: String,
@@ -133,7 +133,8 @@ impl Default for Limits {
 pub struct AnswerLimits {
     /// Octets of one answer, unpacked. A thousand objects of 60 kB.
     pub max_answer_size: usize,
-    /// Octets of memory for what is kept of a list of calendars, objects or changes. A hundred thousand objects with long names.
+    /// Octets of memory for what is kept of a list of calendars, objects or changes. A hundred thousand objects with
+    /// long names.
     pub max_listing_size: usize,
     /// Elements in one child of the root; the longest real responses (of calendars with their privileges) have 200.
     pub max_elements: usize,
@@ -143,7 +144,8 @@ pub struct AnswerLimits {
     pub max_href: usize,
     /// Calendars of a home.
     pub max_calendars: usize,
-    /// Pages of a report of changes, and changes in all of them; a report that goes on is given up, and the calendar compared.
+    /// Pages of a report of changes, and changes in all of them; a report that goes on is given up, and the calendar
+    /// compared.
     pub max_pages: usize,
     pub max_changes: usize,
     /// Redirections that are followed for one request.

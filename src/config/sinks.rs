@@ -16,11 +16,12 @@ const GIVE_UP_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 /// What Cyrus' own configuration would name; its notifyd writes such notifications to the system log.
 const NOTIFY_METHOD: &str = "log";
 const MAX_CONNECTIONS: usize = 4;
-/// The times that RFC 5321 gives a server (4.5.3.2): five minutes for a command, ten for the end of a mail. One that filters what
-/// it gets takes a while, and a mail that is given up too early is sent twice.
+/// The times that RFC 5321 gives a server (4.5.3.2): five minutes for a command, ten for the end of a mail. One that
+/// filters what it gets takes a while, and a mail that is given up too early is sent twice.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 const DATA_TIMEOUT: Duration = Duration::from_secs(10 * 60);
-/// Mails to one user within an hour: a meeting of many, where all of its attendees are written to, and more than anybody reads.
+/// Mails to one user within an hour: a meeting of many, where all of its attendees are written to, and more than
+/// anybody reads.
 const MAX_MAILS: usize = 500;
 
 #[derive(Clone, Copy, PartialEq)]

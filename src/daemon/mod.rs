@@ -1,5 +1,5 @@
-//! The daemon: it builds the stages from the settings, keeps them running, and stops them in order. What a stage does is
-//! the stage's business.
+//! The daemon: it builds the stages from the settings, keeps them running, and stops them in order. What a stage does
+//! is the stage's business.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -36,7 +36,8 @@ pub use history::HistoryPruner;
 use tasks::{Apart, Stage, TaskGroup};
 use watcher::Watcher;
 
-/// How long what was overdue at the start waits for the first look at the sources, which may say that it no longer stands.
+/// How long what was overdue at the start waits for the first look at the sources, which may say that it no longer
+/// stands.
 const FIRST_LOOK: Duration = Duration::from_secs(10);
 /// How long deliveries may take after a stop was asked for.
 const DRAIN: Duration = Duration::from_secs(20);
@@ -68,8 +69,8 @@ pub struct Core {
 }
 
 impl Core {
-    /// Takes over `ledger` as a daemon with these settings does that has just been started: what a former one left is put
-    /// in order.
+    /// Takes over `ledger` as a daemon with these settings does that has just been started: what a former one left is
+    /// put in order.
     ///
     /// # Errors
     /// Those of the ledger.

@@ -1,5 +1,5 @@
-//! What the operating system tells the daemon: SIGTERM and SIGINT stop it, SIGHUP opens files anew, SIGUSR1 makes it look
-//! at its sources and its outbox now. SIGXFSZ does nothing.
+//! What the operating system tells the daemon: SIGTERM and SIGINT stop it, SIGHUP opens files anew, SIGUSR1 makes it
+//! look at its sources and its outbox now. SIGXFSZ does nothing.
 
 use std::sync::Arc;
 
@@ -17,8 +17,8 @@ pub struct Signals {
     user: Signal,
 }
 
-/// From now on a file that may not grow (a limit on the size of files, RLIMIT_FSIZE) is like a full disk: writing fails.
-/// Otherwise SIGXFSZ would end the process without a word.
+/// From now on a file that may not grow (a limit on the size of files, RLIMIT_FSIZE) is like a full disk: writing
+/// fails. Otherwise SIGXFSZ would end the process without a word.
 ///
 /// # Errors
 /// When signals cannot be received.

@@ -1,5 +1,5 @@
-//! The tasks that a running daemon consists of: none of them ends by itself, and at a stop they end in order, those that
-//! make work before those that do it. What they do it does not know.
+//! The tasks that a running daemon consists of: none of them ends by itself, and at a stop they end in order, those
+//! that make work before those that do it. What they do it does not know.
 
 use std::future::{self, Future};
 
@@ -96,7 +96,8 @@ impl TaskGroup {
         }
     }
 
-    /// Resolves when a task exited without being told to, by an error or by a panic: the others cannot go on without it.
+    /// Resolves when a task exited without being told to, by an error or by a panic: the others cannot go on without
+    /// it.
     pub async fn one_has_exited(&mut self) -> anyhow::Error {
         let ended = tokio::select! {
             Some(ended) = self.syncing.join_next() => ended,

@@ -178,8 +178,8 @@ impl Watcher {
         matches!(self.kind, Kind::Directory(_)) && (self.failures > 0 || is_stale().await)
     }
 
-    /// Watches anew, then looks at everything: a folder that came, or was replaced, may have got its files before it was
-    /// watched. Returns when to look next.
+    /// Watches anew, then looks at everything: a folder that came, or was replaced, may have got its files before it
+    /// was watched. Returns when to look next.
     async fn look_anew(&mut self, ingest: &Ingest, watch: &mut Option<Arc<Watch>>) -> Instant {
         // What both watch would count twice against the kernel's limit.
         *watch = None;
@@ -306,8 +306,8 @@ impl Watcher {
         }
     }
 
-    /// Logs how a look went, and writes it into the ledger where that is news. `others` are the faults of what it did not
-    /// look at; none after a look at everything. False when something could not be read.
+    /// Logs how a look went, and writes it into the ledger where that is news. `others` are the faults of what it did
+    /// not look at; none after a look at everything. False when something could not be read.
     async fn note(
         &mut self,
         ingest: &Ingest,

@@ -56,8 +56,8 @@ impl CyrusNotify {
         CyrusNotify { path: path.to_owned(), header, renderer, timeout, deadline, line: Mutex::new(None) }
     }
 
-    /// Sends the batch, a datagram each, within the time limit. When the other side is gone or takes nothing, the rest of
-    /// the batch is not tried.
+    /// Sends the batch, a datagram each, within the time limit. When the other side is gone or takes nothing, the rest
+    /// of the batch is not tried.
     pub async fn send(&self, deliveries: &[ClaimedDelivery]) -> Vec<Outcome> {
         let deadline = Instant::now() + self.timeout;
         let mut line = self.line.lock().await;

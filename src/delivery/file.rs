@@ -121,8 +121,8 @@ fn append(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Sees to it that what is appended begins a line. An alarm that a crash cut off is taken back: it was not settled, so it
-/// comes again as a whole. Anything else without its end is somebody else's, and is ended.
+/// Sees to it that what is appended begins a line. An alarm that a crash cut off is taken back: it was not settled, so
+/// it comes again as a whole. Anything else without its end is somebody else's, and is ended.
 fn mend(file: &mut File) -> io::Result<()> {
     let length = file.seek(SeekFrom::End(0))?;
     let begins = last_line(file, length)?;

@@ -1,5 +1,6 @@
-//! Whether a sink can be used at all: a state of the sink, and of none of its deliveries. While it cannot, one delivery tries it
-//! now and then for all, and they wait; the first that gets through lets all of them go. Pure: no clock, no chance.
+//! Whether a sink can be used at all: a state of the sink, and of none of its deliveries. While it cannot, one delivery
+//! tries it now and then for all, and they wait; the first that gets through lets all of them go. Pure: no clock, no
+//! chance.
 
 use std::time::Duration;
 
@@ -10,8 +11,8 @@ use crate::time::UtcMillis;
 const PROBES: [(i64, i64); 2] = [(5 * 60_000, 5_000), (60 * 60_000, 10_000)];
 /// And after that.
 const LATE_PROBES: i64 = 30_000;
-/// After a refusal of what the settings say, the next try comes after these, one after the other: who tries a login more often is
-/// shut out by guards such as fail2ban. Milliseconds.
+/// After a refusal of what the settings say, the next try comes after these, one after the other: who tries a login
+/// more often is shut out by guards such as fail2ban. Milliseconds.
 const REFUSAL_WAITS: [i64; 3] = [5 * 60_000, 25 * 60_000, 120 * 60_000];
 /// And then after this.
 const LAST_REFUSAL_WAIT: i64 = 360 * 60_000;
@@ -29,8 +30,8 @@ pub type Files = [Option<FileStamp>; 2];
 pub enum Closure {
     /// The other side is down, or does not let us in now.
     Down,
-    /// It does not accept what the settings say (the login, our name, the sender), or a file that they name cannot be used:
-    /// somebody has to mend that.
+    /// It does not accept what the settings say (the login, our name, the sender), or a file that they name cannot be
+    /// used: somebody has to mend that.
     Settings,
 }
 
@@ -66,7 +67,8 @@ impl Gate {
     pub fn pass(&self, now: UtcMillis, files: Files) -> Pass {
         let Some(closed) = self.0 else { return Pass::All };
         let left = closed.next.0.saturating_sub(now.0);
-        // Before it was closed is after the clock was set back, and so is what is left where that is more than there ever was.
+        // Before it was closed is after the clock was set back, and so is what is left where that is more than there
+        // ever was.
         let is_set_back = now < closed.since || left > wait(closed.refusals, now.0.saturating_sub(closed.since.0));
         if left <= 0 || is_set_back || (closed.refusals > 0 && closed.files != files) {
             return Pass::One;
@@ -75,8 +77,8 @@ impl Gate {
         Pass::Nobody(Duration::from_millis(left.min(glance).unsigned_abs()))
     }
 
-    /// Notes at `now` that nobody gets through; whether that is to be told: when it begins, and once an hour. `files` are those that
-    /// were used.
+    /// Notes at `now` that nobody gets through; whether that is to be told: when it begins, and once an hour. `files`
+    /// are those that were used.
     pub fn close(&mut self, now: UtcMillis, closure: Closure, files: Files) -> bool {
         let before =
             self.0.filter(|before| now >= before.since && (before.refusals > 0) == (closure == Closure::Settings));
@@ -91,7 +93,8 @@ impl Gate {
         told.is_none()
     }
 
-    /// Notes at `now` that the one that may pass is still trying, with `files`: the next one may when it would have failed.
+    /// Notes at `now` that the one that may pass is still trying, with `files`: the next one may when it would have
+    /// failed.
     pub fn postpone(&mut self, now: UtcMillis, files: Files) {
         if let Some(closed) = &mut self.0 {
             closed.since = closed.since.min(now);

@@ -1,5 +1,5 @@
-//! How a notification is written on a sink: as it is stored, without the extensions, or with times as Cyrus 3.6.1 writes
-//! them. It knows the JSON and nothing of where it goes.
+//! How a notification is written on a sink: as it is stored, without the extensions, or with times as Cyrus 3.6.1
+//! writes them. It knows the JSON and nothing of where it goes.
 
 use std::borrow::Cow;
 
@@ -40,9 +40,9 @@ impl Renderer {
         self.write(&notification).map(Cow::Owned)
     }
 
-    /// The stored `json` in this format, in at most `limit` octets: what is too long loses the end of its description and of what
-    /// its alarm says, then of its attendees, of its recipients, and of its other texts. Every cut is on a character boundary,
-    /// and what is left is valid.
+    /// The stored `json` in this format, in at most `limit` octets: what is too long loses the end of its description
+    /// and of what its alarm says, then of its attendees, of its recipients, and of its other texts. Every cut is on a
+    /// character boundary, and what is left is valid.
     ///
     /// # Errors
     /// [`Outcome::Permanent`] when the stored text is no notification, or does not fit even so.
@@ -74,8 +74,8 @@ impl Renderer {
         Ok(Cow::Owned(fitted))
     }
 
-    /// Times as the wall clock of the event's zone shows them, without `Z`. They stay as they are where nobody knows the
-    /// zone.
+    /// Times as the wall clock of the event's zone shows them, without `Z`. They stay as they are where nobody knows
+    /// the zone.
     fn localise(&self, notification: &mut Notification) {
         let zone = match notification.timezone.as_str() {
             "[floating]" => Zone::utc(),
@@ -121,8 +121,8 @@ pub fn date(text: &str) -> Option<Date> {
     Date::strptime("%Y%m%d", text).ok()
 }
 
-/// The texts that are cut before anybody is left out, the most dispensable first. Those that the format leaves out are not worth
-/// cutting.
+/// The texts that are cut before anybody is left out, the most dispensable first. Those that the format leaves out are
+/// not worth cutting.
 fn first_texts(n: &mut Notification, format: JsonFormat) -> Vec<&mut String> {
     match format.documented {
         true => vec![&mut n.description],
@@ -140,8 +140,8 @@ fn last_texts(n: &mut Notification, format: JsonFormat) -> Vec<&mut String> {
     texts
 }
 
-/// Leaves out the end of `lists`, whose entries at one place belong together, until their JSON is `excess` octets shorter or
-/// nothing is left, and lowers `excess` by what that gained.
+/// Leaves out the end of `lists`, whose entries at one place belong together, until their JSON is `excess` octets
+/// shorter or nothing is left, and lowers `excess` by what that gained.
 fn shorten(lists: &mut [&mut Vec<String>], excess: &mut usize) {
     let mut count = lists.iter().map(|list| list.len()).max().unwrap_or_default();
     while *excess > 0 && count > 0 {

@@ -50,8 +50,8 @@ impl Routing {
         Routing { sinks: sinks.iter().filter_map(known).collect() }
     }
 
-    /// Where `alarm` goes; `own` are the addresses of its user. One without a recipient to a sink that writes to people is
-    /// owed and cannot be delivered: nobody should take silence for an answer.
+    /// Where `alarm` goes; `own` are the addresses of its user. One without a recipient to a sink that writes to people
+    /// is owed and cannot be delivered: nobody should take silence for an answer.
     pub fn routes(&self, alarm: &Notification, own: &[String]) -> Vec<Route> {
         let envelope = Envelope::of(alarm);
         let mut routes = self.routes_of(envelope, own);

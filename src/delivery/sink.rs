@@ -42,8 +42,8 @@ pub enum Outcome {
     Held { answer: String, wait: Duration },
     /// It will never work; `answer` is the other side's word or our reason.
     Permanent { answer: String },
-    /// Nothing can be sent now, this or anything else: the other side is down, or does not accept the login. It waits until
-    /// something gets through.
+    /// Nothing can be sent now, this or anything else: the other side is down, or does not accept the login. It waits
+    /// until something gets through.
     Down { answer: String, closure: Closure },
     /// It was sent whole, and the other side did not say what it has done with it: it may have been delivered.
     Unknown { answer: String },
@@ -86,7 +86,8 @@ pub trait Transport: Send + Sync {
     /// The longest until a delivery has its outcome: how long to lease it for.
     fn send_timeout(&self) -> Duration;
 
-    /// The versions of the files that it reads before it sends: once they are other ones, what was refused may be accepted.
+    /// The versions of the files that it reads before it sends: once they are other ones, what was refused may be
+    /// accepted.
     fn files(&self) -> Files {
         [None, None]
     }
@@ -94,8 +95,8 @@ pub trait Transport: Send + Sync {
     /// Sends `deliveries`; one outcome each, in their order. May be called again before it has answered.
     fn send(&self, deliveries: &[ClaimedDelivery]) -> impl Future<Output = Vec<Outcome>> + Send;
 
-    /// Waits until something that was in flight is so no longer: outcomes, or none where only [`Transport::batch`] has grown. A
-    /// future that is dropped before it resolves loses nothing.
+    /// Waits until something that was in flight is so no longer: outcomes, or none where only [`Transport::batch`] has
+    /// grown. A future that is dropped before it resolves loses nothing.
     fn finished(&self) -> impl Future<Output = Vec<Finished>> + Send {
         std::future::pending()
     }
@@ -192,7 +193,8 @@ impl Sink {
         matches!(&self.kind, Kind::Stdout(sink) if sink.discards_output())
     }
 
-    /// Sends one delivery and waits for its outcome, however long that takes. For a sink that nobody else sends through.
+    /// Sends one delivery and waits for its outcome, however long that takes. For a sink that nobody else sends
+    /// through.
     pub async fn send_one(&self, delivery: ClaimedDelivery) -> Outcome {
         let mut outcome = self.send(&[delivery]).await.pop().unwrap_or(Outcome::NotAttempted);
         while outcome == Outcome::InFlight {
@@ -208,7 +210,8 @@ impl Sink {
         }
     }
 
-    /// The outcomes of `sending`, which is one write of `count` deliveries: how far that has come is known when it is over.
+    /// The outcomes of `sending`, which is one write of `count` deliveries: how far that has come is known when it is
+    /// over.
     async fn unless_it_ends(&self, count: usize, sending: impl Future<Output = Vec<Outcome>>) -> Vec<Outcome> {
         tokio::select! {
             biased;

@@ -42,8 +42,8 @@ impl Stdout {
         Ok(Stdout { discards, ..Stdout::to(output, renderer, timeout) })
     }
 
-    /// Whether nobody will ever get what is written there. A closed standard output is `/dev/null` by now: Rust opens that
-    /// in its place, before anything else could be.
+    /// Whether nobody will ever get what is written there. A closed standard output is `/dev/null` by now: Rust opens
+    /// that in its place, before anything else could be.
     pub fn discards_output(&self) -> bool {
         self.discards
     }

@@ -189,11 +189,12 @@ impl<C: Transport> DeliveryWorker<C> {
         }))
     }
 
-    /// Claims a batch of what may be sent now, sends it, and settles it. Where the sink could not be used, one delivery tries it
-    /// when that is due.
+    /// Claims a batch of what may be sent now, sends it, and settles it. Where the sink could not be used, one delivery
+    /// tries it when that is due.
     ///
     /// # Errors
-    /// Those of the ledger. What was sent and could not be settled is settled with the next batch, before anything else.
+    /// Those of the ledger. What was sent and could not be settled is settled with the next batch, before anything
+    /// else.
     pub async fn run_batch(&self) -> Result<BatchResult, LedgerError> {
         self.settle().await?;
         let (now, files) = (self.clock.now(), self.sink.files());

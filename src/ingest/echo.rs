@@ -1,5 +1,5 @@
-//! Objects that have their old text under a new entity tag. Mostly nothing but the entity tag has changed; but a server that
-//! lags behind may have given a text away which is not the one that it named.
+//! Objects that have their old text under a new entity tag. Mostly nothing but the entity tag has changed; but a server
+//! that lags behind may have given a text away which is not the one that it named.
 
 use std::collections::HashMap;
 

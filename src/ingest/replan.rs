@@ -37,7 +37,8 @@ impl Ingest {
         }
     }
 
-    /// Plans again what lies in zones whose rules `zones` has otherwise than the database that the ledger was planned with.
+    /// Plans again what lies in zones whose rules `zones` has otherwise than the database that the ledger was planned
+    /// with.
     ///
     /// # Errors
     /// Those of the ledger.

@@ -16,8 +16,8 @@ pub struct Absent {
 const ALL_GONE: i64 = 86_400_000;
 
 impl Absent {
-    /// The first look from then on that does not find the calendar drops it. `grace` is how long it must not have been found
-    /// where the rest of its store is in order, milliseconds.
+    /// The first look from then on that does not find the calendar drops it. `grace` is how long it must not have been
+    /// found where the rest of its store is in order, milliseconds.
     pub fn ends_at(self, grace: i64) -> UtcMillis {
         let all_gone = self.since.plus(ALL_GONE.max(grace));
         self.missing_since.map_or(all_gone, |since| all_gone.min(since.plus(grace)))

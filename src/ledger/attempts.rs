@@ -1,5 +1,5 @@
-//! Whose alarms are being worked out in the background, so that a process which ends without a word leaves behind what it was at.
-//! An object at which processes end again and again is set aside, and the others ring.
+//! Whose alarms are being worked out in the background, so that a process which ends without a word leaves behind what
+//! it was at. An object at which processes end again and again is set aside, and the others ring.
 
 use super::{Ledger, LedgerError};
 

@@ -1,5 +1,5 @@
-//! Backups: a whole copy of a ledger, made while a daemon runs or not, and putting one back. A ledger that was put back does
-//! not know what has rung since it was copied, so it is told until when everything counts as rung.
+//! Backups: a whole copy of a ledger, made while a daemon runs or not, and putting one back. A ledger that was put back
+//! does not know what has rung since it was copied, so it is told until when everything counts as rung.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -45,7 +45,8 @@ pub struct Restored {
 ///
 /// # Errors
 /// [`LedgerError::Exists`] when there is something at `to`, [`LedgerError::Copy`] when it cannot be written,
-/// [`LedgerError::Corrupt`] or [`LedgerError::Damaged`] when the ledger is not whole, and those of [`Inspector::open`](super::Inspector::open).
+/// [`LedgerError::Corrupt`] or [`LedgerError::Damaged`] when the ledger is not whole, and those of
+/// [`Inspector::open`](super::Inspector::open).
 pub async fn backup(ledger: &Path, to: &Path, now: UtcMillis) -> Result<u64, LedgerError> {
     vacant(to)?;
     reject_hard_links(ledger)?;
@@ -56,8 +57,8 @@ pub async fn backup(ledger: &Path, to: &Path, now: UtcMillis) -> Result<u64, Led
     draft.finish()
 }
 
-/// Puts the copy `from` back as the ledger at `ledger`, where there must be none. What was due until `fired_until` counts
-/// as rung: it is recorded as missed when its turn comes, and what the copy still owed of it is given up.
+/// Puts the copy `from` back as the ledger at `ledger`, where there must be none. What was due until `fired_until`
+/// counts as rung: it is recorded as missed when its turn comes, and what the copy still owed of it is given up.
 ///
 /// # Errors
 /// [`LedgerError::Exists`] when there is a ledger already, [`LedgerError::InUse`] when a daemon has it,
@@ -151,8 +152,8 @@ impl Draft {
         Ok(draft)
     }
 
-    /// An empty one beside `to`, of a name that nothing has: several may be made at once, and what somebody else has there
-    /// stays.
+    /// An empty one beside `to`, of a name that nothing has: several may be made at once, and what somebody else has
+    /// there stays.
     fn beside(to: &Path, like: &Path) -> Result<Draft, LedgerError> {
         let mut number = 0_u32;
         loop {

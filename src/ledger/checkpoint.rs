@@ -1,6 +1,6 @@
-//! Moving the write-ahead log into the database beside the writer. What is committed is durable in the log already; moving it
-//! is housekeeping, and an alarm must not wait for it. Where this lags behind, SQLite lets the writer do it at
-//! [`super::WAL_PAGES`], which is then short work.
+//! Moving the write-ahead log into the database beside the writer. What is committed is durable in the log already;
+//! moving it is housekeeping, and an alarm must not wait for it. Where this lags behind, SQLite lets the writer do it
+//! at [`super::WAL_PAGES`], which is then short work.
 
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};

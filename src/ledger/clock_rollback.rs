@@ -11,8 +11,8 @@ use crate::time::UtcMillis;
 
 /// Clocks that are mended by less than this have done no harm, milliseconds.
 const SLIGHT: i64 = 60_000;
-/// Nothing is tried again later than this after now, unless the clock was ahead then: milliseconds. What may have been delivered
-/// has five hours more.
+/// Nothing is tried again later than this after now, unless the clock was ahead then: milliseconds. What may have been
+/// delivered has five hours more.
 const HOUR: i64 = 3_600_000;
 
 /// With this the answer of a delivery begins that was given up because it had waited for too long.

@@ -1,4 +1,5 @@
-//! Called around each commit of the ledger. A simulation uses one whose commits fail or are the last thing that a process does.
+//! Called around each commit of the ledger. A simulation uses one whose commits fail or are the last thing that a
+//! process does.
 
 use std::fmt::Debug;
 

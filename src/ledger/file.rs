@@ -56,8 +56,8 @@ pub(super) async fn check_is_current(path: &Path, connection: &mut SqliteConnect
     if version < newest { Err(LedgerError::Older { path: path.display().to_string() }) } else { Ok(()) }
 }
 
-/// What `user` may not do with the ledger at `path`, by owners and modes: its file, its log and its lock are read and written,
-/// and made in its folder.
+/// What `user` may not do with the ledger at `path`, by owners and modes: its file, its log and its lock are read and
+/// written, and made in its folder.
 pub fn denied(user: &User, path: &Path) -> Option<Denied> {
     let path = real(path);
     let (mut files, missing): (Vec<PathBuf>, Vec<PathBuf>) =

@@ -24,8 +24,8 @@ const REPLACED: &str = "INSERT INTO gone (calendar, href, gone_at, owed, due, ui
     ON CONFLICT DO UPDATE SET gone_at = excluded.gone_at, owed = excluded.owed, due = excluded.due";
 
 impl Ledger {
-    /// Those of `hrefs` in the calendar with the id `calendar` that are gone since `since` or later, and from when on what
-    /// is due of them has not rung.
+    /// Those of `hrefs` in the calendar with the id `calendar` that are gone since `since` or later, and from when on
+    /// what is due of them has not rung.
     ///
     /// # Errors
     /// [`LedgerError::Database`].
@@ -72,8 +72,8 @@ pub async fn forget(c: &mut SqliteConnection, before: UtcMillis) -> Result<(), L
     Ok(())
 }
 
-/// Remembers UIDs of `objects`, a list of ids, that will be in their place no more from `now` on: `stay` lists those that will,
-/// ids and UIDs. Both are JSON.
+/// Remembers UIDs of `objects`, a list of ids, that will be in their place no more from `now` on: `stay` lists those
+/// that will, ids and UIDs. Both are JSON.
 pub async fn remember_replaced(
     c: &mut SqliteConnection,
     objects: String,

@@ -1,5 +1,5 @@
-//! Forgetting: rings that are so old that nobody asks for them go, a few at a time. What is still owed stays, and so does
-//! what keeps a ring from being made a second time.
+//! Forgetting: rings that are so old that nobody asks for them go, a few at a time. What is still owed stays, and so
+//! does what keeps a ring from being made a second time.
 
 use super::store::id_list;
 use super::{Ledger, LedgerError};
@@ -10,8 +10,8 @@ pub type HistoryCursor = (UtcMillis, i64);
 
 const PAGE: &str = "SELECT fired_at, id FROM rings WHERE (fired_at, id) > (?, ?) AND fired_at < ?
     ORDER BY fired_at, id LIMIT ?";
-// A ring can be made again while its object's timer is not past it, or while its calendar was not looked at since it was
-// due: then its identity is still needed. Its deliveries go with it.
+// A ring can be made again while its object's timer is not past it, or while its calendar was not looked at since it
+// was due: then its identity is still needed. Its deliveries go with it.
 const FORGET: &str = "DELETE FROM rings WHERE id IN (SELECT value FROM json_each(?1)) AND due < ?2
     AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.ring = rings.id AND d.state = 'pending')
     AND NOT EXISTS (SELECT 1 FROM timers t WHERE t.object = rings.object AND t.due <= rings.due)
@@ -23,8 +23,8 @@ const REMEMBER: &str = "INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLIC
 pub(super) const FORGOTTEN_BEFORE: &str = "forgotten_before";
 
 impl Ledger {
-    /// Looks at up to `limit` rings behind `from` that were due and recorded before `before`, and forgets those that are
-    /// no longer needed. Returns how many these were, and where to go on; nowhere when the walk is over.
+    /// Looks at up to `limit` rings behind `from` that were due and recorded before `before`, and forgets those that
+    /// are no longer needed. Returns how many these were, and where to go on; nowhere when the walk is over.
     ///
     /// # Errors
     /// [`LedgerError::Full`], [`LedgerError::Database`].

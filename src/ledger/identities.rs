@@ -7,7 +7,8 @@ use super::lossy_text::text;
 use super::{Ledger, LedgerError};
 use crate::time::UtcMillis;
 
-/// Under this key a ledger that an earlier version has written remembers the last ring that has not got its identity yet.
+/// Under this key a ledger that an earlier version has written remembers the last ring that has not got its identity
+/// yet.
 const OLD_RINGS: &str = "old_rings";
 
 /// A ring that an earlier version has recorded.
@@ -23,8 +24,8 @@ pub struct OldRing {
 }
 
 impl Ledger {
-    /// Up to `limit` rings that have not got their identity yet, the latest first; none where there are none, or where no
-    /// earlier version has written here.
+    /// Up to `limit` rings that have not got their identity yet, the latest first; none where there are none, or where
+    /// no earlier version has written here.
     ///
     /// # Errors
     /// [`LedgerError::Database`].

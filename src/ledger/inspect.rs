@@ -95,7 +95,8 @@ pub struct ObjectRow {
     pub due: Option<UtcMillis>,
 }
 
-/// Whose rings are meant: those of an event, wherever in its user's calendars it was, and what was only counted of its object.
+/// Whose rings are meant: those of an event, wherever in its user's calendars it was, and what was only counted of its
+/// object.
 #[derive(Clone, Copy, Debug)]
 pub struct RingsOf<'a> {
     pub object: i64,
@@ -186,8 +187,8 @@ const RING_BY_IDENTITY: &str =
     "SELECT r.id, r.object, r.due, r.fired_at, r.state, r.count, r.notification, c.name AS calendar, o.href
     FROM rings r LEFT JOIN calendars c ON c.id = r.calendar LEFT JOIN objects o ON o.id = r.object
     WHERE r.identity = ?";
-// Rings without a row of their own: the first rings of an hour that had too many stand before the row that counts the rest,
-// and of very many missed ones the last stands for those before it.
+// Rings without a row of their own: the first rings of an hour that had too many stand before the row that counts the
+// rest, and of very many missed ones the last stands for those before it.
 const COUNTED: &str =
     "SELECT r.id, r.object, r.due, r.fired_at, r.state, r.count, r.notification, c.name AS calendar, o.href
     FROM rings r LEFT JOIN calendars c ON c.id = r.calendar LEFT JOIN objects o ON o.id = r.object
@@ -203,8 +204,9 @@ impl Inspector {
     /// Opens the ledger at `path` for looking only.
     ///
     /// # Errors
-    /// [`LedgerError::Missing`] where there is none, [`LedgerError::Newer`] for one of a later version, [`LedgerError::Older`] of an earlier one,
-    /// [`LedgerError::Open`] when the file cannot be read or is no ledger, [`LedgerError::Corrupt`] when it is damaged.
+    /// [`LedgerError::Missing`] where there is none, [`LedgerError::Newer`] for one of a later version,
+    /// [`LedgerError::Older`] of an earlier one, [`LedgerError::Open`] when the file cannot be read or is no ledger,
+    /// [`LedgerError::Corrupt`] when it is damaged.
     pub async fn open(path: &Path) -> Result<Inspector, LedgerError> {
         let options = SqliteConnectOptions::new().filename(path).read_only(true).create_if_missing(false);
         reject_hard_links(path)?;

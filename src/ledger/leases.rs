@@ -1,6 +1,6 @@
-//! Leases: which deliveries are being sent, and until when at the longest. They are in memory, not in the file: whoever holds
-//! the ledger is the only one who sends from it, and when its process ends nothing of it is being sent any more. So a
-//! claim costs no commit.
+//! Leases: which deliveries are being sent, and until when at the longest. They are in memory, not in the file: whoever
+//! holds the ledger is the only one who sends from it, and when its process ends nothing of it is being sent any more.
+//! So a claim costs no commit.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -37,7 +37,8 @@ pub fn real(path: &Path) -> PathBuf {
     real
 }
 
-/// Refuses a ledger that has several names: SQLite and the lock go by the name, so that two daemons could have it at once.
+/// Refuses a ledger that has several names: SQLite and the lock go by the name, so that two daemons could have it at
+/// once.
 pub fn reject_hard_links(path: &Path) -> Result<(), LedgerError> {
     match path.metadata().map(|metadata| if metadata.is_dir() { 0 } else { metadata.nlink() }) {
         Ok(0) => Err(LedgerError::Open {

@@ -1,5 +1,5 @@
-//! Texts in which a bit has turned need not be UTF-8 any more. One of them must not stop everything that is read with it, so
-//! they are read as octets.
+//! Texts in which a bit has turned need not be UTF-8 any more. One of them must not stop everything that is read with
+//! it, so they are read as octets.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -21,8 +21,8 @@ pub fn optional_text(row: &SqliteRow, column: &str) -> Result<Option<String>, sq
     Ok(octets.map(readable))
 }
 
-/// `octets` as far as they can be read. The first that cannot is told, and that once: what is read again and again would
-/// be told again and again.
+/// `octets` as far as they can be read. The first that cannot is told, and that once: what is read again and again
+/// would be told again and again.
 pub fn readable(octets: Vec<u8>) -> String {
     String::from_utf8(octets).unwrap_or_else(|damaged| {
         if !TOLD.swap(true, Ordering::Relaxed) {

@@ -1,15 +1,16 @@
-//! The ledger: one SQLite file that holds the calendars, their objects, the timers, the history of rings and the outbox.
-//! What is committed here happened; what is not, did not. It owns all SQL and knows nothing of iCalendar, HTTP or
-//! configuration files.
+//! The ledger: one SQLite file that holds the calendars, their objects, the timers, the history of rings and the
+//! outbox. What is committed here happened; what is not, did not. It owns all SQL and knows nothing of iCalendar, HTTP
+//! or configuration files.
 //!
-//! * `writer` groups what tasks want to write into few commits; `commit_hook` is what these meet; `checkpoint` moves the log
-//!   into the database beside it.
+//! * `writer` groups what tasks want to write into few commits; `commit_hook` is what these meet; `checkpoint` moves
+//!   the log into the database beside it.
 //! * `lock` sees to it that one daemon has it; `file` is how commands find it.
-//! * `inspect` looks into a ledger from outside the daemon, `outbox_admin` changes its outbox from there, `backup` copies it.
+//! * `inspect` looks into a ledger from outside the daemon, `outbox_admin` changes its outbox from there, `backup`
+//!   copies it.
 //! * `store` knows calendars and objects, `take_in` changes them, `gone` remembers those that are gone; `timers` is the
-//!   outer wheel; `outbox` is what is owed to the sinks, `leases` what of it is being sent; `lossy_text` is about what is
-//!   damaged; `history` forgets what is old, `clock_rollback` undoes what a wrong clock has recorded, `absence` knows
-//!   calendars that looks do not find, `identities` is about rings that an earlier version has recorded.
+//!   outer wheel; `outbox` is what is owed to the sinks, `leases` what of it is being sent; `lossy_text` is about what
+//!   is damaged; `history` forgets what is old, `clock_rollback` undoes what a wrong clock has recorded, `absence`
+//!   knows calendars that looks do not find, `identities` is about rings that an earlier version has recorded.
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read};
@@ -263,7 +264,8 @@ impl Ledger {
         &self.inner.leases
     }
 
-    /// Runs `op` inside a write transaction, perhaps together with those of other tasks, and returns once it is durable.
+    /// Runs `op` inside a write transaction, perhaps together with those of other tasks, and returns once it is
+    /// durable.
     async fn write<T, F>(&self, op: F) -> Result<T, LedgerError>
     where
         T: Send + 'static,
@@ -316,8 +318,8 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Refuses a file that ends within a page, for which SQLite would take the rest as zeros, or the whole as a new one (of one
-/// octet). While there is a log, the end may be in that.
+/// Refuses a file that ends within a page, for which SQLite would take the rest as zeros, or the whole as a new one (of
+/// one octet). While there is a log, the end may be in that.
 fn whole(path: &Path) -> Result<(), LedgerError> {
     let shown = || path.display().to_string();
     let length = path.metadata().map_err(|why| LedgerError::Open { path: shown(), reason: why.to_string() })?.len();
@@ -371,7 +373,8 @@ fn unopened(path: &Path, error: &sqlx::Error) -> LedgerError {
     LedgerError::Open { path, reason }
 }
 
-/// Makes the file where it is not there, for its owner alone; that is the owner of the lock file, which is there already.
+/// Makes the file where it is not there, for its owner alone; that is the owner of the lock file, which is there
+/// already.
 fn create_private(path: &Path) -> Result<(), LedgerError> {
     let refused = |why: std::io::Error, denied: Option<Denied>| LedgerError::Open {
         path: path.display().to_string(),

@@ -70,7 +70,8 @@ pub struct Settlement {
 /// bit makes them no text.
 type Claimable = (i64, Vec<u8>, i64, i64, i64, Vec<u8>, i64);
 
-/// Deliveries that are read in one go, and octets of notifications after which no more are claimed at a time: bounds on memory.
+/// Deliveries that are read in one go, and octets of notifications after which no more are claimed at a time: bounds on
+/// memory.
 const PAGE: i64 = 256;
 const OCTETS: usize = 16 * 1024 * 1024;
 
@@ -130,9 +131,9 @@ impl Ledger {
         Ok(sinks.into_iter().map(|(name, owed)| (readable(name), owed)).collect())
     }
 
-    /// Claims up to `limit` deliveries of `sink` that may be tried at `now`, until `lease`: nobody else gets them before.
-    /// Those that have waited longest come first; where their notifications are large, fewer are claimed. What a turned bit has
-    /// made unreadable is given up, so that it does not keep the others.
+    /// Claims up to `limit` deliveries of `sink` that may be tried at `now`, until `lease`: nobody else gets them
+    /// before. Those that have waited longest come first; where their notifications are large, fewer are claimed. What
+    /// a turned bit has made unreadable is given up, so that it does not keep the others.
     ///
     /// # Errors
     /// [`LedgerError::Database`]; nothing is claimed then.
@@ -205,8 +206,8 @@ impl Ledger {
         }
     }
 
-    /// When the next delivery of `sink` may be tried; none when nothing is pending. What is leased waits for the end of its
-    /// lease.
+    /// When the next delivery of `sink` may be tried; none when nothing is pending. What is leased waits for the end of
+    /// its lease.
     ///
     /// # Errors
     /// [`LedgerError::Database`].

@@ -64,8 +64,8 @@ const RETRY: &str = "UPDATE deliveries SET state = 'pending', next_attempt = ?4,
     WHERE ring = ?1 AND sink = (SELECT id FROM sinks WHERE name = ?2) AND recipient = ?3 AND state != 'delivered'";
 const RETRY_ALL: &str = "UPDATE deliveries SET state = 'pending', next_attempt = ?1, settled_at = NULL
     WHERE state = 'failed' OR (state = 'pending' AND next_attempt > ?1)";
-// Owed to a user of whom no address was known when it was fired, by a sink (?3, a JSON list of names) that writes to people.
-// ?1 and ?2: of this ring and sink alone.
+// Owed to a user of whom no address was known when it was fired, by a sink (?3, a JSON list of names) that writes to
+// people. ?1 and ?2: of this ring and sink alone.
 const READDRESS: &str = "UPDATE OR IGNORE deliveries SET state = 'pending', next_attempt = ?4, settled_at = NULL, recipient = own.address
     FROM (SELECT r.id AS ring, (SELECT json_extract(c.emails, '$[0]') FROM calendars c
             WHERE c.user = json_extract(r.notification, '$.userId') AND c.emails != '[]'
@@ -106,8 +106,8 @@ impl OutboxAdmin {
         Ok(self.connection.close().await?)
     }
 
-    /// Lets a delivery that has failed, waits or was cancelled be tried at once. Of one without a recipient to a sink among
-    /// `mail`, which writes to people, the recipient is now the first address of its user, where one is known.
+    /// Lets a delivery that has failed, waits or was cancelled be tried at once. Of one without a recipient to a sink
+    /// among `mail`, which writes to people, the recipient is now the first address of its user, where one is known.
     ///
     /// # Errors
     /// [`LedgerError::Full`], [`LedgerError::Database`].

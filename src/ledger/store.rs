@@ -84,7 +84,8 @@ pub struct SourceLook {
     pub at: UtcMillis,
     /// What is wrong; none: it went well.
     pub error: Option<String>,
-    /// Where something is wrong: the next look comes no later than then. None where something else than time is waited for.
+    /// Where something is wrong: the next look comes no later than then. None where something else than time is waited
+    /// for.
     pub next_try: Option<UtcMillis>,
 }
 
@@ -180,8 +181,8 @@ impl Ledger {
         rows.iter().map(|row| Ok((text(row, "href")?, existing(row)?))).collect()
     }
 
-    /// The texts of those of `objects` that have at most `most` octets, without their timers; and the ids and octets of the
-    /// others, the shortest first.
+    /// The texts of those of `objects` that have at most `most` octets, without their timers; and the ids and octets of
+    /// the others, the shortest first.
     ///
     /// # Errors
     /// [`LedgerError::Database`].
@@ -240,8 +241,8 @@ impl Ledger {
         query.fetch_all(self.readers()).await?.iter().map(object_text).collect()
     }
 
-    /// Notes that calendars were looked at and found unchanged. What they say of looks after `now` was written by a clock
-    /// that has been set back since.
+    /// Notes that calendars were looked at and found unchanged. What they say of looks after `now` was written by a
+    /// clock that has been set back since.
     ///
     /// # Errors
     /// [`LedgerError::Full`], [`LedgerError::Database`].
@@ -325,8 +326,9 @@ impl Ledger {
         Ok(looked.flatten().map(UtcMillis))
     }
 
-    /// Drops what the ledger knows of sources that are not among `names`, and calendars whose damaged names no source has:
-    /// they are found again as new ones, and would ring twice. Returns those sources that had calendars, and how many.
+    /// Drops what the ledger knows of sources that are not among `names`, and calendars whose damaged names no source
+    /// has: they are found again as new ones, and would ring twice. Returns those sources that had calendars, and how
+    /// many.
     ///
     /// # Errors
     /// [`LedgerError::Full`], [`LedgerError::Database`].

@@ -59,7 +59,8 @@ pub struct Planned {
     pub gone: Vec<String>,
     /// Objects whose plan changes although their content does not: the calendar's zone did.
     pub replanned: Vec<Replanned>,
-    /// When the calendar was looked at before. The rings of one that is new count from then on: it is as if it had been.
+    /// When the calendar was looked at before. The rings of one that is new count from then on: it is as if it had
+    /// been.
     pub from: UtcMillis,
     /// When all this was worked out.
     pub now: UtcMillis,

@@ -219,8 +219,8 @@ pub async fn record(
     Ok(FireStats { rings: new, already: numbered.len() as u64 - new, deliveries: owed.len() as u64 })
 }
 
-/// What those of `rings` owe that were `recorded`: ids, ascending. A ring that fired as one with a recorded one of these (the
-/// event is in two calendars) adds what it owes to other recipients.
+/// What those of `rings` owe that were `recorded`: ids, ascending. A ring that fired as one with a recorded one of
+/// these (the event is in two calendars) adds what it owes to other recipients.
 fn joined<'r>(rings: &[(i64, &'r NewRing)], recorded: &[i64]) -> Vec<(i64, &'r Route)> {
     let is_recorded = |id: &i64| recorded.binary_search(id).is_ok();
     let first: HashMap<[u8; 16], i64> =

@@ -202,8 +202,8 @@ impl Prepare for Planner {
 }
 
 impl Planner {
-    /// The firings of objects with these `texts`, of which the first of each thread and those within [`TURN`] of `begun` are
-    /// worked out; the timer alone where the work panicked.
+    /// The firings of objects with these `texts`, of which the first of each thread and those within [`TURN`] of
+    /// `begun` are worked out; the timer alone where the work panicked.
     async fn firings(
         &self,
         timers: &HashMap<i64, Timer>,
@@ -306,7 +306,8 @@ fn suppressed(plan: &Plan<'_>, place: Place<'_>, (from, until): Window) -> Optio
     })
 }
 
-/// `json`, a notification that was written before it fired, with the instant at which it did: the value of its last key.
+/// `json`, a notification that was written before it fired, with the instant at which it did: the value of its last
+/// key.
 fn stamp(json: &str, now: UtcMillis) -> String {
     match json.strip_suffix("\"}").and_then(|json| json.rsplit_once('"')) {
         Some((head, _)) => format!("{head}\"{now}\"}}"),

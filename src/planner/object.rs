@@ -88,8 +88,9 @@ impl Past {
         }
     }
 
-    /// When an object that went a short while ago, from here or from another place of its user, would have rung next, if it would
-    /// do so here as well: it is the same one, and when it was put here says nothing of when it was written.
+    /// When an object that went a short while ago, from here or from another place of its user, would have rung next,
+    /// if it would do so here as well: it is the same one, and when it was put here says nothing of when it was
+    /// written.
     fn moved(&self, job: &Job, object: &Object, plan: &Plan<'_>, limits: &Limits) -> Option<UtcMillis> {
         if self.gone.is_empty() {
             return None;
@@ -161,8 +162,8 @@ impl Planner {
     }
 
     /// An object that goes on as the ledger has it: its source says the same again, or something that cannot be used. A
-    /// file that is being written, or that a broken program has written, does not take back what was known. None where the
-    /// ledger says all that already.
+    /// file that is being written, or that a broken program has written, does not take back what was known. None where
+    /// the ledger says all that already.
     fn keep(
         &self,
         row: &CalendarRow,
@@ -178,8 +179,8 @@ impl Planner {
         if !is_same {
             faults.push("it is kept, and rings, as it was before".to_owned());
         }
-        // The version of a text that is not taken over would keep it from being asked for again, and so would that of the text
-        // before: the one that cannot be read may have the same.
+        // The version of a text that is not taken over would keep it from being asked for again, and so would that of
+        // the text before: the one that cannot be read may have the same.
         let (etag, written) = match &job.text {
             Ok(_) if is_same => (etag(job.etag, !is_complete), job.written),
             _ => (String::new(), existing.written),
@@ -190,7 +191,8 @@ impl Planner {
         } else if told == existing.faults && etag == existing.etag {
             return None;
         }
-        // It rings next when it would have: what was past when it came in stays so, whenever its calendar was looked at.
+        // It rings next when it would have: what was past when it came in stays so, whenever its calendar was looked
+        // at.
         let from = existing.due.unwrap_or(previous);
         let read =
             self.read(around, &existing.text, None, |_, _| from).unwrap_or_else(|fault| Read::unreadable(fault, from));
@@ -241,8 +243,8 @@ impl Planner {
         Some(rings.into_iter().map(|ring| self.stamped(ring, now)).collect())
     }
 
-    /// Plans objects of `row` again whose text has not changed; what was due before `previous` is past, unless it has not
-    /// been fired yet.
+    /// Plans objects of `row` again whose text has not changed; what was due before `previous` is past, unless it has
+    /// not been fired yet.
     pub async fn replan_all(&self, row: CalendarRow, objects: Vec<ObjectText>, previous: UtcMillis) -> Vec<Replanned> {
         let planner = self.clone();
         spread(objects, move |objects| {
@@ -311,8 +313,8 @@ fn listed(faults: &[String]) -> Option<String> {
     (!faults.is_empty()).then(|| serde_json::json!(faults).to_string())
 }
 
-/// The zones of the database that `plan` depends on, and those that a later one may have, between spaces. What an object
-/// defines for itself never changes by itself.
+/// The zones of the database that `plan` depends on, and those that a later one may have, between spaces. What an
+/// object defines for itself never changes by itself.
 fn known(plan: &Plan<'_>, zones: &Zones) -> String {
     let found = plan.zones().iter().filter(|id| zones.find(id).is_some());
     found.chain(plan.unresolved_zones()).fold(" ".to_owned(), |all, id| all + id + " ")

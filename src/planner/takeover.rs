@@ -1,5 +1,5 @@
-//! Rings that a ledger of an earlier version holds, under the identities that they have now: calendar and RECURRENCE-ID were
-//! parts of these.
+//! Rings that a ledger of an earlier version holds, under the identities that they have now: calendar and RECURRENCE-ID
+//! were parts of these.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -33,9 +33,9 @@ struct Said<'a> {
 }
 
 impl Planner {
-    /// Gives the rings of a ledger that an earlier version has written the identities that they have now, once; the latest
-    /// first, a page at a time, so that it goes on where it was broken off. Of several rings that have the same identity now
-    /// one gets it.
+    /// Gives the rings of a ledger that an earlier version has written the identities that they have now, once; the
+    /// latest first, a page at a time, so that it goes on where it was broken off. Of several rings that have the same
+    /// identity now one gets it.
     ///
     /// # Errors
     /// Those of the ledger.

@@ -1,5 +1,5 @@
-//! Finding out what changed. A source looks at a store of calendars and hands batches of changes to an [`SyncStore`]; what
-//! is inside an object, and where it is kept, it does not know.
+//! Finding out what changed. A source looks at a store of calendars and hands batches of changes to an [`SyncStore`];
+//! what is inside an object, and where it is kept, it does not know.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -92,8 +92,8 @@ pub struct Batch {
     /// Where the next look starts once all this is in the ledger; none on all batches of a look but the last, so that a
     /// crash in between reads the rest again.
     pub checkpoint: Option<Checkpoint>,
-    /// What a first look that does not come to its end leaves to the next one: where it began. It stands for nothing that was
-    /// read, and is kept only of a calendar that is new.
+    /// What a first look that does not come to its end leaves to the next one: where it began. It stands for nothing
+    /// that was read, and is kept only of a calendar that is new.
     pub begun: Option<Checkpoint>,
     /// The store may name a version and still give the text of the one before, as a server that lags behind does.
     pub may_lag: bool,
@@ -131,8 +131,8 @@ pub enum Absence {
 /// What became of a batch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Taken {
-    /// Objects whose text cannot be used (it is broken, or cut off): what was there before is kept, under its old entity
-    /// tag. They are to be asked for again.
+    /// Objects whose text cannot be used (it is broken, or cut off): what was there before is kept, under its old
+    /// entity tag. They are to be asked for again.
     pub unreadable: Vec<String>,
     /// Objects that have the text that was there before under another entity tag. It may be another server's that lags
     /// behind: the old entity tag is kept for a while. They are to be asked for again.
@@ -171,9 +171,9 @@ pub trait SyncStore: Send + Sync {
     /// The calendar is not wanted any more: its objects and what they would have rung are dropped at once.
     fn calendar_gone(&self, source: &str, calendar: &str) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// The look that began at `looked_at` did not find the calendar, or may not read it any more. Its alarms ring on; it is
-    /// dropped once looks have not found it for a while, which is long where `evidence` is weak. One that is not known
-    /// counts as dropped.
+    /// The look that began at `looked_at` did not find the calendar, or may not read it any more. Its alarms ring on;
+    /// it is dropped once looks have not found it for a while, which is long where `evidence` is weak. One that is not
+    /// known counts as dropped.
     fn calendar_absent(
         &self,
         source: &str,

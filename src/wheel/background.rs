@@ -1,4 +1,5 @@
-//! Objects that take long to work out: they are worked out one at a time beside the wheel, which fires what is ready meanwhile.
+//! Objects that take long to work out: they are worked out one at a time beside the wheel, which fires what is ready
+//! meanwhile.
 
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
@@ -80,8 +81,9 @@ impl Background {
         self.costs.insert(object, LAST);
     }
 
-    /// Begins with the next one, where none is being worked out: what is due at `now` comes before what is not, what takes
-    /// little before what takes long, and what has waited longer before what has not. Without `ahead` it is one that is due.
+    /// Begins with the next one, where none is being worked out: what is due at `now` comes before what is not, what
+    /// takes little before what takes long, and what has waited longer before what has not. Without `ahead` it is one
+    /// that is due.
     pub fn start<P: Prepare + Clone + 'static>(
         &mut self,
         (prepare, ledger): (&P, &Ledger),

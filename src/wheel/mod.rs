@@ -1,8 +1,8 @@
 //! The wheel: which object is due next, sleeping until then on the wall clock, and firing it. The outer wheel is the
 //! ledger's index of timers; the inner one is in memory: what is due within the next seconds, with its notifications
-//! already written ('staged'), so that the due second costs only the commit. What takes long to work out is worked out in the
-//! background, and nothing waits for it. It knows neither iCalendar nor sinks: what an object rings is worked out by its
-//! [`Prepare`].
+//! already written ('staged'), so that the due second costs only the commit. What takes long to work out is worked out
+//! in the background, and nothing waits for it. It knows neither iCalendar nor sinks: what an object rings is worked
+//! out by its [`Prepare`].
 
 use std::collections::HashSet;
 use std::future::Future;
@@ -39,10 +39,10 @@ const TOLD: usize = 200;
 
 /// Works out what due objects ring.
 pub trait Prepare: Send + Sync {
-    /// For `timers`, what rings from the due instant of each to `until` (inclusive; at least the due instant itself), and
-    /// when it is due after that. Rings that are too late at `now` come as missed. Timers whose object has changed since
-    /// are left out, and those for which there is no time: no more than a fraction of a second is spent, and then something is
-    /// worked out.
+    /// For `timers`, what rings from the due instant of each to `until` (inclusive; at least the due instant itself),
+    /// and when it is due after that. Rings that are too late at `now` come as missed. Timers whose object has changed
+    /// since are left out, and those for which there is no time: no more than a fraction of a second is spent, and then
+    /// something is worked out.
     fn prepare(
         &self,
         timers: Vec<Timer>,
@@ -75,8 +75,8 @@ pub struct Prepared {
 pub enum Tick {
     /// Something was done, and there may be more to do.
     Again,
-    /// Nothing is to be done before this instant; none: before something changes. What [`Wheel::background`] waits for may still
-    /// be worked out.
+    /// Nothing is to be done before this instant; none: before something changes. What [`Wheel::background`] waits for
+    /// may still be worked out.
     Sleep(Option<UtcMillis>),
 }
 
@@ -298,7 +298,8 @@ impl<P: Prepare + Clone + 'static> Wheel<P> {
         true
     }
 
-    /// Some of what is due at `now`, and not before `from`, the earliest first; not what is worked out in the background.
+    /// Some of what is due at `now`, and not before `from`, the earliest first; not what is worked out in the
+    /// background.
     async fn due(&self, from: UtcMillis, now: UtcMillis) -> Result<Vec<Timer>, LedgerError> {
         let mut cursor = (from, i64::MIN);
         loop {

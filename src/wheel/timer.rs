@@ -1,5 +1,5 @@
-//! Sleeping until an instant of the wall clock. A monotonic timer would be late after a suspend and wrong after the clock
-//! was set; this one wakes up for both.
+//! Sleeping until an instant of the wall clock. A monotonic timer would be late after a suspend and wrong after the
+//! clock was set; this one wakes up for both.
 
 use crate::time::UtcMillis;
 

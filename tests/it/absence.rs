@@ -258,7 +258,8 @@ async fn an_object_that_is_gone_and_comes_back_soon_is_the_same() {
     assert_eq!(stage.rung("11:11").await, [""; 0], "gone is gone");
     stage.core.ingest.unchanged(SOURCE, "/a/", at("11:15")).await.unwrap();
     stage = stage.restart().await;
-    // Back: one as it was, one with another alarm, one as it was and written anew, and one with an alarm that was past by then.
+    // Back: one as it was, one with another alarm, one as it was and written anew, and one with an alarm that was past
+    // by then.
     let back = vec![
         put("a", "11:10"),
         put("b", "11:12"),

@@ -1,5 +1,5 @@
-//! Which addresses are a user's own: mail goes there, so what a calendar server says of them is not enough; and what becomes
-//! of users who have none.
+//! Which addresses are a user's own: mail goes there, so what a calendar server says of them is not enough; and what
+//! becomes of users who have none.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -95,8 +95,8 @@ fn a_server_that_names_strangers_is_not_believed() {
     assert!(checked.ends_with("; addresses mary@home.example"), "{checked}");
 }
 
-/// A folder of Radicale's with a calendar of `mary` and one of `bob`, each with an EMAIL alarm at noon, and a sink that mails
-/// through nobody.
+/// A folder of Radicale's with a calendar of `mary` and one of `bob`, each with an EMAIL alarm at noon, and a sink that
+/// mails through nobody.
 fn installation(more: &str) -> Stage {
     let stage = Stage::new();
     let path = stage.path().display();

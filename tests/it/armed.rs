@@ -43,8 +43,8 @@ impl Armed {
         timers
     }
 
-    /// Waits until exactly `wanted` is armed and returns how long that took; fails with what is missing and what is stale
-    /// when it is not so `within` that time. `context` says more then.
+    /// Waits until exactly `wanted` is armed and returns how long that took; fails with what is missing and what is
+    /// stale when it is not so `within` that time. `context` says more then.
     pub fn until(&mut self, wanted: &Timers, within: Duration, context: impl Fn() -> String) -> Duration {
         let began = Instant::now();
         loop {

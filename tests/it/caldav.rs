@@ -287,8 +287,8 @@ fn https_with_an_authority_of_ones_own() {
     assert!(refused.contains("users") && refused.contains("no certificate"), "{refused}");
 }
 
-/// Certificates that servers have which nobody but their admin trusts: signed by themselves, as `openssl req -x509` makes them
-/// (of an authority), and as our message says.
+/// Certificates that servers have which nobody but their admin trusts: signed by themselves, as `openssl req -x509`
+/// makes them (of an authority), and as our message says.
 fn own_certificate(venv: &Venv, folder: &Path, is_authority: bool, host: &str, days: i64) {
     let program = "import sys, datetime, ipaddress\n\
         from cryptography import x509\n\

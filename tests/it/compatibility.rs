@@ -1,5 +1,5 @@
-//! What real programs write against the standard: each input of `tests/compatibility` rings as its writer meant it, and its
-//! slip is listed as a fault.
+//! What real programs write against the standard: each input of `tests/compatibility` rings as its writer meant it, and
+//! its slip is listed as a fault.
 
 use std::collections::BTreeSet;
 use std::fs;

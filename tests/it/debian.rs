@@ -1,5 +1,5 @@
-//! CalDAV servers that come from Debian's packages: SOGo and DAViCal, each with a PostgreSQL of its own, Cyrus, and an old sabre/dav.
-//! Where they are not installed, their tests are skipped, which is said on standard error.
+//! CalDAV servers that come from Debian's packages: SOGo and DAViCal, each with a PostgreSQL of its own, Cyrus, and an
+//! old sabre/dav. Where they are not installed, their tests are skipped, which is said on standard error.
 
 use std::fs::File;
 use std::io::Write;
@@ -93,8 +93,8 @@ pub struct Server {
 }
 
 impl Kind {
-    /// A new account, with the calendar `work`, on the server that tests share; none where the server is not installed or the
-    /// live tests are to be skipped, which is said on standard error.
+    /// A new account, with the calendar `work`, on the server that tests share; none where the server is not installed
+    /// or the live tests are to be skipped, which is said on standard error.
     pub fn account(&'static self) -> Option<Account> {
         let server = self.server()?;
         let number = self.next.fetch_add(1, Ordering::SeqCst);

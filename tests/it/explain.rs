@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 
 use crate::rehearsal::Stage;
 
-/// A series in Berlin with an occurrence on the day on which the clocks go forward, one that is taken away, and an override.
+/// A series in Berlin with an occurrence on the day on which the clocks go forward, one that is taken away, and an
+/// override.
 const SERIES: &str = "BEGIN:VCALENDAR
 VERSION:2.0
 BEGIN:VEVENT

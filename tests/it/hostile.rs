@@ -1,5 +1,5 @@
-//! What strangers can send: servers, files and events that try to steer a log or a terminal, to reach other files or other
-//! servers, to never end, or to learn a secret. docs/security.md says which test holds off which threat.
+//! What strangers can send: servers, files and events that try to steer a log or a terminal, to reach other files or
+//! other servers, to never end, or to learn a secret. docs/security.md says which test holds off which threat.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -84,8 +84,8 @@ fn text(octets: &[u8]) -> String {
     String::from_utf8(octets.to_vec()).unwrap()
 }
 
-/// Asserts that `text`, which `whose` printed, steers nothing: line ends apart it has no control characters, nor such as turn
-/// the direction of writing.
+/// Asserts that `text`, which `whose` printed, steers nothing: line ends apart it has no control characters, nor such
+/// as turn the direction of writing.
 fn harmless(text: &str, whose: &str) {
     let steers = |c: char| (c.is_control() && c != '\n') || ('\u{202a}'..='\u{202e}').contains(&c);
     if let Some(line) = text.lines().find(|line| line.contains(steers)) {

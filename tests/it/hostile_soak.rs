@@ -1,6 +1,7 @@
-//! A soak beside hostile neighbours: a real daemon rings for a thousand ordinary users, while one account is on a server that
-//! answers everything but what it was asked, one user's files are made to cost as much as they may, one mail server is gone and
-//! one takes many seconds for each word. At the end each ordinary alarm is in the file once, and was fired when it was due.
+//! A soak beside hostile neighbours: a real daemon rings for a thousand ordinary users, while one account is on a
+//! server that answers everything but what it was asked, one user's files are made to cost as much as they may, one
+//! mail server is gone and one takes many seconds for each word. At the end each ordinary alarm is in the file once,
+//! and was fired when it was due.
 //!
 //! It runs as long as it is told, and not at all otherwise; how late alarms may be holds for a release build:
 //!
@@ -159,8 +160,8 @@ fn packed(unit: &[u8; 32], times: usize) -> Vec<u8> {
     octets
 }
 
-/// The server of the hostile account: it says where calendars are, mostly, and nothing of use of what is in them. What it has
-/// answered is counted by manner.
+/// The server of the hostile account: it says where calendars are, mostly, and nothing of use of what is in them. What
+/// it has answered is counted by manner.
 fn hostile_server(counts: &Arc<Mutex<BTreeMap<&'static str, usize>>>) -> Scripted {
     let (counts, mut turn, mut chance) = (counts.clone(), 0_usize, Chance::new(7));
     let response = |href: &str, props: &str| {
@@ -351,7 +352,8 @@ fn spread(mut values: Vec<i64>) -> (i64, i64, i64) {
     (of(50), of(99), of(100))
 }
 
-/// How often each ordinary UID is in the file, when each was due and how late it was fired, and how many other lines there are.
+/// How often each ordinary UID is in the file, when each was due and how late it was fired, and how many other lines
+/// there are.
 fn fired(path: &Path, due: &HashMap<String, i64>) -> (HashMap<String, usize>, Vec<(i64, i64)>, usize) {
     let (mut times, mut lateness, mut others) = (HashMap::new(), Vec::new(), 0);
     for line in fs::read_to_string(path).unwrap_or_default().lines() {

@@ -1,5 +1,5 @@
-//! A user is told once of each UID, action and instant, whatever becomes of the event, and in ledgers of earlier versions
-//! too.
+//! A user is told once of each UID, action and instant, whatever becomes of the event, and in ledgers of earlier
+//! versions too.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -159,8 +159,8 @@ async fn alter(ledger: &Path, sql: &'static str) {
     connection.close().await.unwrap();
 }
 
-/// Makes of a ledger what the version before has written: rings with identities of another kind, which their notifications
-/// have as well.
+/// Makes of a ledger what the version before has written: rings with identities of another kind, which their
+/// notifications have as well.
 const OLD: &str = "UPDATE rings SET identity = randomblob(16);
     UPDATE rings SET notification = json_set(notification, '$.notificationId', lower(hex(identity)))
         WHERE notification != '';

@@ -1,4 +1,5 @@
-//! Reveille beside SOGo, DAViCal, Cyrus and sabre/dav: written to at full speed while they are looked at, and asked for what is somebody else's.
+//! Reveille beside SOGo, DAViCal, Cyrus and sabre/dav: written to at full speed while they are looked at, and asked for
+//! what is somebody else's.
 
 use std::fs;
 use std::io::Write;
@@ -102,8 +103,8 @@ fn url(account: &Account, path: &str) -> String {
     format!("{}{path}", account.url.trim_end_matches('/'))
 }
 
-/// Writes, moves and deletes many at full speed while the daemon looks, as often as `rounds` says and under the same names:
-/// nothing is missing and nothing is stale afterwards.
+/// Writes, moves and deletes many at full speed while the daemon looks, as often as `rounds` says and under the same
+/// names: nothing is missing and nothing is stale afterwards.
 fn many_at_full_speed(kind: &'static Kind, rounds: usize) {
     let Some(account) = kind.account() else { return };
     let _quiet = undisturbed();
@@ -194,7 +195,8 @@ fn share(kind: &Kind, owner: &Account, guest: &Account, may: bool) {
     }
 }
 
-/// A right that is taken back does not silence what is known before a day of refusals has passed; then the calendar ends.
+/// A right that is taken back does not silence what is known before a day of refusals has passed; then the calendar
+/// ends.
 fn a_right_taken_back(kind: &'static Kind) {
     let (Some(owner), Some(guest)) = (kind.account(), kind.account()) else { return };
     let stage = Stage::new();
@@ -234,7 +236,8 @@ fn on_davical_a_right_taken_back_ends_the_calendar_after_a_day() {
     a_right_taken_back(&DAVICAL);
 }
 
-/// A calendar that is deleted and made anew at the same address keeps nothing of the old one, how many objects it may hold.
+/// A calendar that is deleted and made anew at the same address keeps nothing of the old one, how many objects it may
+/// hold.
 fn a_calendar_made_anew(kind: &'static Kind) {
     let Some(account) = kind.account() else { return };
     let _quiet = undisturbed();
@@ -298,8 +301,8 @@ fn on_sabre_what_is_written_at_full_speed_is_known_after_a_few_looks() {
     many_at_full_speed(&SABRE, 1);
 }
 
-/// DAViCal marks a change with when its writing began, and a token with when it was asked for: what is being written at that
-/// moment is in no report.
+/// DAViCal marks a change with when its writing began, and a token with when it was asked for: what is being written at
+/// that moment is in no report.
 #[test]
 fn on_davical_what_was_being_written_while_it_looked_is_known_a_little_later() {
     let Some(server) = DAVICAL.server() else { return };

@@ -126,8 +126,8 @@ impl MailServer {
         self.running.as_ref().expect("it runs").log.clone()
     }
 
-    /// How many mails it has taken, and over how many connections at most at a time, since it was started last. Ask after
-    /// [`MailServer::mail`] has brought the last one.
+    /// How many mails it has taken, and over how many connections at most at a time, since it was started last. Ask
+    /// after [`MailServer::mail`] has brought the last one.
     pub fn counts(&self) -> (usize, usize) {
         let lines = self.log().all();
         let mails = lines.iter().filter(|line| line.starts_with("mail ")).count();

@@ -1,12 +1,12 @@
 //! The integration tests: the whole program, and its stages against real servers.
 //!
 //! * [`venv`] sets up the Python environment that the servers run in; [`servers`] starts Radicale and Xandikos.
-//! * [`debian`] starts SOGo, DAViCal, Cyrus and sabre/dav where Debian's packages are installed; [`live`] has the tests that they
-//!   are for.
+//! * [`debian`] starts SOGo, DAViCal, Cyrus and sabre/dav where Debian's packages are installed; [`live`] has the tests
+//!   that they are for.
 //! * [`mailserver`] is a real mail server that can be told to misbehave; [`smtp`] tests the e-mail sink with it, and
 //!   [`mail`] the way from a calendar to a mailbox.
-//! * [`account`] is a user's account on one of them. [`caldav`] tests the CalDAV source; [`watch`] runs it, [`memory_store`]
-//!   keeps what it hands in. [`quirks`] shows it servers that misbehave, which [`scripted`] plays.
+//! * [`account`] is a user's account on one of them. [`caldav`] tests the CalDAV source; [`watch`] runs it,
+//!   [`memory_store`] keeps what it hands in. [`quirks`] shows it servers that misbehave, which [`scripted`] plays.
 //! * [`proxied`] puts such servers behind proxies that they do not know of.
 //! * [`calendar_zones`] is about zones that a server tells of the calendar alone.
 //! * [`whose`] asks for what is somebody else's, or nobody's.
@@ -27,7 +27,8 @@
 //! * [`cli`] looks at what each command prints, [`map`] at which module uses which.
 //! * [`rights`] plays root and the user of the daemon.
 //! * [`process`] reads what a child process prints, so that tests wait for a line instead of sleeping.
-//! * [`liar`] is a calendar server in memory that lies and heals; [`soak`] lets a daemon look at many of them in real time.
+//! * [`liar`] is a calendar server in memory that lies and heals; [`soak`] lets a daemon look at many of them in real
+//!   time.
 //! * [`hostile_soak`] lets a daemon ring for a thousand users beside hostile servers, files and sinks.
 //! * [`simulation`] lets the pipeline live through random days on virtual time, seed by seed.
 //!

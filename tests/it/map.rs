@@ -1,6 +1,6 @@
 //! The map of the program holds: data goes one way (source → calendar → ledger → wheel → delivery), SQL stays in the
-//! ledger, and nobody but the calendar core speaks to the crates behind it. Read from the `use` lines of `src/`. The documents
-//! name files, functions, tests and rules that exist.
+//! ledger, and nobody but the calendar core speaks to the crates behind it. Read from the `use` lines of `src/`. The
+//! documents name files, functions, tests and rules that exist.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -140,7 +140,8 @@ fn crates_stay_with_their_owners() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// The files below `folders` whose names end in one of `extensions`, each as a path from the root of the repository and a text.
+/// The files below `folders` whose names end in one of `extensions`, each as a path from the root of the repository and
+/// a text.
 fn texts(folders: &[&str], extensions: &[&str]) -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut folders: Vec<PathBuf> = folders.iter().map(|folder| root.join(folder)).collect();
@@ -172,7 +173,8 @@ fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
 
-/// A column `shown by` in a table of the documents names a test in each row: for each threat, limit and settled reading.
+/// A column `shown by` in a table of the documents names a test in each row: for each threat, limit and settled
+/// reading.
 #[test]
 fn the_tests_that_documents_name_exist() {
     let tests: String = texts(&["src", "tests/it"], &["rs"]).into_iter().map(|(_, text)| text).collect();
@@ -217,7 +219,8 @@ fn the_files_and_symbols_that_documents_name_exist() {
     assert!(named > 100 && wrong.is_empty(), "of {named} these are wrong:\n{}", wrong.join("\n"));
 }
 
-/// The rules that `text` cites: `rule 7`, `rules 10 and 11`, `Rules 13, 15 and 16`, `rules 1 to 3`, and tests `rule_05_…`.
+/// The rules that `text` cites: `rule 7`, `rules 10 and 11`, `Rules 13, 15 and 16`, `rules 1 to 3`, and tests
+/// `rule_05_…`.
 fn cited_rules(text: &str) -> BTreeSet<u32> {
     let text = text.to_lowercase();
     let mut cited = BTreeSet::new();
@@ -257,4 +260,28 @@ fn the_rules_that_are_cited_are_written_down() {
         );
     }
     assert!(count > 50 && wrong.is_empty(), "{document} has no heading for {wrong:?}");
+}
+
+#[test]
+fn comments_are_no_wider_than_the_code() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (mut folders, mut wide) = (["src", "tests", "benches"].map(|name| root.join(name)).to_vec(), Vec::new());
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|kind| kind == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                // A table is as wide as it is.
+                let is_wide = |(_, line): &(usize, &str)| {
+                    line.trim_start().starts_with("//") && line.chars().count() > 120 && !line.contains('|')
+                };
+                wide.extend(
+                    text.lines().enumerate().filter(is_wide).map(|(n, _)| format!("{}:{}", path.display(), n + 1)),
+                );
+            }
+        }
+    }
+    assert!(wide.is_empty(), "{wide:#?}");
 }

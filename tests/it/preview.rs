@@ -206,8 +206,8 @@ fn case_holds(case: &Value, zones: &Zones) -> Result<(), String> {
     if rung.is_empty() { Ok(()) } else { Err(format!("too many (or, negative, too few): {rung:?}")) }
 }
 
-/// `REVEILLE_CASES` names a folder of cases: JSON files with `name`, `ics`, `zone`, `from`, `until` and `expected` alarms
-/// (`alarmTime`, `uid`, `action`).
+/// `REVEILLE_CASES` names a folder of cases: JSON files with `name`, `ics`, `zone`, `from`, `until` and `expected`
+/// alarms (`alarmTime`, `uid`, `action`).
 #[test]
 fn the_cases_of_a_folder_hold() {
     let Some(folder) = std::env::var_os("REVEILLE_CASES") else {

@@ -1,5 +1,5 @@
-//! CalDAV servers behind proxies that they do not know of: one that ends TLS, so that the server takes its own addresses for
-//! `http`, and one that takes a prefix off the path, so that the server leaves it out of what it answers.
+//! CalDAV servers behind proxies that they do not know of: one that ends TLS, so that the server takes its own
+//! addresses for `http`, and one that takes a prefix off the path, so that the server leaves it out of what it answers.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -66,8 +66,8 @@ fn address(server: &Scripted) -> SocketAddr {
     server.url.trim_start_matches("http://").trim_end_matches('/').parse().unwrap()
 }
 
-/// A server whose answers name `http` URLs on the host that was asked, with a port as `port` makes it of that, and the proxy
-/// before it.
+/// A server whose answers name `http` URLs on the host that was asked, with a port as `port` makes it of that, and the
+/// proxy before it.
 fn behind_tls(port: fn(&str) -> String) -> (Server, Scripted, TlsProxy) {
     let server = Server::start();
     let state = server.state.clone();

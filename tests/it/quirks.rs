@@ -1,4 +1,5 @@
-//! The CalDAV source and servers that misbehave, each in a way that a real one was seen to, or that a hostile one could.
+//! The CalDAV source and servers that misbehave, each in a way that a real one was seen to, or that a hostile one
+//! could.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, mpsc};
@@ -455,7 +456,8 @@ fn an_object_that_fails_does_not_stop_the_others() {
     watch.look();
     assert_eq!((new(&watch), watch.kept.counts().0), (3, 1));
 
-    // What the server refuses is left out. A few of these are asked for at each look: what it gives again is known at once.
+    // What the server refuses is left out. A few of these are asked for at each look: what it gives again is known at
+    // once.
     server.put("1.ics", "3", "secret");
     server.report(&changed("/cal/work/1.ics", "3"));
     server.version("t3", "c3");

@@ -1,4 +1,5 @@
-//! Random recurrence rules, expanded here, by python-dateutil and by a brute-force reading of the RFC (`tests/recurrence/`).
+//! Random recurrence rules, expanded here, by python-dateutil and by a brute-force reading of the RFC
+//! (`tests/recurrence/`).
 //!
 //! `REVEILLE_RULES` says how many (default 1500), `REVEILLE_SEED` which ones (default: those of seed 1).
 

@@ -1,5 +1,5 @@
-//! The daemon's promises, rehearsed pass by pass with the clock set by hand (`run --once --at`): what fires, what does not,
-//! and what the ledger says of it.
+//! The daemon's promises, rehearsed pass by pass with the clock set by hand (`run --once --at`): what fires, what does
+//! not, and what the ledger says of it.
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt;

@@ -31,8 +31,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts `module` and waits until it has logged a line with `ready` and `port` answers. When it ends instead, the error is
-    /// what it logged.
+    /// Starts `module` and waits until it has logged a line with `ready` and `port` answers. When it ends instead, the
+    /// error is what it logged.
     pub fn start(venv: &Venv, module: &str, arguments: &[String], ready: &str, port: u16) -> Result<Server, String> {
         let mut child = venv.serve(module, arguments);
         let log = Lines::of(child.stderr.take().expect("a pipe"));

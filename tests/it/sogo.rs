@@ -1,5 +1,5 @@
-//! SOGo as it was seen to be: its versions are the seconds of its clock, its reports tell what is strictly later than a token, and
-//! its entity tags count the writes to a row, which begin anew when an object is deleted and made again.
+//! SOGo as it was seen to be: its versions are the seconds of its clock, its reports tell what is strictly later than a
+//! token, and its entity tags count the writes to a row, which begin anew when an object is deleted and made again.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};

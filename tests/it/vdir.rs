@@ -1,5 +1,5 @@
-//! The programs that people keep a folder of calendars with: vdirsyncer brings them from a server, khal edits them. They link
-//! or rename what they wrote to where it belongs, each in its own way, and many files in one run.
+//! The programs that people keep a folder of calendars with: vdirsyncer brings them from a server, khal edits them.
+//! They link or rename what they wrote to where it belongs, each in its own way, and many files in one run.
 
 use std::fs;
 use std::io::Write;
@@ -25,8 +25,8 @@ const DAY: i64 = 86_400_000;
 const BULK: usize = 300;
 const SINGLE: usize = 60;
 
-/// A watched folder that rescans as seldom as it does by default, the programs that write into it, and what they should have
-/// armed.
+/// A watched folder that rescans as seldom as it does by default, the programs that write into it, and what they should
+/// have armed.
 struct Desk {
     stage: Stage,
     daemon: Daemon,
@@ -219,8 +219,8 @@ fn each_single_change_of_khal_is_known_at_once() {
     println!("khal edit, half of them deletions: {}", figures(times));
 }
 
-/// Writes with vdirsyncer's own storage: a line on standard input is `put NAME` (with the text in the file NAME), `edit NAME`
-/// or `remove NAME`; a line on standard output says that it is done.
+/// Writes with vdirsyncer's own storage: a line on standard input is `put NAME` (with the text in the file NAME), `edit
+/// NAME` or `remove NAME`; a line on standard output says that it is done.
 const STORAGE: &str = r#"
 import asyncio, pathlib, sys
 from vdirsyncer.storage.filesystem import FilesystemStorage

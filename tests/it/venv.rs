@@ -67,8 +67,8 @@ impl Venv {
         self.live("serve.py", &[&[module.to_owned()], arguments].concat())
     }
 
-    /// Starts a program of tests/live, which ends when this process does, whichever way. Standard input, output and error are
-    /// pipes.
+    /// Starts a program of tests/live, which ends when this process does, whichever way. Standard input, output and
+    /// error are pipes.
     pub fn live(&self, script: &str, arguments: &[String]) -> Child {
         Command::new(self.python())
             .arg("-u")

@@ -1,4 +1,5 @@
-//! How long a CalDAV source waits after what: a server that limits requests, one that refuses the login, one that is down.
+//! How long a CalDAV source waits after what: a server that limits requests, one that refuses the login, one that is
+//! down.
 
 use std::fs;
 use std::sync::Arc;
@@ -50,7 +51,8 @@ fn account(asked: &Asked, count: usize) -> Reply {
     }
 }
 
-/// Looks once at 60 calendars on a server that answers one request each `every`, and refuses what comes sooner with `refusal`.
+/// Looks once at 60 calendars on a server that answers one request each `every`, and refuses what comes sooner with
+/// `refusal`.
 fn under_a_limit(every: Duration, refusal: &Reply) {
     let (refusal, mut last) = (refusal.clone(), None::<Instant>);
     let server = Scripted::start(move |asked| {

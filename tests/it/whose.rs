@@ -41,7 +41,8 @@ impl No {
     }
 }
 
-/// A server of alice and bob. Each has the principal `/principals/NAME/`, the home `/cal/NAME/` and there the calendar `work`.
+/// A server of alice and bob. Each has the principal `/principals/NAME/`, the home `/cal/NAME/` and there the calendar
+/// `work`.
 struct Server {
     scripted: Scripted,
     state: Arc<Mutex<State>>,

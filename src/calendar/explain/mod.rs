@@ -1,6 +1,6 @@
-//! Why alarms ring when they do, and why others do not (rule 3): the derivation of each ring, step by step, and the fate of
-//! each alarm. Everything here is told by the plan that computes the rings, nothing is computed a second time: a step is
-//! what the plan does on its way, and what is withheld is what the same plan gives without its filters.
+//! Why alarms ring when they do, and why others do not (rule 3): the derivation of each ring, step by step, and the
+//! fate of each alarm. Everything here is told by the plan that computes the rings, nothing is computed a second time:
+//! a step is what the plan does on its way, and what is withheld is what the same plan gives without its filters.
 
 mod derivation;
 mod fate;

@@ -59,8 +59,8 @@ impl Day {
     }
 }
 
-/// The number of a date of the proleptic Gregorian calendar. Counted in years that begin in March, so that the leap day is
-/// the last of its year.
+/// The number of a date of the proleptic Gregorian calendar. Counted in years that begin in March, so that the leap day
+/// is the last of its year.
 pub(super) fn day_number(year: i64, month: u32, month_day: u32) -> i64 {
     let shifted = if month <= 2 { year - 1 } else { year };
     let (era, year_of_era) = (shifted.div_euclid(400), shifted.rem_euclid(400));

@@ -97,7 +97,8 @@ impl ElapsedPlan {
         Some(self.days.next_day(day + 1, &self.work)? * DAY + self.open.next(0)?)
     }
 
-    /// How many occurrences an open day has on a wall that is `offset` seconds ahead all day, for a step that divides the day.
+    /// How many occurrences an open day has on a wall that is `offset` seconds ahead all day, for a step that divides
+    /// the day.
     fn per_day(&self, offset: i64) -> u64 {
         let first = (self.start + offset).rem_euclid(self.step);
         let mut time = first;
@@ -145,7 +146,8 @@ impl<'a, P: Place> Elapsed<'a, P> {
         Elapsed { plan, place, step, from, loaded: vec![] }
     }
 
-    /// The instant of occurrence number `count`, from 1; None when there are fewer or they are more than [`MAX_COUNTED`].
+    /// The instant of occurrence number `count`, from 1; None when there are fewer or they are more than
+    /// [`MAX_COUNTED`].
     pub fn last(plan: &'a ElapsedPlan, place: &'a P, count: u64) -> Option<i64> {
         if plan.unfiltered && plan.spread.is_none() && plan.positions.is_empty() {
             let steps = i64::try_from(count).ok()?.checked_sub(1)?;
@@ -161,8 +163,8 @@ impl<'a, P: Place> Elapsed<'a, P> {
         Elapsed::new(plan, place, from).map(|(_, at)| at).nth(index)
     }
 
-    /// The instant of occurrence number `count`, for a step that divides the day: days on which the clock does not change
-    /// are counted as a whole.
+    /// The instant of occurrence number `count`, for a step that divides the day: days on which the clock does not
+    /// change are counted as a whole.
     fn last_by_days(plan: &'a ElapsedPlan, place: &'a P, count: u64) -> Option<i64> {
         let (mut from, mut left) = (plan.start, count);
         let mut walked = 0;
@@ -237,8 +239,9 @@ impl<'a, P: Place> Elapsed<'a, P> {
         None
     }
 
-    /// After how many steps from `at`, when the wall shows `wall`, the time of day is an open one, whatever the day; or the
-    /// first one after the clock changes. None when no step comes to an open time again, or `closed` times were not.
+    /// After how many steps from `at`, when the wall shows `wall`, the time of day is an open one, whatever the day; or
+    /// the first one after the clock changes. None when no step comes to an open time again, or `closed` times were
+    /// not.
     fn steps_to_open_time(&self, at: i64, wall: i64, closed: &mut i64) -> Option<i64> {
         let change = self.place.constant_until(at);
         let before_change = change.saturating_sub(at).saturating_sub(1).div_euclid(self.plan.step).max(0);
@@ -259,8 +262,9 @@ impl<'a, P: Place> Elapsed<'a, P> {
         (change < END).then_some(before_change + 1)
     }
 
-    /// A bound for the instant at which the wall shows an open time again, when it shows `wall` at `at` and `open` is the next
-    /// such time on it. Clocks that change in between may show open times earlier, or those before `wall` once more.
+    /// A bound for the instant at which the wall shows an open time again, when it shows `wall` at `at` and `open` is
+    /// the next such time on it. Clocks that change in between may show open times earlier, or those before `wall` once
+    /// more.
     fn next_open_instant(&self, at: i64, wall: i64, open: i64) -> i64 {
         let target = at + (open - wall);
         let mut earliest = target;

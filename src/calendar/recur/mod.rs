@@ -1,14 +1,15 @@
-//! Recurrence rules (RFC 5545, 3.3.10; SKIP: RFC 7529): from the text of an RRULE to the starts that it gives, from anywhere in
-//! the series.
+//! Recurrence rules (RFC 5545, 3.3.10; SKIP: RFC 7529): from the text of an RRULE to the starts that it gives, from
+//! anywhere in the series.
 //!
-//! A rule is expanded in wall-clock time and its times are placed in the zone afterwards, so 09:00 stays 09:00. HOURLY, MINUTELY
-//! and SECONDLY rules step in elapsed time instead. Finding the first start after an instant jumps there by whole periods: it
-//! costs the same in a series of a week's age and one of a century's. The module merges nothing: EXDATE, RDATE, several rules and
-//! the DTSTART that a rule does not match are the caller's.
+//! A rule is expanded in wall-clock time and its times are placed in the zone afterwards, so 09:00 stays 09:00. HOURLY,
+//! MINUTELY and SECONDLY rules step in elapsed time instead. Finding the first start after an instant jumps there by
+//! whole periods: it costs the same in a series of a week's age and one of a century's. The module merges nothing:
+//! EXDATE, RDATE, several rules and the DTSTART that a rule does not match are the caller's.
 //!
 //! * [`parse`]: text → [`Rule`].
 //! * [`plan`]: a rule and its start → what is to be expanded, every implicit part made explicit.
-//! * [`periods`]: YEARLY to DAILY, period by period; [`weekdays`]: those by weekday, by the `rrule` crate. [`elapsed`]: HOURLY to SECONDLY, step by step.
+//! * [`periods`]: YEARLY to DAILY, period by period; [`weekdays`]: those by weekday, by the `rrule` crate. [`elapsed`]:
+//!   HOURLY to SECONDLY, step by step.
 //! * [`work`]: how much all that may cost.
 //! * [`place`]: wall-clock times → instants in ascending order.
 
@@ -98,8 +99,8 @@ impl Rule {
         parse::rule(value)
     }
 
-    /// Reads the value as [`Rule::parse`] does, and, where that refuses it for a slip that leaves one meaning, as it is meant:
-    /// with a sentence for each slip.
+    /// Reads the value as [`Rule::parse`] does, and, where that refuses it for a slip that leaves one meaning, as it is
+    /// meant: with a sentence for each slip.
     ///
     /// # Errors
     /// Those of [`Rule::parse`] when nothing can be made of it.
@@ -107,8 +108,8 @@ impl Rule {
         Rule::parse(value).map(|rule| (rule, Vec::new())).or_else(|_| parse::lenient_rule(value))
     }
 
-    /// The rule of a floating series that lies in `zone`. An UNTIL in UTC is an instant, or the wall clock with a `Z` too many:
-    /// the later of the two ends it.
+    /// The rule of a floating series that lies in `zone`. An UNTIL in UTC is an instant, or the wall clock with a `Z`
+    /// too many: the later of the two ends it.
     pub fn of_floating(self, zone: &Zone) -> Rule {
         let until = self.until.map(|until| match until {
             Until::Utc(wall) if zone.instant(wall).0 > Zone::utc().instant(wall).0 => Until::Local(wall),
@@ -203,8 +204,8 @@ impl Series {
             .map(|start| if start.at == self.first.at { self.first } else { start })
     }
 
-    /// For a rule with COUNT: its last occurrence, to be handed to [`Series::new`] the next time. None without COUNT, and
-    /// when the rule ends without reaching it. (Wall-clock time; in UTC for HOURLY, MINUTELY and SECONDLY.)
+    /// For a rule with COUNT: its last occurrence, to be handed to [`Series::new`] the next time. None without COUNT,
+    /// and when the rule ends without reaching it. (Wall-clock time; in UTC for HOURLY, MINUTELY and SECONDLY.)
     pub fn last(&self) -> Option<DateTime> {
         self.last
     }
@@ -227,8 +228,8 @@ impl<I: Iterator<Item = i64>> Iterator for Starts<'_, I> {
     }
 }
 
-/// A rule expanded on a wall whose clock never changes: what the observances of a VTIMEZONE need (RFC 5545, 3.6.5), where
-/// there is no zone yet.
+/// A rule expanded on a wall whose clock never changes: what the observances of a VTIMEZONE need (RFC 5545, 3.6.5),
+/// where there is no zone yet.
 #[derive(Clone, Debug)]
 pub struct Walls {
     plan: Plan,
@@ -236,8 +237,8 @@ pub struct Walls {
 }
 
 impl Walls {
-    /// Anchors `rule` at `start`. An UNTIL in UTC is moved onto the wall by `offset`, the seconds that the wall is ahead of UTC
-    /// (for an observance: TZOFFSETFROM).
+    /// Anchors `rule` at `start`. An UNTIL in UTC is moved onto the wall by `offset`, the seconds that the wall is
+    /// ahead of UTC (for an observance: TZOFFSETFROM).
     pub fn new(rule: &Rule, start: DateTime, offset: i32) -> Walls {
         let wall = place::Fixed { offset: offset.into() };
         let plan = Plan::new(rule, civil::seconds(start), false, &place::STILL, Work::default());

@@ -1,5 +1,6 @@
-//! The text of a rule (RFC 5545, 3.3.10; RSCALE and SKIP: RFC 7529) to a [`Rule`]. It reads what calendars contain, in any
-//! letter case and with stray blanks, and refuses what it would have to guess. It knows nothing of starts and zones.
+//! The text of a rule (RFC 5545, 3.3.10; RSCALE and SKIP: RFC 7529) to a [`Rule`]. It reads what calendars contain, in
+//! any letter case and with stray blanks, and refuses what it would have to guess. It knows nothing of starts and
+//! zones.
 
 use jiff::civil::{Date, DateTime, Time};
 
@@ -113,8 +114,8 @@ fn split_parts(text: &str) -> Vec<&str> {
     parts.into_iter().map(str::trim).filter(|part| !part.is_empty()).collect()
 }
 
-/// Applies a part that cannot be applied as it is written: those of its items that can, and its time in another form. Returns
-/// what was done, in a sentence.
+/// Applies a part that cannot be applied as it is written: those of its items that can, and its time in another form.
+/// Returns what was done, in a sentence.
 fn apply_as_meant(rule: &mut Rule, name: &str, value: &str) -> String {
     let left_out = || {
         let so = if matches!(name, "COUNT" | "UNTIL") { "it ends by nothing else then" } else { "the rest holds" };

@@ -1,4 +1,5 @@
-//! YEARLY, MONTHLY, WEEKLY and DAILY rules, expanded in wall-clock time one period after the other. It knows nothing of zones.
+//! YEARLY, MONTHLY, WEEKLY and DAILY rules, expanded in wall-clock time one period after the other. It knows nothing of
+//! zones.
 
 use rrule::RRule;
 

@@ -70,8 +70,8 @@ pub(super) struct Bounds {
 }
 
 impl Bounds {
-    /// What UNTIL says. A DATE includes that whole local day; a local time is one of DTSTART's zone; for an all-day series the
-    /// day counts that the wall shows then.
+    /// What UNTIL says. A DATE includes that whole local day; a local time is one of DTSTART's zone; for an all-day
+    /// series the day counts that the wall shows then.
     pub fn of(until: Option<Until>, all_day: bool, place: &impl Place) -> Bounds {
         let open = Bounds { wall: i64::MAX, at: i64::MAX };
         let end_of_day = |seconds: i64| seconds - seconds.rem_euclid(DAY) + DAY - 1;
@@ -99,21 +99,21 @@ impl Bounds {
     }
 }
 
-/// The day that an UNTIL in UTC means for an all-day series. Programs write the day as if it were UTC (the first or last
-/// second of it), or the instant at which it begins where the user is.
+/// The day that an UNTIL in UTC means for an all-day series. Programs write the day as if it were UTC (the first or
+/// last second of it), or the instant at which it begins where the user is.
 fn day_meant(at: DateTime, place: &impl Place) -> i64 {
     let seconds = civil::seconds(at);
     if matches!(seconds.rem_euclid(DAY), 0 | 86_399) { seconds } else { place.wall(seconds) }
 }
 
-/// The earliest wall-clock time that can lie at the instant `from` or later. That is what the wall shows then, but for the
-/// times in a gap just before, which are placed after it.
+/// The earliest wall-clock time that can lie at the instant `from` or later. That is what the wall shows then, but for
+/// the times in a gap just before, which are placed after it.
 pub(super) fn earliest_wall(place: &impl Place, from: i64) -> i64 {
     place.wall(from).min(place.wall(from.saturating_sub(LONGEST_GAP)).saturating_add(LONGEST_GAP))
 }
 
-/// Places ascending wall-clock times and gives (wall, instant) from `from` on, ascending by instant, each instant once. Only
-/// times in a gap can come out of order: 02:30 lies at 03:30, after 03:00.
+/// Places ascending wall-clock times and gives (wall, instant) from `from` on, ascending by instant, each instant once.
+/// Only times in a gap can come out of order: 02:30 lies at 03:30, after 03:00.
 pub(super) struct InOrder<'a, I, P> {
     walls: I,
     place: &'a P,

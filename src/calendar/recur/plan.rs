@@ -1,5 +1,5 @@
-//! A rule and its start to what is expanded: every part that the rule leaves to DTSTART made explicit, every part that means
-//! nothing in its frequency taken out (RFC 5545, 3.3.10, the table and its notes).
+//! A rule and its start to what is expanded: every part that the rule leaves to DTSTART made explicit, every part that
+//! means nothing in its frequency taken out (RFC 5545, 3.3.10, the table and its notes).
 
 use super::civil::{DAY, Day, weekday};
 use super::elapsed::{Elapsed, ElapsedPlan};
@@ -18,8 +18,9 @@ pub(super) enum Plan {
 }
 
 impl Plan {
-    /// Plans `rule` from the wall-clock second `start`; what is asked of the plan spends `work`. The times of an all-day series are its midnights: BYHOUR, BYMINUTE
-    /// and BYSECOND are ignored, and of a rule that steps within days the steps at midnight count.
+    /// Plans `rule` from the wall-clock second `start`; what is asked of the plan spends `work`. The times of an
+    /// all-day series are its midnights: BYHOUR, BYMINUTE and BYSECOND are ignored, and of a rule that steps within
+    /// days the steps at midnight count.
     pub fn new(rule: &Rule, start: i64, all_day: bool, place: &impl Place, work: Work) -> Plan {
         if !all_day && rule.frequency < Frequency::Daily {
             return Plan::Elapsed(ElapsedPlan::new(rule, days(rule, start), place.instant(start).0, work));
@@ -57,8 +58,8 @@ impl Plan {
         matches!(self, Plan::Elapsed(_))
     }
 
-    /// Occurrence number `count` (from 1): in wall-clock seconds, or an instant when [`Plan::is_elapsed`]. None when there
-    /// are fewer, or so many that they are not counted.
+    /// Occurrence number `count` (from 1): in wall-clock seconds, or an instant when [`Plan::is_elapsed`]. None when
+    /// there are fewer, or so many that they are not counted.
     pub fn last(&self, count: u64, place: &impl Place) -> Option<i64> {
         match self {
             Plan::Wall(plan) => Periods::last(plan, count),

@@ -1,5 +1,5 @@
-//! The sets that the BY parts of a rule stand for: which days and which times of day they let through. They know nothing of
-//! frequencies and intervals.
+//! The sets that the BY parts of a rule stand for: which days and which times of day they let through. They know
+//! nothing of frequencies and intervals.
 
 use super::Work;
 use super::civil::{CYCLE_DAYS, DAY, Day, LAST_DAY, date, day_number, first_week, month_length, week_of, weeks_in};
@@ -111,8 +111,8 @@ impl DayFilter {
         in_year && (!self.names_weekdays() || self.weekdays >> day.weekday & 1 == 1 || self.has_ordinal(day))
     }
 
-    /// The first day from `from` on that passes; None when there is none any more. Within 40 years every kind of year has
-    /// come, but not every sequence of weeks.
+    /// The first day from `from` on that passes; None when there is none any more. Within 40 years every kind of year
+    /// has come, but not every sequence of weeks.
     pub fn next_day(&self, from: i64, work: &Work) -> Option<i64> {
         let reach = if self.weeks.is_empty() { 41 * 366 } else { CYCLE_DAYS };
         let mut number = from;

@@ -1,8 +1,9 @@
-//! Rules by weekday (`WEEKLY;BYDAY=MO,WE`, `MONTHLY;BYDAY=-1FR`, `DAILY;BYDAY=MO,TU,WE,TH,FR`), expanded by the `rrule` crate.
+//! Rules by weekday (`WEEKLY;BYDAY=MO,WE`, `MONTHLY;BYDAY=-1FR`, `DAILY;BYDAY=MO,TU,WE,TH,FR`), expanded by the `rrule`
+//! crate.
 //!
-//! The crate is handed what it expands exactly: a rule without implicit parts, COUNT and UNTIL, in wall-clock time as if it were
-//! UTC, that begins with a whole period near the time asked for, and that cannot fail to match. `docs/recurrence.md` says what it
-//! gets wrong; such rules are expanded by [`super::periods`].
+//! The crate is handed what it expands exactly: a rule without implicit parts, COUNT and UNTIL, in wall-clock time as
+//! if it were UTC, that begins with a whole period near the time asked for, and that cannot fail to match.
+//! `docs/recurrence.md` says what it gets wrong; such rules are expanded by [`super::periods`].
 
 use chrono::{DateTime, Utc, Weekday};
 use rrule::{NWeekday, RRule, RRuleSet, RRuleSetIter, Tz};

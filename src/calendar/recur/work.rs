@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What is left to be spent; clones share it. Where nothing is left searches end without a result, and who has asked must ask
-/// whether it was enough.
+/// What is left to be spent; clones share it. Where nothing is left searches end without a result, and who has asked
+/// must ask whether it was enough.
 #[derive(Clone, Debug, Default)]
 pub struct Work {
     /// Steps; none: there is no bound.

@@ -1,5 +1,5 @@
-//! Rule 3: what is told of rings, and of alarms that do not ring. That the explanation agrees with the plan is held up by
-//! every test of a rule besides, in [`super::Case::between`].
+//! Rule 3: what is told of rings, and of alarms that do not ring. That the explanation agrees with the plan is held up
+//! by every test of a rule besides, in [`super::Case::between`].
 
 use std::path::Path;
 

@@ -1,5 +1,5 @@
-//! The rules of when an alarm rings, each with tests of its own: `rule_05_…` holds the fifth one to account. Events are written
-//! here as short as they can be; what an event is wrapped in is added by [`Case`].
+//! The rules of when an alarm rings, each with tests of its own: `rule_05_…` holds the fifth one to account. Events are
+//! written here as short as they can be; what an event is wrapped in is added by [`Case`].
 
 mod explanations;
 mod filters;
@@ -116,9 +116,9 @@ impl Case {
     }
 }
 
-/// Asserts, for any object that a test has at hand, that the explanation says what the plan does: each ring's steps lead to
-/// its instant, the rings that are told are the next ones, the next ring of all alarms is the plan's, and what is withheld
-/// does not ring.
+/// Asserts, for any object that a test has at hand, that the explanation says what the plan does: each ring's steps
+/// lead to its instant, the rings that are told are the next ones, the next ring of all alarms is the plan's, and what
+/// is withheld does not ring.
 fn explained(plan: &Plan<'_>, text: &str, window: std::ops::Range<UtcMillis>) {
     const COUNT: usize = 3;
     let rings = plan.rings(window.clone());

@@ -121,8 +121,8 @@ fn rule_16_nominal_alarms_of_minutely_rules_hold_where_clocks_change() {
 
 #[test]
 fn rule_16_exact_hours_after_nominal_days_may_meet_a_change_of_the_clocks() {
-    // A day before these starts New York has summer time already or is in the gap, six hours before that it has not: from
-    // 06:00-04 on the 9th to 06:00-04 on the 8th, and to 23:00-05 on the 7th.
+    // A day before these starts New York has summer time already or is in the gap, six hours before that it has not:
+    // from 06:00-04 on the 9th to 06:00-04 on the 8th, and to 23:00-05 on the 7th.
     let case = Case::event("DTSTART;TZID=America/New_York:20240101T050000\nRRULE:FREQ=HOURLY;INTERVAL=4", &["-P1DT6H"]);
     let rings = case.between("2026-03-08T00:00", "2026-03-08T12:00");
     assert_eq!(rings, ["20260308T010000Z", "20260308T040000Z", "20260308T080000Z"]);

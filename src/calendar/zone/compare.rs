@@ -1,5 +1,5 @@
-//! What a database says of a zone's coming years: its changes, a fingerprint to notice when they are other ones, and where two
-//! databases differ.
+//! What a database says of a zone's coming years: its changes, a fingerprint to notice when they are other ones, and
+//! where two databases differ.
 
 use std::collections::BTreeSet;
 
@@ -92,14 +92,15 @@ fn searched(zone: chrono_tz::Tz, from: UtcMillis, until: UtcMillis) -> Vec<Chang
 }
 
 impl Zones {
-    /// A number that stays the same as long as the database says the same of the coming decades of the zone `id`, whatever
-    /// its release and the form of its data. None: it does not know the zone.
+    /// A number that stays the same as long as the database says the same of the coming decades of the zone `id`,
+    /// whatever its release and the form of its data. None: it does not know the zone.
     pub fn fingerprint(&self, id: &str) -> Option<u64> {
         let zone = self.find(id)?;
         self.fingerprint_once(id, || fingerprint(&zone))
     }
 
-    /// Where the two databases differ between `from` and `until`: of each zone that both know the first difference, by id.
+    /// Where the two databases differ between `from` and `until`: of each zone that both know the first difference, by
+    /// id.
     pub fn differences(&self, other: &Zones, from: UtcMillis, until: UtcMillis) -> Vec<Difference> {
         let ids: BTreeSet<&str> = self.ids().collect();
         let both = ids.into_iter().filter_map(|id| Some((id, self.find(id)?, other.find(id)?)));

@@ -114,7 +114,8 @@ impl Zones {
         self.0.entries.values().map(|entry| &*entry.id)
     }
 
-    /// The zone with the IANA id `id`, in any letter case, spaces around it ignored. Links (`Asia/Calcutta`) keep their name.
+    /// The zone with the IANA id `id`, in any letter case, spaces around it ignored. Links (`Asia/Calcutta`) keep their
+    /// name.
     pub fn find(&self, id: &str) -> Option<Zone> {
         let entry = self.entry(id)?;
         entry.zone.get_or_init(|| entry.read()).clone()

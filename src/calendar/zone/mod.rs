@@ -1,9 +1,9 @@
 //! Time zones: from wall-clock time to the instant and back.
 //!
-//! * [`Zone`] is one zone, whatever its rules come from: TZif data of the time zone database, the VTIMEZONE of an object, or
-//!   the tables that are compiled into `chrono-tz`.
-//! * [`Zones`] is the database: it finds a zone by its IANA id, and reads the TZIDs that calendars really contain (`names`,
-//!   `windows`).
+//! * [`Zone`] is one zone, whatever its rules come from: TZif data of the time zone database, the VTIMEZONE of an
+//!   object, or the tables that are compiled into `chrono-tz`.
+//! * [`Zones`] is the database: it finds a zone by its IANA id, and reads the TZIDs that calendars really contain
+//!   (`names`, `windows`).
 //! * [`VTimezone`] is a zone that an object defines for itself, as plain data; [`Zones::resolve`] makes a zone of it.
 //!
 //! Nothing here reads a file: the bundled database is part of the program, and that of a folder is read by
@@ -125,8 +125,8 @@ impl Zone {
         &self.0.id
     }
 
-    /// The instant of the wall-clock time `wall` (RFC 5545, 3.3.5: in a gap with the offset before it, in a fold the first
-    /// one). Instants outside the range of [`UtcMillis`] are moved to its nearest end.
+    /// The instant of the wall-clock time `wall` (RFC 5545, 3.3.5: in a gap with the offset before it, in a fold the
+    /// first one). Instants outside the range of [`UtcMillis`] are moved to its nearest end.
     pub fn instant(&self, wall: DateTime) -> (UtcMillis, Fit) {
         let (offset, fit) = match &self.0.rules {
             Rules::Fixed(seconds) => (*seconds, Fit::Exact),
@@ -166,8 +166,8 @@ impl Zone {
         TIMES.map(|at| self.offset(at)).into_iter().min().unwrap_or(0)
     }
 
-    /// An instant up to which, not included, the offset is the one that it is at `at`. It may change later than that, and
-    /// what `chrono-tz` compiled says nothing of its changes: there it is `at`.
+    /// An instant up to which, not included, the offset is the one that it is at `at`. It may change later than that,
+    /// and what `chrono-tz` compiled says nothing of its changes: there it is `at`.
     pub fn constant_until(&self, at: UtcMillis) -> UtcMillis {
         match &self.0.rules {
             Rules::Fixed(_) => UtcMillis(i64::MAX),
@@ -190,8 +190,8 @@ fn as_if_utc(wall: DateTime) -> i64 {
     since.as_secs().saturating_mul(1000).saturating_add(since.subsec_millis().into())
 }
 
-/// The offset that rule 9 takes for the time `wall` in a zone of `chrono-tz`, which does not say what was before a gap: the
-/// offset a day earlier is.
+/// The offset that rule 9 takes for the time `wall` in a zone of `chrono-tz`, which does not say what was before a gap:
+/// the offset a day earlier is.
 fn compiled_offset(zone: chrono_tz::Tz, wall: DateTime) -> (i32, Fit) {
     let Some(local) = chrono::DateTime::from_timestamp_millis(as_if_utc(wall)).map(|time| time.naive_utc()) else {
         return (0, Fit::Exact);

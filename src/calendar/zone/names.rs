@@ -1,5 +1,5 @@
-//! Reading TZIDs: which zone of the database the names mean that calendars really contain. Nothing here opens anything; what
-//! is not in the database's own list of ids is no zone.
+//! Reading TZIDs: which zone of the database the names mean that calendars really contain. Nothing here opens anything;
+//! what is not in the database's own list of ids is no zone.
 
 use super::database::MAX_ID;
 use super::{Naming, Zone, Zones, shown, windows};
@@ -63,8 +63,8 @@ pub(super) fn likely_zone(zones: &Zones, tzid: &str) -> Option<Zone> {
     named.or_else(|| zones.find(abbreviated()?.1)).or_else(|| city_zone(zones, tzid)).or_else(shown)
 }
 
-/// The zone of a name as programs show it in any language, `(UTC+01:00) Amsterdam, Berlijn, Bern, Rome`: that of the first city
-/// which has the same name in the database and that standard offset.
+/// The zone of a name as programs show it in any language, `(UTC+01:00) Amsterdam, Berlijn, Bern, Rome`: that of the
+/// first city which has the same name in the database and that standard offset.
 fn city_zone(zones: &Zones, tzid: &str) -> Option<Zone> {
     let (offset, rest) = stated_offset(tzid)?;
     rest.split([',', ';', '/', '(', ')'])
@@ -73,14 +73,16 @@ fn city_zone(zones: &Zones, tzid: &str) -> Option<Zone> {
         .find_map(|city| zones.of_city(&city).filter(|zone| zone.standard_offset() == offset))
 }
 
-/// The zone that is always as far from UTC as `tzid` states: `GMT+02:00`, `(GMT -05:00) …`, `UTC+5`, `+0530`, `(UTC) …`.
+/// The zone that is always as far from UTC as `tzid` states: `GMT+02:00`, `(GMT -05:00) …`, `UTC+5`, `+0530`, `(UTC)
+/// …`.
 pub(super) fn offset_zone(tzid: &str) -> Option<Zone> {
     let tzid = bare(tzid)?;
     let (offset, _) = stated_offset(tzid)?;
     Some(if offset == 0 { Zone::utc() } else { Zone::fixed(tzid, offset) })
 }
 
-/// The offset that a name begins with, in seconds east of UTC, and what follows it. Without brackets nothing may follow.
+/// The offset that a name begins with, in seconds east of UTC, and what follows it. Without brackets nothing may
+/// follow.
 fn stated_offset(tzid: &str) -> Option<(i32, &str)> {
     let (stated, rest) = match tzid.strip_prefix('(') {
         Some(inner) => inner.split_once(')')?,
@@ -134,8 +136,9 @@ fn bare(tzid: &str) -> Option<&str> {
     name.then_some(bare)
 }
 
-/// The zone whose id is the end of a longer name (`/mozilla.org/20050126_1/Europe/Berlin`). A single word at the end counts
-/// only in a globally unique TZID, one that begins with a slash (RFC 5545, 3.8.3.1): `Office/Singapore` may be anything.
+/// The zone whose id is the end of a longer name (`/mozilla.org/20050126_1/Europe/Berlin`). A single word at the end
+/// counts only in a globally unique TZID, one that begins with a slash (RFC 5545, 3.8.3.1): `Office/Singapore` may be
+/// anything.
 fn prefixed(zones: &Zones, tzid: &str) -> Option<Zone> {
     if tzid.split('/').any(|segment| matches!(segment, "." | "..")) {
         return None;

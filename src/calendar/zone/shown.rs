@@ -1,5 +1,5 @@
-//! What people see of time zones in many languages (`Mitteleuropäische Zeit`), and the IANA zones that this means: CLDR's names,
-//! in `zoneinfo/`.
+//! What people see of time zones in many languages (`Mitteleuropäische Zeit`), and the IANA zones that this means:
+//! CLDR's names, in `zoneinfo/`.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;

@@ -361,8 +361,8 @@ fn any_observance() -> impl Strategy<Value = Observance> {
 }
 
 proptest! {
-    /// Whatever an object defines: an instant's wall-clock time leads back to the first instant that shows it, and a time
-    /// that no instant shows is called a gap.
+    /// Whatever an object defines: an instant's wall-clock time leads back to the first instant that shows it, and a
+    /// time that no instant shows is called a gap.
     #[test]
     fn walls_and_instants_of_any_definition_agree(
         observances in proptest::collection::vec(any_observance(), 1..4),

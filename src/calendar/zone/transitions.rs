@@ -16,8 +16,8 @@ use crate::time::UtcMillis;
 const SPAN: i64 = 16 * 31_556_952;
 /// How many onsets are looked at in one span; real zones have two a year. Two a day for 16 years are as many.
 const MAX_ONSETS: usize = 12_000;
-/// How far back the latest onset of a rule is looked for, in seconds, at first and then ever farther, so that neither a rule
-/// for every second nor one for every 28 years takes many steps.
+/// How far back the latest onset of a rule is looked for, in seconds, at first and then ever farther, so that neither a
+/// rule for every second nor one for every 28 years takes many steps.
 const LOOK_BACK: &[i64] = &[3_600, 2 * 86_400, 400 * 86_400, 5 * 366 * 86_400, 60 * 366 * 86_400, 410 * 366 * 86_400];
 /// Onsets that are passed over in one such look.
 const MAX_STEPS: usize = 12_000;

@@ -1,5 +1,5 @@
-//! A zone that an object defines for itself: VTIMEZONE (RFC 5545, 3.6.5), as plain data. What its offsets are at a given
-//! moment is worked out by [`super::transitions`].
+//! A zone that an object defines for itself: VTIMEZONE (RFC 5545, 3.6.5), as plain data. What its offsets are at a
+//! given moment is worked out by [`super::transitions`].
 
 use jiff::civil::DateTime;
 

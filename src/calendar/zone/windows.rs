@@ -35,14 +35,14 @@ static TABLE: LazyLock<Names> = LazyLock::new(|| {
     table
 });
 
-/// The IANA id for a Windows name (`W. Europe Standard Time`), or for what Windows shows of a zone with its offset in front
-/// (`(UTC+01:00) Amsterdam, Berlin, Bern, Rome, Stockholm, Vienna`; older: `(GMT+01.00) Amsterdam / Berlin / …`).
+/// The IANA id for a Windows name (`W. Europe Standard Time`), or for what Windows shows of a zone with its offset in
+/// front (`(UTC+01:00) Amsterdam, Berlin, Bern, Rome, Stockholm, Vienna`; older: `(GMT+01.00) Amsterdam / Berlin / …`).
 pub(super) fn iana_id(name: &str) -> Option<&'static str> {
     TABLE.names.get(&name.to_lowercase()).copied().or_else(|| shown(after_offset(name)?))
 }
 
-/// The IANA id for a name that is only taken when nothing better is known: one that Windows shows, without its offset, or a
-/// Windows name cut short (`W. Europe`) or in its summer form (`Pacific Daylight Time`).
+/// The IANA id for a name that is only taken when nothing better is known: one that Windows shows, without its offset,
+/// or a Windows name cut short (`W. Europe`) or in its summer form (`Pacific Daylight Time`).
 pub(super) fn likely_iana_id(name: &str) -> Option<&'static str> {
     let name = name.to_lowercase();
     let name = without_number(&name);
@@ -76,8 +76,8 @@ fn after_offset(name: &str) -> Option<&str> {
     offset.then_some(rest)
 }
 
-/// The words of a name in lower case with one space between, whatever separates them; a sign stays with its number. `and` and `&`,
-/// escaped for XML or not, are no words.
+/// The words of a name in lower case with one space between, whatever separates them; a sign stays with its number.
+/// `and` and `&`, escaped for XML or not, are no words.
 pub(super) fn words(name: &str) -> String {
     let words = all_words(name);
     words.split(' ').filter(|word| !matches!(*word, "and" | "amp")).collect::<Vec<_>>().join(" ")

@@ -64,7 +64,8 @@ impl Fill {
         Ok(Fill { ledger, planner, calendar })
     }
 
-    /// How long `count` objects like those that `text` makes will take here, generously; and how long the planning of them.
+    /// How long `count` objects like those that `text` makes will take here, generously; and how long the planning of
+    /// them.
     pub(super) async fn estimate(
         &self,
         count: u64,

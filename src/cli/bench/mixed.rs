@@ -117,7 +117,8 @@ fn edit(site: &Site, args: &Args, first: u64, due: UtcMillis) -> JoinHandle<Edit
     })
 }
 
-/// How long the alarms of each second take when they are only written down and appended to a file, milliseconds, ascending.
+/// How long the alarms of each second take when they are only written down and appended to a file, milliseconds,
+/// ascending.
 fn raw_limit(site: &Site, args: &Args) -> anyhow::Result<Vec<f64>> {
     let (text, batch) = (fs::read_to_string(site.alarms())?, args.rings.max(1) as usize);
     let lines: Vec<String> = text.lines().map(str::to_owned).collect();

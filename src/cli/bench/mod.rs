@@ -1,8 +1,9 @@
-//! `reveille bench`: whole runs, measured. Each prints its figures beside a raw limit that is measured in the same run: the
-//! same octets through plain batched SQLite with the same durability, the same datagrams through a bare socket.
+//! `reveille bench`: whole runs, measured. Each prints its figures beside a raw limit that is measured in the same run:
+//! the same octets through plain batched SQLite with the same durability, the same datagrams through a bare socket.
 //!
-//! * `table` is what a run finds; `site` the folder, `child` the daemon that it works with; `synthetic` makes calendars,
-//!   `server` serves them over CalDAV, `fill` puts them into a ledger, `receiver` is the other end of a socket.
+//! * `table` is what a run finds; `site` the folder, `child` the daemon that it works with; `synthetic` makes
+//!   calendars, `server` serves them over CalDAV, `fill` puts them into a ledger, `receiver` is the other end of a
+//!   socket.
 //! * One file a run.
 
 use std::path::PathBuf;

@@ -1,4 +1,5 @@
-//! The folder that a run works in: configuration, ledger, calendar, what the sink writes. It is gone when the run is over.
+//! The folder that a run works in: configuration, ledger, calendar, what the sink writes. It is gone when the run is
+//! over.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,7 @@
-//! Synthetic calendars from a seed: the same seed gives the same objects on every machine. The mix is that of calendars that
-//! people have: half of it single events, the rest weekly meetings, birthdays, monthly and daily things; some ended
-//! long ago, some years old and endless; most with one alarm, some with none or three; from 300 octets to some kB.
+//! Synthetic calendars from a seed: the same seed gives the same objects on every machine. The mix is that of calendars
+//! that people have: half of it single events, the rest weekly meetings, birthdays, monthly and daily things; some
+//! ended long ago, some years old and endless; most with one alarm, some with none or three; from 300 octets to some
+//! kB.
 
 use std::fmt::Write as _;
 

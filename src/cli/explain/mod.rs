@@ -31,9 +31,9 @@ const COUNT: usize = 3;
 
 /// Say why an event's alarms ring when they do, or why they do not
 ///
-/// Of a file: how each ring follows from what is written, step by step, and the reason for each alarm that does not ring; no
-/// ledger is needed. Of a UID: the same for each object in the ledger that speaks of it, with what has rung, was missed or
-/// held back, and what became of its deliveries.
+/// Of a file: how each ring follows from what is written, step by step, and the reason for each alarm that does not
+/// ring; no ledger is needed. Of a UID: the same for each object in the ledger that speaks of it, with what has rung,
+/// was missed or held back, and what became of its deliveries.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// A UID, or a file of iCalendar text (- for standard input): what exists as a file is one

@@ -1,5 +1,5 @@
-//! What became, or will become, of an alarm at an instant: what the ledger has recorded of it, else why it has no record
-//! (rules 21 to 24). That an alarm was due is arithmetic; that it rang is said of a record only.
+//! What became, or will become, of an alarm at an instant: what the ledger has recorded of it, else why it has no
+//! record (rules 21 to 24). That an alarm was due is arithmetic; that it rang is said of a record only.
 
 use super::recorded::{self, Recorded};
 use crate::config::Config;
@@ -51,7 +51,8 @@ impl<'a> Ledgered<'a> {
         })
     }
 
-    /// What became of the alarm that has this identity and is due at `at`; it has none where it is one too many in its hour.
+    /// What became of the alarm that has this identity and is due at `at`; it has none where it is one too many in its
+    /// hour.
     pub(super) async fn outcome(
         &self,
         inspector: &mut Inspector,

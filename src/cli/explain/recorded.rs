@@ -76,8 +76,8 @@ pub(super) fn facts(row: &ObjectRow) -> ObjectFacts {
     }
 }
 
-/// The last rings that were recorded of `uid`, wherever in its user's calendars it was, the latest last; and what was only
-/// counted of the object `row`.
+/// The last rings that were recorded of `uid`, wherever in its user's calendars it was, the latest last; and what was
+/// only counted of the object `row`.
 pub(super) async fn history(
     inspector: &mut Inspector,
     row: &ObjectRow,

@@ -67,8 +67,8 @@ pub(super) struct DateFacts {
 #[serde(rename_all = "camelCase")]
 pub(super) struct ZoneFacts {
     pub(super) zone: Option<String>,
-    /// `utc`, `tzid`, `prefix`, `windows`, `location`, `vtimezone`, `likely`, `unknown`, `calendar`, `object`, `option`,
-    /// `user`, `source`, `defaults`, `none`.
+    /// `utc`, `tzid`, `prefix`, `windows`, `location`, `vtimezone`, `likely`, `unknown`, `calendar`, `object`,
+    /// `option`, `user`, `source`, `defaults`, `none`.
     pub(super) zone_from: Option<&'static str>,
     pub(super) zone_why: Option<String>,
 }

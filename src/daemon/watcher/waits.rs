@@ -6,21 +6,21 @@ use super::{Kind, Watcher};
 use crate::source::caldav::Obstacle;
 use crate::time::UtcMillis;
 
-/// After a look at a server that failed, or one that could not read something, or a folder that could not be watched, the
-/// next look comes after this, or after the source's interval where that is shorter.
+/// After a look at a server that failed, or one that could not read something, or a folder that could not be watched,
+/// the next look comes after this, or after the source's interval where that is shorter.
 const FIRST_WAIT: Duration = Duration::from_secs(15);
 /// A server that is down is looked at after this at the latest; its first answer to anybody comes before.
 const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);
-/// After a login that was refused, the next try comes after these, one after the other: guards such as fail2ban shut out who is
-/// refused five times within some minutes.
+/// After a login that was refused, the next try comes after these, one after the other: guards such as fail2ban shut
+/// out who is refused five times within some minutes.
 const LOGIN_WAITS: [Duration; 3] =
     [Duration::from_secs(5 * 60), Duration::from_secs(25 * 60), Duration::from_secs(2 * 60 * 60)];
 /// And then after this.
 const LAST_LOGIN_WAIT: Duration = Duration::from_secs(6 * 60 * 60);
 /// Sources that wait for the same server come back within this, milliseconds, once it answers.
 const SPREAD: u64 = 2_000;
-/// A watched folder that cannot be read is looked for after this, which doubles up to the longest wait for one: it may be
-/// moved away and back within a second.
+/// A watched folder that cannot be read is looked for after this, which doubles up to the longest wait for one: it may
+/// be moved away and back within a second.
 const FIRST_FOLDER_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_FOLDER_WAIT: Duration = Duration::from_secs(60);
 

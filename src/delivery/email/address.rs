@@ -9,8 +9,8 @@ use lettre::message::Mailbox;
 const LONGEST: usize = 254;
 
 /// The address in a `mailto:` URI as ATTENDEE and ORGANIZER have it (RFC 6068): without its scheme and its headers,
-/// percent-encoding undone. What is no such URI stays as it is, without a name before it (`Mary <mary@example.org>`) and blanks
-/// around it.
+/// percent-encoding undone. What is no such URI stays as it is, without a name before it (`Mary <mary@example.org>`)
+/// and blanks around it.
 pub fn bare(text: &str) -> Cow<'_, str> {
     let text = nameless(text);
     match text.get(..7).filter(|scheme| scheme.eq_ignore_ascii_case("mailto:")) {
@@ -19,8 +19,8 @@ pub fn bare(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// What is the same for all spellings of one address: that of the domain (case, IDNA), and of the part before it, in which
-/// no server that is met tells upper from lower case.
+/// What is the same for all spellings of one address: that of the domain (case, IDNA), and of the part before it, in
+/// which no server that is met tells upper from lower case.
 pub fn key(text: &str) -> String {
     let bare = bare(text);
     let Some((local, domain)) = bare.rsplit_once('@') else { return bare.to_lowercase() };

@@ -1,5 +1,5 @@
-//! How many mails a user may get within an hour. What comes above that waits: neither an event with many alarms nor a mistake in
-//! a calendar makes a mail server take us for a source of spam.
+//! How many mails a user may get within an hour. What comes above that waits: neither an event with many alarms nor a
+//! mistake in a calendar makes a mail server take us for a source of spam.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -35,8 +35,8 @@ impl Allowance {
     /// Counts a mail to `user` that is sent at `now`.
     ///
     /// # Errors
-    /// How long it has to wait, when the user has had as many as are allowed: until the first of those is an hour past, the next
-    /// one that is told so until the second is, and so on.
+    /// How long it has to wait, when the user has had as many as are allowed: until the first of those is an hour past,
+    /// the next one that is told so until the second is, and so on.
     pub fn take(&self, user: &str, now: UtcMillis) -> Result<(), Duration> {
         let mut users = self.users();
         if users.len() > MANY {

@@ -1,5 +1,5 @@
-//! What a mail says about an alarm: its subject, and the same content as text and as HTML. It knows the notification and
-//! the reader's zone, and nothing of mail headers or servers.
+//! What a mail says about an alarm: its subject, and the same content as text and as HTML. It knows the notification
+//! and the reader's zone, and nothing of mail headers or servers.
 
 use jiff::civil::{Date, DateTime};
 
@@ -40,7 +40,8 @@ struct Template {
 }
 
 impl Content {
-    /// The mail about `n`, sent at `now`. Times are written in the zone `reader` where it is known, else in the event's.
+    /// The mail about `n`, sent at `now`. Times are written in the zone `reader` where it is known, else in the
+    /// event's.
     pub fn new(n: &Notification, reader: Option<Zone>, zones: &Zones, now: UtcMillis) -> Content {
         let times = Times::new(n, reader, zones);
         let title = match line(&n.summary, LONGEST_TITLE) {
@@ -183,8 +184,8 @@ impl Times {
         Some(format!("{}, {}", phrases::short_day(wall.date()), phrases::time(wall.time())))
     }
 
-    /// From `start` to `end` (exclusive; empty for none) in the reader's zone, on a second line in the event's own where that
-    /// differs. Empty when they are no times.
+    /// From `start` to `end` (exclusive; empty for none) in the reader's zone, on a second line in the event's own
+    /// where that differs. Empty when they are no times.
     fn span(&self, n: &Notification, start: &str, end: &str) -> String {
         if n.all_day == 1 {
             return days(start, end).map(|(first, last)| phrases::all_day(first, last)).unwrap_or_default();
@@ -228,8 +229,8 @@ fn from_to(zone: &Zone, from: UtcMillis, to: Option<UtcMillis>) -> String {
     }
 }
 
-/// `text` on one line: blanks and control characters become single spaces, at most `longest` characters. What would read
-/// as an encoded word in a header (RFC 2047) is broken up.
+/// `text` on one line: blanks and control characters become single spaces, at most `longest` characters. What would
+/// read as an encoded word in a header (RFC 2047) is broken up.
 fn line(text: &str, longest: usize) -> String {
     let printable = text.replace("=?", "= ?");
     let words: Vec<&str> =

@@ -143,8 +143,9 @@ impl Email {
         connect.saturating_add(command.saturating_mul(COMMANDS)).saturating_add(data)
     }
 
-    /// Sends a mail for each delivery, over as many connections as are free. What is still being sent after [`BATCH_TIME`] is
-    /// [`Outcome::InFlight`], and what was not begun by then [`Outcome::NotAttempted`]: a slow session holds no other mail up.
+    /// Sends a mail for each delivery, over as many connections as are free. What is still being sent after
+    /// [`BATCH_TIME`] is [`Outcome::InFlight`], and what was not begun by then [`Outcome::NotAttempted`]: a slow
+    /// session holds no other mail up.
     pub async fn send(&self, deliveries: &[ClaimedDelivery]) -> Vec<Outcome> {
         let batch =
             Arc::new(Batch { deliveries: deliveries.to_vec(), next: AtomicUsize::new(0), down: OnceLock::new() });
@@ -317,8 +318,8 @@ impl Inner {
         Ok(mail)
     }
 
-    /// Sends `mail` over `session`, or over one that waits, or a new one; leaves the session there if it can be used again. None
-    /// when all sending ended before the mail was sent.
+    /// Sends `mail` over `session`, or over one that waits, or a new one; leaves the session there if it can be used
+    /// again. None when all sending ended before the mail was sent.
     async fn deliver(&self, session: &mut Option<Session>, mail: &Mail) -> Option<Result<(), SmtpError>> {
         loop {
             let mut current = match session.take().or_else(|| self.pool.waiting()) {

@@ -1,5 +1,5 @@
-//! Sessions that wait for the next mail, and how many there may be. Those that wait too long are closed, and then nothing
-//! is left that would wake up.
+//! Sessions that wait for the next mail, and how many there may be. Those that wait too long are closed, and then
+//! nothing is left that would wake up.
 
 use std::fmt;
 use std::mem;

@@ -1,5 +1,5 @@
-//! A conversation with a mail server (RFC 5321): logging in, then one mail after the other, each step within its time limit
-//! (RFC 5321, 4.5.3.2).
+//! A conversation with a mail server (RFC 5321): logging in, then one mail after the other, each step within its time
+//! limit (RFC 5321, 4.5.3.2).
 
 use std::error::Error as _;
 use std::net::{IpAddr, SocketAddr};
@@ -67,8 +67,8 @@ pub struct Ready {
 pub enum SmtpError {
     /// No mail goes out now, this one or another.
     Down(String),
-    /// Likewise, because the server does not accept what the settings say (the login, our name, the sender), or a file that they
-    /// name cannot be used.
+    /// Likewise, because the server does not accept what the settings say (the login, our name, the sender), or a file
+    /// that they name cannot be used.
     Settings(String),
     /// The server ended the session while this mail was under way: that may lie in the mail, or no mail goes out now.
     Cut(String),
@@ -104,15 +104,15 @@ impl Server {
     /// Connects, goes over to TLS and logs in.
     ///
     /// # Errors
-    /// [`SmtpError::Down`] or [`SmtpError::Settings`], whatever it is: without a connection no mail goes out, and what is wrong can be
-    /// mended.
+    /// [`SmtpError::Down`] or [`SmtpError::Settings`], whatever it is: without a connection no mail goes out, and what
+    /// is wrong can be mended.
     pub async fn connect(&self) -> Result<Session, SmtpError> {
         let mail_end = MailEnd::default();
         Ok(Session { smtp: self.open(mail_end.clone()).await?, carried: false, mail_end })
     }
 
-    /// What a connection needs of the files that the settings name: TLS settings where it is encrypted, and the login. They
-    /// are read for each connection.
+    /// What a connection needs of the files that the settings name: TLS settings where it is encrypted, and the login.
+    /// They are read for each connection.
     ///
     /// # Errors
     /// [`SmtpError::Settings`] when one of them cannot be used.
@@ -325,8 +325,8 @@ impl Session {
         let _ = timeout(QUIT_TIMEOUT, self.smtp.command(Quit)).await;
     }
 
-    /// What an answer to MAIL means. No recipient is named yet, so a refusal is none of a mail. A server that has carried mails
-    /// may have ended the session meanwhile.
+    /// What an answer to MAIL means. No recipient is named yet, so a refusal is none of a mail. A server that has
+    /// carried mails may have ended the session meanwhile.
     fn not_begun(&self, error: &Error, from: &Address, server: &Server) -> SmtpError {
         let told = || format!("{} at MAIL FROM:<{from}>: {}", server.name(), words(error));
         match error.status() {
@@ -346,8 +346,8 @@ fn literal(local: SocketAddr) -> ClientId {
     }
 }
 
-/// Whether an answer to RCPT is about our name or our sender, and not about the recipient: its code, its enhanced code (RFC 3463,
-/// 3.2) or its words say so.
+/// Whether an answer to RCPT is about our name or our sender, and not about the recipient: its code, its enhanced code
+/// (RFC 3463, 3.2) or its words say so.
 fn is_about_us(answer: &str) -> bool {
     const CODES: [&str; 3] = ["1.7", "1.8", "7.60"];
     const WORDS: [&str; 7] = [
@@ -376,8 +376,8 @@ fn is_about_relaying(answer: &str) -> bool {
         .any(|words| lower.contains(words))
 }
 
-/// Whether `answer` is one of `codes`; the answer where it is not, although it is no refusal: nobody can say what the server
-/// has understood.
+/// Whether `answer` is one of `codes`; the answer where it is not, although it is no refusal: nobody can say what the
+/// server has understood.
 fn exactly(codes: &[u16], answer: &Response) -> Result<(), String> {
     if codes.iter().any(|code| answer.has_code(*code)) {
         return Ok(());

@@ -1,6 +1,6 @@
-//! The connection that SMTP is spoken over: TCP without delay, TLS from the start or after STARTTLS, and one answer of bounded
-//! length to each command (RFC 5321, 4.2). What a server says without being asked would be taken for the answer to the next
-//! command, and so a refused mail for one that was taken: it ends the session.
+//! The connection that SMTP is spoken over: TCP without delay, TLS from the start or after STARTTLS, and one answer of
+//! bounded length to each command (RFC 5321, 4.2). What a server says without being asked would be taken for the answer
+//! to the next command, and so a refused mail for one that was taken: it ends the session.
 
 use std::io::{self, ErrorKind};
 use std::mem;
@@ -44,8 +44,8 @@ pub struct SmtpStream {
     mail_end: MailEnd,
 }
 
-/// Whether the end of the mail that is under way was sent, or some of it: from then on the server may have the mail. Clones share
-/// it.
+/// Whether the end of the mail that is under way was sent, or some of it: from then on the server may have the mail.
+/// Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct MailEnd(Arc<AtomicBool>);
 
@@ -75,8 +75,8 @@ enum Stream {
 }
 
 impl SmtpStream {
-    /// Connects to `host`, which may be an address. No more than `longest` octets are read of an answer; `mail_end` says of each
-    /// mail whether it was sent to its end.
+    /// Connects to `host`, which may be an address. No more than `longest` octets are read of an answer; `mail_end`
+    /// says of each mail whether it was sent to its end.
     ///
     /// # Errors
     /// What the system says when nobody answers there.
@@ -120,8 +120,9 @@ impl SmtpStream {
         Ok(SmtpStream { stream: Stream::Tls(Box::new(stream)), ..self })
     }
 
-    /// Asks for TLS (RFC 3207) and goes over to it; what comes then is the connection as if it had begun encrypted. `hello` is
-    /// our name. It is done here because nothing that was said in the clear may be taken for an answer afterwards.
+    /// Asks for TLS (RFC 3207) and goes over to it; what comes then is the connection as if it had begun encrypted.
+    /// `hello` is our name. It is done here because nothing that was said in the clear may be taken for an answer
+    /// afterwards.
     ///
     /// # Errors
     /// When the server does not offer it, or what [`SmtpStream::secure`] says.
@@ -157,8 +158,8 @@ impl SmtpStream {
         Poll::Ready(Ok(buffer.filled().len()))
     }
 
-    /// Takes the answer that has come as a whole. In an old encoding it must not pass for a broken connection, and a code may
-    /// stand alone.
+    /// Takes the answer that has come as a whole. In an old encoding it must not pass for a broken connection, and a
+    /// code may stand alone.
     fn take_answer(&mut self) -> io::Result<()> {
         let answer = mem::take(&mut self.begun);
         let code = answer.get(..3).unwrap_or_default();
@@ -186,7 +187,8 @@ impl SmtpStream {
         Ok(())
     }
 
-    /// Sees to it that the server has not spoken although it was not asked. It may refuse a mail before that is at its end.
+    /// Sees to it that the server has not spoken although it was not asked. It may refuse a mail before that is at its
+    /// end.
     fn listen(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         while let Poll::Ready(count) = self.poll_more(cx) {
             let is_closed = count? == 0;

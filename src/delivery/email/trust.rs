@@ -1,4 +1,5 @@
-//! The TLS settings of one mail server: made when they are needed, and again when the file of certificate authorities changes.
+//! The TLS settings of one mail server: made when they are needed, and again when the file of certificate authorities
+//! changes.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -4,8 +4,8 @@ use super::*;
 
 const START: HistoryCursor = (UtcMillis::MIN, 0);
 
-/// A ledger whose only object has rung at the seconds 10 to 19, each recorded when it was due; the calendar was looked at
-/// last at second 0, and the object rings next at `next`.
+/// A ledger whose only object has rung at the seconds 10 to 19, each recorded when it was due; the calendar was looked
+/// at last at second 0, and the object rings next at `next`.
 async fn rung(next: Option<UtcMillis>) -> (tempfile::TempDir, Ledger, i64) {
     let (folder, ledger) = fresh().await;
     let sink = ledger.sinks(&["out"]).await.unwrap()["out"];

@@ -56,7 +56,8 @@ impl CaldavSource {
         Ok(())
     }
 
-    /// Hands in that a look at `at` did not find a calendar, or may not read it. Returns 1 where it is dropped for that.
+    /// Hands in that a look at `at` did not find a calendar, or may not read it. Returns 1 where it is dropped for
+    /// that.
     pub(super) async fn absent(
         &mut self,
         store: &impl SyncStore,
@@ -89,8 +90,8 @@ impl CaldavSource {
         }
     }
 
-    /// Whether a calendar is not there, or not for this user. What cannot be told is a fault, and the calendar is kept. Where
-    /// `failing` of them failed one after the other, no more is asked.
+    /// Whether a calendar is not there, or not for this user. What cannot be told is a fault, and the calendar is kept.
+    /// Where `failing` of them failed one after the other, no more is asked.
     async fn is_missing(
         &mut self,
         missing: &Missing<'_>,

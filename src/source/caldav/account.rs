@@ -76,8 +76,8 @@ impl ListedAt {
 }
 
 impl Account {
-    /// Finds the account at `start`: a server, a principal, a home or one calendar. What `start` names is what is found; that
-    /// of the login is looked for only where `start` names nobody, or is no WebDAV at all.
+    /// Finds the account at `start`: a server, a principal, a home or one calendar. What `start` names is what is
+    /// found; that of the login is looked for only where `start` names nobody, or is no WebDAV at all.
     ///
     /// # Errors
     /// [`CaldavError::NothingFound`] when there is none; the server's no at `start`; or the error of a request.
@@ -113,8 +113,8 @@ impl Account {
         Err(elsewhere.unwrap_or_else(nothing))
     }
 
-    /// Whether this is the account `other`, perhaps at another address: the homes of the same principal, or at least one
-    /// place of both.
+    /// Whether this is the account `other`, perhaps at another address: the homes of the same principal, or at least
+    /// one place of both.
     pub fn is(&self, other: &Account) -> bool {
         let is_same = |(one, other): (&Url, &Url)| href::key(one.path()) == href::key(other.path());
         let is_shared = |mine: &Place| other.places.iter().any(|theirs| is_same((mine.url(), theirs.url())));
@@ -268,8 +268,8 @@ async fn unless_stripped_all(
     }
 }
 
-/// The account that `found` belongs to, which is at `url`, where `asked` led to; none where it leads nowhere. Where `asked`
-/// `is_named`, it is what is there and nothing else.
+/// The account that `found` belongs to, which is at `url`, where `asked` led to; none where it leads nowhere. Where
+/// `asked` `is_named`, it is what is there and nothing else.
 async fn account_at(
     http: &Http,
     (asked, url): (&Url, Url),
@@ -308,8 +308,8 @@ async fn account_at(
         Some((at, own)) if here.is_empty() => places(at, &own.homes)?,
         _ => here,
     };
-    // A folder without calendars is the server's where the account of the login lies below it. Any other one is perhaps the
-    // empty home of somebody else.
+    // A folder without calendars is the server's where the account of the login lies below it. Any other one is perhaps
+    // the empty home of somebody else.
     if is_named && !theirs.iter().map(Place::url).chain(&login).any(|at| href::holds(url.path(), at.path())) {
         return Ok(None);
     }

@@ -23,8 +23,8 @@ pub struct Wanted<'a> {
     pub most: usize,
 }
 
-/// The user's own addresses: those that are written, and nothing else; or the login, if it is an address, and what the server
-/// names in the domains that are listed; or what it names in its own.
+/// The user's own addresses: those that are written, and nothing else; or the login, if it is an address, and what the
+/// server names in the domains that are listed; or what it names in its own.
 pub fn own(named: &[String], wanted: Wanted<'_>) -> OwnAddresses {
     if !wanted.written.is_empty() {
         return OwnAddresses { used: wanted.written.to_vec(), refused: Vec::new() };

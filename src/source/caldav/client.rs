@@ -1,6 +1,6 @@
-//! The HTTP client of an account, made of the files that the settings name: its secret, and its certificate authorities. They
-//! are read when the first request needs them, and again when one of them changes: one that is missing or broken fails
-//! this account's requests until it is mended, and nothing else.
+//! The HTTP client of an account, made of the files that the settings name: its secret, and its certificate
+//! authorities. They are read when the first request needs them, and again when one of them changes: one that is
+//! missing or broken fails this account's requests until it is mended, and nothing else.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -117,8 +117,9 @@ impl ClientMaker {
         &self.credentials
     }
 
-    /// Whether the secret or the certificate authorities are other ones than those that were read last. A file that was written
-    /// anew with the login that the server has refused is none: asked for again and again, servers lock accounts.
+    /// Whether the secret or the certificate authorities are other ones than those that were read last. A file that was
+    /// written anew with the login that the server has refused is none: asked for again and again, servers lock
+    /// accounts.
     pub fn has_changed(&self) -> bool {
         let (now, before) = (self.stamps(), *lock(&self.tried));
         if now == before {

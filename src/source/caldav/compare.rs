@@ -1,6 +1,6 @@
-//! Comparing a whole calendar with what the ledger has of it. What a listing leaves out is gone only when the listing is
-//! whole, the objects that it leaves out are not found by their own addresses either, and, if they are many, a later look
-//! says the same.
+//! Comparing a whole calendar with what the ledger has of it. What a listing leaves out is gone only when the listing
+//! is whole, the objects that it leaves out are not found by their own addresses either, and, if they are many, a later
+//! look says the same.
 
 use std::collections::HashSet;
 
@@ -26,8 +26,8 @@ pub(super) struct Hints {
     pub suspects: Vec<Member>,
     /// Since when looks have found many objects no longer listed.
     pub vanished: Option<UtcMillis>,
-    /// Its version is another one than before, and no report has said why: something has changed, whatever the entity tags
-    /// say.
+    /// Its version is another one than before, and no report has said why: something has changed, whatever the entity
+    /// tags say.
     pub moved: bool,
 }
 
@@ -77,8 +77,8 @@ impl<I: SyncStore> Sync<'_, I> {
         Ok(news)
     }
 
-    /// What a listing has and the ledger has not, or not so. `again` is fetched whatever its entity tags say, and so are
-    /// `suspects`.
+    /// What a listing has and the ledger has not, or not so. `again` is fetched whatever its entity tags say, and so
+    /// are `suspects`.
     fn listed(&self, found: Members, kept: &Kept, (suspects, again): (&[Member], &[Member])) -> News {
         let mut suspects: HashSet<String> = suspects.iter().map(|member| kept.key(&member.href)).collect();
         // What names everything is no report of what changed, but the whole listed in another way.
@@ -97,7 +97,8 @@ impl<I: SyncStore> Sync<'_, I> {
         news
     }
 
-    /// Leaves those in `gone`, which a whole listing leaves out, that are gone. Returns those that are there and refused.
+    /// Leaves those in `gone`, which a whole listing leaves out, that are gone. Returns those that are there and
+    /// refused.
     async fn believe(
         &self,
         gone: &mut Vec<String>,

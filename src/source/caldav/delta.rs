@@ -28,8 +28,8 @@ struct Pages {
 }
 
 impl<I: SyncStore> Sync<'_, I> {
-    /// What the server reports as changed since `token`; none where its report cannot be relied on at all. What it names is
-    /// to be fetched, whatever its entity tag says.
+    /// What the server reports as changed since `token`; none where its report cannot be relied on at all. What it
+    /// names is to be fetched, whatever its entity tag says.
     ///
     /// # Errors
     /// Of a request.

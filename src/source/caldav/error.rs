@@ -143,15 +143,15 @@ impl CaldavError {
         }
     }
 
-    /// Whether it is what a server answers that is down or overloaded, and also one that fails at this request alone: what
-    /// becomes of other requests tells.
+    /// Whether it is what a server answers that is down or overloaded, and also one that fails at this request alone:
+    /// what becomes of other requests tells.
     pub(super) fn may_concern_the_server(&self) -> bool {
         matches!(self, CaldavError::Timeout { .. } | CaldavError::Broken { .. } | CaldavError::Unavailable { .. })
             && !self.concerns_the_account()
     }
 
-    /// Whether the server may be another one afterwards: it was away, or not itself. A wish to be asked less often is no such
-    /// failure.
+    /// Whether the server may be another one afterwards: it was away, or not itself. A wish to be asked less often is
+    /// no such failure.
     pub(super) fn breaks_trust(&self) -> bool {
         !matches!(self, CaldavError::Unavailable { status: 429, .. } | CaldavError::Settings(_) | CaldavError::Store(_))
     }

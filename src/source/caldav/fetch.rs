@@ -14,10 +14,12 @@ use super::requests::objects::{self, Object};
 /// Objects asked for in one request.
 pub const CHUNK: usize = 100;
 
-/// Objects that are asked for one by one where only some of them need to be known, or where the server may be overloaded.
+/// Objects that are asked for one by one where only some of them need to be known, or where the server may be
+/// overloaded.
 const SINGLY: usize = 10;
 
-/// Objects that may fail one after the other as where their server is down or overloaded, before no more are asked for singly.
+/// Objects that may fail one after the other as where their server is down or overloaded, before no more are asked for
+/// singly.
 const MAX_FAILING: usize = 3;
 
 /// What came of fetching some objects.
@@ -111,8 +113,8 @@ impl<'a> Fetcher<'a> {
         Ok(fetched)
     }
 
-    /// Asks for `members` one by one. False when the server failed at one after the other, and at a few of those that were left:
-    /// the rest is then not asked for.
+    /// Asks for `members` one by one. False when the server failed at one after the other, and at a few of those that
+    /// were left: the rest is then not asked for.
     async fn singly(&mut self, members: &[Member], fetched: &mut Fetched) -> Result<bool, CaldavError> {
         self.failing = 0;
         for (index, member) in members.iter().enumerate() {
@@ -211,8 +213,8 @@ impl<'a> Fetcher<'a> {
         Ok(())
     }
 
-    /// Which of `members` are there, or may be, and which are refused: asked for together, and a few of those that do not come
-    /// singly. None of what is not asked for is among them.
+    /// Which of `members` are there, or may be, and which are refused: asked for together, and a few of those that do
+    /// not come singly. None of what is not asked for is among them.
     ///
     /// # Errors
     /// Only those that concern the whole account.
@@ -239,8 +241,8 @@ impl<'a> Fetcher<'a> {
     }
 }
 
-/// The entity tag of what a GET answered: that of the listing, unless the answer has another one. Of a packed answer it may
-/// have an ending of its own.
+/// The entity tag of what a GET answered: that of the listing, unless the answer has another one. Of a packed answer it
+/// may have an ending of its own.
 fn entity_tag(member: &Member, given: Option<String>) -> Option<String> {
     match (&member.etag, given) {
         (Some(named), Some(given)) if !is_same_etag(named, &given) => Some(given),

@@ -1,5 +1,5 @@
-//! What the accounts on one server share: how fast it wants to be asked, and whether it is down. One account learns it, all of
-//! them mind it.
+//! What the accounts on one server share: how fast it wants to be asked, and whether it is down. One account learns it,
+//! all of them mind it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,7 +9,8 @@ use reqwest::Url;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
 
-/// The pause between two requests once a server has asked to be asked more slowly; it grows by half with each further time.
+/// The pause between two requests once a server has asked to be asked more slowly; it grows by half with each further
+/// time.
 const FIRST_GAP: Duration = Duration::from_millis(100);
 /// It grows no further than this.
 const LONGEST_GAP: Duration = Duration::from_secs(5);
@@ -88,8 +89,8 @@ impl Host {
         }
     }
 
-    /// It asks for patience in its answer to what was sent at `sent`, for as long as `wish` where it says so: requests are
-    /// sent more slowly from now on.
+    /// It asks for patience in its answer to what was sent at `sent`, for as long as `wish` where it says so: requests
+    /// are sent more slowly from now on.
     pub fn slow_down(&self, sent: Instant, wish: Option<Duration>) {
         let (mut pace, now) = (lock(&self.pace), Instant::now());
         // Of several that were under way at once, the first has slowed them down.
@@ -123,8 +124,8 @@ impl Host {
         lock(&self.outage).is_some()
     }
 
-    /// It cannot be reached, or says that it is not available. False when that is no outage: others were answered just now. How
-    /// fast a server that is down wants to be asked is not known.
+    /// It cannot be reached, or says that it is not available. False when that is no outage: others were answered just
+    /// now. How fast a server that is down wants to be asked is not known.
     pub fn failed(&self) -> bool {
         let now = Instant::now();
         if lock(&self.answer).is_some_and(|answer| now.duration_since(answer) < RECENT) {
@@ -138,8 +139,8 @@ impl Host {
         true
     }
 
-    /// Resolves when the server is worth another try: at once for one of those who wait, every few seconds; for all of them
-    /// when it has answered, after a pause of `spread`, so that they do not come all at once.
+    /// Resolves when the server is worth another try: at once for one of those who wait, every few seconds; for all of
+    /// them when it has answered, after a pause of `spread`, so that they do not come all at once.
     pub async fn comes_back(&self, spread: Duration) {
         loop {
             let released = self.released.notified();
@@ -244,8 +245,8 @@ mod tests {
         assert_eq!(Instant::now(), answered + Duration::from_millis(200), "nothing is waited for when it is up");
     }
 
-    /// Sends `count` requests to a server that lets one through every `every`, and refuses the others; how long that took, and
-    /// how many were refused.
+    /// Sends `count` requests to a server that lets one through every `every`, and refuses the others; how long that
+    /// took, and how many were refused.
     async fn against_a_limit(host: &Host, count: usize, every: Duration) -> (Duration, usize) {
         let (began, mut refused, mut last) = (Instant::now(), 0, None::<Instant>);
         for _ in 0..count {

@@ -5,8 +5,8 @@
 
 use reqwest::Url;
 
-/// What hrefs are compared by: the decoded path without scheme, host and closing slash. Octets that are no UTF-8 stay apart
-/// from each other.
+/// What hrefs are compared by: the decoded path without scheme, host and closing slash. Octets that are no UTF-8 stay
+/// apart from each other.
 pub fn key(href: &str) -> String {
     decoded(path(href).trim_end_matches('/'))
 }
@@ -16,8 +16,8 @@ pub fn literal_key(href: &str) -> String {
     path(href).trim_end_matches('/').to_owned()
 }
 
-/// Whether `href` was probably not encoded, or only in part: decoded, it is no UTF-8, or it has percent signs that encode
-/// nothing.
+/// Whether `href` was probably not encoded, or only in part: decoded, it is no UTF-8, or it has percent signs that
+/// encode nothing.
 pub fn is_doubtful(href: &str) -> bool {
     let octets = href.as_bytes();
     let is_bare = |at: usize| octets.get(at) == Some(&b'%') && escape(octets, at).is_none();
@@ -30,8 +30,9 @@ pub fn last_segment(href: &str) -> String {
     decoded(path.rsplit('/').next().unwrap_or(path))
 }
 
-/// The URL of `href` as an answer from `base` means it; none where it points to another server. A server that does not know
-/// that TLS ends at a proxy before it calls itself `http`, with whatever port: that stands for `base`, and is never asked.
+/// The URL of `href` as an answer from `base` means it; none where it points to another server. A server that does not
+/// know that TLS ends at a proxy before it calls itself `http`, with whatever port: that stands for `base`, and is
+/// never asked.
 pub fn resolve(base: &Url, href: &str) -> Option<Url> {
     url(base, href, is_raw(href))
 }
@@ -88,8 +89,8 @@ pub fn folder(href: &str) -> &str {
     path(href).trim_end_matches('/').rsplit_once('/').map_or("", |(folder, _)| folder)
 }
 
-/// Whether `to` is the path of `url` itself, or the same one below another: what moved with all that is on the server, and is
-/// not something else.
+/// Whether `to` is the path of `url` itself, or the same one below another: what moved with all that is on the server,
+/// and is not something else.
 pub fn is_same_below(url: &Url, to: &Url) -> bool {
     let (path, to) = (key(url.path()), key(to.path()));
     !path.is_empty() && to.ends_with(&path)
@@ -119,8 +120,8 @@ fn is_raw(path: &str) -> bool {
     path.trim().bytes().any(|octet| !octet.is_ascii_graphic() || b"\"#<>?".contains(&octet))
 }
 
-/// `path` with nothing in it that may not be in a URL. In one that was not encoded at all the percent signs are encoded too;
-/// in any other only a percent sign without two digits is.
+/// `path` with nothing in it that may not be in a URL. In one that was not encoded at all the percent signs are encoded
+/// too; in any other only a percent sign without two digits is.
 fn sendable(path: &str, raw: bool) -> String {
     let mut sendable = String::with_capacity(path.len());
     for (at, octet) in path.bytes().enumerate() {

@@ -1,4 +1,5 @@
-//! The HTTP under CalDAV: logging in, redirections, limits, one more try on a fresh connection. Of XML it knows nothing.
+//! The HTTP under CalDAV: logging in, redirections, limits, one more try on a fresh connection. Of XML it knows
+//! nothing.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,7 +22,8 @@ use crate::config::{AnswerLimits, CaldavSettings, Credentials};
 
 /// How often files are looked at that somebody has to put right.
 const GLANCE: Duration = Duration::from_secs(2);
-/// The longest that one request waits, all in all, for a server that asks for patience (429, or 503 with a Retry-After).
+/// The longest that one request waits, all in all, for a server that asks for patience (429, or 503 with a
+/// Retry-After).
 const LONGEST_PATIENCE: Duration = Duration::from_secs(30);
 /// And for one that only says that it is not available (503), which may be an outage as well as a limit.
 const DOUBTFUL_PATIENCE: Duration = Duration::from_secs(5);
@@ -109,7 +111,8 @@ impl Http {
     /// Sends `request` and reads the answer, whatever its status. A server that is busy is waited for, within bounds.
     ///
     /// # Errors
-    /// [`CaldavError::Settings`], and those of the way there and back: [`CaldavError::Unreachable`], `Broken`, `Timeout`, `Redirected`, `RedirectLoop`, `TooLarge`.
+    /// [`CaldavError::Settings`], and those of the way there and back: [`CaldavError::Unreachable`], `Broken`,
+    /// `Timeout`, `Redirected`, `RedirectLoop`, `TooLarge`.
     pub async fn send(&self, request: Request) -> Result<Answer, CaldavError> {
         Ok(self.send_to_the_end(request, &|| None::<Nothing>).await?.answer)
     }
@@ -222,8 +225,8 @@ impl Http {
         Ok(Arrived { answer, location, found })
     }
 
-    /// Sends `request` and reads the multistatus that answers it, as it comes in, into what `collector` makes; it makes another one
-    /// for another attempt.
+    /// Sends `request` and reads the multistatus that answers it, as it comes in, into what `collector` makes; it makes
+    /// another one for another attempt.
     ///
     /// # Errors
     /// Those of [`Http::send`]; what [`Http::refusal`] makes of any other answer than 207; [`CaldavError::Xml`].
@@ -398,7 +401,8 @@ mod tests {
             assert!(told.contains("write https://dav.example.org:8443/dav.php/ as the source's url"), "{told}");
         }
         assert!(told("http://dav.example.com/").contains("where the login is not sent"));
-        // From plain HTTP, which is for this machine, to TLS is another origin as well: the address is to be written down.
+        // From plain HTTP, which is for this machine, to TLS is another origin as well: the address is to be written
+        // down.
         assert_eq!(to("http://127.0.0.1:5232/", "https://127.0.0.1:5232/"), "refused");
     }
 }

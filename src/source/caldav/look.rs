@@ -17,7 +17,8 @@ const MAX_REFUSALS: u32 = 2;
 /// Looks that a new calendar waits for properties that its server cannot give.
 const MAX_WAITS: u32 = 3;
 
-/// Calendars that may fail one after the other as where their server is down or overloaded, before a look asks no more of it.
+/// Calendars that may fail one after the other as where their server is down or overloaded, before a look asks no more
+/// of it.
 pub const MAX_FAILING: usize = 3;
 
 /// Times that the DAV:creationdate of a calendar may change before it means nothing.
@@ -97,8 +98,8 @@ impl CaldavSource {
         self.memory.retain(|key, _| listed.contains(key) || known.contains_key(key));
         let mut watched: Vec<&ListedAt> =
             listing.calendars.iter().filter(|calendar| self.is_watched(calendar)).collect();
-        // What failed comes last, and else what was not tried for longest comes first: one at which each look ends does not
-        // keep the others from being read.
+        // What failed comes last, and else what was not tried for longest comes first: one at which each look ends does
+        // not keep the others from being read.
         watched.sort_by_key(|calendar| self.turn(calendar));
         looked.calendars = watched.len();
         let finds_known = listed.iter().any(|key| known.contains_key(key));
@@ -114,8 +115,8 @@ impl CaldavSource {
         memory.map_or((false, 0), |memory| (memory.failure.is_some(), memory.turn))
     }
 
-    /// Looks at one calendar after the other. One that fails is a fault. Where several do so, one after the other and as on a
-    /// server that is down, the look ends; but not for those that failed at their last look already.
+    /// Looks at one calendar after the other. One that fails is a fault. Where several do so, one after the other and
+    /// as on a server that is down, the look ends; but not for those that failed at their last look already.
     async fn look_at_all(
         &mut self,
         store: &impl SyncStore,
@@ -210,8 +211,8 @@ impl CaldavSource {
         }
     }
 
-    /// Whether enough is known of a calendar to look at it; what is not is a fault. A new one waits a little for what its
-    /// server cannot say now, one that is known keeps what it had.
+    /// Whether enough is known of a calendar to look at it; what is not is a fault. A new one waits a little for what
+    /// its server cannot say now, one that is known keeps what it had.
     fn is_clear(&mut self, calendar: &ListedAt, known: Option<&Known>, faults: &mut Vec<String>) -> bool {
         let failing = calendar.listed.failing();
         let memory = self.memory.entry(href::key(&calendar.listed.href)).or_default();

@@ -44,8 +44,8 @@ pub struct Request {
     pub depth: Option<&'static str>,
     /// XML; empty for none.
     pub body: String,
-    /// Redirections are followed to any path of the server. Else only to the same one below another: what lies anywhere else
-    /// may be somebody else's.
+    /// Redirections are followed to any path of the server. Else only to the same one below another: what lies anywhere
+    /// else may be somebody else's.
     pub wanders: bool,
 }
 

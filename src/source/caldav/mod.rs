@@ -1,16 +1,18 @@
 //! CalDAV: discovery, listing, synchronising (RFC 4791, RFC 6578). What is inside an object it does not know.
 //!
-//! A look at an account is one PROPFIND on its home, which tells for each calendar a version: nothing more is asked where
-//! nothing changed. Where something did, the server is asked for the changes since the last look, or, where it cannot
-//! tell them or cannot be believed, for a list of all objects and their entity tags; then for the objects themselves.
+//! A look at an account is one PROPFIND on its home, which tells for each calendar a version: nothing more is asked
+//! where nothing changed. Where something did, the server is asked for the changes since the last look, or, where it
+//! cannot tell them or cannot be believed, for a list of all objects and their entity tags; then for the objects
+//! themselves.
 //!
-//! * [`client`] is the HTTP client with the account's secret; [`http`] sends requests; [`message`] is what goes there and comes
-//!   back, [`body`] what an answer holds; [`xml`] and [`multistatus`] read it while it comes in; [`requests`] is what is asked
-//!   and what is collected from the answer, one file a request; [`href`] compares what answers point to.
+//! * [`client`] is the HTTP client with the account's secret; [`http`] sends requests; [`message`] is what goes there
+//!   and comes back, [`body`] what an answer holds; [`xml`] and [`multistatus`] read it while it comes in; [`requests`]
+//!   is what is asked and what is collected from the answer, one file a request; [`href`] compares what answers point
+//!   to.
 //! * [`account`] finds the calendars, [`whose`] sees to it that they stay those of one account; [`look`] goes through
-//!   them, [`absent`] through those that are not listed; [`position`] decides what to do with one; [`sync`] does it: [`delta`]
-//!   asks what changed, [`compare`] compares the whole, [`kept`] is what the ledger has; [`fetch`] gets objects, [`owed`] are
-//!   those that did not come, [`recheck`] those whose entity tag is not enough.
+//!   them, [`absent`] through those that are not listed; [`position`] decides what to do with one; [`sync`] does it:
+//!   [`delta`] asks what changed, [`compare`] compares the whole, [`kept`] is what the ledger has; [`fetch`] gets
+//!   objects, [`owed`] are those that did not come, [`recheck`] those whose entity tag is not enough.
 //! * [`silence`] is how long an answer may take to begin, [`host`] what the accounts on one server share.
 
 use std::collections::HashMap;
@@ -190,8 +192,8 @@ impl CaldavSource {
         self.http.answers()
     }
 
-    /// What stands in the way of a look that ended with `error`, and noted where that is the server: the others on it need not
-    /// find out for themselves. `answers` is how many there were when the look began.
+    /// What stands in the way of a look that ended with `error`, and noted where that is the server: the others on it
+    /// need not find out for themselves. `answers` is how many there were when the look began.
     pub fn obstacle(&self, error: &CaldavError, answers: u64) -> Obstacle {
         let obstacle = match error {
             CaldavError::Settings(_) if self.http.lacks_variable() => Obstacle::Other,
@@ -208,8 +210,8 @@ impl CaldavSource {
         if obstacle == Obstacle::Server && !self.http.host().failed() { Obstacle::Other } else { obstacle }
     }
 
-    /// Resolves when another look is worth a try, for `obstacle` may be out of the way; where only time helps, never. Of all sources that wait for a server
-    /// this one comes back after `spread`.
+    /// Resolves when another look is worth a try, for `obstacle` may be out of the way; where only time helps, never.
+    /// Of all sources that wait for a server this one comes back after `spread`.
     pub async fn worth_a_try(&self, obstacle: Obstacle, spread: Duration) {
         match obstacle {
             Obstacle::Server => self.http.host().comes_back(spread).await,
@@ -242,8 +244,8 @@ impl CaldavSource {
         wanted.is_empty() || wanted.iter().any(is_named)
     }
 
-    /// The calendar as it is handed in. Its href stays what the ledger has, however the server spells it today, and so does
-    /// what the server does not say.
+    /// The calendar as it is handed in. Its href stays what the ledger has, however the server spells it today, and so
+    /// does what the server does not say.
     fn seen(&self, account: &Account, calendar: &ListedAt, known: Option<&Known>) -> CalendarSeen {
         let listed = &calendar.listed;
         let user = self.user().to_owned();
@@ -307,8 +309,8 @@ fn keeping(mut seen: CalendarSeen, listed: &Listed, before: &CalendarSeen) -> Ca
     seen
 }
 
-/// Reads `xml` as each kind of answer that is asked for of servers, and returns how many resources and objects it names: the
-/// way in for fuzzing.
+/// Reads `xml` as each kind of answer that is asked for of servers, and returns how many resources and objects it
+/// names: the way in for fuzzing.
 #[doc(hidden)]
 pub fn read_as_any_answer(xml: &str) -> usize {
     use multistatus::read_whole;

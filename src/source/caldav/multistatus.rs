@@ -52,8 +52,8 @@ impl Response {
         matches!(self.status, Some(404 | 410))
     }
 
-    /// The status with which the server says no to the resource as a whole, if it does. Some servers say it of each property
-    /// alone: of what is there, some property is given, if DAV:resourcetype was asked for.
+    /// The status with which the server says no to the resource as a whole, if it does. Some servers say it of each
+    /// property alone: of what is there, some property is given, if DAV:resourcetype was asked for.
     pub fn refusal(&self) -> Option<u16> {
         if let Some(status) = self.status.filter(|status| *status >= 400) {
             return Some(status);
@@ -112,8 +112,8 @@ impl Response {
     }
 }
 
-/// Reads a multistatus, which is UTF-8, into `collector`. A response that names several resources is given once for each. What
-/// tells versions apart and is longer than an href may be counts as not there.
+/// Reads a multistatus, which is UTF-8, into `collector`. A response that names several resources is given once for
+/// each. What tells versions apart and is longer than an href may be counts as not there.
 ///
 /// # Errors
 /// [`XmlError`] when it is no multistatus, or more of one than `limits` allow.

@@ -7,8 +7,8 @@ use super::href;
 use super::requests::members::Member;
 use crate::time::UtcMillis;
 
-/// Milliseconds until an object is asked for again, after each time that it did not come. It is asked for at each look that
-/// names it, too, and at any look as one of [`AT_EACH_LOOK`].
+/// Milliseconds until an object is asked for again, after each time that it did not come. It is asked for at each look
+/// that names it, too, and at any look as one of [`AT_EACH_LOOK`].
 const WAITS: [i64; 5] = [2_000, 4_000, 8_000, 16_000, 30_000];
 /// Milliseconds that an object is waited for before the rest of its calendar goes on without it.
 const PATIENCE: i64 = 60_000;
@@ -16,8 +16,8 @@ const PATIENCE: i64 = 60_000;
 const SELDOM: i64 = 10 * 60_000;
 /// Milliseconds until an object that is refused, or too large, is asked for again.
 const DAILY: i64 = 24 * 60 * 60_000;
-/// Objects that are asked for at a look although their wait is not over, those first that were not asked for longest: what
-/// a server gives again is known after one look. One that is too large is not among them.
+/// Objects that are asked for at a look although their wait is not over, those first that were not asked for longest:
+/// what a server gives again is known after one look. One that is too large is not among them.
 const AT_EACH_LOOK: usize = 10;
 /// Objects of a calendar that are remembered. With more of them its checkpoint waits.
 const MOST: usize = 1_000;
@@ -94,8 +94,8 @@ impl Owed {
         due.into_iter().chain(waiting.into_iter().take(AT_EACH_LOOK)).map(|debt| debt.member.clone()).collect()
     }
 
-    /// Whether `member`, which a list of all objects names, need not be asked for at a look at `now`: it did not come often
-    /// enough.
+    /// Whether `member`, which a list of all objects names, need not be asked for at a look at `now`: it did not come
+    /// often enough.
     pub fn rests(&self, member: &Member, now: UtcMillis) -> bool {
         self.by_key.get(&href::key(&member.href)).is_some_and(|debt| {
             let is_given_up = debt.why.is_final() || debt.is_late(now);

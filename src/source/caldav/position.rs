@@ -24,8 +24,8 @@ const SECONDS_BLUR: i64 = 2_000;
 /// Milliseconds of rest after which a calendar is compared whose reports leave out what was being written meanwhile.
 pub const SETTLED: i64 = 5_000;
 
-/// Milliseconds of rest after which a calendar is compared in which something was found gone: what its server did not have for
-/// a moment is there again.
+/// Milliseconds of rest after which a calendar is compared in which something was found gone: what its server did not
+/// have for a moment is there again.
 pub const CONFIRMED: i64 = 30_000;
 
 /// The clock of a server while it answered: its earliest and its latest reading.
@@ -65,8 +65,8 @@ pub struct More {
     /// The version was marked with the second in which it was read: equality proves nothing yet.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub blurred: bool,
-    /// When the whole calendar is to be compared once more if it rests, UTC milliseconds: a report may have left out what was
-    /// being written, or something was found gone. None where that was done since.
+    /// When the whole calendar is to be compared once more if it rests, UTC milliseconds: a report may have left out
+    /// what was being written, or something was found gone. None where that was done since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settles: Option<i64>,
     /// Since when many of its objects are no longer listed, which a later look has to confirm, UTC milliseconds.
@@ -93,8 +93,8 @@ pub struct Compared {
 }
 
 impl Position {
-    /// Where to look from once all that `listed` stands for has been read, and all that a report told that ended with the token
-    /// `given`. `server` is the server's clock when it listed.
+    /// Where to look from once all that `listed` stands for has been read, and all that a report told that ended with
+    /// the token `given`. `server` is the server's clock when it listed.
     pub fn after(listed: &Listed, given: Option<String>, compared: Compared, server: ServerTime) -> Position {
         let blurred = [&listed.token, &listed.ctag].into_iter().flatten().any(|mark| is_now(mark, server));
         let token = given.or_else(|| listed.token.clone()).map(|token| before(token, server));
@@ -112,8 +112,8 @@ impl Position {
         Position { token, more }
     }
 
-    /// Where a look goes on from that is the first one at `listed`, if it does not come to its end: all that changes from now on
-    /// is asked for, and the whole compared.
+    /// Where a look goes on from that is the first one at `listed`, if it does not come to its end: all that changes
+    /// from now on is asked for, and the whole compared.
     pub fn begun(listed: &Listed, server: ServerTime) -> Position {
         Position::after(listed, None, Compared { at: UtcMillis(0), objects: 0 }, server)
     }
@@ -125,8 +125,8 @@ impl Position {
         self
     }
 
-    /// The same after a look at `at` that went on from `before`. `finds_gone` says whether it found that something is gone,
-    /// which another look has to confirm, however often the calendar changes until then.
+    /// The same after a look at `at` that went on from `before`. `finds_gone` says whether it found that something is
+    /// gone, which another look has to confirm, however often the calendar changes until then.
     pub fn unconfirmed(mut self, before: Option<&Position>, finds_gone: bool, at: UtcMillis) -> Position {
         let waiting = before.and_then(|before| before.settles_in(at)).filter(|rest| *rest > 0);
         let confirmed = finds_gone.then_some(at.plus(CONFIRMED).0);
@@ -177,8 +177,8 @@ impl Position {
     }
 }
 
-/// What is to be done with a calendar that was read up to `kept` and is now `listed`. `reports` says whether the server's
-/// change reports have been of use so far, `doubts` whether it may have become another one unseen.
+/// What is to be done with a calendar that was read up to `kept` and is now `listed`. `reports` says whether the
+/// server's change reports have been of use so far, `doubts` whether it may have become another one unseen.
 pub fn next_step(kept: Option<&Position>, listed: &Listed, now: UtcMillis, reports: bool, doubts: bool) -> Step {
     let Some(kept) = kept else { return Step::Compare };
     let more = &kept.more;
@@ -199,14 +199,15 @@ pub fn next_step(kept: Option<&Position>, listed: &Listed, now: UtcMillis, repor
     }
 }
 
-/// Whether a calendar that was read up to `kept` is another one now, whose entity tags say nothing of the objects before.
+/// Whether a calendar that was read up to `kept` is another one now, whose entity tags say nothing of the objects
+/// before.
 pub fn is_another(kept: &Position, listed: &Listed) -> bool {
     let other = |old: &Option<String>, new: &Option<String>| matches!((old, new), (Some(old), Some(new)) if old != new);
     other(&kept.more.identity, &listed.identity) || other(&kept.more.created, &listed.created)
 }
 
-/// Milliseconds after which a calendar of so many objects is compared again. Where it is spreads that by a quarter, so that not
-/// all are compared at once.
+/// Milliseconds after which a calendar of so many objects is compared again. Where it is spreads that by a quarter, so
+/// that not all are compared at once.
 pub fn compare_every(href: &str, objects: usize) -> i64 {
     let objects = i64::try_from(objects).unwrap_or(i64::MAX);
     let every = COMPARE_EVERY.saturating_mul((objects / COMPARE_AT_ONCE).max(1)).min(COMPARE_AT_LAST);
@@ -215,8 +216,8 @@ pub fn compare_every(href: &str, objects: usize) -> i64 {
     every + every / 1_000 * i64::try_from(hasher.finish() % 250).unwrap_or_default()
 }
 
-/// Whether a calendar that was read up to `kept` has changed since, as the versions that are `listed` tell. One that also counts
-/// what changes in other calendars does not.
+/// Whether a calendar that was read up to `kept` has changed since, as the versions that are `listed` tell. One that
+/// also counts what changes in other calendars does not.
 pub fn has_moved(kept: &Position, listed: &Listed) -> bool {
     !listed.counts_the_account && (kept.listed() != listed.token.as_ref() || kept.more.ctag != listed.ctag)
 }
@@ -242,8 +243,9 @@ fn counter(token: &str) -> Option<(&str, i64)> {
     Some((stem, token.get(stem.len()..)?.parse().ok()?))
 }
 
-/// Whether tokens are DAViCal's. It marks a change with when the transaction of its writing began, and a token with when it was
-/// asked for: a change that is committed after a token is given, and was begun before, is in no later report.
+/// Whether tokens are DAViCal's. It marks a change with when the transaction of its writing began, and a token with
+/// when it was asked for: a change that is committed after a token is given, and was begun before, is in no later
+/// report.
 fn reports_overlap(token: &str) -> bool {
     token.starts_with("data:,")
 }
@@ -256,8 +258,8 @@ fn is_now(mark: &str, server: ServerTime) -> bool {
     begins.saturating_add(blur) > server.from.0 && begins.saturating_sub(blur) < server.until.0
 }
 
-/// The token to go on from: while the second that it counts is not over, one from before it. What a server reports is later than
-/// a token, and so nothing of the token's own second.
+/// The token to go on from: while the second that it counts is not over, one from before it. What a server reports is
+/// later than a token, and so nothing of the token's own second.
 fn before(token: String, server: ServerTime) -> String {
     match token.parse::<i64>() {
         Ok(seconds) if is_now(&token, server) => seconds.saturating_sub(SECONDS_BLUR / 1_000 + 1).to_string(),

@@ -1,5 +1,5 @@
-//! Objects that are read again although their entity tag is the one that the ledger has: some servers give another text the
-//! same tag.
+//! Objects that are read again although their entity tag is the one that the ledger has: some servers give another text
+//! the same tag.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -10,12 +10,12 @@ use crate::time::UtcMillis;
 
 /// Milliseconds within which every text of a calendar is read once, a part of them at each comparison.
 const ROUND: i64 = 24 * 60 * 60_000;
-/// Objects that may have other sizes or times at once, under the same entity tags, and are half of the calendar or more, before
-/// these count as made up.
+/// Objects that may have other sizes or times at once, under the same entity tags, and are half of the calendar or
+/// more, before these count as made up.
 const FEW: usize = 10;
 
-/// Objects of a calendar that are all read where its version has changed and no entity tag has. Of a larger one some are read
-/// at each comparison.
+/// Objects of a calendar that are all read where its version has changed and no entity tag has. Of a larger one some
+/// are read at each comparison.
 const ALL: usize = 2_000;
 /// How often that is done within so many comparisons' time.
 const TIMES: usize = 6;
@@ -57,8 +57,8 @@ impl Recheck {
         picked
     }
 
-    /// Whether all `objects` of a calendar are to be read at `now`, whose version has changed and nothing else. A server whose
-    /// versions change for no reason is not asked for everything again and again.
+    /// Whether all `objects` of a calendar are to be read at `now`, whose version has changed and nothing else. A
+    /// server whose versions change for no reason is not asked for everything again and again.
     pub fn reads_all(&mut self, objects: usize, every: i64, now: UtcMillis) -> bool {
         let times = i64::try_from(TIMES).unwrap_or(i64::MAX);
         let is_recent = |at: &UtcMillis| (0..every.saturating_mul(times)).contains(&now.0.saturating_sub(at.0));

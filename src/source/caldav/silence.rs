@@ -1,5 +1,5 @@
-//! How long a server may be silent before a request is given up. One whose answer took too long to begin gets more time when
-//! it is sent again: listing a calendar of many thousand objects takes some servers minutes the first time.
+//! How long a server may be silent before a request is given up. One whose answer took too long to begin gets more time
+//! when it is sent again: listing a calendar of many thousand objects takes some servers minutes the first time.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -52,7 +52,8 @@ impl Silence {
         }
     }
 
-    /// Notes that `request` was answered, after `silence`: where that was short, the next one like it gets the usual time.
+    /// Notes that `request` was answered, after `silence`: where that was short, the next one like it gets the usual
+    /// time.
     pub fn ended_by(&self, request: &Request, silence: Duration) {
         if silence < self.usual / 2 {
             self.slow().remove(&key(request));

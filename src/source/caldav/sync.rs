@@ -132,8 +132,8 @@ struct Delivery<'a> {
 }
 
 impl Delivery<'_> {
-    /// `member` did not come, and `said` is what to say of that. Where its calendar counts as read without it, the ledger
-    /// remembers that it is owed, and asks for it again after a restart.
+    /// `member` did not come, and `said` is what to say of that. Where its calendar counts as read without it, the
+    /// ledger remembers that it is owed, and asks for it again after a restart.
     fn owe(&mut self, member: &Member, why: Why, said: String, now: UtcMillis) {
         self.owed.note(member, why, said.clone(), now);
         if self.owed.is_given_up(&member.href, now) {
@@ -224,8 +224,8 @@ impl<I: SyncStore> Sync<'_, I> {
                 }
                 Ok(None) => {}
                 Err(error) if error.concerns_the_account() => return Err(error),
-                // A report that takes long may come the next time, when it gets more time, and so may one that its server was
-                // too busy for.
+                // A report that takes long may come the next time, when it gets more time, and so may one that its
+                // server was too busy for.
                 Err(error) => outcome.report_refused = !error.may_concern_the_server(),
             },
             _ => {}
@@ -330,8 +330,8 @@ impl<I: SyncStore> Sync<'_, I> {
             .for_each(|href| delivery.owed.settle(href));
         for (hrefs, why) in [(taken.unreadable, Why::Unreadable), (taken.unsure, Why::Doubted)] {
             for href in hrefs {
-                // The version that was named: another one that comes is not the one that is waited for. What did not come at all
-                // is owed already.
+                // The version that was named: another one that comes is not the one that is waited for. What did not
+                // come at all is owed already.
                 let Some(etag) = etags.remove(&href) else { continue };
                 let etag = Some(etag).filter(|etag| !etag.is_empty());
                 delivery.owed.note(&Member { href, etag, stamp: None }, why, String::new(), now);

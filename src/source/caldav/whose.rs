@@ -9,8 +9,8 @@ use crate::time::UtcMillis;
 const DISCOVER_EVERY: i64 = 24 * 60 * 60 * 1_000;
 
 impl CaldavSource {
-    /// The account and its calendars now. It is looked for anew when it is not where it was, and is then the same one at
-    /// another address, or an error.
+    /// The account and its calendars now. It is looked for anew when it is not where it was, and is then the same one
+    /// at another address, or an error.
     ///
     /// # Errors
     /// As for [`Account::discover`] and [`Account::list`]; [`CaldavError::AnotherAccount`].
@@ -39,8 +39,8 @@ impl CaldavSource {
         Ok((account, listing))
     }
 
-    /// Says of all that is known of the source that a look at `at` did not find it: its server said no to the account as a
-    /// whole.
+    /// Says of all that is known of the source that a look at `at` did not find it: its server said no to the account
+    /// as a whole.
     ///
     /// # Errors
     /// Those of the ledger.

@@ -1,5 +1,6 @@
-//! Reading and writing the XML of WebDAV, tolerantly: any prefixes, any order, text and CDATA in pieces. It reads a document as
-//! it comes in, keeps one child of the root in memory at a time, knows no property, and never resolves an entity from outside.
+//! Reading and writing the XML of WebDAV, tolerantly: any prefixes, any order, text and CDATA in pieces. It reads a
+//! document as it comes in, keeps one child of the root in memory at a time, knows no property, and never resolves an
+//! entity from outside.
 
 use quick_xml::NsReader;
 use quick_xml::events::{BytesRef, BytesStart, Event};
@@ -121,8 +122,8 @@ impl Element {
     }
 }
 
-/// Reads a document whose root must be DAV:multistatus, and gives its children to `each`, one after the other. Of `xml`, which is
-/// UTF-8, no more is read than that root.
+/// Reads a document whose root must be DAV:multistatus, and gives its children to `each`, one after the other. Of
+/// `xml`, which is UTF-8, no more is read than that root.
 ///
 /// # Errors
 /// [`XmlError`]; what came before was given to `each`.

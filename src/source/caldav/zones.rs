@@ -1,5 +1,5 @@
-//! Zones of calendars that their home does not list: some servers (DAViCal) tell `calendar-timezone` only where the calendar is
-//! asked for by itself.
+//! Zones of calendars that their home does not list: some servers (DAViCal) tell `calendar-timezone` only where the
+//! calendar is asked for by itself.
 
 use std::borrow::Cow;
 
@@ -11,7 +11,8 @@ use super::{CaldavError, CaldavSource, href};
 use crate::source::Known;
 use crate::time::UtcMillis;
 
-/// Milliseconds after which a calendar that has no zone is asked for it again: not every server marks that it has one now.
+/// Milliseconds after which a calendar that has no zone is asked for it again: not every server marks that it has one
+/// now.
 const ASK_EVERY: i64 = 24 * 60 * 60 * 1_000;
 
 /// What a calendar said of its zone when it was asked.
@@ -28,8 +29,8 @@ pub(super) struct AskedZone {
 type Marks = (Option<String>, Option<String>);
 
 impl AskedZone {
-    /// Whether that still holds for a calendar that is `listed` with `marks` after so many failures. One that has a zone which
-    /// its home does not list may have become another calendar with another zone, as unseen as its objects.
+    /// Whether that still holds for a calendar that is `listed` with `marks` after so many failures. One that has a
+    /// zone which its home does not list may have become another calendar with another zone, as unseen as its objects.
     fn holds(&self, listed: &Listed, marks: &Marks, failures: u64, now: UtcMillis) -> bool {
         let (every, is_sure) = match self.zone {
             Some(_) => (compare_every(&listed.href, 0), self.failures == failures),
@@ -40,8 +41,8 @@ impl AskedZone {
 }
 
 impl CaldavSource {
-    /// `calendar` with its zone: the one that is listed, else what the calendar itself says when it is asked, once, and again
-    /// when it may have changed. After a restart an unchanged one without a zone is not asked.
+    /// `calendar` with its zone: the one that is listed, else what the calendar itself says when it is asked, once, and
+    /// again when it may have changed. After a restart an unchanged one without a zone is not asked.
     ///
     /// # Errors
     /// What concerns the whole account. Anything else is a fault, and the zone stays what it was.

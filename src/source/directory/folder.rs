@@ -99,8 +99,8 @@ impl Folder {
         Place::open(&self.real)
     }
 
-    /// The entry of the file `name` in it, with an empty etag where that is gone; none for one that is no object. `place` is
-    /// the folder.
+    /// The entry of the file `name` in it, with an empty etag where that is gone; none for one that is no object.
+    /// `place` is the folder.
     pub(super) fn entry(&self, place: &Place, name: &OsStr) -> Option<Entry> {
         let etag = place.etag(name).ok().flatten().unwrap_or_default();
         holds(name, self.any_name).then(|| Entry { name: name::text(name), etag })

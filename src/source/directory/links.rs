@@ -1,5 +1,5 @@
-//! Symbolic links to folders, by which a calendar is shared in a store of files. One is followed where it leads into the
-//! same store, or to a folder that the settings name, and where the store's owner has made what is there.
+//! Symbolic links to folders, by which a calendar is shared in a store of files. One is followed where it leads into
+//! the same store, or to a folder that the settings name, and where the store's owner has made what is there.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -23,8 +23,8 @@ impl Links {
         Links { owner, places: std::iter::once(root.to_owned()).chain(named).collect() }
     }
 
-    /// The real path of the folder that the link `link` leads to; none where there is none. `above` are the real paths of
-    /// the folders on the way to it.
+    /// The real path of the folder that the link `link` leads to; none where there is none. `above` are the real paths
+    /// of the folders on the way to it.
     ///
     /// # Errors
     /// A sentence, where it is not followed.

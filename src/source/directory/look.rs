@@ -29,8 +29,8 @@ struct Look<'a> {
 }
 
 impl DirectorySource {
-    /// Looks at everything: hands in what differs from what was handed in before. The folders that it visits are watched by
-    /// `watch` from then on.
+    /// Looks at everything: hands in what differs from what was handed in before. The folders that it visits are
+    /// watched by `watch` from then on.
     ///
     /// # Errors
     /// [`DirectoryError::Root`] when the folder cannot be read, [`DirectoryError::Store`].
@@ -275,8 +275,8 @@ impl DirectorySource {
         Ok(())
     }
 
-    /// Hands in some files of a calendar that were touched. One that may still be written, or cannot be used, is looked at
-    /// again soon.
+    /// Hands in some files of a calendar that were touched. One that may still be written, or cannot be used, is looked
+    /// at again soon.
     async fn look_at_files(
         &self,
         store: &impl SyncStore,

@@ -77,8 +77,8 @@ pub struct DirectorySource {
     settings: Arc<Settings>,
 }
 
-/// The calendar that the folder `path` is to a source that watches `root`: what a look at it would hand in. None where it is
-/// no calendar of that source. `max_size` bounds a file, in octets.
+/// The calendar that the folder `path` is to a source that watches `root`: what a look at it would hand in. None where
+/// it is no calendar of that source. `max_size` bounds a file, in octets.
 pub fn calendar_in(
     source: &Source,
     (root, layout): (&Path, Layout),

@@ -1,5 +1,5 @@
-//! Names of files and folders as text. On Unix a name is octets; what of it is no UTF-8 is written so that no other name
-//! is written alike, and that the octets can be had back.
+//! Names of files and folders as text. On Unix a name is octets; what of it is no UTF-8 is written so that no other
+//! name is written alike, and that the octets can be had back.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;

@@ -1,5 +1,5 @@
-//! Opening folders and files by their real paths: a link that somebody puts in the way meanwhile is not followed, and only
-//! regular files are read, without waiting.
+//! Opening folders and files by their real paths: a link that somebody puts in the way meanwhile is not followed, and
+//! only regular files are read, without waiting.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -141,8 +141,8 @@ impl Place {
     }
 }
 
-/// The version of a file. The times are seconds and nanoseconds: when it was modified, which programs set as they like, and
-/// when it was changed, which only the system sets.
+/// The version of a file. The times are seconds and nanoseconds: when it was modified, which programs set as they like,
+/// and when it was changed, which only the system sets.
 fn etag(modified: (i64, i64), changed: (i64, i64), size: u64, inode: u64) -> String {
     format!("{}.{:09}-{size}-{inode}-{}.{:09}", modified.0, modified.1, changed.0, changed.1)
 }

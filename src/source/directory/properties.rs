@@ -1,5 +1,5 @@
-//! What a store says of a calendar as a whole: its name, colour and zone, and that it is one. What cannot be read whole is
-//! not believed; what was known before holds until it can.
+//! What a store says of a calendar as a whole: its name, colour and zone, and that it is one. What cannot be read whole
+//! is not believed; what was known before holds until it can.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -26,7 +26,8 @@ pub(super) struct Properties {
     pub name: Option<String>,
     pub color: String,
     pub zone: Option<String>,
-    /// It has Radicale's file: every file in it is an object, whatever it is called, and the folder above is its owner's.
+    /// It has Radicale's file: every file in it is an object, whatever it is called, and the folder above is its
+    /// owner's.
     pub is_radicale: bool,
 }
 
@@ -114,7 +115,8 @@ pub(super) fn makes_calendar(name: &OsStr) -> bool {
 }
 
 impl Said {
-    /// Reads the files of the folder at `path`, which is open as `place`. A file of more than `max_size` octets is not read.
+    /// Reads the files of the folder at `path`, which is open as `place`. A file of more than `max_size` octets is not
+    /// read.
     pub(super) fn read(place: &Place, path: &Path, max_size: usize) -> Said {
         let text = |name: &str| match place.read(path, OsStr::new(name), max_size) {
             Ok(content) => Ok(content.map(|content| String::from_utf8_lossy(&content.octets).into_owned())),
@@ -190,8 +192,8 @@ fn files(text: &dyn Fn(&str) -> Result<Option<String>, String>, unfinished: &dyn
     }
 }
 
-/// What holds of a folder at `path` whose files say `said` at the instant `now`, and of which `known` was known; none where it
-/// is no calendar. And a sentence, where the files are not believed.
+/// What holds of a folder at `path` whose files say `said` at the instant `now`, and of which `known` was known; none
+/// where it is no calendar. And a sentence, where the files are not believed.
 pub(super) fn settle(
     said: Said,
     known: Option<&Remembered>,

@@ -1,5 +1,5 @@
-//! Which calendars belong to what the watch saw. What is there now counts, and what was known before; an event tells only
-//! where to look.
+//! Which calendars belong to what the watch saw. What is there now counts, and what was known before; an event tells
+//! only where to look.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -96,8 +96,8 @@ impl Settings {
         Ok(sorted)
     }
 
-    /// The names that are files of calendars by their folders, and the folders of files that describe a calendar. Others
-    /// that matter go to `folders`.
+    /// The names that are files of calendars by their folders, and the folders of files that describe a calendar.
+    /// Others that matter go to `folders`.
     fn by_folder(
         &self,
         tree: &Tree<'_>,

@@ -242,8 +242,8 @@ impl Tree<'_> {
         }
     }
 
-    /// The calendar that a folder is, which is open as `place`; none where its properties say that it is something else. And
-    /// a sentence where these are not believed.
+    /// The calendar that a folder is, which is open as `place`; none where its properties say that it is something
+    /// else. And a sentence where these are not believed.
     fn folder(&self, step: &Step, place: &Place) -> (Option<Folder>, Option<String>) {
         let (path, real) = (&step.path, step.real());
         let href = self.href(path);

@@ -1,5 +1,5 @@
-//! The kernel's word that files changed. It gathers what was touched; it does not look. Folders are watched one by one, as
-//! they are found: what lies in hidden folders, or too deep to be a calendar, costs nothing.
+//! The kernel's word that files changed. It gathers what was touched; it does not look. Folders are watched one by one,
+//! as they are found: what lies in hidden folders, or too deep to be a calendar, costs nothing.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
@@ -29,7 +29,8 @@ use super::tree::canonical;
 
 /// More touched files than this are looked at by reading everything.
 const MOST: usize = 10_000;
-/// A file that may still be written is looked at again after this; a second and a third time after three times as long each.
+/// A file that may still be written is looked at again after this; a second and a third time after three times as long
+/// each.
 const SOON: Duration = Duration::from_millis(300);
 /// How often a file that looks unfinished is looked at before it is taken as it is.
 pub(super) const LOOKS: u32 = 3;
@@ -77,8 +78,8 @@ struct Shared {
     /// The watched folder.
     top: PathBuf,
     state: Mutex<State>,
-    /// Held while the kernel is asked to watch a folder, which takes as long as a file system hangs: what it tells of it at once
-    /// waits for its name.
+    /// Held while the kernel is asked to watch a folder, which takes as long as a file system hangs: what it tells of
+    /// it at once waits for its name.
     naming: tokio::sync::Mutex<()>,
     news: Notify,
 }
@@ -363,7 +364,8 @@ fn note(touched: &mut Touched, later: &mut HashMap<PathBuf, (Instant, Doubt)>, p
             touched.folders.insert(path);
         }
     } else if told || events.contains(ReadFlags::CLOSE_WRITE) {
-        // It is looked at as it is now: one that was linked or moved here is whole, one that is being written may not be.
+        // It is looked at as it is now: one that was linked or moved here is whole, one that is being written may not
+        // be.
         let doubt = later.remove(&path).map(|(_, doubt)| doubt).unwrap_or_default();
         touched.files.insert(path, doubt);
     } else if let (Entry::Vacant(entry), false) = (later.entry(path.clone()), touched.files.contains_key(&path)) {

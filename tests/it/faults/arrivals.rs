@@ -1,6 +1,6 @@
-//! How files and folders come, change and go while the daemon watches: as programs really write them, not as one would wish.
-//! Each is seen at once, and costs a look at itself. The regular look at everything comes in a quarter of an hour, which is
-//! longer than these tests wait.
+//! How files and folders come, change and go while the daemon watches: as programs really write them, not as one would
+//! wish. Each is seen at once, and costs a look at itself. The regular look at everything comes in a quarter of an
+//! hour, which is longer than these tests wait.
 
 use std::fs;
 use std::io::Write as _;

@@ -1,5 +1,5 @@
-//! The disk is full, or may only be read. The disk is a small one in memory, in a mount namespace of the test's own; where
-//! the system allows none, a limit on the size of files takes its place, and the tests say so.
+//! The disk is full, or may only be read. The disk is a small one in memory, in a mount namespace of the test's own;
+//! where the system allows none, a limit on the size of files takes its place, and the tests say so.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -22,8 +22,8 @@ const EVENTS: usize = 8;
 /// SIGKILL.
 const KILL: i32 = 9;
 
-/// Runs the test `name` again with a disk of its own of `size` at the folder for temporary files. True in that run; false
-/// when it is over, or could not be: then there is still the limit on file sizes.
+/// Runs the test `name` again with a disk of its own of `size` at the folder for temporary files. True in that run;
+/// false when it is over, or could not be: then there is still the limit on file sizes.
 fn on_a_small_disk(name: &str, size: &str) -> bool {
     if !in_a_namespace(name) {
         return false;
@@ -61,8 +61,8 @@ impl Drop for Ballast {
     }
 }
 
-/// One pass at `instant` with `pages` left on the disk. Room is made when it waits for that. Whether it went well, and what
-/// it said.
+/// One pass at `instant` with `pages` left on the disk. Room is made when it waits for that. Whether it went well, and
+/// what it said.
 fn cramped_pass(stage: &Stage, instant: &str, pages: usize) -> (bool, String) {
     let ballast = Ballast::leaving(stage, pages);
     let mut daemon = Daemon::start(stage.path(), &["run", "--once", "--at", instant]);

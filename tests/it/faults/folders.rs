@@ -1,4 +1,5 @@
-//! The watched folder is not what it was: replaced, not mounted, written by half; or what happens in it is learned late.
+//! The watched folder is not what it was: replaced, not mounted, written by half; or what happens in it is learned
+//! late.
 
 use std::fs;
 use std::os::unix::fs::symlink;

@@ -1,10 +1,11 @@
-//! Faults that really happen to the built program: each test says what becomes of it. docs/operating.md has the same as a
-//! table.
+//! Faults that really happen to the built program: each test says what becomes of it. docs/operating.md has the same as
+//! a table.
 //!
 //! * [`backup`]: the ledger is copied, lost, and put back. [`history`]: it is not kept for ever.
 //! * [`disk`]: the disk is full, or may not be written. [`damage`]: the ledger's file is not what it was.
-//! * [`arrivals`]: how files and folders come and go while a folder is watched. [`properties`]: what describes a calendar is
-//!   empty or half written. [`links`]: symbolic links. [`folders`]: the watched folder is not what it was. [`rivals`]: somebody else uses the ledger, or a later version has.
+//! * [`arrivals`]: how files and folders come and go while a folder is watched. [`properties`]: what describes a
+//!   calendar is empty or half written. [`links`]: symbolic links. [`folders`]: the watched folder is not what it was.
+//!   [`rivals`]: somebody else uses the ledger, or a later version has.
 //! * [`clock`]: the clock is wrong, or the program stands still. [`descriptors`]: there are none left.
 //! * [`files`]: a file is edited unseen, or cannot be read yet.
 //! * [`network`]: an address of a server, or the server, is not there.
@@ -88,8 +89,8 @@ fn readable(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|metadata| metadata.len() > 0)
 }
 
-/// Runs the test `name` again as the superuser of namespaces of its own, with a folder of its own for temporary files. True in
-/// that run; false when it is over, or could not be.
+/// Runs the test `name` again as the superuser of namespaces of its own, with a folder of its own for temporary files.
+/// True in that run; false when it is over, or could not be.
 fn in_a_namespace(name: &str) -> bool {
     if std::env::var_os(INSIDE).is_some() {
         return true;

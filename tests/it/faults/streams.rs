@@ -9,7 +9,8 @@ use crate::rehearsal::{Stage, event};
 
 use super::{SOON, announced, in_seconds, put_many, wait_until};
 
-/// Runs the daemon with `log` as its standard error, through what it logs at the start, on a broken file, and at the stop.
+/// Runs the daemon with `log` as its standard error, through what it logs at the start, on a broken file, and at the
+/// stop.
 fn logs_to(log: Stdio) {
     let _quiet = undisturbed();
     let stage = Stage::new();

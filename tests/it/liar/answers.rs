@@ -276,8 +276,8 @@ fn shown<'a>(collection: &'a Collection, lies: &[&'a Lie]) -> &'a Collection {
     past.unwrap_or(collection)
 }
 
-/// A calendar as its objects are given. What has another text now under the same entity tag is not given as it was: nobody
-/// could tell.
+/// A calendar as its objects are given. What has another text now under the same entity tag is not given as it was:
+/// nobody could tell.
 fn given<'a>(collection: &'a Collection, lies: &[&'a Lie]) -> Cow<'a, Collection> {
     let past = lies.iter().find_map(|lie| match &lie.kind {
         Kind::Lags(past) | Kind::Behind(past) => Some(&**past),

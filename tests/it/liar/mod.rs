@@ -1,6 +1,6 @@
-//! A calendar server in memory that lies and heals: what is in it, how it marks versions, and what it is told to say that
-//! is not so. It makes requests into replies and knows nothing of how they travel: the simulation asks it in the same
-//! thread, the soak over sockets.
+//! A calendar server in memory that lies and heals: what is in it, how it marks versions, and what it is told to say
+//! that is not so. It makes requests into replies and knows nothing of how they travel: the simulation asks it in the
+//! same thread, the soak over sockets.
 //!
 //! * [`answers`] is what it says; [`lies`] what it can be told to say instead.
 //! * [`model`] says what a program must have rung that looks at it.
@@ -18,7 +18,8 @@ use lies::Lie;
 /// How a server marks versions, after what real ones do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Manner {
-    /// A counter for each calendar, and an answer to any token: with nothing in it where the token is ahead (sabre/dav).
+    /// A counter for each calendar, and an answer to any token: with nothing in it where the token is ahead
+    /// (sabre/dav).
     Counter,
     /// Hashes; tokens that it did not give are refused (Radicale).
     Hash,

@@ -1,15 +1,16 @@
-//! What must have rung, by what was really in the store: the model knows nothing of what the program was told, only when it
-//! looked and whether it was lied to then. Its rules:
+//! What must have rung, by what was really in the store: the model knows nothing of what the program was told, only
+//! when it looked and whether it was lied to then. Its rules:
 //!
 //! 1. A ring belongs to a version of an object: from when that was written until it was replaced or deleted. What the
-//!    version rings in that time must be in the ledger, on the second where the program had learned of it and was up, else
-//!    late; so must what was due before the program looked, once the calendar is known.
-//! 2. It may be missing where the rules allow it: before the calendar was looked at for the first time (rule 22); where the
-//!    version had gone before the program could learn of it; where a look was shown an older state and could not tell
-//!    (rule 23: what was due before it is past); where the calendar was refused or not listed for as long as
+//!    version rings in that time must be in the ledger, on the second where the program had learned of it and was up,
+//!    else late; so must what was due before the program looked, once the calendar is known.
+//! 2. It may be missing where the rules allow it: before the calendar was looked at for the first time (rule 22); where
+//!    the version had gone before the program could learn of it; where a look was shown an older state and could not
+//!    tell (rule 23: what was due before it is past); where the calendar was refused or not listed for as long as
 //!    `absent_grace`, or an object was said not to be there for as long.
-//! 3. Nothing else may be there: no ring of before its version was written, of after the program learned that it is gone, of
-//!    another user's, none twice. Only half a text may ring what the whole one takes back: an occurrence that it moves.
+//! 3. Nothing else may be there: no ring of before its version was written, of after the program learned that it is
+//!    gone, of another user's, none twice. Only half a text may ring what the whole one takes back: an occurrence that
+//!    it moves.
 
 use std::collections::BTreeMap;
 

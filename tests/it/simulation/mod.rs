@@ -5,10 +5,10 @@
 //! with which time zone database, which commits fail, how sinks fail, how the clock is set and how long the machine
 //! sleeps. In a share of the seeds the mail sink limits how many mails a user gets within an hour, or the clock jumps
 //! now and then, by seconds, days, or to the year 2099, and is put right within the hour. The program's own stages do
-//! the work: the daemon's [`Core`](reveille::daemon::Core), a ledger on a real file, the wheel, the delivery workers. Each step
-//! is awaited to its end in one thread, and the clock is set by hand, so that the same seed is the same run. Afterwards
-//! a [`model`] that shares no code with the program says what must be in the ledger, and [`deliveries`] what the sinks
-//! must have got.
+//! the work: the daemon's [`Core`](reveille::daemon::Core), a ledger on a real file, the wheel, the delivery workers.
+//! Each step is awaited to its end in one thread, and the clock is set by hand, so that the same seed is the same run.
+//! Afterwards a [`model`] that shares no code with the program says what must be in the ledger, and [`deliveries`] what
+//! the sinks must have got.
 //!
 //! * [`run`] makes a run of a seed. [`world`] drives the program's stages.
 //! * [`store`], [`sink`] and [`disk`] stand around the program. [`event`] makes events and writes them down.

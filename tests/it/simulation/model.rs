@@ -1,30 +1,31 @@
 //! What must ring: said once more, by other means.
 //!
-//! The model is told what the program could have known and when, as facts: a batch of changes is in the ledger, a calendar
-//! is gone, the wheel has turned at some instant of the program's clock, a process has started. It keeps for each object
-//! the version that the ledger has, the rings of that version, counted out by [`occurrences`](super::occurrences), and
-//! from where on they are owed. It shares no code with the program. Its rules:
+//! The model is told what the program could have known and when, as facts: a batch of changes is in the ledger, a
+//! calendar is gone, the wheel has turned at some instant of the program's clock, a process has started. It keeps for
+//! each object the version that the ledger has, the rings of that version, counted out by
+//! [`occurrences`](super::occurrences), and from where on they are owed. It shares no code with the program. Its rules:
 //!
-//! 1. A ring is owed from when its version came into the ledger until that version is replaced or gone. A version counts
-//!    from the instant at which it was written, or from the previous look at its calendar, whichever is later; without a
-//!    previous look, from the first, also where that could not be written into the ledger. An instant that is still to come says
-//!    nothing of when it was written. (What was due before then was past
-//!    when it was learned.) What cannot be read is no version: the one before it goes on.
-//! 2. At each tick of the wheel, what is owed and due is in the ledger: as fired, or as missed where it is older than the
-//!    limit. Nothing else gets into the ledger. While the program runs, the wheel ticks at each instant at which something
-//!    is due.
+//! 1. A ring is owed from when its version came into the ledger until that version is replaced or gone. A version
+//!    counts from the instant at which it was written, or from the previous look at its calendar, whichever is later;
+//!    without a previous look, from the first, also where that could not be written into the ledger. An instant that is
+//!    still to come says nothing of when it was written. (What was due before then was past when it was learned.) What
+//!    cannot be read is no version: the one before it goes on.
+//! 2. At each tick of the wheel, what is owed and due is in the ledger: as fired, or as missed where it is older than
+//!    the limit. Nothing else gets into the ledger. While the program runs, the wheel ticks at each instant at which
+//!    something is due.
 //! 3. An edit does not take back what the version before it owed until the instant from which the new one counts: that
-//!    rings when the edit is learned. A deletion does: from when it was learned nothing rings. What comes back under the
-//!    same name within a quarter of an hour counts from the look that found it gone, or from the oldest ring that it owed then.
-//! 4. A ring (UID, action, instant) is in the ledger once, whatever happens, and in whichever calendar. What it says is what
-//!    its version says.
-//! 5. What was due before a start waits until the sources have been looked at once; and with it what the same object rings
-//!    until then.
+//!    rings when the edit is learned. A deletion does: from when it was learned nothing rings. What comes back under
+//!    the same name within a quarter of an hour counts from the look that found it gone, or from the oldest ring that
+//!    it owed then.
+//! 4. A ring (UID, action, instant) is in the ledger once, whatever happens, and in whichever calendar. What it says is
+//!    what its version says.
+//! 5. What was due before a start waits until the sources have been looked at once; and with it what the same object
+//!    rings until then.
 //! 6. Where the rules of a zone change, what lies in it is owed by the new rules from the previous look on, or from the
 //!    oldest ring that was still owed, whichever is earlier.
-//! 7. Either is right in three cases, and these are all: a ring between a look that found nothing and was not written down
-//!    before the process ended, and the look before it; a ring that was being fired when the process ended; one that
-//!    was owed by the old rules of a zone when the new ones came.
+//! 7. Either is right in three cases, and these are all: a ring between a look that found nothing and was not written
+//!    down before the process ended, and the look before it; a ring that was being fired when the process ended; one
+//!    that was owed by the old rules of a zone when the new ones came.
 //!
 //! 8. What a clock that was ahead has rung has rung. Once it is set back by more than a minute, what it says was missed
 //!    is owed again if it is not too late by the right clock, and with it all that is still to come.
@@ -435,8 +436,8 @@ impl Model {
         self.expected.entry(name).or_default().push(Expected { recorded, must });
     }
 
-    /// The wheel has turned at `now` until nothing was left to fire; or, where `commits` says so, the process ended after
-    /// so many of its commits.
+    /// The wheel has turned at `now` until nothing was left to fire; or, where `commits` says so, the process ended
+    /// after so many of its commits.
     pub fn turned(&mut self, now: i64, commits: Option<usize>) {
         let mut calendars = std::mem::take(&mut self.calendars);
         for calendar in calendars.values_mut() {

@@ -28,7 +28,8 @@ pub fn rings(event: &Event, rules: Rules, horizon: i64) -> Vec<Ring> {
             Some(other) if other.cancelled => {}
             Some(other) => of_one(&mut rings, event, rules, (other.start, None), (&id, &other.summary), &other.alarms),
             None => {
-                // A series by elapsed time passes through an hour that the wall shows twice: there the wall does not say when.
+                // A series by elapsed time passes through an hour that the wall shows twice: there the wall does not
+                // say when.
                 let elapsed = event.rule.as_ref().is_some_and(|rule| rule.step == Step::Hours);
                 let instants = if elapsed { instants_of(event, rules, wall, horizon) } else { vec![None] };
                 for instant in instants {
@@ -124,8 +125,8 @@ fn instants_of(event: &Event, rules: Rules, wall: i64, horizon: i64) -> Vec<Opti
     all.into_iter().filter(|instant| named(event, rules, *instant) == wall).map(Some).collect()
 }
 
-/// The wall that names an occurrence of a series by elapsed time. The first is named as it is written, also where that wall
-/// is never shown.
+/// The wall that names an occurrence of a series by elapsed time. The first is named as it is written, also where that
+/// wall is never shown.
 fn named(event: &Event, rules: Rules, instant: i64) -> i64 {
     if instant == rules.instant(event.start) { event.start } else { rules.wall(instant) }
 }

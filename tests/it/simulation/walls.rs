@@ -1,4 +1,5 @@
-//! Days and clocks, counted by hand: what the model knows of dates and time zones. It shares nothing with the program's.
+//! Days and clocks, counted by hand: what the model knows of dates and time zones. It shares nothing with the
+//! program's.
 //!
 //! A *wall* is what a clock on the wall shows, as the seconds that it would be since 1970 if that clock were UTC's.
 

@@ -1,5 +1,5 @@
-//! The program in a world of its own: its real stages, driven one step after the other, with a clock that is set by hand,
-//! a store in memory, sinks that obey, and a ledger whose commits may be the last thing that a process does.
+//! The program in a world of its own: its real stages, driven one step after the other, with a clock that is set by
+//! hand, a store in memory, sinks that obey, and a ledger whose commits may be the last thing that a process does.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -40,8 +40,8 @@ pub const SINKS: [&str; 2] = ["lines", "mail"];
 /// How far behind the latest instant that it showed the clock may be, milliseconds. The program takes back what a clock
 /// has done that was ahead by more than a minute; of that the model knows nothing.
 const BACK: i64 = 55_000;
-/// Stops in an hour after which the program is taken to be spinning. While a sink is down, each of hundreds of alarms that
-/// are owed is tried again every few minutes.
+/// Stops in an hour after which the program is taken to be spinning. While a sink is down, each of hundreds of alarms
+/// that are owed is tried again every few minutes.
 const STOPS: i64 = 5_000;
 /// Milliseconds.
 const HOUR: i64 = 3_600_000;

@@ -129,7 +129,8 @@ fn hourly_steps_are_elapsed_time() {
 #[test]
 fn filters_of_elapsed_steps_look_at_the_wall() {
     let berlin = zone("Europe/Berlin");
-    // Every second hour from an even one; after the change in spring these are odd hours, in autumn the even ones again.
+    // Every second hour from an even one; after the change in spring these are odd hours, in autumn the even ones
+    // again.
     let odd = starts(&berlin, "FREQ=HOURLY;INTERVAL=2;BYHOUR=9", "2026-01-01T00:00", 1);
     assert_eq!(odd, ["20260329T0900 = 20260329T0700Z"]);
     let both = starts(&berlin, "FREQ=MINUTELY;BYHOUR=9;BYMINUTE=30;BYDAY=SU", "2026-03-22T00:00", 2);
@@ -310,7 +311,8 @@ fn the_first_start_at_or_after_an_instant_counts() {
 
 #[test]
 fn what_programs_write_in_their_own_way() {
-    // Exchange: INTERVAL and WKST always; Google: lists and UNTIL in UTC; Lotus: blanks, empty parts, ordinals in weeks.
+    // Exchange: INTERVAL and WKST always; Google: lists and UNTIL in UTC; Lotus: blanks, empty parts, ordinals in
+    // weeks.
     let found = walls("FREQ=MONTHLY;UNTIL=20260401T070000Z;INTERVAL=1;BYDAY=2TU;WKST=SU", "2026-01-13T08:00", 9);
     assert_eq!(found, ["2026-01-13", "2026-02-10", "2026-03-10"]);
     let found = walls("FREQ=WEEKLY; INTERVAL=1; BYDAY=;COUNT=2;X-LOTUS=1", "2026-01-13T08:00", 9);

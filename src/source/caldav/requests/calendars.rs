@@ -220,8 +220,8 @@ fn is_calendar(response: &Response) -> bool {
     response.is_a(Space::Caldav, "calendar") && !response.is_a(Space::Caldav, "schedule-inbox") && !response.is_gone()
 }
 
-/// The status that stands in the way of knowing whether `response` is a calendar. That there is none, or none for this user,
-/// is no doubt.
+/// The status that stands in the way of knowing whether `response` is a calendar. That there is none, or none for this
+/// user, is no doubt.
 fn doubt(response: &Response) -> Option<u16> {
     let said = response.refusal();
     if said == Some(CUT) || matches!(said, Some(401 | 403 | 404 | 410)) {
@@ -280,7 +280,8 @@ fn or(own: DefaultAlarms, other: DefaultAlarms) -> DefaultAlarms {
     DefaultAlarms { timed: own.timed.or(other.timed), all_day: own.all_day.or(other.all_day) }
 }
 
-/// CALDAV:calendar-timezone-id, else calendar-timezone. The latter of SOGo is always Etc/UTC, set by nobody: UTC counts as none.
+/// CALDAV:calendar-timezone-id, else calendar-timezone. The latter of SOGo is always Etc/UTC, set by nobody: UTC counts
+/// as none.
 pub(super) fn zone(response: &Response) -> Option<String> {
     if let Some(id) = response.text(Space::Caldav, "calendar-timezone-id") {
         return Some(id.to_owned());

@@ -34,8 +34,8 @@ impl Changes {
     }
 }
 
-/// The changes of the calendar at `calendar` since `token`. No limit is asked for: servers that cut an answer there lose
-/// the rest.
+/// The changes of the calendar at `calendar` since `token`. No limit is asked for: servers that cut an answer there
+/// lose the rest.
 pub fn request(calendar: &Url, token: &str) -> Request {
     let token = escaped(token);
     let body = format!(

@@ -54,8 +54,8 @@ pub struct Members {
     pub is_cut: bool,
 }
 
-/// Reads the objects out of the answer for a calendar, or the status with which the server says that there is none, or none
-/// for this user. An answer that says nothing at all is no listing: a complete one speaks of the calendar itself.
+/// Reads the objects out of the answer for a calendar, or the status with which the server says that there is none, or
+/// none for this user. An answer that says nothing at all is no listing: a complete one speaks of the calendar itself.
 #[derive(Debug)]
 pub struct Collector {
     /// The key of the calendar.
@@ -106,7 +106,8 @@ impl Collect for Collector {
     }
 }
 
-/// Whether a listing names an object. One that is refused is there as well: what becomes of it when it is asked for tells.
+/// Whether a listing names an object. One that is refused is there as well: what becomes of it when it is asked for
+/// tells.
 fn is_object(response: &Response) -> bool {
     let is_refused = response.status.is_some_and(|status| status >= 400) && !response.is_gone();
     let is_folder = response.is_a(Space::Dav, "collection") || (is_refused && response.href.ends_with('/'));

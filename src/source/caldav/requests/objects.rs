@@ -35,8 +35,8 @@ pub fn request_one(object: &Url) -> Request {
     Request::new(Verb::Get, object, None, String::new())
 }
 
-/// Reads the objects that the answer holds; those that it reports as missing, or leaves out, are not among them. Their texts
-/// are bounded by the size of the answer and by nothing else.
+/// Reads the objects that the answer holds; those that it reports as missing, or leaves out, are not among them. Their
+/// texts are bounded by the size of the answer and by nothing else.
 #[derive(Debug, Default)]
 pub struct Collector {
     objects: Vec<Object>,

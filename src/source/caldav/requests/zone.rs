@@ -14,8 +14,8 @@ pub fn request(calendar: &Url) -> Request {
     propfind(calendar, "0", BODY)
 }
 
-/// Reads the zone out of the answer: an IANA id or a VTIMEZONE, none where the calendar has none; or the status with which the
-/// server does not say.
+/// Reads the zone out of the answer: an IANA id or a VTIMEZONE, none where the calendar has none; or the status with
+/// which the server does not say.
 #[derive(Debug, Default)]
 pub struct Collector {
     zone: Option<String>,

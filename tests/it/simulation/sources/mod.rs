@@ -1,10 +1,10 @@
-//! The simulation of sources that lie and heal: a [server](crate::liar) in memory, before which the program's own CalDAV
-//! sources stand, with its ingest, ledger and wheel behind them.
+//! The simulation of sources that lie and heal: a [server](crate::liar) in memory, before which the program's own
+//! CalDAV sources stand, with its ingest, ledger and wheel behind them.
 //!
-//! A seed decides how the server marks versions, how wrong its clock is, what is edited, moved, deleted and restored from
-//! backups, what it says that is not so and for how long, when it is looked at, and when processes end. After each look at
-//! a calendar of which nothing was untrue, what the ledger has of it, and what is armed, equals the store. At the end the
-//! [model](crate::liar::model) says what must have rung.
+//! A seed decides how the server marks versions, how wrong its clock is, what is edited, moved, deleted and restored
+//! from backups, what it says that is not so and for how long, when it is looked at, and when processes end. After each
+//! look at a calendar of which nothing was untrue, what the ledger has of it, and what is armed, equals the store. At
+//! the end the [model](crate::liar::model) says what must have rung.
 
 use std::path::Path;
 

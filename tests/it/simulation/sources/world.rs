@@ -1,4 +1,5 @@
-//! The program before a server that lies: its real CalDAV sources, ingest, ledger and wheel, driven one step after the other.
+//! The program before a server that lies: its real CalDAV sources, ingest, ledger and wheel, driven one step after the
+//! other.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -23,8 +24,8 @@ use crate::chance::Chance;
 use crate::liar::model::{Bounds, Look, Model, Place};
 use crate::liar::{MANNERS, Server, lies::Untruth};
 
-/// Whose alarms ring, with which login, and where their calendars are looked for: by the home's address, by the server's,
-/// and somebody else's home.
+/// Whose alarms ring, with which login, and where their calendars are looked for: by the home's address, by the
+/// server's, and somebody else's home.
 pub const SOURCES: [(&str, &str, &str); 3] =
     [("mary", "mary", "/cal/mary/"), ("bob", "bob", "/"), ("alice", "service", "/cal/alice/")];
 /// Has calendars of its own, whose alarms ring for nobody.
@@ -70,7 +71,8 @@ pub struct World {
     pub figures: Figures,
     pub next_look: i64,
     pub postbox: Arc<Postbox>,
-    /// Calendars whose versions may coincide with those that the program knows although they are others, and since when.
+    /// Calendars whose versions may coincide with those that the program knows although they are others, and since
+    /// when.
     doubts: BTreeMap<Place, i64>,
     /// Calendars that a look has found.
     pub known: BTreeSet<Place>,
