@@ -24,6 +24,8 @@ pub use object::{Job, Outcome, Past};
 
 /// Lines an hour that the log has about the objects of one user.
 const FAULT_LINES: u32 = 20;
+/// Faults of an object that are in its line.
+const TOLD_FAULTS: usize = 3;
 /// Users of whom lines are counted; above that all are counted anew.
 const COUNTED_USERS: usize = 10_000;
 /// Fewer objects than this are planned on one thread.
@@ -76,7 +78,11 @@ impl Planner {
 
     /// Logs what is wrong with an object, as far as its user's other objects have left lines for it.
     fn log_faults(&self, row: &CalendarRow, href: &str, faults: &[String], now: UtcMillis) {
-        let Some(first) = faults.first() else { return };
+        if faults.is_empty() {
+            return;
+        }
+        let told: Vec<&str> = faults.iter().take(TOLD_FAULTS).map(String::as_str).collect();
+        let told = told.join("; ");
         let logged = {
             let mut limits = self.inner.log_limits.lock().unwrap_or_else(PoisonError::into_inner);
             if limits.len() >= COUNTED_USERS && !limits.contains_key(&row.user) {
@@ -84,12 +90,12 @@ impl Planner {
             }
             limits.entry(row.user.clone()).or_insert_with(|| LogLimit::new(FAULT_LINES)).line(now)
         };
-        let more = match faults.len() - 1 {
+        let more = match faults.len().saturating_sub(TOLD_FAULTS) {
             0 => String::new(),
             more => format!(" ({more} more faults; see 'reveille calendars --faults')"),
         };
         if logged != Logged::No {
-            tracing::warn!(calendar.name = row.name, object.href = href, "{first}{more}");
+            tracing::warn!(calendar.name = row.name, object.href = href, "{told}{more}");
         }
         if logged == Logged::Last {
             tracing::warn!(
