@@ -388,14 +388,15 @@ async fn a_mail_that_is_not_confirmed_is_neither_delivered_nor_lost() {
     let expected = format!("127.0.0.1:{} did not answer to the mail itself in time", server.port);
     assert_eq!(outcomes, [Outcome::Unknown { answer: expected }]);
     // What was not sent to its end cannot have been taken, however much of it was.
-    let setting = hostile(|stream| {
+    let (end, ended) = std::sync::mpsc::channel::<()>();
+    let setting = hostile(move |stream| {
         for answer in ["220 x\r\n", "250 AUTH PLAIN\r\n", "235 x\r\n", "250 x\r\n", "250 x\r\n"] {
             stream.write_all(answer.as_bytes())?;
             heard(stream)?;
         }
         stream.write_all(b"354 x\r\n")?;
-        // It reads nothing more until the other side has gone.
-        std::thread::sleep(IMPATIENT * 5);
+        // It reads nothing more while the other side waits.
+        let _ = ended.recv();
         Ok(())
     });
     let mut event = notification("n1");
@@ -403,6 +404,7 @@ async fn a_mail_that_is_not_confirmed_is_neither_delivered_nor_lost() {
     let sink = Setting { timeout: IMPATIENT, ..setting }.sink();
     let outcomes = sent(&sink, &[delivery("mary@example.org", &event)]).await;
     assert!(retry(&outcomes).ends_with("did not answer to the mail itself in time"), "{outcomes:?}");
+    drop(end);
 }
 
 #[tokio::test]
