@@ -1,7 +1,7 @@
 //! The sink `email`: the EMAIL action, over SMTP. One mail a recipient, over a few connections at a time.
 //!
 //! * `address`: addresses as calendars write them.
-//! * `content`: what a mail says; `phrases`: its phrases; `message`: its octets.
+//! * `content`: what a mail says; `phrases`: the words that are the same in each; `message`: its octets.
 //! * `allowance`: how many mails a user may get.
 //! * `trust`: whose certificates are accepted; `connect`: TCP; `stream`: TLS over it; `session`: SMTP over it; `pool`:
 //!   sessions that wait for the next mail.
