@@ -244,7 +244,7 @@ async fn caldav(source: &CaldavSource, people: &mut People) -> Result<String, St
 
 /// Reads a folder as the daemon would, and counts. Besides, links that are not followed.
 async fn directory(
-    source: &config::Source,
+    source: &config::SourceConfig,
     config: &Config,
     clock: &Clock,
     people: &mut People,
@@ -271,7 +271,7 @@ async fn directory(
 }
 
 /// Why nothing of a folder will ring.
-fn no_calendars(source: &config::Source, path: &str) -> String {
+fn no_calendars(source: &config::SourceConfig, path: &str) -> String {
     match source.calendars.as_slice() {
         [] => format!("no calendars were found in {path}: check path and layout"),
         wanted => format!("no calendar is watched: calendars = {wanted:?} names none in {path}, if there are any"),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::calendar::surroundings::Surroundings;
 use crate::calendar::zone::Zones;
-use crate::config::{Config, Layout, Source, SourceKind};
+use crate::config::{Config, Layout, SourceConfig, SourceKind};
 use crate::notification::About;
 use crate::source::CalendarSeen;
 use crate::source::directory;
@@ -36,7 +36,7 @@ pub(super) enum UserZone {
 
 impl UserZone {
     /// What says which zone is that of `user`, whose calendar is one of `source`.
-    pub(super) fn of(source: Option<&Source>, config: &Config, user: &str) -> UserZone {
+    pub(super) fn of(source: Option<&SourceConfig>, config: &Config, user: &str) -> UserZone {
         if config.users.get(user).is_some_and(|user| user.zone.is_some()) {
             UserZone::User
         } else if source.is_some_and(|source| source.zone.is_some()) {
@@ -130,7 +130,7 @@ fn watched(folder: &Path, root: Option<&Path>, config: &Config) -> Option<Calend
         };
         let (name, login) = (String::new(), login());
         let (users, email, calendars) = (config.users.clone(), Vec::new(), Vec::new());
-        let source = Source { name, user: None, login, email, zone: None, users, calendars, kind };
+        let source = SourceConfig { name, user: None, login, email, zone: None, users, calendars, kind };
         directory::calendar_in(&source, (root, Layout::Auto), folder, max_size)
     };
     configured.or_else(|| by_itself(root?)).or_else(|| by_itself(folder))

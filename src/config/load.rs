@@ -12,7 +12,7 @@ use super::address;
 use super::error::{ConfigError, Problem};
 use super::section::{Diagnostics, Section, nearest};
 use super::settings::{
-    AnswerLimits, Config, Defaults, Limits, Log, LogFormat, LogLevel, ObjectLimits, User, Users, ZoneLimits,
+    AnswerLimits, Config, Defaults, LimitsConfig, Log, LogFormat, LogLevel, ObjectLimits, UserConfig, Users, ZoneLimits,
 };
 use super::sources::Around;
 use super::{sinks, sources, value};
@@ -227,7 +227,7 @@ fn read_top<'a>(diagnostics: &'a Diagnostics<'a>, table: &'a DeTable<'a>, reader
 fn read_users(top: &Section<'_>, reader: &Reader<'_>) -> Users {
     let mut users = Users::new();
     for (name, section) in top.children("users") {
-        let user = User {
+        let user = UserConfig {
             email: section.read("email", address::emails).unwrap_or_default(),
             zone: section.read("zone", |value| reader.zone(value)),
         };
@@ -277,8 +277,8 @@ fn read_defaults(section: Section<'_>, reader: &Reader<'_>) -> Defaults {
     defaults
 }
 
-fn read_limits(section: Section<'_>) -> Limits {
-    let standard = Limits::default();
+fn read_limits(section: Section<'_>) -> LimitsConfig {
+    let standard = LimitsConfig::default();
     let within = |key, (least, most), otherwise: usize| {
         let number = section.read(key, value::number(least, most));
         number.and_then(|number| usize::try_from(number).ok()).unwrap_or(otherwise)
@@ -292,7 +292,7 @@ fn read_limits(section: Section<'_>) -> Limits {
         number.and_then(|number| u32::try_from(number).ok()).unwrap_or(otherwise)
     };
     let (objects, answers, zones) = (standard.objects, standard.answers, standard.objects.zones);
-    let limits = Limits {
+    let limits = LimitsConfig {
         objects: ObjectLimits {
             max_object_size: octets("max_object_size", objects.max_object_size),
             max_repeat: small("max_repeat", objects.max_repeat),
@@ -342,7 +342,7 @@ impl Default for Config {
             zoneinfo: ZoneinfoChoice::default(),
             log: Log::default(),
             defaults: Defaults::default(),
-            limits: Limits::default(),
+            limits: LimitsConfig::default(),
             users: Arc::default(),
             sources: Vec::new(),
             sinks: Vec::new(),

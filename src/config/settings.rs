@@ -23,11 +23,11 @@ pub struct Config {
     pub zoneinfo: ZoneinfoChoice,
     pub log: Log,
     pub defaults: Defaults,
-    pub limits: Limits,
+    pub limits: LimitsConfig,
     /// `[users]`; each source has it too.
     pub users: Arc<Users>,
-    pub sources: Vec<Source>,
-    pub sinks: Vec<Sink>,
+    pub sources: Vec<SourceConfig>,
+    pub sinks: Vec<SinkConfig>,
 }
 
 /// `[log]`
@@ -96,7 +96,7 @@ fn host_name() -> String {
 
 /// `[limits]`: bounds on what comes from outside.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct LimitsConfig {
     /// Of calendar objects.
     pub objects: ObjectLimits,
     /// Of what calendar servers answer.
@@ -113,10 +113,10 @@ pub struct Limits {
     pub max_reply_size: usize,
 }
 
-impl Default for Limits {
-    fn default() -> Limits {
+impl Default for LimitsConfig {
+    fn default() -> LimitsConfig {
         let (objects, answers) = (ObjectLimits::default(), AnswerLimits::default());
-        Limits {
+        LimitsConfig {
             objects,
             answers,
             max_name: 1_000,
@@ -177,11 +177,11 @@ impl Default for AnswerLimits {
 }
 
 /// `[users]`: what is known of people, by userId.
-pub type Users = BTreeMap<String, User>;
+pub type Users = BTreeMap<String, UserConfig>;
 
 /// `[users."mary"]`
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct User {
+pub struct UserConfig {
     /// The user's own addresses, bare; empty where none are written.
     pub email: Vec<String>,
     /// The user's zone, IANA.
@@ -190,7 +190,7 @@ pub struct User {
 
 /// `[[source]]`
 #[derive(Clone, Debug)]
-pub struct Source {
+pub struct SourceConfig {
     pub name: String,
     /// userId; for the layout `radicale` the folder's name is taken where this is none.
     pub user: Option<String>,
@@ -206,7 +206,7 @@ pub struct Source {
     pub kind: SourceKind,
 }
 
-impl Source {
+impl SourceConfig {
     /// The own addresses of `user` that are configured, bare.
     pub fn emails_of(&self, user: &str) -> &[String] {
         self.users.get(user).map(|user| &user.email).filter(|emails| !emails.is_empty()).unwrap_or(&self.email)
@@ -299,7 +299,7 @@ impl std::fmt::Debug for Secret {
 
 /// `[[sink]]`
 #[derive(Clone, Debug)]
-pub struct Sink {
+pub struct SinkConfig {
     pub name: String,
     /// Lower-case actions that this sink takes; empty: all.
     pub actions: Vec<String>,

@@ -8,7 +8,7 @@ use toml::de::DeValue;
 use super::load::Reader;
 use super::secret_ref::SecretRef;
 use super::section::Section;
-use super::settings::{EmailSettings, JsonFormat, Recipients, Sink, SinkKind, SmtpSecurity};
+use super::settings::{EmailSettings, JsonFormat, Recipients, SinkConfig, SinkKind, SmtpSecurity};
 use super::{address, secret, sources, value};
 
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -40,8 +40,8 @@ const PLANNED: [&str; 2] = ["webhook", "command"];
 const ACTIONS: [(&str, &str); 3] = [("display", "display"), ("email", "email"), ("audio", "audio")];
 
 /// Reads all sinks.
-pub(super) fn read(sections: Vec<Section<'_>>, reader: &Reader<'_>) -> Vec<Sink> {
-    let mut sinks: Vec<Sink> = Vec::new();
+pub(super) fn read(sections: Vec<Section<'_>>, reader: &Reader<'_>) -> Vec<SinkConfig> {
+    let mut sinks: Vec<SinkConfig> = Vec::new();
     for mut section in sections {
         let kind = section.required("kind", kind);
         let taken = |name: &str| sinks.iter().any(|sink| sink.name == name);
@@ -64,7 +64,7 @@ fn kind(value: &DeValue<'_>) -> Result<Kind, String> {
     }
 }
 
-fn read_one(section: Section<'_>, name: String, kind: Kind, reader: &Reader<'_>) -> Option<Sink> {
+fn read_one(section: Section<'_>, name: String, kind: Kind, reader: &Reader<'_>) -> Option<SinkConfig> {
     let actions = section.read("actions", actions).unwrap_or_else(|| standard_actions(kind));
     let users = section.read("users", value::texts).unwrap_or_default();
     let calendars = section.read("calendars", value::texts).unwrap_or_default();
@@ -77,12 +77,12 @@ fn read_one(section: Section<'_>, name: String, kind: Kind, reader: &Reader<'_>)
         Kind::Email => email(&section, reader).map(SinkKind::Email),
     };
     section.finish();
-    Some(Sink { name, actions, users, calendars, timeout, give_up_after, kind: kind? })
+    Some(SinkConfig { name, actions, users, calendars, timeout, give_up_after, kind: kind? })
 }
 
 /// Standard output, where nothing else was asked for.
-pub(super) fn stdout() -> Sink {
-    Sink {
+pub(super) fn stdout() -> SinkConfig {
+    SinkConfig {
         name: "stdout".to_owned(),
         actions: Vec::new(),
         users: Vec::new(),

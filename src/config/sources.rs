@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use super::load::Reader;
 use super::section::Section;
-use super::settings::{CaldavSettings, Config, Credentials, Defaults, Layout, OwnDomains, Source, SourceKind, Users};
+use super::settings::{
+    CaldavSettings, Config, Credentials, Defaults, Layout, OwnDomains, SourceConfig, SourceKind, Users,
+};
 use super::{address, secret, value};
 
 const RESCAN_INTERVAL: Duration = Duration::from_secs(15 * 60);
@@ -35,8 +37,8 @@ pub(super) struct Around<'a> {
 }
 
 /// Reads all sources.
-pub(super) fn read(sections: Vec<Section<'_>>, around: &Around<'_>, reader: &Reader<'_>) -> Vec<Source> {
-    let mut sources: Vec<Source> = Vec::new();
+pub(super) fn read(sections: Vec<Section<'_>>, around: &Around<'_>, reader: &Reader<'_>) -> Vec<SourceConfig> {
+    let mut sources: Vec<SourceConfig> = Vec::new();
     for mut section in sections {
         let kind = section.required("kind", value::word(&KINDS));
         let taken = |name: &str| sources.iter().any(|source| source.name == name);
@@ -80,7 +82,7 @@ fn read_one(
     (name, kind): (String, Kind),
     around: &Around<'_>,
     reader: &Reader<'_>,
-) -> Option<Source> {
+) -> Option<SourceConfig> {
     let user = section.read("user", value::text);
     let email = section.read("email", address::emails).unwrap_or_default();
     let zone = section.read("zone", |value| reader.zone(value));
@@ -98,7 +100,7 @@ fn read_one(
     }
     section.finish();
     let users = around.users.clone();
-    Some(Source { name, user, login: reader.login(), email, zone, users, calendars, kind: kind? })
+    Some(SourceConfig { name, user, login: reader.login(), email, zone, users, calendars, kind: kind? })
 }
 
 fn directory(section: &Section<'_>, reader: &Reader<'_>) -> Option<SourceKind> {
@@ -159,7 +161,7 @@ fn credentials(section: &Section<'_>, username: Option<String>, reader: &Reader<
 }
 
 /// A folder that the command line names, beside the sources of `config`.
-pub(super) fn watched(folder: &Path, config: &Config, reader: &Reader<'_>) -> Source {
+pub(super) fn watched(folder: &Path, config: &Config, reader: &Reader<'_>) -> SourceConfig {
     let last = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
     let stem = last.file_name().map_or_else(|| "watch".to_owned(), |name| name.to_string_lossy().into_owned());
     let taken = |name: &str| config.sources.iter().any(|other| other.name == name);
@@ -169,7 +171,7 @@ pub(super) fn watched(folder: &Path, config: &Config, reader: &Reader<'_>) -> So
         rescan_interval: RESCAN_INTERVAL,
         follow_links: Vec::new(),
     };
-    Source {
+    SourceConfig {
         name: free_name(&stem, &taken),
         user: None,
         login: reader.login(),

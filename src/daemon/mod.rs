@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::calendar::zone::Zones;
 use crate::clock::Clock;
-use crate::config::{Config, SourceKind, User};
+use crate::config::{Config, SourceKind, UserConfig};
 use crate::delivery::deadline::SendDeadline;
 use crate::delivery::routing::Routing;
 use crate::delivery::sink::{Sink, SinkContext};
@@ -311,7 +311,7 @@ async fn fired_until(ledger: &Ledger, clock: &Clock) -> Result<UtcMillis, Ledger
 
 /// userId → the zone that the user reads times in.
 fn reader_zones(config: &Config) -> HashMap<String, String> {
-    let of_user = |(name, user): (&String, &User)| Some((name.clone(), user.zone.clone()?));
+    let of_user = |(name, user): (&String, &UserConfig)| Some((name.clone(), user.zone.clone()?));
     let mut zones: HashMap<String, String> = config.users.iter().filter_map(of_user).collect();
     for source in &config.sources {
         let user = match (&source.user, &source.kind) {

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::clock::Clock;
-use crate::config::{Config, Credentials, Layout, Source, SourceKind};
+use crate::config::{Config, Credentials, Layout, SourceConfig, SourceKind};
 use crate::ingest::Ingest;
 use crate::ledger::SourceLook;
 use crate::log_limit::{LogLimit, Logged};
@@ -80,7 +80,7 @@ enum Cause {
 impl Watcher {
     /// # Errors
     /// When the settings cannot work: a URL that is none.
-    pub fn new(source: &Source, config: &Config, clock: &Clock, hosts: &Hosts) -> anyhow::Result<Watcher> {
+    pub fn new(source: &SourceConfig, config: &Config, clock: &Clock, hosts: &Hosts) -> anyhow::Result<Watcher> {
         let mut source = source.clone();
         source.zone = source.zone.or_else(|| config.defaults.zone.clone());
         let (kind, interval) = match &source.kind {
@@ -408,7 +408,12 @@ async fn touched(watch: Option<&Arc<Watch>>) -> Touched {
     }
 }
 
-fn directory(source: &Source, place: (&std::path::Path, Layout), config: &Config, clock: &Clock) -> DirectorySource {
+fn directory(
+    source: &SourceConfig,
+    place: (&std::path::Path, Layout),
+    config: &Config,
+    clock: &Clock,
+) -> DirectorySource {
     DirectorySource::new(source, place, &source.login, config.limits.objects.max_object_size, clock.clone())
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::email::{bare, key};
-use crate::config::{Recipients, Sink, SinkKind};
+use crate::config::{Recipients, SinkConfig, SinkKind};
 use crate::ledger::Route;
 use crate::notification::Notification;
 
@@ -37,8 +37,8 @@ struct Wishes {
 
 impl Routing {
     /// The routing to `sinks`; those without an id in `ids` get nothing.
-    pub fn new(sinks: &[Sink], ids: &HashMap<String, i64>) -> Routing {
-        let wishes = |sink: &Sink| {
+    pub fn new(sinks: &[SinkConfig], ids: &HashMap<String, i64>) -> Routing {
+        let wishes = |sink: &SinkConfig| {
             let recipients = match &sink.kind {
                 SinkKind::Email(email) => Some(email.recipients.clone()),
                 SinkKind::Stdout { .. } | SinkKind::File { .. } | SinkKind::CyrusNotify { .. } => None,
@@ -46,7 +46,7 @@ impl Routing {
             let (actions, users) = (sink.actions.clone(), sink.users.clone());
             Wishes { name: sink.name.clone(), actions, users, calendars: sink.calendars.clone(), recipients }
         };
-        let known = |sink: &Sink| ids.get(&sink.name).map(|id| (*id, wishes(sink)));
+        let known = |sink: &SinkConfig| ids.get(&sink.name).map(|id| (*id, wishes(sink)));
         Routing { sinks: sinks.iter().filter_map(known).collect() }
     }
 
@@ -152,10 +152,11 @@ pub fn is_meant(pattern: &str, name: &str, id: &str) -> bool {
 }
 
 /// The actions whose alarms go to no sink at all, with the sink that could take them and a sentence that says how.
-pub fn untaken(sinks: &[Sink]) -> Vec<(String, String)> {
-    let is_mail = |sink: &&Sink| matches!(sink.kind, SinkKind::Email(_));
+pub fn untaken(sinks: &[SinkConfig]) -> Vec<(String, String)> {
+    let is_mail = |sink: &&SinkConfig| matches!(sink.kind, SinkKind::Email(_));
     let Some(nearest) = sinks.iter().find(is_mail).or(sinks.first()) else { return Vec::new() };
-    let takes = |sink: &Sink, action: &str| sink.actions.is_empty() || sink.actions.iter().any(|own| own == action);
+    let takes =
+        |sink: &SinkConfig, action: &str| sink.actions.is_empty() || sink.actions.iter().any(|own| own == action);
     let mut actions = nearest.actions.clone();
     let mut found = Vec::new();
     for action in ["display", "email", "audio"] {

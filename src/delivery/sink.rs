@@ -150,7 +150,7 @@ impl Sink {
     ///
     /// # Errors
     /// When the settings themselves cannot work: a From that is no address.
-    pub fn open(config: &config::Sink, context: &SinkContext) -> Result<Sink, SinkError> {
+    pub fn open(config: &config::SinkConfig, context: &SinkContext) -> Result<Sink, SinkError> {
         let timeout = config.timeout;
         let renderer = |format| Renderer::new(format, context.zones.clone());
         let kind = match &config.kind {

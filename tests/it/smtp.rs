@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use reveille::calendar::zone::Zones;
 use reveille::clock::Clock;
-use reveille::config::{self, EmailSettings, Limits, Recipients, SecretRef, SinkKind, SmtpSecurity};
+use reveille::config::{self, EmailSettings, LimitsConfig, Recipients, SecretRef, SinkKind, SmtpSecurity};
 use reveille::delivery::deadline::SendDeadline;
 use reveille::delivery::gate::Closure;
 use reveille::delivery::sink::{ClaimedDelivery, Finished, Outcome, Sink, SinkContext, Transport as _};
@@ -43,7 +43,7 @@ impl Setting {
     fn of(server: &MailServer, security: SmtpSecurity) -> Setting {
         let ca_file = (security != SmtpSecurity::Plain).then(|| server.ca_file());
         let port = server.port;
-        let max_reply_size = Limits::default().max_reply_size;
+        let max_reply_size = LimitsConfig::default().max_reply_size;
         let (server_name, helo) = ("reveille.test", None);
         Setting {
             host: "127.0.0.1",
@@ -74,7 +74,7 @@ impl Setting {
             data_timeout: self.timeout,
             ca_file: self.ca_file,
         };
-        let sink = config::Sink {
+        let sink = config::SinkConfig {
             name: "mail".into(),
             actions: vec!["email".into()],
             users: vec![],
@@ -545,7 +545,7 @@ fn hostile(talk: impl Fn(&mut TcpStream) -> std::io::Result<()> + Send + 'static
         password: "secret",
         ca_file: None,
         timeout: PATIENT,
-        max_reply_size: Limits::default().max_reply_size,
+        max_reply_size: LimitsConfig::default().max_reply_size,
         server_name: "reveille.test",
         helo: None,
         max_mails_per_hour: 500,
@@ -573,7 +573,7 @@ async fn an_answer_without_an_end_is_cut_off() {
 
 #[tokio::test]
 async fn limit_of_a_mail_servers_answer_at_it_and_above() {
-    for max_reply_size in [Limits::default().max_reply_size, 1024] {
+    for max_reply_size in [LimitsConfig::default().max_reply_size, 1024] {
         for security in [SmtpSecurity::Plain, SmtpSecurity::StartTls] {
             let answered = async |octets: usize| {
                 let setting = hostile(move |stream| {

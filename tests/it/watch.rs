@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reveille::clock::Clock;
-use reveille::config::{AnswerLimits, CaldavSettings, Credentials, Limits, OwnDomains, SecretRef, Source, SourceKind};
+use reveille::config::{
+    AnswerLimits, CaldavSettings, Credentials, LimitsConfig, OwnDomains, SecretRef, SourceConfig, SourceKind,
+};
 use reveille::source::caldav::{CaldavError, CaldavSource, Looked};
 
 use crate::memory_store::Kept;
@@ -20,14 +22,14 @@ pub struct Watch {
 }
 
 /// The limits of these sources.
-pub fn limits() -> Limits {
-    let mut limits = Limits::default();
+pub fn limits() -> LimitsConfig {
+    let mut limits = LimitsConfig::default();
     limits.objects.max_object_size = MAX_SIZE;
     limits
 }
 
 /// Settings for `url`, with name and password.
-pub fn settings(url: &str, login: Option<(&str, &str)>) -> (Source, CaldavSettings) {
+pub fn settings(url: &str, login: Option<(&str, &str)>) -> (SourceConfig, CaldavSettings) {
     let credentials = match login {
         Some((username, password)) => {
             Credentials::Basic { username: username.to_owned(), password: SecretRef::inline(password) }
@@ -43,7 +45,7 @@ pub fn settings(url: &str, login: Option<(&str, &str)>) -> (Source, CaldavSettin
         default_alarms: false,
         ca_file: None,
     };
-    let source = Source {
+    let source = SourceConfig {
         name: "test".to_owned(),
         user: login.map(|(name, _)| name.to_owned()),
         login: "me".to_owned(),
@@ -63,22 +65,22 @@ impl Watch {
         Watch::with(&source, &settings)
     }
 
-    pub fn with(source: &Source, settings: &CaldavSettings) -> Watch {
+    pub fn with(source: &SourceConfig, settings: &CaldavSettings) -> Watch {
         Watch::at(source, settings, Clock::System)
     }
 
     /// One that takes the time from `clock`.
-    pub fn at(source: &Source, settings: &CaldavSettings, clock: Clock) -> Watch {
+    pub fn at(source: &SourceConfig, settings: &CaldavSettings, clock: Clock) -> Watch {
         Watch::bounded(source, settings, &limits(), clock)
     }
 
     /// One of the account at `url` that reads no more of an answer than `answers` allow.
     pub fn within(answers: AnswerLimits, url: &str) -> Watch {
         let (source, settings) = settings(url, None);
-        Watch::bounded(&source, &settings, &Limits { answers, ..limits() }, Clock::System)
+        Watch::bounded(&source, &settings, &LimitsConfig { answers, ..limits() }, Clock::System)
     }
 
-    fn bounded(source: &Source, settings: &CaldavSettings, limits: &Limits, clock: Clock) -> Watch {
+    fn bounded(source: &SourceConfig, settings: &CaldavSettings, limits: &LimitsConfig, clock: Clock) -> Watch {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let source = CaldavSource::new(source, settings, limits, clock).unwrap();
         Watch { source, kept: Kept::default(), runtime }

@@ -23,7 +23,7 @@ use reqwest::Url;
 
 use super::{CalendarSeen, DefaultAlarms, Known};
 use crate::clock::Clock;
-use crate::config::{AnswerLimits, CaldavSettings, Credentials, Limits, OwnDomains, Source};
+use crate::config::{AnswerLimits, CaldavSettings, Credentials, LimitsConfig, OwnDomains, SourceConfig};
 use crate::time::UtcMillis;
 
 mod absent;
@@ -95,7 +95,7 @@ pub struct Looked {
 /// The account of one user on a CalDAV server.
 #[derive(Debug)]
 pub struct CaldavSource {
-    source: Source,
+    source: SourceConfig,
     url: Url,
     /// The name that the user logs in with.
     username: Option<String>,
@@ -144,9 +144,9 @@ impl CaldavSource {
     /// # Errors
     /// [`CaldavError::Settings`] when the URL cannot be used.
     pub fn new(
-        source: &Source,
+        source: &SourceConfig,
         settings: &CaldavSettings,
-        limits: &Limits,
+        limits: &LimitsConfig,
         clock: Clock,
     ) -> Result<CaldavSource, CaldavError> {
         let url = Url::parse(&settings.url)

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use super::{CalendarSeen, StoreError};
 use crate::clock::Clock;
-use crate::config::{Layout, Source};
+use crate::config::{Layout, SourceConfig};
 use crate::time::UtcMillis;
 
 mod folder;
@@ -80,7 +80,7 @@ pub struct DirectorySource {
 /// The calendar that the folder `path` is to a source that watches `root`: what a look at it would hand in. None where
 /// it is no calendar of that source. `max_size` bounds a file, in octets.
 pub fn calendar_in(
-    source: &Source,
+    source: &SourceConfig,
     (root, layout): (&Path, Layout),
     path: &Path,
     max_size: usize,
@@ -95,7 +95,7 @@ impl DirectorySource {
     /// A source for the folder `path`. `fallback_user` is whose alarms these are where neither the settings nor the
     /// layout say so; `max_size` bounds a file, in octets. The folder need not be there yet.
     pub fn new(
-        source: &Source,
+        source: &SourceConfig,
         (path, layout): (&Path, Layout),
         fallback_user: &str,
         max_size: usize,

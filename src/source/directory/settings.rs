@@ -8,7 +8,7 @@ use super::folder::Folder;
 use super::links::Links;
 use super::properties::Memory;
 use super::tree::Tree;
-use crate::config::{Layout, ONE_USER, Source, SourceKind};
+use crate::config::{Layout, ONE_USER, SourceConfig, SourceKind};
 use crate::source::{CalendarSeen, DefaultAlarms};
 use crate::time::UtcMillis;
 
@@ -20,7 +20,7 @@ pub(super) struct Settings {
     user: String,
     user_is_given: bool,
     /// With the addresses and zones of its users.
-    source: Source,
+    source: SourceConfig,
     calendars: Vec<String>,
     pub max_size: usize,
     follow_links: Vec<PathBuf>,
@@ -30,7 +30,7 @@ pub(super) struct Settings {
 
 impl Settings {
     pub(super) fn new(
-        source: &Source,
+        source: &SourceConfig,
         (path, layout): (&Path, Layout),
         fallback_user: &str,
         max_size: usize,

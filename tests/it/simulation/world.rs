@@ -10,7 +10,7 @@ use std::time::Duration;
 use reveille::calendar::zone::Zones;
 use reveille::clock::Clock;
 use reveille::config::{
-    self, Config, Defaults, EmailSettings, JsonFormat, Layout, Limits, Log, Recipients, SinkKind, SmtpSecurity,
+    self, Config, Defaults, EmailSettings, JsonFormat, Layout, LimitsConfig, Log, Recipients, SinkKind, SmtpSecurity,
     SourceKind,
 };
 use reveille::daemon::{Core, HistoryPruner};
@@ -703,7 +703,7 @@ impl World {
 
 /// Settings with the two sinks and the source of the simulation.
 pub fn config(ledger: PathBuf, max_lateness: Duration, give_up_after: Duration, zone: Option<&str>) -> Config {
-    let sink = |name: &str, kind: SinkKind, actions: &[&str]| config::Sink {
+    let sink = |name: &str, kind: SinkKind, actions: &[&str]| config::SinkConfig {
         name: name.to_owned(),
         actions: actions.iter().map(|action| (*action).to_owned()).collect(),
         users: Vec::new(),
@@ -732,7 +732,7 @@ pub fn config(ledger: PathBuf, max_lateness: Duration, give_up_after: Duration, 
         rescan_interval: Duration::from_secs(600),
         follow_links: Vec::new(),
     };
-    let source = config::Source {
+    let source = config::SourceConfig {
         name: SOURCE.to_owned(),
         user: Some(USER.to_owned()),
         login: USER.to_owned(),
@@ -755,7 +755,7 @@ pub fn config(ledger: PathBuf, max_lateness: Duration, give_up_after: Duration, 
             server_name: "here.example.org".to_owned(),
             own_domains: None,
         },
-        limits: Limits::default(),
+        limits: LimitsConfig::default(),
         users: Arc::default(),
         sources: vec![source],
         sinks: vec![

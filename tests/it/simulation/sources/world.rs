@@ -177,7 +177,7 @@ impl World {
         Ok(())
     }
 
-    fn source(&self, source: &config::Source) -> Result<CaldavSource, String> {
+    fn source(&self, source: &config::SourceConfig) -> Result<CaldavSource, String> {
         let SourceKind::Caldav(settings) = &source.kind else { return Err("no CalDAV source".to_owned()) };
         let made = CaldavSource::new(source, settings, &self.config.limits, self.clock.clone());
         let (server, login, clock) = (self.server.clone(), source.login.clone(), self.clock.clone());
@@ -445,8 +445,8 @@ impl World {
     }
 }
 
-fn source((user, login, path): (&str, &str, &str)) -> config::Source {
-    config::Source {
+fn source((user, login, path): (&str, &str, &str)) -> config::SourceConfig {
+    config::SourceConfig {
         name: user.to_owned(),
         user: Some(user.to_owned()),
         login: login.to_owned(),
