@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::look::block_on;
 use super::people::People;
-use super::rights::{self, Daemon};
+use super::rights::{self, DaemonUser};
 use super::{Context, printer::ExitStatus, printer::Style, printer::Table};
 use crate::access::{self, Need};
 use crate::calendar::zone::Zones;
@@ -150,9 +150,9 @@ fn rights(config: &Config) -> Vec<Finding> {
     let file = file.filter(|file| file != Path::new("/etc/reveille/reveille.toml"));
     let file = file.map_or_else(String::new, |file| format!(" --config {}", file.display()));
     let program = format!("reveille check{file}");
-    match Daemon::of(config) {
-        Daemon::Same => Vec::new(),
-        Daemon::Unknown => vec![warning(
+    match DaemonUser::of(config) {
+        DaemonUser::Same => Vec::new(),
+        DaemonUser::Unknown => vec![warning(
             "user",
             "root",
             format!(
@@ -160,7 +160,7 @@ fn rights(config: &Config) -> Vec<Finding> {
                  that one: sudo -u USER {program}"
             ),
         )],
-        Daemon::Other(user, why) => {
+        DaemonUser::Other(user, why) => {
             let lacking = rights::lacking(config, &user);
             let name = &user.name;
             if lacking.is_empty() {

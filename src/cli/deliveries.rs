@@ -26,11 +26,11 @@ pub(super) struct Args {
     #[command(flatten)]
     ledger: LedgerArgs,
     #[command(subcommand)]
-    what: Option<What>,
+    what: Option<DeliveryCommand>,
 }
 
 #[derive(Debug, clap::Subcommand)]
-enum What {
+enum DeliveryCommand {
     Retry(RetryArgs),
     Cancel(CancelArgs),
 }
@@ -61,7 +61,7 @@ struct CancelArgs {
 /// `deliveries --json`: one object a delivery.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Delivery {
+struct DeliveryEntry {
     id: String,
     ring: i64,
     sink: String,
@@ -85,7 +85,7 @@ struct Delivery {
 
 /// `deliveries retry --json` and `cancel --json`: one object a delivery that was named.
 #[derive(Debug, Serialize)]
-struct Change {
+struct AdminResult {
     id: String,
     /// Whether it was changed.
     changed: bool,
@@ -96,9 +96,9 @@ struct Change {
 pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<ExitStatus> {
     match &args.what {
         None => list(args, context),
-        Some(What::Retry(retry)) if retry.all => retry_all(&retry.ledger, context),
-        Some(What::Retry(retry)) => apply(&retry.ledger, &retry.ids, Action::Retry, context),
-        Some(What::Cancel(cancel)) => apply(&cancel.ledger, &cancel.ids, Action::Cancel, context),
+        Some(DeliveryCommand::Retry(retry)) if retry.all => retry_all(&retry.ledger, context),
+        Some(DeliveryCommand::Retry(retry)) => apply(&retry.ledger, &retry.ids, AdminAction::Retry, context),
+        Some(DeliveryCommand::Cancel(cancel)) => apply(&cancel.ledger, &cancel.ids, AdminAction::Cancel, context),
     }
 }
 
@@ -131,9 +131,9 @@ fn id(row: &DeliveryRow) -> String {
     DeliveryId { ring: row.ring, sink: row.sink.clone(), recipient: row.recipient.clone() }.to_string()
 }
 
-fn json(row: DeliveryRow) -> Delivery {
+fn json(row: DeliveryRow) -> DeliveryEntry {
     let seen = NotificationSummary::of(&row.notification);
-    Delivery {
+    DeliveryEntry {
         id: id(&row),
         ring: row.ring,
         next_attempt: (row.state == "pending").then(|| row.next_attempt.to_string()),
@@ -205,13 +205,18 @@ fn mail(config: &Config) -> Vec<&str> {
 }
 
 #[derive(Clone, Copy)]
-enum Action {
+enum AdminAction {
     Retry,
     Cancel,
 }
 
 /// Changes each of `ids`; the answer is 'no' when one of them cannot be.
-fn apply(ledger: &LedgerArgs, ids: &[DeliveryId], action: Action, context: &mut Context) -> anyhow::Result<ExitStatus> {
+fn apply(
+    ledger: &LedgerArgs,
+    ids: &[DeliveryId],
+    action: AdminAction,
+    context: &mut Context,
+) -> anyhow::Result<ExitStatus> {
     let config = ledger.config(context)?;
     let now = context.clock.now();
     let changes = block_on(async {
@@ -219,8 +224,8 @@ fn apply(ledger: &LedgerArgs, ids: &[DeliveryId], action: Action, context: &mut 
         let mut changes = Vec::new();
         for id in ids {
             changes.push(match action {
-                Action::Retry => admin.retry(id, &mail(&config), now).await?,
-                Action::Cancel => admin.cancel(id, now).await?,
+                AdminAction::Retry => admin.retry(id, &mail(&config), now).await?,
+                AdminAction::Cancel => admin.cancel(id, now).await?,
             });
         }
         admin.close().await?;
@@ -244,22 +249,26 @@ fn tell_daemon(config: &Config) {
     }
 }
 
-fn tell(id: &DeliveryId, change: &AdminOutcome, action: Action, context: &mut Context) -> anyhow::Result<()> {
+fn tell(id: &DeliveryId, change: &AdminOutcome, action: AdminAction, context: &mut Context) -> anyhow::Result<()> {
     if context.printer.json() {
         let state = match change {
             AdminOutcome::Is(state) => Some(state.clone()),
             AdminOutcome::Changed | AdminOutcome::Unknown => None,
         };
-        context.printer.object(&Change { id: id.to_string(), changed: *change == AdminOutcome::Changed, state })?;
+        context.printer.object(&AdminResult {
+            id: id.to_string(),
+            changed: *change == AdminOutcome::Changed,
+            state,
+        })?;
         return Ok(());
     }
     match (change, action) {
-        (AdminOutcome::Changed, Action::Retry) => context.printer.line(format!("{id} is tried again"))?,
-        (AdminOutcome::Changed, Action::Cancel) => context.printer.line(format!("{id} is cancelled"))?,
-        (AdminOutcome::Is(state), Action::Retry) => {
+        (AdminOutcome::Changed, AdminAction::Retry) => context.printer.line(format!("{id} is tried again"))?,
+        (AdminOutcome::Changed, AdminAction::Cancel) => context.printer.line(format!("{id} is cancelled"))?,
+        (AdminOutcome::Is(state), AdminAction::Retry) => {
             context.printer.error(format!("{id} cannot be tried again: it is {state}"))
         }
-        (AdminOutcome::Is(state), Action::Cancel) => {
+        (AdminOutcome::Is(state), AdminAction::Cancel) => {
             context.printer.error(format!("{id} cannot be cancelled: it is {state}"));
         }
         (AdminOutcome::Unknown, _) => context.printer.error(format!("{id}: there is no such delivery")),

@@ -19,7 +19,7 @@ const DEPTH: usize = 3;
 
 /// Whose rights `check` is about, where that is not the user that runs it.
 #[derive(Debug)]
-pub(super) enum Daemon {
+pub(super) enum DaemonUser {
     /// The user that runs `check`.
     Same,
     /// Another one, and how that is known.
@@ -28,22 +28,24 @@ pub(super) enum Daemon {
     Unknown,
 }
 
-impl Daemon {
+impl DaemonUser {
     /// The user that owns the ledger, or its folder where that is not there, or that is called `reveille`.
-    pub(super) fn of(config: &Config) -> Daemon {
+    pub(super) fn of(config: &Config) -> DaemonUser {
         let current = User::current();
         if !current.is_root() {
-            return Daemon::Same;
+            return DaemonUser::Same;
         }
         let folder = folder(&config.ledger);
         let owner = |path: &Path| fs::metadata(path).ok().map(|metadata| metadata.uid());
         match (owner(&config.ledger), owner(folder)) {
-            (Some(0), _) => Daemon::Same,
-            (Some(id), _) => Daemon::Other(User::with_id(id), "which owns the ledger".to_owned()),
-            (None, Some(id)) if id != 0 => Daemon::Other(User::with_id(id), format!("which owns {}", folder.display())),
+            (Some(0), _) => DaemonUser::Same,
+            (Some(id), _) => DaemonUser::Other(User::with_id(id), "which owns the ledger".to_owned()),
+            (None, Some(id)) if id != 0 => {
+                DaemonUser::Other(User::with_id(id), format!("which owns {}", folder.display()))
+            }
             _ => match User::named(SERVICE) {
-                Some(user) => Daemon::Other(user, "which the service runs as".to_owned()),
-                None => Daemon::Unknown,
+                Some(user) => DaemonUser::Other(user, "which the service runs as".to_owned()),
+                None => DaemonUser::Unknown,
             },
         }
     }
@@ -93,16 +95,16 @@ pub(super) fn lacking(config: &Config, user: &User) -> Vec<(&'static str, String
 /// # Errors
 /// A sentence, where that user could not append to the file, or where nothing says which user it is.
 pub(super) fn make_sink_file(config: &Config, path: &Path) -> Result<(), String> {
-    match Daemon::of(config) {
-        Daemon::Same => Ok(()),
-        Daemon::Other(user, why) if path.exists() => may(&user, &why, path, Need::Write),
-        Daemon::Other(user, why) if path.symlink_metadata().is_ok() => Err(format!(
+    match DaemonUser::of(config) {
+        DaemonUser::Same => Ok(()),
+        DaemonUser::Other(user, why) if path.exists() => may(&user, &why, path, Need::Write),
+        DaemonUser::Other(user, why) if path.symlink_metadata().is_ok() => Err(format!(
             "{} is a link to what is not there, and nothing is made through it: the daemon runs as '{}', {why}; \
              make the file as that user, or remove the link",
             path.display(),
             user.name
         )),
-        Daemon::Other(user, why) => {
+        DaemonUser::Other(user, why) => {
             may(&user, &why, folder(path), Need::Create)?;
             let file = match OpenOptions::new().append(true).create_new(true).mode(0o600).open(path) {
                 Ok(file) => file,
@@ -116,8 +118,8 @@ pub(super) fn make_sink_file(config: &Config, path: &Path) -> Result<(), String>
             access::give_to(&user, &file)
                 .map_err(|error| format!("{} cannot be given to the user '{}': {error}", path.display(), user.name))
         }
-        Daemon::Unknown if path.exists() || is_roots_alone(folder(&config.ledger)) => Ok(()),
-        Daemon::Unknown => Err(format!(
+        DaemonUser::Unknown if path.exists() || is_roots_alone(folder(&config.ledger)) => Ok(()),
+        DaemonUser::Unknown => Err(format!(
             "{} would belong to root, and nothing says which user the daemon runs as: run this as that user \
              ('sudo -u USER reveille test-sink'), or after the daemon has made its ledger",
             path.display()

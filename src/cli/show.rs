@@ -90,7 +90,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<ExitStat
             if index > 0 {
                 context.printer.line("")?;
             }
-            people(one, args, now, context)?;
+            print_text(one, args, now, context)?;
         }
     }
     Ok(ExitStatus::Success)
@@ -126,7 +126,7 @@ fn shown<'a>(seen: &'a Seen, args: &'a Args) -> Shown<'a> {
     }
 }
 
-fn people(seen: &Seen, args: &Args, now: UtcMillis, context: &mut Context) -> anyhow::Result<()> {
+fn print_text(seen: &Seen, args: &Args, now: UtcMillis, context: &mut Context) -> anyhow::Result<()> {
     let Seen { object, upcoming, fired } = seen;
     let calendar = &object.calendar;
     let mut fields = vec![

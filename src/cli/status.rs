@@ -24,7 +24,7 @@ pub(super) struct Args {
 /// `status --json`: one object.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Status {
+struct StatusReport {
     running: bool,
     pid: Option<u32>,
     ledger: String,
@@ -38,7 +38,7 @@ struct Status {
     pending: i64,
     failed: i64,
     lateness: Option<Lateness>,
-    sources: Vec<Source>,
+    sources: Vec<SourceStatus>,
     absent_calendars: Vec<AbsentCalendar>,
     /// Users to whom a sink should write and of whom no address is known.
     users_without_address: Vec<String>,
@@ -69,7 +69,7 @@ struct AbsentCalendar {
 /// How the looks at one source go.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Source {
+struct SourceStatus {
     name: String,
     kind: String,
     looked_at: Option<String>,
@@ -107,7 +107,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<ExitStat
         status.users_without_address = unknown;
         context.printer.object(&status)?;
     } else {
-        people(context, &config.ledger, holder.as_deref(), &stats, lateness.as_ref(), now)?;
+        print_text(context, &config.ledger, holder.as_deref(), &stats, lateness.as_ref(), now)?;
         source_table(context, &sources, holder.is_some(), now)?;
         absent_table(context, absent, grace)?;
         if !unknown.is_empty() {
@@ -156,8 +156,8 @@ fn status(
     stats: &Stats,
     lateness: Option<Lateness>,
     sources: &[SourceRow],
-) -> Status {
-    let source = |row: &SourceRow| Source {
+) -> StatusReport {
+    let source = |row: &SourceRow| SourceStatus {
         name: row.name.clone(),
         kind: row.kind.clone(),
         looked_at: row.looked_at.map(|at| at.to_string()),
@@ -167,7 +167,7 @@ fn status(
         tried_at: row.tried_at.map(|at| at.to_string()),
         next_try: row.next_try.map(|at| at.to_string()),
     };
-    Status {
+    StatusReport {
         running: holder.is_some(),
         pid: holder.and_then(|pid| pid.parse().ok()),
         ledger: path.display().to_string(),
@@ -193,7 +193,7 @@ fn absent_calendar(row: CalendarRow, grace: i64) -> Option<AbsentCalendar> {
     Some(AbsentCalendar { source, href, calendar_name: name, user_id: user, absent_since, drop_at })
 }
 
-fn people(
+fn print_text(
     context: &mut Context,
     path: &Path,
     holder: Option<&str>,

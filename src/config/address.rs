@@ -12,7 +12,7 @@ use super::value;
 
 /// Where a mail server is, and who logs in.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct SmtpServer {
+pub(super) struct SmtpUrl {
     pub(super) host: String,
     pub(super) port: u16,
     pub(super) security: SmtpSecurity,
@@ -20,8 +20,8 @@ pub(super) struct SmtpServer {
 }
 
 /// Reads `smtps://user@host:465`, `smtp://host:587` or `smtp+plain://127.0.0.1:25`.
-pub(super) fn smtp(value: &DeValue<'_>) -> Result<SmtpServer, String> {
-    let written = value::text(value)?;
+pub(super) fn smtp(value: &DeValue<'_>) -> Result<SmtpUrl, String> {
+    let written = value::string(value)?;
     let url = url(&written, "smtps://HOST, or smtp://HOST for STARTTLS")?;
     let (security, port) = match url.scheme() {
         "smtps" => (SmtpSecurity::Implicit, 465),
@@ -37,12 +37,12 @@ pub(super) fn smtp(value: &DeValue<'_>) -> Result<SmtpServer, String> {
     }
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
     let username = Some(percent_decoded(url.username())?).filter(|name| !name.is_empty());
-    Ok(SmtpServer { host, port: url.port().unwrap_or(port), security, username })
+    Ok(SmtpUrl { host, port: url.port().unwrap_or(port), security, username })
 }
 
 /// Reads the URL of a CalDAV server: https, or http to this machine or where `allow_plaintext` says so.
 pub(super) fn caldav(value: &DeValue<'_>, allow_plaintext: bool) -> Result<String, String> {
-    let written = value::text(value)?;
+    let written = value::string(value)?;
     let url = url(&written, "https://HOST/")?;
     match url.scheme() {
         "https" => {}
@@ -110,7 +110,7 @@ pub(super) fn domains(value: &DeValue<'_>) -> Result<Vec<String>, String> {
         let ascii = ascii.ok().filter(|ascii| lettre::Address::new("a", ascii).is_ok());
         ascii.ok_or_else(|| format!("holds '{written}', which is no domain such as example.org"))
     };
-    value::texts(value)?.iter().map(domain).collect()
+    value::strings(value)?.iter().map(domain).collect()
 }
 
 /// The domains in which the server at `url` may name addresses: that of its own host and the one above it. On this
@@ -161,12 +161,12 @@ pub(super) fn email(written: &str) -> Result<String, String> {
 
 /// A list of bare addresses.
 pub(super) fn emails(value: &DeValue<'_>) -> Result<Vec<String>, String> {
-    value::texts(value)?.iter().map(|written| email(written)).collect()
+    value::strings(value)?.iter().map(|written| email(written)).collect()
 }
 
 /// A mailbox, `Calendar <calendar@example.org>`.
 pub(super) fn mailbox(value: &DeValue<'_>) -> Result<String, String> {
-    let written = value::text(value)?;
+    let written = value::string(value)?;
     match lettre::message::Mailbox::from_str(&written) {
         Ok(mailbox) => Ok(mailbox.to_string()),
         Err(_) => Err(format!("is '{written}', which is no mailbox such as Calendar <calendar@example.org>")),

@@ -38,7 +38,7 @@ pub struct Overrides<'a> {
 }
 
 /// What reading a value may need beside the value.
-pub(super) struct Reader<'a> {
+pub(super) struct ReadContext<'a> {
     /// The folder of the file: what relative paths in it are relative to.
     folder: PathBuf,
     environment: &'a dyn Fn(&str) -> Option<String>,
@@ -46,7 +46,7 @@ pub(super) struct Reader<'a> {
     zones: OnceCell<Zones>,
 }
 
-impl Reader<'_> {
+impl ReadContext<'_> {
     pub(super) fn path(&self, written: &str) -> PathBuf {
         self.folder.join(written)
     }
@@ -57,7 +57,7 @@ impl Reader<'_> {
 
     /// The id of a time zone that the database knows.
     pub(super) fn zone(&self, value: &DeValue<'_>) -> Result<String, String> {
-        let written = value::text(value)?;
+        let written = value::string(value)?;
         let zones = self.zones.get_or_init(|| Zones::load(&ZoneinfoChoice::Auto).unwrap_or_else(|_| Zones::bundled()));
         if let Some(zone) = zones.resolve(&written, None, None) {
             return Ok(zone.id().to_owned());
@@ -69,7 +69,7 @@ impl Reader<'_> {
 
     /// Which time zone database is used; it must be there.
     fn zoneinfo(&self, value: &DeValue<'_>) -> Result<ZoneinfoChoice, String> {
-        let written = value::text(value)?;
+        let written = value::string(value)?;
         let choice = match ZoneinfoChoice::from(written.as_str()) {
             ZoneinfoChoice::Folder(folder) => ZoneinfoChoice::Folder(self.folder.join(folder)),
             choice => choice,
@@ -115,7 +115,7 @@ fn settle(
     environment: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Config, ConfigError> {
     let folder = found.as_ref().and_then(|(path, _)| path.parent()).map(Path::to_owned).unwrap_or_default();
-    let reader = Reader { folder, environment, zones: OnceCell::new() };
+    let reader = ReadContext { folder, environment, zones: OnceCell::new() };
     let mut problems = Vec::new();
     let mut config = match &found {
         Some((path, text)) => parse(path, text, &reader, &mut problems),
@@ -187,7 +187,7 @@ fn unreadable(file: PathBuf, why: &io::Error) -> ConfigError {
 }
 
 /// Reads a file's text; what is wrong in it is added to `problems`.
-fn parse(file: &Path, text: &str, reader: &Reader<'_>, problems: &mut Vec<Problem>) -> Config {
+fn parse(file: &Path, text: &str, reader: &ReadContext<'_>, problems: &mut Vec<Problem>) -> Config {
     let (table, errors) = DeTable::parse_recoverable(text);
     let diagnostics = Diagnostics::new(file, text);
     for error in &errors {
@@ -203,7 +203,12 @@ fn parse(file: &Path, text: &str, reader: &Reader<'_>, problems: &mut Vec<Proble
     config
 }
 
-fn read_top<'a>(diagnostics: &'a Diagnostics<'a>, table: &'a DeTable<'a>, reader: &Reader<'_>, config: &mut Config) {
+fn read_top<'a>(
+    diagnostics: &'a Diagnostics<'a>,
+    table: &'a DeTable<'a>,
+    reader: &ReadContext<'_>,
+    config: &mut Config,
+) {
     let none = DeTable::new();
     let top = Section::top(diagnostics, table);
     if let Some(choice) = top.read("zoneinfo", |value| reader.zoneinfo(value)) {
@@ -224,7 +229,7 @@ fn read_top<'a>(diagnostics: &'a Diagnostics<'a>, table: &'a DeTable<'a>, reader
 }
 
 /// `[users."mary"]`
-fn read_users(top: &Section<'_>, reader: &Reader<'_>) -> Users {
+fn read_users(top: &Section<'_>, reader: &ReadContext<'_>) -> Users {
     let mut users = Users::new();
     for (name, section) in top.children("users") {
         let user = UserConfig {
@@ -237,8 +242,8 @@ fn read_users(top: &Section<'_>, reader: &Reader<'_>) -> Users {
     users
 }
 
-fn read_ledger(section: Section<'_>, reader: &Reader<'_>, config: &mut Config) {
-    if let Some(path) = section.read("url", |value| address::ledger(&value::text(value)?)) {
+fn read_ledger(section: Section<'_>, reader: &ReadContext<'_>, config: &mut Config) {
+    if let Some(path) = section.read("url", |value| address::ledger(&value::string(value)?)) {
         config.ledger = reader.path(&path.to_string_lossy());
     }
     if let Some(keep) = section.read("keep_history", value::duration) {
@@ -257,20 +262,20 @@ fn read_log(section: Section<'_>) -> Log {
         ("trace", LogLevel::Trace),
     ];
     let log = Log {
-        format: section.read("format", value::word(&formats)),
-        level: section.read("level", value::word(&levels)),
+        format: section.read("format", value::one_of(&formats)),
+        level: section.read("level", value::one_of(&levels)),
     };
     section.finish();
     log
 }
 
-fn read_defaults(section: Section<'_>, reader: &Reader<'_>) -> Defaults {
+fn read_defaults(section: Section<'_>, reader: &ReadContext<'_>) -> Defaults {
     let standard = Defaults::default();
     let defaults = Defaults {
         zone: section.read("zone", |value| reader.zone(value)),
         max_lateness: section.read("max_lateness", value::duration).unwrap_or(standard.max_lateness),
         absent_grace: section.read("absent_grace", value::duration).unwrap_or(standard.absent_grace),
-        server_name: section.read("server_name", value::text).unwrap_or(standard.server_name),
+        server_name: section.read("server_name", value::string).unwrap_or(standard.server_name),
         own_domains: section.read("own_domains", address::domains),
     };
     section.finish();

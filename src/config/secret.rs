@@ -1,6 +1,6 @@
 //! The keys that name where a secret is kept.
 
-use super::load::Reader;
+use super::load::ReadContext;
 use super::secret_ref::SecretRef;
 use super::section::Section;
 use super::value;
@@ -30,7 +30,7 @@ impl Keys {
 
 /// Where the secret is that a section names, if it names one. A secret in the file itself, and several places for one,
 /// are reported; whether it can be read is seen when it is needed.
-pub(super) fn read(section: &Section<'_>, keys: &Keys, reader: &Reader<'_>) -> Option<SecretRef> {
+pub(super) fn read(section: &Section<'_>, keys: &Keys, reader: &ReadContext<'_>) -> Option<SecretRef> {
     if section.has(keys.plain) {
         let hint = format!(
             "does not belong into this file: put it into a file of its own, mode 0600, and name that with {}",
@@ -45,7 +45,7 @@ pub(super) fn read(section: &Section<'_>, keys: &Keys, reader: &Reader<'_>) -> O
         section.report(second, &format!("is one place too many for the {}: {place} names one as well", keys.plain));
     }
     section.read(place, |written| {
-        let written = value::text(written)?;
+        let written = value::string(written)?;
         match place {
             _ if place == keys.file => Ok(SecretRef::file(place, reader.path(&written))),
             _ if place == keys.variable => Ok(SecretRef::variable(place, written)),

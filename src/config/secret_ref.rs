@@ -19,11 +19,11 @@ const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 pub struct SecretRef {
     /// The key that names it, for messages: `password_file`.
     key: &'static str,
-    place: Place,
+    place: SecretPlace,
 }
 
 #[derive(Clone, PartialEq, Eq)]
-enum Place {
+enum SecretPlace {
     /// A file that its owner alone may read.
     File(PathBuf),
     /// An environment variable.
@@ -44,22 +44,22 @@ pub struct SecretError {
 
 impl SecretRef {
     pub(crate) fn file(key: &'static str, path: PathBuf) -> SecretRef {
-        SecretRef { key, place: Place::File(path) }
+        SecretRef { key, place: SecretPlace::File(path) }
     }
 
     pub(super) fn variable(key: &'static str, name: String) -> SecretRef {
-        SecretRef { key, place: Place::Variable(name) }
+        SecretRef { key, place: SecretPlace::Variable(name) }
     }
 
     /// `name`: bare, without a folder.
     pub(super) fn credential(key: &'static str, name: String) -> SecretRef {
-        SecretRef { key, place: Place::Credential(name) }
+        SecretRef { key, place: SecretPlace::Credential(name) }
     }
 
     /// A secret that lies nowhere: for programs that bring their own, such as tests.
     #[doc(hidden)]
     pub fn inline(text: impl Into<String>) -> SecretRef {
-        SecretRef { key: "password", place: Place::Inline(text.into()) }
+        SecretRef { key: "password", place: SecretPlace::Inline(text.into()) }
     }
 
     /// Reads the secret.
@@ -68,14 +68,14 @@ impl SecretRef {
     /// [`SecretError`] when it is not there, is empty, or others may read it.
     pub fn read(&self) -> Result<Secret, SecretError> {
         let secret = match &self.place {
-            Place::File(path) => private(path).and_then(|()| contents(path)),
-            Place::Variable(name) => variable(name).map(Secret::new).ok_or_else(|| {
+            SecretPlace::File(path) => private(path).and_then(|()| contents(path)),
+            SecretPlace::Variable(name) => variable(name).map(Secret::new).ok_or_else(|| {
                 format!("names the environment variable {name}, which is not set: set it and start Reveille anew")
             }),
-            Place::Credential(name) => credential(name)
+            SecretPlace::Credential(name) => credential(name)
                 .ok_or_else(|| format!("names the systemd credential '{name}', but ${CREDENTIALS} is not set"))
                 .and_then(|path| contents(&path)),
-            Place::Inline(text) => Ok(Secret::new(text.as_str())),
+            SecretPlace::Inline(text) => Ok(Secret::new(text.as_str())),
         };
         secret.map_err(|reason| SecretError { key: self.key, reason })
     }
@@ -83,34 +83,34 @@ impl SecretRef {
     /// The file that the configuration names, where it names one.
     pub fn path(&self) -> Option<&Path> {
         match &self.place {
-            Place::File(path) => Some(path),
-            Place::Variable(_) | Place::Credential(_) | Place::Inline(_) => None,
+            SecretPlace::File(path) => Some(path),
+            SecretPlace::Variable(_) | SecretPlace::Credential(_) | SecretPlace::Inline(_) => None,
         }
     }
 
     /// Whether it is looked for in the environment, which stays as it is as long as the process lasts, and is not
     /// there.
     pub fn lacks_variable(&self) -> bool {
-        matches!(self.place, Place::Variable(_)) && self.read().is_err()
+        matches!(self.place, SecretPlace::Variable(_)) && self.read().is_err()
     }
 
     /// What changes when the secret does; none where there is no file, or none that can be seen.
     pub fn stamp(&self) -> Option<FileStamp> {
         match &self.place {
-            Place::File(path) => FileStamp::of(path),
-            Place::Credential(name) => FileStamp::of(&credential(name)?),
-            Place::Variable(_) | Place::Inline(_) => None,
+            SecretPlace::File(path) => FileStamp::of(path),
+            SecretPlace::Credential(name) => FileStamp::of(&credential(name)?),
+            SecretPlace::Variable(_) | SecretPlace::Inline(_) => None,
         }
     }
 }
 
-impl std::fmt::Debug for Place {
+impl std::fmt::Debug for SecretPlace {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Place::File(path) => write!(f, "File({})", path.display()),
-            Place::Variable(name) => write!(f, "Variable({name})"),
-            Place::Credential(name) => write!(f, "Credential({name})"),
-            Place::Inline(_) => f.write_str("Inline(…)"),
+            SecretPlace::File(path) => write!(f, "File({})", path.display()),
+            SecretPlace::Variable(name) => write!(f, "Variable({name})"),
+            SecretPlace::Credential(name) => write!(f, "Credential({name})"),
+            SecretPlace::Inline(_) => f.write_str("Inline(…)"),
         }
     }
 }

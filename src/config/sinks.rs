@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use toml::de::DeValue;
 
-use super::load::Reader;
+use super::load::ReadContext;
 use super::secret_ref::SecretRef;
 use super::section::Section;
 use super::settings::{EmailSettings, JsonFormat, Recipients, SinkConfig, SinkKind, SmtpSecurity};
@@ -40,7 +40,7 @@ const PLANNED: [&str; 2] = ["webhook", "command"];
 const ACTIONS: [(&str, &str); 3] = [("display", "display"), ("email", "email"), ("audio", "audio")];
 
 /// Reads all sinks.
-pub(super) fn read(sections: Vec<Section<'_>>, reader: &Reader<'_>) -> Vec<SinkConfig> {
+pub(super) fn read(sections: Vec<Section<'_>>, reader: &ReadContext<'_>) -> Vec<SinkConfig> {
     let mut sinks: Vec<SinkConfig> = Vec::new();
     for mut section in sections {
         let kind = section.required("kind", kind);
@@ -55,7 +55,7 @@ pub(super) fn read(sections: Vec<Section<'_>>, reader: &Reader<'_>) -> Vec<SinkC
 }
 
 fn kind(value: &DeValue<'_>) -> Result<Kind, String> {
-    let written = value::text(value)?;
+    let written = value::string(value)?;
     match PLANNED.iter().find(|planned| planned.eq_ignore_ascii_case(&written)) {
         Some(planned) => {
             Err(format!("is '{planned}', which is not built yet: use stdout, file, cyrus-notify or email"))
@@ -64,10 +64,10 @@ fn kind(value: &DeValue<'_>) -> Result<Kind, String> {
     }
 }
 
-fn read_one(section: Section<'_>, name: String, kind: Kind, reader: &Reader<'_>) -> Option<SinkConfig> {
+fn read_one(section: Section<'_>, name: String, kind: Kind, reader: &ReadContext<'_>) -> Option<SinkConfig> {
     let actions = section.read("actions", actions).unwrap_or_else(|| standard_actions(kind));
-    let users = section.read("users", value::texts).unwrap_or_default();
-    let calendars = section.read("calendars", value::texts).unwrap_or_default();
+    let users = section.read("users", value::strings).unwrap_or_default();
+    let calendars = section.read("calendars", value::strings).unwrap_or_default();
     let timeout = section.read("timeout", value::duration).unwrap_or(TIMEOUT);
     let give_up_after = section.read("give_up_after", value::duration).unwrap_or(GIVE_UP_AFTER);
     let kind = match kind {
@@ -102,30 +102,30 @@ fn standard_actions(kind: Kind) -> Vec<String> {
 
 fn actions(value: &DeValue<'_>) -> Result<Vec<String>, String> {
     let one = |written: &String| value::choose(written, &ACTIONS).map(str::to_owned);
-    value::texts(value)?.iter().map(one).collect()
+    value::strings(value)?.iter().map(one).collect()
 }
 
 fn json_format(section: &Section<'_>) -> JsonFormat {
     JsonFormat {
-        documented: section.read("format", value::word(&[("full", false), ("documented", true)])).unwrap_or(false),
-        local_times: section.read("times", value::word(&[("utc", false), ("local", true)])).unwrap_or(false),
+        documented: section.read("format", value::one_of(&[("full", false), ("documented", true)])).unwrap_or(false),
+        local_times: section.read("times", value::one_of(&[("utc", false), ("local", true)])).unwrap_or(false),
     }
 }
 
-fn file(section: &Section<'_>, reader: &Reader<'_>) -> Option<SinkKind> {
+fn file(section: &Section<'_>, reader: &ReadContext<'_>) -> Option<SinkKind> {
     let format = json_format(section);
-    let path = reader.path(&section.required("path", value::text)?);
+    let path = reader.path(&section.required("path", value::string)?);
     Some(SinkKind::File { path, format })
 }
 
-fn cyrus_notify(section: &Section<'_>, reader: &Reader<'_>) -> Option<SinkKind> {
+fn cyrus_notify(section: &Section<'_>, reader: &ReadContext<'_>) -> Option<SinkKind> {
     let format = json_format(section);
-    let method = section.read("method", value::text).unwrap_or_else(|| NOTIFY_METHOD.to_owned());
-    let path = reader.path(&section.required("path", value::text)?);
+    let method = section.read("method", value::string).unwrap_or_else(|| NOTIFY_METHOD.to_owned());
+    let path = reader.path(&section.required("path", value::string)?);
     Some(SinkKind::CyrusNotify { path, method, format })
 }
 
-fn email(section: &Section<'_>, reader: &Reader<'_>) -> Option<EmailSettings> {
+fn email(section: &Section<'_>, reader: &ReadContext<'_>) -> Option<EmailSettings> {
     let server = section.required("url", address::smtp);
     let password = secret::read(section, &secret::PASSWORD, reader);
     let from = section.required("from", address::mailbox);
@@ -135,7 +135,7 @@ fn email(section: &Section<'_>, reader: &Reader<'_>) -> Option<EmailSettings> {
     let mails = section.read("max_mails_per_hour", value::number(1, 1_000_000));
     let command_timeout = section.read("command_timeout", value::duration).unwrap_or(COMMAND_TIMEOUT);
     let data_timeout = section.read("data_timeout", value::duration).unwrap_or(DATA_TIMEOUT);
-    let ca_file = section.read("ca_file", value::text).map(|written| reader.path(&written));
+    let ca_file = section.read("ca_file", value::string).map(|written| reader.path(&written));
     let server = server?;
     if server.security == SmtpSecurity::Plain && ca_file.is_some() {
         section.report("ca_file", "says whom to trust, but smtp+plain:// is without encryption");
@@ -159,7 +159,7 @@ fn email(section: &Section<'_>, reader: &Reader<'_>) -> Option<EmailSettings> {
 
 /// How a host introduces itself (RFC 5321, 4.1.1.1): its full name, or its address in brackets.
 fn helo(value: &DeValue<'_>) -> Result<String, String> {
-    let written = value::text(value)?;
+    let written = value::string(value)?;
     let is_label = |label: &str| {
         !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') && !label.starts_with('-')
     };

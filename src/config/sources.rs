@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::load::Reader;
+use super::load::ReadContext;
 use super::section::Section;
 use super::settings::{
     CaldavSettings, Config, Credentials, Defaults, Layout, OwnDomains, SourceConfig, SourceKind, Users,
@@ -37,10 +37,10 @@ pub(super) struct Around<'a> {
 }
 
 /// Reads all sources.
-pub(super) fn read(sections: Vec<Section<'_>>, around: &Around<'_>, reader: &Reader<'_>) -> Vec<SourceConfig> {
+pub(super) fn read(sections: Vec<Section<'_>>, around: &Around<'_>, reader: &ReadContext<'_>) -> Vec<SourceConfig> {
     let mut sources: Vec<SourceConfig> = Vec::new();
     for mut section in sections {
-        let kind = section.required("kind", value::word(&KINDS));
+        let kind = section.required("kind", value::one_of(&KINDS));
         let taken = |name: &str| sources.iter().any(|source| source.name == name);
         let word = KINDS.iter().find(|(_, known)| Some(*known) == kind).map(|(word, _)| *word);
         let name = name(&mut section, word, &taken);
@@ -55,7 +55,7 @@ pub(super) fn read(sections: Vec<Section<'_>>, around: &Around<'_>, reader: &Rea
 /// The name that a source or a sink is given, or one made of its kind: `caldav`, `caldav-2`.
 pub(super) fn name(section: &mut Section<'_>, kind: Option<&str>, taken: &dyn Fn(&str) -> bool) -> String {
     let written = section.read("name", |value| {
-        let name = value::text(value)?;
+        let name = value::string(value)?;
         if name.contains('/') {
             return Err(format!("is '{name}' and must not hold a '/'"));
         }
@@ -81,16 +81,16 @@ fn read_one(
     section: Section<'_>,
     (name, kind): (String, Kind),
     around: &Around<'_>,
-    reader: &Reader<'_>,
+    reader: &ReadContext<'_>,
 ) -> Option<SourceConfig> {
-    let user = section.read("user", value::text);
+    let user = section.read("user", value::string);
     let email = section.read("email", address::emails).unwrap_or_default();
     let zone = section.read("zone", |value| reader.zone(value));
-    let calendars = section.read("calendars", value::texts).unwrap_or_default();
+    let calendars = section.read("calendars", value::strings).unwrap_or_default();
     let (user, kind) = match kind {
         Kind::Directory => (user, directory(&section, reader)),
         Kind::Caldav => {
-            let username = section.read("username", value::text);
+            let username = section.read("username", value::string);
             (user.or(username.clone()), caldav(&section, username, around.defaults, reader))
         }
     };
@@ -103,11 +103,11 @@ fn read_one(
     Some(SourceConfig { name, user, login: reader.login(), email, zone, users, calendars, kind: kind? })
 }
 
-fn directory(section: &Section<'_>, reader: &Reader<'_>) -> Option<SourceKind> {
-    let layout = section.read("layout", value::word(&LAYOUTS)).unwrap_or(Layout::Auto);
+fn directory(section: &Section<'_>, reader: &ReadContext<'_>) -> Option<SourceKind> {
+    let layout = section.read("layout", value::one_of(&LAYOUTS)).unwrap_or(Layout::Auto);
     let rescan_interval = section.read("rescan_interval", value::duration).unwrap_or(RESCAN_INTERVAL);
-    let path = reader.path(&section.required("path", value::text)?);
-    let follow_links = section.read("follow_links", value::texts).unwrap_or_default();
+    let path = reader.path(&section.required("path", value::string)?);
+    let follow_links = section.read("follow_links", value::strings).unwrap_or_default();
     let follow_links = follow_links.iter().map(|written| reader.path(written)).collect();
     Some(SourceKind::Directory { path, layout, rescan_interval, follow_links })
 }
@@ -116,14 +116,14 @@ fn caldav(
     section: &Section<'_>,
     username: Option<String>,
     defaults: &Defaults,
-    reader: &Reader<'_>,
+    reader: &ReadContext<'_>,
 ) -> Option<SourceKind> {
     let allow_plaintext = section.read("allow_plaintext", value::boolean).unwrap_or(false);
     let url = section.required("url", |value| address::caldav(value, allow_plaintext));
     let poll_interval = section.read("poll_interval", value::duration).unwrap_or(POLL_INTERVAL);
     let timeout = section.read("timeout", value::duration).unwrap_or(TIMEOUT);
     let default_alarms = section.read("default_alarms", value::boolean).unwrap_or(false);
-    let ca_file = section.read("ca_file", value::text).map(|written| reader.path(&written));
+    let ca_file = section.read("ca_file", value::string).map(|written| reader.path(&written));
     let own_domains = section.read("own_domains", address::domains).or_else(|| defaults.own_domains.clone());
     let credentials = credentials(section, username, reader);
     let url = url?;
@@ -140,7 +140,7 @@ fn caldav(
     }))
 }
 
-fn credentials(section: &Section<'_>, username: Option<String>, reader: &Reader<'_>) -> Credentials {
+fn credentials(section: &Section<'_>, username: Option<String>, reader: &ReadContext<'_>) -> Credentials {
     let password = secret::read(section, &secret::PASSWORD, reader);
     let token = secret::read(section, &secret::TOKEN, reader);
     let names_password = secret::PASSWORD.named(section);
@@ -161,7 +161,7 @@ fn credentials(section: &Section<'_>, username: Option<String>, reader: &Reader<
 }
 
 /// A folder that the command line names, beside the sources of `config`.
-pub(super) fn watched(folder: &Path, config: &Config, reader: &Reader<'_>) -> SourceConfig {
+pub(super) fn watched(folder: &Path, config: &Config, reader: &ReadContext<'_>) -> SourceConfig {
     let last = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
     let stem = last.file_name().map_or_else(|| "watch".to_owned(), |name| name.to_string_lossy().into_owned());
     let taken = |name: &str| config.sources.iter().any(|other| other.name == name);

@@ -8,7 +8,7 @@ use toml::de::DeValue;
 use super::section::{kind_of, nearest};
 
 /// A text that says something.
-pub(super) fn text(value: &DeValue<'_>) -> Result<String, String> {
+pub(super) fn string(value: &DeValue<'_>) -> Result<String, String> {
     match value {
         DeValue::String(text) if text.trim().is_empty() => Err("is empty".to_owned()),
         DeValue::String(text) if text.contains(char::is_control) => Err("holds a control character".to_owned()),
@@ -18,9 +18,9 @@ pub(super) fn text(value: &DeValue<'_>) -> Result<String, String> {
 }
 
 /// A list of texts; one text alone is a list of one.
-pub(super) fn texts(value: &DeValue<'_>) -> Result<Vec<String>, String> {
+pub(super) fn strings(value: &DeValue<'_>) -> Result<Vec<String>, String> {
     let DeValue::Array(items) = value else {
-        return text(value).map(|one| vec![one]).map_err(|_| match value {
+        return string(value).map(|one| vec![one]).map_err(|_| match value {
             DeValue::String(_) => "is empty".to_owned(),
             other => format!("is {} and must be a list of texts", kind_of(other)),
         });
@@ -29,7 +29,7 @@ pub(super) fn texts(value: &DeValue<'_>) -> Result<Vec<String>, String> {
         return Err("is an empty list: leave it out, or name something".to_owned());
     }
     let one =
-        |item: &toml::Spanned<DeValue<'_>>| text(item.get_ref()).map_err(|why| format!("holds a value that {why}"));
+        |item: &toml::Spanned<DeValue<'_>>| string(item.get_ref()).map_err(|why| format!("holds a value that {why}"));
     items.iter().map(one).collect()
 }
 
@@ -53,8 +53,8 @@ pub(super) fn number(least: u64, most: u64) -> impl FnOnce(&DeValue<'_>) -> Resu
 }
 
 /// One of several words, in any letter case.
-pub(super) fn word<T: Copy>(words: &[(&'static str, T)]) -> impl FnOnce(&DeValue<'_>) -> Result<T, String> {
-    move |value| choose(&text(value)?, words)
+pub(super) fn one_of<T: Copy>(words: &[(&'static str, T)]) -> impl FnOnce(&DeValue<'_>) -> Result<T, String> {
+    move |value| choose(&string(value)?, words)
 }
 
 /// The meaning of `word`, which must be one of `words`.

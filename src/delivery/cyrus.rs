@@ -29,12 +29,12 @@ pub struct CyrusNotify {
     renderer: Renderer,
     timeout: Duration,
     deadline: SendDeadline,
-    line: Mutex<Option<Line>>,
+    line: Mutex<Option<NotifySocket>>,
 }
 
 /// A connected socket.
 #[derive(Debug)]
-struct Line {
+struct NotifySocket {
     socket: UnixDatagram,
     /// Which file the path led to: its device and inode.
     place: Option<(u64, u64)>,
@@ -92,7 +92,12 @@ impl CyrusNotify {
         Ok(format!("somebody listens at {}", self.path.display()))
     }
 
-    async fn send_one(&self, line: &mut Option<Line>, delivery: &ClaimedDelivery, deadline: Instant) -> Outcome {
+    async fn send_one(
+        &self,
+        line: &mut Option<NotifySocket>,
+        delivery: &ClaimedDelivery,
+        deadline: Instant,
+    ) -> Outcome {
         let mut fresh = line.is_none();
         loop {
             let open = match line.take().map_or_else(|| self.connect(), Ok) {
@@ -143,12 +148,12 @@ impl CyrusNotify {
         Some((metadata.dev(), metadata.ino()))
     }
 
-    fn connect(&self) -> io::Result<Line> {
+    fn connect(&self) -> io::Result<NotifySocket> {
         let place = self.place();
         let socket = UnixDatagram::unbound()?;
         socket.connect(&self.path)?;
         let limit = socket_send_buffer_size(&socket)?.saturating_sub(OVERHEAD);
-        Ok(Line { socket, place, limit })
+        Ok(NotifySocket { socket, place, limit })
     }
 
     /// A sentence about the socket.

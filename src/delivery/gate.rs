@@ -23,7 +23,7 @@ const GLANCE: i64 = 2_000;
 pub const TELL_EVERY: i64 = 60 * 60_000;
 
 /// The versions of the files that a sink reads before it can be used.
-pub type Files = [Option<FileStamp>; 2];
+pub type FileStamps = [Option<FileStamp>; 2];
 
 /// Why a sink cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +48,7 @@ struct Closed {
     next: UtcMillis,
     /// Times that it refused what the settings say, in a row; none: it is down.
     refusals: usize,
-    files: Files,
+    files: FileStamps,
 }
 
 /// Who may pass now.
@@ -64,7 +64,7 @@ pub enum Pass {
 
 impl Gate {
     /// Who may pass at `now`, when the files are `files`.
-    pub fn pass(&self, now: UtcMillis, files: Files) -> Pass {
+    pub fn pass(&self, now: UtcMillis, files: FileStamps) -> Pass {
         let Some(closed) = self.0 else { return Pass::All };
         let left = closed.next.0.saturating_sub(now.0);
         // Before it was closed is after the clock was set back, and so is what is left where that is more than there
@@ -79,7 +79,7 @@ impl Gate {
 
     /// Notes at `now` that nobody gets through; whether that is to be told: when it begins, and once an hour. `files`
     /// are those that were used.
-    pub fn close(&mut self, now: UtcMillis, closure: Closure, files: Files) -> bool {
+    pub fn close(&mut self, now: UtcMillis, closure: Closure, files: FileStamps) -> bool {
         let before =
             self.0.filter(|before| now >= before.since && (before.refusals > 0) == (closure == Closure::Settings));
         let since = before.map_or(now, |before| before.since);
@@ -95,7 +95,7 @@ impl Gate {
 
     /// Notes at `now` that the one that may pass is still trying, with `files`: the next one may when it would have
     /// failed.
-    pub fn postpone(&mut self, now: UtcMillis, files: Files) {
+    pub fn postpone(&mut self, now: UtcMillis, files: FileStamps) {
         if let Some(closed) = &mut self.0 {
             closed.since = closed.since.min(now);
             closed.files = files;
@@ -129,7 +129,7 @@ fn wait(refusals: usize, age: i64) -> i64 {
 mod tests {
     use super::*;
 
-    const NONE: Files = [None, None];
+    const NONE: FileStamps = [None, None];
 
     /// The seconds in which somebody may try until `end`, when all fail.
     fn tries(closure: Closure, end: i64) -> Vec<i64> {

@@ -7,10 +7,10 @@ use crate::config::{Recipients, SinkConfig, SinkKind};
 use crate::ledger::Route;
 use crate::notification::Notification;
 
-/// The sinks' wishes, with the ids that the ledger knows the sinks by.
+/// The filters of the sinks, with the ids that the ledger knows the sinks by.
 #[derive(Clone, Debug)]
 pub struct Routing {
-    sinks: Vec<(i64, Wishes)>,
+    sinks: Vec<(i64, SinkFilter)>,
 }
 
 /// What of an alarm decides which sinks take it.
@@ -26,7 +26,7 @@ pub struct Envelope<'a> {
 }
 
 #[derive(Clone, Debug)]
-struct Wishes {
+struct SinkFilter {
     name: String,
     actions: Vec<String>,
     users: Vec<String>,
@@ -38,15 +38,15 @@ struct Wishes {
 impl Routing {
     /// The routing to `sinks`; those without an id in `ids` get nothing.
     pub fn new(sinks: &[SinkConfig], ids: &HashMap<String, i64>) -> Routing {
-        let wishes = |sink: &SinkConfig| {
+        let filter = |sink: &SinkConfig| {
             let recipients = match &sink.kind {
                 SinkKind::Email(email) => Some(email.recipients.clone()),
                 SinkKind::Stdout { .. } | SinkKind::File { .. } | SinkKind::CyrusNotify { .. } => None,
             };
             let (actions, users) = (sink.actions.clone(), sink.users.clone());
-            Wishes { name: sink.name.clone(), actions, users, calendars: sink.calendars.clone(), recipients }
+            SinkFilter { name: sink.name.clone(), actions, users, calendars: sink.calendars.clone(), recipients }
         };
-        let known = |sink: &SinkConfig| ids.get(&sink.name).map(|id| (*id, wishes(sink)));
+        let known = |sink: &SinkConfig| ids.get(&sink.name).map(|id| (*id, filter(sink)));
         Routing { sinks: sinks.iter().filter_map(known).collect() }
     }
 
@@ -56,8 +56,8 @@ impl Routing {
         let envelope = Envelope::of(alarm);
         let mut routes = self.routes_of(envelope, own);
         if own.is_empty() {
-            let lacking = self.sinks.iter().filter(|(_, wishes)| wishes.writes_to(&alarm.user_id));
-            let lacking = lacking.filter(|(_, wishes)| wishes.refusal(envelope).is_none());
+            let lacking = self.sinks.iter().filter(|(_, filter)| filter.writes_to(&alarm.user_id));
+            let lacking = lacking.filter(|(_, filter)| filter.refusal(envelope).is_none());
             routes.extend(lacking.map(|(sink, _)| Route { sink: *sink, recipient: String::new() }));
             routes.sort_unstable();
         }
@@ -66,13 +66,13 @@ impl Routing {
 
     /// Why a user of whom no address is known misses alarms, and what to do; none where no sink writes to the user.
     pub fn no_address(&self, user: &str) -> Option<String> {
-        self.sinks.iter().any(|(_, wishes)| wishes.writes_to(user)).then(|| no_address(user))
+        self.sinks.iter().any(|(_, filter)| filter.writes_to(user)).then(|| no_address(user))
     }
 
     fn routes_of(&self, alarm: Envelope<'_>, own: &[String]) -> Vec<Route> {
         let mut routes = Vec::new();
-        for (sink, wishes) in self.sinks.iter().filter(|(_, wishes)| wishes.refusal(alarm).is_none()) {
-            let recipients = match &wishes.recipients {
+        for (sink, filter) in self.sinks.iter().filter(|(_, filter)| filter.refusal(alarm).is_none()) {
+            let recipients = match &filter.recipients {
                 None => vec![String::new()],
                 Some(recipients) => addresses(recipients, alarm, own),
             };
@@ -87,7 +87,8 @@ impl Routing {
         if !self.routes_of(alarm, own).is_empty() {
             return None;
         }
-        let reason = |(_, wishes): &(i64, Wishes)| wishes.refusal(alarm).unwrap_or_else(|| wishes.no_address(alarm));
+        let reason =
+            |(_, filter): &(i64, SinkFilter)| filter.refusal(alarm).unwrap_or_else(|| filter.no_address(alarm));
         Some(self.sinks.iter().map(reason).collect::<Vec<_>>().join("; "))
     }
 }
@@ -111,7 +112,7 @@ pub fn no_address(user: &str) -> String {
     format!("no address of '{user}' is known, so no mail can be sent there: write [users.\"{user}\"] email = [\"...\"]")
 }
 
-impl Wishes {
+impl SinkFilter {
     /// Whether it is the user's own addresses that alarms of `user` go to.
     fn writes_to(&self, user: &str) -> bool {
         self.recipients == Some(Recipients::Own) && (self.users.is_empty() || self.users.iter().any(|one| one == user))
@@ -119,7 +120,7 @@ impl Wishes {
 
     /// Why the sink does not take `alarm`, whomever it is for; none where it does.
     fn refusal(&self, alarm: Envelope<'_>) -> Option<String> {
-        let Wishes { name, actions, users, calendars, .. } = self;
+        let SinkFilter { name, actions, users, calendars, .. } = self;
         let calendar = |pattern: &String| is_meant(pattern, alarm.calendar_name, alarm.calendar_id);
         if !actions.is_empty() && !actions.iter().any(|action| action == alarm.action) {
             let (action, wanted) = (alarm.action.to_uppercase(), with_action(actions, alarm.action));

@@ -9,7 +9,7 @@ use super::cyrus::CyrusNotify;
 use super::deadline::SendDeadline;
 use super::email::Email;
 use super::file::LineFile;
-use super::gate::{Closure, Files};
+use super::gate::{Closure, FileStamps};
 use super::render::Renderer;
 use super::stdout::Stdout;
 use crate::calendar::zone::Zones;
@@ -88,7 +88,7 @@ pub trait Transport: Send + Sync {
 
     /// The versions of the files that it reads before it sends: once they are other ones, what was refused may be
     /// accepted.
-    fn files(&self) -> Files {
+    fn files(&self) -> FileStamps {
         [None, None]
     }
 
@@ -240,7 +240,7 @@ impl Transport for Sink {
         }
     }
 
-    fn files(&self) -> Files {
+    fn files(&self) -> FileStamps {
         match &self.kind {
             Kind::Stdout(_) | Kind::File(_) | Kind::CyrusNotify(_) => [None, None],
             Kind::Email(sink) => sink.files(),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::{Mutex, Notify};
 
-use super::gate::{Closure, Files, Gate, Pass, TELL_EVERY};
+use super::gate::{Closure, FileStamps, Gate, Pass, TELL_EVERY};
 use super::retry::{Attempt, decide};
 use super::sink::{ClaimedDelivery, Finished, Outcome, Sink, Transport};
 use crate::clock::Clock;
@@ -16,7 +16,7 @@ use crate::ledger::{Claimed, Claims, Ledger, LedgerError, LogOnce, NextState, Se
 use crate::time::UtcMillis;
 
 /// What is still being sent: when it was fired, and the files that the sink used.
-type InFlight = HashMap<(i64, String), (ClaimedDelivery, UtcMillis, Files)>;
+type InFlight = HashMap<(i64, String), (ClaimedDelivery, UtcMillis, FileStamps)>;
 
 /// How much longer than the sink's send timeout a lease lasts.
 const SLACK: Duration = Duration::from_secs(60);
@@ -246,7 +246,13 @@ impl<C: Transport> DeliveryWorker<C> {
     }
 
     /// Notes what is still being sent, and says how much that is.
-    fn hold(&self, deliveries: &[ClaimedDelivery], fired: &[UtcMillis], outcomes: &[Outcome], files: Files) -> usize {
+    fn hold(
+        &self,
+        deliveries: &[ClaimedDelivery],
+        fired: &[UtcMillis],
+        outcomes: &[Outcome],
+        files: FileStamps,
+    ) -> usize {
         let mut in_flight = self.in_flight();
         let mut count = 0;
         for ((delivery, fired), outcome) in deliveries.iter().zip(fired).zip(outcomes) {
@@ -310,7 +316,7 @@ impl<C: Transport> DeliveryWorker<C> {
     }
 
     /// Notes what `outcomes` say of the sink, which has used `files`.
-    fn note(&self, outcomes: &[Outcome], files: Files) {
+    fn note(&self, outcomes: &[Outcome], files: FileStamps) {
         let (sink, now) = (self.sink.name(), self.clock.now());
         let down = outcomes.iter().find_map(|outcome| match outcome {
             Outcome::Down { answer, closure } => Some((nameless(answer), *closure)),

@@ -21,7 +21,7 @@ const NAMED_ATTENDEES: usize = 5;
 
 /// The content of a mail.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Content {
+pub struct MailContent {
     pub subject: String,
     pub text: String,
     pub html: String,
@@ -39,10 +39,10 @@ struct Template {
     color: String,
 }
 
-impl Content {
+impl MailContent {
     /// The mail about `n`, sent at `now`. Times are written in the zone `reader` where it is known, else in the
     /// event's.
-    pub fn new(n: &Notification, reader: Option<Zone>, zones: &Zones, now: UtcMillis) -> Content {
+    pub fn new(n: &Notification, reader: Option<Zone>, zones: &Zones, now: UtcMillis) -> MailContent {
         let times = Times::new(n, reader, zones);
         let title = match line(&n.summary, LONGEST_TITLE) {
             title if title.is_empty() => phrases::UNTITLED.to_owned(),
@@ -63,7 +63,7 @@ impl Content {
             description,
             title,
         };
-        Content { subject, text: template.plain(), html: template.html() }
+        MailContent { subject, text: template.plain(), html: template.html() }
     }
 }
 

@@ -10,7 +10,7 @@ use lettre::message::{Mailbox, Message, MultiPart};
 use sha2::{Digest, Sha256};
 
 use super::address;
-use super::content::Content;
+use super::content::MailContent;
 use crate::calendar::zone::Zones;
 use crate::delivery::render;
 use crate::delivery::routing::no_address;
@@ -53,12 +53,12 @@ impl MessageBuilder {
             address::recipient(recipient).map_err(|reason| Outcome::permanent(format!("the recipient {reason}")))?;
         let reader = self.reader_zones.get(&notification.user_id).or(self.default_zone.as_ref());
         let reader = reader.and_then(|id| self.zones.find(id));
-        let content = Content::new(&notification, reader, &self.zones, now);
+        let content = MailContent::new(&notification, reader, &self.zones, now);
         let octets = self.write(&notification, &content, &to, now)?;
         Ok(Mail { user: notification.user_id, from: self.from.email.clone(), to, octets })
     }
 
-    fn write(&self, n: &Notification, content: &Content, to: &Address, now: UtcMillis) -> Result<Vec<u8>, Outcome> {
+    fn write(&self, n: &Notification, content: &MailContent, to: &Address, now: UtcMillis) -> Result<Vec<u8>, Outcome> {
         let message = Message::builder()
             .from(self.from.clone())
             .to(Mailbox::new(None, to.clone()))

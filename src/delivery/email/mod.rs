@@ -21,10 +21,10 @@ use tokio::time::{sleep, timeout};
 use self::allowance::Allowance;
 use self::message::{Mail, MessageBuilder};
 use self::pool::Pool;
-use self::session::{Server, Session, SmtpError, StepLimits};
+use self::session::{MailServer, Session, SmtpError, StepLimits};
 use self::trust::Trust;
 use super::deadline::SendDeadline;
-use super::gate::{Closure, Files};
+use super::gate::{Closure, FileStamps};
 use super::sink::{ClaimedDelivery, Finished, Outcome, SinkContext, SinkError};
 use crate::clock::Clock;
 use crate::config::{EmailSettings, Recipients};
@@ -56,15 +56,15 @@ const BROKEN_OFF: &str = "sending the mail was broken off by an error in Reveill
 /// A mail server that takes our mails.
 #[derive(Debug)]
 pub struct Email {
-    inner: Arc<Inner>,
+    mailer: Arc<Mailer>,
     /// How long [`Email::check`] may take.
     timeout: Duration,
     /// Reports of workers that [`Email::send`] did not wait for.
-    late: (UnboundedSender<Report<Finished>>, Mutex<UnboundedReceiver<Report<Finished>>>),
+    late: (UnboundedSender<WorkerReport<Finished>>, Mutex<UnboundedReceiver<WorkerReport<Finished>>>),
 }
 
 #[derive(Debug)]
-struct Inner {
+struct Mailer {
     builder: MessageBuilder,
     allowance: Allowance,
     pool: Pool,
@@ -77,7 +77,7 @@ struct Inner {
 }
 
 /// What the workers of one batch share.
-struct Batch {
+struct MailBatch {
     deliveries: Vec<ClaimedDelivery>,
     /// The first delivery that nobody has taken yet.
     next: AtomicUsize,
@@ -87,7 +87,7 @@ struct Batch {
 
 /// What a worker tells: an outcome, or that it has ended and its connection is free for others.
 #[derive(Debug)]
-enum Report<T> {
+enum WorkerReport<T> {
     Outcome(T),
     Free,
 }
@@ -99,7 +99,7 @@ impl Email {
     /// When From is no address.
     pub fn open(settings: &EmailSettings, timeout: Duration, context: &SinkContext) -> Result<Email, SinkError> {
         let from = address::sender(&settings.from).map_err(SinkError)?;
-        let server = Server {
+        let server = MailServer {
             host: settings.host.clone(),
             port: settings.port,
             security: settings.security,
@@ -120,7 +120,7 @@ impl Email {
         Ok(Email {
             timeout,
             late: (tell, Mutex::new(told)),
-            inner: Arc::new(Inner {
+            mailer: Arc::new(Mailer {
                 builder,
                 allowance: Allowance::new(settings.max_mails_per_hour),
                 pool,
@@ -134,12 +134,12 @@ impl Email {
 
     /// How many mails it is best given now; zero: all of its connections are busy.
     pub fn batch(&self) -> usize {
-        self.inner.pool.free().saturating_mul(MAILS_A_CONNECTION)
+        self.mailer.pool.free().saturating_mul(MAILS_A_CONNECTION)
     }
 
     /// How long a mail takes at the longest, over one session.
     pub fn send_timeout(&self) -> Duration {
-        let StepLimits { connect, command, data } = self.inner.pool.server().limits;
+        let StepLimits { connect, command, data } = self.mailer.pool.server().limits;
         connect.saturating_add(command.saturating_mul(COMMANDS)).saturating_add(data)
     }
 
@@ -148,10 +148,10 @@ impl Email {
     /// session holds no other mail up.
     pub async fn send(&self, deliveries: &[ClaimedDelivery]) -> Vec<Outcome> {
         let batch =
-            Arc::new(Batch { deliveries: deliveries.to_vec(), next: AtomicUsize::new(0), down: OnceLock::new() });
+            Arc::new(MailBatch { deliveries: deliveries.to_vec(), next: AtomicUsize::new(0), down: OnceLock::new() });
         let (tell, mut told) = mpsc::unbounded_channel();
-        for _ in 0..self.inner.pool.free().clamp(1, deliveries.len().max(1)) {
-            tokio::spawn(Arc::clone(&self.inner).work(Arc::clone(&batch), tell.clone()));
+        for _ in 0..self.mailer.pool.free().clamp(1, deliveries.len().max(1)) {
+            tokio::spawn(Arc::clone(&self.mailer).work(Arc::clone(&batch), tell.clone()));
         }
         drop(tell);
         let mut outcomes = vec![None; deliveries.len()];
@@ -160,17 +160,17 @@ impl Email {
             tokio::select! {
                 biased;
                 report = told.recv() => match report {
-                    Some(Report::Outcome((index, outcome))) => {
+                    Some(WorkerReport::Outcome((index, outcome))) => {
                         if let Some(place) = outcomes.get_mut(index) {
                             *place = Some(outcome);
                         }
                     }
-                    Some(Report::Free) => {}
+                    Some(WorkerReport::Free) => {}
                     None => break true,
                 },
                 () = &mut end => break false,
                 // With another connection there is more to be done than was begun.
-                () = self.inner.freed.notified() => break false,
+                () = self.mailer.freed.notified() => break false,
             }
         };
         let begun = batch.next.fetch_max(deliveries.len(), Ordering::Relaxed);
@@ -178,7 +178,7 @@ impl Email {
             let open =
                 (0..begun.min(deliveries.len())).filter(|index| outcomes.get(*index).is_some_and(Option::is_none));
             let late = self.late.0.clone();
-            tokio::spawn(pass_on(told, (Arc::clone(&self.inner), batch), open.collect(), late));
+            tokio::spawn(pass_on(told, (Arc::clone(&self.mailer), batch), open.collect(), late));
         }
         let left = |index| match (index < begun, is_over) {
             (false, _) => Outcome::NotAttempted,
@@ -194,7 +194,7 @@ impl Email {
         let mut finished = Vec::new();
         let mut report = late.recv().await;
         while let Some(one) = report {
-            if let Report::Outcome(outcome) = one {
+            if let WorkerReport::Outcome(outcome) = one {
                 finished.push(outcome);
             }
             report = late.try_recv().ok();
@@ -203,8 +203,8 @@ impl Email {
     }
 
     /// The versions of the password's file and of the certificate authorities'.
-    pub fn files(&self) -> Files {
-        self.inner.pool.server().files()
+    pub fn files(&self) -> FileStamps {
+        self.mailer.pool.server().files()
     }
 
     /// Whether the password and the certificate authorities are there; nothing is connected.
@@ -212,7 +212,7 @@ impl Email {
     /// # Errors
     /// When they are not.
     pub fn ready(&self) -> Result<(), SinkError> {
-        self.inner.pool.server().ready().map(drop).map_err(|error| SinkError(error.into_answer()))
+        self.mailer.pool.server().ready().map(drop).map_err(|error| SinkError(error.into_answer()))
     }
 
     /// Logs in, begins a mail as if one were to be sent, and says how that went.
@@ -220,9 +220,9 @@ impl Email {
     /// # Errors
     /// When no mail could be sent now.
     pub async fn check(&self) -> Result<String, SinkError> {
-        let (server, from) = (self.inner.pool.server(), &self.inner.builder.from.email);
+        let (server, from) = (self.mailer.pool.server(), &self.mailer.builder.from.email);
         let silent = |_| SmtpError::Down(format!("{} did not answer in time", server.name()));
-        let checked = timeout(self.timeout, self.inner.check()).await.map_err(silent).flatten();
+        let checked = timeout(self.timeout, self.mailer.check()).await.map_err(silent).flatten();
         checked.map_err(|error| SinkError(error.into_answer()))?;
         Ok(format!("{}, and takes mails from {from}", server.greeted()))
     }
@@ -230,24 +230,24 @@ impl Email {
 
 /// Passes on to `late` what the workers of `batch` still tell of its deliveries `open`.
 async fn pass_on(
-    mut told: UnboundedReceiver<Report<(usize, Outcome)>>,
-    (inner, batch): (Arc<Inner>, Arc<Batch>),
+    mut told: UnboundedReceiver<WorkerReport<(usize, Outcome)>>,
+    (mailer, batch): (Arc<Mailer>, Arc<MailBatch>),
     mut open: BTreeSet<usize>,
-    late: UnboundedSender<Report<Finished>>,
+    late: UnboundedSender<WorkerReport<Finished>>,
 ) {
     let finished = |index: usize, outcome: Outcome| {
         let delivery = batch.deliveries.get(index)?;
-        Some(Report::Outcome(Finished { ring: delivery.ring, recipient: delivery.recipient.clone(), outcome }))
+        Some(WorkerReport::Outcome(Finished { ring: delivery.ring, recipient: delivery.recipient.clone(), outcome }))
     };
     while let Some(report) = told.recv().await {
         let report = match report {
-            Report::Outcome((index, outcome)) => {
+            WorkerReport::Outcome((index, outcome)) => {
                 open.remove(&index);
                 finished(index, outcome)
             }
-            Report::Free => {
-                inner.freed.notify_waiters();
-                Some(Report::Free)
+            WorkerReport::Free => {
+                mailer.freed.notify_waiters();
+                Some(WorkerReport::Free)
             }
         };
         report.into_iter().for_each(|report| drop(late.send(report)));
@@ -257,7 +257,7 @@ async fn pass_on(
     lost.for_each(|report| drop(late.send(report)));
 }
 
-impl Inner {
+impl Mailer {
     /// Logs in and begins a mail as if one were to be sent.
     async fn check(&self) -> Result<(), SmtpError> {
         let (server, from) = (self.pool.server(), &self.builder.from.email);
@@ -274,7 +274,7 @@ impl Inner {
     }
 
     /// Takes one delivery after the other until none is left, over one session as long as it holds.
-    async fn work(self: Arc<Inner>, batch: Arc<Batch>, tell: UnboundedSender<Report<(usize, Outcome)>>) {
+    async fn work(self: Arc<Mailer>, batch: Arc<MailBatch>, tell: UnboundedSender<WorkerReport<(usize, Outcome)>>) {
         let permit = self.pool.permit().await;
         let mut session = None;
         loop {
@@ -295,13 +295,13 @@ impl Inner {
                     Err(refused) => refused,
                 },
             };
-            let _ = tell.send(Report::Outcome((index, outcome)));
+            let _ = tell.send(WorkerReport::Outcome((index, outcome)));
         }
         if let Some(session) = session {
             self.pool.give_back(session);
         }
         drop(permit);
-        let _ = tell.send(Report::Free);
+        let _ = tell.send(WorkerReport::Free);
     }
 
     /// The mail for `delivery`, which is counted as sent; or why there is none now.
@@ -356,7 +356,7 @@ impl Inner {
         }
     }
 
-    fn outcome(&self, sent: Result<(), SmtpError>, batch: &Batch) -> Outcome {
+    fn outcome(&self, sent: Result<(), SmtpError>, batch: &MailBatch) -> Outcome {
         match sent {
             Ok(()) => Outcome::Delivered,
             Err(SmtpError::Refused { answer, forever: true }) => Outcome::permanent(answer),
@@ -375,7 +375,7 @@ impl Inner {
 }
 
 /// The outcome of a mail without which no other goes out either.
-fn down(batch: &Batch, answer: String, closure: Closure) -> Outcome {
+fn down(batch: &MailBatch, answer: String, closure: Closure) -> Outcome {
     let (answer, closure) = batch.down.get_or_init(|| (answer, closure));
     Outcome::Down { answer: answer.clone(), closure: *closure }
 }

@@ -9,14 +9,14 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
-use super::session::{Server, Session};
+use super::session::{MailServer, Session};
 
 /// How long a session waits for the next mail.
 const IDLE: Duration = Duration::from_secs(5);
 
 /// The sessions with one server.
 pub struct Pool {
-    server: Server,
+    server: MailServer,
     permits: Semaphore,
     waiting: Arc<Mutex<Waiting>>,
 }
@@ -31,11 +31,11 @@ struct Waiting {
 
 impl Pool {
     /// At most `size` sessions with `server` at a time.
-    pub fn new(server: Server, size: usize) -> Pool {
+    pub fn new(server: MailServer, size: usize) -> Pool {
         Pool { server, permits: Semaphore::new(size.min(Semaphore::MAX_PERMITS)), waiting: Arc::default() }
     }
 
-    pub fn server(&self) -> &Server {
+    pub fn server(&self) -> &MailServer {
         &self.server
     }
 

@@ -20,11 +20,11 @@ use super::message::Mail;
 use super::stream::{MailEnd, SmtpStream};
 use super::trust::Trust;
 use crate::config::{SecretRef, SmtpSecurity};
-use crate::delivery::gate::Files;
+use crate::delivery::gate::FileStamps;
 
 /// A mail server and how to log in.
 #[derive(Debug)]
-pub struct Server {
+pub struct MailServer {
     pub host: String,
     pub port: u16,
     pub security: SmtpSecurity,
@@ -100,7 +100,7 @@ impl SmtpError {
     }
 }
 
-impl Server {
+impl MailServer {
     /// Connects, goes over to TLS and logs in.
     ///
     /// # Errors
@@ -134,7 +134,7 @@ impl Server {
     }
 
     /// What changes when one of these files does.
-    pub fn files(&self) -> Files {
+    pub fn files(&self) -> FileStamps {
         [self.login.as_ref().and_then(|(_, password)| password.stamp()), self.trust.stamp()]
     }
 
@@ -245,7 +245,7 @@ impl Session {
     ///
     /// # Errors
     /// [`SmtpError`]
-    pub async fn deliver(&mut self, mail: &Mail, server: &Server) -> Result<(), SmtpError> {
+    pub async fn deliver(&mut self, mail: &Mail, server: &MailServer) -> Result<(), SmtpError> {
         let StepLimits { command, data, .. } = server.limits;
         self.begin(mail.from.clone(), server).await?;
         self.rcpt(mail.to.clone(), server).await?;
@@ -267,12 +267,12 @@ impl Session {
     ///
     /// # Errors
     /// As for [`Session::deliver`].
-    pub async fn probe(&mut self, (from, to): (Address, Address), server: &Server) -> Result<(), SmtpError> {
+    pub async fn probe(&mut self, (from, to): (Address, Address), server: &MailServer) -> Result<(), SmtpError> {
         self.begin(from, server).await?;
         self.rcpt(to, server).await
     }
 
-    async fn begin(&mut self, from: Address, server: &Server) -> Result<(), SmtpError> {
+    async fn begin(&mut self, from: Address, server: &MailServer) -> Result<(), SmtpError> {
         self.mail_end.clear();
         let command = MailFrom::new(Some(from.clone()), Vec::new());
         let begun = timeout(server.limits.command, self.smtp.command(command)).await;
@@ -283,7 +283,7 @@ impl Session {
         Ok(())
     }
 
-    async fn rcpt(&mut self, to: Address, server: &Server) -> Result<(), SmtpError> {
+    async fn rcpt(&mut self, to: Address, server: &MailServer) -> Result<(), SmtpError> {
         let rcpt = Rcpt::new(to, Vec::new());
         // 251: it forwards.
         let step = ("RCPT", &[250, 251][..], server.limits.command);
@@ -306,7 +306,7 @@ impl Session {
     async fn step(
         &mut self,
         (step, codes, limit): (&str, &[u16], Duration),
-        server: &Server,
+        server: &MailServer,
         work: impl AsyncFnOnce(&mut AsyncSmtpConnection) -> Result<Response, Error>,
     ) -> Result<(), SmtpError> {
         let done = timeout(limit, work(&mut self.smtp)).await;
@@ -327,7 +327,7 @@ impl Session {
 
     /// What an answer to MAIL means. No recipient is named yet, so a refusal is none of a mail. A server that has
     /// carried mails may have ended the session meanwhile.
-    fn not_begun(&self, error: &Error, from: &Address, server: &Server) -> SmtpError {
+    fn not_begun(&self, error: &Error, from: &Address, server: &MailServer) -> SmtpError {
         let told = || format!("{} at MAIL FROM:<{from}>: {}", server.name(), words(error));
         match error.status() {
             Some(code) if is_forever(code) => SmtpError::Settings(told()),

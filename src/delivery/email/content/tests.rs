@@ -5,10 +5,10 @@ use crate::delivery::sink::samples::melbourne;
 
 const ON_TIME: UtcMillis = UtcMillis(1_447_914_600_012);
 
-fn content(n: &Notification, reader: Option<&str>) -> Content {
+fn content(n: &Notification, reader: Option<&str>) -> MailContent {
     let zones = Zones::bundled();
     let reader = reader.map(|id| zones.find(id).unwrap());
-    Content::new(n, reader, &zones, ON_TIME)
+    MailContent::new(n, reader, &zones, ON_TIME)
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn a_todo_is_due() {
 #[test]
 fn late_is_said_after_a_minute() {
     let zones = Zones::bundled();
-    let after = |millis: i64| Content::new(&melbourne(), None, &zones, UtcMillis(1_447_914_600_000 + millis));
+    let after = |millis: i64| MailContent::new(&melbourne(), None, &zones, UtcMillis(1_447_914_600_000 + millis));
     assert!(!after(59_999).text.contains("late"));
     let said = "This reminder comes 1 minute late: it was due on Thursday, 19 November 2015, 17:30.";
     assert!(after(60_000).text.contains(said) && after(60_000).html.contains(said), "{}", after(60_000).text);
@@ -181,7 +181,7 @@ proptest! {
             summary, description, location, timezone, start, end, alarm_time, alarm_summary, alarm_description, all_day,
             ..melbourne()
         };
-        let content = Content::new(&n, None, &Zones::bundled(), UtcMillis(now));
+        let content = MailContent::new(&n, None, &Zones::bundled(), UtcMillis(now));
         prop_assert!(!content.subject.chars().any(char::is_control), "{:?}", content.subject);
         prop_assert!(content.text.chars().all(|c| !c.is_control() || c == '\n' || c == '\t'), "{:?}", content.text);
     }
