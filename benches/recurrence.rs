@@ -3,7 +3,7 @@
 //!
 //!     cargo bench --bench recurrence
 //!
-//! In the first table 'ring' is `Plan::next_ring` of an event in Europe/Berlin with an alarm a quarter of an hour
+//! In the first table 'ring' is `Plan::next_instance` of an event in Europe/Berlin with an alarm a quarter of an hour
 //! before it, parsed and planned beforehand. 'start' is the next start of the bare rule (`Series::from` and its first
 //! item), 'new' the same with setting the series up. Each 'ratio' compares with the same rule of last week. 'rrule' is
 //! the crate's iterator over the same rule in UTC, walked from DTSTART to the instant; it is stopped after two seconds.
@@ -161,22 +161,22 @@ fn next_by_age(zone: &Zone, around: &Surroundings) {
         let series = AGES.map(|(_, first)| new(first));
         let objects = AGES.map(|(_, first)| event(text, first));
         let plans = objects.each_ref().map(|object| Plan::new(object, around, None));
-        let rings = in_turns(plans.each_ref().map(|plan| || plan.next_ring(black_box(from))));
+        let instances = in_turns(plans.each_ref().map(|plan| || plan.next_instance(black_box(from))));
         let starts = in_turns(series.each_ref().map(|series| || series.from(black_box(from)).next()));
         for (at, (age, first)) in AGES.iter().enumerate() {
-            let (ring, start) = (rings[at], starts[at]);
+            let (instance, start) = (instances[at], starts[at]);
             let new = median(|| new(*first).from(black_box(from)).next());
             let by_crate = by_crate(text, first.at(9, 0, 0, 0), from);
             println!(
-                "{text:<46} {age:>10} {ring:>8.2} {:>6.1} {start:>8.2} {:>6.1} {new:>8.2} {by_crate:>12}",
-                ring / rings[0],
+                "{text:<46} {age:>10} {instance:>8.2} {:>6.1} {start:>8.2} {:>6.1} {new:>8.2} {by_crate:>12}",
+                instance / instances[0],
                 start / starts[0]
             );
         }
     }
 }
 
-fn rings_of_a_month(around: &Surroundings) {
+fn instances_of_a_month(around: &Surroundings) {
     let instant = |date: Date| Zone::utc().instant(date.at(0, 0, 0, 0)).0;
     let (from, until) = (instant(date(2026, 6, 1)), instant(date(2026, 7, 1)));
     println!("\nrings of June 2026, µs");
@@ -185,8 +185,8 @@ fn rings_of_a_month(around: &Surroundings) {
         for (age, first) in &AGES {
             let object = event(text, *first);
             let plan = Plan::new(&object, around, None);
-            let count = plan.rings(from..until).len();
-            let all = median(|| plan.rings(black_box(from)..until));
+            let count = plan.instances(from..until).len();
+            let all = median(|| plan.instances(black_box(from)..until));
             println!("{text:<46} {age:>10} {count:>8} {all:>9.1} {:>9.2}", all / count.max(1) as f64);
         }
     }
@@ -213,7 +213,7 @@ fn parse_and_plan(around: &Surroundings) {
     let from = UtcMillis::parse("2026-06-01T12:34:56Z").unwrap();
     let parsed = || Object::parse(black_box(text.as_bytes()), &limits).unwrap();
     let object = parsed();
-    let planned = |object: &Object| Plan::new(object, around, None).next_ring(black_box(from));
+    let planned = |object: &Object| Plan::new(object, around, None).next_instance(black_box(from));
     assert!(object.faults.is_empty() && planned(&object).is_some());
     let unfold_and_parse = || {
         let unfolded = icalendar::parser::unfold(black_box(&text));
@@ -245,7 +245,7 @@ fn main() {
     let berlin = zones.find("Europe/Berlin").unwrap();
     let around = Surroundings::new(zones);
     next_by_age(&berlin, &around);
-    rings_of_a_month(&around);
+    instances_of_a_month(&around);
     parse_and_plan(&around);
     idle_and_counted(&berlin);
 }

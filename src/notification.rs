@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::calendar::alarm::{Alarm, Trigger};
+use crate::calendar::alarm_instance::{AlarmInstance, When};
 use crate::calendar::component::Attendee;
-use crate::calendar::ring::{Ring, When};
 use crate::time::UtcMillis;
 
 /// One alarm as Cyrus IMAP announces it: the 20 documented keys in their order, then the extensions.
@@ -80,9 +80,9 @@ const SHORT: usize = 64;
 /// The identity of a firing (rule 21): 16 octets that depend on the user, the UID, the action and the instant, and on
 /// nothing else. What has no UID has in its place the calendar that it is in, `href`, which is its object's name there,
 /// its type and its content.
-pub fn identity(about: &About, href: &str, ring: &Ring<'_>) -> [u8; 16] {
-    let component = ring.component;
-    let mut hash = named(&about.user, &component.uid, ring.action.name(), ring.at);
+pub fn identity(about: &About, href: &str, instance: &AlarmInstance<'_>) -> [u8; 16] {
+    let component = instance.component;
+    let mut hash = named(&about.user, &component.uid, instance.action.name(), instance.at);
     if component.uid.is_empty() {
         for part in [&about.key, href, component.kind.name(), &component.own] {
             add(&mut hash, part);
@@ -112,16 +112,16 @@ fn add(hash: &mut Sha256, part: &str) {
 }
 
 impl Notification {
-    /// The notification of `ring`, which has this `identity`, an alarm in the calendar `about`, sent by `sender` at
+    /// The notification of `instance`, which has this `identity`, an alarm in the calendar `about`, sent by `sender` at
     /// `fired_at`.
     pub fn new(
-        ring: &Ring<'_>,
+        instance: &AlarmInstance<'_>,
         about: &About,
         identity: [u8; 16],
         sender: &Sender,
         fired_at: UtcMillis,
     ) -> Notification {
-        let component = ring.component;
+        let component = instance.component;
         let bounded = |text: &str| cut(text, sender.max_text);
         // Those that have room at all; how much there is shows when it is written.
         let mut room = sender.max_size;
@@ -134,24 +134,24 @@ impl Notification {
         let of_attendees = |text: fn(&Attendee) -> &str| -> Vec<String> {
             attendees.iter().map(|attendee| bounded(text(attendee))).collect()
         };
-        let (summary, description) = ring.alarm.map_or(("", ""), |alarm| (&alarm.summary, &alarm.description));
+        let (summary, description) = instance.alarm.map_or(("", ""), |alarm| (&alarm.summary, &alarm.description));
         Notification {
             event: "CalendarAlarm".to_owned(),
             pid: sender.pid,
             server_fqdn: sender.server_fqdn.clone(),
-            alarm_time: ring.at.basic(),
-            alarm_recipients: ring.recipients().into_iter().map(bounded).collect(),
+            alarm_time: instance.at.basic(),
+            alarm_recipients: instance.recipients().into_iter().map(bounded).collect(),
             user_id: about.user.clone(),
             calendar_name: about.name.clone(),
             uid: bounded(&component.uid),
-            action: ring.action.name().to_owned(),
+            action: instance.action.name().to_owned(),
             summary: bounded(&component.summary),
             description: bounded(&component.description),
             location: bounded(&component.location),
-            timezone: ring.zone_name().to_owned(),
-            start: ring.start.map(written).unwrap_or_default(),
-            end: ring.end.map(written).unwrap_or_default(),
-            all_day: u8::from(matches!(ring.start, Some(When::Date(_)))),
+            timezone: instance.zone_name().to_owned(),
+            start: instance.start.map(written).unwrap_or_default(),
+            end: instance.end.map(written).unwrap_or_default(),
+            all_day: u8::from(matches!(instance.start, Some(When::Date(_)))),
             attendee_names: of_attendees(|attendee| &attendee.name),
             attendee_emails: of_attendees(|attendee| &attendee.address),
             attendee_status: of_attendees(|attendee| &attendee.status),
@@ -159,8 +159,8 @@ impl Notification {
             calendar_id: about.id.clone(),
             calendar_color: about.color.clone(),
             calendar_owner: about.owner.clone(),
-            recurrence_id: ring.recurrence_id_text(),
-            alert_id: bounded(&alert_id(ring)),
+            recurrence_id: instance.recurrence_id_text(),
+            alert_id: bounded(&alert_id(instance)),
             alarm_summary: bounded(summary),
             alarm_description: bounded(description),
             component: component.kind.name().to_owned(),
@@ -223,8 +223,8 @@ fn written(when: When) -> String {
 }
 
 /// The UID of a VALARM, else a hash of what it says, so that it stays the same while the alarm does.
-fn alert_id(ring: &Ring<'_>) -> String {
-    match ring.alarm {
+fn alert_id(instance: &AlarmInstance<'_>) -> String {
+    match instance.alarm {
         Some(alarm) if !alarm.uid.is_empty() => alarm.uid.to_string(),
         Some(alarm) => hex(&hash_of(alarm)),
         None => String::new(),

@@ -227,7 +227,7 @@ impl<'a> Builder<'a> {
         self.places.enter(component.calendar);
         let once = component.rules.is_empty() && component.rdates.is_empty();
         let ranges: Vec<&Override<'a>> = overrides.iter().filter(|o| o.and_future).collect();
-        if component.alarms.is_empty() && ranges.is_empty() && !self.may_ring(component, start) {
+        if component.alarms.is_empty() && ranges.is_empty() && !self.may_fire(component, start) {
             return;
         }
         let mut series = Vec::with_capacity(component.rules.len());
@@ -358,7 +358,7 @@ impl<'a> Builder<'a> {
             });
             if at > acknowledged && !elsewhere {
                 let alarm = component.alarms.iter().find(|alarm| alarm.action == Some(Action::Display));
-                self.fixed.push(Fixed { original, snooze: true, ..self.fixed_ring(at, Action::Display, alarm) });
+                self.fixed.push(Fixed { original, snooze: true, ..self.fixed_instance(at, Action::Display, alarm) });
             }
         }
         self.sources.push(source);
@@ -377,11 +377,11 @@ impl<'a> Builder<'a> {
         self.fixed.push(Fixed {
             repeat: alarm.repeat.min(self.around.limits.max_repeat),
             interval: alarm.interval.unwrap_or_default(),
-            ..self.fixed_ring(at, action, Some(alarm))
+            ..self.fixed_instance(at, action, Some(alarm))
         });
     }
 
-    fn fixed_ring(&self, at: UtcMillis, action: Action, alarm: Option<&'a Alarm>) -> Fixed<'a> {
+    fn fixed_instance(&self, at: UtcMillis, action: Action, alarm: Option<&'a Alarm>) -> Fixed<'a> {
         let base = Point { at, wall: None };
         let (joined, source) = (Vec::new(), self.sources.len());
         let (interval, original) = (Duration::default(), None);
@@ -428,7 +428,7 @@ impl<'a> Builder<'a> {
         alarms_of(component, all_day, self.around)
     }
 
-    fn may_ring(&self, component: &'a Component, start: &Place) -> bool {
+    fn may_fire(&self, component: &'a Component, start: &Place) -> bool {
         !component.snoozes.is_empty() || !self.alarms_of(component, start.all_day).is_empty()
     }
 

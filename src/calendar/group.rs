@@ -1,11 +1,11 @@
 //! The rings of the components of one UID: an event or a to-do with its overrides. What rings as one is joined (rule
 //! 20), and what one clock hour has too much of is left out (rule 24).
 
+use super::alarm_instance::{AlarmInstance, Of, Origin, When, in_order};
 use super::build::Fixed;
 use super::component::Component;
 use super::occurrence::{Identity, Occurrence, Relative, Source, Start, Starts};
 use super::place::shift;
-use super::ring::{Of, Origin, Ring, When, in_order};
 use crate::time::UtcMillis;
 
 pub(super) const HOUR: i64 = 3_600_000;
@@ -43,28 +43,30 @@ impl<'a> Group<'a> {
         group
     }
 
-    /// Adds the rings in [from, until) that are not suppressed to `rings`.
-    pub(super) fn rings(&self, from: UtcMillis, until: UtcMillis, rings: &mut Vec<Ring<'a>>) {
+    /// Adds the rings in [from, until) that are not suppressed to `instances`.
+    pub(super) fn instances(&self, from: UtcMillis, until: UtcMillis, instances: &mut Vec<AlarmInstance<'a>>) {
         match self.rate_limit {
-            RateLimit::No => self.collect(from, until, usize::MAX, rings),
+            RateLimit::No => self.collect(from, until, usize::MAX, instances),
             RateLimit::Possible => {
                 let mut rank = Rank::default();
                 let all = self.ordered(hour_of(from), until, usize::MAX);
-                rings.extend(all.into_iter().filter(|ring| rank.next(ring.at) < self.cap && ring.at >= from));
+                instances.extend(
+                    all.into_iter().filter(|instance| rank.next(instance.at) < self.cap && instance.at >= from),
+                );
             }
             RateLimit::SubDaily => self.each_hour(from, until, |hour, end| {
                 let first = self.ordered(hour, end, self.cap).into_iter().take(self.cap);
-                rings.extend(first.filter(|ring| ring.at >= from));
+                instances.extend(first.filter(|instance| instance.at >= from));
             }),
         }
     }
 
     /// The rings in [from, until) that are not suppressed, in order and joined.
-    pub(super) fn in_order(&self, from: UtcMillis, until: UtcMillis) -> Vec<Ring<'a>> {
-        let mut rings = Vec::new();
-        self.rings(from, until, &mut rings);
-        in_order(&mut rings);
-        rings
+    pub(super) fn in_order(&self, from: UtcMillis, until: UtcMillis) -> Vec<AlarmInstance<'a>> {
+        let mut instances = Vec::new();
+        self.instances(from, until, &mut instances);
+        in_order(&mut instances);
+        instances
     }
 
     /// How many rings in [from, until) are suppressed.
@@ -73,8 +75,8 @@ impl<'a> Group<'a> {
         if self.rate_limit != RateLimit::No {
             self.each_hour(from, until, |hour, end| {
                 if count < MAX_COUNTED {
-                    let rings = self.ordered(hour, end, usize::MAX);
-                    count += rings.iter().skip(self.cap).filter(|ring| ring.at >= from).count() as u64;
+                    let instances = self.ordered(hour, end, usize::MAX);
+                    count += instances.iter().skip(self.cap).filter(|instance| instance.at >= from).count() as u64;
                 }
             });
         }
@@ -82,7 +84,7 @@ impl<'a> Group<'a> {
     }
 
     /// The instant of the first ring at or after `from` that is not suppressed; none: it never rings again.
-    pub(super) fn next_ring(&self, from: UtcMillis) -> Option<UtcMillis> {
+    pub(super) fn next_instance(&self, from: UtcMillis) -> Option<UtcMillis> {
         let mut next = self.next(from)?;
         if self.rate_limit == RateLimit::No {
             return Some(next);
@@ -153,12 +155,12 @@ impl<'a> Group<'a> {
     /// No more rings than these fall into an hour where no rule steps within days.
     fn most(&self) -> usize {
         let of_source = |source: &Source<'_>| {
-            let rings: usize = source.alarms.iter().map(|alarm| alarm.repeat as usize + 1).sum();
+            let instances: usize = source.alarms.iter().map(|alarm| alarm.repeat as usize + 1).sum();
             let starts = match &source.starts {
                 Starts::List(list) => list.len(),
                 Starts::Rule { .. } => 2,
             };
-            rings.saturating_mul(starts)
+            instances.saturating_mul(starts)
         };
         let fixed = self.fixed.iter().map(|fixed| fixed.repeat as usize + 1);
         self.sources.iter().map(of_source).chain(fixed).fold(0, usize::saturating_add)
@@ -203,20 +205,26 @@ impl<'a> Group<'a> {
 
     /// The rings in [from, until), in order and joined, suppressed or not; at most `limit` of each alarm of each
     /// source.
-    fn ordered(&self, from: UtcMillis, until: UtcMillis, limit: usize) -> Vec<Ring<'a>> {
-        let mut rings = Vec::new();
-        self.collect(from, until, limit, &mut rings);
-        in_order(&mut rings);
-        rings
+    fn ordered(&self, from: UtcMillis, until: UtcMillis, limit: usize) -> Vec<AlarmInstance<'a>> {
+        let mut instances = Vec::new();
+        self.collect(from, until, limit, &mut instances);
+        in_order(&mut instances);
+        instances
     }
 
     /// The same, in no order.
-    pub(super) fn collect(&self, from: UtcMillis, until: UtcMillis, limit: usize, rings: &mut Vec<Ring<'a>>) {
+    pub(super) fn collect(
+        &self,
+        from: UtcMillis,
+        until: UtcMillis,
+        limit: usize,
+        instances: &mut Vec<AlarmInstance<'a>>,
+    ) {
         for (index, source) in self.sources.iter().enumerate() {
-            source.rings(from, until, limit, |(alarm, nth), occurrence, at| {
+            source.instances(from, until, limit, |(alarm, nth), occurrence, at| {
                 let original = occurrence.original.at;
                 let of = Of::Alarm { source: narrow(index), alarm: narrow(alarm), original };
-                rings.extend(ring_of(source, occurrence, at, Origin { group: self.index, of, nth }));
+                instances.extend(instance_of(source, occurrence, at, Origin { group: self.index, of, nth }));
             });
         }
         for (index, fixed) in self.fixed.iter().enumerate() {
@@ -226,13 +234,13 @@ impl<'a> Group<'a> {
             for (nth, at) in (0..=fixed.repeat).filter_map(|nth| Some((nth, self.fixed_at(fixed, nth)?))) {
                 if from <= at && at < until {
                     let origin = Origin { group: self.index, of: Of::Fixed(narrow(index)), nth };
-                    rings.extend(self.fixed_ring(fixed, at, origin));
+                    instances.extend(self.fixed_instance(fixed, at, origin));
                 }
             }
         }
     }
 
-    fn fixed_ring(&self, fixed: &Fixed<'a>, at: UtcMillis, origin: Origin) -> Option<Ring<'a>> {
+    fn fixed_instance(&self, fixed: &Fixed<'a>, at: UtcMillis, origin: Origin) -> Option<AlarmInstance<'a>> {
         let source = self.sources.get(fixed.source)?;
         let known = fixed.original.or_else(|| self.snoozed_occurrence(source.component, fixed));
         let original = known.or_else(|| self.occurrence_near(source.component, fixed.base.at));
@@ -243,7 +251,7 @@ impl<'a> Group<'a> {
             Identity::Start => known.map(|original| original.wall),
         };
         let (start, end) = bounds(source, occurrence.map(|occurrence| occurrence.start));
-        Some(Ring {
+        Some(AlarmInstance {
             at,
             action: fixed.action,
             component: source.component,
@@ -315,11 +323,16 @@ pub(super) fn hour_of(at: UtcMillis) -> UtcMillis {
     UtcMillis(at.0.div_euclid(HOUR) * HOUR)
 }
 
-fn ring_of<'a>(source: &Source<'a>, occurrence: Occurrence, at: UtcMillis, origin: Origin) -> Option<Ring<'a>> {
+fn instance_of<'a>(
+    source: &Source<'a>,
+    occurrence: Occurrence,
+    at: UtcMillis,
+    origin: Origin,
+) -> Option<AlarmInstance<'a>> {
     let Of::Alarm { alarm, .. } = origin.of else { return None };
     let relative = source.alarms.get(alarm as usize)?;
     let (start, end) = bounds(source, Some(occurrence.start));
-    Some(Ring {
+    Some(AlarmInstance {
         at,
         action: relative.action,
         component: source.component,

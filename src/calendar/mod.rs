@@ -2,12 +2,14 @@
 //! time, opens no file and no socket, and knows nothing of the rest of the program but [`crate::time`].
 //!
 //! * [`object`]: from octets to [`component`]s and [`alarm`]s, as they are written; [`value`] reads their values.
-//! * [`plan`]: from components to [`ring`]s: what rings in a window, and when the next ring is. [`surroundings`] is
-//!   what it needs besides the object, [`inactive`] why an alarm never rings, [`explain`] how each ring comes about.
+//! * [`plan`]: from components to [`alarm_instance`]s: what rings in a window, and when the next ring is.
+//!   [`surroundings`] is what it needs besides the object, [`inactive`] why an alarm never rings, [`explain`] how each
+//!   ring comes about.
 //! * [`zone`]: time zones: placing wall-clock time, from TZif data or from a VTIMEZONE.
 //! * [`recur`]: recurrence rules, expanded in wall-clock time from anywhere in the series.
 
 pub mod alarm;
+pub mod alarm_instance;
 mod build;
 pub mod component;
 pub mod explain;
@@ -25,7 +27,6 @@ mod place;
 pub mod plan;
 mod reader;
 pub mod recur;
-pub mod ring;
 pub mod surroundings;
 mod unnamed;
 pub mod value;

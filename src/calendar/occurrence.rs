@@ -290,7 +290,7 @@ impl<'a> Source<'a> {
     }
 
     /// When repetition `nth` of `alarm` rings for that occurrence; none: it is acknowledged, or outside all years.
-    fn ring(&self, alarm: &Relative<'_>, start: Start, nth: u32) -> Option<UtcMillis> {
+    fn instance(&self, alarm: &Relative<'_>, start: Start, nth: u32) -> Option<UtcMillis> {
         let (base, at) = self.lands(alarm, start, nth)?;
         (base > alarm.acknowledged).then_some(at)
     }
@@ -323,8 +323,8 @@ impl<'a> Source<'a> {
             return Some((base.at, base.at));
         }
         let interval = alarm.interval.times(nth);
-        let ring = shift_telling(base, interval, own, |part, to| tell(Move::Repeat(nth, part), to, own))?;
-        Some((base.at, ring.at))
+        let instance = shift_telling(base, interval, own, |part, to| tell(Move::Repeat(nth, part), to, own))?;
+        Some((base.at, instance.at))
     }
 
     /// About how far behind an original start repetition `nth` of `alarm` rings, and how far off this may be, in
@@ -372,8 +372,8 @@ impl<'a> Source<'a> {
         let first = from.plus(distance.saturating_neg().saturating_sub(slack));
         let last = until.plus(distance.saturating_neg().saturating_add(slack));
         let zone = &self.zone.zone;
-        let ring = |at: UtcMillis| self.lands(alarm, Start { wall: zone.wall(at), at }, nth);
-        match (ring(first), ring(last)) {
+        let instance = |at: UtcMillis| self.lands(alarm, Start { wall: zone.wall(at), at }, nth);
+        match (instance(first), instance(last)) {
             // The clocks stay as they are both where these starts are and where counting from them leads.
             (Some((_, early)), Some((_, late)))
                 if zone.offset(first) == zone.offset(last) && late.0 - early.0 == last.0 - first.0 =>
@@ -450,7 +450,7 @@ impl<'a> Source<'a> {
             if about > best.unwrap_or(UtcMillis::MAX).0 {
                 return ControlFlow::Break(());
             }
-            match self.ring(alarm, occurrence.start, nth) {
+            match self.instance(alarm, occurrence.start, nth) {
                 Some(at) if at >= from && best.is_none_or(|best| at < best) => *best = Some(at),
                 _ => return ControlFlow::Continue(()),
             }
@@ -470,7 +470,7 @@ impl<'a> Source<'a> {
 
     /// Calls `found` with the alarm's index, the repetition, the occurrence and the instant of each ring in [from,
     /// until), alarm by alarm, at most `limit` of each alarm and repetition.
-    pub(super) fn rings(
+    pub(super) fn instances(
         &self,
         from: UtcMillis,
         until: UtcMillis,
@@ -489,7 +489,7 @@ impl<'a> Source<'a> {
                     if about >= until.0 || count >= limit {
                         return ControlFlow::Break(());
                     }
-                    if let Some(at) = self.ring(alarm, occurrence.start, nth)
+                    if let Some(at) = self.instance(alarm, occurrence.start, nth)
                         && from <= at
                         && at < until
                     {

@@ -6,6 +6,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
+use super::alarm_instance::{AlarmInstance, in_order};
 use super::build::Builder;
 use super::component::{Component, Kind};
 use super::group::{Group, HOUR, hour_of};
@@ -13,7 +14,6 @@ use super::inactive::Inactive;
 use super::object::{Fault, Object};
 use super::place::Places;
 use super::recur::Work;
-use super::ring::{Ring, in_order};
 use super::surroundings::Surroundings;
 use super::value::quoted;
 use crate::time::UtcMillis;
@@ -95,17 +95,17 @@ impl<'a> Plan<'a> {
 
     /// The rings in the window (from ≤ ring < until), ascending by instant, each once, without those that are
     /// suppressed. The caller bounds the window: an endless series has as many rings as the window has room for.
-    pub fn rings(&self, window: Range<UtcMillis>) -> Vec<Ring<'a>> {
+    pub fn instances(&self, window: Range<UtcMillis>) -> Vec<AlarmInstance<'a>> {
         let Some(cap) = self.cap() else { return self.first_of_all(window, usize::MAX) };
-        let mut rings = Vec::new();
+        let mut instances = Vec::new();
         let mut next = self.next_of_all(window.start);
         while let Some(at) = next.filter(|at| *at < window.end) {
             let (hour, end) = (hour_of(at), hour_of(at).plus(HOUR));
             let first = self.first_of_all(hour..end.min(window.end), cap);
-            rings.extend(first.into_iter().filter(|ring| ring.at >= window.start));
+            instances.extend(first.into_iter().filter(|instance| instance.at >= window.start));
             next = if end < UtcMillis::MAX { self.next_of_all(end) } else { None };
         }
-        rings
+        instances
     }
 
     /// Rings in one UTC clock hour, where its UIDs together can have more.
@@ -116,19 +116,19 @@ impl<'a> Plan<'a> {
     }
 
     /// The first `most` rings of all UIDs, each of which has no more an hour than it may.
-    fn first_of_all(&self, window: Range<UtcMillis>, most: usize) -> Vec<Ring<'a>> {
-        let mut rings = Vec::new();
+    fn first_of_all(&self, window: Range<UtcMillis>, most: usize) -> Vec<AlarmInstance<'a>> {
+        let mut instances = Vec::new();
         self.within_budget(|group| Some(group.in_order(window.start, window.end))).for_each(|own| {
-            rings.extend(own);
+            instances.extend(own);
             // However many there are, few are kept at a time.
-            if rings.len() / 4 > most {
-                in_order(&mut rings);
-                rings.truncate(most);
+            if instances.len() / 4 > most {
+                in_order(&mut instances);
+                instances.truncate(most);
             }
         });
-        in_order(&mut rings);
-        rings.truncate(most);
-        rings
+        in_order(&mut instances);
+        instances.truncate(most);
+        instances
     }
 
     /// How many rings all UIDs have, each of which has no more an hour than it may.
@@ -150,12 +150,12 @@ impl<'a> Plan<'a> {
         if self.cap().is_none() {
             return of_groups;
         }
-        let too_many = self.count_of_all(window.clone()).saturating_sub(self.rings(window).len());
+        let too_many = self.count_of_all(window.clone()).saturating_sub(self.instances(window).len());
         of_groups.saturating_add(too_many as u64)
     }
 
     /// The instant of the first ring at or after `from` that is not suppressed; none: it never rings again.
-    pub fn next_ring(&self, from: UtcMillis) -> Option<UtcMillis> {
+    pub fn next_instance(&self, from: UtcMillis) -> Option<UtcMillis> {
         let mut next = self.next_of_all(from)?;
         let Some(cap) = self.cap() else { return Some(next) };
         for _ in 0..3 {
@@ -169,7 +169,7 @@ impl<'a> Plan<'a> {
     }
 
     fn next_of_all(&self, from: UtcMillis) -> Option<UtcMillis> {
-        self.within_budget(|group| group.next_ring(from)).min()
+        self.within_budget(|group| group.next_instance(from)).min()
     }
 
     /// What is silent because its rules cost more work than `max_work` allows, so far as what was asked of this plan
@@ -229,17 +229,18 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// The rings of `groups` in a window, as [`Plan::rings`] gives them where all UIDs together have no more than they may.
-pub(super) fn rings_of<'p, 'a: 'p>(
+/// The rings of `groups` in a window, as [`Plan::instances`] gives them where all UIDs together have no more than they
+/// may.
+pub(super) fn instances_of<'p, 'a: 'p>(
     groups: impl Iterator<Item = &'p Group<'a>>,
     window: Range<UtcMillis>,
-) -> Vec<Ring<'a>> {
-    let mut rings = Vec::new();
+) -> Vec<AlarmInstance<'a>> {
+    let mut instances = Vec::new();
     for group in groups {
-        group.rings(window.start, window.end, &mut rings);
+        group.instances(window.start, window.end, &mut instances);
     }
-    in_order(&mut rings);
-    rings
+    in_order(&mut instances);
+    instances
 }
 
 /// Whether an object cannot cost much: each search of a single rule is bounded by itself.
@@ -278,9 +279,9 @@ impl Drop for Budget<'_> {
     }
 }
 
-/// The first ring of `groups`, as [`Plan::next_ring`] gives it.
+/// The first ring of `groups`, as [`Plan::next_instance`] gives it.
 pub(super) fn next_of<'p, 'a: 'p>(groups: impl Iterator<Item = &'p Group<'a>>, from: UtcMillis) -> Option<UtcMillis> {
-    groups.filter_map(|group| group.next_ring(from)).min()
+    groups.filter_map(|group| group.next_instance(from)).min()
 }
 
 /// The components that belong together: of one UID and kind, in the order of the text. One without UID is alone.

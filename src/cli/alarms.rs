@@ -34,58 +34,58 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<ExitStatus> {
     let config = args.ledger.config(context)?;
     let now = context.clock.now();
-    let rings = block_on(next_rings(args, &config, args.until.unwrap_or(now.plus(AHEAD))))?;
+    let instances = block_on(next_instances(args, &config, args.until.unwrap_or(now.plus(AHEAD))))?;
     if context.printer.json() {
-        for ring in &rings {
-            context.printer.object(ring)?;
+        for instance in &instances {
+            context.printer.object(instance)?;
         }
     } else {
-        context.printer.table(&table(&rings, now))?;
-        reach::notes(&rings).iter().for_each(|note| context.printer.warning(note));
+        context.printer.table(&table(&instances, now))?;
+        reach::notes(&instances).iter().for_each(|note| context.printer.warning(note));
     }
     Ok(ExitStatus::Success)
 }
 
 /// The first rings before `until`. Objects come in the order of their next ring, so that the look ends as soon as no
 /// further object can ring before what is found already.
-async fn next_rings(args: &Args, config: &Config, until: UtcMillis) -> anyhow::Result<Vec<Upcoming>> {
+async fn next_instances(args: &Args, config: &Config, until: UtcMillis) -> anyhow::Result<Vec<Upcoming>> {
     let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
     let upcoming_alarms = UpcomingAlarms::new(config)?;
     let filter = (args.user.as_deref(), args.calendar.as_deref());
     let mut inspector = Inspector::open(&config.ledger).await?;
     let (mut horizon, mut after) = (until, (UtcMillis::MIN, 0));
-    let mut rings: Vec<Upcoming> = Vec::new();
+    let mut instances: Vec<Upcoming> = Vec::new();
     loop {
         let objects = inspector.armed(after, horizon, filter, PAGE).await?;
         let Some(last) = objects.last() else { break };
         after = (last.due.unwrap_or(horizon), last.id);
         for object in &objects {
-            rings.extend(upcoming_alarms.rings(object, horizon, limit));
-            if rings.len() > limit {
-                rings.sort_by_key(|ring| ring.at);
-                rings.truncate(limit);
-                horizon = rings.last().map_or(horizon, |ring| ring.at);
+            instances.extend(upcoming_alarms.instances(object, horizon, limit));
+            if instances.len() > limit {
+                instances.sort_by_key(|instance| instance.at);
+                instances.truncate(limit);
+                horizon = instances.last().map_or(horizon, |instance| instance.at);
             }
         }
     }
     inspector.close().await?;
-    rings.sort_by_key(|ring| ring.at);
-    Ok(rings)
+    instances.sort_by_key(|instance| instance.at);
+    Ok(instances)
 }
 
-fn table(rings: &[Upcoming], now: UtcMillis) -> Table {
+fn table(instances: &[Upcoming], now: UtcMillis) -> Table {
     let mut table = Table::new(&["DUE", "", "ACTION", "USER", "CALENDAR", "START", "TIMEZONE", "SUMMARY"]);
-    for ring in rings {
+    for instance in instances {
         let plain = |text: &str| (text.to_owned(), Style::Plain);
         table.row([
-            (written(ring.at), Style::Plain),
-            (distance(now, ring.at), Style::Faint),
-            plain(&ring.action),
-            plain(&ring.user_id),
-            plain(&ring.calendar_name),
-            plain(&ring.start),
-            plain(&ring.timezone),
-            plain(&ring.summary),
+            (written(instance.at), Style::Plain),
+            (distance(now, instance.at), Style::Faint),
+            plain(&instance.action),
+            plain(&instance.user_id),
+            plain(&instance.calendar_name),
+            plain(&instance.start),
+            plain(&instance.timezone),
+            plain(&instance.summary),
         ]);
     }
     table

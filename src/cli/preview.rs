@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use super::file::{self, Whose};
 use super::printer::{ExitStatus, Printer, Style, Table};
 use super::{Context, Usage, instant};
+use crate::calendar::alarm_instance::AlarmInstance;
 use crate::calendar::object::Object;
 use crate::calendar::plan::Plan;
-use crate::calendar::ring::Ring;
 use crate::calendar::zone::{Zone, Zones};
 use crate::config::{Config, Overrides};
 use crate::notification::{About, Notification, identity};
@@ -139,7 +139,7 @@ impl Preview<'_> {
         let (json, about) = (printer.json(), file::about(seen));
         // As the folder's source calls it.
         let href = Path::new(name).file_name().unwrap_or_default().to_string_lossy();
-        self.rings(&plan, |preview, ring| preview.row(ring, &about, &href, json));
+        self.instances(&plan, |preview, instance| preview.row(instance, &about, &href, json));
         if let Some(hour) = self.crowded_hour(&plan) {
             let most = around.limits.max_rings_per_hour;
             printer.note(format!("{name}: more than {most} alarms in the hour of {hour}: only the first {most} ring"));
@@ -147,17 +147,17 @@ impl Preview<'_> {
     }
 
     /// Collects the rings of one object, a slice of the window at a time.
-    fn rings(&mut self, plan: &Plan<'_>, row: impl Fn(&Self, &Ring<'_>) -> Row) {
+    fn instances(&mut self, plan: &Plan<'_>, row: impl Fn(&Self, &AlarmInstance<'_>) -> Row) {
         let (mut from, mut count) = (self.from, 0);
-        while let Some(next) = plan.next_ring(from).filter(|next| *next < self.until) {
+        while let Some(next) = plan.next_instance(from).filter(|next| *next < self.until) {
             let end = next.plus(SLICE).min(self.until);
-            for ring in plan.rings(next..end) {
+            for instance in plan.instances(next..end) {
                 count += 1;
                 if count > self.args.limit {
                     self.cut = true;
                     return self.keep_limit();
                 }
-                let row = row(self, &ring);
+                let row = row(self, &instance);
                 self.rows.push(row);
             }
             from = end;
@@ -176,27 +176,28 @@ impl Preview<'_> {
 
     /// The first hour of the window in which a plan suppresses rings.
     fn crowded_hour(&self, plan: &Plan<'_>) -> Option<UtcMillis> {
-        let first = plan.next_ring(self.from).filter(|next| *next < self.until)?;
+        let first = plan.next_instance(self.from).filter(|next| *next < self.until)?;
         let hour = UtcMillis(first.0.div_euclid(HOUR) * HOUR);
         (plan.suppressed(first..hour.plus(HOUR).min(self.until)) > 0).then_some(hour)
     }
 
-    fn row(&self, ring: &Ring<'_>, about: &About, href: &str, json: bool) -> Row {
+    fn row(&self, instance: &AlarmInstance<'_>, about: &About, href: &str, json: bool) -> Row {
         let text = if json {
             let sender = planner::sender(self.config);
-            let notification = Notification::new(ring, about, identity(about, href, ring), &sender, ring.at);
+            let notification =
+                Notification::new(instance, about, identity(about, href, instance), &sender, instance.at);
             Text::Json(notification.to_json_within(sender.max_size))
         } else {
             let own = self.args.zone.as_deref().and_then(|id| self.zones.resolve(id, None, None));
-            let summary = ring.component.summary.to_string();
+            let summary = instance.component.summary.to_string();
             Text::Cells([
-                local(ring.at, own.as_ref().unwrap_or(&ring.zone)),
-                ring.action.to_string(),
+                local(instance.at, own.as_ref().unwrap_or(&instance.zone)),
+                instance.action.to_string(),
                 summary,
                 about.name.clone(),
             ])
         };
-        Row { at: ring.at, text }
+        Row { at: instance.at, text }
     }
 
     fn print(&mut self, printer: &mut Printer) -> anyhow::Result<()> {

@@ -73,7 +73,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<ExitStat
             let of = RingsOf { object: object.id, uid: &args.uid, user: &object.calendar.user };
             let mut fired = inspector.rings(UtcMillis::MIN, Some(of), i64::try_from(RINGS)?).await?;
             fired.reverse();
-            let upcoming = upcoming_alarms.rings_of(&object, &args.uid, RINGS);
+            let upcoming = upcoming_alarms.instances_of(&object, &args.uid, RINGS);
             seen.push(Seen { object, upcoming, fired });
         }
         inspector.close().await?;

@@ -3,9 +3,9 @@
 use serde::Serialize;
 
 use super::reach::Reach;
+use crate::calendar::alarm_instance::fire_as_one;
 use crate::calendar::object::{Limits, Object};
 use crate::calendar::plan::Plan;
-use crate::calendar::ring::firings;
 use crate::calendar::zone::Zones;
 use crate::config::Config;
 use crate::delivery::routing::Envelope;
@@ -57,35 +57,35 @@ impl UpcomingAlarms {
     }
 
     /// The next rings of `row` before `until`, from its timer on; at most `limit`, in order.
-    pub(super) fn rings(&self, row: &ObjectRow, until: UtcMillis, limit: usize) -> Vec<Upcoming> {
+    pub(super) fn instances(&self, row: &ObjectRow, until: UtcMillis, limit: usize) -> Vec<Upcoming> {
         let Ok(object) = Object::parse(&row.text, &self.limits) else { return Vec::new() };
-        self.rings_in(row, &object, until, limit)
+        self.instances_in(row, &object, until, limit)
     }
 
     /// The next rings of what `row` says of `uid`; at most `limit`, in order.
-    pub(super) fn rings_of(&self, row: &ObjectRow, uid: &str, limit: usize) -> Vec<Upcoming> {
+    pub(super) fn instances_of(&self, row: &ObjectRow, uid: &str, limit: usize) -> Vec<Upcoming> {
         let Ok(mut object) = Object::parse(&row.text, &self.limits) else { return Vec::new() };
         object.components.retain(|component| &*component.uid == uid);
-        self.rings_in(row, &object, UtcMillis::MAX, limit)
+        self.instances_in(row, &object, UtcMillis::MAX, limit)
     }
 
-    fn rings_in(&self, row: &ObjectRow, object: &Object, until: UtcMillis, limit: usize) -> Vec<Upcoming> {
+    fn instances_in(&self, row: &ObjectRow, object: &Object, until: UtcMillis, limit: usize) -> Vec<Upcoming> {
         let Some(due) = row.due else { return Vec::new() };
         let around = planner::surroundings(&row.calendar, self.zones.clone(), self.limits);
         let plan = Plan::new(object, &around, row.memo.as_deref());
         let about = planner::about(&row.calendar);
-        let mut rings = Vec::new();
+        let mut instances = Vec::new();
         let mut from = due;
-        while let Some(next) = plan.next_ring(from).filter(|next| *next < until && rings.len() < limit) {
+        while let Some(next) = plan.next_instance(from).filter(|next| *next < until && instances.len() < limit) {
             from = next.plus(STEP).min(until);
-            for ring in firings(plan.rings(next..from)).iter().take(limit.saturating_sub(rings.len())) {
-                let identity = identity(&about, &row.href, ring);
-                let notification = Notification::new(ring, &about, identity, &self.sender, ring.at);
+            for instance in fire_as_one(plan.instances(next..from)).iter().take(limit.saturating_sub(instances.len())) {
+                let identity = identity(&about, &row.href, instance);
+                let notification = Notification::new(instance, &about, identity, &self.sender, instance.at);
                 let no_sink = self.reach.no_sink(Envelope::of(&notification), &row.calendar.emails);
-                rings.push(Upcoming { no_sink, ..upcoming(ring.at, notification, row, &about) });
+                instances.push(Upcoming { no_sink, ..upcoming(instance.at, notification, row, &about) });
             }
         }
-        rings
+        instances
     }
 }
 

@@ -22,9 +22,9 @@ fn notify_within(max_text: usize, text: &str, about: &About) -> Notification {
     let object = Object::parse(text.as_bytes(), &Limits::default()).unwrap();
     let around = Surroundings::new(Zones::bundled());
     let plan = Plan::new(&object, &around, None);
-    let rings = plan.rings(UtcMillis::MIN..UtcMillis::MAX);
+    let instances = plan.instances(UtcMillis::MIN..UtcMillis::MAX);
     let fired_at = UtcMillis::parse("2015-11-19T06:30:00.012Z").unwrap();
-    Notification::new(&rings[0], about, identity(about, "a.ics", &rings[0]), &sender, fired_at)
+    Notification::new(&instances[0], about, identity(about, "a.ics", &instances[0]), &sender, fired_at)
 }
 
 fn mary() -> About {
@@ -88,8 +88,8 @@ fn what_has_no_uid_has_an_identity_of_its_own() {
         let object = Object::parse(text.as_bytes(), &Limits::default()).unwrap();
         let around = Surroundings::new(Zones::bundled());
         let about = About { key: key.into(), ..mary() };
-        let rings = Plan::new(&object, &around, None).rings(UtcMillis::MIN..UtcMillis::MAX);
-        rings.iter().map(|ring| hex(&identity(&about, href, ring))).collect::<Vec<_>>()
+        let instances = Plan::new(&object, &around, None).instances(UtcMillis::MIN..UtcMillis::MAX);
+        instances.iter().map(|instance| hex(&identity(&about, href, instance))).collect::<Vec<_>>()
     };
     let first = ids(&unnamed, "work", "a.ics");
     // Exporters that write no UID write when they wrote it.

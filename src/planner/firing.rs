@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use sha2::{Digest as _, Sha256};
 
 use super::{Planner, about, spread};
+use crate::calendar::alarm_instance::{AlarmInstance, fire_as_one};
 use crate::calendar::object::Object;
 use crate::calendar::plan::Plan;
-use crate::calendar::ring::{Ring, firings};
 use crate::calendar::surroundings::Surroundings;
 use crate::ledger::{CalendarRow, DueObject, LedgerError, NewRing, ObjectText, RingState, Timer};
 use crate::notification::{About, Notification, identity};
@@ -78,7 +78,7 @@ impl Planner {
         while cursor < until {
             let end = cursor.plus(SLICE).min(until);
             let mut last = None;
-            for ring in firings(plan.rings(cursor..end)) {
+            for ring in fire_as_one(plan.instances(cursor..end)) {
                 // What is due at one instant stays together: an object is due at one.
                 if octets > MUCH && last.is_some_and(|last| last < ring.at) {
                     return ring.at;
@@ -90,7 +90,7 @@ impl Planner {
             }
             cursor = end;
             if cursor < until {
-                let Some(next) = plan.next_ring(cursor).filter(|next| *next < until) else { break };
+                let Some(next) = plan.next_instance(cursor).filter(|next| *next < until) else { break };
                 if octets > MUCH {
                     return next;
                 }
@@ -104,9 +104,9 @@ impl Planner {
     /// rest, of which no more than [`MISSED_COUNT`] are counted.
     pub(super) fn missed(&self, plan: &Plan<'_>, place: Place<'_>, (from, until): Window, rings: &mut Vec<NewRing>) {
         let (mut cursor, mut count, mut rest) = (from, 0_usize, None::<NewRing>);
-        while let Some(next) = plan.next_ring(cursor).filter(|next| *next < until && count < MISSED_COUNT) {
+        while let Some(next) = plan.next_instance(cursor).filter(|next| *next < until && count < MISSED_COUNT) {
             let end = next.plus(DAY).min(until);
-            for ring in firings(plan.rings(next..end)) {
+            for ring in fire_as_one(plan.instances(next..end)) {
                 count += 1;
                 if count <= MISSED {
                     rings.push(NewRing { state: RingState::Missed, routes: Vec::new(), ..self.fired(&ring, place) });
@@ -122,7 +122,7 @@ impl Planner {
         rings.extend(rest);
     }
 
-    fn fired(&self, ring: &Ring<'_>, place: Place<'_>) -> NewRing {
+    fn fired(&self, ring: &AlarmInstance<'_>, place: Place<'_>) -> NewRing {
         let Place { row, about, .. } = place;
         let identity = identity(about, place.href, ring);
         let notification = Notification::new(ring, about, identity, &self.inner.sender, UtcMillis(0));
@@ -259,7 +259,7 @@ impl Planner {
         let plan = Plan::new(&object, around, text.memo.as_deref());
         let after = until.max(timer.due).plus(1);
         let (rings, cut) = self.rings(&plan, place, (timer.due, after), now);
-        let next = cut.or_else(|| plan.next_ring(after));
+        let next = cut.or_else(|| plan.next_instance(after));
         let overworked: Vec<String> = plan.overworked().iter().map(ToString::to_string).collect();
         self.log_faults(place.row, &text.href, &overworked, now);
         DueObject { timer, rings, next }

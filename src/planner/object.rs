@@ -100,7 +100,7 @@ impl Past {
         // What it replaces here is another one, or it is an edit of that.
         let before = job.existing.as_ref().and_then(|existing| Object::parse(&existing.text, limits).ok());
         let is_edit = before.is_some_and(|before| before.uids().iter().any(|uid| uids.contains(uid)));
-        plan.next_ring(*due).filter(|next| next == due && !is_edit)
+        plan.next_instance(*due).filter(|next| next == due && !is_edit)
     }
 }
 
@@ -274,7 +274,7 @@ impl Planner {
         let object = Object::parse(text, &self.inner.limits).map_err(|error| error.to_string())?;
         let plan = Plan::new(&object, around, memo);
         let from = from(&object, &plan);
-        let due = plan.next_ring(from);
+        let due = plan.next_instance(from);
         let overworked = plan.overworked();
         Ok(Read {
             due,

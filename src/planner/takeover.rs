@@ -88,7 +88,7 @@ impl Planner {
         let around = self.around(row);
         let plan = Plan::new(&object, &around, text.memo.as_deref());
         let place = Place { row, about: &about(row), object: text.id, href: &text.href };
-        let rings = plan.rings(ring.due..ring.due.plus(1));
+        let rings = plan.instances(ring.due..ring.due.plus(1));
         let same = rings.iter().find(|other| {
             other.component.uid.is_empty()
                 && other.action.name() == said.action

@@ -53,11 +53,11 @@ fn every_input_rings_as_its_writer_meant_it() {
         let around = Surroundings::new(Zones::bundled()).with_user_zone(Some(&zone), None);
         let object = Object::parse(&octets, &Limits::default()).unwrap();
         let plan = Plan::new(&object, &around, None);
-        let told = |ring: &reveille::calendar::ring::Ring<'_>| match ring.action.name() {
+        let told = |ring: &reveille::calendar::alarm_instance::AlarmInstance<'_>| match ring.action.name() {
             "display" => ring.at.basic(),
             action => format!("{}/{action}", ring.at.basic()),
         };
-        let mut found: Vec<String> = plan.rings(from..until).iter().map(told).collect();
+        let mut found: Vec<String> = plan.instances(from..until).iter().map(told).collect();
         found.sort();
         rings.sort();
         let listed: Vec<String> = plan.faults().iter().map(ToString::to_string).collect();

@@ -111,9 +111,10 @@ fn the_json_of_a_file_says_the_same() {
     assert_eq!((status, err.as_str(), out.lines().count()), (0, "", 1));
     let told: Value = serde_json::from_str(&out).unwrap();
     assert_eq!((&told["uid"], &told["file"], &told["object"]), (&json!("series"), &json!("series.ics"), &Value::Null));
-    let due: Vec<&str> = told["rings"].as_array().unwrap().iter().map(|ring| ring["due"].as_str().unwrap()).collect();
+    let due: Vec<&str> =
+        told["instances"].as_array().unwrap().iter().map(|ring| ring["due"].as_str().unwrap()).collect();
     assert_eq!(due, ["2026-03-28T01:15:00.000Z", "2026-03-30T00:15:00.000Z"]);
-    let first = &told["rings"][0];
+    let first = &told["instances"][0];
     assert_eq!((&first["alarm"], &first["zoneFrom"]), (&json!(9), &json!("windows")));
     let gap = json!({
         "step": "occurrence", "by": null, "wall": "2026-03-29T02:30:00", "zone": "Europe/Berlin",
@@ -159,7 +160,7 @@ fn standard_input_is_explained_too() {
     child.stdin.take().unwrap().write_all(SERIES.as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
     let told: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!((&told["file"], told["rings"].as_array().unwrap().len()), (&json!("standard input"), 1));
+    assert_eq!((&told["file"], told["instances"].as_array().unwrap().len()), (&json!("standard input"), 1));
 }
 
 #[test]
@@ -178,7 +179,7 @@ fn what_the_ledger_knows_of_a_uid_is_told_with_its_rings_and_deliveries() {
     let object = &told["object"];
     assert_eq!((&object["source"], &object["calendarHref"]), (&json!("home"), &json!("work")));
     assert_eq!(object["nextDue"], "2026-03-11T12:00:00.000Z");
-    let (fired, armed) = (&told["rings"][0], &told["rings"][1]);
+    let (fired, armed) = (&told["instances"][0], &told["instances"][1]);
     let standing = "fired at 2026-03-10T12:00:01.000Z (ring 1)";
     assert_eq!(fired["standing"], standing);
     assert_eq!(fired["notificationId"], stage.alarms()[0]["notificationId"]);
@@ -189,7 +190,7 @@ fn what_the_ledger_knows_of_a_uid_is_told_with_its_rings_and_deliveries() {
     assert_eq!((&told["history"][0]["ring"], &told["history"][0]["lateness"]), (&json!(1), &json!(1000)));
 
     let past = &stage.listing(&["explain", uid, "--at", "2026-03-10T12:00:01Z"])[0];
-    assert_eq!(past["rings"][0]["due"], "2026-03-11T12:00:00.000Z", "--at asks for the next ring");
+    assert_eq!(past["instances"][0]["due"], "2026-03-11T12:00:00.000Z", "--at asks for the next ring");
     let text = String::from_utf8(stage.reveille(&["explain", uid, "--at", "2026-03-10T12:00:00Z"]).stdout).unwrap();
     assert!(text.contains("calendar:    work of mary@example.org\n"), "{text}");
     assert!(text.contains("    alarms: delivered at "), "{text}");
@@ -202,7 +203,7 @@ fn a_ring_before_the_calendar_was_seen_says_why_it_is_not_there() {
     stage.pass("2026-03-10T13:00:00Z");
     let told = &stage.listing(&["explain", "tea.ics@example.org", "--at", "2026-03-10T00:00:00Z"])[0];
     let why = "due before this calendar was first seen at 2026-03-10T13:00:00.000Z: did not ring";
-    assert_eq!((&told["rings"][0]["standing"], &told["object"]["nextDue"]), (&json!(why), &Value::Null));
+    assert_eq!((&told["instances"][0]["standing"], &told["object"]["nextDue"]), (&json!(why), &Value::Null));
 }
 
 #[test]
@@ -315,7 +316,7 @@ fn alarms_that_are_only_counted_are_told_from_their_count() {
     fs::write(stage.file("many.ics"), text).unwrap();
     stage.pass("2026-03-10T12:00:00Z");
     stage.pass("2026-03-20T12:00:00Z");
-    let told = &stage.listing(&["explain", "many.ics@example.org", "--at", "2026-03-14T20:30:00Z"])[0]["rings"][0];
+    let told = &stage.listing(&["explain", "many.ics@example.org", "--at", "2026-03-14T20:30:00Z"])[0]["instances"][0];
     assert_eq!((&told["due"], &told["outcome"]), (&json!("2026-03-14T20:30:00.000Z"), &json!("missed")));
     assert_eq!(told["standing"], "did not ring: one of 10 that were recorded as missed together (ring 101)");
 }
@@ -371,7 +372,7 @@ fn alarms_that_no_sink_takes_are_named_by_check_explain_show_and_alarms() {
     let why = "it goes to no sink: the sink 'mail' does not take the action DISPLAY (set actions = [\"email\", \"display\"] on it)";
     let told = &stage.listing(&["explain", "tea.ics@example.org"])[0];
     assert_eq!(
-        (&told["components"][0]["alarms"][0]["noSink"], &told["rings"][0]["noSink"]),
+        (&told["components"][0]["alarms"][0]["noSink"], &told["instances"][0]["noSink"]),
         (&json!(why), &json!(why))
     );
     for arguments in [&["explain", "tea.ics@example.org"][..], &["show", "tea.ics@example.org"]] {
@@ -381,7 +382,7 @@ fn alarms_that_no_sink_takes_are_named_by_check_explain_show_and_alarms() {
     assert_eq!(stage.listing(&["show", "tea.ics@example.org"])[0]["upcoming"][0]["noSink"], why);
     let mail = &stage.listing(&["explain", "mail.ics@example.org"])[0];
     assert_eq!(
-        (&mail["components"][0]["alarms"][0]["noSink"], &mail["rings"][0]["noSink"]),
+        (&mail["components"][0]["alarms"][0]["noSink"], &mail["instances"][0]["noSink"]),
         (&Value::Null, &Value::Null)
     );
     let alarms = stage.reveille(&["alarms", "--until", "2100-01-01T00:00:00Z"]);

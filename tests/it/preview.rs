@@ -190,7 +190,7 @@ fn case_holds(case: &Value, zones: &Zones) -> Result<(), String> {
     let plan = Plan::new(&object, &around, None);
     let (from, until) = (UtcMillis::parse(&text("from"))?, UtcMillis::parse(&text("until"))?);
     let mut rung = BTreeMap::<(String, String, String), i32>::new();
-    for ring in plan.rings(from..until) {
+    for ring in plan.instances(from..until) {
         let led_to = plan.derive(&ring).steps.last().map(|step| step.at);
         if led_to != Some(ring.at) {
             return Err(format!("the explanation of {} leads to {led_to:?}", ring.at));

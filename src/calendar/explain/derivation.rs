@@ -8,13 +8,13 @@ use std::sync::Arc;
 use jiff::civil::DateTime;
 
 use super::ZoneUse;
+use crate::calendar::alarm_instance::{AlarmInstance, Of};
 use crate::calendar::build::Fixed;
 use crate::calendar::component::{Component, RuleText};
 use crate::calendar::group::Group;
 use crate::calendar::occurrence::{Given, Identity, LeftOut, Move, Occurrence, Source, Start, Verdict};
 use crate::calendar::place::{Point, shift_telling};
 use crate::calendar::plan::Plan;
-use crate::calendar::ring::{Of, Ring};
 use crate::calendar::value::Duration;
 use crate::calendar::zone::{Fit, Zone};
 use crate::time::UtcMillis;
@@ -22,7 +22,7 @@ use crate::time::UtcMillis;
 /// A ring, and how its instant comes about.
 #[derive(Debug)]
 pub struct Derivation<'a> {
-    pub ring: Ring<'a>,
+    pub instance: AlarmInstance<'a>,
     pub given: GivenBy<'a>,
     /// The zone that its occurrences are placed in; none for an instant.
     pub zone: Option<ZoneUse>,
@@ -99,7 +99,7 @@ pub enum What {
 /// A ring that a filter withholds.
 #[derive(Debug)]
 pub struct Withheld<'a> {
-    pub ring: Ring<'a>,
+    pub instance: AlarmInstance<'a>,
     pub why: Why<'a>,
 }
 
@@ -137,10 +137,10 @@ impl fmt::Display for Why<'_> {
 }
 
 impl<'a> Plan<'a> {
-    /// How `ring`, one that this plan gave, comes about.
-    pub fn derive(&self, ring: &Ring<'a>) -> Derivation<'a> {
-        let ring = ring.clone();
-        let origin = ring.origin;
+    /// How `instance`, one that this plan gave, comes about.
+    pub fn derive(&self, instance: &AlarmInstance<'a>) -> Derivation<'a> {
+        let instance = instance.clone();
+        let origin = instance.origin;
         let group = self.groups.get(origin.group as usize);
         let told = match origin.of {
             Of::Alarm { source, alarm, original } => group.and_then(|group| {
@@ -155,37 +155,39 @@ impl<'a> Plan<'a> {
         };
         let (given, steps) = told.unwrap_or((GivenBy::Single, Vec::new()));
         let placed = !matches!(given, GivenBy::Instant | GivenBy::Snooze);
-        let component = ring.component;
+        let component = instance.component;
         let moment = component.start.or(component.end).or(component.recurrence_id.map(|id| id.moment));
         let zone = moment.filter(|_| placed).map(|moment| self.zone_use(moment, component.calendar));
-        Derivation { ring, given, zone, steps }
+        Derivation { instance, given, zone, steps }
     }
 
     /// What `groups` would ring in the window and do not, at most `limit`, in order.
     pub(super) fn withheld(&self, groups: &[&Group<'a>], window: Range<UtcMillis>, limit: usize) -> Vec<Withheld<'a>> {
-        let mut all: Vec<(Ring<'a>, &Group<'a>)> = Vec::new();
+        let mut all: Vec<(AlarmInstance<'a>, &Group<'a>)> = Vec::new();
         for group in groups {
             let (mut kept, mut open) = (Vec::new(), Vec::new());
-            group.rings(window.start, window.end, &mut kept);
+            group.instances(window.start, window.end, &mut kept);
             let unfiltered = group.unfiltered(true, true);
             unfiltered.collect(window.start, window.end, limit.saturating_add(kept.len()), &mut open);
             // What is joined with another ring, or is a ring of its override, takes place.
-            let keys: HashSet<_> = kept.iter().map(Ring::key).collect();
-            all.extend(open.into_iter().filter(|ring| !keys.contains(&ring.key())).map(|ring| (ring, *group)));
+            let keys: HashSet<_> = kept.iter().map(AlarmInstance::key).collect();
+            all.extend(
+                open.into_iter().filter(|instance| !keys.contains(&instance.key())).map(|instance| (instance, *group)),
+            );
         }
         all.sort_by(|(a, _), (b, _)| a.key().cmp(&b.key()));
         all.dedup_by(|(later, _), (first, _)| later.key() == first.key());
         all.truncate(limit);
-        let told = |(ring, group)| {
-            let why = self.why(group, &ring).unwrap_or(Why::Crowded(group.cap()));
-            Withheld { ring, why }
+        let told = |(instance, group)| {
+            let why = self.why(group, &instance).unwrap_or(Why::Crowded(group.cap()));
+            Withheld { instance, why }
         };
         all.into_iter().map(told).collect()
     }
 
-    /// Which filter of `group` withholds `ring`; none: none of those that judge it alone.
-    fn why(&self, group: &Group<'a>, ring: &Ring<'a>) -> Option<Why<'a>> {
-        let Of::Alarm { source, alarm, original } = ring.origin.of else { return None };
+    /// Which filter of `group` withholds `instance`; none: none of those that judge it alone.
+    fn why(&self, group: &Group<'a>, instance: &AlarmInstance<'a>) -> Option<Why<'a>> {
+        let Of::Alarm { source, alarm, original } = instance.origin.of else { return None };
         let source = group.sources.get(source as usize)?;
         let occurrence = occurrence(source, original)?;
         let [excluded, replaced] = &source.left_out;

@@ -8,7 +8,7 @@ use crate::calendar::alarm::{Alarm, Trigger};
 use crate::calendar::component::{Component, Kind};
 use crate::calendar::group::Group;
 use crate::calendar::inactive::{self, Inactive};
-use crate::calendar::plan::{Plan, rings_of};
+use crate::calendar::plan::{Plan, instances_of};
 use crate::time::UtcMillis;
 
 /// What becomes of an alarm.
@@ -23,7 +23,7 @@ pub enum Fate {
     /// It was due for the last time then.
     Over(UtcMillis),
     /// What it has left to ring, or had last, is at or before the first instant, up to which it is acknowledged.
-    Acknowledged { until: UtcMillis, ring: UtcMillis },
+    Acknowledged { until: UtcMillis, instance: UtcMillis },
     /// All that would ring now or rang last is taken away (EXDATE, EXRULE) or replaced by overrides.
     TakenAway(UtcMillis),
     /// It has no occurrence in the years that are computed with.
@@ -32,10 +32,10 @@ pub enum Fate {
 
 impl Fate {
     /// The instant that it speaks of.
-    pub fn ring(&self) -> Option<UtcMillis> {
+    pub fn instance(&self) -> Option<UtcMillis> {
         match self {
             Fate::Rings(at) | Fate::Crowded(at) | Fate::Over(at) | Fate::TakenAway(at) => Some(*at),
-            Fate::Acknowledged { ring, .. } => Some(*ring),
+            Fate::Acknowledged { instance, .. } => Some(*instance),
             Fate::Inactive(_) | Fate::Nothing => None,
         }
     }
@@ -50,8 +50,8 @@ impl fmt::Display for Fate {
             }
             Fate::Inactive(inactive) => write!(f, "it does not ring: {inactive}"),
             Fate::Over(at) => write!(f, "it does not ring again: it was due for the last time at {at}"),
-            Fate::Acknowledged { until, ring } => {
-                write!(f, "it does not ring: what is due until {until} is acknowledged, such as {ring}")
+            Fate::Acknowledged { until, instance } => {
+                write!(f, "it does not ring: what is due until {until} is acknowledged, such as {instance}")
             }
             Fate::TakenAway(at) => {
                 write!(f, "it does not ring: its occurrences are taken away or replaced, such as that of {at}")
@@ -86,7 +86,7 @@ pub(super) struct Fates<'p, 'a> {
     unacknowledged: OnceCell<Vec<Group<'a>>>,
     open: OnceCell<Vec<Group<'a>>>,
     /// The alarms that ring at an instant.
-    ringing: RefCell<HashMap<UtcMillis, HashSet<usize>>>,
+    firing_at: RefCell<HashMap<UtcMillis, HashSet<usize>>>,
 }
 
 impl<'p, 'a> Fates<'p, 'a> {
@@ -107,7 +107,7 @@ impl<'p, 'a> Fates<'p, 'a> {
             }
         }
         let (unacknowledged, open) = (OnceCell::new(), OnceCell::new());
-        Fates { plan, groups, at, seats, unacknowledged, open, ringing: RefCell::default() }
+        Fates { plan, groups, at, seats, unacknowledged, open, firing_at: RefCell::default() }
     }
 
     /// The fate of `alarm`, which `component` has or is given by default; `inactive` is that of the component.
@@ -124,12 +124,12 @@ impl<'p, 'a> Fates<'p, 'a> {
         let at = self.at;
         let kept = |from| next_of(seats, &|index| self.groups.get(index).copied(), from);
         if let Some(next) = kept(at) {
-            return if self.rings_at(next, alarm) { Fate::Rings(next) } else { Fate::Crowded(next) };
+            return if self.fires_at(next, alarm) { Fate::Rings(next) } else { Fate::Crowded(next) };
         }
         let past = last_before(kept, at);
         if let Some(until) = self.acknowledged(component, alarm) {
             let unacknowledged = self.unacknowledged.get_or_init(|| self.unfiltered(false));
-            let ring = match alarm.trigger {
+            let instance = match alarm.trigger {
                 // One that is done is not planned at all.
                 Some(Trigger::At(moment)) => {
                     Some(self.plan.places.look_at_instant(moment, component.calendar).at).filter(|at| *at <= until)
@@ -139,8 +139,8 @@ impl<'p, 'a> Fates<'p, 'a> {
                     next(at).or_else(|| last_before(next, at))
                 }
             };
-            if let Some(ring) = ring.filter(|ring| past.is_none_or(|past| past < *ring)) {
-                return Fate::Acknowledged { until, ring };
+            if let Some(instance) = instance.filter(|instance| past.is_none_or(|past| past < *instance)) {
+                return Fate::Acknowledged { until, instance };
             }
         }
         if let Some(past) = past {
@@ -156,11 +156,15 @@ impl<'p, 'a> Fates<'p, 'a> {
     }
 
     /// Whether `alarm` is one of those that ring at `at`, alone or joined with another.
-    fn rings_at(&self, at: UtcMillis, alarm: &Alarm) -> bool {
-        let mut ringing = self.ringing.borrow_mut();
-        let alarms = ringing.entry(at).or_insert_with(|| {
-            let rings = rings_of(self.groups.iter().copied(), at..at.plus(1));
-            rings.iter().flat_map(|ring| ring.alarm.iter().chain(&ring.joined)).map(|alarm| address(*alarm)).collect()
+    fn fires_at(&self, at: UtcMillis, alarm: &Alarm) -> bool {
+        let mut firing_at = self.firing_at.borrow_mut();
+        let alarms = firing_at.entry(at).or_insert_with(|| {
+            let instances = instances_of(self.groups.iter().copied(), at..at.plus(1));
+            instances
+                .iter()
+                .flat_map(|instance| instance.alarm.iter().chain(&instance.joined))
+                .map(|alarm| address(*alarm))
+                .collect()
         });
         alarms.contains(&address(alarm))
     }
@@ -207,13 +211,13 @@ fn next_of<'g, 'a: 'g>(
 
 /// The last ring before `at`, given the first ring at or after any instant: found by halving what lies between.
 fn last_before(next: impl Fn(UtcMillis) -> Option<UtcMillis>, at: UtcMillis) -> Option<UtcMillis> {
-    let before = |from| next(from).filter(|ring| *ring < at);
+    let before = |from| next(from).filter(|instance| *instance < at);
     let mut last = before(UtcMillis::MIN)?;
     let mut high = at;
     while last.plus(1) < high {
         let middle = UtcMillis(last.0 + (high.0 - last.0 + 1) / 2);
         match before(middle) {
-            Some(ring) => last = ring,
+            Some(instance) => last = instance,
             None => high = middle,
         }
     }

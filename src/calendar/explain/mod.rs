@@ -18,7 +18,7 @@ use super::inactive::Inactive;
 use super::object::Fault;
 use super::place::Named;
 pub use super::place::ZoneFrom;
-use super::plan::{Plan, next_of, rings_of};
+use super::plan::{Plan, instances_of, next_of};
 use super::zone::Zone;
 use crate::time::UtcMillis;
 pub use derivation::{Derivation, GivenBy, Step, What, Why, Withheld};
@@ -38,7 +38,7 @@ pub struct Explanation<'a> {
     /// In the order of the text.
     pub components: Vec<ToldComponent<'a>>,
     /// Its next rings, in order.
-    pub rings: Vec<Derivation<'a>>,
+    pub instances: Vec<Derivation<'a>>,
     /// What would ring until the last of them and does not, in order; without rings, within a year.
     pub withheld: Vec<Withheld<'a>>,
 }
@@ -152,11 +152,11 @@ impl<'a> Plan<'a> {
                 let inactive = inactive_components.get(&std::ptr::from_ref(*component)).copied();
                 self.told(component, inactive, &fates, &written)
             };
-            let (rings, until) = self.told_rings(groups, at, count);
+            let (instances, until) = self.explained_instances(groups, at, count);
             Explanation {
                 uid,
                 components: components.get(uid).into_iter().flatten().map(tell).collect(),
-                rings,
+                instances,
                 withheld: self.withheld(groups, at..until, MAX_WITHHELD),
             }
         };
@@ -164,15 +164,21 @@ impl<'a> Plan<'a> {
     }
 
     /// The rings at the first `count` instants from `at` on; and until when there can be withheld ones to tell of.
-    fn told_rings(&self, groups: &[&Group<'a>], at: UtcMillis, count: usize) -> (Vec<Derivation<'a>>, UtcMillis) {
-        let (mut rings, mut from) = (Vec::new(), at);
+    fn explained_instances(
+        &self,
+        groups: &[&Group<'a>],
+        at: UtcMillis,
+        count: usize,
+    ) -> (Vec<Derivation<'a>>, UtcMillis) {
+        let (mut instances, mut from) = (Vec::new(), at);
         for _ in 0..count {
             let Some(next) = next_of(groups.iter().copied(), from) else { break };
             from = next.plus(1);
-            rings.extend(rings_of(groups.iter().copied(), next..from).iter().map(|ring| self.derive(ring)));
+            instances
+                .extend(instances_of(groups.iter().copied(), next..from).iter().map(|instance| self.derive(instance)));
         }
-        let until = if rings.is_empty() { at.plus(AHEAD) } else { from };
-        (rings, until)
+        let until = if instances.is_empty() { at.plus(AHEAD) } else { from };
+        (instances, until)
     }
 
     fn told(

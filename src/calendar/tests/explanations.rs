@@ -31,7 +31,7 @@ fn steps(case: &Case, from: &str) -> Vec<String> {
         let Step { what, wall, at, offset, fit, .. } = step;
         format!("{what:?} {wall} {offset} {} {fit:?}", at.basic())
     };
-    explain(case, from, |explanation| explanation.rings[0].steps.iter().map(told).collect())
+    explain(case, from, |explanation| explanation.instances[0].steps.iter().map(told).collect())
 }
 
 const SERIES: &str =
@@ -47,8 +47,8 @@ fn rule_03_each_step_of_a_ring_is_told_with_its_wall_its_offset_and_its_instant(
     ];
     assert_eq!(steps(&case, "2026-03-01"), expected);
     explain(&case, "2026-03-01", |told| {
-        assert_eq!(told.rings[0].given, GivenBy::Rule(&told.components[0].component.rules[0]));
-        let zone = told.rings[0].zone.as_ref().unwrap();
+        assert_eq!(told.instances[0].given, GivenBy::Rule(&told.components[0].component.rules[0]));
+        let zone = told.instances[0].zone.as_ref().unwrap();
         assert_eq!(zone.from, ZoneFrom::Tzid(Naming::Id));
         assert_eq!(zone.tzid.as_deref(), Some("Europe/Berlin"));
         let dates: Vec<_> = told.components[0].dates.iter().map(|date| date.written.as_deref().unwrap()).collect();
@@ -97,7 +97,7 @@ fn rule_03_the_end_the_repetitions_and_a_moved_series_are_steps() {
 
 #[test]
 fn rule_03_it_is_told_what_gives_an_occurrence() {
-    let given = |case: &Case, from: &str| explain(case, from, |told| format!("{}", told.rings[0].given));
+    let given = |case: &Case, from: &str| explain(case, from, |told| format!("{}", told.instances[0].given));
     assert_eq!(given(&Case::event("DTSTART:20260301T090000Z", &["PT0S"]), "2026-01-01"), "it occurs once");
     let dates = Case::event(
         "DTSTART:20260301T090000Z\nRDATE:20260303T090000Z\nRDATE;VALUE=PERIOD:20260305T090000Z/PT1H",
@@ -184,13 +184,13 @@ fn rule_03_an_alarm_that_rings_no_more_says_when_it_did_last() {
 #[test]
 fn rule_03_what_is_acknowledged_or_taken_away_is_told() {
     let case = Case::event("DTSTART:20260310T090000Z", &["TRIGGER:PT0S\nACKNOWLEDGED:20260310T091500Z"]);
-    let (until, ring) = (at("2026-03-10T09:15"), at("2026-03-10T09:00"));
-    assert_eq!(fates(&case, "2026-03-01"), [Fate::Acknowledged { until, ring }]);
-    assert_eq!(fates(&case, "2026-05-01"), [Fate::Acknowledged { until, ring }]);
+    let (until, instance) = (at("2026-03-10T09:15"), at("2026-03-10T09:00"));
+    assert_eq!(fates(&case, "2026-03-01"), [Fate::Acknowledged { until, instance }]);
+    assert_eq!(fates(&case, "2026-05-01"), [Fate::Acknowledged { until, instance }]);
     let absolute = "TRIGGER;VALUE=DATE-TIME:20260310T090000Z\nACKNOWLEDGED:20260310T091500Z";
-    assert_eq!(fates(&Case::event(SERIES, &[absolute]), "2026-05-01"), [Fate::Acknowledged { until, ring }]);
+    assert_eq!(fates(&Case::event(SERIES, &[absolute]), "2026-05-01"), [Fate::Acknowledged { until, instance }]);
     let empty = Case::event("DTSTART:20260310T090000Z\nEXDATE:20260310T090000Z", &["PT0S"]);
-    assert_eq!(fates(&empty, "2026-03-01"), [Fate::TakenAway(ring)]);
+    assert_eq!(fates(&empty, "2026-03-01"), [Fate::TakenAway(instance)]);
 }
 
 #[test]
@@ -198,7 +198,7 @@ fn rule_03_what_is_withheld_before_the_next_ring_is_told_with_its_reason() {
     let withheld = |case: &Case, from: &str| {
         explain(case, from, |told| {
             let told = told.withheld.iter();
-            told.map(|withheld| format!("{}: {}", withheld.ring.at.basic(), withheld.why)).collect::<Vec<_>>()
+            told.map(|withheld| format!("{}: {}", withheld.instance.at.basic(), withheld.why)).collect::<Vec<_>>()
         })
     };
     let more = "EXDATE;TZID=Europe/Berlin:20260303T090000\nEXDATE;VALUE=DATE:20260304\nEXRULE:FREQ=DAILY;COUNT=2";
@@ -241,13 +241,13 @@ fn rule_03_default_alarms_are_told_as_such() {
 fn rule_03_alarms_that_ring_as_one_are_told_once() {
     let case = Case::event("DTSTART:20260310T090000Z", &["-PT60M", "-PT1H"]);
     explain(&case, "2026-03-01", |told| {
-        assert_eq!(told.rings.len(), 1);
-        assert_eq!(told.rings[0].ring.joined.len(), 1);
+        assert_eq!(told.instances.len(), 1);
+        assert_eq!(told.instances[0].instance.joined.len(), 1);
         assert!(told.withheld.is_empty(), "{:?}", told.withheld);
         let fates: Vec<_> = told.components[0].alarms.iter().map(|alarm| alarm.fate.clone()).collect();
         assert_eq!(fates, [Fate::Rings(at("2026-03-10T08:00")), Fate::Rings(at("2026-03-10T08:00"))]);
-        assert_eq!(told.rings[0].steps[1].what, What::TriggerTime(-3600));
-        assert_eq!(told.rings[0].steps[0].fit, Fit::Exact);
+        assert_eq!(told.instances[0].steps[1].what, What::TriggerTime(-3600));
+        assert_eq!(told.instances[0].steps[0].fit, Fit::Exact);
     });
 }
 

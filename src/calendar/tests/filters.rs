@@ -9,7 +9,7 @@ const NINE: &str = "DTSTART:20260310T090000Z";
 fn rule_01_display_email_and_audio_ring_in_any_case() {
     let all = ["ACTION:Display\nTRIGGER:PT1S", "ACTION:eMail\nTRIGGER:PT2S", "ACTION:AUDIO\nTRIGGER:PT3S"];
     assert_eq!(
-        Case::event(NINE, &all).rings(),
+        Case::event(NINE, &all).instances(),
         ["20260310T090001Z", "20260310T090002Z email", "20260310T090003Z audio"]
     );
 }
@@ -22,19 +22,19 @@ fn rule_01_other_actions_and_places_never_ring() {
         .map(String::as_str)
         .chain(["TRIGGER:PT0S\nPROXIMITY:DEPART", "TRIGGER:PT0S\nX-APPLE-PROXIMITY:ARRIVE"])
     {
-        assert!(Case::event(NINE, &[silent]).rings().is_empty(), "{silent}");
+        assert!(Case::event(NINE, &[silent]).instances().is_empty(), "{silent}");
     }
 }
 
 #[test]
 fn rule_02_cancelled_done_and_declined_are_silent() {
-    assert!(Case::event(&format!("{NINE}\nSTATUS:cancelled"), &["PT0S"]).rings().is_empty());
+    assert!(Case::event(&format!("{NINE}\nSTATUS:cancelled"), &["PT0S"]).instances().is_empty());
     for done in ["COMPLETED:20260301T000000Z", "STATUS:COMPLETED", "PERCENT-COMPLETE:100"] {
-        assert!(Case::todo(&format!("{NINE}\n{done}"), &["PT0S"]).rings().is_empty(), "{done}");
-        assert_eq!(Case::event(&format!("{NINE}\n{done}"), &["PT0S"]).rings().len(), 1, "{done}");
+        assert!(Case::todo(&format!("{NINE}\n{done}"), &["PT0S"]).instances().is_empty(), "{done}");
+        assert_eq!(Case::event(&format!("{NINE}\n{done}"), &["PT0S"]).instances().len(), 1, "{done}");
     }
     for live in ["STATUS:TENTATIVE", "STATUS:NEEDS-ACTION", "STATUS:IN-PROCESS", "PERCENT-COMPLETE:99"] {
-        assert_eq!(Case::todo(&format!("{NINE}\n{live}"), &["PT0S"]).rings().len(), 1, "{live}");
+        assert_eq!(Case::todo(&format!("{NINE}\n{live}"), &["PT0S"]).instances().len(), 1, "{live}");
     }
 }
 
@@ -43,7 +43,7 @@ fn rule_02_only_the_users_own_refusal_counts() {
     let own = ["mailto:Mary@Example.org".to_owned(), "m@example.org".to_owned()];
     let said = |attendee: &str| {
         let event = format!("{NINE}\nATTENDEE;PARTSTAT=ACCEPTED:mailto:x@example.org\nATTENDEE;{attendee}");
-        Case::event(&event, &["PT0S"]).around(|around| around.with_addresses(&own)).rings().len()
+        Case::event(&event, &["PT0S"]).around(|around| around.with_addresses(&own)).instances().len()
     };
     assert_eq!(said("PARTSTAT=DECLINED:MAILTO:mary@example.org"), 0);
     assert_eq!(said("PARTSTAT=declined;CN=M:mailto:m@example.org"), 0);
@@ -51,7 +51,7 @@ fn rule_02_only_the_users_own_refusal_counts() {
     assert_eq!(said("PARTSTAT=DECLINED:mailto:john@example.org"), 1);
     assert_eq!(said("PARTSTAT=TENTATIVE:mailto:mary@example.org"), 1);
     let nobody = Case::event(&format!("{NINE}\nATTENDEE;PARTSTAT=DECLINED:mailto:mary@example.org"), &["PT0S"]);
-    assert_eq!(nobody.rings().len(), 1);
+    assert_eq!(nobody.instances().len(), 1);
 }
 
 #[test]
@@ -61,22 +61,22 @@ fn rule_02_holds_for_one_occurrence_in_an_override() {
         "RECURRENCE-ID:20260311T090000Z\nDTSTART:20260311T090000Z\nATTENDEE;PARTSTAT=DECLINED:mailto:m@example.org";
     let case = Case::new(&format!("{master}\n{}", vevent(refused, &["PT0S"])));
     let case = case.around(|around| around.with_addresses(&["m@example.org".to_owned()]));
-    assert_eq!(case.rings(), ["20260310T090000Z", "20260312T090000Z"]);
+    assert_eq!(case.instances(), ["20260310T090000Z", "20260312T090000Z"]);
     let cancelled = vevent("RECURRENCE-ID:20260311T090000Z\nDTSTART:20260311T090000Z\nSTATUS:CANCELLED", &["PT0S"]);
-    assert_eq!(Case::new(&format!("{master}\n{cancelled}")).rings(), ["20260310T090000Z", "20260312T090000Z"]);
+    assert_eq!(Case::new(&format!("{master}\n{cancelled}")).instances(), ["20260310T090000Z", "20260312T090000Z"]);
 }
 
 #[test]
 fn rule_02_an_override_of_a_cancelled_series_can_ring() {
     let master = vevent("DTSTART:20260310T090000Z\nRRULE:FREQ=DAILY\nSTATUS:CANCELLED", &["PT0S"]);
     let live = vevent("RECURRENCE-ID:20260311T090000Z\nDTSTART:20260311T100000Z\nSTATUS:CONFIRMED", &["PT0S"]);
-    assert_eq!(Case::new(&format!("{master}\n{live}")).rings(), ["20260311T100000Z"]);
+    assert_eq!(Case::new(&format!("{master}\n{live}")).instances(), ["20260311T100000Z"]);
 }
 
 #[test]
 fn rule_03_what_cannot_ring_is_told_with_its_line() {
     let faults = Case::event(NINE, &["ACTION:DISPLAY\nTRIGGER:15 minutes before", "PT0S"]);
-    assert_eq!(faults.rings().len(), 1);
+    assert_eq!(faults.instances().len(), 1);
     let told = faults.faults();
     assert_eq!(told.len(), 1, "{told:?}");
     assert!(told[0].starts_with("9: the alarm is left out: its TRIGGER '15 minutes before' is no"), "{told:?}");

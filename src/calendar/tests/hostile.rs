@@ -7,22 +7,22 @@ use crate::calendar::object::{Limits, Object};
 
 const GOOD: &str = "BEGIN:VEVENT\nUID:good\nDTSTART:20260310T090000Z\nBEGIN:VALARM\nACTION:DISPLAY\nTRIGGER:PT0S\nEND:VALARM\nEND:VEVENT\n";
 
-fn good_rings(components: &str) {
+fn good_instances(components: &str) {
     let case = Case::new(&format!("{GOOD}{components}"));
     case.with(|plan| {
-        let rings = plan.rings(at("2026-03-10T09:00")..at("2026-03-10T09:01"));
-        assert!(rings.iter().any(|ring| &*ring.component.uid == "good"));
-        plan.next_ring(at("2026-03-01"));
+        let instances = plan.instances(at("2026-03-10T09:00")..at("2026-03-10T09:01"));
+        assert!(instances.iter().any(|instance| &*instance.component.uid == "good"));
+        plan.next_instance(at("2026-03-01"));
     });
 }
 
 #[test]
 fn nesting_and_forgotten_ends_are_bounded() {
-    good_rings(&"BEGIN:VEVENT\n".repeat(20_000));
-    good_rings(&"BEGIN:X-A\n".repeat(20_000));
-    good_rings(&format!("{}{}", "BEGIN:X-A\n".repeat(5_000), "END:X-A\n".repeat(5_000)));
-    good_rings(&format!("BEGIN:VEVENT\nUID:b\nDTSTART:20260310T090000Z\n{}", "BEGIN:VALARM\n".repeat(20_000)));
-    good_rings(&"END:VEVENT\n".repeat(20_000));
+    good_instances(&"BEGIN:VEVENT\n".repeat(20_000));
+    good_instances(&"BEGIN:X-A\n".repeat(20_000));
+    good_instances(&format!("{}{}", "BEGIN:X-A\n".repeat(5_000), "END:X-A\n".repeat(5_000)));
+    good_instances(&format!("BEGIN:VEVENT\nUID:b\nDTSTART:20260310T090000Z\n{}", "BEGIN:VALARM\n".repeat(20_000)));
+    good_instances(&"END:VEVENT\n".repeat(20_000));
 }
 
 #[test]
@@ -40,7 +40,7 @@ fn long_lists_and_many_components_cost_in_proportion() {
     for n in 0..20_000 {
         let _ = writeln!(dates, "RDATE:{:04}{:02}{:02}T000000Z", 2000 + n / 336, n / 28 % 12 + 1, n % 28 + 1);
     }
-    good_rings(&format!("{dates}{}\nEND:VEVENT", alarm("-PT1M")));
+    good_instances(&format!("{dates}{}\nEND:VEVENT", alarm("-PT1M")));
     let overrides: String = (1..=28)
         .cycle()
         .take(2_000)
@@ -51,7 +51,7 @@ fn long_lists_and_many_components_cost_in_proportion() {
             ) + "\n"
         })
         .collect();
-    good_rings(&format!("{}\n{overrides}", vevent("DTSTART:20200101T090000Z\nRRULE:FREQ=DAILY", &["PT0S"])));
+    good_instances(&format!("{}\n{overrides}", vevent("DTSTART:20200101T090000Z\nRRULE:FREQ=DAILY", &["PT0S"])));
 }
 
 #[test]
@@ -69,9 +69,9 @@ fn absurd_values_overflow_nothing() {
         "RECURRENCE-ID;RANGE=THISANDFUTURE:00010101T000000Z\nDTSTART:99991231T000000Z",
     ] {
         let triggers = ["-P3660000D", "P3660000D", "TRIGGER;RELATED=END:PT0S\nREPEAT:100\nDURATION:P36600D", "PT0S"];
-        good_rings(&vevent(absurd, &triggers));
+        good_instances(&vevent(absurd, &triggers));
         let with_master = vevent("DTSTART:20260101T000000Z\nRRULE:FREQ=DAILY", &["PT0S"]);
-        good_rings(&format!("{with_master}\n{}", vevent(absurd, &triggers)));
+        good_instances(&format!("{with_master}\n{}", vevent(absurd, &triggers)));
     }
 }
 
@@ -88,7 +88,7 @@ fn lines_made_to_be_slow_are_read_in_linear_time() {
         format!("RRULE:FREQ=HOURLY;UNTIL=x;BYMONTH={}", "a,".repeat(500_000)),
         format!("RRULE:FREQ=HOURLY;COUNT=0{}", ";x".repeat(500_000)),
     ] {
-        good_rings(&vevent(&format!("{line}\nDTSTART:20260310T090000Z"), &["PT0S"]));
+        good_instances(&vevent(&format!("{line}\nDTSTART:20260310T090000Z"), &["PT0S"]));
     }
     let folded = format!("SUMMARY:{}", "\n x".repeat(100_000));
     let object = Object::parse(Case::event(&folded, &[]).text.as_bytes(), &Limits::default()).unwrap();

@@ -14,16 +14,16 @@ fn capped(case: Case, max_rings_per_hour: u32) -> Case {
 fn rule_24_the_first_rings_of_an_hour_and_no_more() {
     let secondly = Case::event("DTSTART:20260310T085950Z\nRRULE:FREQ=SECONDLY", &["PT0S"]);
     secondly.with(|plan| {
-        let rings = plan.rings(at("2026-03-10T08:00")..at("2026-03-10T11:00"));
-        assert_eq!(rings.len(), 10 + 120 + 120);
-        assert_eq!(rings[129].at, at("2026-03-10T09:01").plus(59_000));
+        let instances = plan.instances(at("2026-03-10T08:00")..at("2026-03-10T11:00"));
+        assert_eq!(instances.len(), 10 + 120 + 120);
+        assert_eq!(instances[129].at, at("2026-03-10T09:01").plus(59_000));
         assert_eq!(plan.suppressed(at("2026-03-10T08:00")..at("2026-03-10T11:00")), 2 * 3480);
         // What is first in its hour does not depend on where the window begins.
-        assert!(plan.rings(at("2026-03-10T09:02")..at("2026-03-10T10:00")).is_empty());
+        assert!(plan.instances(at("2026-03-10T09:02")..at("2026-03-10T10:00")).is_empty());
         assert_eq!(plan.suppressed(at("2026-03-10T09:59")..at("2026-03-10T10:00")), 60);
-        assert_eq!(plan.rings(at("2026-03-10T09:01")..at("2026-03-10T10:00")).len(), 60);
-        assert_eq!(plan.next_ring(at("2026-03-10T09:02")), Some(at("2026-03-10T10:00")));
-        assert_eq!(plan.next_ring(at("2026-03-10T09:01")), Some(at("2026-03-10T09:01")));
+        assert_eq!(plan.instances(at("2026-03-10T09:01")..at("2026-03-10T10:00")).len(), 60);
+        assert_eq!(plan.next_instance(at("2026-03-10T09:02")), Some(at("2026-03-10T10:00")));
+        assert_eq!(plan.next_instance(at("2026-03-10T09:01")), Some(at("2026-03-10T09:01")));
     });
 }
 
@@ -32,12 +32,12 @@ fn rule_24_many_alarms_of_one_event_are_capped_as_well() {
     let triggers: Vec<String> = (0..10).map(|n| format!("-PT{n}M")).collect();
     let triggers: Vec<&str> = triggers.iter().map(String::as_str).collect();
     let case = capped(Case::event("DTSTART:20260310T090000Z\nRRULE:FREQ=DAILY", &triggers), 4);
-    let rings = case.between("2026-03-10", "2026-03-11");
+    let instances = case.between("2026-03-10", "2026-03-11");
     assert_eq!(
-        rings,
+        instances,
         ["20260310T085100Z", "20260310T085200Z", "20260310T085300Z", "20260310T085400Z", "20260310T090000Z"]
     );
-    assert_eq!(case.following("2026-03-10", 5), rings);
+    assert_eq!(case.following("2026-03-10", 5), instances);
     assert_eq!(case.with(|plan| plan.suppressed(at("2026-03-10")..at("2026-03-11"))), 5);
 }
 
@@ -47,9 +47,9 @@ fn rule_24_one_event_does_not_silence_another_in_its_file() {
     let quiet = vevent("DTSTART:20260310T095900Z", &["PT0S"]).replace("UID:u", "UID:quiet");
     let case = Case::new(&format!("{loud}\n{quiet}"));
     case.with(|plan| {
-        let rings = plan.rings(at("2026-03-10T09:00")..at("2026-03-10T10:00"));
-        assert_eq!(rings.len(), 121);
-        assert_eq!(&*rings[120].component.uid, "quiet");
+        let instances = plan.instances(at("2026-03-10T09:00")..at("2026-03-10T10:00"));
+        assert_eq!(instances.len(), 121);
+        assert_eq!(&*instances[120].component.uid, "quiet");
     });
 }
 
@@ -64,13 +64,13 @@ fn rule_24_all_events_of_a_file_ring_ten_times_as_often_as_one_may_and_no_more()
     };
     let hour = at("2026-03-10T09:00")..at("2026-03-10T10:00");
     // Within what all may have, nothing is looked at twice.
-    let rung = |count: usize| capped(Case::new(&events(count)), 2).with(|plan| plan.rings(hour.clone()).len());
+    let rung = |count: usize| capped(Case::new(&events(count)), 2).with(|plan| plan.instances(hour.clone()).len());
     assert_eq!([rung(19), rung(20), rung(21), rung(60)], [19, 20, 20, 20]);
     capped(Case::new(&events(60)), 2).with(|plan| {
         assert_eq!(plan.suppressed(hour.clone()), 40);
-        assert_eq!(plan.next_ring(at("2026-03-10T09:04")), Some(at("2026-03-10T09:04")));
-        assert_eq!(plan.rings(at("2026-03-10T09:04")..at("2026-03-10T09:06")).len(), 4);
-        assert_eq!(plan.next_ring(at("2026-03-10T09:05")), Some(at("2026-03-11T09:00")));
+        assert_eq!(plan.next_instance(at("2026-03-10T09:04")), Some(at("2026-03-10T09:04")));
+        assert_eq!(plan.instances(at("2026-03-10T09:04")..at("2026-03-10T09:06")).len(), 4);
+        assert_eq!(plan.next_instance(at("2026-03-10T09:05")), Some(at("2026-03-11T09:00")));
         assert_eq!(plan.suppressed(at("2026-03-10T09:05")..at("2026-03-10T09:06")), 4);
     });
 }
@@ -78,7 +78,7 @@ fn rule_24_all_events_of_a_file_ring_ten_times_as_often_as_one_may_and_no_more()
 #[test]
 fn rule_24_what_rings_as_one_counts_as_one() {
     let case = capped(Case::event("DTSTART:20260310T090000Z", &["PT1M", "PT1M", "PT2M", "PT3M"]), 2);
-    assert_eq!(case.rings(), ["20260310T090100Z", "20260310T090200Z"], "{}", alarm("PT1M"));
+    assert_eq!(case.instances(), ["20260310T090100Z", "20260310T090200Z"], "{}", alarm("PT1M"));
 }
 
 #[test]
@@ -116,7 +116,7 @@ fn limit_of_alarms_at_it_and_above() {
         let limits = Limits { max_alarms, ..Limits::default() };
         assert_eq!(limits_told(&within(alarms(max_alarms), limits)), 0);
         let above = within(alarms(max_alarms + 1), limits);
-        assert_eq!((limits_told(&above), above.rings().len()), (1, 1));
+        assert_eq!((limits_told(&above), above.instances().len()), (1, 1));
     }
 }
 
@@ -129,9 +129,9 @@ fn many_birthdays_in_a_file_are_no_more_work_than_it_may_be() {
         birthdays += &(vevent(&start, &["-P1D", "PT9H"]).replace("UID:u", &format!("UID:u{n}")) + "\n");
     }
     Case::new(&birthdays).with(|plan| {
-        assert_eq!(plan.next_ring(at("2026-03-10T12:00")), Some(at("2026-03-11T08:00")), "at nine in Berlin");
-        let ringing = plan.rings(at("2026-03-11T07:00")..at("2026-03-11T09:00"));
-        assert!(!ringing.is_empty());
+        assert_eq!(plan.next_instance(at("2026-03-10T12:00")), Some(at("2026-03-11T08:00")), "at nine in Berlin");
+        let firing_at = plan.instances(at("2026-03-11T07:00")..at("2026-03-11T09:00"));
+        assert!(!firing_at.is_empty());
         assert_eq!(plan.overworked(), []);
     });
 }
@@ -189,9 +189,9 @@ fn limit_of_nesting_at_it_and_above() {
     for max_depth in [Limits::default().max_depth, 8, 500] {
         let limits = Limits { max_depth, ..Limits::default() };
         let at_it = within(nested(max_depth - 2), limits);
-        assert_eq!((at_it.faults().len(), at_it.rings().len()), (0, 1));
+        assert_eq!((at_it.faults().len(), at_it.instances().len()), (0, 1));
         let above = within(nested(max_depth - 1), limits);
-        assert_eq!((above.faults().len(), above.rings().len()), (1, 1));
+        assert_eq!((above.faults().len(), above.instances().len()), (1, 1));
         assert!(above.faults()[0].contains(&format!("nested deeper than {max_depth}")), "{:?}", above.faults());
     }
 }
@@ -206,7 +206,7 @@ fn limit_of_listed_faults_at_it_and_above() {
         let above = within(broken(max_faults + 1), limits);
         let told = above.faults();
         assert!(told.len() == max_faults + 1 && told.iter().any(|fault| fault.contains("more")), "{told:?}");
-        assert_eq!(above.rings().len(), 1);
+        assert_eq!(above.instances().len(), 1);
     }
 }
 
@@ -215,7 +215,7 @@ fn limit_of_repetitions_at_it_and_above() {
     let most = Limits::default().max_repeat;
     let repeated = |count: u32| {
         let alarm = format!("TRIGGER:PT0S\nREPEAT:{count}\nDURATION:P1D");
-        Case::event("DTSTART:20260310T090000Z", &[&alarm]).rings().len()
+        Case::event("DTSTART:20260310T090000Z", &[&alarm]).instances().len()
     };
     assert_eq!(repeated(most), most as usize + 1);
     assert_eq!(repeated(most + 1), most as usize + 1);
@@ -230,13 +230,13 @@ fn limit_of_work_at_it_and_above() {
             around
         });
         case.with(|plan| {
-            let next = plan.next_ring(at("2026-03-10T09:00"));
+            let next = plan.next_instance(at("2026-03-10T09:00"));
             let told = plan.overworked();
             let is_loud = told.is_empty();
             assert_eq!(next, Some(at(if is_loud { "2026-03-10T09:00" } else { "2026-03-10T10:00" })), "{max_work}");
             assert!(told.iter().all(|fault| fault.text.contains("limits.max_work")), "{told:?}");
-            let rings = plan.rings(at("2026-03-10T10:00")..at("2026-03-10T10:00").plus(1));
-            let uids: Vec<&str> = rings.iter().map(|ring| &*ring.component.uid).collect();
+            let instances = plan.instances(at("2026-03-10T10:00")..at("2026-03-10T10:00").plus(1));
+            let uids: Vec<&str> = instances.iter().map(|instance| &*instance.component.uid).collect();
             assert!(uids.contains(&"quiet") && uids.contains(&"u") == is_loud, "{max_work}: {uids:?}");
             is_loud
         })

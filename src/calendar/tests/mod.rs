@@ -14,10 +14,10 @@ mod slips;
 mod snoozes;
 mod zones;
 
+use super::alarm_instance::{AlarmInstance, When};
 use super::explain::{Fate, GivenBy};
 use super::object::Object;
 use super::plan::Plan;
-use super::ring::{Ring, When};
 use super::surroundings::Surroundings;
 use super::zone::Zones;
 use crate::time::UtcMillis;
@@ -61,26 +61,26 @@ impl Case {
     /// When it rings in a window: `20260310T081500Z`, or, where the action is not `display`, `20260310T081500Z email`.
     fn between(&self, from: &str, until: &str) -> Vec<String> {
         self.with(|plan| {
-            let rings = plan.rings(at(from)..at(until));
+            let instances = plan.instances(at(from)..at(until));
             explained(plan, &self.text, at(from)..at(until));
-            let told = rings.iter().map(|ring| match ring.action.name() {
-                "display" => ring.at.basic(),
-                action => format!("{} {action}", ring.at.basic()),
+            let told = instances.iter().map(|instance| match instance.action.name() {
+                "display" => instance.at.basic(),
+                action => format!("{} {action}", instance.at.basic()),
             });
             told.collect()
         })
     }
 
     /// When it rings at all; for what does not ring for ever.
-    fn rings(&self) -> Vec<String> {
+    fn instances(&self) -> Vec<String> {
         self.between("0001-01-02", "9999-01-01")
     }
 
     /// The first `count` rings from `from` on, found one by one.
     fn following(&self, from: &str, count: usize) -> Vec<String> {
         self.with(|plan| {
-            let first = plan.next_ring(at(from));
-            let after = |last: &UtcMillis| plan.next_ring(last.plus(1));
+            let first = plan.next_instance(at(from));
+            let after = |last: &UtcMillis| plan.next_instance(last.plus(1));
             std::iter::successors(first, after).take(count).map(UtcMillis::basic).collect()
         })
     }
@@ -88,25 +88,28 @@ impl Case {
     /// Start and end of the first ring, as the notification tells them.
     fn first_bounds(&self) -> (String, String) {
         self.with(|plan| {
-            let rings = plan.rings(UtcMillis::MIN..UtcMillis::MAX);
+            let instances = plan.instances(UtcMillis::MIN..UtcMillis::MAX);
             let told = |when: Option<When>| match when {
                 None => "none".to_owned(),
                 Some(When::Date(date)) => date.strftime("%Y%m%d").to_string(),
                 Some(When::At(at)) => at.basic(),
             };
-            (told(rings[0].start), told(rings[0].end))
+            (told(instances[0].start), told(instances[0].end))
         })
     }
 
     /// The name of the zone that the first ring tells.
     fn zone_name(&self) -> String {
-        self.with(|plan| plan.rings(UtcMillis::MIN..UtcMillis::MAX)[0].zone_name().to_owned())
+        self.with(|plan| plan.instances(UtcMillis::MIN..UtcMillis::MAX)[0].zone_name().to_owned())
     }
 
     /// RECURRENCE-ID of each ring.
     fn recurrence_ids(&self) -> Vec<String> {
         self.with(|plan| {
-            plan.rings(UtcMillis::MIN..UtcMillis::MAX).iter().map(|ring| ring.recurrence_id_text()).collect()
+            plan.instances(UtcMillis::MIN..UtcMillis::MAX)
+                .iter()
+                .map(|instance| instance.recurrence_id_text())
+                .collect()
         })
     }
 
@@ -121,18 +124,18 @@ impl Case {
 /// is withheld does not ring.
 fn explained(plan: &Plan<'_>, text: &str, window: std::ops::Range<UtcMillis>) {
     const COUNT: usize = 3;
-    let rings = plan.rings(window.clone());
-    for ring in &rings {
-        let derivation = plan.derive(ring);
+    let instances = plan.instances(window.clone());
+    for instance in &instances {
+        let derivation = plan.derive(instance);
         let last = derivation.steps.last().map(|step| step.at);
-        assert_eq!(last, Some(ring.at), "the steps lead elsewhere: {derivation:?}");
+        assert_eq!(last, Some(instance.at), "the steps lead elsewhere: {derivation:?}");
     }
     let mut first = None;
     for told in plan.explain(text.as_bytes(), window.start, COUNT) {
-        let mut instants: Vec<UtcMillis> = told.rings.iter().map(|derivation| derivation.ring.at).collect();
+        let mut instants: Vec<UtcMillis> = told.instances.iter().map(|derivation| derivation.instance.at).collect();
         instants.dedup();
-        let of_uid = |ring: &&Ring<'_>| &*ring.component.uid == told.uid;
-        let mut expected: Vec<UtcMillis> = rings.iter().filter(of_uid).map(|ring| ring.at).collect();
+        let of_uid = |instance: &&AlarmInstance<'_>| &*instance.component.uid == told.uid;
+        let mut expected: Vec<UtcMillis> = instances.iter().filter(of_uid).map(|instance| instance.at).collect();
         expected.dedup();
         expected.truncate(COUNT);
         instants.retain(|at| *at < window.end);
@@ -142,14 +145,14 @@ fn explained(plan: &Plan<'_>, text: &str, window: std::ops::Range<UtcMillis>) {
             Fate::Rings(at) => Some(*at),
             _ => None,
         });
-        let snoozes = told.rings.iter().filter(|told| told.given == GivenBy::Snooze).map(|told| told.ring.at);
+        let snoozes = told.instances.iter().filter(|told| told.given == GivenBy::Snooze).map(|told| told.instance.at);
         first = first.into_iter().chain(nexts).chain(snoozes).min();
         for withheld in &told.withheld {
-            let key = withheld.ring.key();
-            assert!(rings.iter().all(|ring| ring.key() != key), "{withheld:?} rings");
+            let key = withheld.instance.key();
+            assert!(instances.iter().all(|instance| instance.key() != key), "{withheld:?} rings");
         }
     }
-    assert_eq!(first, plan.next_ring(window.start));
+    assert_eq!(first, plan.next_instance(window.start));
 }
 
 /// An event of the UID `u`.

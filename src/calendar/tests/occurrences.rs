@@ -34,7 +34,7 @@ fn rule_13_the_start_is_an_occurrence_even_off_the_rule() {
 fn rule_13_periods_have_a_length_of_their_own() {
     let lines = "DTSTART:20260105T090000Z\nDURATION:PT1H\nRDATE;VALUE=PERIOD:20260201T120000Z/PT5H,20260301T120000Z/20260301T133000Z";
     let ends = Case::event(lines, &["TRIGGER;RELATED=END:PT0S"]);
-    assert_eq!(ends.rings(), ["20260105T100000Z", "20260201T170000Z", "20260301T133000Z"]);
+    assert_eq!(ends.instances(), ["20260105T100000Z", "20260201T170000Z", "20260301T133000Z"]);
     assert_eq!(ends.following("2026-01-06", 9), ["20260201T170000Z", "20260301T133000Z"]);
 }
 
@@ -54,7 +54,7 @@ fn rule_13_exclusions_are_matched_by_instant_or_by_day() {
 fn rule_13_an_all_day_series_takes_exclusions_with_times() {
     let excluded = |line: &str| {
         let event = format!("DTSTART;VALUE=DATE:20260105\nRRULE:FREQ=DAILY;COUNT=3\n{line}");
-        Case::event(&event, &["PT9H"]).rings()
+        Case::event(&event, &["PT9H"]).instances()
     };
     for line in [
         "EXDATE;VALUE=DATE:20260106",
@@ -71,11 +71,11 @@ fn rule_13_an_all_day_series_takes_exclusions_with_times() {
 #[test]
 fn rule_13_nine_stays_nine_and_elapsed_lengths_stay_elapsed() {
     let night = "DTSTART;TZID=Europe/Berlin:20260327T220000\nDTEND;TZID=Europe/Berlin:20260328T060000\nRRULE:FREQ=DAILY;COUNT=3";
-    assert_eq!(Case::event(night, &["PT0S"]).rings(), ["20260327T210000Z", "20260328T210000Z", "20260329T200000Z"]);
-    let ends = Case::event(night, &["TRIGGER;RELATED=END:PT0S"]).rings();
+    assert_eq!(Case::event(night, &["PT0S"]).instances(), ["20260327T210000Z", "20260328T210000Z", "20260329T200000Z"]);
+    let ends = Case::event(night, &["TRIGGER;RELATED=END:PT0S"]).instances();
     assert_eq!(ends, ["20260328T050000Z", "20260329T050000Z", "20260330T040000Z"]);
     let hourly = Case::event("DTSTART;TZID=Europe/Berlin:20260329T000000\nRRULE:FREQ=HOURLY;COUNT=4", &["PT0S"]);
-    assert_eq!(hourly.rings(), ["20260328T230000Z", "20260329T000000Z", "20260329T010000Z", "20260329T020000Z"]);
+    assert_eq!(hourly.instances(), ["20260328T230000Z", "20260329T000000Z", "20260329T010000Z", "20260329T020000Z"]);
 }
 
 #[test]
@@ -91,10 +91,10 @@ fn rule_13_recurrence_ids_are_the_wall_clock_of_the_series() {
 #[test]
 fn rule_15_a_foreign_rscale_is_told_and_not_guessed() {
     let case = Case::event("DTSTART:20260105T090000Z\nRRULE:RSCALE=CHINESE;FREQ=YEARLY", &["PT0S"]);
-    assert_eq!(case.rings(), ["20260105T090000Z"]);
+    assert_eq!(case.instances(), ["20260105T090000Z"]);
     assert!(case.faults()[0].starts_with("7: the rule is left out: "), "{:?}", case.faults());
     let skip = "DTSTART:20260131T090000Z\nRRULE:RSCALE=GREGORIAN;FREQ=MONTHLY;SKIP=BACKWARD;COUNT=3";
-    assert_eq!(Case::event(skip, &["PT0S"]).rings(), ["20260131T090000Z", "20260228T090000Z", "20260331T090000Z"]);
+    assert_eq!(Case::event(skip, &["PT0S"]).instances(), ["20260131T090000Z", "20260228T090000Z", "20260331T090000Z"]);
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn rule_16_nominal_alarms_of_minutely_rules_hold_where_clocks_change() {
     // A day after each minute of the hour before the gap: the wall shows 01:50 … 02:10 on 29 March.
     let case =
         Case::event("DTSTART;TZID=Europe/Berlin:20260328T014000\nRRULE:FREQ=MINUTELY;INTERVAL=10;COUNT=12", &["P1D"]);
-    let mut all = case.rings();
+    let mut all = case.instances();
     assert_eq!(all.len(), 12);
     all.dedup();
     assert_eq!(all, case.following("2026-03-20", 99), "found one by one and all at once");
@@ -124,9 +124,9 @@ fn rule_16_exact_hours_after_nominal_days_may_meet_a_change_of_the_clocks() {
     // A day before these starts New York has summer time already or is in the gap, six hours before that it has not:
     // from 06:00-04 on the 9th to 06:00-04 on the 8th, and to 23:00-05 on the 7th.
     let case = Case::event("DTSTART;TZID=America/New_York:20240101T050000\nRRULE:FREQ=HOURLY;INTERVAL=4", &["-P1DT6H"]);
-    let rings = case.between("2026-03-08T00:00", "2026-03-08T12:00");
-    assert_eq!(rings, ["20260308T010000Z", "20260308T040000Z", "20260308T080000Z"]);
-    assert_eq!(case.following("2026-03-08T00:00", 3), rings);
+    let instances = case.between("2026-03-08T00:00", "2026-03-08T12:00");
+    assert_eq!(instances, ["20260308T010000Z", "20260308T040000Z", "20260308T080000Z"]);
+    assert_eq!(case.following("2026-03-08T00:00", 3), instances);
 }
 
 #[test]
@@ -156,14 +156,14 @@ fn rule_16_the_end_of_a_count_is_remembered() {
     assert!(memo.contains("2022-09-26T09:00:00"), "{memo}");
     let again = Plan::new(&object, &case.around, Some(memo));
     assert_eq!(again.memo(), Some(memo));
-    assert_eq!(again.next_ring(at("2022-09-26")), Some(at("2022-09-26T09:00")));
-    assert_eq!(again.next_ring(at("2022-09-27")), None);
+    assert_eq!(again.next_instance(at("2022-09-26")), Some(at("2022-09-26T09:00")));
+    assert_eq!(again.next_instance(at("2022-09-27")), None);
     // What was remembered is used, and only for the rule that it was said of.
     let other = memo.replace("2022-09-26", "2022-09-20");
-    assert_eq!(Plan::new(&object, &case.around, Some(&other)).next_ring(at("2022-09-21")), None);
+    assert_eq!(Plan::new(&object, &case.around, Some(&other)).next_instance(at("2022-09-21")), None);
     let changed = Object::parse(case.text.replace("COUNT=1000", "COUNT=1001").as_bytes(), &Limits::default()).unwrap();
     assert_eq!(
-        Plan::new(&changed, &case.around, Some(&other)).next_ring(at("2022-09-27")),
+        Plan::new(&changed, &case.around, Some(&other)).next_instance(at("2022-09-27")),
         Some(at("2022-09-27T09:00"))
     );
     assert_eq!(Case::event(NINE, &["PT0S"]).with(|plan| plan.memo().map(str::to_owned)), None);

@@ -18,7 +18,7 @@ fn every_fold_line_end_and_letter_case_reads_the_same() {
         let object = parse(text.as_bytes()).unwrap();
         assert_eq!(&*object.components[0].summary, "Grüße");
         let case = Case { text, ..Case::new("") };
-        assert_eq!(case.rings(), ["20260310T082500Z"]);
+        assert_eq!(case.instances(), ["20260310T082500Z"]);
         assert!(case.faults().is_empty());
     }
 }
@@ -38,7 +38,7 @@ fn what_is_no_calendar_is_refused_with_a_reason() {
 #[test]
 fn one_bad_line_costs_that_line() {
     let case = Case::event("DTSTART:20260310T090000Z\nno property\n:\nX;=:1\nSUMMARY;=;x:odd", &["PT0S", "soon"]);
-    assert_eq!(case.rings(), ["20260310T090000Z"]);
+    assert_eq!(case.instances(), ["20260310T090000Z"]);
     let faults = case.faults();
     assert_eq!(faults[0], "7: 'no property' is no property and is skipped");
     assert!(faults.iter().any(|fault| fault.starts_with("8: ")), "{faults:?}");
@@ -55,7 +55,7 @@ fn an_event_whose_start_cannot_be_read_is_left_out() {
         "RECURRENCE-ID:x\nDTSTART:20260310T100000Z",
     ] {
         let case = Case::new(&format!("{}\n{good}", vevent(bad, &["PT0S"])));
-        assert_eq!(case.rings(), ["20260310T090000Z"], "{bad}");
+        assert_eq!(case.instances(), ["20260310T090000Z"], "{bad}");
         assert_eq!(case.faults().len(), 2, "{bad}: {:?}", case.faults());
     }
 }
@@ -64,14 +64,14 @@ fn an_event_whose_start_cannot_be_read_is_left_out() {
 fn a_forgotten_end_costs_as_little_as_it_can() {
     let event = |uid: &str| vevent("DTSTART:20260310T090000Z", &["PT0S"]).replace("UID:u", uid);
     let without_end = event("UID:a").replace("\nEND:VEVENT", "");
-    assert_eq!(Case::new(&format!("{without_end}\n{}", event("UID:b"))).with(|plan| plan.rings(all()).len()), 2);
+    assert_eq!(Case::new(&format!("{without_end}\n{}", event("UID:b"))).with(|plan| plan.instances(all()).len()), 2);
     let open_alarm = event("UID:a").replace("\nEND:VALARM", "");
-    assert_eq!(Case::new(&format!("{open_alarm}\n{}", event("UID:b"))).with(|plan| plan.rings(all()).len()), 2);
+    assert_eq!(Case::new(&format!("{open_alarm}\n{}", event("UID:b"))).with(|plan| plan.instances(all()).len()), 2);
     let two_alarms = format!("BEGIN:VALARM\nACTION:AUDIO\nTRIGGER:PT0S\n{}", alarm("PT1M"));
     let nested = event("UID:a").replace(&alarm("PT0S"), &two_alarms);
-    assert_eq!(Case::new(&nested).rings(), ["20260310T090000Z audio", "20260310T090100Z"]);
+    assert_eq!(Case::new(&nested).instances(), ["20260310T090000Z audio", "20260310T090100Z"]);
     let stray = event("UID:a").replace("END:VEVENT", "END:X-THING\nEND:VEVENT");
-    assert_eq!(Case::new(&stray).rings().len(), 1);
+    assert_eq!(Case::new(&stray).instances().len(), 1);
 }
 
 fn all() -> std::ops::Range<crate::time::UtcMillis> {
@@ -85,7 +85,7 @@ fn what_is_cut_off_is_left_out() {
     let cut = cut.split("5M").next().unwrap();
     let case = Case::new("");
     let case = Case { text: format!("BEGIN:VCALENDAR\n{whole}\n{cut}"), ..case };
-    assert_eq!(case.rings(), ["20260310T090000Z"]);
+    assert_eq!(case.instances(), ["20260310T090000Z"]);
     assert_eq!(case.faults()[0], "10: the text ends before the END of 'VEVENT', it is left out");
 }
 
@@ -106,9 +106,9 @@ fn only_alarms_of_events_and_to_dos_count() {
     let thing = format!("BEGIN:X-THING\nUID:x\nDTSTART:20260310T090000Z\n{}\nEND:X-THING", alarm("PT0S"));
     let journal = thing.replace("X-THING", "VJOURNAL");
     let inside = format!("BEGIN:X-BOX\n{}\nEND:X-BOX", vevent("DTSTART:20260310T090000Z", &["PT0S"]));
-    assert!(Case::new(&format!("{thing}\n{journal}\n{inside}\n{}", alarm("PT0S"))).rings().is_empty());
+    assert!(Case::new(&format!("{thing}\n{journal}\n{inside}\n{}", alarm("PT0S"))).instances().is_empty());
     let nested = vevent(&format!("DTSTART:20260310T090000Z\n{thing}"), &["PT0S"]);
-    assert_eq!(Case::new(&nested).rings().len(), 1);
+    assert_eq!(Case::new(&nested).instances().len(), 1);
 }
 
 #[test]
@@ -128,10 +128,13 @@ fn texts_and_people_are_read_in_full() {
 fn several_calendars_in_one_file_are_all_read() {
     let one = Case::event("DTSTART:20260310T090000Z", &["PT0S"]).text;
     let two = one.replace("UID:u", "UID:v").replace("T09", "T10");
-    assert_eq!(Case { text: one.clone() + &two, ..Case::new("") }.rings(), ["20260310T090000Z", "20260310T100000Z"]);
+    assert_eq!(
+        Case { text: one.clone() + &two, ..Case::new("") }.instances(),
+        ["20260310T090000Z", "20260310T100000Z"]
+    );
     // A calendar that begins before the last one ended.
     let open = one.replace("END:VCALENDAR\n", "");
-    assert_eq!(Case { text: open + &two, ..Case::new("") }.rings().len(), 2);
+    assert_eq!(Case { text: open + &two, ..Case::new("") }.instances().len(), 2);
 }
 
 #[test]
@@ -146,14 +149,14 @@ fn uids_are_listed_once() {
 fn an_end_without_a_zone_is_where_the_start_is() {
     let event = "DTSTART;TZID=America/New_York:20260310T090000\nDTEND:20260310T100000";
     let case = Case::event(event, &["TRIGGER;RELATED=END:PT0S"]);
-    assert_eq!(case.rings(), ["20260310T140000Z"]);
+    assert_eq!(case.instances(), ["20260310T140000Z"]);
     assert!(case.faults().is_empty());
 }
 
 #[test]
 fn a_date_that_ends_at_a_time_ends_then() {
     let case = Case::event("DTSTART;VALUE=DATE:20260310\nDTEND:20260312T120000", &["TRIGGER;RELATED=END:PT0S"]);
-    assert_eq!(case.rings(), ["20260312T110000Z"]);
+    assert_eq!(case.instances(), ["20260312T110000Z"]);
     assert_eq!(case.first_bounds(), ("20260310".into(), "20260313".into()), "the day that it ends in counts");
     assert_eq!(case.faults().len(), 1);
 }

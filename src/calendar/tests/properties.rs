@@ -74,7 +74,7 @@ fn series() -> impl Strategy<Value = (String, Vec<&'static str>)> {
 }
 
 fn instants(plan: &Plan<'_>, from: UtcMillis, until: UtcMillis) -> Vec<UtcMillis> {
-    plan.rings(from..until).iter().map(|ring| ring.at).collect()
+    plan.instances(from..until).iter().map(|instance| instance.at).collect()
 }
 
 /// What `event` rings in [from, until), by counting from every start from 400 days before to 400 days after.
@@ -85,12 +85,12 @@ fn by_hand(rule: &str, (start, zone): (DateTime, &str), trigger: Duration, windo
     let days = jiff::Span::new().days(trigger.days);
     // Without nominal days a trigger counts from the instant: of a time that exists twice a fast rule has both.
     let nominal = |start: Start| if trigger.days == 0 { start.at } else { zone.instant(start.wall + days).0 };
-    let rings = starts.map(|start| nominal(start).plus(trigger.seconds * 1000));
-    let mut rings: Vec<UtcMillis> = rings.filter(|at| window.contains(at)).collect();
-    rings.sort_unstable();
+    let instances = starts.map(|start| nominal(start).plus(trigger.seconds * 1000));
+    let mut instances: Vec<UtcMillis> = instances.filter(|at| window.contains(at)).collect();
+    instances.sort_unstable();
     // Several starts may lead to one instant where the clocks change.
-    rings.dedup();
-    rings
+    instances.dedup();
+    instances
 }
 
 /// Runs that leave no files behind: what they find becomes a test with a name. `PROPTEST_CASES` sets how many.
@@ -120,10 +120,10 @@ proptest! {
         let event = format!("DTSTART;TZID={zone}:{}\nRRULE:{rule}", start.strftime("%Y%m%dT%H%M%S"));
         let expected = by_hand(&rule, (start, zone), Duration { days, seconds }, window.clone());
         Case::event(&event, &[&trigger]).with(|plan| {
-            let mut rings = instants(plan, window.start, window.end);
-            rings.dedup();
-            prop_assert_eq!(rings, expected.clone(), "{} {}", event, trigger);
-            prop_assert_eq!(plan.next_ring(window.start).filter(|next| window.contains(next)), expected.first().copied());
+            let mut instances = instants(plan, window.start, window.end);
+            instances.dedup();
+            prop_assert_eq!(instances, expected.clone(), "{} {}", event, trigger);
+            prop_assert_eq!(plan.next_instance(window.start).filter(|next| window.contains(next)), expected.first().copied());
             Ok(())
         })?;
     }
@@ -134,12 +134,12 @@ proptest! {
         let case = Case::new(&format!("{}\n{}", vevent(&series, &triggers), vevent(range, &triggers)));
         let from = at("2026-03-01").plus(days * DAY + 12_345_000);
         case.with(|plan| {
-            let rings = instants(plan, from, from.plus(20 * DAY));
-            let next = plan.next_ring(from).filter(|next| *next < from.plus(20 * DAY));
-            prop_assert_eq!(next, rings.first().copied());
-            let after = |at: &UtcMillis| plan.next_ring(at.plus(1)).filter(|next| *next < from.plus(20 * DAY));
+            let instances = instants(plan, from, from.plus(20 * DAY));
+            let next = plan.next_instance(from).filter(|next| *next < from.plus(20 * DAY));
+            prop_assert_eq!(next, instances.first().copied());
+            let after = |at: &UtcMillis| plan.next_instance(at.plus(1)).filter(|next| *next < from.plus(20 * DAY));
             let walked: Vec<UtcMillis> = std::iter::successors(next, after).take(40).collect();
-            let mut each = rings;
+            let mut each = instances;
             each.dedup();
             each.truncate(40);
             prop_assert_eq!(walked, each);
@@ -163,8 +163,8 @@ proptest! {
     fn an_override_changes_no_other_occurrence((series, triggers) in series()) {
         let window = || at("2026-03-20")..at("2026-04-10");
         let told = |plan: &Plan<'_>| -> Vec<(String, UtcMillis, &'static str)> {
-            let rings = plan.rings(window());
-            rings.iter().map(|ring| (ring.recurrence_id_text(), ring.at, ring.action.name())).collect()
+            let instances = plan.instances(window());
+            instances.iter().map(|instance| (instance.recurrence_id_text(), instance.at, instance.action.name())).collect()
         };
         let plain = Case::event(&series, &triggers).with(told);
         let Some((id, ..)) = plain.iter().find(|(id, ..)| !id.is_empty()).cloned() else { return Ok(()) };
@@ -200,8 +200,8 @@ proptest! {
         text.splice(start..end, octets);
         if let Ok(object) = Object::parse(&text, &Limits::default()) {
             let plan = Plan::new(&object, &case.around, None);
-            plan.next_ring(super::at("2026-03-01"));
-            plan.rings(super::at("2026-03-01")..super::at("2026-03-08"));
+            plan.next_instance(super::at("2026-03-01"));
+            plan.instances(super::at("2026-03-01")..super::at("2026-03-08"));
         }
     }
 }

@@ -230,7 +230,7 @@ mod tests {
         let around = Surroundings::new(Zones::bundled());
         let plan = Plan::new(&object, &around, None);
         assert!(plan.faults().is_empty(), "{:?} in {text}", plan.faults());
-        plan.next_ring(from)
+        plan.next_instance(from)
     }
 
     #[test]

@@ -13,10 +13,10 @@ use super::look::{LedgerArgs, block_on};
 use super::reach::Reach;
 use super::{Context, Usage, instant, printer::ExitStatus};
 use crate::calendar::alarm::Alarm;
+use crate::calendar::alarm_instance::AlarmInstance;
 use crate::calendar::explain::Fate;
 use crate::calendar::object::{Limits, Object};
 use crate::calendar::plan::Plan;
-use crate::calendar::ring::Ring;
 use crate::calendar::zone::Zones;
 use crate::config::Config;
 use crate::ledger::{Inspector, LedgerError, ObjectRow};
@@ -187,19 +187,19 @@ impl Asked<'_> {
                 let told = plan.explain(&row.text, self.at, self.count());
                 let mut report = told.first().map_or_else(|| telling.empty(uid), |told| telling.report(told));
                 let ledgered = Ledgered::new(inspector, row, self.config, self.now).await?;
-                let derivations = told.iter().flat_map(|told| &told.rings);
-                for (ring, derivation) in report.rings.iter_mut().zip(derivations) {
-                    let id = identity(&about, &row.href, &derivation.ring);
-                    let outcome = ledgered.outcome(inspector, derivation.ring.at, Some(id)).await?;
-                    ring.standing = Some(outcome.sentence);
-                    ring.outcome = Some(outcome.state);
-                    ring.notification_id = Some(id.iter().map(|octet| format!("{octet:02x}")).collect());
-                    ring.recorded = outcome.recorded;
+                let derivations = told.iter().flat_map(|told| &told.instances);
+                for (instance, derivation) in report.instances.iter_mut().zip(derivations) {
+                    let id = identity(&about, &row.href, &derivation.instance);
+                    let outcome = ledgered.outcome(inspector, derivation.instance.at, Some(id)).await?;
+                    instance.standing = Some(outcome.sentence);
+                    instance.outcome = Some(outcome.state);
+                    instance.notification_id = Some(id.iter().map(|octet| format!("{octet:02x}")).collect());
+                    instance.recorded = outcome.recorded;
                 }
                 let alarms = report.components.iter_mut().flat_map(|component| &mut component.alarms);
                 let fates = told.iter().flat_map(|told| &told.components).flat_map(|component| &component.alarms);
                 for (alarm, told) in alarms.zip(fates) {
-                    let (Some(at), Some(action)) = (told.fate.ring(), told.alarm.action) else { continue };
+                    let (Some(at), Some(action)) = (told.fate.instance(), told.alarm.action) else { continue };
                     let id = identity_of(&about.user, uid, action.name(), at);
                     let outcome = match told.fate {
                         // Why it is not due, the fate says; it may have rung before that was written.
@@ -226,6 +226,8 @@ impl Asked<'_> {
 
 /// Whether `alarm` rings at `at`, alone or together with others.
 fn is_rung_by(plan: &Plan<'_>, alarm: &Alarm, at: UtcMillis) -> bool {
-    let is_of = |ring: &Ring<'_>| ring.alarm.iter().chain(&ring.joined).any(|one| std::ptr::eq(*one, alarm));
-    plan.rings(at..at.plus(1)).iter().any(is_of)
+    let is_of = |instance: &AlarmInstance<'_>| {
+        instance.alarm.iter().chain(&instance.joined).any(|one| std::ptr::eq(*one, alarm))
+    };
+    plan.instances(at..at.plus(1)).iter().any(is_of)
 }

@@ -32,7 +32,7 @@ pub(super) struct Report {
     /// Why no mail can be sent to its user; null where it can, or none is to be sent.
     pub(super) no_address: Option<String>,
     pub(super) components: Vec<ComponentFacts>,
-    pub(super) rings: Vec<RingFacts>,
+    pub(super) instances: Vec<InstanceFacts>,
     pub(super) withheld: Vec<WithheldFacts>,
     pub(super) history: Vec<Recorded>,
 }
@@ -85,7 +85,7 @@ pub(super) struct AlarmFacts {
     /// `rings`, `suppressed`, `silent`, `over`, `acknowledged`, `takenAway`, `never`.
     pub(super) fate: &'static str,
     /// The ring that the fate speaks of.
-    pub(super) ring: Option<String>,
+    pub(super) instance: Option<String>,
     pub(super) why: String,
     /// What the ledger knows of that ring; null for a file, and where there is none.
     pub(super) outcome: Option<String>,
@@ -99,7 +99,7 @@ pub(super) struct AlarmFacts {
 /// A ring and how its instant comes about.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct RingFacts {
+pub(super) struct InstanceFacts {
     #[serde(skip)]
     pub(super) at: UtcMillis,
     pub(super) due: String,
@@ -186,7 +186,7 @@ impl Telling<'_> {
             faults: Vec::new(),
             no_address: self.reach.no_address(&self.about.user).filter(|_| self.emails.is_empty()),
             components: Vec::new(),
-            rings: Vec::new(),
+            instances: Vec::new(),
             withheld: Vec::new(),
             history: Vec::new(),
         }
@@ -196,7 +196,7 @@ impl Telling<'_> {
     pub(super) fn report(&self, told: &Explanation<'_>) -> Report {
         Report {
             components: told.components.iter().map(|component| self.component(component)).collect(),
-            rings: told.rings.iter().map(|ring| self.ring(ring, told)).collect(),
+            instances: told.instances.iter().map(|instance| self.instance(instance, told)).collect(),
             withheld: told.withheld.iter().map(|withheld| held(withheld, told)).collect(),
             ..self.empty(told.uid)
         }
@@ -220,19 +220,20 @@ impl Telling<'_> {
         }
     }
 
-    fn ring(&self, told: &Derivation<'_>, all: &Explanation<'_>) -> RingFacts {
-        let ring = &told.ring;
-        let others = ring.joined.iter().filter(|joined| ring.alarm.is_none_or(|own| !std::ptr::eq(own, **joined)));
+    fn instance(&self, told: &Derivation<'_>, all: &Explanation<'_>) -> InstanceFacts {
+        let instance = &told.instance;
+        let others =
+            instance.joined.iter().filter(|joined| instance.alarm.is_none_or(|own| !std::ptr::eq(own, **joined)));
         let mut joined: Vec<u32> = others.filter_map(|alarm| line(alarm, all)).collect();
         joined.dedup();
-        RingFacts {
-            at: ring.at,
-            due: ring.at.to_string(),
-            action: ring.action.to_string(),
-            component: ring.component.line,
-            alarm: ring.alarm.and_then(|alarm| line(alarm, all)),
+        InstanceFacts {
+            at: instance.at,
+            due: instance.at.to_string(),
+            action: instance.action.to_string(),
+            component: instance.component.line,
+            alarm: instance.alarm.and_then(|alarm| line(alarm, all)),
             joined,
-            recurrence_id: ring.recurrence_id_text(),
+            recurrence_id: instance.recurrence_id_text(),
             given_by: told.given.to_string(),
             zone: told.zone.as_ref().map(|zone| self.zone(zone)).unwrap_or_default(),
             steps: told.steps.iter().map(|one| step(one, told.given)).collect(),
@@ -240,7 +241,7 @@ impl Telling<'_> {
             standing: None,
             recorded: None,
             outcome: None,
-            no_sink: self.no_sink(ring.action.name(), &ring.recipients()),
+            no_sink: self.no_sink(instance.action.name(), &instance.recipients()),
         }
     }
 
@@ -253,7 +254,7 @@ impl Telling<'_> {
             trigger: told.written.clone(),
             counts_from: told.anchor.to_string(),
             fate: word(&told.fate),
-            ring: told.fate.ring().map(|at| at.to_string()),
+            instance: told.fate.instance().map(|at| at.to_string()),
             why: told.fate.to_string(),
             outcome: None,
             standing: None,
@@ -310,14 +311,14 @@ fn line(alarm: &Alarm, all: &Explanation<'_>) -> Option<u32> {
 }
 
 fn held(withheld: &Withheld<'_>, all: &Explanation<'_>) -> WithheldFacts {
-    let ring = &withheld.ring;
+    let instance = &withheld.instance;
     WithheldFacts {
-        at: ring.at,
-        due: ring.at.to_string(),
-        action: ring.action.to_string(),
-        component: ring.component.line,
-        alarm: ring.alarm.and_then(|alarm| line(alarm, all)),
-        recurrence_id: ring.recurrence_id_text(),
+        at: instance.at,
+        due: instance.at.to_string(),
+        action: instance.action.to_string(),
+        component: instance.component.line,
+        alarm: instance.alarm.and_then(|alarm| line(alarm, all)),
+        recurrence_id: instance.recurrence_id_text(),
         why: withheld.why.to_string(),
     }
 }

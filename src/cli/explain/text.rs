@@ -1,7 +1,7 @@
 //! A report for people.
 
 use super::recorded::{DeliveryFacts, Recorded};
-use super::report::{AlarmFacts, ComponentFacts, Report, RingFacts, StepFacts};
+use super::report::{AlarmFacts, ComponentFacts, InstanceFacts, Report, StepFacts};
 use crate::calendar::zone::Fit;
 use crate::cli::look::{distance, length, written};
 use crate::cli::printer::{PrintError, Printer};
@@ -14,12 +14,12 @@ pub(super) fn print(report: &Report, at: UtcMillis, printer: &mut Printer) -> Re
         printer.line("")?;
         self::component(component, printer)?;
     }
-    if !report.rings.is_empty() {
+    if !report.instances.is_empty() {
         printer.line("")?;
         printer.line("How its alarms come about")?;
     }
-    for ring in &report.rings {
-        self::ring(ring, at, printer)?;
+    for instance in &report.instances {
+        self::instance(instance, at, printer)?;
     }
     if !report.withheld.is_empty() {
         printer.line("")?;
@@ -96,7 +96,7 @@ fn alarm(told: &AlarmFacts, printer: &mut Printer) -> Result<(), PrintError> {
     told.no_sink.iter().try_for_each(|why| printer.line(format!("    {why}")))
 }
 
-fn ring(told: &RingFacts, at: UtcMillis, printer: &mut Printer) -> Result<(), PrintError> {
+fn instance(told: &InstanceFacts, at: UtcMillis, printer: &mut Printer) -> Result<(), PrintError> {
     let which = which(told.alarm);
     printer.line(format!("  {}  {}{which} ({})", written(told.at), told.action, distance(at, told.at)))?;
     let mut given = told.given_by.clone();

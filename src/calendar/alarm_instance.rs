@@ -17,7 +17,7 @@ pub enum When {
 
 /// One alarm of one occurrence, going off at one instant.
 #[derive(Clone, Debug)]
-pub struct Ring<'a> {
+pub struct AlarmInstance<'a> {
     pub at: UtcMillis,
     pub action: Action,
     /// The event or to-do, or the override that takes the place of this occurrence.
@@ -58,7 +58,7 @@ pub(super) enum Of {
     Fixed(u32),
 }
 
-impl<'a> Ring<'a> {
+impl<'a> AlarmInstance<'a> {
     /// The name of the start's zone: an IANA id, `UTC`, the TZID of the object's own VTIMEZONE, or `[floating]`.
     pub fn zone_name(&self) -> &str {
         if self.zone_known { self.zone.id() } else { "[floating]" }
@@ -83,28 +83,28 @@ impl<'a> Ring<'a> {
     }
 
     /// What makes two rings fire as one (rule 21, which adds the user).
-    fn firing(&self) -> (UtcMillis, &'a str, &'a str, Action) {
+    fn firing_key(&self) -> (UtcMillis, &'a str, &'a str, Action) {
         (self.at, &self.component.uid, &self.component.own, self.action)
     }
 }
 
-/// Joins those of `rings` that fire as one (rule 21): two occurrences of a series may ring at the same instant. The
+/// Joins those of `instances` that fire as one (rule 21): two occurrences of a series may ring at the same instant. The
 /// earlier occurrence is the one that is told, to the recipients of both.
-pub fn firings(mut rings: Vec<Ring<'_>>) -> Vec<Ring<'_>> {
+pub fn fire_as_one(mut instances: Vec<AlarmInstance<'_>>) -> Vec<AlarmInstance<'_>> {
     // Sorting is stable, and they are in the order of their occurrences.
-    rings.sort_by(|a, b| a.firing().cmp(&b.firing()));
-    rings.dedup_by(|later, first| join(later, first, later.firing() == first.firing()));
-    rings
+    instances.sort_by(|a, b| a.firing_key().cmp(&b.firing_key()));
+    instances.dedup_by(|later, first| join(later, first, later.firing_key() == first.firing_key()));
+    instances
 }
 
 /// Orders rings by instant, and joins those that are the same.
-pub(super) fn in_order(rings: &mut Vec<Ring<'_>>) {
-    rings.sort_by(|a, b| a.key().cmp(&b.key()));
-    rings.dedup_by(|later, first| join(later, first, later.key() == first.key()));
+pub(super) fn in_order(instances: &mut Vec<AlarmInstance<'_>>) {
+    instances.sort_by(|a, b| a.key().cmp(&b.key()));
+    instances.dedup_by(|later, first| join(later, first, later.key() == first.key()));
 }
 
 /// Where they are the `same`, `first` rings for `later` as well.
-fn join<'a>(later: &mut Ring<'a>, first: &mut Ring<'a>, same: bool) -> bool {
+fn join<'a>(later: &mut AlarmInstance<'a>, first: &mut AlarmInstance<'a>, same: bool) -> bool {
     if same {
         first.joined.extend(later.alarm.into_iter().chain(later.joined.drain(..)));
     }

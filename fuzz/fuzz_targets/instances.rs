@@ -13,10 +13,10 @@ fuzz_target!(|octets: &[u8]| {
     let around = Surroundings::new(Zones::bundled()).with_user_zone(Some("Europe/Berlin"), None);
     let plan = Plan::new(&object, &around, None);
     let (from, until) = (UtcMillis(1_772_323_200_000), UtcMillis(1_772_928_000_000));
-    let rings = plan.rings(from..until);
-    assert!(rings.iter().all(|ring| from <= ring.at && ring.at < until));
-    assert!(rings.is_sorted_by(|a, b| a.at <= b.at));
-    let next = plan.next_ring(from).filter(|next| *next < until);
-    assert_eq!(next, rings.first().map(|ring| ring.at));
+    let instances = plan.instances(from..until);
+    assert!(instances.iter().all(|instance| from <= instance.at && instance.at < until));
+    assert!(instances.is_sorted_by(|a, b| a.at <= b.at));
+    let next = plan.next_instance(from).filter(|next| *next < until);
+    assert_eq!(next, instances.first().map(|instance| instance.at));
     let _ = (plan.faults().len(), plan.zones().len(), plan.memo(), plan.suppressed(from..until));
 });
