@@ -9,19 +9,30 @@ use super::{Ledger, LedgerError};
 use crate::time::UtcMillis;
 
 // What was due and had not rung is owed as well, should it come back.
-const REMEMBER: &str = "INSERT INTO gone (calendar, href, gone_at, owed, due, uids)
-    SELECT o.calendar, o.href, ?3, min(coalesce(t.due, ?3), ?3), t.due,
+const REMEMBER: &str = "INSERT INTO gone (calendar, href, gone_at, owed, due, seen_at, uids)
+    SELECT o.calendar, o.href, ?3, min(coalesce(t.due, ?3), ?3), t.due, coalesce(o.unread_since, ?4),
     (SELECT json_group_array(u.uid) FROM uids u WHERE u.object = o.id) FROM objects o LEFT JOIN timers t ON t.object = o.id
     WHERE o.calendar = ?1 AND o.href IN (SELECT value FROM json_each(?2))
     ON CONFLICT DO UPDATE SET gone_at = excluded.gone_at, owed = excluded.owed,
-    due = excluded.due, uids = excluded.uids";
+    due = excluded.due, seen_at = excluded.seen_at, uids = excluded.uids";
 // What another one has taken the place of: under a name that no object has.
-const REPLACED: &str = "INSERT INTO gone (calendar, href, gone_at, owed, due, uids)
-    SELECT o.calendar, o.href || '#uid:' || u.uid, ?3, min(t.due, ?3), t.due, json_array(u.uid)
+const REPLACED: &str = "INSERT INTO gone (calendar, href, gone_at, owed, due, seen_at, uids)
+    SELECT o.calendar, o.href || '#uid:' || u.uid, ?3, min(t.due, ?3), t.due, coalesce(o.unread_since, ?4),
+    json_array(u.uid)
     FROM uids u JOIN objects o ON o.id = u.object JOIN timers t ON t.object = o.id
     WHERE u.object IN (SELECT value FROM json_each(?1))
     AND (u.object, u.uid) NOT IN (SELECT n.value ->> 0, n.value ->> 1 FROM json_each(?2) n)
-    ON CONFLICT DO UPDATE SET gone_at = excluded.gone_at, owed = excluded.owed, due = excluded.due";
+    ON CONFLICT DO UPDATE SET gone_at = excluded.gone_at, owed = excluded.owed, due = excluded.due,
+    seen_at = excluded.seen_at";
+
+/// An object that went from a calendar of its user a short while ago.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Departed {
+    /// Its timer.
+    pub due: UtcMillis,
+    /// When it was last known to be as it was: nothing that was due until then is still owed.
+    pub seen_at: UtcMillis,
+}
 
 impl Ledger {
     /// Those of `hrefs` in the calendar with the id `calendar` that are gone since `since` or later, and from when on
@@ -43,26 +54,32 @@ impl Ledger {
         Ok(rows.into_iter().map(|(href, owed)| (readable(href), UtcMillis(owed))).collect())
     }
 
-    /// By UID, when what is gone from calendars of `user` since `since` or later would have rung next.
+    /// By UID, what is gone from calendars of `user` since `since` or later and would have rung again. Of several with
+    /// one UID, the earliest instants count.
     ///
     /// # Errors
     /// [`LedgerError::Database`].
-    pub async fn gone_uids(&self, user: &str, since: UtcMillis) -> Result<HashMap<String, UtcMillis>, LedgerError> {
-        let sql = "SELECT u.value, min(g.due) FROM gone g JOIN calendars c ON c.id = g.calendar, json_each(g.uids) u
+    pub async fn gone_uids(&self, user: &str, since: UtcMillis) -> Result<HashMap<String, Departed>, LedgerError> {
+        let sql = "SELECT u.value, min(g.due), min(min(g.seen_at, g.due))
+            FROM gone g JOIN calendars c ON c.id = g.calendar, json_each(g.uids) u
             WHERE g.gone_at >= ? AND c.user = ? AND g.due IS NOT NULL GROUP BY u.value";
-        let rows: Vec<(String, i64)> = sqlx::query_as(sql).bind(since.0).bind(user).fetch_all(self.readers()).await?;
-        Ok(rows.into_iter().map(|(uid, due)| (uid, UtcMillis(due))).collect())
+        let rows: Vec<(String, i64, i64)> =
+            sqlx::query_as(sql).bind(since.0).bind(user).fetch_all(self.readers()).await?;
+        let departed = |due, seen_at| Departed { due: UtcMillis(due), seen_at: UtcMillis(seen_at) };
+        Ok(rows.into_iter().map(|(uid, due, seen_at)| (uid, departed(due, seen_at))).collect())
     }
 }
 
-/// Remembers objects of `calendar` that a look at `gone_at` found gone; they are still there. `hrefs` is a JSON list.
+/// Remembers objects of `calendar` that a look at `gone_at` found gone, and the look before it, at `seen_at`, did not;
+/// they are still in the ledger. `hrefs` is a JSON list.
 pub async fn remember(
     c: &mut SqliteConnection,
     calendar: i64,
     hrefs: String,
     gone_at: UtcMillis,
+    seen_at: UtcMillis,
 ) -> Result<(), LedgerError> {
-    sqlx::query(REMEMBER).bind(calendar).bind(hrefs).bind(gone_at.0).execute(c).await?;
+    sqlx::query(REMEMBER).bind(calendar).bind(hrefs).bind(gone_at.0).bind(seen_at.0).execute(c).await?;
     Ok(())
 }
 
@@ -73,13 +90,14 @@ pub async fn forget(c: &mut SqliteConnection, before: UtcMillis) -> Result<(), L
 }
 
 /// Remembers UIDs of `objects`, a list of ids, that will be in their place no more from `now` on: `stay` lists those
-/// that will, ids and UIDs. Both are JSON.
+/// that will, ids and UIDs. Both are JSON. The look before, at `seen_at`, found them in their place.
 pub async fn remember_replaced(
     c: &mut SqliteConnection,
     objects: String,
     stay: String,
     now: UtcMillis,
+    seen_at: UtcMillis,
 ) -> Result<(), LedgerError> {
-    sqlx::query(REPLACED).bind(objects).bind(stay).bind(now.0).execute(c).await?;
+    sqlx::query(REPLACED).bind(objects).bind(stay).bind(now.0).bind(seen_at.0).execute(c).await?;
     Ok(())
 }

@@ -56,6 +56,7 @@ pub use backup::{Restored, backup, restore};
 pub use clock_rollback::{GAVE_UP, Since, Undone};
 pub use commit_hook::{Commit, CommitFate, CommitHook, Durable};
 pub use file::{denied, size};
+pub use gone::Departed;
 pub use history::HistoryCursor;
 pub use identities::OldRing;
 pub use inspect::{
@@ -80,6 +81,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (7, "moved objects", include_str!("../../migrations/0007_moved_objects.sql")),
     (8, "unread", include_str!("../../migrations/0008_unread.sql")),
     (9, "attempts", include_str!("../../migrations/0009_attempts.sql")),
+    (13, "departed objects", include_str!("../../migrations/0013_departed.sql")),
 ];
 
 /// Octets of the header of a SQLite file; the octets 16 and 17 are the size of a page.

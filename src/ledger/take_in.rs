@@ -125,7 +125,7 @@ async fn take_in(
     gone::forget(c, planned.forget_before).await?;
     if !planned.gone.is_empty() {
         let hrefs = serde_json::json!(planned.gone).to_string();
-        gone::remember(c, calendar, hrefs.clone(), planned.calendar.looked_at).await?;
+        gone::remember(c, calendar, hrefs.clone(), planned.calendar.looked_at, planned.from).await?;
         sqlx::query(GONE).bind(calendar).bind(hrefs).execute(&mut *c).await?;
     }
     for (object, etag) in planned.retag {
@@ -136,7 +136,8 @@ async fn take_in(
     }
     replan(c, planned.replanned).await?;
     let now = planned.now;
-    let fired = put(c, calendar, planned.put, now, first_object, first_ring).await?;
+    let put_at = PutAt { now, seen_at: planned.from, first_object, first_ring };
+    let fired = put(c, calendar, planned.put, put_at).await?;
     if planned.advance {
         let CalendarRow { ctag, sync_token, looked_at, .. } = planned.calendar;
         sqlx::query(ADVANCE)
@@ -180,14 +181,22 @@ struct Placed {
     object: PlannedObject,
 }
 
+/// When objects are put into a calendar, when it was looked at before, and the first ids that are free.
+#[derive(Clone, Copy)]
+struct PutAt {
+    now: UtcMillis,
+    seen_at: UtcMillis,
+    first_object: i64,
+    first_ring: i64,
+}
+
 async fn put(
     c: &mut SqliteConnection,
     calendar: i64,
     objects: Vec<PlannedObject>,
-    now: UtcMillis,
-    first_object: i64,
-    first_ring: i64,
+    at: PutAt,
 ) -> Result<FireStats, LedgerError> {
+    let PutAt { now, seen_at, first_object, first_ring } = at;
     let placed: Vec<Placed> = (first_object..)
         .zip(objects)
         .map(|(new_id, object)| match object.existing {
@@ -200,7 +209,7 @@ async fn put(
     if changed != "[]" {
         let stay: Vec<(i64, &str)> =
             placed.iter().flat_map(|p| p.object.uids.iter().map(|uid| (p.id, uid.as_str()))).collect();
-        gone::remember_replaced(c, changed.clone(), serde_json::json!(stay).to_string(), now).await?;
+        gone::remember_replaced(c, changed.clone(), serde_json::json!(stay).to_string(), now, seen_at).await?;
         sqlx::query(FORGET_UIDS).bind(changed.clone()).execute(&mut *c).await?;
         sqlx::query(DISARM).bind(changed).execute(&mut *c).await?;
     }

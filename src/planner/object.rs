@@ -8,7 +8,7 @@ use crate::calendar::object::{Limits, Object};
 use crate::calendar::plan::Plan;
 use crate::calendar::surroundings::Surroundings;
 use crate::calendar::zone::Zones;
-use crate::ledger::{CalendarRow, Existing, NewRing, ObjectText, PlannedObject, Replanned};
+use crate::ledger::{CalendarRow, Departed, Existing, NewRing, ObjectText, PlannedObject, Replanned};
 use crate::time::UtcMillis;
 
 /// An object that a source put, to be planned.
@@ -32,8 +32,8 @@ pub struct Past {
     pub looked: UtcMillis,
     /// That look may not have seen what was written from then on: the source lagged behind, or could not read it.
     pub unsure: UtcMillis,
-    /// By UID, when what went from the user's calendars a short while ago would have rung next.
-    pub gone: HashMap<String, UtcMillis>,
+    /// By UID, what went from the user's calendars a short while ago.
+    pub gone: HashMap<String, Departed>,
 }
 
 /// Octets that an edited object still owes are written down in so many parts more; what comes after that is missed.
@@ -78,8 +78,8 @@ impl Past {
     /// From when on the rings of an object count: what was due when its calendar was looked at before, or when it was
     /// written, is past (rule 23). What claims to be written in the future says nothing: some clock is wrong.
     fn from(&self, job: &Job, (object, plan): (&Object, &Plan<'_>), limits: &Limits, now: UtcMillis) -> UtcMillis {
-        if let Some(due) = self.moved(job, object, plan, limits) {
-            return due.min(self.looked);
+        if let Some(Departed { due, seen_at }) = self.moved(job, object, plan, limits) {
+            return due.min(self.looked.max(seen_at));
         }
         let looked = job.owed.map_or(self.looked, |owed| owed.min(self.looked));
         match job.written.or_else(|| object.last_modified()).filter(|written| *written <= now) {
@@ -88,19 +88,19 @@ impl Past {
         }
     }
 
-    /// When an object that went a short while ago, from here or from another place of its user, would have rung next,
-    /// if it would do so here as well: it is the same one, and when it was put here says nothing of when it was
-    /// written.
-    fn moved(&self, job: &Job, object: &Object, plan: &Plan<'_>, limits: &Limits) -> Option<UtcMillis> {
+    /// The object that went a short while ago, from here or from another place of its user, if it would have rung next
+    /// when this one does: it is the same one, and when it was put here says nothing of when it was written.
+    fn moved(&self, job: &Job, object: &Object, plan: &Plan<'_>, limits: &Limits) -> Option<Departed> {
         if self.gone.is_empty() {
             return None;
         }
         let uids = object.uids();
-        let due = uids.iter().filter_map(|uid| self.gone.get(*uid)).min()?;
+        let departed = uids.iter().filter_map(|uid| self.gone.get(*uid)).min_by_key(|departed| departed.due)?;
         // What it replaces here is another one, or it is an edit of that.
         let before = job.existing.as_ref().and_then(|existing| Object::parse(&existing.text, limits).ok());
         let is_edit = before.is_some_and(|before| before.uids().iter().any(|uid| uids.contains(uid)));
-        plan.next_instance(*due).filter(|next| next == due && !is_edit)
+        let is_same = plan.next_instance(departed.due) == Some(departed.due);
+        (is_same && !is_edit).then_some(*departed)
     }
 }
 

@@ -394,6 +394,23 @@ async fn what_is_put_into_another_calendar_owes_what_it_owed_where_it_went() {
 }
 
 #[tokio::test]
+async fn what_moves_owes_nothing_from_before_it_was_last_seen_where_it_was() {
+    let mut stage = Stage::new("10:00").await;
+    stage.look("10:00", "/b/", Vec::new()).await;
+    stage.look("10:00", "/a/", vec![put("a", "12:00")]).await;
+    stage.clock.set(at("11:30"));
+    stage.core.ingest.unchanged(SOURCE, "/a/", at("11:30")).await.unwrap();
+    // It gets another alarm at 11:00 and moves, after both.
+    stage.look("11:40", "/a/", vec![gone("a")]).await;
+    let Change::Put { href, etag, text, .. } = put("a", "12:00") else { panic!("it is put") };
+    let text = String::from_utf8(text).unwrap();
+    let more = "BEGIN:VALARM\r\nACTION:DISPLAY\r\nDESCRIPTION:a\r\nTRIGGER:-PT1H\r\nEND:VALARM\r\nEND:VEVENT";
+    let text = text.replacen("END:VEVENT", more, 1).into_bytes();
+    stage.look("11:41", "/b/", vec![Change::Put { href, etag, text, written: Some(at("11:35")) }]).await;
+    assert_eq!(stage.rung("12:00").await, ["12:00 at 12:00"]);
+}
+
+#[tokio::test]
 async fn what_its_server_does_not_give_away_is_owed_over_a_restart() {
     let mut stage = Stage::new("10:00").await;
     stage.look("10:00", "/a/", vec![put("a", "12:00")]).await;
