@@ -73,7 +73,8 @@ struct DeliveryEntry {
     /// For one that is pending: not before.
     next_attempt: Option<String>,
     /// What the sink said last.
-    answer: Option<String>,
+    #[serde(rename = "answer")]
+    response: Option<String>,
     settled_at: Option<String>,
     due: String,
     fired_at: String,
@@ -142,7 +143,7 @@ fn json(row: DeliveryRow) -> DeliveryEntry {
         state: row.state,
         attempts: row.attempts,
         unknown: row.unknown,
-        answer: row.answer,
+        response: row.response,
         settled_at: row.settled_at.map(|at| at.to_string()),
         due: row.due.to_string(),
         fired_at: row.fired_at.to_string(),
@@ -154,7 +155,7 @@ fn json(row: DeliveryRow) -> DeliveryEntry {
 }
 
 fn table(rows: Vec<DeliveryRow>) -> Table {
-    let mut table = Table::new(&["ID", "DUE", "STATE", "ATTEMPTS", "NEXT OR SETTLED", "SUMMARY", "ANSWER"]);
+    let mut table = Table::new(&["ID", "DUE", "STATE", "ATTEMPTS", "NEXT OR SETTLED", "SUMMARY", "RESPONSE"]);
     for row in rows {
         let style = match row.state.as_str() {
             "delivered" => Style::Good,
@@ -170,7 +171,7 @@ fn table(rows: Vec<DeliveryRow>) -> Table {
             plain(attempts(row.attempts, row.unknown)),
             plain(at),
             plain(NotificationSummary::of(&row.notification).summary),
-            plain(row.answer.unwrap_or_default()),
+            plain(row.response.unwrap_or_default()),
         ]);
     }
     table

@@ -65,16 +65,16 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<ExitStat
             context.printer.note(format!("the sink '{}' took the alarm{to}", args.name));
             Ok(ExitStatus::Success)
         }
-        Outcome::Unknown { answer } => {
+        Outcome::Unknown { response } => {
             let name = &args.name;
-            context.printer.error(format!("the sink '{name}' may have taken the alarm{to}, or not: {answer}"));
+            context.printer.error(format!("the sink '{name}' may have taken the alarm{to}, or not: {response}"));
             Ok(ExitStatus::Failure)
         }
-        Outcome::Retry { answer, .. }
-        | Outcome::Held { answer, .. }
-        | Outcome::Permanent { answer }
-        | Outcome::Down { answer, .. } => {
-            context.printer.error(format!("the sink '{}' did not take the alarm{to}: {answer}", args.name));
+        Outcome::Retry { response, .. }
+        | Outcome::Held { response, .. }
+        | Outcome::Permanent { response }
+        | Outcome::Down { response, .. } => {
+            context.printer.error(format!("the sink '{}' did not take the alarm{to}: {response}", args.name));
             Ok(ExitStatus::Failure)
         }
         Outcome::NotAttempted | Outcome::InFlight => anyhow::bail!("the sink '{}' gave no answer", args.name),

@@ -207,15 +207,15 @@ mod tests {
         let path = folder.path().join("notify");
         let sink = sink(&path);
         let absent = sink.send(&[delivery("{1}"), delivery("{2}")]).await;
-        let answer = format!("there is no socket at {}: start the daemon that listens there", path.display());
-        assert_eq!(absent, vec![Outcome::retry(answer); 2]);
+        let response = format!("there is no socket at {}: start the daemon that listens there", path.display());
+        assert_eq!(absent, vec![Outcome::retry(response); 2]);
 
         let daemon = UnixDatagram::bind(&path).unwrap();
         assert_eq!(sink.send(&[delivery("{3}")]).await, [Outcome::Delivered]);
         drop(daemon);
         let gone = sink.send(&[delivery("{4}")]).await;
         assert!(
-            matches!(gone.as_slice(), [Outcome::Retry { answer, .. }] if answer.starts_with("nobody listens")),
+            matches!(gone.as_slice(), [Outcome::Retry { response, .. }] if response.starts_with("nobody listens")),
             "{gone:?}"
         );
         assert!(sink.check().is_err());
@@ -267,7 +267,7 @@ mod tests {
         let outcomes = sink.send(&vec![delivery("{}"); 3_000]).await;
         assert_eq!(outcomes.len(), 3_000);
         assert_eq!(outcomes.first(), Some(&Outcome::Delivered));
-        assert!(matches!(outcomes.last(), Some(Outcome::Retry { answer, .. }) if answer.contains("is full")));
+        assert!(matches!(outcomes.last(), Some(Outcome::Retry { response, .. }) if response.contains("is full")));
     }
 
     #[tokio::test]

@@ -51,12 +51,12 @@ impl NdjsonBatch {
         self.outcomes
     }
 
-    /// The outcomes when only the first `written` octets are out, for the reason `answer`.
-    pub fn delivered_upto(self, written: usize, answer: &str) -> Vec<Outcome> {
+    /// The outcomes when only the first `written` octets are out, for the reason `response`.
+    pub fn delivered_upto(self, written: usize, response: &str) -> Vec<Outcome> {
         let outcomes = self.outcomes.into_iter().zip(self.ends);
         outcomes
             .map(|(outcome, end)| match outcome {
-                Outcome::Delivered if end > written => Outcome::retry(answer),
+                Outcome::Delivered if end > written => Outcome::retry(response),
                 outcome => outcome,
             })
             .collect()
@@ -91,12 +91,12 @@ pub async fn apart<S: Send + 'static>(
         let mut state = Arc::clone(state).lock_owned().await;
         tokio::task::spawn_blocking(move || job(&mut state)).await
     };
-    let answer = match tokio::time::timeout(limit, work).await {
+    let response = match tokio::time::timeout(limit, work).await {
         Ok(Ok(outcomes)) => return outcomes,
         Ok(Err(stopped)) => format!("{name}: the writer stopped: {stopped}"),
         Err(_) => format!("{name} has taken nothing for {} s", limit.as_secs()),
     };
-    vec![Outcome::retry(answer); count]
+    vec![Outcome::retry(response); count]
 }
 
 #[cfg(test)]

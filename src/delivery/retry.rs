@@ -18,7 +18,7 @@ const LAST_UNKNOWN_WAIT: Duration = Duration::from_secs(6 * 60 * 60);
 /// A server's own wish for when to come back counts up to this.
 pub const LONGEST_WISH: Duration = Duration::from_secs(60 * 60);
 /// An answer is cut to this many octets before it is kept.
-pub const ANSWER_LIMIT: usize = 500;
+pub const RESPONSE_LIMIT: usize = 500;
 
 /// One attempt, as far as the next state depends on it.
 #[derive(Clone, Copy, Debug)]
@@ -42,34 +42,34 @@ pub struct Attempt {
 /// failed. What cannot be sent because nothing can waits. None of what was not tried, or is still being sent.
 pub fn decide(attempt: Attempt, outcome: Outcome, give_up_after: Duration) -> Option<NextState> {
     let mut wait = backoff(attempt.number, attempt.seed);
-    let answer = match outcome {
+    let response = match outcome {
         Outcome::NotAttempted | Outcome::InFlight => return None,
-        Outcome::Down { answer, .. } if attempt.now < attempt.fired.plus(millis(give_up_after)) => {
-            return Some(NextState::Waits { answer: bounded(answer) });
+        Outcome::Down { response, .. } if attempt.now < attempt.fired.plus(millis(give_up_after)) => {
+            return Some(NextState::Waits { response: bounded(response) });
         }
-        Outcome::Down { answer, .. } => bounded(answer),
+        Outcome::Down { response, .. } => bounded(response),
         Outcome::Delivered => return Some(NextState::Delivered),
-        Outcome::Permanent { answer } => return Some(NextState::Failed { answer: bounded(answer) }),
-        Outcome::Retry { answer, after } => {
+        Outcome::Permanent { response } => return Some(NextState::Failed { response: bounded(response) }),
+        Outcome::Retry { response, after } => {
             wait = after.map_or(wait, wished);
-            bounded(answer)
+            bounded(response)
         }
-        Outcome::Held { answer, wait: held } => {
+        Outcome::Held { response, wait: held } => {
             wait = wished(held);
-            bounded(answer)
+            bounded(response)
         }
-        Outcome::Unknown { answer } => {
+        Outcome::Unknown { response } => {
             let nth = usize::try_from(attempt.unknown).unwrap_or(usize::MAX);
             wait =
                 shortened(UNKNOWN_WAITS.get(nth).copied().unwrap_or(LAST_UNKNOWN_WAIT), attempt.number, attempt.seed);
-            bounded(format!("it may have been delivered: {answer}"))
+            bounded(format!("it may have been delivered: {response}"))
         }
     };
     if attempt.now >= attempt.fired.plus(millis(give_up_after)) {
-        let answer = format!("{GAVE_UP}{}; last answer: {answer}", in_words(give_up_after));
-        return Some(NextState::Failed { answer });
+        let response = format!("{GAVE_UP}{}; last answer: {response}", in_words(give_up_after));
+        return Some(NextState::Failed { response });
     }
-    Some(NextState::Retry { at: attempt.now.plus(wait), answer })
+    Some(NextState::Retry { at: attempt.now.plus(wait), response })
 }
 
 /// Milliseconds to wait after the attempt `number`.
@@ -112,11 +112,11 @@ fn in_words(duration: Duration) -> String {
     if count == 1 { format!("1 {unit}") } else { format!("{count} {unit}s") }
 }
 
-/// `answer` on one line, without control characters, at most [`ANSWER_LIMIT`] octets.
-fn bounded(answer: String) -> String {
-    let clean: String = answer.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+/// `response` on one line, without control characters, at most [`RESPONSE_LIMIT`] octets.
+fn bounded(response: String) -> String {
+    let clean: String = response.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     let clean = clean.trim();
-    clean.get(..clean.floor_char_boundary(ANSWER_LIMIT)).unwrap_or(clean).to_owned()
+    clean.get(..clean.floor_char_boundary(RESPONSE_LIMIT)).unwrap_or(clean).to_owned()
 }
 
 #[cfg(test)]
@@ -133,10 +133,10 @@ mod tests {
     }
 
     fn wait(number: u32, seed: u64, after: Option<Duration>) -> i64 {
-        let outcome = Outcome::Retry { answer: "451 busy".to_owned(), after };
+        let outcome = Outcome::Retry { response: "451 busy".to_owned(), after };
         match decide(Attempt { seed, ..attempt(number) }, outcome, DAYS_3) {
-            Some(NextState::Retry { at, answer }) => {
-                assert_eq!(answer, "451 busy");
+            Some(NextState::Retry { at, response }) => {
+                assert_eq!(response, "451 busy");
                 at.0 - 1_000
             }
             other => panic!("{other:?}"),
@@ -147,14 +147,14 @@ mod tests {
     fn what_is_final_is_final() {
         assert_eq!(decide(attempt(1), Outcome::Delivered, DAYS_3), Some(NextState::Delivered));
         let refused = decide(attempt(1), Outcome::permanent("550 5.1.1 No such user"), DAYS_3);
-        assert_eq!(refused, Some(NextState::Failed { answer: "550 5.1.1 No such user".to_owned() }));
+        assert_eq!(refused, Some(NextState::Failed { response: "550 5.1.1 No such user".to_owned() }));
         assert_eq!(decide(attempt(1), Outcome::NotAttempted, DAYS_3), None);
-        let down = Outcome::Down { answer: "refused".to_owned(), closure: Closure::Down };
-        let waits = NextState::Waits { answer: "refused".to_owned() };
+        let down = Outcome::Down { response: "refused".to_owned(), closure: Closure::Down };
+        let waits = NextState::Waits { response: "refused".to_owned() };
         assert_eq!(decide(attempt(9), down.clone(), DAYS_3), Some(waits));
         let over = Attempt { now: UtcMillis(3 * 86_400_000), ..attempt(9) };
-        let answer = "gave up after 3 days; last answer: refused".to_owned();
-        assert_eq!(decide(over, down, DAYS_3), Some(NextState::Failed { answer }));
+        let response = "gave up after 3 days; last answer: refused".to_owned();
+        assert_eq!(decide(over, down, DAYS_3), Some(NextState::Failed { response }));
     }
 
     #[test]
@@ -162,8 +162,8 @@ mod tests {
         let last = Attempt { now: UtcMillis(3 * 86_400_000 - 1), ..attempt(300) };
         assert!(matches!(decide(last, Outcome::retry("down"), DAYS_3), Some(NextState::Retry { .. })));
         let over = Attempt { now: UtcMillis(3 * 86_400_000), ..attempt(300) };
-        let answer = "gave up after 3 days; last answer: down".to_owned();
-        assert_eq!(decide(over, Outcome::retry("down"), DAYS_3), Some(NextState::Failed { answer }));
+        let response = "gave up after 3 days; last answer: down".to_owned();
+        assert_eq!(decide(over, Outcome::retry("down"), DAYS_3), Some(NextState::Failed { response }));
     }
 
     #[test]
@@ -176,9 +176,11 @@ mod tests {
     #[test]
     fn answers_are_one_bounded_line() {
         let long = format!("554 no\r\nnever\0{}", "ü".repeat(400));
-        let Some(NextState::Failed { answer }) = decide(attempt(1), Outcome::permanent(long), DAYS_3) else { panic!() };
-        assert!(answer.starts_with("554 no  never üü"), "{answer}");
-        assert!(answer.len() <= ANSWER_LIMIT && answer.len() > ANSWER_LIMIT - 2, "{}", answer.len());
+        let Some(NextState::Failed { response }) = decide(attempt(1), Outcome::permanent(long), DAYS_3) else {
+            panic!()
+        };
+        assert!(response.starts_with("554 no  never üü"), "{response}");
+        assert!(response.len() <= RESPONSE_LIMIT && response.len() > RESPONSE_LIMIT - 2, "{}", response.len());
     }
 
     proptest! {
@@ -193,7 +195,7 @@ mod tests {
         #[test]
         fn nothing_overflows(number: u32, fired: i64, now: i64, seed: u64, give_up: u64, after: Option<u64>) {
             let attempt = Attempt { number, unknown: 0, fired: UtcMillis(fired), now: UtcMillis(now), seed };
-            let outcome = Outcome::Retry { answer: String::new(), after: after.map(Duration::from_secs) };
+            let outcome = Outcome::Retry { response: String::new(), after: after.map(Duration::from_secs) };
             if let Some(NextState::Retry { at, .. }) = decide(attempt, outcome, Duration::from_secs(give_up)) {
                 prop_assert!(at > UtcMillis(now) || at == UtcMillis::MAX || at == UtcMillis::MIN);
             }

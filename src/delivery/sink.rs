@@ -37,16 +37,16 @@ pub enum Outcome {
     /// The other side has it.
     Delivered,
     /// It may work another time, not before `after` where the other side said so.
-    Retry { answer: String, after: Option<Duration> },
+    Retry { response: String, after: Option<Duration> },
     /// It was not tried: its user has been sent as many as are allowed, and gets the next one after `wait`.
-    Held { answer: String, wait: Duration },
-    /// It will never work; `answer` is the other side's word or our reason.
-    Permanent { answer: String },
+    Held { response: String, wait: Duration },
+    /// It will never work; `response` is the other side's word or our reason.
+    Permanent { response: String },
     /// Nothing can be sent now, this or anything else: the other side is down, or does not accept the login. It waits
     /// until something gets through.
-    Down { answer: String, closure: Closure },
+    Down { response: String, closure: Closure },
     /// It was sent whole, and the other side did not say what it has done with it: it may have been delivered.
-    Unknown { answer: String },
+    Unknown { response: String },
     /// It was not tried, or broken off, because sending has to end now: nothing is to be noted of it.
     NotAttempted,
     /// It is still being sent: [`Transport::finished`] brings its outcome.
@@ -65,13 +65,13 @@ pub struct Finished {
 
 impl Outcome {
     /// [`Outcome::Retry`] without a wish for when.
-    pub fn retry(answer: impl Into<String>) -> Outcome {
-        Outcome::Retry { answer: answer.into(), after: None }
+    pub fn retry(response: impl Into<String>) -> Outcome {
+        Outcome::Retry { response: response.into(), after: None }
     }
 
     /// [`Outcome::Permanent`].
-    pub fn permanent(answer: impl Into<String>) -> Outcome {
-        Outcome::Permanent { answer: answer.into() }
+    pub fn permanent(response: impl Into<String>) -> Outcome {
+        Outcome::Permanent { response: response.into() }
     }
 }
 

@@ -79,11 +79,11 @@ impl Output {
         });
         let Err((count, error)) = written else { return batch.delivered() };
         self.ragged |= batch.whole(count) != count;
-        let answer = match error.kind() {
+        let response = match error.kind() {
             ErrorKind::BrokenPipe => "standard output is closed: nobody reads it any more".to_owned(),
             _ => format!("standard output cannot be written: {error}"),
         };
-        batch.delivered_upto(count, &answer)
+        batch.delivered_upto(count, &response)
     }
 }
 
@@ -117,8 +117,8 @@ mod tests {
     async fn a_closed_output_is_for_later_and_says_so() {
         let (reader, sink) = piped();
         drop(reader);
-        let answer = "standard output is closed: nobody reads it any more";
-        assert_eq!(sink.send(&[delivery("{1}")]).await, [Outcome::retry(answer)]);
+        let response = "standard output is closed: nobody reads it any more";
+        assert_eq!(sink.send(&[delivery("{1}")]).await, [Outcome::retry(response)]);
     }
 
     #[tokio::test]

@@ -319,7 +319,7 @@ impl<C: Transport> DeliveryWorker<C> {
     fn note(&self, outcomes: &[Outcome], files: FileStamps) {
         let (sink, now) = (self.sink.name(), self.clock.now());
         let down = outcomes.iter().find_map(|outcome| match outcome {
-            Outcome::Down { answer, closure } => Some((nameless(answer), *closure)),
+            Outcome::Down { response, closure } => Some((nameless(response), *closure)),
             _ => None,
         });
         let says_nothing = |outcome: &Outcome| {
@@ -327,7 +327,7 @@ impl<C: Transport> DeliveryWorker<C> {
         };
         let through = !outcomes.iter().all(says_nothing);
         let mut gate = self.gate();
-        let Some((answer, closure)) = down else {
+        let Some((response, closure)) = down else {
             if through && gate.open() {
                 tracing::info!(sink.name = sink, "alarms can be delivered again");
             }
@@ -342,12 +342,12 @@ impl<C: Transport> DeliveryWorker<C> {
         match closure {
             Closure::Down => tracing::warn!(
                 sink.name = sink,
-                delivery.answer = answer,
+                delivery.response = response,
                 "nothing can be delivered now; alarms wait, and it is tried every few seconds"
             ),
             Closure::Settings => tracing::error!(
                 sink.name = sink,
-                delivery.answer = answer,
+                delivery.response = response,
                 "nothing can be delivered now: what the settings say is not accepted, or cannot be used; alarms wait. Mend it and start \
                  Reveille anew; another secret or file is tried at once, and all of it now and then, or at 'reveille sync'"
             ),
@@ -396,16 +396,16 @@ impl<C: Transport> DeliveryWorker<C> {
                         tracing::info!(delivery.id = id, "a mail was sent");
                     }
                 }
-                NextState::Retry { answer, at } => {
+                NextState::Retry { response, at } => {
                     result.retry += 1;
-                    tracing::debug!(sink.name = self.sink.name(), delivery.ring = delivery.ring, delivery.answer = %answer,
+                    tracing::debug!(sink.name = self.sink.name(), delivery.ring = delivery.ring, delivery.response = %response,
                         delivery.next_attempt = %at, "an alarm could not be delivered");
                 }
                 // Told once, of all.
                 NextState::Waits { .. } => result.retry += 1,
-                NextState::Failed { answer } => {
+                NextState::Failed { response } => {
                     result.failed += 1;
-                    tracing::debug!(sink.name = self.sink.name(), delivery.ring = delivery.ring, delivery.answer = %answer,
+                    tracing::debug!(sink.name = self.sink.name(), delivery.ring = delivery.ring, delivery.response = %response,
                         "an alarm will not be delivered");
                 }
             }
@@ -429,15 +429,15 @@ impl<C: Transport> DeliveryWorker<C> {
     fn report(&self, result: BatchResult, settlements: &[Settlement]) {
         let sink = self.sink.name();
         let first = |wanted: fn(&NextState) -> Option<&String>| {
-            settlements.iter().find_map(|settlement| wanted(&settlement.next_state)).map(|answer| nameless(answer))
+            settlements.iter().find_map(|settlement| wanted(&settlement.next_state)).map(|response| nameless(response))
         };
         let unknown = settlements.iter().filter(|settlement| settlement.unknown).count();
         if unknown > 0 && self.is_to_be_told() {
             tracing::warn!(
                 sink.name = sink,
                 alarms = unknown,
-                delivery.answer = first(|next_state| match next_state {
-                    NextState::Retry { answer, .. } | NextState::Failed { answer } => Some(answer),
+                delivery.response = first(|next_state| match next_state {
+                    NextState::Retry { response, .. } | NextState::Failed { response } => Some(response),
                     NextState::Delivered | NextState::Waits { .. } => None,
                 }),
                 "alarms may have been delivered, or not: nobody confirmed them; those that are not too old are sent again after a \
@@ -447,22 +447,24 @@ impl<C: Transport> DeliveryWorker<C> {
         let later = |one: &&Settlement| matches!(one.next_state, NextState::Retry { .. }) && !one.unknown;
         let later = settlements.iter().filter(later).count();
         if later > 0 && self.is_to_be_told() {
-            let answer =
-                first(|next_state| if let NextState::Retry { answer, .. } = next_state { Some(answer) } else { None });
+            let response =
+                first(
+                    |next_state| if let NextState::Retry { response, .. } = next_state { Some(response) } else { None },
+                );
             tracing::warn!(
                 sink.name = sink,
                 alarms = later,
-                delivery.answer = answer,
+                delivery.response = response,
                 "alarms could not be delivered and are tried again; see 'reveille deliveries --pending'"
             );
         }
         if result.failed > 0 {
-            let answer =
-                first(|next_state| if let NextState::Failed { answer } = next_state { Some(answer) } else { None });
+            let response =
+                first(|next_state| if let NextState::Failed { response } = next_state { Some(response) } else { None });
             tracing::error!(
                 sink.name = sink,
                 alarms = result.failed,
-                delivery.answer = answer,
+                delivery.response = response,
                 "alarms were not delivered; see 'reveille deliveries --failed'"
             );
         }
@@ -475,9 +477,9 @@ fn lock<T>(of: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 /// An answer for the log, where no addresses belong; the ledger has it whole.
-fn nameless(answer: &str) -> String {
+fn nameless(response: &str) -> String {
     let words: Vec<&str> =
-        answer.split(' ').map(|word| if word.contains('@') { "(an address)" } else { word }).collect();
+        response.split(' ').map(|word| if word.contains('@') { "(an address)" } else { word }).collect();
     words.join(" ")
 }
 

@@ -26,7 +26,7 @@ const SET_META: &str =
     "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
 // What was pending in the copy has been sent since, or has not: nobody can tell, so it is a person's choice.
 const GIVE_UP: &str = "UPDATE deliveries SET state = 'failed', settled_at = ?2,
-    answer = 'it was pending in the backup that was put back; whether it was sent since is not known'
+    response = 'it was pending in the backup that was put back; whether it was sent since is not known'
     WHERE state = 'pending' AND ring IN (SELECT id FROM rings WHERE due <= ?1)";
 
 /// A ledger that was put back.

@@ -15,7 +15,7 @@ const SLIGHT: i64 = 60_000;
 /// delivered has five hours more.
 const HOUR: i64 = 3_600_000;
 
-/// With this the answer of a delivery begins that was given up because it had waited for too long.
+/// With this the response of a delivery begins that was given up because it had waited for too long.
 pub const GAVE_UP: &str = "gave up after ";
 
 /// Under this key the ledger remembers that its objects are to be planned again, and from when on: until that is done,
@@ -38,7 +38,7 @@ macro_rules! with_wrong {
 const AHEAD: &str = with_wrong!(
     "SELECT EXISTS (SELECT 1 FROM calendars WHERE looked_at > ?3)
         OR EXISTS (SELECT 1 FROM wrong WHERE fired_at > ?3)
-        OR EXISTS (SELECT 1 FROM deliveries WHERE state = 'failed' AND settled_at > ?3 AND instr(answer, ?4) = 1)
+        OR EXISTS (SELECT 1 FROM deliveries WHERE state = 'failed' AND settled_at > ?3 AND instr(response, ?4) = 1)
         OR EXISTS (SELECT 1 FROM deliveries WHERE state = 'pending' AND next_attempt > ?5 + (unknown > 0) * 18000000)"
 );
 // What a row stands for comes after the last ring of its firing that has a row of its own.
@@ -53,7 +53,7 @@ const RETRIES: &str = "UPDATE deliveries SET next_attempt = ?1
     WHERE state = 'pending' AND next_attempt > ?2 + (unknown > 0) * 18000000";
 // What was given up because it was too old has not got so old.
 const GIVEN_UP: &str = "UPDATE deliveries SET state = 'pending', next_attempt = ?1, settled_at = NULL
-    WHERE state = 'failed' AND settled_at > ?1 AND instr(answer, ?2) = 1";
+    WHERE state = 'failed' AND settled_at > ?1 AND instr(response, ?2) = 1";
 const REMEMBER: &str =
     "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
 

@@ -145,7 +145,7 @@ pub struct DeliveryRow {
     /// How many of the attempts ended without a word on whether it was taken.
     pub unknown: i64,
     pub next_attempt: UtcMillis,
-    pub answer: Option<String>,
+    pub response: Option<String>,
     pub settled_at: Option<UtcMillis>,
     pub due: UtcMillis,
     pub fired_at: UtcMillis,
@@ -196,7 +196,7 @@ const COUNTED: &str =
     OR (r.state = 'missed' AND r.count > 1 AND r.due >= ?2)) ORDER BY abs(r.due - ?2) LIMIT 1";
 const LATENESS: &str = "SELECT fired_at - due FROM rings WHERE state = 'fired' ORDER BY fired_at DESC LIMIT ?";
 const DELIVERIES: &str =
-    "SELECT d.ring, s.name, d.recipient, d.state, d.attempts, d.unknown, d.next_attempt, d.answer, d.settled_at,
+    "SELECT d.ring, s.name, d.recipient, d.state, d.attempts, d.unknown, d.next_attempt, d.response, d.settled_at,
     r.due, r.fired_at, r.notification
     FROM deliveries d JOIN sinks s ON s.id = d.sink JOIN rings r ON r.id = d.ring";
 
@@ -513,7 +513,7 @@ fn delivery(row: &SqliteRow) -> Result<DeliveryRow, LedgerError> {
         attempts: row.try_get("attempts")?,
         unknown: row.try_get("unknown")?,
         next_attempt: UtcMillis(row.try_get("next_attempt")?),
-        answer: optional_text(row, "answer")?,
+        response: optional_text(row, "response")?,
         settled_at: instant(row, "settled_at")?,
         due: UtcMillis(row.try_get("due")?),
         fired_at: UtcMillis(row.try_get("fired_at")?),

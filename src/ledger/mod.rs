@@ -81,6 +81,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (7, "moved objects", include_str!("../../migrations/0007_moved_objects.sql")),
     (8, "unread", include_str!("../../migrations/0008_unread.sql")),
     (9, "attempts", include_str!("../../migrations/0009_attempts.sql")),
+    (12, "response", include_str!("../../migrations/0012_response.sql")),
     (13, "departed objects", include_str!("../../migrations/0013_departed.sql")),
 ];
 

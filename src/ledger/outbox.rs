@@ -43,16 +43,16 @@ pub enum NextState {
     Delivered,
     /// To be tried again, not before `at`.
     Retry {
-        answer: String,
+        response: String,
         at: UtcMillis,
     },
     /// It waits for something else than its time, and that was no attempt of its own.
     Waits {
-        answer: String,
+        response: String,
     },
     /// Not to be tried again.
     Failed {
-        answer: String,
+        response: String,
     },
 }
 
@@ -84,16 +84,16 @@ pub(super) const CLAIMABLE: &str =
 pub(super) const NEXT: &str = "SELECT next_attempt, ring, recipient FROM deliveries
     WHERE state = 'pending' AND sink = ?1 ORDER BY next_attempt, ring, recipient LIMIT ?2";
 const DELIVERED: &str =
-    "UPDATE deliveries SET state = 'delivered', attempts = attempts + 1, answer = NULL, settled_at = ?3
+    "UPDATE deliveries SET state = 'delivered', attempts = attempts + 1, response = NULL, settled_at = ?3
     WHERE sink = ?1 AND recipient = '' AND ring IN (SELECT value FROM json_each(?2)) AND state = 'pending'";
 const WAITS: &str =
-    "UPDATE deliveries SET answer = ?4 WHERE ring = ?1 AND sink = ?2 AND recipient = ?3 AND state = 'pending'";
-const SETTLE: &str = "UPDATE deliveries SET state = ?4, attempts = attempts + 1, answer = ?5,
+    "UPDATE deliveries SET response = ?4 WHERE ring = ?1 AND sink = ?2 AND recipient = ?3 AND state = 'pending'";
+const SETTLE: &str = "UPDATE deliveries SET state = ?4, attempts = attempts + 1, response = ?5,
     next_attempt = coalesce(?6, next_attempt), settled_at = ?7, unknown = unknown + ?8
     WHERE ring = ?1 AND sink = ?2 AND recipient = ?3 AND state = 'pending'";
 
 const GIVE_UP: &str = "UPDATE deliveries SET state = 'failed', settled_at = ?4,
-    answer = 'its notification in the ledger is damaged: what is to be sent, or to whom, cannot be read'
+    response = 'its notification in the ledger is damaged: what is to be sent, or to whom, cannot be read'
     WHERE ring = ?1 AND sink = ?2 AND CAST(recipient AS BLOB) = ?3 AND state = 'pending'";
 
 impl Ledger {
@@ -254,22 +254,22 @@ async fn settle(
         sqlx::query(DELIVERED).bind(sink).bind(delivered).bind(now.0).execute(&mut *c).await?;
     }
     for settlement in settlements.into_iter().filter(|s| !whole(s)) {
-        let (state, answer, next, settled) = match settlement.next_state {
-            NextState::Waits { answer } => {
+        let (state, response, next, settled) = match settlement.next_state {
+            NextState::Waits { response } => {
                 let query = sqlx::query(WAITS).bind(settlement.ring).bind(sink).bind(settlement.recipient);
-                query.bind(answer).execute(&mut *c).await?;
+                query.bind(response).execute(&mut *c).await?;
                 continue;
             }
             NextState::Delivered => ("delivered", None, None, Some(now.0)),
-            NextState::Retry { answer, at } => ("pending", Some(answer), Some(at.0), None),
-            NextState::Failed { answer } => ("failed", Some(answer), None, Some(now.0)),
+            NextState::Retry { response, at } => ("pending", Some(response), Some(at.0), None),
+            NextState::Failed { response } => ("failed", Some(response), None, Some(now.0)),
         };
         sqlx::query(SETTLE)
             .bind(settlement.ring)
             .bind(sink)
             .bind(settlement.recipient)
             .bind(state)
-            .bind(answer)
+            .bind(response)
             .bind(next)
             .bind(settled)
             .bind(settlement.unknown)

@@ -160,7 +160,7 @@ async fn a_ledger_of_an_older_version_is_brought_up_to_date() {
     assert!(matches!(super::inspect::Inspector::open(&path).await, Err(LedgerError::Older { .. })));
     let ledger = Ledger::open(&path).await.unwrap();
     let told =
-        "SELECT concat_ws(' ', recipient, state, attempts, answer, settled_at) FROM deliveries ORDER BY recipient";
+        "SELECT concat_ws(' ', recipient, state, attempts, response, settled_at) FROM deliveries ORDER BY recipient";
     let deliveries: Vec<String> = sqlx::query_scalar(told).fetch_all(ledger.readers()).await.unwrap();
     assert_eq!(deliveries, [" pending 3 451 busy", "mary@example.org delivered 1 20"]);
     let claimed = ledger.claim(1, UtcMillis(10), UtcMillis(20), 10).await.unwrap().deliveries;
@@ -311,7 +311,7 @@ async fn what_is_leased_takes_no_place_in_a_claim() {
     let later = |ring| Settlement {
         ring,
         recipient: String::new(),
-        next_state: NextState::Retry { answer: "451 busy".to_owned(), at: at(13) },
+        next_state: NextState::Retry { response: "451 busy".to_owned(), at: at(13) },
         unknown: false,
     };
     ledger.settle(sink, vec![later(4), later(2)], at(12)).await.unwrap();
@@ -364,7 +364,7 @@ async fn what_waits_for_hours_because_it_may_have_arrived_says_nothing_of_the_cl
     ledger.fire(vec![DueObject { timer, rings: vec![ring(1, sink)], next: None }], at(NOON)).await.unwrap();
     ledger.claim(sink, at(NOON), at(NOON + 1), 10).await.unwrap();
     let settled = |next_state, unknown| vec![Settlement { ring: 1, recipient: String::new(), next_state, unknown }];
-    let later = |answer: &str| NextState::Retry { answer: answer.to_owned(), at: at(NOON + 6 * HOURS) };
+    let later = |response: &str| NextState::Retry { response: response.to_owned(), at: at(NOON + 6 * HOURS) };
     ledger.settle(sink, settled(later("no answer"), true), at(NOON)).await.unwrap();
     assert_eq!(ledger.undo_future_records(at(NOON), 86_400_000).await.unwrap(), None);
     // Three hours before, the clock by which it waits was ahead.
@@ -382,12 +382,12 @@ async fn a_settled_delivery_stays_settled() {
     let claimed = ledger.claim(sink, at(10), at(20), 10).await.unwrap().deliveries;
     let settle =
         |next_state| vec![Settlement { ring: claimed[0].ring, recipient: String::new(), next_state, unknown: false }];
-    let later = NextState::Retry { answer: "451 busy".to_owned(), at: at(40) };
+    let later = NextState::Retry { response: "451 busy".to_owned(), at: at(40) };
     ledger.settle(sink, settle(later), at(11)).await.unwrap();
     assert!(ledger.claim(sink, at(39), at(50), 10).await.unwrap().deliveries.is_empty());
     assert_eq!(ledger.claim(sink, at(40), at(50), 10).await.unwrap().deliveries[0].attempts, 1);
     ledger.settle(sink, settle(NextState::Delivered), at(41)).await.unwrap();
-    let late = NextState::Failed { answer: "550".to_owned() };
+    let late = NextState::Failed { response: "550".to_owned() };
     ledger.settle(sink, settle(late), at(42)).await.unwrap();
     let states: Vec<(String, i64)> =
         sqlx::query_as("SELECT state, attempts FROM deliveries").fetch_all(ledger.readers()).await.unwrap();

@@ -133,7 +133,7 @@ async fn what_was_in_flight_is_settled_as_it_ended() {
     assert_eq!(stage.worker.run_batch().await.unwrap().in_flight, 2);
     let rings = stage.sent.lock().unwrap().clone();
     stage.ends(rings[0], Outcome::Delivered);
-    stage.ends(rings[1], Outcome::Unknown { answer: "no answer".to_owned() });
+    stage.ends(rings[1], Outcome::Unknown { response: "no answer".to_owned() });
     // Nothing is owed but what may have been delivered, which waits.
     let all = stage.worker.send_all().await.unwrap();
     assert_eq!(all, BatchResult { delivered: 1, retry: 1, ..BatchResult::default() });

@@ -125,7 +125,7 @@ fn to(recipient: &str) -> ClaimedDelivery {
 /// The answer of the only outcome, which must be that it is to be tried later.
 fn retry(outcomes: &[Outcome]) -> &str {
     match outcomes {
-        [Outcome::Retry { answer, after: None } | Outcome::Down { answer, .. }] => answer,
+        [Outcome::Retry { response, after: None } | Outcome::Down { response, .. }] => response,
         other => panic!("{other:?}"),
     }
 }
@@ -281,7 +281,7 @@ async fn what_is_refused_of_us_is_no_mails_fault_and_all_of_them_wait() {
         let outcomes = sent(&sink, &deliveries).await;
         let (code, _) = answer.split_once(' ').unwrap();
         for outcome in &outcomes {
-            let Outcome::Down { answer: told, closure: Closure::Settings } = outcome else { panic!("{outcome:?}") };
+            let Outcome::Down { response: told, closure: Closure::Settings } = outcome else { panic!("{outcome:?}") };
             assert!(told.contains(code) && told.starts_with("127.0.0.1:"), "{told}");
         }
         let checked = sink.check().await.unwrap_err().to_string();
@@ -363,7 +363,9 @@ async fn a_server_that_hangs_costs_one_time_limit_not_one_a_mail() {
         let outcomes = sent(&sink, &vec![to("mary@example.org"); 8]).await;
         assert!(began.elapsed() < IMPATIENT * 20, "{step}: {:?}", began.elapsed());
         for outcome in &outcomes {
-            let Outcome::Down { answer, closure: Closure::Down } = outcome else { panic!("{step}: {outcome:?}") };
+            let Outcome::Down { response: answer, closure: Closure::Down } = outcome else {
+                panic!("{step}: {outcome:?}")
+            };
             assert!(answer.starts_with(&format!("127.0.0.1:{} did not answer to ", server.port)), "{step}: {answer}");
         }
     }
@@ -386,7 +388,7 @@ async fn a_mail_that_is_not_confirmed_is_neither_delivered_nor_lost() {
     let sink = Setting { timeout: IMPATIENT, ..Setting::of(&server, SmtpSecurity::Plain) }.sink();
     let outcomes = sent(&sink, &[to("mary@example.org")]).await;
     let expected = format!("127.0.0.1:{} did not answer to the mail itself in time", server.port);
-    assert_eq!(outcomes, [Outcome::Unknown { answer: expected }]);
+    assert_eq!(outcomes, [Outcome::Unknown { response: expected }]);
     // What was not sent to its end cannot have been taken, however much of it was.
     let (end, ended) = std::sync::mpsc::channel::<()>();
     let setting = hostile(move |stream| {
@@ -524,7 +526,7 @@ async fn a_user_gets_so_many_mails_an_hour_and_the_rest_waits() {
     let outcomes = sent(&sink, &deliveries).await;
     let delivered = outcomes.iter().filter(|outcome| **outcome == Outcome::Delivered).count();
     assert_eq!((delivered, &outcomes[5]), (4, &Outcome::Delivered), "{outcomes:?}");
-    let held = |outcome: &&Outcome| matches!(outcome, Outcome::Held { answer, wait } if answer.contains("max_mails_per_hour") && wait.as_secs() == 3_600);
+    let held = |outcome: &&Outcome| matches!(outcome, Outcome::Held { response, wait } if response.contains("max_mails_per_hour") && wait.as_secs() == 3_600);
     assert_eq!(outcomes.iter().filter(held).count(), 2, "{outcomes:?}");
     assert_eq!(take(&server, 4).len(), 4);
 }
@@ -763,7 +765,7 @@ async fn whatever_a_server_answers_at_whatever_step_nothing_counts_as_delivered_
                         "{recipient}: {slip:?} {outcomes:?}"
                     );
                 }
-                Outcome::Permanent { answer, .. } => {
+                Outcome::Permanent { response: answer, .. } => {
                     assert!(copies == 0 && answer.starts_with('5'), "{recipient}: {slip:?} {outcomes:?}");
                     assert!(slip.says.starts_with(b"5"), "{recipient}: {slip:?} {outcomes:?}");
                 }

@@ -55,7 +55,8 @@ pub(super) struct DeliveryFacts {
     pub(super) state: String,
     pub(super) attempts: i64,
     pub(super) next_attempt: Option<String>,
-    pub(super) answer: Option<String>,
+    #[serde(rename = "answer")]
+    pub(super) response: Option<String>,
     pub(super) settled_at: Option<String>,
 }
 
@@ -129,7 +130,7 @@ fn delivery(row: DeliveryRow) -> DeliveryFacts {
         state: row.state,
         attempts: row.attempts,
         next_attempt: pending.then(|| row.next_attempt.to_string()),
-        answer: row.answer,
+        response: row.response,
         settled_at: row.settled_at.map(|at| at.to_string()),
     }
 }

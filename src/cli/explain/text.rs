@@ -168,8 +168,8 @@ fn delivery(told: &DeliveryFacts, printer: &mut Printer) -> Result<(), PrintErro
         (None, Some(at)) => format!(", next try not before {at}"),
         (None, None) => String::new(),
     };
-    let answer = told.answer.as_deref().map(|answer| format!(": {answer}")).unwrap_or_default();
-    printer.line(format!("    {sink}{to}: {state}{when}, {attempts} tries{answer}"))
+    let response = told.response.as_deref().map(|response| format!(": {response}")).unwrap_or_default();
+    printer.line(format!("    {sink}{to}: {state}{when}, {attempts} tries{response}"))
 }
 
 /// Which alarm: by its line.

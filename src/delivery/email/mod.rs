@@ -212,7 +212,7 @@ impl Email {
     /// # Errors
     /// When they are not.
     pub fn ready(&self) -> Result<(), SinkError> {
-        self.mailer.pool.server().ready().map(drop).map_err(|error| SinkError(error.into_answer()))
+        self.mailer.pool.server().ready().map(drop).map_err(|error| SinkError(error.into_response()))
     }
 
     /// Logs in, begins a mail as if one were to be sent, and says how that went.
@@ -223,7 +223,7 @@ impl Email {
         let (server, from) = (self.mailer.pool.server(), &self.mailer.builder.from.email);
         let silent = |_| SmtpError::Down(format!("{} did not answer in time", server.name()));
         let checked = timeout(self.timeout, self.mailer.check()).await.map_err(silent).flatten();
-        checked.map_err(|error| SinkError(error.into_answer()))?;
+        checked.map_err(|error| SinkError(error.into_response()))?;
         Ok(format!("{}, and takes mails from {from}", server.greeted()))
     }
 }
@@ -281,7 +281,7 @@ impl Mailer {
             let index = batch.next.fetch_add(1, Ordering::Relaxed);
             let Some(delivery) = batch.deliveries.get(index) else { break };
             let outcome = match batch.down.get() {
-                Some((answer, closure)) => Outcome::Down { answer: answer.clone(), closure: *closure },
+                Some((response, closure)) => Outcome::Down { response: response.clone(), closure: *closure },
                 None if self.deadline.is_near() => Outcome::NotAttempted,
                 None => match self.message_for(delivery) {
                     Ok(mail) => {
@@ -311,9 +311,9 @@ impl Mailer {
         self.allowance.take(&mail.user, now).map_err(|wait| {
             let most = self.allowance.most();
             let user = mail.user.escape_debug();
-            let answer =
+            let response =
                 format!("'{user}' has been sent {most} mails within an hour, as many as max_mails_per_hour allows");
-            Outcome::Held { answer, wait }
+            Outcome::Held { response, wait }
         })?;
         Ok(mail)
     }
@@ -337,8 +337,8 @@ impl Mailer {
                 biased;
                 sent = current.deliver(mail, self.pool.server()) => sent,
                 () = self.deadline.reached() => {
-                    let answer = "Reveille was stopped before the server confirmed the mail".to_owned();
-                    return current.may_have_sent().then_some(Err(SmtpError::Unknown(answer)));
+                    let response = "Reveille was stopped before the server confirmed the mail".to_owned();
+                    return current.may_have_sent().then_some(Err(SmtpError::Unknown(response)));
                 }
             };
             match sent {
@@ -359,25 +359,25 @@ impl Mailer {
     fn outcome(&self, sent: Result<(), SmtpError>, batch: &MailBatch) -> Outcome {
         match sent {
             Ok(()) => Outcome::Delivered,
-            Err(SmtpError::Refused { answer, forever: true }) => Outcome::permanent(answer),
-            Err(SmtpError::Refused { answer, .. } | SmtpError::Broken(answer) | SmtpError::Stale(answer)) => {
-                Outcome::retry(answer)
+            Err(SmtpError::Refused { response, forever: true }) => Outcome::permanent(response),
+            Err(SmtpError::Refused { response, .. } | SmtpError::Broken(response) | SmtpError::Stale(response)) => {
+                Outcome::retry(response)
             }
-            Err(SmtpError::Unknown(answer)) => Outcome::Unknown { answer },
-            Err(SmtpError::Cut(answer) | SmtpError::Silent(answer)) => {
-                let (answer, _) = batch.down.get_or_init(|| (answer, Closure::Down));
-                Outcome::retry(answer.as_str())
+            Err(SmtpError::Unknown(response)) => Outcome::Unknown { response },
+            Err(SmtpError::Cut(response) | SmtpError::Silent(response)) => {
+                let (response, _) = batch.down.get_or_init(|| (response, Closure::Down));
+                Outcome::retry(response.as_str())
             }
-            Err(SmtpError::Down(answer)) => down(batch, answer, Closure::Down),
-            Err(SmtpError::Settings(answer)) => down(batch, answer, Closure::Settings),
+            Err(SmtpError::Down(response)) => down(batch, response, Closure::Down),
+            Err(SmtpError::Settings(response)) => down(batch, response, Closure::Settings),
         }
     }
 }
 
 /// The outcome of a mail without which no other goes out either.
-fn down(batch: &MailBatch, answer: String, closure: Closure) -> Outcome {
-    let (answer, closure) = batch.down.get_or_init(|| (answer, closure));
-    Outcome::Down { answer: answer.clone(), closure: *closure }
+fn down(batch: &MailBatch, response: String, closure: Closure) -> Outcome {
+    let (response, closure) = batch.down.get_or_init(|| (response, closure));
+    Outcome::Down { response: response.clone(), closure: *closure }
 }
 
 /// How we introduce ourselves by the name or the address in brackets that the settings give, which are checked.

@@ -81,21 +81,21 @@ pub enum SmtpError {
     /// The mail was sent to its end, and the server did not say what it has done with it.
     Unknown(String),
     /// The server does not take this mail: never, or not now.
-    Refused { answer: String, forever: bool },
+    Refused { response: String, forever: bool },
 }
 
 impl SmtpError {
     /// What the server said, or what went wrong.
-    pub fn into_answer(self) -> String {
+    pub fn into_response(self) -> String {
         match self {
-            SmtpError::Down(answer)
-            | SmtpError::Settings(answer)
-            | SmtpError::Cut(answer)
-            | SmtpError::Silent(answer)
-            | SmtpError::Stale(answer)
-            | SmtpError::Broken(answer)
-            | SmtpError::Unknown(answer) => answer,
-            SmtpError::Refused { answer, .. } => answer,
+            SmtpError::Down(response)
+            | SmtpError::Settings(response)
+            | SmtpError::Cut(response)
+            | SmtpError::Silent(response)
+            | SmtpError::Stale(response)
+            | SmtpError::Broken(response)
+            | SmtpError::Unknown(response) => response,
+            SmtpError::Refused { response, .. } => response,
         }
     }
 }
@@ -161,8 +161,8 @@ impl MailServer {
         let mut smtp = self.command("EHLO", greeting).await?;
         if let Some(login) = &login {
             let mechanisms = [Mechanism::Plain, Mechanism::Login];
-            let answer = self.command("AUTH", smtp.auth(&mechanisms, login)).await?;
-            exactly(&[235], &answer).map_err(|told| SmtpError::Down(format!("{} at AUTH: {told}", self.name())))?;
+            let response = self.command("AUTH", smtp.auth(&mechanisms, login)).await?;
+            exactly(&[235], &response).map_err(|told| SmtpError::Down(format!("{} at AUTH: {told}", self.name())))?;
         }
         Ok(smtp)
     }
@@ -253,7 +253,9 @@ impl Session {
         let octets = &mail.octets;
         let sent = self.step(("the mail itself", &[250], data), server, async |smtp| smtp.message(octets).await).await;
         sent.map_err(|error| match error {
-            SmtpError::Broken(answer) | SmtpError::Silent(answer) if self.may_have_sent() => SmtpError::Unknown(answer),
+            SmtpError::Broken(response) | SmtpError::Silent(response) if self.may_have_sent() => {
+                SmtpError::Unknown(response)
+            }
             other => other,
         })
     }
@@ -277,8 +279,8 @@ impl Session {
         let command = MailFrom::new(Some(from.clone()), Vec::new());
         let begun = timeout(server.limits.command, self.smtp.command(command)).await;
         let begun = begun.map_err(|_| SmtpError::Down(server.silent("MAIL")))?;
-        let answer = begun.map_err(|error| self.not_begun(&error, &from, server))?;
-        exactly(&[250], &answer).map_err(SmtpError::Broken)?;
+        let response = begun.map_err(|error| self.not_begun(&error, &from, server))?;
+        exactly(&[250], &response).map_err(SmtpError::Broken)?;
         self.carried = true;
         Ok(())
     }
@@ -290,13 +292,13 @@ impl Session {
         let done = self.step(step, server, async |smtp| smtp.command(rcpt).await).await;
         // Many servers wait with what they have against us until a recipient is named.
         done.map_err(|error| match error {
-            SmtpError::Refused { answer, forever } if is_about_us(&answer) => {
-                let told = format!("{} at RCPT: {answer}", server.name());
+            SmtpError::Refused { response, forever } if is_about_us(&response) => {
+                let told = format!("{} at RCPT: {response}", server.name());
                 if forever { SmtpError::Settings(told) } else { SmtpError::Down(told) }
             }
             // It may need a login that the settings lack, or not serve that recipient.
-            SmtpError::Refused { answer, .. } if is_about_relaying(&answer) => {
-                SmtpError::Refused { answer, forever: false }
+            SmtpError::Refused { response, .. } if is_about_relaying(&response) => {
+                SmtpError::Refused { response, forever: false }
             }
             other => other,
         })
@@ -310,14 +312,14 @@ impl Session {
         work: impl AsyncFnOnce(&mut AsyncSmtpConnection) -> Result<Response, Error>,
     ) -> Result<(), SmtpError> {
         let done = timeout(limit, work(&mut self.smtp)).await;
-        let answer = done.map_err(|_| SmtpError::Silent(server.silent(step)))?.map_err(|error| under_way(&error))?;
-        exactly(codes, &answer).map_err(SmtpError::Broken)
+        let response = done.map_err(|_| SmtpError::Silent(server.silent(step)))?.map_err(|error| under_way(&error))?;
+        exactly(codes, &response).map_err(SmtpError::Broken)
     }
 
     /// Makes the session ready for the next mail after one was refused; false when it cannot be used any more.
     pub async fn reset(&mut self) -> bool {
         let reset = timeout(RESET_TIMEOUT, self.smtp.command(Rset)).await;
-        reset.is_ok_and(|answer| answer.is_ok_and(|answer| exactly(&[250], &answer).is_ok()))
+        reset.is_ok_and(|response| response.is_ok_and(|response| exactly(&[250], &response).is_ok()))
     }
 
     /// Ends the session.
@@ -348,7 +350,7 @@ fn literal(local: SocketAddr) -> ClientId {
 
 /// Whether an answer to RCPT is about our name or our sender, and not about the recipient: its code, its enhanced code
 /// (RFC 3463, 3.2) or its words say so.
-fn is_about_us(answer: &str) -> bool {
+fn is_about_us(response: &str) -> bool {
     const CODES: [&str; 3] = ["1.7", "1.8", "7.60"];
     const WORDS: [&str; 7] = [
         "sender address rejected",
@@ -359,42 +361,42 @@ fn is_about_us(answer: &str) -> bool {
         "send as this sender",
         "sender denied",
     ];
-    let (code, rest) = answer.split_once([' ', '-']).unwrap_or((answer, ""));
+    let (code, rest) = response.split_once([' ', '-']).unwrap_or((response, ""));
     let enhanced = rest.split(' ').next().unwrap_or_default();
     let subject = enhanced.split_once('.').filter(|(class, _)| matches!(*class, "4" | "5"));
-    let lower = answer.to_lowercase();
+    let lower = response.to_lowercase();
     code == "504"
         || subject.is_some_and(|(_, subject)| CODES.contains(&subject))
         || WORDS.iter().any(|words| lower.contains(words))
 }
 
 /// Whether an answer to RCPT says that the server does not pass mails on, from here or to there.
-fn is_about_relaying(answer: &str) -> bool {
-    let lower = answer.to_lowercase();
+fn is_about_relaying(response: &str) -> bool {
+    let lower = response.to_lowercase();
     ["relay access denied", "relaying denied", "relay not permitted", "unable to relay", "not permitted to relay"]
         .iter()
         .any(|words| lower.contains(words))
 }
 
-/// Whether `answer` is one of `codes`; the answer where it is not, although it is no refusal: nobody can say what the
+/// Whether `response` is one of `codes`; the answer where it is not, although it is no refusal: nobody can say what the
 /// server has understood.
-fn exactly(codes: &[u16], answer: &Response) -> Result<(), String> {
-    if codes.iter().any(|code| answer.has_code(*code)) {
+fn exactly(codes: &[u16], response: &Response) -> Result<(), String> {
+    if codes.iter().any(|code| response.has_code(*code)) {
         return Ok(());
     }
-    let words: Vec<&str> = answer.message().collect();
-    Err(format!("the server says {} {}, which is no answer to what it was asked", answer.code(), words.join(" ")))
+    let words: Vec<&str> = response.message().collect();
+    Err(format!("the server says {} {}, which is no answer to what it was asked", response.code(), words.join(" ")))
 }
 
 /// What a failure in the midst of a mail means.
 fn under_way(error: &Error) -> SmtpError {
-    let answer = words(error);
+    let response = words(error);
     match error.status() {
-        Some(code) if is_goodbye(code) => SmtpError::Cut(answer),
+        Some(code) if is_goodbye(code) => SmtpError::Cut(response),
         // Wrong settings rather than a wrong recipient: no mail goes out until they are mended.
-        Some(code) if is_about_login(code) => SmtpError::Settings(answer),
-        Some(code) => SmtpError::Refused { answer, forever: is_forever(code) },
-        None => SmtpError::Broken(answer),
+        Some(code) if is_about_login(code) => SmtpError::Settings(response),
+        Some(code) => SmtpError::Refused { response, forever: is_forever(code) },
+        None => SmtpError::Broken(response),
     }
 }
 

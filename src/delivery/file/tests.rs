@@ -69,10 +69,10 @@ async fn what_cannot_be_written_now_is_for_later() {
     let path = folder.path().join("missing").join("alarms.jsonl");
     let file = sink(&path);
     let outcomes = file.send(&[delivery("{1}")]).await;
-    let [Outcome::Retry { answer, after: None }] = outcomes.as_slice() else { panic!("{outcomes:?}") };
+    let [Outcome::Retry { response, after: None }] = outcomes.as_slice() else { panic!("{outcomes:?}") };
     assert!(
-        answer.contains("alarms.jsonl cannot be written") && answer.ends_with("create its folder first"),
-        "{answer}"
+        response.contains("alarms.jsonl cannot be written") && response.ends_with("create its folder first"),
+        "{response}"
     );
     assert!(file.check().is_err());
     fs::create_dir(path.parent().unwrap()).unwrap();
@@ -131,7 +131,7 @@ fn within_a_small_disk(path: &Path) {
         let (delivered, rest) = outcomes.split_at(4);
         assert_eq!(delivered, vec![Outcome::Delivered; 4]);
         assert!(
-            rest.iter().all(|o| matches!(o, Outcome::Retry { answer, .. } if answer.contains("cannot be written"))),
+            rest.iter().all(|o| matches!(o, Outcome::Retry { response, .. } if response.contains("cannot be written"))),
             "{rest:?}"
         );
         assert_eq!(fs::read_to_string(path).unwrap(), format!("{line}\n").repeat(4), "the begun line is taken back");

@@ -69,7 +69,7 @@ async fn what_is_still_owed_stays() {
     let failed = |ring| Settlement {
         ring,
         recipient: String::new(),
-        next_state: NextState::Failed { answer: "550".to_owned() },
+        next_state: NextState::Failed { response: "550".to_owned() },
         unknown: false,
     };
     ledger.settle(sink, vec![failed(1), failed(2)], at(20)).await.unwrap();

@@ -80,7 +80,7 @@ async fn fill(path: &Path) -> Ledger {
         vec![Settlement { ring: 1, recipient: recipient.to_owned(), next_state, unknown: false }]
     };
     ledger.settle(sinks["stdout"], settled("", NextState::Delivered), fired_at).await.unwrap();
-    let refused = NextState::Failed { answer: "550 no such user".to_owned() };
+    let refused = NextState::Failed { response: "550 no such user".to_owned() };
     ledger.settle(sinks["email"], settled("mary@example.org", refused), fired_at).await.unwrap();
     ledger
 }
@@ -122,7 +122,7 @@ async fn look(path: &Path) {
     let states: Vec<_> = all.iter().map(|d| (d.sink.as_str(), d.state.as_str())).collect();
     assert_eq!(states, [("email", "failed"), ("stdout", "delivered")]);
     let failed = inspector.deliveries(DeliveryFilter::Failed, 10).await.unwrap();
-    assert_eq!((failed.len(), failed[0].answer.as_deref()), (1, Some("550 no such user")));
+    assert_eq!((failed.len(), failed[0].response.as_deref()), (1, Some("550 no such user")));
     assert!(inspector.deliveries(DeliveryFilter::Pending, 10).await.unwrap().is_empty());
     inspector.close().await.unwrap();
 }

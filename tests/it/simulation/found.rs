@@ -286,7 +286,7 @@ async fn owing(path: &Path, disk: &Arc<Script>) -> (Core, Clock, Settlement) {
     clock.set(at("15:00:00"));
     while core.wheel.tick(&|_| ()).await.unwrap() == Tick::Again {}
     let ring = core.ledger.claim(core.sinks[SINKS[0]], clock.now(), clock.now(), 1).await.unwrap().deliveries[0].ring;
-    let next_state = NextState::Retry { answer: "451 busy".to_owned(), at: at("15:00:05") };
+    let next_state = NextState::Retry { response: "451 busy".to_owned(), at: at("15:00:05") };
     (core, clock, Settlement { ring, recipient: String::new(), next_state, unknown: false })
 }
 
@@ -305,7 +305,7 @@ async fn what_is_to_be_tried_again_does_not_wait_until_the_clock_is_where_it_was
 async fn who_delivers_is_told_of_what_is_no_longer_given_up() {
     let folder = tempfile::tempdir().unwrap();
     let (mut core, clock, mut settlement) = owing(&folder.path().join("ledger.db"), &Arc::default()).await;
-    settlement.next_state = NextState::Failed { answer: "gave up after 1 hour; last answer: 451 busy".to_owned() };
+    settlement.next_state = NextState::Failed { response: "gave up after 1 hour; last answer: 451 busy".to_owned() };
     core.ledger.settle(core.sinks[SINKS[0]], vec![settlement], clock.now()).await.unwrap();
     clock.set(at("10:30:00"));
     core.ingest.clock_was_set().await.unwrap();
@@ -321,7 +321,7 @@ async fn who_delivers_is_told_of_what_is_no_longer_given_up() {
 async fn who_delivers_is_told_of_it_also_where_planning_again_fails() {
     let (folder, disk) = (tempfile::tempdir().unwrap(), Arc::new(Script::default()));
     let (mut core, clock, mut settlement) = owing(&folder.path().join("ledger.db"), &disk).await;
-    settlement.next_state = NextState::Failed { answer: "gave up after 1 hour; last answer: 451 busy".to_owned() };
+    settlement.next_state = NextState::Failed { response: "gave up after 1 hour; last answer: 451 busy".to_owned() };
     core.ledger.settle(core.sinks[SINKS[0]], vec![settlement], clock.now()).await.unwrap();
     clock.set(at("10:30:00"));
     disk.fail_after(1, 1);

@@ -107,7 +107,7 @@ impl Recorder {
             return (sent, outcome);
         };
         (sent.arrived, sent.told) = (false, Told::Held);
-        (sent, Outcome::Held { answer: format!("{user} has had enough"), wait })
+        (sent, Outcome::Held { response: format!("{user} has had enough"), wait })
     }
 
     fn sent(&self, delivery: &ClaimedDelivery, mood: Mood, user: &'static str, now: UtcMillis) -> (Sent, Outcome) {
@@ -119,12 +119,12 @@ impl Recorder {
             Mood::Fatal => 12,
         };
         let wish = chance.one_in(4).then(|| Duration::from_secs(chance.range(0, 600).unsigned_abs()));
-        let later = |answer: &str| Outcome::Retry { answer: answer.to_owned(), after: wish };
+        let later = |answer: &str| Outcome::Retry { response: answer.to_owned(), after: wish };
         let (arrived, told, outcome) = match luck {
             0..=4 => (true, Told::Delivered, Outcome::Delivered),
             5..=7 => (true, Told::Retry, later("no answer in time")),
             8..=10 => (false, Told::Retry, later("451 busy")),
-            13 => (false, Told::Down, Outcome::Down { answer: "refused".to_owned(), closure: Closure::Down }),
+            13 => (false, Told::Down, Outcome::Down { response: "refused".to_owned(), closure: Closure::Down }),
             11 => (false, Told::Permanent, Outcome::permanent("550 no")),
             _ => (true, Told::Nothing, Outcome::Delivered),
         };
