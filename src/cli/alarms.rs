@@ -1,6 +1,6 @@
 //! `reveille alarms`: what will ring next.
 
-use super::look::{LedgerArgs, block_on, distance, written};
+use super::common::{LedgerArgs, block_on, distance, written};
 use super::upcoming::{Upcoming, UpcomingAlarms};
 use super::{Context, instant, printer::ExitStatus, printer::Style, printer::Table, reach};
 use crate::config::Config;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::look::{LedgerArgs, block_on};
+use super::common::{LedgerArgs, block_on};
 use super::{Context, printer::ExitStatus};
 use crate::ledger;
 

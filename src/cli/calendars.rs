@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::look::{LedgerArgs, block_on, written, written_or_dash};
+use super::common::{LedgerArgs, block_on, written, written_or_dash};
 use super::{Context, printer::ExitStatus, printer::Style, printer::Table};
 use crate::ledger::{CalendarStats, FaultyObject, Inspector};
 

@@ -7,8 +7,8 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
 
-use super::look::block_on;
-use super::people::People;
+use super::common::block_on;
+use super::inventory::Inventory;
 use super::rights::{self, DaemonUser};
 use super::{Context, printer::ExitStatus, printer::Style, printer::Table};
 use crate::access::{self, Need};
@@ -92,12 +92,12 @@ async fn look(config: &Config, offline: bool, clock: &Clock) -> anyhow::Result<V
     let read = file.unwrap_or_else(|| "there is none: the defaults hold".to_owned());
     let mut findings = vec![finding("configuration", "", "", Ok(read))];
     findings.push(finding("ledger", &config.ledger.display().to_string(), "sqlite", ledger(&config.ledger).await));
-    let mut people = People::default();
+    let mut inventory = Inventory::default();
     for source in &config.sources {
         let mut links = Vec::new();
         let found = match &source.kind {
             SourceKind::Directory { .. } => {
-                let (found, notes) = directory(source, config, clock, &mut people).await;
+                let (found, notes) = directory(source, config, clock, &mut inventory).await;
                 links = notes;
                 finding("source", &source.name, "directory", found)
             }
@@ -105,13 +105,15 @@ async fn look(config: &Config, offline: bool, clock: &Clock) -> anyhow::Result<V
                 let caldav = CaldavSource::new(source, settings, &config.limits, clock.clone());
                 match caldav.and_then(|caldav| caldav.ready().map(|()| caldav)) {
                     Ok(caldav) if offline => {
-                        people.met(caldav.user(), false);
-                        people.may_have_more_calendars();
+                        inventory.met(caldav.user(), false);
+                        inventory.may_have_more_calendars();
                         left_out("source", &source.name, "caldav")
                     }
-                    Ok(caldav) => finding("source", &source.name, "caldav", self::caldav(&caldav, &mut people).await),
+                    Ok(caldav) => {
+                        finding("source", &source.name, "caldav", self::caldav(&caldav, &mut inventory).await)
+                    }
                     Err(error) => {
-                        people.may_be_more();
+                        inventory.may_be_more();
                         finding("source", &source.name, "caldav", Err(error.to_string()))
                     }
                 }
@@ -120,8 +122,8 @@ async fn look(config: &Config, offline: bool, clock: &Clock) -> anyhow::Result<V
         findings.push(found);
         findings.extend(links.into_iter().map(|link| warning("source", &source.name, link)));
     }
-    findings.extend(people.warnings(config).into_iter().map(|(user, found)| warning("calendarUser", &user, found)));
-    findings.extend(people.unmeant(config).into_iter().map(|(sink, found)| warning("sink", &sink, found)));
+    findings.extend(inventory.warnings(config).into_iter().map(|(user, found)| warning("calendarUser", &user, found)));
+    findings.extend(inventory.unmeant(config).into_iter().map(|(sink, found)| warning("sink", &sink, found)));
     let sink_context = SinkContext {
         clock: clock.clone(),
         zones: Zones::load(&config.zoneinfo)?,
@@ -229,15 +231,15 @@ async fn ledger(path: &Path) -> Result<String, String> {
 }
 
 /// Logs in to a CalDAV account and lists its calendars.
-async fn caldav(source: &CaldavSource, people: &mut People) -> Result<String, String> {
-    people.met(source.user(), false);
+async fn caldav(source: &CaldavSource, inventory: &mut Inventory) -> Result<String, String> {
+    inventory.met(source.user(), false);
     let checked = source.check().await.map_err(|error| {
-        people.may_have_more_calendars();
+        inventory.may_have_more_calendars();
         error.to_string()
     })?;
-    people.met(&checked.user, checked.addresses.is_empty());
+    inventory.met(&checked.user, checked.addresses.is_empty());
     for calendar in checked.calendars.iter().filter(|calendar| calendar.is_watched) {
-        people.found(&calendar.name, &calendar.id());
+        inventory.found(&calendar.name, &calendar.id());
     }
     checked.complaint().map_or_else(|| Ok(checked.to_string()), Err)
 }
@@ -247,7 +249,7 @@ async fn directory(
     source: &config::SourceConfig,
     config: &Config,
     clock: &Clock,
-    people: &mut People,
+    inventory: &mut Inventory,
 ) -> (Result<String, String>, Vec<String>) {
     let SourceKind::Directory { path, layout, .. } = &source.kind else { return (Ok(String::new()), Vec::new()) };
     let size = config.limits.objects.max_object_size;
@@ -256,12 +258,12 @@ async fn directory(
     let looked = match directory.look(&counter, None).await {
         Ok(looked) => looked,
         Err(error) => {
-            people.may_be_more();
+            inventory.may_be_more();
             return (Err(error.to_string()), Vec::new());
         }
     };
-    let found = counter.people.into_inner().unwrap_or_else(PoisonError::into_inner);
-    people.extend(found);
+    let found = counter.inventory.into_inner().unwrap_or_else(PoisonError::into_inner);
+    inventory.extend(found);
     let found = match looked.faults.as_slice() {
         [] if looked.calendars == 0 => Err(no_calendars(source, &path.display().to_string())),
         [] => Ok(format!("{} calendars, {} objects", looked.calendars, counter.objects.load(Ordering::Relaxed))),
@@ -282,7 +284,7 @@ fn no_calendars(source: &config::SourceConfig, path: &str) -> String {
 #[derive(Debug, Default)]
 struct Counter {
     objects: AtomicUsize,
-    people: Mutex<People>,
+    inventory: Mutex<Inventory>,
 }
 
 impl SyncStore for Counter {
@@ -297,10 +299,10 @@ impl SyncStore for Counter {
     async fn apply(&self, _: &str, batch: Batch) -> Result<Taken, StoreError> {
         let put = batch.changes.iter().filter(|change| matches!(change, Change::Put { .. })).count();
         self.objects.fetch_add(put, Ordering::Relaxed);
-        let mut people = self.people.lock().unwrap_or_else(PoisonError::into_inner);
-        people.met(&batch.calendar.user, batch.calendar.emails.is_empty());
-        people.found(&batch.calendar.name, &batch.calendar.id);
-        drop(people);
+        let mut inventory = self.inventory.lock().unwrap_or_else(PoisonError::into_inner);
+        inventory.met(&batch.calendar.user, batch.calendar.emails.is_empty());
+        inventory.found(&batch.calendar.name, &batch.calendar.id);
+        drop(inventory);
         Ok(Taken::default())
     }
 

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::look::{LedgerArgs, NotificationSummary, block_on, nudge, written, written_or_dash};
+use super::common::{LedgerArgs, NotificationSummary, block_on, nudge, written, written_or_dash};
 use super::{Context, printer::ExitStatus, printer::Style, printer::Table};
 use crate::config::{Config, SinkConfig, SinkKind};
 use crate::ledger::{self, AdminOutcome, DeliveryFilter, DeliveryId, DeliveryRow, Inspector, OutboxAdmin};

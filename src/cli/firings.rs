@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::look::{LedgerArgs, NotificationSummary, block_on, length, written};
+use super::common::{LedgerArgs, NotificationSummary, block_on, length, written};
 use super::{Context, instant, printer::ExitStatus, printer::Style, printer::Table};
 use crate::ledger::{Inspector, RingRow};
 use crate::time::UtcMillis;

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::file::{self, Whose};
+use super::ics_input::{self, Whose};
 use super::printer::{ExitStatus, Printer, Style, Table};
 use super::{Context, Usage, instant};
 use crate::calendar::alarm_instance::AlarmInstance;
@@ -112,8 +112,8 @@ impl Preview<'_> {
     /// The file at `path`, found below `root`; without a path standard input.
     fn file(&mut self, path: Option<&Path>, root: Option<&Path>, printer: &mut Printer) {
         let octets = match path {
-            Some(path) => file::read(path, self.config),
-            None => file::standard_input(self.config),
+            Some(path) => ics_input::read(path, self.config),
+            None => ics_input::standard_input(self.config),
         };
         let octets = match octets {
             Ok(octets) => octets,
@@ -121,12 +121,12 @@ impl Preview<'_> {
         };
         let name = path.map_or_else(|| "standard input".to_owned(), |path| path.display().to_string());
         let whose = Whose { users: &self.args.user, zone: self.args.zone.as_deref() };
-        let (seen, _) = file::calendar(path, root, self.config, whose);
+        let (seen, _) = ics_input::calendar(path, root, self.config, whose);
         self.object(&name, &octets, &seen, printer);
     }
 
     fn object(&mut self, name: &str, octets: &[u8], seen: &CalendarSeen, printer: &mut Printer) {
-        let around = file::surroundings(seen, self.zones.clone(), self.config);
+        let around = ics_input::surroundings(seen, self.zones.clone(), self.config);
         let object = match Object::parse(octets, &around.limits) {
             Ok(object) => object,
             Err(error) => return printer.error(format!("{name} is not read: {error}")),
@@ -136,7 +136,7 @@ impl Preview<'_> {
         for fault in plan.faults() {
             printer.note(format!("{name}:{}: {}", fault.line, fault.text));
         }
-        let (json, about) = (printer.json(), file::about(seen));
+        let (json, about) = (printer.json(), ics_input::about(seen));
         // As the folder's source calls it.
         let href = Path::new(name).file_name().unwrap_or_default().to_string_lossy();
         self.instances(&plan, |preview, instance| preview.row(instance, &about, &href, json));

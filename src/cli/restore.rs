@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::look::{LedgerArgs, block_on, written};
+use super::common::{LedgerArgs, block_on, written};
 use super::{Context, Usage, instant, printer::ExitStatus};
 use crate::ledger::{self, Restored};
 use crate::time::UtcMillis;

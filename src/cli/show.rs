@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::look::{LedgerArgs, NotificationSummary, block_on, distance, written, written_or_dash};
+use super::common::{LedgerArgs, NotificationSummary, block_on, distance, written, written_or_dash};
 use super::upcoming::{Upcoming, UpcomingAlarms};
 use super::{Context, printer::ExitStatus, printer::Style, printer::Table, reach};
 use crate::ledger::{Inspector, ObjectRow, RingRow, RingsOf};

@@ -1,6 +1,6 @@
 //! `reveille sync`: makes the daemon look at its sources now.
 
-use super::look::{LedgerArgs, nudge};
+use super::common::{LedgerArgs, nudge};
 use super::{Context, printer::ExitStatus};
 use crate::ledger;
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::look::block_on;
+use super::common::block_on;
 use super::{Context, Usage, printer::ExitStatus, rights};
 use crate::calendar::zone::Zones;
 use crate::config::{Config, Overrides, Recipients, SinkKind};

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::look::offset;
+use super::common::offset;
 use super::{Context, printer::ExitStatus, printer::Style, printer::Table};
 use crate::calendar::zone::{Difference, Zones};
 use crate::config::Overrides;

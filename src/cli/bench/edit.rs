@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::super::Context;
-use super::super::look::block_on;
+use super::super::common::block_on;
 use super::child::Daemon;
 use super::site::{Outlet, Site};
 use super::synthetic::{Generator, file, uid};

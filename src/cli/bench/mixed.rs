@@ -6,7 +6,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::super::Context;
-use super::super::look::block_on;
+use super::super::common::block_on;
 use super::child::Daemon;
 use super::fill;
 use super::server::Server;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::Context as _;
 
-use super::super::look::block_on;
+use super::super::common::block_on;
 use crate::ledger::Inspector;
 
 /// Where a run sends its alarms.

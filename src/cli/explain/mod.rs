@@ -8,8 +8,8 @@ mod text;
 
 use std::path::Path;
 
-use super::file::{self, UserZone, Whose};
-use super::look::{LedgerArgs, block_on};
+use super::common::{LedgerArgs, block_on};
+use super::ics_input::{self, UserZone, Whose};
 use super::reach::Reach;
 use super::{Context, Usage, instant, printer::ExitStatus};
 use crate::calendar::alarm::Alarm;
@@ -119,20 +119,21 @@ impl Asked<'_> {
             return Err(Usage(format!("--zone '{id}' is no time zone: name one as in Europe/Berlin")).into());
         }
         let name = path.map_or_else(|| "standard input".to_owned(), |path| path.display().to_string());
-        let octets = path.map_or_else(|| file::standard_input(self.config), |path| file::read(path, self.config));
+        let octets =
+            path.map_or_else(|| ics_input::standard_input(self.config), |path| ics_input::read(path, self.config));
         let octets = match octets {
             Ok(octets) => octets,
             Err(error) => return Ok(Err(error)),
         };
         let whose = Whose { users: &self.args.user, zone: self.args.zone.as_deref() };
-        let (seen, user_zone) = file::calendar(path, None, self.config, whose);
-        let around = file::surroundings(&seen, self.zones.clone(), self.config);
+        let (seen, user_zone) = ics_input::calendar(path, None, self.config, whose);
+        let around = ics_input::surroundings(&seen, self.zones.clone(), self.config);
         let object = match Object::parse(&octets, &self.limits()) {
             Ok(object) => object,
             Err(error) => return Ok(Err(format!("{name} is not read: {error}"))),
         };
         let plan = Plan::new(&object, &around, None);
-        let about = file::about(&seen);
+        let about = ics_input::about(&seen);
         let telling = self.telling(user_zone, &about, &seen.emails);
         let told = plan.explain(&octets, self.at, self.count());
         if told.is_empty() {

@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use crate::cli::look::NotificationSummary;
+use crate::cli::common::NotificationSummary;
 use crate::ledger::{DeliveryRow, Inspector, LedgerError, ObjectRow, RingRow, RingsOf};
 use crate::time::UtcMillis;
 

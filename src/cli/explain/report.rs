@@ -8,8 +8,8 @@ use crate::calendar::explain::{
     Derivation, Explanation, Fate, GivenBy, Stated, Step, ToldAlarm, ToldComponent, What, Withheld, ZoneFrom, ZoneUse,
 };
 use crate::calendar::zone::{Fit, Naming, Zones};
-use crate::cli::file::UserZone;
-use crate::cli::look::offset;
+use crate::cli::common::offset;
+use crate::cli::ics_input::UserZone;
 use crate::cli::reach::Reach;
 use crate::delivery::routing::Envelope;
 use crate::notification::About;

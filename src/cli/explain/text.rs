@@ -3,7 +3,7 @@
 use super::recorded::{DeliveryFacts, Recorded};
 use super::report::{AlarmFacts, ComponentFacts, InstanceFacts, Report, StepFacts};
 use crate::calendar::zone::Fit;
-use crate::cli::look::{distance, length, written};
+use crate::cli::common::{distance, length, written};
 use crate::cli::printer::{PrintError, Printer};
 use crate::time::UtcMillis;
 

@@ -7,9 +7,9 @@ use super::reach::Reach;
 use crate::config::Config;
 use crate::delivery::routing::is_meant;
 
-/// The people that a check has met.
+/// The users and calendars that a check has found.
 #[derive(Debug, Default)]
-pub(super) struct People {
+pub(super) struct Inventory {
     users: BTreeSet<String>,
     /// Those of whom some calendar knows no address.
     without_address: BTreeSet<String>,
@@ -21,7 +21,7 @@ pub(super) struct People {
     more_calendars: bool,
 }
 
-impl People {
+impl Inventory {
     /// `user` has a calendar; none of the user's addresses is known where `lacks_address`.
     pub(super) fn met(&mut self, user: &str, lacks_address: bool) {
         self.users.insert(user.to_owned());
@@ -46,7 +46,7 @@ impl People {
     }
 
     /// Adds those that another source has.
-    pub(super) fn extend(&mut self, other: People) {
+    pub(super) fn extend(&mut self, other: Inventory) {
         self.users.extend(other.users);
         self.without_address.extend(other.without_address);
         self.more |= other.more;
