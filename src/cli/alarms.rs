@@ -1,8 +1,8 @@
 //! `reveille alarms`: what will ring next.
 
 use super::common::{LedgerArgs, block_on, distance, written};
-use super::upcoming::{Upcoming, UpcomingAlarms};
-use super::{Context, instant, printer::ExitStatus, printer::Style, printer::Table, reach};
+use super::upcoming::{Upcoming, UpcomingAlarms, no_sink_notes};
+use super::{Context, instant, printer::ExitStatus, printer::Style, printer::Table};
 use crate::config::Config;
 use crate::ledger::Inspector;
 use crate::time::UtcMillis;
@@ -41,7 +41,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<ExitStat
         }
     } else {
         context.printer.table(&table(&instances, now))?;
-        reach::notes(&instances).iter().for_each(|note| context.printer.warning(note));
+        no_sink_notes(&instances).iter().for_each(|note| context.printer.warning(note));
     }
     Ok(ExitStatus::Success)
 }

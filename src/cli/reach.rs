@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use super::upcoming::Upcoming;
 use crate::config::Config;
 use crate::delivery::routing::{Envelope, Routing};
 
@@ -26,20 +25,4 @@ impl Reach {
     pub(super) fn no_sink(&self, alarm: Envelope<'_>, own: &[String]) -> Option<String> {
         self.0.no_sink(alarm, own).map(|why| format!("it goes to no sink: {why}"))
     }
-}
-
-/// A line for each reason why some of `alarms` go to no sink.
-pub(super) fn notes(alarms: &[Upcoming]) -> Vec<String> {
-    let mut reasons: Vec<(&str, usize)> = Vec::new();
-    for reason in alarms.iter().filter_map(|alarm| alarm.no_sink.as_deref()) {
-        match reasons.iter_mut().find(|(known, _)| *known == reason) {
-            Some((_, count)) => *count += 1,
-            None => reasons.push((reason, 1)),
-        }
-    }
-    let note = |(reason, count): (&str, usize)| match (count, alarms.len()) {
-        (1, 1) => reason.to_owned(),
-        (count, all) => format!("{count} of {all}: {reason}"),
-    };
-    reasons.into_iter().map(note).collect()
 }

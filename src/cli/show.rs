@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use super::common::{LedgerArgs, NotificationSummary, block_on, distance, written, written_or_dash};
-use super::upcoming::{Upcoming, UpcomingAlarms};
-use super::{Context, printer::ExitStatus, printer::Style, printer::Table, reach};
+use super::upcoming::{Upcoming, UpcomingAlarms, no_sink_notes};
+use super::{Context, printer::ExitStatus, printer::Style, printer::Table};
 use crate::ledger::{Inspector, ObjectRow, RingRow, RingsOf};
 use crate::time::UtcMillis;
 
@@ -166,7 +166,7 @@ fn print_text(seen: &Seen, args: &Args, now: UtcMillis, context: &mut Context) -
         context.printer.line(none)?;
     } else {
         context.printer.table(&table)?;
-        reach::notes(upcoming).iter().try_for_each(|note| context.printer.line(note))?;
+        no_sink_notes(upcoming).iter().try_for_each(|note| context.printer.line(note))?;
     }
     if args.text {
         context.printer.line("")?;

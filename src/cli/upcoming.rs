@@ -107,3 +107,19 @@ fn upcoming(at: UtcMillis, notification: Notification, row: &ObjectRow, about: &
         no_sink: None,
     }
 }
+
+/// A line for each reason why some of `alarms` go to no sink.
+pub(super) fn no_sink_notes(alarms: &[Upcoming]) -> Vec<String> {
+    let mut reasons: Vec<(&str, usize)> = Vec::new();
+    for reason in alarms.iter().filter_map(|alarm| alarm.no_sink.as_deref()) {
+        match reasons.iter_mut().find(|(known, _)| *known == reason) {
+            Some((_, count)) => *count += 1,
+            None => reasons.push((reason, 1)),
+        }
+    }
+    let note = |(reason, count): (&str, usize)| match (count, alarms.len()) {
+        (1, 1) => reason.to_owned(),
+        (count, all) => format!("{count} of {all}: {reason}"),
+    };
+    reasons.into_iter().map(note).collect()
+}
