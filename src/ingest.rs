@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::ledger::{CalendarRow, Existing, Ledger, LedgerError, Planned, PlannedObject, SourceLook};
+use crate::ledger::{CalendarRow, Existing, Ledger, LedgerError, Planned, PlannedObject, SourceSync};
 use crate::planner::{Job, Past, Planner};
 use crate::source::{
-    Absence, Batch, CalendarSeen, Change, Checkpoint, DefaultAlarms, Evidence, Known, StoreError, SyncStore, Taken,
+    Absence, CalendarInfo, Change, ChangeBatch, Checkpoint, DefaultAlarms, Evidence, Known, StoreError, SyncStore,
+    Taken,
 };
 use crate::time::UtcMillis;
 use crate::wheel::Bell;
@@ -20,7 +21,7 @@ mod absence;
 mod echo;
 mod replan;
 
-/// Looks that found nothing are written into the ledger no more often than this, milliseconds.
+/// Syncs that found nothing are written into the ledger no more often than this, milliseconds.
 const FLUSH: i64 = 60_000;
 /// Applies the changes that sources report to the ledger.
 #[derive(Debug)]
@@ -34,16 +35,16 @@ pub struct Ingest {
     /// Milliseconds.
     absent_grace: i64,
     max_lateness: i64,
-    looks: Mutex<Looks>,
+    syncs: Mutex<Syncs>,
 }
 
-/// Looks that found nothing and are not in the ledger yet.
+/// Syncs that found nothing and are not in the ledger yet.
 #[derive(Debug, Default)]
-struct Looks {
-    /// (source, calendar) → when the look began.
+struct Syncs {
+    /// (source, calendar) → when the sync began.
     latest: HashMap<(String, String), UtcMillis>,
     flushed: Option<UtcMillis>,
-    /// (source, calendar) → when a look found it for the first time, of those that could not be taken in yet.
+    /// (source, calendar) → when a sync found it for the first time, of those that could not be taken in yet.
     found: HashMap<(String, String), UtcMillis>,
     /// Users of whom it was told that no address of theirs is known.
     without_address: HashSet<String>,
@@ -84,92 +85,92 @@ impl Ingest {
         let absent_grace = millis(config.defaults.absent_grace);
         let max_lateness = millis(config.defaults.max_lateness);
         let max_name = config.limits.max_name;
-        Ingest { ledger, planner, clock, bell, max_name, absent_grace, max_lateness, looks: Mutex::default() }
+        Ingest { ledger, planner, clock, bell, max_name, absent_grace, max_lateness, syncs: Mutex::default() }
     }
 
-    /// Writes down looks that found nothing, so that the next start knows of them.
+    /// Writes down syncs that found nothing, so that the next start knows of them.
     pub async fn flush(&self) {
         let now = self.clock.now();
-        let looks: Vec<_> = {
-            let mut looks = self.looks();
-            looks.flushed = Some(now);
-            looks.latest.drain().map(|((source, calendar), at)| (source, calendar, at)).collect()
+        let syncs: Vec<_> = {
+            let mut syncs = self.syncs();
+            syncs.flushed = Some(now);
+            syncs.latest.drain().map(|((source, calendar), at)| (source, calendar, at)).collect()
         };
-        if looks.is_empty() {
+        if syncs.is_empty() {
             return;
         }
-        if let Err(error) = self.ledger.looked_at(looks, now).await {
-            tracing::warn!(ledger.error = %error, "the times of the last looks could not be recorded");
+        if let Err(error) = self.ledger.record_syncs(syncs, now).await {
+            tracing::warn!(ledger.error = %error, "the times of the last syncs could not be recorded");
         }
     }
 
-    /// Notes in the ledger how a look at a source went.
-    pub async fn source_looked(&self, name: &str, kind: &'static str, look: SourceLook) {
-        if let Err(error) = self.ledger.source_looked(name, kind, look).await {
-            tracing::warn!(source.name = name, ledger.error = %error, "how the look went could not be recorded");
+    /// Notes in the ledger how a sync of a source went.
+    pub async fn record_source_sync(&self, name: &str, kind: &'static str, sync: SourceSync) {
+        if let Err(error) = self.ledger.record_source_sync(name, kind, sync).await {
+            tracing::warn!(source.name = name, ledger.error = %error, "how the sync went could not be recorded");
         }
     }
 
-    fn looks(&self) -> std::sync::MutexGuard<'_, Looks> {
-        self.looks.lock().unwrap_or_else(PoisonError::into_inner)
+    fn syncs(&self) -> std::sync::MutexGuard<'_, Syncs> {
+        self.syncs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// When the calendar was looked at last, before this look: what was due before then has rung, or is owed by what is
+    /// When the calendar was synced last, before this sync: what was due before then has rung, or is owed by what is
     /// in the ledger.
-    fn previous_look(&self, row: &CalendarRow) -> UtcMillis {
+    fn previous_sync(&self, row: &CalendarRow) -> UtcMillis {
         let key = (row.source.clone(), row.href.clone());
-        let latest = self.looks().latest.get(&key).map_or(row.looked_at, |at| row.looked_at.max(*at));
+        let latest = self.syncs().latest.get(&key).map_or(row.last_synced_at, |at| row.last_synced_at.max(*at));
         // The clock may have been set back since.
         latest.min(self.clock.now())
     }
 
-    /// What looks that found nothing said of the calendar is superseded: this look is in the ledger.
-    fn forget_look(&self, source: &str, calendar: &str) {
-        self.looks().latest.remove(&(source.to_owned(), calendar.to_owned()));
+    /// What syncs that found nothing said of the calendar is superseded: this sync is in the ledger.
+    fn forget_sync(&self, source: &str, calendar: &str) {
+        self.syncs().latest.remove(&(source.to_owned(), calendar.to_owned()));
     }
 
-    /// When a calendar that is not in the ledger was found: now, or by an earlier look that could not be taken in.
-    fn found(&self, source: &str, calendar: &str, looked_at: UtcMillis) -> UtcMillis {
+    /// When a calendar that is not in the ledger was found: now, or by an earlier sync that could not be taken in.
+    fn found(&self, source: &str, calendar: &str, synced_at: UtcMillis) -> UtcMillis {
         let key = (source.to_owned(), calendar.to_owned());
-        (*self.looks().found.entry(key).or_insert(looked_at)).min(looked_at)
+        (*self.syncs().found.entry(key).or_insert(synced_at)).min(synced_at)
     }
 
-    /// When a calendar was `made` that is not in the ledger, if that was after the last look at its source that went
+    /// When a calendar was `made` that is not in the ledger, if that was after the last sync of its source that went
     /// well.
     async fn made_since(&self, source: &str, made: Option<UtcMillis>) -> Result<Option<UtcMillis>, LedgerError> {
         let Some(made) = made else { return Ok(None) };
-        let looked = self.ledger.source_looked_at(source).await?;
-        Ok(looked.filter(|looked| *looked < made).map(|_| made))
+        let last = self.ledger.source_last_synced_at(source).await?;
+        Ok(last.filter(|last| *last < made).map(|_| made))
     }
 
     /// Warns, once, of a user to whom no mail can be sent although a sink should.
     fn tell_of_no_address(&self, row: &CalendarRow) {
         if row.emails.is_empty()
             && let Some(why) = self.planner.no_address(&row.user)
-            && self.looks().without_address.insert(row.user.clone())
+            && self.syncs().without_address.insert(row.user.clone())
         {
             tracing::warn!(source.name = row.source, user.id = row.user, "{why}");
         }
     }
 
-    async fn take(&self, source: &str, batch: Batch) -> Result<Taken, LedgerError> {
+    async fn take(&self, source: &str, batch: ChangeBatch) -> Result<Taken, LedgerError> {
         let now = self.clock.now();
-        let mut row = calendar_row(source, &batch.calendar, batch.looked_at, batch.checkpoint.clone().or(batch.begun));
+        let mut row = calendar_row(source, &batch.calendar, batch.synced_at, batch.checkpoint.clone().or(batch.begun));
         for text in [&mut row.name, &mut row.color] {
             *text = text.chars().take(self.max_name).collect();
         }
         self.tell_of_no_address(&row);
         let known = self.ledger.calendar(source, &batch.calendar.href).await?;
         let (row, previous) = match &known {
-            // A look that lies ahead was dated by a clock that has been set back since.
+            // A sync that lies ahead was dated by a clock that has been set back since.
             Some(known) => {
                 let row = CalendarRow { id: known.id, first_seen: known.first_seen, ..row };
-                (row, self.previous_look(known).min(batch.looked_at))
+                (row, self.previous_sync(known).min(batch.synced_at))
             }
             // Seen for the first time: its past does not ring, but for what nobody could see since it was made.
             None => {
                 let made = self.made_since(source, batch.made).await?;
-                let found = self.found(source, &row.href, batch.looked_at).min(made.unwrap_or(batch.looked_at));
+                let found = self.found(source, &row.href, batch.synced_at).min(made.unwrap_or(batch.synced_at));
                 (CalendarRow { first_seen: found, ..row }, found)
             }
         };
@@ -179,9 +180,9 @@ impl Ingest {
         let replan = known.as_ref().is_some_and(|known| !plans_alike(known, &row));
         let nothing = put.is_empty() && retag.is_empty() && doubted.is_empty() && gone.is_empty() && !replan;
         if nothing && known.as_ref().is_some_and(|known| same(known, &row, advance)) {
-            // A part of a look is no look: what comes in its other parts counts from the look before.
+            // A part of a sync is no sync: what comes in its other parts counts from the sync before.
             if advance {
-                self.looked(source, &row.href, batch.looked_at).await;
+                self.synced(source, &row.href, batch.synced_at).await;
             }
             return Ok(Taken { unreadable, unsure });
         }
@@ -193,10 +194,10 @@ impl Ingest {
             Planned { calendar: row, advance, put, retag, doubted, gone, replanned, from, now, forget_before };
         let fired = self.ledger.take_in(planned).await?;
         if known.is_none() {
-            self.looks().found.remove(&(source.to_owned(), href.clone()));
+            self.syncs().found.remove(&(source.to_owned(), href.clone()));
         }
         if advance {
-            self.forget_look(source, &href);
+            self.forget_sync(source, &href);
         }
         if known.is_some_and(|known| known.absent.is_some()) {
             self.is_back(source, &href).await?;
@@ -215,7 +216,7 @@ impl Ingest {
     ) -> Result<Settled, LedgerError> {
         let since = self.forget_before(now);
         let gone = if jobs.is_empty() { HashMap::new() } else { self.ledger.gone_uids(&row.user, since).await? };
-        let past = Past { looked: previous, unsure: row.first_seen.max(self.forget_before(previous)), gone };
+        let past = Past { previous_sync: previous, unsure: row.first_seen.max(self.forget_before(previous)), gone };
         let mut settled = Settled::default();
         for outcome in self.planner.plan_all(row.clone(), jobs, past, now).await {
             settled.put.extend(outcome.object);
@@ -230,7 +231,7 @@ impl Ingest {
     }
 
     /// Sorts changes against what is in the ledger: what has the same content under another etag needs no planning. Of
-    /// several changes of one object the last one counts. `may_lag` is [`Batch::may_lag`].
+    /// several changes of one object the last one counts. `may_lag` is [`ChangeBatch::may_lag`].
     async fn sort(&self, row: &CalendarRow, changes: Vec<Change>, may_lag: bool) -> Result<Sorted, LedgerError> {
         // In the order of hrefs: the same batch comes to the same ledger.
         let mut last: BTreeMap<String, Change> = BTreeMap::new();
@@ -250,9 +251,9 @@ impl Ingest {
                 Change::Unreadable { href, fault } => {
                     let existing = existing.remove(&href);
                     let (etag, owed) = (String::new(), owed.remove(&href).filter(|_| existing.is_none()));
-                    sorted.jobs.push(Job { href, etag, text: Err(fault), written: None, existing, owed });
+                    sorted.jobs.push(Job { href, etag, text: Err(fault), last_modified: None, existing, owed });
                 }
-                Change::Put { href, etag, text, written } => {
+                Change::Put { href, etag, text, last_modified } => {
                     let text = self.planner.stored(text);
                     match existing.remove(&href) {
                         // What is faulty is planned again: the ledger may have the text before the one it tells of.
@@ -267,12 +268,13 @@ impl Ingest {
                         }
                         existing => {
                             self.forget_echo(row.id, &href);
-                            // Of what could not be read before, no look has known what it rings. Where nobody knows
+                            // Of what could not be read before, no sync has known what it rings. Where nobody knows
                             // when it was written (an instant to come says nothing), that may have been just now.
                             let unread = existing.as_ref().and_then(|existing| existing.unread_since);
                             let owed = owed.remove(&href).filter(|_| existing.is_none());
-                            let owed = owed.or(unread.filter(|_| written.is_some_and(|written| written <= now)));
-                            sorted.jobs.push(Job { href, etag, text: Ok(text), written, existing, owed });
+                            let owed =
+                                owed.or(unread.filter(|_| last_modified.is_some_and(|modified| modified <= now)));
+                            sorted.jobs.push(Job { href, etag, text: Ok(text), last_modified, existing, owed });
                         }
                     }
                 }
@@ -285,12 +287,12 @@ impl Ingest {
         Ok(sorted)
     }
 
-    async fn looked(&self, source: &str, calendar: &str, at: UtcMillis) {
+    async fn synced(&self, source: &str, calendar: &str, at: UtcMillis) {
         let due = {
-            let mut looks = self.looks();
-            looks.latest.insert((source.to_owned(), calendar.to_owned()), at);
+            let mut syncs = self.syncs();
+            syncs.latest.insert((source.to_owned(), calendar.to_owned()), at);
             let now = self.clock.now();
-            let flushed = *looks.flushed.get_or_insert(now);
+            let flushed = *syncs.flushed.get_or_insert(now);
             now < flushed || now.0.saturating_sub(flushed.0) >= FLUSH
         };
         if due {
@@ -313,7 +315,7 @@ impl SyncStore for Ingest {
     async fn progress(&self, source: &str, said: String) {
         tracing::info!(source.name = source, "{said}");
         if let Err(error) = self.ledger.source_progress(source, said).await {
-            tracing::warn!(source.name = source, ledger.error = %error, "how far the look is could not be recorded");
+            tracing::warn!(source.name = source, ledger.error = %error, "how far the sync is could not be recorded");
         }
     }
 
@@ -321,13 +323,13 @@ impl SyncStore for Ingest {
         Ok(self.ledger.etags(source, calendar).await?)
     }
 
-    async fn apply(&self, source: &str, batch: Batch) -> Result<Taken, StoreError> {
+    async fn apply(&self, source: &str, batch: ChangeBatch) -> Result<Taken, StoreError> {
         Ok(self.take(source, batch).await?)
     }
 
-    async fn unchanged(&self, source: &str, calendar: &str, looked_at: UtcMillis) -> Result<(), StoreError> {
+    async fn unchanged(&self, source: &str, calendar: &str, synced_at: UtcMillis) -> Result<(), StoreError> {
         self.found_again(source, calendar).await?;
-        self.looked(source, calendar, looked_at).await;
+        self.synced(source, calendar, synced_at).await;
         Ok(())
     }
 
@@ -341,10 +343,10 @@ impl SyncStore for Ingest {
         &self,
         source: &str,
         calendar: &str,
-        looked_at: UtcMillis,
+        synced_at: UtcMillis,
         evidence: Evidence,
     ) -> Result<Absence, StoreError> {
-        Ok(self.absent(source, calendar, looked_at, evidence).await?)
+        Ok(self.absent(source, calendar, synced_at, evidence).await?)
     }
 }
 
@@ -356,8 +358,8 @@ fn href(change: &Change) -> &str {
 
 fn calendar_row(
     source: &str,
-    seen: &CalendarSeen,
-    looked_at: UtcMillis,
+    seen: &CalendarInfo,
+    synced_at: UtcMillis,
     checkpoint: Option<Checkpoint>,
 ) -> CalendarRow {
     let Checkpoint { ctag, sync_token } = checkpoint.unwrap_or_default();
@@ -377,16 +379,16 @@ fn calendar_row(
         default_all_day: seen.default_alarms.all_day.clone(),
         ctag,
         sync_token,
-        looked_at,
-        first_seen: looked_at,
+        last_synced_at: synced_at,
+        first_seen: synced_at,
         absent: None,
     }
 }
 
 /// The calendar as its source handed it in, but for a long name, which is kept in part.
-fn calendar_seen(row: &CalendarRow) -> CalendarSeen {
+fn calendar_seen(row: &CalendarRow) -> CalendarInfo {
     let row = row.clone();
-    CalendarSeen {
+    CalendarInfo {
         href: row.href,
         id: row.key,
         user: row.user,
@@ -412,7 +414,7 @@ fn plans_alike(a: &CalendarRow, b: &CalendarRow) -> bool {
 /// Whether nothing of the calendar itself has changed, the checkpoint included where it is to be taken over.
 fn same(known: &CalendarRow, row: &CalendarRow, advance: bool) -> bool {
     let mut row = row.clone();
-    row.looked_at = known.looked_at;
+    row.last_synced_at = known.last_synced_at;
     if !advance {
         row.ctag.clone_from(&known.ctag);
         row.sync_token.clone_from(&known.sync_token);

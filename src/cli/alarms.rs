@@ -46,7 +46,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<ExitStat
     Ok(ExitStatus::Success)
 }
 
-/// The first rings before `until`. Objects come in the order of their next ring, so that the look ends as soon as no
+/// The first rings before `until`. Objects come in the order of their next ring, so that the search ends as soon as no
 /// further object can ring before what is found already.
 async fn next_instances(args: &Args, config: &Config, until: UtcMillis) -> anyhow::Result<Vec<Upcoming>> {
     let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);

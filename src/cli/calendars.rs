@@ -45,7 +45,7 @@ struct Calendar<'a> {
     armed: i64,
     next_due: Option<String>,
     first_seen: String,
-    looked_at: String,
+    last_synced_at: String,
     absent_since: Option<String>,
 }
 
@@ -109,13 +109,13 @@ fn json(stats: &CalendarStats) -> Calendar<'_> {
         armed: stats.armed,
         next_due: stats.next_due.map(|at| at.to_string()),
         first_seen: stats.first_seen.to_string(),
-        looked_at: calendar.looked_at.to_string(),
+        last_synced_at: calendar.last_synced_at.to_string(),
         absent_since: calendar.absent.map(|absent| absent.since.to_string()),
     }
 }
 
 fn table(calendars: &[CalendarStats]) -> Table {
-    let headings = ["CALENDAR", "USER", "SOURCE", "OBJECTS", "FAULTY", "ARMED", "NEXT DUE", "LOOKED AT", "STATE"];
+    let headings = ["CALENDAR", "USER", "SOURCE", "OBJECTS", "FAULTY", "ARMED", "NEXT DUE", "LAST SYNCED", "STATE"];
     let mut table = Table::new(&headings);
     for stats in calendars {
         let calendar = &stats.calendar;
@@ -132,7 +132,7 @@ fn table(calendars: &[CalendarStats]) -> Table {
             (stats.faulty.to_string(), if stats.faulty > 0 { Style::Doubtful } else { Style::Plain }),
             plain(stats.armed.to_string()),
             plain(written_or_dash(stats.next_due)),
-            plain(written_or_dash(Some(calendar.looked_at))),
+            plain(written_or_dash(Some(calendar.last_synced_at))),
             state,
         ]);
     }

@@ -21,7 +21,7 @@ use crate::delivery::sink::{Sink, SinkContext};
 use crate::ledger::{Inspector, LedgerError};
 use crate::source::caldav::CaldavSource;
 use crate::source::directory::DirectorySource;
-use crate::source::{Absence, Batch, Change, Evidence, Known, StoreError, SyncStore, Taken};
+use crate::source::{Absence, Change, ChangeBatch, Evidence, Known, StoreError, SyncStore, Taken};
 use crate::time::UtcMillis;
 
 /// Check the configuration, then every source and every sink
@@ -255,8 +255,8 @@ async fn directory(
     let size = config.limits.objects.max_object_size;
     let directory = DirectorySource::new(source, (path, *layout), &source.login, size, clock.clone());
     let counter = Counter::default();
-    let looked = match directory.look(&counter, None).await {
-        Ok(looked) => looked,
+    let report = match directory.scan(&counter, None).await {
+        Ok(report) => report,
         Err(error) => {
             inventory.may_be_more();
             return (Err(error.to_string()), Vec::new());
@@ -264,12 +264,12 @@ async fn directory(
     };
     let found = counter.inventory.into_inner().unwrap_or_else(PoisonError::into_inner);
     inventory.extend(found);
-    let found = match looked.faults.as_slice() {
-        [] if looked.calendars == 0 => Err(no_calendars(source, &path.display().to_string())),
-        [] => Ok(format!("{} calendars, {} objects", looked.calendars, counter.objects.load(Ordering::Relaxed))),
+    let found = match report.faults.as_slice() {
+        [] if report.calendars == 0 => Err(no_calendars(source, &path.display().to_string())),
+        [] => Ok(format!("{} calendars, {} objects", report.calendars, counter.objects.load(Ordering::Relaxed))),
         faults => Err(faults.join("; ")),
     };
-    (found, looked.notes)
+    (found, report.notes)
 }
 
 /// Why nothing of a folder will ring.
@@ -296,7 +296,7 @@ impl SyncStore for Counter {
         Ok(HashMap::new())
     }
 
-    async fn apply(&self, _: &str, batch: Batch) -> Result<Taken, StoreError> {
+    async fn apply(&self, _: &str, batch: ChangeBatch) -> Result<Taken, StoreError> {
         let put = batch.changes.iter().filter(|change| matches!(change, Change::Put { .. })).count();
         self.objects.fetch_add(put, Ordering::Relaxed);
         let mut inventory = self.inventory.lock().unwrap_or_else(PoisonError::into_inner);

@@ -243,7 +243,7 @@ fn apply(
     Ok(exit)
 }
 
-/// A daemon that runs, and may be told by this user, sends at once; else at its next look.
+/// A daemon that runs, and may be told by this user, sends at once; else at its next pass.
 fn tell_daemon(config: &Config) {
     if let Some(holder) = ledger::holder(&config.ledger) {
         let _ = nudge(&config.ledger, &holder);

@@ -9,7 +9,7 @@ use crate::calendar::surroundings::Surroundings;
 use crate::calendar::zone::Zones;
 use crate::config::{Config, Layout, SourceConfig, SourceKind};
 use crate::notification::About;
-use crate::source::CalendarSeen;
+use crate::source::CalendarInfo;
 use crate::source::directory;
 
 /// Whose files these are, where the command line says so.
@@ -85,14 +85,14 @@ pub(super) fn calendar(
     root: Option<&Path>,
     config: &Config,
     whose: Whose<'_>,
-) -> (CalendarSeen, UserZone) {
+) -> (CalendarInfo, UserZone) {
     let folder = path.and_then(|path| fs::canonicalize(path).ok()).and_then(|real| real.parent().map(Path::to_owned));
-    let given = || CalendarSeen {
+    let given = || CalendarInfo {
         href: ".".to_owned(),
         id: "calendar".to_owned(),
         name: "calendar".to_owned(),
         user: login(),
-        ..CalendarSeen::default()
+        ..CalendarInfo::default()
     };
     let mut seen = folder.and_then(|folder| watched(&folder, root, config)).unwrap_or_else(given);
     let from = match (whose.zone, &seen.user_zone, UserZone::of(None, config, &seen.user)) {
@@ -115,7 +115,7 @@ pub(super) fn calendar(
     (seen, from)
 }
 
-fn watched(folder: &Path, root: Option<&Path>, config: &Config) -> Option<CalendarSeen> {
+fn watched(folder: &Path, root: Option<&Path>, config: &Config) -> Option<CalendarInfo> {
     let max_size = config.limits.objects.max_object_size;
     let configured = config.sources.iter().find_map(|source| match &source.kind {
         SourceKind::Directory { path, layout, .. } => directory::calendar_in(source, (path, *layout), folder, max_size),
@@ -142,7 +142,7 @@ fn login() -> String {
 }
 
 /// What the objects of `seen` depend on.
-pub(super) fn surroundings(seen: &CalendarSeen, zones: Zones, config: &Config) -> Surroundings {
+pub(super) fn surroundings(seen: &CalendarInfo, zones: Zones, config: &Config) -> Surroundings {
     let mut around = Surroundings::new(zones)
         .with_calendar_zone(seen.zone.as_deref())
         .with_user_zone(seen.user_zone.as_deref(), None)
@@ -152,7 +152,7 @@ pub(super) fn surroundings(seen: &CalendarSeen, zones: Zones, config: &Config) -
 }
 
 /// What notifications say of `seen`, as those of `run` do.
-pub(super) fn about(seen: &CalendarSeen) -> About {
+pub(super) fn about(seen: &CalendarInfo) -> About {
     About {
         user: seen.user.clone(),
         key: if seen.href == "." { seen.id.clone() } else { seen.href.clone() },

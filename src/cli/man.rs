@@ -40,7 +40,7 @@ const ENVIRONMENT: &[(&str, &str)] = &[
 const SIGNALS: &[(&str, &str)] = &[
     ("SIGTERM, SIGINT", "The daemon delivers what has been fired, and ends. A second one ends it at once."),
     ("SIGHUP", "Files that sinks write to are opened anew."),
-    ("SIGUSR1", "The daemon looks at its sources and its outbox now; 'reveille sync' sends it."),
+    ("SIGUSR1", "The daemon syncs its sources and tries its outbox now; 'reveille sync' sends it."),
 ];
 
 pub(super) fn run(_args: &Args, context: &mut Context) -> anyhow::Result<ExitStatus> {

@@ -14,7 +14,7 @@ use crate::calendar::zone::{Zone, Zones};
 use crate::config::{Config, Overrides};
 use crate::notification::{About, Notification, identity};
 use crate::planner;
-use crate::source::CalendarSeen;
+use crate::source::CalendarInfo;
 use crate::time::UtcMillis;
 
 /// Without `--until`: so far ahead, milliseconds.
@@ -125,7 +125,7 @@ impl Preview<'_> {
         self.object(&name, &octets, &seen, printer);
     }
 
-    fn object(&mut self, name: &str, octets: &[u8], seen: &CalendarSeen, printer: &mut Printer) {
+    fn object(&mut self, name: &str, octets: &[u8], seen: &CalendarInfo, printer: &mut Printer) {
         let around = ics_input::surroundings(seen, self.zones.clone(), self.config);
         let object = match Object::parse(octets, &around.limits) {
             Ok(object) => object,

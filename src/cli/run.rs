@@ -28,7 +28,7 @@ pub(super) struct Args {
     /// The ledger, instead of the configured one: sqlite:///PATH or a path
     #[arg(long, value_name = "URL")]
     ledger: Option<String>,
-    /// One pass: look at every source, fire and deliver what is due, exit
+    /// One pass: sync every source, fire and deliver what is due, exit
     #[arg(long)]
     once: bool,
     /// With --once: the pass happens as if it were this instant, such as 2026-03-10T12:00:00Z

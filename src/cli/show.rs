@@ -34,7 +34,7 @@ struct Shown<'a> {
     calendar_href: &'a str,
     href: &'a str,
     etag: &'a str,
-    written: Option<String>,
+    last_modified: Option<String>,
     faults: Vec<String>,
     next_due: Option<String>,
     /// The next rings, as `alarms` lists them.
@@ -117,7 +117,7 @@ fn shown<'a>(seen: &'a Seen, args: &'a Args) -> Shown<'a> {
         calendar_href: &object.calendar.href,
         href: &object.href,
         etag: &object.etag,
-        written: object.written.map(|at| at.to_string()),
+        last_modified: object.last_modified.map(|at| at.to_string()),
         faults: faults(object),
         next_due: object.due.map(|at| at.to_string()),
         upcoming,
@@ -133,7 +133,7 @@ fn print_text(seen: &Seen, args: &Args, now: UtcMillis, context: &mut Context) -
         ("uid", args.uid.clone()),
         ("calendar", format!("{} of {}", calendar.name, calendar.user)),
         ("object", format!("{}:{} {}", calendar.source, calendar.href, object.href)),
-        ("written", written_or_dash(object.written)),
+        ("last modified", written_or_dash(object.last_modified)),
     ];
     fields.extend(faults(object).into_iter().map(|fault| ("fault", fault)));
     context.printer.fields(&fields)?;

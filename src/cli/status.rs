@@ -53,7 +53,7 @@ struct Lateness {
     max: i64,
 }
 
-/// A calendar that looks do not find.
+/// A calendar that syncs do not find.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct AbsentCalendar {
@@ -66,13 +66,13 @@ struct AbsentCalendar {
     drop_at: String,
 }
 
-/// How the looks at one source go.
+/// How the syncs at one source go.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct SourceStatus {
     name: String,
     kind: String,
-    looked_at: Option<String>,
+    last_synced_at: Option<String>,
     error: Option<String>,
     error_since: Option<String>,
     tried_at: Option<String>,
@@ -118,7 +118,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<ExitStat
     Ok(ExitStatus::Success)
 }
 
-/// The sources of the ledger, and those of the configuration that nobody has looked at yet.
+/// The sources of the ledger, and those of the configuration that nobody has synced yet.
 fn with_unseen(mut rows: Vec<SourceRow>, config: &Config) -> Vec<SourceRow> {
     for source in &config.sources {
         if !rows.iter().any(|row| row.name == source.name) {
@@ -130,7 +130,7 @@ fn with_unseen(mut rows: Vec<SourceRow>, config: &Config) -> Vec<SourceRow> {
             rows.push(SourceRow {
                 name,
                 kind,
-                looked_at: None,
+                last_synced_at: None,
                 error: None,
                 tried_at: None,
                 next_try: None,
@@ -160,7 +160,7 @@ fn status(
     let source = |row: &SourceRow| SourceStatus {
         name: row.name.clone(),
         kind: row.kind.clone(),
-        looked_at: row.looked_at.map(|at| at.to_string()),
+        last_synced_at: row.last_synced_at.map(|at| at.to_string()),
         error: row.error.as_ref().map(|(error, _)| error.clone()),
         error_since: row.error.as_ref().map(|(_, since)| since.to_string()),
         progress: row.progress.clone(),
@@ -229,17 +229,17 @@ fn source_table(context: &mut Context, sources: &[SourceRow], is_running: bool, 
     }
     let mut table = Table::new(&["SOURCE", "KIND", "LAST SUCCESS", "STATE"]);
     for row in sources {
-        let (state, style) = match (&row.error, row.looked_at) {
+        let (state, style) = match (&row.error, row.last_synced_at) {
             (Some((error, since)), _) => {
                 (format!("fails since {}, {}: {error}", written(*since), tries(row, is_running, now)), Style::Bad)
             }
             (None, _) if row.progress.is_some() => (row.progress.clone().unwrap_or_default(), Style::Doubtful),
             (None, Some(_)) => ("ok".to_owned(), Style::Good),
-            (None, None) => ("not looked at yet".to_owned(), Style::Doubtful),
+            (None, None) => ("not synced yet".to_owned(), Style::Doubtful),
         };
         let cells = [(row.name.clone(), Style::Plain), (row.kind.clone(), Style::Plain)];
         let [name, kind] = cells;
-        table.row([name, kind, (written_or_dash(row.looked_at), Style::Plain), (state, style)]);
+        table.row([name, kind, (written_or_dash(row.last_synced_at), Style::Plain), (state, style)]);
     }
     context.printer.line("")?;
     context.printer.table(&table)?;

@@ -1,12 +1,12 @@
-//! `reveille sync`: makes the daemon look at its sources now.
+//! `reveille sync`: makes the daemon sync its sources now.
 
 use super::common::{LedgerArgs, nudge};
 use super::{Context, printer::ExitStatus};
 use crate::ledger;
 
-/// Make the daemon look at its sources and its outbox now
+/// Make the daemon sync its sources and try its outbox now
 ///
-/// It looks at all of its sources, whichever is named. Without a daemon, `run --once` looks.
+/// It syncs all of its sources, whichever is named. Without a daemon, `run --once` does it.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// A source, which must be in the configuration
@@ -25,11 +25,11 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<ExitStat
     }
     let path = config.ledger.display();
     let Some(holder) = ledger::holder(&config.ledger) else {
-        context.printer.error(format!("no daemon runs with the ledger {path}: start one, or look with 'run --once'"));
+        context.printer.error(format!("no daemon runs with the ledger {path}: start one, or sync with 'run --once'"));
         return Ok(ExitStatus::Failure);
     };
     nudge(&config.ledger, &holder)
         .map_err(|why| anyhow::anyhow!("the daemon (process {holder}) cannot be told: {why}"))?;
-    context.printer.note(format!("the daemon (process {holder}) looks at its sources now"));
+    context.printer.note(format!("the daemon (process {holder}) syncs its sources now"));
     Ok(ExitStatus::Success)
 }

@@ -65,7 +65,7 @@ pub struct Defaults {
     pub zone: Option<String>,
     /// An alarm found later than this is missed, not delivered.
     pub max_lateness: Duration,
-    /// How long looks must not have found a calendar until it is dropped, and how long an object that is gone counts as
+    /// How long syncs must not have found a calendar until it is dropped, and how long an object that is gone counts as
     /// the same one when it comes back.
     pub absent_grace: Duration,
     /// serverFQDN of the notifications.

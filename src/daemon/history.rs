@@ -25,7 +25,7 @@ const PASS: usize = 1_000;
 /// Further than alarms can be late, history is kept this long at least: milliseconds.
 const DAY: i64 = 86_400_000;
 
-/// A clock that is this much further than at the last look has jumped, or nobody looked: milliseconds.
+/// A clock that is this much further than at the last pass has jumped, or nobody looked: milliseconds.
 const JUMP: i64 = 2 * DAY;
 /// Nothing is forgotten before such a clock has been right for so long, milliseconds: a machine may start in the year
 /// 2099 until it hears of the right time.

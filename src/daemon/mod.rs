@@ -36,7 +36,7 @@ pub use history::HistoryPruner;
 use tasks::{Apart, Stage, TaskGroup};
 use watcher::Watcher;
 
-/// How long what was overdue at the start waits for the first look at the sources, which may say that it no longer
+/// How long what was overdue at the start waits for the first sync of the sources, which may say that it no longer
 /// stands.
 const FIRST_LOOK: Duration = Duration::from_secs(10);
 /// How long deliveries may take after a stop was asked for.
@@ -131,7 +131,7 @@ pub async fn run(config: Config, clock: Clock) -> anyhow::Result<()> {
         }
     };
     let Stages { ledger, ingest, watchers, wheel, workers, bell, send_deadline } = stages;
-    let look_again = Arc::new(Notify::new());
+    let sync_now = Arc::new(Notify::new());
     let apart = Apart::new()?;
     let mut tasks = TaskGroup::new(apart.handle());
     let waiting = Arc::new(AtomicUsize::new(watchers.len()));
@@ -145,7 +145,7 @@ pub async fn run(config: Config, clock: Clock) -> anyhow::Result<()> {
                 bell.release();
             }
         };
-        let watching = watcher.run(ingest.clone(), look_again.clone(), tasks.stopping(Stage::Sync), first);
+        let watching = watcher.run(ingest.clone(), sync_now.clone(), tasks.stopping(Stage::Sync), first);
         tasks.start(Stage::Sync, async move {
             watching.await;
             Ok(())
@@ -173,7 +173,7 @@ pub async fn run(config: Config, clock: Clock) -> anyhow::Result<()> {
     tasks.start(Stage::Fire, async move { Ok(ticking.await?) });
     tracing::info!(process.id = std::process::id(), "reveille is running");
     let outcome = tokio::select! {
-        () = signals.serve(&workers, &look_again, &wakeups) => Ok(()),
+        () = signals.serve(&workers, &sync_now, &wakeups) => Ok(()),
         error = tasks.one_has_exited() => Err(error),
     };
     signals.end_at_once();
@@ -218,7 +218,7 @@ async fn watch_clock(ingest: Arc<Ingest>, stop: impl Future<Output = ()>) -> any
     Ok(())
 }
 
-/// One pass: looks at every source, fires what is due, tries each delivery that may be tried once.
+/// One pass: syncs every source, fires what is due, tries each delivery that may be tried once.
 ///
 /// # Errors
 /// As for [`run`], and when the ledger cannot be written.
@@ -227,7 +227,7 @@ pub async fn once(config: Config, clock: Clock) -> anyhow::Result<Passed> {
     let Stages { ledger, ingest, watchers, mut wheel, workers, bell, .. } = build(&config, clock.clone()).await?;
     let mut passed = Passed::Complete;
     for mut watcher in watchers {
-        if !watcher.look(&ingest).await {
+        if !watcher.sync(&ingest).await {
             passed = Passed::Partial;
         }
     }

@@ -1,5 +1,5 @@
 //! What the operating system tells the daemon: SIGTERM and SIGINT stop it, SIGHUP opens files anew, SIGUSR1 makes it
-//! look at its sources and its outbox now. SIGXFSZ does nothing.
+//! sync its sources and try its outbox now. SIGXFSZ does nothing.
 
 use std::sync::Arc;
 
@@ -47,7 +47,7 @@ impl Signals {
     }
 
     /// Serves signals until one of them says stop.
-    pub async fn serve(&mut self, workers: &[Arc<DeliveryWorker>], look_again: &Notify, wakeups: &[Arc<Notify>]) {
+    pub async fn serve(&mut self, workers: &[Arc<DeliveryWorker>], sync_now: &Notify, wakeups: &[Arc<Notify>]) {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => break,
@@ -57,8 +57,8 @@ impl Signals {
                     workers.iter().for_each(|worker| worker.sink().reopen());
                 }
                 _ = self.user.recv() => {
-                    tracing::info!("looking at every source and at what is to be delivered now");
-                    look_again.notify_waiters();
+                    tracing::info!("syncing every source and trying what is to be delivered now");
+                    sync_now.notify_waiters();
                     workers.iter().for_each(|worker| worker.hurry());
                     wakeups.iter().for_each(|wakeup| wakeup.notify_one());
                 }

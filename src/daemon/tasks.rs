@@ -46,7 +46,7 @@ impl Apart {
     /// # Errors
     /// When the operating system gives none.
     pub fn new() -> anyhow::Result<Apart> {
-        let runtime = Builder::new_multi_thread().thread_name("reveille-looks").enable_all().build();
+        let runtime = Builder::new_multi_thread().thread_name("reveille-sync").enable_all().build();
         Ok(Apart(Some(runtime.context("threads cannot be started")?)))
     }
 

@@ -11,10 +11,10 @@ use tokio::time::Instant;
 use crate::clock::Clock;
 use crate::config::{Config, Credentials, Layout, SourceConfig, SourceKind};
 use crate::ingest::Ingest;
-use crate::ledger::SourceLook;
+use crate::ledger::SourceSync;
 use crate::log_limit::{LogLimit, Logged};
 use crate::source::caldav::{CaldavSource, Hosts, Obstacle};
-use crate::source::directory::{DirectoryError, DirectorySource, Touched, Watch};
+use crate::source::directory::{DirectoryError, DirectorySource, FsChanges, Watch};
 use crate::time::UtcMillis;
 use waits::spread;
 
@@ -27,24 +27,24 @@ const FAULT_LINES: u32 = 20;
 /// How often it is told that a source cannot be read for the same cause, milliseconds.
 const TELL_EVERY: i64 = 60 * 60_000;
 
-/// A source and how its looks went.
+/// A source and how its syncs went.
 #[derive(Debug)]
 pub struct Watcher {
     name: String,
     kind: Kind,
     interval: Duration,
     clock: Clock,
-    /// Looks that failed, in a row.
+    /// Syncs that failed, in a row.
     failures: u32,
-    /// Looks at everything that could not read something, in a row.
+    /// Syncs of everything that could not read something, in a row.
     partial: u32,
-    /// What the last look said, when it failed.
+    /// What the last sync said, when it failed.
     error: Option<String>,
     /// The failure that was told last, without its numbers, and when.
     told: Option<(String, UtcMillis)>,
     /// Why the folder is not watched, though it can be read.
     refusal: Option<String>,
-    /// Looks in a row at which the kernel refused to watch it.
+    /// Syncs in a row at which the kernel refused to watch it.
     refusals: u32,
     /// What could not be read when it was last looked at.
     faults: Vec<String>,
@@ -55,11 +55,11 @@ pub struct Watcher {
     /// What was said of links that are not followed.
     links: HashSet<String>,
     reported: Option<UtcMillis>,
-    /// The server's wish for when to come back.
-    wish: Option<Duration>,
-    /// The last look wants another one after this.
+    /// How long the server asked to wait (Retry-After).
+    retry_after: Option<Duration>,
+    /// The last sync wants another one after this.
     soon: Option<Duration>,
-    /// What the last look stumbled over.
+    /// What the last sync stumbled over.
     obstacle: Obstacle,
     /// Logins that were refused, in a row.
     logins: u32,
@@ -71,9 +71,9 @@ enum Kind {
     Caldav(Box<CaldavSource>),
 }
 
-/// What made a watcher look.
+/// What made a watcher sync.
 enum Cause {
-    Touched(Touched),
+    FsChanges(FsChanges),
     Time,
 }
 
@@ -109,60 +109,60 @@ impl Watcher {
             absent: 0,
             links: HashSet::new(),
             reported: None,
-            wish: None,
+            retry_after: None,
             soon: None,
             obstacle: Obstacle::Other,
             logins: 0,
         })
     }
 
-    /// Looks until `stop` resolves. `first` is called once the first look is over, however it went.
+    /// Syncs until `stop` resolves. `first` is called once the first sync is over, however it went.
     pub async fn run(
         mut self,
         ingest: Arc<Ingest>,
-        look_again: Arc<Notify>,
+        sync_now: Arc<Notify>,
         stop: impl Future<Output = ()>,
         first: impl FnOnce(),
     ) {
         let mut stop = std::pin::pin!(stop);
         let mut watch = None;
-        let again = look_again.notified();
+        let again = sync_now.notified();
         let mut again = std::pin::pin!(again);
         again.as_mut().enable();
-        // The look that misses nothing comes in its time, however much is touched meanwhile.
+        // The sync that misses nothing comes in its time, however much is touched meanwhile.
         let mut next = tokio::select! {
-            next = self.look_anew(&ingest, &mut watch) => next,
+            next = self.watch_and_sync(&ingest, &mut watch) => next,
             () = &mut stop => return first(),
         };
         first();
         loop {
             let cause = tokio::select! {
                 () = &mut stop => return,
-                touched = touched(watch.as_ref()) => Cause::Touched(touched),
+                changes = changes(watch.as_ref()) => Cause::FsChanges(changes),
                 () = self.is_due(next) => Cause::Time,
                 () = again.as_mut() => Cause::Time,
             };
-            again.set(look_again.notified());
+            again.set(sync_now.notified());
             again.as_mut().enable();
-            let folders = matches!(&cause, Cause::Touched(touched) if touched.everything);
+            let folders = matches!(&cause, Cause::FsChanges(changes) if changes.everything);
             let anew = folders
                 || tokio::select! {
-                    is_astray = self.is_astray(watch.as_ref()) => is_astray,
+                    watch_is_stale = self.watch_is_stale(watch.as_ref()) => watch_is_stale,
                     () = &mut stop => return,
                 };
             match cause {
                 _ if anew => tokio::select! {
-                    soonest = self.look_anew(&ingest, &mut watch) => next = soonest,
+                    soonest = self.watch_and_sync(&ingest, &mut watch) => next = soonest,
                     () = &mut stop => return,
                 },
-                // A look at files is short and is not broken off; one at a server may be waiting for it.
-                Cause::Touched(touched) => {
-                    if !self.look_at(&ingest, touched, watch.as_ref()).await || self.absent > 0 {
+                // A sync of files is short and is not broken off; one at a server may be waiting for it.
+                Cause::FsChanges(changes) => {
+                    if !self.sync_changes(&ingest, changes, watch.as_ref()).await || self.absent > 0 {
                         next = next.min(Instant::now() + self.wait());
                     }
                 }
                 Cause::Time => tokio::select! {
-                    _ = self.look_watching(&ingest, watch.as_ref()) => next = Instant::now() + self.wait(),
+                    _ = self.sync_all(&ingest, watch.as_ref()) => next = Instant::now() + self.wait(),
                     () = &mut stop => return,
                 },
             }
@@ -170,7 +170,7 @@ impl Watcher {
     }
 
     /// Whether `watch` may see nothing of what is there: its folder is gone or was replaced, or there is none.
-    async fn is_astray(&self, watch: Option<&Arc<Watch>>) -> bool {
+    async fn watch_is_stale(&self, watch: Option<&Arc<Watch>>) -> bool {
         let is_stale = async || match watch {
             Some(watch) => watch.is_stale().await,
             None => true,
@@ -178,18 +178,18 @@ impl Watcher {
         matches!(self.kind, Kind::Directory(_)) && (self.failures > 0 || is_stale().await)
     }
 
-    /// Watches anew, then looks at everything: a folder that came, or was replaced, may have got its files before it
-    /// was watched. Returns when to look next.
-    async fn look_anew(&mut self, ingest: &Ingest, watch: &mut Option<Arc<Watch>>) -> Instant {
+    /// Watches anew, then syncs everything: a folder that came, or was replaced, may have got its files before it
+    /// was watched. Returns when to sync next.
+    async fn watch_and_sync(&mut self, ingest: &Ingest, watch: &mut Option<Arc<Watch>>) -> Instant {
         // What both watch would count twice against the kernel's limit.
         *watch = None;
         match self.watch().await {
             Ok(started) => *watch = started,
-            // Where the folder is not there, the look says so.
+            // Where the folder is not there, the sync says so.
             Err(DirectoryError::Root { .. }) => {}
             Err(error) => self.note_refusal(Some(error.to_string())),
         }
-        self.look_watching(ingest, watch.as_ref()).await;
+        self.sync_all(ingest, watch.as_ref()).await;
         if watch.is_none() && self.failures == 0 && self.refusal.is_none() && matches!(self.kind, Kind::Directory(_)) {
             // A folder that came between the two has to be looked at once it is watched.
             return Instant::now();
@@ -214,7 +214,7 @@ impl Watcher {
         }
     }
 
-    /// Resolves at `next`, or sooner when what the last look stumbled over may be out of the way.
+    /// Resolves at `next`, or sooner when what the last sync stumbled over may be out of the way.
     async fn is_due(&self, next: Instant) {
         let clear = async {
             match &self.kind {
@@ -230,35 +230,35 @@ impl Watcher {
         }
     }
 
-    /// Looks at everything; false when something of it could not be read.
-    pub async fn look(&mut self, ingest: &Ingest) -> bool {
-        self.look_watching(ingest, None).await
+    /// Syncs everything; false when something of it could not be read.
+    pub async fn sync(&mut self, ingest: &Ingest) -> bool {
+        self.sync_all(ingest, None).await
     }
 
-    /// Looks at everything, and has the folders that it finds watched.
-    async fn look_watching(&mut self, ingest: &Ingest, watch: Option<&Arc<Watch>>) -> bool {
+    /// Syncs everything, and has the folders that it finds watched.
+    async fn sync_all(&mut self, ingest: &Ingest, watch: Option<&Arc<Watch>>) -> bool {
         let at = self.clock.now();
         let mut refusal = None;
         self.soon = None;
         let outcome = match &mut self.kind {
-            Kind::Directory(directory) => match directory.look(ingest, watch).await {
-                Ok(looked) => {
-                    refusal = Some(looked.unwatched).filter(|_| watch.is_some());
-                    self.absent = looked.absent;
-                    self.note_links(looked.notes);
-                    Ok((looked.calendars, looked.changes, looked.faults))
+            Kind::Directory(directory) => match directory.scan(ingest, watch).await {
+                Ok(report) => {
+                    refusal = Some(report.unwatched).filter(|_| watch.is_some());
+                    self.absent = report.absent;
+                    self.note_links(report.notes);
+                    Ok((report.calendars, report.changes, report.faults))
                 }
                 Err(error) => Err(error.to_string()),
             },
             Kind::Caldav(caldav) => {
                 let answers = caldav.answers();
-                match caldav.look(ingest).await {
-                    Ok(looked) => {
-                        self.soon = looked.again_in;
-                        Ok((looked.calendars, looked.changes, looked.faults))
+                match caldav.sync(ingest).await {
+                    Ok(report) => {
+                        self.soon = report.again_in;
+                        Ok((report.calendars, report.changes, report.faults))
                     }
                     Err(error) => {
-                        self.wish = error.retry_after();
+                        self.retry_after = error.retry_after();
                         self.obstacle = caldav.obstacle(&error, answers);
                         self.logins = if self.obstacle == Obstacle::Login { self.logins.saturating_add(1) } else { 0 };
                         Err(format!("{error}{}", self.waits_for()))
@@ -273,18 +273,18 @@ impl Watcher {
         well
     }
 
-    /// Looks at what was touched; false when something of that could not be read.
-    async fn look_at(&mut self, ingest: &Ingest, touched: Touched, watch: Option<&Arc<Watch>>) -> bool {
+    /// Syncs what was touched; false when something of that could not be read.
+    async fn sync_changes(&mut self, ingest: &Ingest, changes: FsChanges, watch: Option<&Arc<Watch>>) -> bool {
         let (Kind::Directory(directory), Some(watch)) = (&self.kind, watch) else { return true };
         let at = self.clock.now();
-        let others = self.faults.iter().filter(|fault| !touched.concerns(fault)).cloned().collect();
+        let others = self.faults.iter().filter(|fault| !changes.concerns(fault)).cloned().collect();
         let mut refusal = None;
-        let outcome = match directory.look_at(ingest, touched, watch).await {
-            Ok(looked) => {
-                refusal = looked.unwatched;
-                self.absent = self.absent.max(looked.absent);
-                self.note_links(looked.notes);
-                Ok((looked.calendars, looked.changes, looked.faults))
+        let outcome = match directory.scan_changes(ingest, changes, watch).await {
+            Ok(report) => {
+                refusal = report.unwatched;
+                self.absent = self.absent.max(report.absent);
+                self.note_links(report.notes);
+                Ok((report.calendars, report.changes, report.faults))
             }
             Err(error) => Err(error.to_string()),
         };
@@ -306,8 +306,8 @@ impl Watcher {
         }
     }
 
-    /// Logs how a look went, and writes it into the ledger where that is news. `others` are the faults of what it did
-    /// not look at; none after a look at everything. False when something could not be read.
+    /// Logs how a sync went, and writes it into the ledger where that is news. `others` are the faults of what it did
+    /// not sync; none after a sync of everything. False when something could not be read.
     async fn note(
         &mut self,
         ingest: &Ingest,
@@ -323,7 +323,7 @@ impl Watcher {
                 }
                 self.failures = 0;
                 self.logins = 0;
-                self.wish = None;
+                self.retry_after = None;
                 // A fault that lasts is told once.
                 for fault in found.iter().filter(|fault| !self.faults.contains(fault)) {
                     let logged = self.log_limit.line(at);
@@ -351,7 +351,7 @@ impl Watcher {
                 faults.extend(found);
                 self.faults = faults;
                 if changes > 0 || self.reported.is_none() {
-                    tracing::info!(source.name = self.name, calendars, changes, "looked");
+                    tracing::info!(source.name = self.name, calendars, changes, "sync finished");
                 }
                 self.faults.first().cloned()
             }
@@ -367,8 +367,8 @@ impl Watcher {
         let tried = error.is_some() && is_of_everything;
         if due || tried || error != self.error {
             let next_try = error.as_ref().and_then(|_| self.next_try());
-            let look = SourceLook { at, error: error.clone(), next_try };
-            ingest.source_looked(&self.name, self.kind.name(), look).await;
+            let sync = SourceSync { at, error: error.clone(), next_try };
+            ingest.record_source_sync(&self.name, self.kind.name(), sync).await;
             self.reported = Some(at);
         }
         self.error = error;
@@ -401,9 +401,9 @@ impl Kind {
 }
 
 /// What the watch saw; never, where nothing is watched.
-async fn touched(watch: Option<&Arc<Watch>>) -> Touched {
+async fn changes(watch: Option<&Arc<Watch>>) -> FsChanges {
     match watch {
-        Some(watch) => watch.touched().await,
+        Some(watch) => watch.changes().await,
         None => std::future::pending().await,
     }
 }

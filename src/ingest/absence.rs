@@ -11,17 +11,17 @@ use crate::time::UtcMillis;
 pub(super) type Absentees = Option<HashSet<(String, String)>>;
 
 impl Ingest {
-    /// A look that began at `looked_at` did not find a calendar.
+    /// A sync that began at `synced_at` did not find a calendar.
     pub(super) async fn absent(
         &self,
         source: &str,
         calendar: &str,
-        looked_at: UtcMillis,
+        synced_at: UtcMillis,
         evidence: Evidence,
     ) -> Result<Absence, LedgerError> {
         let Some(row) = self.ledger.calendar(source, calendar).await? else { return Ok(Absence::Dropped) };
-        let absent = after(row.absent, looked_at, evidence);
-        if absent.ends_at(self.absent_grace) <= looked_at {
+        let absent = after(row.absent, synced_at, evidence);
+        if absent.ends_at(self.absent_grace) <= synced_at {
             self.ledger.drop_calendar(source, calendar).await?;
             self.note(source, calendar, false).await?;
             self.bell.look();
@@ -50,11 +50,11 @@ impl Ingest {
         Ok(Absence::Kept { since: absent.since })
     }
 
-    /// A look found a calendar unchanged; what is in the ledger of an absence is over.
+    /// A sync found a calendar unchanged; what is in the ledger of an absence is over.
     pub(super) async fn found_again(&self, source: &str, calendar: &str) -> Result<(), LedgerError> {
         self.ask().await?;
         let key = (source.to_owned(), calendar.to_owned());
-        let is_absent = self.looks().absent.as_ref().is_some_and(|absent| absent.contains(&key));
+        let is_absent = self.syncs().absent.as_ref().is_some_and(|absent| absent.contains(&key));
         if is_absent {
             self.ledger.present(source, calendar).await?;
             self.is_back(source, calendar).await?;
@@ -71,8 +71,8 @@ impl Ingest {
     async fn note(&self, source: &str, calendar: &str, is_absent: bool) -> Result<(), LedgerError> {
         self.ask().await?;
         let key = (source.to_owned(), calendar.to_owned());
-        let mut looks = self.looks();
-        let absent = looks.absent.get_or_insert_default();
+        let mut syncs = self.syncs();
+        let absent = syncs.absent.get_or_insert_default();
         if is_absent {
             absent.insert(key)
         } else {
@@ -83,18 +83,18 @@ impl Ingest {
 
     /// Asks the ledger once who is absent: nobody else writes into it.
     async fn ask(&self) -> Result<(), LedgerError> {
-        if self.looks().absent.is_none() {
+        if self.syncs().absent.is_none() {
             let absentees = self.ledger.absentees().await?;
-            self.looks().absent = Some(absentees.into_iter().collect());
+            self.syncs().absent = Some(absentees.into_iter().collect());
         }
         Ok(())
     }
 }
 
-/// What holds after another look that did not find the calendar.
-fn after(before: Option<Absent>, looked_at: UtcMillis, evidence: Evidence) -> Absent {
+/// What holds after another sync that did not find the calendar.
+fn after(before: Option<Absent>, synced_at: UtcMillis, evidence: Evidence) -> Absent {
     // What lies ahead was dated by a clock that has been set back since.
-    let since = before.map_or(looked_at, |before| before.since.min(looked_at));
-    let missing_since = before.and_then(|before| before.missing_since).map_or(looked_at, |at| at.min(looked_at));
+    let since = before.map_or(synced_at, |before| before.since.min(synced_at));
+    let missing_since = before.and_then(|before| before.missing_since).map_or(synced_at, |at| at.min(synced_at));
     Absent { since, missing_since: (evidence == Evidence::Healthy).then_some(missing_since) }
 }

@@ -35,18 +35,18 @@ impl Ingest {
         if echoes.is_empty() {
             return (believed, unsure);
         }
-        let mut looks = self.looks();
-        looks.echoes.retain(|_, (_, first)| (0..FORGOTTEN).contains(&now.0.saturating_sub(first.0)));
-        let many = echoes.len() > FEW || looks.echoes.len() > MOST;
+        let mut syncs = self.syncs();
+        syncs.echoes.retain(|_, (_, first)| (0..FORGOTTEN).contains(&now.0.saturating_sub(first.0)));
+        let many = echoes.len() > FEW || syncs.echoes.len() > MOST;
         for echo in echoes {
             let key = (calendar, echo.href.clone());
-            let known = looks.echoes.get(&key).filter(|(known, _)| *known == echo.etag);
+            let known = syncs.echoes.get(&key).filter(|(known, _)| *known == echo.etag);
             let first = known.map_or(now, |(_, first)| *first);
             if many || !(0..DOUBTED).contains(&now.0.saturating_sub(first.0)) {
-                looks.echoes.remove(&key);
+                syncs.echoes.remove(&key);
                 believed.push((echo.id, echo.etag));
             } else {
-                looks.echoes.insert(key, (echo.etag.clone(), first));
+                syncs.echoes.insert(key, (echo.etag.clone(), first));
                 unsure.push(echo);
             }
         }
@@ -55,9 +55,9 @@ impl Ingest {
 
     /// Another text has come.
     pub(super) fn forget_echo(&self, calendar: i64, href: &str) {
-        let mut looks = self.looks();
-        if !looks.echoes.is_empty() {
-            looks.echoes.remove(&(calendar, href.to_owned()));
+        let mut syncs = self.syncs();
+        if !syncs.echoes.is_empty() {
+            syncs.echoes.remove(&(calendar, href.to_owned()));
         }
     }
 }

@@ -86,8 +86,8 @@ impl Ingest {
     /// Those of the ledger.
     pub async fn clock_was_set(&self) -> Result<(), LedgerError> {
         let now = self.clock.now();
-        // What looks say that are not in the ledger is in the future as well.
-        self.looks().latest.retain(|_, at| *at <= now);
+        // What syncs say that are not in the ledger is in the future as well.
+        self.syncs().latest.retain(|_, at| *at <= now);
         if let Some(Undone { rings, deliveries }) = self.ledger.undo_future_records(now, self.max_lateness).await? {
             // Planning again may fail, and the next try finds nothing to undo.
             self.bell.fired(FireStats { deliveries, ..FireStats::default() });
@@ -108,7 +108,7 @@ impl Ingest {
     }
 
     /// Plans again what depends on one of `zones`, or everything, with the texts that the ledger has: what is due
-    /// `from` an instant on that depends on the object, else since the last look. Returns how many objects ring at
+    /// `from` an instant on that depends on the object, else since the last sync. Returns how many objects ring at
     /// another instant now.
     async fn replan_kept(
         &self,
@@ -128,7 +128,7 @@ impl Ingest {
             for row in &rows {
                 let mut by_instant: BTreeMap<UtcMillis, Vec<ObjectText>> = BTreeMap::new();
                 for object in by_calendar.remove(&row.id).unwrap_or_default() {
-                    by_instant.entry(from.map_or(row.looked_at, |from| from(object.id))).or_default().push(object);
+                    by_instant.entry(from.map_or(row.last_synced_at, |from| from(object.id))).or_default().push(object);
                 }
                 for (from, objects) in by_instant {
                     let replanned = self.planner.replan_all(row.clone(), objects, from).await;

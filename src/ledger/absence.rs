@@ -1,22 +1,22 @@
-//! Calendars that looks do not find: since when, and that they are found again.
+//! Calendars that syncs do not find: since when, and that they are found again.
 
 use super::{Ledger, LedgerError};
 use crate::time::UtcMillis;
 
-/// Since when looks have not found a calendar.
+/// Since when syncs have not found a calendar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Absent {
-    /// When the first of those looks began.
+    /// When the first of those syncs began.
     pub since: UtcMillis,
-    /// When the first of those began that found the rest of the store in order, and after which no other look did not.
+    /// When the first of those began that found the rest of the store in order, and after which no other sync did not.
     pub missing_since: Option<UtcMillis>,
 }
 
-/// How long looks must not have found a calendar where nothing of its source is found, milliseconds: a day.
+/// How long syncs must not have found a calendar where nothing of its source is found, milliseconds: a day.
 const ALL_GONE: i64 = 86_400_000;
 
 impl Absent {
-    /// The first look from then on that does not find the calendar drops it. `grace` is how long it must not have been
+    /// The first sync from then on that does not find the calendar drops it. `grace` is how long it must not have been
     /// found where the rest of its store is in order, milliseconds.
     pub fn ends_at(self, grace: i64) -> UtcMillis {
         let all_gone = self.since.plus(ALL_GONE.max(grace));

@@ -29,14 +29,14 @@ macro_rules! with_wrong {
         concat!(
             "WITH wrong AS (SELECT r.id, r.object, r.due, r.fired_at, r.count FROM rings r WHERE r.fired_at > ?1
                 AND ((r.due > ?1 AND r.state IN ('missed', 'suppressed')) OR (r.due >= ?2 AND r.state = 'missed' AND EXISTS
-                    (SELECT 1 FROM objects o WHERE o.id = r.object AND (o.written IS NULL OR o.written NOT BETWEEN r.due + 1 AND ?1))))) ",
+                    (SELECT 1 FROM objects o WHERE o.id = r.object AND (o.last_modified IS NULL OR o.last_modified NOT BETWEEN r.due + 1 AND ?1))))) ",
             $rest
         )
     };
 }
 
 const AHEAD: &str = with_wrong!(
-    "SELECT EXISTS (SELECT 1 FROM calendars WHERE looked_at > ?3)
+    "SELECT EXISTS (SELECT 1 FROM calendars WHERE last_synced_at > ?3)
         OR EXISTS (SELECT 1 FROM wrong WHERE fired_at > ?3)
         OR EXISTS (SELECT 1 FROM deliveries WHERE state = 'failed' AND settled_at > ?3 AND instr(response, ?4) = 1)
         OR EXISTS (SELECT 1 FROM deliveries WHERE state = 'pending' AND next_attempt > ?5 + (unknown > 0) * 18000000)"
@@ -48,7 +48,7 @@ const OWED: &str = with_wrong!(
     FROM wrong GROUP BY object"
 );
 const FORGET: &str = with_wrong!("DELETE FROM rings WHERE id IN (SELECT id FROM wrong)");
-const LOOKS: &str = "UPDATE calendars SET looked_at = ?1 WHERE looked_at > ?1";
+const SYNCS: &str = "UPDATE calendars SET last_synced_at = ?1 WHERE last_synced_at > ?1";
 const RETRIES: &str = "UPDATE deliveries SET next_attempt = ?1
     WHERE state = 'pending' AND next_attempt > ?2 + (unknown > 0) * 18000000";
 // What was given up because it was too old has not got so old.
@@ -99,7 +99,7 @@ impl Since {
 
 impl Ledger {
     /// Undoes what a clock that was ahead of `now` has recorded and what is wrong now: rings that count as missed
-    /// and are still to come, or are not later than `max_lateness` milliseconds, deliveries that were given up, looks
+    /// and are still to come, or are not later than `max_lateness` milliseconds, deliveries that were given up, syncs
     /// at calendars and retries that lie in the future. None when there was nothing to undo. The objects are to be
     /// planned again then, see [`Ledger::to_be_replanned`].
     ///
@@ -151,7 +151,7 @@ async fn undo_future_records(
         None => since,
     };
     sqlx::query(REMEMBER).bind(REPLANNING).bind(since.written()).execute(&mut *c).await?;
-    sqlx::query(LOOKS).bind(now.0).execute(&mut *c).await?;
+    sqlx::query(SYNCS).bind(now.0).execute(&mut *c).await?;
     let deliveries = sqlx::query(GIVEN_UP).bind(now.0).bind(GAVE_UP).execute(&mut *c).await?.rows_affected();
     sqlx::query(RETRIES).bind(now.0).bind(now.plus(HOUR).0).execute(&mut *c).await?;
     let rings = sqlx::query(FORGET).bind(now.0).bind(too_late.0).execute(c).await?.rows_affected();

@@ -70,7 +70,7 @@ impl Ledger {
     }
 }
 
-/// Remembers objects of `calendar` that a look at `gone_at` found gone, and the look before it, at `seen_at`, did not;
+/// Remembers objects of `calendar` that a sync at `gone_at` found gone, and the sync before it, at `seen_at`, did not;
 /// they are still in the ledger. `hrefs` is a JSON list.
 pub async fn remember(
     c: &mut SqliteConnection,
@@ -90,7 +90,7 @@ pub async fn forget(c: &mut SqliteConnection, before: UtcMillis) -> Result<(), L
 }
 
 /// Remembers UIDs of `objects`, a list of ids, that will be in their place no more from `now` on: `stay` lists those
-/// that will, ids and UIDs. Both are JSON. The look before, at `seen_at`, found them in their place.
+/// that will, ids and UIDs. Both are JSON. The sync before, at `seen_at`, found them in their place.
 pub async fn remember_replaced(
     c: &mut SqliteConnection,
     objects: String,

@@ -15,7 +15,7 @@ const PAGE: &str = "SELECT fired_at, id FROM rings WHERE (fired_at, id) > (?, ?)
 const FORGET: &str = "DELETE FROM rings WHERE id IN (SELECT value FROM json_each(?1)) AND due < ?2
     AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.ring = rings.id AND d.state = 'pending')
     AND NOT EXISTS (SELECT 1 FROM timers t WHERE t.object = rings.object AND t.due <= rings.due)
-    AND NOT EXISTS (SELECT 1 FROM calendars c WHERE c.id = rings.calendar AND c.looked_at <= rings.due)";
+    AND NOT EXISTS (SELECT 1 FROM calendars c WHERE c.id = rings.calendar AND c.last_synced_at <= rings.due)";
 
 const REMEMBER: &str = "INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE
     SET value = max(CAST(value AS INTEGER), CAST(excluded.value AS INTEGER))";

@@ -36,19 +36,19 @@ pub struct Stats {
     pub failed: i64,
 }
 
-/// How the looks at one source go.
+/// How the syncs at one source go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceRow {
     pub name: String,
     pub kind: String,
-    pub looked_at: Option<UtcMillis>,
-    /// What the last look said when it failed, and since when looks fail.
+    pub last_synced_at: Option<UtcMillis>,
+    /// What the last sync said when it failed, and since when syncs fail.
     pub error: Option<(String, UtcMillis)>,
-    /// When the last look began.
+    /// When the last sync began.
     pub tried_at: Option<UtcMillis>,
-    /// When the next one comes at the latest, where looks fail and time is what is waited for.
+    /// When the next one comes at the latest, where syncs fail and time is what is waited for.
     pub next_try: Option<UtcMillis>,
-    /// How far a long look has come.
+    /// How far a long sync has come.
     pub progress: Option<String>,
 }
 
@@ -86,7 +86,7 @@ pub struct ObjectRow {
     pub href: String,
     pub etag: String,
     pub revision: i64,
-    pub written: Option<UtcMillis>,
+    pub last_modified: Option<UtcMillis>,
     /// What is wrong in it, a JSON list.
     pub faults: Option<String>,
     pub memo: Option<String>,
@@ -164,7 +164,7 @@ const CALENDARS: &str = "SELECT c.*, (SELECT count(*) FROM objects o WHERE o.cal
     (SELECT min(t.due) FROM objects o JOIN timers t ON t.object = o.id WHERE o.calendar = c.id) AS next_due
     FROM calendars c ORDER BY c.source, c.href";
 const ARMED: &str =
-    "SELECT c.*, o.id AS object, o.href AS object_href, o.etag, o.revision, o.written, o.faults, o.memo,
+    "SELECT c.*, o.id AS object, o.href AS object_href, o.etag, o.revision, o.last_modified, o.faults, o.memo,
     o.text, t.due FROM timers t JOIN objects o ON o.id = t.object JOIN calendars c ON c.id = o.calendar
     WHERE (t.due, t.object) > (?1, ?2) AND t.due < ?3 AND (?4 IS NULL OR c.user = ?4)
     AND (?5 IS NULL OR ?5 IN (c.name, c.key, c.href)) ORDER BY t.due, t.object LIMIT ?6";
@@ -174,7 +174,7 @@ const FAULTY: &str =
     WHERE o.faults IS NOT NULL OR o.id IN (SELECT object FROM attempts WHERE count >= 3)
     ORDER BY c.source, c.href, o.href";
 const OF_UID: &str =
-    "SELECT c.*, o.id AS object, o.href AS object_href, o.etag, o.revision, o.written, o.faults, o.memo,
+    "SELECT c.*, o.id AS object, o.href AS object_href, o.etag, o.revision, o.last_modified, o.faults, o.memo,
     o.text, t.due FROM uids u JOIN objects o ON o.id = u.object JOIN calendars c ON c.id = o.calendar
     LEFT JOIN timers t ON t.object = o.id WHERE u.uid = ? ORDER BY c.source, c.href, o.href";
 const RINGS: &str =
@@ -217,7 +217,7 @@ impl Inspector {
         Ok(Inspector { connection })
     }
 
-    /// Ends the look.
+    /// Closes it.
     ///
     /// # Errors
     /// [`LedgerError::Database`], as for all that reads.
@@ -256,15 +256,14 @@ impl Inspector {
     /// # Errors
     /// [`LedgerError::Database`].
     pub async fn sources(&mut self) -> Result<Vec<SourceRow>, LedgerError> {
-        let sql =
-            "SELECT name, kind, looked_at, error, error_at, tried_at, next_try, progress FROM sources ORDER BY name";
+        let sql = "SELECT name, kind, last_synced_at, error, error_at, tried_at, next_try, progress FROM sources ORDER BY name";
         let rows = sqlx::query(sql).fetch_all(&mut self.connection).await?;
         let source = |row: &SqliteRow| {
             let error = optional_text(row, "error")?;
             Ok(SourceRow {
                 name: text(row, "name")?,
                 kind: text(row, "kind")?,
-                looked_at: instant(row, "looked_at")?,
+                last_synced_at: instant(row, "last_synced_at")?,
                 error: error.zip(instant(row, "error_at")?),
                 tried_at: instant(row, "tried_at")?,
                 next_try: instant(row, "next_try")?,
@@ -317,7 +316,7 @@ impl Inspector {
         rows.iter().map(object).collect()
     }
 
-    /// The calendars that looks do not find, by source and href.
+    /// The calendars that syncs do not find, by source and href.
     ///
     /// # Errors
     /// [`LedgerError::Database`].
@@ -482,7 +481,7 @@ fn object(row: &SqliteRow) -> Result<ObjectRow, LedgerError> {
         href: text(row, "object_href")?,
         etag: text(row, "etag")?,
         revision: row.try_get("revision")?,
-        written: instant(row, "written")?,
+        last_modified: instant(row, "last_modified")?,
         faults: optional_text(row, "faults")?,
         memo: optional_text(row, "memo")?,
         text: row.try_get("text")?,

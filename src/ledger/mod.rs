@@ -10,7 +10,7 @@
 //! * `store` knows calendars and objects, `take_in` changes them, `gone` remembers those that are gone; `timers` is the
 //!   outer wheel; `outbox` is what is owed to the sinks, `leases` what of it is being sent; `lossy_text` is about what
 //!   is damaged; `history` forgets what is old, `clock_rollback` undoes what a wrong clock has recorded, `absence`
-//!   knows calendars that looks do not find, `identities` is about rings that an earlier version has recorded.
+//!   knows calendars that syncs do not find, `identities` is about rings that an earlier version has recorded.
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read};
@@ -66,7 +66,7 @@ pub use lock::{holder, is_held_by, lock_path};
 pub use log_once::LogOnce;
 pub use outbox::{Claimed, Claims, NextState, Settlement};
 pub use outbox_admin::{AdminOutcome, DeliveryId, OutboxAdmin};
-pub use store::{CalendarRow, Existing, ObjectText, SourceLook};
+pub use store::{CalendarRow, Existing, ObjectText, SourceSync};
 pub use take_in::{Planned, PlannedObject, Replanned};
 pub use timers::{DueObject, FireStats, NewRing, RingState, Route, Timer};
 
@@ -81,6 +81,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (7, "moved objects", include_str!("../../migrations/0007_moved_objects.sql")),
     (8, "unread", include_str!("../../migrations/0008_unread.sql")),
     (9, "attempts", include_str!("../../migrations/0009_attempts.sql")),
+    (10, "sync words", include_str!("../../migrations/0010_sync_words.sql")),
     (12, "response", include_str!("../../migrations/0012_response.sql")),
     (13, "departed objects", include_str!("../../migrations/0013_departed.sql")),
 ];

@@ -1,5 +1,5 @@
 //! Changing the outbox from outside the daemon: trying a delivery again, or cancelling it. Each is one conditional
-//! update; changing nothing is a normal answer. A daemon that runs sees it at its next look.
+//! update; changing nothing is a normal answer. A daemon that runs sees it at its next pass.
 
 use std::fmt;
 use std::path::Path;

@@ -34,10 +34,10 @@ pub struct CalendarRow {
     pub default_all_day: Option<String>,
     pub ctag: Option<String>,
     pub sync_token: Option<String>,
-    pub looked_at: UtcMillis,
+    pub last_synced_at: UtcMillis,
     /// What was due before then does not ring: it was not known yet.
     pub first_seen: UtcMillis,
-    /// Since when looks do not find it; none: it is there.
+    /// Since when syncs do not find it; none: it is there.
     pub absent: Option<Absent>,
 }
 
@@ -59,7 +59,7 @@ impl FromRow<'_, SqliteRow> for CalendarRow {
             default_all_day: optional_text(row, "default_all_day")?,
             ctag: optional_text(row, "ctag")?,
             sync_token: optional_text(row, "sync_token")?,
-            looked_at: UtcMillis(row.try_get("looked_at")?),
+            last_synced_at: UtcMillis(row.try_get("last_synced_at")?),
             first_seen: UtcMillis(row.try_get("first_seen")?),
             absent: absent(row)?,
         })
@@ -77,14 +77,14 @@ fn absent(row: &SqliteRow) -> Result<Option<Absent>, sqlx::Error> {
     Ok(instant("absent_since")?.map(|since| Absent { since, missing_since }))
 }
 
-/// How a look at a source went.
+/// How a sync of a source went.
 #[derive(Clone, Debug)]
-pub struct SourceLook {
+pub struct SourceSync {
     /// When it began.
     pub at: UtcMillis,
     /// What is wrong; none: it went well.
     pub error: Option<String>,
-    /// Where something is wrong: the next look comes no later than then. None where something else than time is waited
+    /// Where something is wrong: the next sync comes no later than then. None where something else than time is waited
     /// for.
     pub next_try: Option<UtcMillis>,
 }
@@ -99,7 +99,7 @@ pub struct Existing {
     pub due: Option<UtcMillis>,
     pub memo: Option<String>,
     /// When it was written, where that is known.
-    pub written: Option<UtcMillis>,
+    pub last_modified: Option<UtcMillis>,
     /// What is wrong in it, or in what its source has instead, a JSON list.
     pub faults: Option<String>,
     /// Where what its source has cannot be used, or may be another text: what is due of that from then on has not rung.
@@ -172,7 +172,7 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Database`].
     pub async fn existing(&self, calendar: i64, hrefs: &[&str]) -> Result<HashMap<String, Existing>, LedgerError> {
-        let sql = "SELECT o.href, o.id, o.etag, o.revision, t.due, o.memo, o.written, o.faults, o.unread_since,
+        let sql = "SELECT o.href, o.id, o.etag, o.revision, t.due, o.memo, o.last_modified, o.faults, o.unread_since,
             o.text FROM objects o
             LEFT JOIN timers t ON t.object = o.id
             WHERE o.calendar = ? AND o.href IN (SELECT value FROM json_each(?))";
@@ -241,17 +241,21 @@ impl Ledger {
         query.fetch_all(self.readers()).await?.iter().map(object_text).collect()
     }
 
-    /// Notes that calendars were looked at and found unchanged. What they say of looks after `now` was written by a
+    /// Notes that calendars were synced and found unchanged. What they say of syncs after `now` was written by a
     /// clock that has been set back since.
     ///
     /// # Errors
     /// [`LedgerError::Full`], [`LedgerError::Database`].
-    pub async fn looked_at(&self, looks: Vec<(String, String, UtcMillis)>, now: UtcMillis) -> Result<(), LedgerError> {
-        let sql = "UPDATE calendars SET looked_at = iif(looked_at > ?4, ?1, max(looked_at, ?1))
+    pub async fn record_syncs(
+        &self,
+        syncs: Vec<(String, String, UtcMillis)>,
+        now: UtcMillis,
+    ) -> Result<(), LedgerError> {
+        let sql = "UPDATE calendars SET last_synced_at = iif(last_synced_at > ?4, ?1, max(last_synced_at, ?1))
             WHERE source = ?2 AND href = ?3";
         self.write(move |c| {
             Box::pin(async move {
-                for (source, href, at) in looks {
+                for (source, href, at) in syncs {
                     sqlx::query(sql).bind(at.0).bind(source).bind(href).bind(now.0).execute(&mut *c).await?;
                 }
                 Ok(())
@@ -276,7 +280,7 @@ impl Ledger {
         .await
     }
 
-    /// Notes how far a look at a source, which takes long, has come.
+    /// Notes how far a sync of a source, which takes long, has come.
     ///
     /// # Errors
     /// [`LedgerError::Full`], [`LedgerError::Database`].
@@ -293,19 +297,24 @@ impl Ledger {
         .await
     }
 
-    /// Notes how a look at a source went.
+    /// Notes how a sync of a source went.
     ///
     /// # Errors
     /// [`LedgerError::Full`], [`LedgerError::Database`].
-    pub async fn source_looked(&self, name: &str, kind: &'static str, look: SourceLook) -> Result<(), LedgerError> {
-        let sql = "INSERT INTO sources (name, kind, looked_at, error, error_at, tried_at, next_try)
+    pub async fn record_source_sync(
+        &self,
+        name: &str,
+        kind: &'static str,
+        sync: SourceSync,
+    ) -> Result<(), LedgerError> {
+        let sql = "INSERT INTO sources (name, kind, last_synced_at, error, error_at, tried_at, next_try)
             VALUES (?1, ?2, iif(?4 IS NULL, ?3, NULL), ?4, iif(?4 IS NULL, NULL, ?3), ?3, ?5)
-            ON CONFLICT (name) DO UPDATE SET kind = excluded.kind, looked_at = coalesce(excluded.looked_at, looked_at),
+            ON CONFLICT (name) DO UPDATE SET kind = excluded.kind, last_synced_at = coalesce(excluded.last_synced_at, last_synced_at),
             error = excluded.error, error_at = iif(excluded.error IS NULL, NULL, coalesce(error_at, excluded.error_at)),
             tried_at = excluded.tried_at, next_try = excluded.next_try,
             progress = iif(excluded.error IS NULL, NULL, progress)";
         let name = name.to_owned();
-        let SourceLook { at, error, next_try } = look;
+        let SourceSync { at, error, next_try } = sync;
         let next_try = next_try.map(|at| at.0);
         self.write(move |c| {
             Box::pin(async move {
@@ -316,14 +325,14 @@ impl Ledger {
         .await
     }
 
-    /// When the last look at a source began that went well.
+    /// When the last sync of a source began that went well.
     ///
     /// # Errors
     /// [`LedgerError::Database`].
-    pub async fn source_looked_at(&self, name: &str) -> Result<Option<UtcMillis>, LedgerError> {
-        let query = sqlx::query_scalar("SELECT looked_at FROM sources WHERE name = ?").bind(name.to_owned());
-        let looked: Option<Option<i64>> = query.fetch_optional(self.readers()).await?;
-        Ok(looked.flatten().map(UtcMillis))
+    pub async fn source_last_synced_at(&self, name: &str) -> Result<Option<UtcMillis>, LedgerError> {
+        let query = sqlx::query_scalar("SELECT last_synced_at FROM sources WHERE name = ?").bind(name.to_owned());
+        let at: Option<Option<i64>> = query.fetch_optional(self.readers()).await?;
+        Ok(at.flatten().map(UtcMillis))
     }
 
     /// Drops what the ledger knows of sources that are not among `names`, and calendars whose damaged names no source
@@ -372,7 +381,7 @@ fn existing(row: &SqliteRow) -> Result<Existing, LedgerError> {
         revision: row.try_get("revision")?,
         due: row.try_get::<Option<i64>, _>("due")?.map(UtcMillis),
         memo: optional_text(row, "memo")?,
-        written: row.try_get::<Option<i64>, _>("written")?.map(UtcMillis),
+        last_modified: row.try_get::<Option<i64>, _>("last_modified")?.map(UtcMillis),
         faults: optional_text(row, "faults")?,
         unread_since: row.try_get::<Option<i64>, _>("unread_since")?.map(UtcMillis),
         text: row.try_get("text")?,

@@ -14,7 +14,7 @@ pub struct PlannedObject {
     pub existing: Option<(i64, i64)>,
     pub href: String,
     pub etag: String,
-    pub written: Option<UtcMillis>,
+    pub last_modified: Option<UtcMillis>,
     /// What is wrong in it, a JSON list.
     pub faults: Option<String>,
     /// Where what its source has cannot be used, or may be another text: what is due of that from then on has not rung.
@@ -45,8 +45,8 @@ pub struct Replanned {
 /// What one batch of a source changes.
 #[derive(Clone, Debug)]
 pub struct Planned {
-    /// Its `id` is not used: the calendar is found by source and href. Its checkpoint and `looked_at` are taken over
-    /// only when `advance` says that the look is complete, except for a calendar that is new.
+    /// Its `id` is not used: the calendar is found by source and href. Its checkpoint and `last_synced_at` are taken
+    /// over only when `advance` says that the sync is complete, except for a calendar that is new.
     pub calendar: CalendarRow,
     pub advance: bool,
     pub put: Vec<PlannedObject>,
@@ -59,7 +59,7 @@ pub struct Planned {
     pub gone: Vec<String>,
     /// Objects whose plan changes although their content does not: the calendar's zone did.
     pub replanned: Vec<Replanned>,
-    /// When the calendar was looked at before. The rings of one that is new count from then on: it is as if it had
+    /// When the calendar was synced before. The rings of one that is new count from then on: it is as if it had
     /// been.
     pub from: UtcMillis,
     /// When all this was worked out.
@@ -70,20 +70,19 @@ pub struct Planned {
 
 const CALENDAR: &str = "INSERT INTO calendars
     (source, href, key, user, owner, emails, name, color, zone, user_zone, default_timed, default_all_day,
-    first_seen, looked_at, ctag, sync_token)
+    first_seen, last_synced_at, ctag, sync_token)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?13, ?14, ?15)
     ON CONFLICT (source, href) DO UPDATE SET key = excluded.key, user = excluded.user, owner = excluded.owner,
     emails = excluded.emails, name = excluded.name, color = excluded.color, zone = excluded.zone,
     user_zone = excluded.user_zone, default_timed = excluded.default_timed,
     default_all_day = excluded.default_all_day, absent_since = NULL, missing_since = NULL
     RETURNING id";
-// A look that lies ahead of now was dated by a clock that has been set back since.
+// A sync that lies ahead of now was dated by a clock that has been set back since.
 const ADVANCE: &str = "UPDATE calendars SET ctag = ?1, sync_token = ?2,
-    looked_at = iif(looked_at > ?4, ?3, max(looked_at, ?3)) WHERE id = ?5";
-const OBJECTS: &str =
-    "INSERT INTO objects (id, calendar, href, etag, revision, written, faults, unread_since, memo, zones, text) VALUES";
+    last_synced_at = iif(last_synced_at > ?4, ?3, max(last_synced_at, ?3)) WHERE id = ?5";
+const OBJECTS: &str = "INSERT INTO objects (id, calendar, href, etag, revision, last_modified, faults, unread_since, memo, zones, text) VALUES";
 const OR_CHANGED: &str = "ON CONFLICT (id) DO UPDATE SET etag = excluded.etag, revision = excluded.revision,
-    written = excluded.written, faults = excluded.faults, unread_since = excluded.unread_since, memo = excluded.memo, zones = excluded.zones,
+    last_modified = excluded.last_modified, faults = excluded.faults, unread_since = excluded.unread_since, memo = excluded.memo, zones = excluded.zones,
     text = excluded.text";
 const FORGET_UIDS: &str = "DELETE FROM uids WHERE object IN (SELECT value FROM json_each(?))";
 const DISARM: &str = "DELETE FROM timers WHERE object IN (SELECT value FROM json_each(?))";
@@ -125,7 +124,7 @@ async fn take_in(
     gone::forget(c, planned.forget_before).await?;
     if !planned.gone.is_empty() {
         let hrefs = serde_json::json!(planned.gone).to_string();
-        gone::remember(c, calendar, hrefs.clone(), planned.calendar.looked_at, planned.from).await?;
+        gone::remember(c, calendar, hrefs.clone(), planned.calendar.last_synced_at, planned.from).await?;
         sqlx::query(GONE).bind(calendar).bind(hrefs).execute(&mut *c).await?;
     }
     for (object, etag) in planned.retag {
@@ -139,11 +138,11 @@ async fn take_in(
     let put_at = PutAt { now, seen_at: planned.from, first_object, first_ring };
     let fired = put(c, calendar, planned.put, put_at).await?;
     if planned.advance {
-        let CalendarRow { ctag, sync_token, looked_at, .. } = planned.calendar;
+        let CalendarRow { ctag, sync_token, last_synced_at, .. } = planned.calendar;
         sqlx::query(ADVANCE)
             .bind(ctag)
             .bind(sync_token)
-            .bind(looked_at.0)
+            .bind(last_synced_at.0)
             .bind(now.0)
             .bind(calendar)
             .execute(c)
@@ -232,7 +231,7 @@ async fn write(c: &mut SqliteConnection, calendar: i64, objects: &[Placed]) -> R
             .bind(p.object.href.as_str())
             .bind(p.object.etag.as_str())
             .bind(p.revision)
-            .bind(p.object.written.map(|at| at.0))
+            .bind(p.object.last_modified.map(|at| at.0))
             .bind(p.object.faults.as_deref())
             .bind(p.object.unread_since.map(|at| at.0))
             .bind(p.object.memo.as_deref())

@@ -20,7 +20,7 @@ fn calendar() -> CalendarRow {
         href: "work".to_owned(),
         user: "mary".to_owned(),
         emails,
-        looked_at: at(0),
+        last_synced_at: at(0),
         ..CalendarRow::default()
     }
 }
@@ -30,7 +30,7 @@ pub fn object(href: &str, due: Option<UtcMillis>) -> PlannedObject {
         existing: None,
         href: href.to_owned(),
         etag: "1".to_owned(),
-        written: None,
+        last_modified: None,
         faults: None,
         unread_since: None,
         memo: None,
@@ -51,7 +51,7 @@ pub fn planned(put: Vec<PlannedObject>) -> Planned {
         doubted: Vec::new(),
         gone: Vec::new(),
         replanned: Vec::new(),
-        from: calendar().looked_at,
+        from: calendar().last_synced_at,
         now: at(0),
         forget_before: at(0),
     }

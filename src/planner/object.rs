@@ -18,7 +18,7 @@ pub struct Job {
     pub etag: String,
     /// As it is kept, see [`Planner::stored`]; or why its source cannot read it, of which that tells.
     pub text: Result<Vec<u8>, String>,
-    pub written: Option<UtcMillis>,
+    pub last_modified: Option<UtcMillis>,
     /// What the ledger holds under this href.
     pub existing: Option<Existing>,
     /// It was gone for a short while, or could not be used: what is due from then on has not rung.
@@ -28,9 +28,9 @@ pub struct Job {
 /// What is known of the time before objects are put into a calendar.
 #[derive(Clone, Debug)]
 pub struct Past {
-    /// When the calendar was looked at before: what was due until then has rung, or is owed by what the ledger has.
-    pub looked: UtcMillis,
-    /// That look may not have seen what was written from then on: the source lagged behind, or could not read it.
+    /// When the calendar was synced before: what was due until then has rung, or is owed by what the ledger has.
+    pub previous_sync: UtcMillis,
+    /// That sync may not have seen what was written from then on: the source lagged behind, or could not read it.
     pub unsure: UtcMillis,
     /// By UID, what went from the user's calendars a short while ago.
     pub gone: HashMap<String, Departed>,
@@ -70,21 +70,21 @@ impl Read {
 }
 
 impl Past {
-    /// That of a calendar that was looked at before at `looked`, and all of it seen.
-    pub fn at(looked: UtcMillis) -> Past {
-        Past { looked, unsure: looked, gone: HashMap::new() }
+    /// That of a calendar that was synced before at `previous_sync`, and all of it seen.
+    pub fn at(previous_sync: UtcMillis) -> Past {
+        Past { previous_sync, unsure: previous_sync, gone: HashMap::new() }
     }
 
-    /// From when on the rings of an object count: what was due when its calendar was looked at before, or when it was
+    /// From when on the rings of an object count: what was due when its calendar was synced before, or when it was
     /// written, is past (rule 23). What claims to be written in the future says nothing: some clock is wrong.
     fn from(&self, job: &Job, (object, plan): (&Object, &Plan<'_>), limits: &Limits, now: UtcMillis) -> UtcMillis {
         if let Some(Departed { due, seen_at }) = self.moved(job, object, plan, limits) {
-            return due.min(self.looked.max(seen_at));
+            return due.min(self.previous_sync.max(seen_at));
         }
-        let looked = job.owed.map_or(self.looked, |owed| owed.min(self.looked));
-        match job.written.or_else(|| object.last_modified()).filter(|written| *written <= now) {
-            Some(written) if written >= looked.min(self.unsure) => written,
-            _ => looked,
+        let since = job.owed.map_or(self.previous_sync, |owed| owed.min(self.previous_sync));
+        match job.last_modified.or_else(|| object.last_modified()).filter(|modified| *modified <= now) {
+            Some(modified) if modified >= since.min(self.unsure) => modified,
+            _ => since,
         }
     }
 
@@ -130,12 +130,12 @@ impl Planner {
             Ok(text) => existing.text == *text || (is_broken && self.is_whole(existing)),
             Err(_) => true,
         };
-        let previous = job.owed.map_or(past.looked, |owed| owed.min(past.looked));
+        let previous = job.owed.map_or(past.previous_sync, |owed| owed.min(past.previous_sync));
         if existing.is_some_and(goes_on) {
             let object = self.keep(row, around, job, read, (previous, now));
             return Outcome { object, unreadable };
         }
-        let read = read.unwrap_or_else(|fault| Read::unreadable(fault, past.looked));
+        let read = read.unwrap_or_else(|fault| Read::unreadable(fault, past.previous_sync));
         let faults = listed(&read.faults);
         if job.text.is_ok() && existing.is_none_or(|existing| existing.faults != faults) {
             self.log_faults(row, &job.href, &read.faults, now);
@@ -148,7 +148,7 @@ impl Planner {
             existing: job.existing.map(|existing| (existing.id, existing.revision)),
             href: job.href,
             etag: etag(job.etag, !is_complete),
-            written: job.written.or(read.modified),
+            last_modified: job.last_modified.or(read.modified),
             faults,
             unread_since: (!is_complete).then_some(previous),
             memo: read.memo,
@@ -181,9 +181,9 @@ impl Planner {
         }
         // The version of a text that is not taken over would keep it from being asked for again, and so would that of
         // the text before: the one that cannot be read may have the same.
-        let (etag, written) = match &job.text {
-            Ok(_) if is_same => (etag(job.etag, !is_complete), job.written),
-            _ => (String::new(), existing.written),
+        let (etag, last_modified) = match &job.text {
+            Ok(_) if is_same => (etag(job.etag, !is_complete), job.last_modified),
+            _ => (String::new(), existing.last_modified),
         };
         let told = listed(&faults);
         if told != existing.faults && job.text.is_ok() {
@@ -191,7 +191,7 @@ impl Planner {
         } else if told == existing.faults && etag == existing.etag {
             return None;
         }
-        // It rings next when it would have: what was past when it came in stays so, whenever its calendar was looked
+        // It rings next when it would have: what was past when it came in stays so, whenever its calendar was synced
         // at.
         let from = existing.due.unwrap_or(previous);
         let read =
@@ -200,7 +200,7 @@ impl Planner {
             existing: Some((existing.id, existing.revision)),
             href,
             etag,
-            written: written.or(read.modified),
+            last_modified: last_modified.or(read.modified),
             faults: told,
             unread_since: (!(is_same && is_complete)).then_some(existing.unread_since.unwrap_or(previous)),
             memo: read.memo,

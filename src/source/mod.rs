@@ -1,4 +1,4 @@
-//! Finding out what changed. A source looks at a store of calendars and hands batches of changes to an [`SyncStore`];
+//! Finding out what changed. A source reads a store of calendars and hands batches of changes to an [`SyncStore`];
 //! what is inside an object, and where it is kept, it does not know.
 
 use std::collections::HashMap;
@@ -11,7 +11,7 @@ pub mod directory;
 
 /// A calendar as its store describes it now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct CalendarSeen {
+pub struct CalendarInfo {
     /// Where it is: the URL path of the collection as the server writes it (`/mary/work/`), or the folder relative to
     /// the watched one. Stable, and unique in its source.
     pub href: String,
@@ -65,7 +65,7 @@ pub enum Change {
         /// The octets.
         text: Vec<u8>,
         /// When it was written, where the store says so (getlastmodified, the file's time).
-        written: Option<UtcMillis>,
+        last_modified: Option<UtcMillis>,
     },
     /// It is there, and cannot be read yet, or its server does not give it away: `fault` says why.
     Unreadable { href: String, fault: String },
@@ -73,26 +73,26 @@ pub enum Change {
     Gone { href: String },
 }
 
-/// How far a calendar has been read: what the next look starts from. Opaque to everybody but its source.
+/// How far a calendar has been read: what the next sync starts from. Opaque to everybody but its source.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Checkpoint {
     pub ctag: Option<String>,
     pub sync_token: Option<String>,
 }
 
-/// The changes that one look at one calendar found, or a part of them: a large first look comes in several batches.
+/// The changes that one sync of one calendar found, or a part of them: a large first sync comes in several batches.
 #[derive(Clone, Debug)]
-pub struct Batch {
-    pub calendar: CalendarSeen,
+pub struct ChangeBatch {
+    pub calendar: CalendarInfo,
     /// When the calendar was made, where the store says so.
     pub made: Option<UtcMillis>,
-    /// When the look began.
-    pub looked_at: UtcMillis,
+    /// When the sync began.
+    pub synced_at: UtcMillis,
     pub changes: Vec<Change>,
-    /// Where the next look starts once all this is in the ledger; none on all batches of a look but the last, so that a
+    /// Where the next sync starts once all this is in the ledger; none on all batches of a sync but the last, so that a
     /// crash in between reads the rest again.
     pub checkpoint: Option<Checkpoint>,
-    /// What a first look that does not come to its end leaves to the next one: where it began. It stands for nothing
+    /// What a first sync that does not come to its end leaves to the next one: where it began. It stands for nothing
     /// that was read, and is kept only of a calendar that is new.
     pub begun: Option<Checkpoint>,
     /// The store may name a version and still give the text of the one before, as a server that lags behind does.
@@ -104,13 +104,13 @@ pub struct Batch {
 pub struct Known {
     pub href: String,
     pub checkpoint: Checkpoint,
-    /// When the first of the looks began that have not found it; none: it is there.
+    /// When the first of the syncs began that have not found it; none: it is there.
     pub absent_since: Option<UtcMillis>,
-    /// As it was handed in last: what a look cannot read of it stays so.
-    pub seen: CalendarSeen,
+    /// As it was handed in last: what a sync cannot read of it stays so.
+    pub seen: CalendarInfo,
 }
 
-/// How far the look that did not find a calendar can be trusted.
+/// How far the sync that did not find a calendar can be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Evidence {
     /// The rest of the store was read and is in order: something else of this source is there.
@@ -119,10 +119,10 @@ pub enum Evidence {
     AllGone,
 }
 
-/// What became of a calendar that a look did not find.
+/// What became of a calendar that a sync did not find.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Absence {
-    /// It is kept, and its alarms ring on; looks have not found it since then.
+    /// It is kept, and its alarms ring on; syncs have not found it since then.
     Kept { since: UtcMillis },
     /// It has been absent for long enough: it is dropped, with all that it would have rung.
     Dropped,
@@ -153,32 +153,32 @@ pub trait SyncStore: Send + Sync {
 
     /// Takes a batch in, durably, together with its checkpoint. Objects whose etag and octets are unchanged may be
     /// repeated: they change nothing. An absence of the calendar is over.
-    fn apply(&self, source: &str, batch: Batch) -> impl Future<Output = Result<Taken, StoreError>> + Send;
+    fn apply(&self, source: &str, batch: ChangeBatch) -> impl Future<Output = Result<Taken, StoreError>> + Send;
 
-    /// How far a look at `source` has come that takes long, in a few words. Only news; nothing depends on it.
+    /// How far a sync of `source` has come that takes long, in a few words. Only news; nothing depends on it.
     fn progress(&self, _source: &str, _said: String) -> impl Future<Output = ()> + Send {
         async {}
     }
 
-    /// Looked at and found unchanged: only the time of the look is news. An absence of the calendar is over.
+    /// Looked at and found unchanged: only the time of the sync is news. An absence of the calendar is over.
     fn unchanged(
         &self,
         source: &str,
         calendar: &str,
-        looked_at: UtcMillis,
+        synced_at: UtcMillis,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// The calendar is not wanted any more: its objects and what they would have rung are dropped at once.
     fn calendar_gone(&self, source: &str, calendar: &str) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// The look that began at `looked_at` did not find the calendar, or may not read it any more. Its alarms ring on;
-    /// it is dropped once looks have not found it for a while, which is long where `evidence` is weak. One that is not
+    /// The sync that began at `synced_at` did not find the calendar, or may not read it any more. Its alarms ring on;
+    /// it is dropped once syncs have not found it for a while, which is long where `evidence` is weak. One that is not
     /// known counts as dropped.
     fn calendar_absent(
         &self,
         source: &str,
         calendar: &str,
-        looked_at: UtcMillis,
+        synced_at: UtcMillis,
         evidence: Evidence,
     ) -> impl Future<Output = Result<Absence, StoreError>> + Send;
 }

@@ -10,7 +10,7 @@ use reveille::clock::Clock;
 use reveille::config::Config;
 use reveille::daemon::Core;
 use reveille::ledger::{Inspector, Ledger};
-use reveille::source::{Absence, Batch, CalendarSeen, Change, Checkpoint, Evidence, SyncStore as _};
+use reveille::source::{Absence, CalendarInfo, Change, ChangeBatch, Checkpoint, Evidence, SyncStore as _};
 use reveille::time::UtcMillis;
 use reveille::wheel::Tick;
 
@@ -57,17 +57,17 @@ impl Stage {
         Stage { folder, clock, core }
     }
 
-    /// A whole look at the calendar `href` finds `changes`, at `now`. Says what cannot be used of it.
-    pub async fn look(&self, now: &str, href: &str, changes: Vec<Change>) -> Vec<String> {
-        self.look_of(now, (href, "mary"), changes).await
+    /// A whole sync of the calendar `href` finds `changes`, at `now`. Says what cannot be used of it.
+    pub async fn sync(&self, now: &str, href: &str, changes: Vec<Change>) -> Vec<String> {
+        self.sync_of(now, (href, "mary"), changes).await
     }
 
     /// The same, at a calendar of `user`.
-    pub async fn look_of(&self, now: &str, (href, user): (&str, &str), changes: Vec<Change>) -> Vec<String> {
+    pub async fn sync_of(&self, now: &str, (href, user): (&str, &str), changes: Vec<Change>) -> Vec<String> {
         self.clock.set(at(now));
-        let batch = Batch {
-            calendar: CalendarSeen { href: href.to_owned(), user: user.to_owned(), ..CalendarSeen::default() },
-            looked_at: at(now),
+        let batch = ChangeBatch {
+            calendar: CalendarInfo { href: href.to_owned(), user: user.to_owned(), ..CalendarInfo::default() },
+            synced_at: at(now),
             changes,
             checkpoint: Some(Checkpoint { ctag: Some(now.to_owned()), sync_token: None }),
             may_lag: true,
@@ -129,13 +129,13 @@ pub async fn start(path: &Path, clock: &Clock) -> Core {
 pub fn put(name: &str, time: &str) -> Change {
     let start = at(time).basic();
     let text = event(name, &start, name).into_bytes();
-    Change::Put { href: format!("{name}.ics"), etag: format!("\"{name} {time}\""), text, written: None }
+    Change::Put { href: format!("{name}.ics"), etag: format!("\"{name} {time}\""), text, last_modified: None }
 }
 
 #[tokio::test]
 async fn an_absent_calendar_rings_on_and_is_the_same_when_it_comes_back() {
     let mut stage = Stage::new("10:00").await;
-    stage.look("10:00", "/a/", vec![put("one", "11:05"), put("two", "12:00")]).await;
+    stage.sync("10:00", "/a/", vec![put("one", "11:05"), put("two", "12:00")]).await;
     stage.core.ingest.unchanged(SOURCE, "/a/", at("11:00")).await.unwrap();
     let since = at("11:01");
     assert_eq!(stage.misses("11:01", Evidence::Healthy).await, Absence::Kept { since });
@@ -143,7 +143,7 @@ async fn an_absent_calendar_rings_on_and_is_the_same_when_it_comes_back() {
     assert_eq!(stage.rung("11:05").await, ["11:05 at 11:05"], "it rings on");
     assert_eq!(stage.misses("11:15", Evidence::Healthy).await, Absence::Kept { since });
     // It is back, with an event that has become due meanwhile: that is late, not past.
-    stage.look("11:15", "/a/", vec![put("three", "11:10")]).await;
+    stage.sync("11:15", "/a/", vec![put("three", "11:10")]).await;
     assert_eq!(stage.known().await, [("/a/".to_owned(), None)]);
     let all = ["11:05 at 11:05", "11:10 at 11:15", "12:00 at 12:00"];
     assert_eq!(stage.rung("11:15").await, all[..2]);
@@ -153,24 +153,24 @@ async fn an_absent_calendar_rings_on_and_is_the_same_when_it_comes_back() {
 }
 
 #[tokio::test]
-async fn a_look_that_finds_a_calendar_unchanged_ends_its_absence_in_another_process_too() {
+async fn a_sync_that_finds_a_calendar_unchanged_ends_its_absence_in_another_process_too() {
     let mut stage = Stage::new("10:00").await;
-    stage.look("10:00", "/a/", vec![put("one", "12:00")]).await;
+    stage.sync("10:00", "/a/", vec![put("one", "12:00")]).await;
     stage.misses("10:10", Evidence::Healthy).await;
     stage = stage.restart().await;
     assert_eq!(stage.known().await, [("/a/".to_owned(), Some(at("10:10")))]);
     stage.clock.set(at("10:20"));
     stage.core.ingest.unchanged(SOURCE, "/a/", at("10:20")).await.unwrap();
-    // At once, and not when the times of looks are written down.
+    // At once, and not when the times of syncs are written down.
     assert_eq!(stage.known().await, [("/a/".to_owned(), None)]);
     assert_eq!(stage.misses("10:26", Evidence::Healthy).await, Absence::Kept { since: at("10:26") });
     assert_eq!(stage.rung("12:00").await, ["12:00 at 12:00"]);
 }
 
 #[tokio::test]
-async fn a_calendar_is_dropped_when_healthy_looks_have_not_found_it_for_the_grace() {
+async fn a_calendar_is_dropped_when_healthy_syncs_have_not_found_it_for_the_grace() {
     let mut stage = Stage::new("10:00").await;
-    stage.look("10:00", "/a/", vec![put("one", "12:00")]).await;
+    stage.sync("10:00", "/a/", vec![put("one", "12:00")]).await;
     let kept = Absence::Kept { since: at("10:01") };
     assert_eq!(stage.misses("10:01", Evidence::Healthy).await, kept);
     stage = stage.restart().await;
@@ -184,7 +184,7 @@ async fn a_calendar_is_dropped_when_healthy_looks_have_not_found_it_for_the_grac
 #[tokio::test]
 async fn where_nothing_is_found_calendars_are_kept_for_a_day() {
     let mut stage = Stage::new("10:00").await;
-    stage.look("10:00", "/a/", vec![put("one", "1 9:59"), put("two", "1 12:00")]).await;
+    stage.sync("10:00", "/a/", vec![put("one", "1 9:59"), put("two", "1 12:00")]).await;
     let kept = Absence::Kept { since: at("10:01") };
     assert_eq!(stage.misses("10:01", Evidence::AllGone).await, kept);
     // The store is found in order again, without it: only from here on that counts.
@@ -202,7 +202,7 @@ async fn where_nothing_is_found_calendars_are_kept_for_a_day() {
 #[tokio::test]
 async fn a_clock_that_was_ahead_does_not_end_the_grace() {
     let stage = Stage::new("1 10:00").await;
-    stage.look("1 10:00", "/a/", vec![put("one", "2 12:00")]).await;
+    stage.sync("1 10:00", "/a/", vec![put("one", "2 12:00")]).await;
     stage.misses("1 10:01", Evidence::Healthy).await;
     assert_eq!(stage.misses("9:00", Evidence::Healthy).await, Absence::Kept { since: at("9:00") });
     assert_eq!(stage.misses("9:14", Evidence::Healthy).await, Absence::Kept { since: at("9:00") });
@@ -212,8 +212,8 @@ async fn a_clock_that_was_ahead_does_not_end_the_grace() {
 #[tokio::test]
 async fn status_and_calendars_say_what_is_absent() {
     let stage = Stage::new("10:00").await;
-    stage.look("10:00", "/a/", vec![put("one", "12:00")]).await;
-    stage.look("10:00", "/b/", vec![put("two", "12:00")]).await;
+    stage.sync("10:00", "/a/", vec![put("one", "12:00")]).await;
+    stage.sync("10:00", "/b/", vec![put("two", "12:00")]).await;
     stage.misses("10:01", Evidence::Healthy).await;
     let say = |arguments: &[&str]| {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_reveille"));
@@ -240,7 +240,7 @@ async fn status_and_calendars_say_what_is_absent() {
 /// `change`, written at `written`.
 fn written_at(change: Change, time: &str) -> Change {
     match change {
-        Change::Put { href, etag, text, .. } => Change::Put { href, etag, text, written: Some(at(time)) },
+        Change::Put { href, etag, text, .. } => Change::Put { href, etag, text, last_modified: Some(at(time)) },
         other => other,
     }
 }
@@ -253,8 +253,8 @@ pub fn gone(name: &str) -> Change {
 async fn an_object_that_is_gone_and_comes_back_soon_is_the_same() {
     let mut stage = Stage::new("10:00").await;
     let all = || vec![put("a", "11:10"), put("b", "11:10"), put("c", "11:10"), put("d", "11:10")];
-    stage.look("10:00", "/a/", all()).await;
-    stage.look("11:05", "/a/", ["a", "b", "c", "d"].map(gone).to_vec()).await;
+    stage.sync("10:00", "/a/", all()).await;
+    stage.sync("11:05", "/a/", ["a", "b", "c", "d"].map(gone).to_vec()).await;
     assert_eq!(stage.rung("11:11").await, [""; 0], "gone is gone");
     stage.core.ingest.unchanged(SOURCE, "/a/", at("11:15")).await.unwrap();
     stage = stage.restart().await;
@@ -266,69 +266,71 @@ async fn an_object_that_is_gone_and_comes_back_soon_is_the_same() {
         written_at(put("c", "11:10"), "11:11"),
         written_at(put("e", "11:10"), "11:11"),
     ];
-    stage.look("11:20", "/a/", back).await;
+    stage.sync("11:20", "/a/", back).await;
     let rung = ["11:10 at 11:20", "11:10 at 11:20", "11:12 at 11:20"];
     assert_eq!(stage.rung("11:20").await, rung);
     // One that comes back later is new.
-    stage.look("11:21", "/a/", vec![put("d", "11:10")]).await;
+    stage.sync("11:21", "/a/", vec![put("d", "11:10")]).await;
     assert_eq!(stage.rung("11:21").await, rung);
     // What has rung does not ring again for it.
-    stage.look("11:22", "/a/", vec![gone("a")]).await;
-    stage.look("11:23", "/a/", vec![put("a", "11:10")]).await;
+    stage.sync("11:22", "/a/", vec![gone("a")]).await;
+    stage.sync("11:23", "/a/", vec![put("a", "11:10")]).await;
     assert_eq!(stage.rung("11:23").await, rung);
 }
 
 #[tokio::test]
-async fn a_look_that_got_the_old_text_of_a_new_version_has_not_seen_what_was_written() {
+async fn a_sync_that_got_the_old_text_of_a_new_version_has_not_seen_what_was_written() {
     let mut stage = Stage::new("10:00").await;
     let versioned = |change: Change, version: &str| match change {
-        Change::Put { href, text, written, .. } => Change::Put { href, etag: version.to_owned(), text, written },
+        Change::Put { href, text, last_modified, .. } => {
+            Change::Put { href, etag: version.to_owned(), text, last_modified }
+        }
         other => other,
     };
     let version = |version: &str| vec![versioned(put("a", "13:00"), version), versioned(put("b", "13:00"), version)];
-    stage.look("10:00", "/a/", version("\"1\"")).await;
-    // A replica lags behind for two looks; then the process ends.
-    stage.look("11:00", "/a/", version("\"2\"")).await;
-    stage.look("11:05", "/a/", version("\"2\"")).await;
+    stage.sync("10:00", "/a/", version("\"1\"")).await;
+    // A replica lags behind for two syncs; then the process ends.
+    stage.sync("11:00", "/a/", version("\"2\"")).await;
+    stage.sync("11:05", "/a/", version("\"2\"")).await;
     stage = stage.restart().await;
     let edits = vec![
         versioned(written_at(put("a", "10:30"), "10:20"), "\"2\""),
         versioned(written_at(put("b", "10:30"), "10:40"), "\"2\""),
     ];
-    stage.look("11:06", "/a/", edits).await;
+    stage.sync("11:06", "/a/", edits).await;
     assert_eq!(stage.rung("11:06").await, ["10:30 at 11:06"]);
 }
 
 #[tokio::test]
 async fn what_an_object_owed_when_it_was_gone_rings_when_it_comes_back() {
     let mut stage = Stage::new("10:00").await;
-    stage.look("10:00", "/a/", vec![put("a", "11:00"), put("b", "11:00")]).await;
+    stage.sync("10:00", "/a/", vec![put("a", "11:00"), put("b", "11:00")]).await;
     // The wheel could not write at 11:00; the looks could.
-    stage.look("11:01", "/a/", vec![gone("a"), gone("b")]).await;
-    stage.look("11:02", "/a/", vec![put("a", "11:00")]).await;
+    stage.sync("11:01", "/a/", vec![gone("a"), gone("b")]).await;
+    stage.sync("11:02", "/a/", vec![put("a", "11:00")]).await;
     assert_eq!(stage.rung("11:02").await, ["11:00 at 11:02"]);
 }
 
 #[tokio::test]
 async fn a_text_that_cannot_be_used_takes_the_old_one_its_version() {
     let mut stage = Stage::new("10:00").await;
-    stage.look("10:00", "/a/", vec![put("a", "12:00")]).await;
+    stage.sync("10:00", "/a/", vec![put("a", "12:00")]).await;
     let Change::Put { text, .. } = put("a", "13:00") else { panic!("it is put") };
     let version = |etag: &str, text: &[u8]| {
-        vec![Change::Put { href: "a.ics".to_owned(), etag: etag.to_owned(), text: text.to_vec(), written: None }]
+        vec![Change::Put { href: "a.ics".to_owned(), etag: etag.to_owned(), text: text.to_vec(), last_modified: None }]
     };
     for broken in [b"<html>Bad Gateway</html>".as_slice(), &text[..text.len() / 2]] {
         let (_, before, _) = stage.object().await;
-        assert_eq!(stage.look("10:01", "/a/", version("\"new\"", broken)).await, ["a.ics"]);
+        assert_eq!(stage.sync("10:01", "/a/", version("\"new\"", broken)).await, ["a.ics"]);
         let (kept, revision, faults) = stage.object().await;
         // What is not taken over may have the version of the text before, as SOGo gives it to what is put anew.
         assert_eq!((kept.as_str(), revision), ("", before + 1), "it is asked for again, whatever its version");
         assert!(faults.last().unwrap().contains("it is kept"), "{faults:?}");
         // Looked at again it is no news, and nothing is written.
-        assert_eq!(stage.look("10:02", "/a/", version("\"new\"", broken)).await, ["a.ics"]);
+        assert_eq!(stage.sync("10:02", "/a/", version("\"new\"", broken)).await, ["a.ics"]);
         assert_eq!(stage.object().await, (kept, revision, faults));
     }
-    assert_eq!(stage.look("10:03", "/a/", version("\"new\"", &text)).await, [""; 0]);
+    assert_eq!(stage.sync("10:03", "/a/", version("\"new\"", &text)).await, [""; 0]);
     let (etag, _, faults) = stage.object().await;
     assert_eq!((etag.as_str(), faults), ("\"new\"", Vec::new()));
     assert_eq!(stage.rung("13:00").await, ["13:00 at 13:00"]);
@@ -337,21 +339,21 @@ async fn a_text_that_cannot_be_used_takes_the_old_one_its_version() {
 #[tokio::test]
 async fn a_new_object_of_which_half_came_has_no_version() {
     let mut stage = Stage::new("10:00").await;
-    let Change::Put { href, etag, text, written } = put("a", "12:00") else { panic!("it is put") };
+    let Change::Put { href, etag, text, last_modified } = put("a", "12:00") else { panic!("it is put") };
     let half = text[..text.len() / 2].to_vec();
-    let half = vec![Change::Put { href: href.clone(), etag: etag.clone(), text: half, written }];
-    assert_eq!(stage.look("10:00", "/a/", half.clone()).await, ["a.ics"]);
+    let half = vec![Change::Put { href: href.clone(), etag: etag.clone(), text: half, last_modified }];
+    assert_eq!(stage.sync("10:00", "/a/", half.clone()).await, ["a.ics"]);
     let etags = stage.core.ingest.etags(SOURCE, "/a/").await.unwrap();
     assert_eq!(etags[&href], "", "it is asked for again, whatever the source says of it");
-    assert_eq!(stage.look("10:01", "/a/", half).await, ["a.ics"]);
-    assert_eq!(stage.look("10:02", "/a/", vec![Change::Put { href, etag, text, written }]).await, [""; 0]);
+    assert_eq!(stage.sync("10:01", "/a/", half).await, ["a.ics"]);
+    assert_eq!(stage.sync("10:02", "/a/", vec![Change::Put { href, etag, text, last_modified }]).await, [""; 0]);
     assert_eq!(stage.rung("12:00").await, ["12:00 at 12:00"]);
 }
 
 #[tokio::test]
-async fn what_a_look_did_not_see_although_it_was_written_rings() {
+async fn what_a_sync_did_not_see_although_it_was_written_rings() {
     let mut stage = Stage::new("10:00").await;
-    stage.look("10:00", "/a/", vec![put("a", "12:00")]).await;
+    stage.sync("10:00", "/a/", vec![put("a", "12:00")]).await;
     // The looks from 11:00 on were answered by a server that lagged behind.
     stage.clock.set(at("11:10"));
     stage.core.ingest.unchanged(SOURCE, "/a/", at("11:10")).await.unwrap();
@@ -361,79 +363,79 @@ async fn what_a_look_did_not_see_although_it_was_written_rings() {
         written_at(put("c", "11:06"), "11:07"),
         written_at(put("d", "10:40"), "10:30"),
     ];
-    stage.look("11:11", "/a/", late).await;
+    stage.sync("11:11", "/a/", late).await;
     assert_eq!(stage.rung("11:11").await, ["11:06 at 11:11", "11:06 at 11:11"]);
     // The past of a calendar that is seen for the first time does not ring.
-    stage.look("11:20", "/b/", Vec::new()).await;
-    stage.look("11:21", "/b/", vec![written_at(put("e", "11:19"), "11:18")]).await;
+    stage.sync("11:20", "/b/", Vec::new()).await;
+    stage.sync("11:21", "/b/", vec![written_at(put("e", "11:19"), "11:18")]).await;
     assert_eq!(stage.rung("11:21").await.len(), 2);
 }
 
 #[tokio::test]
 async fn what_is_put_into_another_calendar_owes_what_it_owed_where_it_went() {
     let mut stage = Stage::new("10:00").await;
-    stage.look("10:00", "/a/", vec![put("a", "11:00"), put("b", "11:00"), put("c", "11:00")]).await;
-    stage.look("10:00", "/b/", Vec::new()).await;
-    stage.look_of("10:00", ("/c/", "bob"), Vec::new()).await;
-    stage.look("10:59", "/a/", vec![gone("a"), gone("b"), gone("c")]).await;
+    stage.sync("10:00", "/a/", vec![put("a", "11:00"), put("b", "11:00"), put("c", "11:00")]).await;
+    stage.sync("10:00", "/b/", Vec::new()).await;
+    stage.sync_of("10:00", ("/c/", "bob"), Vec::new()).await;
+    stage.sync("10:59", "/a/", vec![gone("a"), gone("b"), gone("c")]).await;
     stage.clock.set(at("11:01"));
     stage.core.ingest.unchanged(SOURCE, "/b/", at("11:01")).await.unwrap();
     stage.core.ingest.unchanged(SOURCE, "/c/", at("11:01")).await.unwrap();
     stage = stage.restart().await;
     assert_eq!(stage.rung("11:01").await, [""; 0]);
     // Put by the move, after it was due. Somebody else's is another one, and so is what rings at another time.
-    stage.look("11:02", "/b/", vec![written_at(put("a", "11:00"), "11:02")]).await;
-    stage.look_of("11:02", ("/c/", "bob"), vec![put("b", "11:00")]).await;
+    stage.sync("11:02", "/b/", vec![written_at(put("a", "11:00"), "11:02")]).await;
+    stage.sync_of("11:02", ("/c/", "bob"), vec![put("b", "11:00")]).await;
     assert_eq!(stage.rung("11:02").await, ["11:00 at 11:02"]);
-    stage.look("11:03", "/b/", vec![written_at(put("c", "10:30"), "11:03")]).await;
+    stage.sync("11:03", "/b/", vec![written_at(put("c", "10:30"), "11:03")]).await;
     assert_eq!(stage.rung("11:03").await, ["11:00 at 11:02"]);
     // And so is what comes long after.
-    stage.look("11:20", "/d/", Vec::new()).await;
-    stage.look("11:21", "/d/", vec![put("b", "11:00")]).await;
+    stage.sync("11:20", "/d/", Vec::new()).await;
+    stage.sync("11:21", "/d/", vec![put("b", "11:00")]).await;
     assert_eq!(stage.rung("11:21").await, ["11:00 at 11:02"]);
 }
 
 #[tokio::test]
 async fn what_moves_owes_nothing_from_before_it_was_last_seen_where_it_was() {
     let mut stage = Stage::new("10:00").await;
-    stage.look("10:00", "/b/", Vec::new()).await;
-    stage.look("10:00", "/a/", vec![put("a", "12:00")]).await;
+    stage.sync("10:00", "/b/", Vec::new()).await;
+    stage.sync("10:00", "/a/", vec![put("a", "12:00")]).await;
     stage.clock.set(at("11:30"));
     stage.core.ingest.unchanged(SOURCE, "/a/", at("11:30")).await.unwrap();
     // It gets another alarm at 11:00 and moves, after both.
-    stage.look("11:40", "/a/", vec![gone("a")]).await;
+    stage.sync("11:40", "/a/", vec![gone("a")]).await;
     let Change::Put { href, etag, text, .. } = put("a", "12:00") else { panic!("it is put") };
     let text = String::from_utf8(text).unwrap();
     let more = "BEGIN:VALARM\r\nACTION:DISPLAY\r\nDESCRIPTION:a\r\nTRIGGER:-PT1H\r\nEND:VALARM\r\nEND:VEVENT";
     let text = text.replacen("END:VEVENT", more, 1).into_bytes();
-    stage.look("11:41", "/b/", vec![Change::Put { href, etag, text, written: Some(at("11:35")) }]).await;
+    stage.sync("11:41", "/b/", vec![Change::Put { href, etag, text, last_modified: Some(at("11:35")) }]).await;
     assert_eq!(stage.rung("12:00").await, ["12:00 at 12:00"]);
 }
 
 #[tokio::test]
 async fn what_its_server_does_not_give_away_is_owed_over_a_restart() {
     let mut stage = Stage::new("10:00").await;
-    stage.look("10:00", "/a/", vec![put("a", "12:00")]).await;
+    stage.sync("10:00", "/a/", vec![put("a", "12:00")]).await;
     let refused = |name: &str| Change::Unreadable { href: format!("{name}.ics"), fault: "it is refused".to_owned() };
-    stage.look("10:10", "/a/", vec![refused("a"), refused("b")]).await;
+    stage.sync("10:10", "/a/", vec![refused("a"), refused("b")]).await;
     stage.clock.set(at("11:50"));
     stage.core.ingest.unchanged(SOURCE, "/a/", at("11:50")).await.unwrap();
     stage = stage.restart().await;
     let etags = stage.core.ingest.etags(SOURCE, "/a/").await.unwrap();
     assert_eq!((etags["a.ics"].as_str(), etags["b.ics"].as_str()), ("", ""), "no version of them is known");
     assert_eq!(stage.rung("12:00").await, ["12:00 at 12:00"], "what is known rings on");
-    stage.look("12:01", "/a/", vec![written_at(put("b", "11:00"), "10:05")]).await;
+    stage.sync("12:01", "/a/", vec![written_at(put("b", "11:00"), "10:05")]).await;
     assert_eq!(stage.rung("12:01").await, ["11:00 at 12:01", "12:00 at 12:00"]);
 }
 
 #[tokio::test]
 async fn what_is_kept_rings_nothing_from_before_it_was_written() {
     let mut stage = Stage::new("10:00").await;
-    stage.look("10:00", "/a/", Vec::new()).await;
-    // The look that brings it, written after its alarm, is not whole, so the next one counts from the one before.
-    let batch = Batch {
-        calendar: CalendarSeen { href: "/a/".to_owned(), user: "mary".to_owned(), ..CalendarSeen::default() },
-        looked_at: at("11:05"),
+    stage.sync("10:00", "/a/", Vec::new()).await;
+    // The sync that brings it, written after its alarm, is not whole, so the next one counts from the one before.
+    let batch = ChangeBatch {
+        calendar: CalendarInfo { href: "/a/".to_owned(), user: "mary".to_owned(), ..CalendarInfo::default() },
+        synced_at: at("11:05"),
         changes: vec![written_at(put("a", "11:00"), "11:01")],
         checkpoint: None,
         may_lag: true,
@@ -443,14 +445,16 @@ async fn what_is_kept_rings_nothing_from_before_it_was_written() {
     stage.clock.set(at("11:05"));
     stage.core.ingest.apply(SOURCE, batch).await.unwrap();
     let refused = Change::Unreadable { href: "a.ics".to_owned(), fault: "it is listed and does not exist".to_owned() };
-    stage.look("11:10", "/a/", vec![refused]).await;
+    stage.sync("11:10", "/a/", vec![refused]).await;
     assert_eq!(stage.rung("11:10").await, [""; 0]);
 }
 
 /// `change`, under the name `name`.
 fn named(change: Change, name: &str) -> Change {
     match change {
-        Change::Put { etag, text, written, .. } => Change::Put { href: format!("{name}.ics"), etag, text, written },
+        Change::Put { etag, text, last_modified, .. } => {
+            Change::Put { href: format!("{name}.ics"), etag, text, last_modified }
+        }
         other => other,
     }
 }
@@ -458,17 +462,17 @@ fn named(change: Change, name: &str) -> Change {
 #[tokio::test]
 async fn what_loses_its_place_to_another_and_comes_back_elsewhere_is_the_same() {
     let mut stage = Stage::new("10:00").await;
-    stage.look("10:00", "/a/", vec![put("a", "11:00"), put("b", "12:00"), put("c", "11:01"), put("d", "12:00")]).await;
+    stage.sync("10:00", "/a/", vec![put("a", "11:00"), put("b", "12:00"), put("c", "11:01"), put("d", "12:00")]).await;
     // The place of one is taken by another, and that of the second is free for a moment.
-    stage.look("10:59", "/a/", vec![named(put("b", "12:00"), "a"), gone("c")]).await;
+    stage.sync("10:59", "/a/", vec![named(put("b", "12:00"), "a"), gone("c")]).await;
     stage.clock.set(at("11:02"));
     stage.core.ingest.unchanged(SOURCE, "/a/", at("11:02")).await.unwrap();
     assert_eq!(stage.rung("11:02").await, [""; 0]);
-    stage.look("11:02", "/a/", vec![written_at(named(put("e", "10:00"), "c"), "11:02")]).await;
+    stage.sync("11:02", "/a/", vec![written_at(named(put("e", "10:00"), "c"), "11:02")]).await;
     let back = [named(put("a", "11:00"), "b"), named(put("c", "11:01"), "d")].map(|change| written_at(change, "11:03"));
-    stage.look("11:03", "/a/", back.to_vec()).await;
+    stage.sync("11:03", "/a/", back.to_vec()).await;
     assert_eq!(stage.rung("11:03").await, ["11:00 at 11:03", "11:01 at 11:03"]);
     // Where it was, it is only edited.
-    stage.look("11:04", "/a/", vec![written_at(named(put("a", "11:01"), "b"), "11:04")]).await;
+    stage.sync("11:04", "/a/", vec![written_at(named(put("a", "11:01"), "b"), "11:04")]).await;
     assert_eq!(stage.rung("12:00").await.len(), 3, "and b, which is where a was");
 }

@@ -50,7 +50,7 @@ fn strangers(count: usize) -> Vec<String> {
     (0..count).map(|n| format!("mailto:victim{n}@elsewhere.example")).collect()
 }
 
-/// The addresses that a look hands in, and what a check says.
+/// The addresses that a sync hands in, and what a check says.
 fn seen(named: Vec<String>, login: &str, change: impl FnOnce(&mut OwnDomains, &mut Users)) -> (Vec<String>, String) {
     let server = server(named);
     let (mut source, mut settings) = settings(&server.url, Some((login, "sesame")));
@@ -58,7 +58,7 @@ fn seen(named: Vec<String>, login: &str, change: impl FnOnce(&mut OwnDomains, &m
     change(&mut settings.own_domains, &mut users);
     source.users = Arc::new(users);
     let mut watch = Watch::with(&source, &settings);
-    watch.look();
+    watch.sync();
     let checked = watch.runtime.block_on(watch.source.check()).unwrap().to_string();
     (watch.kept.calendar("/cal/work/").seen.emails, checked)
 }
@@ -262,7 +262,7 @@ fn one_users_address_is_not_that_of_several() {
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert_eq!(refused.status.code(), Some(2), "{said}");
     assert!(said.contains("email is one user's") && said.contains("[users.\"NAME\"]"), "{said}");
-    // What the layout is, only a look tells.
+    // What the layout is, only a sync tells.
     fs::write(&file, with("auto")).unwrap();
     let failed = stage.reveille(&["check"]);
     let said = String::from_utf8_lossy(&failed.stdout).into_owned();

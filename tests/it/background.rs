@@ -8,7 +8,7 @@ use std::time::Duration;
 use reveille::clock::Clock;
 use reveille::daemon::Core;
 use reveille::ledger::{DueObject, Inspector, Ledger, LedgerError, NewRing, RingState, Timer, Unfinished};
-use reveille::source::{Batch, CalendarSeen, Change, SyncStore as _};
+use reveille::source::{CalendarInfo, Change, ChangeBatch, SyncStore as _};
 use reveille::time::UtcMillis;
 use reveille::wheel::{Bell, Prepare, Prepared, Tick, Wheel};
 use tokio::sync::Notify;
@@ -87,11 +87,11 @@ async fn ledger(file: &Path, clock: &Clock, starts: &[&str]) -> Ledger {
              ACTION:DISPLAY\r\nTRIGGER:PT0S\r\nEND:VALARM\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"
         )
         .into_bytes(),
-        written: None,
+        last_modified: None,
     };
-    let batch = Batch {
-        calendar: CalendarSeen { href: "/a/".to_owned(), ..CalendarSeen::default() },
-        looked_at: clock.now(),
+    let batch = ChangeBatch {
+        calendar: CalendarInfo { href: "/a/".to_owned(), ..CalendarInfo::default() },
+        synced_at: clock.now(),
         changes: starts.iter().enumerate().map(put).collect(),
         checkpoint: None,
         may_lag: false,

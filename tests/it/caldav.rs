@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use reveille::source::caldav::{CaldavError, Looked, Method};
+use reveille::source::caldav::{CaldavError, Method, SyncReport};
 
 use crate::account::{Account, MARY, radicale, radicale_alone, xandikos, xandikos_alice};
 use crate::memory_store::Kept;
@@ -43,7 +43,7 @@ fn added_changed_and_deleted() {
         let mut watch = of(&account);
         put(&account, "one.ics", "One");
         put(&account, "two.ics", "Two");
-        assert_eq!(watch.look().changes, 2);
+        assert_eq!(watch.sync().changes, 2);
         assert_eq!(watch.kept.hrefs(), [account.work]);
         assert_eq!(watch.kept.summaries(account.work), ["One", "Two"]);
         let calendar = watch.kept.calendar(account.work);
@@ -51,11 +51,11 @@ fn added_changed_and_deleted() {
 
         put(&account, "two.ics", "Second");
         put(&account, "three.ics", "Three");
-        assert_eq!(watch.look().changes, 2);
+        assert_eq!(watch.sync().changes, 2);
         assert_eq!(watch.kept.summaries(account.work), ["One", "Second", "Three"]);
 
         account.delete("one.ics");
-        assert_eq!(watch.look().changes, 1);
+        assert_eq!(watch.sync().changes, 1);
         assert_eq!(watch.kept.summaries(account.work), ["Second", "Three"]);
     });
 }
@@ -66,20 +66,20 @@ fn an_unchanged_account_costs_one_request() {
         let mut watch = of(&account);
         account.client.mkcalendar(&format!("{}home/", account.home), "Home");
         put(&account, "one.ics", "One");
-        watch.look();
+        watch.sync();
         // Asked for it the first time, Xandikos mints a resource-id, which moves the token once.
-        watch.look();
+        watch.sync();
         watch.kept.counts();
         for _ in 0..3 {
-            assert_eq!(watch.look(), Looked { calendars: 2, requests: 1, ..Looked::default() });
+            assert_eq!(watch.sync(), SyncReport { calendars: 2, requests: 1, ..SyncReport::default() });
             assert_eq!(watch.kept.counts(), (0, 0, 2));
         }
         // Nor is an object read again after a restart: where the account is is found, and its calendars are compared.
         let mut watch = watch.restarted(&account.url, account.login);
-        let looked = watch.look();
-        assert!(looked.changes == 0 && looked.requests <= 7, "{looked:?}");
+        let report = watch.sync();
+        assert!(report.changes == 0 && report.requests <= 7, "{report:?}");
         assert_eq!(watch.kept.counts().1, 0, "an object was read again");
-        assert_eq!(watch.look().requests, 1);
+        assert_eq!(watch.sync().requests, 1);
     });
 }
 
@@ -88,14 +88,14 @@ fn nothing_is_missed_while_not_looking() {
     on_both(|account| {
         let mut watch = of(&account);
         (0..20).for_each(|n| put(&account, &format!("{n}.ics"), "old"));
-        watch.look();
+        watch.sync();
         put(&account, "3.ics", "new");
         account.delete("4.ics");
         put(&account, "brief.ics", "brief");
         account.delete("brief.ics");
         let mut watch = watch.restarted(&account.url, account.login);
         watch.kept.counts();
-        assert_eq!(watch.look().changes, 2);
+        assert_eq!(watch.sync().changes, 2);
         assert_eq!(watch.kept.counts(), (2, 1, 0), "only what changed was read");
         assert_eq!(watch.kept.summaries(account.work).iter().filter(|summary| *summary == "new").count(), 1);
     });
@@ -106,18 +106,18 @@ fn a_dead_token_costs_a_comparison_and_no_object() {
     on_both(|account| {
         let mut watch = of(&account);
         (0..5).for_each(|n| put(&account, &format!("{n}.ics"), "old"));
-        watch.look();
-        watch.look();
+        watch.sync();
+        watch.sync();
         put(&account, "3.ics", "new");
         account.delete("4.ics");
         watch.kept.tamper(account.work, |calendar| {
             calendar.checkpoint.sync_token = Some("0123456789abcdef0123456789abcdef01234567".to_owned());
         });
         watch.kept.counts();
-        watch.look();
+        watch.sync();
         assert_eq!(watch.kept.counts(), (2, 1, 0));
         assert_eq!(watch.kept.summaries(account.work), ["new", "old", "old", "old"]);
-        assert_eq!(watch.look().requests, 1, "the new token is good");
+        assert_eq!(watch.sync().requests, 1, "the new token is good");
     });
 }
 
@@ -127,16 +127,16 @@ fn a_calendar_deleted_and_made_anew_keeps_nothing_of_the_old_one() {
         let mut watch = of(&account);
         put(&account, "one.ics", "One");
         put(&account, "two.ics", "Two");
-        watch.look();
+        watch.sync();
         account.client.delete(account.work);
         account.client.mkcalendar(account.work, "Other");
         put(&account, "three.ics", "Three");
-        watch.look();
+        watch.sync();
         assert_eq!(watch.kept.summaries(account.work), ["Three"]);
         assert_eq!(watch.kept.calendar(account.work).seen.name, "Other");
 
         account.client.delete(account.work);
-        assert_eq!(watch.look(), Looked { requests: 2, ..Looked::default() });
+        assert_eq!(watch.sync(), SyncReport { requests: 2, ..SyncReport::default() });
         assert!(watch.kept.calendar(account.work).absent_since.is_some(), "it is kept for a while");
     });
 }
@@ -148,16 +148,16 @@ fn odd_names() {
         for name in ODD {
             account.client.put(&format!("{}{name}", account.work), &event(&name.replace('%', "-"), "old"));
         }
-        assert_eq!(watch.look().changes, ODD.len());
+        assert_eq!(watch.sync().changes, ODD.len());
         for name in ODD {
             account.client.put(&format!("{}{name}", account.work), &event(&name.replace('%', "-"), "new"));
         }
-        assert_eq!(watch.look().changes, ODD.len());
+        assert_eq!(watch.sync().changes, ODD.len());
         assert_eq!(watch.kept.summaries(account.work), ["new"; 4]);
         for name in ODD {
             account.delete(name);
         }
-        watch.look();
+        watch.sync();
         assert!(watch.kept.calendar(account.work).objects.is_empty());
     });
 }
@@ -172,15 +172,15 @@ fn a_thousand_events_come_in_batches_and_are_read_once() {
     account.client.put(&bulk, &one);
     let mut watch = of(&account);
     watch.kept.fail_after(1);
-    assert!(matches!(watch.try_look(), Err(CaldavError::Store(_))), "the second batch is refused");
+    assert!(matches!(watch.try_sync(), Err(CaldavError::Store(_))), "the second batch is refused");
     assert_eq!(watch.kept.counts(), (500, 500, 0));
 
     let mut watch = watch.restarted(&account.url, account.login);
-    let looked = watch.look();
+    let report = watch.sync();
     assert_eq!(watch.kept.counts(), (500, 500, 0), "what was handed in is not read again");
-    assert_eq!((looked.calendars, looked.changes), (2, 500));
+    assert_eq!((report.calendars, report.changes), (2, 500));
     assert_eq!(watch.kept.calendar(&bulk).objects.len(), 1_000);
-    assert_eq!(watch.look().requests, 1);
+    assert_eq!(watch.sync().requests, 1);
 }
 
 #[test]
@@ -196,16 +196,16 @@ fn any_url_of_the_account_will_do() {
         put(account, "one.ics", "One");
         for path in paths {
             let mut watch = Watch::of(&format!("{}{path}", account.url), account.login);
-            assert_eq!(watch.look().calendars, 2, "{path}");
+            assert_eq!(watch.sync().calendars, 2, "{path}");
             assert_eq!(watch.kept.summaries(account.work), ["One"], "{path}");
         }
         let mut one = Watch::of(&format!("{}{}", account.url, account.work.trim_matches('/')), account.login);
-        one.look();
+        one.sync();
         assert_eq!(one.kept.hrefs(), [account.work]);
-        one.look();
-        assert_eq!(one.look().requests, 1);
+        one.sync();
+        assert_eq!(one.sync().requests, 1);
         put(account, "one.ics", "Second");
-        one.look();
+        one.sync();
         assert_eq!(one.kept.summaries(account.work), ["Second"]);
 
         let checked = one.runtime.block_on(Watch::of(&account.url, account.login).source.check()).unwrap();
@@ -229,7 +229,7 @@ fn only_the_calendars_that_are_wanted() {
         let (mut source, settings) = settings(&account.url, account.login);
         source.calendars = wanted.iter().map(|&name| name.to_owned()).collect();
         let mut watch = Watch { kept, ..Watch::with(&source, &settings) };
-        watch.look();
+        watch.sync();
         watch.kept
     };
     let kept = watched(&[], Kept::default());
@@ -256,14 +256,14 @@ fn errors_say_what_to_do() {
 
     let mut watch = of(&account);
     put(&account, "one.ics", "One");
-    watch.look();
+    watch.sync();
     account.stop();
-    let down = watch.try_look().unwrap_err();
+    let down = watch.try_sync().unwrap_err();
     assert!(down.is_transient() && down.to_string().contains("refused"), "{down}");
     assert_eq!(watch.kept.summaries("/mary/work/"), ["One"], "what is known is kept");
     account.start_again();
     put(&account, "two.ics", "Two");
-    watch.look();
+    watch.sync();
     assert_eq!(watch.kept.summaries("/mary/work/"), ["One", "Two"]);
 }
 
@@ -281,7 +281,7 @@ fn https_with_an_authority_of_ones_own() {
                     its certificate with ca_file; it is tried again";
     assert!(said.contains(&stranger.replace("SERVER", &server.url())), "{said}");
     settings.ca_file = Some(file("ca.pem"));
-    assert_eq!(Watch::with(&source, &settings).look().calendars, 0);
+    assert_eq!(Watch::with(&source, &settings).sync().calendars, 0);
     settings.ca_file = Some(file("users"));
     let refused = Watch::with(&source, &settings).failure();
     assert!(refused.contains("users") && refused.contains("no certificate"), "{refused}");
@@ -325,12 +325,12 @@ fn what_is_wrong_with_a_certificate_is_said_in_words_and_a_pinned_one_works() {
         std::fs::create_dir(&another).unwrap();
         own_certificate(venv, &another, is_authority, host, days);
         settings.ca_file = (!named.is_empty()).then(|| file(named));
-        Watch::with(&source, &settings).try_look().map_err(|error| error.to_string())
+        Watch::with(&source, &settings).try_sync().map_err(|error| error.to_string())
     };
     let outcome = |is_authority: bool, host: &str, days: i64| outcome_of(is_authority, host, days, "server.pem");
     for is_authority in [false, true] {
-        let looked = outcome(is_authority, "127.0.0.1", 30).unwrap();
-        assert_eq!(looked.calendars, 0, "a certificate of its own that is named is trusted");
+        let report = outcome(is_authority, "127.0.0.1", 30).unwrap();
+        assert_eq!(report.calendars, 0, "a certificate of its own that is named is trusted");
     }
     for named in ["", "another/server.pem"] {
         let authority = outcome_of(true, "127.0.0.1", 30, named).unwrap_err();
@@ -361,18 +361,18 @@ fn a_radicale_without_its_storage_loses_nothing() {
     put(&account, "one.ics", "One");
     put(&account, "two.ics", "Two");
     let mut watch = of(&account);
-    watch.look();
+    watch.sync();
     let (storage, away) = (account.storage(), account.storage().with_extension("away"));
     let same_as_before = |watch: &mut Watch| {
         watch.kept.counts();
-        watch.look();
+        watch.sync();
         assert_eq!((watch.kept.calendar("/mary/work/").absent_since, watch.kept.counts().0), (None, 0));
     };
     // It is started before its disk is mounted, and answers an empty home.
     account.stop();
     std::fs::rename(&storage, &away).unwrap();
     account.start_again();
-    watch.look();
+    watch.sync();
     assert!(watch.kept.calendar("/mary/work/").absent_since.is_some());
     account.stop();
     std::fs::remove_dir_all(&storage).unwrap();
@@ -383,7 +383,7 @@ fn a_radicale_without_its_storage_loses_nothing() {
     let work = storage.join("collection-root/mary/work");
     std::fs::rename(&work, &away).unwrap();
     std::fs::create_dir(&work).unwrap();
-    watch.look();
+    watch.sync();
     assert!(watch.kept.calendar("/mary/work/").absent_since.is_some());
     std::fs::remove_dir_all(&work).unwrap();
     std::fs::rename(&away, &work).unwrap();
@@ -393,7 +393,7 @@ fn a_radicale_without_its_storage_loses_nothing() {
     let before = std::fs::read(&properties).unwrap();
     for broken in [&b""[..], before.get(..before.len() / 2).unwrap()] {
         std::fs::write(&properties, broken).unwrap();
-        let _ = watch.try_look();
+        let _ = watch.try_sync();
         assert_eq!(watch.kept.summaries("/mary/work/"), ["One", "Two"]);
     }
     std::fs::write(&properties, before).unwrap();

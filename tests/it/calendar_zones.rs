@@ -53,7 +53,7 @@ fn davical() -> (Server, Watch, Clock, Arc<Mutex<Said>>) {
     let (source, settings) = settings(&server.scripted.url, Some(("mary", "sesame")));
     let clock = Clock::manual(UtcMillis::parse("2026-03-10T12:00:00Z").unwrap());
     let mut watch = Watch::at(&source, &settings, clock.clone());
-    watch.look();
+    watch.sync();
     server.scripted.asked();
     (server, watch, clock, said)
 }
@@ -67,21 +67,21 @@ fn zone(watch: &Watch) -> String {
 fn a_zone_that_the_home_does_not_list_is_asked_of_the_calendar_once() {
     let (server, mut watch, clock, said) = davical();
     assert_eq!(zone(&watch), "Europe/Vienna");
-    watch.look();
+    watch.sync();
     assert_eq!(server.scripted.lines(), [HOME], "an unchanged poll is one request");
     assert_eq!(zone(&watch), "Europe/Vienna");
     // What changed may have another zone.
     said.lock().unwrap().itself = Ok(timezone("Europe/Berlin"));
     said.lock().unwrap().listed = versions("t2", "c2");
-    watch.look();
+    watch.sync();
     assert_eq!(server.scripted.lines()[..3], [HOME, ASKED, REPORT]);
     assert_eq!(zone(&watch), "Europe/Berlin");
     // Another zone alone is not marked: it is asked for again once a day.
     said.lock().unwrap().itself = Ok(String::new());
-    watch.look();
+    watch.sync();
     assert_eq!((server.scripted.lines(), zone(&watch).as_str()), (vec![HOME.to_owned()], "Europe/Berlin"));
     clock.set(clock.now().plus(25 * 3_600_000));
-    watch.look();
+    watch.sync();
     assert_eq!(zone(&watch), "", "nobody has chosen one any more");
 }
 
@@ -90,10 +90,10 @@ fn a_calendar_made_anew_while_nobody_looked_has_its_own_zone_although_its_versio
     let (server, watch, _, said) = davical();
     said.lock().unwrap().itself = Err(500);
     let mut watch = watch.restarted(&server.scripted.url, Some(("mary", "sesame")));
-    watch.try_look().unwrap();
+    watch.try_sync().unwrap();
     assert_eq!(zone(&watch), "Europe/Vienna", "what cannot be asked for stays");
     said.lock().unwrap().itself = Ok(timezone("Europe/Berlin"));
-    watch.look();
+    watch.sync();
     assert_eq!(zone(&watch), "Europe/Berlin");
 }
 
@@ -102,13 +102,13 @@ fn a_zone_that_cannot_be_asked_for_now_stays_what_it_was() {
     let (server, mut watch, _, said) = davical();
     said.lock().unwrap().listed = versions("t2", "c2");
     said.lock().unwrap().itself = Err(500);
-    let looked = watch.try_look().unwrap();
-    assert!(looked.faults[0].contains("time zone") && looked.faults[0].contains("/cal/work/"), "{looked:?}");
+    let report = watch.try_sync().unwrap();
+    assert!(report.faults[0].contains("time zone") && report.faults[0].contains("/cal/work/"), "{report:?}");
     assert_eq!(zone(&watch), "Europe/Vienna");
-    // It is asked again at the next look, although nothing has changed since.
+    // It is asked again at the next sync, although nothing has changed since.
     said.lock().unwrap().itself = Ok(timezone("Europe/Berlin"));
     server.scripted.asked();
-    watch.look();
+    watch.sync();
     assert_eq!(zone(&watch), "Europe/Berlin");
     assert!(server.scripted.lines().contains(&ASKED.to_owned()));
 }
@@ -119,16 +119,16 @@ fn a_zone_that_is_refused_stays_what_it_was_and_one_that_was_never_told_is_none(
     for (n, code) in [403, 404].into_iter().enumerate() {
         said.lock().unwrap().listed = versions(&format!("t{}", n + 2), "c2");
         said.lock().unwrap().itself = Err(code);
-        let looked = watch.try_look().unwrap();
-        assert!(looked.faults[0].contains("time zone"), "{looked:?}");
+        let report = watch.try_sync().unwrap();
+        assert!(report.faults[0].contains("time zone"), "{report:?}");
         assert_eq!(zone(&watch), "Europe/Vienna", "{code}");
     }
-    // Whom it never told, it is not asked for at each look.
+    // Whom it never told, it is not asked for at each sync.
     let mut watch = server.watch();
-    watch.look();
+    watch.sync();
     assert_eq!(zone(&watch), "");
     server.scripted.asked();
-    watch.look();
+    watch.sync();
     assert_eq!(server.scripted.lines(), [HOME]);
 }
 
@@ -146,9 +146,9 @@ fn on_davical_a_calendars_zone_is_known() {
     assert_eq!(answer.status, 207, "{answer:?}");
     let url = format!("{}{}", account.url.trim_end_matches('/'), account.home);
     let mut watch = Watch::of(&url, account.login);
-    watch.look();
+    watch.sync();
     let zone = watch.kept.calendar(account.work).seen.zone.unwrap_or_default();
     assert!(zone.contains("TZID:Asia/Tokyo"), "{zone}");
-    watch.look();
-    assert_eq!(watch.look().requests, 1, "an unchanged poll is one request");
+    watch.sync();
+    assert_eq!(watch.sync().requests, 1, "an unchanged poll is one request");
 }

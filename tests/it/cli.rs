@@ -375,7 +375,7 @@ fn logs_are_json_where_that_is_asked_for_and_quiet_where_that_is() {
 }
 
 #[test]
-fn a_running_daemon_is_seen_is_alone_and_looks_when_it_is_told() {
+fn a_running_daemon_is_seen_is_alone_and_syncs_when_it_is_told() {
     let stage = stage();
     let path = stage.path();
     fails(
@@ -383,7 +383,7 @@ fn a_running_daemon_is_seen_is_alone_and_looks_when_it_is_told() {
         &["sync"],
         1,
         &format!(
-            "error: no daemon runs with the ledger {}/ledger.db: start one, or look with 'run --once'\n",
+            "error: no daemon runs with the ledger {}/ledger.db: start one, or sync with 'run --once'\n",
             path.display()
         ),
     );
@@ -398,9 +398,9 @@ fn a_running_daemon_is_seen_is_alone_and_looks_when_it_is_told() {
     assert!(second.err.contains(&told), "{}", second.err);
 
     fails(path, &["sync", "hoem"], 1, "error: there is no source 'hoem' in the configuration; there are: home\n");
-    let told = format!("the daemon (process {pid}) looks at its sources now\n");
+    let told = format!("the daemon (process {pid}) syncs its sources now\n");
     assert_eq!(say(path, &["sync", "home"]), Said { status: 0, out: String::new(), err: told });
-    daemon.log.find(SOON, |line| line.contains("looking at every source")).expect("it looks");
+    daemon.log.find(SOON, |line| line.contains("syncing every source")).expect("it syncs");
     assert!(daemon.stop(SOON).success());
     assert_eq!(json(path, &["status"])[0]["running"], false);
 }

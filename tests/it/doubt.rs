@@ -2,7 +2,7 @@
 
 use reveille::clock::Clock;
 use reveille::source::Evidence;
-use reveille::source::caldav::Looked;
+use reveille::source::caldav::SyncReport;
 use reveille::time::UtcMillis;
 
 use crate::quirks::{CALENDAR, COMPARE, HOME, Server, State, changed, found, status, ten, text, versions};
@@ -35,17 +35,17 @@ fn evidence(watch: &Watch) -> Option<Evidence> {
 fn a_calendar_that_is_not_listed_is_absent_and_the_same_when_it_comes_back() {
     let (server, mut watch) = ten();
     server.quirk(home(String::new()));
-    assert_eq!(watch.look(), Looked { requests: 2, ..Looked::default() });
+    assert_eq!(watch.sync(), SyncReport { requests: 2, ..SyncReport::default() });
     let kept = watch.kept.calendar("/cal/work/");
     assert_eq!((kept.objects.len(), kept.evidence), (10, Some(Evidence::AllGone)), "nothing of the source is left");
-    // It is not asked for by itself at each look.
+    // It is not asked for by itself at each sync.
     server.scripted.asked();
-    watch.look();
+    watch.sync();
     assert_eq!(server.scripted.lines(), [HOME]);
     assert_eq!(watch.kept.calendar("/cal/work/").absent_since, kept.absent_since);
     server.quirk(|_, _| None);
     watch.kept.counts();
-    watch.look();
+    watch.sync();
     assert_eq!((watch.kept.calendar("/cal/work/").absent_since, watch.kept.counts().0), (None, 0));
 }
 
@@ -55,13 +55,13 @@ fn an_absence_counts_for_more_where_another_calendar_is_there() {
     let other = found("/cal/other/", &format!("{CALENDAR}{}", versions("t1", "c1")));
     server.with(|state| state.beside = other.clone());
     server.quirk(|asked, _| (asked.path == "/cal/other/").then(|| Reply::multistatus(&found("/cal/other/", ""))));
-    watch.look();
+    watch.sync();
     let mut missing = home(other);
     server.quirk(move |asked, state| match asked.path.as_str() {
         "/cal/other/" => Some(Reply::multistatus(&found("/cal/other/", ""))),
         _ => missing(asked, state),
     });
-    watch.look();
+    watch.sync();
     assert_eq!(evidence(&watch), Some(Evidence::Healthy));
     assert_eq!(watch.kept.calendar("/cal/other/").evidence, None);
 }
@@ -74,10 +74,10 @@ fn a_calendar_that_is_there_and_not_listed_is_kept() {
         ("/cal/work/", Some("0")) => Some(Reply::multistatus(&found("/cal/work/", CALENDAR))),
         _ => None,
     });
-    let looked = watch.try_look().unwrap();
-    assert!(looked.faults[0].contains("/cal/work/") && looked.faults[0].contains("kept"), "{looked:?}");
+    let report = watch.try_sync().unwrap();
+    assert!(report.faults[0].contains("/cal/work/") && report.faults[0].contains("kept"), "{report:?}");
     server.quirk(|_, _| Some(Reply::multistatus("")));
-    assert!(watch.try_look().is_err(), "an empty answer is no listing");
+    assert!(watch.try_sync().is_err(), "an empty answer is no listing");
     assert_eq!(watch.kept.calendar("/cal/work/").objects.len(), 10);
 }
 
@@ -94,8 +94,8 @@ fn a_listing_that_is_cut_or_does_not_say_what_is_a_calendar_makes_nothing_absent
     ] {
         let (server, mut watch) = ten();
         server.quirk(home(inside));
-        let looked = watch.try_look().unwrap();
-        assert!(looked.faults.len() == 1 && looked.faults[0].contains(said), "{said}: {looked:?}");
+        let report = watch.try_sync().unwrap();
+        assert!(report.faults.len() == 1 && report.faults[0].contains(said), "{said}: {report:?}");
         let kept = watch.kept.calendar("/cal/work/");
         assert_eq!((kept.objects.len(), kept.absent_since), (10, None), "{said}");
     }
@@ -112,16 +112,16 @@ fn what_a_server_does_not_say_of_a_calendar_stays_as_it_was() {
     let withheld = "<D:displayname/><C:calendar-timezone-id/><C:calendar-timezone/>";
     let given = format!("{CALENDAR}{}", versions("t1", "c1"));
     server.quirk(home(partly("/cal/work/", &given, withheld, 500)));
-    let looked = watch.try_look().unwrap();
-    assert!(looked.faults[0].contains("name, time zone") && looked.faults[0].contains("stays"), "{looked:?}");
+    let report = watch.try_sync().unwrap();
+    assert!(report.faults[0].contains("name, time zone") && report.faults[0].contains("stays"), "{report:?}");
     let seen = watch.kept.calendar("/cal/work/").seen;
     assert_eq!((seen.name.as_str(), seen.zone.as_deref()), ("Work", Some("Europe/Vienna")));
     // What it refuses stays as well, without a word; what there is none of goes.
     server.quirk(home(partly("/cal/work/", &given, withheld, 403)));
-    watch.look();
+    watch.sync();
     assert_eq!(watch.kept.calendar("/cal/work/").seen, seen);
     server.quirk(home(partly("/cal/work/", &given, withheld, 404)));
-    watch.look();
+    watch.sync();
     assert_eq!(watch.kept.calendar("/cal/work/").seen.zone, None);
 }
 
@@ -132,11 +132,11 @@ fn a_new_calendar_waits_a_little_for_what_its_server_cannot_say() {
     server.quirk(home(partly("/cal/work/", &given, "<C:calendar-timezone/>", 500)));
     let mut watch = server.watch();
     for _ in 0..3 {
-        let looked = watch.try_look().unwrap();
-        assert!(looked.faults[0].contains("time zone") && looked.faults[0].contains("not taken in yet"), "{looked:?}");
+        let report = watch.try_sync().unwrap();
+        assert!(report.faults[0].contains("time zone") && report.faults[0].contains("not taken in yet"), "{report:?}");
         assert!(watch.kept.hrefs().is_empty());
     }
-    watch.try_look().unwrap();
+    watch.try_sync().unwrap();
     assert_eq!(watch.kept.hrefs(), ["/cal/work/"], "a server that never says it is not waited for");
 }
 
@@ -150,7 +150,7 @@ fn a_right_that_is_taken_back_makes_a_calendar_absent() {
     for (beside, weight) in [(String::new(), Evidence::AllGone), (other, Evidence::Healthy)] {
         server.with(|state| state.beside = beside.clone());
         server.quirk(move |asked, _| of_other(asked));
-        watch.look();
+        watch.sync();
         for code in [403, 404] {
             n += 1;
             server.version(&format!("t1{n}"), "c2");
@@ -158,12 +158,12 @@ fn a_right_that_is_taken_back_makes_a_calendar_absent() {
             server.quirk(move |asked, _| {
                 of_other(asked).or_else(|| (asked.path == "/cal/work/").then(|| Reply::status(code)))
             });
-            let looked = watch.try_look().unwrap();
-            assert!(looked.faults[0].contains(&code.to_string()), "{looked:?}");
+            let report = watch.try_sync().unwrap();
+            assert!(report.faults[0].contains(&code.to_string()), "{report:?}");
             assert_eq!(evidence(&watch), Some(weight), "{code}");
             assert_eq!(server.scripted.lines().last().map(String::as_str), Some(COMPARE));
             server.quirk(move |asked, _| of_other(asked));
-            watch.look();
+            watch.sync();
             assert_eq!(evidence(&watch), None);
         }
     }
@@ -171,7 +171,7 @@ fn a_right_that_is_taken_back_makes_a_calendar_absent() {
     let privileges =
         "<D:current-user-privilege-set><D:privilege><D:write/></D:privilege></D:current-user-privilege-set>";
     server.with(|state| state.props += privileges);
-    assert_eq!(watch.look().calendars, 1, "the other one");
+    assert_eq!(watch.sync().calendars, 1, "the other one");
     assert_eq!(evidence(&watch), Some(Evidence::Healthy));
 }
 
@@ -182,7 +182,7 @@ fn a_calendar_that_is_not_wanted_any_more_is_dropped_at_once() {
     source.calendars = vec!["other".to_owned()];
     let mut watch = Watch { kept: watch.kept, ..Watch::with(&source, &settings) };
     server.quirk(home(String::new()));
-    watch.look();
+    watch.sync();
     assert!(watch.kept.hrefs().is_empty(), "listed or not");
 }
 
@@ -193,7 +193,7 @@ fn clocked() -> (Server, Watch, impl Fn(i64)) {
     let begin = UtcMillis::parse("2026-03-10T12:00:00Z").unwrap();
     let clock = Clock::manual(begin);
     let mut watch = Watch::at(&source, &settings, clock.clone());
-    watch.look();
+    watch.sync();
     server.scripted.asked();
     (server, watch, move |seconds: i64| clock.set(begin.plus(seconds * 1_000)))
 }
@@ -236,17 +236,17 @@ fn an_object_that_is_named_and_not_found_yet_is_asked_for_until_it_comes() {
         let (server, mut watch, at) = clocked();
         edit(&server, name, "t2", "came late");
         server.quirk(without(name));
-        let looked = watch.look();
-        assert!(looked.again_in.is_some_and(|again| again.as_secs() == 2), "{looked:?}");
+        let report = watch.sync();
+        assert!(report.again_in.is_some_and(|again| again.as_secs() == 2), "{report:?}");
         assert_eq!(token(&watch).as_deref(), Some("t1"), "it does not stand for what was not read");
         assert_eq!(watch.kept.calendar("/cal/work/").objects.len(), 10, "{name}");
         at(6);
         server.quirk(|_, _| None);
         server.report(&changed(&format!("/cal/work/{name}"), "t2"));
-        let looked = watch.look();
-        assert!(has(&watch, "came late") && looked.again_in.is_none(), "{looked:?}");
+        let report = watch.sync();
+        assert!(has(&watch, "came late") && report.again_in.is_none(), "{report:?}");
         assert_eq!(token(&watch).as_deref(), Some("t2"));
-        assert_eq!(watch.look().requests, 1);
+        assert_eq!(watch.sync().requests, 1);
     }
 }
 
@@ -255,20 +255,20 @@ fn an_object_that_never_comes_becomes_a_fault_and_the_rest_goes_on() {
     let (server, mut watch, at) = clocked();
     edit(&server, "new.ics", "t2", "came late");
     server.quirk(without("new.ics"));
-    let mut looked = watch.look();
+    let mut report = watch.sync();
     for second in [2, 6, 14, 30, 61] {
         at(second);
         server.report(&changed("/cal/work/new.ics", "t2"));
-        looked = watch.try_look().unwrap();
+        report = watch.try_sync().unwrap();
     }
-    assert!(looked.faults[0].contains("new.ics") && looked.faults[0].contains("404"), "{looked:?}");
+    assert!(report.faults[0].contains("new.ics") && report.faults[0].contains("404"), "{report:?}");
     assert_eq!(token(&watch).as_deref(), Some("t2"), "the calendar goes on without it");
     at(90);
-    let looked = watch.try_look().unwrap();
-    assert_eq!((looked.faults.len(), looked.requests), (1, 3), "it is told, and asked for together and singly");
+    let report = watch.try_sync().unwrap();
+    assert_eq!((report.faults.len(), report.requests), (1, 3), "it is told, and asked for together and singly");
     at(120);
     server.quirk(|_, _| None);
-    watch.look();
+    watch.sync();
     assert!(has(&watch, "came late"));
 }
 
@@ -282,7 +282,7 @@ fn a_text_older_than_the_version_that_was_named_is_not_taken_for_it() {
         asked.body.contains("multiget").then(|| Reply::multistatus(&old))
     };
     server.quirk(move |asked, _| stale(asked));
-    watch.look();
+    watch.sync();
     let kept = watch.kept.calendar("/cal/work/").objects;
     assert_eq!(kept["/cal/work/1.ics"].0, "\"1\"", "a new entity tag is not stored with an old text");
     assert_eq!(token(&watch).as_deref(), Some("t1"));
@@ -295,12 +295,12 @@ fn a_text_older_than_the_version_that_was_named_is_not_taken_for_it() {
     });
     at(2);
     server.report(&changed("/cal/work/1.ics", "t2"));
-    watch.look();
+    watch.sync();
     assert_eq!(token(&watch).as_deref(), Some("t1"));
     at(6);
     server.quirk(|_, _| None);
     server.report(&changed("/cal/work/1.ics", "t2"));
-    watch.look();
+    watch.sync();
     assert!(has(&watch, "edited"));
     assert_eq!(token(&watch).as_deref(), Some("t2"));
 }
@@ -314,16 +314,16 @@ fn half_a_text_is_asked_for_again() {
     let (server, mut watch, at) = clocked();
     watch.kept.refuses("half");
     edit(&server, "1.ics", "t2", "half");
-    let looked = watch.look();
-    assert!(looked.again_in.is_some_and(|again| again.as_secs() == 2), "{looked:?}");
+    let report = watch.sync();
+    assert!(report.again_in.is_some_and(|again| again.as_secs() == 2), "{report:?}");
     assert!(has(&watch, "old") && !has(&watch, "half"));
     // Nothing moves on the server: it was only the answer that was cut.
     server.put("1.ics", "t2", "whole");
     at(2);
-    watch.look();
+    watch.sync();
     assert!(has(&watch, "whole"));
     at(4);
-    assert_eq!(watch.look().requests, 1);
+    assert_eq!(watch.sync().requests, 1);
 }
 
 #[test]
@@ -332,7 +332,7 @@ fn what_a_report_names_is_read_whatever_its_entity_tag_says() {
     server.put("1.ics", "1", "another text");
     server.report(&changed("/cal/work/1.ics", "1"));
     server.version("t2", "c2");
-    watch.look();
+    watch.sync();
     assert!(has(&watch, "another text"));
 }
 
@@ -351,12 +351,12 @@ fn a_list_of_objects_that_is_cut_or_fails_makes_nothing_gone() {
                 asked.path == "/cal/work/" && asked.header("depth") == Some("1") && asked.method == "PROPFIND";
             listing.then(|| Reply::multistatus(&(found("/cal/work/", CALENDAR) + &cut)))
         });
-        let looked = watch.try_look().unwrap();
-        assert!(looked.faults[0].contains("/cal/work/") && looked.faults[0].contains("kept"), "{looked:?}");
+        let report = watch.try_sync().unwrap();
+        assert!(report.faults[0].contains("/cal/work/") && report.faults[0].contains("kept"), "{report:?}");
         assert_eq!(watch.kept.calendar("/cal/work/").objects.len(), 11, "what is there is taken, and all else kept");
         assert_eq!(token(&watch).as_deref(), Some("t1"), "it was not read to its end");
         server.quirk(|_, _| None);
-        watch.look();
+        watch.sync();
         assert_eq!(watch.kept.calendar("/cal/work/").objects.len(), 11);
     }
 }
@@ -369,14 +369,14 @@ fn what_a_list_leaves_out_is_asked_for_before_it_is_gone() {
         let listing = asked.path == "/cal/work/" && asked.header("depth") == Some("1") && asked.method == "PROPFIND";
         listing.then(|| Reply::multistatus(&found("/cal/work/", CALENDAR)))
     });
-    let looked = watch.try_look().unwrap();
-    assert!(looked.faults[0].contains("0.ics") && looked.faults[0].contains("does not list it"), "{looked:?}");
+    let report = watch.try_sync().unwrap();
+    assert!(report.faults[0].contains("0.ics") && report.faults[0].contains("does not list it"), "{report:?}");
     assert_eq!(watch.kept.calendar("/cal/work/").objects.len(), 10);
     server.quirk(|_, _| None);
-    watch.look();
+    watch.sync();
     (0..10).for_each(|n| server.delete(&format!("{n}.ics")));
     server.version("", "c3");
-    watch.look();
+    watch.sync();
     assert!(watch.kept.calendar("/cal/work/").objects.is_empty(), "few are believed at once");
 }
 
@@ -386,18 +386,18 @@ fn what_was_gone_for_a_moment_is_found_again_although_nothing_says_so() {
     let stored = server.state.lock().unwrap().objects.clone();
     (0..10).for_each(|n| server.delete(&format!("{n}.ics")));
     server.version("t2", "c2");
-    let looked = watch.look();
-    assert_eq!(looked.again_in.map(|again| again.as_secs()), Some(30), "it is to be confirmed");
+    let report = watch.sync();
+    assert_eq!(report.again_in.map(|again| again.as_secs()), Some(30), "it is to be confirmed");
     assert!(watch.kept.calendar("/cal/work/").objects.is_empty());
     server.with(|state| state.objects = stored.clone());
     at(20);
-    watch.look();
+    watch.sync();
     assert!(watch.kept.calendar("/cal/work/").objects.is_empty(), "the version is the same");
     at(30);
-    let looked = watch.look();
-    assert!(watch.kept.calendar("/cal/work/").objects.len() == 10 && looked.again_in.is_none(), "{looked:?}");
+    let report = watch.sync();
+    assert!(watch.kept.calendar("/cal/work/").objects.len() == 10 && report.again_in.is_none(), "{report:?}");
     at(90);
-    assert_eq!(watch.look().requests, 1, "it is at rest");
+    assert_eq!(watch.sync().requests, 1, "it is at rest");
 }
 
 #[test]
@@ -405,30 +405,30 @@ fn many_objects_that_vanish_at_once_are_looked_for_twice() {
     let (server, mut watch, at) = clocked();
     (10..30).for_each(|n| server.put(&format!("{n}.ics"), "1", "old"));
     server.version("", "c2");
-    watch.look();
+    watch.sync();
     let all: Vec<String> = (0..30).map(|n| format!("{n}.ics")).collect();
     let stored = server.state.lock().unwrap().objects.clone();
     all.iter().for_each(|name| server.delete(name));
     server.version("", "c3");
-    let looked = watch.try_look().unwrap();
-    assert!(looked.faults[0].contains("30 of 30") && looked.again_in.is_some(), "{looked:?}");
+    let report = watch.try_sync().unwrap();
+    assert!(report.faults[0].contains("30 of 30") && report.again_in.is_some(), "{report:?}");
     at(20);
-    watch.try_look().unwrap();
+    watch.try_sync().unwrap();
     assert_eq!(watch.kept.calendar("/cal/work/").objects.len(), 30, "too soon");
     // A disk that was not mounted.
     server.with(|state| state.objects = stored.clone());
     at(25);
-    watch.look();
+    watch.sync();
     all.iter().for_each(|name| server.delete(name));
     server.version("", "c4");
     at(40);
-    watch.try_look().unwrap();
+    watch.try_sync().unwrap();
     assert_eq!(watch.kept.calendar("/cal/work/").objects.len(), 30, "it counts anew");
     // What was found is remembered over a restart: `run --once` looks once in each process.
     let (source, settings) = settings(&server.scripted.url, Some(("mary", "sesame")));
     let begin = UtcMillis::parse("2026-03-10T12:00:00Z").unwrap();
     let mut watch = Watch { kept: watch.kept, ..Watch::at(&source, &settings, Clock::manual(begin.plus(70_000))) };
-    watch.look();
+    watch.sync();
     assert!(watch.kept.calendar("/cal/work/").objects.is_empty());
 }
 
@@ -437,11 +437,11 @@ fn many_objects_that_have_other_names_are_under_those_at_once() {
     let (server, mut watch, _) = clocked();
     (10..30).for_each(|n| server.put(&format!("{n}.ics"), "1", "old"));
     server.version("", "c2");
-    watch.look();
+    watch.sync();
     (0..30).for_each(|n| server.delete(&format!("{n}.ics")));
     (0..30).for_each(|n| server.put(&format!("new-{n}.ics"), "1", "new"));
     server.version("", "c3");
-    watch.look();
+    watch.sync();
     assert_eq!(watch.kept.summaries("/cal/work/"), ["new"; 30]);
 }
 
@@ -457,14 +457,14 @@ fn after_a_failure_and_at_the_start_everything_is_compared() {
     watch.failure();
     restored("1.ics");
     server.quirk(|_, _| None);
-    watch.look();
+    watch.sync();
     assert!(has(&watch, "restored") && watch.kept.calendar("/cal/work/").objects.len() == 9);
     server.scripted.asked();
-    watch.look();
+    watch.sync();
     assert_eq!(server.scripted.lines(), [HOME]);
     server.put("9.ics", "1", "back");
     let mut watch = watch.restarted(&server.scripted.url, Some(("mary", "sesame")));
-    watch.look();
+    watch.sync();
     assert!(has(&watch, "back"));
 }
 
@@ -477,14 +477,14 @@ fn a_list_that_is_cut_at_the_start_is_asked_for_again() {
         (asked.path == "/cal/work/").then(|| Reply::multistatus(&inside))
     });
     let mut watch = watch.restarted(&server.scripted.url, Some(("mary", "sesame")));
-    assert!(!watch.try_look().unwrap().faults.is_empty());
+    assert!(!watch.try_sync().unwrap().faults.is_empty());
     server.quirk(|_, _| None);
-    watch.look();
+    watch.sync();
     assert!(has(&watch, "restored"));
 }
 
 #[test]
-fn what_changes_while_a_first_look_is_not_at_its_end_is_read_whatever_its_entity_tag_says() {
+fn what_changes_while_a_first_sync_is_not_at_its_end_is_read_whatever_its_entity_tag_says() {
     let server = Server::start();
     for name in ["1.ics", "2.ics"] {
         server.put(name, "1", "old");
@@ -498,7 +498,7 @@ fn what_changes_while_a_first_look_is_not_at_its_end_is_read_whatever_its_entity
     server.version("t2", "c2");
     server.quirk(|_, _| None);
     let mut watch = watch.restarted(&server.scripted.url, Some(("mary", "sesame")));
-    watch.look();
+    watch.sync();
     assert!(has(&watch, "another") && watch.kept.calendar("/cal/work/").objects.len() == 2);
 }
 
@@ -509,12 +509,12 @@ fn to_be_asked_less_often_is_no_failure() {
     watch.failure();
     server.quirk(|_, _| None);
     server.scripted.asked();
-    watch.look();
+    watch.sync();
     assert_eq!(server.scripted.lines(), [HOME]);
 }
 
 #[test]
-fn a_calendar_at_which_each_look_ends_keeps_no_other_from_being_read() {
+fn a_calendar_at_which_each_sync_ends_keeps_no_other_from_being_read() {
     let (server, mut watch) = ten();
     let other = found("/cal/other/", &format!("{CALENDAR}{}", versions("t1", "c1")));
     server.with(|state| state.beside = other);
@@ -524,11 +524,11 @@ fn a_calendar_at_which_each_look_ends_keeps_no_other_from_being_read() {
         "/cal/other/" => Some(Reply::multistatus(&found("/cal/other/", ""))),
         _ => None,
     });
-    for look in 1..=3 {
+    for sync in 1..=3 {
         server.scripted.asked();
         watch.failure();
         let lines = server.scripted.lines();
-        assert!(lines.iter().any(|line| line.ends_with("/cal/other/")), "look {look}: {lines:?}");
+        assert!(lines.iter().any(|line| line.ends_with("/cal/other/")), "sync {sync}: {lines:?}");
     }
 }
 
@@ -549,18 +549,18 @@ fn an_object_that_is_refused_is_kept() {
         let list = || found("/cal/work/", CALENDAR) + &members.collect::<String>() + &status("/cal/work/3.ics", 403);
         if is_list { Some(Reply::multistatus(&list())) } else { refuse(asked, state) }
     });
-    let looked = watch.try_look().unwrap();
-    assert_eq!((looked.faults.len(), watch.kept.summaries("/cal/work/").len()), (1, 10), "{looked:?}");
-    assert!(looked.faults.concat().contains("3.ics may not be read"), "{looked:?}");
+    let report = watch.try_sync().unwrap();
+    assert_eq!((report.faults.len(), watch.kept.summaries("/cal/work/").len()), (1, 10), "{report:?}");
+    assert!(report.faults.concat().contains("3.ics may not be read"), "{report:?}");
     // It is not listed, and asked for it is under 403. Another one is deleted.
     server.quirk(refuse);
     server.delete("4.ics");
     server.version("t1", "c3");
-    let looked = watch.try_look().unwrap();
-    assert_eq!((looked.faults.len(), watch.kept.summaries("/cal/work/").len()), (1, 9), "{looked:?}");
+    let report = watch.try_sync().unwrap();
+    assert_eq!((report.faults.len(), watch.kept.summaries("/cal/work/").len()), (1, 9), "{report:?}");
     server.quirk(|_, _| None);
     server.version("t1", "c4");
-    watch.look();
+    watch.sync();
     assert_eq!(watch.kept.summaries("/cal/work/").len(), 8, "it is gone");
 }
 
@@ -578,15 +578,15 @@ fn an_object_with_a_bare_percent_sign_is_found() {
         _ => None,
     });
     let mut watch = server.watch();
-    watch.look();
+    watch.sync();
     assert_eq!(watch.kept.summaries("/cal/work/"), ["fifty", "percent"]);
     server.version("t2", "c2");
-    watch.look();
+    watch.sync();
     assert_eq!(watch.kept.calendar("/cal/work/").objects.len(), 2, "they stay two");
     server.delete("per%cent.ics");
     server.report(&status("/cal/work/per%cent.ics", 404));
     server.version("t3", "c3");
-    watch.look();
+    watch.sync();
     assert_eq!(watch.kept.summaries("/cal/work/"), ["fifty"]);
 }
 
@@ -601,7 +601,7 @@ fn names_that_are_not_utf_8_stay_apart() {
     server.delete("M%F6ller.ics");
     server.report(&status("/cal/work/M%F6ller.ics", 404));
     server.version("t2", "c2");
-    watch.look();
+    watch.sync();
     assert_eq!(watch.kept.summaries("/cal/work/"), ["Mueller"]);
 }
 
@@ -625,8 +625,8 @@ fn a_servers_clock_is_corrected_and_what_is_still_to_come_was_not_written() {
             asked.body.contains("multiget").then(|| Reply::multistatus(&inside))
         });
         edit(&server, "1.ics", "2", "new");
-        watch.look();
-        let kept = watch.kept.calendar("/cal/work/").written;
+        watch.sync();
+        let kept = watch.kept.calendar("/cal/work/").last_modified;
         assert_eq!(kept, written.map(|at| UtcMillis::parse(&format!("2026-03-10T{at}Z")).unwrap()), "{date}");
     }
 }
@@ -649,17 +649,17 @@ fn the_same_entity_tag_with_another_size_or_time_is_read() {
     };
     server.quirk(sized(100));
     at(900);
-    watch.look();
+    watch.sync();
     server.put("1.ics", "1", "quietly");
     at(1_800);
-    watch.look();
+    watch.sync();
     assert!(!has(&watch, "quietly"), "nothing tells of it");
-    // Where it does not come in yet, the next look asks for it although it has that size since.
+    // Where it does not come in yet, the next sync asks for it although it has that size since.
     server.quirk(sized(110));
     watch.kept.fail_after(0);
     at(2_700);
-    assert!(watch.try_look().is_err());
-    watch.look();
+    assert!(watch.try_sync().is_err());
+    watch.sync();
     assert!(has(&watch, "quietly"));
 }
 
@@ -675,7 +675,7 @@ fn a_version_that_is_spelled_in_two_ways_is_not_read_again() {
     let mut watch = server.watched();
     server.put("b.ics", "1", "b");
     server.version("", "c2");
-    watch.look();
+    watch.sync();
     let asked = server.scripted.asked();
     assert!(asked.iter().any(|asked| asked.body.contains("/cal/work/b.ics")));
     assert!(!asked.iter().any(|asked| asked.body.contains("/cal/work/a.ics")));
@@ -688,13 +688,13 @@ fn where_a_version_changes_and_no_entity_tag_does_everything_is_read() {
         server.put("1.ics", "1", &format!("edit {turn}"));
         server.version("", &format!("c{turn}"));
         at(turn * 60);
-        watch.look();
+        watch.sync();
         let is_read = turn <= 6;
         assert_eq!(has(&watch, &format!("edit {turn}")), is_read, "{turn}");
     }
-    // A server whose versions change for no reason is not asked for everything at each look; an hour later it is.
+    // A server whose versions change for no reason is not asked for everything at each sync; an hour later it is.
     at(9 * 60 + 2 * 3_600);
     server.version("", "c9");
-    watch.look();
+    watch.sync();
     assert!(has(&watch, "edit 8"));
 }

@@ -177,7 +177,7 @@ fn secrets_are_in_no_log_no_error_no_ledger_and_no_list_of_processes() {
         kept(&(text(&output.stdout) + &text(&output.stderr)), command[0]);
     }
     let mut daemon = Daemon::start(folder.path(), &["-vv", "run"]);
-    assert!(daemon.log.find(Duration::from_secs(30), |line| line.contains("looked")).is_some());
+    assert!(daemon.log.find(Duration::from_secs(30), |line| line.contains("sync finished")).is_some());
     let process = Path::new("/proc").join(daemon.pid().as_raw_nonzero().to_string());
     for file in ["cmdline", "environ"] {
         kept(&String::from_utf8_lossy(&fs::read(process.join(file)).unwrap()), file);
@@ -232,7 +232,7 @@ fn a_bare_git_repository_in_a_watched_folder_costs_one_watch() {
     }
     fs::write(repository.join("HEAD"), "ref: refs/heads/main\n").unwrap();
     let mut daemon = Daemon::start(stage.path(), &["run"]);
-    assert!(daemon.log.find(Duration::from_secs(60), |line| line.contains("looked")).is_some());
+    assert!(daemon.log.find(Duration::from_secs(60), |line| line.contains("sync finished")).is_some());
     let open = Path::new("/proc").join(daemon.pid().as_raw_nonzero().to_string()).join("fdinfo");
     let files = fs::read_dir(open).unwrap().filter_map(|file| fs::read_to_string(file.ok()?.path()).ok());
     let watches: usize = files.map(|info| info.lines().filter(|line| line.starts_with("inotify ")).count()).sum();
@@ -284,7 +284,7 @@ fn limit_of_redirections_at_it_and_above() {
             }
         });
         let limits = AnswerLimits { max_redirects, ..AnswerLimits::default() };
-        let _ = Watch::within(limits, &format!("{}r0", server.url)).try_look();
+        let _ = Watch::within(limits, &format!("{}r0", server.url)).try_sync();
         server.asked().iter().any(|asked| asked.path == format!("/r{length}"))
     };
     for most in [AnswerLimits::default().max_redirects, 2, 0] {
@@ -299,7 +299,7 @@ fn limit_of_an_answers_size_at_it_and_above() {
         let error = |size: usize| {
             let server = Scripted::start(move |_| Reply::status(207).body(vec![b' '; size]));
             let limits = AnswerLimits { max_answer_size, ..AnswerLimits::default() };
-            Watch::within(limits, &server.url).try_look().unwrap_err()
+            Watch::within(limits, &server.url).try_sync().unwrap_err()
         };
         assert!(!matches!(error(max_answer_size), CaldavError::TooLarge { .. }));
         let refused = error(max_answer_size + 1);
@@ -335,7 +335,7 @@ fn limit_of_a_servers_wish_at_it_and_above() {
         let pause = |seconds: u64| {
             let server = Scripted::start(move |_| Reply::status(503).header("Retry-After", &seconds.to_string()));
             let limits = AnswerLimits { max_retry_after: Duration::from_secs(most), ..AnswerLimits::default() };
-            let error = Watch::within(limits, &server.url).try_look().unwrap_err();
+            let error = Watch::within(limits, &server.url).try_sync().unwrap_err();
             error.retry_after().map(|pause| pause.as_secs())
         };
         assert_eq!([pause(most), pause(most + 1)], [Some(most), Some(most)]);
@@ -346,7 +346,7 @@ fn limit_of_a_servers_wish_at_it_and_above() {
 fn headers_without_an_end_are_given_up() {
     let long = "x".repeat(4 * 1024 * 1024);
     let server = Scripted::start(move |_| Reply::status(207).header("X-Long", &long));
-    let error = Watch::of(&server.url, None).try_look().unwrap_err();
+    let error = Watch::of(&server.url, None).try_sync().unwrap_err();
     assert!(matches!(error, CaldavError::Broken { .. }), "{error}");
     assert!(error.to_string().len() < 1000);
 }

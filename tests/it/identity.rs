@@ -20,7 +20,7 @@ use crate::simulation::disk::Script;
 
 /// An object with this text.
 fn file(href: &str, text: &str) -> Change {
-    Change::Put { href: href.to_owned(), etag: format!("\"{}\"", text.len()), text: text.into(), written: None }
+    Change::Put { href: href.to_owned(), etag: format!("\"{}\"", text.len()), text: text.into(), last_modified: None }
 }
 
 /// The event of [`event`] with an EMAIL alarm to these attendees in the place of its own.
@@ -42,23 +42,23 @@ async fn recipients(stage: &Stage) -> Vec<String> {
 #[tokio::test]
 async fn an_event_that_moves_to_another_calendar_after_it_rang_does_not_ring_again() {
     let mut stage = Stage::new("10:00").await;
-    stage.look("10:00", "/a/", vec![put("one", "12:00"), put("two", "12:00")]).await;
-    stage.look("10:00", "/b/", Vec::new()).await;
-    stage.look("11:59", "/a/", Vec::new()).await;
-    stage.look("11:59", "/b/", Vec::new()).await;
+    stage.sync("10:00", "/a/", vec![put("one", "12:00"), put("two", "12:00")]).await;
+    stage.sync("10:00", "/b/", Vec::new()).await;
+    stage.sync("11:59", "/a/", Vec::new()).await;
+    stage.sync("11:59", "/b/", Vec::new()).await;
     // One moves before it has rung.
-    stage.look("11:59", "/a/", vec![gone("two")]).await;
+    stage.sync("11:59", "/a/", vec![gone("two")]).await;
     let rung = ["12:00 at 12:00"; 2];
     assert_eq!(stage.rung("12:00").await, rung[..1]);
-    stage.look("12:01", "/b/", vec![put("one", "12:00"), put("two", "12:00")]).await;
-    stage.look("12:01", "/a/", vec![gone("one")]).await;
+    stage.sync("12:01", "/b/", vec![put("one", "12:00"), put("two", "12:00")]).await;
+    stage.sync("12:01", "/a/", vec![gone("one")]).await;
     stage = stage.restart().await;
     let mut both = stage.rung("12:01").await;
     both.sort();
     assert_eq!(both, ["12:00 at 12:00", "12:00 at 12:01"]);
     // And back.
-    stage.look("12:02", "/b/", vec![gone("one")]).await;
-    stage.look("12:02", "/a/", vec![put("one", "12:00")]).await;
+    stage.sync("12:02", "/b/", vec![gone("one")]).await;
+    stage.sync("12:02", "/a/", vec![put("one", "12:00")]).await;
     assert_eq!(stage.rung("12:02").await.len(), 2);
 }
 
@@ -68,14 +68,14 @@ async fn an_event_that_becomes_a_series_or_a_single_one_after_it_rang_does_not_r
     let single = event("a", &at("12:00").basic(), "a");
     let series = single.replace("DURATION", "RRULE:FREQ=DAILY\r\nDURATION");
     let moved = series.replace("RRULE:FREQ=DAILY", "RECURRENCE-ID:20260310T120000Z");
-    stage.look("10:00", "/a/", vec![file("a.ics", &single)]).await;
+    stage.sync("10:00", "/a/", vec![file("a.ics", &single)]).await;
     stage.core.ingest.flush().await;
     assert_eq!(stage.rung("12:00").await, ["12:00 at 12:00"]);
     for text in [&series, &moved, &single] {
-        // By the look before, that was at ten, the alarm is not past.
-        stage.look("12:01", "/a/", vec![file("a.ics", text)]).await;
+        // By the sync before, that was at ten, the alarm is not past.
+        stage.sync("12:01", "/a/", vec![file("a.ics", text)]).await;
         assert_eq!(stage.rung("12:01").await, ["12:00 at 12:00"]);
-        let looked = "UPDATE calendars SET looked_at = first_seen";
+        let looked = "UPDATE calendars SET last_synced_at = first_seen";
         alter(&stage.ledger(), looked).await;
     }
 }
@@ -87,12 +87,12 @@ async fn copies_in_two_calendars_of_a_user_ring_once_and_those_of_two_users_each
         mailed("12:00", &["mailto:ann@example.org"]),
         mailed("12:00", &["MAILTO:Ann@Example.ORG", "mailto:bob@example.org"]),
     );
-    stage.look("10:00", "/a/", vec![file("a.ics", &one)]).await;
-    stage.look("10:00", "/b/", vec![file("a.ics", &other)]).await;
+    stage.sync("10:00", "/a/", vec![file("a.ics", &one)]).await;
+    stage.sync("10:00", "/b/", vec![file("a.ics", &other)]).await;
     assert_eq!(stage.rung("12:00").await, ["12:00 at 12:00"]);
     assert_eq!(recipients(&stage).await, ["ann@example.org", "bob@example.org"]);
-    stage.look_of("12:30", ("/c/", "john"), vec![file("a.ics", &mailed("13:00", &[]))]).await;
-    stage.look_of("12:30", ("/d/", "jane"), vec![file("a.ics", &mailed("13:00", &[]))]).await;
+    stage.sync_of("12:30", ("/c/", "john"), vec![file("a.ics", &mailed("13:00", &[]))]).await;
+    stage.sync_of("12:30", ("/d/", "jane"), vec![file("a.ics", &mailed("13:00", &[]))]).await;
     assert_eq!(stage.rung("13:00").await.len(), 3);
 }
 
@@ -102,7 +102,7 @@ async fn occurrences_that_ring_at_the_same_instant_ring_as_one_to_the_recipients
     let daily =
         mailed("12:00", &["mailto:ann@example.org"]).replace("DURATION:PT1H", "RRULE:FREQ=DAILY\r\nDURATION:PT1H");
     let alarm = "BEGIN:VALARM\r\nACTION:EMAIL\r\nATTENDEE:mailto:bob@example.org\r\nTRIGGER:-P1D\r\nSUMMARY:Tomorrow\r\nDESCRIPTION:x\r\nEND:VALARM\r\nEND:VEVENT";
-    stage.look("10:00", "/a/", vec![file("a.ics", &daily.replace("END:VEVENT", alarm))]).await;
+    stage.sync("10:00", "/a/", vec![file("a.ics", &daily.replace("END:VEVENT", alarm))]).await;
     assert_eq!(stage.rung("12:00").await, ["12:00 at 12:00"]);
     assert_eq!(recipients(&stage).await, ["ann@example.org", "bob@example.org"]);
     let mut inspector = Inspector::open(&stage.ledger()).await.unwrap();
@@ -122,7 +122,7 @@ async fn an_address_in_several_spellings_gets_one_mail() {
         "Mary Smith <mary@bücher.example>",
         "mailto:bob@example.org",
     ];
-    stage.look("10:00", "/a/", vec![file("a.ics", &mailed("12:00", &spellings))]).await;
+    stage.sync("10:00", "/a/", vec![file("a.ics", &mailed("12:00", &spellings))]).await;
     stage.rung("12:00").await;
     assert_eq!(recipients(&stage).await, ["Mary@Bücher.example", "bob@example.org"]);
 }
@@ -135,13 +135,13 @@ async fn what_has_no_uid_rings_each_for_itself() {
     let other = component.replace("SUMMARY:a", "SUMMARY:b").replace("VEVENT", "VTODO").replace("DURATION:PT1H\r\n", "");
     // In one file: the same twice, and another; in a second file the same; and in another calendar.
     let three = unnamed.replace("END:VCALENDAR", &format!("{component}{other}END:VCALENDAR"));
-    stage.look("10:00", "/a/", vec![file("a.ics", &three), file("b.ics", &unnamed)]).await;
-    stage.look("10:00", "/b/", vec![file("a.ics", &unnamed)]).await;
+    stage.sync("10:00", "/a/", vec![file("a.ics", &three), file("b.ics", &unnamed)]).await;
+    stage.sync("10:00", "/b/", vec![file("a.ics", &unnamed)]).await;
     assert_eq!(stage.rung("12:00").await, ["12:00 at 12:00"; 5]);
     // Written anew by a program that says when, and looked at as if for the first time since ten: it has rung.
-    alter(&stage.ledger(), "UPDATE calendars SET looked_at = first_seen").await;
+    alter(&stage.ledger(), "UPDATE calendars SET last_synced_at = first_seen").await;
     let anew = unnamed.replace("DTSTAMP:20260101", "DTSTAMP:20260310");
-    stage.look("12:01", "/a/", vec![file("b.ics", &anew)]).await;
+    stage.sync("12:01", "/a/", vec![file("b.ics", &anew)]).await;
     assert_eq!(stage.rung("12:01").await.len(), 5);
     let mut inspector = Inspector::open(&stage.ledger()).await.unwrap();
     let rings = inspector.rings(UtcMillis::MIN, None, 100).await.unwrap();
@@ -188,7 +188,7 @@ fn a_ledger_of_an_earlier_version_rings_nothing_again_and_delivers_what_it_owes_
     let ledger = stage.path().join("ledger.db");
     runtime.block_on(alter(&ledger, OLD));
     // As if the looks since noon had not been: all would ring again, for each is another object now.
-    runtime.block_on(alter(&ledger, "UPDATE calendars SET looked_at = first_seen"));
+    runtime.block_on(alter(&ledger, "UPDATE calendars SET last_synced_at = first_seen"));
     let ids = |rows: &[serde_json::Value]| -> HashSet<String> {
         rows.iter().map(|row| row["notificationId"].as_str().unwrap().to_owned()).collect()
     };
@@ -211,7 +211,7 @@ fn a_ledger_of_an_earlier_version_rings_nothing_again_and_delivers_what_it_owes_
 #[tokio::test]
 async fn taking_a_ledger_over_that_is_cut_off_anywhere_goes_on_where_it_was() {
     let mut stage = Stage::new("10:00").await;
-    stage.look("10:00", "/a/", vec![put("one", "12:00")]).await;
+    stage.sync("10:00", "/a/", vec![put("one", "12:00")]).await;
     stage.rung("12:00").await;
     let clock = Clock::manual(at("12:30"));
     let path = stage.ledger();

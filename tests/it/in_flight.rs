@@ -10,7 +10,7 @@ use reveille::daemon::Core;
 use reveille::delivery::sink::{ClaimedDelivery, Finished, Outcome, Transport};
 use reveille::delivery::worker::{BatchResult, DeliveryWorker};
 use reveille::ledger::{DeliveryFilter, DeliveryRow, Inspector, Ledger};
-use reveille::source::{Batch, CalendarSeen, Change, SyncStore as _};
+use reveille::source::{CalendarInfo, Change, ChangeBatch, SyncStore as _};
 use reveille::time::UtcMillis;
 use reveille::wheel::Tick;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -71,11 +71,11 @@ async fn stage(file: &Path) -> Stage {
         href: format!("{name}.ics"),
         etag: "1".to_owned(),
         text: crate::rehearsal::event(name, "20260310T110000Z", name).into_bytes(),
-        written: None,
+        last_modified: None,
     };
-    let batch = Batch {
-        calendar: CalendarSeen { href: "/a/".to_owned(), ..CalendarSeen::default() },
-        looked_at: clock.now(),
+    let batch = ChangeBatch {
+        calendar: CalendarInfo { href: "/a/".to_owned(), ..CalendarInfo::default() },
+        synced_at: clock.now(),
         changes: vec![put("a"), put("b")],
         checkpoint: None,
         may_lag: false,

@@ -21,7 +21,7 @@ use crate::process::Lines;
 use crate::rehearsal::{Stage, event};
 use crate::watch::Watch;
 
-/// The daemon looks each second: what was written is known after a few looks.
+/// The daemon looks each second: what was written is known after a few syncs.
 const KNOWN_WITHIN: Duration = Duration::from_secs(8);
 /// Where a server has no reports, and a listing is all there is, many that vanish are looked for again after 30 s.
 const VANISHED_WITHIN: Duration = Duration::from_secs(50);
@@ -33,7 +33,7 @@ const DAY: i64 = 86_400_000;
 /// How many objects are written at full speed.
 const BURST: usize = 150;
 
-/// A daemon that looks at `account` each second, and what it should have armed.
+/// A daemon that syncs at `account` each second, and what it should have armed.
 struct Watched {
     account: Account,
     daemon: Daemon,
@@ -49,8 +49,8 @@ impl Watched {
         let folder = tempfile::tempdir().unwrap();
         configure(folder.path(), &account, account.home);
         let daemon = Daemon::start(folder.path(), &["run"]);
-        let looked = daemon.log.find(PATIENCE, |line| line.contains("looked"));
-        assert!(looked.is_some(), "{}", daemon.log.text());
+        let report = daemon.log.find(PATIENCE, |line| line.contains("sync finished"));
+        assert!(report.is_some(), "{}", daemon.log.text());
         let armed = Armed::of(&folder.path().join("ledger.db"));
         let base = UtcMillis((Clock::System.now().0 + 2 * DAY) / 60_000 * 60_000);
         Watched { account, daemon, armed, wanted: Timers::new(), base, folder }
@@ -124,7 +124,7 @@ fn many_at_full_speed(kind: &'static Kind, rounds: usize) {
 }
 
 #[test]
-fn on_davical_what_is_written_at_full_speed_is_known_after_a_few_looks() {
+fn on_davical_what_is_written_at_full_speed_is_known_after_a_few_syncs() {
     many_at_full_speed(&DAVICAL, 1);
 }
 
@@ -139,9 +139,9 @@ fn what_is_somebody_elses(kind: &'static Kind) {
     let nobody = owner.home.replace(user, "nobody");
     for path in [owner.work, owner.home, &principal, &nobody] {
         let mut watch = Watch::of(&url(&guest, path), guest.login);
-        let said = match watch.try_look() {
+        let said = match watch.try_sync() {
             // SOGo shows who else has an account, and an empty home.
-            Ok(looked) => format!("{} calendars", looked.calendars),
+            Ok(report) => format!("{} calendars", report.calendars),
             Err(error) => error.to_string(),
         };
         println!("{} {path}: {said}", kind.name);
@@ -272,7 +272,7 @@ fn on_cyrus_a_calendar_made_anew_keeps_nothing_of_the_old_one() {
 }
 
 #[test]
-fn on_cyrus_what_is_written_at_full_speed_is_known_after_a_few_looks() {
+fn on_cyrus_what_is_written_at_full_speed_is_known_after_a_few_syncs() {
     many_at_full_speed(&CYRUS, 1);
 }
 
@@ -282,7 +282,7 @@ fn on_sogo_a_calendar_made_anew_keeps_nothing_of_the_old_one() {
 }
 
 #[test]
-fn on_sogo_what_is_written_at_full_speed_is_known_after_a_few_looks() {
+fn on_sogo_what_is_written_at_full_speed_is_known_after_a_few_syncs() {
     many_at_full_speed(&SOGO, 3);
 }
 
@@ -297,7 +297,7 @@ fn on_sabre_a_calendar_made_anew_keeps_nothing_of_the_old_one() {
 }
 
 #[test]
-fn on_sabre_what_is_written_at_full_speed_is_known_after_a_few_looks() {
+fn on_sabre_what_is_written_at_full_speed_is_known_after_a_few_syncs() {
     many_at_full_speed(&SABRE, 1);
 }
 
@@ -333,7 +333,7 @@ fn on_davical_what_was_being_written_while_it_looked_is_known_a_little_later() {
         said.find(PATIENCE, |line| line.contains("it waits") || line.contains("asked")).unwrap().contains("it waits")
     };
     crate::faults::wait_until(waiting, || said.text());
-    // A look that finds something gets a token from after the beginning of what is still being written.
+    // A sync that finds something gets a token from after the beginning of what is still being written.
     watched.put("quick", 2);
     watched.known();
     kill_process(watched.daemon.pid(), Signal::STOP).unwrap();

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
 
 use reveille::source::{
-    Absence, Batch, CalendarSeen, Change, Checkpoint, Evidence, Known, StoreError, SyncStore, Taken,
+    Absence, CalendarInfo, Change, ChangeBatch, Checkpoint, Evidence, Known, StoreError, SyncStore, Taken,
 };
 use reveille::time::UtcMillis;
 
@@ -30,12 +30,12 @@ struct State {
 /// A calendar with its objects: etag and text by href.
 #[derive(Clone, Debug, Default)]
 pub struct Calendar {
-    pub seen: CalendarSeen,
+    pub seen: CalendarInfo,
     pub checkpoint: Checkpoint,
     pub objects: BTreeMap<String, (String, String)>,
-    pub written: Option<UtcMillis>,
+    pub last_modified: Option<UtcMillis>,
     pub absent_since: Option<UtcMillis>,
-    /// How far the last look that did not find it was to be trusted.
+    /// How far the last sync that did not find it was to be trusted.
     pub evidence: Option<Evidence>,
 }
 
@@ -103,7 +103,7 @@ impl SyncStore for Kept {
         Ok(calendar.objects.iter().map(|(href, (etag, _))| (href.clone(), etag.clone())).collect())
     }
 
-    async fn apply(&self, _: &str, batch: Batch) -> Result<Taken, StoreError> {
+    async fn apply(&self, _: &str, batch: ChangeBatch) -> Result<Taken, StoreError> {
         let mut state = self.0.lock().unwrap();
         let state = &mut *state;
         if state.left == Some(0) {
@@ -118,7 +118,7 @@ impl SyncStore for Kept {
         let mut taken = Taken::default();
         for change in batch.changes {
             match change {
-                Change::Put { href, etag, text, written } => {
+                Change::Put { href, etag, text, last_modified } => {
                     let text = String::from_utf8(text).expect("UTF-8");
                     if state.unreadable.as_ref().is_some_and(|word| text.contains(word)) {
                         taken.unreadable.push(href);
@@ -127,7 +127,7 @@ impl SyncStore for Kept {
                     let old = calendar.objects.insert(href, (etag, text.clone()));
                     state.changes += usize::from(old.is_none_or(|(_, old)| old != text));
                     state.puts += 1;
-                    calendar.written = written;
+                    calendar.last_modified = last_modified;
                 }
                 Change::Unreadable { href, .. } => taken.unreadable.push(href),
                 Change::Gone { href } => state.changes += usize::from(calendar.objects.remove(&href).is_some()),
@@ -158,13 +158,13 @@ impl SyncStore for Kept {
         &self,
         _: &str,
         calendar: &str,
-        looked_at: UtcMillis,
+        synced_at: UtcMillis,
         evidence: Evidence,
     ) -> Result<Absence, StoreError> {
         let mut state = self.0.lock().unwrap();
         let known = state.calendars.get_mut(calendar);
         let known = known.unwrap_or_else(|| panic!("{calendar} is not known"));
         known.evidence = Some(evidence);
-        Ok(Absence::Kept { since: *known.absent_since.get_or_insert(looked_at) })
+        Ok(Absence::Kept { since: *known.absent_since.get_or_insert(synced_at) })
     }
 }

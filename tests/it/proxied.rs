@@ -176,7 +176,7 @@ fn a_prefix_that_is_taken_off_from_now_on_takes_no_calendar_away() {
         Reply { body: body.into_bytes(), ..reply }
     });
     let mut watch = Watch::of(&format!("{}dav/cal/", proxy.url), MARY);
-    assert_eq!((watch.look().calendars, watch.kept.summaries("/dav/cal/work/")), (1, vec!["a".to_owned()]));
+    assert_eq!((watch.sync().calendars, watch.kept.summaries("/dav/cal/work/")), (1, vec!["a".to_owned()]));
     strips.store(true, Ordering::SeqCst);
     let told = watch.failure();
     assert!(told.contains("hrefs outside of it (/cal/work/)") && told.contains("takes /dav off"), "{told}");
@@ -206,7 +206,7 @@ fn a_server_with_two_addresses_of_which_one_is_longer_is_read_by_either() {
     let proxy = with_two_addresses(&server, Arc::default());
     for path in ["", "dav/", "dav/cal/", "dav/cal/work/"] {
         let mut watch = Watch::of(&format!("{}{path}", proxy.url), MARY);
-        assert_eq!(watch.look().calendars, 1, "{path}");
+        assert_eq!(watch.sync().calendars, 1, "{path}");
         assert_eq!(watch.kept.summaries("/cal/work/"), ["a"], "{path}");
     }
 }
@@ -220,7 +220,7 @@ fn a_server_that_cannot_answer_now_is_not_taken_for_a_proxy_that_takes_a_prefix_
     for path in ["dav/", "dav/cal/", "dav/cal/work/"] {
         for answer in [500, 503] {
             status.store(answer, Ordering::SeqCst);
-            let error = Watch::of(&format!("{}{path}", proxy.url), MARY).try_look().unwrap_err();
+            let error = Watch::of(&format!("{}{path}", proxy.url), MARY).try_sync().unwrap_err();
             let told = error.to_string();
             assert!(error.is_transient() && told.contains(&answer.to_string()), "{path}, {answer}: {told}");
         }
@@ -239,7 +239,7 @@ fn whether_a_server_has_two_addresses_is_asked_once() {
     for path in ["dav/cal/", "dav/cal/work/"] {
         let mut watch = Watch::of(&format!("{}{path}", proxy.url), MARY);
         let mut asked = || {
-            watch.look();
+            watch.sync();
             let is_check = |asked: &&Asked| asked.path.starts_with("/cal/") && asked.header("depth") == Some("0");
             proxy.asked().iter().filter(is_check).count()
         };
@@ -262,7 +262,7 @@ fn a_home_that_is_a_calendar_is_not_asked_whether_it_is_there() {
         }
     });
     let mut watch = Watch::of(&format!("{}mary/", server.scripted.url), MARY);
-    assert_eq!(watch.look().calendars, 1);
+    assert_eq!(watch.sync().calendars, 1);
     let asked = server.scripted.asked();
     let checks = asked.iter().filter(|asked| asked.path == "/cal/cal/" && asked.header("depth") == Some("0"));
     assert_eq!(checks.count(), 0, "{:?}", asked.iter().map(Asked::line).collect::<Vec<_>>());

@@ -110,7 +110,7 @@ impl Server {
     /// A watch that has read everything, and a server that has forgotten what it was asked for that.
     pub fn watched(&self) -> Watch {
         let mut watch = self.watch();
-        watch.look();
+        watch.sync();
         self.scripted.asked();
         watch
     }
@@ -180,22 +180,22 @@ fn only_what_is_new_is_asked_for() {
     let server = Server::start();
     server.put("a.ics", "1", "a");
     let mut watch = server.watch();
-    watch.look();
+    watch.sync();
     assert_eq!(server.scripted.lines(), ["PROPFIND /", "PROPFIND /mary/", HOME, COMPARE, MULTIGET]);
     let seen = watch.kept.calendar("/cal/work/").seen;
     assert_eq!((&seen.emails[..], seen.user.as_str()), (&["mary@example.org".to_owned()][..], "mary"));
-    watch.look();
+    watch.sync();
     assert_eq!(server.scripted.lines(), [HOME]);
     (0..9).for_each(|n| server.put(&format!("{n}.ics"), "1", "x"));
     server.report(&(0..9).map(|n| changed(&format!("/cal/work/{n}.ics"), "1")).collect::<String>());
     server.version("t2", "c2");
-    assert_eq!(watch.look().changes, 9);
+    assert_eq!(watch.sync().changes, 9);
     // All of one known object: the report may be everything there is, so it is compared.
     assert_eq!(server.scripted.lines(), [HOME, REPORT, COMPARE, MULTIGET]);
     server.put("a.ics", "2", "b");
     server.report(&changed("/cal/work/a.ics", "2"));
     server.version("t3", "c3");
-    assert_eq!(watch.look().changes, 1);
+    assert_eq!(watch.sync().changes, 1);
     assert_eq!(server.scripted.lines(), [HOME, REPORT, MULTIGET]);
 }
 
@@ -221,7 +221,7 @@ fn a_cut_report_is_followed_to_its_end() {
     server.report(&cut(&changed("/cal/work/2.ics", "2"), "t6"));
     server.report(&(status("/cal/work/3.ics", 404) + "<D:sync-token>t7</D:sync-token>"));
     server.report("<D:sync-token>t7</D:sync-token>");
-    assert_eq!(watch.look().changes, 3);
+    assert_eq!(watch.sync().changes, 3);
     let asked = server.scripted.asked();
     let tokens = |asked: &Asked| {
         let rest = asked.body.split("<D:sync-token>").nth(1)?;
@@ -234,7 +234,7 @@ fn a_cut_report_is_followed_to_its_end() {
     server.version("t10", "c10");
     server.delete("4.ics");
     server.report(&cut("", "t7"));
-    assert_eq!(watch.look().changes, 1);
+    assert_eq!(watch.sync().changes, 1);
     assert_eq!(server.scripted.lines()[..3], [HOME, REPORT, COMPARE]);
 }
 
@@ -243,7 +243,7 @@ fn is_followed(limits: AnswerLimits, pages: usize, changes: usize) -> bool {
     let server = Server::start();
     server.put("0.ics", "1", "old");
     let mut watch = Watch::within(limits, &server.scripted.url);
-    watch.look();
+    watch.sync();
     server.scripted.asked();
     server.version("t2", "c2");
     let cut = status("/cal/work/", 507);
@@ -252,7 +252,7 @@ fn is_followed(limits: AnswerLimits, pages: usize, changes: usize) -> bool {
         server.report(&format!("{inside}{cut}<D:sync-token>page-{page}</D:sync-token>"));
     }
     server.report("<D:sync-token>t2</D:sync-token>");
-    watch.look();
+    watch.sync();
     !server.scripted.lines().contains(&COMPARE.to_owned())
 }
 
@@ -291,7 +291,7 @@ fn a_report_of_everything_does_not_hide_what_is_gone() {
     watch.kept.counts();
     let all = (0..10).filter(|n| *n != 3).map(|n| changed(&format!("/cal/work/{n}.ics"), "1"));
     server.report(&all.collect::<String>());
-    watch.look();
+    watch.sync();
     assert_eq!(watch.kept.counts(), (1, 9, 0), "what a report names is read, if it is not too much");
     assert_eq!(server.scripted.lines(), [HOME, REPORT, COMPARE, MULTIGET, "GET /cal/work/3.ics", MULTIGET]);
 }
@@ -301,16 +301,16 @@ fn an_empty_report_is_not_believed_when_something_moved() {
     let (server, mut watch) = ten();
     server.delete("3.ics");
     server.version("t1", "c2");
-    assert_eq!(watch.look().changes, 1);
+    assert_eq!(watch.sync().changes, 1);
     assert_eq!(server.scripted.lines(), [HOME, REPORT, COMPARE, MULTIGET, "GET /cal/work/3.ics"]);
     // A token that counts for the whole account moves without a change here.
     server.with(|state| {
         state.props = versions("t2", "c3");
         state.beside = found("/cal/inbox/", "<D:sync-token>t2</D:sync-token>");
     });
-    assert_eq!(watch.look().changes, 0);
+    assert_eq!(watch.sync().changes, 0);
     assert_eq!(server.scripted.lines(), [HOME, REPORT]);
-    watch.look();
+    watch.sync();
     assert_eq!(server.scripted.lines(), [HOME]);
 }
 
@@ -320,39 +320,39 @@ fn a_calendar_made_anew_is_compared() {
     server.delete("3.ics");
     server.version("t2", "c2");
     server.report(&(status("/cal/work/", 404) + &found("/cal/work/", "<D:getetag>\"x\"</D:getetag>")));
-    assert_eq!(watch.look().changes, 1);
+    assert_eq!(watch.sync().changes, 1);
     assert_eq!(server.scripted.lines()[..3], [HOME, REPORT, COMPARE]);
     // A counter that went back, or another identity: not even asked.
     server.delete("4.ics");
     server.version("t1", "c3");
-    assert_eq!(watch.look().changes, 1);
+    assert_eq!(watch.sync().changes, 1);
     assert_eq!(server.scripted.lines()[..2], [HOME, COMPARE]);
     let identity = |n| format!("<D:resource-id><D:href>urn:uuid:{n}</D:href></D:resource-id>");
     server.with(|state| state.props = versions("t2", "c4") + &identity(1));
-    watch.look();
+    watch.sync();
     server.delete("5.ics");
     server.scripted.asked();
     server.with(|state| state.props = versions("t3", "c5") + &identity(2));
     assert_eq!(
-        watch.look().changes,
+        watch.sync().changes,
         8,
         "one is gone, and all others are read: entity tags of another calendar say nothing"
     );
     assert_eq!(server.scripted.lines()[..2], [HOME, COMPARE]);
     let created = |n| format!("<D:creationdate>2026-11-2{n}T21:16:06Z</D:creationdate>");
     server.with(|state| state.props = versions("t4", "c6") + &identity(2) + &created(1));
-    watch.look();
+    watch.sync();
     server.delete("6.ics");
     server.with(|state| state.props = versions("t4", "c6") + &identity(2) + &created(2));
-    assert_eq!(watch.look().changes, 7, "with the same counters");
+    assert_eq!(watch.sync().changes, 7, "with the same counters");
     // One that is another date each time means nothing.
     (3..9).for_each(|n| {
         server.with(|state| state.props = versions("t4", "c6") + &created(n));
-        watch.look();
+        watch.sync();
     });
     server.scripted.asked();
     server.with(|state| state.props = versions("t4", "c6") + &created(9));
-    watch.look();
+    watch.sync();
     assert_eq!(server.scripted.lines(), [HOME]);
 }
 
@@ -367,7 +367,7 @@ fn one_object_has_many_spellings() {
     server.version("t2", "c2");
     // The report does not encode at all; what it names is then not found by that name.
     server.report(&changed("/cal/work/odd näme#%.ics", "2"));
-    watch.look();
+    watch.sync();
     let objects = watch.kept.calendar("/cal/work/").objects;
     assert_eq!(objects.len(), 10, "{objects:?}");
     assert!(objects[&format!("/cal/work/{encoded}")].1.contains("new"), "{objects:?}");
@@ -390,13 +390,13 @@ fn objects_come_singly_where_they_do_not_come_together() {
     // Left out of the answer, as DAViCal and sabre/dav do with what they do not find.
     touch("silent", "t2");
     server.quirk(move |asked, _| multiget(asked).then(|| Reply::multistatus("")));
-    watch.look();
+    watch.sync();
     assert_eq!(summaries(&watch, "silent"), 4);
     // One of them breaks the whole request.
     touch("broken", "t3");
     server.quirk(move |asked, _| (multiget(asked) && asked.body.contains("2.ics")).then(|| Reply::status(404)));
     server.scripted.asked();
-    watch.look();
+    watch.sync();
     assert_eq!(summaries(&watch, "broken"), 4);
     let asked = server.scripted.lines();
     assert_eq!(
@@ -407,7 +407,7 @@ fn objects_come_singly_where_they_do_not_come_together() {
     touch("unknown", "t4");
     server.quirk(move |asked, _| multiget(asked).then(|| Reply::status(501)));
     server.scripted.asked();
-    watch.look();
+    watch.sync();
     assert_eq!(summaries(&watch, "unknown"), 4);
     let asked = server.scripted.lines();
     assert_eq!(asked.iter().filter(|line| *line == MULTIGET).count(), 3, "four, two, one: {asked:?}");
@@ -419,10 +419,10 @@ fn objects_come_singly_where_they_do_not_come_together() {
         }
         None
     });
-    watch.look();
+    watch.sync();
     assert_eq!((summaries(&watch, "late"), watch.kept.calendar("/cal/work/").objects.len()), (3, 10), "not yet");
     server.report(&status("/cal/work/0.ics", 404));
-    watch.look();
+    watch.sync();
     assert_eq!((summaries(&watch, "late"), watch.kept.calendar("/cal/work/").objects.len()), (3, 9));
 }
 
@@ -446,30 +446,30 @@ fn an_object_that_fails_does_not_stop_the_others() {
     };
     let new = |watch: &Watch| watch.kept.summaries("/cal/work/").iter().filter(|summary| *summary == "new").count();
     server.quirk(failing(500));
-    let looked = watch.try_look().unwrap();
-    assert!(looked.faults[0].contains("/cal/work/1.ics") && looked.faults[0].contains("500"), "{looked:?}");
+    let synced = watch.try_sync().unwrap();
+    assert!(synced.faults[0].contains("/cal/work/1.ics") && synced.faults[0].contains("500"), "{synced:?}");
     assert_eq!(new(&watch), 2);
     // It was not read, so what changed is asked for again.
     server.report(&report);
     server.quirk(|_, _| None);
     watch.kept.counts();
-    watch.look();
+    watch.sync();
     assert_eq!((new(&watch), watch.kept.counts().0), (3, 1));
 
-    // What the server refuses is left out. A few of these are asked for at each look: what it gives again is known at
+    // What the server refuses is left out. A few of these are asked for at each sync: what it gives again is known at
     // once.
     server.put("1.ics", "3", "secret");
     server.report(&changed("/cal/work/1.ics", "3"));
     server.version("t3", "c3");
     server.quirk(failing(403));
-    let looked = watch.try_look().unwrap();
-    assert!(looked.faults[0].contains("1.ics") && looked.faults[0].contains("403"), "{looked:?}");
+    let report = watch.try_sync().unwrap();
+    assert!(report.faults[0].contains("1.ics") && report.faults[0].contains("403"), "{report:?}");
     server.scripted.asked();
-    assert_eq!(watch.try_look().unwrap().faults, looked.faults, "it is a fault as long as that lasts");
+    assert_eq!(watch.try_sync().unwrap().faults, report.faults, "it is a fault as long as that lasts");
     assert_eq!(server.scripted.lines(), [HOME, MULTIGET, "GET /cal/work/1.ics"]);
     assert_eq!(new(&watch), 3, "what was known of it is kept");
     server.quirk(|_, _| None);
-    watch.look();
+    watch.sync();
     assert!(watch.kept.summaries("/cal/work/").contains(&"secret".to_owned()));
 }
 
@@ -479,10 +479,10 @@ fn too_large_an_object_is_left_out() {
     server.put("big.ics", "1", &"x".repeat(MAX_SIZE));
     server.report(&changed("/cal/work/big.ics", "1"));
     server.version("t2", "c2");
-    let looked = watch.try_look().unwrap();
-    assert!(looked.faults[0].contains("big.ics") && looked.faults[0].contains("max_object_size"), "{looked:?}");
+    let report = watch.try_sync().unwrap();
+    assert!(report.faults[0].contains("big.ics") && report.faults[0].contains("max_object_size"), "{report:?}");
     server.scripted.asked();
-    assert_eq!(watch.try_look().unwrap().faults, looked.faults);
+    assert_eq!(watch.try_sync().unwrap().faults, report.faults);
     assert_eq!(server.scripted.lines(), [HOME], "it is not read again and again");
 }
 
@@ -494,7 +494,7 @@ fn a_server_that_refuses_reports_is_compared() {
     for version in ["t2", "t3", "t4"] {
         server.put("1.ics", version, version);
         server.version(version, version);
-        assert_eq!(watch.look().changes, 1);
+        assert_eq!(watch.sync().changes, 1);
         asked.push(server.scripted.lines());
     }
     assert_eq!(
@@ -509,21 +509,21 @@ fn without_reports_the_ctag_tells_and_without_that_the_listing() {
     server.version("", "c1");
     (0..3).for_each(|n| server.put(&format!("{n}.ics"), "1", "old"));
     let mut watch = server.watched();
-    watch.look();
+    watch.sync();
     assert_eq!(server.scripted.lines(), [HOME]);
     server.put("1.ics", "2", "new");
     server.delete("2.ics");
     server.version("", "c2");
-    assert_eq!(watch.look().changes, 2);
+    assert_eq!(watch.sync().changes, 2);
     let confirmed = |name: &str| [MULTIGET.to_owned(), format!("GET /cal/work/{name}")];
     let [all, one] = confirmed("2.ics");
     assert_eq!(server.scripted.lines(), [HOME, COMPARE, &all, &one, MULTIGET]);
     server.version("", "");
     server.delete("0.ics");
-    assert_eq!(watch.look().changes, 1);
+    assert_eq!(watch.sync().changes, 1);
     let [all, one] = confirmed("0.ics");
     assert_eq!(server.scripted.lines(), [HOME, COMPARE, &all, &one]);
-    watch.look();
+    watch.sync();
     assert_eq!(server.scripted.lines(), [HOME, COMPARE]);
 }
 
@@ -534,22 +534,22 @@ fn now_and_then_the_whole_is_compared() {
     let noon = UtcMillis::parse("2026-03-10T12:00:00Z").unwrap();
     let clock = Clock::manual(noon);
     let mut watch = Watch::at(&source, &settings, clock.clone());
-    watch.look();
+    watch.sync();
     // Lost without a trace: the versions are those of before.
     server.delete("3.ics");
     let minutes = |minutes: i64| clock.set(noon.plus(minutes * 60_000));
     minutes(9);
-    assert_eq!(watch.look().changes, 0);
+    assert_eq!(watch.sync().changes, 0);
     minutes(13);
-    assert_eq!(watch.look().changes, 1);
+    assert_eq!(watch.sync().changes, 1);
     minutes(14);
-    watch.look();
+    watch.sync();
     server.scripted.asked();
     minutes(20);
-    watch.look();
+    watch.sync();
     assert_eq!(server.scripted.lines(), [HOME]);
     minutes(25 * 60);
-    watch.look();
+    watch.sync();
     assert_eq!(server.scripted.lines(), ["PROPFIND /", "PROPFIND /mary/", HOME, COMPARE], "the account is found anew");
 }
 
@@ -567,9 +567,9 @@ fn a_calendar_that_fails_does_not_stop_the_others() {
         (Reply::status(200).header("Content-Type", "text/html").body("<html/>"), "text/html"),
     ] {
         server.quirk(move |asked, _| (asked.path == "/cal/a/").then(|| reply.clone()));
-        let looked = watch.try_look().unwrap();
-        assert!(looked.faults[0].contains("/cal/a/") && looked.faults[0].contains(said), "{looked:?}");
-        assert_eq!(looked.calendars, 2);
+        let report = watch.try_sync().unwrap();
+        assert!(report.faults[0].contains("/cal/a/") && report.faults[0].contains(said), "{report:?}");
+        assert_eq!(report.calendars, 2);
     }
     assert!(watch.kept.summaries("/cal/work/").contains(&"new".to_owned()));
     assert_eq!(watch.kept.hrefs(), ["/cal/work/"]);
@@ -586,14 +586,14 @@ fn a_calendar_of_somebody_else_is_called_so() {
     source.email = vec!["m@example.net".to_owned()];
     source.zone = Some("Europe/Vienna".to_owned());
     let mut watch = Watch::with(&source, &settings);
-    watch.look();
+    watch.sync();
     let seen = watch.kept.calendar("/cal/work/").seen;
     assert_eq!((seen.user.as_str(), seen.owner.as_str(), seen.name.as_str()), ("mary", "bob@example.org", "Bob's"));
     assert_eq!((seen.emails, seen.user_zone), (source.email, source.zone));
     // Only the name changes, and no version: it is handed in nevertheless.
     server.with(|state| state.props = state.props.replace("Bob's", "Robert's"));
     server.scripted.asked();
-    watch.look();
+    watch.sync();
     assert_eq!(watch.kept.calendar("/cal/work/").seen.name, "Robert's");
     assert_eq!(server.scripted.lines(), [HOME]);
 }
@@ -608,7 +608,7 @@ fn the_account_is_found_behind_whatever_is_at_the_root() {
         (!is_dav).then(page)
     });
     let mut watch = server.watch();
-    watch.look();
+    watch.sync();
     assert_eq!(watch.kept.hrefs(), ["/cal/work/"]);
     // Redirections, relative and absolute; method, body and login go along.
     let server = Server::start();
@@ -619,7 +619,7 @@ fn the_account_is_found_behind_whatever_is_at_the_root() {
         "/.well-known/dav" => Some(Reply::status(302).header("Location", &format!("{url}dav/"))),
         _ => None,
     });
-    server.watch().look();
+    server.watch().sync();
     let asked = server.scripted.asked();
     assert!(
         asked[..4]
@@ -645,9 +645,9 @@ fn the_login_is_sent_to_one_server_only() {
     server.quirk(|_, _| None);
     server.report(&changed(&format!("{elsewhere}x.ics"), "1"));
     server.version("t2", "c2");
-    let looked = server.watch().look();
-    assert_eq!(looked.changes, 10);
-    assert_eq!(watch.try_look().unwrap().faults.len(), 1);
+    let report = server.watch().sync();
+    assert_eq!(report.changes, 10);
+    assert_eq!(watch.try_sync().unwrap().faults.len(), 1);
     assert!(other.asked().is_empty());
 
     let server = Scripted::start(|asked| Reply::status(302).header("Location", &format!("{}x", asked.path)));
@@ -664,10 +664,10 @@ fn a_connection_that_breaks_is_tried_once_more() {
         broken += 1;
         (broken % 2 == 1).then(Reply::hang_up)
     });
-    assert_eq!(watch.look().changes, 0);
+    assert_eq!(watch.sync().changes, 0);
     server.quirk(|_, _| Some(Reply::hang_up()));
     server.scripted.asked();
-    let error = watch.try_look().unwrap_err();
+    let error = watch.try_sync().unwrap_err();
     assert!(matches!(error, CaldavError::Broken { .. }) && error.is_transient(), "{error}");
     assert_eq!(server.scripted.lines(), [HOME, HOME]);
 }
@@ -680,7 +680,7 @@ fn a_busy_server_is_left_alone_as_long_as_it_wishes() {
             let reply = Reply::status(status).header("Retry-After", value);
             Some(reply.header("Date", "Sun, 22 Nov 2026 21:17:00 GMT"))
         });
-        let error = watch.try_look().unwrap_err();
+        let error = watch.try_sync().unwrap_err();
         assert!(error.is_transient() && error.to_string().contains(&status.to_string()), "{error}");
         error.retry_after().map(|pause| pause.as_secs())
     };
@@ -695,7 +695,7 @@ fn a_busy_server_is_left_alone_as_long_as_it_wishes() {
 fn an_answer_without_an_end_is_given_up() {
     let (server, mut watch) = ten();
     server.quirk(|_, _| Some(Reply::status(207).body(vec![b'<'; 64 * 1024 * 1024 + 1])));
-    assert!(matches!(watch.try_look().unwrap_err(), CaldavError::TooLarge { .. }));
+    assert!(matches!(watch.try_sync().unwrap_err(), CaldavError::TooLarge { .. }));
     // A slow one, too.
     let (source, mut settings) = settings(&server.scripted.url, None);
     settings.timeout = Duration::from_millis(50);
@@ -706,7 +706,7 @@ fn an_answer_without_an_end_is_given_up() {
         Reply::status(207)
     });
     settings.url = slow.url.clone();
-    let error = Watch::with(&source, &settings).try_look().unwrap_err();
+    let error = Watch::with(&source, &settings).try_sync().unwrap_err();
     drop(given_up);
     assert!(matches!(error, CaldavError::Timeout { .. }) && error.is_transient(), "{error}");
 }
@@ -717,7 +717,7 @@ fn how_it_logs_in_and_what_it_sends() {
     server.put("a%23.ics", "1", "a");
     server.quirk(|asked, _| asked.body.contains("multiget").then(|| Reply::multistatus("")));
     let (source, mut settings) = settings(&server.scripted.url, Some(("mary", "sesame")));
-    Watch::with(&source, &settings).look();
+    Watch::with(&source, &settings).sync();
     for asked in server.scripted.asked() {
         assert_eq!(asked.header("authorization"), Some("Basic bWFyeTpzZXNhbWU="));
         assert_eq!(asked.header("content-length").is_some(), asked.method != "GET", "{asked:?}");
@@ -726,10 +726,10 @@ fn how_it_logs_in_and_what_it_sends() {
         assert!(asked.header("user-agent").unwrap().starts_with("reveille/"));
     }
     settings.credentials = Credentials::Bearer { token: SecretRef::inline("t0ken") };
-    Watch::with(&source, &settings).look();
+    Watch::with(&source, &settings).sync();
     assert!(server.scripted.asked().iter().all(|asked| asked.header("authorization") == Some("Bearer t0ken")));
     server.quirk(|_, _| Some(Reply::status(401).header("WWW-Authenticate", "Digest realm=\"x\", nonce=\"y\"")));
-    let error = server.watch().try_look().unwrap_err();
+    let error = server.watch().try_sync().unwrap_err();
     let said = error.to_string();
     assert!(said.contains("it offers Digest") && said.contains("Basic"), "{said}");
     assert!(!error.is_transient() && !said.contains("sesame"));

@@ -276,7 +276,7 @@ fn a_folder_that_is_closed_for_a_moment_is_no_warning_and_one_that_stays_closed_
     let Some(stage) = stage_or_skip() else { return };
     let program = stage.path().join("reveille");
     let mut daemon = Daemon::start_as(NOBODY, &program, stage.path(), &["run"]);
-    daemon.log.find(SOON, |line| line.contains("looked")).unwrap();
+    daemon.log.find(SOON, |line| line.contains("sync finished")).unwrap();
     let known = |uid: &str| stage.reveille(&["show", &format!("{uid}@example.org")]).status.success();
     let wait_until = |done: &dyn Fn() -> bool| {
         let deadline = Instant::now() + SOON;

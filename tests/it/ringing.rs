@@ -46,9 +46,9 @@ impl Watched {
         self.account.put(&format!("{name}.ics"), &event(name, &at.basic(), summary));
     }
 
-    /// Waits for the look that finds `changes`.
+    /// Waits for the sync that finds `changes`.
     fn looked(&self, changes: usize) {
-        let found = |line: &str| line.contains("looked") && line.contains(&format!("changes={changes}"));
+        let found = |line: &str| line.contains("sync finished") && line.contains(&format!("changes={changes}"));
         let Some(_) = self.daemon.log.find(PATIENCE, found) else {
             panic!("no look found {changes} changes:\n{}", self.daemon.log.text())
         };

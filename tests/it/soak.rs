@@ -1,5 +1,5 @@
 //! A soak: a real daemon looks at calendars of many users on servers that lie and heal in real time, while somebody
-//! edits them all the time and alarms are due every second. After each healing, within one look, what is armed equals
+//! edits them all the time and alarms are due every second. After each healing, within one sync, what is armed equals
 //! what is in the store; at the end the [model](crate::liar::model) says what must have rung, for whom, and that
 //! nothing rang twice.
 //!
@@ -38,14 +38,14 @@ const POLL: Duration = Duration::from_secs(2);
 /// Between two edits, and between two lies that begin.
 const EDITS_APART: Duration = Duration::from_millis(200);
 const EDITS_PER_LIE: u64 = 6;
-/// Looks that follow one another sooner are parts of one.
+/// Syncs that follow one another sooner are parts of one.
 const PART: i64 = 1_000;
 /// By how much it is not known what came first, milliseconds.
 const BLUR: i64 = 3_000;
 const SECOND: i64 = 1_000;
 const DAY: i64 = 86_400 * SECOND;
 
-/// A look that is under way.
+/// A sync that is under way.
 #[derive(Debug, Default)]
 struct Visit {
     began: i64,
@@ -56,7 +56,7 @@ struct Visit {
 /// What was in a store at some moment, and where it can be compared.
 struct Snapshot {
     at: i64,
-    /// Calendars that were looked at in truth, and when that look began.
+    /// Calendars that were looked at in truth, and when that sync began.
     looked: HashMap<Place, i64>,
     /// Their objects: text, and when it rings next.
     objects: HashMap<(Place, String), (String, Option<i64>)>,
@@ -71,7 +71,7 @@ struct World {
     model: Model,
     chance: Chance,
     visits: HashMap<String, Visit>,
-    /// The last look at each calendar of which all was true, from when until when.
+    /// The last sync of each calendar of which all was true, from when until when.
     honest: HashMap<Place, (i64, i64)>,
     /// When each calendar was lied about last.
     lied: HashMap<Place, i64>,
@@ -198,7 +198,7 @@ impl World {
         lines[lines.len().saturating_sub(80)..].join("\n")
     }
 
-    /// A look begins, and the one before it is over.
+    /// A sync begins, and the one before it is over.
     fn begin(&mut self, user: &str, at: i64) {
         let Some(visit) = self.visits.insert(user.to_owned(), Visit { began: at, ..Visit::default() }) else { return };
         if visit.began == 0 {
@@ -206,7 +206,7 @@ impl World {
         }
         let is_part = at - visit.began < PART;
         self.figures.looks += 1;
-        self.note(user, &format!("the look of {} is over", UtcMillis(visit.began)));
+        self.note(user, &format!("the sync of {} is over", UtcMillis(visit.began)));
         let mut lied_to = false;
         for (name, (told, absent)) in visit.told {
             let place = (user.to_owned(), name);
@@ -371,7 +371,7 @@ impl World {
         self.servers.values().all(|server| server.lies.is_empty())
     }
 
-    /// What a look in truth has shown by now.
+    /// What a sync in truth has shown by now.
     fn snapshot(&mut self) -> Snapshot {
         let at = now();
         let mut snapshot = Snapshot { at, looked: HashMap::new(), objects: HashMap::new() };
@@ -505,7 +505,7 @@ fn live(world: &Arc<Mutex<World>>, ledger: &Path, end: i64) {
     }
 }
 
-/// Lets everything heal, and waits until each calendar was looked at in truth after that.
+/// Lets everything heal, and waits until each calendar was synced in truth after that.
 fn settle(world: &Arc<Mutex<World>>, ledger: &Path) {
     let began = now();
     loop {

@@ -121,7 +121,7 @@ impl Setting {
         Setting { sogo, _scripted: scripted, watch, clock, now, next: now }
     }
 
-    /// Lets `millis` pass, and looks each second, or when the last look wished for it.
+    /// Lets `millis` pass, and looks each second, or when the last sync wished for it.
     fn pass(&mut self, millis: i64) {
         let until = self.now + millis;
         while self.now < until {
@@ -129,8 +129,8 @@ impl Setting {
             self.sogo.lock().unwrap().now = self.now;
             self.clock.set(UtcMillis(self.now));
             if self.now >= self.next {
-                let looked = self.watch.try_look().unwrap();
-                let wish = looked.again_in.map_or(1_000, |again| i64::try_from(again.as_millis()).unwrap());
+                let report = self.watch.try_sync().unwrap();
+                let wish = report.again_in.map_or(1_000, |again| i64::try_from(again.as_millis()).unwrap());
                 self.next = self.now + wish.min(1_000);
             }
         }
@@ -182,16 +182,16 @@ fn no_change_within_a_second_is_missed_at_full_speed() {
 }
 
 #[test]
-fn a_second_that_is_not_over_is_looked_at_again_soon() {
+fn a_second_that_is_not_over_is_synced_again_soon() {
     let mut setting = Setting::new();
     setting.write("a.ics", Some(text("a")));
-    let looked = setting.watch.try_look().unwrap();
-    assert!(looked.again_in.is_some_and(|again| again.as_millis() <= 2_000), "{looked:?}");
-    // In the same second, after the look; the versions are those of before.
+    let report = setting.watch.try_sync().unwrap();
+    assert!(report.again_in.is_some_and(|again| again.as_millis() <= 2_000), "{report:?}");
+    // In the same second, after the sync; the versions are those of before.
     setting.write("b.ics", Some(text("b")));
     setting.pass(1_500);
     assert_eq!(setting.wrong(), (0, 0));
     setting.pass(4_000);
-    let looked = setting.watch.look();
-    assert_eq!((looked.requests, looked.again_in), (1, None), "the second is over");
+    let report = setting.watch.sync();
+    assert_eq!((report.requests, report.again_in), (1, None), "the second is over");
 }

@@ -41,7 +41,7 @@ impl Desk {
     fn new(venv: &'static Venv) -> Desk {
         let stage = Stage::new();
         let daemon = Daemon::start(stage.path(), &["run"]);
-        daemon.log.find(PATIENCE, |line| line.contains("looked")).unwrap();
+        daemon.log.find(PATIENCE, |line| line.contains("sync finished")).unwrap();
         let armed = Armed::of(&stage.path().join("ledger.db"));
         let base = UtcMillis((Clock::System.now().0 + 2 * DAY) / 60_000 * 60_000);
         let desk = Desk { stage, daemon, armed, venv, wanted: Timers::new(), base };

@@ -64,8 +64,8 @@ fn under_a_limit(every: Duration, refusal: &Reply) {
         account(asked, 60)
     });
     let mut watch = Watch::of(&server.url, Some(("mary", "sesame")));
-    let looked = watch.look();
-    assert_eq!((looked.calendars, watch.kept.hrefs().len()), (60, 60));
+    let report = watch.sync();
+    assert_eq!((report.calendars, watch.kept.hrefs().len()), (60, 60));
     let asked = server.asked().len();
     println!("{asked} requests for 60 calendars, with a limit of one each {every:?}");
     // Two for each calendar, and four to find them; the rest was refused.
@@ -79,7 +79,7 @@ fn a_server_that_limits_requests_is_asked_more_slowly_and_read_to_its_end() {
 }
 
 #[test]
-fn a_pause_that_a_server_asks_for_is_kept_and_the_look_goes_on() {
+fn a_pause_that_a_server_asks_for_is_kept_and_the_sync_goes_on() {
     let mut refused = false;
     let server = Scripted::start(move |asked| {
         if asked.path == "/cal/7/" && !std::mem::replace(&mut refused, true) {
@@ -88,7 +88,7 @@ fn a_pause_that_a_server_asks_for_is_kept_and_the_look_goes_on() {
         account(asked, 20)
     });
     let began = Instant::now();
-    assert_eq!(Watch::of(&server.url, None).look().calendars, 20);
+    assert_eq!(Watch::of(&server.url, None).sync().calendars, 20);
     assert!(began.elapsed() >= Duration::from_secs(1));
 }
 
@@ -101,7 +101,7 @@ fn a_time_limit_is_on_silence_and_not_on_an_answer_that_goes_on() {
     let (source, mut settings) = settings(&server.url, None);
     settings.timeout = Duration::from_secs(2);
     let began = Instant::now();
-    assert_eq!(Watch::with(&source, &settings).look().calendars, 1);
+    assert_eq!(Watch::with(&source, &settings).sync().calendars, 1);
     assert!(began.elapsed() > settings.timeout, "the listing alone took longer than the limit");
 }
 
@@ -116,10 +116,10 @@ fn a_listing_that_takes_long_to_begin_gets_more_time_each_time_until_it_comes() 
     settings.timeout = Duration::from_secs(2);
     let mut watch = Watch::with(&source, &settings);
     for limit in ["2 s", "4 s"] {
-        let told = watch.try_look().unwrap().faults;
+        let told = watch.try_sync().unwrap().faults;
         assert!(told.concat().contains(&format!("/cal/1/ did not answer within {limit}")), "{told:?}");
     }
-    assert_eq!(watch.look().calendars, 2, "within 8 s");
+    assert_eq!(watch.sync().calendars, 2, "within 8 s");
     // What came in before is not asked for again.
     let lines = server.lines();
     assert_eq!(lines.iter().filter(|line| *line == "REPORT /cal/0/ calendar-multiget").count(), 1, "{lines:?}");
@@ -141,19 +141,19 @@ fn a_calendar_that_fails_does_not_keep_the_others_from_being_read() {
         let (source, mut settings) = settings(&server.url, None);
         settings.timeout = Duration::from_secs(1);
         let mut watch = Watch::with(&source, &settings);
-        for look in 1..=2 {
-            let looked = watch.try_look().unwrap();
-            assert_eq!((looked.calendars, watch.kept.hrefs().len()), (5, 4), "{look}");
-            assert!(!looked.faults.is_empty() && looked.faults.iter().all(|fault| fault.contains("/cal/1/")));
+        for sync in 1..=2 {
+            let report = watch.try_sync().unwrap();
+            assert_eq!((report.calendars, watch.kept.hrefs().len()), (5, 4), "{sync}");
+            assert!(!report.faults.is_empty() && report.faults.iter().all(|fault| fault.contains("/cal/1/")));
         }
         fails.store(false, Ordering::SeqCst);
-        watch.look();
-        assert_eq!(watch.kept.hrefs().len(), 5, "it is tried again at the next look");
+        watch.sync();
+        assert_eq!(watch.kept.hrefs().len(), 5, "it is tried again at the next sync");
     }
 }
 
 #[test]
-fn calendars_that_fail_one_after_the_other_end_a_look_unless_they_did_so_before() {
+fn calendars_that_fail_one_after_the_other_end_a_sync_unless_they_did_so_before() {
     let long = ["/cal/0/", "/cal/1/", "/cal/2/", "/cal/3/"];
     let server = failing(9, &Reply::status(502), move |asked| long.contains(&asked.path.as_str()));
     let listed = || {
@@ -164,17 +164,17 @@ fn calendars_that_fail_one_after_the_other_end_a_look_unless_they_did_so_before(
     let mut watch = Watch::of(&server.url, None);
     assert!(watch.failure().contains("/cal/2/ is not available now (502)"));
     assert_eq!(listed(), long[..3]);
-    // The others are read first. Of those that fail for long not all are tried at each look, and each of them at some.
+    // The others are read first. Of those that fail for long not all are tried at each sync, and each of them at some.
     for tried in [vec![3, 4, 5, 6, 7, 8, 0, 1, 2], vec![3, 0, 1]] {
-        let looked = watch.try_look().unwrap();
-        assert!(long.iter().all(|path| looked.faults.concat().contains(path)), "{looked:?}");
+        let report = watch.try_sync().unwrap();
+        assert!(long.iter().all(|path| report.faults.concat().contains(path)), "{report:?}");
         assert_eq!(listed(), tried.iter().map(|n| format!("/cal/{n}/")).collect::<Vec<_>>());
         assert_eq!(watch.kept.hrefs().len(), 5);
     }
 }
 
 #[test]
-fn a_refused_login_and_a_wish_to_be_left_alone_end_a_look_at_once() {
+fn a_refused_login_and_a_wish_to_be_left_alone_end_a_sync_at_once() {
     let wish = Reply::status(503).header("Retry-After", "3600");
     for (failure, told) in [(Reply::status(401), "(401)"), (wish, "(503)")] {
         let server = failing(5, &failure, |asked| asked.path == "/cal/1/");
@@ -209,8 +209,8 @@ fn objects(count: usize, fails: impl Fn(usize) -> bool + Send + 'static) -> Scri
 fn objects_at_which_a_server_fails_do_not_keep_the_others_from_being_read() {
     let server = objects(250, |n| n == 0 || (20..25).contains(&n));
     let mut watch = Watch::of(&server.url, None);
-    let looked = watch.try_look().unwrap();
-    assert_eq!((looked.faults.len(), watch.kept.calendar("/cal/0/").objects.len()), (6, 244), "{looked:?}");
+    let report = watch.try_sync().unwrap();
+    assert_eq!((report.faults.len(), watch.kept.calendar("/cal/0/").objects.len()), (6, 244), "{report:?}");
     assert!(server.lines().len() < 60);
 }
 
@@ -218,8 +218,8 @@ fn objects_at_which_a_server_fails_do_not_keep_the_others_from_being_read() {
 fn a_server_that_fails_at_all_objects_is_asked_for_a_few_only() {
     let server = objects(250, |_| true);
     let mut watch = Watch::of(&server.url, None);
-    let looked = watch.try_look().unwrap();
-    assert_eq!((looked.faults.len(), watch.kept.calendar("/cal/0/").objects.len()), (11, 0), "{looked:?}");
+    let report = watch.try_sync().unwrap();
+    assert_eq!((report.faults.len(), watch.kept.calendar("/cal/0/").objects.len()), (11, 0), "{report:?}");
     let lines = server.lines();
     assert_eq!(
         lines.iter().filter(|line| line.starts_with("GET") || line.starts_with("REPORT")).count(),
@@ -288,7 +288,7 @@ fn the_first_answer_after_an_outage_releases_all_sources_of_that_server() {
         let told = |line: &str| line.contains("the source cannot be read") && line.contains("every few seconds");
         assert!(daemon.log.find(SOON, told).is_some(), "{}", daemon.log.text());
     }
-    // Each look sends its request twice. Were each source to try by itself, there would be twice as many.
+    // Each sync sends its request twice. Were each source to try by itself, there would be twice as many.
     let (began, mut tries) = (Instant::now(), 0);
     while tries < 4 + 4 * 2 {
         assert!(began.elapsed() < SOON, "{tries}");
@@ -308,7 +308,7 @@ fn the_first_answer_after_an_outage_releases_all_sources_of_that_server() {
 }
 
 #[test]
-fn an_account_at_which_its_server_fails_is_looked_at_as_often_as_another() {
+fn an_account_at_which_its_server_fails_is_synced_as_often_as_another() {
     let server = Server::start();
     server.quirk(|_, _| Some(Reply::status(500)));
     let stage = stage(&server.scripted.url);
@@ -327,7 +327,7 @@ fn an_account_at_which_its_server_fails_is_looked_at_as_often_as_another() {
 }
 
 #[test]
-fn a_long_first_look_says_how_far_it_has_come_and_goes_on_there() {
+fn a_long_first_sync_says_how_far_it_has_come_and_goes_on_there() {
     let cut = Arc::new(AtomicBool::new(true));
     let is_cut = cut.clone();
     let mut fetched = 0;

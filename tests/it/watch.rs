@@ -7,7 +7,7 @@ use reveille::clock::Clock;
 use reveille::config::{
     AnswerLimits, CaldavSettings, Credentials, LimitsConfig, OwnDomains, SecretRef, SourceConfig, SourceKind,
 };
-use reveille::source::caldav::{CaldavError, CaldavSource, Looked};
+use reveille::source::caldav::{CaldavError, CaldavSource, SyncReport};
 
 use crate::memory_store::Kept;
 
@@ -91,19 +91,19 @@ impl Watch {
         Watch { kept: self.kept, ..Watch::of(url, login) }
     }
 
-    /// A look at which nothing may fail.
-    pub fn look(&mut self) -> Looked {
-        let looked = self.try_look().unwrap();
-        assert!(looked.faults.is_empty(), "{looked:?}");
-        looked
+    /// A sync at which nothing may fail.
+    pub fn sync(&mut self) -> SyncReport {
+        let report = self.try_sync().unwrap();
+        assert!(report.faults.is_empty(), "{report:?}");
+        report
     }
 
-    pub fn try_look(&mut self) -> Result<Looked, CaldavError> {
-        self.runtime.block_on(self.source.look(&self.kept))
+    pub fn try_sync(&mut self) -> Result<SyncReport, CaldavError> {
+        self.runtime.block_on(self.source.sync(&self.kept))
     }
 
-    /// The error of a look that must fail.
+    /// The error of a sync that must fail.
     pub fn failure(&mut self) -> String {
-        self.try_look().unwrap_err().to_string()
+        self.try_sync().unwrap_err().to_string()
     }
 }

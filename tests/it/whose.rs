@@ -141,7 +141,7 @@ fn what_the_url_names_is_what_is_watched() {
         ("/cal/bob/work/", "/cal/bob/work/"),
     ] {
         let mut watch = server.watch(path);
-        watch.look();
+        watch.sync();
         assert_eq!(watch.kept.hrefs(), [watched], "{path}");
         assert_eq!(watch.kept.calendar(watched).seen.user, "alice");
     }
@@ -181,7 +181,7 @@ fn a_url_that_names_nobody_leads_to_the_login() {
     for (start, no) in [("/web", No::Status(405)), ("/cal/web/", No::Html), ("/cal/web/", No::Status(501))] {
         server.no(start, no);
         let mut watch = server.watch(start);
-        watch.look();
+        watch.sync();
         assert_eq!(watch.kept.hrefs(), ["/cal/alice/work/"], "{start} {no:?}");
     }
 }
@@ -192,7 +192,7 @@ fn an_empty_home_of_another_is_no_reason_to_look_elsewhere() {
     server.with(|state| state.calendars.clear());
     let failed = server.watch("/cal/bob/").failure();
     assert!(failed.contains("no calendars were found") && failed.contains("/cal/bob/"), "{failed}");
-    assert_eq!(server.watch("/cal/alice/").look().calendars, 0, "her own home may be empty");
+    assert_eq!(server.watch("/cal/alice/").sync().calendars, 0, "her own home may be empty");
 }
 
 #[test]
@@ -206,7 +206,7 @@ fn a_redirection_does_not_lead_from_one_to_another() {
     // Nor later: what was bob's home is not alice's from now on.
     server.with(|state| state.no.clear());
     let mut watch = server.watch("/cal/bob/");
-    watch.look();
+    watch.sync();
     server.no("/cal/bob/", No::Redirect("/cal/alice/"));
     let failed = watch.failure();
     assert!(failed.contains("/cal/bob/ redirects to"), "{failed}");
@@ -217,19 +217,19 @@ fn a_redirection_does_not_lead_from_one_to_another() {
     server.no("/principals/bob/", No::Redirect("/principals/bob"));
     server.with(|state| state.no.push(("/bob".to_owned(), No::Redirect("/cal/bob/"))));
     let mut watch = server.watch("/bob");
-    watch.look();
+    watch.sync();
     assert_eq!(watch.kept.hrefs(), ["/cal/bob/work/"]);
 }
 
 #[test]
-fn a_home_that_is_refused_later_is_a_look_that_failed() {
+fn a_home_that_is_refused_later_is_a_sync_that_failed() {
     let server = Server::start();
     for (url, home) in [("/cal/bob/", "/cal/bob/"), ("/", "/cal/alice/"), ("/principals/bob/", "/cal/bob/")] {
         for status in [403, 404] {
             for no in [No::Status(status), No::Properties(status), No::Response(status)] {
                 server.with(|state| state.no.clear());
                 let mut watch = server.watch(url);
-                watch.look();
+                watch.sync();
                 let calendar = format!("{home}work/");
                 server.no(home, no);
                 for _ in 0..3 {
@@ -239,7 +239,7 @@ fn a_home_that_is_refused_later_is_a_look_that_failed() {
                     assert!(watch.kept.calendar(&calendar).absent_since.is_some(), "{url} {no:?}");
                 }
                 server.with(|state| state.no.clear());
-                watch.look();
+                watch.sync();
                 assert_eq!(watch.kept.hrefs(), [calendar.as_str()], "{url} {no:?}");
                 assert!(watch.kept.calendar(&calendar).absent_since.is_none(), "{url} {no:?}");
             }
@@ -251,7 +251,7 @@ fn a_home_that_is_refused_later_is_a_look_that_failed() {
 fn the_account_moves_only_with_its_principal() {
     let server = Server::start();
     let mut watch = server.watch("/");
-    watch.look();
+    watch.sync();
     // Another session's answer: the server takes her for bob.
     server.with(|state| state.login = "bob");
     server.no("/cal/alice/", No::Status(404));
@@ -263,7 +263,7 @@ fn the_account_moves_only_with_its_principal() {
         state.login = "alice";
         state.homes = "/calendars/";
     });
-    watch.look();
+    watch.sync();
     assert!(watch.kept.hrefs().contains(&"/calendars/alice/work/".to_owned()), "{:?}", watch.kept.hrefs());
 }
 
@@ -292,7 +292,7 @@ fn radicale_and_xandikos_refuse_and_nothing_else_is_watched() {
     }
     // A calendar that was there.
     let mut watch = Watch::of(&format!("{server}{}", xandikos.work.trim_start_matches('/')), None);
-    watch.look();
+    watch.sync();
     xandikos.client.delete(xandikos.work);
     let refused = watch.failure();
     assert!(refused.contains(xandikos.work) && refused.contains("404"), "{refused}");

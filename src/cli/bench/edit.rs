@@ -43,7 +43,7 @@ pub(super) fn measure(args: &Args, parent: &Path, context: &mut Context) -> anyh
     site.configure(&source, Outlet::File)?;
     context.printer.note(format!("{run}: reading the folder"));
     let mut daemon = Daemon::start(&site.config())?;
-    daemon.wait((Duration::from_millis(100), PATIENCE), || Ok(site.has_looked("calendar")))?;
+    daemon.wait((Duration::from_millis(100), PATIENCE), || Ok(site.has_synced("calendar")))?;
     let (mut times, mut texts) = (Vec::new(), Vec::new());
     for edit in 0..edits {
         let (n, due) = (edit % objects, start(objects + edit));

@@ -116,7 +116,7 @@ impl Fill {
             doubted: Vec::new(),
             gone: Vec::new(),
             replanned: Vec::new(),
-            from: self.calendar.looked_at,
+            from: self.calendar.last_synced_at,
             now,
             forget_before: now,
         };
@@ -130,7 +130,7 @@ fn jobs(numbers: Range<u64>, text: impl Fn(u64) -> String) -> Vec<Job> {
         href: format!("/bench/{}", file(n)),
         etag: "\"1\"".to_owned(),
         text: Ok(text(n).into_bytes()),
-        written: None,
+        last_modified: None,
         existing: None,
         owed: None,
     };

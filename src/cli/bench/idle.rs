@@ -14,7 +14,7 @@ use super::table::Figure;
 
 /// How long the daemon may take to read the folder.
 const PATIENCE: Duration = Duration::from_secs(600);
-/// How long it is left alone before it is watched: threads that did the first look end after ten seconds.
+/// How long it is left alone before it is watched: threads that did the first sync end after ten seconds.
 const SETTLING: Duration = Duration::from_secs(15);
 /// Milliseconds.
 const DAY: i64 = 86_400_000;
@@ -40,7 +40,7 @@ pub(super) fn measure(args: &Args, parent: &Path, context: &mut Context) -> anyh
     }
     site.configure(&source, Outlet::File)?;
     let mut daemon = Daemon::start(&site.config())?;
-    daemon.wait((Duration::from_millis(100), PATIENCE), || Ok(site.has_looked("calendar")))?;
+    daemon.wait((Duration::from_millis(100), PATIENCE), || Ok(site.has_synced("calendar")))?;
     context.printer.note(format!("{run}: watching"));
     thread::sleep(SETTLING);
     let before = daemon.used();

@@ -64,7 +64,7 @@ pub(super) fn measure(args: &Args, parent: &Path, context: &mut Context) -> anyh
     context.printer.note(format!("{run}: taking them in"));
     let began = Instant::now();
     let mut daemon = Daemon::start(&site.config())?;
-    daemon.wait((Duration::from_millis(50), PATIENCE), || Ok(site.has_looked(name)))?;
+    daemon.wait((Duration::from_millis(50), PATIENCE), || Ok(site.has_synced(name)))?;
     let (took, used, (_, memory)) = (began.elapsed(), daemon.used(), daemon.memory());
     daemon.stop()?;
     let (began, before) = (Instant::now(), own_use());

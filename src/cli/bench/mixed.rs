@@ -66,7 +66,7 @@ pub(super) fn measure(args: &Args, parent: &Path, context: &mut Context) -> anyh
     })?;
     site.configure(&format!("{}{edited}", server.source()), Outlet::File)?;
     let mut daemon = Daemon::start(&site.config())?;
-    daemon.wait((Duration::from_millis(20), PATIENCE), || Ok(site.has_looked("edited")))?;
+    daemon.wait((Duration::from_millis(20), PATIENCE), || Ok(site.has_synced("edited")))?;
     let left = due.0 - context.clock.now().0;
     anyhow::ensure!(left > 0, "the ledger was filled only {} ms after its first alarms were due: take fewer", -left);
     context.printer.note(format!("{run}: the first are due in {left} ms"));

@@ -1,4 +1,4 @@
-//! A CalDAV server on loopback with one calendar: enough of RFC 4791 and RFC 6578 for a look at it (PROPFIND,
+//! A CalDAV server on loopback with one calendar: enough of RFC 4791 and RFC 6578 for a sync of it (PROPFIND,
 //! sync-collection, calendar-multiget), made once and answered from memory, so that what is measured is the client.
 
 use std::fmt::Write as _;

@@ -104,12 +104,12 @@ impl Site {
     }
 
     /// Whether the source `name` has been looked at as a whole. A ledger that is not there yet says no.
-    pub(super) fn has_looked(&self, name: &str) -> bool {
+    pub(super) fn has_synced(&self, name: &str) -> bool {
         let looked = block_on(async {
             let mut inspector = Inspector::open(&self.ledger()).await?;
             let sources = inspector.sources().await?;
             inspector.close().await?;
-            Ok(sources.iter().any(|source| source.name == name && source.looked_at.is_some()))
+            Ok(sources.iter().any(|source| source.name == name && source.last_synced_at.is_some()))
         });
         // The daemon may still be making it.
         looked.unwrap_or(false)

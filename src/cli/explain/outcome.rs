@@ -118,7 +118,7 @@ impl<'a> Ledgered<'a> {
     /// The state and the sentence of an alarm at `at` that has no row of its own in the history.
     fn of_no_record(&self, at: UtcMillis, counted: Option<&RingRow>) -> (&'static str, String) {
         let Ledgered { row, now, max_lateness, forgotten_before, .. } = *self;
-        let written = row.written.map(|written| written.min(now));
+        let written = row.last_modified.map(|written| written.min(now));
         if row.due.is_some_and(|due| due <= at) {
             return match now.0.saturating_sub(at.0) {
                 ..=0 => ("armed", self.armed()),

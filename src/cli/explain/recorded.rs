@@ -22,9 +22,9 @@ pub(super) struct ObjectFacts {
     pub(super) etag: String,
     /// How many contents it has had here.
     pub(super) revision: i64,
-    pub(super) written: Option<String>,
+    pub(super) last_modified: Option<String>,
     pub(super) first_seen: String,
-    pub(super) looked_at: String,
+    pub(super) last_synced_at: String,
     pub(super) next_due: Option<String>,
 }
 
@@ -70,9 +70,9 @@ pub(super) fn facts(row: &ObjectRow) -> ObjectFacts {
         href: row.href.clone(),
         etag: row.etag.clone(),
         revision: row.revision,
-        written: row.written.map(|at| at.to_string()),
+        last_modified: row.last_modified.map(|at| at.to_string()),
         first_seen: row.first_seen.to_string(),
-        looked_at: row.calendar.looked_at.to_string(),
+        last_synced_at: row.calendar.last_synced_at.to_string(),
         next_due: row.due.map(|at| at.to_string()),
     }
 }

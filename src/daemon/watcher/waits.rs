@@ -1,4 +1,4 @@
-//! How long a source waits for its next look: as what the last one stumbled over calls for.
+//! How long a source waits for its next sync: as what the last one stumbled over calls for.
 
 use std::time::Duration;
 
@@ -6,8 +6,8 @@ use super::{Kind, Watcher};
 use crate::source::caldav::Obstacle;
 use crate::time::UtcMillis;
 
-/// After a look at a server that failed, or one that could not read something, or a folder that could not be watched,
-/// the next look comes after this, or after the source's interval where that is shorter.
+/// After a sync of a server that failed, or one that could not read something, or a folder that could not be watched,
+/// the next sync comes after this, or after the source's interval where that is shorter.
 const FIRST_WAIT: Duration = Duration::from_secs(15);
 /// A server that is down is looked at after this at the latest; its first answer to anybody comes before.
 const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);
@@ -25,18 +25,18 @@ const FIRST_FOLDER_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_FOLDER_WAIT: Duration = Duration::from_secs(60);
 
 impl Watcher {
-    /// How long until the next look.
+    /// How long until the next sync.
     pub(super) fn wait(&self) -> Duration {
         let first = self.interval.min(FIRST_WAIT);
         let double = |first: Duration, times: u32| first.saturating_mul(1 << times.saturating_sub(1).min(20));
         let doubled = |times: u32| double(first, times);
         let after = |times: u32| if times == 0 { self.interval } else { doubled(times).min(self.interval) };
-        match (self.failures, self.wish, self.obstacle) {
+        match (self.failures, self.retry_after, self.obstacle) {
             (0, ..) => {
                 let usual = after(self.partial).min(after(self.refusals));
                 self.soon.map_or(usual, |soon| usual.min(soon))
             }
-            (_, Some(wish), _) => wish.max(first),
+            (_, Some(retry_after), _) => retry_after.max(first),
             (_, None, Obstacle::Login) => self.login_wait(),
             // Its first answer comes before.
             (_, None, Obstacle::Server) => LONGEST_WAIT,
@@ -44,14 +44,14 @@ impl Watcher {
             (failures, None, _) if matches!(self.kind, Kind::Directory(_)) => {
                 double(FIRST_FOLDER_WAIT.min(first), failures).min(LONGEST_FOLDER_WAIT)
             }
-            // A look that fails costs its server no more than one that does not.
+            // A sync that fails costs its server no more than one that does not.
             (failures, None, _) => doubled(failures).min(self.interval),
         }
     }
 
-    /// When the next look comes at the latest, where time is what is waited for.
+    /// When the next sync comes at the latest, where time is what is waited for.
     pub(super) fn next_try(&self) -> Option<UtcMillis> {
-        let waits_for_time = self.failures == 0 || self.wish.is_some() || self.obstacle != Obstacle::Server;
+        let waits_for_time = self.failures == 0 || self.retry_after.is_some() || self.obstacle != Obstacle::Server;
         let wait = i64::try_from(self.wait().as_millis()).unwrap_or(i64::MAX);
         waits_for_time.then(|| self.clock.now().plus(wait))
     }
@@ -62,9 +62,9 @@ impl Watcher {
         LOGIN_WAITS.get(nth).copied().unwrap_or(LAST_LOGIN_WAIT)
     }
 
-    /// What is said besides the error of a look: what is waited for, where that is not just some time.
+    /// What is said besides the error of a sync: what is waited for, where that is not just some time.
     pub(super) fn waits_for(&self) -> String {
-        match (self.obstacle, self.wish) {
+        match (self.obstacle, self.retry_after) {
             (Obstacle::Login, _) => {
                 let at = self.clock.now().plus(i64::try_from(self.login_wait().as_millis()).unwrap_or(i64::MAX));
                 let at = at.timestamp().strftime("%Y-%m-%d %H:%M:%SZ");

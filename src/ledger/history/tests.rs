@@ -4,7 +4,7 @@ use super::*;
 
 const START: HistoryCursor = (UtcMillis::MIN, 0);
 
-/// A ledger whose only object has rung at the seconds 10 to 19, each recorded when it was due; the calendar was looked
+/// A ledger whose only object has rung at the seconds 10 to 19, each recorded when it was due; the calendar was synced
 /// at last at second 0, and the object rings next at `next`.
 async fn rung(next: Option<UtcMillis>) -> (tempfile::TempDir, Ledger, i64) {
     let (folder, ledger) = fresh().await;
@@ -19,9 +19,9 @@ async fn rung(next: Option<UtcMillis>) -> (tempfile::TempDir, Ledger, i64) {
     (folder, ledger, sink)
 }
 
-/// Says that the calendar was looked at at `second`.
-async fn look(ledger: &Ledger, second: i64) {
-    ledger.looked_at(vec![("home".to_owned(), "work".to_owned(), at(second))], at(second)).await.unwrap();
+/// Says that the calendar was synced at `second`.
+async fn sync(ledger: &Ledger, second: i64) {
+    ledger.record_syncs(vec![("home".to_owned(), "work".to_owned(), at(second))], at(second)).await.unwrap();
 }
 
 async fn deliver(ledger: &Ledger, sink: i64) {
@@ -55,7 +55,7 @@ async fn left(ledger: &Ledger) -> (i64, i64) {
 async fn what_is_old_and_settled_goes_in_small_batches_with_its_deliveries() {
     let (_folder, ledger, sink) = rung(None).await;
     deliver(&ledger, sink).await;
-    look(&ledger, 30).await;
+    sync(&ledger, 30).await;
     assert_eq!(forgotten(&ledger, 17, 3).await, [3, 3, 1, 0]);
     assert_eq!(left(&ledger).await, (3, 3), "seconds 17, 18 and 19");
 }
@@ -63,7 +63,7 @@ async fn what_is_old_and_settled_goes_in_small_batches_with_its_deliveries() {
 #[tokio::test]
 async fn what_is_still_owed_stays() {
     let (_folder, ledger, sink) = rung(None).await;
-    look(&ledger, 30).await;
+    sync(&ledger, 30).await;
     assert_eq!(forgotten(&ledger, 20, 100).await, [0, 0], "nothing has been delivered");
     ledger.claim(sink, at(20), at(21), 4).await.unwrap();
     let failed = |ring| Settlement {
@@ -80,11 +80,11 @@ async fn what_is_still_owed_stays() {
 async fn what_could_be_made_again_stays() {
     let (_folder, ledger, sink) = rung(None).await;
     deliver(&ledger, sink).await;
-    look(&ledger, 14).await;
-    assert_eq!(forgotten(&ledger, 20, 100).await, [4, 0], "what was due at the last look or later may come again");
+    sync(&ledger, 14).await;
+    assert_eq!(forgotten(&ledger, 20, 100).await, [4, 0], "what was due at the last sync or later may come again");
     let (_folder, ledger, sink) = rung(Some(at(16))).await;
     deliver(&ledger, sink).await;
-    look(&ledger, 30).await;
+    sync(&ledger, 30).await;
     assert_eq!(forgotten(&ledger, 20, 100).await, [6, 0], "the timer was set back to second 16");
     let timer = all_due(&ledger).await[0];
     let again: Vec<NewRing> = (16..20).map(|n| NewRing { due: at(i64::from(n)), ..ring(n, sink) }).collect();
@@ -96,7 +96,7 @@ async fn what_could_be_made_again_stays() {
 async fn what_was_recorded_ahead_of_its_time_stays() {
     let (_folder, ledger, sink) = rung(None).await;
     deliver(&ledger, sink).await;
-    look(&ledger, 30).await;
+    sync(&ledger, 30).await;
     let ahead = "UPDATE rings SET due = due + 1000000";
     ledger
         .write(move |c| {

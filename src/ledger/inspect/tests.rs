@@ -2,7 +2,7 @@ use std::path::Path;
 
 use super::super::{
     AdminOutcome, CalendarRow, DeliveryId, DueObject, Ledger, LedgerError, NewRing, NextState, OutboxAdmin, Planned,
-    PlannedObject, RingState, RingsOf, Route, Settlement, SourceLook,
+    PlannedObject, RingState, RingsOf, Route, Settlement, SourceSync,
 };
 use super::super::{holder, is_held_by};
 use super::{DeliveryFilter, Inspector};
@@ -17,7 +17,7 @@ fn object(href: &str, due: i64, faults: Option<&str>) -> PlannedObject {
         existing: None,
         href: href.to_owned(),
         etag: "1".to_owned(),
-        written: None,
+        last_modified: None,
         faults: faults.map(str::to_owned),
         unread_since: None,
         memo: None,
@@ -39,7 +39,7 @@ async fn fill(path: &Path) -> Ledger {
         key: "work".into(),
         user: "mary".into(),
         name: "Work".into(),
-        looked_at: NOW,
+        last_synced_at: NOW,
         ..CalendarRow::default()
     };
     let put = vec![
@@ -61,7 +61,7 @@ async fn fill(path: &Path) -> Ledger {
         forget_before: NOW,
     };
     ledger.take_in(planned).await.unwrap();
-    ledger.source_looked("home", "directory", SourceLook { at: NOW, error: None, next_try: None }).await.unwrap();
+    ledger.record_source_sync("home", "directory", SourceSync { at: NOW, error: None, next_try: None }).await.unwrap();
     let timer = ledger.due(START, UtcMillis(1_000_100), 10).await.unwrap().remove(0);
     let route = |sink: &str, recipient: &str| Route { sink: sinks[sink], recipient: recipient.to_owned() };
     let ring = NewRing {
@@ -106,7 +106,7 @@ async fn look(path: &Path) {
     assert_eq!((stats.calendars, stats.objects, stats.faulty, stats.armed), (1, 3, 1, 2));
     assert_eq!((stats.next_due, stats.pending, stats.failed), (Some(UtcMillis(2_000_000)), 0, 1));
     let sources = inspector.sources().await.unwrap();
-    assert_eq!((sources[0].name.as_str(), sources[0].looked_at, &sources[0].error), ("home", Some(NOW), &None));
+    assert_eq!((sources[0].name.as_str(), sources[0].last_synced_at, &sources[0].error), ("home", Some(NOW), &None));
     let calendars = inspector.calendars().await.unwrap();
     assert_eq!((calendars[0].objects, calendars[0].faulty, calendars[0].armed), (3, 1, 2));
     assert_eq!(calendars[0].next_due, Some(UtcMillis(2_000_000)));

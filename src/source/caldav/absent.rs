@@ -2,10 +2,10 @@
 //! address, and what is not found there either is absent, which is not believed at once.
 
 use super::account::{Account, Listing};
+use super::account_sync::MAX_FAILING;
 use super::error::CaldavError;
-use super::look::MAX_FAILING;
 use super::requests::discovery;
-use super::{CaldavSource, Looked, href};
+use super::{CaldavSource, SyncReport, href};
 use crate::source::{Absence, Evidence, Known, SyncStore};
 use crate::time::UtcMillis;
 
@@ -17,14 +17,14 @@ const ASK_EVERY: i64 = 60_000;
 pub struct Missing<'a> {
     pub account: &'a Account,
     pub listing: &'a Listing,
-    /// When the look began.
+    /// When the sync began.
     pub at: UtcMillis,
     /// Some of what the ledger has is listed.
     pub finds_known: bool,
 }
 
 impl CaldavSource {
-    /// Settles what becomes of `calendars`, which are in the ledger and not watched at this look.
+    /// Settles what becomes of `calendars`, which are in the ledger and not watched at this sync.
     ///
     /// # Errors
     /// Those that concern the whole account.
@@ -33,10 +33,10 @@ impl CaldavSource {
         store: &impl SyncStore,
         missing: Missing<'_>,
         calendars: Vec<Known>,
-        looked: &mut Looked,
+        report: &mut SyncReport,
     ) -> Result<(), CaldavError> {
         if missing.listing.is_cut && !calendars.is_empty() {
-            looked.faults.push(format!(
+            report.faults.push(format!(
                 "{} is not listed to its end (507): calendars that are not listed are kept as they are known",
                 self.url
             ));
@@ -47,16 +47,16 @@ impl CaldavSource {
             if self.is_unwanted(&missing, &calendar) {
                 store.calendar_gone(&self.source.name, &calendar.href).await?;
                 self.memory.remove(&key);
-                looked.changes += 1;
-            } else if self.is_missing(&missing, &calendar, &mut failing, &mut looked.faults).await? {
+                report.changes += 1;
+            } else if self.is_missing(&missing, &calendar, &mut failing, &mut report.faults).await? {
                 let evidence = missing.evidence(&calendar);
-                looked.changes += self.absent(store, &calendar.href, missing.at, evidence).await?;
+                report.changes += self.absent(store, &calendar.href, missing.at, evidence).await?;
             }
         }
         Ok(())
     }
 
-    /// Hands in that a look at `at` did not find a calendar, or may not read it. Returns 1 where it is dropped for
+    /// Hands in that a sync at `at` did not find a calendar, or may not read it. Returns 1 where it is dropped for
     /// that.
     pub(super) async fn absent(
         &mut self,

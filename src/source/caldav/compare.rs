@@ -1,37 +1,37 @@
 //! Comparing a whole calendar with what the ledger has of it. What a listing leaves out is gone only when the listing
 //! is whole, the objects that it leaves out are not found by their own addresses either, and, if they are many, a later
-//! look says the same.
+//! sync says the same.
 
 use std::collections::HashSet;
 
+use super::calendar_sync::{CalendarSync, News, Outcome, Unsettled};
 use super::error::CaldavError;
 use super::fetch::{CHUNK, Fetcher};
 use super::href;
 use super::kept::Kept;
 use super::position::compare_every;
 use super::requests::members::{self, Member, Members};
-use super::sync::{News, Outcome, Sync, Unsettled};
 use crate::source::SyncStore;
 use crate::time::UtcMillis;
 
 /// Objects that may vanish at once from a listing, and be half of it or more, without being looked for a second time.
 const FEW: usize = 10;
-/// Milliseconds between the two looks that find many objects gone.
-const SECOND_LOOK: i64 = 30_000;
+/// Milliseconds between the two syncs that find many objects gone.
+const SECOND_SYNC: i64 = 30_000;
 
 /// What is known of a calendar before it is compared.
 #[derive(Debug, Default)]
 pub(super) struct Hints {
     /// What a report named: to be fetched whatever its entity tag says.
     pub suspects: Vec<Member>,
-    /// Since when looks have found many objects no longer listed.
+    /// Since when syncs have found many objects no longer listed.
     pub vanished: Option<UtcMillis>,
     /// Its version is another one than before, and no report has said why: something has changed, whatever the entity
     /// tags say.
     pub moved: bool,
 }
 
-impl<I: SyncStore> Sync<'_, I> {
+impl<I: SyncStore> CalendarSync<'_, I> {
     /// The whole calendar compared with `kept`.
     ///
     /// # Errors
@@ -49,7 +49,7 @@ impl<I: SyncStore> Sync<'_, I> {
         let is_whole = !found.is_cut && found.unclear.is_empty();
         outcome.objects = found.members.len();
         let every = compare_every(&self.listed.href, outcome.objects);
-        let again = if is_whole { unsettled.recheck.pick(&found.members, every, self.looked_at) } else { Vec::new() };
+        let again = if is_whole { unsettled.recheck.pick(&found.members, every, self.synced_at) } else { Vec::new() };
         let all = if hints.moved { found.members.clone() } else { Vec::new() };
         let mut news = self.listed(found, kept, (&hints.suspects, &again));
         if !is_whole {
@@ -70,7 +70,7 @@ impl<I: SyncStore> Sync<'_, I> {
         news.gone.extend(respelled);
         let is_same =
             news.gone.is_empty() && outcome.vanished.is_none() && news.put.iter().all(|member| kept.has(member));
-        if hints.moved && is_same && unsettled.recheck.reads_all(all.len(), every, self.looked_at) {
+        if hints.moved && is_same && unsettled.recheck.reads_all(all.len(), every, self.synced_at) {
             news.put = all;
         }
         news.is_whole = true;
@@ -123,17 +123,17 @@ impl<I: SyncStore> Sync<'_, I> {
         }
         // Where as many are listed as before they have other names now.
         let is_much = gone.len() > FEW && gone.len() * 2 >= kept.len() && outcome.objects * 2 < kept.len();
-        let since = vanished.map_or(self.looked_at, |since| since.min(self.looked_at));
-        let lasted = self.looked_at.0.saturating_sub(since.0);
-        if is_much && lasted < SECOND_LOOK {
+        let since = vanished.map_or(self.synced_at, |since| since.min(self.synced_at));
+        let lasted = self.synced_at.0.saturating_sub(since.0);
+        if is_much && lasted < SECOND_SYNC {
             outcome.vanished = Some(since);
             outcome.faults.push(format!(
-                "{} of {} objects of {} are no longer listed: they are kept until another look finds the same",
+                "{} of {} objects of {} are no longer listed: they are kept until another sync finds the same",
                 gone.len(),
                 kept.len(),
                 self.url
             ));
-            outcome.look_in(SECOND_LOOK.saturating_sub(lasted));
+            outcome.sync_in(SECOND_SYNC.saturating_sub(lasted));
             gone.clear();
             return Ok(Vec::new());
         }

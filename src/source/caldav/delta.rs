@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use super::calendar_sync::{CalendarSync, News};
 use super::error::CaldavError;
 use super::kept::Kept;
 use super::position::{Position, is_suspicious};
 use super::requests::changes;
 use super::requests::members::Member;
-use super::sync::{News, Sync};
 use crate::source::SyncStore;
 
 /// What a change report said.
@@ -27,7 +27,7 @@ struct Pages {
     token: Option<String>,
 }
 
-impl<I: SyncStore> Sync<'_, I> {
+impl<I: SyncStore> CalendarSync<'_, I> {
     /// What the server reports as changed since `token`; none where its report cannot be relied on at all. What it
     /// names is to be fetched, whatever its entity tag says.
     ///

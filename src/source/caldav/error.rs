@@ -6,7 +6,7 @@ use crate::source::StoreError;
 
 use super::xml::XmlError;
 
-/// Why a look at a CalDAV server, or a part of it, failed. URLs in the messages hold no credentials.
+/// Why a sync of a CalDAV server, or a part of it, failed. URLs in the messages hold no credentials.
 #[derive(Debug, thiserror::Error)]
 pub enum CaldavError {
     /// The settings cannot be used, or a file that they name cannot.

@@ -30,7 +30,7 @@ pub struct Fetched {
     pub missing: Vec<Member>,
     /// Those that the server does not give away, and why.
     pub refused: Vec<(Member, CaldavError)>,
-    /// Those that may come at the next look, and why not at this one.
+    /// Those that may come at the next sync, and why not at this one.
     pub later: Vec<(Member, String)>,
 }
 

@@ -89,9 +89,9 @@ impl Host {
         }
     }
 
-    /// It asks for patience in its answer to what was sent at `sent`, for as long as `wish` where it says so: requests
-    /// are sent more slowly from now on.
-    pub fn slow_down(&self, sent: Instant, wish: Option<Duration>) {
+    /// It asks for patience in its answer to what was sent at `sent`, for as long as `retry_after` where it says so:
+    /// requests are sent more slowly from now on.
+    pub fn slow_down(&self, sent: Instant, retry_after: Option<Duration>) {
         let (mut pace, now) = (lock(&self.pace), Instant::now());
         // Of several that were under way at once, the first has slowed them down.
         if pace.slowed.is_none_or(|slowed| sent >= slowed) {
@@ -99,7 +99,7 @@ impl Host {
             pace.slowed = Some(now);
         }
         pace.calm = 0;
-        let next = now + wish.unwrap_or_default().max(pace.gap);
+        let next = now + retry_after.unwrap_or_default().max(pace.gap);
         pace.next = Some(pace.next.map_or(next, |before| before.max(next)));
     }
 

@@ -329,15 +329,15 @@ struct Patience(Option<Instant>);
 impl Patience {
     /// Whether the request is to be sent again after `answer`, in its turn. `is_down`: the server was so before.
     fn bears(&mut self, answer: &Answer, is_down: bool) -> bool {
-        let wish = answer.retry_after.unwrap_or_default();
+        let retry_after = answer.retry_after.unwrap_or_default();
         let longest = match answer.status {
             429 => LONGEST_PATIENCE,
-            503 if !wish.is_zero() => LONGEST_PATIENCE,
+            503 if !retry_after.is_zero() => LONGEST_PATIENCE,
             503 if !is_down => DOUBTFUL_PATIENCE,
             _ => return false,
         };
         let now = Instant::now();
-        now.duration_since(*self.0.get_or_insert(now)).saturating_add(wish) <= longest
+        now.duration_since(*self.0.get_or_insert(now)).saturating_add(retry_after) <= longest
     }
 }
 

@@ -1,7 +1,7 @@
 //! CalDAV: discovery, listing, synchronising (RFC 4791, RFC 6578). What is inside an object it does not know.
 //!
-//! A look at an account is one PROPFIND on its home, which tells for each calendar a version: nothing more is asked
-//! where nothing changed. Where something did, the server is asked for the changes since the last look, or, where it
+//! A sync of an account is one PROPFIND on its home, which tells for each calendar a version: nothing more is asked
+//! where nothing changed. Where something did, the server is asked for the changes since the last sync, or, where it
 //! cannot tell them or cannot be believed, for a list of all objects and their entity tags; then for the objects
 //! themselves.
 //!
@@ -9,8 +9,9 @@
 //!   and comes back, [`body`] what an answer holds; [`xml`] and [`multistatus`] read it while it comes in; [`requests`]
 //!   is what is asked and what is collected from the answer, one file a request; [`href`] compares what answers point
 //!   to.
-//! * [`account`] finds the calendars, [`whose`] sees to it that they stay those of one account; [`look`] goes through
-//!   them, [`absent`] through those that are not listed; [`position`] decides what to do with one; [`sync`] does it:
+//! * [`account`] finds the calendars, [`whose`] sees to it that they stay those of one account; [`account_sync`] goes
+//!   through them, [`absent`] through those that are not listed; [`position`] decides what to do with one;
+//!   [`calendar_sync`] does it:
 //!   [`delta`] asks what changed, [`compare`] compares the whole, [`kept`] is what the ledger has; [`fetch`] gets
 //!   objects, [`owed`] are those that did not come, [`recheck`] those whose entity tag is not enough.
 //! * [`silence`] is how long an answer may take to begin, [`host`] what the accounts on one server share.
@@ -21,15 +22,17 @@ use std::time::Duration;
 
 use reqwest::Url;
 
-use super::{CalendarSeen, DefaultAlarms, Known};
+use super::{CalendarInfo, DefaultAlarms, Known};
 use crate::clock::Clock;
 use crate::config::{AnswerLimits, CaldavSettings, Credentials, LimitsConfig, OwnDomains, SourceConfig};
 use crate::time::UtcMillis;
 
 mod absent;
 mod account;
+mod account_sync;
 mod addresses;
 mod body;
+mod calendar_sync;
 mod checked;
 mod client;
 mod compare;
@@ -40,7 +43,6 @@ mod host;
 mod href;
 mod http;
 mod kept;
-mod look;
 mod message;
 mod multistatus;
 mod owed;
@@ -48,7 +50,6 @@ mod position;
 mod recheck;
 mod requests;
 mod silence;
-mod sync;
 mod whose;
 mod xml;
 mod zones;
@@ -60,11 +61,11 @@ pub use message::{Answer, Carried, Failure, Request, Transport, Verb};
 
 use account::{Account, ListedAt};
 use addresses::{OwnAddresses, Wanted};
+use calendar_sync::Unsettled;
 use http::Http;
 use requests::calendars::{Listed, Property};
-use sync::Unsettled;
 
-/// What a look that failed waits for.
+/// What a sync that failed waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Obstacle {
     /// The server is down: for its first answer to anybody.
@@ -77,9 +78,9 @@ pub enum Obstacle {
     Other,
 }
 
-/// What a look found.
+/// What a sync found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Looked {
+pub struct SyncReport {
     /// Calendars that are watched.
     pub calendars: usize,
     /// Objects that were new, changed or gone, and calendars that were gone.
@@ -88,7 +89,7 @@ pub struct Looked {
     pub requests: u64,
     /// Calendars and objects that could not be read, one sentence each; what was known of them rings on.
     pub faults: Vec<String>,
-    /// When to look again, where that is to be sooner than usual.
+    /// When to sync again, where that is to be sooner than usual.
     pub again_in: Option<Duration>,
 }
 
@@ -109,25 +110,25 @@ pub struct CaldavSource {
     account: Option<(Account, UtcMillis)>,
     /// By key of the href, what this process knows of a calendar beyond the ledger.
     memory: HashMap<String, Memory>,
-    /// How often looks have failed, and the start of the process: what was read before has to be compared.
+    /// How often syncs have failed, and the start of the process: what was read before has to be compared.
     failures: u64,
-    /// How often looks have come to a calendar.
+    /// How often syncs have come to a calendar.
     turns: u64,
 }
 
 #[derive(Debug, Default)]
 struct Memory {
     /// What was handed in last.
-    seen: Option<CalendarSeen>,
+    seen: Option<CalendarInfo>,
     /// Change reports that were refused one after the other.
     refusals: u32,
-    /// Looks at which its server could not say what it is like, one after the other.
+    /// Syncs at which its server could not say what it is like, one after the other.
     waits: u32,
     /// When it was asked for by its own address, and not found.
     missed: Option<UtcMillis>,
     /// Which of the [`CaldavSource::turns`] was its last; 0: it had none.
     turn: u64,
-    /// What its last look failed with, as on a server that is down or overloaded.
+    /// What its last sync failed with, as on a server that is down or overloaded.
     failure: Option<String>,
     /// When it was last read without a failure and to its end, and how often the source had failed by then.
     read: Option<(UtcMillis, u64)>,
@@ -192,8 +193,8 @@ impl CaldavSource {
         self.http.answers()
     }
 
-    /// What stands in the way of a look that ended with `error`, and noted where that is the server: the others on it
-    /// need not find out for themselves. `answers` is how many there were when the look began.
+    /// What stands in the way of a sync that ended with `error`, and noted where that is the server: the others on it
+    /// need not find out for themselves. `answers` is how many there were when the sync began.
     pub fn obstacle(&self, error: &CaldavError, answers: u64) -> Obstacle {
         let obstacle = match error {
             CaldavError::Settings(_) if self.http.lacks_variable() => Obstacle::Other,
@@ -210,7 +211,7 @@ impl CaldavSource {
         if obstacle == Obstacle::Server && !self.http.host().failed() { Obstacle::Other } else { obstacle }
     }
 
-    /// Resolves when another look is worth a try, for `obstacle` may be out of the way; where only time helps, never.
+    /// Resolves when another sync is worth a try, for `obstacle` may be out of the way; where only time helps, never.
     /// Of all sources that wait for a server this one comes back after `spread`.
     pub async fn worth_a_try(&self, obstacle: Obstacle, spread: Duration) {
         match obstacle {
@@ -246,7 +247,7 @@ impl CaldavSource {
 
     /// The calendar as it is handed in. Its href stays what the ledger has, however the server spells it today, and so
     /// does what the server does not say.
-    fn seen(&self, account: &Account, calendar: &ListedAt, known: Option<&Known>) -> CalendarSeen {
+    fn seen(&self, account: &Account, calendar: &ListedAt, known: Option<&Known>) -> CalendarInfo {
         let listed = &calendar.listed;
         let user = self.user().to_owned();
         let is_somebody_else = |owner: &&String| {
@@ -254,7 +255,7 @@ impl CaldavSource {
             principal.is_some_and(|principal| principal != href::key(owner))
         };
         let owner = listed.owner.as_ref().filter(is_somebody_else).map(|owner| href::last_segment(owner));
-        let seen = CalendarSeen {
+        let seen = CalendarInfo {
             href: known.map_or_else(|| listed.href.clone(), |known| known.href.clone()),
             id: href::last_segment(&listed.href),
             owner: owner.filter(|owner| !owner.is_empty()).unwrap_or_else(|| user.clone()),
@@ -296,7 +297,7 @@ impl CaldavSource {
 }
 
 /// `seen`, with what `listed` does not say as it was `before`.
-fn keeping(mut seen: CalendarSeen, listed: &Listed, before: &CalendarSeen) -> CalendarSeen {
+fn keeping(mut seen: CalendarInfo, listed: &Listed, before: &CalendarInfo) -> CalendarInfo {
     for unknown in &listed.unknown {
         match unknown.property {
             Property::Name => seen.name.clone_from(&before.name),

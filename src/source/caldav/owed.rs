@@ -7,8 +7,8 @@ use super::href;
 use super::requests::members::Member;
 use crate::time::UtcMillis;
 
-/// Milliseconds until an object is asked for again, after each time that it did not come. It is asked for at each look
-/// that names it, too, and at any look as one of [`AT_EACH_LOOK`].
+/// Milliseconds until an object is asked for again, after each time that it did not come. It is asked for at each sync
+/// that names it, too, and at any sync as one of [`AT_EACH_SYNC`].
 const WAITS: [i64; 5] = [2_000, 4_000, 8_000, 16_000, 30_000];
 /// Milliseconds that an object is waited for before the rest of its calendar goes on without it.
 const PATIENCE: i64 = 60_000;
@@ -16,9 +16,9 @@ const PATIENCE: i64 = 60_000;
 const SELDOM: i64 = 10 * 60_000;
 /// Milliseconds until an object that is refused, or too large, is asked for again.
 const DAILY: i64 = 24 * 60 * 60_000;
-/// Objects that are asked for at a look although their wait is not over, those first that were not asked for longest:
-/// what a server gives again is known after one look. One that is too large is not among them.
-const AT_EACH_LOOK: usize = 10;
+/// Objects that are asked for at a sync although their wait is not over, those first that were not asked for longest:
+/// what a server gives again is known after one sync. One that is too large is not among them.
+const AT_EACH_SYNC: usize = 10;
 /// Objects of a calendar that are remembered. With more of them its checkpoint waits.
 const MOST: usize = 1_000;
 /// Objects that are named in faults.
@@ -54,7 +54,7 @@ impl Why {
 #[derive(Debug, Default)]
 pub struct Owed {
     by_key: BTreeMap<String, Debt>,
-    /// More was owed at the last look than is remembered.
+    /// More was owed at the last sync than is remembered.
     overflows: bool,
 }
 
@@ -86,15 +86,15 @@ impl Debt {
 }
 
 impl Owed {
-    /// What is to be asked for at a look at `now`, whether it is named then or not.
+    /// What is to be asked for by a sync at `now`, whether it is named then or not.
     pub fn due(&self, now: UtcMillis) -> Vec<Member> {
         let (due, mut waiting): (Vec<&Debt>, Vec<&Debt>) = self.by_key.values().partition(|debt| debt.is_due(now));
         waiting.retain(|debt| debt.why != Why::TooLarge);
         waiting.sort_by_key(|debt| debt.asked);
-        due.into_iter().chain(waiting.into_iter().take(AT_EACH_LOOK)).map(|debt| debt.member.clone()).collect()
+        due.into_iter().chain(waiting.into_iter().take(AT_EACH_SYNC)).map(|debt| debt.member.clone()).collect()
     }
 
-    /// Whether `member`, which a list of all objects names, need not be asked for at a look at `now`: it did not come
+    /// Whether `member`, which a list of all objects names, need not be asked for by a sync at `now`: it did not come
     /// often enough.
     pub fn rests(&self, member: &Member, now: UtcMillis) -> bool {
         self.by_key.get(&href::key(&member.href)).is_some_and(|debt| {
@@ -108,7 +108,7 @@ impl Owed {
         self.by_key.get(&href::key(&member.href)).is_some_and(|debt| debt.why == why && debt.is_late(now))
     }
 
-    /// A look begins.
+    /// A sync begins.
     pub fn begin(&mut self) {
         self.overflows = false;
     }
@@ -177,7 +177,7 @@ impl Owed {
         faults
     }
 
-    /// When to look again for what may come soon.
+    /// When to sync again for what may come soon.
     pub fn soon(&self, now: UtcMillis) -> Option<Duration> {
         let waits = self.by_key.values().filter(|debt| !debt.why.is_final() && !debt.is_late(now));
         let next = waits.map(|debt| debt.next.0.saturating_sub(now.0).max(WAITS[0])).min()?;
@@ -241,21 +241,21 @@ mod tests {
     }
 
     #[test]
-    fn of_what_waits_some_are_asked_for_at_each_look_in_turn() {
+    fn of_what_waits_some_are_asked_for_at_each_sync_in_turn() {
         let mut owed = Owed::default();
-        let all: Vec<Member> = (0..3 * AT_EACH_LOOK).map(|n| member(&n.to_string())).collect();
+        let all: Vec<Member> = (0..3 * AT_EACH_SYNC).map(|n| member(&n.to_string())).collect();
         all.iter().for_each(|member| owed.note(member, Why::Refused, String::new(), NOW));
         let mut asked = Vec::new();
-        for look in 1..=3 {
-            let at = NOW.plus(look * 60_000);
+        for sync in 1..=3 {
+            let at = NOW.plus(sync * 60_000);
             let due = owed.due(at);
-            assert_eq!(due.len(), AT_EACH_LOOK);
+            assert_eq!(due.len(), AT_EACH_SYNC);
             due.iter().for_each(|member| owed.note(member, Why::Refused, String::new(), at));
             asked.extend(due.into_iter().map(|member| member.href));
         }
         let wanted: HashSet<String> = all.into_iter().map(|member| member.href).collect();
         assert_eq!(asked.into_iter().collect::<HashSet<_>>(), wanted);
-        assert_eq!(owed.due(NOW.plus(DAILY + 200_000)).len(), 3 * AT_EACH_LOOK);
+        assert_eq!(owed.due(NOW.plus(DAILY + 200_000)).len(), 3 * AT_EACH_SYNC);
     }
 
     #[test]

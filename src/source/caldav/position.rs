@@ -35,7 +35,7 @@ pub struct ServerTime {
     pub until: UtcMillis,
 }
 
-/// What a calendar is looked at from the next time.
+/// What a calendar is synced from the next time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Position {
     /// The DAV:sync-token to go on from.
@@ -69,12 +69,12 @@ pub struct More {
     /// what was being written, or something was found gone. None where that was done since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settles: Option<i64>,
-    /// Since when many of its objects are no longer listed, which a later look has to confirm, UTC milliseconds.
+    /// Since when many of its objects are no longer listed, which a later sync has to confirm, UTC milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vanished: Option<i64>,
 }
 
-/// What a look has to do.
+/// What a sync has to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Nothing changed.
@@ -93,7 +93,7 @@ pub struct Compared {
 }
 
 impl Position {
-    /// Where to look from once all that `listed` stands for has been read, and all that a report told that ended with
+    /// Where to sync from once all that `listed` stands for has been read, and all that a report told that ended with
     /// the token `given`. `server` is the server's clock when it listed.
     pub fn after(listed: &Listed, given: Option<String>, compared: Compared, server: ServerTime) -> Position {
         let blurred = [&listed.token, &listed.ctag].into_iter().flatten().any(|mark| is_now(mark, server));
@@ -112,7 +112,7 @@ impl Position {
         Position { token, more }
     }
 
-    /// Where a look goes on from that is the first one at `listed`, if it does not come to its end: all that changes
+    /// Where a sync goes on from that is the first one at `listed`, if it does not come to its end: all that changes
     /// from now on is asked for, and the whole compared.
     pub fn begun(listed: &Listed, server: ServerTime) -> Position {
         Position::after(listed, None, Compared { at: UtcMillis(0), objects: 0 }, server)
@@ -125,8 +125,8 @@ impl Position {
         self
     }
 
-    /// The same after a look at `at` that went on from `before`. `finds_gone` says whether it found that something is
-    /// gone, which another look has to confirm, however often the calendar changes until then.
+    /// The same after a sync at `at` that went on from `before`. `finds_gone` says whether it found that something is
+    /// gone, which another sync has to confirm, however often the calendar changes until then.
     pub fn unconfirmed(mut self, before: Option<&Position>, finds_gone: bool, at: UtcMillis) -> Position {
         let waiting = before.and_then(|before| before.settles_in(at)).filter(|rest| *rest > 0);
         let confirmed = finds_gone.then_some(at.plus(CONFIRMED).0);
@@ -283,7 +283,7 @@ mod tests {
         Listed { token: some(token), ctag: some(ctag), ..Listed::default() }
     }
 
-    /// Where to look from when `listed` was read as a whole at `at`.
+    /// Where to sync from when `listed` was read as a whole at `at`.
     fn after(listed: &Listed, at: UtcMillis) -> Position {
         Position::after(listed, None, Compared { at, objects: 10 }, ServerTime { from: at, until: at })
     }
@@ -375,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_of_the_present_second_is_looked_at_again_from_before_it() {
+    fn a_mark_of_the_present_second_is_synced_again_from_before_it() {
         let second = |seconds: &str| {
             let of = listed(seconds, seconds);
             next_step(Some(&after(&of, NOW)), &of, NOW.plus(60_000), true)

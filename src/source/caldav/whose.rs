@@ -1,4 +1,4 @@
-//! Whose account is looked at, and that it stays the same one.
+//! Whose account is synced, and that it stays the same one.
 
 use super::account::{Account, Listing};
 use super::{CaldavError, CaldavSource};
@@ -39,7 +39,7 @@ impl CaldavSource {
         Ok((account, listing))
     }
 
-    /// Says of all that is known of the source that a look at `at` did not find it: its server said no to the account
+    /// Says of all that is known of the source that a sync at `at` did not find it: its server said no to the account
     /// as a whole.
     ///
     /// # Errors

@@ -111,7 +111,7 @@ impl Folder {
         let (mut changes, mut unread) = (Vec::with_capacity(entries.len()), Vec::new());
         let place = match self.open() {
             Ok(place) => place,
-            // What is there instead, if anything, is told by the watch and found by the next look.
+            // What is there instead, if anything, is told by the watch and found by the next scan.
             Err(error) => {
                 let fault = || format!("the folder {} cannot be read: {error}", self.path.display());
                 return Content { failed: Some((!is_gone(&error)).then(fault)), ..Content::default() };
@@ -124,7 +124,7 @@ impl Folder {
                     href: entry.name,
                     etag: content.etag,
                     text: content.octets,
-                    written: Some(content.written),
+                    last_modified: Some(content.last_modified),
                 }),
                 Ok(None) => changes.push(Change::Gone { href: entry.name }),
                 Err(reason) => unread.push((entry.name, reason)),

@@ -11,25 +11,25 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{CalendarSeen, StoreError};
+use super::{CalendarInfo, StoreError};
 use crate::clock::Clock;
 use crate::config::{Layout, SourceConfig};
 use crate::time::UtcMillis;
 
 mod folder;
 mod links;
-mod look;
 mod mounts;
 mod name;
 mod place;
 mod properties;
+mod scan;
 mod settings;
 mod sorting;
 mod tree;
 mod watch;
 
 use settings::Settings;
-pub use watch::{Touched, Watch};
+pub use watch::{FsChanges, Watch};
 
 /// What can be wrong with a watched folder.
 #[derive(Debug, thiserror::Error)]
@@ -53,9 +53,9 @@ pub enum DirectoryError {
     Store(#[from] StoreError),
 }
 
-/// What a look found.
+/// What a scan found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Looked {
+pub struct SyncReport {
     pub calendars: usize,
     /// Objects that were new, changed or gone.
     pub changes: usize,
@@ -77,14 +77,14 @@ pub struct DirectorySource {
     settings: Arc<Settings>,
 }
 
-/// The calendar that the folder `path` is to a source that watches `root`: what a look at it would hand in. None where
+/// The calendar that the folder `path` is to a source that watches `root`: what a scan of it would hand in. None where
 /// it is no calendar of that source. `max_size` bounds a file, in octets.
 pub fn calendar_in(
     source: &SourceConfig,
     (root, layout): (&Path, Layout),
     path: &Path,
     max_size: usize,
-) -> Option<CalendarSeen> {
+) -> Option<CalendarInfo> {
     let root = tree::canonical(root).ok()?;
     let settings = Settings::new(source, (&root, layout), &source.login, max_size);
     let (folder, _) = settings.tree(root, None, UtcMillis(0)).at(path)?;
@@ -105,9 +105,9 @@ impl DirectorySource {
         DirectorySource { name: source.name.clone(), clock, settings: Arc::new(settings) }
     }
 
-    /// Starts to watch the folder. What changes from now on is told by the watch; so watch first, then [`look`].
+    /// Starts to watch the folder. What changes from now on is told by the watch; so watch first, then [`scan`].
     ///
-    /// [`look`]: DirectorySource::look
+    /// [`scan`]: DirectorySource::scan
     ///
     /// # Errors
     /// [`DirectoryError::Root`] when the folder is not there, [`DirectoryError::Watch`] when the kernel refuses.

@@ -33,7 +33,7 @@ pub(super) struct Content {
     pub octets: Vec<u8>,
     pub etag: String,
     /// When it was written.
-    pub written: UtcMillis,
+    pub last_modified: UtcMillis,
 }
 
 impl Place {
@@ -137,7 +137,7 @@ impl Place {
             ((metadata.mtime(), metadata.mtime_nsec()), (metadata.ctime(), metadata.ctime_nsec()));
         let etag = etag(modified, changed, metadata.size(), metadata.ino());
         let written = metadata.mtime().saturating_mul(1_000).saturating_add(metadata.mtime_nsec() / 1_000_000);
-        Ok(Some(Content { octets, etag, written: UtcMillis(written) }))
+        Ok(Some(Content { octets, etag, last_modified: UtcMillis(written) }))
     }
 }
 

@@ -51,7 +51,7 @@ pub(super) struct Remembered {
     pub properties: Properties,
     /// Since when its files say less than that.
     pub silent_since: Option<UtcMillis>,
-    /// The last look did not find it.
+    /// The last scan did not find it.
     pub is_absent: bool,
     /// It is what the ledger has of it: this process has not read its files yet.
     pub is_recorded: bool,
@@ -82,7 +82,7 @@ impl Memory {
         }
     }
 
-    /// Notes whether a look found the calendar `href`.
+    /// Notes whether a scan found the calendar `href`.
     pub(super) fn found(&self, href: &str, is_there: bool) {
         if let Some(remembered) = self.lock().get_mut(href) {
             remembered.is_absent = !is_there;

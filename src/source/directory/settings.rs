@@ -9,7 +9,7 @@ use super::links::Links;
 use super::properties::Memory;
 use super::tree::Tree;
 use crate::config::{Layout, ONE_USER, SourceConfig, SourceKind};
-use crate::source::{CalendarSeen, DefaultAlarms};
+use crate::source::{CalendarInfo, DefaultAlarms};
 use crate::time::UtcMillis;
 
 /// What the blocking parts need to know.
@@ -67,7 +67,7 @@ impl Settings {
     }
 
     /// The calendar that `folder` is; none for one that the settings leave out.
-    pub(super) fn seen(&self, folder: &Folder) -> Option<CalendarSeen> {
+    pub(super) fn seen(&self, folder: &Folder) -> Option<CalendarInfo> {
         if !self.wants(&folder.name, &folder.href, &folder.id) {
             return None;
         }
@@ -79,7 +79,7 @@ impl Settings {
             [] if user.contains('@') => vec![user.clone()],
             emails => emails.to_vec(),
         };
-        Some(CalendarSeen {
+        Some(CalendarInfo {
             href: folder.href.clone(),
             id: folder.id.clone(),
             user: user.clone(),

@@ -11,8 +11,8 @@ use super::place::is_gone;
 use super::properties::is_properties;
 use super::settings::Settings;
 use super::tree::{Folders, Tree, canonical};
-use super::watch::{Doubt, LOOKS};
-use super::{DirectoryError, Touched, Watch};
+use super::watch::{Doubt, TRIES};
+use super::{DirectoryError, FsChanges, Watch};
 use crate::time::UtcMillis;
 
 /// What is to be looked at.
@@ -46,15 +46,15 @@ impl Settings {
     /// [`DirectoryError::Root`] when the watched folder is not there.
     pub(super) fn sort(
         &self,
-        touched: Touched,
+        changes: FsChanges,
         watch: Option<&Arc<Watch>>,
         now: UtcMillis,
     ) -> Result<Sorted, DirectoryError> {
         let root = canonical(&self.path)?;
         let tree = self.tree(root, watch.cloned(), now);
         let mut sorted = Sorted { device: tree.device()?, ..Sorted::default() };
-        let mut folders: Touches = touched.folders.into_iter().map(|folder| (folder, 0)).collect();
-        let (names, described) = self.by_folder(&tree, touched.files, &mut folders);
+        let mut folders: Touches = changes.folders.into_iter().map(|folder| (folder, 0)).collect();
+        let (names, described) = self.by_folder(&tree, changes.files, &mut folders);
         for path in described {
             let before = tree.memory.get(&tree.href(&path)).map(|known| known.properties);
             let fault = tree.at(&path).and_then(|(_, fault)| fault);
@@ -76,7 +76,7 @@ impl Settings {
                 }
             }
         }
-        for (path, looks) in &folders {
+        for (path, tries) in &folders {
             // What lies in another one is found there.
             if path.ancestors().skip(1).any(|above| folders.contains_key(above)) {
                 continue;
@@ -86,9 +86,9 @@ impl Settings {
             }
             let mut below = tree.below(path);
             // One that has just been made may be opened to others in a moment.
-            if let Some(watch) = watch.filter(|_| !below.unread.is_empty() && *looks < LOOKS) {
+            if let Some(watch) = watch.filter(|_| !below.unread.is_empty() && *tries < TRIES) {
                 below.unread.iter_mut().for_each(|(_, fault)| fault.clear());
-                watch.again(path.clone(), Doubt { looks: looks + 1, etag: None });
+                watch.again(path.clone(), Doubt { tries: tries + 1, etag: None });
             }
             sorted.folders.extend(below);
         }
@@ -116,7 +116,7 @@ impl Settings {
             if there.is_some_and(|kind| kind.is_dir() || kind.is_symlink())
                 || tree.memory.leads_to_a_calendar(&tree.href(&path))
             {
-                folders.insert(path, doubt.looks);
+                folders.insert(path, doubt.tries);
                 continue;
             }
             match tree.memory.get(&tree.href(parent)).filter(|known| !known.is_absent) {

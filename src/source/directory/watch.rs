@@ -33,7 +33,7 @@ const MOST: usize = 10_000;
 /// each.
 const SOON: Duration = Duration::from_millis(300);
 /// How often a file that looks unfinished is looked at before it is taken as it is.
-pub(super) const LOOKS: u32 = 3;
+pub(super) const TRIES: u32 = 3;
 
 /// What is told of a folder that may be a calendar or hold some.
 const WANTED: WatchFlags = WatchFlags::CREATE
@@ -54,7 +54,7 @@ const ITSELF: ReadFlags = ReadFlags::DELETE_SELF.union(ReadFlags::MOVE_SELF).uni
 
 /// What changed since it was asked last. Paths are as the watched folder has them, links that lead elsewhere included.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Touched {
+pub struct FsChanges {
     /// Names that were written, moved or removed, and what was seen of each of them before.
     pub(super) files: HashMap<PathBuf, Doubt>,
     /// Folders that came, went, were moved, or may be read by others than before.
@@ -63,11 +63,11 @@ pub struct Touched {
     pub everything: bool,
 }
 
-/// What was seen before of a file that looked unfinished.
+/// What was seen before of a file that looks unfinished.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(super) struct Doubt {
-    /// Looks so far.
-    pub looks: u32,
+    /// Times that it was read in vain.
+    pub tries: u32,
     /// The etag under which it was handed in and could not be used.
     pub etag: Option<String>,
 }
@@ -88,7 +88,7 @@ struct Shared {
 struct State {
     /// What the kernel watches, by its number.
     watched: HashMap<i32, Vec<Role>>,
-    touched: Touched,
+    changes: FsChanges,
     /// Files to be looked at again, and when.
     later: HashMap<PathBuf, (Instant, Doubt)>,
     /// Which folders the watched ones were when they were added.
@@ -148,7 +148,7 @@ impl Watch {
             return Err(fail("it has just been replaced".to_owned()));
         }
         if let (true, Some(beside), Some(name)) = (path.is_symlink(), path.parent(), path.file_name()) {
-            // A link that is replaced is told by its folder only. Without that the next look at everything finds it.
+            // A link that is replaced is told by its folder only. Without that the next scan of everything finds it.
             let beside = if beside.as_os_str().is_empty() { Path::new(".") } else { beside };
             let _ = shared.add(beside, BESIDE, Role::Beside(name.to_owned()));
         }
@@ -182,10 +182,10 @@ impl Watch {
 
     /// Has `file` looked at again soon, unless something is told of it before.
     pub(super) fn again(&self, file: PathBuf, doubt: Doubt) {
-        let wait = SOON.saturating_mul(3_u32.saturating_pow(doubt.looks.saturating_sub(1)));
+        let wait = SOON.saturating_mul(3_u32.saturating_pow(doubt.tries.saturating_sub(1)));
         let at = Instant::now() + wait;
         let mut state = self.shared.lock();
-        if !state.touched.files.contains_key(&file) {
+        if !state.changes.files.contains_key(&file) {
             state.later.insert(file, (at, doubt));
         }
         drop(state);
@@ -199,13 +199,13 @@ impl Watch {
     }
 
     /// Waits until something is touched, and takes what was. Dropping the future loses nothing.
-    pub async fn touched(&self) -> Touched {
+    pub async fn changes(&self) -> FsChanges {
         loop {
             let soonest = {
                 let mut state = self.shared.lock();
                 state.ripen(Instant::now());
-                if state.touched != Touched::default() {
-                    return std::mem::take(&mut state.touched);
+                if state.changes != FsChanges::default() {
+                    return std::mem::take(&mut state.changes);
                 }
                 state.later.values().map(|(at, _)| *at).min()
             };
@@ -250,7 +250,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Takes what the kernel says, so that its queue stays short however long a look takes.
+    /// Takes what the kernel says, so that its queue stays short however long a scan takes.
     async fn read(self: Arc<Shared>) {
         let mut room = [MaybeUninit::<u8>::uninit(); 16 * 1024];
         while let Ok(mut ready) = self.inotify.readable().await {
@@ -269,14 +269,14 @@ impl Shared {
                         break;
                     }
                     Err(_) => {
-                        state.touched.everything = true;
+                        state.changes.everything = true;
                         self.news.notify_one();
                         return;
                     }
                 }
             }
             state.bound();
-            if state.touched != Touched::default() || !state.later.is_empty() {
+            if state.changes != FsChanges::default() || !state.later.is_empty() {
                 self.news.notify_one();
             }
         }
@@ -296,8 +296,8 @@ impl Shared {
             let moved = moved.await;
             if !moved.is_empty() {
                 let mut state = self.lock();
-                state.touched.everything |= moved.contains(&self.top);
-                state.touched.folders.extend(moved);
+                state.changes.everything |= moved.contains(&self.top);
+                state.changes.folders.extend(moved);
                 self.news.notify_one();
             }
         }
@@ -308,7 +308,7 @@ impl State {
     /// Takes one event of what the kernel watches under `number`.
     fn take(&mut self, top: &Path, number: i32, events: ReadFlags, name: Option<&OsStr>) {
         if events.contains(ReadFlags::QUEUE_OVERFLOW) {
-            self.touched.everything = true;
+            self.changes.everything = true;
             return;
         }
         if events.contains(ReadFlags::IGNORED) {
@@ -320,16 +320,16 @@ impl State {
             match (role, name) {
                 (Role::Folder(folder), None) if events.intersects(ITSELF) => {
                     if folder == top {
-                        self.touched.everything = true;
+                        self.changes.everything = true;
                     } else {
-                        self.touched.folders.insert(folder.clone());
+                        self.changes.folders.insert(folder.clone());
                     }
                 }
                 (Role::Folder(folder), Some(name)) if !hidden(name) || is_properties(name) => {
-                    note(&mut self.touched, &mut self.later, folder.join(name), events);
+                    note(&mut self.changes, &mut self.later, folder.join(name), events);
                 }
                 (Role::Beside(link), Some(name)) if link == name && events.intersects(NAMES) => {
-                    self.touched.everything = true;
+                    self.changes.everything = true;
                 }
                 _ => {}
             }
@@ -338,8 +338,8 @@ impl State {
 
     /// Too much to be told one by one is told as a whole.
     fn bound(&mut self) {
-        if self.touched.files.len().saturating_add(self.later.len()) > MOST || self.touched.folders.len() > MOST {
-            self.touched = Touched { everything: true, ..Touched::default() };
+        if self.changes.files.len().saturating_add(self.later.len()) > MOST || self.changes.folders.len() > MOST {
+            self.changes = FsChanges { everything: true, ..FsChanges::default() };
             self.later.clear();
         }
     }
@@ -350,27 +350,27 @@ impl State {
             self.later.iter().filter(|(_, (at, _))| *at <= now).map(|(path, _)| path.clone()).collect();
         for path in due {
             if let Some((_, doubt)) = self.later.remove(&path) {
-                self.touched.files.entry(path).or_insert(doubt);
+                self.changes.files.entry(path).or_insert(doubt);
             }
         }
     }
 }
 
 /// Notes what was told of the name `path`.
-fn note(touched: &mut Touched, later: &mut HashMap<PathBuf, (Instant, Doubt)>, path: PathBuf, events: ReadFlags) {
+fn note(changes: &mut FsChanges, later: &mut HashMap<PathBuf, (Instant, Doubt)>, path: PathBuf, events: ReadFlags) {
     let told = events.intersects(NAMES.union(ReadFlags::ATTRIB));
     if events.contains(ReadFlags::ISDIR) {
         if told {
-            touched.folders.insert(path);
+            changes.folders.insert(path);
         }
     } else if told || events.contains(ReadFlags::CLOSE_WRITE) {
         // It is looked at as it is now: one that was linked or moved here is whole, one that is being written may not
         // be.
         let doubt = later.remove(&path).map(|(_, doubt)| doubt).unwrap_or_default();
-        touched.files.insert(path, doubt);
-    } else if let (Entry::Vacant(entry), false) = (later.entry(path.clone()), touched.files.contains_key(&path)) {
+        changes.files.insert(path, doubt);
+    } else if let (Entry::Vacant(entry), false) = (later.entry(path.clone()), changes.files.contains_key(&path)) {
         // It is being written, and may be closed late or never.
-        entry.insert((Instant::now() + SOON, Doubt { looks: 1, etag: None }));
+        entry.insert((Instant::now() + SOON, Doubt { tries: 1, etag: None }));
     }
 }
 
@@ -382,7 +382,7 @@ fn number_of(metadata: &Metadata) -> Number {
     (metadata.dev(), metadata.ino())
 }
 
-impl Touched {
+impl FsChanges {
     /// Whether what `fault` says may be different now.
     pub fn concerns(&self, fault: &str) -> bool {
         // The path, and not one that only begins like it.

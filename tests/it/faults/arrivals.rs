@@ -17,7 +17,7 @@ use super::{SOON, in_seconds, wait_until};
 /// A daemon on `stage` that has looked.
 fn watching(stage: &Stage) -> Daemon {
     let daemon = Daemon::start(stage.path(), &["run"]);
-    daemon.log.find(SOON, |line| line.contains("looked")).unwrap();
+    daemon.log.find(SOON, |line| line.contains("sync finished")).unwrap();
     daemon
 }
 
@@ -48,9 +48,9 @@ fn link_in(folder: &Path, name: &str, text: &str) {
 }
 
 /// How often everything was looked at, where there are `calendars`.
-fn looks_at_everything(daemon: &Daemon, calendars: usize) -> usize {
+fn syncs_of_everything(daemon: &Daemon, calendars: usize) -> usize {
     let told = format!("calendars={calendars} ");
-    daemon.log.all().iter().filter(|line| line.contains("looked") && line.contains(&told)).count()
+    daemon.log.all().iter().filter(|line| line.contains("sync finished") && line.contains(&told)).count()
 }
 
 #[test]
@@ -151,7 +151,7 @@ fn a_removed_folder_is_known_by_what_it_was_and_not_by_its_name() {
         fs::write(folder.join("goes.ics"), later("goes")).unwrap();
         let mut daemon = watching(&stage);
         wait_for(&stage, &daemon, &["goes", "stays"]);
-        // The looks that follow are those of the watch.
+        // The syncs that follow are those of the watch.
         fs::rename(&folder, stage.path().join("away")).unwrap();
         daemon.log.find(SOON, |line| line.contains("is not found: it is kept") && line.contains(name)).unwrap();
         wait_for(&stage, &daemon, &["stays"]);
@@ -162,7 +162,7 @@ fn a_removed_folder_is_known_by_what_it_was_and_not_by_its_name() {
 }
 
 #[test]
-fn temporary_files_and_locks_cost_no_look_at_everything() {
+fn temporary_files_and_locks_cost_no_sync_of_everything() {
     let stage = Stage::new();
     for other in ["one", "two"] {
         fs::create_dir(stage.path().join("watched").join(other)).unwrap();
@@ -171,7 +171,7 @@ fn temporary_files_and_locks_cost_no_look_at_everything() {
     fs::write(stage.file("0.ics"), later("zero")).unwrap();
     let mut daemon = watching(&stage);
     wait_for(&stage, &daemon, &["one", "two", "zero"]);
-    assert_eq!(looks_at_everything(&daemon, 3), 1);
+    assert_eq!(syncs_of_everything(&daemon, 3), 1);
     for n in 0..20 {
         fs::write(stage.path().join("watched/lock"), "").unwrap();
         fs::write(stage.file("lock"), "").unwrap();
@@ -181,7 +181,7 @@ fn temporary_files_and_locks_cost_no_look_at_everything() {
         fs::remove_file(stage.path().join("watched/lock")).unwrap();
     }
     wait_for(&stage, &daemon, &["one", "two", "zero19"]);
-    assert_eq!(looks_at_everything(&daemon, 3), 1, "{}", daemon.log.text());
+    assert_eq!(syncs_of_everything(&daemon, 3), 1, "{}", daemon.log.text());
     assert!(daemon.stop(SOON).success());
 }
 

@@ -178,7 +178,7 @@ fn backups_during_a_burst_are_whole_and_delay_nothing() {
     }
     let mut daemon = Daemon::start(stage.path(), &["run"]);
     let ledger = stage.path().join("ledger.db");
-    daemon.log.find(SOON, |line| line.contains("looked")).unwrap();
+    daemon.log.find(SOON, |line| line.contains("sync finished")).unwrap();
     let mut copies = Vec::new();
     // From before the burst until all of it is delivered.
     loop {

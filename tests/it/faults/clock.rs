@@ -171,7 +171,7 @@ fn sigstop_over_a_burst_rings_everything_late_and_once() {
     let due = after_writing(500);
     put_many(&stage, 500, due);
     let mut daemon = Daemon::start(stage.path(), &["run"]);
-    daemon.log.find(SOON, |line| line.contains("looked")).unwrap();
+    daemon.log.find(SOON, |line| line.contains("sync finished")).unwrap();
     kill_process(daemon.pid(), Signal::STOP).unwrap();
     wait_until(|| Clock::System.now() > due.plus(3_000), || "time stands still".to_owned());
     assert_eq!(stage.alarms().len(), 0, "it was stopped before they were due");
@@ -216,7 +216,7 @@ fn a_clock_set_under_a_running_daemon_doubles_nothing_and_loses_nothing_that_is_
     put("in-30-minutes.ics", in_seconds(1_800));
     put("in-26-hours.ics", in_seconds(26 * 3_600));
     let mut daemon = Daemon::start_with(stage.path(), &["run"], &variables);
-    daemon.log.find(SOON, |line| line.contains("looked")).unwrap();
+    daemon.log.find(SOON, |line| line.contains("sync finished")).unwrap();
     let rung = |count: usize, log: &Daemon| wait_until(|| stage.alarms().len() >= count, || log.log.text());
 
     // Each new event makes the daemon look at its clock, for the library cannot wake it.

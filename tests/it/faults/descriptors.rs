@@ -47,8 +47,8 @@ fn file_descriptors_exhausted_in_a_running_daemon_delay_alarms_and_lose_none() {
     let stage = Stage::new();
     put_many(&stage, 20, in_seconds(4));
     let mut daemon = Daemon::start(stage.path(), &["run"]);
-    daemon.log.find(SOON, |line| line.contains("looked")).unwrap();
-    // It runs once the wheel and the clock's minder have their timers; the first look may be over before.
+    daemon.log.find(SOON, |line| line.contains("sync finished")).unwrap();
+    // It runs once the wheel and the clock's minder have their timers; the first sync may be over before.
     let descriptors = format!("/proc/{}/fd", daemon.pid().as_raw_nonzero());
     let timers = || {
         let leads_to = |entry: std::io::Result<fs::DirEntry>| fs::read_link(entry.ok()?.path()).ok();

@@ -130,7 +130,7 @@ fn disk_full_under_a_running_daemon_is_told_once_and_everything_rings_when_there
     let due = in_seconds(5);
     put_many(&stage, 200, due);
     let mut daemon = Daemon::start(stage.path(), &["run"]);
-    daemon.log.find(SOON, |line| line.contains("looked")).unwrap();
+    daemon.log.find(SOON, |line| line.contains("sync finished")).unwrap();
     let ballast = Ballast::leaving(&stage, 0);
     let told = daemon.log.find(SOON, |line| line.contains("alarms could not be fired")).unwrap();
     assert!(told.contains("the disk that holds the ledger is full: make room; nothing is lost"), "{told}");
@@ -197,7 +197,7 @@ fn a_limit_on_the_size_of_files_under_a_running_daemon_is_told_and_everything_ri
     let stage = Stage::new();
     put_many(&stage, 200, in_seconds(5));
     let mut daemon = Daemon::start(stage.path(), &["run"]);
-    daemon.log.find(SOON, |line| line.contains("looked")).unwrap();
+    daemon.log.find(SOON, |line| line.contains("sync finished")).unwrap();
     limit(&daemon, Some(fs::metadata(stage.path().join("ledger.db-wal")).unwrap().len()));
     let told = daemon.log.find(SOON, |line| line.contains("alarms could not be fired")).unwrap();
     assert!(told.contains("the ledger cannot be written") && told.contains("ulimit -f"), "{told}");
@@ -214,7 +214,7 @@ fn a_limit_on_the_size_of_files_that_only_the_file_of_a_sink_meets_delays_its_al
     let stage = Stage::new();
     put_many(&stage, 20, in_seconds(5));
     let mut daemon = Daemon::start(stage.path(), &["run"]);
-    daemon.log.find(SOON, |line| line.contains("looked")).unwrap();
+    daemon.log.find(SOON, |line| line.contains("sync finished")).unwrap();
     // So large is the file already, as far as the limit knows, and the next line does not fit.
     let (file, size) = (stage.path().join("alarms.jsonl"), 64 * 1024 * 1024);
     fs::write(&file, "\n").unwrap();

@@ -29,13 +29,13 @@ fn a_file_that_is_edited_unseen_is_read_although_its_size_and_time_are_the_old_o
     assert_eq!(stage.rung(), ["20260310T124500Z a"]);
 }
 
-/// How many objects the last look handed in, as `log` says.
+/// How many objects the last sync handed in, as `log` says.
 fn changes(log: &str) -> &str {
     log.lines().find_map(|line| line.split_once("changes=")).unwrap_or_else(|| panic!("{log}")).1
 }
 
 #[test]
-fn versions_of_an_earlier_ledger_cost_one_look_and_ring_nothing_again() {
+fn versions_of_an_earlier_ledger_cost_one_sync_and_ring_nothing_again() {
     let stage = Stage::new();
     let daily = |uid: &str| event(uid, "20251201T123000Z", uid).replace("DURATION", "RRULE:FREQ=DAILY\r\nDURATION");
     fs::write(stage.file("a.ics"), daily("a")).unwrap();

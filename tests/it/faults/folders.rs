@@ -18,7 +18,7 @@ use super::{SOON, in_a_namespace, in_seconds, ledger, wait_until};
 /// A stage whose only source is the folder that `watched` makes of the stage's own, and a daemon on it that has looked.
 fn watching(stage: &Stage) -> Daemon {
     let daemon = Daemon::start(stage.path(), &["run"]);
-    daemon.log.find(SOON, |line| line.contains("looked")).unwrap();
+    daemon.log.find(SOON, |line| line.contains("sync finished")).unwrap();
     daemon
 }
 
@@ -84,10 +84,9 @@ fn a_link_to_the_watched_folder_that_is_switched_is_followed() {
 }
 
 #[test]
-fn a_folder_that_the_kernel_does_not_watch_is_looked_at_until_it_can_be_watched() {
+fn a_folder_that_the_kernel_does_not_watch_is_synced_until_it_can_be_watched() {
     const LIMIT: &str = "/proc/sys/user/max_inotify_watches";
-    if !in_a_namespace("faults::folders::a_folder_that_the_kernel_does_not_watch_is_looked_at_until_it_can_be_watched")
-    {
+    if !in_a_namespace("faults::folders::a_folder_that_the_kernel_does_not_watch_is_synced_until_it_can_be_watched") {
         return;
     }
     // One for the folder, none for the calendar in it.
@@ -248,7 +247,7 @@ fn a_file_that_is_broken_or_cut_off_rings_as_it_was_before_until_it_is_mended() 
         write(&stage, "a.ics", broken, "2026-03-10T12:10:00Z");
         let log = stage.pass("2026-03-10T12:20:00Z");
         assert!(log.contains("a.ics") && log.contains("it is kept, and rings, as it was before"), "{log}");
-        // It is read again by each look, which is no news.
+        // It is read again by each sync, which is no news.
         let log = stage.pass("2026-03-10T13:00:00Z");
         assert!(!log.contains("it is kept"), "{log}");
         assert_eq!(stage.rung(), ["20260310T123000Z whole"], "{broken:?}");
@@ -298,8 +297,8 @@ fn a_calendar_that_is_found_while_the_ledger_is_locked_counts_from_when_it_was_f
     let stage = Stage::new();
     stage.put("a.ics", "20260310T123000Z", "a", "2026-03-01T00:00:00Z");
     let mut daemon = watching(&stage);
-    // It writes down that it looked; were that held up, so were the look that is to find the calendar.
-    let written_down = || !stage.listing(&["status"])[0]["sources"][0]["lookedAt"].is_null();
+    // It writes down that it looked; were that held up, so were the sync that is to find the calendar.
+    let written_down = || !stage.listing(&["status"])[0]["sources"][0]["lastSyncedAt"].is_null();
     wait_until(written_down, || daemon.log.text());
     let mut rival = other(&ledger(&stage));
     execute(&mut rival, "BEGIN IMMEDIATE");

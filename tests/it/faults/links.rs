@@ -51,7 +51,7 @@ fn a_calendar_that_is_shared_by_a_link_rings_for_both() {
     put(&work, "first", &in_seconds(8).basic());
     symlink("../alice/work", stage.path().join("watched/bob/shared")).unwrap();
     let mut daemon = Daemon::start(stage.path(), &["run"]);
-    daemon.log.find(SOON, |line| line.contains("looked") && line.contains("calendars=2")).unwrap();
+    daemon.log.find(SOON, |line| line.contains("sync finished") && line.contains("calendars=2")).unwrap();
     let expected = ["alice first of alice", "bob first of alice"];
     wait_until(|| told(&stage) == expected, || format!("{:?}\n{}", told(&stage), daemon.log.text()));
     // What changes behind the link is seen, at once.
@@ -111,7 +111,7 @@ fn a_link_that_is_switched_while_it_is_watched_leads_no_further_than_it_may() {
     };
     switch(&one);
     let mut daemon = Daemon::start(stage.path(), &["run"]);
-    daemon.log.find(SOON, |line| line.contains("looked") && line.contains("calendars=2")).unwrap();
+    daemon.log.find(SOON, |line| line.contains("sync finished") && line.contains("calendars=2")).unwrap();
     switch(&two);
     put(&two, "two", &in_seconds(3).basic());
     wait_until(|| told(&stage) == ["bob two of bob"], || daemon.log.text());

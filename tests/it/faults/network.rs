@@ -87,7 +87,7 @@ fn mails_that_wait_for_a_server_go_out_together_once_it_answers() {
     let stage = Stage::new();
     configure(&stage, &mail("127.0.0.1", server.port));
     let mut daemon = Daemon::start_with(stage.path(), &["run"], &[("REVEILLE_TEST_PASSWORD", "secret")]);
-    assert!(daemon.log.find(SOON, |line| line.contains("looked")).is_some(), "{}", daemon.log.text());
+    assert!(daemon.log.find(SOON, |line| line.contains("sync finished")).is_some(), "{}", daemon.log.text());
     let due = in_seconds(4);
     for n in 0..20 {
         fs::write(stage.file(&format!("{n}.ics")), event(&n.to_string(), &due.plus(n / 2 * 1_000).basic(), "x"))

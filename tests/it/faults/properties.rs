@@ -96,7 +96,7 @@ fn properties_that_are_removed_and_written_anew_make_no_other_calendar() {
     let (stage, folder) = stage_with("layout = \"auto\"", "mary/abc123");
     fs::write(folder.join(".Radicale.props"), props()).unwrap();
     let mut daemon = Daemon::start(stage.path(), &["run"]);
-    daemon.log.find(SOON, |line| line.contains("looked")).unwrap();
+    daemon.log.find(SOON, |line| line.contains("sync finished")).unwrap();
     let said = || {
         let calendars = stage.listing(&["calendars"]);
         (calendars[0]["userId"].clone(), calendars[0]["calendarName"].clone())

@@ -162,7 +162,7 @@ fn a_ledger_locked_by_another_process_delays_alarms_and_loses_none() {
     let stage = Stage::new();
     put_many(&stage, 50, in_seconds(4));
     let mut daemon = Daemon::start(stage.path(), &["run"]);
-    daemon.log.find(SOON, |line| line.contains("looked")).unwrap();
+    daemon.log.find(SOON, |line| line.contains("sync finished")).unwrap();
     let mut rival = other(&ledger(&stage));
     execute(&mut rival, "BEGIN IMMEDIATE");
     let told = daemon.log.find(SOON, |line| line.contains("alarms could not be fired")).unwrap();

@@ -117,7 +117,7 @@ fn an_account_is_read_once_its_secret_is_there_and_again_when_it_is_changed() {
     write(&stage, "password", "open\n", 0o600);
     server.put("new.ics", "1", "new");
     server.version("t2", "c2");
-    let read = |line: &str| line.contains("looked") && line.contains("bob") && line.contains("changes=1");
+    let read = |line: &str| line.contains("sync finished") && line.contains("bob") && line.contains("changes=1");
     assert!(daemon.log.find(SOON, read).is_some(), "{}", daemon.log.text());
     assert!(daemon.stop(SOON).success());
 }
@@ -141,7 +141,7 @@ fn mail_waits_for_the_password_of_its_server_and_nothing_else_does() {
     let mut daemon = Daemon::start(stage.path(), &["run"]);
     let told = |line: &str| line.contains("this sink cannot be used") && line.contains("password_file names");
     assert!(daemon.log.find(SOON, told).is_some(), "{}", daemon.log.text());
-    assert!(daemon.log.find(SOON, |line| line.contains("looked")).is_some(), "{}", daemon.log.text());
+    assert!(daemon.log.find(SOON, |line| line.contains("sync finished")).is_some(), "{}", daemon.log.text());
     fs::write(stage.file("a.ics"), event("a", &in_seconds(3).basic(), "a")).unwrap();
     wait_until(|| stage.alarms().len() == 1, || daemon.log.text());
     let waits = |line: &str| line.contains("nothing can be delivered") && line.contains("password_file names");

@@ -79,7 +79,7 @@ fn sigterm_during_firing_delivers_what_was_fired_and_the_next_start_fires_the_re
     let stage = Stage::new();
     put_many(&stage, EVENTS, after_writing(EVENTS));
     let mut daemon = Daemon::start(stage.path(), &["run"]);
-    daemon.log.find(SOON, |line| line.contains("looked")).unwrap();
+    daemon.log.find(SOON, |line| line.contains("sync finished")).unwrap();
     wait_until(|| asked(&stage, RINGS) > 0, || daemon.log.text());
     assert!(daemon.stop(SOON).success(), "{}", daemon.log.text());
     assert_eq!(asked(&stage, OWED), 0, "what was fired is delivered before the end");

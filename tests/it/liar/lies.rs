@@ -54,7 +54,7 @@ pub enum Kind {
     Behind(Box<Collection>),
 }
 
-/// What a look can learn while it is lied to, the worst last.
+/// What a sync can learn while it is lied to, the worst last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Untruth {
     /// That something is wrong: what it did not learn it can ask for again.

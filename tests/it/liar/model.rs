@@ -4,8 +4,8 @@
 //! 1. A ring belongs to a version of an object: from when that was written until it was replaced or deleted. What the
 //!    version rings in that time must be in the ledger, on the second where the program had learned of it and was up,
 //!    else late; so must what was due before the program looked, once the calendar is known.
-//! 2. It may be missing where the rules allow it: before the calendar was looked at for the first time (rule 22); where
-//!    the version had gone before the program could learn of it; where a look was shown an older state and could not
+//! 2. It may be missing where the rules allow it: before the calendar was synced for the first time (rule 22); where
+//!    the version had gone before the program could learn of it; where a sync was shown an older state and could not
 //!    tell (rule 23: what was due before it is past); where the calendar was refused or not listed for as long as
 //!    `absent_grace`, or an object was said not to be there for as long.
 //! 3. Nothing else may be there: no ring of before its version was written, of after the program learned that it is
@@ -27,7 +27,7 @@ pub type Place = (String, String);
 /// When a ring is due, UTC milliseconds, and its action.
 pub type Ring = (i64, &'static str);
 
-/// A look at a calendar.
+/// A sync of a calendar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Look {
     pub began: i64,
@@ -146,7 +146,7 @@ impl Model {
         }
     }
 
-    /// A calendar was looked at.
+    /// A calendar was synced.
     pub fn looked(&mut self, place: &Place, look: Look) {
         self.looks.entry(place.clone()).or_default().push(look);
     }
@@ -237,7 +237,7 @@ impl Model {
         (gone, between): (i64, &[&Look]),
     ) -> Verdict {
         let is = |look: &&&Look, told| look.told == Some(told);
-        // What was written shortly before the last look may have been unknown to it.
+        // What was written shortly before the last sync may have been unknown to it.
         let past_after = between.iter().any(|look| look.at > at && is(&look, Untruth::Past))
             && until.saturating_sub(version.written) >= GRACE;
         let lost = between.iter().find(|look| look.began <= at && look.told >= Some(Untruth::Gone));
@@ -308,7 +308,7 @@ impl Model {
     }
 }
 
-/// Whether a calendar may have been dropped by these looks.
+/// Whether a calendar may have been dropped by these syncs.
 fn was_dropped(looks: &[&Look]) -> bool {
     let mut absent = looks.iter().filter(|look| look.absent).map(|look| look.at);
     let Some(first) = absent.next() else { return false };

@@ -10,7 +10,7 @@ use reveille::clock::Clock;
 use reveille::daemon::Core;
 use reveille::delivery::worker::DeliveryWorker;
 use reveille::ledger::{DeliveryFilter, FireStats, Inspector, Ledger, NextState, Settlement};
-use reveille::source::{Batch, CalendarSeen, Change, Checkpoint, SyncStore as _};
+use reveille::source::{CalendarInfo, Change, ChangeBatch, Checkpoint, SyncStore as _};
 use reveille::time::UtcMillis;
 use reveille::wheel::Tick;
 
@@ -27,19 +27,19 @@ fn at(time: &str) -> UtcMillis {
     UtcMillis::parse(&format!("2026-03-10T{time}Z")).unwrap()
 }
 
-/// A batch of events (name, start), looked at at `looked_at`, in a calendar that lies in `zone`.
-fn batch(looked_at: &str, complete: bool, zone: &str, events: &[(&str, &str)]) -> Batch {
+/// A batch of events (name, start), looked at at `synced_at`, in a calendar that lies in `zone`.
+fn batch(synced_at: &str, complete: bool, zone: &str, events: &[(&str, &str)]) -> ChangeBatch {
     let put = |(name, start): &(&str, &str)| Change::Put {
         href: (*name).to_owned(),
         etag: format!("\"{start}\""),
         text: event(name, start, name).into_bytes(),
-        written: None,
+        last_modified: None,
     };
-    Batch {
-        calendar: CalendarSeen { href: "/a/".to_owned(), zone: Some(zone.to_owned()), ..CalendarSeen::default() },
-        looked_at: at(looked_at),
+    ChangeBatch {
+        calendar: CalendarInfo { href: "/a/".to_owned(), zone: Some(zone.to_owned()), ..CalendarInfo::default() },
+        synced_at: at(synced_at),
         changes: events.iter().map(put).collect(),
-        checkpoint: complete.then(|| Checkpoint { ctag: Some(looked_at.to_owned()), sync_token: None }),
+        checkpoint: complete.then(|| Checkpoint { ctag: Some(synced_at.to_owned()), sync_token: None }),
         may_lag: true,
         made: None,
         begun: None,
@@ -74,7 +74,7 @@ async fn rung(mut core: Core, ledger: &Path) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_part_of_a_look_that_finds_nothing_new_does_not_make_the_rest_of_it_late() {
+async fn a_part_of_a_sync_that_finds_nothing_new_does_not_make_the_rest_of_it_late() {
     let folder = tempfile::tempdir().unwrap();
     let ledger = folder.path().join("ledger.db");
     let (core, clock) = start(&ledger, "10:00:00").await;
@@ -94,7 +94,7 @@ async fn what_is_written_after_the_clock_was_set_back_rings() {
     core.ingest.apply(SOURCE, batch("15:00:00", true, "UTC", &[])).await.unwrap();
     clock.set(at("10:00:00"));
     core.ingest.apply(SOURCE, batch("10:00:00", true, "UTC", &[("a", "20260310T110000Z")])).await.unwrap();
-    // Found at noon, and due after the look before: late, and not past.
+    // Found at noon, and due after the sync before: late, and not past.
     clock.set(at("12:00:00"));
     core.ingest.apply(SOURCE, batch("12:00:00", true, "UTC", &[("b", "20260310T113000Z")])).await.unwrap();
     assert_eq!(rung(core, &ledger).await, ["20260310T113000Z", "20260310T110000Z"]);
@@ -201,17 +201,17 @@ async fn what_was_sent_while_the_disk_was_full_is_not_sent_again() {
 }
 
 #[tokio::test]
-async fn what_could_not_be_read_and_claims_to_be_written_in_the_future_counts_from_the_look_before() {
+async fn what_could_not_be_read_and_claims_to_be_written_in_the_future_counts_from_the_sync_before() {
     for (written, rung_then) in
         [(None, vec![]), (Some("14:00:00"), vec![]), (Some("09:00:00"), vec!["20260310T100000Z"])]
     {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ledger.db");
         let (core, clock) = start(&path, "08:00:00").await;
-        let put = |time: &str, text: Vec<u8>, written: Option<&str>| {
-            let (href, etag, written) = ("a".to_owned(), format!("\"{time}\""), written.map(at));
-            let changes = vec![Change::Put { href, etag, text, written }];
-            Batch { changes, ..batch(time, true, "UTC", &[]) }
+        let put = |time: &str, text: Vec<u8>, last_modified: Option<&str>| {
+            let (href, etag, last_modified) = ("a".to_owned(), format!("\"{time}\""), last_modified.map(at));
+            let changes = vec![Change::Put { href, etag, text, last_modified }];
+            ChangeBatch { changes, ..batch(time, true, "UTC", &[]) }
         };
         core.ingest.apply(SOURCE, batch("08:00:00", true, "UTC", &[])).await.unwrap();
         clock.set(at("08:30:00"));
@@ -264,7 +264,7 @@ async fn what_a_clock_did_that_was_ahead_is_taken_back_as_a_whole_wherever_it_is
 }
 
 #[tokio::test]
-async fn a_look_that_a_clock_dated_ahead_does_not_make_past_what_comes_later() {
+async fn a_sync_that_a_clock_dated_ahead_does_not_make_past_what_comes_later() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ledger.db");
     let (core, clock) = start(&path, "10:00:00").await;

@@ -6,8 +6,8 @@
 //! [`occurrences`](super::occurrences), and from where on they are owed. It shares no code with the program. Its rules:
 //!
 //! 1. A ring is owed from when its version came into the ledger until that version is replaced or gone. A version
-//!    counts from the instant at which it was written, or from the previous look at its calendar, whichever is later;
-//!    without a previous look, from the first, also where that could not be written into the ledger. An instant that is
+//!    counts from the instant at which it was written, or from the previous sync of its calendar, whichever is later;
+//!    without a previous sync, from the first, also where that could not be written into the ledger. An instant that is
 //!    still to come says nothing of when it was written. (What was due before then was past when it was learned.) What
 //!    cannot be read is no version: the one before it goes on.
 //! 2. At each tick of the wheel, what is owed and due is in the ledger: as fired, or as missed where it is older than
@@ -15,16 +15,16 @@
 //!    something is due.
 //! 3. An edit does not take back what the version before it owed until the instant from which the new one counts: that
 //!    rings when the edit is learned. A deletion does: from when it was learned nothing rings. What comes back under
-//!    the same name within a quarter of an hour counts from the look that found it gone, or from the oldest ring that
+//!    the same name within a quarter of an hour counts from the sync that found it gone, or from the oldest ring that
 //!    it owed then.
 //! 4. A ring (UID, action, instant) is in the ledger once, whatever happens, and in whichever calendar. What it says is
 //!    what its version says.
 //! 5. What was due before a start waits until the sources have been looked at once; and with it what the same object
 //!    rings until then.
-//! 6. Where the rules of a zone change, what lies in it is owed by the new rules from the previous look on, or from the
+//! 6. Where the rules of a zone change, what lies in it is owed by the new rules from the previous sync on, or from the
 //!    oldest ring that was still owed, whichever is earlier.
-//! 7. Either is right in three cases, and these are all: a ring between a look that found nothing and was not written
-//!    down before the process ended, and the look before it; a ring that was being fired when the process ended; one
+//! 7. Either is right in three cases, and these are all: a ring between a sync that found nothing and was not written
+//!    down before the process ended, and the sync before it; a ring that was being fired when the process ended; one
 //!    that was owed by the old rules of a zone when the new ones came.
 //!
 //! 8. What a clock that was ahead has rung has rung. Once it is set back by more than a minute, what it says was missed
@@ -103,7 +103,7 @@ struct Known {
 #[derive(Clone, Debug, Default)]
 struct Watched {
     zone: Option<&'static str>,
-    /// The last look, and the last look that is certain to be in the ledger.
+    /// The last sync, and the last sync that is certain to be in the ledger.
     looked: i64,
     noted: i64,
     /// All looks, and whether some were dated by a clock that was ahead.
@@ -117,7 +117,7 @@ struct Watched {
 struct Departed {
     /// Of what was known of it.
     uid: Option<String>,
-    /// The look that found it so.
+    /// The sync that found it so.
     at: i64,
     /// From when on what is due of it has not rung, at the earliest and at the latest.
     owed: (i64, i64),
@@ -213,7 +213,7 @@ impl Model {
         self.calendars = calendars;
     }
 
-    /// The rules that `known` lies in have changed. `from`: the previous look, at the earliest and at the latest.
+    /// The rules that `known` lies in have changed. `from`: the previous sync, at the earliest and at the latest.
     fn count_again(&mut self, known: &mut Known, zone: Option<&'static str>, from: (i64, i64), now: i64) {
         let oldest = |since: i64| known.rings.iter().map(|ring| ring.at).find(|at| *at >= since).unwrap_or(i64::MAX);
         let oldest = (oldest(known.maybe), oldest(known.owed.max(known.perhaps)));
@@ -259,7 +259,7 @@ impl Model {
     pub fn taken_back(&mut self, now: i64) {
         let mut calendars = std::mem::take(&mut self.calendars);
         for calendar in calendars.values_mut() {
-            // A look that was dated ahead may have come into the ledger, and counts as one of now.
+            // A sync that was dated ahead may have come into the ledger, and counts as one of now.
             let looked = if std::mem::take(&mut calendar.ahead) { now } else { calendar.looked.min(now) };
             (calendar.looked, calendar.noted) = (looked, calendar.noted.min(now));
             for known in calendar.objects.values_mut() {
@@ -327,10 +327,10 @@ impl Model {
     }
 
     /// A calendar was found unchanged; `noted`: that is in the ledger.
-    pub fn unchanged(&mut self, href: &str, looked_at: i64, noted: bool) {
+    pub fn unchanged(&mut self, href: &str, synced_at: i64, noted: bool) {
         if let Some(calendar) = self.calendars.get_mut(href) {
-            calendar.looked = calendar.looked.max(looked_at);
-            calendar.looks.push(looked_at);
+            calendar.looked = calendar.looked.max(synced_at);
+            calendar.looks.push(synced_at);
             if noted {
                 calendar.noted = calendar.looked;
             }
@@ -346,7 +346,7 @@ impl Model {
     /// A batch could not be written into the ledger.
     pub fn refused(&mut self, news: &News) {
         if !self.calendars.contains_key(&news.calendar) {
-            self.tried.entry(news.calendar.clone()).or_insert(news.looked_at);
+            self.tried.entry(news.calendar.clone()).or_insert(news.synced_at);
         }
     }
 
@@ -355,11 +355,11 @@ impl Model {
         let first = !self.calendars.contains_key(&news.calendar);
         let mut calendar = self.calendars.remove(&news.calendar).unwrap_or_default();
         if first {
-            let tried = self.tried.remove(&news.calendar).unwrap_or(news.looked_at);
+            let tried = self.tried.remove(&news.calendar).unwrap_or(news.synced_at);
             (calendar.looked, calendar.noted) = (tried, tried);
         }
-        // A look that lies ahead of the clock was dated by a clock that has been set back since.
-        let previous = (calendar.noted.min(news.looked_at), calendar.looked.min(news.looked_at));
+        // A sync that lies ahead of the clock was dated by a clock that has been set back since.
+        let previous = (calendar.noted.min(news.synced_at), calendar.looked.min(news.synced_at));
         if noted {
             self.departed.retain(|_, departed| departed.at >= now - GRACE);
         }
@@ -368,7 +368,7 @@ impl Model {
         for (href, object) in &news.changes {
             let name = (news.calendar.clone(), href.clone());
             let Some(object) = object else {
-                let departed = Departed::new(news.looked_at, calendar.objects.remove(href).as_ref());
+                let departed = Departed::new(news.synced_at, calendar.objects.remove(href).as_ref());
                 self.departed.insert(name, departed);
                 continue;
             };
@@ -419,8 +419,8 @@ impl Model {
             }
         }
         if news.complete {
-            calendar.looked = news.looked_at;
-            calendar.looks.push(news.looked_at);
+            calendar.looked = news.synced_at;
+            calendar.looks.push(news.synced_at);
             if noted {
                 calendar.noted = calendar.looked;
             }

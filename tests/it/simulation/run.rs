@@ -114,7 +114,7 @@ async fn step(world: &mut World, story: &mut Story) -> Result<(), String> {
         0..=9 => pass(world).await?,
         10..=16 => edit(world, story),
         17..=18 => {
-            world.next_look = world.now();
+            world.next_sync = world.now();
             world.work().await;
         }
         19..=20 => end(world).await?,
@@ -371,7 +371,7 @@ async fn rest(world: &mut World) -> Result<(), String> {
     world.reachable = true;
     world.moods.iter().for_each(|mood| *mood.lock().unwrap() = Mood::Well);
     world.start().await?;
-    world.next_look = world.now();
+    world.next_sync = world.now();
     world.work().await;
     if world.trials.jumps {
         // What could not be taken back at once is taken back by the next try.

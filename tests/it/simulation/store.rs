@@ -1,9 +1,9 @@
-//! A store of calendars in memory, and the looks that a source takes at it: what the ledger does not have yet is handed
+//! A store of calendars in memory, and the syncs that a source takes at it: what the ledger does not have yet is handed
 //! in, in batches, the last of them with the checkpoint.
 
 use std::collections::BTreeMap;
 
-use reveille::source::{Batch, CalendarSeen, Change, Checkpoint};
+use reveille::source::{CalendarInfo, Change, ChangeBatch, Checkpoint};
 use reveille::time::UtcMillis;
 
 use super::event::Event;
@@ -49,7 +49,7 @@ pub struct News {
     pub zone: Option<&'static str>,
     /// Href and the object; none: it is gone.
     pub changes: Vec<(String, Option<Stored>)>,
-    pub looked_at: i64,
+    pub synced_at: i64,
     pub complete: bool,
 }
 
@@ -95,13 +95,13 @@ impl Store {
         &self,
         href: &str,
         etags: &std::collections::HashMap<String, String>,
-        looked_at: i64,
+        synced_at: i64,
         chance: &mut Chance,
-    ) -> Vec<(Batch, News)> {
+    ) -> Vec<(ChangeBatch, News)> {
         let Some(calendar) = self.calendars.get(href) else { return Vec::new() };
         let mut changes: Vec<(String, Option<Stored>)> = Vec::new();
         for (name, object) in &calendar.objects {
-            // A look may hand in again what is known already.
+            // A sync may hand in again what is known already.
             if etags.get(name) != Some(&object.etag) || chance.one_in(8) {
                 changes.push((name.clone(), Some(object.clone())));
             }
@@ -117,12 +117,12 @@ impl Store {
         let last = parts.len() - 1;
         let batch = |(n, part): (usize, Vec<(String, Option<Stored>)>)| {
             let complete = n == last;
-            let news = News { calendar: href.to_owned(), zone: calendar.zone, changes: part, looked_at, complete };
+            let news = News { calendar: href.to_owned(), zone: calendar.zone, changes: part, synced_at, complete };
             let checkpoint = if complete { self.checkpoint(href) } else { None };
             (
-                Batch {
+                ChangeBatch {
                     calendar: seen(href, calendar.zone, self.user_zone),
-                    looked_at: UtcMillis(looked_at),
+                    synced_at: UtcMillis(synced_at),
                     changes: written(&news),
                     checkpoint,
                     may_lag: true,
@@ -136,8 +136,8 @@ impl Store {
     }
 }
 
-fn seen(href: &str, zone: Option<&'static str>, user_zone: Option<&'static str>) -> CalendarSeen {
-    CalendarSeen {
+fn seen(href: &str, zone: Option<&'static str>, user_zone: Option<&'static str>) -> CalendarInfo {
+    CalendarInfo {
         href: href.to_owned(),
         id: href.trim_matches('/').to_owned(),
         user: USER.to_owned(),
@@ -146,7 +146,7 @@ fn seen(href: &str, zone: Option<&'static str>, user_zone: Option<&'static str>)
         name: href.to_owned(),
         zone: zone.map(str::to_owned),
         user_zone: user_zone.map(str::to_owned),
-        ..CalendarSeen::default()
+        ..CalendarInfo::default()
     }
 }
 
@@ -156,7 +156,7 @@ fn written(news: &News) -> Vec<Change> {
             href: href.clone(),
             etag: etag.clone(),
             text: broken.clone().unwrap_or_else(|| event.text()).into_bytes(),
-            written: written.map(UtcMillis),
+            last_modified: written.map(UtcMillis),
         },
         None => Change::Gone { href: href.clone() },
     };

@@ -158,7 +158,7 @@ pub struct World {
     /// Which of the databases the next process finds.
     pub database: usize,
     /// When the store is looked at next, if a process runs then.
-    pub next_look: i64,
+    pub next_sync: i64,
     /// How many were sent when what a clock that was ahead had done was taken back, and to when it was set.
     pub taken_back: Vec<(usize, i64)>,
     /// By how much the clock is wrong, milliseconds.
@@ -198,7 +198,7 @@ impl World {
             figures: Figures::default(),
             reachable: true,
             database: 0,
-            next_look: now,
+            next_sync: now,
             taken_back: Vec::new(),
             wrong: 0,
             was_ahead: false,
@@ -266,7 +266,7 @@ impl World {
                 let workers = self.workers(&core);
                 let now = Some(self.now());
                 // A daemon looks at its sources at once, and waits for them ten seconds at most.
-                self.next_look = self.now() + self.chance.range(0, 10_000);
+                self.next_sync = self.now() + self.chance.range(0, 10_000);
                 self.process = Some(Process {
                     core,
                     workers,
@@ -327,7 +327,7 @@ impl World {
             let now = self.now();
             let mut next = until;
             if let Some(process) = &self.process {
-                let wakes = process.posts.iter().copied().chain([process.wheel, process.minds, Some(self.next_look)]);
+                let wakes = process.posts.iter().copied().chain([process.wheel, process.minds, Some(self.next_sync)]);
                 next = wakes.flatten().fold(next, i64::min).max(now);
             }
             self.clock.set(UtcMillis(next));
@@ -352,9 +352,9 @@ impl World {
         if first {
             self.tick().await;
         }
-        let looks = self.is_up() && self.now() >= self.next_look;
+        let looks = self.is_up() && self.now() >= self.next_sync;
         if looks {
-            self.look().await;
+            self.sync().await;
         }
         if looks || !first {
             self.tick().await;
@@ -411,11 +411,11 @@ impl World {
     }
 
     /// Looks at the store.
-    pub async fn look(&mut self) {
+    pub async fn sync(&mut self) {
         self.figures.looks += 1;
-        self.next_look = self.now() + 1_000 * self.chance.pick(&[1, 30, 600, 3_600, 20_000]);
+        self.next_sync = self.now() + 1_000 * self.chance.pick(&[1, 30, 600, 3_600, 20_000]);
         if self.reachable {
-            let looked = self.look_at_all().await;
+            let looked = self.sync_all().await;
             self.note(|| if looked { "looked".to_owned() } else { "the look broke off".to_owned() });
         }
         self.end_if_it_has().await;
@@ -426,9 +426,9 @@ impl World {
     }
 
     /// False: it broke off.
-    async fn look_at_all(&mut self) -> bool {
+    async fn sync_all(&mut self) -> bool {
         let Some(process) = &self.process else { return false };
-        let (ingest, looked_at) = (process.core.ingest.clone(), self.now());
+        let (ingest, synced_at) = (process.core.ingest.clone(), self.now());
         let Ok(known) = ingest.calendars(SOURCE).await else { return false };
         for gone in known.iter().filter(|known| !self.store.calendars.contains_key(&known.href)) {
             let before = self.disk.commits();
@@ -445,8 +445,8 @@ impl World {
             let before = self.disk.commits();
             let checkpoint = known.iter().find(|known| known.href == href).map(|known| known.checkpoint.clone());
             if checkpoint.is_some() && checkpoint == self.store.checkpoint(&href) {
-                let outcome = ingest.unchanged(SOURCE, &href, UtcMillis(looked_at)).await;
-                self.model.unchanged(&href, looked_at, self.disk.commits() > before);
+                let outcome = ingest.unchanged(SOURCE, &href, UtcMillis(synced_at)).await;
+                self.model.unchanged(&href, synced_at, self.disk.commits() > before);
                 if outcome.is_err() || self.disk.has_ended() {
                     return false;
                 }
@@ -456,7 +456,7 @@ impl World {
                 Ok(etags) => etags,
                 Err(_) => return false,
             };
-            if !self.hand_in(&ingest, &href, &etags, looked_at).await {
+            if !self.hand_in(&ingest, &href, &etags, synced_at).await {
                 return false;
             }
         }
@@ -468,9 +468,9 @@ impl World {
         ingest: &reveille::ingest::Ingest,
         href: &str,
         etags: &HashMap<String, String>,
-        looked_at: i64,
+        synced_at: i64,
     ) -> bool {
-        for (batch, news) in self.store.batches(href, etags, looked_at, &mut self.chance) {
+        for (batch, news) in self.store.batches(href, etags, synced_at, &mut self.chance) {
             let before = self.disk.commits();
             let outcome = ingest.apply(SOURCE, batch).await;
             let committed = self.disk.commits() > before;
@@ -589,7 +589,7 @@ impl World {
         }
         self.clock.set(UtcMillis(to));
         self.latest = to;
-        self.next_look += by;
+        self.next_sync += by;
         if let Some(process) = &mut self.process {
             process.minds = Some(to);
             process.posts.iter_mut().flatten().for_each(|at| *at = to + (*at - now).clamp(0, 60_000));
@@ -648,7 +648,7 @@ impl World {
         let lateness = i64::try_from(self.config.defaults.max_lateness.as_millis()).unwrap();
         let options = SqliteConnectOptions::new().filename(&self.config.ledger).read_only(true);
         let mut ledger = options.connect().await.map_err(|error| error.to_string())?;
-        let sql = "SELECT EXISTS (SELECT 1 FROM calendars WHERE looked_at > ?1 + 60000)
+        let sql = "SELECT EXISTS (SELECT 1 FROM calendars WHERE last_synced_at > ?1 + 60000)
             OR EXISTS (SELECT 1 FROM rings WHERE state = 'missed' AND fired_at > ?1 + 60000 AND due > ?1)
             OR EXISTS (SELECT 1 FROM rings JOIN objects ON objects.id = object WHERE state = 'missed' AND
                 fired_at > ?1 + 60000 AND due >= ?1 - ?2 AND (written IS NULL OR written <= due OR written > ?1))
@@ -696,7 +696,7 @@ impl World {
         self.latest = self.latest.max(to);
         self.model.interrupted();
         // Who waits for a span of time goes on waiting: an hour at most.
-        self.next_look = self.next_look.min(to + 3_600_000);
+        self.next_sync = self.next_sync.min(to + 3_600_000);
         self.work().await;
     }
 }

@@ -55,10 +55,10 @@ async fn an_old_text_under_a_new_entity_tag_is_asked_for_again() {
     lie(&mut world, Kind::Stale);
     put(&mut world, "Two");
     world.advance(world.now() + 60_000).await.unwrap();
-    world.look().await.unwrap();
+    world.sync().await.unwrap();
     world.server().lies.clear();
     // It compares what the ledger has with the store.
-    world.look().await.unwrap();
+    world.sync().await.unwrap();
     assert!(world.figures.compared > 0);
     world.end().await;
 }

@@ -112,7 +112,7 @@ async fn step(world: &mut World, story: &mut Story) -> Result<(), String> {
         9..=17 => edit(world, story),
         18..=24 => lie(world),
         25 | 26 => {
-            world.next_look = world.now();
+            world.next_sync = world.now();
             world.work().await?;
         }
         27 => {
@@ -342,12 +342,12 @@ async fn rest(world: &mut World) -> Result<(), String> {
     world.heal();
     for _ in 0..2 {
         world.start().await?;
-        world.next_look = world.now();
+        world.next_sync = world.now();
         world.work().await?;
         // What could not be told apart is compared in its time.
         world.advance(world.now() + 16 * MINUTE * MILLIS).await?;
     }
-    world.next_look = world.now();
+    world.next_sync = world.now();
     world.work().await
 }
 

@@ -69,12 +69,12 @@ pub struct World {
     pub model: Model,
     pub disk: Arc<Script>,
     pub figures: Figures,
-    pub next_look: i64,
+    pub next_sync: i64,
     pub postbox: Arc<Postbox>,
     /// Calendars whose versions may coincide with those that the program knows although they are others, and since
     /// when.
     doubts: BTreeMap<Place, i64>,
-    /// Calendars that a look has found.
+    /// Calendars that a sync has found.
     pub known: BTreeSet<Place>,
     /// Calendars that were removed: one that is made in such a place may coincide with the one before.
     pub removed: BTreeSet<Place>,
@@ -84,7 +84,7 @@ pub struct World {
     lied: BTreeSet<Place>,
     config: Config,
     process: Option<Process>,
-    /// Sources that the last look could not read as a whole, or that this process has not looked at.
+    /// Sources that the last sync could not read as a whole, or that this process has not looked at.
     doubtful: [bool; 3],
     trail: Option<Vec<String>>,
 }
@@ -107,7 +107,7 @@ impl World {
             }),
             disk: Arc::default(),
             figures: Figures::default(),
-            next_look: now,
+            next_sync: now,
             postbox: Arc::default(),
             doubts: BTreeMap::new(),
             known: BTreeSet::new(),
@@ -163,7 +163,7 @@ impl World {
                 let sources: Result<Vec<_>, _> = self.config.sources.iter().map(|source| self.source(source)).collect();
                 let workers = self.workers(&core);
                 let now = self.now();
-                self.next_look = now + self.chance.range(0, 10_000);
+                self.next_sync = now + self.chance.range(0, 10_000);
                 self.doubtful = [true; 3];
                 self.process = Some(Process { core, sources: sources?, workers, wheel: Some(now), is_released: false });
             }
@@ -228,7 +228,7 @@ impl World {
             let now = self.now();
             let mut next = until;
             if let Some(process) = &self.process {
-                next = [process.wheel, Some(self.next_look)].into_iter().flatten().fold(next, i64::min).max(now);
+                next = [process.wheel, Some(self.next_sync)].into_iter().flatten().fold(next, i64::min).max(now);
             }
             self.clock.set(UtcMillis(next));
             self.work().await?;
@@ -249,9 +249,9 @@ impl World {
         if first {
             self.tick().await;
         }
-        let looks = self.is_up() && now >= self.next_look;
+        let looks = self.is_up() && now >= self.next_sync;
         if looks {
-            self.look().await?;
+            self.sync().await?;
         } else if !first {
             self.tick().await;
         }
@@ -298,14 +298,14 @@ impl World {
     }
 
     /// Looks at all that there is, and compares what the ledger has then where nothing was untrue.
-    pub async fn look(&mut self) -> Result<(), String> {
+    pub async fn sync(&mut self) -> Result<(), String> {
         let now = self.now();
-        self.next_look = now + 1_000 * self.chance.pick(&[1, 30, 300, 1_200, 3_600]);
+        self.next_sync = now + 1_000 * self.chance.pick(&[1, 30, 300, 1_200, 3_600]);
         let mut honest = Vec::new();
         for (nr, (user, ..)) in SOURCES.into_iter().enumerate() {
             let Some(process) = &mut self.process else { return Ok(()) };
             let ingest = process.core.ingest.clone();
-            let outcome = process.sources[nr].look(&*ingest).await;
+            let outcome = process.sources[nr].sync(&*ingest).await;
             let ended = self.disk.has_ended();
             self.figures.looks += 1;
             self.note(|| format!("looked at {user}: {outcome:?}"));
@@ -316,7 +316,7 @@ impl World {
             }
             honest.extend(is_honest);
             if let Some(soon) = outcome.as_ref().ok().and_then(|looked| looked.again_in) {
-                self.next_look = self.next_look.min(now + i64::try_from(soon.as_millis()).unwrap());
+                self.next_sync = self.next_sync.min(now + i64::try_from(soon.as_millis()).unwrap());
             }
             self.figures.requests += outcome.map_or(0, |looked| usize::try_from(looked.requests).unwrap_or_default());
             self.doubtful[nr] = failed;
@@ -356,7 +356,7 @@ impl World {
         }
     }
 
-    /// Tells the model of a look at the calendars of `user`, and returns those of which all was true.
+    /// Tells the model of a sync of the calendars of `user`, and returns those of which all was true.
     fn remember(&mut self, user: &str, nr: usize, now: i64, ended: bool) -> Vec<Place> {
         let (mut honest, mut seen) = (Vec::new(), Vec::new());
         for calendar in super::CALENDARS {

@@ -19,32 +19,32 @@ use super::requests::calendars::Listed;
 use super::requests::members::Member;
 use super::requests::objects::Object;
 use crate::clock::Clock;
-use crate::source::{Batch, CalendarSeen, Change, Checkpoint, SyncStore, Taken};
+use crate::source::{CalendarInfo, Change, ChangeBatch, Checkpoint, SyncStore, Taken};
 use crate::time::UtcMillis;
 
 /// Changes in one batch.
 const BATCH: usize = 500;
 /// Octets of text after which a batch is handed in although it has fewer changes.
 const BATCH_OCTETS: usize = 4 * 1024 * 1024;
-/// Objects after which is told how far a look has come that fetches more than twice as many.
+/// Objects after which is told how far a sync has come that fetches more than twice as many.
 const TELL_EVERY: usize = 1_000;
 
 /// Milliseconds until a version that its server marks with the present second is looked at again.
 const BLURRED: i64 = 1_500;
-/// Looks after which that time doubles.
-const BLURRED_LOOKS: u32 = 5;
+/// Syncs after which that time doubles.
+const BLURRED_SYNCS: u32 = 5;
 
-/// One calendar and all that is needed to look at it.
+/// One calendar and all that is needed to sync it.
 #[derive(Debug)]
-pub struct Sync<'a, I> {
+pub struct CalendarSync<'a, I> {
     pub http: &'a Http,
     pub store: &'a I,
     /// The source's name.
     pub source: &'a str,
-    pub calendar: &'a CalendarSeen,
+    pub calendar: &'a CalendarInfo,
     pub url: &'a Url,
     pub listed: &'a Listed,
-    pub looked_at: UtcMillis,
+    pub synced_at: UtcMillis,
     pub clock: &'a Clock,
     /// The server's clock when it listed.
     pub server: ServerTime,
@@ -54,12 +54,12 @@ pub struct Sync<'a, I> {
     pub max_size: usize,
 }
 
-/// What this process remembers of a calendar from one look to the next.
+/// What this process remembers of a calendar from one sync to the next.
 #[derive(Debug, Default)]
 pub struct Unsettled {
     pub owed: Owed,
     pub recheck: Recheck,
-    /// Looks, one after the other, that found a version marked with the present second.
+    /// Syncs, one after the other, that found a version marked with the present second.
     blurred: u32,
 }
 
@@ -73,11 +73,11 @@ pub struct Outcome {
     pub report_refused: bool,
     /// Objects that the whole has, where that was listed.
     pub objects: usize,
-    /// When to look again, where that is to be soon.
+    /// When to sync again, where that is to be soon.
     pub again_in: Option<Duration>,
     /// The calendar does not count as read.
     pub is_held: bool,
-    /// Many of its objects are no longer listed, since then, and another look has to find the same.
+    /// Many of its objects are no longer listed, since then, and another sync has to find the same.
     pub vanished: Option<UtcMillis>,
 }
 
@@ -88,10 +88,10 @@ impl Outcome {
         self.faults.push(fault);
     }
 
-    /// Wishes for another look in so many milliseconds.
-    pub fn look_in(&mut self, millis: i64) {
-        let wish = Duration::from_millis(u64::try_from(millis).unwrap_or_default());
-        self.again_in = Some(self.again_in.map_or(wish, |earlier| earlier.min(wish)));
+    /// Wishes for another sync in so many milliseconds.
+    pub fn sync_in(&mut self, millis: i64) {
+        let wait = Duration::from_millis(u64::try_from(millis).unwrap_or_default());
+        self.again_in = Some(self.again_in.map_or(wait, |earlier| earlier.min(wait)));
     }
 }
 
@@ -110,10 +110,10 @@ pub struct News {
     pub is_whole: bool,
 }
 
-/// Milliseconds until the next look after so many that found a version of the present second. A server whose version is
+/// Milliseconds until the next sync after so many that found a version of the present second. A server whose version is
 /// always that is asked less and less often.
-fn blurred_wait(looks: u32) -> i64 {
-    BLURRED.saturating_mul(1 << looks.saturating_sub(BLURRED_LOOKS).min(20))
+fn blurred_wait(syncs: u32) -> i64 {
+    BLURRED.saturating_mul(1 << syncs.saturating_sub(BLURRED_SYNCS).min(20))
 }
 
 /// What becomes of an object whose text cannot be had.
@@ -121,7 +121,7 @@ fn becomes(kept: &Kept, member: &Member) -> &'static str {
     if kept.spelled(member).is_some() { "kept as it is known" } else { "left out" }
 }
 
-/// What a look hands in, and what it remembers while it does.
+/// What a sync hands in, and what it remembers while it does.
 struct Delivery<'a> {
     kept: &'a Kept,
     owed: &'a mut Owed,
@@ -143,11 +143,11 @@ impl Delivery<'_> {
     }
 }
 
-impl<I: SyncStore> Sync<'_, I> {
+impl<I: SyncStore> CalendarSync<'_, I> {
     /// Does `step` for a calendar that was read up to `position`, and asks for what is owed of it.
     ///
     /// # Errors
-    /// Of a request, or of the store. What was handed in stays; the next look begins where this one did.
+    /// Of a request, or of the store. What was handed in stays; the next sync begins where this one did.
     pub async fn run(
         &self,
         position: Option<&Position>,
@@ -186,7 +186,7 @@ impl<I: SyncStore> Sync<'_, I> {
             owed.keep(|key| news.there.contains(key) || put.contains(key));
         }
         let named: HashSet<String> = news.put.iter().map(|member| kept.key(&member.href)).collect();
-        news.put.extend(owed.due(self.looked_at).into_iter().filter(|due| !named.contains(&kept.key(&due.href))));
+        news.put.extend(owed.due(self.synced_at).into_iter().filter(|due| !named.contains(&kept.key(&due.href))));
         let next = match (step, position, outcome.vanished) {
             (_, before, Some(since)) => before.cloned().unwrap_or_default().vanished(since),
             (Step::Rest, Some(position), None) => position.clone(),
@@ -194,10 +194,10 @@ impl<I: SyncStore> Sync<'_, I> {
         };
         unsettled.blurred = if next.more.blurred { unsettled.blurred.saturating_add(1) } else { 0 };
         if next.more.blurred {
-            outcome.look_in(blurred_wait(unsettled.blurred));
+            outcome.sync_in(blurred_wait(unsettled.blurred));
         }
-        if let Some(millis) = next.settles_in(self.looked_at) {
-            outcome.look_in(millis);
+        if let Some(millis) = next.settles_in(self.synced_at) {
+            outcome.sync_in(millis);
         }
         self.hand_in(news, &kept, owed, next.checkpoint(), &mut outcome).await?;
         Ok(outcome)
@@ -237,7 +237,7 @@ impl<I: SyncStore> Sync<'_, I> {
         let suspects = hints.suspects;
         let named: HashSet<String> = suspects.iter().map(|member| kept.key(&member.href)).collect();
         news.put
-            .retain(|member| named.contains(&kept.key(&member.href)) || !unsettled.owed.rests(member, self.looked_at));
+            .retain(|member| named.contains(&kept.key(&member.href)) || !unsettled.owed.rests(member, self.synced_at));
         // Where report and listing say the one and the other, asking for the object tells.
         let is_listed = |href: &str| news.there.contains(&kept.key(href));
         let unlisted: Vec<Member> = suspects.into_iter().filter(|member| !is_listed(&member.href)).collect();
@@ -250,16 +250,16 @@ impl<I: SyncStore> Sync<'_, I> {
         Ok((news, token))
     }
 
-    /// Where the next look starts from.
+    /// Where the next sync starts from.
     fn position(&self, before: Option<&Position>, news: &News, token: Option<String>, outcome: &Outcome) -> Position {
         let whole = news.is_whole;
         let compared = match before {
             Some(before) if !whole => before.compared(),
-            _ => Compared { at: self.looked_at, objects: outcome.objects },
+            _ => Compared { at: self.synced_at, objects: outcome.objects },
         };
         let next = Position::after(self.listed, token, compared, self.server);
-        let next = if whole { next } else { next.reported(self.looked_at) };
-        next.unconfirmed(before, !news.gone.is_empty(), self.looked_at)
+        let next = if whole { next } else { next.reported(self.synced_at) };
+        next.unconfirmed(before, !news.gone.is_empty(), self.synced_at)
     }
 
     async fn hand_in(
@@ -285,18 +285,18 @@ impl<I: SyncStore> Sync<'_, I> {
             self.sort(fetched, &mut delivery);
             self.tell_progress(kept.len(), news.put.len(), &mut fetched_before, came).await;
         }
-        // Without a checkpoint the next look asks again, and finds those that are missing now.
+        // Without a checkpoint the next sync asks again, and finds those that are missing now.
         let now = self.clock.now();
         let is_held = delivery.outcome.is_held || delivery.owed.holds_back(now);
         self.deliver(&mut delivery, (!is_held).then_some(checkpoint)).await?;
         outcome.faults.extend(owed.faults(now));
         if let Some(soon) = owed.soon(now) {
-            outcome.look_in(i64::try_from(soon.as_millis()).unwrap_or(i64::MAX));
+            outcome.sync_in(i64::try_from(soon.as_millis()).unwrap_or(i64::MAX));
         }
         Ok(())
     }
 
-    /// Tells now and then how many objects of a long look were fetched: of `all`, beside the `known` ones.
+    /// Tells now and then how many objects of a long sync were fetched: of `all`, beside the `known` ones.
     async fn tell_progress(&self, known: usize, all: usize, fetched: &mut usize, more: usize) {
         let before = *fetched;
         *fetched += more;
@@ -354,7 +354,7 @@ impl<I: SyncStore> Sync<'_, I> {
             delivery.owe(&member, Why::Lagging, said, now);
         }
         for (member, error) in fetched.refused {
-            // What it is too large for is not asked for at each look.
+            // What it is too large for is not asked for at each sync.
             let why = if matches!(error, CaldavError::TooLarge { .. }) { Why::TooLarge } else { Why::Refused };
             let so = becomes(delivery.kept, &member);
             delivery.owe(&member, why, format!("an object is {so}: {error}"), now);
@@ -375,7 +375,12 @@ impl<I: SyncStore> Sync<'_, I> {
         let mut etag = object.etag.or_else(|| member.etag.clone()).unwrap_or_default();
         let is_named = member.etag.as_ref().is_none_or(|named| is_same_etag(named, &etag));
         let href = kept.spelled(member).unwrap_or(object.href);
-        let put = |etag| Change::Put { href, etag, text: object.text, written: self.written(object.modified, now) };
+        let put = |etag| Change::Put {
+            href,
+            etag,
+            text: object.text,
+            last_modified: self.last_modified(object.modified, now),
+        };
         match member.etag.as_ref().filter(|_| !is_named) {
             None => {
                 owed.arrived(&member.href);
@@ -397,16 +402,16 @@ impl<I: SyncStore> Sync<'_, I> {
     }
 
     /// When an object was written, by this machine's clock. What would be still to come is not known.
-    fn written(&self, modified: Option<UtcMillis>, now: UtcMillis) -> Option<UtcMillis> {
-        modified.map(|modified| modified.plus(self.ahead)).filter(|written| *written <= now)
+    fn last_modified(&self, modified: Option<UtcMillis>, now: UtcMillis) -> Option<UtcMillis> {
+        modified.map(|modified| modified.plus(self.ahead)).filter(|modified| *modified <= now)
     }
 
     /// Hands in one batch.
     pub async fn apply(&self, changes: Vec<Change>, checkpoint: Option<Checkpoint>) -> Result<Taken, CaldavError> {
-        let batch = Batch {
+        let batch = ChangeBatch {
             calendar: self.calendar.clone(),
             made: None,
-            looked_at: self.looked_at,
+            synced_at: self.synced_at,
             changes,
             checkpoint,
             begun: Some(Position::begun(self.listed, self.server).checkpoint()),

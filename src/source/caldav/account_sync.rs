@@ -1,23 +1,23 @@
-//! One look at a whole account.
+//! One sync of a whole account.
 
 use std::collections::{BTreeMap, HashSet};
 
 use super::absent::Missing;
 use super::account::{Account, ListedAt};
+use super::calendar_sync::{CalendarSync, Outcome};
 use super::error::CaldavError;
 use super::position::{Position, ServerTime, Step, next_step};
 use super::requests::calendars::Listed;
-use super::sync::{Outcome, Sync};
-use super::{CaldavSource, Looked, Memory, href};
-use crate::source::{CalendarSeen, Evidence, Known, SyncStore};
+use super::{CaldavSource, Memory, SyncReport, href};
+use crate::source::{CalendarInfo, Evidence, Known, SyncStore};
 use crate::time::UtcMillis;
 
 /// Change reports that a server may refuse one after the other before it is asked for none until the next discovery.
 const MAX_REFUSALS: u32 = 2;
-/// Looks that a new calendar waits for properties that its server cannot give.
+/// Syncs that a new calendar waits for properties that its server cannot give.
 const MAX_WAITS: u32 = 3;
 
-/// Calendars that may fail one after the other as where their server is down or overloaded, before a look asks no more
+/// Calendars that may fail one after the other as where their server is down or overloaded, before a sync asks no more
 /// of it.
 pub const MAX_FAILING: usize = 3;
 
@@ -37,7 +37,7 @@ enum Reading {
     Not,
 }
 
-/// When a look began, by this machine's clock and by the server's.
+/// When a sync began, by this machine's clock and by the server's.
 #[derive(Clone, Copy, Debug)]
 struct Moment {
     here: UtcMillis,
@@ -64,20 +64,20 @@ impl Moment {
 }
 
 impl CaldavSource {
-    /// Looks at the whole account once: hands in what differs from what was handed in before. A calendar that fails
+    /// Syncs the whole account once: hands in what differs from what was handed in before. A calendar that fails
     /// does not stop the others.
     ///
     /// # Errors
     /// When the account cannot be looked at: no answer, no login, nothing there; or [`CaldavError::Store`].
-    pub async fn look(&mut self, store: &impl SyncStore) -> Result<Looked, CaldavError> {
-        let looked = self.look_once(store).await;
-        if looked.as_ref().is_err_and(CaldavError::breaks_trust) {
+    pub async fn sync(&mut self, store: &impl SyncStore) -> Result<SyncReport, CaldavError> {
+        let report = self.sync_once(store).await;
+        if report.as_ref().is_err_and(CaldavError::breaks_trust) {
             self.failures = self.failures.saturating_add(1);
         }
-        looked
+        report
     }
 
-    async fn look_once(&mut self, store: &impl SyncStore) -> Result<Looked, CaldavError> {
+    async fn sync_once(&mut self, store: &impl SyncStore) -> Result<SyncReport, CaldavError> {
         let sent = self.http.sent();
         let here = self.clock.now();
         let (account, listing) = match self.listing(here).await {
@@ -88,7 +88,7 @@ impl CaldavSource {
             found => found?,
         };
         let at = Moment::new(here, self.clock.now(), listing.server_now);
-        let mut looked = Looked::default();
+        let mut report = SyncReport::default();
         let mut known: BTreeMap<String, Known> = BTreeMap::new();
         for calendar in store.calendars(&self.source.name).await? {
             known.insert(href::key(&calendar.href), calendar);
@@ -98,16 +98,16 @@ impl CaldavSource {
         self.memory.retain(|key, _| listed.contains(key) || known.contains_key(key));
         let mut watched: Vec<&ListedAt> =
             listing.calendars.iter().filter(|calendar| self.is_watched(calendar)).collect();
-        // What failed comes last, and else what was not tried for longest comes first: one at which each look ends does
+        // What failed comes last, and else what was not tried for longest comes first: one at which each sync ends does
         // not keep the others from being read.
         watched.sort_by_key(|calendar| self.turn(calendar));
-        looked.calendars = watched.len();
+        report.calendars = watched.len();
         let finds_known = listed.iter().any(|key| known.contains_key(key));
-        self.look_at_all(store, (&account, watched), &mut known, at, &mut looked).await?;
+        self.sync_all(store, (&account, watched), &mut known, at, &mut report).await?;
         let missing = Missing { account: &account, listing: &listing, at: here, finds_known };
-        self.settle_missing(store, missing, known.into_values().collect(), &mut looked).await?;
-        looked.requests = self.http.sent() - sent;
-        Ok(looked)
+        self.settle_missing(store, missing, known.into_values().collect(), &mut report).await?;
+        report.requests = self.http.sent() - sent;
+        Ok(report)
     }
 
     fn turn(&self, calendar: &ListedAt) -> (bool, u64) {
@@ -115,15 +115,15 @@ impl CaldavSource {
         memory.map_or((false, 0), |memory| (memory.failure.is_some(), memory.turn))
     }
 
-    /// Looks at one calendar after the other. One that fails is a fault. Where several do so, one after the other and
-    /// as on a server that is down, the look ends; but not for those that failed at their last look already.
-    async fn look_at_all(
+    /// Syncs one calendar after the other. One that fails is a fault. Where several do so, one after the other and
+    /// as on a server that is down, the sync ends; but not for those that failed at their last sync already.
+    async fn sync_all(
         &mut self,
         store: &impl SyncStore,
         (account, watched): (&Account, Vec<&ListedAt>),
         known: &mut BTreeMap<String, Known>,
         at: Moment,
-        looked: &mut Looked,
+        report: &mut SyncReport,
     ) -> Result<(), CaldavError> {
         let (mut failing, mut newly) = (0, 0);
         let (mut refused, mut reads_known) = (Vec::new(), false);
@@ -132,11 +132,11 @@ impl CaldavSource {
             let known = known.remove(&key);
             let before = self.memory.entry(key.clone()).or_default().failure.clone();
             if let Some(before) = before.clone().filter(|_| failing >= MAX_FAILING) {
-                looked.faults.push(before);
+                report.faults.push(before);
                 continue;
             }
             let sent = self.http.sent();
-            let failure = match self.look_at_one(store, account, (calendar, known), at, looked).await {
+            let failure = match self.sync_one(store, account, (calendar, known), at, report).await {
                 Err(error) if !error.may_concern_the_server() => return Err(error),
                 Err(error) => Some(error),
                 Ok(Reading::Done { is_known }) => {
@@ -157,7 +157,7 @@ impl CaldavSource {
                     if newly >= MAX_FAILING {
                         return Err(error);
                     }
-                    looked.faults.push(error.to_string());
+                    report.faults.push(error.to_string());
                 }
                 None if self.http.sent() > sent => (failing, newly) = (0, 0),
                 None => {}
@@ -166,52 +166,52 @@ impl CaldavSource {
         // Where all are refused, it is the account that is out of order.
         let evidence = if reads_known { Evidence::Healthy } else { Evidence::AllGone };
         for href in refused {
-            looked.changes += self.absent(store, &href, at.here, evidence).await?;
+            report.changes += self.absent(store, &href, at.here, evidence).await?;
         }
         Ok(())
     }
 
-    /// Looks at one calendar, and notes its faults.
+    /// Syncs one calendar, and notes its faults.
     ///
     /// # Errors
     /// Those that concern the whole account, or may.
-    async fn look_at_one(
+    async fn sync_one(
         &mut self,
         store: &impl SyncStore,
         account: &Account,
         (calendar, known): (&ListedAt, Option<Known>),
         at: Moment,
-        looked: &mut Looked,
+        report: &mut SyncReport,
     ) -> Result<Reading, CaldavError> {
         self.turns = self.turns.saturating_add(1);
         self.memory.entry(href::key(&calendar.listed.href)).or_default().turn = self.turns;
-        if !self.is_clear(calendar, known.as_ref(), &mut looked.faults) {
+        if !self.is_clear(calendar, known.as_ref(), &mut report.faults) {
             return Ok(Reading::Not);
         }
-        let calendar = &*self.with_zone(calendar, known.as_ref(), at.here, &mut looked.faults).await?;
+        let calendar = &*self.with_zone(calendar, known.as_ref(), at.here, &mut report.faults).await?;
         let seen = self.seen(account, calendar, known.as_ref());
         let href = known.as_ref().map(|known| known.href.clone());
-        match (self.look_at(store, calendar, (seen, known), at).await, href) {
+        match (self.sync_calendar(store, calendar, (seen, known), at).await, href) {
             (Ok(outcome), href) => {
-                looked.changes += outcome.changes;
-                looked.faults.extend(outcome.faults);
-                looked.again_in = looked.again_in.into_iter().chain(outcome.again_in).min();
+                report.changes += outcome.changes;
+                report.faults.extend(outcome.faults);
+                report.again_in = report.again_in.into_iter().chain(outcome.again_in).min();
                 Ok(Reading::Done { is_known: href.is_some() })
             }
             (Err(error), _) if error.concerns_the_account() || error.may_concern_the_server() => Err(error),
             // A right that was taken back, or a calendar that went since it was listed.
             (Err(error @ (CaldavError::Forbidden { .. } | CaldavError::NotFound { .. })), Some(href)) => {
-                looked.faults.push(error.to_string());
+                report.faults.push(error.to_string());
                 Ok(Reading::Refused { href })
             }
             (Err(error), _) => {
-                looked.faults.push(error.to_string());
+                report.faults.push(error.to_string());
                 Ok(Reading::Not)
             }
         }
     }
 
-    /// Whether enough is known of a calendar to look at it; what is not is a fault. A new one waits a little for what
+    /// Whether enough is known of a calendar to sync it; what is not is a fault. A new one waits a little for what
     /// its server cannot say now, one that is known keeps what it had.
     fn is_clear(&mut self, calendar: &ListedAt, known: Option<&Known>, faults: &mut Vec<String>) -> bool {
         let failing = calendar.listed.failing();
@@ -227,23 +227,23 @@ impl CaldavSource {
         !waits
     }
 
-    async fn look_at(
+    async fn sync_calendar(
         &mut self,
         store: &impl SyncStore,
         calendar: &ListedAt,
-        (seen, known): (CalendarSeen, Option<Known>),
+        (seen, known): (CalendarInfo, Option<Known>),
         at: Moment,
     ) -> Result<Outcome, CaldavError> {
         let memory = self.memory.entry(href::key(&calendar.listed.href)).or_default();
         let listed = memory.steadied(&calendar.listed);
-        let sync = Sync {
+        let sync = CalendarSync {
             http: &self.http,
             store,
             source: &self.source.name,
             calendar: &seen,
             url: &calendar.url,
             listed: &listed,
-            looked_at: at.here,
+            synced_at: at.here,
             clock: &self.clock,
             server: at.there,
             ahead: at.ahead,
@@ -280,12 +280,12 @@ impl CaldavSource {
 }
 
 impl Memory {
-    /// What a look that asks for nothing more tells of a calendar that was read up to `position`.
+    /// What a sync that asks for nothing more tells of a calendar that was read up to `position`.
     fn resting(&self, position: Option<&Position>, at: UtcMillis) -> Outcome {
         let owed = &self.unsettled.owed;
         let mut outcome = Outcome { faults: owed.faults(at), again_in: owed.soon(at), ..Outcome::default() };
         if let Some(millis) = position.and_then(|position| position.settles_in(at)) {
-            outcome.look_in(millis);
+            outcome.sync_in(millis);
         }
         outcome
     }

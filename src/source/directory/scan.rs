@@ -7,34 +7,34 @@ use std::sync::Arc;
 use super::folder::{Content, Entry, Folder, is_whole};
 use super::sorting::Sorted;
 use super::tree::canonical;
-use super::watch::{Doubt, LOOKS};
-use super::{DirectoryError, DirectorySource, Looked, Touched, Watch, blocking};
-use crate::source::{Absence, Batch, CalendarSeen, Change, Checkpoint, Evidence, Known, SyncStore};
+use super::watch::{Doubt, TRIES};
+use super::{DirectoryError, DirectorySource, FsChanges, SyncReport, Watch, blocking};
+use crate::source::{Absence, CalendarInfo, Change, ChangeBatch, Checkpoint, Evidence, Known, SyncStore};
 use crate::time::UtcMillis;
 
 /// Objects in one batch: enough to make a commit worth its flush, few enough to hold in memory.
 const BATCH: usize = 1_000;
 
-/// So many files of a folder that has just come may look unfinished and be looked at again soon.
+/// So many files of a folder that has just come may look unfinished and be read again soon.
 const PATIENCE: usize = 100;
 
-/// A look at the folder.
-struct Look<'a> {
+/// A scan of the folder.
+struct Scan<'a> {
     at: UtcMillis,
     /// The number of the file system that the watched folder lies on.
     device: String,
     watch: Option<&'a Arc<Watch>>,
-    /// How many files that look unfinished may be left for a second look, instead of being handed in as they are.
+    /// How many files that look unfinished may be left for a second scan, instead of being handed in as they are.
     patience: usize,
 }
 
 impl DirectorySource {
-    /// Looks at everything: hands in what differs from what was handed in before. The folders that it visits are
+    /// Scans everything: hands in what differs from what was handed in before. The folders that it visits are
     /// watched by `watch` from then on.
     ///
     /// # Errors
     /// [`DirectoryError::Root`] when the folder cannot be read, [`DirectoryError::Store`].
-    pub async fn look(&self, store: &impl SyncStore, watch: Option<&Arc<Watch>>) -> Result<Looked, DirectoryError> {
+    pub async fn scan(&self, store: &impl SyncStore, watch: Option<&Arc<Watch>>) -> Result<SyncReport, DirectoryError> {
         let at = self.clock.now();
         let known = store.calendars(&self.name).await?;
         self.settings.memory.remember(&known);
@@ -53,37 +53,37 @@ impl DirectorySource {
                 }
             }
         }
-        let look = Look { at, device, watch, patience: 0 };
+        let scan = Scan { at, device, watch, patience: 0 };
         let sorted = Sorted { folders, ..Sorted::default() };
-        self.look_at_folders(store, sorted, known, &look).await
+        self.scan_folders(store, sorted, known, &scan).await
     }
 
-    /// Looks at what an event of the watch touched. Falls back to [`DirectorySource::look`] when that cannot be told.
-    /// It is a part of a look: an event may be handled long after its change (a process that was stopped, a ledger that
-    /// was locked), so what is due since the last look at everything is not past.
+    /// Scans what an event of the watch touched. Falls back to [`DirectorySource::scan`] when that cannot be told.
+    /// It is a part of a scan: an event may be handled long after its change (a process that was stopped, a ledger that
+    /// was locked), so what is due since the last scan of everything is not past.
     ///
     /// # Errors
-    /// As for [`DirectorySource::look`].
-    pub async fn look_at(
+    /// As for [`DirectorySource::scan`].
+    pub async fn scan_changes(
         &self,
         store: &impl SyncStore,
-        touched: Touched,
+        changes: FsChanges,
         watch: &Arc<Watch>,
-    ) -> Result<Looked, DirectoryError> {
-        if touched.everything {
-            return self.look(store, Some(watch)).await;
+    ) -> Result<SyncReport, DirectoryError> {
+        if changes.everything {
+            return self.scan(store, Some(watch)).await;
         }
         let at = self.clock.now();
         let (settings, watching) = (self.settings.clone(), watch.clone());
-        let mut sorted = blocking(move || settings.sort(touched, Some(&watching), at)).await?;
+        let mut sorted = blocking(move || settings.sort(changes, Some(&watching), at)).await?;
         let device = std::mem::take(&mut sorted.device);
-        let look = Look { at, device, watch: Some(watch), patience: PATIENCE };
-        let mut looked = Looked::default();
+        let scan = Scan { at, device, watch: Some(watch), patience: PATIENCE };
+        let mut report = SyncReport::default();
         for (folder, files) in std::mem::take(&mut sorted.files) {
             let Some(seen) = self.settings.seen(&folder) else { continue };
-            looked.calendars += 1;
+            report.calendars += 1;
             for chunk in files.chunks(BATCH) {
-                self.look_at_files(store, (&folder, &seen), chunk, &look, &mut looked).await?;
+                self.scan_files(store, (&folder, &seen), chunk, &scan, &mut report).await?;
             }
         }
         let known = match sorted.touched.is_empty() && sorted.folders.found.is_empty() {
@@ -91,42 +91,42 @@ impl DirectorySource {
             false => store.calendars(&self.name).await?,
         };
         let known = known.into_iter().filter(|known| sorted.touched.contains(&known.href)).collect();
-        let Looked { calendars, changes, faults, notes, absent, unwatched } =
-            self.look_at_folders(store, sorted, known, &look).await?;
-        looked.calendars += calendars;
-        looked.changes += changes;
-        looked.faults.extend(faults);
-        Ok(Looked { notes, absent, unwatched, ..looked })
+        let SyncReport { calendars, changes, faults, notes, absent, unwatched } =
+            self.scan_folders(store, sorted, known, &scan).await?;
+        report.calendars += calendars;
+        report.changes += changes;
+        report.faults.extend(faults);
+        Ok(SyncReport { notes, absent, unwatched, ..report })
     }
 
     /// Hands in what differs in calendars that were found, and says which of the `known` ones were not.
-    async fn look_at_folders(
+    async fn scan_folders(
         &self,
         store: &impl SyncStore,
         sorted: Sorted,
         known: Vec<Known>,
-        look: &Look<'_>,
-    ) -> Result<Looked, DirectoryError> {
+        scan: &Scan<'_>,
+    ) -> Result<SyncReport, DirectoryError> {
         let mut folders = sorted.folders;
         folders.faults.extend(self.settings.fault(&folders.found));
         let unread = folders.unread.iter().map(|(_, fault)| fault).filter(|fault| !fault.is_empty()).cloned();
         folders.faults.extend(unread);
-        let mut looked = Looked {
+        let mut report = SyncReport {
             faults: folders.faults,
             notes: folders.notes,
             unwatched: folders.unwatched.map(|reason| {
                 let path = self.settings.path.display().to_string();
                 DirectoryError::Watch { path, reason }.to_string()
             }),
-            ..Looked::default()
+            ..SyncReport::default()
         };
         let mut missing: HashMap<String, Known> = known.into_iter().map(|known| (known.href.clone(), known)).collect();
         for folder in folders.found {
             let known = missing.remove(&folder.href);
             match (self.settings.seen(&folder), known) {
                 (Some(seen), known) => {
-                    looked.calendars += 1;
-                    self.look_at_folder(store, (folder, seen), known, look, &mut looked).await?;
+                    report.calendars += 1;
+                    self.scan_folder(store, (folder, seen), known, scan, &mut report).await?;
                 }
                 // It is called otherwise than it was, and may be called so again; or what says so is not mounted.
                 (None, Some(known)) if self.is_wanted(&known) => {
@@ -134,29 +134,29 @@ impl DirectorySource {
                         true => Evidence::AllGone,
                         false => Evidence::Healthy,
                     };
-                    self.miss(store, &known.href, evidence, look, &mut looked).await?;
+                    self.miss(store, &known.href, evidence, scan, &mut report).await?;
                 }
-                (None, Some(known)) => self.drop(store, &known.href, &mut looked).await?,
+                (None, Some(known)) => self.drop(store, &known.href, &mut report).await?,
                 (None, None) => {}
             }
         }
-        let in_order = folders.unread.is_empty() && (sorted.others || looked.calendars > 0);
+        let in_order = folders.unread.is_empty() && (sorted.others || report.calendars > 0);
         let evidence = if in_order { Evidence::Healthy } else { Evidence::AllGone };
         for known in missing.into_values() {
             if !self.is_wanted(&known) {
-                self.drop(store, &known.href, &mut looked).await?;
+                self.drop(store, &known.href, &mut report).await?;
                 continue;
             }
-            match self.place_of(&known, &folders.unread, look).await? {
+            match self.place_of(&known, &folders.unread, scan).await? {
                 PlaceOf::Unread => {}
-                PlaceOf::Gone => self.miss(store, &known.href, evidence, look, &mut looked).await?,
+                PlaceOf::Gone => self.miss(store, &known.href, evidence, scan, &mut report).await?,
                 PlaceOf::Elsewhere(path) => {
-                    looked.faults.push(unmounted(&path));
-                    self.miss(store, &known.href, Evidence::AllGone, look, &mut looked).await?;
+                    report.faults.push(unmounted(&path));
+                    self.miss(store, &known.href, Evidence::AllGone, scan, &mut report).await?;
                 }
             }
         }
-        Ok(looked)
+        Ok(report)
     }
 
     fn is_wanted(&self, known: &Known) -> bool {
@@ -169,26 +169,26 @@ impl DirectorySource {
         store: &impl SyncStore,
         href: &str,
         evidence: Evidence,
-        look: &Look<'_>,
-        looked: &mut Looked,
+        scan: &Scan<'_>,
+        report: &mut SyncReport,
     ) -> Result<(), DirectoryError> {
-        match store.calendar_absent(&self.name, href, look.at, evidence).await? {
+        match store.calendar_absent(&self.name, href, scan.at, evidence).await? {
             Absence::Kept { .. } => {
                 self.settings.memory.found(href, false);
-                looked.absent += 1;
+                report.absent += 1;
             }
             Absence::Dropped => {
                 self.settings.memory.lock().remove(href);
-                looked.changes += 1;
+                report.changes += 1;
             }
         }
         Ok(())
     }
 
     /// Says that a calendar is not wanted any more.
-    async fn drop(&self, store: &impl SyncStore, href: &str, looked: &mut Looked) -> Result<(), DirectoryError> {
+    async fn drop(&self, store: &impl SyncStore, href: &str, report: &mut SyncReport) -> Result<(), DirectoryError> {
         store.calendar_gone(&self.name, href).await?;
-        looked.changes += 1;
+        report.changes += 1;
         Ok(())
     }
 
@@ -197,9 +197,9 @@ impl DirectorySource {
         &self,
         known: &Known,
         unread: &[(PathBuf, String)],
-        look: &Look<'_>,
+        scan: &Scan<'_>,
     ) -> Result<PlaceOf, DirectoryError> {
-        let (settings, at) = (self.settings.clone(), look.at);
+        let (settings, at) = (self.settings.clone(), scan.at);
         let (href, device) = (known.href.clone(), device_of(&known.checkpoint).cloned());
         let unread: Vec<PathBuf> = unread.iter().map(|(folder, _)| folder.clone()).collect();
         blocking(move || {
@@ -215,29 +215,29 @@ impl DirectorySource {
     }
 
     /// Hands in what differs in one calendar.
-    async fn look_at_folder(
+    async fn scan_folder(
         &self,
         store: &impl SyncStore,
-        (folder, seen): (Folder, CalendarSeen),
+        (folder, seen): (Folder, CalendarInfo),
         known: Option<Known>,
-        look: &Look<'_>,
-        looked: &mut Looked,
+        scan: &Scan<'_>,
+        report: &mut SyncReport,
     ) -> Result<(), DirectoryError> {
         let mut etags = store.etags(&self.name, &seen.href).await?;
         let listed = folder.clone();
         let entries = match blocking(move || listed.entries()).await {
             Ok(entries) => entries,
             Err(error) => {
-                looked.faults.push(format!("the folder {} cannot be read: {error}", folder.path.display()));
+                report.faults.push(format!("the folder {} cannot be read: {error}", folder.path.display()));
                 return Ok(());
             }
         };
-        looked.notes.extend(entries.notes);
+        report.notes.extend(entries.notes);
         let is_elsewhere =
             known.as_ref().and_then(|known| device_of(&known.checkpoint)).is_some_and(|d| *d != folder.device);
         if entries.files.is_empty() && is_elsewhere && !etags.is_empty() {
-            looked.faults.push(unmounted(&folder.path));
-            return self.miss(store, &seen.href, Evidence::AllGone, look, looked).await;
+            report.faults.push(unmounted(&folder.path));
+            return self.miss(store, &seen.href, Evidence::AllGone, scan, report).await;
         }
         let changed: Vec<Entry> = entries
             .files
@@ -245,9 +245,9 @@ impl DirectorySource {
             .filter(|entry| etags.remove(&entry.name).is_none_or(|etag| etag != entry.etag))
             .collect();
         let gone: Vec<Change> = etags.into_keys().map(|href| Change::Gone { href }).collect();
-        looked.changes += changed.len() + gone.len();
-        let checkpoint = Checkpoint { ctag: Some(look.device.clone()), sync_token: Some(folder.device.clone()) };
-        let batch = |changes, last: bool| look.batch((&folder, &seen), changes, last.then(|| checkpoint.clone()));
+        report.changes += changed.len() + gone.len();
+        let checkpoint = Checkpoint { ctag: Some(scan.device.clone()), sync_token: Some(folder.device.clone()) };
+        let batch = |changes, last: bool| scan.batch((&folder, &seen), changes, last.then(|| checkpoint.clone()));
         if changed.is_empty() {
             store.apply(&self.name, batch(gone, true)).await?;
             return Ok(());
@@ -259,12 +259,12 @@ impl DirectorySource {
         let mut read = self.read(&folder, chunks.next()).await;
         while let Some(content) = read {
             if let Some(fault) = content.failed {
-                // What it holds is not seen: that is no look.
-                looked.faults.extend(fault);
+                // What it holds is not seen: that is no scan.
+                report.faults.extend(fault);
                 return Ok(());
             }
-            let mut changes = look.finished(&folder, content.changes);
-            changes.extend(unreadable(&folder, content.unread, looked));
+            let mut changes = scan.finished(&folder, content.changes);
+            changes.extend(unreadable(&folder, content.unread, report));
             let next = chunks.next();
             let batch = batch(changes, next.is_none());
             // While one batch is planned and written, the next one is read.
@@ -277,19 +277,19 @@ impl DirectorySource {
 
     /// Hands in some files of a calendar that were touched. One that may still be written, or cannot be used, is looked
     /// at again soon.
-    async fn look_at_files(
+    async fn scan_files(
         &self,
         store: &impl SyncStore,
-        (folder, seen): (&Folder, &CalendarSeen),
+        (folder, seen): (&Folder, &CalendarInfo),
         files: &[(Entry, Doubt)],
-        look: &Look<'_>,
-        looked: &mut Looked,
+        scan: &Scan<'_>,
+        report: &mut SyncReport,
     ) -> Result<(), DirectoryError> {
         let doubts: HashMap<&str, &Doubt> = files.iter().map(|(entry, doubt)| (entry.name.as_str(), doubt)).collect();
         let again = |href: &str, etag: Option<String>| {
-            let looks = doubts.get(href).map_or(0, |doubt| doubt.looks);
-            let watch = look.watch.filter(|_| looks < LOOKS);
-            watch.map(|watch| watch.again(folder.file(href), Doubt { looks: looks + 1, etag })).is_some()
+            let tries = doubts.get(href).map_or(0, |doubt| doubt.tries);
+            let watch = scan.watch.filter(|_| tries < TRIES);
+            watch.map(|watch| watch.again(folder.file(href), Doubt { tries: tries + 1, etag })).is_some()
         };
         // What was handed in already and is as it was is left alone.
         let is_news = |(entry, doubt): &&(Entry, Doubt)| doubt.etag.as_ref() != Some(&entry.etag);
@@ -304,9 +304,9 @@ impl DirectorySource {
         });
         content.unread.retain(|(href, _)| !again(href, None));
         let Content { mut changes, unread, failed } = content;
-        looked.faults.extend(failed.flatten());
-        looked.changes += changes.len();
-        changes.extend(unreadable(folder, unread, looked));
+        report.faults.extend(failed.flatten());
+        report.changes += changes.len();
+        changes.extend(unreadable(folder, unread, report));
         if changes.is_empty() {
             return Ok(());
         }
@@ -317,7 +317,7 @@ impl DirectorySource {
                 Change::Unreadable { .. } | Change::Gone { .. } => None,
             })
             .collect();
-        let taken = store.apply(&self.name, look.batch((folder, seen), changes, None)).await?;
+        let taken = store.apply(&self.name, scan.batch((folder, seen), changes, None)).await?;
         for href in taken.unreadable {
             again(&href, etags.get(&href).cloned());
         }
@@ -340,7 +340,7 @@ enum PlaceOf {
     Elsewhere(PathBuf),
 }
 
-impl Look<'_> {
+impl Scan<'_> {
     /// Without those `changes` that may still be written: they are looked at again soon.
     fn finished(&self, folder: &Folder, mut changes: Vec<Change>) -> Vec<Change> {
         let Some(watch) = self.watch else { return changes };
@@ -348,7 +348,7 @@ impl Look<'_> {
         changes.retain(|change| match change {
             Change::Put { href, text, .. } if left > 0 && !is_whole(text) => {
                 left -= 1;
-                watch.again(folder.file(href), Doubt { looks: 1, etag: None });
+                watch.again(folder.file(href), Doubt { tries: 1, etag: None });
                 false
             }
             _ => true,
@@ -358,14 +358,14 @@ impl Look<'_> {
 
     fn batch(
         &self,
-        (folder, seen): (&Folder, &CalendarSeen),
+        (folder, seen): (&Folder, &CalendarInfo),
         changes: Vec<Change>,
         checkpoint: Option<Checkpoint>,
-    ) -> Batch {
-        Batch {
+    ) -> ChangeBatch {
+        ChangeBatch {
             calendar: seen.clone(),
             made: folder.made,
-            looked_at: self.at,
+            synced_at: self.at,
             changes,
             checkpoint,
             begun: None,
@@ -374,9 +374,9 @@ impl Look<'_> {
     }
 }
 
-/// What is handed in of files of `folder` that cannot be read, each with why; `looked` tells of them.
-fn unreadable(folder: &Folder, unread: Vec<(String, String)>, looked: &mut Looked) -> Vec<Change> {
-    looked.faults.extend(unread.iter().map(|(href, reason)| folder.fault(href, reason)));
+/// What is handed in of files of `folder` that cannot be read, each with why; `report` tells of them.
+fn unreadable(folder: &Folder, unread: Vec<(String, String)>, report: &mut SyncReport) -> Vec<Change> {
+    report.faults.extend(unread.iter().map(|(href, reason)| folder.fault(href, reason)));
     unread.into_iter().map(|(href, fault)| Change::Unreadable { href, fault }).collect()
 }
 
