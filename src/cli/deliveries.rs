@@ -38,7 +38,7 @@ enum DeliveryCommand {
 /// Try deliveries again at once: those that failed, wait or were cancelled
 #[derive(Debug, clap::Args)]
 struct RetryArgs {
-    /// Which, as the list names them: RING/SINK or RING/SINK/RECIPIENT
+    /// Which, as the list names them: FIRING/SINK or FIRING/SINK/RECIPIENT
     #[arg(value_name = "ID", required_unless_present = "all", conflicts_with = "all")]
     ids: Vec<DeliveryId>,
     /// All that failed or wait
@@ -51,7 +51,7 @@ struct RetryArgs {
 /// Cancel deliveries that are pending
 #[derive(Debug, clap::Args)]
 struct CancelArgs {
-    /// Which, as the list names them: RING/SINK or RING/SINK/RECIPIENT
+    /// Which, as the list names them: FIRING/SINK or FIRING/SINK/RECIPIENT
     #[arg(value_name = "ID", required = true)]
     ids: Vec<DeliveryId>,
     #[command(flatten)]
@@ -63,7 +63,7 @@ struct CancelArgs {
 #[serde(rename_all = "camelCase")]
 struct DeliveryEntry {
     id: String,
-    ring: i64,
+    firing: i64,
     sink: String,
     recipient: String,
     state: String,
@@ -129,14 +129,14 @@ fn list(args: &Args, context: &mut Context) -> anyhow::Result<ExitStatus> {
 }
 
 fn id(row: &DeliveryRow) -> String {
-    DeliveryId { ring: row.ring, sink: row.sink.clone(), recipient: row.recipient.clone() }.to_string()
+    DeliveryId { firing: row.firing, sink: row.sink.clone(), recipient: row.recipient.clone() }.to_string()
 }
 
 fn json(row: DeliveryRow) -> DeliveryEntry {
     let seen = NotificationSummary::of(&row.notification);
     DeliveryEntry {
         id: id(&row),
-        ring: row.ring,
+        firing: row.firing,
         next_attempt: (row.state == "pending").then(|| row.next_attempt.to_string()),
         sink: row.sink,
         recipient: row.recipient,

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::common::{LedgerArgs, NotificationSummary, block_on, length, written};
 use super::{Context, instant, printer::ExitStatus, printer::Style, printer::Table};
-use crate::ledger::{Inspector, RingRow};
+use crate::ledger::{FiringRow, Inspector};
 use crate::time::UtcMillis;
 
 /// List what has rung, was missed or was held back, the latest last
@@ -20,11 +20,11 @@ pub(super) struct Args {
     ledger: LedgerArgs,
 }
 
-/// `firings --json`: one object a ring.
+/// `firings --json`: one object a firing.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Firing {
-    ring: i64,
+    firing: i64,
     notification_id: String,
     /// When it was due.
     due: String,
@@ -33,7 +33,7 @@ struct Firing {
     /// Milliseconds from the one to the other.
     lateness: i64,
     state: String,
-    /// How many rings it stands for.
+    /// How many firings it stands for.
     count: i64,
     user_id: String,
     calendar_name: String,
@@ -44,12 +44,12 @@ struct Firing {
     href: Option<String>,
 }
 
-impl From<RingRow> for Firing {
-    fn from(row: RingRow) -> Firing {
+impl From<FiringRow> for Firing {
+    fn from(row: FiringRow) -> Firing {
         let seen = NotificationSummary::of(&row.notification);
         let name = if seen.calendar_name.is_empty() { row.calendar.unwrap_or_default() } else { seen.calendar_name };
         Firing {
-            ring: row.id,
+            firing: row.id,
             notification_id: seen.notification_id,
             due: row.due.to_string(),
             fired_at: row.fired_at.to_string(),
@@ -69,33 +69,33 @@ impl From<RingRow> for Firing {
 
 pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<ExitStatus> {
     let config = args.ledger.config(context)?;
-    let mut rings = block_on(async {
+    let mut firings = block_on(async {
         let mut inspector = Inspector::open(&config.ledger).await?;
-        let rings = inspector.rings(args.since.unwrap_or(UtcMillis::MIN), None, args.limit).await?;
+        let firings = inspector.firings(args.since.unwrap_or(UtcMillis::MIN), None, args.limit).await?;
         inspector.close().await?;
-        Ok(rings)
+        Ok(firings)
     })?;
-    rings.reverse();
+    firings.reverse();
     if context.printer.json() {
-        for ring in rings {
-            context.printer.object(&Firing::from(ring))?;
+        for firing in firings {
+            context.printer.object(&Firing::from(firing))?;
         }
     } else {
-        context.printer.table(&table(rings))?;
+        context.printer.table(&table(firings))?;
     }
     Ok(ExitStatus::Success)
 }
 
-fn table(rings: Vec<RingRow>) -> Table {
-    let mut table = Table::new(&["RING", "DUE", "LATE", "STATE", "ACTION", "USER", "CALENDAR", "SUMMARY"]);
-    for ring in rings {
-        let due = written(ring.due);
-        let firing = Firing::from(ring);
+fn table(firings: Vec<FiringRow>) -> Table {
+    let mut table = Table::new(&["FIRING", "DUE", "LATE", "STATE", "ACTION", "USER", "CALENDAR", "SUMMARY"]);
+    for firing in firings {
+        let due = written(firing.due);
+        let firing = Firing::from(firing);
         let style = if firing.state == "fired" { Style::Good } else { Style::Doubtful };
         let state = if firing.count > 1 { format!("{} ×{}", firing.state, firing.count) } else { firing.state };
         let plain = |text: String| (text, Style::Plain);
         table.row([
-            plain(firing.ring.to_string()),
+            plain(firing.firing.to_string()),
             plain(due),
             plain(length(firing.lateness)),
             (state, style),

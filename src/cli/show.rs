@@ -5,10 +5,10 @@ use serde::Serialize;
 use super::common::{LedgerArgs, NotificationSummary, block_on, distance, written, written_or_dash};
 use super::upcoming::{Upcoming, UpcomingAlarms, no_sink_notes};
 use super::{Context, printer::ExitStatus, printer::Style, printer::Table};
-use crate::ledger::{Inspector, ObjectRow, RingRow, RingsOf};
+use crate::ledger::{FiringRow, FiringsOf, Inspector, ObjectRow};
 use crate::time::UtcMillis;
 
-/// How many rings, past and to come, are shown.
+/// How many firings, past and to come, are shown.
 const RINGS: usize = 10;
 
 /// Show an event or to-do: where it is, what is wrong in it, what it has rung and what it will ring
@@ -39,7 +39,7 @@ struct Shown<'a> {
     next_due: Option<String>,
     /// The next rings, as `alarms` lists them.
     upcoming: &'a [Upcoming],
-    /// The last rings, the latest last.
+    /// The last firings, the latest last.
     fired: Vec<Fired>,
     #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<String>,
@@ -48,7 +48,7 @@ struct Shown<'a> {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Fired {
-    ring: i64,
+    firing: i64,
     due: String,
     fired_at: String,
     state: String,
@@ -59,7 +59,7 @@ struct Fired {
 struct Seen {
     object: ObjectRow,
     upcoming: Vec<Upcoming>,
-    fired: Vec<RingRow>,
+    fired: Vec<FiringRow>,
 }
 
 pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<ExitStatus> {
@@ -70,8 +70,8 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<ExitStat
         let mut inspector = Inspector::open(&config.ledger).await?;
         let mut seen = Vec::new();
         for object in inspector.objects_of(&args.uid).await? {
-            let of = RingsOf { object: object.id, uid: &args.uid, user: &object.calendar.user };
-            let mut fired = inspector.rings(UtcMillis::MIN, Some(of), i64::try_from(RINGS)?).await?;
+            let of = FiringsOf { object: object.id, uid: &args.uid, user: &object.calendar.user };
+            let mut fired = inspector.firings(UtcMillis::MIN, Some(of), i64::try_from(RINGS)?).await?;
             fired.reverse();
             let upcoming = upcoming_alarms.instances_of(&object, &args.uid, RINGS);
             seen.push(Seen { object, upcoming, fired });
@@ -102,8 +102,8 @@ fn faults(object: &ObjectRow) -> Vec<String> {
 
 fn shown<'a>(seen: &'a Seen, args: &'a Args) -> Shown<'a> {
     let Seen { object, upcoming, .. } = seen;
-    let fired = |row: &RingRow| Fired {
-        ring: row.id,
+    let fired = |row: &FiringRow| Fired {
+        firing: row.id,
         due: row.due.to_string(),
         fired_at: row.fired_at.to_string(),
         state: row.state.clone(),

@@ -11,7 +11,7 @@ use crate::config::{Config, SourceKind};
 use crate::ledger::{self, CalendarRow, Inspector, SourceRow, Stats};
 use crate::time::UtcMillis;
 
-/// How many of the last rings the lateness is worked out from.
+/// How many of the last firings the lateness is worked out from.
 const RECENT_RINGS: i64 = 1000;
 
 /// Show whether the daemon runs, what its sources say, what is armed and what is owed
@@ -44,10 +44,10 @@ struct StatusReport {
     users_without_address: Vec<String>,
 }
 
-/// How late recent rings were fired, in milliseconds.
+/// How late recent firings were fired, in milliseconds.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 struct Lateness {
-    rings: usize,
+    firings: usize,
     p50: i64,
     p99: i64,
     max: i64,
@@ -146,7 +146,7 @@ impl Lateness {
     fn of(sorted: &[i64]) -> Option<Lateness> {
         // The smallest value that at least so many hundredths of all do not exceed.
         let rank = |hundredths: usize| sorted.get((sorted.len() * hundredths).div_ceil(100).saturating_sub(1)).copied();
-        Some(Lateness { rings: sorted.len(), p50: rank(50)?, p99: rank(99)?, max: *sorted.last()? })
+        Some(Lateness { firings: sorted.len(), p50: rank(50)?, p99: rank(99)?, max: *sorted.last()? })
     }
 }
 
@@ -207,7 +207,7 @@ fn print_text(
         || "nothing has rung yet".to_owned(),
         |late| {
             let (p50, p99, max) = (length(late.p50), length(late.p99), length(late.max));
-            format!("p50 {p50}, p99 {p99}, max {max} (rings: {})", late.rings)
+            format!("p50 {p50}, p99 {p99}, max {max} (firings: {})", late.firings)
         },
     );
     let Stats { calendars, objects, faulty, armed, pending, failed, .. } = stats;
@@ -283,8 +283,8 @@ mod tests {
     #[test]
     fn lateness_by_rank() {
         assert_eq!(Lateness::of(&[]), None);
-        assert_eq!(Lateness::of(&[4]), Some(Lateness { rings: 1, p50: 4, p99: 4, max: 4 }));
+        assert_eq!(Lateness::of(&[4]), Some(Lateness { firings: 1, p50: 4, p99: 4, max: 4 }));
         let hundred: Vec<i64> = (1..=200).collect();
-        assert_eq!(Lateness::of(&hundred), Some(Lateness { rings: 200, p50: 100, p99: 198, max: 200 }));
+        assert_eq!(Lateness::of(&hundred), Some(Lateness { firings: 200, p50: 100, p99: 198, max: 200 }));
     }
 }

@@ -56,7 +56,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<ExitStat
         let _ = rustls::crypto::ring::default_provider().install_default();
         let sink = Sink::open(settings, &sink_context)?;
         let delivery =
-            ClaimedDelivery { ring: 0, recipient: recipient.clone(), json: json.into(), attempts: 0, unknown: 0 };
+            ClaimedDelivery { firing: 0, recipient: recipient.clone(), json: json.into(), attempts: 0, unknown: 0 };
         Ok(sink.send_one(delivery).await)
     })?;
     let to = if recipient.is_empty() { String::new() } else { format!(" for {recipient}") };

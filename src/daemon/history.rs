@@ -12,7 +12,7 @@ use crate::time::UtcMillis;
 const FIRST: Duration = Duration::from_secs(10 * 60);
 /// And how often after that.
 const EVERY: Duration = Duration::from_secs(60 * 60);
-/// Rings in one transaction.
+/// Firings in one transaction.
 const BATCH: i64 = 100;
 /// From one batch to the next.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -94,7 +94,7 @@ impl HistoryPruner {
             }
         }
         if forgotten > 0 {
-            tracing::info!(rings = forgotten, before = %before, "old history was forgotten");
+            tracing::info!(firings = forgotten, before = %before, "old history was forgotten");
         }
         Ok(())
     }

@@ -332,5 +332,5 @@ fn announce(fired: FireStats, wakeups: &[Arc<Notify>]) {
             wakeup.notify_one();
         }
     }
-    tracing::debug!(rings.new = fired.rings, rings.already = fired.already, fired.deliveries, "fired");
+    tracing::debug!(firings.new = fired.firings, firings.already = fired.already, fired.deliveries, "fired");
 }

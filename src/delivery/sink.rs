@@ -19,8 +19,8 @@ use crate::config::{self, SinkKind};
 /// One claimed delivery, ready to be sent.
 #[derive(Clone, Debug)]
 pub struct ClaimedDelivery {
-    /// The ring's id in the ledger.
-    pub ring: i64,
+    /// The firing's id in the ledger.
+    pub firing: i64,
     /// The bare address for sinks that send one message a recipient; else empty.
     pub recipient: String,
     /// The `CalendarAlarm` object as it is stored: one line, all keys.
@@ -57,7 +57,7 @@ pub enum Outcome {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finished {
     /// As in [`ClaimedDelivery`].
-    pub ring: i64,
+    pub firing: i64,
     /// As in [`ClaimedDelivery`].
     pub recipient: String,
     pub outcome: Outcome,
@@ -309,6 +309,6 @@ pub mod samples {
 
     /// A first attempt at `json`.
     pub fn delivery(json: &str) -> ClaimedDelivery {
-        ClaimedDelivery { ring: 1, recipient: String::new(), json: json.into(), attempts: 0, unknown: 0 }
+        ClaimedDelivery { firing: 1, recipient: String::new(), json: json.into(), attempts: 0, unknown: 0 }
     }
 }

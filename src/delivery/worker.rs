@@ -218,15 +218,15 @@ impl<C: Transport> DeliveryWorker<C> {
         }
         let mut fired = Vec::with_capacity(claimed.len());
         let mut deliveries = Vec::with_capacity(claimed.len());
-        for Claimed { ring, recipient, attempts, unknown, fired_at, notification } in claimed {
+        for Claimed { firing, recipient, attempts, unknown, fired_at, notification } in claimed {
             // A clock that was set ends leases; what is being sent is not sent beside it.
-            if self.in_flight().contains_key(&(ring, recipient.clone())) {
+            if self.in_flight().contains_key(&(firing, recipient.clone())) {
                 continue;
             }
             fired.push(fired_at);
             let count = |count: i64| u32::try_from(count).unwrap_or(u32::MAX);
             let (attempts, unknown) = (count(attempts), count(unknown));
-            deliveries.push(ClaimedDelivery { ring, recipient, json: notification, attempts, unknown });
+            deliveries.push(ClaimedDelivery { firing, recipient, json: notification, attempts, unknown });
         }
         let outcomes = match pass {
             Pass::One => self.try_one(&deliveries, &fired).await,
@@ -257,7 +257,7 @@ impl<C: Transport> DeliveryWorker<C> {
         let mut count = 0;
         for ((delivery, fired), outcome) in deliveries.iter().zip(fired).zip(outcomes) {
             if *outcome == Outcome::InFlight {
-                in_flight.insert((delivery.ring, delivery.recipient.clone()), (delivery.clone(), *fired, files));
+                in_flight.insert((delivery.firing, delivery.recipient.clone()), (delivery.clone(), *fired, files));
                 count += 1;
             }
         }
@@ -268,7 +268,7 @@ impl<C: Transport> DeliveryWorker<C> {
     async fn put_back(&self, deliveries: &[ClaimedDelivery], outcomes: &[Outcome]) {
         let not_attempted = deliveries.iter().zip(outcomes).filter(|(_, outcome)| **outcome == Outcome::NotAttempted);
         let not_attempted: Vec<_> =
-            not_attempted.map(|(delivery, _)| (delivery.ring, delivery.recipient.clone())).collect();
+            not_attempted.map(|(delivery, _)| (delivery.firing, delivery.recipient.clone())).collect();
         if !not_attempted.is_empty() {
             self.ledger.unclaim(self.id, &not_attempted).await;
         }
@@ -277,8 +277,8 @@ impl<C: Transport> DeliveryWorker<C> {
     /// Notes how what was being sent has ended; the next batch settles it.
     async fn conclude(&self, finished: Vec<Finished>) -> BatchResult {
         let (mut deliveries, mut fired, mut outcomes) = (Vec::new(), Vec::new(), Vec::new());
-        for Finished { ring, recipient, outcome } in finished {
-            let Some((delivery, fired_at, files)) = self.in_flight().remove(&(ring, recipient)) else { continue };
+        for Finished { firing, recipient, outcome } in finished {
+            let Some((delivery, fired_at, files)) = self.in_flight().remove(&(firing, recipient)) else { continue };
             self.note(std::slice::from_ref(&outcome), files);
             deliveries.push(delivery);
             fired.push(fired_at);
@@ -383,7 +383,7 @@ impl<C: Transport> DeliveryWorker<C> {
         let mut result = BatchResult::default();
         let settlement = |((delivery, fired), outcome): ((ClaimedDelivery, &UtcMillis), Outcome)| {
             let number = delivery.attempts.saturating_add(1);
-            let seed = delivery.ring.unsigned_abs();
+            let seed = delivery.firing.unsigned_abs();
             let attempt = Attempt { number, unknown: delivery.unknown, fired: *fired, now, seed };
             let unknown = matches!(outcome, Outcome::Unknown { .. });
             let next_state = decide(attempt, outcome, self.give_up_after)?;
@@ -392,24 +392,24 @@ impl<C: Transport> DeliveryWorker<C> {
                     result.delivered += 1;
                     // One that goes to an address, which the log does not name.
                     if !delivery.recipient.is_empty() {
-                        let id = format!("{}/{}", delivery.ring, self.sink.name());
+                        let id = format!("{}/{}", delivery.firing, self.sink.name());
                         tracing::info!(delivery.id = id, "a mail was sent");
                     }
                 }
                 NextState::Retry { response, at } => {
                     result.retry += 1;
-                    tracing::debug!(sink.name = self.sink.name(), delivery.ring = delivery.ring, delivery.response = %response,
+                    tracing::debug!(sink.name = self.sink.name(), delivery.firing = delivery.firing, delivery.response = %response,
                         delivery.next_attempt = %at, "an alarm could not be delivered");
                 }
                 // Told once, of all.
                 NextState::Waits { .. } => result.retry += 1,
                 NextState::Failed { response } => {
                     result.failed += 1;
-                    tracing::debug!(sink.name = self.sink.name(), delivery.ring = delivery.ring, delivery.response = %response,
+                    tracing::debug!(sink.name = self.sink.name(), delivery.firing = delivery.firing, delivery.response = %response,
                         "an alarm will not be delivered");
                 }
             }
-            Some(Settlement { ring: delivery.ring, recipient: delivery.recipient, next_state, unknown })
+            Some(Settlement { firing: delivery.firing, recipient: delivery.recipient, next_state, unknown })
         };
         let settlements = deliveries.into_iter().zip(fired).zip(outcomes).filter_map(settlement).collect();
         (result, settlements)

@@ -88,11 +88,11 @@ impl Ingest {
         let now = self.clock.now();
         // What syncs say that are not in the ledger is in the future as well.
         self.syncs().latest.retain(|_, at| *at <= now);
-        if let Some(Undone { rings, deliveries }) = self.ledger.undo_future_records(now, self.max_lateness).await? {
+        if let Some(Undone { firings, deliveries }) = self.ledger.undo_future_records(now, self.max_lateness).await? {
             // Planning again may fail, and the next try finds nothing to undo.
             self.bell.fired(FireStats { deliveries, ..FireStats::default() });
             tracing::warn!(
-                rings,
+                firings,
                 deliveries,
                 "the clock was ahead and has been set back; what was missed meanwhile and is still to come will ring"
             );

@@ -5,7 +5,7 @@ use super::{Ledger, LedgerError};
 
 /// What `calendars --faults` says of an object that is set aside; three is what migrations/0009_attempts.sql says.
 pub(super) const SET_ASIDE: &str =
-    "Reveille ended each of three times that it worked out its alarms: it does not ring until it is changed";
+    "Reveille ended each of three times that it worked out its alarms: it does not firing until it is changed";
 
 /// What processes before this one ended at.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

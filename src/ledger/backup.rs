@@ -27,7 +27,7 @@ const SET_META: &str =
 // What was pending in the copy has been sent since, or has not: nobody can tell, so it is a person's choice.
 const GIVE_UP: &str = "UPDATE deliveries SET state = 'failed', settled_at = ?2,
     response = 'it was pending in the backup that was put back; whether it was sent since is not known'
-    WHERE state = 'pending' AND ring IN (SELECT id FROM rings WHERE due <= ?1)";
+    WHERE state = 'pending' AND firing IN (SELECT id FROM firings WHERE due <= ?1)";
 
 /// A ledger that was put back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -22,14 +22,14 @@ pub const GAVE_UP: &str = "gave up after ";
 /// what was undone is armed nowhere.
 const REPLANNING: &str = "clock_replanning";
 
-// `wrong`: rings that count as missed by a clock that was ahead, and that are still to come or not too late. What was
+// `wrong`: firings that count as missed by a clock that was ahead, and that are still to come or not too late. What was
 // due when its object said something else is not owed by what the object says now: it stays as it is.
 macro_rules! with_wrong {
     ($rest:literal) => {
         concat!(
-            "WITH wrong AS (SELECT r.id, r.object, r.due, r.fired_at, r.count FROM rings r WHERE r.fired_at > ?1
-                AND ((r.due > ?1 AND r.state IN ('missed', 'suppressed')) OR (r.due >= ?2 AND r.state = 'missed' AND EXISTS
-                    (SELECT 1 FROM objects o WHERE o.id = r.object AND (o.last_modified IS NULL OR o.last_modified NOT BETWEEN r.due + 1 AND ?1))))) ",
+            "WITH wrong AS (SELECT f.id, f.object, f.due, f.fired_at, f.count FROM firings f WHERE f.fired_at > ?1
+                AND ((f.due > ?1 AND f.state IN ('missed', 'suppressed')) OR (f.due >= ?2 AND f.state = 'missed' AND EXISTS
+                    (SELECT 1 FROM objects o WHERE o.id = f.object AND (o.last_modified IS NULL OR o.last_modified NOT BETWEEN f.due + 1 AND ?1))))) ",
             $rest
         )
     };
@@ -41,13 +41,13 @@ const AHEAD: &str = with_wrong!(
         OR EXISTS (SELECT 1 FROM deliveries WHERE state = 'failed' AND settled_at > ?3 AND instr(response, ?4) = 1)
         OR EXISTS (SELECT 1 FROM deliveries WHERE state = 'pending' AND next_attempt > ?5 + (unknown > 0) * 18000000)"
 );
-// What a row stands for comes after the last ring of its firing that has a row of its own.
+// What a row stands for comes after the last firing of the same object and moment that has a row of its own.
 const OWED: &str = with_wrong!(
-    "SELECT object, min(iif(count = 1, due, ifnull((SELECT max(o.due) + 1 FROM rings o WHERE o.object = wrong.object
+    "SELECT object, min(iif(count = 1, due, ifnull((SELECT max(o.due) + 1 FROM firings o WHERE o.object = wrong.object
         AND o.fired_at = wrong.fired_at AND o.state = 'missed' AND o.count = 1 AND o.due < wrong.due), due)))
     FROM wrong GROUP BY object"
 );
-const FORGET: &str = with_wrong!("DELETE FROM rings WHERE id IN (SELECT id FROM wrong)");
+const FORGET: &str = with_wrong!("DELETE FROM firings WHERE id IN (SELECT id FROM wrong)");
 const SYNCS: &str = "UPDATE calendars SET last_synced_at = ?1 WHERE last_synced_at > ?1";
 const RETRIES: &str = "UPDATE deliveries SET next_attempt = ?1
     WHERE state = 'pending' AND next_attempt > ?2 + (unknown > 0) * 18000000";
@@ -60,8 +60,8 @@ const REMEMBER: &str =
 /// What a clock that was ahead had done and what is undone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Undone {
-    /// Rings that counted as missed.
-    pub rings: u64,
+    /// Firings that counted as missed.
+    pub firings: u64,
     /// Deliveries that were given up and are tried again.
     pub deliveries: u64,
 }
@@ -71,7 +71,7 @@ pub struct Undone {
 pub struct Since {
     /// All of them, unless they are due earlier already.
     pub all: UtcMillis,
-    /// Objects whose rings were undone: their earliest.
+    /// Objects whose firings were undone: their earliest.
     pub objects: HashMap<i64, UtcMillis>,
 }
 
@@ -98,7 +98,7 @@ impl Since {
 }
 
 impl Ledger {
-    /// Undoes what a clock that was ahead of `now` has recorded and what is wrong now: rings that count as missed
+    /// Undoes what a clock that was ahead of `now` has recorded and what is wrong now: firings that count as missed
     /// and are still to come, or are not later than `max_lateness` milliseconds, deliveries that were given up, syncs
     /// at calendars and retries that lie in the future. None when there was nothing to undo. The objects are to be
     /// planned again then, see [`Ledger::to_be_replanned`].
@@ -154,6 +154,6 @@ async fn undo_future_records(
     sqlx::query(SYNCS).bind(now.0).execute(&mut *c).await?;
     let deliveries = sqlx::query(GIVEN_UP).bind(now.0).bind(GAVE_UP).execute(&mut *c).await?.rows_affected();
     sqlx::query(RETRIES).bind(now.0).bind(now.plus(HOUR).0).execute(&mut *c).await?;
-    let rings = sqlx::query(FORGET).bind(now.0).bind(too_late.0).execute(c).await?.rows_affected();
-    Ok(Undone { rings, deliveries })
+    let firings = sqlx::query(FORGET).bind(now.0).bind(too_late.0).execute(c).await?.rows_affected();
+    Ok(Undone { firings, deliveries })
 }

@@ -1,29 +1,29 @@
-//! Forgetting: rings that are so old that nobody asks for them go, a few at a time. What is still owed stays, and so
-//! does what keeps a ring from being made a second time.
+//! Forgetting: firings that are so old that nobody asks for them go, a few at a time. What is still owed stays, and so
+//! does what keeps a firing from being made a second time.
 
 use super::store::id_list;
 use super::{Ledger, LedgerError};
 use crate::time::UtcMillis;
 
-/// Where a walk through the history has come to: when a ring was recorded, and its id.
+/// Where a walk through the history has come to: when a firing was recorded, and its id.
 pub type HistoryCursor = (UtcMillis, i64);
 
-const PAGE: &str = "SELECT fired_at, id FROM rings WHERE (fired_at, id) > (?, ?) AND fired_at < ?
+const PAGE: &str = "SELECT fired_at, id FROM firings WHERE (fired_at, id) > (?, ?) AND fired_at < ?
     ORDER BY fired_at, id LIMIT ?";
-// A ring can be made again while its object's timer is not past it, or while its calendar was not looked at since it
+// A firing can be made again while its object's timer is not past it, or while its calendar was not looked at since it
 // was due: then its identity is still needed. Its deliveries go with it.
-const FORGET: &str = "DELETE FROM rings WHERE id IN (SELECT value FROM json_each(?1)) AND due < ?2
-    AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.ring = rings.id AND d.state = 'pending')
-    AND NOT EXISTS (SELECT 1 FROM timers t WHERE t.object = rings.object AND t.due <= rings.due)
-    AND NOT EXISTS (SELECT 1 FROM calendars c WHERE c.id = rings.calendar AND c.last_synced_at <= rings.due)";
+const FORGET: &str = "DELETE FROM firings WHERE id IN (SELECT value FROM json_each(?1)) AND due < ?2
+    AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.firing = firings.id AND d.state = 'pending')
+    AND NOT EXISTS (SELECT 1 FROM timers t WHERE t.object = firings.object AND t.due <= firings.due)
+    AND NOT EXISTS (SELECT 1 FROM calendars c WHERE c.id = firings.calendar AND c.last_synced_at <= firings.due)";
 
 const REMEMBER: &str = "INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE
     SET value = max(CAST(value AS INTEGER), CAST(excluded.value AS INTEGER))";
-/// Under this key the ledger remembers what it has forgotten: rings that were due and recorded before that instant.
+/// Under this key the ledger remembers what it has forgotten: firings that were due and recorded before that instant.
 pub(super) const FORGOTTEN_BEFORE: &str = "forgotten_before";
 
 impl Ledger {
-    /// Looks at up to `limit` rings behind `from` that were due and recorded before `before`, and forgets those that
+    /// Looks at up to `limit` firings behind `from` that were due and recorded before `before`, and forgets those that
     /// are no longer needed. Returns how many these were, and where to go on; nowhere when the walk is over.
     ///
     /// # Errors

@@ -91,35 +91,35 @@ pub struct ObjectRow {
     pub faults: Option<String>,
     pub memo: Option<String>,
     pub text: Vec<u8>,
-    /// Its next ring.
+    /// When it is due next.
     pub due: Option<UtcMillis>,
 }
 
-/// Whose rings are meant: those of an event, wherever in its user's calendars it was, and what was only counted of its
-/// object.
+/// Whose firings are meant: those of an event, wherever in its user's calendars it was, and what was only counted of
+/// its object.
 #[derive(Clone, Copy, Debug)]
-pub struct RingsOf<'a> {
+pub struct FiringsOf<'a> {
     pub object: i64,
     pub uid: &'a str,
     pub user: &'a str,
 }
 
-/// A ring of the history.
+/// A firing of the history.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RingRow {
+pub struct FiringRow {
     pub id: i64,
     pub object: i64,
     pub due: UtcMillis,
     pub fired_at: UtcMillis,
     /// `fired`, `missed`, `suppressed` or `acknowledged`.
     pub state: String,
-    /// How many rings the row stands for.
+    /// How many alarm instances the row stands for.
     pub count: i64,
     /// The calendar's name, where it is still watched.
     pub calendar: Option<String>,
     /// The object's name, where it is still there.
     pub href: Option<String>,
-    /// The notification as JSON; empty for some rings that were not fired.
+    /// The notification as JSON; empty for some firings that are missed or suppressed.
     pub notification: String,
 }
 
@@ -133,10 +133,10 @@ pub enum DeliveryFilter {
     Unknown,
 }
 
-/// A delivery with its ring.
+/// A delivery with its firing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeliveryRow {
-    pub ring: i64,
+    pub firing: i64,
     pub sink: String,
     pub recipient: String,
     /// `pending`, `delivered`, `failed` or `cancelled`.
@@ -177,28 +177,28 @@ const OF_UID: &str =
     "SELECT c.*, o.id AS object, o.href AS object_href, o.etag, o.revision, o.last_modified, o.faults, o.memo,
     o.text, t.due FROM uids u JOIN objects o ON o.id = u.object JOIN calendars c ON c.id = o.calendar
     LEFT JOIN timers t ON t.object = o.id WHERE u.uid = ? ORDER BY c.source, c.href, o.href";
-const RINGS: &str =
-    "SELECT r.id, r.object, r.due, r.fired_at, r.state, r.count, r.notification, c.name AS calendar, o.href
-    FROM rings r LEFT JOIN calendars c ON c.id = r.calendar LEFT JOIN objects o ON o.id = r.object
-    WHERE r.fired_at >= ?1 AND (?2 IS NULL OR (r.object = ?2 AND r.notification = '')
-    OR (instr(r.notification, ?3) > 0 AND instr(r.notification, ?4) > 0))
-    ORDER BY r.fired_at DESC, r.id DESC LIMIT ?5";
-const RING_BY_IDENTITY: &str =
-    "SELECT r.id, r.object, r.due, r.fired_at, r.state, r.count, r.notification, c.name AS calendar, o.href
-    FROM rings r LEFT JOIN calendars c ON c.id = r.calendar LEFT JOIN objects o ON o.id = r.object
-    WHERE r.identity = ?";
-// Rings without a row of their own: the first rings of an hour that had too many stand before the row that counts the
-// rest, and of very many missed ones the last stands for those before it.
+const FIRINGS: &str =
+    "SELECT f.id, f.object, f.due, f.fired_at, f.state, f.count, f.notification, c.name AS calendar, o.href
+    FROM firings f LEFT JOIN calendars c ON c.id = f.calendar LEFT JOIN objects o ON o.id = f.object
+    WHERE f.fired_at >= ?1 AND (?2 IS NULL OR (f.object = ?2 AND f.notification = '')
+    OR (instr(f.notification, ?3) > 0 AND instr(f.notification, ?4) > 0))
+    ORDER BY f.fired_at DESC, f.id DESC LIMIT ?5";
+const FIRING_BY_IDENTITY: &str =
+    "SELECT f.id, f.object, f.due, f.fired_at, f.state, f.count, f.notification, c.name AS calendar, o.href
+    FROM firings f LEFT JOIN calendars c ON c.id = f.calendar LEFT JOIN objects o ON o.id = f.object
+    WHERE f.identity = ?";
+// Firings without a row of their own: the first firings of an hour that had too many stand before the row that counts
+// the rest, and of very many missed ones the last stands for those before it.
 const COUNTED: &str =
-    "SELECT r.id, r.object, r.due, r.fired_at, r.state, r.count, r.notification, c.name AS calendar, o.href
-    FROM rings r LEFT JOIN calendars c ON c.id = r.calendar LEFT JOIN objects o ON o.id = r.object
-    WHERE r.object = ?1 AND r.fired_at >= ?2 AND ((r.state = 'suppressed' AND r.due <= ?2)
-    OR (r.state = 'missed' AND r.count > 1 AND r.due >= ?2)) ORDER BY abs(r.due - ?2) LIMIT 1";
-const LATENESS: &str = "SELECT fired_at - due FROM rings WHERE state = 'fired' ORDER BY fired_at DESC LIMIT ?";
+    "SELECT f.id, f.object, f.due, f.fired_at, f.state, f.count, f.notification, c.name AS calendar, o.href
+    FROM firings f LEFT JOIN calendars c ON c.id = f.calendar LEFT JOIN objects o ON o.id = f.object
+    WHERE f.object = ?1 AND f.fired_at >= ?2 AND ((f.state = 'suppressed' AND f.due <= ?2)
+    OR (f.state = 'missed' AND f.count > 1 AND f.due >= ?2)) ORDER BY abs(f.due - ?2) LIMIT 1";
+const LATENESS: &str = "SELECT fired_at - due FROM firings WHERE state = 'fired' ORDER BY fired_at DESC LIMIT ?";
 const DELIVERIES: &str =
-    "SELECT d.ring, s.name, d.recipient, d.state, d.attempts, d.unknown, d.next_attempt, d.response, d.settled_at,
-    r.due, r.fired_at, r.notification
-    FROM deliveries d JOIN sinks s ON s.id = d.sink JOIN rings r ON r.id = d.ring";
+    "SELECT d.firing, s.name, d.recipient, d.state, d.attempts, d.unknown, d.next_attempt, d.response, d.settled_at,
+    f.due, f.fired_at, f.notification
+    FROM deliveries d JOIN sinks s ON s.id = d.sink JOIN firings f ON f.id = d.firing";
 
 impl Inspector {
     /// Opens the ledger at `path` for looking only.
@@ -363,42 +363,42 @@ impl Inspector {
         query.fetch_all(&mut self.connection).await?.iter().map(object).collect()
     }
 
-    /// The last `limit` rings that were recorded at or after `since`, of one event or of all; the latest first.
+    /// The last `limit` firings that were recorded at or after `since`, of one event or of all; the latest first.
     ///
     /// # Errors
     /// [`LedgerError::Database`].
-    pub async fn rings(
+    pub async fn firings(
         &mut self,
         since: UtcMillis,
-        of: Option<RingsOf<'_>>,
+        of: Option<FiringsOf<'_>>,
         limit: i64,
-    ) -> Result<Vec<RingRow>, LedgerError> {
+    ) -> Result<Vec<FiringRow>, LedgerError> {
         // As the notification has it.
         let pair = |key: &str, value: &str| format!("\"{key}\":{}", serde_json::json!(value));
-        let query = sqlx::query(RINGS).bind(since.0).bind(of.map(|of| of.object));
+        let query = sqlx::query(FIRINGS).bind(since.0).bind(of.map(|of| of.object));
         let query = query.bind(of.map(|of| pair("uid", of.uid))).bind(of.map(|of| pair("userId", of.user))).bind(limit);
-        query.fetch_all(&mut self.connection).await?.iter().map(ring).collect()
+        query.fetch_all(&mut self.connection).await?.iter().map(firing).collect()
     }
 
-    /// The ring with this identity, if it was ever recorded.
+    /// The firing with this identity, if it was ever recorded.
     ///
     /// # Errors
     /// [`LedgerError::Database`].
-    pub async fn ring_with(&mut self, identity: [u8; 16]) -> Result<Option<RingRow>, LedgerError> {
-        let query = sqlx::query(RING_BY_IDENTITY).bind(identity.to_vec());
-        query.fetch_optional(&mut self.connection).await?.as_ref().map(ring).transpose()
+    pub async fn firing_with(&mut self, identity: [u8; 16]) -> Result<Option<FiringRow>, LedgerError> {
+        let query = sqlx::query(FIRING_BY_IDENTITY).bind(identity.to_vec());
+        query.fetch_optional(&mut self.connection).await?.as_ref().map(firing).transpose()
     }
 
-    /// The row that counts rings of `object`, of which one due at `at` may be: it has no row of its own.
+    /// The row that counts firings of `object`, of which one due at `at` may be: it has no row of its own.
     ///
     /// # Errors
     /// [`LedgerError::Database`].
-    pub async fn ring_counting(&mut self, object: i64, at: UtcMillis) -> Result<Option<RingRow>, LedgerError> {
+    pub async fn firing_counting(&mut self, object: i64, at: UtcMillis) -> Result<Option<FiringRow>, LedgerError> {
         let query = sqlx::query(COUNTED).bind(object).bind(at.0);
-        query.fetch_optional(&mut self.connection).await?.as_ref().map(ring).transpose()
+        query.fetch_optional(&mut self.connection).await?.as_ref().map(firing).transpose()
     }
 
-    /// What the history lacks: rings that were due and recorded before this have been forgotten.
+    /// What the history lacks: firings that were due and recorded before this have been forgotten.
     ///
     /// # Errors
     /// [`LedgerError::Database`].
@@ -421,17 +421,17 @@ impl Inspector {
         Ok(value.and_then(|value| value.parse().ok()).map(UtcMillis))
     }
 
-    /// What the ring with the number `ring` owes or owed to the sinks.
+    /// What the firing with the number `firing` owes or owed to the sinks.
     ///
     /// # Errors
     /// [`LedgerError::Database`].
-    pub async fn deliveries_of(&mut self, ring: i64) -> Result<Vec<DeliveryRow>, LedgerError> {
-        let sql = format!("{DELIVERIES} WHERE d.ring = ? ORDER BY s.name, d.recipient");
-        let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(ring).fetch_all(&mut self.connection).await?;
+    pub async fn deliveries_of(&mut self, firing: i64) -> Result<Vec<DeliveryRow>, LedgerError> {
+        let sql = format!("{DELIVERIES} WHERE d.firing = ? ORDER BY s.name, d.recipient");
+        let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(firing).fetch_all(&mut self.connection).await?;
         rows.iter().map(delivery).collect()
     }
 
-    /// How late the last `limit` rings were fired, in milliseconds, sorted.
+    /// How late the last `limit` firings were, in milliseconds, sorted.
     ///
     /// # Errors
     /// [`LedgerError::Database`].
@@ -446,12 +446,12 @@ impl Inspector {
     /// # Errors
     /// [`LedgerError::Database`].
     pub async fn delivered(&mut self) -> Result<Vec<i64>, LedgerError> {
-        let sql = "SELECT d.settled_at - r.due FROM deliveries d JOIN rings r ON r.id = d.ring
+        let sql = "SELECT d.settled_at - f.due FROM deliveries d JOIN firings f ON f.id = d.firing
             WHERE d.state = 'delivered' ORDER BY 1";
         Ok(sqlx::query_scalar(sql).fetch_all(&mut self.connection).await?)
     }
 
-    /// The deliveries of the last rings, up to `limit`, the latest first.
+    /// The deliveries of the last firings, up to `limit`, the latest first.
     ///
     /// # Errors
     /// [`LedgerError::Database`].
@@ -463,7 +463,7 @@ impl Inspector {
             DeliveryFilter::Failed => "WHERE d.state = 'failed'",
             DeliveryFilter::Unknown => "WHERE d.unknown > 0",
         };
-        let sql = format!("{DELIVERIES} {condition} ORDER BY d.ring DESC, s.name, d.recipient LIMIT ?");
+        let sql = format!("{DELIVERIES} {condition} ORDER BY d.firing DESC, s.name, d.recipient LIMIT ?");
         let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(limit).fetch_all(&mut self.connection).await?;
         rows.iter().map(delivery).collect()
     }
@@ -489,8 +489,8 @@ fn object(row: &SqliteRow) -> Result<ObjectRow, LedgerError> {
     })
 }
 
-fn ring(row: &SqliteRow) -> Result<RingRow, LedgerError> {
-    Ok(RingRow {
+fn firing(row: &SqliteRow) -> Result<FiringRow, LedgerError> {
+    Ok(FiringRow {
         id: row.try_get("id")?,
         object: row.try_get("object")?,
         due: UtcMillis(row.try_get("due")?),
@@ -505,7 +505,7 @@ fn ring(row: &SqliteRow) -> Result<RingRow, LedgerError> {
 
 fn delivery(row: &SqliteRow) -> Result<DeliveryRow, LedgerError> {
     Ok(DeliveryRow {
-        ring: row.try_get("ring")?,
+        firing: row.try_get("firing")?,
         sink: text(row, "name")?,
         recipient: text(row, "recipient")?,
         state: text(row, "state")?,

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::time::UtcMillis;
 
-/// What names a delivery of one sink: its ring and its recipient.
+/// What names a delivery of one sink: its firing and its recipient.
 pub type Owed = (i64, String);
 
 /// The leases of one sink: until when each lasts.

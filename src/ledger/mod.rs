@@ -1,4 +1,4 @@
-//! The ledger: one SQLite file that holds the calendars, their objects, the timers, the history of rings and the
+//! The ledger: one SQLite file that holds the calendars, their objects, the timers, the history of firings and the
 //! outbox. What is committed here happened; what is not, did not. It owns all SQL and knows nothing of iCalendar, HTTP
 //! or configuration files.
 //!
@@ -10,7 +10,7 @@
 //! * `store` knows calendars and objects, `take_in` changes them, `gone` remembers those that are gone; `timers` is the
 //!   outer wheel; `outbox` is what is owed to the sinks, `leases` what of it is being sent; `lossy_text` is about what
 //!   is damaged; `history` forgets what is old, `clock_rollback` undoes what a wrong clock has recorded, `absence`
-//!   knows calendars that syncs do not find, `identities` is about rings that an earlier version has recorded.
+//!   knows calendars that syncs do not find, `identities` is about firings that an earlier version has recorded.
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read};
@@ -58,9 +58,10 @@ pub use commit_hook::{Commit, CommitFate, CommitHook, Durable};
 pub use file::{denied, size};
 pub use gone::Departed;
 pub use history::HistoryCursor;
-pub use identities::OldRing;
+pub use identities::OldFiring;
 pub use inspect::{
-    CalendarStats, DeliveryFilter, DeliveryRow, FaultyObject, Inspector, ObjectRow, RingRow, RingsOf, SourceRow, Stats,
+    CalendarStats, DeliveryFilter, DeliveryRow, FaultyObject, FiringRow, FiringsOf, Inspector, ObjectRow, SourceRow,
+    Stats,
 };
 pub use lock::{holder, is_held_by, lock_path};
 pub use log_once::LogOnce;
@@ -68,7 +69,7 @@ pub use outbox::{Claimed, Claims, NextState, Settlement};
 pub use outbox_admin::{AdminOutcome, DeliveryId, OutboxAdmin};
 pub use store::{CalendarRow, Existing, ObjectText, SourceSync};
 pub use take_in::{Planned, PlannedObject, Replanned};
-pub use timers::{DueObject, FireStats, NewRing, RingState, Route, Timer};
+pub use timers::{DueObject, FireStats, FiringState, NewFiring, Route, Timer};
 
 /// The migrations, oldest first: version, description, SQL.
 const MIGRATIONS: &[(i64, &str, &str)] = &[
@@ -82,6 +83,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (8, "unread", include_str!("../../migrations/0008_unread.sql")),
     (9, "attempts", include_str!("../../migrations/0009_attempts.sql")),
     (10, "sync words", include_str!("../../migrations/0010_sync_words.sql")),
+    (11, "vocabulary", include_str!("../../migrations/0011_vocabulary.sql")),
     (12, "response", include_str!("../../migrations/0012_response.sql")),
     (13, "departed objects", include_str!("../../migrations/0013_departed.sql")),
 ];
@@ -202,8 +204,8 @@ struct Inner {
     writer: writer::Writer,
     readers: SqlitePool,
     leases: leases::Leases,
-    /// The id that the next ring gets; ids are given out here so that a batch knows its own without asking.
-    next_ring: AtomicI64,
+    /// The id that the next firing gets; ids are given out here so that a batch knows its own without asking.
+    next_firing: AtomicI64,
     /// The id that the next object gets.
     next_object: AtomicI64,
     /// Held as long as the ledger is open.
@@ -238,8 +240,8 @@ impl Ledger {
             SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await.map_err(open)?;
         migrate(path, &migrating).await?;
         let next =
-            "SELECT (SELECT coalesce(max(id), 0) + 1 FROM rings), (SELECT coalesce(max(id), 0) + 1 FROM objects)";
-        let (next_ring, next_object): (i64, i64) = sqlx::query_as(next).fetch_one(&migrating).await.map_err(open)?;
+            "SELECT (SELECT coalesce(max(id), 0) + 1 FROM firings), (SELECT coalesce(max(id), 0) + 1 FROM objects)";
+        let (next_firing, next_object): (i64, i64) = sqlx::query_as(next).fetch_one(&migrating).await.map_err(open)?;
         migrating.close().await;
         let writer = writer::Writer::start(&options, hook).await.map_err(open)?;
         let readers = SqlitePoolOptions::new()
@@ -248,9 +250,9 @@ impl Ledger {
             .idle_timeout(None)
             .max_lifetime(None)
             .connect_lazy_with(options.read_only(true).create_if_missing(false));
-        let (next_ring, next_object) = (AtomicI64::new(next_ring), AtomicI64::new(next_object));
+        let (next_firing, next_object) = (AtomicI64::new(next_firing), AtomicI64::new(next_object));
         let leases = leases::Leases::default();
-        let inner = Inner { writer, readers, leases, next_ring, next_object, _lock: lock };
+        let inner = Inner { writer, readers, leases, next_firing, next_object, _lock: lock };
         Ok(Ledger { inner: Arc::new(inner) })
     }
 
@@ -278,9 +280,9 @@ impl Ledger {
         self.inner.writer.write(op).await
     }
 
-    /// Ids for `count` new rings, in a row; the first of them is returned.
-    fn ring_ids(&self, count: usize) -> i64 {
-        self.inner.next_ring.fetch_add(i64::try_from(count).unwrap_or(i64::MAX), Ordering::SeqCst)
+    /// Ids for `count` new firings, in a row; the first of them is returned.
+    fn firing_ids(&self, count: usize) -> i64 {
+        self.inner.next_firing.fetch_add(i64::try_from(count).unwrap_or(i64::MAX), Ordering::SeqCst)
     }
 
     /// Ids for `count` new objects, likewise.

@@ -17,13 +17,13 @@ use crate::time::UtcMillis;
 /// A delivery that its claimer may send until the lease ends.
 #[derive(Clone, Debug)]
 pub struct Claimed {
-    pub ring: i64,
+    pub firing: i64,
     pub recipient: String,
     /// Attempts that were made before.
     pub attempts: i64,
     /// And how many of those ended without a word on whether it was taken.
     pub unknown: i64,
-    /// When the ring was fired.
+    /// When it was fired.
     pub fired_at: UtcMillis,
     /// The notification as JSON.
     pub notification: Arc<str>,
@@ -59,15 +59,15 @@ pub enum NextState {
 /// The end of one attempt at one delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settlement {
-    pub ring: i64,
+    pub firing: i64,
     pub recipient: String,
     pub next_state: NextState,
     /// Nobody knows whether the attempt delivered it.
     pub unknown: bool,
 }
 
-/// Ring, recipient, attempts, of them unknown, when it was fired, notification, the next attempt. Octets, for a turned
-/// bit makes them no text.
+/// Firing, recipient, attempts, of them unknown, when it was fired, notification, the next attempt. Octets, for a
+/// turned bit makes them no text.
 type Claimable = (i64, Vec<u8>, i64, i64, i64, Vec<u8>, i64);
 
 /// Deliveries that are read in one go, and octets of notifications after which no more are claimed at a time: bounds on
@@ -76,25 +76,25 @@ const PAGE: i64 = 256;
 const OCTETS: usize = 16 * 1024 * 1024;
 
 pub(super) const CLAIMABLE: &str =
-    "SELECT d.ring, d.recipient, d.attempts, d.unknown, r.fired_at, r.notification, d.next_attempt
-    FROM deliveries d CROSS JOIN rings r ON r.id = d.ring
+    "SELECT d.firing, d.recipient, d.attempts, d.unknown, f.fired_at, f.notification, d.next_attempt
+    FROM deliveries d CROSS JOIN firings f ON f.id = d.firing
     WHERE d.state = 'pending' AND d.sink = ?1 AND d.next_attempt <= ?2
-    AND (d.next_attempt, d.ring, d.recipient) > (?4, ?5, CAST(?6 AS TEXT))
-    ORDER BY d.next_attempt, d.ring, d.recipient LIMIT ?3";
-pub(super) const NEXT: &str = "SELECT next_attempt, ring, recipient FROM deliveries
-    WHERE state = 'pending' AND sink = ?1 ORDER BY next_attempt, ring, recipient LIMIT ?2";
+    AND (d.next_attempt, d.firing, d.recipient) > (?4, ?5, CAST(?6 AS TEXT))
+    ORDER BY d.next_attempt, d.firing, d.recipient LIMIT ?3";
+pub(super) const NEXT: &str = "SELECT next_attempt, firing, recipient FROM deliveries
+    WHERE state = 'pending' AND sink = ?1 ORDER BY next_attempt, firing, recipient LIMIT ?2";
 const DELIVERED: &str =
     "UPDATE deliveries SET state = 'delivered', attempts = attempts + 1, response = NULL, settled_at = ?3
-    WHERE sink = ?1 AND recipient = '' AND ring IN (SELECT value FROM json_each(?2)) AND state = 'pending'";
+    WHERE sink = ?1 AND recipient = '' AND firing IN (SELECT value FROM json_each(?2)) AND state = 'pending'";
 const WAITS: &str =
-    "UPDATE deliveries SET response = ?4 WHERE ring = ?1 AND sink = ?2 AND recipient = ?3 AND state = 'pending'";
+    "UPDATE deliveries SET response = ?4 WHERE firing = ?1 AND sink = ?2 AND recipient = ?3 AND state = 'pending'";
 const SETTLE: &str = "UPDATE deliveries SET state = ?4, attempts = attempts + 1, response = ?5,
     next_attempt = coalesce(?6, next_attempt), settled_at = ?7, unknown = unknown + ?8
-    WHERE ring = ?1 AND sink = ?2 AND recipient = ?3 AND state = 'pending'";
+    WHERE firing = ?1 AND sink = ?2 AND recipient = ?3 AND state = 'pending'";
 
 const GIVE_UP: &str = "UPDATE deliveries SET state = 'failed', settled_at = ?4,
     response = 'its notification in the ledger is damaged: what is to be sent, or to whom, cannot be read'
-    WHERE ring = ?1 AND sink = ?2 AND CAST(recipient AS BLOB) = ?3 AND state = 'pending'";
+    WHERE firing = ?1 AND sink = ?2 AND CAST(recipient AS BLOB) = ?3 AND state = 'pending'";
 
 impl Ledger {
     /// The ids of the sinks with these names; new names get one.
@@ -147,7 +147,7 @@ impl Ledger {
         let mut rows = Vec::new().into_iter();
         let mut is_all = false;
         while deliveries.len() < room && octets < OCTETS {
-            let Some((ring, recipient, attempts, unknown, fired_at, notification, next_attempt)) = rows.next() else {
+            let Some((firing, recipient, attempts, unknown, fired_at, notification, next_attempt)) = rows.next() else {
                 if is_all {
                     break;
                 }
@@ -158,27 +158,27 @@ impl Ledger {
                 rows = page.into_iter();
                 continue;
             };
-            after = (next_attempt, ring, recipient.clone());
+            after = (next_attempt, firing, recipient.clone());
             let (recipient, notification) = match (String::from_utf8(recipient), String::from_utf8(notification)) {
                 (Ok(recipient), Ok(notification)) => (recipient, notification),
                 (recipient, _) => {
-                    damaged.push((ring, recipient.map_or_else(FromUtf8Error::into_bytes, String::into_bytes)));
+                    damaged.push((firing, recipient.map_or_else(FromUtf8Error::into_bytes, String::into_bytes)));
                     continue;
                 }
             };
-            let owed = (ring, recipient);
+            let owed = (firing, recipient);
             if held.contains_key(&owed) {
                 continue;
             }
             octets += notification.len();
             let (fired_at, notification) = (UtcMillis(fired_at), notification.into());
-            deliveries.push(Claimed { ring, recipient: owed.1, attempts, unknown, fired_at, notification });
+            deliveries.push(Claimed { firing, recipient: owed.1, attempts, unknown, fired_at, notification });
         }
         let given_up = match damaged.is_empty() {
             true => 0,
             false => self.write(move |c| Box::pin(give_up(c, sink, damaged, now))).await?,
         };
-        held.extend(deliveries.iter().map(|claimed| ((claimed.ring, claimed.recipient.clone()), lease)));
+        held.extend(deliveries.iter().map(|claimed| ((claimed.firing, claimed.recipient.clone()), lease)));
         Ok(Claims { deliveries, given_up })
     }
 
@@ -187,7 +187,7 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Full`], [`LedgerError::Database`]; the leases go on then.
     pub async fn settle(&self, sink: i64, settlements: Vec<Settlement>, now: UtcMillis) -> Result<(), LedgerError> {
-        let owed: Vec<Owed> = settlements.iter().map(|s| (s.ring, s.recipient.clone())).collect();
+        let owed: Vec<Owed> = settlements.iter().map(|s| (s.firing, s.recipient.clone())).collect();
         self.write(move |c| Box::pin(settle(c, sink, settlements, now))).await?;
         let held = self.leases().of(sink);
         let mut held = held.lock().await;
@@ -216,8 +216,8 @@ impl Ledger {
         let held = held.lock().await;
         let next = sqlx::query_as(NEXT).bind(sink).bind(count(&held).saturating_add(1));
         let rows: Vec<(i64, i64, Vec<u8>)> = next.fetch_all(self.readers()).await?;
-        let at = |(at, ring, recipient)| {
-            UtcMillis(at).max(held.get(&(ring, readable(recipient))).copied().unwrap_or(UtcMillis::MIN))
+        let at = |(at, firing, recipient)| {
+            UtcMillis(at).max(held.get(&(firing, readable(recipient))).copied().unwrap_or(UtcMillis::MIN))
         };
         Ok(rows.into_iter().map(at).min())
     }
@@ -227,7 +227,7 @@ fn count(held: &Held) -> i64 {
     i64::try_from(held.len()).unwrap_or(i64::MAX)
 }
 
-/// Gives deliveries up that cannot be read: ring and recipient. Says how many of them were still pending.
+/// Gives deliveries up that cannot be read: firing and recipient. Says how many of them were still pending.
 async fn give_up(
     c: &mut SqliteConnection,
     sink: i64,
@@ -235,8 +235,8 @@ async fn give_up(
     now: UtcMillis,
 ) -> Result<u64, LedgerError> {
     let mut given_up = 0_u64;
-    for (ring, recipient) in damaged {
-        let query = sqlx::query(GIVE_UP).bind(ring).bind(sink).bind(recipient).bind(now.0);
+    for (firing, recipient) in damaged {
+        let query = sqlx::query(GIVE_UP).bind(firing).bind(sink).bind(recipient).bind(now.0);
         given_up = given_up.saturating_add(query.execute(&mut *c).await?.rows_affected());
     }
     Ok(given_up)
@@ -249,14 +249,14 @@ async fn settle(
     now: UtcMillis,
 ) -> Result<(), LedgerError> {
     let whole = |s: &Settlement| s.recipient.is_empty() && s.next_state == NextState::Delivered;
-    let delivered = id_list(settlements.iter().filter(|s| whole(s)).map(|s| s.ring));
+    let delivered = id_list(settlements.iter().filter(|s| whole(s)).map(|s| s.firing));
     if delivered != "[]" {
         sqlx::query(DELIVERED).bind(sink).bind(delivered).bind(now.0).execute(&mut *c).await?;
     }
     for settlement in settlements.into_iter().filter(|s| !whole(s)) {
         let (state, response, next, settled) = match settlement.next_state {
             NextState::Waits { response } => {
-                let query = sqlx::query(WAITS).bind(settlement.ring).bind(sink).bind(settlement.recipient);
+                let query = sqlx::query(WAITS).bind(settlement.firing).bind(sink).bind(settlement.recipient);
                 query.bind(response).execute(&mut *c).await?;
                 continue;
             }
@@ -265,7 +265,7 @@ async fn settle(
             NextState::Failed { response } => ("failed", Some(response), None, Some(now.0)),
         };
         sqlx::query(SETTLE)
-            .bind(settlement.ring)
+            .bind(settlement.firing)
             .bind(sink)
             .bind(settlement.recipient)
             .bind(state)

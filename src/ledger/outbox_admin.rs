@@ -13,10 +13,10 @@ use super::file::{check_is_current, connect};
 use super::lock::reject_hard_links;
 use crate::time::UtcMillis;
 
-/// What names a delivery: `RING/SINK`, or `RING/SINK/RECIPIENT` for a sink that sends one message a recipient.
+/// What names a delivery: `FIRING/SINK`, or `FIRING/SINK/RECIPIENT` for a sink that sends one message a recipient.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeliveryId {
-    pub ring: i64,
+    pub firing: i64,
     pub sink: String,
     /// Empty where the sink has no recipients.
     pub recipient: String,
@@ -24,7 +24,7 @@ pub struct DeliveryId {
 
 impl fmt::Display for DeliveryId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.ring, self.sink)?;
+        write!(f, "{}/{}", self.firing, self.sink)?;
         if self.recipient.is_empty() { Ok(()) } else { write!(f, "/{}", self.recipient) }
     }
 }
@@ -33,15 +33,16 @@ impl FromStr for DeliveryId {
     type Err = String;
 
     fn from_str(text: &str) -> Result<DeliveryId, String> {
-        let wrong =
-            || format!("'{text}' is no delivery: write RING/SINK or RING/SINK/RECIPIENT, as deliveries lists them");
-        let (ring, rest) = text.split_once('/').ok_or_else(wrong)?;
+        let wrong = || {
+            format!("'{text}' is no delivery: write FIFIRING/SINK or FIFIRING/SINK/RECIPIENT, as deliveries lists them")
+        };
+        let (firing, rest) = text.split_once('/').ok_or_else(wrong)?;
         let (sink, recipient) = rest.split_once('/').unwrap_or((rest, ""));
         if sink.is_empty() {
             return Err(wrong());
         }
-        let ring = ring.parse().map_err(|_| wrong())?;
-        Ok(DeliveryId { ring, sink: sink.to_owned(), recipient: recipient.to_owned() })
+        let firing = firing.parse().map_err(|_| wrong())?;
+        Ok(DeliveryId { firing, sink: sink.to_owned(), recipient: recipient.to_owned() })
     }
 }
 
@@ -61,24 +62,24 @@ pub struct OutboxAdmin {
 }
 
 const RETRY: &str = "UPDATE deliveries SET state = 'pending', next_attempt = ?4, settled_at = NULL
-    WHERE ring = ?1 AND sink = (SELECT id FROM sinks WHERE name = ?2) AND recipient = ?3 AND state != 'delivered'";
+    WHERE firing = ?1 AND sink = (SELECT id FROM sinks WHERE name = ?2) AND recipient = ?3 AND state != 'delivered'";
 const RETRY_ALL: &str = "UPDATE deliveries SET state = 'pending', next_attempt = ?1, settled_at = NULL
     WHERE state = 'failed' OR (state = 'pending' AND next_attempt > ?1)";
 // Owed to a user of whom no address was known when it was fired, by a sink (?3, a JSON list of names) that writes to
-// people. ?1 and ?2: of this ring and sink alone.
+// people. ?1 and ?2: of this firing and sink alone.
 const READDRESS: &str = "UPDATE OR IGNORE deliveries SET state = 'pending', next_attempt = ?4, settled_at = NULL, recipient = own.address
-    FROM (SELECT r.id AS ring, (SELECT json_extract(c.emails, '$[0]') FROM calendars c
-            WHERE c.user = json_extract(r.notification, '$.userId') AND c.emails != '[]'
+    FROM (SELECT f.id AS firing, (SELECT json_extract(c.emails, '$[0]') FROM calendars c
+            WHERE c.user = json_extract(f.notification, '$.userId') AND c.emails != '[]'
             LIMIT 1) AS address
-        FROM rings r WHERE r.state = 'fired' AND (?1 IS NULL OR r.id = ?1) AND json_valid(r.notification)
-            AND r.id IN (SELECT ring FROM deliveries WHERE recipient = '' AND state != 'delivered')) AS own
-    WHERE deliveries.ring = own.ring AND own.address IS NOT NULL AND recipient = ''
+        FROM firings f WHERE f.state = 'fired' AND (?1 IS NULL OR f.id = ?1) AND json_valid(f.notification)
+            AND f.id IN (SELECT firing FROM deliveries WHERE recipient = '' AND state != 'delivered')) AS own
+    WHERE deliveries.firing = own.firing AND own.address IS NOT NULL AND recipient = ''
         AND (state IN ('failed', 'pending') OR (state = 'cancelled' AND ?1 IS NOT NULL))
         AND sink IN (SELECT id FROM sinks WHERE (?2 IS NULL OR name = ?2) AND name IN (SELECT value FROM json_each(?3)))";
 const CANCEL: &str = "UPDATE deliveries SET state = 'cancelled', settled_at = ?4
-    WHERE ring = ?1 AND sink = (SELECT id FROM sinks WHERE name = ?2) AND recipient = ?3 AND state = 'pending'";
+    WHERE firing = ?1 AND sink = (SELECT id FROM sinks WHERE name = ?2) AND recipient = ?3 AND state = 'pending'";
 const STATE: &str = "SELECT state FROM deliveries
-    WHERE ring = ?1 AND sink = (SELECT id FROM sinks WHERE name = ?2) AND recipient = ?3";
+    WHERE firing = ?1 AND sink = (SELECT id FROM sinks WHERE name = ?2) AND recipient = ?3";
 
 impl OutboxAdmin {
     /// Opens the ledger at `path`, which must exist.
@@ -130,8 +131,9 @@ impl OutboxAdmin {
     }
 
     async fn readdress(&mut self, id: Option<&DeliveryId>, mail: &[&str], now: UtcMillis) -> Result<u64, LedgerError> {
-        let (ring, sink) = (id.map(|id| id.ring), id.map(|id| id.sink.clone()));
-        let query = sqlx::query(READDRESS).bind(ring).bind(sink).bind(serde_json::json!(mail).to_string()).bind(now.0);
+        let (firing, sink) = (id.map(|id| id.firing), id.map(|id| id.sink.clone()));
+        let query =
+            sqlx::query(READDRESS).bind(firing).bind(sink).bind(serde_json::json!(mail).to_string()).bind(now.0);
         Ok(query.execute(&mut self.connection).await?.rows_affected())
     }
 
@@ -155,9 +157,9 @@ impl OutboxAdmin {
         now: UtcMillis,
     ) -> Result<AdminOutcome, LedgerError> {
         let mut transaction = self.connection.begin_with("BEGIN IMMEDIATE").await?;
-        let query = sqlx::query(sql).bind(id.ring).bind(id.sink.clone()).bind(id.recipient.clone()).bind(now.0);
+        let query = sqlx::query(sql).bind(id.firing).bind(id.sink.clone()).bind(id.recipient.clone()).bind(now.0);
         let changed = query.execute(&mut *transaction).await?.rows_affected();
-        let state = sqlx::query_scalar(STATE).bind(id.ring).bind(id.sink.clone()).bind(id.recipient.clone());
+        let state = sqlx::query_scalar(STATE).bind(id.firing).bind(id.sink.clone()).bind(id.recipient.clone());
         let state: Option<String> = state.fetch_optional(&mut *transaction).await?;
         transaction.commit().await?;
         Ok(match state {

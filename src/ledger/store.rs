@@ -95,7 +95,7 @@ pub struct Existing {
     pub id: i64,
     pub etag: String,
     pub revision: i64,
-    /// Its timer: the earliest ring that was not fired.
+    /// Its timer: the earliest alarm instance that was not fired.
     pub due: Option<UtcMillis>,
     pub memo: Option<String>,
     /// When it was written, where that is known.

@@ -3,7 +3,7 @@
 use sqlx::SqliteConnection;
 
 use super::store::{CalendarRow, id_list};
-use super::timers::{self, FireStats, NewRing};
+use super::timers::{self, FireStats, NewFiring};
 use super::{Ledger, LedgerError, bulk, gone};
 use crate::time::UtcMillis;
 
@@ -25,10 +25,10 @@ pub struct PlannedObject {
     pub zones: String,
     pub uids: Vec<String>,
     pub text: Vec<u8>,
-    /// Its next ring.
+    /// When it is due next.
     pub due: Option<UtcMillis>,
-    /// Rings that its previous content still owed when this one was written.
-    pub overdue: Vec<NewRing>,
+    /// Firings that its previous content still owed when this one was written.
+    pub overdue: Vec<NewFiring>,
 }
 
 /// An object that is planned anew although its text is the same.
@@ -59,7 +59,7 @@ pub struct Planned {
     pub gone: Vec<String>,
     /// Objects whose plan changes although their content does not: the calendar's zone did.
     pub replanned: Vec<Replanned>,
-    /// When the calendar was synced before. The rings of one that is new count from then on: it is as if it had
+    /// When the calendar was synced before. The firings of one that is new count from then on: it is as if it had
     /// been.
     pub from: UtcMillis,
     /// When all this was worked out.
@@ -102,15 +102,15 @@ impl Ledger {
     }
 
     /// Takes in what a batch changes: the calendar, its objects and their timers, the checkpoint, in one transaction.
-    /// Returns what became of the rings that were overdue.
+    /// Returns what became of the firings that were overdue.
     ///
     /// # Errors
     /// [`LedgerError::Full`], [`LedgerError::Database`]; nothing was written then.
     pub async fn take_in(&self, planned: Planned) -> Result<FireStats, LedgerError> {
         let overdue = planned.put.iter().map(|o| o.overdue.len()).sum();
-        let ring_ids = self.ring_ids(overdue);
+        let firing_ids = self.firing_ids(overdue);
         let object_ids = self.object_ids(planned.put.len());
-        self.write(move |c| Box::pin(take_in(c, planned, object_ids, ring_ids))).await
+        self.write(move |c| Box::pin(take_in(c, planned, object_ids, firing_ids))).await
     }
 }
 
@@ -118,7 +118,7 @@ async fn take_in(
     c: &mut SqliteConnection,
     planned: Planned,
     first_object: i64,
-    first_ring: i64,
+    first_firing: i64,
 ) -> Result<FireStats, LedgerError> {
     let calendar = upsert_calendar(c, &planned.calendar, planned.from).await?;
     gone::forget(c, planned.forget_before).await?;
@@ -135,7 +135,7 @@ async fn take_in(
     }
     replan(c, planned.replanned).await?;
     let now = planned.now;
-    let put_at = PutAt { now, seen_at: planned.from, first_object, first_ring };
+    let put_at = PutAt { now, seen_at: planned.from, first_object, first_firing };
     let fired = put(c, calendar, planned.put, put_at).await?;
     if planned.advance {
         let CalendarRow { ctag, sync_token, last_synced_at, .. } = planned.calendar;
@@ -186,7 +186,7 @@ struct PutAt {
     now: UtcMillis,
     seen_at: UtcMillis,
     first_object: i64,
-    first_ring: i64,
+    first_firing: i64,
 }
 
 async fn put(
@@ -195,7 +195,7 @@ async fn put(
     objects: Vec<PlannedObject>,
     at: PutAt,
 ) -> Result<FireStats, LedgerError> {
-    let PutAt { now, seen_at, first_object, first_ring } = at;
+    let PutAt { now, seen_at, first_object, first_firing } = at;
     let placed: Vec<Placed> = (first_object..)
         .zip(objects)
         .map(|(new_id, object)| match object.existing {
@@ -203,7 +203,7 @@ async fn put(
             None => Placed { id: new_id, revision: 1, object },
         })
         .collect();
-    let overdue: Vec<NewRing> = placed.iter().flat_map(|p| p.object.overdue.iter().cloned()).collect();
+    let overdue: Vec<NewFiring> = placed.iter().flat_map(|p| p.object.overdue.iter().cloned()).collect();
     let changed = id_list(placed.iter().filter(|p| p.object.existing.is_some()).map(|p| p.id));
     if changed != "[]" {
         let stay: Vec<(i64, &str)> =
@@ -219,7 +219,7 @@ async fn put(
         query.bind((*uid).to_owned()).bind(*object)
     })
     .await?;
-    timers::record(c, &overdue, now, first_ring).await
+    timers::record(c, &overdue, now, first_firing).await
 }
 
 /// Writes objects and arms them; those that change have no timer at this moment.

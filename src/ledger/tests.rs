@@ -57,13 +57,13 @@ pub fn planned(put: Vec<PlannedObject>) -> Planned {
     }
 }
 
-pub fn ring(identity: u8, sink: i64) -> NewRing {
-    NewRing {
+pub fn new_firing(identity: u8, sink: i64) -> NewFiring {
+    NewFiring {
         identity: [identity; 16],
         calendar: 1,
         object: 1,
         due: at(10),
-        state: RingState::Fired,
+        state: FiringState::Fired,
         count: 1,
         notification: format!("{{\"n\":{identity}}}"),
         routes: vec![Route { sink, recipient: String::new() }],
@@ -165,6 +165,15 @@ async fn a_ledger_of_an_older_version_is_brought_up_to_date() {
     assert_eq!(deliveries, [" pending 3 451 busy", "mary@example.org delivered 1 20"]);
     let claimed = ledger.claim(1, UtcMillis(10), UtcMillis(20), 10).await.unwrap().deliveries;
     assert_eq!(claimed.iter().map(|claimed| claimed.attempts).collect::<Vec<_>>(), [3]);
+    let told = "SELECT concat_ws(' ', id, hex(identity), due, state, count, notification) FROM firings";
+    let firings: Vec<String> = sqlx::query_scalar(told).fetch_all(ledger.readers()).await.unwrap();
+    assert_eq!(firings, ["1 01010101010101010101010101010101 10 fired 1 {}"]);
+    assert_eq!(ledger.meta("old_firings").await.unwrap().as_deref(), Some("1"));
+    // What a firing owes goes with it.
+    let orphans = "DELETE FROM firings";
+    ledger.write(move |c| Box::pin(async move { Ok(sqlx::query(orphans).execute(c).await?) })).await.unwrap();
+    let left: i64 = sqlx::query_scalar("SELECT count(*) FROM deliveries").fetch_one(ledger.readers()).await.unwrap();
+    assert_eq!(left, 0);
 }
 
 #[tokio::test]
@@ -189,18 +198,18 @@ async fn firing_records_rings_deliveries_and_the_next_timer_at_once() {
     let sink = ledger.sinks(&["out"]).await.unwrap()["out"];
     ledger.take_in(planned(vec![object("a.ics", Some(at(10)))])).await.unwrap();
     let timer = all_due(&ledger).await[0];
-    let firing = DueObject { timer, rings: vec![ring(1, sink), ring(2, sink)], next: Some(at(70)) };
-    let fired = ledger.fire(vec![firing.clone()], at(10)).await.unwrap();
-    assert_eq!(fired, FireStats { rings: 2, already: 0, deliveries: 2 });
+    let due_object = DueObject { timer, firings: vec![new_firing(1, sink), new_firing(2, sink)], next: Some(at(70)) };
+    let fired = ledger.fire(vec![due_object.clone()], at(10)).await.unwrap();
+    assert_eq!(fired, FireStats { firings: 2, already: 0, deliveries: 2 });
     let again = all_due(&ledger).await;
     assert_eq!((again.len(), again[0].due), (1, at(70)));
     // The old timer is gone, so firing it again changes nothing.
-    assert_eq!(ledger.fire(vec![firing], at(11)).await.unwrap(), FireStats::default());
+    assert_eq!(ledger.fire(vec![due_object], at(11)).await.unwrap(), FireStats::default());
     assert_eq!(all_due(&ledger).await, again);
     // The same identity rings once, whatever it comes with.
-    let firing = DueObject { timer: again[0], rings: vec![ring(2, sink), ring(3, sink)], next: None };
-    let fired = ledger.fire(vec![firing], at(70)).await.unwrap();
-    assert_eq!(fired, FireStats { rings: 1, already: 1, deliveries: 1 });
+    let due_object = DueObject { timer: again[0], firings: vec![new_firing(2, sink), new_firing(3, sink)], next: None };
+    let fired = ledger.fire(vec![due_object], at(70)).await.unwrap();
+    assert_eq!(fired, FireStats { firings: 1, already: 1, deliveries: 1 });
     assert_eq!(ledger.claim(sink, at(70), at(80), 10).await.unwrap().deliveries.len(), 3);
 }
 
@@ -214,9 +223,10 @@ async fn what_an_edit_has_overtaken_is_left_out_and_holds_nobody_up() {
     edited.existing = Some((id, 1));
     ledger.take_in(planned(vec![edited])).await.unwrap();
     let sink = ledger.sinks(&["out"]).await.unwrap()["out"];
-    let firing = |(n, timer): (u8, &Timer)| DueObject { timer: *timer, rings: vec![ring(n, sink)], next: Some(at(70)) };
-    let fired = ledger.fire((1..).zip(&timers).map(firing).collect(), at(10)).await.unwrap();
-    assert_eq!(fired, FireStats { rings: 1, already: 0, deliveries: 1 });
+    let due_object =
+        |(n, timer): (u8, &Timer)| DueObject { timer: *timer, firings: vec![new_firing(n, sink)], next: Some(at(70)) };
+    let fired = ledger.fire((1..).zip(&timers).map(due_object).collect(), at(10)).await.unwrap();
+    assert_eq!(fired, FireStats { firings: 1, already: 0, deliveries: 1 });
     let due: Vec<(UtcMillis, i64, i64)> =
         all_due(&ledger).await.iter().map(|timer| (timer.due, timer.object, timer.revision)).collect();
     let other = timers.iter().map(|timer| timer.object).find(|object| *object != id).unwrap();
@@ -228,10 +238,10 @@ async fn firing_some_of_what_is_due_leaves_the_others_armed() {
     let (_folder, ledger) = fresh().await;
     ledger.take_in(planned(["a", "b", "c"].map(|name| object(name, Some(at(10)))).into())).await.unwrap();
     let timers = all_due(&ledger).await;
-    let firing = |timer: &Timer| DueObject { timer: *timer, rings: Vec::new(), next: None };
-    ledger.fire(vec![firing(&timers[2]), firing(&timers[0])], at(10)).await.unwrap();
+    let due_object = |timer: &Timer| DueObject { timer: *timer, firings: Vec::new(), next: None };
+    ledger.fire(vec![due_object(&timers[2]), due_object(&timers[0])], at(10)).await.unwrap();
     assert_eq!(all_due(&ledger).await, timers[1..2]);
-    ledger.fire(vec![firing(&timers[1])], at(10)).await.unwrap();
+    ledger.fire(vec![due_object(&timers[1])], at(10)).await.unwrap();
     assert_eq!(all_due(&ledger).await, []);
 }
 
@@ -253,15 +263,15 @@ async fn large_notifications_are_claimed_a_few_at_a_time() {
     ledger.take_in(planned(vec![object("a.ics", Some(at(10)))])).await.unwrap();
     let timer = all_due(&ledger).await[0];
     let numbered = |n: u32, octets: usize| {
-        let mut ring = ring(0, sink);
-        ring.identity[..4].copy_from_slice(&n.to_be_bytes());
-        ring.notification = "x".repeat(octets);
-        ring
+        let mut firing = new_firing(0, sink);
+        firing.identity[..4].copy_from_slice(&n.to_be_bytes());
+        firing.notification = "x".repeat(octets);
+        firing
     };
     // More than a page of small ones, then some that are large.
     let small = (0..700).map(|n| numbered(n, 10));
-    let rings = small.chain((700..740).map(|n| numbered(n, 1024 * 1024))).collect();
-    ledger.fire(vec![DueObject { timer, rings, next: None }], at(10)).await.unwrap();
+    let firings = small.chain((700..740).map(|n| numbered(n, 1024 * 1024))).collect();
+    ledger.fire(vec![DueObject { timer, firings, next: None }], at(10)).await.unwrap();
     let mut claimed = Vec::new();
     let mut seen = HashSet::new();
     loop {
@@ -270,7 +280,7 @@ async fn large_notifications_are_claimed_a_few_at_a_time() {
             break;
         }
         claimed.push(claims.deliveries.len());
-        assert!(claims.deliveries.iter().all(|one| seen.insert(one.ring)), "each is claimed once");
+        assert!(claims.deliveries.iter().all(|one| seen.insert(one.firing)), "each is claimed once");
     }
     assert_eq!(claimed, [716, 16, 8]);
 }
@@ -281,7 +291,7 @@ async fn a_claim_is_exclusive_until_its_lease_ends() {
     let sink = ledger.sinks(&["out"]).await.unwrap()["out"];
     ledger.take_in(planned(vec![object("a.ics", Some(at(10)))])).await.unwrap();
     let timer = all_due(&ledger).await[0];
-    ledger.fire(vec![DueObject { timer, rings: vec![ring(1, sink)], next: None }], at(10)).await.unwrap();
+    ledger.fire(vec![DueObject { timer, firings: vec![new_firing(1, sink)], next: None }], at(10)).await.unwrap();
     assert_eq!(ledger.claim(sink, at(10), at(20), 10).await.unwrap().deliveries.len(), 1);
     assert!(ledger.claim(sink, at(19), at(30), 10).await.unwrap().deliveries.is_empty());
     assert_eq!(ledger.next_attempt(sink).await.unwrap(), Some(at(20)));
@@ -299,17 +309,17 @@ async fn what_is_leased_takes_no_place_in_a_claim() {
     let sink = ledger.sinks(&["out"]).await.unwrap()["out"];
     ledger.take_in(planned(vec![object("a.ics", Some(at(10)))])).await.unwrap();
     let timer = all_due(&ledger).await[0];
-    let rings = (1..=5).map(|identity| ring(identity, sink)).collect();
-    ledger.fire(vec![DueObject { timer, rings, next: None }], at(10)).await.unwrap();
+    let firings = (1..=5).map(|identity| new_firing(identity, sink)).collect();
+    ledger.fire(vec![DueObject { timer, firings, next: None }], at(10)).await.unwrap();
     let claimed = async |now| {
         let claimed = ledger.claim(sink, at(now), at(now + 10), 2).await.unwrap().deliveries;
-        claimed.into_iter().map(|claimed| claimed.ring).collect::<Vec<_>>()
+        claimed.into_iter().map(|claimed| claimed.firing).collect::<Vec<_>>()
     };
     assert_eq!([claimed(10).await, claimed(11).await, claimed(12).await], [vec![1, 2], vec![3, 4], vec![5]]);
     assert_eq!(ledger.next_attempt(sink).await.unwrap(), Some(at(20)));
     // What is settled is no longer leased: the next attempt is when it was put off to.
-    let later = |ring| Settlement {
-        ring,
+    let later = |firing| Settlement {
+        firing,
         recipient: String::new(),
         next_state: NextState::Retry { response: "451 busy".to_owned(), at: at(13) },
         unknown: false,
@@ -325,8 +335,8 @@ async fn who_claims_beside_a_settling_gets_nothing_twice() {
     let sink = ledger.sinks(&["out"]).await.unwrap()["out"];
     ledger.take_in(planned(vec![object("a.ics", Some(at(10)))])).await.unwrap();
     let timer = all_due(&ledger).await[0];
-    let rings = (0..200).map(|identity| ring(identity, sink)).collect();
-    ledger.fire(vec![DueObject { timer, rings, next: None }], at(10)).await.unwrap();
+    let firings = (0..200).map(|identity| new_firing(identity, sink)).collect();
+    ledger.fire(vec![DueObject { timer, firings, next: None }], at(10)).await.unwrap();
     let claimer = |ledger: Ledger| async move {
         let mut claimed = Vec::new();
         loop {
@@ -334,9 +344,9 @@ async fn who_claims_beside_a_settling_gets_nothing_twice() {
             if some.is_empty() {
                 return claimed;
             }
-            claimed.extend(some.iter().map(|claimed| claimed.ring));
+            claimed.extend(some.iter().map(|claimed| claimed.firing));
             let delivered = |claimed: Claimed| Settlement {
-                ring: claimed.ring,
+                firing: claimed.firing,
                 recipient: claimed.recipient,
                 next_state: NextState::Delivered,
                 unknown: false,
@@ -361,9 +371,9 @@ async fn what_waits_for_hours_because_it_may_have_arrived_says_nothing_of_the_cl
     let sink = ledger.sinks(&["out"]).await.unwrap()["out"];
     ledger.take_in(planned(vec![object("a.ics", Some(at(10)))])).await.unwrap();
     let timer = all_due(&ledger).await[0];
-    ledger.fire(vec![DueObject { timer, rings: vec![ring(1, sink)], next: None }], at(NOON)).await.unwrap();
+    ledger.fire(vec![DueObject { timer, firings: vec![new_firing(1, sink)], next: None }], at(NOON)).await.unwrap();
     ledger.claim(sink, at(NOON), at(NOON + 1), 10).await.unwrap();
-    let settled = |next_state, unknown| vec![Settlement { ring: 1, recipient: String::new(), next_state, unknown }];
+    let settled = |next_state, unknown| vec![Settlement { firing: 1, recipient: String::new(), next_state, unknown }];
     let later = |response: &str| NextState::Retry { response: response.to_owned(), at: at(NOON + 6 * HOURS) };
     ledger.settle(sink, settled(later("no answer"), true), at(NOON)).await.unwrap();
     assert_eq!(ledger.undo_future_records(at(NOON), 86_400_000).await.unwrap(), None);
@@ -378,10 +388,11 @@ async fn a_settled_delivery_stays_settled() {
     let sink = ledger.sinks(&["out"]).await.unwrap()["out"];
     ledger.take_in(planned(vec![object("a.ics", Some(at(10)))])).await.unwrap();
     let timer = all_due(&ledger).await[0];
-    ledger.fire(vec![DueObject { timer, rings: vec![ring(1, sink)], next: None }], at(10)).await.unwrap();
+    ledger.fire(vec![DueObject { timer, firings: vec![new_firing(1, sink)], next: None }], at(10)).await.unwrap();
     let claimed = ledger.claim(sink, at(10), at(20), 10).await.unwrap().deliveries;
-    let settle =
-        |next_state| vec![Settlement { ring: claimed[0].ring, recipient: String::new(), next_state, unknown: false }];
+    let settle = |next_state| {
+        vec![Settlement { firing: claimed[0].firing, recipient: String::new(), next_state, unknown: false }]
+    };
     let later = NextState::Retry { response: "451 busy".to_owned(), at: at(40) };
     ledger.settle(sink, settle(later), at(11)).await.unwrap();
     assert!(ledger.claim(sink, at(39), at(50), 10).await.unwrap().deliveries.is_empty());

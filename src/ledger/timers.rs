@@ -1,4 +1,4 @@
-//! The outer wheel: one timer per object, and firing: the rings, what they owe to the sinks and the next timer, in one
+//! The timers, one per object, and firing: the firings, what they owe to the sinks and the next timer, in one
 //! transaction.
 
 use std::collections::{HashMap, HashSet};
@@ -16,9 +16,9 @@ pub struct Timer {
     pub revision: i64,
 }
 
-/// What became of a ring.
+/// What became of a firing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RingState {
+pub enum FiringState {
     /// It was announced.
     Fired,
     /// It was found too late to be announced.
@@ -27,17 +27,17 @@ pub enum RingState {
     Suppressed,
 }
 
-impl RingState {
+impl FiringState {
     fn name(self) -> &'static str {
         match self {
-            RingState::Fired => "fired",
-            RingState::Missed => "missed",
-            RingState::Suppressed => "suppressed",
+            FiringState::Fired => "fired",
+            FiringState::Missed => "missed",
+            FiringState::Suppressed => "suppressed",
         }
     }
 }
 
-/// Where a ring goes.
+/// Where a firing goes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Route {
     /// The sink's id in the ledger.
@@ -46,43 +46,43 @@ pub struct Route {
     pub recipient: String,
 }
 
-/// A ring to be recorded, unless one of the same identity is.
+/// A firing to be recorded, unless one of the same identity is.
 #[derive(Clone, Debug)]
-pub struct NewRing {
+pub struct NewFiring {
     pub identity: [u8; 16],
     pub calendar: i64,
     pub object: i64,
     pub due: UtcMillis,
-    pub state: RingState,
-    /// How many rings it stands for (more than one only where it was not fired).
+    pub state: FiringState,
+    /// How many alarm instances it stands for: more than one only if it is missed or suppressed.
     pub count: i64,
     /// The notification as JSON; empty where it was not fired.
     pub notification: String,
     pub routes: Vec<Route>,
 }
 
-/// What a due object does: its rings, and when it is due again.
+/// What a due object does: its firings, and when it is due again.
 #[derive(Clone, Debug)]
 pub struct DueObject {
     pub timer: Timer,
-    pub rings: Vec<NewRing>,
+    pub firings: Vec<NewFiring>,
     pub next: Option<UtcMillis>,
 }
 
 /// What a transaction that fires recorded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FireStats {
-    /// Rings that were new.
-    pub rings: u64,
-    /// Rings that the ledger held already.
+    /// Firings that were new.
+    pub firings: u64,
+    /// Firings that the ledger held already.
     pub already: u64,
-    /// Deliveries that the new rings owe.
+    /// Deliveries that the new firings owe.
     pub deliveries: u64,
 }
 
-const NEW_RINGS: &str =
-    "INSERT OR IGNORE INTO rings (id, identity, calendar, object, due, fired_at, state, count, notification) VALUES";
-const NEW_DELIVERIES: &str = "INSERT INTO deliveries (ring, sink, recipient, state, next_attempt) VALUES";
+const NEW_FIRINGS: &str =
+    "INSERT OR IGNORE INTO firings (id, identity, calendar, object, due, fired_at, state, count, notification) VALUES";
+const NEW_DELIVERIES: &str = "INSERT INTO deliveries (firing, sink, recipient, state, next_attempt) VALUES";
 const STRETCH: &str =
     "SELECT due, object, revision FROM timers WHERE (due, object) >= (?, ?) AND (due, object) <= (?, ?)
     ORDER BY due, object";
@@ -120,32 +120,32 @@ impl Ledger {
         Ok(sqlx::query_scalar("SELECT count(*) FROM timers").fetch_one(self.readers()).await?)
     }
 
-    /// Fires: records the rings that are new, what they owe to the sinks, and each object's next timer. A firing whose
-    /// timer is no longer there as it was read (an edit came first) is left out; the others do not wait for it.
+    /// Fires: records the firings that are new, what they owe to the sinks, and each object's next timer. An object
+    /// whose timer is no longer there as it was read (an edit came first) is left out; the others do not wait for it.
     ///
     /// # Errors
     /// [`LedgerError::Full`] and [`LedgerError::Database`]; nothing of the whole batch was written then.
-    pub async fn fire(&self, firings: Vec<DueObject>, now: UtcMillis) -> Result<FireStats, LedgerError> {
-        let first = self.ring_ids(firings.iter().map(|f| f.rings.len()).sum());
-        self.write(move |c| Box::pin(fire(c, firings, now, first))).await
+    pub async fn fire(&self, due_objects: Vec<DueObject>, now: UtcMillis) -> Result<FireStats, LedgerError> {
+        let first = self.firing_ids(due_objects.iter().map(|f| f.firings.len()).sum());
+        self.write(move |c| Box::pin(fire(c, due_objects, now, first))).await
     }
 }
 
 async fn fire(
     c: &mut SqliteConnection,
-    mut firings: Vec<DueObject>,
+    mut due_objects: Vec<DueObject>,
     now: UtcMillis,
-    first_ring: i64,
+    first_firing: i64,
 ) -> Result<FireStats, LedgerError> {
-    let timers = firings.iter().map(|firing| key(&firing.timer)).collect();
+    let timers = due_objects.iter().map(|due_object| key(&due_object.timer)).collect();
     if let Some(there) = disarm(c, timers).await? {
-        firings.retain(|firing| there.contains(&key(&firing.timer)));
+        due_objects.retain(|due_object| there.contains(&key(&due_object.timer)));
     }
     let mut armed: Vec<(i64, i64, i64)> =
-        firings.iter().filter_map(|f| f.next.map(|next| (next.0, f.timer.object, f.timer.revision))).collect();
+        due_objects.iter().filter_map(|f| f.next.map(|next| (next.0, f.timer.object, f.timer.revision))).collect();
     arm(c, &mut armed).await?;
-    let rings: Vec<NewRing> = firings.into_iter().flat_map(|f| f.rings).collect();
-    record(c, &rings, now, first_ring).await
+    let firings: Vec<NewFiring> = due_objects.into_iter().flat_map(|f| f.firings).collect();
+    record(c, &firings, now, first_firing).await
 }
 
 fn key(timer: &Timer) -> (i64, i64, i64) {
@@ -186,50 +186,50 @@ pub async fn arm(c: &mut SqliteConnection, timers: &mut [(i64, i64, i64)]) -> Re
     Ok(())
 }
 
-/// Records those of `rings` that are new, with ids from `first` on, and their deliveries.
+/// Records those of `firings` that are new, with ids from `first` on, and their deliveries.
 pub async fn record(
     c: &mut SqliteConnection,
-    rings: &[NewRing],
+    firings: &[NewFiring],
     now: UtcMillis,
     first: i64,
 ) -> Result<FireStats, LedgerError> {
-    let numbered: Vec<(i64, &NewRing)> = (first..).zip(rings).collect();
-    let new = bulk::rows(c, (NEW_RINGS, 9, ""), &numbered, |query, (id, ring)| {
+    let numbered: Vec<(i64, &NewFiring)> = (first..).zip(firings).collect();
+    let new = bulk::rows(c, (NEW_FIRINGS, 9, ""), &numbered, |query, (id, firing)| {
         query
             .bind(*id)
-            .bind(ring.identity.as_slice())
-            .bind(ring.calendar)
-            .bind(ring.object)
-            .bind(ring.due.0)
+            .bind(firing.identity.as_slice())
+            .bind(firing.calendar)
+            .bind(firing.object)
+            .bind(firing.due.0)
             .bind(now.0)
-            .bind(ring.state.name())
-            .bind(ring.count)
-            .bind(ring.notification.as_str())
+            .bind(firing.state.name())
+            .bind(firing.count)
+            .bind(firing.notification.as_str())
     })
     .await?;
     let recorded = if new == numbered.len() as u64 { None } else { Some(recorded(c, first, numbered.len()).await?) };
     let owed: Vec<(i64, &Route)> = match recorded {
-        None => numbered.iter().flat_map(|(id, ring)| ring.routes.iter().map(|route| (*id, route))).collect(),
+        None => numbered.iter().flat_map(|(id, firing)| firing.routes.iter().map(|route| (*id, route))).collect(),
         Some(recorded) => joined(&numbered, &recorded),
     };
-    bulk::rows(c, (NEW_DELIVERIES, 5, ""), &owed, |query, (ring, route)| {
-        query.bind(*ring).bind(route.sink).bind(route.recipient.as_str()).bind("pending").bind(now.0)
+    bulk::rows(c, (NEW_DELIVERIES, 5, ""), &owed, |query, (firing, route)| {
+        query.bind(*firing).bind(route.sink).bind(route.recipient.as_str()).bind("pending").bind(now.0)
     })
     .await?;
-    Ok(FireStats { rings: new, already: numbered.len() as u64 - new, deliveries: owed.len() as u64 })
+    Ok(FireStats { firings: new, already: numbered.len() as u64 - new, deliveries: owed.len() as u64 })
 }
 
-/// What those of `rings` owe that were `recorded`: ids, ascending. A ring that fired as one with a recorded one of
+/// What those of `firings` owe that were `recorded`: ids, ascending. A firing that is one with a recorded one of
 /// these (the event is in two calendars) adds what it owes to other recipients.
-fn joined<'r>(rings: &[(i64, &'r NewRing)], recorded: &[i64]) -> Vec<(i64, &'r Route)> {
+fn joined<'r>(firings: &[(i64, &'r NewFiring)], recorded: &[i64]) -> Vec<(i64, &'r Route)> {
     let is_recorded = |id: &i64| recorded.binary_search(id).is_ok();
     let first: HashMap<[u8; 16], i64> =
-        rings.iter().filter(|(id, _)| is_recorded(id)).map(|(id, ring)| (ring.identity, *id)).collect();
+        firings.iter().filter(|(id, _)| is_recorded(id)).map(|(id, firing)| (firing.identity, *id)).collect();
     let mut known: HashSet<(i64, i64, String)> = HashSet::new();
     let mut owed = Vec::new();
-    for (_, ring) in rings {
-        let Some(id) = first.get(&ring.identity) else { continue };
-        for route in &ring.routes {
+    for (_, firing) in firings {
+        let Some(id) = first.get(&firing.identity) else { continue };
+        for route in &firing.routes {
             // Two objects may spell an address otherwise.
             if known.insert((*id, route.sink, route.recipient.to_lowercase())) {
                 owed.push((*id, route));
@@ -242,6 +242,6 @@ fn joined<'r>(rings: &[(i64, &'r NewRing)], recorded: &[i64]) -> Vec<(i64, &'r R
 /// Which of the `count` ids from `first` on are in use, ascending.
 async fn recorded(c: &mut SqliteConnection, first: i64, count: usize) -> Result<Vec<i64>, LedgerError> {
     let end = first.saturating_add(i64::try_from(count).unwrap_or(i64::MAX));
-    let sql = "SELECT id FROM rings WHERE id >= ? AND id < ? ORDER BY id";
+    let sql = "SELECT id FROM firings WHERE id >= ? AND id < ? ORDER BY id";
     Ok(sqlx::query_scalar(sql).bind(first).bind(end).fetch_all(c).await?)
 }

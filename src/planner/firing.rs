@@ -1,4 +1,4 @@
-//! The rings of an object that is due: their notifications and where these go.
+//! The firings of an object that is due: their notifications and where these go.
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -11,22 +11,23 @@ use crate::calendar::alarm_instance::{AlarmInstance, fire_as_one};
 use crate::calendar::object::Object;
 use crate::calendar::plan::Plan;
 use crate::calendar::surroundings::Surroundings;
-use crate::ledger::{CalendarRow, DueObject, LedgerError, NewRing, ObjectText, RingState, Timer};
+use crate::ledger::{CalendarRow, DueObject, FiringState, LedgerError, NewFiring, ObjectText, Timer};
 use crate::notification::{About, Notification, identity};
 use crate::time::UtcMillis;
 use crate::wheel::{Prepare, Prepared};
 
-/// Missed rings of an object that are recorded one by one; the rest of them shares a row.
+/// Missed firings of an object that are recorded one by one; the rest of them shares a row.
 const MISSED: usize = 100;
-/// Missed rings of an object that are counted at all.
+/// Missed alarm instances of an object that are counted at all.
 const MISSED_COUNT: usize = 10_000;
 /// Milliseconds.
 const DAY: i64 = 86_400_000;
-/// Milliseconds of rings that are worked out at a time, where a window is long.
+/// Milliseconds of alarm instances that are worked out at a time, where a window is long.
 const SLICE: i64 = 60 * 60_000;
 /// Objects whose texts are read at a time.
 const FEW: usize = 500;
-/// Octets of notifications of one object above which the rings of later instants wait for its next firing.
+/// Octets of notifications of one object above which the firings of later instants wait for the next time that it is
+/// due.
 const MUCH: usize = 4 * 1024 * 1024;
 /// Octets of a text above which it is read and worked out alone, and above which that is done in the background.
 const LONG: usize = 32 * 1024;
@@ -37,7 +38,7 @@ const TURN: Duration = Duration::from_millis(200);
 /// `from <= ring < until`
 pub(super) type Window = (UtcMillis, UtcMillis);
 
-/// Whose rings they are.
+/// Whose firings they are.
 #[derive(Clone, Copy)]
 pub(super) struct Place<'a> {
     pub row: &'a CalendarRow,
@@ -48,32 +49,38 @@ pub(super) struct Place<'a> {
 }
 
 impl Planner {
-    /// The rings of `plan` in `from <= ring < until`: notifications for those that are not too late at `now`, rows for
-    /// the rest. Not stamped yet. Where they are too much at once they end before `until`, and it is said when.
-    pub(super) fn rings(
+    /// The firings of `plan` in `from <= ring < until`: notifications for those that are not too late at `now`, rows
+    /// for the rest. Not stamped yet. Where they are too much at once they end before `until`, and it is said when.
+    pub(super) fn firings(
         &self,
         plan: &Plan<'_>,
         place: Place<'_>,
         (from, until): Window,
         now: UtcMillis,
-    ) -> (Vec<NewRing>, Option<UtcMillis>) {
+    ) -> (Vec<NewFiring>, Option<UtcMillis>) {
         let too_late = now.plus(-self.inner.max_lateness).max(self.fired_until.plus(1));
-        let mut rings = Vec::new();
+        let mut firings = Vec::new();
         if from < too_late {
-            self.missed(plan, place, (from, until.min(too_late)), &mut rings);
+            self.missed(plan, place, (from, until.min(too_late)), &mut firings);
         }
         let from = from.max(too_late);
         let mut end = until;
         if from < until {
-            end = self.on_time(plan, place, (from, until), &mut rings);
-            rings.extend(suppressed(plan, place, (from, end)));
+            end = self.on_time(plan, place, (from, until), &mut firings);
+            firings.extend(suppressed(plan, place, (from, end)));
         }
-        rings.shrink_to_fit();
-        (rings, Some(end).filter(|end| *end < until))
+        firings.shrink_to_fit();
+        (firings, Some(end).filter(|end| *end < until))
     }
 
-    /// Adds the rings that are not too late to `rings`, up to `until` or to where they are too much; returns that.
-    fn on_time(&self, plan: &Plan<'_>, place: Place<'_>, (from, until): Window, rings: &mut Vec<NewRing>) -> UtcMillis {
+    /// Adds the firings that are not too late to `firings`, up to `until` or to where they are too much; returns that.
+    fn on_time(
+        &self,
+        plan: &Plan<'_>,
+        place: Place<'_>,
+        (from, until): Window,
+        firings: &mut Vec<NewFiring>,
+    ) -> UtcMillis {
         let (mut cursor, mut octets) = (from, 0);
         while cursor < until {
             let end = cursor.plus(SLICE).min(until);
@@ -84,9 +91,9 @@ impl Planner {
                     return ring.at;
                 }
                 last = Some(ring.at);
-                let ring = self.fired(&ring, place);
-                octets += ring.notification.len();
-                rings.push(ring);
+                let firing = self.fired(&ring, place);
+                octets += firing.notification.len();
+                firings.push(firing);
             }
             cursor = end;
             if cursor < until {
@@ -100,16 +107,26 @@ impl Planner {
         until
     }
 
-    /// Rings that were found too late. Only the first [`MISSED`] get a row of their own; the last row stands for the
+    /// Firings that were found too late. Only the first [`MISSED`] get a row of their own; the last row stands for the
     /// rest, of which no more than [`MISSED_COUNT`] are counted.
-    pub(super) fn missed(&self, plan: &Plan<'_>, place: Place<'_>, (from, until): Window, rings: &mut Vec<NewRing>) {
-        let (mut cursor, mut count, mut rest) = (from, 0_usize, None::<NewRing>);
+    pub(super) fn missed(
+        &self,
+        plan: &Plan<'_>,
+        place: Place<'_>,
+        (from, until): Window,
+        firings: &mut Vec<NewFiring>,
+    ) {
+        let (mut cursor, mut count, mut rest) = (from, 0_usize, None::<NewFiring>);
         while let Some(next) = plan.next_instance(cursor).filter(|next| *next < until && count < MISSED_COUNT) {
             let end = next.plus(DAY).min(until);
             for ring in fire_as_one(plan.instances(next..end)) {
                 count += 1;
                 if count <= MISSED {
-                    rings.push(NewRing { state: RingState::Missed, routes: Vec::new(), ..self.fired(&ring, place) });
+                    firings.push(NewFiring {
+                        state: FiringState::Missed,
+                        routes: Vec::new(),
+                        ..self.fired(&ring, place)
+                    });
                 } else {
                     rest = Some(self.fired(&ring, place));
                 }
@@ -117,12 +134,16 @@ impl Planner {
             cursor = end;
         }
         let standing_for = i64::try_from(count.saturating_sub(MISSED)).unwrap_or(i64::MAX);
-        let rest =
-            rest.map(|ring| NewRing { state: RingState::Missed, routes: Vec::new(), count: standing_for, ..ring });
-        rings.extend(rest);
+        let rest = rest.map(|firing| NewFiring {
+            state: FiringState::Missed,
+            routes: Vec::new(),
+            count: standing_for,
+            ..firing
+        });
+        firings.extend(rest);
     }
 
-    fn fired(&self, ring: &AlarmInstance<'_>, place: Place<'_>) -> NewRing {
+    fn fired(&self, ring: &AlarmInstance<'_>, place: Place<'_>) -> NewFiring {
         let Place { row, about, .. } = place;
         let identity = identity(about, place.href, ring);
         let notification = Notification::new(ring, about, identity, &self.inner.sender, UtcMillis(0));
@@ -130,12 +151,12 @@ impl Planner {
         let mut json = notification.to_json_within(self.inner.sender.max_size);
         // A hundred thousand of them may wait for their second.
         json.shrink_to_fit();
-        NewRing {
+        NewFiring {
             identity,
             calendar: row.id,
             object: place.object,
             due: ring.at,
-            state: RingState::Fired,
+            state: FiringState::Fired,
             count: 1,
             notification: json,
             routes,
@@ -154,7 +175,7 @@ impl Prepare for Planner {
             let (texts, others) = self.ledger.short_texts(ids, LONG).await?;
             // Reading has to be done in any case.
             begun += reading.elapsed();
-            if begun.elapsed() > TURN && !prepared.firings.is_empty() {
+            if begun.elapsed() > TURN && !prepared.due_objects.is_empty() {
                 break;
             }
             // They come the shortest first: what takes longest does not keep others waiting.
@@ -165,17 +186,17 @@ impl Prepare for Planner {
                     long.push(id);
                 }
             }
-            sort_out(self.firings(&timers, texts, (until, now), begun).await?, &mut prepared);
+            sort_out(self.due_objects(&timers, texts, (until, now), begun).await?, &mut prepared);
         }
         for id in long {
-            if begun.elapsed() > TURN && !prepared.firings.is_empty() {
+            if begun.elapsed() > TURN && !prepared.due_objects.is_empty() {
                 break;
             }
             let text = self.ledger.texts(&[id]).await?;
-            sort_out(self.firings(&timers, text, (until, now), begun).await?, &mut prepared);
+            sort_out(self.due_objects(&timers, text, (until, now), begun).await?, &mut prepared);
         }
         // What was due earlier is announced earlier.
-        prepared.firings.sort_unstable_by_key(|firing| (firing.timer.due, firing.timer.object));
+        prepared.due_objects.sort_unstable_by_key(|due_object| (due_object.timer.due, due_object.timer.object));
         Ok(prepared)
     }
 
@@ -187,24 +208,24 @@ impl Prepare for Planner {
     ) -> Result<Option<DueObject>, LedgerError> {
         let texts = self.ledger.texts(&[timer.object]).await?;
         let timers = HashMap::from([(timer.object, timer)]);
-        let firings = self.firings(&timers, texts, (until, now), Instant::now()).await?;
-        match firings.into_iter().next() {
+        let due_objects = self.due_objects(&timers, texts, (until, now), Instant::now()).await?;
+        match due_objects.into_iter().next() {
             Some(Err(_)) => resume_unwind(Box::new("what an object rings cannot be worked out")),
-            Some(Ok(firing)) => Ok(Some(firing)),
+            Some(Ok(due_object)) => Ok(Some(due_object)),
             None => Ok(None),
         }
     }
 
-    fn stamp(&self, firing: DueObject, now: UtcMillis) -> DueObject {
-        let rings = firing.rings.into_iter().map(|ring| self.stamped(ring, now)).collect();
-        DueObject { rings, ..firing }
+    fn stamp(&self, due_object: DueObject, now: UtcMillis) -> DueObject {
+        let firings = due_object.firings.into_iter().map(|firing| self.stamped(firing, now)).collect();
+        DueObject { firings, ..due_object }
     }
 }
 
 impl Planner {
-    /// The firings of objects with these `texts`, of which the first of each thread and those within [`TURN`] of
+    /// The due objects with these `texts`, of which the first of each thread and those within [`TURN`] of
     /// `begun` are worked out; the timer alone where the work panicked.
-    async fn firings(
+    async fn due_objects(
         &self,
         timers: &HashMap<i64, Timer>,
         texts: Vec<ObjectText>,
@@ -222,22 +243,22 @@ impl Planner {
         };
         let work: Vec<(Timer, ObjectText)> = texts.into_iter().filter_map(matching).collect();
         let planner = self.clone();
-        let firings = spread(work, move |work| {
+        let due_objects = spread(work, move |work| {
             let mut around: HashMap<i64, (Surroundings, About)> = HashMap::new();
-            let firing = |(timer, text): (Timer, ObjectText)| {
+            let due_object = |(timer, text): (Timer, ObjectText)| {
                 let row = rows.get(&text.calendar)?;
                 let (around, about) = around.entry(row.id).or_insert_with(|| (planner.around(row), about(row)));
                 let place = Place { row, about, object: text.id, href: &text.href };
-                let work = AssertUnwindSafe(|| planner.firing(place, around, timer, &text, (until, now)));
+                let work = AssertUnwindSafe(|| planner.due_object(place, around, timer, &text, (until, now)));
                 Some(catch_unwind(work).map_err(|_| timer))
             };
             let in_time = |(index, work)| (index == 0 || begun.elapsed() <= TURN).then_some(work);
-            work.into_iter().enumerate().map_while(in_time).filter_map(firing).collect()
+            work.into_iter().enumerate().map_while(in_time).filter_map(due_object).collect()
         });
-        Ok(firings.await)
+        Ok(due_objects.await)
     }
 
-    fn firing(
+    fn due_object(
         &self,
         place: Place<'_>,
         around: &Surroundings,
@@ -254,52 +275,52 @@ impl Planner {
                 "what is kept of it cannot be read: a limit of [limits] is narrower now, or the ledger is damaged; it does not \
                  ring until it changes or is taken in anew"
             );
-            return DueObject { timer, rings: Vec::new(), next: None };
+            return DueObject { timer, firings: Vec::new(), next: None };
         };
         let plan = Plan::new(&object, around, text.memo.as_deref());
         let after = until.max(timer.due).plus(1);
-        let (rings, cut) = self.rings(&plan, place, (timer.due, after), now);
+        let (firings, cut) = self.firings(&plan, place, (timer.due, after), now);
         let next = cut.or_else(|| plan.next_instance(after));
         let overworked: Vec<String> = plan.overworked().iter().map(ToString::to_string).collect();
         self.log_faults(place.row, &text.href, &overworked, now);
-        DueObject { timer, rings, next }
+        DueObject { timer, firings, next }
     }
 
-    /// `ring` as it fires at `now`: too late, or with the instant in its notification.
-    pub(super) fn stamped(&self, ring: NewRing, now: UtcMillis) -> NewRing {
-        if ring.state != RingState::Fired {
-            return ring;
+    /// `firing` as it is at `now`: too late, or with the instant in its notification.
+    pub(super) fn stamped(&self, firing: NewFiring, now: UtcMillis) -> NewFiring {
+        if firing.state != FiringState::Fired {
+            return firing;
         }
-        let lateness = now.0.saturating_sub(ring.due.0);
+        let lateness = now.0.saturating_sub(firing.due.0);
         if lateness > self.inner.max_lateness {
-            return NewRing { state: RingState::Missed, routes: Vec::new(), ..ring };
+            return NewFiring { state: FiringState::Missed, routes: Vec::new(), ..firing };
         }
-        NewRing { notification: stamp(&ring.notification, now), ..ring }
+        NewFiring { notification: stamp(&firing.notification, now), ..firing }
     }
 }
 
 /// Adds `firings` to `prepared`, and those at which the work panicked to those that are tried alone.
-fn sort_out(firings: Vec<Result<DueObject, Timer>>, prepared: &mut Prepared) {
-    for one in firings {
+fn sort_out(due_objects: Vec<Result<DueObject, Timer>>, prepared: &mut Prepared) {
+    for one in due_objects {
         match one {
-            Ok(firing) => prepared.firings.push(firing),
+            Ok(due_object) => prepared.due_objects.push(due_object),
             Err(timer) => prepared.long.push(timer),
         }
     }
 }
 
 /// A row that counts what one hour had too much of.
-fn suppressed(plan: &Plan<'_>, place: Place<'_>, (from, until): Window) -> Option<NewRing> {
+fn suppressed(plan: &Plan<'_>, place: Place<'_>, (from, until): Window) -> Option<NewFiring> {
     let count = i64::try_from(plan.suppressed(from..until)).unwrap_or(i64::MAX);
     let name = format!("suppressed\n{}\n{}\n{}", place.row.id, place.object, from.0);
     let mut identity = [0; 16];
     identity.iter_mut().zip(Sha256::digest(name)).for_each(|(to, octet)| *to = octet);
-    (count > 0).then(|| NewRing {
+    (count > 0).then(|| NewFiring {
         identity,
         calendar: place.row.id,
         object: place.object,
         due: from,
-        state: RingState::Suppressed,
+        state: FiringState::Suppressed,
         count,
         notification: String::new(),
         routes: Vec::new(),

@@ -8,7 +8,7 @@ use crate::calendar::object::{Limits, Object};
 use crate::calendar::plan::Plan;
 use crate::calendar::surroundings::Surroundings;
 use crate::calendar::zone::Zones;
-use crate::ledger::{CalendarRow, Departed, Existing, NewRing, ObjectText, PlannedObject, Replanned};
+use crate::ledger::{CalendarRow, Departed, Existing, NewFiring, ObjectText, PlannedObject, Replanned};
 use crate::time::UtcMillis;
 
 /// An object that a source put, to be planned.
@@ -225,22 +225,22 @@ impl Planner {
         existing: &Existing,
         from: UtcMillis,
         now: UtcMillis,
-    ) -> Option<Vec<NewRing>> {
+    ) -> Option<Vec<NewFiring>> {
         let due = existing.due.filter(|due| *due < from)?;
         let object = Object::parse(&existing.text, &self.inner.limits).ok()?;
         let plan = Plan::new(&object, around, existing.memo.as_deref());
         // It has been edited: there is no later firing of what it was.
-        let (mut rings, mut cut) = self.rings(&plan, place, (due, from), now);
+        let (mut firings, mut cut) = self.firings(&plan, place, (due, from), now);
         for _ in 0..MOST_CUTS {
             let Some(at) = cut else { break };
-            let (more, next) = self.rings(&plan, place, (at, from), now);
-            rings.extend(more);
+            let (more, next) = self.firings(&plan, place, (at, from), now);
+            firings.extend(more);
             cut = next;
         }
         if let Some(at) = cut {
-            self.missed(&plan, place, (at, from), &mut rings);
+            self.missed(&plan, place, (at, from), &mut firings);
         }
-        Some(rings.into_iter().map(|ring| self.stamped(ring, now)).collect())
+        Some(firings.into_iter().map(|firing| self.stamped(firing, now)).collect())
     }
 
     /// Plans objects of `row` again whose text has not changed; what was due before `previous` is past, unless it has

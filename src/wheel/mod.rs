@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::sync::Notify;
 
 use crate::clock::Clock;
-use crate::ledger::{DueObject, FireStats, Ledger, LedgerError, LogOnce, NewRing, RingState, Timer, Unfinished};
+use crate::ledger::{DueObject, FireStats, FiringState, Ledger, LedgerError, LogOnce, NewFiring, Timer, Unfinished};
 use crate::time::UtcMillis;
 
 mod background;
@@ -32,15 +32,15 @@ const STAGE: i64 = 500;
 const BATCH: i64 = 2_500;
 /// How long to wait when the ledger cannot be written, milliseconds.
 const PAUSE: i64 = 1_000;
-/// A ring that fires more than this after it was due is called late in the log, milliseconds.
+/// A firing that comes more than this after it was due is called late in the log, milliseconds.
 const LATE: i64 = 2_000;
-/// Late rings of one transaction that are logged one by one.
+/// Late firings of one transaction that are logged one by one.
 const TOLD: usize = 200;
 
 /// Works out what due objects ring.
 pub trait Prepare: Send + Sync {
     /// For `timers`, what rings from the due instant of each to `until` (inclusive; at least the due instant itself),
-    /// and when it is due after that. Rings that are too late at `now` come as missed. Timers whose object has changed
+    /// and when it is due after that. Those that are too late at `now` come as missed. Timers whose object has changed
     /// since are left out, and those for which there is no time: no more than a fraction of a second is spent, and then
     /// something is worked out.
     fn prepare(
@@ -59,13 +59,13 @@ pub trait Prepare: Send + Sync {
     ) -> impl Future<Output = Result<Option<DueObject>, LedgerError>> + Send;
 
     /// `firing`, which was prepared before it was due, as it is at `now`: the notifications say when they were fired.
-    fn stamp(&self, firing: DueObject, now: UtcMillis) -> DueObject;
+    fn stamp(&self, due_object: DueObject, now: UtcMillis) -> DueObject;
 }
 
 /// What became of timers that were to be prepared.
 #[derive(Debug, Default)]
 pub struct Prepared {
-    pub firings: Vec<DueObject>,
+    pub due_objects: Vec<DueObject>,
     /// Those that may take long, for [`Prepare::prepare_alone`].
     pub long: Vec<Timer>,
 }
@@ -92,8 +92,8 @@ struct Rope {
     look: Notify,
     /// The sources have been looked at once: what was overdue at the start may ring.
     released: AtomicBool,
-    /// Rings that others than the wheel have recorded and that nobody has announced yet, and what they owe.
-    rings: AtomicU64,
+    /// Firings that others than the wheel have recorded and that nobody has announced yet, and what they owe.
+    firings: AtomicU64,
     deliveries: AtomicU64,
 }
 
@@ -103,18 +103,18 @@ impl Bell {
         self.inner.look.notify_one();
     }
 
-    /// Rings were recorded, or deliveries are owed again, by somebody else's doing than the wheel's, which announces
+    /// Firings were recorded, or deliveries are owed again, by somebody else's doing than the wheel's, which announces
     /// them at its next tick.
     pub fn fired(&self, fired: FireStats) {
         self.inner.deliveries.fetch_add(fired.deliveries, Ordering::SeqCst);
-        self.inner.rings.fetch_add(fired.rings, Ordering::SeqCst);
+        self.inner.firings.fetch_add(fired.firings, Ordering::SeqCst);
         self.look();
     }
 
     fn unannounced(&self) -> Option<FireStats> {
-        let rings = self.inner.rings.swap(0, Ordering::SeqCst);
+        let firings = self.inner.firings.swap(0, Ordering::SeqCst);
         let deliveries = self.inner.deliveries.swap(0, Ordering::SeqCst);
-        (rings > 0 || deliveries > 0).then_some(FireStats { rings, already: 0, deliveries })
+        (firings > 0 || deliveries > 0).then_some(FireStats { firings, already: 0, deliveries })
     }
 
     /// What was due before the start may ring now: all sources have been asked whether it still stands.
@@ -124,33 +124,33 @@ impl Bell {
     }
 }
 
-/// Rings that fire later than they should: somebody will ask why.
+/// Firings that come later than they should: somebody will ask why.
 struct Late {
     /// When they were due, and which object they are of.
-    rings: Vec<(UtcMillis, i64)>,
+    firings: Vec<(UtcMillis, i64)>,
     missed: usize,
 }
 
 impl Late {
-    fn among(firings: &[DueObject], now: UtcMillis) -> Late {
-        let all = || firings.iter().flat_map(|firing| &firing.rings);
-        let late = |ring: &&NewRing| ring.state == RingState::Fired && ring.due.plus(LATE) < now;
+    fn among(due_objects: &[DueObject], now: UtcMillis) -> Late {
+        let all = || due_objects.iter().flat_map(|due_object| &due_object.firings);
+        let late = |firing: &&NewFiring| firing.state == FiringState::Fired && firing.due.plus(LATE) < now;
         Late {
-            rings: all().filter(late).map(|ring| (ring.due, ring.object)).collect(),
-            missed: all().filter(|ring| ring.state == RingState::Missed).count(),
+            firings: all().filter(late).map(|firing| (firing.due, firing.object)).collect(),
+            missed: all().filter(|firing| firing.state == FiringState::Missed).count(),
         }
     }
 
     fn report(self, now: UtcMillis) {
-        for (due, object) in self.rings.iter().take(TOLD) {
+        for (due, object) in self.firings.iter().take(TOLD) {
             let late_ms = now.0.saturating_sub(due.0);
-            tracing::info!(ring.due = %due, ring.late_ms = late_ms, object.id = object, "an alarm rings late");
+            tracing::info!(firing.due = %due, firing.late_ms = late_ms, object.id = object, "an alarm rings late");
         }
-        if let Some((oldest, _)) = self.rings.iter().min().filter(|_| self.rings.len() > TOLD) {
-            tracing::info!(rings = self.rings.len(), oldest = %oldest, "alarms ring late");
+        if let Some((oldest, _)) = self.firings.iter().min().filter(|_| self.firings.len() > TOLD) {
+            tracing::info!(firings = self.firings.len(), oldest = %oldest, "alarms ring late");
         }
         if self.missed > 0 {
-            tracing::warn!(rings = self.missed, "alarms were found too late to ring; they are recorded as missed");
+            tracing::warn!(firings = self.missed, "alarms were found too late to ring; they are recorded as missed");
         }
     }
 }
@@ -189,7 +189,7 @@ impl<P: Prepare + Clone + 'static> Wheel<P> {
         }
     }
 
-    /// Runs until `stop` resolves. `fired` is called after each commit of new rings.
+    /// Runs until `stop` resolves. `fired` is called after each commit of new firings.
     ///
     /// # Errors
     /// When the timer of the operating system cannot be had, or the ledger is damaged.
@@ -266,12 +266,12 @@ impl<P: Prepare + Clone + 'static> Wheel<P> {
             fired(others);
         }
         let now = self.clock.now();
-        if let Some(firing) = self.background.take(now)? {
-            if firing.timer.due <= now {
-                self.record(vec![self.prepare.stamp(firing, now)], now, fired).await?;
+        if let Some(due_object) = self.background.take(now)? {
+            if due_object.timer.due <= now {
+                self.record(vec![self.prepare.stamp(due_object, now)], now, fired).await?;
                 return Ok(Tick::Again);
             }
-            self.staged.put(firing);
+            self.staged.put(due_object);
         }
         self.background.start((&self.prepare, &self.ledger), now, !self.staged.is_full(now));
         let from = if self.bell.inner.released.load(Ordering::SeqCst) { UtcMillis::MIN } else { self.started };
@@ -315,27 +315,27 @@ impl<P: Prepare + Clone + 'static> Wheel<P> {
 
     /// Fires `due`, which is not empty.
     async fn fire(&mut self, due: Vec<Timer>, now: UtcMillis, fired: &impl Fn(FireStats)) -> Result<(), LedgerError> {
-        let (mut firings, mut rest) = (Vec::with_capacity(due.len()), Vec::new());
+        let (mut due_objects, mut rest) = (Vec::with_capacity(due.len()), Vec::new());
         for timer in due {
             match self.staged.take(&timer) {
-                Some(firing) => firings.push(self.prepare.stamp(firing, now)),
+                Some(due_object) => due_objects.push(self.prepare.stamp(due_object, now)),
                 None => rest.push(timer),
             }
         }
         // What is ready does not wait for what is not.
-        if !firings.is_empty() {
-            self.record(firings, now, fired).await?;
+        if !due_objects.is_empty() {
+            self.record(due_objects, now, fired).await?;
         }
         if !rest.is_empty() {
-            let Prepared { firings, long } = self.prepare.prepare(rest, now, now).await?;
+            let Prepared { due_objects, long } = self.prepare.prepare(rest, now, now).await?;
             long.into_iter().for_each(|timer| self.background.put(timer));
             let (began, now) = (now, self.clock.now());
             if now < began {
                 // The clock was set back: what it was ahead by is not due.
                 return Ok(());
             }
-            let firings = firings.into_iter().map(|firing| self.prepare.stamp(firing, now)).collect();
-            self.record(firings, now, fired).await?;
+            let due_objects = due_objects.into_iter().map(|due_object| self.prepare.stamp(due_object, now)).collect();
+            self.record(due_objects, now, fired).await?;
         }
         Ok(())
     }
@@ -343,16 +343,16 @@ impl<P: Prepare + Clone + 'static> Wheel<P> {
     /// Writes `firings` down, and what they owe.
     async fn record(
         &self,
-        firings: Vec<DueObject>,
+        due_objects: Vec<DueObject>,
         now: UtcMillis,
         fired: &impl Fn(FireStats),
     ) -> Result<(), LedgerError> {
-        if firings.is_empty() {
+        if due_objects.is_empty() {
             return Ok(());
         }
-        let late = Late::among(&firings, now);
+        let late = Late::among(&due_objects, now);
         // What was overtaken by an edit is left out, and read again by the next tick.
-        let outcome = self.ledger.fire(firings, now).await?;
+        let outcome = self.ledger.fire(due_objects, now).await?;
         late.report(now);
         fired(outcome);
         Ok(())
@@ -372,14 +372,17 @@ impl<P: Prepare + Clone + 'static> Wheel<P> {
             let Some(last) = soon.last() else { return Ok(false) };
             self.staged_upto = (last.due, last.object.saturating_add(1));
         }
-        let Prepared { firings, long } = self.prepare.prepare(soon.clone(), UtcMillis::MIN, now).await?;
-        if !firings.is_empty() {
-            let done = firings.iter().map(|firing| firing.timer.object).chain(long.iter().map(|timer| timer.object));
+        let Prepared { due_objects, long } = self.prepare.prepare(soon.clone(), UtcMillis::MIN, now).await?;
+        if !due_objects.is_empty() {
+            let done = due_objects
+                .iter()
+                .map(|due_object| due_object.timer.object)
+                .chain(long.iter().map(|timer| timer.object));
             let staged: HashSet<i64> = done.collect();
             soon.retain(|timer| !staged.contains(&timer.object));
             self.unstaged = soon;
         }
-        firings.into_iter().for_each(|firing| self.staged.put(firing));
+        due_objects.into_iter().for_each(|due_object| self.staged.put(due_object));
         long.into_iter().for_each(|timer| self.background.put(timer));
         Ok(true)
     }

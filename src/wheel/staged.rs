@@ -13,57 +13,57 @@ const OCTETS: usize = 128 * 1024 * 1024;
 /// Firings by object.
 #[derive(Debug, Default)]
 pub struct Staged {
-    firings: HashMap<i64, DueObject>,
+    due_objects: HashMap<i64, DueObject>,
     octets: usize,
 }
 
 impl Staged {
     /// Keeps `firing` in the place of what there is of its object.
-    pub fn put(&mut self, firing: DueObject) {
-        self.octets += octets(&firing);
-        let before = self.firings.insert(firing.timer.object, firing);
+    pub fn put(&mut self, due_object: DueObject) {
+        self.octets += octets(&due_object);
+        let before = self.due_objects.insert(due_object.timer.object, due_object);
         self.octets -= before.as_ref().map_or(0, octets);
     }
 
     /// Takes the firing of `timer` out; none where there is none, or one of another timer of its object.
     pub fn take(&mut self, timer: &Timer) -> Option<DueObject> {
-        let firing = self.firings.remove(&timer.object)?;
-        self.octets -= octets(&firing);
-        Some(firing).filter(|firing| firing.timer == *timer)
+        let due_object = self.due_objects.remove(&timer.object)?;
+        self.octets -= octets(&due_object);
+        Some(due_object).filter(|due_object| due_object.timer == *timer)
     }
 
     /// Whether there is no room for more. What was due before `now`, and has not been taken, makes room.
     pub fn is_full(&mut self, now: UtcMillis) -> bool {
-        let is_full = self.firings.len() >= OBJECTS || self.octets >= OCTETS;
+        let is_full = self.due_objects.len() >= OBJECTS || self.octets >= OCTETS;
         if is_full {
-            self.firings.retain(|_, firing| firing.timer.due >= now);
-            self.octets = self.firings.values().map(octets).sum();
+            self.due_objects.retain(|_, due_object| due_object.timer.due >= now);
+            self.octets = self.due_objects.values().map(octets).sum();
         }
         is_full
     }
 }
 
-fn octets(firing: &DueObject) -> usize {
-    firing.rings.iter().map(|ring| ring.notification.len()).sum()
+fn octets(due_object: &DueObject) -> usize {
+    due_object.firings.iter().map(|firing| firing.notification.len()).sum()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::{NewRing, RingState};
+    use crate::ledger::{FiringState, NewFiring};
 
     fn firing(object: i64, octets: usize) -> DueObject {
-        let ring = NewRing {
+        let firing = NewFiring {
             identity: [0; 16],
             calendar: 1,
             object,
             due: UtcMillis(object),
-            state: RingState::Fired,
+            state: FiringState::Fired,
             count: 1,
             notification: "x".repeat(octets),
             routes: Vec::new(),
         };
-        DueObject { timer: Timer { due: UtcMillis(object), object, revision: 1 }, rings: vec![ring], next: None }
+        DueObject { timer: Timer { due: UtcMillis(object), object, revision: 1 }, firings: vec![firing], next: None }
     }
 
     #[test]

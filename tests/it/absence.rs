@@ -98,7 +98,7 @@ impl Stage {
         self.core.bell.release();
         while self.core.wheel.tick(&|_| ()).await.unwrap() == Tick::Again {}
         let mut inspector = Inspector::open(&self.ledger()).await.unwrap();
-        let mut rings = inspector.rings(UtcMillis::MIN, None, 100).await.unwrap();
+        let mut rings = inspector.firings(UtcMillis::MIN, None, 100).await.unwrap();
         rings.sort_by_key(|ring| ring.due);
         let time = |at: UtcMillis| at.to_string()[11..16].to_owned();
         rings.iter().map(|ring| format!("{} at {}", time(ring.due), time(ring.fired_at))).collect()

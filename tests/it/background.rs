@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use reveille::clock::Clock;
 use reveille::daemon::Core;
-use reveille::ledger::{DueObject, Inspector, Ledger, LedgerError, NewRing, RingState, Timer, Unfinished};
+use reveille::ledger::{DueObject, Inspector, Ledger, LedgerError, NewFiring, FiringState, Timer, Unfinished};
 use reveille::source::{CalendarInfo, Change, ChangeBatch, SyncStore as _};
 use reveille::time::UtcMillis;
 use reveille::wheel::{Bell, Prepare, Prepared, Tick, Wheel};
@@ -33,38 +33,38 @@ impl Slow {
     }
 }
 
-fn firing(timer: Timer) -> DueObject {
+fn due_object(timer: Timer) -> DueObject {
     let mut identity = [0; 16];
     identity[..8].copy_from_slice(&timer.object.to_le_bytes());
-    let ring = NewRing {
+    let firing = NewFiring {
         identity,
         calendar: 1,
         object: timer.object,
         due: timer.due,
-        state: RingState::Fired,
+        state: FiringState::Fired,
         count: 1,
         notification: "{}".to_owned(),
         routes: Vec::new(),
     };
-    DueObject { timer, rings: vec![ring], next: None }
+    DueObject { timer, firings: vec![firing], next: None }
 }
 
 impl Prepare for Slow {
     async fn prepare(&self, timers: Vec<Timer>, _: UtcMillis, _: UtcMillis) -> Result<Prepared, LedgerError> {
         let is_long = |timer: &Timer| self.long.contains(&timer.object) || self.panics.contains(&timer.object);
         let (long, short): (Vec<Timer>, Vec<Timer>) = timers.into_iter().partition(is_long);
-        Ok(Prepared { firings: short.into_iter().map(firing).collect(), long })
+        Ok(Prepared { due_objects: short.into_iter().map(due_object).collect(), long })
     }
 
     async fn prepare_alone(&self, timer: Timer, _: UtcMillis, _: UtcMillis) -> Result<Option<DueObject>, LedgerError> {
         self.begun.lock().unwrap().push(timer.object);
         assert!(!self.panics.contains(&timer.object), "the work on object {} panics", timer.object);
         self.go.notified().await;
-        Ok(Some(firing(timer)))
+        Ok(Some(due_object(timer)))
     }
 
-    fn stamp(&self, firing: DueObject, _: UtcMillis) -> DueObject {
-        firing
+    fn stamp(&self, due_object: DueObject, _: UtcMillis) -> DueObject {
+        due_object
     }
 }
 
@@ -107,7 +107,7 @@ async fn ledger(file: &Path, clock: &Clock, starts: &[&str]) -> Ledger {
 async fn rang(file: &Path) -> Vec<i64> {
     let mut inspector = Inspector::open(file).await.unwrap();
     let mut rang: Vec<i64> =
-        inspector.rings(UtcMillis::MIN, None, 10_000).await.unwrap().iter().map(|ring| ring.object).collect();
+        inspector.firings(UtcMillis::MIN, None, 10_000).await.unwrap().iter().map(|firing| firing.object).collect();
     rang.sort_unstable();
     rang
 }

@@ -162,7 +162,7 @@ fn sigkills_during_bursts_lose_nothing_and_double_nothing() {
     let bursts = extent.apart.unsigned_abs() * extent.kills as u64;
     let deadline = Instant::now() + patience + Duration::from_secs(bursts);
     let expected = extent.alarms();
-    let fired = || count(&ledger, "SELECT count(*) FROM rings WHERE state = 'fired'");
+    let fired = || count(&ledger, "SELECT count(*) FROM firings WHERE state = 'fired'");
     let owed = || count(&ledger, "SELECT count(*) FROM deliveries WHERE state = 'pending'");
     while (fired() < expected || owed() > 0) && Instant::now() < deadline {
         std::thread::park_timeout(Duration::from_millis(500));
@@ -174,8 +174,8 @@ fn sigkills_during_bursts_lose_nothing_and_double_nothing() {
     let twice = announced.values().filter(|times| **times > 1).count();
     let lines: usize = announced.values().sum();
     let status = daemon.log.text();
-    let rings = count(&ledger, "SELECT count(*) FROM rings WHERE state = 'fired'");
-    let distinct = count(&ledger, "SELECT count(*) FROM (SELECT DISTINCT object, due FROM rings)");
+    let rings = count(&ledger, "SELECT count(*) FROM firings WHERE state = 'fired'");
+    let distinct = count(&ledger, "SELECT count(*) FROM (SELECT DISTINCT object, due FROM firings)");
     let undelivered = count(&ledger, "SELECT count(*) FROM deliveries WHERE state != 'delivered'");
     assert_eq!((rings, distinct, undelivered), (expected, expected, 0), "{status}");
     println!(

@@ -180,14 +180,14 @@ fn what_the_ledger_knows_of_a_uid_is_told_with_its_rings_and_deliveries() {
     assert_eq!((&object["source"], &object["calendarHref"]), (&json!("home"), &json!("work")));
     assert_eq!(object["nextDue"], "2026-03-11T12:00:00.000Z");
     let (fired, armed) = (&told["instances"][0], &told["instances"][1]);
-    let standing = "fired at 2026-03-10T12:00:01.000Z (ring 1)";
+    let standing = "fired at 2026-03-10T12:00:01.000Z (firing 1)";
     assert_eq!(fired["standing"], standing);
     assert_eq!(fired["notificationId"], stage.alarms()[0]["notificationId"]);
     let delivery = &fired["recorded"]["deliveries"][0];
     assert_eq!((&delivery["sink"], &delivery["state"]), (&json!("alarms"), &json!("delivered")));
     // The next ring is long overdue by the clock of this machine, which is not that of the passes.
     assert!(armed["standing"].as_str().unwrap().contains("it will be recorded as missed"), "{armed}");
-    assert_eq!((&told["history"][0]["ring"], &told["history"][0]["lateness"]), (&json!(1), &json!(1000)));
+    assert_eq!((&told["history"][0]["firing"], &told["history"][0]["lateness"]), (&json!(1), &json!(1000)));
 
     let past = &stage.listing(&["explain", uid, "--at", "2026-03-10T12:00:01Z"])[0];
     assert_eq!(past["instances"][0]["due"], "2026-03-11T12:00:00.000Z", "--at asks for the next ring");
@@ -258,10 +258,10 @@ fn an_alarm_that_is_over_is_told_from_the_ledger_and_not_from_arithmetic() {
     assert_eq!(stage.rung(), ["20260310T123000Z done"]);
     let seen = "due before this calendar was first seen at 2026-03-10T12:00:00.000Z: did not ring";
     assert_eq!(outcome(&stage, "past.ics"), ends("beforeFirstSeen", seen));
-    let done = "fired at 2026-03-10T12:31:00.000Z (ring 1)";
+    let done = "fired at 2026-03-10T12:31:00.000Z (firing 1)";
     assert_eq!(outcome(&stage, "done.ics"), ends("fired", done));
     let late =
-        "did not ring: recorded as missed at 2026-03-10T14:00:00.000Z (ring 2), when it was later than max_lateness";
+        "did not ring: recorded as missed at 2026-03-10T14:00:00.000Z (firing 2), when it was later than max_lateness";
     assert_eq!(outcome(&stage, "late.ics"), ends("missed", late));
     let lost = "should have rung, but there is no record that it did: perhaps this text reached the ledger only after a \
                 later sync of the calendar";
@@ -305,7 +305,7 @@ fn alarms_that_are_only_counted_are_told_from_their_count() {
     stage.pass("2026-03-10T12:00:00Z");
     stage.pass("2026-03-10T12:31:00Z");
     assert_eq!(stage.rung().len(), 30);
-    let told = "did not ring: one of 10 that were suppressed (ring 31), too many in one hour";
+    let told = "did not ring: one of 10 that were suppressed (firing 31), too many in one hour";
     assert_eq!(outcome(&stage, "crowd.ics"), ends("suppressed", told));
 
     let stage = Stage::new();
@@ -318,7 +318,7 @@ fn alarms_that_are_only_counted_are_told_from_their_count() {
     stage.pass("2026-03-20T12:00:00Z");
     let told = &stage.listing(&["explain", "many.ics@example.org", "--at", "2026-03-14T20:30:00Z"])[0]["instances"][0];
     assert_eq!((&told["due"], &told["outcome"]), (&json!("2026-03-14T20:30:00.000Z"), &json!("missed")));
-    assert_eq!(told["standing"], "did not ring: one of 10 that were recorded as missed together (ring 101)");
+    assert_eq!(told["standing"], "did not ring: one of 10 that were recorded as missed together (firing 101)");
 }
 
 #[test]
@@ -335,7 +335,7 @@ fn what_a_backup_that_was_put_back_counts_as_rung_is_told_so() {
     assert!(restored.status.success(), "{}", String::from_utf8_lossy(&restored.stderr));
     stage.pass("2026-03-10T12:50:00Z");
     assert_eq!(stage.rung(), [""; 0]);
-    let told = "did not ring: recorded as missed at 2026-03-10T12:50:00.000Z (ring 1), because the ledger is a backup that \
+    let told = "did not ring: recorded as missed at 2026-03-10T12:50:00.000Z (firing 1), because the ledger is a backup that \
                 was put back, and what was due until 2026-03-10T12:40:00.000Z counts as rung";
     let (state, standing) = outcome_of_restored(&stage);
     assert_eq!((state.as_str(), standing.as_str()), ("missed", told));
@@ -428,7 +428,7 @@ fn an_alarm_that_was_dismissed_after_it_rang_and_one_whose_calendar_is_absent() 
     fs::create_dir(stage.path().join("watched/other")).unwrap();
     fs::copy(stage.file("cake.ics"), stage.path().join("watched/other/pie.ics")).unwrap();
     stage.pass("2026-03-10T12:02:00Z");
-    let fired = "fired at 2026-03-10T12:00:01.000Z (ring 1)";
+    let fired = "fired at 2026-03-10T12:00:01.000Z (firing 1)";
     assert_eq!(outcome(&stage, "tea.ics"), ends("fired", fired));
     let told = &stage.listing(&["explain", "tea.ics@example.org"])[0];
     assert_eq!(told["components"][0]["alarms"][0]["fate"], "acknowledged");
@@ -452,11 +452,11 @@ fn a_moved_event_is_told_by_the_ring_that_it_made_where_it_was() {
     stage.pass("2026-03-10T12:00:01Z");
     fs::rename(stage.file("tea.ics"), stage.path().join("watched/other/tea.ics")).unwrap();
     stage.pass("2026-03-10T12:02:00Z");
-    let told = "fired at 2026-03-10T12:00:01.000Z (ring 1, by another object of the same UID)";
+    let told = "fired at 2026-03-10T12:00:01.000Z (firing 1, by another object of the same UID)";
     assert_eq!(outcome(&stage, "tea.ics"), ends("fired", told));
     let shown = &stage.listing(&["show", "tea.ics@example.org"])[0];
-    assert_eq!((&shown["calendarName"], &shown["fired"][0]["ring"]), (&json!("other"), &json!(1)));
+    assert_eq!((&shown["calendarName"], &shown["fired"][0]["firing"]), (&json!("other"), &json!(1)));
     let told = &stage.listing(&["explain", "tea.ics@example.org"])[0];
-    assert_eq!(told["history"][0]["ring"], 1);
+    assert_eq!(told["history"][0]["firing"], 1);
     assert!(stage.listing(&["show", "cake.ics@example.org"])[0]["fired"].as_array().unwrap().is_empty());
 }

@@ -106,7 +106,7 @@ async fn occurrences_that_ring_at_the_same_instant_ring_as_one_to_the_recipients
     assert_eq!(stage.rung("12:00").await, ["12:00 at 12:00"]);
     assert_eq!(recipients(&stage).await, ["ann@example.org", "bob@example.org"]);
     let mut inspector = Inspector::open(&stage.ledger()).await.unwrap();
-    let rings = inspector.rings(UtcMillis::MIN, None, 10).await.unwrap();
+    let rings = inspector.firings(UtcMillis::MIN, None, 10).await.unwrap();
     let said: serde_json::Value = serde_json::from_str(&rings[0].notification).unwrap();
     assert_eq!(said["alarmRecipients"], serde_json::json!(["mailto:ann@example.org", "mailto:bob@example.org"]));
     assert_eq!(said["start"], "20260310T120000Z", "the earlier one is told");
@@ -144,7 +144,7 @@ async fn what_has_no_uid_rings_each_for_itself() {
     stage.sync("12:01", "/a/", vec![file("b.ics", &anew)]).await;
     assert_eq!(stage.rung("12:01").await.len(), 5);
     let mut inspector = Inspector::open(&stage.ledger()).await.unwrap();
-    let rings = inspector.rings(UtcMillis::MIN, None, 100).await.unwrap();
+    let rings = inspector.firings(UtcMillis::MIN, None, 100).await.unwrap();
     let said: Vec<serde_json::Value> =
         rings.iter().map(|ring| serde_json::from_str(&ring.notification).unwrap()).collect();
     assert!(said.iter().all(|said| said["uid"] == ""));
@@ -159,13 +159,12 @@ async fn alter(ledger: &Path, sql: &'static str) {
     connection.close().await.unwrap();
 }
 
-/// Makes of a ledger what the version before has written: rings with identities of another kind, which their
+/// Makes of a ledger what the version before has written: firings with identities of another kind, which their
 /// notifications have as well.
-const OLD: &str = "UPDATE rings SET identity = randomblob(16);
-    UPDATE rings SET notification = json_set(notification, '$.notificationId', lower(hex(identity)))
+const OLD: &str = "UPDATE firings SET identity = randomblob(16);
+    UPDATE firings SET notification = json_set(notification, '$.notificationId', lower(hex(identity)))
         WHERE notification != '';
-    DELETE FROM meta WHERE key = 'old_rings';
-    DELETE FROM _sqlx_migrations WHERE version = 4;";
+    INSERT OR REPLACE INTO meta (key, value) SELECT 'old_firings', max(id) FROM firings;";
 
 #[test]
 fn a_ledger_of_an_earlier_version_rings_nothing_again_and_delivers_what_it_owes_under_the_old_ids() {
@@ -199,7 +198,7 @@ fn a_ledger_of_an_earlier_version_rings_nothing_again_and_delivers_what_it_owes_
     std::fs::write(stage.file("u.ics"), unnamed.replace("DTSTAMP:2026", "DTSTAMP:2025")).unwrap();
     rehearsal::touch(&stage.file("u.ics"), "2026-03-02T00:00:00Z");
     let log = stage.pass("2026-03-10T12:31:00Z");
-    assert!(log.contains("the history is up to date") && log.contains("rings=3"), "{log}");
+    assert!(log.contains("the history is up to date") && log.contains("firings=3"), "{log}");
     let mut rung = stage.rung();
     rung.sort();
     assert_eq!(rung, ["a.ics", "b.ics", "unnamed"].map(|summary| format!("20260310T123000Z {summary}")));
@@ -217,14 +216,14 @@ async fn taking_a_ledger_over_that_is_cut_off_anywhere_goes_on_where_it_was() {
     let path = stage.ledger();
     stage.core.ledger.close().await;
     drop(stage.core);
-    // Of many rings pairs had calendars of their own, and are one now.
+    // Of many firings pairs had calendars of their own, and are one now.
     let many = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2500)
-        INSERT INTO rings (identity, calendar, object, due, fired_at, state, notification)
+        INSERT INTO firings (identity, calendar, object, due, fired_at, state, notification)
         SELECT randomblob(16), 1, 1, due, fired_at, state,
-        json_set(notification, '$.uid', 'many-' || (i / 2), '$.calendarName', 'of ' || i) FROM rings, n;";
+        json_set(notification, '$.uid', 'many-' || (i / 2), '$.calendarName', 'of ' || i) FROM firings, n;";
     alter(&path, many).await;
     alter(&path, OLD).await;
-    alter(&path, "UPDATE rings SET notification = 'no JSON' WHERE id = 2000").await;
+    alter(&path, "UPDATE firings SET notification = 'no JSON' WHERE id = 2000").await;
     let config = reveille::config::read_text(&std::fs::read_to_string(path.with_extension("toml")).unwrap()).unwrap();
     let mut cut_off = 0;
     for moments in 0..20 {
@@ -240,13 +239,13 @@ async fn taking_a_ledger_over_that_is_cut_off_anywhere_goes_on_where_it_was() {
         drop(dying);
         let ledger = Ledger::open(&copy).await.unwrap();
         Core::start(&config, &Zones::bundled(), ledger.clone(), &clock).await.unwrap();
-        assert!(ledger.old_rings(1).await.unwrap().is_none(), "after {moments} moments");
+        assert!(ledger.old_firings(1).await.unwrap().is_none(), "after {moments} moments");
         ledger.close().await;
         let mut inspector = Inspector::open(&copy).await.unwrap();
-        assert_eq!(inspector.rings(UtcMillis::MIN, None, 10_000).await.unwrap().len(), 2_501);
+        assert_eq!(inspector.firings(UtcMillis::MIN, None, 10_000).await.unwrap().len(), 2_501);
         for uid in (0..=1_250).map(|n| format!("many-{n}")).chain(["one@example.org".to_owned()]) {
             let identity = reveille::notification::identity_of("mary", &uid, "display", at("12:00"));
-            assert!(inspector.ring_with(identity).await.unwrap().is_some(), "{uid}, after {moments} moments");
+            assert!(inspector.firing_with(identity).await.unwrap().is_some(), "{uid}, after {moments} moments");
         }
         inspector.close().await.unwrap();
     }

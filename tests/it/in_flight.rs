@@ -40,7 +40,7 @@ impl Transport for Slow {
     }
 
     async fn send(&self, deliveries: &[ClaimedDelivery]) -> Vec<Outcome> {
-        self.sent.lock().unwrap().extend(deliveries.iter().map(|delivery| delivery.ring));
+        self.sent.lock().unwrap().extend(deliveries.iter().map(|delivery| delivery.firing));
         vec![Outcome::InFlight; deliveries.len()]
     }
 
@@ -94,8 +94,8 @@ async fn stage(file: &Path) -> Stage {
 }
 
 impl Stage {
-    fn ends(&self, ring: i64, outcome: Outcome) {
-        self.end.send(Finished { ring, recipient: String::new(), outcome }).unwrap();
+    fn ends(&self, firing: i64, outcome: Outcome) {
+        self.end.send(Finished { firing, recipient: String::new(), outcome }).unwrap();
     }
 }
 
@@ -103,7 +103,7 @@ async fn rows(file: &Path) -> Vec<DeliveryRow> {
     let mut inspector = Inspector::open(file).await.unwrap();
     let mut rows = inspector.deliveries(DeliveryFilter::All, 9).await.unwrap();
     rows.retain(|row| row.sink == SINKS[0]);
-    rows.sort_by_key(|row| row.ring);
+    rows.sort_by_key(|row| row.firing);
     rows
 }
 
@@ -131,9 +131,9 @@ async fn what_was_in_flight_is_settled_as_it_ended() {
     let file = folder.path().join("ledger.db");
     let stage = stage(&file).await;
     assert_eq!(stage.worker.run_batch().await.unwrap().in_flight, 2);
-    let rings = stage.sent.lock().unwrap().clone();
-    stage.ends(rings[0], Outcome::Delivered);
-    stage.ends(rings[1], Outcome::Unknown { response: "no answer".to_owned() });
+    let firings = stage.sent.lock().unwrap().clone();
+    stage.ends(firings[0], Outcome::Delivered);
+    stage.ends(firings[1], Outcome::Unknown { response: "no answer".to_owned() });
     // Nothing is owed but what may have been delivered, which waits.
     let all = stage.worker.send_all().await.unwrap();
     assert_eq!(all, BatchResult { delivered: 1, retry: 1, ..BatchResult::default() });
@@ -153,12 +153,12 @@ async fn what_is_cancelled_while_it_is_in_flight_stays_so() {
     let stage = stage(&file).await;
     assert_eq!(stage.worker.run_batch().await.unwrap().in_flight, 2);
     let mut admin = reveille::ledger::OutboxAdmin::open(&file).await.unwrap();
-    let rings = stage.sent.lock().unwrap().clone();
-    let id = reveille::ledger::DeliveryId { ring: rings[0], sink: SINKS[0].to_owned(), recipient: String::new() };
+    let firings = stage.sent.lock().unwrap().clone();
+    let id = reveille::ledger::DeliveryId { firing: firings[0], sink: SINKS[0].to_owned(), recipient: String::new() };
     admin.cancel(&id, stage.clock.now()).await.unwrap();
     admin.close().await.unwrap();
-    stage.ends(rings[0], Outcome::retry("451"));
-    stage.ends(rings[1], Outcome::permanent("550"));
+    stage.ends(firings[0], Outcome::retry("451"));
+    stage.ends(firings[1], Outcome::permanent("550"));
     stage.worker.send_all().await.unwrap();
     let states: Vec<String> = rows(&file).await.into_iter().map(|row| row.state).collect();
     assert_eq!(states, ["cancelled", "failed"]);

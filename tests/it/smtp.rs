@@ -110,7 +110,7 @@ pub fn notification(id: &str) -> Value {
 
 fn delivery(recipient: &str, notification: &Value) -> ClaimedDelivery {
     ClaimedDelivery {
-        ring: 1,
+        firing: 1,
         recipient: recipient.into(),
         json: notification.to_string().into(),
         attempts: 0,
@@ -132,22 +132,22 @@ fn retry(outcomes: &[Outcome]) -> &str {
 
 /// The outcomes of `deliveries`, however long they take.
 async fn sent(sink: &Sink, deliveries: &[ClaimedDelivery]) -> Vec<Outcome> {
-    let number = |(ring, delivery): (i64, &ClaimedDelivery)| ClaimedDelivery { ring, ..delivery.clone() };
+    let number = |(firing, delivery): (i64, &ClaimedDelivery)| ClaimedDelivery { firing, ..delivery.clone() };
     let deliveries: Vec<ClaimedDelivery> = (0..).zip(deliveries).map(number).collect();
     let mut outcomes = vec![Outcome::NotAttempted; deliveries.len()];
     loop {
-        let not_attempted = |delivery: &&ClaimedDelivery| outcomes[delivery.ring as usize] == Outcome::NotAttempted;
+        let not_attempted = |delivery: &&ClaimedDelivery| outcomes[delivery.firing as usize] == Outcome::NotAttempted;
         let batch: Vec<ClaimedDelivery> = deliveries.iter().filter(not_attempted).cloned().collect();
         if batch.is_empty() && !outcomes.contains(&Outcome::InFlight) {
             return outcomes;
         }
         if sink.batch() > 0 && !batch.is_empty() {
             for (delivery, outcome) in batch.iter().zip(sink.send(&batch).await) {
-                outcomes[delivery.ring as usize] = outcome;
+                outcomes[delivery.firing as usize] = outcome;
             }
         } else {
             for finished in sink.finished().await {
-                outcomes[finished.ring as usize] = finished.outcome;
+                outcomes[finished.firing as usize] = finished.outcome;
             }
         }
     }
@@ -417,7 +417,7 @@ async fn a_slow_session_holds_no_other_mail_up() {
     server.rules(r#"{"body slow@example.org": "wait"}"#);
     let sink = Setting::of(&server, SmtpSecurity::Plain).sink();
     // The slow one is under way before the others come.
-    let slow = ClaimedDelivery { ring: 7, ..to("slow@example.org") };
+    let slow = ClaimedDelivery { firing: 7, ..to("slow@example.org") };
     assert_eq!(sink.send(std::slice::from_ref(&slow)).await, [Outcome::InFlight]);
     assert_eq!(sink.batch(), 75, "three of four connections are free");
     for _ in 0..3 {
@@ -431,7 +431,7 @@ async fn a_slow_session_holds_no_other_mail_up() {
         finished = sink.finished().await;
     }
     let (recipient, outcome) = (slow.recipient, Outcome::Delivered);
-    assert_eq!(finished, [Finished { ring: 7, recipient, outcome }]);
+    assert_eq!(finished, [Finished { firing: 7, recipient, outcome }]);
     assert_eq!(server.mail().to, ["slow@example.org"]);
     assert_eq!(server.counts().0, 61);
 }

@@ -539,7 +539,7 @@ fn recorded(folder: &Path) -> Vec<(Name, Recorded)> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let rows = runtime.block_on(async {
         let mut inspector = Inspector::open(&folder.join("ledger.db")).await.unwrap();
-        inspector.rings(UtcMillis::MIN, None, i64::MAX).await.unwrap()
+        inspector.firings(UtcMillis::MIN, None, i64::MAX).await.unwrap()
     });
     let name = |json: &Value, at: i64| {
         let word = |key: &str| json[key].as_str().unwrap_or_default().to_owned();

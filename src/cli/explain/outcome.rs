@@ -3,7 +3,7 @@
 
 use super::recorded::{self, Recorded};
 use crate::config::Config;
-use crate::ledger::{Inspector, LedgerError, ObjectRow, RingRow};
+use crate::ledger::{FiringRow, Inspector, LedgerError, ObjectRow};
 use crate::time::UtcMillis;
 
 /// What became of an alarm.
@@ -64,7 +64,7 @@ impl<'a> Ledgered<'a> {
         {
             return Ok(outcome);
         }
-        let counted = if at < self.now { inspector.ring_counting(self.row.id, at).await? } else { None };
+        let counted = if at < self.now { inspector.firing_counting(self.row.id, at).await? } else { None };
         let (state, sentence) = match (self.of_no_record(at, counted.as_ref()), identity) {
             (("armed" | "notRecorded", _), None) => {
                 ("suppressed", "suppressed, as one too many in its hour; no record of it".to_owned())
@@ -88,18 +88,18 @@ impl<'a> Ledgered<'a> {
     }
 
     fn of_record(&self, recorded: &Recorded) -> String {
-        let Recorded { ring, state, fired_at, lateness, .. } = recorded;
+        let Recorded { firing, state, fired_at, lateness, .. } = recorded;
         let by = if recorded.object == self.row.id { "" } else { ", by another object of the same UID" };
         match (state.as_str(), self.fired_until) {
-            ("fired", _) => format!("fired at {fired_at} (ring {ring}{by})"),
+            ("fired", _) => format!("fired at {fired_at} (firing {firing}{by})"),
             ("missed", Some(until)) if *lateness <= self.max_lateness => format!(
-                "did not ring: recorded as missed at {fired_at} (ring {ring}{by}), because the ledger is a backup that was \
+                "did not ring: recorded as missed at {fired_at} (firing {firing}{by}), because the ledger is a backup that was \
                  put back, and what was due until {until} counts as rung"
             ),
             ("missed", _) => format!(
-                "did not ring: recorded as missed at {fired_at} (ring {ring}{by}), when it was later than max_lateness"
+                "did not ring: recorded as missed at {fired_at} (firing {firing}{by}), when it was later than max_lateness"
             ),
-            (state, _) => format!("did not ring: recorded as {state} at {fired_at} (ring {ring}{by})"),
+            (state, _) => format!("did not ring: recorded as {state} at {fired_at} (firing {firing}{by})"),
         }
     }
 
@@ -116,7 +116,7 @@ impl<'a> Ledgered<'a> {
     }
 
     /// The state and the sentence of an alarm at `at` that has no row of its own in the history.
-    fn of_no_record(&self, at: UtcMillis, counted: Option<&RingRow>) -> (&'static str, String) {
+    fn of_no_record(&self, at: UtcMillis, counted: Option<&FiringRow>) -> (&'static str, String) {
         let Ledgered { row, now, max_lateness, forgotten_before, .. } = *self;
         let written = row.last_modified.map(|written| written.min(now));
         if row.due.is_some_and(|due| due <= at) {
@@ -139,12 +139,12 @@ impl<'a> Ledgered<'a> {
             );
         }
         match (counted, written) {
-            (Some(RingRow { id, state, count, .. }), _) if state == "suppressed" => (
+            (Some(FiringRow { id, state, count, .. }), _) if state == "suppressed" => (
                 "suppressed",
-                format!("did not ring: one of {count} that were suppressed (ring {id}), too many in one hour"),
+                format!("did not ring: one of {count} that were suppressed (firing {id}), too many in one hour"),
             ),
-            (Some(RingRow { id, count, .. }), _) => {
-                ("missed", format!("did not ring: one of {count} that were recorded as missed together (ring {id})"))
+            (Some(FiringRow { id, count, .. }), _) => {
+                ("missed", format!("did not ring: one of {count} that were recorded as missed together (firing {id})"))
             }
             _ if at < forgotten_before => (
                 "forgotten",

@@ -1,13 +1,13 @@
-//! What the ledger knows of an object: where it comes from, what was recorded of its rings, and what became of their
+//! What the ledger knows of an object: where it comes from, what was recorded of its firings, and what became of their
 //! deliveries.
 
 use serde::Serialize;
 
 use crate::cli::common::NotificationSummary;
-use crate::ledger::{DeliveryRow, Inspector, LedgerError, ObjectRow, RingRow, RingsOf};
+use crate::ledger::{DeliveryRow, FiringRow, FiringsOf, Inspector, LedgerError, ObjectRow};
 use crate::time::UtcMillis;
 
-/// So many of the rings that were recorded last are told.
+/// So many of the firings that were recorded last are told.
 const HISTORY: i64 = 10;
 
 /// An object as the ledger has it.
@@ -28,13 +28,13 @@ pub(super) struct ObjectFacts {
     pub(super) next_due: Option<String>,
 }
 
-/// A ring that was recorded.
+/// A firing that was recorded.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Recorded {
     #[serde(skip)]
     pub(super) object: i64,
-    pub(super) ring: i64,
+    pub(super) firing: i64,
     pub(super) due: String,
     pub(super) fired_at: String,
     /// Milliseconds.
@@ -46,7 +46,7 @@ pub(super) struct Recorded {
     pub(super) deliveries: Vec<DeliveryFacts>,
 }
 
-/// What a ring owes to a sink.
+/// What a firing owes to a sink.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct DeliveryFacts {
@@ -77,15 +77,15 @@ pub(super) fn facts(row: &ObjectRow) -> ObjectFacts {
     }
 }
 
-/// The last rings that were recorded of `uid`, wherever in its user's calendars it was, the latest last; and what was
+/// The last firings that were recorded of `uid`, wherever in its user's calendars it was, the latest last; and what was
 /// only counted of the object `row`.
 pub(super) async fn history(
     inspector: &mut Inspector,
     row: &ObjectRow,
     uid: &str,
 ) -> Result<Vec<Recorded>, LedgerError> {
-    let of = RingsOf { object: row.id, uid, user: &row.calendar.user };
-    let mut rows = inspector.rings(UtcMillis::MIN, Some(of), HISTORY).await?;
+    let of = FiringsOf { object: row.id, uid, user: &row.calendar.user };
+    let mut rows = inspector.firings(UtcMillis::MIN, Some(of), HISTORY).await?;
     rows.reverse();
     let mut history = Vec::with_capacity(rows.len());
     for row in rows {
@@ -94,23 +94,23 @@ pub(super) async fn history(
     Ok(history)
 }
 
-/// The ring with that identity, if it was recorded.
+/// The firing with that identity, if it was recorded.
 pub(super) async fn of_identity(
     inspector: &mut Inspector,
     identity: [u8; 16],
 ) -> Result<Option<Recorded>, LedgerError> {
-    match inspector.ring_with(identity).await? {
+    match inspector.firing_with(identity).await? {
         Some(row) => Ok(Some(recorded(inspector, row).await?)),
         None => Ok(None),
     }
 }
 
-async fn recorded(inspector: &mut Inspector, row: RingRow) -> Result<Recorded, LedgerError> {
+async fn recorded(inspector: &mut Inspector, row: FiringRow) -> Result<Recorded, LedgerError> {
     let deliveries = inspector.deliveries_of(row.id).await?;
     let seen = NotificationSummary::of(&row.notification);
     Ok(Recorded {
         object: row.object,
-        ring: row.id,
+        firing: row.id,
         due: row.due.to_string(),
         fired_at: row.fired_at.to_string(),
         lateness: row.fired_at.0.saturating_sub(row.due.0),

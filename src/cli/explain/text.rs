@@ -147,9 +147,9 @@ fn step(told: &StepFacts, printer: &mut Printer) -> Result<(), PrintError> {
 }
 
 fn recorded(told: &Recorded, printer: &mut Printer) -> Result<(), PrintError> {
-    let Recorded { ring, due, state, lateness, count, action, .. } = told;
+    let Recorded { firing, due, state, lateness, count, action, .. } = told;
     let many = if *count > 1 { format!(" ×{count}") } else { String::new() };
-    printer.line(format!("  ring {ring}: due {due}, {state}{many} {} late  {action}", length(*lateness)))?;
+    printer.line(format!("  firing {firing}: due {due}, {state}{many} {} late  {action}", length(*lateness)))?;
     deliveries(told, printer)
 }
 

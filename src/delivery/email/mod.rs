@@ -237,7 +237,11 @@ async fn pass_on(
 ) {
     let finished = |index: usize, outcome: Outcome| {
         let delivery = batch.deliveries.get(index)?;
-        Some(WorkerReport::Outcome(Finished { ring: delivery.ring, recipient: delivery.recipient.clone(), outcome }))
+        Some(WorkerReport::Outcome(Finished {
+            firing: delivery.firing,
+            recipient: delivery.recipient.clone(),
+            outcome,
+        }))
     };
     while let Some(report) = told.recv().await {
         let report = match report {

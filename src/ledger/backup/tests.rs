@@ -1,14 +1,17 @@
-use super::super::tests::{all_due, at, fresh, object, planned, ring};
+use super::super::tests::{all_due, at, fresh, new_firing, object, planned};
 use super::super::{DueObject, Inspector};
 use super::*;
 
-/// A ledger with one ring that is owed to one sink, and a timer for later.
+/// A ledger with one firing that is owed to one sink, and a timer for later.
 async fn owing() -> (tempfile::TempDir, Ledger) {
     let (folder, ledger) = fresh().await;
     let sink = ledger.sinks(&["out"]).await.unwrap()["out"];
     ledger.take_in(planned(vec![object("a.ics", Some(at(10)))])).await.unwrap();
     let timer = all_due(&ledger).await[0];
-    ledger.fire(vec![DueObject { timer, rings: vec![ring(1, sink)], next: Some(at(70)) }], at(10)).await.unwrap();
+    ledger
+        .fire(vec![DueObject { timer, firings: vec![new_firing(1, sink)], next: Some(at(70)) }], at(10))
+        .await
+        .unwrap();
     (folder, ledger)
 }
 
@@ -75,7 +78,7 @@ async fn what_a_copy_owed_until_then_is_given_up_and_the_rest_stays_owed() {
     let (before, after) = (folder.path().join("before.db"), folder.path().join("after.db"));
     let restored = restore(&copy, &before, at(9), at(30)).await.unwrap();
     assert_eq!(restored, Restored { backed_up_at: Some(at(20)), fired_until: at(9), given_up: 0 });
-    assert_eq!(stats(&before).await, (1, 1, 0), "the ring of second 10 came after second 9");
+    assert_eq!(stats(&before).await, (1, 1, 0), "the firing of second 10 came after second 9");
     assert_eq!(restore(&copy, &after, at(10), at(30)).await.unwrap().given_up, 1);
     assert_eq!(stats(&after).await, (1, 0, 1));
     let ledger = Ledger::open(&after).await.unwrap();

@@ -1,5 +1,5 @@
-use super::super::tests::{all_due, at, fresh, object, planned, ring};
-use super::super::{DueObject, NewRing, NextState, Settlement};
+use super::super::tests::{all_due, at, fresh, new_firing, object, planned};
+use super::super::{DueObject, NewFiring, NextState, Settlement};
 use super::*;
 
 const START: HistoryCursor = (UtcMillis::MIN, 0);
@@ -12,9 +12,9 @@ async fn rung(next: Option<UtcMillis>) -> (tempfile::TempDir, Ledger, i64) {
     ledger.take_in(planned(vec![object("a.ics", Some(at(10)))])).await.unwrap();
     for second in 10..20 {
         let timer = all_due(&ledger).await[0];
-        let ring = NewRing { due: at(second), ..ring(u8::try_from(second).unwrap(), sink) };
+        let firing = NewFiring { due: at(second), ..new_firing(u8::try_from(second).unwrap(), sink) };
         let next = if second < 19 { Some(at(second + 1)) } else { next };
-        ledger.fire(vec![DueObject { timer, rings: vec![ring], next }], at(second)).await.unwrap();
+        ledger.fire(vec![DueObject { timer, firings: vec![firing], next }], at(second)).await.unwrap();
     }
     (folder, ledger, sink)
 }
@@ -27,7 +27,7 @@ async fn sync(ledger: &Ledger, second: i64) {
 async fn deliver(ledger: &Ledger, sink: i64) {
     let claimed = ledger.claim(sink, at(20), at(21), 100).await.unwrap().deliveries;
     let settled = |c: super::super::Claimed| Settlement {
-        ring: c.ring,
+        firing: c.firing,
         recipient: c.recipient,
         next_state: NextState::Delivered,
         unknown: false,
@@ -47,7 +47,7 @@ async fn forgotten(ledger: &Ledger, second: i64, limit: i64) -> Vec<u64> {
 }
 
 async fn left(ledger: &Ledger) -> (i64, i64) {
-    let sql = "SELECT (SELECT count(*) FROM rings), (SELECT count(*) FROM deliveries)";
+    let sql = "SELECT (SELECT count(*) FROM firings), (SELECT count(*) FROM deliveries)";
     sqlx::query_as(sql).fetch_one(ledger.readers()).await.unwrap()
 }
 
@@ -66,8 +66,8 @@ async fn what_is_still_owed_stays() {
     sync(&ledger, 30).await;
     assert_eq!(forgotten(&ledger, 20, 100).await, [0, 0], "nothing has been delivered");
     ledger.claim(sink, at(20), at(21), 4).await.unwrap();
-    let failed = |ring| Settlement {
-        ring,
+    let failed = |firing| Settlement {
+        firing,
         recipient: String::new(),
         next_state: NextState::Failed { response: "550".to_owned() },
         unknown: false,
@@ -87,9 +87,9 @@ async fn what_could_be_made_again_stays() {
     sync(&ledger, 30).await;
     assert_eq!(forgotten(&ledger, 20, 100).await, [6, 0], "the timer was set back to second 16");
     let timer = all_due(&ledger).await[0];
-    let again: Vec<NewRing> = (16..20).map(|n| NewRing { due: at(i64::from(n)), ..ring(n, sink) }).collect();
-    let fired = ledger.fire(vec![DueObject { timer, rings: again, next: None }], at(31)).await.unwrap();
-    assert_eq!((fired.rings, fired.already), (0, 4));
+    let again: Vec<NewFiring> = (16..20).map(|n| NewFiring { due: at(i64::from(n)), ..new_firing(n, sink) }).collect();
+    let fired = ledger.fire(vec![DueObject { timer, firings: again, next: None }], at(31)).await.unwrap();
+    assert_eq!((fired.firings, fired.already), (0, 4));
 }
 
 #[tokio::test]
@@ -97,7 +97,7 @@ async fn what_was_recorded_ahead_of_its_time_stays() {
     let (_folder, ledger, sink) = rung(None).await;
     deliver(&ledger, sink).await;
     sync(&ledger, 30).await;
-    let ahead = "UPDATE rings SET due = due + 1000000";
+    let ahead = "UPDATE firings SET due = due + 1000000";
     ledger
         .write(move |c| {
             Box::pin(async move {

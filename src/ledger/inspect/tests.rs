@@ -1,8 +1,8 @@
 use std::path::Path;
 
 use super::super::{
-    AdminOutcome, CalendarRow, DeliveryId, DueObject, Ledger, LedgerError, NewRing, NextState, OutboxAdmin, Planned,
-    PlannedObject, RingState, RingsOf, Route, Settlement, SourceSync,
+    AdminOutcome, CalendarRow, DeliveryId, DueObject, Ledger, LedgerError, NewFiring, NextState, OutboxAdmin, Planned,
+    PlannedObject, FiringState, FiringsOf, Route, Settlement, SourceSync,
 };
 use super::super::{holder, is_held_by};
 use super::{DeliveryFilter, Inspector};
@@ -64,20 +64,20 @@ async fn fill(path: &Path) -> Ledger {
     ledger.record_source_sync("home", "directory", SourceSync { at: NOW, error: None, next_try: None }).await.unwrap();
     let timer = ledger.due(START, UtcMillis(1_000_100), 10).await.unwrap().remove(0);
     let route = |sink: &str, recipient: &str| Route { sink: sinks[sink], recipient: recipient.to_owned() };
-    let ring = NewRing {
+    let firing = NewFiring {
         identity: [1; 16],
         calendar: 1,
         object: timer.object,
         due: timer.due,
-        state: RingState::Fired,
+        state: FiringState::Fired,
         count: 1,
         notification: r#"{"uid":"uid-of-a.ics"}"#.to_owned(),
         routes: vec![route("stdout", ""), route("email", "mary@example.org")],
     };
     let fired_at = UtcMillis(1_000_107);
-    ledger.fire(vec![DueObject { timer, rings: vec![ring], next: None }], fired_at).await.unwrap();
+    ledger.fire(vec![DueObject { timer, firings: vec![firing], next: None }], fired_at).await.unwrap();
     let settled = |recipient: &str, next_state| {
-        vec![Settlement { ring: 1, recipient: recipient.to_owned(), next_state, unknown: false }]
+        vec![Settlement { firing: 1, recipient: recipient.to_owned(), next_state, unknown: false }]
     };
     ledger.settle(sinks["stdout"], settled("", NextState::Delivered), fired_at).await.unwrap();
     let refused = NextState::Failed { response: "550 no such user".to_owned() };
@@ -112,11 +112,11 @@ async fn look(path: &Path) {
     assert_eq!(calendars[0].next_due, Some(UtcMillis(2_000_000)));
     assert_eq!(inspector.lateness(10).await.unwrap(), [7]);
 
-    let rings = inspector.rings(UtcMillis::MIN, None, 10).await.unwrap();
-    assert_eq!((rings[0].state.as_str(), rings[0].href.as_deref()), ("fired", Some("a.ics")));
-    assert!(inspector.rings(UtcMillis(1_000_108), None, 10).await.unwrap().is_empty());
-    let of = RingsOf { object: rings[0].object + 1, uid: "another", user: "mary" };
-    assert!(inspector.rings(UtcMillis::MIN, Some(of), 10).await.unwrap().is_empty());
+    let firings = inspector.firings(UtcMillis::MIN, None, 10).await.unwrap();
+    assert_eq!((firings[0].state.as_str(), firings[0].href.as_deref()), ("fired", Some("a.ics")));
+    assert!(inspector.firings(UtcMillis(1_000_108), None, 10).await.unwrap().is_empty());
+    let of = FiringsOf { object: firings[0].object + 1, uid: "another", user: "mary" };
+    assert!(inspector.firings(UtcMillis::MIN, Some(of), 10).await.unwrap().is_empty());
 
     let all = inspector.deliveries(DeliveryFilter::All, 10).await.unwrap();
     let states: Vec<_> = all.iter().map(|d| (d.sink.as_str(), d.state.as_str())).collect();

@@ -81,7 +81,8 @@ fn restore_of_a_damaged_copy_names_the_copy_and_leaves_nothing() {
         octets
     };
     // The first octet of a page says what kind of page it is.
-    let of_rings = usize::try_from(count(&copy, "SELECT rootpage FROM sqlite_schema WHERE name = 'rings'")).unwrap();
+    let of_firings =
+        usize::try_from(count(&copy, "SELECT rootpage FROM sqlite_schema WHERE name = 'firings'")).unwrap();
     let damaged = [
         ("empty", Vec::new()),
         ("its beginning", whole[..50].to_vec()),
@@ -89,7 +90,7 @@ fn restore_of_a_damaged_copy_names_the_copy_and_leaves_nothing() {
         ("cut after a page", whole[..whole.len() - 4_096].to_vec()),
         ("header", turned(3)),
         ("schema", turned(100)),
-        ("rings", turned((of_rings - 1) * 4_096)),
+        ("firings", turned((of_firings - 1) * 4_096)),
     ];
     for (what, octets) in damaged {
         fs::write(&bad, octets).unwrap();
@@ -194,7 +195,7 @@ fn backups_during_a_burst_are_whole_and_delay_nothing() {
     assert!(daemon.stop(SOON).success());
     for copy in copies {
         let (rings, timers, owed) = (
-            count(&copy, "SELECT count(*) FROM rings"),
+            count(&copy, "SELECT count(*) FROM firings"),
             count(&copy, "SELECT count(*) FROM timers"),
             count(&copy, "SELECT count(*) FROM deliveries"),
         );

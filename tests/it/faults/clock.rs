@@ -91,7 +91,11 @@ fn what_came_due_while_the_clock_was_years_ahead_rings_once_it_is_right() {
     assert!(log.contains("the clock was ahead and has been set back"), "{log}");
     stage.pass("2026-03-10T12:31:00Z");
     assert_eq!(stage.rung(), ["20260310T120500Z late.ics", "20260310T123000Z b.ics"]);
-    assert_eq!(count(&ledger(&stage), "SELECT count(*) FROM rings WHERE state = 'missed'"), 1, "too late by any clock");
+    assert_eq!(
+        count(&ledger(&stage), "SELECT count(*) FROM firings WHERE state = 'missed'"),
+        1,
+        "too late by any clock"
+    );
 }
 
 #[test]
@@ -153,7 +157,7 @@ fn sigstop_for_an_hour_of_virtual_time_rings_everything_late_and_once() {
     running.abort();
     runtime.shutdown_timeout(Duration::from_secs(10));
     assert_eq!(announced(&stage), (60, 60));
-    let late = count(&ledger(&stage), "SELECT count(*) FROM rings WHERE state = 'fired' AND fired_at - due >= 30000");
+    let late = count(&ledger(&stage), "SELECT count(*) FROM firings WHERE state = 'fired' AND fired_at - due >= 30000");
     assert_eq!(late, 60);
 }
 
@@ -231,7 +235,7 @@ fn a_clock_set_under_a_running_daemon_doubles_nothing_and_loses_nothing_that_is_
     // Ten days ahead, the alarms of the next days are missed; back again, they are not.
     set(10 * 86_400);
     put("in-20-days.ics", in_seconds(20 * 86_400));
-    let missed = || count(&ledger(&stage), "SELECT count(*) FROM rings WHERE state = 'missed'");
+    let missed = || count(&ledger(&stage), "SELECT count(*) FROM firings WHERE state = 'missed'");
     wait_until(|| missed() == 2, || daemon.log.text());
     assert!(daemon.stop(SOON).success(), "{}", daemon.log.text());
     set(0);

@@ -165,8 +165,8 @@ fn a_damaged_notification_is_given_up_and_the_others_are_delivered() {
     fs::remove_dir(&blocked).unwrap();
     turn(
         &stage,
-        "UPDATE rings SET notification = CAST(x'7b22ff227d' AS TEXT) WHERE id IN (1, 3);
-         UPDATE deliveries SET recipient = CAST(x'ff' AS TEXT) WHERE ring = 4;",
+        "UPDATE firings SET notification = CAST(x'7b22ff227d' AS TEXT) WHERE id IN (1, 3);
+         UPDATE deliveries SET recipient = CAST(x'ff' AS TEXT) WHERE firing = 4;",
     );
     let mut daemon = Daemon::start(stage.path(), &["run"]);
     wait_until(|| stage.alarms().len() >= 3, || daemon.log.text());

@@ -107,7 +107,7 @@ fn disk_full_at_every_write_loses_nothing_and_goes_on_when_there_is_room() {
         stage.pass("2026-03-10T12:45:00Z");
         let (_, ids) = announced(&stage);
         assert_eq!(ids, EVENTS, "{pages} pages: everything rings");
-        let rings = count(&ledger(&stage), "SELECT count(*) FROM rings WHERE state = 'fired'");
+        let rings = count(&ledger(&stage), "SELECT count(*) FROM firings WHERE state = 'fired'");
         let owed = count(&ledger(&stage), "SELECT count(*) FROM deliveries WHERE state != 'delivered'");
         assert_eq!((rings, owed), (EVENTS as i64, 0), "{pages} pages: once each in the ledger, all delivered");
         if !failed {
@@ -179,7 +179,7 @@ fn a_limit_on_the_size_of_files_at_every_write_loses_nothing() {
         }
         stage.pass("2026-03-10T12:45:00Z");
         assert_eq!(announced(&stage).1, EVENTS, "{kilobytes} kB: {}", log.text());
-        assert_eq!(count(&ledger(&stage), "SELECT count(*) FROM rings"), EVENTS as i64, "{kilobytes} kB");
+        assert_eq!(count(&ledger(&stage), "SELECT count(*) FROM firings"), EVENTS as i64, "{kilobytes} kB");
         kilobytes += 8;
     }
     assert!(refused > 3, "{refused} passes met the limit");

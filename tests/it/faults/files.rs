@@ -54,7 +54,7 @@ fn versions_of_an_earlier_ledger_cost_one_sync_and_ring_nothing_again() {
     let log = stage.pass("2026-03-10T13:31:00Z");
     assert!(changes(&log).starts_with('0'), "{log}");
     stage.pass("2026-03-11T12:29:00Z");
-    let recorded = || count(&ledger(&stage), "SELECT count(*) FROM rings");
+    let recorded = || count(&ledger(&stage), "SELECT count(*) FROM firings");
     assert_eq!(recorded(), 2);
     stage.pass("2026-03-11T12:30:00Z");
     assert_eq!((recorded(), stage.rung().len()), (4, 4));

@@ -28,7 +28,7 @@ fn history_older_than_keep_history_is_forgotten_and_what_it_held_does_not_ring_a
     stage.pass("2026-04-15T11:59:59Z");
     assert_eq!(firings(&stage), ["2026-03-10", "2026-04-01"]);
     let log = stage.pass("2026-04-15T12:00:00Z");
-    assert!(log.contains("old history was forgotten") && log.contains("rings=1"), "{log}");
+    assert!(log.contains("old history was forgotten") && log.contains("firings=1"), "{log}");
     assert_eq!(firings(&stage), ["2026-04-01"]);
     // Uploaded again as it was, and with another text: it is past.
     stage.put("a.ics", "20260310T120000Z", "again", "2026-03-01T00:00:00Z");
@@ -54,5 +54,5 @@ fn history_that_is_still_owed_is_kept_however_old_it_is() {
     stage.pass("2026-06-10T13:00:00Z");
     stage.pass("2026-06-10T14:00:00Z");
     assert_eq!(stage.rung(), ["20260310T120000Z a"]);
-    assert_eq!(count(&ledger(&stage), "SELECT count(*) FROM rings"), 0, "and then it is forgotten");
+    assert_eq!(count(&ledger(&stage), "SELECT count(*) FROM firings"), 0, "and then it is forgotten");
 }

@@ -89,7 +89,7 @@ fn a_second_daemon_through_a_symbolic_link_refuses_and_names_the_first() {
     super::wait_until(|| stage.rung().len() == 1, || first.log.text());
     // What was rung is still in the log, which lies beside the file itself.
     assert!(stage.reveille(&["backup", "copy.db", "--ledger", "another.db"]).status.success());
-    assert_eq!(count(&stage.path().join("copy.db"), "SELECT count(*) FROM rings"), 1);
+    assert_eq!(count(&stage.path().join("copy.db"), "SELECT count(*) FROM firings"), 1);
     assert!(first.stop(SOON).success());
     assert!(!stage.path().join("ledger.db.lock").exists() && elsewhere.path().join("real.db.lock").exists());
 }

@@ -18,7 +18,7 @@ use crate::rehearsal::{Stage, count};
 
 use super::{SOON, after_writing, announced, in_seconds, ledger, put_many, wait_until};
 
-const RINGS: &str = "SELECT count(*) FROM rings";
+const RINGS: &str = "SELECT count(*) FROM firings";
 const OWED: &str = "SELECT count(*) FROM deliveries WHERE state != 'delivered'";
 const MADE: &str = "SELECT count(*) FROM sqlite_schema WHERE name = 'deliveries_failed'";
 
@@ -145,12 +145,12 @@ fn take_slowly(socket: UnixDatagram) -> Arc<AtomicI64> {
 /// 50,000 alarms that were fired just now, like the one that the ledger has, and what each owes to three sinks.
 const BACKLOG: &str = "INSERT INTO sinks (name) VALUES ('pipe'), ('socket'), ('mail');
     WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 50000)
-    INSERT INTO rings (id, identity, calendar, object, due, fired_at, state, notification)
+    INSERT INTO firings (id, identity, calendar, object, due, fired_at, state, notification)
         SELECT 1000 + i, randomblob(16), calendar, object, due, unixepoch() * 1000, state, notification
-        FROM n, (SELECT * FROM rings LIMIT 1);
-    INSERT INTO deliveries (ring, sink, recipient, state, next_attempt)
-        SELECT rings.id, sinks.id, iif(name = 'mail', 'mary@example.org', ''), 'pending', 0
-        FROM rings, sinks WHERE rings.id > 1000 AND name != 'alarms'";
+        FROM n, (SELECT * FROM firings LIMIT 1);
+    INSERT INTO deliveries (firing, sink, recipient, state, next_attempt)
+        SELECT firings.id, sinks.id, iif(name = 'mail', 'mary@example.org', ''), 'pending', 0
+        FROM firings, sinks WHERE firings.id > 1000 AND name != 'alarms'";
 const NEVER_TRIED: &str = "SELECT count(*) FROM deliveries WHERE state = 'pending' AND attempts = 0
     AND sink IN (SELECT id FROM sinks WHERE name IN ('pipe', 'mail'))";
 const TAKEN: &str = "SELECT count(*) FROM deliveries WHERE state = 'delivered'

@@ -1,4 +1,4 @@
-//! What the sinks must have got: every fired ring at least once, under one id with one content; no ring again once its
+//! What the sinks must have got: every firing at least once, under one id with one content; no firing again once its
 //! end is in the ledger; and for what did not arrive there is a reason. Where mails are limited, no user gets more of
 //! them within an hour, and none waits because of somebody else's.
 
@@ -40,22 +40,22 @@ pub fn judge(sent: &[Sent], rows: &[DeliveryRow], rules: &Rules<'_>) -> Result<(
     let mut contents: BTreeMap<String, &Arc<str>> = BTreeMap::new();
     let mut ids: BTreeMap<i64, String> = BTreeMap::new();
     for (place, one) in sent.iter().enumerate() {
-        by_delivery.entry((one.ring, one.sink, &one.recipient)).or_default().push((place, one));
+        by_delivery.entry((one.firing, one.sink, &one.recipient)).or_default().push((place, one));
         let json: Value = serde_json::from_str(&one.json).map_err(|error| format!("{error}: {}", one.json))?;
         let id = json["notificationId"].as_str().unwrap_or_default().to_owned();
         if contents.entry(id.clone()).or_insert(&one.json) != &&one.json {
             return Err(format!("two contents under one id: {} and {}", contents[&id], one.json));
         }
-        if ids.entry(one.ring).or_insert_with(|| id.clone()) != &id {
-            return Err(format!("ring {} under two ids", one.ring));
+        if ids.entry(one.firing).or_insert_with(|| id.clone()) != &id {
+            return Err(format!("firing {} under two ids", one.firing));
         }
     }
     let distinct: std::collections::BTreeSet<&String> = ids.values().collect();
     if distinct.len() != ids.len() {
-        return Err(format!("{} rings share {} ids", ids.len(), distinct.len()));
+        return Err(format!("{} firings share {} ids", ids.len(), distinct.len()));
     }
     for row in rows {
-        let attempts = by_delivery.remove(&(row.ring, row.sink.as_str(), row.recipient.as_str())).unwrap_or_default();
+        let attempts = by_delivery.remove(&(row.firing, row.sink.as_str(), row.recipient.as_str())).unwrap_or_default();
         one(row, &attempts, is_given_up_untried(row, sent, rules), rules).map_err(|wrong| {
             let row = DeliveryRow { notification: String::new(), ..row.clone() };
             format!("{wrong}: {row:?} {}", briefly(attempts.iter().map(|(_, one)| *one)))
@@ -99,7 +99,11 @@ fn within_limit(sent: &[Sent], limit: usize) -> Result<(), String> {
         let in_hour = |other: &&&Sent| (0..HOUR).contains(&(one.at - other.at));
         match one.told {
             Told::Held if before.iter().filter(in_hour).count() < limit => {
-                return Err(format!("ring {} kept waiting without a reason: {}", one.ring, briefly(both(before, one))));
+                return Err(format!(
+                    "firing {} kept waiting without a reason: {}",
+                    one.firing,
+                    briefly(both(before, one))
+                ));
             }
             Told::Delivered => {
                 // A clock that was set back has counted nothing.
@@ -125,7 +129,7 @@ fn is_given_up_untried(row: &DeliveryRow, sent: &[Sent], rules: &Rules<'_>) -> b
             && one.told == Told::Down
             && (row.fired_at.0.saturating_add(rules.give_up_after)..=at).contains(&one.at)
     };
-    let is_other = |one: &Sent| (one.ring, one.recipient.as_str()) != (row.ring, row.recipient.as_str());
+    let is_other = |one: &Sent| (one.firing, one.recipient.as_str()) != (row.firing, row.recipient.as_str());
     row.state == "failed" && sent.iter().any(|one| is_other(one) && tried_for_all(one))
 }
 

@@ -70,7 +70,7 @@ async fn rung(mut core: Core, ledger: &Path) -> Vec<String> {
     while core.wheel.tick(&|_| ()).await.unwrap() == Tick::Again {}
     core.ledger.close().await;
     let mut inspector = Inspector::open(ledger).await.unwrap();
-    inspector.rings(UtcMillis::MIN, None, 100).await.unwrap().iter().map(|ring| ring.due.basic()).collect()
+    inspector.firings(UtcMillis::MIN, None, 100).await.unwrap().iter().map(|ring| ring.due.basic()).collect()
 }
 
 #[tokio::test]
@@ -257,7 +257,7 @@ async fn what_a_clock_did_that_was_ahead_is_taken_back_as_a_whole_wherever_it_is
         clock.set(at("11:00:00"));
         assert_eq!(rung(core, &path).await, ["20260310T110000Z"], "after {moments} moments");
         let mut inspector = Inspector::open(&path).await.unwrap();
-        let rings = inspector.rings(UtcMillis::MIN, None, 100).await.unwrap();
+        let rings = inspector.firings(UtcMillis::MIN, None, 100).await.unwrap();
         assert_eq!(rings[0].state, "fired", "after {moments} moments");
     }
     assert!((5..12).contains(&cut_off), "{cut_off} of 12 starts were cut off");
@@ -285,9 +285,10 @@ async fn owing(path: &Path, disk: &Arc<Script>) -> (Core, Clock, Settlement) {
     core.bell.release();
     clock.set(at("15:00:00"));
     while core.wheel.tick(&|_| ()).await.unwrap() == Tick::Again {}
-    let ring = core.ledger.claim(core.sinks[SINKS[0]], clock.now(), clock.now(), 1).await.unwrap().deliveries[0].ring;
+    let firing =
+        core.ledger.claim(core.sinks[SINKS[0]], clock.now(), clock.now(), 1).await.unwrap().deliveries[0].firing;
     let next_state = NextState::Retry { response: "451 busy".to_owned(), at: at("15:00:05") };
-    (core, clock, Settlement { ring, recipient: String::new(), next_state, unknown: false })
+    (core, clock, Settlement { firing, recipient: String::new(), next_state, unknown: false })
 }
 
 #[tokio::test]
@@ -350,7 +351,7 @@ async fn a_wheel_that_sleeps_is_woken_by_what_is_planned_again_at_the_second_try
     assert!(core.ingest.clock_was_set().await.is_err());
     core.ingest.apply(SOURCE, batch("11:00:30", true, "UTC", &[("b", "20260310T110010Z")])).await.unwrap();
     let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
-    let tell = move |fired: FireStats| tell.send(fired.rings).unwrap();
+    let tell = move |fired: FireStats| tell.send(fired.firings).unwrap();
     let wheel = tokio::spawn(core.wheel.run(std::future::pending(), tell));
     // It is up, and has nothing more to do.
     assert_eq!(told.recv().await, Some(1));

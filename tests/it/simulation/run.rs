@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use reveille::ledger::{DeliveryFilter, Inspector, RingRow};
+use reveille::ledger::{DeliveryFilter, FiringRow, Inspector};
 use reveille::time::UtcMillis;
 use serde_json::Value;
 
@@ -396,7 +396,7 @@ async fn judge(world: &mut World) -> Result<(), String> {
     let ((before, after), failed) = world.disk.figures();
     let sent = std::mem::take(&mut *world.postbox.sent.lock().unwrap());
     let mut inspector = Inspector::open(&world.ledger()).await.map_err(|error| error.to_string())?;
-    let rows = inspector.rings(UtcMillis::MIN, None, i64::MAX).await.map_err(|error| error.to_string())?;
+    let rows = inspector.firings(UtcMillis::MIN, None, i64::MAX).await.map_err(|error| error.to_string())?;
     let owed = inspector.deliveries(DeliveryFilter::All, i64::MAX).await.map_err(|error| error.to_string())?;
     inspector.close().await.map_err(|error| error.to_string())?;
     let missed = rows.iter().filter(|row| row.state == "missed").count();
@@ -411,7 +411,7 @@ async fn judge(world: &mut World) -> Result<(), String> {
         ..world.figures
     };
     for row in rows.iter().filter(|row| row.state == "fired") {
-        let count = |sink: &str| owed.iter().filter(|owed| owed.ring == row.id && owed.sink == sink).count();
+        let count = |sink: &str| owed.iter().filter(|owed| owed.firing == row.id && owed.sink == sink).count();
         let mails =
             if world.trials.limit.is_some() || row.notification.contains("\"action\":\"email\"") { 2 } else { 0 };
         if (count(SINKS[0]), count(SINKS[1])) != (1, mails) {
@@ -425,7 +425,7 @@ async fn judge(world: &mut World) -> Result<(), String> {
 }
 
 /// A row of the ledger in the model's terms.
-fn recorded(row: &RingRow) -> Result<(Name, Recorded), String> {
+fn recorded(row: &FiringRow) -> Result<(Name, Recorded), String> {
     let json: Value = serde_json::from_str(&row.notification).map_err(|error| format!("{error}: {row:?}"))?;
     let word = |key: &str| json[key].as_str().unwrap_or_default().to_owned();
     if word("alarmTime") != row.due.basic() {

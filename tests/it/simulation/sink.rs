@@ -45,7 +45,7 @@ pub enum Told {
 #[derive(Clone, Debug)]
 pub struct Sent {
     pub sink: &'static str,
-    pub ring: i64,
+    pub firing: i64,
     pub recipient: String,
     /// Whose mail it is, to a sink that limits how many a user gets.
     pub user: &'static str,
@@ -130,7 +130,7 @@ impl Recorder {
         };
         let sent = Sent {
             sink: self.name,
-            ring: delivery.ring,
+            firing: delivery.firing,
             recipient: delivery.recipient.clone(),
             user,
             process: self.postbox.process.load(Ordering::SeqCst),

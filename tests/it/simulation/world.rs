@@ -372,7 +372,7 @@ impl World {
         let fired = AtomicUsize::new(0);
         let outcome = loop {
             let announce = |news: reveille::ledger::FireStats| {
-                let news = news.rings.max(news.deliveries);
+                let news = news.firings.max(news.deliveries);
                 fired.fetch_add(usize::try_from(news).unwrap_or_default(), Ordering::SeqCst);
             };
             match process.core.wheel.tick(&announce).await {
@@ -649,8 +649,8 @@ impl World {
         let options = SqliteConnectOptions::new().filename(&self.config.ledger).read_only(true);
         let mut ledger = options.connect().await.map_err(|error| error.to_string())?;
         let sql = "SELECT EXISTS (SELECT 1 FROM calendars WHERE last_synced_at > ?1 + 60000)
-            OR EXISTS (SELECT 1 FROM rings WHERE state = 'missed' AND fired_at > ?1 + 60000 AND due > ?1)
-            OR EXISTS (SELECT 1 FROM rings JOIN objects ON objects.id = object WHERE state = 'missed' AND
+            OR EXISTS (SELECT 1 FROM firings WHERE state = 'missed' AND fired_at > ?1 + 60000 AND due > ?1)
+            OR EXISTS (SELECT 1 FROM firings JOIN objects ON objects.id = object WHERE state = 'missed' AND
                 fired_at > ?1 + 60000 AND due >= ?1 - ?2 AND (written IS NULL OR written <= due OR written > ?1))
             OR EXISTS (SELECT 1 FROM deliveries WHERE state = 'failed' AND settled_at > ?1 + 60000
                 AND answer LIKE 'gave up after%')

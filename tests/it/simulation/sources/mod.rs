@@ -355,7 +355,7 @@ async fn judge(world: &mut World) -> Result<(), String> {
     let now = world.now();
     world.end().await;
     let mut inspector = Inspector::open(&world.ledger()).await.map_err(|error| error.to_string())?;
-    let rows = inspector.rings(UtcMillis::MIN, None, i64::MAX).await.map_err(|error| error.to_string())?;
+    let rows = inspector.firings(UtcMillis::MIN, None, i64::MAX).await.map_err(|error| error.to_string())?;
     inspector.close().await.map_err(|error| error.to_string())?;
     let mut recorded = Vec::new();
     for row in &rows {

@@ -264,7 +264,7 @@ impl World {
         let Some(process) = &mut self.process else { return };
         let fired = AtomicUsize::new(0);
         let announce = |news: reveille::ledger::FireStats| {
-            fired.fetch_add(usize::try_from(news.rings).unwrap_or_default(), Ordering::SeqCst);
+            fired.fetch_add(usize::try_from(news.firings).unwrap_or_default(), Ordering::SeqCst);
         };
         let outcome = loop {
             match process.core.wheel.tick(&announce).await {
