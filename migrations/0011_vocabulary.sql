@@ -3,3 +3,5 @@
 ALTER TABLE rings RENAME TO firings;
 ALTER TABLE deliveries RENAME COLUMN ring TO firing;
 UPDATE meta SET key = 'old_firings' WHERE key = 'old_rings';
+-- What planning has worked out and need not work out again: the ends of COUNTs.
+ALTER TABLE objects RENAME COLUMN memo TO count_cache;

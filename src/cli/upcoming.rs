@@ -72,7 +72,7 @@ impl UpcomingAlarms {
     fn instances_in(&self, row: &ObjectRow, object: &Object, until: UtcMillis, limit: usize) -> Vec<Upcoming> {
         let Some(due) = row.due else { return Vec::new() };
         let around = planner::surroundings(&row.calendar, self.zones.clone(), self.limits);
-        let plan = Plan::new(object, &around, row.memo.as_deref());
+        let plan = Plan::new(object, &around, row.count_cache.as_deref());
         let about = planner::about(&row.calendar);
         let mut instances = Vec::new();
         let mut from = due;

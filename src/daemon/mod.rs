@@ -77,7 +77,7 @@ impl Core {
     pub async fn start(config: &Config, zones: &Zones, ledger: Ledger, clock: &Clock) -> Result<Core, LedgerError> {
         let names: Vec<&str> = config.sinks.iter().map(|sink| sink.name.as_str()).collect();
         let sinks = ledger.sinks(&names).await?;
-        for (sink, owed) in ledger.stranded(&names).await? {
+        for (sink, owed) in ledger.orphaned_sinks(&names).await? {
             tracing::warn!(
                 sink.name = sink,
                 deliveries.pending = owed,

@@ -92,7 +92,7 @@ impl<C: Transport> DeliveryWorker<C> {
     /// something was fired.
     ///
     /// # Errors
-    /// [`LedgerError::Damaged`]; any other error of the ledger may pass.
+    /// [`LedgerError::Corrupt`]; any other error of the ledger may pass.
     pub async fn run(&self, wakeup: Arc<Notify>, stop: impl Future<Output = ()>) -> Result<(), LedgerError> {
         let mut stop = std::pin::pin!(stop);
         let mut log_once = LogOnce::default();
@@ -105,7 +105,7 @@ impl<C: Transport> DeliveryWorker<C> {
                     }
                     wait
                 }
-                Err(error @ LedgerError::Damaged(_)) => return Err(error),
+                Err(error @ LedgerError::Corrupt(_)) => return Err(error),
                 Err(error) => {
                     if log_once.is_news(&error) {
                         tracing::error!(sink.name = sink, ledger.error = %error, "deliveries could not be recorded; trying again every second");
@@ -135,7 +135,7 @@ impl<C: Transport> DeliveryWorker<C> {
     async fn drain(&self) -> Result<(), LedgerError> {
         match self.send_all().await {
             Ok(_) => Ok(()),
-            Err(error @ LedgerError::Damaged(_)) => Err(error),
+            Err(error @ LedgerError::Corrupt(_)) => Err(error),
             Err(error) => {
                 let sink = self.sink.name();
                 tracing::error!(sink.name = sink, ledger.error = %error, "deliveries wait for the next start");

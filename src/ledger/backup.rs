@@ -12,7 +12,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{Connection as _, SqliteConnection};
 
 use super::file::{check_version, connect};
-use super::lock::{folder_of, lock, lock_path, real, reject_hard_links};
+use super::lock::{folder_of, lock, lock_path, reject_hard_links, resolve_symlinks};
 use super::{Ledger, LedgerError, beside, unopened};
 use crate::access::{self, Need, give_to_owner_of};
 use crate::time::UtcMillis;
@@ -45,7 +45,7 @@ pub struct Restored {
 ///
 /// # Errors
 /// [`LedgerError::Exists`] when there is something at `to`, [`LedgerError::Copy`] when it cannot be written,
-/// [`LedgerError::Corrupt`] or [`LedgerError::Damaged`] when the ledger is not whole, and those of
+/// [`LedgerError::CorruptFile`] or [`LedgerError::Corrupt`] when the ledger is not whole, and those of
 /// [`Inspector::open`](super::Inspector::open).
 pub async fn backup(ledger: &Path, to: &Path, now: UtcMillis) -> Result<u64, LedgerError> {
     vacant(to)?;
@@ -69,7 +69,7 @@ pub async fn restore(
     fired_until: UtcMillis,
     now: UtcMillis,
 ) -> Result<Restored, LedgerError> {
-    let ledger = &real(ledger);
+    let ledger = &resolve_symlinks(ledger);
     let _lock = lock(ledger).await?;
     // The log of another ledger would be taken for its own.
     for file in [ledger.to_owned(), beside(ledger, "-wal"), beside(ledger, "-shm")] {
@@ -77,10 +77,10 @@ pub async fn restore(
     }
     let copy = from.display().to_string();
     put_back(from, ledger, fired_until, now).await.map_err(|error| match error {
-        LedgerError::Corrupt { reason, .. } => LedgerError::CorruptCopy { path: copy, reason },
+        LedgerError::CorruptFile { reason, .. } => LedgerError::CorruptCopy { path: copy, reason },
         LedgerError::Open { path, reason } if path == copy => LedgerError::CorruptCopy { path, reason },
         // Nothing but the copy was read.
-        LedgerError::Damaged(why) => LedgerError::CorruptCopy { path: copy, reason: format!("it is damaged ({why})") },
+        LedgerError::Corrupt(why) => LedgerError::CorruptCopy { path: copy, reason: format!("it is damaged ({why})") },
         error => error,
     })
 }
@@ -145,7 +145,7 @@ impl Draft {
         let name = draft.path.to_str().ok_or_else(|| draft.failed("its name is not UTF-8"))?;
         let copied = sqlx::query("VACUUM INTO ?").bind(name).execute(&mut source).await;
         copied.map_err(|why| match unopened(from, &why) {
-            corrupt @ LedgerError::Corrupt { .. } => corrupt,
+            corrupt @ LedgerError::CorruptFile { .. } => corrupt,
             _ => draft.failed(why),
         })?;
         let _ = source.close().await;
@@ -185,7 +185,7 @@ impl Draft {
             .synchronous(SqliteSynchronous::Full);
         let mut connection = connect(&self.path, options).await?;
         let found: String = sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(&mut connection).await?;
-        if found == "ok" { Ok(connection) } else { Err(LedgerError::Damaged(found)) }
+        if found == "ok" { Ok(connection) } else { Err(LedgerError::Corrupt(found)) }
     }
 
     /// Puts it where it belongs, durably; returns its size. What was put there meanwhile stays.

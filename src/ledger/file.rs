@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, SqliteConnection};
 
-use super::lock::{folder_of, real};
-use super::{LedgerError, MIGRATIONS, beside, unopened, whole};
+use super::lock::{folder_of, resolve_symlinks};
+use super::{LedgerError, MIGRATIONS, beside, check_not_truncated, unopened};
 use crate::access::{self, Denied, Need, User};
 
 /// Opens the file; says what a person can do where that fails.
@@ -20,7 +20,7 @@ pub(super) async fn connect(path: &Path, options: SqliteConnectOptions) -> Resul
             return Err(LedgerError::Open { path: shown, reason });
         }
     }
-    whole(&real(path))?;
+    check_not_truncated(&resolve_symlinks(path))?;
     options.busy_timeout(std::time::Duration::from_secs(10)).connect().await.map_err(|why| unopened(path, &why))
 }
 
@@ -59,7 +59,7 @@ pub(super) async fn check_is_current(path: &Path, connection: &mut SqliteConnect
 /// What `user` may not do with the ledger at `path`, by owners and modes: its file, its log and its lock are read and
 /// written, and made in its folder.
 pub fn denied(user: &User, path: &Path) -> Option<Denied> {
-    let path = real(path);
+    let path = resolve_symlinks(path);
     let (mut files, missing): (Vec<PathBuf>, Vec<PathBuf>) =
         ["", "-wal", "-shm", ".lock"].iter().map(|ending| beside(&path, ending)).partition(|file| file.exists());
     if !missing.is_empty() {
@@ -82,6 +82,6 @@ pub(super) fn with_remedy(reason: &str, denied: Option<Denied>) -> String {
 
 /// Octets of the ledger's files at `path`: the database and what is not merged into it yet.
 pub fn size(path: &Path) -> u64 {
-    let path = real(path);
+    let path = resolve_symlinks(path);
     [beside(&path, "-wal"), path].iter().filter_map(|file| file.metadata().ok()).map(|file| file.len()).sum()
 }

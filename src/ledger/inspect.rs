@@ -21,7 +21,7 @@ pub struct Inspector {
     connection: SqliteConnection,
 }
 
-/// What the ledger holds, in figures.
+/// How much the ledger holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
     pub calendars: i64,
@@ -89,7 +89,7 @@ pub struct ObjectRow {
     pub last_modified: Option<UtcMillis>,
     /// What is wrong in it, a JSON list.
     pub faults: Option<String>,
-    pub memo: Option<String>,
+    pub count_cache: Option<String>,
     pub text: Vec<u8>,
     /// When it is due next.
     pub due: Option<UtcMillis>,
@@ -153,7 +153,7 @@ pub struct DeliveryRow {
     pub notification: String,
 }
 
-const FIGURES: &str = "SELECT (SELECT count(*) FROM calendars), (SELECT count(*) FROM objects),
+const STATS: &str = "SELECT (SELECT count(*) FROM calendars), (SELECT count(*) FROM objects),
     (SELECT count(*) FROM objects WHERE faults IS NOT NULL), (SELECT count(*) FROM timers),
     (SELECT min(due) FROM timers), (SELECT count(*) FROM deliveries WHERE state = 'pending'),
     (SELECT count(*) FROM deliveries WHERE state = 'failed')";
@@ -164,7 +164,7 @@ const CALENDARS: &str = "SELECT c.*, (SELECT count(*) FROM objects o WHERE o.cal
     (SELECT min(t.due) FROM objects o JOIN timers t ON t.object = o.id WHERE o.calendar = c.id) AS next_due
     FROM calendars c ORDER BY c.source, c.href";
 const ARMED: &str =
-    "SELECT c.*, o.id AS object, o.href AS object_href, o.etag, o.revision, o.last_modified, o.faults, o.memo,
+    "SELECT c.*, o.id AS object, o.href AS object_href, o.etag, o.revision, o.last_modified, o.faults, o.count_cache,
     o.text, t.due FROM timers t JOIN objects o ON o.id = t.object JOIN calendars c ON c.id = o.calendar
     WHERE (t.due, t.object) > (?1, ?2) AND t.due < ?3 AND (?4 IS NULL OR c.user = ?4)
     AND (?5 IS NULL OR ?5 IN (c.name, c.key, c.href)) ORDER BY t.due, t.object LIMIT ?6";
@@ -174,7 +174,7 @@ const FAULTY: &str =
     WHERE o.faults IS NOT NULL OR o.id IN (SELECT object FROM attempts WHERE count >= 3)
     ORDER BY c.source, c.href, o.href";
 const OF_UID: &str =
-    "SELECT c.*, o.id AS object, o.href AS object_href, o.etag, o.revision, o.last_modified, o.faults, o.memo,
+    "SELECT c.*, o.id AS object, o.href AS object_href, o.etag, o.revision, o.last_modified, o.faults, o.count_cache,
     o.text, t.due FROM uids u JOIN objects o ON o.id = u.object JOIN calendars c ON c.id = o.calendar
     LEFT JOIN timers t ON t.object = o.id WHERE u.uid = ? ORDER BY c.source, c.href, o.href";
 const FIRINGS: &str =
@@ -206,7 +206,7 @@ impl Inspector {
     /// # Errors
     /// [`LedgerError::Missing`] where there is none, [`LedgerError::Newer`] for one of a later version,
     /// [`LedgerError::Older`] of an earlier one, [`LedgerError::Open`] when the file cannot be read or is no ledger,
-    /// [`LedgerError::Corrupt`] when it is damaged.
+    /// [`LedgerError::CorruptFile`] when it is damaged.
     pub async fn open(path: &Path) -> Result<Inspector, LedgerError> {
         let options = SqliteConnectOptions::new().filename(path).read_only(true).create_if_missing(false);
         reject_hard_links(path)?;
@@ -228,18 +228,18 @@ impl Inspector {
     /// Reads all of the file and says whether it is whole.
     ///
     /// # Errors
-    /// [`LedgerError::Damaged`] when it is not.
+    /// [`LedgerError::Corrupt`] when it is not.
     pub async fn check(&mut self) -> Result<(), LedgerError> {
         let found: String = sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(&mut self.connection).await?;
-        if found == "ok" { Ok(()) } else { Err(LedgerError::Damaged(found)) }
+        if found == "ok" { Ok(()) } else { Err(LedgerError::Corrupt(found)) }
     }
 
-    /// What the ledger holds, in figures.
+    /// How much the ledger holds.
     ///
     /// # Errors
     /// [`LedgerError::Database`].
     pub async fn stats(&mut self) -> Result<Stats, LedgerError> {
-        let row = sqlx::query(FIGURES).fetch_one(&mut self.connection).await?;
+        let row = sqlx::query(STATS).fetch_one(&mut self.connection).await?;
         Ok(Stats {
             calendars: row.try_get(0)?,
             objects: row.try_get(1)?,
@@ -483,7 +483,7 @@ fn object(row: &SqliteRow) -> Result<ObjectRow, LedgerError> {
         revision: row.try_get("revision")?,
         last_modified: instant(row, "last_modified")?,
         faults: optional_text(row, "faults")?,
-        memo: optional_text(row, "memo")?,
+        count_cache: optional_text(row, "count_cache")?,
         text: row.try_get("text")?,
         due: instant(row, "due")?,
     })

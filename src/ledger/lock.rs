@@ -24,11 +24,11 @@ const LINKS: usize = 40;
 
 /// The path of the lock file of the ledger at `path`. It holds the process id of the daemon that has it locked.
 pub fn lock_path(path: &Path) -> PathBuf {
-    beside(&real(path), ".lock")
+    beside(&resolve_symlinks(path), ".lock")
 }
 
 /// The path of the file that `path` leads to, which need not exist: `path` itself, unless that is a symbolic link.
-pub fn real(path: &Path) -> PathBuf {
+pub fn resolve_symlinks(path: &Path) -> PathBuf {
     let mut real = path.to_owned();
     for _ in 0..LINKS {
         let Ok(target) = fs::read_link(&real) else { break };

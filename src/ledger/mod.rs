@@ -2,7 +2,7 @@
 //! outbox. What is committed here happened; what is not, did not. It owns all SQL and knows nothing of iCalendar, HTTP
 //! or configuration files.
 //!
-//! * `writer` groups what tasks want to write into few commits; `commit_hook` is what these meet; `checkpoint` moves
+//! * `writer` groups what tasks want to write into few commits; `commit_hook` is what these meet; `wal` moves
 //!   the log into the database beside it.
 //! * `lock` sees to it that one daemon has it; `file` is how commands find it.
 //! * `inspect` looks into a ledger from outside the daemon, `outbox_admin` changes its outbox from there, `backup`
@@ -30,7 +30,6 @@ mod absence;
 mod attempts;
 mod backup;
 mod bulk;
-mod checkpoint;
 mod clock_rollback;
 mod commit_hook;
 mod file;
@@ -48,6 +47,7 @@ pub mod raw;
 mod store;
 mod take_in;
 mod timers;
+mod wal;
 mod writer;
 
 pub use absence::Absent;
@@ -132,13 +132,13 @@ pub enum LedgerError {
     Copy { path: String, reason: String },
     /// The file at `path` is no longer what was written into it.
     #[error("the ledger {path} cannot be opened: {reason}: {mend}", mend = MEND)]
-    Corrupt { path: String, reason: String },
+    CorruptFile { path: String, reason: String },
     /// The copy that was to be put back is none, or no longer what was written into it.
     #[error("the copy {path} cannot be put back: {reason}; nothing was changed")]
     CorruptCopy { path: String, reason: String },
     /// What was read is not what was written.
     #[error("the ledger is damaged ({0}): {mend}", mend = MEND)]
-    Damaged(String),
+    Corrupt(String),
     /// Somebody else is writing, and has been for longer than can be waited for.
     #[error("another process keeps the ledger locked: end that one, or wait for it; nothing is lost")]
     Locked,
@@ -159,7 +159,7 @@ impl From<sqlx::Error> for LedgerError {
             sqlx::Error::Database(said) => said,
             // Columns are typed (STRICT): what has been written is not what is read.
             sqlx::Error::ColumnDecode { index, .. } => {
-                return LedgerError::Damaged(format!("the column {index} holds a value of another type"));
+                return LedgerError::Corrupt(format!("the column {index} holds a value of another type"));
             }
             other => return LedgerError::Database(other.to_string()),
         };
@@ -167,7 +167,7 @@ impl From<sqlx::Error> for LedgerError {
         match (code, code & 0xff) {
             (SQLITE_IOERR_SHMSIZE, _) | (_, SQLITE_FULL) => LedgerError::Full,
             (SQLITE_IOERR_WRITE, _) => LedgerError::Refused(said.message().to_owned()),
-            (_, SQLITE_CORRUPT | SQLITE_NOTADB) => LedgerError::Damaged(said.message().to_owned()),
+            (_, SQLITE_CORRUPT | SQLITE_NOTADB) => LedgerError::Corrupt(said.message().to_owned()),
             (_, SQLITE_BUSY) => LedgerError::Locked,
             _ => LedgerError::Database(format!("{} (SQLite result code {code})", said.message())),
         }
@@ -228,14 +228,14 @@ impl Ledger {
     /// # Errors
     /// As for [`Ledger::open`].
     pub async fn open_on(path: &Path, hook: Arc<dyn CommitHook>) -> Result<Ledger, LedgerError> {
-        let path = &lock::real(path);
+        let path = &lock::resolve_symlinks(path);
         lock::reject_hard_links(path)?;
         let lock = lock::lock(path).await?;
         create_private(path)?;
         lock::reject_hard_links(path)?;
         let options = options(path).synchronous(commit_hook::synchronous(&*hook));
         let open = |error: sqlx::Error| unopened(path, &error);
-        whole(path)?;
+        check_not_truncated(path)?;
         let migrating =
             SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await.map_err(open)?;
         migrate(path, &migrating).await?;
@@ -326,11 +326,12 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
 
 /// Refuses a file that ends within a page, for which SQLite would take the rest as zeros, or the whole as a new one (of
 /// one octet). While there is a log, the end may be in that.
-fn whole(path: &Path) -> Result<(), LedgerError> {
+fn check_not_truncated(path: &Path) -> Result<(), LedgerError> {
     let shown = || path.display().to_string();
     let length = path.metadata().map_err(|why| LedgerError::Open { path: shown(), reason: why.to_string() })?.len();
     let logged = beside(path, "-wal").metadata().is_ok_and(|log| log.len() > 0);
-    let corrupt = |what: &str| LedgerError::Corrupt { path: shown(), reason: format!("{what} (its end is cut off)") };
+    let corrupt =
+        |what: &str| LedgerError::CorruptFile { path: shown(), reason: format!("{what} (its end is cut off)") };
     if logged || length == 0 {
         return Ok(());
     }
@@ -359,10 +360,13 @@ fn unopened(path: &Path, error: &sqlx::Error) -> LedgerError {
     let path = path.display().to_string();
     let reason = match (said, code & 0xff) {
         (Some(said), SQLITE_CORRUPT) => {
-            return LedgerError::Corrupt { path, reason: format!("it is damaged ({})", said.message()) };
+            return LedgerError::CorruptFile { path, reason: format!("it is damaged ({})", said.message()) };
         }
         (Some(said), SQLITE_NOTADB) => {
-            return LedgerError::Corrupt { path, reason: format!("it is no ledger, or damaged ({})", said.message()) };
+            return LedgerError::CorruptFile {
+                path,
+                reason: format!("it is no ledger, or damaged ({})", said.message()),
+            };
         }
         (_, SQLITE_BUSY) => "another process keeps it locked: end that one, or wait for it".to_owned(),
         (_, SQLITE_FULL) => "its disk is full: make room".to_owned(),

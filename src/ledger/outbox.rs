@@ -122,7 +122,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError::Database`].
-    pub async fn stranded(&self, names: &[&str]) -> Result<Vec<(String, i64)>, LedgerError> {
+    pub async fn orphaned_sinks(&self, names: &[&str]) -> Result<Vec<(String, i64)>, LedgerError> {
         let sql =
             "SELECT s.name, (SELECT count(*) FROM deliveries d WHERE d.sink = s.id AND d.state = 'pending') AS owed
             FROM sinks s WHERE s.name NOT IN (SELECT value FROM json_each(?)) AND owed > 0 ORDER BY s.name";

@@ -97,7 +97,7 @@ pub struct Existing {
     pub revision: i64,
     /// Its timer: the earliest alarm instance that was not fired.
     pub due: Option<UtcMillis>,
-    pub memo: Option<String>,
+    pub count_cache: Option<String>,
     /// When it was written, where that is known.
     pub last_modified: Option<UtcMillis>,
     /// What is wrong in it, or in what its source has instead, a JSON list.
@@ -114,7 +114,7 @@ pub struct ObjectText {
     pub calendar: i64,
     pub href: String,
     pub revision: i64,
-    pub memo: Option<String>,
+    pub count_cache: Option<String>,
     pub text: Vec<u8>,
     /// Its timer; none as well where it was not asked for.
     pub due: Option<UtcMillis>,
@@ -172,7 +172,7 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Database`].
     pub async fn existing(&self, calendar: i64, hrefs: &[&str]) -> Result<HashMap<String, Existing>, LedgerError> {
-        let sql = "SELECT o.href, o.id, o.etag, o.revision, t.due, o.memo, o.last_modified, o.faults, o.unread_since,
+        let sql = "SELECT o.href, o.id, o.etag, o.revision, t.due, o.count_cache, o.last_modified, o.faults, o.unread_since,
             o.text FROM objects o
             LEFT JOIN timers t ON t.object = o.id
             WHERE o.calendar = ? AND o.href IN (SELECT value FROM json_each(?))";
@@ -192,7 +192,7 @@ impl Ledger {
         most: usize,
     ) -> Result<(Vec<ObjectText>, Vec<(i64, usize)>), LedgerError> {
         let sql =
-            "SELECT id, calendar, href, revision, memo, iif(octet_length(text) <= ?2, text, NULL) AS text, NULL AS due,
+            "SELECT id, calendar, href, revision, count_cache, iif(octet_length(text) <= ?2, text, NULL) AS text, NULL AS due,
             octet_length(text) AS octets
             FROM objects WHERE id IN (SELECT value FROM json_each(?1)) ORDER BY octet_length(text)";
         let most = i64::try_from(most).unwrap_or(i64::MAX);
@@ -214,7 +214,7 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Database`].
     pub async fn texts(&self, objects: &[i64]) -> Result<Vec<ObjectText>, LedgerError> {
-        let sql = "SELECT id, calendar, href, revision, memo, text, NULL AS due FROM objects
+        let sql = "SELECT id, calendar, href, revision, count_cache, text, NULL AS due FROM objects
             WHERE id IN (SELECT value FROM json_each(?))";
         let rows = sqlx::query(sql).bind(id_list(objects.iter().copied())).fetch_all(self.readers()).await?;
         rows.iter().map(object_text).collect()
@@ -232,7 +232,7 @@ impl Ledger {
         after: i64,
         limit: i64,
     ) -> Result<Vec<ObjectText>, LedgerError> {
-        let sql = "SELECT id, calendar, href, o.revision, memo, text, t.due
+        let sql = "SELECT id, calendar, href, o.revision, count_cache, text, t.due
             FROM objects o LEFT JOIN timers t ON t.object = o.id WHERE id > ?1 AND (?2 IS NULL OR calendar = ?2)
             AND (?3 IS NULL OR EXISTS (SELECT 1 FROM json_each(?3) z WHERE instr(zones, ' ' || z.value || ' ') > 0))
             ORDER BY id LIMIT ?4";
@@ -380,7 +380,7 @@ fn existing(row: &SqliteRow) -> Result<Existing, LedgerError> {
         etag: text(row, "etag")?,
         revision: row.try_get("revision")?,
         due: row.try_get::<Option<i64>, _>("due")?.map(UtcMillis),
-        memo: optional_text(row, "memo")?,
+        count_cache: optional_text(row, "count_cache")?,
         last_modified: row.try_get::<Option<i64>, _>("last_modified")?.map(UtcMillis),
         faults: optional_text(row, "faults")?,
         unread_since: row.try_get::<Option<i64>, _>("unread_since")?.map(UtcMillis),
@@ -394,7 +394,7 @@ fn object_text(row: &SqliteRow) -> Result<ObjectText, LedgerError> {
         calendar: row.try_get("calendar")?,
         href: text(row, "href")?,
         revision: row.try_get("revision")?,
-        memo: optional_text(row, "memo")?,
+        count_cache: optional_text(row, "count_cache")?,
         text: row.try_get("text")?,
         due: row.try_get::<Option<i64>, _>("due")?.map(UtcMillis),
     })

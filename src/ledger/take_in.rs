@@ -20,7 +20,7 @@ pub struct PlannedObject {
     /// Where what its source has cannot be used, or may be another text: what is due of that from then on has not rung.
     pub unread_since: Option<UtcMillis>,
     /// What planning remembers, JSON.
-    pub memo: Option<String>,
+    pub count_cache: Option<String>,
     /// Zone ids that its times depend on, and, in lower case, those that it waits for, between spaces.
     pub zones: String,
     pub uids: Vec<String>,
@@ -39,7 +39,7 @@ pub struct Replanned {
     pub revision: i64,
     pub due: Option<UtcMillis>,
     pub zones: String,
-    pub memo: Option<String>,
+    pub count_cache: Option<String>,
 }
 
 /// What one batch of a source changes.
@@ -80,9 +80,9 @@ const CALENDAR: &str = "INSERT INTO calendars
 // A sync that lies ahead of now was dated by a clock that has been set back since.
 const ADVANCE: &str = "UPDATE calendars SET ctag = ?1, sync_token = ?2,
     last_synced_at = iif(last_synced_at > ?4, ?3, max(last_synced_at, ?3)) WHERE id = ?5";
-const OBJECTS: &str = "INSERT INTO objects (id, calendar, href, etag, revision, last_modified, faults, unread_since, memo, zones, text) VALUES";
+const OBJECTS: &str = "INSERT INTO objects (id, calendar, href, etag, revision, last_modified, faults, unread_since, count_cache, zones, text) VALUES";
 const OR_CHANGED: &str = "ON CONFLICT (id) DO UPDATE SET etag = excluded.etag, revision = excluded.revision,
-    last_modified = excluded.last_modified, faults = excluded.faults, unread_since = excluded.unread_since, memo = excluded.memo, zones = excluded.zones,
+    last_modified = excluded.last_modified, faults = excluded.faults, unread_since = excluded.unread_since, count_cache = excluded.count_cache, zones = excluded.zones,
     text = excluded.text";
 const FORGET_UIDS: &str = "DELETE FROM uids WHERE object IN (SELECT value FROM json_each(?))";
 const DISARM: &str = "DELETE FROM timers WHERE object IN (SELECT value FROM json_each(?))";
@@ -90,7 +90,7 @@ const GONE: &str = "DELETE FROM objects WHERE calendar = ? AND href IN (SELECT v
 const RETAG: &str = "UPDATE objects SET etag = ?, unread_since = NULL WHERE id = ?";
 const DOUBT: &str = "UPDATE objects SET unread_since = ifnull(unread_since, ?)
     WHERE id IN (SELECT value FROM json_each(?))";
-const REPLAN: &str = "UPDATE objects SET revision = ?, zones = ?, memo = ? WHERE id = ? AND revision = ?";
+const REPLAN: &str = "UPDATE objects SET revision = ?, zones = ?, count_cache = ? WHERE id = ? AND revision = ?";
 
 impl Ledger {
     /// Sets the plans of objects whose text has not changed, and returns how many of them ring at another instant now.
@@ -234,7 +234,7 @@ async fn write(c: &mut SqliteConnection, calendar: i64, objects: &[Placed]) -> R
             .bind(p.object.last_modified.map(|at| at.0))
             .bind(p.object.faults.as_deref())
             .bind(p.object.unread_since.map(|at| at.0))
-            .bind(p.object.memo.as_deref())
+            .bind(p.object.count_cache.as_deref())
             .bind(p.object.zones.as_str())
             .bind(p.object.text.as_slice())
     })
@@ -247,8 +247,8 @@ async fn write(c: &mut SqliteConnection, calendar: i64, objects: &[Placed]) -> R
 /// Plans objects anew, unless they have changed meanwhile; returns how many ring at another instant now.
 async fn replan(c: &mut SqliteConnection, replanned: Vec<Replanned>) -> Result<usize, LedgerError> {
     let mut moved = 0;
-    for Replanned { id, revision, due, zones, memo } in replanned {
-        let update = sqlx::query(REPLAN).bind(revision + 1).bind(zones).bind(memo).bind(id).bind(revision);
+    for Replanned { id, revision, due, zones, count_cache } in replanned {
+        let update = sqlx::query(REPLAN).bind(revision + 1).bind(zones).bind(count_cache).bind(id).bind(revision);
         if update.execute(&mut *c).await?.rows_affected() == 0 {
             continue;
         }

@@ -33,7 +33,7 @@ pub fn object(href: &str, due: Option<UtcMillis>) -> PlannedObject {
         last_modified: None,
         faults: None,
         unread_since: None,
-        memo: None,
+        count_cache: None,
         zones: " UTC ".to_owned(),
         uids: vec![format!("{href}@example.org")],
         text: b"BEGIN:VCALENDAR".to_vec(),
@@ -470,7 +470,7 @@ async fn a_long_log_is_moved_beside_the_writer() {
     let mut looking = sqlx::ConnectOptions::connect(&options).await.unwrap();
     let moved = async {
         // 24 MiB are some 6,000 pages; the writer itself would move them at 16,000.
-        while checkpoint::unmoved(&mut looking).await.unwrap() >= 4_000 {
+        while wal::unmoved(&mut looking).await.unwrap() >= 4_000 {
             tokio::task::yield_now().await;
         }
     };

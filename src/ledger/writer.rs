@@ -11,8 +11,8 @@ use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 
 use super::LedgerError;
-use super::checkpoint::Mover;
 use super::commit_hook::{Commit, CommitFate, CommitHook};
+use super::wal::Checkpointer;
 
 /// What an operation does on the connection.
 pub type Work<'c, T> = Pin<Box<dyn Future<Output = Result<T, LedgerError>> + Send + 'c>>;
@@ -43,7 +43,7 @@ impl Writer {
     pub async fn start(options: &SqliteConnectOptions, hook: Arc<dyn CommitHook>) -> Result<Writer, sqlx::Error> {
         let connection = options.connect().await?;
         let (queue, messages) = mpsc::channel(QUEUE);
-        tokio::spawn(serve(connection, messages, Mover::start(options.clone()), hook));
+        tokio::spawn(serve(connection, messages, Checkpointer::start(options.clone()), hook));
         Ok(Writer { queue })
     }
 
@@ -84,7 +84,7 @@ impl Writer {
 async fn serve(
     mut connection: SqliteConnection,
     mut messages: mpsc::Receiver<Message>,
-    mover: Mover,
+    checkpointer: Checkpointer,
     hook: Arc<dyn CommitHook>,
 ) {
     let mut stopping = None;
@@ -103,10 +103,10 @@ async fn serve(
         if commit(&mut connection, group, &*hook).await.is_break() {
             break;
         }
-        mover.committed(&mut connection).await;
+        checkpointer.committed(&mut connection).await;
     }
     // The last connection that is closed moves the rest.
-    mover.stop().await;
+    checkpointer.stop().await;
     let _ = connection.close().await;
     if let Some(done) = stopping {
         let _ = done.send(());

@@ -277,7 +277,7 @@ impl Planner {
             );
             return DueObject { timer, firings: Vec::new(), next: None };
         };
-        let plan = Plan::new(&object, around, text.memo.as_deref());
+        let plan = Plan::new(&object, around, text.count_cache.as_deref());
         let after = until.max(timer.due).plus(1);
         let (firings, cut) = self.firings(&plan, place, (timer.due, after), now);
         let next = cut.or_else(|| plan.next_instance(after));

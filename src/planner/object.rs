@@ -52,7 +52,7 @@ pub struct Outcome {
 struct Read {
     due: Option<UtcMillis>,
     faults: Vec<String>,
-    memo: Option<String>,
+    count_cache: Option<String>,
     zones: String,
     uids: Vec<String>,
     modified: Option<UtcMillis>,
@@ -151,7 +151,7 @@ impl Planner {
             last_modified: job.last_modified.or(read.modified),
             faults,
             unread_since: (!is_complete).then_some(previous),
-            memo: read.memo,
+            count_cache: read.count_cache,
             zones: read.zones,
             uids: read.uids,
             text: job.text.unwrap_or_default(),
@@ -203,7 +203,7 @@ impl Planner {
             last_modified: last_modified.or(read.modified),
             faults: told,
             unread_since: (!(is_same && is_complete)).then_some(existing.unread_since.unwrap_or(previous)),
-            memo: read.memo,
+            count_cache: read.count_cache,
             zones: read.zones,
             uids: read.uids,
             text: existing.text,
@@ -228,7 +228,7 @@ impl Planner {
     ) -> Option<Vec<NewFiring>> {
         let due = existing.due.filter(|due| *due < from)?;
         let object = Object::parse(&existing.text, &self.inner.limits).ok()?;
-        let plan = Plan::new(&object, around, existing.memo.as_deref());
+        let plan = Plan::new(&object, around, existing.count_cache.as_deref());
         // It has been edited: there is no later firing of what it was.
         let (mut firings, mut cut) = self.firings(&plan, place, (due, from), now);
         for _ in 0..MOST_CUTS {
@@ -255,8 +255,8 @@ impl Planner {
                 let read = planner
                     .read(&around, &object.text, None, |_, _| from)
                     .unwrap_or_else(|fault| Read::unreadable(fault, from));
-                let Read { due, zones, memo, .. } = read;
-                Replanned { id: object.id, revision: object.revision, due, zones, memo }
+                let Read { due, zones, count_cache, .. } = read;
+                Replanned { id: object.id, revision: object.revision, due, zones, count_cache }
             };
             objects.into_iter().map(replan).collect()
         })
@@ -268,11 +268,11 @@ impl Planner {
         &self,
         around: &Surroundings,
         text: &[u8],
-        memo: Option<&str>,
+        count_cache: Option<&str>,
         from: impl Fn(&Object, &Plan<'_>) -> UtcMillis,
     ) -> Result<Read, String> {
         let object = Object::parse(text, &self.inner.limits).map_err(|error| error.to_string())?;
-        let plan = Plan::new(&object, around, memo);
+        let plan = Plan::new(&object, around, count_cache);
         let from = from(&object, &plan);
         let due = plan.next_instance(from);
         let overworked = plan.overworked();
@@ -280,7 +280,7 @@ impl Planner {
             due,
             from,
             faults: plan.faults().iter().chain(&overworked).map(ToString::to_string).collect(),
-            memo: plan.memo().map(str::to_owned),
+            count_cache: plan.memo().map(str::to_owned),
             zones: known(&plan, &self.inner.zones),
             uids: object.uids().into_iter().map(str::to_owned).collect(),
             modified: object.last_modified(),
@@ -297,7 +297,7 @@ impl Read {
         Read {
             due: None,
             faults,
-            memo: None,
+            count_cache: None,
             zones,
             uids: Vec::new(),
             modified: None,

@@ -86,7 +86,7 @@ impl Planner {
         let (row, text) = objects.get(&firing.object)?;
         let object = Object::parse(&text.text, &self.inner.limits).ok()?;
         let around = self.around(row);
-        let plan = Plan::new(&object, &around, text.memo.as_deref());
+        let plan = Plan::new(&object, &around, text.count_cache.as_deref());
         let place = Place { row, about: &about(row), object: text.id, href: &text.href };
         let rings = plan.instances(firing.due..firing.due.plus(1));
         let same = rings.iter().find(|other| {

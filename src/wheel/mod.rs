@@ -207,7 +207,7 @@ impl<P: Prepare + Clone + 'static> Wheel<P> {
                 Ok(Tick::Again) => None,
                 Ok(Tick::Sleep(until)) => Some(until),
                 // What cannot be read will not be read the next time either.
-                Err(error @ LedgerError::Damaged(_)) => return Err(std::io::Error::other(error)),
+                Err(error @ LedgerError::Corrupt(_)) => return Err(std::io::Error::other(error)),
                 Err(error) => {
                     if log_once.is_news(&error) {
                         tracing::error!(ledger.error = %error, "alarms could not be fired; trying again every second");

@@ -184,7 +184,7 @@ impl Asked<'_> {
         let mut report = match Object::parse(&row.text, &self.limits()) {
             Ok(mut object) => {
                 object.components.retain(|component| &*component.uid == uid);
-                let plan = Plan::new(&object, &around, row.memo.as_deref());
+                let plan = Plan::new(&object, &around, row.count_cache.as_deref());
                 let told = plan.explain(&row.text, self.at, self.count());
                 let mut report = told.first().map_or_else(|| telling.empty(uid), |told| telling.report(told));
                 let ledgered = Ledgered::new(inspector, row, self.config, self.now).await?;

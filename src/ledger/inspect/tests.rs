@@ -20,7 +20,7 @@ fn object(href: &str, due: i64, faults: Option<&str>) -> PlannedObject {
         last_modified: None,
         faults: faults.map(str::to_owned),
         unread_since: None,
-        memo: None,
+        count_cache: None,
         zones: " UTC ".to_owned(),
         uids: vec![format!("uid-of-{href}")],
         text: b"BEGIN:VCALENDAR".to_vec(),
@@ -187,7 +187,7 @@ async fn what_is_no_ledger_is_told_so() {
     for content in ["", "no database at all, but long enough to be taken for one if nobody looks"] {
         std::fs::write(&path, content).unwrap();
         let error = Inspector::open(&path).await.unwrap_err();
-        assert!(matches!(&error, LedgerError::Open { .. } | LedgerError::Corrupt { .. }), "{error}");
+        assert!(matches!(&error, LedgerError::Open { .. } | LedgerError::CorruptFile { .. }), "{error}");
     }
 }
 

@@ -199,7 +199,7 @@ fn damaged_texts_stop_nothing_and_are_told_once() {
         &stage,
         "UPDATE objects SET href = CAST(x'ff' AS TEXT) WHERE id = 1;
          UPDATE objects SET etag = CAST(x'ff' AS TEXT) WHERE id = 2;
-         UPDATE objects SET memo = CAST(x'ff' AS TEXT) WHERE id = 3;
+         UPDATE objects SET count_cache = CAST(x'ff' AS TEXT) WHERE id = 3;
          UPDATE objects SET faults = CAST(x'ff' AS TEXT) WHERE id = 4;
          UPDATE calendars SET name = CAST(x'ff' AS TEXT), zone = CAST(x'ff' AS TEXT), emails = CAST(x'ff' AS TEXT);
          UPDATE calendars SET href = CAST(x'ff' AS TEXT) WHERE href LIKE '%other';

@@ -10,31 +10,31 @@ use tokio::task::JoinHandle;
 /// Pages of log that are worth moving: 16 MiB.
 const WORTH: i64 = 4_000;
 
-/// Moves the log when it is told to.
+/// Copies the log into the database (a checkpoint) when it is told to.
 #[derive(Debug)]
-pub struct Mover {
-    bell: mpsc::Sender<()>,
+pub struct Checkpointer {
+    wanted: mpsc::Sender<()>,
     task: JoinHandle<()>,
 }
 
-impl Mover {
-    /// A mover that opens its connection when there is something to move.
-    pub fn start(options: SqliteConnectOptions) -> Mover {
-        let (bell, rung) = mpsc::channel(1);
-        Mover { bell, task: tokio::spawn(serve(options, rung)) }
+impl Checkpointer {
+    /// One that opens its connection when there is something to move.
+    pub fn start(options: SqliteConnectOptions) -> Checkpointer {
+        let (wanted, asked) = mpsc::channel(1);
+        Checkpointer { wanted, task: tokio::spawn(serve(options, asked)) }
     }
 
     /// Looks at the log after a commit of `writer`.
     pub async fn committed(&self, writer: &mut SqliteConnection) {
         if unmoved(writer).await.is_ok_and(|pages| pages >= WORTH) {
             // A full queue means that it has been told already.
-            let _ = self.bell.try_send(());
+            let _ = self.wanted.try_send(());
         }
     }
 
     /// Ends it, and waits for what it is doing.
     pub async fn stop(self) {
-        drop(self.bell);
+        drop(self.wanted);
         let _ = self.task.await;
     }
 }
@@ -46,9 +46,9 @@ pub async fn unmoved(connection: &mut SqliteConnection) -> Result<i64, sqlx::Err
     Ok(log.saturating_sub(moved))
 }
 
-async fn serve(options: SqliteConnectOptions, mut rung: mpsc::Receiver<()>) {
+async fn serve(options: SqliteConnectOptions, mut asked: mpsc::Receiver<()>) {
     let mut open = None;
-    while rung.recv().await.is_some() {
+    while asked.recv().await.is_some() {
         // What fails now is tried after the next commit, or done by the writer.
         if open.is_none() {
             open = options.connect().await.ok();
