@@ -9,6 +9,10 @@ use crate::calendar::alarm_instance::{AlarmInstance, When};
 use crate::calendar::component::Attendee;
 use crate::time::UtcMillis;
 
+mod stored;
+
+pub use stored::StoredNotification;
+
 /// One alarm as Cyrus IMAP announces it: the 20 documented keys in their order, then the extensions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -12,7 +12,7 @@ use crate::calendar::object::Object;
 use crate::calendar::plan::Plan;
 use crate::calendar::surroundings::Surroundings;
 use crate::ledger::{CalendarRow, DueObject, FiringState, LedgerError, NewFiring, ObjectText, Timer};
-use crate::notification::{About, Notification, identity};
+use crate::notification::{About, Notification, StoredNotification, identity};
 use crate::time::UtcMillis;
 use crate::wheel::{Prepare, Prepared};
 
@@ -295,7 +295,8 @@ impl Planner {
         if lateness > self.inner.max_lateness {
             return NewFiring { state: FiringState::Missed, routes: Vec::new(), ..firing };
         }
-        NewFiring { notification: stamp(&firing.notification, now), ..firing }
+        let notification = StoredNotification::new(&firing.notification).fired_at(now);
+        NewFiring { notification, ..firing }
     }
 }
 
@@ -325,13 +326,4 @@ fn suppressed(plan: &Plan<'_>, place: Place<'_>, (from, until): Window) -> Optio
         notification: String::new(),
         routes: Vec::new(),
     })
-}
-
-/// `json`, a notification that was written before it fired, with the instant at which it did: the value of its last
-/// key.
-fn stamp(json: &str, now: UtcMillis) -> String {
-    match json.strip_suffix("\"}").and_then(|json| json.rsplit_once('"')) {
-        Some((head, _)) => format!("{head}\"{now}\"}}"),
-        None => json.to_owned(),
-    }
 }
