@@ -4,11 +4,9 @@
 //! 'look again', never data:
 //!
 //! ```text
-//! source ──Change──▶ ingest ──▶ ledger ──due──▶ wheel ──fire──▶ ledger ──claim──▶ delivery ──▶ sinks
-//!                      │                          │
-//!                      └────▶ planner ◀───────────┘
-//!                                │
-//!                            calendar (pure)
+//! source ──Change──▶ ingest ──▶ ledger ──due──▶ firing ──fire──▶ ledger ──claim──▶ delivery ──▶ sinks
+//!                      │                           │
+//!                      └──── calendar (pure) ──────┘
 //! ```
 //!
 //! * [`time`] is the instant that all stages share: UTC milliseconds. [`clock`] is the only place that asks for the
@@ -17,11 +15,11 @@
 //! * [`source`] finds out what changed: a folder of `.ics` files, or the collections of a CalDAV server.
 //! * [`calendar`] is the pure core: iCalendar text, zones and a window go in, rings come out.
 //! * [`zoneinfo`] finds the time zone database that it uses: the system's or the program's own.
-//! * [`planner`] works out what the ledger keeps of an object: its next ring, and the rings when it is due.
-//! * [`ingest`] applies changes: planned, in one transaction with the checkpoint.
+//! * [`ingest`] applies changes: it plans when an object is due next, and writes it in one transaction with the
+//!   checkpoint.
 //! * [`ledger`] keeps everything that must survive: one SQLite file.
 //! * [`notification`] is the `CalendarAlarm` object that a ring becomes.
-//! * [`wheel`] sleeps until the next alarm is due and fires it.
+//! * [`firing`] sleeps until the next object is due, makes notifications of its alarms, routes and records them.
 //! * [`delivery`] brings it to the sinks: standard output, a file, Cyrus' notify socket, e-mail.
 //! * [`log_limit`] bounds how many lines an hour the log has about one thing.
 //! * [`access`] says which rights to files are lacking, and gives what root makes to whom it is for.
@@ -36,13 +34,12 @@ pub mod clock;
 pub mod config;
 pub mod daemon;
 pub mod delivery;
+pub mod firing;
 pub mod ingest;
 pub mod ledger;
 pub mod log_limit;
 pub mod notification;
-pub mod planner;
 pub mod source;
 pub mod time;
 pub mod tls;
-pub mod wheel;
 pub mod zoneinfo;

@@ -12,7 +12,7 @@ use super::Global;
 use crate::config::{Log, LogFormat, LogLevel};
 
 /// Overrides which lines are logged, with the directives of `tracing_subscriber::EnvFilter`: `debug`,
-/// `reveille::wheel=trace,warn`.
+/// `reveille::firing=trace,warn`.
 const FILTER_VARIABLE: &str = "REVEILLE_LOG";
 /// How long a line waits for a reader that takes nothing; those after it do not wait until one is taken.
 const PATIENCE: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };

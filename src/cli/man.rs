@@ -29,7 +29,7 @@ const ENVIRONMENT: &[(&str, &str)] = &[
     (
         "REVEILLE_LOG",
         "Which lines are logged: a level (error, warn, info, debug, trace) or directives such as \
-                      reveille::wheel=trace,warn. -v and -q count more, the configuration less.",
+                      reveille::firing=trace,warn. -v and -q count more, the configuration less.",
     ),
     ("NO_COLOR", "Set to anything: no colours, unless --color says so."),
     ("CREDENTIALS_DIRECTORY", "Where systemd put the credentials that password_credential names."),

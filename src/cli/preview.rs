@@ -12,8 +12,8 @@ use crate::calendar::object::Object;
 use crate::calendar::plan::Plan;
 use crate::calendar::zone::{Zone, Zones};
 use crate::config::{Config, Overrides};
+use crate::firing;
 use crate::notification::{About, Notification, identity};
-use crate::planner;
 use crate::source::CalendarInfo;
 use crate::time::UtcMillis;
 
@@ -183,7 +183,7 @@ impl Preview<'_> {
 
     fn row(&self, instance: &AlarmInstance<'_>, about: &About, href: &str, json: bool) -> Row {
         let text = if json {
-            let sender = planner::sender(self.config);
+            let sender = firing::sender(self.config);
             let notification =
                 Notification::new(instance, about, identity(about, href, instance), &sender, instance.at);
             Text::Json(notification.to_json_within(sender.max_size))

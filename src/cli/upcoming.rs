@@ -9,9 +9,9 @@ use crate::calendar::plan::Plan;
 use crate::calendar::zone::Zones;
 use crate::config::Config;
 use crate::delivery::routing::Envelope;
+use crate::firing;
 use crate::ledger::ObjectRow;
 use crate::notification::{About, Notification, Sender, identity};
-use crate::planner;
 use crate::time::UtcMillis;
 
 /// How far a look ahead goes at once, milliseconds: it bounds the work that rules with many rings make.
@@ -53,7 +53,7 @@ pub(super) struct UpcomingAlarms {
 impl UpcomingAlarms {
     pub(super) fn new(config: &Config) -> anyhow::Result<UpcomingAlarms> {
         let (zones, limits) = (Zones::load(&config.zoneinfo)?, config.limits.objects);
-        Ok(UpcomingAlarms { zones, limits, sender: planner::sender(config), reach: Reach::new(config) })
+        Ok(UpcomingAlarms { zones, limits, sender: firing::sender(config), reach: Reach::new(config) })
     }
 
     /// The next rings of `row` before `until`, from its timer on; at most `limit`, in order.
@@ -71,9 +71,9 @@ impl UpcomingAlarms {
 
     fn instances_in(&self, row: &ObjectRow, object: &Object, until: UtcMillis, limit: usize) -> Vec<Upcoming> {
         let Some(due) = row.due else { return Vec::new() };
-        let around = planner::surroundings(&row.calendar, self.zones.clone(), self.limits);
+        let around = firing::surroundings(&row.calendar, self.zones.clone(), self.limits);
         let plan = Plan::new(object, &around, row.count_cache.as_deref());
-        let about = planner::about(&row.calendar);
+        let about = firing::about(&row.calendar);
         let mut instances = Vec::new();
         let mut from = due;
         while let Some(next) = plan.next_instance(from).filter(|next| *next < until && instances.len() < limit) {

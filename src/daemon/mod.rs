@@ -18,12 +18,11 @@ use crate::delivery::deadline::SendDeadline;
 use crate::delivery::routing::Routing;
 use crate::delivery::sink::{Sink, SinkContext};
 use crate::delivery::worker::DeliveryWorker;
-use crate::ingest::Ingest;
+use crate::firing::{Bell, Renderer, Tick, WallTimer, Wheel};
+use crate::ingest::{Ingest, Planner};
 use crate::ledger::{FireStats, Ledger, LedgerError, LogOnce};
-use crate::planner::Planner;
 use crate::source::caldav::Hosts;
 use crate::time::UtcMillis;
-use crate::wheel::{Bell, Tick, WallTimer, Wheel};
 
 mod history;
 mod signals;
@@ -62,7 +61,7 @@ pub enum Passed {
 pub struct Core {
     pub ledger: Ledger,
     pub ingest: Arc<Ingest>,
-    pub wheel: Wheel<Planner>,
+    pub wheel: Wheel<Renderer>,
     pub bell: Bell,
     /// What the ledger knows the sinks by: name → id.
     pub sinks: HashMap<String, i64>,
@@ -85,10 +84,11 @@ impl Core {
             );
         }
         let bell = Bell::default();
-        let planner = Planner::new(config, zones.clone(), Routing::new(&config.sinks, &sinks), ledger.clone());
-        let planner = planner.fired_until(fired_until(&ledger, clock).await?);
-        planner.take_over().await?;
-        let ingest = Arc::new(Ingest::new(config, ledger.clone(), planner.clone(), clock.clone(), bell.clone()));
+        let renderer = Renderer::new(config, zones.clone(), Routing::new(&config.sinks, &sinks), ledger.clone());
+        let renderer = renderer.fired_until(fired_until(&ledger, clock).await?);
+        renderer.take_over().await?;
+        let ingest =
+            Arc::new(Ingest::new(config, ledger.clone(), Planner::new(renderer.clone()), clock.clone(), bell.clone()));
         let sources: Vec<&str> = config.sources.iter().map(|source| source.name.as_str()).collect();
         for (source, calendars) in ledger.keep_sources(&sources).await? {
             tracing::warn!(
@@ -99,7 +99,7 @@ impl Core {
         }
         ingest.replan_changed_zones(zones).await?;
         ingest.clock_was_set().await?;
-        let wheel = Wheel::new(ledger.clone(), planner, clock.clone(), bell.clone());
+        let wheel = Wheel::new(ledger.clone(), renderer, clock.clone(), bell.clone());
         Ok(Core { ledger, ingest, wheel, bell, sinks })
     }
 }
@@ -109,7 +109,7 @@ struct Stages {
     ledger: Ledger,
     ingest: Arc<Ingest>,
     watchers: Vec<Watcher>,
-    wheel: Wheel<Planner>,
+    wheel: Wheel<Renderer>,
     workers: Vec<Arc<DeliveryWorker>>,
     bell: Bell,
     send_deadline: SendDeadline,

@@ -172,7 +172,8 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Database`].
     pub async fn existing(&self, calendar: i64, hrefs: &[&str]) -> Result<HashMap<String, Existing>, LedgerError> {
-        let sql = "SELECT o.href, o.id, o.etag, o.revision, t.due, o.count_cache, o.last_modified, o.faults, o.unread_since,
+        let sql =
+            "SELECT o.href, o.id, o.etag, o.revision, t.due, o.count_cache, o.last_modified, o.faults, o.unread_since,
             o.text FROM objects o
             LEFT JOIN timers t ON t.object = o.id
             WHERE o.calendar = ? AND o.href IN (SELECT value FROM json_each(?))";

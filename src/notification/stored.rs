@@ -1,5 +1,5 @@
-//! A notification as the ledger keeps it: one line of JSON. It is rendered before it is due, and says when it fired only
-//! from then on.
+//! A notification as the ledger keeps it: one line of JSON. It is rendered before it is due, and says when it fired
+//! only from then on.
 
 use crate::time::UtcMillis;
 

@@ -9,10 +9,10 @@ use reveille::calendar::zone::Zones;
 use reveille::clock::Clock;
 use reveille::config::Config;
 use reveille::daemon::Core;
+use reveille::firing::Tick;
 use reveille::ledger::{Inspector, Ledger};
 use reveille::source::{Absence, CalendarInfo, Change, ChangeBatch, Checkpoint, Evidence, SyncStore as _};
 use reveille::time::UtcMillis;
-use reveille::wheel::Tick;
 
 use crate::rehearsal::event;
 

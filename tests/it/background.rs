@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use reveille::clock::Clock;
 use reveille::daemon::Core;
-use reveille::ledger::{DueObject, Inspector, Ledger, LedgerError, NewFiring, FiringState, Timer, Unfinished};
+use reveille::firing::{Bell, Prepare, Prepared, Tick, Wheel};
+use reveille::ledger::{DueObject, FiringState, Inspector, Ledger, LedgerError, NewFiring, Timer, Unfinished};
 use reveille::source::{CalendarInfo, Change, ChangeBatch, SyncStore as _};
 use reveille::time::UtcMillis;
-use reveille::wheel::{Bell, Prepare, Prepared, Tick, Wheel};
 use tokio::sync::Notify;
 
 use crate::simulation::world::config;

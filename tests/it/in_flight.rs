@@ -9,10 +9,10 @@ use reveille::clock::Clock;
 use reveille::daemon::Core;
 use reveille::delivery::sink::{ClaimedDelivery, Finished, Outcome, Transport};
 use reveille::delivery::worker::{BatchResult, DeliveryWorker};
+use reveille::firing::Tick;
 use reveille::ledger::{DeliveryFilter, DeliveryRow, Inspector, Ledger};
 use reveille::source::{CalendarInfo, Change, ChangeBatch, SyncStore as _};
 use reveille::time::UtcMillis;
-use reveille::wheel::Tick;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::simulation::world::{SINKS, config};

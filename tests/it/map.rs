@@ -1,4 +1,4 @@
-//! The map of the program holds: data goes one way (source → calendar → ledger → wheel → delivery), SQL stays in the
+//! The map of the program holds: data goes one way (source → calendar → ledger → firing → delivery), SQL stays in the
 //! ledger, and nobody but the calendar core speaks to the crates behind it. Read from the `use` lines of `src/`. The
 //! documents name files, functions, tests and rules that exist.
 
@@ -21,11 +21,10 @@ const MAP: &[(&str, &[&str])] = &[
     ("source", &["time", "access", "clock", "config", "tls"]),
     ("ledger", &["time", "access"]),
     ("notification", &["time", "calendar"]),
-    ("wheel", &["time", "clock", "ledger"]),
     ("delivery", &["time", "access", "clock", "config", "calendar", "notification", "ledger", "tls"]),
-    // The two that join stages: what a ring is in the ledger, and what a change is.
-    ("planner", &["time", "log_limit", "config", "calendar", "notification", "ledger", "wheel", "delivery"]),
-    ("ingest", &["time", "clock", "config", "source", "calendar", "ledger", "wheel", "planner"]),
+    // The two that join stages: what an alarm instance is in the ledger, and what a change is.
+    ("firing", &["time", "clock", "log_limit", "config", "calendar", "notification", "ledger", "delivery"]),
+    ("ingest", &["time", "clock", "config", "source", "calendar", "ledger", "firing"]),
     (
         "daemon",
         &[
@@ -36,9 +35,8 @@ const MAP: &[(&str, &[&str])] = &[
             "source",
             "calendar",
             "ledger",
-            "wheel",
+            "firing",
             "delivery",
-            "planner",
             "ingest",
             "zoneinfo",
         ],
@@ -55,7 +53,8 @@ const MAP: &[(&str, &[&str])] = &[
             "zoneinfo",
             "ledger",
             "notification",
-            "planner",
+            "firing",
+            "ingest",
             "delivery",
             "daemon",
         ],

@@ -14,8 +14,9 @@ use super::{counted, site::Site};
 use crate::calendar::zone::Zones;
 use crate::config::{self, Config, Overrides};
 use crate::delivery::routing::Routing;
+use crate::firing::Renderer;
+use crate::ingest::{Job, Past, Planner};
 use crate::ledger::{CalendarRow, Ledger, Planned, PlannedObject};
-use crate::planner::{Job, Past, Planner};
 use crate::time::UtcMillis;
 
 /// Objects in one transaction: few flushes of the disk, and no more in memory than that.
@@ -59,7 +60,7 @@ impl Fill {
         let ledger = Ledger::open(&config.ledger).await?;
         let names: Vec<&str> = config.sinks.iter().map(|sink| sink.name.as_str()).collect();
         let routing = Routing::new(&config.sinks, &ledger.sinks(&names).await?);
-        let planner = Planner::new(config, Zones::load(&config.zoneinfo)?, routing, ledger.clone());
+        let planner = Planner::new(Renderer::new(config, Zones::load(&config.zoneinfo)?, routing, ledger.clone()));
         let calendar = ledger.calendars(None).await?.into_iter().next().context("the first pass saw no calendar")?;
         Ok(Fill { ledger, planner, calendar })
     }

@@ -19,9 +19,9 @@ use crate::calendar::object::{Limits, Object};
 use crate::calendar::plan::Plan;
 use crate::calendar::zone::Zones;
 use crate::config::Config;
+use crate::firing;
 use crate::ledger::{Inspector, LedgerError, ObjectRow};
 use crate::notification::{About, identity, identity_of};
-use crate::planner;
 use crate::time::UtcMillis;
 use outcome::Ledgered;
 use report::{Report, Telling};
@@ -178,9 +178,9 @@ impl Asked<'_> {
         let faults = row.faults.as_deref().and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
         let configured = self.config.sources.iter().find(|source| source.name == row.calendar.source);
         let user_zone = UserZone::of(configured, self.config, &row.calendar.user);
-        let about = planner::about(&row.calendar);
+        let about = firing::about(&row.calendar);
         let telling = self.telling(user_zone, &about, &row.calendar.emails);
-        let around = planner::surroundings(&row.calendar, self.zones.clone(), self.limits());
+        let around = firing::surroundings(&row.calendar, self.zones.clone(), self.limits());
         let mut report = match Object::parse(&row.text, &self.limits()) {
             Ok(mut object) => {
                 object.components.retain(|component| &*component.uid == uid);

@@ -1,8 +1,8 @@
 use std::path::Path;
 
 use super::super::{
-    AdminOutcome, CalendarRow, DeliveryId, DueObject, Ledger, LedgerError, NewFiring, NextState, OutboxAdmin, Planned,
-    PlannedObject, FiringState, FiringsOf, Route, Settlement, SourceSync,
+    AdminOutcome, CalendarRow, DeliveryId, DueObject, FiringState, FiringsOf, Ledger, LedgerError, NewFiring,
+    NextState, OutboxAdmin, Planned, PlannedObject, Route, Settlement, SourceSync,
 };
 use super::super::{holder, is_held_by};
 use super::{DeliveryFilter, Inspector};

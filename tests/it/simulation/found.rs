@@ -9,10 +9,10 @@ use reveille::calendar::zone::Zones;
 use reveille::clock::Clock;
 use reveille::daemon::Core;
 use reveille::delivery::worker::DeliveryWorker;
+use reveille::firing::Tick;
 use reveille::ledger::{DeliveryFilter, FireStats, Inspector, Ledger, NextState, Settlement};
 use reveille::source::{CalendarInfo, Change, ChangeBatch, Checkpoint, SyncStore as _};
 use reveille::time::UtcMillis;
-use reveille::wheel::Tick;
 
 use super::disk::Script;
 use super::event::MOVING;

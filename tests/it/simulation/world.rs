@@ -15,10 +15,10 @@ use reveille::config::{
 };
 use reveille::daemon::{Core, HistoryPruner};
 use reveille::delivery::worker::DeliveryWorker;
+use reveille::firing::Tick;
 use reveille::ledger::Ledger;
 use reveille::source::SyncStore as _;
 use reveille::time::UtcMillis;
-use reveille::wheel::Tick;
 use reveille::zoneinfo::ZoneinfoChoice;
 use std::sync::atomic::AtomicUsize;
 

@@ -11,10 +11,10 @@ use reveille::clock::Clock;
 use reveille::config::{self, CaldavSettings, Config, Credentials, SourceKind};
 use reveille::daemon::Core;
 use reveille::delivery::worker::DeliveryWorker;
+use reveille::firing::Tick;
 use reveille::ledger::Ledger;
 use reveille::source::caldav::CaldavSource;
 use reveille::time::UtcMillis;
-use reveille::wheel::Tick;
 
 use super::super::disk::Script;
 use super::super::sink::{Mood, Postbox, Recorder};

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use sha2::{Digest as _, Sha256};
 
-use super::{Planner, about, spread};
+use super::parallel::spread;
+use super::prepare::{Prepare, Prepared};
+use super::renderer::{Renderer, about};
 use crate::calendar::alarm_instance::{AlarmInstance, fire_as_one};
 use crate::calendar::object::Object;
 use crate::calendar::plan::Plan;
@@ -14,7 +16,6 @@ use crate::calendar::surroundings::Surroundings;
 use crate::ledger::{CalendarRow, DueObject, FiringState, LedgerError, NewFiring, ObjectText, Timer};
 use crate::notification::{About, Notification, StoredNotification, identity};
 use crate::time::UtcMillis;
-use crate::wheel::{Prepare, Prepared};
 
 /// Missed firings of an object that are recorded one by one; the rest of them shares a row.
 const MISSED: usize = 100;
@@ -36,11 +37,11 @@ const VERY_LONG: usize = 256 * 1024;
 const TURN: Duration = Duration::from_millis(200);
 
 /// `from <= ring < until`
-pub(super) type Window = (UtcMillis, UtcMillis);
+pub type Window = (UtcMillis, UtcMillis);
 
 /// Whose firings they are.
-#[derive(Clone, Copy)]
-pub(super) struct Place<'a> {
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
     pub row: &'a CalendarRow,
     pub about: &'a About,
     pub object: i64,
@@ -48,17 +49,17 @@ pub(super) struct Place<'a> {
     pub href: &'a str,
 }
 
-impl Planner {
+impl Renderer {
     /// The firings of `plan` in `from <= ring < until`: notifications for those that are not too late at `now`, rows
     /// for the rest. Not stamped yet. Where they are too much at once they end before `until`, and it is said when.
-    pub(super) fn firings(
+    pub fn firings(
         &self,
         plan: &Plan<'_>,
         place: Place<'_>,
         (from, until): Window,
         now: UtcMillis,
     ) -> (Vec<NewFiring>, Option<UtcMillis>) {
-        let too_late = now.plus(-self.inner.max_lateness).max(self.fired_until.plus(1));
+        let too_late = now.plus(-self.settings.max_lateness).max(self.fired_until.plus(1));
         let mut firings = Vec::new();
         if from < too_late {
             self.missed(plan, place, (from, until.min(too_late)), &mut firings);
@@ -109,13 +110,7 @@ impl Planner {
 
     /// Firings that were found too late. Only the first [`MISSED`] get a row of their own; the last row stands for the
     /// rest, of which no more than [`MISSED_COUNT`] are counted.
-    pub(super) fn missed(
-        &self,
-        plan: &Plan<'_>,
-        place: Place<'_>,
-        (from, until): Window,
-        firings: &mut Vec<NewFiring>,
-    ) {
+    pub fn missed(&self, plan: &Plan<'_>, place: Place<'_>, (from, until): Window, firings: &mut Vec<NewFiring>) {
         let (mut cursor, mut count, mut rest) = (from, 0_usize, None::<NewFiring>);
         while let Some(next) = plan.next_instance(cursor).filter(|next| *next < until && count < MISSED_COUNT) {
             let end = next.plus(DAY).min(until);
@@ -146,9 +141,9 @@ impl Planner {
     fn fired(&self, ring: &AlarmInstance<'_>, place: Place<'_>) -> NewFiring {
         let Place { row, about, .. } = place;
         let identity = identity(about, place.href, ring);
-        let notification = Notification::new(ring, about, identity, &self.inner.sender, UtcMillis(0));
-        let routes = self.inner.routing.routes(&notification, &row.emails);
-        let mut json = notification.to_json_within(self.inner.sender.max_size);
+        let notification = Notification::new(ring, about, identity, &self.settings.sender, UtcMillis(0));
+        let routes = self.settings.routing.routes(&notification, &row.emails);
+        let mut json = notification.to_json_within(self.settings.sender.max_size);
         // A hundred thousand of them may wait for their second.
         json.shrink_to_fit();
         NewFiring {
@@ -164,7 +159,7 @@ impl Planner {
     }
 }
 
-impl Prepare for Planner {
+impl Prepare for Renderer {
     async fn prepare(&self, timers: Vec<Timer>, until: UtcMillis, now: UtcMillis) -> Result<Prepared, LedgerError> {
         let ids: Vec<i64> = timers.iter().map(|timer| timer.object).collect();
         let timers: HashMap<i64, Timer> = timers.into_iter().map(|timer| (timer.object, timer)).collect();
@@ -222,7 +217,7 @@ impl Prepare for Planner {
     }
 }
 
-impl Planner {
+impl Renderer {
     /// The due objects with these `texts`, of which the first of each thread and those within [`TURN`] of
     /// `begun` are worked out; the timer alone where the work panicked.
     async fn due_objects(
@@ -242,14 +237,14 @@ impl Planner {
             Some((*timer, text))
         };
         let work: Vec<(Timer, ObjectText)> = texts.into_iter().filter_map(matching).collect();
-        let planner = self.clone();
+        let renderer = self.clone();
         let due_objects = spread(work, move |work| {
             let mut around: HashMap<i64, (Surroundings, About)> = HashMap::new();
             let due_object = |(timer, text): (Timer, ObjectText)| {
                 let row = rows.get(&text.calendar)?;
-                let (around, about) = around.entry(row.id).or_insert_with(|| (planner.around(row), about(row)));
+                let (around, about) = around.entry(row.id).or_insert_with(|| (renderer.around(row), about(row)));
                 let place = Place { row, about, object: text.id, href: &text.href };
-                let work = AssertUnwindSafe(|| planner.due_object(place, around, timer, &text, (until, now)));
+                let work = AssertUnwindSafe(|| renderer.due_object(place, around, timer, &text, (until, now)));
                 Some(catch_unwind(work).map_err(|_| timer))
             };
             let in_time = |(index, work)| (index == 0 || begun.elapsed() <= TURN).then_some(work);
@@ -266,7 +261,7 @@ impl Planner {
         text: &ObjectText,
         (until, now): (UtcMillis, UtcMillis),
     ) -> DueObject {
-        let Ok(object) = Object::parse(&text.text, &self.inner.limits) else {
+        let Ok(object) = Object::parse(&text.text, &self.settings.limits) else {
             // A bit of it has turned, or limits have become narrower since it was taken in.
             let row = place.row;
             tracing::error!(
@@ -287,12 +282,12 @@ impl Planner {
     }
 
     /// `firing` as it is at `now`: too late, or with the instant in its notification.
-    pub(super) fn stamped(&self, firing: NewFiring, now: UtcMillis) -> NewFiring {
+    pub fn stamped(&self, firing: NewFiring, now: UtcMillis) -> NewFiring {
         if firing.state != FiringState::Fired {
             return firing;
         }
         let lateness = now.0.saturating_sub(firing.due.0);
-        if lateness > self.inner.max_lateness {
+        if lateness > self.settings.max_lateness {
             return NewFiring { state: FiringState::Missed, routes: Vec::new(), ..firing };
         }
         let notification = StoredNotification::new(&firing.notification).fired_at(now);

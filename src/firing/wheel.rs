@@ -11,18 +11,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tokio::sync::Notify;
 
+use super::background::Background;
+use super::prepare::{Prepare, Prepared};
+use super::stage::Staged;
+use super::timer::WallTimer;
 use crate::clock::Clock;
 use crate::ledger::{DueObject, FireStats, FiringState, Ledger, LedgerError, LogOnce, NewFiring, Timer, Unfinished};
 use crate::time::UtcMillis;
-
-mod background;
-mod staged;
-mod timer;
-
-pub use timer::WallTimer;
-
-use background::Background;
-use staged::Staged;
 
 /// How long before it is due an object is staged, milliseconds.
 const LEAD: i64 = 15_000;
@@ -36,39 +31,6 @@ const PAUSE: i64 = 1_000;
 const LATE: i64 = 2_000;
 /// Late firings of one transaction that are logged one by one.
 const TOLD: usize = 200;
-
-/// Works out what due objects ring.
-pub trait Prepare: Send + Sync {
-    /// For `timers`, what rings from the due instant of each to `until` (inclusive; at least the due instant itself),
-    /// and when it is due after that. Those that are too late at `now` come as missed. Timers whose object has changed
-    /// since are left out, and those for which there is no time: no more than a fraction of a second is spent, and then
-    /// something is worked out.
-    fn prepare(
-        &self,
-        timers: Vec<Timer>,
-        until: UtcMillis,
-        now: UtcMillis,
-    ) -> impl Future<Output = Result<Prepared, LedgerError>> + Send;
-
-    /// The same for one `timer`, however long it takes; none where its object has changed since.
-    fn prepare_alone(
-        &self,
-        timer: Timer,
-        until: UtcMillis,
-        now: UtcMillis,
-    ) -> impl Future<Output = Result<Option<DueObject>, LedgerError>> + Send;
-
-    /// `firing`, which was prepared before it was due, as it is at `now`: the notifications say when they were fired.
-    fn stamp(&self, due_object: DueObject, now: UtcMillis) -> DueObject;
-}
-
-/// What became of timers that were to be prepared.
-#[derive(Debug, Default)]
-pub struct Prepared {
-    pub due_objects: Vec<DueObject>,
-    /// Those that may take long, for [`Prepare::prepare_alone`].
-    pub long: Vec<Timer>,
-}
 
 /// The result of one tick of the wheel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

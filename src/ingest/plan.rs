@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 
-use super::firing::Place;
-use super::{Planner, about, spread};
+use super::attachments;
 use crate::calendar::object::{Limits, Object};
 use crate::calendar::plan::Plan;
 use crate::calendar::surroundings::Surroundings;
 use crate::calendar::zone::Zones;
+use crate::firing::{Place, Renderer, about, spread};
 use crate::ledger::{CalendarRow, Departed, Existing, NewFiring, ObjectText, PlannedObject, Replanned};
 use crate::time::UtcMillis;
 
@@ -104,12 +104,33 @@ impl Past {
     }
 }
 
+/// Plans objects: when each is due next, and what its previous content still owes. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Planner {
+    renderer: Renderer,
+}
+
 impl Planner {
+    /// A planner that makes firings of what is overdue by `renderer`.
+    pub fn new(renderer: Renderer) -> Planner {
+        Planner { renderer }
+    }
+
+    /// The text as it is kept: without inline attachments.
+    pub fn stored(&self, text: Vec<u8>) -> Vec<u8> {
+        attachments::strip(text)
+    }
+
+    /// Why a user of whom no address is known misses alarms, and what to do; none where no sink writes to the user.
+    pub fn no_address(&self, user: &str) -> Option<String> {
+        self.renderer.no_address(user)
+    }
+
     /// Plans what a source put into `row`, of whose time before `past` tells, on all cores.
     pub async fn plan_all(&self, row: CalendarRow, jobs: Vec<Job>, past: Past, now: UtcMillis) -> Vec<Outcome> {
         let planner = self.clone();
         spread(jobs, move |jobs| {
-            let around = planner.around(&row);
+            let around = planner.renderer.around(&row);
             jobs.into_iter().map(|job| planner.plan(&row, &around, job, &past, now)).collect()
         })
         .await
@@ -117,9 +138,8 @@ impl Planner {
 
     fn plan(&self, row: &CalendarRow, around: &Surroundings, job: Job, past: &Past, now: UtcMillis) -> Outcome {
         let read = match &job.text {
-            Ok(text) => {
-                self.read(around, text, None, |object, plan| past.from(&job, (object, plan), &self.inner.limits, now))
-            }
+            Ok(text) => self
+                .read(around, text, None, |object, plan| past.from(&job, (object, plan), self.renderer.limits(), now)),
             Err(fault) => Err(fault.clone()),
         };
         let is_broken = read.as_ref().map_or(true, |read| read.is_cut_off);
@@ -138,7 +158,7 @@ impl Planner {
         let read = read.unwrap_or_else(|fault| Read::unreadable(fault, past.previous_sync));
         let faults = listed(&read.faults);
         if job.text.is_ok() && existing.is_none_or(|existing| existing.faults != faults) {
-            self.log_faults(row, &job.href, &read.faults, now);
+            self.renderer.log_faults(row, &job.href, &read.faults, now);
         }
         let overdue = existing.and_then(|existing| {
             let place = Place { row, about: &about(row), object: existing.id, href: &job.href };
@@ -187,7 +207,7 @@ impl Planner {
         };
         let told = listed(&faults);
         if told != existing.faults && job.text.is_ok() {
-            self.log_faults(row, &href, &faults, now);
+            self.renderer.log_faults(row, &href, &faults, now);
         } else if told == existing.faults && etag == existing.etag {
             return None;
         }
@@ -214,7 +234,7 @@ impl Planner {
 
     /// Whether what the ledger has of an object is more than what cannot be used.
     fn is_whole(&self, existing: &Existing) -> bool {
-        Object::parse(&existing.text, &self.inner.limits).is_ok_and(|object| !object.is_cut_off)
+        Object::parse(&existing.text, self.renderer.limits()).is_ok_and(|object| !object.is_cut_off)
     }
 
     /// What the previous content of an object still owed when the new one, which counts from `from` on, was written.
@@ -227,20 +247,20 @@ impl Planner {
         now: UtcMillis,
     ) -> Option<Vec<NewFiring>> {
         let due = existing.due.filter(|due| *due < from)?;
-        let object = Object::parse(&existing.text, &self.inner.limits).ok()?;
+        let object = Object::parse(&existing.text, self.renderer.limits()).ok()?;
         let plan = Plan::new(&object, around, existing.count_cache.as_deref());
         // It has been edited: there is no later firing of what it was.
-        let (mut firings, mut cut) = self.firings(&plan, place, (due, from), now);
+        let (mut firings, mut cut) = self.renderer.firings(&plan, place, (due, from), now);
         for _ in 0..MOST_CUTS {
             let Some(at) = cut else { break };
-            let (more, next) = self.firings(&plan, place, (at, from), now);
+            let (more, next) = self.renderer.firings(&plan, place, (at, from), now);
             firings.extend(more);
             cut = next;
         }
         if let Some(at) = cut {
-            self.missed(&plan, place, (at, from), &mut firings);
+            self.renderer.missed(&plan, place, (at, from), &mut firings);
         }
-        Some(firings.into_iter().map(|firing| self.stamped(firing, now)).collect())
+        Some(firings.into_iter().map(|firing| self.renderer.stamped(firing, now)).collect())
     }
 
     /// Plans objects of `row` again whose text has not changed; what was due before `previous` is past, unless it has
@@ -248,7 +268,7 @@ impl Planner {
     pub async fn replan_all(&self, row: CalendarRow, objects: Vec<ObjectText>, previous: UtcMillis) -> Vec<Replanned> {
         let planner = self.clone();
         spread(objects, move |objects| {
-            let around = planner.around(&row);
+            let around = planner.renderer.around(&row);
             let replan = |object: ObjectText| {
                 // A COUNT's end is worked out anew: it is kept in the wall clock of a zone that may have changed.
                 let from = object.due.map_or(previous, |due| due.min(previous));
@@ -271,7 +291,7 @@ impl Planner {
         count_cache: Option<&str>,
         from: impl Fn(&Object, &Plan<'_>) -> UtcMillis,
     ) -> Result<Read, String> {
-        let object = Object::parse(text, &self.inner.limits).map_err(|error| error.to_string())?;
+        let object = Object::parse(text, self.renderer.limits()).map_err(|error| error.to_string())?;
         let plan = Plan::new(&object, around, count_cache);
         let from = from(&object, &plan);
         let due = plan.next_instance(from);
@@ -281,7 +301,7 @@ impl Planner {
             from,
             faults: plan.faults().iter().chain(&overworked).map(ToString::to_string).collect(),
             count_cache: plan.memo().map(str::to_owned),
-            zones: known(&plan, &self.inner.zones),
+            zones: known(&plan, self.renderer.zones()),
             uids: object.uids().into_iter().map(str::to_owned).collect(),
             modified: object.last_modified(),
             is_cut_off: object.is_cut_off,

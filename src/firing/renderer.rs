@@ -1,9 +1,8 @@
-//! From an object's text to what the ledger keeps of it: when it is due next, and the rings of a due object with their
-//! notifications and where these go. The ingest stage asks it when an object changed, the wheel when one is due.
+//! What is needed to make notifications of an object's alarms and to route them: zones, limits, the settings of the
+//! sender and of the sinks. How that is done is in `render`.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 
 use crate::calendar::object::Limits;
 use crate::calendar::surroundings::{DefaultAlarms, Surroundings};
@@ -15,76 +14,65 @@ use crate::log_limit::{LogLimit, Logged};
 use crate::notification::{About, Sender};
 use crate::time::UtcMillis;
 
-mod attachments;
-mod firing;
-mod object;
-mod takeover;
-
-pub use object::{Job, Outcome, Past};
-
 /// Lines an hour that the log has about the objects of one user.
 const FAULT_LINES: u32 = 20;
 /// Faults of an object that are in its line.
 const TOLD_FAULTS: usize = 3;
 /// Users of whom lines are counted; above that all are counted anew.
 const COUNTED_USERS: usize = 10_000;
-/// Fewer objects than this are planned on one thread.
-const FEW: usize = 32;
 
-/// Plans objects. Cheap to clone.
+/// Makes firings of the alarms of objects. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Planner {
-    inner: Arc<Inner>,
-    ledger: Ledger,
+pub struct Renderer {
+    pub(super) settings: Arc<Settings>,
+    pub(super) ledger: Ledger,
     /// What was due until then has rung although the ledger does not know it: it is a copy that was put back.
-    fired_until: UtcMillis,
+    pub(super) fired_until: UtcMillis,
 }
 
+/// What all renderers of a process share.
 #[derive(Debug)]
-struct Inner {
-    zones: Zones,
-    limits: Limits,
+pub(super) struct Settings {
+    pub(super) zones: Zones,
+    pub(super) limits: Limits,
     /// Milliseconds after which an alarm is missed.
-    max_lateness: i64,
-    sender: Sender,
-    routing: Routing,
+    pub(super) max_lateness: i64,
+    pub(super) sender: Sender,
+    pub(super) routing: Routing,
     /// For faults, by user.
     log_limits: Mutex<HashMap<String, LogLimit>>,
 }
 
-impl Planner {
-    /// A planner for what `config` says, with the zones of `zones`.
-    pub fn new(config: &Config, zones: Zones, routing: Routing, ledger: Ledger) -> Planner {
+impl Renderer {
+    /// A renderer for what `config` says, with the zones of `zones`.
+    pub fn new(config: &Config, zones: Zones, routing: Routing, ledger: Ledger) -> Renderer {
         let limits = config.limits.objects;
         let max_lateness = i64::try_from(config.defaults.max_lateness.as_millis()).unwrap_or(i64::MAX);
         let sender = sender(config);
-        let inner = Arc::new(Inner { zones, limits, max_lateness, sender, routing, log_limits: Mutex::default() });
-        Planner { inner, ledger, fired_until: UtcMillis::MIN }
+        let settings =
+            Arc::new(Settings { zones, limits, max_lateness, sender, routing, log_limits: Mutex::default() });
+        Renderer { settings, ledger, fired_until: UtcMillis::MIN }
     }
 
-    /// This planner, to which what was due until `at` is missed, however late it is.
-    pub fn fired_until(self, at: UtcMillis) -> Planner {
-        Planner { fired_until: at, ..self }
+    /// This renderer, to which what was due until `at` is missed, however late it is.
+    pub fn fired_until(self, at: UtcMillis) -> Renderer {
+        Renderer { fired_until: at, ..self }
     }
 
-    /// The text as it is kept: without inline attachments.
-    pub fn stored(&self, text: Vec<u8>) -> Vec<u8> {
-        attachments::strip(text)
-    }
-
-    fn around(&self, row: &CalendarRow) -> Surroundings {
-        surroundings(row, self.inner.zones.clone(), self.inner.limits)
+    /// What the objects of `row` depend on besides their text.
+    pub fn around(&self, row: &CalendarRow) -> Surroundings {
+        surroundings(row, self.settings.zones.clone(), self.settings.limits)
     }
 
     /// Logs what is wrong with an object, as far as its user's other objects have left lines for it.
-    fn log_faults(&self, row: &CalendarRow, href: &str, faults: &[String], now: UtcMillis) {
+    pub fn log_faults(&self, row: &CalendarRow, href: &str, faults: &[String], now: UtcMillis) {
         if faults.is_empty() {
             return;
         }
         let told: Vec<&str> = faults.iter().take(TOLD_FAULTS).map(String::as_str).collect();
         let told = told.join("; ");
         let logged = {
-            let mut limits = self.inner.log_limits.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut limits = self.settings.log_limits.lock().unwrap_or_else(PoisonError::into_inner);
             if limits.len() >= COUNTED_USERS && !limits.contains_key(&row.user) {
                 limits.clear();
             }
@@ -105,9 +93,19 @@ impl Planner {
         }
     }
 
+    /// The zones that objects are read with.
+    pub fn zones(&self) -> &Zones {
+        &self.settings.zones
+    }
+
+    /// The limits that objects are read with.
+    pub fn limits(&self) -> &Limits {
+        &self.settings.limits
+    }
+
     /// Why a user of whom no address is known misses alarms, and what to do; none where no sink writes to the user.
     pub fn no_address(&self, user: &str) -> Option<String> {
-        self.inner.routing.no_address(user)
+        self.settings.routing.no_address(user)
     }
 }
 
@@ -147,31 +145,4 @@ pub fn about(row: &CalendarRow) -> About {
         color: row.color.clone(),
         owner: row.owner.clone(),
     }
-}
-
-/// Works through `items` on as many threads as there are cores, away from those that wait for sockets, and keeps their
-/// order.
-async fn spread<T, R, F>(items: Vec<T>, work: F) -> Vec<R>
-where
-    T: Send + 'static,
-    R: Send + 'static,
-    F: Fn(Vec<T>) -> Vec<R> + Send + Sync + 'static,
-{
-    let cores = thread::available_parallelism().map_or(1, usize::from);
-    let share = items.len().div_ceil(cores).max(FEW);
-    let work = Arc::new(work);
-    let mut tasks = Vec::new();
-    let mut items = items.into_iter().peekable();
-    while items.peek().is_some() {
-        let (part, work) = (items.by_ref().take(share).collect(), work.clone());
-        tasks.push(tokio::task::spawn_blocking(move || work(part)));
-    }
-    let mut done = Vec::new();
-    for task in tasks {
-        match task.await {
-            Ok(part) => done.extend(part),
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
-        }
-    }
-    done
 }

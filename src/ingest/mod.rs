@@ -7,19 +7,22 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::firing::Bell;
 use crate::ledger::{CalendarRow, Existing, Ledger, LedgerError, Planned, PlannedObject, SourceSync};
-use crate::planner::{Job, Past, Planner};
 use crate::source::{
     Absence, CalendarInfo, Change, ChangeBatch, Checkpoint, DefaultAlarms, Evidence, Known, StoreError, SyncStore,
     Taken,
 };
 use crate::time::UtcMillis;
-use crate::wheel::Bell;
 use echo::{Echo, Echoes};
 
 mod absence;
+mod attachments;
 mod echo;
+mod plan;
 mod replan;
+
+pub use plan::{Job, Outcome, Past, Planner};
 
 /// Syncs that found nothing are written into the ledger no more often than this, milliseconds.
 const FLUSH: i64 = 60_000;

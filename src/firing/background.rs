@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use tokio::task::{JoinError, JoinSet};
 
-use super::Prepare;
+use super::prepare::Prepare;
 use crate::ledger::{DueObject, Ledger, LedgerError, Timer};
 use crate::time::UtcMillis;
 

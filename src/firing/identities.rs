@@ -6,8 +6,8 @@ use std::collections::HashMap;
 
 use serde::Deserialize;
 
-use super::firing::Place;
-use super::{Planner, about};
+use super::render::Place;
+use super::renderer::{Renderer, about};
 use crate::calendar::object::Object;
 use crate::calendar::plan::Plan;
 use crate::ledger::{CalendarRow, LedgerError, ObjectText, OldFiring};
@@ -32,7 +32,7 @@ struct Said<'a> {
     summary: Cow<'a, str>,
 }
 
-impl Planner {
+impl Renderer {
     /// Gives the firings of a ledger that an earlier version has written the identities that they have now, once; the
     /// latest first, a page at a time, so that it goes on where it was broken off. Of several firings that have the
     /// same identity now one gets it.
@@ -84,7 +84,7 @@ impl Planner {
         }
         // What has no UID is found by what it rings, as long as its object is there.
         let (row, text) = objects.get(&firing.object)?;
-        let object = Object::parse(&text.text, &self.inner.limits).ok()?;
+        let object = Object::parse(&text.text, &self.settings.limits).ok()?;
         let around = self.around(row);
         let plan = Plan::new(&object, &around, text.count_cache.as_deref());
         let place = Place { row, about: &about(row), object: text.id, href: &text.href };

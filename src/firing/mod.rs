@@ -1,0 +1,24 @@
+//! Firing: an object that is due becomes firings with their notifications, and what these owe to the sinks.
+//!
+//! * `wheel` sleeps until the next object is due and fires it; `timer` is the clock that wakes it.
+//! * `prepare` is what the wheel asks for an object that is due.
+//! * `stage` has what is due within the next seconds; `background` works out what takes long.
+//! * `render` makes firings of the alarm instances of an object, with what `renderer` knows of settings and sinks.
+//! * `parallel` spreads work over all cores; `identities` brings the history of an earlier version up to date.
+
+mod background;
+mod identities;
+mod parallel;
+mod prepare;
+mod render;
+mod renderer;
+mod stage;
+mod timer;
+mod wheel;
+
+pub use parallel::spread;
+pub use prepare::{Prepare, Prepared};
+pub use render::Place;
+pub use renderer::{Renderer, about, sender, surroundings};
+pub use timer::WallTimer;
+pub use wheel::{Bell, Tick, Wheel};
