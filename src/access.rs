@@ -116,6 +116,11 @@ impl fmt::Display for Denied {
 }
 
 impl Denied {
+    /// What is denied, with the command that helps. `owned`: the file is to be the user's own.
+    pub fn sentence(&self, owned: bool) -> String {
+        format!("{self}: {}", self.remedy(owned))
+    }
+
     /// The command that gives the right. `owned`: the file is to be the user's own.
     pub fn remedy(&self, owned: bool) -> String {
         let Denied { path, user: User { name, .. }, group, need, .. } = self;
@@ -139,6 +144,23 @@ impl Denied {
             format!("setfacl -m u:{name}:{letters} {path}")
         }
     }
+}
+
+/// What `user` lacks for `need` at `path`: a sentence with the command that helps; none where [`denied`] finds nothing.
+/// `owned`: the file is to be the user's own.
+pub fn lacking(user: &User, path: &Path, need: Need, owned: bool) -> Option<String> {
+    denied(user, path, need).map(|denied| denied.sentence(owned))
+}
+
+/// What `user` may not read of a secret, which is to be its own, and of certificates: a sentence, as [`lacking`].
+pub fn lacking_secrets(user: &User, secret: Option<&Path>, ca_file: Option<&Path>) -> Option<String> {
+    let of_secret = secret.and_then(|file| lacking(user, file, Need::Read, true));
+    of_secret.or_else(|| ca_file.and_then(|file| lacking(user, file, Need::Read, false)))
+}
+
+/// The folder that `path` is in; that of the process where it names none.
+pub fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// What of `need` at `path`, and of entering the folders on the way to it, `user` may not do; none where it may, where

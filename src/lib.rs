@@ -11,7 +11,7 @@
 //!
 //! * [`time`] is the instant that all stages share: UTC milliseconds. [`clock`] is the only place that asks for the
 //!   time.
-//! * [`config`] reads the settings.
+//! * [`tables`] reads tables of a TOML file; [`config`] reads the settings, those of a sink by its kind.
 //! * [`source`] finds out what changed: a folder of `.ics` files, or the collections of a CalDAV server.
 //! * [`calendar`] is the pure core: iCalendar text, zones and a window go in, rings come out.
 //! * [`zoneinfo`] finds the time zone database that it uses: the system's or the program's own.
@@ -40,6 +40,7 @@ pub mod ledger;
 pub mod log_limit;
 pub mod notification;
 pub mod source;
+pub mod tables;
 pub mod time;
 pub mod tls;
 pub mod zoneinfo;

@@ -14,10 +14,11 @@ use super::{Context, printer::ExitStatus, printer::Style, printer::Table};
 use crate::access::{self, Need};
 use crate::calendar::zone::Zones;
 use crate::clock::Clock;
-use crate::config::{self, Config, ConfigError, Overrides, Problem, SinkKind, SourceKind};
+use crate::config::{self, Config, ConfigError, Overrides, Problem, SourceKind};
 use crate::delivery::deadline::SendDeadline;
 use crate::delivery::routing;
-use crate::delivery::sink::{Sink, SinkContext};
+use crate::delivery::sink::SinkContext;
+use crate::delivery::sink::registry::Sink;
 use crate::ledger::{Inspector, LedgerError};
 use crate::source::caldav::CaldavSource;
 use crate::source::directory::DirectorySource;
@@ -134,9 +135,11 @@ async fn look(config: &Config, offline: bool, clock: &Clock) -> anyhow::Result<V
         server_name: config.defaults.server_name.clone(),
     };
     for settings in &config.sinks {
-        let kind = kind_of(&settings.kind);
+        let kind = settings.settings.kind();
         findings.push(match Sink::open(settings, &sink_context) {
-            Ok(sink) if offline && kind == "email" && sink.ready().is_ok() => left_out("sink", &settings.name, kind),
+            Ok(sink) if offline && settings.settings.needs_network() && sink.ready().is_ok() => {
+                left_out("sink", &settings.name, kind)
+            }
             Ok(sink) => finding("sink", &settings.name, kind, sink.check().await.map_err(|error| error.to_string())),
             Err(error) => finding("sink", &settings.name, kind, Err(error.to_string())),
         });
@@ -178,15 +181,6 @@ fn rights(config: &Config) -> Vec<Finding> {
             };
             lacking.into_iter().map(one).collect()
         }
-    }
-}
-
-fn kind_of(kind: &SinkKind) -> &'static str {
-    match kind {
-        SinkKind::Stdout { .. } => "stdout",
-        SinkKind::File { .. } => "file",
-        SinkKind::CyrusNotify { .. } => "cyrus-notify",
-        SinkKind::Email(_) => "email",
     }
 }
 

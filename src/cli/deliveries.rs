@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::common::{LedgerArgs, NotificationSummary, block_on, nudge, written, written_or_dash};
 use super::{Context, printer::ExitStatus, printer::Style, printer::Table};
-use crate::config::{Config, SinkConfig, SinkKind};
+use crate::config::Config;
 use crate::ledger::{self, AdminOutcome, DeliveryFilter, DeliveryId, DeliveryRow, Inspector, OutboxAdmin};
 
 /// List what is owed to the sinks and what became of it, the latest last; retry or cancel it
@@ -201,8 +201,7 @@ fn retry_all(ledger: &LedgerArgs, context: &mut Context) -> anyhow::Result<ExitS
 
 /// The sinks that write to people.
 fn mail(config: &Config) -> Vec<&str> {
-    let is_mail = |sink: &&SinkConfig| matches!(sink.kind, SinkKind::Email(_));
-    config.sinks.iter().filter(is_mail).map(|sink| sink.name.as_str()).collect()
+    config.sinks.iter().filter(|sink| sink.settings.recipients().is_some()).map(|sink| sink.name.as_str()).collect()
 }
 
 #[derive(Clone, Copy)]

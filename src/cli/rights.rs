@@ -6,8 +6,8 @@ use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
-use crate::access::{self, Denied, Need, User, denied};
-use crate::config::{Config, Credentials, SinkKind, SourceKind};
+use crate::access::{self, Denied, Need, User, denied, folder_of};
+use crate::config::{Config, Credentials, SourceKind};
 use crate::ledger;
 
 /// The user that packaging/reveille.service names.
@@ -35,7 +35,7 @@ impl DaemonUser {
         if !current.is_root() {
             return DaemonUser::Same;
         }
-        let folder = folder(&config.ledger);
+        let folder = folder_of(&config.ledger);
         let owner = |path: &Path| fs::metadata(path).ok().map(|metadata| metadata.uid());
         match (owner(&config.ledger), owner(folder)) {
             (Some(0), _) => DaemonUser::Same,
@@ -54,9 +54,9 @@ impl DaemonUser {
 /// What `user` lacks to read and write what `config` names: what it is for, its name, and a sentence.
 pub(super) fn lacking(config: &Config, user: &User) -> Vec<(&'static str, String, String)> {
     let mut lacking = Vec::new();
-    let file = told(config.file.as_ref().and_then(|file| denied(user, file, Need::Read)), false);
+    let file = config.file.as_ref().and_then(|file| access::lacking(user, file, Need::Read, false));
     lacking.extend(file.map(|sentence| ("configuration", String::new(), sentence)));
-    let ledger = told(ledger::denied(user, &config.ledger), true);
+    let ledger = ledger::denied(user, &config.ledger).map(|denied| denied.sentence(true));
     lacking.extend(ledger.map(|sentence| ("ledger", config.ledger.display().to_string(), sentence)));
     for source in &config.sources {
         let sentence = match &source.kind {
@@ -68,22 +68,13 @@ pub(super) fn lacking(config: &Config, user: &User) -> Vec<(&'static str, String
                         secret.path()
                     }
                 };
-                private(user, secret, settings.ca_file.as_deref())
+                access::lacking_secrets(user, secret, settings.ca_file.as_deref())
             }
         };
         lacking.extend(sentence.map(|sentence| ("source", source.name.clone(), sentence)));
     }
     for sink in &config.sinks {
-        let sentence = match &sink.kind {
-            SinkKind::Stdout { .. } => None,
-            SinkKind::File { path, .. } if path.exists() => told(denied(user, path, Need::Write), true),
-            SinkKind::File { path, .. } => told(denied(user, folder(path), Need::Create), true),
-            SinkKind::CyrusNotify { path, .. } => told(denied(user, path, Need::Write), false),
-            SinkKind::Email(email) => {
-                let secret = email.login.as_ref().and_then(|(_, secret)| secret.path());
-                private(user, secret, email.ca_file.as_deref())
-            }
-        };
+        let sentence = sink.settings.denied(user);
         lacking.extend(sentence.map(|sentence| ("sink", sink.name.clone(), sentence)));
     }
     lacking
@@ -105,7 +96,7 @@ pub(super) fn make_sink_file(config: &Config, path: &Path) -> Result<(), String>
             user.name
         )),
         DaemonUser::Other(user, why) => {
-            may(&user, &why, folder(path), Need::Create)?;
+            may(&user, &why, folder_of(path), Need::Create)?;
             let file = match OpenOptions::new().append(true).create_new(true).mode(0o600).open(path) {
                 Ok(file) => file,
                 // The sink would append to it, whatever it is by now.
@@ -118,7 +109,7 @@ pub(super) fn make_sink_file(config: &Config, path: &Path) -> Result<(), String>
             access::give_to(&user, &file)
                 .map_err(|error| format!("{} cannot be given to the user '{}': {error}", path.display(), user.name))
         }
-        DaemonUser::Unknown if path.exists() || is_roots_alone(folder(&config.ledger)) => Ok(()),
+        DaemonUser::Unknown if path.exists() || is_roots_alone(folder_of(&config.ledger)) => Ok(()),
         DaemonUser::Unknown => Err(format!(
             "{} would belong to root, and nothing says which user the daemon runs as: run this as that user \
              ('sudo -u USER reveille test-sink'), or after the daemon has made its ledger",
@@ -131,26 +122,13 @@ pub(super) fn make_sink_file(config: &Config, path: &Path) -> Result<(), String>
 fn may(user: &User, why: &str, path: &Path, need: Need) -> Result<(), String> {
     match denied(user, path, need) {
         None => Ok(()),
-        Some(denied) => {
-            Err(format!("the daemon runs as '{}', {why}, and {denied}: {}", user.name, denied.remedy(true)))
-        }
+        Some(denied) => Err(format!("the daemon runs as '{}', {why}, and {}", user.name, denied.sentence(true))),
     }
 }
 
 /// Whether root alone may make files in `folder`: a daemon that has its ledger there runs as root.
 fn is_roots_alone(folder: &Path) -> bool {
     fs::metadata(folder).is_ok_and(|metadata| metadata.uid() == 0 && metadata.mode() & 0o022 == 0)
-}
-
-/// A sentence on what is denied, with the command that helps. `owned`: the file is to be the user's own.
-fn told(denied: Option<Denied>, owned: bool) -> Option<String> {
-    denied.map(|denied| format!("{denied}: {}", denied.remedy(owned)))
-}
-
-/// What `user` may not read of a secret, which is to be its own, and of certificates.
-fn private(user: &User, secret: Option<&Path>, ca_file: Option<&Path>) -> Option<String> {
-    let of_secret = told(secret.and_then(|file| denied(user, file, Need::Read)), true);
-    of_secret.or_else(|| told(ca_file.and_then(|file| denied(user, file, Need::Read)), false))
 }
 
 /// What `user` may not read in the watched folder `root`.
@@ -181,8 +159,4 @@ fn unreadable(user: &User, root: &Path) -> Option<String> {
         count => format!(" (and {} more)", count - 1),
     };
     Some(format!("{first}{more}: {}", first.remedy(false)))
-}
-
-fn folder(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }

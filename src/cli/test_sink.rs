@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use super::common::block_on;
 use super::{Context, Usage, printer::ExitStatus, rights};
 use crate::calendar::zone::Zones;
-use crate::config::{Config, Overrides, Recipients, SinkKind};
+use crate::config::{Config, Overrides};
 use crate::delivery::deadline::SendDeadline;
-use crate::delivery::sink::{ClaimedDelivery, Outcome, Sink, SinkContext};
+use crate::delivery::sink::registry::Sink;
+use crate::delivery::sink::{ClaimedDelivery, Outcome, Recipients, SinkContext};
 use crate::notification::Notification;
 use crate::time::UtcMillis;
 
@@ -31,15 +32,15 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<ExitStat
         context.printer.error(format!("there is no sink '{}'; there are: {}", args.name, names.join(", ")));
         return Ok(ExitStatus::Failure);
     };
-    if let SinkKind::File { path, .. } = &settings.kind
+    if let Some(path) = settings.settings.appends_to()
         && let Err(why) = rights::make_sink_file(&config, path)
     {
         context.printer.error(format!("the sink '{}' was not tried: {why}", args.name));
         return Ok(ExitStatus::Failure);
     }
-    let recipient = match &settings.kind {
-        SinkKind::Email(email) => recipient(args, &email.recipients, &config)?,
-        SinkKind::Stdout { .. } | SinkKind::File { .. } | SinkKind::CyrusNotify { .. } => String::new(),
+    let recipient = match settings.settings.recipients() {
+        Some(recipients) => recipient(args, recipients, &config)?,
+        None => String::new(),
     };
     let now = context.clock.now();
     let json = notification(&config, &recipient, now).to_json();

@@ -1,23 +1,21 @@
 //! Finding the configuration's file, reading its general tables, and what the command line adds.
 
-use std::cell::OnceCell;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use toml::de::{DeTable, DeValue};
+use toml::de::DeTable;
 
-use super::address;
-use super::error::{ConfigError, Problem};
-use super::section::{Diagnostics, Section, nearest};
+use super::context::ReadContext;
 use super::settings::{
     AnswerLimits, Config, Defaults, LimitsConfig, Log, LogFormat, LogLevel, ObjectLimits, UserConfig, Users, ZoneLimits,
 };
+use super::sources;
 use super::sources::Around;
-use super::{sinks, sources, value};
 use crate::access::{self, Need};
-use crate::calendar::zone::Zones;
+use crate::delivery::sink::registry;
+use crate::tables::{ConfigError, Diagnostics, Problem, Section, address, value};
 use crate::zoneinfo::ZoneinfoChoice;
 
 /// Octets of a configuration file.
@@ -35,55 +33,6 @@ pub struct Overrides<'a> {
     pub ledger: Option<&'a str>,
     /// Folders to watch as well.
     pub watch: &'a [PathBuf],
-}
-
-/// What reading a value may need beside the value.
-pub(super) struct ReadContext<'a> {
-    /// The folder of the file: what relative paths in it are relative to.
-    folder: PathBuf,
-    environment: &'a dyn Fn(&str) -> Option<String>,
-    /// Read when a zone is named.
-    zones: OnceCell<Zones>,
-}
-
-impl ReadContext<'_> {
-    pub(super) fn path(&self, written: &str) -> PathBuf {
-        self.folder.join(written)
-    }
-
-    fn variable(&self, name: &str) -> Option<String> {
-        (self.environment)(name)
-    }
-
-    /// The id of a time zone that the database knows.
-    pub(super) fn zone(&self, value: &DeValue<'_>) -> Result<String, String> {
-        let written = value::string(value)?;
-        let zones = self.zones.get_or_init(|| Zones::load(&ZoneinfoChoice::Auto).unwrap_or_else(|_| Zones::bundled()));
-        if let Some(zone) = zones.resolve(&written, None, None) {
-            return Ok(zone.id().to_owned());
-        }
-        let ids: Vec<&str> = zones.ids().collect();
-        let near = nearest(&written, &ids).unwrap_or("UTC");
-        Err(format!("is '{written}', which is no time zone; the nearest is '{near}'"))
-    }
-
-    /// Which time zone database is used; it must be there.
-    fn zoneinfo(&self, value: &DeValue<'_>) -> Result<ZoneinfoChoice, String> {
-        let written = value::string(value)?;
-        let choice = match ZoneinfoChoice::from(written.as_str()) {
-            ZoneinfoChoice::Folder(folder) => ZoneinfoChoice::Folder(self.folder.join(folder)),
-            choice => choice,
-        };
-        let zones = Zones::load(&choice).map_err(|why| format!("is '{written}': {why}"))?;
-        let _ = self.zones.set(zones);
-        Ok(choice)
-    }
-
-    /// Whose alarms they are where nothing says so: the login name.
-    pub(super) fn login(&self) -> String {
-        let named = |name| self.variable(name).filter(|login| !login.trim().is_empty());
-        named("USER").or_else(|| named("LOGNAME")).unwrap_or_else(|| "user".to_owned())
-    }
 }
 
 /// Reads the configuration: `file`, else the first that exists of the usual places, else none: the defaults.
@@ -115,7 +64,7 @@ fn settle(
     environment: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Config, ConfigError> {
     let folder = found.as_ref().and_then(|(path, _)| path.parent()).map(Path::to_owned).unwrap_or_default();
-    let reader = ReadContext { folder, environment, zones: OnceCell::new() };
+    let reader = ReadContext::new(folder, environment);
     let mut problems = Vec::new();
     let mut config = match &found {
         Some((path, text)) => parse(path, text, &reader, &mut problems),
@@ -132,7 +81,7 @@ fn settle(
         config.sources.push(watched);
     }
     if config.sinks.is_empty() {
-        config.sinks.push(sinks::stdout());
+        config.sinks.push(registry::standard_output());
     }
     if problems.is_empty() { Ok(config) } else { Err(ConfigError::new(problems)) }
 }
@@ -221,7 +170,7 @@ fn read_top<'a>(
     config.users = Arc::new(read_users(&top, reader));
     let around = Around { defaults: &config.defaults, users: &config.users };
     config.sources = sources::read(top.tables("source"), &around, reader);
-    config.sinks = sinks::read(top.tables("sink"), reader);
+    config.sinks = registry::read(top.tables("sink"));
     if top.has("admin") {
         top.report("admin", "is not built yet: there is no admin port; take the table out");
     }

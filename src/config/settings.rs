@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::secret_ref::SecretRef;
 pub use crate::calendar::object::Limits as ObjectLimits;
 pub use crate::calendar::zone::ZoneLimits;
+use crate::delivery::sink::SinkConfig;
+use crate::tables::SecretRef;
 use crate::zoneinfo::ZoneinfoChoice;
 
 /// All settings, checked, with defaults filled in.
@@ -274,116 +275,4 @@ pub enum Credentials {
     None,
     Basic { username: String, password: SecretRef },
     Bearer { token: SecretRef },
-}
-
-/// A secret, read from where the configuration says. Its `Debug` shows nothing of it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    pub fn new(text: impl Into<String>) -> Secret {
-        Secret(text.into())
-    }
-
-    /// The secret itself, for the one place that sends it.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Secret(…)")
-    }
-}
-
-/// `[[sink]]`
-#[derive(Clone, Debug)]
-pub struct SinkConfig {
-    pub name: String,
-    /// Lower-case actions that this sink takes; empty: all.
-    pub actions: Vec<String>,
-    /// userIds it takes; empty: all.
-    pub users: Vec<String>,
-    /// Calendar names or ids it takes (`*` at the end stands for anything); empty: all.
-    pub calendars: Vec<String>,
-    /// How long one attempt may take; where mails are sent, connecting alone.
-    pub timeout: Duration,
-    /// A delivery that still fails this long after its ring was fired is given up.
-    pub give_up_after: Duration,
-    pub kind: SinkKind,
-}
-
-/// Format of the JSON on a sink.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct JsonFormat {
-    /// `format = "documented"`: without the extensions.
-    pub documented: bool,
-    /// `times = "local"`: wall-clock times of `timezone`.
-    pub local_times: bool,
-}
-
-#[derive(Clone, Debug)]
-pub enum SinkKind {
-    Stdout {
-        format: JsonFormat,
-    },
-    File {
-        path: PathBuf,
-        format: JsonFormat,
-    },
-    /// `method` is the first field of the datagram: what Cyrus' notifyd would dispatch on.
-    CyrusNotify {
-        path: PathBuf,
-        method: String,
-        format: JsonFormat,
-    },
-    Email(EmailSettings),
-}
-
-/// `kind = "email"`
-#[derive(Clone, Debug)]
-pub struct EmailSettings {
-    pub host: String,
-    pub port: u16,
-    pub security: SmtpSecurity,
-    /// Username and password for AUTH.
-    pub login: Option<(String, SecretRef)>,
-    /// How we introduce ourselves to the server: a host's full name, or an address in brackets; none: the server's name
-    /// where that is a full one, else our address.
-    pub helo: Option<String>,
-    /// The From mailbox, checked.
-    pub from: String,
-    pub recipients: Recipients,
-    /// How many connections to the server may be open at once.
-    pub max_connections: usize,
-    /// How many mails a user may get within an hour; what comes above that waits.
-    pub max_mails_per_hour: usize,
-    /// How long the server may take to answer to a command (RFC 5321, 4.5.3.2).
-    pub command_timeout: Duration,
-    /// How long it may take to read a mail and to confirm it (RFC 5321, 4.5.3.2.6).
-    pub data_timeout: Duration,
-    /// PEM file of a further certificate authority to trust.
-    pub ca_file: Option<PathBuf>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SmtpSecurity {
-    /// `smtps://`: TLS from the first octet.
-    Implicit,
-    /// `smtp://`: STARTTLS, required.
-    StartTls,
-    /// `smtp+plain://`: none, loopback only.
-    Plain,
-}
-
-/// Whom the e-mail sink mails.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Recipients {
-    /// The user's own addresses only: those that the alarm names, else the first one.
-    Own,
-    /// Every ATTENDEE of the alarm.
-    Attendees,
-    /// These.
-    List(Vec<String>),
 }

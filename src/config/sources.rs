@@ -4,12 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::load::ReadContext;
-use super::section::Section;
+use super::context::ReadContext;
 use super::settings::{
     CaldavSettings, Config, Credentials, Defaults, Layout, OwnDomains, SourceConfig, SourceKind, Users,
 };
-use super::{address, secret, value};
+use crate::tables::names::{self, free_name};
+use crate::tables::{Section, address, secret, value};
 
 const RESCAN_INTERVAL: Duration = Duration::from_secs(15 * 60);
 const POLL_INTERVAL: Duration = Duration::from_secs(30);
@@ -43,38 +43,13 @@ pub(super) fn read(sections: Vec<Section<'_>>, around: &Around<'_>, reader: &Rea
         let kind = section.required("kind", value::one_of(&KINDS));
         let taken = |name: &str| sources.iter().any(|source| source.name == name);
         let word = KINDS.iter().find(|(_, known)| Some(*known) == kind).map(|(word, _)| *word);
-        let name = name(&mut section, word, &taken);
+        let name = names::name(&mut section, word, &taken);
         // Which keys belong to a source of an unknown kind is unknown too.
         if let Some(kind) = kind {
             sources.extend(read_one(section, (name, kind), around, reader));
         }
     }
     sources
-}
-
-/// The name that a source or a sink is given, or one made of its kind: `caldav`, `caldav-2`.
-pub(super) fn name(section: &mut Section<'_>, kind: Option<&str>, taken: &dyn Fn(&str) -> bool) -> String {
-    let written = section.read("name", |value| {
-        let name = value::string(value)?;
-        if name.contains('/') {
-            return Err(format!("is '{name}' and must not hold a '/'"));
-        }
-        Ok(name)
-    });
-    let Some(name) = written else { return free_name(kind.unwrap_or("unknown"), taken) };
-    if taken(&name) {
-        section.report("name", &format!("'{name}' is taken: give each its own"));
-    }
-    section.set_name(&name);
-    name
-}
-
-/// `stem`, or `stem-2`, `stem-3` and so on where it is taken.
-fn free_name(stem: &str, taken: &dyn Fn(&str) -> bool) -> String {
-    if !taken(stem) {
-        return stem.to_owned();
-    }
-    (2_u64..).map(|count| format!("{stem}-{count}")).find(|name| !taken(name)).unwrap_or_default()
 }
 
 fn read_one(
@@ -125,7 +100,7 @@ fn caldav(
     let default_alarms = section.read("default_alarms", value::boolean).unwrap_or(false);
     let ca_file = section.read("ca_file", value::string).map(|written| reader.path(&written));
     let own_domains = section.read("own_domains", address::domains).or_else(|| defaults.own_domains.clone());
-    let credentials = credentials(section, username, reader);
+    let credentials = credentials(section, username);
     let url = url?;
     let usual = || OwnDomains::Usual(address::usual_domains(&url, &defaults.server_name));
     let own_domains = own_domains.map_or_else(usual, OwnDomains::Listed);
@@ -140,9 +115,9 @@ fn caldav(
     }))
 }
 
-fn credentials(section: &Section<'_>, username: Option<String>, reader: &ReadContext<'_>) -> Credentials {
-    let password = secret::read(section, &secret::PASSWORD, reader);
-    let token = secret::read(section, &secret::TOKEN, reader);
+fn credentials(section: &Section<'_>, username: Option<String>) -> Credentials {
+    let password = secret::read(section, &secret::PASSWORD);
+    let token = secret::read(section, &secret::TOKEN);
     let names_password = secret::PASSWORD.named(section);
     let names_token = secret::TOKEN.named(section);
     match (&username, names_password, names_token) {

@@ -2,10 +2,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{
-    CaldavSettings, Config, Credentials, Overrides, OwnDomains, Recipients, Secret, SinkKind, SmtpSecurity, SourceKind,
-    load,
-};
+use super::{CaldavSettings, Config, Credentials, Overrides, OwnDomains, Secret, SourceKind, load};
+use crate::delivery::sink::Recipients;
+use crate::delivery::sink::email::{EmailSettings, SmtpSecurity};
 
 fn nothing(_: &str) -> Option<String> {
     None
@@ -60,7 +59,7 @@ fn the_example_says_what_holds_where_a_key_is_left_out() {
     assert_eq!(format!("{:?}", long.limits), format!("{:?}", short.limits));
     assert_eq!(long.sinks[0].give_up_after, short.sinks[0].give_up_after);
     assert_eq!(short.sinks.len(), 1, "standard output where no sink is named");
-    assert!(matches!(short.sinks[0].kind, SinkKind::Stdout { .. }));
+    assert_eq!(short.sinks[0].settings.kind(), "stdout");
 }
 
 #[test]
@@ -108,8 +107,17 @@ fn each_limit_is_read_from_its_key() {
 #[test]
 fn the_example_shows_every_key() {
     let example = include_str!("../../packaging/reveille.toml");
-    let readers =
-        [include_str!("load.rs"), include_str!("sources.rs"), include_str!("sinks.rs"), include_str!("secret.rs")];
+    let readers = [
+        include_str!("load.rs"),
+        include_str!("sources.rs"),
+        include_str!("../tables/secret.rs"),
+        include_str!("../tables/names.rs"),
+        include_str!("../delivery/render.rs"),
+        include_str!("../delivery/sink/registry.rs"),
+        include_str!("../delivery/sink/file.rs"),
+        include_str!("../delivery/sink/cyrus_notify.rs"),
+        include_str!("../delivery/sink/email/settings.rs"),
+    ];
     let mut keys: Vec<&str> = ["password_file", "password_env", "password_credential", "token_file"].to_vec();
     let limits = ["small(\"", "count(\"", "octets(\"", "depth(\"", "within(\""];
     for before in [".read(\"", ".required(\"", ".table(\"", ".tables(\""].into_iter().chain(limits) {
@@ -343,7 +351,8 @@ fn an_email_sink() {
     let (_folder, config) = load_with(&text, &nothing);
     let sink = config.unwrap().sinks.remove(0);
     assert_eq!(sink.actions, ["email"]);
-    let SinkKind::Email(settings) = sink.kind else { panic!() };
+    let settings: &dyn std::any::Any = &*sink.settings;
+    let settings = settings.downcast_ref::<EmailSettings>().unwrap().clone();
     assert_eq!((settings.port, settings.security), (587, SmtpSecurity::StartTls));
     assert_eq!(settings.recipients, Recipients::List(vec!["a@example.org".into()]));
     let (user, password) = settings.login.unwrap();
@@ -416,7 +425,7 @@ fn limit_of_a_configurations_size_at_it_and_above() {
 #[test]
 fn limit_of_a_secrets_size_at_it_and_above() {
     let folder = tempfile::tempdir().unwrap();
-    let most = usize::try_from(super::secret_ref::MAX_SECRET).unwrap();
+    let most = usize::try_from(crate::tables::MAX_SECRET).unwrap();
     let load = |size: usize| {
         let secret = folder.path().join("secret");
         std::fs::write(&secret, "x".repeat(size)).unwrap();

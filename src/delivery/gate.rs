@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::config::FileStamp;
+use crate::tables::FileStamp;
 use crate::time::UtcMillis;
 
 /// How often a sink that is down is tried, by how long it has been: for as long as this, so often, milliseconds.

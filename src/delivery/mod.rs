@@ -2,22 +2,18 @@
 //! knows nothing of calendars, recurrence or SQL.
 //!
 //! * [`routing`]: which sinks an alarm goes to.
-//! * [`sink`]: what a sink is given and what it answers.
+//! * [`sink`]: what a sink is, is given and says; its folder has the sinks.
 //! * [`worker`]: claim, send, settle.
 //! * [`retry`]: when to try again, and when to give up.
 //! * [`gate`]: whether a sink can be used at all, and how often that is tried.
-//! * [`render`]: the notification as a sink is set to write it; `ndjson`: many of them as JSON lines.
-//! * `stdout`, `file`, `cyrus`, [`email`]: the sinks; [`deadline`]: when they have to come to an end.
+//! * [`render`]: the notification as a sink is set to write it; [`address`]: addresses of people.
+//! * [`deadline`]: when all sending has to come to an end.
 
-mod cyrus;
+pub mod address;
 pub mod deadline;
-pub mod email;
-mod file;
 pub mod gate;
-mod ndjson;
 pub mod render;
 pub mod retry;
 pub mod routing;
 pub mod sink;
-mod stdout;
 pub mod worker;

@@ -8,9 +8,30 @@ use serde::ser::{Serialize, SerializeStruct, Serializer};
 
 use super::sink::Outcome;
 use crate::calendar::zone::{Zone, Zones};
-use crate::config::JsonFormat;
 use crate::notification::Notification;
+use crate::tables::{Section, value};
 use crate::time::UtcMillis;
+
+/// Format of the JSON on a sink.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct JsonFormat {
+    /// `format = "documented"`: without the extensions.
+    pub documented: bool,
+    /// `times = "local"`: wall-clock times of `timezone`.
+    pub local_times: bool,
+}
+
+impl JsonFormat {
+    /// Reads the keys `format` and `times` of a sink that writes JSON.
+    pub fn read(section: &Section<'_>) -> JsonFormat {
+        JsonFormat {
+            documented: section
+                .read("format", value::one_of(&[("full", false), ("documented", true)]))
+                .unwrap_or(false),
+            local_times: section.read("times", value::one_of(&[("utc", false), ("local", true)])).unwrap_or(false),
+        }
+    }
+}
 
 /// Writes stored notifications in the format that a sink is set to.
 #[derive(Clone, Debug)]

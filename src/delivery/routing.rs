@@ -2,8 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::email::{bare, key};
-use crate::config::{Recipients, SinkConfig, SinkKind};
+use super::address::{bare, key};
+use super::sink::{Recipients, SinkConfig};
 use crate::ledger::Route;
 use crate::notification::Notification;
 
@@ -39,10 +39,7 @@ impl Routing {
     /// The routing to `sinks`; those without an id in `ids` get nothing.
     pub fn new(sinks: &[SinkConfig], ids: &HashMap<String, i64>) -> Routing {
         let filter = |sink: &SinkConfig| {
-            let recipients = match &sink.kind {
-                SinkKind::Email(email) => Some(email.recipients.clone()),
-                SinkKind::Stdout { .. } | SinkKind::File { .. } | SinkKind::CyrusNotify { .. } => None,
-            };
+            let recipients = sink.settings.recipients().cloned();
             let (actions, users) = (sink.actions.clone(), sink.users.clone());
             SinkFilter { name: sink.name.clone(), actions, users, calendars: sink.calendars.clone(), recipients }
         };
@@ -154,7 +151,7 @@ pub fn is_meant(pattern: &str, name: &str, id: &str) -> bool {
 
 /// The actions whose alarms go to no sink at all, with the sink that could take them and a sentence that says how.
 pub fn untaken(sinks: &[SinkConfig]) -> Vec<(String, String)> {
-    let is_mail = |sink: &&SinkConfig| matches!(sink.kind, SinkKind::Email(_));
+    let is_mail = |sink: &&SinkConfig| sink.settings.recipients().is_some();
     let Some(nearest) = sinks.iter().find(is_mail).or(sinks.first()) else { return Vec::new() };
     let takes =
         |sink: &SinkConfig, action: &str| sink.actions.is_empty() || sink.actions.iter().any(|own| own == action);

@@ -10,7 +10,8 @@ use tokio::sync::{Mutex, Notify};
 
 use super::gate::{Closure, FileStamps, Gate, Pass, TELL_EVERY};
 use super::retry::{Attempt, decide};
-use super::sink::{ClaimedDelivery, Finished, Outcome, Sink, Transport};
+use super::sink::registry::Sink;
+use super::sink::{ClaimedDelivery, Finished, Outcome, Transport};
 use crate::clock::Clock;
 use crate::ledger::{Claimed, Claims, Ledger, LedgerError, LogOnce, NextState, Settlement};
 use crate::time::UtcMillis;

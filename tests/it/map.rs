@@ -15,13 +15,14 @@ const MAP: &[(&str, &[&str])] = &[
     ("calendar", &["time"]),
     ("zoneinfo", &["calendar"]),
     // Zones are named in the configuration and must exist.
-    ("config", &["access", "calendar", "zoneinfo"]),
+    ("config", &["access", "calendar", "zoneinfo", "tables", "delivery"]),
+    ("tables", &["access"]),
     ("access", &[]),
     ("tls", &[]),
     ("source", &["time", "access", "clock", "config", "tls"]),
     ("ledger", &["time", "access"]),
     ("notification", &["time", "calendar"]),
-    ("delivery", &["time", "access", "clock", "config", "calendar", "notification", "ledger", "tls"]),
+    ("delivery", &["time", "access", "clock", "tables", "calendar", "notification", "ledger", "tls"]),
     // The two that join stages: what an alarm instance is in the ledger, and what a change is.
     ("firing", &["time", "clock", "log_limit", "config", "calendar", "notification", "ledger", "delivery"]),
     ("ingest", &["time", "clock", "config", "source", "calendar", "ledger", "firing"]),

@@ -9,10 +9,14 @@ use std::time::{Duration, Instant};
 
 use reveille::calendar::zone::Zones;
 use reveille::clock::Clock;
-use reveille::config::{self, EmailSettings, LimitsConfig, Recipients, SecretRef, SinkKind, SmtpSecurity};
+use reveille::config::{LimitsConfig, SecretRef};
 use reveille::delivery::deadline::SendDeadline;
 use reveille::delivery::gate::Closure;
-use reveille::delivery::sink::{ClaimedDelivery, Finished, Outcome, Sink, SinkContext, Transport as _};
+use reveille::delivery::sink::email::{EmailSettings, SmtpSecurity};
+use reveille::delivery::sink::registry::Sink;
+use reveille::delivery::sink::{
+    ClaimedDelivery, Finished, Outcome, Recipients, SinkConfig, SinkContext, Transport as _,
+};
 use reveille::time::UtcMillis;
 use serde_json::{Value, json};
 
@@ -74,14 +78,14 @@ impl Setting {
             data_timeout: self.timeout,
             ca_file: self.ca_file,
         };
-        let sink = config::SinkConfig {
+        let sink = SinkConfig {
             name: "mail".into(),
             actions: vec!["email".into()],
             users: vec![],
             calendars: vec![],
             timeout: self.timeout,
             give_up_after: Duration::from_secs(86_400),
-            kind: SinkKind::Email(settings),
+            settings: std::sync::Arc::new(settings),
         };
         let context = SinkContext {
             clock: Clock::manual(UtcMillis::parse("2026-03-10T11:00:00.250Z").unwrap()),

@@ -29,7 +29,7 @@ use std::time::Instant;
 use reveille::ledger::Ledger;
 
 #[allow(dead_code, reason = "what a limit says of itself is asked by the sink alone")]
-#[path = "../../../src/delivery/email/allowance.rs"]
+#[path = "../../../src/delivery/sink/email/allowance.rs"]
 mod allowance;
 mod deliveries;
 pub mod disk;

@@ -9,11 +9,10 @@ use std::time::Duration;
 
 use reveille::calendar::zone::Zones;
 use reveille::clock::Clock;
-use reveille::config::{
-    self, Config, Defaults, EmailSettings, JsonFormat, Layout, LimitsConfig, Log, Recipients, SinkKind, SmtpSecurity,
-    SourceKind,
-};
+use reveille::config::{self, Config, Defaults, Layout, LimitsConfig, Log, SourceKind};
 use reveille::daemon::{Core, HistoryPruner};
+use reveille::delivery::sink::email::{EmailSettings, SmtpSecurity};
+use reveille::delivery::sink::{Recipients, SinkConfig, SinkSettings, registry};
 use reveille::delivery::worker::DeliveryWorker;
 use reveille::firing::Tick;
 use reveille::ledger::Ledger;
@@ -703,14 +702,14 @@ impl World {
 
 /// Settings with the two sinks and the source of the simulation.
 pub fn config(ledger: PathBuf, max_lateness: Duration, give_up_after: Duration, zone: Option<&str>) -> Config {
-    let sink = |name: &str, kind: SinkKind, actions: &[&str]| config::SinkConfig {
+    let sink = |name: &str, settings: Arc<dyn SinkSettings>, actions: &[&str]| SinkConfig {
         name: name.to_owned(),
         actions: actions.iter().map(|action| (*action).to_owned()).collect(),
         users: Vec::new(),
         calendars: Vec::new(),
         timeout: Duration::from_secs(30),
         give_up_after,
-        kind,
+        settings,
     };
     let mail = EmailSettings {
         host: "mail.example.org".to_owned(),
@@ -759,8 +758,8 @@ pub fn config(ledger: PathBuf, max_lateness: Duration, give_up_after: Duration, 
         users: Arc::default(),
         sources: vec![source],
         sinks: vec![
-            sink(SINKS[0], SinkKind::Stdout { format: JsonFormat::default() }, &[]),
-            sink(SINKS[1], SinkKind::Email(mail), &["email"]),
+            sink(SINKS[0], registry::standard_output().settings, &[]),
+            sink(SINKS[1], Arc::new(mail), &["email"]),
         ],
     }
 }

@@ -7,41 +7,10 @@ use std::str::FromStr as _;
 use reqwest::Url;
 use toml::de::DeValue;
 
-use super::settings::SmtpSecurity;
 use super::value;
 
-/// Where a mail server is, and who logs in.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct SmtpUrl {
-    pub(super) host: String,
-    pub(super) port: u16,
-    pub(super) security: SmtpSecurity,
-    pub(super) username: Option<String>,
-}
-
-/// Reads `smtps://user@host:465`, `smtp://host:587` or `smtp+plain://127.0.0.1:25`.
-pub(super) fn smtp(value: &DeValue<'_>) -> Result<SmtpUrl, String> {
-    let written = value::string(value)?;
-    let url = url(&written, "smtps://HOST, or smtp://HOST for STARTTLS")?;
-    let (security, port) = match url.scheme() {
-        "smtps" => (SmtpSecurity::Implicit, 465),
-        "smtp" => (SmtpSecurity::StartTls, 587),
-        "smtp+plain" => (SmtpSecurity::Plain, 25),
-        other => return Err(format!("begins with {other}:// and must begin with smtps://, smtp:// or smtp+plain://")),
-    };
-    if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
-        return Err("must end after the host and the port".to_owned());
-    }
-    if security == SmtpSecurity::Plain && !is_loopback(&url) {
-        return Err("is without encryption, which is allowed to this machine only: use smtps:// or smtp://".to_owned());
-    }
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-    let username = Some(percent_decoded(url.username())?).filter(|name| !name.is_empty());
-    Ok(SmtpUrl { host, port: url.port().unwrap_or(port), security, username })
-}
-
 /// Reads the URL of a CalDAV server: https, or http to this machine or where `allow_plaintext` says so.
-pub(super) fn caldav(value: &DeValue<'_>, allow_plaintext: bool) -> Result<String, String> {
+pub fn caldav(value: &DeValue<'_>, allow_plaintext: bool) -> Result<String, String> {
     let written = value::string(value)?;
     let url = url(&written, "https://HOST/")?;
     match url.scheme() {
@@ -58,7 +27,7 @@ pub(super) fn caldav(value: &DeValue<'_>, allow_plaintext: bool) -> Result<Strin
 }
 
 /// A URL with a host and without a password, like `usual`.
-fn url(written: &str, usual: &str) -> Result<Url, String> {
+pub fn url(written: &str, usual: &str) -> Result<Url, String> {
     if !written.contains("://") {
         return Err(format!("does not say how to get there: write it as {usual}"));
     }
@@ -76,35 +45,13 @@ fn url(written: &str, usual: &str) -> Result<Url, String> {
 }
 
 /// Whether a URL names this machine itself.
-fn is_loopback(url: &Url) -> bool {
+pub fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
     host.eq_ignore_ascii_case("localhost") || IpAddr::from_str(host).is_ok_and(|address| address.is_loopback())
 }
 
-/// `%40` → `@`.
-fn percent_decoded(text: &str) -> Result<String, String> {
-    let mut octets = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, tail)) = rest.split_first() {
-        let escape = tail.get(..2).filter(|_| *first == b'%').and_then(|digits| std::str::from_utf8(digits).ok());
-        if let Some(octet) = escape.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
-            octets.push(octet);
-            rest = tail.get(2..).unwrap_or_default();
-        } else {
-            octets.push(*first);
-            rest = tail;
-        }
-    }
-    let decoded = String::from_utf8(octets).map_err(|_| "holds a user that is not UTF-8".to_owned())?;
-    if decoded.contains(char::is_control) {
-        Err("holds a user with a control character".to_owned())
-    } else {
-        Ok(decoded)
-    }
-}
-
 /// A list of mail domains, `["example.org"]`, in ASCII and lower case.
-pub(super) fn domains(value: &DeValue<'_>) -> Result<Vec<String>, String> {
+pub fn domains(value: &DeValue<'_>) -> Result<Vec<String>, String> {
     let domain = |written: &String| {
         let ascii = idna::domain_to_ascii(written.trim_start_matches('@').trim_end_matches('.'));
         let ascii = ascii.ok().filter(|ascii| lettre::Address::new("a", ascii).is_ok());
@@ -115,7 +62,7 @@ pub(super) fn domains(value: &DeValue<'_>) -> Result<Vec<String>, String> {
 
 /// The domains in which the server at `url` may name addresses: that of its own host and the one above it. On this
 /// machine the host is called `server_name`.
-pub(super) fn usual_domains(url: &str, server_name: &str) -> Vec<String> {
+pub fn usual_domains(url: &str, server_name: &str) -> Vec<String> {
     let Ok(url) = Url::parse(url) else { return Vec::new() };
     let host = match url.domain() {
         _ if is_loopback(&url) => server_name,
@@ -129,7 +76,7 @@ pub(super) fn usual_domains(url: &str, server_name: &str) -> Vec<String> {
 }
 
 /// The file of a ledger: `sqlite:///var/lib/reveille/ledger.db`, `sqlite:ledger.db` or a path.
-pub(super) fn ledger(written: &str) -> Result<PathBuf, String> {
+pub fn ledger(written: &str) -> Result<PathBuf, String> {
     let (scheme, rest) = match written.split_once(':') {
         Some((scheme, rest)) if !scheme.contains(['/', '.']) => (scheme, rest),
         _ => ("sqlite", written),
@@ -148,7 +95,7 @@ pub(super) fn ledger(written: &str) -> Result<PathBuf, String> {
 }
 
 /// A bare address, `mary@example.org`; a `mailto:` before it is taken away.
-pub(super) fn email(written: &str) -> Result<String, String> {
+pub fn email(written: &str) -> Result<String, String> {
     let bare = match written.get(..7) {
         Some(scheme) if scheme.eq_ignore_ascii_case("mailto:") => written.get(7..).unwrap_or_default(),
         _ => written,
@@ -160,56 +107,17 @@ pub(super) fn email(written: &str) -> Result<String, String> {
 }
 
 /// A list of bare addresses.
-pub(super) fn emails(value: &DeValue<'_>) -> Result<Vec<String>, String> {
+pub fn emails(value: &DeValue<'_>) -> Result<Vec<String>, String> {
     value::strings(value)?.iter().map(|written| email(written)).collect()
-}
-
-/// A mailbox, `Calendar <calendar@example.org>`.
-pub(super) fn mailbox(value: &DeValue<'_>) -> Result<String, String> {
-    let written = value::string(value)?;
-    match lettre::message::Mailbox::from_str(&written) {
-        Ok(mailbox) => Ok(mailbox.to_string()),
-        Err(_) => Err(format!("is '{written}', which is no mailbox such as Calendar <calendar@example.org>")),
-    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{caldav, ledger, smtp};
-    use crate::config::SmtpSecurity;
+    use super::{caldav, ledger};
     use toml::de::DeValue;
 
     fn text(written: &str) -> DeValue<'_> {
         DeValue::String(written.into())
-    }
-
-    #[test]
-    fn mail_servers() {
-        let server = smtp(&text("smtps://mary%40example.org@mail.example.org")).unwrap();
-        assert_eq!(
-            (server.host.as_str(), server.port, server.security),
-            ("mail.example.org", 465, SmtpSecurity::Implicit)
-        );
-        assert_eq!(server.username.as_deref(), Some("mary@example.org"));
-        let server = smtp(&text("smtp://mail.example.org:2587")).unwrap();
-        assert_eq!((server.port, server.security, server.username), (2587, SmtpSecurity::StartTls, None));
-        for here in ["smtp+plain://localhost", "smtp+plain://127.0.0.7:2525", "smtp+plain://[::1]:25"] {
-            assert_eq!(smtp(&text(here)).unwrap().security, SmtpSecurity::Plain);
-        }
-        assert_eq!(smtp(&text("smtp+plain://[::1]:25")).unwrap().host, "::1");
-        for wrong in [
-            "smtp+plain://mail.example.org",
-            "smtp+plain://localhost.example.org",
-            "imap://x",
-            "mail.example.org",
-            "smtps://",
-            "smtps://a:b@c",
-            "smtps://host/path",
-            "smtps://host:99999",
-        ] {
-            assert!(smtp(&text(wrong)).is_err(), "{wrong}");
-        }
-        assert!(!smtp(&text("smtps://a:hunter2@c")).unwrap_err().contains("hunter2"));
     }
 
     #[test]

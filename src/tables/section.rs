@@ -2,7 +2,7 @@
 //! no setting.
 
 use std::cell::RefCell;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -11,14 +11,14 @@ use super::error::Problem;
 
 /// The file that is being read, and what was found wrong in it so far.
 #[derive(Debug)]
-pub(super) struct Diagnostics<'a> {
+pub struct Diagnostics<'a> {
     file: &'a Path,
     text: &'a str,
     problems: RefCell<Vec<Problem>>,
 }
 
 impl<'a> Diagnostics<'a> {
-    pub(super) fn new(file: &'a Path, text: &'a str) -> Diagnostics<'a> {
+    pub fn new(file: &'a Path, text: &'a str) -> Diagnostics<'a> {
         Diagnostics { file, text, problems: RefCell::new(Vec::new()) }
     }
 
@@ -29,7 +29,7 @@ impl<'a> Diagnostics<'a> {
     }
 
     /// Notes a problem at an octet of the file; none: the file as a whole.
-    pub(super) fn report(&self, offset: Option<usize>, key: Option<String>, sentence: String) {
+    pub fn report(&self, offset: Option<usize>, key: Option<String>, sentence: String) {
         let line = offset.map(|offset| self.line(offset));
         // A key or a value may hold a line end; a problem is one line.
         let visible = |c: char| if c.is_control() { c.escape_default().collect() } else { String::from(c) };
@@ -37,14 +37,14 @@ impl<'a> Diagnostics<'a> {
         self.problems.borrow_mut().push(Problem { file: Some(self.file.to_owned()), line, key, sentence });
     }
 
-    pub(super) fn into_problems(self) -> Vec<Problem> {
+    pub fn into_problems(self) -> Vec<Problem> {
         self.problems.into_inner()
     }
 }
 
 /// One table of the file. The keys that are asked for are the keys that it knows.
 #[derive(Debug)]
-pub(super) struct Section<'a> {
+pub struct Section<'a> {
     diagnostics: &'a Diagnostics<'a>,
     /// How sentences call it: `[defaults]`, `source 'mary'`; empty for the top of the file.
     title: String,
@@ -58,12 +58,12 @@ pub(super) struct Section<'a> {
 
 impl<'a> Section<'a> {
     /// The top of the file.
-    pub(super) fn top(diagnostics: &'a Diagnostics<'a>, table: &'a DeTable<'a>) -> Section<'a> {
+    pub fn top(diagnostics: &'a Diagnostics<'a>, table: &'a DeTable<'a>) -> Section<'a> {
         Section { diagnostics, title: String::new(), path: "", table, start: None, asked: RefCell::default() }
     }
 
     /// The table `[key]`; an empty one where it is missing.
-    pub(super) fn table(&self, key: &'static str, none: &'a DeTable<'a>) -> Section<'a> {
+    pub fn table(&self, key: &'static str, none: &'a DeTable<'a>) -> Section<'a> {
         let mut section =
             Section { title: format!("[{key}]"), path: key, table: none, ..Section::top(self.diagnostics, none) };
         match self.entry(key) {
@@ -77,7 +77,7 @@ impl<'a> Section<'a> {
     }
 
     /// The tables `[[key]]`, in the file's order.
-    pub(super) fn tables(&self, key: &'static str) -> Vec<Section<'a>> {
+    pub fn tables(&self, key: &'static str) -> Vec<Section<'a>> {
         let Some(value) = self.entry(key) else { return Vec::new() };
         let wrong = |other| {
             self.report(key, &format!("is {} and must be a list of tables: write [[{key}]]", kind_of(other)));
@@ -100,7 +100,7 @@ impl<'a> Section<'a> {
     }
 
     /// The tables `[key."NAME"]` with their names, in the order of the names.
-    pub(super) fn children(&self, key: &'static str) -> Vec<(String, Section<'a>)> {
+    pub fn children(&self, key: &'static str) -> Vec<(String, Section<'a>)> {
         let Some(value) = self.entry(key) else { return Vec::new() };
         let DeValue::Table(tables) = value.get_ref() else {
             self.report(key, &format!("is {} and must be a table: write [{key}.\"NAME\"]", kind_of(value.get_ref())));
@@ -122,18 +122,23 @@ impl<'a> Section<'a> {
         sections
     }
 
+    /// The path that is written as `written`: what is relative is relative to the folder of the file.
+    pub fn path(&self, written: &str) -> PathBuf {
+        self.diagnostics.file.parent().unwrap_or(Path::new("")).join(written)
+    }
+
     /// From now on sentences call it by its name: `source 'mary'`.
-    pub(super) fn set_name(&mut self, name: &str) {
+    pub fn set_name(&mut self, name: &str) {
         self.title = format!("{} '{name}'", self.path);
     }
 
     /// Whether `key` is written here. It counts as known from now on.
-    pub(super) fn has(&self, key: &'static str) -> bool {
+    pub fn has(&self, key: &'static str) -> bool {
         self.entry(key).is_some()
     }
 
     /// The value of `key`, as `read` understands it; none where it is missing or wrong, which is then reported.
-    pub(super) fn read<T>(&self, key: &'static str, read: impl FnOnce(&DeValue<'_>) -> Result<T, String>) -> Option<T> {
+    pub fn read<T>(&self, key: &'static str, read: impl FnOnce(&DeValue<'_>) -> Result<T, String>) -> Option<T> {
         match read(self.entry(key)?.get_ref()) {
             Ok(value) => Some(value),
             Err(sentence) => {
@@ -144,11 +149,7 @@ impl<'a> Section<'a> {
     }
 
     /// Like [`Section::read`], for a key that must be there.
-    pub(super) fn required<T>(
-        &self,
-        key: &'static str,
-        read: impl FnOnce(&DeValue<'_>) -> Result<T, String>,
-    ) -> Option<T> {
+    pub fn required<T>(&self, key: &'static str, read: impl FnOnce(&DeValue<'_>) -> Result<T, String>) -> Option<T> {
         if !self.has(key) {
             self.report(key, "is missing");
         }
@@ -156,14 +157,14 @@ impl<'a> Section<'a> {
     }
 
     /// Notes that something is wrong with `key`: where it is written, else where the table begins.
-    pub(super) fn report(&self, key: &'static str, sentence: &str) {
+    pub fn report(&self, key: &'static str, sentence: &str) {
         let offset = self.entry(key).map(|value| value.span().start).or(self.start);
         let head = if self.title.is_empty() { String::new() } else { format!("{}: ", self.title) };
         self.diagnostics.report(offset, Some(self.key_path(key)), format!("{head}{key} {sentence}"));
     }
 
     /// Reports the keys that nobody has asked for.
-    pub(super) fn finish(self) {
+    pub fn finish(self) {
         let asked = self.asked.borrow();
         for key in self.table.keys().filter(|key| !asked.contains(&key.get_ref().as_ref())) {
             let head = if self.title.is_empty() { String::new() } else { format!("{}: ", self.title) };
@@ -189,14 +190,14 @@ impl<'a> Section<'a> {
 }
 
 /// The one of `known` that is written most like `name`.
-pub(super) fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
+pub fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
     let name = name.to_lowercase();
     let distance = |known: &str| strsim::damerau_levenshtein(&name, &known.to_lowercase());
     known.iter().copied().min_by_key(|known| (distance(known), *known))
 }
 
 /// What a value is, with its article.
-pub(super) fn kind_of(value: &DeValue<'_>) -> &'static str {
+pub fn kind_of(value: &DeValue<'_>) -> &'static str {
     match value {
         DeValue::String(_) => "a text",
         DeValue::Integer(_) => "a whole number",

@@ -3,11 +3,15 @@ use std::os::unix::fs::PermissionsExt;
 
 use super::*;
 use crate::calendar::zone::Zones;
-use crate::config::JsonFormat;
 use crate::delivery::sink::samples::delivery;
 
 fn sink(path: &Path) -> LineFile {
-    LineFile::new(path, Renderer::new(JsonFormat::default(), Zones::bundled()), Duration::from_secs(10))
+    LineFile::new(
+        path,
+        Renderer::new(JsonFormat::default(), Zones::bundled()),
+        Duration::from_secs(10),
+        SendDeadline::default(),
+    )
 }
 
 #[tokio::test]
@@ -74,11 +78,11 @@ async fn what_cannot_be_written_now_is_for_later() {
         response.contains("alarms.jsonl cannot be written") && response.ends_with("create its folder first"),
         "{response}"
     );
-    assert!(file.check().is_err());
+    assert!(file.try_open().is_err());
     fs::create_dir(path.parent().unwrap()).unwrap();
-    assert_eq!(file.check().unwrap(), format!("will create {}", path.display()));
+    assert_eq!(file.try_open().unwrap(), format!("will create {}", path.display()));
     assert_eq!(file.send(&[delivery("{1}")]).await, [Outcome::Delivered]);
-    assert_eq!(file.check().unwrap(), format!("appends to {}, now 4 octets", path.display()));
+    assert_eq!(file.try_open().unwrap(), format!("appends to {}, now 4 octets", path.display()));
 }
 
 #[tokio::test]
@@ -96,7 +100,7 @@ async fn devices_pipes_and_folders_are_refused() {
     for path in [&pipe, folder.path(), Path::new("/dev/null")] {
         let outcomes = sink(path).send(&[delivery("{1}")]).await;
         assert!(matches!(outcomes.as_slice(), [Outcome::Retry { .. }]), "{}: {outcomes:?}", path.display());
-        assert!(sink(path).check().is_err(), "{}", path.display());
+        assert!(sink(path).try_open().is_err(), "{}", path.display());
     }
 }
 
@@ -112,7 +116,7 @@ fn a_full_disk_takes_whole_lines_and_the_rest_later() {
     // Files may not grow beyond 4 KiB there, and a write that goes over that is told so instead of being killed.
     let path = folder.path().join("alarms.jsonl");
     let status = std::process::Command::new("sh")
-        .args(["-c", "trap '' XFSZ; ulimit -f 8; exec \"$0\" --exact delivery::file::tests::a_full_disk_takes_whole_lines_and_the_rest_later"])
+        .args(["-c", "trap '' XFSZ; ulimit -f 8; exec \"$0\" --exact delivery::sink::file::tests::a_full_disk_takes_whole_lines_and_the_rest_later"])
         .arg(std::env::current_exe().unwrap())
         .env(SMALL_DISK, &path)
         .stdout(std::process::Stdio::null())

@@ -1,20 +1,161 @@
-//! A sink: where alarms go. It owns sending; what is owed, and when it is tried again, it does not know.
+//! What a sink is, to all that deliver through sinks: its settings, what it is given, and what it says of that. It
+//! names no kind of sink.
+//!
+//! * [`SinkConfig`], [`SinkSettings`]: a `[[sink]]` of the configuration, whatever its kind.
+//! * [`SinkDriver`]: the kind's way of sending, made by [`SinkSettings::open`].
+//! * [`Transport`]: what a worker sends through, a [`registry::Sink`] or what a test puts in its place.
+//! * [`registry`] lists the kinds; each has a folder or a file here: `stdout`, `file`, `cyrus_notify`, [`email`].
+//!   `ndjson` is what those that write lines share.
 
+mod cyrus_notify;
+pub mod email;
+mod file;
+mod ndjson;
+pub mod registry;
+mod stdout;
+
+use std::any::Any;
 use std::collections::HashMap;
+use std::fmt::Debug;
 use std::future::Future;
+use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::cyrus::CyrusNotify;
 use super::deadline::SendDeadline;
-use super::email::Email;
-use super::file::LineFile;
 use super::gate::{Closure, FileStamps};
-use super::render::Renderer;
-use super::stdout::Stdout;
+use crate::access::User;
 use crate::calendar::zone::Zones;
 use crate::clock::Clock;
-use crate::config::{self, SinkKind};
+use crate::tables::Section;
+
+/// `[[sink]]`: what the configuration says of a sink of any kind.
+#[derive(Clone, Debug)]
+pub struct SinkConfig {
+    /// The name of the sink, which no other sink has.
+    pub name: String,
+    /// Lower-case actions that this sink takes; empty: all.
+    pub actions: Vec<String>,
+    /// userIds it takes; empty: all.
+    pub users: Vec<String>,
+    /// Calendar names or ids it takes (`*` at the end stands for anything); empty: all.
+    pub calendars: Vec<String>,
+    /// How long one attempt may take; where mails are sent, connecting alone.
+    pub timeout: Duration,
+    /// A delivery that still fails this long after its ring was fired is given up.
+    pub give_up_after: Duration,
+    /// What its kind has keys for.
+    pub settings: Arc<dyn SinkSettings>,
+}
+
+/// A kind of sink: what `kind` in a `[[sink]]` names.
+#[derive(Clone, Copy, Debug)]
+pub struct SinkKind {
+    /// As it is written: `file`.
+    pub name: &'static str,
+    /// The actions that a sink of this kind takes where none are written; empty: all.
+    pub actions: &'static [&'static str],
+    /// Reads the keys of this kind; none where something is wrong, which is then reported.
+    pub read: fn(&Section<'_>) -> Option<Arc<dyn SinkSettings>>,
+}
+
+/// The settings of a sink of one kind, and what is to be known of it without opening it.
+pub trait SinkSettings: Any + Debug + Send + Sync {
+    /// The name of its kind.
+    fn kind(&self) -> &'static str;
+
+    /// Makes the sink. Nothing is connected or opened yet: what is absent now may be there when it is needed.
+    ///
+    /// # Errors
+    /// When the settings themselves cannot work: a From that is no address.
+    fn open(&self, config: &SinkConfig, context: &SinkContext) -> Result<Box<dyn SinkDriver>, SinkError>;
+
+    /// Whom it writes to; none for a sink that does not write to people.
+    fn recipients(&self) -> Option<&Recipients> {
+        None
+    }
+
+    /// Whether trying it needs the network.
+    fn needs_network(&self) -> bool {
+        false
+    }
+
+    /// The file that it appends to, and makes where it is not there.
+    fn appends_to(&self) -> Option<&Path> {
+        None
+    }
+
+    /// What `user` lacks to use it, by owners and modes: a sentence with the command that helps. None: nothing.
+    fn denied(&self, _user: &User) -> Option<String> {
+        None
+    }
+}
+
+/// Whom a sink that writes to people writes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Recipients {
+    /// The user's own addresses only: those that the alarm names, else the first one.
+    Own,
+    /// Every ATTENDEE of the alarm.
+    Attendees,
+    /// These.
+    List(Vec<String>),
+}
+
+/// A future that a [`SinkDriver`] returns.
+pub type Sending<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// How many deliveries the sinks that write them all at once are best given at a time.
+const LINES: usize = 10_000;
+
+/// The way in which sinks of one kind send. Shared by all who send through it.
+pub trait SinkDriver: Debug + Send + Sync {
+    /// As [`Transport::send`].
+    fn send<'a>(&'a self, deliveries: &'a [ClaimedDelivery]) -> Sending<'a, Vec<Outcome>>;
+
+    /// Tries the sink without sending anything, and says in a few words what it found.
+    ///
+    /// # Errors
+    /// When it could not take an alarm now.
+    fn check(&self) -> Sending<'_, Result<String, SinkError>>;
+
+    /// Whether the files that it needs before it can be tried at all, its secret among them, are there.
+    ///
+    /// # Errors
+    /// When they are not, or cannot be used: it will be tried nevertheless whenever there is something to be sent.
+    fn ready(&self) -> Result<(), SinkError> {
+        Ok(())
+    }
+
+    /// As [`Transport::batch`].
+    fn batch(&self) -> usize {
+        LINES
+    }
+
+    /// As [`Transport::send_timeout`]; none: the `timeout` of the sink.
+    fn send_timeout(&self) -> Option<Duration> {
+        None
+    }
+
+    /// As [`Transport::files`].
+    fn files(&self) -> FileStamps {
+        [None, None]
+    }
+
+    /// As [`Transport::finished`].
+    fn finished(&self) -> Sending<'_, Vec<Finished>> {
+        Box::pin(std::future::pending())
+    }
+
+    /// Whether nobody gets what it writes, which counts as delivered.
+    fn discards_output(&self) -> bool {
+        false
+    }
+
+    /// Opens its file anew (SIGHUP, after a log rotation); sinks without one do nothing.
+    fn reopen(&self) {}
+}
 
 /// One claimed delivery, ready to be sent.
 #[derive(Clone, Debug)]
@@ -75,7 +216,7 @@ impl Outcome {
     }
 }
 
-/// Sends deliveries: a [`Sink`], or what a test puts in its place.
+/// Sends deliveries: a [`registry::Sink`], or what a test puts in its place.
 pub trait Transport: Send + Sync {
     /// Its name in the configuration.
     fn name(&self) -> &str;
@@ -122,146 +263,6 @@ pub struct SinkContext {
     pub max_reply_size: usize,
     /// When all sending has to end.
     pub deadline: SendDeadline,
-}
-
-/// A configured sink. Shared by all who send through it.
-#[derive(Debug)]
-pub struct Sink {
-    name: String,
-    timeout: Duration,
-    deadline: SendDeadline,
-    kind: Kind,
-}
-
-#[derive(Debug)]
-enum Kind {
-    Stdout(Stdout),
-    File(LineFile),
-    CyrusNotify(CyrusNotify),
-    Email(Email),
-}
-
-/// How many alarms the sinks that write them all at once are best given at a time.
-const LINES: usize = 10_000;
-
-impl Sink {
-    /// Makes the sink that `config` describes. Nothing is connected or opened yet: what is absent now may be there when
-    /// it is needed.
-    ///
-    /// # Errors
-    /// When the settings themselves cannot work: a From that is no address.
-    pub fn open(config: &config::SinkConfig, context: &SinkContext) -> Result<Sink, SinkError> {
-        let timeout = config.timeout;
-        let renderer = |format| Renderer::new(format, context.zones.clone());
-        let kind = match &config.kind {
-            SinkKind::Stdout { format } => Kind::Stdout(Stdout::open(renderer(*format), timeout)?),
-            SinkKind::File { path, format } => Kind::File(LineFile::new(path, renderer(*format), timeout)),
-            SinkKind::CyrusNotify { path, method, format } => {
-                Kind::CyrusNotify(CyrusNotify::new(path, method, renderer(*format), timeout, context.deadline.clone()))
-            }
-            SinkKind::Email(settings) => Kind::Email(Email::open(settings, timeout, context)?),
-        };
-        Ok(Sink { name: config.name.clone(), timeout, deadline: context.deadline.clone(), kind })
-    }
-
-    /// Whether the files that it needs before it can be tried at all, its secret among them, are there.
-    ///
-    /// # Errors
-    /// When they are not, or cannot be used: it will be tried nevertheless whenever there is something to be sent.
-    pub fn ready(&self) -> Result<(), SinkError> {
-        match &self.kind {
-            Kind::Email(sink) => sink.ready(),
-            Kind::Stdout(_) | Kind::File(_) | Kind::CyrusNotify(_) => Ok(()),
-        }
-    }
-
-    /// Tries the sink without sending anything, and says in a few words what it found.
-    ///
-    /// # Errors
-    /// When it could not take an alarm now.
-    pub async fn check(&self) -> Result<String, SinkError> {
-        match &self.kind {
-            Kind::Stdout(_) => Ok("writes to standard output".to_owned()),
-            Kind::File(sink) => sink.check(),
-            Kind::CyrusNotify(sink) => sink.check(),
-            Kind::Email(sink) => sink.check().await,
-        }
-    }
-
-    /// Whether nobody gets what it writes, which counts as delivered.
-    pub fn discards_output(&self) -> bool {
-        matches!(&self.kind, Kind::Stdout(sink) if sink.discards_output())
-    }
-
-    /// Sends one delivery and waits for its outcome, however long that takes. For a sink that nobody else sends
-    /// through.
-    pub async fn send_one(&self, delivery: ClaimedDelivery) -> Outcome {
-        let mut outcome = self.send(&[delivery]).await.pop().unwrap_or(Outcome::NotAttempted);
-        while outcome == Outcome::InFlight {
-            outcome = self.finished().await.pop().map_or(outcome, |finished| finished.outcome);
-        }
-        outcome
-    }
-
-    /// Opens its file anew (SIGHUP, after a log rotation); other sinks do nothing.
-    pub fn reopen(&self) {
-        if let Kind::File(sink) = &self.kind {
-            sink.reopen();
-        }
-    }
-
-    /// The outcomes of `sending`, which is one write of `count` deliveries: how far that has come is known when it is
-    /// over.
-    async fn unless_it_ends(&self, count: usize, sending: impl Future<Output = Vec<Outcome>>) -> Vec<Outcome> {
-        tokio::select! {
-            biased;
-            outcomes = sending => outcomes,
-            () = self.deadline.reached() => vec![Outcome::NotAttempted; count],
-        }
-    }
-}
-
-impl Transport for Sink {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn batch(&self) -> usize {
-        match &self.kind {
-            Kind::Stdout(_) | Kind::File(_) | Kind::CyrusNotify(_) => LINES,
-            Kind::Email(sink) => sink.batch(),
-        }
-    }
-
-    fn send_timeout(&self) -> Duration {
-        match &self.kind {
-            Kind::Stdout(_) | Kind::File(_) | Kind::CyrusNotify(_) => self.timeout,
-            Kind::Email(sink) => sink.send_timeout(),
-        }
-    }
-
-    fn files(&self) -> FileStamps {
-        match &self.kind {
-            Kind::Stdout(_) | Kind::File(_) | Kind::CyrusNotify(_) => [None, None],
-            Kind::Email(sink) => sink.files(),
-        }
-    }
-
-    async fn send(&self, deliveries: &[ClaimedDelivery]) -> Vec<Outcome> {
-        match &self.kind {
-            Kind::Stdout(sink) => self.unless_it_ends(deliveries.len(), sink.send(deliveries)).await,
-            Kind::File(sink) => self.unless_it_ends(deliveries.len(), sink.send(deliveries)).await,
-            Kind::CyrusNotify(sink) => sink.send(deliveries).await,
-            Kind::Email(sink) => sink.send(deliveries).await,
-        }
-    }
-
-    async fn finished(&self) -> Vec<Finished> {
-        match &self.kind {
-            Kind::Email(sink) => sink.finished().await,
-            Kind::Stdout(_) | Kind::File(_) | Kind::CyrusNotify(_) => std::future::pending().await,
-        }
-    }
 }
 
 #[cfg(test)]

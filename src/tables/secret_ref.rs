@@ -6,13 +6,33 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use super::settings::Secret;
 use crate::access::User;
 
 /// Octets of a file that is read as a secret.
-pub(super) const MAX_SECRET: u64 = 64 * 1024;
+pub const MAX_SECRET: u64 = 64 * 1024;
 /// The environment variable that names the folder in which systemd puts a service's credentials.
 const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
+
+/// A secret, read from where the configuration says. Its `Debug` shows nothing of it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    pub fn new(text: impl Into<String>) -> Secret {
+        Secret(text.into())
+    }
+
+    /// The secret itself, for the one place that sends it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
 
 /// The place of a secret, as a section names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,16 +63,16 @@ pub struct SecretError {
 }
 
 impl SecretRef {
-    pub(crate) fn file(key: &'static str, path: PathBuf) -> SecretRef {
+    pub fn file(key: &'static str, path: PathBuf) -> SecretRef {
         SecretRef { key, place: SecretPlace::File(path) }
     }
 
-    pub(super) fn variable(key: &'static str, name: String) -> SecretRef {
+    pub fn variable(key: &'static str, name: String) -> SecretRef {
         SecretRef { key, place: SecretPlace::Variable(name) }
     }
 
     /// `name`: bare, without a folder.
-    pub(super) fn credential(key: &'static str, name: String) -> SecretRef {
+    pub fn credential(key: &'static str, name: String) -> SecretRef {
         SecretRef { key, place: SecretPlace::Credential(name) }
     }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::ClientConfig;
 
-use crate::config::FileStamp;
+use crate::tables::FileStamp;
 use crate::tls::{TlsError, client_config};
 
 /// Whose certificates are accepted: what this machine trusts, and a file.

@@ -1,6 +1,6 @@
 //! The sink `email`: the EMAIL action, over SMTP. One mail a recipient, over a few connections at a time.
 //!
-//! * `address`: addresses as calendars write them.
+//! * `settings`: its keys.
 //! * `content`: what a mail says; `phrases`: the words that are the same in each; `message`: its octets.
 //! * `allowance`: how many mails a user may get.
 //! * `trust`: whose certificates are accepted; `connect`: TCP; `stream`: TLS over it; `session`: SMTP over it; `pool`:
@@ -23,13 +23,16 @@ use self::message::{Mail, MessageBuilder};
 use self::pool::Pool;
 use self::session::{MailServer, Session, SmtpError, StepLimits};
 use self::trust::Trust;
-use super::deadline::SendDeadline;
-use super::gate::{Closure, FileStamps};
-use super::sink::{ClaimedDelivery, Finished, Outcome, SinkContext, SinkError};
+use super::{
+    ClaimedDelivery, Finished, Outcome, Recipients, Sending, SinkConfig, SinkContext, SinkDriver, SinkError, SinkKind,
+    SinkSettings,
+};
+use crate::access::{self, User};
 use crate::clock::Clock;
-use crate::config::{EmailSettings, Recipients};
+use crate::delivery::address;
+use crate::delivery::deadline::SendDeadline;
+use crate::delivery::gate::{Closure, FileStamps};
 
-mod address;
 mod allowance;
 mod connect;
 mod content;
@@ -37,14 +40,43 @@ mod message;
 mod phrases;
 mod pool;
 mod session;
+mod settings;
 mod stream;
 mod trust;
 
-pub use address::{bare, key};
+pub use settings::{EmailSettings, SmtpSecurity};
+
+/// The sink `email`.
+pub const KIND: SinkKind =
+    SinkKind { name: "email", actions: &["email"], read: |section| Some(Arc::new(settings::read(section)?)) };
+
+impl SinkSettings for EmailSettings {
+    fn kind(&self) -> &'static str {
+        KIND.name
+    }
+
+    fn open(&self, config: &SinkConfig, context: &SinkContext) -> Result<Box<dyn SinkDriver>, SinkError> {
+        Ok(Box::new(Email::open(self, config.timeout, context)?))
+    }
+
+    fn recipients(&self) -> Option<&Recipients> {
+        Some(&self.recipients)
+    }
+
+    fn needs_network(&self) -> bool {
+        true
+    }
+
+    fn denied(&self, user: &User) -> Option<String> {
+        let secret = self.login.as_ref().and_then(|(_, secret)| secret.path());
+        access::lacking_secrets(user, secret, self.ca_file.as_deref())
+    }
+}
 
 /// Mails a connection in one batch: enough to keep it busy, few enough that a batch is settled soon.
 const MAILS_A_CONNECTION: usize = 25;
-/// How long [`Email::send`] waits for mails that are being sent. Alarms that are fired meanwhile wait for it, too.
+/// How long [`Email::send_mails`] waits for mails that are being sent. Alarms that are fired meanwhile wait for it,
+/// too.
 const BATCH_TIME: Duration = Duration::from_millis(250);
 /// How many steps of a session wait for an answer to a command, at most: TLS, the greeting, EHLO twice, AUTH in three
 /// steps, MAIL, RCPT, DATA.
@@ -57,9 +89,9 @@ const BROKEN_OFF: &str = "sending the mail was broken off by an error in Reveill
 #[derive(Debug)]
 pub struct Email {
     mailer: Arc<Mailer>,
-    /// How long [`Email::check`] may take.
+    /// How long [`Email::try_session`] may take.
     timeout: Duration,
-    /// Reports of workers that [`Email::send`] did not wait for.
+    /// Reports of workers that [`Email::send_mails`] did not wait for.
     late: (UnboundedSender<WorkerReport<Finished>>, Mutex<UnboundedReceiver<WorkerReport<Finished>>>),
 }
 
@@ -132,21 +164,10 @@ impl Email {
         })
     }
 
-    /// How many mails it is best given now; zero: all of its connections are busy.
-    pub fn batch(&self) -> usize {
-        self.mailer.pool.free().saturating_mul(MAILS_A_CONNECTION)
-    }
-
-    /// How long a mail takes at the longest, over one session.
-    pub fn send_timeout(&self) -> Duration {
-        let StepLimits { connect, command, data } = self.mailer.pool.server().limits;
-        connect.saturating_add(command.saturating_mul(COMMANDS)).saturating_add(data)
-    }
-
     /// Sends a mail for each delivery, over as many connections as are free. What is still being sent after
     /// [`BATCH_TIME`] is [`Outcome::InFlight`], and what was not begun by then [`Outcome::NotAttempted`]: a slow
     /// session holds no other mail up.
-    pub async fn send(&self, deliveries: &[ClaimedDelivery]) -> Vec<Outcome> {
+    async fn send_mails(&self, deliveries: &[ClaimedDelivery]) -> Vec<Outcome> {
         let batch =
             Arc::new(MailBatch { deliveries: deliveries.to_vec(), next: AtomicUsize::new(0), down: OnceLock::new() });
         let (tell, mut told) = mpsc::unbounded_channel();
@@ -188,8 +209,9 @@ impl Email {
         outcomes.into_iter().enumerate().map(|(index, outcome)| outcome.unwrap_or_else(|| left(index))).collect()
     }
 
-    /// Waits for what [`Email::send`] did not wait for: outcomes, or none when a connection is free for other mails.
-    pub async fn finished(&self) -> Vec<Finished> {
+    /// Waits for what [`Email::send_mails`] did not wait for: outcomes, or none when a connection is free for other
+    /// mails.
+    async fn next_finished(&self) -> Vec<Finished> {
         let mut late = self.late.1.lock().await;
         let mut finished = Vec::new();
         let mut report = late.recv().await;
@@ -202,29 +224,51 @@ impl Email {
         finished
     }
 
-    /// The versions of the password's file and of the certificate authorities'.
-    pub fn files(&self) -> FileStamps {
-        self.mailer.pool.server().files()
-    }
-
-    /// Whether the password and the certificate authorities are there; nothing is connected.
-    ///
-    /// # Errors
-    /// When they are not.
-    pub fn ready(&self) -> Result<(), SinkError> {
-        self.mailer.pool.server().ready().map(drop).map_err(|error| SinkError(error.into_response()))
-    }
-
     /// Logs in, begins a mail as if one were to be sent, and says how that went.
     ///
     /// # Errors
     /// When no mail could be sent now.
-    pub async fn check(&self) -> Result<String, SinkError> {
+    async fn try_session(&self) -> Result<String, SinkError> {
         let (server, from) = (self.mailer.pool.server(), &self.mailer.builder.from.email);
         let silent = |_| SmtpError::Down(format!("{} did not answer in time", server.name()));
         let checked = timeout(self.timeout, self.mailer.check()).await.map_err(silent).flatten();
         checked.map_err(|error| SinkError(error.into_response()))?;
         Ok(format!("{}, and takes mails from {from}", server.greeted()))
+    }
+}
+
+impl SinkDriver for Email {
+    fn send<'a>(&'a self, deliveries: &'a [ClaimedDelivery]) -> Sending<'a, Vec<Outcome>> {
+        Box::pin(self.send_mails(deliveries))
+    }
+
+    fn check(&self) -> Sending<'_, Result<String, SinkError>> {
+        Box::pin(self.try_session())
+    }
+
+    /// Whether the password and the certificate authorities are there; nothing is connected.
+    fn ready(&self) -> Result<(), SinkError> {
+        self.mailer.pool.server().ready().map(drop).map_err(|error| SinkError(error.into_response()))
+    }
+
+    /// How many mails it is best given now; zero: all of its connections are busy.
+    fn batch(&self) -> usize {
+        self.mailer.pool.free().saturating_mul(MAILS_A_CONNECTION)
+    }
+
+    /// How long a mail takes at the longest, over one session.
+    fn send_timeout(&self) -> Option<Duration> {
+        let StepLimits { connect, command, data } = self.mailer.pool.server().limits;
+        Some(connect.saturating_add(command.saturating_mul(COMMANDS)).saturating_add(data))
+    }
+
+    /// The versions of the password's file and of the certificate authorities'.
+    fn files(&self) -> FileStamps {
+        self.mailer.pool.server().files()
+    }
+
+    fn finished(&self) -> Sending<'_, Vec<Finished>> {
+        Box::pin(self.next_finished())
     }
 }
 

@@ -10,10 +10,54 @@ use std::time::Duration;
 
 use tokio::sync::Mutex;
 
-use super::ndjson::{NdjsonBatch, apart, write};
-use super::render::Renderer;
-use super::sink::{ClaimedDelivery, Outcome, SinkError};
-use crate::access::{self, Need, give_to_owner_of};
+use super::ndjson::{NdjsonBatch, apart, unless_it_ends, write};
+use super::{
+    ClaimedDelivery, Outcome, Sending, SinkConfig, SinkContext, SinkDriver, SinkError, SinkKind, SinkSettings,
+};
+use crate::access::{self, Need, User, folder_of, give_to_owner_of};
+use crate::delivery::deadline::SendDeadline;
+use crate::delivery::render::{JsonFormat, Renderer};
+use crate::tables::{Section, value};
+
+/// The sink `file`.
+pub const KIND: SinkKind = SinkKind { name: "file", actions: &[], read: |section| Some(Arc::new(read(section)?)) };
+
+/// `kind = "file"`
+#[derive(Clone, Debug)]
+pub struct FileSettings {
+    /// The file that lines are appended to.
+    pub path: PathBuf,
+    /// How a line is written.
+    pub format: JsonFormat,
+}
+
+fn read(section: &Section<'_>) -> Option<FileSettings> {
+    let format = JsonFormat::read(section);
+    let path = section.path(&section.required("path", value::string)?);
+    Some(FileSettings { path, format })
+}
+
+impl SinkSettings for FileSettings {
+    fn kind(&self) -> &'static str {
+        KIND.name
+    }
+
+    fn open(&self, config: &SinkConfig, context: &SinkContext) -> Result<Box<dyn SinkDriver>, SinkError> {
+        let renderer = Renderer::new(self.format, context.zones.clone());
+        Ok(Box::new(LineFile::new(&self.path, renderer, config.timeout, context.deadline.clone())))
+    }
+
+    fn appends_to(&self) -> Option<&Path> {
+        Some(&self.path)
+    }
+
+    fn denied(&self, user: &User) -> Option<String> {
+        match self.path.exists() {
+            true => access::lacking(user, &self.path, Need::Write, true),
+            false => access::lacking(user, folder_of(&self.path), Need::Create, true),
+        }
+    }
+}
 
 /// What every line begins with.
 const BEGINNING: &[u8] = b"{\"event\":\"CalendarAlarm\"";
@@ -26,6 +70,7 @@ pub struct LineFile {
     path: PathBuf,
     renderer: Renderer,
     timeout: Duration,
+    deadline: SendDeadline,
     file: Arc<Mutex<Option<File>>>,
     /// To be opened anew before the next write.
     stale: Arc<AtomicBool>,
@@ -33,12 +78,13 @@ pub struct LineFile {
 
 impl LineFile {
     /// Lines go to the file at `path`, which is created (mode 0600) when the first is written.
-    pub fn new(path: &Path, renderer: Renderer, timeout: Duration) -> LineFile {
-        LineFile { path: path.to_owned(), renderer, timeout, file: Arc::default(), stale: Arc::default() }
+    pub fn new(path: &Path, renderer: Renderer, timeout: Duration, deadline: SendDeadline) -> LineFile {
+        let path = path.to_owned();
+        LineFile { path, renderer, timeout, deadline, file: Arc::default(), stale: Arc::default() }
     }
 
     /// Appends the batch by one write, and waits until the disk has it.
-    pub async fn send(&self, deliveries: &[ClaimedDelivery]) -> Vec<Outcome> {
+    async fn append(&self, deliveries: &[ClaimedDelivery]) -> Vec<Outcome> {
         let (path, batch, renderer) = (self.path.clone(), deliveries.to_vec(), self.renderer.clone());
         let stale = Arc::clone(&self.stale);
         apart(&self.file, self.timeout, &self.path.display().to_string(), deliveries.len(), move |file| {
@@ -51,24 +97,31 @@ impl LineFile {
     }
 
     /// Says whether lines could be appended now; creates nothing.
-    ///
-    /// # Errors
-    /// When the file, or the folder that it would be created in, cannot be written.
-    pub fn check(&self) -> Result<String, SinkError> {
+    fn try_open(&self) -> Result<String, SinkError> {
         let path = self.path.display();
         match options().create(false).open(&self.path).and_then(regular) {
             Ok(file) => Ok(format!("appends to {path}, now {} octets", file.metadata().map_or(0, |m| m.len()))),
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                rustix::fs::access(folder(&self.path), rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK)
+                rustix::fs::access(folder_of(&self.path), rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK)
                     .map_err(|errno| SinkError(unusable(&self.path, &errno.into())))?;
                 Ok(format!("will create {path}"))
             }
             Err(error) => Err(SinkError(unusable(&self.path, &error))),
         }
     }
+}
+
+impl SinkDriver for LineFile {
+    fn send<'a>(&'a self, deliveries: &'a [ClaimedDelivery]) -> Sending<'a, Vec<Outcome>> {
+        Box::pin(unless_it_ends(&self.deadline, deliveries.len(), self.append(deliveries)))
+    }
+
+    fn check(&self) -> Sending<'_, Result<String, SinkError>> {
+        Box::pin(async { self.try_open() })
+    }
 
     /// Opens the file anew before the next write.
-    pub fn reopen(&self) {
+    fn reopen(&self) {
         self.stale.store(true, Ordering::Relaxed);
     }
 }
@@ -110,8 +163,8 @@ fn is_at(file: &File, path: &Path) -> bool {
 fn append(path: &Path) -> io::Result<File> {
     let mut file = match options().create_new(true).open(path) {
         Ok(file) => {
-            give_to_owner_of(folder(path), &file, path);
-            File::open(folder(path))?.sync_all()?;
+            give_to_owner_of(folder_of(path), &file, path);
+            File::open(folder_of(path))?.sync_all()?;
             return Ok(file);
         }
         Err(error) if error.kind() == ErrorKind::AlreadyExists => regular(options().open(path)?)?,
@@ -168,10 +221,6 @@ fn regular(file: File) -> io::Result<File> {
     }
 }
 
-fn folder(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
 /// A sentence about the file at `path`.
 fn unusable(path: &Path, error: &io::Error) -> String {
     let hint = match error.kind() {
@@ -179,7 +228,7 @@ fn unusable(path: &Path, error: &io::Error) -> String {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "; make room".to_owned(),
         ErrorKind::FileTooLarge => "; rotate it, or raise the limit on the size of files ('ulimit -f')".to_owned(),
         _ if path.exists() => access::hint(error, path, Need::Write, true),
-        _ => access::hint(error, folder(path), Need::Create, true),
+        _ => access::hint(error, folder_of(path), Need::Create, true),
     };
     format!("{} cannot be written: {error}{hint}", path.display())
 }

@@ -9,9 +9,9 @@ use lettre::message::header::{HeaderName, HeaderValue};
 use lettre::message::{Mailbox, Message, MultiPart};
 use sha2::{Digest, Sha256};
 
-use super::address;
 use super::content::MailContent;
 use crate::calendar::zone::Zones;
+use crate::delivery::address;
 use crate::delivery::render;
 use crate::delivery::routing::no_address;
 use crate::delivery::sink::Outcome;

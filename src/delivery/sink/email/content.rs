@@ -3,9 +3,9 @@
 
 use jiff::civil::{Date, DateTime};
 
-use super::address::bare;
 use super::phrases;
 use crate::calendar::zone::{Zone, Zones};
+use crate::delivery::address::bare;
 use crate::delivery::render;
 use crate::notification::Notification;
 use crate::time::UtcMillis;

@@ -8,7 +8,7 @@ use toml::de::DeValue;
 use super::section::{kind_of, nearest};
 
 /// A text that says something.
-pub(super) fn string(value: &DeValue<'_>) -> Result<String, String> {
+pub fn string(value: &DeValue<'_>) -> Result<String, String> {
     match value {
         DeValue::String(text) if text.trim().is_empty() => Err("is empty".to_owned()),
         DeValue::String(text) if text.contains(char::is_control) => Err("holds a control character".to_owned()),
@@ -18,7 +18,7 @@ pub(super) fn string(value: &DeValue<'_>) -> Result<String, String> {
 }
 
 /// A list of texts; one text alone is a list of one.
-pub(super) fn strings(value: &DeValue<'_>) -> Result<Vec<String>, String> {
+pub fn strings(value: &DeValue<'_>) -> Result<Vec<String>, String> {
     let DeValue::Array(items) = value else {
         return string(value).map(|one| vec![one]).map_err(|_| match value {
             DeValue::String(_) => "is empty".to_owned(),
@@ -34,7 +34,7 @@ pub(super) fn strings(value: &DeValue<'_>) -> Result<Vec<String>, String> {
 }
 
 /// `true` or `false`.
-pub(super) fn boolean(value: &DeValue<'_>) -> Result<bool, String> {
+pub fn boolean(value: &DeValue<'_>) -> Result<bool, String> {
     match value {
         DeValue::Boolean(value) => Ok(*value),
         other => Err(format!("is {} and must be true or false", kind_of(other))),
@@ -42,7 +42,7 @@ pub(super) fn boolean(value: &DeValue<'_>) -> Result<bool, String> {
 }
 
 /// A whole number from `least` to `most`.
-pub(super) fn number(least: u64, most: u64) -> impl FnOnce(&DeValue<'_>) -> Result<u64, String> {
+pub fn number(least: u64, most: u64) -> impl FnOnce(&DeValue<'_>) -> Result<u64, String> {
     move |value| match value {
         DeValue::Integer(digits) => match u64::from_str_radix(digits.as_str(), digits.radix()) {
             Ok(number) if (least..=most).contains(&number) => Ok(number),
@@ -53,12 +53,12 @@ pub(super) fn number(least: u64, most: u64) -> impl FnOnce(&DeValue<'_>) -> Resu
 }
 
 /// One of several words, in any letter case.
-pub(super) fn one_of<T: Copy>(words: &[(&'static str, T)]) -> impl FnOnce(&DeValue<'_>) -> Result<T, String> {
+pub fn one_of<T: Copy>(words: &[(&'static str, T)]) -> impl FnOnce(&DeValue<'_>) -> Result<T, String> {
     move |value| choose(&string(value)?, words)
 }
 
 /// The meaning of `word`, which must be one of `words`.
-pub(super) fn choose<T: Copy>(word: &str, words: &[(&'static str, T)]) -> Result<T, String> {
+pub fn choose<T: Copy>(word: &str, words: &[(&'static str, T)]) -> Result<T, String> {
     if let Some((_, meaning)) = words.iter().find(|(known, _)| known.eq_ignore_ascii_case(word)) {
         return Ok(*meaning);
     }
@@ -67,8 +67,16 @@ pub(super) fn choose<T: Copy>(word: &str, words: &[(&'static str, T)]) -> Result
     Err(format!("is '{word}' and must be one of {}; the nearest is '{near}'", known.join(", ")))
 }
 
+/// `words` as a sentence lists them: `stdout, file or email`.
+pub fn alternatives(words: &[&str]) -> String {
+    match words {
+        [first @ .., last] if !first.is_empty() => format!("{} or {last}", first.join(", ")),
+        words => words.concat(),
+    }
+}
+
 /// A duration of at least a second.
-pub(super) fn duration(value: &DeValue<'_>) -> Result<Duration, String> {
+pub fn duration(value: &DeValue<'_>) -> Result<Duration, String> {
     let DeValue::String(text) = value else {
         return Err(format!(
             "is {} and must be a duration in quotes: \"30s\", \"5m\", \"24h\", \"7d\"",

@@ -1,36 +1,35 @@
 //! The keys that name where a secret is kept.
 
-use super::load::ReadContext;
 use super::secret_ref::SecretRef;
 use super::section::Section;
 use super::value;
 
 /// The keys that name where a secret is kept.
 #[derive(Debug)]
-pub(super) struct Keys {
+pub struct Keys {
     /// What the secret would be called if it stood in the file, where it must not stand.
-    pub(super) plain: &'static str,
-    pub(super) file: &'static str,
-    pub(super) variable: &'static str,
-    pub(super) credential: &'static str,
+    pub plain: &'static str,
+    pub file: &'static str,
+    pub variable: &'static str,
+    pub credential: &'static str,
 }
 
-pub(super) const PASSWORD: Keys =
+pub const PASSWORD: Keys =
     Keys { plain: "password", file: "password_file", variable: "password_env", credential: "password_credential" };
 
-pub(super) const TOKEN: Keys =
+pub const TOKEN: Keys =
     Keys { plain: "token", file: "token_file", variable: "token_env", credential: "token_credential" };
 
 impl Keys {
     /// The first key of these that a section uses.
-    pub(super) fn named(&self, section: &Section<'_>) -> Option<&'static str> {
+    pub fn named(&self, section: &Section<'_>) -> Option<&'static str> {
         [self.file, self.variable, self.credential].into_iter().find(|key| section.has(key))
     }
 }
 
 /// Where the secret is that a section names, if it names one. A secret in the file itself, and several places for one,
 /// are reported; whether it can be read is seen when it is needed.
-pub(super) fn read(section: &Section<'_>, keys: &Keys, reader: &ReadContext<'_>) -> Option<SecretRef> {
+pub fn read(section: &Section<'_>, keys: &Keys) -> Option<SecretRef> {
     if section.has(keys.plain) {
         let hint = format!(
             "does not belong into this file: put it into a file of its own, mode 0600, and name that with {}",
@@ -47,7 +46,7 @@ pub(super) fn read(section: &Section<'_>, keys: &Keys, reader: &ReadContext<'_>)
     section.read(place, |written| {
         let written = value::string(written)?;
         match place {
-            _ if place == keys.file => Ok(SecretRef::file(place, reader.path(&written))),
+            _ if place == keys.file => Ok(SecretRef::file(place, section.path(&written))),
             _ if place == keys.variable => Ok(SecretRef::variable(place, written)),
             _ if written.contains('/') || written == ".." => {
                 Err(format!("is '{written}' and must be the bare name of a systemd credential"))

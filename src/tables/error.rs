@@ -11,7 +11,7 @@ pub struct ConfigError {
 
 impl ConfigError {
     /// Of `problems`, in the order of the file's lines.
-    pub(super) fn new(mut problems: Vec<Problem>) -> ConfigError {
+    pub fn new(mut problems: Vec<Problem>) -> ConfigError {
         problems.sort_by_key(|problem| problem.line);
         ConfigError { problems }
     }

@@ -17,10 +17,11 @@ use rustls::ClientConfig;
 use tokio::time::timeout;
 
 use super::message::Mail;
+use super::settings::SmtpSecurity;
 use super::stream::{MailEnd, SmtpStream};
 use super::trust::Trust;
-use crate::config::{SecretRef, SmtpSecurity};
 use crate::delivery::gate::FileStamps;
+use crate::tables::SecretRef;
 
 /// A mail server and how to log in.
 #[derive(Debug)]

@@ -1,14 +1,16 @@
 //! A batch of notifications as JSON lines, and writing them where it may block. Standard output and files share it.
 
 use std::fs::File;
+use std::future::Future;
 use std::io::{self, ErrorKind, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Mutex;
 
-use super::render::Renderer;
-use super::sink::{ClaimedDelivery, Outcome};
+use super::{ClaimedDelivery, Outcome};
+use crate::delivery::deadline::SendDeadline;
+use crate::delivery::render::Renderer;
 
 /// Deliveries as lines, one after the other, ready for one write.
 #[derive(Debug)]
@@ -77,6 +79,20 @@ pub fn write(file: &mut File, bytes: &[u8]) -> Result<(), (usize, io::Error)> {
     Ok(())
 }
 
+/// The outcomes of `sending`, which is one write of `count` deliveries; when all sending has to end before it is over,
+/// none of them was tried: how far it has come is not known then.
+pub async fn unless_it_ends(
+    deadline: &SendDeadline,
+    count: usize,
+    sending: impl Future<Output = Vec<Outcome>>,
+) -> Vec<Outcome> {
+    tokio::select! {
+        biased;
+        outcomes = sending => outcomes,
+        () = deadline.reached() => vec![Outcome::NotAttempted; count],
+    }
+}
+
 /// Runs `job`, which may block and answers for `count` deliveries, on a thread of its own with `state` locked, one job
 /// after the other. After `limit` the answer is that `name` is stuck; the job is then still running, and the next one
 /// waits for it.
@@ -103,7 +119,7 @@ pub async fn apart<S: Send + 'static>(
 mod tests {
     use super::*;
     use crate::calendar::zone::Zones;
-    use crate::config::JsonFormat;
+    use crate::delivery::render::JsonFormat;
     use crate::delivery::sink::samples::delivery;
 
     fn lines(jsons: &[&str]) -> NdjsonBatch {

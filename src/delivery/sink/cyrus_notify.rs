@@ -3,6 +3,7 @@
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::io::Errno;
@@ -11,9 +12,54 @@ use tokio::net::UnixDatagram;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 
-use super::deadline::SendDeadline;
-use super::render::Renderer;
-use super::sink::{ClaimedDelivery, Outcome, SinkError};
+use super::{
+    ClaimedDelivery, Outcome, Sending, SinkConfig, SinkContext, SinkDriver, SinkError, SinkKind, SinkSettings,
+};
+use crate::access::{self, Need, User};
+use crate::delivery::deadline::SendDeadline;
+use crate::delivery::render::{JsonFormat, Renderer};
+use crate::tables::{Section, value};
+
+/// The sink `cyrus-notify`.
+pub const KIND: SinkKind =
+    SinkKind { name: "cyrus-notify", actions: &[], read: |section| Some(Arc::new(read(section)?)) };
+
+/// What Cyrus' own configuration would name; its notifyd writes such notifications to the system log.
+const METHOD: &str = "log";
+
+/// `kind = "cyrus-notify"`
+#[derive(Clone, Debug)]
+pub struct CyrusNotifySettings {
+    /// The socket of the daemon.
+    pub path: PathBuf,
+    /// The first field of the datagram: what Cyrus' notifyd would dispatch on.
+    pub method: String,
+    /// How the message is written.
+    pub format: JsonFormat,
+}
+
+fn read(section: &Section<'_>) -> Option<CyrusNotifySettings> {
+    let format = JsonFormat::read(section);
+    let method = section.read("method", value::string).unwrap_or_else(|| METHOD.to_owned());
+    let path = section.path(&section.required("path", value::string)?);
+    Some(CyrusNotifySettings { path, method, format })
+}
+
+impl SinkSettings for CyrusNotifySettings {
+    fn kind(&self) -> &'static str {
+        KIND.name
+    }
+
+    fn open(&self, config: &SinkConfig, context: &SinkContext) -> Result<Box<dyn SinkDriver>, SinkError> {
+        let renderer = Renderer::new(self.format, context.zones.clone());
+        let deadline = context.deadline.clone();
+        Ok(Box::new(CyrusNotify::new(&self.path, &self.method, renderer, config.timeout, deadline)))
+    }
+
+    fn denied(&self, user: &User) -> Option<String> {
+        access::lacking(user, &self.path, Need::Write, false)
+    }
+}
 
 /// What Linux keeps of a socket's send buffer for itself.
 const OVERHEAD: usize = 32;
@@ -30,6 +76,16 @@ pub struct CyrusNotify {
     timeout: Duration,
     deadline: SendDeadline,
     line: Mutex<Option<NotifySocket>>,
+}
+
+impl SinkDriver for CyrusNotify {
+    fn send<'a>(&'a self, deliveries: &'a [ClaimedDelivery]) -> Sending<'a, Vec<Outcome>> {
+        Box::pin(self.send_all(deliveries))
+    }
+
+    fn check(&self) -> Sending<'_, Result<String, SinkError>> {
+        Box::pin(async { self.try_connect() })
+    }
 }
 
 /// A connected socket.
@@ -58,7 +114,7 @@ impl CyrusNotify {
 
     /// Sends the batch, a datagram each, within the time limit. When the other side is gone or takes nothing, the rest
     /// of the batch is not tried.
-    pub async fn send(&self, deliveries: &[ClaimedDelivery]) -> Vec<Outcome> {
+    async fn send_all(&self, deliveries: &[ClaimedDelivery]) -> Vec<Outcome> {
         let deadline = Instant::now() + self.timeout;
         let mut line = self.line.lock().await;
         // Another daemon may have taken the place of the one that we are connected to, which may be there still.
@@ -84,10 +140,7 @@ impl CyrusNotify {
     }
 
     /// Says whether somebody listens; sends nothing.
-    ///
-    /// # Errors
-    /// When nobody does.
-    pub fn check(&self) -> Result<String, SinkError> {
+    fn try_connect(&self) -> Result<String, SinkError> {
         self.connect().map_err(|error| SinkError(self.unusable(&error)))?;
         Ok(format!("somebody listens at {}", self.path.display()))
     }
@@ -173,7 +226,6 @@ impl CyrusNotify {
 mod tests {
     use super::*;
     use crate::calendar::zone::Zones;
-    use crate::config::JsonFormat;
     use crate::delivery::sink::samples::{delivery, melbourne};
     use crate::notification::Notification;
 
@@ -218,7 +270,7 @@ mod tests {
             matches!(gone.as_slice(), [Outcome::Retry { response, .. }] if response.starts_with("nobody listens")),
             "{gone:?}"
         );
-        assert!(sink.check().is_err());
+        assert!(sink.try_connect().is_err());
 
         std::fs::remove_file(&path).unwrap();
         let first = UnixDatagram::bind(&path).unwrap();

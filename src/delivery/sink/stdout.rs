@@ -9,15 +9,44 @@ use std::time::Duration;
 
 use tokio::sync::Mutex;
 
-use super::ndjson::{NdjsonBatch, apart, write};
-use super::render::Renderer;
-use super::sink::{ClaimedDelivery, Outcome, SinkError};
+use super::ndjson::{NdjsonBatch, apart, unless_it_ends, write};
+use super::{
+    ClaimedDelivery, Outcome, Sending, SinkConfig, SinkContext, SinkDriver, SinkError, SinkKind, SinkSettings,
+};
+use crate::delivery::deadline::SendDeadline;
+use crate::delivery::render::{JsonFormat, Renderer};
+
+/// The sink `stdout`.
+pub const KIND: SinkKind = SinkKind {
+    name: "stdout",
+    actions: &[],
+    read: |section| Some(Arc::new(StdoutSettings { format: JsonFormat::read(section) })),
+};
+
+/// `kind = "stdout"`
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StdoutSettings {
+    /// How a line is written.
+    pub format: JsonFormat,
+}
+
+impl SinkSettings for StdoutSettings {
+    fn kind(&self) -> &'static str {
+        KIND.name
+    }
+
+    fn open(&self, config: &SinkConfig, context: &SinkContext) -> Result<Box<dyn SinkDriver>, SinkError> {
+        let renderer = Renderer::new(self.format, context.zones.clone());
+        Ok(Box::new(Stdout::open(renderer, config.timeout, context.deadline.clone())?))
+    }
+}
 
 /// Standard output, or whatever takes its place.
 #[derive(Debug)]
 pub struct Stdout {
     renderer: Renderer,
     timeout: Duration,
+    deadline: SendDeadline,
     discards: bool,
     output: Arc<Mutex<Output>>,
 }
@@ -34,32 +63,42 @@ impl Stdout {
     ///
     /// # Errors
     /// When there is none.
-    pub fn open(renderer: Renderer, timeout: Duration) -> Result<Stdout, SinkError> {
+    pub fn open(renderer: Renderer, timeout: Duration, deadline: SendDeadline) -> Result<Stdout, SinkError> {
         let output = io::stdout().as_fd().try_clone_to_owned();
         let output = output.map_err(|error| SinkError(format!("standard output cannot be used: {error}")))?;
         let output = File::from(output);
         let discards = is_null(&output);
-        Ok(Stdout { discards, ..Stdout::to(output, renderer, timeout) })
-    }
-
-    /// Whether nobody will ever get what is written there. A closed standard output is `/dev/null` by now: Rust opens
-    /// that in its place, before anything else could be.
-    pub fn discards_output(&self) -> bool {
-        self.discards
+        Ok(Stdout { discards, deadline, ..Stdout::to(output, renderer, timeout) })
     }
 
     /// Lines go to `file`.
     fn to(file: File, renderer: Renderer, timeout: Duration) -> Stdout {
-        Stdout { renderer, timeout, discards: false, output: Arc::new(Mutex::new(Output { file, ragged: false })) }
+        let (deadline, output) = (SendDeadline::default(), Arc::new(Mutex::new(Output { file, ragged: false })));
+        Stdout { renderer, timeout, deadline, discards: false, output }
     }
 
     /// Writes the batch at once.
-    pub async fn send(&self, deliveries: &[ClaimedDelivery]) -> Vec<Outcome> {
+    async fn write(&self, deliveries: &[ClaimedDelivery]) -> Vec<Outcome> {
         let (batch, renderer) = (deliveries.to_vec(), self.renderer.clone());
         apart(&self.output, self.timeout, "standard output", deliveries.len(), move |output| {
             output.put(NdjsonBatch::of(&batch, &renderer))
         })
         .await
+    }
+}
+
+impl SinkDriver for Stdout {
+    fn send<'a>(&'a self, deliveries: &'a [ClaimedDelivery]) -> Sending<'a, Vec<Outcome>> {
+        Box::pin(unless_it_ends(&self.deadline, deliveries.len(), self.write(deliveries)))
+    }
+
+    fn check(&self) -> Sending<'_, Result<String, SinkError>> {
+        Box::pin(async { Ok("writes to standard output".to_owned()) })
+    }
+
+    /// A closed standard output is `/dev/null` by now: Rust opens that in its place, before anything else could be.
+    fn discards_output(&self) -> bool {
+        self.discards
     }
 }
 
@@ -94,7 +133,6 @@ mod tests {
 
     use super::*;
     use crate::calendar::zone::Zones;
-    use crate::config::JsonFormat;
     use crate::delivery::sink::samples::delivery;
 
     fn piped() -> (io::PipeReader, Stdout) {

@@ -1,0 +1,64 @@
+//! What reading a value of the configuration may need beside the value: its folder, the environment, time zones.
+
+use std::cell::OnceCell;
+use std::path::PathBuf;
+
+use toml::de::DeValue;
+
+use crate::calendar::zone::Zones;
+use crate::tables::{nearest, value};
+use crate::zoneinfo::ZoneinfoChoice;
+
+/// What reading a value may need beside the value.
+pub(super) struct ReadContext<'a> {
+    /// The folder of the file: what relative paths in it are relative to.
+    folder: PathBuf,
+    environment: &'a dyn Fn(&str) -> Option<String>,
+    /// Read when a zone is named.
+    zones: OnceCell<Zones>,
+}
+
+impl<'a> ReadContext<'a> {
+    /// For a file in `folder`; `environment` answers for the variables of the environment.
+    pub(super) fn new(folder: PathBuf, environment: &'a dyn Fn(&str) -> Option<String>) -> ReadContext<'a> {
+        ReadContext { folder, environment, zones: OnceCell::new() }
+    }
+
+    pub(super) fn path(&self, written: &str) -> PathBuf {
+        self.folder.join(written)
+    }
+
+    fn variable(&self, name: &str) -> Option<String> {
+        (self.environment)(name)
+    }
+
+    /// The id of a time zone that the database knows.
+    pub(super) fn zone(&self, value: &DeValue<'_>) -> Result<String, String> {
+        let written = value::string(value)?;
+        let zones = self.zones.get_or_init(|| Zones::load(&ZoneinfoChoice::Auto).unwrap_or_else(|_| Zones::bundled()));
+        if let Some(zone) = zones.resolve(&written, None, None) {
+            return Ok(zone.id().to_owned());
+        }
+        let ids: Vec<&str> = zones.ids().collect();
+        let near = nearest(&written, &ids).unwrap_or("UTC");
+        Err(format!("is '{written}', which is no time zone; the nearest is '{near}'"))
+    }
+
+    /// Which time zone database is used; it must be there.
+    pub(super) fn zoneinfo(&self, value: &DeValue<'_>) -> Result<ZoneinfoChoice, String> {
+        let written = value::string(value)?;
+        let choice = match ZoneinfoChoice::from(written.as_str()) {
+            ZoneinfoChoice::Folder(folder) => ZoneinfoChoice::Folder(self.folder.join(folder)),
+            choice => choice,
+        };
+        let zones = Zones::load(&choice).map_err(|why| format!("is '{written}': {why}"))?;
+        let _ = self.zones.set(zones);
+        Ok(choice)
+    }
+
+    /// Whose alarms they are where nothing says so: the login name.
+    pub(super) fn login(&self) -> String {
+        let named = |name| self.variable(name).filter(|login| !login.trim().is_empty());
+        named("USER").or_else(|| named("LOGNAME")).unwrap_or_else(|| "user".to_owned())
+    }
+}

@@ -1,0 +1,231 @@
+//! The keys of `kind = "email"`.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use toml::de::DeValue;
+
+use crate::delivery::sink::Recipients;
+use crate::tables::{SecretRef, Section, address, secret, value};
+
+const MAX_CONNECTIONS: usize = 4;
+/// The times that RFC 5321 gives a server (4.5.3.2): five minutes for a command, ten for the end of a mail. One that
+/// filters what it gets takes a while, and a mail that is given up too early is sent twice.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(5 * 60);
+const DATA_TIMEOUT: Duration = Duration::from_secs(10 * 60);
+/// Mails to one user within an hour: a meeting of many, where all of its attendees are written to, and more than
+/// anybody reads.
+const MAX_MAILS: usize = 500;
+
+/// `kind = "email"`
+#[derive(Clone, Debug)]
+pub struct EmailSettings {
+    pub host: String,
+    pub port: u16,
+    pub security: SmtpSecurity,
+    /// Username and password for AUTH.
+    pub login: Option<(String, SecretRef)>,
+    /// How we introduce ourselves to the server: a host's full name, or an address in brackets; none: the server's name
+    /// where that is a full one, else our address.
+    pub helo: Option<String>,
+    /// The From mailbox, checked.
+    pub from: String,
+    pub recipients: Recipients,
+    /// How many connections to the server may be open at once.
+    pub max_connections: usize,
+    /// How many mails a user may get within an hour; what comes above that waits.
+    pub max_mails_per_hour: usize,
+    /// How long the server may take to answer to a command (RFC 5321, 4.5.3.2).
+    pub command_timeout: Duration,
+    /// How long it may take to read a mail and to confirm it (RFC 5321, 4.5.3.2.6).
+    pub data_timeout: Duration,
+    /// PEM file of a further certificate authority to trust.
+    pub ca_file: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SmtpSecurity {
+    /// `smtps://`: TLS from the first octet.
+    Implicit,
+    /// `smtp://`: STARTTLS, required.
+    StartTls,
+    /// `smtp+plain://`: none, loopback only.
+    Plain,
+}
+
+/// Reads the keys; none where something is wrong, which is then reported.
+pub fn read(section: &Section<'_>) -> Option<EmailSettings> {
+    let server = section.required("url", smtp);
+    let password = secret::read(section, &secret::PASSWORD);
+    let from = section.required("from", mailbox);
+    let helo = section.read("helo", helo);
+    let recipients = section.read("recipients", recipients).unwrap_or(Recipients::Own);
+    let connections = section.read("max_connections", value::number(1, 100));
+    let mails = section.read("max_mails_per_hour", value::number(1, 1_000_000));
+    let command_timeout = section.read("command_timeout", value::duration).unwrap_or(COMMAND_TIMEOUT);
+    let data_timeout = section.read("data_timeout", value::duration).unwrap_or(DATA_TIMEOUT);
+    let ca_file = section.read("ca_file", value::string).map(|written| section.path(&written));
+    let server = server?;
+    if server.security == SmtpSecurity::Plain && ca_file.is_some() {
+        section.report("ca_file", "says whom to trust, but smtp+plain:// is without encryption");
+    }
+    let login = login(section, server.username, password);
+    Some(EmailSettings {
+        host: server.host,
+        port: server.port,
+        security: server.security,
+        login,
+        helo,
+        from: from?,
+        recipients,
+        max_connections: connections.and_then(|count| usize::try_from(count).ok()).unwrap_or(MAX_CONNECTIONS),
+        max_mails_per_hour: mails.and_then(|count| usize::try_from(count).ok()).unwrap_or(MAX_MAILS),
+        command_timeout,
+        data_timeout,
+        ca_file,
+    })
+}
+
+/// Where a mail server is, and who logs in.
+#[derive(Debug, PartialEq, Eq)]
+struct SmtpUrl {
+    host: String,
+    port: u16,
+    security: SmtpSecurity,
+    username: Option<String>,
+}
+
+/// Reads `smtps://user@host:465`, `smtp://host:587` or `smtp+plain://127.0.0.1:25`.
+fn smtp(value: &DeValue<'_>) -> Result<SmtpUrl, String> {
+    let written = value::string(value)?;
+    let url = address::url(&written, "smtps://HOST, or smtp://HOST for STARTTLS")?;
+    let (security, port) = match url.scheme() {
+        "smtps" => (SmtpSecurity::Implicit, 465),
+        "smtp" => (SmtpSecurity::StartTls, 587),
+        "smtp+plain" => (SmtpSecurity::Plain, 25),
+        other => return Err(format!("begins with {other}:// and must begin with smtps://, smtp:// or smtp+plain://")),
+    };
+    if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
+        return Err("must end after the host and the port".to_owned());
+    }
+    if security == SmtpSecurity::Plain && !address::is_loopback(&url) {
+        return Err("is without encryption, which is allowed to this machine only: use smtps:// or smtp://".to_owned());
+    }
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+    let username = Some(percent_decoded(url.username())?).filter(|name| !name.is_empty());
+    Ok(SmtpUrl { host, port: url.port().unwrap_or(port), security, username })
+}
+
+/// `%40` → `@`.
+fn percent_decoded(text: &str) -> Result<String, String> {
+    let mut octets = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, tail)) = rest.split_first() {
+        let escape = tail.get(..2).filter(|_| *first == b'%').and_then(|digits| std::str::from_utf8(digits).ok());
+        if let Some(octet) = escape.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            octets.push(octet);
+            rest = tail.get(2..).unwrap_or_default();
+        } else {
+            octets.push(*first);
+            rest = tail;
+        }
+    }
+    let decoded = String::from_utf8(octets).map_err(|_| "holds a user that is not UTF-8".to_owned())?;
+    if decoded.contains(char::is_control) {
+        Err("holds a user with a control character".to_owned())
+    } else {
+        Ok(decoded)
+    }
+}
+
+/// A mailbox, `Calendar <calendar@example.org>`.
+fn mailbox(value: &DeValue<'_>) -> Result<String, String> {
+    let written = value::string(value)?;
+    match lettre::message::Mailbox::from_str(&written) {
+        Ok(mailbox) => Ok(mailbox.to_string()),
+        Err(_) => Err(format!("is '{written}', which is no mailbox such as Calendar <calendar@example.org>")),
+    }
+}
+
+/// How a host introduces itself (RFC 5321, 4.1.1.1): its full name, or its address in brackets.
+fn helo(value: &DeValue<'_>) -> Result<String, String> {
+    let written = value::string(value)?;
+    let is_label = |label: &str| {
+        !label.is_empty() && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') && !label.starts_with('-')
+    };
+    let is_name = written.contains('.') && written.split('.').all(is_label);
+    let address = written.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let is_address = address.is_some_and(|address| match address.strip_prefix("IPv6:") {
+        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+        None => address.parse::<Ipv4Addr>().is_ok(),
+    });
+    if is_name || is_address {
+        return Ok(written);
+    }
+    Err(format!(
+        "is '{written}' and must be a full host name (mail.example.org) or an address in brackets ([192.0.2.1])"
+    ))
+}
+
+/// Username and password belong together.
+fn login(section: &Section<'_>, username: Option<String>, password: Option<SecretRef>) -> Option<(String, SecretRef)> {
+    match (&username, secret::PASSWORD.named(section)) {
+        (Some(_), None) => section.report("url", "names a user, but there is no password: add password_file"),
+        (None, Some(place)) => section.report(place, "is given, but the url names no user: smtps://USER@HOST"),
+        _ => {}
+    }
+    username.zip(password)
+}
+
+fn recipients(value: &DeValue<'_>) -> Result<Recipients, String> {
+    if let DeValue::String(word) = value {
+        let words = [("own", Recipients::Own), ("attendees", Recipients::Attendees)];
+        if let Some((_, recipients)) = words.into_iter().find(|(known, _)| *known == word.as_ref()) {
+            return Ok(recipients);
+        }
+        if !word.contains('@') {
+            return Err(format!("is '{word}' and must be own, attendees or a list of addresses"));
+        }
+    }
+    address::emails(value).map(Recipients::List)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(written: &str) -> DeValue<'_> {
+        DeValue::String(written.into())
+    }
+
+    #[test]
+    fn mail_servers() {
+        let server = smtp(&text("smtps://mary%40example.org@mail.example.org")).unwrap();
+        assert_eq!(
+            (server.host.as_str(), server.port, server.security),
+            ("mail.example.org", 465, SmtpSecurity::Implicit)
+        );
+        assert_eq!(server.username.as_deref(), Some("mary@example.org"));
+        let server = smtp(&text("smtp://mail.example.org:2587")).unwrap();
+        assert_eq!((server.port, server.security, server.username), (2587, SmtpSecurity::StartTls, None));
+        for here in ["smtp+plain://localhost", "smtp+plain://127.0.0.7:2525", "smtp+plain://[::1]:25"] {
+            assert_eq!(smtp(&text(here)).unwrap().security, SmtpSecurity::Plain);
+        }
+        assert_eq!(smtp(&text("smtp+plain://[::1]:25")).unwrap().host, "::1");
+        for wrong in [
+            "smtp+plain://mail.example.org",
+            "smtp+plain://localhost.example.org",
+            "imap://x",
+            "mail.example.org",
+            "smtps://",
+            "smtps://a:b@c",
+            "smtps://host/path",
+            "smtps://host:99999",
+        ] {
+            assert!(smtp(&text(wrong)).is_err(), "{wrong}");
+        }
+        assert!(!smtp(&text("smtps://a:hunter2@c")).unwrap_err().contains("hunter2"));
+    }
+}

@@ -1,0 +1,19 @@
+//! Reading the tables of a TOML file with every key's line at hand: what is wrong is reported, each in a sentence that
+//! names the file, the line and the key. It knows no setting: those of the program are in `config`, those of each kind
+//! of sink are with the sink.
+//!
+//! * [`Section`]: a table; [`Diagnostics`]: what was found wrong.
+//! * [`value`], [`address`], [`names`]: single values.
+//! * [`secret`]: the keys that say where a secret is; [`SecretRef`]: reading it there.
+
+pub mod address;
+mod error;
+pub mod names;
+pub mod secret;
+mod secret_ref;
+mod section;
+pub mod value;
+
+pub use error::{ConfigError, Problem};
+pub use secret_ref::{FileStamp, MAX_SECRET, Secret, SecretError, SecretRef};
+pub use section::{Diagnostics, Section, nearest};
