@@ -5,7 +5,6 @@ pub mod printer;
 
 mod alarms;
 mod backup;
-mod bench;
 mod calendars;
 mod check;
 mod common;
@@ -91,7 +90,6 @@ enum Command {
     Restore(restore::Args),
     TestSink(test_sink::Args),
     Zones(zones::Args),
-    Bench(bench::Args),
     Completions(completions::Args),
     Man(man::Args),
 }
@@ -154,7 +152,6 @@ fn dispatch(command: Command, context: &mut Context) -> anyhow::Result<ExitStatu
         Command::Restore(args) => restore::run(&args, context),
         Command::TestSink(args) => test_sink::run(&args, context),
         Command::Zones(args) => zones::run(&args, context),
-        Command::Bench(args) => bench::run(&args, context),
         Command::Completions(args) => completions::run(&args, context),
         Command::Man(args) => man::run(&args, context),
     }

@@ -1,14 +1,14 @@
-//! `reveille bench`: small runs go through, and what they print adds up.
+//! `reveille-bench`: small runs go through, and what they print adds up.
 
 use std::process::Command;
 
 use serde_json::Value;
 
-/// Runs `reveille bench` with `arguments` in an empty folder; its figures, and a check that nothing is left there.
+/// Runs `reveille-bench` with `arguments` in an empty folder; its figures, and a check that nothing is left there.
 fn figures(arguments: &[&str]) -> Vec<Value> {
     let folder = tempfile::tempdir().unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_reveille"));
-    command.arg("bench").args(arguments).args(["--json", "--folder"]).arg(folder.path());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_reveille-bench"));
+    command.args(arguments).args(["--json", "--folder"]).arg(folder.path());
     let output = command.output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");

@@ -28,7 +28,6 @@ const COMMANDS: &[&str] = &[
     "restore",
     "test-sink",
     "zones",
-    "bench",
     "completions",
     "man",
 ];

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::Context as _;
 
-use super::super::common::block_on;
-use crate::ledger::Inspector;
+use super::block_on;
+use reveille::ledger::Inspector;
 
 /// Where a run sends its alarms.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]

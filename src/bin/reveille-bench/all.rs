@@ -1,13 +1,13 @@
-//! `reveille bench all`: every run, one table.
+//! `reveille-bench all`: every run, one table.
 
 use std::fs;
 use std::path::Path;
 
-use super::super::Context;
-use super::super::printer::ExitStatus;
+use super::Context;
 use super::site::Outlet;
 use super::table::{self, Figure};
 use super::{edit, fire, idle, intake, mixed, restart};
+use reveille::cli::printer::ExitStatus;
 
 /// Every run, as a Markdown table
 #[derive(Clone, Debug, Default, clap::Args)]

@@ -1,18 +1,18 @@
-//! `reveille bench intake`: a store that is seen for the first time.
+//! `reveille-bench intake`: a store that is seen for the first time.
 
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::super::Context;
-use super::super::common::block_on;
-use super::child::{Daemon, own_use};
+use super::Context;
+use super::block_on;
+use super::child::{DaemonProcess, own_use};
 use super::counted;
-use super::server::Server;
+use super::server::CalendarServer;
 use super::site::{Outlet, Site};
 use super::synthetic::{Generator, file};
 use super::table::Figure;
-use crate::ledger;
+use reveille::ledger;
 
 /// How long the daemon may take.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -50,7 +50,8 @@ pub(super) fn measure(args: &Args, parent: &Path, context: &mut Context) -> anyh
     let site = Site::new(parent)?;
     let (generator, now) = (Generator::new(2), context.clock.now());
     let texts: Vec<String> = (0..count).map(|n| generator.mixed(n, now)).collect();
-    let server = Some(args.store).filter(|store| *store == Store::Caldav).map(|_| Server::start(&texts)).transpose()?;
+    let server =
+        Some(args.store).filter(|store| *store == Store::Caldav).map(|_| CalendarServer::start(&texts)).transpose()?;
     let (source, name) = match &server {
         Some(server) => (server.source(), "server"),
         None => (site.directory("calendar")?, "calendar"),
@@ -63,7 +64,7 @@ pub(super) fn measure(args: &Args, parent: &Path, context: &mut Context) -> anyh
     site.configure(&source, Outlet::File)?;
     context.printer.note(format!("{run}: taking them in"));
     let began = Instant::now();
-    let mut daemon = Daemon::start(&site.config())?;
+    let mut daemon = DaemonProcess::start(&site.config())?;
     daemon.wait((Duration::from_millis(50), PATIENCE), || Ok(site.has_synced(name)))?;
     let (took, used, (_, memory)) = (began.elapsed(), daemon.used(), daemon.memory());
     daemon.stop()?;

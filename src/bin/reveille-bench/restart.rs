@@ -1,4 +1,4 @@
-//! `reveille bench restart`: from the start of the program to the first alarm, with a full ledger.
+//! `reveille-bench restart`: from the start of the program to the first alarm, with a full ledger.
 
 use std::fs;
 use std::path::Path;
@@ -6,17 +6,17 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::super::Context;
-use super::super::common::block_on;
-use super::child::Daemon;
+use super::Context;
+use super::block_on;
+use super::child::DaemonProcess;
 use super::fill;
-use super::server::Server;
+use super::server::CalendarServer;
 use super::site::{Outlet, Site};
 use super::synthetic::Generator;
 use super::table::Figure;
 use super::{counted, quantile};
-use crate::ledger::{self, Inspector};
-use crate::time::UtcMillis;
+use reveille::ledger::{self, Inspector};
+use reveille::time::UtcMillis;
 
 /// How long the daemon may take.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -38,7 +38,7 @@ pub(super) struct Args {
 pub(super) fn measure(args: &Args, parent: &Path, context: &mut Context) -> anyhow::Result<Vec<Figure>> {
     let run = format!("restart: {} armed", counted(args.objects));
     let site = Site::new(parent)?;
-    let server = Server::start(&[])?;
+    let server = CalendarServer::start(&[])?;
     site.configure(&server.source(), Outlet::File)?;
     context.printer.note(format!("{run}: filling a ledger"));
     let (generator, began) = (Generator::new(3), Instant::now());
@@ -84,7 +84,7 @@ fn arm_one(site: &Site, n: u64, context: &mut Context) -> anyhow::Result<UtcMill
 fn start(site: &Site, number: u64) -> anyhow::Result<(Duration, Option<u64>)> {
     let rang = || fs::read(site.alarms()).map_or(0, |text| text.iter().filter(|octet| **octet == b'\n').count() as u64);
     let began = Instant::now();
-    let mut daemon = Daemon::start(&site.config())?;
+    let mut daemon = DaemonProcess::start(&site.config())?;
     daemon.wait((Duration::from_millis(1), PATIENCE), || Ok(rang() > number))?;
     let took = began.elapsed();
     let (_, most) = daemon.memory();

@@ -1,21 +1,21 @@
-//! `reveille bench fire`: many alarms due in the same second.
+//! `reveille-bench fire`: many alarms due in the same second.
 
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::super::Context;
-use super::super::common::block_on;
-use super::child::{Daemon, Used, own_use};
+use super::Context;
+use super::block_on;
+use super::child::{DaemonProcess, Used, own_use};
 use super::fill;
 use super::receiver::{self, Receiver};
-use super::server::Server;
+use super::server::CalendarServer;
 use super::site::{Outlet, Site};
 use super::synthetic::Generator;
 use super::table::Figure;
 use super::{counted, quantile};
-use crate::ledger;
-use crate::time::UtcMillis;
+use reveille::ledger;
+use reveille::time::UtcMillis;
 
 /// How long the alarms may take.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -42,12 +42,12 @@ pub(super) fn measure(args: &Args, parent: &Path, context: &mut Context) -> anyh
     let kind = if args.series { "daily series" } else { "events" };
     let run = format!("fire: {} {kind} to {}", counted(args.alarms.into()), args.sink.name());
     let site = Site::new(parent)?;
-    let server = Server::start(&[])?;
+    let server = CalendarServer::start(&[])?;
     site.configure(&server.source(), args.sink)?;
     let receiver = Some(args.sink).filter(|sink| *sink == Outlet::CyrusNotify);
     let receiver = receiver.map(|_| Receiver::bind(&site.socket())).transpose()?;
     let due = arm(args, &site, context)?;
-    let mut daemon = Daemon::start(&site.config())?;
+    let mut daemon = DaemonProcess::start(&site.config())?;
     let before = settled_use(&mut daemon, due, context)?;
     let total = args.alarms as usize;
     // Looking into the ledger would slow it down: what the sink has got is looked at from outside.
@@ -89,7 +89,7 @@ fn arm(args: &Args, site: &Site, context: &mut Context) -> anyhow::Result<UtcMil
 }
 
 /// What the daemon has used when everything is staged: shortly before it is due.
-fn settled_use(daemon: &mut Daemon, due: UtcMillis, context: &mut Context) -> anyhow::Result<Used> {
+fn settled_use(daemon: &mut DaemonProcess, due: UtcMillis, context: &mut Context) -> anyhow::Result<Used> {
     let left = due.0 - context.clock.now().0;
     anyhow::ensure!(left > 0, "the ledger was filled only {} ms after its alarms were due: take fewer", -left);
     context.printer.note(format!("due in {} ms", left));

@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
-use super::super::Context;
-use super::super::printer::{PrintError, Style, Table};
+use super::Context;
 use super::counted;
+use reveille::cli::printer::{PrintError, Style, Table};
 
 /// One measured figure.
 #[derive(Clone, Debug, Serialize)]

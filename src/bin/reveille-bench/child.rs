@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 
 /// A running daemon; killed when it is dropped.
 #[derive(Debug)]
-pub(super) struct Daemon {
+pub(super) struct DaemonProcess {
     child: Child,
 }
 
@@ -22,11 +22,11 @@ pub(super) struct Used {
     pub(super) sleeps: u64,
 }
 
-impl Daemon {
+impl DaemonProcess {
     /// Starts this very program on the configuration `config`; its log goes to a file beside it.
-    pub(super) fn start(config: &Path) -> anyhow::Result<Daemon> {
+    pub(super) fn start(config: &Path) -> anyhow::Result<DaemonProcess> {
         let child = command(config, &[])?.spawn().context("the daemon cannot be started")?;
-        Ok(Daemon { child })
+        Ok(DaemonProcess { child })
     }
 
     /// Lets this program make one pass over the sources of `config`.
@@ -76,7 +76,7 @@ impl Daemon {
     }
 }
 
-impl Drop for Daemon {
+impl Drop for DaemonProcess {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();

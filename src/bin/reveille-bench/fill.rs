@@ -7,17 +7,17 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
-use super::super::Context;
-use super::child::Daemon;
+use super::Context;
+use super::child::DaemonProcess;
 use super::synthetic::file;
 use super::{counted, site::Site};
-use crate::calendar::zone::Zones;
-use crate::config::{self, Config, Overrides};
-use crate::delivery::routing::Routing;
-use crate::firing::Renderer;
-use crate::ingest::{Job, Past, Planner};
-use crate::ledger::{CalendarRow, Ledger, Planned, PlannedObject};
-use crate::time::UtcMillis;
+use reveille::calendar::zone::Zones;
+use reveille::config::{self, Config, Overrides};
+use reveille::delivery::routing::Routing;
+use reveille::firing::Renderer;
+use reveille::ingest::{Job, Past, Planner};
+use reveille::ledger::{CalendarRow, Ledger, Planned, PlannedObject};
+use reveille::time::UtcMillis;
 
 /// Objects in one transaction: few flushes of the disk, and no more in memory than that.
 const CHUNK: u64 = 10_000;
@@ -40,7 +40,7 @@ pub(super) struct Fill {
 /// # Errors
 /// Those of the configuration and the ledger, and of `work`.
 pub(super) fn filling<T>(site: &Site, work: impl AsyncFnOnce(&Fill) -> anyhow::Result<T>) -> anyhow::Result<T> {
-    Daemon::once(&site.config())?;
+    DaemonProcess::once(&site.config())?;
     let config = read(&site.config())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {

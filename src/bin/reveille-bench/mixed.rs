@@ -1,21 +1,21 @@
-//! `reveille bench mixed`: alarms ring steadily while calendars change.
+//! `reveille-bench mixed`: alarms ring steadily while calendars change.
 
 use std::fs;
 use std::path::Path;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use super::super::Context;
-use super::super::common::block_on;
-use super::child::Daemon;
+use super::Context;
+use super::block_on;
+use super::child::DaemonProcess;
 use super::fill;
-use super::server::Server;
+use super::server::CalendarServer;
 use super::site::{Outlet, Site};
 use super::synthetic::{Generator, file, uid};
 use super::table::Figure;
 use super::{counted, quantile};
-use crate::ledger;
-use crate::time::UtcMillis;
+use reveille::ledger;
+use reveille::time::UtcMillis;
 
 /// How long the daemon may take.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -46,7 +46,7 @@ pub(super) fn measure(args: &Args, parent: &Path, context: &mut Context) -> anyh
     let (rings, changes) = (u64::from(args.rings), u64::from(args.changes));
     let run = format!("mixed: {} alarms and {} changes a second", counted(rings), counted(changes));
     let site = Site::new(parent)?;
-    let server = Server::start(&[])?;
+    let server = CalendarServer::start(&[])?;
     site.configure(&server.source(), Outlet::File)?;
     let (generator, total) = (Generator::new(6), rings * u64::from(args.seconds));
     let edited = site.directory("edited")?;
@@ -65,7 +65,7 @@ pub(super) fn measure(args: &Args, parent: &Path, context: &mut Context) -> anyh
         Ok(due)
     })?;
     site.configure(&format!("{}{edited}", server.source()), Outlet::File)?;
-    let mut daemon = Daemon::start(&site.config())?;
+    let mut daemon = DaemonProcess::start(&site.config())?;
     daemon.wait((Duration::from_millis(20), PATIENCE), || Ok(site.has_synced("edited")))?;
     let left = due.0 - context.clock.now().0;
     anyhow::ensure!(left > 0, "the ledger was filled only {} ms after its first alarms were due: take fewer", -left);

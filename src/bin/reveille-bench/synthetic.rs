@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use crate::time::UtcMillis;
+use reveille::time::UtcMillis;
 
 const DAY: i64 = 86_400_000;
 
@@ -217,11 +217,11 @@ fn body(dice: &mut Dice, text: &mut String) {
 #[cfg(test)]
 mod tests {
     use super::{Generator, uid};
-    use crate::calendar::object::{Limits, Object};
-    use crate::calendar::plan::Plan;
-    use crate::calendar::surroundings::Surroundings;
-    use crate::calendar::zone::Zones;
-    use crate::time::UtcMillis;
+    use reveille::calendar::object::{Limits, Object};
+    use reveille::calendar::plan::Plan;
+    use reveille::calendar::surroundings::Surroundings;
+    use reveille::calendar::zone::Zones;
+    use reveille::time::UtcMillis;
 
     const NOW: UtcMillis = UtcMillis(1_795_382_222_000);
 

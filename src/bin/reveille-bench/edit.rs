@@ -1,18 +1,18 @@
-//! `reveille bench edit`: from the change of a file to its timer.
+//! `reveille-bench edit`: from the change of a file to its timer.
 
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::super::Context;
-use super::super::common::block_on;
-use super::child::Daemon;
+use super::Context;
+use super::block_on;
+use super::child::DaemonProcess;
 use super::site::{Outlet, Site};
 use super::synthetic::{Generator, file, uid};
 use super::table::Figure;
 use super::{counted, quantile};
-use crate::ledger;
-use crate::time::UtcMillis;
+use reveille::ledger;
+use reveille::time::UtcMillis;
 
 /// How long the daemon may take to read the folder, and for one edit.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -42,7 +42,7 @@ pub(super) fn measure(args: &Args, parent: &Path, context: &mut Context) -> anyh
     }
     site.configure(&source, Outlet::File)?;
     context.printer.note(format!("{run}: reading the folder"));
-    let mut daemon = Daemon::start(&site.config())?;
+    let mut daemon = DaemonProcess::start(&site.config())?;
     daemon.wait((Duration::from_millis(100), PATIENCE), || Ok(site.has_synced("calendar")))?;
     let (mut times, mut texts) = (Vec::new(), Vec::new());
     for edit in 0..edits {

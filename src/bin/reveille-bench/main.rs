@@ -1,14 +1,21 @@
-//! `reveille bench`: whole runs, measured. Each prints its figures beside a raw limit that is measured in the same run:
-//! the same octets through plain batched SQLite with the same durability, the same datagrams through a bare socket.
+//! `reveille-bench`: whole runs of Reveille, measured. Each prints its figures beside a raw limit that is measured in
+//! the same run: the same octets through plain batched SQLite with the same durability, the same datagrams through a
+//! bare socket.
 //!
 //! * `table` is what a run finds; `site` the folder, `child` the daemon that it works with; `synthetic` makes
 //!   calendars, `server` serves them over CalDAV, `fill` puts them into a ledger, `receiver` is the other end of a
 //!   socket.
 //! * One file a run.
+//!
+//! The daemon that is measured is this program itself: with `run` as its first argument it is `reveille run`.
 
+use std::future::Future;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
-use super::{Context, printer::ExitStatus};
+use clap::Parser as _;
+use reveille::cli::printer::{Color, ExitStatus, PrintError, Printer};
+use reveille::clock::Clock;
 
 mod all;
 mod child;
@@ -25,16 +32,33 @@ mod site;
 mod synthetic;
 mod table;
 
-/// Measure whole runs on this machine, each beside the raw limit of the same bytes
+/// Measure whole runs of Reveille on this machine, each beside the raw limit of the same bytes
 ///
 /// Without a run it does all of them and prints a table as Markdown.
-#[derive(Debug, clap::Args)]
-pub(super) struct Args {
+#[derive(Debug, clap::Parser)]
+#[command(name = "reveille-bench", version, max_term_width = 100)]
+struct Cli {
     #[command(subcommand)]
     run: Option<Run>,
     /// Where to work; a new folder is made there, and removed afterwards
     #[arg(long, default_value = ".", value_name = "DIR", global = true)]
     folder: PathBuf,
+    /// Print figures as JSON, one object a line
+    #[arg(long, global = true)]
+    json: bool,
+    /// Say errors only
+    #[arg(short, long, global = true)]
+    quiet: bool,
+    /// When to colour output
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    color: Color,
+}
+
+/// What a run works with.
+#[derive(Debug)]
+struct Context {
+    printer: Printer,
+    clock: Clock,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -48,9 +72,29 @@ enum Run {
     Mixed(mixed::Args),
 }
 
-pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<ExitStatus> {
-    let folder = args.folder.as_path();
-    let figures = match &args.run {
+fn main() -> ExitCode {
+    if std::env::args_os().nth(1).is_some_and(|first| first == "run") {
+        return reveille::cli::main();
+    }
+    let cli = Cli::parse();
+    let mut context = Context { printer: Printer::new(cli.json, cli.quiet, cli.color), clock: Clock::System };
+    let outcome = run(&cli, &mut context).and_then(|exit| {
+        context.printer.flush()?;
+        Ok(exit)
+    });
+    let exit = outcome.unwrap_or_else(|error| match error.downcast_ref() {
+        Some(PrintError::Closed) => ExitStatus::Success,
+        _ => {
+            context.printer.error(format!("{error:#}"));
+            ExitStatus::Failure
+        }
+    });
+    exit.into()
+}
+
+fn run(cli: &Cli, context: &mut Context) -> anyhow::Result<ExitStatus> {
+    let folder = cli.folder.as_path();
+    let figures = match &cli.run {
         None => return all::run(&all::Args::default(), folder, context),
         Some(Run::All(args)) => return all::run(args, folder, context),
         Some(Run::Intake(args)) => intake::measure(args, folder, context)?,
@@ -62,6 +106,11 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<ExitStat
     };
     table::print(&figures, context)?;
     Ok(ExitStatus::Success)
+}
+
+/// Waits for `work` on this thread.
+fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
 }
 
 /// The value below which `share` (0 to 1) of `sorted` lies; 0 where there is none.

@@ -1,12 +1,12 @@
-//! `reveille bench idle`: what a daemon costs that has nothing to do.
+//! `reveille-bench idle`: what a daemon costs that has nothing to do.
 
 use std::fs;
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use super::super::Context;
-use super::child::Daemon;
+use super::Context;
+use super::child::DaemonProcess;
 use super::counted;
 use super::site::{Outlet, Site};
 use super::synthetic::{Generator, file};
@@ -39,7 +39,7 @@ pub(super) fn measure(args: &Args, parent: &Path, context: &mut Context) -> anyh
         fs::write(site.at("calendar").join(file(n)), generator.due(n, now.plus(DAY + n as i64 * 60_000)))?;
     }
     site.configure(&source, Outlet::File)?;
-    let mut daemon = Daemon::start(&site.config())?;
+    let mut daemon = DaemonProcess::start(&site.config())?;
     daemon.wait((Duration::from_millis(100), PATIENCE), || Ok(site.has_synced("calendar")))?;
     context.printer.note(format!("{run}: watching"));
     thread::sleep(SETTLING);

@@ -17,17 +17,17 @@ const MAX_BODY: usize = 1 << 20;
 
 /// The running server; it stops when it is dropped.
 #[derive(Debug)]
-pub(super) struct Server {
+pub(super) struct CalendarServer {
     address: SocketAddr,
     stopping: Arc<AtomicBool>,
 }
 
-impl Server {
+impl CalendarServer {
     /// Serves a calendar of `texts`, on a port of its own.
     ///
     /// # Errors
     /// When loopback has no port left.
-    pub(super) fn start(texts: &[String]) -> std::io::Result<Server> {
+    pub(super) fn start(texts: &[String]) -> std::io::Result<CalendarServer> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?;
         let stopping = Arc::<AtomicBool>::default();
@@ -42,7 +42,7 @@ impl Server {
                 thread::spawn(move || serve(stream, &objects));
             }
         });
-        Ok(Server { address, stopping })
+        Ok(CalendarServer { address, stopping })
     }
 
     /// The calendar as a source of the configuration.
@@ -54,7 +54,7 @@ impl Server {
     }
 }
 
-impl Drop for Server {
+impl Drop for CalendarServer {
     fn drop(&mut self) {
         self.stopping.store(true, Ordering::SeqCst);
         // The listener waits for somebody to call.
@@ -65,7 +65,7 @@ impl Drop for Server {
 fn serve(stream: TcpStream, objects: &[String]) {
     let _ = stream.set_nodelay(true);
     let mut stream = BufReader::new(stream);
-    while let Some(request) = Request::read(&mut stream) {
+    while let Some(request) = HttpRequest::read(&mut stream) {
         let (status, body) = answer(&request, objects);
         let head = format!(
             "HTTP/1.1 {status}\r\nContent-Type: application/xml; charset=utf-8\r\nContent-Length: {}\r\n\r\n",
@@ -78,7 +78,7 @@ fn serve(stream: TcpStream, objects: &[String]) {
     }
 }
 
-struct Request {
+struct HttpRequest {
     method: String,
     path: String,
     /// The header Depth says 1.
@@ -86,9 +86,9 @@ struct Request {
     body: String,
 }
 
-impl Request {
+impl HttpRequest {
     /// The next request on the connection; none when there is none, or none that can be read.
-    fn read(stream: &mut BufReader<TcpStream>) -> Option<Request> {
+    fn read(stream: &mut BufReader<TcpStream>) -> Option<HttpRequest> {
         let mut line = String::new();
         stream.read_line(&mut line).ok().filter(|length| *length > 0)?;
         let mut words = line.split_ascii_whitespace().map(str::to_owned);
@@ -106,11 +106,11 @@ impl Request {
         }
         let mut body = vec![0; Some(length).filter(|length| *length <= MAX_BODY)?];
         stream.read_exact(&mut body).ok()?;
-        Some(Request { method, path, is_deep, body: String::from_utf8(body).ok()? })
+        Some(HttpRequest { method, path, is_deep, body: String::from_utf8(body).ok()? })
     }
 }
 
-fn answer(request: &Request, objects: &[String]) -> (&'static str, String) {
+fn answer(request: &HttpRequest, objects: &[String]) -> (&'static str, String) {
     match request.method.as_str() {
         _ if request.path != CALENDAR => ("404 Not Found", String::new()),
         "PROPFIND" if request.is_deep => ("207 Multi-Status", multistatus(&(calendar() + &members(objects)), false)),
