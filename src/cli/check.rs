@@ -7,17 +7,14 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
 
-use super::common::block_on;
+use super::common::{block_on, sink_context};
 use super::inventory::Inventory;
 use super::rights::{self, DaemonUser};
 use super::{Context, printer::ExitStatus, printer::Style, printer::Table};
 use crate::access::{self, Need};
-use crate::calendar::zone::Zones;
 use crate::clock::Clock;
 use crate::config::{self, Config, ConfigError, Overrides, Problem, SourceKind};
-use crate::delivery::deadline::SendDeadline;
 use crate::delivery::routing;
-use crate::delivery::sink::SinkContext;
 use crate::delivery::sink::registry::Sink;
 use crate::ledger::{Inspector, LedgerError};
 use crate::source::caldav::CaldavSource;
@@ -95,57 +92,60 @@ async fn look(config: &Config, offline: bool, clock: &Clock) -> anyhow::Result<V
     findings.push(finding("ledger", &config.ledger.display().to_string(), "sqlite", ledger(&config.ledger).await));
     let mut inventory = Inventory::default();
     for source in &config.sources {
-        let mut links = Vec::new();
-        let found = match &source.kind {
-            SourceKind::Directory { .. } => {
-                let (found, notes) = directory(source, config, clock, &mut inventory).await;
-                links = notes;
-                finding("source", &source.name, "directory", found)
-            }
-            SourceKind::Caldav(settings) => {
-                let caldav = CaldavSource::new(source, settings, &config.limits, clock.clone());
-                match caldav.and_then(|caldav| caldav.ready().map(|()| caldav)) {
-                    Ok(caldav) if offline => {
-                        inventory.met(caldav.user(), false);
-                        inventory.may_have_more_calendars();
-                        left_out("source", &source.name, "caldav")
-                    }
-                    Ok(caldav) => {
-                        finding("source", &source.name, "caldav", self::caldav(&caldav, &mut inventory).await)
-                    }
-                    Err(error) => {
-                        inventory.may_be_more();
-                        finding("source", &source.name, "caldav", Err(error.to_string()))
-                    }
-                }
-            }
-        };
-        findings.push(found);
-        findings.extend(links.into_iter().map(|link| warning("source", &source.name, link)));
+        findings.extend(of_source(source, config, offline, clock, &mut inventory).await);
     }
     findings.extend(inventory.warnings(config).into_iter().map(|(user, found)| warning("calendarUser", &user, found)));
     findings.extend(inventory.unmeant(config).into_iter().map(|(sink, found)| warning("sink", &sink, found)));
-    let sink_context = SinkContext {
-        clock: clock.clone(),
-        zones: Zones::load(&config.zoneinfo)?,
-        reader_zones: HashMap::new(),
-        default_zone: None,
-        max_reply_size: config.limits.max_reply_size,
-        deadline: SendDeadline::default(),
-        server_name: config.defaults.server_name.clone(),
-    };
-    for settings in &config.sinks {
-        let kind = settings.settings.kind();
-        findings.push(match Sink::open(settings, &sink_context) {
-            Ok(sink) if offline && settings.settings.needs_network() && sink.ready().is_ok() => {
-                left_out("sink", &settings.name, kind)
-            }
-            Ok(sink) => finding("sink", &settings.name, kind, sink.check().await.map_err(|error| error.to_string())),
-            Err(error) => finding("sink", &settings.name, kind, Err(error.to_string())),
-        });
-    }
+    findings.extend(of_sinks(config, offline, clock).await?);
     findings.extend(rights(config));
     findings.extend(routing::untaken(&config.sinks).into_iter().map(|(sink, found)| warning("sink", &sink, found)));
+    Ok(findings)
+}
+
+/// What a source says, and what is to be said of it besides.
+async fn of_source(
+    source: &config::SourceConfig,
+    config: &Config,
+    offline: bool,
+    clock: &Clock,
+    inventory: &mut Inventory,
+) -> Vec<Finding> {
+    let settings = match &source.kind {
+        SourceKind::Directory { .. } => {
+            let FolderCheck { found, notes } = directory(source, config, clock, inventory).await;
+            let notes = notes.into_iter().map(|note| warning("source", &source.name, note));
+            return std::iter::once(finding("source", &source.name, "directory", found)).chain(notes).collect();
+        }
+        SourceKind::Caldav(settings) => settings,
+    };
+    let caldav = CaldavSource::new(source, settings, &config.limits, clock.clone());
+    vec![match caldav.and_then(|caldav| caldav.ready().map(|()| caldav)) {
+        Ok(caldav) if offline => {
+            inventory.met(caldav.user(), false);
+            inventory.may_have_more_calendars();
+            left_out("source", &source.name, "caldav")
+        }
+        Ok(caldav) => finding("source", &source.name, "caldav", self::caldav(&caldav, inventory).await),
+        Err(error) => {
+            inventory.may_be_more();
+            finding("source", &source.name, "caldav", Err(error.to_string()))
+        }
+    }]
+}
+
+/// What each sink says.
+async fn of_sinks(config: &Config, offline: bool, clock: &Clock) -> anyhow::Result<Vec<Finding>> {
+    let sink_context = sink_context(config, clock)?;
+    let mut findings = Vec::new();
+    for sink in &config.sinks {
+        let (name, settings) = (&sink.name, &sink.settings);
+        let kind = settings.kind();
+        findings.push(match Sink::open(sink, &sink_context) {
+            Ok(sink) if offline && settings.needs_network() && sink.ready().is_ok() => left_out("sink", name, kind),
+            Ok(sink) => finding("sink", name, kind, sink.check().await.map_err(|error| error.to_string())),
+            Err(error) => finding("sink", name, kind, Err(error.to_string())),
+        });
+    }
     Ok(findings)
 }
 
@@ -238,14 +238,24 @@ async fn caldav(source: &CaldavSource, inventory: &mut Inventory) -> Result<Stri
     checked.complaint().map_or_else(|| Ok(checked.to_string()), Err)
 }
 
+/// What a folder says.
+#[derive(Debug)]
+struct FolderCheck {
+    found: Result<String, String>,
+    /// Links that are not followed, each a sentence.
+    notes: Vec<String>,
+}
+
 /// Reads a folder as the daemon would, and counts. Besides, links that are not followed.
 async fn directory(
     source: &config::SourceConfig,
     config: &Config,
     clock: &Clock,
     inventory: &mut Inventory,
-) -> (Result<String, String>, Vec<String>) {
-    let SourceKind::Directory { path, layout, .. } = &source.kind else { return (Ok(String::new()), Vec::new()) };
+) -> FolderCheck {
+    let SourceKind::Directory { path, layout, .. } = &source.kind else {
+        return FolderCheck { found: Ok(String::new()), notes: Vec::new() };
+    };
     let size = config.limits.objects.max_object_size;
     let directory = DirectorySource::new(source, (path, *layout), &source.login, size, clock.clone());
     let counter = Counter::default();
@@ -253,7 +263,7 @@ async fn directory(
         Ok(report) => report,
         Err(error) => {
             inventory.may_be_more();
-            return (Err(error.to_string()), Vec::new());
+            return FolderCheck { found: Err(error.to_string()), notes: Vec::new() };
         }
     };
     let found = counter.inventory.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -263,7 +273,7 @@ async fn directory(
         [] => Ok(format!("{} calendars, {} objects", report.calendars, counter.objects.load(Ordering::Relaxed))),
         faults => Err(faults.join("; ")),
     };
-    (found, report.notes)
+    FolderCheck { found, notes: report.notes }
 }
 
 /// Why nothing of a folder will ring.

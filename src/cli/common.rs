@@ -1,5 +1,6 @@
 //! What the listings share: which ledger they look into, and how instants and lengths of time are written for people.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::path::Path;
 
@@ -8,8 +9,12 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_s
 use serde::Deserialize;
 
 use super::Context;
+use crate::calendar::zone::Zones;
+use crate::clock::Clock;
 use crate::config::{Config, ConfigError, Overrides};
 use crate::daemon;
+use crate::delivery::deadline::SendDeadline;
+use crate::delivery::sink::SinkContext;
 use crate::ledger;
 use crate::time::UtcMillis;
 
@@ -26,6 +31,22 @@ impl LedgerArgs {
     pub(super) fn config(&self, context: &Context) -> Result<Config, ConfigError> {
         context.config(&Overrides { ledger: self.ledger.as_deref(), watch: &[] })
     }
+}
+
+/// What a sink needs that a command tries by itself.
+///
+/// # Errors
+/// When the time zone database cannot be read.
+pub(super) fn sink_context(config: &Config, clock: &Clock) -> anyhow::Result<SinkContext> {
+    Ok(SinkContext {
+        clock: clock.clone(),
+        zones: Zones::load(&config.zoneinfo)?,
+        server_name: config.defaults.server_name.clone(),
+        reader_zones: HashMap::new(),
+        default_zone: None,
+        max_reply_size: config.limits.max_reply_size,
+        deadline: SendDeadline::default(),
+    })
 }
 
 /// Waits for `work` on this thread.

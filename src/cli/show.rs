@@ -126,17 +126,9 @@ fn shown<'a>(seen: &'a Seen, args: &'a Args) -> Shown<'a> {
     }
 }
 
-fn print_text(seen: &Seen, args: &Args, now: UtcMillis, context: &mut Context) -> anyhow::Result<()> {
-    let Seen { object, upcoming, fired } = seen;
-    let calendar = &object.calendar;
-    let mut fields = vec![
-        ("uid", args.uid.clone()),
-        ("calendar", format!("{} of {}", calendar.name, calendar.user)),
-        ("object", format!("{}:{} {}", calendar.source, calendar.href, object.href)),
-        ("last modified", written_or_dash(object.last_modified)),
-    ];
-    fields.extend(faults(object).into_iter().map(|fault| ("fault", fault)));
-    context.printer.fields(&fields)?;
+/// What has fired, and what is to come.
+fn table(seen: &Seen, now: UtcMillis) -> Table {
+    let Seen { upcoming, fired, .. } = seen;
     let mut table = Table::new(&["DUE", "", "STATE", "ACTION", "START", "SUMMARY"]);
     let plain = |text: &str| (text.to_owned(), Style::Plain);
     for row in fired {
@@ -160,12 +152,26 @@ fn print_text(seen: &Seen, args: &Args, now: UtcMillis, context: &mut Context) -
             plain(&ring.summary),
         ]);
     }
+    table
+}
+
+fn print_text(seen: &Seen, args: &Args, now: UtcMillis, context: &mut Context) -> anyhow::Result<()> {
+    let Seen { object, upcoming, fired } = seen;
+    let calendar = &object.calendar;
+    let mut fields = vec![
+        ("uid", args.uid.clone()),
+        ("calendar", format!("{} of {}", calendar.name, calendar.user)),
+        ("object", format!("{}:{} {}", calendar.source, calendar.href, object.href)),
+        ("last modified", written_or_dash(object.last_modified)),
+    ];
+    fields.extend(faults(object).into_iter().map(|fault| ("fault", fault)));
+    context.printer.fields(&fields)?;
     context.printer.line("")?;
     if fired.is_empty() && upcoming.is_empty() {
         let none = "The ledger has no record of an alarm of it, and none is armed: 'reveille explain UID' says why.";
         context.printer.line(none)?;
     } else {
-        context.printer.table(&table)?;
+        context.printer.table(&table(seen, now))?;
         no_sink_notes(upcoming).iter().try_for_each(|note| context.printer.line(note))?;
     }
     if args.text {

@@ -44,8 +44,19 @@ struct StatusReport {
     users_without_address: Vec<String>,
 }
 
+/// What is said of the ledger as a whole, and of the daemon.
+#[derive(Debug)]
+struct Overview<'a> {
+    /// The ledger.
+    path: &'a Path,
+    /// The process that holds it; none: no daemon runs.
+    holder: Option<&'a str>,
+    stats: &'a Stats,
+    lateness: Option<Lateness>,
+}
+
 /// How late recent firings were fired, in milliseconds.
-#[derive(Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 struct Lateness {
     firings: usize,
     p50: i64,
@@ -101,13 +112,14 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<ExitStat
     }
     let grace = i64::try_from(config.defaults.absent_grace.as_millis()).unwrap_or(i64::MAX);
     let lateness = Lateness::of(&lateness);
+    let overview = Overview { path: &config.ledger, holder: holder.as_deref(), stats: &stats, lateness };
     if context.printer.json() {
-        let mut status = status(&config.ledger, holder.as_deref(), &stats, lateness, &sources);
+        let mut status = status(&overview, &sources);
         status.absent_calendars = absent.into_iter().filter_map(|row| absent_calendar(row, grace)).collect();
         status.users_without_address = unknown;
         context.printer.object(&status)?;
     } else {
-        print_text(context, &config.ledger, holder.as_deref(), &stats, lateness.as_ref(), now)?;
+        print_text(context, &overview, now)?;
         source_table(context, &sources, holder.is_some(), now)?;
         absent_table(context, absent, grace)?;
         if !unknown.is_empty() {
@@ -150,13 +162,8 @@ impl Lateness {
     }
 }
 
-fn status(
-    path: &Path,
-    holder: Option<&str>,
-    stats: &Stats,
-    lateness: Option<Lateness>,
-    sources: &[SourceRow],
-) -> StatusReport {
+fn status(overview: &Overview<'_>, sources: &[SourceRow]) -> StatusReport {
+    let Overview { path, holder, stats, lateness } = *overview;
     let source = |row: &SourceRow| SourceStatus {
         name: row.name.clone(),
         kind: row.kind.clone(),
@@ -193,14 +200,8 @@ fn absent_calendar(row: CalendarRow, grace: i64) -> Option<AbsentCalendar> {
     Some(AbsentCalendar { source, href, calendar_name: name, user_id: user, absent_since, drop_at })
 }
 
-fn print_text(
-    context: &mut Context,
-    path: &Path,
-    holder: Option<&str>,
-    stats: &Stats,
-    lateness: Option<&Lateness>,
-    now: UtcMillis,
-) -> anyhow::Result<()> {
+fn print_text(context: &mut Context, overview: &Overview<'_>, now: UtcMillis) -> anyhow::Result<()> {
+    let Overview { path, holder, stats, lateness } = *overview;
     let daemon = holder.map_or_else(|| "not running".to_owned(), |pid| format!("running (process {pid})"));
     let next = stats.next_due.map_or_else(|| "-".to_owned(), |at| format!("{} ({})", written(at), distance(now, at)));
     let lateness = lateness.map_or_else(

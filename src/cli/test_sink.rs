@@ -1,14 +1,10 @@
 //! `reveille test-sink`: one alarm, marked as a test, through a sink.
 
-use std::collections::HashMap;
-
-use super::common::block_on;
+use super::common::{block_on, sink_context};
 use super::{Context, Usage, printer::ExitStatus, rights};
-use crate::calendar::zone::Zones;
 use crate::config::{Config, Overrides};
-use crate::delivery::deadline::SendDeadline;
 use crate::delivery::sink::registry::Sink;
-use crate::delivery::sink::{ClaimedDelivery, Outcome, Recipients, SinkContext};
+use crate::delivery::sink::{ClaimedDelivery, Outcome, Recipients};
 use crate::notification::Notification;
 use crate::time::UtcMillis;
 
@@ -44,15 +40,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<ExitStat
     };
     let now = context.clock.now();
     let json = notification(&config, &recipient, now).to_json();
-    let sink_context = SinkContext {
-        clock: context.clock.clone(),
-        zones: Zones::load(&config.zoneinfo)?,
-        server_name: config.defaults.server_name.clone(),
-        reader_zones: HashMap::new(),
-        default_zone: None,
-        max_reply_size: config.limits.max_reply_size,
-        deadline: SendDeadline::default(),
-    };
+    let sink_context = sink_context(&config, &context.clock)?;
     let outcome = block_on(async {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let sink = Sink::open(settings, &sink_context)?;
@@ -61,13 +49,17 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<ExitStat
         Ok(sink.send_one(delivery).await)
     })?;
     let to = if recipient.is_empty() { String::new() } else { format!(" for {recipient}") };
+    report(&args.name, &to, outcome, context)
+}
+
+/// Says what became of the alarm that went to the sink `name`; `to` says for whom it was.
+fn report(name: &str, to: &str, outcome: Outcome, context: &mut Context) -> anyhow::Result<ExitStatus> {
     match outcome {
         Outcome::Delivered => {
-            context.printer.note(format!("the sink '{}' took the alarm{to}", args.name));
+            context.printer.note(format!("the sink '{name}' took the alarm{to}"));
             Ok(ExitStatus::Success)
         }
         Outcome::Unknown { response } => {
-            let name = &args.name;
             context.printer.error(format!("the sink '{name}' may have taken the alarm{to}, or not: {response}"));
             Ok(ExitStatus::Failure)
         }
@@ -75,10 +67,10 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<ExitStat
         | Outcome::Held { response, .. }
         | Outcome::Permanent { response }
         | Outcome::Down { response, .. } => {
-            context.printer.error(format!("the sink '{}' did not take the alarm{to}: {response}", args.name));
+            context.printer.error(format!("the sink '{name}' did not take the alarm{to}: {response}"));
             Ok(ExitStatus::Failure)
         }
-        Outcome::NotAttempted | Outcome::InFlight => anyhow::bail!("the sink '{}' gave no answer", args.name),
+        Outcome::NotAttempted | Outcome::InFlight => anyhow::bail!("the sink '{name}' gave no answer"),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Finding the configuration's file, reading its general tables, and what the command line adds.
 
 use std::io;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,20 +55,30 @@ pub fn load(
 /// All that is wrong with it.
 #[doc(hidden)]
 pub fn read_text(text: &str) -> Result<Config, ConfigError> {
-    settle(Some((PathBuf::from("reveille.toml"), text.to_owned())), &Overrides::default(), &|_| None)
+    settle(
+        Some(ConfigFile { path: PathBuf::from("reveille.toml"), text: text.to_owned() }),
+        &Overrides::default(),
+        &|_| None,
+    )
+}
+
+/// A file that was read.
+struct ConfigFile {
+    path: PathBuf,
+    text: String,
 }
 
 /// What the file that was found, and the command line, come to.
 fn settle(
-    found: Option<(PathBuf, String)>,
+    found: Option<ConfigFile>,
     overrides: &Overrides<'_>,
     environment: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Config, ConfigError> {
-    let folder = found.as_ref().and_then(|(path, _)| path.parent()).map(Path::to_owned).unwrap_or_default();
+    let folder = found.as_ref().and_then(|file| file.path.parent()).map(Path::to_owned).unwrap_or_default();
     let reader = ReadContext::new(folder, environment);
     let mut problems = Vec::new();
     let mut config = match &found {
-        Some((path, text)) => parse(path, text, &reader, &mut problems),
+        Some(ConfigFile { path, text }) => parse(path, text, &reader, &mut problems),
         None => Config::default(),
     };
     if let Some(ledger) = overrides.ledger {
@@ -92,14 +103,11 @@ fn spoken(sentence: String) -> Problem {
 }
 
 /// The file to read and its text; none where there is no file.
-fn find(
-    file: Option<&Path>,
-    environment: &dyn Fn(&str) -> Option<String>,
-) -> Result<Option<(PathBuf, String)>, ConfigError> {
+fn find(file: Option<&Path>, environment: &dyn Fn(&str) -> Option<String>) -> Result<Option<ConfigFile>, ConfigError> {
     let set = |name: &str| environment(name).filter(|value| !value.is_empty());
     if let Some(named) = file.map(Path::to_owned).or_else(|| set("REVEILLE_CONFIG").map(PathBuf::from)) {
         return match read_file(&named) {
-            Ok(text) => Ok(Some((named, text))),
+            Ok(text) => Ok(Some(ConfigFile { path: named, text })),
             Err(why) => Err(unreadable(named, &why)),
         };
     }
@@ -111,7 +119,7 @@ fn find(
     ];
     for place in places.into_iter().flatten() {
         match read_file(&place) {
-            Ok(text) => return Ok(Some((place, text))),
+            Ok(text) => return Ok(Some(ConfigFile { path: place, text })),
             Err(why) if matches!(why.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
             Err(why) => return Err(unreadable(place, &why)),
         }
@@ -231,59 +239,86 @@ fn read_defaults(section: Section<'_>, reader: &ReadContext<'_>) -> Defaults {
     defaults
 }
 
+/// The keys of `[limits]`, by what they count.
+struct LimitKeys<'a> {
+    section: Section<'a>,
+}
+
+impl LimitKeys<'_> {
+    fn within(&self, key: &'static str, range: RangeInclusive<u64>, otherwise: usize) -> usize {
+        let number = self.section.read(key, value::number(*range.start(), *range.end()));
+        number.and_then(|number| usize::try_from(number).ok()).unwrap_or(otherwise)
+    }
+
+    fn count(&self, key: &'static str, otherwise: usize) -> usize {
+        self.within(key, 1..=1_000_000, otherwise)
+    }
+
+    fn octets(&self, key: &'static str, otherwise: usize) -> usize {
+        self.within(key, 1024..=1 << 30, otherwise)
+    }
+
+    /// What is nested is taken apart on a stack of limited size.
+    fn depth(&self, key: &'static str, otherwise: usize) -> usize {
+        self.within(key, 8..=500, otherwise)
+    }
+
+    fn small(&self, key: &'static str, otherwise: u32) -> u32 {
+        let number = self.section.read(key, value::number(1, 1_000_000));
+        number.and_then(|number| u32::try_from(number).ok()).unwrap_or(otherwise)
+    }
+}
+
 fn read_limits(section: Section<'_>) -> LimitsConfig {
     let standard = LimitsConfig::default();
-    let within = |key, (least, most), otherwise: usize| {
-        let number = section.read(key, value::number(least, most));
-        number.and_then(|number| usize::try_from(number).ok()).unwrap_or(otherwise)
-    };
-    let count = |key, otherwise| within(key, (1, 1_000_000), otherwise);
-    let octets = |key, otherwise| within(key, (1024, 1 << 30), otherwise);
-    // What is nested is taken apart on a stack of limited size.
-    let depth = |key, otherwise| within(key, (8, 500), otherwise);
-    let small = |key, otherwise: u32| {
-        let number = section.read(key, value::number(1, 1_000_000));
-        number.and_then(|number| u32::try_from(number).ok()).unwrap_or(otherwise)
-    };
-    let (objects, answers, zones) = (standard.objects, standard.answers, standard.objects.zones);
+    let keys = LimitKeys { section };
     let limits = LimitsConfig {
-        objects: ObjectLimits {
-            max_object_size: octets("max_object_size", objects.max_object_size),
-            max_repeat: small("max_repeat", objects.max_repeat),
-            max_rings_per_hour: small("max_rings_per_hour", objects.max_rings_per_hour),
-            max_alarms: count("max_alarms", objects.max_alarms),
-            max_rules: count("max_rules", objects.max_rules),
-            max_work: section.read("max_work", value::number(1, 1 << 40)).unwrap_or(objects.max_work),
-            max_attendees: count("max_attendees", objects.max_attendees),
-            max_depth: depth("max_depth", objects.max_depth),
-            max_faults: count("max_faults", objects.max_faults),
-            zones: ZoneLimits {
-                max_zone_observances: count("max_zone_observances", zones.max_zone_observances),
-                max_zone_dates: count("max_zone_dates", zones.max_zone_dates),
-                max_zone_rules: count("max_zone_rules", zones.max_zone_rules),
-                max_zone_counts: count("max_zone_counts", zones.max_zone_counts),
-            },
-        },
-        answers: AnswerLimits {
-            max_answer_size: octets("max_answer_size", answers.max_answer_size),
-            max_listing_size: octets("max_listing_size", answers.max_listing_size),
-            max_elements: count("max_elements", answers.max_elements),
-            max_xml_depth: depth("max_xml_depth", answers.max_xml_depth),
-            max_href: within("max_href", (256, 1 << 20), answers.max_href),
-            max_calendars: count("max_calendars", answers.max_calendars),
-            max_pages: count("max_pages", answers.max_pages),
-            max_changes: within("max_changes", (1, 100_000_000), answers.max_changes),
-            max_redirects: within("max_redirects", (0, 20), answers.max_redirects),
-            max_retry_after: section.read("max_retry_after", value::duration).unwrap_or(answers.max_retry_after),
-        },
-        max_name: count("max_name", standard.max_name),
-        max_own_addresses: count("max_own_addresses", standard.max_own_addresses),
-        max_text: octets("max_text", standard.max_text),
-        max_notification_size: within("max_notification_size", (4_096, 1 << 30), standard.max_notification_size),
-        max_reply_size: octets("max_reply_size", standard.max_reply_size),
+        objects: read_object_limits(&keys, standard.objects),
+        answers: read_answers_limits(&keys, standard.answers),
+        max_name: keys.count("max_name", standard.max_name),
+        max_own_addresses: keys.count("max_own_addresses", standard.max_own_addresses),
+        max_text: keys.octets("max_text", standard.max_text),
+        max_notification_size: keys.within("max_notification_size", 4_096..=1 << 30, standard.max_notification_size),
+        max_reply_size: keys.octets("max_reply_size", standard.max_reply_size),
     };
-    section.finish();
+    keys.section.finish();
     limits
+}
+
+fn read_object_limits(keys: &LimitKeys<'_>, objects: ObjectLimits) -> ObjectLimits {
+    let zones = objects.zones;
+    ObjectLimits {
+        max_object_size: keys.octets("max_object_size", objects.max_object_size),
+        max_repeat: keys.small("max_repeat", objects.max_repeat),
+        max_rings_per_hour: keys.small("max_rings_per_hour", objects.max_rings_per_hour),
+        max_alarms: keys.count("max_alarms", objects.max_alarms),
+        max_rules: keys.count("max_rules", objects.max_rules),
+        max_work: keys.section.read("max_work", value::number(1, 1 << 40)).unwrap_or(objects.max_work),
+        max_attendees: keys.count("max_attendees", objects.max_attendees),
+        max_depth: keys.depth("max_depth", objects.max_depth),
+        max_faults: keys.count("max_faults", objects.max_faults),
+        zones: ZoneLimits {
+            max_zone_observances: keys.count("max_zone_observances", zones.max_zone_observances),
+            max_zone_dates: keys.count("max_zone_dates", zones.max_zone_dates),
+            max_zone_rules: keys.count("max_zone_rules", zones.max_zone_rules),
+            max_zone_counts: keys.count("max_zone_counts", zones.max_zone_counts),
+        },
+    }
+}
+
+fn read_answers_limits(keys: &LimitKeys<'_>, answers: AnswerLimits) -> AnswerLimits {
+    AnswerLimits {
+        max_answer_size: keys.octets("max_answer_size", answers.max_answer_size),
+        max_listing_size: keys.octets("max_listing_size", answers.max_listing_size),
+        max_elements: keys.count("max_elements", answers.max_elements),
+        max_xml_depth: keys.depth("max_xml_depth", answers.max_xml_depth),
+        max_href: keys.within("max_href", 256..=1 << 20, answers.max_href),
+        max_calendars: keys.count("max_calendars", answers.max_calendars),
+        max_pages: keys.count("max_pages", answers.max_pages),
+        max_changes: keys.within("max_changes", 1..=100_000_000, answers.max_changes),
+        max_redirects: keys.within("max_redirects", 0..=20, answers.max_redirects),
+        max_retry_after: keys.section.read("max_retry_after", value::duration).unwrap_or(answers.max_retry_after),
+    }
 }
 
 impl Default for Config {

@@ -45,6 +45,19 @@ impl BatchResult {
     }
 }
 
+/// Deliveries that are to be sent, or were.
+struct Ready {
+    deliveries: Vec<ClaimedDelivery>,
+    /// When each of them was fired.
+    fired: Vec<UtcMillis>,
+}
+
+/// What follows from the outcomes of a batch.
+struct Decided {
+    result: BatchResult,
+    settlements: Vec<Settlement>,
+}
+
 /// Claims, sends and settles what one sink is owed.
 #[derive(Debug)]
 pub struct DeliveryWorker<C = Sink> {
@@ -217,18 +230,7 @@ impl<C: Transport> DeliveryWorker<C> {
         if claimed.is_empty() {
             return Ok(BatchResult { failed: given_up, ..BatchResult::default() });
         }
-        let mut fired = Vec::with_capacity(claimed.len());
-        let mut deliveries = Vec::with_capacity(claimed.len());
-        for Claimed { firing, recipient, attempts, unknown, fired_at, notification } in claimed {
-            // A clock that was set ends leases; what is being sent is not sent beside it.
-            if self.in_flight().contains_key(&(firing, recipient.clone())) {
-                continue;
-            }
-            fired.push(fired_at);
-            let count = |count: i64| u32::try_from(count).unwrap_or(u32::MAX);
-            let (attempts, unknown) = (count(attempts), count(unknown));
-            deliveries.push(ClaimedDelivery { firing, recipient, json: notification, attempts, unknown });
-        }
+        let Ready { deliveries, fired } = self.not_in_flight(claimed);
         let outcomes = match pass {
             Pass::One => self.try_one(&deliveries, &fired).await,
             Pass::All | Pass::Nobody(_) => self.sink.send(&deliveries).await,
@@ -238,10 +240,7 @@ impl<C: Transport> DeliveryWorker<C> {
         if pass == Pass::One && in_flight > 0 {
             self.gate().postpone(self.clock.now(), files);
         }
-        self.put_back(&deliveries, &outcomes).await;
-        let (result, settlements) = self.decide(deliveries, &fired, outcomes);
-        self.report(result, &settlements);
-        self.unsettled.lock().await.extend(settlements);
+        let result = self.finish(Ready { deliveries, fired }, outcomes).await;
         self.settle().await?;
         Ok(BatchResult { failed: result.failed.saturating_add(given_up), in_flight, ..result })
     }
@@ -285,11 +284,33 @@ impl<C: Transport> DeliveryWorker<C> {
             fired.push(fired_at);
             outcomes.push(outcome);
         }
+        self.finish(Ready { deliveries, fired }, outcomes).await
+    }
+
+    /// Lets what was not tried be claimed again, and notes what becomes of the rest; the next batch settles that.
+    async fn finish(&self, Ready { deliveries, fired }: Ready, outcomes: Vec<Outcome>) -> BatchResult {
         self.put_back(&deliveries, &outcomes).await;
-        let (result, settlements) = self.decide(deliveries, &fired, outcomes);
+        let Decided { result, settlements } = self.decide(deliveries, &fired, outcomes);
         self.report(result, &settlements);
         self.unsettled.lock().await.extend(settlements);
         result
+    }
+
+    /// What of `claimed` is not being sent already: a clock that was set ends leases, and what is being sent is not
+    /// sent beside it.
+    fn not_in_flight(&self, claimed: Vec<Claimed>) -> Ready {
+        let mut ready =
+            Ready { deliveries: Vec::with_capacity(claimed.len()), fired: Vec::with_capacity(claimed.len()) };
+        for Claimed { firing, recipient, attempts, unknown, fired_at, notification } in claimed {
+            if self.in_flight().contains_key(&(firing, recipient.clone())) {
+                continue;
+            }
+            ready.fired.push(fired_at);
+            let count = |count: i64| u32::try_from(count).unwrap_or(u32::MAX);
+            let (attempts, unknown) = (count(attempts), count(unknown));
+            ready.deliveries.push(ClaimedDelivery { firing, recipient, json: notification, attempts, unknown });
+        }
+        ready
     }
 
     /// Sends the first of `deliveries` that may be sent alone; the others are given back, but for those that have
@@ -374,12 +395,7 @@ impl<C: Transport> DeliveryWorker<C> {
         is_news
     }
 
-    fn decide(
-        &self,
-        deliveries: Vec<ClaimedDelivery>,
-        fired: &[UtcMillis],
-        outcomes: Vec<Outcome>,
-    ) -> (BatchResult, Vec<Settlement>) {
+    fn decide(&self, deliveries: Vec<ClaimedDelivery>, fired: &[UtcMillis], outcomes: Vec<Outcome>) -> Decided {
         let now = self.clock.now();
         let mut result = BatchResult::default();
         let settlement = |((delivery, fired), outcome): ((ClaimedDelivery, &UtcMillis), Outcome)| {
@@ -413,7 +429,7 @@ impl<C: Transport> DeliveryWorker<C> {
             Some(Settlement { firing: delivery.firing, recipient: delivery.recipient, next_state, unknown })
         };
         let settlements = deliveries.into_iter().zip(fired).zip(outcomes).filter_map(settlement).collect();
-        (result, settlements)
+        Decided { result, settlements }
     }
 
     /// Settles what was sent and is not settled yet. While that cannot be written nothing more is sent: it could not be
