@@ -10,7 +10,8 @@ use toml::de::DeTable;
 
 use super::context::ReadContext;
 use super::settings::{
-    AnswerLimits, Config, Defaults, LimitsConfig, Log, LogFormat, LogLevel, ObjectLimits, UserConfig, Users, ZoneLimits,
+    Config, Defaults, LimitsConfig, Log, LogFormat, LogLevel, ObjectLimits, ResponseLimits, UserConfig, Users,
+    ZoneLimits,
 };
 use super::sources;
 use super::sources::Around;
@@ -306,18 +307,18 @@ fn read_object_limits(keys: &LimitKeys<'_>, objects: ObjectLimits) -> ObjectLimi
     }
 }
 
-fn read_answers_limits(keys: &LimitKeys<'_>, answers: AnswerLimits) -> AnswerLimits {
-    AnswerLimits {
-        max_answer_size: keys.octets("max_answer_size", answers.max_answer_size),
-        max_listing_size: keys.octets("max_listing_size", answers.max_listing_size),
-        max_elements: keys.count("max_elements", answers.max_elements),
-        max_xml_depth: keys.depth("max_xml_depth", answers.max_xml_depth),
-        max_href: keys.within("max_href", 256..=1 << 20, answers.max_href),
-        max_calendars: keys.count("max_calendars", answers.max_calendars),
-        max_pages: keys.count("max_pages", answers.max_pages),
-        max_changes: keys.within("max_changes", 1..=100_000_000, answers.max_changes),
-        max_redirects: keys.within("max_redirects", 0..=20, answers.max_redirects),
-        max_retry_after: keys.section.read("max_retry_after", value::duration).unwrap_or(answers.max_retry_after),
+fn read_answers_limits(keys: &LimitKeys<'_>, answers: ResponseLimits) -> ResponseLimits {
+    ResponseLimits {
+        max_response_size: keys.octets("max_response_size", responses.max_response_size),
+        max_listing_size: keys.octets("max_listing_size", responses.max_listing_size),
+        max_elements: keys.count("max_elements", responses.max_elements),
+        max_xml_depth: keys.depth("max_xml_depth", responses.max_xml_depth),
+        max_href: keys.within("max_href", 256..=1 << 20, responses.max_href),
+        max_calendars: keys.count("max_calendars", responses.max_calendars),
+        max_pages: keys.count("max_pages", responses.max_pages),
+        max_changes: keys.within("max_changes", 1..=100_000_000, responses.max_changes),
+        max_redirects: keys.within("max_redirects", 0..=20, responses.max_redirects),
+        max_retry_after: keys.section.read("max_retry_after", value::duration).unwrap_or(responses.max_retry_after),
     }
 }
 

@@ -101,7 +101,7 @@ pub struct LimitsConfig {
     /// Of calendar objects.
     pub objects: ObjectLimits,
     /// Of what calendar servers answer.
-    pub answers: AnswerLimits,
+    pub responses: ResponseLimits,
     /// Letters of a calendar's name.
     pub max_name: usize,
     /// Addresses that a calendar server may name as a user's own.
@@ -116,10 +116,10 @@ pub struct LimitsConfig {
 
 impl Default for LimitsConfig {
     fn default() -> LimitsConfig {
-        let (objects, answers) = (ObjectLimits::default(), AnswerLimits::default());
+        let (objects, responses) = (ObjectLimits::default(), ResponseLimits::default());
         LimitsConfig {
             objects,
-            answers,
+            responses,
             max_name: 1_000,
             max_own_addresses: 10,
             max_text: 64 * 1024,
@@ -131,9 +131,9 @@ impl Default for LimitsConfig {
 
 /// Bounds on what calendar servers answer; in `[limits]` like all the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AnswerLimits {
+pub struct ResponseLimits {
     /// Octets of one answer, unpacked. A thousand objects of 60 kB.
-    pub max_answer_size: usize,
+    pub max_response_size: usize,
     /// Octets of memory for what is kept of a list of calendars, objects or changes. A hundred thousand objects with
     /// long names.
     pub max_listing_size: usize,
@@ -155,10 +155,10 @@ pub struct AnswerLimits {
     pub max_retry_after: Duration,
 }
 
-impl AnswerLimits {
+impl ResponseLimits {
     /// Those of a configuration that names none.
-    pub const STANDARD: AnswerLimits = AnswerLimits {
-        max_answer_size: 64 * 1024 * 1024,
+    pub const STANDARD: ResponseLimits = ResponseLimits {
+        max_response_size: 64 * 1024 * 1024,
         max_listing_size: 32 * 1024 * 1024,
         max_elements: 20_000,
         max_xml_depth: 32,
@@ -171,9 +171,9 @@ impl AnswerLimits {
     };
 }
 
-impl Default for AnswerLimits {
-    fn default() -> AnswerLimits {
-        AnswerLimits::STANDARD
+impl Default for ResponseLimits {
+    fn default() -> ResponseLimits {
+        ResponseLimits::STANDARD
     }
 }
 

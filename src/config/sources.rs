@@ -20,12 +20,13 @@ pub const ONE_USER: &str =
     "is one user's, and the folders of this source belong to several: write them as [users.\"NAME\"] email = [...]";
 
 #[derive(Clone, Copy, PartialEq)]
-enum Kind {
+enum SourceKindName {
     Caldav,
     Directory,
 }
 
-const KINDS: [(&str, Kind); 2] = [("caldav", Kind::Caldav), ("directory", Kind::Directory)];
+const KINDS: [(&str, SourceKindName); 2] =
+    [("caldav", SourceKindName::Caldav), ("directory", SourceKindName::Directory)];
 
 const LAYOUTS: [(&str, Layout); 4] =
     [("auto", Layout::Auto), ("flat", Layout::Flat), ("vdir", Layout::Vdir), ("radicale", Layout::Radicale)];
@@ -54,7 +55,7 @@ pub(super) fn read(sections: Vec<Section<'_>>, around: &Around<'_>, reader: &Rea
 
 fn read_one(
     section: Section<'_>,
-    (name, kind): (String, Kind),
+    (name, kind): (String, SourceKindName),
     around: &Around<'_>,
     reader: &ReadContext<'_>,
 ) -> Option<SourceConfig> {
@@ -63,8 +64,8 @@ fn read_one(
     let zone = section.read("zone", |value| reader.zone(value));
     let calendars = section.read("calendars", value::strings).unwrap_or_default();
     let (user, kind) = match kind {
-        Kind::Directory => (user, directory(&section, reader)),
-        Kind::Caldav => {
+        SourceKindName::Directory => (user, directory(&section, reader)),
+        SourceKindName::Caldav => {
             let username = section.read("username", value::string);
             (user.or(username.clone()), caldav(&section, username, around.defaults, reader))
         }

@@ -89,7 +89,7 @@ fn each_limit_is_read_from_its_key() {
         "max_text",
         "max_notification_size",
         "max_reply_size",
-        "max_answer_size",
+        "max_response_size",
         "max_listing_size",
         "max_href",
     ];
@@ -101,7 +101,7 @@ fn each_limit_is_read_from_its_key() {
     for (n, key) in numbers.iter().enumerate() {
         assert!(told.contains(&format!("{key}: {}", number(n))), "{key}: {told}");
     }
-    assert_eq!(limits.answers.max_retry_after, Duration::from_secs(420));
+    assert_eq!(limits.responses.max_retry_after, Duration::from_secs(420));
 }
 
 #[test]

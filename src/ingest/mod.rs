@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::firing::Bell;
 use crate::ledger::{CalendarRow, Existing, Ledger, LedgerError, Planned, PlannedObject, SourceSync};
 use crate::source::{
-    Absence, CalendarInfo, Change, ChangeBatch, Checkpoint, DefaultAlarms, Evidence, Known, StoreError, SyncStore,
+    Absence, CalendarInfo, Change, ChangeBatch, Checkpoint, DefaultAlarmTexts, Evidence, Known, StoreError, SyncStore,
     Taken,
 };
 use crate::time::UtcMillis;
@@ -401,7 +401,7 @@ fn calendar_seen(row: &CalendarRow) -> CalendarInfo {
         color: row.color,
         zone: row.zone,
         user_zone: row.user_zone,
-        default_alarms: DefaultAlarms { timed: row.default_timed, all_day: row.default_all_day },
+        default_alarms: DefaultAlarmTexts { timed: row.default_timed, all_day: row.default_all_day },
     }
 }
 

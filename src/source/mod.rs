@@ -33,20 +33,20 @@ pub struct CalendarInfo {
     /// The user's zone (the source's `zone` key), an IANA id.
     pub user_zone: Option<String>,
     /// What rings for events without an alarm of their own, where the store has that and the settings want it.
-    pub default_alarms: DefaultAlarms,
+    pub default_alarms: DefaultAlarmTexts,
 }
 
 /// VALARM texts that a calendar or its home carries for events without one (CalDAV `default-alarm-vevent-datetime` and
 /// `default-alarm-vevent-date`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct DefaultAlarms {
+pub struct DefaultAlarmTexts {
     /// For events that begin at a time.
     pub timed: Option<String>,
     /// For all-day events.
     pub all_day: Option<String>,
 }
 
-impl DefaultAlarms {
+impl DefaultAlarmTexts {
     /// Octets of their texts.
     pub fn size(&self) -> usize {
         [&self.timed, &self.all_day].into_iter().flatten().map(String::len).sum()

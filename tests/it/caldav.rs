@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use reveille::source::caldav::{CaldavError, Method, SyncReport};
+use reveille::source::caldav::{CaldavError, ChangeDetection, SyncReport};
 
 use crate::account::{Account, MARY, radicale, radicale_alone, xandikos, xandikos_alice};
 use crate::memory_store::Kept;
@@ -209,9 +209,9 @@ fn any_url_of_the_account_will_do() {
         assert_eq!(one.kept.summaries(account.work), ["Second"]);
 
         let checked = one.runtime.block_on(Watch::of(&account.url, account.login).source.check()).unwrap();
-        let mut names: Vec<_> = checked.calendars.iter().map(|found| (found.name.as_str(), found.method)).collect();
+        let mut names: Vec<_> = checked.calendars.iter().map(|found| (found.name.as_str(), found.detection)).collect();
         names.sort_by_key(|(name, _)| *name);
-        assert_eq!(names, [("Home", Method::Report), ("Work", Method::Report)]);
+        assert_eq!(names, [("Home", ChangeDetection::Report), ("Work", ChangeDetection::Report)]);
         assert!(checked.principal.is_some());
     }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use reveille::config::AnswerLimits;
+use reveille::config::ResponseLimits;
 use reveille::source::caldav::CaldavError;
 use serde_json::Value;
 
@@ -283,11 +283,11 @@ fn limit_of_redirections_at_it_and_above() {
                 None => Reply::status(404),
             }
         });
-        let limits = AnswerLimits { max_redirects, ..AnswerLimits::default() };
+        let limits = ResponseLimits { max_redirects, ..ResponseLimits::default() };
         let _ = Watch::within(limits, &format!("{}r0", server.url)).try_sync();
         server.asked().iter().any(|asked| asked.path == format!("/r{length}"))
     };
-    for most in [AnswerLimits::default().max_redirects, 2, 0] {
+    for most in [ResponseLimits::default().max_redirects, 2, 0] {
         assert!(chain(most, most), "{most} are followed");
         assert!(!chain(most, most + 1), "{} are not", most + 1);
     }
@@ -295,16 +295,16 @@ fn limit_of_redirections_at_it_and_above() {
 
 #[test]
 fn limit_of_an_answers_size_at_it_and_above() {
-    for max_answer_size in [AnswerLimits::default().max_answer_size, 100_000] {
+    for max_response_size in [ResponseLimits::default().max_response_size, 100_000] {
         let error = |size: usize| {
             let server = Scripted::start(move |_| Reply::status(207).body(vec![b' '; size]));
-            let limits = AnswerLimits { max_answer_size, ..AnswerLimits::default() };
+            let limits = ResponseLimits { max_response_size, ..ResponseLimits::default() };
             Watch::within(limits, &server.url).try_sync().unwrap_err()
         };
-        assert!(!matches!(error(max_answer_size), CaldavError::TooLarge { .. }));
-        let refused = error(max_answer_size + 1);
+        assert!(!matches!(error(max_response_size), CaldavError::TooLarge { .. }));
+        let refused = error(max_response_size + 1);
         assert!(matches!(refused, CaldavError::TooLarge { .. }));
-        assert!(refused.to_string().contains("limits.max_answer_size"), "{refused}");
+        assert!(refused.to_string().contains("limits.max_response_size"), "{refused}");
     }
 }
 
@@ -331,10 +331,10 @@ fn an_answer_of_many_small_elements_takes_little_memory() {
 
 #[test]
 fn limit_of_a_servers_wish_at_it_and_above() {
-    for most in [AnswerLimits::default().max_retry_after.as_secs(), 60] {
+    for most in [ResponseLimits::default().max_retry_after.as_secs(), 60] {
         let pause = |seconds: u64| {
             let server = Scripted::start(move |_| Reply::status(503).header("Retry-After", &seconds.to_string()));
-            let limits = AnswerLimits { max_retry_after: Duration::from_secs(most), ..AnswerLimits::default() };
+            let limits = ResponseLimits { max_retry_after: Duration::from_secs(most), ..ResponseLimits::default() };
             let error = Watch::within(limits, &server.url).try_sync().unwrap_err();
             error.retry_after().map(|pause| pause.as_secs())
         };

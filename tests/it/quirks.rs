@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use reveille::clock::Clock;
-use reveille::config::{AnswerLimits, Credentials, SecretRef};
+use reveille::config::{Credentials, ResponseLimits, SecretRef};
 use reveille::source::caldav::CaldavError;
 use reveille::time::UtcMillis;
 
@@ -239,7 +239,7 @@ fn a_cut_report_is_followed_to_its_end() {
 }
 
 /// Whether a report of so many `pages`, each of so many `changes` and the last empty, is followed within `limits`.
-fn is_followed(limits: AnswerLimits, pages: usize, changes: usize) -> bool {
+fn is_followed(limits: ResponseLimits, pages: usize, changes: usize) -> bool {
     let server = Server::start();
     server.put("0.ics", "1", "old");
     let mut watch = Watch::within(limits, &server.scripted.url);
@@ -258,8 +258,8 @@ fn is_followed(limits: AnswerLimits, pages: usize, changes: usize) -> bool {
 
 #[test]
 fn limit_of_a_reports_pages_at_it_and_above() {
-    for max_pages in [AnswerLimits::default().max_pages, 3] {
-        let limits = AnswerLimits { max_pages, ..AnswerLimits::default() };
+    for max_pages in [ResponseLimits::default().max_pages, 3] {
+        let limits = ResponseLimits { max_pages, ..ResponseLimits::default() };
         assert!(is_followed(limits, max_pages, 1));
         assert!(!is_followed(limits, max_pages + 1, 1));
     }
@@ -269,7 +269,7 @@ fn limit_of_a_reports_pages_at_it_and_above() {
 fn limit_of_a_reports_changes_at_it_and_above() {
     // The standard one is more than a test can wait for.
     for max_changes in [20, 4_000] {
-        let limits = AnswerLimits { max_changes, ..AnswerLimits::default() };
+        let limits = ResponseLimits { max_changes, ..ResponseLimits::default() };
         assert!(is_followed(limits, 3, max_changes / 2));
         assert!(!is_followed(limits, 3, max_changes / 2 + 1));
     }
@@ -277,7 +277,7 @@ fn limit_of_a_reports_changes_at_it_and_above() {
 
 #[test]
 fn a_report_in_pages_is_kept_within_bounds() {
-    let octets = |max_listing_size| AnswerLimits { max_listing_size, ..AnswerLimits::default() };
+    let octets = |max_listing_size| ResponseLimits { max_listing_size, ..ResponseLimits::default() };
     // Each page fits: three times what its hrefs take is what reading one needs.
     assert!(is_followed(octets(40_000), 40, 20));
     assert!(!is_followed(octets(20_000), 40, 20));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use reveille::clock::Clock;
 use reveille::config::{
-    AnswerLimits, CaldavSettings, Credentials, LimitsConfig, OwnDomains, SecretRef, SourceConfig, SourceKind,
+    CaldavSettings, Credentials, LimitsConfig, OwnDomains, ResponseLimits, SecretRef, SourceConfig, SourceKind,
 };
 use reveille::source::caldav::{CaldavError, CaldavSource, SyncReport};
 
@@ -74,10 +74,10 @@ impl Watch {
         Watch::bounded(source, settings, &limits(), clock)
     }
 
-    /// One of the account at `url` that reads no more of an answer than `answers` allow.
-    pub fn within(answers: AnswerLimits, url: &str) -> Watch {
+    /// One of the account at `url` that reads no more of a response than `responses` allow.
+    pub fn within(responses: ResponseLimits, url: &str) -> Watch {
         let (source, settings) = settings(url, None);
-        Watch::bounded(&source, &settings, &LimitsConfig { answers, ..limits() }, Clock::System)
+        Watch::bounded(&source, &settings, &LimitsConfig { responses, ..limits() }, Clock::System)
     }
 
     fn bounded(source: &SourceConfig, settings: &CaldavSettings, limits: &LimitsConfig, clock: Clock) -> Watch {

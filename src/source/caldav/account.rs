@@ -7,8 +7,8 @@ use reqwest::Url;
 use super::error::CaldavError;
 use super::href;
 use super::http::Http;
-use super::requests::calendars::{self, Listed};
-use super::requests::discovery::{self, Found};
+use super::requests::discovery::{self, Discovered};
+use super::requests::find_calendars::{self, ListedCalendar};
 use crate::time::UtcMillis;
 
 /// Where servers commonly have CalDAV when nothing at the address says so, in the order in which they are asked.
@@ -27,24 +27,24 @@ pub struct Account {
     pub addresses: Vec<String>,
     /// The principal whose homes the places are; none where they were named by themselves.
     pub of: Option<Url>,
-    pub places: Vec<Place>,
+    pub places: Vec<CalendarPlace>,
     /// Prefixes that the server leaves out of what it answers and that may be there or not: it has two addresses.
     optional: HashSet<String>,
 }
 
 /// Where calendars are.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum CalendarPlace {
     /// A collection of calendars.
     Home(Url),
     /// One calendar.
     Calendar(Url),
 }
 
-impl Place {
+impl CalendarPlace {
     fn url(&self) -> &Url {
         match self {
-            Place::Home(url) | Place::Calendar(url) => url,
+            CalendarPlace::Home(url) | CalendarPlace::Calendar(url) => url,
         }
     }
 }
@@ -64,7 +64,7 @@ pub struct Listing {
 /// A calendar and its URL.
 #[derive(Clone, Debug)]
 pub struct ListedAt {
-    pub listed: Listed,
+    pub listed: ListedCalendar,
     pub url: Url,
 }
 
@@ -117,7 +117,7 @@ impl Account {
     /// one place of both.
     pub fn is(&self, other: &Account) -> bool {
         let is_same = |(one, other): (&Url, &Url)| href::key(one.path()) == href::key(other.path());
-        let is_shared = |mine: &Place| other.places.iter().any(|theirs| is_same((mine.url(), theirs.url())));
+        let is_shared = |mine: &CalendarPlace| other.places.iter().any(|theirs| is_same((mine.url(), theirs.url())));
         self.of.as_ref().zip(other.of.as_ref()).is_some_and(is_same) || self.places.iter().any(is_shared)
     }
 
@@ -128,7 +128,7 @@ impl Account {
 
     /// What to call it in a sentence.
     pub fn address(&self) -> String {
-        self.of.as_ref().or(self.places.first().map(Place::url)).map(Url::to_string).unwrap_or_default()
+        self.of.as_ref().or(self.places.first().map(CalendarPlace::url)).map(Url::to_string).unwrap_or_default()
     }
 
     /// Lists the calendars: one request for each place.
@@ -140,11 +140,11 @@ impl Account {
         let mut seen = HashSet::new();
         for place in &self.places {
             let (url, depth) = match place {
-                Place::Home(url) => (url, "1"),
-                Place::Calendar(url) => (url, "0"),
+                CalendarPlace::Home(url) => (url, "1"),
+                CalendarPlace::Calendar(url) => (url, "0"),
             };
-            let collector = || calendars::Collector::new(http.limits());
-            let answer = http.multistatus(calendars::request(url, depth), collector).await?;
+            let collector = || find_calendars::CalendarCollector::new(http.limits());
+            let answer = http.multistatus(find_calendars::request(url, depth), collector).await?;
             let (origin, found) = answer.unless_refused()?;
             unless_stripped_all(http, &origin.url, depth, &found.calendars, &mut self.optional).await?;
             let is_vague = found.is_cut || !found.unclear.is_empty();
@@ -170,8 +170,10 @@ impl Account {
     pub fn lists(&self, href: &str) -> bool {
         let key = href::key(href);
         self.places.iter().any(|place| match place {
-            Place::Home(url) => key.strip_prefix(&href::key(url.path())).is_some_and(|rest| rest.starts_with('/')),
-            Place::Calendar(url) => key == href::key(url.path()),
+            CalendarPlace::Home(url) => {
+                key.strip_prefix(&href::key(url.path())).is_some_and(|rest| rest.starts_with('/'))
+            }
+            CalendarPlace::Calendar(url) => key == href::key(url.path()),
         })
     }
 }
@@ -208,13 +210,13 @@ fn names_nobody(url: &Url) -> bool {
 ///
 /// # Errors
 /// That of the request; the server's no, also where a multistatus says it.
-async fn ask(http: &Http, url: &Url) -> Result<(Url, Found), CaldavError> {
-    let answer = http.multistatus(discovery::request(url), discovery::Collector::default).await?;
+async fn ask(http: &Http, url: &Url) -> Result<(Url, Discovered), CaldavError> {
+    let answer = http.multistatus(discovery::request(url), discovery::DiscoveryCollector::default).await?;
     let (origin, found) = answer.unless_refused()?;
     Ok((origin.url, found))
 }
 
-/// Refuses an answer from `asked`, where it calls that path `given` without a prefix of it, and nothing is at `href`,
+/// Refuses a response from `asked`, where it calls that path `given` without a prefix of it, and nothing is at `href`,
 /// which it names without the prefix too. A prefix that may be there or not is added to `optional`, and is not asked
 /// about again.
 ///
@@ -244,7 +246,7 @@ async fn unless_stripped(
     }
 }
 
-/// The same of `calendars`, listed in the answer from `asked`: the first that lacks a prefix stands for all.
+/// The same of `calendars`, listed in the response from `asked`: the first that lacks a prefix stands for all.
 ///
 /// # Errors
 /// As for [`unless_stripped`].
@@ -252,16 +254,17 @@ async fn unless_stripped_all(
     http: &Http,
     asked: &Url,
     depth: &str,
-    calendars: &[Listed],
+    calendars: &[ListedCalendar],
     optional: &mut HashSet<String>,
 ) -> Result<(), CaldavError> {
-    let given = |listed: &Listed| match depth {
+    let given = |listed: &ListedCalendar| match depth {
         "0" => listed.href.clone(),
         _ => href::folder(&listed.href).to_owned(),
     };
     // A home that is a calendar lists itself.
-    let is_asked = |listed: &Listed| href::key(&listed.href) == href::key(asked.path());
-    let lacks = |listed: &Listed| !is_asked(listed) && href::lacks_prefix(asked.path(), &given(listed)).is_some();
+    let is_asked = |listed: &ListedCalendar| href::key(&listed.href) == href::key(asked.path());
+    let lacks =
+        |listed: &ListedCalendar| !is_asked(listed) && href::lacks_prefix(asked.path(), &given(listed)).is_some();
     match calendars.iter().find(|listed| lacks(listed)) {
         Some(listed) => unless_stripped(http, asked, (&given(listed), &listed.href), optional).await,
         None => Ok(()),
@@ -273,7 +276,7 @@ async fn unless_stripped_all(
 async fn account_at(
     http: &Http,
     (asked, url): (&Url, Url),
-    found: Found,
+    found: Discovered,
     is_named: bool,
 ) -> Result<Option<Account>, CaldavError> {
     let mut optional = HashSet::new();
@@ -294,15 +297,15 @@ async fn account_at(
     let addresses = own.as_ref().map_or(&found.addresses, |(_, own)| &own.addresses).clone();
     let account = |of, places| Account { principal: login.clone(), addresses, of, places, optional };
     if found.is_calendar {
-        return Ok(Some(account(None, vec![Place::Calendar(url)])));
+        return Ok(Some(account(None, vec![CalendarPlace::Calendar(url)])));
     }
     let here = places(&url, &found.homes)?;
-    if is_login || found.is_principal || here.contains(&Place::Home(url.clone())) {
+    if is_login || found.is_principal || here.contains(&CalendarPlace::Home(url.clone())) {
         return Ok(Some(account(Some(url), here)).filter(|account| !account.places.is_empty()));
     }
     if !is_root(&url) && has_calendars(http, &url).await? {
         // A home; perhaps somebody else's, which no principal of this user names.
-        return Ok(Some(account(None, vec![Place::Home(url)])));
+        return Ok(Some(account(None, vec![CalendarPlace::Home(url)])));
     }
     let theirs = match &own {
         Some((at, own)) if here.is_empty() => places(at, &own.homes)?,
@@ -310,17 +313,17 @@ async fn account_at(
     };
     // A folder without calendars is the server's where the account of the login lies below it. Any other one is perhaps
     // the empty home of somebody else.
-    if is_named && !theirs.iter().map(Place::url).chain(&login).any(|at| href::holds(url.path(), at.path())) {
+    if is_named && !theirs.iter().map(CalendarPlace::url).chain(&login).any(|at| href::holds(url.path(), at.path())) {
         return Ok(None);
     }
     Ok(Some(account(login.clone(), theirs)).filter(|account| !account.places.is_empty()))
 }
 
 /// The homes that are on this server.
-fn places(base: &Url, homes: &[String]) -> Result<Vec<Place>, CaldavError> {
+fn places(base: &Url, homes: &[String]) -> Result<Vec<CalendarPlace>, CaldavError> {
     let mut places = Vec::new();
     for home in homes {
-        let place = href::resolve(base, home).map(Place::Home);
+        let place = href::resolve(base, home).map(CalendarPlace::Home);
         places.extend(place.filter(|place| !places.contains(place)));
     }
     match homes.first() {
@@ -332,8 +335,8 @@ fn places(base: &Url, homes: &[String]) -> Result<Vec<Place>, CaldavError> {
 }
 
 async fn has_calendars(http: &Http, url: &Url) -> Result<bool, CaldavError> {
-    let collector = || calendars::Collector::new(http.limits());
-    let listed = match http.multistatus(calendars::request(url, "1"), collector).await {
+    let collector = || find_calendars::CalendarCollector::new(http.limits());
+    let listed = match http.multistatus(find_calendars::request(url, "1"), collector).await {
         Ok(answer) => answer.found.ok(),
         Err(error @ CaldavError::Xml { .. }) => return Err(error),
         Err(error) if error.is_wrong_address() => None,
@@ -348,7 +351,7 @@ mod tests {
 
     use reqwest::Url;
 
-    use super::{Account, Place, candidates};
+    use super::{Account, CalendarPlace, candidates};
 
     fn url(text: &str) -> Url {
         Url::parse(text).unwrap()
@@ -373,9 +376,9 @@ mod tests {
             places: vec![place],
             optional: HashSet::new(),
         };
-        let home = account(Place::Home(url("https://host/cal/mary%40x/")));
+        let home = account(CalendarPlace::Home(url("https://host/cal/mary%40x/")));
         assert!(home.lists("/cal/mary@x/work/") && !home.lists("/cal/mary@xy/work/") && !home.lists("/cal/mary@x/"));
-        let one = account(Place::Calendar(url("https://host/cal/mary/work/")));
+        let one = account(CalendarPlace::Calendar(url("https://host/cal/mary/work/")));
         assert!(one.lists("/cal/mary/work") && !one.lists("/cal/mary/home/"));
     }
 }

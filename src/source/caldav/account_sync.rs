@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::absent::Missing;
 use super::account::{Account, ListedAt};
-use super::calendar_sync::{CalendarSync, Outcome};
+use super::calendar_sync::{CalendarReport, CalendarSync};
 use super::error::CaldavError;
-use super::position::{Position, ServerTime, Step, next_step};
-use super::requests::calendars::Listed;
-use super::{CaldavSource, Memory, SyncReport, href};
+use super::requests::find_calendars::ListedCalendar;
+use super::sync_state::{ServerTime, SyncPlan, SyncState, plan_sync};
+use super::{CaldavSource, CalendarMemory, SyncReport, href};
 use crate::source::{CalendarInfo, Evidence, Known, SyncStore};
 use crate::time::UtcMillis;
 
@@ -39,18 +39,18 @@ enum Reading {
 
 /// When a sync began, by this machine's clock and by the server's.
 #[derive(Clone, Copy, Debug)]
-struct Moment {
+struct SyncStart {
     here: UtcMillis,
     there: ServerTime,
     /// Milliseconds that this machine's clock is ahead of the server's.
     ahead: i64,
 }
 
-impl Moment {
+impl SyncStart {
     /// Of a listing that was asked for at `sent` and had come at `came`, with the server's `date`.
-    fn new(sent: UtcMillis, came: UtcMillis, date: Option<UtcMillis>) -> Moment {
+    fn new(sent: UtcMillis, came: UtcMillis, date: Option<UtcMillis>) -> SyncStart {
         let Some(date) = date else {
-            return Moment { here: sent, there: ServerTime { from: sent, until: came.plus(1_000) }, ahead: 0 };
+            return SyncStart { here: sent, there: ServerTime { from: sent, until: came.plus(1_000) }, ahead: 0 };
         };
         // The date is cut off to its second.
         let until = date.plus(1_000);
@@ -59,7 +59,7 @@ impl Moment {
         let (least, most) = (sent.0.saturating_sub(until.0), came.0.saturating_sub(date.0));
         // What was written rather counts as earlier than it was: then nothing is lost.
         let ahead = if least <= 0 && most >= 0 { 0 } else { least };
-        Moment { here: sent, there, ahead }
+        SyncStart { here: sent, there, ahead }
     }
 }
 
@@ -87,7 +87,7 @@ impl CaldavSource {
             }
             found => found?,
         };
-        let at = Moment::new(here, self.clock.now(), listing.server_now);
+        let at = SyncStart::new(here, self.clock.now(), listing.server_now);
         let mut report = SyncReport::default();
         let mut known: BTreeMap<String, Known> = BTreeMap::new();
         for calendar in store.calendars(&self.source.name).await? {
@@ -122,7 +122,7 @@ impl CaldavSource {
         store: &impl SyncStore,
         (account, watched): (&Account, Vec<&ListedAt>),
         known: &mut BTreeMap<String, Known>,
-        at: Moment,
+        at: SyncStart,
         report: &mut SyncReport,
     ) -> Result<(), CaldavError> {
         let (mut failing, mut newly) = (0, 0);
@@ -180,7 +180,7 @@ impl CaldavSource {
         store: &impl SyncStore,
         account: &Account,
         (calendar, known): (&ListedAt, Option<Known>),
-        at: Moment,
+        at: SyncStart,
         report: &mut SyncReport,
     ) -> Result<Reading, CaldavError> {
         self.turns = self.turns.saturating_add(1);
@@ -232,8 +232,8 @@ impl CaldavSource {
         store: &impl SyncStore,
         calendar: &ListedAt,
         (seen, known): (CalendarInfo, Option<Known>),
-        at: Moment,
-    ) -> Result<Outcome, CaldavError> {
+        at: SyncStart,
+    ) -> Result<CalendarReport, CaldavError> {
         let memory = self.memory.entry(href::key(&calendar.listed.href)).or_default();
         let listed = memory.steadied(&calendar.listed);
         let sync = CalendarSync {
@@ -251,22 +251,22 @@ impl CaldavSource {
         };
         // What this process has not compared since the source failed may have become another calendar unseen.
         let doubts = memory.read.take().is_none_or(|(_, failures)| failures != self.failures);
-        let position = known.as_ref().and_then(|known| Position::read(&known.checkpoint));
-        let step = next_step(position.as_ref(), &listed, at.here, memory.refusals < MAX_REFUSALS, doubts);
+        let state = known.as_ref().and_then(|known| SyncState::read(&known.checkpoint));
+        let plan = plan_sync(state.as_ref(), &listed, at.here, memory.refusals < MAX_REFUSALS, doubts);
         let is_owed = !memory.unsettled.owed.due(at.here).is_empty();
-        let outcome = match (step, known) {
-            (Step::Rest, Some(_)) if !is_owed && memory.seen.as_ref() == Some(&seen) => {
+        let outcome = match (plan, known) {
+            (SyncPlan::UpToDate, Some(_)) if !is_owed && memory.seen.as_ref() == Some(&seen) => {
                 store.unchanged(&self.source.name, &seen.href, at.here).await?;
-                memory.resting(position.as_ref(), at.here)
+                memory.resting(state.as_ref(), at.here)
             }
             // Its name or its user may be other than what the ledger has.
-            (Step::Rest, Some(known)) if !is_owed => {
+            (SyncPlan::UpToDate, Some(known)) if !is_owed => {
                 sync.apply(Vec::new(), Some(known.checkpoint)).await?;
-                memory.resting(position.as_ref(), at.here)
+                memory.resting(state.as_ref(), at.here)
             }
-            (step, _) => {
-                let asks_for_report = matches!(step, Step::Changes { .. });
-                let outcome = sync.run(position.as_ref(), step, &mut memory.unsettled).await?;
+            (plan, _) => {
+                let asks_for_report = matches!(plan, SyncPlan::Delta { .. });
+                let outcome = sync.run(state.as_ref(), plan, &mut memory.unsettled).await?;
                 if asks_for_report {
                     memory.refusals = if outcome.report_refused { memory.refusals + 1 } else { 0 };
                 }
@@ -279,42 +279,43 @@ impl CaldavSource {
     }
 }
 
-impl Memory {
-    /// What a sync that asks for nothing more tells of a calendar that was read up to `position`.
-    fn resting(&self, position: Option<&Position>, at: UtcMillis) -> Outcome {
+impl CalendarMemory {
+    /// What a sync that asks for nothing more tells of a calendar that was read up to `state`.
+    fn resting(&self, state: Option<&SyncState>, at: UtcMillis) -> CalendarReport {
         let owed = &self.unsettled.owed;
-        let mut outcome = Outcome { faults: owed.faults(at), again_in: owed.soon(at), ..Outcome::default() };
-        if let Some(millis) = position.and_then(|position| position.settles_in(at)) {
+        let mut outcome =
+            CalendarReport { faults: owed.faults(at), again_in: owed.soon(at), ..CalendarReport::default() };
+        if let Some(millis) = state.and_then(|state| state.settles_in(at)) {
             outcome.sync_in(millis);
         }
         outcome
     }
 
     /// `listed`, without a creation date that is another one each time.
-    fn steadied(&mut self, listed: &Listed) -> Listed {
+    fn steadied(&mut self, listed: &ListedCalendar) -> ListedCalendar {
         let (last, changes) = &mut self.created;
         if last.is_some() && *last != listed.created {
             *changes = changes.saturating_add(1);
         }
         last.clone_from(&listed.created);
         let created = listed.created.clone().filter(|_| *changes <= MAX_CREATED);
-        Listed { created, ..listed.clone() }
+        ListedCalendar { created, ..listed.clone() }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Moment;
+    use super::SyncStart;
     use crate::time::UtcMillis;
 
     #[test]
     fn clocks_that_may_be_right_are_not_corrected() {
         let sent = UtcMillis(1_795_382_222_500);
-        let ahead = |date: i64, took: i64| Moment::new(sent, sent.plus(took), Some(UtcMillis(date))).ahead;
+        let ahead = |date: i64, took: i64| SyncStart::new(sent, sent.plus(took), Some(UtcMillis(date))).ahead;
         assert_eq!(ahead(1_795_382_222_000, 20), 0);
         assert_eq!(ahead(1_795_382_230_000, 9_000), 0, "it took long");
         assert_eq!(ahead(1_795_382_522_000, 20), -300_500, "the server is five minutes ahead");
         assert_eq!(ahead(1_795_381_922_000, 20), 299_500);
-        assert_eq!(Moment::new(sent, sent, None).ahead, 0);
+        assert_eq!(SyncStart::new(sent, sent, None).ahead, 0);
     }
 }

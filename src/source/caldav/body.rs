@@ -1,4 +1,5 @@
-//! The body of an answer, read as it comes in: however large it is, no more of it is in memory than what is made of it.
+//! The body of a response, read as it comes in: however large it is, no more of it is in memory than what is made of
+//! it.
 
 use std::future::Future;
 use std::ops::Deref;
@@ -7,16 +8,16 @@ use std::time::Duration;
 use reqwest::Response;
 use tokio::io::{AsyncWriteExt as _, BufReader};
 
-use super::message::Failure;
+use super::message::HttpFailure;
 use super::multistatus::{self, Collect};
 use super::xml::XmlError;
-use crate::config::AnswerLimits;
+use crate::config::ResponseLimits;
 use crate::tls;
 
 /// Octets between the network and the reader of XML; after each so many others get their turn.
 const PIECE: usize = 64 * 1024;
 
-/// The body of an answer that is coming in.
+/// The body of a response that is coming in.
 #[derive(Debug)]
 pub struct Body {
     response: Response,
@@ -35,10 +36,10 @@ impl Body {
     ///
     /// # Errors
     /// When nothing comes in time, the connection breaks off, or it is too large.
-    pub async fn next(&mut self) -> Result<Option<impl Deref<Target = [u8]> + use<>>, Failure> {
+    pub async fn next(&mut self) -> Result<Option<impl Deref<Target = [u8]> + use<>>, HttpFailure> {
         let piece = unless_silent(self.silence, self.response.chunk()).await?;
         let length = piece.as_ref().map_or(0, |piece| piece.len());
-        self.room = self.room.checked_sub(length).ok_or(Failure::TooLarge)?;
+        self.room = self.room.checked_sub(length).ok_or(HttpFailure::TooLarge)?;
         Ok(piece)
     }
 
@@ -48,9 +49,9 @@ impl Body {
     /// As for [`Body::next`].
     pub async fn collect<C: Collect>(
         &mut self,
-        limits: &AnswerLimits,
+        limits: &ResponseLimits,
         collector: C,
-    ) -> Result<Result<C::Found, XmlError>, Failure> {
+    ) -> Result<Result<C::Found, XmlError>, HttpFailure> {
         let (mut inwards, outwards) = tokio::io::duplex(PIECE);
         let feed = async move {
             let mut utf8 = Utf8Pieces::default();
@@ -73,7 +74,7 @@ impl Body {
             let mut reader = BufReader::new(outwards);
             let found = multistatus::read(&mut reader, limits, collector).await;
             if found.is_ok() {
-                // An answer that is read to its end leaves its connection to the next request.
+                // A response that is read to its end leaves its connection to the next request.
                 let _ = tokio::io::copy_buf(&mut reader, &mut tokio::io::sink()).await;
             }
             found
@@ -120,18 +121,18 @@ fn begun(text: &[u8]) -> usize {
 /// What `work` comes to, if the server is not silent for longer than `silence` meanwhile.
 ///
 /// # Errors
-/// [`Failure::TimedOut`] if it is; what the error of `work` means.
+/// [`HttpFailure::TimedOut`] if it is; what the error of `work` means.
 pub async fn unless_silent<T>(
     silence: Duration,
     work: impl Future<Output = Result<T, reqwest::Error>>,
-) -> Result<T, Failure> {
-    let done = tokio::time::timeout(silence, work).await.map_err(|_| Failure::TimedOut)?;
+) -> Result<T, HttpFailure> {
+    let done = tokio::time::timeout(silence, work).await.map_err(|_| HttpFailure::TimedOut)?;
     done.map_err(|why| failure(&why))
 }
 
-fn failure(why: &reqwest::Error) -> Failure {
+fn failure(why: &reqwest::Error) -> HttpFailure {
     if why.is_timeout() && !why.is_connect() {
-        return Failure::TimedOut;
+        return HttpFailure::TimedOut;
     }
     // The innermost reason is the one that helps: 'Connection refused', not 'error sending request'.
     let mut innermost: &dyn std::error::Error = why;
@@ -139,13 +140,13 @@ fn failure(why: &reqwest::Error) -> Failure {
         innermost = source;
     }
     if let Some(reason) = tls::in_words(why) {
-        return Failure::Tls(reason);
+        return HttpFailure::Tls(reason);
     }
     let reason = innermost.to_string();
     // The library adds where its manual tells of it.
     let reason =
         if reason.contains("close_notify") { "it closed the connection within an answer".to_owned() } else { reason };
-    if why.is_connect() { Failure::Unreachable(reason) } else { Failure::Broken(reason) }
+    if why.is_connect() { HttpFailure::Unreachable(reason) } else { HttpFailure::Broken(reason) }
 }
 
 #[cfg(test)]

@@ -36,7 +36,7 @@ pub struct CheckedCalendar {
     pub is_wanted: bool,
     /// Besides, it may be read, and it holds events or tasks.
     pub is_watched: bool,
-    pub method: Method,
+    pub detection: ChangeDetection,
 }
 
 impl CheckedCalendar {
@@ -48,7 +48,7 @@ impl CheckedCalendar {
 
 /// How changes of a calendar are found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Method {
+pub enum ChangeDetection {
     /// The server reports them (RFC 6578).
     Report,
     /// Its ctag tells that there are some.
@@ -62,11 +62,11 @@ impl fmt::Display for Checked {
         let watched = self.calendars.iter().filter(|calendar| calendar.is_watched).count();
         write!(f, "{watched} of {} calendars watched", self.calendars.len())?;
         for (at, calendar) in self.calendars.iter().enumerate() {
-            let how = match (calendar.is_watched, calendar.method) {
+            let how = match (calendar.is_watched, calendar.detection) {
                 (false, _) => "not watched",
-                (true, Method::Report) => "by change reports",
-                (true, Method::Ctag) => "by ctag",
-                (true, Method::Listing) => "by listing",
+                (true, ChangeDetection::Report) => "by change reports",
+                (true, ChangeDetection::Ctag) => "by ctag",
+                (true, ChangeDetection::Listing) => "by listing",
             };
             let before = if at == 0 { ": " } else { ", " };
             write!(f, "{before}{} ({}, {how})", calendar.name, calendar.href)?;
@@ -127,10 +127,10 @@ impl CaldavSource {
             name: calendar.name(),
             is_wanted: self.is_wanted(&calendar.listed.href, &calendar.name()),
             is_watched: self.is_watched(calendar),
-            method: match &calendar.listed {
-                listed if listed.token.is_some() => Method::Report,
-                listed if listed.ctag.is_some() => Method::Ctag,
-                _ => Method::Listing,
+            detection: match &calendar.listed {
+                listed if listed.token.is_some() => ChangeDetection::Report,
+                listed if listed.ctag.is_some() => ChangeDetection::Ctag,
+                _ => ChangeDetection::Listing,
             },
         });
         let OwnAddresses { used, refused } = self.addresses(&account);

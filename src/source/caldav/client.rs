@@ -150,7 +150,7 @@ impl ClientMaker {
             .redirect(redirect::Policy::none())
             .referer(false)
             .timeout(Silence::new(self.timeout).whole())
-            // A machine that is gone while its answer is waited for is noticed within a minute.
+            // A machine that is gone while its response is waited for is noticed within a minute.
             .tcp_keepalive(KEEPALIVE)
             .tcp_keepalive_interval(KEEPALIVE)
             .tcp_keepalive_retries(3)

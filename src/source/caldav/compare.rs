@@ -4,13 +4,13 @@
 
 use std::collections::HashSet;
 
-use super::calendar_sync::{CalendarSync, News, Outcome, Unsettled};
+use super::calendar_sync::{CalendarReport, CalendarSync, News, Unsettled};
 use super::error::CaldavError;
 use super::fetch::{CHUNK, Fetcher};
 use super::href;
 use super::kept::Kept;
-use super::position::compare_every;
-use super::requests::members::{self, Member, Members};
+use super::requests::list_etags::{self, Member, MemberList};
+use super::sync_state::compare_every;
 use crate::source::SyncStore;
 use crate::time::UtcMillis;
 
@@ -41,10 +41,10 @@ impl<I: SyncStore> CalendarSync<'_, I> {
         kept: &Kept,
         hints: &Hints,
         unsettled: &mut Unsettled,
-        outcome: &mut Outcome,
+        outcome: &mut CalendarReport,
     ) -> Result<News, CaldavError> {
-        let collector = || members::Collector::new(self.url.path());
-        let answer = self.http.multistatus(members::request(self.url), collector).await?;
+        let collector = || list_etags::EtagCollector::new(self.url.path());
+        let answer = self.http.multistatus(list_etags::request(self.url), collector).await?;
         let (_, found) = answer.unless_refused()?;
         let is_whole = !found.is_cut && found.unclear.is_empty();
         outcome.objects = found.members.len();
@@ -79,7 +79,7 @@ impl<I: SyncStore> CalendarSync<'_, I> {
 
     /// What a listing has and the ledger has not, or not so. `again` is fetched whatever its entity tags say, and so
     /// are `suspects`.
-    fn listed(&self, found: Members, kept: &Kept, (suspects, again): (&[Member], &[Member])) -> News {
+    fn listed(&self, found: MemberList, kept: &Kept, (suspects, again): (&[Member], &[Member])) -> News {
         let mut suspects: HashSet<String> = suspects.iter().map(|member| kept.key(&member.href)).collect();
         // What names everything is no report of what changed, but the whole listed in another way.
         if suspects.len() > CHUNK && found.members.iter().all(|member| suspects.contains(&kept.key(&member.href))) {
@@ -104,7 +104,7 @@ impl<I: SyncStore> CalendarSync<'_, I> {
         gone: &mut Vec<String>,
         kept: &Kept,
         vanished: Option<UtcMillis>,
-        outcome: &mut Outcome,
+        outcome: &mut CalendarReport,
     ) -> Result<Vec<Member>, CaldavError> {
         if gone.is_empty() {
             return Ok(Vec::new());

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use super::calendar_sync::{CalendarSync, News};
 use super::error::CaldavError;
 use super::kept::Kept;
-use super::position::{Position, is_suspicious};
-use super::requests::changes;
-use super::requests::members::Member;
+use super::requests::list_etags::Member;
+use super::requests::sync_collection;
+use super::sync_state::{SyncState, is_suspicious};
 use crate::source::SyncStore;
 
 /// What a change report said.
@@ -36,7 +36,7 @@ impl<I: SyncStore> CalendarSync<'_, I> {
     pub(super) async fn reported(
         &self,
         token: &str,
-        position: &Position,
+        state: &SyncState,
         kept: &Kept,
     ) -> Result<Option<Reported>, CaldavError> {
         let Some(pages) = self.pages(token, kept).await? else { return Ok(None) };
@@ -53,7 +53,7 @@ impl<I: SyncStore> CalendarSync<'_, I> {
         // A server that has lost the token may answer with all that there is, and then it does not say what is gone.
         let named = news.put.len();
         let may_be_everything = named > 0 && named * 2 >= kept.len();
-        let misses_something = is_empty && is_suspicious(position, self.listed);
+        let misses_something = is_empty && is_suspicious(state, self.listed);
         Ok(Some(Reported { news, is_all: !may_be_everything && !misses_something, token: pages.token }))
     }
 
@@ -64,8 +64,8 @@ impl<I: SyncStore> CalendarSync<'_, I> {
         let mut was_cut = false;
         let (mut room, mut octets) = (self.http.limits().max_changes, self.http.limits().max_listing_size);
         for _ in 0..self.http.limits().max_pages {
-            let collector = || changes::Collector::new(self.url.path());
-            let page = self.http.multistatus(changes::request(self.url, &token), collector).await?.found;
+            let collector = || sync_collection::ChangesCollector::new(self.url.path());
+            let page = self.http.multistatus(sync_collection::request(self.url, &token), collector).await?.found;
             if page.is_void {
                 return Ok(None);
             }
@@ -78,7 +78,7 @@ impl<I: SyncStore> CalendarSync<'_, I> {
             all.changes.extend(page.put.into_iter().map(|member| (kept.key(&member.href), Some(member))));
             all.token.clone_from(&page.token);
             was_cut |= page.is_cut;
-            // Once an answer was cut, the end is an empty page: not all servers say that there is more.
+            // Once a response was cut, the end is an empty page: not all servers say that there is more.
             if !was_cut || (is_empty && !page.is_cut) {
                 return Ok(Some(all));
             }

@@ -84,7 +84,7 @@ pub enum CaldavError {
     #[error("{url} answers {method} with {error}")]
     Xml { url: String, method: &'static str, error: XmlError },
     /// More than is read.
-    #[error("{url} answers with more than the {limit} octets that limits.max_answer_size allows")]
+    #[error("{url} answers with more than the {limit} octets that limits.max_response_size allows")]
     TooLarge { url: String, limit: usize },
     /// Nothing to watch.
     #[error(

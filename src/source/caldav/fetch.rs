@@ -7,9 +7,9 @@ use reqwest::Url;
 use super::error::CaldavError;
 use super::href;
 use super::http::Http;
-use super::message::Verb;
-use super::requests::members::Member;
-use super::requests::objects::{self, Object};
+use super::message::Method;
+use super::requests::calendar_multiget::{self, FetchedObject};
+use super::requests::list_etags::Member;
 
 /// Objects asked for in one request.
 pub const CHUNK: usize = 100;
@@ -25,7 +25,7 @@ const MAX_FAILING: usize = 3;
 /// What came of fetching some objects.
 #[derive(Debug, Default)]
 pub struct Fetched {
-    pub objects: Vec<(Member, Object)>,
+    pub objects: Vec<(Member, FetchedObject)>,
     /// Those that are not there any more.
     pub missing: Vec<Member>,
     /// Those that the server does not give away, and why.
@@ -145,18 +145,18 @@ impl<'a> Fetcher<'a> {
         Ok(false)
     }
 
-    /// Asks for all of `chunk` in one request, and singly for those that the answer lacks.
+    /// Asks for all of `chunk` in one request, and singly for those that the response lacks.
     async fn multiget(&mut self, chunk: &[Member], fetched: &mut Fetched) -> Result<(), CaldavError> {
         let hrefs = chunk.iter().map(|member| member.href.as_str());
-        let request = objects::request(self.calendar, hrefs);
-        let answer = self.http.multistatus(request, objects::Collector::default).await?;
-        let mut by_key: HashMap<String, Object> =
+        let request = calendar_multiget::request(self.calendar, hrefs);
+        let answer = self.http.multistatus(request, calendar_multiget::ObjectCollector::default).await?;
+        let mut by_key: HashMap<String, FetchedObject> =
             answer.found.into_iter().map(|object| (href::key(&object.href), object)).collect();
         let mut lacking = Vec::new();
         for member in chunk {
             match by_key.remove(&href::key(&member.href)) {
                 Some(object) => {
-                    fetched.objects.push((member.clone(), Object { href: member.href.clone(), ..object }));
+                    fetched.objects.push((member.clone(), FetchedObject { href: member.href.clone(), ..object }));
                 }
                 // Some servers do not find what they themselves have listed.
                 None => lacking.push(member.clone()),
@@ -172,12 +172,12 @@ impl<'a> Fetcher<'a> {
             fetched.refused.push((member.clone(), error));
             return Ok(());
         };
-        let mut answer = self.http.send(objects::request_one(&url)).await;
+        let mut answer = self.http.send(calendar_multiget::request_one(&url)).await;
         let mut href = member.href.clone();
         // Some servers name an object with a bare percent sign, and do not find it by that name.
         let is_unknown = answer.as_ref().is_ok_and(|answer| matches!(answer.status, 400 | 404 | 410));
         if is_unknown && let Some(literal) = href::resolve_literally(self.calendar, &member.href) {
-            let second = self.http.send(objects::request_one(&literal)).await;
+            let second = self.http.send(calendar_multiget::request_one(&literal)).await;
             if second.as_ref().is_ok_and(|second| second.status == 200) {
                 if href::is_doubtful(&href) {
                     literal.path().clone_into(&mut href);
@@ -188,7 +188,7 @@ impl<'a> Fetcher<'a> {
         let error = match answer {
             Ok(answer) if answer.status == 200 => {
                 let etag = entity_tag(member, answer.etag);
-                let object = Object { href, etag, modified: answer.modified, text: answer.body };
+                let object = FetchedObject { href, etag, modified: answer.modified, text: answer.body };
                 fetched.objects.push((member.clone(), object));
                 self.failing = 0;
                 return Ok(());
@@ -198,7 +198,7 @@ impl<'a> Fetcher<'a> {
                 self.failing = 0;
                 return Ok(());
             }
-            Ok(answer) => self.http.refusal(Verb::Get, &answer),
+            Ok(answer) => self.http.refusal(Method::Get, &answer),
             Err(error) => error,
         };
         if error.concerns_the_account() {
@@ -221,8 +221,8 @@ impl<'a> Fetcher<'a> {
     pub async fn still_there(&mut self, members: &[Member]) -> Result<Unlisted, CaldavError> {
         let asked = members.get(..members.len().min(CHUNK)).unwrap_or(members);
         let hrefs = asked.iter().map(|member| member.href.as_str());
-        let request = objects::request(self.calendar, hrefs);
-        let objects = match self.http.multistatus(request, objects::Collector::default).await {
+        let request = calendar_multiget::request(self.calendar, hrefs);
+        let objects = match self.http.multistatus(request, calendar_multiget::ObjectCollector::default).await {
             Ok(answer) => answer.found,
             Err(error) if error.concerns_the_account() => return Err(error),
             Err(_) => Vec::new(),
@@ -241,8 +241,8 @@ impl<'a> Fetcher<'a> {
     }
 }
 
-/// The entity tag of what a GET answered: that of the listing, unless the answer has another one. Of a packed answer it
-/// may have an ending of its own.
+/// The entity tag of what a GET answered: that of the listing, unless the response has another one. Of a packed
+/// response it may have an ending of its own.
 fn entity_tag(member: &Member, given: Option<String>) -> Option<String> {
     match (&member.etag, given) {
         (Some(named), Some(given)) if !is_same_etag(named, &given) => Some(given),

@@ -30,7 +30,7 @@ pub fn last_segment(href: &str) -> String {
     decoded(path.rsplit('/').next().unwrap_or(path))
 }
 
-/// The URL of `href` as an answer from `base` means it; none where it points to another server. A server that does not
+/// The URL of `href` as a response from `base` means it; none where it points to another server. A server that does not
 /// know that TLS ends at a proxy before it calls itself `http`, with whatever port: that stands for `base`, and is
 /// never asked.
 pub fn resolve(base: &Url, href: &str) -> Option<Url> {

@@ -14,11 +14,13 @@ use super::client::{ClientMaker, LoggedIn};
 use super::error::CaldavError;
 use super::host::Host;
 use super::href;
-use super::message::{Answer, Failure, Multistatus, Origin, Request, Transport, Verb, answer, said_no, text};
+use super::message::{
+    HttpFailure, HttpRequest, HttpResponse, HttpTransport, Method, Multistatus, ResponseOrigin, answer, said_no, text,
+};
 use super::multistatus::{self, Collect, Response};
 use super::silence::Silence;
 use super::xml::XmlError;
-use crate::config::{AnswerLimits, CaldavSettings, Credentials};
+use crate::config::{CaldavSettings, Credentials, ResponseLimits};
 
 /// How often files are looked at that somebody has to put right.
 const GLANCE: Duration = Duration::from_secs(2);
@@ -35,9 +37,9 @@ const ATTEMPTS: usize = 2;
 pub struct Http {
     client: ClientMaker,
     /// The way of requests, where that is not the network.
-    transport: Option<Arc<dyn Transport>>,
+    transport: Option<Arc<dyn HttpTransport>>,
     silence: Silence,
-    limits: AnswerLimits,
+    limits: ResponseLimits,
     host: Arc<Host>,
     sent: AtomicU64,
     answers: AtomicU64,
@@ -45,7 +47,7 @@ pub struct Http {
 
 impl Http {
     /// A client for the server at `url`, of whose answers no more is read than `limits` allow.
-    pub fn new(url: &Url, settings: &CaldavSettings, limits: AnswerLimits) -> Http {
+    pub fn new(url: &Url, settings: &CaldavSettings, limits: ResponseLimits) -> Http {
         let client = ClientMaker::new(url, settings);
         Http {
             client,
@@ -67,7 +69,7 @@ impl Http {
     }
 
     /// This client, whose requests go by `transport`.
-    pub fn over(self, transport: Arc<dyn Transport>) -> Http {
+    pub fn over(self, transport: Arc<dyn HttpTransport>) -> Http {
         Http { transport: Some(transport), ..self }
     }
 
@@ -93,8 +95,8 @@ impl Http {
         self.client.lacks_variable()
     }
 
-    /// What is read of answers at most.
-    pub fn limits(&self) -> &AnswerLimits {
+    /// What is read of responses at most.
+    pub fn limits(&self) -> &ResponseLimits {
         &self.limits
     }
 
@@ -108,20 +110,20 @@ impl Http {
         self.answers.load(Ordering::Relaxed)
     }
 
-    /// Sends `request` and reads the answer, whatever its status. A server that is busy is waited for, within bounds.
+    /// Sends `request` and reads the response, whatever its status. A server that is busy is waited for, within bounds.
     ///
     /// # Errors
     /// [`CaldavError::Settings`], and those of the way there and back: [`CaldavError::Unreachable`], `Broken`,
     /// `Timeout`, `Redirected`, `RedirectLoop`, `TooLarge`.
-    pub async fn send(&self, request: Request) -> Result<Answer, CaldavError> {
-        Ok(self.send_to_the_end(request, &|| None::<Nothing>).await?.answer)
+    pub async fn send(&self, request: HttpRequest) -> Result<HttpResponse, CaldavError> {
+        Ok(self.send_to_the_end(request, &|| None::<NoCollector>).await?.answer)
     }
 
     async fn send_to_the_end<C: Collect>(
         &self,
-        request: Request,
+        request: HttpRequest,
         collector: &(impl Fn() -> Option<C> + Sync),
-    ) -> Result<Arrived<C>, CaldavError> {
+    ) -> Result<Exchanged<C>, CaldavError> {
         let mut request = request;
         let asked = request.url.clone();
         for _ in 0..=self.limits.max_redirects {
@@ -140,9 +142,9 @@ impl Http {
 
     async fn send_surely<C: Collect>(
         &self,
-        request: &Request,
+        request: &HttpRequest,
         collector: &(impl Fn() -> Option<C> + Sync),
-    ) -> Result<Arrived<C>, CaldavError> {
+    ) -> Result<Exchanged<C>, CaldavError> {
         let mut attempt = 1;
         let mut patience = Patience::default();
         loop {
@@ -150,7 +152,7 @@ impl Http {
             self.sent.fetch_add(1, Ordering::Relaxed);
             let client = self.client.get()?;
             let sent = self.send_once(&client, request, collector()).await;
-            if let Ok(Arrived { answer, .. }) = &sent {
+            if let Ok(Exchanged { answer, .. }) = &sent {
                 if patience.bears(answer, self.host.is_down()) {
                     self.host.slow_down(begun, answer.retry_after);
                     continue;
@@ -165,25 +167,25 @@ impl Http {
             }
             match sent {
                 // The secret may have been changed at this moment.
-                Ok(Arrived { answer, .. })
+                Ok(Exchanged { answer, .. })
                     if answer.status == 401 && attempt < ATTEMPTS && self.client.has_another_login(&client)? =>
                 {
                     attempt += 1
                 }
-                Err(Failure::Broken(_)) if attempt < ATTEMPTS => attempt += 1,
+                Err(HttpFailure::Broken(_)) if attempt < ATTEMPTS => attempt += 1,
                 Err(failure) => return Err(self.error(request, failure)),
                 Ok(done) => return Ok(done),
             }
         }
     }
 
-    /// Sends `request` and reads the answer: into `collector` if there is one and it is a multistatus.
+    /// Sends `request` and reads the response: into `collector` if there is one and it is a multistatus.
     async fn send_once<C: Collect>(
         &self,
         client: &LoggedIn,
-        request: &Request,
+        request: &HttpRequest,
         collector: Option<C>,
-    ) -> Result<Arrived<C>, Failure> {
+    ) -> Result<Exchanged<C>, HttpFailure> {
         if let Some(transport) = &self.transport {
             let (answer, location) = transport.carry(request).await?;
             let found = match collector.filter(|_| answer.status == MULTISTATUS) {
@@ -193,13 +195,13 @@ impl Http {
                 }
                 None => None,
             };
-            return Ok(Arrived { answer, location, found });
+            return Ok(Exchanged { answer, location, found });
         }
-        let mut builder = client.client.request(request.verb.method(), request.url.clone());
+        let mut builder = client.client.request(request.method.to_reqwest(), request.url.clone());
         if let Some(depth) = request.depth {
             builder = builder.header("Depth", depth);
         }
-        if request.verb == Verb::Get {
+        if request.method == Method::Get {
             // Packed by Apache, a resource gets an entity tag of its own.
             builder = builder.header(header::ACCEPT_ENCODING, "identity");
         }
@@ -212,7 +214,7 @@ impl Http {
         let location = text(response.headers(), header::LOCATION);
         let mut answer = answer(request.url.clone(), response.status().as_u16(), response.headers());
         answer.retry_after = answer.retry_after.map(|pause| pause.min(self.limits.max_retry_after));
-        let mut body = Body::new(response, silence, self.limits.max_answer_size);
+        let mut body = Body::new(response, silence, self.limits.max_response_size);
         let found = match collector.filter(|_| answer.status == MULTISTATUS) {
             Some(collector) => Some(body.collect(&self.limits, collector).await?),
             None => {
@@ -222,7 +224,7 @@ impl Http {
                 None
             }
         };
-        Ok(Arrived { answer, location, found })
+        Ok(Exchanged { answer, location, found })
     }
 
     /// Sends `request` and reads the multistatus that answers it, as it comes in, into what `collector` makes; it makes
@@ -232,20 +234,20 @@ impl Http {
     /// Those of [`Http::send`]; what [`Http::refusal`] makes of any other answer than 207; [`CaldavError::Xml`].
     pub async fn multistatus<C: Collect>(
         &self,
-        request: Request,
+        request: HttpRequest,
         collector: impl Fn() -> C + Sync,
     ) -> Result<Multistatus<C::Found>, CaldavError> {
-        let verb = request.verb;
-        let Arrived { answer, found, .. } = self.send_to_the_end(request, &|| Some(collector())).await?;
-        let Some(found) = found else { return Err(self.refusal(verb, &answer)) };
-        let (url, method) = (answer.url.to_string(), verb.name());
-        let found = found.map_err(|error| CaldavError::Xml { url, method, error })?;
-        Ok(Multistatus { origin: Origin { verb, url: answer.url, date: answer.date }, found })
+        let method = request.method;
+        let Exchanged { answer, found, .. } = self.send_to_the_end(request, &|| Some(collector())).await?;
+        let Some(found) = found else { return Err(self.refusal(method, &answer)) };
+        let refused = |error| CaldavError::Xml { url: answer.url.to_string(), method: method.name(), error };
+        let found = found.map_err(refused)?;
+        Ok(Multistatus { origin: ResponseOrigin { method, url: answer.url, date: answer.date }, found })
     }
 
-    /// What an answer that is not the one hoped for means.
-    pub fn refusal(&self, verb: Verb, answer: &Answer) -> CaldavError {
-        let (url, status, method) = (answer.url.to_string(), answer.status, verb.name());
+    /// What a response that is not the one hoped for means.
+    pub fn refusal(&self, method: Method, answer: &HttpResponse) -> CaldavError {
+        let (url, status, method) = (answer.url.to_string(), answer.status, method.name());
         match status {
             200..=299 => {
                 let kind = answer.content_type.split(';').next().unwrap_or_default().trim();
@@ -273,39 +275,39 @@ impl Http {
         format!("; it offers {}, and {used} was used: Reveille speaks Basic and Bearer", schemes.join(", "))
     }
 
-    fn error(&self, request: &Request, failure: Failure) -> CaldavError {
+    fn error(&self, request: &HttpRequest, failure: HttpFailure) -> CaldavError {
         let url = request.url.to_string();
         match failure {
-            Failure::TimedOut => {
+            HttpFailure::TimedOut => {
                 let seconds = self.silence.of(request).as_secs();
                 self.silence.broken_by(request);
                 let next = self.silence.of(request).as_secs();
                 CaldavError::Timeout { url, seconds, next }
             }
-            Failure::TooLarge => CaldavError::TooLarge { url, limit: self.limits.max_answer_size },
-            Failure::Tls(reason) => CaldavError::Tls { url, reason },
-            Failure::Unreachable(reason) => CaldavError::Unreachable { url, reason },
-            Failure::Broken(reason) => CaldavError::Broken { url, reason },
+            HttpFailure::TooLarge => CaldavError::TooLarge { url, limit: self.limits.max_response_size },
+            HttpFailure::Tls(reason) => CaldavError::Tls { url, reason },
+            HttpFailure::Unreachable(reason) => CaldavError::Unreachable { url, reason },
+            HttpFailure::Broken(reason) => CaldavError::Broken { url, reason },
         }
     }
 }
 
-/// The status of an answer that is a multistatus.
+/// The status of a response that is a multistatus.
 const MULTISTATUS: u16 = 207;
 
-/// An answer that has come to its end.
-struct Arrived<C: Collect> {
+/// A response that has come to its end.
+struct Exchanged<C: Collect> {
     /// Without its body, where that was collected.
-    answer: Answer,
+    answer: HttpResponse,
     /// Where it redirects to.
     location: Option<String>,
     found: Option<Result<C::Found, XmlError>>,
 }
 
 /// Collects nothing.
-struct Nothing;
+struct NoCollector;
 
-impl Collect for Nothing {
+impl Collect for NoCollector {
     type Found = ();
 
     fn add(&mut self, _: Response) -> usize {
@@ -328,7 +330,7 @@ struct Patience(Option<Instant>);
 
 impl Patience {
     /// Whether the request is to be sent again after `answer`, in its turn. `is_down`: the server was so before.
-    fn bears(&mut self, answer: &Answer, is_down: bool) -> bool {
+    fn bears(&mut self, answer: &HttpResponse, is_down: bool) -> bool {
         let retry_after = answer.retry_after.unwrap_or_default();
         let longest = match answer.status {
             429 => LONGEST_PATIENCE,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::fetch::is_same_etag;
 use super::href;
-use super::requests::members::Member;
+use super::requests::list_etags::Member;
 
 /// The objects of a calendar as the ledger has them.
 #[derive(Debug, Default)]

@@ -5,8 +5,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
+use reqwest::Url;
 use reqwest::header::{self, HeaderMap, HeaderName};
-use reqwest::{Method, Url};
 
 use super::error::CaldavError;
 use super::multistatus::http_date;
@@ -14,31 +14,31 @@ use crate::time::UtcMillis;
 
 /// The methods that are used; all of them only read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verb {
+pub enum Method {
     Get,
     Propfind,
     Report,
 }
 
-impl Verb {
+impl Method {
     pub fn name(self) -> &'static str {
         match self {
-            Verb::Get => "GET",
-            Verb::Propfind => "PROPFIND",
-            Verb::Report => "REPORT",
+            Method::Get => "GET",
+            Method::Propfind => "PROPFIND",
+            Method::Report => "REPORT",
         }
     }
 
-    pub(super) fn method(self) -> Method {
+    pub(super) fn to_reqwest(self) -> reqwest::Method {
         // All three names are valid tokens.
-        Method::from_bytes(self.name().as_bytes()).unwrap_or_default()
+        reqwest::Method::from_bytes(self.name().as_bytes()).unwrap_or_default()
     }
 }
 
 /// A request, before it is sent. A body goes out with its length, never in chunks: some servers ignore those.
 #[derive(Clone, Debug)]
-pub struct Request {
-    pub verb: Verb,
+pub struct HttpRequest {
+    pub method: Method,
     pub url: Url,
     /// The Depth header.
     pub depth: Option<&'static str>,
@@ -49,16 +49,16 @@ pub struct Request {
     pub wanders: bool,
 }
 
-impl Request {
+impl HttpRequest {
     /// A request that does not wander.
-    pub fn new(verb: Verb, url: &Url, depth: Option<&'static str>, body: String) -> Request {
-        Request { verb, url: url.clone(), depth, body, wanders: false }
+    pub fn new(method: Method, url: &Url, depth: Option<&'static str>, body: String) -> HttpRequest {
+        HttpRequest { method, url: url.clone(), depth, body, wanders: false }
     }
 }
 
-/// An answer, read to its end, but for a multistatus that was read as it came in.
+/// A response, read to its end, but for a multistatus that was read as it came in.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct HttpResponse {
     /// Where it came from, redirections followed.
     pub url: Url,
     pub status: u16,
@@ -74,18 +74,18 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
-/// An answer, and where it redirects to.
-pub type Carried = Result<(Answer, Option<String>), Failure>;
+/// A response, and where it redirects to.
+pub type TransportResult = Result<(HttpResponse, Option<String>), HttpFailure>;
 
 /// The way to a server and back, where that is not the network: a simulation has its server in the same process.
-pub trait Transport: Debug + Send + Sync {
-    /// Carries `request` there once, and the answer back, whatever its status. No redirection is followed.
-    fn carry<'a>(&'a self, request: &'a Request) -> Pin<Box<dyn Future<Output = Carried> + Send + 'a>>;
+pub trait HttpTransport: Debug + Send + Sync {
+    /// Carries `request` there once, and the response back, whatever its status. No redirection is followed.
+    fn carry<'a>(&'a self, request: &'a HttpRequest) -> Pin<Box<dyn Future<Output = TransportResult> + Send + 'a>>;
 }
 
 /// Why a request has no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Failure {
+pub enum HttpFailure {
     /// There was none in time.
     TimedOut,
     /// The server cannot be reached, and why.
@@ -94,24 +94,24 @@ pub enum Failure {
     Tls(String),
     /// The connection broke off, and how: on a fresh one the request may go through.
     Broken(String),
-    /// The answer is larger than what is read of one.
+    /// The response is larger than what is read of one.
     TooLarge,
 }
 
-/// Where a 207 answer came from, and when.
+/// Where a 207 response came from, and when.
 #[derive(Debug)]
-pub struct Origin {
-    pub verb: Verb,
+pub struct ResponseOrigin {
+    pub method: Method,
     /// Redirections followed.
     pub url: Url,
     /// The server's clock.
     pub date: Option<UtcMillis>,
 }
 
-/// A 207 answer: what was found in its multistatus.
+/// A 207 response: what was found in its multistatus.
 #[derive(Debug)]
 pub struct Multistatus<T> {
-    pub origin: Origin,
+    pub origin: ResponseOrigin,
     pub found: T,
 }
 
@@ -120,16 +120,16 @@ impl<T> Multistatus<Result<T, u16>> {
     ///
     /// # Errors
     /// What the status means with which it says so.
-    pub fn unless_refused(self) -> Result<(Origin, T), CaldavError> {
+    pub fn unless_refused(self) -> Result<(ResponseOrigin, T), CaldavError> {
         let Multistatus { origin, found } = self;
         match found {
             Ok(found) => Ok((origin, found)),
-            Err(status) => Err(said_no(origin.url.to_string(), origin.verb.name(), status)),
+            Err(status) => Err(said_no(origin.url.to_string(), origin.method.name(), status)),
         }
     }
 }
 
-/// What a status means that is neither an answer nor a wish to be left alone.
+/// What a status means that is neither a response nor a wish to be left alone.
 pub fn said_no(url: String, method: &'static str, status: u16) -> CaldavError {
     match status {
         401 => CaldavError::Unauthorized { url, offers: String::new() },
@@ -139,13 +139,13 @@ pub fn said_no(url: String, method: &'static str, status: u16) -> CaldavError {
     }
 }
 
-/// The answer from `url` with `status`, whose body is not read yet.
-pub fn answer(url: Url, status: u16, headers: &HeaderMap) -> Answer {
+/// The response from `url` with `status`, whose body is not read yet.
+pub fn answer(url: Url, status: u16, headers: &HeaderMap) -> HttpResponse {
     let date = text(headers, header::DATE).as_deref().and_then(http_date);
     let schemes = headers.get_all(header::WWW_AUTHENTICATE).iter().filter_map(|value| {
         value.to_str().ok()?.split_ascii_whitespace().next().map(|scheme| scheme.trim_matches(',').to_owned())
     });
-    Answer {
+    HttpResponse {
         url,
         status,
         content_type: text(headers, header::CONTENT_TYPE).unwrap_or_default(),

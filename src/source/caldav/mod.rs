@@ -6,15 +6,15 @@
 //! themselves.
 //!
 //! * [`client`] is the HTTP client with the account's secret; [`http`] sends requests; [`message`] is what goes there
-//!   and comes back, [`body`] what an answer holds; [`xml`] and [`multistatus`] read it while it comes in; [`requests`]
-//!   is what is asked and what is collected from the answer, one file a request; [`href`] compares what answers point
-//!   to.
+//!   and comes back, [`body`] what a response holds; [`xml`] and [`multistatus`] read it while it comes in;
+//!   [`requests`] is what is asked and what is collected from the response, one file a request; [`href`] compares what
+//!   answers point to.
 //! * [`account`] finds the calendars, [`whose`] sees to it that they stay those of one account; [`account_sync`] goes
-//!   through them, [`absent`] through those that are not listed; [`position`] decides what to do with one;
+//!   through them, [`absent`] through those that are not listed; [`sync_state`] decides what to do with one;
 //!   [`calendar_sync`] does it:
 //!   [`delta`] asks what changed, [`compare`] compares the whole, [`kept`] is what the ledger has; [`fetch`] gets
 //!   objects, [`owed`] are those that did not come, [`recheck`] those whose entity tag is not enough.
-//! * [`silence`] is how long an answer may take to begin, [`host`] what the accounts on one server share.
+//! * [`silence`] is how long a response may take to begin, [`host`] what the accounts on one server share.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,9 +22,9 @@ use std::time::Duration;
 
 use reqwest::Url;
 
-use super::{CalendarInfo, DefaultAlarms, Known};
+use super::{CalendarInfo, DefaultAlarmTexts, Known};
 use crate::clock::Clock;
-use crate::config::{AnswerLimits, CaldavSettings, Credentials, LimitsConfig, OwnDomains, SourceConfig};
+use crate::config::{CaldavSettings, Credentials, LimitsConfig, OwnDomains, ResponseLimits, SourceConfig};
 use crate::time::UtcMillis;
 
 mod absent;
@@ -46,29 +46,29 @@ mod kept;
 mod message;
 mod multistatus;
 mod owed;
-mod position;
 mod recheck;
 mod requests;
 mod silence;
+mod sync_state;
 mod whose;
 mod xml;
 mod zones;
 
-pub use checked::{Checked, CheckedCalendar, Method};
+pub use checked::{ChangeDetection, Checked, CheckedCalendar};
 pub use error::CaldavError;
 pub use host::Hosts;
-pub use message::{Answer, Carried, Failure, Request, Transport, Verb};
+pub use message::{HttpFailure, HttpRequest, HttpResponse, HttpTransport, Method, TransportResult};
 
 use account::{Account, ListedAt};
 use addresses::{OwnAddresses, Wanted};
 use calendar_sync::Unsettled;
 use http::Http;
-use requests::calendars::{Listed, Property};
+use requests::find_calendars::{ListedCalendar, Property};
 
 /// What a sync that failed waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Obstacle {
-    /// The server is down: for its first answer to anybody.
+    /// The server is down: for its first response to anybody.
     Server,
     /// The server does not accept the login: for another secret.
     Login,
@@ -109,7 +109,7 @@ pub struct CaldavSource {
     max_own_addresses: usize,
     account: Option<(Account, UtcMillis)>,
     /// By key of the href, what this process knows of a calendar beyond the ledger.
-    memory: HashMap<String, Memory>,
+    memory: HashMap<String, CalendarMemory>,
     /// How often syncs have failed, and the start of the process: what was read before has to be compared.
     failures: u64,
     /// How often syncs have come to a calendar.
@@ -117,7 +117,7 @@ pub struct CaldavSource {
 }
 
 #[derive(Debug, Default)]
-struct Memory {
+struct CalendarMemory {
     /// What was handed in last.
     seen: Option<CalendarInfo>,
     /// Change reports that were refused one after the other.
@@ -158,7 +158,7 @@ impl CaldavSource {
             Credentials::Basic { username, .. } => Some(username.clone()),
             Credentials::Bearer { .. } | Credentials::None => None,
         };
-        let http = Http::new(&url, settings, limits.answers);
+        let http = Http::new(&url, settings, limits.responses);
         Ok(CaldavSource {
             source: source.clone(),
             url,
@@ -177,7 +177,7 @@ impl CaldavSource {
     }
 
     /// This source, whose requests go by `transport` instead of the network.
-    pub fn over(self, transport: Arc<dyn Transport>) -> CaldavSource {
+    pub fn over(self, transport: Arc<dyn HttpTransport>) -> CaldavSource {
         CaldavSource { http: self.http.over(transport), ..self }
     }
 
@@ -272,7 +272,7 @@ impl CaldavSource {
             None => seen,
         };
         if !self.default_alarms {
-            seen.default_alarms = DefaultAlarms::default();
+            seen.default_alarms = DefaultAlarmTexts::default();
         }
         seen
     }
@@ -297,7 +297,7 @@ impl CaldavSource {
 }
 
 /// `seen`, with what `listed` does not say as it was `before`.
-fn keeping(mut seen: CalendarInfo, listed: &Listed, before: &CalendarInfo) -> CalendarInfo {
+fn keeping(mut seen: CalendarInfo, listed: &ListedCalendar, before: &CalendarInfo) -> CalendarInfo {
     for unknown in &listed.unknown {
         match unknown.property {
             Property::Name => seen.name.clone_from(&before.name),
@@ -313,17 +313,18 @@ fn keeping(mut seen: CalendarInfo, listed: &Listed, before: &CalendarInfo) -> Ca
 /// Reads `xml` as each kind of answer that is asked for of servers, and returns how many resources and objects it
 /// names: the way in for fuzzing.
 #[doc(hidden)]
-pub fn read_as_any_answer(xml: &str) -> usize {
+pub fn read_as_any_response(xml: &str) -> usize {
     use multistatus::read_whole;
-    use requests::{calendars, changes, discovery, members, objects, zone};
-    let calendars = read_whole(xml, calendars::Collector::new(&AnswerLimits::STANDARD)).ok().and_then(Result::ok);
+    use requests::{calendar_multiget, discovery, find_calendars, list_etags, sync_collection, zone};
+    let calendars =
+        read_whole(xml, find_calendars::CalendarCollector::new(&ResponseLimits::STANDARD)).ok().and_then(Result::ok);
     let calendars = calendars.map_or(0, |found| found.calendars.len());
-    let changes = read_whole(xml, changes::Collector::new("/cal/work/"));
+    let changes = read_whole(xml, sync_collection::ChangesCollector::new("/cal/work/"));
     let changes = changes.map_or(0, |found| found.put.len() + found.gone.len());
-    let members = read_whole(xml, members::Collector::new("/cal/work/")).ok().and_then(Result::ok);
+    let members = read_whole(xml, list_etags::EtagCollector::new("/cal/work/")).ok().and_then(Result::ok);
     let members = members.map_or(0, |found| found.members.len());
-    let objects = read_whole(xml, objects::Collector::default()).map_or(0, |objects| objects.len());
-    let _ = read_whole(xml, discovery::Collector::default());
-    let _ = read_whole(xml, zone::Collector::default());
+    let objects = read_whole(xml, calendar_multiget::ObjectCollector::default()).map_or(0, |objects| objects.len());
+    let _ = read_whole(xml, discovery::DiscoveryCollector::default());
+    let _ = read_whole(xml, zone::ZoneCollector::default());
     calendars + changes + members + objects
 }

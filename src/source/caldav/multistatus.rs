@@ -1,4 +1,5 @@
-//! The answer that most of WebDAV is made of (RFC 4918, 13): for each resource, which properties it has.
+//! The multistatus, the response that most of WebDAV is made of (RFC 4918, 13): for each resource, which properties it
+//! has.
 
 use std::future::Future;
 use std::pin::pin;
@@ -6,8 +7,8 @@ use std::task::{Context, Poll, Waker};
 
 use tokio::io::AsyncBufRead;
 
-use super::xml::{Element, Space, XmlError, read_multistatus};
-use crate::config::AnswerLimits;
+use super::xml::{Element, Namespace, XmlError, read_multistatus};
+use crate::config::ResponseLimits;
 use crate::time::UtcMillis;
 
 /// What a multistatus says of one resource.
@@ -20,17 +21,17 @@ pub struct Response {
     /// The properties it has.
     pub props: Vec<Element>,
     /// Those that were asked for and are not given: it has none of that name (404), or the server does not give it now.
-    pub withheld: Vec<Withheld>,
+    pub withheld: Vec<WithheldProperty>,
 }
 
-/// What is made of the responses of one answer, which come one after the other.
+/// What is made of the responses of one multistatus, which come one after the other.
 pub trait Collect: Send {
     type Found: Send;
 
     /// Takes the next one, and returns about how many octets of memory it keeps of it.
     fn add(&mut self, response: Response) -> usize;
 
-    /// What came of all of them, and of the DAV:sync-token of the answer (RFC 6578, 6.2).
+    /// What came of all of them, and of the DAV:sync-token of the response (RFC 6578, 6.2).
     ///
     /// # Errors
     /// When there is more than the limits allow.
@@ -39,8 +40,8 @@ pub trait Collect: Send {
 
 /// A property that is not given, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Withheld {
-    pub space: Space,
+pub struct WithheldProperty {
+    pub namespace: Namespace,
     /// Its local name.
     pub name: String,
     pub status: u16,
@@ -64,51 +65,52 @@ impl Response {
     }
 
     /// Why the property `name` is not given; none where it is, or where the server says nothing of it.
-    pub fn withheld(&self, space: Space, name: &str) -> Option<u16> {
-        self.withheld.iter().find(|prop| prop.space == space && prop.name == name).map(|prop| prop.status)
+    pub fn withheld(&self, namespace: Namespace, name: &str) -> Option<u16> {
+        self.withheld.iter().find(|prop| prop.namespace == namespace && prop.name == name).map(|prop| prop.status)
     }
 
     /// The property `name`.
-    pub fn prop(&self, space: Space, name: &str) -> Option<&Element> {
-        self.props.iter().find(|prop| prop.is(space, name))
+    pub fn prop(&self, namespace: Namespace, name: &str) -> Option<&Element> {
+        self.props.iter().find(|prop| prop.is(namespace, name))
     }
 
     /// The text of the property `name`, without white space around it; none where it is empty.
-    pub fn text(&self, space: Space, name: &str) -> Option<&str> {
-        self.prop(space, name)?.trimmed()
+    pub fn text(&self, namespace: Namespace, name: &str) -> Option<&str> {
+        self.prop(namespace, name)?.trimmed()
     }
 
     /// The text of the property `name`, where that tells versions apart.
-    pub fn mark(&self, space: Space, name: &str) -> Option<String> {
-        self.text(space, name).map(str::to_owned)
+    pub fn version(&self, namespace: Namespace, name: &str) -> Option<String> {
+        self.text(namespace, name).map(str::to_owned)
     }
 
     /// The hrefs in the property `name`.
-    pub fn hrefs(&self, space: Space, name: &str) -> Vec<String> {
-        let Some(prop) = self.prop(space, name) else { return Vec::new() };
-        prop.all(Space::Dav, "href").filter_map(Element::trimmed).map(str::to_owned).collect()
+    pub fn hrefs(&self, namespace: Namespace, name: &str) -> Vec<String> {
+        let Some(prop) = self.prop(namespace, name) else { return Vec::new() };
+        prop.all(Namespace::Dav, "href").filter_map(Element::trimmed).map(str::to_owned).collect()
     }
 
     /// DAV:getetag, with its quotes.
     pub fn etag(&self) -> Option<String> {
-        self.mark(Space::Dav, "getetag")
+        self.version(Namespace::Dav, "getetag")
     }
 
     /// DAV:getlastmodified; none where it is no date.
     pub fn modified(&self) -> Option<UtcMillis> {
-        http_date(self.text(Space::Dav, "getlastmodified")?)
+        http_date(self.text(Namespace::Dav, "getlastmodified")?)
     }
 
     /// About how many octets of memory it takes.
     pub fn size(&self) -> usize {
         let props: usize = self.props.iter().map(Element::size).sum();
-        let withheld: usize = self.withheld.iter().map(|withheld| size_of::<Withheld>() + withheld.name.len()).sum();
+        let withheld: usize =
+            self.withheld.iter().map(|withheld| size_of::<WithheldProperty>() + withheld.name.len()).sum();
         size_of::<Response>() + self.href.len() + props + withheld
     }
 
     /// Whether DAV:resourcetype holds `kind`.
-    pub fn is_a(&self, space: Space, kind: &str) -> bool {
-        self.prop(Space::Dav, "resourcetype").is_some_and(|types| types.child(space, kind).is_some())
+    pub fn is_a(&self, namespace: Namespace, kind: &str) -> bool {
+        self.prop(Namespace::Dav, "resourcetype").is_some_and(|types| types.child(namespace, kind).is_some())
     }
 }
 
@@ -119,7 +121,7 @@ impl Response {
 /// [`XmlError`] when it is no multistatus, or more of one than `limits` allow.
 pub async fn read<C: Collect>(
     xml: impl AsyncBufRead + Unpin,
-    limits: &AnswerLimits,
+    limits: &ResponseLimits,
     mut collector: C,
 ) -> Result<C::Found, XmlError> {
     let most = limits.max_href;
@@ -127,14 +129,14 @@ pub async fn read<C: Collect>(
     let mut sync_token = None;
     let mut room = limits.max_listing_size;
     read_multistatus(xml, limits, |element| {
-        if element.is(Space::Dav, "sync-token") {
+        if element.is(Namespace::Dav, "sync-token") {
             sync_token = element.trimmed().filter(|_| is_short(&element)).map(str::to_owned);
-        } else if element.is(Space::Dav, "response") {
+        } else if element.is(Namespace::Dav, "response") {
             each_response(element, |mut response| {
                 if response.href.len() > most {
                     return Err(XmlError::LongHref(most));
                 }
-                response.props.retain(|prop| !is_mark(prop) || is_short(prop));
+                response.props.retain(|prop| !is_version(prop) || is_short(prop));
                 room = room.checked_sub(collector.add(response)).ok_or(XmlError::TooMuch(limits.max_listing_size))?;
                 Ok(())
             })?;
@@ -150,7 +152,7 @@ pub async fn read<C: Collect>(
 /// # Errors
 /// As for [`read`].
 pub fn read_whole<C: Collect>(xml: &str, collector: C) -> Result<C::Found, XmlError> {
-    at_once(read(xml.as_bytes(), &AnswerLimits::STANDARD, collector))
+    at_once(read(xml.as_bytes(), &ResponseLimits::STANDARD, collector))
 }
 
 /// What `reading` comes to, which never waits: all that it reads is there.
@@ -165,25 +167,26 @@ pub(super) fn at_once<T>(reading: impl Future<Output = Result<T, XmlError>>) -> 
 }
 
 /// Whether a property tells versions of a resource apart.
-fn is_mark(prop: &Element) -> bool {
-    [(Space::Dav, "getetag"), (Space::Dav, "sync-token"), (Space::CalendarServer, "getctag")]
+fn is_version(prop: &Element) -> bool {
+    [(Namespace::Dav, "getetag"), (Namespace::Dav, "sync-token"), (Namespace::CalendarServer, "getctag")]
         .iter()
-        .any(|(space, name)| prop.is(*space, name))
+        .any(|(namespace, name)| prop.is(*namespace, name))
 }
 
 /// Gives the response that `element` is to `each`, once for each resource that it names.
 fn each_response(element: Element, mut each: impl FnMut(Response) -> Result<(), XmlError>) -> Result<(), XmlError> {
-    let status = element.child(Space::Dav, "status").and_then(status_code);
-    let hrefs: Vec<String> = element.all(Space::Dav, "href").filter_map(Element::trimmed).map(str::to_owned).collect();
+    let status = element.child(Namespace::Dav, "status").and_then(status_code);
+    let hrefs: Vec<String> =
+        element.all(Namespace::Dav, "href").filter_map(Element::trimmed).map(str::to_owned).collect();
     let (mut props, mut withheld) = (Vec::new(), Vec::new());
-    for propstat in element.children.into_iter().filter(|child| child.is(Space::Dav, "propstat")) {
-        let status = propstat.child(Space::Dav, "status").and_then(status_code).unwrap_or(200);
-        let named = propstat.children.into_iter().filter(|child| child.is(Space::Dav, "prop"));
-        let named = named.flat_map(|prop| prop.children).filter(|prop| prop.space != Space::Other);
+    for propstat in element.children.into_iter().filter(|child| child.is(Namespace::Dav, "propstat")) {
+        let status = propstat.child(Namespace::Dav, "status").and_then(status_code).unwrap_or(200);
+        let named = propstat.children.into_iter().filter(|child| child.is(Namespace::Dav, "prop"));
+        let named = named.flat_map(|prop| prop.children).filter(|prop| prop.namespace != Namespace::Other);
         if (200..300).contains(&status) {
             props.extend(named);
         } else {
-            withheld.extend(named.map(|prop| Withheld { space: prop.space, name: prop.name, status }));
+            withheld.extend(named.map(|prop| WithheldProperty { namespace: prop.namespace, name: prop.name, status }));
         }
     }
     let mut hrefs = hrefs.into_iter();
@@ -206,8 +209,8 @@ pub fn http_date(text: &str) -> Option<UtcMillis> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Collect, Response, Space, XmlError, at_once, http_date, read};
-    use crate::config::AnswerLimits;
+    use super::{Collect, Namespace, Response, XmlError, at_once, http_date, read};
+    use crate::config::ResponseLimits;
 
     /// Keeps all, and the token.
     #[derive(Default)]
@@ -227,12 +230,12 @@ mod tests {
         }
     }
 
-    fn within(limits: &AnswerLimits, xml: &str) -> Result<(Vec<Response>, Option<String>), XmlError> {
+    fn within(limits: &ResponseLimits, xml: &str) -> Result<(Vec<Response>, Option<String>), XmlError> {
         at_once(read(xml.as_bytes(), limits, All::default()))
     }
 
     fn all(xml: &str) -> Vec<Response> {
-        within(&AnswerLimits::STANDARD, xml).unwrap().0
+        within(&ResponseLimits::STANDARD, xml).unwrap().0
     }
 
     #[test]
@@ -247,10 +250,10 @@ mod tests {
             let found = all(xml).remove(0);
             assert_eq!((found.href.as_str(), found.status), ("/a", None));
             assert_eq!(found.etag().as_deref(), Some("\"1\""));
-            assert!(found.prop(Space::Dav, "displayname").is_none(), "a property that is not there");
+            assert!(found.prop(Namespace::Dav, "displayname").is_none(), "a property that is not there");
             assert!(!found.is_gone(), "it lacks a property, but it is there");
-            assert_eq!((found.refusal(), found.withheld(Space::Dav, "displayname")), (None, Some(404)));
-            assert_eq!(found.withheld(Space::Dav, "getetag"), None);
+            assert_eq!((found.refusal(), found.withheld(Namespace::Dav, "displayname")), (None, Some(404)));
+            assert_eq!(found.withheld(Namespace::Dav, "getetag"), None);
         }
     }
 
@@ -280,7 +283,7 @@ mod tests {
         let token = "<sync-token> data:,13 </sync-token>";
         for inside in [format!("{token}{response}"), format!("{response}{token}")] {
             let xml = format!("<multistatus xmlns='DAV:'>{inside}</multistatus>");
-            let (found, token) = within(&AnswerLimits::STANDARD, &xml).unwrap();
+            let (found, token) = within(&ResponseLimits::STANDARD, &xml).unwrap();
             assert!(found.len() == 1 && found[0].is_gone() && found[0].href == "/a", "{found:?}");
             assert_eq!(token.as_deref(), Some("data:,13"));
         }
@@ -304,8 +307,8 @@ mod tests {
                  </prop></propstat></response><sync-token>{mark}</sync-token></multistatus>"
             )
         };
-        for max_href in [AnswerLimits::STANDARD.max_href, 256] {
-            let limits = AnswerLimits { max_href, ..AnswerLimits::STANDARD };
+        for max_href in [ResponseLimits::STANDARD.max_href, 256] {
+            let limits = ResponseLimits { max_href, ..ResponseLimits::STANDARD };
             let read = |href, mark| {
                 let (found, token) = within(&limits, &answer(href, mark))?;
                 Ok::<_, XmlError>((found[0].etag().is_some(), token.is_some()))
@@ -322,8 +325,8 @@ mod tests {
         let response = "<response><href>/a</href><propstat><prop><getetag>x</getetag></prop></propstat></response>";
         let xml = |count| format!("<multistatus xmlns='DAV:'>{}</multistatus>", response.repeat(count));
         let size = all(&xml(1))[0].size();
-        for count in [AnswerLimits::STANDARD.max_listing_size / size, 10] {
-            let limits = AnswerLimits { max_listing_size: count * size, ..AnswerLimits::STANDARD };
+        for count in [ResponseLimits::STANDARD.max_listing_size / size, 10] {
+            let limits = ResponseLimits { max_listing_size: count * size, ..ResponseLimits::STANDARD };
             assert_eq!(within(&limits, &xml(count)).unwrap().0.len(), count);
             let refused = within(&limits, &xml(count + 1)).unwrap_err();
             assert!(refused.to_string().contains("limits.max_listing_size"), "{refused}");

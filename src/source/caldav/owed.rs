@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::href;
-use super::requests::members::Member;
+use super::requests::list_etags::Member;
 use crate::time::UtcMillis;
 
 /// Milliseconds until an object is asked for again, after each time that it did not come. It is asked for at each sync
@@ -26,7 +26,7 @@ const NAMED: usize = 10;
 
 /// Why an object is owed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why {
+pub enum OwedReason {
     /// It was named as there and is not found, or only as it was before: the server has another one that lags behind.
     Lagging,
     /// The server failed.
@@ -43,16 +43,16 @@ pub enum Why {
     TooLarge,
 }
 
-impl Why {
+impl OwedReason {
     /// It will not come before something is changed.
     fn is_final(self) -> bool {
-        matches!(self, Why::Refused | Why::TooLarge)
+        matches!(self, OwedReason::Refused | OwedReason::TooLarge)
     }
 }
 
 /// What is owed of one calendar.
 #[derive(Debug, Default)]
-pub struct Owed {
+pub struct OwedObjects {
     by_key: BTreeMap<String, Debt>,
     /// More was owed at the last sync than is remembered.
     overflows: bool,
@@ -61,7 +61,7 @@ pub struct Owed {
 #[derive(Debug)]
 struct Debt {
     member: Member,
-    why: Why,
+    why: OwedReason,
     said: String,
     /// Times that it did not come.
     times: usize,
@@ -77,7 +77,7 @@ impl Debt {
     }
 
     fn holds_back(&self, now: UtcMillis) -> bool {
-        matches!(self.why, Why::Lagging | Why::Failing) && !self.is_late(now)
+        matches!(self.why, OwedReason::Lagging | OwedReason::Failing) && !self.is_late(now)
     }
 
     fn is_due(&self, now: UtcMillis) -> bool {
@@ -85,11 +85,11 @@ impl Debt {
     }
 }
 
-impl Owed {
+impl OwedObjects {
     /// What is to be asked for by a sync at `now`, whether it is named then or not.
     pub fn due(&self, now: UtcMillis) -> Vec<Member> {
         let (due, mut waiting): (Vec<&Debt>, Vec<&Debt>) = self.by_key.values().partition(|debt| debt.is_due(now));
-        waiting.retain(|debt| debt.why != Why::TooLarge);
+        waiting.retain(|debt| debt.why != OwedReason::TooLarge);
         waiting.sort_by_key(|debt| debt.asked);
         due.into_iter().chain(waiting.into_iter().take(AT_EACH_SYNC)).map(|debt| debt.member.clone()).collect()
     }
@@ -104,7 +104,7 @@ impl Owed {
     }
 
     /// Whether `member` has been asked for in vain, and for the same reason, for long enough to take what comes.
-    pub fn is_late(&self, member: &Member, why: Why, now: UtcMillis) -> bool {
+    pub fn is_late(&self, member: &Member, why: OwedReason, now: UtcMillis) -> bool {
         self.by_key.get(&href::key(&member.href)).is_some_and(|debt| debt.why == why && debt.is_late(now))
     }
 
@@ -114,7 +114,7 @@ impl Owed {
     }
 
     /// `member` did not come at `now`, and `said` is what to say of that.
-    pub fn note(&mut self, member: &Member, why: Why, said: String, now: UtcMillis) {
+    pub fn note(&mut self, member: &Member, why: OwedReason, said: String, now: UtcMillis) {
         let key = href::key(&member.href);
         let before = self.by_key.get(&key).filter(|debt| debt.why == why && debt.since <= now);
         let (times, since) = before.map_or((0, now), |debt| (debt.times, debt.since));
@@ -136,7 +136,7 @@ impl Owed {
     /// It came in the version that was named: it holds nothing back any more, whatever becomes of its text.
     pub fn arrived(&mut self, href: &str) {
         let key = href::key(href);
-        if self.by_key.get(&key).is_some_and(|debt| matches!(debt.why, Why::Lagging | Why::Failing)) {
+        if self.by_key.get(&key).is_some_and(|debt| matches!(debt.why, OwedReason::Lagging | OwedReason::Failing)) {
             self.by_key.remove(&key);
         }
     }
@@ -164,9 +164,9 @@ impl Owed {
     /// What to say of what is owed at `now`. Of an unreadable text the ledger tells.
     pub fn faults(&self, now: UtcMillis) -> Vec<String> {
         let tells = |debt: &&Debt| match debt.why {
-            Why::Failing | Why::Refused | Why::TooLarge => true,
-            Why::Lagging => debt.is_late(now),
-            Why::Unsure | Why::Doubted | Why::Unreadable => false,
+            OwedReason::Failing | OwedReason::Refused | OwedReason::TooLarge => true,
+            OwedReason::Lagging => debt.is_late(now),
+            OwedReason::Unsure | OwedReason::Doubted | OwedReason::Unreadable => false,
         };
         let mut faults: Vec<String> = self.by_key.values().filter(tells).map(|debt| debt.said.clone()).collect();
         let more = faults.len().saturating_sub(NAMED);
@@ -199,16 +199,16 @@ mod tests {
 
     #[test]
     fn what_lags_is_asked_for_often_and_then_seldom() {
-        let mut owed = Owed::default();
+        let mut owed = OwedObjects::default();
         let mut at = NOW;
         for wait in WAITS {
-            owed.note(&member("a"), Why::Lagging, "a is missing".to_owned(), at);
+            owed.note(&member("a"), OwedReason::Lagging, "a is missing".to_owned(), at);
             assert!(owed.holds_back(at) && owed.faults(at).is_empty());
             assert_eq!(owed.soon(at), Some(Duration::from_millis(u64::try_from(wait).unwrap())));
             at = at.plus(wait);
             assert_eq!(owed.due(at), [member("a")]);
         }
-        owed.note(&member("a"), Why::Lagging, "a is missing".to_owned(), at);
+        owed.note(&member("a"), OwedReason::Lagging, "a is missing".to_owned(), at);
         assert!(!owed.holds_back(at) && owed.soon(at).is_none());
         assert_eq!(owed.faults(at), ["a is missing"]);
         assert!(owed.rests(&member("a"), at) && !owed.rests(&member("a"), at.plus(SELDOM)));
@@ -220,20 +220,20 @@ mod tests {
 
     #[test]
     fn what_lagged_for_long_is_not_taken_in_yet_another_version() {
-        let mut owed = Owed::default();
+        let mut owed = OwedObjects::default();
         let at = |wait: i64| NOW.plus(wait * 20_000);
-        (0..6).for_each(|n| owed.note(&member("a"), Why::Lagging, String::new(), at(n)));
-        assert!(owed.is_late(&member("a"), Why::Lagging, at(6)));
-        assert!(!owed.is_late(&member("a"), Why::Unsure, at(6)), "it has just come in that version");
-        owed.note(&member("a"), Why::Unsure, String::new(), at(6));
-        assert!(!owed.is_late(&member("a"), Why::Unsure, at(7)));
+        (0..6).for_each(|n| owed.note(&member("a"), OwedReason::Lagging, String::new(), at(n)));
+        assert!(owed.is_late(&member("a"), OwedReason::Lagging, at(6)));
+        assert!(!owed.is_late(&member("a"), OwedReason::Unsure, at(6)), "it has just come in that version");
+        owed.note(&member("a"), OwedReason::Unsure, String::new(), at(6));
+        assert!(!owed.is_late(&member("a"), OwedReason::Unsure, at(7)));
     }
 
     #[test]
     fn what_is_refused_is_told_at_once_and_holds_nothing_back() {
-        let mut owed = Owed::default();
-        owed.note(&member("a"), Why::Refused, "refused".to_owned(), NOW);
-        owed.note(&member("b"), Why::Unreadable, String::new(), NOW);
+        let mut owed = OwedObjects::default();
+        owed.note(&member("a"), OwedReason::Refused, "refused".to_owned(), NOW);
+        owed.note(&member("b"), OwedReason::Unreadable, String::new(), NOW);
         assert!(!owed.holds_back(NOW) && owed.rests(&member("a"), NOW) && !owed.rests(&member("b"), NOW));
         assert_eq!(owed.faults(NOW), ["refused"]);
         owed.keep(|key| key == "/cal/b.ics");
@@ -242,15 +242,15 @@ mod tests {
 
     #[test]
     fn of_what_waits_some_are_asked_for_at_each_sync_in_turn() {
-        let mut owed = Owed::default();
+        let mut owed = OwedObjects::default();
         let all: Vec<Member> = (0..3 * AT_EACH_SYNC).map(|n| member(&n.to_string())).collect();
-        all.iter().for_each(|member| owed.note(member, Why::Refused, String::new(), NOW));
+        all.iter().for_each(|member| owed.note(member, OwedReason::Refused, String::new(), NOW));
         let mut asked = Vec::new();
         for sync in 1..=3 {
             let at = NOW.plus(sync * 60_000);
             let due = owed.due(at);
             assert_eq!(due.len(), AT_EACH_SYNC);
-            due.iter().for_each(|member| owed.note(member, Why::Refused, String::new(), at));
+            due.iter().for_each(|member| owed.note(member, OwedReason::Refused, String::new(), at));
             asked.extend(due.into_iter().map(|member| member.href));
         }
         let wanted: HashSet<String> = all.into_iter().map(|member| member.href).collect();
@@ -260,8 +260,8 @@ mod tests {
 
     #[test]
     fn what_is_remembered_is_bounded() {
-        let mut owed = Owed::default();
-        (0..=MOST).for_each(|n| owed.note(&member(&n.to_string()), Why::Refused, n.to_string(), NOW));
+        let mut owed = OwedObjects::default();
+        (0..=MOST).for_each(|n| owed.note(&member(&n.to_string()), OwedReason::Refused, n.to_string(), NOW));
         assert!(owed.holds_back(NOW));
         assert_eq!(owed.faults(NOW).len(), NAMED + 1);
         owed.begin();

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use super::href;
-use super::requests::members::Member;
+use super::requests::list_etags::Member;
 use crate::time::UtcMillis;
 
 /// Milliseconds within which every text of a calendar is read once, a part of them at each comparison.

@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::message::Request;
+use super::message::HttpRequest;
 
 /// The time doubles so many times at most.
 const MAX_DOUBLINGS: u32 = 4;
-/// A whole answer may take so many times as long as its server may be silent, or [`SHORTEST_WHOLE`].
+/// A whole response may take so many times as long as its server may be silent, or [`SHORTEST_WHOLE`].
 const WHOLE: u32 = 20;
 const SHORTEST_WHOLE: Duration = Duration::from_secs(10 * 60);
 /// Requests that are remembered as slow.
@@ -33,18 +33,18 @@ impl Silence {
     }
 
     /// How long the server may be silent after `request`.
-    pub fn of(&self, request: &Request) -> Duration {
+    pub fn of(&self, request: &HttpRequest) -> Duration {
         let doublings = self.slow().get(&key(request)).copied().unwrap_or(0);
         self.usual.saturating_mul(1 << doublings)
     }
 
-    /// How long all of any answer may take.
+    /// How long all of any response may take.
     pub fn whole(&self) -> Duration {
         self.usual.saturating_mul(WHOLE).max(SHORTEST_WHOLE)
     }
 
     /// Notes that `request` was given up: the next one like it gets more time.
-    pub fn broken_by(&self, request: &Request) {
+    pub fn broken_by(&self, request: &HttpRequest) {
         let mut slow = self.slow();
         if slow.len() < MAX_SLOW || slow.contains_key(&key(request)) {
             let doublings = slow.entry(key(request)).or_default();
@@ -54,7 +54,7 @@ impl Silence {
 
     /// Notes that `request` was answered, after `silence`: where that was short, the next one like it gets the usual
     /// time.
-    pub fn ended_by(&self, request: &Request, silence: Duration) {
+    pub fn ended_by(&self, request: &HttpRequest, silence: Duration) {
         if silence < self.usual / 2 {
             self.slow().remove(&key(request));
         }
@@ -65,9 +65,9 @@ impl Silence {
     }
 }
 
-fn key(request: &Request) -> Key {
+fn key(request: &HttpRequest) -> Key {
     let asks_for_changes = request.body.contains("sync-collection");
-    (request.verb.name(), request.depth, asks_for_changes, request.url.path().to_owned())
+    (request.method.name(), request.depth, asks_for_changes, request.url.path().to_owned())
 }
 
 #[cfg(test)]
@@ -75,14 +75,14 @@ mod tests {
     use reqwest::Url;
 
     use super::*;
-    use crate::source::caldav::message::Verb;
+    use crate::source::caldav::message::Method;
 
     #[test]
     fn a_slow_request_gets_twice_the_time_up_to_a_bound_until_it_is_quick() {
         let silence = Silence::new(Duration::from_secs(30));
         let of = |path: &str| {
             let url = Url::parse(&format!("https://host{path}")).unwrap();
-            Request::new(Verb::Propfind, &url, Some("1"), String::new())
+            HttpRequest::new(Method::Propfind, &url, Some("1"), String::new())
         };
         let (big, small) = (of("/big/"), of("/small/"));
         for seconds in [30, 60, 120, 240, 480, 480] {
@@ -91,7 +91,7 @@ mod tests {
         }
         assert_eq!(silence.of(&small), Duration::from_secs(30), "others are given up as usual");
         // What is asked of the same address and is quick says nothing of what is slow.
-        silence.ended_by(&Request { depth: Some("0"), ..big.clone() }, Duration::ZERO);
+        silence.ended_by(&HttpRequest { depth: Some("0"), ..big.clone() }, Duration::ZERO);
         silence.ended_by(&big, Duration::from_secs(20));
         assert_eq!(silence.of(&big), Duration::from_secs(480));
         silence.ended_by(&big, Duration::from_secs(14));

@@ -4,10 +4,10 @@
 
 use quick_xml::NsReader;
 use quick_xml::events::{BytesRef, BytesStart, Event};
-use quick_xml::name::{Namespace, ResolveResult};
+use quick_xml::name::{Namespace as BoundNamespace, ResolveResult};
 use tokio::io::AsyncBufRead;
 
-use crate::config::AnswerLimits;
+use crate::config::ResponseLimits;
 
 /// What is wrong with an XML document.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -48,7 +48,7 @@ fn sentence(text: &str) -> String {
 
 /// The namespaces that are told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Space {
+pub enum Namespace {
     /// `DAV:`; also `DAV`, which some servers write in errors.
     Dav,
     /// `urn:ietf:params:xml:ns:caldav`
@@ -60,14 +60,14 @@ pub enum Space {
     Other,
 }
 
-impl Space {
-    fn of(resolved: &ResolveResult<'_>) -> Space {
+impl Namespace {
+    fn of(resolved: &ResolveResult<'_>) -> Namespace {
         match resolved {
-            ResolveResult::Bound(Namespace("DAV:" | "DAV")) => Space::Dav,
-            ResolveResult::Bound(Namespace("urn:ietf:params:xml:ns:caldav")) => Space::Caldav,
-            ResolveResult::Bound(Namespace("http://calendarserver.org/ns/")) => Space::CalendarServer,
-            ResolveResult::Bound(Namespace("http://apple.com/ns/ical/")) => Space::Apple,
-            _ => Space::Other,
+            ResolveResult::Bound(BoundNamespace("DAV:" | "DAV")) => Namespace::Dav,
+            ResolveResult::Bound(BoundNamespace("urn:ietf:params:xml:ns:caldav")) => Namespace::Caldav,
+            ResolveResult::Bound(BoundNamespace("http://calendarserver.org/ns/")) => Namespace::CalendarServer,
+            ResolveResult::Bound(BoundNamespace("http://apple.com/ns/ical/")) => Namespace::Apple,
+            _ => Namespace::Other,
         }
     }
 }
@@ -75,7 +75,7 @@ impl Space {
 /// An element with all that is in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Element {
-    pub space: Space,
+    pub namespace: Namespace,
     /// The name without its prefix; empty in other namespaces than those that are told apart.
     pub name: String,
     /// The value of the attribute `name`, which `comp` has.
@@ -86,28 +86,28 @@ pub struct Element {
 }
 
 impl Element {
-    fn new(space: Space, start: &BytesStart<'_>) -> Element {
+    fn new(namespace: Namespace, start: &BytesStart<'_>) -> Element {
         let attribute = match start.try_get_attribute("name") {
-            Ok(Some(attribute)) if space != Space::Other => Some(attribute.value.into_owned()),
+            Ok(Some(attribute)) if namespace != Namespace::Other => Some(attribute.value.into_owned()),
             _ => None,
         };
-        let name = if space == Space::Other { String::new() } else { start.local_name().as_ref().to_owned() };
-        Element { space, name, attribute, text: String::new(), children: Vec::new() }
+        let name = if namespace == Namespace::Other { String::new() } else { start.local_name().as_ref().to_owned() };
+        Element { namespace, name, attribute, text: String::new(), children: Vec::new() }
     }
 
-    /// Whether it is `name` of `space`.
-    pub fn is(&self, space: Space, name: &str) -> bool {
-        self.space == space && self.name == name
+    /// Whether it is `name` of `namespace`.
+    pub fn is(&self, namespace: Namespace, name: &str) -> bool {
+        self.namespace == namespace && self.name == name
     }
 
     /// The first child of that name.
-    pub fn child(&self, space: Space, name: &str) -> Option<&Element> {
-        self.children.iter().find(|child| child.is(space, name))
+    pub fn child(&self, namespace: Namespace, name: &str) -> Option<&Element> {
+        self.children.iter().find(|child| child.is(namespace, name))
     }
 
     /// All children of that name.
-    pub fn all<'a>(&'a self, space: Space, name: &'a str) -> impl Iterator<Item = &'a Element> {
-        self.children.iter().filter(move |child| child.is(space, name))
+    pub fn all<'a>(&'a self, namespace: Namespace, name: &'a str) -> impl Iterator<Item = &'a Element> {
+        self.children.iter().filter(move |child| child.is(namespace, name))
     }
 
     /// About how many octets of memory it takes, with all that is in it.
@@ -129,7 +129,7 @@ impl Element {
 /// [`XmlError`]; what came before was given to `each`.
 pub async fn read_multistatus(
     xml: impl AsyncBufRead + Unpin,
-    limits: &AnswerLimits,
+    limits: &ResponseLimits,
     mut each: impl FnMut(Element) -> Result<(), XmlError>,
 ) -> Result<(), XmlError> {
     let mut reader = NsReader::from_reader(xml);
@@ -145,13 +145,13 @@ pub async fn read_multistatus(
             buffer = Vec::new();
         }
         buffer.clear();
-        let (space, event) = reader
+        let (namespace, event) = reader
             .read_resolved_event_into_async(&mut buffer)
             .await
             .map_err(|why| XmlError::IllFormed(sentence(&why.to_string())))?;
         match event {
             Event::Start(start) if !in_root => {
-                if Space::of(&space) != Space::Dav || start.local_name().as_ref() != "multistatus" {
+                if Namespace::of(&namespace) != Namespace::Dav || start.local_name().as_ref() != "multistatus" {
                     return Err(XmlError::NoMultistatus(start.local_name().as_ref().to_owned()));
                 }
                 in_root = true;
@@ -164,7 +164,7 @@ pub async fn read_multistatus(
                 if stack.len() >= limits.max_xml_depth {
                     return Err(XmlError::TooDeep(limits.max_xml_depth));
                 }
-                stack.push(Element::new(Space::of(&space), &start));
+                stack.push(Element::new(Namespace::of(&namespace), &start));
             }
             Event::End(_) => match (stack.pop(), stack.last_mut()) {
                 (Some(done), Some(parent)) => parent.children.push(done),
@@ -177,7 +177,7 @@ pub async fn read_multistatus(
             },
             Event::DocType(_) => return Err(XmlError::DocumentType),
             Event::Eof => return Err(XmlError::IllFormed("it ends in the middle".to_owned())),
-            other => add_text(stack.last_mut().filter(|element| element.space != Space::Other), other),
+            other => add_text(stack.last_mut().filter(|element| element.namespace != Namespace::Other), other),
         }
     }
 }
@@ -220,14 +220,14 @@ pub fn escaped(text: &str) -> String {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{AnswerLimits, Element, Space, XmlError, escaped, read_multistatus};
+    use super::{Element, Namespace, ResponseLimits, XmlError, escaped, read_multistatus};
     use crate::source::caldav::multistatus::at_once;
 
     fn children(xml: &str) -> Result<Vec<Element>, XmlError> {
-        within(&AnswerLimits::STANDARD, xml)
+        within(&ResponseLimits::STANDARD, xml)
     }
 
-    fn within(limits: &AnswerLimits, xml: &str) -> Result<Vec<Element>, XmlError> {
+    fn within(limits: &ResponseLimits, xml: &str) -> Result<Vec<Element>, XmlError> {
         let mut all = Vec::new();
         at_once(read_multistatus(xml.as_bytes(), limits, |element| {
             all.push(element);
@@ -249,12 +249,15 @@ mod tests {
             "<D:multistatus xmlns:D='DAV'><D:href>x</D:href></D:multistatus>",
         ] {
             let found = children(xml).unwrap();
-            assert!(found.len() == 1 && found[0].is(Space::Dav, "href") && found[0].text == "x", "{xml}: {found:?}");
+            assert!(
+                found.len() == 1 && found[0].is(Namespace::Dav, "href") && found[0].text == "x",
+                "{xml}: {found:?}"
+            );
         }
         let comp = one("<comp xmlns='urn:ietf:params:xml:ns:caldav' name='VEVENT'/>");
-        assert!(comp.is(Space::Caldav, "comp") && comp.attribute.as_deref() == Some("VEVENT"));
+        assert!(comp.is(Namespace::Caldav, "comp") && comp.attribute.as_deref() == Some("VEVENT"));
         let other = one("<x:href xmlns:x='urn:other' name='y'>z</x:href>");
-        assert!(other.is(Space::Other, "") && other.text.is_empty() && other.attribute.is_none());
+        assert!(other.is(Namespace::Other, "") && other.text.is_empty() && other.attribute.is_none());
     }
 
     #[test]
@@ -287,8 +290,8 @@ mod tests {
     fn limit_of_elements_in_each_other_at_it_and_above() {
         let nested =
             |depth| format!("<multistatus xmlns='DAV:'>{}{}</multistatus>", "<a>".repeat(depth), "</a>".repeat(depth));
-        for max_xml_depth in [AnswerLimits::STANDARD.max_xml_depth, 8, 500] {
-            let limits = AnswerLimits { max_xml_depth, ..AnswerLimits::STANDARD };
+        for max_xml_depth in [ResponseLimits::STANDARD.max_xml_depth, 8, 500] {
+            let limits = ResponseLimits { max_xml_depth, ..ResponseLimits::STANDARD };
             assert!(within(&limits, &nested(max_xml_depth)).is_ok());
             let refused = within(&limits, &nested(max_xml_depth + 1)).unwrap_err();
             assert!(refused.to_string().contains("limits.max_xml_depth"), "{refused}");
@@ -299,8 +302,8 @@ mod tests {
     fn limit_of_elements_at_it_and_above() {
         // The element that holds them is one of them.
         let wide = |count| format!("<multistatus xmlns='DAV:'><a>{}</a></multistatus>", "<b/>".repeat(count - 1));
-        for max_elements in [AnswerLimits::STANDARD.max_elements, 10] {
-            let limits = AnswerLimits { max_elements, ..AnswerLimits::STANDARD };
+        for max_elements in [ResponseLimits::STANDARD.max_elements, 10] {
+            let limits = ResponseLimits { max_elements, ..ResponseLimits::STANDARD };
             assert!(within(&limits, &wide(max_elements)).is_ok());
             let refused = within(&limits, &wide(max_elements + 1)).unwrap_err();
             assert!(refused.to_string().contains("limits.max_elements"), "{refused}");

@@ -4,9 +4,9 @@
 use std::borrow::Cow;
 
 use super::account::ListedAt;
-use super::position::{Position, compare_every};
-use super::requests::calendars::Listed;
+use super::requests::find_calendars::ListedCalendar;
 use super::requests::zone;
+use super::sync_state::{SyncState, compare_every};
 use super::{CaldavError, CaldavSource, href};
 use crate::source::Known;
 use crate::time::UtcMillis;
@@ -21,22 +21,22 @@ pub(super) struct AskedZone {
     zone: Option<String>,
     at: UtcMillis,
     /// Its token and its ctag then.
-    marks: Marks,
+    versions: Versions,
     /// Failures of its source until then.
     failures: u64,
 }
 
-type Marks = (Option<String>, Option<String>);
+type Versions = (Option<String>, Option<String>);
 
 impl AskedZone {
-    /// Whether that still holds for a calendar that is `listed` with `marks` after so many failures. One that has a
+    /// Whether that still holds for a calendar that is `listed` with `versions` after so many failures. One that has a
     /// zone which its home does not list may have become another calendar with another zone, as unseen as its objects.
-    fn holds(&self, listed: &Listed, marks: &Marks, failures: u64, now: UtcMillis) -> bool {
+    fn holds(&self, listed: &ListedCalendar, versions: &Versions, failures: u64, now: UtcMillis) -> bool {
         let (every, is_sure) = match self.zone {
             Some(_) => (compare_every(&listed.href, 0), self.failures == failures),
             None => (ASK_EVERY, true),
         };
-        self.marks == *marks && is_sure && (0..every).contains(&now.0.saturating_sub(self.at.0))
+        self.versions == *versions && is_sure && (0..every).contains(&now.0.saturating_sub(self.at.0))
     }
 }
 
@@ -57,23 +57,23 @@ impl CaldavSource {
         if listed.lists_zone {
             return Ok(Cow::Borrowed(calendar));
         }
-        let marks = (listed.token.clone(), listed.ctag.clone());
+        let versions = (listed.token.clone(), listed.ctag.clone());
         let zone_before = known.and_then(|known| known.seen.zone.clone());
         let key = href::key(&listed.href);
         let zone = match self.memory.get(&key).and_then(|memory| memory.zone.as_ref()) {
-            Some(asked) if asked.holds(listed, &marks, self.failures, now) => asked.zone.clone(),
-            None if zone_before.is_none() && known.is_some_and(|known| is_at(known, &marks)) => {
-                self.remember_zone(key, None, now, marks);
+            Some(asked) if asked.holds(listed, &versions, self.failures, now) => asked.zone.clone(),
+            None if zone_before.is_none() && known.is_some_and(|known| is_at(known, &versions)) => {
+                self.remember_zone(key, None, now, versions);
                 None
             }
             _ => match self.ask_zone(calendar).await {
                 // A server that lists it and never told more has said what it has to say.
                 Err(error) if zone_before.is_none() && (error.is_refusal() || error.is_no_dav()) => {
-                    self.remember_zone(key, None, now, marks);
+                    self.remember_zone(key, None, now, versions);
                     None
                 }
                 Ok(zone) => {
-                    self.remember_zone(key, zone.clone(), now, marks);
+                    self.remember_zone(key, zone.clone(), now, versions);
                     zone
                 }
                 Err(error) if error.concerns_the_account() => return Err(error),
@@ -88,20 +88,20 @@ impl CaldavSource {
         Ok(Cow::Owned(calendar))
     }
 
-    fn remember_zone(&mut self, key: String, zone: Option<String>, at: UtcMillis, marks: Marks) {
+    fn remember_zone(&mut self, key: String, zone: Option<String>, at: UtcMillis, versions: Versions) {
         let failures = self.failures;
-        self.memory.entry(key).or_default().zone = Some(AskedZone { zone, at, marks, failures });
+        self.memory.entry(key).or_default().zone = Some(AskedZone { zone, at, versions, failures });
     }
 
     async fn ask_zone(&self, calendar: &ListedAt) -> Result<Option<String>, CaldavError> {
-        let answer = self.http.multistatus(zone::request(&calendar.url), zone::Collector::default).await?;
+        let answer = self.http.multistatus(zone::request(&calendar.url), zone::ZoneCollector::default).await?;
         Ok(answer.unless_refused()?.1)
     }
 }
 
 /// Whether the calendar is marked as it was when the ledger's knowledge of it was whole.
-fn is_at(known: &Known, (token, ctag): &Marks) -> bool {
-    let is_marked = token.is_some() || ctag.is_some();
-    let position = Position::read(&known.checkpoint);
-    is_marked && position.is_some_and(|position| position.token == *token && position.more.ctag == *ctag)
+fn is_at(known: &Known, (token, ctag): &Versions) -> bool {
+    let has_version = token.is_some() || ctag.is_some();
+    let state = SyncState::read(&known.checkpoint);
+    has_version && state.is_some_and(|state| state.token == *token && state.ctag == *ctag)
 }

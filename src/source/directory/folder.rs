@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::FileType;
 
 use super::name;
-use super::place::{Place, is_gone};
+use super::open_folder::{OpenFolder, is_gone};
 use crate::source::Change;
 use crate::time::UtcMillis;
 
@@ -38,22 +38,22 @@ pub(super) struct Folder {
 
 /// A file in a calendar; without an etag it is no longer there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Entry {
+pub(super) struct FileEntry {
     pub name: String,
     pub etag: String,
 }
 
 /// The files in a calendar.
 #[derive(Debug, Default)]
-pub(super) struct Entries {
-    pub files: Vec<Entry>,
+pub(super) struct FileEntries {
+    pub files: Vec<FileEntry>,
     /// Links that are called as objects are, one sentence each.
     pub notes: Vec<String>,
 }
 
 /// What was read of some files.
 #[derive(Debug, Default)]
-pub(super) struct Content {
+pub(super) struct ReadFiles {
     pub changes: Vec<Change>,
     /// Hrefs of files that could not be read, and why.
     pub unread: Vec<(String, String)>,
@@ -66,9 +66,9 @@ impl Folder {
     ///
     /// # Errors
     /// That of the system, when it cannot be listed.
-    pub(super) fn entries(&self) -> io::Result<Entries> {
+    pub(super) fn entries(&self) -> io::Result<FileEntries> {
         let place = self.open()?;
-        let mut entries = Entries::default();
+        let mut entries = FileEntries::default();
         for item in place.items()? {
             if !holds(&item.name, self.any_name) {
                 continue;
@@ -76,7 +76,7 @@ impl Folder {
             match item.kind {
                 FileType::RegularFile => {
                     if let Some(etag) = place.etag(&item.name)? {
-                        entries.files.push(Entry { name: name::text(&item.name), etag });
+                        entries.files.push(FileEntry { name: name::text(&item.name), etag });
                     }
                 }
                 FileType::Symlink if is_object(&item.name) => {
@@ -95,26 +95,26 @@ impl Folder {
     ///
     /// # Errors
     /// That of the system.
-    pub(super) fn open(&self) -> io::Result<Place> {
-        Place::open(&self.real)
+    pub(super) fn open(&self) -> io::Result<OpenFolder> {
+        OpenFolder::open(&self.real)
     }
 
     /// The entry of the file `name` in it, with an empty etag where that is gone; none for one that is no object.
     /// `place` is the folder.
-    pub(super) fn entry(&self, place: &Place, name: &OsStr) -> Option<Entry> {
+    pub(super) fn entry(&self, place: &OpenFolder, name: &OsStr) -> Option<FileEntry> {
         let etag = place.etag(name).ok().flatten().unwrap_or_default();
-        holds(name, self.any_name).then(|| Entry { name: name::text(name), etag })
+        holds(name, self.any_name).then(|| FileEntry { name: name::text(name), etag })
     }
 
     /// Reads the files of `entries`.
-    pub(super) fn read(&self, entries: Vec<Entry>, max_size: usize) -> Content {
+    pub(super) fn read(&self, entries: Vec<FileEntry>, max_size: usize) -> ReadFiles {
         let (mut changes, mut unread) = (Vec::with_capacity(entries.len()), Vec::new());
         let place = match self.open() {
             Ok(place) => place,
             // What is there instead, if anything, is told by the watch and found by the next scan.
             Err(error) => {
                 let fault = || format!("the folder {} cannot be read: {error}", self.path.display());
-                return Content { failed: Some((!is_gone(&error)).then(fault)), ..Content::default() };
+                return ReadFiles { failed: Some((!is_gone(&error)).then(fault)), ..ReadFiles::default() };
             }
         };
         for entry in entries {
@@ -130,7 +130,7 @@ impl Folder {
                 Err(reason) => unread.push((entry.name, reason)),
             }
         }
-        Content { changes, unread, failed: None }
+        ReadFiles { changes, unread, failed: None }
     }
 
     /// A sentence that says that a file cannot be read.

@@ -6,7 +6,7 @@
 //!   that belongs to.
 //! * [`tree`] finds the calendars, [`folder`] lists and reads one. [`links`] says which links are followed.
 //! * [`properties`] is what a store says of a calendar as a whole.
-//! * [`place`] opens folders and files, [`name`] writes their names as text.
+//! * [`open_folder`] opens folders and files, [`name`] writes their names as text.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ mod folder;
 mod links;
 mod mounts;
 mod name;
-mod place;
+mod open_folder;
 mod properties;
 mod scan;
 mod settings;

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::name;
-use super::place::Place;
+use super::open_folder::OpenFolder;
 use crate::source::Known;
 use crate::time::UtcMillis;
 
@@ -33,7 +33,7 @@ pub(super) struct Properties {
 
 /// What the files of a folder say.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Said {
+pub(super) enum StatedProperties {
     Calendar(Properties),
     /// It is something else: an address book.
     Other,
@@ -43,7 +43,7 @@ pub(super) enum Said {
 
 /// What is known of folders, by their hrefs.
 #[derive(Debug, Default)]
-pub(super) struct Memory(Mutex<BTreeMap<String, Remembered>>);
+pub(super) struct FolderMemory(Mutex<BTreeMap<String, Remembered>>);
 
 /// What is known of a folder.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -57,7 +57,7 @@ pub(super) struct Remembered {
     pub is_recorded: bool,
 }
 
-impl Memory {
+impl FolderMemory {
     pub(super) fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Remembered>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -114,20 +114,19 @@ pub(super) fn makes_calendar(name: &OsStr) -> bool {
     name == RADICALE || name == XANDIKOS
 }
 
-impl Said {
+impl StatedProperties {
     /// Reads the files of the folder at `path`, which is open as `place`. A file of more than `max_size` octets is not
     /// read.
-    pub(super) fn read(place: &Place, path: &Path, max_size: usize) -> Said {
+    pub(super) fn read(place: &OpenFolder, path: &Path, max_size: usize) -> StatedProperties {
         let text = |name: &str| match place.read(path, OsStr::new(name), max_size) {
             Ok(content) => Ok(content.map(|content| String::from_utf8_lossy(&content.octets).into_owned())),
             Err(reason) => Err(format!("{}: {reason}", path.join(name).display())),
         };
         let unfinished = |name: &str| format!("{}: it is empty or only half written", path.join(name).display());
         match text(RADICALE) {
-            Ok(Some(text)) => {
-                radicale(&text).unwrap_or_else(|| Said::Unclear(unfinished(RADICALE), Properties::radicale()))
-            }
-            Err(reason) => Said::Unclear(reason, Properties::radicale()),
+            Ok(Some(text)) => radicale(&text)
+                .unwrap_or_else(|| StatedProperties::Unclear(unfinished(RADICALE), Properties::radicale())),
+            Err(reason) => StatedProperties::Unclear(reason, Properties::radicale()),
             Ok(None) => files(&text, &unfinished),
         }
     }
@@ -140,13 +139,13 @@ impl Properties {
 }
 
 /// What Radicale's file says; none where it is not whole.
-fn radicale(text: &str) -> Option<Said> {
+fn radicale(text: &str) -> Option<StatedProperties> {
     let Ok(serde_json::Value::Object(props)) = serde_json::from_str(text) else { return None };
     let get = |key: &str| props.get(key).and_then(|v| v.as_str()).map(str::trim).filter(|v| !v.is_empty());
     if get("tag").is_some_and(|tag| tag != "VCALENDAR") {
-        return Some(Said::Other);
+        return Some(StatedProperties::Other);
     }
-    Some(Said::Calendar(Properties {
+    Some(StatedProperties::Calendar(Properties {
         name: get("D:displayname").map(str::to_owned),
         color: get("ICAL:calendar-color").unwrap_or_default().to_owned(),
         zone: get("C:calendar-timezone-id").or(get("C:calendar-timezone")).map(str::to_owned),
@@ -155,7 +154,10 @@ fn radicale(text: &str) -> Option<Said> {
 }
 
 /// What a vdir's files `displayname` and `color`, or Xandikos' settings, say.
-fn files(text: &dyn Fn(&str) -> Result<Option<String>, String>, unfinished: &dyn Fn(&str) -> String) -> Said {
+fn files(
+    text: &dyn Fn(&str) -> Result<Option<String>, String>,
+    unfinished: &dyn Fn(&str) -> String,
+) -> StatedProperties {
     let mut unclear = None;
     let mut file = |name: &str, is_whole: fn(&str) -> bool| match text(name) {
         Ok(Some(text)) if is_whole(&text) => Some(text),
@@ -187,25 +189,26 @@ fn files(text: &dyn Fn(&str) -> Result<Option<String>, String>, unfinished: &dyn
         is_radicale: false,
     };
     match unclear {
-        Some(reason) => Said::Unclear(reason, properties),
-        None => Said::Calendar(properties),
+        Some(reason) => StatedProperties::Unclear(reason, properties),
+        None => StatedProperties::Calendar(properties),
     }
 }
 
 /// What holds of a folder at `path` whose files say `said` at the instant `now`, and of which `known` was known; none
 /// where it is no calendar. And a sentence, where the files are not believed.
 pub(super) fn settle(
-    said: Said,
+    said: StatedProperties,
     known: Option<&Remembered>,
     path: &Path,
     now: UtcMillis,
 ) -> (Option<Remembered>, Option<String>) {
     let whole = |properties| Remembered { properties, ..Remembered::default() };
     match (said, known) {
-        (Said::Other, _) => (None, None),
-        (Said::Calendar(new), Some(Remembered { properties: old, silent_since, is_recorded: false, .. }))
-            if says_less(&new, old) =>
-        {
+        (StatedProperties::Other, _) => (None, None),
+        (
+            StatedProperties::Calendar(new),
+            Some(Remembered { properties: old, silent_since, is_recorded: false, .. }),
+        ) if says_less(&new, old) => {
             let since = silent_since.unwrap_or(now);
             if now.0.saturating_sub(since.0) >= GRACE {
                 return (Some(whole(new)), None);
@@ -216,15 +219,15 @@ pub(super) fn settle(
             );
             (Some(Remembered { silent_since: Some(since), ..kept(new, old) }), Some(fault))
         }
-        (Said::Calendar(new), _) => (Some(whole(new)), None),
-        (Said::Unclear(reason, new), Some(Remembered { properties: old, .. })) => {
+        (StatedProperties::Calendar(new), _) => (Some(whole(new)), None),
+        (StatedProperties::Unclear(reason, new), Some(Remembered { properties: old, .. })) => {
             let kept = kept(new.clone(), old);
             // An empty file that takes nothing away is none to worry about.
             let fault = (kept.properties != new || new.is_radicale)
                 .then(|| format!("{reason}; its calendar rings on as it is known: write the file anew, or remove it"));
             (Some(kept), fault)
         }
-        (Said::Unclear(reason, new), None) => {
+        (StatedProperties::Unclear(reason, new), None) => {
             let fault = new
                 .is_radicale
                 .then(|| format!("{reason}; its calendar rings without its name and its zone: write the file anew"));

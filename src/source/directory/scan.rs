@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::folder::{Content, Entry, Folder, is_whole};
-use super::sorting::Sorted;
+use super::folder::{FileEntry, Folder, ReadFiles, is_whole};
+use super::sorting::SortedChanges;
 use super::tree::canonical;
 use super::watch::{Doubt, TRIES};
 use super::{DirectoryError, DirectorySource, FsChanges, SyncReport, Watch, blocking};
@@ -54,7 +54,7 @@ impl DirectorySource {
             }
         }
         let scan = Scan { at, device, watch, patience: 0 };
-        let sorted = Sorted { folders, ..Sorted::default() };
+        let sorted = SortedChanges { folders, ..SortedChanges::default() };
         self.scan_folders(store, sorted, known, &scan).await
     }
 
@@ -103,7 +103,7 @@ impl DirectorySource {
     async fn scan_folders(
         &self,
         store: &impl SyncStore,
-        sorted: Sorted,
+        sorted: SortedChanges,
         known: Vec<Known>,
         scan: &Scan<'_>,
     ) -> Result<SyncReport, DirectoryError> {
@@ -239,7 +239,7 @@ impl DirectorySource {
             report.faults.push(unmounted(&folder.path));
             return self.miss(store, &seen.href, Evidence::AllGone, scan, report).await;
         }
-        let changed: Vec<Entry> = entries
+        let changed: Vec<FileEntry> = entries
             .files
             .into_iter()
             .filter(|entry| etags.remove(&entry.name).is_none_or(|etag| etag != entry.etag))
@@ -255,7 +255,7 @@ impl DirectorySource {
         if !gone.is_empty() {
             store.apply(&self.name, batch(gone, false)).await?;
         }
-        let mut chunks = changed.chunks(BATCH).map(<[Entry]>::to_vec);
+        let mut chunks = changed.chunks(BATCH).map(<[FileEntry]>::to_vec);
         let mut read = self.read(&folder, chunks.next()).await;
         while let Some(content) = read {
             if let Some(fault) = content.failed {
@@ -281,7 +281,7 @@ impl DirectorySource {
         &self,
         store: &impl SyncStore,
         (folder, seen): (&Folder, &CalendarInfo),
-        files: &[(Entry, Doubt)],
+        files: &[(FileEntry, Doubt)],
         scan: &Scan<'_>,
         report: &mut SyncReport,
     ) -> Result<(), DirectoryError> {
@@ -292,8 +292,8 @@ impl DirectorySource {
             watch.map(|watch| watch.again(folder.file(href), Doubt { tries: tries + 1, etag })).is_some()
         };
         // What was handed in already and is as it was is left alone.
-        let is_news = |(entry, doubt): &&(Entry, Doubt)| doubt.etag.as_ref() != Some(&entry.etag);
-        let entries: Vec<Entry> = files.iter().filter(is_news).map(|(entry, _)| entry.clone()).collect();
+        let is_news = |(entry, doubt): &&(FileEntry, Doubt)| doubt.etag.as_ref() != Some(&entry.etag);
+        let entries: Vec<FileEntry> = files.iter().filter(is_news).map(|(entry, _)| entry.clone()).collect();
         if entries.is_empty() && !files.is_empty() {
             return Ok(());
         }
@@ -303,7 +303,7 @@ impl DirectorySource {
             Change::Unreadable { .. } | Change::Gone { .. } => true,
         });
         content.unread.retain(|(href, _)| !again(href, None));
-        let Content { mut changes, unread, failed } = content;
+        let ReadFiles { mut changes, unread, failed } = content;
         report.faults.extend(failed.flatten());
         report.changes += changes.len();
         changes.extend(unreadable(folder, unread, report));
@@ -325,7 +325,7 @@ impl DirectorySource {
     }
 
     /// Reads the files of `chunk`, if there is one.
-    async fn read(&self, folder: &Folder, chunk: Option<Vec<Entry>>) -> Option<Content> {
+    async fn read(&self, folder: &Folder, chunk: Option<Vec<FileEntry>>) -> Option<ReadFiles> {
         let (entries, folder, max_size) = (chunk?, folder.clone(), self.settings.max_size);
         Some(blocking(move || folder.read(entries, max_size)).await)
     }

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use super::Watch;
 use super::folder::Folder;
 use super::links::Links;
-use super::properties::Memory;
+use super::properties::FolderMemory;
 use super::tree::Tree;
 use crate::config::{Layout, ONE_USER, SourceConfig, SourceKind};
-use crate::source::{CalendarInfo, DefaultAlarms};
+use crate::source::{CalendarInfo, DefaultAlarmTexts};
 use crate::time::UtcMillis;
 
 /// What the blocking parts need to know.
@@ -25,7 +25,7 @@ pub(super) struct Settings {
     pub max_size: usize,
     follow_links: Vec<PathBuf>,
     /// What is known of the calendars there.
-    pub memory: Memory,
+    pub memory: FolderMemory,
 }
 
 impl Settings {
@@ -47,7 +47,7 @@ impl Settings {
                 SourceKind::Directory { follow_links, .. } => follow_links.clone(),
                 SourceKind::Caldav(_) => Vec::new(),
             },
-            memory: Memory::default(),
+            memory: FolderMemory::default(),
         }
     }
 
@@ -89,7 +89,7 @@ impl Settings {
             color: folder.color.clone(),
             zone: folder.zone.clone(),
             user_zone: self.source.zone_of(user).map(str::to_owned),
-            default_alarms: DefaultAlarms::default(),
+            default_alarms: DefaultAlarmTexts::default(),
         })
     }
 

@@ -6,8 +6,8 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::folder::{Entry, Folder, holds, is_object};
-use super::place::is_gone;
+use super::folder::{FileEntry, Folder, holds, is_object};
+use super::open_folder::is_gone;
 use super::properties::is_properties;
 use super::settings::Settings;
 use super::tree::{Folders, Tree, canonical};
@@ -17,7 +17,7 @@ use crate::time::UtcMillis;
 
 /// What is to be looked at.
 #[derive(Debug, Default)]
-pub(super) struct Sorted {
+pub(super) struct SortedChanges {
     /// Files of calendars that are as they were.
     pub files: Vec<Files>,
     /// Calendars in the folders that were touched.
@@ -31,13 +31,13 @@ pub(super) struct Sorted {
 }
 
 /// Files of a calendar.
-pub(super) type Files = (Folder, Vec<(Entry, Doubt)>);
+pub(super) type Files = (Folder, Vec<(FileEntry, Doubt)>);
 
 /// Names that were touched, by the folder that they are in.
-type Names = BTreeMap<PathBuf, Vec<(OsString, Doubt)>>;
+type NamesByFolder = BTreeMap<PathBuf, Vec<(OsString, Doubt)>>;
 
 /// Folders that were touched, and how often each has been looked at in vain.
-type Touches = BTreeMap<PathBuf, u32>;
+type TouchedFolders = BTreeMap<PathBuf, u32>;
 
 impl Settings {
     /// Sorts what was touched by the instant `now`.
@@ -49,11 +49,11 @@ impl Settings {
         changes: FsChanges,
         watch: Option<&Arc<Watch>>,
         now: UtcMillis,
-    ) -> Result<Sorted, DirectoryError> {
+    ) -> Result<SortedChanges, DirectoryError> {
         let root = canonical(&self.path)?;
         let tree = self.tree(root, watch.cloned(), now);
-        let mut sorted = Sorted { device: tree.device()?, ..Sorted::default() };
-        let mut folders: Touches = changes.folders.into_iter().map(|folder| (folder, 0)).collect();
+        let mut sorted = SortedChanges { device: tree.device()?, ..SortedChanges::default() };
+        let mut folders: TouchedFolders = changes.folders.into_iter().map(|folder| (folder, 0)).collect();
         let (names, described) = self.by_folder(&tree, changes.files, &mut folders);
         for path in described {
             let before = tree.memory.get(&tree.href(&path)).map(|known| known.properties);
@@ -102,9 +102,9 @@ impl Settings {
         &self,
         tree: &Tree<'_>,
         touched: impl IntoIterator<Item = (PathBuf, Doubt)>,
-        folders: &mut Touches,
-    ) -> (Names, BTreeSet<PathBuf>) {
-        let (mut names, mut described) = (Names::new(), BTreeSet::new());
+        folders: &mut TouchedFolders,
+    ) -> (NamesByFolder, BTreeSet<PathBuf>) {
+        let (mut names, mut described) = (NamesByFolder::new(), BTreeSet::new());
         for (path, doubt) in touched {
             let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { continue };
             if is_properties(name) {
@@ -134,7 +134,7 @@ impl Settings {
     }
 
     /// Which known calendars lie in `folders`, and whether there are others.
-    fn others(&self, tree: &Tree<'_>, folders: &Touches, sorted: &mut Sorted) {
+    fn others(&self, tree: &Tree<'_>, folders: &TouchedFolders, sorted: &mut SortedChanges) {
         if folders.is_empty() {
             return;
         }

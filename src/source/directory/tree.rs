@@ -12,8 +12,8 @@ use rustix::fs::FileType;
 use super::folder::{Folder, hidden, is_object};
 use super::links::Links;
 use super::name;
-use super::place::{Place, is_gone};
-use super::properties::{Memory, Said, makes_calendar, settle};
+use super::open_folder::{OpenFolder, is_gone};
+use super::properties::{FolderMemory, StatedProperties, makes_calendar, settle};
 use super::{DirectoryError, Watch};
 use crate::access::{self, Need};
 use crate::config::Layout;
@@ -55,14 +55,14 @@ pub(super) struct Tree<'a> {
     /// Octets of a file; what says something of its calendar and is larger is not read.
     pub max_size: usize,
     pub links: Links,
-    pub memory: &'a Memory,
+    pub memory: &'a FolderMemory,
     /// What is to see changes of the folders that are visited.
     pub watch: Option<Arc<Watch>>,
     pub now: UtcMillis,
 }
 
 /// A folder on a walk: its path as the watched folder has it, and the real paths from there on to it.
-struct Step {
+struct WalkStep {
     path: PathBuf,
     reals: Vec<PathBuf>,
     depth: usize,
@@ -79,20 +79,20 @@ impl Folders {
     }
 }
 
-impl Step {
+impl WalkStep {
     fn real(&self) -> &Path {
         self.reals.last().map_or(&self.path, PathBuf::as_path)
     }
 
-    fn below(&self, name: &OsStr, real: PathBuf) -> Step {
+    fn below(&self, name: &OsStr, real: PathBuf) -> WalkStep {
         let reals = self.reals.iter().cloned().chain([real]).collect();
-        Step { path: self.path.join(name), reals, depth: self.depth + 1 }
+        WalkStep { path: self.path.join(name), reals, depth: self.depth + 1 }
     }
 }
 
 /// What lies in a folder.
 struct Survey {
-    place: Place,
+    place: OpenFolder,
     folders: Vec<std::ffi::OsString>,
     links: Vec<std::ffi::OsString>,
     has_objects: bool,
@@ -118,7 +118,7 @@ impl Tree<'_> {
     /// The calendar that the folder `path` is, and a sentence where not all of it could be read; none where it is none.
     pub(super) fn at(&self, path: &Path) -> Option<(Folder, Option<String>)> {
         let step = self.descend(path)?;
-        let place = Place::open(step.real()).ok()?;
+        let place = OpenFolder::open(step.real()).ok()?;
         let (folder, fault) = self.folder(&step, &place);
         Some((folder.filter(|_| self.may_be_calendar(step.depth))?, fault))
     }
@@ -152,12 +152,12 @@ impl Tree<'_> {
         DirectoryError::Root { path: self.root.display().to_string(), reason }
     }
 
-    fn top(&self) -> Step {
-        Step { path: self.root.clone(), reals: vec![self.root.clone()], depth: 0 }
+    fn top(&self) -> WalkStep {
+        WalkStep { path: self.root.clone(), reals: vec![self.root.clone()], depth: 0 }
     }
 
     /// The way down to `path`; none where there is no such folder, or what is there is not looked at.
-    fn descend(&self, path: &Path) -> Option<Step> {
+    fn descend(&self, path: &Path) -> Option<WalkStep> {
         let mut step = self.top();
         for name in path.strip_prefix(&self.root).ok()? {
             if hidden(name) || step.depth >= self.deepest() {
@@ -174,7 +174,7 @@ impl Tree<'_> {
         step.real().is_dir().then_some(step)
     }
 
-    fn walk(&self, step: &Step, folders: &mut Folders) {
+    fn walk(&self, step: &WalkStep, folders: &mut Folders) {
         if let Some(Err(error)) = self.watch.as_ref().map(|watch| watch.add(step.real(), &step.path))
             && !is_gone(&error)
             && error.kind() != ErrorKind::PermissionDenied
@@ -244,11 +244,12 @@ impl Tree<'_> {
 
     /// The calendar that a folder is, which is open as `place`; none where its properties say that it is something
     /// else. And a sentence where these are not believed.
-    fn folder(&self, step: &Step, place: &Place) -> (Option<Folder>, Option<String>) {
+    fn folder(&self, step: &WalkStep, place: &OpenFolder) -> (Option<Folder>, Option<String>) {
         let (path, real) = (&step.path, step.real());
         let href = self.href(path);
         let known = self.memory.get(&href);
-        let (settled, fault) = settle(Said::read(place, path, self.max_size), known.as_ref(), path, self.now);
+        let (settled, fault) =
+            settle(StatedProperties::read(place, path, self.max_size), known.as_ref(), path, self.now);
         let Some(settled) = settled else {
             self.memory.lock().remove(&href);
             return (None, fault);
@@ -294,7 +295,7 @@ impl Tree<'_> {
 }
 
 fn survey(path: &Path) -> io::Result<Survey> {
-    let place = Place::open(path)?;
+    let place = OpenFolder::open(path)?;
     let (mut folders, mut links, mut has_objects, mut has_head) = (Vec::new(), Vec::new(), false, false);
     for item in place.items()? {
         has_head |= item.name == "HEAD";

@@ -284,7 +284,7 @@ impl Shared {
 }
 
 impl Shared {
-    /// Touches each watched folder that is another one once something was mounted or unmounted there.
+    /// TouchedFolders each watched folder that is another one once something was mounted or unmounted there.
     async fn compare(self: Arc<Shared>, mounts: Mounts) {
         while mounts.changed().await {
             let places: Vec<(PathBuf, Number)> =

@@ -3,19 +3,19 @@
 use reqwest::Url;
 
 use super::propfind;
-use crate::source::caldav::message::Request;
+use crate::source::caldav::message::HttpRequest;
 use crate::source::caldav::multistatus::{Collect, Response};
-use crate::source::caldav::xml::{Space, XmlError};
+use crate::source::caldav::xml::{Namespace, XmlError};
 
 const BODY: &str = r#"<?xml version="1.0" encoding="utf-8"?>
 <D:propfind xmlns:D="DAV:" xmlns:C="urn:ietf:params:xml:ns:caldav"><D:prop><D:resourcetype/><D:current-user-principal/><C:calendar-home-set/><C:calendar-user-address-set/></D:prop></D:propfind>"#;
 
-/// The status that an answer stands for that speaks of no resource at all.
+/// The status that a multistatus stands for that speaks of no resource at all.
 const NOTHING: u16 = 404;
 
 /// What a URL turned out to be. Hrefs are as the server writes them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Found {
+pub struct Discovered {
     /// Its own.
     pub href: String,
     /// It is a calendar itself.
@@ -31,25 +31,25 @@ pub struct Found {
 }
 
 /// Asks what is at `url`, or where redirections from there lead.
-pub fn request(url: &Url) -> Request {
-    Request { wanders: true, ..propfind(url, "0", BODY) }
+pub fn request(url: &Url) -> HttpRequest {
+    HttpRequest { wanders: true, ..propfind(url, "0", BODY) }
 }
 
-/// Reads the answer: what is there, or the status with which the server says that there is nothing, or nothing for this
-/// user. It may say so inside a multistatus.
+/// Reads the response: what is there, or the status with which the server says that there is nothing, or nothing for
+/// this user. It may say so inside a multistatus.
 #[derive(Debug)]
-pub struct Collector {
-    found: Result<Found, u16>,
+pub struct DiscoveryCollector {
+    found: Result<Discovered, u16>,
 }
 
-impl Default for Collector {
-    fn default() -> Collector {
-        Collector { found: Err(NOTHING) }
+impl Default for DiscoveryCollector {
+    fn default() -> DiscoveryCollector {
+        DiscoveryCollector { found: Err(NOTHING) }
     }
 }
 
-impl Collect for Collector {
-    type Found = Result<Found, u16>;
+impl Collect for DiscoveryCollector {
+    type Found = Result<Discovered, u16>;
 
     fn add(&mut self, response: Response) -> usize {
         if self.found.is_ok() {
@@ -67,20 +67,20 @@ impl Collect for Collector {
     }
 }
 
-fn found(response: &Response) -> Found {
-    Found {
+fn found(response: &Response) -> Discovered {
+    Discovered {
         href: response.href.clone(),
-        is_calendar: response.is_a(Space::Caldav, "calendar"),
-        is_principal: response.is_a(Space::Dav, "principal"),
-        principal: response.hrefs(Space::Dav, "current-user-principal").into_iter().next(),
-        homes: response.hrefs(Space::Caldav, "calendar-home-set"),
+        is_calendar: response.is_a(Namespace::Caldav, "calendar"),
+        is_principal: response.is_a(Namespace::Dav, "principal"),
+        principal: response.hrefs(Namespace::Dav, "current-user-principal").into_iter().next(),
+        homes: response.hrefs(Namespace::Caldav, "calendar-home-set"),
         addresses: addresses(response),
     }
 }
 
 fn addresses(response: &Response) -> Vec<String> {
     let mut addresses = Vec::new();
-    for href in response.hrefs(Space::Caldav, "calendar-user-address-set") {
+    for href in response.hrefs(Namespace::Caldav, "calendar-user-address-set") {
         let Some((scheme, address)) = href.split_once(':') else { continue };
         let address = address.trim().to_owned();
         if scheme.eq_ignore_ascii_case("mailto") && address.contains('@') && !addresses.contains(&address) {
@@ -92,7 +92,7 @@ fn addresses(response: &Response) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Collector, Found};
+    use super::{Discovered, DiscoveryCollector};
     use crate::source::caldav::multistatus::read_whole;
 
     #[test]
@@ -105,7 +105,7 @@ mod tests {
             <C:calendar-user-address-set><href>mailto:mary@example.org</href><href>/principals/mary/</href>
             <href>MAILTO:m@example.org</href><href>mailto:mary@example.org</href><href>mailto:</href>
             </C:calendar-user-address-set></prop><status>HTTP/1.1 200 OK</status></propstat></response></multistatus>"#;
-        let found = read_whole(xml, Collector::default()).unwrap().unwrap();
+        let found = read_whole(xml, DiscoveryCollector::default()).unwrap().unwrap();
         assert!(found.is_principal);
         assert_eq!(found.principal.as_deref(), Some("/principals/mary/"));
         assert_eq!(found.homes, ["/cal/mary/", "/cal/team/"]);
@@ -118,18 +118,21 @@ mod tests {
         let xml = r#"<D:multistatus xmlns:D="DAV:"><D:response><D:href>/</D:href><D:propstat><D:prop>
             <D:current-user-principal><D:unauthenticated/></D:current-user-principal></D:prop>
             <D:status>HTTP/1.1 200 OK</D:status></D:propstat></D:response></D:multistatus>"#;
-        assert_eq!(read_whole(xml, Collector::default()), Ok(Ok(Found { href: "/".to_owned(), ..Found::default() })));
+        assert_eq!(
+            read_whole(xml, DiscoveryCollector::default()),
+            Ok(Ok(Discovered { href: "/".to_owned(), ..Discovered::default() }))
+        );
     }
 
     #[test]
     fn nothing_is_there_although_the_answer_is_a_multistatus() {
         let missing = "<m:multistatus xmlns:m='DAV:'><m:response><m:href>/x/</m:href><m:status>HTTP/1.1 404 Not Found\
             </m:status></m:response></m:multistatus>";
-        assert_eq!(read_whole(missing, Collector::default()), Ok(Err(404)));
-        assert_eq!(read_whole("<multistatus xmlns='DAV:'/>", Collector::default()), Ok(Err(404)));
+        assert_eq!(read_whole(missing, DiscoveryCollector::default()), Ok(Err(404)));
+        assert_eq!(read_whole("<multistatus xmlns='DAV:'/>", DiscoveryCollector::default()), Ok(Err(404)));
         let refused = "<d:multistatus xmlns:d='DAV:'><d:response><d:href>/x/</d:href><d:propstat><d:prop><d:resourcetype/>\
             <d:current-user-principal/></d:prop><d:status>HTTP/1.1 403 Forbidden</d:status></d:propstat></d:response>\
             </d:multistatus>";
-        assert_eq!(read_whole(refused, Collector::default()), Ok(Err(403)));
+        assert_eq!(read_whole(refused, DiscoveryCollector::default()), Ok(Err(403)));
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use reveille::clock::Clock;
-use reveille::source::caldav::{Answer, Carried, Failure, Request, Transport};
+use reveille::source::caldav::{HttpFailure, HttpRequest, HttpResponse, HttpTransport, TransportResult};
 use reveille::time::UtcMillis;
 
 use crate::liar::Server;
@@ -20,26 +20,26 @@ pub struct Way {
     pub clock: Clock,
 }
 
-impl Transport for Way {
-    fn carry<'a>(&'a self, request: &'a Request) -> Pin<Box<dyn Future<Output = Carried> + Send + 'a>> {
+impl HttpTransport for Way {
+    fn carry<'a>(&'a self, request: &'a HttpRequest) -> Pin<Box<dyn Future<Output = TransportResult> + Send + 'a>> {
         let headers = request.depth.iter().map(|depth| ("depth".to_owned(), (*depth).to_owned())).collect();
-        let (method, path) = (request.verb.name().to_owned(), request.url.path().to_owned());
+        let (method, path) = (request.method.name().to_owned(), request.url.path().to_owned());
         let asked = Asked { method, path, headers, body: request.body.clone() };
         let reply = self.server.lock().unwrap().answer(&asked, &self.login, self.clock.now().0);
         Box::pin(ready(carried(request, reply)))
     }
 }
 
-fn carried(request: &Request, reply: Reply) -> Carried {
+fn carried(request: &HttpRequest, reply: Reply) -> TransportResult {
     let header = |name: &str| reply.headers.iter().find(|(own, _)| *own == name).map(|(_, value)| value.clone());
     if reply.status == 0 {
         return Err(match header("In-Time") {
-            Some(_) => Failure::TimedOut,
-            None => Failure::Broken("connection closed before message completed".to_owned()),
+            Some(_) => HttpFailure::TimedOut,
+            None => HttpFailure::Broken("connection closed before message completed".to_owned()),
         });
     }
     let date = |name: &str| header(name).map(|date| UtcMillis(super::super::walls::http_date(&date)));
-    let answer = Answer {
+    let answer = HttpResponse {
         url: request.url.clone(),
         status: reply.status,
         content_type: header("Content-Type").unwrap_or_default(),

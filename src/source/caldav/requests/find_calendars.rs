@@ -5,30 +5,30 @@ use std::collections::{HashMap, HashSet};
 use reqwest::Url;
 
 use super::propfind;
-use crate::config::AnswerLimits;
-use crate::source::DefaultAlarms;
+use crate::config::ResponseLimits;
+use crate::source::DefaultAlarmTexts;
 use crate::source::caldav::href;
-use crate::source::caldav::message::Request;
+use crate::source::caldav::message::HttpRequest;
 use crate::source::caldav::multistatus::{Collect, Response};
-use crate::source::caldav::xml::{Element, Space, XmlError};
+use crate::source::caldav::xml::{Element, Namespace, XmlError};
 
 const BODY: &str = r#"<?xml version="1.0" encoding="utf-8"?>
 <D:propfind xmlns:D="DAV:" xmlns:C="urn:ietf:params:xml:ns:caldav" xmlns:S="http://calendarserver.org/ns/" xmlns:A="http://apple.com/ns/ical/"><D:prop><D:resourcetype/><D:displayname/><S:getctag/><D:sync-token/><D:resource-id/><D:creationdate/><D:owner/><D:current-user-privilege-set/><C:supported-calendar-component-set/><C:calendar-timezone-id/><C:calendar-timezone/><C:default-alarm-vevent-datetime/><C:default-alarm-vevent-date/><A:calendar-color/></D:prop></D:propfind>"#;
 
 /// The status of a listing that stops in the middle (RFC 6578, 3.6).
 const CUT: u16 = 507;
-/// The status that an answer stands for that speaks of no resource at all.
+/// The status that a multistatus stands for that speaks of no resource at all.
 const NOTHING: u16 = 404;
 
 /// Where the properties are that a calendar keeps from before.
-const PROPERTIES: [(Property, (Space, &str)); 7] = [
-    (Property::Name, (Space::Dav, "displayname")),
-    (Property::Color, (Space::Apple, "calendar-color")),
-    (Property::Zone, (Space::Caldav, "calendar-timezone-id")),
-    (Property::Zone, (Space::Caldav, "calendar-timezone")),
-    (Property::Owner, (Space::Dav, "owner")),
-    (Property::DefaultAlarms, (Space::Caldav, "default-alarm-vevent-datetime")),
-    (Property::DefaultAlarms, (Space::Caldav, "default-alarm-vevent-date")),
+const PROPERTIES: [(Property, (Namespace, &str)); 7] = [
+    (Property::Name, (Namespace::Dav, "displayname")),
+    (Property::Color, (Namespace::Apple, "calendar-color")),
+    (Property::Zone, (Namespace::Caldav, "calendar-timezone-id")),
+    (Property::Zone, (Namespace::Caldav, "calendar-timezone")),
+    (Property::Owner, (Namespace::Dav, "owner")),
+    (Property::DefaultAlarms, (Namespace::Caldav, "default-alarm-vevent-datetime")),
+    (Property::DefaultAlarms, (Namespace::Caldav, "default-alarm-vevent-date")),
 ];
 
 /// What says which zone a calendar has, of CalDAV's properties.
@@ -36,7 +36,7 @@ const ZONE: [&str; 2] = ["calendar-timezone-id", "calendar-timezone"];
 
 /// A calendar as its server lists it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Listed {
+pub struct ListedCalendar {
     /// As the server spells it.
     pub href: String,
     /// DAV:displayname.
@@ -58,7 +58,7 @@ pub struct Listed {
     /// DAV:creationdate, in whatever form: another one means the same.
     pub created: Option<String>,
     /// Its own default alarms, else its home's.
-    pub default_alarms: DefaultAlarms,
+    pub default_alarms: DefaultAlarmTexts,
     /// The token counts the changes of the whole account, not of this calendar.
     pub counts_the_account: bool,
     /// It holds events or tasks, and this user may read them.
@@ -98,13 +98,13 @@ impl Property {
     }
 }
 
-impl Listed {
+impl ListedCalendar {
     /// About how many octets of memory it takes.
     fn size(&self) -> usize {
         let texts =
             [&self.name, &self.color, &self.zone, &self.owner, &self.ctag, &self.token, &self.identity, &self.created];
         let octets = texts.into_iter().flatten().map(String::len).sum::<usize>() + self.default_alarms.size();
-        size_of::<Listed>() + self.href.len() + octets + self.unknown.len() * size_of::<Unknown>()
+        size_of::<ListedCalendar>() + self.href.len() + octets + self.unknown.len() * size_of::<Unknown>()
     }
 
     /// The properties that the server could not give now (5xx); what it refuses (403) stays away.
@@ -113,27 +113,27 @@ impl Listed {
     }
 }
 
-/// What an answer says of a home.
+/// What a response says of a home.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Calendars {
-    pub calendars: Vec<Listed>,
-    /// Hrefs of which the answer does not say whether they are calendars, and the status that it gives instead.
+pub struct CalendarList {
+    pub calendars: Vec<ListedCalendar>,
+    /// Hrefs of which the response does not say whether they are calendars, and the status that it gives instead.
     pub unclear: Vec<(String, u16)>,
     /// The server did not list everything (507).
     pub is_cut: bool,
 }
 
 /// `depth` is `1` for a home, `0` for a calendar itself.
-pub fn request(url: &Url, depth: &'static str) -> Request {
+pub fn request(url: &Url, depth: &'static str) -> HttpRequest {
     propfind(url, depth, BODY)
 }
 
-/// Finds the calendars in the answer, or the status with which the server says that there is nothing, or nothing for
+/// Finds the calendars in the response, or the status with which the server says that there is nothing, or nothing for
 /// this user: a complete answer speaks of the home itself.
 #[derive(Debug)]
-pub struct Collector {
-    limits: AnswerLimits,
-    found: Calendars,
+pub struct CalendarCollector {
+    limits: ResponseLimits,
+    found: CalendarList,
     /// The keys of their hrefs.
     seen: HashSet<String>,
     /// How many of them have which token.
@@ -147,25 +147,25 @@ pub struct Collector {
 #[derive(Debug)]
 struct Home {
     href: String,
-    default_alarms: DefaultAlarms,
+    default_alarms: DefaultAlarmTexts,
     unknown: Vec<Unknown>,
 }
 
-impl Collector {
+impl CalendarCollector {
     /// Nothing yet, of no more than `limits` allow.
-    pub fn new(limits: &AnswerLimits) -> Collector {
-        let (limits, found) = (*limits, Calendars::default());
-        Collector { limits, found, seen: HashSet::new(), uses: HashMap::new(), home: None, refused: None }
+    pub fn new(limits: &ResponseLimits) -> CalendarCollector {
+        let (limits, found) = (*limits, CalendarList::default());
+        CalendarCollector { limits, found, seen: HashSet::new(), uses: HashMap::new(), home: None, refused: None }
     }
 }
 
-impl Collect for Collector {
-    type Found = Result<Calendars, u16>;
+impl Collect for CalendarCollector {
+    type Found = Result<CalendarList, u16>;
 
     fn add(&mut self, response: Response) -> usize {
         let mut size = 0;
         self.refused = Some(response.refusal().filter(|_| self.refused.is_none_or(|refused| refused.is_some())));
-        if let Some(token) = response.text(Space::Dav, "sync-token") {
+        if let Some(token) = response.text(Namespace::Dav, "sync-token") {
             size += size_of::<String>() + token.len();
             *self.uses.entry(token.to_owned()).or_default() += 1;
         }
@@ -190,7 +190,7 @@ impl Collect for Collector {
     }
 
     fn finish(self, _: Option<String>) -> Result<Self::Found, XmlError> {
-        let Collector { limits, mut found, uses, home, refused, .. } = self;
+        let CalendarCollector { limits, mut found, uses, home, refused, .. } = self;
         let Some(refused) = refused else { return Ok(Err(NOTHING)) };
         if found.calendars.len() > limits.max_calendars {
             return Err(XmlError::TooManyCalendars(limits.max_calendars));
@@ -217,7 +217,9 @@ impl Collect for Collector {
 }
 
 fn is_calendar(response: &Response) -> bool {
-    response.is_a(Space::Caldav, "calendar") && !response.is_a(Space::Caldav, "schedule-inbox") && !response.is_gone()
+    response.is_a(Namespace::Caldav, "calendar")
+        && !response.is_a(Namespace::Caldav, "schedule-inbox")
+        && !response.is_gone()
 }
 
 /// The status that stands in the way of knowing whether `response` is a calendar. That there is none, or none for this
@@ -228,7 +230,7 @@ fn doubt(response: &Response) -> Option<u16> {
         return None;
     }
     let is_silent = response.props.is_empty() && response.withheld.is_empty();
-    let kind = response.withheld(Space::Dav, "resourcetype").filter(|status| *status != NOTHING);
+    let kind = response.withheld(Namespace::Dav, "resourcetype").filter(|status| *status != NOTHING);
     said.or(kind).or_else(|| is_silent.then(|| response.status.unwrap_or_default()))
 }
 
@@ -241,28 +243,28 @@ fn unknown_properties(response: &Response) -> impl Iterator<Item = Unknown> {
 }
 
 /// Why the server does not give the property `name`, where it may have one.
-fn unknown(response: &Response, property: Property, (space, name): (Space, &str)) -> Option<Unknown> {
-    let status = response.withheld(space, name).filter(|status| !matches!(status, 404 | 410))?;
+fn unknown(response: &Response, property: Property, (namespace, name): (Namespace, &str)) -> Option<Unknown> {
+    let status = response.withheld(namespace, name).filter(|status| !matches!(status, 404 | 410))?;
     Some(Unknown { property, status })
 }
 
-fn listed(response: &Response) -> Listed {
-    let text = |space, name| response.text(space, name).map(str::to_owned);
-    Listed {
+fn listed(response: &Response) -> ListedCalendar {
+    let text = |namespace, name| response.text(namespace, name).map(str::to_owned);
+    ListedCalendar {
         href: response.href.clone(),
-        name: text(Space::Dav, "displayname"),
-        color: text(Space::Apple, "calendar-color"),
+        name: text(Namespace::Dav, "displayname"),
+        color: text(Namespace::Apple, "calendar-color"),
         zone: zone(response),
         lists_zone: ZONE.iter().any(|name| {
             let is_withheld = |status| !matches!(status, 404 | 410);
-            response.prop(Space::Caldav, name).is_some()
-                || response.withheld(Space::Caldav, name).is_some_and(is_withheld)
+            response.prop(Namespace::Caldav, name).is_some()
+                || response.withheld(Namespace::Caldav, name).is_some_and(is_withheld)
         }),
-        owner: response.hrefs(Space::Dav, "owner").into_iter().next(),
-        ctag: response.mark(Space::CalendarServer, "getctag"),
-        token: response.mark(Space::Dav, "sync-token"),
-        identity: response.hrefs(Space::Dav, "resource-id").into_iter().next(),
-        created: text(Space::Dav, "creationdate"),
+        owner: response.hrefs(Namespace::Dav, "owner").into_iter().next(),
+        ctag: response.version(Namespace::CalendarServer, "getctag"),
+        token: response.version(Namespace::Dav, "sync-token"),
+        identity: response.hrefs(Namespace::Dav, "resource-id").into_iter().next(),
+        created: text(Namespace::Dav, "creationdate"),
         default_alarms: default_alarms(response),
         counts_the_account: false,
         is_of_use: holds_events_or_tasks(response) && may_be_read(response),
@@ -270,53 +272,55 @@ fn listed(response: &Response) -> Listed {
     }
 }
 
-fn default_alarms(response: &Response) -> DefaultAlarms {
-    let text = |name| response.text(Space::Caldav, name).map(str::to_owned);
-    DefaultAlarms { timed: text("default-alarm-vevent-datetime"), all_day: text("default-alarm-vevent-date") }
+fn default_alarms(response: &Response) -> DefaultAlarmTexts {
+    let text = |name| response.text(Namespace::Caldav, name).map(str::to_owned);
+    DefaultAlarmTexts { timed: text("default-alarm-vevent-datetime"), all_day: text("default-alarm-vevent-date") }
 }
 
 /// Each of `own`, or else the one of `other`.
-fn or(own: DefaultAlarms, other: DefaultAlarms) -> DefaultAlarms {
-    DefaultAlarms { timed: own.timed.or(other.timed), all_day: own.all_day.or(other.all_day) }
+fn or(own: DefaultAlarmTexts, other: DefaultAlarmTexts) -> DefaultAlarmTexts {
+    DefaultAlarmTexts { timed: own.timed.or(other.timed), all_day: own.all_day.or(other.all_day) }
 }
 
 /// CALDAV:calendar-timezone-id, else calendar-timezone. The latter of SOGo is always Etc/UTC, set by nobody: UTC counts
 /// as none.
 pub(super) fn zone(response: &Response) -> Option<String> {
-    if let Some(id) = response.text(Space::Caldav, "calendar-timezone-id") {
+    if let Some(id) = response.text(Namespace::Caldav, "calendar-timezone-id") {
         return Some(id.to_owned());
     }
-    let zone = response.text(Space::Caldav, "calendar-timezone")?;
+    let zone = response.text(Namespace::Caldav, "calendar-timezone")?;
     let is_utc = zone.lines().any(|line| matches!(line.trim_end(), "TZID:Etc/UTC" | "TZID:UTC"));
     (!is_utc).then(|| zone.to_owned())
 }
 
 /// Without CALDAV:supported-calendar-component-set a calendar holds anything (RFC 4791, 5.2.3).
 fn holds_events_or_tasks(response: &Response) -> bool {
-    let Some(set) = response.prop(Space::Caldav, "supported-calendar-component-set") else { return true };
-    let mut components = set.all(Space::Caldav, "comp").filter_map(|comp| comp.attribute.as_deref()).peekable();
+    let Some(set) = response.prop(Namespace::Caldav, "supported-calendar-component-set") else { return true };
+    let mut components = set.all(Namespace::Caldav, "comp").filter_map(|comp| comp.attribute.as_deref()).peekable();
     components.peek().is_none() || components.any(|name| matches!(name, "VEVENT" | "VTODO"))
 }
 
 /// Where the server does not say what this user may do, trying will tell (RFC 3744, 5.5).
 fn may_be_read(response: &Response) -> bool {
-    let Some(set) = response.prop(Space::Dav, "current-user-privilege-set") else { return true };
-    let mut granted = set.all(Space::Dav, "privilege").flat_map(|privilege| &privilege.children).peekable();
-    let reads = |privilege: &Element| privilege.is(Space::Dav, "read") || privilege.is(Space::Dav, "all");
+    let Some(set) = response.prop(Namespace::Dav, "current-user-privilege-set") else { return true };
+    let mut granted = set.all(Namespace::Dav, "privilege").flat_map(|privilege| &privilege.children).peekable();
+    let reads = |privilege: &Element| privilege.is(Namespace::Dav, "read") || privilege.is(Namespace::Dav, "all");
     granted.peek().is_none() || granted.any(reads)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{AnswerLimits, Calendars, Collector, DefaultAlarms, Listed, Property, Unknown};
+    use super::{
+        CalendarCollector, CalendarList, DefaultAlarmTexts, ListedCalendar, Property, ResponseLimits, Unknown,
+    };
     use crate::source::caldav::multistatus::read_whole;
     use crate::source::caldav::xml::XmlError;
 
-    fn parse(xml: &str) -> Result<Result<Calendars, u16>, XmlError> {
-        read_whole(xml, Collector::new(&AnswerLimits::STANDARD))
+    fn parse(xml: &str) -> Result<Result<CalendarList, u16>, XmlError> {
+        read_whole(xml, CalendarCollector::new(&ResponseLimits::STANDARD))
     }
 
-    fn home(inside: &str) -> Vec<Listed> {
+    fn home(inside: &str) -> Vec<ListedCalendar> {
         let xml = format!(
             "<d:multistatus xmlns:d='DAV:' xmlns:cal='urn:ietf:params:xml:ns:caldav' \
              xmlns:cs='http://calendarserver.org/ns/' xmlns:x='http://apple.com/ns/ical/'>{inside}</d:multistatus>"
@@ -350,7 +354,7 @@ mod tests {
                 + &response("/cal/mary/work/", &props)),
         );
         let some = |text: &str| Some(text.to_owned());
-        let wanted = Listed {
+        let wanted = ListedCalendar {
             href: "/cal/mary/work/".to_owned(),
             name: some("Work & play"),
             color: some("#FF0000FF"),
@@ -361,7 +365,7 @@ mod tests {
             token: some("http://sabre.io/ns/sync/7"),
             identity: some("urn:uuid:1"),
             created: some("20261122T211614Z"),
-            default_alarms: DefaultAlarms::default(),
+            default_alarms: DefaultAlarmTexts::default(),
             counts_the_account: false,
             is_of_use: true,
             unknown: Vec::new(),
@@ -474,10 +478,10 @@ mod tests {
         let xml = |inside: &str| {
             format!("<d:multistatus xmlns:d='DAV:' xmlns:cal='urn:ietf:params:xml:ns:caldav'>{inside}</d:multistatus>")
         };
-        for max_calendars in [AnswerLimits::STANDARD.max_calendars, 3] {
-            let limits = AnswerLimits { max_calendars, ..AnswerLimits::STANDARD };
+        for max_calendars in [ResponseLimits::STANDARD.max_calendars, 3] {
+            let limits = ResponseLimits { max_calendars, ..ResponseLimits::STANDARD };
             let listed = |count| {
-                let found = read_whole(&xml(&calendars(count)), Collector::new(&limits));
+                let found = read_whole(&xml(&calendars(count)), CalendarCollector::new(&limits));
                 found.map(|listed| listed.unwrap().calendars.len())
             };
             assert_eq!(listed(max_calendars), Ok(max_calendars));
@@ -497,7 +501,7 @@ mod tests {
                 "<d:multistatus xmlns:d='DAV:' xmlns:cal='urn:ietf:params:xml:ns:caldav'>{inside}</d:multistatus>"
             ))
         };
-        let most = AnswerLimits::STANDARD.max_listing_size;
+        let most = ResponseLimits::STANDARD.max_listing_size;
         assert_eq!(listed(most / 100).unwrap().unwrap().calendars.len(), 100);
         assert_eq!(listed(most / 100 + 1), Err(XmlError::TooMuch(most)));
     }

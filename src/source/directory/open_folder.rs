@@ -18,30 +18,30 @@ use crate::time::UtcMillis;
 
 /// A folder that is open.
 #[derive(Debug)]
-pub(super) struct Place(OwnedFd);
+pub(super) struct OpenFolder(OwnedFd);
 
 /// What lies in a folder: a name and what it is.
 #[derive(Debug)]
-pub(super) struct Item {
+pub(super) struct FolderItem {
     pub name: OsString,
     pub kind: FileType,
 }
 
 /// The content of a file.
 #[derive(Debug)]
-pub(super) struct Content {
+pub(super) struct FileContent {
     pub octets: Vec<u8>,
     pub etag: String,
     /// When it was written.
     pub last_modified: UtcMillis,
 }
 
-impl Place {
+impl OpenFolder {
     /// Opens the folder at the absolute path `path`, which holds no links.
     ///
     /// # Errors
     /// Those of the system; also where a part of the path has become a link.
-    pub(super) fn open(path: &Path) -> io::Result<Place> {
+    pub(super) fn open(path: &Path) -> io::Result<OpenFolder> {
         let through = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mut at = rustix::fs::open("/", through, Mode::empty())?;
         for component in path.components() {
@@ -52,7 +52,7 @@ impl Place {
             }
         }
         let listed = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        Ok(Place(rustix::fs::openat(&at, ".", listed, Mode::empty())?))
+        Ok(OpenFolder(rustix::fs::openat(&at, ".", listed, Mode::empty())?))
     }
 
     /// The number of the file system that it lies on.
@@ -68,7 +68,7 @@ impl Place {
     }
 
     /// All that lies in it, hidden or not.
-    pub(super) fn items(&self) -> io::Result<Vec<Item>> {
+    pub(super) fn items(&self) -> io::Result<Vec<FolderItem>> {
         let mut items = Vec::new();
         for entry in rustix::fs::Dir::read_from(&self.0)? {
             let entry = entry?;
@@ -84,7 +84,7 @@ impl Place {
                 },
                 kind => kind,
             };
-            items.push(Item { name, kind });
+            items.push(FolderItem { name, kind });
         }
         Ok(items)
     }
@@ -112,7 +112,7 @@ impl Place {
     ///
     /// # Errors
     /// A sentence without its subject, when it cannot be read or has more than `max_size` octets.
-    pub(super) fn read(&self, folder: &Path, name: &OsStr, max_size: usize) -> Result<Option<Content>, String> {
+    pub(super) fn read(&self, folder: &Path, name: &OsStr, max_size: usize) -> Result<Option<FileContent>, String> {
         let fail = |error: io::Error| {
             format!("the file cannot be read ({})", access::told(&error, &folder.join(name), Need::Read, false))
         };
@@ -137,7 +137,7 @@ impl Place {
             ((metadata.mtime(), metadata.mtime_nsec()), (metadata.ctime(), metadata.ctime_nsec()));
         let etag = etag(modified, changed, metadata.size(), metadata.ino());
         let written = metadata.mtime().saturating_mul(1_000).saturating_add(metadata.mtime_nsec() / 1_000_000);
-        Ok(Some(Content { octets, etag, last_modified: UtcMillis(written) }))
+        Ok(Some(FileContent { octets, etag, last_modified: UtcMillis(written) }))
     }
 }
 

@@ -4,16 +4,16 @@ use std::collections::HashMap;
 
 use reqwest::Url;
 
-use super::members::Member;
+use super::list_etags::Member;
 use super::report;
 use crate::source::caldav::href;
-use crate::source::caldav::message::Request;
+use crate::source::caldav::message::HttpRequest;
 use crate::source::caldav::multistatus::{Collect, Response};
-use crate::source::caldav::xml::{Space, XmlError, escaped};
+use crate::source::caldav::xml::{Namespace, XmlError, escaped};
 
 /// One page of changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Changes {
+pub struct ChangesPage {
     /// What is new or changed.
     pub put: Vec<Member>,
     /// What is no longer there, or never was.
@@ -26,7 +26,7 @@ pub struct Changes {
     pub token: Option<String>,
 }
 
-impl Changes {
+impl ChangesPage {
     /// About how many octets of memory they take.
     pub fn size(&self) -> usize {
         let gone = self.gone.iter().map(|href| size_of::<String>() + href.len()).sum::<usize>();
@@ -34,9 +34,9 @@ impl Changes {
     }
 }
 
-/// The changes of the calendar at `calendar` since `token`. No limit is asked for: servers that cut an answer there
+/// The changes of the calendar at `calendar` since `token`. No limit is asked for: servers that cut a response there
 /// lose the rest.
-pub fn request(calendar: &Url, token: &str) -> Request {
+pub fn request(calendar: &Url, token: &str) -> HttpRequest {
     let token = escaped(token);
     let body = format!(
         r#"<?xml version="1.0" encoding="utf-8"?>
@@ -45,25 +45,26 @@ pub fn request(calendar: &Url, token: &str) -> Request {
     report(calendar, "1", body)
 }
 
-/// Reads the answer for one calendar. Of an object that is named twice, being there wins: it was deleted and made anew.
+/// Reads the response for one calendar. Of an object that is named twice, being there wins: it was deleted and made
+/// anew.
 #[derive(Debug)]
-pub struct Collector {
+pub struct ChangesCollector {
     /// The key of the calendar.
     calendar: String,
-    changes: Changes,
+    changes: ChangesPage,
     /// By key, where in `changes.put` it is; none: it is gone.
     at: HashMap<String, Option<usize>>,
 }
 
-impl Collector {
+impl ChangesCollector {
     /// For the calendar at the path `calendar`.
-    pub fn new(calendar: &str) -> Collector {
-        Collector { calendar: href::key(calendar), changes: Changes::default(), at: HashMap::new() }
+    pub fn new(calendar: &str) -> ChangesCollector {
+        ChangesCollector { calendar: href::key(calendar), changes: ChangesPage::default(), at: HashMap::new() }
     }
 }
 
-impl Collect for Collector {
-    type Found = Changes;
+impl Collect for ChangesCollector {
+    type Found = ChangesPage;
 
     fn add(&mut self, response: Response) -> usize {
         let (changes, key) = (&mut self.changes, href::key(&response.href));
@@ -84,7 +85,7 @@ impl Collect for Collector {
             });
             return size;
         }
-        if response.is_a(Space::Dav, "collection") {
+        if response.is_a(Namespace::Dav, "collection") {
             return 0;
         }
         // Whatever is said of it but that it is gone: asking for it will tell.
@@ -100,8 +101,8 @@ impl Collect for Collector {
         size
     }
 
-    fn finish(self, token: Option<String>) -> Result<Changes, XmlError> {
-        let Collector { mut changes, at, .. } = self;
+    fn finish(self, token: Option<String>) -> Result<ChangesPage, XmlError> {
+        let ChangesCollector { mut changes, at, .. } = self;
         changes.gone.retain(|gone| at.get(&href::key(gone)).is_some_and(Option::is_none));
         changes.token = token;
         Ok(changes)
@@ -112,12 +113,12 @@ impl Collect for Collector {
 mod tests {
     use reqwest::Url;
 
-    use super::{Changes, Collector, Member, request};
+    use super::{ChangesCollector, ChangesPage, Member, request};
     use crate::source::caldav::multistatus::read_whole;
 
-    fn parsed(inside: &str) -> Changes {
+    fn parsed(inside: &str) -> ChangesPage {
         let xml = format!("<D:multistatus xmlns:D='DAV:'>{inside}</D:multistatus>");
-        read_whole(&xml, Collector::new("/cal/work/")).unwrap()
+        read_whole(&xml, ChangesCollector::new("/cal/work/")).unwrap()
     }
 
     fn there(href: &str, etag: &str) -> String {
@@ -174,9 +175,9 @@ mod tests {
         // sabre/dav after a PROPPATCH: without the slash, and without the entity tag.
         let own = "<D:response><D:href>/cal/work</D:href><D:propstat><D:prop><D:getetag/></D:prop>\
             <D:status>HTTP/1.1 404 Not Found</D:status></D:propstat></D:response>";
-        assert_eq!(parsed(own), Changes::default());
+        assert_eq!(parsed(own), ChangesPage::default());
         // Stalwart lists it like an object; deleted and made anew, twice.
-        assert_eq!(parsed(&there("/cal/work/", "1")), Changes::default());
+        assert_eq!(parsed(&there("/cal/work/", "1")), ChangesPage::default());
         let found = parsed(&(status("/cal/work/", "404 Not Found") + &there("/cal/work/", "1")));
         assert!(found.is_void && found.put.is_empty() && found.gone.is_empty());
     }

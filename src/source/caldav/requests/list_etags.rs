@@ -4,16 +4,16 @@ use reqwest::Url;
 
 use super::propfind;
 use crate::source::caldav::href;
-use crate::source::caldav::message::Request;
+use crate::source::caldav::message::HttpRequest;
 use crate::source::caldav::multistatus::{Collect, Response};
-use crate::source::caldav::xml::{Space, XmlError};
+use crate::source::caldav::xml::{Namespace, XmlError};
 
 const BODY: &str = r#"<?xml version="1.0" encoding="utf-8"?>
 <D:propfind xmlns:D="DAV:"><D:prop><D:getetag/><D:resourcetype/><D:getlastmodified/><D:getcontentlength/></D:prop></D:propfind>"#;
 
 /// The status of a listing that stops in the middle (RFC 6578, 3.6).
 const CUT: u16 = 507;
-/// The status that an answer stands for that speaks of no resource at all.
+/// The status that a multistatus stands for that speaks of no resource at all.
 const NOTHING: u16 = 404;
 
 /// An object of a calendar.
@@ -35,45 +35,46 @@ impl Member {
 
     /// About how many octets of memory it takes.
     pub fn size(&self) -> usize {
-        let marks = [&self.etag, &self.stamp].into_iter().flatten().map(String::len).sum::<usize>();
-        size_of::<Member>() + self.href.len() + marks
+        let versions = [&self.etag, &self.stamp].into_iter().flatten().map(String::len).sum::<usize>();
+        size_of::<Member>() + self.href.len() + versions
     }
 }
 
-pub fn request(calendar: &Url) -> Request {
+pub fn request(calendar: &Url) -> HttpRequest {
     propfind(calendar, "1", BODY)
 }
 
-/// What an answer says of a calendar.
+/// What a response says of a calendar.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Members {
+pub struct MemberList {
     pub members: Vec<Member>,
-    /// Hrefs of which the answer does not say whether there is an object.
+    /// Hrefs of which the response does not say whether there is an object.
     pub unclear: Vec<String>,
     /// The server did not list everything (507).
     pub is_cut: bool,
 }
 
-/// Reads the objects out of the answer for a calendar, or the status with which the server says that there is none, or
-/// none for this user. An answer that says nothing at all is no listing: a complete one speaks of the calendar itself.
+/// Reads the objects out of the response for a calendar, or the status with which the server says that there is none,
+/// or none for this user. A response that says nothing at all is no listing: a complete one speaks of the calendar
+/// itself.
 #[derive(Debug)]
-pub struct Collector {
+pub struct EtagCollector {
     /// The key of the calendar.
     calendar: String,
     is_there: bool,
     refusal: Option<u16>,
-    found: Members,
+    found: MemberList,
 }
 
-impl Collector {
+impl EtagCollector {
     /// For the calendar at the path `calendar`.
-    pub fn new(calendar: &str) -> Collector {
-        Collector { calendar: href::key(calendar), is_there: false, refusal: None, found: Members::default() }
+    pub fn new(calendar: &str) -> EtagCollector {
+        EtagCollector { calendar: href::key(calendar), is_there: false, refusal: None, found: MemberList::default() }
     }
 }
 
-impl Collect for Collector {
-    type Found = Result<Members, u16>;
+impl Collect for EtagCollector {
+    type Found = Result<MemberList, u16>;
 
     fn add(&mut self, response: Response) -> usize {
         let status = response.status.filter(|status| *status >= 400);
@@ -96,7 +97,7 @@ impl Collect for Collector {
     }
 
     fn finish(self, _: Option<String>) -> Result<Self::Found, XmlError> {
-        let Collector { is_there, refusal, found, .. } = self;
+        let EtagCollector { is_there, refusal, found, .. } = self;
         let is_there = is_there || !found.members.is_empty() || found.is_cut;
         Ok(match refusal {
             Some(status) => Err(status),
@@ -110,30 +111,30 @@ impl Collect for Collector {
 /// tells.
 fn is_object(response: &Response) -> bool {
     let is_refused = response.status.is_some_and(|status| status >= 400) && !response.is_gone();
-    let is_folder = response.is_a(Space::Dav, "collection") || (is_refused && response.href.ends_with('/'));
+    let is_folder = response.is_a(Namespace::Dav, "collection") || (is_refused && response.href.ends_with('/'));
     !response.is_gone() && !is_folder
 }
 
 /// DAV:getcontentlength and DAV:getlastmodified.
 fn stamp(response: &Response) -> Option<String> {
-    let text = |name| response.text(Space::Dav, name);
+    let text = |name| response.text(Namespace::Dav, name);
     let (size, time) = (text("getcontentlength"), text("getlastmodified"));
     size.or(time).map(|_| format!("{} {}", size.unwrap_or_default(), time.unwrap_or_default()))
 }
 
 /// Whether the server cannot tell the version of an object now.
 fn is_failing(response: &Response) -> bool {
-    response.withheld(Space::Dav, "getetag").is_some_and(|status| status >= 500)
+    response.withheld(Namespace::Dav, "getetag").is_some_and(|status| status >= 500)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Collector, Member, Members};
+    use super::{EtagCollector, Member, MemberList};
     use crate::source::caldav::multistatus::read_whole;
     use crate::source::caldav::xml::XmlError;
 
-    fn read(xml: &str, calendar: &str) -> Result<Result<Members, u16>, XmlError> {
-        read_whole(xml, Collector::new(calendar))
+    fn read(xml: &str, calendar: &str) -> Result<Result<MemberList, u16>, XmlError> {
+        read_whole(xml, EtagCollector::new(calendar))
     }
 
     fn member(href: &str, etag: Option<&str>) -> Member {

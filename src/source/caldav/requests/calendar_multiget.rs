@@ -3,15 +3,15 @@
 use reqwest::Url;
 
 use super::report;
-use crate::source::caldav::message::{Request, Verb};
+use crate::source::caldav::message::{HttpRequest, Method};
 use crate::source::caldav::multistatus::{Collect, Response};
-use crate::source::caldav::xml::{Space, XmlError, escaped};
+use crate::source::caldav::xml::{Namespace, XmlError, escaped};
 use crate::time::UtcMillis;
 
 /// An object with its text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Object {
-    /// As the answer spells it.
+pub struct FetchedObject {
+    /// As the response spells it.
     pub href: String,
     pub etag: Option<String>,
     /// DAV:getlastmodified.
@@ -21,7 +21,7 @@ pub struct Object {
 }
 
 /// Several objects of a calendar; `hrefs` as the server spells them.
-pub fn request<'a>(calendar: &Url, hrefs: impl Iterator<Item = &'a str>) -> Request {
+pub fn request<'a>(calendar: &Url, hrefs: impl Iterator<Item = &'a str>) -> HttpRequest {
     let hrefs: String = hrefs.map(|href| format!("<D:href>{}</D:href>", escaped(href))).collect();
     let body = format!(
         r#"<?xml version="1.0" encoding="utf-8"?>
@@ -31,32 +31,32 @@ pub fn request<'a>(calendar: &Url, hrefs: impl Iterator<Item = &'a str>) -> Requ
 }
 
 /// One object by itself.
-pub fn request_one(object: &Url) -> Request {
-    Request::new(Verb::Get, object, None, String::new())
+pub fn request_one(object: &Url) -> HttpRequest {
+    HttpRequest::new(Method::Get, object, None, String::new())
 }
 
-/// Reads the objects that the answer holds; those that it reports as missing, or leaves out, are not among them. Their
-/// texts are bounded by the size of the answer and by nothing else.
+/// Reads the objects that the response holds; those that it reports as missing, or leaves out, are not among them.
+/// Their texts are bounded by the size of the response and by nothing else.
 #[derive(Debug, Default)]
-pub struct Collector {
-    objects: Vec<Object>,
+pub struct ObjectCollector {
+    objects: Vec<FetchedObject>,
 }
 
-impl Collect for Collector {
-    type Found = Vec<Object>;
+impl Collect for ObjectCollector {
+    type Found = Vec<FetchedObject>;
 
     fn add(&mut self, mut response: Response) -> usize {
         let etag = response.etag();
         let modified = response.modified();
-        let data = response.props.iter_mut().find(|prop| prop.is(Space::Caldav, "calendar-data"));
+        let data = response.props.iter_mut().find(|prop| prop.is(Namespace::Caldav, "calendar-data"));
         if let Some(text) = data.map(|data| std::mem::take(&mut data.text)).filter(|text| !text.trim().is_empty()) {
-            self.objects.push(Object { href: response.href, etag, modified, text: text.into_bytes() });
-            return size_of::<Object>();
+            self.objects.push(FetchedObject { href: response.href, etag, modified, text: text.into_bytes() });
+            return size_of::<FetchedObject>();
         }
         0
     }
 
-    fn finish(self, _: Option<String>) -> Result<Vec<Object>, XmlError> {
+    fn finish(self, _: Option<String>) -> Result<Vec<FetchedObject>, XmlError> {
         Ok(self.objects)
     }
 }
@@ -65,7 +65,7 @@ impl Collect for Collector {
 mod tests {
     use reqwest::Url;
 
-    use super::{Collector, request};
+    use super::{ObjectCollector, request};
     use crate::source::caldav::multistatus::read_whole;
 
     #[test]
@@ -87,7 +87,7 @@ mod tests {
             <D:response><D:href>/c</D:href><D:status>HTTP/1.1 404 Not Found</D:status></D:response>\
             <D:response><D:href>/d</D:href><D:propstat><D:prop><C:calendar-data/></D:prop></D:propstat></D:response>\
             </D:multistatus>";
-        let found = read_whole(xml, Collector::default()).unwrap();
+        let found = read_whole(xml, ObjectCollector::default()).unwrap();
         assert_eq!(found.len(), 2);
         assert_eq!(found[0].text, b"BEGIN:X\r\nSUMMARY:a <b> & c\r\nEND:X\r\n");
         assert_eq!(found[0].etag.as_deref(), Some("\"1\""));

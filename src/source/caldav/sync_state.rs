@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use serde::{Deserialize, Serialize};
 
-use super::requests::calendars::Listed;
+use super::requests::find_calendars::ListedCalendar;
 use crate::source::Checkpoint;
 use crate::time::UtcMillis;
 
@@ -19,7 +19,7 @@ const COMPARE_AT_LAST: i64 = 2 * 60 * 60 * 1_000;
 
 /// Milliseconds around a moment in which a server that marks versions with its clock's whole seconds may still change
 /// something without a new mark.
-const SECONDS_BLUR: i64 = 2_000;
+const CLOCK_BLUR: i64 = 2_000;
 
 /// Milliseconds of rest after which a calendar is compared whose reports leave out what was being written meanwhile.
 pub const SETTLED: i64 = 5_000;
@@ -35,17 +35,13 @@ pub struct ServerTime {
     pub until: UtcMillis,
 }
 
-/// What a calendar is synced from the next time.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Position {
-    /// The DAV:sync-token to go on from.
-    pub token: Option<String>,
-    pub more: More,
-}
-
-/// All but the token, kept in the ledger as JSON in the place of the ctag.
+/// What a calendar is synced from the next time. The ledger keeps it as JSON in the place of the ctag, but for the
+/// token.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct More {
+pub struct SyncState {
+    /// The DAV:sync-token to go on from.
+    #[serde(skip)]
+    pub token: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ctag: Option<String>,
     /// The DAV:sync-token that was listed, where it is not the one to go on from.
@@ -63,8 +59,8 @@ pub struct More {
     #[serde(default)]
     pub objects: usize,
     /// The version was marked with the second in which it was read: equality proves nothing yet.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub blurred: bool,
+    #[serde(default, alias = "blurred", skip_serializing_if = "std::ops::Not::not")]
+    pub weak: bool,
     /// When the whole calendar is to be compared once more if it rests, UTC milliseconds: a report may have left out
     /// what was being written, or something was found gone. None where that was done since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -76,13 +72,13 @@ pub struct More {
 
 /// What a sync has to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum SyncPlan {
     /// Nothing changed.
-    Rest,
+    UpToDate,
     /// Ask what changed since `token`; where `whole` is set, compare the whole calendar as well.
-    Changes { token: String, whole: bool },
+    Delta { token: String, whole: bool },
     /// Compare the whole calendar with what is known.
-    Compare,
+    Full,
 }
 
 /// When the whole of a calendar was compared last, and how many objects it had.
@@ -92,118 +88,123 @@ pub struct Compared {
     pub objects: usize,
 }
 
-impl Position {
+impl SyncState {
     /// Where to sync from once all that `listed` stands for has been read, and all that a report told that ended with
     /// the token `given`. `server` is the server's clock when it listed.
-    pub fn after(listed: &Listed, given: Option<String>, compared: Compared, server: ServerTime) -> Position {
-        let blurred = [&listed.token, &listed.ctag].into_iter().flatten().any(|mark| is_now(mark, server));
+    pub fn after(listed: &ListedCalendar, given: Option<String>, compared: Compared, server: ServerTime) -> SyncState {
+        let weak = [&listed.token, &listed.ctag].into_iter().flatten().any(|version| is_now(version, server));
         let token = given.or_else(|| listed.token.clone()).map(|token| before(token, server));
-        let more = More {
+        SyncState {
             ctag: listed.ctag.clone(),
             listed: listed.token.clone().filter(|listed| token.as_ref() != Some(listed)),
             identity: listed.identity.clone(),
             created: listed.created.clone(),
             compared: compared.at.0,
             objects: compared.objects,
-            blurred,
+            weak,
             settles: None,
             vanished: None,
-        };
-        Position { token, more }
+            token,
+        }
     }
 
     /// Where a sync goes on from that is the first one at `listed`, if it does not come to its end: all that changes
     /// from now on is asked for, and the whole compared.
-    pub fn begun(listed: &Listed, server: ServerTime) -> Position {
-        Position::after(listed, None, Compared { at: UtcMillis(0), objects: 0 }, server)
+    pub fn begun(listed: &ListedCalendar, server: ServerTime) -> SyncState {
+        SyncState::after(listed, None, Compared { at: UtcMillis(0), objects: 0 }, server)
     }
 
     /// The same after a report at `at` that was not followed by a comparison.
-    pub fn reported(mut self, at: UtcMillis) -> Position {
+    pub fn reported(mut self, at: UtcMillis) -> SyncState {
         let overlaps = self.token.as_deref().is_some_and(reports_overlap);
-        self.more.settles = overlaps.then_some(at.plus(SETTLED).0);
+        self.settles = overlaps.then_some(at.plus(SETTLED).0);
         self
     }
 
     /// The same after a sync at `at` that went on from `before`. `finds_gone` says whether it found that something is
     /// gone, which another sync has to confirm, however often the calendar changes until then.
-    pub fn unconfirmed(mut self, before: Option<&Position>, finds_gone: bool, at: UtcMillis) -> Position {
+    pub fn unconfirmed(mut self, before: Option<&SyncState>, finds_gone: bool, at: UtcMillis) -> SyncState {
         let waiting = before.and_then(|before| before.settles_in(at)).filter(|rest| *rest > 0);
         let confirmed = finds_gone.then_some(at.plus(CONFIRMED).0);
         // The comparison that comes first confirms it.
-        let first = [self.more.settles, confirmed].into_iter().flatten().min();
-        self.more.settles = first.or(waiting.map(|rest| at.plus(rest).0));
+        let first = [self.settles, confirmed].into_iter().flatten().min();
+        self.settles = first.or(waiting.map(|rest| at.plus(rest).0));
         self
     }
 
     /// The same, but that many objects are no longer listed since `since`.
-    pub fn vanished(mut self, since: UtcMillis) -> Position {
-        self.more.vanished = Some(since.0);
+    pub fn vanished(mut self, since: UtcMillis) -> SyncState {
+        self.vanished = Some(since.0);
         self
     }
 
     /// Since when many objects are no longer listed.
     pub fn vanished_since(&self) -> Option<UtcMillis> {
-        self.more.vanished.map(UtcMillis)
+        self.vanished.map(UtcMillis)
     }
 
     /// Milliseconds from `now` until the calendar is to be compared because it has come to rest.
     pub fn settles_in(&self, now: UtcMillis) -> Option<i64> {
-        let rest = self.more.settles?.saturating_sub(now.0).max(0);
+        let rest = self.settles?.saturating_sub(now.0).max(0);
         // The clock was set back: nobody knows how long ago it was.
         Some(if rest > CONFIRMED { 0 } else { rest })
     }
 
     /// The token that was listed.
     fn listed(&self) -> Option<&String> {
-        self.more.listed.as_ref().or(self.token.as_ref())
+        self.listed.as_ref().or(self.token.as_ref())
     }
 
     /// When the whole was compared last.
     pub fn compared(&self) -> Compared {
-        Compared { at: UtcMillis(self.more.compared), objects: self.more.objects }
+        Compared { at: UtcMillis(self.compared), objects: self.objects }
     }
 
     /// Reads what the ledger kept; none where a calendar was never read to its end.
-    pub fn read(checkpoint: &Checkpoint) -> Option<Position> {
-        let more = serde_json::from_str(checkpoint.ctag.as_deref()?).ok()?;
-        Some(Position { token: checkpoint.sync_token.clone(), more })
+    pub fn read(checkpoint: &Checkpoint) -> Option<SyncState> {
+        let state = serde_json::from_str(checkpoint.ctag.as_deref()?).ok()?;
+        Some(SyncState { token: checkpoint.sync_token.clone(), ..state })
     }
 
     /// What the ledger keeps.
     pub fn checkpoint(&self) -> Checkpoint {
         // A struct of strings and numbers always has a JSON form.
-        Checkpoint { ctag: serde_json::to_string(&self.more).ok(), sync_token: self.token.clone() }
+        Checkpoint { ctag: serde_json::to_string(self).ok(), sync_token: self.token.clone() }
     }
 }
 
 /// What is to be done with a calendar that was read up to `kept` and is now `listed`. `reports` says whether the
 /// server's change reports have been of use so far, `doubts` whether it may have become another one unseen.
-pub fn next_step(kept: Option<&Position>, listed: &Listed, now: UtcMillis, reports: bool, doubts: bool) -> Step {
-    let Some(kept) = kept else { return Step::Compare };
-    let more = &kept.more;
-    if is_another(kept, listed) || more.vanished.is_some() {
-        return Step::Compare;
+pub fn plan_sync(
+    kept: Option<&SyncState>,
+    listed: &ListedCalendar,
+    now: UtcMillis,
+    reports: bool,
+    doubts: bool,
+) -> SyncPlan {
+    let Some(kept) = kept else { return SyncPlan::Full };
+    if is_another(kept, listed) || kept.vanished.is_some() {
+        return SyncPlan::Full;
     }
-    let age = now.0.saturating_sub(more.compared);
+    let age = now.0.saturating_sub(kept.compared);
     let settled = kept.settles_in(now) == Some(0);
-    let whole = doubts || !(0..compare_every(&listed.href, more.objects)).contains(&age);
-    let is_same = kept.listed() == listed.token.as_ref() && more.ctag == listed.ctag;
-    let is_marked = listed.token.is_some() || listed.ctag.is_some();
-    if is_same && is_marked && !more.blurred {
-        return if whole || settled { Step::Compare } else { Step::Rest };
+    let whole = doubts || !(0..compare_every(&listed.href, kept.objects)).contains(&age);
+    let is_same = kept.listed() == listed.token.as_ref() && kept.ctag == listed.ctag;
+    let has_version = listed.token.is_some() || listed.ctag.is_some();
+    if is_same && has_version && !kept.weak {
+        return if whole || settled { SyncPlan::Full } else { SyncPlan::UpToDate };
     }
     match (&kept.token, &listed.token) {
-        (Some(old), Some(new)) if reports && !went_back(old, new) => Step::Changes { token: old.clone(), whole },
-        _ => Step::Compare,
+        (Some(old), Some(new)) if reports && !went_back(old, new) => SyncPlan::Delta { token: old.clone(), whole },
+        _ => SyncPlan::Full,
     }
 }
 
 /// Whether a calendar that was read up to `kept` is another one now, whose entity tags say nothing of the objects
 /// before.
-pub fn is_another(kept: &Position, listed: &Listed) -> bool {
+pub fn is_another(kept: &SyncState, listed: &ListedCalendar) -> bool {
     let other = |old: &Option<String>, new: &Option<String>| matches!((old, new), (Some(old), Some(new)) if old != new);
-    other(&kept.more.identity, &listed.identity) || other(&kept.more.created, &listed.created)
+    other(&kept.identity, &listed.identity) || other(&kept.created, &listed.created)
 }
 
 /// Milliseconds after which a calendar of so many objects is compared again. Where it is spreads that by a quarter, so
@@ -218,14 +219,14 @@ pub fn compare_every(href: &str, objects: usize) -> i64 {
 
 /// Whether a calendar that was read up to `kept` has changed since, as the versions that are `listed` tell. One that
 /// also counts what changes in other calendars does not.
-pub fn has_moved(kept: &Position, listed: &Listed) -> bool {
-    !listed.counts_the_account && (kept.listed() != listed.token.as_ref() || kept.more.ctag != listed.ctag)
+pub fn has_moved(kept: &SyncState, listed: &ListedCalendar) -> bool {
+    !listed.counts_the_account && (kept.listed() != listed.token.as_ref() || kept.ctag != listed.ctag)
 }
 
 /// Whether an empty report from `kept` is at odds with `listed`, in which something did change.
-pub fn is_suspicious(kept: &Position, listed: &Listed) -> bool {
+pub fn is_suspicious(kept: &SyncState, listed: &ListedCalendar) -> bool {
     // A report may have been ahead of the listing before it.
-    let is_told = kept.more.listed.is_some() && kept.token == listed.token;
+    let is_told = kept.listed.is_some() && kept.token == listed.token;
     has_moved(kept, listed) && !is_told
 }
 
@@ -251,10 +252,10 @@ fn reports_overlap(token: &str) -> bool {
 }
 
 /// Whether a version is marked with the present second of the server's clock.
-fn is_now(mark: &str, server: ServerTime) -> bool {
-    let Ok(seconds) = mark.trim_matches('"').parse::<i64>() else { return false };
+fn is_now(version: &str, server: ServerTime) -> bool {
+    let Ok(seconds) = version.trim_matches('"').parse::<i64>() else { return false };
     let begins = seconds.saturating_mul(1_000);
-    let blur = SECONDS_BLUR + 1_000;
+    let blur = CLOCK_BLUR + 1_000;
     begins.saturating_add(blur) > server.from.0 && begins.saturating_sub(blur) < server.until.0
 }
 
@@ -262,7 +263,7 @@ fn is_now(mark: &str, server: ServerTime) -> bool {
 /// later than a token, and so nothing of the token's own second.
 fn before(token: String, server: ServerTime) -> String {
     match token.parse::<i64>() {
-        Ok(seconds) if is_now(&token, server) => seconds.saturating_sub(SECONDS_BLUR / 1_000 + 1).to_string(),
+        Ok(seconds) if is_now(&token, server) => seconds.saturating_sub(CLOCK_BLUR / 1_000 + 1).to_string(),
         _ => token,
     }
 }
@@ -270,7 +271,7 @@ fn before(token: String, server: ServerTime) -> String {
 #[cfg(test)]
 mod tests {
     use super::{
-        COMPARE_AT_LAST, COMPARE_EVERY, CONFIRMED, Compared, Listed, Position, SETTLED, ServerTime, Step,
+        COMPARE_AT_LAST, COMPARE_EVERY, CONFIRMED, Compared, ListedCalendar, SETTLED, ServerTime, SyncPlan, SyncState,
         compare_every, is_suspicious,
     };
     use crate::source::Checkpoint;
@@ -278,66 +279,66 @@ mod tests {
 
     const NOW: UtcMillis = UtcMillis(1_795_382_222_500);
 
-    fn listed(token: &str, ctag: &str) -> Listed {
+    fn listed(token: &str, ctag: &str) -> ListedCalendar {
         let some = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
-        Listed { token: some(token), ctag: some(ctag), ..Listed::default() }
+        ListedCalendar { token: some(token), ctag: some(ctag), ..ListedCalendar::default() }
     }
 
     /// Where to sync from when `listed` was read as a whole at `at`.
-    fn after(listed: &Listed, at: UtcMillis) -> Position {
-        Position::after(listed, None, Compared { at, objects: 10 }, ServerTime { from: at, until: at })
+    fn after(listed: &ListedCalendar, at: UtcMillis) -> SyncState {
+        SyncState::after(listed, None, Compared { at, objects: 10 }, ServerTime { from: at, until: at })
     }
 
-    fn next_step(kept: Option<&Position>, listed: &Listed, now: UtcMillis, reports: bool) -> Step {
-        super::next_step(kept, listed, now, reports, false)
+    fn plan_sync(kept: Option<&SyncState>, listed: &ListedCalendar, now: UtcMillis, reports: bool) -> SyncPlan {
+        super::plan_sync(kept, listed, now, reports, false)
     }
 
     /// What to do when `old` was read a minute ago and `new` is listed.
-    fn step(old: &Listed, new: &Listed) -> Step {
-        next_step(Some(&after(old, NOW.plus(-60_000))), new, NOW, true)
+    fn step(old: &ListedCalendar, new: &ListedCalendar) -> SyncPlan {
+        plan_sync(Some(&after(old, NOW.plus(-60_000))), new, NOW, true)
     }
 
-    fn changes(token: &str) -> Step {
-        Step::Changes { token: token.to_owned(), whole: false }
+    fn changes(token: &str) -> SyncPlan {
+        SyncPlan::Delta { token: token.to_owned(), whole: false }
     }
 
     #[test]
     fn the_ledger_keeps_a_position() {
         let mut of = listed("data:,13", "\"x\"");
         of.identity = Some("urn:uuid:1".to_owned());
-        let position = after(&of, NOW);
-        assert_eq!(Position::read(&position.checkpoint()), Some(position));
-        assert_eq!(Position::read(&Checkpoint::default()), None);
+        let state = after(&of, NOW);
+        assert_eq!(SyncState::read(&state.checkpoint()), Some(state));
+        assert_eq!(SyncState::read(&Checkpoint::default()), None);
         let foreign = Checkpoint { ctag: Some("17".to_owned()), sync_token: None };
-        assert_eq!(Position::read(&foreign), None, "what another version kept is read anew");
+        assert_eq!(SyncState::read(&foreign), None, "what another version kept is read anew");
     }
 
     #[test]
     fn a_calendar_never_read_is_read_whole_and_an_unchanged_one_rests() {
-        assert_eq!(next_step(None, &listed("t1", "c1"), NOW, true), Step::Compare);
-        assert_eq!(step(&listed("t1", "c1"), &listed("t1", "c1")), Step::Rest);
-        assert_eq!(step(&listed("", "c1"), &listed("", "c1")), Step::Rest);
-        assert_eq!(step(&listed("t1", ""), &listed("t1", "")), Step::Rest);
-        assert_eq!(step(&listed("", ""), &listed("", "")), Step::Compare, "nothing tells whether it changed");
+        assert_eq!(plan_sync(None, &listed("t1", "c1"), NOW, true), SyncPlan::Full);
+        assert_eq!(step(&listed("t1", "c1"), &listed("t1", "c1")), SyncPlan::UpToDate);
+        assert_eq!(step(&listed("", "c1"), &listed("", "c1")), SyncPlan::UpToDate);
+        assert_eq!(step(&listed("t1", ""), &listed("t1", "")), SyncPlan::UpToDate);
+        assert_eq!(step(&listed("", ""), &listed("", "")), SyncPlan::Full, "nothing tells whether it changed");
     }
 
     #[test]
     fn a_change_is_asked_for_where_the_server_can_tell() {
         assert_eq!(step(&listed("t1", "c1"), &listed("t2", "c2")), changes("t1"));
         assert_eq!(step(&listed("t1", "c1"), &listed("t1", "c2")), changes("t1"));
-        assert_eq!(step(&listed("", "c1"), &listed("", "c2")), Step::Compare);
-        assert_eq!(step(&listed("", "c1"), &listed("t2", "c2")), Step::Compare);
-        assert_eq!(step(&listed("t1", "c1"), &listed("", "c2")), Step::Compare);
+        assert_eq!(step(&listed("", "c1"), &listed("", "c2")), SyncPlan::Full);
+        assert_eq!(step(&listed("", "c1"), &listed("t2", "c2")), SyncPlan::Full);
+        assert_eq!(step(&listed("t1", "c1"), &listed("", "c2")), SyncPlan::Full);
         let kept = after(&listed("t1", "c1"), NOW);
-        assert_eq!(next_step(Some(&kept), &listed("t2", "c2"), NOW, false), Step::Compare);
+        assert_eq!(plan_sync(Some(&kept), &listed("t2", "c2"), NOW, false), SyncPlan::Full);
     }
 
     #[test]
     fn a_counter_that_went_back_is_not_believed() {
         let step = |old: &str, new: &str| step(&listed(old, ""), &listed(new, ""));
-        assert_eq!(step("http://sabre.io/ns/sync/500", "http://sabre.io/ns/sync/22"), Step::Compare);
-        assert_eq!(step("data:,13", "data:,2"), Step::Compare);
-        assert_eq!(step("1795000000", "-1"), Step::Compare);
+        assert_eq!(step("http://sabre.io/ns/sync/500", "http://sabre.io/ns/sync/22"), SyncPlan::Full);
+        assert_eq!(step("data:,13", "data:,2"), SyncPlan::Full);
+        assert_eq!(step("1795000000", "-1"), SyncPlan::Full);
         assert_eq!(step("data:,9", "data:,13"), changes("data:,9"));
         assert_eq!(step("a9b1", "f3c0"), changes("a9b1"));
         assert_eq!(step("t99999999999999999999", "t1"), changes("t99999999999999999999"));
@@ -345,12 +346,12 @@ mod tests {
 
     #[test]
     fn a_collection_made_anew_is_read_whole() {
-        let with = |identity: &str| Listed { identity: Some(identity.to_owned()), ..listed("t1", "c1") };
-        assert_eq!(step(&with("urn:uuid:1"), &with("urn:uuid:2")), Step::Compare);
-        assert_eq!(step(&with("urn:uuid:1"), &with("urn:uuid:1")), Step::Rest);
-        assert_eq!(step(&listed("t1", "c1"), &with("urn:uuid:1")), Step::Rest);
-        let made = |date: &str| Listed { created: Some(date.to_owned()), ..listed("t1", "c1") };
-        assert_eq!(step(&made("2026-11-22T21:16:06Z"), &made("2026-11-23T08:00:00Z")), Step::Compare);
+        let with = |identity: &str| ListedCalendar { identity: Some(identity.to_owned()), ..listed("t1", "c1") };
+        assert_eq!(step(&with("urn:uuid:1"), &with("urn:uuid:2")), SyncPlan::Full);
+        assert_eq!(step(&with("urn:uuid:1"), &with("urn:uuid:1")), SyncPlan::UpToDate);
+        assert_eq!(step(&listed("t1", "c1"), &with("urn:uuid:1")), SyncPlan::UpToDate);
+        let made = |date: &str| ListedCalendar { created: Some(date.to_owned()), ..listed("t1", "c1") };
+        assert_eq!(step(&made("2026-11-22T21:16:06Z"), &made("2026-11-23T08:00:00Z")), SyncPlan::Full);
     }
 
     #[test]
@@ -359,15 +360,15 @@ mod tests {
         let kept = after(&same, NOW);
         let every = compare_every("", 10);
         assert!((COMPARE_EVERY..COMPARE_EVERY * 5 / 4).contains(&every));
-        let later = |millis: i64| next_step(Some(&kept), &same, NOW.plus(millis), true);
-        assert_eq!(later(every - 1), Step::Rest);
-        assert_eq!(later(every), Step::Compare);
-        assert_eq!(later(-1), Step::Compare, "the clock was set back: nobody knows how long ago it was");
+        let later = |millis: i64| plan_sync(Some(&kept), &same, NOW.plus(millis), true);
+        assert_eq!(later(every - 1), SyncPlan::UpToDate);
+        assert_eq!(later(every), SyncPlan::Full);
+        assert_eq!(later(-1), SyncPlan::Full, "the clock was set back: nobody knows how long ago it was");
         // What changed is asked for nevertheless: an entity tag may hide it.
-        let whole = Step::Changes { token: "t1".to_owned(), whole: true };
-        assert_eq!(next_step(Some(&kept), &listed("t2", "c2"), NOW.plus(every), true), whole);
-        assert_eq!(super::next_step(Some(&kept), &listed("t2", "c2"), NOW, true, true), whole);
-        assert_eq!(super::next_step(Some(&kept), &same, NOW, true, true), Step::Compare);
+        let whole = SyncPlan::Delta { token: "t1".to_owned(), whole: true };
+        assert_eq!(plan_sync(Some(&kept), &listed("t2", "c2"), NOW.plus(every), true), whole);
+        assert_eq!(super::plan_sync(Some(&kept), &listed("t2", "c2"), NOW, true, true), whole);
+        assert_eq!(super::plan_sync(Some(&kept), &same, NOW, true, true), SyncPlan::Full);
         // Large ones less often, and not all at once.
         assert!((2 * COMPARE_EVERY..COMPARE_EVERY * 5 / 2).contains(&compare_every("/x/", 1_000)));
         assert!((COMPARE_AT_LAST..COMPARE_AT_LAST * 5 / 4).contains(&compare_every("/x/", 1_000_000)));
@@ -378,55 +379,58 @@ mod tests {
     fn a_mark_of_the_present_second_is_synced_again_from_before_it() {
         let second = |seconds: &str| {
             let of = listed(seconds, seconds);
-            next_step(Some(&after(&of, NOW)), &of, NOW.plus(60_000), true)
+            plan_sync(Some(&after(&of, NOW)), &of, NOW.plus(60_000), true)
         };
         assert_eq!(second("1795382222"), changes("1795382219"));
         assert_eq!(second("1795382221"), changes("1795382218"));
         assert_eq!(second("1795382223"), changes("1795382220"));
-        assert_eq!(second("1795382219"), Step::Rest);
-        assert_eq!(second("1795382300"), Step::Rest, "not this server's clock");
-        assert_eq!(second("20"), Step::Rest);
-        assert_eq!(second("17953822220000"), Step::Rest, "no count of seconds");
-        // An answer that took long was perhaps written when it was asked for.
+        assert_eq!(second("1795382219"), SyncPlan::UpToDate);
+        assert_eq!(second("1795382300"), SyncPlan::UpToDate, "not this server's clock");
+        assert_eq!(second("20"), SyncPlan::UpToDate);
+        assert_eq!(second("17953822220000"), SyncPlan::UpToDate, "no count of seconds");
+        // A response that took long was perhaps written when it was asked for.
         let of = listed("1795382219", "");
         let slow = ServerTime { from: NOW.plus(-20_000), until: NOW };
-        assert!(Position::after(&of, None, Compared::default(), slow).more.blurred);
+        assert!(SyncState::after(&of, None, Compared::default(), slow).weak);
     }
 
     #[test]
     fn what_davical_reports_is_compared_once_it_has_come_to_rest() {
         let of = listed("data:,13", "c1");
-        let next = |kept: &Position, millis: i64| next_step(Some(kept), &of, NOW.plus(millis), true);
+        let next = |kept: &SyncState, millis: i64| plan_sync(Some(kept), &of, NOW.plus(millis), true);
         let kept = after(&of, NOW).reported(NOW);
-        assert_eq!(Position::read(&kept.checkpoint()), Some(kept.clone()));
-        assert_eq!((next(&kept, SETTLED - 1), next(&kept, SETTLED)), (Step::Rest, Step::Compare));
-        let moved = next_step(Some(&kept), &listed("data:,14", "c2"), NOW.plus(SETTLED), true);
+        assert_eq!(SyncState::read(&kept.checkpoint()), Some(kept.clone()));
+        assert_eq!((next(&kept, SETTLED - 1), next(&kept, SETTLED)), (SyncPlan::UpToDate, SyncPlan::Full));
+        let moved = plan_sync(Some(&kept), &listed("data:,14", "c2"), NOW.plus(SETTLED), true);
         assert_eq!(moved, changes("data:,13"), "it is not at rest");
-        assert_eq!(next(&after(&of, NOW), SETTLED), Step::Rest, "the whole was compared");
+        assert_eq!(next(&after(&of, NOW), SETTLED), SyncPlan::UpToDate, "the whole was compared");
         let other = after(&listed("http://sabre.io/ns/sync/500", "c1"), NOW).reported(NOW);
-        assert_eq!(other.more.settles, None);
+        assert_eq!(other.settles, None);
     }
 
     #[test]
     fn what_was_found_gone_is_confirmed_by_a_comparison() {
         let of = listed("t1", "c1");
         let (at, lag) = (CONFIRMED - 1, CONFIRMED / 2);
-        let next = |kept: &Position, millis: i64| next_step(Some(kept), &of, NOW.plus(millis), true);
+        let next = |kept: &SyncState, millis: i64| plan_sync(Some(kept), &of, NOW.plus(millis), true);
         let gone = after(&of, NOW).unconfirmed(None, true, NOW);
-        assert_eq!((next(&gone, at), next(&gone, at + 1), next(&gone, -1)), (Step::Rest, Step::Compare, Step::Compare));
+        assert_eq!(
+            (next(&gone, at), next(&gone, at + 1), next(&gone, -1)),
+            (SyncPlan::UpToDate, SyncPlan::Full, SyncPlan::Full)
+        );
         let changed = after(&of, NOW).unconfirmed(Some(&gone), false, NOW.plus(lag));
         assert_eq!(changed.settles_in(NOW.plus(lag)), Some(CONFIRMED - lag), "it goes on to wait");
         let confirmed = after(&of, NOW).unconfirmed(Some(&gone), false, NOW.plus(CONFIRMED));
-        assert_eq!((next(&confirmed, 2 * CONFIRMED), confirmed.settles_in(NOW)), (Step::Rest, None));
+        assert_eq!((next(&confirmed, 2 * CONFIRMED), confirmed.settles_in(NOW)), (SyncPlan::UpToDate, None));
     }
 
     #[test]
     fn what_a_report_ended_with_is_gone_on_from() {
         let (at, server) = (Compared { at: NOW, objects: 1 }, ServerTime { from: NOW, until: NOW });
-        let kept = Position::after(&listed("t2", "c2"), Some("t3".to_owned()), at, server);
-        assert_eq!(Position::read(&kept.checkpoint()), Some(kept.clone()));
-        let next = |token: &str| next_step(Some(&kept), &listed(token, "c2"), NOW, true);
-        assert_eq!(next("t2"), Step::Rest, "listed as before");
+        let kept = SyncState::after(&listed("t2", "c2"), Some("t3".to_owned()), at, server);
+        assert_eq!(SyncState::read(&kept.checkpoint()), Some(kept.clone()));
+        let next = |token: &str| plan_sync(Some(&kept), &listed(token, "c2"), NOW, true);
+        assert_eq!(next("t2"), SyncPlan::UpToDate, "listed as before");
         assert_eq!(next("t3"), changes("t3"));
         assert_eq!(next("t4"), changes("t3"));
         assert!(!is_suspicious(&kept, &listed("t3", "c3")), "that was told before");
@@ -439,7 +443,7 @@ mod tests {
         assert!(!is_suspicious(&kept, &listed("t1", "c1")));
         assert!(is_suspicious(&kept, &listed("t2", "c1")));
         assert!(is_suspicious(&kept, &listed("t1", "c2")));
-        let account = Listed { counts_the_account: true, ..listed("t2", "c2") };
+        let account = ListedCalendar { counts_the_account: true, ..listed("t2", "c2") };
         assert!(!is_suspicious(&kept, &account));
     }
 }
