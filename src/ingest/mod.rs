@@ -309,7 +309,7 @@ impl SyncStore for Ingest {
         let known = |row: CalendarRow| Known {
             seen: calendar_seen(&row),
             href: row.href,
-            checkpoint: Checkpoint { ctag: row.ctag, sync_token: row.sync_token },
+            checkpoint: row.sync_state.map(|sync_state| Checkpoint { sync_state }),
             absent_since: row.absent.map(|absent| absent.since),
         };
         Ok(self.ledger.calendars(Some(source)).await?.into_iter().map(known).collect())
@@ -365,7 +365,6 @@ fn calendar_row(
     synced_at: UtcMillis,
     checkpoint: Option<Checkpoint>,
 ) -> CalendarRow {
-    let Checkpoint { ctag, sync_token } = checkpoint.unwrap_or_default();
     CalendarRow {
         id: 0,
         source: source.to_owned(),
@@ -380,8 +379,7 @@ fn calendar_row(
         user_zone: seen.user_zone.clone(),
         default_timed: seen.default_alarms.timed.clone(),
         default_all_day: seen.default_alarms.all_day.clone(),
-        ctag,
-        sync_token,
+        sync_state: checkpoint.map(|checkpoint| checkpoint.sync_state),
         last_synced_at: synced_at,
         first_seen: synced_at,
         absent: None,
@@ -419,8 +417,7 @@ fn same(known: &CalendarRow, row: &CalendarRow, advance: bool) -> bool {
     let mut row = row.clone();
     row.last_synced_at = known.last_synced_at;
     if !advance {
-        row.ctag.clone_from(&known.ctag);
-        row.sync_token.clone_from(&known.sync_token);
+        row.sync_state.clone_from(&known.sync_state);
     }
     *known == row
 }

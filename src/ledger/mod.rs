@@ -86,6 +86,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (11, "vocabulary", include_str!("../../migrations/0011_vocabulary.sql")),
     (12, "response", include_str!("../../migrations/0012_response.sql")),
     (13, "departed objects", include_str!("../../migrations/0013_departed.sql")),
+    (14, "sync state", include_str!("../../migrations/0014_sync_state.sql")),
 ];
 
 /// Octets of the header of a SQLite file; the octets 16 and 17 are the size of a page.

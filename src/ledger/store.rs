@@ -32,8 +32,8 @@ pub struct CalendarRow {
     /// VALARM texts for events without an alarm: those that begin at a time, and all-day ones.
     pub default_timed: Option<String>,
     pub default_all_day: Option<String>,
-    pub ctag: Option<String>,
-    pub sync_token: Option<String>,
+    /// What the source syncs from the next time, a text that only the source reads; none: it was never read to its end.
+    pub sync_state: Option<String>,
     pub last_synced_at: UtcMillis,
     /// What was due before then does not ring: it was not known yet.
     pub first_seen: UtcMillis,
@@ -57,8 +57,7 @@ impl FromRow<'_, SqliteRow> for CalendarRow {
             user_zone: optional_text(row, "user_zone")?,
             default_timed: optional_text(row, "default_timed")?,
             default_all_day: optional_text(row, "default_all_day")?,
-            ctag: optional_text(row, "ctag")?,
-            sync_token: optional_text(row, "sync_token")?,
+            sync_state: optional_text(row, "sync_state")?,
             last_synced_at: UtcMillis(row.try_get("last_synced_at")?),
             first_seen: UtcMillis(row.try_get("first_seen")?),
             absent: absent(row)?,

@@ -70,8 +70,8 @@ pub struct Planned {
 
 const CALENDAR: &str = "INSERT INTO calendars
     (source, href, key, user, owner, emails, name, color, zone, user_zone, default_timed, default_all_day,
-    first_seen, last_synced_at, ctag, sync_token)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?13, ?14, ?15)
+    first_seen, last_synced_at, sync_state)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?13, ?14)
     ON CONFLICT (source, href) DO UPDATE SET key = excluded.key, user = excluded.user, owner = excluded.owner,
     emails = excluded.emails, name = excluded.name, color = excluded.color, zone = excluded.zone,
     user_zone = excluded.user_zone, default_timed = excluded.default_timed,
@@ -138,15 +138,8 @@ async fn take_in(
     let put_at = PutAt { now, seen_at: planned.from, first_object, first_firing };
     let fired = put(c, calendar, planned.put, put_at).await?;
     if planned.advance {
-        let CalendarRow { ctag, sync_token, last_synced_at, .. } = planned.calendar;
-        sqlx::query(ADVANCE)
-            .bind(ctag)
-            .bind(sync_token)
-            .bind(last_synced_at.0)
-            .bind(now.0)
-            .bind(calendar)
-            .execute(c)
-            .await?;
+        let CalendarRow { sync_state, last_synced_at, .. } = planned.calendar;
+        sqlx::query(ADVANCE).bind(sync_state).bind(last_synced_at.0).bind(now.0).bind(calendar).execute(c).await?;
     }
     Ok(fired)
 }
@@ -166,8 +159,7 @@ async fn upsert_calendar(c: &mut SqliteConnection, row: &CalendarRow, from: UtcM
         .bind(row.default_timed.clone())
         .bind(row.default_all_day.clone())
         .bind(from.0)
-        .bind(row.ctag.clone())
-        .bind(row.sync_token.clone())
+        .bind(row.sync_state.clone())
         .fetch_one(c)
         .await?;
     Ok(id)

@@ -153,7 +153,14 @@ async fn a_ledger_of_an_older_version_is_brought_up_to_date() {
     let rows = "INSERT INTO sinks VALUES (1, 'out');
         INSERT INTO rings VALUES (1, x'01010101010101010101010101010101', 1, 1, 10, 10, 'fired', 1, '{}');
         INSERT INTO deliveries VALUES (1, 1, '', 'pending', 3, 10, 99, '451 busy', NULL),
-            (1, 1, 'mary@example.org', 'delivered', 1, 10, NULL, NULL, 20);";
+            (1, 1, 'mary@example.org', 'delivered', 1, 10, NULL, NULL, 20);
+        INSERT INTO calendars (id, source, href, key, user, owner, emails, name, color, first_seen, looked_at, ctag, sync_token)
+            VALUES (1, 'dav', '/a/', 'a', 'mary', 'mary', '[]', 'a', '', 5, 7,
+                '{\"ctag\":\"c1\",\"compared\":6,\"objects\":2,\"blurred\":true}', 't1'),
+            (2, 'dav', '/b/', 'b', 'mary', 'mary', '[]', 'b', '', 5, 7, '{\"compared\":6}', NULL),
+            (3, 'dir', 'c', 'c', 'mary', 'mary', '[]', 'c', '', 5, 7, '2049', '2050'),
+            (4, 'dir', 'd', 'd', 'mary', 'mary', '[]', 'd', '', 5, 7, NULL, NULL);
+        INSERT INTO objects (id, calendar, href, etag, revision, written, zones, text) VALUES (1, 1, 'x', 'e', 1, 6, '', x'');";
     sqlx::raw_sql(rows).execute(&mut old).await.unwrap();
     sqlx::Connection::close(old).await.unwrap();
     // Whoever only asks leaves that to the daemon, and says so.
@@ -163,6 +170,18 @@ async fn a_ledger_of_an_older_version_is_brought_up_to_date() {
         "SELECT concat_ws(' ', recipient, state, attempts, response, settled_at) FROM deliveries ORDER BY recipient";
     let deliveries: Vec<String> = sqlx::query_scalar(told).fetch_all(ledger.readers()).await.unwrap();
     assert_eq!(deliveries, [" pending 3 451 busy", "mary@example.org delivered 1 20"]);
+    let calendars = ledger.calendars(None).await.unwrap();
+    let states: Vec<Option<&str>> = calendars.iter().map(|calendar| calendar.sync_state.as_deref()).collect();
+    let wanted = [
+        Some(r#"{"ctag":"c1","compared":6,"objects":2,"token":"t1","weak":true}"#),
+        Some(r#"{"compared":6,"token":null}"#),
+        Some(r#"{"rootDevice":"2049","device":"2050"}"#),
+        None,
+    ];
+    assert_eq!(states, wanted);
+    assert!(calendars.iter().all(|calendar| calendar.last_synced_at == UtcMillis(7)));
+    let existing = ledger.existing(1, &["x"]).await.unwrap();
+    assert_eq!(existing["x"].last_modified, Some(UtcMillis(6)));
     let claimed = ledger.claim(1, UtcMillis(10), UtcMillis(20), 10).await.unwrap().deliveries;
     assert_eq!(claimed.iter().map(|claimed| claimed.attempts).collect::<Vec<_>>(), [3]);
     let told = "SELECT concat_ws(' ', id, hex(identity), due, state, count, notification) FROM firings";

@@ -74,10 +74,10 @@ pub enum Change {
 }
 
 /// How far a calendar has been read: what the next sync starts from. Opaque to everybody but its source.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checkpoint {
-    pub ctag: Option<String>,
-    pub sync_token: Option<String>,
+    /// A text that the source makes and reads.
+    pub sync_state: String,
 }
 
 /// The changes that one sync of one calendar found, or a part of them: a large first sync comes in several batches.
@@ -103,7 +103,8 @@ pub struct ChangeBatch {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Known {
     pub href: String,
-    pub checkpoint: Checkpoint,
+    /// None: it was never read to its end.
+    pub checkpoint: Option<Checkpoint>,
     /// When the first of the syncs began that have not found it; none: it is there.
     pub absent_since: Option<UtcMillis>,
     /// As it was handed in last: what a sync cannot read of it stays so.

@@ -69,7 +69,7 @@ impl Stage {
             calendar: CalendarInfo { href: href.to_owned(), user: user.to_owned(), ..CalendarInfo::default() },
             synced_at: at(now),
             changes,
-            checkpoint: Some(Checkpoint { ctag: Some(now.to_owned()), sync_token: None }),
+            checkpoint: Some(Checkpoint { sync_state: now.to_owned() }),
             may_lag: true,
             made: None,
             begun: None,

@@ -111,7 +111,7 @@ fn a_dead_token_costs_a_comparison_and_no_object() {
         put(&account, "3.ics", "new");
         account.delete("4.ics");
         watch.kept.tamper(account.work, |calendar| {
-            calendar.checkpoint.sync_token = Some("0123456789abcdef0123456789abcdef01234567".to_owned());
+            calendar.set_token("0123456789abcdef0123456789abcdef01234567");
         });
         watch.kept.counts();
         watch.sync();

@@ -206,7 +206,7 @@ fn edit(server: &Server, name: &str, etag: &str, summary: &str) {
 }
 
 fn token(watch: &Watch) -> Option<String> {
-    watch.kept.calendar("/cal/work/").checkpoint.sync_token
+    watch.kept.calendar("/cal/work/").token()
 }
 
 fn has(watch: &Watch, summary: &str) -> bool {

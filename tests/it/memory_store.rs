@@ -31,7 +31,7 @@ struct State {
 #[derive(Clone, Debug, Default)]
 pub struct Calendar {
     pub seen: CalendarInfo,
-    pub checkpoint: Checkpoint,
+    pub checkpoint: Option<Checkpoint>,
     pub objects: BTreeMap<String, (String, String)>,
     pub last_modified: Option<UtcMillis>,
     pub absent_since: Option<UtcMillis>,
@@ -85,6 +85,22 @@ impl Kept {
     }
 }
 
+impl Calendar {
+    /// The sync token in the checkpoint of a CalDAV calendar.
+    pub fn token(&self) -> Option<String> {
+        let state: serde_json::Value = serde_json::from_str(&self.checkpoint.as_ref()?.sync_state).unwrap();
+        state["token"].as_str().map(str::to_owned)
+    }
+
+    /// Puts another token in the place of that one.
+    pub fn set_token(&mut self, token: &str) {
+        let checkpoint = self.checkpoint.as_mut().expect("a checkpoint");
+        let mut state: serde_json::Value = serde_json::from_str(&checkpoint.sync_state).unwrap();
+        state["token"] = token.into();
+        checkpoint.sync_state = state.to_string();
+    }
+}
+
 impl SyncStore for Kept {
     async fn calendars(&self, _: &str) -> Result<Vec<Known>, StoreError> {
         let state = self.0.lock().unwrap();
@@ -134,7 +150,7 @@ impl SyncStore for Kept {
             }
         }
         let checkpoint = batch.checkpoint.or(batch.begun.filter(|_| is_new));
-        calendar.checkpoint = checkpoint.unwrap_or_else(|| calendar.checkpoint.clone());
+        calendar.checkpoint = checkpoint.or_else(|| calendar.checkpoint.take());
         Ok(taken)
     }
 

@@ -251,7 +251,7 @@ impl CaldavSource {
         };
         // What this process has not compared since the source failed may have become another calendar unseen.
         let doubts = memory.read.take().is_none_or(|(_, failures)| failures != self.failures);
-        let state = known.as_ref().and_then(|known| SyncState::read(&known.checkpoint));
+        let state = known.as_ref().and_then(|known| SyncState::read(known.checkpoint.as_ref()?));
         let plan = plan_sync(state.as_ref(), &listed, at.here, memory.refusals < MAX_REFUSALS, doubts);
         let is_owed = !memory.unsettled.owed.due(at.here).is_empty();
         let outcome = match (plan, known) {
@@ -261,7 +261,7 @@ impl CaldavSource {
             }
             // Its name or its user may be other than what the ledger has.
             (SyncPlan::UpToDate, Some(known)) if !is_owed => {
-                sync.apply(Vec::new(), Some(known.checkpoint)).await?;
+                sync.apply(Vec::new(), known.checkpoint).await?;
                 memory.resting(state.as_ref(), at.here)
             }
             (plan, _) => {

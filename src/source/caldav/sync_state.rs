@@ -35,12 +35,11 @@ pub struct ServerTime {
     pub until: UtcMillis,
 }
 
-/// What a calendar is synced from the next time. The ledger keeps it as JSON in the place of the ctag, but for the
-/// token.
+/// What a calendar is synced from the next time, which the ledger keeps as JSON.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SyncState {
     /// The DAV:sync-token to go on from.
-    #[serde(skip)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ctag: Option<String>,
@@ -59,7 +58,7 @@ pub struct SyncState {
     #[serde(default)]
     pub objects: usize,
     /// The version was marked with the second in which it was read: equality proves nothing yet.
-    #[serde(default, alias = "blurred", skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub weak: bool,
     /// When the whole calendar is to be compared once more if it rests, UTC milliseconds: a report may have left out
     /// what was being written, or something was found gone. None where that was done since.
@@ -160,16 +159,15 @@ impl SyncState {
         Compared { at: UtcMillis(self.compared), objects: self.objects }
     }
 
-    /// Reads what the ledger kept; none where a calendar was never read to its end.
+    /// Reads what the ledger kept; none where that is not what this version keeps.
     pub fn read(checkpoint: &Checkpoint) -> Option<SyncState> {
-        let state = serde_json::from_str(checkpoint.ctag.as_deref()?).ok()?;
-        Some(SyncState { token: checkpoint.sync_token.clone(), ..state })
+        serde_json::from_str(&checkpoint.sync_state).ok()
     }
 
     /// What the ledger keeps.
     pub fn checkpoint(&self) -> Checkpoint {
         // A struct of strings and numbers always has a JSON form.
-        Checkpoint { ctag: serde_json::to_string(self).ok(), sync_token: self.token.clone() }
+        Checkpoint { sync_state: serde_json::to_string(self).unwrap_or_default() }
     }
 }
 
@@ -308,9 +306,10 @@ mod tests {
         of.identity = Some("urn:uuid:1".to_owned());
         let state = after(&of, NOW);
         assert_eq!(SyncState::read(&state.checkpoint()), Some(state));
-        assert_eq!(SyncState::read(&Checkpoint::default()), None);
-        let foreign = Checkpoint { ctag: Some("17".to_owned()), sync_token: None };
-        assert_eq!(SyncState::read(&foreign), None, "what another version kept is read anew");
+        for foreign in ["", "17", "{\"rootDevice\":\"17\"}"] {
+            let foreign = Checkpoint { sync_state: foreign.to_owned() };
+            assert_eq!(SyncState::read(&foreign), None, "what another version kept is read anew");
+        }
     }
 
     #[test]

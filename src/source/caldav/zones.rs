@@ -102,6 +102,6 @@ impl CaldavSource {
 /// Whether the calendar is marked as it was when the ledger's knowledge of it was whole.
 fn is_at(known: &Known, (token, ctag): &Versions) -> bool {
     let has_version = token.is_some() || ctag.is_some();
-    let state = SyncState::read(&known.checkpoint);
+    let state = known.checkpoint.as_ref().and_then(SyncState::read);
     has_version && state.is_some_and(|state| state.token == *token && state.ctag == *ctag)
 }

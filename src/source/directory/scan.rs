@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::folder::{FileEntry, Folder, ReadFiles, is_whole};
 use super::sorting::SortedChanges;
 use super::tree::canonical;
@@ -46,8 +48,8 @@ impl DirectorySource {
         .await?;
         // Where a file system is mounted that is not, the folder below is seen, and that is empty.
         if is_empty {
-            for known in known.iter().filter(|known| known.checkpoint.ctag.as_ref().is_some_and(|ctag| *ctag != device))
-            {
+            let was_elsewhere = |known: &&Known| ScanState::of(known).is_some_and(|state| state.root_device != device);
+            for known in known.iter().filter(was_elsewhere) {
                 if !store.etags(&self.name, &known.href).await?.is_empty() {
                     return Err(DirectoryError::Unmounted { path: self.settings.path.display().to_string() });
                 }
@@ -130,7 +132,7 @@ impl DirectorySource {
                 }
                 // It is called otherwise than it was, and may be called so again; or what says so is not mounted.
                 (None, Some(known)) if self.is_wanted(&known) => {
-                    let evidence = match device_of(&known.checkpoint).is_some_and(|device| *device != folder.device) {
+                    let evidence = match device_of(&known).is_some_and(|device| device != folder.device) {
                         true => Evidence::AllGone,
                         false => Evidence::Healthy,
                     };
@@ -200,7 +202,7 @@ impl DirectorySource {
         scan: &Scan<'_>,
     ) -> Result<PlaceOf, DirectoryError> {
         let (settings, at) = (self.settings.clone(), scan.at);
-        let (href, device) = (known.href.clone(), device_of(&known.checkpoint).cloned());
+        let (href, device) = (known.href.clone(), device_of(known));
         let unread: Vec<PathBuf> = unread.iter().map(|(folder, _)| folder.clone()).collect();
         blocking(move || {
             let tree = settings.tree(canonical(&settings.path)?, None, at);
@@ -233,8 +235,7 @@ impl DirectorySource {
             }
         };
         report.notes.extend(entries.notes);
-        let is_elsewhere =
-            known.as_ref().and_then(|known| device_of(&known.checkpoint)).is_some_and(|d| *d != folder.device);
+        let is_elsewhere = known.as_ref().and_then(device_of).is_some_and(|device| device != folder.device);
         if entries.files.is_empty() && is_elsewhere && !etags.is_empty() {
             report.faults.push(unmounted(&folder.path));
             return self.miss(store, &seen.href, Evidence::AllGone, scan, report).await;
@@ -246,7 +247,8 @@ impl DirectorySource {
             .collect();
         let gone: Vec<Change> = etags.into_keys().map(|href| Change::Gone { href }).collect();
         report.changes += changed.len() + gone.len();
-        let checkpoint = Checkpoint { ctag: Some(scan.device.clone()), sync_token: Some(folder.device.clone()) };
+        let checkpoint =
+            ScanState { root_device: scan.device.clone(), device: Some(folder.device.clone()) }.checkpoint();
         let batch = |changes, last: bool| scan.batch((&folder, &seen), changes, last.then(|| checkpoint.clone()));
         if changed.is_empty() {
             store.apply(&self.name, batch(gone, true)).await?;
@@ -380,9 +382,31 @@ fn unreadable(folder: &Folder, unread: Vec<(String, String)>, report: &mut SyncR
     unread.into_iter().map(|(href, fault)| Change::Unreadable { href, fault }).collect()
 }
 
+/// What is kept of a calendar from one scan to the next, as JSON: the numbers of file systems.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ScanState {
+    /// Of that which the watched folder lies on.
+    root_device: String,
+    /// Of that which the calendar lies on.
+    device: Option<String>,
+}
+
+impl ScanState {
+    fn of(known: &Known) -> Option<ScanState> {
+        serde_json::from_str(&known.checkpoint.as_ref()?.sync_state).ok()
+    }
+
+    fn checkpoint(&self) -> Checkpoint {
+        // A struct of strings always has a JSON form.
+        Checkpoint { sync_state: serde_json::to_string(self).unwrap_or_default() }
+    }
+}
+
 /// The number of the file system that a calendar lay on, where that was another one than the watched folder's.
-fn device_of(checkpoint: &Checkpoint) -> Option<&String> {
-    checkpoint.sync_token.as_ref().filter(|_| checkpoint.ctag.is_some() && checkpoint.ctag != checkpoint.sync_token)
+fn device_of(known: &Known) -> Option<String> {
+    let state = ScanState::of(known)?;
+    state.device.filter(|device| *device != state.root_device)
 }
 
 fn unmounted(path: &std::path::Path) -> String {

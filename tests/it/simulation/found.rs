@@ -39,7 +39,7 @@ fn batch(synced_at: &str, complete: bool, zone: &str, events: &[(&str, &str)]) -
         calendar: CalendarInfo { href: "/a/".to_owned(), zone: Some(zone.to_owned()), ..CalendarInfo::default() },
         synced_at: at(synced_at),
         changes: events.iter().map(put).collect(),
-        checkpoint: complete.then(|| Checkpoint { ctag: Some(synced_at.to_owned()), sync_token: None }),
+        checkpoint: complete.then(|| Checkpoint { sync_state: synced_at.to_owned() }),
         may_lag: true,
         made: None,
         begun: None,

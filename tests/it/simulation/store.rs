@@ -87,7 +87,7 @@ impl Store {
     /// The checkpoint of a calendar as it is now.
     pub fn checkpoint(&self, calendar: &str) -> Option<Checkpoint> {
         let version = self.calendars.get(calendar)?.version;
-        Some(Checkpoint { ctag: Some(version.to_string()), sync_token: None })
+        Some(Checkpoint { sync_state: version.to_string() })
     }
 
     /// The batches that bring a ledger up to date which has `etags` of a calendar. No object is in two of them.

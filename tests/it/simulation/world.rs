@@ -442,7 +442,7 @@ impl World {
         let hrefs: Vec<String> = self.store.calendars.keys().cloned().collect();
         for href in hrefs {
             let before = self.disk.commits();
-            let checkpoint = known.iter().find(|known| known.href == href).map(|known| known.checkpoint.clone());
+            let checkpoint = known.iter().find(|known| known.href == href).and_then(|known| known.checkpoint.clone());
             if checkpoint.is_some() && checkpoint == self.store.checkpoint(&href) {
                 let outcome = ingest.unchanged(SOURCE, &href, UtcMillis(synced_at)).await;
                 self.model.unchanged(&href, synced_at, self.disk.commits() > before);
