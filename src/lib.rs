@@ -23,6 +23,7 @@
 //! * [`delivery`] brings it to the sinks: standard output, a file, Cyrus' notify socket, e-mail.
 //! * [`log_limit`] bounds how many lines an hour the log has about one thing.
 //! * [`access`] says which rights to files are lacking, and gives what root makes to whom it is for.
+//! * [`http`] is the HTTP client: its secret, its pace, what is read of a response.
 //! * [`tls`] says which servers are trusted.
 //! * [`daemon`] builds the stages, keeps them running, and stops them.
 //! * [`cli`] is the command line; one file a subcommand.

@@ -10,10 +10,11 @@ use tokio::time::Instant;
 
 use crate::clock::Clock;
 use crate::config::{Config, Credentials, Layout, SourceConfig, SourceKind};
+use crate::http::Hosts;
 use crate::ingest::Ingest;
 use crate::ledger::SourceSync;
 use crate::log_limit::{LogLimit, Logged};
-use crate::source::caldav::{CaldavSource, Hosts, Obstacle};
+use crate::source::caldav::{CaldavSource, Obstacle};
 use crate::source::directory::{DirectoryError, DirectorySource, FsChanges, Watch};
 use crate::time::UtcMillis;
 use waits::spread;

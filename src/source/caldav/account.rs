@@ -4,9 +4,9 @@ use std::collections::{HashMap, HashSet};
 
 use reqwest::Url;
 
+use super::dav_client::DavClient;
 use super::error::CaldavError;
 use super::href;
-use super::http::Http;
 use super::requests::discovery::{self, Discovered};
 use super::requests::find_calendars::{self, ListedCalendar};
 use crate::time::UtcMillis;
@@ -81,7 +81,7 @@ impl Account {
     ///
     /// # Errors
     /// [`CaldavError::NothingFound`] when there is none; the server's no at `start`; or the error of a request.
-    pub async fn discover(http: &Http, start: &Url) -> Result<Account, CaldavError> {
+    pub async fn discover(http: &DavClient, start: &Url) -> Result<Account, CaldavError> {
         let (mut asked, mut elsewhere) = (Vec::new(), None);
         for candidate in candidates(start) {
             let is_named = candidate == *start && !names_nobody(start);
@@ -135,7 +135,7 @@ impl Account {
     ///
     /// # Errors
     /// The error of a request; [`CaldavError::NotFound`] when the one calendar is no calendar any more.
-    pub async fn list(&mut self, http: &Http) -> Result<Listing, CaldavError> {
+    pub async fn list(&mut self, http: &DavClient) -> Result<Listing, CaldavError> {
         let mut listing = Listing::default();
         let mut seen = HashSet::new();
         for place in &self.places {
@@ -210,7 +210,7 @@ fn names_nobody(url: &Url) -> bool {
 ///
 /// # Errors
 /// That of the request; the server's no, also where a multistatus says it.
-async fn ask(http: &Http, url: &Url) -> Result<(Url, Discovered), CaldavError> {
+async fn ask(http: &DavClient, url: &Url) -> Result<(Url, Discovered), CaldavError> {
     let answer = http.multistatus(discovery::request(url), discovery::DiscoveryCollector::default).await?;
     let (origin, found) = answer.unless_refused()?;
     Ok((origin.url, found))
@@ -224,7 +224,7 @@ async fn ask(http: &Http, url: &Url) -> Result<(Url, Discovered), CaldavError> {
 /// [`CaldavError::Stripped`]; that of the request to `href`, which is made only where a prefix is missing, unless it
 /// says that nothing is there.
 async fn unless_stripped(
-    http: &Http,
+    http: &DavClient,
     asked: &Url,
     (given, href): (&str, &str),
     optional: &mut HashSet<String>,
@@ -251,7 +251,7 @@ async fn unless_stripped(
 /// # Errors
 /// As for [`unless_stripped`].
 async fn unless_stripped_all(
-    http: &Http,
+    http: &DavClient,
     asked: &Url,
     depth: &str,
     calendars: &[ListedCalendar],
@@ -274,7 +274,7 @@ async fn unless_stripped_all(
 /// The account that `found` belongs to, which is at `url`, where `asked` led to; none where it leads nowhere. Where
 /// `asked` `is_named`, it is what is there and nothing else.
 async fn account_at(
-    http: &Http,
+    http: &DavClient,
     (asked, url): (&Url, Url),
     found: Discovered,
     is_named: bool,
@@ -334,7 +334,7 @@ fn places(base: &Url, homes: &[String]) -> Result<Vec<CalendarPlace>, CaldavErro
     }
 }
 
-async fn has_calendars(http: &Http, url: &Url) -> Result<bool, CaldavError> {
+async fn has_calendars(http: &DavClient, url: &Url) -> Result<bool, CaldavError> {
     let collector = || find_calendars::CalendarCollector::new(http.limits());
     let listed = match http.multistatus(find_calendars::request(url, "1"), collector).await {
         Ok(answer) => answer.found.ok(),

@@ -1,87 +1,53 @@
-//! The body of a response, read as it comes in: however large it is, no more of it is in memory than what is made of
-//! it.
+//! Reading a multistatus as it comes in: however large it is, no more of it is in memory than what is made of it.
 
-use std::future::Future;
-use std::ops::Deref;
-use std::time::Duration;
-
-use reqwest::Response;
 use tokio::io::{AsyncWriteExt as _, BufReader};
 
-use super::message::HttpFailure;
 use super::multistatus::{self, Collect};
 use super::xml::XmlError;
 use crate::config::ResponseLimits;
-use crate::tls;
+use crate::http::{Body, HttpFailure};
 
 /// Octets between the network and the reader of XML; after each so many others get their turn.
 const PIECE: usize = 64 * 1024;
 
-/// The body of a response that is coming in.
-#[derive(Debug)]
-pub struct Body {
-    response: Response,
-    silence: Duration,
-    /// Octets that may still come.
-    room: usize,
-}
-
-impl Body {
-    /// That of `response`, of at most `room` octets, from a server that may be silent for `silence`.
-    pub fn new(response: Response, silence: Duration, room: usize) -> Body {
-        Body { response, silence, room }
-    }
-
-    /// The next octets of it, unpacked; none: it is over.
-    ///
-    /// # Errors
-    /// When nothing comes in time, the connection breaks off, or it is too large.
-    pub async fn next(&mut self) -> Result<Option<impl Deref<Target = [u8]> + use<>>, HttpFailure> {
-        let piece = unless_silent(self.silence, self.response.chunk()).await?;
-        let length = piece.as_ref().map_or(0, |piece| piece.len());
-        self.room = self.room.checked_sub(length).ok_or(HttpFailure::TooLarge)?;
-        Ok(piece)
-    }
-
-    /// Reads it as a multistatus while it comes in; what is not UTF-8 in it becomes U+FFFD.
-    ///
-    /// # Errors
-    /// As for [`Body::next`].
-    pub async fn collect<C: Collect>(
-        &mut self,
-        limits: &ResponseLimits,
-        collector: C,
-    ) -> Result<Result<C::Found, XmlError>, HttpFailure> {
-        let (mut inwards, outwards) = tokio::io::duplex(PIECE);
-        let feed = async move {
-            let mut utf8 = Utf8Pieces::default();
-            let mut since = 0;
-            while let Some(piece) = self.next().await? {
-                since += piece.len();
-                if inwards.write_all(utf8.read(&piece).as_bytes()).await.is_err() {
-                    // Nobody wants to read on.
-                    return Ok(());
-                }
-                if since >= PIECE {
-                    since = 0;
-                    tokio::task::yield_now().await;
-                }
+/// Reads `body` as a multistatus while it comes in; what is not UTF-8 in it becomes U+FFFD.
+///
+/// # Errors
+/// As for [`Body::next`].
+pub async fn collect<C: Collect>(
+    body: &mut Body,
+    limits: &ResponseLimits,
+    collector: C,
+) -> Result<Result<C::Found, XmlError>, HttpFailure> {
+    let (mut inwards, outwards) = tokio::io::duplex(PIECE);
+    let feed = async move {
+        let mut utf8 = Utf8Pieces::default();
+        let mut since = 0;
+        while let Some(piece) = body.next().await? {
+            since += piece.len();
+            if inwards.write_all(utf8.read(&piece).as_bytes()).await.is_err() {
+                // Nobody wants to read on.
+                return Ok(());
             }
-            let _ = inwards.write_all(utf8.end().as_bytes()).await;
-            Ok(())
-        };
-        let read = async {
-            let mut reader = BufReader::new(outwards);
-            let found = multistatus::read(&mut reader, limits, collector).await;
-            if found.is_ok() {
-                // A response that is read to its end leaves its connection to the next request.
-                let _ = tokio::io::copy_buf(&mut reader, &mut tokio::io::sink()).await;
+            if since >= PIECE {
+                since = 0;
+                tokio::task::yield_now().await;
             }
-            found
-        };
-        let (fed, found) = tokio::join!(feed, read);
-        fed.map(|()| found)
-    }
+        }
+        let _ = inwards.write_all(utf8.end().as_bytes()).await;
+        Ok(())
+    };
+    let read = async {
+        let mut reader = BufReader::new(outwards);
+        let found = multistatus::read(&mut reader, limits, collector).await;
+        if found.is_ok() {
+            // A response that is read to its end leaves its connection to the next request.
+            let _ = tokio::io::copy_buf(&mut reader, &mut tokio::io::sink()).await;
+        }
+        found
+    };
+    let (fed, found) = tokio::join!(feed, read);
+    fed.map(|()| found)
 }
 
 /// Octets that come in pieces, as UTF-8: pieces may split a character, and what is none becomes U+FFFD.
@@ -116,37 +82,6 @@ fn begun(text: &[u8]) -> usize {
         _ => 1,
     };
     start.map_or(0, |(octet, length)| if wanted(*octet) > length { length } else { 0 })
-}
-
-/// What `work` comes to, if the server is not silent for longer than `silence` meanwhile.
-///
-/// # Errors
-/// [`HttpFailure::TimedOut`] if it is; what the error of `work` means.
-pub async fn unless_silent<T>(
-    silence: Duration,
-    work: impl Future<Output = Result<T, reqwest::Error>>,
-) -> Result<T, HttpFailure> {
-    let done = tokio::time::timeout(silence, work).await.map_err(|_| HttpFailure::TimedOut)?;
-    done.map_err(|why| failure(&why))
-}
-
-fn failure(why: &reqwest::Error) -> HttpFailure {
-    if why.is_timeout() && !why.is_connect() {
-        return HttpFailure::TimedOut;
-    }
-    // The innermost reason is the one that helps: 'Connection refused', not 'error sending request'.
-    let mut innermost: &dyn std::error::Error = why;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    if let Some(reason) = tls::in_words(why) {
-        return HttpFailure::Tls(reason);
-    }
-    let reason = innermost.to_string();
-    // The library adds where its manual tells of it.
-    let reason =
-        if reason.contains("close_notify") { "it closed the connection within an answer".to_owned() } else { reason };
-    if why.is_connect() { HttpFailure::Unreachable(reason) } else { HttpFailure::Broken(reason) }
 }
 
 #[cfg(test)]

@@ -7,10 +7,10 @@ use std::time::Duration;
 use reqwest::Url;
 
 use super::compare::Hints;
+use super::dav_client::DavClient;
 use super::error::CaldavError;
 use super::fetch::{CHUNK, Fetched, Fetcher, is_same_etag};
 use super::href;
-use super::http::Http;
 use super::kept::Kept;
 use super::owed::{OwedObjects, OwedReason};
 use super::recheck::Recheck;
@@ -37,7 +37,7 @@ const WEAK_SYNCS: u32 = 5;
 /// One calendar and all that is needed to sync it.
 #[derive(Debug)]
 pub struct CalendarSync<'a, I> {
-    pub http: &'a Http,
+    pub http: &'a DavClient,
     pub store: &'a I,
     /// The source's name.
     pub source: &'a str,

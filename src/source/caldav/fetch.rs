@@ -4,12 +4,12 @@ use std::collections::{HashMap, HashSet};
 
 use reqwest::Url;
 
+use super::dav_client::DavClient;
 use super::error::CaldavError;
 use super::href;
-use super::http::Http;
-use super::message::Method;
 use super::requests::calendar_multiget::{self, FetchedObject};
 use super::requests::list_etags::Member;
+use crate::http::Method;
 
 /// Objects asked for in one request.
 pub const CHUNK: usize = 100;
@@ -55,7 +55,7 @@ impl Fetched {
 /// Fetches objects of one calendar.
 #[derive(Debug)]
 pub struct Fetcher<'a> {
-    http: &'a Http,
+    http: &'a DavClient,
     calendar: &'a Url,
     /// No: a request for one object failed that a GET then answered.
     multiget_works: bool,
@@ -66,7 +66,7 @@ pub struct Fetcher<'a> {
 }
 
 impl<'a> Fetcher<'a> {
-    pub fn new(http: &'a Http, calendar: &'a Url) -> Fetcher<'a> {
+    pub fn new(http: &'a DavClient, calendar: &'a Url) -> Fetcher<'a> {
         Fetcher { http, calendar, multiget_works: true, failing: 0, gives_none: false }
     }
 
@@ -198,7 +198,7 @@ impl<'a> Fetcher<'a> {
                 self.failing = 0;
                 return Ok(());
             }
-            Ok(answer) => self.http.refusal(Method::Get, &answer),
+            Ok(answer) => self.http.refusal(Method::GET, &answer),
             Err(error) => error,
         };
         if error.concerns_the_account() {

@@ -5,16 +5,14 @@
 //! cannot tell them or cannot be believed, for a list of all objects and their entity tags; then for the objects
 //! themselves.
 //!
-//! * [`client`] is the HTTP client with the account's secret; [`http`] sends requests; [`message`] is what goes there
-//!   and comes back, [`body`] what a response holds; [`xml`] and [`multistatus`] read it while it comes in;
-//!   [`requests`] is what is asked and what is collected from the response, one file a request; [`href`] compares what
-//!   answers point to.
+//! * [`dav_client`] sends requests by HTTP; [`message`] is what WebDAV adds to it; [`body`], [`multistatus`] and [`xml`]
+//!   read a response while it comes in; [`requests`] is what is asked and what is collected from the response, one file
+//!   a request; [`href`] compares what responses point to.
 //! * [`account`] finds the calendars, [`whose`] sees to it that they stay those of one account; [`account_sync`] goes
 //!   through them, [`absent`] through those that are not listed; [`sync_state`] decides what to do with one;
-//!   [`calendar_sync`] does it:
-//!   [`delta`] asks what changed, [`compare`] compares the whole, [`kept`] is what the ledger has; [`fetch`] gets
-//!   objects, [`owed`] are those that did not come, [`recheck`] those whose entity tag is not enough.
-//! * [`silence`] is how long a response may take to begin, [`host`] what the accounts on one server share.
+//!   [`calendar_sync`] does it: [`delta`] asks what changed, [`compare`] compares the whole, [`kept`] is what the ledger
+//!   has; [`fetch`] gets objects, [`owed`] are those that did not come, [`recheck`] those whose entity tag is not
+//!   enough.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -25,6 +23,7 @@ use reqwest::Url;
 use super::{CalendarInfo, DefaultAlarmTexts, Known};
 use crate::clock::Clock;
 use crate::config::{CaldavSettings, Credentials, LimitsConfig, OwnDomains, ResponseLimits, SourceConfig};
+use crate::http::{Hosts, HttpTransport};
 use crate::time::UtcMillis;
 
 mod absent;
@@ -34,21 +33,18 @@ mod addresses;
 mod body;
 mod calendar_sync;
 mod checked;
-mod client;
 mod compare;
+mod dav_client;
 mod delta;
 mod error;
 mod fetch;
-mod host;
 mod href;
-mod http;
 mod kept;
 mod message;
 mod multistatus;
 mod owed;
 mod recheck;
 mod requests;
-mod silence;
 mod sync_state;
 mod whose;
 mod xml;
@@ -56,13 +52,11 @@ mod zones;
 
 pub use checked::{ChangeDetection, Checked, CheckedCalendar};
 pub use error::CaldavError;
-pub use host::Hosts;
-pub use message::{HttpFailure, HttpRequest, HttpResponse, HttpTransport, Method, TransportResult};
 
 use account::{Account, ListedAt};
 use addresses::{OwnAddresses, Wanted};
 use calendar_sync::Unsettled;
-use http::Http;
+use dav_client::DavClient;
 use requests::find_calendars::{ListedCalendar, Property};
 
 /// What a sync that failed waits for.
@@ -100,7 +94,7 @@ pub struct CaldavSource {
     url: Url,
     /// The name that the user logs in with.
     username: Option<String>,
-    http: Http,
+    http: DavClient,
     clock: Clock,
     max_size: usize,
     /// Default alarms are to be used.
@@ -158,7 +152,7 @@ impl CaldavSource {
             Credentials::Basic { username, .. } => Some(username.clone()),
             Credentials::Bearer { .. } | Credentials::None => None,
         };
-        let http = Http::new(&url, settings, limits.responses);
+        let http = DavClient::new(&url, settings, limits.responses);
         Ok(CaldavSource {
             source: source.clone(),
             url,

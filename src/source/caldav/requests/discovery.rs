@@ -3,7 +3,7 @@
 use reqwest::Url;
 
 use super::propfind;
-use crate::source::caldav::message::HttpRequest;
+use crate::http::HttpRequest;
 use crate::source::caldav::multistatus::{Collect, Response};
 use crate::source::caldav::xml::{Namespace, XmlError};
 

@@ -6,9 +6,9 @@ use reqwest::Url;
 
 use super::propfind;
 use crate::config::ResponseLimits;
+use crate::http::HttpRequest;
 use crate::source::DefaultAlarmTexts;
 use crate::source::caldav::href;
-use crate::source::caldav::message::HttpRequest;
 use crate::source::caldav::multistatus::{Collect, Response};
 use crate::source::caldav::xml::{Element, Namespace, XmlError};
 

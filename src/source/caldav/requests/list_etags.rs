@@ -3,8 +3,8 @@
 use reqwest::Url;
 
 use super::propfind;
+use crate::http::HttpRequest;
 use crate::source::caldav::href;
-use crate::source::caldav::message::HttpRequest;
 use crate::source::caldav::multistatus::{Collect, Response};
 use crate::source::caldav::xml::{Namespace, XmlError};
 

@@ -9,14 +9,18 @@ pub mod zone;
 
 use reqwest::Url;
 
-use super::message::{HttpRequest, Method};
+use super::message::{PROPFIND, REPORT};
+use crate::http::HttpRequest;
+
+/// The media type of what is sent.
+const XML: &str = "application/xml; charset=utf-8";
 
 /// A PROPFIND (RFC 4918, 9.1) for the properties in `body`.
 fn propfind(url: &Url, depth: &'static str, body: &str) -> HttpRequest {
-    HttpRequest::new(Method::Propfind, url, Some(depth), body.to_owned())
+    HttpRequest::new(PROPFIND, url).with_header("Depth", depth).with_body(XML, body.to_owned())
 }
 
 /// A REPORT (RFC 3253, 3.6).
 fn report(url: &Url, depth: &'static str, body: String) -> HttpRequest {
-    HttpRequest::new(Method::Report, url, Some(depth), body)
+    HttpRequest::new(REPORT, url).with_header("Depth", depth).with_body(XML, body)
 }

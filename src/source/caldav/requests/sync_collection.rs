@@ -6,8 +6,8 @@ use reqwest::Url;
 
 use super::list_etags::Member;
 use super::report;
+use crate::http::HttpRequest;
 use crate::source::caldav::href;
-use crate::source::caldav::message::HttpRequest;
 use crate::source::caldav::multistatus::{Collect, Response};
 use crate::source::caldav::xml::{Namespace, XmlError, escaped};
 
@@ -42,7 +42,7 @@ pub fn request(calendar: &Url, token: &str) -> HttpRequest {
         r#"<?xml version="1.0" encoding="utf-8"?>
 <D:sync-collection xmlns:D="DAV:"><D:sync-token>{token}</D:sync-token><D:sync-level>1</D:sync-level><D:prop><D:getetag/></D:prop></D:sync-collection>"#
     );
-    report(calendar, "1", body)
+    HttpRequest { kind: "sync-collection", ..report(calendar, "1", body) }
 }
 
 /// Reads the response for one calendar. Of an object that is named twice, being there wins: it was deleted and made
@@ -140,7 +140,7 @@ mod tests {
     fn the_token_is_escaped_and_no_limit_is_sent() {
         let request = request(&Url::parse("https://host/cal/").unwrap(), "a&<b");
         assert!(request.body.contains("<D:sync-token>a&amp;&lt;b</D:sync-token>"), "{}", request.body);
-        assert!(!request.body.contains("limit") && request.depth == Some("1"));
+        assert!(!request.body.contains("limit") && request.headers.contains(&("Depth", "1")));
     }
 
     #[test]

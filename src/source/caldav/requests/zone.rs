@@ -3,7 +3,7 @@
 use reqwest::Url;
 
 use super::{find_calendars, propfind};
-use crate::source::caldav::message::HttpRequest;
+use crate::http::HttpRequest;
 use crate::source::caldav::multistatus::{Collect, Response};
 use crate::source::caldav::xml::{Namespace, XmlError};
 

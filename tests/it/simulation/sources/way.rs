@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use reveille::clock::Clock;
-use reveille::source::caldav::{HttpFailure, HttpRequest, HttpResponse, HttpTransport, TransportResult};
+use reveille::http::{HttpFailure, HttpRequest, HttpResponse, HttpTransport, TransportResult};
 use reveille::time::UtcMillis;
 
 use crate::liar::Server;
@@ -22,7 +22,7 @@ pub struct Way {
 
 impl HttpTransport for Way {
     fn carry<'a>(&'a self, request: &'a HttpRequest) -> Pin<Box<dyn Future<Output = TransportResult> + Send + 'a>> {
-        let headers = request.depth.iter().map(|depth| ("depth".to_owned(), (*depth).to_owned())).collect();
+        let headers = request.headers.iter().map(|(name, value)| (name.to_lowercase(), (*value).to_owned())).collect();
         let (method, path) = (request.method.name().to_owned(), request.url.path().to_owned());
         let asked = Asked { method, path, headers, body: request.body.clone() };
         let reply = self.server.lock().unwrap().answer(&asked, &self.login, self.clock.now().0);

@@ -1,4 +1,4 @@
-//! The HTTP under CalDAV: logging in, redirections, limits, one more try on a fresh connection. Of XML it knows
+//! The client of a WebDAV server: logging in, redirections, limits, one more try on a fresh connection. Of XML it knows
 //! nothing.
 
 use std::sync::Arc;
@@ -6,21 +6,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use reqwest::Url;
-use reqwest::header;
+use reqwest::header::LOCATION;
 use tokio::time::Instant;
 
-use super::body::{Body, unless_silent};
-use super::client::{ClientMaker, LoggedIn};
+use super::body::collect;
 use super::error::CaldavError;
-use super::host::Host;
 use super::href;
-use super::message::{
-    HttpFailure, HttpRequest, HttpResponse, HttpTransport, Method, Multistatus, ResponseOrigin, answer, said_no, text,
-};
+use super::message::{Multistatus, ResponseOrigin, said_no};
 use super::multistatus::{self, Collect, Response};
-use super::silence::Silence;
 use super::xml::XmlError;
 use crate::config::{CaldavSettings, Credentials, ResponseLimits};
+use crate::http::{
+    Body, ClientError, ClientMaker, ClientSettings, Host, HttpFailure, HttpRequest, HttpResponse, HttpTransport,
+    LoggedIn, Method, Silence, header_text, response_head, unless_silent,
+};
 
 /// How often files are looked at that somebody has to put right.
 const GLANCE: Duration = Duration::from_secs(2);
@@ -34,7 +33,7 @@ const ATTEMPTS: usize = 2;
 
 /// A client of one server, logged in.
 #[derive(Debug)]
-pub struct Http {
+pub struct DavClient {
     client: ClientMaker,
     /// The way of requests, where that is not the network.
     transport: Option<Arc<dyn HttpTransport>>,
@@ -45,11 +44,16 @@ pub struct Http {
     answers: AtomicU64,
 }
 
-impl Http {
+impl DavClient {
     /// A client for the server at `url`, of whose answers no more is read than `limits` allow.
-    pub fn new(url: &Url, settings: &CaldavSettings, limits: ResponseLimits) -> Http {
-        let client = ClientMaker::new(url, settings);
-        Http {
+    pub fn new(url: &Url, settings: &CaldavSettings, limits: ResponseLimits) -> DavClient {
+        let client = ClientSettings {
+            credentials: settings.credentials.clone(),
+            ca_file: settings.ca_file.clone(),
+            timeout: settings.timeout,
+        };
+        let client = ClientMaker::new(url, client);
+        DavClient {
             client,
             transport: None,
             silence: Silence::new(settings.timeout),
@@ -65,17 +69,17 @@ impl Http {
     /// # Errors
     /// [`CaldavError::Settings`] when they are not.
     pub fn ready(&self) -> Result<(), CaldavError> {
-        self.client.get().map(drop)
+        Ok(self.client.get().map(drop)?)
     }
 
     /// This client, whose requests go by `transport`.
-    pub fn over(self, transport: Arc<dyn HttpTransport>) -> Http {
-        Http { transport: Some(transport), ..self }
+    pub fn over(self, transport: Arc<dyn HttpTransport>) -> DavClient {
+        DavClient { transport: Some(transport), ..self }
     }
 
     /// This client, of a server that others ask as well.
-    pub fn on(self, host: Arc<Host>) -> Http {
-        Http { host, ..self }
+    pub fn on(self, host: Arc<Host>) -> DavClient {
+        DavClient { host, ..self }
     }
 
     /// The server.
@@ -116,7 +120,7 @@ impl Http {
     /// [`CaldavError::Settings`], and those of the way there and back: [`CaldavError::Unreachable`], `Broken`,
     /// `Timeout`, `Redirected`, `RedirectLoop`, `TooLarge`.
     pub async fn send(&self, request: HttpRequest) -> Result<HttpResponse, CaldavError> {
-        Ok(self.send_to_the_end(request, &|| None::<NoCollector>).await?.answer)
+        Ok(self.send_to_the_end(request, &|| None::<NoCollector>).await?.response)
     }
 
     async fn send_to_the_end<C: Collect>(
@@ -128,7 +132,7 @@ impl Http {
         let asked = request.url.clone();
         for _ in 0..=self.limits.max_redirects {
             let mut arrived = self.send_surely(&request, collector).await?;
-            let is_elsewhere = matches!(arrived.answer.status, 301 | 302 | 307 | 308);
+            let is_elsewhere = matches!(arrived.response.status, 301 | 302 | 307 | 308);
             let Some(location) = arrived.location.take().filter(|_| is_elsewhere) else {
                 return Ok(arrived);
             };
@@ -152,23 +156,23 @@ impl Http {
             self.sent.fetch_add(1, Ordering::Relaxed);
             let client = self.client.get()?;
             let sent = self.send_once(&client, request, collector()).await;
-            if let Ok(Exchanged { answer, .. }) = &sent {
-                if patience.bears(answer, self.host.is_down()) {
-                    self.host.slow_down(begun, answer.retry_after);
+            if let Ok(Exchanged { response, .. }) = &sent {
+                if patience.bears(response, self.host.is_down()) {
+                    self.host.slow_down(begun, response.retry_after);
                     continue;
                 }
-                if !is_unavailable(answer.status) {
+                if !is_unavailable(response.status) {
                     self.answers.fetch_add(1, Ordering::Relaxed);
                     self.host.answered();
-                    if answer.status != 401 {
+                    if response.status != 401 {
                         self.client.is_accepted();
                     }
                 }
             }
             match sent {
                 // The secret may have been changed at this moment.
-                Ok(Exchanged { answer, .. })
-                    if answer.status == 401 && attempt < ATTEMPTS && self.client.has_another_login(&client)? =>
+                Ok(Exchanged { response, .. })
+                    if response.status == 401 && attempt < ATTEMPTS && self.client.has_another_login(&client)? =>
                 {
                     attempt += 1
                 }
@@ -187,76 +191,72 @@ impl Http {
         collector: Option<C>,
     ) -> Result<Exchanged<C>, HttpFailure> {
         if let Some(transport) = &self.transport {
-            let (answer, location) = transport.carry(request).await?;
-            let found = match collector.filter(|_| answer.status == MULTISTATUS) {
+            let (response, location) = transport.carry(request).await?;
+            let found = match collector.filter(|_| response.status == MULTISTATUS) {
                 Some(collector) => {
-                    let xml = String::from_utf8_lossy(&answer.body);
+                    let xml = String::from_utf8_lossy(&response.body);
                     Some(multistatus::read(xml.as_bytes(), &self.limits, collector).await)
                 }
                 None => None,
             };
-            return Ok(Exchanged { answer, location, found });
+            return Ok(Exchanged { response, location, found });
         }
         let mut builder = client.client.request(request.method.to_reqwest(), request.url.clone());
-        if let Some(depth) = request.depth {
-            builder = builder.header("Depth", depth);
-        }
-        if request.method == Method::Get {
-            // Packed by Apache, a resource gets an entity tag of its own.
-            builder = builder.header(header::ACCEPT_ENCODING, "identity");
+        for (name, value) in &request.headers {
+            builder = builder.header(*name, *value);
         }
         if !request.body.is_empty() {
-            builder = builder.header(header::CONTENT_TYPE, "application/xml; charset=utf-8").body(request.body.clone());
+            builder = builder.body(request.body.clone());
         }
         let (silence, begun) = (self.silence.of(request), Instant::now());
-        let response = unless_silent(silence, client.authorized(builder).send()).await?;
+        let incoming = unless_silent(silence, client.authorized(builder).send()).await?;
         self.silence.ended_by(request, begun.elapsed());
-        let location = text(response.headers(), header::LOCATION);
-        let mut answer = answer(request.url.clone(), response.status().as_u16(), response.headers());
-        answer.retry_after = answer.retry_after.map(|pause| pause.min(self.limits.max_retry_after));
-        let mut body = Body::new(response, silence, self.limits.max_response_size);
-        let found = match collector.filter(|_| answer.status == MULTISTATUS) {
-            Some(collector) => Some(body.collect(&self.limits, collector).await?),
+        let location = header_text(incoming.headers(), LOCATION);
+        let mut response = response_head(request.url.clone(), incoming.status().as_u16(), incoming.headers());
+        response.retry_after = response.retry_after.map(|pause| pause.min(self.limits.max_retry_after));
+        let mut body = Body::new(incoming, silence, self.limits.max_response_size);
+        let found = match collector.filter(|_| response.status == MULTISTATUS) {
+            Some(collector) => Some(collect(&mut body, &self.limits, collector).await?),
             None => {
                 while let Some(piece) = body.next().await? {
-                    answer.body.extend_from_slice(&piece);
+                    response.body.extend_from_slice(&piece);
                 }
                 None
             }
         };
-        Ok(Exchanged { answer, location, found })
+        Ok(Exchanged { response, location, found })
     }
 
     /// Sends `request` and reads the multistatus that answers it, as it comes in, into what `collector` makes; it makes
     /// another one for another attempt.
     ///
     /// # Errors
-    /// Those of [`Http::send`]; what [`Http::refusal`] makes of any other answer than 207; [`CaldavError::Xml`].
+    /// Those of [`DavClient::send`]; what [`DavClient::refusal`] makes of any other response than 207; [`CaldavError::Xml`].
     pub async fn multistatus<C: Collect>(
         &self,
         request: HttpRequest,
         collector: impl Fn() -> C + Sync,
     ) -> Result<Multistatus<C::Found>, CaldavError> {
         let method = request.method;
-        let Exchanged { answer, found, .. } = self.send_to_the_end(request, &|| Some(collector())).await?;
-        let Some(found) = found else { return Err(self.refusal(method, &answer)) };
-        let refused = |error| CaldavError::Xml { url: answer.url.to_string(), method: method.name(), error };
+        let Exchanged { response, found, .. } = self.send_to_the_end(request, &|| Some(collector())).await?;
+        let Some(found) = found else { return Err(self.refusal(method, &response)) };
+        let refused = |error| CaldavError::Xml { url: response.url.to_string(), method: method.name(), error };
         let found = found.map_err(refused)?;
-        Ok(Multistatus { origin: ResponseOrigin { method, url: answer.url, date: answer.date }, found })
+        Ok(Multistatus { origin: ResponseOrigin { method, url: response.url, date: response.date }, found })
     }
 
     /// What a response that is not the one hoped for means.
-    pub fn refusal(&self, method: Method, answer: &HttpResponse) -> CaldavError {
-        let (url, status, method) = (answer.url.to_string(), answer.status, method.name());
+    pub fn refusal(&self, method: Method, response: &HttpResponse) -> CaldavError {
+        let (url, status, method) = (response.url.to_string(), response.status, method.name());
         match status {
             200..=299 => {
-                let kind = answer.content_type.split(';').next().unwrap_or_default().trim();
+                let kind = response.content_type.split(';').next().unwrap_or_default().trim();
                 let answer = if kind.is_empty() { format!("{status}") } else { format!("{status} and {kind}") };
                 CaldavError::NotDav { url, method, answer }
             }
-            401 => CaldavError::Unauthorized { url, offers: self.offers(&answer.schemes) },
+            401 => CaldavError::Unauthorized { url, offers: self.offers(&response.schemes) },
             status if is_unavailable(status) => {
-                CaldavError::Unavailable { url, status, retry_after: answer.retry_after }
+                CaldavError::Unavailable { url, status, retry_after: response.retry_after }
             }
             _ => said_no(url, method, status),
         }
@@ -292,13 +292,19 @@ impl Http {
     }
 }
 
+impl From<ClientError> for CaldavError {
+    fn from(error: ClientError) -> CaldavError {
+        CaldavError::Settings(error.0)
+    }
+}
+
 /// The status of a response that is a multistatus.
 const MULTISTATUS: u16 = 207;
 
 /// A response that has come to its end.
 struct Exchanged<C: Collect> {
     /// Without its body, where that was collected.
-    answer: HttpResponse,
+    response: HttpResponse,
     /// Where it redirects to.
     location: Option<String>,
     found: Option<Result<C::Found, XmlError>>,
@@ -329,10 +335,10 @@ fn is_unavailable(status: u16) -> bool {
 struct Patience(Option<Instant>);
 
 impl Patience {
-    /// Whether the request is to be sent again after `answer`, in its turn. `is_down`: the server was so before.
-    fn bears(&mut self, answer: &HttpResponse, is_down: bool) -> bool {
-        let retry_after = answer.retry_after.unwrap_or_default();
-        let longest = match answer.status {
+    /// Whether the request is to be sent again after `response`, in its turn. `is_down`: the server was so before.
+    fn bears(&mut self, response: &HttpResponse, is_down: bool) -> bool {
+        let retry_after = response.retry_after.unwrap_or_default();
+        let longest = match response.status {
             429 => LONGEST_PATIENCE,
             503 if !retry_after.is_zero() => LONGEST_PATIENCE,
             503 if !is_down => DOUBTFUL_PATIENCE,

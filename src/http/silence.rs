@@ -15,15 +15,21 @@ const SHORTEST_WHOLE: Duration = Duration::from_secs(10 * 60);
 /// Requests that are remembered as slow.
 const MAX_SLOW: usize = 10_000;
 
-/// What requests are alike by: method, depth, whether it asks for changes, path.
-type Key = (&'static str, Option<&'static str>, bool, String);
+/// What requests are alike by.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct RequestKey {
+    method: &'static str,
+    headers: Vec<(&'static str, &'static str)>,
+    kind: &'static str,
+    path: String,
+}
 
 /// The time limits of one account's requests.
 #[derive(Debug)]
 pub struct Silence {
     usual: Duration,
     /// How often the time of a request was doubled.
-    slow: Mutex<HashMap<Key, u32>>,
+    slow: Mutex<HashMap<RequestKey, u32>>,
 }
 
 impl Silence {
@@ -60,14 +66,14 @@ impl Silence {
         }
     }
 
-    fn slow(&self) -> MutexGuard<'_, HashMap<Key, u32>> {
+    fn slow(&self) -> MutexGuard<'_, HashMap<RequestKey, u32>> {
         self.slow.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn key(request: &HttpRequest) -> Key {
-    let asks_for_changes = request.body.contains("sync-collection");
-    (request.method.name(), request.depth, asks_for_changes, request.url.path().to_owned())
+fn key(request: &HttpRequest) -> RequestKey {
+    let path = request.url.path().to_owned();
+    RequestKey { method: request.method.name(), headers: request.headers.clone(), kind: request.kind, path }
 }
 
 #[cfg(test)]
@@ -75,14 +81,14 @@ mod tests {
     use reqwest::Url;
 
     use super::*;
-    use crate::source::caldav::message::Method;
+    use crate::http::Method;
 
     #[test]
     fn a_slow_request_gets_twice_the_time_up_to_a_bound_until_it_is_quick() {
         let silence = Silence::new(Duration::from_secs(30));
         let of = |path: &str| {
             let url = Url::parse(&format!("https://host{path}")).unwrap();
-            HttpRequest::new(Method::Propfind, &url, Some("1"), String::new())
+            HttpRequest::new(Method::new("PROPFIND"), &url).with_header("Depth", "1")
         };
         let (big, small) = (of("/big/"), of("/small/"));
         for seconds in [30, 60, 120, 240, 480, 480] {
@@ -91,7 +97,7 @@ mod tests {
         }
         assert_eq!(silence.of(&small), Duration::from_secs(30), "others are given up as usual");
         // What is asked of the same address and is quick says nothing of what is slow.
-        silence.ended_by(&HttpRequest { depth: Some("0"), ..big.clone() }, Duration::ZERO);
+        silence.ended_by(&HttpRequest { headers: vec![("Depth", "0")], ..big.clone() }, Duration::ZERO);
         silence.ended_by(&big, Duration::from_secs(20));
         assert_eq!(silence.of(&big), Duration::from_secs(480));
         silence.ended_by(&big, Duration::from_secs(14));

@@ -34,7 +34,7 @@ pub struct Hosts(Arc<Mutex<HashMap<String, Arc<Host>>>>);
 
 impl Hosts {
     /// The server at `url`: its scheme, name and port.
-    pub(super) fn host(&self, url: &Url) -> Arc<Host> {
+    pub fn host(&self, url: &Url) -> Arc<Host> {
         let mut hosts = lock(&self.0);
         Arc::clone(hosts.entry(url.origin().ascii_serialization()).or_default())
     }

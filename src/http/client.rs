@@ -1,6 +1,6 @@
-//! The HTTP client of an account, made of the files that the settings name: its secret, and its certificate
+//! The client of a server, made of the files that the settings name: its secret, and its certificate
 //! authorities. They are read when the first request needs them, and again when one of them changes: one that is
-//! missing or broken fails this account's requests until it is mended, and nothing else.
+//! missing or broken fails this client's requests until it is mended, and nothing else.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,9 +9,8 @@ use std::time::Duration;
 use reqwest::{Client, RequestBuilder, Url, redirect};
 use rustls::{ClientConfig, RootCertStore, crypto::ring};
 
-use super::error::CaldavError;
 use super::silence::Silence;
-use crate::config::{CaldavSettings, Credentials, FileStamp, Secret};
+use crate::config::{Credentials, FileStamp, Secret};
 use crate::tls::client_config;
 
 /// How long a connection may take to come up, where the source's timeout is longer.
@@ -20,6 +19,21 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a connection is silent before the other end is asked whether it is still there, and how long until that is
 /// repeated.
 const KEEPALIVE: Duration = Duration::from_secs(15);
+
+/// How a client reaches its server.
+#[derive(Clone, Debug)]
+pub struct ClientSettings {
+    pub credentials: Credentials,
+    /// Certificate authorities besides those of this machine.
+    pub ca_file: Option<PathBuf>,
+    /// How long the server may be silent.
+    pub timeout: Duration,
+}
+
+/// A file that the settings name cannot be used, or no client can be made.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ClientError(pub String);
 
 /// What clients are made of, and the one that is in use.
 #[derive(Debug)]
@@ -56,11 +70,11 @@ enum Login {
 
 impl ClientMaker {
     /// For the server at `url`. Nothing is read yet.
-    pub fn new(url: &Url, settings: &CaldavSettings) -> ClientMaker {
+    pub fn new(url: &Url, settings: ClientSettings) -> ClientMaker {
         ClientMaker {
             is_encrypted: url.scheme() == "https",
-            credentials: settings.credentials.clone(),
-            ca_file: settings.ca_file.clone(),
+            credentials: settings.credentials,
+            ca_file: settings.ca_file,
             timeout: settings.timeout,
             made: Mutex::default(),
             tried: Mutex::default(),
@@ -71,8 +85,8 @@ impl ClientMaker {
     /// The client, made anew where a file has changed since.
     ///
     /// # Errors
-    /// [`CaldavError::Settings`] when the secret or the certificate authorities cannot be used.
-    pub fn get(&self) -> Result<LoggedIn, CaldavError> {
+    /// [`ClientError`] when the secret or the certificate authorities cannot be used.
+    pub fn get(&self) -> Result<LoggedIn, ClientError> {
         let now = self.stamps();
         *lock(&self.tried) = now;
         let mut made = lock(&self.made);
@@ -91,7 +105,7 @@ impl ClientMaker {
     ///
     /// # Errors
     /// As for [`ClientMaker::get`].
-    pub fn has_another_login(&self, refused: &LoggedIn) -> Result<bool, CaldavError> {
+    pub fn has_another_login(&self, refused: &LoggedIn) -> Result<bool, ClientError> {
         *lock(&self.refused) = Some(refused.login.clone());
         *lock(&self.made) = None;
         Ok(self.get()?.login != refused.login)
@@ -143,7 +157,7 @@ impl ClientMaker {
         (secret, self.ca_file.as_deref().and_then(FileStamp::of))
     }
 
-    fn make(&self, of: Stamps) -> Result<LoggedIn, CaldavError> {
+    fn make(&self, of: Stamps) -> Result<LoggedIn, ClientError> {
         let login = self.login()?;
         let mut builder = Client::builder()
             .user_agent(concat!("reveille/", env!("CARGO_PKG_VERSION")))
@@ -162,12 +176,12 @@ impl ClientMaker {
             // A request without encryption must not leave this machine by way of a proxy.
             builder = builder.no_proxy();
         }
-        let client = builder.build().map_err(|why| CaldavError::Settings(format!("no HTTP client: {why}")))?;
+        let client = builder.build().map_err(|why| ClientError(format!("no HTTP client: {why}")))?;
         Ok(LoggedIn { of, client, login })
     }
 
-    fn login(&self) -> Result<Login, CaldavError> {
-        let unusable = |error: &dyn std::error::Error| CaldavError::Settings(error.to_string());
+    fn login(&self) -> Result<Login, ClientError> {
+        let unusable = |error: &dyn std::error::Error| ClientError(error.to_string());
         Ok(match &self.credentials {
             Credentials::None => Login::None,
             Credentials::Basic { username, password } => {
@@ -179,16 +193,15 @@ impl ClientMaker {
     }
 
     /// The TLS settings: what this machine trusts and `ca_file`.
-    fn tls(&self) -> Result<ClientConfig, CaldavError> {
+    fn tls(&self) -> Result<ClientConfig, ClientError> {
         if self.is_encrypted || self.ca_file.is_some() {
-            let config =
-                client_config(self.ca_file.as_deref()).map_err(|why| CaldavError::Settings(why.to_string()))?;
+            let config = client_config(self.ca_file.as_deref()).map_err(|why| ClientError(why.to_string()))?;
             return Ok(Arc::unwrap_or_clone(config));
         }
         // Without encryption nobody needs to be trusted, and a machine without certificates will do.
         let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
         let builder = builder.with_safe_default_protocol_versions();
-        let builder = builder.map_err(|why| CaldavError::Settings(format!("TLS cannot be set up: {why}")))?;
+        let builder = builder.map_err(|why| ClientError(format!("TLS cannot be set up: {why}")))?;
         Ok(builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
     }
 }
@@ -215,7 +228,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::config::{OwnDomains, SecretRef};
+    use crate::config::SecretRef;
 
     /// Puts another file with this password in the place of the one before.
     fn write(file: &Path, password: &str) {
@@ -231,16 +244,12 @@ mod tests {
         let file = folder.path().join("password");
         write(&file, "old");
         let password = SecretRef::file("password_file", file.clone());
-        let settings = CaldavSettings {
-            url: "http://dav.example.org/".to_owned(),
+        let settings = ClientSettings {
             credentials: Credentials::Basic { username: "mary".to_owned(), password },
-            poll_interval: Duration::from_secs(60),
-            own_domains: OwnDomains::Usual(Vec::new()),
-            default_alarms: false,
             timeout: Duration::from_secs(30),
             ca_file: None,
         };
-        let maker = ClientMaker::new(&Url::parse(&settings.url).unwrap(), &settings);
+        let maker = ClientMaker::new(&Url::parse("http://dav.example.org/").unwrap(), settings);
         let used = maker.get().unwrap();
         write(&file, "old");
         assert!(maker.has_changed(), "nobody has refused it");

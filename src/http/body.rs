@@ -1,0 +1,68 @@
+//! The body of a response, which is read as it comes in, and no more of it than is allowed.
+
+use std::future::Future;
+use std::ops::Deref;
+use std::time::Duration;
+
+use reqwest::Response;
+
+use super::message::HttpFailure;
+use crate::tls;
+
+/// The body of a response that is coming in.
+#[derive(Debug)]
+pub struct Body {
+    response: Response,
+    silence: Duration,
+    /// Octets that may still come.
+    room: usize,
+}
+
+impl Body {
+    /// That of `response`, of at most `room` octets, from a server that may be silent for `silence`.
+    pub fn new(response: Response, silence: Duration, room: usize) -> Body {
+        Body { response, silence, room }
+    }
+
+    /// The next octets of it, unpacked; none: it is over.
+    ///
+    /// # Errors
+    /// When nothing comes in time, the connection breaks off, or it is too large.
+    pub async fn next(&mut self) -> Result<Option<impl Deref<Target = [u8]> + use<>>, HttpFailure> {
+        let piece = unless_silent(self.silence, self.response.chunk()).await?;
+        let length = piece.as_ref().map_or(0, |piece| piece.len());
+        self.room = self.room.checked_sub(length).ok_or(HttpFailure::TooLarge)?;
+        Ok(piece)
+    }
+}
+
+/// What `work` comes to, if the server is not silent for longer than `silence` meanwhile.
+///
+/// # Errors
+/// [`HttpFailure::TimedOut`] if it is; what the error of `work` means.
+pub async fn unless_silent<T>(
+    silence: Duration,
+    work: impl Future<Output = Result<T, reqwest::Error>>,
+) -> Result<T, HttpFailure> {
+    let done = tokio::time::timeout(silence, work).await.map_err(|_| HttpFailure::TimedOut)?;
+    done.map_err(|why| failure(&why))
+}
+
+fn failure(why: &reqwest::Error) -> HttpFailure {
+    if why.is_timeout() && !why.is_connect() {
+        return HttpFailure::TimedOut;
+    }
+    // The innermost reason is the one that helps: 'Connection refused', not 'error sending request'.
+    let mut innermost: &dyn std::error::Error = why;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    if let Some(reason) = tls::in_words(why) {
+        return HttpFailure::Tls(reason);
+    }
+    let reason = innermost.to_string();
+    // The library adds where its manual tells of it.
+    let reason =
+        if reason.contains("close_notify") { "it closed the connection within an answer".to_owned() } else { reason };
+    if why.is_connect() { HttpFailure::Unreachable(reason) } else { HttpFailure::Broken(reason) }
+}

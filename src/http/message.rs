@@ -1,0 +1,162 @@
+//! What goes to a server and what comes back: requests, responses, and why there is none.
+
+use std::fmt::Debug;
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use reqwest::Url;
+use reqwest::header::{self, HeaderMap, HeaderName};
+
+use crate::time::UtcMillis;
+
+/// The method of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Method(&'static str);
+
+impl Method {
+    pub const GET: Method = Method::new("GET");
+
+    /// The method `name`, which is a token (RFC 9110, 9.1).
+    pub const fn new(name: &'static str) -> Method {
+        Method(name)
+    }
+
+    pub fn name(self) -> &'static str {
+        self.0
+    }
+
+    /// The same for the library that sends it.
+    pub fn to_reqwest(self) -> reqwest::Method {
+        reqwest::Method::from_bytes(self.0.as_bytes()).unwrap_or_default()
+    }
+}
+
+/// A request, before it is sent. A body goes out with its length, never in chunks: some servers ignore those.
+#[derive(Clone, Debug)]
+pub struct HttpRequest {
+    pub method: Method,
+    pub url: Url,
+    /// Names and values, besides those that say who asks.
+    pub headers: Vec<(&'static str, &'static str)>,
+    /// Empty for none.
+    pub body: String,
+    /// What tells it from others of the same method, headers and path, which may take less long; empty for nothing.
+    pub kind: &'static str,
+    /// Redirections are followed to any path of the server. Else only to the same one below another: what lies anywhere
+    /// else may be somebody else's.
+    pub wanders: bool,
+}
+
+impl HttpRequest {
+    /// A request that does not wander, without headers of its own and without a body.
+    pub fn new(method: Method, url: &Url) -> HttpRequest {
+        HttpRequest { method, url: url.clone(), headers: Vec::new(), body: String::new(), kind: "", wanders: false }
+    }
+
+    /// This request with the header `name`.
+    #[must_use]
+    pub fn with_header(mut self, name: &'static str, value: &'static str) -> HttpRequest {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// This request with `body`, which is of the media type `content_type`.
+    #[must_use]
+    pub fn with_body(self, content_type: &'static str, body: String) -> HttpRequest {
+        HttpRequest { body, ..self.with_header("Content-Type", content_type) }
+    }
+}
+
+/// A response, read to its end, but for a multistatus that was read as it came in.
+#[derive(Clone, Debug)]
+pub struct HttpResponse {
+    /// Where it came from, redirections followed.
+    pub url: Url,
+    pub status: u16,
+    pub content_type: String,
+    /// The server's clock.
+    pub date: Option<UtcMillis>,
+    pub etag: Option<String>,
+    pub modified: Option<UtcMillis>,
+    /// The ways to log in that it offers.
+    pub schemes: Vec<String>,
+    /// Retry-After.
+    pub retry_after: Option<Duration>,
+    pub body: Vec<u8>,
+}
+
+/// A response, and where it redirects to.
+pub type TransportResult = Result<(HttpResponse, Option<String>), HttpFailure>;
+
+/// The way to a server and back, where that is not the network: a simulation has its server in the same process.
+pub trait HttpTransport: Debug + Send + Sync {
+    /// Carries `request` there once, and the response back, whatever its status. No redirection is followed.
+    fn carry<'a>(&'a self, request: &'a HttpRequest) -> Pin<Box<dyn Future<Output = TransportResult> + Send + 'a>>;
+}
+
+/// Why a request has no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HttpFailure {
+    /// There was none in time.
+    TimedOut,
+    /// The server cannot be reached, and why.
+    Unreachable(String),
+    /// There is no secure connection to it, and why.
+    Tls(String),
+    /// The connection broke off, and how: on a fresh one the request may go through.
+    Broken(String),
+    /// The response is larger than what is read of one.
+    TooLarge,
+}
+
+/// The response from `url` with `status`, whose body is not read yet.
+pub fn response_head(url: Url, status: u16, headers: &HeaderMap) -> HttpResponse {
+    let date = header_text(headers, header::DATE).as_deref().and_then(http_date);
+    let schemes = headers.get_all(header::WWW_AUTHENTICATE).iter().filter_map(|value| {
+        value.to_str().ok()?.split_ascii_whitespace().next().map(|scheme| scheme.trim_matches(',').to_owned())
+    });
+    HttpResponse {
+        url,
+        status,
+        content_type: header_text(headers, header::CONTENT_TYPE).unwrap_or_default(),
+        date,
+        etag: header_text(headers, header::ETAG),
+        modified: header_text(headers, header::LAST_MODIFIED).as_deref().and_then(http_date),
+        schemes: schemes.collect(),
+        retry_after: header_text(headers, header::RETRY_AFTER).and_then(|text| retry_after(&text, date)),
+        body: Vec::new(),
+    }
+}
+
+/// The header `name`.
+pub fn header_text(headers: &HeaderMap, name: HeaderName) -> Option<String> {
+    headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+}
+
+/// Reads Retry-After: seconds, or a date to be compared with the server's clock (RFC 9110, 10.2.3).
+fn retry_after(text: &str, date: Option<UtcMillis>) -> Option<Duration> {
+    Some(match text.trim().parse() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => Duration::from_millis(u64::try_from(http_date(text)?.0.saturating_sub(date?.0)).unwrap_or(0)),
+    })
+}
+
+/// Reads an HTTP date (RFC 9110, 5.6.7), and the form with a numeric zone that SOGo writes.
+pub fn http_date(text: &str) -> Option<UtcMillis> {
+    jiff::fmt::rfc2822::parse(text.trim()).ok().map(|zoned| UtcMillis(zoned.timestamp().as_millisecond()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::http_date;
+
+    #[test]
+    fn dates() {
+        let at = http_date("Sun, 22 Nov 2026 21:17:01 GMT").unwrap();
+        assert_eq!(at.to_string(), "2026-11-22T21:17:01.000Z");
+        assert_eq!(http_date("Sun, 22 Nov 2026 22:17:01 +0100"), Some(at));
+        assert_eq!(http_date("2026-11-22T21:17:01Z"), None);
+        assert_eq!(http_date("yesterday"), None);
+    }
+}
