@@ -132,7 +132,7 @@ impl Default for LimitsConfig {
 /// Bounds on what calendar servers answer; in `[limits]` like all the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResponseLimits {
-    /// Octets of one answer, unpacked. A thousand objects of 60 kB.
+    /// Octets of one response, unpacked. A thousand objects of 60 kB.
     pub max_response_size: usize,
     /// Octets of memory for what is kept of a list of calendars, objects or changes. A hundred thousand objects with
     /// long names.
@@ -229,6 +229,16 @@ pub enum SourceKind {
         follow_links: Vec<PathBuf>,
     },
     Caldav(CaldavSettings),
+}
+
+impl SourceKind {
+    /// How often everything is synced.
+    pub fn interval(&self) -> Duration {
+        match self {
+            SourceKind::Directory { rescan_interval, .. } => *rescan_interval,
+            SourceKind::Caldav(settings) => settings.poll_interval,
+        }
+    }
 }
 
 /// How a watched folder is laid out.

@@ -27,14 +27,15 @@ use crate::time::UtcMillis;
 
 mod history;
 mod signals;
+mod source_runner;
+mod sync_schedule;
 mod tasks;
-mod watcher;
 
 pub use signals::ignore_sigxfsz;
 
 pub use history::HistoryPruner;
+use source_runner::SourceRunner;
 use tasks::{Apart, Stage, TaskGroup};
-use watcher::Watcher;
 
 /// How long what was overdue at the start waits for the first sync of the sources, which may say that it no longer
 /// stands.
@@ -131,22 +132,22 @@ pub async fn run(config: Config, clock: Clock) -> anyhow::Result<()> {
             return Ok(());
         }
     };
-    let Stages { ledger, ingest, watchers, wheel, workers, bell, send_deadline } = stages;
+    let Stages { ledger, ingest, runners, wheel, workers, bell, send_deadline } = stages;
     let sync_now = Arc::new(Notify::new());
     let apart = Apart::new()?;
     let mut tasks = TaskGroup::new(apart.handle());
-    let waiting = Arc::new(AtomicUsize::new(watchers.len()));
-    if watchers.is_empty() {
+    let waiting = Arc::new(AtomicUsize::new(runners.len()));
+    if runners.is_empty() {
         bell.release();
     }
-    for watcher in watchers {
+    for runner in runners {
         let (bell, waiting) = (bell.clone(), waiting.clone());
         let first = move || {
             if waiting.fetch_sub(1, Ordering::SeqCst) == 1 {
                 bell.release();
             }
         };
-        let watching = watcher.run(ingest.clone(), sync_now.clone(), tasks.stopping(Stage::Sync), first);
+        let watching = runner.run(ingest.clone(), sync_now.clone(), tasks.stopping(Stage::Sync), first);
         tasks.start(Stage::Sync, async move {
             watching.await;
             Ok(())
@@ -225,10 +226,10 @@ async fn watch_clock(ingest: Arc<Ingest>, stop: impl Future<Output = ()>) -> any
 /// As for [`run`], and when the ledger cannot be written.
 pub async fn once(config: Config, clock: Clock) -> anyhow::Result<Passed> {
     ignore_sigxfsz().context("signals cannot be received")?;
-    let Stages { ledger, ingest, watchers, mut wheel, workers, bell, .. } = build(&config, clock.clone()).await?;
+    let Stages { ledger, ingest, runners, mut wheel, workers, bell, .. } = build(&config, clock.clone()).await?;
     let mut passed = Passed::Complete;
-    for mut watcher in watchers {
-        if !watcher.sync(&ingest).await {
+    for mut runner in runners {
+        if !runner.sync(&ingest).await {
             passed = Passed::Partial;
         }
     }
@@ -263,8 +264,11 @@ async fn build(config: &Config, clock: Clock) -> anyhow::Result<Stages> {
     let zones = Zones::load(&config.zoneinfo)?;
     let Core { ledger, ingest, wheel, bell, sinks } = Core::start(config, &zones, ledger, &clock).await?;
     let hosts = Hosts::default();
-    let watchers =
-        config.sources.iter().map(|source| Watcher::new(source, config, &clock, &hosts)).collect::<Result<_, _>>()?;
+    let runners = config
+        .sources
+        .iter()
+        .map(|source| SourceRunner::new(source, config, &clock, &hosts))
+        .collect::<Result<_, _>>()?;
     let context = SinkContext {
         clock: clock.clone(),
         zones,
@@ -294,7 +298,7 @@ async fn build(config: &Config, clock: Clock) -> anyhow::Result<Stages> {
         let worker = DeliveryWorker::new(open, *id, ledger.clone(), clock.clone(), sink.give_up_after);
         workers.push(Arc::new(worker));
     }
-    Ok(Stages { ledger, ingest, watchers, wheel, workers, bell, send_deadline: context.deadline })
+    Ok(Stages { ledger, ingest, runners, wheel, workers, bell, send_deadline: context.deadline })
 }
 
 /// Until when everything counts as rung, whatever the ledger knows: it may be a copy that was put back.
@@ -317,7 +321,7 @@ fn reader_zones(config: &Config) -> HashMap<String, String> {
     for source in &config.sources {
         let user = match (&source.user, &source.kind) {
             (Some(user), _) => Some(user.clone()),
-            (None, SourceKind::Caldav(settings)) => watcher::login(&settings.credentials),
+            (None, SourceKind::Caldav(settings)) => settings.credentials.username(),
             (None, SourceKind::Directory { .. }) => None,
         };
         if let (Some(user), Some(zone)) = (user, &source.zone) {

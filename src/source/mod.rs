@@ -2,12 +2,212 @@
 //! what is inside an object, and where it is kept, it does not know.
 
 use std::collections::HashMap;
-use std::future::Future;
+use std::fmt::Debug;
+use std::future::{Future, pending};
+use std::sync::Arc;
+use std::time::Duration;
 
+use crate::clock::Clock;
+use crate::config::{LimitsConfig, SourceConfig, SourceKind};
+use crate::http::Hosts;
 use crate::time::UtcMillis;
 
 pub mod caldav;
 pub mod directory;
+
+use caldav::CaldavSource;
+use directory::DirectorySource;
+pub use directory::{FsChanges, Watch};
+
+/// What every source can do: find out what changed, and hand that in. A source that does not tell by itself when
+/// something changes is synced now and then.
+pub trait SyncSource: Debug + Send + Sync {
+    /// Its kind, as the configuration and the ledger write it.
+    fn kind(&self) -> &'static str;
+
+    /// Syncs everything: hands in what differs from what was handed in before. What it finds is watched by `watch` from
+    /// then on.
+    ///
+    /// # Errors
+    /// When the source cannot be read, or the store takes nothing.
+    fn sync(
+        &mut self,
+        store: &impl SyncStore,
+        watch: Option<&Arc<Watch>>,
+    ) -> impl Future<Output = Result<SyncReport, SyncError>> + Send;
+
+    /// Syncs what `watch` has seen change.
+    ///
+    /// # Errors
+    /// As for [`SyncSource::sync`].
+    fn sync_changes(
+        &mut self,
+        store: &impl SyncStore,
+        _changes: FsChanges,
+        watch: &Arc<Watch>,
+    ) -> impl Future<Output = Result<SyncReport, SyncError>> + Send {
+        self.sync(store, Some(watch))
+    }
+
+    /// Whether it can tell by itself when something changes.
+    fn can_be_watched(&self) -> bool {
+        false
+    }
+
+    /// Starts to watch it; none where it cannot be watched. What changes from then on is told: so watch first, then
+    /// sync.
+    ///
+    /// # Errors
+    /// When it is not there, or the system refuses.
+    fn watch(&self) -> impl Future<Output = Result<Option<Arc<Watch>>, WatchError>> + Send {
+        async { Ok(None) }
+    }
+
+    /// Resolves when another sync is worth a try, for `obstacle` may be out of the way; where only time helps, never.
+    /// Of all sources that wait for the same thing this one comes back after `spread`.
+    fn worth_a_try(&self, _obstacle: Obstacle, _spread: Duration) -> impl Future<Output = ()> + Send {
+        pending()
+    }
+}
+
+/// A source of one of the kinds that there are.
+#[derive(Debug)]
+pub enum Source {
+    Directory(DirectorySource),
+    Caldav(Box<CaldavSource>),
+}
+
+/// Does `$work` with the source in `$source`, of whichever kind it is.
+macro_rules! with_source {
+    ($self:expr, $source:ident => $work:expr) => {
+        match $self {
+            Source::Directory($source) => $work,
+            Source::Caldav($source) => $work,
+        }
+    };
+}
+
+impl Source {
+    /// The source that `source` configures. `limits` bound what is read; `hosts` is what is known of servers, which
+    /// the sources on one server share.
+    ///
+    /// # Errors
+    /// When the settings cannot be used.
+    pub fn open(
+        source: &SourceConfig,
+        limits: &LimitsConfig,
+        clock: &Clock,
+        hosts: &Hosts,
+    ) -> Result<Source, SyncError> {
+        Ok(match &source.kind {
+            SourceKind::Directory { path, layout, .. } => {
+                let max_size = limits.objects.max_object_size;
+                let place = (path.as_path(), *layout);
+                Source::Directory(DirectorySource::new(source, place, &source.login, max_size, clock.clone()))
+            }
+            SourceKind::Caldav(settings) => {
+                let caldav = CaldavSource::new(source, settings, limits, clock.clone());
+                let caldav = caldav.map_err(|error| SyncError::new(error.to_string(), Obstacle::Other))?;
+                Source::Caldav(Box::new(caldav.sharing(hosts)))
+            }
+        })
+    }
+}
+
+impl SyncSource for Source {
+    fn kind(&self) -> &'static str {
+        with_source!(self, source => source.kind())
+    }
+
+    async fn sync(&mut self, store: &impl SyncStore, watch: Option<&Arc<Watch>>) -> Result<SyncReport, SyncError> {
+        with_source!(self, source => source.sync(store, watch).await)
+    }
+
+    async fn sync_changes(
+        &mut self,
+        store: &impl SyncStore,
+        changes: FsChanges,
+        watch: &Arc<Watch>,
+    ) -> Result<SyncReport, SyncError> {
+        with_source!(self, source => source.sync_changes(store, changes, watch).await)
+    }
+
+    fn can_be_watched(&self) -> bool {
+        with_source!(self, source => source.can_be_watched())
+    }
+
+    async fn watch(&self) -> Result<Option<Arc<Watch>>, WatchError> {
+        with_source!(self, source => source.watch().await)
+    }
+
+    async fn worth_a_try(&self, obstacle: Obstacle, spread: Duration) {
+        with_source!(self, source => source.worth_a_try(obstacle, spread).await);
+    }
+}
+
+/// What a sync found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SyncReport {
+    /// Calendars that were synced.
+    pub calendars: usize,
+    /// Objects that were new, changed or gone, and calendars that were gone.
+    pub changes: usize,
+    /// Requests that it took.
+    pub requests: u64,
+    /// Calendars and objects that could not be read, one sentence each; what was known of them rings on.
+    pub faults: Vec<String>,
+    /// Links that are not followed, one sentence each.
+    pub notes: Vec<String>,
+    /// Calendars that were not found, are kept for a while, and may be back without being told.
+    pub absent: usize,
+    /// Why the kernel does not watch some of it, a sentence.
+    pub unwatched: Option<String>,
+    /// When to sync again, where that is to be sooner than usual.
+    pub again_in: Option<Duration>,
+}
+
+/// Why a sync failed.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{reason}")]
+pub struct SyncError {
+    /// A sentence.
+    pub reason: String,
+    /// What the next sync waits for.
+    pub obstacle: Obstacle,
+    /// How long the server asks to be left alone (Retry-After), where it does.
+    pub retry_after: Option<Duration>,
+}
+
+impl SyncError {
+    /// Of a source that was not asked to wait.
+    pub fn new(reason: String, obstacle: Obstacle) -> SyncError {
+        SyncError { reason, obstacle, retry_after: None }
+    }
+}
+
+/// What a sync that failed waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// The server is down: for its first response to anybody.
+    Server,
+    /// The server does not accept the login: for another secret.
+    Login,
+    /// A file that the settings name cannot be used: for another one.
+    File,
+    /// A watched folder cannot be read: for a short time, because a file system that is mounted does not tell.
+    Folder,
+    /// Anything else: for some time.
+    Other,
+}
+
+/// Why a source is not watched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WatchError {
+    /// It is not there.
+    Absent,
+    /// The system refuses, and why, a sentence.
+    Refused(String),
+}
 
 /// A calendar as its store describes it now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

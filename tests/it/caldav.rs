@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use reveille::source::caldav::{CaldavError, ChangeDetection, SyncReport};
+use reveille::source::SyncReport;
+use reveille::source::caldav::{CaldavError, ChangeDetection};
 
 use crate::account::{Account, MARY, radicale, radicale_alone, xandikos, xandikos_alice};
 use crate::memory_store::Kept;

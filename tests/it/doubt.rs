@@ -2,7 +2,7 @@
 
 use reveille::clock::Clock;
 use reveille::source::Evidence;
-use reveille::source::caldav::SyncReport;
+use reveille::source::SyncReport;
 use reveille::time::UtcMillis;
 
 use crate::quirks::{CALENDAR, COMPARE, HOME, Server, State, changed, found, status, ten, text, versions};

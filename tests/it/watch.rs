@@ -7,7 +7,8 @@ use reveille::clock::Clock;
 use reveille::config::{
     CaldavSettings, Credentials, LimitsConfig, OwnDomains, ResponseLimits, SecretRef, SourceConfig, SourceKind,
 };
-use reveille::source::caldav::{CaldavError, CaldavSource, SyncReport};
+use reveille::source::SyncReport;
+use reveille::source::caldav::{CaldavError, CaldavSource};
 
 use crate::memory_store::Kept;
 
@@ -99,7 +100,7 @@ impl Watch {
     }
 
     pub fn try_sync(&mut self) -> Result<SyncReport, CaldavError> {
-        self.runtime.block_on(self.source.sync(&self.kept))
+        self.runtime.block_on(self.source.sync_account(&self.kept))
     }
 
     /// The error of a sync that must fail.

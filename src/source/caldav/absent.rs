@@ -5,8 +5,8 @@ use super::account::{Account, Listing};
 use super::account_sync::MAX_FAILING;
 use super::error::CaldavError;
 use super::requests::discovery;
-use super::{CaldavSource, SyncReport, href};
-use crate::source::{Absence, Evidence, Known, SyncStore};
+use super::{CaldavSource, href};
+use crate::source::{Absence, Evidence, Known, SyncReport, SyncStore};
 use crate::time::UtcMillis;
 
 /// Milliseconds after which a calendar that was not found is asked for again by its own address.

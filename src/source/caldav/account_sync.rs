@@ -8,8 +8,8 @@ use super::calendar_sync::{CalendarReport, CalendarSync};
 use super::error::CaldavError;
 use super::requests::find_calendars::ListedCalendar;
 use super::sync_state::{ServerTime, SyncPlan, SyncState, plan_sync};
-use super::{CaldavSource, CalendarMemory, SyncReport, href};
-use crate::source::{CalendarInfo, Evidence, Known, SyncStore};
+use super::{CaldavSource, CalendarMemory, href};
+use crate::source::{CalendarInfo, Evidence, Known, SyncReport, SyncStore};
 use crate::time::UtcMillis;
 
 /// Change reports that a server may refuse one after the other before it is asked for none until the next discovery.
@@ -69,7 +69,7 @@ impl CaldavSource {
     ///
     /// # Errors
     /// When the account cannot be looked at: no answer, no login, nothing there; or [`CaldavError::Store`].
-    pub async fn sync(&mut self, store: &impl SyncStore) -> Result<SyncReport, CaldavError> {
+    pub async fn sync_account(&mut self, store: &impl SyncStore) -> Result<SyncReport, CaldavError> {
         let report = self.sync_once(store).await;
         if report.as_ref().is_err_and(CaldavError::breaks_trust) {
             self.failures = self.failures.saturating_add(1);

@@ -118,7 +118,7 @@ impl CaldavSource {
     /// Logs in and says what is there. Nothing is handed in.
     ///
     /// # Errors
-    /// As for [`CaldavSource::sync`].
+    /// As for [`CaldavSource::sync_account`].
     pub async fn check(&self) -> Result<Checked, CaldavError> {
         let mut account = Account::discover(&self.http, &self.url).await?;
         let listing = account.list(&self.http).await?;

@@ -20,9 +20,9 @@ use std::time::Duration;
 
 use reqwest::Url;
 
-use super::{CalendarInfo, DefaultAlarmTexts, Known};
+use super::{CalendarInfo, DefaultAlarmTexts, Known, Obstacle, SyncError, SyncReport, SyncSource, SyncStore, Watch};
 use crate::clock::Clock;
-use crate::config::{CaldavSettings, Credentials, LimitsConfig, OwnDomains, ResponseLimits, SourceConfig};
+use crate::config::{CaldavSettings, LimitsConfig, OwnDomains, ResponseLimits, SourceConfig};
 use crate::http::{Hosts, HttpTransport};
 use crate::time::UtcMillis;
 
@@ -58,34 +58,6 @@ use addresses::{OwnAddresses, Wanted};
 use calendar_sync::Unsettled;
 use dav_client::DavClient;
 use requests::find_calendars::{ListedCalendar, Property};
-
-/// What a sync that failed waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Obstacle {
-    /// The server is down: for its first response to anybody.
-    Server,
-    /// The server does not accept the login: for another secret.
-    Login,
-    /// A file that the settings name cannot be used: for another one.
-    File,
-    /// Anything else: for some time.
-    Other,
-}
-
-/// What a sync found.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SyncReport {
-    /// Calendars that are watched.
-    pub calendars: usize,
-    /// Objects that were new, changed or gone, and calendars that were gone.
-    pub changes: usize,
-    /// Requests that it took.
-    pub requests: u64,
-    /// Calendars and objects that could not be read, one sentence each; what was known of them rings on.
-    pub faults: Vec<String>,
-    /// When to sync again, where that is to be sooner than usual.
-    pub again_in: Option<Duration>,
-}
 
 /// The account of one user on a CalDAV server.
 #[derive(Debug)]
@@ -133,6 +105,31 @@ struct CalendarMemory {
     zone: Option<zones::AskedZone>,
 }
 
+impl SyncSource for CaldavSource {
+    fn kind(&self) -> &'static str {
+        "caldav"
+    }
+
+    async fn sync(&mut self, store: &impl SyncStore, _: Option<&Arc<Watch>>) -> Result<SyncReport, SyncError> {
+        let answers = self.answers();
+        match self.sync_account(store).await {
+            Ok(report) => Ok(report),
+            Err(error) => {
+                let (reason, retry_after) = (error.to_string(), error.retry_after());
+                Err(SyncError { reason, obstacle: self.obstacle(&error, answers), retry_after })
+            }
+        }
+    }
+
+    async fn worth_a_try(&self, obstacle: Obstacle, spread: Duration) {
+        match obstacle {
+            Obstacle::Server => self.http.host().comes_back(spread).await,
+            Obstacle::Login | Obstacle::File => self.http.changes().await,
+            Obstacle::Folder | Obstacle::Other => std::future::pending().await,
+        }
+    }
+}
+
 impl CaldavSource {
     /// A source for the account in `settings`, which are those of `source`. `limits` bound what is read.
     ///
@@ -148,10 +145,7 @@ impl CaldavSource {
             .ok()
             .filter(|url| url.has_host() && matches!(url.scheme(), "http" | "https"))
             .ok_or_else(|| CaldavError::Settings("the source's url is no http or https URL".to_owned()))?;
-        let username = match &settings.credentials {
-            Credentials::Basic { username, .. } => Some(username.clone()),
-            Credentials::Bearer { .. } | Credentials::None => None,
-        };
+        let username = settings.credentials.username();
         let http = DavClient::new(&url, settings, limits.responses);
         Ok(CaldavSource {
             source: source.clone(),
@@ -203,16 +197,6 @@ impl CaldavSource {
             _ => Obstacle::Other,
         };
         if obstacle == Obstacle::Server && !self.http.host().failed() { Obstacle::Other } else { obstacle }
-    }
-
-    /// Resolves when another sync is worth a try, for `obstacle` may be out of the way; where only time helps, never.
-    /// Of all sources that wait for a server this one comes back after `spread`.
-    pub async fn worth_a_try(&self, obstacle: Obstacle, spread: Duration) {
-        match obstacle {
-            Obstacle::Server => self.http.host().comes_back(spread).await,
-            Obstacle::Login | Obstacle::File => self.http.changes().await,
-            Obstacle::Other => std::future::pending().await,
-        }
     }
 
     /// Whether the account's secret and certificate authorities are there; nothing is sent.

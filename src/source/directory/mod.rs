@@ -11,7 +11,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{CalendarInfo, StoreError};
+use super::{CalendarInfo, Obstacle, StoreError, SyncError, SyncReport, SyncSource, SyncStore, WatchError};
 use crate::clock::Clock;
 use crate::config::{Layout, SourceConfig};
 use crate::time::UtcMillis;
@@ -53,22 +53,6 @@ pub enum DirectoryError {
     Store(#[from] StoreError),
 }
 
-/// What a scan found.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SyncReport {
-    pub calendars: usize,
-    /// Objects that were new, changed or gone.
-    pub changes: usize,
-    /// What could not be read, one sentence each; what was known of it rings on.
-    pub faults: Vec<String>,
-    /// Links that are not followed, one sentence each.
-    pub notes: Vec<String>,
-    /// Calendars that were not found and are kept for a while.
-    pub absent: usize,
-    /// Why the kernel does not watch some of it, a sentence.
-    pub unwatched: Option<String>,
-}
-
 /// A watched folder.
 #[derive(Debug)]
 pub struct DirectorySource {
@@ -104,16 +88,43 @@ impl DirectorySource {
         let settings = Settings::new(source, (path, layout), fallback_user, max_size);
         DirectorySource { name: source.name.clone(), clock, settings: Arc::new(settings) }
     }
+}
 
-    /// Starts to watch the folder. What changes from now on is told by the watch; so watch first, then [`scan`].
-    ///
-    /// [`scan`]: DirectorySource::scan
-    ///
-    /// # Errors
-    /// [`DirectoryError::Root`] when the folder is not there, [`DirectoryError::Watch`] when the kernel refuses.
-    pub async fn watch(&self) -> Result<Arc<Watch>, DirectoryError> {
+impl SyncSource for DirectorySource {
+    fn kind(&self) -> &'static str {
+        "directory"
+    }
+
+    async fn sync(&mut self, store: &impl SyncStore, watch: Option<&Arc<Watch>>) -> Result<SyncReport, SyncError> {
+        Ok(self.scan(store, watch).await?)
+    }
+
+    async fn sync_changes(
+        &mut self,
+        store: &impl SyncStore,
+        changes: FsChanges,
+        watch: &Arc<Watch>,
+    ) -> Result<SyncReport, SyncError> {
+        Ok(self.scan_changes(store, changes, watch).await?)
+    }
+
+    fn can_be_watched(&self) -> bool {
+        true
+    }
+
+    async fn watch(&self) -> Result<Option<Arc<Watch>>, WatchError> {
         let settings = self.settings.clone();
-        blocking(move || Watch::start(&settings.path)).await.map(Arc::new)
+        match blocking(move || Watch::start(&settings.path)).await {
+            Ok(watch) => Ok(Some(Arc::new(watch))),
+            Err(DirectoryError::Root { .. }) => Err(WatchError::Absent),
+            Err(error) => Err(WatchError::Refused(error.to_string())),
+        }
+    }
+}
+
+impl From<DirectoryError> for SyncError {
+    fn from(error: DirectoryError) -> SyncError {
+        SyncError::new(error.to_string(), Obstacle::Folder)
     }
 }
 

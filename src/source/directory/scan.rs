@@ -10,8 +10,8 @@ use super::folder::{FileEntry, Folder, ReadFiles, is_whole};
 use super::sorting::SortedChanges;
 use super::tree::canonical;
 use super::watch::{Doubt, TRIES};
-use super::{DirectoryError, DirectorySource, FsChanges, SyncReport, Watch, blocking};
-use crate::source::{Absence, CalendarInfo, Change, ChangeBatch, Checkpoint, Evidence, Known, SyncStore};
+use super::{DirectoryError, DirectorySource, FsChanges, Watch, blocking};
+use crate::source::{Absence, CalendarInfo, Change, ChangeBatch, Checkpoint, Evidence, Known, SyncReport, SyncStore};
 use crate::time::UtcMillis;
 
 /// Objects in one batch: enough to make a commit worth its flush, few enough to hold in memory.
@@ -93,7 +93,7 @@ impl DirectorySource {
             false => store.calendars(&self.name).await?,
         };
         let known = known.into_iter().filter(|known| sorted.touched.contains(&known.href)).collect();
-        let SyncReport { calendars, changes, faults, notes, absent, unwatched } =
+        let SyncReport { calendars, changes, faults, notes, absent, unwatched, .. } =
             self.scan_folders(store, sorted, known, &scan).await?;
         report.calendars += calendars;
         report.changes += changes;

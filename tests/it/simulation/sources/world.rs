@@ -305,7 +305,7 @@ impl World {
         for (nr, (user, ..)) in SOURCES.into_iter().enumerate() {
             let Some(process) = &mut self.process else { return Ok(()) };
             let ingest = process.core.ingest.clone();
-            let outcome = process.sources[nr].sync(&*ingest).await;
+            let outcome = process.sources[nr].sync_account(&*ingest).await;
             let ended = self.disk.has_ended();
             self.figures.looks += 1;
             self.note(|| format!("looked at {user}: {outcome:?}"));

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Kind, Watcher};
-use crate::source::caldav::Obstacle;
+use crate::source::Obstacle;
 use crate::time::UtcMillis;
 
 /// After a sync of a server that failed, or one that could not read something, or a folder that could not be watched,
@@ -24,7 +23,56 @@ const SPREAD: u64 = 2_000;
 const FIRST_FOLDER_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_FOLDER_WAIT: Duration = Duration::from_secs(60);
 
-impl Watcher {
+/// How the syncs of a source went, as far as its next one depends on it.
+#[derive(Debug)]
+pub(super) struct SyncSchedule {
+    pub interval: Duration,
+    /// Syncs that failed, in a row.
+    pub failures: u32,
+    /// Syncs of everything that could not read something, in a row.
+    pub partial: u32,
+    /// Syncs in a row at which the kernel refused to watch the source.
+    pub refusals: u32,
+    /// How long the server asked to wait (Retry-After).
+    pub retry_after: Option<Duration>,
+    /// The last sync wants another one after this.
+    pub soon: Option<Duration>,
+    /// What the last sync that failed stumbled over.
+    pub obstacle: Obstacle,
+    /// Logins that were refused, in a row.
+    pub logins: u32,
+}
+
+impl SyncSchedule {
+    /// Of a source that was not synced yet and is to be so at this interval.
+    pub(super) fn new(interval: Duration) -> SyncSchedule {
+        SyncSchedule {
+            interval,
+            failures: 0,
+            partial: 0,
+            refusals: 0,
+            retry_after: None,
+            soon: None,
+            obstacle: Obstacle::Other,
+            logins: 0,
+        }
+    }
+
+    /// A sync succeeded.
+    pub(super) fn succeeded(&mut self) {
+        self.failures = 0;
+        self.logins = 0;
+        self.retry_after = None;
+    }
+
+    /// A sync failed at `obstacle`; the server asked to wait for `retry_after`.
+    pub(super) fn failed(&mut self, obstacle: Obstacle, retry_after: Option<Duration>) {
+        self.failures = self.failures.saturating_add(1);
+        self.retry_after = retry_after;
+        self.obstacle = obstacle;
+        self.logins = if obstacle == Obstacle::Login { self.logins.saturating_add(1) } else { 0 };
+    }
+
     /// How long until the next sync.
     pub(super) fn wait(&self) -> Duration {
         let first = self.interval.min(FIRST_WAIT);
@@ -41,7 +89,7 @@ impl Watcher {
             // Its first answer comes before.
             (_, None, Obstacle::Server) => LONGEST_WAIT,
             // Whether a folder is there costs little to ask, and a file system that is mounted does not tell.
-            (failures, None, _) if matches!(self.kind, Kind::Directory(_)) => {
+            (failures, None, Obstacle::Folder) => {
                 double(FIRST_FOLDER_WAIT.min(first), failures).min(LONGEST_FOLDER_WAIT)
             }
             // A sync that fails costs its server no more than one that does not.
@@ -49,11 +97,11 @@ impl Watcher {
         }
     }
 
-    /// When the next sync comes at the latest, where time is what is waited for.
-    pub(super) fn next_try(&self) -> Option<UtcMillis> {
+    /// When the next sync comes at the latest, as of `now`, where time is what is waited for.
+    pub(super) fn next_try(&self, now: UtcMillis) -> Option<UtcMillis> {
         let waits_for_time = self.failures == 0 || self.retry_after.is_some() || self.obstacle != Obstacle::Server;
         let wait = i64::try_from(self.wait().as_millis()).unwrap_or(i64::MAX);
-        waits_for_time.then(|| self.clock.now().plus(wait))
+        waits_for_time.then(|| now.plus(wait))
     }
 
     /// How long until a login is tried again that was refused: who tries too often is shut out.
@@ -62,11 +110,11 @@ impl Watcher {
         LOGIN_WAITS.get(nth).copied().unwrap_or(LAST_LOGIN_WAIT)
     }
 
-    /// What is said besides the error of a sync: what is waited for, where that is not just some time.
-    pub(super) fn waits_for(&self) -> String {
+    /// What is said at `now` besides the error of a sync: what is waited for, where that is not just some time.
+    pub(super) fn waits_for(&self, now: UtcMillis) -> String {
         match (self.obstacle, self.retry_after) {
             (Obstacle::Login, _) => {
-                let at = self.clock.now().plus(i64::try_from(self.login_wait().as_millis()).unwrap_or(i64::MAX));
+                let at = now.plus(i64::try_from(self.login_wait().as_millis()).unwrap_or(i64::MAX));
                 let at = at.timestamp().strftime("%Y-%m-%d %H:%M:%SZ");
                 format!("; it is tried again once the secret is another one, else at {at}, so as not to be shut out")
             }

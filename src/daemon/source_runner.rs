@@ -1,0 +1,335 @@
+//! One source, looked at again and again: when it says that it changed, when its time has come, when somebody asks.
+
+use std::collections::HashSet;
+use std::future::Future;
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::sync_schedule::{SyncSchedule, spread};
+use crate::clock::Clock;
+use crate::config::{Config, SourceConfig};
+use crate::http::Hosts;
+use crate::ingest::Ingest;
+use crate::ledger::SourceSync;
+use crate::log_limit::{LogLimit, Logged};
+use crate::source::{FsChanges, Source, SyncError, SyncReport, SyncSource as _, Watch, WatchError};
+use crate::time::UtcMillis;
+
+/// That all is well is written into the ledger no more often than this, milliseconds.
+const REPORT: i64 = 60_000;
+/// Lines an hour that the log has about faults of one source.
+const FAULT_LINES: u32 = 20;
+/// How often it is told that a source cannot be read for the same cause, milliseconds.
+const TELL_EVERY: i64 = 60 * 60_000;
+
+/// A source and how its syncs went.
+#[derive(Debug)]
+pub struct SourceRunner {
+    name: String,
+    source: Source,
+    clock: Clock,
+    schedule: SyncSchedule,
+    /// What the last sync said, when it failed.
+    error: Option<String>,
+    /// The failure that was told last, without its numbers, and when.
+    told: Option<(String, UtcMillis)>,
+    /// Why the source is not watched, though it can be read.
+    refusal: Option<String>,
+    /// What could not be read when it was last synced.
+    faults: Vec<String>,
+    /// For faults.
+    log_limit: LogLimit,
+    /// Calendars that were not found and are kept.
+    absent: usize,
+    /// What was said of links that are not followed.
+    links: HashSet<String>,
+    reported: Option<UtcMillis>,
+}
+
+/// What made a source be synced.
+enum Cause {
+    FsChanges(FsChanges),
+    Time,
+}
+
+impl SourceRunner {
+    /// # Errors
+    /// When the settings cannot work: a URL that is none.
+    pub fn new(source: &SourceConfig, config: &Config, clock: &Clock, hosts: &Hosts) -> anyhow::Result<SourceRunner> {
+        let mut source = source.clone();
+        source.zone = source.zone.or_else(|| config.defaults.zone.clone());
+        Ok(SourceRunner {
+            source: Source::open(&source, &config.limits, clock, hosts)?,
+            schedule: SyncSchedule::new(source.kind.interval()),
+            name: source.name,
+            clock: clock.clone(),
+            error: None,
+            told: None,
+            refusal: None,
+            faults: Vec::new(),
+            log_limit: LogLimit::new(FAULT_LINES),
+            absent: 0,
+            links: HashSet::new(),
+            reported: None,
+        })
+    }
+
+    /// Syncs until `stop` resolves. `first` is called once the first sync is over, however it went.
+    pub async fn run(
+        mut self,
+        ingest: Arc<Ingest>,
+        sync_now: Arc<Notify>,
+        stop: impl Future<Output = ()>,
+        first: impl FnOnce(),
+    ) {
+        let mut stop = std::pin::pin!(stop);
+        let mut watch = None;
+        let again = sync_now.notified();
+        let mut again = std::pin::pin!(again);
+        again.as_mut().enable();
+        // The sync that misses nothing comes in its time, however much is touched meanwhile.
+        let mut next = tokio::select! {
+            next = self.watch_and_sync(&ingest, &mut watch) => next,
+            () = &mut stop => return first(),
+        };
+        first();
+        loop {
+            let cause = tokio::select! {
+                () = &mut stop => return,
+                changes = changes(watch.as_ref()) => Cause::FsChanges(changes),
+                () = self.is_due(next) => Cause::Time,
+                () = again.as_mut() => Cause::Time,
+            };
+            again.set(sync_now.notified());
+            again.as_mut().enable();
+            let folders = matches!(&cause, Cause::FsChanges(changes) if changes.everything);
+            let anew = folders
+                || tokio::select! {
+                    watch_is_stale = self.watch_is_stale(watch.as_ref()) => watch_is_stale,
+                    () = &mut stop => return,
+                };
+            match cause {
+                _ if anew => tokio::select! {
+                    soonest = self.watch_and_sync(&ingest, &mut watch) => next = soonest,
+                    () = &mut stop => return,
+                },
+                // A sync of files is short and is not broken off; one at a server may be waiting for it.
+                Cause::FsChanges(changes) => {
+                    if !self.sync_changes(&ingest, changes, watch.as_ref()).await || self.absent > 0 {
+                        next = next.min(Instant::now() + self.schedule.wait());
+                    }
+                }
+                Cause::Time => tokio::select! {
+                    _ = self.sync_all(&ingest, watch.as_ref()) => next = Instant::now() + self.schedule.wait(),
+                    () = &mut stop => return,
+                },
+            }
+        }
+    }
+
+    /// Whether `watch` may see nothing of what is there: its folder is gone or was replaced, or there is none.
+    async fn watch_is_stale(&self, watch: Option<&Arc<Watch>>) -> bool {
+        let is_stale = async || match watch {
+            Some(watch) => watch.is_stale().await,
+            None => true,
+        };
+        self.source.can_be_watched() && (self.schedule.failures > 0 || is_stale().await)
+    }
+
+    /// Watches anew, then syncs everything: a folder that came, or was replaced, may have got its files before it
+    /// was watched. Returns when to sync next.
+    async fn watch_and_sync(&mut self, ingest: &Ingest, watch: &mut Option<Arc<Watch>>) -> Instant {
+        // What both watch would count twice against the kernel's limit.
+        *watch = None;
+        match self.source.watch().await {
+            Ok(started) => *watch = started,
+            // Where the folder is not there, the sync says so.
+            Err(WatchError::Absent) => {}
+            Err(WatchError::Refused(reason)) => self.note_refusal(Some(reason)),
+        }
+        self.sync_all(ingest, watch.as_ref()).await;
+        let is_read = self.schedule.failures == 0 && self.refusal.is_none();
+        if watch.is_none() && is_read && self.source.can_be_watched() {
+            // A folder that came between the two has to be looked at once it is watched.
+            return Instant::now();
+        }
+        Instant::now() + self.schedule.wait()
+    }
+
+    /// Notes whether the kernel refuses to watch the folder, or some of it.
+    fn note_refusal(&mut self, refusal: Option<String>) {
+        if let Some(refusal) = refusal.as_ref().filter(|_| self.refusal != refusal) {
+            tracing::warn!(source.name = self.name, source.error = %refusal, "the folder is not watched");
+        }
+        self.schedule.refusals = if refusal.is_some() { self.schedule.refusals.saturating_add(1) } else { 0 };
+        self.refusal = refusal;
+    }
+
+    /// Resolves at `next`, or sooner when what the last sync stumbled over may be out of the way.
+    async fn is_due(&self, next: Instant) {
+        let clear = async {
+            match self.schedule.failures {
+                0 => std::future::pending().await,
+                _ => self.source.worth_a_try(self.schedule.obstacle, spread(&self.name)).await,
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep_until(next) => {}
+            () = clear => {}
+        }
+    }
+
+    /// Syncs everything; false when something of it could not be read.
+    pub async fn sync(&mut self, ingest: &Ingest) -> bool {
+        self.sync_all(ingest, None).await
+    }
+
+    /// Syncs everything, and has what it finds watched.
+    async fn sync_all(&mut self, ingest: &Ingest, watch: Option<&Arc<Watch>>) -> bool {
+        let at = self.clock.now();
+        self.schedule.soon = None;
+        let outcome = self.source.sync(ingest, watch).await;
+        let mut refusal = None;
+        if let Ok(report) = &outcome {
+            refusal = Some(report.unwatched.clone()).filter(|_| watch.is_some());
+            self.absent = report.absent;
+            self.schedule.soon = report.again_in;
+        }
+        let is_well = self.note(ingest, at, outcome, None).await;
+        if let Some(refusal) = refusal {
+            self.note_refusal(refusal);
+        }
+        is_well
+    }
+
+    /// Syncs what changed; false when something of that could not be read.
+    async fn sync_changes(&mut self, ingest: &Ingest, changes: FsChanges, watch: Option<&Arc<Watch>>) -> bool {
+        let Some(watch) = watch else { return true };
+        let at = self.clock.now();
+        let others = self.faults.iter().filter(|fault| !changes.concerns(fault)).cloned().collect();
+        let outcome = self.source.sync_changes(ingest, changes, watch).await;
+        let mut refusal = None;
+        if let Ok(report) = &outcome {
+            refusal.clone_from(&report.unwatched);
+            self.absent = self.absent.max(report.absent);
+        }
+        let is_well = self.note(ingest, at, outcome, Some(others)).await;
+        if refusal.is_some() {
+            self.note_refusal(refusal);
+            return false;
+        }
+        is_well
+    }
+
+    /// Tells once of each link that is not followed.
+    fn note_links(&mut self, notes: Vec<String>) {
+        for note in notes {
+            if !self.links.contains(&note) {
+                tracing::warn!(source.name = self.name, "{note}");
+                self.links.insert(note);
+            }
+        }
+    }
+
+    /// Logs how a sync went, and writes it into the ledger where that is news. `others` are the faults of what it did
+    /// not sync; none after a sync of everything. False when something could not be read.
+    async fn note(
+        &mut self,
+        ingest: &Ingest,
+        at: UtcMillis,
+        outcome: Result<SyncReport, SyncError>,
+        others: Option<Vec<String>>,
+    ) -> bool {
+        let is_of_everything = others.is_none();
+        let is_well = outcome.as_ref().is_ok_and(|report| report.faults.is_empty());
+        let error = match outcome {
+            Ok(report) => self.note_report(at, report, others),
+            Err(error) => Some(self.note_failure(at, error)),
+        };
+        let due = self.reported.is_none_or(|last| at.0.saturating_sub(last.0) >= REPORT || at < last);
+        let tried = error.is_some() && is_of_everything;
+        if due || tried || error != self.error {
+            let next_try = error.as_ref().and_then(|_| self.schedule.next_try(self.clock.now()));
+            let sync = SourceSync { at, error: error.clone(), next_try };
+            ingest.record_source_sync(&self.name, self.source.kind(), sync).await;
+            self.reported = Some(at);
+        }
+        self.error = error;
+        is_well
+    }
+
+    /// Notes a sync that succeeded. Returns what of the source cannot be read.
+    fn note_report(&mut self, at: UtcMillis, report: SyncReport, others: Option<Vec<String>>) -> Option<String> {
+        let SyncReport { calendars, changes, faults: found, notes, .. } = report;
+        self.note_links(notes);
+        if self.schedule.failures > 0 {
+            tracing::info!(source.name = self.name, "the source can be read again");
+        }
+        self.schedule.succeeded();
+        self.log_faults(at, &found);
+        // What is absent is looked for again soon: it may be back without being told.
+        let settled = found.is_empty() && self.absent == 0;
+        self.schedule.partial = match &others {
+            None if settled => 0,
+            None => self.schedule.partial.saturating_add(1),
+            Some(_) if settled => self.schedule.partial,
+            Some(_) => 1,
+        };
+        let mut faults = others.unwrap_or_default();
+        faults.retain(|fault| !found.contains(fault));
+        faults.extend(found);
+        self.faults = faults;
+        if changes > 0 || self.reported.is_none() {
+            tracing::info!(source.name = self.name, calendars, changes, "sync finished");
+        }
+        self.faults.first().cloned()
+    }
+
+    /// Logs those of `found` that are new: a fault that lasts is told once.
+    fn log_faults(&mut self, at: UtcMillis, found: &[String]) {
+        for fault in found.iter().filter(|fault| !self.faults.contains(fault)) {
+            let logged = self.log_limit.line(at);
+            if logged != Logged::No {
+                tracing::warn!(source.name = self.name, "{fault}");
+            }
+            if logged == Logged::Last {
+                tracing::warn!(source.name = self.name, "further faults of this source are not logged for an hour");
+            }
+        }
+    }
+
+    /// Notes a sync that failed. Returns why, and what is waited for.
+    fn note_failure(&mut self, at: UtcMillis, error: SyncError) -> String {
+        self.schedule.failed(error.obstacle, error.retry_after);
+        let error = format!("{}{}", error.reason, self.schedule.waits_for(self.clock.now()));
+        if self.is_to_be_told(&error, at) {
+            tracing::warn!(source.name = self.name, source.error = %error, "the source cannot be read; what is known of it rings on");
+        }
+        error
+    }
+
+    /// Whether it is to be told at `at` that the source cannot be read because of `error`: when that begins, when the
+    /// cause is another one, whatever numbers it names, and once an hour.
+    fn is_to_be_told(&mut self, error: &str, at: UtcMillis) -> bool {
+        let cause: String = error.chars().filter(|c| !c.is_ascii_digit()).collect();
+        let is_known = self.schedule.failures > 1
+            && self
+                .told
+                .as_ref()
+                .is_some_and(|(told, last)| *told == cause && (0..TELL_EVERY).contains(&at.0.saturating_sub(last.0)));
+        if !is_known {
+            self.told = Some((cause, at));
+        }
+        !is_known
+    }
+}
+
+/// What the watch saw; never, where nothing is watched.
+async fn changes(watch: Option<&Arc<Watch>>) -> FsChanges {
+    match watch {
+        Some(watch) => watch.changes().await,
+        None => std::future::pending().await,
+    }
+}
