@@ -36,6 +36,7 @@ pub mod config;
 pub mod daemon;
 pub mod delivery;
 pub mod firing;
+pub mod http;
 pub mod ingest;
 pub mod ledger;
 pub mod log_limit;

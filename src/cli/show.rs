@@ -162,7 +162,7 @@ fn print_text(seen: &Seen, args: &Args, now: UtcMillis, context: &mut Context) -
         ("uid", args.uid.clone()),
         ("calendar", format!("{} of {}", calendar.name, calendar.user)),
         ("object", format!("{}:{} {}", calendar.source, calendar.href, object.href)),
-        ("last modified", written_or_dash(object.last_modified)),
+        ("modified", written_or_dash(object.last_modified)),
     ];
     fields.extend(faults(object).into_iter().map(|fault| ("fault", fault)));
     context.printer.fields(&fields)?;

@@ -275,7 +275,7 @@ fn read_limits(section: Section<'_>) -> LimitsConfig {
     let keys = LimitKeys { section };
     let limits = LimitsConfig {
         objects: read_object_limits(&keys, standard.objects),
-        answers: read_answers_limits(&keys, standard.answers),
+        responses: read_response_limits(&keys, standard.responses),
         max_name: keys.count("max_name", standard.max_name),
         max_own_addresses: keys.count("max_own_addresses", standard.max_own_addresses),
         max_text: keys.octets("max_text", standard.max_text),
@@ -307,7 +307,7 @@ fn read_object_limits(keys: &LimitKeys<'_>, objects: ObjectLimits) -> ObjectLimi
     }
 }
 
-fn read_answers_limits(keys: &LimitKeys<'_>, answers: ResponseLimits) -> ResponseLimits {
+fn read_response_limits(keys: &LimitKeys<'_>, responses: ResponseLimits) -> ResponseLimits {
     ResponseLimits {
         max_response_size: keys.octets("max_response_size", responses.max_response_size),
         max_listing_size: keys.octets("max_listing_size", responses.max_listing_size),

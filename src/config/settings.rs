@@ -286,3 +286,13 @@ pub enum Credentials {
     Basic { username: String, password: SecretRef },
     Bearer { token: SecretRef },
 }
+
+impl Credentials {
+    /// The name to log in with.
+    pub fn username(&self) -> Option<String> {
+        match self {
+            Credentials::Basic { username, .. } => Some(username.clone()),
+            Credentials::None | Credentials::Bearer { .. } => None,
+        }
+    }
+}

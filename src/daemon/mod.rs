@@ -20,9 +20,10 @@ use crate::delivery::sink::SinkContext;
 use crate::delivery::sink::registry::Sink;
 use crate::delivery::worker::DeliveryWorker;
 use crate::firing::{Bell, Renderer, Tick, WallTimer, Wheel};
+use crate::http::Hosts;
 use crate::ingest::{Ingest, Planner};
 use crate::ledger::{FireStats, Ledger, LedgerError, LogOnce};
-use crate::source::caldav::Hosts;
+
 use crate::time::UtcMillis;
 
 mod history;
@@ -110,7 +111,7 @@ impl Core {
 struct Stages {
     ledger: Ledger,
     ingest: Arc<Ingest>,
-    watchers: Vec<Watcher>,
+    runners: Vec<SourceRunner>,
     wheel: Wheel<Renderer>,
     workers: Vec<Arc<DeliveryWorker>>,
     bell: Bell,

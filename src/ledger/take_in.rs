@@ -78,8 +78,8 @@ const CALENDAR: &str = "INSERT INTO calendars
     default_all_day = excluded.default_all_day, absent_since = NULL, missing_since = NULL
     RETURNING id";
 // A sync that lies ahead of now was dated by a clock that has been set back since.
-const ADVANCE: &str = "UPDATE calendars SET ctag = ?1, sync_token = ?2,
-    last_synced_at = iif(last_synced_at > ?4, ?3, max(last_synced_at, ?3)) WHERE id = ?5";
+const ADVANCE: &str = "UPDATE calendars SET sync_state = ?1,
+    last_synced_at = iif(last_synced_at > ?3, ?2, max(last_synced_at, ?2)) WHERE id = ?4";
 const OBJECTS: &str = "INSERT INTO objects (id, calendar, href, etag, revision, last_modified, faults, unread_since, count_cache, zones, text) VALUES";
 const OR_CHANGED: &str = "ON CONFLICT (id) DO UPDATE SET etag = excluded.etag, revision = excluded.revision,
     last_modified = excluded.last_modified, faults = excluded.faults, unread_since = excluded.unread_since, count_cache = excluded.count_cache, zones = excluded.zones,

@@ -45,7 +45,7 @@ fn head(report: &Report, at: UtcMillis) -> Vec<(&'static str, String)> {
         fields.push(("calendar", format!("{} of {}", object.calendar_name, object.user_id)));
         fields.push(("object", format!("{}:{} {}", object.source, object.calendar_href, object.href)));
         fields.push(("etag", format!("{}, content number {}", object.etag, object.revision)));
-        fields.push(("last modified", object.last_modified.clone().unwrap_or_else(|| "-".to_owned())));
+        fields.push(("modified", object.last_modified.clone().unwrap_or_else(|| "-".to_owned())));
         fields.push(("first seen", object.first_seen.clone()));
         fields.push(("last synced", object.last_synced_at.clone()));
         fields.push(("armed for", object.next_due.clone().unwrap_or_else(|| "nothing".to_owned())));

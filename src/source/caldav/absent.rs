@@ -2,11 +2,10 @@
 //! address, and what is not found there either is absent, which is not believed at once.
 
 use super::account::{Account, Listing};
-use super::account_sync::MAX_FAILING;
 use super::error::CaldavError;
 use super::requests::discovery;
-use super::{CaldavSource, href};
-use crate::source::{Absence, Evidence, Known, SyncReport, SyncStore};
+use super::{CaldavSource, MAX_FAILING, href};
+use crate::source::contract::{Absence, Evidence, Known, SyncReport, SyncStore};
 use crate::time::UtcMillis;
 
 /// Milliseconds after which a calendar that was not found is asked for again by its own address.

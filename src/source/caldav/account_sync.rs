@@ -8,18 +8,14 @@ use super::calendar_sync::{CalendarReport, CalendarSync};
 use super::error::CaldavError;
 use super::requests::find_calendars::ListedCalendar;
 use super::sync_state::{ServerTime, SyncPlan, SyncState, plan_sync};
-use super::{CaldavSource, CalendarMemory, href};
-use crate::source::{CalendarInfo, Evidence, Known, SyncReport, SyncStore};
+use super::{CaldavSource, CalendarMemory, MAX_FAILING, href};
+use crate::source::contract::{CalendarInfo, Evidence, Known, SyncReport, SyncStore};
 use crate::time::UtcMillis;
 
 /// Change reports that a server may refuse one after the other before it is asked for none until the next discovery.
 const MAX_REFUSALS: u32 = 2;
 /// Syncs that a new calendar waits for properties that its server cannot give.
 const MAX_WAITS: u32 = 3;
-
-/// Calendars that may fail one after the other as where their server is down or overloaded, before a sync asks no more
-/// of it.
-pub const MAX_FAILING: usize = 3;
 
 /// Times that the DAV:creationdate of a calendar may change before it means nothing.
 const MAX_CREATED: u32 = 3;

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use reqwest::Url;
 
-use super::compare::Hints;
 use super::dav_client::DavClient;
 use super::error::CaldavError;
 use super::fetch::{CHUNK, Fetched, Fetcher, is_same_etag};
@@ -19,7 +18,7 @@ use super::requests::find_calendars::ListedCalendar;
 use super::requests::list_etags::Member;
 use super::sync_state::{Compared, ServerTime, SyncPlan, SyncState, has_moved, is_another};
 use crate::clock::Clock;
-use crate::source::{CalendarInfo, Change, ChangeBatch, Checkpoint, SyncStore, Taken};
+use crate::source::contract::{CalendarInfo, Change, ChangeBatch, Checkpoint, SyncStore, Taken};
 use crate::time::UtcMillis;
 
 /// Changes in one batch.
@@ -108,6 +107,18 @@ pub struct News {
     pub there: HashSet<String>,
     /// That list is whole.
     pub is_whole: bool,
+}
+
+/// What is known of a calendar before it is compared.
+#[derive(Debug, Default)]
+pub struct Hints {
+    /// What a report named: to be fetched whatever its entity tag says.
+    pub suspects: Vec<Member>,
+    /// Since when syncs have found many objects no longer listed.
+    pub vanished: Option<UtcMillis>,
+    /// Its version is another one than before, and no report has said why: something has changed, whatever the entity
+    /// tags say.
+    pub moved: bool,
 }
 
 /// Milliseconds until the next sync after so many that found a version of the present second. A server whose version is

@@ -4,32 +4,20 @@
 
 use std::collections::HashSet;
 
-use super::calendar_sync::{CalendarReport, CalendarSync, News, Unsettled};
+use super::calendar_sync::{CalendarReport, CalendarSync, Hints, News, Unsettled};
 use super::error::CaldavError;
 use super::fetch::{CHUNK, Fetcher};
 use super::href;
 use super::kept::Kept;
 use super::requests::list_etags::{self, Member, MemberList};
 use super::sync_state::compare_every;
-use crate::source::SyncStore;
+use crate::source::contract::SyncStore;
 use crate::time::UtcMillis;
 
 /// Objects that may vanish at once from a listing, and be half of it or more, without being looked for a second time.
 const FEW: usize = 10;
 /// Milliseconds between the two syncs that find many objects gone.
 const SECOND_SYNC: i64 = 30_000;
-
-/// What is known of a calendar before it is compared.
-#[derive(Debug, Default)]
-pub(super) struct Hints {
-    /// What a report named: to be fetched whatever its entity tag says.
-    pub suspects: Vec<Member>,
-    /// Since when syncs have found many objects no longer listed.
-    pub vanished: Option<UtcMillis>,
-    /// Its version is another one than before, and no report has said why: something has changed, whatever the entity
-    /// tags say.
-    pub moved: bool,
-}
 
 impl<I: SyncStore> CalendarSync<'_, I> {
     /// The whole calendar compared with `kept`.

@@ -231,7 +231,8 @@ impl DavClient {
     /// another one for another attempt.
     ///
     /// # Errors
-    /// Those of [`DavClient::send`]; what [`DavClient::refusal`] makes of any other response than 207; [`CaldavError::Xml`].
+    /// Those of [`DavClient::send`]; what [`DavClient::refusal`] makes of any other response than 207;
+    /// [`CaldavError::Xml`].
     pub async fn multistatus<C: Collect>(
         &self,
         request: HttpRequest,

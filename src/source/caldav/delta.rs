@@ -8,7 +8,7 @@ use super::kept::Kept;
 use super::requests::list_etags::Member;
 use super::requests::sync_collection;
 use super::sync_state::{SyncState, is_suspicious};
-use crate::source::SyncStore;
+use crate::source::contract::SyncStore;
 
 /// What a change report said.
 #[derive(Debug)]

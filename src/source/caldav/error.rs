@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::source::StoreError;
+use crate::source::contract::StoreError;
 
 use super::xml::XmlError;
 

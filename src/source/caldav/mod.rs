@@ -5,14 +5,15 @@
 //! cannot tell them or cannot be believed, for a list of all objects and their entity tags; then for the objects
 //! themselves.
 //!
-//! * [`dav_client`] sends requests by HTTP; [`message`] is what WebDAV adds to it; [`body`], [`multistatus`] and [`xml`]
-//!   read a response while it comes in; [`requests`] is what is asked and what is collected from the response, one file
-//!   a request; [`href`] compares what responses point to.
+//! * [`dav_client`] sends requests by HTTP, [`message`] is what WebDAV adds to it, and [`body`], [`multistatus`] and
+//!   [`xml`] read a response while it comes in; [`requests`] is what is asked and what is collected from the response,
+//!   one file a request; [`href`] compares what responses point to.
 //! * [`account`] finds the calendars, [`whose`] sees to it that they stay those of one account; [`account_sync`] goes
-//!   through them, [`absent`] through those that are not listed; [`sync_state`] decides what to do with one;
-//!   [`calendar_sync`] does it: [`delta`] asks what changed, [`compare`] compares the whole, [`kept`] is what the ledger
-//!   has; [`fetch`] gets objects, [`owed`] are those that did not come, [`recheck`] those whose entity tag is not
-//!   enough.
+//!   through them, [`absent`] through those that are not listed; [`sync_state`] decides what to do with one, and
+//!   [`calendar_sync`] does it: [`delta`] asks what changed, [`compare`] compares the whole, [`kept`] is what the
+//!   ledger has; [`fetch`] gets objects, [`owed`] are those that did not come, [`recheck`] those whose entity tag is
+//!   not enough.
+//! * [`check`] logs in and says what is there, which is [`checked`].
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,7 +21,9 @@ use std::time::Duration;
 
 use reqwest::Url;
 
-use super::{CalendarInfo, DefaultAlarmTexts, Known, Obstacle, SyncError, SyncReport, SyncSource, SyncStore, Watch};
+use super::contract::{CalendarInfo, DefaultAlarmTexts, Known, Obstacle, SyncError, SyncReport, SyncStore};
+use super::directory::watch::Watch;
+use super::sync_source::SyncSource;
 use crate::clock::Clock;
 use crate::config::{CaldavSettings, LimitsConfig, OwnDomains, ResponseLimits, SourceConfig};
 use crate::http::{Hosts, HttpTransport};
@@ -32,6 +35,7 @@ mod account_sync;
 mod addresses;
 mod body;
 mod calendar_sync;
+mod check;
 mod checked;
 mod compare;
 mod dav_client;
@@ -58,6 +62,10 @@ use addresses::{OwnAddresses, Wanted};
 use calendar_sync::Unsettled;
 use dav_client::DavClient;
 use requests::find_calendars::{ListedCalendar, Property};
+
+/// Calendars that may fail one after the other as where their server is down or overloaded, before a sync asks no more
+/// of it.
+const MAX_FAILING: usize = 3;
 
 /// The account of one user on a CalDAV server.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use serde::{Deserialize, Serialize};
 
 use super::requests::find_calendars::ListedCalendar;
-use crate::source::Checkpoint;
+use crate::source::contract::Checkpoint;
 use crate::time::UtcMillis;
 
 /// Milliseconds after which a calendar is compared as a whole, although its server tells what changed: some servers
@@ -272,7 +272,7 @@ mod tests {
         COMPARE_AT_LAST, COMPARE_EVERY, CONFIRMED, Compared, ListedCalendar, SETTLED, ServerTime, SyncPlan, SyncState,
         compare_every, is_suspicious,
     };
-    use crate::source::Checkpoint;
+    use crate::source::contract::Checkpoint;
     use crate::time::UtcMillis;
 
     const NOW: UtcMillis = UtcMillis(1_795_382_222_500);

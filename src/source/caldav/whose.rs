@@ -2,7 +2,7 @@
 
 use super::account::{Account, Listing};
 use super::{CaldavError, CaldavSource};
-use crate::source::{Evidence, SyncStore};
+use crate::source::contract::{Evidence, SyncStore};
 use crate::time::UtcMillis;
 
 /// Milliseconds after which the account is looked for anew: homes come and go, addresses change.

@@ -8,7 +8,7 @@ use super::requests::find_calendars::ListedCalendar;
 use super::requests::zone;
 use super::sync_state::{SyncState, compare_every};
 use super::{CaldavError, CaldavSource, href};
-use crate::source::Known;
+use crate::source::contract::Known;
 use crate::time::UtcMillis;
 
 /// Milliseconds after which a calendar that has no zone is asked for it again: not every server marks that it has one

@@ -8,7 +8,7 @@ use rustix::fs::FileType;
 
 use super::name;
 use super::open_folder::{OpenFolder, is_gone};
-use crate::source::Change;
+use crate::source::contract::Change;
 use crate::time::UtcMillis;
 
 /// A folder that is a calendar.

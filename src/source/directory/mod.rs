@@ -11,11 +11,14 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{CalendarInfo, Obstacle, StoreError, SyncError, SyncReport, SyncSource, SyncStore, WatchError};
+use super::contract::{CalendarInfo, SyncError, SyncReport, SyncStore, WatchError};
+use super::sync_source::SyncSource;
 use crate::clock::Clock;
 use crate::config::{Layout, SourceConfig};
 use crate::time::UtcMillis;
 
+mod blocking;
+mod error;
 mod folder;
 mod links;
 mod mounts;
@@ -26,32 +29,12 @@ mod scan;
 mod settings;
 mod sorting;
 mod tree;
-mod watch;
+pub(super) mod watch;
 
+use blocking::blocking;
+pub use error::DirectoryError;
 use settings::Settings;
 pub use watch::{FsChanges, Watch};
-
-/// What can be wrong with a watched folder.
-#[derive(Debug, thiserror::Error)]
-pub enum DirectoryError {
-    /// The folder itself.
-    #[error(
-        "the folder {path} cannot be read ({reason}): mend that, or take it out of the configuration; its alarms ring on as they are known"
-    )]
-    Root { path: String, reason: String },
-    /// It is empty, and lies on another file system than before.
-    #[error(
-        "the folder {path} is empty and on another file system than before, as where one is not mounted: mount it; its alarms ring on as they are known (where it is meant to be empty, put a file into it, and they end after a day)"
-    )]
-    Unmounted { path: String },
-    /// The kernel does not watch it.
-    #[error(
-        "the folder {path} cannot be watched ({reason}): changes are found only every rescan_interval; raising fs.inotify.max_user_watches (or max_user_instances) may help"
-    )]
-    Watch { path: String, reason: String },
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
 
 /// A watched folder.
 #[derive(Debug)]
@@ -69,7 +52,7 @@ pub fn calendar_in(
     path: &Path,
     max_size: usize,
 ) -> Option<CalendarInfo> {
-    let root = tree::canonical(root).ok()?;
+    let root = open_folder::canonical(root).ok()?;
     let settings = Settings::new(source, (&root, layout), &source.login, max_size);
     let (folder, _) = settings.tree(root, None, UtcMillis(0)).at(path)?;
     settings.seen(&folder)
@@ -119,20 +102,5 @@ impl SyncSource for DirectorySource {
             Err(DirectoryError::Root { .. }) => Err(WatchError::Absent),
             Err(error) => Err(WatchError::Refused(error.to_string())),
         }
-    }
-}
-
-impl From<DirectoryError> for SyncError {
-    fn from(error: DirectoryError) -> SyncError {
-        SyncError::new(error.to_string(), Obstacle::Folder)
-    }
-}
-
-/// Runs file work where it may block.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(value) => value,
-        // The closure neither panics nor is it cancelled.
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
 }

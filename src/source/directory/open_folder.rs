@@ -2,19 +2,30 @@
 //! only regular files are read, without waiting.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
+use super::error::DirectoryError;
 use crate::access::{self, Need};
 use crate::time::UtcMillis;
+
+/// The watched folder's real path.
+pub(super) fn canonical(path: &Path) -> Result<PathBuf, DirectoryError> {
+    let fail = |reason: String| DirectoryError::Root { path: path.display().to_string(), reason };
+    let real = fs::canonicalize(path).map_err(|error| fail(access::told(&error, path, Need::List, false)))?;
+    if !real.is_dir() {
+        return Err(fail("it is no folder".to_owned()));
+    }
+    Ok(real)
+}
 
 /// A folder that is open.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::name;
 use super::open_folder::OpenFolder;
-use crate::source::Known;
+use crate::source::contract::Known;
 use crate::time::UtcMillis;
 
 const RADICALE: &str = ".Radicale.props";

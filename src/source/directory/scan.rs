@@ -6,12 +6,16 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::DirectorySource;
+use super::blocking::blocking;
+use super::error::DirectoryError;
 use super::folder::{FileEntry, Folder, ReadFiles, is_whole};
+use super::open_folder::canonical;
 use super::sorting::SortedChanges;
-use super::tree::canonical;
-use super::watch::{Doubt, TRIES};
-use super::{DirectoryError, DirectorySource, FsChanges, Watch, blocking};
-use crate::source::{Absence, CalendarInfo, Change, ChangeBatch, Checkpoint, Evidence, Known, SyncReport, SyncStore};
+use super::watch::{Doubt, FsChanges, TRIES, Watch};
+use crate::source::contract::{
+    Absence, CalendarInfo, Change, ChangeBatch, Checkpoint, Evidence, Known, SyncReport, SyncStore,
+};
 use crate::time::UtcMillis;
 
 /// Objects in one batch: enough to make a commit worth its flush, few enough to hold in memory.

@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::Watch;
 use super::folder::Folder;
 use super::links::Links;
 use super::properties::FolderMemory;
 use super::tree::Tree;
+use super::watch::Watch;
 use crate::config::{Layout, ONE_USER, SourceConfig, SourceKind};
-use crate::source::{CalendarInfo, DefaultAlarmTexts};
+use crate::source::contract::{CalendarInfo, DefaultAlarmTexts};
 use crate::time::UtcMillis;
 
 /// What the blocking parts need to know.

@@ -6,13 +6,13 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::error::DirectoryError;
 use super::folder::{FileEntry, Folder, holds, is_object};
-use super::open_folder::is_gone;
+use super::open_folder::{canonical, is_gone};
 use super::properties::is_properties;
 use super::settings::Settings;
-use super::tree::{Folders, Tree, canonical};
-use super::watch::{Doubt, TRIES};
-use super::{DirectoryError, FsChanges, Watch};
+use super::tree::{Folders, Tree};
+use super::watch::{Doubt, FsChanges, TRIES, Watch};
 use crate::time::UtcMillis;
 
 /// What is to be looked at.

@@ -9,12 +9,13 @@ use std::sync::Arc;
 
 use rustix::fs::FileType;
 
+use super::error::DirectoryError;
 use super::folder::{Folder, hidden, is_object};
 use super::links::Links;
 use super::name;
 use super::open_folder::{OpenFolder, is_gone};
 use super::properties::{FolderMemory, StatedProperties, makes_calendar, settle};
-use super::{DirectoryError, Watch};
+use super::watch::Watch;
 use crate::access::{self, Need};
 use crate::config::Layout;
 use crate::time::UtcMillis;
@@ -34,16 +35,6 @@ pub(super) struct Folders {
     pub notes: Vec<String>,
     /// Why the kernel does not watch some of it.
     pub unwatched: Option<String>,
-}
-
-/// The watched folder's real path.
-pub(super) fn canonical(path: &Path) -> Result<PathBuf, DirectoryError> {
-    let fail = |reason: String| DirectoryError::Root { path: path.display().to_string(), reason };
-    let real = fs::canonicalize(path).map_err(|error| fail(access::told(&error, path, Need::List, false)))?;
-    if !real.is_dir() {
-        return Err(fail("it is no folder".to_owned()));
-    }
-    Ok(real)
 }
 
 /// The watched folder, and what of it are calendars.

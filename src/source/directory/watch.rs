@@ -21,11 +21,11 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::DirectoryError;
+use super::error::DirectoryError;
 use super::folder::hidden;
 use super::mounts::Mounts;
+use super::open_folder::canonical;
 use super::properties::is_properties;
-use super::tree::canonical;
 
 /// More touched files than this are looked at by reading everything.
 const MOST: usize = 10_000;
@@ -195,7 +195,7 @@ impl Watch {
     /// Whether another folder is there now than the one that is watched.
     pub async fn is_stale(&self) -> bool {
         let path = self.path.clone();
-        self.reading.is_finished() || super::blocking(move || number(&path)).await != self.folder
+        self.reading.is_finished() || super::blocking::blocking(move || number(&path)).await != self.folder
     }
 
     /// Waits until something is touched, and takes what was. Dropping the future loses nothing.
@@ -289,7 +289,7 @@ impl Shared {
         while mounts.changed().await {
             let places: Vec<(PathBuf, Number)> =
                 self.lock().places.iter().map(|(path, place)| (path.clone(), *place)).collect();
-            let moved = super::blocking(move || {
+            let moved = super::blocking::blocking(move || {
                 let is_another = |(path, place): &(PathBuf, Number)| number(path).is_some_and(|now| now != *place);
                 places.into_iter().filter(is_another).map(|(path, _)| path).collect::<Vec<_>>()
             });

@@ -7,10 +7,10 @@ use reqwest::Url;
 use super::propfind;
 use crate::config::ResponseLimits;
 use crate::http::HttpRequest;
-use crate::source::DefaultAlarmTexts;
 use crate::source::caldav::href;
 use crate::source::caldav::multistatus::{Collect, Response};
 use crate::source::caldav::xml::{Element, Namespace, XmlError};
+use crate::source::contract::DefaultAlarmTexts;
 
 const BODY: &str = r#"<?xml version="1.0" encoding="utf-8"?>
 <D:propfind xmlns:D="DAV:" xmlns:C="urn:ietf:params:xml:ns:caldav" xmlns:S="http://calendarserver.org/ns/" xmlns:A="http://apple.com/ns/ical/"><D:prop><D:resourcetype/><D:displayname/><S:getctag/><D:sync-token/><D:resource-id/><D:creationdate/><D:owner/><D:current-user-privilege-set/><C:supported-calendar-component-set/><C:calendar-timezone-id/><C:calendar-timezone/><C:default-alarm-vevent-datetime/><C:default-alarm-vevent-date/><A:calendar-color/></D:prop></D:propfind>"#;

@@ -1,0 +1,31 @@
+//! What can go wrong with a watched folder, said so that an admin can act on it.
+
+use crate::source::contract::{Obstacle, StoreError, SyncError};
+
+/// What can be wrong with a watched folder.
+#[derive(Debug, thiserror::Error)]
+pub enum DirectoryError {
+    /// The folder itself.
+    #[error(
+        "the folder {path} cannot be read ({reason}): mend that, or take it out of the configuration; its alarms ring on as they are known"
+    )]
+    Root { path: String, reason: String },
+    /// It is empty, and lies on another file system than before.
+    #[error(
+        "the folder {path} is empty and on another file system than before, as where one is not mounted: mount it; its alarms ring on as they are known (where it is meant to be empty, put a file into it, and they end after a day)"
+    )]
+    Unmounted { path: String },
+    /// The kernel does not watch it.
+    #[error(
+        "the folder {path} cannot be watched ({reason}): changes are found only every rescan_interval; raising fs.inotify.max_user_watches (or max_user_instances) may help"
+    )]
+    Watch { path: String, reason: String },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<DirectoryError> for SyncError {
+    fn from(error: DirectoryError) -> SyncError {
+        SyncError::new(error.to_string(), Obstacle::Folder)
+    }
+}
