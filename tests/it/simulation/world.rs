@@ -696,6 +696,9 @@ impl World {
         self.model.interrupted();
         // Who waits for a span of time goes on waiting: an hour at most.
         self.next_sync = self.next_sync.min(to + 3_600_000);
+        if let Some(process) = &mut self.process {
+            process.minds = process.minds.map(|at| at.min(to + 1_000));
+        }
         self.work().await;
     }
 }
