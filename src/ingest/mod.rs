@@ -179,8 +179,9 @@ impl Ingest {
         };
         let advance = batch.checkpoint.is_some();
         let Sorted { jobs, retag, unsure, doubted, gone } = self.sort(&row, batch.changes, batch.may_lag).await?;
-        let Settled { put, unreadable } = self.settle(&row, jobs, previous, now).await?;
         let replan = known.as_ref().is_some_and(|known| !plans_alike(known, &row));
+        let past = self.past(&row, previous, replan);
+        let Settled { put, unreadable } = self.settle(&row, jobs, past, now).await?;
         let nothing = put.is_empty() && retag.is_empty() && doubted.is_empty() && gone.is_empty() && !replan;
         if nothing && known.as_ref().is_some_and(|known| same(known, &row, advance)) {
             // A part of a sync is no sync: what comes in its other parts counts from the sync before.
@@ -209,17 +210,24 @@ impl Ingest {
         Ok(Taken { unreadable, unsure })
     }
 
+    /// What is known of the time before a batch that comes into `row` now; `replan`: what its objects depend on besides
+    /// their text has changed.
+    fn past(&self, row: &CalendarRow, previous: UtcMillis, replan: bool) -> Past {
+        let unsure = row.first_seen.max(self.forget_before(previous));
+        Past { previous_sync: previous, unsure, gone: HashMap::new(), replan }
+    }
+
     /// Plans `jobs`, and tells those that change something from those that cannot be used.
     async fn settle(
         &self,
         row: &CalendarRow,
         jobs: Vec<Job>,
-        previous: UtcMillis,
+        mut past: Past,
         now: UtcMillis,
     ) -> Result<Settled, LedgerError> {
-        let since = self.forget_before(now);
-        let gone = if jobs.is_empty() { HashMap::new() } else { self.ledger.gone_uids(&row.user, since).await? };
-        let past = Past { previous_sync: previous, unsure: row.first_seen.max(self.forget_before(previous)), gone };
+        if !jobs.is_empty() {
+            past.gone = self.ledger.gone_uids(&row.user, self.forget_before(now)).await?;
+        }
         let mut settled = Settled::default();
         for outcome in self.planner.plan_all(row.clone(), jobs, past, now).await {
             settled.put.extend(outcome.object);

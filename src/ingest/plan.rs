@@ -34,6 +34,8 @@ pub struct Past {
     pub unsure: UtcMillis,
     /// By UID, what went from the user's calendars a short while ago.
     pub gone: HashMap<String, Departed>,
+    /// What the calendar's objects depend on besides their text has changed: its zone, say.
+    pub replan: bool,
 }
 
 /// Octets that an edited object still owes are written down in so many parts more; what comes after that is missed.
@@ -72,14 +74,15 @@ impl Read {
 impl Past {
     /// That of a calendar that was synced before at `previous_sync`, and all of it seen.
     pub fn at(previous_sync: UtcMillis) -> Past {
-        Past { previous_sync, unsure: previous_sync, gone: HashMap::new() }
+        Past { previous_sync, unsure: previous_sync, gone: HashMap::new(), replan: false }
     }
 
     /// From when on the rings of an object count: what was due when its calendar was synced before, or when it was
     /// written, is past (rule 23). What claims to be written in the future says nothing: some clock is wrong.
     fn from(&self, job: &Job, (object, plan): (&Object, &Plan<'_>), limits: &Limits, now: UtcMillis) -> UtcMillis {
         if let Some(Departed { due, seen_at }) = self.moved(job, object, plan, limits) {
-            return due.min(self.previous_sync.max(seen_at));
+            // An instant to come was seen by a clock that has been set back.
+            return due.min(self.previous_sync.max(seen_at.min(now)));
         }
         let since = job.owed.map_or(self.previous_sync, |owed| owed.min(self.previous_sync));
         match job.last_modified.or_else(|| object.last_modified()).filter(|modified| *modified <= now) {
@@ -152,7 +155,7 @@ impl Planner {
         };
         let previous = job.owed.map_or(past.previous_sync, |owed| owed.min(past.previous_sync));
         if existing.is_some_and(goes_on) {
-            let object = self.keep(row, around, job, read, (previous, now));
+            let object = self.keep((row, around), job, read, (previous, now), past.replan);
             return Outcome { object, unreadable };
         }
         let read = read.unwrap_or_else(|fault| Read::unreadable(fault, past.previous_sync));
@@ -186,11 +189,11 @@ impl Planner {
     /// the ledger says all that already.
     fn keep(
         &self,
-        row: &CalendarRow,
-        around: &Surroundings,
+        (row, around): (&CalendarRow, &Surroundings),
         job: Job,
         read: Result<Read, String>,
         (previous, now): (UtcMillis, UtcMillis),
+        replan: bool,
     ) -> Option<PlannedObject> {
         let Job { href, existing: Some(existing), .. } = job else { return None };
         let is_same = job.text.as_ref().map_or(existing.text.is_empty(), |text| existing.text == *text);
@@ -211,9 +214,10 @@ impl Planner {
         } else if told == existing.faults && etag == existing.etag {
             return None;
         }
-        // It rings next when it would have: what was past when it came in stays so, whenever its calendar was synced
-        // at.
+        // It rings next when it would have: what was past when it came in stays so, whenever its calendar was synced.
+        // By another zone of the calendar, what was due since the sync before is owed.
         let from = existing.due.unwrap_or(previous);
+        let from = if replan { from.min(previous) } else { from };
         let read =
             self.read(around, &existing.text, None, |_, _| from).unwrap_or_else(|fault| Read::unreadable(fault, from));
         Some(PlannedObject {
@@ -227,7 +231,7 @@ impl Planner {
             zones: read.zones,
             uids: read.uids,
             text: existing.text,
-            due: existing.due,
+            due: if replan { read.due } else { existing.due },
             overdue: Vec::new(),
         })
     }

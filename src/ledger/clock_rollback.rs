@@ -49,6 +49,7 @@ const OWED: &str = with_wrong!(
 );
 const FORGET: &str = with_wrong!("DELETE FROM firings WHERE id IN (SELECT id FROM wrong)");
 const SYNCS: &str = "UPDATE calendars SET last_synced_at = ?1 WHERE last_synced_at > ?1";
+const SEEN: &str = "UPDATE gone SET seen_at = ?1 WHERE seen_at > ?1";
 const RETRIES: &str = "UPDATE deliveries SET next_attempt = ?1
     WHERE state = 'pending' AND next_attempt > ?2 + (unknown > 0) * 18000000";
 // What was given up because it was too old has not got so old.
@@ -152,6 +153,7 @@ async fn undo_future_records(
     };
     sqlx::query(REMEMBER).bind(REPLANNING).bind(since.written()).execute(&mut *c).await?;
     sqlx::query(SYNCS).bind(now.0).execute(&mut *c).await?;
+    sqlx::query(SEEN).bind(now.0).execute(&mut *c).await?;
     let deliveries = sqlx::query(GIVEN_UP).bind(now.0).bind(GAVE_UP).execute(&mut *c).await?.rows_affected();
     sqlx::query(RETRIES).bind(now.0).bind(now.plus(HOUR).0).execute(&mut *c).await?;
     let firings = sqlx::query(FORGET).bind(now.0).bind(too_late.0).execute(c).await?.rows_affected();

@@ -413,6 +413,48 @@ async fn what_moves_owes_nothing_from_before_it_was_last_seen_where_it_was() {
 }
 
 #[tokio::test]
+async fn what_moves_while_the_clock_is_ahead_rings_once_it_is_set_back() {
+    let mut stage = Stage::new("13:00").await;
+    stage.sync("13:00", "/b/", Vec::new()).await;
+    let Change::Put { href, etag, text, last_modified } = put("a", "12:00") else { panic!("it is put") };
+    let text = String::from_utf8(text).unwrap().replacen("BEGIN:VALARM", "RRULE:FREQ=DAILY\r\nBEGIN:VALARM", 1);
+    let daily = Change::Put { href, etag, text: text.into_bytes(), last_modified };
+    stage.sync("13:00", "/a/", vec![daily.clone()]).await;
+    stage.sync("13:01", "/a/", vec![gone("a")]).await;
+    stage.clock.set(at("10:00"));
+    stage.core.ingest.clock_was_set().await.unwrap();
+    stage.sync("10:01", "/b/", vec![daily]).await;
+    assert_eq!(stage.rung("12:00").await, ["12:00 at 12:00"]);
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_while_its_calendar_gets_another_zone_rings_by_that() {
+    let mut stage = Stage::new("10:00").await;
+    let Change::Put { href, etag, text, last_modified } = put("a", "16:00") else { panic!("it is put") };
+    let floating = String::from_utf8(text).unwrap().replace("0T160000Z", "0T160000").into_bytes();
+    stage.sync("10:00", "/a/", vec![Change::Put { href: href.clone(), etag, text: floating, last_modified }]).await;
+    stage.clock.set(at("10:30"));
+    let calendar = CalendarInfo {
+        href: "/a/".to_owned(),
+        user: "mary".to_owned(),
+        zone: Some("Asia/Kolkata".to_owned()),
+        ..CalendarInfo::default()
+    };
+    let changes = vec![Change::Unreadable { href, fault: "it is refused".to_owned() }];
+    let batch = ChangeBatch {
+        calendar,
+        synced_at: at("10:30"),
+        changes,
+        checkpoint: None,
+        may_lag: true,
+        made: None,
+        begun: None,
+    };
+    stage.core.ingest.apply(SOURCE, batch).await.unwrap();
+    assert_eq!(stage.rung("10:30").await, ["10:30 at 10:30"]);
+}
+
+#[tokio::test]
 async fn what_its_server_does_not_give_away_is_owed_over_a_restart() {
     let mut stage = Stage::new("10:00").await;
     stage.sync("10:00", "/a/", vec![put("a", "12:00")]).await;

@@ -388,6 +388,9 @@ impl Model {
                 continue;
             }
             let since = object.written.filter(|written| *written <= now).unwrap_or(i64::MIN);
+            // One that went from here or elsewhere a short while ago, and is put here as it was, owes what it owed.
+            let same = |departed: &&Departed| departed.uid.as_ref() == Some(&object.event.uid);
+            let elsewhere = self.departed.values().filter(same).map(|departed| departed.owed.0).min();
             let owed = self.departed.remove(&name).map_or((i64::MAX, i64::MAX), |departed| departed.owed);
             let from = (previous.0.min(owed.0).max(since), previous.1.min(owed.1).max(since));
             if let Some(known) = known {
@@ -404,9 +407,6 @@ impl Model {
                 }
             }
             let rings = self.count_out(&object.event, news.zone);
-            // One that went elsewhere a short while ago and is put here as it was owes here what it owed there.
-            let same = |departed: &&Departed| departed.uid.as_ref() == Some(&object.event.uid);
-            let elsewhere = self.departed.values().filter(same).map(|departed| departed.owed.0).min();
             let (event, owed) = (object.event.clone(), from.1);
             let maybe = elsewhere.map_or(from.0, |elsewhere| elsewhere.min(from.0));
             let known = Known { event, rings, owed, maybe, since: from, perhaps: i64::MIN, learned: now, waits: false };
