@@ -3,7 +3,7 @@
 //!
 //!     cargo bench --bench recurrence
 //!
-//! In the first table 'ring' is `Plan::next_instance` of an event in Europe/Berlin with an alarm a quarter of an hour
+//! In the first table 'ring' is `Schedule::next_instance` of an event in Europe/Berlin with an alarm a quarter of an hour
 //! before it, parsed and planned beforehand. 'start' is the next start of the bare rule (`Series::from` and its first
 //! item), 'new' the same with setting the series up. Each 'ratio' compares with the same rule of last week. 'rrule' is
 //! the crate's iterator over the same rule in UTC, walked from DTSTART to the instant; it is stopped after two seconds.
@@ -16,10 +16,10 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use jiff::civil::{Date, DateTime, date};
-use reveille::calendar::object::{Limits, Object};
-use reveille::calendar::plan::Plan;
+use reveille::calendar::object::{ObjectLimits, Object};
+use reveille::calendar::schedule::Schedule;
 use reveille::calendar::recur::{Rule, Series};
-use reveille::calendar::surroundings::Surroundings;
+use reveille::calendar::context::CalendarContext;
 use reveille::calendar::zone::{Zone, Zones};
 use reveille::time::UtcMillis;
 use rrule::RRuleSet;
@@ -145,10 +145,10 @@ fn event(rule: &str, first: Date) -> Object {
          BEGIN:VALARM\nACTION:DISPLAY\nTRIGGER:-PT15M\nDESCRIPTION:Soon\nEND:VALARM\nEND:VEVENT\nEND:VCALENDAR\n",
         first.at(9, 0, 0, 0).strftime("%Y%m%dT%H%M%S")
     );
-    Object::parse(text.as_bytes(), &Limits::default()).unwrap()
+    Object::parse(text.as_bytes(), &ObjectLimits::default()).unwrap()
 }
 
-fn next_by_age(zone: &Zone, around: &Surroundings) {
+fn next_by_age(zone: &Zone, context: &CalendarContext) {
     let from = Zone::utc().instant(date(2026, 6, 1).at(12, 34, 56, 0)).0;
     println!("next ring after 2026-06-01T12:34:56Z, µs");
     println!(
@@ -160,8 +160,8 @@ fn next_by_age(zone: &Zone, around: &Surroundings) {
         let new = |first: Date| Series::new(&rule, first.at(9, 0, 0, 0), false, zone, None);
         let series = AGES.map(|(_, first)| new(first));
         let objects = AGES.map(|(_, first)| event(text, first));
-        let plans = objects.each_ref().map(|object| Plan::new(object, around, None));
-        let instances = in_turns(plans.each_ref().map(|plan| || plan.next_instance(black_box(from))));
+        let schedules = objects.each_ref().map(|object| Schedule::new(object, context, None));
+        let instances = in_turns(schedules.each_ref().map(|schedule| || schedule.next_instance(black_box(from))));
         let starts = in_turns(series.each_ref().map(|series| || series.from(black_box(from)).next()));
         for (at, (age, first)) in AGES.iter().enumerate() {
             let (instance, start) = (instances[at], starts[at]);
@@ -176,7 +176,7 @@ fn next_by_age(zone: &Zone, around: &Surroundings) {
     }
 }
 
-fn instances_of_a_month(around: &Surroundings) {
+fn instances_of_a_month(context: &CalendarContext) {
     let instant = |date: Date| Zone::utc().instant(date.at(0, 0, 0, 0)).0;
     let (from, until) = (instant(date(2026, 6, 1)), instant(date(2026, 7, 1)));
     println!("\nrings of June 2026, µs");
@@ -184,9 +184,9 @@ fn instances_of_a_month(around: &Surroundings) {
     for text in &RULES[..6] {
         for (age, first) in &AGES {
             let object = event(text, *first);
-            let plan = Plan::new(&object, around, None);
-            let count = plan.instances(from..until).len();
-            let all = median(|| plan.instances(black_box(from)..until));
+            let schedule = Schedule::new(&object, context, None);
+            let count = schedule.instances(from..until).len();
+            let all = median(|| schedule.instances(black_box(from)..until));
             println!("{text:<46} {age:>10} {count:>8} {all:>9.1} {:>9.2}", all / count.max(1) as f64);
         }
     }
@@ -208,12 +208,12 @@ fn kilobyte() -> String {
     text + "BEGIN:VALARM\r\nACTION:DISPLAY\r\nTRIGGER:-PT15M\r\nDESCRIPTION:Planning\r\nEND:VALARM\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"
 }
 
-fn parse_and_plan(around: &Surroundings) {
-    let (text, limits) = (kilobyte(), Limits::default());
+fn parse_and_plan(context: &CalendarContext) {
+    let (text, limits) = (kilobyte(), ObjectLimits::default());
     let from = UtcMillis::parse("2026-06-01T12:34:56Z").unwrap();
     let parsed = || Object::parse(black_box(text.as_bytes()), &limits).unwrap();
     let object = parsed();
-    let planned = |object: &Object| Plan::new(object, around, None).next_instance(black_box(from));
+    let planned = |object: &Object| Schedule::new(object, context, None).next_instance(black_box(from));
     assert!(object.faults.is_empty() && planned(&object).is_some());
     let unfold_and_parse = || {
         let unfolded = icalendar::parser::unfold(black_box(&text));
@@ -243,9 +243,9 @@ fn idle_and_counted(zone: &Zone) {
 fn main() {
     let zones = Zones::bundled();
     let berlin = zones.find("Europe/Berlin").unwrap();
-    let around = Surroundings::new(zones);
-    next_by_age(&berlin, &around);
-    instances_of_a_month(&around);
-    parse_and_plan(&around);
+    let context = CalendarContext::new(zones);
+    next_by_age(&berlin, &context);
+    instances_of_a_month(&context);
+    parse_and_plan(&context);
     idle_and_counted(&berlin);
 }

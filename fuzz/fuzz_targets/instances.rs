@@ -2,21 +2,21 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use reveille::calendar::object::{Limits, Object};
-use reveille::calendar::plan::Plan;
-use reveille::calendar::surroundings::Surroundings;
+use reveille::calendar::object::{ObjectLimits, Object};
+use reveille::calendar::schedule::Schedule;
+use reveille::calendar::context::CalendarContext;
 use reveille::calendar::zone::Zones;
 use reveille::time::UtcMillis;
 
 fuzz_target!(|octets: &[u8]| {
-    let Ok(object) = Object::parse(octets, &Limits::default()) else { return };
-    let around = Surroundings::new(Zones::bundled()).with_user_zone(Some("Europe/Berlin"), None);
-    let plan = Plan::new(&object, &around, None);
+    let Ok(object) = Object::parse(octets, &ObjectLimits::default()) else { return };
+    let context = CalendarContext::new(Zones::bundled()).with_user_zone(Some("Europe/Berlin"), None);
+    let schedule = Schedule::new(&object, &context, None);
     let (from, until) = (UtcMillis(1_772_323_200_000), UtcMillis(1_772_928_000_000));
-    let instances = plan.instances(from..until);
+    let instances = schedule.instances(from..until);
     assert!(instances.iter().all(|instance| from <= instance.at && instance.at < until));
     assert!(instances.is_sorted_by(|a, b| a.at <= b.at));
-    let next = plan.next_instance(from).filter(|next| *next < until);
+    let next = schedule.next_instance(from).filter(|next| *next < until);
     assert_eq!(next, instances.first().map(|instance| instance.at));
-    let _ = (plan.faults().len(), plan.zones().len(), plan.memo(), plan.suppressed(from..until));
+    let _ = (schedule.faults().len(), schedule.zones().len(), schedule.memo(), schedule.suppressed(from..until));
 });

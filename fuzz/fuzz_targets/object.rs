@@ -2,10 +2,10 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use reveille::calendar::object::{Limits, Object};
+use reveille::calendar::object::{ObjectLimits, Object};
 
 fuzz_target!(|octets: &[u8]| {
-    if let Ok(object) = Object::parse(octets, &Limits::default()) {
+    if let Ok(object) = Object::parse(octets, &ObjectLimits::default()) {
         let _ = (object.uids(), object.last_modified());
     }
 });

@@ -3,12 +3,12 @@
 
 use jiff::civil::date;
 use libfuzzer_sys::fuzz_target;
-use reveille::calendar::object::{Limits, Object};
+use reveille::calendar::object::{ObjectLimits, Object};
 use reveille::calendar::zone::Zones;
 
 fuzz_target!(|text: &str| {
     let whole = format!("BEGIN:VCALENDAR\nBEGIN:VTIMEZONE\nTZID:own\n{text}\nEND:VTIMEZONE\nEND:VCALENDAR\n");
-    let Ok(object) = Object::parse(whole.as_bytes(), &Limits::default()) else { return };
+    let Ok(object) = Object::parse(whole.as_bytes(), &ObjectLimits::default()) else { return };
     for zone in &object.zones {
         let Some(zone) = Zones::bundled().resolve("own", None, Some(&zone.definition)) else { continue };
         for year in [1, 1970, 2026, 2100, 9_999] {

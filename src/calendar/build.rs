@@ -16,7 +16,7 @@ use super::object::{Fault, Object};
 use super::occurrence::{EventDuration, Given, Identity, LeftOut, Relative, Source, Start, Starts};
 use super::place::{Named, Place, Places, Point, day_start};
 use super::recur::{Rule, Series, Work};
-use super::surroundings::Surroundings;
+use super::context::CalendarContext;
 use super::value::Duration;
 use super::zone::Zone;
 use crate::time::UtcMillis;
@@ -42,7 +42,7 @@ pub(super) struct Fixed<'a> {
 #[derive(Debug)]
 pub(super) struct Builder<'a> {
     object: &'a Object,
-    around: &'a Surroundings,
+    context: &'a CalendarContext,
     pub(super) places: Places,
     pub(super) faults: Vec<Fault>,
     /// Of the group at work.
@@ -79,12 +79,12 @@ struct Override<'a> {
 }
 
 impl<'a> Builder<'a> {
-    pub(super) fn new(object: &'a Object, around: &'a Surroundings, memo: Option<&str>, work: Work) -> Builder<'a> {
+    pub(super) fn new(object: &'a Object, context: &'a CalendarContext, memo: Option<&str>, work: Work) -> Builder<'a> {
         let mut faults = Vec::new();
         Builder {
             object,
-            around,
-            places: Places::new(object, around, &mut faults),
+            context,
+            places: Places::new(object, context, &mut faults),
             faults,
             sources: Vec::new(),
             fixed: Vec::new(),
@@ -105,7 +105,7 @@ impl<'a> Builder<'a> {
             return None;
         }
         self.groups += 1;
-        let cap = self.around.limits.max_rings_per_hour;
+        let cap = self.context.limits.max_rings_per_hour;
         Some(Group::new(self.groups - 1, sources, fixed, cap))
     }
 
@@ -375,7 +375,7 @@ impl<'a> Builder<'a> {
         }
         self.absolutes.insert((action, at, alarm.repeat), self.fixed.len());
         self.fixed.push(Fixed {
-            repeat: alarm.repeat.min(self.around.limits.max_repeat),
+            repeat: alarm.repeat.min(self.context.limits.max_repeat),
             interval: alarm.interval.unwrap_or_default(),
             ..self.fixed_instance(at, action, Some(alarm))
         });
@@ -391,7 +391,7 @@ impl<'a> Builder<'a> {
     /// The source of what `component`, alone, rings; none: it is silent.
     fn source(&mut self, component: &'a Component, start: &Place, once: bool) -> Option<Source<'a>> {
         self.places.enter(component.calendar);
-        if let Some(inactive) = inactive::of_component(component, self.object, self.around) {
+        if let Some(inactive) = inactive::of_component(component, self.object, self.context) {
             self.inactive_components.push((component, inactive));
             return None;
         }
@@ -425,7 +425,7 @@ impl<'a> Builder<'a> {
 
     /// The alarms of a component; for an event without one the calendar's default alarms (rule 19).
     fn alarms_of(&self, component: &'a Component, all_day: bool) -> &'a [Alarm] {
-        alarms_of(component, all_day, self.around)
+        alarms_of(component, all_day, self.context)
     }
 
     fn may_fire(&self, component: &'a Component, start: &Place) -> bool {
@@ -446,7 +446,7 @@ impl<'a> Builder<'a> {
             action: alarm.action?,
             offset,
             at_end,
-            repeat: alarm.repeat.min(self.around.limits.max_repeat),
+            repeat: alarm.repeat.min(self.context.limits.max_repeat),
             interval: alarm.interval.unwrap_or_default(),
             acknowledged: self.acknowledged(component, Some(alarm)),
         })
@@ -464,8 +464,8 @@ impl<'a> Builder<'a> {
 }
 
 /// The alarms of a component; for an event without one the calendar's default alarms (rule 19).
-pub(super) fn alarms_of<'a>(component: &'a Component, all_day: bool, around: &'a Surroundings) -> &'a [Alarm] {
-    match &around.default_alarms {
+pub(super) fn alarms_of<'a>(component: &'a Component, all_day: bool, context: &'a CalendarContext) -> &'a [Alarm] {
+    match &context.default_alarms {
         Some(defaults) if component.alarms.is_empty() && component.kind == Kind::Event => {
             if all_day {
                 &defaults.all_day

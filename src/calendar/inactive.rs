@@ -5,7 +5,7 @@ use std::fmt;
 use super::alarm::Alarm;
 use super::component::{Component, Kind, Status};
 use super::object::Object;
-use super::surroundings::Surroundings;
+use super::context::CalendarContext;
 use super::value::quoted;
 
 /// Why an alarm, or all alarms of a component, never ring.
@@ -59,7 +59,7 @@ impl fmt::Display for Inactive {
 }
 
 /// Why no alarm of `component` rings, if none does (rule 2).
-pub(super) fn of_component(component: &Component, object: &Object, around: &Surroundings) -> Option<Inactive> {
+pub(super) fn of_component(component: &Component, object: &Object, context: &CalendarContext) -> Option<Inactive> {
     if object.calendars.get(component.calendar).is_some_and(|calendar| calendar.is_cancelled) {
         return Some(Inactive::CancelledByMethod);
     }
@@ -76,8 +76,8 @@ pub(super) fn of_component(component: &Component, object: &Object, around: &Surr
         return Some(Inactive::Completed);
     }
     let declined = component.attendees.iter().find(|attendee| {
-        let address = attendee.email.as_ref().is_some_and(|email| around.is_own(email));
-        attendee.status.eq_ignore_ascii_case("DECLINED") && (address || around.is_own(&attendee.address))
+        let address = attendee.email.as_ref().is_some_and(|email| context.is_own(email));
+        attendee.status.eq_ignore_ascii_case("DECLINED") && (address || context.is_own(&attendee.address))
     })?;
     (component.kind == Kind::Event).then(|| Inactive::Declined(declined.address.clone()))
 }

@@ -2,8 +2,8 @@
 //! time, opens no file and no socket, and knows nothing of the rest of the program but [`crate::time`].
 //!
 //! * [`object`]: from octets to [`component`]s and [`alarm`]s, as they are written; [`value`] reads their values.
-//! * [`plan`]: from components to [`alarm_instance`]s: what rings in a window, and when the next ring is.
-//!   [`surroundings`] is what it needs besides the object, [`inactive`] why an alarm never rings, [`explain`] how each
+//! * [`schedule`]: from components to [`alarm_instance`]s: what rings in a window, and when the next ring is.
+//!   [`context`] is what it needs besides the object, [`inactive`] why an alarm never rings, [`explain`] how each
 //!   ring comes about.
 //! * [`zone`]: time zones: placing wall-clock time, from TZif data or from a VTIMEZONE.
 //! * [`recur`]: recurrence rules, expanded in wall-clock time from anywhere in the series.
@@ -24,10 +24,10 @@ mod observance;
 mod occurrence;
 mod parser;
 mod place;
-pub mod plan;
+pub mod schedule;
 mod reader;
 pub mod recur;
-pub mod surroundings;
+pub mod context;
 mod unnamed;
 pub mod value;
 pub mod zone;

@@ -12,7 +12,7 @@ use crate::time::UtcMillis;
 
 /// Bounds on what comes from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct ObjectLimits {
     /// Octets of an object.
     pub max_object_size: usize,
     /// More repetitions (REPEAT) of an alarm than this are left out.
@@ -36,9 +36,9 @@ pub struct Limits {
     pub zones: ZoneLimits,
 }
 
-impl Default for Limits {
-    fn default() -> Limits {
-        Limits {
+impl Default for ObjectLimits {
+    fn default() -> ObjectLimits {
+        ObjectLimits {
             max_object_size: 10 * 1024 * 1024,
             max_repeat: 100,
             max_rings_per_hour: 120,
@@ -135,7 +135,7 @@ impl Object {
     ///
     /// # Errors
     /// When this is no iCalendar text at all, or larger than `limits` allow.
-    pub fn parse(octets: &[u8], limits: &Limits) -> Result<Object, ParseError> {
+    pub fn parse(octets: &[u8], limits: &ObjectLimits) -> Result<Object, ParseError> {
         if octets.len() > limits.max_object_size {
             return Err(ParseError::TooLarge { size: octets.len(), limit: limits.max_object_size });
         }

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use super::alarm::Alarm;
 use super::component::{Component, Kind};
 use super::line::{self, Lines};
-use super::object::{Fault, Limits, Object, ParseError, VCalendar};
+use super::object::{Fault, ObjectLimits, Object, ParseError, VCalendar};
 use super::observance::Zone as ZoneBuilder;
 use super::reader::{Notes, Reader};
 use super::value::{quoted, unescape};
@@ -51,7 +51,7 @@ impl Parser<'_> {
     ///
     /// # Errors
     /// When none of them begins a calendar.
-    pub(super) fn read(lines: &Lines, limits: Limits) -> Result<Object, ParseError> {
+    pub(super) fn read(lines: &Lines, limits: ObjectLimits) -> Result<Object, ParseError> {
         let notes = Notes::new(limits);
         let (object, stack, ended) = (Object::default(), Vec::new(), OnceCell::new());
         let mut parser = Parser { lines, ended, object, stack, too_deep: 0, notes };

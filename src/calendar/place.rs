@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Span};
 
 use super::component::{Moment, TzId};
 use super::object::{Fault, Object};
-use super::surroundings::Surroundings;
+use super::context::CalendarContext;
 use super::value::{Duration, quoted};
 use super::zone::{Fit, Naming, Zone};
 use crate::time::UtcMillis;
@@ -99,18 +99,18 @@ const MAX_UNRESOLVED: usize = 100;
 
 impl Places {
     /// Resolves the zones that `object` uses; unknown ones are added to `faults`.
-    pub(super) fn new(object: &Object, around: &Surroundings, faults: &mut Vec<Fault>) -> Places {
+    pub(super) fn new(object: &Object, context: &CalendarContext, faults: &mut Vec<Fault>) -> Places {
         let utc = Zone::utc();
         let zones: HashMap<(usize, &str), _> =
             object.zones.iter().rev().map(|zone| ((zone.calendar, zone.definition.tzid.trim()), zone)).collect();
         let resolve = |calendar: usize, name: &str| {
             let own = zones.get(&(calendar, name.trim()));
             let location = own.and_then(|zone| zone.location.as_deref());
-            around.zones.resolve_as(name, location, own.map(|zone| &zone.definition))
+            context.zones.resolve_as(name, location, own.map(|zone| &zone.definition))
         };
         let said = |zone: Option<Zone>, from| zone.map(|zone| Named { zone, known: true, from });
-        let of_user = said(around.user_zone.clone(), ZoneFrom::User);
-        let of_calendar = said(around.calendar_zone.clone(), ZoneFrom::Calendar);
+        let of_user = said(context.user_zone.clone(), ZoneFrom::User);
+        let of_calendar = said(context.calendar_zone.clone(), ZoneFrom::Calendar);
         let by_calendar: Vec<(Named, Named)> = (0..)
             .zip(&object.calendars)
             .map(|(index, calendar)| {
@@ -131,11 +131,11 @@ impl Places {
             if matches!(naming, None | Some(Naming::Own | Naming::Likely | Naming::Offset | Naming::Location)) {
                 let own = zones.get(&(tzid.calendar, tzid.name.trim())).copied();
                 let names = std::iter::once(&*tzid.name).chain(own.and_then(|own| own.location.as_deref()));
-                unresolved.extend(names.flat_map(|name| around.zones.unresolved(name)));
+                unresolved.extend(names.flat_map(|name| context.zones.unresolved(name)));
                 unresolved.truncate(MAX_UNRESOLVED);
                 // What is wrong with a definition counts only where it would be used.
                 if let Some(own) = own.filter(|_| matches!(naming, None | Some(Naming::Own))) {
-                    let sentences = around.zones.faults_of(&own.definition);
+                    let sentences = context.zones.faults_of(&own.definition);
                     faults.extend(sentences.iter().map(|text| Fault { line: own.line, text: text.clone() }));
                 }
             }
@@ -155,10 +155,10 @@ impl Places {
                 }
             });
         }
-        let mut unresolved_floating = around.unresolved.clone();
+        let mut unresolved_floating = context.unresolved.clone();
         if floating.from != ZoneFrom::Calendar {
             let stated = object.calendars.iter().filter_map(|calendar| calendar.floating_zone.as_deref());
-            unresolved_floating.extend(stated.flat_map(|name| around.zones.unresolved(name)).take(MAX_UNRESOLVED));
+            unresolved_floating.extend(stated.flat_map(|name| context.zones.unresolved(name)).take(MAX_UNRESOLVED));
         }
         let (asked_floating, asked_user) = (false, false);
         Places { utc, floating, user, by_calendar, tzids, asked_floating, asked_user, unresolved, unresolved_floating }

@@ -6,13 +6,13 @@ use std::fmt;
 use super::component::{Moment, TzId};
 use super::lenient;
 use super::line::ContentLine;
-use super::object::{Fault, Limits, Object, Tzid};
+use super::object::{Fault, ObjectLimits, Object, Tzid};
 use super::value::{DateOrDateTime, Duration, ValueError, parse_utc_offset, quoted, unescape};
 
 /// What reading needs besides the object.
 #[derive(Debug, Default)]
 pub(super) struct Notes {
-    pub(super) limits: Limits,
+    pub(super) limits: ObjectLimits,
     tzids: HashMap<Box<str>, TzId>,
     last_tzid: Option<TzId>,
     pub(super) unlisted: usize,
@@ -22,7 +22,7 @@ pub(super) struct Notes {
 
 impl Notes {
     /// None yet, of a text of which no more is read than `limits` allow.
-    pub(super) fn new(limits: Limits) -> Notes {
+    pub(super) fn new(limits: ObjectLimits) -> Notes {
         Notes { limits, ..Notes::default() }
     }
 

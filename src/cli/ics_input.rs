@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use crate::calendar::surroundings::Surroundings;
+use crate::calendar::context::CalendarContext;
 use crate::calendar::zone::Zones;
 use crate::config::{Config, Layout, SourceConfig, SourceKind};
 use crate::notification::About;
@@ -142,13 +142,13 @@ fn login() -> String {
 }
 
 /// What the objects of `seen` depend on.
-pub(super) fn surroundings(seen: &CalendarInfo, zones: Zones, config: &Config) -> Surroundings {
-    let mut around = Surroundings::new(zones)
+pub(super) fn context(seen: &CalendarInfo, zones: Zones, config: &Config) -> CalendarContext {
+    let mut calendar_context = CalendarContext::new(zones)
         .with_calendar_zone(seen.zone.as_deref())
         .with_user_zone(seen.user_zone.as_deref(), None)
         .with_addresses(&seen.emails);
-    around.limits = config.limits.objects;
-    around
+    calendar_context.limits = config.limits.objects;
+    calendar_context
 }
 
 /// What notifications say of `seen`, as those of `run` do.

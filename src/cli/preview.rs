@@ -9,7 +9,7 @@ use super::printer::{ExitStatus, Printer, Style, Table};
 use super::{Context, Usage, instant};
 use crate::calendar::alarm_instance::AlarmInstance;
 use crate::calendar::object::Object;
-use crate::calendar::plan::Plan;
+use crate::calendar::schedule::Schedule;
 use crate::calendar::zone::{Zone, Zones};
 use crate::config::{Config, Overrides};
 use crate::firing;
@@ -126,32 +126,32 @@ impl Preview<'_> {
     }
 
     fn object(&mut self, name: &str, octets: &[u8], seen: &CalendarInfo, printer: &mut Printer) {
-        let around = ics_input::surroundings(seen, self.zones.clone(), self.config);
-        let object = match Object::parse(octets, &around.limits) {
+        let calendar_context = ics_input::context(seen, self.zones.clone(), self.config);
+        let object = match Object::parse(octets, &calendar_context.limits) {
             Ok(object) => object,
             Err(error) => return printer.error(format!("{name} is not read: {error}")),
         };
         self.readable += 1;
-        let plan = Plan::new(&object, &around, None);
-        for fault in plan.faults() {
+        let schedule = Schedule::new(&object, &calendar_context, None);
+        for fault in schedule.faults() {
             printer.note(format!("{name}:{}: {}", fault.line, fault.text));
         }
         let (json, about) = (printer.json(), ics_input::about(seen));
         // As the folder's source calls it.
         let href = Path::new(name).file_name().unwrap_or_default().to_string_lossy();
-        self.instances(&plan, |preview, instance| preview.row(instance, &about, &href, json));
-        if let Some(hour) = self.crowded_hour(&plan) {
-            let most = around.limits.max_rings_per_hour;
+        self.instances(&schedule, |preview, instance| preview.row(instance, &about, &href, json));
+        if let Some(hour) = self.crowded_hour(&schedule) {
+            let most = calendar_context.limits.max_rings_per_hour;
             printer.note(format!("{name}: more than {most} alarms in the hour of {hour}: only the first {most} ring"));
         }
     }
 
     /// Collects the rings of one object, a slice of the window at a time.
-    fn instances(&mut self, plan: &Plan<'_>, row: impl Fn(&Self, &AlarmInstance<'_>) -> Row) {
+    fn instances(&mut self, schedule: &Schedule<'_>, row: impl Fn(&Self, &AlarmInstance<'_>) -> Row) {
         let (mut from, mut count) = (self.from, 0);
-        while let Some(next) = plan.next_instance(from).filter(|next| *next < self.until) {
+        while let Some(next) = schedule.next_instance(from).filter(|next| *next < self.until) {
             let end = next.plus(SLICE).min(self.until);
-            for instance in plan.instances(next..end) {
+            for instance in schedule.instances(next..end) {
                 count += 1;
                 if count > self.args.limit {
                     self.cut = true;
@@ -175,10 +175,10 @@ impl Preview<'_> {
     }
 
     /// The first hour of the window in which a plan suppresses rings.
-    fn crowded_hour(&self, plan: &Plan<'_>) -> Option<UtcMillis> {
-        let first = plan.next_instance(self.from).filter(|next| *next < self.until)?;
+    fn crowded_hour(&self, schedule: &Schedule<'_>) -> Option<UtcMillis> {
+        let first = schedule.next_instance(self.from).filter(|next| *next < self.until)?;
         let hour = UtcMillis(first.0.div_euclid(HOUR) * HOUR);
-        (plan.suppressed(first..hour.plus(HOUR).min(self.until)) > 0).then_some(hour)
+        (schedule.suppressed(first..hour.plus(HOUR).min(self.until)) > 0).then_some(hour)
     }
 
     fn row(&self, instance: &AlarmInstance<'_>, about: &About, href: &str, json: bool) -> Row {

@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use super::reach::Reach;
 use crate::calendar::alarm_instance::fire_as_one;
-use crate::calendar::object::{Limits, Object};
-use crate::calendar::plan::Plan;
+use crate::calendar::object::{ObjectLimits, Object};
+use crate::calendar::schedule::Schedule;
 use crate::calendar::zone::Zones;
 use crate::config::Config;
 use crate::delivery::routing::Envelope;
@@ -45,7 +45,7 @@ pub(super) struct Upcoming {
 #[derive(Debug)]
 pub(super) struct UpcomingAlarms {
     zones: Zones,
-    limits: Limits,
+    limits: ObjectLimits,
     sender: Sender,
     reach: Reach,
 }
@@ -71,14 +71,14 @@ impl UpcomingAlarms {
 
     fn instances_in(&self, row: &ObjectRow, object: &Object, until: UtcMillis, limit: usize) -> Vec<Upcoming> {
         let Some(due) = row.due else { return Vec::new() };
-        let around = firing::surroundings(&row.calendar, self.zones.clone(), self.limits);
-        let plan = Plan::new(object, &around, row.count_cache.as_deref());
+        let calendar_context = firing::context(&row.calendar, self.zones.clone(), self.limits);
+        let schedule = Schedule::new(object, &calendar_context, row.count_cache.as_deref());
         let about = firing::about(&row.calendar);
         let mut instances = Vec::new();
         let mut from = due;
-        while let Some(next) = plan.next_instance(from).filter(|next| *next < until && instances.len() < limit) {
+        while let Some(next) = schedule.next_instance(from).filter(|next| *next < until && instances.len() < limit) {
             from = next.plus(STEP).min(until);
-            for instance in fire_as_one(plan.instances(next..from)).iter().take(limit.saturating_sub(instances.len())) {
+            for instance in fire_as_one(schedule.instances(next..from)).iter().take(limit.saturating_sub(instances.len())) {
                 let identity = identity(&about, &row.href, instance);
                 let notification = Notification::new(instance, &about, identity, &self.sender, instance.at);
                 let no_sink = self.reach.no_sink(Envelope::of(&notification), &row.calendar.emails);

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::render::Place;
 use super::renderer::{Renderer, about};
 use crate::calendar::object::Object;
-use crate::calendar::plan::Plan;
+use crate::calendar::schedule::Schedule;
 use crate::ledger::{CalendarRow, LedgerError, ObjectText, OldFiring};
 use crate::notification::{identity, identity_of};
 
@@ -86,7 +86,7 @@ impl Renderer {
         let (row, text) = objects.get(&firing.object)?;
         let object = Object::parse(&text.text, &self.settings.limits).ok()?;
         let around = self.around(row);
-        let plan = Plan::new(&object, &around, text.count_cache.as_deref());
+        let plan = Schedule::new(&object, &around, text.count_cache.as_deref());
         let place = Place { row, about: &about(row), object: text.id, href: &text.href };
         let rings = plan.instances(firing.due..firing.due.plus(1));
         let same = rings.iter().find(|other| {

@@ -11,8 +11,8 @@ use super::prepare::{Prepare, Prepared};
 use super::renderer::{Renderer, about};
 use crate::calendar::alarm_instance::{AlarmInstance, fire_as_one};
 use crate::calendar::object::Object;
-use crate::calendar::plan::Plan;
-use crate::calendar::surroundings::Surroundings;
+use crate::calendar::schedule::Schedule;
+use crate::calendar::context::CalendarContext;
 use crate::ledger::{CalendarRow, DueObject, FiringState, LedgerError, NewFiring, ObjectText, Timer};
 use crate::notification::{About, Notification, StoredNotification, identity};
 use crate::time::UtcMillis;
@@ -54,7 +54,7 @@ impl Renderer {
     /// for the rest. Not stamped yet. Where they are too much at once they end before `until`, and it is said when.
     pub fn firings(
         &self,
-        plan: &Plan<'_>,
+        plan: &Schedule<'_>,
         place: Place<'_>,
         (from, until): Window,
         now: UtcMillis,
@@ -77,7 +77,7 @@ impl Renderer {
     /// Adds the firings that are not too late to `firings`, up to `until` or to where they are too much; returns that.
     fn on_time(
         &self,
-        plan: &Plan<'_>,
+        plan: &Schedule<'_>,
         place: Place<'_>,
         (from, until): Window,
         firings: &mut Vec<NewFiring>,
@@ -110,7 +110,7 @@ impl Renderer {
 
     /// Firings that were found too late. Only the first [`MISSED`] get a row of their own; the last row stands for the
     /// rest, of which no more than [`MISSED_COUNT`] are counted.
-    pub fn missed(&self, plan: &Plan<'_>, place: Place<'_>, (from, until): Window, firings: &mut Vec<NewFiring>) {
+    pub fn missed(&self, plan: &Schedule<'_>, place: Place<'_>, (from, until): Window, firings: &mut Vec<NewFiring>) {
         let (mut cursor, mut count, mut rest) = (from, 0_usize, None::<NewFiring>);
         while let Some(next) = plan.next_instance(cursor).filter(|next| *next < until && count < MISSED_COUNT) {
             let end = next.plus(DAY).min(until);
@@ -239,7 +239,7 @@ impl Renderer {
         let work: Vec<(Timer, ObjectText)> = texts.into_iter().filter_map(matching).collect();
         let renderer = self.clone();
         let due_objects = spread(work, move |work| {
-            let mut around: HashMap<i64, (Surroundings, About)> = HashMap::new();
+            let mut around: HashMap<i64, (CalendarContext, About)> = HashMap::new();
             let due_object = |(timer, text): (Timer, ObjectText)| {
                 let row = rows.get(&text.calendar)?;
                 let (around, about) = around.entry(row.id).or_insert_with(|| (renderer.around(row), about(row)));
@@ -256,7 +256,7 @@ impl Renderer {
     fn due_object(
         &self,
         place: Place<'_>,
-        around: &Surroundings,
+        around: &CalendarContext,
         timer: Timer,
         text: &ObjectText,
         (until, now): (UtcMillis, UtcMillis),
@@ -272,7 +272,7 @@ impl Renderer {
             );
             return DueObject { timer, firings: Vec::new(), next: None };
         };
-        let plan = Plan::new(&object, around, text.count_cache.as_deref());
+        let plan = Schedule::new(&object, around, text.count_cache.as_deref());
         let after = until.max(timer.due).plus(1);
         let (firings, cut) = self.firings(&plan, place, (timer.due, after), now);
         let next = cut.or_else(|| plan.next_instance(after));
@@ -306,7 +306,7 @@ fn sort_out(due_objects: Vec<Result<DueObject, Timer>>, prepared: &mut Prepared)
 }
 
 /// A row that counts what one hour had too much of.
-fn suppressed(plan: &Plan<'_>, place: Place<'_>, (from, until): Window) -> Option<NewFiring> {
+fn suppressed(plan: &Schedule<'_>, place: Place<'_>, (from, until): Window) -> Option<NewFiring> {
     let count = i64::try_from(plan.suppressed(from..until)).unwrap_or(i64::MAX);
     let name = format!("suppressed\n{}\n{}\n{}", place.row.id, place.object, from.0);
     let mut identity = [0; 16];

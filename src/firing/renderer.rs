@@ -4,8 +4,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::calendar::object::Limits;
-use crate::calendar::surroundings::{DefaultAlarms, Surroundings};
+use crate::calendar::object::ObjectLimits;
+use crate::calendar::context::{DefaultAlarms, CalendarContext};
 use crate::calendar::zone::Zones;
 use crate::config::Config;
 use crate::delivery::routing::Routing;
@@ -34,7 +34,7 @@ pub struct Renderer {
 #[derive(Debug)]
 pub(super) struct Settings {
     pub(super) zones: Zones,
-    pub(super) limits: Limits,
+    pub(super) limits: ObjectLimits,
     /// Milliseconds after which an alarm is missed.
     pub(super) max_lateness: i64,
     pub(super) sender: Sender,
@@ -60,8 +60,8 @@ impl Renderer {
     }
 
     /// What the objects of `row` depend on besides their text.
-    pub fn around(&self, row: &CalendarRow) -> Surroundings {
-        surroundings(row, self.settings.zones.clone(), self.settings.limits)
+    pub fn around(&self, row: &CalendarRow) -> CalendarContext {
+        context(row, self.settings.zones.clone(), self.settings.limits)
     }
 
     /// Logs what is wrong with an object, as far as its user's other objects have left lines for it.
@@ -99,7 +99,7 @@ impl Renderer {
     }
 
     /// The limits that objects are read with.
-    pub fn limits(&self) -> &Limits {
+    pub fn limits(&self) -> &ObjectLimits {
         &self.settings.limits
     }
 
@@ -110,8 +110,8 @@ impl Renderer {
 }
 
 /// What the objects of `row` depend on besides their text.
-pub fn surroundings(row: &CalendarRow, zones: Zones, limits: Limits) -> Surroundings {
-    let mut around = Surroundings::new(zones)
+pub fn context(row: &CalendarRow, zones: Zones, limits: ObjectLimits) -> CalendarContext {
+    let mut around = CalendarContext::new(zones)
         .with_calendar_zone(row.zone.as_deref())
         .with_user_zone(row.user_zone.as_deref(), None)
         .with_addresses(&row.emails);

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use super::attachments;
-use crate::calendar::object::{Limits, Object};
-use crate::calendar::plan::Plan;
-use crate::calendar::surroundings::Surroundings;
+use crate::calendar::object::{Object, ObjectLimits};
+use crate::calendar::schedule::Schedule;
+use crate::calendar::context::CalendarContext;
 use crate::calendar::zone::Zones;
 use crate::firing::{Place, Renderer, about, spread};
 use crate::ledger::{CalendarRow, Departed, Existing, NewFiring, ObjectText, PlannedObject, Replanned};
@@ -79,7 +79,7 @@ impl Past {
 
     /// From when on the rings of an object count: what was due when its calendar was synced before, or when it was
     /// written, is past (rule 23). What claims to be written in the future says nothing: some clock is wrong.
-    fn from(&self, job: &Job, (object, plan): (&Object, &Plan<'_>), limits: &Limits, now: UtcMillis) -> UtcMillis {
+    fn from(&self, job: &Job, (object, plan): (&Object, &Schedule<'_>), limits: &ObjectLimits, now: UtcMillis) -> UtcMillis {
         if let Some(Departed { due, seen_at }) = self.moved(job, object, plan, limits) {
             // An instant to come was seen by a clock that has been set back.
             return due.min(self.previous_sync.max(seen_at.min(now)));
@@ -93,7 +93,7 @@ impl Past {
 
     /// The object that went a short while ago, from here or from another place of its user, if it would have rung next
     /// when this one does: it is the same one, and when it was put here says nothing of when it was written.
-    fn moved(&self, job: &Job, object: &Object, plan: &Plan<'_>, limits: &Limits) -> Option<Departed> {
+    fn moved(&self, job: &Job, object: &Object, plan: &Schedule<'_>, limits: &ObjectLimits) -> Option<Departed> {
         if self.gone.is_empty() {
             return None;
         }
@@ -139,7 +139,7 @@ impl Planner {
         .await
     }
 
-    fn plan(&self, row: &CalendarRow, around: &Surroundings, job: Job, past: &Past, now: UtcMillis) -> Outcome {
+    fn plan(&self, row: &CalendarRow, around: &CalendarContext, job: Job, past: &Past, now: UtcMillis) -> Outcome {
         let read = match &job.text {
             Ok(text) => self
                 .read(around, text, None, |object, plan| past.from(&job, (object, plan), self.renderer.limits(), now)),
@@ -189,7 +189,7 @@ impl Planner {
     /// the ledger says all that already.
     fn keep(
         &self,
-        (row, around): (&CalendarRow, &Surroundings),
+        (row, around): (&CalendarRow, &CalendarContext),
         job: Job,
         read: Result<Read, String>,
         (previous, now): (UtcMillis, UtcMillis),
@@ -245,14 +245,14 @@ impl Planner {
     fn overdue(
         &self,
         place: Place<'_>,
-        around: &Surroundings,
+        around: &CalendarContext,
         existing: &Existing,
         from: UtcMillis,
         now: UtcMillis,
     ) -> Option<Vec<NewFiring>> {
         let due = existing.due.filter(|due| *due < from)?;
         let object = Object::parse(&existing.text, self.renderer.limits()).ok()?;
-        let plan = Plan::new(&object, around, existing.count_cache.as_deref());
+        let plan = Schedule::new(&object, around, existing.count_cache.as_deref());
         // It has been edited: there is no later firing of what it was.
         let (mut firings, mut cut) = self.renderer.firings(&plan, place, (due, from), now);
         for _ in 0..MOST_CUTS {
@@ -290,13 +290,13 @@ impl Planner {
     /// Reads `text`. `from` says from when on the rings of what it says count.
     fn read(
         &self,
-        around: &Surroundings,
+        around: &CalendarContext,
         text: &[u8],
         count_cache: Option<&str>,
-        from: impl Fn(&Object, &Plan<'_>) -> UtcMillis,
+        from: impl Fn(&Object, &Schedule<'_>) -> UtcMillis,
     ) -> Result<Read, String> {
         let object = Object::parse(text, self.renderer.limits()).map_err(|error| error.to_string())?;
-        let plan = Plan::new(&object, around, count_cache);
+        let plan = Schedule::new(&object, around, count_cache);
         let from = from(&object, &plan);
         let due = plan.next_instance(from);
         let overworked = plan.overworked();
@@ -339,7 +339,7 @@ fn listed(faults: &[String]) -> Option<String> {
 
 /// The zones of the database that `plan` depends on, and those that a later one may have, between spaces. What an
 /// object defines for itself never changes by itself.
-fn known(plan: &Plan<'_>, zones: &Zones) -> String {
+fn known(plan: &Schedule<'_>, zones: &Zones) -> String {
     let found = plan.zones().iter().filter(|id| zones.find(id).is_some());
     found.chain(plan.unresolved_zones()).fold(" ".to_owned(), |all, id| all + id + " ")
 }

@@ -1,7 +1,7 @@
 use super::{About, Notification, Sender, hex, identity, identity_of};
-use crate::calendar::object::{Limits, Object};
-use crate::calendar::plan::Plan;
-use crate::calendar::surroundings::Surroundings;
+use crate::calendar::object::{ObjectLimits, Object};
+use crate::calendar::schedule::Schedule;
+use crate::calendar::context::CalendarContext;
 use crate::calendar::zone::Zones;
 use crate::time::UtcMillis;
 
@@ -19,10 +19,10 @@ fn notify(text: &str, about: &About) -> Notification {
 
 fn notify_within(max_text: usize, text: &str, about: &About) -> Notification {
     let sender = Sender { server_fqdn: "sloti30t15".into(), pid: 3_164_225, max_text, max_size: usize::MAX };
-    let object = Object::parse(text.as_bytes(), &Limits::default()).unwrap();
-    let around = Surroundings::new(Zones::bundled());
-    let plan = Plan::new(&object, &around, None);
-    let instances = plan.instances(UtcMillis::MIN..UtcMillis::MAX);
+    let object = Object::parse(text.as_bytes(), &ObjectLimits::default()).unwrap();
+    let context = CalendarContext::new(Zones::bundled());
+    let schedule = Schedule::new(&object, &context, None);
+    let instances = schedule.instances(UtcMillis::MIN..UtcMillis::MAX);
     let fired_at = UtcMillis::parse("2015-11-19T06:30:00.012Z").unwrap();
     Notification::new(&instances[0], about, identity(about, "a.ics", &instances[0]), &sender, fired_at)
 }
@@ -85,10 +85,10 @@ fn what_has_no_uid_has_an_identity_of_its_own() {
     let begin = LOVELY.find("BEGIN:VEVENT").unwrap();
     let unnamed = LOVELY.replace("UID:49ba20f5-cb44-4863-aea7-255f37ffc2e7\r\n", "");
     let ids = |text: &str, key: &str, href: &str| {
-        let object = Object::parse(text.as_bytes(), &Limits::default()).unwrap();
-        let around = Surroundings::new(Zones::bundled());
+        let object = Object::parse(text.as_bytes(), &ObjectLimits::default()).unwrap();
+        let context = CalendarContext::new(Zones::bundled());
         let about = About { key: key.into(), ..mary() };
-        let instances = Plan::new(&object, &around, None).instances(UtcMillis::MIN..UtcMillis::MAX);
+        let instances = Schedule::new(&object, &context, None).instances(UtcMillis::MIN..UtcMillis::MAX);
         instances.iter().map(|instance| hex(&identity(&about, href, instance))).collect::<Vec<_>>()
     };
     let first = ids(&unnamed, "work", "a.ics");

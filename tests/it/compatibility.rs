@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use reveille::calendar::object::{Limits, Object};
-use reveille::calendar::plan::Plan;
-use reveille::calendar::surroundings::Surroundings;
+use reveille::calendar::object::{ObjectLimits, Object};
+use reveille::calendar::schedule::Schedule;
+use reveille::calendar::context::CalendarContext;
 use reveille::calendar::zone::Zones;
 use reveille::time::UtcMillis;
 
@@ -50,17 +50,17 @@ fn every_input_rings_as_its_writer_meant_it() {
     let mut wrong = Vec::new();
     for Case { name, zone, window: [from, until], faults, mut rings } in cases() {
         let octets = fs::read(folder().join(format!("{name}.ics"))).unwrap();
-        let around = Surroundings::new(Zones::bundled()).with_user_zone(Some(&zone), None);
-        let object = Object::parse(&octets, &Limits::default()).unwrap();
-        let plan = Plan::new(&object, &around, None);
+        let context = CalendarContext::new(Zones::bundled()).with_user_zone(Some(&zone), None);
+        let object = Object::parse(&octets, &ObjectLimits::default()).unwrap();
+        let schedule = Schedule::new(&object, &context, None);
         let told = |ring: &reveille::calendar::alarm_instance::AlarmInstance<'_>| match ring.action.name() {
             "display" => ring.at.basic(),
             action => format!("{}/{action}", ring.at.basic()),
         };
-        let mut found: Vec<String> = plan.instances(from..until).iter().map(told).collect();
+        let mut found: Vec<String> = schedule.instances(from..until).iter().map(told).collect();
         found.sort();
         rings.sort();
-        let listed: Vec<String> = plan.faults().iter().map(ToString::to_string).collect();
+        let listed: Vec<String> = schedule.faults().iter().map(ToString::to_string).collect();
         if found != rings || listed.len() < faults || (faults == 0 && !listed.is_empty()) {
             wrong.push(format!("{name}: {found:?} instead of {rings:?}, faults {listed:?}"));
         }

@@ -7,9 +7,9 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use reveille::calendar::object::{Limits, Object};
-use reveille::calendar::plan::Plan;
-use reveille::calendar::surroundings::Surroundings;
+use reveille::calendar::object::{ObjectLimits, Object};
+use reveille::calendar::schedule::Schedule;
+use reveille::calendar::context::CalendarContext;
 use reveille::calendar::zone::Zones;
 use reveille::time::UtcMillis;
 use serde_json::Value;
@@ -185,13 +185,13 @@ fn crowded_hours_are_told() {
 /// A case: calendar text, the user's zone, a window, and what rings in it.
 fn case_holds(case: &Value, zones: &Zones) -> Result<(), String> {
     let text = |key: &str| case[key].as_str().unwrap_or_default().to_owned();
-    let object = Object::parse(text("ics").as_bytes(), &Limits::default()).map_err(|error| error.to_string())?;
-    let around = Surroundings::new(zones.clone()).with_user_zone(Some(&text("zone")), None);
-    let plan = Plan::new(&object, &around, None);
+    let object = Object::parse(text("ics").as_bytes(), &ObjectLimits::default()).map_err(|error| error.to_string())?;
+    let context = CalendarContext::new(zones.clone()).with_user_zone(Some(&text("zone")), None);
+    let schedule = Schedule::new(&object, &context, None);
     let (from, until) = (UtcMillis::parse(&text("from"))?, UtcMillis::parse(&text("until"))?);
     let mut rung = BTreeMap::<(String, String, String), i32>::new();
-    for ring in plan.instances(from..until) {
-        let led_to = plan.derive(&ring).steps.last().map(|step| step.at);
+    for ring in schedule.instances(from..until) {
+        let led_to = schedule.derive(&ring).steps.last().map(|step| step.at);
         if led_to != Some(ring.at) {
             return Err(format!("the explanation of {} leads to {led_to:?}", ring.at));
         }

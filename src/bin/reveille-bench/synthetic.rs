@@ -217,18 +217,18 @@ fn body(dice: &mut Dice, text: &mut String) {
 #[cfg(test)]
 mod tests {
     use super::{Generator, uid};
-    use reveille::calendar::object::{Limits, Object};
-    use reveille::calendar::plan::Plan;
-    use reveille::calendar::surroundings::Surroundings;
+    use reveille::calendar::object::{Object, ObjectLimits};
+    use reveille::calendar::schedule::Schedule;
+    use reveille::calendar::context::CalendarContext;
     use reveille::calendar::zone::Zones;
     use reveille::time::UtcMillis;
 
     const NOW: UtcMillis = UtcMillis(1_795_382_222_000);
 
     fn next(text: &str, from: UtcMillis) -> Option<UtcMillis> {
-        let object = Object::parse(text.as_bytes(), &Limits::default()).unwrap();
-        let around = Surroundings::new(Zones::bundled());
-        let plan = Plan::new(&object, &around, None);
+        let object = Object::parse(text.as_bytes(), &ObjectLimits::default()).unwrap();
+        let around = CalendarContext::new(Zones::bundled());
+        let plan = Schedule::new(&object, &around, None);
         assert!(plan.faults().is_empty(), "{:?} in {text}", plan.faults());
         plan.next_instance(from)
     }

@@ -14,7 +14,7 @@ use crate::calendar::component::{Component, RuleText};
 use crate::calendar::group::Group;
 use crate::calendar::occurrence::{Given, Identity, LeftOut, Move, Occurrence, Source, Start, Verdict};
 use crate::calendar::place::{Point, shift_telling};
-use crate::calendar::plan::Plan;
+use crate::calendar::schedule::Schedule;
 use crate::calendar::value::Duration;
 use crate::calendar::zone::{Fit, Zone};
 use crate::time::UtcMillis;
@@ -136,7 +136,7 @@ impl fmt::Display for Why<'_> {
     }
 }
 
-impl<'a> Plan<'a> {
+impl<'a> Schedule<'a> {
     /// How `instance`, one that this plan gave, comes about.
     pub fn derive(&self, instance: &AlarmInstance<'a>) -> Derivation<'a> {
         let instance = instance.clone();

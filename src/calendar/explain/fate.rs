@@ -8,7 +8,7 @@ use crate::calendar::alarm::{Alarm, Trigger};
 use crate::calendar::component::{Component, Kind};
 use crate::calendar::group::Group;
 use crate::calendar::inactive::{self, Inactive};
-use crate::calendar::plan::{Plan, instances_of};
+use crate::calendar::schedule::{Schedule, instances_of};
 use crate::time::UtcMillis;
 
 /// What becomes of an alarm.
@@ -77,7 +77,7 @@ fn address<T>(of: &T) -> usize {
 
 /// Tells the fates of the alarms of one UID. What they share is worked out once.
 pub(super) struct Fates<'p, 'a> {
-    plan: &'p Plan<'a>,
+    schedule: &'p Schedule<'a>,
     groups: &'p [&'p Group<'a>],
     at: UtcMillis,
     /// By component and alarm; an absolute alarm by itself.
@@ -90,8 +90,8 @@ pub(super) struct Fates<'p, 'a> {
 }
 
 impl<'p, 'a> Fates<'p, 'a> {
-    /// For `groups`, those of one UID of `plan`, as seen from `at`.
-    pub(super) fn new(plan: &'p Plan<'a>, groups: &'p [&'p Group<'a>], at: UtcMillis) -> Fates<'p, 'a> {
+    /// For `groups`, those of one UID of `schedule`, as seen from `at`.
+    pub(super) fn new(schedule: &'p Schedule<'a>, groups: &'p [&'p Group<'a>], at: UtcMillis) -> Fates<'p, 'a> {
         let mut seats: HashMap<(usize, usize), Vec<Seat>> = HashMap::new();
         for (number, group) in groups.iter().enumerate() {
             for (index, source) in group.sources.iter().enumerate() {
@@ -107,7 +107,7 @@ impl<'p, 'a> Fates<'p, 'a> {
             }
         }
         let (unacknowledged, open) = (OnceCell::new(), OnceCell::new());
-        Fates { plan, groups, at, seats, unacknowledged, open, firing_at: RefCell::default() }
+        Fates { schedule, groups, at, seats, unacknowledged, open, firing_at: RefCell::default() }
     }
 
     /// The fate of `alarm`, which `component` has or is given by default; `inactive` is that of the component.
@@ -132,7 +132,7 @@ impl<'p, 'a> Fates<'p, 'a> {
             let instance = match alarm.trigger {
                 // One that is done is not planned at all.
                 Some(Trigger::At(moment)) => {
-                    Some(self.plan.places.look_at_instant(moment, component.calendar).at).filter(|at| *at <= until)
+                    Some(self.schedule.places.look_at_instant(moment, component.calendar).at).filter(|at| *at <= until)
                 }
                 _ => {
                     let next = |from| next_of(seats, &|index| unacknowledged.get(index), from);
@@ -172,7 +172,7 @@ impl<'p, 'a> Fates<'p, 'a> {
     /// Up to when `alarm` is acknowledged, by itself or with its component.
     fn acknowledged(&self, component: &Component, alarm: &Alarm) -> Option<UtcMillis> {
         let both = [component.acknowledged, alarm.acknowledged];
-        both.into_iter().flatten().map(|moment| self.plan.places.look_at_instant(moment, component.calendar).at).max()
+        both.into_iter().flatten().map(|moment| self.schedule.places.look_at_instant(moment, component.calendar).at).max()
     }
 }
 

@@ -18,7 +18,7 @@ use super::inactive::Inactive;
 use super::object::Fault;
 use super::place::Named;
 pub use super::place::ZoneFrom;
-use super::plan::{Plan, instances_of, next_of};
+use super::schedule::{Schedule, instances_of, next_of};
 use super::zone::Zone;
 use crate::time::UtcMillis;
 pub use derivation::{Derivation, GivenBy, Step, What, Why, Withheld};
@@ -127,7 +127,7 @@ impl fmt::Display for Anchor {
     }
 }
 
-impl<'a> Plan<'a> {
+impl<'a> Schedule<'a> {
     /// Explains each UID of the object: its rings at the first `count` instants at or after `at`, what is withheld
     /// meanwhile, and the fate of each alarm as seen from `at`. `text` is what the object was read from.
     pub fn explain(&self, text: &[u8], at: UtcMillis, count: usize) -> Vec<Explanation<'a>> {
@@ -191,7 +191,7 @@ impl<'a> Plan<'a> {
         let start = component.start.or(component.end.filter(|_| component.kind == Kind::Todo));
         let start = start.or(component.recurrence_id.map(|id| id.moment));
         let all_day = start.is_some_and(|moment| self.places.look(moment, component.calendar).all_day);
-        let alarms = alarms_of(component, all_day, self.around);
+        let alarms = alarms_of(component, all_day, self.context);
         let by_default = component.alarms.is_empty() && !alarms.is_empty();
         let tell = |alarm: &'a Alarm| ToldAlarm {
             alarm,

@@ -6,13 +6,13 @@ use std::path::Path;
 use super::{Case, at, vevent};
 use crate::calendar::explain::{Anchor, Explanation, Fate, GivenBy, Step, What, ZoneFrom};
 use crate::calendar::inactive::Inactive;
-use crate::calendar::surroundings::DefaultAlarms;
+use crate::calendar::context::DefaultAlarms;
 use crate::calendar::zone::{Fit, Naming};
 
 /// Asks about the one UID of a case.
 fn explain<T>(case: &Case, from: &str, ask: impl FnOnce(&Explanation<'_>) -> T) -> T {
-    case.with(|plan| {
-        let told = plan.explain(case.text.as_bytes(), at(from), 1);
+    case.with(|schedule| {
+        let told = schedule.explain(case.text.as_bytes(), at(from), 1);
         assert_eq!(told.len(), 1);
         ask(&told[0])
     })
@@ -70,7 +70,7 @@ fn rule_03_a_gap_and_a_fold_are_told_with_what_was_chosen() {
     assert_eq!(steps(&fold, "2026-03-01"), expected);
     // This day has no midnight: it begins at 01:00.
     let day = Case::event("DTSTART;VALUE=DATE:20181104", &["PT0S"])
-        .around(|around| around.with_user_zone(Some("America/Sao_Paulo"), None));
+        .context(|context| context.with_user_zone(Some("America/Sao_Paulo"), None));
     assert_eq!(steps(&day, "2018-11-01"), ["Occurrence 2018-11-04T00:00:00 -10800 20181104T030000Z Gap"]);
 }
 
@@ -132,9 +132,9 @@ fn rule_03_it_is_told_where_a_zone_comes_from() {
     assert_eq!(tzid("New York"), ("Europe/Berlin".to_owned(), ZoneFrom::Unknown));
     let floating = Case::event("DTSTART:20260310T090000", &["PT0S"]);
     assert_eq!(from(&floating), ("Europe/Berlin".to_owned(), ZoneFrom::User));
-    let calendar = floating.around(|around| around.with_calendar_zone(Some("Asia/Tokyo")));
+    let calendar = floating.context(|context| context.with_calendar_zone(Some("Asia/Tokyo")));
     assert_eq!(from(&calendar), ("Asia/Tokyo".to_owned(), ZoneFrom::Calendar));
-    let nobody = calendar.around(|around| around.with_calendar_zone(None).with_user_zone(None, None));
+    let nobody = calendar.context(|context| context.with_calendar_zone(None).with_user_zone(None, None));
     assert_eq!(from(&nobody), ("UTC".to_owned(), ZoneFrom::Nobody));
     assert_eq!(from(&Case::event("DTSTART:20260310T090000Z", &["PT0S"])), ("UTC".to_owned(), ZoneFrom::Utc));
     let zone = |location: &str| {
@@ -158,7 +158,7 @@ fn rule_03_an_alarm_that_never_rings_has_its_reason() {
     let event = |more: &str| Case::event(&format!("{start}\n{more}"), &["PT0S"]);
     assert_eq!(silent(&event("STATUS:CANCELLED")), Inactive::Cancelled);
     let declined = event("ATTENDEE;PARTSTAT=DECLINED:mailto:mary@example.org")
-        .around(|around| around.with_addresses(&["mary@example.org".to_owned()]));
+        .context(|context| context.with_addresses(&["mary@example.org".to_owned()]));
     assert_eq!(silent(&declined), Inactive::Declined("mailto:mary@example.org".into()));
     assert_eq!(silent(&Case::todo(&format!("{start}\nSTATUS:COMPLETED"), &["PT0S"])), Inactive::Completed);
     assert_eq!(silent(&Case::todo("SUMMARY:some day", &["PT0S"])), Inactive::NoDate);
@@ -226,9 +226,9 @@ fn rule_03_what_is_withheld_before_the_next_ring_is_told_with_its_reason() {
 fn rule_03_default_alarms_are_told_as_such() {
     let defaults =
         DefaultAlarms::parse(Some("BEGIN:VALARM\nACTION:DISPLAY\nTRIGGER:-PT30M\nEND:VALARM"), None).unwrap();
-    let case = Case::event("DTSTART:20260310T090000Z", &[]).around(|mut around| {
-        around.default_alarms = Some(defaults);
-        around
+    let case = Case::event("DTSTART:20260310T090000Z", &[]).context(|mut context| {
+        context.default_alarms = Some(defaults);
+        context
     });
     explain(&case, "2026-03-01", |told| {
         assert!(told.components[0].by_default);
@@ -259,7 +259,7 @@ fn rule_03_the_explanation_of_each_fixture_is_what_its_plan_does() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
         for file in std::fs::read_dir(folder).unwrap() {
             let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
-            let case = Case::new("").around(|around| around.with_user_zone(Some("Asia/Tokyo"), None));
+            let case = Case::new("").context(|context| context.with_user_zone(Some("Asia/Tokyo"), None));
             let case = Case { text, ..case };
             count += case.between("2026-03-20", "2026-04-02").len();
         }

@@ -43,7 +43,7 @@ fn rule_02_only_the_users_own_refusal_counts() {
     let own = ["mailto:Mary@Example.org".to_owned(), "m@example.org".to_owned()];
     let said = |attendee: &str| {
         let event = format!("{NINE}\nATTENDEE;PARTSTAT=ACCEPTED:mailto:x@example.org\nATTENDEE;{attendee}");
-        Case::event(&event, &["PT0S"]).around(|around| around.with_addresses(&own)).instances().len()
+        Case::event(&event, &["PT0S"]).context(|context| context.with_addresses(&own)).instances().len()
     };
     assert_eq!(said("PARTSTAT=DECLINED:MAILTO:mary@example.org"), 0);
     assert_eq!(said("PARTSTAT=declined;CN=M:mailto:m@example.org"), 0);
@@ -60,7 +60,7 @@ fn rule_02_holds_for_one_occurrence_in_an_override() {
     let refused =
         "RECURRENCE-ID:20260311T090000Z\nDTSTART:20260311T090000Z\nATTENDEE;PARTSTAT=DECLINED:mailto:m@example.org";
     let case = Case::new(&format!("{master}\n{}", vevent(refused, &["PT0S"])));
-    let case = case.around(|around| around.with_addresses(&["m@example.org".to_owned()]));
+    let case = case.context(|context| context.with_addresses(&["m@example.org".to_owned()]));
     assert_eq!(case.instances(), ["20260310T090000Z", "20260312T090000Z"]);
     let cancelled = vevent("RECURRENCE-ID:20260311T090000Z\nDTSTART:20260311T090000Z\nSTATUS:CANCELLED", &["PT0S"]);
     assert_eq!(Case::new(&format!("{master}\n{cancelled}")).instances(), ["20260310T090000Z", "20260312T090000Z"]);

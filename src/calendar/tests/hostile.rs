@@ -3,16 +3,16 @@
 use std::fmt::Write as _;
 
 use super::{Case, alarm, at, vevent};
-use crate::calendar::object::{Limits, Object};
+use crate::calendar::object::{ObjectLimits, Object};
 
 const GOOD: &str = "BEGIN:VEVENT\nUID:good\nDTSTART:20260310T090000Z\nBEGIN:VALARM\nACTION:DISPLAY\nTRIGGER:PT0S\nEND:VALARM\nEND:VEVENT\n";
 
 fn good_instances(components: &str) {
     let case = Case::new(&format!("{GOOD}{components}"));
-    case.with(|plan| {
-        let instances = plan.instances(at("2026-03-10T09:00")..at("2026-03-10T09:01"));
+    case.with(|schedule| {
+        let instances = schedule.instances(at("2026-03-10T09:00")..at("2026-03-10T09:01"));
         assert!(instances.iter().any(|instance| &*instance.component.uid == "good"));
-        plan.next_instance(at("2026-03-01"));
+        schedule.next_instance(at("2026-03-01"));
     });
 }
 
@@ -91,6 +91,6 @@ fn lines_made_to_be_slow_are_read_in_linear_time() {
         good_instances(&vevent(&format!("{line}\nDTSTART:20260310T090000Z"), &["PT0S"]));
     }
     let folded = format!("SUMMARY:{}", "\n x".repeat(100_000));
-    let object = Object::parse(Case::event(&folded, &[]).text.as_bytes(), &Limits::default()).unwrap();
+    let object = Object::parse(Case::event(&folded, &[]).text.as_bytes(), &ObjectLimits::default()).unwrap();
     assert_eq!(object.components[0].summary.len(), 100_000);
 }

@@ -104,8 +104,8 @@ fn rule_06_an_absolute_alarm_rings_once() {
     let case = Case::event(series, &["TRIGGER;VALUE=DATE-TIME:20260310T060000Z"]);
     assert_eq!(case.between("2020-01-01", "2030-01-01"), ["20260310T060000Z"]);
     assert_eq!(case.following("2020-01-01", 3), ["20260310T060000Z"]);
-    case.with(|plan| {
-        let instances = plan.instances(at("2026-01-01")..at("2027-01-01"));
+    case.with(|schedule| {
+        let instances = schedule.instances(at("2026-01-01")..at("2027-01-01"));
         // It speaks of the occurrence that comes next, and belongs to the series as a whole.
         assert_eq!(instances[0].start, Some(super::When::At(at("2026-03-10T09:00"))));
         assert_eq!(instances[0].recurrence_id_text(), "");
@@ -178,11 +178,11 @@ fn rule_08_a_date_starts_at_midnight_of_the_zone() {
 #[test]
 fn rule_08_where_midnight_does_not_exist_the_day_begins_later() {
     // Santiago's clocks go from 00:00 to 01:00 on 6 September 2026.
-    let santiago = |case: Case| case.around(|around| around.with_user_zone(Some("America/Santiago"), None));
+    let santiago = |case: Case| case.context(|context| context.with_user_zone(Some("America/Santiago"), None));
     assert_eq!(santiago(Case::event("DTSTART;VALUE=DATE:20260906", &["PT0S"])).instances(), ["20260906T040000Z"]);
     // Toronto's went from 23:30 to 00:30 in the night to 31 March 1919.
     let toronto = Case::event("DTSTART;VALUE=DATE:19190331", &["PT0S"]);
-    let toronto = toronto.around(|around| around.with_user_zone(Some("America/Toronto"), None));
+    let toronto = toronto.context(|context| context.with_user_zone(Some("America/Toronto"), None));
     assert_eq!(toronto.instances(), ["19190331T043000Z"]);
 }
 

@@ -1,29 +1,29 @@
 //! Rule 24: so many rings an hour and no more. And the other limits of an object, each at the limit and one above it.
 
 use super::{Case, alarm, at, vevent};
-use crate::calendar::object::{Limits, Object};
+use crate::calendar::object::{ObjectLimits, Object};
 
 fn capped(case: Case, max_rings_per_hour: u32) -> Case {
-    case.around(|mut around| {
-        around.limits.max_rings_per_hour = max_rings_per_hour;
-        around
+    case.context(|mut context| {
+        context.limits.max_rings_per_hour = max_rings_per_hour;
+        context
     })
 }
 
 #[test]
 fn rule_24_the_first_rings_of_an_hour_and_no_more() {
     let secondly = Case::event("DTSTART:20260310T085950Z\nRRULE:FREQ=SECONDLY", &["PT0S"]);
-    secondly.with(|plan| {
-        let instances = plan.instances(at("2026-03-10T08:00")..at("2026-03-10T11:00"));
+    secondly.with(|schedule| {
+        let instances = schedule.instances(at("2026-03-10T08:00")..at("2026-03-10T11:00"));
         assert_eq!(instances.len(), 10 + 120 + 120);
         assert_eq!(instances[129].at, at("2026-03-10T09:01").plus(59_000));
-        assert_eq!(plan.suppressed(at("2026-03-10T08:00")..at("2026-03-10T11:00")), 2 * 3480);
+        assert_eq!(schedule.suppressed(at("2026-03-10T08:00")..at("2026-03-10T11:00")), 2 * 3480);
         // What is first in its hour does not depend on where the window begins.
-        assert!(plan.instances(at("2026-03-10T09:02")..at("2026-03-10T10:00")).is_empty());
-        assert_eq!(plan.suppressed(at("2026-03-10T09:59")..at("2026-03-10T10:00")), 60);
-        assert_eq!(plan.instances(at("2026-03-10T09:01")..at("2026-03-10T10:00")).len(), 60);
-        assert_eq!(plan.next_instance(at("2026-03-10T09:02")), Some(at("2026-03-10T10:00")));
-        assert_eq!(plan.next_instance(at("2026-03-10T09:01")), Some(at("2026-03-10T09:01")));
+        assert!(schedule.instances(at("2026-03-10T09:02")..at("2026-03-10T10:00")).is_empty());
+        assert_eq!(schedule.suppressed(at("2026-03-10T09:59")..at("2026-03-10T10:00")), 60);
+        assert_eq!(schedule.instances(at("2026-03-10T09:01")..at("2026-03-10T10:00")).len(), 60);
+        assert_eq!(schedule.next_instance(at("2026-03-10T09:02")), Some(at("2026-03-10T10:00")));
+        assert_eq!(schedule.next_instance(at("2026-03-10T09:01")), Some(at("2026-03-10T09:01")));
     });
 }
 
@@ -38,7 +38,7 @@ fn rule_24_many_alarms_of_one_event_are_capped_as_well() {
         ["20260310T085100Z", "20260310T085200Z", "20260310T085300Z", "20260310T085400Z", "20260310T090000Z"]
     );
     assert_eq!(case.following("2026-03-10", 5), instances);
-    assert_eq!(case.with(|plan| plan.suppressed(at("2026-03-10")..at("2026-03-11"))), 5);
+    assert_eq!(case.with(|schedule| schedule.suppressed(at("2026-03-10")..at("2026-03-11"))), 5);
 }
 
 #[test]
@@ -46,8 +46,8 @@ fn rule_24_one_event_does_not_silence_another_in_its_file() {
     let loud = vevent("DTSTART:20260310T090000Z\nRRULE:FREQ=SECONDLY", &["PT0S"]);
     let quiet = vevent("DTSTART:20260310T095900Z", &["PT0S"]).replace("UID:u", "UID:quiet");
     let case = Case::new(&format!("{loud}\n{quiet}"));
-    case.with(|plan| {
-        let instances = plan.instances(at("2026-03-10T09:00")..at("2026-03-10T10:00"));
+    case.with(|schedule| {
+        let instances = schedule.instances(at("2026-03-10T09:00")..at("2026-03-10T10:00"));
         assert_eq!(instances.len(), 121);
         assert_eq!(&*instances[120].component.uid, "quiet");
     });
@@ -64,14 +64,14 @@ fn rule_24_all_events_of_a_file_ring_ten_times_as_often_as_one_may_and_no_more()
     };
     let hour = at("2026-03-10T09:00")..at("2026-03-10T10:00");
     // Within what all may have, nothing is looked at twice.
-    let rung = |count: usize| capped(Case::new(&events(count)), 2).with(|plan| plan.instances(hour.clone()).len());
+    let rung = |count: usize| capped(Case::new(&events(count)), 2).with(|schedule| schedule.instances(hour.clone()).len());
     assert_eq!([rung(19), rung(20), rung(21), rung(60)], [19, 20, 20, 20]);
-    capped(Case::new(&events(60)), 2).with(|plan| {
-        assert_eq!(plan.suppressed(hour.clone()), 40);
-        assert_eq!(plan.next_instance(at("2026-03-10T09:04")), Some(at("2026-03-10T09:04")));
-        assert_eq!(plan.instances(at("2026-03-10T09:04")..at("2026-03-10T09:06")).len(), 4);
-        assert_eq!(plan.next_instance(at("2026-03-10T09:05")), Some(at("2026-03-11T09:00")));
-        assert_eq!(plan.suppressed(at("2026-03-10T09:05")..at("2026-03-10T09:06")), 4);
+    capped(Case::new(&events(60)), 2).with(|schedule| {
+        assert_eq!(schedule.suppressed(hour.clone()), 40);
+        assert_eq!(schedule.next_instance(at("2026-03-10T09:04")), Some(at("2026-03-10T09:04")));
+        assert_eq!(schedule.instances(at("2026-03-10T09:04")..at("2026-03-10T09:06")).len(), 4);
+        assert_eq!(schedule.next_instance(at("2026-03-10T09:05")), Some(at("2026-03-11T09:00")));
+        assert_eq!(schedule.suppressed(at("2026-03-10T09:05")..at("2026-03-10T09:06")), 4);
     });
 }
 
@@ -95,25 +95,25 @@ fn limits_told(case: &Case) -> usize {
 #[test]
 fn limit_of_an_objects_size_at_it_and_above() {
     let text = Case::event("DTSTART:20260310T090000Z", &["PT0S"]).text;
-    let limits = |max_object_size| Limits { max_object_size, ..Limits::default() };
+    let limits = |max_object_size| ObjectLimits { max_object_size, ..ObjectLimits::default() };
     assert!(Object::parse(text.as_bytes(), &limits(text.len())).is_ok());
     let refused = Object::parse(text.as_bytes(), &limits(text.len() - 1)).unwrap_err();
     assert!(refused.to_string().contains("limits.max_object_size"), "{refused}");
 }
 
 /// `case`, within other limits than the standard ones.
-fn within(case: Case, limits: Limits) -> Case {
-    case.around(|mut around| {
-        around.limits = limits;
-        around
+fn within(case: Case, limits: ObjectLimits) -> Case {
+    case.context(|mut context| {
+        context.limits = limits;
+        context
     })
 }
 
 #[test]
 fn limit_of_alarms_at_it_and_above() {
     let alarms = |count| Case::event("DTSTART:20260310T090000Z", &vec!["PT0S"; count]);
-    for max_alarms in [Limits::default().max_alarms, 3] {
-        let limits = Limits { max_alarms, ..Limits::default() };
+    for max_alarms in [ObjectLimits::default().max_alarms, 3] {
+        let limits = ObjectLimits { max_alarms, ..ObjectLimits::default() };
         assert_eq!(limits_told(&within(alarms(max_alarms), limits)), 0);
         let above = within(alarms(max_alarms + 1), limits);
         assert_eq!((limits_told(&above), above.instances().len()), (1, 1));
@@ -128,11 +128,11 @@ fn many_birthdays_in_a_file_are_no_more_work_than_it_may_be() {
         let start = format!("DTSTART;VALUE=DATE:2000{month:02}{day:02}\nRRULE:FREQ=YEARLY;COUNT=80");
         birthdays += &(vevent(&start, &["-P1D", "PT9H"]).replace("UID:u", &format!("UID:u{n}")) + "\n");
     }
-    Case::new(&birthdays).with(|plan| {
-        assert_eq!(plan.next_instance(at("2026-03-10T12:00")), Some(at("2026-03-11T08:00")), "at nine in Berlin");
-        let firing_at = plan.instances(at("2026-03-11T07:00")..at("2026-03-11T09:00"));
+    Case::new(&birthdays).with(|schedule| {
+        assert_eq!(schedule.next_instance(at("2026-03-10T12:00")), Some(at("2026-03-11T08:00")), "at nine in Berlin");
+        let firing_at = schedule.instances(at("2026-03-11T07:00")..at("2026-03-11T09:00"));
         assert!(!firing_at.is_empty());
-        assert_eq!(plan.overworked(), []);
+        assert_eq!(schedule.overworked(), []);
     });
 }
 
@@ -141,7 +141,7 @@ fn a_file_of_any_number_of_events_rings_for_each() {
     let past = vevent("DTSTART:20200310T090000Z", &["PT0S"]) + "\n";
     let soon = vevent("DTSTART:20260310T090000Z", &["PT0S"]).replace("UID:u", "UID:soon");
     let mut many = String::new();
-    for n in 0..Limits::default().max_alarms {
+    for n in 0..ObjectLimits::default().max_alarms {
         many += &past.replace("UID:u", &format!("UID:u{n}"));
     }
     let case = Case::new(&format!("{many}{soon}"));
@@ -153,8 +153,8 @@ fn a_file_of_any_number_of_events_rings_for_each() {
 fn limit_of_rules_at_it_and_above() {
     let rules =
         |count| Case::event(&format!("DTSTART:20260310T090000Z{}", "\nRRULE:FREQ=DAILY;COUNT=2".repeat(count)), &[]);
-    for max_rules in [Limits::default().max_rules, 2] {
-        let limits = Limits { max_rules, ..Limits::default() };
+    for max_rules in [ObjectLimits::default().max_rules, 2] {
+        let limits = ObjectLimits { max_rules, ..ObjectLimits::default() };
         assert_eq!(limits_told(&within(rules(max_rules), limits)), 0);
         assert_eq!(limits_told(&within(rules(max_rules + 1), limits)), 1);
         let exceptions = rules(max_rules + 1).text.replace("RRULE", "EXRULE");
@@ -170,8 +170,8 @@ fn limit_of_attendees_at_it_and_above() {
         let alarm = format!("TRIGGER:PT0S{}", format!("\n{line}").repeat(count));
         Case::event("DTSTART:20260310T090000Z", &[&alarm])
     };
-    for max_attendees in [Limits::default().max_attendees, 1] {
-        let limits = Limits { max_attendees, ..Limits::default() };
+    for max_attendees in [ObjectLimits::default().max_attendees, 1] {
+        let limits = ObjectLimits { max_attendees, ..ObjectLimits::default() };
         assert_eq!(limits_told(&within(event(max_attendees), limits)), 0);
         assert_eq!(limits_told(&within(event(max_attendees + 1), limits)), 1);
         assert_eq!(limits_told(&within(of_alarm(max_attendees), limits)), 0);
@@ -186,8 +186,8 @@ fn limit_of_nesting_at_it_and_above() {
         let inside = format!("{}{}", "BEGIN:X-A\n".repeat(inner), "END:X-A\n".repeat(inner));
         Case::event(&format!("DTSTART:20260310T090000Z\n{inside}"), &["PT0S"])
     };
-    for max_depth in [Limits::default().max_depth, 8, 500] {
-        let limits = Limits { max_depth, ..Limits::default() };
+    for max_depth in [ObjectLimits::default().max_depth, 8, 500] {
+        let limits = ObjectLimits { max_depth, ..ObjectLimits::default() };
         let at_it = within(nested(max_depth - 2), limits);
         assert_eq!((at_it.faults().len(), at_it.instances().len()), (0, 1));
         let above = within(nested(max_depth - 1), limits);
@@ -199,8 +199,8 @@ fn limit_of_nesting_at_it_and_above() {
 #[test]
 fn limit_of_listed_faults_at_it_and_above() {
     let broken = |count| Case::event(&format!("DTSTART:20260310T090000Z{}", "\nno property".repeat(count)), &["PT0S"]);
-    for max_faults in [Limits::default().max_faults, 2] {
-        let limits = Limits { max_faults, ..Limits::default() };
+    for max_faults in [ObjectLimits::default().max_faults, 2] {
+        let limits = ObjectLimits { max_faults, ..ObjectLimits::default() };
         let at_it = within(broken(max_faults), limits).faults();
         assert!(at_it.len() == max_faults && at_it.iter().all(|fault| fault.contains("no property")), "{at_it:?}");
         let above = within(broken(max_faults + 1), limits);
@@ -212,7 +212,7 @@ fn limit_of_listed_faults_at_it_and_above() {
 
 #[test]
 fn limit_of_repetitions_at_it_and_above() {
-    let most = Limits::default().max_repeat;
+    let most = ObjectLimits::default().max_repeat;
     let repeated = |count: u32| {
         let alarm = format!("TRIGGER:PT0S\nREPEAT:{count}\nDURATION:P1D");
         Case::event("DTSTART:20260310T090000Z", &[&alarm]).instances().len()
@@ -225,17 +225,17 @@ fn limit_of_repetitions_at_it_and_above() {
 fn limit_of_work_at_it_and_above() {
     let quiet = vevent("DTSTART:20260310T100000Z\nRRULE:FREQ=DAILY", &["PT0S"]).replace("UID:u", "UID:quiet");
     let within = |loud: &str, max_work: u64| {
-        let case = Case::new(&format!("{loud}\n{quiet}")).around(|mut around| {
-            around.limits.max_work = max_work;
-            around
+        let case = Case::new(&format!("{loud}\n{quiet}")).context(|mut context| {
+            context.limits.max_work = max_work;
+            context
         });
-        case.with(|plan| {
-            let next = plan.next_instance(at("2026-03-10T09:00"));
-            let told = plan.overworked();
+        case.with(|schedule| {
+            let next = schedule.next_instance(at("2026-03-10T09:00"));
+            let told = schedule.overworked();
             let is_loud = told.is_empty();
             assert_eq!(next, Some(at(if is_loud { "2026-03-10T09:00" } else { "2026-03-10T10:00" })), "{max_work}");
             assert!(told.iter().all(|fault| fault.text.contains("limits.max_work")), "{told:?}");
-            let instances = plan.instances(at("2026-03-10T10:00")..at("2026-03-10T10:00").plus(1));
+            let instances = schedule.instances(at("2026-03-10T10:00")..at("2026-03-10T10:00").plus(1));
             let uids: Vec<&str> = instances.iter().map(|instance| &*instance.component.uid).collect();
             assert!(uids.contains(&"quiet") && uids.contains(&"u") == is_loud, "{max_work}: {uids:?}");
             is_loud
@@ -244,7 +244,7 @@ fn limit_of_work_at_it_and_above() {
     let triggers: Vec<String> = (0..100).map(|n| format!("PT{n}M")).collect();
     let triggers: Vec<&str> = triggers.iter().map(String::as_str).collect();
     let many = vevent("DTSTART:20260310T090000Z\nRRULE:FREQ=DAILY", &triggers);
-    let (mut too_little, mut enough) = (1, Limits::default().max_work);
+    let (mut too_little, mut enough) = (1, ObjectLimits::default().max_work);
     assert!(within(&many, enough) && !within(&many, too_little));
     while too_little + 1 < enough {
         let middle = (too_little + enough) / 2;
@@ -256,5 +256,5 @@ fn limit_of_work_at_it_and_above() {
     let rare = "RRULE:FREQ=MINUTELY;INTERVAL=1439;BYMONTH=2;BYMONTHDAY=29;BYDAY=SU;BYHOUR=1;BYMINUTE=0";
     let rare: String = (0..64).map(|n| rare.replace("1439", &(1439 + n).to_string()) + "\n").collect();
     let rare = vevent(&format!("DTSTART:20260310T090000Z\n{}", rare.trim()), &triggers);
-    assert!(!within(&rare, Limits::default().max_work));
+    assert!(!within(&rare, ObjectLimits::default().max_work));
 }

@@ -17,15 +17,15 @@ mod zones;
 use super::alarm_instance::{AlarmInstance, When};
 use super::explain::{Fate, GivenBy};
 use super::object::Object;
-use super::plan::Plan;
-use super::surroundings::Surroundings;
+use super::schedule::Schedule;
+use super::context::CalendarContext;
 use super::zone::Zones;
 use crate::time::UtcMillis;
 
 /// An object in its surroundings. The user lives in Berlin unless a test moves her.
 struct Case {
     text: String,
-    around: Surroundings,
+    context: CalendarContext,
 }
 
 impl Case {
@@ -35,7 +35,7 @@ impl Case {
             "BEGIN:VCALENDAR\nVERSION:2.0\nPRODID:-//Reveille//Test//EN\n{}\nEND:VCALENDAR\n",
             components.trim()
         );
-        Case { text, around: Surroundings::new(Zones::bundled()).with_user_zone(Some("Europe/Berlin"), None) }
+        Case { text, context: CalendarContext::new(Zones::bundled()).with_user_zone(Some("Europe/Berlin"), None) }
     }
 
     /// An event with these properties and one alarm for each trigger (`-PT15M`, or a whole line).
@@ -48,21 +48,21 @@ impl Case {
         Case::new(&vevent(properties, triggers).replace("VEVENT", "VTODO"))
     }
 
-    fn around(mut self, change: impl FnOnce(Surroundings) -> Surroundings) -> Case {
-        self.around = change(self.around);
+    fn context(mut self, change: impl FnOnce(CalendarContext) -> CalendarContext) -> Case {
+        self.context = change(self.context);
         self
     }
 
-    fn with<T>(&self, ask: impl FnOnce(&Plan<'_>) -> T) -> T {
-        let object = Object::parse(self.text.as_bytes(), &self.around.limits).unwrap();
-        ask(&Plan::new(&object, &self.around, None))
+    fn with<T>(&self, ask: impl FnOnce(&Schedule<'_>) -> T) -> T {
+        let object = Object::parse(self.text.as_bytes(), &self.context.limits).unwrap();
+        ask(&Schedule::new(&object, &self.context, None))
     }
 
     /// When it rings in a window: `20260310T081500Z`, or, where the action is not `display`, `20260310T081500Z email`.
     fn between(&self, from: &str, until: &str) -> Vec<String> {
-        self.with(|plan| {
-            let instances = plan.instances(at(from)..at(until));
-            explained(plan, &self.text, at(from)..at(until));
+        self.with(|schedule| {
+            let instances = schedule.instances(at(from)..at(until));
+            explained(schedule, &self.text, at(from)..at(until));
             let told = instances.iter().map(|instance| match instance.action.name() {
                 "display" => instance.at.basic(),
                 action => format!("{} {action}", instance.at.basic()),
@@ -78,17 +78,17 @@ impl Case {
 
     /// The first `count` rings from `from` on, found one by one.
     fn following(&self, from: &str, count: usize) -> Vec<String> {
-        self.with(|plan| {
-            let first = plan.next_instance(at(from));
-            let after = |last: &UtcMillis| plan.next_instance(last.plus(1));
+        self.with(|schedule| {
+            let first = schedule.next_instance(at(from));
+            let after = |last: &UtcMillis| schedule.next_instance(last.plus(1));
             std::iter::successors(first, after).take(count).map(UtcMillis::basic).collect()
         })
     }
 
     /// Start and end of the first ring, as the notification tells them.
     fn first_bounds(&self) -> (String, String) {
-        self.with(|plan| {
-            let instances = plan.instances(UtcMillis::MIN..UtcMillis::MAX);
+        self.with(|schedule| {
+            let instances = schedule.instances(UtcMillis::MIN..UtcMillis::MAX);
             let told = |when: Option<When>| match when {
                 None => "none".to_owned(),
                 Some(When::Date(date)) => date.strftime("%Y%m%d").to_string(),
@@ -100,13 +100,13 @@ impl Case {
 
     /// The name of the zone that the first ring tells.
     fn zone_name(&self) -> String {
-        self.with(|plan| plan.instances(UtcMillis::MIN..UtcMillis::MAX)[0].zone_name().to_owned())
+        self.with(|schedule| schedule.instances(UtcMillis::MIN..UtcMillis::MAX)[0].zone_name().to_owned())
     }
 
     /// RECURRENCE-ID of each ring.
     fn recurrence_ids(&self) -> Vec<String> {
-        self.with(|plan| {
-            plan.instances(UtcMillis::MIN..UtcMillis::MAX)
+        self.with(|schedule| {
+            schedule.instances(UtcMillis::MIN..UtcMillis::MAX)
                 .iter()
                 .map(|instance| instance.recurrence_id_text())
                 .collect()
@@ -115,23 +115,23 @@ impl Case {
 
     /// What is wrong with it: `line: sentence`.
     fn faults(&self) -> Vec<String> {
-        self.with(|plan| plan.faults().iter().map(|fault| format!("{}: {}", fault.line, fault.text)).collect())
+        self.with(|schedule| schedule.faults().iter().map(|fault| format!("{}: {}", fault.line, fault.text)).collect())
     }
 }
 
 /// Asserts, for any object that a test has at hand, that the explanation says what the plan does: each ring's steps
 /// lead to its instant, the rings that are told are the next ones, the next ring of all alarms is the plan's, and what
 /// is withheld does not ring.
-fn explained(plan: &Plan<'_>, text: &str, window: std::ops::Range<UtcMillis>) {
+fn explained(schedule: &Schedule<'_>, text: &str, window: std::ops::Range<UtcMillis>) {
     const COUNT: usize = 3;
-    let instances = plan.instances(window.clone());
+    let instances = schedule.instances(window.clone());
     for instance in &instances {
-        let derivation = plan.derive(instance);
+        let derivation = schedule.derive(instance);
         let last = derivation.steps.last().map(|step| step.at);
         assert_eq!(last, Some(instance.at), "the steps lead elsewhere: {derivation:?}");
     }
     let mut first = None;
-    for told in plan.explain(text.as_bytes(), window.start, COUNT) {
+    for told in schedule.explain(text.as_bytes(), window.start, COUNT) {
         let mut instants: Vec<UtcMillis> = told.instances.iter().map(|derivation| derivation.instance.at).collect();
         instants.dedup();
         let of_uid = |instance: &&AlarmInstance<'_>| &*instance.component.uid == told.uid;
@@ -152,7 +152,7 @@ fn explained(plan: &Plan<'_>, text: &str, window: std::ops::Range<UtcMillis>) {
             assert!(instances.iter().all(|instance| instance.key() != key), "{withheld:?} rings");
         }
     }
-    assert_eq!(first, plan.next_instance(window.start));
+    assert_eq!(first, schedule.next_instance(window.start));
 }
 
 /// An event of the UID `u`.

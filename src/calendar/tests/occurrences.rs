@@ -1,8 +1,8 @@
 //! Rules 13, 15 and 16: occurrences.
 
 use super::{Case, at};
-use crate::calendar::object::{Limits, Object};
-use crate::calendar::plan::Plan;
+use crate::calendar::object::{ObjectLimits, Object};
+use crate::calendar::schedule::Schedule;
 
 const NINE: &str = "DTSTART;TZID=Europe/Berlin:20260105T090000\n";
 
@@ -150,21 +150,21 @@ fn rule_16_whole_days_of_a_secondly_rule_are_passed_over() {
 #[test]
 fn rule_16_the_end_of_a_count_is_remembered() {
     let case = Case::event("DTSTART:20200101T090000Z\nRRULE:FREQ=DAILY;COUNT=1000", &["PT0S"]);
-    let object = Object::parse(case.text.as_bytes(), &Limits::default()).unwrap();
-    let first = Plan::new(&object, &case.around, None);
+    let object = Object::parse(case.text.as_bytes(), &ObjectLimits::default()).unwrap();
+    let first = Schedule::new(&object, &case.context, None);
     let memo = first.memo().unwrap();
     assert!(memo.contains("2022-09-26T09:00:00"), "{memo}");
-    let again = Plan::new(&object, &case.around, Some(memo));
+    let again = Schedule::new(&object, &case.context, Some(memo));
     assert_eq!(again.memo(), Some(memo));
     assert_eq!(again.next_instance(at("2022-09-26")), Some(at("2022-09-26T09:00")));
     assert_eq!(again.next_instance(at("2022-09-27")), None);
     // What was remembered is used, and only for the rule that it was said of.
     let other = memo.replace("2022-09-26", "2022-09-20");
-    assert_eq!(Plan::new(&object, &case.around, Some(&other)).next_instance(at("2022-09-21")), None);
-    let changed = Object::parse(case.text.replace("COUNT=1000", "COUNT=1001").as_bytes(), &Limits::default()).unwrap();
+    assert_eq!(Schedule::new(&object, &case.context, Some(&other)).next_instance(at("2022-09-21")), None);
+    let changed = Object::parse(case.text.replace("COUNT=1000", "COUNT=1001").as_bytes(), &ObjectLimits::default()).unwrap();
     assert_eq!(
-        Plan::new(&changed, &case.around, Some(&other)).next_instance(at("2022-09-27")),
+        Schedule::new(&changed, &case.context, Some(&other)).next_instance(at("2022-09-27")),
         Some(at("2022-09-27T09:00"))
     );
-    assert_eq!(Case::event(NINE, &["PT0S"]).with(|plan| plan.memo().map(str::to_owned)), None);
+    assert_eq!(Case::event(NINE, &["PT0S"]).with(|schedule| schedule.memo().map(str::to_owned)), None);
 }

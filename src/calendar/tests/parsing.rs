@@ -1,10 +1,10 @@
 //! Objects as they come: folded, in odd cases, half broken, by many programs.
 
 use super::{Case, alarm, vevent};
-use crate::calendar::object::{Limits, Object, ParseError};
+use crate::calendar::object::{ObjectLimits, Object, ParseError};
 
 fn parse(octets: &[u8]) -> Result<Object, ParseError> {
-    Object::parse(octets, &Limits::default())
+    Object::parse(octets, &ObjectLimits::default())
 }
 
 #[test]
@@ -30,7 +30,7 @@ fn what_is_no_calendar_is_refused_with_a_reason() {
     assert_eq!(parse(b"BEGIN:VEVENT\nDTSTART:20260310\nEND:VEVENT").unwrap_err(), ParseError::NoCalendar);
     assert_eq!(parse(b"\xff\xfeB\0E\0").unwrap_err(), ParseError::Encoding("UTF-16"));
     assert_eq!(parse(b"\xff\xfe\0\0B\0\0\0").unwrap_err(), ParseError::Encoding("UTF-32"));
-    let small = Limits { max_object_size: 10, ..Limits::default() };
+    let small = ObjectLimits { max_object_size: 10, ..ObjectLimits::default() };
     assert_eq!(Object::parse(&[b'x'; 11], &small).unwrap_err(), ParseError::TooLarge { size: 11, limit: 10 });
     assert!(parse(b"BEGIN:VCALENDAR\r\nEND:VCALENDAR\r\n").unwrap().components.is_empty());
 }
@@ -64,9 +64,9 @@ fn an_event_whose_start_cannot_be_read_is_left_out() {
 fn a_forgotten_end_costs_as_little_as_it_can() {
     let event = |uid: &str| vevent("DTSTART:20260310T090000Z", &["PT0S"]).replace("UID:u", uid);
     let without_end = event("UID:a").replace("\nEND:VEVENT", "");
-    assert_eq!(Case::new(&format!("{without_end}\n{}", event("UID:b"))).with(|plan| plan.instances(all()).len()), 2);
+    assert_eq!(Case::new(&format!("{without_end}\n{}", event("UID:b"))).with(|schedule| schedule.instances(all()).len()), 2);
     let open_alarm = event("UID:a").replace("\nEND:VALARM", "");
-    assert_eq!(Case::new(&format!("{open_alarm}\n{}", event("UID:b"))).with(|plan| plan.instances(all()).len()), 2);
+    assert_eq!(Case::new(&format!("{open_alarm}\n{}", event("UID:b"))).with(|schedule| schedule.instances(all()).len()), 2);
     let two_alarms = format!("BEGIN:VALARM\nACTION:AUDIO\nTRIGGER:PT0S\n{}", alarm("PT1M"));
     let nested = event("UID:a").replace(&alarm("PT0S"), &two_alarms);
     assert_eq!(Case::new(&nested).instances(), ["20260310T090000Z audio", "20260310T090100Z"]);

@@ -6,8 +6,8 @@ use jiff::civil::DateTime;
 use proptest::prelude::*;
 
 use super::{Case, at, vevent};
-use crate::calendar::object::{Limits, Object};
-use crate::calendar::plan::Plan;
+use crate::calendar::object::{ObjectLimits, Object};
+use crate::calendar::schedule::Schedule;
 use crate::calendar::recur::{Rule, Series, Start};
 use crate::calendar::value::Duration;
 use crate::calendar::zone::Zones;
@@ -73,8 +73,8 @@ fn series() -> impl Strategy<Value = (String, Vec<&'static str>)> {
         .prop_map(|(start, rule, extra, triggers)| (format!("{start}\n{rule}\n{extra}"), triggers))
 }
 
-fn instants(plan: &Plan<'_>, from: UtcMillis, until: UtcMillis) -> Vec<UtcMillis> {
-    plan.instances(from..until).iter().map(|instance| instance.at).collect()
+fn instants(schedule: &Schedule<'_>, from: UtcMillis, until: UtcMillis) -> Vec<UtcMillis> {
+    schedule.instances(from..until).iter().map(|instance| instance.at).collect()
 }
 
 /// What `event` rings in [from, until), by counting from every start from 400 days before to 400 days after.
@@ -119,11 +119,11 @@ proptest! {
         let trigger = format!("{sign}P{}DT{}S", days.abs(), seconds.abs());
         let event = format!("DTSTART;TZID={zone}:{}\nRRULE:{rule}", start.strftime("%Y%m%dT%H%M%S"));
         let expected = by_hand(&rule, (start, zone), Duration { days, seconds }, window.clone());
-        Case::event(&event, &[&trigger]).with(|plan| {
-            let mut instances = instants(plan, window.start, window.end);
+        Case::event(&event, &[&trigger]).with(|schedule| {
+            let mut instances = instants(schedule, window.start, window.end);
             instances.dedup();
             prop_assert_eq!(instances, expected.clone(), "{} {}", event, trigger);
-            prop_assert_eq!(plan.next_instance(window.start).filter(|next| window.contains(next)), expected.first().copied());
+            prop_assert_eq!(schedule.next_instance(window.start).filter(|next| window.contains(next)), expected.first().copied());
             Ok(())
         })?;
     }
@@ -133,11 +133,11 @@ proptest! {
         let range = if range { "RECURRENCE-ID;RANGE=THISANDFUTURE:20260320T090000Z\nDTSTART:20260321T103000Z" } else { "X:1" };
         let case = Case::new(&format!("{}\n{}", vevent(&series, &triggers), vevent(range, &triggers)));
         let from = at("2026-03-01").plus(days * DAY + 12_345_000);
-        case.with(|plan| {
-            let instances = instants(plan, from, from.plus(20 * DAY));
-            let next = plan.next_instance(from).filter(|next| *next < from.plus(20 * DAY));
+        case.with(|schedule| {
+            let instances = instants(schedule, from, from.plus(20 * DAY));
+            let next = schedule.next_instance(from).filter(|next| *next < from.plus(20 * DAY));
             prop_assert_eq!(next, instances.first().copied());
-            let after = |at: &UtcMillis| plan.next_instance(at.plus(1)).filter(|next| *next < from.plus(20 * DAY));
+            let after = |at: &UtcMillis| schedule.next_instance(at.plus(1)).filter(|next| *next < from.plus(20 * DAY));
             let walked: Vec<UtcMillis> = std::iter::successors(next, after).take(40).collect();
             let mut each = instances;
             each.dedup();
@@ -151,10 +151,10 @@ proptest! {
     fn windows_put_together_give_the_whole((series, triggers) in series(), cut in 1..5_i64) {
         let (from, until) = (at("2026-03-26"), at("2026-04-01"));
         let middle = from.plus(cut * DAY + 3_599_000);
-        Case::event(&series, &triggers).with(|plan| {
-            let mut parts = instants(plan, from, middle);
-            parts.extend(instants(plan, middle, until));
-            prop_assert_eq!(parts, instants(plan, from, until));
+        Case::event(&series, &triggers).with(|schedule| {
+            let mut parts = instants(schedule, from, middle);
+            parts.extend(instants(schedule, middle, until));
+            prop_assert_eq!(parts, instants(schedule, from, until));
             Ok(())
         })?;
     }
@@ -162,8 +162,8 @@ proptest! {
     #[test]
     fn an_override_changes_no_other_occurrence((series, triggers) in series()) {
         let window = || at("2026-03-20")..at("2026-04-10");
-        let told = |plan: &Plan<'_>| -> Vec<(String, UtcMillis, &'static str)> {
-            let instances = plan.instances(window());
+        let told = |schedule: &Schedule<'_>| -> Vec<(String, UtcMillis, &'static str)> {
+            let instances = schedule.instances(window());
             instances.iter().map(|instance| (instance.recurrence_id_text(), instance.at, instance.action.name())).collect()
         };
         let plain = Case::event(&series, &triggers).with(told);
@@ -187,8 +187,8 @@ proptest! {
         let (start, moved) = (at("2026-03-01"), at("2026-03-01").plus(hours * 3_600_000));
         let (from, until) = (at("2026-03-20"), at("2026-03-25"));
         let shift = |at: UtcMillis| at.plus(hours * 3_600_000);
-        let here: Vec<UtcMillis> = event(start).with(|plan| instants(plan, from, until)).into_iter().map(shift).collect();
-        prop_assert_eq!(event(moved).with(|plan| instants(plan, shift(from), shift(until))), here);
+        let here: Vec<UtcMillis> = event(start).with(|schedule| instants(schedule, from, until)).into_iter().map(shift).collect();
+        prop_assert_eq!(event(moved).with(|schedule| instants(schedule, shift(from), shift(until))), here);
     }
 
     #[test]
@@ -198,10 +198,10 @@ proptest! {
         let start = at.min(text.len());
         let end = (start + cut).min(text.len());
         text.splice(start..end, octets);
-        if let Ok(object) = Object::parse(&text, &Limits::default()) {
-            let plan = Plan::new(&object, &case.around, None);
-            plan.next_instance(super::at("2026-03-01"));
-            plan.instances(super::at("2026-03-01")..super::at("2026-03-08"));
+        if let Ok(object) = Object::parse(&text, &ObjectLimits::default()) {
+            let schedule = Schedule::new(&object, &case.context, None);
+            schedule.next_instance(super::at("2026-03-01"));
+            schedule.instances(super::at("2026-03-01")..super::at("2026-03-08"));
         }
     }
 }

@@ -112,7 +112,7 @@ fn what_several_calendars_in_one_file_say_holds_inside_their_own() {
 
     let floating = |uid| named(uid, "DTSTART:20260310T090000", &["PT0S", "TRIGGER;VALUE=DATE-TIME:20260311T090000"]);
     let stated = file(&[format!("X-WR-TIMEZONE:Asia/Tokyo\n{}", floating("a")), floating("b")]);
-    let no_user = Case { around: Surroundings::new(Zones::bundled()), ..stated };
+    let no_user = Case { context: CalendarContext::new(Zones::bundled()), ..stated };
     let expected = ["20260310T000000Z", "20260310T090000Z", "20260311T000000Z", "20260311T090000Z"];
     assert_eq!(no_user.instances(), expected);
 
@@ -168,10 +168,10 @@ fn mozillas_snoozes_of_all_day_and_floating_series_name_the_wall_clock() {
     for (series, excluded) in [(all_day, "EXDATE;VALUE=DATE:20260310"), (floating, "EXDATE:20260310T090000")] {
         let new_york = |properties: &str| {
             let case = Case::event(properties, &["PT0S"]);
-            case.around(|around| around.with_user_zone(Some("America/New_York"), None))
+            case.context(|context| context.with_user_zone(Some("America/New_York"), None))
         };
-        let snoozed = new_york(&series).with(|plan| {
-            let instances = plan.instances(UtcMillis::MIN..UtcMillis::MAX);
+        let snoozed = new_york(&series).with(|schedule| {
+            let instances = schedule.instances(UtcMillis::MIN..UtcMillis::MAX);
             instances
                 .iter()
                 .find(|instance| instance.at.basic() == "20260310T150000Z")
@@ -191,8 +191,8 @@ fn a_snooze_past_the_start_is_of_the_occurrence_that_was_snoozed() {
     ];
     let series = "DTSTART:20260303T080000Z\nRRULE:FREQ=WEEKLY;COUNT=4";
     let case = Case::event(series, &alarms);
-    case.with(|plan| {
-        let instances = plan.instances(UtcMillis::MIN..UtcMillis::MAX);
+    case.with(|schedule| {
+        let instances = schedule.instances(UtcMillis::MIN..UtcMillis::MAX);
         let snooze = instances.iter().find(|instance| instance.at.basic() == "20260310T081500Z").unwrap();
         assert_eq!(snooze.start, Some(When::At(at("2026-03-10T08:00"))));
         assert_eq!(snooze.recurrence_id_text(), "2026-03-10T08:00:00");
@@ -294,8 +294,8 @@ fn a_to_do_that_was_opened_again_is_open() {
 fn quoted_printable_text_is_decoded() {
     let event =
         "DTSTART:20260310T090000Z\nSUMMARY;ENCODING=QUOTED-PRINTABLE;CHARSET=UTF-8:Caf=C3=A9=\n bei M=C3=BCller";
-    Case::event(event, &["PT0S"]).with(|plan| {
-        assert_eq!(&*plan.instances(UtcMillis::MIN..UtcMillis::MAX)[0].component.summary, "Caf\u{e9} bei M\u{fc}ller");
+    Case::event(event, &["PT0S"]).with(|schedule| {
+        assert_eq!(&*schedule.instances(UtcMillis::MIN..UtcMillis::MAX)[0].component.summary, "Caf\u{e9} bei M\u{fc}ller");
     });
 }
 
@@ -309,6 +309,6 @@ fn a_period_that_repeats_the_start_is_the_same_occurrence() {
 #[test]
 fn blanks_around_a_uid_are_kept() {
     let event = named(" u ", "DTSTART:20260310T090000Z", &["PT0S"]);
-    let uid = Case::new(&event).with(|plan| plan.object.uids()[0].to_owned());
+    let uid = Case::new(&event).with(|schedule| schedule.object.uids()[0].to_owned());
     assert_eq!(uid, " u ");
 }

@@ -1,7 +1,7 @@
 //! Rules 17 to 20: acknowledged, snoozed, default alarms, and what rings as one.
 
 use super::{Case, alarm, at, vevent};
-use crate::calendar::surroundings::DefaultAlarms;
+use crate::calendar::context::DefaultAlarms;
 
 const NINE: &str = "DTSTART:20260310T090000Z";
 const DAILY: &str = "DTSTART:20260310T090000Z\nRRULE:FREQ=DAILY;COUNT=4";
@@ -60,8 +60,8 @@ fn rule_18_mozilla_snoozes_of_one_occurrence() {
     assert_eq!(gone.instances().len(), 3);
     let over = vevent("RECURRENCE-ID:20260311T090000Z\nDTSTART:20260311T100000Z\nSUMMARY:moved", &["PT0S"]);
     let moved = Case::new(&format!("{}\n{over}", vevent(&snoozed, &["PT0S"])));
-    moved.with(|plan| {
-        let instances = plan.instances(at("2026-03-11")..at("2026-03-12"));
+    moved.with(|schedule| {
+        let instances = schedule.instances(at("2026-03-11")..at("2026-03-12"));
         assert_eq!(instances.len(), 2);
         assert!(instances.iter().all(|instance| &*instance.component.summary == "moved"));
     });
@@ -71,9 +71,9 @@ fn rule_18_mozilla_snoozes_of_one_occurrence() {
 fn rule_19_default_alarms_where_an_event_has_none() {
     let defaults = DefaultAlarms::parse(Some(&alarm("-PT10M")), Some(&alarm("PT9H"))).unwrap();
     let with = |case: Case| {
-        case.around(|mut around| {
-            around.default_alarms = Some(defaults.clone());
-            around
+        case.context(|mut context| {
+            context.default_alarms = Some(defaults.clone());
+            context
         })
     };
     assert_eq!(with(Case::event(NINE, &[])).instances(), ["20260310T085000Z"]);
@@ -92,8 +92,8 @@ fn rule_20_the_same_action_at_the_same_instant_rings_once() {
     let second = "ACTION:EMAIL\nTRIGGER:-PT1H\nATTENDEE:mailto:b@example.org\nATTENDEE:mailto:c@example.org";
     let case = Case::event(NINE, &[first, "ACTION:AUDIO\nTRIGGER:-PT1H", second]);
     assert_eq!(case.instances(), ["20260310T080000Z audio", "20260310T080000Z email"]);
-    case.with(|plan| {
-        let instances = plan.instances(at("2026-03-10")..at("2026-03-11"));
+    case.with(|schedule| {
+        let instances = schedule.instances(at("2026-03-10")..at("2026-03-11"));
         let all = ["mailto:a@example.org", "mailto:b@example.org", "mailto:c@example.org"];
         assert_eq!(instances[1].recipients(), all);
     });

@@ -26,7 +26,7 @@ fn rule_10_names_in_their_order() {
 
 #[test]
 fn rule_10_an_unknown_zone_is_the_users_with_a_warning() {
-    let case = zoned("Nowhere/Land").around(|around| around.with_user_zone(Some("Asia/Tokyo"), None));
+    let case = zoned("Nowhere/Land").context(|context| context.with_user_zone(Some("Asia/Tokyo"), None));
     assert_eq!(case.instances(), ["20260710T000000Z"]);
     let warning = "6: the time zone 'Nowhere/Land' is unknown: its times are taken in the user's, Asia/Tokyo";
     assert_eq!(case.faults(), [warning]);
@@ -73,14 +73,14 @@ fn rule_10_what_is_wrong_with_a_zone_that_is_used_is_a_fault_of_the_object() {
 
 #[test]
 fn rule_12_the_zones_that_a_later_database_may_know_are_told() {
-    let unresolved = |case: &Case| case.with(|plan| plan.unresolved_zones().to_vec());
+    let unresolved = |case: &Case| case.with(|schedule| schedule.unresolved_zones().to_vec());
     let unknown = Case::event("DTSTART;TZID=America/New Land:20260710T090000", &["PT0S"]);
     assert_eq!(unresolved(&unknown), ["america/new_land"]);
     let event = vevent("DTSTART;TZID=Office:20260710T090000", &["PT0S"]);
     assert_eq!(unresolved(&Case::new(&format!("{OFFICE}{event}"))), ["office"]);
     assert_eq!(unresolved(&Case::event("DTSTART;TZID=Europe/Berlin:20260710T090000", &["PT0S"])), [""; 0]);
     let floating = Case::event("DTSTART:20260710T090000", &["PT0S"])
-        .around(|around| around.with_calendar_zone(Some("America/New_Land")));
+        .context(|context| context.with_calendar_zone(Some("America/New_Land")));
     assert_eq!(unresolved(&floating), ["america/new_land"]);
 }
 
@@ -90,13 +90,13 @@ fn rule_11_floating_times_are_the_calendars_then_the_users() {
     let named =
         |case: Case| Case { text: case.text.replace("VERSION:2.0", "VERSION:2.0\nX-WR-TIMEZONE:Asia/Kolkata"), ..case };
     assert_eq!(
-        named(floating()).around(|a| a.with_calendar_zone(Some("Asia/Tokyo"))).instances(),
+        named(floating()).context(|a| a.with_calendar_zone(Some("Asia/Tokyo"))).instances(),
         ["20260710T000000Z"]
     );
     assert_eq!(named(floating()).instances(), ["20260710T033000Z"]);
     assert_eq!(floating().instances(), ["20260710T070000Z"]);
-    assert_eq!(floating().around(|a| a.with_user_zone(None, Some("Europe/London"))).instances(), ["20260710T080000Z"]);
-    let nobody = floating().around(|a| a.with_user_zone(None, None));
+    assert_eq!(floating().context(|a| a.with_user_zone(None, Some("Europe/London"))).instances(), ["20260710T080000Z"]);
+    let nobody = floating().context(|a| a.with_user_zone(None, None));
     assert_eq!(nobody.instances(), ["20260710T090000Z"]);
     assert_eq!(nobody.zone_name(), "[floating]");
     assert_eq!(floating().zone_name(), "Europe/Berlin");
@@ -106,11 +106,11 @@ fn rule_11_floating_times_are_the_calendars_then_the_users() {
 fn rule_11_a_calendars_zone_may_be_a_vtimezone() {
     let wrapped = format!("BEGIN:VCALENDAR\r\n{OFFICE}END:VCALENDAR\r\n");
     for text in [wrapped.as_str(), OFFICE] {
-        let case = Case::event("DTSTART;VALUE=DATE:20260710", &["PT9H"]).around(|a| a.with_calendar_zone(Some(text)));
+        let case = Case::event("DTSTART;VALUE=DATE:20260710", &["PT9H"]).context(|a| a.with_calendar_zone(Some(text)));
         assert_eq!(case.instances(), ["20260710T033000Z"]);
     }
     let unknown = Case::event("DTSTART;VALUE=DATE:20260710", &["PT9H"]);
-    assert_eq!(unknown.around(|a| a.with_calendar_zone(Some("Nowhere/Land"))).instances(), ["20260710T070000Z"]);
+    assert_eq!(unknown.context(|a| a.with_calendar_zone(Some("Nowhere/Land"))).instances(), ["20260710T070000Z"]);
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn rule_11_a_tzid_on_a_date_is_ignored() {
 
 #[test]
 fn rule_12_the_zones_that_the_times_depend_on_are_told() {
-    let zones = |case: Case| case.with(|plan| plan.zones().to_vec());
+    let zones = |case: Case| case.with(|schedule| schedule.zones().to_vec());
     assert_eq!(zones(zoned("Asia/Tokyo")), ["Asia/Tokyo"]);
     assert_eq!(zones(Case::event("DTSTART;VALUE=DATE:20260710", &["PT0S"])), ["Europe/Berlin"]);
     assert_eq!(zones(zoned("Eastern Standard Time")), ["America/New_York"]);

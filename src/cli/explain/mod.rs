@@ -15,8 +15,8 @@ use super::{Context, Usage, instant, printer::ExitStatus};
 use crate::calendar::alarm::Alarm;
 use crate::calendar::alarm_instance::AlarmInstance;
 use crate::calendar::explain::Fate;
-use crate::calendar::object::{Limits, Object};
-use crate::calendar::plan::Plan;
+use crate::calendar::object::{ObjectLimits, Object};
+use crate::calendar::schedule::Schedule;
 use crate::calendar::zone::Zones;
 use crate::config::Config;
 use crate::firing;
@@ -109,7 +109,7 @@ impl Asked<'_> {
         self.args.count.unwrap_or(if self.args.at.is_some() { 1 } else { COUNT })
     }
 
-    fn limits(&self) -> Limits {
+    fn limits(&self) -> ObjectLimits {
         self.config.limits.objects
     }
 
@@ -127,20 +127,20 @@ impl Asked<'_> {
         };
         let whose = Whose { users: &self.args.user, zone: self.args.zone.as_deref() };
         let (seen, user_zone) = ics_input::calendar(path, None, self.config, whose);
-        let around = ics_input::surroundings(&seen, self.zones.clone(), self.config);
+        let calendar_context = ics_input::context(&seen, self.zones.clone(), self.config);
         let object = match Object::parse(&octets, &self.limits()) {
             Ok(object) => object,
             Err(error) => return Ok(Err(format!("{name} is not read: {error}"))),
         };
-        let plan = Plan::new(&object, &around, None);
+        let schedule = Schedule::new(&object, &calendar_context, None);
         let about = ics_input::about(&seen);
         let telling = self.telling(user_zone, &about, &seen.emails);
-        let told = plan.explain(&octets, self.at, self.count());
+        let told = schedule.explain(&octets, self.at, self.count());
         if told.is_empty() {
-            let why = plan.faults().first().map(|fault| format!(": {fault}")).unwrap_or_default();
+            let why = schedule.faults().first().map(|fault| format!(": {fault}")).unwrap_or_default();
             return Ok(Err(format!("{name} holds no event and no to-do that can be read{why}")));
         }
-        let faults: Vec<String> = plan.faults().iter().map(ToString::to_string).collect();
+        let faults: Vec<String> = schedule.faults().iter().map(ToString::to_string).collect();
         let report = |told| Report { file: Some(name.clone()), faults: faults.clone(), ..telling.report(told) };
         Ok(Ok(told.iter().map(report).collect()))
     }
@@ -180,12 +180,12 @@ impl Asked<'_> {
         let user_zone = UserZone::of(configured, self.config, &row.calendar.user);
         let about = firing::about(&row.calendar);
         let telling = self.telling(user_zone, &about, &row.calendar.emails);
-        let around = firing::surroundings(&row.calendar, self.zones.clone(), self.limits());
+        let calendar_context = firing::context(&row.calendar, self.zones.clone(), self.limits());
         let mut report = match Object::parse(&row.text, &self.limits()) {
             Ok(mut object) => {
                 object.components.retain(|component| &*component.uid == uid);
-                let plan = Plan::new(&object, &around, row.count_cache.as_deref());
-                let told = plan.explain(&row.text, self.at, self.count());
+                let schedule = Schedule::new(&object, &calendar_context, row.count_cache.as_deref());
+                let told = schedule.explain(&row.text, self.at, self.count());
                 let mut report = told.first().map_or_else(|| telling.empty(uid), |told| telling.report(told));
                 let ledgered = Ledgered::new(inspector, row, self.config, self.now).await?;
                 let derivations = told.iter().flat_map(|told| &told.instances);
@@ -206,7 +206,7 @@ impl Asked<'_> {
                         // Why it is not due, the fate says; it may have rung before that was written.
                         Fate::Acknowledged { .. } | Fate::TakenAway(_) => ledgered.recorded(inspector, id).await?,
                         _ => {
-                            let id = is_rung_by(&plan, told.alarm, at).then_some(id);
+                            let id = is_rung_by(&schedule, told.alarm, at).then_some(id);
                             Some(ledgered.outcome(inspector, at, id).await?)
                         }
                     };
@@ -226,9 +226,9 @@ impl Asked<'_> {
 }
 
 /// Whether `alarm` rings at `at`, alone or together with others.
-fn is_rung_by(plan: &Plan<'_>, alarm: &Alarm, at: UtcMillis) -> bool {
+fn is_rung_by(schedule: &Schedule<'_>, alarm: &Alarm, at: UtcMillis) -> bool {
     let is_of = |instance: &AlarmInstance<'_>| {
         instance.alarm.iter().chain(&instance.joined).any(|one| std::ptr::eq(*one, alarm))
     };
-    plan.instances(at..at.plus(1)).iter().any(is_of)
+    schedule.instances(at..at.plus(1)).iter().any(is_of)
 }

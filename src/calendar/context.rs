@@ -1,12 +1,12 @@
 //! What an object's alarms depend on besides its own text: the zones, whose calendar it is, limits.
 
 use super::alarm::Alarm;
-use super::object::{Limits, Object, ParseError};
+use super::object::{ObjectLimits, Object, ParseError};
 use super::zone::{Zone, Zones};
 
 /// What is known around the objects of one calendar. Made once for a calendar, used for each of its objects.
 #[derive(Clone, Debug)]
-pub struct Surroundings {
+pub struct CalendarContext {
     /// The time zone database.
     pub zones: Zones,
     /// The calendar's own zone (CalDAV `calendar-timezone-id`, else `calendar-timezone`).
@@ -19,26 +19,26 @@ pub struct Surroundings {
     pub default_alarms: Option<DefaultAlarms>,
     /// Ids that the calendar's and the user's zone have and the database has not, in lower case.
     pub(super) unresolved: Vec<String>,
-    pub limits: Limits,
+    pub limits: ObjectLimits,
 }
 
-impl Surroundings {
+impl CalendarContext {
     /// Nothing but the database: floating times are UTC's.
-    pub fn new(zones: Zones) -> Surroundings {
-        Surroundings {
+    pub fn new(zones: Zones) -> CalendarContext {
+        CalendarContext {
             zones,
             calendar_zone: None,
             user_zone: None,
             addresses: Vec::new(),
             default_alarms: None,
             unresolved: Vec::new(),
-            limits: Limits::default(),
+            limits: ObjectLimits::default(),
         }
     }
 
     /// Sets the calendar's own zone: an IANA id, or iCalendar text with a VTIMEZONE. None, or one that nobody knows:
     /// none.
-    pub fn with_calendar_zone(mut self, zone: Option<&str>) -> Surroundings {
+    pub fn with_calendar_zone(mut self, zone: Option<&str>) -> CalendarContext {
         self.calendar_zone = zone.and_then(|zone| named_or_defined(&self.zones, zone));
         if let Some(name) = zone.filter(|zone| self.calendar_zone.is_none() && !zone.contains('\n')) {
             self.unresolved.extend(self.zones.unresolved(name));
@@ -47,7 +47,7 @@ impl Surroundings {
     }
 
     /// Sets the user's zone: the first of these ids that is known.
-    pub fn with_user_zone(mut self, zone: Option<&str>, default: Option<&str>) -> Surroundings {
+    pub fn with_user_zone(mut self, zone: Option<&str>, default: Option<&str>) -> CalendarContext {
         let ids = [zone, default].into_iter().flatten();
         self.user_zone = ids.clone().find_map(|id| self.zones.resolve(id, None, None));
         self.unresolved.extend(ids.flat_map(|id| self.zones.unresolved(id)));
@@ -55,7 +55,7 @@ impl Surroundings {
     }
 
     /// Sets the user's own addresses, with or without `mailto:`.
-    pub fn with_addresses(mut self, addresses: &[String]) -> Surroundings {
+    pub fn with_addresses(mut self, addresses: &[String]) -> CalendarContext {
         self.addresses = addresses.iter().map(|address| bare(address).to_lowercase()).collect();
         self
     }
@@ -79,10 +79,10 @@ fn named_or_defined(zones: &Zones, zone: &str) -> Option<Zone> {
     if !zone.contains('\n') {
         return zones.resolve(zone.trim(), None, None);
     }
-    let object = Object::parse(zone.as_bytes(), &Limits::default()).or_else(|_| {
+    let object = Object::parse(zone.as_bytes(), &ObjectLimits::default()).or_else(|_| {
         // CalDAV wants a whole VCALENDAR here; some servers keep the VTIMEZONE alone.
         let wrapped = format!("BEGIN:VCALENDAR\n{zone}\nEND:VCALENDAR\n");
-        Object::parse(wrapped.as_bytes(), &Limits::default())
+        Object::parse(wrapped.as_bytes(), &ObjectLimits::default())
     });
     let definition = object.ok()?.zones.into_iter().next()?;
     zones.resolve(&definition.definition.tzid, definition.location.as_deref(), Some(&definition.definition))
@@ -110,6 +110,6 @@ impl DefaultAlarms {
 
 fn alarms(text: &str) -> Result<Vec<Alarm>, ParseError> {
     let wrapped = format!("BEGIN:VCALENDAR\nBEGIN:VEVENT\n{text}\nEND:VEVENT\nEND:VCALENDAR\n");
-    let object = Object::parse(wrapped.as_bytes(), &Limits::default())?;
+    let object = Object::parse(wrapped.as_bytes(), &ObjectLimits::default())?;
     Ok(object.components.into_iter().flat_map(|component| component.alarms).collect())
 }

@@ -14,7 +14,7 @@ use super::inactive::Inactive;
 use super::object::{Fault, Object};
 use super::place::Places;
 use super::recur::Work;
-use super::surroundings::Surroundings;
+use super::context::CalendarContext;
 use super::value::quoted;
 use crate::time::UtcMillis;
 
@@ -30,9 +30,9 @@ const LEAST: u64 = 1_000;
 
 /// When the alarms of one object ring.
 #[derive(Debug)]
-pub struct Plan<'a> {
+pub struct Schedule<'a> {
     pub(super) object: &'a Object,
-    pub(super) around: &'a Surroundings,
+    pub(super) context: &'a CalendarContext,
     pub(super) groups: Vec<Group<'a>>,
     faults: Vec<Fault>,
     zones: Vec<String>,
@@ -48,14 +48,14 @@ pub struct Plan<'a> {
     pub(super) replacements: Vec<(UtcMillis, &'a Component)>,
 }
 
-impl<'a> Plan<'a> {
-    /// Plans `object`. `memo` is what [`Plan::memo`] of an earlier plan of the same text said; without it, or with one
+impl<'a> Schedule<'a> {
+    /// Plans `object`. `memo` is what [`Schedule::memo`] of an earlier plan of the same text said; without it, or with one
     /// of another text, rules with COUNT are counted again.
-    pub fn new(object: &'a Object, around: &'a Surroundings, memo: Option<&str>) -> Plan<'a> {
-        let work = if is_simple(object) { Work::default() } else { Work::of(around.limits.max_work) };
-        let mut builder = Builder::new(object, around, memo, work.clone());
+    pub fn new(object: &'a Object, context: &'a CalendarContext, memo: Option<&str>) -> Schedule<'a> {
+        let work = if is_simple(object) { Work::default() } else { Work::of(context.limits.max_work) };
+        let mut builder = Builder::new(object, context, memo, work.clone());
         let mut overworked = BTreeMap::new();
-        let mut budget = Budget::new(&work, around.limits.max_work);
+        let mut budget = Budget::new(&work, context.limits.max_work);
         let mut groups = Vec::new();
         for components in of_one_uid(&object.components) {
             let (group, is_enough) = budget.spend_on(|| builder.group(&components));
@@ -73,13 +73,13 @@ impl<'a> Plan<'a> {
         faults.extend(object.faults.iter().cloned());
         faults.sort_by(|a, b| a.line.cmp(&b.line).then_with(|| a.text.cmp(&b.text)));
         faults.dedup();
-        faults.truncate(2 * around.limits.max_faults);
+        faults.truncate(2 * context.limits.max_faults);
         let Builder { places, memo, inactive_components, replacements, .. } = builder;
         let (zones, unresolved, memo) = (places.ids(), places.unresolved(), memo.to_json());
         let overworked = RefCell::new(overworked);
-        Plan {
+        Schedule {
             object,
-            around,
+            context,
             groups,
             faults,
             zones,
@@ -110,7 +110,7 @@ impl<'a> Plan<'a> {
 
     /// Rings in one UTC clock hour, where its UIDs together can have more.
     fn cap(&self) -> Option<usize> {
-        let cap = self.around.limits.max_rings_per_hour as usize * UIDS;
+        let cap = self.context.limits.max_rings_per_hour as usize * UIDS;
         let most = self.groups.iter().map(Group::most_an_hour).fold(0, usize::saturating_add);
         (most > cap).then_some(cap)
     }
@@ -133,7 +133,7 @@ impl<'a> Plan<'a> {
 
     /// How many rings all UIDs have, each of which has no more an hour than it may.
     fn count_of_all(&self, window: Range<UtcMillis>) -> usize {
-        let work = self.around.limits.max_work;
+        let work = self.context.limits.max_work;
         let mut budget = Budget::new(&self.work, work);
         // A count that costs too much is no reason to silence anything.
         self.groups.iter().map(|group| budget.spend_on(|| group.in_order(window.start, window.end).len()).0).sum()
@@ -143,7 +143,7 @@ impl<'a> Plan<'a> {
     /// `max_rings_per_hour`, or ten times as many of all UIDs (rule 24). Costs nothing for objects to which this can't
     /// happen; counts no more than a million of each UID.
     pub fn suppressed(&self, window: Range<UtcMillis>) -> u64 {
-        let mut budget = Budget::new(&self.work, self.around.limits.max_work);
+        let mut budget = Budget::new(&self.work, self.context.limits.max_work);
         let of_group = |group: &Group<'a>| budget.spend_on(|| group.suppressed(window.start, window.end)).0;
         let of_groups: u64 = self.groups.iter().map(of_group).sum();
         drop(budget);
@@ -181,12 +181,12 @@ impl<'a> Plan<'a> {
                 format!("its rules take more work than limits.max_work allows: the component {uid} does not ring");
             Fault { line: *line, text }
         };
-        self.overworked.borrow().iter().take(self.around.limits.max_faults).map(told).collect()
+        self.overworked.borrow().iter().take(self.context.limits.max_faults).map(told).collect()
     }
 
     /// What `ask` comes to for each group, without those that cost more work than they may.
     fn within_budget<T>(&self, mut ask: impl FnMut(&Group<'a>) -> Option<T>) -> impl Iterator<Item = T> {
-        let mut budget = Budget::new(&self.work, self.around.limits.max_work);
+        let mut budget = Budget::new(&self.work, self.context.limits.max_work);
         self.groups.iter().filter_map(move |group| {
             let component = group.sources.first().map(|source| source.component)?;
             if self.overworked.borrow().contains_key(&component.line) {
@@ -207,7 +207,7 @@ impl<'a> Plan<'a> {
 
     /// Lets what is asked of its groups one by one cost as much as what is asked of all.
     pub(super) fn refill(&self) {
-        self.work.allow(self.around.limits.max_work);
+        self.work.allow(self.context.limits.max_work);
     }
 
     /// The ids of the zones that its times depend on, in alphabetical order. Those that the object defines are among
@@ -229,7 +229,7 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// The rings of `groups` in a window, as [`Plan::instances`] gives them where all UIDs together have no more than they
+/// The rings of `groups` in a window, as [`Schedule::instances`] gives them where all UIDs together have no more than they
 /// may.
 pub(super) fn instances_of<'p, 'a: 'p>(
     groups: impl Iterator<Item = &'p Group<'a>>,
@@ -279,7 +279,7 @@ impl Drop for Budget<'_> {
     }
 }
 
-/// The first ring of `groups`, as [`Plan::next_instance`] gives it.
+/// The first ring of `groups`, as [`Schedule::next_instance`] gives it.
 pub(super) fn next_of<'p, 'a: 'p>(groups: impl Iterator<Item = &'p Group<'a>>, from: UtcMillis) -> Option<UtcMillis> {
     groups.filter_map(|group| group.next_instance(from)).min()
 }
