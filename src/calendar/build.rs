@@ -14,7 +14,7 @@ use super::length;
 use super::memo::Memo;
 use super::object::{Fault, Object};
 use super::occurrence::{EventDuration, Given, Identity, LeftOut, Relative, Source, Start, Starts};
-use super::place::{Named, Place, Places, Point, day_start};
+use super::resolve::{NamedZone, ResolvedTime, ZoneResolver, Point, day_start};
 use super::recur::{Rule, Series, Work};
 use super::context::CalendarContext;
 use super::value::Duration;
@@ -43,7 +43,7 @@ pub(super) struct Fixed<'a> {
 pub(super) struct Builder<'a> {
     object: &'a Object,
     context: &'a CalendarContext,
-    pub(super) places: Places,
+    pub(super) resolver: ZoneResolver,
     pub(super) faults: Vec<Fault>,
     /// Of the group at work.
     sources: Vec<Source<'a>>,
@@ -63,7 +63,7 @@ pub(super) struct Builder<'a> {
 #[derive(Debug)]
 struct Master<'a> {
     component: &'a Component,
-    start: Place,
+    start: ResolvedTime,
     excluded: Arc<LeftOut>,
 }
 
@@ -72,7 +72,7 @@ struct Master<'a> {
 struct Override<'a> {
     component: &'a Component,
     /// The original start, on the wall of the series.
-    original: Place,
+    original: ResolvedTime,
     /// RECURRENCE-ID is a date although the series has times.
     by_day: bool,
     and_future: bool,
@@ -84,7 +84,7 @@ impl<'a> Builder<'a> {
         Builder {
             object,
             context,
-            places: Places::new(object, context, &mut faults),
+            resolver: ZoneResolver::new(object, context, &mut faults),
             faults,
             sources: Vec::new(),
             fixed: Vec::new(),
@@ -132,7 +132,7 @@ impl<'a> Builder<'a> {
                 None => self.add_dateless(component),
             }
         }
-        let overrides = self.place_overrides(overrides, placed.first());
+        let overrides = self.resolve_overrides(overrides, placed.first());
         let replaced = (!overrides.is_empty()).then(|| Arc::new(replaced_by(&overrides)));
         for master in &placed {
             self.add_master(master, &overrides, replaced.as_ref());
@@ -150,24 +150,24 @@ impl<'a> Builder<'a> {
     }
 
     /// Where a component starts: a to-do without DTSTART when it is due.
-    fn start_of(&mut self, component: &Component) -> Option<Place> {
-        self.places.enter(component.calendar);
+    fn start_of(&mut self, component: &Component) -> Option<ResolvedTime> {
+        self.resolver.enter(component.calendar);
         let due = component.end.filter(|_| component.kind == Kind::Todo);
-        component.start.or(due).map(|moment| self.places.place(moment))
+        component.start.or(due).map(|moment| self.resolver.resolve(moment))
     }
 
     /// EXDATE and EXRULE.
-    fn exdates(&mut self, component: &Component, start: &Place) -> LeftOut {
-        self.places.enter(component.calendar);
+    fn exdates(&mut self, component: &Component, start: &ResolvedTime) -> LeftOut {
+        self.resolver.enter(component.calendar);
         let mut set = LeftOut::default();
         for moment in &component.exdates {
             match moment {
                 Moment::Date(date) if !start.all_day => set.days.push(*date),
                 moment => {
-                    set.instants.push(self.places.place_in(*moment, start).at.0);
+                    set.instants.push(self.resolver.resolve_in(*moment, start).at.0);
                     // With `Z` on a floating series: some write the wall clock so.
                     if let (Moment::Utc(wall), true) = (moment, start.is_floating()) {
-                        set.instants.push(self.places.place_in(Moment::Floating(*wall), start).at.0);
+                        set.instants.push(self.resolver.resolve_in(Moment::Floating(*wall), start).at.0);
                     }
                 }
             }
@@ -178,7 +178,7 @@ impl<'a> Builder<'a> {
         set
     }
 
-    fn series(&mut self, rules: &[RuleText], start: &Place) -> Vec<Series> {
+    fn series(&mut self, rules: &[RuleText], start: &ResolvedTime) -> Vec<Series> {
         let mut series = Vec::with_capacity(rules.len());
         for RuleText { line, text } in rules {
             match Rule::read(text) {
@@ -194,16 +194,16 @@ impl<'a> Builder<'a> {
     }
 
     /// Places overrides on the wall of their series. Of several for one occurrence the latest revision counts.
-    fn place_overrides(&mut self, components: Vec<&'a Component>, master: Option<&Master<'_>>) -> Vec<Override<'a>> {
+    fn resolve_overrides(&mut self, components: Vec<&'a Component>, master: Option<&Master<'_>>) -> Vec<Override<'a>> {
         let mut placed: Vec<Override<'a>> = Vec::with_capacity(components.len());
         for component in components {
             let Some(id) = component.recurrence_id else { continue };
-            self.places.enter(component.calendar);
+            self.resolver.enter(component.calendar);
             let series = master.map(|master| master.start.clone()).or_else(|| self.start_of(component));
             let by_day = matches!(id.moment, Moment::Date(_)) && series.as_ref().is_some_and(|start| !start.all_day);
             let original = match &series {
-                Some(series) => self.places.place_original(id.moment, series),
-                None => self.places.place(id.moment),
+                Some(series) => self.resolver.resolve_original(id.moment, series),
+                None => self.resolver.resolve(id.moment),
             };
             placed.push(Override { component, original, by_day, and_future: id.and_future });
         }
@@ -224,7 +224,7 @@ impl<'a> Builder<'a> {
     /// A master with all that its rules and RDATEs give, and the stretches that RANGE=THISANDFUTURE changes.
     fn add_master(&mut self, master: &Master<'a>, overrides: &[Override<'a>], replaced: Option<&Arc<LeftOut>>) {
         let Master { component, start, excluded } = master;
-        self.places.enter(component.calendar);
+        self.resolver.enter(component.calendar);
         let once = component.rules.is_empty() && component.rdates.is_empty();
         let ranges: Vec<&Override<'a>> = overrides.iter().filter(|o| o.and_future).collect();
         if component.alarms.is_empty() && ranges.is_empty() && !self.may_fire(component, start) {
@@ -238,12 +238,12 @@ impl<'a> Builder<'a> {
         let mut periods = Vec::new();
         for extra in &component.rdates {
             let (Extra::At(moment) | Extra::Period(moment, _)) = extra;
-            let place = self.places.place_in(*moment, start);
-            match length::of_extra(extra, &place, start, &mut self.places) {
+            let time = self.resolver.resolve_in(*moment, start);
+            match length::of_extra(extra, &time, start, &mut self.resolver) {
                 // One that repeats DTSTART is the same occurrence, with the length that DTSTART has.
-                Some(_) if place.at == start.at => {}
-                Some(length) => periods.push((start_at(&place), length)),
-                None => list.push(start_at(&place)),
+                Some(_) if time.at == start.at => {}
+                Some(length) => periods.push((start_at(&time), length)),
+                None => list.push(start_at(&time)),
             }
         }
         list.sort_unstable_by_key(|start| start.at);
@@ -263,12 +263,12 @@ impl<'a> Builder<'a> {
         }
         for (index, range) in ranges.iter().enumerate() {
             let until = ranges.get(index + 1).map_or(UtcMillis::MAX, |next| next.original.at);
-            let place = self.start_of(range.component).unwrap_or_else(|| range.original.clone());
-            let Some(mut source) = self.source(range.component, &place, false) else { continue };
+            let time = self.start_of(range.component).unwrap_or_else(|| range.original.clone());
+            let Some(mut source) = self.source(range.component, &time, false) else { continue };
             source.identity = Identity::Start;
             source.left_out = left_out.clone();
             (source.from, source.until) = (range.original.at, until);
-            source.moved = movement(&range.original, &place);
+            source.moved = movement(&range.original, &time);
             source.first = start.at;
             source.starts = Starts::List(Arc::clone(&list));
             self.add_copies(&source, &series, &periods);
@@ -278,7 +278,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn rule_starts(&mut self, rule: &RuleText, start: &Place) -> Option<Starts> {
+    fn rule_starts(&mut self, rule: &RuleText, start: &ResolvedTime) -> Option<Starts> {
         let series = self.series(std::slice::from_ref(rule), start).pop()?;
         let text = rule.text.to_ascii_uppercase();
         let parts = ["HOURLY", "MINUTELY", "SECONDLY", "BYHOUR", "BYMINUTE", "BYSECOND"];
@@ -322,8 +322,8 @@ impl<'a> Builder<'a> {
 
     /// A component without a date: its absolute alarms ring.
     fn add_dateless(&mut self, component: &'a Component) {
-        self.places.enter(component.calendar);
-        let epoch = self.places.place(Moment::Utc(DateTime::constant(1970, 1, 1, 0, 0, 0, 0)));
+        self.resolver.enter(component.calendar);
+        let epoch = self.resolver.resolve(Moment::Utc(DateTime::constant(1970, 1, 1, 0, 0, 0, 0)));
         let Some(mut source) = self.source(component, &epoch, true) else { return };
         if !source.alarms.is_empty() {
             self.fault(
@@ -333,24 +333,24 @@ impl<'a> Builder<'a> {
         }
         source.alarms = Arc::new([]);
         source.starts = Starts::List(Arc::new([]));
-        source.zone = self.places.floating.clone();
+        source.zone = self.resolver.floating.clone();
         self.add_home(source, &[], &component.snoozes);
     }
 
     /// Adds a source, with the alarms of its component that ring at an instant of their own.
     fn add_home(&mut self, source: Source<'a>, overrides: &[Override<'a>], snoozes: &[Snooze]) {
         let component = source.component;
-        self.places.enter(component.calendar);
+        self.resolver.enter(component.calendar);
         let acknowledged = self.acknowledged(component, None);
         for alarm in self.alarms_of(component, source.all_day) {
             let (Some(Trigger::At(moment)), Some(action)) = (alarm.trigger, alarm.action) else { continue };
-            let at = self.places.instant(moment);
+            let at = self.resolver.instant(moment);
             if inactive::of_alarm(alarm).is_none() && at > self.acknowledged(component, Some(alarm)) {
                 self.add_absolute(at, action, alarm);
             }
         }
         for snooze in snoozes {
-            let at = self.places.instant(snooze.at);
+            let at = self.resolver.instant(snooze.at);
             let original = snoozed(snooze, &source.zone, source.all_day);
             let elsewhere = original.is_some_and(|original| {
                 overrides.iter().any(|o| o.original.at == original.at)
@@ -389,13 +389,13 @@ impl<'a> Builder<'a> {
     }
 
     /// The source of what `component`, alone, rings; none: it is silent.
-    fn source(&mut self, component: &'a Component, start: &Place, once: bool) -> Option<Source<'a>> {
-        self.places.enter(component.calendar);
+    fn source(&mut self, component: &'a Component, start: &ResolvedTime, once: bool) -> Option<Source<'a>> {
+        self.resolver.enter(component.calendar);
         if let Some(inactive) = inactive::of_component(component, self.object, self.context) {
             self.inactive_components.push((component, inactive));
             return None;
         }
-        let length = length::of_component(component, start, once, &mut self.places, &mut self.faults);
+        let length = length::of_component(component, start, once, &mut self.resolver, &mut self.faults);
         let alarms = self.alarms_of(component, start.all_day);
         let mut relatives = Vec::with_capacity(alarms.len());
         for alarm in alarms {
@@ -428,7 +428,7 @@ impl<'a> Builder<'a> {
         alarms_of(component, all_day, self.context)
     }
 
-    fn may_fire(&self, component: &'a Component, start: &Place) -> bool {
+    fn may_fire(&self, component: &'a Component, start: &ResolvedTime) -> bool {
         !component.snoozes.is_empty() || !self.alarms_of(component, start.all_day).is_empty()
     }
 
@@ -455,7 +455,7 @@ impl<'a> Builder<'a> {
     /// Up to when the alarms of a component, or one of them, are done (rule 17).
     fn acknowledged(&mut self, component: &Component, alarm: Option<&Alarm>) -> UtcMillis {
         let both = [component.acknowledged, alarm.and_then(|alarm| alarm.acknowledged)];
-        both.into_iter().flatten().map(|moment| self.places.instant(moment)).max().unwrap_or(UtcMillis::MIN)
+        both.into_iter().flatten().map(|moment| self.resolver.instant(moment)).max().unwrap_or(UtcMillis::MIN)
     }
 
     fn fault(&mut self, line: u32, text: String) {
@@ -477,13 +477,13 @@ pub(super) fn alarms_of<'a>(component: &'a Component, all_day: bool, context: &'
     }
 }
 
-fn start_at(place: &Place) -> Start {
-    Start { wall: place.wall, at: place.at }
+fn start_at(time: &ResolvedTime) -> Start {
+    Start { wall: time.wall, at: time.at }
 }
 
 /// The occurrence that a snooze is of, in a series in `zone`. Of an all-day or floating series Mozilla writes its wall
 /// clock as if it were UTC.
-fn snoozed(snooze: &Snooze, zone: &Named, all_day: bool) -> Option<Start> {
+fn snoozed(snooze: &Snooze, zone: &NamedZone, all_day: bool) -> Option<Start> {
     let at = UtcMillis(snooze.occurrence?.div_euclid(1000));
     let wall = Zone::utc().wall(at);
     Some(match (all_day, zone.is_of_floating()) {
@@ -494,7 +494,7 @@ fn snoozed(snooze: &Snooze, zone: &Named, all_day: bool) -> Option<Start> {
 }
 
 /// How far on the wall an override moves its occurrence; none: not at all.
-fn movement(original: &Place, new: &Place) -> Option<i64> {
+fn movement(original: &ResolvedTime, new: &ResolvedTime) -> Option<i64> {
     let same_zone = original.zone.zone.id() == new.zone.zone.id() && original.all_day == new.all_day;
     let seconds = new.wall.duration_since(original.wall).as_secs();
     (seconds != 0 || !same_zone).then_some(seconds)

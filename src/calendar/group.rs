@@ -5,7 +5,7 @@ use super::alarm_instance::{AlarmInstance, Of, Origin, When, in_order};
 use super::build::Fixed;
 use super::component::Component;
 use super::occurrence::{Identity, Occurrence, Relative, Source, Start, Starts};
-use super::place::shift;
+use super::resolve::shift;
 use crate::time::UtcMillis;
 
 pub(super) const HOUR: i64 = 3_600_000;

@@ -3,7 +3,7 @@
 use super::component::{Component, Extra, ExtraEnd, Kind, Moment};
 use super::object::Fault;
 use super::occurrence::EventDuration;
-use super::place::{Place, Places};
+use super::resolve::{ResolvedTime, ZoneResolver};
 use super::value::Duration;
 
 const SECONDS_A_DAY: i64 = 86_400;
@@ -11,17 +11,17 @@ const SECONDS_A_DAY: i64 = 86_400;
 /// The length of `component`, which starts at `start`; `once`: it does not recur.
 pub(super) fn of_component(
     component: &Component,
-    start: &Place,
+    start: &ResolvedTime,
     once: bool,
-    places: &mut Places,
+    resolver: &mut ZoneResolver,
     faults: &mut Vec<Fault>,
 ) -> EventDuration {
     let mut fault = |text: &str| faults.push(Fault { line: component.line, text: text.to_owned() });
     if let Some(end) = component.end {
         // An end without a zone is in that of the start: the RFC wants both alike, and some forget the one.
         let end = match end {
-            Moment::Floating(_) if !start.all_day => places.place_in(end, start),
-            end => places.place(end),
+            Moment::Floating(_) if !start.all_day => resolver.resolve_in(end, start),
+            end => resolver.resolve(end),
         };
         match (start.all_day, end.all_day) {
             (true, false) => fault("it starts on a date and ends at a time: each is taken as written"),
@@ -46,12 +46,12 @@ pub(super) fn of_component(
 }
 
 /// No time.
-fn none(start: &Place) -> EventDuration {
+fn none(start: &ResolvedTime) -> EventDuration {
     if start.all_day { EventDuration::Days(0) } else { EventDuration::Exact(0, start.zone.clone()) }
 }
 
 /// From `start` to `end`; none: that is backwards.
-fn between(kind: Kind, start: &Place, end: Place, once: bool) -> Option<EventDuration> {
+fn between(kind: Kind, start: &ResolvedTime, end: ResolvedTime, once: bool) -> Option<EventDuration> {
     if start.all_day && end.all_day {
         let days = i64::from(start.wall.date().until(end.wall.date()).ok()?.get_days());
         return match days {
@@ -73,12 +73,12 @@ fn between(kind: Kind, start: &Place, end: Place, once: bool) -> Option<EventDur
 }
 
 /// The length that a PERIOD in an RDATE has of its own.
-pub(super) fn of_extra(extra: &Extra, start: &Place, series: &Place, places: &mut Places) -> Option<EventDuration> {
+pub(super) fn of_extra(extra: &Extra, start: &ResolvedTime, series: &ResolvedTime, resolver: &mut ZoneResolver) -> Option<EventDuration> {
     match extra {
         Extra::At(_) => None,
         Extra::Period(_, ExtraEnd::After(length)) => Some(EventDuration::Nominal(*length)),
         Extra::Period(_, ExtraEnd::At(end)) => {
-            let end = places.place_in(*end, series);
+            let end = resolver.resolve_in(*end, series);
             between(Kind::Todo, start, end, true).or_else(|| Some(none(start)))
         }
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::civil::DateTime;
 use sha2::{Digest as _, Sha256};
 
-use super::place::Place;
+use super::resolve::ResolvedTime;
 use super::recur::{Rule, Series, Work};
 
 /// Hash of a rule and its start → the last occurrence.
@@ -36,7 +36,7 @@ impl Memo {
     }
 
     /// Anchors `rule`, which `text` says, at `start`.
-    pub(super) fn series(&mut self, rule: &Rule, text: &str, start: &Place) -> Series {
+    pub(super) fn series(&mut self, rule: &Rule, text: &str, start: &ResolvedTime) -> Series {
         let zone = &start.zone.zone;
         let counts = text.to_ascii_uppercase().contains("COUNT");
         if !counts {

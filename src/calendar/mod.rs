@@ -23,7 +23,7 @@ pub mod object;
 mod observance;
 mod occurrence;
 mod parser;
-mod place;
+mod resolve;
 pub mod schedule;
 mod reader;
 pub mod recur;

@@ -9,7 +9,7 @@ use jiff::civil::{Date, DateTime};
 use super::alarm::{Action, Alarm};
 use super::component::{Component, RuleText};
 use super::group::REPETITION;
-use super::place::{Named, Point, day_start, shift, shift_telling, shift_wall};
+use super::resolve::{NamedZone, Point, day_start, shift, shift_telling, shift_wall};
 use super::recur::{Series, Work};
 use super::value::Duration;
 use super::zone::Zone;
@@ -71,9 +71,9 @@ pub(super) enum EventDuration {
     /// A to-do that is due at no time.
     Endless,
     /// Until then, as written; for what occurs once.
-    Until(Point, Named),
+    Until(Point, NamedZone),
     /// Elapsed milliseconds (RFC 5545, 3.8.5.3); the end is told in that zone.
-    Exact(i64, Named),
+    Exact(i64, NamedZone),
     /// DURATION: nominal days, then exact seconds.
     Nominal(Duration),
     /// Whole days of an all-day event.
@@ -150,7 +150,7 @@ pub(super) struct Relative<'a> {
 pub(super) struct Source<'a> {
     pub(super) component: &'a Component,
     /// Where its starts are, once moved.
-    pub(super) zone: Named,
+    pub(super) zone: NamedZone,
     pub(super) all_day: bool,
     pub(super) length: EventDuration,
     pub(super) identity: Identity,

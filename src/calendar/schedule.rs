@@ -12,7 +12,7 @@ use super::component::{Component, Kind};
 use super::group::{Group, HOUR, hour_of};
 use super::inactive::Inactive;
 use super::object::{Fault, Object};
-use super::place::Places;
+use super::resolve::ZoneResolver;
 use super::recur::Work;
 use super::context::CalendarContext;
 use super::value::quoted;
@@ -43,7 +43,7 @@ pub struct Schedule<'a> {
     /// Where the components begin that cost too much work, and their UIDs.
     overworked: RefCell<BTreeMap<u32, &'a str>>,
     /// What only the explanation asks for.
-    pub(super) places: Places,
+    pub(super) resolver: ZoneResolver,
     pub(super) inactive_components: Vec<(&'a Component, Inactive)>,
     pub(super) replacements: Vec<(UtcMillis, &'a Component)>,
 }
@@ -74,8 +74,8 @@ impl<'a> Schedule<'a> {
         faults.sort_by(|a, b| a.line.cmp(&b.line).then_with(|| a.text.cmp(&b.text)));
         faults.dedup();
         faults.truncate(2 * context.limits.max_faults);
-        let Builder { places, memo, inactive_components, replacements, .. } = builder;
-        let (zones, unresolved, memo) = (places.ids(), places.unresolved(), memo.to_json());
+        let Builder { resolver, memo, inactive_components, replacements, .. } = builder;
+        let (zones, unresolved, memo) = (resolver.ids(), resolver.unresolved(), memo.to_json());
         let overworked = RefCell::new(overworked);
         Schedule {
             object,
@@ -87,7 +87,7 @@ impl<'a> Schedule<'a> {
             memo,
             work,
             overworked,
-            places,
+            resolver,
             inactive_components,
             replacements,
         }
@@ -293,8 +293,8 @@ fn of_one_uid(components: &[Component]) -> Vec<Vec<&Component>> {
     let mut index: HashMap<(Kind, &str, &str), usize> = HashMap::new();
     for component in components {
         let next = groups.len();
-        let place = *index.entry((component.kind, &*component.uid, &*component.own)).or_insert(next);
-        match groups.get_mut(place) {
+        let position = *index.entry((component.kind, &*component.uid, &*component.own)).or_insert(next);
+        match groups.get_mut(position) {
             Some(group) => group.push(component),
             None => groups.push(vec![component]),
         }

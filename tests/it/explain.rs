@@ -118,7 +118,7 @@ fn the_json_of_a_file_says_the_same() {
     assert_eq!((&first["alarm"], &first["zoneFrom"]), (&json!(9), &json!("windows")));
     let gap = json!({
         "step": "occurrence", "by": null, "wall": "2026-03-29T02:30:00", "zone": "Europe/Berlin",
-        "offset": "+01:00", "fit": "gap", "at": "2026-03-29T01:30:00.000Z"
+        "offset": "+01:00", "ambiguity": "gap", "at": "2026-03-29T01:30:00.000Z"
     });
     assert_eq!(first["steps"][0], gap);
     assert_eq!((&first["steps"][1]["by"], &first["steps"][2]["by"]), (&json!("-P1D"), &json!("-PT15M")));

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use jiff::civil::DateTime;
-use reveille::calendar::zone::{Fit, Zones};
+use reveille::calendar::zone::{Ambiguity, Zones};
 use reveille::time::UtcMillis;
 
 use crate::venv::Venv;
@@ -25,15 +25,15 @@ fn every_change_since_1970_is_placed_as_python_places_it() {
     let mut wrong = Vec::new();
     for line in text.lines() {
         let agrees = match line.split('\t').collect::<Vec<_>>()[..] {
-            ["wall", id, wall, instant, fit] => {
-                let (fit, count) = match fit {
-                    "exact" => (Fit::Exact, &mut seen[0]),
-                    "gap" => (Fit::Gap, &mut seen[1]),
-                    _ => (Fit::Fold, &mut seen[2]),
+            ["wall", id, wall, instant, ambiguity] => {
+                let (ambiguity, count) = match ambiguity {
+                    "exact" => (Ambiguity::Exact, &mut seen[0]),
+                    "gap" => (Ambiguity::Gap, &mut seen[1]),
+                    _ => (Ambiguity::Fold, &mut seen[2]),
                 };
                 *count += 1;
                 let expected = UtcMillis(instant.parse::<i64>().unwrap() * 1000);
-                zones.find(id).unwrap().instant(wall.parse().unwrap()) == (expected, fit)
+                zones.find(id).unwrap().instant(wall.parse().unwrap()) == (expected, ambiguity)
             }
             ["instant", id, instant, wall] => {
                 let at = UtcMillis(instant.parse::<i64>().unwrap() * 1000);

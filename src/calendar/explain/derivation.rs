@@ -13,10 +13,10 @@ use crate::calendar::build::Fixed;
 use crate::calendar::component::{Component, RuleText};
 use crate::calendar::group::Group;
 use crate::calendar::occurrence::{Given, Identity, LeftOut, Move, Occurrence, Source, Start, Verdict};
-use crate::calendar::place::{Point, shift_telling};
+use crate::calendar::resolve::{Point, shift_telling};
 use crate::calendar::schedule::Schedule;
 use crate::calendar::value::Duration;
-use crate::calendar::zone::{Fit, Zone};
+use crate::calendar::zone::{Ambiguity, Zone};
 use crate::time::UtcMillis;
 
 /// A ring, and how its instant comes about.
@@ -72,7 +72,7 @@ pub struct Step {
     /// The offset that was used, seconds east of UTC.
     pub offset: i32,
     /// Whether that wall-clock time exists, and once (rule 9).
-    pub fit: Fit,
+    pub ambiguity: Ambiguity,
 }
 
 /// What a step is.
@@ -271,16 +271,16 @@ fn repeat(nth: u32, part: Duration) -> What {
 fn step(what: What, to: Point, zone: &Zone) -> Step {
     let Some(wall) = to.wall else {
         let (wall, offset) = (zone.wall(to.at), zone.offset(to.at));
-        return Step { what, wall, at: to.at, zone: zone.clone(), offset, fit: Fit::Exact };
+        return Step { what, wall, at: to.at, zone: zone.clone(), offset, ambiguity: Ambiguity::Exact };
     };
-    let (placed, fit) = zone.instant(wall);
+    let (placed, ambiguity) = zone.instant(wall);
     if placed == to.at {
         // The offset that placed it: in a gap that is the one before.
         let behind = Zone::utc().instant(wall).0.0.saturating_sub(to.at.0) / 1000;
         let offset = i32::try_from(behind).unwrap_or(0);
-        return Step { what, wall, at: to.at, zone: zone.clone(), offset, fit };
+        return Step { what, wall, at: to.at, zone: zone.clone(), offset, ambiguity };
     }
     // The start of a day that has no midnight, or the second pass of an hour that the clocks repeat.
-    let fit = if fit == Fit::Gap { Fit::Gap } else { Fit::Exact };
-    Step { what, wall, at: to.at, zone: zone.clone(), offset: zone.offset(to.at), fit }
+    let ambiguity = if ambiguity == Ambiguity::Gap { Ambiguity::Gap } else { Ambiguity::Exact };
+    Step { what, wall, at: to.at, zone: zone.clone(), offset: zone.offset(to.at), ambiguity }
 }

@@ -95,9 +95,9 @@ impl<'p, 'a> Fates<'p, 'a> {
         let mut seats: HashMap<(usize, usize), Vec<Seat>> = HashMap::new();
         for (number, group) in groups.iter().enumerate() {
             for (index, source) in group.sources.iter().enumerate() {
-                for (place, relative) in source.alarms.iter().enumerate() {
+                for (position, relative) in source.alarms.iter().enumerate() {
                     let key = (address(source.component), address(relative.alarm));
-                    seats.entry(key).or_default().push(Seat::Relative(number, index, place));
+                    seats.entry(key).or_default().push(Seat::Relative(number, index, position));
                 }
             }
             for (index, fixed) in group.fixed.iter().enumerate().filter(|(_, fixed)| !fixed.snooze) {
@@ -132,7 +132,7 @@ impl<'p, 'a> Fates<'p, 'a> {
             let instance = match alarm.trigger {
                 // One that is done is not planned at all.
                 Some(Trigger::At(moment)) => {
-                    Some(self.schedule.places.look_at_instant(moment, component.calendar).at).filter(|at| *at <= until)
+                    Some(self.schedule.resolver.peek_instant(moment, component.calendar).at).filter(|at| *at <= until)
                 }
                 _ => {
                     let next = |from| next_of(seats, &|index| unacknowledged.get(index), from);
@@ -172,7 +172,7 @@ impl<'p, 'a> Fates<'p, 'a> {
     /// Up to when `alarm` is acknowledged, by itself or with its component.
     fn acknowledged(&self, component: &Component, alarm: &Alarm) -> Option<UtcMillis> {
         let both = [component.acknowledged, alarm.acknowledged];
-        both.into_iter().flatten().map(|moment| self.schedule.places.look_at_instant(moment, component.calendar).at).max()
+        both.into_iter().flatten().map(|moment| self.schedule.resolver.peek_instant(moment, component.calendar).at).max()
     }
 }
 

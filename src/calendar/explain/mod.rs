@@ -16,8 +16,8 @@ use super::component::{Component, Kind, Moment};
 use super::group::Group;
 use super::inactive::Inactive;
 use super::object::Fault;
-use super::place::Named;
-pub use super::place::ZoneFrom;
+use super::resolve::NamedZone;
+pub use super::resolve::ZoneOrigin;
 use super::schedule::{Schedule, instances_of, next_of};
 use super::zone::Zone;
 use crate::time::UtcMillis;
@@ -72,7 +72,7 @@ pub struct Stated {
 #[derive(Clone, Debug)]
 pub struct ZoneUse {
     pub zone: Zone,
-    pub from: ZoneFrom,
+    pub origin: ZoneOrigin,
     /// The TZID that names it, where one does.
     pub tzid: Option<String>,
 }
@@ -190,7 +190,7 @@ impl<'a> Schedule<'a> {
     ) -> ToldComponent<'a> {
         let start = component.start.or(component.end.filter(|_| component.kind == Kind::Todo));
         let start = start.or(component.recurrence_id.map(|id| id.moment));
-        let all_day = start.is_some_and(|moment| self.places.look(moment, component.calendar).all_day);
+        let all_day = start.is_some_and(|moment| self.resolver.peek(moment, component.calendar).all_day);
         let alarms = alarms_of(component, all_day, self.context);
         let by_default = component.alarms.is_empty() && !alarms.is_empty();
         let tell = |alarm: &'a Alarm| ToldAlarm {
@@ -229,12 +229,12 @@ impl<'a> Schedule<'a> {
     }
 
     fn zone_use(&self, moment: Moment, calendar: usize) -> ZoneUse {
-        let Named { zone, from, .. } = self.places.look(moment, calendar).zone;
+        let NamedZone { zone, origin, .. } = self.resolver.peek(moment, calendar).zone;
         let tzid = match moment {
             Moment::Zoned(_, id) => self.object.tzids.get(id.index()).map(|tzid| tzid.name.to_string()),
             _ => None,
         };
-        ZoneUse { zone, from, tzid }
+        ZoneUse { zone, origin, tzid }
     }
 }
 

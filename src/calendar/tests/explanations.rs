@@ -4,10 +4,10 @@
 use std::path::Path;
 
 use super::{Case, at, vevent};
-use crate::calendar::explain::{Anchor, Explanation, Fate, GivenBy, Step, What, ZoneFrom};
+use crate::calendar::explain::{Anchor, Explanation, Fate, GivenBy, Step, What, ZoneOrigin};
 use crate::calendar::inactive::Inactive;
 use crate::calendar::context::DefaultAlarms;
-use crate::calendar::zone::{Fit, Naming};
+use crate::calendar::zone::{Ambiguity, TzidMatch};
 
 /// Asks about the one UID of a case.
 fn explain<T>(case: &Case, from: &str, ask: impl FnOnce(&Explanation<'_>) -> T) -> T {
@@ -25,11 +25,11 @@ fn fates(case: &Case, from: &str) -> Vec<Fate> {
     })
 }
 
-/// `what wall offset instant fit` of each step of the next ring.
+/// `what wall offset instant ambiguity` of each step of the next ring.
 fn steps(case: &Case, from: &str) -> Vec<String> {
     let told = |step: &Step| {
-        let Step { what, wall, at, offset, fit, .. } = step;
-        format!("{what:?} {wall} {offset} {} {fit:?}", at.basic())
+        let Step { what, wall, at, offset, ambiguity, .. } = step;
+        format!("{what:?} {wall} {offset} {} {ambiguity:?}", at.basic())
     };
     explain(case, from, |explanation| explanation.instances[0].steps.iter().map(told).collect())
 }
@@ -49,7 +49,7 @@ fn rule_03_each_step_of_a_ring_is_told_with_its_wall_its_offset_and_its_instant(
     explain(&case, "2026-03-01", |told| {
         assert_eq!(told.instances[0].given, GivenBy::Rule(&told.components[0].component.rules[0]));
         let zone = told.instances[0].zone.as_ref().unwrap();
-        assert_eq!(zone.from, ZoneFrom::Tzid(Naming::Id));
+        assert_eq!(zone.origin, ZoneOrigin::Tzid(TzidMatch::Id));
         assert_eq!(zone.tzid.as_deref(), Some("Europe/Berlin"));
         let dates: Vec<_> = told.components[0].dates.iter().map(|date| date.written.as_deref().unwrap()).collect();
         assert_eq!(dates, ["DTSTART;TZID=Europe/Berlin:20260329T090000"]);
@@ -121,22 +121,22 @@ fn rule_03_it_is_told_where_a_zone_comes_from() {
     let from = |case: &Case| {
         explain(case, "2026-01-01", |told| {
             let zone = told.components[0].dates[0].zone.clone().unwrap();
-            (zone.zone.id().to_owned(), zone.from)
+            (zone.zone.id().to_owned(), zone.origin)
         })
     };
     let tzid = |tzid: &str| from(&Case::event(&format!("DTSTART;TZID=\"{tzid}\":20260310T090000"), &["PT0S"]));
-    let named = |id: &str, naming| (id.to_owned(), ZoneFrom::Tzid(naming));
-    assert_eq!(tzid("America/New_York"), named("America/New_York", Naming::Id));
-    assert_eq!(tzid("/mozilla.org/20050126_1/Asia/Tokyo"), named("Asia/Tokyo", Naming::Prefixed));
-    assert_eq!(tzid("W. Europe Standard Time"), named("Europe/Berlin", Naming::Windows));
-    assert_eq!(tzid("New York"), ("Europe/Berlin".to_owned(), ZoneFrom::Unknown));
+    let named = |id: &str, tzid_match| (id.to_owned(), ZoneOrigin::Tzid(tzid_match));
+    assert_eq!(tzid("America/New_York"), named("America/New_York", TzidMatch::Id));
+    assert_eq!(tzid("/mozilla.org/20050126_1/Asia/Tokyo"), named("Asia/Tokyo", TzidMatch::Prefixed));
+    assert_eq!(tzid("W. Europe Standard Time"), named("Europe/Berlin", TzidMatch::Windows));
+    assert_eq!(tzid("New York"), ("Europe/Berlin".to_owned(), ZoneOrigin::Unknown));
     let floating = Case::event("DTSTART:20260310T090000", &["PT0S"]);
-    assert_eq!(from(&floating), ("Europe/Berlin".to_owned(), ZoneFrom::User));
+    assert_eq!(from(&floating), ("Europe/Berlin".to_owned(), ZoneOrigin::User));
     let calendar = floating.context(|context| context.with_calendar_zone(Some("Asia/Tokyo")));
-    assert_eq!(from(&calendar), ("Asia/Tokyo".to_owned(), ZoneFrom::Calendar));
+    assert_eq!(from(&calendar), ("Asia/Tokyo".to_owned(), ZoneOrigin::Calendar));
     let nobody = calendar.context(|context| context.with_calendar_zone(None).with_user_zone(None, None));
-    assert_eq!(from(&nobody), ("UTC".to_owned(), ZoneFrom::Nobody));
-    assert_eq!(from(&Case::event("DTSTART:20260310T090000Z", &["PT0S"])), ("UTC".to_owned(), ZoneFrom::Utc));
+    assert_eq!(from(&nobody), ("UTC".to_owned(), ZoneOrigin::Nobody));
+    assert_eq!(from(&Case::event("DTSTART:20260310T090000Z", &["PT0S"])), ("UTC".to_owned(), ZoneOrigin::Utc));
     let zone = |location: &str| {
         let zone = format!(
             "BEGIN:VTIMEZONE\nTZID:Mine\n{location}BEGIN:STANDARD\nDTSTART:19700101T000000\nTZOFFSETFROM:+0300\n\
@@ -144,8 +144,8 @@ fn rule_03_it_is_told_where_a_zone_comes_from() {
         );
         from(&Case::new(&(zone + &vevent("DTSTART;TZID=Mine:20260310T090000", &["PT0S"]))))
     };
-    assert_eq!(zone(""), named("Mine", Naming::Own));
-    assert_eq!(zone("X-LIC-LOCATION:Africa/Nairobi\n"), named("Africa/Nairobi", Naming::Location));
+    assert_eq!(zone(""), named("Mine", TzidMatch::Own));
+    assert_eq!(zone("X-LIC-LOCATION:Africa/Nairobi\n"), named("Africa/Nairobi", TzidMatch::Location));
 }
 
 #[test]
@@ -247,7 +247,7 @@ fn rule_03_alarms_that_ring_as_one_are_told_once() {
         let fates: Vec<_> = told.components[0].alarms.iter().map(|alarm| alarm.fate.clone()).collect();
         assert_eq!(fates, [Fate::Rings(at("2026-03-10T08:00")), Fate::Rings(at("2026-03-10T08:00"))]);
         assert_eq!(told.instances[0].steps[1].what, What::TriggerTime(-3600));
-        assert_eq!(told.instances[0].steps[0].fit, Fit::Exact);
+        assert_eq!(told.instances[0].steps[0].ambiguity, Ambiguity::Exact);
     });
 }
 

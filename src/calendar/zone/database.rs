@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
 
 use jiff::tz::TimeZone;
 
-use super::{Naming, Rules, VTimezone, Zone, names};
+use super::{TzidMatch, Rules, VTimezone, Zone, names};
 
 /// The compiled zones of the bundled database: id and TZif data, sorted by id.
 static BUNDLED: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/tzif.rs"));
@@ -180,16 +180,16 @@ impl Zones {
         tzid: &str,
         x_lic_location: Option<&str>,
         vtimezone: Option<&VTimezone>,
-    ) -> Option<(Zone, Naming)> {
+    ) -> Option<(Zone, TzidMatch)> {
         let abbreviated = vtimezone.filter(|own| names::is_abbreviation(tzid) && own.has_daylight());
         if let Some(zone) = abbreviated.and_then(|own| self.own(own).zone) {
-            return Some((zone, Naming::Own));
+            return Some((zone, TzidMatch::Own));
         }
         names::zone(self, tzid)
-            .or_else(|| Some((names::zone(self, x_lic_location?)?.0, Naming::Location)))
-            .or_else(|| Some((self.own(vtimezone?).zone?, Naming::Own)))
-            .or_else(|| Some((names::likely_zone(self, tzid)?, Naming::Likely)))
-            .or_else(|| Some((names::offset_zone(tzid)?, Naming::Offset)))
+            .or_else(|| Some((names::zone(self, x_lic_location?)?.0, TzidMatch::Location)))
+            .or_else(|| Some((self.own(vtimezone?).zone?, TzidMatch::Own)))
+            .or_else(|| Some((names::likely_zone(self, tzid)?, TzidMatch::Likely)))
+            .or_else(|| Some((names::offset_zone(tzid)?, TzidMatch::Offset)))
     }
 
     /// The zone whose older or other name `id` is, as the program's own database has it; none: it is no such name.
@@ -218,7 +218,7 @@ mod tests {
     use jiff::civil::date;
 
     use super::Zones;
-    use crate::calendar::zone::Fit;
+    use crate::calendar::zone::Ambiguity;
     use crate::time::UtcMillis;
 
     #[test]
@@ -238,11 +238,11 @@ mod tests {
     fn gaps_take_the_offset_before_and_folds_the_first() {
         let berlin = Zones::bundled().find("Europe/Berlin").unwrap();
         let gap = berlin.instant(date(2026, 3, 29).at(2, 30, 0, 0));
-        assert_eq!(gap, (UtcMillis::parse("2026-03-29T01:30:00Z").unwrap(), Fit::Gap));
+        assert_eq!(gap, (UtcMillis::parse("2026-03-29T01:30:00Z").unwrap(), Ambiguity::Gap));
         let fold = berlin.instant(date(2026, 10, 25).at(2, 30, 0, 0));
-        assert_eq!(fold, (UtcMillis::parse("2026-10-25T00:30:00Z").unwrap(), Fit::Fold));
+        assert_eq!(fold, (UtcMillis::parse("2026-10-25T00:30:00Z").unwrap(), Ambiguity::Fold));
         let exact = berlin.instant(date(2026, 7, 1).at(9, 0, 0, 0));
-        assert_eq!(exact, (UtcMillis::parse("2026-07-01T07:00:00Z").unwrap(), Fit::Exact));
+        assert_eq!(exact, (UtcMillis::parse("2026-07-01T07:00:00Z").unwrap(), Ambiguity::Exact));
         assert_eq!(berlin.wall(exact.0), date(2026, 7, 1).at(9, 0, 0, 0));
     }
 }

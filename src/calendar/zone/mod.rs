@@ -57,7 +57,7 @@ enum Rules {
 
 /// Where a wall-clock time lies (RFC 5545, 3.3.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fit {
+pub enum Ambiguity {
     /// It exists once.
     Exact,
     /// It does not exist (clocks go forward): taken with the offset before the gap.
@@ -68,7 +68,7 @@ pub enum Fit {
 
 /// How a TZID names its zone: what [`Zones::resolve_as`] found it by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Naming {
+pub enum TzidMatch {
     /// It is an id of the database.
     Id,
     /// It ends in one, behind a prefix.
@@ -127,18 +127,18 @@ impl Zone {
 
     /// The instant of the wall-clock time `wall` (RFC 5545, 3.3.5: in a gap with the offset before it, in a fold the
     /// first one). Instants outside the range of [`UtcMillis`] are moved to its nearest end.
-    pub fn instant(&self, wall: DateTime) -> (UtcMillis, Fit) {
-        let (offset, fit) = match &self.0.rules {
-            Rules::Fixed(seconds) => (*seconds, Fit::Exact),
+    pub fn instant(&self, wall: DateTime) -> (UtcMillis, Ambiguity) {
+        let (offset, ambiguity) = match &self.0.rules {
+            Rules::Fixed(seconds) => (*seconds, Ambiguity::Exact),
             Rules::Tzif(zone) => match zone.to_ambiguous_timestamp(wall).offset() {
-                AmbiguousOffset::Unambiguous { offset } => (offset.seconds(), Fit::Exact),
-                AmbiguousOffset::Gap { before, .. } => (before.seconds(), Fit::Gap),
-                AmbiguousOffset::Fold { before, .. } => (before.seconds(), Fit::Fold),
+                AmbiguousOffset::Unambiguous { offset } => (offset.seconds(), Ambiguity::Exact),
+                AmbiguousOffset::Gap { before, .. } => (before.seconds(), Ambiguity::Gap),
+                AmbiguousOffset::Fold { before, .. } => (before.seconds(), Ambiguity::Fold),
             },
             Rules::Own(transitions) => transitions.offset_of_wall(as_if_utc(wall).div_euclid(1000)),
             Rules::Compiled(zone) => compiled_offset(*zone, wall),
         };
-        (UtcMillis(as_if_utc(wall)).plus(-1000 * i64::from(offset)), fit)
+        (UtcMillis(as_if_utc(wall)).plus(-1000 * i64::from(offset)), ambiguity)
     }
 
     /// What the clock on the wall shows at the instant `at`.
@@ -192,18 +192,18 @@ fn as_if_utc(wall: DateTime) -> i64 {
 
 /// The offset that rule 9 takes for the time `wall` in a zone of `chrono-tz`, which does not say what was before a gap:
 /// the offset a day earlier is.
-fn compiled_offset(zone: chrono_tz::Tz, wall: DateTime) -> (i32, Fit) {
+fn compiled_offset(zone: chrono_tz::Tz, wall: DateTime) -> (i32, Ambiguity) {
     let Some(local) = chrono::DateTime::from_timestamp_millis(as_if_utc(wall)).map(|time| time.naive_utc()) else {
-        return (0, Fit::Exact);
+        return (0, Ambiguity::Exact);
     };
     match zone.offset_from_local_datetime(&local) {
-        LocalResult::Single(offset) => (offset.fix().local_minus_utc(), Fit::Exact),
+        LocalResult::Single(offset) => (offset.fix().local_minus_utc(), Ambiguity::Exact),
         LocalResult::Ambiguous(first, second) => {
-            (first.fix().local_minus_utc().max(second.fix().local_minus_utc()), Fit::Fold)
+            (first.fix().local_minus_utc().max(second.fix().local_minus_utc()), Ambiguity::Fold)
         }
         LocalResult::None => {
             let before = local.checked_sub_days(chrono::Days::new(1)).unwrap_or(local);
-            (zone.offset_from_utc_datetime(&before).fix().local_minus_utc(), Fit::Gap)
+            (zone.offset_from_utc_datetime(&before).fix().local_minus_utc(), Ambiguity::Gap)
         }
     }
 }

@@ -2,7 +2,7 @@
 //! what is not in the database's own list of ids is no zone.
 
 use super::database::MAX_ID;
-use super::{Naming, Zone, Zones, shown, windows};
+use super::{TzidMatch, Zone, Zones, shown, windows};
 
 /// The longest TZID that is read as a name.
 const MAX_TZID: usize = 255;
@@ -10,14 +10,14 @@ const MAX_TZID: usize = 255;
 const MAX_ENDS: usize = 8;
 
 /// The zone of the database that `tzid` names: by its IANA id, alone or behind a prefix, or by a Windows name.
-pub(super) fn zone(zones: &Zones, tzid: &str) -> Option<(Zone, Naming)> {
+pub(super) fn zone(zones: &Zones, tzid: &str) -> Option<(Zone, TzidMatch)> {
     let tzid = bare(tzid)?;
     if tzid.eq_ignore_ascii_case("Z") {
-        return Some((Zone::utc(), Naming::Id));
+        return Some((Zone::utc(), TzidMatch::Id));
     }
-    let by_id = zones.find(tzid).map(|zone| (zone, Naming::Id));
-    let prefixed = || Some((prefixed(zones, tzid)?, Naming::Prefixed));
-    let windows = || Some((zones.find(windows::iana_id(tzid)?)?, Naming::Windows));
+    let by_id = zones.find(tzid).map(|zone| (zone, TzidMatch::Id));
+    let prefixed = || Some((prefixed(zones, tzid)?, TzidMatch::Prefixed));
+    let windows = || Some((zones.find(windows::iana_id(tzid)?)?, TzidMatch::Windows));
     by_id.or_else(prefixed).or_else(windows)
 }
 

@@ -4,7 +4,7 @@ use jiff::civil::DateTime;
 use jiff::{SignedDuration, Span, ToSpan as _};
 use proptest::prelude::*;
 
-use super::{Fit, Observance, VTimezone, Zone, ZoneLimits, Zones};
+use super::{Ambiguity, Observance, VTimezone, Zone, ZoneLimits, Zones};
 use crate::time::UtcMillis;
 
 fn wall(text: &str) -> DateTime {
@@ -82,8 +82,8 @@ fn european_rules_right_past_2037_and_2099() {
     assert_same(&berlin, &iana("Europe/Berlin"), 1997..2010);
     assert_same(&berlin, &iana("Europe/Berlin"), 2090..2110);
     for zone in [&berlin, &iana("Europe/Berlin")] {
-        assert_eq!(zone.instant(wall("21000701T090000")), (utc("2100-07-01T07:00:00Z"), Fit::Exact));
-        assert_eq!(zone.instant(wall("99980701T090000")), (utc("9998-07-01T07:00:00Z"), Fit::Exact));
+        assert_eq!(zone.instant(wall("21000701T090000")), (utc("2100-07-01T07:00:00Z"), Ambiguity::Exact));
+        assert_eq!(zone.instant(wall("99980701T090000")), (utc("9998-07-01T07:00:00Z"), Ambiguity::Exact));
     }
 }
 
@@ -118,9 +118,9 @@ fn summer_time_that_is_the_standard_as_in_dublin() {
 #[test]
 fn before_the_first_onset_holds_what_it_comes_from() {
     let zone = own(new_york());
-    assert_eq!(zone.instant(wall("19870405T013000")), (utc("1987-04-05T06:30:00Z"), Fit::Exact));
-    assert_eq!(zone.instant(wall("19700701T090000")), (utc("1970-07-01T14:00:00Z"), Fit::Exact));
-    assert_eq!(zone.instant(wall("00010101T000000")), (utc("0001-01-01T05:00:00Z"), Fit::Exact));
+    assert_eq!(zone.instant(wall("19870405T013000")), (utc("1987-04-05T06:30:00Z"), Ambiguity::Exact));
+    assert_eq!(zone.instant(wall("19700701T090000")), (utc("1970-07-01T14:00:00Z"), Ambiguity::Exact));
+    assert_eq!(zone.instant(wall("00010101T000000")), (utc("0001-01-01T05:00:00Z"), Ambiguity::Exact));
     // The first onset is the earliest one, wherever it stands in the text.
     let mut turned = new_york();
     turned.reverse();
@@ -130,13 +130,13 @@ fn before_the_first_onset_holds_what_it_comes_from() {
 #[test]
 fn a_fixed_offset_and_offsets_with_seconds() {
     let fixed = own(vec![observance(false, "19700101T000000", (19_800, 19_800), &[])]);
-    assert_eq!(fixed.instant(wall("20260310T090000")), (utc("2026-03-10T03:30:00Z"), Fit::Exact));
+    assert_eq!(fixed.instant(wall("20260310T090000")), (utc("2026-03-10T03:30:00Z"), Ambiguity::Exact));
     let local_mean = own(vec![
         observance(false, "18800101T000000", (3_208, 3_208), &[]),
         observance(false, "18930401T000000", (3_208, 3_600), &[]),
     ]);
-    assert_eq!(local_mean.instant(wall("18900101T120000")), (utc("1890-01-01T11:06:32Z"), Fit::Exact));
-    assert_eq!(local_mean.instant(wall("18930401T000300")), (utc("1893-03-31T23:09:32Z"), Fit::Gap));
+    assert_eq!(local_mean.instant(wall("18900101T120000")), (utc("1890-01-01T11:06:32Z"), Ambiguity::Exact));
+    assert_eq!(local_mean.instant(wall("18930401T000300")), (utc("1893-03-31T23:09:32Z"), Ambiguity::Gap));
     assert_eq!(local_mean.offset(utc("2026-01-01T00:00:00Z")), 3_600);
     assert_eq!(local_mean.wall(utc("1893-03-31T23:06:31Z")), wall("18930331T235959"));
     assert_eq!(local_mean.wall(utc("1893-03-31T23:06:32Z")), wall("18930401T000632"));
@@ -253,8 +253,8 @@ fn hostile_rules_cost_little_and_change_nothing_else() {
         observance(false, "16010101T020000", (7_200, 3_600), &["FREQ=DAILY"]),
         observance(true, "16010101T140000", (3_600, 7_200), &["FREQ=DAILY"]),
     ]);
-    assert_eq!(restless.instant(wall("20260310T091500")), (utc("2026-03-10T08:15:00Z"), Fit::Exact));
-    assert_eq!(restless.instant(wall("20260310T141500")), (utc("2026-03-10T13:15:00Z"), Fit::Gap));
+    assert_eq!(restless.instant(wall("20260310T091500")), (utc("2026-03-10T08:15:00Z"), Ambiguity::Exact));
+    assert_eq!(restless.instant(wall("20260310T141500")), (utc("2026-03-10T13:15:00Z"), Ambiguity::Gap));
 
     let many = VTimezone {
         tzid: "Many".to_owned(),
@@ -314,26 +314,26 @@ fn times_at_the_ends_of_the_calendar_are_moved_into_range() {
 fn odd_corners_of_the_database() {
     let corners = [
         // Negative summer time.
-        ("Europe/Dublin", "20260329T013000", "2026-03-29T01:30:00Z", Fit::Gap),
-        ("Europe/Dublin", "20261025T013000", "2026-10-25T00:30:00Z", Fit::Fold),
+        ("Europe/Dublin", "20260329T013000", "2026-03-29T01:30:00Z", Ambiguity::Gap),
+        ("Europe/Dublin", "20261025T013000", "2026-10-25T00:30:00Z", Ambiguity::Fold),
         // Half an hour.
-        ("Australia/Lord_Howe", "20261004T021500", "2026-10-03T15:45:00Z", Fit::Gap),
-        ("Australia/Lord_Howe", "20260405T014500", "2026-04-04T14:45:00Z", Fit::Fold),
+        ("Australia/Lord_Howe", "20261004T021500", "2026-10-03T15:45:00Z", Ambiguity::Gap),
+        ("Australia/Lord_Howe", "20260405T014500", "2026-04-04T14:45:00Z", Ambiguity::Fold),
         // Whole days left out.
-        ("Pacific/Apia", "20111230T120000", "2011-12-30T22:00:00Z", Fit::Gap),
-        ("Pacific/Kiritimati", "19941231T120000", "1994-12-31T22:00:00Z", Fit::Gap),
+        ("Pacific/Apia", "20111230T120000", "2011-12-30T22:00:00Z", Ambiguity::Gap),
+        ("Pacific/Kiritimati", "19941231T120000", "1994-12-31T22:00:00Z", Ambiguity::Gap),
         // Midnight left out.
-        ("America/Havana", "20250309T000000", "2025-03-09T05:00:00Z", Fit::Gap),
-        ("America/Santiago", "20260906T000000", "2026-09-06T04:00:00Z", Fit::Gap),
-        ("America/Santiago", "20260404T233000", "2026-04-05T02:30:00Z", Fit::Fold),
+        ("America/Havana", "20250309T000000", "2025-03-09T05:00:00Z", Ambiguity::Gap),
+        ("America/Santiago", "20260906T000000", "2026-09-06T04:00:00Z", Ambiguity::Gap),
+        ("America/Santiago", "20260404T233000", "2026-04-05T02:30:00Z", Ambiguity::Fold),
         // Ramadan.
-        ("Africa/Casablanca", "20260218T023000", "2026-02-18T02:30:00Z", Fit::Exact),
+        ("Africa/Casablanca", "20260218T023000", "2026-02-18T02:30:00Z", Ambiguity::Exact),
         // Past the tables.
-        ("America/New_York", "20500313T023000", "2050-03-13T07:30:00Z", Fit::Gap),
-        ("Australia/Sydney", "21500101T090000", "2149-12-31T22:00:00Z", Fit::Exact),
+        ("America/New_York", "20500313T023000", "2050-03-13T07:30:00Z", Ambiguity::Gap),
+        ("Australia/Sydney", "21500101T090000", "2149-12-31T22:00:00Z", Ambiguity::Exact),
     ];
-    for (id, local, expected, fit) in corners {
-        assert_eq!(iana(id).instant(wall(local)), (utc(expected), fit), "{id} {local}");
+    for (id, local, expected, ambiguity) in corners {
+        assert_eq!(iana(id).instant(wall(local)), (utc(expected), ambiguity), "{id} {local}");
     }
 }
 
@@ -371,7 +371,7 @@ proptest! {
         let zone = own(observances);
         let at = utc("1990-01-01T00:00:00Z").plus(hours * 3_600_000);
         let shown = zone.wall(at);
-        let (first, fit) = zone.instant(shown);
+        let (first, ambiguity) = zone.instant(shown);
         prop_assert!(first <= at && zone.wall(first) == shown);
         // Every instant that shows this time, by trying all offsets there are.
         let showing = |local: DateTime| -> Vec<UtcMillis> {
@@ -381,11 +381,11 @@ proptest! {
         };
         let all = showing(shown);
         prop_assert_eq!(all.first().copied(), Some(first));
-        prop_assert_eq!(fit, if all.len() > 1 { Fit::Fold } else { Fit::Exact });
+        prop_assert_eq!(ambiguity, if all.len() > 1 { Ambiguity::Fold } else { Ambiguity::Exact });
         let later = shown.saturating_add(SignedDuration::from_hours(hours % 60));
-        let (placed, fit) = zone.instant(later);
+        let (placed, ambiguity) = zone.instant(later);
         let all = showing(later);
-        prop_assert_eq!(fit == Fit::Gap, all.is_empty());
+        prop_assert_eq!(ambiguity == Ambiguity::Gap, all.is_empty());
         if let Some(first) = all.first() {
             prop_assert_eq!(placed, *first);
         }

@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use jiff::civil::DateTime;
 
 use super::vtimezone::{Judged, VTimezone};
-use super::{Fit, as_if_utc};
+use super::{Ambiguity, as_if_utc};
 use crate::calendar::recur::Walls;
 use crate::time::UtcMillis;
 
@@ -76,7 +76,7 @@ impl Transitions {
     }
 
     /// The offset that rule 9 takes for the wall-clock time `wall`, in seconds as if it were UTC.
-    pub fn offset_of_wall(&self, wall: i64) -> (i32, Fit) {
+    pub fn offset_of_wall(&self, wall: i64) -> (i32, Ambiguity) {
         let (from, until) = (wall.saturating_sub(TWO_DAYS), wall.saturating_add(TWO_DAYS));
         let (mut begins, mut offset) = (i64::MIN, self.offset(from));
         let (mut found, mut gap) = (None, None);
@@ -86,7 +86,7 @@ impl Transitions {
             if (begins..change).contains(&at) {
                 match found {
                     None => found = Some(offset),
-                    Some(first) => return (first, Fit::Fold),
+                    Some(first) => return (first, Ambiguity::Fold),
                 }
             } else if at >= change && wall.saturating_sub(i64::from(after)) < change {
                 gap.get_or_insert(offset);
@@ -94,8 +94,8 @@ impl Transitions {
             (begins, offset) = (change, after);
         }
         match (found, gap) {
-            (None, Some(before)) => (before, Fit::Gap),
-            (found, _) => (found.unwrap_or(self.first_offset), Fit::Exact),
+            (None, Some(before)) => (before, Ambiguity::Gap),
+            (found, _) => (found.unwrap_or(self.first_offset), Ambiguity::Exact),
         }
     }
 

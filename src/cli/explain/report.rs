@@ -5,9 +5,9 @@ use serde::Serialize;
 use super::recorded::{ObjectFacts, Recorded};
 use crate::calendar::alarm::Alarm;
 use crate::calendar::explain::{
-    Derivation, Explanation, Fate, GivenBy, Stated, Step, ToldAlarm, ToldComponent, What, Withheld, ZoneFrom, ZoneUse,
+    Derivation, Explanation, Fate, GivenBy, Stated, Step, ToldAlarm, ToldComponent, What, Withheld, ZoneOrigin, ZoneUse,
 };
-use crate::calendar::zone::{Fit, Naming, Zones};
+use crate::calendar::zone::{Ambiguity, TzidMatch, Zones};
 use crate::cli::common::offset;
 use crate::cli::ics_input::UserZone;
 use crate::cli::reach::Reach;
@@ -135,14 +135,14 @@ pub(super) struct StepFacts {
     pub(super) zone: String,
     pub(super) offset: String,
     /// `exact`, `gap`, `fold`.
-    pub(super) fit: &'static str,
+    pub(super) ambiguity: &'static str,
     pub(super) at: String,
     #[serde(skip)]
     pub(super) day: String,
     #[serde(skip)]
     pub(super) instant: UtcMillis,
     #[serde(skip)]
-    pub(super) choice: Fit,
+    pub(super) choice: Ambiguity,
     #[serde(skip)]
     pub(super) repetition: Option<u32>,
 }
@@ -278,28 +278,28 @@ impl Telling<'_> {
     /// Where a zone comes from: a word, and a sentence.
     fn why(&self, told: &ZoneUse) -> (&'static str, String) {
         let tzid = told.tzid.as_deref().unwrap_or_default();
-        match (told.from, self.user_zone) {
-            (ZoneFrom::Utc, _) => ("utc", "Z says so".to_owned()),
-            (ZoneFrom::Tzid(Naming::Id), _) => match Zones::link_target(told.zone.id()) {
+        match (told.origin, self.user_zone) {
+            (ZoneOrigin::Utc, _) => ("utc", "Z says so".to_owned()),
+            (ZoneOrigin::Tzid(TzidMatch::Id), _) => match Zones::link_target(told.zone.id()) {
                 Some(target) => ("tzid", format!("TZID names it, an alias of {target}")),
                 None => ("tzid", "TZID names it".to_owned()),
             },
-            (ZoneFrom::Tzid(Naming::Prefixed), _) => ("prefix", format!("the TZID '{tzid}' ends in it")),
-            (ZoneFrom::Tzid(Naming::Windows), _) => ("windows", format!("Windows calls it '{tzid}'")),
-            (ZoneFrom::Tzid(Naming::Location), _) => {
+            (ZoneOrigin::Tzid(TzidMatch::Prefixed), _) => ("prefix", format!("the TZID '{tzid}' ends in it")),
+            (ZoneOrigin::Tzid(TzidMatch::Windows), _) => ("windows", format!("Windows calls it '{tzid}'")),
+            (ZoneOrigin::Tzid(TzidMatch::Location), _) => {
                 ("location", format!("the VTIMEZONE '{tzid}' stands for it (X-LIC-LOCATION)"))
             }
-            (ZoneFrom::Tzid(Naming::Own), _) => ("vtimezone", "the object's own VTIMEZONE".to_owned()),
-            (ZoneFrom::Tzid(Naming::Offset), _) => ("offset", format!("'{tzid}' states that offset from UTC")),
-            (ZoneFrom::Tzid(Naming::Likely), _) => ("likely", format!("'{tzid}' probably means it")),
-            (ZoneFrom::Unknown, _) => ("unknown", format!("the user's, because nobody knows the zone '{tzid}'")),
-            (ZoneFrom::Calendar, _) => ("calendar", "floating: the calendar's zone".to_owned()),
-            (ZoneFrom::Object, _) => ("object", "floating: X-WR-TIMEZONE of the object".to_owned()),
-            (ZoneFrom::User, UserZone::Option) => ("option", "floating: --zone".to_owned()),
-            (ZoneFrom::User, UserZone::User) => ("user", "floating: the user's zone in [users]".to_owned()),
-            (ZoneFrom::User, UserZone::Source) => ("source", "floating: the zone of its source".to_owned()),
-            (ZoneFrom::User, UserZone::Defaults) => ("defaults", "floating: the zone in [defaults]".to_owned()),
-            (ZoneFrom::Nobody, _) => ("none", "floating: UTC, for want of any zone".to_owned()),
+            (ZoneOrigin::Tzid(TzidMatch::Own), _) => ("vtimezone", "the object's own VTIMEZONE".to_owned()),
+            (ZoneOrigin::Tzid(TzidMatch::Offset), _) => ("offset", format!("'{tzid}' states that offset from UTC")),
+            (ZoneOrigin::Tzid(TzidMatch::Likely), _) => ("likely", format!("'{tzid}' probably means it")),
+            (ZoneOrigin::Unknown, _) => ("unknown", format!("the user's, because nobody knows the zone '{tzid}'")),
+            (ZoneOrigin::Calendar, _) => ("calendar", "floating: the calendar's zone".to_owned()),
+            (ZoneOrigin::Object, _) => ("object", "floating: X-WR-TIMEZONE of the object".to_owned()),
+            (ZoneOrigin::User, UserZone::Option) => ("option", "floating: --zone".to_owned()),
+            (ZoneOrigin::User, UserZone::User) => ("user", "floating: the user's zone in [users]".to_owned()),
+            (ZoneOrigin::User, UserZone::Source) => ("source", "floating: the zone of its source".to_owned()),
+            (ZoneOrigin::User, UserZone::Defaults) => ("defaults", "floating: the zone in [defaults]".to_owned()),
+            (ZoneOrigin::Nobody, _) => ("none", "floating: UTC, for want of any zone".to_owned()),
         }
     }
 }
@@ -354,15 +354,15 @@ fn step(told: &Step, given: GivenBy<'_>) -> StepFacts {
         wall: told.wall.to_string(),
         zone: told.zone.id().to_owned(),
         offset: offset(told.offset),
-        fit: match told.fit {
-            Fit::Exact => "exact",
-            Fit::Gap => "gap",
-            Fit::Fold => "fold",
+        ambiguity: match told.ambiguity {
+            Ambiguity::Exact => "exact",
+            Ambiguity::Gap => "gap",
+            Ambiguity::Fold => "fold",
         },
         at: told.at.to_string(),
         day: told.wall.strftime("%a %Y-%m-%d %H:%M:%S").to_string(),
         instant: told.at,
-        choice: told.fit,
+        choice: told.ambiguity,
         repetition,
     }
 }

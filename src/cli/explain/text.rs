@@ -2,7 +2,7 @@
 
 use super::recorded::{DeliveryFacts, Recorded};
 use super::report::{AlarmFacts, ComponentFacts, InstanceFacts, Report, StepFacts};
-use crate::calendar::zone::Fit;
+use crate::calendar::zone::Ambiguity;
 use crate::cli::common::{distance, length, written};
 use crate::cli::printer::{PrintError, Printer};
 use crate::time::UtcMillis;
@@ -138,9 +138,9 @@ fn step(told: &StepFacts, printer: &mut Printer) -> Result<(), PrintError> {
         _ => "trigger".to_owned(),
     };
     let choice = match told.choice {
-        Fit::Exact => "",
-        Fit::Gap => "  (the clocks skip this time: the offset before)",
-        Fit::Fold => "  (this time comes twice: the first)",
+        Ambiguity::Exact => "",
+        Ambiguity::Gap => "  (the clocks skip this time: the offset before)",
+        Ambiguity::Fold => "  (this time comes twice: the first)",
     };
     let StepFacts { day, zone, offset, instant, .. } = told;
     printer.line(format!("      {label:<28} {day} {zone} {offset} = {}{choice}", written(*instant)))

@@ -10,31 +10,31 @@ use super::component::{Moment, TzId};
 use super::object::{Fault, Object};
 use super::context::CalendarContext;
 use super::value::{Duration, quoted};
-use super::zone::{Fit, Naming, Zone};
+use super::zone::{Ambiguity, TzidMatch, Zone};
 use crate::time::UtcMillis;
 
 /// A zone, and whether anybody named it (rather than its being UTC for want of one).
 #[derive(Clone, Debug)]
-pub(super) struct Named {
+pub(super) struct NamedZone {
     pub(super) zone: Zone,
     pub(super) known: bool,
-    pub(super) from: ZoneFrom,
+    pub(super) origin: ZoneOrigin,
 }
 
-impl Named {
+impl NamedZone {
     /// Nothing in the value names it.
     pub(super) fn is_of_floating(&self) -> bool {
-        !matches!(self.from, ZoneFrom::Utc | ZoneFrom::Tzid(_) | ZoneFrom::Unknown)
+        !matches!(self.origin, ZoneOrigin::Utc | ZoneOrigin::Tzid(_) | ZoneOrigin::Unknown)
     }
 }
 
 /// What says that a time is in its zone (rules 10 and 11).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ZoneFrom {
+pub enum ZoneOrigin {
     /// `Z`.
     Utc,
     /// TZID, which names it in this way.
-    Tzid(Naming),
+    Tzid(TzidMatch),
     /// TZID, which nobody knows: it is the user's zone instead.
     Unknown,
     /// Nothing in the value: the calendar's own zone.
@@ -57,14 +57,14 @@ pub(super) struct Point {
 
 /// A date or time with its zone.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
+pub(super) struct ResolvedTime {
     pub(super) wall: DateTime,
     pub(super) at: UtcMillis,
-    pub(super) zone: Named,
+    pub(super) zone: NamedZone,
     pub(super) all_day: bool,
 }
 
-impl Place {
+impl ResolvedTime {
     pub(super) fn point(&self) -> Point {
         Point { at: self.at, wall: Some(self.wall) }
     }
@@ -77,15 +77,15 @@ impl Place {
 
 /// The zones that the moments of one object are in.
 #[derive(Debug)]
-pub(super) struct Places {
+pub(super) struct ZoneResolver {
     utc: Zone,
     /// In the VCALENDAR at work.
-    pub(super) floating: Named,
-    user: Named,
+    pub(super) floating: NamedZone,
+    user: NamedZone,
     /// By VCALENDAR: the zone of floating times, and the user's.
-    by_calendar: Vec<(Named, Named)>,
+    by_calendar: Vec<(NamedZone, NamedZone)>,
     /// By [`TzId`].
-    tzids: Vec<Named>,
+    tzids: Vec<NamedZone>,
     /// Whether anything asked for the zone of floating times, and for the user's.
     asked_floating: bool,
     asked_user: bool,
@@ -97,9 +97,9 @@ pub(super) struct Places {
 /// At most so many ids are unresolved for one object.
 const MAX_UNRESOLVED: usize = 100;
 
-impl Places {
+impl ZoneResolver {
     /// Resolves the zones that `object` uses; unknown ones are added to `faults`.
-    pub(super) fn new(object: &Object, context: &CalendarContext, faults: &mut Vec<Fault>) -> Places {
+    pub(super) fn new(object: &Object, context: &CalendarContext, faults: &mut Vec<Fault>) -> ZoneResolver {
         let utc = Zone::utc();
         let zones: HashMap<(usize, &str), _> =
             object.zones.iter().rev().map(|zone| ((zone.calendar, zone.definition.tzid.trim()), zone)).collect();
@@ -108,60 +108,60 @@ impl Places {
             let location = own.and_then(|zone| zone.location.as_deref());
             context.zones.resolve_as(name, location, own.map(|zone| &zone.definition))
         };
-        let said = |zone: Option<Zone>, from| zone.map(|zone| Named { zone, known: true, from });
-        let of_user = said(context.user_zone.clone(), ZoneFrom::User);
-        let of_calendar = said(context.calendar_zone.clone(), ZoneFrom::Calendar);
-        let by_calendar: Vec<(Named, Named)> = (0..)
+        let said = |zone: Option<Zone>, origin| zone.map(|zone| NamedZone { zone, known: true, origin });
+        let of_user = said(context.user_zone.clone(), ZoneOrigin::User);
+        let of_calendar = said(context.calendar_zone.clone(), ZoneOrigin::Calendar);
+        let by_calendar: Vec<(NamedZone, NamedZone)> = (0..)
             .zip(&object.calendars)
             .map(|(index, calendar)| {
                 let stated = calendar.floating_zone.as_deref().and_then(|name| resolve(index, name));
-                let stated = said(stated.map(|(zone, _)| zone), ZoneFrom::Object);
-                let nobody = || Named { zone: utc.clone(), known: false, from: ZoneFrom::Nobody };
+                let stated = said(stated.map(|(zone, _)| zone), ZoneOrigin::Object);
+                let nobody = || NamedZone { zone: utc.clone(), known: false, origin: ZoneOrigin::Nobody };
                 let floating = of_calendar.clone().or(stated).or_else(|| of_user.clone()).unwrap_or_else(nobody);
                 (floating.clone(), of_user.clone().unwrap_or(floating))
             })
             .collect();
-        let nobody = || Named { zone: utc.clone(), known: false, from: ZoneFrom::Nobody };
+        let nobody = || NamedZone { zone: utc.clone(), known: false, origin: ZoneOrigin::Nobody };
         let (floating, user) = by_calendar.first().cloned().unwrap_or_else(|| (nobody(), nobody()));
         let mut unresolved = Vec::new();
         let mut tzids = Vec::with_capacity(object.tzids.len());
         for tzid in &object.tzids {
             let found = resolve(tzid.calendar, &tzid.name);
-            let naming = found.as_ref().map(|(_, naming)| *naming);
-            if matches!(naming, None | Some(Naming::Own | Naming::Likely | Naming::Offset | Naming::Location)) {
+            let tzid_match = found.as_ref().map(|(_, tzid_match)| *tzid_match);
+            if matches!(tzid_match, None | Some(TzidMatch::Own | TzidMatch::Likely | TzidMatch::Offset | TzidMatch::Location)) {
                 let own = zones.get(&(tzid.calendar, tzid.name.trim())).copied();
                 let names = std::iter::once(&*tzid.name).chain(own.and_then(|own| own.location.as_deref()));
                 unresolved.extend(names.flat_map(|name| context.zones.unresolved(name)));
                 unresolved.truncate(MAX_UNRESOLVED);
                 // What is wrong with a definition counts only where it would be used.
-                if let Some(own) = own.filter(|_| matches!(naming, None | Some(Naming::Own))) {
+                if let Some(own) = own.filter(|_| matches!(tzid_match, None | Some(TzidMatch::Own))) {
                     let sentences = context.zones.faults_of(&own.definition);
                     faults.extend(sentences.iter().map(|text| Fault { line: own.line, text: text.clone() }));
                 }
             }
-            if let Some((zone, Naming::Likely | Naming::Offset)) = &found {
+            if let Some((zone, TzidMatch::Likely | TzidMatch::Offset)) = &found {
                 let (name, read) = (quoted(&tzid.name), zone_read(zone));
                 let text = format!("the time zone {name} is not a name of a zone: it is read as {read}");
                 faults.push(Fault { line: tzid.line, text });
             }
             tzids.push(match found {
-                Some((zone, naming)) => Named { zone, known: true, from: ZoneFrom::Tzid(naming) },
+                Some((zone, tzid_match)) => NamedZone { zone, known: true, origin: ZoneOrigin::Tzid(tzid_match) },
                 None => {
                     let user = by_calendar.get(tzid.calendar).map_or(&user, |(_, user)| user);
                     let (name, instead) = (quoted(&tzid.name), user.zone.id());
                     let text = format!("the time zone {name} is unknown: its times are taken in the user's, {instead}");
                     faults.push(Fault { line: tzid.line, text });
-                    Named { from: ZoneFrom::Unknown, ..user.clone() }
+                    NamedZone { origin: ZoneOrigin::Unknown, ..user.clone() }
                 }
             });
         }
         let mut unresolved_floating = context.unresolved.clone();
-        if floating.from != ZoneFrom::Calendar {
+        if floating.origin != ZoneOrigin::Calendar {
             let stated = object.calendars.iter().filter_map(|calendar| calendar.floating_zone.as_deref());
             unresolved_floating.extend(stated.flat_map(|name| context.zones.unresolved(name)).take(MAX_UNRESOLVED));
         }
         let (asked_floating, asked_user) = (false, false);
-        Places { utc, floating, user, by_calendar, tzids, asked_floating, asked_user, unresolved, unresolved_floating }
+        ZoneResolver { utc, floating, user, by_calendar, tzids, asked_floating, asked_user, unresolved, unresolved_floating }
     }
 
     /// From now on floating times are those of this VCALENDAR.
@@ -196,26 +196,26 @@ impl Places {
         ids
     }
 
-    fn tzid(&self, id: TzId) -> Named {
+    fn tzid(&self, id: TzId) -> NamedZone {
         self.tzids.get(id.0 as usize).unwrap_or(&self.user).clone()
     }
 
-    fn utc_named(&self) -> Named {
-        Named { zone: self.utc.clone(), known: true, from: ZoneFrom::Utc }
+    fn utc_named(&self) -> NamedZone {
+        NamedZone { zone: self.utc.clone(), known: true, origin: ZoneOrigin::Utc }
     }
 
     /// Where `moment` lies. Floating times and dates are the calendar's or the user's (rules 8 and 11).
-    pub(super) fn place(&mut self, moment: Moment) -> Place {
+    pub(super) fn resolve(&mut self, moment: Moment) -> ResolvedTime {
         self.asked_floating |= matches!(moment, Moment::Floating(_) | Moment::Date(_));
-        self.place_with(moment, &self.floating)
+        self.resolve_with(moment, &self.floating)
     }
 
     /// The same in the VCALENDAR `calendar`, without remembering what was asked for.
-    pub(super) fn look(&self, moment: Moment, calendar: usize) -> Place {
-        self.place_with(moment, self.by_calendar.get(calendar).map_or(&self.floating, |(floating, _)| floating))
+    pub(super) fn peek(&self, moment: Moment, calendar: usize) -> ResolvedTime {
+        self.resolve_with(moment, self.by_calendar.get(calendar).map_or(&self.floating, |(floating, _)| floating))
     }
 
-    fn place_with(&self, moment: Moment, floating: &Named) -> Place {
+    fn resolve_with(&self, moment: Moment, floating: &NamedZone) -> ResolvedTime {
         let (wall, zone, all_day) = match moment {
             Moment::Utc(wall) => (wall, self.utc_named(), false),
             Moment::Zoned(wall, id) => (wall, self.tzid(id), false),
@@ -223,12 +223,12 @@ impl Places {
             Moment::Date(date) => (date.at(0, 0, 0, 0), floating.clone(), true),
         };
         let at = if all_day { day_start(&zone.zone, wall.date()) } else { zone.zone.instant(wall).0 };
-        Place { wall, at, zone, all_day }
+        ResolvedTime { wall, at, zone, all_day }
     }
 
     /// Where a moment lies that speaks of a series (EXDATE, RDATE, RECURRENCE-ID): what it does not say of its zone, it
     /// takes from `series`; on an all-day series it is a date.
-    pub(super) fn place_in(&mut self, moment: Moment, series: &Place) -> Place {
+    pub(super) fn resolve_in(&mut self, moment: Moment, series: &ResolvedTime) -> ResolvedTime {
         let zone = &series.zone.zone;
         if series.all_day {
             let date = match moment {
@@ -237,35 +237,35 @@ impl Places {
                 Moment::Utc(wall) if wall == wall.start_of_day() => wall.date(),
                 Moment::Utc(wall) => zone.wall(self.utc.instant(wall).0).date(),
             };
-            return Place { wall: date.at(0, 0, 0, 0), at: day_start(zone, date), ..series.clone() };
+            return ResolvedTime { wall: date.at(0, 0, 0, 0), at: day_start(zone, date), ..series.clone() };
         }
         match moment {
-            Moment::Floating(wall) => Place { wall, at: zone.instant(wall).0, ..series.clone() },
+            Moment::Floating(wall) => ResolvedTime { wall, at: zone.instant(wall).0, ..series.clone() },
             // Of a timed series, the one that starts on that day.
             Moment::Date(date) => {
                 let wall = date.to_datetime(series.wall.time());
-                Place { wall, at: zone.instant(wall).0, ..series.clone() }
+                ResolvedTime { wall, at: zone.instant(wall).0, ..series.clone() }
             }
             Moment::Utc(_) | Moment::Zoned(..) => {
-                let Place { at, .. } = self.place(moment);
+                let ResolvedTime { at, .. } = self.resolve(moment);
                 let written = matches!(moment, Moment::Zoned(_, id) if self.tzid(id).zone.id() == zone.id());
                 let wall = match moment {
                     Moment::Zoned(wall, _) if written => wall,
                     _ => zone.wall(at),
                 };
-                Place { wall, at, ..series.clone() }
+                ResolvedTime { wall, at, ..series.clone() }
             }
         }
     }
 
     /// The same for RECURRENCE-ID: with `Z` on a floating series it is the wall clock where the series has that one.
-    pub(super) fn place_original(&mut self, moment: Moment, series: &Place) -> Place {
-        let place = self.place_in(moment, series);
+    pub(super) fn resolve_original(&mut self, moment: Moment, series: &ResolvedTime) -> ResolvedTime {
+        let time = self.resolve_in(moment, series);
         match moment {
             Moment::Utc(wall) if series.is_floating() && wall.time() == series.wall.time() => {
-                self.place_in(Moment::Floating(wall), series)
+                self.resolve_in(Moment::Floating(wall), series)
             }
-            _ => place,
+            _ => time,
         }
     }
 
@@ -277,19 +277,19 @@ impl Places {
     }
 
     /// The same with its zone in the VCALENDAR `calendar`, without remembering what was asked for.
-    pub(super) fn look_at_instant(&self, moment: Moment, calendar: usize) -> Place {
+    pub(super) fn peek_instant(&self, moment: Moment, calendar: usize) -> ResolvedTime {
         self.instant_with(moment, self.by_calendar.get(calendar).map_or(&self.user, |(_, user)| user))
     }
 
-    fn instant_with(&self, moment: Moment, user: &Named) -> Place {
+    fn instant_with(&self, moment: Moment, user: &NamedZone) -> ResolvedTime {
         let zone = user.clone();
         match moment {
-            Moment::Floating(wall) => Place { wall, at: zone.zone.instant(wall).0, zone, all_day: false },
+            Moment::Floating(wall) => ResolvedTime { wall, at: zone.zone.instant(wall).0, zone, all_day: false },
             Moment::Date(date) => {
                 let (wall, at) = (date.at(0, 0, 0, 0), day_start(&zone.zone, date));
-                Place { wall, at, zone, all_day: true }
+                ResolvedTime { wall, at, zone, all_day: true }
             }
-            Moment::Utc(_) | Moment::Zoned(..) => self.place_with(moment, user),
+            Moment::Utc(_) | Moment::Zoned(..) => self.resolve_with(moment, user),
         }
     }
 }
@@ -309,8 +309,8 @@ fn zone_read(zone: &Zone) -> String {
 /// The first instant of a day (rule 8): midnight, or, where the clocks skip it, the moment they do.
 pub(super) fn day_start(zone: &Zone, date: Date) -> UtcMillis {
     let midnight = date.at(0, 0, 0, 0);
-    let (at, fit) = zone.instant(midnight);
-    if fit != Fit::Gap {
+    let (at, ambiguity) = zone.instant(midnight);
+    if ambiguity != Ambiguity::Gap {
         return at;
     }
     // The gap may begin before midnight: look for the first instant whose wall shows midnight or later.
