@@ -12,10 +12,10 @@ fuzz_target!(|text: &str| {
     for zone in &object.zones {
         let Some(zone) = Zones::bundled().resolve("own", None, Some(&zone.definition)) else { continue };
         for year in [1, 1970, 2026, 2100, 9_999] {
-            let wall = date(year, 6, 15).at(2, 30, 0, 0);
-            let (at, _) = zone.instant(wall);
+            let civil = date(year, 6, 15).at(2, 30, 0, 0);
+            let (at, _) = zone.instant(civil);
             assert!(zone.offset(at).abs() <= 26 * 3_600, "{}", zone.offset(at));
-            let _ = zone.wall(at);
+            let _ = zone.civil(at);
         }
     }
 });

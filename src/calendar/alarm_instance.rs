@@ -66,7 +66,7 @@ impl<'a> AlarmInstance<'a> {
 
     /// RECURRENCE-ID as local ISO text, `2026-03-10T09:00:00`; empty where there is none.
     pub fn recurrence_id_text(&self) -> String {
-        self.recurrence_id.map(|wall| wall.to_string()).unwrap_or_default()
+        self.recurrence_id.map(|civil| civil.to_string()).unwrap_or_default()
     }
 
     /// The ATTENDEEs of its alarms, as written, each once.

@@ -166,8 +166,8 @@ impl<'a> Builder<'a> {
                 moment => {
                     set.instants.push(self.resolver.resolve_in(*moment, start).at.0);
                     // With `Z` on a floating series: some write the wall clock so.
-                    if let (Moment::Utc(wall), true) = (moment, start.is_floating()) {
-                        set.instants.push(self.resolver.resolve_in(Moment::Floating(*wall), start).at.0);
+                    if let (Moment::Utc(civil), true) = (moment, start.is_floating()) {
+                        set.instants.push(self.resolver.resolve_in(Moment::Floating(*civil), start).at.0);
                     }
                 }
             }
@@ -305,7 +305,7 @@ impl<'a> Builder<'a> {
         let component = single.component;
         let start = self.start_of(component).unwrap_or_else(|| single.original.clone());
         let Some(mut source) = self.source(component, &start, true) else { return };
-        source.identity = Identity::Fixed(single.original.wall);
+        source.identity = Identity::Fixed(single.original.civil);
         if replaced {
             source.alarms = Arc::new([]);
         }
@@ -382,7 +382,7 @@ impl<'a> Builder<'a> {
     }
 
     fn fixed_instance(&self, at: UtcMillis, action: Action, alarm: Option<&'a Alarm>) -> Fixed<'a> {
-        let base = Point { at, wall: None };
+        let base = Point { at, civil: None };
         let (joined, source) = (Vec::new(), self.sources.len());
         let (interval, original) = (Duration::default(), None);
         Fixed { base, action, alarm, joined, repeat: 0, interval, source, original, snooze: false }
@@ -478,25 +478,25 @@ pub(super) fn alarms_of<'a>(component: &'a Component, all_day: bool, context: &'
 }
 
 fn start_at(time: &ResolvedTime) -> Start {
-    Start { wall: time.wall, at: time.at }
+    Start { civil: time.civil, at: time.at }
 }
 
 /// The occurrence that a snooze is of, in a series in `zone`. Of an all-day or floating series Mozilla writes its wall
 /// clock as if it were UTC.
 fn snoozed(snooze: &Snooze, zone: &NamedZone, all_day: bool) -> Option<Start> {
     let at = UtcMillis(snooze.occurrence?.div_euclid(1000));
-    let wall = Zone::utc().wall(at);
+    let civil = Zone::utc().civil(at);
     Some(match (all_day, zone.is_of_floating()) {
-        (true, _) => Start { wall: wall.start_of_day(), at: day_start(&zone.zone, wall.date()) },
-        (false, true) => Start { wall, at: zone.zone.instant(wall).0 },
-        (false, false) => Start { wall: zone.zone.wall(at), at },
+        (true, _) => Start { civil: civil.start_of_day(), at: day_start(&zone.zone, civil.date()) },
+        (false, true) => Start { civil, at: zone.zone.instant(civil).0 },
+        (false, false) => Start { civil: zone.zone.civil(at), at },
     })
 }
 
 /// How far on the wall an override moves its occurrence; none: not at all.
 fn movement(original: &ResolvedTime, new: &ResolvedTime) -> Option<i64> {
     let same_zone = original.zone.zone.id() == new.zone.zone.id() && original.all_day == new.all_day;
-    let seconds = new.wall.duration_since(original.wall).as_secs();
+    let seconds = new.civil.duration_since(original.civil).as_secs();
     (seconds != 0 || !same_zone).then_some(seconds)
 }
 
@@ -506,7 +506,7 @@ fn replaced_by(overrides: &[Override<'_>]) -> LeftOut {
     for o in overrides {
         set.instants.push(o.original.at.0);
         if o.by_day {
-            set.days.push(o.original.wall.date());
+            set.days.push(o.original.civil.date());
         }
     }
     set.instants.sort_unstable();

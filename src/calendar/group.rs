@@ -247,8 +247,8 @@ impl<'a> Group<'a> {
         let occurrence = original.and_then(|original| source.occurrence(original));
         let recurrence_id = match source.identity {
             Identity::Single => None,
-            Identity::Fixed(wall) => Some(wall),
-            Identity::Start => known.map(|original| original.wall),
+            Identity::Fixed(civil) => Some(civil),
+            Identity::Start => known.map(|original| original.civil),
         };
         let (start, end) = bounds(source, occurrence.map(|occurrence| occurrence.start));
         Some(AlarmInstance {
@@ -344,8 +344,8 @@ fn instance_of<'a>(
         zone_known: source.zone.known,
         recurrence_id: match source.identity {
             Identity::Single => None,
-            Identity::Start => Some(occurrence.original.wall),
-            Identity::Fixed(wall) => Some(wall),
+            Identity::Start => Some(occurrence.original.civil),
+            Identity::Fixed(civil) => Some(civil),
         },
         origin,
     })
@@ -364,10 +364,10 @@ fn bounds(source: &Source<'_>, start: Option<Start>) -> (Option<When>, Option<Wh
         return (Some(When::At(start.at)), end.map(|(end, _)| When::At(end.at)));
     }
     let end = end.map(|(end, zone)| {
-        let wall = end.wall.unwrap_or_else(|| zone.wall(end.at));
+        let civil = end.civil.unwrap_or_else(|| zone.civil(end.at));
         // A length of hours makes the day that it ends in count.
-        let whole = wall == wall.start_of_day();
-        When::Date(if whole { wall.date() } else { wall.date().tomorrow().unwrap_or(wall.date()) })
+        let whole = civil == civil.start_of_day();
+        When::Date(if whole { civil.date() } else { civil.date().tomorrow().unwrap_or(civil.date()) })
     });
-    (Some(When::Date(start.wall.date())), end)
+    (Some(When::Date(start.civil.date())), end)
 }

@@ -53,7 +53,7 @@ fn none(start: &ResolvedTime) -> EventDuration {
 /// From `start` to `end`; none: that is backwards.
 fn between(kind: Kind, start: &ResolvedTime, end: ResolvedTime, once: bool) -> Option<EventDuration> {
     if start.all_day && end.all_day {
-        let days = i64::from(start.wall.date().until(end.wall.date()).ok()?.get_days());
+        let days = i64::from(start.civil.date().until(end.civil.date()).ok()?.get_days());
         return match days {
             ..0 => None,
             0 if kind == Kind::Event => Some(EventDuration::Days(1)),
@@ -65,7 +65,7 @@ fn between(kind: Kind, start: &ResolvedTime, end: ResolvedTime, once: bool) -> O
         return Some(EventDuration::Until(end.point(), end.zone));
     }
     if start.all_day {
-        let seconds = end.wall.duration_since(start.wall).as_secs();
+        let seconds = end.civil.duration_since(start.civil).as_secs();
         let (days, seconds) = (seconds.div_euclid(SECONDS_A_DAY), seconds.rem_euclid(SECONDS_A_DAY));
         return Some(EventDuration::Nominal(Duration { days, seconds }));
     }

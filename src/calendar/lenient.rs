@@ -100,10 +100,10 @@ pub(super) fn written(text: &str) -> Option<DateOrDateTime> {
         // A date has no zone, so only the name of UTC can stand behind it by mistake.
         return matches!(offset, None | Some(0)).then_some(DateOrDateTime::Date(date));
     }
-    let wall = DateTime::from_parts(date, time(clock)?);
-    let Some(seconds) = offset else { return Some(DateOrDateTime::Time { wall, utc: false }) };
-    let wall = wall.checked_sub(SignedDuration::from_secs(seconds)).ok()?;
-    Some(DateOrDateTime::Time { wall, utc: true })
+    let civil = DateTime::from_parts(date, time(clock)?);
+    let Some(seconds) = offset else { return Some(DateOrDateTime::Time { civil, utc: false }) };
+    let civil = civil.checked_sub(SignedDuration::from_secs(seconds)).ok()?;
+    Some(DateOrDateTime::Time { civil, utc: true })
 }
 
 /// The date that a time begins with which cannot be read otherwise.
@@ -276,8 +276,8 @@ mod tests {
     #[test]
     fn dates_and_times_that_can_mean_only_one_thing() {
         let half_past = date(2026, 3, 10).at(9, 30, 0, 0);
-        let local = DateOrDateTime::Time { wall: half_past, utc: false };
-        let utc = DateOrDateTime::Time { wall: half_past, utc: true };
+        let local = DateOrDateTime::Time { civil: half_past, utc: false };
+        let utc = DateOrDateTime::Time { civil: half_past, utc: true };
         for text in
             ["20260310T0930", "2026-03-10T09:30", "2026-03-10 09:30:00", "20260310T093000.000", "20260310 093000"]
         {
@@ -299,7 +299,7 @@ mod tests {
         }
         assert_eq!(
             written("20260310T09"),
-            Some(DateOrDateTime::Time { wall: date(2026, 3, 10).at(9, 0, 0, 0), utc: false })
+            Some(DateOrDateTime::Time { civil: date(2026, 3, 10).at(9, 0, 0, 0), utc: false })
         );
     }
 

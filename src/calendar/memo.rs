@@ -40,12 +40,12 @@ impl Memo {
         let zone = &start.zone.zone;
         let counts = text.to_ascii_uppercase().contains("COUNT");
         if !counts {
-            return Series::within(self.work.clone(), rule, start.wall, start.all_day, zone, None);
+            return Series::within(self.work.clone(), rule, start.civil, start.all_day, zone, None);
         }
-        let digest = Sha256::digest(format!("{text}\n{}\n{}\n{}", start.wall, start.all_day, zone.id()));
+        let digest = Sha256::digest(format!("{text}\n{}\n{}\n{}", start.civil, start.all_day, zone.id()));
         let key: String = digest.iter().take(8).map(|octet| format!("{octet:02x}")).collect();
-        let known = self.before.get(&key).and_then(|wall| wall.parse::<DateTime>().ok());
-        let series = Series::within(self.work.clone(), rule, start.wall, start.all_day, zone, known);
+        let known = self.before.get(&key).and_then(|civil| civil.parse::<DateTime>().ok());
+        let series = Series::within(self.work.clone(), rule, start.civil, start.all_day, zone, known);
         if let Some(last) = series.last() {
             self.now.insert(key, last.to_string());
         }

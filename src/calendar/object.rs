@@ -151,7 +151,7 @@ impl Object {
     /// The latest LAST-MODIFIED of its components; none where they have none in UTC.
     pub fn last_modified(&self) -> Option<UtcMillis> {
         let utc = |moment| match moment {
-            Moment::Utc(wall) => Some(Zone::utc().instant(wall).0),
+            Moment::Utc(civil) => Some(Zone::utc().instant(civil).0),
             _ => None,
         };
         self.components.iter().filter_map(|component| component.last_modified.and_then(utc)).max()

@@ -58,7 +58,7 @@ impl Zone {
         }
         let Some(line) = reader.take_apart(number, text) else { return };
         let result = match name {
-            "DTSTART" => wall(line.value, number, reader).map(|start| open.start = Some(start)),
+            "DTSTART" => civil(line.value, number, reader).map(|start| open.start = Some(start)),
             "TZOFFSETFROM" => reader.utc_offset(line.value, number).map(|offset| open.from = Some(offset)),
             "TZOFFSETTO" => reader.utc_offset(line.value, number).map(|offset| open.to = Some(offset)),
             "RRULE" => {
@@ -67,7 +67,7 @@ impl Zone {
             }
             _ => line.value.split(',').try_for_each(|value| {
                 // A period begins like a time, and only its beginning matters.
-                open.dates.push(wall(value.split('/').next().unwrap_or_default(), number, reader)?);
+                open.dates.push(civil(value.split('/').next().unwrap_or_default(), number, reader)?);
                 Ok(())
             }),
         };
@@ -136,9 +136,9 @@ fn always(offset: i32) -> Observance {
     Observance { daylight: false, start, offset_from: offset, offset_to: offset, rules: Vec::new(), dates: Vec::new() }
 }
 
-fn wall(value: &str, number: u32, reader: &mut Reader<'_>) -> Result<DateTime, super::value::ValueError> {
+fn civil(value: &str, number: u32, reader: &mut Reader<'_>) -> Result<DateTime, super::value::ValueError> {
     Ok(match reader.written(value, number)? {
         DateOrDateTime::Date(date) => date.at(0, 0, 0, 0),
-        DateOrDateTime::Time { wall, .. } => wall,
+        DateOrDateTime::Time { civil, .. } => civil,
     })
 }

@@ -9,7 +9,7 @@ use jiff::civil::{Date, DateTime};
 use super::alarm::{Action, Alarm};
 use super::component::{Component, RuleText};
 use super::group::REPETITION;
-use super::resolve::{NamedZone, Point, day_start, shift, shift_telling, shift_wall};
+use super::resolve::{NamedZone, Point, day_start, shift, shift_telling, shift_civil};
 use super::recur::{Series, Work};
 use super::value::Duration;
 use super::zone::Zone;
@@ -28,7 +28,7 @@ const MAX_LEFT_OUT: usize = 2_000;
 /// The start of an occurrence, on the wall of its series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Start {
-    pub(super) wall: DateTime,
+    pub(super) civil: DateTime,
     pub(super) at: UtcMillis,
 }
 
@@ -122,7 +122,7 @@ impl LeftOut {
     pub(super) fn judge(&self, start: Start) -> Verdict {
         if self.instants.binary_search(&start.at.0).is_ok() {
             Verdict::LeftOut
-        } else if !self.days.is_empty() && self.days.binary_search(&start.wall.date()).is_ok() {
+        } else if !self.days.is_empty() && self.days.binary_search(&start.civil.date()).is_ok() {
             Verdict::WholeDay
         } else if self.rules.iter().any(|rule| rule.from(start.at).next().is_some_and(|given| given.at == start.at)) {
             Verdict::ByRule
@@ -199,7 +199,7 @@ impl<'a> Source<'a> {
                     self.walk(rest.iter().copied(), &mut left_out, &mut visit)
                 }
                 Starts::Rule { series, .. } => {
-                    let starts = series.from(from).map(|start| Start { wall: start.wall, at: start.at });
+                    let starts = series.from(from).map(|start| Start { civil: start.civil, at: start.at });
                     self.walk(starts, &mut left_out, &mut visit)
                 }
             };
@@ -253,38 +253,38 @@ impl<'a> Source<'a> {
     }
 
     fn day_after(&self, start: Start) -> Option<UtcMillis> {
-        let after = day_start(&self.zone.zone, start.wall.date().tomorrow().ok()?);
+        let after = day_start(&self.zone.zone, start.civil.date().tomorrow().ok()?);
         (after > start.at).then_some(after)
     }
 
     /// The occurrence whose original start is `original`.
     pub(super) fn occurrence(&self, original: Start) -> Option<Occurrence> {
         let Some(seconds) = self.moved else { return Some(Occurrence { original, start: original }) };
-        let wall = shift_wall(original.wall, seconds)?;
+        let civil = shift_civil(original.civil, seconds)?;
         let start = if self.all_day {
-            Start { wall: wall.start_of_day(), at: day_start(&self.zone.zone, wall.date()) }
+            Start { civil: civil.start_of_day(), at: day_start(&self.zone.zone, civil.date()) }
         } else {
-            Start { wall, at: self.zone.zone.instant(wall).0 }
+            Start { civil, at: self.zone.zone.instant(civil).0 }
         };
         Some(Occurrence { original, start })
     }
 
     /// The end of the occurrence that starts at `start`, and the zone that it is told in.
     pub(super) fn end(&self, start: Start) -> Option<(Point, &Zone)> {
-        let from = Point { at: start.at, wall: Some(start.wall) };
+        let from = Point { at: start.at, civil: Some(start.civil) };
         match &self.length {
             EventDuration::Endless => None,
             EventDuration::Until(point, zone) => Some((*point, &zone.zone)),
             EventDuration::Exact(0, _) => Some((from, &self.zone.zone)),
             EventDuration::Exact(length, zone) => {
-                Some((Point { at: UtcMillis(start.at.0.checked_add(*length)?), wall: None }, &zone.zone))
+                Some((Point { at: UtcMillis(start.at.0.checked_add(*length)?), civil: None }, &zone.zone))
             }
             EventDuration::Nominal(length) => Some((shift(from, *length, &self.zone.zone)?, &self.zone.zone)),
             EventDuration::Days(0) => Some((from, &self.zone.zone)),
             EventDuration::Days(days) => {
                 let moved = shift(from, Duration { days: *days, seconds: 0 }, &self.zone.zone)?;
-                let date = moved.wall?.date();
-                Some((Point { at: day_start(&self.zone.zone, date), wall: moved.wall }, &self.zone.zone))
+                let date = moved.civil?.date();
+                Some((Point { at: day_start(&self.zone.zone, date), civil: moved.civil }, &self.zone.zone))
             }
         }
     }
@@ -310,7 +310,7 @@ impl<'a> Source<'a> {
         mut tell: impl FnMut(Move, Point, &Zone),
     ) -> Option<(UtcMillis, UtcMillis)> {
         let own = &self.zone.zone;
-        let mut anchor = (Point { at: start.at, wall: Some(start.wall) }, own);
+        let mut anchor = (Point { at: start.at, civil: Some(start.civil) }, own);
         if alarm.at_end
             && let Some(end) = self.end(start)
         {
@@ -372,7 +372,7 @@ impl<'a> Source<'a> {
         let first = from.plus(distance.saturating_neg().saturating_sub(slack));
         let last = until.plus(distance.saturating_neg().saturating_add(slack));
         let zone = &self.zone.zone;
-        let instance = |at: UtcMillis| self.lands(alarm, Start { wall: zone.wall(at), at }, nth);
+        let instance = |at: UtcMillis| self.lands(alarm, Start { civil: zone.civil(at), at }, nth);
         match (instance(first), instance(last)) {
             // The clocks stay as they are both where these starts are and where counting from them leads.
             (Some((_, early)), Some((_, late)))

@@ -136,14 +136,14 @@ impl Reader<'_> {
     pub(super) fn zoned(&mut self, line: &ContentLine<'_>, written: DateOrDateTime, number: u32) -> Moment {
         match written {
             DateOrDateTime::Date(date) => Moment::Date(date),
-            DateOrDateTime::Time { wall, .. } if line.says("VALUE", "DATE") && wall == wall.start_of_day() => {
-                Moment::Date(wall.date())
+            DateOrDateTime::Time { civil, .. } if line.says("VALUE", "DATE") && civil == civil.start_of_day() => {
+                Moment::Date(civil.date())
             }
-            DateOrDateTime::Time { wall, utc: true } => Moment::Utc(wall),
-            DateOrDateTime::Time { wall, utc: false } => match line.parameter("TZID") {
+            DateOrDateTime::Time { civil, utc: true } => Moment::Utc(civil),
+            DateOrDateTime::Time { civil, utc: false } => match line.parameter("TZID") {
                 // Some write the escapes of text here as well.
-                Some(tzid) if !tzid.trim().is_empty() => Moment::Zoned(wall, self.tzid(&unescape(tzid.trim()), number)),
-                _ => Moment::Floating(wall),
+                Some(tzid) if !tzid.trim().is_empty() => Moment::Zoned(civil, self.tzid(&unescape(tzid.trim()), number)),
+                _ => Moment::Floating(civil),
             },
         }
     }

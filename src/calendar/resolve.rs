@@ -52,13 +52,13 @@ pub enum ZoneOrigin {
 pub(super) struct Point {
     pub(super) at: UtcMillis,
     /// As written, before a gap moved it; none: not worked out yet.
-    pub(super) wall: Option<DateTime>,
+    pub(super) civil: Option<DateTime>,
 }
 
 /// A date or time with its zone.
 #[derive(Clone, Debug)]
 pub(super) struct ResolvedTime {
-    pub(super) wall: DateTime,
+    pub(super) civil: DateTime,
     pub(super) at: UtcMillis,
     pub(super) zone: NamedZone,
     pub(super) all_day: bool,
@@ -66,7 +66,7 @@ pub(super) struct ResolvedTime {
 
 impl ResolvedTime {
     pub(super) fn point(&self) -> Point {
-        Point { at: self.at, wall: Some(self.wall) }
+        Point { at: self.at, civil: Some(self.civil) }
     }
 
     /// It is a time, and what it says names no zone.
@@ -216,14 +216,14 @@ impl ZoneResolver {
     }
 
     fn resolve_with(&self, moment: Moment, floating: &NamedZone) -> ResolvedTime {
-        let (wall, zone, all_day) = match moment {
-            Moment::Utc(wall) => (wall, self.utc_named(), false),
-            Moment::Zoned(wall, id) => (wall, self.tzid(id), false),
-            Moment::Floating(wall) => (wall, floating.clone(), false),
+        let (civil, zone, all_day) = match moment {
+            Moment::Utc(civil) => (civil, self.utc_named(), false),
+            Moment::Zoned(civil, id) => (civil, self.tzid(id), false),
+            Moment::Floating(civil) => (civil, floating.clone(), false),
             Moment::Date(date) => (date.at(0, 0, 0, 0), floating.clone(), true),
         };
-        let at = if all_day { day_start(&zone.zone, wall.date()) } else { zone.zone.instant(wall).0 };
-        ResolvedTime { wall, at, zone, all_day }
+        let at = if all_day { day_start(&zone.zone, civil.date()) } else { zone.zone.instant(civil).0 };
+        ResolvedTime { civil, at, zone, all_day }
     }
 
     /// Where a moment lies that speaks of a series (EXDATE, RDATE, RECURRENCE-ID): what it does not say of its zone, it
@@ -233,27 +233,27 @@ impl ZoneResolver {
         if series.all_day {
             let date = match moment {
                 Moment::Date(date) => date,
-                Moment::Floating(wall) | Moment::Zoned(wall, _) => wall.date(),
-                Moment::Utc(wall) if wall == wall.start_of_day() => wall.date(),
-                Moment::Utc(wall) => zone.wall(self.utc.instant(wall).0).date(),
+                Moment::Floating(civil) | Moment::Zoned(civil, _) => civil.date(),
+                Moment::Utc(civil) if civil == civil.start_of_day() => civil.date(),
+                Moment::Utc(civil) => zone.civil(self.utc.instant(civil).0).date(),
             };
-            return ResolvedTime { wall: date.at(0, 0, 0, 0), at: day_start(zone, date), ..series.clone() };
+            return ResolvedTime { civil: date.at(0, 0, 0, 0), at: day_start(zone, date), ..series.clone() };
         }
         match moment {
-            Moment::Floating(wall) => ResolvedTime { wall, at: zone.instant(wall).0, ..series.clone() },
+            Moment::Floating(civil) => ResolvedTime { civil, at: zone.instant(civil).0, ..series.clone() },
             // Of a timed series, the one that starts on that day.
             Moment::Date(date) => {
-                let wall = date.to_datetime(series.wall.time());
-                ResolvedTime { wall, at: zone.instant(wall).0, ..series.clone() }
+                let civil = date.to_datetime(series.civil.time());
+                ResolvedTime { civil, at: zone.instant(civil).0, ..series.clone() }
             }
             Moment::Utc(_) | Moment::Zoned(..) => {
                 let ResolvedTime { at, .. } = self.resolve(moment);
                 let written = matches!(moment, Moment::Zoned(_, id) if self.tzid(id).zone.id() == zone.id());
-                let wall = match moment {
-                    Moment::Zoned(wall, _) if written => wall,
-                    _ => zone.wall(at),
+                let civil = match moment {
+                    Moment::Zoned(civil, _) if written => civil,
+                    _ => zone.civil(at),
                 };
-                ResolvedTime { wall, at, ..series.clone() }
+                ResolvedTime { civil, at, ..series.clone() }
             }
         }
     }
@@ -262,8 +262,8 @@ impl ZoneResolver {
     pub(super) fn resolve_original(&mut self, moment: Moment, series: &ResolvedTime) -> ResolvedTime {
         let time = self.resolve_in(moment, series);
         match moment {
-            Moment::Utc(wall) if series.is_floating() && wall.time() == series.wall.time() => {
-                self.resolve_in(Moment::Floating(wall), series)
+            Moment::Utc(civil) if series.is_floating() && civil.time() == series.civil.time() => {
+                self.resolve_in(Moment::Floating(civil), series)
             }
             _ => time,
         }
@@ -284,10 +284,10 @@ impl ZoneResolver {
     fn instant_with(&self, moment: Moment, user: &NamedZone) -> ResolvedTime {
         let zone = user.clone();
         match moment {
-            Moment::Floating(wall) => ResolvedTime { wall, at: zone.zone.instant(wall).0, zone, all_day: false },
+            Moment::Floating(civil) => ResolvedTime { civil, at: zone.zone.instant(civil).0, zone, all_day: false },
             Moment::Date(date) => {
-                let (wall, at) = (date.at(0, 0, 0, 0), day_start(&zone.zone, date));
-                ResolvedTime { wall, at, zone, all_day: true }
+                let (civil, at) = (date.at(0, 0, 0, 0), day_start(&zone.zone, date));
+                ResolvedTime { civil, at, zone, all_day: true }
             }
             Moment::Utc(_) | Moment::Zoned(..) => self.resolve_with(moment, user),
         }
@@ -317,7 +317,7 @@ pub(super) fn day_start(zone: &Zone, date: Date) -> UtcMillis {
     let (mut low, mut high) = (at.plus(-GAP), at);
     while high.0 - low.0 > 1000 {
         let middle = UtcMillis((low.0 + (high.0 - low.0) / 2).div_euclid(1000) * 1000);
-        if zone.wall(middle) >= midnight {
+        if zone.civil(middle) >= midnight {
             high = middle;
         } else {
             low = middle;
@@ -344,20 +344,20 @@ pub(super) fn shift_telling(
 ) -> Option<Point> {
     let mut moved = point;
     if duration.days != 0 {
-        let wall = point.wall.unwrap_or_else(|| zone.wall(point.at));
-        let wall = wall.checked_add(Span::new().try_days(duration.days).ok()?).ok()?;
-        moved = Point { at: zone.instant(wall).0, wall: Some(wall) };
+        let civil = point.civil.unwrap_or_else(|| zone.civil(point.at));
+        let civil = civil.checked_add(Span::new().try_days(duration.days).ok()?).ok()?;
+        moved = Point { at: zone.instant(civil).0, civil: Some(civil) };
         tell(Duration { seconds: 0, ..duration }, moved);
     }
     if duration.seconds != 0 {
         let at = moved.at.0.checked_add(duration.seconds.checked_mul(1000)?)?;
-        moved = Point { at: UtcMillis(at), wall: None };
+        moved = Point { at: UtcMillis(at), civil: None };
         tell(Duration { days: 0, ..duration }, moved);
     }
     (UtcMillis::MIN < moved.at && moved.at < UtcMillis::MAX).then_some(moved)
 }
 
 /// A wall-clock time moved by seconds on the wall.
-pub(super) fn shift_wall(wall: DateTime, seconds: i64) -> Option<DateTime> {
-    wall.checked_add(SignedDuration::from_secs(seconds)).ok()
+pub(super) fn shift_civil(civil: DateTime, seconds: i64) -> Option<DateTime> {
+    civil.checked_add(SignedDuration::from_secs(seconds)).ok()
 }

@@ -137,7 +137,7 @@ impl fmt::Display for Duration {
 pub enum DateOrDateTime {
     Date(Date),
     Time {
-        wall: DateTime,
+        civil: DateTime,
         /// With `Z`.
         utc: bool,
     },
@@ -160,8 +160,8 @@ impl fmt::Display for DateOrDateTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             DateOrDateTime::Date(date) => write!(f, "{}", date.strftime("%Y%m%d")),
-            DateOrDateTime::Time { wall, utc } => {
-                write!(f, "{}{}", wall.strftime("%Y%m%dT%H%M%S"), if *utc { "Z" } else { "" })
+            DateOrDateTime::Time { civil, utc } => {
+                write!(f, "{}{}", civil.strftime("%Y%m%dT%H%M%S"), if *utc { "Z" } else { "" })
             }
         }
     }
@@ -183,11 +183,11 @@ fn parse_written(text: &[u8]) -> Option<DateOrDateTime> {
     let (hour, minute) = (small(time.get(..2)?)?, small(time.get(2..4)?)?);
     let second = small(time.get(4..)?)?;
     if (hour, minute, second) == (24, 0, 0) {
-        return Some(DateOrDateTime::Time { wall: date.tomorrow().ok()?.at(0, 0, 0, 0), utc });
+        return Some(DateOrDateTime::Time { civil: date.tomorrow().ok()?.at(0, 0, 0, 0), utc });
     }
     let second = if second == 60 { 59 } else { second };
     let time = Time::new(hour, minute, second, 0).ok()?;
-    Some(DateOrDateTime::Time { wall: DateTime::from_parts(date, time), utc })
+    Some(DateOrDateTime::Time { civil: DateTime::from_parts(date, time), utc })
 }
 
 fn digits(text: &[u8]) -> Option<u32> {
@@ -291,13 +291,13 @@ mod tests {
     #[test]
     fn dates_and_times_as_written() {
         let nine = date(2026, 3, 10).at(9, 30, 0, 0);
-        assert_eq!(DateOrDateTime::parse("20260310T093000"), Ok(DateOrDateTime::Time { wall: nine, utc: false }));
-        assert_eq!(DateOrDateTime::parse("20260310t093000z"), Ok(DateOrDateTime::Time { wall: nine, utc: true }));
+        assert_eq!(DateOrDateTime::parse("20260310T093000"), Ok(DateOrDateTime::Time { civil: nine, utc: false }));
+        assert_eq!(DateOrDateTime::parse("20260310t093000z"), Ok(DateOrDateTime::Time { civil: nine, utc: true }));
         assert_eq!(DateOrDateTime::parse(" 20260310 "), Ok(DateOrDateTime::Date(date(2026, 3, 10))));
         let late = date(2026, 12, 31).at(23, 59, 59, 0);
-        assert_eq!(DateOrDateTime::parse("20261231T235960Z"), Ok(DateOrDateTime::Time { wall: late, utc: true }));
+        assert_eq!(DateOrDateTime::parse("20261231T235960Z"), Ok(DateOrDateTime::Time { civil: late, utc: true }));
         let midnight = date(2027, 1, 1).at(0, 0, 0, 0);
-        assert_eq!(DateOrDateTime::parse("20261231T240000"), Ok(DateOrDateTime::Time { wall: midnight, utc: false }));
+        assert_eq!(DateOrDateTime::parse("20261231T240000"), Ok(DateOrDateTime::Time { civil: midnight, utc: false }));
         let bad = ["", "2026031", "20260230", "20260310T0960", "20260310T096000Z", "-0260310T090000Z", "2026 0312"];
         for text in bad.iter().chain(&["２０２６０３１２T090000Z", "20260310T09300", "20260310T093000+01", "20260310Z"])
         {

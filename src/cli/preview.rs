@@ -225,9 +225,9 @@ impl Preview<'_> {
 
 /// `Tue 2026-03-10 09:15 Europe/Berlin`
 fn local(at: UtcMillis, zone: &Zone) -> String {
-    let wall = zone.wall(at);
-    let seconds = if wall.second() == 0 { "" } else { ":%S" };
-    format!("{} {}", wall.strftime(&format!("%a %Y-%m-%d %H:%M{seconds}")), zone.id())
+    let civil = zone.civil(at);
+    let seconds = if civil.second() == 0 { "" } else { ":%S" };
+    format!("{} {}", civil.strftime(&format!("%a %Y-%m-%d %H:%M{seconds}")), zone.id())
 }
 
 /// The `.ics` files in and below a folder, in the order of their names. What is hidden is left out, and what is no

@@ -107,7 +107,7 @@ impl Renderer {
         };
         for time in [&mut notification.alarm_time, &mut notification.start, &mut notification.end] {
             if let Some(at) = instant(time) {
-                *time = zone.wall(at).strftime("%Y%m%dT%H%M%S").to_string();
+                *time = zone.civil(at).strftime("%Y%m%dT%H%M%S").to_string();
             }
         }
     }

@@ -117,7 +117,7 @@ fn the_json_of_a_file_says_the_same() {
     let first = &told["instances"][0];
     assert_eq!((&first["alarm"], &first["zoneFrom"]), (&json!(9), &json!("windows")));
     let gap = json!({
-        "step": "occurrence", "by": null, "wall": "2026-03-29T02:30:00", "zone": "Europe/Berlin",
+        "step": "occurrence", "by": null, "civil": "2026-03-29T02:30:00", "zone": "Europe/Berlin",
         "offset": "+01:00", "ambiguity": "gap", "at": "2026-03-29T01:30:00.000Z"
     });
     assert_eq!(first["steps"][0], gap);

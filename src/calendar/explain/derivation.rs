@@ -66,7 +66,7 @@ impl fmt::Display for GivenBy<'_> {
 pub struct Step {
     pub what: What,
     /// What the clock on the wall shows there; in a gap the time as written, which no clock shows.
-    pub wall: DateTime,
+    pub civil: DateTime,
     pub at: UtcMillis,
     pub zone: Zone,
     /// The offset that was used, seconds east of UTC.
@@ -234,7 +234,7 @@ fn given<'a>(source: &Source<'a>, original: UtcMillis) -> GivenBy<'a> {
 fn steps(group: &Group<'_>, source: &Source<'_>, (alarm, nth): (u32, u32), original: UtcMillis) -> Option<Vec<Step>> {
     let Occurrence { original, start } = occurrence(source, original)?;
     let relative = source.alarms.get(alarm as usize)?;
-    let point = |start: Start| Point { at: start.at, wall: Some(start.wall) };
+    let point = |start: Start| Point { at: start.at, civil: Some(start.civil) };
     // What RANGE=THISANDFUTURE moves is named on the wall of the series.
     let series = group.sources.iter().find(|other| other.component.recurrence_id.is_none());
     let series = series.filter(|_| source.moved.is_some()).unwrap_or(source);
@@ -269,18 +269,18 @@ fn repeat(nth: u32, part: Duration) -> What {
 
 /// A step to `to` on the wall of `zone`.
 fn step(what: What, to: Point, zone: &Zone) -> Step {
-    let Some(wall) = to.wall else {
-        let (wall, offset) = (zone.wall(to.at), zone.offset(to.at));
-        return Step { what, wall, at: to.at, zone: zone.clone(), offset, ambiguity: Ambiguity::Exact };
+    let Some(civil) = to.civil else {
+        let (civil, offset) = (zone.civil(to.at), zone.offset(to.at));
+        return Step { what, civil, at: to.at, zone: zone.clone(), offset, ambiguity: Ambiguity::Exact };
     };
-    let (placed, ambiguity) = zone.instant(wall);
+    let (placed, ambiguity) = zone.instant(civil);
     if placed == to.at {
         // The offset that placed it: in a gap that is the one before.
-        let behind = Zone::utc().instant(wall).0.0.saturating_sub(to.at.0) / 1000;
+        let behind = Zone::utc().instant(civil).0.0.saturating_sub(to.at.0) / 1000;
         let offset = i32::try_from(behind).unwrap_or(0);
-        return Step { what, wall, at: to.at, zone: zone.clone(), offset, ambiguity };
+        return Step { what, civil, at: to.at, zone: zone.clone(), offset, ambiguity };
     }
     // The start of a day that has no midnight, or the second pass of an hour that the clocks repeat.
     let ambiguity = if ambiguity == Ambiguity::Gap { Ambiguity::Gap } else { Ambiguity::Exact };
-    Step { what, wall, at: to.at, zone: zone.clone(), offset: zone.offset(to.at), ambiguity }
+    Step { what, civil, at: to.at, zone: zone.clone(), offset: zone.offset(to.at), ambiguity }
 }

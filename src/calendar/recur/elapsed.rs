@@ -1,7 +1,7 @@
 //! HOURLY, MINUTELY and SECONDLY rules: steps of elapsed time from DTSTART, filtered by what the wall shows at each.
 
-use super::civil::{CYCLE_DAYS, DAY, Day};
-use super::place::{END, Place};
+use super::gregorian::{CYCLE_DAYS, DAY, Day};
+use super::clock::{END, CivilClock};
 use super::plan::gcd;
 use super::sets::{ALL_HOURS, ALL_SIXTY, DayFilter, TimeSet};
 use super::{Frequency, Rule, Work};
@@ -86,11 +86,11 @@ impl ElapsedPlan {
         &self.work
     }
 
-    /// The first wall-clock second at or after `wall` that BY parts let through.
-    fn next_open(&self, wall: i64) -> Option<i64> {
-        let day = wall.div_euclid(DAY);
+    /// The first wall-clock second at or after `civil` that BY parts let through.
+    fn next_open(&self, civil: i64) -> Option<i64> {
+        let day = civil.div_euclid(DAY);
         if (self.days.is_open() || self.days.has(&Day::of(day)))
-            && let Some(time) = self.open.next(wall.rem_euclid(DAY))
+            && let Some(time) = self.open.next(civil.rem_euclid(DAY))
         {
             return Some(day * DAY + time);
         }
@@ -128,7 +128,7 @@ impl Spread {
 #[derive(Clone, Debug)]
 pub(super) struct Elapsed<'a, P> {
     plan: &'a ElapsedPlan,
-    place: &'a P,
+    clock: &'a P,
     /// The number of the next step.
     step: i64,
     /// The earliest instant that may still come.
@@ -137,52 +137,52 @@ pub(super) struct Elapsed<'a, P> {
     loaded: Vec<i64>,
 }
 
-impl<'a, P: Place> Elapsed<'a, P> {
+impl<'a, P: CivilClock> Elapsed<'a, P> {
     /// From the instant `from` on, or DTSTART when that is later.
-    pub fn new(plan: &'a ElapsedPlan, place: &'a P, from: i64) -> Self {
+    pub fn new(plan: &'a ElapsedPlan, clock: &'a P, from: i64) -> Self {
         let from = from.max(plan.start);
         let reach = plan.spread.map_or(0, |spread| spread.floor);
         let step = (from - plan.start - reach).div_euclid(plan.step).max(0);
-        Elapsed { plan, place, step, from, loaded: vec![] }
+        Elapsed { plan, clock, step, from, loaded: vec![] }
     }
 
     /// The instant of occurrence number `count`, from 1; None when there are fewer or they are more than
     /// [`MAX_COUNTED`].
-    pub fn last(plan: &'a ElapsedPlan, place: &'a P, count: u64) -> Option<i64> {
+    pub fn last(plan: &'a ElapsedPlan, clock: &'a P, count: u64) -> Option<i64> {
         if plan.unfiltered && plan.spread.is_none() && plan.positions.is_empty() {
             let steps = i64::try_from(count).ok()?.checked_sub(1)?;
             return plan.start.checked_add(steps.checked_mul(plan.step)?).filter(|at| *at < END);
         }
         let whole_days = plan.positions.is_empty() && DAY.checked_rem(plan.step) == Some(0);
-        if whole_days { Elapsed::last_by_days(plan, place, count) } else { Elapsed::nth(plan, place, i64::MIN, count) }
+        if whole_days { Elapsed::last_by_days(plan, clock, count) } else { Elapsed::nth(plan, clock, i64::MIN, count) }
     }
 
     /// The instant of occurrence number `count` (from 1) of those from `from` on.
-    fn nth(plan: &'a ElapsedPlan, place: &'a P, from: i64, count: u64) -> Option<i64> {
+    fn nth(plan: &'a ElapsedPlan, clock: &'a P, from: i64, count: u64) -> Option<i64> {
         let index = usize::try_from(count.checked_sub(1)?).ok().filter(|_| count <= MAX_COUNTED)?;
-        Elapsed::new(plan, place, from).map(|(_, at)| at).nth(index)
+        Elapsed::new(plan, clock, from).map(|(_, at)| at).nth(index)
     }
 
     /// The instant of occurrence number `count`, for a step that divides the day: days on which the clock does not
     /// change are counted as a whole.
-    fn last_by_days(plan: &'a ElapsedPlan, place: &'a P, count: u64) -> Option<i64> {
+    fn last_by_days(plan: &'a ElapsedPlan, clock: &'a P, count: u64) -> Option<i64> {
         let (mut from, mut left) = (plan.start, count);
         let mut walked = 0;
         let horizon = plan.start.saturating_add(CENTURY).min(END);
         while walked <= MAX_COUNTED && from < horizon && plan.work.spend(LOOK) {
-            let wall = place.wall(from);
-            let is_open = |wall: i64| plan.days.is_open() || plan.days.has(&Day::of(wall.div_euclid(DAY)));
-            if !is_open(wall) {
-                let midnight = plan.days.next_day(wall.div_euclid(DAY) + 1, &plan.work)? * DAY;
-                from = place.instant(midnight).0.max(from + 1);
+            let civil = clock.civil(from);
+            let is_open = |civil: i64| plan.days.is_open() || plan.days.has(&Day::of(civil.div_euclid(DAY)));
+            if !is_open(civil) {
+                let midnight = plan.days.next_day(civil.div_euclid(DAY) + 1, &plan.work)? * DAY;
+                from = clock.instant(midnight).0.max(from + 1);
                 continue;
             }
-            let time = wall.rem_euclid(DAY);
-            let change = place.constant_until(from);
+            let time = civil.rem_euclid(DAY);
+            let change = clock.constant_until(from);
             let day_end = from + DAY - time;
             if time > 0 || day_end > change {
                 let end = day_end.min(change).max(from + 1);
-                let mut rest = Elapsed::new(plan, place, from).map(|(_, at)| at);
+                let mut rest = Elapsed::new(plan, clock, from).map(|(_, at)| at);
                 let mut at = rest.next()?;
                 // What comes first may lie years ahead.
                 from = at.max(end);
@@ -196,11 +196,11 @@ impl<'a, P: Place> Elapsed<'a, P> {
                 }
                 continue;
             }
-            let offset = wall - from;
+            let offset = civil - from;
             let per_day = plan.per_day(offset);
             while from + DAY <= change && from < horizon && is_open(from + offset) && plan.work.spend(1) {
                 if per_day >= left {
-                    return Elapsed::nth(plan, place, from, left);
+                    return Elapsed::nth(plan, clock, from, left);
                 }
                 left -= per_day;
                 from += DAY;
@@ -219,36 +219,36 @@ impl<'a, P: Place> Elapsed<'a, P> {
             }
             let at = self.plan.start.checked_add(self.step.checked_mul(self.plan.step)?).filter(|at| *at < end)?;
             end = end.min(at.saturating_add(CYCLE));
-            let wall = self.place.wall(at);
-            let open = if self.plan.unfiltered { wall } else { self.plan.next_open(wall)? };
-            if open == wall {
+            let civil = self.clock.civil(at);
+            let open = if self.plan.unfiltered { civil } else { self.plan.next_open(civil)? };
+            if open == civil {
                 self.step += 1;
-                self.load_step(at, wall);
+                self.load_step(at, civil);
                 if !self.loaded.is_empty() {
                     return Some(());
                 }
-            } else if open - wall > self.plan.step {
-                let target = self.next_open_instant(at, wall, open);
+            } else if open - civil > self.plan.step {
+                let target = self.next_open_instant(at, civil, open);
                 self.step = (self.step + 1).max((target - self.plan.start).div_euclid(self.plan.step));
             } else if look < PATIENCE {
                 self.step += 1;
             } else {
-                self.step = self.step.checked_add(self.steps_to_open_time(at, wall, &mut closed_times)?)?;
+                self.step = self.step.checked_add(self.steps_to_open_time(at, civil, &mut closed_times)?)?;
             }
         }
         None
     }
 
-    /// After how many steps from `at`, when the wall shows `wall`, the time of day is an open one, whatever the day; or
+    /// After how many steps from `at`, when the wall shows `civil`, the time of day is an open one, whatever the day; or
     /// the first one after the clock changes. None when no step comes to an open time again, or `closed` times were
     /// not.
-    fn steps_to_open_time(&self, at: i64, wall: i64, closed: &mut i64) -> Option<i64> {
-        let change = self.place.constant_until(at);
+    fn steps_to_open_time(&self, at: i64, civil: i64, closed: &mut i64) -> Option<i64> {
+        let change = self.clock.constant_until(at);
         let before_change = change.saturating_sub(at).saturating_sub(1).div_euclid(self.plan.step).max(0);
         // After so many steps the times of day repeat.
         let different = DAY / gcd(self.plan.step, DAY);
         let advance = self.plan.step.rem_euclid(DAY);
-        let mut time = wall.rem_euclid(DAY);
+        let mut time = civil.rem_euclid(DAY);
         for steps in 1..=different.min(before_change) {
             time = (time + advance) % DAY;
             if self.plan.open.has(time) {
@@ -262,34 +262,34 @@ impl<'a, P: Place> Elapsed<'a, P> {
         (change < END).then_some(before_change + 1)
     }
 
-    /// A bound for the instant at which the wall shows an open time again, when it shows `wall` at `at` and `open` is
-    /// the next such time on it. Clocks that change in between may show open times earlier, or those before `wall` once
+    /// A bound for the instant at which the wall shows an open time again, when it shows `civil` at `at` and `open` is
+    /// the next such time on it. Clocks that change in between may show open times earlier, or those before `civil` once
     /// more.
-    fn next_open_instant(&self, at: i64, wall: i64, open: i64) -> i64 {
-        let target = at + (open - wall);
+    fn next_open_instant(&self, at: i64, civil: i64, open: i64) -> i64 {
+        let target = at + (open - civil);
         let mut earliest = target;
         for probe in [target, target.min(at + NEAR)] {
-            let moved = self.place.wall(probe) - probe - (wall - at);
+            let moved = self.clock.civil(probe) - probe - (civil - at);
             if moved != 0 {
-                let open = self.plan.next_open(wall + moved).unwrap_or(open);
-                earliest = earliest.min(at + (open - wall - moved));
+                let open = self.plan.next_open(civil + moved).unwrap_or(open);
+                earliest = earliest.min(at + (open - civil - moved));
             }
         }
         earliest
     }
 
-    fn load_step(&mut self, at: i64, wall: i64) {
+    fn load_step(&mut self, at: i64, civil: i64) {
         let Some(spread) = self.plan.spread else {
             let picked = self.plan.positions.is_empty() || self.plan.positions.iter().any(|n| n.abs() == 1);
             self.loaded.extend(Some(at).filter(|at| picked && *at >= self.from));
             return;
         };
-        let base = wall - wall.rem_euclid(spread.floor);
+        let base = civil - civil.rem_euclid(spread.floor);
         let mut next = spread.times.next(0);
         while let Some(time) = next {
-            let instant = base + time - (wall - at);
+            let instant = base + time - (civil - at);
             // Where the clock changes within the step, a time may not be what the wall shows.
-            if self.place.wall(instant) == base + time {
+            if self.clock.civil(instant) == base + time {
                 self.loaded.push(instant);
             }
             next = spread.times.next(time + 1);
@@ -304,18 +304,18 @@ impl<'a, P: Place> Elapsed<'a, P> {
 
 /// The instants that BYSETPOS names, ascending, each once.
 fn pick(instants: &[i64], positions: &[i32]) -> Vec<i64> {
-    let place = |position: &i32| {
+    let at = |position: &i32| {
         let back = usize::try_from(position.unsigned_abs()).ok()?;
         let index = if *position > 0 { back.checked_sub(1)? } else { instants.len().checked_sub(back)? };
         instants.get(index).copied()
     };
-    let mut picked: Vec<i64> = positions.iter().filter_map(place).collect();
+    let mut picked: Vec<i64> = positions.iter().filter_map(at).collect();
     picked.sort_unstable();
     picked.dedup();
     picked
 }
 
-impl<P: Place> Iterator for Elapsed<'_, P> {
+impl<P: CivilClock> Iterator for Elapsed<'_, P> {
     type Item = (i64, i64);
 
     fn next(&mut self) -> Option<(i64, i64)> {
@@ -324,6 +324,6 @@ impl<P: Place> Iterator for Elapsed<'_, P> {
         }
         let at = self.loaded.pop()?;
         self.from = at + 1;
-        Some((self.place.wall(at), at))
+        Some((self.clock.civil(at), at))
     }
 }

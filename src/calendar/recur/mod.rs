@@ -11,13 +11,13 @@
 //! * [`periods`]: YEARLY to DAILY, period by period; [`weekdays`]: those by weekday, by the `rrule` crate. [`elapsed`]:
 //!   HOURLY to SECONDLY, step by step.
 //! * [`work`]: how much all that may cost.
-//! * [`place`]: wall-clock times → instants in ascending order.
+//! * [`clock`]: wall-clock times → instants in ascending order.
 
-mod civil;
+mod gregorian;
 mod elapsed;
 mod parse;
 mod periods;
-mod place;
+mod clock;
 mod plan;
 mod sets;
 #[cfg(test)]
@@ -28,8 +28,8 @@ mod work;
 use jiff::civil::{Date, DateTime};
 
 use self::elapsed::Elapsed;
-use self::place::{Bounds, InOrder};
-use self::plan::Plan;
+use self::clock::{Bounds, InOrder};
+use self::plan::RulePlan;
 use self::sets::DayFilter;
 use super::zone::Zone;
 use crate::time::UtcMillis;
@@ -112,7 +112,7 @@ impl Rule {
     /// too many: the later of the two ends it.
     pub fn of_floating(self, zone: &Zone) -> Rule {
         let until = self.until.map(|until| match until {
-            Until::Utc(wall) if zone.instant(wall).0 > Zone::utc().instant(wall).0 => Until::Local(wall),
+            Until::Utc(civil) if zone.instant(civil).0 > Zone::utc().instant(civil).0 => Until::Local(civil),
             until => until,
         });
         Rule { until, ..self }
@@ -138,7 +138,7 @@ impl Rule {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Start {
     /// As the rule writes it, on the wall of the series' zone (before a gap moves it).
-    pub wall: DateTime,
+    pub civil: DateTime,
     /// Where that lies in the zone.
     pub at: UtcMillis,
 }
@@ -146,7 +146,7 @@ pub struct Start {
 /// A rule anchored to its DTSTART in its zone.
 #[derive(Clone, Debug)]
 pub struct Series {
-    plan: Plan,
+    plan: RulePlan,
     zone: Zone,
     bounds: Bounds,
     /// DTSTART, as it is written and where it lies.
@@ -170,16 +170,16 @@ impl Series {
         zone: &Zone,
         last: Option<DateTime>,
     ) -> Series {
-        let plan = Plan::new(rule, civil::seconds(start), all_day, zone, work);
+        let plan = RulePlan::new(rule, gregorian::seconds(start), all_day, zone, work);
         let mut bounds = Bounds::of(rule.until, all_day, zone);
-        let last = rule.count.and_then(|count| last.or_else(|| plan.last(count, zone).map(civil::wall)));
+        let last = rule.count.and_then(|count| last.or_else(|| plan.last(count, zone).map(gregorian::civil)));
         if let Some(last) = last {
-            bounds.end_with(civil::seconds(last), plan.is_elapsed());
+            bounds.end_with(gregorian::seconds(last), plan.is_elapsed());
         }
         if plan.is_elapsed() {
-            bounds.place(zone);
+            bounds.resolve(zone);
         }
-        let first = Start { wall: start, at: zone.instant(start).0 };
+        let first = Start { civil: start, at: zone.instant(start).0 };
         Series { plan, zone: zone.clone(), bounds, first, last }
     }
 
@@ -189,17 +189,17 @@ impl Series {
         let from = from.0.saturating_add(999).div_euclid(1000);
         let work = self.plan.work();
         let starts = match &self.plan {
-            Plan::Wall(plan) => {
-                let lower = place::earliest_wall(&self.zone, from);
-                let last_wall = self.bounds.wall;
-                let walls = plan.walls(lower).take_while(move |wall| *wall <= last_wall);
-                Starts::Wall(InOrder::new(walls, &self.zone, from))
+            RulePlan::Civil(plan) => {
+                let lower = clock::earliest_civil(&self.zone, from);
+                let last_civil = self.bounds.civil;
+                let civil_times = plan.civil_times(lower).take_while(move |civil| *civil <= last_civil);
+                SeriesIter::Civil(InOrder::new(civil_times, &self.zone, from))
             }
-            Plan::Elapsed(plan) => Starts::Elapsed(Elapsed::new(plan, &self.zone, from)),
+            RulePlan::Elapsed(plan) => SeriesIter::Elapsed(Elapsed::new(plan, &self.zone, from)),
         };
         starts
-            .take_while(move |(_, at)| *at <= self.bounds.at && *at < place::END && work.spend(START))
-            .map(|(wall, at)| Start { wall: civil::wall(wall), at: UtcMillis(at.saturating_mul(1000)) })
+            .take_while(move |(_, at)| *at <= self.bounds.at && *at < clock::END && work.spend(START))
+            .map(|(civil, at)| Start { civil: gregorian::civil(civil), at: UtcMillis(at.saturating_mul(1000)) })
             // Where the first one lies in a gap, the rule has another wall for the same instant.
             .map(|start| if start.at == self.first.at { self.first } else { start })
     }
@@ -212,18 +212,18 @@ impl Series {
 }
 
 /// Wall-clock seconds and the instant's seconds, from either way of expanding.
-enum Starts<'a, I: Iterator<Item = i64>> {
-    Wall(InOrder<'a, I, Zone>),
+enum SeriesIter<'a, I: Iterator<Item = i64>> {
+    Civil(InOrder<'a, I, Zone>),
     Elapsed(Elapsed<'a, Zone>),
 }
 
-impl<I: Iterator<Item = i64>> Iterator for Starts<'_, I> {
+impl<I: Iterator<Item = i64>> Iterator for SeriesIter<'_, I> {
     type Item = (i64, i64);
 
     fn next(&mut self) -> Option<(i64, i64)> {
         match self {
-            Starts::Wall(starts) => starts.next(),
-            Starts::Elapsed(starts) => starts.next(),
+            SeriesIter::Civil(starts) => starts.next(),
+            SeriesIter::Elapsed(starts) => starts.next(),
         }
     }
 }
@@ -231,32 +231,32 @@ impl<I: Iterator<Item = i64>> Iterator for Starts<'_, I> {
 /// A rule expanded on a wall whose clock never changes: what the observances of a VTIMEZONE need (RFC 5545, 3.6.5),
 /// where there is no zone yet.
 #[derive(Clone, Debug)]
-pub struct Walls {
-    plan: Plan,
+pub struct CivilSeries {
+    plan: RulePlan,
     last: i64,
 }
 
-impl Walls {
+impl CivilSeries {
     /// Anchors `rule` at `start`. An UNTIL in UTC is moved onto the wall by `offset`, the seconds that the wall is
     /// ahead of UTC (for an observance: TZOFFSETFROM).
-    pub fn new(rule: &Rule, start: DateTime, offset: i32) -> Walls {
-        let wall = place::Fixed { offset: offset.into() };
-        let plan = Plan::new(rule, civil::seconds(start), false, &place::STILL, Work::default());
-        let mut bounds = Bounds::of(rule.until, false, &wall);
-        if let Some(last) = rule.count.and_then(|count| plan.last(count, &place::STILL)) {
+    pub fn new(rule: &Rule, start: DateTime, offset: i32) -> CivilSeries {
+        let civil = clock::FixedOffset { offset: offset.into() };
+        let plan = RulePlan::new(rule, gregorian::seconds(start), false, &clock::UTC_CLOCK, Work::default());
+        let mut bounds = Bounds::of(rule.until, false, &civil);
+        if let Some(last) = rule.count.and_then(|count| plan.last(count, &clock::UTC_CLOCK)) {
             bounds.end_with(last, false);
         }
         let until = bounds.at.saturating_add(offset.into());
-        Walls { plan, last: bounds.wall.min(until) }
+        CivilSeries { plan, last: bounds.civil.min(until) }
     }
 
     /// The times that the rule gives at `from` and later, ascending, each once, lazily.
     pub fn from(&self, from: DateTime) -> impl Iterator<Item = DateTime> + '_ {
-        let from = civil::seconds(from);
-        let walls: Box<dyn Iterator<Item = i64>> = match &self.plan {
-            Plan::Wall(plan) => Box::new(plan.walls(from)),
-            Plan::Elapsed(plan) => Box::new(Elapsed::new(plan, &place::STILL, from).map(|(wall, _)| wall)),
+        let from = gregorian::seconds(from);
+        let civil_times: Box<dyn Iterator<Item = i64>> = match &self.plan {
+            RulePlan::Civil(plan) => Box::new(plan.civil_times(from)),
+            RulePlan::Elapsed(plan) => Box::new(Elapsed::new(plan, &clock::UTC_CLOCK, from).map(|(civil, _)| civil)),
         };
-        walls.take_while(|wall| *wall <= self.last).map(civil::wall)
+        civil_times.take_while(|civil| *civil <= self.last).map(gregorian::civil)
     }
 }

@@ -299,8 +299,8 @@ fn until(value: &str) -> Result<Until, RuleError> {
     let (date, time) = text.split_once('T').map_or((text, None), |(date, time)| (date, Some(time)));
     let date = eight_digits(date).ok_or_else(wrong)?;
     let Some(time) = time else { return Ok(Until::Date(date)) };
-    let wall = six_digits(date, time).ok_or_else(wrong)?;
-    Ok(if utc { Until::Utc(wall) } else { Until::Local(wall) })
+    let civil = six_digits(date, time).ok_or_else(wrong)?;
+    Ok(if utc { Until::Utc(civil) } else { Until::Local(civil) })
 }
 
 fn eight_digits(text: &str) -> Option<Date> {

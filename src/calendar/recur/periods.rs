@@ -3,7 +3,7 @@
 
 use rrule::RRule;
 
-use super::civil::{self, CYCLE_DAYS, DAY, Day, FIRST_DAY, LAST_DAY, date, day_number, first_week, week_of, weeks_in};
+use super::gregorian::{self, CYCLE_DAYS, DAY, Day, FIRST_DAY, LAST_DAY, date, day_number, first_week, week_of, weeks_in};
 use super::plan::gcd;
 use super::sets::{DayFilter, TimeSet};
 use super::weekdays::Weekdays;
@@ -33,12 +33,12 @@ pub(super) struct PeriodPlan {
 
 impl PeriodPlan {
     /// The wall-clock seconds from `from` on, ascending, each once.
-    pub fn walls(&self, from: i64) -> Walls<'_> {
+    pub fn civil_times(&self, from: i64) -> CivilTimes<'_> {
         let from = from.max(self.start);
         let by_crate = self.by_weekday.as_ref().and_then(|rule| Weekdays::new(rule, self.first_day(from)));
         match by_crate {
-            Some(weekdays) => Walls::Weekdays(weekdays, from),
-            None => Walls::Periods(Periods::new(self, from)),
+            Some(weekdays) => CivilTimes::Weekdays(weekdays, from),
+            None => CivilTimes::Periods(Periods::new(self, from)),
         }
     }
 
@@ -55,13 +55,13 @@ impl PeriodPlan {
         }
     }
 
-    /// How many units (years, months, weeks, days) after the one of DTSTART the second `wall` lies.
-    fn unit(&self, wall: i64) -> i64 {
-        self.absolute_unit(wall) - self.absolute_unit(self.start)
+    /// How many units (years, months, weeks, days) after the one of DTSTART the second `civil` lies.
+    fn unit(&self, civil: i64) -> i64 {
+        self.absolute_unit(civil) - self.absolute_unit(self.start)
     }
 
-    fn absolute_unit(&self, wall: i64) -> i64 {
-        let day = wall.div_euclid(DAY);
+    fn absolute_unit(&self, civil: i64) -> i64 {
+        let day = civil.div_euclid(DAY);
         match self.frequency {
             Frequency::Yearly => self.year_of(day),
             Frequency::Monthly => {
@@ -146,7 +146,7 @@ impl PeriodPlan {
         for month in (1..=12).filter(|month| self.days.has_month(*month)) {
             self.collect_month(year, month, days);
         }
-        let missing = self.skip != Skip::Omit && !civil::is_leap(year);
+        let missing = self.skip != Skip::Omit && !gregorian::is_leap(year);
         if missing && self.days.year_days.as_ref().is_some_and(|days| days.has(366, 0)) {
             let moved = day_number(year, 12, 31) + i64::from(self.skip == Skip::Forward);
             push_ascending(days, moved);
@@ -160,7 +160,7 @@ impl PeriodPlan {
         for day in Day::all_of(year, month).filter(|day| self.days.has(day)) {
             push_ascending(days, day.number);
         }
-        let length = civil::month_length(year, month);
+        let length = gregorian::month_length(year, month);
         if self.skip != Skip::Omit && self.days.month_days.has_front_above(length) {
             // RFC 7529, 4.1: a date that does not exist moves before BYDAY looks at it.
             let moved = day_number(year, month, length) + i64::from(self.skip == Skip::Forward);
@@ -184,12 +184,12 @@ impl PeriodPlan {
     fn pick(&self, days: &[i64]) -> Vec<i64> {
         let per_day = self.times.len();
         let total = per_day * days.len() as i64;
-        let place = |position: &i32| {
+        let at = |position: &i32| {
             let index = if *position > 0 { i64::from(*position) - 1 } else { total + i64::from(*position) };
             let day = usize::try_from(index.checked_div(per_day)?).ok().filter(|_| index >= 0)?;
             Some(days.get(day)? * DAY + self.times.nth(index.checked_rem(per_day)?)?)
         };
-        let mut picked: Vec<i64> = self.positions.iter().filter_map(place).collect();
+        let mut picked: Vec<i64> = self.positions.iter().filter_map(at).collect();
         picked.sort_unstable();
         picked.dedup();
         picked
@@ -204,19 +204,19 @@ fn push_ascending(days: &mut Vec<i64>, day: i64) {
 
 /// The wall-clock seconds that a rule gives, from either engine.
 #[derive(Clone, Debug)]
-pub(super) enum Walls<'a> {
+pub(super) enum CivilTimes<'a> {
     Periods(Periods<'a>),
     /// With the first second that may come.
     Weekdays(Weekdays, i64),
 }
 
-impl Iterator for Walls<'_> {
+impl Iterator for CivilTimes<'_> {
     type Item = i64;
 
     fn next(&mut self) -> Option<i64> {
         match self {
-            Walls::Periods(periods) => periods.next(),
-            Walls::Weekdays(weekdays, from) => weekdays.find(|wall| wall >= from),
+            CivilTimes::Periods(periods) => periods.next(),
+            CivilTimes::Weekdays(weekdays, from) => weekdays.find(|civil| civil >= from),
         }
     }
 }
@@ -335,7 +335,7 @@ impl<'a> Periods<'a> {
         let day = start.saturating_add((self.period - 1).saturating_mul(interval));
         let (year, month, _) = date(day.min(LAST_DAY));
         if !self.plan.days.has_month(month) {
-            let next_month = day_number(year, month, civil::month_length(year, month)) + 1;
+            let next_month = day_number(year, month, gregorian::month_length(year, month)) + 1;
             self.period = self.period.max((next_month - start + interval - 1).div_euclid(interval));
         }
     }

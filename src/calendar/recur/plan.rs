@@ -1,31 +1,31 @@
 //! A rule and its start to what is expanded: every part that the rule leaves to DTSTART made explicit, every part that
 //! means nothing in its frequency taken out (RFC 5545, 3.3.10, the table and its notes).
 
-use super::civil::{DAY, Day, weekday};
+use super::gregorian::{DAY, Day, weekday};
 use super::elapsed::{Elapsed, ElapsedPlan};
 use super::periods::{PeriodPlan, Periods};
-use super::place::Place;
+use super::clock::CivilClock;
 use super::sets::{DayFilter, Scope, TimeSet};
 use super::{Frequency, Rule, Skip, Work, weekdays};
 
 /// What is expanded, and how.
 #[derive(Clone, Debug)]
-pub(super) enum Plan {
+pub(super) enum RulePlan {
     /// YEARLY to DAILY: in wall-clock time.
-    Wall(PeriodPlan),
+    Civil(PeriodPlan),
     /// HOURLY to SECONDLY: in elapsed time.
     Elapsed(ElapsedPlan),
 }
 
-impl Plan {
+impl RulePlan {
     /// Plans `rule` from the wall-clock second `start`; what is asked of the plan spends `work`. The times of an
     /// all-day series are its midnights: BYHOUR, BYMINUTE and BYSECOND are ignored, and of a rule that steps within
     /// days the steps at midnight count.
-    pub fn new(rule: &Rule, start: i64, all_day: bool, place: &impl Place, work: Work) -> Plan {
+    pub fn new(rule: &Rule, start: i64, all_day: bool, clock: &impl CivilClock, work: Work) -> RulePlan {
         if !all_day && rule.frequency < Frequency::Daily {
-            return Plan::Elapsed(ElapsedPlan::new(rule, days(rule, start), place.instant(start).0, work));
+            return RulePlan::Elapsed(ElapsedPlan::new(rule, days(rule, start), clock.instant(start).0, work));
         }
-        let clock = start.rem_euclid(DAY);
+        let time = start.rem_euclid(DAY);
         let set = |part: Option<u64>, own: i64| if all_day { 1 } else { part.unwrap_or(1 << own) };
         let mut plan = PeriodPlan {
             frequency: rule.frequency.max(Frequency::Daily),
@@ -34,36 +34,36 @@ impl Plan {
             days: days(rule, start),
             skip: if rule.frequency < Frequency::Monthly { Skip::Omit } else { rule.skip },
             times: TimeSet {
-                hours: set(rule.hours, clock / 3600),
-                minutes: set(rule.minutes, clock / 60 % 60),
-                seconds: set(rule.seconds, clock % 60),
+                hours: set(rule.hours, time / 3600),
+                minutes: set(rule.minutes, time / 60 % 60),
+                seconds: set(rule.seconds, time % 60),
             },
             positions: rule.positions.clone(),
             by_weekday: None,
             work,
         };
         plan.by_weekday = weekdays::rule(&plan).map(Box::new);
-        Plan::Wall(plan)
+        RulePlan::Civil(plan)
     }
 
     /// What all that is asked of it may cost.
     pub fn work(&self) -> &Work {
         match self {
-            Plan::Wall(plan) => &plan.work,
-            Plan::Elapsed(plan) => plan.work(),
+            RulePlan::Civil(plan) => &plan.work,
+            RulePlan::Elapsed(plan) => plan.work(),
         }
     }
 
     pub fn is_elapsed(&self) -> bool {
-        matches!(self, Plan::Elapsed(_))
+        matches!(self, RulePlan::Elapsed(_))
     }
 
-    /// Occurrence number `count` (from 1): in wall-clock seconds, or an instant when [`Plan::is_elapsed`]. None when
+    /// Occurrence number `count` (from 1): in wall-clock seconds, or an instant when [`RulePlan::is_elapsed`]. None when
     /// there are fewer, or so many that they are not counted.
-    pub fn last(&self, count: u64, place: &impl Place) -> Option<i64> {
+    pub fn last(&self, count: u64, clock: &impl CivilClock) -> Option<i64> {
         match self {
-            Plan::Wall(plan) => Periods::last(plan, count),
-            Plan::Elapsed(plan) => Elapsed::last(plan, place, count),
+            RulePlan::Civil(plan) => Periods::last(plan, count),
+            RulePlan::Elapsed(plan) => Elapsed::last(plan, clock, count),
         }
     }
 }

@@ -2,7 +2,7 @@
 //! nothing of frequencies and intervals.
 
 use super::Work;
-use super::civil::{CYCLE_DAYS, DAY, Day, LAST_DAY, date, day_number, first_week, month_length, week_of, weeks_in};
+use super::gregorian::{CYCLE_DAYS, DAY, Day, LAST_DAY, date, day_number, first_week, month_length, week_of, weeks_in};
 
 /// Numbers counted from the front (`BYMONTHDAY=1`) or from the back (`BYMONTHDAY=-1`); `W` words of 64 bits hold them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -195,8 +195,8 @@ impl TimeSet {
         if !(0..DAY).contains(&from) {
             return if from < 0 { self.len() } else { 0 };
         }
-        let above = |bits: u64, place: i64| i64::from((bits >> place >> 1).count_ones());
-        let has = |bits: u64, place: i64| (bits >> place & 1).cast_signed();
+        let above = |bits: u64, bit: i64| i64::from((bits >> bit >> 1).count_ones());
+        let has = |bits: u64, bit: i64| (bits >> bit & 1).cast_signed();
         let (hour, minute, second) = (from / 3600, from / 60 % 60, from % 60);
         let seconds = above(self.seconds, second) + has(self.seconds, second);
         let minutes =

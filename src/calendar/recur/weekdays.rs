@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc, Weekday};
 use rrule::{NWeekday, RRule, RRuleSet, RRuleSetIter, Tz};
 
 use super::Frequency;
-use super::civil::{DAY, LAST_DAY};
+use super::gregorian::{DAY, LAST_DAY};
 use super::periods::PeriodPlan;
 
 /// The crate makes all times of a period at once: this many a day at most.
@@ -92,6 +92,6 @@ impl Iterator for Weekdays {
     type Item = i64;
 
     fn next(&mut self) -> Option<i64> {
-        Some(self.0.next()?.timestamp()).filter(|wall| *wall < (LAST_DAY + 1) * DAY)
+        Some(self.0.next()?.timestamp()).filter(|civil| *civil < (LAST_DAY + 1) * DAY)
     }
 }

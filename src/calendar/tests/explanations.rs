@@ -25,11 +25,11 @@ fn fates(case: &Case, from: &str) -> Vec<Fate> {
     })
 }
 
-/// `what wall offset instant ambiguity` of each step of the next ring.
+/// `what civil offset instant ambiguity` of each step of the next ring.
 fn steps(case: &Case, from: &str) -> Vec<String> {
     let told = |step: &Step| {
-        let Step { what, wall, at, offset, ambiguity, .. } = step;
-        format!("{what:?} {wall} {offset} {} {ambiguity:?}", at.basic())
+        let Step { what, civil, at, offset, ambiguity, .. } = step;
+        format!("{what:?} {civil} {offset} {} {ambiguity:?}", at.basic())
     };
     explain(case, from, |explanation| explanation.instances[0].steps.iter().map(told).collect())
 }

@@ -84,7 +84,7 @@ fn by_hand(rule: &str, (start, zone): (DateTime, &str), trigger: Duration, windo
     let starts = series.from(window.start.plus(-400 * DAY)).take_while(|start| start.at < window.end.plus(400 * DAY));
     let days = jiff::Span::new().days(trigger.days);
     // Without nominal days a trigger counts from the instant: of a time that exists twice a fast rule has both.
-    let nominal = |start: Start| if trigger.days == 0 { start.at } else { zone.instant(start.wall + days).0 };
+    let nominal = |start: Start| if trigger.days == 0 { start.at } else { zone.instant(start.civil + days).0 };
     let instances = starts.map(|start| nominal(start).plus(trigger.seconds * 1000));
     let mut instances: Vec<UtcMillis> = instances.filter(|at| window.contains(at)).collect();
     instances.sort_unstable();

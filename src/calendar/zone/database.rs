@@ -243,6 +243,6 @@ mod tests {
         assert_eq!(fold, (UtcMillis::parse("2026-10-25T00:30:00Z").unwrap(), Ambiguity::Fold));
         let exact = berlin.instant(date(2026, 7, 1).at(9, 0, 0, 0));
         assert_eq!(exact, (UtcMillis::parse("2026-07-01T07:00:00Z").unwrap(), Ambiguity::Exact));
-        assert_eq!(berlin.wall(exact.0), date(2026, 7, 1).at(9, 0, 0, 0));
+        assert_eq!(berlin.civil(exact.0), date(2026, 7, 1).at(9, 0, 0, 0));
     }
 }

@@ -125,24 +125,24 @@ impl Zone {
         &self.0.id
     }
 
-    /// The instant of the wall-clock time `wall` (RFC 5545, 3.3.5: in a gap with the offset before it, in a fold the
+    /// The instant of the wall-clock time `civil` (RFC 5545, 3.3.5: in a gap with the offset before it, in a fold the
     /// first one). Instants outside the range of [`UtcMillis`] are moved to its nearest end.
-    pub fn instant(&self, wall: DateTime) -> (UtcMillis, Ambiguity) {
+    pub fn instant(&self, civil: DateTime) -> (UtcMillis, Ambiguity) {
         let (offset, ambiguity) = match &self.0.rules {
             Rules::Fixed(seconds) => (*seconds, Ambiguity::Exact),
-            Rules::Tzif(zone) => match zone.to_ambiguous_timestamp(wall).offset() {
+            Rules::Tzif(zone) => match zone.to_ambiguous_timestamp(civil).offset() {
                 AmbiguousOffset::Unambiguous { offset } => (offset.seconds(), Ambiguity::Exact),
                 AmbiguousOffset::Gap { before, .. } => (before.seconds(), Ambiguity::Gap),
                 AmbiguousOffset::Fold { before, .. } => (before.seconds(), Ambiguity::Fold),
             },
-            Rules::Own(transitions) => transitions.offset_of_wall(as_if_utc(wall).div_euclid(1000)),
-            Rules::Compiled(zone) => compiled_offset(*zone, wall),
+            Rules::Own(transitions) => transitions.offset_at_civil(as_if_utc(civil).div_euclid(1000)),
+            Rules::Compiled(zone) => compiled_offset(*zone, civil),
         };
-        (UtcMillis(as_if_utc(wall)).plus(-1000 * i64::from(offset)), ambiguity)
+        (UtcMillis(as_if_utc(civil)).plus(-1000 * i64::from(offset)), ambiguity)
     }
 
     /// What the clock on the wall shows at the instant `at`.
-    pub fn wall(&self, at: UtcMillis) -> DateTime {
+    pub fn civil(&self, at: UtcMillis) -> DateTime {
         Offset::UTC.to_datetime(at.plus(1000 * i64::from(self.offset(at))).timestamp())
     }
 
@@ -183,17 +183,17 @@ impl Zone {
     }
 }
 
-/// The milliseconds since 1970 after which UTC's clocks show `wall`.
-fn as_if_utc(wall: DateTime) -> i64 {
+/// The milliseconds since 1970 after which UTC's clocks show `civil`.
+fn as_if_utc(civil: DateTime) -> i64 {
     const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
-    let since = wall.duration_since(EPOCH);
+    let since = civil.duration_since(EPOCH);
     since.as_secs().saturating_mul(1000).saturating_add(since.subsec_millis().into())
 }
 
-/// The offset that rule 9 takes for the time `wall` in a zone of `chrono-tz`, which does not say what was before a gap:
+/// The offset that rule 9 takes for the time `civil` in a zone of `chrono-tz`, which does not say what was before a gap:
 /// the offset a day earlier is.
-fn compiled_offset(zone: chrono_tz::Tz, wall: DateTime) -> (i32, Ambiguity) {
-    let Some(local) = chrono::DateTime::from_timestamp_millis(as_if_utc(wall)).map(|time| time.naive_utc()) else {
+fn compiled_offset(zone: chrono_tz::Tz, civil: DateTime) -> (i32, Ambiguity) {
+    let Some(local) = chrono::DateTime::from_timestamp_millis(as_if_utc(civil)).map(|time| time.naive_utc()) else {
         return (0, Ambiguity::Exact);
     };
     match zone.offset_from_local_datetime(&local) {

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::{Ambiguity, Observance, VTimezone, Zone, ZoneLimits, Zones};
 use crate::time::UtcMillis;
 
-fn wall(text: &str) -> DateTime {
+fn civil(text: &str) -> DateTime {
     DateTime::strptime("%Y%m%dT%H%M%S", text).unwrap()
 }
 
@@ -18,7 +18,7 @@ fn utc(text: &str) -> UtcMillis {
 fn observance(daylight: bool, start: &str, offsets: (i32, i32), rules: &[&str]) -> Observance {
     Observance {
         daylight,
-        start: wall(start),
+        start: civil(start),
         offset_from: offsets.0,
         offset_to: offsets.1,
         rules: rules.iter().map(|rule| (*rule).to_owned()).collect(),
@@ -48,7 +48,7 @@ fn assert_same(own: &Zone, iana: &Zone, years: std::ops::Range<i16>) {
                 let near = day + (30 * half_hours).minutes();
                 assert_eq!(own.instant(near), iana.instant(near), "{near}");
                 let at = iana.instant(day).0.plus(half_hours * 1_800_000);
-                assert_eq!(own.wall(at), iana.wall(at), "{at}");
+                assert_eq!(own.civil(at), iana.civil(at), "{at}");
             }
         }
         day += 1.day();
@@ -82,8 +82,8 @@ fn european_rules_right_past_2037_and_2099() {
     assert_same(&berlin, &iana("Europe/Berlin"), 1997..2010);
     assert_same(&berlin, &iana("Europe/Berlin"), 2090..2110);
     for zone in [&berlin, &iana("Europe/Berlin")] {
-        assert_eq!(zone.instant(wall("21000701T090000")), (utc("2100-07-01T07:00:00Z"), Ambiguity::Exact));
-        assert_eq!(zone.instant(wall("99980701T090000")), (utc("9998-07-01T07:00:00Z"), Ambiguity::Exact));
+        assert_eq!(zone.instant(civil("21000701T090000")), (utc("2100-07-01T07:00:00Z"), Ambiguity::Exact));
+        assert_eq!(zone.instant(civil("99980701T090000")), (utc("9998-07-01T07:00:00Z"), Ambiguity::Exact));
     }
 }
 
@@ -118,42 +118,42 @@ fn summer_time_that_is_the_standard_as_in_dublin() {
 #[test]
 fn before_the_first_onset_holds_what_it_comes_from() {
     let zone = own(new_york());
-    assert_eq!(zone.instant(wall("19870405T013000")), (utc("1987-04-05T06:30:00Z"), Ambiguity::Exact));
-    assert_eq!(zone.instant(wall("19700701T090000")), (utc("1970-07-01T14:00:00Z"), Ambiguity::Exact));
-    assert_eq!(zone.instant(wall("00010101T000000")), (utc("0001-01-01T05:00:00Z"), Ambiguity::Exact));
+    assert_eq!(zone.instant(civil("19870405T013000")), (utc("1987-04-05T06:30:00Z"), Ambiguity::Exact));
+    assert_eq!(zone.instant(civil("19700701T090000")), (utc("1970-07-01T14:00:00Z"), Ambiguity::Exact));
+    assert_eq!(zone.instant(civil("00010101T000000")), (utc("0001-01-01T05:00:00Z"), Ambiguity::Exact));
     // The first onset is the earliest one, wherever it stands in the text.
     let mut turned = new_york();
     turned.reverse();
-    assert_eq!(own(turned).instant(wall("19700701T090000")).0, utc("1970-07-01T14:00:00Z"));
+    assert_eq!(own(turned).instant(civil("19700701T090000")).0, utc("1970-07-01T14:00:00Z"));
 }
 
 #[test]
 fn a_fixed_offset_and_offsets_with_seconds() {
     let fixed = own(vec![observance(false, "19700101T000000", (19_800, 19_800), &[])]);
-    assert_eq!(fixed.instant(wall("20260310T090000")), (utc("2026-03-10T03:30:00Z"), Ambiguity::Exact));
+    assert_eq!(fixed.instant(civil("20260310T090000")), (utc("2026-03-10T03:30:00Z"), Ambiguity::Exact));
     let local_mean = own(vec![
         observance(false, "18800101T000000", (3_208, 3_208), &[]),
         observance(false, "18930401T000000", (3_208, 3_600), &[]),
     ]);
-    assert_eq!(local_mean.instant(wall("18900101T120000")), (utc("1890-01-01T11:06:32Z"), Ambiguity::Exact));
-    assert_eq!(local_mean.instant(wall("18930401T000300")), (utc("1893-03-31T23:09:32Z"), Ambiguity::Gap));
+    assert_eq!(local_mean.instant(civil("18900101T120000")), (utc("1890-01-01T11:06:32Z"), Ambiguity::Exact));
+    assert_eq!(local_mean.instant(civil("18930401T000300")), (utc("1893-03-31T23:09:32Z"), Ambiguity::Gap));
     assert_eq!(local_mean.offset(utc("2026-01-01T00:00:00Z")), 3_600);
-    assert_eq!(local_mean.wall(utc("1893-03-31T23:06:31Z")), wall("18930331T235959"));
-    assert_eq!(local_mean.wall(utc("1893-03-31T23:06:32Z")), wall("18930401T000632"));
+    assert_eq!(local_mean.civil(utc("1893-03-31T23:06:31Z")), civil("18930331T235959"));
+    assert_eq!(local_mean.civil(utc("1893-03-31T23:06:32Z")), civil("18930401T000632"));
 }
 
 #[test]
 fn onsets_that_are_written_out() {
     let (winter, summer) = (7_200, 10_800);
     let mut daylight = observance(true, "20240329T020000", (winter, summer), &[]);
-    daylight.dates = vec![wall("20260327T020000"), wall("20250328T020000")];
+    daylight.dates = vec![civil("20260327T020000"), civil("20250328T020000")];
     let mut standard = observance(false, "20241027T020000", (summer, winter), &[]);
-    standard.dates = vec![wall("20251026T020000"), wall("20261025T020000")];
+    standard.dates = vec![civil("20251026T020000"), civil("20261025T020000")];
     let zone = own(vec![daylight, standard]);
     assert_same(&zone, &iana("Asia/Jerusalem"), 2025..2027);
     for year in [2030, 2050, 9000] {
         let (local, expected) = (format!("{year}0701T090000"), format!("{year}-07-01T07:00:00Z"));
-        assert_eq!(zone.instant(wall(&local)).0, utc(&expected), "the last one stays");
+        assert_eq!(zone.instant(civil(&local)).0, utc(&expected), "the last one stays");
     }
 }
 
@@ -246,15 +246,15 @@ fn hostile_rules_cost_little_and_change_nothing_else() {
     ]);
     let offset = secondly.offset(utc("2026-03-10T08:15:00Z"));
     assert!([3_600, 7_200].contains(&offset), "{offset}");
-    assert!((0..1_000).all(|n| secondly.instant(wall("20260310T091500") + Span::new().minutes(n)).0 > UtcMillis(0)));
+    assert!((0..1_000).all(|n| secondly.instant(civil("20260310T091500") + Span::new().minutes(n)).0 > UtcMillis(0)));
 
     // Two changes a day since 1601.
     let restless = own(vec![
         observance(false, "16010101T020000", (7_200, 3_600), &["FREQ=DAILY"]),
         observance(true, "16010101T140000", (3_600, 7_200), &["FREQ=DAILY"]),
     ]);
-    assert_eq!(restless.instant(wall("20260310T091500")), (utc("2026-03-10T08:15:00Z"), Ambiguity::Exact));
-    assert_eq!(restless.instant(wall("20260310T141500")), (utc("2026-03-10T13:15:00Z"), Ambiguity::Gap));
+    assert_eq!(restless.instant(civil("20260310T091500")), (utc("2026-03-10T08:15:00Z"), Ambiguity::Exact));
+    assert_eq!(restless.instant(civil("20260310T141500")), (utc("2026-03-10T13:15:00Z"), Ambiguity::Gap));
 
     let many = VTimezone {
         tzid: "Many".to_owned(),
@@ -265,7 +265,7 @@ fn hostile_rules_cost_little_and_change_nothing_else() {
     };
     assert!(many.faults().len() >= 2);
     let zone = Zones::bundled().resolve("Many", None, Some(&many)).unwrap();
-    assert!(zone.instant(wall("20260310T091500")).0 > UtcMillis(0));
+    assert!(zone.instant(civil("20260310T091500")).0 > UtcMillis(0));
 }
 
 #[test]
@@ -303,7 +303,7 @@ fn limit_of_an_own_zone_at_it_and_above() {
 fn times_at_the_ends_of_the_calendar_are_moved_into_range() {
     for zone in [iana("Europe/Berlin"), iana("Pacific/Kiritimati"), own(new_york()), Zone::utc()] {
         for at in [UtcMillis::MIN, UtcMillis::MAX, UtcMillis(i64::MIN), UtcMillis(i64::MAX)] {
-            let _ = zone.wall(at);
+            let _ = zone.civil(at);
         }
         assert_eq!(zone.instant(DateTime::MIN).0, UtcMillis::MIN);
         assert_eq!(zone.instant(DateTime::MAX).0, UtcMillis::MAX);
@@ -333,7 +333,7 @@ fn odd_corners_of_the_database() {
         ("Australia/Sydney", "21500101T090000", "2149-12-31T22:00:00Z", Ambiguity::Exact),
     ];
     for (id, local, expected, ambiguity) in corners {
-        assert_eq!(iana(id).instant(wall(local)), (utc(expected), ambiguity), "{id} {local}");
+        assert_eq!(iana(id).instant(civil(local)), (utc(expected), ambiguity), "{id} {local}");
     }
 }
 
@@ -370,14 +370,14 @@ proptest! {
     ) {
         let zone = own(observances);
         let at = utc("1990-01-01T00:00:00Z").plus(hours * 3_600_000);
-        let shown = zone.wall(at);
+        let shown = zone.civil(at);
         let (first, ambiguity) = zone.instant(shown);
-        prop_assert!(first <= at && zone.wall(first) == shown);
+        prop_assert!(first <= at && zone.civil(first) == shown);
         // Every instant that shows this time, by trying all offsets there are.
         let showing = |local: DateTime| -> Vec<UtcMillis> {
             let middle = Zone::utc().instant(local).0;
             let near = (-29..=29).map(|n| middle.plus(n * 3_600_000));
-            near.filter(|near| zone.wall(*near) == local).collect()
+            near.filter(|near| zone.civil(*near) == local).collect()
         };
         let all = showing(shown);
         prop_assert_eq!(all.first().copied(), Some(first));

@@ -9,7 +9,7 @@ use jiff::civil::DateTime;
 
 use super::vtimezone::{Judged, VTimezone};
 use super::{Ambiguity, as_if_utc};
-use crate::calendar::recur::Walls;
+use crate::calendar::recur::CivilSeries;
 use crate::time::UtcMillis;
 
 /// How long a span is: 16 years.
@@ -43,7 +43,7 @@ struct Recurring {
     start: i64,
     /// The onsets that are written out, ascending.
     dates: Vec<i64>,
-    rules: Vec<Walls>,
+    rules: Vec<CivilSeries>,
 }
 
 /// Some years.
@@ -75,20 +75,20 @@ impl Transitions {
         passed.checked_sub(1).and_then(|last| span.changes.get(last)).map_or(span.before, |(_, offset)| *offset)
     }
 
-    /// The offset that rule 9 takes for the wall-clock time `wall`, in seconds as if it were UTC.
-    pub fn offset_of_wall(&self, wall: i64) -> (i32, Ambiguity) {
-        let (from, until) = (wall.saturating_sub(TWO_DAYS), wall.saturating_add(TWO_DAYS));
+    /// The offset that rule 9 takes for the wall-clock time `civil`, in seconds as if it were UTC.
+    pub fn offset_at_civil(&self, civil: i64) -> (i32, Ambiguity) {
+        let (from, until) = (civil.saturating_sub(TWO_DAYS), civil.saturating_add(TWO_DAYS));
         let (mut begins, mut offset) = (i64::MIN, self.offset(from));
         let (mut found, mut gap) = (None, None);
-        // Between two changes `wall` lies at one instant, which is there or is not.
+        // Between two changes `civil` lies at one instant, which is there or is not.
         for (change, after) in self.changes(from, until).chain([(i64::MAX, 0)]) {
-            let at = wall.saturating_sub(i64::from(offset));
+            let at = civil.saturating_sub(i64::from(offset));
             if (begins..change).contains(&at) {
                 match found {
                     None => found = Some(offset),
                     Some(first) => return (first, Ambiguity::Fold),
                 }
-            } else if at >= change && wall.saturating_sub(i64::from(after)) < change {
+            } else if at >= change && civil.saturating_sub(i64::from(after)) < change {
                 gap.get_or_insert(offset);
             }
             (begins, offset) = (change, after);
@@ -147,11 +147,11 @@ impl Transitions {
 impl Recurring {
     fn new(judged: Judged<'_>) -> Recurring {
         let Judged { observance, dates, rules } = judged;
-        let instant = |wall: DateTime| seconds(wall).saturating_sub(i64::from(observance.offset_from));
+        let instant = |civil: DateTime| seconds(civil).saturating_sub(i64::from(observance.offset_from));
         let mut dates: Vec<i64> = dates.iter().copied().map(instant).collect();
         dates.push(instant(observance.start));
         dates.sort_unstable();
-        let rules = rules.iter().map(|rule| Walls::new(rule, observance.start, observance.offset_from));
+        let rules = rules.iter().map(|rule| CivilSeries::new(rule, observance.start, observance.offset_from));
         Recurring {
             offset_from: observance.offset_from,
             offset_to: observance.offset_to,
@@ -180,7 +180,7 @@ impl Recurring {
         rules.chain(date).max()
     }
 
-    fn latest_of_rule(&self, rule: &Walls, from: i64) -> Option<i64> {
+    fn latest_of_rule(&self, rule: &CivilSeries, from: i64) -> Option<i64> {
         let look = |back: i64| {
             let onsets = self.of_rule(rule, from.saturating_sub(back).max(FIRST));
             onsets.take(MAX_STEPS).take_while(|at| *at < from).last()
@@ -191,9 +191,9 @@ impl Recurring {
         steps.into_iter().find_map(look)
     }
 
-    fn of_rule<'a>(&'a self, rule: &'a Walls, from: i64) -> impl Iterator<Item = i64> + 'a {
+    fn of_rule<'a>(&'a self, rule: &'a CivilSeries, from: i64) -> impl Iterator<Item = i64> + 'a {
         let offset = i64::from(self.offset_from);
-        rule.from(wall(from.saturating_add(offset))).map(move |wall| seconds(wall).saturating_sub(offset))
+        rule.from(civil(from.saturating_add(offset))).map(move |civil| seconds(civil).saturating_sub(offset))
     }
 }
 
@@ -201,12 +201,12 @@ fn index(at: i64) -> usize {
     usize::try_from((at.clamp(FIRST, LAST) - FIRST) / SPAN).unwrap_or_default()
 }
 
-/// The seconds since 1970 at which UTC's clocks show `wall`.
-fn seconds(wall: DateTime) -> i64 {
-    as_if_utc(wall).div_euclid(1000)
+/// The seconds since 1970 at which UTC's clocks show `civil`.
+fn seconds(civil: DateTime) -> i64 {
+    as_if_utc(civil).div_euclid(1000)
 }
 
 /// What UTC's clocks show then.
-fn wall(seconds: i64) -> DateTime {
+fn civil(seconds: i64) -> DateTime {
     jiff::tz::Offset::UTC.to_datetime(UtcMillis(seconds.saturating_mul(1000)).timestamp())
 }

@@ -131,7 +131,7 @@ pub(super) struct StepFacts {
     pub(super) step: &'static str,
     /// By how much, as an iCalendar duration.
     pub(super) by: Option<String>,
-    pub(super) wall: String,
+    pub(super) civil: String,
     pub(super) zone: String,
     pub(super) offset: String,
     /// `exact`, `gap`, `fold`.
@@ -351,7 +351,7 @@ fn step(told: &Step, given: GivenBy<'_>) -> StepFacts {
     StepFacts {
         step,
         by,
-        wall: told.wall.to_string(),
+        civil: told.civil.to_string(),
         zone: told.zone.id().to_owned(),
         offset: offset(told.offset),
         ambiguity: match told.ambiguity {
@@ -360,7 +360,7 @@ fn step(told: &Step, given: GivenBy<'_>) -> StepFacts {
             Ambiguity::Fold => "fold",
         },
         at: told.at.to_string(),
-        day: told.wall.strftime("%a %Y-%m-%d %H:%M:%S").to_string(),
+        day: told.civil.strftime("%a %Y-%m-%d %H:%M:%S").to_string(),
         instant: told.at,
         choice: told.ambiguity,
         repetition,

@@ -15,7 +15,7 @@ fn example(rule: &str, start: &str, listed: &str) {
             full
         })
         .collect();
-    let found = walls(rule, &format!("{start}T09:00"), expected.len() + 1);
+    let found = civil_times(rule, &format!("{start}T09:00"), expected.len() + 1);
     assert_eq!(found[..expected.len().min(found.len())], expected, "{rule}");
     let ends = rule.contains("COUNT") || rule.contains("UNTIL");
     assert_eq!(found.len() > expected.len(), !ends, "{rule}");
@@ -26,10 +26,10 @@ fn daily() {
     example("FREQ=DAILY;COUNT=10", "1997-09-02", "1997-09-02 09-03 09-04 09-05 09-06 09-07 09-08 09-09 09-10 09-11");
     example("FREQ=DAILY;INTERVAL=2", "1997-09-02", "1997-09-02 09-04 09-06 09-08");
     example("FREQ=DAILY;INTERVAL=10;COUNT=5", "1997-09-02", "1997-09-02 09-12 09-22 10-02 10-12");
-    let every_day = walls("FREQ=DAILY;UNTIL=20000131T140000Z;BYMONTH=1", "1998-01-01T09:00", 999);
+    let every_day = civil_times("FREQ=DAILY;UNTIL=20000131T140000Z;BYMONTH=1", "1998-01-01T09:00", 999);
     let yearly = "FREQ=YEARLY;UNTIL=20000131T140000Z;BYMONTH=1;BYDAY=SU,MO,TU,WE,TH,FR,SA";
     assert_eq!(every_day.len(), 93);
-    assert_eq!(every_day, walls(yearly, "1998-01-01T09:00", 999));
+    assert_eq!(every_day, civil_times(yearly, "1998-01-01T09:00", 999));
 }
 
 #[test]
@@ -89,15 +89,15 @@ fn yearly() {
 
 #[test]
 fn within_a_day() {
-    let found = walls("FREQ=HOURLY;INTERVAL=3;UNTIL=19970902T170000", "1997-09-02T09:00", 9);
+    let found = civil_times("FREQ=HOURLY;INTERVAL=3;UNTIL=19970902T170000", "1997-09-02T09:00", 9);
     assert_eq!(found, ["1997-09-02", "1997-09-02 12:00:00", "1997-09-02 15:00:00"]);
-    let found = walls("FREQ=MINUTELY;INTERVAL=15;COUNT=6", "1997-09-02T09:00", 9);
+    let found = civil_times("FREQ=MINUTELY;INTERVAL=15;COUNT=6", "1997-09-02T09:00", 9);
     assert_eq!(found[5], "1997-09-02 10:15:00");
-    let found = walls("FREQ=MINUTELY;INTERVAL=90;COUNT=4", "1997-09-02T09:00", 9);
+    let found = civil_times("FREQ=MINUTELY;INTERVAL=90;COUNT=4", "1997-09-02T09:00", 9);
     assert_eq!(found[3], "1997-09-02 13:30:00");
     let daily = "FREQ=DAILY;BYHOUR=9,10,11,12,13,14,15,16;BYMINUTE=0,20,40";
     let minutely = "FREQ=MINUTELY;INTERVAL=20;BYHOUR=9,10,11,12,13,14,15,16";
-    assert_eq!(walls(daily, "1997-09-02T09:00", 200), walls(minutely, "1997-09-02T09:00", 200));
+    assert_eq!(civil_times(daily, "1997-09-02T09:00", 200), civil_times(minutely, "1997-09-02T09:00", 200));
 }
 
 #[test]

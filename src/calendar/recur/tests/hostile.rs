@@ -40,7 +40,7 @@ fn rules_that_never_match_end_at_once() {
     ] {
         let rule = Rule::parse(rule).unwrap();
         for zone in [Zone::utc(), zone("Europe/Berlin")] {
-            let series = Series::new(&rule, wall("2026-01-05T09:00"), false, &zone, None);
+            let series = Series::new(&rule, civil("2026-01-05T09:00"), false, &zone, None);
             assert_eq!(timed(&format!("{rule:?}"), || series.from(UtcMillis::MIN).next()), None, "{rule:?}");
         }
     }
@@ -48,19 +48,19 @@ fn rules_that_never_match_end_at_once() {
 
 #[test]
 fn what_is_far_away_is_found() {
-    assert_eq!(walls("FREQ=YEARLY;INTERVAL=4;BYYEARDAY=366", "2024-01-01T09:00", 1), ["2024-12-31"]);
-    assert_eq!(walls("FREQ=YEARLY;INTERVAL=100", "2000-02-29T09:00", 2), ["2000-02-29", "2400-02-29"]);
-    assert_eq!(walls("FREQ=DAILY;INTERVAL=400;BYMONTH=2;BYMONTHDAY=29", "2024-02-29T09:00", 2).len(), 2);
+    assert_eq!(civil_times("FREQ=YEARLY;INTERVAL=4;BYYEARDAY=366", "2024-01-01T09:00", 1), ["2024-12-31"]);
+    assert_eq!(civil_times("FREQ=YEARLY;INTERVAL=100", "2000-02-29T09:00", 2), ["2000-02-29", "2400-02-29"]);
+    assert_eq!(civil_times("FREQ=DAILY;INTERVAL=400;BYMONTH=2;BYMONTHDAY=29", "2024-02-29T09:00", 2).len(), 2);
     // A step gains a minute a day: it takes 1439 of them to come to nine o'clock.
-    let found = walls("FREQ=MINUTELY;INTERVAL=1441;BYHOUR=9;BYMINUTE=0", "2026-01-05T09:01", 1);
+    let found = civil_times("FREQ=MINUTELY;INTERVAL=1441;BYHOUR=9;BYMINUTE=0", "2026-01-05T09:01", 1);
     assert_eq!(found, ["2029-12-15 09:00:00"]);
     // A step loses a second a day.
-    let found = walls("FREQ=SECONDLY;INTERVAL=86399;BYHOUR=9;BYMINUTE=0;BYSECOND=0", "2026-01-05T09:00:01", 1);
+    let found = civil_times("FREQ=SECONDLY;INTERVAL=86399;BYHOUR=9;BYMINUTE=0;BYSECOND=0", "2026-01-05T09:00:01", 1);
     assert_eq!(found, ["2026-01-06 09:00:00"]);
     // A step gains a second a day: the time comes again when all 86,400 have been.
     let gains = "FREQ=SECONDLY;INTERVAL=86401;BYHOUR=9;BYMINUTE=0;BYSECOND=0";
-    assert_eq!(walls(gains, "2026-01-05T09:00:00", 2), ["2026-01-05", "2262-07-28"]);
-    assert_eq!(walls(gains, "2026-01-05T09:00:01", 1), ["2262-07-27 09:00:00"]);
+    assert_eq!(civil_times(gains, "2026-01-05T09:00:00", 2), ["2026-01-05", "2262-07-28"]);
+    assert_eq!(civil_times(gains, "2026-01-05T09:00:01", 1), ["2262-07-27 09:00:00"]);
 }
 
 /// Steps that miss because the clock has changed must not be passed over.
@@ -73,19 +73,19 @@ fn times_of_day_are_worked_out_up_to_the_next_change_of_the_clock() {
         ("FREQ=SECONDLY;INTERVAL=7200;BYHOUR=9;BYMINUTE=0;BYSECOND=0", "2026-01-05T09:00"),
     ] {
         for zone in [zone("Europe/Berlin"), zone("Australia/Lord_Howe")] {
-            let series = Series::new(&Rule::parse(rule).unwrap(), wall(start), false, &zone, None);
+            let series = Series::new(&Rule::parse(rule).unwrap(), civil(start), false, &zone, None);
             let found: Vec<Start> = series.from(UtcMillis::MIN).take(20).collect();
             let text = rule.split(";BY").next().unwrap();
-            let every = Series::new(&Rule::parse(text).unwrap(), wall(start), false, &zone, None);
+            let every = Series::new(&Rule::parse(text).unwrap(), civil(start), false, &zone, None);
             let wanted = |start: &Start| {
                 let names = |part: &str| format!("{rule};").contains(part);
-                let (wall, monday) = (start.wall, jiff::civil::Weekday::Monday);
-                (!names("BYDAY=MO") || wall.date().weekday() == monday)
-                    && names(&format!("BYHOUR={};", wall.hour()))
-                    && (!names("BYMINUTE") || names(&format!("BYMINUTE={};", wall.minute())))
-                    && (!names("BYSECOND") || wall.second() == 0)
+                let (civil, monday) = (start.civil, jiff::civil::Weekday::Monday);
+                (!names("BYDAY=MO") || civil.date().weekday() == monday)
+                    && names(&format!("BYHOUR={};", civil.hour()))
+                    && (!names("BYMINUTE") || names(&format!("BYMINUTE={};", civil.minute())))
+                    && (!names("BYSECOND") || civil.second() == 0)
             };
-            let until = found.last().map_or(series.zone.instant(wall("2030-01-01T00:00")).0, |last| last.at);
+            let until = found.last().map_or(series.zone.instant(civil("2030-01-01T00:00")).0, |last| last.at);
             let walked: Vec<Start> =
                 every.from(UtcMillis::MIN).take_while(|start| start.at <= until).filter(wanted).collect();
             assert_eq!(found, walked, "{rule}");
@@ -104,7 +104,7 @@ fn dense_rules_and_rules_from_the_year_1_cost_what_is_taken() {
     );
     let last_of_the_year = format!("{every};BYSETPOS=-1");
     for rule in ["FREQ=SECONDLY", "FREQ=DAILY", "FREQ=WEEKLY;BYDAY=MO", &every, &last_of_the_year] {
-        let series = Series::new(&Rule::parse(rule).unwrap(), wall("0001-01-01T00:00"), false, &Zone::utc(), None);
+        let series = Series::new(&Rule::parse(rule).unwrap(), civil("0001-01-01T00:00"), false, &Zone::utc(), None);
         let from = UtcMillis::parse("2026-03-10T08:15:00Z").unwrap();
         let found = timed(rule, || series.from(from).take(1000).last().unwrap());
         assert!(found.at > from);
@@ -117,7 +117,7 @@ fn dense_rules_and_rules_from_the_year_1_cost_what_is_taken() {
 fn every_minute_of_a_gap_of_a_day_is_sorted() {
     let rule = format!("FREQ=DAILY;BYHOUR={};BYMINUTE={}", list(24), list(60));
     let apia = zone("Pacific/Apia");
-    let series = Series::new(&Rule::parse(&rule).unwrap(), wall("2011-12-29T00:00"), false, &apia, None);
+    let series = Series::new(&Rule::parse(&rule).unwrap(), civil("2011-12-29T00:00"), false, &apia, None);
     let starts: Vec<Start> = series.from(UtcMillis::MIN).take(3000).collect();
     assert!(starts.windows(2).all(|pair| pair[1].at.0 - pair[0].at.0 == 60_000));
 }
@@ -133,7 +133,7 @@ fn a_count_of_years_of_minutes_is_counted() {
         ("FREQ=MINUTELY;BYHOUR=9;COUNT=99999999", "never"),
     ] {
         let rule = Rule::parse(rule).unwrap();
-        let series = timed("counting", || Series::new(&rule, wall("2026-01-05T09:00"), false, &berlin, None));
+        let series = timed("counting", || Series::new(&rule, civil("2026-01-05T09:00"), false, &berlin, None));
         assert_eq!(
             series.last().map_or("never".to_owned(), |last| last.strftime("%FT%T").to_string()),
             last,
@@ -156,7 +156,7 @@ fn counts_and_intervals_beyond_measure() {
         "FREQ=YEARLY;BYYEARDAY=1,2,3;BYHOUR=1,2,3;COUNT=4000000000",
     ] {
         let series = timed(rule, || {
-            Series::new(&Rule::parse(rule).unwrap(), wall("1970-01-01T09:00"), false, &Zone::utc(), None)
+            Series::new(&Rule::parse(rule).unwrap(), civil("1970-01-01T09:00"), false, &Zone::utc(), None)
         });
         assert!(
             timed(rule, || series.from(UtcMillis::parse("2026-03-10T00:00:00Z").unwrap()).next()).is_some(),
@@ -170,16 +170,16 @@ fn counts_and_intervals_beyond_measure() {
         list(24),
         sixty = list(60),
     );
-    for (count, last) in [("12000000000", Some(wall("2350-04-08T09:19:59"))), ("999999999999", None)] {
+    for (count, last) in [("12000000000", Some(civil("2350-04-08T09:19:59"))), ("999999999999", None)] {
         let rule = Rule::parse(&format!("{dense};COUNT={count}")).unwrap();
-        let series = timed(count, || Series::new(&rule, wall("1970-01-01T12:00"), false, &Zone::utc(), None));
+        let series = timed(count, || Series::new(&rule, civil("1970-01-01T12:00"), false, &Zone::utc(), None));
         assert_eq!(series.last(), last);
     }
     for frequency in ["YEARLY", "MONTHLY", "WEEKLY", "DAILY", "HOURLY", "MINUTELY", "SECONDLY"] {
         let rule = format!("FREQ={frequency};INTERVAL=999999999999999999999");
-        assert_eq!(walls(&rule, "1970-01-01T09:00", 9), ["1970-01-01"], "{rule}");
+        assert_eq!(civil_times(&rule, "1970-01-01T09:00", 9), ["1970-01-01"], "{rule}");
     }
-    assert_eq!(walls("FREQ=YEARLY;INTERVAL=99999", "1970-01-01T09:00", 9), ["1970-01-01"]);
+    assert_eq!(civil_times("FREQ=YEARLY;INTERVAL=99999", "1970-01-01T09:00", 9), ["1970-01-01"]);
 }
 
 #[test]
@@ -188,6 +188,6 @@ fn the_end_of_the_calendar_is_the_end() {
     for rule in
         ["FREQ=DAILY", "FREQ=DAILY;BYDAY=MO,TU,WE,TH,FR,SA,SU", "FREQ=HOURLY;INTERVAL=24", "FREQ=WEEKLY;BYDAY=WE,TH"]
     {
-        assert_eq!(walls(rule, "9999-12-29T09:00", 9), ["9999-12-29"], "{rule}");
+        assert_eq!(civil_times(rule, "9999-12-29T09:00", 9), ["9999-12-29"], "{rule}");
     }
 }

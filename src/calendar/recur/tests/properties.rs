@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
 use super::super::periods::Periods;
-use super::super::place::STILL;
+use super::super::clock::UTC_CLOCK;
 use super::*;
 
 fn list(values: Vec<i32>, most: usize) -> impl Strategy<Value = String> {
@@ -65,8 +65,8 @@ fn cases(cases: u32) -> ProptestConfig {
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
 
-fn plan(rule: &str, start: i64) -> Plan {
-    Plan::new(&Rule::parse(rule).unwrap(), start, false, &STILL, Work::default())
+fn plan(rule: &str, start: i64) -> RulePlan {
+    RulePlan::new(&Rule::parse(rule).unwrap(), start, false, &UTC_CLOCK, Work::default())
 }
 
 proptest! {
@@ -74,11 +74,11 @@ proptest! {
 
     #[test]
     fn a_jump_finds_what_walking_there_finds(rule in rule(WALL.to_vec()), start in STARTS, far in 0..400usize, after in 0..2i64) {
-        let Plan::Wall(plan) = plan(&rule, start) else { panic!() };
+        let RulePlan::Civil(plan) = plan(&rule, start) else { panic!() };
         let walked: Vec<i64> = Periods::new(&plan, i64::MIN).take(far + 10).collect();
         if let Some(from) = walked.get(far) {
-            let rest: Vec<i64> = walked[far..].iter().copied().filter(|wall| *wall >= from + after).collect();
-            let jumped: Vec<i64> = plan.walls(from + after).take(rest.len()).collect();
+            let rest: Vec<i64> = walked[far..].iter().copied().filter(|civil| *civil >= from + after).collect();
+            let jumped: Vec<i64> = plan.civil_times(from + after).take(rest.len()).collect();
             prop_assert_eq!(jumped, rest);
         }
     }
@@ -92,36 +92,36 @@ proptest! {
     fn a_jump_in_elapsed_time_finds_what_walking_there_finds(
         rule in rule(ELAPSED.to_vec()), start in STARTS, far in 0..100usize, after in 0..2i64,
     ) {
-        let Plan::Elapsed(plan) = plan(&rule, start) else { panic!() };
-        let walked: Vec<_> = Elapsed::new(&plan, &STILL, i64::MIN).take(far + 10).collect();
+        let RulePlan::Elapsed(plan) = plan(&rule, start) else { panic!() };
+        let walked: Vec<_> = Elapsed::new(&plan, &UTC_CLOCK, i64::MIN).take(far + 10).collect();
         if let Some((_, from)) = walked.get(far) {
             let rest: Vec<_> = walked[far..].iter().copied().filter(|(_, at)| *at >= from + after).collect();
-            let jumped: Vec<_> = Elapsed::new(&plan, &STILL, from + after).take(rest.len()).collect();
+            let jumped: Vec<_> = Elapsed::new(&plan, &UTC_CLOCK, from + after).take(rest.len()).collect();
             prop_assert_eq!(jumped, rest);
         }
     }
 
     #[test]
     fn both_engines_agree_on_rules_by_weekday(rule in rule(WALL.to_vec()), start in STARTS, later in 0..400_000_000i64) {
-        let Plan::Wall(mut plan) = plan(&rule, start) else { panic!() };
+        let RulePlan::Civil(mut plan) = plan(&rule, start) else { panic!() };
         if plan.by_weekday.is_none() {
             // Most of them: take the parts out that the crate is not given.
             let kept = rule.split(';').filter(|part| !part.starts_with("BYM") && !part.starts_with("BYW") && !part.starts_with("BYY"));
-            let Plan::Wall(plainer) = super::properties::plan(&kept.collect::<Vec<_>>().join(";"), start) else { panic!() };
+            let RulePlan::Civil(plainer) = super::properties::plan(&kept.collect::<Vec<_>>().join(";"), start) else { panic!() };
             plan = plainer;
         }
         let ours: Vec<i64> = Periods::new(&plan, start + later).take(40).collect();
-        prop_assert_eq!(plan.walls(start + later).take(40).collect::<Vec<_>>(), ours);
+        prop_assert_eq!(plan.civil_times(start + later).take(40).collect::<Vec<_>>(), ours);
     }
 
     #[test]
     fn count_ends_where_walking_ends(rule in rule([&WALL[..], &ELAPSED[..]].concat()), start in STARTS, count in 1..120usize) {
         let plan = plan(&rule, start);
         let walked = match &plan {
-            Plan::Wall(plan) => Periods::new(plan, i64::MIN).nth(count - 1),
-            Plan::Elapsed(plan) => Elapsed::new(plan, &STILL, i64::MIN).nth(count - 1).map(|(_, at)| at),
+            RulePlan::Civil(plan) => Periods::new(plan, i64::MIN).nth(count - 1),
+            RulePlan::Elapsed(plan) => Elapsed::new(plan, &UTC_CLOCK, i64::MIN).nth(count - 1).map(|(_, at)| at),
         };
-        let last = plan.last(count as u64, &STILL);
+        let last = plan.last(count as u64, &UTC_CLOCK);
         // A COUNT that takes centuries is taken as endless.
         let far = walked.is_some_and(|last| last > start + 100_000 * 86_400);
         prop_assert!(last == walked || last.is_none() && far, "{:?} {:?}", last, walked);
@@ -139,7 +139,7 @@ proptest! {
         id in select(vec!["Europe/Berlin", "Australia/Lord_Howe", "America/Santiago", "Pacific/Apia", "Atlantic/Azores"]),
         before in select(vec![0, 1, 900_000, 3_600_000, 90_000_000]),
     ) {
-        let series = Series::new(&Rule::parse(&rule).unwrap(), civil::wall(start), false, &zone(id), None);
+        let series = Series::new(&Rule::parse(&rule).unwrap(), gregorian::civil(start), false, &zone(id), None);
         let all: Vec<Start> = series.from(UtcMillis::MIN).take(skipped + 10).collect();
         prop_assert!(all.windows(2).all(|pair| pair[0].at < pair[1].at));
         if let Some(first) = all.get(skipped) {
@@ -153,7 +153,7 @@ proptest! {
     fn no_text_makes_it_panic(text in "\\PC*", name in "(FREQ|COUNT|UNTIL|BYDAY|BYMONTH|BYSETPOS|BYWEEKNO|SKIP|X)", value in "[-+0-9A-Zaé,]{0,12}") {
         for rule in [text, format!("FREQ=DAILY;{name}={value}"), format!("FREQ={value};{name}=1")] {
             if let Ok(rule) = Rule::parse(&rule) {
-                let series = Series::new(&rule, wall("2026-01-05T09:00"), false, &Zone::utc(), None);
+                let series = Series::new(&rule, civil("2026-01-05T09:00"), false, &Zone::utc(), None);
                 series.from(UtcMillis::MIN).take(3).for_each(drop);
             }
         }
@@ -168,7 +168,7 @@ proptest! {
         rule in rule(ELAPSED.to_vec()), start in STARTS, count in 1..4_000usize, berlin in any::<bool>(),
     ) {
         let zone = zone(if berlin { "Europe/Berlin" } else { "Australia/Lord_Howe" });
-        let Plan::Elapsed(plan) = Plan::new(&Rule::parse(&rule).unwrap(), start, false, &zone, Work::default()) else { panic!() };
+        let RulePlan::Elapsed(plan) = RulePlan::new(&Rule::parse(&rule).unwrap(), start, false, &zone, Work::default()) else { panic!() };
         let walked = Elapsed::new(&plan, &zone, i64::MIN).nth(count - 1).map(|(_, at)| at);
         let last = Elapsed::last(&plan, &zone, count as u64);
         let far = walked.is_some_and(|last| last > start + 36_000 * 86_400);

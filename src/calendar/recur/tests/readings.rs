@@ -48,15 +48,15 @@ fn until_of_an_all_day_series_in_any_form_means_a_day() {
 #[test]
 fn until_before_dtstart_gives_nothing() {
     for rule in ["FREQ=DAILY;UNTIL=19600101T000000Z", "FREQ=MINUTELY;UNTIL=19600101", "FREQ=YEARLY;UNTIL=00010101"] {
-        assert_eq!(walls(rule, "2026-01-05T09:00", 9), [""; 0]);
+        assert_eq!(civil_times(rule, "2026-01-05T09:00", 9), [""; 0]);
     }
 }
 
 #[test]
 fn count_and_until_together_end_at_the_earlier() {
-    assert_eq!(walls("FREQ=DAILY;COUNT=5;UNTIL=20260106", "2026-01-05T09:00", 9).len(), 2);
-    assert_eq!(walls("FREQ=DAILY;COUNT=2;UNTIL=20260116", "2026-01-05T09:00", 9).len(), 2);
-    assert_eq!(walls("FREQ=HOURLY;COUNT=5;UNTIL=20260105T100000", "2026-01-05T09:00", 9).len(), 2);
+    assert_eq!(civil_times("FREQ=DAILY;COUNT=5;UNTIL=20260106", "2026-01-05T09:00", 9).len(), 2);
+    assert_eq!(civil_times("FREQ=DAILY;COUNT=2;UNTIL=20260116", "2026-01-05T09:00", 9).len(), 2);
+    assert_eq!(civil_times("FREQ=HOURLY;COUNT=5;UNTIL=20260105T100000", "2026-01-05T09:00", 9).len(), 2);
 }
 
 #[test]
@@ -144,79 +144,79 @@ fn filters_of_elapsed_steps_look_at_the_wall() {
 
 #[test]
 fn byweekno_without_byday_takes_the_weekday_of_dtstart() {
-    let found = walls("FREQ=YEARLY;BYWEEKNO=20", "2026-05-13T09:00", 3);
+    let found = civil_times("FREQ=YEARLY;BYWEEKNO=20", "2026-05-13T09:00", 3);
     assert_eq!(found, ["2026-05-13", "2027-05-19", "2028-05-17"]);
 }
 
 #[test]
 fn week_1_is_an_instance_although_its_monday_lies_in_december() {
-    let found = walls("FREQ=YEARLY;BYWEEKNO=1;BYDAY=MO", "2024-01-01T09:00", 4);
+    let found = civil_times("FREQ=YEARLY;BYWEEKNO=1;BYDAY=MO", "2024-01-01T09:00", 4);
     assert_eq!(found, ["2024-01-01", "2024-12-30", "2025-12-29", "2027-01-04"]);
 }
 
 #[test]
 fn byweekno_counts_years_of_weeks() {
     // The week that begins on 29 December 2025 is the first of 2026, two years after 2024.
-    let found = walls("FREQ=YEARLY;INTERVAL=2;BYWEEKNO=1;BYDAY=MO", "2024-01-01T09:00", 3);
+    let found = civil_times("FREQ=YEARLY;INTERVAL=2;BYWEEKNO=1;BYDAY=MO", "2024-01-01T09:00", 3);
     assert_eq!(found, ["2024-01-01", "2025-12-29", "2028-01-03"]);
     // 2022-01-02 belongs to week 52 of 2021.
-    let found = walls("FREQ=YEARLY;BYWEEKNO=53;BYDAY=SU", "2020-01-01T09:00", 3);
+    let found = civil_times("FREQ=YEARLY;BYWEEKNO=53;BYDAY=SU", "2020-01-01T09:00", 3);
     assert_eq!(found, ["2021-01-03", "2027-01-03", "2033-01-02"]);
-    assert_eq!(walls("FREQ=YEARLY;BYWEEKNO=-1;BYDAY=SU", "2020-01-01T09:00", 2), ["2021-01-03", "2022-01-02"]);
+    assert_eq!(civil_times("FREQ=YEARLY;BYWEEKNO=-1;BYDAY=SU", "2020-01-01T09:00", 2), ["2021-01-03", "2022-01-02"]);
     // An ordinal means nothing in a week.
-    let found = walls("FREQ=YEARLY;BYWEEKNO=20;BYDAY=1MO", "2026-01-01T09:00", 2);
+    let found = civil_times("FREQ=YEARLY;BYWEEKNO=20;BYDAY=1MO", "2026-01-01T09:00", 2);
     assert_eq!(found, ["2026-05-11", "2027-05-17"]);
 }
 
 #[test]
 fn weekly_bysetpos_counts_in_the_whole_week() {
-    let found = walls("FREQ=WEEKLY;BYDAY=MO,TU,WE,TH,FR;BYSETPOS=1,3", "2024-10-23T09:00", 3);
+    let found = civil_times("FREQ=WEEKLY;BYDAY=MO,TU,WE,TH,FR;BYSETPOS=1,3", "2024-10-23T09:00", 3);
     assert_eq!(found, ["2024-10-23", "2024-10-28", "2024-10-30"]);
-    let found = walls("FREQ=WEEKLY;BYDAY=MO,FR;BYSETPOS=1", "2024-10-23T09:00", 2);
+    let found = civil_times("FREQ=WEEKLY;BYDAY=MO,FR;BYSETPOS=1", "2024-10-23T09:00", 2);
     assert_eq!(found, ["2024-10-28", "2024-11-04"]);
 }
 
 #[test]
 fn yearly_bymonthday_without_bymonth_is_every_month() {
-    let found = walls("FREQ=YEARLY;BYMONTHDAY=29", "2023-01-29T09:00", 3);
+    let found = civil_times("FREQ=YEARLY;BYMONTHDAY=29", "2023-01-29T09:00", 3);
     assert_eq!(found, ["2023-01-29", "2023-03-29", "2023-04-29"]);
 }
 
 #[test]
 fn ordinals_and_plain_weekdays_add_up() {
-    let found = walls("FREQ=MONTHLY;BYDAY=1MO,-1FR,WE", "2026-01-01T09:00", 6);
+    let found = civil_times("FREQ=MONTHLY;BYDAY=1MO,-1FR,WE", "2026-01-01T09:00", 6);
     assert_eq!(found, ["2026-01-05", "2026-01-07", "2026-01-14", "2026-01-21", "2026-01-28", "2026-01-30"]);
-    let found = walls("FREQ=MONTHLY;BYDAY=1MO,MO", "2026-01-01T09:00", 3);
+    let found = civil_times("FREQ=MONTHLY;BYDAY=1MO,MO", "2026-01-01T09:00", 3);
     assert_eq!(found, ["2026-01-05", "2026-01-12", "2026-01-19"]);
 }
 
 #[test]
 fn ordinals_count_from_the_end_and_in_the_year() {
-    let found = walls("FREQ=MONTHLY;BYDAY=-5MO", "2026-01-01T09:00", 2);
+    let found = civil_times("FREQ=MONTHLY;BYDAY=-5MO", "2026-01-01T09:00", 2);
     assert_eq!(found, ["2026-03-02", "2026-06-01"]);
-    assert_eq!(walls("FREQ=YEARLY;BYDAY=-53SU", "2026-01-01T09:00", 2), ["2028-01-02", "2034-01-01"]);
-    assert_eq!(walls("FREQ=YEARLY;BYDAY=20MO", "1997-05-19T09:00", 2), ["1997-05-19", "1998-05-18"]);
-    assert_eq!(walls("FREQ=YEARLY;BYMONTH=3;BYDAY=-1SU", "2026-01-01T09:00", 2), ["2026-03-29", "2027-03-28"]);
+    assert_eq!(civil_times("FREQ=YEARLY;BYDAY=-53SU", "2026-01-01T09:00", 2), ["2028-01-02", "2034-01-01"]);
+    assert_eq!(civil_times("FREQ=YEARLY;BYDAY=20MO", "1997-05-19T09:00", 2), ["1997-05-19", "1998-05-18"]);
+    assert_eq!(civil_times("FREQ=YEARLY;BYMONTH=3;BYDAY=-1SU", "2026-01-01T09:00", 2), ["2026-03-29", "2027-03-28"]);
 }
 
 #[test]
 fn ordinals_mean_nothing_in_a_week_or_a_day() {
     assert_eq!(
-        walls("FREQ=WEEKLY;BYDAY=1MO,-2WE", "2026-01-05T09:00", 3),
-        walls("FREQ=WEEKLY;BYDAY=MO,WE", "2026-01-05T09:00", 3)
+        civil_times("FREQ=WEEKLY;BYDAY=1MO,-2WE", "2026-01-05T09:00", 3),
+        civil_times("FREQ=WEEKLY;BYDAY=MO,WE", "2026-01-05T09:00", 3)
     );
-    assert_eq!(walls("FREQ=DAILY;BYDAY=1MO", "2026-01-05T09:00", 3), ["2026-01-05", "2026-01-12", "2026-01-19"]);
+    assert_eq!(civil_times("FREQ=DAILY;BYDAY=1MO", "2026-01-05T09:00", 3), ["2026-01-05", "2026-01-12", "2026-01-19"]);
 }
 
 #[test]
 fn byday_beside_bymonthday_must_hold_too() {
-    let found = walls("FREQ=MONTHLY;BYDAY=FR;BYMONTHDAY=13", "1997-09-02T09:00", 5);
+    let found = civil_times("FREQ=MONTHLY;BYDAY=FR;BYMONTHDAY=13", "1997-09-02T09:00", 5);
     assert_eq!(found, ["1998-02-13", "1998-03-13", "1998-11-13", "1999-08-13", "2000-10-13"]);
 }
 
 #[test]
 fn byyearday_counts_from_both_ends() {
-    let found = walls("FREQ=YEARLY;BYYEARDAY=1,-1,366", "2023-06-01T09:00", 5);
+    let found = civil_times("FREQ=YEARLY;BYYEARDAY=1,-1,366", "2023-06-01T09:00", 5);
     assert_eq!(found, ["2023-12-31", "2024-01-01", "2024-12-31", "2025-01-01", "2025-12-31"]);
 }
 
@@ -230,7 +230,7 @@ fn the_times_of_an_all_day_series_are_ignored() {
 #[test]
 fn an_all_day_series_lies_at_local_midnight() {
     let santiago = zone("America/Santiago");
-    let series = Series::new(&Rule::parse("FREQ=WEEKLY").unwrap(), wall("2026-08-30T00:00"), true, &santiago, None);
+    let series = Series::new(&Rule::parse("FREQ=WEEKLY").unwrap(), civil("2026-08-30T00:00"), true, &santiago, None);
     let at: Vec<String> = series.from(UtcMillis::MIN).take(2).map(|start| start.at.basic()).collect();
     assert_eq!(at, ["20260830T040000Z", "20260906T040000Z"]);
 }
@@ -239,12 +239,12 @@ fn an_all_day_series_lies_at_local_midnight() {
 fn skip_moves_dates_that_do_not_exist() {
     let rule = "RSCALE=GREGORIAN;FREQ=MONTHLY;COUNT=4";
     let start = "2026-01-31T09:00";
-    assert_eq!(walls(rule, start, 9), ["2026-01-31", "2026-03-31", "2026-05-31", "2026-07-31"]);
-    let found = walls(&format!("{rule};SKIP=BACKWARD"), start, 9);
+    assert_eq!(civil_times(rule, start, 9), ["2026-01-31", "2026-03-31", "2026-05-31", "2026-07-31"]);
+    let found = civil_times(&format!("{rule};SKIP=BACKWARD"), start, 9);
     assert_eq!(found, ["2026-01-31", "2026-02-28", "2026-03-31", "2026-04-30"]);
-    let found = walls(&format!("{rule};SKIP=FORWARD"), start, 9);
+    let found = civil_times(&format!("{rule};SKIP=FORWARD"), start, 9);
     assert_eq!(found, ["2026-01-31", "2026-03-01", "2026-03-31", "2026-05-01"]);
-    let leap = |skip| walls(&format!("RSCALE=GREGORIAN;FREQ=YEARLY;SKIP={skip}"), "2024-02-29T09:00", 2);
+    let leap = |skip| civil_times(&format!("RSCALE=GREGORIAN;FREQ=YEARLY;SKIP={skip}"), "2024-02-29T09:00", 2);
     assert_eq!(leap("OMIT"), ["2024-02-29", "2028-02-29"]);
     assert_eq!(leap("BACKWARD"), ["2024-02-29", "2025-02-28"]);
     assert_eq!(leap("FORWARD"), ["2024-02-29", "2025-03-01"]);
@@ -253,11 +253,11 @@ fn skip_moves_dates_that_do_not_exist() {
 #[test]
 fn skip_comes_before_byday_and_gives_no_day_twice() {
     let rule = "RSCALE=GREGORIAN;FREQ=MONTHLY;BYMONTHDAY=1,30,31;SKIP=FORWARD";
-    let found = walls(rule, "2026-02-01T09:00", 6);
+    let found = civil_times(rule, "2026-02-01T09:00", 6);
     assert_eq!(found, ["2026-02-01", "2026-03-01", "2026-03-30", "2026-03-31", "2026-04-01", "2026-04-30"]);
-    let found = walls(&format!("{rule};BYDAY=SU"), "2026-02-02T09:00", 2);
+    let found = civil_times(&format!("{rule};BYDAY=SU"), "2026-02-02T09:00", 2);
     assert_eq!(found, ["2026-03-01", "2026-05-31"]);
-    let found = walls("RSCALE=GREGORIAN;FREQ=YEARLY;BYYEARDAY=1,366;SKIP=FORWARD", "2025-06-01T09:00", 3);
+    let found = civil_times("RSCALE=GREGORIAN;FREQ=YEARLY;BYYEARDAY=1,366;SKIP=FORWARD", "2025-06-01T09:00", 3);
     assert_eq!(found, ["2026-01-01", "2027-01-01", "2028-01-01"]);
 }
 
@@ -272,20 +272,20 @@ fn count_is_counted_once_and_remembered() {
         ("FREQ=HOURLY;BYHOUR=9;COUNT=3", "2026-01-07T09:00"),
     ] {
         let parsed = Rule::parse(rule).unwrap();
-        let series = Series::new(&parsed, wall("2026-01-05T09:00"), false, &Zone::utc(), None);
+        let series = Series::new(&parsed, civil("2026-01-05T09:00"), false, &Zone::utc(), None);
         if last.len() > 16 {
             assert_eq!(series.last(), None, "{rule}");
             continue;
         }
-        assert_eq!(series.last(), Some(wall(last)), "{rule}");
-        assert_eq!(series.from(UtcMillis::MIN).last().unwrap().wall, wall(last));
+        assert_eq!(series.last(), Some(civil(last)), "{rule}");
+        assert_eq!(series.from(UtcMillis::MIN).last().unwrap().civil, civil(last));
         // What is remembered is believed.
-        let earlier = Some(wall("2026-01-09T09:00"));
-        let series = Series::new(&parsed, wall("2026-01-05T09:00"), false, &Zone::utc(), earlier);
+        let earlier = Some(civil("2026-01-09T09:00"));
+        let series = Series::new(&parsed, civil("2026-01-05T09:00"), false, &Zone::utc(), earlier);
         assert_eq!(series.last(), earlier);
-        assert!(series.from(UtcMillis::MIN).all(|start| start.wall <= wall("2026-01-09T09:00")));
+        assert!(series.from(UtcMillis::MIN).all(|start| start.civil <= civil("2026-01-09T09:00")));
     }
-    let series = Series::new(&Rule::parse("FREQ=DAILY").unwrap(), wall("2026-01-05T09:00"), false, &Zone::utc(), None);
+    let series = Series::new(&Rule::parse("FREQ=DAILY").unwrap(), civil("2026-01-05T09:00"), false, &Zone::utc(), None);
     assert_eq!(series.last(), None);
 }
 
@@ -293,16 +293,16 @@ fn count_is_counted_once_and_remembered() {
 fn a_count_of_elapsed_steps_survives_the_hour_that_comes_twice() {
     let berlin = zone("Europe/Berlin");
     let rule = Rule::parse("FREQ=HOURLY;COUNT=4").unwrap();
-    let first = Series::new(&rule, wall("2026-10-25T00:30"), false, &berlin, None);
-    let again = Series::new(&rule, wall("2026-10-25T00:30"), false, &berlin, first.last());
+    let first = Series::new(&rule, civil("2026-10-25T00:30"), false, &berlin, None);
+    let again = Series::new(&rule, civil("2026-10-25T00:30"), false, &berlin, first.last());
     let all: Vec<Start> = again.from(UtcMillis::MIN).collect();
     assert_eq!(all, first.from(UtcMillis::MIN).collect::<Vec<_>>());
-    assert_eq!((all.len(), all[3].wall, all[2].wall), (4, wall("2026-10-25T02:30"), wall("2026-10-25T02:30")));
+    assert_eq!((all.len(), all[3].civil, all[2].civil), (4, civil("2026-10-25T02:30"), civil("2026-10-25T02:30")));
 }
 
 #[test]
 fn the_first_start_at_or_after_an_instant_counts() {
-    let series = Series::new(&Rule::parse("FREQ=DAILY").unwrap(), wall("2026-01-05T09:00"), false, &Zone::utc(), None);
+    let series = Series::new(&Rule::parse("FREQ=DAILY").unwrap(), civil("2026-01-05T09:00"), false, &Zone::utc(), None);
     let at = UtcMillis::parse("2026-01-07T09:00:00Z").unwrap();
     assert_eq!(series.from(at).next().unwrap().at, at);
     assert_eq!(series.from(at.plus(1)).next().unwrap().at, at.plus(86_400_000));
@@ -313,35 +313,35 @@ fn the_first_start_at_or_after_an_instant_counts() {
 fn what_programs_write_in_their_own_way() {
     // Exchange: INTERVAL and WKST always; Google: lists and UNTIL in UTC; Lotus: blanks, empty parts, ordinals in
     // weeks.
-    let found = walls("FREQ=MONTHLY;UNTIL=20260401T070000Z;INTERVAL=1;BYDAY=2TU;WKST=SU", "2026-01-13T08:00", 9);
+    let found = civil_times("FREQ=MONTHLY;UNTIL=20260401T070000Z;INTERVAL=1;BYDAY=2TU;WKST=SU", "2026-01-13T08:00", 9);
     assert_eq!(found, ["2026-01-13", "2026-02-10", "2026-03-10"]);
-    let found = walls("FREQ=WEEKLY; INTERVAL=1; BYDAY=;COUNT=2;X-LOTUS=1", "2026-01-13T08:00", 9);
+    let found = civil_times("FREQ=WEEKLY; INTERVAL=1; BYDAY=;COUNT=2;X-LOTUS=1", "2026-01-13T08:00", 9);
     assert_eq!(found, ["2026-01-13", "2026-01-20"]);
-    let found = walls("FREQ=YEARLY;INTERVAL=1;BYMONTH=1;BYDAY=MO,TU,WE,TH,FR;BYSETPOS=-1", "2026-01-13T08:00", 2);
+    let found = civil_times("FREQ=YEARLY;INTERVAL=1;BYMONTH=1;BYDAY=MO,TU,WE,TH,FR;BYSETPOS=-1", "2026-01-13T08:00", 2);
     assert_eq!(found, ["2026-01-30", "2027-01-29"]);
 }
 
 #[test]
 fn observances_are_expanded_on_their_own_wall() {
     let rule = Rule::parse("FREQ=YEARLY;BYMONTH=3;BYDAY=-1SU;UNTIL=19990328T010000Z").unwrap();
-    let observance = Walls::new(&rule, wall("1996-03-31T02:00"), 3600);
-    let years = |from: &str| observance.from(wall(from)).map(|at| at.to_string()).collect::<Vec<_>>();
+    let observance = CivilSeries::new(&rule, civil("1996-03-31T02:00"), 3600);
+    let years = |from: &str| observance.from(civil(from)).map(|at| at.to_string()).collect::<Vec<_>>();
     assert_eq!(years("0001-01-01T00:00").len(), 4);
     assert_eq!(years("1998-03-29T02:00"), ["1998-03-29T02:00:00", "1999-03-28T02:00:00"]);
     assert_eq!(years("1998-03-29T02:00:01"), ["1999-03-28T02:00:00"]);
     // An hour less on the wall, and the last one lies after UNTIL.
-    assert_eq!(Walls::new(&rule, wall("1996-03-31T02:00"), 0).from(wall("1999-01-01T00:00")).count(), 0);
-    let every_second = Walls::new(&Rule::parse("FREQ=SECONDLY").unwrap(), wall("1996-03-31T02:00"), 3600);
-    assert_eq!(every_second.from(wall("2026-03-29T02:00")).next(), Some(wall("2026-03-29T02:00")));
-    let counted = Walls::new(&Rule::parse("FREQ=DAILY;COUNT=3").unwrap(), wall("1996-03-31T02:00"), 3600);
-    assert_eq!(counted.from(wall("1996-04-01T00:00")).count(), 2);
+    assert_eq!(CivilSeries::new(&rule, civil("1996-03-31T02:00"), 0).from(civil("1999-01-01T00:00")).count(), 0);
+    let every_second = CivilSeries::new(&Rule::parse("FREQ=SECONDLY").unwrap(), civil("1996-03-31T02:00"), 3600);
+    assert_eq!(every_second.from(civil("2026-03-29T02:00")).next(), Some(civil("2026-03-29T02:00")));
+    let counted = CivilSeries::new(&Rule::parse("FREQ=DAILY;COUNT=3").unwrap(), civil("1996-03-31T02:00"), 3600);
+    assert_eq!(counted.from(civil("1996-04-01T00:00")).count(), 2);
 }
 
 /// What [`Rule::read`] makes of `text`: the starts of a series from Monday 2026-01-05, and how many slips were told.
 fn read(text: &str) -> (Vec<String>, usize) {
     let (rule, slips) = Rule::read(text).unwrap();
-    let series = Series::new(&rule, wall("2026-01-05T09:00"), false, &Zone::utc(), None);
-    (series.from(UtcMillis(0)).take(9).map(|start| start.wall.strftime("%m%d").to_string()).collect(), slips.len())
+    let series = Series::new(&rule, civil("2026-01-05T09:00"), false, &Zone::utc(), None);
+    (series.from(UtcMillis(0)).take(9).map(|start| start.civil.strftime("%m%d").to_string()).collect(), slips.len())
 }
 
 #[test]
@@ -405,7 +405,7 @@ fn until_in_utc_ends_a_floating_series_by_its_wall_or_its_instant() {
     let rule = Rule::parse("FREQ=DAILY;UNTIL=20260107T083000Z").unwrap();
     let count = |id: &str| {
         let zone = zone(id);
-        let series = Series::new(&rule.clone().of_floating(&zone), wall("2026-01-05T08:30"), false, &zone, None);
+        let series = Series::new(&rule.clone().of_floating(&zone), civil("2026-01-05T08:30"), false, &zone, None);
         series.from(UtcMillis(0)).count()
     };
     assert_eq!([count("Asia/Tokyo"), count("America/New_York"), count("UTC")], [3, 3, 3]);

@@ -180,7 +180,7 @@ impl Times {
         if let Some(day) = render::date(start) {
             return Some(phrases::short_day(day));
         }
-        let wall = self.reader.wall(render::instant(start)?);
+        let wall = self.reader.civil(render::instant(start)?);
         Some(format!("{}, {}", phrases::short_day(wall.date()), phrases::time(wall.time())))
     }
 
@@ -194,7 +194,7 @@ impl Times {
         let to = render::instant(end).filter(|to| *to > from);
         let here = from_to(&self.reader, from, to);
         let mut text = if self.named { format!("{here} ({})", self.reader.id()) } else { here };
-        let differs = |zone: &&Zone| zone.wall(from) != self.reader.wall(from);
+        let differs = |zone: &&Zone| zone.civil(from) != self.reader.civil(from);
         if let Some(zone) = self.event.as_ref().filter(differs) {
             let there = format!("{} {}", from_to(zone, from, to), zone.id());
             text.push_str(&format!("\n{}", phrases::elsewhere(&there)));
@@ -206,7 +206,7 @@ impl Times {
     fn late(&self, n: &Notification, now: UtcMillis) -> Option<String> {
         let due = render::instant(&n.alarm_time)?;
         let minutes = now.0.saturating_sub(due.0) / 60_000;
-        let wall = self.reader.wall(due);
+        let wall = self.reader.civil(due);
         let due = format!("{}, {}", phrases::day(wall.date()), phrases::time(wall.time()));
         (minutes >= LATE_AFTER_MINUTES).then(|| phrases::late(minutes, &due))
     }
@@ -221,8 +221,8 @@ fn days(start: &str, end: &str) -> Option<(Date, Date)> {
 
 fn from_to(zone: &Zone, from: UtcMillis, to: Option<UtcMillis>) -> String {
     let at = |wall: DateTime| format!("{}, {}", phrases::day(wall.date()), phrases::time(wall.time()));
-    let start = zone.wall(from);
-    match to.map(|to| zone.wall(to)) {
+    let start = zone.civil(from);
+    match to.map(|to| zone.civil(to)) {
         None => at(start),
         Some(end) if end.date() == start.date() => format!("{}\u{2013}{}", at(start), phrases::time(end.time())),
         Some(end) => format!("{} \u{2013} {}", at(start), at(end)),

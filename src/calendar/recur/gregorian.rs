@@ -121,13 +121,13 @@ fn days_before(year: i64, month: u32) -> u32 {
 }
 
 /// The seconds of a wall-clock time since 1970-01-01T00:00:00 on the same wall.
-pub(super) fn seconds(wall: DateTime) -> i64 {
-    let day = day_number(i64::from(wall.year()), small(wall.month().into()), small(wall.day().into()));
-    day * DAY + i64::from(wall.hour()) * 3600 + i64::from(wall.minute()) * 60 + i64::from(wall.second())
+pub(super) fn seconds(civil: DateTime) -> i64 {
+    let day = day_number(i64::from(civil.year()), small(civil.month().into()), small(civil.day().into()));
+    day * DAY + i64::from(civil.hour()) * 3600 + i64::from(civil.minute()) * 60 + i64::from(civil.second())
 }
 
 /// The wall-clock time of so many seconds, moved into the years 1 to 9999 when it lies outside.
-pub(super) fn wall(seconds: i64) -> DateTime {
+pub(super) fn civil(seconds: i64) -> DateTime {
     let seconds = seconds.clamp(FIRST_DAY * DAY, LAST_DAY * DAY + DAY - 1);
     let (year, month, day) = date(seconds.div_euclid(DAY));
     let time = seconds.rem_euclid(DAY);
@@ -192,10 +192,10 @@ mod tests {
 
     #[test]
     fn seconds_and_wall_are_inverse_and_clamped() {
-        let wall_time = jiff_date(1969, 12, 31).at(23, 59, 58, 0);
-        assert_eq!(seconds(wall_time), -2);
-        assert_eq!(wall(-2), wall_time);
-        assert_eq!(wall(i64::MIN), jiff_date(1, 1, 1).at(0, 0, 0, 0));
-        assert_eq!(wall(i64::MAX), jiff_date(9999, 12, 31).at(23, 59, 59, 0));
+        let civil_time = jiff_date(1969, 12, 31).at(23, 59, 58, 0);
+        assert_eq!(seconds(civil_time), -2);
+        assert_eq!(civil(-2), civil_time);
+        assert_eq!(civil(i64::MIN), jiff_date(1, 1, 1).at(0, 0, 0, 0));
+        assert_eq!(civil(i64::MAX), jiff_date(9999, 12, 31).at(23, 59, 59, 0));
     }
 }
