@@ -52,8 +52,8 @@ pub(super) struct Origin {
 /// What of its group a ring comes from.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Of {
-    /// The alarm `alarm` of the source `source`, for the occurrence that the series has at `original`.
-    Alarm { source: u32, alarm: u32, original: UtcMillis },
+    /// The alarm `alarm` of the source `set`, for the occurrence that the series has at `original`.
+    Alarm { set: u32, alarm: u32, original: UtcMillis },
     /// That of the rings at an instant of their own.
     Fixed(u32),
 }

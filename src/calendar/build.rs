@@ -13,9 +13,9 @@ use super::inactive::{self, Inactive};
 use super::length;
 use super::memo::Memo;
 use super::object::{Fault, Object};
-use super::occurrence::{EventDuration, Given, Identity, LeftOut, Relative, Source, Start, Starts};
+use super::occurrence::{EventDuration, Given, Identity, LeftOut, Relative, OccurrenceSet, Starts};
 use super::resolve::{NamedZone, ResolvedTime, ZoneResolver, Point, day_start};
-use super::recur::{Rule, Series, Work};
+use super::recur::{OccurrenceStart, Rule, Series, Work};
 use super::context::CalendarContext;
 use super::value::Duration;
 use super::zone::Zone;
@@ -23,7 +23,7 @@ use crate::time::UtcMillis;
 
 /// A ring at an instant of its own: an absolute trigger, or a snooze that Mozilla keeps outside VALARM.
 #[derive(Clone, Debug)]
-pub(super) struct Fixed<'a> {
+pub(super) struct FixedAlarm<'a> {
     pub(super) base: Point,
     pub(super) action: Action,
     pub(super) alarm: Option<&'a Alarm>,
@@ -31,9 +31,9 @@ pub(super) struct Fixed<'a> {
     pub(super) repeat: u32,
     pub(super) interval: Duration,
     /// Of which component: an index into the sources.
-    pub(super) source: usize,
+    pub(super) set: usize,
     /// Of which occurrence; none: of the component as a whole.
-    pub(super) original: Option<Start>,
+    pub(super) original: Option<OccurrenceStart>,
     /// It is a snooze rather than an absolute trigger.
     pub(super) snooze: bool,
 }
@@ -46,8 +46,8 @@ pub(super) struct Builder<'a> {
     pub(super) resolver: ZoneResolver,
     pub(super) faults: Vec<Fault>,
     /// Of the group at work.
-    sources: Vec<Source<'a>>,
-    fixed: Vec<Fixed<'a>>,
+    sets: Vec<OccurrenceSet<'a>>,
+    fixed: Vec<FixedAlarm<'a>>,
     pub(super) memo: Memo,
     /// How many groups there are already.
     groups: usize,
@@ -86,7 +86,7 @@ impl<'a> Builder<'a> {
             context,
             resolver: ZoneResolver::new(object, context, &mut faults),
             faults,
-            sources: Vec::new(),
+            sets: Vec::new(),
             fixed: Vec::new(),
             memo: Memo::read(memo, work),
             groups: 0,
@@ -100,13 +100,13 @@ impl<'a> Builder<'a> {
     pub(super) fn group(&mut self, components: &[&'a Component]) -> Option<Group<'a>> {
         self.add(components);
         self.absolutes.clear();
-        let (sources, fixed) = (std::mem::take(&mut self.sources), std::mem::take(&mut self.fixed));
-        if sources.is_empty() {
+        let (sets, fixed) = (std::mem::take(&mut self.sets), std::mem::take(&mut self.fixed));
+        if sets.is_empty() {
             return None;
         }
         self.groups += 1;
         let cap = self.context.limits.max_rings_per_hour;
-        Some(Group::new(self.groups - 1, sources, fixed, cap))
+        Some(Group::new(self.groups - 1, sets, fixed, cap))
     }
 
     fn add(&mut self, components: &[&'a Component]) {
@@ -248,12 +248,12 @@ impl<'a> Builder<'a> {
         }
         list.sort_unstable_by_key(|start| start.at);
         list.dedup();
-        let list: Arc<[Start]> = list.into();
+        let list: Arc<[OccurrenceStart]> = list.into();
         let left_out = [(!excluded.is_empty()).then(|| Arc::clone(excluded)), replaced.cloned()];
         let identity = if once { Identity::Single } else { Identity::Start };
 
         let end_of_own = ranges.first().map_or(UtcMillis::MAX, |range| range.original.at);
-        if let Some(mut own) = self.source(component, start, once) {
+        if let Some(mut own) = self.occurrence_set(component, start, once) {
             own.identity = identity;
             own.left_out = left_out.clone();
             own.until = end_of_own;
@@ -264,16 +264,16 @@ impl<'a> Builder<'a> {
         for (index, range) in ranges.iter().enumerate() {
             let until = ranges.get(index + 1).map_or(UtcMillis::MAX, |next| next.original.at);
             let time = self.start_of(range.component).unwrap_or_else(|| range.original.clone());
-            let Some(mut source) = self.source(range.component, &time, false) else { continue };
-            source.identity = Identity::Start;
-            source.left_out = left_out.clone();
-            (source.from, source.until) = (range.original.at, until);
-            source.moved = movement(&range.original, &time);
-            source.first = start.at;
-            source.starts = Starts::List(Arc::clone(&list));
-            self.add_copies(&source, &series, &periods);
-            if list.last().is_some_and(|last| last.at > source.from) && !source.alarms.is_empty() {
-                self.sources.push(source);
+            let Some(mut set) = self.occurrence_set(range.component, &time, false) else { continue };
+            set.identity = Identity::Start;
+            set.left_out = left_out.clone();
+            (set.from, set.until) = (range.original.at, until);
+            set.moved = movement(&range.original, &time);
+            set.first = start.at;
+            set.starts = Starts::List(Arc::clone(&list));
+            self.add_copies(&set, &series, &periods);
+            if list.last().is_some_and(|last| last.at > set.from) && !set.alarms.is_empty() {
+                self.sets.push(set);
             }
         }
     }
@@ -286,17 +286,17 @@ impl<'a> Builder<'a> {
     }
 
     /// The same source with the starts of each rule, and with each period.
-    fn add_copies(&mut self, source: &Source<'a>, series: &[(Given<'a>, Starts)], periods: &[(Start, EventDuration)]) {
+    fn add_copies(&mut self, set: &OccurrenceSet<'a>, series: &[(Given<'a>, Starts)], periods: &[(OccurrenceStart, EventDuration)]) {
         let absolute = |alarm: &Alarm| matches!(alarm.trigger, Some(Trigger::At(_)));
-        if source.alarms.is_empty() && !source.component.alarms.iter().any(absolute) {
+        if set.alarms.is_empty() && !set.component.alarms.iter().any(absolute) {
             return;
         }
         for (given, starts) in series {
-            self.sources.push(Source { starts: starts.clone(), given: *given, ..source.clone() });
+            self.sets.push(OccurrenceSet { starts: starts.clone(), given: *given, ..set.clone() });
         }
-        for (start, length) in periods.iter().filter(|(start, _)| source.from <= start.at && start.at < source.until) {
+        for (start, length) in periods.iter().filter(|(start, _)| set.from <= start.at && start.at < set.until) {
             let starts = Starts::List([*start].into());
-            self.sources.push(Source { starts, given: Given::Period, length: length.clone(), ..source.clone() });
+            self.sets.push(OccurrenceSet { starts, given: Given::Period, length: length.clone(), ..set.clone() });
         }
     }
 
@@ -304,10 +304,10 @@ impl<'a> Builder<'a> {
     fn add_override(&mut self, single: &Override<'a>, masters: &[Master<'a>], replaced: bool) {
         let component = single.component;
         let start = self.start_of(component).unwrap_or_else(|| single.original.clone());
-        let Some(mut source) = self.source(component, &start, true) else { return };
-        source.identity = Identity::Fixed(single.original.civil);
+        let Some(mut set) = self.occurrence_set(component, &start, true) else { return };
+        set.identity = Identity::Fixed(single.original.civil);
         if replaced {
-            source.alarms = Arc::new([]);
+            set.alarms = Arc::new([]);
         }
         let of_master = masters.iter().flat_map(|master| &master.component.snoozes);
         let snoozes = component.snoozes.iter().copied().map(|snooze| Snooze { occurrence: None, ..snooze });
@@ -317,32 +317,32 @@ impl<'a> Builder<'a> {
         };
         let of_this = of_master.filter(is_of_this).copied();
         let snoozes: Vec<Snooze> = snoozes.chain(of_this.map(|snooze| Snooze { occurrence: None, ..snooze })).collect();
-        self.add_home(source, &[], &snoozes);
+        self.add_home(set, &[], &snoozes);
     }
 
     /// A component without a date: its absolute alarms ring.
     fn add_dateless(&mut self, component: &'a Component) {
         self.resolver.enter(component.calendar);
         let epoch = self.resolver.resolve(Moment::Utc(DateTime::constant(1970, 1, 1, 0, 0, 0, 0)));
-        let Some(mut source) = self.source(component, &epoch, true) else { return };
-        if !source.alarms.is_empty() {
+        let Some(mut set) = self.occurrence_set(component, &epoch, true) else { return };
+        if !set.alarms.is_empty() {
             self.fault(
                 component.line,
                 format!("alarms of the {} never ring: {}", component.kind.name(), Inactive::NoDate),
             );
         }
-        source.alarms = Arc::new([]);
-        source.starts = Starts::List(Arc::new([]));
-        source.zone = self.resolver.floating.clone();
-        self.add_home(source, &[], &component.snoozes);
+        set.alarms = Arc::new([]);
+        set.starts = Starts::List(Arc::new([]));
+        set.zone = self.resolver.floating.clone();
+        self.add_home(set, &[], &component.snoozes);
     }
 
     /// Adds a source, with the alarms of its component that ring at an instant of their own.
-    fn add_home(&mut self, source: Source<'a>, overrides: &[Override<'a>], snoozes: &[Snooze]) {
-        let component = source.component;
+    fn add_home(&mut self, set: OccurrenceSet<'a>, overrides: &[Override<'a>], snoozes: &[Snooze]) {
+        let component = set.component;
         self.resolver.enter(component.calendar);
         let acknowledged = self.acknowledged(component, None);
-        for alarm in self.alarms_of(component, source.all_day) {
+        for alarm in self.alarms_of(component, set.all_day) {
             let (Some(Trigger::At(moment)), Some(action)) = (alarm.trigger, alarm.action) else { continue };
             let at = self.resolver.instant(moment);
             if inactive::of_alarm(alarm).is_none() && at > self.acknowledged(component, Some(alarm)) {
@@ -351,17 +351,17 @@ impl<'a> Builder<'a> {
         }
         for snooze in snoozes {
             let at = self.resolver.instant(snooze.at);
-            let original = snoozed(snooze, &source.zone, source.all_day);
+            let original = snoozed(snooze, &set.zone, set.all_day);
             let elsewhere = original.is_some_and(|original| {
                 overrides.iter().any(|o| o.original.at == original.at)
-                    || source.left_out.iter().flatten().any(|set| set.contains(original))
+                    || set.left_out.iter().flatten().any(|set| set.contains(original))
             });
             if at > acknowledged && !elsewhere {
                 let alarm = component.alarms.iter().find(|alarm| alarm.action == Some(Action::Display));
-                self.fixed.push(Fixed { original, snooze: true, ..self.fixed_instance(at, Action::Display, alarm) });
+                self.fixed.push(FixedAlarm { original, snooze: true, ..self.fixed_instance(at, Action::Display, alarm) });
             }
         }
-        self.sources.push(source);
+        self.sets.push(set);
     }
 
     /// An absolute alarm of the source that is added next, unless the same one is there for another component of this
@@ -374,22 +374,22 @@ impl<'a> Builder<'a> {
             return;
         }
         self.absolutes.insert((action, at, alarm.repeat), self.fixed.len());
-        self.fixed.push(Fixed {
+        self.fixed.push(FixedAlarm {
             repeat: alarm.repeat.min(self.context.limits.max_repeat),
             interval: alarm.interval.unwrap_or_default(),
             ..self.fixed_instance(at, action, Some(alarm))
         });
     }
 
-    fn fixed_instance(&self, at: UtcMillis, action: Action, alarm: Option<&'a Alarm>) -> Fixed<'a> {
+    fn fixed_instance(&self, at: UtcMillis, action: Action, alarm: Option<&'a Alarm>) -> FixedAlarm<'a> {
         let base = Point { at, civil: None };
-        let (joined, source) = (Vec::new(), self.sources.len());
+        let (joined, set) = (Vec::new(), self.sets.len());
         let (interval, original) = (Duration::default(), None);
-        Fixed { base, action, alarm, joined, repeat: 0, interval, source, original, snooze: false }
+        FixedAlarm { base, action, alarm, joined, repeat: 0, interval, set, original, snooze: false }
     }
 
     /// The source of what `component`, alone, rings; none: it is silent.
-    fn source(&mut self, component: &'a Component, start: &ResolvedTime, once: bool) -> Option<Source<'a>> {
+    fn occurrence_set(&mut self, component: &'a Component, start: &ResolvedTime, once: bool) -> Option<OccurrenceSet<'a>> {
         self.resolver.enter(component.calendar);
         if let Some(inactive) = inactive::of_component(component, self.object, self.context) {
             self.inactive_components.push((component, inactive));
@@ -405,7 +405,7 @@ impl<'a> Builder<'a> {
             let text = "an alarm counts from the end of a to-do that has none: it counts from the start";
             self.fault(component.line, text.to_owned());
         }
-        Some(Source {
+        Some(OccurrenceSet {
             component,
             zone: start.zone.clone(),
             all_day: start.all_day,
@@ -477,19 +477,19 @@ pub(super) fn alarms_of<'a>(component: &'a Component, all_day: bool, context: &'
     }
 }
 
-fn start_at(time: &ResolvedTime) -> Start {
-    Start { civil: time.civil, at: time.at }
+fn start_at(time: &ResolvedTime) -> OccurrenceStart {
+    OccurrenceStart { civil: time.civil, at: time.at }
 }
 
 /// The occurrence that a snooze is of, in a series in `zone`. Of an all-day or floating series Mozilla writes its wall
 /// clock as if it were UTC.
-fn snoozed(snooze: &Snooze, zone: &NamedZone, all_day: bool) -> Option<Start> {
+fn snoozed(snooze: &Snooze, zone: &NamedZone, all_day: bool) -> Option<OccurrenceStart> {
     let at = UtcMillis(snooze.occurrence?.div_euclid(1000));
     let civil = Zone::utc().civil(at);
     Some(match (all_day, zone.is_of_floating()) {
-        (true, _) => Start { civil: civil.start_of_day(), at: day_start(&zone.zone, civil.date()) },
-        (false, true) => Start { civil, at: zone.zone.instant(civil).0 },
-        (false, false) => Start { civil: zone.zone.civil(at), at },
+        (true, _) => OccurrenceStart { civil: civil.start_of_day(), at: day_start(&zone.zone, civil.date()) },
+        (false, true) => OccurrenceStart { civil, at: zone.zone.instant(civil).0 },
+        (false, false) => OccurrenceStart { civil: zone.zone.civil(at), at },
     })
 }
 

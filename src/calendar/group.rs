@@ -2,9 +2,10 @@
 //! 20), and what one clock hour has too much of is left out (rule 24).
 
 use super::alarm_instance::{AlarmInstance, Of, Origin, When, in_order};
-use super::build::Fixed;
+use super::build::FixedAlarm;
 use super::component::Component;
-use super::occurrence::{Identity, Occurrence, Relative, Source, Start, Starts};
+use super::occurrence::{Identity, Occurrence, Relative, OccurrenceSet, Starts};
+use super::recur::OccurrenceStart;
 use super::resolve::shift;
 use crate::time::UtcMillis;
 
@@ -28,8 +29,8 @@ enum RateLimit {
 pub(super) struct Group<'a> {
     /// Which one of its plan.
     index: u32,
-    pub(super) sources: Vec<Source<'a>>,
-    pub(super) fixed: Vec<Fixed<'a>>,
+    pub(super) sets: Vec<OccurrenceSet<'a>>,
+    pub(super) fixed: Vec<FixedAlarm<'a>>,
     rate_limit: RateLimit,
     /// Rings in one UTC clock hour.
     cap: usize,
@@ -37,8 +38,8 @@ pub(super) struct Group<'a> {
 
 impl<'a> Group<'a> {
     /// Group `index` of a plan, of these sources; no more than `cap` of its rings fall into one UTC clock hour.
-    pub(super) fn new(index: usize, sources: Vec<Source<'a>>, fixed: Vec<Fixed<'a>>, cap: u32) -> Group<'a> {
-        let mut group = Group { index: narrow(index), sources, fixed, rate_limit: RateLimit::No, cap: cap as usize };
+    pub(super) fn new(index: usize, sets: Vec<OccurrenceSet<'a>>, fixed: Vec<FixedAlarm<'a>>, cap: u32) -> Group<'a> {
+        let mut group = Group { index: narrow(index), sets, fixed, rate_limit: RateLimit::No, cap: cap as usize };
         group.rate_limit = group.rate_limit();
         group
     }
@@ -104,12 +105,12 @@ impl<'a> Group<'a> {
 
     /// Spends so many steps of work, if there are as many.
     fn spends(&self, steps: u64) -> bool {
-        self.sources.first().is_none_or(|source| source.work.spend(steps))
+        self.sets.first().is_none_or(|set| set.work.spend(steps))
     }
 
     /// The UID of its components.
     pub(super) fn uid(&self) -> &'a str {
-        self.sources.first().map_or("", |source| &source.component.uid)
+        self.sets.first().map_or("", |set| &set.component.uid)
     }
 
     /// No more of its rings fall into one UTC clock hour.
@@ -125,25 +126,25 @@ impl<'a> Group<'a> {
     /// The same without filters: what would ring if nothing were left out, if nothing were acknowledged, and if an hour
     /// had room for all.
     pub(super) fn unfiltered(&self, left_out: bool, acknowledged: bool) -> Group<'a> {
-        let open = |source: &Source<'a>| {
-            let mut source = source.clone();
+        let open = |set: &OccurrenceSet<'a>| {
+            let mut set = set.clone();
             if left_out {
-                source.left_out = [None, None];
+                set.left_out = [None, None];
             }
             if acknowledged {
                 let anew = |alarm: &Relative<'a>| Relative { acknowledged: UtcMillis::MIN, ..alarm.clone() };
-                source.alarms = source.alarms.iter().map(anew).collect();
+                set.alarms = set.alarms.iter().map(anew).collect();
             }
-            source
+            set
         };
-        let sources = self.sources.iter().map(open).collect();
-        Group { index: self.index, sources, fixed: self.fixed.clone(), rate_limit: RateLimit::No, cap: self.cap }
+        let sets = self.sets.iter().map(open).collect();
+        Group { index: self.index, sets, fixed: self.fixed.clone(), rate_limit: RateLimit::No, cap: self.cap }
     }
 
     /// Whether, and by what, more rings than are allowed can fall into one hour.
     fn rate_limit(&self) -> RateLimit {
-        let is_sub_daily = |source: &Source<'_>| source.is_sub_daily() && !source.alarms.is_empty();
-        if self.sources.iter().any(is_sub_daily) {
+        let is_sub_daily = |set: &OccurrenceSet<'_>| set.is_sub_daily() && !set.alarms.is_empty();
+        if self.sets.iter().any(is_sub_daily) {
             RateLimit::SubDaily
         } else if self.most() <= self.cap {
             RateLimit::No
@@ -154,16 +155,16 @@ impl<'a> Group<'a> {
 
     /// No more rings than these fall into an hour where no rule steps within days.
     fn most(&self) -> usize {
-        let of_source = |source: &Source<'_>| {
-            let instances: usize = source.alarms.iter().map(|alarm| alarm.repeat as usize + 1).sum();
-            let starts = match &source.starts {
+        let of_set = |set: &OccurrenceSet<'_>| {
+            let instances: usize = set.alarms.iter().map(|alarm| alarm.repeat as usize + 1).sum();
+            let starts = match &set.starts {
                 Starts::List(list) => list.len(),
                 Starts::Rule { .. } => 2,
             };
             instances.saturating_mul(starts)
         };
         let fixed = self.fixed.iter().map(|fixed| fixed.repeat as usize + 1);
-        self.sources.iter().map(of_source).chain(fixed).fold(0, usize::saturating_add)
+        self.sets.iter().map(of_set).chain(fixed).fold(0, usize::saturating_add)
     }
 
     /// Calls `visit` with each UTC clock hour that touches the window and has rings, cut at the window's end.
@@ -192,15 +193,15 @@ impl<'a> Group<'a> {
                 best = best.into_iter().chain(at).min();
             }
         }
-        self.sources.iter().fold(best, |best, source| source.next(from, best))
+        self.sets.iter().fold(best, |best, set| set.next(from, best))
     }
 
-    pub(super) fn fixed_at(&self, fixed: &Fixed<'_>, nth: u32) -> Option<UtcMillis> {
+    pub(super) fn fixed_at(&self, fixed: &FixedAlarm<'_>, nth: u32) -> Option<UtcMillis> {
         if nth == 0 {
             return Some(fixed.base.at);
         }
-        let source = self.sources.get(fixed.source)?;
-        shift(fixed.base, fixed.interval.times(nth), &source.zone.zone).map(|point| point.at)
+        let set = self.sets.get(fixed.set)?;
+        shift(fixed.base, fixed.interval.times(nth), &set.zone.zone).map(|point| point.at)
     }
 
     /// The rings in [from, until), in order and joined, suppressed or not; at most `limit` of each alarm of each
@@ -220,11 +221,11 @@ impl<'a> Group<'a> {
         limit: usize,
         instances: &mut Vec<AlarmInstance<'a>>,
     ) {
-        for (index, source) in self.sources.iter().enumerate() {
-            source.instances(from, until, limit, |(alarm, nth), occurrence, at| {
+        for (index, set) in self.sets.iter().enumerate() {
+            set.instances(from, until, limit, |(alarm, nth), occurrence, at| {
                 let original = occurrence.original.at;
-                let of = Of::Alarm { source: narrow(index), alarm: narrow(alarm), original };
-                instances.extend(instance_of(source, occurrence, at, Origin { group: self.index, of, nth }));
+                let of = Of::Alarm { set: narrow(index), alarm: narrow(alarm), original };
+                instances.extend(instance_of(set, occurrence, at, Origin { group: self.index, of, nth }));
             });
         }
         for (index, fixed) in self.fixed.iter().enumerate() {
@@ -240,27 +241,27 @@ impl<'a> Group<'a> {
         }
     }
 
-    fn fixed_instance(&self, fixed: &Fixed<'a>, at: UtcMillis, origin: Origin) -> Option<AlarmInstance<'a>> {
-        let source = self.sources.get(fixed.source)?;
-        let known = fixed.original.or_else(|| self.snoozed_occurrence(source.component, fixed));
-        let original = known.or_else(|| self.occurrence_near(source.component, fixed.base.at));
-        let occurrence = original.and_then(|original| source.occurrence(original));
-        let recurrence_id = match source.identity {
+    fn fixed_instance(&self, fixed: &FixedAlarm<'a>, at: UtcMillis, origin: Origin) -> Option<AlarmInstance<'a>> {
+        let set = self.sets.get(fixed.set)?;
+        let known = fixed.original.or_else(|| self.snoozed_occurrence(set.component, fixed));
+        let original = known.or_else(|| self.occurrence_near(set.component, fixed.base.at));
+        let occurrence = original.and_then(|original| set.occurrence(original));
+        let recurrence_id = match set.identity {
             Identity::Single => None,
             Identity::Fixed(civil) => Some(civil),
             Identity::Start => known.map(|original| original.civil),
         };
-        let (start, end) = bounds(source, occurrence.map(|occurrence| occurrence.start));
+        let (start, end) = bounds(set, occurrence.map(|occurrence| occurrence.start));
         Some(AlarmInstance {
             at,
             action: fixed.action,
-            component: source.component,
+            component: set.component,
             alarm: fixed.alarm,
             joined: fixed.joined.clone(),
             start,
             end,
-            zone: source.zone.zone.clone(),
-            zone_known: source.zone.known,
+            zone: set.zone.zone.clone(),
+            zone_known: set.zone.known,
             recurrence_id,
             origin,
         })
@@ -268,32 +269,32 @@ impl<'a> Group<'a> {
 
     /// The occurrence that a snooze in a VALARM of its own is of: the last one for which the alarm that it snoozes had
     /// rung when that was acknowledged.
-    fn snoozed_occurrence(&self, component: &Component, fixed: &Fixed<'_>) -> Option<Start> {
+    fn snoozed_occurrence(&self, component: &Component, fixed: &FixedAlarm<'_>) -> Option<OccurrenceStart> {
         let snooze = fixed.alarm.filter(|alarm| !alarm.snoozes.is_empty())?;
         let is_snoozed = |alarm: &&Relative<'_>| alarm.alarm.uid == snooze.snoozes;
-        let own = self.sources.iter().filter(|source| std::ptr::eq(source.component, component));
-        let rung = own.filter_map(|source| {
-            let alarm = source.alarms.iter().find(is_snoozed)?;
+        let own = self.sets.iter().filter(|set| std::ptr::eq(set.component, component));
+        let rung = own.filter_map(|set| {
+            let alarm = set.alarms.iter().find(is_snoozed)?;
             let until = alarm.acknowledged.max(UtcMillis::MIN);
             let until = if until == UtcMillis::MIN { fixed.base.at } else { until };
-            source.last_rung(alarm, until)
+            set.last_rung(alarm, until)
         });
         rung.max_by_key(|start| start.at)
     }
 
     /// The occurrence that an absolute alarm of a component speaks of: the first one that starts at or after `at`, else
     /// the last of those that are listed.
-    fn occurrence_near(&self, component: &Component, at: UtcMillis) -> Option<Start> {
-        let own = self.sources.iter().filter(|source| std::ptr::eq(source.component, component));
-        let (mut next, mut last) = (None::<Start>, None::<Start>);
-        for source in own {
-            source.each(at, |occurrence| {
+    fn occurrence_near(&self, component: &Component, at: UtcMillis) -> Option<OccurrenceStart> {
+        let own = self.sets.iter().filter(|set| std::ptr::eq(set.component, component));
+        let (mut next, mut last) = (None::<OccurrenceStart>, None::<OccurrenceStart>);
+        for set in own {
+            set.each(at, |occurrence| {
                 if next.is_none_or(|next| occurrence.original.at < next.at) {
                     next = Some(occurrence.original);
                 }
                 std::ops::ControlFlow::Break(())
             });
-            if let Starts::List(list) = &source.starts {
+            if let Starts::List(list) = &set.starts {
                 last = last.or(list.last().copied());
             }
         }
@@ -324,25 +325,25 @@ pub(super) fn hour_of(at: UtcMillis) -> UtcMillis {
 }
 
 fn instance_of<'a>(
-    source: &Source<'a>,
+    set: &OccurrenceSet<'a>,
     occurrence: Occurrence,
     at: UtcMillis,
     origin: Origin,
 ) -> Option<AlarmInstance<'a>> {
     let Of::Alarm { alarm, .. } = origin.of else { return None };
-    let relative = source.alarms.get(alarm as usize)?;
-    let (start, end) = bounds(source, Some(occurrence.start));
+    let relative = set.alarms.get(alarm as usize)?;
+    let (start, end) = bounds(set, Some(occurrence.start));
     Some(AlarmInstance {
         at,
         action: relative.action,
-        component: source.component,
+        component: set.component,
         alarm: Some(relative.alarm),
         joined: Vec::new(),
         start,
         end,
-        zone: source.zone.zone.clone(),
-        zone_known: source.zone.known,
-        recurrence_id: match source.identity {
+        zone: set.zone.zone.clone(),
+        zone_known: set.zone.known,
+        recurrence_id: match set.identity {
             Identity::Single => None,
             Identity::Start => Some(occurrence.original.civil),
             Identity::Fixed(civil) => Some(civil),
@@ -357,10 +358,10 @@ fn narrow(index: usize) -> u32 {
 }
 
 /// Start and end of an occurrence as the notification tells them.
-fn bounds(source: &Source<'_>, start: Option<Start>) -> (Option<When>, Option<When>) {
+fn bounds(set: &OccurrenceSet<'_>, start: Option<OccurrenceStart>) -> (Option<When>, Option<When>) {
     let Some(start) = start else { return (None, None) };
-    let end = source.end(start);
-    if !source.all_day {
+    let end = set.end(start);
+    if !set.all_day {
         return (Some(When::At(start.at)), end.map(|(end, _)| When::At(end.at)));
     }
     let end = end.map(|(end, zone)| {

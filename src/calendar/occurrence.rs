@@ -10,7 +10,7 @@ use super::alarm::{Action, Alarm};
 use super::component::{Component, RuleText};
 use super::group::REPETITION;
 use super::resolve::{NamedZone, Point, day_start, shift, shift_telling, shift_civil};
-use super::recur::{Series, Work};
+use super::recur::{Series, OccurrenceStart, Work};
 use super::value::Duration;
 use super::zone::Zone;
 use crate::time::UtcMillis;
@@ -25,18 +25,11 @@ const SUB_DAILY_SLACK: i64 = 3 * HOUR;
 /// So many starts in a row may be left out by an EXRULE before the search for one that is not gives up.
 const MAX_LEFT_OUT: usize = 2_000;
 
-/// The start of an occurrence, on the wall of its series.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Start {
-    pub(super) civil: DateTime,
-    pub(super) at: UtcMillis,
-}
-
 /// Where occurrences come from.
 #[derive(Clone, Debug)]
 pub(super) enum Starts {
     /// These, ascending.
-    List(Arc<[Start]>),
+    List(Arc<[OccurrenceStart]>),
     Rule {
         series: Arc<Series>,
         /// Steps by hours, minutes or seconds, or has several times a day.
@@ -115,11 +108,11 @@ impl LeftOut {
         self.instants.is_empty() && self.days.is_empty() && self.rules.is_empty()
     }
 
-    pub(super) fn contains(&self, start: Start) -> bool {
+    pub(super) fn contains(&self, start: OccurrenceStart) -> bool {
         self.judge(start) != Verdict::Kept
     }
 
-    pub(super) fn judge(&self, start: Start) -> Verdict {
+    pub(super) fn judge(&self, start: OccurrenceStart) -> Verdict {
         if self.instants.binary_search(&start.at.0).is_ok() {
             Verdict::LeftOut
         } else if !self.days.is_empty() && self.days.binary_search(&start.civil.date()).is_ok() {
@@ -147,7 +140,7 @@ pub(super) struct Relative<'a> {
 
 /// Occurrences of one component that are alike.
 #[derive(Clone, Debug)]
-pub(super) struct Source<'a> {
+pub(super) struct OccurrenceSet<'a> {
     pub(super) component: &'a Component,
     /// Where its starts are, once moved.
     pub(super) zone: NamedZone,
@@ -175,12 +168,12 @@ pub(super) struct Source<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Occurrence {
     /// Where the series has it.
-    pub(super) original: Start,
+    pub(super) original: OccurrenceStart,
     /// Where it is.
-    pub(super) start: Start,
+    pub(super) start: OccurrenceStart,
 }
 
-impl<'a> Source<'a> {
+impl<'a> OccurrenceSet<'a> {
     /// Whether it gives many starts a day.
     pub(super) fn is_sub_daily(&self) -> bool {
         matches!(self.starts, Starts::Rule { sub_daily: true, .. })
@@ -199,7 +192,7 @@ impl<'a> Source<'a> {
                     self.walk(rest.iter().copied(), &mut left_out, &mut visit)
                 }
                 Starts::Rule { series, .. } => {
-                    let starts = series.from(from).map(|start| Start { civil: start.civil, at: start.at });
+                    let starts = series.from(from);
                     self.walk(starts, &mut left_out, &mut visit)
                 }
             };
@@ -213,7 +206,7 @@ impl<'a> Source<'a> {
     /// Walks along `starts`; returns the instant to go on from, where that saves looking at a whole day's starts.
     fn walk(
         &self,
-        starts: impl Iterator<Item = Start>,
+        starts: impl Iterator<Item = OccurrenceStart>,
         left_out: &mut usize,
         visit: &mut impl FnMut(Occurrence) -> ControlFlow<()>,
     ) -> Option<UtcMillis> {
@@ -246,31 +239,31 @@ impl<'a> Source<'a> {
         None
     }
 
-    fn judge(&self, start: Start) -> Verdict {
+    fn judge(&self, start: OccurrenceStart) -> Verdict {
         let verdicts = self.left_out.iter().flatten().map(|set| set.judge(start));
         let mut verdicts = verdicts;
         verdicts.find(|verdict| *verdict != Verdict::Kept).unwrap_or(Verdict::Kept)
     }
 
-    fn day_after(&self, start: Start) -> Option<UtcMillis> {
+    fn day_after(&self, start: OccurrenceStart) -> Option<UtcMillis> {
         let after = day_start(&self.zone.zone, start.civil.date().tomorrow().ok()?);
         (after > start.at).then_some(after)
     }
 
     /// The occurrence whose original start is `original`.
-    pub(super) fn occurrence(&self, original: Start) -> Option<Occurrence> {
+    pub(super) fn occurrence(&self, original: OccurrenceStart) -> Option<Occurrence> {
         let Some(seconds) = self.moved else { return Some(Occurrence { original, start: original }) };
         let civil = shift_civil(original.civil, seconds)?;
         let start = if self.all_day {
-            Start { civil: civil.start_of_day(), at: day_start(&self.zone.zone, civil.date()) }
+            OccurrenceStart { civil: civil.start_of_day(), at: day_start(&self.zone.zone, civil.date()) }
         } else {
-            Start { civil, at: self.zone.zone.instant(civil).0 }
+            OccurrenceStart { civil, at: self.zone.zone.instant(civil).0 }
         };
         Some(Occurrence { original, start })
     }
 
     /// The end of the occurrence that starts at `start`, and the zone that it is told in.
-    pub(super) fn end(&self, start: Start) -> Option<(Point, &Zone)> {
+    pub(super) fn end(&self, start: OccurrenceStart) -> Option<(Point, &Zone)> {
         let from = Point { at: start.at, civil: Some(start.civil) };
         match &self.length {
             EventDuration::Endless => None,
@@ -290,14 +283,14 @@ impl<'a> Source<'a> {
     }
 
     /// When repetition `nth` of `alarm` rings for that occurrence; none: it is acknowledged, or outside all years.
-    fn instance(&self, alarm: &Relative<'_>, start: Start, nth: u32) -> Option<UtcMillis> {
+    fn instance(&self, alarm: &Relative<'_>, start: OccurrenceStart, nth: u32) -> Option<UtcMillis> {
         let (base, at) = self.lands(alarm, start, nth)?;
         (base > alarm.acknowledged).then_some(at)
     }
 
     /// The instants of the base, from which repetitions count, and of repetition `nth` of `alarm` for the occurrence
     /// that starts at `start`.
-    fn lands(&self, alarm: &Relative<'_>, start: Start, nth: u32) -> Option<(UtcMillis, UtcMillis)> {
+    fn lands(&self, alarm: &Relative<'_>, start: OccurrenceStart, nth: u32) -> Option<(UtcMillis, UtcMillis)> {
         self.lands_telling(alarm, start, nth, |_, _, _| ())
     }
 
@@ -305,7 +298,7 @@ impl<'a> Source<'a> {
     pub(super) fn lands_telling(
         &self,
         alarm: &Relative<'_>,
-        start: Start,
+        start: OccurrenceStart,
         nth: u32,
         mut tell: impl FnMut(Move, Point, &Zone),
     ) -> Option<(UtcMillis, UtcMillis)> {
@@ -372,7 +365,7 @@ impl<'a> Source<'a> {
         let first = from.plus(distance.saturating_neg().saturating_sub(slack));
         let last = until.plus(distance.saturating_neg().saturating_add(slack));
         let zone = &self.zone.zone;
-        let instance = |at: UtcMillis| self.lands(alarm, Start { civil: zone.civil(at), at }, nth);
+        let instance = |at: UtcMillis| self.lands(alarm, OccurrenceStart { civil: zone.civil(at), at }, nth);
         match (instance(first), instance(last)) {
             // The clocks stay as they are both where these starts are and where counting from them leads.
             (Some((_, early)), Some((_, late)))
@@ -386,7 +379,7 @@ impl<'a> Source<'a> {
 
     /// The original start of the last occurrence for which `alarm` rang, acknowledged or not, at `until` or before;
     /// none within the last years.
-    pub(super) fn last_rung(&self, alarm: &Relative<'_>, until: UtcMillis) -> Option<Start> {
+    pub(super) fn last_rung(&self, alarm: &Relative<'_>, until: UtcMillis) -> Option<OccurrenceStart> {
         let (distance, slack) = self.distance(alarm, 0);
         let latest = until.plus(distance.saturating_neg().saturating_add(slack));
         [1, 8, 40, 400, 4_000].into_iter().find_map(|days: i64| {

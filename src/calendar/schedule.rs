@@ -188,7 +188,7 @@ impl<'a> Schedule<'a> {
     fn within_budget<T>(&self, mut ask: impl FnMut(&Group<'a>) -> Option<T>) -> impl Iterator<Item = T> {
         let mut budget = Budget::new(&self.work, self.context.limits.max_work);
         self.groups.iter().filter_map(move |group| {
-            let component = group.sources.first().map(|source| source.component)?;
+            let component = group.sets.first().map(|set| set.component)?;
             if self.overworked.borrow().contains_key(&component.line) {
                 return None;
             }

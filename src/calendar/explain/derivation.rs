@@ -9,10 +9,11 @@ use jiff::civil::DateTime;
 
 use super::ZoneUse;
 use crate::calendar::alarm_instance::{AlarmInstance, Of};
-use crate::calendar::build::Fixed;
+use crate::calendar::build::FixedAlarm;
 use crate::calendar::component::{Component, RuleText};
 use crate::calendar::group::Group;
-use crate::calendar::occurrence::{Given, Identity, LeftOut, Move, Occurrence, Source, Start, Verdict};
+use crate::calendar::occurrence::{Given, Identity, LeftOut, Move, Occurrence, OccurrenceSet, Verdict};
+use crate::calendar::recur::OccurrenceStart;
 use crate::calendar::resolve::{Point, shift_telling};
 use crate::calendar::schedule::Schedule;
 use crate::calendar::value::Duration;
@@ -143,9 +144,9 @@ impl<'a> Schedule<'a> {
         let origin = instance.origin;
         let group = self.groups.get(origin.group as usize);
         let told = match origin.of {
-            Of::Alarm { source, alarm, original } => group.and_then(|group| {
-                let source = group.sources.get(source as usize)?;
-                Some((given(source, original), steps(group, source, (alarm, origin.nth), original)?))
+            Of::Alarm { set, alarm, original } => group.and_then(|group| {
+                let set = group.sets.get(set as usize)?;
+                Some((given(set, original), steps(group, set, (alarm, origin.nth), original)?))
             }),
             Of::Fixed(index) => group.and_then(|group| {
                 let fixed = group.fixed.get(index as usize)?;
@@ -187,10 +188,10 @@ impl<'a> Schedule<'a> {
 
     /// Which filter of `group` withholds `instance`; none: none of those that judge it alone.
     fn why(&self, group: &Group<'a>, instance: &AlarmInstance<'a>) -> Option<Why<'a>> {
-        let Of::Alarm { source, alarm, original } = instance.origin.of else { return None };
-        let source = group.sources.get(source as usize)?;
-        let occurrence = occurrence(source, original)?;
-        let [excluded, replaced] = &source.left_out;
+        let Of::Alarm { set, alarm, original } = instance.origin.of else { return None };
+        let set = group.sets.get(set as usize)?;
+        let occurrence = occurrence(set, original)?;
+        let [excluded, replaced] = &set.left_out;
         let verdict =
             |set: &Option<Arc<LeftOut>>| set.as_ref().map_or(Verdict::Kept, |set| set.judge(occurrence.original));
         match verdict(excluded) {
@@ -200,19 +201,19 @@ impl<'a> Schedule<'a> {
             Verdict::Kept => {}
         }
         if verdict(replaced) != Verdict::Kept {
-            let of_this = |(at, by): &&(UtcMillis, &'a Component)| by.is_of(source.component) && *at == original;
+            let of_this = |(at, by): &&(UtcMillis, &'a Component)| by.is_of(set.component) && *at == original;
             return Some(Why::Replaced(self.replacements.iter().find(of_this).map(|(_, by)| *by)));
         }
-        let relative = source.alarms.get(alarm as usize)?;
-        let (base, _) = source.lands_telling(relative, occurrence.start, 0, |_, _, _| ())?;
+        let relative = set.alarms.get(alarm as usize)?;
+        let (base, _) = set.lands_telling(relative, occurrence.start, 0, |_, _, _| ())?;
         (base <= relative.acknowledged).then_some(Why::Acknowledged(relative.acknowledged))
     }
 }
 
-/// The occurrence that `source` has at `original`, whatever filters say of it.
-fn occurrence(source: &Source<'_>, original: UtcMillis) -> Option<Occurrence> {
+/// The occurrence that `set` has at `original`, whatever filters say of it.
+fn occurrence(set: &OccurrenceSet<'_>, original: UtcMillis) -> Option<Occurrence> {
     let mut found = None;
-    let open = Source { left_out: [None, None], ..source.clone() };
+    let open = OccurrenceSet { left_out: [None, None], ..set.clone() };
     open.each(original, |occurrence| {
         found = Some(occurrence);
         ControlFlow::Break(())
@@ -220,29 +221,29 @@ fn occurrence(source: &Source<'_>, original: UtcMillis) -> Option<Occurrence> {
     found.filter(|occurrence| occurrence.original.at == original)
 }
 
-fn given<'a>(source: &Source<'a>, original: UtcMillis) -> GivenBy<'a> {
-    match (&source.identity, source.given) {
+fn given<'a>(set: &OccurrenceSet<'a>, original: UtcMillis) -> GivenBy<'a> {
+    match (&set.identity, set.given) {
         (Identity::Fixed(_), _) => GivenBy::Override,
         (Identity::Single, _) => GivenBy::Single,
         (_, Given::Rule(rule)) => GivenBy::Rule(rule),
-        (_, Given::Dates) if original == source.first => GivenBy::Start,
+        (_, Given::Dates) if original == set.first => GivenBy::Start,
         (_, Given::Dates | Given::Period) => GivenBy::ExtraDate,
     }
 }
 
-/// The steps to repetition `nth` of an alarm of `source` for the occurrence at `original`.
-fn steps(group: &Group<'_>, source: &Source<'_>, (alarm, nth): (u32, u32), original: UtcMillis) -> Option<Vec<Step>> {
-    let Occurrence { original, start } = occurrence(source, original)?;
-    let relative = source.alarms.get(alarm as usize)?;
-    let point = |start: Start| Point { at: start.at, civil: Some(start.civil) };
+/// The steps to repetition `nth` of an alarm of `set` for the occurrence at `original`.
+fn steps(group: &Group<'_>, set: &OccurrenceSet<'_>, (alarm, nth): (u32, u32), original: UtcMillis) -> Option<Vec<Step>> {
+    let Occurrence { original, start } = occurrence(set, original)?;
+    let relative = set.alarms.get(alarm as usize)?;
+    let point = |start: OccurrenceStart| Point { at: start.at, civil: Some(start.civil) };
     // What RANGE=THISANDFUTURE moves is named on the wall of the series.
-    let series = group.sources.iter().find(|other| other.component.recurrence_id.is_none());
-    let series = series.filter(|_| source.moved.is_some()).unwrap_or(source);
+    let series = group.sets.iter().find(|other| other.component.recurrence_id.is_none());
+    let series = series.filter(|_| set.moved.is_some()).unwrap_or(set);
     let mut steps = vec![step(What::Occurrence, point(original), &series.zone.zone)];
-    if let Some(seconds) = source.moved {
-        steps.push(step(What::Moved(seconds), point(start), &source.zone.zone));
+    if let Some(seconds) = set.moved {
+        steps.push(step(What::Moved(seconds), point(start), &set.zone.zone));
     }
-    source.lands_telling(relative, start, nth, |what, to, zone| {
+    set.lands_telling(relative, start, nth, |what, to, zone| {
         let what = match what {
             Move::End => What::End,
             Move::Trigger(Duration { days: 0, seconds }) => What::TriggerTime(seconds),
@@ -254,8 +255,8 @@ fn steps(group: &Group<'_>, source: &Source<'_>, (alarm, nth): (u32, u32), origi
     Some(steps)
 }
 
-fn fixed_steps(group: &Group<'_>, fixed: &Fixed<'_>, nth: u32) -> Option<Vec<Step>> {
-    let zone = &group.sources.get(fixed.source)?.zone.zone;
+fn fixed_steps(group: &Group<'_>, fixed: &FixedAlarm<'_>, nth: u32) -> Option<Vec<Step>> {
+    let zone = &group.sets.get(fixed.set)?.zone.zone;
     let mut steps = vec![step(What::Instant, fixed.base, zone)];
     shift_telling(fixed.base, fixed.interval.times(nth), zone, |part, to| {
         steps.push(step(repeat(nth, part), to, zone));

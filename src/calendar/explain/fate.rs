@@ -94,9 +94,9 @@ impl<'p, 'a> Fates<'p, 'a> {
     pub(super) fn new(schedule: &'p Schedule<'a>, groups: &'p [&'p Group<'a>], at: UtcMillis) -> Fates<'p, 'a> {
         let mut seats: HashMap<(usize, usize), Vec<Seat>> = HashMap::new();
         for (number, group) in groups.iter().enumerate() {
-            for (index, source) in group.sources.iter().enumerate() {
-                for (position, relative) in source.alarms.iter().enumerate() {
-                    let key = (address(source.component), address(relative.alarm));
+            for (index, set) in group.sets.iter().enumerate() {
+                for (position, relative) in set.alarms.iter().enumerate() {
+                    let key = (address(set.component), address(relative.alarm));
                     seats.entry(key).or_default().push(Seat::Relative(number, index, position));
                 }
             }
@@ -191,11 +191,11 @@ fn next_of<'g, 'a: 'g>(
     let mut best = None;
     for seat in seats {
         match *seat {
-            Seat::Relative(number, source, alarm) => {
-                let Some(source) = group(number).and_then(|group| group.sources.get(source)) else { continue };
-                let Some(relative) = source.alarms.get(alarm) else { continue };
+            Seat::Relative(number, set, alarm) => {
+                let Some(set) = group(number).and_then(|group| group.sets.get(set)) else { continue };
+                let Some(relative) = set.alarms.get(alarm) else { continue };
                 for nth in 0..=relative.repeat {
-                    source.next_of(relative, nth, from, &mut best);
+                    set.next_of(relative, nth, from, &mut best);
                 }
             }
             Seat::Fixed(number, fixed) => {

@@ -136,7 +136,7 @@ impl Rule {
 
 /// The start of one occurrence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Start {
+pub struct OccurrenceStart {
     /// As the rule writes it, on the wall of the series' zone (before a gap moves it).
     pub civil: DateTime,
     /// Where that lies in the zone.
@@ -150,7 +150,7 @@ pub struct Series {
     zone: Zone,
     bounds: Bounds,
     /// DTSTART, as it is written and where it lies.
-    first: Start,
+    first: OccurrenceStart,
     last: Option<DateTime>,
 }
 
@@ -179,13 +179,13 @@ impl Series {
         if plan.is_elapsed() {
             bounds.resolve(zone);
         }
-        let first = Start { civil: start, at: zone.instant(start).0 };
+        let first = OccurrenceStart { civil: start, at: zone.instant(start).0 };
         Series { plan, zone: zone.clone(), bounds, first, last }
     }
 
     /// The occurrences that the rule gives from the instant `from` on (at ≥ from), ascending by instant and each once,
     /// lazily. DTSTART is among them only if the rule matches it. Costs the same wherever `from` lies.
-    pub fn from(&self, from: UtcMillis) -> impl Iterator<Item = Start> + '_ {
+    pub fn from(&self, from: UtcMillis) -> impl Iterator<Item = OccurrenceStart> + '_ {
         let from = from.0.saturating_add(999).div_euclid(1000);
         let work = self.plan.work();
         let starts = match &self.plan {
@@ -199,7 +199,7 @@ impl Series {
         };
         starts
             .take_while(move |(_, at)| *at <= self.bounds.at && *at < clock::END && work.spend(START))
-            .map(|(civil, at)| Start { civil: gregorian::civil(civil), at: UtcMillis(at.saturating_mul(1000)) })
+            .map(|(civil, at)| OccurrenceStart { civil: gregorian::civil(civil), at: UtcMillis(at.saturating_mul(1000)) })
             // Where the first one lies in a gap, the rule has another wall for the same instant.
             .map(|start| if start.at == self.first.at { self.first } else { start })
     }

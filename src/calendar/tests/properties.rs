@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::{Case, at, vevent};
 use crate::calendar::object::{ObjectLimits, Object};
 use crate::calendar::schedule::Schedule;
-use crate::calendar::recur::{Rule, Series, Start};
+use crate::calendar::recur::{OccurrenceStart, Rule, Series};
 use crate::calendar::value::Duration;
 use crate::calendar::zone::Zones;
 use crate::time::UtcMillis;
@@ -84,7 +84,7 @@ fn by_hand(rule: &str, (start, zone): (DateTime, &str), trigger: Duration, windo
     let starts = series.from(window.start.plus(-400 * DAY)).take_while(|start| start.at < window.end.plus(400 * DAY));
     let days = jiff::Span::new().days(trigger.days);
     // Without nominal days a trigger counts from the instant: of a time that exists twice a fast rule has both.
-    let nominal = |start: Start| if trigger.days == 0 { start.at } else { zone.instant(start.civil + days).0 };
+    let nominal = |start: OccurrenceStart| if trigger.days == 0 { start.at } else { zone.instant(start.civil + days).0 };
     let instances = starts.map(|start| nominal(start).plus(trigger.seconds * 1000));
     let mut instances: Vec<UtcMillis> = instances.filter(|at| window.contains(at)).collect();
     instances.sort_unstable();

@@ -74,10 +74,10 @@ fn times_of_day_are_worked_out_up_to_the_next_change_of_the_clock() {
     ] {
         for zone in [zone("Europe/Berlin"), zone("Australia/Lord_Howe")] {
             let series = Series::new(&Rule::parse(rule).unwrap(), civil(start), false, &zone, None);
-            let found: Vec<Start> = series.from(UtcMillis::MIN).take(20).collect();
+            let found: Vec<OccurrenceStart> = series.from(UtcMillis::MIN).take(20).collect();
             let text = rule.split(";BY").next().unwrap();
             let every = Series::new(&Rule::parse(text).unwrap(), civil(start), false, &zone, None);
-            let wanted = |start: &Start| {
+            let wanted = |start: &OccurrenceStart| {
                 let names = |part: &str| format!("{rule};").contains(part);
                 let (civil, monday) = (start.civil, jiff::civil::Weekday::Monday);
                 (!names("BYDAY=MO") || civil.date().weekday() == monday)
@@ -86,7 +86,7 @@ fn times_of_day_are_worked_out_up_to_the_next_change_of_the_clock() {
                     && (!names("BYSECOND") || civil.second() == 0)
             };
             let until = found.last().map_or(series.zone.instant(civil("2030-01-01T00:00")).0, |last| last.at);
-            let walked: Vec<Start> =
+            let walked: Vec<OccurrenceStart> =
                 every.from(UtcMillis::MIN).take_while(|start| start.at <= until).filter(wanted).collect();
             assert_eq!(found, walked, "{rule}");
         }
@@ -118,7 +118,7 @@ fn every_minute_of_a_gap_of_a_day_is_sorted() {
     let rule = format!("FREQ=DAILY;BYHOUR={};BYMINUTE={}", list(24), list(60));
     let apia = zone("Pacific/Apia");
     let series = Series::new(&Rule::parse(&rule).unwrap(), civil("2011-12-29T00:00"), false, &apia, None);
-    let starts: Vec<Start> = series.from(UtcMillis::MIN).take(3000).collect();
+    let starts: Vec<OccurrenceStart> = series.from(UtcMillis::MIN).take(3000).collect();
     assert!(starts.windows(2).all(|pair| pair[1].at.0 - pair[0].at.0 == 60_000));
 }
 

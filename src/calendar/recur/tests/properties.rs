@@ -140,11 +140,11 @@ proptest! {
         before in select(vec![0, 1, 900_000, 3_600_000, 90_000_000]),
     ) {
         let series = Series::new(&Rule::parse(&rule).unwrap(), gregorian::civil(start), false, &zone(id), None);
-        let all: Vec<Start> = series.from(UtcMillis::MIN).take(skipped + 10).collect();
+        let all: Vec<OccurrenceStart> = series.from(UtcMillis::MIN).take(skipped + 10).collect();
         prop_assert!(all.windows(2).all(|pair| pair[0].at < pair[1].at));
         if let Some(first) = all.get(skipped) {
             let from = first.at.plus(-before);
-            let rest: Vec<Start> = all.iter().copied().filter(|start| start.at >= from).collect();
+            let rest: Vec<OccurrenceStart> = all.iter().copied().filter(|start| start.at >= from).collect();
             prop_assert_eq!(series.from(from).take(rest.len()).collect::<Vec<_>>(), rest);
         }
     }

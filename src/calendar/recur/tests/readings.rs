@@ -295,7 +295,7 @@ fn a_count_of_elapsed_steps_survives_the_hour_that_comes_twice() {
     let rule = Rule::parse("FREQ=HOURLY;COUNT=4").unwrap();
     let first = Series::new(&rule, civil("2026-10-25T00:30"), false, &berlin, None);
     let again = Series::new(&rule, civil("2026-10-25T00:30"), false, &berlin, first.last());
-    let all: Vec<Start> = again.from(UtcMillis::MIN).collect();
+    let all: Vec<OccurrenceStart> = again.from(UtcMillis::MIN).collect();
     assert_eq!(all, first.from(UtcMillis::MIN).collect::<Vec<_>>());
     assert_eq!((all.len(), all[3].civil, all[2].civil), (4, civil("2026-10-25T02:30"), civil("2026-10-25T02:30")));
 }
