@@ -9,7 +9,7 @@ use jiff::civil::{Date, DateTime};
 use super::alarm::{Action, Alarm};
 use super::component::{Component, RuleText};
 use super::group::REPETITION;
-use super::resolve::{NamedZone, Point, day_start, shift, shift_telling, shift_civil};
+use super::resolve::{NamedZone, Point, day_start, shift, shift_by_steps, shift_civil};
 use super::recur::{Series, OccurrenceStart, Work};
 use super::value::Duration;
 use super::zone::Zone;
@@ -291,16 +291,16 @@ impl<'a> OccurrenceSet<'a> {
     /// The instants of the base, from which repetitions count, and of repetition `nth` of `alarm` for the occurrence
     /// that starts at `start`.
     fn lands(&self, alarm: &Relative<'_>, start: OccurrenceStart, nth: u32) -> Option<(UtcMillis, UtcMillis)> {
-        self.lands_telling(alarm, start, nth, |_, _, _| ())
+        self.lands_by_steps(alarm, start, nth, |_, _, _| ())
     }
 
-    /// The same; `tell` hears of each move on the way, where it leads, and on whose wall.
-    pub(super) fn lands_telling(
+    /// The same; `visit` hears of each move on the way, where it leads, and on whose wall.
+    pub(super) fn lands_by_steps(
         &self,
         alarm: &Relative<'_>,
         start: OccurrenceStart,
         nth: u32,
-        mut tell: impl FnMut(Move, Point, &Zone),
+        mut visit: impl FnMut(Move, Point, &Zone),
     ) -> Option<(UtcMillis, UtcMillis)> {
         let own = &self.zone.zone;
         let mut anchor = (Point { at: start.at, civil: Some(start.civil) }, own);
@@ -308,15 +308,15 @@ impl<'a> OccurrenceSet<'a> {
             && let Some(end) = self.end(start)
         {
             anchor = end;
-            tell(Move::End, end.0, end.1);
+            visit(Move::End, end.0, end.1);
         }
         let (anchor, zone) = anchor;
-        let base = shift_telling(anchor, alarm.offset, zone, |part, to| tell(Move::Trigger(part), to, zone))?;
+        let base = shift_by_steps(anchor, alarm.offset, zone, |part, to| visit(Move::Trigger(part), to, zone))?;
         if nth == 0 {
             return Some((base.at, base.at));
         }
         let interval = alarm.interval.times(nth);
-        let instance = shift_telling(base, interval, own, |part, to| tell(Move::Repeat(nth, part), to, own))?;
+        let instance = shift_by_steps(base, interval, own, |part, to| visit(Move::Repeat(nth, part), to, own))?;
         Some((base.at, instance.at))
     }
 

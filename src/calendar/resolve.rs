@@ -332,27 +332,27 @@ const GAP: i64 = 25 * 3_600_000;
 /// `point` moved by `duration` in `zone`: the nominal days on the wall first, then the exact seconds. None: outside the
 /// years that are computed with.
 pub(super) fn shift(point: Point, duration: Duration, zone: &Zone) -> Option<Point> {
-    shift_telling(point, duration, zone, |_, _| ())
+    shift_by_steps(point, duration, zone, |_, _| ())
 }
 
-/// The same; `tell` hears of where each of the two parts that is there leads.
-pub(super) fn shift_telling(
+/// The same; `visit` hears of where each of the two parts that is there leads.
+pub(super) fn shift_by_steps(
     point: Point,
     duration: Duration,
     zone: &Zone,
-    mut tell: impl FnMut(Duration, Point),
+    mut visit: impl FnMut(Duration, Point),
 ) -> Option<Point> {
     let mut moved = point;
     if duration.days != 0 {
         let civil = point.civil.unwrap_or_else(|| zone.civil(point.at));
         let civil = civil.checked_add(Span::new().try_days(duration.days).ok()?).ok()?;
         moved = Point { at: zone.instant(civil).0, civil: Some(civil) };
-        tell(Duration { seconds: 0, ..duration }, moved);
+        visit(Duration { seconds: 0, ..duration }, moved);
     }
     if duration.seconds != 0 {
         let at = moved.at.0.checked_add(duration.seconds.checked_mul(1000)?)?;
         moved = Point { at: UtcMillis(at), civil: None };
-        tell(Duration { days: 0, ..duration }, moved);
+        visit(Duration { days: 0, ..duration }, moved);
     }
     (UtcMillis::MIN < moved.at && moved.at < UtcMillis::MAX).then_some(moved)
 }

@@ -131,9 +131,9 @@ fn the_json_of_a_file_says_the_same() {
         .unwrap()
         .iter()
         .flat_map(|component| component["alarms"].as_array().unwrap())
-        .map(|alarm| &alarm["fate"])
+        .map(|alarm| &alarm["status"])
         .collect();
-    assert_eq!(fates, ["rings", "silent", "silent"]);
+    assert_eq!(fates, ["due", "silent", "silent"]);
     // The rings are those of preview.
     let mut preview = Command::new(env!("CARGO_BIN_EXE_reveille"));
     preview.args([
@@ -431,7 +431,7 @@ fn an_alarm_that_was_dismissed_after_it_rang_and_one_whose_calendar_is_absent() 
     let fired = "fired at 2026-03-10T12:00:01.000Z (firing 1)";
     assert_eq!(outcome(&stage, "tea.ics"), ends("fired", fired));
     let told = &stage.listing(&["explain", "tea.ics@example.org"])[0];
-    assert_eq!(told["components"][0]["alarms"][0]["fate"], "acknowledged");
+    assert_eq!(told["components"][0]["alarms"][0]["status"], "acknowledged");
     fs::rename(stage.path().join("watched/work"), stage.path().join("elsewhere")).unwrap();
     stage.pass("2026-03-10T12:03:00Z");
     let absent = "armed; its calendar has not been found since 2026-03-10T12:03:00.000Z, and is dropped at \

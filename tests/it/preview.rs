@@ -61,14 +61,14 @@ fn folders_are_read_in_depth_and_alarms_come_in_order() {
 
     let (status, out, err) = say(folder.path(), &[".", "--json", "--zone", "Asia/Tokyo"]);
     assert_eq!((status, err.as_str()), (0, ""));
-    let told: Vec<_> =
+    let explained: Vec<_> =
         lines(&out).iter().map(|l| format!("{} {} {}", l["uid"], l["alarmTime"], l["calendarName"])).collect();
     let expected = [
         r#""early" "20260310T081500Z" "Work""#,
         r#""day" "20260314T144500Z" "At home""#,
         r#""late" "20260320T084500Z" "Work""#,
     ];
-    assert_eq!(told, expected);
+    assert_eq!(explained, expected);
     let day = &lines(&out)[1];
     assert_eq!((&day["calendarColor"], &day["calendarId"]), (&"#00ff00".into(), &"Home".into()));
     // Radicale keeps a user's calendars in a folder of hers.
@@ -91,9 +91,9 @@ fn ids_are_those_of_run_for_a_configured_folder_and_for_one_that_is_watched() {
     let rung = &stage.alarms()[0];
     for path in ["watched", "watched/work", "watched/work/tea.ics"] {
         let (_, out, _) = say(stage.path(), &["--json", path]);
-        let told = &lines(&out)[0];
+        let explained = &lines(&out)[0];
         for key in ["notificationId", "userId", "calendarId", "calendarOwner", "alertId"] {
-            assert_eq!(told[key], rung[key], "{key} of {path}");
+            assert_eq!(explained[key], rung[key], "{key} of {path}");
         }
     }
     // Without a configuration the folder that is named is what would be watched.

@@ -14,7 +14,7 @@ use crate::calendar::component::{Component, RuleText};
 use crate::calendar::group::Group;
 use crate::calendar::occurrence::{Given, Identity, LeftOut, Move, Occurrence, OccurrenceSet, Verdict};
 use crate::calendar::recur::OccurrenceStart;
-use crate::calendar::resolve::{Point, shift_telling};
+use crate::calendar::resolve::{Point, shift_by_steps};
 use crate::calendar::schedule::Schedule;
 use crate::calendar::value::Duration;
 use crate::calendar::zone::{Ambiguity, Zone};
@@ -28,7 +28,7 @@ pub struct Derivation<'a> {
     /// The zone that its occurrences are placed in; none for an instant.
     pub zone: Option<ZoneUse>,
     /// In order. The last one leads to the ring.
-    pub steps: Vec<Step>,
+    pub steps: Vec<DerivationStep>,
 }
 
 /// What gives an occurrence.
@@ -64,8 +64,8 @@ impl fmt::Display for GivenBy<'_> {
 
 /// One step on the way to a ring: where it leads.
 #[derive(Clone, Debug)]
-pub struct Step {
-    pub what: What,
+pub struct DerivationStep {
+    pub what: StepKind,
     /// What the clock on the wall shows there; in a gap the time as written, which no clock shows.
     pub civil: DateTime,
     pub at: UtcMillis,
@@ -78,7 +78,7 @@ pub struct Step {
 
 /// What a step is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum What {
+pub enum StepKind {
     /// Where the series has the occurrence.
     Occurrence,
     /// Where RANGE=THISANDFUTURE moves it, by so many seconds on the wall.
@@ -99,14 +99,14 @@ pub enum What {
 
 /// A ring that a filter withholds.
 #[derive(Debug)]
-pub struct Withheld<'a> {
+pub struct WithheldInstance<'a> {
     pub instance: AlarmInstance<'a>,
-    pub why: Why<'a>,
+    pub why: WithheldReason<'a>,
 }
 
 /// Why a ring does not take place.
 #[derive(Clone, Copy, Debug)]
-pub enum Why<'a> {
+pub enum WithheldReason<'a> {
     /// EXDATE names its occurrence.
     Excluded,
     /// EXDATE names the whole day.
@@ -118,21 +118,21 @@ pub enum Why<'a> {
     /// ACKNOWLEDGED or X-MOZ-LASTACK: it is done up to then (rule 17).
     Acknowledged(UtcMillis),
     /// Its hour has this many rings already (rule 24).
-    Crowded(u32),
+    RateLimited(u32),
 }
 
-impl fmt::Display for Why<'_> {
+impl fmt::Display for WithheldReason<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Why::Excluded => write!(f, "EXDATE takes this occurrence away"),
-            Why::ExcludedDay => write!(f, "EXDATE takes this day away"),
-            Why::ExcludedByRule => write!(f, "EXRULE takes this occurrence away"),
-            Why::Replaced(None) => write!(f, "an override takes the place of this occurrence"),
-            Why::Replaced(Some(component)) => {
+            WithheldReason::Excluded => write!(f, "EXDATE takes this occurrence away"),
+            WithheldReason::ExcludedDay => write!(f, "EXDATE takes this day away"),
+            WithheldReason::ExcludedByRule => write!(f, "EXRULE takes this occurrence away"),
+            WithheldReason::Replaced(None) => write!(f, "an override takes the place of this occurrence"),
+            WithheldReason::Replaced(Some(component)) => {
                 write!(f, "the {} in line {} takes the place of this occurrence", component.kind.name(), component.line)
             }
-            Why::Acknowledged(until) => write!(f, "it is acknowledged: what rings at or before {until} is done"),
-            Why::Crowded(most) => write!(f, "its hour has {most} rings already (limits.max_rings_per_hour)"),
+            WithheldReason::Acknowledged(until) => write!(f, "it is acknowledged: what rings at or before {until} is done"),
+            WithheldReason::RateLimited(most) => write!(f, "its hour has {most} rings already (limits.max_rings_per_hour)"),
         }
     }
 }
@@ -143,7 +143,7 @@ impl<'a> Schedule<'a> {
         let instance = instance.clone();
         let origin = instance.origin;
         let group = self.groups.get(origin.group as usize);
-        let told = match origin.of {
+        let explained = match origin.of {
             Of::Alarm { set, alarm, original } => group.and_then(|group| {
                 let set = group.sets.get(set as usize)?;
                 Some((given(set, original), steps(group, set, (alarm, origin.nth), original)?))
@@ -154,7 +154,7 @@ impl<'a> Schedule<'a> {
                 Some((given, fixed_steps(group, fixed, origin.nth)?))
             }),
         };
-        let (given, steps) = told.unwrap_or((GivenBy::Single, Vec::new()));
+        let (given, steps) = explained.unwrap_or((GivenBy::Single, Vec::new()));
         let placed = !matches!(given, GivenBy::Instant | GivenBy::Snooze);
         let component = instance.component;
         let moment = component.start.or(component.end).or(component.recurrence_id.map(|id| id.moment));
@@ -163,7 +163,7 @@ impl<'a> Schedule<'a> {
     }
 
     /// What `groups` would ring in the window and do not, at most `limit`, in order.
-    pub(super) fn withheld(&self, groups: &[&Group<'a>], window: Range<UtcMillis>, limit: usize) -> Vec<Withheld<'a>> {
+    pub(super) fn withheld(&self, groups: &[&Group<'a>], window: Range<UtcMillis>, limit: usize) -> Vec<WithheldInstance<'a>> {
         let mut all: Vec<(AlarmInstance<'a>, &Group<'a>)> = Vec::new();
         for group in groups {
             let (mut kept, mut open) = (Vec::new(), Vec::new());
@@ -179,15 +179,15 @@ impl<'a> Schedule<'a> {
         all.sort_by(|(a, _), (b, _)| a.key().cmp(&b.key()));
         all.dedup_by(|(later, _), (first, _)| later.key() == first.key());
         all.truncate(limit);
-        let told = |(instance, group)| {
-            let why = self.why(group, &instance).unwrap_or(Why::Crowded(group.cap()));
-            Withheld { instance, why }
+        let explained = |(instance, group)| {
+            let why = self.why(group, &instance).unwrap_or(WithheldReason::RateLimited(group.cap()));
+            WithheldInstance { instance, why }
         };
-        all.into_iter().map(told).collect()
+        all.into_iter().map(explained).collect()
     }
 
     /// Which filter of `group` withholds `instance`; none: none of those that judge it alone.
-    fn why(&self, group: &Group<'a>, instance: &AlarmInstance<'a>) -> Option<Why<'a>> {
+    fn why(&self, group: &Group<'a>, instance: &AlarmInstance<'a>) -> Option<WithheldReason<'a>> {
         let Of::Alarm { set, alarm, original } = instance.origin.of else { return None };
         let set = group.sets.get(set as usize)?;
         let occurrence = occurrence(set, original)?;
@@ -195,18 +195,18 @@ impl<'a> Schedule<'a> {
         let verdict =
             |set: &Option<Arc<LeftOut>>| set.as_ref().map_or(Verdict::Kept, |set| set.judge(occurrence.original));
         match verdict(excluded) {
-            Verdict::LeftOut => return Some(Why::Excluded),
-            Verdict::WholeDay => return Some(Why::ExcludedDay),
-            Verdict::ByRule => return Some(Why::ExcludedByRule),
+            Verdict::LeftOut => return Some(WithheldReason::Excluded),
+            Verdict::WholeDay => return Some(WithheldReason::ExcludedDay),
+            Verdict::ByRule => return Some(WithheldReason::ExcludedByRule),
             Verdict::Kept => {}
         }
         if verdict(replaced) != Verdict::Kept {
             let of_this = |(at, by): &&(UtcMillis, &'a Component)| by.is_of(set.component) && *at == original;
-            return Some(Why::Replaced(self.replacements.iter().find(of_this).map(|(_, by)| *by)));
+            return Some(WithheldReason::Replaced(self.replacements.iter().find(of_this).map(|(_, by)| *by)));
         }
         let relative = set.alarms.get(alarm as usize)?;
-        let (base, _) = set.lands_telling(relative, occurrence.start, 0, |_, _, _| ())?;
-        (base <= relative.acknowledged).then_some(Why::Acknowledged(relative.acknowledged))
+        let (base, _) = set.lands_by_steps(relative, occurrence.start, 0, |_, _, _| ())?;
+        (base <= relative.acknowledged).then_some(WithheldReason::Acknowledged(relative.acknowledged))
     }
 }
 
@@ -232,22 +232,22 @@ fn given<'a>(set: &OccurrenceSet<'a>, original: UtcMillis) -> GivenBy<'a> {
 }
 
 /// The steps to repetition `nth` of an alarm of `set` for the occurrence at `original`.
-fn steps(group: &Group<'_>, set: &OccurrenceSet<'_>, (alarm, nth): (u32, u32), original: UtcMillis) -> Option<Vec<Step>> {
+fn steps(group: &Group<'_>, set: &OccurrenceSet<'_>, (alarm, nth): (u32, u32), original: UtcMillis) -> Option<Vec<DerivationStep>> {
     let Occurrence { original, start } = occurrence(set, original)?;
     let relative = set.alarms.get(alarm as usize)?;
     let point = |start: OccurrenceStart| Point { at: start.at, civil: Some(start.civil) };
     // What RANGE=THISANDFUTURE moves is named on the wall of the series.
     let series = group.sets.iter().find(|other| other.component.recurrence_id.is_none());
     let series = series.filter(|_| set.moved.is_some()).unwrap_or(set);
-    let mut steps = vec![step(What::Occurrence, point(original), &series.zone.zone)];
+    let mut steps = vec![step(StepKind::Occurrence, point(original), &series.zone.zone)];
     if let Some(seconds) = set.moved {
-        steps.push(step(What::Moved(seconds), point(start), &set.zone.zone));
+        steps.push(step(StepKind::Moved(seconds), point(start), &set.zone.zone));
     }
-    set.lands_telling(relative, start, nth, |what, to, zone| {
+    set.lands_by_steps(relative, start, nth, |what, to, zone| {
         let what = match what {
-            Move::End => What::End,
-            Move::Trigger(Duration { days: 0, seconds }) => What::TriggerTime(seconds),
-            Move::Trigger(Duration { days, .. }) => What::TriggerDays(days),
+            Move::End => StepKind::End,
+            Move::Trigger(Duration { days: 0, seconds }) => StepKind::TriggerTime(seconds),
+            Move::Trigger(Duration { days, .. }) => StepKind::TriggerDays(days),
             Move::Repeat(nth, part) => repeat(nth, part),
         };
         steps.push(step(what, to, zone));
@@ -255,33 +255,33 @@ fn steps(group: &Group<'_>, set: &OccurrenceSet<'_>, (alarm, nth): (u32, u32), o
     Some(steps)
 }
 
-fn fixed_steps(group: &Group<'_>, fixed: &FixedAlarm<'_>, nth: u32) -> Option<Vec<Step>> {
+fn fixed_steps(group: &Group<'_>, fixed: &FixedAlarm<'_>, nth: u32) -> Option<Vec<DerivationStep>> {
     let zone = &group.sets.get(fixed.set)?.zone.zone;
-    let mut steps = vec![step(What::Instant, fixed.base, zone)];
-    shift_telling(fixed.base, fixed.interval.times(nth), zone, |part, to| {
+    let mut steps = vec![step(StepKind::Instant, fixed.base, zone)];
+    shift_by_steps(fixed.base, fixed.interval.times(nth), zone, |part, to| {
         steps.push(step(repeat(nth, part), to, zone));
     })?;
     Some(steps)
 }
 
-fn repeat(nth: u32, part: Duration) -> What {
-    if part.days == 0 { What::RepeatTime(nth, part.seconds) } else { What::RepeatDays(nth, part.days) }
+fn repeat(nth: u32, part: Duration) -> StepKind {
+    if part.days == 0 { StepKind::RepeatTime(nth, part.seconds) } else { StepKind::RepeatDays(nth, part.days) }
 }
 
 /// A step to `to` on the wall of `zone`.
-fn step(what: What, to: Point, zone: &Zone) -> Step {
+fn step(what: StepKind, to: Point, zone: &Zone) -> DerivationStep {
     let Some(civil) = to.civil else {
         let (civil, offset) = (zone.civil(to.at), zone.offset(to.at));
-        return Step { what, civil, at: to.at, zone: zone.clone(), offset, ambiguity: Ambiguity::Exact };
+        return DerivationStep { what, civil, at: to.at, zone: zone.clone(), offset, ambiguity: Ambiguity::Exact };
     };
     let (placed, ambiguity) = zone.instant(civil);
     if placed == to.at {
         // The offset that placed it: in a gap that is the one before.
         let behind = Zone::utc().instant(civil).0.0.saturating_sub(to.at.0) / 1000;
         let offset = i32::try_from(behind).unwrap_or(0);
-        return Step { what, civil, at: to.at, zone: zone.clone(), offset, ambiguity };
+        return DerivationStep { what, civil, at: to.at, zone: zone.clone(), offset, ambiguity };
     }
     // The start of a day that has no midnight, or the second pass of an hour that the clocks repeat.
     let ambiguity = if ambiguity == Ambiguity::Gap { Ambiguity::Gap } else { Ambiguity::Exact };
-    Step { what, civil, at: to.at, zone: zone.clone(), offset: zone.offset(to.at), ambiguity }
+    DerivationStep { what, civil, at: to.at, zone: zone.clone(), offset: zone.offset(to.at), ambiguity }
 }

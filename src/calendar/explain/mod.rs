@@ -3,7 +3,7 @@
 //! a step is what the plan does on its way, and what is withheld is what the same plan gives without its filters.
 
 mod derivation;
-mod fate;
+mod alarm_status;
 mod written;
 
 use std::collections::HashMap;
@@ -21,9 +21,9 @@ pub use super::resolve::ZoneOrigin;
 use super::schedule::{Schedule, instances_of, next_of};
 use super::zone::Zone;
 use crate::time::UtcMillis;
-pub use derivation::{Derivation, GivenBy, Step, What, Why, Withheld};
-pub use fate::Fate;
-use fate::Fates;
+pub use derivation::{Derivation, GivenBy, DerivationStep, StepKind, WithheldReason, WithheldInstance};
+pub use alarm_status::AlarmStatus;
+use alarm_status::AlarmStatuses;
 use written::WrittenLines;
 
 /// Without a ring to end the window, withheld rings are looked for so far ahead, milliseconds.
@@ -36,16 +36,16 @@ const MAX_WITHHELD: usize = 10;
 pub struct Explanation<'a> {
     pub uid: &'a str,
     /// In the order of the text.
-    pub components: Vec<ToldComponent<'a>>,
+    pub components: Vec<ExplainedComponent<'a>>,
     /// Its next rings, in order.
     pub instances: Vec<Derivation<'a>>,
     /// What would ring until the last of them and does not, in order; without rings, within a year.
-    pub withheld: Vec<Withheld<'a>>,
+    pub withheld: Vec<WithheldInstance<'a>>,
 }
 
 /// An event or a to-do: what says when it is, and its alarms.
 #[derive(Debug)]
-pub struct ToldComponent<'a> {
+pub struct ExplainedComponent<'a> {
     pub component: &'a Component,
     /// DTSTART, DTEND or DUE, DURATION, RECURRENCE-ID, as far as they are there.
     pub dates: Vec<Stated>,
@@ -53,7 +53,7 @@ pub struct ToldComponent<'a> {
     pub inactive: Option<Inactive>,
     /// Its alarms are the calendar's default alarms (rule 19).
     pub by_default: bool,
-    pub alarms: Vec<ToldAlarm<'a>>,
+    pub alarms: Vec<ExplainedAlarm<'a>>,
     /// What is wrong in its lines, those of its alarms left out.
     pub faults: Vec<Fault>,
 }
@@ -79,12 +79,12 @@ pub struct ZoneUse {
 
 /// An alarm, what its trigger counts from, and what becomes of it.
 #[derive(Debug)]
-pub struct ToldAlarm<'a> {
+pub struct ExplainedAlarm<'a> {
     pub alarm: &'a Alarm,
     /// Its TRIGGER as written; none where there is none, and for default alarms.
     pub written: Option<String>,
     pub anchor: Anchor,
-    pub fate: Fate,
+    pub status: AlarmStatus,
     /// What is wrong in its lines.
     pub faults: Vec<Fault>,
 }
@@ -144,23 +144,23 @@ impl<'a> Schedule<'a> {
         for (component, inactive) in &self.inactive_components {
             inactive_components.entry(*component).or_insert(inactive);
         }
-        let told = |uid: &'a str| {
+        let explained = |uid: &'a str| {
             let groups = groups.get(uid).map_or(&[][..], Vec::as_slice);
-            let fates = Fates::new(self, groups, at);
+            let statuses = AlarmStatuses::new(self, groups, at);
             self.refill();
-            let tell = |component: &&'a Component| {
+            let visit = |component: &&'a Component| {
                 let inactive = inactive_components.get(&std::ptr::from_ref(*component)).copied();
-                self.told(component, inactive, &fates, &written)
+                self.explained(component, inactive, &statuses, &written)
             };
             let (instances, until) = self.explained_instances(groups, at, count);
             Explanation {
                 uid,
-                components: components.get(uid).into_iter().flatten().map(tell).collect(),
+                components: components.get(uid).into_iter().flatten().map(visit).collect(),
                 instances,
                 withheld: self.withheld(groups, at..until, MAX_WITHHELD),
             }
         };
-        self.object.uids().into_iter().map(told).collect()
+        self.object.uids().into_iter().map(explained).collect()
     }
 
     /// The rings at the first `count` instants from `at` on; and until when there can be withheld ones to tell of.
@@ -181,32 +181,32 @@ impl<'a> Schedule<'a> {
         (instances, until)
     }
 
-    fn told(
+    fn explained(
         &self,
         component: &'a Component,
         inactive: Option<&Inactive>,
-        fates: &Fates<'_, 'a>,
+        statuses: &AlarmStatuses<'_, 'a>,
         written: &WrittenLines,
-    ) -> ToldComponent<'a> {
+    ) -> ExplainedComponent<'a> {
         let start = component.start.or(component.end.filter(|_| component.kind == Kind::Todo));
         let start = start.or(component.recurrence_id.map(|id| id.moment));
         let all_day = start.is_some_and(|moment| self.resolver.peek(moment, component.calendar).all_day);
         let alarms = alarms_of(component, all_day, self.context);
         let by_default = component.alarms.is_empty() && !alarms.is_empty();
-        let tell = |alarm: &'a Alarm| ToldAlarm {
+        let visit = |alarm: &'a Alarm| ExplainedAlarm {
             alarm,
             written: written.find(alarm.line, "TRIGGER").filter(|_| !by_default),
             anchor: anchor(component, alarm, all_day),
-            fate: fates.of(component, alarm, inactive),
+            status: statuses.of(component, alarm, inactive),
             faults: if by_default { Vec::new() } else { self.faults_in(alarm.line..=alarm.last_line).collect() },
         };
         let is_of_an_alarm =
             |fault: &Fault| component.alarms.iter().any(|alarm| (alarm.line..=alarm.last_line).contains(&fault.line));
         let faults = self.faults_in(component.line..=component.last_line).filter(|fault| !is_of_an_alarm(fault));
         let faults = faults.collect();
-        let alarms = alarms.iter().map(tell).collect();
+        let alarms = alarms.iter().map(visit).collect();
         let dates = self.dates(component, written);
-        ToldComponent { component, dates, inactive: inactive.cloned(), by_default, alarms, faults }
+        ExplainedComponent { component, dates, inactive: inactive.cloned(), by_default, alarms, faults }
     }
 
     fn faults_in(&self, lines: RangeInclusive<u32>) -> impl Iterator<Item = Fault> {

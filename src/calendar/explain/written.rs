@@ -27,10 +27,10 @@ impl WrittenLines {
             } else if name.eq_ignore_ascii_case("END") {
                 let ended = open.iter().rposition(|(_, name)| name.eq_ignore_ascii_case(value()));
                 open.truncate(ended.unwrap_or(open.len()));
-            } else if let Some(told) = TOLD.iter().find(|told| name.eq_ignore_ascii_case(told))
+            } else if let Some(explained) = TOLD.iter().find(|explained| name.eq_ignore_ascii_case(explained))
                 && let Some((begin, _)) = open.last()
             {
-                found.entry((*begin, *told)).or_insert_with(|| text.trim_end().chars().take(MAX_WRITTEN).collect());
+                found.entry((*begin, *explained)).or_insert_with(|| text.trim_end().chars().take(MAX_WRITTEN).collect());
             }
         }
         WrittenLines(found)

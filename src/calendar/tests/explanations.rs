@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use super::{Case, at, vevent};
-use crate::calendar::explain::{Anchor, Explanation, Fate, GivenBy, Step, What, ZoneOrigin};
+use crate::calendar::explain::{Anchor, Explanation, AlarmStatus, GivenBy, DerivationStep, StepKind, ZoneOrigin};
 use crate::calendar::inactive::Inactive;
 use crate::calendar::context::DefaultAlarms;
 use crate::calendar::zone::{Ambiguity, TzidMatch};
@@ -12,26 +12,26 @@ use crate::calendar::zone::{Ambiguity, TzidMatch};
 /// Asks about the one UID of a case.
 fn explain<T>(case: &Case, from: &str, ask: impl FnOnce(&Explanation<'_>) -> T) -> T {
     case.with(|schedule| {
-        let told = schedule.explain(case.text.as_bytes(), at(from), 1);
-        assert_eq!(told.len(), 1);
-        ask(&told[0])
+        let explained = schedule.explain(case.text.as_bytes(), at(from), 1);
+        assert_eq!(explained.len(), 1);
+        ask(&explained[0])
     })
 }
 
 /// The fates of all alarms of a case, in the order of the text.
-fn fates(case: &Case, from: &str) -> Vec<Fate> {
-    explain(case, from, |told| {
-        told.components.iter().flat_map(|component| &component.alarms).map(|alarm| alarm.fate.clone()).collect()
+fn statuses(case: &Case, from: &str) -> Vec<AlarmStatus> {
+    explain(case, from, |explained| {
+        explained.components.iter().flat_map(|component| &component.alarms).map(|alarm| alarm.status.clone()).collect()
     })
 }
 
 /// `what civil offset instant ambiguity` of each step of the next ring.
 fn steps(case: &Case, from: &str) -> Vec<String> {
-    let told = |step: &Step| {
-        let Step { what, civil, at, offset, ambiguity, .. } = step;
+    let explained = |step: &DerivationStep| {
+        let DerivationStep { what, civil, at, offset, ambiguity, .. } = step;
         format!("{what:?} {civil} {offset} {} {ambiguity:?}", at.basic())
     };
-    explain(case, from, |explanation| explanation.instances[0].steps.iter().map(told).collect())
+    explain(case, from, |explanation| explanation.instances[0].steps.iter().map(explained).collect())
 }
 
 const SERIES: &str =
@@ -46,14 +46,14 @@ fn rule_03_each_step_of_a_ring_is_told_with_its_wall_its_offset_and_its_instant(
         "TriggerTime(-9000) 2026-03-28T06:30:00 3600 20260328T053000Z Exact",
     ];
     assert_eq!(steps(&case, "2026-03-01"), expected);
-    explain(&case, "2026-03-01", |told| {
-        assert_eq!(told.instances[0].given, GivenBy::Rule(&told.components[0].component.rules[0]));
-        let zone = told.instances[0].zone.as_ref().unwrap();
+    explain(&case, "2026-03-01", |explained| {
+        assert_eq!(explained.instances[0].given, GivenBy::Rule(&explained.components[0].component.rules[0]));
+        let zone = explained.instances[0].zone.as_ref().unwrap();
         assert_eq!(zone.origin, ZoneOrigin::Tzid(TzidMatch::Id));
         assert_eq!(zone.tzid.as_deref(), Some("Europe/Berlin"));
-        let dates: Vec<_> = told.components[0].dates.iter().map(|date| date.written.as_deref().unwrap()).collect();
+        let dates: Vec<_> = explained.components[0].dates.iter().map(|date| date.written.as_deref().unwrap()).collect();
         assert_eq!(dates, ["DTSTART;TZID=Europe/Berlin:20260329T090000"]);
-        let alarm = &told.components[0].alarms[0];
+        let alarm = &explained.components[0].alarms[0];
         assert_eq!((alarm.written.as_deref(), alarm.anchor), (Some("TRIGGER:-P1DT2H30M"), Anchor::Start));
     });
 }
@@ -97,7 +97,7 @@ fn rule_03_the_end_the_repetitions_and_a_moved_series_are_steps() {
 
 #[test]
 fn rule_03_it_is_told_what_gives_an_occurrence() {
-    let given = |case: &Case, from: &str| explain(case, from, |told| format!("{}", told.instances[0].given));
+    let given = |case: &Case, from: &str| explain(case, from, |explained| format!("{}", explained.instances[0].given));
     assert_eq!(given(&Case::event("DTSTART:20260301T090000Z", &["PT0S"]), "2026-01-01"), "it occurs once");
     let dates = Case::event(
         "DTSTART:20260301T090000Z\nRDATE:20260303T090000Z\nRDATE;VALUE=PERIOD:20260305T090000Z/PT1H",
@@ -119,8 +119,8 @@ fn rule_03_it_is_told_what_gives_an_occurrence() {
 #[test]
 fn rule_03_it_is_told_where_a_zone_comes_from() {
     let from = |case: &Case| {
-        explain(case, "2026-01-01", |told| {
-            let zone = told.components[0].dates[0].zone.clone().unwrap();
+        explain(case, "2026-01-01", |explained| {
+            let zone = explained.components[0].dates[0].zone.clone().unwrap();
             (zone.zone.id().to_owned(), zone.origin)
         })
     };
@@ -150,8 +150,8 @@ fn rule_03_it_is_told_where_a_zone_comes_from() {
 
 #[test]
 fn rule_03_an_alarm_that_never_rings_has_its_reason() {
-    let silent = |case: &Case| match &fates(case, "2026-01-01")[..] {
-        [Fate::Inactive(inactive)] => inactive.clone(),
+    let silent = |case: &Case| match &statuses(case, "2026-01-01")[..] {
+        [AlarmStatus::Inactive(inactive)] => inactive.clone(),
         other => panic!("{other:?}"),
     };
     let start = "DTSTART:20260310T090000Z";
@@ -167,38 +167,38 @@ fn rule_03_an_alarm_that_never_rings_has_its_reason() {
     assert_eq!(silent(&alarm("TRIGGER:soon")), Inactive::NoTrigger);
     assert_eq!(silent(&alarm("TRIGGER:PT0S\nPROXIMITY:ARRIVE")), Inactive::Proximity);
     let revised = format!("{}\n{}", vevent(start, &["PT0S"]), vevent(&format!("{start}\nSEQUENCE:1"), &["PT0S"]));
-    let fates = fates(&Case::new(&revised), "2026-01-01");
-    assert_eq!(fates, [Fate::Inactive(Inactive::Revised), Fate::Rings(at("2026-03-10T09:00"))]);
+    let statuses = statuses(&Case::new(&revised), "2026-01-01");
+    assert_eq!(statuses, [AlarmStatus::Inactive(Inactive::Revised), AlarmStatus::Due(at("2026-03-10T09:00"))]);
 }
 
 #[test]
 fn rule_03_an_alarm_that_rings_no_more_says_when_it_did_last() {
     let case = Case::event(&format!("{SERIES};COUNT=3"), &["-PT15M", "TRIGGER;VALUE=DATE-TIME:20260308T120000Z"]);
-    let expected = [Fate::Over(at("2026-03-03T07:45")), Fate::Over(at("2026-03-08T12:00"))];
-    assert_eq!(fates(&case, "2026-04-01"), expected);
+    let expected = [AlarmStatus::Over(at("2026-03-03T07:45")), AlarmStatus::Over(at("2026-03-08T12:00"))];
+    assert_eq!(statuses(&case, "2026-04-01"), expected);
     // The series is as old as it likes.
     let old = Case::event("DTSTART:19700101T090000Z\nRRULE:FREQ=HOURLY;UNTIL=20251231T235959Z", &["PT0S"]);
-    assert_eq!(fates(&old, "2026-04-01"), [Fate::Over(at("2025-12-31T23:00"))]);
+    assert_eq!(statuses(&old, "2026-04-01"), [AlarmStatus::Over(at("2025-12-31T23:00"))]);
 }
 
 #[test]
 fn rule_03_what_is_acknowledged_or_taken_away_is_told() {
     let case = Case::event("DTSTART:20260310T090000Z", &["TRIGGER:PT0S\nACKNOWLEDGED:20260310T091500Z"]);
     let (until, instance) = (at("2026-03-10T09:15"), at("2026-03-10T09:00"));
-    assert_eq!(fates(&case, "2026-03-01"), [Fate::Acknowledged { until, instance }]);
-    assert_eq!(fates(&case, "2026-05-01"), [Fate::Acknowledged { until, instance }]);
+    assert_eq!(statuses(&case, "2026-03-01"), [AlarmStatus::Acknowledged { until, instance }]);
+    assert_eq!(statuses(&case, "2026-05-01"), [AlarmStatus::Acknowledged { until, instance }]);
     let absolute = "TRIGGER;VALUE=DATE-TIME:20260310T090000Z\nACKNOWLEDGED:20260310T091500Z";
-    assert_eq!(fates(&Case::event(SERIES, &[absolute]), "2026-05-01"), [Fate::Acknowledged { until, instance }]);
+    assert_eq!(statuses(&Case::event(SERIES, &[absolute]), "2026-05-01"), [AlarmStatus::Acknowledged { until, instance }]);
     let empty = Case::event("DTSTART:20260310T090000Z\nEXDATE:20260310T090000Z", &["PT0S"]);
-    assert_eq!(fates(&empty, "2026-03-01"), [Fate::TakenAway(instance)]);
+    assert_eq!(statuses(&empty, "2026-03-01"), [AlarmStatus::TakenAway(instance)]);
 }
 
 #[test]
 fn rule_03_what_is_withheld_before_the_next_ring_is_told_with_its_reason() {
     let withheld = |case: &Case, from: &str| {
-        explain(case, from, |told| {
-            let told = told.withheld.iter();
-            told.map(|withheld| format!("{}: {}", withheld.instance.at.basic(), withheld.why)).collect::<Vec<_>>()
+        explain(case, from, |explained| {
+            let explained = explained.withheld.iter();
+            explained.map(|withheld| format!("{}: {}", withheld.instance.at.basic(), withheld.why)).collect::<Vec<_>>()
         })
     };
     let more = "EXDATE;TZID=Europe/Berlin:20260303T090000\nEXDATE;VALUE=DATE:20260304\nEXRULE:FREQ=DAILY;COUNT=2";
@@ -216,10 +216,10 @@ fn rule_03_what_is_withheld_before_the_next_ring_is_told_with_its_reason() {
     ];
     assert_eq!(withheld(&case, "2026-03-01"), expected);
     let often = Case::event("DTSTART:20260310T090000Z\nRRULE:FREQ=SECONDLY;COUNT=7200", &["PT0S"]);
-    let told = withheld(&often, "2026-03-10T09:02");
-    assert_eq!(told.len(), 10);
-    assert_eq!(told[0], "20260310T090200Z: its hour has 120 rings already (limits.max_rings_per_hour)");
-    assert_eq!(fates(&often, "2026-03-10T09:02"), [Fate::Crowded(at("2026-03-10T09:02"))]);
+    let explained = withheld(&often, "2026-03-10T09:02");
+    assert_eq!(explained.len(), 10);
+    assert_eq!(explained[0], "20260310T090200Z: its hour has 120 rings already (limits.max_rings_per_hour)");
+    assert_eq!(statuses(&often, "2026-03-10T09:02"), [AlarmStatus::RateLimited(at("2026-03-10T09:02"))]);
 }
 
 #[test]
@@ -230,24 +230,24 @@ fn rule_03_default_alarms_are_told_as_such() {
         context.default_alarms = Some(defaults);
         context
     });
-    explain(&case, "2026-03-01", |told| {
-        assert!(told.components[0].by_default);
-        assert_eq!(told.components[0].alarms[0].fate, Fate::Rings(at("2026-03-10T08:30")));
-        assert_eq!(told.components[0].alarms[0].written, None);
+    explain(&case, "2026-03-01", |explained| {
+        assert!(explained.components[0].by_default);
+        assert_eq!(explained.components[0].alarms[0].status, AlarmStatus::Due(at("2026-03-10T08:30")));
+        assert_eq!(explained.components[0].alarms[0].written, None);
     });
 }
 
 #[test]
 fn rule_03_alarms_that_ring_as_one_are_told_once() {
     let case = Case::event("DTSTART:20260310T090000Z", &["-PT60M", "-PT1H"]);
-    explain(&case, "2026-03-01", |told| {
-        assert_eq!(told.instances.len(), 1);
-        assert_eq!(told.instances[0].instance.joined.len(), 1);
-        assert!(told.withheld.is_empty(), "{:?}", told.withheld);
-        let fates: Vec<_> = told.components[0].alarms.iter().map(|alarm| alarm.fate.clone()).collect();
-        assert_eq!(fates, [Fate::Rings(at("2026-03-10T08:00")), Fate::Rings(at("2026-03-10T08:00"))]);
-        assert_eq!(told.instances[0].steps[1].what, What::TriggerTime(-3600));
-        assert_eq!(told.instances[0].steps[0].ambiguity, Ambiguity::Exact);
+    explain(&case, "2026-03-01", |explained| {
+        assert_eq!(explained.instances.len(), 1);
+        assert_eq!(explained.instances[0].instance.joined.len(), 1);
+        assert!(explained.withheld.is_empty(), "{:?}", explained.withheld);
+        let statuses: Vec<_> = explained.components[0].alarms.iter().map(|alarm| alarm.status.clone()).collect();
+        assert_eq!(statuses, [AlarmStatus::Due(at("2026-03-10T08:00")), AlarmStatus::Due(at("2026-03-10T08:00"))]);
+        assert_eq!(explained.instances[0].steps[1].what, StepKind::TriggerTime(-3600));
+        assert_eq!(explained.instances[0].steps[0].ambiguity, Ambiguity::Exact);
     });
 }
 

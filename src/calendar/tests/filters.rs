@@ -77,13 +77,13 @@ fn rule_02_an_override_of_a_cancelled_series_can_ring() {
 fn rule_03_what_cannot_ring_is_told_with_its_line() {
     let faults = Case::event(NINE, &["ACTION:DISPLAY\nTRIGGER:15 minutes before", "PT0S"]);
     assert_eq!(faults.instances().len(), 1);
-    let told = faults.faults();
-    assert_eq!(told.len(), 1, "{told:?}");
-    assert!(told[0].starts_with("9: the alarm is left out: its TRIGGER '15 minutes before' is no"), "{told:?}");
+    let explained = faults.faults();
+    assert_eq!(explained.len(), 1, "{explained:?}");
+    assert!(explained[0].starts_with("9: the alarm is left out: its TRIGGER '15 minutes before' is no"), "{explained:?}");
     let missing = Case::event(NINE, &[]).text.replace("END:VEVENT", "BEGIN:VALARM\nX:1\nEND:VALARM\nEND:VEVENT");
-    let told = Case { text: missing, ..Case::new("") }.faults();
+    let explained = Case { text: missing, ..Case::new("") }.faults();
     assert_eq!(
-        told,
+        explained,
         ["8: the alarm has no ACTION: it is read as DISPLAY", "8: the alarm is left out: it has no TRIGGER"]
     );
     assert!(Case::event(NINE, &["ACTION:NONE\nTRIGGER:PT0S"]).faults().is_empty(), "{}", alarm("PT0S"));

@@ -204,8 +204,8 @@ fn limit_of_listed_faults_at_it_and_above() {
         let at_it = within(broken(max_faults), limits).faults();
         assert!(at_it.len() == max_faults && at_it.iter().all(|fault| fault.contains("no property")), "{at_it:?}");
         let above = within(broken(max_faults + 1), limits);
-        let told = above.faults();
-        assert!(told.len() == max_faults + 1 && told.iter().any(|fault| fault.contains("more")), "{told:?}");
+        let explained = above.faults();
+        assert!(explained.len() == max_faults + 1 && explained.iter().any(|fault| fault.contains("more")), "{explained:?}");
         assert_eq!(above.instances().len(), 1);
     }
 }
@@ -231,10 +231,10 @@ fn limit_of_work_at_it_and_above() {
         });
         case.with(|schedule| {
             let next = schedule.next_instance(at("2026-03-10T09:00"));
-            let told = schedule.overworked();
-            let is_loud = told.is_empty();
+            let explained = schedule.overworked();
+            let is_loud = explained.is_empty();
             assert_eq!(next, Some(at(if is_loud { "2026-03-10T09:00" } else { "2026-03-10T10:00" })), "{max_work}");
-            assert!(told.iter().all(|fault| fault.text.contains("limits.max_work")), "{told:?}");
+            assert!(explained.iter().all(|fault| fault.text.contains("limits.max_work")), "{explained:?}");
             let instances = schedule.instances(at("2026-03-10T10:00")..at("2026-03-10T10:00").plus(1));
             let uids: Vec<&str> = instances.iter().map(|instance| &*instance.component.uid).collect();
             assert!(uids.contains(&"quiet") && uids.contains(&"u") == is_loud, "{max_work}: {uids:?}");

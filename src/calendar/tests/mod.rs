@@ -15,7 +15,7 @@ mod snoozes;
 mod zones;
 
 use super::alarm_instance::{AlarmInstance, When};
-use super::explain::{Fate, GivenBy};
+use super::explain::{AlarmStatus, GivenBy};
 use super::object::Object;
 use super::schedule::Schedule;
 use super::context::CalendarContext;
@@ -63,11 +63,11 @@ impl Case {
         self.with(|schedule| {
             let instances = schedule.instances(at(from)..at(until));
             explained(schedule, &self.text, at(from)..at(until));
-            let told = instances.iter().map(|instance| match instance.action.name() {
+            let explained = instances.iter().map(|instance| match instance.action.name() {
                 "display" => instance.at.basic(),
                 action => format!("{} {action}", instance.at.basic()),
             });
-            told.collect()
+            explained.collect()
         })
     }
 
@@ -89,12 +89,12 @@ impl Case {
     fn first_bounds(&self) -> (String, String) {
         self.with(|schedule| {
             let instances = schedule.instances(UtcMillis::MIN..UtcMillis::MAX);
-            let told = |when: Option<When>| match when {
+            let explained = |when: Option<When>| match when {
                 None => "none".to_owned(),
                 Some(When::Date(date)) => date.strftime("%Y%m%d").to_string(),
                 Some(When::At(at)) => at.basic(),
             };
-            (told(instances[0].start), told(instances[0].end))
+            (explained(instances[0].start), explained(instances[0].end))
         })
     }
 
@@ -131,23 +131,23 @@ fn explained(schedule: &Schedule<'_>, text: &str, window: std::ops::Range<UtcMil
         assert_eq!(last, Some(instance.at), "the steps lead elsewhere: {derivation:?}");
     }
     let mut first = None;
-    for told in schedule.explain(text.as_bytes(), window.start, COUNT) {
-        let mut instants: Vec<UtcMillis> = told.instances.iter().map(|derivation| derivation.instance.at).collect();
+    for explained in schedule.explain(text.as_bytes(), window.start, COUNT) {
+        let mut instants: Vec<UtcMillis> = explained.instances.iter().map(|derivation| derivation.instance.at).collect();
         instants.dedup();
-        let of_uid = |instance: &&AlarmInstance<'_>| &*instance.component.uid == told.uid;
+        let of_uid = |instance: &&AlarmInstance<'_>| &*instance.component.uid == explained.uid;
         let mut expected: Vec<UtcMillis> = instances.iter().filter(of_uid).map(|instance| instance.at).collect();
         expected.dedup();
         expected.truncate(COUNT);
         instants.retain(|at| *at < window.end);
         assert_eq!(instants, expected);
-        let fates = told.components.iter().flat_map(|component| &component.alarms).map(|alarm| &alarm.fate);
-        let nexts = fates.filter_map(|fate| match fate {
-            Fate::Rings(at) => Some(*at),
+        let statuses = explained.components.iter().flat_map(|component| &component.alarms).map(|alarm| &alarm.status);
+        let nexts = statuses.filter_map(|status| match status {
+            AlarmStatus::Due(at) => Some(*at),
             _ => None,
         });
-        let snoozes = told.instances.iter().filter(|told| told.given == GivenBy::Snooze).map(|told| told.instance.at);
+        let snoozes = explained.instances.iter().filter(|explained| explained.given == GivenBy::Snooze).map(|explained| explained.instance.at);
         first = first.into_iter().chain(nexts).chain(snoozes).min();
-        for withheld in &told.withheld {
+        for withheld in &explained.withheld {
             let key = withheld.instance.key();
             assert!(instances.iter().all(|instance| instance.key() != key), "{withheld:?} rings");
         }

@@ -162,11 +162,11 @@ proptest! {
     #[test]
     fn an_override_changes_no_other_occurrence((series, triggers) in series()) {
         let window = || at("2026-03-20")..at("2026-04-10");
-        let told = |schedule: &Schedule<'_>| -> Vec<(String, UtcMillis, &'static str)> {
+        let explained = |schedule: &Schedule<'_>| -> Vec<(String, UtcMillis, &'static str)> {
             let instances = schedule.instances(window());
             instances.iter().map(|instance| (instance.recurrence_id_text(), instance.at, instance.action.name())).collect()
         };
-        let plain = Case::event(&series, &triggers).with(told);
+        let plain = Case::event(&series, &triggers).with(explained);
         let Some((id, ..)) = plain.iter().find(|(id, ..)| !id.is_empty()).cloned() else { return Ok(()) };
         let digits: String = id.chars().filter(|c| !"-:".contains(*c)).collect();
         let all_day = series.starts_with("DTSTART;VALUE=DATE");
@@ -176,7 +176,7 @@ proptest! {
             head => format!("RECURRENCE-ID{}:{digits}", head.unwrap().trim_start_matches("DTSTART")),
         };
         let silent = vevent(&format!("{id_line}\nDTSTART:20260401T000000Z"), &[]);
-        let left = Case::new(&format!("{}\n{silent}", vevent(&series, &triggers))).with(told);
+        let left = Case::new(&format!("{}\n{silent}", vevent(&series, &triggers))).with(explained);
         let expected: Vec<_> = plain.into_iter().filter(|(other, ..)| *other != id).collect();
         prop_assert_eq!(left, expected);
     }

@@ -3,7 +3,7 @@
 use super::*;
 
 /// The faults of a case, without their lines.
-fn told(case: &Case) -> Vec<String> {
+fn explained(case: &Case) -> Vec<String> {
     case.faults().iter().map(|fault| fault.split_once(": ").unwrap().1.to_owned()).collect()
 }
 
@@ -22,7 +22,7 @@ fn no_unit_at_all_is_no_time() {
     for trigger in ["P", "-P", "PT", "TRIGGER;RELATED=START:P"] {
         let case = Case::event("DTSTART:20260310T083000Z", &[trigger]);
         assert_eq!(case.instances(), ["20260310T083000Z"], "{trigger}");
-        assert_eq!(told(&case).len(), 1, "{trigger}");
+        assert_eq!(explained(&case).len(), 1, "{trigger}");
     }
 }
 
@@ -30,7 +30,7 @@ fn no_unit_at_all_is_no_time() {
 fn units_and_signs_in_the_wrong_place() {
     let instance = |trigger| {
         let case = Case::event("DTSTART;TZID=Europe/Berlin:20260330T090000", &[trigger]);
-        assert!(told(&case)[0].contains("it is read as -P"), "{:?}", told(&case));
+        assert!(explained(&case)[0].contains("it is read as -P"), "{:?}", explained(&case));
         case.instances().join(" ")
     };
     // Days are nominal wherever they stand: the clocks changed on the day before.
@@ -58,7 +58,7 @@ fn times_without_seconds_and_with_fractions() {
     for start in ["20260310T0930Z", "20260310T093000.000Z", "2026-03-10T09:30:00Z", "20260310T103000+0100"] {
         let case = Case::event(&format!("DTSTART:{start}"), &["-PT15M"]);
         assert_eq!(case.instances(), ["20260310T091500Z"], "{start}");
-        assert_eq!(told(&case).len(), 1, "{start}");
+        assert_eq!(explained(&case).len(), 1, "{start}");
     }
 }
 
@@ -71,7 +71,7 @@ fn a_colon_in_a_parameter_without_quotes() {
     ] {
         let case = Case::event(start, &["PT0S"]);
         assert_eq!(case.instances(), [instance], "{start}");
-        assert!(told(&case).iter().any(|fault| fault.starts_with("a colon in the parameters")), "{start}");
+        assert!(explained(&case).iter().any(|fault| fault.starts_with("a colon in the parameters")), "{start}");
     }
     let series = "DTSTART;TZID=GMT+05:30:20260310T093000\nRRULE:FREQ=DAILY;COUNT=3";
     let excluded = format!("{series}\nEXDATE;TZID=GMT+05:30:20260311T093000,20260312T093000");
@@ -83,7 +83,7 @@ fn a_trigger_whose_colon_is_missing() {
     let case = Case::event("DTSTART:20260310T090000Z", &["PT0S"]);
     let case = Case { text: case.text.replace("TRIGGER:PT0S", "TRIGGER-P0DT1H0M0S"), ..case };
     assert_eq!(case.instances(), ["20260310T080000Z"]);
-    assert_eq!(told(&case), ["the colon behind TRIGGER is missing: its value is read as '-P0DT1H0M0S'"]);
+    assert_eq!(explained(&case), ["the colon behind TRIGGER is missing: its value is read as '-P0DT1H0M0S'"]);
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn a_rule_with_one_bad_part_keeps_the_rest() {
     {
         let case = Case::event(&format!("DTSTART:20260310T090000Z\n{rule}"), &["PT0S"]);
         assert_eq!(case.instances(), ["20260310T090000Z", "20260311T090000Z"], "{rule}");
-        assert_eq!(told(&case).len(), 1, "{rule}");
+        assert_eq!(explained(&case).len(), 1, "{rule}");
     }
 }
 
@@ -125,7 +125,7 @@ fn a_line_of_somebodys_text_that_looks_like_a_begin() {
     let event = "DTSTART:20260310T090000Z\nDESCRIPTION:first\nBEGIN: of the second\nEND of the third";
     let case = Case::event(event, &["PT0S"]);
     assert_eq!(case.instances(), ["20260310T090000Z"]);
-    assert_eq!(told(&case)[0], "BEGIN:'OF THE SECOND' without an END is skipped");
+    assert_eq!(explained(&case)[0], "BEGIN:'OF THE SECOND' without an END is skipped");
 }
 
 #[test]
@@ -149,7 +149,7 @@ fn an_alarm_without_an_action_displays() {
     let case = Case::event("DTSTART:20260310T090000Z", &["PT0S"]);
     let case = Case { text: case.text.replace("ACTION:DISPLAY\n", ""), ..case };
     assert_eq!(case.instances(), ["20260310T090000Z"]);
-    assert_eq!(told(&case), ["the alarm has no ACTION: it is read as DISPLAY"]);
+    assert_eq!(explained(&case), ["the alarm has no ACTION: it is read as DISPLAY"]);
 }
 
 #[test]
@@ -211,7 +211,7 @@ fn a_start_and_an_end_of_two_kinds_are_each_as_written() {
     let series = "DTSTART;VALUE=DATE:20260327\nDTEND;TZID=Europe/Berlin:20260327T170000\nRRULE:FREQ=DAILY;COUNT=3";
     assert_eq!(Case::event(series, &end).instances(), ["20260327T154500Z", "20260328T154500Z", "20260329T154500Z"]);
     for case in [&event, &todo, &other] {
-        assert!(told(case)[0].ends_with("each is taken as written"), "{:?}", told(case));
+        assert!(explained(case)[0].ends_with("each is taken as written"), "{:?}", explained(case));
     }
 }
 
@@ -262,7 +262,7 @@ fn names_that_are_no_ids_and_mean_one_zone() {
     ] {
         let case = Case::event(&format!("DTSTART;TZID={tzid}:20260712T100000"), &["PT0S"]);
         assert_eq!(case.instances(), [instance], "{tzid}");
-        assert!(told(&case).join(" ").contains("is not a name of a zone: it is read as"), "{:?}", told(&case));
+        assert!(explained(&case).join(" ").contains("is not a name of a zone: it is read as"), "{:?}", explained(&case));
     }
 }
 

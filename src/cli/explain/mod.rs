@@ -14,7 +14,7 @@ use super::reach::Reach;
 use super::{Context, Usage, instant, printer::ExitStatus};
 use crate::calendar::alarm::Alarm;
 use crate::calendar::alarm_instance::AlarmInstance;
-use crate::calendar::explain::Fate;
+use crate::calendar::explain::AlarmStatus;
 use crate::calendar::object::{ObjectLimits, Object};
 use crate::calendar::schedule::Schedule;
 use crate::calendar::zone::Zones;
@@ -24,7 +24,7 @@ use crate::ledger::{Inspector, LedgerError, ObjectRow};
 use crate::notification::{About, identity, identity_of};
 use crate::time::UtcMillis;
 use outcome::Ledgered;
-use report::{Report, Telling};
+use report::{Report, ReportBuilder};
 
 /// So many instants at which it rings are derived, and with --at only the first.
 const COUNT: usize = 3;
@@ -134,19 +134,19 @@ impl Asked<'_> {
         };
         let schedule = Schedule::new(&object, &calendar_context, None);
         let about = ics_input::about(&seen);
-        let telling = self.telling(user_zone, &about, &seen.emails);
-        let told = schedule.explain(&octets, self.at, self.count());
-        if told.is_empty() {
+        let builder = self.builder(user_zone, &about, &seen.emails);
+        let explained = schedule.explain(&octets, self.at, self.count());
+        if explained.is_empty() {
             let why = schedule.faults().first().map(|fault| format!(": {fault}")).unwrap_or_default();
             return Ok(Err(format!("{name} holds no event and no to-do that can be read{why}")));
         }
         let faults: Vec<String> = schedule.faults().iter().map(ToString::to_string).collect();
-        let report = |told| Report { file: Some(name.clone()), faults: faults.clone(), ..telling.report(told) };
-        Ok(Ok(told.iter().map(report).collect()))
+        let report = |explained| Report { file: Some(name.clone()), faults: faults.clone(), ..builder.report(explained) };
+        Ok(Ok(explained.iter().map(report).collect()))
     }
 
-    fn telling<'b>(&'b self, user_zone: UserZone, about: &'b About, emails: &'b [String]) -> Telling<'b> {
-        Telling { zones: self.zones, user_zone, at: self.at, reach: self.reach, about, emails }
+    fn builder<'b>(&'b self, user_zone: UserZone, about: &'b About, emails: &'b [String]) -> ReportBuilder<'b> {
+        ReportBuilder { zones: self.zones, user_zone, at: self.at, reach: self.reach, about, emails }
     }
 
     /// Explains what the ledger has of a UID.
@@ -179,16 +179,16 @@ impl Asked<'_> {
         let configured = self.config.sources.iter().find(|source| source.name == row.calendar.source);
         let user_zone = UserZone::of(configured, self.config, &row.calendar.user);
         let about = firing::about(&row.calendar);
-        let telling = self.telling(user_zone, &about, &row.calendar.emails);
+        let builder = self.builder(user_zone, &about, &row.calendar.emails);
         let calendar_context = firing::context(&row.calendar, self.zones.clone(), self.limits());
         let mut report = match Object::parse(&row.text, &self.limits()) {
             Ok(mut object) => {
                 object.components.retain(|component| &*component.uid == uid);
                 let schedule = Schedule::new(&object, &calendar_context, row.count_cache.as_deref());
-                let told = schedule.explain(&row.text, self.at, self.count());
-                let mut report = told.first().map_or_else(|| telling.empty(uid), |told| telling.report(told));
+                let explained = schedule.explain(&row.text, self.at, self.count());
+                let mut report = explained.first().map_or_else(|| builder.empty(uid), |explained| builder.report(explained));
                 let ledgered = Ledgered::new(inspector, row, self.config, self.now).await?;
-                let derivations = told.iter().flat_map(|told| &told.instances);
+                let derivations = explained.iter().flat_map(|explained| &explained.instances);
                 for (instance, derivation) in report.instances.iter_mut().zip(derivations) {
                     let id = identity(&about, &row.href, &derivation.instance);
                     let outcome = ledgered.outcome(inspector, derivation.instance.at, Some(id)).await?;
@@ -198,15 +198,15 @@ impl Asked<'_> {
                     instance.recorded = outcome.recorded;
                 }
                 let alarms = report.components.iter_mut().flat_map(|component| &mut component.alarms);
-                let fates = told.iter().flat_map(|told| &told.components).flat_map(|component| &component.alarms);
-                for (alarm, told) in alarms.zip(fates) {
-                    let (Some(at), Some(action)) = (told.fate.instance(), told.alarm.action) else { continue };
+                let statuses = explained.iter().flat_map(|explained| &explained.components).flat_map(|component| &component.alarms);
+                for (alarm, explained) in alarms.zip(statuses) {
+                    let (Some(at), Some(action)) = (explained.status.instance(), explained.alarm.action) else { continue };
                     let id = identity_of(&about.user, uid, action.name(), at);
-                    let outcome = match told.fate {
+                    let outcome = match explained.status {
                         // Why it is not due, the fate says; it may have rung before that was written.
-                        Fate::Acknowledged { .. } | Fate::TakenAway(_) => ledgered.recorded(inspector, id).await?,
+                        AlarmStatus::Acknowledged { .. } | AlarmStatus::TakenAway(_) => ledgered.recorded(inspector, id).await?,
                         _ => {
-                            let id = is_rung_by(&schedule, told.alarm, at).then_some(id);
+                            let id = is_rung_by(&schedule, explained.alarm, at).then_some(id);
                             Some(ledgered.outcome(inspector, at, id).await?)
                         }
                     };
@@ -216,7 +216,7 @@ impl Asked<'_> {
                 }
                 report
             }
-            Err(_) => telling.empty(uid),
+            Err(_) => builder.empty(uid),
         };
         report.faults = faults;
         report.object = Some(recorded::facts(row));

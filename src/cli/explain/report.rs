@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::recorded::{ObjectFacts, Recorded};
 use crate::calendar::alarm::Alarm;
 use crate::calendar::explain::{
-    Derivation, Explanation, Fate, GivenBy, Stated, Step, ToldAlarm, ToldComponent, What, Withheld, ZoneOrigin, ZoneUse,
+    Derivation, Explanation, AlarmStatus, GivenBy, Stated, DerivationStep, ExplainedAlarm, ExplainedComponent, StepKind, WithheldInstance, ZoneOrigin, ZoneUse,
 };
 use crate::calendar::zone::{Ambiguity, TzidMatch, Zones};
 use crate::cli::common::offset;
@@ -82,8 +82,8 @@ pub(super) struct AlarmFacts {
     pub(super) action: String,
     pub(super) trigger: Option<String>,
     pub(super) counts_from: String,
-    /// `rings`, `suppressed`, `silent`, `over`, `acknowledged`, `takenAway`, `never`.
-    pub(super) fate: &'static str,
+    /// `due`, `suppressed`, `silent`, `over`, `acknowledged`, `takenAway`, `never`.
+    pub(super) status: &'static str,
     /// The ring that the fate speaks of.
     pub(super) instance: Option<String>,
     pub(super) why: String,
@@ -163,7 +163,7 @@ pub(super) struct WithheldFacts {
 
 /// What turns an explanation into a report.
 #[derive(Clone, Copy)]
-pub(super) struct Telling<'a> {
+pub(super) struct ReportBuilder<'a> {
     pub(super) zones: &'a Zones,
     pub(super) user_zone: UserZone,
     pub(super) at: UtcMillis,
@@ -173,7 +173,7 @@ pub(super) struct Telling<'a> {
     pub(super) emails: &'a [String],
 }
 
-impl Telling<'_> {
+impl ReportBuilder<'_> {
     /// A report of `uid` that tells nothing yet.
     pub(super) fn empty(&self, uid: &str) -> Report {
         Report {
@@ -192,36 +192,36 @@ impl Telling<'_> {
         }
     }
 
-    /// What `told` says; nothing yet of where it was read.
-    pub(super) fn report(&self, told: &Explanation<'_>) -> Report {
+    /// What `explained` says; nothing yet of where it was read.
+    pub(super) fn report(&self, explained: &Explanation<'_>) -> Report {
         Report {
-            components: told.components.iter().map(|component| self.component(component)).collect(),
-            instances: told.instances.iter().map(|instance| self.instance(instance, told)).collect(),
-            withheld: told.withheld.iter().map(|withheld| held(withheld, told)).collect(),
-            ..self.empty(told.uid)
+            components: explained.components.iter().map(|component| self.component(component)).collect(),
+            instances: explained.instances.iter().map(|instance| self.instance(instance, explained)).collect(),
+            withheld: explained.withheld.iter().map(|withheld| held(withheld, explained)).collect(),
+            ..self.empty(explained.uid)
         }
     }
 
-    fn component(&self, told: &ToldComponent<'_>) -> ComponentFacts {
+    fn component(&self, explained: &ExplainedComponent<'_>) -> ComponentFacts {
         let date = |stated: &Stated| DateFacts {
             name: stated.name,
             written: stated.written.clone(),
             zone: stated.zone.as_ref().map(|zone| self.zone(zone)).unwrap_or_default(),
         };
         ComponentFacts {
-            component: told.component.kind.name(),
-            line: told.component.line,
-            summary: told.component.summary.to_string(),
-            dates: told.dates.iter().map(date).collect(),
-            silent: told.inactive.as_ref().map(ToString::to_string),
-            default_alarms: told.by_default,
-            alarms: told.alarms.iter().map(|alarm| self.alarm(alarm, told.by_default)).collect(),
-            faults: told.faults.iter().map(ToString::to_string).collect(),
+            component: explained.component.kind.name(),
+            line: explained.component.line,
+            summary: explained.component.summary.to_string(),
+            dates: explained.dates.iter().map(date).collect(),
+            silent: explained.inactive.as_ref().map(ToString::to_string),
+            default_alarms: explained.by_default,
+            alarms: explained.alarms.iter().map(|alarm| self.alarm(alarm, explained.by_default)).collect(),
+            faults: explained.faults.iter().map(ToString::to_string).collect(),
         }
     }
 
-    fn instance(&self, told: &Derivation<'_>, all: &Explanation<'_>) -> InstanceFacts {
-        let instance = &told.instance;
+    fn instance(&self, explained: &Derivation<'_>, all: &Explanation<'_>) -> InstanceFacts {
+        let instance = &explained.instance;
         let others =
             instance.joined.iter().filter(|joined| instance.alarm.is_none_or(|own| !std::ptr::eq(own, **joined)));
         let mut joined: Vec<u32> = others.filter_map(|alarm| line(alarm, all)).collect();
@@ -234,9 +234,9 @@ impl Telling<'_> {
             alarm: instance.alarm.and_then(|alarm| line(alarm, all)),
             joined,
             recurrence_id: instance.recurrence_id_text(),
-            given_by: told.given.to_string(),
-            zone: told.zone.as_ref().map(|zone| self.zone(zone)).unwrap_or_default(),
-            steps: told.steps.iter().map(|one| step(one, told.given)).collect(),
+            given_by: explained.given.to_string(),
+            zone: explained.zone.as_ref().map(|zone| self.zone(zone)).unwrap_or_default(),
+            steps: explained.steps.iter().map(|one| step(one, explained.given)).collect(),
             notification_id: None,
             standing: None,
             recorded: None,
@@ -245,20 +245,20 @@ impl Telling<'_> {
         }
     }
 
-    fn alarm(&self, told: &ToldAlarm<'_>, by_default: bool) -> AlarmFacts {
-        let attendees: Vec<&str> = told.alarm.attendees.iter().map(|attendee| &**attendee).collect();
-        let action = told.alarm.action.filter(|_| matches!(told.fate, Fate::Rings(_) | Fate::Over(_)));
+    fn alarm(&self, explained: &ExplainedAlarm<'_>, by_default: bool) -> AlarmFacts {
+        let attendees: Vec<&str> = explained.alarm.attendees.iter().map(|attendee| &**attendee).collect();
+        let action = explained.alarm.action.filter(|_| matches!(explained.status, AlarmStatus::Due(_) | AlarmStatus::Over(_)));
         AlarmFacts {
-            line: (!by_default).then_some(told.alarm.line),
-            action: told.alarm.action_text.to_string(),
-            trigger: told.written.clone(),
-            counts_from: told.anchor.to_string(),
-            fate: word(&told.fate),
-            instance: told.fate.instance().map(|at| at.to_string()),
-            why: told.fate.to_string(),
+            line: (!by_default).then_some(explained.alarm.line),
+            action: explained.alarm.action_text.to_string(),
+            trigger: explained.written.clone(),
+            counts_from: explained.anchor.to_string(),
+            status: word(&explained.status),
+            instance: explained.status.instance().map(|at| at.to_string()),
+            why: explained.status.to_string(),
             outcome: None,
             standing: None,
-            faults: told.faults.iter().map(ToString::to_string).collect(),
+            faults: explained.faults.iter().map(ToString::to_string).collect(),
             no_sink: action.and_then(|action| self.no_sink(action.name(), &attendees)),
         }
     }
@@ -270,17 +270,17 @@ impl Telling<'_> {
         self.reach.no_sink(alarm, self.emails)
     }
 
-    fn zone(&self, told: &ZoneUse) -> ZoneFacts {
-        let (from, why) = self.why(told);
-        ZoneFacts { zone: Some(told.zone.id().to_owned()), zone_from: Some(from), zone_why: Some(why) }
+    fn zone(&self, explained: &ZoneUse) -> ZoneFacts {
+        let (from, why) = self.why(explained);
+        ZoneFacts { zone: Some(explained.zone.id().to_owned()), zone_from: Some(from), zone_why: Some(why) }
     }
 
     /// Where a zone comes from: a word, and a sentence.
-    fn why(&self, told: &ZoneUse) -> (&'static str, String) {
-        let tzid = told.tzid.as_deref().unwrap_or_default();
-        match (told.origin, self.user_zone) {
+    fn why(&self, explained: &ZoneUse) -> (&'static str, String) {
+        let tzid = explained.tzid.as_deref().unwrap_or_default();
+        match (explained.origin, self.user_zone) {
             (ZoneOrigin::Utc, _) => ("utc", "Z says so".to_owned()),
-            (ZoneOrigin::Tzid(TzidMatch::Id), _) => match Zones::link_target(told.zone.id()) {
+            (ZoneOrigin::Tzid(TzidMatch::Id), _) => match Zones::link_target(explained.zone.id()) {
                 Some(target) => ("tzid", format!("TZID names it, an alias of {target}")),
                 None => ("tzid", "TZID names it".to_owned()),
             },
@@ -306,11 +306,11 @@ impl Telling<'_> {
 
 /// The line of `alarm` where it is written in the object; none for a default alarm.
 fn line(alarm: &Alarm, all: &Explanation<'_>) -> Option<u32> {
-    let mut of_default = all.components.iter().filter(|told| told.by_default).flat_map(|told| &told.alarms);
-    (!of_default.any(|told| std::ptr::eq(told.alarm, alarm))).then_some(alarm.line)
+    let mut of_default = all.components.iter().filter(|explained| explained.by_default).flat_map(|explained| &explained.alarms);
+    (!of_default.any(|explained| std::ptr::eq(explained.alarm, alarm))).then_some(alarm.line)
 }
 
-fn held(withheld: &Withheld<'_>, all: &Explanation<'_>) -> WithheldFacts {
+fn held(withheld: &WithheldInstance<'_>, all: &Explanation<'_>) -> WithheldFacts {
     let instance = &withheld.instance;
     WithheldFacts {
         at: instance.at,
@@ -324,45 +324,45 @@ fn held(withheld: &Withheld<'_>, all: &Explanation<'_>) -> WithheldFacts {
 }
 
 /// A word for what becomes of an alarm.
-fn word(fate: &Fate) -> &'static str {
-    match fate {
-        Fate::Rings(_) => "rings",
-        Fate::Crowded(_) => "suppressed",
-        Fate::Inactive(_) => "silent",
-        Fate::Over(_) => "over",
-        Fate::Acknowledged { .. } => "acknowledged",
-        Fate::TakenAway(_) => "takenAway",
-        Fate::Nothing => "never",
+fn word(status: &AlarmStatus) -> &'static str {
+    match status {
+        AlarmStatus::Due(_) => "due",
+        AlarmStatus::RateLimited(_) => "suppressed",
+        AlarmStatus::Inactive(_) => "silent",
+        AlarmStatus::Over(_) => "over",
+        AlarmStatus::Acknowledged { .. } => "acknowledged",
+        AlarmStatus::TakenAway(_) => "takenAway",
+        AlarmStatus::Nothing => "never",
     }
 }
 
-fn step(told: &Step, given: GivenBy<'_>) -> StepFacts {
-    let (step, by, repetition) = match told.what {
-        What::Occurrence => ("occurrence", None, None),
-        What::Moved(seconds) => ("moved", Some(duration(0, seconds)), None),
-        What::End => ("end", None, None),
-        What::TriggerDays(days) => ("triggerDays", Some(duration(days, 0)), None),
-        What::TriggerTime(seconds) => ("triggerTime", Some(duration(0, seconds)), None),
-        What::RepeatDays(nth, days) => ("repeatDays", Some(duration(days, 0)), Some(nth)),
-        What::RepeatTime(nth, seconds) => ("repeatTime", Some(duration(0, seconds)), Some(nth)),
-        What::Instant if given == GivenBy::Snooze => ("snooze", None, None),
-        What::Instant => ("instant", None, None),
+fn step(explained: &DerivationStep, given: GivenBy<'_>) -> StepFacts {
+    let (step, by, repetition) = match explained.what {
+        StepKind::Occurrence => ("occurrence", None, None),
+        StepKind::Moved(seconds) => ("moved", Some(duration(0, seconds)), None),
+        StepKind::End => ("end", None, None),
+        StepKind::TriggerDays(days) => ("triggerDays", Some(duration(days, 0)), None),
+        StepKind::TriggerTime(seconds) => ("triggerTime", Some(duration(0, seconds)), None),
+        StepKind::RepeatDays(nth, days) => ("repeatDays", Some(duration(days, 0)), Some(nth)),
+        StepKind::RepeatTime(nth, seconds) => ("repeatTime", Some(duration(0, seconds)), Some(nth)),
+        StepKind::Instant if given == GivenBy::Snooze => ("snooze", None, None),
+        StepKind::Instant => ("instant", None, None),
     };
     StepFacts {
         step,
         by,
-        civil: told.civil.to_string(),
-        zone: told.zone.id().to_owned(),
-        offset: offset(told.offset),
-        ambiguity: match told.ambiguity {
+        civil: explained.civil.to_string(),
+        zone: explained.zone.id().to_owned(),
+        offset: offset(explained.offset),
+        ambiguity: match explained.ambiguity {
             Ambiguity::Exact => "exact",
             Ambiguity::Gap => "gap",
             Ambiguity::Fold => "fold",
         },
-        at: told.at.to_string(),
-        day: told.civil.strftime("%a %Y-%m-%d %H:%M:%S").to_string(),
-        instant: told.at,
-        choice: told.ambiguity,
+        at: explained.at.to_string(),
+        day: explained.civil.strftime("%a %Y-%m-%d %H:%M:%S").to_string(),
+        instant: explained.at,
+        choice: explained.ambiguity,
         repetition,
     }
 }

@@ -61,72 +61,72 @@ fn head(report: &Report, at: UtcMillis) -> Vec<(&'static str, String)> {
     fields
 }
 
-fn component(told: &ComponentFacts, printer: &mut Printer) -> Result<(), PrintError> {
-    let ComponentFacts { component, line, summary, .. } = told;
+fn component(explained: &ComponentFacts, printer: &mut Printer) -> Result<(), PrintError> {
+    let ComponentFacts { component, line, summary, .. } = explained;
     printer.line(format!("{component} in line {line}: {summary}"))?;
-    for date in &told.dates {
+    for date in &explained.dates {
         let stated = date.written.as_deref().unwrap_or(date.name);
         match (&date.zone.zone, &date.zone.zone_why) {
             (Some(zone), Some(why)) => printer.line(format!("  {stated}  in {zone} ({why})"))?,
             _ => printer.line(format!("  {stated}"))?,
         }
     }
-    if let Some(silent) = &told.silent {
+    if let Some(silent) = &explained.silent {
         printer.line(format!("  none of its alarms rings: {silent}"))?;
     }
-    if told.default_alarms {
+    if explained.default_alarms {
         printer.line("  it has no alarm of its own: the calendar's default alarms ring")?;
-    } else if told.alarms.is_empty() {
+    } else if explained.alarms.is_empty() {
         printer.line("  it has no alarm")?;
     }
-    told.faults.iter().try_for_each(|fault| printer.line(format!("  fault in {fault}")))?;
-    told.alarms.iter().try_for_each(|told| alarm(told, printer))
+    explained.faults.iter().try_for_each(|fault| printer.line(format!("  fault in {fault}")))?;
+    explained.alarms.iter().try_for_each(|explained| alarm(explained, printer))
 }
 
-fn alarm(told: &AlarmFacts, printer: &mut Printer) -> Result<(), PrintError> {
-    let AlarmFacts { action, trigger, counts_from, why, .. } = told;
-    let place = told.line.map_or_else(|| "default alarm".to_owned(), |line| format!("alarm in line {line}"));
+fn alarm(explained: &AlarmFacts, printer: &mut Printer) -> Result<(), PrintError> {
+    let AlarmFacts { action, trigger, counts_from, why, .. } = explained;
+    let place = explained.line.map_or_else(|| "default alarm".to_owned(), |line| format!("alarm in line {line}"));
     let trigger = trigger.as_deref().map(|trigger| format!(", {trigger}")).unwrap_or_default();
     printer.line(format!("  {place}: {action}{trigger}, counts from {counts_from}"))?;
-    match &told.standing {
+    match &explained.standing {
         Some(standing) => printer.line(format!("    {why}; {standing}"))?,
         None => printer.line(format!("    {why}"))?,
     }
-    told.faults.iter().try_for_each(|fault| printer.line(format!("    fault in {fault}")))?;
-    told.no_sink.iter().try_for_each(|why| printer.line(format!("    {why}")))
+    explained.faults.iter().try_for_each(|fault| printer.line(format!("    fault in {fault}")))?;
+    explained.no_sink.iter().try_for_each(|why| printer.line(format!("    {why}")))
 }
 
-fn instance(told: &InstanceFacts, at: UtcMillis, printer: &mut Printer) -> Result<(), PrintError> {
-    let which = which(told.alarm);
-    printer.line(format!("  {}  {}{which} ({})", written(told.at), told.action, distance(at, told.at)))?;
-    let mut given = told.given_by.clone();
-    if !told.recurrence_id.is_empty() {
-        given.push_str(&format!(" gives {}", told.recurrence_id));
+fn instance(explained: &InstanceFacts, at: UtcMillis, printer: &mut Printer) -> Result<(), PrintError> {
+    let which = which(explained.alarm);
+    printer.line(format!("  {}  {}{which} ({})", written(explained.at), explained.action, distance(at, explained.at)))?;
+    let mut given = explained.given_by.clone();
+    if !explained.recurrence_id.is_empty() {
+        given.push_str(&format!(" gives {}", explained.recurrence_id));
     }
-    printer.line(format!("    {given}, in the component of line {}", told.component))?;
-    if let (Some(zone), Some(why)) = (&told.zone.zone, &told.zone.zone_why) {
+    printer.line(format!("    {given}, in the component of line {}", explained.component))?;
+    if let (Some(zone), Some(why)) = (&explained.zone.zone, &explained.zone.zone_why) {
         printer.line(format!("    zone {zone}: {why}"))?;
     }
-    for told in &told.steps {
-        step(told, printer)?;
+    for explained in &explained.steps {
+        step(explained, printer)?;
     }
-    if !told.joined.is_empty() {
-        let lines: Vec<String> = told.joined.iter().map(ToString::to_string).collect();
+    if !explained.joined.is_empty() {
+        let lines: Vec<String> = explained.joined.iter().map(ToString::to_string).collect();
         printer.line(format!("    the alarms in the lines {} ring as one with it", lines.join(", ")))?;
     }
-    if let Some(standing) = &told.standing {
+    if let Some(standing) = &explained.standing {
         printer.line(format!("    {standing}"))?;
     }
-    match &told.recorded {
+    match &explained.recorded {
         Some(recorded) => deliveries(recorded, printer),
-        None => told.no_sink.iter().try_for_each(|why| printer.line(format!("    {why}"))),
+        None => explained.no_sink.iter().try_for_each(|why| printer.line(format!("    {why}"))),
     }
 }
 
-fn step(told: &StepFacts, printer: &mut Printer) -> Result<(), PrintError> {
-    let by = told.by.as_deref().unwrap_or_default();
-    let nth = told.repetition.unwrap_or_default();
-    let label = match told.step {
+fn step(explained: &StepFacts, printer: &mut Printer) -> Result<(), PrintError> {
+    let by = explained.by.as_deref().unwrap_or_default();
+    let nth = explained.repetition.unwrap_or_default();
+    let label = match explained.step {
         "occurrence" => "occurrence".to_owned(),
         "moved" => format!("moved {by} on the wall"),
         "end" => "its end".to_owned(),
@@ -137,38 +137,38 @@ fn step(told: &StepFacts, printer: &mut Printer) -> Result<(), PrintError> {
         "snooze" => "snoozed until".to_owned(),
         _ => "trigger".to_owned(),
     };
-    let choice = match told.choice {
+    let choice = match explained.choice {
         Ambiguity::Exact => "",
         Ambiguity::Gap => "  (the clocks skip this time: the offset before)",
         Ambiguity::Fold => "  (this time comes twice: the first)",
     };
-    let StepFacts { day, zone, offset, instant, .. } = told;
+    let StepFacts { day, zone, offset, instant, .. } = explained;
     printer.line(format!("      {label:<28} {day} {zone} {offset} = {}{choice}", written(*instant)))
 }
 
-fn recorded(told: &Recorded, printer: &mut Printer) -> Result<(), PrintError> {
-    let Recorded { firing, due, state, lateness, count, action, .. } = told;
+fn recorded(explained: &Recorded, printer: &mut Printer) -> Result<(), PrintError> {
+    let Recorded { firing, due, state, lateness, count, action, .. } = explained;
     let many = if *count > 1 { format!(" ×{count}") } else { String::new() };
     printer.line(format!("  firing {firing}: due {due}, {state}{many} {} late  {action}", length(*lateness)))?;
-    deliveries(told, printer)
+    deliveries(explained, printer)
 }
 
-fn deliveries(told: &Recorded, printer: &mut Printer) -> Result<(), PrintError> {
-    if told.state == "fired" && told.deliveries.is_empty() {
+fn deliveries(explained: &Recorded, printer: &mut Printer) -> Result<(), PrintError> {
+    if explained.state == "fired" && explained.deliveries.is_empty() {
         return printer.line("    no delivery is recorded: no sink took it");
     }
-    told.deliveries.iter().try_for_each(|one| delivery(one, printer))
+    explained.deliveries.iter().try_for_each(|one| delivery(one, printer))
 }
 
-fn delivery(told: &DeliveryFacts, printer: &mut Printer) -> Result<(), PrintError> {
-    let DeliveryFacts { sink, recipient, state, attempts, .. } = told;
+fn delivery(explained: &DeliveryFacts, printer: &mut Printer) -> Result<(), PrintError> {
+    let DeliveryFacts { sink, recipient, state, attempts, .. } = explained;
     let to = if recipient.is_empty() { String::new() } else { format!(" to {recipient}") };
-    let when = match (&told.settled_at, &told.next_attempt) {
+    let when = match (&explained.settled_at, &explained.next_attempt) {
         (Some(at), _) => format!(" at {at}"),
         (None, Some(at)) => format!(", next try not before {at}"),
         (None, None) => String::new(),
     };
-    let response = told.response.as_deref().map(|response| format!(": {response}")).unwrap_or_default();
+    let response = explained.response.as_deref().map(|response| format!(": {response}")).unwrap_or_default();
     printer.line(format!("    {sink}{to}: {state}{when}, {attempts} tries{response}"))
 }
 

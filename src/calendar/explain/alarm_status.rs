@@ -13,11 +13,11 @@ use crate::time::UtcMillis;
 
 /// What becomes of an alarm.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum AlarmStatus {
     /// It is due next then.
-    Rings(UtcMillis),
+    Due(UtcMillis),
     /// Its next ring is withheld: the hour has enough of them (rule 24).
-    Crowded(UtcMillis),
+    RateLimited(UtcMillis),
     /// It never rings.
     Inactive(Inactive),
     /// It was due for the last time then.
@@ -30,33 +30,33 @@ pub enum Fate {
     Nothing,
 }
 
-impl Fate {
+impl AlarmStatus {
     /// The instant that it speaks of.
     pub fn instance(&self) -> Option<UtcMillis> {
         match self {
-            Fate::Rings(at) | Fate::Crowded(at) | Fate::Over(at) | Fate::TakenAway(at) => Some(*at),
-            Fate::Acknowledged { instance, .. } => Some(*instance),
-            Fate::Inactive(_) | Fate::Nothing => None,
+            AlarmStatus::Due(at) | AlarmStatus::RateLimited(at) | AlarmStatus::Over(at) | AlarmStatus::TakenAway(at) => Some(*at),
+            AlarmStatus::Acknowledged { instance, .. } => Some(*instance),
+            AlarmStatus::Inactive(_) | AlarmStatus::Nothing => None,
         }
     }
 }
 
-impl fmt::Display for Fate {
+impl fmt::Display for AlarmStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Fate::Rings(at) => write!(f, "it is due next at {at}"),
-            Fate::Crowded(at) => {
+            AlarmStatus::Due(at) => write!(f, "it is due next at {at}"),
+            AlarmStatus::RateLimited(at) => {
                 write!(f, "when it is due next, at {at}, it is suppressed: that hour has as many as it may")
             }
-            Fate::Inactive(inactive) => write!(f, "it does not ring: {inactive}"),
-            Fate::Over(at) => write!(f, "it does not ring again: it was due for the last time at {at}"),
-            Fate::Acknowledged { until, instance } => {
+            AlarmStatus::Inactive(inactive) => write!(f, "it does not ring: {inactive}"),
+            AlarmStatus::Over(at) => write!(f, "it does not ring again: it was due for the last time at {at}"),
+            AlarmStatus::Acknowledged { until, instance } => {
                 write!(f, "it does not ring: what is due until {until} is acknowledged, such as {instance}")
             }
-            Fate::TakenAway(at) => {
+            AlarmStatus::TakenAway(at) => {
                 write!(f, "it does not ring: its occurrences are taken away or replaced, such as that of {at}")
             }
-            Fate::Nothing => write!(f, "it does not ring: no occurrence of it lies in the years 1 to 9999"),
+            AlarmStatus::Nothing => write!(f, "it does not ring: no occurrence of it lies in the years 1 to 9999"),
         }
     }
 }
@@ -76,7 +76,7 @@ fn address<T>(of: &T) -> usize {
 }
 
 /// Tells the fates of the alarms of one UID. What they share is worked out once.
-pub(super) struct Fates<'p, 'a> {
+pub(super) struct AlarmStatuses<'p, 'a> {
     schedule: &'p Schedule<'a>,
     groups: &'p [&'p Group<'a>],
     at: UtcMillis,
@@ -89,9 +89,9 @@ pub(super) struct Fates<'p, 'a> {
     firing_at: RefCell<HashMap<UtcMillis, HashSet<usize>>>,
 }
 
-impl<'p, 'a> Fates<'p, 'a> {
+impl<'p, 'a> AlarmStatuses<'p, 'a> {
     /// For `groups`, those of one UID of `schedule`, as seen from `at`.
-    pub(super) fn new(schedule: &'p Schedule<'a>, groups: &'p [&'p Group<'a>], at: UtcMillis) -> Fates<'p, 'a> {
+    pub(super) fn new(schedule: &'p Schedule<'a>, groups: &'p [&'p Group<'a>], at: UtcMillis) -> AlarmStatuses<'p, 'a> {
         let mut seats: HashMap<(usize, usize), Vec<Seat>> = HashMap::new();
         for (number, group) in groups.iter().enumerate() {
             for (index, set) in group.sets.iter().enumerate() {
@@ -107,24 +107,24 @@ impl<'p, 'a> Fates<'p, 'a> {
             }
         }
         let (unacknowledged, open) = (OnceCell::new(), OnceCell::new());
-        Fates { schedule, groups, at, seats, unacknowledged, open, firing_at: RefCell::default() }
+        AlarmStatuses { schedule, groups, at, seats, unacknowledged, open, firing_at: RefCell::default() }
     }
 
     /// The fate of `alarm`, which `component` has or is given by default; `inactive` is that of the component.
-    pub(super) fn of(&self, component: &'a Component, alarm: &'a Alarm, inactive: Option<&Inactive>) -> Fate {
+    pub(super) fn of(&self, component: &'a Component, alarm: &'a Alarm, inactive: Option<&Inactive>) -> AlarmStatus {
         if let Some(inactive) = inactive::of_alarm(alarm).or_else(|| inactive.cloned()) {
-            return Fate::Inactive(inactive);
+            return AlarmStatus::Inactive(inactive);
         }
         let absolute = matches!(alarm.trigger, Some(Trigger::At(_)));
         if !absolute && !has_date(component) {
-            return Fate::Inactive(Inactive::NoDate);
+            return AlarmStatus::Inactive(Inactive::NoDate);
         }
         let key = (if absolute { 0 } else { address(component) }, address(alarm));
         let seats = self.seats.get(&key).map_or(&[][..], Vec::as_slice);
         let at = self.at;
         let kept = |from| next_of(seats, &|index| self.groups.get(index).copied(), from);
         if let Some(next) = kept(at) {
-            return if self.fires_at(next, alarm) { Fate::Rings(next) } else { Fate::Crowded(next) };
+            return if self.fires_at(next, alarm) { AlarmStatus::Due(next) } else { AlarmStatus::RateLimited(next) };
         }
         let past = last_before(kept, at);
         if let Some(until) = self.acknowledged(component, alarm) {
@@ -140,15 +140,15 @@ impl<'p, 'a> Fates<'p, 'a> {
                 }
             };
             if let Some(instance) = instance.filter(|instance| past.is_none_or(|past| past < *instance)) {
-                return Fate::Acknowledged { until, instance };
+                return AlarmStatus::Acknowledged { until, instance };
             }
         }
         if let Some(past) = past {
-            return Fate::Over(past);
+            return AlarmStatus::Over(past);
         }
         let open = self.open.get_or_init(|| self.unfiltered(true));
         let next = |from| next_of(seats, &|index| open.get(index), from);
-        next(at).or_else(|| last_before(next, at)).map_or(Fate::Nothing, Fate::TakenAway)
+        next(at).or_else(|| last_before(next, at)).map_or(AlarmStatus::Nothing, AlarmStatus::TakenAway)
     }
 
     fn unfiltered(&self, left_out: bool) -> Vec<Group<'a>> {
