@@ -3,11 +3,11 @@
 //!
 //!     cargo bench --bench recurrence
 //!
-//! In the first table 'ring' is `Schedule::next_instance` of an event in Europe/Berlin with an alarm a quarter of an hour
-//! before it, parsed and planned beforehand. 'start' is the next start of the bare rule (`Series::from` and its first
-//! item), 'new' the same with setting the series up. Each 'ratio' compares with the same rule of last week. 'rrule' is
-//! the crate's iterator over the same rule in UTC, walked from DTSTART to the instant; it is stopped after two seconds.
-//! Medians, in microseconds.
+//! In the first table 'ring' is `Schedule::next_instance` of an event in Europe/Berlin with an alarm a quarter of an
+//! hour before it, parsed and planned beforehand. 'start' is the next start of the bare rule (`Series::from` and its
+//! first item), 'new' the same with setting the series up. Each 'ratio' compares with the same rule of last week.
+//! 'rrule' is the crate's iterator over the same rule in UTC, walked from DTSTART to the instant; it is stopped after
+//! two seconds. Medians, in microseconds.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a benchmark")]
 
@@ -16,10 +16,10 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use jiff::civil::{Date, DateTime, date};
-use reveille::calendar::object::{ObjectLimits, Object};
-use reveille::calendar::schedule::Schedule;
-use reveille::calendar::recur::{Rule, Series};
 use reveille::calendar::context::CalendarContext;
+use reveille::calendar::object::{Object, ObjectLimits};
+use reveille::calendar::recur::{Rule, Series};
+use reveille::calendar::schedule::Schedule;
 use reveille::calendar::zone::{Zone, Zones};
 use reveille::time::UtcMillis;
 use rrule::RRuleSet;

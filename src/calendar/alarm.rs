@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use super::component::{Moment, address};
+use super::component::{CalendarDateTime, address};
 use super::line::ContentLine;
-use super::reader::Reader;
+use super::reader::PropertyReader;
 use super::value::{Duration, quoted};
 
 /// What an alarm does.
@@ -47,7 +47,7 @@ pub enum Trigger {
     /// So long after its end.
     End(Duration),
     /// At an instant, once.
-    At(Moment),
+    At(CalendarDateTime),
 }
 
 /// An alarm of an event or a to-do.
@@ -67,7 +67,7 @@ pub struct Alarm {
     /// DURATION: so far apart.
     pub interval: Option<Duration>,
     /// ACKNOWLEDGED (RFC 9074, 6).
-    pub acknowledged: Option<Moment>,
+    pub acknowledged: Option<CalendarDateTime>,
     /// PROXIMITY (RFC 9074, 8), or Apple's older name for it, is there: it rings by place, not by time.
     pub proximity: bool,
     /// X-KDE-KCALCORE-ENABLED:FALSE: KDE's way to keep an alarm that is switched off.
@@ -91,7 +91,7 @@ impl Alarm {
     }
 
     /// Takes in one of its properties. `name` is in upper case.
-    pub(super) fn property(&mut self, name: &str, number: u32, text: &str, reader: &mut Reader<'_>) {
+    pub(super) fn property(&mut self, name: &str, number: u32, text: &str, reader: &mut PropertyReader<'_>) {
         let read = matches!(name, "ACTION" | "TRIGGER" | "REPEAT" | "DURATION" | "ACKNOWLEDGED" | "UID")
             || matches!(name, "SUMMARY" | "DESCRIPTION" | "ATTENDEE" | "PROXIMITY" | "X-APPLE-PROXIMITY")
             || matches!(name, "X-KDE-KCALCORE-ENABLED" | "RELATED-TO");
@@ -99,7 +99,7 @@ impl Alarm {
             return;
         }
         let line =
-            if name == "TRIGGER" { reader.take_apart_dated(number, text) } else { reader.take_apart(number, text) };
+            if name == "TRIGGER" { reader.parse_dated_line(number, text) } else { reader.parse_line(number, text) };
         let Some(line) = line else { return };
         match name {
             "ACTION" if self.action_text.is_empty() => {
@@ -132,7 +132,7 @@ impl Alarm {
     }
 
     /// Reads TRIGGER by its form: clients leave VALUE=DATE-TIME out, and write it where a duration follows.
-    fn trigger(&mut self, line: &ContentLine<'_>, number: u32, reader: &mut Reader<'_>) {
+    fn trigger(&mut self, line: &ContentLine<'_>, number: u32, reader: &mut PropertyReader<'_>) {
         let looks_like_a_time = line.value.trim_start().starts_with(|c: char| c.is_ascii_digit());
         let trigger = if looks_like_a_time && line.value.trim().len() >= 8 {
             reader.moment(line, line.value, number).map(Trigger::At)
@@ -150,7 +150,7 @@ impl Alarm {
         }
     }
 
-    fn repetitions(&mut self, value: &str, number: u32, reader: &mut Reader<'_>) {
+    fn repetitions(&mut self, value: &str, number: u32, reader: &mut PropertyReader<'_>) {
         match value.trim().parse::<u64>() {
             Ok(count) => self.repeat = u32::try_from(count).unwrap_or(u32::MAX),
             Err(_) => reader.fault(number, format_args!("REPEAT is left out: {} is no count", quoted(value))),
@@ -158,7 +158,7 @@ impl Alarm {
     }
 
     /// Settles what the properties say together, once all are read.
-    pub(super) fn finish(&mut self, reader: &mut Reader<'_>) {
+    pub(super) fn finish(&mut self, reader: &mut PropertyReader<'_>) {
         if self.action_text.is_empty() {
             self.action = Some(Action::Display);
             self.action_text = "DISPLAY".into();

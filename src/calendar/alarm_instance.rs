@@ -37,21 +37,21 @@ pub struct AlarmInstance<'a> {
     /// The original start of the occurrence, on the wall of its series; none: it does not recur, or the ring belongs to
     /// the whole series.
     pub recurrence_id: Option<DateTime>,
-    pub(super) origin: Origin,
+    pub(super) origin: InstanceOrigin,
 }
 
 /// Where in its plan a ring comes from, so that its derivation can be told.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Origin {
+pub(super) struct InstanceOrigin {
     pub(super) group: u32,
-    pub(super) of: Of,
+    pub(super) of: OriginPart,
     /// Which repetition.
     pub(super) nth: u32,
 }
 
 /// What of its group a ring comes from.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Of {
+pub(super) enum OriginPart {
     /// The alarm `alarm` of the source `set`, for the occurrence that the series has at `original`.
     Alarm { set: u32, alarm: u32, original: UtcMillis },
     /// That of the rings at an instant of their own.

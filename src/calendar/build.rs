@@ -7,16 +7,16 @@ use std::sync::Arc;
 use jiff::civil::DateTime;
 
 use super::alarm::{Action, Alarm, Trigger};
-use super::component::{Component, Extra, Kind, Moment, RuleText, Snooze};
+use super::component::{CalendarDateTime, Component, ComponentKind, RDate, RuleText, Snooze};
+use super::context::CalendarContext;
 use super::group::Group;
 use super::inactive::{self, Inactive};
 use super::length;
 use super::memo::Memo;
 use super::object::{Fault, Object};
-use super::occurrence::{EventDuration, Given, Identity, LeftOut, Relative, OccurrenceSet, Starts};
-use super::resolve::{NamedZone, ResolvedTime, ZoneResolver, Point, day_start};
-use super::recur::{OccurrenceStart, Rule, Series, Work};
-use super::context::CalendarContext;
+use super::occurrence::{EventDuration, Given, Identity, LeftOut, OccurrenceSet, Relative, Starts};
+use super::recur::{OccurrenceStart, Rule, Series, WorkMeter};
+use super::resolve::{NamedZone, Point, ResolvedTime, ZoneResolver, day_start};
 use super::value::Duration;
 use super::zone::Zone;
 use crate::time::UtcMillis;
@@ -79,7 +79,12 @@ struct Override<'a> {
 }
 
 impl<'a> Builder<'a> {
-    pub(super) fn new(object: &'a Object, context: &'a CalendarContext, memo: Option<&str>, work: Work) -> Builder<'a> {
+    pub(super) fn new(
+        object: &'a Object,
+        context: &'a CalendarContext,
+        memo: Option<&str>,
+        work: WorkMeter,
+    ) -> Builder<'a> {
         let mut faults = Vec::new();
         Builder {
             object,
@@ -152,7 +157,7 @@ impl<'a> Builder<'a> {
     /// Where a component starts: a to-do without DTSTART when it is due.
     fn start_of(&mut self, component: &Component) -> Option<ResolvedTime> {
         self.resolver.enter(component.calendar);
-        let due = component.end.filter(|_| component.kind == Kind::Todo);
+        let due = component.end.filter(|_| component.kind == ComponentKind::Todo);
         component.start.or(due).map(|moment| self.resolver.resolve(moment))
     }
 
@@ -162,19 +167,19 @@ impl<'a> Builder<'a> {
         let mut set = LeftOut::default();
         for moment in &component.exdates {
             match moment {
-                Moment::Date(date) if !start.all_day => set.days.push(*date),
+                CalendarDateTime::Date(date) if !start.all_day => set.days.push(*date),
                 moment => {
                     set.instants.push(self.resolver.resolve_in(*moment, start).at.0);
                     // With `Z` on a floating series: some write the wall clock so.
-                    if let (Moment::Utc(civil), true) = (moment, start.is_floating()) {
-                        set.instants.push(self.resolver.resolve_in(Moment::Floating(*civil), start).at.0);
+                    if let (CalendarDateTime::Utc(civil), true) = (moment, start.is_floating()) {
+                        set.instants.push(self.resolver.resolve_in(CalendarDateTime::Floating(*civil), start).at.0);
                     }
                 }
             }
         }
         set.instants.sort_unstable();
         set.days.sort_unstable();
-        set.rules = self.series(&component.exclusion_rules, start);
+        set.rules = self.series(&component.exrules, start);
         set
     }
 
@@ -200,7 +205,8 @@ impl<'a> Builder<'a> {
             let Some(id) = component.recurrence_id else { continue };
             self.resolver.enter(component.calendar);
             let series = master.map(|master| master.start.clone()).or_else(|| self.start_of(component));
-            let by_day = matches!(id.moment, Moment::Date(_)) && series.as_ref().is_some_and(|start| !start.all_day);
+            let by_day =
+                matches!(id.moment, CalendarDateTime::Date(_)) && series.as_ref().is_some_and(|start| !start.all_day);
             let original = match &series {
                 Some(series) => self.resolver.resolve_original(id.moment, series),
                 None => self.resolver.resolve(id.moment),
@@ -236,10 +242,10 @@ impl<'a> Builder<'a> {
         }
         let mut list = vec![start_at(start)];
         let mut periods = Vec::new();
-        for extra in &component.rdates {
-            let (Extra::At(moment) | Extra::Period(moment, _)) = extra;
+        for rdate in &component.rdates {
+            let (RDate::At(moment) | RDate::Period(moment, _)) = rdate;
             let time = self.resolver.resolve_in(*moment, start);
-            match length::of_extra(extra, &time, start, &mut self.resolver) {
+            match length::of_rdate(rdate, &time, start, &mut self.resolver) {
                 // One that repeats DTSTART is the same occurrence, with the length that DTSTART has.
                 Some(_) if time.at == start.at => {}
                 Some(length) => periods.push((start_at(&time), length)),
@@ -286,7 +292,12 @@ impl<'a> Builder<'a> {
     }
 
     /// The same source with the starts of each rule, and with each period.
-    fn add_copies(&mut self, set: &OccurrenceSet<'a>, series: &[(Given<'a>, Starts)], periods: &[(OccurrenceStart, EventDuration)]) {
+    fn add_copies(
+        &mut self,
+        set: &OccurrenceSet<'a>,
+        series: &[(Given<'a>, Starts)],
+        periods: &[(OccurrenceStart, EventDuration)],
+    ) {
         let absolute = |alarm: &Alarm| matches!(alarm.trigger, Some(Trigger::At(_)));
         if set.alarms.is_empty() && !set.component.alarms.iter().any(absolute) {
             return;
@@ -323,7 +334,7 @@ impl<'a> Builder<'a> {
     /// A component without a date: its absolute alarms ring.
     fn add_dateless(&mut self, component: &'a Component) {
         self.resolver.enter(component.calendar);
-        let epoch = self.resolver.resolve(Moment::Utc(DateTime::constant(1970, 1, 1, 0, 0, 0, 0)));
+        let epoch = self.resolver.resolve(CalendarDateTime::Utc(DateTime::constant(1970, 1, 1, 0, 0, 0, 0)));
         let Some(mut set) = self.occurrence_set(component, &epoch, true) else { return };
         if !set.alarms.is_empty() {
             self.fault(
@@ -358,7 +369,11 @@ impl<'a> Builder<'a> {
             });
             if at > acknowledged && !elsewhere {
                 let alarm = component.alarms.iter().find(|alarm| alarm.action == Some(Action::Display));
-                self.fixed.push(FixedAlarm { original, snooze: true, ..self.fixed_instance(at, Action::Display, alarm) });
+                self.fixed.push(FixedAlarm {
+                    original,
+                    snooze: true,
+                    ..self.fixed_instance(at, Action::Display, alarm)
+                });
             }
         }
         self.sets.push(set);
@@ -389,7 +404,12 @@ impl<'a> Builder<'a> {
     }
 
     /// The source of what `component`, alone, rings; none: it is silent.
-    fn occurrence_set(&mut self, component: &'a Component, start: &ResolvedTime, once: bool) -> Option<OccurrenceSet<'a>> {
+    fn occurrence_set(
+        &mut self,
+        component: &'a Component,
+        start: &ResolvedTime,
+        once: bool,
+    ) -> Option<OccurrenceSet<'a>> {
         self.resolver.enter(component.calendar);
         if let Some(inactive) = inactive::of_component(component, self.object, self.context) {
             self.inactive_components.push((component, inactive));
@@ -466,7 +486,7 @@ impl<'a> Builder<'a> {
 /// The alarms of a component; for an event without one the calendar's default alarms (rule 19).
 pub(super) fn alarms_of<'a>(component: &'a Component, all_day: bool, context: &'a CalendarContext) -> &'a [Alarm] {
     match &context.default_alarms {
-        Some(defaults) if component.alarms.is_empty() && component.kind == Kind::Event => {
+        Some(defaults) if component.alarms.is_empty() && component.kind == ComponentKind::Event => {
             if all_day {
                 &defaults.all_day
             } else {

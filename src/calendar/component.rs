@@ -4,22 +4,22 @@ use jiff::civil::{Date, DateTime};
 
 use super::alarm::Alarm;
 use super::line::ContentLine;
-use super::reader::Reader;
+use super::reader::PropertyReader;
 use super::value::{Duration, ValueError, split_period};
 
 /// Which component it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum ComponentKind {
     Event,
     Todo,
 }
 
-impl Kind {
+impl ComponentKind {
     /// `VEVENT` or `VTODO`.
     pub fn name(self) -> &'static str {
         match self {
-            Kind::Event => "VEVENT",
-            Kind::Todo => "VTODO",
+            ComponentKind::Event => "VEVENT",
+            ComponentKind::Todo => "VTODO",
         }
     }
 }
@@ -37,7 +37,7 @@ impl TzId {
 
 /// A date or time with what its property says about its zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Moment {
+pub enum CalendarDateTime {
     /// VALUE=DATE.
     Date(Date),
     /// With `Z`: what UTC's clocks show.
@@ -50,7 +50,7 @@ pub enum Moment {
 
 /// STATUS, as far as it keeps alarms silent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Status {
+pub enum ComponentStatus {
     #[default]
     Live,
     /// NEEDS-ACTION or IN-PROCESS: the to-do is not done, whatever else it says.
@@ -75,7 +75,7 @@ pub struct Attendee {
 /// RECURRENCE-ID: which occurrence a component replaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecurrenceId {
-    pub moment: Moment,
+    pub moment: CalendarDateTime,
     /// RANGE=THISANDFUTURE: all later ones as well.
     pub and_future: bool,
 }
@@ -89,23 +89,23 @@ pub struct RuleText {
 
 /// One value of an RDATE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Extra {
-    At(Moment),
+pub enum RDate {
+    At(CalendarDateTime),
     /// With an end of its own.
-    Period(Moment, ExtraEnd),
+    Period(CalendarDateTime, PeriodEnd),
 }
 
 /// The end of a PERIOD in an RDATE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ExtraEnd {
-    At(Moment),
+pub enum PeriodEnd {
+    At(CalendarDateTime),
     After(Duration),
 }
 
 /// X-MOZ-SNOOZE-TIME: ring again at an instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Snooze {
-    pub at: Moment,
+    pub at: CalendarDateTime,
     /// The occurrence that was snoozed, microseconds since 1970; none: the component as a whole.
     pub occurrence: Option<i64>,
 }
@@ -113,7 +113,7 @@ pub struct Snooze {
 /// An event or a to-do.
 #[derive(Clone, Debug)]
 pub struct Component {
-    pub kind: Kind,
+    pub kind: ComponentKind,
     /// The line of its BEGIN, and that of its END.
     pub line: u32,
     pub last_line: u32,
@@ -129,31 +129,31 @@ pub struct Component {
     /// The value of ORGANIZER, empty where there is none.
     pub organizer: Box<str>,
     pub attendees: Vec<Attendee>,
-    pub status: Status,
+    pub status: ComponentStatus,
     /// COMPLETED is there, or PERCENT-COMPLETE is 100.
     pub completed: bool,
     pub sequence: i64,
-    pub start: Option<Moment>,
+    pub start: Option<CalendarDateTime>,
     /// DTEND of an event, DUE of a to-do.
-    pub end: Option<Moment>,
+    pub end: Option<CalendarDateTime>,
     pub duration: Option<Duration>,
     pub recurrence_id: Option<RecurrenceId>,
     pub rules: Vec<RuleText>,
-    pub exclusion_rules: Vec<RuleText>,
-    pub rdates: Vec<Extra>,
-    pub exdates: Vec<Moment>,
+    pub exrules: Vec<RuleText>,
+    pub rdates: Vec<RDate>,
+    pub exdates: Vec<CalendarDateTime>,
     pub alarms: Vec<Alarm>,
     /// X-MOZ-LASTACK.
-    pub acknowledged: Option<Moment>,
+    pub acknowledged: Option<CalendarDateTime>,
     pub snoozes: Vec<Snooze>,
     /// LAST-MODIFIED.
-    pub last_modified: Option<Moment>,
+    pub last_modified: Option<CalendarDateTime>,
     /// What says when it is cannot be read.
     pub(super) broken: bool,
 }
 
 impl Component {
-    pub(super) fn new(kind: Kind, line: u32, calendar: usize) -> Component {
+    pub(super) fn new(kind: ComponentKind, line: u32, calendar: usize) -> Component {
         Component {
             kind,
             line,
@@ -166,7 +166,7 @@ impl Component {
             location: Box::default(),
             organizer: Box::default(),
             attendees: Vec::new(),
-            status: Status::Live,
+            status: ComponentStatus::Live,
             completed: false,
             sequence: 0,
             start: None,
@@ -174,7 +174,7 @@ impl Component {
             duration: None,
             recurrence_id: None,
             rules: Vec::new(),
-            exclusion_rules: Vec::new(),
+            exrules: Vec::new(),
             rdates: Vec::new(),
             exdates: Vec::new(),
             alarms: Vec::new(),
@@ -191,11 +191,11 @@ impl Component {
     }
 
     /// Takes in one of its properties. `name` is in upper case.
-    pub(super) fn property(&mut self, name: &str, number: u32, text: &str, reader: &mut Reader<'_>) {
+    pub(super) fn property(&mut self, name: &str, number: u32, text: &str, reader: &mut PropertyReader<'_>) {
         if !is_read(name) {
             return;
         }
-        let line = if is_dated(name) { reader.take_apart_dated(number, text) } else { reader.take_apart(number, text) };
+        let line = if is_dated(name) { reader.parse_dated_line(number, text) } else { reader.parse_line(number, text) };
         let Some(line) = line else {
             self.broken |= matches!(name, "DTSTART" | "RECURRENCE-ID");
             return;
@@ -208,19 +208,19 @@ impl Component {
             "ORGANIZER" => first(&mut self.organizer, address(line.value)),
             "ATTENDEE" => self.attendee(&line, number, reader),
             "STATUS" => self.status = status(line.value),
-            "COMPLETED" => self.completed |= self.kind == Kind::Todo && !line.value.trim().is_empty(),
-            "PERCENT-COMPLETE" => self.completed |= self.kind == Kind::Todo && line.value.trim() == "100",
+            "COMPLETED" => self.completed |= self.kind == ComponentKind::Todo && !line.value.trim().is_empty(),
+            "PERCENT-COMPLETE" => self.completed |= self.kind == ComponentKind::Todo && line.value.trim() == "100",
             "SEQUENCE" => self.sequence = line.value.trim().parse().unwrap_or(0),
             "DURATION" => self.length(&line, number, reader),
             "RRULE" => rule(&mut self.rules, line.value, number, reader),
-            "EXRULE" => rule(&mut self.exclusion_rules, line.value, number, reader),
-            "RDATE" => self.extra_dates(&line, number, reader),
-            "EXDATE" => self.excluded_dates(&line, number, reader),
+            "EXRULE" => rule(&mut self.exrules, line.value, number, reader),
+            "RDATE" => self.add_rdates(&line, number, reader),
+            "EXDATE" => self.add_exdates(&line, number, reader),
             _ => self.moment(name, &line, number, reader),
         }
     }
 
-    fn moment(&mut self, name: &str, line: &ContentLine<'_>, number: u32, reader: &mut Reader<'_>) {
+    fn moment(&mut self, name: &str, line: &ContentLine<'_>, number: u32, reader: &mut PropertyReader<'_>) {
         let moment = match reader.moment(line, line.value, number) {
             Ok(moment) => moment,
             Err(error) => {
@@ -231,7 +231,7 @@ impl Component {
         };
         match (name, self.kind) {
             ("DTSTART", _) => set(&mut self.start, moment),
-            ("DTEND", Kind::Event) | ("DUE", Kind::Todo) => set(&mut self.end, moment),
+            ("DTEND", ComponentKind::Event) | ("DUE", ComponentKind::Todo) => set(&mut self.end, moment),
             ("RECURRENCE-ID", _) => {
                 let and_future = line.says("RANGE", "THISANDFUTURE");
                 set(&mut self.recurrence_id, RecurrenceId { moment, and_future });
@@ -247,7 +247,7 @@ impl Component {
         }
     }
 
-    fn attendee(&mut self, line: &ContentLine<'_>, number: u32, reader: &mut Reader<'_>) {
+    fn attendee(&mut self, line: &ContentLine<'_>, number: u32, reader: &mut PropertyReader<'_>) {
         let most = reader.notes.limits.max_attendees;
         if self.attendees.len() >= most {
             return reader.too_many(number, "ATTENDEEs of a component", ("max_attendees", most));
@@ -261,23 +261,23 @@ impl Component {
         });
     }
 
-    fn length(&mut self, line: &ContentLine<'_>, number: u32, reader: &mut Reader<'_>) {
+    fn length(&mut self, line: &ContentLine<'_>, number: u32, reader: &mut PropertyReader<'_>) {
         match reader.duration(line.value, number) {
             Ok(length) => set(&mut self.duration, length),
             Err(error) => reader.fault(number, format_args!("DURATION is left out: {error}")),
         }
     }
 
-    fn extra_dates(&mut self, line: &ContentLine<'_>, number: u32, reader: &mut Reader<'_>) {
+    fn add_rdates(&mut self, line: &ContentLine<'_>, number: u32, reader: &mut PropertyReader<'_>) {
         for value in line.value.split(',').filter(|value| !value.trim().is_empty()) {
-            match extra(line, value, number, reader) {
-                Ok(extra) => self.rdates.push(extra),
+            match rdate(line, value, number, reader) {
+                Ok(rdate) => self.rdates.push(rdate),
                 Err(error) => reader.fault(number, format_args!("a value of RDATE is left out: {error}")),
             }
         }
     }
 
-    fn excluded_dates(&mut self, line: &ContentLine<'_>, number: u32, reader: &mut Reader<'_>) {
+    fn add_exdates(&mut self, line: &ContentLine<'_>, number: u32, reader: &mut PropertyReader<'_>) {
         for value in line.value.split(',').filter(|value| !value.trim().is_empty()) {
             match reader.moment(line, value, number) {
                 Ok(moment) => self.exdates.push(moment),
@@ -304,23 +304,28 @@ fn is_dated(name: &str) -> bool {
     matches!(name, "DTSTART" | "DTEND" | "DUE" | "DURATION" | "RECURRENCE-ID" | "RDATE" | "EXDATE")
 }
 
-fn extra(line: &ContentLine<'_>, value: &str, number: u32, reader: &mut Reader<'_>) -> Result<Extra, ValueError> {
+fn rdate(
+    line: &ContentLine<'_>,
+    value: &str,
+    number: u32,
+    reader: &mut PropertyReader<'_>,
+) -> Result<RDate, ValueError> {
     if !value.contains('/') {
-        return Ok(Extra::At(reader.moment(line, value, number)?));
+        return Ok(RDate::At(reader.moment(line, value, number)?));
     }
     let (start, end) = split_period(value)?;
     let end = if end.trim_start().starts_with(|c: char| c.is_ascii_digit()) {
-        ExtraEnd::At(reader.moment(line, end, number)?)
+        PeriodEnd::At(reader.moment(line, end, number)?)
     } else {
-        ExtraEnd::After(reader.duration(end, number)?)
+        PeriodEnd::After(reader.duration(end, number)?)
     };
-    if matches!(end, ExtraEnd::After(length) if length.is_negative()) {
+    if matches!(end, PeriodEnd::After(length) if length.is_negative()) {
         return Err(ValueError::expected("period: its length is negative", value));
     }
-    Ok(Extra::Period(reader.moment(line, start, number)?, end))
+    Ok(RDate::Period(reader.moment(line, start, number)?, end))
 }
 
-fn rule(rules: &mut Vec<RuleText>, value: &str, number: u32, reader: &mut Reader<'_>) {
+fn rule(rules: &mut Vec<RuleText>, value: &str, number: u32, reader: &mut PropertyReader<'_>) {
     let most = reader.notes.limits.max_rules;
     if rules.len() >= most {
         return reader.too_many(number, "rules of a component", ("max_rules", most));
@@ -336,16 +341,16 @@ pub(super) fn address(value: &str) -> &str {
     start.and_then(|start| value.get(start + 1..)).unwrap_or(value)
 }
 
-fn status(value: &str) -> Status {
+fn status(value: &str) -> ComponentStatus {
     let value = value.trim();
     if value.eq_ignore_ascii_case("CANCELLED") || value.eq_ignore_ascii_case("CANCELED") {
-        Status::Cancelled
+        ComponentStatus::Cancelled
     } else if value.eq_ignore_ascii_case("COMPLETED") {
-        Status::Completed
+        ComponentStatus::Completed
     } else if value.eq_ignore_ascii_case("NEEDS-ACTION") || value.eq_ignore_ascii_case("IN-PROCESS") {
-        Status::Open
+        ComponentStatus::Open
     } else {
-        Status::Live
+        ComponentStatus::Live
     }
 }
 

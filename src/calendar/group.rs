@@ -1,10 +1,10 @@
 //! The rings of the components of one UID: an event or a to-do with its overrides. What rings as one is joined (rule
 //! 20), and what one clock hour has too much of is left out (rule 24).
 
-use super::alarm_instance::{AlarmInstance, Of, Origin, When, in_order};
+use super::alarm_instance::{AlarmInstance, InstanceOrigin, OriginPart, When, in_order};
 use super::build::FixedAlarm;
 use super::component::Component;
-use super::occurrence::{Identity, Occurrence, Relative, OccurrenceSet, Starts};
+use super::occurrence::{Identity, Occurrence, OccurrenceSet, Relative, Starts};
 use super::recur::OccurrenceStart;
 use super::resolve::shift;
 use crate::time::UtcMillis;
@@ -224,8 +224,8 @@ impl<'a> Group<'a> {
         for (index, set) in self.sets.iter().enumerate() {
             set.instances(from, until, limit, |(alarm, nth), occurrence, at| {
                 let original = occurrence.original.at;
-                let of = Of::Alarm { set: narrow(index), alarm: narrow(alarm), original };
-                instances.extend(instance_of(set, occurrence, at, Origin { group: self.index, of, nth }));
+                let of = OriginPart::Alarm { set: narrow(index), alarm: narrow(alarm), original };
+                instances.extend(instance_of(set, occurrence, at, InstanceOrigin { group: self.index, of, nth }));
             });
         }
         for (index, fixed) in self.fixed.iter().enumerate() {
@@ -234,14 +234,19 @@ impl<'a> Group<'a> {
             }
             for (nth, at) in (0..=fixed.repeat).filter_map(|nth| Some((nth, self.fixed_at(fixed, nth)?))) {
                 if from <= at && at < until {
-                    let origin = Origin { group: self.index, of: Of::Fixed(narrow(index)), nth };
+                    let origin = InstanceOrigin { group: self.index, of: OriginPart::Fixed(narrow(index)), nth };
                     instances.extend(self.fixed_instance(fixed, at, origin));
                 }
             }
         }
     }
 
-    fn fixed_instance(&self, fixed: &FixedAlarm<'a>, at: UtcMillis, origin: Origin) -> Option<AlarmInstance<'a>> {
+    fn fixed_instance(
+        &self,
+        fixed: &FixedAlarm<'a>,
+        at: UtcMillis,
+        origin: InstanceOrigin,
+    ) -> Option<AlarmInstance<'a>> {
         let set = self.sets.get(fixed.set)?;
         let known = fixed.original.or_else(|| self.snoozed_occurrence(set.component, fixed));
         let original = known.or_else(|| self.occurrence_near(set.component, fixed.base.at));
@@ -328,9 +333,9 @@ fn instance_of<'a>(
     set: &OccurrenceSet<'a>,
     occurrence: Occurrence,
     at: UtcMillis,
-    origin: Origin,
+    origin: InstanceOrigin,
 ) -> Option<AlarmInstance<'a>> {
-    let Of::Alarm { alarm, .. } = origin.of else { return None };
+    let OriginPart::Alarm { alarm, .. } = origin.of else { return None };
     let relative = set.alarms.get(alarm as usize)?;
     let (start, end) = bounds(set, Some(occurrence.start));
     Some(AlarmInstance {
@@ -352,7 +357,7 @@ fn instance_of<'a>(
     })
 }
 
-/// An index as it is kept in an [`Origin`]: no object has so many parts.
+/// An index as it is kept in an [`InstanceOrigin`]: no object has so many parts.
 fn narrow(index: usize) -> u32 {
     u32::try_from(index).unwrap_or(u32::MAX)
 }

@@ -3,9 +3,9 @@
 use std::fmt;
 
 use super::alarm::Alarm;
-use super::component::{Component, Kind, Status};
-use super::object::Object;
+use super::component::{Component, ComponentKind, ComponentStatus};
 use super::context::CalendarContext;
+use super::object::Object;
 use super::value::quoted;
 
 /// Why an alarm, or all alarms of a component, never ring.
@@ -63,23 +63,23 @@ pub(super) fn of_component(component: &Component, object: &Object, context: &Cal
     if object.calendars.get(component.calendar).is_some_and(|calendar| calendar.is_cancelled) {
         return Some(Inactive::CancelledByMethod);
     }
-    if component.status == Status::Cancelled {
+    if component.status == ComponentStatus::Cancelled {
         return Some(Inactive::Cancelled);
     }
     let is_completed = match component.status {
-        Status::Completed => true,
+        ComponentStatus::Completed => true,
         // What a client forgot to take out when the to-do was opened again.
-        Status::Open => false,
+        ComponentStatus::Open => false,
         _ => component.completed,
     };
-    if component.kind == Kind::Todo && is_completed {
+    if component.kind == ComponentKind::Todo && is_completed {
         return Some(Inactive::Completed);
     }
     let declined = component.attendees.iter().find(|attendee| {
         let address = attendee.email.as_ref().is_some_and(|email| context.is_own(email));
         attendee.status.eq_ignore_ascii_case("DECLINED") && (address || context.is_own(&attendee.address))
     })?;
-    (component.kind == Kind::Event).then(|| Inactive::Declined(declined.address.clone()))
+    (component.kind == ComponentKind::Event).then(|| Inactive::Declined(declined.address.clone()))
 }
 
 /// Why `alarm` never rings, whatever it is an alarm of (rule 1).

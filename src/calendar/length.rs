@@ -1,6 +1,6 @@
 //! How long occurrences last (RFC 5545, 3.6.1, 3.8.2 and 3.8.5.3).
 
-use super::component::{Component, Extra, ExtraEnd, Kind, Moment};
+use super::component::{CalendarDateTime, Component, ComponentKind, PeriodEnd, RDate};
 use super::object::Fault;
 use super::occurrence::EventDuration;
 use super::resolve::{ResolvedTime, ZoneResolver};
@@ -20,7 +20,7 @@ pub(super) fn of_component(
     if let Some(end) = component.end {
         // An end without a zone is in that of the start: the RFC wants both alike, and some forget the one.
         let end = match end {
-            Moment::Floating(_) if !start.all_day => resolver.resolve_in(end, start),
+            CalendarDateTime::Floating(_) if !start.all_day => resolver.resolve_in(end, start),
             end => resolver.resolve(end),
         };
         match (start.all_day, end.all_day) {
@@ -39,7 +39,7 @@ pub(super) fn of_component(
             none(start)
         }
         Some(length) => EventDuration::Nominal(length),
-        None if component.kind == Kind::Todo => EventDuration::Endless,
+        None if component.kind == ComponentKind::Todo => EventDuration::Endless,
         None if start.all_day => EventDuration::Days(1),
         None => none(start),
     }
@@ -51,12 +51,12 @@ fn none(start: &ResolvedTime) -> EventDuration {
 }
 
 /// From `start` to `end`; none: that is backwards.
-fn between(kind: Kind, start: &ResolvedTime, end: ResolvedTime, once: bool) -> Option<EventDuration> {
+fn between(kind: ComponentKind, start: &ResolvedTime, end: ResolvedTime, once: bool) -> Option<EventDuration> {
     if start.all_day && end.all_day {
         let days = i64::from(start.civil.date().until(end.civil.date()).ok()?.get_days());
         return match days {
             ..0 => None,
-            0 if kind == Kind::Event => Some(EventDuration::Days(1)),
+            0 if kind == ComponentKind::Event => Some(EventDuration::Days(1)),
             days => Some(EventDuration::Days(days)),
         };
     }
@@ -73,13 +73,18 @@ fn between(kind: Kind, start: &ResolvedTime, end: ResolvedTime, once: bool) -> O
 }
 
 /// The length that a PERIOD in an RDATE has of its own.
-pub(super) fn of_extra(extra: &Extra, start: &ResolvedTime, series: &ResolvedTime, resolver: &mut ZoneResolver) -> Option<EventDuration> {
-    match extra {
-        Extra::At(_) => None,
-        Extra::Period(_, ExtraEnd::After(length)) => Some(EventDuration::Nominal(*length)),
-        Extra::Period(_, ExtraEnd::At(end)) => {
+pub(super) fn of_rdate(
+    rdate: &RDate,
+    start: &ResolvedTime,
+    series: &ResolvedTime,
+    resolver: &mut ZoneResolver,
+) -> Option<EventDuration> {
+    match rdate {
+        RDate::At(_) => None,
+        RDate::Period(_, PeriodEnd::After(length)) => Some(EventDuration::Nominal(*length)),
+        RDate::Period(_, PeriodEnd::At(end)) => {
             let end = resolver.resolve_in(*end, series);
-            between(Kind::Todo, start, end, true).or_else(|| Some(none(start)))
+            between(ComponentKind::Todo, start, end, true).or_else(|| Some(none(start)))
         }
     }
 }

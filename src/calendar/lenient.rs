@@ -24,7 +24,7 @@ pub fn readings_of(text: &str) -> [(&'static str, Option<String>, Option<String>
     }
     [
         ("duration", told(Duration::parse(text).ok()), told(duration(text))),
-        ("date or time", told(DateOrDateTime::parse(text).ok()), told(written(text))),
+        ("date or time", told(DateOrDateTime::parse(text).ok()), told(date_or_date_time(text))),
         ("offset", told(parse_utc_offset(text).ok()), told(utc_offset(text))),
         ("rule", told(Rule::parse(text).ok()), told(Rule::read(text).ok().map(|(rule, _)| rule))),
     ]
@@ -77,7 +77,7 @@ pub(super) fn duration(text: &str) -> Option<Duration> {
 /// second, in the extended form of ISO 8601 (`2026-03-10T09:30`), with an offset (`+0100`), which makes it a time in
 /// UTC, with the name of UTC behind it, or a date with `Z`. None: it is neither date nor time, or one that does not
 /// exist.
-pub(super) fn written(text: &str) -> Option<DateOrDateTime> {
+pub(super) fn date_or_date_time(text: &str) -> Option<DateOrDateTime> {
     let text = trimmed(text)?.to_ascii_uppercase();
     let (day, rest) = match text.as_bytes().get(4) {
         Some(b'-' | b'/' | b'.') => {
@@ -209,7 +209,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::value::{DateOrDateTime, Duration};
-    use super::{duration, utc_offset, written};
+    use super::{date_or_date_time, duration, utc_offset};
 
     #[test]
     fn durations_that_can_mean_only_one_thing() {
@@ -281,7 +281,7 @@ mod tests {
         for text in
             ["20260310T0930", "2026-03-10T09:30", "2026-03-10 09:30:00", "20260310T093000.000", "20260310 093000"]
         {
-            assert_eq!(written(text), Some(local), "{text}");
+            assert_eq!(date_or_date_time(text), Some(local), "{text}");
         }
         for text in [
             "20260310T0930Z",
@@ -292,13 +292,13 @@ mod tests {
             "20260310T103000+01",
             "20260310T093000 UTC",
         ] {
-            assert_eq!(written(text), Some(utc), "{text}");
+            assert_eq!(date_or_date_time(text), Some(utc), "{text}");
         }
         for text in ["2026-03-10", "2026-03-10T::", "2026/03/10", "20260310Z", "20260310;", "20260310T"] {
-            assert_eq!(written(text), Some(DateOrDateTime::Date(date(2026, 3, 10))), "{text}");
+            assert_eq!(date_or_date_time(text), Some(DateOrDateTime::Date(date(2026, 3, 10))), "{text}");
         }
         assert_eq!(
-            written("20260310T09"),
+            date_or_date_time("20260310T09"),
             Some(DateOrDateTime::Time { civil: date(2026, 3, 10).at(9, 0, 0, 0), utc: false })
         );
     }
@@ -339,14 +339,14 @@ mod tests {
             "now",
             "２０２６０３１０",
         ] {
-            assert_eq!(written(text), None, "{text}");
+            assert_eq!(date_or_date_time(text), None, "{text}");
         }
     }
 
     proptest! {
         #[test]
         fn nothing_that_is_written_breaks_it(text in "[-+P0-9TWDHMSYZ:., ]{0,24}") {
-            let _ = (duration(&text), written(&text));
+            let _ = (duration(&text), date_or_date_time(&text));
         }
 
         #[test]
@@ -359,7 +359,7 @@ mod tests {
         #[test]
         fn what_the_grammar_reads_as_a_time_is_read_alike(text in "20[0-9]{2}(0[1-9]|1[0-2])(0[1-9]|[12][0-9])(T([01][0-9]|2[0-3])([0-5][0-9]){2}Z?)?") {
             if let Ok(strict) = DateOrDateTime::parse(&text) {
-                prop_assert_eq!(written(&text), Some(strict));
+                prop_assert_eq!(date_or_date_time(&text), Some(strict));
             }
         }
     }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use jiff::civil::DateTime;
 use sha2::{Digest as _, Sha256};
 
+use super::recur::{Rule, Series, WorkMeter};
 use super::resolve::ResolvedTime;
-use super::recur::{Rule, Series, Work};
 
 /// Hash of a rule and its start → the last occurrence.
 #[derive(Clone, Debug, Default)]
@@ -14,19 +14,19 @@ pub(super) struct Memo {
     before: BTreeMap<String, String>,
     now: BTreeMap<String, String>,
     /// What the series may cost.
-    work: Work,
+    work: WorkMeter,
 }
 
 impl Memo {
     /// What [`Memo::to_json`] of an earlier planning said.
     /// All series that it makes spend `work`.
-    pub(super) fn read(text: Option<&str>, work: Work) -> Memo {
+    pub(super) fn read(text: Option<&str>, work: WorkMeter) -> Memo {
         let before = text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
         Memo { before, now: BTreeMap::new(), work }
     }
 
     /// What the series may cost, all of them together.
-    pub(super) fn work(&self) -> &Work {
+    pub(super) fn work(&self) -> &WorkMeter {
         &self.work
     }
 

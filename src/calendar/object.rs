@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::component::{Component, Moment};
+use super::component::{CalendarDateTime, Component};
 use super::line::Lines;
 use super::parser::Parser;
 use super::unnamed;
@@ -117,7 +117,7 @@ pub struct Object {
     /// In the order of the text.
     pub components: Vec<Component>,
     pub zones: Vec<ZoneDefinition>,
-    /// What the TZIDs of [`Moment::Zoned`] stand for.
+    /// What the TZIDs of [`CalendarDateTime::Zoned`] stand for.
     pub tzids: Vec<Tzid>,
     /// The VCALENDARs of the text, in its order.
     pub calendars: Vec<VCalendar>,
@@ -151,7 +151,7 @@ impl Object {
     /// The latest LAST-MODIFIED of its components; none where they have none in UTC.
     pub fn last_modified(&self) -> Option<UtcMillis> {
         let utc = |moment| match moment {
-            Moment::Utc(civil) => Some(Zone::utc().instant(civil).0),
+            CalendarDateTime::Utc(civil) => Some(Zone::utc().instant(civil).0),
             _ => None,
         };
         self.components.iter().filter_map(|component| component.last_modified.and_then(utc)).max()

@@ -3,24 +3,24 @@
 use jiff::civil::DateTime;
 
 use super::object::ZoneDefinition;
-use super::reader::Reader;
+use super::reader::PropertyReader;
 use super::value::{DateOrDateTime, unescape};
 use super::zone::{Observance, VTimezone, ZoneLimits};
 
 /// A VTIMEZONE while it is read.
 #[derive(Debug, Default)]
-pub(super) struct Zone {
+pub(super) struct VTimezoneBuilder {
     tzid: Option<Box<str>>,
     location: Option<Box<str>>,
     observances: Vec<Observance>,
     /// Observances without DTSTART, with their offsets.
-    dateless: Vec<(Open, i32)>,
-    open: Option<Open>,
+    dateless: Vec<(OpenObservance, i32)>,
+    open: Option<OpenObservance>,
 }
 
 /// STANDARD or DAYLIGHT while it is read.
 #[derive(Debug)]
-struct Open {
+struct OpenObservance {
     daylight: bool,
     line: u32,
     start: Option<DateTime>,
@@ -30,20 +30,20 @@ struct Open {
     dates: Vec<DateTime>,
 }
 
-impl Zone {
+impl VTimezoneBuilder {
     pub(super) fn begin(&mut self, daylight: bool, line: u32) {
         let (rules, dates) = (Vec::new(), Vec::new());
-        self.open = Some(Open { daylight, line, start: None, from: None, to: None, rules, dates });
+        self.open = Some(OpenObservance { daylight, line, start: None, from: None, to: None, rules, dates });
     }
 
     /// Takes in a property of the zone itself.
-    pub(super) fn property(&mut self, name: &str, number: u32, text: &str, reader: &mut Reader<'_>) {
+    pub(super) fn property(&mut self, name: &str, number: u32, text: &str, reader: &mut PropertyReader<'_>) {
         let slot = match name {
             "TZID" => &mut self.tzid,
             "X-LIC-LOCATION" => &mut self.location,
             _ => return,
         };
-        if let Some(line) = reader.take_apart(number, text)
+        if let Some(line) = reader.parse_line(number, text)
             && slot.is_none()
         {
             *slot = Some(unescape(line.value.trim().trim_matches('"')).into());
@@ -51,12 +51,12 @@ impl Zone {
     }
 
     /// Takes in a property of its open observance.
-    pub(super) fn observance_property(&mut self, name: &str, number: u32, text: &str, reader: &mut Reader<'_>) {
+    pub(super) fn observance_property(&mut self, name: &str, number: u32, text: &str, reader: &mut PropertyReader<'_>) {
         let Some(open) = &mut self.open else { return };
         if !matches!(name, "DTSTART" | "TZOFFSETFROM" | "TZOFFSETTO" | "RRULE" | "RDATE") {
             return;
         }
-        let Some(line) = reader.take_apart(number, text) else { return };
+        let Some(line) = reader.parse_line(number, text) else { return };
         let result = match name {
             "DTSTART" => civil(line.value, number, reader).map(|start| open.start = Some(start)),
             "TZOFFSETFROM" => reader.utc_offset(line.value, number).map(|offset| open.from = Some(offset)),
@@ -77,7 +77,7 @@ impl Zone {
     }
 
     /// Ends the open observance.
-    pub(super) fn end(&mut self, reader: &mut Reader<'_>) {
+    pub(super) fn end(&mut self, reader: &mut PropertyReader<'_>) {
         let Some(open) = self.open.take() else { return };
         let Some(offset_to) = open.to else {
             return reader.fault(open.line, format_args!("a part of a VTIMEZONE is left out: it has no TZOFFSETTO"));
@@ -95,7 +95,7 @@ impl Zone {
         line: u32,
         calendar: usize,
         limits: ZoneLimits,
-        reader: &mut Reader<'_>,
+        reader: &mut PropertyReader<'_>,
     ) -> Option<ZoneDefinition> {
         let mut observances = self.observances;
         let is_only = observances.is_empty() && self.dateless.len() == 1;
@@ -120,9 +120,9 @@ impl Zone {
     }
 }
 
-impl Open {
+impl OpenObservance {
     fn observance(self, start: DateTime, offset_to: i32) -> Observance {
-        let Open { daylight, rules, dates, from, .. } = self;
+        let OpenObservance { daylight, rules, dates, from, .. } = self;
         Observance { daylight, start, offset_from: from.unwrap_or(offset_to), offset_to, rules, dates }
     }
 }
@@ -136,7 +136,7 @@ fn always(offset: i32) -> Observance {
     Observance { daylight: false, start, offset_from: offset, offset_to: offset, rules: Vec::new(), dates: Vec::new() }
 }
 
-fn civil(value: &str, number: u32, reader: &mut Reader<'_>) -> Result<DateTime, super::value::ValueError> {
+fn civil(value: &str, number: u32, reader: &mut PropertyReader<'_>) -> Result<DateTime, super::value::ValueError> {
     Ok(match reader.written(value, number)? {
         DateOrDateTime::Date(date) => date.at(0, 0, 0, 0),
         DateOrDateTime::Time { civil, .. } => civil,

@@ -9,8 +9,8 @@ use jiff::civil::{Date, DateTime};
 use super::alarm::{Action, Alarm};
 use super::component::{Component, RuleText};
 use super::group::REPETITION;
+use super::recur::{OccurrenceStart, Series, WorkMeter};
 use super::resolve::{NamedZone, Point, day_start, shift, shift_by_steps, shift_civil};
-use super::recur::{Series, OccurrenceStart, Work};
 use super::value::Duration;
 use super::zone::Zone;
 use crate::time::UtcMillis;
@@ -161,7 +161,7 @@ pub(super) struct OccurrenceSet<'a> {
     pub(super) left_out: [Option<Arc<LeftOut>>; 2],
     pub(super) alarms: Arc<[Relative<'a>]>,
     /// What looking for its starts may cost.
-    pub(super) work: Work,
+    pub(super) work: WorkMeter,
 }
 
 /// An occurrence.

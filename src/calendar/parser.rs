@@ -5,20 +5,20 @@ use std::cell::OnceCell;
 use std::collections::HashSet;
 
 use super::alarm::Alarm;
-use super::component::{Component, Kind};
+use super::component::{Component, ComponentKind};
 use super::line::{self, Lines};
-use super::object::{Fault, ObjectLimits, Object, ParseError, VCalendar};
-use super::observance::Zone as ZoneBuilder;
-use super::reader::{Notes, Reader};
+use super::object::{Fault, Object, ObjectLimits, ParseError, VCalendar};
+use super::observance::VTimezoneBuilder;
+use super::reader::{Notes, PropertyReader};
 use super::value::{quoted, unescape};
 
 /// What a component in reading is.
 #[derive(Debug)]
-enum Open {
+enum OpenComponent {
     Calendar,
     Component(Box<Component>),
     Alarm(Box<Alarm>),
-    Zone(Box<ZoneBuilder>),
+    Zone(Box<VTimezoneBuilder>),
     /// STANDARD or DAYLIGHT; what it says is kept in the zone around it.
     Observance,
     /// One that is not read.
@@ -30,7 +30,7 @@ struct Frame {
     /// In upper case.
     name: String,
     line: u32,
-    open: Open,
+    open: OpenComponent,
 }
 
 /// Reads line after line.
@@ -64,7 +64,7 @@ impl Parser<'_> {
     /// Takes in a line.
     fn line(&mut self, number: u32, text: &str) {
         let Some(name) = line::name(text) else {
-            if let (Some(Open::Alarm(_)), Some(value)) =
+            if let (Some(OpenComponent::Alarm(_)), Some(value)) =
                 (self.stack.last().map(|frame| &frame.open), bare_trigger(text))
             {
                 let told = format_args!("the colon behind TRIGGER is missing: its value is read as {}", quoted(value));
@@ -87,8 +87,8 @@ impl Parser<'_> {
         }
     }
 
-    fn reader(&mut self) -> Reader<'_> {
-        Reader { object: &mut self.object, notes: &mut self.notes }
+    fn reader(&mut self) -> PropertyReader<'_> {
+        PropertyReader { object: &mut self.object, notes: &mut self.notes }
     }
 
     fn begin(&mut self, name: String, number: u32) {
@@ -97,7 +97,7 @@ impl Parser<'_> {
             self.object.calendars.push(VCalendar::default());
             self.notes.forget_tzids();
             self.too_deep = 0;
-            self.stack.push(Frame { name, line: number, open: Open::Calendar });
+            self.stack.push(Frame { name, line: number, open: OpenComponent::Calendar });
             return;
         }
         if self.stack.is_empty() {
@@ -119,17 +119,17 @@ impl Parser<'_> {
             return;
         }
         let open = match (name.as_str(), self.stack.last().map(|frame| &frame.open)) {
-            ("VEVENT", Some(Open::Calendar)) => self.component(Kind::Event, number),
-            ("VTODO", Some(Open::Calendar)) => self.component(Kind::Todo, number),
-            ("VTIMEZONE", Some(Open::Calendar)) => Open::Zone(Box::default()),
-            ("VALARM", Some(Open::Component(_))) => Open::Alarm(Box::new(Alarm::new(number))),
-            ("STANDARD" | "DAYLIGHT", Some(Open::Zone(_))) => {
-                if let Some(Frame { open: Open::Zone(zone), .. }) = self.stack.last_mut() {
+            ("VEVENT", Some(OpenComponent::Calendar)) => self.component(ComponentKind::Event, number),
+            ("VTODO", Some(OpenComponent::Calendar)) => self.component(ComponentKind::Todo, number),
+            ("VTIMEZONE", Some(OpenComponent::Calendar)) => OpenComponent::Zone(Box::default()),
+            ("VALARM", Some(OpenComponent::Component(_))) => OpenComponent::Alarm(Box::new(Alarm::new(number))),
+            ("STANDARD" | "DAYLIGHT", Some(OpenComponent::Zone(_))) => {
+                if let Some(Frame { open: OpenComponent::Zone(zone), .. }) = self.stack.last_mut() {
                     zone.begin(name == "DAYLIGHT", number);
                 }
-                Open::Observance
+                OpenComponent::Observance
             }
-            _ => Open::Other,
+            _ => OpenComponent::Other,
         };
         self.stack.push(Frame { name, line: number, open });
     }
@@ -146,8 +146,8 @@ impl Parser<'_> {
         ended.contains(name)
     }
 
-    fn component(&self, kind: Kind, number: u32) -> Open {
-        Open::Component(Box::new(Component::new(kind, number, self.calendar())))
+    fn component(&self, kind: ComponentKind, number: u32) -> OpenComponent {
+        OpenComponent::Component(Box::new(Component::new(kind, number, self.calendar())))
     }
 
     /// Which VCALENDAR is read.
@@ -159,10 +159,10 @@ impl Parser<'_> {
     fn close_forgotten(&mut self, name: &str, number: u32) {
         let (top_level, alarm) = (is_top_level(name), name == "VALARM");
         let is_forgotten = |frame: &Frame| match &frame.open {
-            Open::Component(_) | Open::Zone(_) => top_level,
-            Open::Alarm(_) => top_level || alarm,
-            Open::Observance => top_level || matches!(name, "STANDARD" | "DAYLIGHT"),
-            Open::Calendar | Open::Other => false,
+            OpenComponent::Component(_) | OpenComponent::Zone(_) => top_level,
+            OpenComponent::Alarm(_) => top_level || alarm,
+            OpenComponent::Observance => top_level || matches!(name, "STANDARD" | "DAYLIGHT"),
+            OpenComponent::Calendar | OpenComponent::Other => false,
         };
         if let Some(keep) = self.stack.iter().position(is_forgotten) {
             self.close_down_to(keep, number);
@@ -199,23 +199,23 @@ impl Parser<'_> {
     fn close_one(&mut self, number: u32) {
         let Some(frame) = self.stack.pop() else { return };
         match frame.open {
-            Open::Component(component) => self.close_component(Component { last_line: number, ..*component }),
-            Open::Alarm(mut alarm) => {
+            OpenComponent::Component(component) => self.close_component(Component { last_line: number, ..*component }),
+            OpenComponent::Alarm(mut alarm) => {
                 alarm.last_line = number;
                 self.close_alarm(*alarm);
             }
-            Open::Observance => {
-                if let Some(Frame { open: Open::Zone(zone), .. }) = self.stack.last_mut() {
-                    zone.end(&mut Reader { object: &mut self.object, notes: &mut self.notes });
+            OpenComponent::Observance => {
+                if let Some(Frame { open: OpenComponent::Zone(zone), .. }) = self.stack.last_mut() {
+                    zone.end(&mut PropertyReader { object: &mut self.object, notes: &mut self.notes });
                 }
             }
-            Open::Zone(zone) => {
+            OpenComponent::Zone(zone) => {
                 let limits = self.notes.limits.zones;
                 let calendar = self.calendar();
                 let zone = zone.finish(frame.line, calendar, limits, &mut self.reader());
                 self.object.zones.extend(zone);
             }
-            Open::Calendar | Open::Other => {}
+            OpenComponent::Calendar | OpenComponent::Other => {}
         }
     }
 
@@ -231,7 +231,7 @@ impl Parser<'_> {
     fn close_alarm(&mut self, mut alarm: Alarm) {
         alarm.finish(&mut self.reader());
         let most = self.notes.limits.max_alarms;
-        let Some(Frame { open: Open::Component(component), .. }) = self.stack.last_mut() else { return };
+        let Some(Frame { open: OpenComponent::Component(component), .. }) = self.stack.last_mut() else { return };
         if component.alarms.len() >= most {
             return self.reader().too_many(alarm.line, "alarms", ("max_alarms", most));
         }
@@ -240,21 +240,21 @@ impl Parser<'_> {
 
     fn property(&mut self, name: &str, number: u32, text: &str) {
         let Some((frame, outer)) = self.stack.split_last_mut() else { return };
-        let reader = &mut Reader { object: &mut self.object, notes: &mut self.notes };
+        let reader = &mut PropertyReader { object: &mut self.object, notes: &mut self.notes };
         if self.too_deep > 0 {
             return;
         }
         match &mut frame.open {
-            Open::Component(component) => component.property(name, number, text, reader),
-            Open::Alarm(alarm) => alarm.property(name, number, text, reader),
-            Open::Zone(zone) => zone.property(name, number, text, reader),
-            Open::Observance => {
-                if let Some(Frame { open: Open::Zone(zone), .. }) = outer.last_mut() {
+            OpenComponent::Component(component) => component.property(name, number, text, reader),
+            OpenComponent::Alarm(alarm) => alarm.property(name, number, text, reader),
+            OpenComponent::Zone(zone) => zone.property(name, number, text, reader),
+            OpenComponent::Observance => {
+                if let Some(Frame { open: OpenComponent::Zone(zone), .. }) = outer.last_mut() {
                     zone.observance_property(name, number, text, reader);
                 }
             }
-            Open::Calendar => calendar_property(name, number, text, reader),
-            Open::Other => {}
+            OpenComponent::Calendar => calendar_property(name, number, text, reader),
+            OpenComponent::Other => {}
         }
     }
 
@@ -302,11 +302,11 @@ pub(super) fn is_top_level(name: &str) -> bool {
     matches!(name, "VEVENT" | "VTODO" | "VJOURNAL" | "VFREEBUSY" | "VTIMEZONE" | "VAVAILABILITY")
 }
 
-fn calendar_property(name: &str, number: u32, text: &str, reader: &mut Reader<'_>) {
+fn calendar_property(name: &str, number: u32, text: &str, reader: &mut PropertyReader<'_>) {
     if !matches!(name, "X-WR-TIMEZONE" | "CALSCALE" | "VERSION" | "METHOD") {
         return;
     }
-    let Some(line) = reader.take_apart(number, text) else { return };
+    let Some(line) = reader.parse_line(number, text) else { return };
     let value = line.value.trim();
     let Some(calendar) = reader.object.calendars.last_mut() else { return };
     match name {

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use super::component::{Moment, TzId};
+use super::component::{CalendarDateTime, TzId};
 use super::lenient;
 use super::line::ContentLine;
-use super::object::{Fault, ObjectLimits, Object, Tzid};
+use super::object::{Fault, Object, ObjectLimits, Tzid};
 use super::value::{DateOrDateTime, Duration, ValueError, parse_utc_offset, quoted, unescape};
 
 /// What reading needs besides the object.
@@ -35,12 +35,12 @@ impl Notes {
 
 /// What components need of the object while they are read.
 #[derive(Debug)]
-pub(super) struct Reader<'a> {
+pub(super) struct PropertyReader<'a> {
     pub(super) object: &'a mut Object,
     pub(super) notes: &'a mut Notes,
 }
 
-impl Reader<'_> {
+impl PropertyReader<'_> {
     /// Lists a fault in line `line`.
     pub(super) fn fault(&mut self, line: u32, text: fmt::Arguments<'_>) {
         if self.object.faults.len() < self.notes.limits.max_faults {
@@ -59,7 +59,7 @@ impl Reader<'_> {
     }
 
     /// Takes a content line apart; one that is none is a fault.
-    pub(super) fn take_apart<'l>(&mut self, number: u32, text: &'l str) -> Option<ContentLine<'l>> {
+    pub(super) fn parse_line<'l>(&mut self, number: u32, text: &'l str) -> Option<ContentLine<'l>> {
         let line = ContentLine::parse(text);
         if line.is_none() {
             self.fault(number, format_args!("{} is no property and is skipped", quoted(text)));
@@ -69,17 +69,17 @@ impl Reader<'_> {
 
     /// The same for a line whose value is dates, times, periods or a duration: where it is none of these because a
     /// colon in the parameters is not between quotes, the value is what follows the colons.
-    pub(super) fn take_apart_dated<'l>(&mut self, number: u32, text: &'l str) -> Option<ContentLine<'l>> {
+    pub(super) fn parse_dated_line<'l>(&mut self, number: u32, text: &'l str) -> Option<ContentLine<'l>> {
         // Nearly all lines have one colon, and one value.
         if text.bytes().filter(|octet| *octet == b':').nth(1).is_none() {
-            return self.take_apart(number, text);
+            return self.parse_line(number, text);
         }
         let strict = ContentLine::parse(text);
         if strict.as_ref().is_some_and(|line| begins_a_value(line.value)) {
             return strict;
         }
         let Some(line) = ContentLine::parse_from_the_end(text, begins_a_value) else {
-            return self.take_apart(number, text);
+            return self.parse_line(number, text);
         };
         self.fault(
             number,
@@ -89,7 +89,12 @@ impl Reader<'_> {
     }
 
     /// Reads `value`, which stands in `line`, as a date or time in the zone that the line names.
-    pub(super) fn moment(&mut self, line: &ContentLine<'_>, value: &str, number: u32) -> Result<Moment, ValueError> {
+    pub(super) fn moment(
+        &mut self,
+        line: &ContentLine<'_>,
+        value: &str,
+        number: u32,
+    ) -> Result<CalendarDateTime, ValueError> {
         let written = self.written(value, number)?;
         Ok(self.zoned(line, written, number))
     }
@@ -97,7 +102,7 @@ impl Reader<'_> {
     /// Reads `value` as a date or time; one that the grammar refuses and that can mean only one thing is a fault.
     pub(super) fn written(&mut self, value: &str, number: u32) -> Result<DateOrDateTime, ValueError> {
         DateOrDateTime::parse(value).or_else(|error| {
-            let read = lenient::written(value).ok_or(error)?;
+            let read = lenient::date_or_date_time(value).ok_or(error)?;
             self.fault(
                 number,
                 format_args!("{} is no date or time as RFC 5545 writes it: it is read as {read}", quoted(value)),
@@ -133,17 +138,19 @@ impl Reader<'_> {
 
     /// Gives a date or time that stands in `line` the zone that the line names: `Z` wins over TZID, and a DATE has
     /// none.
-    pub(super) fn zoned(&mut self, line: &ContentLine<'_>, written: DateOrDateTime, number: u32) -> Moment {
+    pub(super) fn zoned(&mut self, line: &ContentLine<'_>, written: DateOrDateTime, number: u32) -> CalendarDateTime {
         match written {
-            DateOrDateTime::Date(date) => Moment::Date(date),
+            DateOrDateTime::Date(date) => CalendarDateTime::Date(date),
             DateOrDateTime::Time { civil, .. } if line.says("VALUE", "DATE") && civil == civil.start_of_day() => {
-                Moment::Date(civil.date())
+                CalendarDateTime::Date(civil.date())
             }
-            DateOrDateTime::Time { civil, utc: true } => Moment::Utc(civil),
+            DateOrDateTime::Time { civil, utc: true } => CalendarDateTime::Utc(civil),
             DateOrDateTime::Time { civil, utc: false } => match line.parameter("TZID") {
                 // Some write the escapes of text here as well.
-                Some(tzid) if !tzid.trim().is_empty() => Moment::Zoned(civil, self.tzid(&unescape(tzid.trim()), number)),
-                _ => Moment::Floating(civil),
+                Some(tzid) if !tzid.trim().is_empty() => {
+                    CalendarDateTime::Zoned(civil, self.tzid(&unescape(tzid.trim()), number))
+                }
+                _ => CalendarDateTime::Floating(civil),
             },
         }
     }
@@ -177,5 +184,5 @@ fn begins_a_value(value: &str) -> bool {
         return false;
     }
     let is_strict = DateOrDateTime::parse(first).is_ok() || Duration::parse(first).is_ok();
-    is_strict || lenient::written(first).is_some() || lenient::duration(first).is_some()
+    is_strict || lenient::date_or_date_time(first).is_some() || lenient::duration(first).is_some()
 }

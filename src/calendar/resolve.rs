@@ -6,9 +6,9 @@ use std::collections::HashMap;
 use jiff::civil::{Date, DateTime};
 use jiff::{SignedDuration, Span};
 
-use super::component::{Moment, TzId};
-use super::object::{Fault, Object};
+use super::component::{CalendarDateTime, TzId};
 use super::context::CalendarContext;
+use super::object::{Fault, Object};
 use super::value::{Duration, quoted};
 use super::zone::{Ambiguity, TzidMatch, Zone};
 use crate::time::UtcMillis;
@@ -128,7 +128,10 @@ impl ZoneResolver {
         for tzid in &object.tzids {
             let found = resolve(tzid.calendar, &tzid.name);
             let tzid_match = found.as_ref().map(|(_, tzid_match)| *tzid_match);
-            if matches!(tzid_match, None | Some(TzidMatch::Own | TzidMatch::Likely | TzidMatch::Offset | TzidMatch::Location)) {
+            if matches!(
+                tzid_match,
+                None | Some(TzidMatch::Own | TzidMatch::Likely | TzidMatch::Offset | TzidMatch::Location)
+            ) {
                 let own = zones.get(&(tzid.calendar, tzid.name.trim())).copied();
                 let names = std::iter::once(&*tzid.name).chain(own.and_then(|own| own.location.as_deref()));
                 unresolved.extend(names.flat_map(|name| context.zones.unresolved(name)));
@@ -161,7 +164,17 @@ impl ZoneResolver {
             unresolved_floating.extend(stated.flat_map(|name| context.zones.unresolved(name)).take(MAX_UNRESOLVED));
         }
         let (asked_floating, asked_user) = (false, false);
-        ZoneResolver { utc, floating, user, by_calendar, tzids, asked_floating, asked_user, unresolved, unresolved_floating }
+        ZoneResolver {
+            utc,
+            floating,
+            user,
+            by_calendar,
+            tzids,
+            asked_floating,
+            asked_user,
+            unresolved,
+            unresolved_floating,
+        }
     }
 
     /// From now on floating times are those of this VCALENDAR.
@@ -205,22 +218,22 @@ impl ZoneResolver {
     }
 
     /// Where `moment` lies. Floating times and dates are the calendar's or the user's (rules 8 and 11).
-    pub(super) fn resolve(&mut self, moment: Moment) -> ResolvedTime {
-        self.asked_floating |= matches!(moment, Moment::Floating(_) | Moment::Date(_));
+    pub(super) fn resolve(&mut self, moment: CalendarDateTime) -> ResolvedTime {
+        self.asked_floating |= matches!(moment, CalendarDateTime::Floating(_) | CalendarDateTime::Date(_));
         self.resolve_with(moment, &self.floating)
     }
 
     /// The same in the VCALENDAR `calendar`, without remembering what was asked for.
-    pub(super) fn peek(&self, moment: Moment, calendar: usize) -> ResolvedTime {
+    pub(super) fn peek(&self, moment: CalendarDateTime, calendar: usize) -> ResolvedTime {
         self.resolve_with(moment, self.by_calendar.get(calendar).map_or(&self.floating, |(floating, _)| floating))
     }
 
-    fn resolve_with(&self, moment: Moment, floating: &NamedZone) -> ResolvedTime {
+    fn resolve_with(&self, moment: CalendarDateTime, floating: &NamedZone) -> ResolvedTime {
         let (civil, zone, all_day) = match moment {
-            Moment::Utc(civil) => (civil, self.utc_named(), false),
-            Moment::Zoned(civil, id) => (civil, self.tzid(id), false),
-            Moment::Floating(civil) => (civil, floating.clone(), false),
-            Moment::Date(date) => (date.at(0, 0, 0, 0), floating.clone(), true),
+            CalendarDateTime::Utc(civil) => (civil, self.utc_named(), false),
+            CalendarDateTime::Zoned(civil, id) => (civil, self.tzid(id), false),
+            CalendarDateTime::Floating(civil) => (civil, floating.clone(), false),
+            CalendarDateTime::Date(date) => (date.at(0, 0, 0, 0), floating.clone(), true),
         };
         let at = if all_day { day_start(&zone.zone, civil.date()) } else { zone.zone.instant(civil).0 };
         ResolvedTime { civil, at, zone, all_day }
@@ -228,29 +241,29 @@ impl ZoneResolver {
 
     /// Where a moment lies that speaks of a series (EXDATE, RDATE, RECURRENCE-ID): what it does not say of its zone, it
     /// takes from `series`; on an all-day series it is a date.
-    pub(super) fn resolve_in(&mut self, moment: Moment, series: &ResolvedTime) -> ResolvedTime {
+    pub(super) fn resolve_in(&mut self, moment: CalendarDateTime, series: &ResolvedTime) -> ResolvedTime {
         let zone = &series.zone.zone;
         if series.all_day {
             let date = match moment {
-                Moment::Date(date) => date,
-                Moment::Floating(civil) | Moment::Zoned(civil, _) => civil.date(),
-                Moment::Utc(civil) if civil == civil.start_of_day() => civil.date(),
-                Moment::Utc(civil) => zone.civil(self.utc.instant(civil).0).date(),
+                CalendarDateTime::Date(date) => date,
+                CalendarDateTime::Floating(civil) | CalendarDateTime::Zoned(civil, _) => civil.date(),
+                CalendarDateTime::Utc(civil) if civil == civil.start_of_day() => civil.date(),
+                CalendarDateTime::Utc(civil) => zone.civil(self.utc.instant(civil).0).date(),
             };
             return ResolvedTime { civil: date.at(0, 0, 0, 0), at: day_start(zone, date), ..series.clone() };
         }
         match moment {
-            Moment::Floating(civil) => ResolvedTime { civil, at: zone.instant(civil).0, ..series.clone() },
+            CalendarDateTime::Floating(civil) => ResolvedTime { civil, at: zone.instant(civil).0, ..series.clone() },
             // Of a timed series, the one that starts on that day.
-            Moment::Date(date) => {
+            CalendarDateTime::Date(date) => {
                 let civil = date.to_datetime(series.civil.time());
                 ResolvedTime { civil, at: zone.instant(civil).0, ..series.clone() }
             }
-            Moment::Utc(_) | Moment::Zoned(..) => {
+            CalendarDateTime::Utc(_) | CalendarDateTime::Zoned(..) => {
                 let ResolvedTime { at, .. } = self.resolve(moment);
-                let written = matches!(moment, Moment::Zoned(_, id) if self.tzid(id).zone.id() == zone.id());
+                let written = matches!(moment, CalendarDateTime::Zoned(_, id) if self.tzid(id).zone.id() == zone.id());
                 let civil = match moment {
-                    Moment::Zoned(civil, _) if written => civil,
+                    CalendarDateTime::Zoned(civil, _) if written => civil,
                     _ => zone.civil(at),
                 };
                 ResolvedTime { civil, at, ..series.clone() }
@@ -259,11 +272,11 @@ impl ZoneResolver {
     }
 
     /// The same for RECURRENCE-ID: with `Z` on a floating series it is the wall clock where the series has that one.
-    pub(super) fn resolve_original(&mut self, moment: Moment, series: &ResolvedTime) -> ResolvedTime {
+    pub(super) fn resolve_original(&mut self, moment: CalendarDateTime, series: &ResolvedTime) -> ResolvedTime {
         let time = self.resolve_in(moment, series);
         match moment {
-            Moment::Utc(civil) if series.is_floating() && civil.time() == series.civil.time() => {
-                self.resolve_in(Moment::Floating(civil), series)
+            CalendarDateTime::Utc(civil) if series.is_floating() && civil.time() == series.civil.time() => {
+                self.resolve_in(CalendarDateTime::Floating(civil), series)
             }
             _ => time,
         }
@@ -271,25 +284,27 @@ impl ZoneResolver {
 
     /// The instant of ACKNOWLEDGED, an absolute TRIGGER and the like: UTC by the RFC, but clients write it locally too;
     /// the user's zone then.
-    pub(super) fn instant(&mut self, moment: Moment) -> UtcMillis {
-        self.asked_user |= matches!(moment, Moment::Floating(_) | Moment::Date(_));
+    pub(super) fn instant(&mut self, moment: CalendarDateTime) -> UtcMillis {
+        self.asked_user |= matches!(moment, CalendarDateTime::Floating(_) | CalendarDateTime::Date(_));
         self.instant_with(moment, &self.user).at
     }
 
     /// The same with its zone in the VCALENDAR `calendar`, without remembering what was asked for.
-    pub(super) fn peek_instant(&self, moment: Moment, calendar: usize) -> ResolvedTime {
+    pub(super) fn peek_instant(&self, moment: CalendarDateTime, calendar: usize) -> ResolvedTime {
         self.instant_with(moment, self.by_calendar.get(calendar).map_or(&self.user, |(_, user)| user))
     }
 
-    fn instant_with(&self, moment: Moment, user: &NamedZone) -> ResolvedTime {
+    fn instant_with(&self, moment: CalendarDateTime, user: &NamedZone) -> ResolvedTime {
         let zone = user.clone();
         match moment {
-            Moment::Floating(civil) => ResolvedTime { civil, at: zone.zone.instant(civil).0, zone, all_day: false },
-            Moment::Date(date) => {
+            CalendarDateTime::Floating(civil) => {
+                ResolvedTime { civil, at: zone.zone.instant(civil).0, zone, all_day: false }
+            }
+            CalendarDateTime::Date(date) => {
                 let (civil, at) = (date.at(0, 0, 0, 0), day_start(&zone.zone, date));
                 ResolvedTime { civil, at, zone, all_day: true }
             }
-            Moment::Utc(_) | Moment::Zoned(..) => self.resolve_with(moment, user),
+            CalendarDateTime::Utc(_) | CalendarDateTime::Zoned(..) => self.resolve_with(moment, user),
         }
     }
 }

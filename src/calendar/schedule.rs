@@ -8,13 +8,13 @@ use std::ops::Range;
 
 use super::alarm_instance::{AlarmInstance, in_order};
 use super::build::Builder;
-use super::component::{Component, Kind};
+use super::component::{Component, ComponentKind};
+use super::context::CalendarContext;
 use super::group::{Group, HOUR, hour_of};
 use super::inactive::Inactive;
 use super::object::{Fault, Object};
+use super::recur::WorkMeter;
 use super::resolve::ZoneResolver;
-use super::recur::Work;
-use super::context::CalendarContext;
 use super::value::quoted;
 use crate::time::UtcMillis;
 
@@ -39,7 +39,7 @@ pub struct Schedule<'a> {
     unresolved: Vec<String>,
     memo: Option<String>,
     /// Of all its rules.
-    work: Work,
+    work: WorkMeter,
     /// Where the components begin that cost too much work, and their UIDs.
     overworked: RefCell<BTreeMap<u32, &'a str>>,
     /// What only the explanation asks for.
@@ -49,10 +49,10 @@ pub struct Schedule<'a> {
 }
 
 impl<'a> Schedule<'a> {
-    /// Plans `object`. `memo` is what [`Schedule::memo`] of an earlier plan of the same text said; without it, or with one
-    /// of another text, rules with COUNT are counted again.
+    /// Plans `object`. `memo` is what [`Schedule::memo`] of an earlier plan of the same text said; without it, or with
+    /// one of another text, rules with COUNT are counted again.
     pub fn new(object: &'a Object, context: &'a CalendarContext, memo: Option<&str>) -> Schedule<'a> {
-        let work = if is_simple(object) { Work::default() } else { Work::of(context.limits.max_work) };
+        let work = if is_simple(object) { WorkMeter::default() } else { WorkMeter::of(context.limits.max_work) };
         let mut builder = Builder::new(object, context, memo, work.clone());
         let mut overworked = BTreeMap::new();
         let mut budget = Budget::new(&work, context.limits.max_work);
@@ -229,8 +229,8 @@ impl<'a> Schedule<'a> {
     }
 }
 
-/// The rings of `groups` in a window, as [`Schedule::instances`] gives them where all UIDs together have no more than they
-/// may.
+/// The rings of `groups` in a window, as [`Schedule::instances`] gives them where all UIDs together have no more than
+/// they may.
 pub(super) fn instances_of<'p, 'a: 'p>(
     groups: impl Iterator<Item = &'p Group<'a>>,
     window: Range<UtcMillis>,
@@ -246,19 +246,19 @@ pub(super) fn instances_of<'p, 'a: 'p>(
 /// Whether an object cannot cost much: each search of a single rule is bounded by itself.
 fn is_simple(object: &Object) -> bool {
     let [only] = &*object.components else { return false };
-    let rules = only.rules.len() + only.exclusion_rules.len();
+    let rules = only.rules.len() + only.exrules.len();
     rules <= 1 && only.alarms.len() <= FEW && only.alarms.iter().all(|alarm| alarm.repeat == 0)
 }
 
 /// What the groups of an object may cost, one after the other.
 struct Budget<'w> {
-    work: &'w Work,
+    work: &'w WorkMeter,
     all: u64,
     left: u64,
 }
 
 impl<'w> Budget<'w> {
-    fn new(work: &'w Work, all: u64) -> Budget<'w> {
+    fn new(work: &'w WorkMeter, all: u64) -> Budget<'w> {
         Budget { work, all, left: all }
     }
 
@@ -290,7 +290,7 @@ fn of_one_uid(components: &[Component]) -> Vec<Vec<&Component>> {
         return vec![vec![only]];
     }
     let mut groups: Vec<Vec<&Component>> = Vec::new();
-    let mut index: HashMap<(Kind, &str, &str), usize> = HashMap::new();
+    let mut index: HashMap<(ComponentKind, &str, &str), usize> = HashMap::new();
     for component in components {
         let next = groups.len();
         let position = *index.entry((component.kind, &*component.uid, &*component.own)).or_insert(next);

@@ -151,7 +151,7 @@ impl DateOrDateTime {
     /// When `text` is neither date nor time, or one that does not exist.
     pub fn parse(text: &str) -> Result<DateOrDateTime, ValueError> {
         let error = || ValueError::expected("date or time such as 20260310T093000Z", text);
-        parse_written(text.trim().as_bytes()).ok_or_else(error)
+        parse_date_or_date_time(text.trim().as_bytes()).ok_or_else(error)
     }
 }
 
@@ -167,7 +167,7 @@ impl fmt::Display for DateOrDateTime {
     }
 }
 
-fn parse_written(text: &[u8]) -> Option<DateOrDateTime> {
+fn parse_date_or_date_time(text: &[u8]) -> Option<DateOrDateTime> {
     let (day, rest) = text.split_at_checked(8)?;
     let year = i16::try_from(digits(day.get(..4)?)?).ok()?;
     let date = Date::new(year, small(day.get(4..6)?)?, small(day.get(6..)?)?).ok()?;

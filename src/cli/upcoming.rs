@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::reach::Reach;
 use crate::calendar::alarm_instance::fire_as_one;
-use crate::calendar::object::{ObjectLimits, Object};
+use crate::calendar::object::{Object, ObjectLimits};
 use crate::calendar::schedule::Schedule;
 use crate::calendar::zone::Zones;
 use crate::config::Config;
@@ -78,7 +78,9 @@ impl UpcomingAlarms {
         let mut from = due;
         while let Some(next) = schedule.next_instance(from).filter(|next| *next < until && instances.len() < limit) {
             from = next.plus(STEP).min(until);
-            for instance in fire_as_one(schedule.instances(next..from)).iter().take(limit.saturating_sub(instances.len())) {
+            for instance in
+                fire_as_one(schedule.instances(next..from)).iter().take(limit.saturating_sub(instances.len()))
+            {
                 let identity = identity(&about, &row.href, instance);
                 let notification = Notification::new(instance, &about, identity, &self.sender, instance.at);
                 let no_sink = self.reach.no_sink(Envelope::of(&notification), &row.calendar.emails);

@@ -25,7 +25,7 @@ pub(super) struct Args {}
 /// `zones --json`: one object a database, the one in use first, then one a difference.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Database<'a> {
+struct DatabaseFacts<'a> {
     database: &'a str,
     version: &'a str,
     origin: &'a str,
@@ -38,7 +38,7 @@ struct Database<'a> {
 /// One zone of which a database says something else than the one in use.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Line<'a> {
+struct DifferenceFacts<'a> {
     zone: &'a str,
     /// The database that differs.
     database: &'a str,
@@ -92,7 +92,7 @@ fn print_json(used: &Zones, others: &[Other], context: &mut Context) -> anyhow::
     let first = (name(used), used, true, 0);
     let rest = others.iter().map(|other| (other.name, &other.zones, false, other.differences.len()));
     for (database, zones, in_use, differences) in std::iter::once(first).chain(rest) {
-        context.printer.object(&Database {
+        context.printer.object(&DatabaseFacts {
             database,
             version: zones.version(),
             origin: zones.origin(),
@@ -103,7 +103,7 @@ fn print_json(used: &Zones, others: &[Other], context: &mut Context) -> anyhow::
     }
     for other in others {
         for difference in &other.differences {
-            context.printer.object(&Line {
+            context.printer.object(&DifferenceFacts {
                 zone: &difference.zone,
                 database: other.name,
                 from: difference.from.to_string(),

@@ -4,8 +4,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::calendar::context::{CalendarContext, DefaultAlarms};
 use crate::calendar::object::ObjectLimits;
-use crate::calendar::context::{DefaultAlarms, CalendarContext};
 use crate::calendar::zone::Zones;
 use crate::config::Config;
 use crate::delivery::routing::Routing;

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use super::attachments;
+use crate::calendar::context::CalendarContext;
 use crate::calendar::object::{Object, ObjectLimits};
 use crate::calendar::schedule::Schedule;
-use crate::calendar::context::CalendarContext;
 use crate::calendar::zone::Zones;
 use crate::firing::{Place, Renderer, about, spread};
 use crate::ledger::{CalendarRow, Departed, Existing, NewFiring, ObjectText, PlannedObject, Replanned};
@@ -79,7 +79,13 @@ impl Past {
 
     /// From when on the rings of an object count: what was due when its calendar was synced before, or when it was
     /// written, is past (rule 23). What claims to be written in the future says nothing: some clock is wrong.
-    fn from(&self, job: &Job, (object, plan): (&Object, &Schedule<'_>), limits: &ObjectLimits, now: UtcMillis) -> UtcMillis {
+    fn from(
+        &self,
+        job: &Job,
+        (object, plan): (&Object, &Schedule<'_>),
+        limits: &ObjectLimits,
+        now: UtcMillis,
+    ) -> UtcMillis {
         if let Some(Departed { due, seen_at }) = self.moved(job, object, plan, limits) {
             // An instant to come was seen by a clock that has been set back.
             return due.min(self.previous_sync.max(seen_at.min(now)));

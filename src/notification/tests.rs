@@ -1,7 +1,7 @@
 use super::{About, Notification, Sender, hex, identity, identity_of};
-use crate::calendar::object::{ObjectLimits, Object};
-use crate::calendar::schedule::Schedule;
 use crate::calendar::context::CalendarContext;
+use crate::calendar::object::{Object, ObjectLimits};
+use crate::calendar::schedule::Schedule;
 use crate::calendar::zone::Zones;
 use crate::time::UtcMillis;
 

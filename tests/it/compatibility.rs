@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use reveille::calendar::object::{ObjectLimits, Object};
-use reveille::calendar::schedule::Schedule;
 use reveille::calendar::context::CalendarContext;
+use reveille::calendar::object::{Object, ObjectLimits};
+use reveille::calendar::schedule::Schedule;
 use reveille::calendar::zone::Zones;
 use reveille::time::UtcMillis;
 

@@ -7,9 +7,9 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use reveille::calendar::object::{ObjectLimits, Object};
-use reveille::calendar::schedule::Schedule;
 use reveille::calendar::context::CalendarContext;
+use reveille::calendar::object::{Object, ObjectLimits};
+use reveille::calendar::schedule::Schedule;
 use reveille::calendar::zone::Zones;
 use reveille::time::UtcMillis;
 use serde_json::Value;

@@ -217,9 +217,9 @@ fn body(dice: &mut Dice, text: &mut String) {
 #[cfg(test)]
 mod tests {
     use super::{Generator, uid};
+    use reveille::calendar::context::CalendarContext;
     use reveille::calendar::object::{Object, ObjectLimits};
     use reveille::calendar::schedule::Schedule;
-    use reveille::calendar::context::CalendarContext;
     use reveille::calendar::zone::Zones;
     use reveille::time::UtcMillis;
 

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use crate::calendar::alarm::{Alarm, Trigger};
-use crate::calendar::component::{Component, Kind};
+use crate::calendar::component::{Component, ComponentKind};
 use crate::calendar::group::Group;
 use crate::calendar::inactive::{self, Inactive};
 use crate::calendar::schedule::{Schedule, instances_of};
@@ -34,7 +34,10 @@ impl AlarmStatus {
     /// The instant that it speaks of.
     pub fn instance(&self) -> Option<UtcMillis> {
         match self {
-            AlarmStatus::Due(at) | AlarmStatus::RateLimited(at) | AlarmStatus::Over(at) | AlarmStatus::TakenAway(at) => Some(*at),
+            AlarmStatus::Due(at)
+            | AlarmStatus::RateLimited(at)
+            | AlarmStatus::Over(at)
+            | AlarmStatus::TakenAway(at) => Some(*at),
             AlarmStatus::Acknowledged { instance, .. } => Some(*instance),
             AlarmStatus::Inactive(_) | AlarmStatus::Nothing => None,
         }
@@ -172,13 +175,16 @@ impl<'p, 'a> AlarmStatuses<'p, 'a> {
     /// Up to when `alarm` is acknowledged, by itself or with its component.
     fn acknowledged(&self, component: &Component, alarm: &Alarm) -> Option<UtcMillis> {
         let both = [component.acknowledged, alarm.acknowledged];
-        both.into_iter().flatten().map(|moment| self.schedule.resolver.peek_instant(moment, component.calendar).at).max()
+        both.into_iter()
+            .flatten()
+            .map(|moment| self.schedule.resolver.peek_instant(moment, component.calendar).at)
+            .max()
     }
 }
 
 /// Whether there is anything that a relative trigger can count from.
 fn has_date(component: &Component) -> bool {
-    let due = component.kind == Kind::Todo && component.end.is_some();
+    let due = component.kind == ComponentKind::Todo && component.end.is_some();
     component.start.is_some() || due || component.recurrence_id.is_some()
 }
 

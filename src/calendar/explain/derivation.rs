@@ -8,7 +8,7 @@ use std::sync::Arc;
 use jiff::civil::DateTime;
 
 use super::ZoneUse;
-use crate::calendar::alarm_instance::{AlarmInstance, Of};
+use crate::calendar::alarm_instance::{AlarmInstance, OriginPart};
 use crate::calendar::build::FixedAlarm;
 use crate::calendar::component::{Component, RuleText};
 use crate::calendar::group::Group;
@@ -39,7 +39,7 @@ pub enum GivenBy<'a> {
     /// DTSTART of a series.
     Start,
     Rule(&'a RuleText),
-    ExtraDate,
+    RDate,
     /// A component with RECURRENCE-ID.
     Override,
     /// No occurrence: a trigger at an instant.
@@ -54,7 +54,7 @@ impl fmt::Display for GivenBy<'_> {
             GivenBy::Single => write!(f, "it occurs once"),
             GivenBy::Start => write!(f, "DTSTART, the first occurrence"),
             GivenBy::Rule(rule) => write!(f, "RRULE:{} in line {}", rule.text, rule.line),
-            GivenBy::ExtraDate => write!(f, "RDATE"),
+            GivenBy::RDate => write!(f, "RDATE"),
             GivenBy::Override => write!(f, "an override (RECURRENCE-ID)"),
             GivenBy::Instant => write!(f, "the trigger alone, whatever recurs"),
             GivenBy::Snooze => write!(f, "a snooze (X-MOZ-SNOOZE-TIME)"),
@@ -131,8 +131,12 @@ impl fmt::Display for WithheldReason<'_> {
             WithheldReason::Replaced(Some(component)) => {
                 write!(f, "the {} in line {} takes the place of this occurrence", component.kind.name(), component.line)
             }
-            WithheldReason::Acknowledged(until) => write!(f, "it is acknowledged: what rings at or before {until} is done"),
-            WithheldReason::RateLimited(most) => write!(f, "its hour has {most} rings already (limits.max_rings_per_hour)"),
+            WithheldReason::Acknowledged(until) => {
+                write!(f, "it is acknowledged: what rings at or before {until} is done")
+            }
+            WithheldReason::RateLimited(most) => {
+                write!(f, "its hour has {most} rings already (limits.max_rings_per_hour)")
+            }
         }
     }
 }
@@ -144,11 +148,11 @@ impl<'a> Schedule<'a> {
         let origin = instance.origin;
         let group = self.groups.get(origin.group as usize);
         let explained = match origin.of {
-            Of::Alarm { set, alarm, original } => group.and_then(|group| {
+            OriginPart::Alarm { set, alarm, original } => group.and_then(|group| {
                 let set = group.sets.get(set as usize)?;
                 Some((given(set, original), steps(group, set, (alarm, origin.nth), original)?))
             }),
-            Of::Fixed(index) => group.and_then(|group| {
+            OriginPart::Fixed(index) => group.and_then(|group| {
                 let fixed = group.fixed.get(index as usize)?;
                 let given = if fixed.snooze { GivenBy::Snooze } else { GivenBy::Instant };
                 Some((given, fixed_steps(group, fixed, origin.nth)?))
@@ -163,7 +167,12 @@ impl<'a> Schedule<'a> {
     }
 
     /// What `groups` would ring in the window and do not, at most `limit`, in order.
-    pub(super) fn withheld(&self, groups: &[&Group<'a>], window: Range<UtcMillis>, limit: usize) -> Vec<WithheldInstance<'a>> {
+    pub(super) fn withheld(
+        &self,
+        groups: &[&Group<'a>],
+        window: Range<UtcMillis>,
+        limit: usize,
+    ) -> Vec<WithheldInstance<'a>> {
         let mut all: Vec<(AlarmInstance<'a>, &Group<'a>)> = Vec::new();
         for group in groups {
             let (mut kept, mut open) = (Vec::new(), Vec::new());
@@ -188,7 +197,7 @@ impl<'a> Schedule<'a> {
 
     /// Which filter of `group` withholds `instance`; none: none of those that judge it alone.
     fn why(&self, group: &Group<'a>, instance: &AlarmInstance<'a>) -> Option<WithheldReason<'a>> {
-        let Of::Alarm { set, alarm, original } = instance.origin.of else { return None };
+        let OriginPart::Alarm { set, alarm, original } = instance.origin.of else { return None };
         let set = group.sets.get(set as usize)?;
         let occurrence = occurrence(set, original)?;
         let [excluded, replaced] = &set.left_out;
@@ -227,12 +236,17 @@ fn given<'a>(set: &OccurrenceSet<'a>, original: UtcMillis) -> GivenBy<'a> {
         (Identity::Single, _) => GivenBy::Single,
         (_, Given::Rule(rule)) => GivenBy::Rule(rule),
         (_, Given::Dates) if original == set.first => GivenBy::Start,
-        (_, Given::Dates | Given::Period) => GivenBy::ExtraDate,
+        (_, Given::Dates | Given::Period) => GivenBy::RDate,
     }
 }
 
 /// The steps to repetition `nth` of an alarm of `set` for the occurrence at `original`.
-fn steps(group: &Group<'_>, set: &OccurrenceSet<'_>, (alarm, nth): (u32, u32), original: UtcMillis) -> Option<Vec<DerivationStep>> {
+fn steps(
+    group: &Group<'_>,
+    set: &OccurrenceSet<'_>,
+    (alarm, nth): (u32, u32),
+    original: UtcMillis,
+) -> Option<Vec<DerivationStep>> {
     let Occurrence { original, start } = occurrence(set, original)?;
     let relative = set.alarms.get(alarm as usize)?;
     let point = |start: OccurrenceStart| Point { at: start.at, civil: Some(start.civil) };

@@ -2,8 +2,8 @@
 //! fate of each alarm. Everything here is told by the plan that computes the rings, nothing is computed a second time:
 //! a step is what the plan does on its way, and what is withheld is what the same plan gives without its filters.
 
-mod derivation;
 mod alarm_status;
+mod derivation;
 mod written;
 
 use std::collections::HashMap;
@@ -12,7 +12,7 @@ use std::ops::RangeInclusive;
 
 use super::alarm::{Alarm, Trigger};
 use super::build::alarms_of;
-use super::component::{Component, Kind, Moment};
+use super::component::{CalendarDateTime, Component, ComponentKind};
 use super::group::Group;
 use super::inactive::Inactive;
 use super::object::Fault;
@@ -21,9 +21,9 @@ pub use super::resolve::ZoneOrigin;
 use super::schedule::{Schedule, instances_of, next_of};
 use super::zone::Zone;
 use crate::time::UtcMillis;
-pub use derivation::{Derivation, GivenBy, DerivationStep, StepKind, WithheldReason, WithheldInstance};
 pub use alarm_status::AlarmStatus;
 use alarm_status::AlarmStatuses;
+pub use derivation::{Derivation, DerivationStep, GivenBy, StepKind, WithheldInstance, WithheldReason};
 use written::WrittenLines;
 
 /// Without a ring to end the window, withheld rings are looked for so far ahead, milliseconds.
@@ -188,7 +188,7 @@ impl<'a> Schedule<'a> {
         statuses: &AlarmStatuses<'_, 'a>,
         written: &WrittenLines,
     ) -> ExplainedComponent<'a> {
-        let start = component.start.or(component.end.filter(|_| component.kind == Kind::Todo));
+        let start = component.start.or(component.end.filter(|_| component.kind == ComponentKind::Todo));
         let start = start.or(component.recurrence_id.map(|id| id.moment));
         let all_day = start.is_some_and(|moment| self.resolver.peek(moment, component.calendar).all_day);
         let alarms = alarms_of(component, all_day, self.context);
@@ -214,7 +214,7 @@ impl<'a> Schedule<'a> {
     }
 
     fn dates(&self, component: &Component, written: &WrittenLines) -> Vec<Stated> {
-        let end = if component.kind == Kind::Todo { "DUE" } else { "DTEND" };
+        let end = if component.kind == ComponentKind::Todo { "DUE" } else { "DTEND" };
         let moments = [
             ("DTSTART", component.start),
             (end, component.end),
@@ -228,10 +228,10 @@ impl<'a> Schedule<'a> {
         dates
     }
 
-    fn zone_use(&self, moment: Moment, calendar: usize) -> ZoneUse {
+    fn zone_use(&self, moment: CalendarDateTime, calendar: usize) -> ZoneUse {
         let NamedZone { zone, origin, .. } = self.resolver.peek(moment, calendar).zone;
         let tzid = match moment {
-            Moment::Zoned(_, id) => self.object.tzids.get(id.index()).map(|tzid| tzid.name.to_string()),
+            CalendarDateTime::Zoned(_, id) => self.object.tzids.get(id.index()).map(|tzid| tzid.name.to_string()),
             _ => None,
         };
         ZoneUse { zone, origin, tzid }
@@ -240,7 +240,7 @@ impl<'a> Schedule<'a> {
 
 /// What the trigger of `alarm` counts from.
 fn anchor(component: &Component, alarm: &Alarm, all_day: bool) -> Anchor {
-    let todo = component.kind == Kind::Todo;
+    let todo = component.kind == ComponentKind::Todo;
     match alarm.trigger {
         None => Anchor::Nothing,
         Some(Trigger::At(_)) => Anchor::Instant,

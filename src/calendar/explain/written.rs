@@ -30,7 +30,9 @@ impl WrittenLines {
             } else if let Some(explained) = TOLD.iter().find(|explained| name.eq_ignore_ascii_case(explained))
                 && let Some((begin, _)) = open.last()
             {
-                found.entry((*begin, *explained)).or_insert_with(|| text.trim_end().chars().take(MAX_WRITTEN).collect());
+                found
+                    .entry((*begin, *explained))
+                    .or_insert_with(|| text.trim_end().chars().take(MAX_WRITTEN).collect());
             }
         }
         WrittenLines(found)

@@ -1,10 +1,10 @@
 //! HOURLY, MINUTELY and SECONDLY rules: steps of elapsed time from DTSTART, filtered by what the wall shows at each.
 
+use super::clock::{CivilClock, END};
 use super::gregorian::{CYCLE_DAYS, DAY, Day};
-use super::clock::{END, CivilClock};
 use super::plan::gcd;
 use super::sets::{ALL_HOURS, ALL_SIXTY, DayFilter, TimeSet};
-use super::{Frequency, Rule, Work};
+use super::{Frequency, Rule, WorkMeter};
 
 /// So many occurrences are counted one by one, whole days beside them; a COUNT that takes more is taken as endless.
 const MAX_COUNTED: u64 = 100_000;
@@ -38,7 +38,7 @@ pub(super) struct ElapsedPlan {
     unfiltered: bool,
     spread: Option<Spread>,
     positions: Vec<i32>,
-    work: Work,
+    work: WorkMeter,
 }
 
 /// The several times that each step stands for (HOURLY with BYMINUTE or BYSECOND, MINUTELY with BYSECOND).
@@ -63,7 +63,7 @@ impl Frequency {
 }
 
 impl ElapsedPlan {
-    pub fn new(rule: &Rule, days: DayFilter, start: i64, work: Work) -> ElapsedPlan {
+    pub fn new(rule: &Rule, days: DayFilter, start: i64, work: WorkMeter) -> ElapsedPlan {
         let limit = |part: Option<u64>, from: Frequency| part.filter(|_| rule.frequency <= from);
         let open = TimeSet {
             hours: rule.hours.unwrap_or(ALL_HOURS),
@@ -82,7 +82,7 @@ impl ElapsedPlan {
         }
     }
 
-    pub fn work(&self) -> &Work {
+    pub fn work(&self) -> &WorkMeter {
         &self.work
     }
 
@@ -239,8 +239,8 @@ impl<'a, P: CivilClock> Elapsed<'a, P> {
         None
     }
 
-    /// After how many steps from `at`, when the wall shows `civil`, the time of day is an open one, whatever the day; or
-    /// the first one after the clock changes. None when no step comes to an open time again, or `closed` times were
+    /// After how many steps from `at`, when the wall shows `civil`, the time of day is an open one, whatever the day;
+    /// or the first one after the clock changes. None when no step comes to an open time again, or `closed` times were
     /// not.
     fn steps_to_open_time(&self, at: i64, civil: i64, closed: &mut i64) -> Option<i64> {
         let change = self.clock.constant_until(at);
@@ -263,8 +263,8 @@ impl<'a, P: CivilClock> Elapsed<'a, P> {
     }
 
     /// A bound for the instant at which the wall shows an open time again, when it shows `civil` at `at` and `open` is
-    /// the next such time on it. Clocks that change in between may show open times earlier, or those before `civil` once
-    /// more.
+    /// the next such time on it. Clocks that change in between may show open times earlier, or those before `civil`
+    /// once more.
     fn next_open_instant(&self, at: i64, civil: i64, open: i64) -> i64 {
         let target = at + (open - civil);
         let mut earliest = target;

@@ -13,11 +13,11 @@
 //! * [`work`]: how much all that may cost.
 //! * [`clock`]: wall-clock times → instants in ascending order.
 
-mod gregorian;
+mod clock;
 mod elapsed;
+mod gregorian;
 mod parse;
 mod periods;
-mod clock;
 mod plan;
 mod sets;
 #[cfg(test)]
@@ -27,14 +27,14 @@ mod work;
 
 use jiff::civil::{Date, DateTime};
 
-use self::elapsed::Elapsed;
 use self::clock::{Bounds, InOrder};
+use self::elapsed::Elapsed;
 use self::plan::RulePlan;
 use self::sets::DayFilter;
 use super::zone::Zone;
 use crate::time::UtcMillis;
 
-pub use self::work::Work;
+pub use self::work::WorkMeter;
 
 /// The steps of work that a start takes, whatever it is looked for.
 const START: u64 = 4;
@@ -158,12 +158,12 @@ impl Series {
     /// Anchors `rule` at the wall-clock time `start` of `zone` (for an all-day series: midnight, `all_day` true).
     /// `last` is what [`Series::last`] said before, so that a COUNT need not be counted again.
     pub fn new(rule: &Rule, start: DateTime, all_day: bool, zone: &Zone, last: Option<DateTime>) -> Series {
-        Series::within(Work::default(), rule, start, all_day, zone, last)
+        Series::within(WorkMeter::default(), rule, start, all_day, zone, last)
     }
 
     /// The same; all that is asked of it spends `work`. Once that is spent it gives nothing more.
     pub fn within(
-        work: Work,
+        work: WorkMeter,
         rule: &Rule,
         start: DateTime,
         all_day: bool,
@@ -199,7 +199,10 @@ impl Series {
         };
         starts
             .take_while(move |(_, at)| *at <= self.bounds.at && *at < clock::END && work.spend(START))
-            .map(|(civil, at)| OccurrenceStart { civil: gregorian::civil(civil), at: UtcMillis(at.saturating_mul(1000)) })
+            .map(|(civil, at)| OccurrenceStart {
+                civil: gregorian::civil(civil),
+                at: UtcMillis(at.saturating_mul(1000)),
+            })
             // Where the first one lies in a gap, the rule has another wall for the same instant.
             .map(|start| if start.at == self.first.at { self.first } else { start })
     }
@@ -241,7 +244,7 @@ impl CivilSeries {
     /// ahead of UTC (for an observance: TZOFFSETFROM).
     pub fn new(rule: &Rule, start: DateTime, offset: i32) -> CivilSeries {
         let civil = clock::FixedOffset { offset: offset.into() };
-        let plan = RulePlan::new(rule, gregorian::seconds(start), false, &clock::UTC_CLOCK, Work::default());
+        let plan = RulePlan::new(rule, gregorian::seconds(start), false, &clock::UTC_CLOCK, WorkMeter::default());
         let mut bounds = Bounds::of(rule.until, false, &civil);
         if let Some(last) = rule.count.and_then(|count| plan.last(count, &clock::UTC_CLOCK)) {
             bounds.end_with(last, false);

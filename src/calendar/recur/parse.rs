@@ -123,7 +123,8 @@ fn apply_as_meant(rule: &mut Rule, name: &str, value: &str) -> String {
     };
     let meant = match name {
         "UNTIL" => {
-            let read = lenient::written(value).or_else(|| lenient::date_of(value)).or_else(|| months_end(value));
+            let read =
+                lenient::date_or_date_time(value).or_else(|| lenient::date_of(value)).or_else(|| months_end(value));
             read.map(|written| written.to_string())
         }
         "INTERVAL" | "COUNT" => whole(value),

@@ -3,11 +3,13 @@
 
 use rrule::RRule;
 
-use super::gregorian::{self, CYCLE_DAYS, DAY, Day, FIRST_DAY, LAST_DAY, date, day_number, first_week, week_of, weeks_in};
+use super::gregorian::{
+    self, CYCLE_DAYS, DAY, Day, FIRST_DAY, LAST_DAY, date, day_number, first_week, week_of, weeks_in,
+};
 use super::plan::gcd;
 use super::sets::{DayFilter, TimeSet};
 use super::weekdays::Weekdays;
-use super::{Frequency, Skip, Work};
+use super::{Frequency, Skip, WorkMeter};
 
 /// A COUNT is counted through so many periods; a rule that has not reached it then is taken as endless.
 const MAX_COUNTED_PERIODS: i64 = 100_000;
@@ -28,7 +30,7 @@ pub(super) struct PeriodPlan {
     pub positions: Vec<i32>,
     /// The rule for the `rrule` crate, when that expands it.
     pub by_weekday: Option<Box<RRule>>,
-    pub work: Work,
+    pub work: WorkMeter,
 }
 
 impl PeriodPlan {

@@ -1,12 +1,12 @@
 //! A rule and its start to what is expanded: every part that the rule leaves to DTSTART made explicit, every part that
 //! means nothing in its frequency taken out (RFC 5545, 3.3.10, the table and its notes).
 
-use super::gregorian::{DAY, Day, weekday};
-use super::elapsed::{Elapsed, ElapsedPlan};
-use super::periods::{PeriodPlan, Periods};
 use super::clock::CivilClock;
+use super::elapsed::{Elapsed, ElapsedPlan};
+use super::gregorian::{DAY, Day, weekday};
+use super::periods::{PeriodPlan, Periods};
 use super::sets::{DayFilter, Scope, TimeSet};
-use super::{Frequency, Rule, Skip, Work, weekdays};
+use super::{Frequency, Rule, Skip, WorkMeter, weekdays};
 
 /// What is expanded, and how.
 #[derive(Clone, Debug)]
@@ -21,7 +21,7 @@ impl RulePlan {
     /// Plans `rule` from the wall-clock second `start`; what is asked of the plan spends `work`. The times of an
     /// all-day series are its midnights: BYHOUR, BYMINUTE and BYSECOND are ignored, and of a rule that steps within
     /// days the steps at midnight count.
-    pub fn new(rule: &Rule, start: i64, all_day: bool, clock: &impl CivilClock, work: Work) -> RulePlan {
+    pub fn new(rule: &Rule, start: i64, all_day: bool, clock: &impl CivilClock, work: WorkMeter) -> RulePlan {
         if !all_day && rule.frequency < Frequency::Daily {
             return RulePlan::Elapsed(ElapsedPlan::new(rule, days(rule, start), clock.instant(start).0, work));
         }
@@ -47,7 +47,7 @@ impl RulePlan {
     }
 
     /// What all that is asked of it may cost.
-    pub fn work(&self) -> &Work {
+    pub fn work(&self) -> &WorkMeter {
         match self {
             RulePlan::Civil(plan) => &plan.work,
             RulePlan::Elapsed(plan) => plan.work(),
@@ -58,8 +58,8 @@ impl RulePlan {
         matches!(self, RulePlan::Elapsed(_))
     }
 
-    /// Occurrence number `count` (from 1): in wall-clock seconds, or an instant when [`RulePlan::is_elapsed`]. None when
-    /// there are fewer, or so many that they are not counted.
+    /// Occurrence number `count` (from 1): in wall-clock seconds, or an instant when [`RulePlan::is_elapsed`]. None
+    /// when there are fewer, or so many that they are not counted.
     pub fn last(&self, count: u64, clock: &impl CivilClock) -> Option<i64> {
         match self {
             RulePlan::Civil(plan) => Periods::last(plan, count),

@@ -1,7 +1,7 @@
 //! The sets that the BY parts of a rule stand for: which days and which times of day they let through. They know
 //! nothing of frequencies and intervals.
 
-use super::Work;
+use super::WorkMeter;
 use super::gregorian::{CYCLE_DAYS, DAY, Day, LAST_DAY, date, day_number, first_week, month_length, week_of, weeks_in};
 
 /// Numbers counted from the front (`BYMONTHDAY=1`) or from the back (`BYMONTHDAY=-1`); `W` words of 64 bits hold them.
@@ -113,7 +113,7 @@ impl DayFilter {
 
     /// The first day from `from` on that passes; None when there is none any more. Within 40 years every kind of year
     /// has come, but not every sequence of weeks.
-    pub fn next_day(&self, from: i64, work: &Work) -> Option<i64> {
+    pub fn next_day(&self, from: i64, work: &WorkMeter) -> Option<i64> {
         let reach = if self.weeks.is_empty() { 41 * 366 } else { CYCLE_DAYS };
         let mut number = from;
         while number <= LAST_DAY.min(from + reach) && work.spend(1) {

@@ -6,15 +6,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// What is left to be spent; clones share it. Where nothing is left searches end without a result, and who has asked
 /// must ask whether it was enough.
 #[derive(Clone, Debug, Default)]
-pub struct Work {
+pub struct WorkMeter {
     /// Steps; none: there is no bound.
     left: Option<Arc<AtomicU64>>,
 }
 
-impl Work {
+impl WorkMeter {
     /// So many steps.
-    pub fn of(steps: u64) -> Work {
-        Work { left: Some(Arc::new(AtomicU64::new(steps))) }
+    pub fn of(steps: u64) -> WorkMeter {
+        WorkMeter { left: Some(Arc::new(AtomicU64::new(steps))) }
     }
 
     /// Has so many steps left, from now on, where there is a bound.
@@ -46,15 +46,15 @@ impl Work {
 
 #[cfg(test)]
 mod tests {
-    use super::Work;
+    use super::WorkMeter;
 
     #[test]
     fn what_is_shared_is_spent_once() {
-        let work = Work::of(10);
+        let work = WorkMeter::of(10);
         let other = work.clone();
         assert!(work.spend(4) && other.spend(5) && !work.is_spent() && other.left() == 1);
         assert!(!work.spend(2) && other.is_spent());
         work.allow(3);
-        assert!(other.spend(2) && Work::default().spend(u64::MAX) && !Work::default().is_spent());
+        assert!(other.spend(2) && WorkMeter::default().spend(u64::MAX) && !WorkMeter::default().is_spent());
     }
 }

@@ -4,9 +4,9 @@
 use std::path::Path;
 
 use super::{Case, at, vevent};
-use crate::calendar::explain::{Anchor, Explanation, AlarmStatus, GivenBy, DerivationStep, StepKind, ZoneOrigin};
-use crate::calendar::inactive::Inactive;
 use crate::calendar::context::DefaultAlarms;
+use crate::calendar::explain::{AlarmStatus, Anchor, DerivationStep, Explanation, GivenBy, StepKind, ZoneOrigin};
+use crate::calendar::inactive::Inactive;
 use crate::calendar::zone::{Ambiguity, TzidMatch};
 
 /// Asks about the one UID of a case.
@@ -188,7 +188,10 @@ fn rule_03_what_is_acknowledged_or_taken_away_is_told() {
     assert_eq!(statuses(&case, "2026-03-01"), [AlarmStatus::Acknowledged { until, instance }]);
     assert_eq!(statuses(&case, "2026-05-01"), [AlarmStatus::Acknowledged { until, instance }]);
     let absolute = "TRIGGER;VALUE=DATE-TIME:20260310T090000Z\nACKNOWLEDGED:20260310T091500Z";
-    assert_eq!(statuses(&Case::event(SERIES, &[absolute]), "2026-05-01"), [AlarmStatus::Acknowledged { until, instance }]);
+    assert_eq!(
+        statuses(&Case::event(SERIES, &[absolute]), "2026-05-01"),
+        [AlarmStatus::Acknowledged { until, instance }]
+    );
     let empty = Case::event("DTSTART:20260310T090000Z\nEXDATE:20260310T090000Z", &["PT0S"]);
     assert_eq!(statuses(&empty, "2026-03-01"), [AlarmStatus::TakenAway(instance)]);
 }

@@ -79,7 +79,10 @@ fn rule_03_what_cannot_ring_is_told_with_its_line() {
     assert_eq!(faults.instances().len(), 1);
     let explained = faults.faults();
     assert_eq!(explained.len(), 1, "{explained:?}");
-    assert!(explained[0].starts_with("9: the alarm is left out: its TRIGGER '15 minutes before' is no"), "{explained:?}");
+    assert!(
+        explained[0].starts_with("9: the alarm is left out: its TRIGGER '15 minutes before' is no"),
+        "{explained:?}"
+    );
     let missing = Case::event(NINE, &[]).text.replace("END:VEVENT", "BEGIN:VALARM\nX:1\nEND:VALARM\nEND:VEVENT");
     let explained = Case { text: missing, ..Case::new("") }.faults();
     assert_eq!(

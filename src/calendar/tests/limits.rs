@@ -1,7 +1,7 @@
 //! Rule 24: so many rings an hour and no more. And the other limits of an object, each at the limit and one above it.
 
 use super::{Case, alarm, at, vevent};
-use crate::calendar::object::{ObjectLimits, Object};
+use crate::calendar::object::{Object, ObjectLimits};
 
 fn capped(case: Case, max_rings_per_hour: u32) -> Case {
     case.context(|mut context| {
@@ -64,7 +64,8 @@ fn rule_24_all_events_of_a_file_ring_ten_times_as_often_as_one_may_and_no_more()
     };
     let hour = at("2026-03-10T09:00")..at("2026-03-10T10:00");
     // Within what all may have, nothing is looked at twice.
-    let rung = |count: usize| capped(Case::new(&events(count)), 2).with(|schedule| schedule.instances(hour.clone()).len());
+    let rung =
+        |count: usize| capped(Case::new(&events(count)), 2).with(|schedule| schedule.instances(hour.clone()).len());
     assert_eq!([rung(19), rung(20), rung(21), rung(60)], [19, 20, 20, 20]);
     capped(Case::new(&events(60)), 2).with(|schedule| {
         assert_eq!(schedule.suppressed(hour.clone()), 40);
@@ -205,7 +206,10 @@ fn limit_of_listed_faults_at_it_and_above() {
         assert!(at_it.len() == max_faults && at_it.iter().all(|fault| fault.contains("no property")), "{at_it:?}");
         let above = within(broken(max_faults + 1), limits);
         let explained = above.faults();
-        assert!(explained.len() == max_faults + 1 && explained.iter().any(|fault| fault.contains("more")), "{explained:?}");
+        assert!(
+            explained.len() == max_faults + 1 && explained.iter().any(|fault| fault.contains("more")),
+            "{explained:?}"
+        );
         assert_eq!(above.instances().len(), 1);
     }
 }

@@ -15,10 +15,10 @@ mod snoozes;
 mod zones;
 
 use super::alarm_instance::{AlarmInstance, When};
+use super::context::CalendarContext;
 use super::explain::{AlarmStatus, GivenBy};
 use super::object::Object;
 use super::schedule::Schedule;
-use super::context::CalendarContext;
 use super::zone::Zones;
 use crate::time::UtcMillis;
 
@@ -106,7 +106,8 @@ impl Case {
     /// RECURRENCE-ID of each ring.
     fn recurrence_ids(&self) -> Vec<String> {
         self.with(|schedule| {
-            schedule.instances(UtcMillis::MIN..UtcMillis::MAX)
+            schedule
+                .instances(UtcMillis::MIN..UtcMillis::MAX)
                 .iter()
                 .map(|instance| instance.recurrence_id_text())
                 .collect()
@@ -132,7 +133,8 @@ fn explained(schedule: &Schedule<'_>, text: &str, window: std::ops::Range<UtcMil
     }
     let mut first = None;
     for explained in schedule.explain(text.as_bytes(), window.start, COUNT) {
-        let mut instants: Vec<UtcMillis> = explained.instances.iter().map(|derivation| derivation.instance.at).collect();
+        let mut instants: Vec<UtcMillis> =
+            explained.instances.iter().map(|derivation| derivation.instance.at).collect();
         instants.dedup();
         let of_uid = |instance: &&AlarmInstance<'_>| &*instance.component.uid == explained.uid;
         let mut expected: Vec<UtcMillis> = instances.iter().filter(of_uid).map(|instance| instance.at).collect();
@@ -145,7 +147,11 @@ fn explained(schedule: &Schedule<'_>, text: &str, window: std::ops::Range<UtcMil
             AlarmStatus::Due(at) => Some(*at),
             _ => None,
         });
-        let snoozes = explained.instances.iter().filter(|explained| explained.given == GivenBy::Snooze).map(|explained| explained.instance.at);
+        let snoozes = explained
+            .instances
+            .iter()
+            .filter(|explained| explained.given == GivenBy::Snooze)
+            .map(|explained| explained.instance.at);
         first = first.into_iter().chain(nexts).chain(snoozes).min();
         for withheld in &explained.withheld {
             let key = withheld.instance.key();

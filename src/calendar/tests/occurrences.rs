@@ -1,7 +1,7 @@
 //! Rules 13, 15 and 16: occurrences.
 
 use super::{Case, at};
-use crate::calendar::object::{ObjectLimits, Object};
+use crate::calendar::object::{Object, ObjectLimits};
 use crate::calendar::schedule::Schedule;
 
 const NINE: &str = "DTSTART;TZID=Europe/Berlin:20260105T090000\n";
@@ -161,7 +161,8 @@ fn rule_16_the_end_of_a_count_is_remembered() {
     // What was remembered is used, and only for the rule that it was said of.
     let other = memo.replace("2022-09-26", "2022-09-20");
     assert_eq!(Schedule::new(&object, &case.context, Some(&other)).next_instance(at("2022-09-21")), None);
-    let changed = Object::parse(case.text.replace("COUNT=1000", "COUNT=1001").as_bytes(), &ObjectLimits::default()).unwrap();
+    let changed =
+        Object::parse(case.text.replace("COUNT=1000", "COUNT=1001").as_bytes(), &ObjectLimits::default()).unwrap();
     assert_eq!(
         Schedule::new(&changed, &case.context, Some(&other)).next_instance(at("2022-09-27")),
         Some(at("2022-09-27T09:00"))

@@ -1,7 +1,7 @@
 //! Objects as they come: folded, in odd cases, half broken, by many programs.
 
 use super::{Case, alarm, vevent};
-use crate::calendar::object::{ObjectLimits, Object, ParseError};
+use crate::calendar::object::{Object, ObjectLimits, ParseError};
 
 fn parse(octets: &[u8]) -> Result<Object, ParseError> {
     Object::parse(octets, &ObjectLimits::default())
@@ -64,9 +64,15 @@ fn an_event_whose_start_cannot_be_read_is_left_out() {
 fn a_forgotten_end_costs_as_little_as_it_can() {
     let event = |uid: &str| vevent("DTSTART:20260310T090000Z", &["PT0S"]).replace("UID:u", uid);
     let without_end = event("UID:a").replace("\nEND:VEVENT", "");
-    assert_eq!(Case::new(&format!("{without_end}\n{}", event("UID:b"))).with(|schedule| schedule.instances(all()).len()), 2);
+    assert_eq!(
+        Case::new(&format!("{without_end}\n{}", event("UID:b"))).with(|schedule| schedule.instances(all()).len()),
+        2
+    );
     let open_alarm = event("UID:a").replace("\nEND:VALARM", "");
-    assert_eq!(Case::new(&format!("{open_alarm}\n{}", event("UID:b"))).with(|schedule| schedule.instances(all()).len()), 2);
+    assert_eq!(
+        Case::new(&format!("{open_alarm}\n{}", event("UID:b"))).with(|schedule| schedule.instances(all()).len()),
+        2
+    );
     let two_alarms = format!("BEGIN:VALARM\nACTION:AUDIO\nTRIGGER:PT0S\n{}", alarm("PT1M"));
     let nested = event("UID:a").replace(&alarm("PT0S"), &two_alarms);
     assert_eq!(Case::new(&nested).instances(), ["20260310T090000Z audio", "20260310T090100Z"]);

@@ -6,9 +6,9 @@ use jiff::civil::DateTime;
 use proptest::prelude::*;
 
 use super::{Case, at, vevent};
-use crate::calendar::object::{ObjectLimits, Object};
-use crate::calendar::schedule::Schedule;
+use crate::calendar::object::{Object, ObjectLimits};
 use crate::calendar::recur::{OccurrenceStart, Rule, Series};
+use crate::calendar::schedule::Schedule;
 use crate::calendar::value::Duration;
 use crate::calendar::zone::Zones;
 use crate::time::UtcMillis;
@@ -62,15 +62,15 @@ fn trigger() -> impl Strategy<Value = &'static str> {
 }
 
 fn series() -> impl Strategy<Value = (String, Vec<&'static str>)> {
-    let extra = prop::sample::select(vec![
+    let rdate = prop::sample::select(vec![
         "",
         "EXDATE;VALUE=DATE:20260329",
         "RDATE:20260315T123000Z",
         "RDATE;VALUE=PERIOD:20260316T120000Z/P2D",
         "EXRULE:FREQ=WEEKLY",
     ]);
-    (start(), rule(), extra, prop::collection::vec(trigger(), 1..4))
-        .prop_map(|(start, rule, extra, triggers)| (format!("{start}\n{rule}\n{extra}"), triggers))
+    (start(), rule(), rdate, prop::collection::vec(trigger(), 1..4))
+        .prop_map(|(start, rule, rdate, triggers)| (format!("{start}\n{rule}\n{rdate}"), triggers))
 }
 
 fn instants(schedule: &Schedule<'_>, from: UtcMillis, until: UtcMillis) -> Vec<UtcMillis> {
@@ -84,7 +84,8 @@ fn by_hand(rule: &str, (start, zone): (DateTime, &str), trigger: Duration, windo
     let starts = series.from(window.start.plus(-400 * DAY)).take_while(|start| start.at < window.end.plus(400 * DAY));
     let days = jiff::Span::new().days(trigger.days);
     // Without nominal days a trigger counts from the instant: of a time that exists twice a fast rule has both.
-    let nominal = |start: OccurrenceStart| if trigger.days == 0 { start.at } else { zone.instant(start.civil + days).0 };
+    let nominal =
+        |start: OccurrenceStart| if trigger.days == 0 { start.at } else { zone.instant(start.civil + days).0 };
     let instances = starts.map(|start| nominal(start).plus(trigger.seconds * 1000));
     let mut instances: Vec<UtcMillis> = instances.filter(|at| window.contains(at)).collect();
     instances.sort_unstable();

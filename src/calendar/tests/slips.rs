@@ -262,7 +262,11 @@ fn names_that_are_no_ids_and_mean_one_zone() {
     ] {
         let case = Case::event(&format!("DTSTART;TZID={tzid}:20260712T100000"), &["PT0S"]);
         assert_eq!(case.instances(), [instance], "{tzid}");
-        assert!(explained(&case).join(" ").contains("is not a name of a zone: it is read as"), "{:?}", explained(&case));
+        assert!(
+            explained(&case).join(" ").contains("is not a name of a zone: it is read as"),
+            "{:?}",
+            explained(&case)
+        );
     }
 }
 
@@ -295,7 +299,10 @@ fn quoted_printable_text_is_decoded() {
     let event =
         "DTSTART:20260310T090000Z\nSUMMARY;ENCODING=QUOTED-PRINTABLE;CHARSET=UTF-8:Caf=C3=A9=\n bei M=C3=BCller";
     Case::event(event, &["PT0S"]).with(|schedule| {
-        assert_eq!(&*schedule.instances(UtcMillis::MIN..UtcMillis::MAX)[0].component.summary, "Caf\u{e9} bei M\u{fc}ller");
+        assert_eq!(
+            &*schedule.instances(UtcMillis::MIN..UtcMillis::MAX)[0].component.summary,
+            "Caf\u{e9} bei M\u{fc}ller"
+        );
     });
 }
 

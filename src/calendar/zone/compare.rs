@@ -18,7 +18,7 @@ const LOOK_BACK: i64 = 5 * 365 * DAY;
 
 /// A change of a zone's offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Change {
+pub struct OffsetChange {
     /// The first instant of the new offset.
     pub at: UtcMillis,
     /// Seconds east of UTC from then on.
@@ -39,25 +39,25 @@ pub struct Difference {
 
 impl Zone {
     /// The changes of the offset after `from` and before `until`, ascending.
-    pub fn changes(&self, from: UtcMillis, until: UtcMillis) -> Vec<Change> {
+    pub fn changes(&self, from: UtcMillis, until: UtcMillis) -> Vec<OffsetChange> {
         let mut before = self.offset(from);
-        let candidates: Vec<Change> = match &self.0.rules {
+        let candidates: Vec<OffsetChange> = match &self.0.rules {
             Rules::Fixed(_) => Vec::new(),
             Rules::Tzif(zone) => announced(zone, from, until),
             Rules::Own(transitions) => transitions
                 .changes(from.0.div_euclid(1000), until.0.div_euclid(1000).saturating_sub(1))
-                .map(|(at, offset)| Change { at: UtcMillis(at.saturating_mul(1000)), offset })
+                .map(|(at, offset)| OffsetChange { at: UtcMillis(at.saturating_mul(1000)), offset })
                 .collect(),
             Rules::Compiled(zone) => searched(*zone, from, until),
         };
         // Data also announce changes of the name or of what counts as summer time.
-        let differs = |change: &Change| std::mem::replace(&mut before, change.offset) != change.offset;
+        let differs = |change: &OffsetChange| std::mem::replace(&mut before, change.offset) != change.offset;
         candidates.into_iter().filter(differs).collect()
     }
 }
 
-fn announced(zone: &TimeZone, from: UtcMillis, until: UtcMillis) -> Vec<Change> {
-    let changes = zone.following(from.timestamp()).map(|transition| Change {
+fn announced(zone: &TimeZone, from: UtcMillis, until: UtcMillis) -> Vec<OffsetChange> {
+    let changes = zone.following(from.timestamp()).map(|transition| OffsetChange {
         at: UtcMillis(transition.timestamp().as_millisecond()),
         offset: transition.offset().seconds(),
     });
@@ -65,7 +65,7 @@ fn announced(zone: &TimeZone, from: UtcMillis, until: UtcMillis) -> Vec<Change> 
 }
 
 /// `chrono-tz` does not tell its changes: they are looked for day by day, and then to the second.
-fn searched(zone: chrono_tz::Tz, from: UtcMillis, until: UtcMillis) -> Vec<Change> {
+fn searched(zone: chrono_tz::Tz, from: UtcMillis, until: UtcMillis) -> Vec<OffsetChange> {
     let offset = |at: i64| {
         use chrono::TimeZone as _;
         chrono::DateTime::from_timestamp_millis(at)
@@ -83,7 +83,7 @@ fn searched(zone: chrono_tz::Tz, from: UtcMillis, until: UtcMillis) -> Vec<Chang
                 if offset(middle) == before { same = middle } else { other = middle }
             }
             let at = other.div_euclid(1000) * 1000;
-            changes.push(Change { at: UtcMillis(at), offset: after });
+            changes.push(OffsetChange { at: UtcMillis(at), offset: after });
         }
         before = after;
         low = low.saturating_add(DAY);
@@ -146,7 +146,7 @@ fn moments(one: &Zone, other: &Zone, from: UtcMillis, until: UtcMillis) -> Vec<U
 mod tests {
     use std::borrow::Cow;
 
-    use super::{Change, Difference};
+    use super::{Difference, OffsetChange};
     use crate::calendar::zone::{Data, Zone, Zones};
     use crate::time::UtcMillis;
 
@@ -163,9 +163,9 @@ mod tests {
     fn changes_of_the_offset_in_a_window() {
         let (from, until) = (utc("2026-03-29T01:00:00Z"), utc("2027-03-28T01:00:00Z"));
         let berlin = Zones::bundled().find("Europe/Berlin").unwrap();
-        let autumn = Change { at: utc("2026-10-25T01:00:00Z"), offset: 3_600 };
+        let autumn = OffsetChange { at: utc("2026-10-25T01:00:00Z"), offset: 3_600 };
         assert_eq!(berlin.changes(from, until), [autumn]);
-        assert_eq!(berlin.changes(from.plus(-1), from.plus(1)), [Change { at: from, offset: 7_200 }]);
+        assert_eq!(berlin.changes(from.plus(-1), from.plus(1)), [OffsetChange { at: from, offset: 7_200 }]);
         assert_eq!(Zones::bundled().find("Asia/Tokyo").unwrap().changes(from, until), []);
         assert_eq!(Zone::utc().changes(from, until), []);
     }

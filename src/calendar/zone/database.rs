@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
 
 use jiff::tz::TimeZone;
 
-use super::{TzidMatch, Rules, VTimezone, Zone, names};
+use super::{Rules, TzidMatch, VTimezone, Zone, names};
 
 /// The compiled zones of the bundled database: id and TZif data, sorted by id.
 static BUNDLED: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/tzif.rs"));
@@ -28,7 +28,7 @@ struct Database {
     version: String,
     origin: String,
     /// By id in lower case.
-    entries: HashMap<Box<str>, Entry>,
+    entries: HashMap<Box<str>, ZoneEntry>,
     /// Zones that objects define for themselves, by what defines them.
     own: Mutex<HashMap<VTimezone, Own>>,
 }
@@ -42,7 +42,7 @@ struct Own {
 
 /// One id: where its rules are, and the zone once it was asked for.
 #[derive(Debug)]
-struct Entry {
+struct ZoneEntry {
     id: Box<str>,
     data: Data,
     zone: OnceLock<Option<Zone>>,
@@ -84,7 +84,7 @@ impl Zones {
         let mut entries = HashMap::new();
         let fallback = chrono_tz::TZ_VARIANTS.iter().map(|zone| (zone.name().to_owned(), Data::Compiled(*zone)));
         for (id, data) in zones.chain(fallback) {
-            entries.entry(id.to_ascii_lowercase().into_boxed_str()).or_insert_with(|| Entry {
+            entries.entry(id.to_ascii_lowercase().into_boxed_str()).or_insert_with(|| ZoneEntry {
                 id: id.into_boxed_str(),
                 data,
                 zone: OnceLock::new(),
@@ -127,7 +127,7 @@ impl Zones {
         self.find(self.ids().filter(is_city).min()?)
     }
 
-    fn entry(&self, id: &str) -> Option<&Entry> {
+    fn entry(&self, id: &str) -> Option<&ZoneEntry> {
         let id = id.trim();
         let mut buffer = [0; MAX_ID];
         let key = buffer.get_mut(..id.len())?;
@@ -200,7 +200,7 @@ impl Zones {
     }
 }
 
-impl Entry {
+impl ZoneEntry {
     fn read(&self) -> Option<Zone> {
         let rules = match &self.data {
             Data::Tzif(bytes) => match TimeZone::tzif(&self.id, bytes) {

@@ -27,17 +27,17 @@ use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
 
 use self::transitions::Transitions;
 use crate::time::UtcMillis;
-pub use compare::{Change, Difference};
+pub use compare::{Difference, OffsetChange};
 pub(crate) use database::Data;
 pub use database::Zones;
 pub use vtimezone::{Observance, VTimezone, ZoneLimits};
 
 /// A time zone. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Zone(Arc<Inner>);
+pub struct Zone(Arc<ZoneInner>);
 
 #[derive(Debug)]
-struct Inner {
+struct ZoneInner {
     id: Box<str>,
     rules: Rules,
 }
@@ -104,7 +104,7 @@ impl Zone {
     }
 
     fn new(id: &str, rules: Rules) -> Zone {
-        Zone(Arc::new(Inner { id: id.into(), rules }))
+        Zone(Arc::new(ZoneInner { id: id.into(), rules }))
     }
 
     /// Whether its rules are those of the object alone, so that no update of the time zone database changes them.
@@ -190,8 +190,8 @@ fn as_if_utc(civil: DateTime) -> i64 {
     since.as_secs().saturating_mul(1000).saturating_add(since.subsec_millis().into())
 }
 
-/// The offset that rule 9 takes for the time `civil` in a zone of `chrono-tz`, which does not say what was before a gap:
-/// the offset a day earlier is.
+/// The offset that rule 9 takes for the time `civil` in a zone of `chrono-tz`, which does not say what was before a
+/// gap: the offset a day earlier is.
 fn compiled_offset(zone: chrono_tz::Tz, civil: DateTime) -> (i32, Ambiguity) {
     let Some(local) = chrono::DateTime::from_timestamp_millis(as_if_utc(civil)).map(|time| time.naive_utc()) else {
         return (0, Ambiguity::Exact);

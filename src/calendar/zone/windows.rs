@@ -9,18 +9,18 @@ const NAMES: &str = include_str!("../../../zoneinfo/windows.tsv");
 /// Shown or retired name and Windows name, a line each.
 const ALIASES: &str = include_str!("../../../zoneinfo/windows-aliases.tsv");
 
-struct Names {
+struct WindowsNames {
     /// IANA ids by Windows name, in lower case.
     names: HashMap<String, &'static str>,
     /// IANA ids by the words of what Windows shows.
     shown: HashMap<String, &'static str>,
 }
 
-static TABLE: LazyLock<Names> = LazyLock::new(|| {
+static TABLE: LazyLock<WindowsNames> = LazyLock::new(|| {
     let rows = |text: &'static str| {
         text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once('\t'))
     };
-    let mut table = Names { names: HashMap::new(), shown: HashMap::new() };
+    let mut table = WindowsNames { names: HashMap::new(), shown: HashMap::new() };
     for (name, id) in rows(NAMES) {
         table.names.insert(name.to_lowercase(), id);
     }

@@ -15,7 +15,7 @@ use super::{Context, Usage, instant, printer::ExitStatus};
 use crate::calendar::alarm::Alarm;
 use crate::calendar::alarm_instance::AlarmInstance;
 use crate::calendar::explain::AlarmStatus;
-use crate::calendar::object::{ObjectLimits, Object};
+use crate::calendar::object::{Object, ObjectLimits};
 use crate::calendar::schedule::Schedule;
 use crate::calendar::zone::Zones;
 use crate::config::Config;
@@ -24,7 +24,7 @@ use crate::ledger::{Inspector, LedgerError, ObjectRow};
 use crate::notification::{About, identity, identity_of};
 use crate::time::UtcMillis;
 use outcome::Ledgered;
-use report::{Report, ReportBuilder};
+use report::{ExplainReport, ReportBuilder};
 
 /// So many instants at which it rings are derived, and with --at only the first.
 const COUNT: usize = 3;
@@ -102,7 +102,7 @@ struct Asked<'a> {
 }
 
 /// A report for each UID and object, or a sentence that says why there is none.
-type Answer = anyhow::Result<Result<Vec<Report>, String>>;
+type Answer = anyhow::Result<Result<Vec<ExplainReport>, String>>;
 
 impl Asked<'_> {
     fn count(&self) -> usize {
@@ -141,7 +141,8 @@ impl Asked<'_> {
             return Ok(Err(format!("{name} holds no event and no to-do that can be read{why}")));
         }
         let faults: Vec<String> = schedule.faults().iter().map(ToString::to_string).collect();
-        let report = |explained| Report { file: Some(name.clone()), faults: faults.clone(), ..builder.report(explained) };
+        let report =
+            |explained| ExplainReport { file: Some(name.clone()), faults: faults.clone(), ..builder.report(explained) };
         Ok(Ok(explained.iter().map(report).collect()))
     }
 
@@ -173,7 +174,7 @@ impl Asked<'_> {
         }
     }
 
-    async fn object(&self, inspector: &mut Inspector, row: &ObjectRow) -> anyhow::Result<Report> {
+    async fn object(&self, inspector: &mut Inspector, row: &ObjectRow) -> anyhow::Result<ExplainReport> {
         let uid = &self.args.what;
         let faults = row.faults.as_deref().and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
         let configured = self.config.sources.iter().find(|source| source.name == row.calendar.source);
@@ -186,7 +187,8 @@ impl Asked<'_> {
                 object.components.retain(|component| &*component.uid == uid);
                 let schedule = Schedule::new(&object, &calendar_context, row.count_cache.as_deref());
                 let explained = schedule.explain(&row.text, self.at, self.count());
-                let mut report = explained.first().map_or_else(|| builder.empty(uid), |explained| builder.report(explained));
+                let mut report =
+                    explained.first().map_or_else(|| builder.empty(uid), |explained| builder.report(explained));
                 let ledgered = Ledgered::new(inspector, row, self.config, self.now).await?;
                 let derivations = explained.iter().flat_map(|explained| &explained.instances);
                 for (instance, derivation) in report.instances.iter_mut().zip(derivations) {
@@ -198,13 +200,20 @@ impl Asked<'_> {
                     instance.recorded = outcome.recorded;
                 }
                 let alarms = report.components.iter_mut().flat_map(|component| &mut component.alarms);
-                let statuses = explained.iter().flat_map(|explained| &explained.components).flat_map(|component| &component.alarms);
+                let statuses = explained
+                    .iter()
+                    .flat_map(|explained| &explained.components)
+                    .flat_map(|component| &component.alarms);
                 for (alarm, explained) in alarms.zip(statuses) {
-                    let (Some(at), Some(action)) = (explained.status.instance(), explained.alarm.action) else { continue };
+                    let (Some(at), Some(action)) = (explained.status.instance(), explained.alarm.action) else {
+                        continue;
+                    };
                     let id = identity_of(&about.user, uid, action.name(), at);
                     let outcome = match explained.status {
                         // Why it is not due, the fate says; it may have rung before that was written.
-                        AlarmStatus::Acknowledged { .. } | AlarmStatus::TakenAway(_) => ledgered.recorded(inspector, id).await?,
+                        AlarmStatus::Acknowledged { .. } | AlarmStatus::TakenAway(_) => {
+                            ledgered.recorded(inspector, id).await?
+                        }
                         _ => {
                             let id = is_rung_by(&schedule, explained.alarm, at).then_some(id);
                             Some(ledgered.outcome(inspector, at, id).await?)

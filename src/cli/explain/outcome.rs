@@ -8,7 +8,7 @@ use crate::time::UtcMillis;
 
 /// What became of an alarm.
 #[derive(Debug)]
-pub(super) struct Outcome {
+pub(super) struct InstanceOutcome {
     /// The state that is recorded (`fired`, `missed`, `suppressed`, `acknowledged`), else `armed`, `overdue`,
     /// `beforeFirstSeen`, `beforeWritten`, `forgotten`, `notRecorded` or `notArmed`.
     pub(super) state: String,
@@ -58,7 +58,7 @@ impl<'a> Ledgered<'a> {
         inspector: &mut Inspector,
         at: UtcMillis,
         identity: Option<[u8; 16]>,
-    ) -> Result<Outcome, LedgerError> {
+    ) -> Result<InstanceOutcome, LedgerError> {
         if let Some(identity) = identity
             && let Some(outcome) = self.recorded(inspector, identity).await?
         {
@@ -71,7 +71,7 @@ impl<'a> Ledgered<'a> {
             }
             (outcome, _) => outcome,
         };
-        Ok(Outcome { state: state.to_owned(), sentence, recorded: None })
+        Ok(InstanceOutcome { state: state.to_owned(), sentence, recorded: None })
     }
 
     /// What the ledger has recorded of the alarm that has this identity, if anything.
@@ -79,11 +79,11 @@ impl<'a> Ledgered<'a> {
         &self,
         inspector: &mut Inspector,
         identity: [u8; 16],
-    ) -> Result<Option<Outcome>, LedgerError> {
+    ) -> Result<Option<InstanceOutcome>, LedgerError> {
         let recorded = recorded::of_identity(inspector, identity).await?;
         Ok(recorded.map(|recorded| {
             let (state, sentence) = (recorded.state.clone(), self.of_record(&recorded));
-            Outcome { state, sentence, recorded: Some(recorded) }
+            InstanceOutcome { state, sentence, recorded: Some(recorded) }
         }))
     }
 

@@ -5,7 +5,8 @@ use serde::Serialize;
 use super::recorded::{ObjectFacts, Recorded};
 use crate::calendar::alarm::Alarm;
 use crate::calendar::explain::{
-    Derivation, Explanation, AlarmStatus, GivenBy, Stated, DerivationStep, ExplainedAlarm, ExplainedComponent, StepKind, WithheldInstance, ZoneOrigin, ZoneUse,
+    AlarmStatus, Derivation, DerivationStep, ExplainedAlarm, ExplainedComponent, Explanation, GivenBy, Stated,
+    StepKind, WithheldInstance, ZoneOrigin, ZoneUse,
 };
 use crate::calendar::zone::{Ambiguity, TzidMatch, Zones};
 use crate::cli::common::offset;
@@ -18,7 +19,7 @@ use crate::time::UtcMillis;
 /// `explain --json`: one object a UID and calendar object.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Report {
+pub(super) struct ExplainReport {
     pub(super) uid: String,
     /// The file that was read; null for what the ledger has.
     pub(super) file: Option<String>,
@@ -175,8 +176,8 @@ pub(super) struct ReportBuilder<'a> {
 
 impl ReportBuilder<'_> {
     /// A report of `uid` that tells nothing yet.
-    pub(super) fn empty(&self, uid: &str) -> Report {
-        Report {
+    pub(super) fn empty(&self, uid: &str) -> ExplainReport {
+        ExplainReport {
             uid: uid.to_owned(),
             file: None,
             at: self.at.to_string(),
@@ -193,8 +194,8 @@ impl ReportBuilder<'_> {
     }
 
     /// What `explained` says; nothing yet of where it was read.
-    pub(super) fn report(&self, explained: &Explanation<'_>) -> Report {
-        Report {
+    pub(super) fn report(&self, explained: &Explanation<'_>) -> ExplainReport {
+        ExplainReport {
             components: explained.components.iter().map(|component| self.component(component)).collect(),
             instances: explained.instances.iter().map(|instance| self.instance(instance, explained)).collect(),
             withheld: explained.withheld.iter().map(|withheld| held(withheld, explained)).collect(),
@@ -247,7 +248,8 @@ impl ReportBuilder<'_> {
 
     fn alarm(&self, explained: &ExplainedAlarm<'_>, by_default: bool) -> AlarmFacts {
         let attendees: Vec<&str> = explained.alarm.attendees.iter().map(|attendee| &**attendee).collect();
-        let action = explained.alarm.action.filter(|_| matches!(explained.status, AlarmStatus::Due(_) | AlarmStatus::Over(_)));
+        let action =
+            explained.alarm.action.filter(|_| matches!(explained.status, AlarmStatus::Due(_) | AlarmStatus::Over(_)));
         AlarmFacts {
             line: (!by_default).then_some(explained.alarm.line),
             action: explained.alarm.action_text.to_string(),
@@ -306,7 +308,8 @@ impl ReportBuilder<'_> {
 
 /// The line of `alarm` where it is written in the object; none for a default alarm.
 fn line(alarm: &Alarm, all: &Explanation<'_>) -> Option<u32> {
-    let mut of_default = all.components.iter().filter(|explained| explained.by_default).flat_map(|explained| &explained.alarms);
+    let mut of_default =
+        all.components.iter().filter(|explained| explained.by_default).flat_map(|explained| &explained.alarms);
     (!of_default.any(|explained| std::ptr::eq(explained.alarm, alarm))).then_some(alarm.line)
 }
 

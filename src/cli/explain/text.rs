@@ -1,14 +1,14 @@
 //! A report for people.
 
 use super::recorded::{DeliveryFacts, Recorded};
-use super::report::{AlarmFacts, ComponentFacts, InstanceFacts, Report, StepFacts};
+use super::report::{AlarmFacts, ComponentFacts, ExplainReport, InstanceFacts, StepFacts};
 use crate::calendar::zone::Ambiguity;
 use crate::cli::common::{distance, length, written};
 use crate::cli::printer::{PrintError, Printer};
 use crate::time::UtcMillis;
 
 /// Prints `report`, as seen from `at`.
-pub(super) fn print(report: &Report, at: UtcMillis, printer: &mut Printer) -> Result<(), PrintError> {
+pub(super) fn print(report: &ExplainReport, at: UtcMillis, printer: &mut Printer) -> Result<(), PrintError> {
     printer.fields(&head(report, at))?;
     for component in &report.components {
         printer.line("")?;
@@ -38,7 +38,7 @@ pub(super) fn print(report: &Report, at: UtcMillis, printer: &mut Printer) -> Re
     Ok(())
 }
 
-fn head(report: &Report, at: UtcMillis) -> Vec<(&'static str, String)> {
+fn head(report: &ExplainReport, at: UtcMillis) -> Vec<(&'static str, String)> {
     let mut fields = vec![("uid", report.uid.clone())];
     fields.extend(report.file.clone().map(|file| ("file", file)));
     if let Some(object) = &report.object {
@@ -98,7 +98,12 @@ fn alarm(explained: &AlarmFacts, printer: &mut Printer) -> Result<(), PrintError
 
 fn instance(explained: &InstanceFacts, at: UtcMillis, printer: &mut Printer) -> Result<(), PrintError> {
     let which = which(explained.alarm);
-    printer.line(format!("  {}  {}{which} ({})", written(explained.at), explained.action, distance(at, explained.at)))?;
+    printer.line(format!(
+        "  {}  {}{which} ({})",
+        written(explained.at),
+        explained.action,
+        distance(at, explained.at)
+    ))?;
     let mut given = explained.given_by.clone();
     if !explained.recurrence_id.is_empty() {
         given.push_str(&format!(" gives {}", explained.recurrence_id));

@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
-use super::super::periods::Periods;
 use super::super::clock::UTC_CLOCK;
+use super::super::periods::Periods;
 use super::*;
 
 fn list(values: Vec<i32>, most: usize) -> impl Strategy<Value = String> {
@@ -66,7 +66,7 @@ fn cases(cases: u32) -> ProptestConfig {
 }
 
 fn plan(rule: &str, start: i64) -> RulePlan {
-    RulePlan::new(&Rule::parse(rule).unwrap(), start, false, &UTC_CLOCK, Work::default())
+    RulePlan::new(&Rule::parse(rule).unwrap(), start, false, &UTC_CLOCK, WorkMeter::default())
 }
 
 proptest! {
@@ -168,7 +168,7 @@ proptest! {
         rule in rule(ELAPSED.to_vec()), start in STARTS, count in 1..4_000usize, berlin in any::<bool>(),
     ) {
         let zone = zone(if berlin { "Europe/Berlin" } else { "Australia/Lord_Howe" });
-        let RulePlan::Elapsed(plan) = RulePlan::new(&Rule::parse(&rule).unwrap(), start, false, &zone, Work::default()) else { panic!() };
+        let RulePlan::Elapsed(plan) = RulePlan::new(&Rule::parse(&rule).unwrap(), start, false, &zone, WorkMeter::default()) else { panic!() };
         let walked = Elapsed::new(&plan, &zone, i64::MIN).nth(count - 1).map(|(_, at)| at);
         let last = Elapsed::last(&plan, &zone, count as u64);
         let far = walked.is_some_and(|last| last > start + 36_000 * 86_400);
