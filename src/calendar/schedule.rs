@@ -1,6 +1,6 @@
 //! The plan of one object: which rings a window of time holds, and when the next one is.
 //!
-//! A plan is worked out from an object and its surroundings; asking it costs the same however old a series is.
+//! A plan is worked out from an object and its context; asking it costs the same however old a series is.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};

@@ -22,7 +22,7 @@ use super::schedule::Schedule;
 use super::zone::Zones;
 use crate::time::UtcMillis;
 
-/// An object in its surroundings. The user lives in Berlin unless a test moves her.
+/// An object in its context. The user lives in Berlin unless a test moves her.
 struct Case {
     text: String,
     context: CalendarContext,
