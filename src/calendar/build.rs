@@ -110,7 +110,7 @@ impl<'a> Builder<'a> {
             return None;
         }
         self.groups += 1;
-        let cap = self.context.limits.max_rings_per_hour;
+        let cap = self.context.limits.max_alarms_per_hour;
         Some(Group::new(self.groups - 1, sets, fixed, cap))
     }
 

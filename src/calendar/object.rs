@@ -18,7 +18,7 @@ pub struct ObjectLimits {
     /// More repetitions (REPEAT) of an alarm than this are left out.
     pub max_repeat: u32,
     /// Rings of one UID in one UTC clock hour, and ten times as many of all UIDs of an object; the rest is suppressed.
-    pub max_rings_per_hour: u32,
+    pub max_alarms_per_hour: u32,
     /// Alarms of a component.
     pub max_alarms: usize,
     /// Recurrence rules of a component, and as many exception rules.
@@ -41,7 +41,7 @@ impl Default for ObjectLimits {
         ObjectLimits {
             max_object_size: 10 * 1024 * 1024,
             max_repeat: 100,
-            max_rings_per_hour: 120,
+            max_alarms_per_hour: 120,
             max_alarms: 10_000,
             max_rules: 64,
             max_work: 4_000_000,

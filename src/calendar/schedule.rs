@@ -110,7 +110,7 @@ impl<'a> Schedule<'a> {
 
     /// Rings in one UTC clock hour, where its UIDs together can have more.
     fn cap(&self) -> Option<usize> {
-        let cap = self.context.limits.max_rings_per_hour as usize * UIDS;
+        let cap = self.context.limits.max_alarms_per_hour as usize * UIDS;
         let most = self.groups.iter().map(Group::most_an_hour).fold(0, usize::saturating_add);
         (most > cap).then_some(cap)
     }
@@ -140,7 +140,7 @@ impl<'a> Schedule<'a> {
     }
 
     /// How many rings in the window are suppressed, because a UTC clock hour has more of one UID than
-    /// `max_rings_per_hour`, or ten times as many of all UIDs (rule 24). Costs nothing for objects to which this can't
+    /// `max_alarms_per_hour`, or ten times as many of all UIDs (rule 24). Costs nothing for objects to which this can't
     /// happen; counts no more than a million of each UID.
     pub fn suppressed(&self, window: Range<UtcMillis>) -> u64 {
         let mut budget = Budget::new(&self.work, self.context.limits.max_work);

@@ -107,6 +107,7 @@ impl Context {
     fn config(&self, overrides: &config::Overrides<'_>) -> Result<Config, ConfigError> {
         let config = config::load(self.global.config.as_deref(), overrides, &|name| std::env::var(name).ok())?;
         logging::start(&self.global, &config.log);
+        config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         Ok(config)
     }
 }

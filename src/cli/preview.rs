@@ -141,7 +141,7 @@ impl Preview<'_> {
         let href = Path::new(name).file_name().unwrap_or_default().to_string_lossy();
         self.instances(&schedule, |preview, instance| preview.row(instance, &about, &href, json));
         if let Some(hour) = self.crowded_hour(&schedule) {
-            let most = calendar_context.limits.max_rings_per_hour;
+            let most = calendar_context.limits.max_alarms_per_hour;
             printer.note(format!("{name}: more than {most} alarms in the hour of {hour}: only the first {most} ring"));
         }
     }

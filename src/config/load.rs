@@ -156,6 +156,7 @@ fn parse(file: &Path, text: &str, reader: &ReadContext<'_>, problems: &mut Vec<P
     // Where the text is no TOML, what the rest means is a guess.
     if errors.is_empty() {
         read_top(&diagnostics, table.get_ref(), reader, &mut config);
+        config.warnings = diagnostics.take_warnings();
     }
     problems.extend(diagnostics.into_problems());
     config
@@ -291,7 +292,7 @@ fn read_object_limits(keys: &LimitKeys<'_>, objects: ObjectLimits) -> ObjectLimi
     ObjectLimits {
         max_object_size: keys.octets("max_object_size", objects.max_object_size),
         max_repeat: keys.small("max_repeat", objects.max_repeat),
-        max_rings_per_hour: keys.small("max_rings_per_hour", objects.max_rings_per_hour),
+        max_alarms_per_hour: keys.small("max_alarms_per_hour", objects.max_alarms_per_hour),
         max_alarms: keys.count("max_alarms", objects.max_alarms),
         max_rules: keys.count("max_rules", objects.max_rules),
         max_work: keys.section.read("max_work", value::number(1, 1 << 40)).unwrap_or(objects.max_work),
@@ -327,6 +328,7 @@ impl Default for Config {
     fn default() -> Config {
         Config {
             file: None,
+            warnings: Vec::new(),
             ledger: PathBuf::from(DEFAULT_LEDGER),
             keep_history: KEEP_HISTORY,
             zoneinfo: ZoneinfoChoice::default(),

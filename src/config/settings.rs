@@ -16,6 +16,8 @@ use crate::zoneinfo::ZoneinfoChoice;
 pub struct Config {
     /// The file that was read; none where the program runs on its defaults.
     pub file: Option<PathBuf>,
+    /// What is accepted in the file and should be written otherwise.
+    pub warnings: Vec<Problem>,
     /// The ledger's file.
     pub ledger: PathBuf,
     /// How long the ledger remembers what has rung.

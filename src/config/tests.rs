@@ -67,7 +67,7 @@ fn each_limit_is_read_from_its_key() {
     let numbers = [
         "max_redirects",
         "max_repeat",
-        "max_rings_per_hour",
+        "max_alarms_per_hour",
         "max_alarms",
         "max_rules",
         "max_work",
@@ -102,6 +102,17 @@ fn each_limit_is_read_from_its_key() {
         assert!(told.contains(&format!("{key}: {}", number(n))), "{key}: {told}");
     }
     assert_eq!(limits.responses.max_retry_after, Duration::from_secs(420));
+}
+
+#[test]
+fn a_renamed_key_is_read_and_its_new_name_is_told() {
+    let config = load_text("[limits]\nmax_rings_per_hour = 7\n").unwrap();
+    assert_eq!(config.limits.objects.max_alarms_per_hour, 7);
+    let warnings: Vec<String> = config.warnings.iter().map(ToString::to_string).collect();
+    let warning = "2: [limits]: max_rings_per_hour was renamed: write max_alarms_per_hour";
+    assert!(matches!(&warnings[..], [only] if only.ends_with(warning)), "{warnings:?}");
+    let both = load_text("[limits]\nmax_rings_per_hour = 7\nmax_alarms_per_hour = 8\n").unwrap_err();
+    assert!(both.to_string().contains("unknown key 'max_rings_per_hour'"), "{both}");
 }
 
 #[test]

@@ -9,17 +9,29 @@ use toml::de::{DeTable, DeValue};
 
 use super::error::Problem;
 
+/// A key that was renamed. The old one is read as the new one, and a warning names the new one.
+struct RenamedKey {
+    section: &'static str,
+    old: &'static str,
+    new: &'static str,
+}
+
+/// All keys that were renamed.
+const RENAMED_KEYS: &[RenamedKey] =
+    &[RenamedKey { section: "limits", old: "max_rings_per_hour", new: "max_alarms_per_hour" }];
+
 /// The file that is being read, and what was found wrong in it so far.
 #[derive(Debug)]
 pub struct Diagnostics<'a> {
     file: &'a Path,
     text: &'a str,
     problems: RefCell<Vec<Problem>>,
+    warnings: RefCell<Vec<Problem>>,
 }
 
 impl<'a> Diagnostics<'a> {
     pub fn new(file: &'a Path, text: &'a str) -> Diagnostics<'a> {
-        Diagnostics { file, text, problems: RefCell::new(Vec::new()) }
+        Diagnostics { file, text, problems: RefCell::default(), warnings: RefCell::default() }
     }
 
     /// The line, counted from 1, that holds the octet `offset`.
@@ -34,7 +46,7 @@ impl<'a> Diagnostics<'a> {
         // A key or a value may hold a line end; a problem is one line.
         let visible = |c: char| if c.is_control() { c.escape_default().collect() } else { String::from(c) };
         let sentence = sentence.chars().map(visible).collect();
-        self.problems.borrow_mut().push(Problem { file: Some(self.file.to_owned()), line, key, sentence });
+        Problem { file: Some(self.file.to_owned()), line, key, sentence }
     }
 
     pub fn into_problems(self) -> Vec<Problem> {
@@ -181,11 +193,27 @@ impl<'a> Section<'a> {
     }
 
     fn entry(&self, key: &'static str) -> Option<&'a Spanned<DeValue<'a>>> {
-        let mut asked = self.asked.borrow_mut();
-        if !asked.contains(&key) {
-            asked.push(key);
+        let is_first = !self.asked.borrow().contains(&key);
+        if is_first {
+            self.asked.borrow_mut().push(key);
         }
+        self.written(key).or_else(|| self.renamed(key, is_first))
+    }
+
+    fn written(&self, key: &str) -> Option<&'a Spanned<DeValue<'a>>> {
         self.table.iter().find(|(name, _)| name.get_ref() == key).map(|(_, value)| value)
+    }
+
+    /// The value that is written under the old name of `key`.
+    fn renamed(&self, key: &str, is_first: bool) -> Option<&'a Spanned<DeValue<'a>>> {
+        let renamed = RENAMED_KEYS.iter().find(|renamed| renamed.section == self.path && renamed.new == key)?;
+        let value = self.written(renamed.old)?;
+        if is_first {
+            self.asked.borrow_mut().push(renamed.old);
+            let sentence = format!("{}: {} was renamed: write {}", self.title, renamed.old, renamed.new);
+            self.diagnostics.warn(value.span().start, self.key_path(renamed.old), sentence);
+        }
+        Some(value)
     }
 }
 

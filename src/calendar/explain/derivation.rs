@@ -135,7 +135,7 @@ impl fmt::Display for WithheldReason<'_> {
                 write!(f, "it is acknowledged: what rings at or before {until} is done")
             }
             WithheldReason::RateLimited(most) => {
-                write!(f, "its hour has {most} rings already (limits.max_rings_per_hour)")
+                write!(f, "its hour has {most} rings already (limits.max_alarms_per_hour)")
             }
         }
     }

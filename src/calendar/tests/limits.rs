@@ -3,9 +3,9 @@
 use super::{Case, alarm, at, vevent};
 use crate::calendar::object::{Object, ObjectLimits};
 
-fn capped(case: Case, max_rings_per_hour: u32) -> Case {
+fn capped(case: Case, max_alarms_per_hour: u32) -> Case {
     case.context(|mut context| {
-        context.limits.max_rings_per_hour = max_rings_per_hour;
+        context.limits.max_alarms_per_hour = max_alarms_per_hour;
         context
     })
 }

@@ -746,6 +746,7 @@ pub fn config(ledger: PathBuf, max_lateness: Duration, give_up_after: Duration, 
     };
     Config {
         file: None,
+        warnings: Vec::new(),
         ledger,
         zoneinfo: ZoneinfoChoice::Bundled,
         keep_history: Duration::from_secs(365 * 86_400),
