@@ -1,9 +1,9 @@
-//! What alarms cost to work out: the next ring after an instant, by kind of rule and age of the series, beside the
-//! plain `rrule` crate; the rings of a month; an event of 1 kB, parsed and planned, beside `icalendar`'s parse alone.
+//! What alarms cost to work out: the next instance after an instant, by kind of rule and age of the series, beside the
+//! plain `rrule` crate; the instances of a month; an event of 1 kB, parsed and planned, beside `icalendar`'s parse alone.
 //!
 //!     cargo bench --bench recurrence
 //!
-//! In the first table 'ring' is `Schedule::next_instance` of an event in Europe/Berlin with an alarm a quarter of an
+//! In the first table 'instance' is `Schedule::next_instance` of an event in Europe/Berlin with an alarm a quarter of an
 //! hour before it, parsed and planned beforehand. 'start' is the next start of the bare rule (`Series::from` and its
 //! first item), 'new' the same with setting the series up. Each 'ratio' compares with the same rule of last week.
 //! 'rrule' is the crate's iterator over the same rule in UTC, walked from DTSTART to the instant; it is stopped after
@@ -150,10 +150,10 @@ fn event(rule: &str, first: Date) -> Object {
 
 fn next_by_age(zone: &Zone, context: &CalendarContext) {
     let from = Zone::utc().instant(date(2026, 6, 1).at(12, 34, 56, 0)).0;
-    println!("next ring after 2026-06-01T12:34:56Z, µs");
+    println!("next alarm instance after 2026-06-01T12:34:56Z, µs");
     println!(
         "{:<46} {:>10} {:>8} {:>6} {:>8} {:>6} {:>8} {:>12}",
-        "", "since", "ring", "ratio", "start", "ratio", "new", "rrule"
+        "", "since", "instance", "ratio", "start", "ratio", "new", "rrule"
     );
     for text in RULES {
         let rule = Rule::parse(text).unwrap();
@@ -180,7 +180,7 @@ fn instances_of_a_month(context: &CalendarContext) {
     let instant = |date: Date| Zone::utc().instant(date.at(0, 0, 0, 0)).0;
     let (from, until) = (instant(date(2026, 6, 1)), instant(date(2026, 7, 1)));
     println!("\nrings of June 2026, µs");
-    println!("{:<46} {:>10} {:>8} {:>9} {:>9}", "", "since", "rings", "all", "each");
+    println!("{:<46} {:>10} {:>8} {:>9} {:>9}", "", "since", "instances", "all", "each");
     for text in &RULES[..6] {
         for (age, first) in &AGES {
             let object = event(text, *first);
@@ -221,7 +221,7 @@ fn parse_and_plan(context: &CalendarContext) {
     };
     println!("\nan event of {} octets, µs", text.len());
     println!("{:<67} {:>9.1}", "parsed", median(parsed));
-    println!("{:<67} {:>9.1}", "planned, with its next ring", median(|| planned(&object)));
+    println!("{:<67} {:>9.1}", "planned, with its next instance", median(|| planned(&object)));
     println!("{:<67} {:>9.1}", "both", median(|| planned(&parsed())));
     println!("{:<67} {:>9.1}", "icalendar's parse alone (unfold, read_calendar)", median(unfold_and_parse));
 }

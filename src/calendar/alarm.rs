@@ -39,7 +39,7 @@ impl fmt::Display for Action {
     }
 }
 
-/// When an alarm rings (RFC 5545, 3.8.6.3).
+/// When an alarm fires (RFC 5545, 3.8.6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trigger {
     /// So long after (or, negative, before) the start of an occurrence.
@@ -56,19 +56,19 @@ pub struct Alarm {
     /// The line of its BEGIN, and that of its END.
     pub line: u32,
     pub last_line: u32,
-    /// None: ACTION is one that never rings; `action_text` says which. DISPLAY where it is missing.
+    /// None: ACTION is one that never fires; `action_text` says which. DISPLAY where it is missing.
     pub action: Option<Action>,
     /// ACTION as written.
     pub action_text: Box<str>,
     /// None: TRIGGER is missing or cannot be read.
     pub trigger: Option<Trigger>,
-    /// REPEAT: so many more rings.
+    /// REPEAT: so many more instances.
     pub repeat: u32,
     /// DURATION: so far apart.
     pub interval: Option<Duration>,
     /// ACKNOWLEDGED (RFC 9074, 6).
     pub acknowledged: Option<CalendarDateTime>,
-    /// PROXIMITY (RFC 9074, 8), or Apple's older name for it, is there: it rings by place, not by time.
+    /// PROXIMITY (RFC 9074, 8), or Apple's older name for it, is there: it fires by place, not by time.
     pub proximity: bool,
     /// X-KDE-KCALCORE-ENABLED:FALSE: KDE's way to keep an alarm that is switched off.
     pub is_switched_off: bool,
@@ -169,9 +169,9 @@ impl Alarm {
         }
         let fits = self.interval.is_some_and(|interval| !interval.is_zero() && !interval.is_negative());
         if (self.repeat > 0) != self.interval.is_some() {
-            reader.fault(self.line, format_args!("the alarm rings once: REPEAT and DURATION need each other"));
+            reader.fault(self.line, format_args!("the alarm fires once: REPEAT and DURATION need each other"));
         } else if self.repeat > 0 && !fits {
-            reader.fault(self.line, format_args!("the alarm rings once: its DURATION is not positive"));
+            reader.fault(self.line, format_args!("the alarm fires once: its DURATION is not positive"));
         }
         if self.repeat == 0 || !fits {
             self.repeat = 0;

@@ -1,4 +1,4 @@
-//! A ring: one alarm of one occurrence going off at one instant.
+//! An alarm instance: one alarm of one occurrence firing at one instant.
 
 use jiff::civil::{Date, DateTime};
 
@@ -15,16 +15,16 @@ pub enum When {
     At(UtcMillis),
 }
 
-/// One alarm of one occurrence, going off at one instant.
+/// One alarm of one occurrence, firing at one instant.
 #[derive(Clone, Debug)]
 pub struct AlarmInstance<'a> {
     pub at: UtcMillis,
     pub action: Action,
     /// The event or to-do, or the override that takes the place of this occurrence.
     pub component: &'a Component,
-    /// None: the ring of a snooze that has no VALARM of its own (X-MOZ-SNOOZE-TIME).
+    /// None: the instance of a snooze that has no VALARM of its own (X-MOZ-SNOOZE-TIME).
     pub alarm: Option<&'a Alarm>,
-    /// Alarms with the same action at the same instant, which ring as one with it.
+    /// Alarms with the same action at the same instant, which fire as one with it.
     pub joined: Vec<&'a Alarm>,
     /// None: a to-do without a date.
     pub start: Option<When>,
@@ -34,13 +34,13 @@ pub struct AlarmInstance<'a> {
     pub zone: Zone,
     /// Whether somebody named that zone; else it is UTC for want of one.
     pub zone_known: bool,
-    /// The original start of the occurrence, on the wall of its series; none: it does not recur, or the ring belongs to
+    /// The original start of the occurrence, in the local time of its series; none: it does not recur, or the instance belongs to
     /// the whole series.
     pub recurrence_id: Option<DateTime>,
     pub(super) origin: InstanceOrigin,
 }
 
-/// Where in its plan a ring comes from, so that its derivation can be told.
+/// Where in its schedule an alarm instance comes from, so that its derivation can be told.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct InstanceOrigin {
     pub(super) group: u32,
@@ -49,12 +49,12 @@ pub(super) struct InstanceOrigin {
     pub(super) nth: u32,
 }
 
-/// What of its group a ring comes from.
+/// What of its group an alarm instance comes from.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum OriginPart {
     /// The alarm `alarm` of the source `set`, for the occurrence that the series has at `original`.
     Alarm { set: u32, alarm: u32, original: UtcMillis },
-    /// That of the rings at an instant of their own.
+    /// That of the instances at an instant of their own.
     Fixed(u32),
 }
 
@@ -77,18 +77,18 @@ impl<'a> AlarmInstance<'a> {
         all.filter(|attendee| seen.insert(*attendee)).collect()
     }
 
-    /// What makes two rings the same (rule 20).
+    /// What makes two instances the same (rule 20).
     pub(super) fn key(&self) -> (UtcMillis, &'a str, &'a str, Option<DateTime>, Action) {
         (self.at, &self.component.uid, &self.component.own, self.recurrence_id, self.action)
     }
 
-    /// What makes two rings fire as one (rule 21, which adds the user).
+    /// What makes two instances fire as one (rule 21, which adds the user).
     fn firing_key(&self) -> (UtcMillis, &'a str, &'a str, Action) {
         (self.at, &self.component.uid, &self.component.own, self.action)
     }
 }
 
-/// Joins those of `instances` that fire as one (rule 21): two occurrences of a series may ring at the same instant. The
+/// Joins those of `instances` that fire as one (rule 21): two occurrences of a series may fire at the same instant. The
 /// earlier occurrence is the one that is told, to the recipients of both.
 pub fn fire_as_one(mut instances: Vec<AlarmInstance<'_>>) -> Vec<AlarmInstance<'_>> {
     // Sorting is stable, and they are in the order of their occurrences.
@@ -97,13 +97,13 @@ pub fn fire_as_one(mut instances: Vec<AlarmInstance<'_>>) -> Vec<AlarmInstance<'
     instances
 }
 
-/// Orders rings by instant, and joins those that are the same.
+/// Orders instances by instant, and joins those that are the same.
 pub(super) fn in_order(instances: &mut Vec<AlarmInstance<'_>>) {
     instances.sort_by(|a, b| a.key().cmp(&b.key()));
     instances.dedup_by(|later, first| join(later, first, later.key() == first.key()));
 }
 
-/// Where they are the `same`, `first` rings for `later` as well.
+/// Where they are the `same`, `first` fires for `later` as well.
 fn join<'a>(later: &mut AlarmInstance<'a>, first: &mut AlarmInstance<'a>, same: bool) -> bool {
     if same {
         first.joined.extend(later.alarm.into_iter().chain(later.joined.drain(..)));

@@ -1,4 +1,4 @@
-//! From an object to the sources of its rings: which components belong together, which occurrences an override
+//! From an object to the occurrence sets of its instances: which components belong together, which occurrences an override
 //! replaces, which are left out (RFC 5545, 3.8.4.4 and 3.8.5).
 
 use std::collections::HashMap;
@@ -21,7 +21,7 @@ use super::value::Duration;
 use super::zone::Zone;
 use crate::time::UtcMillis;
 
-/// A ring at an instant of its own: an absolute trigger, or a snooze that Mozilla keeps outside VALARM.
+/// An alarm instance at an instant of its own: an absolute trigger, or a snooze that Mozilla keeps outside VALARM.
 #[derive(Clone, Debug)]
 pub(super) struct FixedAlarm<'a> {
     pub(super) base: Point,
@@ -38,7 +38,7 @@ pub(super) struct FixedAlarm<'a> {
     pub(super) snooze: bool,
 }
 
-/// What planning builds up.
+/// What scheduling builds up.
 #[derive(Debug)]
 pub(super) struct Builder<'a> {
     object: &'a Object,
@@ -51,11 +51,11 @@ pub(super) struct Builder<'a> {
     pub(super) memo: Memo,
     /// How many groups there are already.
     groups: usize,
-    /// Components that ring nothing, and why.
+    /// Components that fire nothing, and why.
     pub(super) inactive_components: Vec<(&'a Component, Inactive)>,
     /// Overrides with the instant of the occurrence that they take the place of.
     pub(super) replacements: Vec<(UtcMillis, &'a Component)>,
-    /// Absolute alarms of the group at work: one that master and override share rings once.
+    /// Absolute alarms of the group at work: one that master and override share fires once.
     absolutes: HashMap<(Action, UtcMillis, u32), usize>,
 }
 
@@ -71,7 +71,7 @@ struct Master<'a> {
 #[derive(Debug)]
 struct Override<'a> {
     component: &'a Component,
-    /// The original start, on the wall of the series.
+    /// The original start, in the local time of the series.
     original: ResolvedTime,
     /// RECURRENCE-ID is a date although the series has times.
     by_day: bool,
@@ -101,7 +101,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// The components of one UID and kind, in the order of the text, as a group; none: they never ring.
+    /// The components of one UID and kind, in the order of the text, as a group; none: they never fire.
     pub(super) fn group(&mut self, components: &[&'a Component]) -> Option<Group<'a>> {
         self.add(components);
         self.absolutes.clear();
@@ -198,7 +198,7 @@ impl<'a> Builder<'a> {
         series
     }
 
-    /// Places overrides on the wall of their series. Of several for one occurrence the latest revision counts.
+    /// Places overrides in the local time of their series. Of several for one occurrence the latest revision counts.
     fn resolve_overrides(&mut self, components: Vec<&'a Component>, master: Option<&Master<'_>>) -> Vec<Override<'a>> {
         let mut placed: Vec<Override<'a>> = Vec::with_capacity(components.len());
         for component in components {
@@ -331,7 +331,7 @@ impl<'a> Builder<'a> {
         self.add_home(set, &[], &snoozes);
     }
 
-    /// A component without a date: its absolute alarms ring.
+    /// A component without a date: its absolute alarms fire.
     fn add_dateless(&mut self, component: &'a Component) {
         self.resolver.enter(component.calendar);
         let epoch = self.resolver.resolve(CalendarDateTime::Utc(DateTime::constant(1970, 1, 1, 0, 0, 0, 0)));
@@ -339,7 +339,7 @@ impl<'a> Builder<'a> {
         if !set.alarms.is_empty() {
             self.fault(
                 component.line,
-                format!("alarms of the {} never ring: {}", component.kind.name(), Inactive::NoDate),
+                format!("alarms of the {} never fire: {}", component.kind.name(), Inactive::NoDate),
             );
         }
         set.alarms = Arc::new([]);
@@ -348,7 +348,7 @@ impl<'a> Builder<'a> {
         self.add_home(set, &[], &component.snoozes);
     }
 
-    /// Adds a source, with the alarms of its component that ring at an instant of their own.
+    /// Adds an occurrence set, with the alarms of its component that fire at an instant of their own.
     fn add_home(&mut self, set: OccurrenceSet<'a>, overrides: &[Override<'a>], snoozes: &[Snooze]) {
         let component = set.component;
         self.resolver.enter(component.calendar);
@@ -403,7 +403,7 @@ impl<'a> Builder<'a> {
         FixedAlarm { base, action, alarm, joined, repeat: 0, interval, set, original, snooze: false }
     }
 
-    /// The source of what `component`, alone, rings; none: it is silent.
+    /// The occurrence set of what `component`, alone, fires; none: it is silent.
     fn occurrence_set(
         &mut self,
         component: &'a Component,
@@ -501,7 +501,7 @@ fn start_at(time: &ResolvedTime) -> OccurrenceStart {
     OccurrenceStart { civil: time.civil, at: time.at }
 }
 
-/// The occurrence that a snooze is of, in a series in `zone`. Of an all-day or floating series Mozilla writes its wall
+/// The occurrence that a snooze is of, in a series in `zone`. Of an all-day or floating series Mozilla writes its local time
 /// clock as if it were UTC.
 fn snoozed(snooze: &Snooze, zone: &NamedZone, all_day: bool) -> Option<OccurrenceStart> {
     let at = UtcMillis(snooze.occurrence?.div_euclid(1000));
@@ -513,7 +513,7 @@ fn snoozed(snooze: &Snooze, zone: &NamedZone, all_day: bool) -> Option<Occurrenc
     })
 }
 
-/// How far on the wall an override moves its occurrence; none: not at all.
+/// How far in local time an override moves its occurrence; none: not at all.
 fn movement(original: &ResolvedTime, new: &ResolvedTime) -> Option<i64> {
     let same_zone = original.zone.zone.id() == new.zone.zone.id() && original.all_day == new.all_day;
     let seconds = new.civil.duration_since(original.civil).as_secs();

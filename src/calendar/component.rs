@@ -102,7 +102,7 @@ pub enum PeriodEnd {
     After(Duration),
 }
 
-/// X-MOZ-SNOOZE-TIME: ring again at an instant.
+/// X-MOZ-SNOOZE-TIME: fire again at an instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Snooze {
     pub at: CalendarDateTime,

@@ -1,4 +1,4 @@
-//! The rings of the components of one UID: an event or a to-do with its overrides. What rings as one is joined (rule
+//! The instances of the components of one UID: an event or a to-do with its overrides. What fires as one is joined (rule
 //! 20), and what one clock hour has too much of is left out (rule 24).
 
 use super::alarm_instance::{AlarmInstance, InstanceOrigin, OriginPart, When, in_order};
@@ -12,10 +12,10 @@ use crate::time::UtcMillis;
 pub(super) const HOUR: i64 = 3_600_000;
 /// The steps of work that a repetition of an alarm takes.
 pub(super) const REPETITION: u64 = 4;
-/// No more suppressed rings of one object are counted at once.
+/// No more suppressed instances of one object are counted at once.
 const MAX_COUNTED: u64 = 1_000_000;
 
-/// Whether an object can ring more often in an hour than it may.
+/// Whether an object can fire more often in an hour than it may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum RateLimit {
     No,
@@ -24,27 +24,27 @@ enum RateLimit {
     SubDaily,
 }
 
-/// What rings for the components of one UID.
+/// What fires for the components of one UID.
 #[derive(Debug)]
 pub(super) struct Group<'a> {
-    /// Which one of its plan.
+    /// Which one of its schedule.
     index: u32,
     pub(super) sets: Vec<OccurrenceSet<'a>>,
     pub(super) fixed: Vec<FixedAlarm<'a>>,
     rate_limit: RateLimit,
-    /// Rings in one UTC clock hour.
+    /// Instances in one UTC clock hour.
     cap: usize,
 }
 
 impl<'a> Group<'a> {
-    /// Group `index` of a plan, of these sources; no more than `cap` of its rings fall into one UTC clock hour.
+    /// Group `index` of a schedule, of these occurrence sets; no more than `cap` of its instances fall into one UTC clock hour.
     pub(super) fn new(index: usize, sets: Vec<OccurrenceSet<'a>>, fixed: Vec<FixedAlarm<'a>>, cap: u32) -> Group<'a> {
         let mut group = Group { index: narrow(index), sets, fixed, rate_limit: RateLimit::No, cap: cap as usize };
         group.rate_limit = group.rate_limit();
         group
     }
 
-    /// Adds the rings in [from, until) that are not suppressed to `instances`.
+    /// Adds the instances in [from, until) that are not suppressed to `instances`.
     pub(super) fn instances(&self, from: UtcMillis, until: UtcMillis, instances: &mut Vec<AlarmInstance<'a>>) {
         match self.rate_limit {
             RateLimit::No => self.collect(from, until, usize::MAX, instances),
@@ -62,7 +62,7 @@ impl<'a> Group<'a> {
         }
     }
 
-    /// The rings in [from, until) that are not suppressed, in order and joined.
+    /// The instances in [from, until) that are not suppressed, in order and joined.
     pub(super) fn in_order(&self, from: UtcMillis, until: UtcMillis) -> Vec<AlarmInstance<'a>> {
         let mut instances = Vec::new();
         self.instances(from, until, &mut instances);
@@ -70,7 +70,7 @@ impl<'a> Group<'a> {
         instances
     }
 
-    /// How many rings in [from, until) are suppressed.
+    /// How many instances in [from, until) are suppressed.
     pub(super) fn suppressed(&self, from: UtcMillis, until: UtcMillis) -> u64 {
         let mut count = 0;
         if self.rate_limit != RateLimit::No {
@@ -84,13 +84,13 @@ impl<'a> Group<'a> {
         count.min(MAX_COUNTED)
     }
 
-    /// The instant of the first ring at or after `from` that is not suppressed; none: it never rings again.
+    /// The instant of the first instance at or after `from` that is not suppressed; none: it never fires again.
     pub(super) fn next_instance(&self, from: UtcMillis) -> Option<UtcMillis> {
         let mut next = self.next(from)?;
         if self.rate_limit == RateLimit::No {
             return Some(next);
         }
-        // A second look is enough unless the first ring of an hour is suppressed, which only a limit of none brings
+        // A second look is enough unless the first instance of an hour is suppressed, which only a limit of none brings
         // about.
         for _ in 0..3 {
             let hour = hour_of(next);
@@ -113,17 +113,17 @@ impl<'a> Group<'a> {
         self.sets.first().map_or("", |set| &set.component.uid)
     }
 
-    /// No more of its rings fall into one UTC clock hour.
+    /// No more of its instances fall into one UTC clock hour.
     pub(super) fn most_an_hour(&self) -> usize {
         if self.rate_limit == RateLimit::No { self.most().min(self.cap) } else { self.cap }
     }
 
-    /// So many rings may fall into one UTC clock hour.
+    /// So many instances may fall into one UTC clock hour.
     pub(super) fn cap(&self) -> u32 {
         narrow(self.cap)
     }
 
-    /// The same without filters: what would ring if nothing were left out, if nothing were acknowledged, and if an hour
+    /// The same without filters: what would fire if nothing were left out, if nothing were acknowledged, and if an hour
     /// had room for all.
     pub(super) fn unfiltered(&self, left_out: bool, acknowledged: bool) -> Group<'a> {
         let open = |set: &OccurrenceSet<'a>| {
@@ -141,7 +141,7 @@ impl<'a> Group<'a> {
         Group { index: self.index, sets, fixed: self.fixed.clone(), rate_limit: RateLimit::No, cap: self.cap }
     }
 
-    /// Whether, and by what, more rings than are allowed can fall into one hour.
+    /// Whether, and by what, more instances than are allowed can fall into one hour.
     fn rate_limit(&self) -> RateLimit {
         let is_sub_daily = |set: &OccurrenceSet<'_>| set.is_sub_daily() && !set.alarms.is_empty();
         if self.sets.iter().any(is_sub_daily) {
@@ -153,7 +153,7 @@ impl<'a> Group<'a> {
         }
     }
 
-    /// No more rings than these fall into an hour where no rule steps within days.
+    /// No more instances than these fall into an hour where no rule steps within days.
     fn most(&self) -> usize {
         let of_set = |set: &OccurrenceSet<'_>| {
             let instances: usize = set.alarms.iter().map(|alarm| alarm.repeat as usize + 1).sum();
@@ -167,7 +167,7 @@ impl<'a> Group<'a> {
         self.sets.iter().map(of_set).chain(fixed).fold(0, usize::saturating_add)
     }
 
-    /// Calls `visit` with each UTC clock hour that touches the window and has rings, cut at the window's end.
+    /// Calls `visit` with each UTC clock hour that touches the window and has instances, cut at the window's end.
     fn each_hour(&self, from: UtcMillis, until: UtcMillis, mut visit: impl FnMut(UtcMillis, UtcMillis)) {
         let mut next = self.next(from);
         while let Some(at) = next.filter(|at| *at < until) {
@@ -181,7 +181,7 @@ impl<'a> Group<'a> {
         }
     }
 
-    /// The first ring at or after `from`, suppressed or not.
+    /// The first instance at or after `from`, suppressed or not.
     fn next(&self, from: UtcMillis) -> Option<UtcMillis> {
         let mut best = None;
         for fixed in &self.fixed {
@@ -204,7 +204,7 @@ impl<'a> Group<'a> {
         shift(fixed.base, fixed.interval.times(nth), &set.zone.zone).map(|point| point.at)
     }
 
-    /// The rings in [from, until), in order and joined, suppressed or not; at most `limit` of each alarm of each
+    /// The instances in [from, until), in order and joined, suppressed or not; at most `limit` of each alarm of each
     /// source.
     fn ordered(&self, from: UtcMillis, until: UtcMillis, limit: usize) -> Vec<AlarmInstance<'a>> {
         let mut instances = Vec::new();
@@ -273,7 +273,7 @@ impl<'a> Group<'a> {
     }
 
     /// The occurrence that a snooze in a VALARM of its own is of: the last one for which the alarm that it snoozes had
-    /// rung when that was acknowledged.
+    /// fired when that was acknowledged.
     fn snoozed_occurrence(&self, component: &Component, fixed: &FixedAlarm<'_>) -> Option<OccurrenceStart> {
         let snooze = fixed.alarm.filter(|alarm| !alarm.snoozes.is_empty())?;
         let is_snoozed = |alarm: &&Relative<'_>| alarm.alarm.uid == snooze.snoozes;
@@ -307,7 +307,7 @@ impl<'a> Group<'a> {
     }
 }
 
-/// Counts rings within their hours.
+/// Counts instances within their hours.
 #[derive(Debug, Default)]
 struct Rank {
     hour: Option<UtcMillis>,
@@ -315,7 +315,7 @@ struct Rank {
 }
 
 impl Rank {
-    /// How many rings came before this one in its hour.
+    /// How many instances came before this one in its hour.
     fn next(&mut self, at: UtcMillis) -> usize {
         let hour = Some(hour_of(at));
         self.count = if self.hour == hour { self.count + 1 } else { 0 };

@@ -1,4 +1,4 @@
-//! Why alarms never ring (rules 1 to 3). Nothing is filtered in silence: each has a reason that can be told.
+//! Why alarms never fire (rules 1 to 3). Nothing is filtered in silence: each has a reason that can be told.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use super::context::CalendarContext;
 use super::object::Object;
 use super::value::quoted;
 
-/// Why an alarm, or all alarms of a component, never ring.
+/// Why an alarm, or all alarms of a component, never fire.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Inactive {
     /// STATUS:CANCELLED.
@@ -23,11 +23,11 @@ pub enum Inactive {
     Revised,
     /// Its RECURRENCE-ID names an occurrence that EXDATE or EXRULE takes away.
     Excluded,
-    /// The alarm has an ACTION that rings nothing.
+    /// The alarm has an ACTION that fires nothing.
     Action(Box<str>),
     /// The alarm is switched off (X-KDE-KCALCORE-ENABLED:FALSE).
     SwitchedOff,
-    /// The alarm rings by place.
+    /// The alarm fires by place.
     Proximity,
     /// TRIGGER is missing or cannot be read.
     NoTrigger,
@@ -48,9 +48,9 @@ impl fmt::Display for Inactive {
                 write!(f, "another component takes its place: it has a higher SEQUENCE, or stands later")
             }
             Inactive::Excluded => write!(f, "EXDATE or EXRULE takes this occurrence away"),
-            Inactive::Action(action) => write!(f, "ACTION {} never rings", quoted(action)),
+            Inactive::Action(action) => write!(f, "ACTION {} never fires", quoted(action)),
             Inactive::SwitchedOff => write!(f, "the alarm is switched off (X-KDE-KCALCORE-ENABLED:FALSE)"),
-            Inactive::Proximity => write!(f, "the alarm rings by place (PROXIMITY), not by time"),
+            Inactive::Proximity => write!(f, "the alarm fires by place (PROXIMITY), not by time"),
             Inactive::NoTrigger => write!(f, "the alarm has no TRIGGER that can be read"),
             Inactive::Overworked => write!(f, "its rules take more work than limits.max_work allows"),
             Inactive::NoDate => write!(f, "its TRIGGER counts from a start or end that is not there"),
@@ -58,7 +58,7 @@ impl fmt::Display for Inactive {
     }
 }
 
-/// Why no alarm of `component` rings, if none does (rule 2).
+/// Why no alarm of `component` fires, if none does (rule 2).
 pub(super) fn of_component(component: &Component, object: &Object, context: &CalendarContext) -> Option<Inactive> {
     if object.calendars.get(component.calendar).is_some_and(|calendar| calendar.is_cancelled) {
         return Some(Inactive::CancelledByMethod);
@@ -82,7 +82,7 @@ pub(super) fn of_component(component: &Component, object: &Object, context: &Cal
     (component.kind == ComponentKind::Event).then(|| Inactive::Declined(declined.address.clone()))
 }
 
-/// Why `alarm` never rings, whatever it is an alarm of (rule 1).
+/// Why `alarm` never fires, whatever it is an alarm of (rule 1).
 pub(super) fn of_alarm(alarm: &Alarm) -> Option<Inactive> {
     if alarm.action.is_none() {
         Some(Inactive::Action(alarm.action_text.clone()))

@@ -1,4 +1,4 @@
-//! The ends of rules with COUNT, remembered from one planning of an object to the next, so that they are counted once.
+//! The ends of rules with COUNT, remembered from one scheduling of an object to the next, so that they are counted once.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ pub(super) struct Memo {
 }
 
 impl Memo {
-    /// What [`Memo::to_json`] of an earlier planning said.
+    /// What [`Memo::to_json`] of an earlier scheduling said.
     /// All series that it makes spend `work`.
     pub(super) fn read(text: Option<&str>, work: WorkMeter) -> Memo {
         let before = text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
@@ -30,7 +30,7 @@ impl Memo {
         &self.work
     }
 
-    /// The ends that this planning met, as JSON.
+    /// The ends that this scheduling met, as JSON.
     pub(super) fn to_json(&self) -> Option<String> {
         if self.now.is_empty() { None } else { serde_json::to_string(&self.now).ok() }
     }

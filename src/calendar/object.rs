@@ -17,14 +17,14 @@ pub struct ObjectLimits {
     pub max_object_size: usize,
     /// More repetitions (REPEAT) of an alarm than this are left out.
     pub max_repeat: u32,
-    /// Rings of one UID in one UTC clock hour, and ten times as many of all UIDs of an object; the rest is suppressed.
+    /// Instances of one UID in one UTC clock hour, and ten times as many of all UIDs of an object; the rest is suppressed.
     pub max_alarms_per_hour: u32,
     /// Alarms of a component.
     pub max_alarms: usize,
     /// Recurrence rules of a component, and as many exception rules.
     pub max_rules: usize,
-    /// Steps of work that looking for what rings may cost at a time, some ten nanoseconds each; what costs more does
-    /// not ring.
+    /// Steps of work that looking for what fires may cost at a time, some ten nanoseconds each; what costs more does
+    /// not fire.
     pub max_work: u64,
     /// Attendees of a component, and of an alarm.
     pub max_attendees: usize,

@@ -1,4 +1,4 @@
-//! Occurrences of one component and the instants that its alarms ring at: where they start, how long they are, which
+//! Occurrences of one component and the instants that its alarms fire at: where they start, how long they are, which
 //! are left out. Instants are found from anywhere in a series, without walking there.
 
 use std::ops::ControlFlow;
@@ -47,7 +47,7 @@ pub(super) enum Given<'a> {
     Period,
 }
 
-/// A move on the way from the start of an occurrence to a ring.
+/// A move on the way from the start of an occurrence to an alarm instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Move {
     /// To the end of the occurrence.
@@ -89,7 +89,7 @@ pub(super) enum Identity {
 pub(super) struct LeftOut {
     /// Ascending.
     pub(super) instants: Vec<i64>,
-    /// Whole days on the wall of the series, ascending.
+    /// Whole days in the local time of the series, ascending.
     pub(super) days: Vec<Date>,
     pub(super) rules: Vec<Series>,
 }
@@ -155,7 +155,7 @@ pub(super) struct OccurrenceSet<'a> {
     pub(super) from: UtcMillis,
     /// … and before this one.
     pub(super) until: UtcMillis,
-    /// RANGE=THISANDFUTURE: so many seconds on the wall from the original start to the new one, in the zone above.
+    /// RANGE=THISANDFUTURE: so many seconds in local time from the original start to the new one, in the zone above.
     pub(super) moved: Option<i64>,
     /// What EXDATE and EXRULE take away, and what overrides take the place of.
     pub(super) left_out: [Option<Arc<LeftOut>>; 2],
@@ -282,7 +282,7 @@ impl<'a> OccurrenceSet<'a> {
         }
     }
 
-    /// When repetition `nth` of `alarm` rings for that occurrence; none: it is acknowledged, or outside all years.
+    /// When repetition `nth` of `alarm` fires for that occurrence; none: it is acknowledged, or outside all years.
     fn instance(&self, alarm: &Relative<'_>, start: OccurrenceStart, nth: u32) -> Option<UtcMillis> {
         let (base, at) = self.lands(alarm, start, nth)?;
         (base > alarm.acknowledged).then_some(at)
@@ -294,7 +294,7 @@ impl<'a> OccurrenceSet<'a> {
         self.lands_by_steps(alarm, start, nth, |_, _, _| ())
     }
 
-    /// The same; `visit` hears of each move on the way, where it leads, and on whose wall.
+    /// The same; `visit` hears of each move on the way, where it leads, and on whose local clock.
     pub(super) fn lands_by_steps(
         &self,
         alarm: &Relative<'_>,
@@ -320,7 +320,7 @@ impl<'a> OccurrenceSet<'a> {
         Some((base.at, instance.at))
     }
 
-    /// About how far behind an original start repetition `nth` of `alarm` rings, and how far off this may be, in
+    /// About how far behind an original start repetition `nth` of `alarm` fires, and how far off this may be, in
     /// milliseconds.
     fn distance(&self, alarm: &Relative<'_>, nth: u32) -> (i64, i64) {
         let interval = alarm.interval.times(nth);
@@ -355,8 +355,8 @@ impl<'a> OccurrenceSet<'a> {
         (distance, slack)
     }
 
-    /// The same for rings in [from, until), where it can be told exactly: for many starts a day it is worth the look
-    /// whether the clocks change near these rings or their starts.
+    /// The same for instances in [from, until), where it can be told exactly: for many starts a day it is worth the look
+    /// whether the clocks change near these instances or their starts.
     fn distance_near(&self, alarm: &Relative<'_>, nth: u32, from: UtcMillis, until: UtcMillis) -> (i64, i64) {
         let (distance, slack) = self.distance(alarm, nth);
         if slack != SUB_DAILY_SLACK || until.0.saturating_sub(from.0) > DAY {
@@ -377,7 +377,7 @@ impl<'a> OccurrenceSet<'a> {
         }
     }
 
-    /// The original start of the last occurrence for which `alarm` rang, acknowledged or not, at `until` or before;
+    /// The original start of the last occurrence for which `alarm` fired, acknowledged or not, at `until` or before;
     /// none within the last years.
     pub(super) fn last_rung(&self, alarm: &Relative<'_>, until: UtcMillis) -> Option<OccurrenceStart> {
         let (distance, slack) = self.distance(alarm, 0);
@@ -396,7 +396,7 @@ impl<'a> OccurrenceSet<'a> {
         })
     }
 
-    /// The first ring at or after `from` of any alarm, if it is before `best`.
+    /// The first instance at or after `from` of any alarm, if it is before `best`.
     pub(super) fn next(&self, from: UtcMillis, best: Option<UtcMillis>) -> Option<UtcMillis> {
         let mut best = best;
         for alarm in self.alarms.iter() {
@@ -429,7 +429,7 @@ impl<'a> OccurrenceSet<'a> {
         self.search(alarm, nth, from, (distance, slack), best);
     }
 
-    /// Looks for the first ring at or after `from` and before `best`, given how far it is behind its start.
+    /// Looks for the first instance at or after `from` and before `best`, given how far it is behind its start.
     fn search(
         &self,
         alarm: &Relative<'_>,
@@ -451,7 +451,7 @@ impl<'a> OccurrenceSet<'a> {
         });
     }
 
-    /// No occurrence before this instant rings at or after `from`.
+    /// No occurrence before this instant fires at or after `from`.
     fn earliest(&self, alarm: &Relative<'_>, from: UtcMillis, (distance, slack): (i64, i64)) -> UtcMillis {
         let start = from.plus(distance.saturating_add(slack).saturating_neg());
         if alarm.acknowledged == UtcMillis::MIN {
@@ -461,7 +461,7 @@ impl<'a> OccurrenceSet<'a> {
         start.max(alarm.acknowledged.plus(distance.saturating_add(slack).saturating_neg()))
     }
 
-    /// Calls `found` with the alarm's index, the repetition, the occurrence and the instant of each ring in [from,
+    /// Calls `found` with the alarm's index, the repetition, the occurrence and the instant of each instance in [from,
     /// until), alarm by alarm, at most `limit` of each alarm and repetition.
     pub(super) fn instances(
         &self,

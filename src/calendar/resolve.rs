@@ -47,7 +47,7 @@ pub enum ZoneOrigin {
     Nobody,
 }
 
-/// A point in time on the wall of some zone.
+/// A point in time in the local time of some zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Point {
     pub(super) at: UtcMillis,
@@ -328,7 +328,7 @@ pub(super) fn day_start(zone: &Zone, date: Date) -> UtcMillis {
     if ambiguity != Ambiguity::Gap {
         return at;
     }
-    // The gap may begin before midnight: look for the first instant whose wall shows midnight or later.
+    // The gap may begin before midnight: look for the first instant whose local clock shows midnight or later.
     let (mut low, mut high) = (at.plus(-GAP), at);
     while high.0 - low.0 > 1000 {
         let middle = UtcMillis((low.0 + (high.0 - low.0) / 2).div_euclid(1000) * 1000);
@@ -344,7 +344,7 @@ pub(super) fn day_start(zone: &Zone, date: Date) -> UtcMillis {
 /// No gap is longer (a day was skipped at the date line).
 const GAP: i64 = 25 * 3_600_000;
 
-/// `point` moved by `duration` in `zone`: the nominal days on the wall first, then the exact seconds. None: outside the
+/// `point` moved by `duration` in `zone`: the nominal days in local time first, then the exact seconds. None: outside the
 /// years that are computed with.
 pub(super) fn shift(point: Point, duration: Duration, zone: &Zone) -> Option<Point> {
     shift_by_steps(point, duration, zone, |_, _| ())
@@ -372,7 +372,7 @@ pub(super) fn shift_by_steps(
     (UtcMillis::MIN < moved.at && moved.at < UtcMillis::MAX).then_some(moved)
 }
 
-/// A wall-clock time moved by seconds on the wall.
+/// A wall-clock time moved by seconds in local time.
 pub(super) fn shift_civil(civil: DateTime, seconds: i64) -> Option<DateTime> {
     civil.checked_add(SignedDuration::from_secs(seconds)).ok()
 }

@@ -1,6 +1,6 @@
-//! The plan of one object: which rings a window of time holds, and when the next one is.
+//! The schedule of one object: which instances a window of time holds, and when the next one is.
 //!
-//! A plan is worked out from an object and its context; asking it costs the same however old a series is.
+//! A schedule is worked out from an object and its context; asking it costs the same however old a series is.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
@@ -22,13 +22,13 @@ use crate::time::UtcMillis;
 const SHARE: u64 = 4;
 /// Alarms that one rule is looked through for without counting the work.
 const FEW: usize = 8;
-/// All UIDs of an object have so many times as many rings an hour as one may have.
+/// All UIDs of an object have so many times as many instances an hour as one may have.
 const UIDS: usize = 10;
 /// The steps of work that those of each UID may cost even where the others have cost all: ten times what simple rules
 /// need.
 const LEAST: u64 = 1_000;
 
-/// When the alarms of one object ring.
+/// When the alarms of one object fire.
 #[derive(Debug)]
 pub struct Schedule<'a> {
     pub(super) object: &'a Object,
@@ -49,7 +49,7 @@ pub struct Schedule<'a> {
 }
 
 impl<'a> Schedule<'a> {
-    /// Plans `object`. `memo` is what [`Schedule::memo`] of an earlier plan of the same text said; without it, or with
+    /// Schedules `object`. `memo` is what [`Schedule::memo`] of an earlier schedule of the same text said; without it, or with
     /// one of another text, rules with COUNT are counted again.
     pub fn new(object: &'a Object, context: &'a CalendarContext, memo: Option<&str>) -> Schedule<'a> {
         let work = if is_simple(object) { WorkMeter::default() } else { WorkMeter::of(context.limits.max_work) };
@@ -93,8 +93,8 @@ impl<'a> Schedule<'a> {
         }
     }
 
-    /// The rings in the window (from ≤ ring < until), ascending by instant, each once, without those that are
-    /// suppressed. The caller bounds the window: an endless series has as many rings as the window has room for.
+    /// The instances in the window (from ≤ instance < until), ascending by instant, each once, without those that are
+    /// suppressed. The caller bounds the window: an endless series has as many instances as the window has room for.
     pub fn instances(&self, window: Range<UtcMillis>) -> Vec<AlarmInstance<'a>> {
         let Some(cap) = self.cap() else { return self.first_of_all(window, usize::MAX) };
         let mut instances = Vec::new();
@@ -108,14 +108,14 @@ impl<'a> Schedule<'a> {
         instances
     }
 
-    /// Rings in one UTC clock hour, where its UIDs together can have more.
+    /// Instances in one UTC clock hour, where its UIDs together can have more.
     fn cap(&self) -> Option<usize> {
         let cap = self.context.limits.max_alarms_per_hour as usize * UIDS;
         let most = self.groups.iter().map(Group::most_an_hour).fold(0, usize::saturating_add);
         (most > cap).then_some(cap)
     }
 
-    /// The first `most` rings of all UIDs, each of which has no more an hour than it may.
+    /// The first `most` fires of all UIDs, each of which has no more an hour than it may.
     fn first_of_all(&self, window: Range<UtcMillis>, most: usize) -> Vec<AlarmInstance<'a>> {
         let mut instances = Vec::new();
         self.within_budget(|group| Some(group.in_order(window.start, window.end))).for_each(|own| {
@@ -131,7 +131,7 @@ impl<'a> Schedule<'a> {
         instances
     }
 
-    /// How many rings all UIDs have, each of which has no more an hour than it may.
+    /// How many instances all UIDs have, each of which has no more an hour than it may.
     fn count_of_all(&self, window: Range<UtcMillis>) -> usize {
         let work = self.context.limits.max_work;
         let mut budget = Budget::new(&self.work, work);
@@ -139,7 +139,7 @@ impl<'a> Schedule<'a> {
         self.groups.iter().map(|group| budget.spend_on(|| group.in_order(window.start, window.end).len()).0).sum()
     }
 
-    /// How many rings in the window are suppressed, because a UTC clock hour has more of one UID than
+    /// How many instances in the window are suppressed, because a UTC clock hour has more of one UID than
     /// `max_alarms_per_hour`, or ten times as many of all UIDs (rule 24). Costs nothing for objects to which this can't
     /// happen; counts no more than a million of each UID.
     pub fn suppressed(&self, window: Range<UtcMillis>) -> u64 {
@@ -154,7 +154,7 @@ impl<'a> Schedule<'a> {
         of_groups.saturating_add(too_many as u64)
     }
 
-    /// The instant of the first ring at or after `from` that is not suppressed; none: it never rings again.
+    /// The instant of the first instance at or after `from` that is not suppressed; none: it never fires again.
     pub fn next_instance(&self, from: UtcMillis) -> Option<UtcMillis> {
         let mut next = self.next_of_all(from)?;
         let Some(cap) = self.cap() else { return Some(next) };
@@ -172,13 +172,13 @@ impl<'a> Schedule<'a> {
         self.within_budget(|group| group.next_instance(from)).min()
     }
 
-    /// What is silent because its rules cost more work than `max_work` allows, so far as what was asked of this plan
+    /// What is silent because its rules cost more work than `max_work` allows, so far as what was asked of this schedule
     /// has shown.
     pub fn overworked(&self) -> Vec<Fault> {
         let told = |(line, uid): (&u32, &&str)| {
             let uid = quoted(uid);
             let text =
-                format!("its rules take more work than limits.max_work allows: the component {uid} does not ring");
+                format!("its rules take more work than limits.max_work allows: the component {uid} does not fire");
             Fault { line: *line, text }
         };
         self.overworked.borrow().iter().take(self.context.limits.max_faults).map(told).collect()
@@ -222,14 +222,14 @@ impl<'a> Schedule<'a> {
         &self.unresolved
     }
 
-    /// What the next plan of the same text need not work out again, as JSON; none: there is nothing to remember. To be
+    /// What the next schedule of the same text need not work out again, as JSON; none: there is nothing to remember. To be
     /// forgotten when the time zone database changes.
     pub fn memo(&self) -> Option<&str> {
         self.memo.as_deref()
     }
 }
 
-/// The rings of `groups` in a window, as [`Schedule::instances`] gives them where all UIDs together have no more than
+/// The instances of `groups` in a window, as [`Schedule::instances`] gives them where all UIDs together have no more than
 /// they may.
 pub(super) fn instances_of<'p, 'a: 'p>(
     groups: impl Iterator<Item = &'p Group<'a>>,
@@ -279,7 +279,7 @@ impl Drop for Budget<'_> {
     }
 }
 
-/// The first ring of `groups`, as [`Schedule::next_instance`] gives it.
+/// The first instance of `groups`, as [`Schedule::next_instance`] gives it.
 pub(super) fn next_of<'p, 'a: 'p>(groups: impl Iterator<Item = &'p Group<'a>>, from: UtcMillis) -> Option<UtcMillis> {
     groups.filter_map(|group| group.next_instance(from)).min()
 }

@@ -1,4 +1,4 @@
-//! `reveille alarms`: what will ring next.
+//! `reveille alarms`: what will fire next.
 
 use super::common::{LedgerArgs, block_on, distance, written};
 use super::upcoming::{Upcoming, UpcomingAlarms, no_sink_notes};
@@ -12,13 +12,13 @@ const AHEAD: i64 = 7 * 86_400_000;
 /// Objects that are read at once.
 const PAGE: i64 = 200;
 
-/// List what will ring next
+/// List what will fire next
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Only what rings before this instant, such as 2026-03-10T12:00:00Z [default: 7 days on]
+    /// Only what fires before this instant, such as 2026-03-10T12:00:00Z [default: 7 days on]
     #[arg(long, value_name = "INSTANT", value_parser = instant)]
     until: Option<UtcMillis>,
-    /// Only what rings for this user
+    /// Only what fires for this user
     #[arg(long)]
     user: Option<String>,
     /// Only what is in this calendar: its name, its id or where it is in its source
@@ -46,8 +46,8 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<ExitStat
     Ok(ExitStatus::Success)
 }
 
-/// The first rings before `until`. Objects come in the order of their next ring, so that the search ends as soon as no
-/// further object can ring before what is found already.
+/// The first instances before `until`. Objects come in the order of their next instance, so that the search ends as soon as no
+/// further object can fire before what is found already.
 async fn next_instances(args: &Args, config: &Config, until: UtcMillis) -> anyhow::Result<Vec<Upcoming>> {
     let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
     let upcoming_alarms = UpcomingAlarms::new(config)?;

@@ -1,4 +1,4 @@
-//! `reveille preview`: which alarms would ring, without a ledger and without a network.
+//! `reveille preview`: which alarms would fire, without a ledger and without a network.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -25,7 +25,7 @@ const HOUR: i64 = 3_600_000;
 /// Folders deeper than this are not looked into.
 const MAX_DEPTH: usize = 16;
 
-/// Which alarms would ring for these .ics files or folders, in order
+/// Which alarms would fire for these .ics files or folders, in order
 ///
 /// With --json each line is the CalendarAlarm object that `run` would emit. What is wrong in a file is said on standard
 /// error, with its line.
@@ -142,11 +142,11 @@ impl Preview<'_> {
         self.instances(&schedule, |preview, instance| preview.row(instance, &about, &href, json));
         if let Some(hour) = self.crowded_hour(&schedule) {
             let most = calendar_context.limits.max_alarms_per_hour;
-            printer.note(format!("{name}: more than {most} alarms in the hour of {hour}: only the first {most} ring"));
+            printer.note(format!("{name}: more than {most} alarms in the hour of {hour}: only the first {most} fire"));
         }
     }
 
-    /// Collects the rings of one object, a slice of the window at a time.
+    /// Collects the instances of one object, a slice of the window at a time.
     fn instances(&mut self, schedule: &Schedule<'_>, row: impl Fn(&Self, &AlarmInstance<'_>) -> Row) {
         let (mut from, mut count) = (self.from, 0);
         while let Some(next) = schedule.next_instance(from).filter(|next| *next < self.until) {
@@ -174,7 +174,7 @@ impl Preview<'_> {
         }
     }
 
-    /// The first hour of the window in which a plan suppresses rings.
+    /// The first hour of the window in which a plan suppresses instances.
     fn crowded_hour(&self, schedule: &Schedule<'_>) -> Option<UtcMillis> {
         let first = schedule.next_instance(self.from).filter(|next| *next < self.until)?;
         let hour = UtcMillis(first.0.div_euclid(HOUR) * HOUR);

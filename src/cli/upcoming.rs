@@ -1,4 +1,4 @@
-//! What the objects of a ledger will ring, worked out from their texts as the daemon does it; for the listings.
+//! What the objects of a ledger will fire, worked out from their texts as the daemon does it; for the listings.
 
 use serde::Serialize;
 
@@ -14,10 +14,10 @@ use crate::ledger::ObjectRow;
 use crate::notification::{About, Notification, Sender, identity};
 use crate::time::UtcMillis;
 
-/// How far a look ahead goes at once, milliseconds: it bounds the work that rules with many rings make.
+/// How far a look ahead goes at once, milliseconds: it bounds the work that rules with many instances make.
 const STEP: i64 = 3_600_000;
 
-/// A ring to come.
+/// An alarm instance to come.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Upcoming {
@@ -41,7 +41,7 @@ pub(super) struct Upcoming {
     pub(super) no_sink: Option<String>,
 }
 
-/// Works out rings from objects.
+/// Works out instances from objects.
 #[derive(Debug)]
 pub(super) struct UpcomingAlarms {
     zones: Zones,
@@ -56,13 +56,13 @@ impl UpcomingAlarms {
         Ok(UpcomingAlarms { zones, limits, sender: firing::sender(config), reach: Reach::new(config) })
     }
 
-    /// The next rings of `row` before `until`, from its timer on; at most `limit`, in order.
+    /// The next instances of `row` before `until`, from its timer on; at most `limit`, in order.
     pub(super) fn instances(&self, row: &ObjectRow, until: UtcMillis, limit: usize) -> Vec<Upcoming> {
         let Ok(object) = Object::parse(&row.text, &self.limits) else { return Vec::new() };
         self.instances_in(row, &object, until, limit)
     }
 
-    /// The next rings of what `row` says of `uid`; at most `limit`, in order.
+    /// The next instances of what `row` says of `uid`; at most `limit`, in order.
     pub(super) fn instances_of(&self, row: &ObjectRow, uid: &str, limit: usize) -> Vec<Upcoming> {
         let Ok(mut object) = Object::parse(&row.text, &self.limits) else { return Vec::new() };
         object.components.retain(|component| &*component.uid == uid);

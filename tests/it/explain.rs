@@ -53,14 +53,14 @@ VEVENT in line 3: Early
   alarm in line 9: DISPLAY, TRIGGER:-P1DT15M, counts from DTSTART
     it is due next at 2026-03-28T01:15:00.000Z
   alarm in line 13: AUDIO, TRIGGER:PT0S, counts from DTSTART
-    it does not ring: the alarm rings by place (PROXIMITY), not by time
+    it does not fire: the alarm fires by place (PROXIMITY), not by time
 
 VEVENT in line 19: Late
   DTSTART:20260330T100000  in Asia/Tokyo (floating: --zone)
   RECURRENCE-ID:20260330T003000Z  in UTC (Z says so)
-  none of its alarms rings: it is cancelled (STATUS:CANCELLED)
+  none of its alarms instances: it is cancelled (STATUS:CANCELLED)
   alarm in line 25: DISPLAY, TRIGGER:-PT5M, counts from DTSTART
-    it does not ring: it is cancelled (STATUS:CANCELLED)
+    it does not fire: it is cancelled (STATUS:CANCELLED)
 
 How its alarms come about
   2026-03-28 01:15:00Z  display of the alarm in line 9 (in 1d 22h)
@@ -68,10 +68,10 @@ How its alarms come about
     zone Europe/Berlin: Windows calls it 'W. Europe Standard Time'
       occurrence                   Sun 2026-03-29 02:30:00 Europe/Berlin +01:00 = 2026-03-29 01:30:00Z  \
 (the clocks skip this time: the offset before)
-      trigger -P1D on the wall     Sat 2026-03-28 02:30:00 Europe/Berlin +01:00 = 2026-03-28 01:30:00Z
+      trigger -P1D in local time     Sat 2026-03-28 02:30:00 Europe/Berlin +01:00 = 2026-03-28 01:30:00Z
       trigger -PT15M elapsed       Sat 2026-03-28 02:15:00 Europe/Berlin +01:00 = 2026-03-28 01:15:00Z
 
-What does not ring meanwhile
+What does not fire meanwhile
   2026-03-27 01:15:00Z  display of the alarm in line 9: EXDATE takes this occurrence away
 ";
 
@@ -190,7 +190,7 @@ fn what_the_ledger_knows_of_a_uid_is_told_with_its_rings_and_deliveries() {
     assert_eq!((&told["history"][0]["firing"], &told["history"][0]["lateness"]), (&json!(1), &json!(1000)));
 
     let past = &stage.listing(&["explain", uid, "--at", "2026-03-10T12:00:01Z"])[0];
-    assert_eq!(past["instances"][0]["due"], "2026-03-11T12:00:00.000Z", "--at asks for the next ring");
+    assert_eq!(past["instances"][0]["due"], "2026-03-11T12:00:00.000Z", "--at asks for the next instance");
     let text = String::from_utf8(stage.reveille(&["explain", uid, "--at", "2026-03-10T12:00:00Z"]).stdout).unwrap();
     assert!(text.contains("calendar:    work of mary@example.org\n"), "{text}");
     assert!(text.contains("    alarms: delivered at "), "{text}");
@@ -202,7 +202,7 @@ fn a_ring_before_the_calendar_was_seen_says_why_it_is_not_there() {
     stage.put("tea.ics", "20260310T120000Z", "Tea", "2026-03-01T00:00:00Z");
     stage.pass("2026-03-10T13:00:00Z");
     let told = &stage.listing(&["explain", "tea.ics@example.org", "--at", "2026-03-10T00:00:00Z"])[0];
-    let why = "due before this calendar was first seen at 2026-03-10T13:00:00.000Z: did not ring";
+    let why = "due before this calendar was first seen at 2026-03-10T13:00:00.000Z: did not fire";
     assert_eq!((&told["instances"][0]["standing"], &told["object"]["nextDue"]), (&json!(why), &Value::Null));
 }
 
@@ -233,7 +233,7 @@ fn outcome(stage: &Stage, uid: &str) -> (String, String) {
     let text = String::from_utf8(stage.reveille(&["explain", &format!("{uid}@example.org")]).stdout).unwrap();
     let standing = alarm["standing"].as_str().unwrap_or_else(|| panic!("{text}"));
     assert!(text.contains(standing), "the text says what the JSON says: {text}");
-    assert!(!text.contains("rang") && !text.contains("last ring"), "nothing is claimed: {text}");
+    assert!(!["rang", "it fired"].iter().any(|claim| text.contains(claim)) && !text.contains("last instance"), "nothing is claimed: {text}");
     (alarm["outcome"].as_str().unwrap().to_owned(), standing.to_owned())
 }
 
@@ -256,17 +256,17 @@ fn an_alarm_that_is_over_is_told_from_the_ledger_and_not_from_arithmetic() {
     stage.put("moved.ics", "20260310T133000Z", "moved", "2026-03-10T13:50:00Z");
     stage.pass("2026-03-10T14:00:00Z");
     assert_eq!(stage.rung(), ["20260310T123000Z done"]);
-    let seen = "due before this calendar was first seen at 2026-03-10T12:00:00.000Z: did not ring";
+    let seen = "due before this calendar was first seen at 2026-03-10T12:00:00.000Z: did not fire";
     assert_eq!(outcome(&stage, "past.ics"), ends("beforeFirstSeen", seen));
     let done = "fired at 2026-03-10T12:31:00.000Z (firing 1)";
     assert_eq!(outcome(&stage, "done.ics"), ends("fired", done));
     let late =
-        "did not ring: recorded as missed at 2026-03-10T14:00:00.000Z (firing 2), when it was later than max_lateness";
+        "did not fire: recorded as missed at 2026-03-10T14:00:00.000Z (firing 2), when it was later than max_lateness";
     assert_eq!(outcome(&stage, "late.ics"), ends("missed", late));
-    let lost = "should have rung, but there is no record that it did: perhaps this text reached the ledger only after a \
+    let lost = "should have fired, but there is no record that it did: perhaps this text reached the ledger only after a \
                 later sync of the calendar";
     assert_eq!(outcome(&stage, "lost.ics"), ends("notRecorded", lost));
-    let moved = "already past when its object was written at 2026-03-10T13:50:00.000Z: did not ring";
+    let moved = "already past when its object was written at 2026-03-10T13:50:00.000Z: did not fire";
     assert_eq!(outcome(&stage, "moved.ics"), ends("beforeWritten", moved));
     let shown = String::from_utf8(stage.reveille(&["show", "past.ics@example.org"]).stdout).unwrap();
     assert!(shown.contains("\nThe ledger has no record of an alarm of it, and none is armed: "), "{shown}");
@@ -305,7 +305,7 @@ fn alarms_that_are_only_counted_are_told_from_their_count() {
     stage.pass("2026-03-10T12:00:00Z");
     stage.pass("2026-03-10T12:31:00Z");
     assert_eq!(stage.rung().len(), 30);
-    let told = "did not ring: one of 10 that were suppressed (firing 31), too many in one hour";
+    let told = "did not fire: one of 10 that were suppressed (firing 31), too many in one hour";
     assert_eq!(outcome(&stage, "crowd.ics"), ends("suppressed", told));
 
     let stage = Stage::new();
@@ -318,7 +318,7 @@ fn alarms_that_are_only_counted_are_told_from_their_count() {
     stage.pass("2026-03-20T12:00:00Z");
     let told = &stage.listing(&["explain", "many.ics@example.org", "--at", "2026-03-14T20:30:00Z"])[0]["instances"][0];
     assert_eq!((&told["due"], &told["outcome"]), (&json!("2026-03-14T20:30:00.000Z"), &json!("missed")));
-    assert_eq!(told["standing"], "did not ring: one of 10 that were recorded as missed together (firing 101)");
+    assert_eq!(told["standing"], "did not fire: one of 10 that were recorded as missed together (firing 101)");
 }
 
 #[test]
@@ -335,8 +335,8 @@ fn what_a_backup_that_was_put_back_counts_as_rung_is_told_so() {
     assert!(restored.status.success(), "{}", String::from_utf8_lossy(&restored.stderr));
     stage.pass("2026-03-10T12:50:00Z");
     assert_eq!(stage.rung(), [""; 0]);
-    let told = "did not ring: recorded as missed at 2026-03-10T12:50:00.000Z (firing 1), because the ledger is a backup that \
-                was put back, and what was due until 2026-03-10T12:40:00.000Z counts as rung";
+    let told = "did not fire: recorded as missed at 2026-03-10T12:50:00.000Z (firing 1), because the ledger is a backup that \
+                was put back, and what was due until 2026-03-10T12:40:00.000Z counts as fired";
     let (state, standing) = outcome_of_restored(&stage);
     assert_eq!((state.as_str(), standing.as_str()), ("missed", told));
 }

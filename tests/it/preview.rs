@@ -178,7 +178,7 @@ fn crowded_hours_are_told() {
     fs::write(folder.path().join("loud.ics"), text).unwrap();
     let (status, out, err) = say(folder.path(), &["loud.ics", "--json"]);
     assert_eq!((status, lines(&out).len()), (0, 123));
-    let note = "loud.ics: more than 120 alarms in the hour of 2026-03-10T09:00:00.000Z: only the first 120 ring\n";
+    let note = "loud.ics: more than 120 alarms in the hour of 2026-03-10T09:00:00.000Z: only the first 120 fire\n";
     assert_eq!(err, note);
 }
 

@@ -1,4 +1,4 @@
-//! What becomes of an alarm, as seen from an instant: its next ring, or why there is none.
+//! What becomes of an alarm, as seen from an instant: its next instance, or why there is none.
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::{HashMap, HashSet};
@@ -16,15 +16,15 @@ use crate::time::UtcMillis;
 pub enum AlarmStatus {
     /// It is due next then.
     Due(UtcMillis),
-    /// Its next ring is withheld: the hour has enough of them (rule 24).
+    /// Its next instance is withheld: the hour has enough of them (rule 24).
     RateLimited(UtcMillis),
-    /// It never rings.
+    /// It never fires.
     Inactive(Inactive),
     /// It was due for the last time then.
     Over(UtcMillis),
-    /// What it has left to ring, or had last, is at or before the first instant, up to which it is acknowledged.
+    /// What it has left to fire, or had last, is at or before the first instant, up to which it is acknowledged.
     Acknowledged { until: UtcMillis, instance: UtcMillis },
-    /// All that would ring now or rang last is taken away (EXDATE, EXRULE) or replaced by overrides.
+    /// All that would fire now or fired last is taken away (EXDATE, EXRULE) or replaced by overrides.
     TakenAway(UtcMillis),
     /// It has no occurrence in the years that are computed with.
     Nothing,
@@ -51,15 +51,15 @@ impl fmt::Display for AlarmStatus {
             AlarmStatus::RateLimited(at) => {
                 write!(f, "when it is due next, at {at}, it is suppressed: that hour has as many as it may")
             }
-            AlarmStatus::Inactive(inactive) => write!(f, "it does not ring: {inactive}"),
-            AlarmStatus::Over(at) => write!(f, "it does not ring again: it was due for the last time at {at}"),
+            AlarmStatus::Inactive(inactive) => write!(f, "it does not fire: {inactive}"),
+            AlarmStatus::Over(at) => write!(f, "it does not fire again: it was due for the last time at {at}"),
             AlarmStatus::Acknowledged { until, instance } => {
-                write!(f, "it does not ring: what is due until {until} is acknowledged, such as {instance}")
+                write!(f, "it does not fire: what is due until {until} is acknowledged, such as {instance}")
             }
             AlarmStatus::TakenAway(at) => {
-                write!(f, "it does not ring: its occurrences are taken away or replaced, such as that of {at}")
+                write!(f, "it does not fire: its occurrences are taken away or replaced, such as that of {at}")
             }
-            AlarmStatus::Nothing => write!(f, "it does not ring: no occurrence of it lies in the years 1 to 9999"),
+            AlarmStatus::Nothing => write!(f, "it does not fire: no occurrence of it lies in the years 1 to 9999"),
         }
     }
 }
@@ -69,7 +69,7 @@ impl fmt::Display for AlarmStatus {
 enum Seat {
     /// Group, source and alarm of that.
     Relative(usize, usize, usize),
-    /// Group and ring at an instant of its own.
+    /// Group and instance at an instant of its own.
     Fixed(usize, usize),
 }
 
@@ -88,7 +88,7 @@ pub(super) struct AlarmStatuses<'p, 'a> {
     /// The groups with nothing acknowledged, and with nothing left out either.
     unacknowledged: OnceCell<Vec<Group<'a>>>,
     open: OnceCell<Vec<Group<'a>>>,
-    /// The alarms that ring at an instant.
+    /// The alarms that fire at an instant.
     firing_at: RefCell<HashMap<UtcMillis, HashSet<usize>>>,
 }
 
@@ -158,7 +158,7 @@ impl<'p, 'a> AlarmStatuses<'p, 'a> {
         self.groups.iter().map(|group| group.unfiltered(left_out, true)).collect()
     }
 
-    /// Whether `alarm` is one of those that ring at `at`, alone or joined with another.
+    /// Whether `alarm` is one of those that fire at `at`, alone or joined with another.
     fn fires_at(&self, at: UtcMillis, alarm: &Alarm) -> bool {
         let mut firing_at = self.firing_at.borrow_mut();
         let alarms = firing_at.entry(at).or_insert_with(|| {
@@ -188,7 +188,7 @@ fn has_date(component: &Component) -> bool {
     component.start.is_some() || due || component.recurrence_id.is_some()
 }
 
-/// The first ring at or after `from` of the alarm that has these seats, suppressed or not.
+/// The first instance at or after `from` of the alarm that has these seats, suppressed or not.
 fn next_of<'g, 'a: 'g>(
     seats: &[Seat],
     group: &dyn Fn(usize) -> Option<&'g Group<'a>>,
@@ -215,7 +215,7 @@ fn next_of<'g, 'a: 'g>(
     best
 }
 
-/// The last ring before `at`, given the first ring at or after any instant: found by halving what lies between.
+/// The last instance before `at`, given the first instance at or after any instant: found by halving what lies between.
 fn last_before(next: impl Fn(UtcMillis) -> Option<UtcMillis>, at: UtcMillis) -> Option<UtcMillis> {
     let before = |from| next(from).filter(|instance| *instance < at);
     let mut last = before(UtcMillis::MIN)?;

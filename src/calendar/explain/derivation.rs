@@ -1,4 +1,4 @@
-//! The steps from an occurrence to a ring, and the rings that filters withhold.
+//! The steps from an occurrence to an alarm instance, and the instances that filters withhold.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -20,14 +20,14 @@ use crate::calendar::value::Duration;
 use crate::calendar::zone::{Ambiguity, Zone};
 use crate::time::UtcMillis;
 
-/// A ring, and how its instant comes about.
+/// An alarm instance, and how its instant comes about.
 #[derive(Debug)]
 pub struct Derivation<'a> {
     pub instance: AlarmInstance<'a>,
     pub given: GivenBy<'a>,
     /// The zone that its occurrences are placed in; none for an instant.
     pub zone: Option<ZoneUse>,
-    /// In order. The last one leads to the ring.
+    /// In order. The last one leads to the instance.
     pub steps: Vec<DerivationStep>,
 }
 
@@ -62,11 +62,11 @@ impl fmt::Display for GivenBy<'_> {
     }
 }
 
-/// One step on the way to a ring: where it leads.
+/// One step on the way to an alarm instance: where it leads.
 #[derive(Clone, Debug)]
 pub struct DerivationStep {
     pub what: StepKind,
-    /// What the clock on the wall shows there; in a gap the time as written, which no clock shows.
+    /// What a local clock shows there; in a gap the time as written, which no clock shows.
     pub civil: DateTime,
     pub at: UtcMillis,
     pub zone: Zone,
@@ -81,15 +81,15 @@ pub struct DerivationStep {
 pub enum StepKind {
     /// Where the series has the occurrence.
     Occurrence,
-    /// Where RANGE=THISANDFUTURE moves it, by so many seconds on the wall.
+    /// Where RANGE=THISANDFUTURE moves it, by so many seconds in local time.
     Moved(i64),
     /// The end of the occurrence.
     End,
-    /// The days of the trigger, on the wall.
+    /// The days of the trigger, in local time.
     TriggerDays(i64),
     /// Its hours, minutes and seconds, elapsed.
     TriggerTime(i64),
-    /// The days of so many intervals of REPEAT, on the wall.
+    /// The days of so many intervals of REPEAT, in local time.
     RepeatDays(u32, i64),
     /// Their seconds, elapsed.
     RepeatTime(u32, i64),
@@ -97,14 +97,14 @@ pub enum StepKind {
     Instant,
 }
 
-/// A ring that a filter withholds.
+/// An alarm instance that a filter withholds.
 #[derive(Debug)]
 pub struct WithheldInstance<'a> {
     pub instance: AlarmInstance<'a>,
     pub why: WithheldReason<'a>,
 }
 
-/// Why a ring does not take place.
+/// Why an alarm instance does not take place.
 #[derive(Clone, Copy, Debug)]
 pub enum WithheldReason<'a> {
     /// EXDATE names its occurrence.
@@ -117,7 +117,7 @@ pub enum WithheldReason<'a> {
     Replaced(Option<&'a Component>),
     /// ACKNOWLEDGED or X-MOZ-LASTACK: it is done up to then (rule 17).
     Acknowledged(UtcMillis),
-    /// Its hour has this many rings already (rule 24).
+    /// Its hour has this many instances already (rule 24).
     RateLimited(u32),
 }
 
@@ -132,17 +132,17 @@ impl fmt::Display for WithheldReason<'_> {
                 write!(f, "the {} in line {} takes the place of this occurrence", component.kind.name(), component.line)
             }
             WithheldReason::Acknowledged(until) => {
-                write!(f, "it is acknowledged: what rings at or before {until} is done")
+                write!(f, "it is acknowledged: what fires at or before {until} is done")
             }
             WithheldReason::RateLimited(most) => {
-                write!(f, "its hour has {most} rings already (limits.max_alarms_per_hour)")
+                write!(f, "its hour has {most} fires already (limits.max_alarms_per_hour)")
             }
         }
     }
 }
 
 impl<'a> Schedule<'a> {
-    /// How `instance`, one that this plan gave, comes about.
+    /// How `instance`, one that this schedule gave, comes about.
     pub fn derive(&self, instance: &AlarmInstance<'a>) -> Derivation<'a> {
         let instance = instance.clone();
         let origin = instance.origin;
@@ -166,7 +166,7 @@ impl<'a> Schedule<'a> {
         Derivation { instance, given, zone, steps }
     }
 
-    /// What `groups` would ring in the window and do not, at most `limit`, in order.
+    /// What `groups` would fire in the window and do not, at most `limit`, in order.
     pub(super) fn withheld(
         &self,
         groups: &[&Group<'a>],
@@ -179,7 +179,7 @@ impl<'a> Schedule<'a> {
             group.instances(window.start, window.end, &mut kept);
             let unfiltered = group.unfiltered(true, true);
             unfiltered.collect(window.start, window.end, limit.saturating_add(kept.len()), &mut open);
-            // What is joined with another ring, or is a ring of its override, takes place.
+            // What is joined with another instance, or is an alarm instance of its override, takes place.
             let keys: HashSet<_> = kept.iter().map(AlarmInstance::key).collect();
             all.extend(
                 open.into_iter().filter(|instance| !keys.contains(&instance.key())).map(|instance| (instance, *group)),
@@ -250,7 +250,7 @@ fn steps(
     let Occurrence { original, start } = occurrence(set, original)?;
     let relative = set.alarms.get(alarm as usize)?;
     let point = |start: OccurrenceStart| Point { at: start.at, civil: Some(start.civil) };
-    // What RANGE=THISANDFUTURE moves is named on the wall of the series.
+    // What RANGE=THISANDFUTURE moves is named in the local time of the series.
     let series = group.sets.iter().find(|other| other.component.recurrence_id.is_none());
     let series = series.filter(|_| set.moved.is_some()).unwrap_or(set);
     let mut steps = vec![step(StepKind::Occurrence, point(original), &series.zone.zone)];
@@ -282,7 +282,7 @@ fn repeat(nth: u32, part: Duration) -> StepKind {
     if part.days == 0 { StepKind::RepeatTime(nth, part.seconds) } else { StepKind::RepeatDays(nth, part.days) }
 }
 
-/// A step to `to` on the wall of `zone`.
+/// A step to `to` in the local time of `zone`.
 fn step(what: StepKind, to: Point, zone: &Zone) -> DerivationStep {
     let Some(civil) = to.civil else {
         let (civil, offset) = (zone.civil(to.at), zone.offset(to.at));

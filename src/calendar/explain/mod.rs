@@ -1,6 +1,6 @@
-//! Why alarms ring when they do, and why others do not (rule 3): the derivation of each ring, step by step, and the
-//! fate of each alarm. Everything here is told by the plan that computes the rings, nothing is computed a second time:
-//! a step is what the plan does on its way, and what is withheld is what the same plan gives without its filters.
+//! Why alarms fire when they do, and why others do not (rule 3): the derivation of each instance, step by step, and the
+//! status of each alarm. Everything here is told by the schedule that computes the instances, nothing is computed a second time:
+//! a step is what the schedule does on its way, and what is withheld is what the same schedule gives without its filters.
 
 mod alarm_status;
 mod derivation;
@@ -26,20 +26,20 @@ use alarm_status::AlarmStatuses;
 pub use derivation::{Derivation, DerivationStep, GivenBy, StepKind, WithheldInstance, WithheldReason};
 use written::WrittenLines;
 
-/// Without a ring to end the window, withheld rings are looked for so far ahead, milliseconds.
+/// Without an alarm instance to end the window, withheld instances are looked for so far ahead, milliseconds.
 const AHEAD: i64 = 366 * 86_400_000;
-/// So many withheld rings of one UID are told.
+/// So many withheld instances of one UID are told.
 const MAX_WITHHELD: usize = 10;
 
-/// What a plan knows of one UID.
+/// What a schedule knows of one UID.
 #[derive(Debug)]
 pub struct Explanation<'a> {
     pub uid: &'a str,
     /// In the order of the text.
     pub components: Vec<ExplainedComponent<'a>>,
-    /// Its next rings, in order.
+    /// Its next instances, in order.
     pub instances: Vec<Derivation<'a>>,
-    /// What would ring until the last of them and does not, in order; without rings, within a year.
+    /// What would fire until the last of them and does not, in order; without instances, within a year.
     pub withheld: Vec<WithheldInstance<'a>>,
 }
 
@@ -49,7 +49,7 @@ pub struct ExplainedComponent<'a> {
     pub component: &'a Component,
     /// DTSTART, DTEND or DUE, DURATION, RECURRENCE-ID, as far as they are there.
     pub dates: Vec<Stated>,
-    /// Why none of its alarms rings.
+    /// Why none of its alarms fires.
     pub inactive: Option<Inactive>,
     /// Its alarms are the calendar's default alarms (rule 19).
     pub by_default: bool,
@@ -128,8 +128,8 @@ impl fmt::Display for Anchor {
 }
 
 impl<'a> Schedule<'a> {
-    /// Explains each UID of the object: its rings at the first `count` instants at or after `at`, what is withheld
-    /// meanwhile, and the fate of each alarm as seen from `at`. `text` is what the object was read from.
+    /// Explains each UID of the object: its instances at the first `count` instants at or after `at`, what is withheld
+    /// meanwhile, and the status of each alarm as seen from `at`. `text` is what the object was read from.
     pub fn explain(&self, text: &[u8], at: UtcMillis, count: usize) -> Vec<Explanation<'a>> {
         let written = WrittenLines::of(text);
         let mut groups: HashMap<&str, Vec<&Group<'a>>> = HashMap::new();
@@ -163,7 +163,7 @@ impl<'a> Schedule<'a> {
         self.object.uids().into_iter().map(explained).collect()
     }
 
-    /// The rings at the first `count` instants from `at` on; and until when there can be withheld ones to tell of.
+    /// The instances at the first `count` instants from `at` on; and until when there can be withheld ones to tell of.
     fn explained_instances(
         &self,
         groups: &[&Group<'a>],

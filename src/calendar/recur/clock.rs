@@ -16,11 +16,11 @@ const LONGEST_GAP: i64 = 25 * 3600;
 /// No instant is computed with from here on.
 pub(super) const END: i64 = UtcMillis::MAX.0 / 1000;
 
-/// Where wall-clock times lie; all in seconds since 1970-01-01T00:00:00, on the wall or in UTC.
+/// Where wall-clock times lie; all in seconds since 1970-01-01T00:00:00, in local time or in UTC.
 pub(super) trait CivilClock {
     fn civil(&self, at: i64) -> i64;
     fn instant(&self, civil: i64) -> (i64, Ambiguity);
-    /// An instant up to which, not included, the wall is as far ahead of UTC as at `at`; not always the last such one.
+    /// An instant up to which, not included, the local clock is as far ahead of UTC as at `at`; not always the last such one.
     fn constant_until(&self, at: i64) -> i64;
 }
 
@@ -39,13 +39,13 @@ impl CivilClock for Zone {
     }
 }
 
-/// A wall that is always `offset` seconds ahead of UTC.
+/// A zone that is always `offset` seconds ahead of UTC.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct FixedOffset {
     pub offset: i64,
 }
 
-/// A wall that shows UTC.
+/// UTC.
 pub(super) const UTC_CLOCK: FixedOffset = FixedOffset { offset: 0 };
 
 impl CivilClock for FixedOffset {
@@ -71,7 +71,7 @@ pub(super) struct Bounds {
 
 impl Bounds {
     /// What UNTIL says. A DATE includes that whole local day; a local time is one of DTSTART's zone; for an all-day
-    /// series the day counts that the wall shows then.
+    /// series the day counts that the local clock shows then.
     pub fn of(until: Option<Until>, all_day: bool, clock: &impl CivilClock) -> Bounds {
         let open = Bounds { civil: i64::MAX, at: i64::MAX };
         let end_of_day = |seconds: i64| seconds - seconds.rem_euclid(DAY) + DAY - 1;
@@ -91,7 +91,7 @@ impl Bounds {
         *bound = last.min(*bound);
     }
 
-    /// Turns the bound on the wall into one in time: up to the first instant at which the wall shows more.
+    /// Turns the bound in local time into one in time: up to the first instant at which the local clock shows more.
     pub fn resolve(&mut self, clock: &impl CivilClock) {
         if self.civil < i64::MAX {
             self.at = self.at.min(clock.instant(self.civil + 1).0 - 1);
@@ -106,7 +106,7 @@ fn day_meant(at: DateTime, clock: &impl CivilClock) -> i64 {
     if matches!(seconds.rem_euclid(DAY), 0 | 86_399) { seconds } else { clock.civil(seconds) }
 }
 
-/// The earliest wall-clock time that can lie at the instant `from` or later. That is what the wall shows then, but for
+/// The earliest wall-clock time that can lie at the instant `from` or later. That is what the local clock shows then, but for
 /// the times in a gap just before, which are placed after it.
 pub(super) fn earliest_civil(clock: &impl CivilClock, from: i64) -> i64 {
     clock.civil(from).min(clock.civil(from.saturating_sub(LONGEST_GAP)).saturating_add(LONGEST_GAP))

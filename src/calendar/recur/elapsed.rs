@@ -1,4 +1,4 @@
-//! HOURLY, MINUTELY and SECONDLY rules: steps of elapsed time from DTSTART, filtered by what the wall shows at each.
+//! HOURLY, MINUTELY and SECONDLY rules: steps of elapsed time from DTSTART, filtered by what the local clock shows at each.
 
 use super::clock::{CivilClock, END};
 use super::gregorian::{CYCLE_DAYS, DAY, Day};
@@ -97,7 +97,7 @@ impl ElapsedPlan {
         Some(self.days.next_day(day + 1, &self.work)? * DAY + self.open.next(0)?)
     }
 
-    /// How many occurrences an open day has on a wall that is `offset` seconds ahead all day, for a step that divides
+    /// How many occurrences an open day has in a zone that is `offset` seconds ahead all day, for a step that divides
     /// the day.
     fn per_day(&self, offset: i64) -> u64 {
         let first = (self.start + offset).rem_euclid(self.step);
@@ -239,7 +239,7 @@ impl<'a, P: CivilClock> Elapsed<'a, P> {
         None
     }
 
-    /// After how many steps from `at`, when the wall shows `civil`, the time of day is an open one, whatever the day;
+    /// After how many steps from `at`, when the local clock shows `civil`, the time of day is an open one, whatever the day;
     /// or the first one after the clock changes. None when no step comes to an open time again, or `closed` times were
     /// not.
     fn steps_to_open_time(&self, at: i64, civil: i64, closed: &mut i64) -> Option<i64> {
@@ -262,7 +262,7 @@ impl<'a, P: CivilClock> Elapsed<'a, P> {
         (change < END).then_some(before_change + 1)
     }
 
-    /// A bound for the instant at which the wall shows an open time again, when it shows `civil` at `at` and `open` is
+    /// A bound for the instant at which the local clock shows an open time again, when it shows `civil` at `at` and `open` is
     /// the next such time on it. Clocks that change in between may show open times earlier, or those before `civil`
     /// once more.
     fn next_open_instant(&self, at: i64, civil: i64, open: i64) -> i64 {
@@ -288,7 +288,7 @@ impl<'a, P: CivilClock> Elapsed<'a, P> {
         let mut next = spread.times.next(0);
         while let Some(time) = next {
             let instant = base + time - (civil - at);
-            // Where the clock changes within the step, a time may not be what the wall shows.
+            // Where the clock changes within the step, a time may not be what the local clock shows.
             if self.clock.civil(instant) == base + time {
                 self.loaded.push(instant);
             }

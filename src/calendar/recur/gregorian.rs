@@ -120,7 +120,7 @@ fn days_before(year: i64, month: u32) -> u32 {
     BEFORE.get(month as usize - 1).copied().unwrap_or(0) + u32::from(month > 2 && is_leap(year))
 }
 
-/// The seconds of a wall-clock time since 1970-01-01T00:00:00 on the same wall.
+/// The seconds of a wall-clock time since 1970-01-01T00:00:00 by the same clock.
 pub(super) fn seconds(civil: DateTime) -> i64 {
     let day = day_number(i64::from(civil.year()), small(civil.month().into()), small(civil.day().into()));
     day * DAY + i64::from(civil.hour()) * 3600 + i64::from(civil.minute()) * 60 + i64::from(civil.second())

@@ -137,7 +137,7 @@ impl Rule {
 /// The start of one occurrence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OccurrenceStart {
-    /// As the rule writes it, on the wall of the series' zone (before a gap moves it).
+    /// As the rule writes it, in the local time of the series' zone (before a gap moves it).
     pub civil: DateTime,
     /// Where that lies in the zone.
     pub at: UtcMillis,
@@ -203,7 +203,7 @@ impl Series {
                 civil: gregorian::civil(civil),
                 at: UtcMillis(at.saturating_mul(1000)),
             })
-            // Where the first one lies in a gap, the rule has another wall for the same instant.
+            // Where the first one lies in a gap, the rule has another local time for the same instant.
             .map(|start| if start.at == self.first.at { self.first } else { start })
     }
 
@@ -231,7 +231,7 @@ impl<I: Iterator<Item = i64>> Iterator for SeriesIter<'_, I> {
     }
 }
 
-/// A rule expanded on a wall whose clock never changes: what the observances of a VTIMEZONE need (RFC 5545, 3.6.5),
+/// A rule expanded in a zone whose clock never changes: what the observances of a VTIMEZONE need (RFC 5545, 3.6.5),
 /// where there is no zone yet.
 #[derive(Clone, Debug)]
 pub struct CivilSeries {
@@ -240,7 +240,7 @@ pub struct CivilSeries {
 }
 
 impl CivilSeries {
-    /// Anchors `rule` at `start`. An UNTIL in UTC is moved onto the wall by `offset`, the seconds that the wall is
+    /// Anchors `rule` at `start`. An UNTIL in UTC is moved into local time by `offset`, the seconds that the local clock is
     /// ahead of UTC (for an observance: TZOFFSETFROM).
     pub fn new(rule: &Rule, start: DateTime, offset: i32) -> CivilSeries {
         let civil = clock::FixedOffset { offset: offset.into() };

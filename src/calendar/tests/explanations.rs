@@ -1,4 +1,4 @@
-//! Rule 3: what is told of rings, and of alarms that do not ring. That the explanation agrees with the plan is held up
+//! Rule 3: what is told of instances, and of alarms that do not fire. That the explanation agrees with the schedule is held up
 //! by every test of a rule besides, in [`super::Case::between`].
 
 use std::path::Path;
@@ -25,7 +25,7 @@ fn statuses(case: &Case, from: &str) -> Vec<AlarmStatus> {
     })
 }
 
-/// `what civil offset instant ambiguity` of each step of the next ring.
+/// `what civil offset instant ambiguity` of each step of the next instance.
 fn steps(case: &Case, from: &str) -> Vec<String> {
     let explained = |step: &DerivationStep| {
         let DerivationStep { what, civil, at, offset, ambiguity, .. } = step;
@@ -215,13 +215,13 @@ fn rule_03_what_is_withheld_before_the_next_ring_is_told_with_its_reason() {
         "20260303T080000Z: EXDATE takes this occurrence away",
         "20260304T080000Z: EXDATE takes this day away",
         "20260305T080000Z: the VEVENT in line 18 takes the place of this occurrence",
-        "20260306T080000Z: it is acknowledged: what rings at or before 2026-03-06T08:00:00.000Z is done",
+        "20260306T080000Z: it is acknowledged: what fires at or before 2026-03-06T08:00:00.000Z is done",
     ];
     assert_eq!(withheld(&case, "2026-03-01"), expected);
     let often = Case::event("DTSTART:20260310T090000Z\nRRULE:FREQ=SECONDLY;COUNT=7200", &["PT0S"]);
     let explained = withheld(&often, "2026-03-10T09:02");
     assert_eq!(explained.len(), 10);
-    assert_eq!(explained[0], "20260310T090200Z: its hour has 120 rings already (limits.max_alarms_per_hour)");
+    assert_eq!(explained[0], "20260310T090200Z: its hour has 120 instances already (limits.max_alarms_per_hour)");
     assert_eq!(statuses(&often, "2026-03-10T09:02"), [AlarmStatus::RateLimited(at("2026-03-10T09:02"))]);
 }
 
@@ -267,5 +267,5 @@ fn rule_03_the_explanation_of_each_fixture_is_what_its_plan_does() {
             count += case.between("2026-03-20", "2026-04-02").len();
         }
     }
-    assert!(count > 1000, "only {count} rings");
+    assert!(count > 1000, "only {count} instances");
 }

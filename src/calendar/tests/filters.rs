@@ -1,4 +1,4 @@
-//! Rules 1 to 3: what can ring.
+//! Rules 1 to 3: what can fire.
 
 use super::{Case, alarm, vevent};
 use crate::calendar::inactive::Inactive;
@@ -94,6 +94,6 @@ fn rule_03_what_cannot_ring_is_told_with_its_line() {
 
 #[test]
 fn rule_03_reasons_are_sentences() {
-    assert_eq!(Inactive::Action("PROCEDURE".into()).to_string(), "ACTION 'PROCEDURE' never rings");
+    assert_eq!(Inactive::Action("PROCEDURE".into()).to_string(), "ACTION 'PROCEDURE' never fires");
     assert_eq!(Inactive::Declined("a@b\u{1b}".into()).to_string(), r"'a@b\u{1b}' has declined (PARTSTAT=DECLINED)");
 }

@@ -1,4 +1,4 @@
-//! Rule 24: so many rings an hour and no more. And the other limits of an object, each at the limit and one above it.
+//! Rule 24: so many instances an hour and no more. And the other limits of an object, each at the limit and one above it.
 
 use super::{Case, alarm, at, vevent};
 use crate::calendar::object::{Object, ObjectLimits};

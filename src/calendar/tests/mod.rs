@@ -1,4 +1,4 @@
-//! The rules of when an alarm rings, each with tests of its own: `rule_05_…` holds the fifth one to account. Events are
+//! The rules of when an alarm fires, each with tests of its own: `rule_05_…` holds the fifth one to account. Events are
 //! written here as short as they can be; what an event is wrapped in is added by [`Case`].
 
 mod explanations;
@@ -58,7 +58,7 @@ impl Case {
         ask(&Schedule::new(&object, &self.context, None))
     }
 
-    /// When it rings in a window: `20260310T081500Z`, or, where the action is not `display`, `20260310T081500Z email`.
+    /// When it fires in a window: `20260310T081500Z`, or, where the action is not `display`, `20260310T081500Z email`.
     fn between(&self, from: &str, until: &str) -> Vec<String> {
         self.with(|schedule| {
             let instances = schedule.instances(at(from)..at(until));
@@ -71,12 +71,12 @@ impl Case {
         })
     }
 
-    /// When it rings at all; for what does not ring for ever.
+    /// When it fires at all; for what does not fire for ever.
     fn instances(&self) -> Vec<String> {
         self.between("0001-01-02", "9999-01-01")
     }
 
-    /// The first `count` rings from `from` on, found one by one.
+    /// The first `count` fires from `from` on, found one by one.
     fn following(&self, from: &str, count: usize) -> Vec<String> {
         self.with(|schedule| {
             let first = schedule.next_instance(at(from));
@@ -85,7 +85,7 @@ impl Case {
         })
     }
 
-    /// Start and end of the first ring, as the notification tells them.
+    /// Start and end of the first instance, as the notification tells them.
     fn first_bounds(&self) -> (String, String) {
         self.with(|schedule| {
             let instances = schedule.instances(UtcMillis::MIN..UtcMillis::MAX);
@@ -98,12 +98,12 @@ impl Case {
         })
     }
 
-    /// The name of the zone that the first ring tells.
+    /// The name of the zone that the first instance tells.
     fn zone_name(&self) -> String {
         self.with(|schedule| schedule.instances(UtcMillis::MIN..UtcMillis::MAX)[0].zone_name().to_owned())
     }
 
-    /// RECURRENCE-ID of each ring.
+    /// RECURRENCE-ID of each instance.
     fn recurrence_ids(&self) -> Vec<String> {
         self.with(|schedule| {
             schedule
@@ -120,9 +120,9 @@ impl Case {
     }
 }
 
-/// Asserts, for any object that a test has at hand, that the explanation says what the plan does: each ring's steps
-/// lead to its instant, the rings that are told are the next ones, the next ring of all alarms is the plan's, and what
-/// is withheld does not ring.
+/// Asserts, for any object that a test has at hand, that the explanation says what the schedule does: each instance's steps
+/// lead to its instant, the instances that are told are the next ones, the next instance of all alarms is the schedule's, and what
+/// is withheld does not fire.
 fn explained(schedule: &Schedule<'_>, text: &str, window: std::ops::Range<UtcMillis>) {
     const COUNT: usize = 3;
     let instances = schedule.instances(window.clone());
@@ -155,7 +155,7 @@ fn explained(schedule: &Schedule<'_>, text: &str, window: std::ops::Range<UtcMil
         first = first.into_iter().chain(nexts).chain(snoozes).min();
         for withheld in &explained.withheld {
             let key = withheld.instance.key();
-            assert!(instances.iter().all(|instance| instance.key() != key), "{withheld:?} rings");
+            assert!(instances.iter().all(|instance| instance.key() != key), "{withheld:?} fires");
         }
     }
     assert_eq!(first, schedule.next_instance(window.start));

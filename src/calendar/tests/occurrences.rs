@@ -107,7 +107,7 @@ fn rule_16_the_next_ring_is_found_from_anywhere() {
 
 #[test]
 fn rule_16_nominal_alarms_of_minutely_rules_hold_where_clocks_change() {
-    // A day after each minute of the hour before the gap: the wall shows 01:50 … 02:10 on 29 March.
+    // A day after each minute of the hour before the gap: the local clock shows 01:50 … 02:10 on 29 March.
     let case =
         Case::event("DTSTART;TZID=Europe/Berlin:20260328T014000\nRRULE:FREQ=MINUTELY;INTERVAL=10;COUNT=12", &["P1D"]);
     let mut all = case.instances();

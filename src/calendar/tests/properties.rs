@@ -77,7 +77,7 @@ fn instants(schedule: &Schedule<'_>, from: UtcMillis, until: UtcMillis) -> Vec<U
     schedule.instances(from..until).iter().map(|instance| instance.at).collect()
 }
 
-/// What `event` rings in [from, until), by counting from every start from 400 days before to 400 days after.
+/// What `event` fires in [from, until), by counting from every start from 400 days before to 400 days after.
 fn by_hand(rule: &str, (start, zone): (DateTime, &str), trigger: Duration, window: Range<UtcMillis>) -> Vec<UtcMillis> {
     let zone = Zones::bundled().find(zone).unwrap();
     let series = Series::new(&Rule::parse(rule).unwrap(), start, false, &zone, None);

@@ -1,4 +1,4 @@
-//! Rules 17 to 20: acknowledged, snoozed, default alarms, and what rings as one.
+//! Rules 17 to 20: acknowledged, snoozed, default alarms, and what fires as one.
 
 use super::{Case, alarm, at, vevent};
 use crate::calendar::context::DefaultAlarms;

@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use super::{Rules, Zone, Zones};
 use crate::time::UtcMillis;
 
-/// What a fingerprint covers: 2025-01-01 to 2100-01-01. The past does not ring.
+/// What a fingerprint covers: 2025-01-01 to 2100-01-01. The past does not fire.
 const FINGERPRINTED: (UtcMillis, UtcMillis) = (UtcMillis(1_735_689_600_000), UtcMillis(4_102_444_800_000));
 const DAY: i64 = 86_400_000;
 /// How far back is looked to say since when two zones differ: five years.

@@ -141,7 +141,7 @@ impl Zone {
         (UtcMillis(as_if_utc(civil)).plus(-1000 * i64::from(offset)), ambiguity)
     }
 
-    /// What the clock on the wall shows at the instant `at`.
+    /// What a local clock shows at the instant `at`.
     pub fn civil(&self, at: UtcMillis) -> DateTime {
         Offset::UTC.to_datetime(at.plus(1000 * i64::from(self.offset(at))).timestamp())
     }

@@ -181,7 +181,7 @@ fn a_rule_that_ended_long_ago_still_says_what_holds() {
 
 #[test]
 fn until_in_utc_includes_the_onset_at_that_instant() {
-    // The last onset is 2020-03-29T01:00:00Z, 02:00 on the wall before it.
+    // The last onset is 2020-03-29T01:00:00Z, 02:00 in local time before it.
     let zone = own(vec![
         observance(
             true,

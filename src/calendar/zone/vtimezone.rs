@@ -43,7 +43,7 @@ pub struct VTimezone {
 pub struct Observance {
     /// DAYLIGHT rather than STANDARD.
     pub daylight: bool,
-    /// DTSTART: the first onset, on the wall of the offset before it.
+    /// DTSTART: the first onset, in the local time of the offset before it.
     pub start: DateTime,
     /// TZOFFSETFROM: seconds east of UTC before an onset.
     pub offset_from: i32,
@@ -51,7 +51,7 @@ pub struct Observance {
     pub offset_to: i32,
     /// The values of its RRULEs, as written.
     pub rules: Vec<String>,
-    /// Its RDATEs: further onsets, on the wall of the offset before them.
+    /// Its RDATEs: further onsets, in the local time of the offset before them.
     pub dates: Vec<DateTime>,
 }
 

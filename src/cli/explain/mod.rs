@@ -1,4 +1,4 @@
-//! `reveille explain`: why an event's alarms ring when they do, and why others do not. What the calendar core tells
+//! `reveille explain`: why an event's alarms fire when they do, and why others do not. What the calendar core tells
 //! becomes a report, with what the ledger knows of it besides; the report is printed as text or as JSON.
 
 mod outcome;
@@ -26,23 +26,23 @@ use crate::time::UtcMillis;
 use outcome::Ledgered;
 use report::{ExplainReport, ReportBuilder};
 
-/// So many instants at which it rings are derived, and with --at only the first.
+/// So many instants at which it fires are derived, and with --at only the first.
 const COUNT: usize = 3;
 
-/// Say why an event's alarms ring when they do, or why they do not
+/// Say why an event's alarms fire when they do, or why they do not
 ///
-/// Of a file: how each ring follows from what is written, step by step, and the reason for each alarm that does not
-/// ring; no ledger is needed. Of a UID: the same for each object in the ledger that speaks of it, with what has rung,
+/// Of a file: how each instance follows from what is written, step by step, and the reason for each alarm that does not
+/// fire; no ledger is needed. Of a UID: the same for each object in the ledger that speaks of it, with what has fired,
 /// was missed or held back, and what became of its deliveries.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// A UID, or a file of iCalendar text (- for standard input): what exists as a file is one
     #[arg(value_name = "UID|FILE")]
     what: String,
-    /// As seen from this instant, such as 2026-03-10T12:00:00Z: the ring at it, else the next one [default: now]
+    /// As seen from this instant, such as 2026-03-10T12:00:00Z: the instance at it, else the next one [default: now]
     #[arg(long, value_name = "T", value_parser = instant)]
     at: Option<UtcMillis>,
-    /// Derive the rings at so many instants [default: 3, with --at 1]
+    /// Derive the instances at so many instants [default: 3, with --at 1]
     #[arg(long, value_name = "N")]
     count: Option<usize>,
     /// Of a file: the user's zone, for floating times and dates, such as Europe/Berlin
@@ -210,7 +210,7 @@ impl Asked<'_> {
                     };
                     let id = identity_of(&about.user, uid, action.name(), at);
                     let outcome = match explained.status {
-                        // Why it is not due, the fate says; it may have rung before that was written.
+                        // Why it is not due, the status says; it may have fired before that was written.
                         AlarmStatus::Acknowledged { .. } | AlarmStatus::TakenAway(_) => {
                             ledgered.recorded(inspector, id).await?
                         }
@@ -234,7 +234,7 @@ impl Asked<'_> {
     }
 }
 
-/// Whether `alarm` rings at `at`, alone or together with others.
+/// Whether `alarm` fires at `at`, alone or together with others.
 fn is_rung_by(schedule: &Schedule<'_>, alarm: &Alarm, at: UtcMillis) -> bool {
     let is_of = |instance: &AlarmInstance<'_>| {
         instance.alarm.iter().chain(&instance.joined).any(|one| std::ptr::eq(*one, alarm))

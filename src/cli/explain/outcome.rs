@@ -1,5 +1,5 @@
 //! What became, or will become, of an alarm at an instant: what the ledger has recorded of it, else why it has no
-//! record (rules 21 to 24). That an alarm was due is arithmetic; that it rang is said of a record only.
+//! record (rules 21 to 24). That an alarm was due is arithmetic; that it fired is said of a record only.
 
 use super::recorded::{self, Recorded};
 use crate::config::Config;
@@ -24,9 +24,9 @@ pub(super) struct Ledgered<'a> {
     /// Milliseconds.
     max_lateness: i64,
     absent_grace: i64,
-    /// Rings that were due before this are no longer in the history, or need not be.
+    /// Firings that were due before this are no longer in the history, or need not be.
     forgotten_before: UtcMillis,
-    /// Until when everything counts as rung, where a backup was put back.
+    /// Until when everything counts as fired, where a backup was put back.
     fired_until: Option<UtcMillis>,
 }
 
@@ -93,13 +93,13 @@ impl<'a> Ledgered<'a> {
         match (state.as_str(), self.fired_until) {
             ("fired", _) => format!("fired at {fired_at} (firing {firing}{by})"),
             ("missed", Some(until)) if *lateness <= self.max_lateness => format!(
-                "did not ring: recorded as missed at {fired_at} (firing {firing}{by}), because the ledger is a backup that was \
-                 put back, and what was due until {until} counts as rung"
+                "did not fire: recorded as missed at {fired_at} (firing {firing}{by}), because the ledger is a backup that was \
+                 put back, and what was due until {until} counts as fired"
             ),
             ("missed", _) => format!(
-                "did not ring: recorded as missed at {fired_at} (firing {firing}{by}), when it was later than max_lateness"
+                "did not fire: recorded as missed at {fired_at} (firing {firing}{by}), when it was later than max_lateness"
             ),
-            (state, _) => format!("did not ring: recorded as {state} at {fired_at} (firing {firing}{by})"),
+            (state, _) => format!("did not fire: recorded as {state} at {fired_at} (firing {firing}{by})"),
         }
     }
 
@@ -125,7 +125,7 @@ impl<'a> Ledgered<'a> {
                 late if late > max_lateness => {
                     ("overdue", "overdue by more than max_lateness: it will be recorded as missed".to_owned())
                 }
-                _ => ("overdue", "overdue: rings late as soon as the daemon runs".to_owned()),
+                _ => ("overdue", "overdue: fires late as soon as the daemon runs".to_owned()),
             };
         }
         if at >= now {
@@ -135,27 +135,27 @@ impl<'a> Ledgered<'a> {
             let first_seen = row.first_seen;
             return (
                 "beforeFirstSeen",
-                format!("due before this calendar was first seen at {first_seen}: did not ring"),
+                format!("due before this calendar was first seen at {first_seen}: did not fire"),
             );
         }
         match (counted, written) {
             (Some(FiringRow { id, state, count, .. }), _) if state == "suppressed" => (
                 "suppressed",
-                format!("did not ring: one of {count} that were suppressed (firing {id}), too many in one hour"),
+                format!("did not fire: one of {count} that were suppressed (firing {id}), too many in one hour"),
             ),
             (Some(FiringRow { id, count, .. }), _) => {
-                ("missed", format!("did not ring: one of {count} that were recorded as missed together (firing {id})"))
+                ("missed", format!("did not fire: one of {count} that were recorded as missed together (firing {id})"))
             }
             _ if at < forgotten_before => (
                 "forgotten",
                 format!("not recorded any more: the history before {forgotten_before} is forgotten (keep_history)"),
             ),
             (_, Some(written)) if at < written => {
-                ("beforeWritten", format!("already past when its object was written at {written}: did not ring"))
+                ("beforeWritten", format!("already past when its object was written at {written}: did not fire"))
             }
             _ => (
                 "notRecorded",
-                "should have rung, but there is no record that it did: perhaps this text reached the ledger only after a \
+                "should have fired, but there is no record that it did: perhaps this text reached the ledger only after a \
                  later sync of the calendar"
                     .to_owned(),
             ),

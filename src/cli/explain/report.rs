@@ -85,10 +85,10 @@ pub(super) struct AlarmFacts {
     pub(super) counts_from: String,
     /// `due`, `suppressed`, `silent`, `over`, `acknowledged`, `takenAway`, `never`.
     pub(super) status: &'static str,
-    /// The ring that the fate speaks of.
+    /// The instance that the status speaks of.
     pub(super) instance: Option<String>,
     pub(super) why: String,
-    /// What the ledger knows of that ring; null for a file, and where there is none.
+    /// What the ledger knows of that instance; null for a file, and where there is none.
     pub(super) outcome: Option<String>,
     pub(super) standing: Option<String>,
     /// Why no sink takes it.
@@ -97,7 +97,7 @@ pub(super) struct AlarmFacts {
     pub(super) faults: Vec<String>,
 }
 
-/// A ring and how its instant comes about.
+/// An alarm instance and how its instant comes about.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct InstanceFacts {
@@ -108,7 +108,7 @@ pub(super) struct InstanceFacts {
     /// The line of its component, and of its alarm; null for a default alarm or a snooze without one.
     pub(super) component: u32,
     pub(super) alarm: Option<u32>,
-    /// The lines of the alarms that ring as one with it.
+    /// The lines of the alarms that fire as one with it.
     pub(super) joined: Vec<u32>,
     pub(super) recurrence_id: String,
     pub(super) given_by: String,
@@ -124,7 +124,7 @@ pub(super) struct InstanceFacts {
     pub(super) no_sink: Option<String>,
 }
 
-/// One step on the way to a ring.
+/// One step on the way to an alarm instance.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct StepFacts {
@@ -148,7 +148,7 @@ pub(super) struct StepFacts {
     pub(super) repetition: Option<u32>,
 }
 
-/// A ring that a filter withholds.
+/// An alarm instance that a filter withholds.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct WithheldFacts {

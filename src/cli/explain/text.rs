@@ -23,7 +23,7 @@ pub(super) fn print(report: &ExplainReport, at: UtcMillis, printer: &mut Printer
     }
     if !report.withheld.is_empty() {
         printer.line("")?;
-        printer.line("What does not ring meanwhile")?;
+        printer.line("What does not fire meanwhile")?;
     }
     for held in &report.withheld {
         printer.line(format!("  {}  {}{}: {}", written(held.at), held.action, which(held.alarm), held.why))?;
@@ -72,10 +72,10 @@ fn component(explained: &ComponentFacts, printer: &mut Printer) -> Result<(), Pr
         }
     }
     if let Some(silent) = &explained.silent {
-        printer.line(format!("  none of its alarms rings: {silent}"))?;
+        printer.line(format!("  none of its alarms fires: {silent}"))?;
     }
     if explained.default_alarms {
-        printer.line("  it has no alarm of its own: the calendar's default alarms ring")?;
+        printer.line("  it has no alarm of its own: the calendar's default alarms fire")?;
     } else if explained.alarms.is_empty() {
         printer.line("  it has no alarm")?;
     }
@@ -117,7 +117,7 @@ fn instance(explained: &InstanceFacts, at: UtcMillis, printer: &mut Printer) -> 
     }
     if !explained.joined.is_empty() {
         let lines: Vec<String> = explained.joined.iter().map(ToString::to_string).collect();
-        printer.line(format!("    the alarms in the lines {} ring as one with it", lines.join(", ")))?;
+        printer.line(format!("    the alarms in the lines {} fire as one with it", lines.join(", ")))?;
     }
     if let Some(standing) = &explained.standing {
         printer.line(format!("    {standing}"))?;
@@ -133,11 +133,11 @@ fn step(explained: &StepFacts, printer: &mut Printer) -> Result<(), PrintError> 
     let nth = explained.repetition.unwrap_or_default();
     let label = match explained.step {
         "occurrence" => "occurrence".to_owned(),
-        "moved" => format!("moved {by} on the wall"),
+        "moved" => format!("moved {by} in local time"),
         "end" => "its end".to_owned(),
-        "triggerDays" => format!("trigger {by} on the wall"),
+        "triggerDays" => format!("trigger {by} in local time"),
         "triggerTime" => format!("trigger {by} elapsed"),
-        "repeatDays" => format!("repetition {nth}: {by} on the wall"),
+        "repeatDays" => format!("repetition {nth}: {by} in local time"),
         "repeatTime" => format!("repetition {nth}: {by} elapsed"),
         "snooze" => "snoozed until".to_owned(),
         _ => "trigger".to_owned(),

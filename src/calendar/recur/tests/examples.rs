@@ -3,7 +3,7 @@
 
 use super::*;
 
-/// Checks the walls of a rule; the days are separated by blanks, `mm-dd` is one of the year before it.
+/// Checks the local times of a rule; the days are separated by blanks, `mm-dd` is one of the year before it.
 #[track_caller]
 fn example(rule: &str, start: &str, listed: &str) {
     let mut year = String::new();

@@ -329,7 +329,7 @@ fn observances_are_expanded_on_their_own_wall() {
     assert_eq!(years("0001-01-01T00:00").len(), 4);
     assert_eq!(years("1998-03-29T02:00"), ["1998-03-29T02:00:00", "1999-03-28T02:00:00"]);
     assert_eq!(years("1998-03-29T02:00:01"), ["1999-03-28T02:00:00"]);
-    // An hour less on the wall, and the last one lies after UNTIL.
+    // An hour less in local time, and the last one lies after UNTIL.
     assert_eq!(CivilSeries::new(&rule, civil("1996-03-31T02:00"), 0).from(civil("1999-01-01T00:00")).count(), 0);
     let every_second = CivilSeries::new(&Rule::parse("FREQ=SECONDLY").unwrap(), civil("1996-03-31T02:00"), 3600);
     assert_eq!(every_second.from(civil("2026-03-29T02:00")).next(), Some(civil("2026-03-29T02:00")));
