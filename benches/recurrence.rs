@@ -1,10 +1,11 @@
 //! What alarms cost to work out: the next instance after an instant, by kind of rule and age of the series, beside the
-//! plain `rrule` crate; the instances of a month; an event of 1 kB, parsed and planned, beside `icalendar`'s parse alone.
+//! plain `rrule` crate; the instances of a month; an event of 1 kB, parsed and planned, beside `icalendar`'s parse
+//! alone.
 //!
 //!     cargo bench --bench recurrence
 //!
-//! In the first table 'instance' is `Schedule::next_instance` of an event in Europe/Berlin with an alarm a quarter of an
-//! hour before it, parsed and planned beforehand. 'start' is the next start of the bare rule (`Series::from` and its
+//! In the first table 'instance' is `Schedule::next_instance` of an event in Europe/Berlin with an alarm a quarter of
+//! an hour before it, parsed and planned beforehand. 'start' is the next start of the bare rule (`Series::from` and its
 //! first item), 'new' the same with setting the series up. Each 'ratio' compares with the same rule of last week.
 //! 'rrule' is the crate's iterator over the same rule in UTC, walked from DTSTART to the instant; it is stopped after
 //! two seconds. Medians, in microseconds.
@@ -17,8 +18,8 @@ use std::time::{Duration, Instant};
 
 use jiff::civil::{Date, DateTime, date};
 use reveille::calendar::context::CalendarContext;
-use reveille::calendar::object::{Object, ObjectLimits};
-use reveille::calendar::recur::{Rule, Series};
+use reveille::calendar::ical::object::{Object, ObjectLimits};
+use reveille::calendar::rrule::{Rule, Series};
 use reveille::calendar::schedule::Schedule;
 use reveille::calendar::zone::{Zone, Zones};
 use reveille::time::UtcMillis;

@@ -4,9 +4,9 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::calendar::alarm::{Alarm, Trigger};
-use crate::calendar::alarm_instance::{AlarmInstance, When};
-use crate::calendar::component::Attendee;
+use crate::calendar::ical::alarm::{Alarm, Trigger};
+use crate::calendar::ical::component::Attendee;
+use crate::calendar::schedule::alarm_instance::{AlarmInstance, When};
 use crate::time::UtcMillis;
 
 mod stored;

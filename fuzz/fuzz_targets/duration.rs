@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use reveille::calendar::value::{DateOrDateTime, Duration, parse_utc_offset, unescape};
+use reveille::calendar::ical::value::{DateOrDateTime, Duration, parse_utc_offset, unescape};
 
 fuzz_target!(|text: &str| {
     if let Ok(duration) = Duration::parse(text) {

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use reveille::calendar::object::{ObjectLimits, Object};
+use reveille::calendar::ical::object::{ObjectLimits, Object};
 use reveille::calendar::schedule::Schedule;
 use reveille::calendar::context::CalendarContext;
 use reveille::calendar::zone::Zones;

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use reveille::calendar::object::{ObjectLimits, Object};
+use reveille::calendar::ical::object::{ObjectLimits, Object};
 
 fuzz_target!(|octets: &[u8]| {
     if let Ok(object) = Object::parse(octets, &ObjectLimits::default()) {

@@ -3,7 +3,7 @@
 
 use jiff::civil::date;
 use libfuzzer_sys::fuzz_target;
-use reveille::calendar::recur::{Rule, Series};
+use reveille::calendar::rrule::{Rule, Series};
 use reveille::calendar::zone::Zones;
 
 fuzz_target!(|input: (u8, u16, u32, String)| {

@@ -3,7 +3,7 @@
 
 use jiff::civil::date;
 use libfuzzer_sys::fuzz_target;
-use reveille::calendar::object::{ObjectLimits, Object};
+use reveille::calendar::ical::object::{ObjectLimits, Object};
 use reveille::calendar::zone::Zones;
 
 fuzz_target!(|text: &str| {

@@ -1,7 +1,7 @@
 //! What an object's alarms depend on besides its own text: the zones, whose calendar it is, limits.
 
-use super::alarm::Alarm;
-use super::object::{Object, ObjectLimits, ParseError};
+use super::ical::alarm::Alarm;
+use super::ical::object::{Object, ObjectLimits, ParseError};
 use super::zone::{Zone, Zones};
 
 /// What is known around the objects of one calendar. Made once for a calendar, used for each of its objects.

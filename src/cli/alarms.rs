@@ -46,8 +46,8 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<ExitStat
     Ok(ExitStatus::Success)
 }
 
-/// The first instances before `until`. Objects come in the order of their next instance, so that the search ends as soon as no
-/// further object can fire before what is found already.
+/// The first instances before `until`. Objects come in the order of their next instance, so that the search ends as
+/// soon as no further object can fire before what is found already.
 async fn next_instances(args: &Args, config: &Config, until: UtcMillis) -> anyhow::Result<Vec<Upcoming>> {
     let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
     let upcoming_alarms = UpcomingAlarms::new(config)?;

@@ -3,9 +3,9 @@
 use serde::Serialize;
 
 use super::reach::Reach;
-use crate::calendar::alarm_instance::fire_as_one;
-use crate::calendar::object::{Object, ObjectLimits};
+use crate::calendar::ical::object::{Object, ObjectLimits};
 use crate::calendar::schedule::Schedule;
+use crate::calendar::schedule::alarm_instance::fire_as_one;
 use crate::calendar::zone::Zones;
 use crate::config::Config;
 use crate::delivery::routing::Envelope;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use crate::calendar::object::ObjectLimits;
+pub use crate::calendar::ical::object::ObjectLimits;
 pub use crate::calendar::zone::ZoneLimits;
 use crate::delivery::sink::SinkConfig;
 use crate::tables::SecretRef;

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::render::Place;
 use super::renderer::{Renderer, about};
-use crate::calendar::object::Object;
+use crate::calendar::ical::object::Object;
 use crate::calendar::schedule::Schedule;
 use crate::ledger::{CalendarRow, LedgerError, ObjectText, OldFiring};
 use crate::notification::{identity, identity_of};

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::calendar::context::{CalendarContext, DefaultAlarms};
-use crate::calendar::object::ObjectLimits;
+use crate::calendar::ical::object::ObjectLimits;
 use crate::calendar::zone::Zones;
 use crate::config::Config;
 use crate::delivery::routing::Routing;

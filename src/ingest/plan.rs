@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::attachments;
 use crate::calendar::context::CalendarContext;
-use crate::calendar::object::{Object, ObjectLimits};
+use crate::calendar::ical::object::{Object, ObjectLimits};
 use crate::calendar::schedule::Schedule;
 use crate::calendar::zone::Zones;
 use crate::firing::{Place, Renderer, about, spread};

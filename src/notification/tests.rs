@@ -1,6 +1,6 @@
 use super::{About, Notification, Sender, hex, identity, identity_of};
 use crate::calendar::context::CalendarContext;
-use crate::calendar::object::{Object, ObjectLimits};
+use crate::calendar::ical::object::{Object, ObjectLimits};
 use crate::calendar::schedule::Schedule;
 use crate::calendar::zone::Zones;
 use crate::time::UtcMillis;

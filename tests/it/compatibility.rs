@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use reveille::calendar::context::CalendarContext;
-use reveille::calendar::object::{Object, ObjectLimits};
+use reveille::calendar::ical::object::{Object, ObjectLimits};
 use reveille::calendar::schedule::Schedule;
 use reveille::calendar::zone::Zones;
 use reveille::time::UtcMillis;
@@ -53,7 +53,7 @@ fn every_input_rings_as_its_writer_meant_it() {
         let context = CalendarContext::new(Zones::bundled()).with_user_zone(Some(&zone), None);
         let object = Object::parse(&octets, &ObjectLimits::default()).unwrap();
         let schedule = Schedule::new(&object, &context, None);
-        let told = |ring: &reveille::calendar::alarm_instance::AlarmInstance<'_>| match ring.action.name() {
+        let told = |ring: &reveille::calendar::schedule::alarm_instance::AlarmInstance<'_>| match ring.action.name() {
             "display" => ring.at.basic(),
             action => format!("{}/{action}", ring.at.basic()),
         };

@@ -233,7 +233,10 @@ fn outcome(stage: &Stage, uid: &str) -> (String, String) {
     let text = String::from_utf8(stage.reveille(&["explain", &format!("{uid}@example.org")]).stdout).unwrap();
     let standing = alarm["standing"].as_str().unwrap_or_else(|| panic!("{text}"));
     assert!(text.contains(standing), "the text says what the JSON says: {text}");
-    assert!(!["rang", "it fired"].iter().any(|claim| text.contains(claim)) && !text.contains("last instance"), "nothing is claimed: {text}");
+    assert!(
+        !["rang", "it fired"].iter().any(|claim| text.contains(claim)) && !text.contains("last instance"),
+        "nothing is claimed: {text}"
+    );
     (alarm["outcome"].as_str().unwrap().to_owned(), standing.to_owned())
 }
 

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use reveille::calendar::context::CalendarContext;
-use reveille::calendar::object::{Object, ObjectLimits};
+use reveille::calendar::ical::object::{Object, ObjectLimits};
 use reveille::calendar::schedule::Schedule;
 use reveille::calendar::zone::Zones;
 use reveille::time::UtcMillis;

@@ -8,7 +8,7 @@ use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
 use jiff::civil::DateTime;
-use reveille::calendar::recur::{Rule, Series};
+use reveille::calendar::rrule::{Rule, Series};
 use reveille::calendar::zone::{Zone, Zones};
 use reveille::time::UtcMillis;
 

@@ -218,7 +218,7 @@ fn body(dice: &mut Dice, text: &mut String) {
 mod tests {
     use super::{Generator, uid};
     use reveille::calendar::context::CalendarContext;
-    use reveille::calendar::object::{Object, ObjectLimits};
+    use reveille::calendar::ical::object::{Object, ObjectLimits};
     use reveille::calendar::schedule::Schedule;
     use reveille::calendar::zone::Zones;
     use reveille::time::UtcMillis;

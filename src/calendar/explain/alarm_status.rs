@@ -4,10 +4,10 @@ use std::cell::{OnceCell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
-use crate::calendar::alarm::{Alarm, Trigger};
-use crate::calendar::component::{Component, ComponentKind};
-use crate::calendar::group::Group;
-use crate::calendar::inactive::{self, Inactive};
+use crate::calendar::ical::alarm::{Alarm, Trigger};
+use crate::calendar::ical::component::{Component, ComponentKind};
+use crate::calendar::schedule::group::Group;
+use crate::calendar::schedule::inactive::{self, Inactive};
 use crate::calendar::schedule::{Schedule, instances_of};
 use crate::time::UtcMillis;
 

@@ -8,15 +8,15 @@ use std::sync::Arc;
 use jiff::civil::DateTime;
 
 use super::ZoneUse;
-use crate::calendar::alarm_instance::{AlarmInstance, OriginPart};
-use crate::calendar::build::FixedAlarm;
-use crate::calendar::component::{Component, RuleText};
-use crate::calendar::group::Group;
-use crate::calendar::occurrence::{Given, Identity, LeftOut, Move, Occurrence, OccurrenceSet, Verdict};
-use crate::calendar::recur::OccurrenceStart;
-use crate::calendar::resolve::{Point, shift_by_steps};
+use crate::calendar::ical::component::{Component, RuleText};
+use crate::calendar::ical::value::Duration;
+use crate::calendar::rrule::OccurrenceStart;
 use crate::calendar::schedule::Schedule;
-use crate::calendar::value::Duration;
+use crate::calendar::schedule::alarm_instance::{AlarmInstance, OriginPart};
+use crate::calendar::schedule::build::FixedAlarm;
+use crate::calendar::schedule::group::Group;
+use crate::calendar::schedule::occurrence::{Given, Identity, LeftOut, Move, Occurrence, OccurrenceSet, Verdict};
+use crate::calendar::schedule::resolve::{Point, shift_by_steps};
 use crate::calendar::zone::{Ambiguity, Zone};
 use crate::time::UtcMillis;
 

@@ -1,6 +1,7 @@
 //! Why alarms fire when they do, and why others do not (rule 3): the derivation of each instance, step by step, and the
-//! status of each alarm. Everything here is told by the schedule that computes the instances, nothing is computed a second time:
-//! a step is what the schedule does on its way, and what is withheld is what the same schedule gives without its filters.
+//! status of each alarm. Everything here is told by the schedule that computes the instances, nothing is computed a
+//! second time: a step is what the schedule does on its way, and what is withheld is what the same schedule gives
+//! without its filters.
 
 mod alarm_status;
 mod derivation;
@@ -10,16 +11,16 @@ use std::collections::HashMap;
 use std::fmt;
 use std::ops::RangeInclusive;
 
-use super::alarm::{Alarm, Trigger};
-use super::build::alarms_of;
-use super::component::{CalendarDateTime, Component, ComponentKind};
-use super::group::Group;
-use super::inactive::Inactive;
-use super::object::Fault;
-use super::resolve::NamedZone;
-pub use super::resolve::ZoneOrigin;
-use super::schedule::{Schedule, instances_of, next_of};
-use super::zone::Zone;
+use crate::calendar::ical::alarm::{Alarm, Trigger};
+use crate::calendar::ical::component::{CalendarDateTime, Component, ComponentKind};
+use crate::calendar::ical::object::Fault;
+use crate::calendar::schedule::build::alarms_of;
+use crate::calendar::schedule::group::Group;
+use crate::calendar::schedule::inactive::Inactive;
+use crate::calendar::schedule::resolve::NamedZone;
+pub use crate::calendar::schedule::resolve::ZoneOrigin;
+use crate::calendar::schedule::{Schedule, instances_of, next_of};
+use crate::calendar::zone::Zone;
 use crate::time::UtcMillis;
 pub use alarm_status::AlarmStatus;
 use alarm_status::AlarmStatuses;

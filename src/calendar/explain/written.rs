@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::calendar::line::{self, Lines};
+use crate::calendar::ical::line::{self, Lines};
 
 /// The properties that are told as written.
 const TOLD: &[&str] = &["DTSTART", "DTEND", "DUE", "DURATION", "RECURRENCE-ID", "TRIGGER"];

@@ -1,12 +1,12 @@
-//! Rule 3: what is told of instances, and of alarms that do not fire. That the explanation agrees with the schedule is held up
-//! by every test of a rule besides, in [`super::Case::between`].
+//! Rule 3: what is told of instances, and of alarms that do not fire. That the explanation agrees with the schedule is
+//! held up by every test of a rule besides, in [`super::Case::between`].
 
 use std::path::Path;
 
 use super::{Case, at, vevent};
 use crate::calendar::context::DefaultAlarms;
 use crate::calendar::explain::{AlarmStatus, Anchor, DerivationStep, Explanation, GivenBy, StepKind, ZoneOrigin};
-use crate::calendar::inactive::Inactive;
+use crate::calendar::schedule::inactive::Inactive;
 use crate::calendar::zone::{Ambiguity, TzidMatch};
 
 /// Asks about the one UID of a case.

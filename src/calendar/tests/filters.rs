@@ -1,7 +1,7 @@
 //! Rules 1 to 3: what can fire.
 
 use super::{Case, alarm, vevent};
-use crate::calendar::inactive::Inactive;
+use crate::calendar::schedule::inactive::Inactive;
 
 const NINE: &str = "DTSTART:20260310T090000Z";
 

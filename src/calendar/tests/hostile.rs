@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{Case, alarm, at, vevent};
-use crate::calendar::object::{Object, ObjectLimits};
+use crate::calendar::ical::object::{Object, ObjectLimits};
 
 const GOOD: &str = "BEGIN:VEVENT\nUID:good\nDTSTART:20260310T090000Z\nBEGIN:VALARM\nACTION:DISPLAY\nTRIGGER:PT0S\nEND:VALARM\nEND:VEVENT\n";
 

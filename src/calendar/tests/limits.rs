@@ -1,7 +1,8 @@
-//! Rule 24: so many instances an hour and no more. And the other limits of an object, each at the limit and one above it.
+//! Rule 24: so many instances an hour and no more. And the other limits of an object, each at the limit and one above
+//! it.
 
 use super::{Case, alarm, at, vevent};
-use crate::calendar::object::{Object, ObjectLimits};
+use crate::calendar::ical::object::{Object, ObjectLimits};
 
 fn capped(case: Case, max_alarms_per_hour: u32) -> Case {
     case.context(|mut context| {

@@ -14,12 +14,12 @@ mod slips;
 mod snoozes;
 mod zones;
 
-use super::alarm_instance::{AlarmInstance, When};
-use super::context::CalendarContext;
-use super::explain::{AlarmStatus, GivenBy};
-use super::object::Object;
-use super::schedule::Schedule;
-use super::zone::Zones;
+use crate::calendar::context::CalendarContext;
+use crate::calendar::explain::{AlarmStatus, GivenBy};
+use crate::calendar::ical::object::Object;
+use crate::calendar::schedule::Schedule;
+use crate::calendar::schedule::alarm_instance::{AlarmInstance, When};
+use crate::calendar::zone::Zones;
 use crate::time::UtcMillis;
 
 /// An object in its context. The user lives in Berlin unless a test moves her.
@@ -120,9 +120,9 @@ impl Case {
     }
 }
 
-/// Asserts, for any object that a test has at hand, that the explanation says what the schedule does: each instance's steps
-/// lead to its instant, the instances that are told are the next ones, the next instance of all alarms is the schedule's, and what
-/// is withheld does not fire.
+/// Asserts, for any object that a test has at hand, that the explanation says what the schedule does: each instance's
+/// steps lead to its instant, the instances that are told are the next ones, the next instance of all alarms is the
+/// schedule's, and what is withheld does not fire.
 fn explained(schedule: &Schedule<'_>, text: &str, window: std::ops::Range<UtcMillis>) {
     const COUNT: usize = 3;
     let instances = schedule.instances(window.clone());

@@ -1,7 +1,7 @@
 //! Rules 13, 15 and 16: occurrences.
 
 use super::{Case, at};
-use crate::calendar::object::{Object, ObjectLimits};
+use crate::calendar::ical::object::{Object, ObjectLimits};
 use crate::calendar::schedule::Schedule;
 
 const NINE: &str = "DTSTART;TZID=Europe/Berlin:20260105T090000\n";

@@ -1,7 +1,7 @@
 //! Objects as they come: folded, in odd cases, half broken, by many programs.
 
 use super::{Case, alarm, vevent};
-use crate::calendar::object::{Object, ObjectLimits, ParseError};
+use crate::calendar::ical::object::{Object, ObjectLimits, ParseError};
 
 fn parse(octets: &[u8]) -> Result<Object, ParseError> {
     Object::parse(octets, &ObjectLimits::default())
@@ -98,7 +98,7 @@ fn what_is_cut_off_is_left_out() {
 #[test]
 fn a_text_without_its_last_line_may_not_be_all() {
     let read = |text: &str| {
-        let object = crate::calendar::object::Object::parse(text.as_bytes(), &Default::default()).unwrap();
+        let object = crate::calendar::ical::object::Object::parse(text.as_bytes(), &Default::default()).unwrap();
         (object.is_cut_off, object.is_unclosed)
     };
     let event = vevent("DTSTART:20260310T090000Z", &["PT0S"]);

@@ -6,10 +6,10 @@ use jiff::civil::DateTime;
 use proptest::prelude::*;
 
 use super::{Case, at, vevent};
-use crate::calendar::object::{Object, ObjectLimits};
-use crate::calendar::recur::{OccurrenceStart, Rule, Series};
+use crate::calendar::ical::object::{Object, ObjectLimits};
+use crate::calendar::ical::value::Duration;
+use crate::calendar::rrule::{OccurrenceStart, Rule, Series};
 use crate::calendar::schedule::Schedule;
-use crate::calendar::value::Duration;
 use crate::calendar::zone::Zones;
 use crate::time::UtcMillis;
 

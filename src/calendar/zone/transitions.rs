@@ -9,7 +9,7 @@ use jiff::civil::DateTime;
 
 use super::vtimezone::{Judged, VTimezone};
 use super::{Ambiguity, as_if_utc};
-use crate::calendar::recur::CivilSeries;
+use crate::calendar::rrule::CivilSeries;
 use crate::time::UtcMillis;
 
 /// How long a span is: 16 years.

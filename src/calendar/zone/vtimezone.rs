@@ -3,7 +3,7 @@
 
 use jiff::civil::DateTime;
 
-use crate::calendar::recur::Rule;
+use crate::calendar::rrule::Rule;
 
 /// UTC offsets are less than a day.
 const MAX_OFFSET: i32 = 86_399;

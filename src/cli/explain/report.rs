@@ -3,11 +3,11 @@
 use serde::Serialize;
 
 use super::recorded::{ObjectFacts, Recorded};
-use crate::calendar::alarm::Alarm;
 use crate::calendar::explain::{
     AlarmStatus, Derivation, DerivationStep, ExplainedAlarm, ExplainedComponent, Explanation, GivenBy, Stated,
     StepKind, WithheldInstance, ZoneOrigin, ZoneUse,
 };
+use crate::calendar::ical::alarm::Alarm;
 use crate::calendar::zone::{Ambiguity, TzidMatch, Zones};
 use crate::cli::common::offset;
 use crate::cli::ics_input::UserZone;

@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use super::alarm::Alarm;
-use super::component::{Component, ComponentKind, ComponentStatus};
-use super::context::CalendarContext;
-use super::object::Object;
-use super::value::quoted;
+use crate::calendar::context::CalendarContext;
+use crate::calendar::ical::alarm::Alarm;
+use crate::calendar::ical::component::{Component, ComponentKind, ComponentStatus};
+use crate::calendar::ical::object::Object;
+use crate::calendar::ical::value::quoted;
 
 /// Why an alarm, or all alarms of a component, never fire.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,7 +83,7 @@ pub(super) fn of_component(component: &Component, object: &Object, context: &Cal
 }
 
 /// Why `alarm` never fires, whatever it is an alarm of (rule 1).
-pub(super) fn of_alarm(alarm: &Alarm) -> Option<Inactive> {
+pub(crate) fn of_alarm(alarm: &Alarm) -> Option<Inactive> {
     if alarm.action.is_none() {
         Some(Inactive::Action(alarm.action_text.clone()))
     } else if alarm.is_switched_off {

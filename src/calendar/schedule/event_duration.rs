@@ -1,10 +1,10 @@
 //! How long occurrences last (RFC 5545, 3.6.1, 3.8.2 and 3.8.5.3).
 
-use super::component::{CalendarDateTime, Component, ComponentKind, PeriodEnd, RDate};
-use super::object::Fault;
 use super::occurrence::EventDuration;
 use super::resolve::{ResolvedTime, ZoneResolver};
-use super::value::Duration;
+use crate::calendar::ical::component::{CalendarDateTime, Component, ComponentKind, PeriodEnd, RDate};
+use crate::calendar::ical::object::Fault;
+use crate::calendar::ical::value::Duration;
 
 const SECONDS_A_DAY: i64 = 86_400;
 

@@ -26,11 +26,11 @@ impl ComponentKind {
 
 /// A TZID that the object uses: an index into [`super::object::Object::tzids`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct TzId(pub(super) u32);
+pub struct TzId(pub(crate) u32);
 
 impl TzId {
     /// Which of the object's TZIDs.
-    pub(super) fn index(self) -> usize {
+    pub(crate) fn index(self) -> usize {
         self.0 as usize
     }
 }
@@ -149,11 +149,11 @@ pub struct Component {
     /// LAST-MODIFIED.
     pub last_modified: Option<CalendarDateTime>,
     /// What says when it is cannot be read.
-    pub(super) broken: bool,
+    pub(crate) broken: bool,
 }
 
 impl Component {
-    pub(super) fn new(kind: ComponentKind, line: u32, calendar: usize) -> Component {
+    pub(crate) fn new(kind: ComponentKind, line: u32, calendar: usize) -> Component {
         Component {
             kind,
             line,
@@ -186,12 +186,12 @@ impl Component {
     }
 
     /// Whether both speak of the same event or to-do: of one kind and UID.
-    pub(super) fn is_of(&self, other: &Component) -> bool {
+    pub(crate) fn is_of(&self, other: &Component) -> bool {
         (self.kind, &self.uid, &self.own) == (other.kind, &other.uid, &other.own)
     }
 
     /// Takes in one of its properties. `name` is in upper case.
-    pub(super) fn property(&mut self, name: &str, number: u32, text: &str, reader: &mut PropertyReader<'_>) {
+    pub(crate) fn property(&mut self, name: &str, number: u32, text: &str, reader: &mut PropertyReader<'_>) {
         if !is_read(name) {
             return;
         }
@@ -334,7 +334,7 @@ fn rule(rules: &mut Vec<RuleText>, value: &str, number: u32, reader: &mut Proper
 }
 
 /// An address without what an unquoted colon in the parameters (`CN=Team: A:mailto:…`) puts before it.
-pub(super) fn address(value: &str) -> &str {
+pub(crate) fn address(value: &str) -> &str {
     let value = value.trim();
     let octets = value.as_bytes();
     let start = octets.windows(8).rposition(|part| part.eq_ignore_ascii_case(b":mailto:"));

@@ -20,7 +20,8 @@ pub(super) const END: i64 = UtcMillis::MAX.0 / 1000;
 pub(super) trait CivilClock {
     fn civil(&self, at: i64) -> i64;
     fn instant(&self, civil: i64) -> (i64, Ambiguity);
-    /// An instant up to which, not included, the local clock is as far ahead of UTC as at `at`; not always the last such one.
+    /// An instant up to which, not included, the local clock is as far ahead of UTC as at `at`; not always the last
+    /// such one.
     fn constant_until(&self, at: i64) -> i64;
 }
 
@@ -106,8 +107,8 @@ fn day_meant(at: DateTime, clock: &impl CivilClock) -> i64 {
     if matches!(seconds.rem_euclid(DAY), 0 | 86_399) { seconds } else { clock.civil(seconds) }
 }
 
-/// The earliest wall-clock time that can lie at the instant `from` or later. That is what the local clock shows then, but for
-/// the times in a gap just before, which are placed after it.
+/// The earliest wall-clock time that can lie at the instant `from` or later. That is what the local clock shows then,
+/// but for the times in a gap just before, which are placed after it.
 pub(super) fn earliest_civil(clock: &impl CivilClock, from: i64) -> i64 {
     clock.civil(from).min(clock.civil(from.saturating_sub(LONGEST_GAP)).saturating_add(LONGEST_GAP))
 }

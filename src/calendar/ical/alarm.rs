@@ -86,12 +86,12 @@ pub struct Alarm {
 }
 
 impl Alarm {
-    pub(super) fn new(line: u32) -> Alarm {
+    pub(crate) fn new(line: u32) -> Alarm {
         Alarm { line, ..Alarm::default() }
     }
 
     /// Takes in one of its properties. `name` is in upper case.
-    pub(super) fn property(&mut self, name: &str, number: u32, text: &str, reader: &mut PropertyReader<'_>) {
+    pub(crate) fn property(&mut self, name: &str, number: u32, text: &str, reader: &mut PropertyReader<'_>) {
         let read = matches!(name, "ACTION" | "TRIGGER" | "REPEAT" | "DURATION" | "ACKNOWLEDGED" | "UID")
             || matches!(name, "SUMMARY" | "DESCRIPTION" | "ATTENDEE" | "PROXIMITY" | "X-APPLE-PROXIMITY")
             || matches!(name, "X-KDE-KCALCORE-ENABLED" | "RELATED-TO");

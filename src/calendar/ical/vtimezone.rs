@@ -5,11 +5,11 @@ use jiff::civil::DateTime;
 use super::object::ZoneDefinition;
 use super::reader::PropertyReader;
 use super::value::{DateOrDateTime, unescape};
-use super::zone::{Observance, VTimezone, ZoneLimits};
+use crate::calendar::zone::{Observance, VTimezone, ZoneLimits};
 
 /// A VTIMEZONE while it is read.
 #[derive(Debug, Default)]
-pub(super) struct VTimezoneBuilder {
+pub(crate) struct VTimezoneBuilder {
     tzid: Option<Box<str>>,
     location: Option<Box<str>>,
     observances: Vec<Observance>,
@@ -31,13 +31,13 @@ struct OpenObservance {
 }
 
 impl VTimezoneBuilder {
-    pub(super) fn begin(&mut self, daylight: bool, line: u32) {
+    pub(crate) fn begin(&mut self, daylight: bool, line: u32) {
         let (rules, dates) = (Vec::new(), Vec::new());
         self.open = Some(OpenObservance { daylight, line, start: None, from: None, to: None, rules, dates });
     }
 
     /// Takes in a property of the zone itself.
-    pub(super) fn property(&mut self, name: &str, number: u32, text: &str, reader: &mut PropertyReader<'_>) {
+    pub(crate) fn property(&mut self, name: &str, number: u32, text: &str, reader: &mut PropertyReader<'_>) {
         let slot = match name {
             "TZID" => &mut self.tzid,
             "X-LIC-LOCATION" => &mut self.location,
@@ -77,7 +77,7 @@ impl VTimezoneBuilder {
     }
 
     /// Ends the open observance.
-    pub(super) fn end(&mut self, reader: &mut PropertyReader<'_>) {
+    pub(crate) fn end(&mut self, reader: &mut PropertyReader<'_>) {
         let Some(open) = self.open.take() else { return };
         let Some(offset_to) = open.to else {
             return reader.fault(open.line, format_args!("a part of a VTIMEZONE is left out: it has no TZOFFSETTO"));

@@ -11,7 +11,7 @@ use super::value::unescape;
 
 /// The unfolded lines of a file, with the number that each has there.
 #[derive(Debug)]
-pub(super) struct Lines {
+pub(crate) struct Lines {
     text: String,
     numbers: Vec<u32>,
 }
@@ -21,7 +21,7 @@ impl Lines {
     /// CRLF or LF, mixed as they come, in CR CR LF, which a text written twice through Windows' text files has, or all
     /// of them in CR alone. Empty lines are left out, and so is a byte order mark at the beginning of a line: files
     /// with one were put together.
-    pub(super) fn unfold(octets: &[u8]) -> Lines {
+    pub(crate) fn unfold(octets: &[u8]) -> Lines {
         // Where there is no LF at all, CR ends a line.
         let with_lf: Vec<u8>;
         let octets = if octets.contains(&b'\n') {
@@ -60,7 +60,7 @@ impl Lines {
     }
 
     /// Each line with its number, counted from 1.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &str)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &str)> {
         self.numbers.iter().copied().zip(self.text.split('\n'))
     }
 }
@@ -86,16 +86,16 @@ fn without_marks(line: &[u8]) -> &[u8] {
 
 /// One content line, taken apart.
 #[derive(Debug)]
-pub(super) struct ContentLine<'a> {
+pub(crate) struct ContentLine<'a> {
     property: Property<'a>,
     /// Parameters that `icalendar` would split in the wrong place; where there are any, the property has none.
     mixed: Vec<(&'a str, &'a str)>,
     /// As written, escapes and all.
-    pub(super) value: &'a str,
+    pub(crate) value: &'a str,
 }
 
 /// The name of a line: what is before the first `:` or `;`, and no longer than a name can be.
-pub(super) fn name(line: &str) -> Option<&str> {
+pub(crate) fn name(line: &str) -> Option<&str> {
     let end = line.bytes().take(MAX_NAME + 1).position(|octet| matches!(octet, b':' | b';'))?;
     line.get(..end).map(str::trim).filter(|name| !name.is_empty())
 }
@@ -105,7 +105,7 @@ const MAX_NAME: usize = 64;
 
 impl<'a> ContentLine<'a> {
     /// Takes a line apart. None: it has no value, or parameters that are none.
-    pub(super) fn parse(line: &'a str) -> Option<ContentLine<'a>> {
+    pub(crate) fn parse(line: &'a str) -> Option<ContentLine<'a>> {
         let colon = value_start(line)?;
         let (head, value) = (line.get(..=colon)?, line.get(colon + 1..)?);
         if !head.contains(';') {
@@ -131,7 +131,7 @@ impl<'a> ContentLine<'a> {
     }
 
     /// The value of the parameter `key` (upper case), without quotes, RFC 6868 decoded.
-    pub(super) fn parameter(&self, key: &str) -> Option<Cow<'_, str>> {
+    pub(crate) fn parameter(&self, key: &str) -> Option<Cow<'_, str>> {
         let read = self.property.params.iter().filter_map(|p| Some((p.key.as_ref(), p.val.as_ref()?.as_ref())));
         let mut all = read.chain(self.mixed.iter().copied());
         let (_, value) = all.find(|(name, _)| name.eq_ignore_ascii_case(key))?;
@@ -141,7 +141,7 @@ impl<'a> ContentLine<'a> {
 
     /// The value as text, its escapes undone; ENCODING=QUOTED-PRINTABLE, which is vCalendar 1.0's, is decoded, from the
     /// charset that CHARSET names if that is UTF-8 or Latin-1.
-    pub(super) fn text(&self) -> Cow<'_, str> {
+    pub(crate) fn text(&self) -> Cow<'_, str> {
         if self.says("ENCODING", "QUOTED-PRINTABLE") {
             let octets = decode_quoted_printable(self.value);
             let text = String::from_utf8(octets)
@@ -152,7 +152,7 @@ impl<'a> ContentLine<'a> {
     }
 
     /// Whether the parameter `key` is there and says `value`, in any letter case.
-    pub(super) fn says(&self, key: &str, value: &str) -> bool {
+    pub(crate) fn says(&self, key: &str, value: &str) -> bool {
         self.parameter(key).is_some_and(|said| said.trim().eq_ignore_ascii_case(value))
     }
 }

@@ -2,9 +2,9 @@
 
 use jiff::civil::{Date, DateTime};
 
-use super::alarm::{Action, Alarm};
-use super::component::Component;
-use super::zone::Zone;
+use crate::calendar::ical::alarm::{Action, Alarm};
+use crate::calendar::ical::component::Component;
+use crate::calendar::zone::Zone;
 use crate::time::UtcMillis;
 
 /// The start or end of an occurrence.
@@ -34,24 +34,24 @@ pub struct AlarmInstance<'a> {
     pub zone: Zone,
     /// Whether somebody named that zone; else it is UTC for want of one.
     pub zone_known: bool,
-    /// The original start of the occurrence, in the local time of its series; none: it does not recur, or the instance belongs to
-    /// the whole series.
+    /// The original start of the occurrence, in the local time of its series; none: it does not recur, or the instance
+    /// belongs to the whole series.
     pub recurrence_id: Option<DateTime>,
-    pub(super) origin: InstanceOrigin,
+    pub(crate) origin: InstanceOrigin,
 }
 
 /// Where in its schedule an alarm instance comes from, so that its derivation can be told.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct InstanceOrigin {
-    pub(super) group: u32,
-    pub(super) of: OriginPart,
+pub(crate) struct InstanceOrigin {
+    pub(crate) group: u32,
+    pub(crate) of: OriginPart,
     /// Which repetition.
-    pub(super) nth: u32,
+    pub(crate) nth: u32,
 }
 
 /// What of its group an alarm instance comes from.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum OriginPart {
+pub(crate) enum OriginPart {
     /// The alarm `alarm` of the source `set`, for the occurrence that the series has at `original`.
     Alarm { set: u32, alarm: u32, original: UtcMillis },
     /// That of the instances at an instant of their own.
@@ -78,7 +78,7 @@ impl<'a> AlarmInstance<'a> {
     }
 
     /// What makes two instances the same (rule 20).
-    pub(super) fn key(&self) -> (UtcMillis, &'a str, &'a str, Option<DateTime>, Action) {
+    pub(crate) fn key(&self) -> (UtcMillis, &'a str, &'a str, Option<DateTime>, Action) {
         (self.at, &self.component.uid, &self.component.own, self.recurrence_id, self.action)
     }
 
@@ -98,7 +98,7 @@ pub fn fire_as_one(mut instances: Vec<AlarmInstance<'_>>) -> Vec<AlarmInstance<'
 }
 
 /// Orders instances by instant, and joins those that are the same.
-pub(super) fn in_order(instances: &mut Vec<AlarmInstance<'_>>) {
+pub(crate) fn in_order(instances: &mut Vec<AlarmInstance<'_>>) {
     instances.sort_by(|a, b| a.key().cmp(&b.key()));
     instances.dedup_by(|later, first| join(later, first, later.key() == first.key()));
 }

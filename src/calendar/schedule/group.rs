@@ -1,15 +1,15 @@
-//! The instances of the components of one UID: an event or a to-do with its overrides. What fires as one is joined (rule
-//! 20), and what one clock hour has too much of is left out (rule 24).
+//! The instances of the components of one UID: an event or a to-do with its overrides. What fires as one is joined
+//! (rule 20), and what one clock hour has too much of is left out (rule 24).
 
 use super::alarm_instance::{AlarmInstance, InstanceOrigin, OriginPart, When, in_order};
 use super::build::FixedAlarm;
-use super::component::Component;
 use super::occurrence::{Identity, Occurrence, OccurrenceSet, Relative, Starts};
-use super::recur::OccurrenceStart;
 use super::resolve::shift;
+use crate::calendar::ical::component::Component;
+use crate::calendar::rrule::OccurrenceStart;
 use crate::time::UtcMillis;
 
-pub(super) const HOUR: i64 = 3_600_000;
+pub(crate) const HOUR: i64 = 3_600_000;
 /// The steps of work that a repetition of an alarm takes.
 pub(super) const REPETITION: u64 = 4;
 /// No more suppressed instances of one object are counted at once.
@@ -26,26 +26,27 @@ enum RateLimit {
 
 /// What fires for the components of one UID.
 #[derive(Debug)]
-pub(super) struct Group<'a> {
+pub(crate) struct Group<'a> {
     /// Which one of its schedule.
     index: u32,
-    pub(super) sets: Vec<OccurrenceSet<'a>>,
-    pub(super) fixed: Vec<FixedAlarm<'a>>,
+    pub(crate) sets: Vec<OccurrenceSet<'a>>,
+    pub(crate) fixed: Vec<FixedAlarm<'a>>,
     rate_limit: RateLimit,
     /// Instances in one UTC clock hour.
     cap: usize,
 }
 
 impl<'a> Group<'a> {
-    /// Group `index` of a schedule, of these occurrence sets; no more than `cap` of its instances fall into one UTC clock hour.
-    pub(super) fn new(index: usize, sets: Vec<OccurrenceSet<'a>>, fixed: Vec<FixedAlarm<'a>>, cap: u32) -> Group<'a> {
+    /// Group `index` of a schedule, of these occurrence sets; no more than `cap` of its instances fall into one UTC
+    /// clock hour.
+    pub(crate) fn new(index: usize, sets: Vec<OccurrenceSet<'a>>, fixed: Vec<FixedAlarm<'a>>, cap: u32) -> Group<'a> {
         let mut group = Group { index: narrow(index), sets, fixed, rate_limit: RateLimit::No, cap: cap as usize };
         group.rate_limit = group.rate_limit();
         group
     }
 
     /// Adds the instances in [from, until) that are not suppressed to `instances`.
-    pub(super) fn instances(&self, from: UtcMillis, until: UtcMillis, instances: &mut Vec<AlarmInstance<'a>>) {
+    pub(crate) fn instances(&self, from: UtcMillis, until: UtcMillis, instances: &mut Vec<AlarmInstance<'a>>) {
         match self.rate_limit {
             RateLimit::No => self.collect(from, until, usize::MAX, instances),
             RateLimit::Possible => {
@@ -63,7 +64,7 @@ impl<'a> Group<'a> {
     }
 
     /// The instances in [from, until) that are not suppressed, in order and joined.
-    pub(super) fn in_order(&self, from: UtcMillis, until: UtcMillis) -> Vec<AlarmInstance<'a>> {
+    pub(crate) fn in_order(&self, from: UtcMillis, until: UtcMillis) -> Vec<AlarmInstance<'a>> {
         let mut instances = Vec::new();
         self.instances(from, until, &mut instances);
         in_order(&mut instances);
@@ -71,7 +72,7 @@ impl<'a> Group<'a> {
     }
 
     /// How many instances in [from, until) are suppressed.
-    pub(super) fn suppressed(&self, from: UtcMillis, until: UtcMillis) -> u64 {
+    pub(crate) fn suppressed(&self, from: UtcMillis, until: UtcMillis) -> u64 {
         let mut count = 0;
         if self.rate_limit != RateLimit::No {
             self.each_hour(from, until, |hour, end| {
@@ -85,7 +86,7 @@ impl<'a> Group<'a> {
     }
 
     /// The instant of the first instance at or after `from` that is not suppressed; none: it never fires again.
-    pub(super) fn next_instance(&self, from: UtcMillis) -> Option<UtcMillis> {
+    pub(crate) fn next_instance(&self, from: UtcMillis) -> Option<UtcMillis> {
         let mut next = self.next(from)?;
         if self.rate_limit == RateLimit::No {
             return Some(next);
@@ -109,23 +110,23 @@ impl<'a> Group<'a> {
     }
 
     /// The UID of its components.
-    pub(super) fn uid(&self) -> &'a str {
+    pub(crate) fn uid(&self) -> &'a str {
         self.sets.first().map_or("", |set| &set.component.uid)
     }
 
     /// No more of its instances fall into one UTC clock hour.
-    pub(super) fn most_an_hour(&self) -> usize {
+    pub(crate) fn most_an_hour(&self) -> usize {
         if self.rate_limit == RateLimit::No { self.most().min(self.cap) } else { self.cap }
     }
 
     /// So many instances may fall into one UTC clock hour.
-    pub(super) fn cap(&self) -> u32 {
+    pub(crate) fn cap(&self) -> u32 {
         narrow(self.cap)
     }
 
     /// The same without filters: what would fire if nothing were left out, if nothing were acknowledged, and if an hour
     /// had room for all.
-    pub(super) fn unfiltered(&self, left_out: bool, acknowledged: bool) -> Group<'a> {
+    pub(crate) fn unfiltered(&self, left_out: bool, acknowledged: bool) -> Group<'a> {
         let open = |set: &OccurrenceSet<'a>| {
             let mut set = set.clone();
             if left_out {
@@ -196,7 +197,7 @@ impl<'a> Group<'a> {
         self.sets.iter().fold(best, |best, set| set.next(from, best))
     }
 
-    pub(super) fn fixed_at(&self, fixed: &FixedAlarm<'_>, nth: u32) -> Option<UtcMillis> {
+    pub(crate) fn fixed_at(&self, fixed: &FixedAlarm<'_>, nth: u32) -> Option<UtcMillis> {
         if nth == 0 {
             return Some(fixed.base.at);
         }
@@ -214,7 +215,7 @@ impl<'a> Group<'a> {
     }
 
     /// The same, in no order.
-    pub(super) fn collect(
+    pub(crate) fn collect(
         &self,
         from: UtcMillis,
         until: UtcMillis,
@@ -325,7 +326,7 @@ impl Rank {
 }
 
 /// The beginning of the UTC clock hour of `at`.
-pub(super) fn hour_of(at: UtcMillis) -> UtcMillis {
+pub(crate) fn hour_of(at: UtcMillis) -> UtcMillis {
     UtcMillis(at.0.div_euclid(HOUR) * HOUR)
 }
 

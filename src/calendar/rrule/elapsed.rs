@@ -1,4 +1,5 @@
-//! HOURLY, MINUTELY and SECONDLY rules: steps of elapsed time from DTSTART, filtered by what the local clock shows at each.
+//! HOURLY, MINUTELY and SECONDLY rules: steps of elapsed time from DTSTART, filtered by what the local clock shows at
+//! each.
 
 use super::clock::{CivilClock, END};
 use super::gregorian::{CYCLE_DAYS, DAY, Day};
@@ -239,9 +240,9 @@ impl<'a, P: CivilClock> Elapsed<'a, P> {
         None
     }
 
-    /// After how many steps from `at`, when the local clock shows `civil`, the time of day is an open one, whatever the day;
-    /// or the first one after the clock changes. None when no step comes to an open time again, or `closed` times were
-    /// not.
+    /// After how many steps from `at`, when the local clock shows `civil`, the time of day is an open one, whatever the
+    /// day; or the first one after the clock changes. None when no step comes to an open time again, or `closed` times
+    /// were not.
     fn steps_to_open_time(&self, at: i64, civil: i64, closed: &mut i64) -> Option<i64> {
         let change = self.clock.constant_until(at);
         let before_change = change.saturating_sub(at).saturating_sub(1).div_euclid(self.plan.step).max(0);
@@ -262,9 +263,9 @@ impl<'a, P: CivilClock> Elapsed<'a, P> {
         (change < END).then_some(before_change + 1)
     }
 
-    /// A bound for the instant at which the local clock shows an open time again, when it shows `civil` at `at` and `open` is
-    /// the next such time on it. Clocks that change in between may show open times earlier, or those before `civil`
-    /// once more.
+    /// A bound for the instant at which the local clock shows an open time again, when it shows `civil` at `at` and
+    /// `open` is the next such time on it. Clocks that change in between may show open times earlier, or those before
+    /// `civil` once more.
     fn next_open_instant(&self, at: i64, civil: i64, open: i64) -> i64 {
         let target = at + (open - civil);
         let mut earliest = target;

@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use jiff::civil::{Date, DateTime};
 
-use super::alarm::{Action, Alarm};
-use super::component::{Component, RuleText};
 use super::group::REPETITION;
-use super::recur::{OccurrenceStart, Series, WorkMeter};
 use super::resolve::{NamedZone, Point, day_start, shift, shift_by_steps, shift_civil};
-use super::value::Duration;
-use super::zone::Zone;
+use crate::calendar::ical::alarm::{Action, Alarm};
+use crate::calendar::ical::component::{Component, RuleText};
+use crate::calendar::ical::value::Duration;
+use crate::calendar::rrule::{OccurrenceStart, Series, WorkMeter};
+use crate::calendar::zone::Zone;
 use crate::time::UtcMillis;
 
 const SECOND: i64 = 1000;
@@ -27,7 +27,7 @@ const MAX_LEFT_OUT: usize = 2_000;
 
 /// Where occurrences come from.
 #[derive(Clone, Debug)]
-pub(super) enum Starts {
+pub(crate) enum Starts {
     /// These, ascending.
     List(Arc<[OccurrenceStart]>),
     Rule {
@@ -39,7 +39,7 @@ pub(super) enum Starts {
 
 /// What gives the starts of a source.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Given<'a> {
+pub(crate) enum Given<'a> {
     /// DTSTART, RDATEs, or RECURRENCE-ID.
     Dates,
     Rule(&'a RuleText),
@@ -49,7 +49,7 @@ pub(super) enum Given<'a> {
 
 /// A move on the way from the start of an occurrence to an alarm instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Move {
+pub(crate) enum Move {
     /// To the end of the occurrence.
     End,
     /// By the days of the trigger, or by its time.
@@ -60,7 +60,7 @@ pub(super) enum Move {
 
 /// How long an occurrence lasts.
 #[derive(Clone, Debug)]
-pub(super) enum EventDuration {
+pub(crate) enum EventDuration {
     /// A to-do that is due at no time.
     Endless,
     /// Until then, as written; for what occurs once.
@@ -75,7 +75,7 @@ pub(super) enum EventDuration {
 
 /// What RECURRENCE-ID the occurrences of a source have.
 #[derive(Clone, Debug)]
-pub(super) enum Identity {
+pub(crate) enum Identity {
     /// None: it does not recur.
     Single,
     /// Their original start.
@@ -86,17 +86,17 @@ pub(super) enum Identity {
 
 /// The starts that are not occurrences, or those of another component.
 #[derive(Debug, Default)]
-pub(super) struct LeftOut {
+pub(crate) struct LeftOut {
     /// Ascending.
-    pub(super) instants: Vec<i64>,
+    pub(crate) instants: Vec<i64>,
     /// Whole days in the local time of the series, ascending.
-    pub(super) days: Vec<Date>,
-    pub(super) rules: Vec<Series>,
+    pub(crate) days: Vec<Date>,
+    pub(crate) rules: Vec<Series>,
 }
 
 /// Whether a start is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(crate) enum Verdict {
     Kept,
     LeftOut,
     WholeDay,
@@ -104,15 +104,15 @@ pub(super) enum Verdict {
 }
 
 impl LeftOut {
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.instants.is_empty() && self.days.is_empty() && self.rules.is_empty()
     }
 
-    pub(super) fn contains(&self, start: OccurrenceStart) -> bool {
+    pub(crate) fn contains(&self, start: OccurrenceStart) -> bool {
         self.judge(start) != Verdict::Kept
     }
 
-    pub(super) fn judge(&self, start: OccurrenceStart) -> Verdict {
+    pub(crate) fn judge(&self, start: OccurrenceStart) -> Verdict {
         if self.instants.binary_search(&start.at.0).is_ok() {
             Verdict::LeftOut
         } else if !self.days.is_empty() && self.days.binary_search(&start.civil.date()).is_ok() {
@@ -127,50 +127,50 @@ impl LeftOut {
 
 /// An alarm with a relative trigger, ready to be worked with.
 #[derive(Clone, Debug)]
-pub(super) struct Relative<'a> {
-    pub(super) alarm: &'a Alarm,
-    pub(super) action: Action,
-    pub(super) offset: Duration,
-    pub(super) at_end: bool,
-    pub(super) repeat: u32,
-    pub(super) interval: Duration,
+pub(crate) struct Relative<'a> {
+    pub(crate) alarm: &'a Alarm,
+    pub(crate) action: Action,
+    pub(crate) offset: Duration,
+    pub(crate) at_end: bool,
+    pub(crate) repeat: u32,
+    pub(crate) interval: Duration,
     /// Runs that begin at or before this are done (rule 17).
-    pub(super) acknowledged: UtcMillis,
+    pub(crate) acknowledged: UtcMillis,
 }
 
 /// Occurrences of one component that are alike.
 #[derive(Clone, Debug)]
-pub(super) struct OccurrenceSet<'a> {
-    pub(super) component: &'a Component,
+pub(crate) struct OccurrenceSet<'a> {
+    pub(crate) component: &'a Component,
     /// Where its starts are, once moved.
-    pub(super) zone: NamedZone,
-    pub(super) all_day: bool,
-    pub(super) length: EventDuration,
-    pub(super) identity: Identity,
-    pub(super) starts: Starts,
-    pub(super) given: Given<'a>,
+    pub(crate) zone: NamedZone,
+    pub(crate) all_day: bool,
+    pub(crate) length: EventDuration,
+    pub(crate) identity: Identity,
+    pub(crate) starts: Starts,
+    pub(crate) given: Given<'a>,
     /// DTSTART, or what stands for it.
-    pub(super) first: UtcMillis,
+    pub(crate) first: UtcMillis,
     /// Original starts from this instant on…
-    pub(super) from: UtcMillis,
+    pub(crate) from: UtcMillis,
     /// … and before this one.
-    pub(super) until: UtcMillis,
+    pub(crate) until: UtcMillis,
     /// RANGE=THISANDFUTURE: so many seconds in local time from the original start to the new one, in the zone above.
-    pub(super) moved: Option<i64>,
+    pub(crate) moved: Option<i64>,
     /// What EXDATE and EXRULE take away, and what overrides take the place of.
-    pub(super) left_out: [Option<Arc<LeftOut>>; 2],
-    pub(super) alarms: Arc<[Relative<'a>]>,
+    pub(crate) left_out: [Option<Arc<LeftOut>>; 2],
+    pub(crate) alarms: Arc<[Relative<'a>]>,
     /// What looking for its starts may cost.
-    pub(super) work: WorkMeter,
+    pub(crate) work: WorkMeter,
 }
 
 /// An occurrence.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Occurrence {
+pub(crate) struct Occurrence {
     /// Where the series has it.
-    pub(super) original: OccurrenceStart,
+    pub(crate) original: OccurrenceStart,
     /// Where it is.
-    pub(super) start: OccurrenceStart,
+    pub(crate) start: OccurrenceStart,
 }
 
 impl<'a> OccurrenceSet<'a> {
@@ -181,7 +181,7 @@ impl<'a> OccurrenceSet<'a> {
 
     /// Calls `visit` for each occurrence whose original start is at or after `from`, in their order, until it breaks
     /// off.
-    pub(super) fn each(&self, from: UtcMillis, mut visit: impl FnMut(Occurrence) -> ControlFlow<()>) {
+    pub(crate) fn each(&self, from: UtcMillis, mut visit: impl FnMut(Occurrence) -> ControlFlow<()>) {
         let mut from = from.max(self.from);
         let mut left_out = 0;
         while from < self.until {
@@ -251,7 +251,7 @@ impl<'a> OccurrenceSet<'a> {
     }
 
     /// The occurrence whose original start is `original`.
-    pub(super) fn occurrence(&self, original: OccurrenceStart) -> Option<Occurrence> {
+    pub(crate) fn occurrence(&self, original: OccurrenceStart) -> Option<Occurrence> {
         let Some(seconds) = self.moved else { return Some(Occurrence { original, start: original }) };
         let civil = shift_civil(original.civil, seconds)?;
         let start = if self.all_day {
@@ -263,7 +263,7 @@ impl<'a> OccurrenceSet<'a> {
     }
 
     /// The end of the occurrence that starts at `start`, and the zone that it is told in.
-    pub(super) fn end(&self, start: OccurrenceStart) -> Option<(Point, &Zone)> {
+    pub(crate) fn end(&self, start: OccurrenceStart) -> Option<(Point, &Zone)> {
         let from = Point { at: start.at, civil: Some(start.civil) };
         match &self.length {
             EventDuration::Endless => None,
@@ -295,7 +295,7 @@ impl<'a> OccurrenceSet<'a> {
     }
 
     /// The same; `visit` hears of each move on the way, where it leads, and on whose local clock.
-    pub(super) fn lands_by_steps(
+    pub(crate) fn lands_by_steps(
         &self,
         alarm: &Relative<'_>,
         start: OccurrenceStart,
@@ -355,8 +355,8 @@ impl<'a> OccurrenceSet<'a> {
         (distance, slack)
     }
 
-    /// The same for instances in [from, until), where it can be told exactly: for many starts a day it is worth the look
-    /// whether the clocks change near these instances or their starts.
+    /// The same for instances in [from, until), where it can be told exactly: for many starts a day it is worth the
+    /// look whether the clocks change near these instances or their starts.
     fn distance_near(&self, alarm: &Relative<'_>, nth: u32, from: UtcMillis, until: UtcMillis) -> (i64, i64) {
         let (distance, slack) = self.distance(alarm, nth);
         if slack != SUB_DAILY_SLACK || until.0.saturating_sub(from.0) > DAY {
@@ -397,7 +397,7 @@ impl<'a> OccurrenceSet<'a> {
     }
 
     /// The first instance at or after `from` of any alarm, if it is before `best`.
-    pub(super) fn next(&self, from: UtcMillis, best: Option<UtcMillis>) -> Option<UtcMillis> {
+    pub(crate) fn next(&self, from: UtcMillis, best: Option<UtcMillis>) -> Option<UtcMillis> {
         let mut best = best;
         for alarm in self.alarms.iter() {
             for nth in 0..=alarm.repeat {
@@ -411,7 +411,7 @@ impl<'a> OccurrenceSet<'a> {
     }
 
     /// The same for one repetition of one alarm.
-    pub(super) fn next_of(&self, alarm: &Relative<'_>, nth: u32, from: UtcMillis, best: &mut Option<UtcMillis>) {
+    pub(crate) fn next_of(&self, alarm: &Relative<'_>, nth: u32, from: UtcMillis, best: &mut Option<UtcMillis>) {
         let (distance, slack) = self.distance(alarm, nth);
         let first = self.from.plus(distance.saturating_sub(slack));
         let last = self.until.plus(distance.saturating_add(slack));
@@ -463,7 +463,7 @@ impl<'a> OccurrenceSet<'a> {
 
     /// Calls `found` with the alarm's index, the repetition, the occurrence and the instant of each instance in [from,
     /// until), alarm by alarm, at most `limit` of each alarm and repetition.
-    pub(super) fn instances(
+    pub(crate) fn instances(
         &self,
         from: UtcMillis,
         until: UtcMillis,

@@ -2,20 +2,29 @@
 //!
 //! A schedule is worked out from an object and its context; asking it costs the same however old a series is.
 
+pub mod alarm_instance;
+pub(super) mod build;
+mod event_duration;
+pub(super) mod group;
+pub mod inactive;
+mod memo;
+pub(super) mod occurrence;
+pub(super) mod resolve;
+
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
-use super::alarm_instance::{AlarmInstance, in_order};
-use super::build::Builder;
-use super::component::{Component, ComponentKind};
+use self::alarm_instance::{AlarmInstance, in_order};
+use self::build::Builder;
+use self::group::{Group, HOUR, hour_of};
+use self::inactive::Inactive;
+use self::resolve::ZoneResolver;
 use super::context::CalendarContext;
-use super::group::{Group, HOUR, hour_of};
-use super::inactive::Inactive;
-use super::object::{Fault, Object};
-use super::recur::WorkMeter;
-use super::resolve::ZoneResolver;
-use super::value::quoted;
+use super::ical::component::{Component, ComponentKind};
+use super::ical::object::{Fault, Object};
+use super::ical::value::quoted;
+use super::rrule::WorkMeter;
 use crate::time::UtcMillis;
 
 /// Of all work that an object may cost at a time, what the components of one UID may cost: that share.
@@ -49,8 +58,8 @@ pub struct Schedule<'a> {
 }
 
 impl<'a> Schedule<'a> {
-    /// Schedules `object`. `memo` is what [`Schedule::memo`] of an earlier schedule of the same text said; without it, or with
-    /// one of another text, rules with COUNT are counted again.
+    /// Schedules `object`. `memo` is what [`Schedule::memo`] of an earlier schedule of the same text said; without it,
+    /// or with one of another text, rules with COUNT are counted again.
     pub fn new(object: &'a Object, context: &'a CalendarContext, memo: Option<&str>) -> Schedule<'a> {
         let work = if is_simple(object) { WorkMeter::default() } else { WorkMeter::of(context.limits.max_work) };
         let mut builder = Builder::new(object, context, memo, work.clone());
@@ -172,8 +181,8 @@ impl<'a> Schedule<'a> {
         self.within_budget(|group| group.next_instance(from)).min()
     }
 
-    /// What is silent because its rules cost more work than `max_work` allows, so far as what was asked of this schedule
-    /// has shown.
+    /// What is silent because its rules cost more work than `max_work` allows, so far as what was asked of this
+    /// schedule has shown.
     pub fn overworked(&self) -> Vec<Fault> {
         let told = |(line, uid): (&u32, &&str)| {
             let uid = quoted(uid);
@@ -222,15 +231,15 @@ impl<'a> Schedule<'a> {
         &self.unresolved
     }
 
-    /// What the next schedule of the same text need not work out again, as JSON; none: there is nothing to remember. To be
-    /// forgotten when the time zone database changes.
+    /// What the next schedule of the same text need not work out again, as JSON; none: there is nothing to remember. To
+    /// be forgotten when the time zone database changes.
     pub fn memo(&self) -> Option<&str> {
         self.memo.as_deref()
     }
 }
 
-/// The instances of `groups` in a window, as [`Schedule::instances`] gives them where all UIDs together have no more than
-/// they may.
+/// The instances of `groups` in a window, as [`Schedule::instances`] gives them where all UIDs together have no more
+/// than they may.
 pub(super) fn instances_of<'p, 'a: 'p>(
     groups: impl Iterator<Item = &'p Group<'a>>,
     window: Range<UtcMillis>,

@@ -6,19 +6,19 @@ use std::collections::HashMap;
 use jiff::civil::{Date, DateTime};
 use jiff::{SignedDuration, Span};
 
-use super::component::{CalendarDateTime, TzId};
-use super::context::CalendarContext;
-use super::object::{Fault, Object};
-use super::value::{Duration, quoted};
-use super::zone::{Ambiguity, TzidMatch, Zone};
+use crate::calendar::context::CalendarContext;
+use crate::calendar::ical::component::{CalendarDateTime, TzId};
+use crate::calendar::ical::object::{Fault, Object};
+use crate::calendar::ical::value::{Duration, quoted};
+use crate::calendar::zone::{Ambiguity, TzidMatch, Zone};
 use crate::time::UtcMillis;
 
 /// A zone, and whether anybody named it (rather than its being UTC for want of one).
 #[derive(Clone, Debug)]
-pub(super) struct NamedZone {
-    pub(super) zone: Zone,
-    pub(super) known: bool,
-    pub(super) origin: ZoneOrigin,
+pub(crate) struct NamedZone {
+    pub(crate) zone: Zone,
+    pub(crate) known: bool,
+    pub(crate) origin: ZoneOrigin,
 }
 
 impl NamedZone {
@@ -49,23 +49,23 @@ pub enum ZoneOrigin {
 
 /// A point in time in the local time of some zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Point {
-    pub(super) at: UtcMillis,
+pub(crate) struct Point {
+    pub(crate) at: UtcMillis,
     /// As written, before a gap moved it; none: not worked out yet.
-    pub(super) civil: Option<DateTime>,
+    pub(crate) civil: Option<DateTime>,
 }
 
 /// A date or time with its zone.
 #[derive(Clone, Debug)]
-pub(super) struct ResolvedTime {
-    pub(super) civil: DateTime,
-    pub(super) at: UtcMillis,
-    pub(super) zone: NamedZone,
-    pub(super) all_day: bool,
+pub(crate) struct ResolvedTime {
+    pub(crate) civil: DateTime,
+    pub(crate) at: UtcMillis,
+    pub(crate) zone: NamedZone,
+    pub(crate) all_day: bool,
 }
 
 impl ResolvedTime {
-    pub(super) fn point(&self) -> Point {
+    pub(crate) fn point(&self) -> Point {
         Point { at: self.at, civil: Some(self.civil) }
     }
 
@@ -77,10 +77,10 @@ impl ResolvedTime {
 
 /// The zones that the moments of one object are in.
 #[derive(Debug)]
-pub(super) struct ZoneResolver {
+pub(crate) struct ZoneResolver {
     utc: Zone,
     /// In the VCALENDAR at work.
-    pub(super) floating: NamedZone,
+    pub(crate) floating: NamedZone,
     user: NamedZone,
     /// By VCALENDAR: the zone of floating times, and the user's.
     by_calendar: Vec<(NamedZone, NamedZone)>,
@@ -99,7 +99,7 @@ const MAX_UNRESOLVED: usize = 100;
 
 impl ZoneResolver {
     /// Resolves the zones that `object` uses; unknown ones are added to `faults`.
-    pub(super) fn new(object: &Object, context: &CalendarContext, faults: &mut Vec<Fault>) -> ZoneResolver {
+    pub(crate) fn new(object: &Object, context: &CalendarContext, faults: &mut Vec<Fault>) -> ZoneResolver {
         let utc = Zone::utc();
         let zones: HashMap<(usize, &str), _> =
             object.zones.iter().rev().map(|zone| ((zone.calendar, zone.definition.tzid.trim()), zone)).collect();
@@ -189,7 +189,7 @@ impl ZoneResolver {
 
     /// Ids that no zone of the database has, in lower case: with a database that has one, its times would lie
     /// elsewhere.
-    pub(super) fn unresolved(&self) -> Vec<String> {
+    pub(crate) fn unresolved(&self) -> Vec<String> {
         let floating = self.unresolved_floating.iter().filter(|_| self.asked_floating || self.asked_user);
         let mut ids: Vec<String> = self.unresolved.iter().chain(floating).cloned().collect();
         ids.sort_unstable();
@@ -198,7 +198,7 @@ impl ZoneResolver {
     }
 
     /// The ids of all zones that were asked for.
-    pub(super) fn ids(&self) -> Vec<String> {
+    pub(crate) fn ids(&self) -> Vec<String> {
         let all = || self.by_calendar.iter();
         let floating = all().map(|(floating, _)| floating).filter(|_| self.asked_floating);
         let user = all().map(|(_, user)| user).filter(|_| self.asked_user);
@@ -218,13 +218,13 @@ impl ZoneResolver {
     }
 
     /// Where `moment` lies. Floating times and dates are the calendar's or the user's (rules 8 and 11).
-    pub(super) fn resolve(&mut self, moment: CalendarDateTime) -> ResolvedTime {
+    pub(crate) fn resolve(&mut self, moment: CalendarDateTime) -> ResolvedTime {
         self.asked_floating |= matches!(moment, CalendarDateTime::Floating(_) | CalendarDateTime::Date(_));
         self.resolve_with(moment, &self.floating)
     }
 
     /// The same in the VCALENDAR `calendar`, without remembering what was asked for.
-    pub(super) fn peek(&self, moment: CalendarDateTime, calendar: usize) -> ResolvedTime {
+    pub(crate) fn peek(&self, moment: CalendarDateTime, calendar: usize) -> ResolvedTime {
         self.resolve_with(moment, self.by_calendar.get(calendar).map_or(&self.floating, |(floating, _)| floating))
     }
 
@@ -284,13 +284,13 @@ impl ZoneResolver {
 
     /// The instant of ACKNOWLEDGED, an absolute TRIGGER and the like: UTC by the RFC, but clients write it locally too;
     /// the user's zone then.
-    pub(super) fn instant(&mut self, moment: CalendarDateTime) -> UtcMillis {
+    pub(crate) fn instant(&mut self, moment: CalendarDateTime) -> UtcMillis {
         self.asked_user |= matches!(moment, CalendarDateTime::Floating(_) | CalendarDateTime::Date(_));
         self.instant_with(moment, &self.user).at
     }
 
     /// The same with its zone in the VCALENDAR `calendar`, without remembering what was asked for.
-    pub(super) fn peek_instant(&self, moment: CalendarDateTime, calendar: usize) -> ResolvedTime {
+    pub(crate) fn peek_instant(&self, moment: CalendarDateTime, calendar: usize) -> ResolvedTime {
         self.instant_with(moment, self.by_calendar.get(calendar).map_or(&self.user, |(_, user)| user))
     }
 
@@ -344,14 +344,14 @@ pub(super) fn day_start(zone: &Zone, date: Date) -> UtcMillis {
 /// No gap is longer (a day was skipped at the date line).
 const GAP: i64 = 25 * 3_600_000;
 
-/// `point` moved by `duration` in `zone`: the nominal days in local time first, then the exact seconds. None: outside the
-/// years that are computed with.
-pub(super) fn shift(point: Point, duration: Duration, zone: &Zone) -> Option<Point> {
+/// `point` moved by `duration` in `zone`: the nominal days in local time first, then the exact seconds. None: outside
+/// the years that are computed with.
+pub(crate) fn shift(point: Point, duration: Duration, zone: &Zone) -> Option<Point> {
     shift_by_steps(point, duration, zone, |_, _| ())
 }
 
 /// The same; `visit` hears of where each of the two parts that is there leads.
-pub(super) fn shift_by_steps(
+pub(crate) fn shift_by_steps(
     point: Point,
     duration: Duration,
     zone: &Zone,

@@ -4,10 +4,10 @@
 
 use jiff::civil::{Date, DateTime, Time};
 
-use super::super::lenient;
-use super::super::value::DateOrDateTime;
 use super::sets::Ends;
 use super::{Frequency, Rule, RuleError, Skip, Until};
+use crate::calendar::ical::lenient;
+use crate::calendar::ical::value::DateOrDateTime;
 
 /// Longer intervals than this reach beyond the year 9999 in every frequency; they are cut down to it.
 const MAX_INTERVAL: u64 = 1_000_000_000_000;

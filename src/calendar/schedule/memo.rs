@@ -1,16 +1,17 @@
-//! The ends of rules with COUNT, remembered from one scheduling of an object to the next, so that they are counted once.
+//! The ends of rules with COUNT, remembered from one scheduling of an object to the next, so that they are counted
+//! once.
 
 use std::collections::BTreeMap;
 
 use jiff::civil::DateTime;
 use sha2::{Digest as _, Sha256};
 
-use super::recur::{Rule, Series, WorkMeter};
 use super::resolve::ResolvedTime;
+use crate::calendar::rrule::{Rule, Series, WorkMeter};
 
 /// Hash of a rule and its start → the last occurrence.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Memo {
+pub(crate) struct Memo {
     before: BTreeMap<String, String>,
     now: BTreeMap<String, String>,
     /// What the series may cost.
@@ -20,23 +21,23 @@ pub(super) struct Memo {
 impl Memo {
     /// What [`Memo::to_json`] of an earlier scheduling said.
     /// All series that it makes spend `work`.
-    pub(super) fn read(text: Option<&str>, work: WorkMeter) -> Memo {
+    pub(crate) fn read(text: Option<&str>, work: WorkMeter) -> Memo {
         let before = text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
         Memo { before, now: BTreeMap::new(), work }
     }
 
     /// What the series may cost, all of them together.
-    pub(super) fn work(&self) -> &WorkMeter {
+    pub(crate) fn work(&self) -> &WorkMeter {
         &self.work
     }
 
     /// The ends that this scheduling met, as JSON.
-    pub(super) fn to_json(&self) -> Option<String> {
+    pub(crate) fn to_json(&self) -> Option<String> {
         if self.now.is_empty() { None } else { serde_json::to_string(&self.now).ok() }
     }
 
     /// Anchors `rule`, which `text` says, at `start`.
-    pub(super) fn series(&mut self, rule: &Rule, text: &str, start: &ResolvedTime) -> Series {
+    pub(crate) fn series(&mut self, rule: &Rule, text: &str, start: &ResolvedTime) -> Series {
         let zone = &start.zone.zone;
         let counts = text.to_ascii_uppercase().contains("COUNT");
         if !counts {

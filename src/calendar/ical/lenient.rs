@@ -6,8 +6,8 @@ use std::fmt;
 use jiff::SignedDuration;
 use jiff::civil::{Date, DateTime, Time};
 
-use super::recur::Rule;
 use super::value::{DateOrDateTime, Duration, fits, parse_utc_offset};
+use crate::calendar::rrule::Rule;
 
 const MINUTE: i64 = 60;
 const HOUR: i64 = 60 * MINUTE;
@@ -33,7 +33,7 @@ pub fn readings_of(text: &str) -> [(&'static str, Option<String>, Option<String>
 /// Reads a duration that breaks the grammar of RFC 5545, 3.3.6: units on the wrong side of the `T` (`-PT1D`, `-P1H`), a
 /// sign at a number (`PT-30M`), fractions, years and months of zero, no unit at all (`P`, `PT`, `0`: no time). None: it
 /// is no duration, or nobody can tell which.
-pub(super) fn duration(text: &str) -> Option<Duration> {
+pub(crate) fn duration(text: &str) -> Option<Duration> {
     let text = squeezed(text)?.to_ascii_uppercase();
     let (mut negative, rest) = signed(&text);
     if rest == "0" {
@@ -77,7 +77,7 @@ pub(super) fn duration(text: &str) -> Option<Duration> {
 /// second, in the extended form of ISO 8601 (`2026-03-10T09:30`), with an offset (`+0100`), which makes it a time in
 /// UTC, with the name of UTC behind it, or a date with `Z`. None: it is neither date nor time, or one that does not
 /// exist.
-pub(super) fn date_or_date_time(text: &str) -> Option<DateOrDateTime> {
+pub(crate) fn date_or_date_time(text: &str) -> Option<DateOrDateTime> {
     let text = trimmed(text)?.to_ascii_uppercase();
     let (day, rest) = match text.as_bytes().get(4) {
         Some(b'-' | b'/' | b'.') => {
@@ -107,7 +107,7 @@ pub(super) fn date_or_date_time(text: &str) -> Option<DateOrDateTime> {
 }
 
 /// The date that a time begins with which cannot be read otherwise.
-pub(super) fn date_of(text: &str) -> Option<DateOrDateTime> {
+pub(crate) fn date_of(text: &str) -> Option<DateOrDateTime> {
     let (day, rest) = trimmed(text)?.split_at_checked(8)?;
     rest.starts_with(['T', 't']).then(|| date(day).map(DateOrDateTime::Date))?
 }

@@ -1,60 +1,60 @@
-//! From an object to the occurrence sets of its instances: which components belong together, which occurrences an override
-//! replaces, which are left out (RFC 5545, 3.8.4.4 and 3.8.5).
+//! From an object to the occurrence sets of its instances: which components belong together, which occurrences an
+//! override replaces, which are left out (RFC 5545, 3.8.4.4 and 3.8.5).
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use jiff::civil::DateTime;
 
-use super::alarm::{Action, Alarm, Trigger};
-use super::component::{CalendarDateTime, Component, ComponentKind, RDate, RuleText, Snooze};
-use super::context::CalendarContext;
+use super::event_duration;
 use super::group::Group;
 use super::inactive::{self, Inactive};
-use super::length;
 use super::memo::Memo;
-use super::object::{Fault, Object};
 use super::occurrence::{EventDuration, Given, Identity, LeftOut, OccurrenceSet, Relative, Starts};
-use super::recur::{OccurrenceStart, Rule, Series, WorkMeter};
 use super::resolve::{NamedZone, Point, ResolvedTime, ZoneResolver, day_start};
-use super::value::Duration;
-use super::zone::Zone;
+use crate::calendar::context::CalendarContext;
+use crate::calendar::ical::alarm::{Action, Alarm, Trigger};
+use crate::calendar::ical::component::{CalendarDateTime, Component, ComponentKind, RDate, RuleText, Snooze};
+use crate::calendar::ical::object::{Fault, Object};
+use crate::calendar::ical::value::Duration;
+use crate::calendar::rrule::{OccurrenceStart, Rule, Series, WorkMeter};
+use crate::calendar::zone::Zone;
 use crate::time::UtcMillis;
 
 /// An alarm instance at an instant of its own: an absolute trigger, or a snooze that Mozilla keeps outside VALARM.
 #[derive(Clone, Debug)]
-pub(super) struct FixedAlarm<'a> {
-    pub(super) base: Point,
-    pub(super) action: Action,
-    pub(super) alarm: Option<&'a Alarm>,
-    pub(super) joined: Vec<&'a Alarm>,
-    pub(super) repeat: u32,
-    pub(super) interval: Duration,
+pub(crate) struct FixedAlarm<'a> {
+    pub(crate) base: Point,
+    pub(crate) action: Action,
+    pub(crate) alarm: Option<&'a Alarm>,
+    pub(crate) joined: Vec<&'a Alarm>,
+    pub(crate) repeat: u32,
+    pub(crate) interval: Duration,
     /// Of which component: an index into the sources.
-    pub(super) set: usize,
+    pub(crate) set: usize,
     /// Of which occurrence; none: of the component as a whole.
-    pub(super) original: Option<OccurrenceStart>,
+    pub(crate) original: Option<OccurrenceStart>,
     /// It is a snooze rather than an absolute trigger.
-    pub(super) snooze: bool,
+    pub(crate) snooze: bool,
 }
 
 /// What scheduling builds up.
 #[derive(Debug)]
-pub(super) struct Builder<'a> {
+pub(crate) struct Builder<'a> {
     object: &'a Object,
     context: &'a CalendarContext,
-    pub(super) resolver: ZoneResolver,
-    pub(super) faults: Vec<Fault>,
+    pub(crate) resolver: ZoneResolver,
+    pub(crate) faults: Vec<Fault>,
     /// Of the group at work.
     sets: Vec<OccurrenceSet<'a>>,
     fixed: Vec<FixedAlarm<'a>>,
-    pub(super) memo: Memo,
+    pub(crate) memo: Memo,
     /// How many groups there are already.
     groups: usize,
     /// Components that fire nothing, and why.
-    pub(super) inactive_components: Vec<(&'a Component, Inactive)>,
+    pub(crate) inactive_components: Vec<(&'a Component, Inactive)>,
     /// Overrides with the instant of the occurrence that they take the place of.
-    pub(super) replacements: Vec<(UtcMillis, &'a Component)>,
+    pub(crate) replacements: Vec<(UtcMillis, &'a Component)>,
     /// Absolute alarms of the group at work: one that master and override share fires once.
     absolutes: HashMap<(Action, UtcMillis, u32), usize>,
 }
@@ -79,7 +79,7 @@ struct Override<'a> {
 }
 
 impl<'a> Builder<'a> {
-    pub(super) fn new(
+    pub(crate) fn new(
         object: &'a Object,
         context: &'a CalendarContext,
         memo: Option<&str>,
@@ -102,7 +102,7 @@ impl<'a> Builder<'a> {
     }
 
     /// The components of one UID and kind, in the order of the text, as a group; none: they never fire.
-    pub(super) fn group(&mut self, components: &[&'a Component]) -> Option<Group<'a>> {
+    pub(crate) fn group(&mut self, components: &[&'a Component]) -> Option<Group<'a>> {
         self.add(components);
         self.absolutes.clear();
         let (sets, fixed) = (std::mem::take(&mut self.sets), std::mem::take(&mut self.fixed));
@@ -245,7 +245,7 @@ impl<'a> Builder<'a> {
         for rdate in &component.rdates {
             let (RDate::At(moment) | RDate::Period(moment, _)) = rdate;
             let time = self.resolver.resolve_in(*moment, start);
-            match length::of_rdate(rdate, &time, start, &mut self.resolver) {
+            match event_duration::of_rdate(rdate, &time, start, &mut self.resolver) {
                 // One that repeats DTSTART is the same occurrence, with the length that DTSTART has.
                 Some(_) if time.at == start.at => {}
                 Some(length) => periods.push((start_at(&time), length)),
@@ -415,7 +415,7 @@ impl<'a> Builder<'a> {
             self.inactive_components.push((component, inactive));
             return None;
         }
-        let length = length::of_component(component, start, once, &mut self.resolver, &mut self.faults);
+        let length = event_duration::of_component(component, start, once, &mut self.resolver, &mut self.faults);
         let alarms = self.alarms_of(component, start.all_day);
         let mut relatives = Vec::with_capacity(alarms.len());
         for alarm in alarms {
@@ -484,7 +484,7 @@ impl<'a> Builder<'a> {
 }
 
 /// The alarms of a component; for an event without one the calendar's default alarms (rule 19).
-pub(super) fn alarms_of<'a>(component: &'a Component, all_day: bool, context: &'a CalendarContext) -> &'a [Alarm] {
+pub(crate) fn alarms_of<'a>(component: &'a Component, all_day: bool, context: &'a CalendarContext) -> &'a [Alarm] {
     match &context.default_alarms {
         Some(defaults) if component.alarms.is_empty() && component.kind == ComponentKind::Event => {
             if all_day {
@@ -501,8 +501,8 @@ fn start_at(time: &ResolvedTime) -> OccurrenceStart {
     OccurrenceStart { civil: time.civil, at: time.at }
 }
 
-/// The occurrence that a snooze is of, in a series in `zone`. Of an all-day or floating series Mozilla writes its local time
-/// clock as if it were UTC.
+/// The occurrence that a snooze is of, in a series in `zone`. Of an all-day or floating series Mozilla writes its local
+/// time clock as if it were UTC.
 fn snoozed(snooze: &Snooze, zone: &NamedZone, all_day: bool) -> Option<OccurrenceStart> {
     let at = UtcMillis(snooze.occurrence?.div_euclid(1000));
     let civil = Zone::utc().civil(at);

@@ -7,7 +7,7 @@ use super::component::{CalendarDateTime, Component};
 use super::line::Lines;
 use super::parser::Parser;
 use super::unnamed;
-use super::zone::{VTimezone, Zone, ZoneLimits};
+use crate::calendar::zone::{VTimezone, Zone, ZoneLimits};
 use crate::time::UtcMillis;
 
 /// Bounds on what comes from outside.
@@ -17,7 +17,8 @@ pub struct ObjectLimits {
     pub max_object_size: usize,
     /// More repetitions (REPEAT) of an alarm than this are left out.
     pub max_repeat: u32,
-    /// Instances of one UID in one UTC clock hour, and ten times as many of all UIDs of an object; the rest is suppressed.
+    /// Instances of one UID in one UTC clock hour, and ten times as many of all UIDs of an object; the rest is
+    /// suppressed.
     pub max_alarms_per_hour: u32,
     /// Alarms of a component.
     pub max_alarms: usize,

@@ -11,7 +11,7 @@ use super::parser::is_top_level;
 
 /// Gives each of `components` that has no UID a name of its own: a hash of its lines and, where an object has several
 /// that are the same, which of them it is. `lines` are those of the object.
-pub(super) fn name(components: &mut [Component], lines: &Lines) {
+pub(crate) fn name(components: &mut [Component], lines: &Lines) {
     if components.iter().all(|component| !component.uid.is_empty()) {
         return;
     }

@@ -11,8 +11,8 @@ use super::value::{DateOrDateTime, Duration, ValueError, parse_utc_offset, quote
 
 /// What reading needs besides the object.
 #[derive(Debug, Default)]
-pub(super) struct Notes {
-    pub(super) limits: ObjectLimits,
+pub(crate) struct Notes {
+    pub(crate) limits: ObjectLimits,
     tzids: HashMap<Box<str>, TzId>,
     last_tzid: Option<TzId>,
     pub(super) unlisted: usize,
@@ -22,7 +22,7 @@ pub(super) struct Notes {
 
 impl Notes {
     /// None yet, of a text of which no more is read than `limits` allow.
-    pub(super) fn new(limits: ObjectLimits) -> Notes {
+    pub(crate) fn new(limits: ObjectLimits) -> Notes {
         Notes { limits, ..Notes::default() }
     }
 
@@ -35,14 +35,14 @@ impl Notes {
 
 /// What components need of the object while they are read.
 #[derive(Debug)]
-pub(super) struct PropertyReader<'a> {
-    pub(super) object: &'a mut Object,
-    pub(super) notes: &'a mut Notes,
+pub(crate) struct PropertyReader<'a> {
+    pub(crate) object: &'a mut Object,
+    pub(crate) notes: &'a mut Notes,
 }
 
 impl PropertyReader<'_> {
     /// Lists a fault in line `line`.
-    pub(super) fn fault(&mut self, line: u32, text: fmt::Arguments<'_>) {
+    pub(crate) fn fault(&mut self, line: u32, text: fmt::Arguments<'_>) {
         if self.object.faults.len() < self.notes.limits.max_faults {
             self.object.faults.push(Fault { line, text: text.to_string() });
         } else {
@@ -51,7 +51,7 @@ impl PropertyReader<'_> {
     }
 
     /// Lists, once, that there are more of `what` than the `limit` that is called `key` allows.
-    pub(super) fn too_many(&mut self, line: u32, what: &'static str, (key, limit): (&str, usize)) {
+    pub(crate) fn too_many(&mut self, line: u32, what: &'static str, (key, limit): (&str, usize)) {
         if !self.notes.exceeded.contains(&what) {
             self.notes.exceeded.push(what);
             self.fault(line, format_args!("only the first {limit} {what} are read (limits.{key})"));
@@ -89,7 +89,7 @@ impl PropertyReader<'_> {
     }
 
     /// Reads `value`, which stands in `line`, as a date or time in the zone that the line names.
-    pub(super) fn moment(
+    pub(crate) fn moment(
         &mut self,
         line: &ContentLine<'_>,
         value: &str,
@@ -100,7 +100,7 @@ impl PropertyReader<'_> {
     }
 
     /// Reads `value` as a date or time; one that the grammar refuses and that can mean only one thing is a fault.
-    pub(super) fn written(&mut self, value: &str, number: u32) -> Result<DateOrDateTime, ValueError> {
+    pub(crate) fn written(&mut self, value: &str, number: u32) -> Result<DateOrDateTime, ValueError> {
         DateOrDateTime::parse(value).or_else(|error| {
             let read = lenient::date_or_date_time(value).ok_or(error)?;
             self.fault(
@@ -112,7 +112,7 @@ impl PropertyReader<'_> {
     }
 
     /// Reads `value` as a duration; one that the grammar refuses and that can mean only one thing is a fault.
-    pub(super) fn duration(&mut self, value: &str, number: u32) -> Result<Duration, ValueError> {
+    pub(crate) fn duration(&mut self, value: &str, number: u32) -> Result<Duration, ValueError> {
         Duration::parse(value).or_else(|error| {
             let read = lenient::duration(value).ok_or(error)?;
             self.fault(
@@ -138,7 +138,7 @@ impl PropertyReader<'_> {
 
     /// Gives a date or time that stands in `line` the zone that the line names: `Z` wins over TZID, and a DATE has
     /// none.
-    pub(super) fn zoned(&mut self, line: &ContentLine<'_>, written: DateOrDateTime, number: u32) -> CalendarDateTime {
+    pub(crate) fn zoned(&mut self, line: &ContentLine<'_>, written: DateOrDateTime, number: u32) -> CalendarDateTime {
         match written {
             DateOrDateTime::Date(date) => CalendarDateTime::Date(date),
             DateOrDateTime::Time { civil, .. } if line.says("VALUE", "DATE") && civil == civil.start_of_day() => {

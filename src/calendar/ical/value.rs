@@ -18,7 +18,7 @@ const MAX_QUOTED: usize = 60;
 pub struct ValueError(pub String);
 
 impl ValueError {
-    pub(super) fn expected(what: &str, text: &str) -> ValueError {
+    pub(crate) fn expected(what: &str, text: &str) -> ValueError {
         ValueError(format!("{} is no {what}", quoted(text)))
     }
 }

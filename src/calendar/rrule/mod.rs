@@ -31,7 +31,7 @@ use self::clock::{Bounds, InOrder};
 use self::elapsed::Elapsed;
 use self::plan::RulePlan;
 use self::sets::DayFilter;
-use super::zone::Zone;
+use crate::calendar::zone::Zone;
 use crate::time::UtcMillis;
 
 pub use self::work::WorkMeter;
@@ -240,8 +240,8 @@ pub struct CivilSeries {
 }
 
 impl CivilSeries {
-    /// Anchors `rule` at `start`. An UNTIL in UTC is moved into local time by `offset`, the seconds that the local clock is
-    /// ahead of UTC (for an observance: TZOFFSETFROM).
+    /// Anchors `rule` at `start`. An UNTIL in UTC is moved into local time by `offset`, the seconds that the local
+    /// clock is ahead of UTC (for an observance: TZOFFSETFROM).
     pub fn new(rule: &Rule, start: DateTime, offset: i32) -> CivilSeries {
         let civil = clock::FixedOffset { offset: offset.into() };
         let plan = RulePlan::new(rule, gregorian::seconds(start), false, &clock::UTC_CLOCK, WorkMeter::default());

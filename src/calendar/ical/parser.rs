@@ -8,9 +8,9 @@ use super::alarm::Alarm;
 use super::component::{Component, ComponentKind};
 use super::line::{self, Lines};
 use super::object::{Fault, Object, ObjectLimits, ParseError, VCalendar};
-use super::observance::VTimezoneBuilder;
 use super::reader::{Notes, PropertyReader};
 use super::value::{quoted, unescape};
+use super::vtimezone::VTimezoneBuilder;
 
 /// What a component in reading is.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ struct Frame {
 
 /// Reads line after line.
 #[derive(Debug)]
-pub(super) struct Parser<'l> {
+pub(crate) struct Parser<'l> {
     lines: &'l Lines,
     /// The names, in upper case, that an END has; worked out when it is asked for.
     ended: OnceCell<HashSet<String>>,
@@ -51,7 +51,7 @@ impl Parser<'_> {
     ///
     /// # Errors
     /// When none of them begins a calendar.
-    pub(super) fn read(lines: &Lines, limits: ObjectLimits) -> Result<Object, ParseError> {
+    pub(crate) fn read(lines: &Lines, limits: ObjectLimits) -> Result<Object, ParseError> {
         let notes = Notes::new(limits);
         let (object, stack, ended) = (Object::default(), Vec::new(), OnceCell::new());
         let mut parser = Parser { lines, ended, object, stack, too_deep: 0, notes };

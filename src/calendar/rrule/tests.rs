@@ -29,7 +29,8 @@ fn starts(zone: &Zone, rule: &str, start: &str, n: usize) -> Vec<String> {
         .collect()
 }
 
-/// The first `n` local times of a rule in UTC, as `2026-01-05 09:00`, without what is the same as in `start`'s time of day.
+/// The first `n` local times of a rule in UTC, as `2026-01-05 09:00`, without what is the same as in `start`'s time of
+/// day.
 fn civil_times(rule: &str, start: &str, n: usize) -> Vec<String> {
     let first = civil(start);
     let series = Series::new(&Rule::parse(rule).unwrap(), first, false, &Zone::utc(), None);
