@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use jiff::civil::DateTime;
 
-use super::ZoneUse;
+use super::zone_use::ZoneUse;
 use crate::calendar::ical::component::{Component, RuleText};
 use crate::calendar::ical::value::Duration;
 use crate::calendar::rrule::OccurrenceStart;
 use crate::calendar::schedule::Schedule;
 use crate::calendar::schedule::alarm_instance::{AlarmInstance, OriginPart};
-use crate::calendar::schedule::build::FixedAlarm;
+use crate::calendar::schedule::fixed_alarm::FixedAlarm;
 use crate::calendar::schedule::group::Group;
 use crate::calendar::schedule::occurrence::{Given, Identity, LeftOut, Move, Occurrence, OccurrenceSet, Verdict};
 use crate::calendar::schedule::resolve::{Point, shift_by_steps};

@@ -6,26 +6,26 @@
 mod alarm_status;
 mod derivation;
 mod written;
+mod zone_use;
 
 use std::collections::HashMap;
 use std::fmt;
 use std::ops::RangeInclusive;
 
 use crate::calendar::ical::alarm::{Alarm, Trigger};
-use crate::calendar::ical::component::{CalendarDateTime, Component, ComponentKind};
+use crate::calendar::ical::component::{Component, ComponentKind};
 use crate::calendar::ical::object::Fault;
 use crate::calendar::schedule::build::alarms_of;
 use crate::calendar::schedule::group::Group;
 use crate::calendar::schedule::inactive::Inactive;
-use crate::calendar::schedule::resolve::NamedZone;
 pub use crate::calendar::schedule::resolve::ZoneOrigin;
 use crate::calendar::schedule::{Schedule, instances_of, next_of};
-use crate::calendar::zone::Zone;
 use crate::time::UtcMillis;
 pub use alarm_status::AlarmStatus;
 use alarm_status::AlarmStatuses;
 pub use derivation::{Derivation, DerivationStep, GivenBy, StepKind, WithheldInstance, WithheldReason};
 use written::WrittenLines;
+pub use zone_use::ZoneUse;
 
 /// Without an alarm instance to end the window, withheld instances are looked for so far ahead, milliseconds.
 const AHEAD: i64 = 366 * 86_400_000;
@@ -67,15 +67,6 @@ pub struct Stated {
     pub written: Option<String>,
     /// None: DURATION.
     pub zone: Option<ZoneUse>,
-}
-
-/// The zone that a time is taken in.
-#[derive(Clone, Debug)]
-pub struct ZoneUse {
-    pub zone: Zone,
-    pub origin: ZoneOrigin,
-    /// The TZID that names it, where one does.
-    pub tzid: Option<String>,
 }
 
 /// An alarm, what its trigger counts from, and what becomes of it.
@@ -227,15 +218,6 @@ impl<'a> Schedule<'a> {
             moments.map(|(name, moment)| stated(name, Some(self.zone_use(moment, component.calendar)))).collect();
         dates.extend(component.duration.map(|_| stated("DURATION", None)));
         dates
-    }
-
-    fn zone_use(&self, moment: CalendarDateTime, calendar: usize) -> ZoneUse {
-        let NamedZone { zone, origin, .. } = self.resolver.peek(moment, calendar).zone;
-        let tzid = match moment {
-            CalendarDateTime::Zoned(_, id) => self.object.tzids.get(id.index()).map(|tzid| tzid.name.to_string()),
-            _ => None,
-        };
-        ZoneUse { zone, origin, tzid }
     }
 }
 

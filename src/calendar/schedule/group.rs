@@ -2,16 +2,14 @@
 //! (rule 20), and what one clock hour has too much of is left out (rule 24).
 
 use super::alarm_instance::{AlarmInstance, InstanceOrigin, OriginPart, When, in_order};
-use super::build::FixedAlarm;
-use super::occurrence::{Identity, Occurrence, OccurrenceSet, Relative, Starts};
+use super::fixed_alarm::FixedAlarm;
+use super::occurrence::{Identity, Occurrence, OccurrenceSet, REPETITION, Relative, Starts};
 use super::resolve::shift;
 use crate::calendar::ical::component::Component;
 use crate::calendar::rrule::OccurrenceStart;
 use crate::time::UtcMillis;
 
 pub(crate) const HOUR: i64 = 3_600_000;
-/// The steps of work that a repetition of an alarm takes.
-pub(super) const REPETITION: u64 = 4;
 /// No more suppressed instances of one object are counted at once.
 const MAX_COUNTED: u64 = 1_000_000;
 

@@ -5,6 +5,7 @@
 pub mod alarm_instance;
 pub(super) mod build;
 mod event_duration;
+pub(super) mod fixed_alarm;
 pub(super) mod group;
 pub mod inactive;
 mod memo;

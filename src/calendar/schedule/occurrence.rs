@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use jiff::civil::{Date, DateTime};
 
-use super::group::REPETITION;
 use super::resolve::{NamedZone, Point, day_start, shift, shift_by_steps, shift_civil};
 use crate::calendar::ical::alarm::{Action, Alarm};
 use crate::calendar::ical::component::{Component, RuleText};
@@ -15,6 +14,8 @@ use crate::calendar::rrule::{OccurrenceStart, Series, WorkMeter};
 use crate::calendar::zone::Zone;
 use crate::time::UtcMillis;
 
+/// The steps of work that a repetition of an alarm takes.
+pub(super) const REPETITION: u64 = 4;
 const SECOND: i64 = 1000;
 const HOUR: i64 = 3_600 * SECOND;
 const DAY: i64 = 24 * HOUR;
