@@ -11,11 +11,12 @@
 pub mod context;
 pub mod explain;
 pub mod ical;
+mod readings;
 pub mod rrule;
 pub mod schedule;
 pub mod zone;
 
-pub use ical::lenient::readings_of;
+pub use readings::readings_of;
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
 //! In which zone a time of an object is taken, and what says so.
 
-use crate::calendar::ical::component::CalendarDateTime;
+use crate::calendar::ical::date_time::CalendarDateTime;
 use crate::calendar::schedule::Schedule;
 use crate::calendar::schedule::resolve::{NamedZone, ZoneOrigin};
 use crate::calendar::zone::Zone;

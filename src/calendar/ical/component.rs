@@ -1,11 +1,8 @@
 //! VEVENT and VTODO as plain data (RFC 5545, 3.6.1 and 3.6.2): what their properties say, not yet placed in a zone.
 
-use jiff::civil::{Date, DateTime};
-
 use super::alarm::Alarm;
-use super::line::ContentLine;
-use super::reader::PropertyReader;
-use super::value::{Duration, ValueError, split_period};
+use super::date_time::CalendarDateTime;
+use super::value::Duration;
 
 /// Which component it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -22,30 +19,6 @@ impl ComponentKind {
             ComponentKind::Todo => "VTODO",
         }
     }
-}
-
-/// A TZID that the object uses: an index into [`super::object::Object::tzids`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct TzId(pub(crate) u32);
-
-impl TzId {
-    /// Which of the object's TZIDs.
-    pub(crate) fn index(self) -> usize {
-        self.0 as usize
-    }
-}
-
-/// A date or time with what its property says about its zone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CalendarDateTime {
-    /// VALUE=DATE.
-    Date(Date),
-    /// With `Z`: what UTC's clocks show.
-    Utc(DateTime),
-    /// Without `Z` and TZID: floating.
-    Floating(DateTime),
-    /// With TZID.
-    Zoned(DateTime, TzId),
 }
 
 /// STATUS, as far as it keeps alarms silent.
@@ -189,180 +162,9 @@ impl Component {
     pub(crate) fn is_of(&self, other: &Component) -> bool {
         (self.kind, &self.uid, &self.own) == (other.kind, &other.uid, &other.own)
     }
-
-    /// Takes in one of its properties. `name` is in upper case.
-    pub(crate) fn property(&mut self, name: &str, number: u32, text: &str, reader: &mut PropertyReader<'_>) {
-        if !is_read(name) {
-            return;
-        }
-        let line = if is_dated(name) { reader.parse_dated_line(number, text) } else { reader.parse_line(number, text) };
-        let Some(line) = line else {
-            self.broken |= matches!(name, "DTSTART" | "RECURRENCE-ID");
-            return;
-        };
-        match name {
-            "UID" => first(&mut self.uid, line.value),
-            "SUMMARY" => first(&mut self.summary, &line.text()),
-            "DESCRIPTION" => first(&mut self.description, &line.text()),
-            "LOCATION" => first(&mut self.location, &line.text()),
-            "ORGANIZER" => first(&mut self.organizer, address(line.value)),
-            "ATTENDEE" => self.attendee(&line, number, reader),
-            "STATUS" => self.status = status(line.value),
-            "COMPLETED" => self.completed |= self.kind == ComponentKind::Todo && !line.value.trim().is_empty(),
-            "PERCENT-COMPLETE" => self.completed |= self.kind == ComponentKind::Todo && line.value.trim() == "100",
-            "SEQUENCE" => self.sequence = line.value.trim().parse().unwrap_or(0),
-            "DURATION" => self.length(&line, number, reader),
-            "RRULE" => rule(&mut self.rules, line.value, number, reader),
-            "EXRULE" => rule(&mut self.exrules, line.value, number, reader),
-            "RDATE" => self.add_rdates(&line, number, reader),
-            "EXDATE" => self.add_exdates(&line, number, reader),
-            _ => self.moment(name, &line, number, reader),
-        }
-    }
-
-    fn moment(&mut self, name: &str, line: &ContentLine<'_>, number: u32, reader: &mut PropertyReader<'_>) {
-        let moment = match reader.moment(line, line.value, number) {
-            Ok(moment) => moment,
-            Err(error) => {
-                self.broken |= matches!(name, "DTSTART" | "RECURRENCE-ID");
-                reader.fault(number, format_args!("{name} of the {} cannot be read: {error}", self.kind.name()));
-                return;
-            }
-        };
-        match (name, self.kind) {
-            ("DTSTART", _) => set(&mut self.start, moment),
-            ("DTEND", ComponentKind::Event) | ("DUE", ComponentKind::Todo) => set(&mut self.end, moment),
-            ("RECURRENCE-ID", _) => {
-                let and_future = line.says("RANGE", "THISANDFUTURE");
-                set(&mut self.recurrence_id, RecurrenceId { moment, and_future });
-            }
-            ("LAST-MODIFIED", _) => set(&mut self.last_modified, moment),
-            ("X-MOZ-LASTACK", _) => set(&mut self.acknowledged, moment),
-            (name, _) => {
-                if let Some(rest) = name.strip_prefix("X-MOZ-SNOOZE-TIME") {
-                    let occurrence = rest.strip_prefix('-').and_then(|n| n.parse().ok());
-                    self.snoozes.push(Snooze { at: moment, occurrence });
-                }
-            }
-        }
-    }
-
-    fn attendee(&mut self, line: &ContentLine<'_>, number: u32, reader: &mut PropertyReader<'_>) {
-        let most = reader.notes.limits.max_attendees;
-        if self.attendees.len() >= most {
-            return reader.too_many(number, "ATTENDEEs of a component", ("max_attendees", most));
-        }
-        let text = |key| line.parameter(key).unwrap_or_default().into();
-        self.attendees.push(Attendee {
-            address: address(line.value).into(),
-            email: line.parameter("EMAIL").map(Into::into),
-            name: text("CN"),
-            status: text("PARTSTAT"),
-        });
-    }
-
-    fn length(&mut self, line: &ContentLine<'_>, number: u32, reader: &mut PropertyReader<'_>) {
-        match reader.duration(line.value, number) {
-            Ok(length) => set(&mut self.duration, length),
-            Err(error) => reader.fault(number, format_args!("DURATION is left out: {error}")),
-        }
-    }
-
-    fn add_rdates(&mut self, line: &ContentLine<'_>, number: u32, reader: &mut PropertyReader<'_>) {
-        for value in line.value.split(',').filter(|value| !value.trim().is_empty()) {
-            match rdate(line, value, number, reader) {
-                Ok(rdate) => self.rdates.push(rdate),
-                Err(error) => reader.fault(number, format_args!("a value of RDATE is left out: {error}")),
-            }
-        }
-    }
-
-    fn add_exdates(&mut self, line: &ContentLine<'_>, number: u32, reader: &mut PropertyReader<'_>) {
-        for value in line.value.split(',').filter(|value| !value.trim().is_empty()) {
-            match reader.moment(line, value, number) {
-                Ok(moment) => self.exdates.push(moment),
-                Err(error) => reader.fault(number, format_args!("a value of EXDATE is left out: {error}")),
-            }
-        }
-    }
 }
 
-/// The properties that are read; the many others are not even taken apart.
-fn is_read(name: &str) -> bool {
-    matches!(
-        name,
-        "UID" | "SUMMARY" | "DESCRIPTION" | "LOCATION" | "ORGANIZER" | "ATTENDEE" | "STATUS" | "COMPLETED" | "SEQUENCE"
-    ) || matches!(
-        name,
-        "PERCENT-COMPLETE" | "DTSTART" | "DTEND" | "DUE" | "DURATION" | "RECURRENCE-ID" | "LAST-MODIFIED"
-    ) || matches!(name, "RRULE" | "EXRULE" | "RDATE" | "EXDATE" | "X-MOZ-LASTACK")
-        || name.starts_with("X-MOZ-SNOOZE-TIME")
-}
-
-/// The properties whose values are dates, times, periods or a duration.
-fn is_dated(name: &str) -> bool {
-    matches!(name, "DTSTART" | "DTEND" | "DUE" | "DURATION" | "RECURRENCE-ID" | "RDATE" | "EXDATE")
-}
-
-fn rdate(
-    line: &ContentLine<'_>,
-    value: &str,
-    number: u32,
-    reader: &mut PropertyReader<'_>,
-) -> Result<RDate, ValueError> {
-    if !value.contains('/') {
-        return Ok(RDate::At(reader.moment(line, value, number)?));
-    }
-    let (start, end) = split_period(value)?;
-    let end = if end.trim_start().starts_with(|c: char| c.is_ascii_digit()) {
-        PeriodEnd::At(reader.moment(line, end, number)?)
-    } else {
-        PeriodEnd::After(reader.duration(end, number)?)
-    };
-    if matches!(end, PeriodEnd::After(length) if length.is_negative()) {
-        return Err(ValueError::expected("period: its length is negative", value));
-    }
-    Ok(RDate::Period(reader.moment(line, start, number)?, end))
-}
-
-fn rule(rules: &mut Vec<RuleText>, value: &str, number: u32, reader: &mut PropertyReader<'_>) {
-    let most = reader.notes.limits.max_rules;
-    if rules.len() >= most {
-        return reader.too_many(number, "rules of a component", ("max_rules", most));
-    }
-    rules.push(RuleText { line: number, text: value.trim().into() });
-}
-
-/// An address without what an unquoted colon in the parameters (`CN=Team: A:mailto:…`) puts before it.
-pub(crate) fn address(value: &str) -> &str {
-    let value = value.trim();
-    let octets = value.as_bytes();
-    let start = octets.windows(8).rposition(|part| part.eq_ignore_ascii_case(b":mailto:"));
-    start.and_then(|start| value.get(start + 1..)).unwrap_or(value)
-}
-
-fn status(value: &str) -> ComponentStatus {
-    let value = value.trim();
-    if value.eq_ignore_ascii_case("CANCELLED") || value.eq_ignore_ascii_case("CANCELED") {
-        ComponentStatus::Cancelled
-    } else if value.eq_ignore_ascii_case("COMPLETED") {
-        ComponentStatus::Completed
-    } else if value.eq_ignore_ascii_case("NEEDS-ACTION") || value.eq_ignore_ascii_case("IN-PROCESS") {
-        ComponentStatus::Open
-    } else {
-        ComponentStatus::Live
-    }
-}
-
-/// Properties that may appear once: the first one counts.
-fn set<T>(slot: &mut Option<T>, value: T) {
-    if slot.is_none() {
-        *slot = Some(value);
-    }
-}
-
-fn first(slot: &mut Box<str>, value: &str) {
-    if slot.is_empty() {
-        *slot = value.into();
-    }
+/// Components that stand in a calendar only.
+pub(super) fn is_top_level(name: &str) -> bool {
+    matches!(name, "VEVENT" | "VTODO" | "VJOURNAL" | "VFREEBUSY" | "VTIMEZONE" | "VAVAILABILITY")
 }

@@ -1,13 +1,10 @@
 //! Values that the grammar refuses although they can mean only one thing: what clients write by mistake. It is asked
 //! only once the strict reading in [`super::value`] has failed, so it never changes what that reads.
 
-use std::fmt;
-
 use jiff::SignedDuration;
 use jiff::civil::{Date, DateTime, Time};
 
 use super::value::{DateOrDateTime, Duration, fits, parse_utc_offset};
-use crate::calendar::rrule::Rule;
 
 const MINUTE: i64 = 60;
 const HOUR: i64 = 60 * MINUTE;
@@ -15,20 +12,6 @@ const HOUR: i64 = 60 * MINUTE;
 pub(super) const MAX_VALUE: usize = 64;
 /// No time zone lies further from UTC than this many hours.
 const MAX_OFFSET_HOURS: u32 = 18;
-
-/// What `text` is as a value of each kind, read strictly and leniently, as text: the way in for fuzzing.
-#[doc(hidden)]
-pub fn readings_of(text: &str) -> [(&'static str, Option<String>, Option<String>); 4] {
-    fn told<T: fmt::Debug>(value: Option<T>) -> Option<String> {
-        value.map(|value| format!("{value:?}"))
-    }
-    [
-        ("duration", told(Duration::parse(text).ok()), told(duration(text))),
-        ("date or time", told(DateOrDateTime::parse(text).ok()), told(date_or_date_time(text))),
-        ("offset", told(parse_utc_offset(text).ok()), told(utc_offset(text))),
-        ("rule", told(Rule::parse(text).ok()), told(Rule::read(text).ok().map(|(rule, _)| rule))),
-    ]
-}
 
 /// Reads a duration that breaks the grammar of RFC 5545, 3.3.6: units on the wrong side of the `T` (`-PT1D`, `-P1H`), a
 /// sign at a number (`PT-30M`), fractions, years and months of zero, no unit at all (`P`, `PT`, `0`: no time). None: it
@@ -114,7 +97,7 @@ pub(crate) fn date_of(text: &str) -> Option<DateOrDateTime> {
 
 /// Reads an offset from UTC that breaks the grammar of RFC 5545, 3.3.14: with a colon (`+01:00`), without the minutes
 /// (`+1`), with three digits (`+530`), with `UTC` or `GMT` in front. Seconds east of UTC; none: it is no offset.
-pub(super) fn utc_offset(text: &str) -> Option<i32> {
+pub(crate) fn utc_offset(text: &str) -> Option<i32> {
     let text = squeezed(text)?.to_ascii_uppercase();
     let text = text.strip_prefix("UTC").or_else(|| text.strip_prefix("GMT")).unwrap_or(&text);
     let (minus, digits) = signed(text);

@@ -1,10 +1,15 @@
 //! iCalendar text to plain data (RFC 5545, RFC 9074): what the lines say, not yet placed in time.
 //!
-//! * [`object`]: from octets to [`component`]s and [`alarm`]s, as they are written; [`value`] reads their values.
-//! * `parser` goes through the lines of a text, `reader` reads their properties, `lenient` what breaks the grammar.
+//! * [`object`]: the components and alarms of a text, as they are written, are data: [`component`], [`alarm`];
+//!   [`value`] reads their values.
+//! * `parser` goes through the lines of a text, the `*_reader`s read their properties, `lenient` what breaks the
+//!   grammar.
 
 pub mod alarm;
+mod alarm_reader;
 pub mod component;
+mod component_reader;
+pub mod date_time;
 pub(super) mod lenient;
 pub(super) mod line;
 pub mod object;

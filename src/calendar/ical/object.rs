@@ -3,10 +3,8 @@
 
 use std::fmt;
 
-use super::component::{CalendarDateTime, Component};
-use super::line::Lines;
-use super::parser::Parser;
-use super::unnamed;
+use super::component::Component;
+use super::date_time::CalendarDateTime;
 use crate::calendar::zone::{VTimezone, Zone, ZoneLimits};
 use crate::time::UtcMillis;
 
@@ -131,24 +129,6 @@ pub struct Object {
 }
 
 impl Object {
-    /// Reads iCalendar text: CRLF or LF, folded anywhere, with or without a byte order mark, in any letter case. Lines
-    /// and components that cannot be read are faults. Takes time and memory in proportion to the length of `octets`.
-    ///
-    /// # Errors
-    /// When this is no iCalendar text at all, or larger than `limits` allow.
-    pub fn parse(octets: &[u8], limits: &ObjectLimits) -> Result<Object, ParseError> {
-        if octets.len() > limits.max_object_size {
-            return Err(ParseError::TooLarge { size: octets.len(), limit: limits.max_object_size });
-        }
-        if let Some(encoding) = foreign_encoding(octets) {
-            return Err(ParseError::Encoding(encoding));
-        }
-        let lines = Lines::unfold(octets);
-        let mut object = Parser::read(&lines, *limits)?;
-        unnamed::name(&mut object.components, &lines);
-        Ok(object)
-    }
-
     /// The latest LAST-MODIFIED of its components; none where they have none in UTC.
     pub fn last_modified(&self) -> Option<UtcMillis> {
         let utc = |moment| match moment {
@@ -162,13 +142,5 @@ impl Object {
     pub fn uids(&self) -> Vec<&str> {
         let mut seen = std::collections::HashSet::new();
         self.components.iter().map(|component| &*component.uid).filter(|uid| seen.insert(*uid)).collect()
-    }
-}
-
-fn foreign_encoding(octets: &[u8]) -> Option<&'static str> {
-    match octets {
-        [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] => Some("UTF-32"),
-        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Some("UTF-16"),
-        _ => None,
     }
 }

@@ -5,12 +5,41 @@ use std::cell::OnceCell;
 use std::collections::HashSet;
 
 use super::alarm::Alarm;
-use super::component::{Component, ComponentKind};
+use super::component::{Component, ComponentKind, is_top_level};
 use super::line::{self, Lines};
 use super::object::{Fault, Object, ObjectLimits, ParseError, VCalendar};
 use super::reader::{Notes, PropertyReader};
+use super::unnamed;
 use super::value::{quoted, unescape};
 use super::vtimezone::VTimezoneBuilder;
+
+impl Object {
+    /// Reads iCalendar text: CRLF or LF, folded anywhere, with or without a byte order mark, in any letter case. Lines
+    /// and components that cannot be read are faults. Takes time and memory in proportion to the length of `octets`.
+    ///
+    /// # Errors
+    /// When this is no iCalendar text at all, or larger than `limits` allow.
+    pub fn parse(octets: &[u8], limits: &ObjectLimits) -> Result<Object, ParseError> {
+        if octets.len() > limits.max_object_size {
+            return Err(ParseError::TooLarge { size: octets.len(), limit: limits.max_object_size });
+        }
+        if let Some(encoding) = foreign_encoding(octets) {
+            return Err(ParseError::Encoding(encoding));
+        }
+        let lines = Lines::unfold(octets);
+        let mut object = Parser::read(&lines, *limits)?;
+        unnamed::name(&mut object.components, &lines);
+        Ok(object)
+    }
+}
+
+fn foreign_encoding(octets: &[u8]) -> Option<&'static str> {
+    match octets {
+        [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] => Some("UTF-32"),
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Some("UTF-16"),
+        _ => None,
+    }
+}
 
 /// What a component in reading is.
 #[derive(Debug)]
@@ -295,11 +324,6 @@ fn is_known(name: &str) -> bool {
 /// The name of a component.
 fn upper_trimmed(name: &str) -> String {
     name.trim().to_ascii_uppercase()
-}
-
-/// Components that stand in a calendar only.
-pub(super) fn is_top_level(name: &str) -> bool {
-    matches!(name, "VEVENT" | "VTODO" | "VJOURNAL" | "VFREEBUSY" | "VTIMEZONE" | "VAVAILABILITY")
 }
 
 fn calendar_property(name: &str, number: u32, text: &str, reader: &mut PropertyReader<'_>) {

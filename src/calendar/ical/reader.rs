@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use super::component::{CalendarDateTime, TzId};
+use super::date_time::{CalendarDateTime, TzId};
 use super::lenient;
 use super::line::ContentLine;
 use super::object::{Fault, Object, ObjectLimits, Tzid};

@@ -5,9 +5,8 @@ use std::collections::HashMap;
 
 use sha2::{Digest as _, Sha256};
 
-use super::component::Component;
+use super::component::{Component, is_top_level};
 use super::line::{self, Lines};
-use super::parser::is_top_level;
 
 /// Gives each of `components` that has no UID a name of its own: a hash of its lines and, where an object has several
 /// that are the same, which of them it is. `lines` are those of the object.

@@ -257,6 +257,14 @@ pub fn unescape(text: &str) -> Cow<'_, str> {
     Cow::Owned(plain)
 }
 
+/// An address without what an unquoted colon in the parameters (`CN=Team: A:mailto:…`) puts before it.
+pub(super) fn address(value: &str) -> &str {
+    let value = value.trim();
+    let octets = value.as_bytes();
+    let start = octets.windows(8).rposition(|part| part.eq_ignore_ascii_case(b":mailto:"));
+    start.and_then(|start| value.get(start + 1..)).unwrap_or(value)
+}
+
 #[cfg(test)]
 mod tests {
     use jiff::civil::date;

@@ -15,7 +15,8 @@ use super::occurrence::{EventDuration, Given, Identity, LeftOut, OccurrenceSet, 
 use super::resolve::{NamedZone, Point, ResolvedTime, ZoneResolver, day_start};
 use crate::calendar::context::CalendarContext;
 use crate::calendar::ical::alarm::{Action, Alarm, Trigger};
-use crate::calendar::ical::component::{CalendarDateTime, Component, ComponentKind, RDate, RuleText, Snooze};
+use crate::calendar::ical::component::{Component, ComponentKind, RDate, RuleText, Snooze};
+use crate::calendar::ical::date_time::CalendarDateTime;
 use crate::calendar::ical::object::{Fault, Object};
 use crate::calendar::ical::value::Duration;
 use crate::calendar::rrule::{OccurrenceStart, Rule, Series, WorkMeter};

@@ -2,7 +2,8 @@
 
 use super::occurrence::EventDuration;
 use super::resolve::{ResolvedTime, ZoneResolver};
-use crate::calendar::ical::component::{CalendarDateTime, Component, ComponentKind, PeriodEnd, RDate};
+use crate::calendar::ical::component::{Component, ComponentKind, PeriodEnd, RDate};
+use crate::calendar::ical::date_time::CalendarDateTime;
 use crate::calendar::ical::object::Fault;
 use crate::calendar::ical::value::Duration;
 

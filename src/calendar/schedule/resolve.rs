@@ -7,7 +7,7 @@ use jiff::civil::{Date, DateTime};
 use jiff::{SignedDuration, Span};
 
 use crate::calendar::context::CalendarContext;
-use crate::calendar::ical::component::{CalendarDateTime, TzId};
+use crate::calendar::ical::date_time::{CalendarDateTime, TzId};
 use crate::calendar::ical::object::{Fault, Object};
 use crate::calendar::ical::value::{Duration, quoted};
 use crate::calendar::zone::{Ambiguity, TzidMatch, Zone};
