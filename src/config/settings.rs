@@ -8,7 +8,7 @@ use std::time::Duration;
 pub use crate::calendar::ical::object::ObjectLimits;
 pub use crate::calendar::zone::ZoneLimits;
 use crate::delivery::sink::SinkConfig;
-use crate::tables::SecretRef;
+use crate::tables::{Problem, SecretRef};
 use crate::zoneinfo::ZoneinfoChoice;
 
 /// All settings, checked, with defaults filled in.

@@ -42,11 +42,25 @@ impl<'a> Diagnostics<'a> {
 
     /// Notes a problem at an octet of the file; none: the file as a whole.
     pub fn report(&self, offset: Option<usize>, key: Option<String>, sentence: String) {
+        self.problems.borrow_mut().push(self.problem(offset, key, sentence));
+    }
+
+    /// Notes something at an octet of the file that is not an error.
+    fn warn(&self, offset: usize, key: String, sentence: String) {
+        self.warnings.borrow_mut().push(self.problem(Some(offset), Some(key), sentence));
+    }
+
+    fn problem(&self, offset: Option<usize>, key: Option<String>, sentence: String) -> Problem {
         let line = offset.map(|offset| self.line(offset));
         // A key or a value may hold a line end; a problem is one line.
         let visible = |c: char| if c.is_control() { c.escape_default().collect() } else { String::from(c) };
         let sentence = sentence.chars().map(visible).collect();
         Problem { file: Some(self.file.to_owned()), line, key, sentence }
+    }
+
+    /// The warnings so far, which are handed over.
+    pub fn take_warnings(&self) -> Vec<Problem> {
+        self.warnings.take()
     }
 
     pub fn into_problems(self) -> Vec<Problem> {
