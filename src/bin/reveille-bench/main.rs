@@ -72,6 +72,10 @@ enum Run {
     Mixed(mixed::Args),
 }
 
+/// That of the program which is measured.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|first| first == "run") {
         return reveille::cli::main();
