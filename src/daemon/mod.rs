@@ -19,7 +19,7 @@ use crate::delivery::routing::Routing;
 use crate::delivery::sink::SinkContext;
 use crate::delivery::sink::registry::Sink;
 use crate::delivery::worker::DeliveryWorker;
-use crate::firing::{Bell, Renderer, Tick, WallTimer, Wheel};
+use crate::firing::{Bell, FiringRenderer, Tick, WallTimer, Wheel};
 use crate::http::Hosts;
 use crate::ingest::{Ingest, Planner};
 use crate::ledger::{FireStats, Ledger, LedgerError, LogOnce};
@@ -64,7 +64,7 @@ pub enum Passed {
 pub struct Core {
     pub ledger: Ledger,
     pub ingest: Arc<Ingest>,
-    pub wheel: Wheel<Renderer>,
+    pub wheel: Wheel<FiringRenderer>,
     pub bell: Bell,
     /// What the ledger knows the sinks by: name → id.
     pub sinks: HashMap<String, i64>,
@@ -87,7 +87,7 @@ impl Core {
             );
         }
         let bell = Bell::default();
-        let renderer = Renderer::new(config, zones.clone(), Routing::new(&config.sinks, &sinks), ledger.clone());
+        let renderer = FiringRenderer::new(config, zones.clone(), Routing::new(&config.sinks, &sinks), ledger.clone());
         let renderer = renderer.fired_until(fired_until(&ledger, clock).await?);
         renderer.take_over().await?;
         let ingest =
@@ -112,7 +112,7 @@ struct Stages {
     ledger: Ledger,
     ingest: Arc<Ingest>,
     runners: Vec<SourceRunner>,
-    wheel: Wheel<Renderer>,
+    wheel: Wheel<FiringRenderer>,
     workers: Vec<Arc<DeliveryWorker>>,
     bell: Bell,
     send_deadline: SendDeadline,

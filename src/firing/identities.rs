@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use serde::Deserialize;
 
 use super::render::Place;
-use super::renderer::{Renderer, about};
+use super::renderer::{FiringRenderer, about};
 use crate::calendar::ical::object::Object;
 use crate::calendar::schedule::Schedule;
 use crate::ledger::{CalendarRow, LedgerError, ObjectText, OldFiring};
@@ -32,7 +32,7 @@ struct Said<'a> {
     summary: Cow<'a, str>,
 }
 
-impl Renderer {
+impl FiringRenderer {
     /// Gives the firings of a ledger that an earlier version has written the identities that they have now, once; the
     /// latest first, a page at a time, so that it goes on where it was broken off. Of several firings that have the
     /// same identity now one gets it.

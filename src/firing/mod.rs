@@ -19,6 +19,6 @@ mod wheel;
 pub use parallel::spread;
 pub use prepare::{Prepare, Prepared};
 pub use render::Place;
-pub use renderer::{Renderer, about, context, sender};
+pub use renderer::{FiringRenderer, about, context, sender};
 pub use timer::WallTimer;
 pub use wheel::{Bell, Tick, Wheel};

@@ -5,7 +5,7 @@ use std::future::Future;
 use crate::ledger::{DueObject, LedgerError, Timer};
 use crate::time::UtcMillis;
 
-/// Works out what due objects fire: a [`Renderer`](super::Renderer), or what a test puts in its place.
+/// Works out what due objects fire: a [`FiringRenderer`](super::FiringRenderer), or what a test puts in its place.
 pub trait Prepare: Send + Sync {
     /// For `timers`, what rings from the due instant of each to `until` (inclusive; at least the due instant itself),
     /// and when it is due after that. Those that are too late at `now` come as missed. Timers whose object has changed

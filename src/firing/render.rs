@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::parallel::spread;
 use super::prepare::{Prepare, Prepared};
-use super::renderer::{Renderer, about};
+use super::renderer::{FiringRenderer, about};
 use crate::calendar::context::CalendarContext;
 use crate::calendar::ical::object::Object;
 use crate::calendar::schedule::Schedule;
@@ -49,7 +49,7 @@ pub struct Place<'a> {
     pub href: &'a str,
 }
 
-impl Renderer {
+impl FiringRenderer {
     /// The firings of `plan` in `from <= ring < until`: notifications for those that are not too late at `now`, rows
     /// for the rest. Not stamped yet. Where they are too much at once they end before `until`, and it is said when.
     pub fn firings(
@@ -159,7 +159,7 @@ impl Renderer {
     }
 }
 
-impl Prepare for Renderer {
+impl Prepare for FiringRenderer {
     async fn prepare(&self, timers: Vec<Timer>, until: UtcMillis, now: UtcMillis) -> Result<Prepared, LedgerError> {
         let ids: Vec<i64> = timers.iter().map(|timer| timer.object).collect();
         let timers: HashMap<i64, Timer> = timers.into_iter().map(|timer| (timer.object, timer)).collect();
@@ -217,7 +217,7 @@ impl Prepare for Renderer {
     }
 }
 
-impl Renderer {
+impl FiringRenderer {
     /// The due objects with these `texts`, of which the first of each thread and those within [`TURN`] of
     /// `begun` are worked out; the timer alone where the work panicked.
     async fn due_objects(

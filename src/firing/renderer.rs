@@ -23,8 +23,8 @@ const COUNTED_USERS: usize = 10_000;
 
 /// Makes firings of the alarms of objects. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Renderer {
-    pub(super) settings: Arc<Settings>,
+pub struct FiringRenderer {
+    pub(super) settings: Arc<RenderSettings>,
     pub(super) ledger: Ledger,
     /// What was due until then has rung although the ledger does not know it: it is a copy that was put back.
     pub(super) fired_until: UtcMillis,
@@ -32,7 +32,7 @@ pub struct Renderer {
 
 /// What all renderers of a process share.
 #[derive(Debug)]
-pub(super) struct Settings {
+pub(super) struct RenderSettings {
     pub(super) zones: Zones,
     pub(super) limits: ObjectLimits,
     /// Milliseconds after which an alarm is missed.
@@ -43,20 +43,20 @@ pub(super) struct Settings {
     log_limits: Mutex<HashMap<String, LogLimit>>,
 }
 
-impl Renderer {
+impl FiringRenderer {
     /// A renderer for what `config` says, with the zones of `zones`.
-    pub fn new(config: &Config, zones: Zones, routing: Routing, ledger: Ledger) -> Renderer {
+    pub fn new(config: &Config, zones: Zones, routing: Routing, ledger: Ledger) -> FiringRenderer {
         let limits = config.limits.objects;
         let max_lateness = i64::try_from(config.defaults.max_lateness.as_millis()).unwrap_or(i64::MAX);
         let sender = sender(config);
         let settings =
-            Arc::new(Settings { zones, limits, max_lateness, sender, routing, log_limits: Mutex::default() });
-        Renderer { settings, ledger, fired_until: UtcMillis::MIN }
+            Arc::new(RenderSettings { zones, limits, max_lateness, sender, routing, log_limits: Mutex::default() });
+        FiringRenderer { settings, ledger, fired_until: UtcMillis::MIN }
     }
 
     /// This renderer, to which what was due until `at` is missed, however late it is.
-    pub fn fired_until(self, at: UtcMillis) -> Renderer {
-        Renderer { fired_until: at, ..self }
+    pub fn fired_until(self, at: UtcMillis) -> FiringRenderer {
+        FiringRenderer { fired_until: at, ..self }
     }
 
     /// What the objects of `row` depend on besides their text.

@@ -1,8 +1,6 @@
 //! Sleeping until an instant of the wall clock. A monotonic timer would be late after a suspend and wrong after the
 //! clock was set; this one wakes up for both.
 
-use crate::time::UtcMillis;
-
 #[cfg(target_os = "linux")]
 mod linux {
     use std::io;
@@ -14,7 +12,7 @@ mod linux {
     };
     use tokio::io::unix::AsyncFd;
 
-    use super::UtcMillis;
+    use crate::time::UtcMillis;
 
     /// A timer on the wall clock, which also ends when that clock is set.
     #[derive(Debug)]
@@ -69,8 +67,8 @@ mod elsewhere {
     use std::io;
     use std::time::Duration;
 
-    use super::UtcMillis;
     use crate::clock::Clock;
+    use crate::time::UtcMillis;
 
     /// The longest sleep: so late can a set clock or a resume be noticed.
     const LONGEST: i64 = 30_000;
@@ -101,6 +99,7 @@ pub use elsewhere::WallTimer;
 mod tests {
     use super::*;
     use crate::clock::Clock;
+    use crate::time::UtcMillis;
 
     #[tokio::test]
     async fn it_ends_at_its_instant_and_at_once_for_one_that_has_passed() {

@@ -22,7 +22,7 @@ mod echo;
 mod plan;
 mod replan;
 
-pub use plan::{Job, Outcome, Past, Planner};
+pub use plan::{Job, Past, PlanOutcome, Planner};
 
 /// Syncs that found nothing are written into the ledger no more often than this, milliseconds.
 const FLUSH: i64 = 60_000;

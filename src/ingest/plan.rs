@@ -7,7 +7,7 @@ use crate::calendar::context::CalendarContext;
 use crate::calendar::ical::object::{Object, ObjectLimits};
 use crate::calendar::schedule::Schedule;
 use crate::calendar::zone::Zones;
-use crate::firing::{Place, Renderer, about, spread};
+use crate::firing::{FiringRenderer, Place, about, spread};
 use crate::ledger::{CalendarRow, Departed, Existing, NewFiring, ObjectText, PlannedObject, Replanned};
 use crate::time::UtcMillis;
 
@@ -43,7 +43,7 @@ const MOST_CUTS: usize = 15;
 
 /// What planning an object came to.
 #[derive(Debug)]
-pub struct Outcome {
+pub struct PlanOutcome {
     /// As it shall be in the ledger; none: as it is there.
     pub object: Option<PlannedObject>,
     /// Its href, where what the source has cannot be used.
@@ -116,12 +116,12 @@ impl Past {
 /// Plans objects: when each is due next, and what its previous content still owes. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Planner {
-    renderer: Renderer,
+    renderer: FiringRenderer,
 }
 
 impl Planner {
     /// A planner that makes firings of what is overdue by `renderer`.
-    pub fn new(renderer: Renderer) -> Planner {
+    pub fn new(renderer: FiringRenderer) -> Planner {
         Planner { renderer }
     }
 
@@ -136,7 +136,7 @@ impl Planner {
     }
 
     /// Plans what a source put into `row`, of whose time before `past` tells, on all cores.
-    pub async fn plan_all(&self, row: CalendarRow, jobs: Vec<Job>, past: Past, now: UtcMillis) -> Vec<Outcome> {
+    pub async fn plan_all(&self, row: CalendarRow, jobs: Vec<Job>, past: Past, now: UtcMillis) -> Vec<PlanOutcome> {
         let planner = self.clone();
         spread(jobs, move |jobs| {
             let around = planner.renderer.around(&row);
@@ -145,7 +145,7 @@ impl Planner {
         .await
     }
 
-    fn plan(&self, row: &CalendarRow, around: &CalendarContext, job: Job, past: &Past, now: UtcMillis) -> Outcome {
+    fn plan(&self, row: &CalendarRow, around: &CalendarContext, job: Job, past: &Past, now: UtcMillis) -> PlanOutcome {
         let read = match &job.text {
             Ok(text) => self
                 .read(around, text, None, |object, plan| past.from(&job, (object, plan), self.renderer.limits(), now)),
@@ -162,7 +162,7 @@ impl Planner {
         let previous = job.owed.map_or(past.previous_sync, |owed| owed.min(past.previous_sync));
         if existing.is_some_and(goes_on) {
             let object = self.keep((row, around), job, read, (previous, now), past.replan);
-            return Outcome { object, unreadable };
+            return PlanOutcome { object, unreadable };
         }
         let read = read.unwrap_or_else(|fault| Read::unreadable(fault, past.previous_sync));
         let faults = listed(&read.faults);
@@ -187,7 +187,7 @@ impl Planner {
             due: read.due,
             overdue: overdue.unwrap_or_default(),
         };
-        Outcome { object: Some(object), unreadable }
+        PlanOutcome { object: Some(object), unreadable }
     }
 
     /// An object that goes on as the ledger has it: its source says the same again, or something that cannot be used. A

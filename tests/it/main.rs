@@ -24,7 +24,8 @@
 //! * [`identity`] asks which rings are one.
 //! * [`faults`] is what goes wrong with disks, clocks, files and processes, and what becomes of it.
 //! * [`hostile`] is what strangers can send, each with what it is held off by.
-//! * [`cli`] looks at what each command prints, [`map`] at which module uses which.
+//! * [`cli`] looks at what each command prints, [`map`] at which module uses which, [`shape`] at names, circles and
+//!   lengths.
 //! * [`rights`] plays root and the user of the daemon.
 //! * [`process`] reads what a child process prints, so that tests wait for a line instead of sleeping.
 //! * [`liar`] is a calendar server in memory that lies and heals; [`soak`] lets a daemon look at many of them in real
@@ -79,6 +80,7 @@ mod rights;
 mod ringing;
 mod scripted;
 mod servers;
+mod shape;
 mod simulation;
 mod smtp;
 mod soak;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::Context;
+use super::BenchContext;
 use super::site::Outlet;
 use super::table::{self, Figure};
 use super::{edit, fire, idle, intake, mixed, restart};
@@ -17,9 +17,9 @@ pub(super) struct Args {
     full: bool,
 }
 
-type Run<'a> = Box<dyn Fn(&mut Context) -> anyhow::Result<Vec<Figure>> + 'a>;
+type Run<'a> = Box<dyn Fn(&mut BenchContext) -> anyhow::Result<Vec<Figure>> + 'a>;
 
-pub(super) fn run(args: &Args, folder: &Path, context: &mut Context) -> anyhow::Result<ExitStatus> {
+pub(super) fn run(args: &Args, folder: &Path, context: &mut BenchContext) -> anyhow::Result<ExitStatus> {
     let (mut figures, mut exit) = (Vec::new(), ExitStatus::Success);
     for run in runs(args, folder) {
         match run(context) {

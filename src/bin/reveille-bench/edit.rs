@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::Context;
+use super::BenchContext;
 use super::block_on;
 use super::child::DaemonProcess;
 use super::site::{Outlet, Site};
@@ -30,7 +30,7 @@ pub(super) struct Args {
     pub(super) objects: u32,
 }
 
-pub(super) fn measure(args: &Args, parent: &Path, context: &mut Context) -> anyhow::Result<Vec<Figure>> {
+pub(super) fn measure(args: &Args, parent: &Path, context: &mut BenchContext) -> anyhow::Result<Vec<Figure>> {
     let (edits, objects) = (u64::from(args.edits), u64::from(args.objects.max(1)));
     let run = format!("edit: {} edits among {} files", counted(edits), counted(objects));
     let site = Site::new(parent)?;

@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
-use super::Context;
+use super::BenchContext;
 use super::child::DaemonProcess;
 use super::synthetic::file;
 use super::{counted, site::Site};
 use reveille::calendar::zone::Zones;
 use reveille::config::{self, Config, Overrides};
 use reveille::delivery::routing::Routing;
-use reveille::firing::Renderer;
+use reveille::firing::FiringRenderer;
 use reveille::ingest::{Job, Past, Planner};
 use reveille::ledger::{CalendarRow, Ledger, Planned, PlannedObject};
 use reveille::time::UtcMillis;
@@ -60,7 +60,8 @@ impl Fill {
         let ledger = Ledger::open(&config.ledger).await?;
         let names: Vec<&str> = config.sinks.iter().map(|sink| sink.name.as_str()).collect();
         let routing = Routing::new(&config.sinks, &ledger.sinks(&names).await?);
-        let planner = Planner::new(Renderer::new(config, Zones::load(&config.zoneinfo)?, routing, ledger.clone()));
+        let planner =
+            Planner::new(FiringRenderer::new(config, Zones::load(&config.zoneinfo)?, routing, ledger.clone()));
         let calendar = ledger.calendars(None).await?.into_iter().next().context("the first pass saw no calendar")?;
         Ok(Fill { ledger, planner, calendar })
     }
@@ -90,7 +91,7 @@ impl Fill {
         numbers: Range<u64>,
         now: UtcMillis,
         text: impl Fn(u64) -> String,
-        context: &mut Context,
+        context: &mut BenchContext,
     ) -> anyhow::Result<()> {
         let (mut written, start, end) = (None, numbers.start, numbers.end);
         for first in numbers.step_by(CHUNK as usize) {

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::Context;
+use super::BenchContext;
 use super::block_on;
 use super::child::{DaemonProcess, Used, own_use};
 use super::fill;
@@ -38,7 +38,7 @@ pub(super) struct Args {
     pub(super) sink: Outlet,
 }
 
-pub(super) fn measure(args: &Args, parent: &Path, context: &mut Context) -> anyhow::Result<Vec<Figure>> {
+pub(super) fn measure(args: &Args, parent: &Path, context: &mut BenchContext) -> anyhow::Result<Vec<Figure>> {
     let kind = if args.series { "daily series" } else { "events" };
     let run = format!("fire: {} {kind} to {}", counted(args.alarms.into()), args.sink.name());
     let site = Site::new(parent)?;
@@ -73,7 +73,7 @@ pub(super) fn measure(args: &Args, parent: &Path, context: &mut Context) -> anyh
 }
 
 /// Fills the ledger with alarms, all due at the instant that is returned.
-fn arm(args: &Args, site: &Site, context: &mut Context) -> anyhow::Result<UtcMillis> {
+fn arm(args: &Args, site: &Site, context: &mut BenchContext) -> anyhow::Result<UtcMillis> {
     let generator = Generator::new(1);
     let count = u64::from(args.alarms);
     let text = |n, due| if args.series { generator.daily(n, due) } else { generator.due(n, due) };
@@ -89,7 +89,7 @@ fn arm(args: &Args, site: &Site, context: &mut Context) -> anyhow::Result<UtcMil
 }
 
 /// What the daemon has used when everything is staged: shortly before it is due.
-fn settled_use(daemon: &mut DaemonProcess, due: UtcMillis, context: &mut Context) -> anyhow::Result<Used> {
+fn settled_use(daemon: &mut DaemonProcess, due: UtcMillis, context: &mut BenchContext) -> anyhow::Result<Used> {
     let left = due.0 - context.clock.now().0;
     anyhow::ensure!(left > 0, "the ledger was filled only {} ms after its alarms were due: take fewer", -left);
     context.printer.note(format!("due in {} ms", left));

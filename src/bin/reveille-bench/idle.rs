@@ -5,7 +5,7 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use super::Context;
+use super::BenchContext;
 use super::child::DaemonProcess;
 use super::counted;
 use super::site::{Outlet, Site};
@@ -30,7 +30,7 @@ pub(super) struct Args {
     pub(super) objects: u32,
 }
 
-pub(super) fn measure(args: &Args, parent: &Path, context: &mut Context) -> anyhow::Result<Vec<Figure>> {
+pub(super) fn measure(args: &Args, parent: &Path, context: &mut BenchContext) -> anyhow::Result<Vec<Figure>> {
     let run = format!("idle: {} armed, {} s", counted(args.objects.into()), args.seconds);
     let site = Site::new(parent)?;
     let source = site.directory("calendar")?;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::Context;
+use super::BenchContext;
 use super::block_on;
 use super::child::{DaemonProcess, own_use};
 use super::counted;
@@ -40,7 +40,7 @@ pub(super) struct Args {
     pub(super) store: Store,
 }
 
-pub(super) fn measure(args: &Args, parent: &Path, context: &mut Context) -> anyhow::Result<Vec<Figure>> {
+pub(super) fn measure(args: &Args, parent: &Path, context: &mut BenchContext) -> anyhow::Result<Vec<Figure>> {
     let count = u64::from(args.objects);
     let run = match args.store {
         Store::Directory => format!("intake: {} objects from a folder", counted(count)),

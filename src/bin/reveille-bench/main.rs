@@ -37,9 +37,9 @@ mod table;
 /// Without a run it does all of them and prints a table as Markdown.
 #[derive(Debug, clap::Parser)]
 #[command(name = "reveille-bench", version, max_term_width = 100)]
-struct Cli {
+struct BenchCli {
     #[command(subcommand)]
-    run: Option<Run>,
+    run: Option<BenchRun>,
     /// Where to work; a new folder is made there, and removed afterwards
     #[arg(long, default_value = ".", value_name = "DIR", global = true)]
     folder: PathBuf,
@@ -56,13 +56,13 @@ struct Cli {
 
 /// What a run works with.
 #[derive(Debug)]
-struct Context {
+struct BenchContext {
     printer: Printer,
     clock: Clock,
 }
 
 #[derive(Debug, clap::Subcommand)]
-enum Run {
+enum BenchRun {
     All(all::Args),
     Intake(intake::Args),
     Fire(fire::Args),
@@ -80,8 +80,8 @@ fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|first| first == "run") {
         return reveille::cli::main();
     }
-    let cli = Cli::parse();
-    let mut context = Context { printer: Printer::new(cli.json, cli.quiet, cli.color), clock: Clock::System };
+    let cli = BenchCli::parse();
+    let mut context = BenchContext { printer: Printer::new(cli.json, cli.quiet, cli.color), clock: Clock::System };
     let outcome = run(&cli, &mut context).and_then(|exit| {
         context.printer.flush()?;
         Ok(exit)
@@ -96,17 +96,17 @@ fn main() -> ExitCode {
     exit.into()
 }
 
-fn run(cli: &Cli, context: &mut Context) -> anyhow::Result<ExitStatus> {
+fn run(cli: &BenchCli, context: &mut BenchContext) -> anyhow::Result<ExitStatus> {
     let folder = cli.folder.as_path();
     let figures = match &cli.run {
         None => return all::run(&all::Args::default(), folder, context),
-        Some(Run::All(args)) => return all::run(args, folder, context),
-        Some(Run::Intake(args)) => intake::measure(args, folder, context)?,
-        Some(Run::Fire(args)) => fire::measure(args, folder, context)?,
-        Some(Run::Restart(args)) => restart::measure(args, folder, context)?,
-        Some(Run::Idle(args)) => idle::measure(args, folder, context)?,
-        Some(Run::Edit(args)) => edit::measure(args, folder, context)?,
-        Some(Run::Mixed(args)) => mixed::measure(args, folder, context)?,
+        Some(BenchRun::All(args)) => return all::run(args, folder, context),
+        Some(BenchRun::Intake(args)) => intake::measure(args, folder, context)?,
+        Some(BenchRun::Fire(args)) => fire::measure(args, folder, context)?,
+        Some(BenchRun::Restart(args)) => restart::measure(args, folder, context)?,
+        Some(BenchRun::Idle(args)) => idle::measure(args, folder, context)?,
+        Some(BenchRun::Edit(args)) => edit::measure(args, folder, context)?,
+        Some(BenchRun::Mixed(args)) => mixed::measure(args, folder, context)?,
     };
     table::print(&figures, context)?;
     Ok(ExitStatus::Success)

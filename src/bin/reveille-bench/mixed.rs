@@ -5,7 +5,7 @@ use std::path::Path;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use super::Context;
+use super::BenchContext;
 use super::block_on;
 use super::child::DaemonProcess;
 use super::fill;
@@ -42,7 +42,7 @@ pub(super) struct Args {
     pub(super) changes: u32,
 }
 
-pub(super) fn measure(args: &Args, parent: &Path, context: &mut Context) -> anyhow::Result<Vec<Figure>> {
+pub(super) fn measure(args: &Args, parent: &Path, context: &mut BenchContext) -> anyhow::Result<Vec<Figure>> {
     let (rings, changes) = (u64::from(args.rings), u64::from(args.changes));
     let run = format!("mixed: {} alarms and {} changes a second", counted(rings), counted(changes));
     let site = Site::new(parent)?;

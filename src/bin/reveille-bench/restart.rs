@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::Context;
+use super::BenchContext;
 use super::block_on;
 use super::child::DaemonProcess;
 use super::fill;
@@ -35,7 +35,7 @@ pub(super) struct Args {
     pub(super) objects: u64,
 }
 
-pub(super) fn measure(args: &Args, parent: &Path, context: &mut Context) -> anyhow::Result<Vec<Figure>> {
+pub(super) fn measure(args: &Args, parent: &Path, context: &mut BenchContext) -> anyhow::Result<Vec<Figure>> {
     let run = format!("restart: {} armed", counted(args.objects));
     let site = Site::new(parent)?;
     let server = CalendarServer::start(&[])?;
@@ -71,7 +71,7 @@ pub(super) fn measure(args: &Args, parent: &Path, context: &mut Context) -> anyh
 }
 
 /// Arms object number `n` so that it falls due before the daemon starts; returns when.
-fn arm_one(site: &Site, n: u64, context: &mut Context) -> anyhow::Result<UtcMillis> {
+fn arm_one(site: &Site, n: u64, context: &mut BenchContext) -> anyhow::Result<UtcMillis> {
     fill::filling(site, async |fill| {
         let now = context.clock.now();
         let due = UtcMillis((now.0 / 1_000 + 1) * 1_000);

@@ -65,7 +65,7 @@ impl Drop for CalendarServer {
 fn serve(stream: TcpStream, objects: &[String]) {
     let _ = stream.set_nodelay(true);
     let mut stream = BufReader::new(stream);
-    while let Some(request) = HttpRequest::read(&mut stream) {
+    while let Some(request) = BenchRequest::read(&mut stream) {
         let (status, body) = answer(&request, objects);
         let head = format!(
             "HTTP/1.1 {status}\r\nContent-Type: application/xml; charset=utf-8\r\nContent-Length: {}\r\n\r\n",
@@ -78,7 +78,7 @@ fn serve(stream: TcpStream, objects: &[String]) {
     }
 }
 
-struct HttpRequest {
+struct BenchRequest {
     method: String,
     path: String,
     /// The header Depth says 1.
@@ -86,9 +86,9 @@ struct HttpRequest {
     body: String,
 }
 
-impl HttpRequest {
+impl BenchRequest {
     /// The next request on the connection; none when there is none, or none that can be read.
-    fn read(stream: &mut BufReader<TcpStream>) -> Option<HttpRequest> {
+    fn read(stream: &mut BufReader<TcpStream>) -> Option<BenchRequest> {
         let mut line = String::new();
         stream.read_line(&mut line).ok().filter(|length| *length > 0)?;
         let mut words = line.split_ascii_whitespace().map(str::to_owned);
@@ -106,11 +106,11 @@ impl HttpRequest {
         }
         let mut body = vec![0; Some(length).filter(|length| *length <= MAX_BODY)?];
         stream.read_exact(&mut body).ok()?;
-        Some(HttpRequest { method, path, is_deep, body: String::from_utf8(body).ok()? })
+        Some(BenchRequest { method, path, is_deep, body: String::from_utf8(body).ok()? })
     }
 }
 
-fn answer(request: &HttpRequest, objects: &[String]) -> (&'static str, String) {
+fn answer(request: &BenchRequest, objects: &[String]) -> (&'static str, String) {
     match request.method.as_str() {
         _ if request.path != CALENDAR => ("404 Not Found", String::new()),
         "PROPFIND" if request.is_deep => ("207 Multi-Status", multistatus(&(calendar() + &members(objects)), false)),

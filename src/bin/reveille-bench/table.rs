@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::Context;
+use super::BenchContext;
 use super::counted;
 use reveille::cli::printer::{PrintError, Style, Table};
 
@@ -76,7 +76,7 @@ const HEADINGS: [&str; 6] = ["RUN", "FIGURE", "MEASURED", "TARGET", "RAW LIMIT",
 ///
 /// # Errors
 /// When standard output takes no more.
-pub(super) fn print(figures: &[Figure], context: &mut Context) -> Result<(), PrintError> {
+pub(super) fn print(figures: &[Figure], context: &mut BenchContext) -> Result<(), PrintError> {
     if context.printer.json() {
         return figures.iter().try_for_each(|figure| context.printer.object(figure));
     }

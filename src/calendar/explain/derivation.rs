@@ -135,7 +135,7 @@ impl fmt::Display for WithheldReason<'_> {
                 write!(f, "it is acknowledged: what fires at or before {until} is done")
             }
             WithheldReason::RateLimited(most) => {
-                write!(f, "its hour has {most} fires already (limits.max_alarms_per_hour)")
+                write!(f, "its hour has {most} alarms already (limits.max_alarms_per_hour)")
             }
         }
     }

@@ -154,22 +154,25 @@ pub struct Series {
     last: Option<DateTime>,
 }
 
+/// Where a rule begins.
+#[derive(Debug)]
+pub struct SeriesStart<'a> {
+    /// The local time of DTSTART; for an all-day series: midnight.
+    pub start: DateTime,
+    pub all_day: bool,
+    pub zone: &'a Zone,
+}
+
 impl Series {
     /// Anchors `rule` at the wall-clock time `start` of `zone` (for an all-day series: midnight, `all_day` true).
     /// `last` is what [`Series::last`] said before, so that a COUNT need not be counted again.
     pub fn new(rule: &Rule, start: DateTime, all_day: bool, zone: &Zone, last: Option<DateTime>) -> Series {
-        Series::within(WorkMeter::default(), rule, start, all_day, zone, last)
+        Series::within(WorkMeter::default(), rule, &SeriesStart { start, all_day, zone }, last)
     }
 
     /// The same; all that is asked of it spends `work`. Once that is spent it gives nothing more.
-    pub fn within(
-        work: WorkMeter,
-        rule: &Rule,
-        start: DateTime,
-        all_day: bool,
-        zone: &Zone,
-        last: Option<DateTime>,
-    ) -> Series {
+    pub fn within(work: WorkMeter, rule: &Rule, anchor: &SeriesStart<'_>, last: Option<DateTime>) -> Series {
+        let SeriesStart { start, all_day, zone } = *anchor;
         let plan = RulePlan::new(rule, gregorian::seconds(start), all_day, zone, work);
         let mut bounds = Bounds::of(rule.until, all_day, zone);
         let last = rule.count.and_then(|count| last.or_else(|| plan.last(count, zone).map(gregorian::civil)));

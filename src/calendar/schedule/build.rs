@@ -129,7 +129,7 @@ impl<'a> Builder<'a> {
         }
         for single in &overrides {
             self.replacements.push((single.original.at, single.component));
-            if placed.iter().any(|master| master.excluded.contains(start_at(&single.original))) {
+            if placed.iter().any(|master| master.excluded.contains(single.original.start())) {
                 self.inactive_components.push((single.component, Inactive::Excluded));
                 continue;
             }
@@ -225,7 +225,7 @@ impl<'a> Builder<'a> {
         for rule in &component.rules {
             series.extend(self.rule_starts(rule, start).map(|starts| (Given::Rule(rule), starts)));
         }
-        let mut list = vec![start_at(start)];
+        let mut list = vec![start.start()];
         let mut periods = Vec::new();
         for rdate in &component.rdates {
             let (RDate::At(moment) | RDate::Period(moment, _)) = rdate;
@@ -233,8 +233,8 @@ impl<'a> Builder<'a> {
             match event_duration::of_rdate(rdate, &time, start, &mut self.resolver) {
                 // One that repeats DTSTART is the same occurrence, with the length that DTSTART has.
                 Some(_) if time.at == start.at => {}
-                Some(length) => periods.push((start_at(&time), length)),
-                None => list.push(start_at(&time)),
+                Some(length) => periods.push((time.start(), length)),
+                None => list.push(time.start()),
             }
         }
         list.sort_unstable_by_key(|start| start.at);
@@ -259,7 +259,7 @@ impl<'a> Builder<'a> {
             set.identity = Identity::Start;
             set.left_out = left_out.clone();
             (set.from, set.until) = (range.original.at, until);
-            set.moved = movement(&range.original, &time);
+            set.moved = range.original.movement_to(&time);
             set.first = start.at;
             set.starts = Starts::List(Arc::clone(&list));
             self.add_copies(&set, &series, &periods);
@@ -417,7 +417,7 @@ impl<'a> Builder<'a> {
             alarms: relatives.into(),
             length,
             identity: Identity::Single,
-            starts: Starts::List([start_at(start)].into()),
+            starts: Starts::List([start.start()].into()),
             given: Given::Dates,
             first: start.at,
             from: UtcMillis::MIN,
@@ -482,10 +482,6 @@ pub(crate) fn alarms_of<'a>(component: &'a Component, all_day: bool, context: &'
     }
 }
 
-fn start_at(time: &ResolvedTime) -> OccurrenceStart {
-    OccurrenceStart { civil: time.civil, at: time.at }
-}
-
 /// The occurrence that a snooze is of, in a series in `zone`. Of an all-day or floating series Mozilla writes its local
 /// time clock as if it were UTC.
 fn snoozed(snooze: &Snooze, zone: &NamedZone, all_day: bool) -> Option<OccurrenceStart> {
@@ -496,13 +492,6 @@ fn snoozed(snooze: &Snooze, zone: &NamedZone, all_day: bool) -> Option<Occurrenc
         (false, true) => OccurrenceStart { civil, at: zone.zone.instant(civil).0 },
         (false, false) => OccurrenceStart { civil: zone.zone.civil(at), at },
     })
-}
-
-/// How far in local time an override moves its occurrence; none: not at all.
-fn movement(original: &ResolvedTime, new: &ResolvedTime) -> Option<i64> {
-    let same_zone = original.zone.zone.id() == new.zone.zone.id() && original.all_day == new.all_day;
-    let seconds = new.civil.duration_since(original.civil).as_secs();
-    (seconds != 0 || !same_zone).then_some(seconds)
 }
 
 /// The occurrences that overrides stand for.

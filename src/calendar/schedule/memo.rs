@@ -7,7 +7,7 @@ use jiff::civil::DateTime;
 use sha2::{Digest as _, Sha256};
 
 use super::resolve::ResolvedTime;
-use crate::calendar::rrule::{Rule, Series, WorkMeter};
+use crate::calendar::rrule::{Rule, Series, SeriesStart, WorkMeter};
 
 /// Hash of a rule and its start → the last occurrence.
 #[derive(Clone, Debug, Default)]
@@ -39,14 +39,15 @@ impl Memo {
     /// Anchors `rule`, which `text` says, at `start`.
     pub(crate) fn series(&mut self, rule: &Rule, text: &str, start: &ResolvedTime) -> Series {
         let zone = &start.zone.zone;
+        let anchor = SeriesStart { start: start.civil, all_day: start.all_day, zone };
         let counts = text.to_ascii_uppercase().contains("COUNT");
         if !counts {
-            return Series::within(self.work.clone(), rule, start.civil, start.all_day, zone, None);
+            return Series::within(self.work.clone(), rule, &anchor, None);
         }
         let digest = Sha256::digest(format!("{text}\n{}\n{}\n{}", start.civil, start.all_day, zone.id()));
         let key: String = digest.iter().take(8).map(|octet| format!("{octet:02x}")).collect();
         let known = self.before.get(&key).and_then(|civil| civil.parse::<DateTime>().ok());
-        let series = Series::within(self.work.clone(), rule, start.civil, start.all_day, zone, known);
+        let series = Series::within(self.work.clone(), rule, &anchor, known);
         if let Some(last) = series.last() {
             self.now.insert(key, last.to_string());
         }

@@ -10,6 +10,7 @@ use crate::calendar::context::CalendarContext;
 use crate::calendar::ical::date_time::{CalendarDateTime, TzId};
 use crate::calendar::ical::object::{Fault, Object};
 use crate::calendar::ical::value::{Duration, quoted};
+use crate::calendar::rrule::OccurrenceStart;
 use crate::calendar::zone::{Ambiguity, TzidMatch, Zone};
 use crate::time::UtcMillis;
 
@@ -62,6 +63,21 @@ pub(crate) struct ResolvedTime {
     pub(crate) at: UtcMillis,
     pub(crate) zone: NamedZone,
     pub(crate) all_day: bool,
+}
+
+impl ResolvedTime {
+    /// The occurrence that begins then.
+    pub(super) fn start(&self) -> OccurrenceStart {
+        OccurrenceStart { civil: self.civil, at: self.at }
+    }
+
+    /// How far, in seconds of local time, an override that begins at `new` moves the occurrence that begins at this
+    /// time; none: not at all.
+    pub(super) fn movement_to(&self, new: &ResolvedTime) -> Option<i64> {
+        let same_zone = self.zone.zone.id() == new.zone.zone.id() && self.all_day == new.all_day;
+        let seconds = new.civil.duration_since(self.civil).as_secs();
+        (seconds != 0 || !same_zone).then_some(seconds)
+    }
 }
 
 impl ResolvedTime {

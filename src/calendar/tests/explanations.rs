@@ -221,7 +221,7 @@ fn rule_03_what_is_withheld_before_the_next_ring_is_told_with_its_reason() {
     let often = Case::event("DTSTART:20260310T090000Z\nRRULE:FREQ=SECONDLY;COUNT=7200", &["PT0S"]);
     let explained = withheld(&often, "2026-03-10T09:02");
     assert_eq!(explained.len(), 10);
-    assert_eq!(explained[0], "20260310T090200Z: its hour has 120 instances already (limits.max_alarms_per_hour)");
+    assert_eq!(explained[0], "20260310T090200Z: its hour has 120 alarms already (limits.max_alarms_per_hour)");
     assert_eq!(statuses(&often, "2026-03-10T09:02"), [AlarmStatus::RateLimited(at("2026-03-10T09:02"))]);
 }
 

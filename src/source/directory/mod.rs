@@ -33,7 +33,7 @@ pub(super) mod watch;
 
 use blocking::blocking;
 pub use error::DirectoryError;
-use settings::Settings;
+use settings::FolderSettings;
 pub use watch::{FsChanges, Watch};
 
 /// A watched folder.
@@ -41,7 +41,7 @@ pub use watch::{FsChanges, Watch};
 pub struct DirectorySource {
     name: String,
     clock: Clock,
-    settings: Arc<Settings>,
+    settings: Arc<FolderSettings>,
 }
 
 /// The calendar that the folder `path` is to a source that watches `root`: what a scan of it would hand in. None where
@@ -53,7 +53,7 @@ pub fn calendar_in(
     max_size: usize,
 ) -> Option<CalendarInfo> {
     let root = open_folder::canonical(root).ok()?;
-    let settings = Settings::new(source, (&root, layout), &source.login, max_size);
+    let settings = FolderSettings::new(source, (&root, layout), &source.login, max_size);
     let (folder, _) = settings.tree(root, None, UtcMillis(0)).at(path)?;
     settings.seen(&folder)
 }
@@ -68,7 +68,7 @@ impl DirectorySource {
         max_size: usize,
         clock: Clock,
     ) -> DirectorySource {
-        let settings = Settings::new(source, (path, layout), fallback_user, max_size);
+        let settings = FolderSettings::new(source, (path, layout), fallback_user, max_size);
         DirectorySource { name: source.name.clone(), clock, settings: Arc::new(settings) }
     }
 }

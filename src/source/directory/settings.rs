@@ -14,7 +14,7 @@ use crate::time::UtcMillis;
 
 /// What the blocking parts need to know.
 #[derive(Debug)]
-pub(super) struct Settings {
+pub(super) struct FolderSettings {
     pub path: PathBuf,
     layout: Layout,
     user: String,
@@ -28,14 +28,14 @@ pub(super) struct Settings {
     pub memory: FolderMemory,
 }
 
-impl Settings {
+impl FolderSettings {
     pub(super) fn new(
         source: &SourceConfig,
         (path, layout): (&Path, Layout),
         fallback_user: &str,
         max_size: usize,
-    ) -> Settings {
-        Settings {
+    ) -> FolderSettings {
+        FolderSettings {
             path: path.to_owned(),
             layout,
             user: source.user.clone().unwrap_or_else(|| fallback_user.to_owned()),

@@ -10,7 +10,7 @@ use super::error::DirectoryError;
 use super::folder::{FileEntry, Folder, holds, is_object};
 use super::open_folder::{canonical, is_gone};
 use super::properties::is_properties;
-use super::settings::Settings;
+use super::settings::FolderSettings;
 use super::tree::{Folders, Tree};
 use super::watch::{Doubt, FsChanges, TRIES, Watch};
 use crate::time::UtcMillis;
@@ -39,7 +39,7 @@ type NamesByFolder = BTreeMap<PathBuf, Vec<(OsString, Doubt)>>;
 /// Folders that were touched, and how often each has been looked at in vain.
 type TouchedFolders = BTreeMap<PathBuf, u32>;
 
-impl Settings {
+impl FolderSettings {
     /// Sorts what was touched by the instant `now`.
     ///
     /// # Errors

@@ -58,7 +58,7 @@ const QUIT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What a connection needs besides the server's address.
 #[derive(Debug)]
-pub struct Ready {
+pub struct Prerequisites {
     tls: Option<Arc<ClientConfig>>,
     login: Option<Credentials>,
 }
@@ -117,7 +117,7 @@ impl MailServer {
     ///
     /// # Errors
     /// [`SmtpError::Settings`] when one of them cannot be used.
-    pub fn ready(&self) -> Result<Ready, SmtpError> {
+    pub fn ready(&self) -> Result<Prerequisites, SmtpError> {
         let tls = match self.security {
             SmtpSecurity::Plain => None,
             SmtpSecurity::Implicit | SmtpSecurity::StartTls => {
@@ -131,7 +131,7 @@ impl MailServer {
                 Some(Credentials::new(user.clone(), password.expose().to_owned()))
             }
         };
-        Ok(Ready { tls, login })
+        Ok(Prerequisites { tls, login })
     }
 
     /// What changes when one of these files does.
@@ -140,7 +140,7 @@ impl MailServer {
     }
 
     async fn open(&self, mail_end: MailEnd) -> Result<AsyncSmtpConnection, SmtpError> {
-        let Ready { tls, login } = self.ready()?;
+        let Prerequisites { tls, login } = self.ready()?;
         let StepLimits { connect, command, .. } = self.limits;
         let stream = SmtpStream::connect(&self.host, self.port, self.max_reply_size, mail_end);
         let stream = self.step(connect, "being called", stream).await?;
