@@ -367,7 +367,7 @@ fn logs_are_json_where_that_is_asked_for_and_quiet_where_that_is() {
     assert!(!human.err.contains('\u{1b}'), "{}", human.err);
     let log = pass(&["--log-format", "json"]).err;
     let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert!(lines.iter().any(|line| line["level"] == "INFO" && line["message"] == "looked"), "{log}");
+    assert!(lines.iter().any(|line| line["level"] == "INFO" && line["message"] == "sync finished"), "{log}");
     assert_eq!(pass(&["-q"]).err, "");
     let debug = stage().reveille(&["run", "--once", "--at", "2026-03-10T15:00:01Z", "-v"]).stderr;
     assert!(String::from_utf8(debug).unwrap().contains("DEBUG fired"));

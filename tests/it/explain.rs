@@ -58,7 +58,7 @@ VEVENT in line 3: Early
 VEVENT in line 19: Late
   DTSTART:20260330T100000  in Asia/Tokyo (floating: --zone)
   RECURRENCE-ID:20260330T003000Z  in UTC (Z says so)
-  none of its alarms instances: it is cancelled (STATUS:CANCELLED)
+  none of its alarms fires: it is cancelled (STATUS:CANCELLED)
   alarm in line 25: DISPLAY, TRIGGER:-PT5M, counts from DTSTART
     it does not fire: it is cancelled (STATUS:CANCELLED)
 
@@ -68,7 +68,7 @@ How its alarms come about
     zone Europe/Berlin: Windows calls it 'W. Europe Standard Time'
       occurrence                   Sun 2026-03-29 02:30:00 Europe/Berlin +01:00 = 2026-03-29 01:30:00Z  \
 (the clocks skip this time: the offset before)
-      trigger -P1D in local time     Sat 2026-03-28 02:30:00 Europe/Berlin +01:00 = 2026-03-28 01:30:00Z
+      trigger -P1D in local time   Sat 2026-03-28 02:30:00 Europe/Berlin +01:00 = 2026-03-28 01:30:00Z
       trigger -PT15M elapsed       Sat 2026-03-28 02:15:00 Europe/Berlin +01:00 = 2026-03-28 01:15:00Z
 
 What does not fire meanwhile
