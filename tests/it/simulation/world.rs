@@ -650,9 +650,9 @@ impl World {
         let sql = "SELECT EXISTS (SELECT 1 FROM calendars WHERE last_synced_at > ?1 + 60000)
             OR EXISTS (SELECT 1 FROM firings WHERE state = 'missed' AND fired_at > ?1 + 60000 AND due > ?1)
             OR EXISTS (SELECT 1 FROM firings JOIN objects ON objects.id = object WHERE state = 'missed' AND
-                fired_at > ?1 + 60000 AND due >= ?1 - ?2 AND (written IS NULL OR written <= due OR written > ?1))
+                fired_at > ?1 + 60000 AND due >= ?1 - ?2 AND (last_modified IS NULL OR last_modified <= due OR last_modified > ?1))
             OR EXISTS (SELECT 1 FROM deliveries WHERE state = 'failed' AND settled_at > ?1 + 60000
-                AND answer LIKE 'gave up after%')
+                AND response LIKE 'gave up after%')
             OR EXISTS (SELECT 1 FROM deliveries WHERE state = 'pending' AND next_attempt > ?1 + 3660000)";
         let has = sqlx::query_scalar(sql).bind(self.now()).bind(lateness).fetch_one(&mut ledger).await;
         ledger.close().await.map_err(|error| error.to_string())?;
