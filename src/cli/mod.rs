@@ -59,7 +59,7 @@ struct Global {
     /// Print data as JSON, one object a line
     #[arg(long, global = true)]
     json: bool,
-    /// Log more: once what is done, twice how
+    /// More logging: -v debug, -vv trace
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
     /// Log and say errors only

@@ -55,7 +55,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<ExitStat
     let config = context.config(&Overrides::default())?;
     let zones = Zones::load(&config.zoneinfo)?;
     if let Some(id) = args.zone.as_deref().filter(|id| zones.resolve(id, None, None).is_none()) {
-        return Err(Usage(format!("--zone '{id}' is no time zone: name one as in Europe/Berlin")).into());
+        return Err(Usage(format!("--zone '{id}' is not a known time zone: name one as in Europe/Berlin")).into());
     }
     let from = args.from.unwrap_or_else(|| context.clock.now());
     let until = args.until.unwrap_or(from.plus(WINDOW));

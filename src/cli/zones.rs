@@ -120,8 +120,8 @@ fn print_text(used: &Zones, others: &[Other], context: &mut Context) -> anyhow::
     for other in others {
         let differ = match other.differences.len() {
             0 => ": says the same of all zones".to_owned(),
-            1 => ": says something else of 1 zone".to_owned(),
-            n => format!(": says something else of {n} zones"),
+            1 => ": differs for 1 zone".to_owned(),
+            n => format!(": differs for {n} zones"),
         };
         fields.push((other.name, format!("{}{differ}", which(&other.zones))));
     }

@@ -41,7 +41,7 @@ impl<'a> ReadContext<'a> {
         }
         let ids: Vec<&str> = zones.ids().collect();
         let near = nearest(&written, &ids).unwrap_or("UTC");
-        Err(format!("is '{written}', which is no time zone; the nearest is '{near}'"))
+        Err(format!("is '{written}', which is not a known time zone; did you mean '{near}'?"))
     }
 
     /// Which time zone database is used; it must be there.

@@ -187,9 +187,12 @@ fn wrong_types_and_values() {
         ("[defaults]\nmax_lateness = '0s'", "2: [defaults]: max_lateness must be at least 1s"),
         (
             "[defaults]\nzone = 'Europe/Berln'",
-            "2: [defaults]: zone is 'Europe/Berln', which is no time zone; the nearest is 'Europe/Berlin'",
+            "2: [defaults]: zone is 'Europe/Berln', which is not a known time zone; did you mean 'Europe/Berlin'?",
         ),
-        ("[[source]]\nkind='directory'\npath='x'\nzone='Mars'", "4: source 1: zone is 'Mars', which is no time zone"),
+        (
+            "[[source]]\nkind='directory'\npath='x'\nzone='Mars'",
+            "4: source 1: zone is 'Mars', which is not a known time zone",
+        ),
         ("zoneinfo = '/nowhere'", "1: zoneinfo is '/nowhere': cannot read the time zone database in /nowhere"),
         ("[defaults]\nzone = ''", "2: [defaults]: zone is empty"),
         ("[defaults]\nzone = [1]", "2: [defaults]: zone is a list and must be a text"),
@@ -308,7 +311,7 @@ fn a_login_is_named_once_and_whole() {
         assert!(!all.contains("hunter2"), "{all}");
     }
     let plain = problem(&format!("{user}password = 'hunter2'\n"));
-    assert!(plain.contains(":5: source 1: password does not belong into this file: "), "{plain}");
+    assert!(plain.contains(":5: source 1: password must not be in this file: "), "{plain}");
     let lonely = problem(&format!("{CALDAV}password_file = 'secret'\n"));
     assert_eq!(lonely, "reveille.toml:4: source 1: password_file is given without a username");
 }
@@ -487,7 +490,7 @@ fn users_have_addresses_and_zones() {
         ("[users]\nmary = 'x'", "2: [users.\"mary\"] is a text and must be a table"),
         ("[users.mary]\nemial = 'x'", "2: [users.\"mary\"]: unknown key 'emial'; the nearest known key is 'email'"),
         ("[users.mary]\nemail = 'x'", "2: [users.\"mary\"]: email holds 'x', which is no address"),
-        ("[users.mary]\nzone = 'Mars'", "2: [users.\"mary\"]: zone is 'Mars', which is no time zone"),
+        ("[users.mary]\nzone = 'Mars'", "2: [users.\"mary\"]: zone is 'Mars', which is not a known time zone"),
         (
             "[[source]]\nkind='directory'\npath='x'\nlayout='radicale'\nemail='a@b.example'",
             "5: source 1: email is one user's",

@@ -305,7 +305,7 @@ impl SourceRunner {
         self.schedule.failed(error.obstacle, error.retry_after);
         let error = format!("{}{}", error.reason, self.schedule.waits_for(self.clock.now()));
         if self.is_to_be_told(&error, at) {
-            tracing::warn!(source.name = self.name, source.error = %error, "the source cannot be read; what is known of it rings on");
+            tracing::warn!(source.name = self.name, source.error = %error, "the source cannot be read; its known alarms stay scheduled");
         }
         error
     }

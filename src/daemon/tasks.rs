@@ -105,7 +105,7 @@ impl TaskGroup {
             Some(ended) = self.delivering.join_next() => ended,
             else => return future::pending().await,
         };
-        outcome(ended).err().unwrap_or_else(|| anyhow::anyhow!("a part of reveille has stopped by itself"))
+        outcome(ended).err().unwrap_or_else(|| anyhow::anyhow!("a task exited unexpectedly"))
     }
 
     /// Stops all tasks, one stage after the other; those that have not stopped at `deadline` are aborted.
@@ -124,14 +124,14 @@ impl TaskGroup {
             }
         };
         if timeout_at(deadline, in_order).await.is_err() {
-            tracing::warn!("something did not end in time and is broken off");
+            tracing::warn!("some tasks did not stop in time and were aborted");
         }
         all
     }
 }
 
 fn outcome(ended: Result<anyhow::Result<()>, JoinError>) -> anyhow::Result<()> {
-    ended.context("a part of reveille has stopped by itself").flatten()
+    ended.context("a task exited unexpectedly").flatten()
 }
 
 #[cfg(test)]
@@ -157,9 +157,9 @@ mod tests {
             });
             group.start(stage, async { panic!("in the middle of it") });
             let error = noticed(&mut group).await;
-            assert!(error.contains("has stopped by itself") && error.contains("in the middle of it"), "{error}");
+            assert!(error.contains("exited unexpectedly") && error.contains("in the middle of it"), "{error}");
             group.start(stage, async { Ok(()) });
-            assert_eq!(noticed(&mut group).await, "a part of reveille has stopped by itself");
+            assert_eq!(noticed(&mut group).await, "a task exited unexpectedly");
             group.stop(Instant::now() + Duration::from_secs(60)).await.unwrap();
         }
     }

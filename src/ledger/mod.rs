@@ -179,7 +179,7 @@ impl From<sqlx::Error> for LedgerError {
 const MEND: &str = "stop reveille and put a backup back with 'reveille restore'; without one, move the ledger away, and \
     all that is still to come is read anew";
 /// What to do where the system refuses to write and the disk is not full.
-const REFUSED: &str = "see to its disk, to quotas and to the limit on the size of files ('ulimit -f')";
+const REFUSED: &str = "check the disk, quotas and the file size limit ('ulimit -f')";
 
 // SQLite's result codes; the lowest octet tells the kind. <https://www.sqlite.org/rescode.html>
 const SQLITE_PERM: i32 = 3;

@@ -16,7 +16,7 @@ pub struct SyncReport {
     pub changes: usize,
     /// Requests that it took.
     pub requests: u64,
-    /// Calendars and objects that could not be read, one sentence each; what was known of them rings on.
+    /// Calendars and objects that could not be read, one sentence each; its known alarms stay scheduled.
     pub faults: Vec<String>,
     /// Links that are not followed, one sentence each.
     pub notes: Vec<String>,

@@ -32,7 +32,7 @@ impl Keys {
 pub fn read(section: &Section<'_>, keys: &Keys) -> Option<SecretRef> {
     if section.has(keys.plain) {
         let hint = format!(
-            "does not belong into this file: put it into a file of its own, mode 0600, and name that with {}",
+            "must not be in this file: put it into a separate file, mode 0600, and name that with {}",
             keys.file
         );
         section.report(keys.plain, &hint);

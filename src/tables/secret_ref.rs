@@ -90,7 +90,7 @@ impl SecretRef {
         let secret = match &self.place {
             SecretPlace::File(path) => private(path).and_then(|()| contents(path)),
             SecretPlace::Variable(name) => variable(name).map(Secret::new).ok_or_else(|| {
-                format!("names the environment variable {name}, which is not set: set it and start Reveille anew")
+                format!("names the environment variable {name}, which is not set: set it and restart Reveille")
             }),
             SecretPlace::Credential(name) => credential(name)
                 .ok_or_else(|| format!("names the systemd credential '{name}', but ${CREDENTIALS} is not set"))

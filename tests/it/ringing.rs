@@ -140,7 +140,7 @@ fn what_is_known_rings_on_while_the_server_is_down() {
     let known = watched.put("known", 8, "known");
     watched.looked(1);
     watched.account.stop();
-    let told = |line: &str| line.contains("cannot be read") && line.contains("rings on");
+    let told = |line: &str| line.contains("cannot be read") && line.contains("stay scheduled");
     assert!(watched.daemon.log.find(PATIENCE, told).is_some(), "{}", watched.daemon.log.text());
     watched.rings("known", known);
 

@@ -116,7 +116,7 @@ impl Asked<'_> {
     /// Explains a file, or standard input, without a ledger.
     fn file(&self, path: Option<&Path>) -> Answer {
         if let Some(id) = self.args.zone.as_deref().filter(|id| self.zones.resolve(id, None, None).is_none()) {
-            return Err(Usage(format!("--zone '{id}' is no time zone: name one as in Europe/Berlin")).into());
+            return Err(Usage(format!("--zone '{id}' is not a known time zone: name one as in Europe/Berlin")).into());
         }
         let name = path.map_or_else(|| "standard input".to_owned(), |path| path.display().to_string());
         let octets =

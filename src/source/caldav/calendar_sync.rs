@@ -365,7 +365,7 @@ impl<I: SyncStore> CalendarSync<'_, I> {
         }
         for member in fetched.missing {
             let said = format!(
-                "{} is listed and does not exist (404): what is known of it rings on; it is asked for again",
+                "{} is listed and does not exist (404): its known alarms stay scheduled; it is asked for again",
                 member.href
             );
             hand_in.owe(&member, OwedReason::Lagging, said, now);

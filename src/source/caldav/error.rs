@@ -14,12 +14,12 @@ pub enum CaldavError {
     Settings(String),
     /// No answer: no connection, or no name.
     #[error(
-        "{url} cannot be reached ({reason}): is the server running, and is the address right? It is tried again; what is known of its calendars rings on"
+        "{url} cannot be reached ({reason}): is the server running, and is the address right? It is tried again; its known alarms stay scheduled"
     )]
     Unreachable { url: String, reason: String },
     /// A connection that broke off, and the next one as well.
     #[error(
-        "{url} did not answer to the end ({reason}): the server's log may say why; it is tried again, and what is known rings on"
+        "{url} did not answer to the end ({reason}): the server's log may say why; it is tried again, and known alarms stay scheduled"
     )]
     Broken { url: String, reason: String },
     /// TLS fails: mostly a certificate that is not to be trusted.
@@ -64,7 +64,7 @@ pub enum CaldavError {
     Moved { url: String, to: String },
     /// The account is not the one that it was.
     #[error(
-        "{url} leads to the account {now} and led to {before}: what is known of that rings on; if the new one is right, start Reveille anew"
+        "{url} leads to the account {now} and led to {before}: its known alarms stay scheduled; if the new one is right, restart Reveille"
     )]
     AnotherAccount { url: String, before: String, now: String },
     /// Redirections without an end.

@@ -135,7 +135,7 @@ impl Folder {
 
     /// A sentence that says that a file cannot be read.
     pub(super) fn fault(&self, href: &str, reason: &str) -> String {
-        format!("{}: {reason}; what was known of it rings on", self.file(href).display())
+        format!("{}: {reason}; its known alarms stay scheduled", self.file(href).display())
     }
 
     /// The path of the file whose href is `href`.

@@ -223,8 +223,9 @@ pub(super) fn settle(
         (StatedProperties::Unclear(reason, new), Some(Remembered { properties: old, .. })) => {
             let kept = kept(new.clone(), old);
             // An empty file that takes nothing away is none to worry about.
-            let fault = (kept.properties != new || new.is_radicale)
-                .then(|| format!("{reason}; its calendar rings on as it is known: write the file anew, or remove it"));
+            let fault = (kept.properties != new || new.is_radicale).then(|| {
+                format!("{reason}; the calendar's known alarms stay scheduled: rewrite the file, or remove it")
+            });
             (Some(kept), fault)
         }
         (StatedProperties::Unclear(reason, new), None) => {

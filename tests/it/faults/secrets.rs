@@ -85,7 +85,7 @@ fn an_account_without_its_secret_fails_alone_and_says_so() {
         let error = state(&stage)["error"].as_str().unwrap().to_owned();
         // What is not in the environment does not come into it.
         assert!(
-            error.contains(told) && error.contains("once the file") != error.contains("start Reveille anew"),
+            error.contains(told) && error.contains("once the file") != error.contains("restart Reveille"),
             "{error}"
         );
         assert!(daemon.stop(SOON).success());
