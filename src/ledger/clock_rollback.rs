@@ -23,13 +23,19 @@ pub const GAVE_UP: &str = "gave up after ";
 const REPLANNING: &str = "clock_replanning";
 
 // `wrong`: firings that count as missed by a clock that was ahead, and that are still to come or not too late. What was
-// due when its object said something else is not owed by what the object says now: it stays as it is.
+// due when its object said something else is not owed by what the object says now: it stays as it is. An object that
+// has moved to another calendar of its user meanwhile is found by its UID.
 macro_rules! with_wrong {
     ($rest:literal) => {
         concat!(
-            "WITH wrong AS (SELECT f.id, f.object, f.due, f.fired_at, f.count FROM firings f WHERE f.fired_at > ?1
-                AND ((f.due > ?1 AND f.state IN ('missed', 'suppressed')) OR (f.due >= ?2 AND f.state = 'missed' AND EXISTS
-                    (SELECT 1 FROM objects o WHERE o.id = f.object AND (o.last_modified IS NULL OR o.last_modified NOT BETWEEN f.due + 1 AND ?1))))) ",
+            "WITH wrong AS (SELECT f.id, ifnull(o.id, f.object) AS object, f.object AS recorded, f.due, f.fired_at, f.count
+                FROM firings f LEFT JOIN objects o ON o.id = ifnull((SELECT same.id FROM objects same WHERE same.id = f.object),
+                    (SELECT u.object FROM uids u JOIN objects moved ON moved.id = u.object
+                        JOIN calendars c ON c.id = moved.calendar WHERE json_valid(f.notification)
+                        AND u.uid = f.notification ->> 'uid' AND c.user = f.notification ->> 'userId' LIMIT 1))
+                WHERE f.fired_at > ?1 AND ((f.due > ?1 AND f.state IN ('missed', 'suppressed'))
+                    OR (f.due >= ?2 AND f.state = 'missed' AND o.id IS NOT NULL
+                        AND (o.last_modified IS NULL OR o.last_modified NOT BETWEEN f.due + 1 AND ?1)))) ",
             $rest
         )
     };
@@ -43,7 +49,7 @@ const AHEAD: &str = with_wrong!(
 );
 // What a row stands for comes after the last firing of the same object and moment that has a row of its own.
 const OWED: &str = with_wrong!(
-    "SELECT object, min(iif(count = 1, due, ifnull((SELECT max(o.due) + 1 FROM firings o WHERE o.object = wrong.object
+    "SELECT object, min(iif(count = 1, due, ifnull((SELECT max(o.due) + 1 FROM firings o WHERE o.object = wrong.recorded
         AND o.fired_at = wrong.fired_at AND o.state = 'missed' AND o.count = 1 AND o.due < wrong.due), due)))
     FROM wrong GROUP BY object"
 );

@@ -428,6 +428,19 @@ async fn what_moves_while_the_clock_is_ahead_rings_once_it_is_set_back() {
 }
 
 #[tokio::test]
+async fn what_a_clock_ahead_missed_rings_once_it_is_set_back_also_if_it_has_moved() {
+    let mut stage = Stage::new("10:00").await;
+    stage.sync("10:00", "/a/", vec![put("a", "12:00")]).await;
+    stage.sync("10:00", "/b/", Vec::new()).await;
+    assert_eq!(stage.rung("2 13:00").await, ["12:00 at 13:00"], "it is missed");
+    stage.sync("2 13:01", "/a/", vec![gone("a")]).await;
+    stage.sync("2 13:01", "/b/", vec![written_at(put("a", "12:00"), "10:30")]).await;
+    stage.clock.set(at("12:05"));
+    stage.core.ingest.clock_was_set().await.unwrap();
+    assert_eq!(stage.rung("12:05").await, ["12:00 at 12:05"]);
+}
+
+#[tokio::test]
 async fn what_cannot_be_read_while_its_calendar_gets_another_zone_rings_by_that() {
     let mut stage = Stage::new("10:00").await;
     let Change::Put { href, etag, text, last_modified } = put("a", "16:00") else { panic!("it is put") };
