@@ -1,4 +1,4 @@
-//! What the operating system tells the daemon: SIGTERM and SIGINT stop it, SIGHUP opens files anew, SIGUSR1 makes it
+//! What the operating system tells the daemon: SIGTERM and SIGINT stop it, SIGHUP reopens files, SIGUSR1 makes it
 //! sync its sources and try its outbox now. SIGXFSZ does nothing.
 
 use std::sync::Arc;
@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 
+use crate::delivery::new_deliveries::NewDeliveries;
 use crate::delivery::worker::DeliveryWorker;
 
 /// The signals, being received.
@@ -47,20 +48,20 @@ impl Signals {
     }
 
     /// Serves signals until one of them says stop.
-    pub async fn serve(&mut self, workers: &[Arc<DeliveryWorker>], sync_now: &Notify, wakeups: &[Arc<Notify>]) {
+    pub async fn serve(&mut self, workers: &[Arc<DeliveryWorker>], sync_now: &Notify, new_deliveries: &NewDeliveries) {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => break,
                 _ = self.interrupt.recv() => break,
                 _ = self.hangup.recv() => {
-                    tracing::info!("opening files anew");
+                    tracing::info!("reopening files");
                     workers.iter().for_each(|worker| worker.sink().reopen());
                 }
                 _ = self.user.recv() => {
                     tracing::info!("syncing every source and trying what is to be delivered now");
                     sync_now.notify_waiters();
                     workers.iter().for_each(|worker| worker.hurry());
-                    wakeups.iter().for_each(|wakeup| wakeup.notify_one());
+                    new_deliveries.wake_workers();
                 }
             }
         }

@@ -3,10 +3,10 @@
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::sync::{Arc, PoisonError};
+use std::sync::PoisonError;
 use std::time::Duration;
 
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::{Mutex, watch};
 
 use super::gate::{Closure, FileStamps, Gate, Pass, TELL_EVERY};
 use super::retry::{Attempt, decide};
@@ -102,12 +102,16 @@ impl<C: Transport> DeliveryWorker<C> {
         self.gate().hurry();
     }
 
-    /// Delivers until `stop` resolves, and then what is still owed and may be tried; `wakeup` is notified when
-    /// something was fired.
+    /// Delivers until `stop` resolves, and then what is still owed and may be tried; `announced` changes when there is
+    /// something new to deliver.
     ///
     /// # Errors
     /// [`LedgerError::Corrupt`]; any other error of the ledger may pass.
-    pub async fn run(&self, wakeup: Arc<Notify>, stop: impl Future<Output = ()>) -> Result<(), LedgerError> {
+    pub async fn run(
+        &self,
+        mut announced: watch::Receiver<()>,
+        stop: impl Future<Output = ()>,
+    ) -> Result<(), LedgerError> {
         let mut stop = std::pin::pin!(stop);
         let mut log_once = LogOnce::default();
         loop {
@@ -139,7 +143,8 @@ impl<C: Transport> DeliveryWorker<C> {
                 finished = self.sink.finished() => {
                     self.conclude(finished).await;
                 }
-                () = wakeup.notified() => {}
+                // An error says that nobody announces any more: the stop follows.
+                Ok(()) = announced.changed() => {}
                 () = wait => {}
             }
         }

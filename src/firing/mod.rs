@@ -1,6 +1,7 @@
 //! Firing: an object that is due becomes firings with their notifications, and what these owe to the sinks.
 //!
-//! * `wheel` sleeps until the next object is due and fires it; `timer` is the clock that wakes it.
+//! * `wheel` sleeps until the next object is due and fires it; `timer` is the clock that wakes it, `wakeup` what else
+//!   does, and the gate that holds it back at the start.
 //! * `prepare` is what the wheel asks for an object that is due.
 //! * `stage` has what is due within the next seconds; `background` works out what takes long.
 //! * `render` makes firings of the alarm instances of an object, with what `renderer` knows of settings and sinks.
@@ -13,12 +14,16 @@ mod prepare;
 mod render;
 mod renderer;
 mod stage;
+mod stage_context;
 mod timer;
+mod wakeup;
 mod wheel;
 
 pub use parallel::spread;
 pub use prepare::{Prepare, Prepared};
 pub use render::Place;
 pub use renderer::{FiringRenderer, about, context, sender};
+pub use stage_context::StageContext;
 pub use timer::WallTimer;
-pub use wheel::{Bell, Tick, Wheel};
+pub use wakeup::{StartupGate, Wakeup};
+pub use wheel::{Tick, Wheel};

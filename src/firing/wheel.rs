@@ -6,17 +6,14 @@
 
 use std::collections::HashSet;
 use std::future::Future;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-
-use tokio::sync::Notify;
 
 use super::background::Background;
 use super::prepare::{Prepare, Prepared};
 use super::stage::Staged;
+use super::stage_context::StageContext;
 use super::timer::WallTimer;
-use crate::clock::Clock;
-use crate::ledger::{DueObject, FireStats, FiringState, Ledger, LedgerError, LogOnce, NewFiring, Timer, Unfinished};
+use super::wakeup::StartupGate;
+use crate::ledger::{DueObject, FiringState, LedgerError, LogOnce, NewFiring, Timer, Unfinished};
 use crate::time::UtcMillis;
 
 /// How long before it is due an object is staged, milliseconds.
@@ -40,50 +37,6 @@ pub enum Tick {
     /// Nothing is to be done before this instant; none: before something changes. What [`Wheel::background`] waits for
     /// may still be worked out.
     Sleep(Option<UtcMillis>),
-}
-
-/// Tells a running wheel to look again, and those who deliver that something was fired. Clones share one bell.
-#[derive(Clone, Debug, Default)]
-pub struct Bell {
-    inner: Arc<Rope>,
-}
-
-#[derive(Debug, Default)]
-struct Rope {
-    /// A timer may have become earlier.
-    look: Notify,
-    /// The sources have been looked at once: what was overdue at the start may ring.
-    released: AtomicBool,
-    /// Firings that others than the wheel have recorded and that nobody has announced yet, and what they owe.
-    firings: AtomicU64,
-    deliveries: AtomicU64,
-}
-
-impl Bell {
-    /// Timers have changed.
-    pub fn look(&self) {
-        self.inner.look.notify_one();
-    }
-
-    /// Firings were recorded, or deliveries are owed again, by somebody else's doing than the wheel's, which announces
-    /// them at its next tick.
-    pub fn fired(&self, fired: FireStats) {
-        self.inner.deliveries.fetch_add(fired.deliveries, Ordering::SeqCst);
-        self.inner.firings.fetch_add(fired.firings, Ordering::SeqCst);
-        self.look();
-    }
-
-    fn unannounced(&self) -> Option<FireStats> {
-        let firings = self.inner.firings.swap(0, Ordering::SeqCst);
-        let deliveries = self.inner.deliveries.swap(0, Ordering::SeqCst);
-        (firings > 0 || deliveries > 0).then_some(FireStats { firings, already: 0, deliveries })
-    }
-
-    /// What was due before the start may ring now: all sources have been asked whether it still stands.
-    pub fn release(&self) {
-        self.inner.released.store(true, Ordering::SeqCst);
-        self.look();
-    }
 }
 
 /// Firings that come later than they should: somebody will ask why.
@@ -120,11 +73,10 @@ impl Late {
 /// The wheel.
 #[derive(Debug)]
 pub struct Wheel<P> {
-    ledger: Ledger,
     prepare: P,
-    clock: Clock,
-    bell: Bell,
-    /// What was due before this waits for [`Bell::release`].
+    context: StageContext,
+    startup_gate: StartupGate,
+    /// What was due before this waits for the startup gate to open.
     started: UtcMillis,
     staged: Staged,
     /// How far staging has come: timers up to this one are staged or need not be.
@@ -135,14 +87,13 @@ pub struct Wheel<P> {
 }
 
 impl<P: Prepare + Clone + 'static> Wheel<P> {
-    /// A wheel over `ledger`.
-    pub fn new(ledger: Ledger, prepare: P, clock: Clock, bell: Bell) -> Wheel<P> {
-        let started = clock.now();
+    /// A wheel over the ledger of `context`, which fires nothing that is due before now until `startup_gate` opens.
+    pub fn new(prepare: P, context: StageContext, startup_gate: StartupGate) -> Wheel<P> {
+        let started = context.clock.now();
         Wheel {
-            ledger,
             prepare,
-            clock,
-            bell,
+            context,
+            startup_gate,
             started,
             staged: Staged::default(),
             staged_upto: (UtcMillis::MIN, 0),
@@ -151,17 +102,17 @@ impl<P: Prepare + Clone + 'static> Wheel<P> {
         }
     }
 
-    /// Runs until `stop` resolves. `fired` is called after each commit of new firings.
+    /// Runs until `stop` resolves.
     ///
     /// # Errors
     /// When the timer of the operating system cannot be had, or the ledger is damaged.
-    pub async fn run(mut self, stop: impl Future<Output = ()>, fired: impl Fn(FireStats)) -> std::io::Result<()> {
+    pub async fn run(mut self, stop: impl Future<Output = ()>) -> std::io::Result<()> {
         let timer = WallTimer::new()?;
         let mut stop = std::pin::pin!(stop);
         self.set_failing_objects_aside().await;
         let mut log_once = LogOnce::default();
         loop {
-            let tick = self.tick(&fired).await;
+            let tick = self.tick().await;
             if tick.is_ok() && log_once.is_over() {
                 tracing::info!("alarms can be fired again");
             }
@@ -174,7 +125,7 @@ impl<P: Prepare + Clone + 'static> Wheel<P> {
                     if log_once.is_news(&error) {
                         tracing::error!(ledger.error = %error, "alarms could not be fired; trying again every second");
                     }
-                    Some(Some(self.clock.now().plus(PAUSE)))
+                    Some(Some(self.context.clock.now().plus(PAUSE)))
                 }
             };
             let Some(until) = sleep else {
@@ -187,14 +138,14 @@ impl<P: Prepare + Clone + 'static> Wheel<P> {
             };
             tokio::select! {
                 () = timer.until(until) => {}
-                () = self.bell.inner.look.notified() => {}
+                () = self.context.wakeup.woken() => {}
                 () = self.background.ended() => {}
                 () = &mut stop => break,
             }
         }
         if let Some(object) = self.background.running() {
             // It is left by a stop, and not by its own fault. What cannot be written now counts against it once.
-            let _ = self.ledger.end_attempt(object).await;
+            let _ = self.context.ledger.end_attempt(object).await;
         }
         Ok(())
     }
@@ -202,7 +153,7 @@ impl<P: Prepare + Clone + 'static> Wheel<P> {
     /// Sets aside the objects at which processes before this one ended, or lets them be the last. To be called before
     /// the first tick.
     pub async fn set_failing_objects_aside(&mut self) {
-        match self.ledger.set_failing_objects_aside().await {
+        match self.context.ledger.set_failing_objects_aside().await {
             Ok(Unfinished { last, set_aside }) => {
                 last.into_iter().for_each(|object| self.background.put_last(object));
                 for object in set_aside {
@@ -223,27 +174,26 @@ impl<P: Prepare + Clone + 'static> Wheel<P> {
     ///
     /// # Errors
     /// Those of the ledger; nothing is lost, the next tick tries again.
-    pub async fn tick(&mut self, fired: &impl Fn(FireStats)) -> Result<Tick, LedgerError> {
-        if let Some(others) = self.bell.unannounced() {
-            fired(others);
-        }
-        let now = self.clock.now();
+    pub async fn tick(&mut self) -> Result<Tick, LedgerError> {
+        let now = self.context.clock.now();
         if let Some(due_object) = self.background.take(now)? {
             if due_object.timer.due <= now {
-                self.record(vec![self.prepare.stamp(due_object, now)], now, fired).await?;
+                self.record(vec![self.prepare.stamp(due_object, now)], now).await?;
                 return Ok(Tick::Again);
             }
             self.staged.put(due_object);
         }
-        self.background.start((&self.prepare, &self.ledger), now, !self.staged.is_full(now));
-        let from = if self.bell.inner.released.load(Ordering::SeqCst) { UtcMillis::MIN } else { self.started };
+        self.background.start((&self.prepare, &self.context.ledger), now, !self.staged.is_full(now));
+        let from = if self.startup_gate.is_open() { UtcMillis::MIN } else { self.started };
         let due = self.due(from, now).await?;
         if !due.is_empty() {
-            self.fire(due, now, fired).await?;
+            self.fire(due, now).await?;
             return Ok(Tick::Again);
         }
         // What is due by now is being worked out.
-        let Some(next) = self.ledger.next_due(from.max(now.plus(1))).await? else { return Ok(Tick::Sleep(None)) };
+        let Some(next) = self.context.ledger.next_due(from.max(now.plus(1))).await? else {
+            return Ok(Tick::Sleep(None));
+        };
         let horizon = next.plus(-LEAD);
         if horizon > now {
             return Ok(Tick::Sleep(Some(horizon)));
@@ -265,7 +215,7 @@ impl<P: Prepare + Clone + 'static> Wheel<P> {
     async fn due(&self, from: UtcMillis, now: UtcMillis) -> Result<Vec<Timer>, LedgerError> {
         let mut cursor = (from, i64::MIN);
         loop {
-            let mut due = self.ledger.due(cursor, now, BATCH).await?;
+            let mut due = self.context.ledger.due(cursor, now, BATCH).await?;
             let Some(last) = due.last().copied() else { return Ok(due) };
             due.retain(|timer| !self.background.has(timer));
             if !due.is_empty() {
@@ -276,7 +226,7 @@ impl<P: Prepare + Clone + 'static> Wheel<P> {
     }
 
     /// Fires `due`, which is not empty.
-    async fn fire(&mut self, due: Vec<Timer>, now: UtcMillis, fired: &impl Fn(FireStats)) -> Result<(), LedgerError> {
+    async fn fire(&mut self, due: Vec<Timer>, now: UtcMillis) -> Result<(), LedgerError> {
         let (mut due_objects, mut rest) = (Vec::with_capacity(due.len()), Vec::new());
         for timer in due {
             match self.staged.take(&timer) {
@@ -286,37 +236,32 @@ impl<P: Prepare + Clone + 'static> Wheel<P> {
         }
         // What is ready does not wait for what is not.
         if !due_objects.is_empty() {
-            self.record(due_objects, now, fired).await?;
+            self.record(due_objects, now).await?;
         }
         if !rest.is_empty() {
             let Prepared { due_objects, long } = self.prepare.prepare(rest, now, now).await?;
             long.into_iter().for_each(|timer| self.background.put(timer));
-            let (began, now) = (now, self.clock.now());
+            let (began, now) = (now, self.context.clock.now());
             if now < began {
                 // The clock was set back: what it was ahead by is not due.
                 return Ok(());
             }
             let due_objects = due_objects.into_iter().map(|due_object| self.prepare.stamp(due_object, now)).collect();
-            self.record(due_objects, now, fired).await?;
+            self.record(due_objects, now).await?;
         }
         Ok(())
     }
 
     /// Writes `firings` down, and what they owe.
-    async fn record(
-        &self,
-        due_objects: Vec<DueObject>,
-        now: UtcMillis,
-        fired: &impl Fn(FireStats),
-    ) -> Result<(), LedgerError> {
+    async fn record(&self, due_objects: Vec<DueObject>, now: UtcMillis) -> Result<(), LedgerError> {
         if due_objects.is_empty() {
             return Ok(());
         }
         let late = Late::among(&due_objects, now);
         // What was overtaken by an edit is left out, and read again by the next tick.
-        let outcome = self.ledger.fire(due_objects, now).await?;
+        let recorded = self.context.ledger.fire(due_objects, now).await?;
         late.report(now);
-        fired(outcome);
+        self.context.new_deliveries.announce(recorded);
         Ok(())
     }
 
@@ -330,7 +275,7 @@ impl<P: Prepare + Clone + 'static> Wheel<P> {
         let mut soon = std::mem::take(&mut self.unstaged);
         soon.retain(|timer| timer.due > now);
         if soon.is_empty() {
-            soon = self.ledger.due(self.staged_upto, now.plus(LEAD), STAGE).await?;
+            soon = self.context.ledger.due(self.staged_upto, now.plus(LEAD), STAGE).await?;
             let Some(last) = soon.last() else { return Ok(false) };
             self.staged_upto = (last.due, last.object.saturating_add(1));
         }

@@ -19,12 +19,12 @@ impl Ingest {
         synced_at: UtcMillis,
         evidence: Evidence,
     ) -> Result<Absence, LedgerError> {
-        let Some(row) = self.ledger.calendar(source, calendar).await? else { return Ok(Absence::Dropped) };
+        let Some(row) = self.context.ledger.calendar(source, calendar).await? else { return Ok(Absence::Dropped) };
         let absent = after(row.absent, synced_at, evidence);
         if absent.ends_at(self.absent_grace) <= synced_at {
-            self.ledger.drop_calendar(source, calendar).await?;
+            self.context.ledger.drop_calendar(source, calendar).await?;
             self.note(source, calendar, false).await?;
-            self.bell.look();
+            self.context.wakeup.wake();
             tracing::warn!(
                 source.name = source,
                 calendar.name = row.name,
@@ -36,7 +36,7 @@ impl Ingest {
             return Ok(Absence::Dropped);
         }
         if row.absent != Some(absent) {
-            self.ledger.absent(source, calendar, absent).await?;
+            self.context.ledger.absent(source, calendar, absent).await?;
         }
         if row.absent.is_none() {
             self.note(source, calendar, true).await?;
@@ -56,7 +56,7 @@ impl Ingest {
         let key = (source.to_owned(), calendar.to_owned());
         let is_absent = self.syncs().absent.as_ref().is_some_and(|absent| absent.contains(&key));
         if is_absent {
-            self.ledger.present(source, calendar).await?;
+            self.context.ledger.present(source, calendar).await?;
             self.is_back(source, calendar).await?;
         }
         Ok(())
@@ -84,7 +84,7 @@ impl Ingest {
     /// Asks the ledger once who is absent: nobody else writes into it.
     async fn ask(&self) -> Result<(), LedgerError> {
         if self.syncs().absent.is_none() {
-            let absentees = self.ledger.absentees().await?;
+            let absentees = self.context.ledger.absentees().await?;
             self.syncs().absent = Some(absentees.into_iter().collect());
         }
         Ok(())

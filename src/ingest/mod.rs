@@ -5,10 +5,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::clock::Clock;
 use crate::config::Config;
-use crate::firing::Bell;
-use crate::ledger::{CalendarRow, Existing, Ledger, LedgerError, Planned, PlannedObject, SourceSync};
+use crate::firing::StageContext;
+use crate::ledger::{CalendarRow, Existing, FireStats, LedgerError, Planned, PlannedObject, SourceSync};
 use crate::source::{
     Absence, CalendarInfo, Change, ChangeBatch, Checkpoint, DefaultAlarmTexts, Evidence, Known, StoreError, SyncStore,
     Taken,
@@ -29,10 +28,8 @@ const FLUSH: i64 = 60_000;
 /// Applies the changes that sources report to the ledger.
 #[derive(Debug)]
 pub struct Ingest {
-    ledger: Ledger,
     planner: Planner,
-    clock: Clock,
-    bell: Bell,
+    context: StageContext,
     /// Letters of a calendar's name and colour that are kept: both stand in each notification.
     max_name: usize,
     /// Milliseconds.
@@ -82,18 +79,18 @@ struct Settled {
 }
 
 impl Ingest {
-    /// For `ledger`, with the limits of `config`; `bell` is told when a timer may have become earlier.
-    pub fn new(config: &Config, ledger: Ledger, planner: Planner, clock: Clock, bell: Bell) -> Ingest {
+    /// Into the ledger of `context`, with the limits of `config`.
+    pub fn new(config: &Config, planner: Planner, context: StageContext) -> Ingest {
         let millis = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
         let absent_grace = millis(config.defaults.absent_grace);
         let max_lateness = millis(config.defaults.max_lateness);
         let max_name = config.limits.max_name;
-        Ingest { ledger, planner, clock, bell, max_name, absent_grace, max_lateness, syncs: Mutex::default() }
+        Ingest { planner, context, max_name, absent_grace, max_lateness, syncs: Mutex::default() }
     }
 
     /// Writes down syncs that found nothing, so that the next start knows of them.
     pub async fn flush(&self) {
-        let now = self.clock.now();
+        let now = self.context.clock.now();
         let syncs: Vec<_> = {
             let mut syncs = self.syncs();
             syncs.flushed = Some(now);
@@ -102,14 +99,14 @@ impl Ingest {
         if syncs.is_empty() {
             return;
         }
-        if let Err(error) = self.ledger.record_syncs(syncs, now).await {
+        if let Err(error) = self.context.ledger.record_syncs(syncs, now).await {
             tracing::warn!(ledger.error = %error, "the times of the last syncs could not be recorded");
         }
     }
 
     /// Notes in the ledger how a sync of a source went.
     pub async fn record_source_sync(&self, name: &str, kind: &'static str, sync: SourceSync) {
-        if let Err(error) = self.ledger.record_source_sync(name, kind, sync).await {
+        if let Err(error) = self.context.ledger.record_source_sync(name, kind, sync).await {
             tracing::warn!(source.name = name, ledger.error = %error, "how the sync went could not be recorded");
         }
     }
@@ -124,7 +121,7 @@ impl Ingest {
         let key = (row.source.clone(), row.href.clone());
         let latest = self.syncs().latest.get(&key).map_or(row.last_synced_at, |at| row.last_synced_at.max(*at));
         // The clock may have been set back since.
-        latest.min(self.clock.now())
+        latest.min(self.context.clock.now())
     }
 
     /// What syncs that found nothing said of the calendar is superseded: this sync is in the ledger.
@@ -142,7 +139,7 @@ impl Ingest {
     /// well.
     async fn made_since(&self, source: &str, made: Option<UtcMillis>) -> Result<Option<UtcMillis>, LedgerError> {
         let Some(made) = made else { return Ok(None) };
-        let last = self.ledger.source_last_synced_at(source).await?;
+        let last = self.context.ledger.source_last_synced_at(source).await?;
         Ok(last.filter(|last| *last < made).map(|_| made))
     }
 
@@ -157,13 +154,13 @@ impl Ingest {
     }
 
     async fn take(&self, source: &str, batch: ChangeBatch) -> Result<Taken, LedgerError> {
-        let now = self.clock.now();
+        let now = self.context.clock.now();
         let mut row = calendar_row(source, &batch.calendar, batch.synced_at, batch.checkpoint.clone().or(batch.begun));
         for text in [&mut row.name, &mut row.color] {
             *text = text.chars().take(self.max_name).collect();
         }
         self.tell_of_no_address(&row);
-        let known = self.ledger.calendar(source, &batch.calendar.href).await?;
+        let known = self.context.ledger.calendar(source, &batch.calendar.href).await?;
         let (row, previous) = match &known {
             // A sync that lies ahead was dated by a clock that has been set back since.
             Some(known) => {
@@ -196,7 +193,7 @@ impl Ingest {
         let from = previous;
         let planned =
             Planned { calendar: row, advance, put, retag, doubted, gone, replanned, from, now, forget_before };
-        let fired = self.ledger.take_in(planned).await?;
+        let fired = self.context.ledger.take_in(planned).await?;
         if known.is_none() {
             self.syncs().found.remove(&(source.to_owned(), href.clone()));
         }
@@ -206,8 +203,14 @@ impl Ingest {
         if known.is_some_and(|known| known.absent.is_some()) {
             self.is_back(source, &href).await?;
         }
-        self.bell.fired(fired);
+        self.recorded(fired);
         Ok(Taken { unreadable, unsure })
+    }
+
+    /// A commit has recorded firings or deliveries, and may have changed timers.
+    fn recorded(&self, recorded: FireStats) {
+        self.context.new_deliveries.announce(recorded);
+        self.context.wakeup.wake();
     }
 
     /// What is known of the time before a batch that comes into `row` now; `replan`: what its objects depend on besides
@@ -226,7 +229,7 @@ impl Ingest {
         now: UtcMillis,
     ) -> Result<Settled, LedgerError> {
         if !jobs.is_empty() {
-            past.gone = self.ledger.gone_uids(&row.user, self.forget_before(now)).await?;
+            past.gone = self.context.ledger.gone_uids(&row.user, self.forget_before(now)).await?;
         }
         let mut settled = Settled::default();
         for outcome in self.planner.plan_all(row.clone(), jobs, past, now).await {
@@ -250,10 +253,12 @@ impl Ingest {
             last.insert(href(&change).to_owned(), change);
         }
         let hrefs: Vec<&str> = last.keys().map(String::as_str).collect();
-        let mut existing = if row.id == 0 { HashMap::new() } else { self.ledger.existing(row.id, &hrefs).await? };
-        let now = self.clock.now();
+        let mut existing =
+            if row.id == 0 { HashMap::new() } else { self.context.ledger.existing(row.id, &hrefs).await? };
+        let now = self.context.clock.now();
         let since = self.forget_before(now);
-        let mut owed = if row.id == 0 { HashMap::new() } else { self.ledger.gone(row.id, &hrefs, since).await? };
+        let mut owed =
+            if row.id == 0 { HashMap::new() } else { self.context.ledger.gone(row.id, &hrefs, since).await? };
         let (mut sorted, mut echoes) = (Sorted::default(), Vec::new());
         for change in last.into_values() {
             match change {
@@ -302,7 +307,7 @@ impl Ingest {
         let due = {
             let mut syncs = self.syncs();
             syncs.latest.insert((source.to_owned(), calendar.to_owned()), at);
-            let now = self.clock.now();
+            let now = self.context.clock.now();
             let flushed = *syncs.flushed.get_or_insert(now);
             now < flushed || now.0.saturating_sub(flushed.0) >= FLUSH
         };
@@ -320,18 +325,18 @@ impl SyncStore for Ingest {
             checkpoint: row.sync_state.map(|sync_state| Checkpoint { sync_state }),
             absent_since: row.absent.map(|absent| absent.since),
         };
-        Ok(self.ledger.calendars(Some(source)).await?.into_iter().map(known).collect())
+        Ok(self.context.ledger.calendars(Some(source)).await?.into_iter().map(known).collect())
     }
 
     async fn progress(&self, source: &str, said: String) {
         tracing::info!(source.name = source, "{said}");
-        if let Err(error) = self.ledger.source_progress(source, said).await {
+        if let Err(error) = self.context.ledger.source_progress(source, said).await {
             tracing::warn!(source.name = source, ledger.error = %error, "how far the sync is could not be recorded");
         }
     }
 
     async fn etags(&self, source: &str, calendar: &str) -> Result<HashMap<String, String>, StoreError> {
-        Ok(self.ledger.etags(source, calendar).await?)
+        Ok(self.context.ledger.etags(source, calendar).await?)
     }
 
     async fn apply(&self, source: &str, batch: ChangeBatch) -> Result<Taken, StoreError> {
@@ -345,8 +350,8 @@ impl SyncStore for Ingest {
     }
 
     async fn calendar_gone(&self, source: &str, calendar: &str) -> Result<(), StoreError> {
-        self.ledger.drop_calendar(source, calendar).await?;
-        self.bell.look();
+        self.context.ledger.drop_calendar(source, calendar).await?;
+        self.context.wakeup.wake();
         Ok(())
     }
 

@@ -29,7 +29,7 @@ impl Ingest {
         let gone: HashSet<&str> = gone.iter().map(String::as_str).collect();
         let (mut replanned, mut after) = (Vec::new(), 0);
         loop {
-            let mut page = self.ledger.texts_after(Some(row.id), None, after, PAGE).await?;
+            let mut page = self.context.ledger.texts_after(Some(row.id), None, after, PAGE).await?;
             let Some(last) = page.last() else { return Ok(replanned) };
             after = last.id;
             page.retain(|object| !changed.contains(&object.id) && !gone.contains(object.href.as_str()));
@@ -43,9 +43,9 @@ impl Ingest {
     /// # Errors
     /// Those of the ledger.
     pub async fn replan_changed_zones(&self, zones: &Zones) -> Result<(), LedgerError> {
-        let before = self.ledger.meta(TZ_VERSION).await?;
+        let before = self.context.ledger.meta(TZ_VERSION).await?;
         // A process that ended while it planned again may have left some objects in the zones of its own database.
-        let begun = self.ledger.meta(TZ_REPLANNING).await?.unwrap_or_default();
+        let begun = self.context.ledger.meta(TZ_REPLANNING).await?.unwrap_or_default();
         let begun: Vec<String> = serde_json::from_str(&begun).unwrap_or_default();
         // A folder can say nothing of its version, so where it lies counts as well.
         let version = format!("{} ({})", zones.version(), zones.origin());
@@ -55,7 +55,7 @@ impl Ingest {
         let fingerprint = |id: &str| Some((id.to_owned(), format!("{:016x}", zones.fingerprint(id)?)));
         let now: BTreeMap<String, String> = zones.ids().filter_map(fingerprint).collect();
         if let Some(before) = before {
-            let stored = self.ledger.meta(TZ_FINGERPRINTS).await?.unwrap_or_default();
+            let stored = self.context.ledger.meta(TZ_FINGERPRINTS).await?.unwrap_or_default();
             let known: BTreeMap<String, String> = serde_json::from_str(&stored).unwrap_or_default();
             let changed: Vec<String> =
                 now.iter().filter(|(id, f)| known.get(*id) != Some(f)).map(|(id, _)| id.clone()).collect();
@@ -64,7 +64,7 @@ impl Ingest {
             let mut names: Vec<String> = changed.iter().cloned().chain(unresolved).chain(begun).collect();
             names.sort_unstable();
             names.dedup();
-            self.ledger.set_meta(TZ_REPLANNING, &serde_json::json!(names).to_string()).await?;
+            self.context.ledger.set_meta(TZ_REPLANNING, &serde_json::json!(names).to_string()).await?;
             let moved = self.replan_kept(Some(&names), None).await?;
             tracing::info!(
                 tz.before = before,
@@ -74,9 +74,9 @@ impl Ingest {
                 "the time zone database has changed; what lies in changed zones was planned again"
             );
         }
-        self.ledger.set_meta(TZ_FINGERPRINTS, &serde_json::json!(now).to_string()).await?;
-        self.ledger.set_meta(TZ_VERSION, &version).await?;
-        self.ledger.set_meta(TZ_REPLANNING, "[]").await
+        self.context.ledger.set_meta(TZ_FINGERPRINTS, &serde_json::json!(now).to_string()).await?;
+        self.context.ledger.set_meta(TZ_VERSION, &version).await?;
+        self.context.ledger.set_meta(TZ_REPLANNING, "[]").await
     }
 
     /// Undoes what a clock that was ahead has done, if it was: what counts as missed and is still to come, or is
@@ -85,12 +85,14 @@ impl Ingest {
     /// # Errors
     /// Those of the ledger.
     pub async fn clock_was_set(&self) -> Result<(), LedgerError> {
-        let now = self.clock.now();
+        let now = self.context.clock.now();
         // What syncs say that are not in the ledger is in the future as well.
         self.syncs().latest.retain(|_, at| *at <= now);
-        if let Some(Undone { firings, deliveries }) = self.ledger.undo_future_records(now, self.max_lateness).await? {
+        if let Some(Undone { firings, deliveries }) =
+            self.context.ledger.undo_future_records(now, self.max_lateness).await?
+        {
             // Planning again may fail, and the next try finds nothing to undo.
-            self.bell.fired(FireStats { deliveries, ..FireStats::default() });
+            self.recorded(FireStats { deliveries, ..FireStats::default() });
             tracing::warn!(
                 firings,
                 deliveries,
@@ -98,11 +100,11 @@ impl Ingest {
             );
         }
         // A process may have ended after it had undone, and before it had planned again.
-        let Some(since) = self.ledger.to_be_replanned().await? else { return Ok(()) };
+        let Some(since) = self.context.ledger.to_be_replanned().await? else { return Ok(()) };
         let from = |object: i64| since.objects.get(&object).copied().unwrap_or(since.all).min(since.all).min(now);
         let moved = self.replan_kept(None, Some(&from)).await?;
-        self.ledger.is_replanned().await?;
-        self.bell.look();
+        self.context.ledger.is_replanned().await?;
+        self.context.wakeup.wake();
         tracing::info!(alarms.moved = moved, "everything was planned again, for the clock has been set back");
         Ok(())
     }
@@ -115,10 +117,10 @@ impl Ingest {
         zones: Option<&[String]>,
         from: Option<&(dyn Fn(i64) -> UtcMillis + Sync)>,
     ) -> Result<usize, LedgerError> {
-        let rows = self.ledger.calendars(None).await?;
+        let rows = self.context.ledger.calendars(None).await?;
         let (mut moved, mut after) = (0, 0);
         loop {
-            let page = self.ledger.texts_after(None, zones, after, PAGE).await?;
+            let page = self.context.ledger.texts_after(None, zones, after, PAGE).await?;
             let Some(last) = page.last() else { return Ok(moved) };
             after = last.id;
             let mut by_calendar: HashMap<i64, Vec<ObjectText>> = HashMap::new();
@@ -132,7 +134,7 @@ impl Ingest {
                 }
                 for (from, objects) in by_instant {
                     let replanned = self.planner.replan_all(row.clone(), objects, from).await;
-                    moved += self.ledger.replan(replanned).await?;
+                    moved += self.context.ledger.replan(replanned).await?;
                 }
             }
         }

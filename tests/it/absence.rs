@@ -95,8 +95,8 @@ impl Stage {
     /// Fires what is due at `now`, and says all that is in the ledger: when it was due, and when it rang.
     pub async fn rung(&mut self, now: &str) -> Vec<String> {
         self.clock.set(at(now));
-        self.core.bell.release();
-        while self.core.wheel.tick(&|_| ()).await.unwrap() == Tick::Again {}
+        self.core.startup_gate.open();
+        while self.core.wheel.tick().await.unwrap() == Tick::Again {}
         let mut inspector = Inspector::open(&self.ledger()).await.unwrap();
         let mut rings = inspector.firings(UtcMillis::MIN, None, 100).await.unwrap();
         rings.sort_by_key(|ring| ring.due);

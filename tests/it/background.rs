@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use reveille::clock::Clock;
 use reveille::daemon::Core;
-use reveille::firing::{Bell, Prepare, Prepared, Tick, Wheel};
+use reveille::firing::{Prepare, Prepared, StageContext, StartupGate, Tick, Wheel};
 use reveille::ledger::{DueObject, FiringState, Inspector, Ledger, LedgerError, NewFiring, Timer, Unfinished};
 use reveille::source::{CalendarInfo, Change, ChangeBatch, SyncStore as _};
 use reveille::time::UtcMillis;
@@ -114,11 +114,19 @@ async fn rang(file: &Path) -> Vec<i64> {
 
 async fn turns(wheel: &mut Wheel<Slow>) -> Option<UtcMillis> {
     loop {
-        match wheel.tick(&|_| ()).await.unwrap() {
+        match wheel.tick().await.unwrap() {
             Tick::Again => {}
             Tick::Sleep(until) => return until,
         }
     }
+}
+
+/// A wheel whose sources have been synced.
+fn wheel(ledger: &Ledger, slow: &Slow, clock: &Clock) -> Wheel<Slow> {
+    let context = StageContext::new(ledger.clone(), clock.clone());
+    let startup_gate = StartupGate::new(context.wakeup.clone());
+    startup_gate.open();
+    Wheel::new(slow.clone(), context, startup_gate)
 }
 
 #[tokio::test]
@@ -131,9 +139,7 @@ async fn what_takes_long_to_work_out_delays_nothing_else() {
     let objects: Vec<i64> =
         ledger.due((UtcMillis::MIN, 0), at("13:00:00"), 9).await.unwrap().iter().map(|t| t.object).collect();
     let slow = Slow { long: HashSet::from([objects[0], objects[1]]), ..Slow::default() };
-    let bell = Bell::default();
-    bell.release();
-    let mut wheel = Wheel::new(ledger.clone(), slow.clone(), clock.clone(), bell);
+    let mut wheel = wheel(&ledger, &slow, &clock);
     clock.set(at("11:00:00"));
     // The wheel sleeps until what comes next, and not until what it cannot fire now.
     assert_eq!(turns(&mut wheel).await, Some(at("11:00:10")));
@@ -163,9 +169,7 @@ async fn an_object_at_which_reveille_fails_is_set_aside_and_others_ring() {
     let objects: Vec<i64> =
         ledger.due((UtcMillis::MIN, 0), at("13:00:00"), 9).await.unwrap().iter().map(|t| t.object).collect();
     let slow = Slow { long: HashSet::from([objects[1]]), panics: HashSet::from([objects[0]]), ..Slow::default() };
-    let bell = Bell::default();
-    bell.release();
-    let mut wheel = Wheel::new(ledger.clone(), slow.clone(), clock.clone(), bell);
+    let mut wheel = wheel(&ledger, &slow, &clock);
     clock.set(at("11:00:00"));
     slow.go.notify_one();
     while {
@@ -199,9 +203,7 @@ async fn objects_at_which_the_process_ends_each_time_are_set_aside_at_the_fourth
         assert!(!last.contains(&objects[2]), "what has been worked out is not what it ended at");
         aside.extend(set_aside);
         let slow = Slow { long: objects[..3].iter().copied().collect(), ..Slow::default() };
-        let bell = Bell::default();
-        bell.release();
-        let mut wheel = Wheel::new(open.clone(), slow.clone(), clock.clone(), bell);
+        let mut wheel = wheel(&open, &slow, &clock);
         wheel.set_failing_objects_aside().await;
         clock.set(at("11:00:00"));
         // The process ends as soon as it works on one of the two.
@@ -251,9 +253,7 @@ async fn what_was_worked_out_by_a_clock_that_was_ahead_counts_for_nothing() {
     let ledger = ledger(&file, &clock, &["110000"]).await;
     let object = ledger.due((UtcMillis::MIN, 0), at("13:00:00"), 9).await.unwrap()[0].object;
     let slow = Slow { long: HashSet::from([object]), ..Slow::default() };
-    let bell = Bell::default();
-    bell.release();
-    let mut wheel = Wheel::new(ledger.clone(), slow.clone(), clock.clone(), bell);
+    let mut wheel = wheel(&ledger, &slow, &clock);
     clock.set(at("23:00:00"));
     turns(&mut wheel).await;
     slow.begins(0).await;

@@ -83,9 +83,9 @@ async fn stage(file: &Path) -> Stage {
         begun: None,
     };
     core.ingest.apply(&config.sources[0].name, batch).await.unwrap();
-    core.bell.release();
+    core.startup_gate.open();
     clock.set(at("11:00:00"));
-    while core.wheel.tick(&|_| ()).await.unwrap() == Tick::Again {}
+    while core.wheel.tick().await.unwrap() == Tick::Again {}
     let (end, ends) = unbounded_channel();
     let sent = Arc::default();
     let sink = Slow { sent: Arc::clone(&sent), ends: tokio::sync::Mutex::new(ends) };

@@ -264,6 +264,40 @@ fn the_rules_that_are_cited_are_written_down() {
     assert!(count > 50 && wrong.is_empty(), "{document} has no heading for {wrong:?}");
 }
 
+/// The patches that plant bugs for the simulation to find change lines that are in the code.
+#[test]
+fn planted_bugs_apply_to_the_code() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (mut hunks, mut wrong) = (0, Vec::new());
+    for (patch, text) in texts(&["tests/it/simulation/planted"], &["patch"]) {
+        let (mut file, mut code, mut block) = ("", String::new(), String::new());
+        // A last heading ends the last hunk.
+        for line in text.lines().chain(["--- "]) {
+            match line.chars().next() {
+                Some('d' | 'i' | '@') => {}
+                _ if line.starts_with("--- ") => {}
+                _ if line.starts_with("+++ ") => {
+                    file = line.trim_start_matches("+++ b/");
+                    code = fs::read_to_string(root.join(file)).unwrap_or_default();
+                    continue;
+                }
+                Some('+') => continue,
+                _ => {
+                    block.push_str(line.get(1..).unwrap_or_default());
+                    block.push('\n');
+                    continue;
+                }
+            }
+            hunks += usize::from(!block.is_empty());
+            if !code.contains(&block) {
+                wrong.push(format!("{patch}: {file} has no\n{block}"));
+            }
+            block.clear();
+        }
+    }
+    assert!(hunks > 6 && wrong.is_empty(), "of {hunks} hunks these are wrong:\n{}", wrong.join("\n"));
+}
+
 #[test]
 fn comments_are_no_wider_than_the_code() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -66,8 +66,8 @@ async fn start_on(disk: &Arc<Script>, zones: &Zones, ledger: &Path, now: &str) -
 
 /// Fires what is due, ends the process, and says when what is in the ledger was due.
 async fn rung(mut core: Core, ledger: &Path) -> Vec<String> {
-    core.bell.release();
-    while core.wheel.tick(&|_| ()).await.unwrap() == Tick::Again {}
+    core.startup_gate.open();
+    while core.wheel.tick().await.unwrap() == Tick::Again {}
     core.ledger.close().await;
     let mut inspector = Inspector::open(ledger).await.unwrap();
     inspector.firings(UtcMillis::MIN, None, 100).await.unwrap().iter().map(|ring| ring.due.basic()).collect()
@@ -119,7 +119,7 @@ async fn what_an_edit_records_is_announced_to_those_who_deliver() {
     let folder = tempfile::tempdir().unwrap();
     let ledger = folder.path().join("ledger.db");
     let (mut core, clock) = start(&ledger, "10:00:00").await;
-    core.bell.release();
+    core.startup_gate.open();
     core.ingest.apply(SOURCE, batch("10:00:00", true, "UTC", &[("a", "20260310T110000Z")])).await.unwrap();
     // The edit is taken in before the next tick of the wheel, and with it what was due before.
     clock.set(at("12:00:00"));
@@ -171,8 +171,8 @@ async fn what_was_sent_while_the_disk_was_full_is_not_sent_again() {
     let mut core = Core::start(&config, &Zones::bundled(), ledger.clone(), &clock).await.unwrap();
     core.ingest.apply(SOURCE, batch("10:00:00", true, "UTC", &[("a", "20260310T110000Z")])).await.unwrap();
     clock.set(at("11:00:00"));
-    core.bell.release();
-    while core.wheel.tick(&|_| ()).await.unwrap() == Tick::Again {}
+    core.startup_gate.open();
+    while core.wheel.tick().await.unwrap() == Tick::Again {}
     let postbox = Arc::new(Postbox::default());
     let sink = Recorder {
         name: SINKS[0],
@@ -229,9 +229,9 @@ async fn what_could_not_be_read_and_claims_to_be_written_in_the_future_counts_fr
 async fn ahead(path: &Path) {
     let (mut core, clock) = start(path, "10:00:00").await;
     core.ingest.apply(SOURCE, batch("10:00:00", true, "UTC", &[("a", "20260310T110000Z")])).await.unwrap();
-    core.bell.release();
+    core.startup_gate.open();
     clock.set(UtcMillis::parse("2099-01-01T00:00:00Z").unwrap());
-    while core.wheel.tick(&|_| ()).await.unwrap() == Tick::Again {}
+    while core.wheel.tick().await.unwrap() == Tick::Again {}
     core.ledger.close().await;
 }
 
@@ -282,9 +282,9 @@ async fn a_sync_that_a_clock_dated_ahead_does_not_make_past_what_comes_later() {
 async fn owing(path: &Path, disk: &Arc<Script>) -> (Core, Clock, Settlement) {
     let (mut core, clock) = start_on(disk, &Zones::bundled(), path, "10:00:00").await;
     core.ingest.apply(SOURCE, batch("10:00:00", true, "UTC", &[("a", "20260310T110000Z")])).await.unwrap();
-    core.bell.release();
+    core.startup_gate.open();
     clock.set(at("15:00:00"));
-    while core.wheel.tick(&|_| ()).await.unwrap() == Tick::Again {}
+    while core.wheel.tick().await.unwrap() == Tick::Again {}
     let firing =
         core.ledger.claim(core.sinks[SINKS[0]], clock.now(), clock.now(), 1).await.unwrap().deliveries[0].firing;
     let next_state = NextState::Retry { response: "451 busy".to_owned(), at: at("15:00:05") };
@@ -343,9 +343,9 @@ async fn a_wheel_that_sleeps_is_woken_by_what_is_planned_again_at_the_second_try
     let (folder, disk) = (tempfile::tempdir().unwrap(), Arc::new(Script::default()));
     let (mut core, clock) = start_on(&disk, &Zones::bundled(), &folder.path().join("ledger.db"), "10:00:00").await;
     core.ingest.apply(SOURCE, batch("10:00:00", true, "UTC", &[("a", "20260310T110000Z")])).await.unwrap();
-    core.bell.release();
+    core.startup_gate.open();
     clock.set(UtcMillis::parse("2099-01-01T00:00:00Z").unwrap());
-    while core.wheel.tick(&|_| ()).await.unwrap() == Tick::Again {}
+    while core.wheel.tick().await.unwrap() == Tick::Again {}
     clock.set(at("11:00:30"));
     disk.fail_after(1, 1);
     assert!(core.ingest.clock_was_set().await.is_err());

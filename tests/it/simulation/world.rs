@@ -419,7 +419,7 @@ impl World {
         }
         self.end_if_it_has().await;
         if let Some(process) = &self.process {
-            process.core.bell.release();
+            process.core.startup_gate.open();
             self.model.released();
         }
     }

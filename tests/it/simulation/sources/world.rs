@@ -350,7 +350,7 @@ impl World {
     fn release(&mut self) {
         let now = self.now();
         let Some(process) = &mut self.process else { return };
-        process.core.bell.release();
+        process.core.startup_gate.open();
         if !std::mem::replace(&mut process.is_released, true) {
             self.model.up(now);
         }

@@ -1,0 +1,188 @@
+//! Building the stages of a daemon from its settings.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::source_runner::SourceRunner;
+use crate::calendar::zone::Zones;
+use crate::clock::Clock;
+use crate::config::{Config, SourceKind, UserConfig};
+use crate::delivery::deadline::SendDeadline;
+use crate::delivery::new_deliveries::NewDeliveries;
+use crate::delivery::routing::Routing;
+use crate::delivery::sink::registry::Sink;
+use crate::delivery::sink::{SinkConfig, SinkContext};
+use crate::delivery::worker::DeliveryWorker;
+use crate::firing::{FiringRenderer, StageContext, StartupGate, Wheel};
+use crate::http::Hosts;
+use crate::ingest::{Ingest, Planner};
+use crate::ledger::{Ledger, LedgerError};
+use crate::time::UtcMillis;
+
+/// What the daemon is between its sources and its sinks.
+#[derive(Debug)]
+pub struct Core {
+    pub ledger: Ledger,
+    pub ingest: Arc<Ingest>,
+    pub wheel: Wheel<FiringRenderer>,
+    pub startup_gate: StartupGate,
+    pub new_deliveries: NewDeliveries,
+    /// What the ledger knows the sinks by: name → id.
+    pub sinks: HashMap<String, i64>,
+}
+
+impl Core {
+    /// Takes over `ledger` as a daemon with these settings does that has just been started: what a former one left is
+    /// put in order.
+    ///
+    /// # Errors
+    /// Those of the ledger.
+    pub async fn start(config: &Config, zones: &Zones, ledger: Ledger, clock: &Clock) -> Result<Core, LedgerError> {
+        let sinks = known_sinks(config, &ledger).await?;
+        let context = StageContext::new(ledger.clone(), clock.clone());
+        let startup_gate = StartupGate::new(context.wakeup.clone());
+        let renderer = FiringRenderer::new(config, zones.clone(), Routing::new(&config.sinks, &sinks), ledger.clone());
+        let renderer = renderer.fired_until(fired_until(&ledger, clock).await?);
+        renderer.take_over().await?;
+        let ingest = Arc::new(Ingest::new(config, Planner::new(renderer.clone()), context.clone()));
+        forget_other_sources(config, &ledger).await?;
+        ingest.replan_changed_zones(zones).await?;
+        ingest.clock_was_set().await?;
+        let new_deliveries = context.new_deliveries.clone();
+        let wheel = Wheel::new(renderer, context, startup_gate.clone());
+        Ok(Core { ledger, ingest, wheel, startup_gate, new_deliveries, sinks })
+    }
+}
+
+/// The stages, built and not yet running.
+pub struct Stages {
+    pub ledger: Ledger,
+    pub ingest: Arc<Ingest>,
+    pub runners: Vec<SourceRunner>,
+    pub wheel: Wheel<FiringRenderer>,
+    pub workers: Vec<Arc<DeliveryWorker>>,
+    pub startup_gate: StartupGate,
+    pub new_deliveries: NewDeliveries,
+    pub send_deadline: SendDeadline,
+}
+
+impl Stages {
+    /// Opens the ledger, the sources and the sinks that `config` names.
+    ///
+    /// # Errors
+    /// When the ledger, a sink's settings, the time zone database or a watched folder of the command line cannot be
+    /// used.
+    pub async fn build(config: &Config, clock: &Clock) -> anyhow::Result<Stages> {
+        // The provider of TLS is chosen once a process; a second choice of the same is no news.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let ledger = Ledger::open(&config.ledger).await?;
+        let zones = Zones::load(&config.zoneinfo)?;
+        let core = Core::start(config, &zones, ledger, clock).await?;
+        let hosts = Hosts::default();
+        let runners = config
+            .sources
+            .iter()
+            .map(|source| SourceRunner::new(source, config, clock, &hosts))
+            .collect::<Result<_, _>>()?;
+        let context = sink_context(config, zones, clock);
+        let mut workers = Vec::new();
+        for sink in &config.sinks {
+            let Some(id) = core.sinks.get(&sink.name) else { continue };
+            let open = open_sink(sink, &context)?;
+            let worker = DeliveryWorker::new(open, *id, core.ledger.clone(), clock.clone(), sink.give_up_after);
+            workers.push(Arc::new(worker));
+        }
+        let Core { ledger, ingest, wheel, startup_gate, new_deliveries, .. } = core;
+        let send_deadline = context.deadline;
+        Ok(Stages { ledger, ingest, runners, wheel, workers, startup_gate, new_deliveries, send_deadline })
+    }
+}
+
+/// The ids by which the ledger knows the sinks of `config`. Of those that are no longer configured and are still owed
+/// something the log tells.
+async fn known_sinks(config: &Config, ledger: &Ledger) -> Result<HashMap<String, i64>, LedgerError> {
+    let names: Vec<&str> = config.sinks.iter().map(|sink| sink.name.as_str()).collect();
+    let sinks = ledger.sinks(&names).await?;
+    for (sink, owed) in ledger.orphaned_sinks(&names).await? {
+        tracing::warn!(
+            sink.name = sink,
+            deliveries.pending = owed,
+            "this sink is no longer configured and is still owed something: configure it again, or end these deliveries with 'reveille deliveries cancel'"
+        );
+    }
+    Ok(sinks)
+}
+
+/// Forgets the calendars of sources that are no longer configured.
+async fn forget_other_sources(config: &Config, ledger: &Ledger) -> Result<(), LedgerError> {
+    let sources: Vec<&str> = config.sources.iter().map(|source| source.name.as_str()).collect();
+    for (source, calendars) in ledger.keep_sources(&sources).await? {
+        tracing::warn!(
+            source.name = source,
+            calendars,
+            "this source is no longer configured: its calendars are forgotten; under another name they are seen for the first time"
+        );
+    }
+    Ok(())
+}
+
+fn sink_context(config: &Config, zones: Zones, clock: &Clock) -> SinkContext {
+    SinkContext {
+        clock: clock.clone(),
+        zones,
+        reader_zones: reader_zones(config),
+        default_zone: config.defaults.zone.clone(),
+        max_reply_size: config.limits.max_reply_size,
+        server_name: config.defaults.server_name.clone(),
+        deadline: SendDeadline::default(),
+    }
+}
+
+/// Opens a sink. Where it cannot be used now, the log says so, and its alarms wait.
+fn open_sink(sink: &SinkConfig, context: &SinkContext) -> anyhow::Result<Sink> {
+    let open = Sink::open(sink, context)?;
+    if open.discards_output() {
+        tracing::warn!(
+            sink.name = sink.name,
+            "standard output is closed, or /dev/null: alarms that are written there reach no one"
+        );
+    }
+    if let Err(error) = open.ready() {
+        tracing::warn!(
+            sink.name = sink.name,
+            sink.error = %error,
+            "this sink cannot be used; its alarms wait, and are tried again"
+        );
+    }
+    Ok(open)
+}
+
+/// Until when everything counts as fired, whatever the ledger knows: it may be a backup that was restored.
+async fn fired_until(ledger: &Ledger, clock: &Clock) -> Result<UtcMillis, LedgerError> {
+    let (until, restored) = ledger.fired_until(clock.now()).await?;
+    if let Some(restored) = restored {
+        tracing::warn!(
+            fired.until = %restored.fired_until,
+            deliveries.failed = restored.given_up,
+            "this ledger is a restored backup: what was due until now counts as fired"
+        );
+    }
+    Ok(until.map_or(UtcMillis::MIN, |until| until.min(clock.now())))
+}
+
+/// userId → the zone that the user reads times in.
+fn reader_zones(config: &Config) -> HashMap<String, String> {
+    let of_user = |(name, user): (&String, &UserConfig)| Some((name.clone(), user.zone.clone()?));
+    let mut zones: HashMap<String, String> = config.users.iter().filter_map(of_user).collect();
+    for source in &config.sources {
+        let user = match (&source.user, &source.kind) {
+            (Some(user), _) => Some(user.clone()),
+            (None, SourceKind::Caldav(settings)) => settings.credentials.username(),
+            (None, SourceKind::Directory { .. }) => None,
+        };
+        if let (Some(user), Some(zone)) = (user, &source.zone) {
+            zones.entry(user).or_insert_with(|| zone.clone());
+        }
+    }
+    zones
+}

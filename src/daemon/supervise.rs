@@ -1,0 +1,210 @@
+//! Running the stages: until a signal stops them, or for a single pass.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::assemble::Stages;
+use super::retention::HistoryPruner;
+use super::signals::{Signals, ignore_sigxfsz};
+use super::source_runner::SourceRunner;
+use super::tasks::{Apart, Stage, TaskGroup};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::delivery::deadline::SendDeadline;
+use crate::firing::{StartupGate, Tick, WallTimer};
+use crate::ingest::Ingest;
+use crate::ledger::{Ledger, LogOnce};
+
+/// How long what was overdue at the start waits for the first sync of the sources, which may say that it no longer
+/// stands.
+const FIRST_SYNC: Duration = Duration::from_secs(10);
+/// How long deliveries may take after a stop was asked for.
+const DRAIN: Duration = Duration::from_secs(20);
+/// How long to wait when the ledger cannot be read or written.
+const PAUSE: Duration = Duration::from_secs(1);
+/// The last of it is for writing down what was sent.
+const SETTLING: Duration = Duration::from_secs(2);
+/// How long the ledger may take to close after that: another process may have it locked, or the disk be stuck.
+const CLOSING: Duration = Duration::from_secs(22);
+
+/// How a single pass went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Passed {
+    /// Every source was read and everything due was delivered.
+    Complete,
+    /// Something could not be read or delivered; the log says what.
+    Partial,
+}
+
+/// Runs until SIGTERM or SIGINT, then delivers what has been fired and returns.
+///
+/// # Errors
+/// When the ledger, a sink's settings, the time zone database or a watched folder of the command line cannot be used.
+pub async fn run(config: Config, clock: Clock) -> anyhow::Result<()> {
+    // From here on a signal to stop makes an orderly end, of a start that takes long as well.
+    let mut signals = Signals::new().context("signals cannot be received")?;
+    ignore_sigxfsz().context("signals cannot be received")?;
+    let stages = tokio::select! {
+        stages = Stages::build(&config, &clock) => stages?,
+        () = signals.stop() => {
+            tracing::info!("stopped before the start was over");
+            return Ok(());
+        }
+    };
+    let Stages { ledger, ingest, runners, wheel, workers, startup_gate, new_deliveries, send_deadline } = stages;
+    let sync_now = Arc::new(Notify::new());
+    let apart = Apart::new()?;
+    let mut tasks = TaskGroup::new(apart.handle());
+    let start_timeout = open_in_time(startup_gate.clone());
+    start_runners(runners, &mut tasks, (&ingest, &sync_now), startup_gate);
+    for worker in &workers {
+        let (worker, announced) = (worker.clone(), new_deliveries.subscribe());
+        let stopping = tasks.stopping(Stage::Deliver);
+        tasks.start(Stage::Deliver, async move { Ok(worker.run(announced, stopping).await?) });
+    }
+    let pruning = HistoryPruner::new(&config, ledger.clone(), clock).run(tasks.stopping(Stage::Sync));
+    tasks.start(Stage::Sync, async move {
+        pruning.await;
+        Ok(())
+    });
+    tasks.start(Stage::Sync, watch_clock(ingest.clone(), tasks.stopping(Stage::Sync)));
+    let ticking = wheel.run(tasks.stopping(Stage::Fire));
+    tasks.start(Stage::Fire, async move { Ok(ticking.await?) });
+    tracing::info!(process.id = std::process::id(), "reveille is running");
+    let outcome = tokio::select! {
+        () = signals.serve(&workers, &sync_now, &new_deliveries) => Ok(()),
+        error = tasks.one_has_exited() => Err(error),
+    };
+    signals.end_at_once();
+    start_timeout.abort();
+    let outcome = outcome.and(stop(tasks, &send_deadline).await);
+    close(&ingest, ledger).await;
+    outcome
+}
+
+/// Opens the gate when the first syncs have not ended in time.
+fn open_in_time(startup_gate: StartupGate) -> tokio::task::JoinHandle<()> {
+    tokio::spawn(async move {
+        tokio::time::sleep(FIRST_SYNC).await;
+        startup_gate.open();
+    })
+}
+
+/// Starts to sync each source; `startup_gate` opens when each has been synced once.
+fn start_runners(
+    runners: Vec<SourceRunner>,
+    tasks: &mut TaskGroup,
+    (ingest, sync_now): (&Arc<Ingest>, &Arc<Notify>),
+    startup_gate: StartupGate,
+) {
+    if runners.is_empty() {
+        startup_gate.open();
+    }
+    let waiting = Arc::new(AtomicUsize::new(runners.len()));
+    for runner in runners {
+        let (startup_gate, waiting) = (startup_gate.clone(), waiting.clone());
+        let first = move || {
+            if waiting.fetch_sub(1, Ordering::SeqCst) == 1 {
+                startup_gate.open();
+            }
+        };
+        let syncing = runner.run(ingest.clone(), sync_now.clone(), tasks.stopping(Stage::Sync), first);
+        tasks.start(Stage::Sync, async move {
+            syncing.await;
+            Ok(())
+        });
+    }
+}
+
+/// Stops the tasks in order, and lets them deliver what has been fired for as long as [`DRAIN`].
+///
+/// # Errors
+/// The first of the tasks' errors.
+async fn stop(tasks: TaskGroup, send_deadline: &SendDeadline) -> anyhow::Result<()> {
+    tracing::info!("stopping: delivering what has been fired");
+    let deadline = Instant::now() + DRAIN;
+    let send_until = deadline.checked_sub(SETTLING).unwrap_or(deadline);
+    send_deadline.set(send_until);
+    let outcome = tasks.stop(deadline).await;
+    if Instant::now() >= send_until {
+        tracing::warn!("not everything could be delivered in time; the rest waits in the ledger for the next start");
+    }
+    outcome
+}
+
+/// Closes the ledger, unless that takes too long.
+async fn close(ingest: &Ingest, ledger: Ledger) {
+    let closed = async {
+        ingest.flush().await;
+        ledger.close().await;
+    };
+    if tokio::time::timeout(CLOSING, closed).await.is_err() {
+        tracing::error!("the ledger could not be closed in time; it is left as if reveille had been killed");
+    }
+}
+
+/// Lets the ingest stage know whenever the clock was set, until `stop` resolves.
+async fn watch_clock(ingest: Arc<Ingest>, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+    let timer = WallTimer::new()?;
+    let work = async {
+        loop {
+            timer.until(None).await;
+            let mut log_once = LogOnce::default();
+            while let Err(error) = ingest.clock_was_set().await {
+                if log_once.is_news(&error) {
+                    tracing::warn!(ledger.error = %error, "the clock was set, and what it did while it was wrong cannot be taken back; trying again every second");
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    };
+    tokio::select! {
+        () = work => {}
+        () = stop => {}
+    }
+    Ok(())
+}
+
+/// One pass: syncs every source, fires what is due, tries each delivery that may be tried once.
+///
+/// # Errors
+/// As for [`run`], and when the ledger cannot be written.
+pub async fn once(config: Config, clock: Clock) -> anyhow::Result<Passed> {
+    ignore_sigxfsz().context("signals cannot be received")?;
+    let Stages { ledger, ingest, runners, mut wheel, workers, startup_gate, .. } =
+        Stages::build(&config, &clock).await?;
+    let mut passed = Passed::Complete;
+    for mut runner in runners {
+        if !runner.sync(&ingest).await {
+            passed = Passed::Partial;
+        }
+    }
+    startup_gate.open();
+    wheel.set_failing_objects_aside().await;
+    loop {
+        while wheel.tick().await? == Tick::Again {}
+        // What is ready is delivered before what takes long is worked out.
+        for worker in &workers {
+            let all = worker.send_all().await?;
+            if all.retry > 0 || all.failed > 0 {
+                passed = Passed::Partial;
+            }
+        }
+        if !wheel.background().await {
+            break;
+        }
+    }
+    ingest.flush().await;
+    if let Err(error) = HistoryPruner::new(&config, ledger.clone(), clock).pass().await {
+        tracing::warn!(ledger.error = %error, "old history could not be forgotten; the next pass tries again");
+        passed = Passed::Partial;
+    }
+    ledger.close().await;
+    Ok(passed)
+}

@@ -1,0 +1,22 @@
+//! What the stages of a daemon share.
+
+use super::wakeup::Wakeup;
+use crate::clock::Clock;
+use crate::delivery::new_deliveries::NewDeliveries;
+use crate::ledger::Ledger;
+
+/// What the ingest and the wheel of one daemon share. Clones share it.
+#[derive(Clone, Debug)]
+pub struct StageContext {
+    pub ledger: Ledger,
+    pub clock: Clock,
+    pub wakeup: Wakeup,
+    pub new_deliveries: NewDeliveries,
+}
+
+impl StageContext {
+    /// For one daemon that works on `ledger` by `clock`.
+    pub fn new(ledger: Ledger, clock: Clock) -> StageContext {
+        StageContext { ledger, clock, wakeup: Wakeup::default(), new_deliveries: NewDeliveries::default() }
+    }
+}
