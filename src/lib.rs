@@ -1,7 +1,7 @@
-//! Reveille watches calendars and rings their alarms.
+//! Reveille watches calendars and fires their alarms.
 //!
-//! Data goes one way, and every alarm passes through the ledger. What tasks tell each other beyond it is only
-//! 'look again', never data:
+//! Data goes one way, and every alarm passes through the ledger. Tasks wake each other,
+//! and pass no data beyond it:
 //!
 //! ```text
 //! source ──Change──▶ ingest ──▶ ledger ──due──▶ firing ──fire──▶ ledger ──claim──▶ delivery ──▶ sinks
@@ -13,15 +13,16 @@
 //!   time.
 //! * [`tables`] reads tables of a TOML file; [`config`] reads the settings, those of a sink by its kind.
 //! * [`source`] finds out what changed: a folder of `.ics` files, or the collections of a CalDAV server.
-//! * [`calendar`] is the pure core: iCalendar text, zones and a window go in, rings come out.
+//! * [`calendar`] is the pure core: iCalendar text, zones and a window go in, alarm instances come out.
 //! * [`zoneinfo`] finds the time zone database that it uses: the system's or the program's own.
 //! * [`ingest`] applies changes: it plans when an object is due next, and writes it in one transaction with the
 //!   checkpoint.
 //! * [`ledger`] keeps everything that must survive: one SQLite file.
-//! * [`notification`] is the `CalendarAlarm` object that a ring becomes.
+//! * [`notification`] is the `CalendarAlarm` object that an alarm instance becomes.
 //! * [`firing`] sleeps until the next object is due, makes notifications of its alarms, routes and records them.
 //! * [`delivery`] brings it to the sinks: standard output, a file, Cyrus' notify socket, e-mail.
 //! * [`log_limit`] bounds how many lines an hour the log has about one thing.
+//! * [`metrics`] counts what the stages do.
 //! * [`access`] says which rights to files are lacking, and gives what root makes to whom it is for.
 //! * [`http`] is the HTTP client: its secret, its pace, what is read of a response.
 //! * [`tls`] says which servers are trusted.
@@ -40,6 +41,7 @@ pub mod http;
 pub mod ingest;
 pub mod ledger;
 pub mod log_limit;
+pub mod metrics;
 pub mod notification;
 pub mod source;
 pub mod tables;

@@ -1,4 +1,4 @@
-//! The `CalendarAlarm` notification: what a ring looks like on the wire. It knows the shape of the JSON and nothing of
+//! The `CalendarAlarm` notification: what a firing looks like on the wire. It knows the shape of the JSON and nothing of
 //! where it goes.
 
 use serde::{Deserialize, Serialize};
@@ -55,7 +55,7 @@ pub struct Notification {
 pub struct About {
     /// Whose alarm it is: userId.
     pub user: String,
-    /// What tells this calendar from all others of its user, for what has no UID; not shown.
+    /// What distinguishes this calendar from all others of its user, for what has no UID; not shown.
     pub key: String,
     /// calendarName.
     pub name: String,

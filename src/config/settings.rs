@@ -20,7 +20,7 @@ pub struct Config {
     pub warnings: Vec<Problem>,
     /// The ledger's file.
     pub ledger: PathBuf,
-    /// How long the ledger remembers what has rung.
+    /// How long the ledger remembers what has fired.
     pub keep_history: Duration,
     /// Which time zone database is used.
     pub zoneinfo: ZoneinfoChoice,
@@ -264,7 +264,7 @@ pub struct CaldavSettings {
     pub poll_interval: Duration,
     /// Where the addresses that the server names as the user's have to lie.
     pub own_domains: OwnDomains,
-    /// Whether the default alarms of a calendar or its home ring for events that have none of their own.
+    /// Whether the default alarms of a calendar or its home fire for events that have none of their own.
     pub default_alarms: bool,
     /// How long the server may be silent.
     pub timeout: Duration,

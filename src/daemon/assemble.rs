@@ -17,6 +17,7 @@ use crate::firing::{FiringRenderer, StageContext, StartupGate, Wheel};
 use crate::http::Hosts;
 use crate::ingest::{Ingest, Planner};
 use crate::ledger::{Ledger, LedgerError};
+use crate::metrics::Metrics;
 use crate::time::UtcMillis;
 
 /// What the daemon is between its sources and its sinks.
@@ -27,6 +28,7 @@ pub struct Core {
     pub wheel: Wheel<FiringRenderer>,
     pub startup_gate: StartupGate,
     pub new_deliveries: NewDeliveries,
+    pub metrics: Metrics,
     /// What the ledger knows the sinks by: name → id.
     pub sinks: HashMap<String, i64>,
 }
@@ -48,9 +50,9 @@ impl Core {
         forget_other_sources(config, &ledger).await?;
         ingest.replan_changed_zones(zones).await?;
         ingest.clock_was_set().await?;
-        let new_deliveries = context.new_deliveries.clone();
+        let (new_deliveries, metrics) = (context.new_deliveries.clone(), context.metrics.clone());
         let wheel = Wheel::new(renderer, context, startup_gate.clone());
-        Ok(Core { ledger, ingest, wheel, startup_gate, new_deliveries, sinks })
+        Ok(Core { ledger, ingest, wheel, startup_gate, new_deliveries, metrics, sinks })
     }
 }
 
@@ -82,7 +84,9 @@ impl Stages {
         let runners = config
             .sources
             .iter()
-            .map(|source| SourceRunner::new(source, config, clock, &hosts))
+            .map(|source| {
+                SourceRunner::new(source, config, clock, &hosts).map(|runner| runner.with_metrics(&core.metrics))
+            })
             .collect::<Result<_, _>>()?;
         let context = sink_context(config, zones, clock);
         let mut workers = Vec::new();
@@ -90,7 +94,7 @@ impl Stages {
             let Some(id) = core.sinks.get(&sink.name) else { continue };
             let open = open_sink(sink, &context)?;
             let worker = DeliveryWorker::new(open, *id, core.ledger.clone(), clock.clone(), sink.give_up_after);
-            workers.push(Arc::new(worker));
+            workers.push(Arc::new(worker.with_metrics(core.metrics.clone())));
         }
         let Core { ledger, ingest, wheel, startup_gate, new_deliveries, .. } = core;
         let send_deadline = context.deadline;
@@ -98,8 +102,8 @@ impl Stages {
     }
 }
 
-/// The ids by which the ledger knows the sinks of `config`. Of those that are no longer configured and are still owed
-/// something the log tells.
+/// The ids by which the ledger knows the sinks of `config`. Warns of those that are no longer configured and are
+/// still owed something.
 async fn known_sinks(config: &Config, ledger: &Ledger) -> Result<HashMap<String, i64>, LedgerError> {
     let names: Vec<&str> = config.sinks.iter().map(|sink| sink.name.as_str()).collect();
     let sinks = ledger.sinks(&names).await?;

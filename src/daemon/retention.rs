@@ -1,4 +1,4 @@
-//! Forgetting old history while nothing rings: small batches, each of which steps back for what is due.
+//! Forgetting old history while nothing fires: small batches, each of which steps back for what is due.
 
 use std::future::Future;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::ledger::{HistoryCursor, Ledger, LedgerError};
 use crate::time::UtcMillis;
 
-/// How long after the start the history is looked through first: when everything else has been done.
+/// How long after the start the history is pruned first: when everything else has been done.
 const FIRST: Duration = Duration::from_secs(10 * 60);
 /// And how often after that.
 const EVERY: Duration = Duration::from_secs(60 * 60);
@@ -18,14 +18,14 @@ const BATCH: i64 = 100;
 const PAUSE: Duration = Duration::from_millis(20);
 /// Nothing is forgotten when an alarm is due within this, milliseconds.
 const QUIET: i64 = 500;
-/// How often in a row a batch steps back: a ledger where it rings all the time must not grow for ever.
+/// How often in a row a batch steps back: a ledger where alarms fire all the time must not grow for ever.
 const STEPS_BACK: u32 = 50;
 /// Batches of a single pass (`run --once`).
 const PASS: usize = 1_000;
 /// Further than alarms can be late, history is kept this long at least: milliseconds.
 const DAY: i64 = 86_400_000;
 
-/// A clock that is this much further than at the last pass has jumped, or nobody looked: milliseconds.
+/// A clock that is this much further than at the last pass has jumped, or was not read meanwhile: milliseconds.
 const JUMP: i64 = 2 * DAY;
 /// Nothing is forgotten before such a clock has been right for so long, milliseconds: a machine may start in the year
 /// 2099 until it hears of the right time.
@@ -112,11 +112,11 @@ impl HistoryPruner {
         Ok(now.0.saturating_sub(since) >= HELD)
     }
 
-    /// Whether something is about to ring, for which the next batch waits.
+    /// Whether something is about to fire, for which the next batch waits.
     async fn steps_back(&mut self) -> Result<bool, LedgerError> {
         let soon = self.clock.now().plus(QUIET);
-        let rings = self.ledger.next_due(UtcMillis::MIN).await?.is_some_and(|due| due <= soon);
-        self.steps_back = if rings && self.steps_back < STEPS_BACK { self.steps_back + 1 } else { 0 };
+        let fires_soon = self.ledger.next_due(UtcMillis::MIN).await?.is_some_and(|due| due <= soon);
+        self.steps_back = if fires_soon && self.steps_back < STEPS_BACK { self.steps_back + 1 } else { 0 };
         Ok(self.steps_back > 0)
     }
 }

@@ -1,4 +1,4 @@
-//! What the operating system tells the daemon: SIGTERM and SIGINT stop it, SIGHUP reopens files, SIGUSR1 makes it
+//! Signals of the operating system: SIGTERM and SIGINT stop it, SIGHUP reopens files, SIGUSR1 makes it
 //! sync its sources and try its outbox now. SIGXFSZ does nothing.
 
 use std::sync::Arc;

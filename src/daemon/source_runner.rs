@@ -1,4 +1,4 @@
-//! One source, looked at again and again: when it says that it changed, when its time has come, when somebody asks.
+//! Syncs one source again and again: when it reports a change, when its interval is over, when a sync is asked for.
 
 use std::collections::HashSet;
 use std::future::Future;
@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 use super::sync_schedule::{SyncSchedule, spread};
 use crate::clock::Clock;
@@ -14,6 +15,7 @@ use crate::http::Hosts;
 use crate::ingest::Ingest;
 use crate::ledger::SourceSync;
 use crate::log_limit::{LogLimit, Logged};
+use crate::metrics::{Metrics, SyncOutcome};
 use crate::source::{FsChanges, Source, SyncError, SyncReport, SyncSource as _, Watch, WatchError};
 use crate::time::UtcMillis;
 
@@ -21,8 +23,8 @@ use crate::time::UtcMillis;
 const REPORT: i64 = 60_000;
 /// Lines an hour that the log has about faults of one source.
 const FAULT_LINES: u32 = 20;
-/// How often it is told that a source cannot be read for the same cause, milliseconds.
-const TELL_EVERY: i64 = 60 * 60_000;
+/// How often it is logged that a source cannot be read for the same cause, milliseconds.
+const LOG_EVERY: i64 = 60 * 60_000;
 
 /// A source and how its syncs went.
 #[derive(Debug)]
@@ -33,8 +35,8 @@ pub struct SourceRunner {
     schedule: SyncSchedule,
     /// What the last sync said, when it failed.
     error: Option<String>,
-    /// The failure that was told last, without its numbers, and when.
-    told: Option<(String, UtcMillis)>,
+    /// The failure that was last logged, without its numbers, and when.
+    logged: Option<(String, UtcMillis)>,
     /// Why the source is not watched, though it can be read.
     refusal: Option<String>,
     /// What could not be read when it was last synced.
@@ -46,6 +48,7 @@ pub struct SourceRunner {
     /// What was said of links that are not followed.
     links: HashSet<String>,
     reported: Option<UtcMillis>,
+    metrics: Metrics,
 }
 
 /// What made a source be synced.
@@ -66,14 +69,20 @@ impl SourceRunner {
             name: source.name,
             clock: clock.clone(),
             error: None,
-            told: None,
+            logged: None,
             refusal: None,
             faults: Vec::new(),
             log_limit: LogLimit::new(FAULT_LINES),
             absent: 0,
             links: HashSet::new(),
             reported: None,
+            metrics: Metrics::default(),
         })
+    }
+
+    /// Counts in `metrics` rather than in counters of its own.
+    pub fn with_metrics(self, metrics: &Metrics) -> SourceRunner {
+        SourceRunner { metrics: metrics.clone(), ..self }
     }
 
     /// Syncs until `stop` resolves. `first` is called once the first sync is over, however it went.
@@ -105,13 +114,13 @@ impl SourceRunner {
             again.set(sync_now.notified());
             again.as_mut().enable();
             let folders = matches!(&cause, Cause::FsChanges(changes) if changes.everything);
-            let anew = folders
+            let is_rewatched = folders
                 || tokio::select! {
                     watch_is_stale = self.watch_is_stale(watch.as_ref()) => watch_is_stale,
                     () = &mut stop => return,
                 };
             match cause {
-                _ if anew => tokio::select! {
+                _ if is_rewatched => tokio::select! {
                     soonest = self.watch_and_sync(&ingest, &mut watch) => next = soonest,
                     () = &mut stop => return,
                 },
@@ -138,7 +147,7 @@ impl SourceRunner {
         self.source.can_be_watched() && (self.schedule.failures > 0 || is_stale().await)
     }
 
-    /// Watches anew, then syncs everything: a folder that came, or was replaced, may have got its files before it
+    /// Watches again, then syncs everything: a folder that came, or was replaced, may have got its files before it
     /// was watched. Returns when to sync next.
     async fn watch_and_sync(&mut self, ingest: &Ingest, watch: &mut Option<Arc<Watch>>) -> Instant {
         // What both watch would count twice against the kernel's limit.
@@ -152,7 +161,7 @@ impl SourceRunner {
         self.sync_all(ingest, watch.as_ref()).await;
         let is_read = self.schedule.failures == 0 && self.refusal.is_none();
         if watch.is_none() && is_read && self.source.can_be_watched() {
-            // A folder that came between the two has to be looked at once it is watched.
+            // A folder that came between the two has to be synced once it is watched.
             return Instant::now();
         }
         Instant::now() + self.schedule.wait()
@@ -190,7 +199,10 @@ impl SourceRunner {
     async fn sync_all(&mut self, ingest: &Ingest, watch: Option<&Arc<Watch>>) -> bool {
         let at = self.clock.now();
         self.schedule.soon = None;
-        let outcome = self.source.sync(ingest, watch).await;
+        let began = Instant::now();
+        let span = tracing::debug_span!("sync", source.name = self.name);
+        let outcome = self.source.sync(ingest, watch).instrument(span).await;
+        self.count(at, began, &outcome);
         let mut refusal = None;
         if let Ok(report) = &outcome {
             refusal = Some(report.unwatched.clone()).filter(|_| watch.is_some());
@@ -209,7 +221,10 @@ impl SourceRunner {
         let Some(watch) = watch else { return true };
         let at = self.clock.now();
         let others = self.faults.iter().filter(|fault| !changes.concerns(fault)).cloned().collect();
-        let outcome = self.source.sync_changes(ingest, changes, watch).await;
+        let began = Instant::now();
+        let span = tracing::debug_span!("sync", source.name = self.name);
+        let outcome = self.source.sync_changes(ingest, changes, watch).instrument(span).await;
+        self.count(at, began, &outcome);
         let mut refusal = None;
         if let Ok(report) = &outcome {
             refusal.clone_from(&report.unwatched);
@@ -223,7 +238,17 @@ impl SourceRunner {
         is_well
     }
 
-    /// Tells once of each link that is not followed.
+    fn count(&self, at: UtcMillis, began: Instant, outcome: &Result<SyncReport, SyncError>) {
+        let ended = match outcome {
+            Ok(report) if report.faults.is_empty() => SyncOutcome::Complete,
+            Ok(_) => SyncOutcome::Partial,
+            Err(_) => SyncOutcome::Failed,
+        };
+        self.metrics.synced(&self.name, ended, at, began.elapsed());
+        self.metrics.changes(&self.name, outcome.as_ref().map_or(0, |report| report.changes));
+    }
+
+    /// Logs once each link that is not followed.
     fn note_links(&mut self, notes: Vec<String>) {
         for note in notes {
             if !self.links.contains(&note) {
@@ -269,7 +294,7 @@ impl SourceRunner {
         }
         self.schedule.succeeded();
         self.log_faults(at, &found);
-        // What is absent is looked for again soon: it may be back without being told.
+        // What is absent is looked for again soon: it may be back without notice.
         let settled = found.is_empty() && self.absent == 0;
         self.schedule.partial = match &others {
             None if settled => 0,
@@ -287,7 +312,7 @@ impl SourceRunner {
         self.faults.first().cloned()
     }
 
-    /// Logs those of `found` that are new: a fault that lasts is told once.
+    /// Logs those of `found` that are new: a fault that lasts is logged once.
     fn log_faults(&mut self, at: UtcMillis, found: &[String]) {
         for fault in found.iter().filter(|fault| !self.faults.contains(fault)) {
             let logged = self.log_limit.line(at);
@@ -304,23 +329,22 @@ impl SourceRunner {
     fn note_failure(&mut self, at: UtcMillis, error: SyncError) -> String {
         self.schedule.failed(error.obstacle, error.retry_after);
         let error = format!("{}{}", error.reason, self.schedule.waits_for(self.clock.now()));
-        if self.is_to_be_told(&error, at) {
+        if self.is_to_be_logged(&error, at) {
             tracing::warn!(source.name = self.name, source.error = %error, "the source cannot be read; its known alarms stay scheduled");
         }
         error
     }
 
-    /// Whether it is to be told at `at` that the source cannot be read because of `error`: when that begins, when the
+    /// Whether it is to be logged at `at` that the source cannot be read because of `error`: when that begins, when the
     /// cause is another one, whatever numbers it names, and once an hour.
-    fn is_to_be_told(&mut self, error: &str, at: UtcMillis) -> bool {
+    fn is_to_be_logged(&mut self, error: &str, at: UtcMillis) -> bool {
         let cause: String = error.chars().filter(|c| !c.is_ascii_digit()).collect();
         let is_known = self.schedule.failures > 1
-            && self
-                .told
-                .as_ref()
-                .is_some_and(|(told, last)| *told == cause && (0..TELL_EVERY).contains(&at.0.saturating_sub(last.0)));
+            && self.logged.as_ref().is_some_and(|(logged, last)| {
+                *logged == cause && (0..LOG_EVERY).contains(&at.0.saturating_sub(last.0))
+            });
         if !is_known {
-            self.told = Some((cause, at));
+            self.logged = Some((cause, at));
         }
         !is_known
     }

@@ -62,7 +62,7 @@ pub async fn run(config: Config, clock: Clock) -> anyhow::Result<()> {
     let apart = Apart::new()?;
     let mut tasks = TaskGroup::new(apart.handle());
     let start_timeout = open_in_time(startup_gate.clone());
-    start_runners(runners, &mut tasks, (&ingest, &sync_now), startup_gate);
+    start_runners(runners, &mut tasks, &ingest, &sync_now, startup_gate);
     for worker in &workers {
         let (worker, announced) = (worker.clone(), new_deliveries.subscribe());
         let stopping = tasks.stopping(Stage::Deliver);
@@ -100,7 +100,8 @@ fn open_in_time(startup_gate: StartupGate) -> tokio::task::JoinHandle<()> {
 fn start_runners(
     runners: Vec<SourceRunner>,
     tasks: &mut TaskGroup,
-    (ingest, sync_now): (&Arc<Ingest>, &Arc<Notify>),
+    ingest: &Arc<Ingest>,
+    sync_now: &Arc<Notify>,
     startup_gate: StartupGate,
 ) {
     if runners.is_empty() {

@@ -8,7 +8,7 @@ use crate::time::UtcMillis;
 /// After a sync of a server that failed, or one that could not read something, or a folder that could not be watched,
 /// the next sync comes after this, or after the source's interval where that is shorter.
 const FIRST_WAIT: Duration = Duration::from_secs(15);
-/// A server that is down is looked at after this at the latest; its first answer to anybody comes before.
+/// A server that is down is asked again after this at the latest; its first response to any source comes before.
 const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);
 /// After a login that was refused, the next try comes after these, one after the other: guards such as fail2ban shut
 /// out who is refused five times within some minutes.
@@ -18,7 +18,7 @@ const LOGIN_WAITS: [Duration; 3] =
 const LAST_LOGIN_WAIT: Duration = Duration::from_secs(6 * 60 * 60);
 /// Sources that wait for the same server come back within this, milliseconds, once it answers.
 const SPREAD: u64 = 2_000;
-/// A watched folder that cannot be read is looked for after this, which doubles up to the longest wait for one: it may
+/// A watched folder that cannot be read is tried again after this, which doubles up to the longest wait for one: it may
 /// be moved away and back within a second.
 const FIRST_FOLDER_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_FOLDER_WAIT: Duration = Duration::from_secs(60);
@@ -88,7 +88,7 @@ impl SyncSchedule {
             (_, None, Obstacle::Login) => self.login_wait(),
             // Its first answer comes before.
             (_, None, Obstacle::Server) => LONGEST_WAIT,
-            // Whether a folder is there costs little to ask, and a file system that is mounted does not tell.
+            // Whether a folder is there costs little to ask, and a mount is not announced.
             (failures, None, Obstacle::Folder) => {
                 double(FIRST_FOLDER_WAIT.min(first), failures).min(LONGEST_FOLDER_WAIT)
             }

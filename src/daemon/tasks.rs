@@ -36,7 +36,7 @@ pub struct TaskGroup {
     apart: Handle,
 }
 
-/// Threads beside those of the process, for what must not delay these.
+/// Threads apart from those of the process, for what must not delay these.
 #[derive(Debug)]
 pub struct Apart(Option<Runtime>);
 
@@ -96,7 +96,7 @@ impl TaskGroup {
         }
     }
 
-    /// Resolves when a task exited without being told to, by an error or by a panic: the others cannot go on without
+    /// Resolves when a task exited without being stopped, by an error or by a panic: the others cannot go on without
     /// it.
     pub async fn one_has_exited(&mut self) -> anyhow::Error {
         let ended = tokio::select! {

@@ -16,11 +16,11 @@ const LATE_PROBES: i64 = 30_000;
 const REFUSAL_WAITS: [i64; 3] = [5 * 60_000, 25 * 60_000, 120 * 60_000];
 /// And then after this.
 const LAST_REFUSAL_WAIT: i64 = 360 * 60_000;
-/// How often files are looked at that somebody has to put right, milliseconds.
+/// How often files that an administrator has to correct are examined, milliseconds.
 const GLANCE: i64 = 2_000;
 
-/// How often it is told that nothing goes out, milliseconds.
-pub const TELL_EVERY: i64 = 60 * 60_000;
+/// How often it is logged that nothing goes out, milliseconds.
+pub const LOG_EVERY: i64 = 60 * 60_000;
 
 /// The versions of the files that a sink reads before it can be used.
 pub type FileStamps = [Option<FileStamp>; 2];
@@ -31,7 +31,7 @@ pub enum Closure {
     /// The other side is down, or does not let us in now.
     Down,
     /// It does not accept what the settings say (the login, our name, the sender), or a file that they name cannot be
-    /// used: somebody has to mend that.
+    /// used: an administrator has to correct that.
     Settings,
 }
 
@@ -42,8 +42,8 @@ pub struct Gate(Option<Closed>);
 #[derive(Clone, Copy, Debug)]
 struct Closed {
     since: UtcMillis,
-    /// When that was told last.
-    told: UtcMillis,
+    /// When that was last logged.
+    logged: UtcMillis,
     /// When it is tried next.
     next: UtcMillis,
     /// Times that it refused what the settings say, in a row; none: it is down.
@@ -58,8 +58,8 @@ pub enum Pass {
     All,
     /// One, to try it.
     One,
-    /// Nobody for so long.
-    Nobody(Duration),
+    /// None for so long.
+    Closed(Duration),
 }
 
 impl Gate {
@@ -74,10 +74,10 @@ impl Gate {
             return Pass::One;
         }
         let glance = if closed.refusals > 0 { GLANCE } else { left };
-        Pass::Nobody(Duration::from_millis(left.min(glance).unsigned_abs()))
+        Pass::Closed(Duration::from_millis(left.min(glance).unsigned_abs()))
     }
 
-    /// Notes at `now` that nobody gets through; whether that is to be told: when it begins, and once an hour. `files`
+    /// Notes at `now` that nothing gets through; whether that is to be logged: when it begins, and once an hour. `files`
     /// are those that were used.
     pub fn close(&mut self, now: UtcMillis, closure: Closure, files: FileStamps) -> bool {
         let before =
@@ -88,9 +88,9 @@ impl Gate {
             Closure::Settings => 1 + before.filter(|before| before.files == files).map_or(0, |before| before.refusals),
         };
         let wait = wait(refusals, now.0.saturating_sub(since.0));
-        let told = before.map(|before| before.told).filter(|told| now.0.saturating_sub(told.0) < TELL_EVERY);
-        self.0 = Some(Closed { since, told: told.unwrap_or(now), next: now.plus(wait), refusals, files });
-        told.is_none()
+        let logged = before.map(|before| before.logged).filter(|logged| now.0.saturating_sub(logged.0) < LOG_EVERY);
+        self.0 = Some(Closed { since, logged: logged.unwrap_or(now), next: now.plus(wait), refusals, files });
+        logged.is_none()
     }
 
     /// Notes at `now` that the one that may pass is still trying, with `files`: the next one may when it would have
@@ -103,20 +103,20 @@ impl Gate {
         }
     }
 
-    /// Lets somebody try it now.
+    /// Lets one delivery try it now.
     pub fn hurry(&mut self) {
         if let Some(closed) = &mut self.0 {
             closed.next = UtcMillis::MIN;
         }
     }
 
-    /// Notes that somebody has got through; whether that is news.
+    /// Notes that something has got through; whether that is news.
     pub fn open(&mut self) -> bool {
         self.0.take().is_some()
     }
 }
 
-/// How long nobody may pass after so many `refusals` in a row, or, where there were none, after being down for `age`.
+/// How long nothing may pass after so many `refusals` in a row, or, where there were none, after being down for `age`.
 /// Milliseconds.
 fn wait(refusals: usize, age: i64) -> i64 {
     match refusals.checked_sub(1) {
@@ -131,21 +131,21 @@ mod tests {
 
     const NONE: FileStamps = [None, None];
 
-    /// The seconds in which somebody may try until `end`, when all fail.
+    /// The seconds in which one may try until `end`, when all fail.
     fn tries(closure: Closure, end: i64) -> Vec<i64> {
         let mut gate = Gate::default();
-        let (mut tried, mut told) = (Vec::new(), Vec::new());
+        let (mut tried, mut logged) = (Vec::new(), Vec::new());
         for second in 0..end {
             let now = UtcMillis(second * 1_000);
-            if !matches!(gate.pass(now, NONE), Pass::Nobody(_)) {
+            if !matches!(gate.pass(now, NONE), Pass::Closed(_)) {
                 tried.push(second);
                 if gate.close(now, closure, NONE) {
-                    told.push(second);
+                    logged.push(second);
                 }
             }
         }
-        assert!(told[0] == 0 && told.windows(2).all(|pair| pair[1] - pair[0] >= 3_600), "{told:?}");
-        assert!(told.len() > 1, "{told:?}");
+        assert!(logged[0] == 0 && logged.windows(2).all(|pair| pair[1] - pair[0] >= 3_600), "{logged:?}");
+        assert!(logged.len() > 1, "{logged:?}");
         gate.hurry();
         assert_eq!(gate.pass(UtcMillis(end * 1_000), NONE), Pass::One);
         assert!(gate.open() && !gate.open());
@@ -171,26 +171,26 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("password");
         std::fs::write(&file, "x").unwrap();
-        let mended = [FileStamp::of(&file), None];
+        let corrected = [FileStamp::of(&file), None];
         let mut gate = Gate::default();
         assert!(gate.close(UtcMillis(0), Closure::Settings, NONE));
-        assert_eq!(gate.pass(UtcMillis(1_000), NONE), Pass::Nobody(Duration::from_secs(2)));
-        assert_eq!(gate.pass(UtcMillis(1_000), mended), Pass::One);
-        assert!(!gate.close(UtcMillis(1_000), Closure::Settings, mended));
-        assert_eq!(gate.pass(UtcMillis(300_000), mended), Pass::Nobody(Duration::from_secs(1)));
-        assert_eq!(gate.pass(UtcMillis(301_000), mended), Pass::One);
-        assert!(gate.close(UtcMillis(301_000), Closure::Down, mended), "another cause");
+        assert_eq!(gate.pass(UtcMillis(1_000), NONE), Pass::Closed(Duration::from_secs(2)));
+        assert_eq!(gate.pass(UtcMillis(1_000), corrected), Pass::One);
+        assert!(!gate.close(UtcMillis(1_000), Closure::Settings, corrected));
+        assert_eq!(gate.pass(UtcMillis(300_000), corrected), Pass::Closed(Duration::from_secs(1)));
+        assert_eq!(gate.pass(UtcMillis(301_000), corrected), Pass::One);
+        assert!(gate.close(UtcMillis(301_000), Closure::Down, corrected), "another cause");
     }
 
     #[test]
     fn a_clock_that_is_set_back_keeps_nobody() {
         let mut gate = Gate::default();
         gate.close(UtcMillis(1_000_000), Closure::Down, NONE);
-        assert_eq!(gate.pass(UtcMillis(1_004_999), NONE), Pass::Nobody(Duration::from_millis(1)));
+        assert_eq!(gate.pass(UtcMillis(1_004_999), NONE), Pass::Closed(Duration::from_millis(1)));
         assert_eq!(gate.pass(UtcMillis(500_000), NONE), Pass::One);
         // Nor one that is set back to when it was closed already.
         gate.close(UtcMillis(3_600_000), Closure::Down, NONE);
         assert_eq!(gate.pass(UtcMillis(1_500_000), NONE), Pass::One);
-        assert_eq!(gate.pass(UtcMillis(3_600_001), NONE), Pass::Nobody(Duration::from_millis(9_999)));
+        assert_eq!(gate.pass(UtcMillis(3_600_001), NONE), Pass::Closed(Duration::from_millis(9_999)));
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! * [`routing`]: which sinks an alarm goes to.
 //! * [`sink`]: what a sink is, is given and says; its folder has the sinks.
-//! * [`worker`]: claim, send, settle; [`new_deliveries`] tells it that there is something to claim.
+//! * [`worker`]: claim, send, settle; [`new_deliveries`] wakes it when there is something to claim.
 //! * [`retry`]: when to try again, and when to give up.
 //! * [`gate`]: whether a sink can be used at all, and how often that is tried.
 //! * [`render`]: the notification as a sink is set to write it; [`address`]: addresses of people.

@@ -1,4 +1,4 @@
-//! How those that record firings tell the workers that there is something to deliver.
+//! How the workers learn that the ledger has something to deliver.
 
 use tokio::sync::watch;
 
@@ -19,16 +19,16 @@ impl Default for NewDeliveries {
 impl NewDeliveries {
     /// Announces what a commit to the ledger has recorded.
     pub fn announce(&self, recorded: FireStats) {
-        let FireStats { firings, already, deliveries } = recorded;
-        if deliveries > 0 {
+        if recorded.deliveries > 0 {
             self.wake_workers();
         }
-        if firings > 0 || already > 0 || deliveries > 0 {
-            tracing::debug!(firings.new = firings, firings.already = already, deliveries.new = deliveries, "fired");
+        if recorded != FireStats::default() {
+            let FireStats { fired, missed, suppressed, already, deliveries } = recorded;
+            tracing::debug!(fired, missed, suppressed, already, deliveries, "firings were recorded");
         }
     }
 
-    /// Makes each worker look into the outbox.
+    /// Makes each worker read the outbox.
     pub fn wake_workers(&self) {
         self.announced.send_replace(());
     }

@@ -95,7 +95,7 @@ impl Renderer {
         Ok(Cow::Owned(fitted))
     }
 
-    /// Times as the wall clock of the event's zone shows them, without `Z`. They stay as they are where nobody knows
+    /// Times as the wall clock of the event's zone shows them, without `Z`. They stay as they are where it is not known
     /// the zone.
     fn localise(&self, notification: &mut Notification) {
         let zone = match notification.timezone.as_str() {
@@ -151,7 +151,7 @@ fn first_texts(n: &mut Notification, format: JsonFormat) -> Vec<&mut String> {
     }
 }
 
-/// Those that are cut where nobody is left, the most dispensable first. What tells the alarm from others comes last.
+/// Those that are cut where no attendee is left, the most dispensable first. What distinguishes the alarm comes last.
 fn last_texts(n: &mut Notification, format: JsonFormat) -> Vec<&mut String> {
     let mut texts = vec![&mut n.location, &mut n.organizer, &mut n.summary];
     if !format.documented {
@@ -327,7 +327,7 @@ mod tests {
             assert!(fitted(limit) == invited(&full, count), "{count} recipients");
             assert!(count == 0 || fitted(limit - 1) == invited(&full, count - 1), "{count} recipients less one");
         }
-        // Nobody is left before the summary loses a letter.
+        // No attendee is left before the summary loses a letter.
         let least = json(&invited(&full, 0)).len();
         assert!(fitted(least - 1) == Notification { summary: fitted(least - 1).summary, ..invited(&full, 0) });
         let alone =

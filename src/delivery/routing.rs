@@ -48,7 +48,7 @@ impl Routing {
     }
 
     /// Where `alarm` goes; `own` are the addresses of its user. One without a recipient to a sink that writes to people
-    /// is owed and cannot be delivered: nobody should take silence for an answer.
+    /// is owed and cannot be delivered: silence must not be taken for an answer.
     pub fn routes(&self, alarm: &Notification, own: &[String]) -> Vec<Route> {
         let envelope = Envelope::of(alarm);
         let mut routes = self.routes_of(envelope, own);
@@ -130,7 +130,7 @@ impl SinkFilter {
         is_other.then(|| format!("'{}' is not among the calendars of the sink '{name}'", alarm.calendar_name))
     }
 
-    /// Why there is nobody to whom the sink could write of `alarm`.
+    /// Why the sink has no one to write to about `alarm`.
     fn no_address(&self, alarm: Envelope<'_>) -> String {
         match self.recipients {
             Some(Recipients::Attendees) => {

@@ -7,13 +7,15 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use tokio::sync::{Mutex, watch};
+use tracing::Instrument as _;
 
-use super::gate::{Closure, FileStamps, Gate, Pass, TELL_EVERY};
+use super::gate::{Closure, FileStamps, Gate, LOG_EVERY, Pass};
 use super::retry::{Attempt, decide};
 use super::sink::registry::Sink;
 use super::sink::{ClaimedDelivery, Finished, Outcome, Transport};
 use crate::clock::Clock;
 use crate::ledger::{Claimed, Claims, Ledger, LedgerError, LogOnce, NextState, Settlement};
+use crate::metrics::{AttemptOutcome, Metrics};
 use crate::time::UtcMillis;
 
 /// What is still being sent: when it was fired, and the files that the sink used.
@@ -67,13 +69,14 @@ pub struct DeliveryWorker<C = Sink> {
     ledger: Ledger,
     clock: Clock,
     give_up_after: Duration,
+    metrics: Metrics,
     /// How attempts ended that could not be written down: a disk may be full.
     unsettled: Mutex<Vec<Settlement>>,
     in_flight: std::sync::Mutex<InFlight>,
     /// Whether the sink can be used at all.
     gate: std::sync::Mutex<Gate>,
-    /// When it was told last that alarms are tried again; none: none are, as far as was told.
-    told: std::sync::Mutex<Option<UtcMillis>>,
+    /// When it was last logged that alarms are tried again; none: none are, as far as the log says.
+    last_logged: std::sync::Mutex<Option<UtcMillis>>,
 }
 
 impl<C: Transport> DeliveryWorker<C> {
@@ -85,11 +88,17 @@ impl<C: Transport> DeliveryWorker<C> {
             ledger,
             clock,
             give_up_after,
+            metrics: Metrics::default(),
             unsettled: Mutex::default(),
             in_flight: std::sync::Mutex::default(),
             gate: std::sync::Mutex::default(),
-            told: std::sync::Mutex::default(),
+            last_logged: std::sync::Mutex::default(),
         }
+    }
+
+    /// Counts in `metrics` rather than in counters of its own.
+    pub fn with_metrics(self, metrics: Metrics) -> DeliveryWorker<C> {
+        DeliveryWorker { metrics, ..self }
     }
 
     /// The sink.
@@ -143,7 +152,7 @@ impl<C: Transport> DeliveryWorker<C> {
                 finished = self.sink.finished() => {
                     self.conclude(finished).await;
                 }
-                // An error says that nobody announces any more: the stop follows.
+                // An error says that nothing announces any more: the stop follows.
                 Ok(()) = announced.changed() => {}
                 () = wait => {}
             }
@@ -195,7 +204,7 @@ impl<C: Transport> DeliveryWorker<C> {
             return Ok(None);
         }
         let Some(next) = self.ledger.next_attempt(self.id).await? else {
-            if lock(&self.told).take().is_some() {
+            if lock(&self.last_logged).take().is_some() {
                 tracing::info!(sink.name = self.sink.name(), "no alarm waits to be tried again any more");
             }
             return Ok(None);
@@ -203,7 +212,7 @@ impl<C: Transport> DeliveryWorker<C> {
         let now = self.clock.now();
         let wait = Duration::from_millis(next.0.saturating_sub(now.0).clamp(1, LONGEST).unsigned_abs());
         Ok(Some(match self.gate().pass(now, self.sink.files()) {
-            Pass::Nobody(shut) => wait.max(shut),
+            Pass::Closed(shut) => wait.max(shut),
             Pass::All | Pass::One => wait,
         }))
     }
@@ -218,7 +227,7 @@ impl<C: Transport> DeliveryWorker<C> {
         self.settle().await?;
         let (now, files) = (self.clock.now(), self.sink.files());
         let pass = self.gate().pass(now, files);
-        if matches!(pass, Pass::Nobody(_)) || self.sink.batch() == 0 {
+        if matches!(pass, Pass::Closed(_)) || self.sink.batch() == 0 {
             return Ok(BatchResult::default());
         }
         let lease = now.plus(millis(self.sink.send_timeout().saturating_add(SLACK)));
@@ -238,7 +247,7 @@ impl<C: Transport> DeliveryWorker<C> {
         let Ready { deliveries, fired } = self.not_in_flight(claimed);
         let outcomes = match pass {
             Pass::One => self.try_one(&deliveries, &fired).await,
-            Pass::All | Pass::Nobody(_) => self.sink.send(&deliveries).await,
+            Pass::All | Pass::Closed(_) => self.send(&deliveries).await,
         };
         self.note(&outcomes, files);
         let in_flight = self.hold(&deliveries, &fired, &outcomes, files);
@@ -296,13 +305,14 @@ impl<C: Transport> DeliveryWorker<C> {
     async fn finish(&self, Ready { deliveries, fired }: Ready, outcomes: Vec<Outcome>) -> BatchResult {
         self.put_back(&deliveries, &outcomes).await;
         let Decided { result, settlements } = self.decide(deliveries, &fired, outcomes);
+        self.count(result, &settlements);
         self.report(result, &settlements);
         self.unsettled.lock().await.extend(settlements);
         result
     }
 
     /// What of `claimed` is not being sent already: a clock that was set ends leases, and what is being sent is not
-    /// sent beside it.
+    /// sent at the same time.
     fn not_in_flight(&self, claimed: Vec<Claimed>) -> Ready {
         let mut ready =
             Ready { deliveries: Vec::with_capacity(claimed.len()), fired: Vec::with_capacity(claimed.len()) };
@@ -318,13 +328,18 @@ impl<C: Transport> DeliveryWorker<C> {
         ready
     }
 
+    async fn send(&self, deliveries: &[ClaimedDelivery]) -> Vec<Outcome> {
+        let span = tracing::debug_span!("deliver", sink.name = self.sink.name(), deliveries = deliveries.len());
+        self.sink.send(deliveries).instrument(span).await
+    }
+
     /// Sends the first of `deliveries` that may be sent alone; the others are given back, but for those that have
-    /// waited too long if it is in vain.
+    /// waited too long if it fails.
     async fn try_one(&self, deliveries: &[ClaimedDelivery], fired: &[UtcMillis]) -> Vec<Outcome> {
         let mut outcomes = Vec::new();
-        // What is held tells nothing of the sink.
+        // What is held says nothing about the sink.
         for delivery in deliveries {
-            outcomes.extend(self.sink.send(std::slice::from_ref(delivery)).await);
+            outcomes.extend(self.send(std::slice::from_ref(delivery)).await);
             if !matches!(outcomes.last(), Some(Outcome::Held { .. })) {
                 break;
             }
@@ -375,8 +390,8 @@ impl<C: Transport> DeliveryWorker<C> {
             Closure::Settings => tracing::error!(
                 sink.name = sink,
                 delivery.response = response,
-                "nothing can be delivered now: what the settings say is not accepted, or cannot be used; alarms wait. Mend it and start \
-                 Reveille anew; another secret or file is tried at once, and all of it now and then, or at 'reveille sync'"
+                "nothing can be delivered now: what the settings say is not accepted, or cannot be used; alarms wait. Correct them and restart \
+                 Reveille; another secret or file is tried at once, and all of it from time to time, or at 'reveille sync'"
             ),
         }
     }
@@ -389,13 +404,14 @@ impl<C: Transport> DeliveryWorker<C> {
         lock(&self.gate)
     }
 
-    /// Whether it is to be told now that alarms are tried again: when that begins, and once an hour.
-    fn is_to_be_told(&self) -> bool {
+    /// Whether it is to be logged now that alarms are tried again: when that begins, and once an hour.
+    fn is_to_be_logged(&self) -> bool {
         let now = self.clock.now();
-        let mut told = lock(&self.told);
-        let is_news = told.is_none_or(|told| !(0..TELL_EVERY).contains(&now.0.saturating_sub(told.0)));
+        let mut last_logged = lock(&self.last_logged);
+        let is_news =
+            last_logged.is_none_or(|last_logged| !(0..LOG_EVERY).contains(&now.0.saturating_sub(last_logged.0)));
         if is_news {
-            *told = Some(now);
+            *last_logged = Some(now);
         }
         is_news
     }
@@ -423,7 +439,7 @@ impl<C: Transport> DeliveryWorker<C> {
                     tracing::debug!(sink.name = self.sink.name(), delivery.firing = delivery.firing, delivery.response = %response,
                         delivery.next_attempt = %at, "an alarm could not be delivered");
                 }
-                // Told once, of all.
+                // Logged once, for all.
                 NextState::Waits { .. } => result.retry += 1,
                 NextState::Failed { response } => {
                     result.failed += 1;
@@ -448,13 +464,23 @@ impl<C: Transport> DeliveryWorker<C> {
         Ok(())
     }
 
+    fn count(&self, result: BatchResult, settlements: &[Settlement]) {
+        let sink = self.sink.name();
+        let retried = |one: &&Settlement| one.unknown && matches!(one.next_state, NextState::Retry { .. });
+        let unknown = settlements.iter().filter(retried).count();
+        self.metrics.attempts(sink, AttemptOutcome::Delivered, result.delivered);
+        self.metrics.attempts(sink, AttemptOutcome::Unknown, unknown);
+        self.metrics.attempts(sink, AttemptOutcome::Retried, result.retry.saturating_sub(unknown));
+        self.metrics.attempts(sink, AttemptOutcome::Failed, result.failed);
+    }
+
     fn report(&self, result: BatchResult, settlements: &[Settlement]) {
         let sink = self.sink.name();
         let first = |wanted: fn(&NextState) -> Option<&String>| {
             settlements.iter().find_map(|settlement| wanted(&settlement.next_state)).map(|response| nameless(response))
         };
         let unknown = settlements.iter().filter(|settlement| settlement.unknown).count();
-        if unknown > 0 && self.is_to_be_told() {
+        if unknown > 0 && self.is_to_be_logged() {
             tracing::warn!(
                 sink.name = sink,
                 alarms = unknown,
@@ -462,13 +488,13 @@ impl<C: Transport> DeliveryWorker<C> {
                     NextState::Retry { response, .. } | NextState::Failed { response } => Some(response),
                     NextState::Delivered | NextState::Waits { .. } => None,
                 }),
-                "alarms may have been delivered, or not: nobody confirmed them; those that are not too old are sent again after a \
+                "alarms may have been delivered, or not: they were not confirmed; those that are not too old are sent again after a \
                  while; see 'reveille deliveries --unknown'"
             );
         }
         let later = |one: &&Settlement| matches!(one.next_state, NextState::Retry { .. }) && !one.unknown;
         let later = settlements.iter().filter(later).count();
-        if later > 0 && self.is_to_be_told() {
+        if later > 0 && self.is_to_be_logged() {
             let response =
                 first(
                     |next_state| if let NextState::Retry { response, .. } = next_state { Some(response) } else { None },

@@ -1,4 +1,4 @@
-//! Objects that take long to work out: they are worked out one at a time beside the wheel, which fires what is ready
+//! Objects that take long to work out: they are worked out one at a time in the background, while the wheel fires what is ready
 //! meanwhile.
 
 use std::cmp::Reverse;
@@ -84,12 +84,7 @@ impl Background {
     /// Begins with the next one, where none is being worked out: what is due at `now` comes before what is not, what
     /// takes little before what takes long, and what has waited longer before what has not. Without `ahead` it is one
     /// that is due.
-    pub fn start<P: Prepare + Clone + 'static>(
-        &mut self,
-        (prepare, ledger): (&P, &Ledger),
-        now: UtcMillis,
-        ahead: bool,
-    ) {
+    pub fn start<P: Prepare + Clone + 'static>(&mut self, prepare: &P, ledger: &Ledger, now: UtcMillis, ahead: bool) {
         if self.running.is_some() || self.ended.is_some() {
             return;
         }
@@ -102,7 +97,7 @@ impl Background {
         let Some((timer, _)) = may_begin.min_by_key(rank).copied() else { return };
         self.waiting.remove(&timer.object);
         let noted = self.noted.contains(&timer.object);
-        self.work.spawn(work((prepare.clone(), ledger.clone()), timer, now, noted));
+        self.work.spawn(work(prepare.clone(), ledger.clone(), timer, now, noted));
         self.running = Some(Running { timer, begun: Instant::now(), now });
     }
 
@@ -137,7 +132,7 @@ impl Background {
                 tracing::error!(
                     object.id = object,
                     alarm.due = %running.timer.due,
-                    "an object's alarms could not be worked out because of an error in Reveille; they do not ring until the object is \
+                    "an object's alarms could not be worked out because of an error in Reveille; they do not fire until the object is \
                      changed or Reveille is restarted. Please report this error"
                 );
                 self.failed.insert(running.timer);
@@ -162,12 +157,7 @@ impl Background {
 }
 
 /// Works out what `timer` fires. The ledger has a note while that lasts, unless it is `noted` there already.
-async fn work<P: Prepare + 'static>(
-    (prepare, ledger): (P, Ledger),
-    timer: Timer,
-    now: UtcMillis,
-    noted: bool,
-) -> Ended {
+async fn work<P: Prepare + 'static>(prepare: P, ledger: Ledger, timer: Timer, now: UtcMillis, noted: bool) -> Ended {
     if !noted && let Err(error) = ledger.begin_attempt(timer.object).await {
         return Ended { outcome: Some(Err(error)), noted: false };
     }

@@ -82,14 +82,14 @@ impl FiringRenderer {
         if !said.uid.is_empty() {
             return Some(identity_of(&said.user_id, &said.uid, &said.action, firing.due));
         }
-        // What has no UID is found by what it rings, as long as its object is there.
+        // What has no UID is found by what it fires, as long as its object is there.
         let (row, text) = objects.get(&firing.object)?;
         let object = Object::parse(&text.text, &self.settings.limits).ok()?;
         let around = self.around(row);
         let plan = Schedule::new(&object, &around, text.count_cache.as_deref());
         let place = Place { row, about: &about(row), object: text.id, href: &text.href };
-        let rings = plan.instances(firing.due..firing.due.plus(1));
-        let same = rings.iter().find(|other| {
+        let instances = plan.instances(firing.due..firing.due.plus(1));
+        let same = instances.iter().find(|other| {
             other.component.uid.is_empty()
                 && other.action.name() == said.action
                 && other.recurrence_id_text() == said.recurrence_id

@@ -21,7 +21,7 @@ mod wheel;
 
 pub use parallel::spread;
 pub use prepare::{Prepare, Prepared};
-pub use render::Place;
+pub use render::{Place, RenderedFirings};
 pub use renderer::{FiringRenderer, about, context, sender};
 pub use stage_context::StageContext;
 pub use timer::WallTimer;

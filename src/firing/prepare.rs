@@ -7,7 +7,7 @@ use crate::time::UtcMillis;
 
 /// Works out what due objects fire: a [`FiringRenderer`](super::FiringRenderer), or what a test puts in its place.
 pub trait Prepare: Send + Sync {
-    /// For `timers`, what rings from the due instant of each to `until` (inclusive; at least the due instant itself),
+    /// For `timers`, what fires from the due instant of each to `until` (inclusive; at least the due instant itself),
     /// and when it is due after that. Those that are too late at `now` come as missed. Timers whose object has changed
     /// since are left out, and those for which there is no time: no more than a fraction of a second is spent, and then
     /// something is worked out.

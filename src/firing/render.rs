@@ -1,6 +1,7 @@
 //! The firings of an object that is due: their notifications and where these go.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::{Duration, Instant};
 
@@ -36,8 +37,21 @@ const VERY_LONG: usize = 256 * 1024;
 /// How long objects are worked out at a time; the rest waits until what is ready has fired.
 const TURN: Duration = Duration::from_millis(200);
 
-/// `from <= ring < until`
-pub type Window = (UtcMillis, UtcMillis);
+/// Firings of an object.
+#[derive(Clone, Debug, Default)]
+pub struct RenderedFirings {
+    pub firings: Vec<NewFiring>,
+    /// Where they were too much at once: the due instant from which on they are left out.
+    pub cut_at: Option<UtcMillis>,
+}
+
+/// For when due objects are worked out.
+#[derive(Clone, Copy, Debug)]
+struct FireTime {
+    /// What is due by then fires.
+    until: UtcMillis,
+    now: UtcMillis,
+}
 
 /// Whose firings they are.
 #[derive(Clone, Copy, Debug)]
@@ -50,49 +64,52 @@ pub struct Place<'a> {
 }
 
 impl FiringRenderer {
-    /// The firings of `plan` in `from <= ring < until`: notifications for those that are not too late at `now`, rows
-    /// for the rest. Not stamped yet. Where they are too much at once they end before `until`, and it is said when.
+    /// The firings of `plan` that are due in `window`: notifications for those that are not too late at `now`, rows for
+    /// the rest. Not stamped yet.
     pub fn firings(
         &self,
         plan: &Schedule<'_>,
         place: Place<'_>,
-        (from, until): Window,
+        window: Range<UtcMillis>,
         now: UtcMillis,
-    ) -> (Vec<NewFiring>, Option<UtcMillis>) {
+    ) -> RenderedFirings {
+        let Range { start: from, end: until } = window;
         let too_late = now.plus(-self.settings.max_lateness).max(self.fired_until.plus(1));
         let mut firings = Vec::new();
         if from < too_late {
-            self.missed(plan, place, (from, until.min(too_late)), &mut firings);
+            self.missed(plan, place, from..until.min(too_late), &mut firings);
         }
         let from = from.max(too_late);
         let mut end = until;
         if from < until {
-            end = self.on_time(plan, place, (from, until), &mut firings);
-            firings.extend(suppressed(plan, place, (from, end)));
+            end = self.on_time(plan, place, from..until, &mut firings);
+            firings.extend(suppressed(plan, place, from..end));
         }
         firings.shrink_to_fit();
-        (firings, Some(end).filter(|end| *end < until))
+        RenderedFirings { firings, cut_at: Some(end).filter(|end| *end < until) }
     }
 
-    /// Adds the firings that are not too late to `firings`, up to `until` or to where they are too much; returns that.
+    /// Adds the firings of `window`, none of which is too late, to `firings`, up to its end or to where they are too
+    /// much; returns that.
     fn on_time(
         &self,
         plan: &Schedule<'_>,
         place: Place<'_>,
-        (from, until): Window,
+        window: Range<UtcMillis>,
         firings: &mut Vec<NewFiring>,
     ) -> UtcMillis {
-        let (mut cursor, mut octets) = (from, 0);
+        let Range { start: mut cursor, end: until } = window;
+        let mut octets = 0;
         while cursor < until {
             let end = cursor.plus(SLICE).min(until);
             let mut last = None;
-            for ring in fire_as_one(plan.instances(cursor..end)) {
+            for instance in fire_as_one(plan.instances(cursor..end)) {
                 // What is due at one instant stays together: an object is due at one.
-                if octets > MUCH && last.is_some_and(|last| last < ring.at) {
-                    return ring.at;
+                if octets > MUCH && last.is_some_and(|last| last < instance.at) {
+                    return instance.at;
                 }
-                last = Some(ring.at);
-                let firing = self.fired(&ring, place);
+                last = Some(instance.at);
+                let firing = self.fired(&instance, place);
                 octets += firing.notification.len();
                 firings.push(firing);
             }
@@ -110,20 +127,27 @@ impl FiringRenderer {
 
     /// Firings that were found too late. Only the first [`MISSED`] get a row of their own; the last row stands for the
     /// rest, of which no more than [`MISSED_COUNT`] are counted.
-    pub fn missed(&self, plan: &Schedule<'_>, place: Place<'_>, (from, until): Window, firings: &mut Vec<NewFiring>) {
-        let (mut cursor, mut count, mut rest) = (from, 0_usize, None::<NewFiring>);
+    pub fn missed(
+        &self,
+        plan: &Schedule<'_>,
+        place: Place<'_>,
+        window: Range<UtcMillis>,
+        firings: &mut Vec<NewFiring>,
+    ) {
+        let Range { start: mut cursor, end: until } = window;
+        let (mut count, mut rest) = (0_usize, None::<NewFiring>);
         while let Some(next) = plan.next_instance(cursor).filter(|next| *next < until && count < MISSED_COUNT) {
             let end = next.plus(DAY).min(until);
-            for ring in fire_as_one(plan.instances(next..end)) {
+            for instance in fire_as_one(plan.instances(next..end)) {
                 count += 1;
                 if count <= MISSED {
                     firings.push(NewFiring {
                         state: FiringState::Missed,
                         routes: Vec::new(),
-                        ..self.fired(&ring, place)
+                        ..self.fired(&instance, place)
                     });
                 } else {
-                    rest = Some(self.fired(&ring, place));
+                    rest = Some(self.fired(&instance, place));
                 }
             }
             cursor = end;
@@ -138,10 +162,10 @@ impl FiringRenderer {
         firings.extend(rest);
     }
 
-    fn fired(&self, ring: &AlarmInstance<'_>, place: Place<'_>) -> NewFiring {
+    fn fired(&self, instance: &AlarmInstance<'_>, place: Place<'_>) -> NewFiring {
         let Place { row, about, .. } = place;
-        let identity = identity(about, place.href, ring);
-        let notification = Notification::new(ring, about, identity, &self.settings.sender, UtcMillis(0));
+        let identity = identity(about, place.href, instance);
+        let notification = Notification::new(instance, about, identity, &self.settings.sender, UtcMillis(0));
         let routes = self.settings.routing.routes(&notification, &row.emails);
         let mut json = notification.to_json_within(self.settings.sender.max_size);
         // A hundred thousand of them may wait for their second.
@@ -150,7 +174,7 @@ impl FiringRenderer {
             identity,
             calendar: row.id,
             object: place.object,
-            due: ring.at,
+            due: instance.at,
             state: FiringState::Fired,
             count: 1,
             notification: json,
@@ -181,14 +205,14 @@ impl Prepare for FiringRenderer {
                     long.push(id);
                 }
             }
-            sort_out(self.due_objects(&timers, texts, (until, now), begun).await?, &mut prepared);
+            sort_out(self.due_objects(&timers, texts, FireTime { until, now }, begun).await?, &mut prepared);
         }
         for id in long {
             if begun.elapsed() > TURN && !prepared.due_objects.is_empty() {
                 break;
             }
             let text = self.ledger.texts(&[id]).await?;
-            sort_out(self.due_objects(&timers, text, (until, now), begun).await?, &mut prepared);
+            sort_out(self.due_objects(&timers, text, FireTime { until, now }, begun).await?, &mut prepared);
         }
         // What was due earlier is announced earlier.
         prepared.due_objects.sort_unstable_by_key(|due_object| (due_object.timer.due, due_object.timer.object));
@@ -203,9 +227,9 @@ impl Prepare for FiringRenderer {
     ) -> Result<Option<DueObject>, LedgerError> {
         let texts = self.ledger.texts(&[timer.object]).await?;
         let timers = HashMap::from([(timer.object, timer)]);
-        let due_objects = self.due_objects(&timers, texts, (until, now), Instant::now()).await?;
+        let due_objects = self.due_objects(&timers, texts, FireTime { until, now }, Instant::now()).await?;
         match due_objects.into_iter().next() {
-            Some(Err(_)) => resume_unwind(Box::new("what an object rings cannot be worked out")),
+            Some(Err(_)) => resume_unwind(Box::new("the alarms of an object cannot be worked out")),
             Some(Ok(due_object)) => Ok(Some(due_object)),
             None => Ok(None),
         }
@@ -224,7 +248,7 @@ impl FiringRenderer {
         &self,
         timers: &HashMap<i64, Timer>,
         texts: Vec<ObjectText>,
-        (until, now): (UtcMillis, UtcMillis),
+        at: FireTime,
         begun: Instant,
     ) -> Result<Vec<Result<DueObject, Timer>>, LedgerError> {
         let mut calendars: Vec<i64> = texts.iter().map(|text| text.calendar).collect();
@@ -244,7 +268,7 @@ impl FiringRenderer {
                 let row = rows.get(&text.calendar)?;
                 let (around, about) = around.entry(row.id).or_insert_with(|| (renderer.around(row), about(row)));
                 let place = Place { row, about, object: text.id, href: &text.href };
-                let work = AssertUnwindSafe(|| renderer.due_object(place, around, timer, &text, (until, now)));
+                let work = AssertUnwindSafe(|| renderer.due_object(place, around, timer, &text, at));
                 Some(catch_unwind(work).map_err(|_| timer))
             };
             let in_time = |(index, work)| (index == 0 || begun.elapsed() <= TURN).then_some(work);
@@ -259,8 +283,9 @@ impl FiringRenderer {
         around: &CalendarContext,
         timer: Timer,
         text: &ObjectText,
-        (until, now): (UtcMillis, UtcMillis),
+        at: FireTime,
     ) -> DueObject {
+        let FireTime { until, now } = at;
         let Ok(object) = Object::parse(&text.text, &self.settings.limits) else {
             // A bit of it has turned, or limits have become narrower since it was taken in.
             let row = place.row;
@@ -268,14 +293,14 @@ impl FiringRenderer {
                 calendar.name = row.name,
                 object.href = text.href,
                 "what is kept of it cannot be read: a limit of [limits] is narrower now, or the ledger is damaged; it does not \
-                 ring until it changes or is taken in anew"
+                 fire until it changes or is read again"
             );
             return DueObject { timer, firings: Vec::new(), next: None };
         };
         let plan = Schedule::new(&object, around, text.count_cache.as_deref());
         let after = until.max(timer.due).plus(1);
-        let (firings, cut) = self.firings(&plan, place, (timer.due, after), now);
-        let next = cut.or_else(|| plan.next_instance(after));
+        let RenderedFirings { firings, cut_at } = self.firings(&plan, place, timer.due..after, now);
+        let next = cut_at.or_else(|| plan.next_instance(after));
         let overworked: Vec<String> = plan.overworked().iter().map(ToString::to_string).collect();
         self.log_faults(place.row, &text.href, &overworked, now);
         DueObject { timer, firings, next }
@@ -306,8 +331,9 @@ fn sort_out(due_objects: Vec<Result<DueObject, Timer>>, prepared: &mut Prepared)
 }
 
 /// A row that counts what one hour had too much of.
-fn suppressed(plan: &Schedule<'_>, place: Place<'_>, (from, until): Window) -> Option<NewFiring> {
-    let count = i64::try_from(plan.suppressed(from..until)).unwrap_or(i64::MAX);
+fn suppressed(plan: &Schedule<'_>, place: Place<'_>, window: Range<UtcMillis>) -> Option<NewFiring> {
+    let from = window.start;
+    let count = i64::try_from(plan.suppressed(window)).unwrap_or(i64::MAX);
     let name = format!("suppressed\n{}\n{}\n{}", place.row.id, place.object, from.0);
     let mut identity = [0; 16];
     identity.iter_mut().zip(Sha256::digest(name)).for_each(|(to, octet)| *to = octet);

@@ -17,8 +17,8 @@ use crate::time::UtcMillis;
 /// Lines an hour that the log has about the objects of one user.
 const FAULT_LINES: u32 = 20;
 /// Faults of an object that are in its line.
-const TOLD_FAULTS: usize = 3;
-/// Users of whom lines are counted; above that all are counted anew.
+const LISTED_FAULTS: usize = 3;
+/// Users of whom lines are counted; above that counting starts over.
 const COUNTED_USERS: usize = 10_000;
 
 /// Makes firings of the alarms of objects. Cheap to clone.
@@ -26,7 +26,7 @@ const COUNTED_USERS: usize = 10_000;
 pub struct FiringRenderer {
     pub(super) settings: Arc<RenderSettings>,
     pub(super) ledger: Ledger,
-    /// What was due until then has rung although the ledger does not know it: it is a copy that was put back.
+    /// What was due until then has fired although the ledger does not know it: it is a restored backup.
     pub(super) fired_until: UtcMillis,
 }
 
@@ -69,8 +69,8 @@ impl FiringRenderer {
         if faults.is_empty() {
             return;
         }
-        let told: Vec<&str> = faults.iter().take(TOLD_FAULTS).map(String::as_str).collect();
-        let told = told.join("; ");
+        let listed: Vec<&str> = faults.iter().take(LISTED_FAULTS).map(String::as_str).collect();
+        let listed = listed.join("; ");
         let logged = {
             let mut limits = self.settings.log_limits.lock().unwrap_or_else(PoisonError::into_inner);
             if limits.len() >= COUNTED_USERS && !limits.contains_key(&row.user) {
@@ -78,12 +78,12 @@ impl FiringRenderer {
             }
             limits.entry(row.user.clone()).or_insert_with(|| LogLimit::new(FAULT_LINES)).line(now)
         };
-        let more = match faults.len().saturating_sub(TOLD_FAULTS) {
+        let more = match faults.len().saturating_sub(LISTED_FAULTS) {
             0 => String::new(),
             more => format!(" ({more} more faults; see 'reveille calendars --faults')"),
         };
         if logged != Logged::No {
-            tracing::warn!(calendar.name = row.name, object.href = href, "{told}{more}");
+            tracing::warn!(calendar.name = row.name, object.href = href, "{listed}{more}");
         }
         if logged == Logged::Last {
             tracing::warn!(
@@ -138,7 +138,7 @@ pub fn sender(config: &Config) -> Sender {
 pub fn about(row: &CalendarRow) -> About {
     About {
         user: row.user.clone(),
-        // A watched folder that is itself the calendar is told from others by its name.
+        // A watched folder that is itself the calendar is distinguished by its name.
         key: if row.href == "." { row.key.clone() } else { row.href.clone() },
         name: row.name.clone(),
         id: row.key.clone(),

@@ -3,7 +3,8 @@
 use super::wakeup::Wakeup;
 use crate::clock::Clock;
 use crate::delivery::new_deliveries::NewDeliveries;
-use crate::ledger::Ledger;
+use crate::ledger::{FireStats, Ledger};
+use crate::metrics::{AlarmOutcome, Metrics};
 
 /// What the ingest and the wheel of one daemon share. Clones share it.
 #[derive(Clone, Debug)]
@@ -12,11 +13,26 @@ pub struct StageContext {
     pub clock: Clock,
     pub wakeup: Wakeup,
     pub new_deliveries: NewDeliveries,
+    pub metrics: Metrics,
 }
 
 impl StageContext {
     /// For one daemon that works on `ledger` by `clock`.
     pub fn new(ledger: Ledger, clock: Clock) -> StageContext {
-        StageContext { ledger, clock, wakeup: Wakeup::default(), new_deliveries: NewDeliveries::default() }
+        StageContext {
+            ledger,
+            clock,
+            wakeup: Wakeup::default(),
+            new_deliveries: NewDeliveries::default(),
+            metrics: Metrics::default(),
+        }
+    }
+
+    /// Counts and announces what a commit has recorded.
+    pub fn recorded(&self, recorded: FireStats) {
+        self.metrics.alarms(AlarmOutcome::Fired, recorded.fired);
+        self.metrics.alarms(AlarmOutcome::Missed, recorded.missed);
+        self.metrics.alarms(AlarmOutcome::Suppressed, recorded.suppressed);
+        self.new_deliveries.announce(recorded);
     }
 }

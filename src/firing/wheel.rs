@@ -1,7 +1,7 @@
 //! The wheel: which object is due next, sleeping until then on the wall clock, and firing it. The outer wheel is the
 //! ledger's index of timers; the inner one is in memory: what is due within the next seconds, with its notifications
 //! already written ('staged'), so that the due second costs only the commit. What takes long to work out is worked out
-//! in the background, and nothing waits for it. It knows neither iCalendar nor sinks: what an object rings is worked
+//! in the background, and nothing waits for it. It knows neither iCalendar nor sinks: what an object fires is worked
 //! out by its [`Prepare`].
 
 use std::collections::HashSet;
@@ -13,7 +13,8 @@ use super::stage::Staged;
 use super::stage_context::StageContext;
 use super::timer::WallTimer;
 use super::wakeup::StartupGate;
-use crate::ledger::{DueObject, FiringState, LedgerError, LogOnce, NewFiring, Timer, Unfinished};
+use crate::ledger::{DueObject, FireOutcome, FiringState, LedgerError, LogOnce, Timer, Unfinished};
+use crate::metrics::Metrics;
 use crate::time::UtcMillis;
 
 /// How long before it is due an object is staged, milliseconds.
@@ -27,7 +28,7 @@ const PAUSE: i64 = 1_000;
 /// A firing that comes more than this after it was due is called late in the log, milliseconds.
 const LATE: i64 = 2_000;
 /// Late firings of one transaction that are logged one by one.
-const TOLD: usize = 200;
+const LOGGED: usize = 200;
 
 /// The result of one tick of the wheel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,33 +40,33 @@ pub enum Tick {
     Sleep(Option<UtcMillis>),
 }
 
-/// Firings that come later than they should: somebody will ask why.
-struct Late {
-    /// When they were due, and which object they are of.
-    firings: Vec<(UtcMillis, i64)>,
-    missed: usize,
+/// The firings of a transaction, by how late they come.
+struct FiredAlarms {
+    /// When those that fire were due, and which object they are of.
+    fired: Vec<(UtcMillis, i64)>,
 }
 
-impl Late {
-    fn among(due_objects: &[DueObject], now: UtcMillis) -> Late {
-        let all = || due_objects.iter().flat_map(|due_object| &due_object.firings);
-        let late = |firing: &&NewFiring| firing.state == FiringState::Fired && firing.due.plus(LATE) < now;
-        Late {
-            firings: all().filter(late).map(|firing| (firing.due, firing.object)).collect(),
-            missed: all().filter(|firing| firing.state == FiringState::Missed).count(),
-        }
+impl FiredAlarms {
+    fn of(due_objects: &[DueObject]) -> FiredAlarms {
+        let firings = due_objects.iter().flat_map(|due_object| &due_object.firings);
+        let fired = firings.filter(|firing| firing.state == FiringState::Fired);
+        FiredAlarms { fired: fired.map(|firing| (firing.due, firing.object)).collect() }
     }
 
-    fn report(self, now: UtcMillis) {
-        for (due, object) in self.firings.iter().take(TOLD) {
+    /// Counts those that fired at `now`, all but those of the objects that were `left_out`, and logs those that are
+    /// late: a user will ask why.
+    fn report(mut self, now: UtcMillis, left_out: &HashSet<i64>, metrics: &Metrics) {
+        if !left_out.is_empty() {
+            self.fired.retain(|(_, object)| !left_out.contains(object));
+        }
+        self.fired.iter().for_each(|(due, _)| metrics.fired(*due, now));
+        self.fired.retain(|(due, _)| due.plus(LATE) < now);
+        for (due, object) in self.fired.iter().take(LOGGED) {
             let late_ms = now.0.saturating_sub(due.0);
-            tracing::info!(firing.due = %due, firing.late_ms = late_ms, object.id = object, "an alarm rings late");
+            tracing::info!(firing.due = %due, firing.late_ms = late_ms, object.id = object, "an alarm fires late");
         }
-        if let Some((oldest, _)) = self.firings.iter().min().filter(|_| self.firings.len() > TOLD) {
-            tracing::info!(firings = self.firings.len(), oldest = %oldest, "alarms ring late");
-        }
-        if self.missed > 0 {
-            tracing::warn!(firings = self.missed, "alarms were found too late to ring; they are recorded as missed");
+        if let Some((oldest, _)) = self.fired.iter().min().filter(|_| self.fired.len() > LOGGED) {
+            tracing::info!(firings = self.fired.len(), oldest = %oldest, "alarms fire late");
         }
     }
 }
@@ -159,7 +160,7 @@ impl<P: Prepare + Clone + 'static> Wheel<P> {
                 for object in set_aside {
                     tracing::error!(
                         object.id = object,
-                        "Reveille ended three times while it worked out the alarms of an object, which is set aside: it does not ring \
+                        "Reveille ended three times while it worked out the alarms of an object, which is set aside: it does not fire \
                          until it is changed; see 'reveille calendars --faults'"
                     );
                 }
@@ -183,7 +184,7 @@ impl<P: Prepare + Clone + 'static> Wheel<P> {
             }
             self.staged.put(due_object);
         }
-        self.background.start((&self.prepare, &self.context.ledger), now, !self.staged.is_full(now));
+        self.background.start(&self.prepare, &self.context.ledger, now, !self.staged.is_full(now));
         let from = if self.startup_gate.is_open() { UtcMillis::MIN } else { self.started };
         let due = self.due(from, now).await?;
         if !due.is_empty() {
@@ -257,11 +258,17 @@ impl<P: Prepare + Clone + 'static> Wheel<P> {
         if due_objects.is_empty() {
             return Ok(());
         }
-        let late = Late::among(&due_objects, now);
+        let fired_alarms = FiredAlarms::of(&due_objects);
         // What was overtaken by an edit is left out, and read again by the next tick.
-        let recorded = self.context.ledger.fire(due_objects, now).await?;
-        late.report(now);
-        self.context.new_deliveries.announce(recorded);
+        let FireOutcome { recorded, left_out } = self.context.ledger.fire(due_objects, now).await?;
+        fired_alarms.report(now, &left_out, &self.context.metrics);
+        if recorded.missed > 0 {
+            tracing::warn!(
+                firings = recorded.missed,
+                "alarms were found too late to fire; they are recorded as missed"
+            );
+        }
+        self.context.recorded(recorded);
         Ok(())
     }
 

@@ -1,4 +1,5 @@
-//! Calendars that their source does not find: they ring on until that has lasted, and are the same when they come back.
+//! Calendars that their source does not find: their alarms fire until that has lasted, and they
+//! are the same when they come back.
 
 use std::collections::HashSet;
 
@@ -30,8 +31,8 @@ impl Ingest {
                 calendar.name = row.name,
                 calendar.href = calendar,
                 absent.since = %absent.since,
-                "this calendar has not been found for long enough: it is dropped, and its alarms do not ring any more; found \
-                 again, it is a new one, whose past does not ring"
+                "this calendar has not been found for long enough: it is dropped, and its alarms do not fire any more; found \
+                 again, it is a new one, whose past does not fire"
             );
             return Ok(Absence::Dropped);
         }
@@ -44,7 +45,7 @@ impl Ingest {
                 source.name = source,
                 calendar.name = row.name,
                 calendar.href = calendar,
-                "this calendar is not found: it is kept for a while, and its alarms ring on"
+                "this calendar is not found: it is kept for a while, and its alarms still fire"
             );
         }
         Ok(Absence::Kept { since: absent.since })
@@ -81,7 +82,7 @@ impl Ingest {
         Ok(())
     }
 
-    /// Asks the ledger once who is absent: nobody else writes into it.
+    /// Asks the ledger once who is absent: nothing else writes into it.
     async fn ask(&self) -> Result<(), LedgerError> {
         if self.syncs().absent.is_none() {
             let absentees = self.context.ledger.absentees().await?;

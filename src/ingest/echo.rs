@@ -28,12 +28,20 @@ pub(super) struct Echo {
     pub is_noted: bool,
 }
 
+/// Echoes, by whether they are believed.
+#[derive(Debug, Default)]
+pub(super) struct WeighedEchoes {
+    /// Nothing but the entity tag of these has changed.
+    pub believed: Vec<Echo>,
+    pub unsure: Vec<Echo>,
+}
+
 impl Ingest {
-    /// Which of `echoes` of a calendar are believed, with their new entity tags, and which are not.
-    pub(super) fn weigh(&self, calendar: i64, echoes: Vec<Echo>, now: UtcMillis) -> (Vec<(i64, String)>, Vec<Echo>) {
-        let (mut believed, mut unsure) = (Vec::new(), Vec::new());
+    /// Which of `echoes` of a calendar are believed, and which are not.
+    pub(super) fn weigh(&self, calendar: i64, echoes: Vec<Echo>, now: UtcMillis) -> WeighedEchoes {
+        let mut weighed = WeighedEchoes::default();
         if echoes.is_empty() {
-            return (believed, unsure);
+            return weighed;
         }
         let mut syncs = self.syncs();
         syncs.echoes.retain(|_, (_, first)| (0..FORGOTTEN).contains(&now.0.saturating_sub(first.0)));
@@ -44,13 +52,13 @@ impl Ingest {
             let first = known.map_or(now, |(_, first)| *first);
             if many || !(0..DOUBTED).contains(&now.0.saturating_sub(first.0)) {
                 syncs.echoes.remove(&key);
-                believed.push((echo.id, echo.etag));
+                weighed.believed.push(echo);
             } else {
                 syncs.echoes.insert(key, (echo.etag.clone(), first));
-                unsure.push(echo);
+                weighed.unsure.push(echo);
             }
         }
-        (believed, unsure)
+        weighed
     }
 
     /// Another text has come.

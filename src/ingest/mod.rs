@@ -13,7 +13,7 @@ use crate::source::{
     Taken,
 };
 use crate::time::UtcMillis;
-use echo::{Echo, Echoes};
+use echo::{Echo, Echoes, WeighedEchoes};
 
 mod absence;
 mod attachments;
@@ -46,7 +46,7 @@ struct Syncs {
     flushed: Option<UtcMillis>,
     /// (source, calendar) → when a sync found it for the first time, of those that could not be taken in yet.
     found: HashMap<(String, String), UtcMillis>,
-    /// Users of whom it was told that no address of theirs is known.
+    /// Users for whom it was logged that no address is known.
     without_address: HashSet<String>,
     absent: absence::Absentees,
     /// What has its old text under a new entity tag.
@@ -115,7 +115,7 @@ impl Ingest {
         self.syncs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// When the calendar was synced last, before this sync: what was due before then has rung, or is owed by what is
+    /// When the calendar was synced last, before this sync: what was due before then has fired, or is owed by what is
     /// in the ledger.
     fn previous_sync(&self, row: &CalendarRow) -> UtcMillis {
         let key = (row.source.clone(), row.href.clone());
@@ -167,7 +167,7 @@ impl Ingest {
                 let row = CalendarRow { id: known.id, first_seen: known.first_seen, ..row };
                 (row, self.previous_sync(known).min(batch.synced_at))
             }
-            // Seen for the first time: its past does not ring, but for what nobody could see since it was made.
+            // Seen for the first time: its past does not fire, but for what could not be seen since it was made.
             None => {
                 let made = self.made_since(source, batch.made).await?;
                 let found = self.found(source, &row.href, batch.synced_at).min(made.unwrap_or(batch.synced_at));
@@ -209,7 +209,7 @@ impl Ingest {
 
     /// A commit has recorded firings or deliveries, and may have changed timers.
     fn recorded(&self, recorded: FireStats) {
-        self.context.new_deliveries.announce(recorded);
+        self.context.recorded(recorded);
         self.context.wakeup.wake();
     }
 
@@ -220,7 +220,7 @@ impl Ingest {
         Past { previous_sync: previous, unsure, gone: HashMap::new(), replan }
     }
 
-    /// Plans `jobs`, and tells those that change something from those that cannot be used.
+    /// Plans `jobs`, and separates those that change something from those that cannot be used.
     async fn settle(
         &self,
         row: &CalendarRow,
@@ -272,7 +272,7 @@ impl Ingest {
                 Change::Put { href, etag, text, last_modified } => {
                     let text = self.planner.stored(text);
                     match existing.remove(&href) {
-                        // What is faulty is planned again: the ledger may have the text before the one it tells of.
+                        // What is faulty is planned again: the ledger may have the text before the faulty one.
                         Some(Existing { id, etag: old, text: same, faults: None, unread_since, .. })
                             if same == text =>
                         {
@@ -284,7 +284,7 @@ impl Ingest {
                         }
                         existing => {
                             self.forget_echo(row.id, &href);
-                            // Of what could not be read before, no sync has known what it rings. Where nobody knows
+                            // Of what could not be read before, no sync has known its alarms. Where it is not known
                             // when it was written (an instant to come says nothing), that may have been just now.
                             let unread = existing.as_ref().and_then(|existing| existing.unread_since);
                             let owed = owed.remove(&href).filter(|_| existing.is_none());
@@ -296,8 +296,8 @@ impl Ingest {
                 }
             }
         }
-        let (believed, unsure) = self.weigh(row.id, echoes, now);
-        sorted.retag.extend(believed);
+        let WeighedEchoes { believed, unsure } = self.weigh(row.id, echoes, now);
+        sorted.retag.extend(believed.into_iter().map(|echo| (echo.id, echo.etag)));
         sorted.doubted = unsure.iter().filter(|echo| !echo.is_noted).map(|echo| echo.id).collect();
         sorted.unsure = unsure.into_iter().map(|echo| echo.href).collect();
         Ok(sorted)
@@ -416,7 +416,7 @@ fn calendar_seen(row: &CalendarRow) -> CalendarInfo {
     }
 }
 
-/// Whether objects ring at the same instants in both: nothing that they depend on besides their text is different.
+/// Whether objects fire at the same instants in both: nothing that they depend on besides their text is different.
 fn plans_alike(a: &CalendarRow, b: &CalendarRow) -> bool {
     let depended = |row: &CalendarRow| {
         let CalendarRow { zone, user_zone, emails, default_timed, default_all_day, .. } = row.clone();

@@ -7,7 +7,7 @@ use crate::calendar::context::CalendarContext;
 use crate::calendar::ical::object::{Object, ObjectLimits};
 use crate::calendar::schedule::Schedule;
 use crate::calendar::zone::Zones;
-use crate::firing::{FiringRenderer, Place, about, spread};
+use crate::firing::{FiringRenderer, Place, RenderedFirings, about, spread};
 use crate::ledger::{CalendarRow, Departed, Existing, NewFiring, ObjectText, PlannedObject, Replanned};
 use crate::time::UtcMillis;
 
@@ -16,19 +16,19 @@ use crate::time::UtcMillis;
 pub struct Job {
     pub href: String,
     pub etag: String,
-    /// As it is kept, see [`Planner::stored`]; or why its source cannot read it, of which that tells.
+    /// As it is kept, see [`Planner::stored`]; or why its source cannot read it, which is then a fault.
     pub text: Result<Vec<u8>, String>,
     pub last_modified: Option<UtcMillis>,
     /// What the ledger holds under this href.
     pub existing: Option<Existing>,
-    /// It was gone for a short while, or could not be used: what is due from then on has not rung.
+    /// It was gone for a short while, or could not be used: what is due from then on has not fired.
     pub owed: Option<UtcMillis>,
 }
 
 /// What is known of the time before objects are put into a calendar.
 #[derive(Clone, Debug)]
 pub struct Past {
-    /// When the calendar was synced before: what was due until then has rung, or is owed by what the ledger has.
+    /// When the calendar was synced before: what was due until then has fired, or is owed by what the ledger has.
     pub previous_sync: UtcMillis,
     /// That sync may not have seen what was written from then on: the source lagged behind, or could not read it.
     pub unsure: UtcMillis,
@@ -40,6 +40,15 @@ pub struct Past {
 
 /// Octets that an edited object still owes are written down in so many parts more; what comes after that is missed.
 const MOST_CUTS: usize = 15;
+
+/// What the objects of a batch are planned with.
+#[derive(Clone, Copy)]
+struct JobContext<'a> {
+    row: &'a CalendarRow,
+    around: &'a CalendarContext,
+    past: &'a Past,
+    now: UtcMillis,
+}
 
 /// What planning an object came to.
 #[derive(Debug)]
@@ -58,7 +67,7 @@ struct Read {
     zones: String,
     uids: Vec<String>,
     modified: Option<UtcMillis>,
-    /// From when on its rings count.
+    /// From when on its alarms count.
     from: UtcMillis,
     is_cut_off: bool,
     is_unclosed: bool,
@@ -77,12 +86,13 @@ impl Past {
         Past { previous_sync, unsure: previous_sync, gone: HashMap::new(), replan: false }
     }
 
-    /// From when on the rings of an object count: what was due when its calendar was synced before, or when it was
+    /// From when on the alarms of an object count: what was due when its calendar was synced before, or when it was
     /// written, is past (rule 23). What claims to be written in the future says nothing: some clock is wrong.
     fn from(
         &self,
         job: &Job,
-        (object, plan): (&Object, &Schedule<'_>),
+        object: &Object,
+        plan: &Schedule<'_>,
         limits: &ObjectLimits,
         now: UtcMillis,
     ) -> UtcMillis {
@@ -97,7 +107,7 @@ impl Past {
         }
     }
 
-    /// The object that went a short while ago, from here or from another place of its user, if it would have rung next
+    /// The object that went a short while ago, from here or from another place of its user, if it would have fired next
     /// when this one does: it is the same one, and when it was put here says nothing of when it was written.
     fn moved(&self, job: &Job, object: &Object, plan: &Schedule<'_>, limits: &ObjectLimits) -> Option<Departed> {
         if self.gone.is_empty() {
@@ -135,20 +145,23 @@ impl Planner {
         self.renderer.no_address(user)
     }
 
-    /// Plans what a source put into `row`, of whose time before `past` tells, on all cores.
+    /// Plans what a source put into `row`, whose time before is `past`, on all cores.
     pub async fn plan_all(&self, row: CalendarRow, jobs: Vec<Job>, past: Past, now: UtcMillis) -> Vec<PlanOutcome> {
         let planner = self.clone();
         spread(jobs, move |jobs| {
             let around = planner.renderer.around(&row);
-            jobs.into_iter().map(|job| planner.plan(&row, &around, job, &past, now)).collect()
+            let at = JobContext { row: &row, around: &around, past: &past, now };
+            jobs.into_iter().map(|job| planner.plan(job, at)).collect()
         })
         .await
     }
 
-    fn plan(&self, row: &CalendarRow, around: &CalendarContext, job: Job, past: &Past, now: UtcMillis) -> PlanOutcome {
+    fn plan(&self, job: Job, at: JobContext<'_>) -> PlanOutcome {
+        let JobContext { row, around, past, now } = at;
         let read = match &job.text {
-            Ok(text) => self
-                .read(around, text, None, |object, plan| past.from(&job, (object, plan), self.renderer.limits(), now)),
+            Ok(text) => {
+                self.read(around, text, None, |object, plan| past.from(&job, object, plan, self.renderer.limits(), now))
+            }
             Err(fault) => Err(fault.clone()),
         };
         let is_broken = read.as_ref().map_or(true, |read| read.is_cut_off);
@@ -161,7 +174,7 @@ impl Planner {
         };
         let previous = job.owed.map_or(past.previous_sync, |owed| owed.min(past.previous_sync));
         if existing.is_some_and(goes_on) {
-            let object = self.keep((row, around), job, read, (previous, now), past.replan);
+            let object = self.keep(job, at, read, previous);
             return PlanOutcome { object, unreadable };
         }
         let read = read.unwrap_or_else(|fault| Read::unreadable(fault, past.previous_sync));
@@ -195,18 +208,18 @@ impl Planner {
     /// the ledger says all that already.
     fn keep(
         &self,
-        (row, around): (&CalendarRow, &CalendarContext),
         job: Job,
+        at: JobContext<'_>,
         read: Result<Read, String>,
-        (previous, now): (UtcMillis, UtcMillis),
-        replan: bool,
+        previous: UtcMillis,
     ) -> Option<PlannedObject> {
+        let (replan, around) = (at.past.replan, at.around);
         let Job { href, existing: Some(existing), .. } = job else { return None };
         let is_same = job.text.as_ref().map_or(existing.text.is_empty(), |text| existing.text == *text);
         let mut faults = read.as_ref().map_or_else(|fault| vec![fault.clone()], |read| read.faults.clone());
         let is_complete = read.is_ok_and(|read| read.is_complete());
         if !is_same {
-            faults.push("it is kept, and rings, as it was before".to_owned());
+            faults.push("it is kept, and fires, as it was before".to_owned());
         }
         // The version of a text that is not taken over would keep it from being asked for again, and so would that of
         // the text before: the one that cannot be read may have the same.
@@ -214,13 +227,13 @@ impl Planner {
             Ok(_) if is_same => (etag(job.etag, !is_complete), job.last_modified),
             _ => (String::new(), existing.last_modified),
         };
-        let told = listed(&faults);
-        if told != existing.faults && job.text.is_ok() {
-            self.renderer.log_faults(row, &href, &faults, now);
-        } else if told == existing.faults && etag == existing.etag {
+        let listed_faults = listed(&faults);
+        if listed_faults != existing.faults && job.text.is_ok() {
+            self.renderer.log_faults(at.row, &href, &faults, at.now);
+        } else if listed_faults == existing.faults && etag == existing.etag {
             return None;
         }
-        // It rings next when it would have: what was past when it came in stays so, whenever its calendar was synced.
+        // It fires next when it would have: what was past when it came in stays so, whenever its calendar was synced.
         // By another zone of the calendar, what was due since the sync before is owed.
         let from = existing.due.unwrap_or(previous);
         let from = if replan { from.min(previous) } else { from };
@@ -231,7 +244,7 @@ impl Planner {
             href,
             etag,
             last_modified: last_modified.or(read.modified),
-            faults: told,
+            faults: listed_faults,
             unread_since: (!(is_same && is_complete)).then_some(existing.unread_since.unwrap_or(previous)),
             count_cache: read.count_cache,
             zones: read.zones,
@@ -260,15 +273,15 @@ impl Planner {
         let object = Object::parse(&existing.text, self.renderer.limits()).ok()?;
         let plan = Schedule::new(&object, around, existing.count_cache.as_deref());
         // It has been edited: there is no later firing of what it was.
-        let (mut firings, mut cut) = self.renderer.firings(&plan, place, (due, from), now);
+        let RenderedFirings { mut firings, mut cut_at } = self.renderer.firings(&plan, place, due..from, now);
         for _ in 0..MOST_CUTS {
-            let Some(at) = cut else { break };
-            let (more, next) = self.renderer.firings(&plan, place, (at, from), now);
-            firings.extend(more);
-            cut = next;
+            let Some(at) = cut_at else { break };
+            let more = self.renderer.firings(&plan, place, at..from, now);
+            firings.extend(more.firings);
+            cut_at = more.cut_at;
         }
-        if let Some(at) = cut {
-            self.renderer.missed(&plan, place, (at, from), &mut firings);
+        if let Some(at) = cut_at {
+            self.renderer.missed(&plan, place, at..from, &mut firings);
         }
         Some(firings.into_iter().map(|firing| self.renderer.stamped(firing, now)).collect())
     }
@@ -280,7 +293,7 @@ impl Planner {
         spread(objects, move |objects| {
             let around = planner.renderer.around(&row);
             let replan = |object: ObjectText| {
-                // A COUNT's end is worked out anew: it is kept in the wall clock of a zone that may have changed.
+                // A COUNT's end is worked out again: it is kept in the wall clock of a zone that may have changed.
                 let from = object.due.map_or(previous, |due| due.min(previous));
                 let read = planner
                     .read(&around, &object.text, None, |_, _| from)
@@ -293,7 +306,7 @@ impl Planner {
         .await
     }
 
-    /// Reads `text`. `from` says from when on the rings of what it says count.
+    /// Reads `text`. `from` says from when on the alarms of what it says count.
     fn read(
         &self,
         around: &CalendarContext,

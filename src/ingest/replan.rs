@@ -80,7 +80,7 @@ impl Ingest {
     }
 
     /// Undoes what a clock that was ahead has done, if it was: what counts as missed and is still to come, or is
-    /// not too late, rings.
+    /// not too late, fires.
     ///
     /// # Errors
     /// Those of the ledger.
@@ -96,7 +96,7 @@ impl Ingest {
             tracing::warn!(
                 firings,
                 deliveries,
-                "the clock was ahead and has been set back; what was missed meanwhile and is still to come will ring"
+                "the clock was ahead and has been set back; what was missed meanwhile and is still to come will fire"
             );
         }
         // A process may have ended after it had undone, and before it had planned again.
@@ -110,7 +110,7 @@ impl Ingest {
     }
 
     /// Plans again what depends on one of `zones`, or everything, with the texts that the ledger has: what is due
-    /// `from` an instant on that depends on the object, else since the last sync. Returns how many objects ring at
+    /// `from` an instant on that depends on the object, else since the last sync. Returns how many objects fire at
     /// another instant now.
     async fn replan_kept(
         &self,

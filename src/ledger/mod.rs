@@ -69,7 +69,7 @@ pub use outbox::{Claimed, Claims, NextState, Settlement};
 pub use outbox_admin::{AdminOutcome, DeliveryId, OutboxAdmin};
 pub use store::{CalendarRow, Existing, ObjectText, SourceSync};
 pub use take_in::{Planned, PlannedObject, Replanned};
-pub use timers::{DueObject, FireStats, FiringState, NewFiring, Route, Timer};
+pub use timers::{DueObject, FireOutcome, FireStats, FiringState, NewFiring, Route, Timer};
 
 /// The migrations, oldest first: version, description, SQL.
 const MIGRATIONS: &[(i64, &str, &str)] = &[

@@ -69,15 +69,37 @@ pub struct DueObject {
     pub next: Option<UtcMillis>,
 }
 
-/// What a transaction that fires recorded.
+/// What a transaction recorded of firings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FireStats {
-    /// Firings that were new.
-    pub firings: u64,
+    /// Alarms of the new firings, by state.
+    pub fired: u64,
+    pub missed: u64,
+    pub suppressed: u64,
     /// Firings that the ledger held already.
     pub already: u64,
     /// Deliveries that the new firings owe.
     pub deliveries: u64,
+}
+
+impl FireStats {
+    /// Counts the alarms of a new firing.
+    fn count(&mut self, firing: &NewFiring) {
+        let alarms = match firing.state {
+            FiringState::Fired => &mut self.fired,
+            FiringState::Missed => &mut self.missed,
+            FiringState::Suppressed => &mut self.suppressed,
+        };
+        *alarms = alarms.saturating_add(u64::try_from(firing.count).unwrap_or(0));
+    }
+}
+
+/// What became of objects that were to fire.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FireOutcome {
+    pub recorded: FireStats,
+    /// Ids of the objects that were left out, because their timers had changed.
+    pub left_out: HashSet<i64>,
 }
 
 const NEW_FIRINGS: &str =
@@ -125,7 +147,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError::Full`] and [`LedgerError::Database`]; nothing of the whole batch was written then.
-    pub async fn fire(&self, due_objects: Vec<DueObject>, now: UtcMillis) -> Result<FireStats, LedgerError> {
+    pub async fn fire(&self, due_objects: Vec<DueObject>, now: UtcMillis) -> Result<FireOutcome, LedgerError> {
         let first = self.firing_ids(due_objects.iter().map(|f| f.firings.len()).sum());
         self.write(move |c| Box::pin(fire(c, due_objects, now, first))).await
     }
@@ -136,16 +158,19 @@ async fn fire(
     mut due_objects: Vec<DueObject>,
     now: UtcMillis,
     first_firing: i64,
-) -> Result<FireStats, LedgerError> {
+) -> Result<FireOutcome, LedgerError> {
+    let mut left_out = HashSet::new();
     let timers = due_objects.iter().map(|due_object| key(&due_object.timer)).collect();
     if let Some(there) = disarm(c, timers).await? {
-        due_objects.retain(|due_object| there.contains(&key(&due_object.timer)));
+        let is_there = |due_object: &DueObject| there.contains(&key(&due_object.timer));
+        left_out.extend(due_objects.iter().filter(|one| !is_there(one)).map(|one| one.timer.object));
+        due_objects.retain(is_there);
     }
     let mut armed: Vec<(i64, i64, i64)> =
         due_objects.iter().filter_map(|f| f.next.map(|next| (next.0, f.timer.object, f.timer.revision))).collect();
     arm(c, &mut armed).await?;
     let firings: Vec<NewFiring> = due_objects.into_iter().flat_map(|f| f.firings).collect();
-    record(c, &firings, now, first_firing).await
+    Ok(FireOutcome { recorded: record(c, &firings, now, first_firing).await?, left_out })
 }
 
 fn key(timer: &Timer) -> (i64, i64, i64) {
@@ -208,6 +233,9 @@ pub async fn record(
     })
     .await?;
     let recorded = if new == numbered.len() as u64 { None } else { Some(recorded(c, first, numbered.len()).await?) };
+    let mut stats = FireStats { already: numbered.len() as u64 - new, ..FireStats::default() };
+    let is_new = |id: &i64| recorded.as_ref().is_none_or(|recorded| recorded.binary_search(id).is_ok());
+    numbered.iter().filter(|(id, _)| is_new(id)).for_each(|(_, firing)| stats.count(firing));
     let owed: Vec<(i64, &Route)> = match recorded {
         None => numbered.iter().flat_map(|(id, firing)| firing.routes.iter().map(|route| (*id, route))).collect(),
         Some(recorded) => joined(&numbered, &recorded),
@@ -216,7 +244,8 @@ pub async fn record(
         query.bind(*firing).bind(route.sink).bind(route.recipient.as_str()).bind("pending").bind(now.0)
     })
     .await?;
-    Ok(FireStats { firings: new, already: numbered.len() as u64 - new, deliveries: owed.len() as u64 })
+    stats.deliveries = owed.len() as u64;
+    Ok(stats)
 }
 
 /// What those of `firings` owe that were `recorded`: ids, ascending. A firing that is one with a recorded one of

@@ -90,6 +90,7 @@ async fn stage(file: &Path) -> Stage {
     let sent = Arc::default();
     let sink = Slow { sent: Arc::clone(&sent), ends: tokio::sync::Mutex::new(ends) };
     let worker = DeliveryWorker::new(sink, core.sinks[SINKS[0]], core.ledger.clone(), clock.clone(), DAY);
+    let worker = worker.with_metrics(core.metrics.clone());
     Stage { core, clock, worker, sent, end }
 }
 
@@ -143,6 +144,16 @@ async fn what_was_in_flight_is_settled_as_it_ended() {
     assert_eq!(told(&rows[1]), ("pending".to_owned(), 1, 1));
     let wait = rows[1].next_attempt.0 - stage.clock.now().0;
     assert!((11 * 60_000..=15 * 60_000).contains(&wait), "{wait}");
+    // All of it is counted.
+    let counted = stage.core.metrics.encode().unwrap();
+    for line in [
+        "reveille_alarms_total{outcome=\"fired\"} 2".to_owned(),
+        "reveille_alarm_lateness_seconds_bucket{le=\"0.001\"} 2".to_owned(),
+        format!("reveille_delivery_attempts_total{{sink=\"{}\",outcome=\"delivered\"}} 1", SINKS[0]),
+        format!("reveille_delivery_attempts_total{{sink=\"{}\",outcome=\"unknown\"}} 1", SINKS[0]),
+    ] {
+        assert!(counted.lines().any(|one| one == line), "{line} is not in\n{counted}");
+    }
     stage.core.ledger.close().await;
 }
 

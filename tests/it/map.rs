@@ -12,6 +12,7 @@ const MAP: &[(&str, &[&str])] = &[
     ("time", &[]),
     ("clock", &["time"]),
     ("log_limit", &["time"]),
+    ("metrics", &["time"]),
     ("calendar", &["time"]),
     ("zoneinfo", &["calendar"]),
     // Zones are named in the configuration and must exist.
@@ -23,9 +24,9 @@ const MAP: &[(&str, &[&str])] = &[
     ("source", &["time", "access", "clock", "config", "http"]),
     ("ledger", &["time", "access"]),
     ("notification", &["time", "calendar"]),
-    ("delivery", &["time", "access", "clock", "tables", "calendar", "notification", "ledger", "tls"]),
+    ("delivery", &["time", "access", "clock", "metrics", "tables", "calendar", "notification", "ledger", "tls"]),
     // The two that join stages: what an alarm instance is in the ledger, and what a change is.
-    ("firing", &["time", "clock", "log_limit", "config", "calendar", "notification", "ledger", "delivery"]),
+    ("firing", &["time", "clock", "log_limit", "metrics", "config", "calendar", "notification", "ledger", "delivery"]),
     ("ingest", &["time", "clock", "config", "source", "calendar", "ledger", "firing"]),
     (
         "daemon",
@@ -33,6 +34,7 @@ const MAP: &[(&str, &[&str])] = &[
             "time",
             "clock",
             "log_limit",
+            "metrics",
             "config",
             "http",
             "source",
@@ -72,6 +74,7 @@ const OWNED: &[(&str, &str)] = &[
     ("chrono_tz", "calendar"),
     ("quick_xml", "source"),
     ("clap_mangen", "cli"),
+    ("prometheus_client", "metrics"),
 ];
 
 /// The sources of the program: module of `src/`, path, text without comments and tests.

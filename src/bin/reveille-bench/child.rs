@@ -7,6 +7,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 
+/// How long to wait for the daemon at all.
+const PATIENCE: Duration = Duration::from_secs(600);
+
 /// A running daemon; killed when it is dropped.
 #[derive(Debug)]
 pub(super) struct DaemonProcess {
@@ -36,10 +39,10 @@ impl DaemonProcess {
         Ok(())
     }
 
-    /// Waits until `done`, asking every `pause`; fails when that takes longer than `within`, or when the daemon ends.
+    /// Waits until `done`, asking every `pause`; fails when that takes longer than [`PATIENCE`], or when the daemon ends.
     pub(super) fn wait(
         &mut self,
-        (pause, within): (Duration, Duration),
+        pause: Duration,
         mut done: impl FnMut() -> anyhow::Result<bool>,
     ) -> anyhow::Result<()> {
         let began = Instant::now();
@@ -47,8 +50,8 @@ impl DaemonProcess {
             if let Some(status) = self.child.try_wait()? {
                 bail!("the daemon ended by itself ({status})");
             }
-            if began.elapsed() > within {
-                bail!("it took longer than {} s", within.as_secs());
+            if began.elapsed() > PATIENCE {
+                bail!("it took longer than {} s", PATIENCE.as_secs());
             }
             std::thread::sleep(pause);
         }
@@ -60,11 +63,11 @@ impl DaemonProcess {
         used(&self.child.id().to_string())
     }
 
-    /// The memory that it uses, and the most that it has used, in MiB; none where the system does not say.
-    pub(super) fn memory(&self) -> (Option<f64>, Option<f64>) {
+    /// The memory that it uses.
+    pub(super) fn memory(&self) -> MemoryUse {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
         let mib = |key: &str| Some(count(&status, key)? as f64 / 1024.0);
-        (mib("VmRSS:"), mib("VmHWM:"))
+        MemoryUse { now: mib("VmRSS:"), most: mib("VmHWM:") }
     }
 
     /// Stops it, and waits for its end.
@@ -81,6 +84,14 @@ impl Drop for DaemonProcess {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// MiB; none where the system does not say.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct MemoryUse {
+    pub(super) now: Option<f64>,
+    /// The most that there was.
+    pub(super) most: Option<f64>,
 }
 
 /// What this process has used so far.

@@ -14,8 +14,6 @@ use super::{counted, quantile};
 use reveille::ledger;
 use reveille::time::UtcMillis;
 
-/// How long the daemon may take to read the folder, and for one edit.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// Milliseconds.
 const DAY: i64 = 86_400_000;
 
@@ -43,7 +41,7 @@ pub(super) fn measure(args: &Args, parent: &Path, context: &mut BenchContext) ->
     site.configure(&source, Outlet::File)?;
     context.printer.note(format!("{run}: reading the folder"));
     let mut daemon = DaemonProcess::start(&site.config())?;
-    daemon.wait((Duration::from_millis(100), PATIENCE), || Ok(site.has_synced("calendar")))?;
+    daemon.wait(Duration::from_millis(100), || Ok(site.has_synced("calendar")))?;
     let (mut times, mut texts) = (Vec::new(), Vec::new());
     for edit in 0..edits {
         let (n, due) = (edit % objects, start(objects + edit));
@@ -51,7 +49,7 @@ pub(super) fn measure(args: &Args, parent: &Path, context: &mut BenchContext) ->
         fs::write(site.at("new"), &text)?;
         fs::rename(site.at("new"), site.at("calendar").join(file(n)))?;
         let began = Instant::now();
-        daemon.wait((Duration::from_micros(200), PATIENCE), || Ok(site.due_of(&uid(n))?.contains(&due.0)))?;
+        daemon.wait(Duration::from_micros(200), || Ok(site.due_of(&uid(n))?.contains(&due.0)))?;
         times.push(began.elapsed().as_secs_f64() * 1_000.0);
         texts.push(text);
     }

@@ -55,6 +55,13 @@ fn read(path: &Path) -> anyhow::Result<Config> {
     Ok(config::load(Some(path), &Overrides::default(), &|_| None)?)
 }
 
+/// How long filling a ledger will take.
+pub(super) struct FillEstimate {
+    pub(super) filling: Duration,
+    /// The planning of it alone.
+    pub(super) planning: Duration,
+}
+
 impl Fill {
     async fn open(config: &Config) -> anyhow::Result<Fill> {
         let ledger = Ledger::open(&config.ledger).await?;
@@ -66,23 +73,17 @@ impl Fill {
         Ok(Fill { ledger, planner, calendar })
     }
 
-    /// How long `count` objects like those that `text` makes will take here, generously; and how long the planning of
-    /// them.
-    pub(super) async fn estimate(
-        &self,
-        count: u64,
-        now: UtcMillis,
-        text: impl Fn(u64) -> String,
-    ) -> (Duration, Duration) {
+    /// How long `count` objects like those that `text` makes will take here, generously.
+    pub(super) async fn estimate(&self, count: u64, now: UtcMillis, text: impl Fn(u64) -> String) -> FillEstimate {
         let jobs = jobs(0..SAMPLE.min(count), &text);
         let sample = jobs.len().max(1);
         let began = Instant::now();
         self.planner.plan_all(self.calendar.clone(), jobs, Past::at(now), now).await;
         let planning = began.elapsed().mul_f64(1.5 * count as f64 / sample as f64);
-        (planning + WRITING.mul_f64(count as f64), planning)
+        FillEstimate { filling: planning + WRITING.mul_f64(count as f64), planning }
     }
 
-    /// Takes in the objects with `numbers`, each as `text` writes it; what rings before `now` is past.
+    /// Takes in the objects with `numbers`, each as `text` writes it; what is due before `now` is past.
     ///
     /// # Errors
     /// Those of the ledger.

@@ -17,8 +17,6 @@ use super::{counted, quantile};
 use reveille::ledger;
 use reveille::time::UtcMillis;
 
-/// How long the alarms may take.
-const PATIENCE: Duration = Duration::from_secs(600);
 /// How long the daemon has from its start to the due second, besides what staging takes.
 const LEAD: Duration = Duration::from_secs(4);
 /// Lines in one commit of the raw limit.
@@ -56,7 +54,7 @@ pub(super) fn measure(args: &Args, parent: &Path, context: &mut BenchContext) ->
         None => fs::metadata(site.alarms()).map_or(0, |file| file.len()),
     };
     let mut last = (0, Instant::now());
-    daemon.wait((Duration::from_millis(50), PATIENCE), || {
+    daemon.wait(Duration::from_millis(50), || {
         let now = sent();
         if now != last.0 {
             last = (now, Instant::now());
@@ -64,12 +62,15 @@ pub(super) fn measure(args: &Args, parent: &Path, context: &mut BenchContext) ->
         let is_quiet = now > 0 && last.1.elapsed() > Duration::from_millis(500);
         Ok(is_quiet && site.lateness()?.len() >= total)
     })?;
-    let (after, (_, memory)) = (daemon.used(), daemon.memory());
+    let used = cpu(before, daemon.used());
+    let memory = daemon.memory().most;
     let lateness = site.lateness()?;
     daemon.stop()?;
     context.printer.note(format!("{run}: measuring the raw limit"));
     let raw = raw_limit(&site, receiver.map(|receiver| receiver.take()))?;
-    Ok(figures(&run, args.alarms, &lateness, raw, (cpu(before, after), memory)))
+    let mut figures = figures(&run, args.alarms, &lateness, raw, used);
+    figures.extend(memory.map(|mib| Figure::new(&run, "memory, most", mib, "MiB")));
+    Ok(figures)
 }
 
 /// Fills the ledger with alarms, all due at the instant that is returned.
@@ -79,8 +80,8 @@ fn arm(args: &Args, site: &Site, context: &mut BenchContext) -> anyhow::Result<U
     let text = |n, due| if args.series { generator.daily(n, due) } else { generator.due(n, due) };
     fill::filling(site, async |fill| {
         let now = context.clock.now();
-        let (filling, planning) = fill.estimate(count, now, |n| text(n, now)).await;
-        let ahead = filling + planning + LEAD;
+        let estimate = fill.estimate(count, now, |n| text(n, now)).await;
+        let ahead = estimate.filling + estimate.planning + LEAD;
         let due = UtcMillis((now.plus(ahead.as_millis() as i64).0 / 1_000 + 1) * 1_000);
         context.printer.note(format!("filling a ledger with {} objects", counted(count)));
         fill.take_in(0..count, now, |n| text(n, due), context).await?;
@@ -94,7 +95,7 @@ fn settled_use(daemon: &mut DaemonProcess, due: UtcMillis, context: &mut BenchCo
     anyhow::ensure!(left > 0, "the ledger was filled only {} ms after its alarms were due: take fewer", -left);
     context.printer.note(format!("due in {} ms", left));
     let clock = context.clock.clone();
-    daemon.wait((Duration::from_millis(20), PATIENCE), || Ok(clock.now() >= due.plus(-100)))?;
+    daemon.wait(Duration::from_millis(20), || Ok(clock.now() >= due.plus(-100)))?;
     Ok(daemon.used())
 }
 
@@ -102,8 +103,15 @@ fn cpu(before: Used, after: Used) -> Duration {
     after.cpu.saturating_sub(before.cpu)
 }
 
-/// How long what was sent takes when it is only written down and sent: wall-clock time and processor time.
-fn raw_limit(site: &Site, datagrams: Option<Vec<Vec<u8>>>) -> anyhow::Result<(Duration, Duration)> {
+/// What a piece of work took.
+struct Spent {
+    /// By the wall clock.
+    elapsed: Duration,
+    cpu: Duration,
+}
+
+/// What it takes to write down and send what was sent, and nothing else.
+fn raw_limit(site: &Site, datagrams: Option<Vec<Vec<u8>>>) -> anyhow::Result<Spent> {
     let lines: Vec<String> = match &datagrams {
         Some(datagrams) => datagrams.iter().map(|datagram| String::from_utf8_lossy(datagram).into_owned()).collect(),
         None => fs::read_to_string(site.alarms())?.lines().map(str::to_owned).collect(),
@@ -122,34 +130,26 @@ fn raw_limit(site: &Site, datagrams: Option<Vec<Vec<u8>>>) -> anyhow::Result<(Du
             spent += began.elapsed();
         }
     }
-    Ok((spent, cpu(before, own_use())))
+    Ok(Spent { elapsed: spent, cpu: cpu(before, own_use()) })
 }
 
-fn figures(
-    run: &str,
-    alarms: u32,
-    lateness: &[f64],
-    (raw, raw_cpu): (Duration, Duration),
-    (cpu, memory): (Duration, Option<f64>),
-) -> Vec<Figure> {
+fn figures(run: &str, alarms: u32, lateness: &[f64], raw: Spent, cpu: Duration) -> Vec<Figure> {
     let count = lateness.len() as f64;
     let last = lateness.last().copied().unwrap_or_default().max(1.0);
     let p99 = quantile(lateness, 0.99);
     let p99 = Figure::new(run, "lateness, p99", p99, "ms");
     let each = |cpu: Duration| cpu.as_secs_f64() * 1e6 / count;
-    let mut figures = vec![
+    vec![
         Figure::new(run, "delivered", count * 1_000.0 / last, "/s")
             .at_least(27_000.0)
-            .beside(count / raw.as_secs_f64()),
+            .beside(count / raw.elapsed.as_secs_f64()),
         Figure::new(run, "lateness, p50", quantile(lateness, 0.5), "ms"),
         match alarms {
             0..=10_000 => p99.at_most(500.0),
             10_001..=100_000 => p99.at_most(4_000.0),
             _ => p99,
         },
-        Figure::new(run, "lateness, the last", last, "ms").beside(raw.as_secs_f64() * 1_000.0),
-        Figure::new(run, "processor time of each alarm", each(cpu), "µs").beside(each(raw_cpu)),
-    ];
-    figures.extend(memory.map(|mib| Figure::new(run, "memory, most", mib, "MiB")));
-    figures
+        Figure::new(run, "lateness, the last", last, "ms").beside(raw.elapsed.as_secs_f64() * 1_000.0),
+        Figure::new(run, "processor time of each alarm", each(cpu), "µs").beside(each(raw.cpu)),
+    ]
 }

@@ -12,8 +12,6 @@ use super::site::{Outlet, Site};
 use super::synthetic::{Generator, file};
 use super::table::Figure;
 
-/// How long the daemon may take to read the folder.
-const PATIENCE: Duration = Duration::from_secs(600);
 /// How long it is left alone before it is watched: threads that did the first sync end after ten seconds.
 const SETTLING: Duration = Duration::from_secs(15);
 /// Milliseconds.
@@ -40,13 +38,13 @@ pub(super) fn measure(args: &Args, parent: &Path, context: &mut BenchContext) ->
     }
     site.configure(&source, Outlet::File)?;
     let mut daemon = DaemonProcess::start(&site.config())?;
-    daemon.wait((Duration::from_millis(100), PATIENCE), || Ok(site.has_synced("calendar")))?;
+    daemon.wait(Duration::from_millis(100), || Ok(site.has_synced("calendar")))?;
     context.printer.note(format!("{run}: watching"));
     thread::sleep(SETTLING);
     let before = daemon.used();
     thread::sleep(Duration::from_secs(args.seconds.into()));
     let after = daemon.used();
-    let (memory, _) = daemon.memory();
+    let memory = daemon.memory().now;
     daemon.stop()?;
     let a_minute = |value: f64| value * 60.0 / f64::from(args.seconds.max(1));
     let cpu = after.cpu.saturating_sub(before.cpu).as_secs_f64() * 1_000.0;

@@ -14,8 +14,6 @@ use super::synthetic::{Generator, file};
 use super::table::Figure;
 use reveille::ledger;
 
-/// How long the daemon may take.
-const PATIENCE: Duration = Duration::from_secs(600);
 /// Objects in one commit of the raw limit: as many as the daemon has.
 const BATCH: usize = 1_000;
 
@@ -65,8 +63,10 @@ pub(super) fn measure(args: &Args, parent: &Path, context: &mut BenchContext) ->
     context.printer.note(format!("{run}: taking them in"));
     let began = Instant::now();
     let mut daemon = DaemonProcess::start(&site.config())?;
-    daemon.wait((Duration::from_millis(50), PATIENCE), || Ok(site.has_synced(name)))?;
-    let (took, used, (_, memory)) = (began.elapsed(), daemon.used(), daemon.memory());
+    daemon.wait(Duration::from_millis(50), || Ok(site.has_synced(name)))?;
+    let took = began.elapsed();
+    let used = daemon.used();
+    let memory = daemon.memory().most;
     daemon.stop()?;
     let (began, before) = (Instant::now(), own_use());
     block_on(async { Ok(ledger::raw::write(&site.at("raw.db"), &texts, BATCH).await?) })?;

@@ -17,8 +17,6 @@ use super::{counted, quantile};
 use reveille::ledger;
 use reveille::time::UtcMillis;
 
-/// How long the daemon may take.
-const PATIENCE: Duration = Duration::from_secs(120);
 /// Files that are edited in turns.
 const FILES: u64 = 1_000;
 /// From the start of the daemon to the first alarm.
@@ -57,8 +55,8 @@ pub(super) fn measure(args: &Args, parent: &Path, context: &mut BenchContext) ->
     context.printer.note(format!("{run}: filling a ledger"));
     let due = fill::filling(&site, async |fill| {
         let now = context.clock.now();
-        let (filling, planning) = fill.estimate(total, now, |n| generator.due(n, now)).await;
-        let ahead = filling + planning.div_f64(f64::from(args.seconds.max(1))) + LEAD;
+        let estimate = fill.estimate(total, now, |n| generator.due(n, now)).await;
+        let ahead = estimate.filling + estimate.planning.div_f64(f64::from(args.seconds.max(1))) + LEAD;
         let due = UtcMillis((now.plus(ahead.as_millis() as i64).0 / 1_000 + 1) * 1_000);
         let text = |n: u64| generator.due(n, due.plus((n / rings.max(1)) as i64 * 1_000));
         fill.take_in(0..total, now, text, context).await?;
@@ -66,16 +64,16 @@ pub(super) fn measure(args: &Args, parent: &Path, context: &mut BenchContext) ->
     })?;
     site.configure(&format!("{}{edited}", server.source()), Outlet::File)?;
     let mut daemon = DaemonProcess::start(&site.config())?;
-    daemon.wait((Duration::from_millis(20), PATIENCE), || Ok(site.has_synced("edited")))?;
+    daemon.wait(Duration::from_millis(20), || Ok(site.has_synced("edited")))?;
     let left = due.0 - context.clock.now().0;
     anyhow::ensure!(left > 0, "the ledger was filled only {} ms after its first alarms were due: take fewer", -left);
     context.printer.note(format!("{run}: the first are due in {left} ms"));
     thread::sleep(Duration::from_millis(left.unsigned_abs()));
     let before = daemon.used();
     let editing = edit(&site, args, total, due);
-    daemon.wait((Duration::from_millis(500), PATIENCE), || Ok(editing.is_finished()))?;
+    daemon.wait(Duration::from_millis(500), || Ok(editing.is_finished()))?;
     let (count, last) = editing.join().map_err(|_| anyhow::anyhow!("the edits stopped by themselves"))??;
-    daemon.wait((Duration::from_millis(100), PATIENCE), || {
+    daemon.wait(Duration::from_millis(100), || {
         Ok(site.due_of(&uid(last.0))?.contains(&last.1.0) && site.lateness()?.len() as u64 >= total)
     })?;
     let (busy, lateness) = (daemon.used().cpu.saturating_sub(before.cpu), site.lateness()?);

@@ -18,8 +18,6 @@ use super::{counted, quantile};
 use reveille::ledger::{self, Inspector};
 use reveille::time::UtcMillis;
 
-/// How long the daemon may take.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// Starts that are measured; the middle one counts.
 const STARTS: u64 = 5;
 /// Milliseconds between the alarms that are not due yet: ten million of them fill a year and a half.
@@ -56,9 +54,9 @@ pub(super) fn measure(args: &Args, parent: &Path, context: &mut BenchContext) ->
         while context.clock.now() <= due {
             thread::sleep(Duration::from_millis(5));
         }
-        let (took, most) = start(&site, number)?;
-        starts.push(took.as_secs_f64() * 1_000.0);
-        memory = memory.max(most);
+        let start = start(&site, number)?;
+        starts.push(start.took.as_secs_f64() * 1_000.0);
+        memory = memory.max(start.memory);
     }
     starts.sort_by(f64::total_cmp);
     let raw = raw_limit(&site)?.as_secs_f64() * 1_000.0;
@@ -80,16 +78,24 @@ fn arm_one(site: &Site, n: u64, context: &mut BenchContext) -> anyhow::Result<Ut
     })
 }
 
-/// Starts the daemon; says how long it took until there was alarm number `number`, and how many MiB of memory.
-fn start(site: &Site, number: u64) -> anyhow::Result<(Duration, Option<u64>)> {
-    let rang = || fs::read(site.alarms()).map_or(0, |text| text.iter().filter(|octet| **octet == b'\n').count() as u64);
+/// What a start took until the first alarm.
+struct Start {
+    took: Duration,
+    /// MiB of memory.
+    memory: Option<u64>,
+}
+
+/// Starts the daemon, and waits until there is alarm number `number`.
+fn start(site: &Site, number: u64) -> anyhow::Result<Start> {
+    let fired =
+        || fs::read(site.alarms()).map_or(0, |text| text.iter().filter(|octet| **octet == b'\n').count() as u64);
     let began = Instant::now();
     let mut daemon = DaemonProcess::start(&site.config())?;
-    daemon.wait((Duration::from_millis(1), PATIENCE), || Ok(rang() > number))?;
+    daemon.wait(Duration::from_millis(1), || Ok(fired() > number))?;
     let took = began.elapsed();
-    let (_, most) = daemon.memory();
+    let most = daemon.memory().most;
     daemon.stop()?;
-    Ok((took, most.map(|mib| mib.ceil() as u64)))
+    Ok(Start { took, memory: most.map(|mib| mib.ceil() as u64) })
 }
 
 /// How long it takes to run this program at all, and to read the first timer out of the ledger.

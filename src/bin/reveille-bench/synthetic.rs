@@ -95,9 +95,9 @@ impl Generator {
             "" => now.plus((dice.below(1_100) as i64 - 730) * DAY),
             _ => now.plus((dice.below(3_700) as i64 - 3_650) * DAY),
         };
-        let (start, end) = times(&mut dice, start);
+        let times = times(&mut dice, start);
         let mut text = head(n);
-        text += &format!("{start}{end}{rule}");
+        text += &format!("{times}{rule}");
         body(&mut dice, &mut text);
         for _ in 0..[1, 1, 1, 1, 1, 1, 2, 2, 3, 0].get(dice.below(10) as usize).copied().unwrap_or(1) {
             alarm(dice.one_of(&TRIGGERS), &mut text);
@@ -105,12 +105,12 @@ impl Generator {
         text + TAIL
     }
 
-    /// Object number `n`, a plain meeting that rings at `due`, a whole second.
+    /// Object number `n`, a plain meeting that is due at `due`, a whole second.
     pub(super) fn due(self, n: u64, due: UtcMillis) -> String {
         meeting(n, due, "")
     }
 
-    /// Object number `n`, a daily meeting that began ten years ago and rings at `due` among other days.
+    /// Object number `n`, a daily meeting that began ten years ago and is due at `due` among other days.
     pub(super) fn daily(self, n: u64, due: UtcMillis) -> String {
         meeting(n, due.plus(-3_652 * DAY), "RRULE:FREQ=DAILY\r\n")
     }
@@ -163,8 +163,8 @@ fn rule(dice: &mut Dice, now: UtcMillis) -> String {
     format!("RRULE:{rule}{end}\r\n")
 }
 
-/// DTSTART and DTEND: at a quarter of an hour by day in a zone, in UTC, floating, or all day.
-fn times(dice: &mut Dice, day: UtcMillis) -> (String, String) {
+/// The lines of DTSTART and DTEND: at a quarter of an hour by day in a zone, in UTC, floating, or all day.
+fn times(dice: &mut Dice, day: UtcMillis) -> String {
     let midnight = UtcMillis(day.0.div_euclid(DAY) * DAY);
     let start = midnight.plus((7 * 4 + dice.below(12 * 4) as i64) * 15 * 60_000);
     let end = start.plus((1 + dice.below(8) as i64) * 15 * 60_000);
@@ -173,13 +173,13 @@ fn times(dice: &mut Dice, day: UtcMillis) -> (String, String) {
         0..=2 => {
             let date = |at: UtcMillis| at.basic().chars().take(8).collect::<String>();
             let (first, next) = (date(midnight), date(midnight.plus(DAY)));
-            (format!("DTSTART;VALUE=DATE:{first}\r\n"), format!("DTEND;VALUE=DATE:{next}\r\n"))
+            format!("DTSTART;VALUE=DATE:{first}\r\nDTEND;VALUE=DATE:{next}\r\n")
         }
-        3..=4 => (format!("DTSTART:{}\r\n", start.basic()), format!("DTEND:{}\r\n", end.basic())),
-        5 => (format!("DTSTART:{}\r\n", wall(start)), format!("DTEND:{}\r\n", wall(end))),
+        3..=4 => format!("DTSTART:{}\r\nDTEND:{}\r\n", start.basic(), end.basic()),
+        5 => format!("DTSTART:{}\r\nDTEND:{}\r\n", wall(start), wall(end)),
         _ => {
             let zone = dice.one_of(&ZONES);
-            (format!("DTSTART;TZID={zone}:{}\r\n", wall(start)), format!("DTEND;TZID={zone}:{}\r\n", wall(end)))
+            format!("DTSTART;TZID={zone}:{}\r\nDTEND;TZID={zone}:{}\r\n", wall(start), wall(end))
         }
     }
 }

@@ -139,10 +139,10 @@ impl CyrusNotify {
         outcomes
     }
 
-    /// Says whether somebody listens; sends nothing.
+    /// Says whether a daemon listens; sends nothing.
     fn try_connect(&self) -> Result<String, SinkError> {
         self.connect().map_err(|error| SinkError(self.unusable(&error)))?;
-        Ok(format!("somebody listens at {}", self.path.display()))
+        Ok(format!("a daemon listens at {}", self.path.display()))
     }
 
     async fn send_one(
@@ -214,7 +214,7 @@ impl CyrusNotify {
         let path = self.path.display();
         match error.kind() {
             ErrorKind::NotFound => format!("there is no socket at {path}: start the daemon that listens there"),
-            ErrorKind::ConnectionRefused => format!("nobody listens at {path}: start the daemon that listens there"),
+            ErrorKind::ConnectionRefused => format!("no daemon listens at {path}: start the daemon that listens there"),
             ErrorKind::PermissionDenied => format!("the socket {path} may not be written by the user reveille runs as"),
             _ if Errno::from_io_error(error) == Some(Errno::PROTOTYPE) => format!("{path} is no datagram socket"),
             _ => format!("the socket {path} takes nothing: {error}"),
@@ -267,7 +267,7 @@ mod tests {
         drop(daemon);
         let gone = sink.send(&[delivery("{4}")]).await;
         assert!(
-            matches!(gone.as_slice(), [Outcome::Retry { response, .. }] if response.starts_with("nobody listens")),
+            matches!(gone.as_slice(), [Outcome::Retry { response, .. }] if response.starts_with("no daemon listens")),
             "{gone:?}"
         );
         assert!(sink.try_connect().is_err());
@@ -284,7 +284,7 @@ mod tests {
             "a restart between two alarms loses none"
         );
         assert!(received(&second).await.ends_with(b"{6}\0"));
-        // The one before is there still, as when a daemon is started anew before the old one ends.
+        // The one before is there still, as when a daemon is restarted before the old one ends.
         std::fs::remove_file(&path).unwrap();
         let third = UnixDatagram::bind(&path).unwrap();
         assert_eq!(sink.send(&[delivery("{7}")]).await, [Outcome::Delivered]);

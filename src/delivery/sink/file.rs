@@ -72,7 +72,7 @@ pub struct LineFile {
     timeout: Duration,
     deadline: SendDeadline,
     file: Arc<Mutex<Option<File>>>,
-    /// To be opened anew before the next write.
+    /// To be reopened before the next write.
     stale: Arc<AtomicBool>,
 }
 
@@ -120,14 +120,14 @@ impl SinkDriver for LineFile {
         Box::pin(async { self.try_open() })
     }
 
-    /// Opens the file anew before the next write.
+    /// Reopens the file before the next write.
     fn reopen(&self) {
         self.stale.store(true, Ordering::Relaxed);
     }
 }
 
 /// Appends `lines`. After a failure whole lines stay and count, a line that was begun is taken back, and the file is
-/// opened anew for the next batch.
+/// reopened for the next batch.
 fn put(open: &mut Option<File>, path: &Path, batch: NdjsonBatch) -> Vec<Outcome> {
     let mut file = match open.take().filter(|file| is_at(file, path)).map_or_else(|| append(path), Ok) {
         Ok(file) => file,
@@ -170,13 +170,13 @@ fn append(path: &Path) -> io::Result<File> {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => regular(options().open(path)?)?,
         Err(error) => return Err(error),
     };
-    mend(&mut file)?;
+    end_last_line(&mut file)?;
     Ok(file)
 }
 
 /// Sees to it that what is appended begins a line. An alarm that a crash cut off is taken back: it was not settled, so
-/// it comes again as a whole. Anything else without its end is somebody else's, and is ended.
-fn mend(file: &mut File) -> io::Result<()> {
+/// it comes again as a whole. Anything else without its end was written by another program, and is ended.
+fn end_last_line(file: &mut File) -> io::Result<()> {
     let length = file.seek(SeekFrom::End(0))?;
     let begins = last_line(file, length)?;
     if begins == length {

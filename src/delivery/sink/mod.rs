@@ -43,7 +43,7 @@ pub struct SinkConfig {
     pub calendars: Vec<String>,
     /// How long one attempt may take; where mails are sent, connecting alone.
     pub timeout: Duration,
-    /// A delivery that still fails this long after its ring was fired is given up.
+    /// A delivery that still fails this long after its alarm fired is given up.
     pub give_up_after: Duration,
     /// What its kind has keys for.
     pub settings: Arc<dyn SinkSettings>,
@@ -148,12 +148,12 @@ pub trait SinkDriver: Debug + Send + Sync {
         Box::pin(std::future::pending())
     }
 
-    /// Whether nobody gets what it writes, which counts as delivered.
+    /// Whether what it writes reaches no one, which counts as delivered.
     fn discards_output(&self) -> bool {
         false
     }
 
-    /// Opens its file anew (SIGHUP, after a log rotation); sinks without one do nothing.
+    /// Reopens its file (SIGHUP, after a log rotation); sinks without one do nothing.
     fn reopen(&self) {}
 }
 

@@ -118,12 +118,12 @@ impl Sink {
         self.driver.check().await
     }
 
-    /// Whether nobody gets what it writes, which counts as delivered.
+    /// Whether what it writes reaches no one, which counts as delivered.
     pub fn discards_output(&self) -> bool {
         self.driver.discards_output()
     }
 
-    /// Sends one delivery and waits for its outcome, however long that takes. For a sink that nobody else sends
+    /// Sends one delivery and waits for its outcome, however long that takes. For a sink that nothing else sends
     /// through.
     pub async fn send_one(&self, delivery: ClaimedDelivery) -> Outcome {
         let mut outcome = self.send(&[delivery]).await.pop().unwrap_or(Outcome::NotAttempted);
@@ -133,7 +133,7 @@ impl Sink {
         outcome
     }
 
-    /// Opens its file anew (SIGHUP, after a log rotation); sinks without one do nothing.
+    /// Reopens its file (SIGHUP, after a log rotation); sinks without one do nothing.
     pub fn reopen(&self) {
         self.driver.reopen();
     }

@@ -119,7 +119,7 @@ impl Output {
         let Err((count, error)) = written else { return batch.delivered() };
         self.ragged |= batch.whole(count) != count;
         let response = match error.kind() {
-            ErrorKind::BrokenPipe => "standard output is closed: nobody reads it any more".to_owned(),
+            ErrorKind::BrokenPipe => "standard output is closed: no process reads it any more".to_owned(),
             _ => format!("standard output cannot be written: {error}"),
         };
         batch.delivered_upto(count, &response)
@@ -155,7 +155,7 @@ mod tests {
     async fn a_closed_output_is_for_later_and_says_so() {
         let (reader, sink) = piped();
         drop(reader);
-        let response = "standard output is closed: nobody reads it any more";
+        let response = "standard output is closed: no process reads it any more";
         assert_eq!(sink.send(&[delivery("{1}")]).await, [Outcome::retry(response)]);
     }
 

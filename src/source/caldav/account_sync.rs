@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use tracing::Instrument as _;
+
 use super::absent::Missing;
 use super::account::{Account, ListedAt};
 use super::calendar_sync::{CalendarReport, CalendarSync};
@@ -187,7 +189,8 @@ impl CaldavSource {
         let calendar = &*self.with_zone(calendar, known.as_ref(), at.here, &mut report.faults).await?;
         let seen = self.seen(account, calendar, known.as_ref());
         let href = known.as_ref().map(|known| known.href.clone());
-        match (self.sync_calendar(store, calendar, (seen, known), at).await, href) {
+        let span = tracing::debug_span!("calendar", calendar.href = calendar.listed.href);
+        match (self.sync_calendar(store, calendar, (seen, known), at).instrument(span).await, href) {
             (Ok(outcome), href) => {
                 report.changes += outcome.changes;
                 report.faults.extend(outcome.faults);

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use tracing::Instrument as _;
 
 use super::DirectorySource;
 use super::blocking::blocking;
@@ -132,7 +133,8 @@ impl DirectorySource {
             match (self.settings.seen(&folder), known) {
                 (Some(seen), known) => {
                     report.calendars += 1;
-                    self.scan_folder(store, (folder, seen), known, scan, &mut report).await?;
+                    let span = tracing::debug_span!("calendar", calendar.href = folder.href);
+                    self.scan_folder(store, (folder, seen), known, scan, &mut report).instrument(span).await?;
                 }
                 // It is called otherwise than it was, and may be called so again; or what says so is not mounted.
                 (None, Some(known)) if self.is_wanted(&known) => {

@@ -246,7 +246,7 @@ fn a_file_that_is_broken_or_cut_off_rings_as_it_was_before_until_it_is_mended() 
         stage.pass("2026-03-10T12:00:00Z");
         write(&stage, "a.ics", broken, "2026-03-10T12:10:00Z");
         let log = stage.pass("2026-03-10T12:20:00Z");
-        assert!(log.contains("a.ics") && log.contains("it is kept, and rings, as it was before"), "{log}");
+        assert!(log.contains("a.ics") && log.contains("it is kept, and fires, as it was before"), "{log}");
         // It is read again by each sync, which is no news.
         let log = stage.pass("2026-03-10T13:00:00Z");
         assert!(!log.contains("it is kept"), "{log}");

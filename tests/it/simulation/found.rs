@@ -1,7 +1,6 @@
 //! What the simulation found, each as a short story of its own.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use reveille::clock::Clock;
 use reveille::daemon::Core;
 use reveille::delivery::worker::DeliveryWorker;
 use reveille::firing::Tick;
-use reveille::ledger::{DeliveryFilter, FireStats, Inspector, Ledger, NextState, Settlement};
+use reveille::ledger::{DeliveryFilter, Inspector, Ledger, NextState, Settlement};
 use reveille::source::{CalendarInfo, Change, ChangeBatch, Checkpoint, SyncStore as _};
 use reveille::time::UtcMillis;
 
@@ -122,15 +121,12 @@ async fn what_an_edit_records_is_announced_to_those_who_deliver() {
     core.startup_gate.open();
     core.ingest.apply(SOURCE, batch("10:00:00", true, "UTC", &[("a", "20260310T110000Z")])).await.unwrap();
     // The edit is taken in before the next tick of the wheel, and with it what was due before.
+    let announced = core.new_deliveries.subscribe();
     clock.set(at("12:00:00"));
     core.ingest.apply(SOURCE, batch("11:30:00", true, "UTC", &[("b", "20260311T000000Z")])).await.unwrap();
     core.ingest.apply(SOURCE, batch("12:00:00", true, "UTC", &[("a", "20260310T180000Z")])).await.unwrap();
-    let announced = AtomicU64::new(0);
-    let announce = |fired: FireStats| {
-        announced.fetch_add(fired.deliveries, Ordering::SeqCst);
-    };
-    while core.wheel.tick(&announce).await.unwrap() == Tick::Again {}
-    assert_eq!(announced.into_inner(), 1);
+    while core.wheel.tick().await.unwrap() == Tick::Again {}
+    assert!(announced.has_changed().unwrap());
     assert_eq!(rung(core, &ledger).await, ["20260310T110000Z"]);
 }
 
@@ -309,13 +305,10 @@ async fn who_delivers_is_told_of_what_is_no_longer_given_up() {
     settlement.next_state = NextState::Failed { response: "gave up after 1 hour; last answer: 451 busy".to_owned() };
     core.ledger.settle(core.sinks[SINKS[0]], vec![settlement], clock.now()).await.unwrap();
     clock.set(at("10:30:00"));
+    let announced = core.new_deliveries.subscribe();
     core.ingest.clock_was_set().await.unwrap();
-    let announced = AtomicU64::new(0);
-    let announce = |fired: FireStats| {
-        announced.fetch_add(fired.deliveries, Ordering::SeqCst);
-    };
-    while core.wheel.tick(&announce).await.unwrap() == Tick::Again {}
-    assert_eq!(announced.into_inner(), 1);
+    while core.wheel.tick().await.unwrap() == Tick::Again {}
+    assert!(announced.has_changed().unwrap());
 }
 
 #[tokio::test]
@@ -326,16 +319,14 @@ async fn who_delivers_is_told_of_it_also_where_planning_again_fails() {
     core.ledger.settle(core.sinks[SINKS[0]], vec![settlement], clock.now()).await.unwrap();
     clock.set(at("10:30:00"));
     disk.fail_after(1, 1);
+    let mut announced = core.new_deliveries.subscribe();
     assert!(core.ingest.clock_was_set().await.is_err());
-    let announced = AtomicU64::new(0);
-    let announce = |fired: FireStats| {
-        announced.fetch_add(fired.deliveries, Ordering::SeqCst);
-    };
-    while core.wheel.tick(&announce).await.unwrap() == Tick::Again {}
-    assert_eq!(announced.load(Ordering::SeqCst), 1, "it can be delivered whatever becomes of the rest");
+    while core.wheel.tick().await.unwrap() == Tick::Again {}
+    assert!(announced.has_changed().unwrap(), "it can be delivered whatever becomes of the rest");
+    announced.mark_unchanged();
     core.ingest.clock_was_set().await.unwrap();
-    while core.wheel.tick(&announce).await.unwrap() == Tick::Again {}
-    assert_eq!(announced.into_inner(), 1);
+    while core.wheel.tick().await.unwrap() == Tick::Again {}
+    assert!(!announced.has_changed().unwrap());
 }
 
 #[tokio::test]
@@ -350,13 +341,11 @@ async fn a_wheel_that_sleeps_is_woken_by_what_is_planned_again_at_the_second_try
     disk.fail_after(1, 1);
     assert!(core.ingest.clock_was_set().await.is_err());
     core.ingest.apply(SOURCE, batch("11:00:30", true, "UTC", &[("b", "20260310T110010Z")])).await.unwrap();
-    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
-    let tell = move |fired: FireStats| tell.send(fired.firings).unwrap();
-    let wheel = tokio::spawn(core.wheel.run(std::future::pending(), tell));
+    let mut announced = core.new_deliveries.subscribe();
+    let wheel = tokio::spawn(core.wheel.run(std::future::pending()));
     // It is up, and has nothing more to do.
-    assert_eq!(told.recv().await, Some(1));
+    announced.changed().await.unwrap();
     core.ingest.clock_was_set().await.unwrap();
-    let rings = tokio::time::timeout(Duration::from_secs(30), told.recv()).await.expect("nobody woke it");
-    assert_eq!(rings, Some(1));
+    tokio::time::timeout(Duration::from_secs(30), announced.changed()).await.expect("it is woken").unwrap();
     wheel.abort();
 }

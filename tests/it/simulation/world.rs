@@ -19,7 +19,6 @@ use reveille::ledger::Ledger;
 use reveille::source::SyncStore as _;
 use reveille::time::UtcMillis;
 use reveille::zoneinfo::ZoneinfoChoice;
-use std::sync::atomic::AtomicUsize;
 
 use super::allowance::Allowance;
 use super::disk::Script;
@@ -31,6 +30,7 @@ use super::walls::Rules;
 use crate::chance::Chance;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _};
+use tokio::sync::watch;
 
 /// Mails go to two people, so that one ring has deliveries that end otherwise.
 const RECIPIENTS: [&str; 2] = ["mary@example.org", "peter@example.org"];
@@ -83,6 +83,8 @@ pub fn database(number: usize) -> &'static Zones {
 /// A process of the program.
 struct Process {
     core: Core,
+    /// What a worker waits on.
+    announced: watch::Receiver<()>,
     workers: Vec<DeliveryWorker<Recorder>>,
     /// When the wheel wants its next tick, and when each delivery worker does.
     wheel: Option<i64>,
@@ -267,6 +269,7 @@ impl World {
                 // A daemon looks at its sources at once, and waits for them ten seconds at most.
                 self.next_sync = self.now() + self.chance.range(0, 10_000);
                 self.process = Some(Process {
+                    announced: core.new_deliveries.subscribe(),
                     core,
                     workers,
                     wheel: now,
@@ -368,20 +371,16 @@ impl World {
         let now = self.now();
         let Some(process) = &mut self.process else { return };
         let before = self.disk.commits();
-        let fired = AtomicUsize::new(0);
         let outcome = loop {
-            let announce = |news: reveille::ledger::FireStats| {
-                let news = news.firings.max(news.deliveries);
-                fired.fetch_add(usize::try_from(news).unwrap_or_default(), Ordering::SeqCst);
-            };
-            match process.core.wheel.tick(&announce).await {
+            match process.core.wheel.tick().await {
                 Ok(Tick::Again) => {}
                 Ok(Tick::Sleep(until)) => break Ok(until),
                 Err(error) => break Err(error),
             }
         };
-        let fired = fired.into_inner();
-        if fired > 0 {
+        let announced = process.announced.has_changed().unwrap();
+        process.announced.mark_unchanged();
+        if announced {
             process.posts.fill(Some(now));
         }
         let commits = self.disk.commits() - before;
@@ -389,8 +388,8 @@ impl World {
             Ok(until) => {
                 process.wheel = until.map(|until| until.0);
                 self.model.turned(now, None);
-                if fired > 0 {
-                    self.note(|| format!("the wheel fires {fired}"));
+                if announced {
+                    self.note(|| "new deliveries are announced".to_owned());
                 }
             }
             Err(error) => {

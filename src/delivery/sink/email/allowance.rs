@@ -11,7 +11,7 @@ const HOUR: i64 = 3_600_000;
 /// Users above which those are forgotten who had none within the hour.
 const MANY: usize = 1_000;
 
-/// The mails of the last hour, by user; it starts anew with the process.
+/// The mails of the last hour, by user; it starts empty with the process.
 #[derive(Debug)]
 pub struct Allowance {
     most: usize,
@@ -22,7 +22,7 @@ pub struct Allowance {
 struct Hour {
     /// When mails were sent, in that order.
     sent: VecDeque<UtcMillis>,
-    /// How many were told to wait since the last one was sent.
+    /// How many had to wait since the last one was sent.
     waiting: usize,
 }
 
@@ -36,7 +36,7 @@ impl Allowance {
     ///
     /// # Errors
     /// How long it has to wait, when the user has had as many as are allowed: until the first of those is an hour past,
-    /// the next one that is told so until the second is, and so on.
+    /// the next one until the second is, and so on.
     pub fn take(&self, user: &str, now: UtcMillis) -> Result<(), Duration> {
         let mut users = self.users();
         if users.len() > MANY {

@@ -72,7 +72,7 @@ impl MessageBuilder {
         Ok(message.formatted())
     }
 
-    /// The same for each attempt at one alarm and recipient, so that a mail that came through twice can be told.
+    /// The same for each attempt at one alarm and recipient, so that a mail that came through twice is recognized.
     fn message_id(&self, n: &Notification, to: &Address) -> String {
         let digest =
             Sha256::new().chain_update(&n.notification_id).chain_update([0]).chain_update(to.to_string()).finalize();

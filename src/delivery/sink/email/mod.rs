@@ -17,6 +17,7 @@ use lettre::transport::smtp::extension::ClientId;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::{Mutex, Notify};
 use tokio::time::{sleep, timeout};
+use tracing::Instrument as _;
 
 use self::allowance::Allowance;
 use self::message::{Mail, MessageBuilder};
@@ -111,13 +112,20 @@ struct Mailer {
 /// What the workers of one batch share.
 struct MailBatch {
     deliveries: Vec<ClaimedDelivery>,
-    /// The first delivery that nobody has taken yet.
+    /// The first delivery that no worker has taken yet.
     next: AtomicUsize,
     /// Why no more of them are tried.
     down: OnceLock<(String, Closure)>,
 }
 
-/// What a worker tells: an outcome, or that it has ended and its connection is free for others.
+/// The outcome of a delivery of a batch, by its place there.
+#[derive(Debug)]
+struct MailOutcome {
+    index: usize,
+    outcome: Outcome,
+}
+
+/// What a worker reports: an outcome, or that it has ended and its connection is free for others.
 #[derive(Debug)]
 enum WorkerReport<T> {
     Outcome(T),
@@ -148,10 +156,10 @@ impl Email {
         };
         let builder = MessageBuilder { from, zones, reader_zones, default_zone: context.default_zone.clone() };
         let pool = Pool::new(server, settings.max_connections.max(1));
-        let (tell, told) = mpsc::unbounded_channel();
+        let (sender, receiver) = mpsc::unbounded_channel();
         Ok(Email {
             timeout,
-            late: (tell, Mutex::new(told)),
+            late: (sender, Mutex::new(receiver)),
             mailer: Arc::new(Mailer {
                 builder,
                 allowance: Allowance::new(settings.max_mails_per_hour),
@@ -170,18 +178,18 @@ impl Email {
     async fn send_mails(&self, deliveries: &[ClaimedDelivery]) -> Vec<Outcome> {
         let batch =
             Arc::new(MailBatch { deliveries: deliveries.to_vec(), next: AtomicUsize::new(0), down: OnceLock::new() });
-        let (tell, mut told) = mpsc::unbounded_channel();
+        let (sender, mut reports) = mpsc::unbounded_channel();
         for _ in 0..self.mailer.pool.free().clamp(1, deliveries.len().max(1)) {
-            tokio::spawn(Arc::clone(&self.mailer).work(Arc::clone(&batch), tell.clone()));
+            tokio::spawn(Arc::clone(&self.mailer).work(Arc::clone(&batch), sender.clone()));
         }
-        drop(tell);
+        drop(sender);
         let mut outcomes = vec![None; deliveries.len()];
         let mut end = pin!(sleep(BATCH_TIME));
         let is_over = loop {
             tokio::select! {
                 biased;
-                report = told.recv() => match report {
-                    Some(WorkerReport::Outcome((index, outcome))) => {
+                report = reports.recv() => match report {
+                    Some(WorkerReport::Outcome(MailOutcome { index, outcome })) => {
                         if let Some(place) = outcomes.get_mut(index) {
                             *place = Some(outcome);
                         }
@@ -199,7 +207,7 @@ impl Email {
             let open =
                 (0..begun.min(deliveries.len())).filter(|index| outcomes.get(*index).is_some_and(Option::is_none));
             let late = self.late.0.clone();
-            tokio::spawn(pass_on(told, (Arc::clone(&self.mailer), batch), open.collect(), late));
+            tokio::spawn(pass_on(reports, Arc::clone(&self.mailer), batch, open.collect(), late));
         }
         let left = |index| match (index < begun, is_over) {
             (false, _) => Outcome::NotAttempted,
@@ -272,10 +280,11 @@ impl SinkDriver for Email {
     }
 }
 
-/// Passes on to `late` what the workers of `batch` still tell of its deliveries `open`.
+/// Passes on to `late` what the workers of `batch` still report of its deliveries `open`.
 async fn pass_on(
-    mut told: UnboundedReceiver<WorkerReport<(usize, Outcome)>>,
-    (mailer, batch): (Arc<Mailer>, Arc<MailBatch>),
+    mut reports: UnboundedReceiver<WorkerReport<MailOutcome>>,
+    mailer: Arc<Mailer>,
+    batch: Arc<MailBatch>,
     mut open: BTreeSet<usize>,
     late: UnboundedSender<WorkerReport<Finished>>,
 ) {
@@ -287,9 +296,9 @@ async fn pass_on(
             outcome,
         }))
     };
-    while let Some(report) = told.recv().await {
+    while let Some(report) = reports.recv().await {
         let report = match report {
-            WorkerReport::Outcome((index, outcome)) => {
+            WorkerReport::Outcome(MailOutcome { index, outcome }) => {
                 open.remove(&index);
                 finished(index, outcome)
             }
@@ -300,7 +309,7 @@ async fn pass_on(
         };
         report.into_iter().for_each(|report| drop(late.send(report)));
     }
-    // A worker that has panicked tells nothing.
+    // A worker that has panicked reports nothing.
     let lost = open.into_iter().filter_map(|index| finished(index, Outcome::retry(BROKEN_OFF)));
     lost.for_each(|report| drop(late.send(report)));
 }
@@ -311,8 +320,8 @@ impl Mailer {
         let (server, from) = (self.pool.server(), &self.builder.from.email);
         let mut session = server.connect().await?;
         let to = self.to.as_ref().unwrap_or(from);
-        match session.probe((from.clone(), to.clone()), server).await {
-            // That nobody reads the sender's own mailbox is no fault.
+        match session.probe(from.clone(), to.clone(), server).await {
+            // An unread mailbox of the sender is no fault.
             Err(SmtpError::Refused { .. }) if self.to.is_none() => {}
             probed => probed?,
         }
@@ -322,7 +331,7 @@ impl Mailer {
     }
 
     /// Takes one delivery after the other until none is left, over one session as long as it holds.
-    async fn work(self: Arc<Mailer>, batch: Arc<MailBatch>, tell: UnboundedSender<WorkerReport<(usize, Outcome)>>) {
+    async fn work(self: Arc<Mailer>, batch: Arc<MailBatch>, reports: UnboundedSender<WorkerReport<MailOutcome>>) {
         let permit = self.pool.permit().await;
         let mut session = None;
         loop {
@@ -333,7 +342,8 @@ impl Mailer {
                 None if self.deadline.is_near() => Outcome::NotAttempted,
                 None => match self.message_for(delivery) {
                     Ok(mail) => {
-                        let sent = self.deliver(&mut session, &mail).await;
+                        let span = tracing::debug_span!("delivery", firing.id = delivery.firing);
+                        let sent = self.deliver(&mut session, &mail).instrument(span).await;
                         let outcome = sent.map_or(Outcome::NotAttempted, |sent| self.outcome(sent, &batch));
                         if !matches!(outcome, Outcome::Delivered | Outcome::Unknown { .. }) {
                             self.allowance.give_back(&mail.user);
@@ -343,13 +353,13 @@ impl Mailer {
                     Err(refused) => refused,
                 },
             };
-            let _ = tell.send(WorkerReport::Outcome((index, outcome)));
+            let _ = reports.send(WorkerReport::Outcome(MailOutcome { index, outcome }));
         }
         if let Some(session) = session {
             self.pool.give_back(session);
         }
         drop(permit);
-        let _ = tell.send(WorkerReport::Free);
+        let _ = reports.send(WorkerReport::Free);
     }
 
     /// The mail for `delivery`, which is counted as sent; or why there is none now.

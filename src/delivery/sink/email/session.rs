@@ -106,7 +106,7 @@ impl MailServer {
     ///
     /// # Errors
     /// [`SmtpError::Down`] or [`SmtpError::Settings`], whatever it is: without a connection no mail goes out, and what
-    /// is wrong can be mended.
+    /// is wrong can be corrected.
     pub async fn connect(&self) -> Result<Session, SmtpError> {
         let mail_end = MailEnd::default();
         Ok(Session { smtp: self.open(mail_end.clone()).await?, carried: false, mail_end })
@@ -163,7 +163,8 @@ impl MailServer {
         if let Some(login) = &login {
             let mechanisms = [Mechanism::Plain, Mechanism::Login];
             let response = self.command("AUTH", smtp.auth(&mechanisms, login)).await?;
-            exactly(&[235], &response).map_err(|told| SmtpError::Down(format!("{} at AUTH: {told}", self.name())))?;
+            exactly(&[235], &response)
+                .map_err(|message| SmtpError::Down(format!("{} at AUTH: {message}", self.name())))?;
         }
         Ok(smtp)
     }
@@ -215,11 +216,11 @@ impl MailServer {
         match timeout(self.limits.command, work).await {
             Ok(Ok(done)) => Ok(done),
             Ok(Err(error)) => {
-                let told = format!("{} at {step}: {}", self.name(), words(&error));
+                let message = format!("{} at {step}: {}", self.name(), words(&error));
                 Err(if error.status().is_some_and(is_forever) {
-                    SmtpError::Settings(told)
+                    SmtpError::Settings(message)
                 } else {
-                    SmtpError::Down(told)
+                    SmtpError::Down(message)
                 })
             }
             Err(_) => Err(SmtpError::Down(self.silent(step))),
@@ -229,6 +230,13 @@ impl MailServer {
     fn silent(&self, step: &str) -> String {
         format!("{} did not answer to {step} in time", self.name())
     }
+}
+
+/// A step of a session: the codes that it must be answered with, and how long that may take.
+struct SmtpStep {
+    name: &'static str,
+    codes: &'static [u16],
+    limit: Duration,
 }
 
 /// A connection that mails can be sent over.
@@ -250,9 +258,13 @@ impl Session {
         let StepLimits { command, data, .. } = server.limits;
         self.begin(mail.from.clone(), server).await?;
         self.rcpt(mail.to.clone(), server).await?;
-        self.step(("DATA", &[354], command), server, async |smtp| smtp.command(Data).await).await?;
+        self.step(SmtpStep { name: "DATA", codes: &[354], limit: command }, server, async |smtp| {
+            smtp.command(Data).await
+        })
+        .await?;
         let octets = &mail.octets;
-        let sent = self.step(("the mail itself", &[250], data), server, async |smtp| smtp.message(octets).await).await;
+        let step = SmtpStep { name: "the mail itself", codes: &[250], limit: data };
+        let sent = self.step(step, server, async |smtp| smtp.message(octets).await).await;
         sent.map_err(|error| match error {
             SmtpError::Broken(response) | SmtpError::Silent(response) if self.may_have_sent() => {
                 SmtpError::Unknown(response)
@@ -270,7 +282,7 @@ impl Session {
     ///
     /// # Errors
     /// As for [`Session::deliver`].
-    pub async fn probe(&mut self, (from, to): (Address, Address), server: &MailServer) -> Result<(), SmtpError> {
+    pub async fn probe(&mut self, from: Address, to: Address, server: &MailServer) -> Result<(), SmtpError> {
         self.begin(from, server).await?;
         self.rcpt(to, server).await
     }
@@ -289,13 +301,13 @@ impl Session {
     async fn rcpt(&mut self, to: Address, server: &MailServer) -> Result<(), SmtpError> {
         let rcpt = Rcpt::new(to, Vec::new());
         // 251: it forwards.
-        let step = ("RCPT", &[250, 251][..], server.limits.command);
+        let step = SmtpStep { name: "RCPT", codes: &[250, 251], limit: server.limits.command };
         let done = self.step(step, server, async |smtp| smtp.command(rcpt).await).await;
         // Many servers wait with what they have against us until a recipient is named.
         done.map_err(|error| match error {
             SmtpError::Refused { response, forever } if is_about_us(&response) => {
-                let told = format!("{} at RCPT: {response}", server.name());
-                if forever { SmtpError::Settings(told) } else { SmtpError::Down(told) }
+                let message = format!("{} at RCPT: {response}", server.name());
+                if forever { SmtpError::Settings(message) } else { SmtpError::Down(message) }
             }
             // It may need a login that the settings lack, or not serve that recipient.
             SmtpError::Refused { response, .. } if is_about_relaying(&response) => {
@@ -308,13 +320,14 @@ impl Session {
     /// One step in the midst of a mail, which the server is to answer with one of `codes` within `limit`.
     async fn step(
         &mut self,
-        (step, codes, limit): (&str, &[u16], Duration),
+        step: SmtpStep,
         server: &MailServer,
         work: impl AsyncFnOnce(&mut AsyncSmtpConnection) -> Result<Response, Error>,
     ) -> Result<(), SmtpError> {
-        let done = timeout(limit, work(&mut self.smtp)).await;
-        let response = done.map_err(|_| SmtpError::Silent(server.silent(step)))?.map_err(|error| under_way(&error))?;
-        exactly(codes, &response).map_err(SmtpError::Broken)
+        let done = timeout(step.limit, work(&mut self.smtp)).await;
+        let response =
+            done.map_err(|_| SmtpError::Silent(server.silent(step.name)))?.map_err(|error| under_way(&error))?;
+        exactly(step.codes, &response).map_err(SmtpError::Broken)
     }
 
     /// Makes the session ready for the next mail after one was refused; false when it cannot be used any more.
@@ -331,10 +344,10 @@ impl Session {
     /// What an answer to MAIL means. No recipient is named yet, so a refusal is none of a mail. A server that has
     /// carried mails may have ended the session meanwhile.
     fn not_begun(&self, error: &Error, from: &Address, server: &MailServer) -> SmtpError {
-        let told = || format!("{} at MAIL FROM:<{from}>: {}", server.name(), words(error));
+        let message = || format!("{} at MAIL FROM:<{from}>: {}", server.name(), words(error));
         match error.status() {
-            Some(code) if is_forever(code) => SmtpError::Settings(told()),
-            Some(code) if !is_goodbye(code) => SmtpError::Down(told()),
+            Some(code) if is_forever(code) => SmtpError::Settings(message()),
+            Some(code) if !is_goodbye(code) => SmtpError::Down(message()),
             _ if self.carried => SmtpError::Stale(words(error)),
             _ => SmtpError::Down(words(error)),
         }
@@ -379,7 +392,7 @@ fn is_about_relaying(response: &str) -> bool {
         .any(|words| lower.contains(words))
 }
 
-/// Whether `response` is one of `codes`; the answer where it is not, although it is no refusal: nobody can say what the
+/// Whether `response` is one of `codes`; the answer where it is not, although it is no refusal: it is unknown what the
 /// server has understood.
 fn exactly(codes: &[u16], response: &Response) -> Result<(), String> {
     if codes.iter().any(|code| response.has_code(*code)) {
@@ -394,7 +407,7 @@ fn under_way(error: &Error) -> SmtpError {
     let response = words(error);
     match error.status() {
         Some(code) if is_goodbye(code) => SmtpError::Cut(response),
-        // Wrong settings rather than a wrong recipient: no mail goes out until they are mended.
+        // Wrong settings rather than a wrong recipient: no mail goes out until they are corrected.
         Some(code) if is_about_login(code) => SmtpError::Settings(response),
         Some(code) => SmtpError::Refused { response, forever: is_forever(code) },
         None => SmtpError::Broken(response),

@@ -79,7 +79,7 @@ impl SmtpStream {
     /// says of each mail whether it was sent to its end.
     ///
     /// # Errors
-    /// What the system says when nobody answers there.
+    /// What the system says when nothing answers there.
     pub async fn connect(host: &str, port: u16, longest: usize, mail_end: MailEnd) -> io::Result<SmtpStream> {
         let stream = connect(host, port).await?;
         // A mail's last line is a small write of its own, and would wait for the answer to the one before.
@@ -115,8 +115,8 @@ impl SmtpStream {
     pub async fn secure(self, config: &Arc<ClientConfig>, host: &str) -> io::Result<SmtpStream> {
         let Stream::Plain(stream) = self.stream else { return Ok(self) };
         let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
-        let told = |why: io::Error| tls::in_words(&why).map_or(why, io::Error::other);
-        let stream = TlsConnector::from(Arc::clone(config)).connect(name, stream).await.map_err(told)?;
+        let said = |why: io::Error| tls::in_words(&why).map_or(why, io::Error::other);
+        let stream = TlsConnector::from(Arc::clone(config)).connect(name, stream).await.map_err(said)?;
         Ok(SmtpStream { stream: Stream::Tls(Box::new(stream)), ..self })
     }
 
@@ -172,9 +172,9 @@ impl SmtpStream {
             && matches!(code.first(), Some(b'2' | b'3'))
             && code != wanted
         {
-            let told = String::from_utf8_lossy(&answer);
+            let said = String::from_utf8_lossy(&answer);
             let wanted = String::from_utf8_lossy(wanted);
-            return Err(io::Error::other(format!("the server says {} {asked}, and not {wanted}", told.trim_end())));
+            return Err(io::Error::other(format!("the server says {} {asked}, and not {wanted}", said.trim_end())));
         }
         self.answers = self.answers.saturating_add(1);
         self.takes_mail = code == GO_AHEAD;
@@ -196,8 +196,8 @@ impl SmtpStream {
                 return Err(io::Error::new(ErrorKind::UnexpectedEof, "the server closed the connection"));
             }
             if !(self.takes_mail && matches!(self.begun.first(), Some(b'4' | b'5'))) {
-                let told = String::from_utf8_lossy(&self.begun);
-                return Err(unasked(&told));
+                let said = String::from_utf8_lossy(&self.begun);
+                return Err(unasked(&said));
             }
             if is_closed || is_whole(&self.begun)? {
                 break;
@@ -236,14 +236,14 @@ fn is_whole(answer: &[u8]) -> io::Result<bool> {
     }
 }
 
-fn unasked(told: &str) -> io::Error {
-    let told = told.lines().next().unwrap_or_default();
-    io::Error::new(ErrorKind::InvalidData, format!("the server says more than it was asked: {told}"))
+fn unasked(said: &str) -> io::Error {
+    let said = said.lines().next().unwrap_or_default();
+    io::Error::new(ErrorKind::InvalidData, format!("the server says more than it was asked: {said}"))
 }
 
 fn too_long(longest: usize) -> io::Error {
-    let told = format!("the server's answer does not end within {longest} octets (limits.max_reply_size)");
-    io::Error::new(ErrorKind::InvalidData, told)
+    let said = format!("the server's answer does not end within {longest} octets (limits.max_reply_size)");
+    io::Error::new(ErrorKind::InvalidData, said)
 }
 
 impl AsyncTokioStream for SmtpStream {

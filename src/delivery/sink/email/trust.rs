@@ -25,7 +25,7 @@ impl Trust {
     /// The TLS settings.
     ///
     /// # Errors
-    /// [`TlsError`] when the file cannot be used now, or nobody is trusted.
+    /// [`TlsError`] when the file cannot be used now, or trusts no one.
     pub fn tls(&self) -> Result<Arc<ClientConfig>, TlsError> {
         let now = self.stamp();
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);

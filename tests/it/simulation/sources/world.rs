@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -15,6 +14,7 @@ use reveille::firing::Tick;
 use reveille::ledger::Ledger;
 use reveille::source::caldav::CaldavSource;
 use reveille::time::UtcMillis;
+use tokio::sync::watch;
 
 use super::super::disk::Script;
 use super::super::sink::{Mood, Postbox, Recorder};
@@ -55,6 +55,8 @@ pub struct Figures {
 
 struct Process {
     core: Core,
+    /// What a worker waits on.
+    announced: watch::Receiver<()>,
     sources: Vec<CaldavSource>,
     workers: Vec<DeliveryWorker<Recorder>>,
     wheel: Option<i64>,
@@ -165,7 +167,9 @@ impl World {
                 let now = self.now();
                 self.next_sync = now + self.chance.range(0, 10_000);
                 self.doubtful = [true; 3];
-                self.process = Some(Process { core, sources: sources?, workers, wheel: Some(now), is_released: false });
+                let announced = core.new_deliveries.subscribe();
+                let (sources, wheel) = (sources?, Some(now));
+                self.process = Some(Process { core, announced, sources, workers, wheel, is_released: false });
             }
             Err(error) => {
                 self.note(|| format!("it ends while it starts: {error}"));
@@ -262,12 +266,8 @@ impl World {
     async fn tick(&mut self) {
         let now = self.now();
         let Some(process) = &mut self.process else { return };
-        let fired = AtomicUsize::new(0);
-        let announce = |news: reveille::ledger::FireStats| {
-            fired.fetch_add(usize::try_from(news.firings).unwrap_or_default(), Ordering::SeqCst);
-        };
         let outcome = loop {
-            match process.core.wheel.tick(&announce).await {
+            match process.core.wheel.tick().await {
                 Ok(Tick::Again) => {}
                 Ok(Tick::Sleep(until)) => break Ok(until),
                 Err(error) => break Err(error),
@@ -277,14 +277,15 @@ impl World {
             Ok(until) => until.map(|until| until.0),
             Err(_) => Some(now + 1_000),
         };
-        if outcome.is_ok() && fired.load(Ordering::SeqCst) > 0 {
+        let announced = process.announced.has_changed().unwrap();
+        if outcome.is_ok() && announced {
+            process.announced.mark_unchanged();
             for worker in &process.workers {
                 tokio::select! { biased; () = self.disk.fault.notified() => break, _ = worker.send_ready() => {} }
             }
         }
-        let fired = fired.into_inner();
-        if fired > 0 || outcome.is_err() {
-            self.note(|| format!("the wheel fires {fired}: {outcome:?}"));
+        if announced || outcome.is_err() {
+            self.note(|| format!("the wheel fires: {outcome:?}"));
         }
         self.end_if_it_has().await;
     }
