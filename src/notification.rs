@@ -1,5 +1,5 @@
-//! The `CalendarAlarm` notification: what a firing looks like on the wire. It knows the shape of the JSON and nothing of
-//! where it goes.
+//! The `CalendarAlarm` notification: what a firing looks like on the wire. It knows the shape of the JSON, and nothing
+//! of where it goes.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};

@@ -77,8 +77,8 @@ impl Gate {
         Pass::Closed(Duration::from_millis(left.min(glance).unsigned_abs()))
     }
 
-    /// Notes at `now` that nothing gets through; whether that is to be logged: when it begins, and once an hour. `files`
-    /// are those that were used.
+    /// Notes at `now` that nothing gets through; whether that is to be logged: when it begins, and once an hour.
+    /// `files` are those that were used.
     pub fn close(&mut self, now: UtcMillis, closure: Closure, files: FileStamps) -> bool {
         let before =
             self.0.filter(|before| now >= before.since && (before.refusals > 0) == (closure == Closure::Settings));

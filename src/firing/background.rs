@@ -1,5 +1,5 @@
-//! Objects that take long to work out: they are worked out one at a time in the background, while the wheel fires what is ready
-//! meanwhile.
+//! Objects that take long to work out: they are worked out one at a time in the background, while the wheel fires what
+//! is ready.
 
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};

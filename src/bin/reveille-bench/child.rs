@@ -39,7 +39,8 @@ impl DaemonProcess {
         Ok(())
     }
 
-    /// Waits until `done`, asking every `pause`; fails when that takes longer than [`PATIENCE`], or when the daemon ends.
+    /// Waits until `done`, asking every `pause`; fails when that takes longer than [`PATIENCE`], or when the daemon
+    /// ends.
     pub(super) fn wait(
         &mut self,
         pause: Duration,

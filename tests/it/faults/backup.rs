@@ -48,7 +48,7 @@ fn backup_and_restore_what_was_rung_since_does_not_ring_again_and_the_rest_rings
     let said = stage.reveille(&["restore", "copy.db", "--fired-until", "2026-03-10T12:40:00Z"]);
     assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
     let told = String::from_utf8(said.stderr).unwrap();
-    assert!(told.contains("what was due until 2026-03-10 12:40:00Z counts as fired"), "{told}");
+    assert!(told.contains("what was due until 2026-03-10 12:40:00Z counts as rung"), "{told}");
     stage.put("e.ics", "20260310T131000Z", "e.ics", "2026-03-10T12:55:00Z");
     stage.pass("2026-03-10T13:00:00Z");
     assert_eq!(stage.rung(), ["20260310T125000Z c.ics"], "it was due after the ledger was lost");
@@ -62,7 +62,7 @@ fn backup_put_back_by_hand_nothing_that_is_past_rings_again() {
     let (stage, copy) = lost();
     fs::rename(copy, stage.path().join("ledger.db")).unwrap();
     let log = stage.pass("2026-03-10T13:00:00Z");
-    assert!(log.contains("this ledger is a backup that was put back"), "{log}");
+    assert!(log.contains("this ledger is a restored backup"), "{log}");
     assert_eq!(stage.rung(), [""; 0]);
     assert_eq!(history(&stage), ["12:00 fired", "12:30 missed", "12:35 missed", "12:50 missed"]);
     stage.put("e.ics", "20260310T133000Z", "e.ics", "2026-03-10T13:10:00Z");
