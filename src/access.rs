@@ -16,6 +16,7 @@ const ACL: &str = "system.posix_acl_access";
 /// A user of this machine, with its groups.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
+    /// The numeric user id.
     pub id: u32,
     /// Its name; its number where it has none in /etc/passwd.
     pub name: String,
@@ -45,6 +46,7 @@ impl User {
             .and_then(|line| User::of(&line))
     }
 
+    /// Whether rights do not matter, because it is root.
     pub fn is_root(&self) -> bool {
         self.id == 0
     }
@@ -62,7 +64,9 @@ impl User {
 /// What is to be done with a file or a folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
+    /// Read it.
     Read,
+    /// Write it, or make files in it.
     Write,
     /// To make files in a folder, which includes entering it.
     Create,
@@ -88,8 +92,11 @@ impl Need {
 /// The first thing on the way to a path that a user may not do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Denied {
+    /// The file or folder.
     pub path: PathBuf,
+    /// What was to be done with it.
     pub need: Need,
+    /// Who may not.
     pub user: User,
     owner: String,
     group: String,

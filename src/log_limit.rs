@@ -16,9 +16,11 @@ pub struct LogLimit {
 /// Whether a line is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Logged {
+    /// It is logged.
     Yes,
     /// And it is the last one of this hour, which is to be said.
     Last,
+    /// It is not logged.
     No,
 }
 

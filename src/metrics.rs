@@ -22,8 +22,11 @@ const SYNC: [f64; 10] = [0.001, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0, 600
 /// What became of an alarm that was due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AlarmOutcome {
+    /// It fired, late or not.
     Fired,
+    /// It was found too late.
     Missed,
+    /// It was above the limit of its hour.
     Suppressed,
 }
 
@@ -40,6 +43,7 @@ impl AlarmOutcome {
 /// How an attempt to deliver has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AttemptOutcome {
+    /// The sink has it.
     Delivered,
     /// It is tried again.
     Retried,
@@ -63,9 +67,11 @@ impl AttemptOutcome {
 /// How a sync has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SyncOutcome {
+    /// Everything was read.
     Complete,
     /// Calendars or objects could not be read.
     Partial,
+    /// Nothing could be read.
     Failed,
 }
 

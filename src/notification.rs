@@ -17,36 +17,66 @@ pub use stored::StoredNotification;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Notification {
+    /// Always `CalendarAlarm`.
     pub event: String,
+    /// The process that fired it.
     pub pid: u32,
+    /// `defaults.server_name`, else the name of the host.
     #[serde(rename = "serverFQDN")]
     pub server_fqdn: String,
+    /// When the alarm was due, UTC in basic format (`20151119T063000Z`).
     pub alarm_time: String,
+    /// The ATTENDEEs of the VALARM, as written (`mailto:…`).
     pub alarm_recipients: Vec<String>,
+    /// The user whose alarm it is.
     pub user_id: String,
+    /// The calendar's displayed name.
     pub calendar_name: String,
+    /// UID of the component (RFC 5545, 3.8.4.7).
     pub uid: String,
+    /// `display`, `email` or `audio`.
     pub action: String,
+    /// SUMMARY of the component.
     pub summary: String,
+    /// DESCRIPTION of the component.
     pub description: String,
+    /// LOCATION of the component.
     pub location: String,
+    /// The IANA id of the start's zone; `[floating]` where no zone is known.
     pub timezone: String,
+    /// When the occurrence begins, as `alarm_time`; a date (`20151119`) if it is all-day.
     pub start: String,
+    /// When it ends, likewise.
     pub end: String,
+    /// 1 if it begins on a date, else 0.
     pub all_day: u8,
+    /// CN of each ATTENDEE of the component; empty where it has none.
     pub attendee_names: Vec<String>,
+    /// Their values, in the same order.
     pub attendee_emails: Vec<String>,
+    /// Their PARTSTAT, in the same order; empty where it is missing.
     pub attendee_status: Vec<String>,
+    /// The ORGANIZER; empty where there is none.
     pub organizer: String,
+    /// Last segment of the calendar's path.
     pub calendar_id: String,
+    /// Its colour; empty where it has none.
     pub calendar_color: String,
+    /// The owner of the calendar.
     pub calendar_owner: String,
+    /// Original start of the occurrence in wall-clock time; empty for what does not recur.
     pub recurrence_id: String,
+    /// UID of the VALARM (RFC 9074, 4), else a hash of its content.
     pub alert_id: String,
+    /// SUMMARY of the VALARM.
     pub alarm_summary: String,
+    /// DESCRIPTION of the VALARM.
     pub alarm_description: String,
+    /// `VEVENT` or `VTODO`.
     pub component: String,
+    /// The identity of the firing, 32 hexadecimal digits.
     pub notification_id: String,
+    /// When it fired, RFC 3339 in UTC with milliseconds.
     pub timestamp: String,
 }
 
@@ -70,7 +100,9 @@ pub struct About {
 /// Who sends notifications.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sender {
+    /// `defaults.server_name`, else the name of the host.
     pub server_fqdn: String,
+    /// The process.
     pub pid: u32,
     /// Octets of each text of an event or an alarm; what is longer is cut.
     pub max_text: usize,

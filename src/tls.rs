@@ -25,12 +25,18 @@ const DER: u8 = 0x30;
 pub enum TlsError {
     /// The file of `ca_file` cannot be read, or has no certificate in it.
     #[error("the certificate authorities in {path} cannot be used: {reason}")]
-    CaFile { path: String, reason: String },
-    /// Nobody is trusted.
+    CaFile {
+        /// The file.
+        path: String,
+        /// Why it cannot be used.
+        reason: String,
+    },
+    /// No certificate authority is trusted.
     #[error(
         "this machine trusts no certificate authority: install its list of them (Debian: ca-certificates) or name a ca_file"
     )]
     NoRoots,
+    /// The library refuses its settings.
     #[error("TLS cannot be set up: {0}")]
     Setup(#[from] rustls::Error),
 }

@@ -40,12 +40,21 @@ pub enum ZoneinfoChoice {
 /// Why a database cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ZoneinfoError {
+    /// The system has no time zone database in any of the usual folders.
     #[error("the system has no time zone database: install its tzdata package, or set zoneinfo = \"bundled\"")]
     NoSystemFolder,
+    /// The folder, or a file in it, cannot be read.
     #[error("cannot read the time zone database in {}: {source}", folder.display())]
-    Unreadable { folder: PathBuf, source: io::Error },
+    Unreadable {
+        /// The folder.
+        folder: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The folder holds no time zones.
     #[error("{} holds no compiled time zones (TZif files such as Europe/Berlin)", .0.display())]
     Empty(PathBuf),
+    /// The folder's files count leap seconds (`right/`).
     #[error("the zones in {} count leap seconds, which calendars do not: choose the folder without them", .0.display())]
     LeapSeconds(PathBuf),
 }

@@ -23,11 +23,17 @@ use crate::time::UtcMillis;
 /// What the daemon is between its sources and its sinks.
 #[derive(Debug)]
 pub struct Core {
+    /// What survives.
     pub ledger: Ledger,
+    /// Applies what sources report.
     pub ingest: Arc<Ingest>,
+    /// Fires what is due.
     pub wheel: Wheel<FiringRenderer>,
+    /// Opens when every source has been synced once.
     pub startup_gate: StartupGate,
+    /// Wakes the workers.
     pub new_deliveries: NewDeliveries,
+    /// Counts what the stages do.
     pub metrics: Metrics,
     /// What the ledger knows the sinks by: name → id.
     pub sinks: HashMap<String, i64>,

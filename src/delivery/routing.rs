@@ -18,8 +18,11 @@ pub struct Routing {
 pub struct Envelope<'a> {
     /// `display`, `email` or `audio`.
     pub action: &'a str,
+    /// The userId whose alarms these are.
     pub user: &'a str,
+    /// The calendar's displayed name.
     pub calendar_name: &'a str,
+    /// The calendarId: the last segment of its path.
     pub calendar_id: &'a str,
     /// The addresses that the alarm itself names, `mailto:` URIs.
     pub recipients: &'a [String],

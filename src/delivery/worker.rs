@@ -31,6 +31,7 @@ const LONGEST: i64 = 60_000;
 /// The result of claiming, sending and settling one batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BatchResult {
+    /// Delivered.
     pub delivered: usize,
     /// To be tried again.
     pub retry: usize,

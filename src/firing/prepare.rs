@@ -33,6 +33,7 @@ pub trait Prepare: Send + Sync {
 /// What became of timers that were to be prepared.
 #[derive(Debug, Default)]
 pub struct Prepared {
+    /// Those that were worked out.
     pub due_objects: Vec<DueObject>,
     /// Those that may take long, for [`Prepare::prepare_alone`].
     pub long: Vec<Timer>,

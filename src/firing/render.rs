@@ -40,6 +40,7 @@ const TURN: Duration = Duration::from_millis(200);
 /// Firings of an object.
 #[derive(Clone, Debug, Default)]
 pub struct RenderedFirings {
+    /// In the order of their due instants, by state.
     pub firings: Vec<NewFiring>,
     /// Where they were too much at once: the due instant from which on they are left out.
     pub cut_at: Option<UtcMillis>,
@@ -56,8 +57,11 @@ struct FireTime {
 /// Whose firings they are.
 #[derive(Clone, Copy, Debug)]
 pub struct Place<'a> {
+    /// Their calendar.
     pub row: &'a CalendarRow,
+    /// What notifications say of it.
     pub about: &'a About,
+    /// The object's id in the ledger.
     pub object: i64,
     /// Of the object.
     pub href: &'a str,

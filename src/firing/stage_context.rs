@@ -9,10 +9,15 @@ use crate::metrics::{AlarmOutcome, Metrics};
 /// What the ingest and the wheel of one daemon share. Clones share it.
 #[derive(Clone, Debug)]
 pub struct StageContext {
+    /// What survives.
     pub ledger: Ledger,
+    /// What tells the time.
     pub clock: Clock,
+    /// Wakes the wheel.
     pub wakeup: Wakeup,
+    /// Wakes the workers.
     pub new_deliveries: NewDeliveries,
+    /// Counts what is done.
     pub metrics: Metrics,
 }
 

@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 
-use super::Ingest;
 use crate::time::UtcMillis;
 
 /// Milliseconds until an old text under a new entity tag is believed.
@@ -15,8 +14,19 @@ const MOST: usize = 10_000;
 /// Milliseconds after which is forgotten what has not come again.
 const FORGOTTEN: i64 = 24 * 60 * 60_000;
 
-/// By calendar and href, the entity tag and when it came first.
-pub(super) type Echoes = HashMap<(i64, String), (String, UtcMillis)>;
+/// What is doubted.
+#[derive(Debug, Default)]
+pub(super) struct Echoes {
+    /// By calendar and href.
+    first: HashMap<(i64, String), FirstEcho>,
+}
+
+/// The entity tag of an echo, and when it came first.
+#[derive(Debug)]
+struct FirstEcho {
+    etag: String,
+    at: UtcMillis,
+}
 
 /// An object whose text is the old one.
 #[derive(Debug)]
@@ -36,25 +46,24 @@ pub(super) struct WeighedEchoes {
     pub unsure: Vec<Echo>,
 }
 
-impl Ingest {
+impl Echoes {
     /// Which of `echoes` of a calendar are believed, and which are not.
-    pub(super) fn weigh(&self, calendar: i64, echoes: Vec<Echo>, now: UtcMillis) -> WeighedEchoes {
+    pub(super) fn weigh(&mut self, calendar: i64, echoes: Vec<Echo>, now: UtcMillis) -> WeighedEchoes {
         let mut weighed = WeighedEchoes::default();
         if echoes.is_empty() {
             return weighed;
         }
-        let mut syncs = self.syncs();
-        syncs.echoes.retain(|_, (_, first)| (0..FORGOTTEN).contains(&now.0.saturating_sub(first.0)));
-        let many = echoes.len() > FEW || syncs.echoes.len() > MOST;
+        self.first.retain(|_, first| (0..FORGOTTEN).contains(&now.0.saturating_sub(first.at.0)));
+        let many = echoes.len() > FEW || self.first.len() > MOST;
         for echo in echoes {
             let key = (calendar, echo.href.clone());
-            let known = syncs.echoes.get(&key).filter(|(known, _)| *known == echo.etag);
-            let first = known.map_or(now, |(_, first)| *first);
-            if many || !(0..DOUBTED).contains(&now.0.saturating_sub(first.0)) {
-                syncs.echoes.remove(&key);
+            let known = self.first.get(&key).filter(|first| first.etag == echo.etag);
+            let at = known.map_or(now, |first| first.at);
+            if many || !(0..DOUBTED).contains(&now.0.saturating_sub(at.0)) {
+                self.first.remove(&key);
                 weighed.believed.push(echo);
             } else {
-                syncs.echoes.insert(key, (echo.etag.clone(), first));
+                self.first.insert(key, FirstEcho { etag: echo.etag.clone(), at });
                 weighed.unsure.push(echo);
             }
         }
@@ -62,10 +71,9 @@ impl Ingest {
     }
 
     /// Another text has come.
-    pub(super) fn forget_echo(&self, calendar: i64, href: &str) {
-        let mut syncs = self.syncs();
-        if !syncs.echoes.is_empty() {
-            syncs.echoes.remove(&(calendar, href.to_owned()));
+    pub(super) fn forget(&mut self, calendar: i64, href: &str) {
+        if !self.first.is_empty() {
+            self.first.remove(&(calendar, href.to_owned()));
         }
     }
 }

@@ -1,25 +1,27 @@
 //! Applying what sources found: a change is planned, and goes into the ledger together with its calendar, its timer and
 //! the checkpoint. It knows nothing of HTTP or files, and nothing of when alarms are fired.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::config::Config;
 use crate::firing::StageContext;
-use crate::ledger::{CalendarRow, Existing, FireStats, LedgerError, Planned, PlannedObject, SourceSync};
+use crate::ledger::{CalendarRow, FireStats, LedgerError, Planned, PlannedObject, SourceSync};
 use crate::source::{
     Absence, CalendarInfo, Change, ChangeBatch, Checkpoint, DefaultAlarmTexts, Evidence, Known, StoreError, SyncStore,
     Taken,
 };
 use crate::time::UtcMillis;
 use echo::{Echo, Echoes, WeighedEchoes};
+use sorting::{SortedBatch, Sorter};
 
 mod absence;
 mod attachments;
 mod echo;
 mod plan;
 mod replan;
+mod sorting;
 
 pub use plan::{Job, Past, PlanOutcome, Planner};
 
@@ -59,15 +61,14 @@ impl From<LedgerError> for StoreError {
     }
 }
 
-/// What a batch puts, by what there is to do with it.
-#[derive(Debug, Default)]
-struct Sorted {
-    jobs: Vec<Job>,
-    retag: Vec<(i64, String)>,
-    unsure: Vec<String>,
-    /// Which of those the ledger is to note.
-    doubted: Vec<i64>,
-    gone: Vec<String>,
+/// The calendar of a batch.
+struct SyncedCalendar {
+    /// As it is to be in the ledger.
+    row: CalendarRow,
+    /// As it is there.
+    known: Option<CalendarRow>,
+    /// When it was synced before: what was due until then has fired.
+    previous: UtcMillis,
 }
 
 /// What a batch comes to.
@@ -144,7 +145,7 @@ impl Ingest {
     }
 
     /// Warns, once, of a user to whom no mail can be sent although a sink should.
-    fn tell_of_no_address(&self, row: &CalendarRow) {
+    fn warn_of_no_address(&self, row: &CalendarRow) {
         if row.emails.is_empty()
             && let Some(why) = self.planner.no_address(&row.user)
             && self.syncs().without_address.insert(row.user.clone())
@@ -155,27 +156,13 @@ impl Ingest {
 
     async fn take(&self, source: &str, batch: ChangeBatch) -> Result<Taken, LedgerError> {
         let now = self.context.clock.now();
-        let mut row = calendar_row(source, &batch.calendar, batch.synced_at, batch.checkpoint.clone().or(batch.begun));
-        for text in [&mut row.name, &mut row.color] {
-            *text = text.chars().take(self.max_name).collect();
-        }
-        self.tell_of_no_address(&row);
-        let known = self.context.ledger.calendar(source, &batch.calendar.href).await?;
-        let (row, previous) = match &known {
-            // A sync that lies ahead was dated by a clock that has been set back since.
-            Some(known) => {
-                let row = CalendarRow { id: known.id, first_seen: known.first_seen, ..row };
-                (row, self.previous_sync(known).min(batch.synced_at))
-            }
-            // Seen for the first time: its past does not fire, but for what could not be seen since it was made.
-            None => {
-                let made = self.made_since(source, batch.made).await?;
-                let found = self.found(source, &row.href, batch.synced_at).min(made.unwrap_or(batch.synced_at));
-                (CalendarRow { first_seen: found, ..row }, found)
-            }
-        };
+        let SyncedCalendar { row, known, previous } = self.synced_calendar(source, &batch).await?;
         let advance = batch.checkpoint.is_some();
-        let Sorted { jobs, retag, unsure, doubted, gone } = self.sort(&row, batch.changes, batch.may_lag).await?;
+        let SortedBatch { jobs, mut retag, echoes, gone } = self.sort(row.id, batch.changes, batch.may_lag).await?;
+        let WeighedEchoes { believed, unsure } = self.weigh(row.id, &jobs, echoes, now);
+        retag.extend(believed.into_iter().map(|echo| (echo.id, echo.etag)));
+        let doubted: Vec<i64> = unsure.iter().filter(|echo| !echo.is_noted).map(|echo| echo.id).collect();
+        let unsure = unsure.into_iter().map(|echo| echo.href).collect();
         let replan = known.as_ref().is_some_and(|known| !plans_alike(known, &row));
         let past = self.past(&row, previous, replan);
         let Settled { put, unreadable } = self.settle(&row, jobs, past, now).await?;
@@ -213,6 +200,27 @@ impl Ingest {
         self.context.wakeup.wake();
     }
 
+    /// The calendar of `batch`, as it is to be in the ledger.
+    async fn synced_calendar(&self, source: &str, batch: &ChangeBatch) -> Result<SyncedCalendar, LedgerError> {
+        let checkpoint = batch.checkpoint.clone().or_else(|| batch.begun.clone());
+        let mut row = calendar_row(source, &batch.calendar, batch.synced_at, checkpoint);
+        for text in [&mut row.name, &mut row.color] {
+            *text = text.chars().take(self.max_name).collect();
+        }
+        self.warn_of_no_address(&row);
+        if let Some(known) = self.context.ledger.calendar(source, &batch.calendar.href).await? {
+            row = CalendarRow { id: known.id, first_seen: known.first_seen, ..row };
+            // A sync that lies ahead was dated by a clock that has been set back since.
+            let previous = self.previous_sync(&known).min(batch.synced_at);
+            return Ok(SyncedCalendar { row, known: Some(known), previous });
+        }
+        // Seen for the first time: its past does not fire, but for what could not be seen since it was made.
+        let made = self.made_since(source, batch.made).await?;
+        let found = self.found(source, &row.href, batch.synced_at).min(made.unwrap_or(batch.synced_at));
+        row.first_seen = found;
+        Ok(SyncedCalendar { row, known: None, previous: found })
+    }
+
     /// What is known of the time before a batch that comes into `row` now; `replan`: what its objects depend on besides
     /// their text has changed.
     fn past(&self, row: &CalendarRow, previous: UtcMillis, replan: bool) -> Past {
@@ -239,68 +247,32 @@ impl Ingest {
         Ok(settled)
     }
 
+    /// Sorts changes of the calendar with the id `calendar` (0: the ledger does not have it) against what is in the
+    /// ledger.
+    async fn sort(&self, calendar: i64, changes: Vec<Change>, may_lag: bool) -> Result<SortedBatch, LedgerError> {
+        let changes = sorting::last_changes(changes);
+        let hrefs: Vec<&str> = changes.keys().map(String::as_str).collect();
+        let now = self.context.clock.now();
+        let (mut existing, mut owed) = (HashMap::new(), HashMap::new());
+        if calendar != 0 {
+            existing = self.context.ledger.existing(calendar, &hrefs).await?;
+            owed = self.context.ledger.gone(calendar, &hrefs, self.forget_before(now)).await?;
+        }
+        let mut sorter = Sorter { now, may_lag, existing, owed, sorted: SortedBatch::default() };
+        changes.into_values().for_each(|change| sorter.sort(change));
+        Ok(sorter.sorted)
+    }
+
+    /// Which of `echoes` are believed; none any more of those that come with another text now.
+    fn weigh(&self, calendar: i64, jobs: &[Job], echoes: Vec<Echo>, now: UtcMillis) -> WeighedEchoes {
+        let mut syncs = self.syncs();
+        jobs.iter().filter(|job| job.text.is_ok()).for_each(|job| syncs.echoes.forget(calendar, &job.href));
+        syncs.echoes.weigh(calendar, echoes, now)
+    }
+
     /// What was gone before then is not the same when it comes back.
     fn forget_before(&self, now: UtcMillis) -> UtcMillis {
         now.plus(self.absent_grace.saturating_neg())
-    }
-
-    /// Sorts changes against what is in the ledger: what has the same content under another etag needs no planning. Of
-    /// several changes of one object the last one counts. `may_lag` is [`ChangeBatch::may_lag`].
-    async fn sort(&self, row: &CalendarRow, changes: Vec<Change>, may_lag: bool) -> Result<Sorted, LedgerError> {
-        // In the order of hrefs: the same batch comes to the same ledger.
-        let mut last: BTreeMap<String, Change> = BTreeMap::new();
-        for change in changes {
-            last.insert(href(&change).to_owned(), change);
-        }
-        let hrefs: Vec<&str> = last.keys().map(String::as_str).collect();
-        let mut existing =
-            if row.id == 0 { HashMap::new() } else { self.context.ledger.existing(row.id, &hrefs).await? };
-        let now = self.context.clock.now();
-        let since = self.forget_before(now);
-        let mut owed =
-            if row.id == 0 { HashMap::new() } else { self.context.ledger.gone(row.id, &hrefs, since).await? };
-        let (mut sorted, mut echoes) = (Sorted::default(), Vec::new());
-        for change in last.into_values() {
-            match change {
-                Change::Gone { href } if existing.contains_key(&href) => sorted.gone.push(href),
-                Change::Gone { .. } => {}
-                Change::Unreadable { href, fault } => {
-                    let existing = existing.remove(&href);
-                    let (etag, owed) = (String::new(), owed.remove(&href).filter(|_| existing.is_none()));
-                    sorted.jobs.push(Job { href, etag, text: Err(fault), last_modified: None, existing, owed });
-                }
-                Change::Put { href, etag, text, last_modified } => {
-                    let text = self.planner.stored(text);
-                    match existing.remove(&href) {
-                        // What is faulty is planned again: the ledger may have the text before the faulty one.
-                        Some(Existing { id, etag: old, text: same, faults: None, unread_since, .. })
-                            if same == text =>
-                        {
-                            if old != etag && may_lag {
-                                echoes.push(Echo { id, href, etag, is_noted: unread_since.is_some() });
-                            } else if old != etag {
-                                sorted.retag.push((id, etag));
-                            }
-                        }
-                        existing => {
-                            self.forget_echo(row.id, &href);
-                            // Of what could not be read before, no sync has known its alarms. Where it is not known
-                            // when it was written (an instant to come says nothing), that may have been just now.
-                            let unread = existing.as_ref().and_then(|existing| existing.unread_since);
-                            let owed = owed.remove(&href).filter(|_| existing.is_none());
-                            let owed =
-                                owed.or(unread.filter(|_| last_modified.is_some_and(|modified| modified <= now)));
-                            sorted.jobs.push(Job { href, etag, text: Ok(text), last_modified, existing, owed });
-                        }
-                    }
-                }
-            }
-        }
-        let WeighedEchoes { believed, unsure } = self.weigh(row.id, echoes, now);
-        sorted.retag.extend(believed.into_iter().map(|echo| (echo.id, echo.etag)));
-        sorted.doubted = unsure.iter().filter(|echo| !echo.is_noted).map(|echo| echo.id).collect();
-        sorted.unsure = unsure.into_iter().map(|echo| echo.href).collect();
-        Ok(sorted)
     }
 
     async fn synced(&self, source: &str, calendar: &str, at: UtcMillis) {
@@ -363,12 +335,6 @@ impl SyncStore for Ingest {
         evidence: Evidence,
     ) -> Result<Absence, StoreError> {
         Ok(self.absent(source, calendar, synced_at, evidence).await?)
-    }
-}
-
-fn href(change: &Change) -> &str {
-    match change {
-        Change::Put { href, .. } | Change::Unreadable { href, .. } | Change::Gone { href } => href,
     }
 }
 

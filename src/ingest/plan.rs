@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use super::attachments;
 use crate::calendar::context::CalendarContext;
 use crate::calendar::ical::object::{Object, ObjectLimits};
 use crate::calendar::schedule::Schedule;
@@ -14,10 +13,13 @@ use crate::time::UtcMillis;
 /// An object that a source put, to be planned.
 #[derive(Debug)]
 pub struct Job {
+    /// The object's href within its calendar.
     pub href: String,
+    /// Its entity tag; empty where there is none.
     pub etag: String,
-    /// As it is kept, see [`Planner::stored`]; or why its source cannot read it, which is then a fault.
+    /// As it is kept, without inline attachments; or why its source cannot read it, which is then a fault.
     pub text: Result<Vec<u8>, String>,
+    /// When it was written, as its source says.
     pub last_modified: Option<UtcMillis>,
     /// What the ledger holds under this href.
     pub existing: Option<Existing>,
@@ -133,11 +135,6 @@ impl Planner {
     /// A planner that makes firings of what is overdue by `renderer`.
     pub fn new(renderer: FiringRenderer) -> Planner {
         Planner { renderer }
-    }
-
-    /// The text as it is kept: without inline attachments.
-    pub fn stored(&self, text: Vec<u8>) -> Vec<u8> {
-        attachments::strip(text)
     }
 
     /// Why a user of whom no address is known misses alarms, and what to do; none where no sink writes to the user.

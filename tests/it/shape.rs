@@ -29,10 +29,6 @@ const CIRCLES: &[(&[&str], &str)] = &[
         "the onsets of a VTIMEZONE are recurrence rules (RFC 5545, 3.6.5), and a rule is expanded in a zone",
     ),
     (
-        &["ingest/mod.rs", "ingest/echo.rs"],
-        "what is doubted of an object's version is state of the ingest, which echo.rs adds methods to",
-    ),
-    (
         &[
             "ledger/absence.rs",
             "ledger/attempts.rs",

@@ -178,16 +178,37 @@ pub enum Outcome {
     /// The other side has it.
     Delivered,
     /// It may work another time, not before `after` where the other side said so.
-    Retry { response: String, after: Option<Duration> },
+    Retry {
+        /// What the other side said, or our reason.
+        response: String,
+        /// How long it wants to be left alone.
+        after: Option<Duration>,
+    },
     /// It was not tried: its user has been sent as many as are allowed, and gets the next one after `wait`.
-    Held { response: String, wait: Duration },
+    Held {
+        /// Why it is held, a sentence.
+        response: String,
+        /// How long until the user may be sent the next one.
+        wait: Duration,
+    },
     /// It will never work; `response` is the other side's word or our reason.
-    Permanent { response: String },
+    Permanent {
+        /// Why, a sentence.
+        response: String,
+    },
     /// Nothing can be sent now, this or anything else: the other side is down, or does not accept the login. It waits
     /// until something gets through.
-    Down { response: String, closure: Closure },
+    Down {
+        /// What the other side said, or our reason.
+        response: String,
+        /// What its use waits for.
+        closure: Closure,
+    },
     /// It was sent whole, and the other side did not say what it has done with it: it may have been delivered.
-    Unknown { response: String },
+    Unknown {
+        /// What is known of the end of the attempt, a sentence.
+        response: String,
+    },
     /// It was not tried, or broken off, because sending has to end now: nothing is to be noted of it.
     NotAttempted,
     /// It is still being sent: [`Transport::finished`] brings its outcome.
@@ -201,6 +222,7 @@ pub struct Finished {
     pub firing: i64,
     /// As in [`ClaimedDelivery`].
     pub recipient: String,
+    /// How it has ended.
     pub outcome: Outcome,
 }
 
@@ -251,7 +273,9 @@ pub struct SinkError(pub String);
 /// What sinks need besides their own settings.
 #[derive(Clone, Debug)]
 pub struct SinkContext {
+    /// What tells the time.
     pub clock: Clock,
+    /// The time zone database.
     pub zones: Zones,
     /// The name that this machine is known by.
     pub server_name: String,

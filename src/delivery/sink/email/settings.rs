@@ -22,8 +22,11 @@ const MAX_MAILS: usize = 500;
 /// `kind = "email"`
 #[derive(Clone, Debug)]
 pub struct EmailSettings {
+    /// Host name or address of the mail server.
     pub host: String,
+    /// Its port.
     pub port: u16,
+    /// How the connection is encrypted.
     pub security: SmtpSecurity,
     /// Username and password for AUTH.
     pub login: Option<(String, SecretRef)>,
@@ -32,6 +35,7 @@ pub struct EmailSettings {
     pub helo: Option<String>,
     /// The From mailbox, checked.
     pub from: String,
+    /// Whom it writes to.
     pub recipients: Recipients,
     /// How many connections to the server may be open at once.
     pub max_connections: usize,
@@ -45,6 +49,7 @@ pub struct EmailSettings {
     pub ca_file: Option<PathBuf>,
 }
 
+/// How a connection to a mail server is encrypted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SmtpSecurity {
     /// `smtps://`: TLS from the first octet.
