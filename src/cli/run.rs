@@ -8,7 +8,7 @@ use rustix::process::{Resource, getrlimit};
 use super::{Context, Usage, instant, printer::ExitStatus};
 use crate::clock::Clock;
 use crate::config::Overrides;
-use crate::daemon::{self, Passed};
+use crate::daemon::{self, PassOutcome};
 use crate::time::UtcMillis;
 
 /// File descriptors that a start needs at least.
@@ -53,8 +53,8 @@ pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<ExitStatu
     let outcome = runtime.block_on(async {
         if args.once {
             return match daemon::once(config, clock).await? {
-                Passed::Complete => Ok(ExitStatus::Success),
-                Passed::Partial => Ok(ExitStatus::Failure),
+                PassOutcome::Complete => Ok(ExitStatus::Success),
+                PassOutcome::Partial => Ok(ExitStatus::Failure),
             };
         }
         daemon::run(config, clock).await?;

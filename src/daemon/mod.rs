@@ -16,4 +16,4 @@ mod tasks;
 pub use assemble::Core;
 pub use retention::HistoryPruner;
 pub use signals::ignore_sigxfsz;
-pub use supervise::{Passed, once, run};
+pub use supervise::{PassOutcome, once, run};

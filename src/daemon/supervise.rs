@@ -13,7 +13,7 @@ use super::assemble::Stages;
 use super::retention::HistoryPruner;
 use super::signals::{Signals, ignore_sigxfsz};
 use super::source_runner::SourceRunner;
-use super::tasks::{Apart, Stage, TaskGroup};
+use super::tasks::{Stage, SyncThreads, TaskGroup};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::delivery::deadline::SendDeadline;
@@ -35,7 +35,7 @@ const CLOSING: Duration = Duration::from_secs(22);
 
 /// How a single pass went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Passed {
+pub enum PassOutcome {
     /// Every source was read and everything due was delivered.
     Complete,
     /// Something could not be read or delivered; the log says what.
@@ -59,8 +59,8 @@ pub async fn run(config: Config, clock: Clock) -> anyhow::Result<()> {
     };
     let Stages { ledger, ingest, runners, wheel, workers, startup_gate, new_deliveries, send_deadline } = stages;
     let sync_now = Arc::new(Notify::new());
-    let apart = Apart::new()?;
-    let mut tasks = TaskGroup::new(apart.handle());
+    let sync_threads = SyncThreads::new()?;
+    let mut tasks = TaskGroup::new(sync_threads.handle());
     let start_timeout = open_in_time(startup_gate.clone());
     start_runners(runners, &mut tasks, &ingest, &sync_now, startup_gate);
     for worker in &workers {
@@ -176,14 +176,14 @@ async fn watch_clock(ingest: Arc<Ingest>, stop: impl Future<Output = ()>) -> any
 ///
 /// # Errors
 /// As for [`run`], and when the ledger cannot be written.
-pub async fn once(config: Config, clock: Clock) -> anyhow::Result<Passed> {
+pub async fn once(config: Config, clock: Clock) -> anyhow::Result<PassOutcome> {
     ignore_sigxfsz().context("signals cannot be received")?;
     let Stages { ledger, ingest, runners, mut wheel, workers, startup_gate, .. } =
         Stages::build(&config, &clock).await?;
-    let mut passed = Passed::Complete;
+    let mut passed = PassOutcome::Complete;
     for mut runner in runners {
         if !runner.sync(&ingest).await {
-            passed = Passed::Partial;
+            passed = PassOutcome::Partial;
         }
     }
     startup_gate.open();
@@ -194,7 +194,7 @@ pub async fn once(config: Config, clock: Clock) -> anyhow::Result<Passed> {
         for worker in &workers {
             let all = worker.send_all().await?;
             if all.retry > 0 || all.failed > 0 {
-                passed = Passed::Partial;
+                passed = PassOutcome::Partial;
             }
         }
         if !wheel.background().await {
@@ -204,7 +204,7 @@ pub async fn once(config: Config, clock: Clock) -> anyhow::Result<Passed> {
     ingest.flush().await;
     if let Err(error) = HistoryPruner::new(&config, ledger.clone(), clock).pass().await {
         tracing::warn!(ledger.error = %error, "old history could not be forgotten; the next pass tries again");
-        passed = Passed::Partial;
+        passed = PassOutcome::Partial;
     }
     ledger.close().await;
     Ok(passed)

@@ -32,22 +32,22 @@ pub struct TaskGroup {
     syncing: Tasks,
     firing: Tasks,
     delivering: Tasks,
-    /// Runs the tasks that sync.
-    apart: Handle,
+    /// Run the tasks that sync.
+    sync_threads: Handle,
 }
 
-/// Threads apart from those of the process, for what must not delay these.
+/// Threads of their own for the tasks that sync, which must not delay the others.
 #[derive(Debug)]
-pub struct Apart(Option<Runtime>);
+pub struct SyncThreads(Option<Runtime>);
 
-impl Apart {
+impl SyncThreads {
     /// As many as there are cores.
     ///
     /// # Errors
     /// When the operating system gives none.
-    pub fn new() -> anyhow::Result<Apart> {
+    pub fn new() -> anyhow::Result<SyncThreads> {
         let runtime = Builder::new_multi_thread().thread_name("reveille-sync").enable_all().build();
-        Ok(Apart(Some(runtime.context("threads cannot be started")?)))
+        Ok(SyncThreads(Some(runtime.context("threads cannot be started")?)))
     }
 
     /// Runs tasks on them.
@@ -56,7 +56,7 @@ impl Apart {
     }
 }
 
-impl Drop for Apart {
+impl Drop for SyncThreads {
     fn drop(&mut self) {
         // Where others wait a runtime must not wait for its threads.
         if let Some(runtime) = self.0.take() {
@@ -66,11 +66,17 @@ impl Drop for Apart {
 }
 
 impl TaskGroup {
-    /// None yet. Those that sync will run on `apart`: what servers, files and objects cost them delays neither firing
-    /// nor deliveries.
-    pub fn new(apart: Handle) -> TaskGroup {
+    /// None yet. Those that sync will run on `sync_threads`: what servers, files and objects cost them delays
+    /// neither firing nor deliveries.
+    pub fn new(sync_threads: Handle) -> TaskGroup {
         let (stopping, _) = watch::channel(None);
-        TaskGroup { stopping, syncing: JoinSet::new(), firing: JoinSet::new(), delivering: JoinSet::new(), apart }
+        TaskGroup {
+            stopping,
+            syncing: JoinSet::new(),
+            firing: JoinSet::new(),
+            delivering: JoinSet::new(),
+            sync_threads,
+        }
     }
 
     /// Resolves when the tasks of `stage` are to stop.
@@ -84,7 +90,7 @@ impl TaskGroup {
 
     /// Runs `task` as one of `stage`, until [`TaskGroup::stopping`] says that it is to stop.
     pub fn start(&mut self, stage: Stage, task: impl Future<Output = anyhow::Result<()>> + Send + 'static) {
-        let threads = if stage == Stage::Sync { self.apart.clone() } else { Handle::current() };
+        let threads = if stage == Stage::Sync { self.sync_threads.clone() } else { Handle::current() };
         self.tasks(stage).spawn_on(task, &threads);
     }
 

@@ -51,30 +51,30 @@ struct Closed {
     files: FileStamps,
 }
 
-/// Who may pass now.
+/// What may be sent through a gate now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pass {
-    /// All.
-    All,
-    /// One, to try it.
-    One,
+pub enum GateState {
+    /// All deliveries.
+    Open,
+    /// One, to try the sink.
+    Trial,
     /// None for so long.
     Closed(Duration),
 }
 
 impl Gate {
-    /// Who may pass at `now`, when the files are `files`.
-    pub fn pass(&self, now: UtcMillis, files: FileStamps) -> Pass {
-        let Some(closed) = self.0 else { return Pass::All };
+    /// What may be sent at `now`, when the files of the sink are `files`.
+    pub fn state(&self, now: UtcMillis, files: FileStamps) -> GateState {
+        let Some(closed) = self.0 else { return GateState::Open };
         let left = closed.next.0.saturating_sub(now.0);
         // Before it was closed is after the clock was set back, and so is what is left where that is more than there
         // ever was.
         let is_set_back = now < closed.since || left > wait(closed.refusals, now.0.saturating_sub(closed.since.0));
         if left <= 0 || is_set_back || (closed.refusals > 0 && closed.files != files) {
-            return Pass::One;
+            return GateState::Trial;
         }
         let glance = if closed.refusals > 0 { GLANCE } else { left };
-        Pass::Closed(Duration::from_millis(left.min(glance).unsigned_abs()))
+        GateState::Closed(Duration::from_millis(left.min(glance).unsigned_abs()))
     }
 
     /// Notes at `now` that nothing gets through; whether that is to be logged: when it begins, and once an hour.
@@ -137,7 +137,7 @@ mod tests {
         let (mut tried, mut logged) = (Vec::new(), Vec::new());
         for second in 0..end {
             let now = UtcMillis(second * 1_000);
-            if !matches!(gate.pass(now, NONE), Pass::Closed(_)) {
+            if !matches!(gate.state(now, NONE), GateState::Closed(_)) {
                 tried.push(second);
                 if gate.close(now, closure, NONE) {
                     logged.push(second);
@@ -147,7 +147,7 @@ mod tests {
         assert!(logged[0] == 0 && logged.windows(2).all(|pair| pair[1] - pair[0] >= 3_600), "{logged:?}");
         assert!(logged.len() > 1, "{logged:?}");
         gate.hurry();
-        assert_eq!(gate.pass(UtcMillis(end * 1_000), NONE), Pass::One);
+        assert_eq!(gate.state(UtcMillis(end * 1_000), NONE), GateState::Trial);
         assert!(gate.open() && !gate.open());
         tried
     }
@@ -174,11 +174,11 @@ mod tests {
         let corrected = [FileStamp::of(&file), None];
         let mut gate = Gate::default();
         assert!(gate.close(UtcMillis(0), Closure::Settings, NONE));
-        assert_eq!(gate.pass(UtcMillis(1_000), NONE), Pass::Closed(Duration::from_secs(2)));
-        assert_eq!(gate.pass(UtcMillis(1_000), corrected), Pass::One);
+        assert_eq!(gate.state(UtcMillis(1_000), NONE), GateState::Closed(Duration::from_secs(2)));
+        assert_eq!(gate.state(UtcMillis(1_000), corrected), GateState::Trial);
         assert!(!gate.close(UtcMillis(1_000), Closure::Settings, corrected));
-        assert_eq!(gate.pass(UtcMillis(300_000), corrected), Pass::Closed(Duration::from_secs(1)));
-        assert_eq!(gate.pass(UtcMillis(301_000), corrected), Pass::One);
+        assert_eq!(gate.state(UtcMillis(300_000), corrected), GateState::Closed(Duration::from_secs(1)));
+        assert_eq!(gate.state(UtcMillis(301_000), corrected), GateState::Trial);
         assert!(gate.close(UtcMillis(301_000), Closure::Down, corrected), "another cause");
     }
 
@@ -186,11 +186,11 @@ mod tests {
     fn a_clock_that_is_set_back_keeps_nobody() {
         let mut gate = Gate::default();
         gate.close(UtcMillis(1_000_000), Closure::Down, NONE);
-        assert_eq!(gate.pass(UtcMillis(1_004_999), NONE), Pass::Closed(Duration::from_millis(1)));
-        assert_eq!(gate.pass(UtcMillis(500_000), NONE), Pass::One);
+        assert_eq!(gate.state(UtcMillis(1_004_999), NONE), GateState::Closed(Duration::from_millis(1)));
+        assert_eq!(gate.state(UtcMillis(500_000), NONE), GateState::Trial);
         // Nor one that is set back to when it was closed already.
         gate.close(UtcMillis(3_600_000), Closure::Down, NONE);
-        assert_eq!(gate.pass(UtcMillis(1_500_000), NONE), Pass::One);
-        assert_eq!(gate.pass(UtcMillis(3_600_001), NONE), Pass::Closed(Duration::from_millis(9_999)));
+        assert_eq!(gate.state(UtcMillis(1_500_000), NONE), GateState::Trial);
+        assert_eq!(gate.state(UtcMillis(3_600_001), NONE), GateState::Closed(Duration::from_millis(9_999)));
     }
 }

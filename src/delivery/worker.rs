@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::{Mutex, watch};
 use tracing::Instrument as _;
 
-use super::gate::{Closure, FileStamps, Gate, LOG_EVERY, Pass};
+use super::gate::{Closure, FileStamps, Gate, GateState, LOG_EVERY};
 use super::retry::{Attempt, decide};
 use super::sink::registry::Sink;
 use super::sink::{ClaimedDelivery, Finished, Outcome, Transport};
@@ -212,9 +212,9 @@ impl<C: Transport> DeliveryWorker<C> {
         };
         let now = self.clock.now();
         let wait = Duration::from_millis(next.0.saturating_sub(now.0).clamp(1, LONGEST).unsigned_abs());
-        Ok(Some(match self.gate().pass(now, self.sink.files()) {
-            Pass::Closed(shut) => wait.max(shut),
-            Pass::All | Pass::One => wait,
+        Ok(Some(match self.gate().state(now, self.sink.files()) {
+            GateState::Closed(shut) => wait.max(shut),
+            GateState::Open | GateState::Trial => wait,
         }))
     }
 
@@ -227,8 +227,8 @@ impl<C: Transport> DeliveryWorker<C> {
     pub async fn run_batch(&self) -> Result<BatchResult, LedgerError> {
         self.settle().await?;
         let (now, files) = (self.clock.now(), self.sink.files());
-        let pass = self.gate().pass(now, files);
-        if matches!(pass, Pass::Closed(_)) || self.sink.batch() == 0 {
+        let gate = self.gate().state(now, files);
+        if matches!(gate, GateState::Closed(_)) || self.sink.batch() == 0 {
             return Ok(BatchResult::default());
         }
         let lease = now.plus(millis(self.sink.send_timeout().saturating_add(SLACK)));
@@ -246,13 +246,13 @@ impl<C: Transport> DeliveryWorker<C> {
             return Ok(BatchResult { failed: given_up, ..BatchResult::default() });
         }
         let Ready { deliveries, fired } = self.not_in_flight(claimed);
-        let outcomes = match pass {
-            Pass::One => self.try_one(&deliveries, &fired).await,
-            Pass::All | Pass::Closed(_) => self.send(&deliveries).await,
+        let outcomes = match gate {
+            GateState::Trial => self.try_one(&deliveries, &fired).await,
+            GateState::Open | GateState::Closed(_) => self.send(&deliveries).await,
         };
         self.note(&outcomes, files);
         let in_flight = self.hold(&deliveries, &fired, &outcomes, files);
-        if pass == Pass::One && in_flight > 0 {
+        if gate == GateState::Trial && in_flight > 0 {
             self.gate().postpone(self.clock.now(), files);
         }
         let result = self.finish(Ready { deliveries, fired }, outcomes).await;

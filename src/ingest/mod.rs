@@ -73,7 +73,7 @@ struct SyncedCalendar {
 
 /// What a batch comes to.
 #[derive(Debug, Default)]
-struct Settled {
+struct PlannedBatch {
     put: Vec<PlannedObject>,
     /// Hrefs of texts that cannot be used.
     unreadable: Vec<String>,
@@ -165,7 +165,7 @@ impl Ingest {
         let unsure = unsure.into_iter().map(|echo| echo.href).collect();
         let replan = known.as_ref().is_some_and(|known| !plans_alike(known, &row));
         let past = self.past(&row, previous, replan);
-        let Settled { put, unreadable } = self.settle(&row, jobs, past, now).await?;
+        let PlannedBatch { put, unreadable } = self.plan(&row, jobs, past, now).await?;
         let nothing = put.is_empty() && retag.is_empty() && doubted.is_empty() && gone.is_empty() && !replan;
         if nothing && known.as_ref().is_some_and(|known| same(known, &row, advance)) {
             // A part of a sync is no sync: what comes in its other parts counts from the sync before.
@@ -229,22 +229,22 @@ impl Ingest {
     }
 
     /// Plans `jobs`, and separates those that change something from those that cannot be used.
-    async fn settle(
+    async fn plan(
         &self,
         row: &CalendarRow,
         jobs: Vec<Job>,
         mut past: Past,
         now: UtcMillis,
-    ) -> Result<Settled, LedgerError> {
+    ) -> Result<PlannedBatch, LedgerError> {
         if !jobs.is_empty() {
             past.gone = self.context.ledger.gone_uids(&row.user, self.forget_before(now)).await?;
         }
-        let mut settled = Settled::default();
+        let mut planned = PlannedBatch::default();
         for outcome in self.planner.plan_all(row.clone(), jobs, past, now).await {
-            settled.put.extend(outcome.object);
-            settled.unreadable.extend(outcome.unreadable);
+            planned.put.extend(outcome.object);
+            planned.unreadable.extend(outcome.unreadable);
         }
-        Ok(settled)
+        Ok(planned)
     }
 
     /// Sorts changes of the calendar with the id `calendar` (0: the ledger does not have it) against what is in the
