@@ -98,19 +98,21 @@ impl Past {
         limits: &ObjectLimits,
         now: UtcMillis,
     ) -> UtcMillis {
-        if let Some(Departed { due, seen_at }) = self.moved(job, object, plan, limits) {
-            // An instant to come was seen by a clock that has been set back.
-            return due.min(self.previous_sync.max(seen_at.min(now)));
-        }
         let since = job.owed.map_or(self.previous_sync, |owed| owed.min(self.previous_sync));
-        match job.last_modified.or_else(|| object.last_modified()).filter(|modified| *modified <= now) {
+        let from = match job.last_modified.or_else(|| object.last_modified()).filter(|modified| *modified <= now) {
             Some(modified) if modified >= since.min(self.unsure) => modified,
             _ => since,
+        };
+        match self.moved(job, object, plan, limits) {
+            // What it owed where it was is owed, whenever it was put here. An instant to come was seen by a clock that
+            // has been set back.
+            Some(Departed { due, seen_at }) => due.min(from.max(seen_at.min(now))),
+            None => from,
         }
     }
 
     /// The object that went a short while ago, from here or from another place of its user, if it would have fired next
-    /// when this one does: it is the same one, and when it was put here says nothing of when it was written.
+    /// when this one does: it is the same one.
     fn moved(&self, job: &Job, object: &Object, plan: &Schedule<'_>, limits: &ObjectLimits) -> Option<Departed> {
         if self.gone.is_empty() {
             return None;

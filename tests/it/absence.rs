@@ -395,6 +395,14 @@ async fn what_is_put_into_another_calendar_owes_what_it_owed_where_it_went() {
     assert_eq!(stage.rung("11:21").await, ["11:00 at 11:02"]);
 }
 
+/// `put`, with another alarm an hour before.
+fn with_earlier_alarm(put: Change) -> Change {
+    let Change::Put { href, etag, text, last_modified } = put else { panic!("it is put") };
+    let more = "BEGIN:VALARM\r\nACTION:DISPLAY\r\nDESCRIPTION:a\r\nTRIGGER:-PT1H\r\nEND:VALARM\r\nEND:VEVENT";
+    let text = String::from_utf8(text).unwrap().replacen("END:VEVENT", more, 1).into_bytes();
+    Change::Put { href, etag, text, last_modified }
+}
+
 #[tokio::test]
 async fn what_moves_owes_nothing_from_before_it_was_last_seen_where_it_was() {
     let mut stage = Stage::new("10:00").await;
@@ -402,13 +410,19 @@ async fn what_moves_owes_nothing_from_before_it_was_last_seen_where_it_was() {
     stage.sync("10:00", "/a/", vec![put("a", "12:00")]).await;
     stage.clock.set(at("11:30"));
     stage.core.ingest.unchanged(SOURCE, "/a/", at("11:30")).await.unwrap();
-    // It gets another alarm at 11:00 and moves, after both.
+    // It gets another alarm at 11:00 and moves, after both; when that was written is not known.
     stage.sync("11:40", "/a/", vec![gone("a")]).await;
-    let Change::Put { href, etag, text, .. } = put("a", "12:00") else { panic!("it is put") };
-    let text = String::from_utf8(text).unwrap();
-    let more = "BEGIN:VALARM\r\nACTION:DISPLAY\r\nDESCRIPTION:a\r\nTRIGGER:-PT1H\r\nEND:VALARM\r\nEND:VEVENT";
-    let text = text.replacen("END:VEVENT", more, 1).into_bytes();
-    stage.sync("11:41", "/b/", vec![Change::Put { href, etag, text, last_modified: Some(at("11:35")) }]).await;
+    stage.sync("11:41", "/b/", vec![with_earlier_alarm(put("a", "12:00"))]).await;
+    assert_eq!(stage.rung("12:00").await, ["12:00 at 12:00"]);
+}
+
+#[tokio::test]
+async fn an_alarm_that_what_moves_gets_after_its_instant_does_not_fire() {
+    let mut stage = Stage::new("10:00").await;
+    stage.sync("10:00", "/b/", Vec::new()).await;
+    stage.sync("10:00", "/a/", vec![put("a", "12:00")]).await;
+    stage.sync("11:40", "/a/", vec![gone("a")]).await;
+    stage.sync("11:41", "/b/", vec![written_at(with_earlier_alarm(put("a", "12:00")), "11:35")]).await;
     assert_eq!(stage.rung("12:00").await, ["12:00 at 12:00"]);
 }
 

@@ -331,9 +331,8 @@ impl Model {
         if let Some(calendar) = self.calendars.get_mut(href) {
             calendar.looked = calendar.looked.max(synced_at);
             calendar.looks.push(synced_at);
-            if noted {
-                calendar.noted = calendar.looked;
-            }
+            // One that found nothing may replace in the ledger what a clock that was ahead has dated.
+            calendar.noted = if noted { calendar.looked } else { calendar.noted.min(calendar.looked) };
         }
     }
 
@@ -421,9 +420,8 @@ impl Model {
         if news.complete {
             calendar.looked = news.synced_at;
             calendar.looks.push(news.synced_at);
-            if noted {
-                calendar.noted = calendar.looked;
-            }
+            // One that found nothing may replace in the ledger what a clock that was ahead has dated.
+            calendar.noted = if noted { calendar.looked } else { calendar.noted.min(calendar.looked) };
         }
         self.calendars.insert(news.calendar.clone(), calendar);
     }
