@@ -329,10 +329,14 @@ impl Model {
     /// A calendar was found unchanged; `noted`: that is in the ledger.
     pub fn unchanged(&mut self, href: &str, synced_at: i64, noted: bool) {
         if let Some(calendar) = self.calendars.get_mut(href) {
-            calendar.looked = calendar.looked.max(synced_at);
+            // What a clock that was ahead has dated is replaced once this is in the ledger.
+            if noted || calendar.looked < synced_at {
+                calendar.looked = synced_at;
+            }
             calendar.looks.push(synced_at);
-            // One that found nothing may replace in the ledger what a clock that was ahead has dated.
-            calendar.noted = if noted { calendar.looked } else { calendar.noted.min(calendar.looked) };
+            if noted || calendar.noted > synced_at {
+                calendar.noted = synced_at;
+            }
         }
     }
 
@@ -420,8 +424,9 @@ impl Model {
         if news.complete {
             calendar.looked = news.synced_at;
             calendar.looks.push(news.synced_at);
-            // One that found nothing may replace in the ledger what a clock that was ahead has dated.
-            calendar.noted = if noted { calendar.looked } else { calendar.noted.min(calendar.looked) };
+            if noted {
+                calendar.noted = calendar.looked;
+            }
         }
         self.calendars.insert(news.calendar.clone(), calendar);
     }
@@ -452,8 +457,7 @@ impl Model {
             known.rings.iter().filter(|ring| ring.at >= known.maybe && ring.at <= now).cloned().collect();
         let Some(earliest) = due.first().map(|ring| ring.at) else {
             if commits.is_none() {
-                known.owed = known.owed.max(now + 1);
-                known.maybe = known.owed;
+                (known.owed, known.maybe) = (known.owed.max(now + 1), known.maybe.max(now + 1));
             }
             return;
         };
@@ -485,8 +489,7 @@ impl Model {
                 for ring in &due {
                     self.expect(&known.event, ring, now, ring.at >= known.owed);
                 }
-                known.owed = known.owed.max(now + 1);
-                known.maybe = known.owed;
+                (known.owed, known.maybe) = (known.owed.max(now + 1), known.maybe.max(now + 1));
             }
             Some(_) => {
                 known.perhaps = now + 1;
