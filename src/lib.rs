@@ -1,7 +1,7 @@
 //! Reveille watches calendars and fires their alarms.
 //!
-//! Data goes one way, and every alarm passes through the ledger. Tasks wake each other,
-//! and pass no data beyond it:
+//! Data goes one way, and every alarm passes through the ledger. Tasks wake each other, and pass data through the
+//! ledger only:
 //!
 //! ```text
 //! source ──Change──▶ ingest ──▶ ledger ──due──▶ firing ──fire──▶ ledger ──claim──▶ delivery ──▶ sinks

@@ -13,7 +13,7 @@ use crate::delivery::routing::Routing;
 use crate::delivery::sink::registry::Sink;
 use crate::delivery::sink::{SinkConfig, SinkContext};
 use crate::delivery::worker::DeliveryWorker;
-use crate::firing::{FiringRenderer, StageContext, StartupGate, Wheel};
+use crate::firing::{FiringRenderer, PipelineContext, StartupGate, Wheel};
 use crate::http::Hosts;
 use crate::ingest::{Ingest, Planner};
 use crate::ledger::{Ledger, LedgerError};
@@ -47,7 +47,7 @@ impl Core {
     /// Those of the ledger.
     pub async fn start(config: &Config, zones: &Zones, ledger: Ledger, clock: &Clock) -> Result<Core, LedgerError> {
         let sinks = known_sinks(config, &ledger).await?;
-        let context = StageContext::new(ledger.clone(), clock.clone());
+        let context = PipelineContext::new(ledger.clone(), clock.clone());
         let startup_gate = StartupGate::new(context.wakeup.clone());
         let renderer = FiringRenderer::new(config, zones.clone(), Routing::new(&config.sinks, &sinks), ledger.clone());
         let renderer = renderer.fired_until(fired_until(&ledger, clock).await?);
@@ -64,13 +64,11 @@ impl Core {
 
 /// The stages, built and not yet running.
 pub struct Stages {
-    pub ledger: Ledger,
-    pub ingest: Arc<Ingest>,
+    /// What lies between the sources and the sinks.
+    pub core: Core,
     pub runners: Vec<SourceRunner>,
-    pub wheel: Wheel<FiringRenderer>,
     pub workers: Vec<Arc<DeliveryWorker>>,
-    pub startup_gate: StartupGate,
-    pub new_deliveries: NewDeliveries,
+    /// Ends all sending.
     pub send_deadline: SendDeadline,
 }
 
@@ -102,9 +100,7 @@ impl Stages {
             let worker = DeliveryWorker::new(open, *id, core.ledger.clone(), clock.clone(), sink.give_up_after);
             workers.push(Arc::new(worker.with_metrics(core.metrics.clone())));
         }
-        let Core { ledger, ingest, wheel, startup_gate, new_deliveries, .. } = core;
-        let send_deadline = context.deadline;
-        Ok(Stages { ledger, ingest, runners, wheel, workers, startup_gate, new_deliveries, send_deadline })
+        Ok(Stages { core, runners, workers, send_deadline: context.deadline })
     }
 }
 

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::assemble::Stages;
+use super::assemble::{Core, Stages};
 use super::retention::HistoryPruner;
 use super::signals::{Signals, ignore_sigxfsz};
 use super::source_runner::SourceRunner;
@@ -57,7 +57,8 @@ pub async fn run(config: Config, clock: Clock) -> anyhow::Result<()> {
             return Ok(());
         }
     };
-    let Stages { ledger, ingest, runners, wheel, workers, startup_gate, new_deliveries, send_deadline } = stages;
+    let Stages { core, runners, workers, send_deadline } = stages;
+    let Core { ledger, ingest, wheel, startup_gate, new_deliveries, .. } = core;
     let sync_now = Arc::new(Notify::new());
     let sync_threads = SyncThreads::new()?;
     let mut tasks = TaskGroup::new(sync_threads.handle());
@@ -178,8 +179,8 @@ async fn watch_clock(ingest: Arc<Ingest>, stop: impl Future<Output = ()>) -> any
 /// As for [`run`], and when the ledger cannot be written.
 pub async fn once(config: Config, clock: Clock) -> anyhow::Result<PassOutcome> {
     ignore_sigxfsz().context("signals cannot be received")?;
-    let Stages { ledger, ingest, runners, mut wheel, workers, startup_gate, .. } =
-        Stages::build(&config, &clock).await?;
+    let Stages { core, runners, workers, .. } = Stages::build(&config, &clock).await?;
+    let Core { ledger, ingest, mut wheel, startup_gate, .. } = core;
     let mut passed = PassOutcome::Complete;
     for mut runner in runners {
         if !runner.sync(&ingest).await {

@@ -24,7 +24,14 @@ impl NewDeliveries {
         }
         if recorded != FireStats::default() {
             let FireStats { fired, missed, suppressed, already, deliveries } = recorded;
-            tracing::debug!(fired, missed, suppressed, already, deliveries, "firings were recorded");
+            tracing::debug!(
+                firings.fired = fired,
+                firings.missed = missed,
+                firings.suppressed = suppressed,
+                firings.already = already,
+                deliveries.new = deliveries,
+                "firings were recorded"
+            );
         }
     }
 

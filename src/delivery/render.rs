@@ -95,8 +95,8 @@ impl Renderer {
         Ok(Cow::Owned(fitted))
     }
 
-    /// Times as the wall clock of the event's zone shows them, without `Z`. They stay as they are where it is not known
-    /// the zone.
+    /// Times as the wall clock of the event's zone shows them, without `Z`. They stay as they are where
+    /// the zone is not known.
     fn localise(&self, notification: &mut Notification) {
         let zone = match notification.timezone.as_str() {
             "[floating]" => Zone::utc(),

@@ -306,7 +306,6 @@ impl<C: Transport> DeliveryWorker<C> {
     async fn finish(&self, Ready { deliveries, fired }: Ready, outcomes: Vec<Outcome>) -> BatchResult {
         self.put_back(&deliveries, &outcomes).await;
         let Decided { result, settlements } = self.decide(deliveries, &fired, outcomes);
-        self.count(result, &settlements);
         self.report(result, &settlements);
         self.unsettled.lock().await.extend(settlements);
         result
@@ -460,19 +459,25 @@ impl<C: Transport> DeliveryWorker<C> {
         let mut unsettled = self.unsettled.lock().await;
         if !unsettled.is_empty() {
             self.ledger.settle(self.id, unsettled.clone(), self.clock.now()).await?;
+            self.count(&unsettled);
             unsettled.clear();
         }
         Ok(())
     }
 
-    fn count(&self, result: BatchResult, settlements: &[Settlement]) {
+    /// Counts attempts whose outcome has been recorded; not those that only wait for a sink that cannot be used.
+    fn count(&self, settlements: &[Settlement]) {
         let sink = self.sink.name();
-        let retried = |one: &&Settlement| one.unknown && matches!(one.next_state, NextState::Retry { .. });
-        let unknown = settlements.iter().filter(retried).count();
-        self.metrics.attempts(sink, AttemptOutcome::Delivered, result.delivered);
-        self.metrics.attempts(sink, AttemptOutcome::Unknown, unknown);
-        self.metrics.attempts(sink, AttemptOutcome::Retried, result.retry.saturating_sub(unknown));
-        self.metrics.attempts(sink, AttemptOutcome::Failed, result.failed);
+        for settlement in settlements {
+            let outcome = match settlement.next_state {
+                NextState::Delivered => AttemptOutcome::Delivered,
+                NextState::Retry { .. } if settlement.unknown => AttemptOutcome::Unknown,
+                NextState::Retry { .. } => AttemptOutcome::Retried,
+                NextState::Failed { .. } => AttemptOutcome::Failed,
+                NextState::Waits { .. } => continue,
+            };
+            self.metrics.attempt(sink, outcome);
+        }
     }
 
     fn report(&self, result: BatchResult, settlements: &[Settlement]) {

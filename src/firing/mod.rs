@@ -10,20 +10,20 @@
 mod background;
 mod identities;
 mod parallel;
+mod pipeline_context;
 mod prepare;
 mod render;
 mod renderer;
 mod stage;
-mod stage_context;
 mod timer;
 mod wakeup;
 mod wheel;
 
 pub use parallel::spread;
+pub use pipeline_context::PipelineContext;
 pub use prepare::{Prepare, Prepared};
 pub use render::{Place, RenderedFirings};
 pub use renderer::{FiringRenderer, about, context, sender};
-pub use stage_context::StageContext;
 pub use timer::WallTimer;
 pub use wakeup::{StartupGate, Wakeup};
 pub use wheel::{Tick, Wheel};

@@ -26,7 +26,7 @@ pub trait Prepare: Send + Sync {
         now: UtcMillis,
     ) -> impl Future<Output = Result<Option<DueObject>, LedgerError>> + Send;
 
-    /// `firing`, which was prepared before it was due, as it is at `now`: the notifications say when they were fired.
+    /// `due_object`, which was prepared before it was due, as it is at `now`: the notifications say when they fired.
     fn stamp(&self, due_object: DueObject, now: UtcMillis) -> DueObject;
 }
 

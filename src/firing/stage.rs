@@ -10,7 +10,7 @@ use crate::time::UtcMillis;
 const OBJECTS: usize = 100_000;
 const OCTETS: usize = 128 * 1024 * 1024;
 
-/// Firings by object.
+/// Due objects, by id.
 #[derive(Debug, Default)]
 pub struct Staged {
     due_objects: HashMap<i64, DueObject>,
@@ -18,14 +18,14 @@ pub struct Staged {
 }
 
 impl Staged {
-    /// Keeps `firing` in the place of what there is of its object.
+    /// Keeps `due_object` in the place of what there is of its object.
     pub fn put(&mut self, due_object: DueObject) {
         self.octets += octets(&due_object);
         let before = self.due_objects.insert(due_object.timer.object, due_object);
         self.octets -= before.as_ref().map_or(0, octets);
     }
 
-    /// Takes the firing of `timer` out; none where there is none, or one of another timer of its object.
+    /// Takes out what is staged for `timer`; none where there is nothing, or something for another timer of its object.
     pub fn take(&mut self, timer: &Timer) -> Option<DueObject> {
         let due_object = self.due_objects.remove(&timer.object)?;
         self.octets -= octets(&due_object);

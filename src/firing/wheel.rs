@@ -8,9 +8,9 @@ use std::collections::HashSet;
 use std::future::Future;
 
 use super::background::Background;
+use super::pipeline_context::PipelineContext;
 use super::prepare::{Prepare, Prepared};
 use super::stage::Staged;
-use super::stage_context::StageContext;
 use super::timer::WallTimer;
 use super::wakeup::StartupGate;
 use crate::ledger::{DueObject, FireOutcome, FiringState, LedgerError, LogOnce, Timer, Unfinished};
@@ -75,7 +75,7 @@ impl FiredAlarms {
 #[derive(Debug)]
 pub struct Wheel<P> {
     prepare: P,
-    context: StageContext,
+    context: PipelineContext,
     startup_gate: StartupGate,
     /// What was due before this waits for the startup gate to open.
     started: UtcMillis,
@@ -89,7 +89,7 @@ pub struct Wheel<P> {
 
 impl<P: Prepare + Clone + 'static> Wheel<P> {
     /// A wheel over the ledger of `context`, which fires nothing that is due before now until `startup_gate` opens.
-    pub fn new(prepare: P, context: StageContext, startup_gate: StartupGate) -> Wheel<P> {
+    pub fn new(prepare: P, context: PipelineContext, startup_gate: StartupGate) -> Wheel<P> {
         let started = context.clock.now();
         Wheel {
             prepare,
@@ -253,7 +253,7 @@ impl<P: Prepare + Clone + 'static> Wheel<P> {
         Ok(())
     }
 
-    /// Writes `firings` down, and what they owe.
+    /// Records what `due_objects` fire, and what that owes.
     async fn record(&self, due_objects: Vec<DueObject>, now: UtcMillis) -> Result<(), LedgerError> {
         if due_objects.is_empty() {
             return Ok(());
@@ -263,10 +263,7 @@ impl<P: Prepare + Clone + 'static> Wheel<P> {
         let FireOutcome { recorded, left_out } = self.context.ledger.fire(due_objects, now).await?;
         fired_alarms.report(now, &left_out, &self.context.metrics);
         if recorded.missed > 0 {
-            tracing::warn!(
-                firings = recorded.missed,
-                "alarms were found too late to fire; they are recorded as missed"
-            );
+            tracing::warn!(alarms = recorded.missed, "alarms were found too late to fire; they are recorded as missed");
         }
         self.context.recorded(recorded);
         Ok(())

@@ -1,5 +1,5 @@
-//! Calendars that their source does not find: their alarms fire until that has lasted, and they
-//! are the same when they come back.
+//! Calendars that their source does not find: their alarms fire until that has lasted, and they are the same when they
+//! come back.
 
 use std::collections::HashSet;
 

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::config::Config;
-use crate::firing::StageContext;
+use crate::firing::PipelineContext;
 use crate::ledger::{CalendarRow, FireStats, LedgerError, Planned, PlannedObject, SourceSync};
 use crate::source::{
     Absence, CalendarInfo, Change, ChangeBatch, Checkpoint, DefaultAlarmTexts, Evidence, Known, StoreError, SyncStore,
@@ -31,7 +31,7 @@ const FLUSH: i64 = 60_000;
 #[derive(Debug)]
 pub struct Ingest {
     planner: Planner,
-    context: StageContext,
+    context: PipelineContext,
     /// Letters of a calendar's name and colour that are kept: both stand in each notification.
     max_name: usize,
     /// Milliseconds.
@@ -81,7 +81,7 @@ struct PlannedBatch {
 
 impl Ingest {
     /// Into the ledger of `context`, with the limits of `config`.
-    pub fn new(config: &Config, planner: Planner, context: StageContext) -> Ingest {
+    pub fn new(config: &Config, planner: Planner, context: PipelineContext) -> Ingest {
         let millis = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
         let absent_grace = millis(config.defaults.absent_grace);
         let max_lateness = millis(config.defaults.max_lateness);
@@ -158,7 +158,8 @@ impl Ingest {
         let now = self.context.clock.now();
         let SyncedCalendar { row, known, previous } = self.synced_calendar(source, &batch).await?;
         let advance = batch.checkpoint.is_some();
-        let SortedBatch { jobs, mut retag, echoes, gone } = self.sort(row.id, batch.changes, batch.may_lag).await?;
+        let SortedBatch { jobs, mut retag, echoes, gone } =
+            self.sort(row.id, batch.changes, batch.may_lag, now).await?;
         let WeighedEchoes { believed, unsure } = self.weigh(row.id, &jobs, echoes, now);
         retag.extend(believed.into_iter().map(|echo| (echo.id, echo.etag)));
         let doubted: Vec<i64> = unsure.iter().filter(|echo| !echo.is_noted).map(|echo| echo.id).collect();
@@ -249,10 +250,15 @@ impl Ingest {
 
     /// Sorts changes of the calendar with the id `calendar` (0: the ledger does not have it) against what is in the
     /// ledger.
-    async fn sort(&self, calendar: i64, changes: Vec<Change>, may_lag: bool) -> Result<SortedBatch, LedgerError> {
+    async fn sort(
+        &self,
+        calendar: i64,
+        changes: Vec<Change>,
+        may_lag: bool,
+        now: UtcMillis,
+    ) -> Result<SortedBatch, LedgerError> {
         let changes = sorting::last_changes(changes);
         let hrefs: Vec<&str> = changes.keys().map(String::as_str).collect();
-        let now = self.context.clock.now();
         let (mut existing, mut owed) = (HashMap::new(), HashMap::new());
         if calendar != 0 {
             existing = self.context.ledger.existing(calendar, &hrefs).await?;

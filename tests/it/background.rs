@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use reveille::clock::Clock;
 use reveille::daemon::Core;
-use reveille::firing::{Prepare, Prepared, StageContext, StartupGate, Tick, Wheel};
+use reveille::firing::{PipelineContext, Prepare, Prepared, StartupGate, Tick, Wheel};
 use reveille::ledger::{DueObject, FiringState, Inspector, Ledger, LedgerError, NewFiring, Timer, Unfinished};
 use reveille::source::{CalendarInfo, Change, ChangeBatch, SyncStore as _};
 use reveille::time::UtcMillis;
@@ -123,7 +123,7 @@ async fn turns(wheel: &mut Wheel<Slow>) -> Option<UtcMillis> {
 
 /// A wheel whose sources have been synced.
 fn wheel(ledger: &Ledger, slow: &Slow, clock: &Clock) -> Wheel<Slow> {
-    let context = StageContext::new(ledger.clone(), clock.clone());
+    let context = PipelineContext::new(ledger.clone(), clock.clone());
     let startup_gate = StartupGate::new(context.wakeup.clone());
     startup_gate.open();
     Wheel::new(slow.clone(), context, startup_gate)

@@ -201,6 +201,20 @@ fn the_tests_that_documents_name_exist() {
     assert!(named > 100 && wrong.is_empty(), "of {named} these are wrong:\n{}", wrong.join("\n"));
 }
 
+/// Whether `code` declares `name`: an item, a variant, a field or a key of an event.
+fn is_declared(code: &str, name: &str) -> bool {
+    let ends = |rest: &str| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_');
+    let keywords = ["fn ", "struct ", "enum ", "trait ", "const ", "static ", "type ", "macro_rules! "];
+    code.lines().map(str::trim_start).filter(|line| !line.starts_with("//")).any(|line| {
+        line.match_indices(name).any(|(at, _)| {
+            let (before, rest) = (&line[..at], &line[at + name.len()..]);
+            let is_variant = before.is_empty() && rest.starts_with(['(', ',', ' ']);
+            let is_field = (before.is_empty() || before.ends_with("pub ")) && rest.starts_with(':');
+            ends(rest) && (keywords.iter().any(|keyword| before.ends_with(keyword)) || is_variant || is_field)
+        })
+    })
+}
+
 /// Files that the documents name; and functions, types and constants that a row of a table names after files of `src`.
 #[test]
 fn the_files_and_symbols_that_documents_name_exist() {
@@ -217,7 +231,7 @@ fn the_files_and_symbols_that_documents_name_exist() {
                 quoted(&row[row.find("| `src/").unwrap()..]).partition(|name| name.starts_with("src/"));
             let code: String = files.iter().filter_map(|file| fs::read_to_string(root.join(file)).ok()).collect();
             named += symbols.len();
-            let missing = symbols.into_iter().filter(|name| !code.contains(name.rsplit("::").next().unwrap()));
+            let missing = symbols.into_iter().filter(|name| !is_declared(&code, name.rsplit("::").next().unwrap()));
             wrong.extend(missing.map(|name| format!("{document}: {name} is not in {files:?}")));
         }
     }

@@ -180,7 +180,8 @@ impl Email {
             Arc::new(MailBatch { deliveries: deliveries.to_vec(), next: AtomicUsize::new(0), down: OnceLock::new() });
         let (sender, mut reports) = mpsc::unbounded_channel();
         for _ in 0..self.mailer.pool.free().clamp(1, deliveries.len().max(1)) {
-            tokio::spawn(Arc::clone(&self.mailer).work(Arc::clone(&batch), sender.clone()));
+            let work = Arc::clone(&self.mailer).work(Arc::clone(&batch), sender.clone());
+            tokio::spawn(work.instrument(tracing::Span::current()));
         }
         drop(sender);
         let mut outcomes = vec![None; deliveries.len()];

@@ -8,7 +8,7 @@ use crate::metrics::{AlarmOutcome, Metrics};
 
 /// What the ingest and the wheel of one daemon share. Clones share it.
 #[derive(Clone, Debug)]
-pub struct StageContext {
+pub struct PipelineContext {
     /// What survives.
     pub ledger: Ledger,
     /// What tells the time.
@@ -21,10 +21,10 @@ pub struct StageContext {
     pub metrics: Metrics,
 }
 
-impl StageContext {
+impl PipelineContext {
     /// For one daemon that works on `ledger` by `clock`.
-    pub fn new(ledger: Ledger, clock: Clock) -> StageContext {
-        StageContext {
+    pub fn new(ledger: Ledger, clock: Clock) -> PipelineContext {
+        PipelineContext {
             ledger,
             clock,
             wakeup: Wakeup::default(),
