@@ -150,7 +150,7 @@ fn event(rule: &str, first: Date) -> Object {
 }
 
 fn next_by_age(zone: &Zone, context: &CalendarContext) {
-    let from = Zone::utc().instant(date(2026, 6, 1).at(12, 34, 56, 0)).0;
+    let from = Zone::utc().instant(date(2026, 6, 1).at(12, 34, 56, 0)).at;
     println!("next alarm instance after 2026-06-01T12:34:56Z, µs");
     println!(
         "{:<46} {:>10} {:>8} {:>6} {:>8} {:>6} {:>8} {:>12}",
@@ -178,7 +178,7 @@ fn next_by_age(zone: &Zone, context: &CalendarContext) {
 }
 
 fn instances_of_a_month(context: &CalendarContext) {
-    let instant = |date: Date| Zone::utc().instant(date.at(0, 0, 0, 0)).0;
+    let instant = |date: Date| Zone::utc().instant(date.at(0, 0, 0, 0)).at;
     let (from, until) = (instant(date(2026, 6, 1)), instant(date(2026, 7, 1)));
     println!("\nrings of June 2026, µs");
     println!("{:<46} {:>10} {:>8} {:>9} {:>9}", "", "since", "instances", "all", "each");

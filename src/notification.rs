@@ -91,7 +91,7 @@ pub struct About {
     pub name: String,
     /// calendarId.
     pub id: String,
-    /// calendarColor; empty: none.
+    /// calendarColor; empty if there is none.
     pub color: String,
     /// calendarOwner.
     pub owner: String,
@@ -127,7 +127,7 @@ pub fn identity(about: &About, href: &str, instance: &AlarmInstance<'_>) -> [u8;
     truncated(&hash.finalize())
 }
 
-/// The identity of what has the UID `uid`.
+/// The identity of an alarm of the component with the UID `uid`, which fires at `at`.
 pub fn identity_of(user: &str, uid: &str, action: &str, at: UtcMillis) -> [u8; 16] {
     truncated(&named(user, uid, action, at).finalize())
 }
@@ -141,7 +141,7 @@ fn named(user: &str, uid: &str, action: &str, at: UtcMillis) -> Sha256 {
     hash
 }
 
-/// With its length before it, no part runs into the next.
+/// With its length in front, a part cannot be confused with the next one.
 fn add(hash: &mut Sha256, part: &str) {
     hash.update((part.len() as u64).to_be_bytes());
     hash.update(part);
@@ -159,17 +159,8 @@ impl Notification {
     ) -> Notification {
         let component = instance.component;
         let bounded = |text: &str| cut(text, sender.max_text);
-        // Those that have room at all; how much there is shows when it is written.
-        let mut room = sender.max_size;
-        let fits = |attendee: &&Attendee| {
-            let octets = attendee.name.len() + attendee.address.len() + attendee.status.len();
-            room = room.saturating_sub(octets);
-            room > 0
-        };
-        let attendees: Vec<&Attendee> = component.attendees.iter().take_while(fits).collect();
-        let of_attendees = |text: fn(&Attendee) -> &str| -> Vec<String> {
-            attendees.iter().map(|attendee| bounded(text(attendee))).collect()
-        };
+        let attendees = attendees_with_room(&component.attendees, sender.max_size);
+        let of_attendees = |text: fn(&Attendee) -> &str| attendees.iter().map(|one| bounded(text(one))).collect();
         let (summary, description) = instance.alarm.map_or(("", ""), |alarm| (&alarm.summary, &alarm.description));
         Notification {
             event: "CalendarAlarm".to_owned(),
@@ -250,6 +241,18 @@ impl Notification {
     }
 }
 
+/// Those of `attendees` that may fit into `max_size` octets; whether they do is known once they are written.
+fn attendees_with_room(attendees: &[Attendee], max_size: usize) -> &[Attendee] {
+    let mut room = max_size;
+    let mut fits = |attendee: &Attendee| {
+        let octets = attendee.name.len() + attendee.address.len() + attendee.status.len();
+        room = room.saturating_sub(octets);
+        room > 0
+    };
+    let count = attendees.iter().position(|attendee| !fits(attendee)).unwrap_or(attendees.len());
+    attendees.get(..count).unwrap_or(attendees)
+}
+
 /// A start or end: `20151119` for a date, else the instant in UTC.
 fn written(when: When) -> String {
     match when {
@@ -258,7 +261,7 @@ fn written(when: When) -> String {
     }
 }
 
-/// The UID of a VALARM, else a hash of what it says, so that it stays the same while the alarm does.
+/// The UID of a VALARM, else a hash of its content, so that it stays the same while the alarm does.
 fn alert_id(instance: &AlarmInstance<'_>) -> String {
     match instance.alarm {
         Some(alarm) if !alarm.uid.is_empty() => alarm.uid.to_string(),
@@ -269,13 +272,13 @@ fn alert_id(instance: &AlarmInstance<'_>) -> String {
 
 fn hash_of(alarm: &Alarm) -> [u8; 16] {
     let trigger = match alarm.trigger {
-        Some(Trigger::Start(offset)) => format!("start {} {}", offset.days, offset.seconds),
-        Some(Trigger::End(offset)) => format!("end {} {}", offset.days, offset.seconds),
+        Some(Trigger::Start(offset)) => format!("start {} {}", offset.days, offset.time.as_secs()),
+        Some(Trigger::End(offset)) => format!("end {} {}", offset.days, offset.time.as_secs()),
         Some(Trigger::At(moment)) => format!("at {moment:?}"),
         None => String::new(),
     };
     let interval = alarm.interval.unwrap_or_default();
-    let repeat = format!("{} {} {}", alarm.repeat, interval.days, interval.seconds);
+    let repeat = format!("{} {} {}", alarm.repeat, interval.days, interval.time.as_secs());
     let texts = [&*alarm.action_text, &trigger, &repeat, &*alarm.summary, &*alarm.description];
     let mut hash = Sha256::new();
     for text in texts.into_iter().chain(alarm.attendees.iter().map(|attendee| &**attendee)) {

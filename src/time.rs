@@ -1,8 +1,13 @@
-//! The instant that every stage shares. It knows nothing of zones, calendars or the present moment.
+//! The instant that every stage shares, and its arithmetic with elapsed time, which is [`SignedDuration`] everywhere. It
+//! knows nothing of zones, calendars or the present moment.
 
 use std::fmt;
+use std::time::Duration;
 
-use jiff::{Timestamp, Unit, tz::TimeZone};
+use jiff::{SignedDuration, Timestamp, Unit, tz::TimeZone};
+
+const MILLIS_A_SECOND: i64 = 1_000;
+const MILLIS_AN_HOUR: i64 = 3_600_000;
 
 /// An instant: milliseconds since 1970-01-01T00:00:00Z, without leap seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -17,6 +22,46 @@ impl UtcMillis {
     /// This instant moved by `milliseconds`, kept between [`UtcMillis::MIN`] and [`UtcMillis::MAX`].
     pub fn plus(self, milliseconds: i64) -> UtcMillis {
         UtcMillis(self.0.saturating_add(milliseconds)).clamped()
+    }
+
+    /// This instant moved by `duration`, kept between [`UtcMillis::MIN`] and [`UtcMillis::MAX`].
+    pub fn saturating_add(self, duration: SignedDuration) -> UtcMillis {
+        UtcMillis(self.0.saturating_add(whole_millis(duration))).clamped()
+    }
+
+    /// This instant moved back by `duration`, kept between [`UtcMillis::MIN`] and [`UtcMillis::MAX`].
+    pub fn saturating_sub(self, duration: SignedDuration) -> UtcMillis {
+        UtcMillis(self.0.saturating_sub(whole_millis(duration))).clamped()
+    }
+
+    /// The instant a millisecond later.
+    pub fn just_after(self) -> UtcMillis {
+        self.saturating_add(SignedDuration::from_millis(1))
+    }
+
+    /// How much time has elapsed from `earlier` to this instant; negative if `earlier` is the later of the two.
+    pub const fn duration_since(self, earlier: UtcMillis) -> SignedDuration {
+        SignedDuration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+
+    /// The instant so many seconds after 1970-01-01T00:00:00Z; it may lie outside the range of [`UtcMillis`].
+    pub const fn from_seconds(seconds: i64) -> UtcMillis {
+        UtcMillis(seconds.saturating_mul(MILLIS_A_SECOND))
+    }
+
+    /// Whole seconds since 1970-01-01T00:00:00Z, rounded down.
+    pub const fn seconds(self) -> i64 {
+        self.0.div_euclid(MILLIS_A_SECOND)
+    }
+
+    /// The beginning of the second that this instant is in.
+    pub fn start_of_second(self) -> UtcMillis {
+        UtcMillis::from_seconds(self.seconds())
+    }
+
+    /// The beginning of the UTC clock hour that this instant is in.
+    pub fn start_of_hour(self) -> UtcMillis {
+        UtcMillis(self.0.saturating_sub(self.0.rem_euclid(MILLIS_AN_HOUR)))
     }
 
     fn clamped(self) -> UtcMillis {
@@ -36,13 +81,15 @@ impl UtcMillis {
     /// Reads an RFC 3339 instant (`2026-03-10T12:00:00Z`, fractions and numeric offsets allowed).
     ///
     /// # Errors
-    /// A sentence that says what is wrong, when `text` is no such instant or lies outside the years 1 to 9999.
+    /// A sentence that says what is wrong, if `text` is not such an instant or is outside the years 1 to 9999.
     pub fn parse(text: &str) -> Result<UtcMillis, String> {
-        let instant: Timestamp =
-            text.trim().parse().map_err(|_| format!("'{text}' is no RFC 3339 instant such as 2026-03-10T12:00:00Z"))?;
+        let instant: Timestamp = text
+            .trim()
+            .parse()
+            .map_err(|_| format!("'{text}' is not an RFC 3339 instant such as 2026-03-10T12:00:00Z"))?;
         let millis = UtcMillis(instant.as_millisecond());
         if millis != millis.clamped() {
-            return Err(format!("'{text}' lies outside the years 1 to 9999"));
+            return Err(format!("'{text}' is outside the years 1 to 9999"));
         }
         Ok(millis)
     }
@@ -56,9 +103,25 @@ impl fmt::Display for UtcMillis {
     }
 }
 
+/// Whole milliseconds of `duration`, rounded towards zero; the nearest that an `i64` can hold. For what is stored or
+/// printed as a number.
+pub fn whole_millis(duration: SignedDuration) -> i64 {
+    let nearest = if duration.is_negative() { i64::MIN } else { i64::MAX };
+    i64::try_from(duration.as_millis()).unwrap_or(nearest)
+}
+
+/// `duration` as elapsed time; the longest that there is, if it is longer.
+pub fn elapsed(duration: Duration) -> SignedDuration {
+    SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::UtcMillis;
+    use std::time::Duration;
+
+    use jiff::SignedDuration;
+
+    use super::{UtcMillis, elapsed, whole_millis};
 
     #[test]
     fn the_two_written_forms() {
@@ -72,5 +135,27 @@ mod tests {
         assert!(UtcMillis::parse("tomorrow").is_err());
         assert_eq!(UtcMillis(0).plus(i64::MAX), UtcMillis::MAX);
         assert_eq!(UtcMillis(0).plus(i64::MIN), UtcMillis::MIN);
+        for longest in [SignedDuration::MAX, SignedDuration::MIN] {
+            let ends = [UtcMillis::MIN, UtcMillis::MAX];
+            assert!(ends.contains(&UtcMillis(0).saturating_add(longest)));
+            assert_ne!(UtcMillis(0).saturating_add(longest), UtcMillis(0).saturating_sub(longest));
+        }
+        assert_eq!(UtcMillis(1_500).saturating_sub(SignedDuration::from_secs(2)), UtcMillis(-500));
+    }
+
+    #[test]
+    fn elapsed_time_between_instants_and_in_numbers() {
+        assert_eq!(UtcMillis(-500).duration_since(UtcMillis(1_500)), SignedDuration::from_secs(-2));
+        assert_eq!(whole_millis(SignedDuration::from_micros(-1_999)), -1);
+        assert_eq!([SignedDuration::MIN, SignedDuration::MAX].map(whole_millis), [i64::MIN, i64::MAX]);
+        assert_eq!(elapsed(Duration::from_millis(7)), SignedDuration::from_millis(7));
+        assert_eq!(elapsed(Duration::MAX), SignedDuration::MAX);
+    }
+
+    #[test]
+    fn seconds_and_hours_are_rounded_down() {
+        assert_eq!((UtcMillis(-1).seconds(), UtcMillis::from_seconds(-1)), (-1, UtcMillis(-1_000)));
+        assert_eq!(UtcMillis(-1).start_of_hour(), UtcMillis(-3_600_000));
+        assert_eq!(UtcMillis(3_600_000).start_of_hour(), UtcMillis(3_600_000));
     }
 }

@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use crate::calendar::zone::{Data, Zones};
+use crate::calendar::zone::{Data, ZoneData, Zones};
 
 /// Folders in which systems keep their database.
 const SYSTEM_FOLDERS: &[&str] =
@@ -136,7 +136,7 @@ fn read(folder: &Path) -> Result<Zones, ZoneinfoError> {
         return Err(ZoneinfoError::LeapSeconds(folder.to_owned()));
     }
     let version = version(folder).unwrap_or_else(|| "unknown".to_owned());
-    let zones = zones.into_iter().map(|(id, data)| (id, Data::Tzif(Cow::Owned(data))));
+    let zones = zones.into_iter().map(|(id, data)| ZoneData { id, data: Data::Tzif(Cow::Owned(data)) });
     Ok(Zones::new(&version, &folder.display().to_string(), zones))
 }
 

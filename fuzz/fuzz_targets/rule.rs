@@ -15,7 +15,7 @@ fuzz_target!(|input: (u8, u16, u32, String)| {
     let all_day = kind % 4 == 0;
     let start = if all_day { start.date().at(0, 0, 0, 0) } else { start };
     let series = Series::new(&rule, start, all_day, &zone, None);
-    let first: Vec<_> = series.from(zone.instant(start).0).take(20).collect();
+    let first: Vec<_> = series.from(zone.instant(start).at).take(20).collect();
     assert!(first.is_sorted_by(|a, b| a.at < b.at), "{text}: {first:?}");
     if let Some(tenth) = first.get(9) {
         let tail: Vec<_> = series.from(tenth.at).take(5).map(|start| start.at).collect();

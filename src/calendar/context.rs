@@ -1,6 +1,7 @@
 //! What an object's alarms depend on besides its own text: the zones, whose calendar it is, limits.
 
 use super::ical::alarm::Alarm;
+use super::ical::component::{Component, ComponentKind};
 use super::ical::object::{Object, ObjectLimits, ParseError};
 use super::zone::{Zone, Zones};
 
@@ -17,7 +18,7 @@ pub struct CalendarContext {
     addresses: Vec<String>,
     /// The calendar's default alarms, where they are to be used.
     pub default_alarms: Option<DefaultAlarms>,
-    /// Ids that the calendar's and the user's zone have and the database has not, in lower case.
+    /// Ids that the calendar's and the user's zone have and the database does not have, in lower case.
     pub(super) unresolved: Vec<String>,
     pub limits: ObjectLimits,
 }
@@ -36,8 +37,8 @@ impl CalendarContext {
         }
     }
 
-    /// Sets the calendar's own zone: an IANA id, or iCalendar text with a VTIMEZONE. None, or one that nobody knows:
-    /// none.
+    /// Sets the calendar's own zone: an IANA id, or iCalendar text with a VTIMEZONE. None, or one that is
+    /// unknown: none.
     pub fn with_calendar_zone(mut self, zone: Option<&str>) -> CalendarContext {
         self.calendar_zone = zone.and_then(|zone| named_or_defined(&self.zones, zone));
         if let Some(name) = zone.filter(|zone| self.calendar_zone.is_none() && !zone.contains('\n')) {
@@ -58,6 +59,20 @@ impl CalendarContext {
     pub fn with_addresses(mut self, addresses: &[String]) -> CalendarContext {
         self.addresses = addresses.iter().map(|address| bare(address).to_lowercase()).collect();
         self
+    }
+
+    /// The alarms of `component`; for an event without one the calendar's default alarms (rule 19).
+    pub(crate) fn alarms_of<'a>(&'a self, component: &'a Component, all_day: bool) -> &'a [Alarm] {
+        match &self.default_alarms {
+            Some(defaults) if component.alarms.is_empty() && component.kind == ComponentKind::Event => {
+                if all_day {
+                    &defaults.all_day
+                } else {
+                    &defaults.timed
+                }
+            }
+            _ => &component.alarms,
+        }
     }
 
     /// Whether `address` (a `mailto:` URI or bare) is one of the user's own.
@@ -101,7 +116,7 @@ impl DefaultAlarms {
     /// Reads the VALARM texts of the two properties.
     ///
     /// # Errors
-    /// When one of them is no iCalendar text.
+    /// If one of them is not iCalendar text.
     pub fn parse(timed: Option<&str>, all_day: Option<&str>) -> Result<DefaultAlarms, ParseError> {
         let read = |text: Option<&str>| text.map_or_else(|| Ok(Vec::new()), alarms);
         Ok(DefaultAlarms { timed: read(timed)?, all_day: read(all_day)? })

@@ -6,16 +6,29 @@ use super::ical::lenient;
 use super::ical::value::{DateOrDateTime, Duration, parse_utc_offset};
 use super::rrule::Rule;
 
+/// What a text is as a value of one kind; none: it cannot be read as such.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Reading {
+    pub kind: &'static str,
+    pub strict: Option<String>,
+    pub lenient: Option<String>,
+}
+
+impl Reading {
+    fn new<T: fmt::Debug>(kind: &'static str, strict: Option<T>, lenient: Option<T>) -> Reading {
+        let text = |value: Option<T>| value.map(|value| format!("{value:?}"));
+        Reading { kind, strict: text(strict), lenient: text(lenient) }
+    }
+}
+
 /// What `text` is as a value of each kind, read strictly and leniently, as text: the way in for fuzzing.
 #[doc(hidden)]
-pub fn readings_of(text: &str) -> [(&'static str, Option<String>, Option<String>); 4] {
-    fn told<T: fmt::Debug>(value: Option<T>) -> Option<String> {
-        value.map(|value| format!("{value:?}"))
-    }
+pub fn readings_of(text: &str) -> [Reading; 4] {
     [
-        ("duration", told(Duration::parse(text).ok()), told(lenient::duration(text))),
-        ("date or time", told(DateOrDateTime::parse(text).ok()), told(lenient::date_or_date_time(text))),
-        ("offset", told(parse_utc_offset(text).ok()), told(lenient::utc_offset(text))),
-        ("rule", told(Rule::parse(text).ok()), told(Rule::read(text).ok().map(|(rule, _)| rule))),
+        Reading::new("duration", Duration::parse(text).ok(), lenient::duration(text)),
+        Reading::new("date or time", DateOrDateTime::parse(text).ok(), lenient::date_or_date_time(text)),
+        Reading::new("offset", parse_utc_offset(text).ok(), lenient::utc_offset(text)),
+        Reading::new("rule", Rule::parse(text).ok(), Rule::read(text).ok().map(|read| read.rule)),
     ]
 }

@@ -1,14 +1,16 @@
 //! `reveille alarms`: what will fire next.
 
+use jiff::SignedDuration;
+
 use super::common::{LedgerArgs, block_on, distance, written};
 use super::upcoming::{Upcoming, UpcomingAlarms, no_sink_notes};
-use super::{Context, instant, printer::ExitStatus, printer::Style, printer::Table};
+use super::{Context, instant, printer::Cell, printer::ExitStatus, printer::Style, printer::Table};
 use crate::config::Config;
 use crate::ledger::Inspector;
 use crate::time::UtcMillis;
 
-/// How far ahead is looked where nothing says so, milliseconds.
-const AHEAD: i64 = 7 * 86_400_000;
+/// How far ahead alarms are listed without `--until`.
+const AHEAD: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// Objects that are read at once.
 const PAGE: i64 = 200;
 
@@ -21,10 +23,10 @@ pub(super) struct Args {
     /// Only what fires for this user
     #[arg(long)]
     user: Option<String>,
-    /// Only what is in this calendar: its name, its id or where it is in its source
+    /// Only what is in this calendar: its name, its id or its path in its source
     #[arg(long)]
     calendar: Option<String>,
-    /// At most so many
+    /// List at most this many
     #[arg(long, value_name = "COUNT", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
     #[command(flatten)]
@@ -34,7 +36,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<ExitStatus> {
     let config = args.ledger.config(context)?;
     let now = context.clock.now();
-    let instances = block_on(next_instances(args, &config, args.until.unwrap_or(now.plus(AHEAD))))?;
+    let instances = block_on(next_instances(args, &config, args.until.unwrap_or(now.saturating_add(AHEAD))))?;
     if context.printer.json() {
         for instance in &instances {
             context.printer.object(instance)?;
@@ -76,16 +78,15 @@ async fn next_instances(args: &Args, config: &Config, until: UtcMillis) -> anyho
 fn table(instances: &[Upcoming], now: UtcMillis) -> Table {
     let mut table = Table::new(&["DUE", "", "ACTION", "USER", "CALENDAR", "START", "TIMEZONE", "SUMMARY"]);
     for instance in instances {
-        let plain = |text: &str| (text.to_owned(), Style::Plain);
         table.row([
-            (written(instance.at), Style::Plain),
-            (distance(now, instance.at), Style::Faint),
-            plain(&instance.action),
-            plain(&instance.user_id),
-            plain(&instance.calendar_name),
-            plain(&instance.start),
-            plain(&instance.timezone),
-            plain(&instance.summary),
+            Cell::plain(written(instance.at)),
+            Cell::new(distance(now, instance.at), Style::Faint),
+            Cell::plain(&*instance.action),
+            Cell::plain(&*instance.user_id),
+            Cell::plain(&*instance.calendar_name),
+            Cell::plain(&*instance.start),
+            Cell::plain(&*instance.timezone),
+            Cell::plain(&*instance.summary),
         ]);
     }
     table

@@ -14,7 +14,7 @@ use crate::ledger;
 /// puts it back.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The file to make; nothing is written over
+    /// The file to create; an existing file is not overwritten
     file: PathBuf,
     #[command(flatten)]
     ledger: LedgerArgs,

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::common::{LedgerArgs, block_on, written, written_or_dash};
-use super::{Context, printer::ExitStatus, printer::Style, printer::Table};
+use super::{Context, printer::Cell, printer::ExitStatus, printer::Style, printer::Table};
 use crate::ledger::{CalendarStats, FaultyObject, Inspector};
 
 /// List the calendars that are watched
@@ -87,7 +87,7 @@ fn faults(ledger: &Path, context: &mut Context) -> anyhow::Result<ExitStatus> {
     for FaultyObject { source, calendar, user, href, faults } in objects {
         for fault in faults {
             let place = format!("{source}:{href}");
-            table.row([calendar.clone(), user.clone(), place, fault].map(|text| (text, Style::Plain)));
+            table.row([calendar.clone(), user.clone(), place, fault].map(Cell::plain));
         }
     }
     context.printer.table(&table)?;
@@ -119,20 +119,19 @@ fn table(calendars: &[CalendarStats]) -> Table {
     let mut table = Table::new(&headings);
     for stats in calendars {
         let calendar = &stats.calendar;
-        let plain = |text: String| (text, Style::Plain);
         let state = match calendar.absent {
-            Some(absent) => (format!("absent since {}", written(absent.since)), Style::Doubtful),
-            None => ("ok".to_owned(), Style::Good),
+            Some(absent) => Cell::new(format!("absent since {}", written(absent.since)), Style::Doubtful),
+            None => Cell::new("ok", Style::Good),
         };
         table.row([
-            plain(calendar.name.clone()),
-            plain(calendar.user.clone()),
-            plain(format!("{}:{}", calendar.source, calendar.href)),
-            plain(stats.objects.to_string()),
-            (stats.faulty.to_string(), if stats.faulty > 0 { Style::Doubtful } else { Style::Plain }),
-            plain(stats.armed.to_string()),
-            plain(written_or_dash(stats.next_due)),
-            plain(written_or_dash(Some(calendar.last_synced_at))),
+            Cell::plain(calendar.name.clone()),
+            Cell::plain(calendar.user.clone()),
+            Cell::plain(format!("{}:{}", calendar.source, calendar.href)),
+            Cell::plain(stats.objects.to_string()),
+            Cell::new(stats.faulty.to_string(), if stats.faulty > 0 { Style::Doubtful } else { Style::Plain }),
+            Cell::plain(stats.armed.to_string()),
+            Cell::plain(written_or_dash(stats.next_due)),
+            Cell::plain(written_or_dash(Some(calendar.last_synced_at))),
             state,
         ]);
     }

@@ -8,9 +8,9 @@ use std::sync::{Mutex, PoisonError};
 use serde::Serialize;
 
 use super::common::{block_on, sink_context};
-use super::inventory::Inventory;
-use super::rights::{self, DaemonUser};
-use super::{Context, printer::ExitStatus, printer::Style, printer::Table};
+use super::inventory::{Doubt, Inventory};
+use super::rights::{self, DaemonUser, Lacking};
+use super::{Context, printer::Cell, printer::ExitStatus, printer::Style, printer::Table};
 use crate::access::{self, Need};
 use crate::clock::Clock;
 use crate::config::{self, Config, ConfigError, Overrides, Problem, SourceKind};
@@ -24,11 +24,11 @@ use crate::time::UtcMillis;
 
 /// Check the configuration, then every source and every sink
 ///
-/// All problems of the configuration are told at once. Then each source is read or logged in to, and each sink is tried
+/// All problems of the configuration are reported at once. Then each source is read or logged in to, and each sink is tried
 /// without sending anything. Exit status 2: the configuration is wrong; 1: something does not answer as it should.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Leave out what needs the network
+    /// Skip what needs the network
     #[arg(long)]
     offline: bool,
 }
@@ -60,7 +60,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<ExitStat
         Err(error) => return Err(error.into()),
     };
     let clock = context.clock.clone();
-    let findings = block_on(look(&config, args.offline, &clock))?;
+    let findings = block_on(check(&config, args.offline, &clock))?;
     if context.printer.json() {
         for finding in &findings {
             context.printer.object(finding)?;
@@ -84,25 +84,27 @@ fn problems(error: &ConfigError, context: &mut Context) -> anyhow::Result<ExitSt
     Ok(ExitStatus::Usage)
 }
 
-async fn look(config: &Config, offline: bool, clock: &Clock) -> anyhow::Result<Vec<Finding>> {
+async fn check(config: &Config, offline: bool, clock: &Clock) -> anyhow::Result<Vec<Finding>> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let file = config.file.as_ref().map(|file| file.display().to_string());
-    let read = file.unwrap_or_else(|| "there is none: the defaults hold".to_owned());
+    let read = file.unwrap_or_else(|| "there is none: the defaults apply".to_owned());
     let mut findings = vec![finding("configuration", "", "", Ok(read))];
     findings.push(finding("ledger", &config.ledger.display().to_string(), "sqlite", ledger(&config.ledger).await));
     let mut inventory = Inventory::default();
     for source in &config.sources {
         findings.extend(of_source(source, config, offline, clock, &mut inventory).await);
     }
-    findings.extend(inventory.warnings(config).into_iter().map(|(user, found)| warning("calendarUser", &user, found)));
-    findings.extend(inventory.unmeant(config).into_iter().map(|(sink, found)| warning("sink", &sink, found)));
+    let doubts =
+        |what, doubts: Vec<Doubt>| doubts.into_iter().map(move |doubt| warning(what, &doubt.name, doubt.sentence));
+    findings.extend(doubts("calendarUser", inventory.warnings(config)));
+    findings.extend(doubts("sink", inventory.unmatched(config)));
     findings.extend(of_sinks(config, offline, clock).await?);
     findings.extend(rights(config));
     findings.extend(routing::untaken(&config.sinks).into_iter().map(|(sink, found)| warning("sink", &sink, found)));
     Ok(findings)
 }
 
-/// What a source says, and what is to be said of it besides.
+/// What a source says, and warnings about it.
 async fn of_source(
     source: &config::SourceConfig,
     config: &Config,
@@ -161,8 +163,8 @@ fn rights(config: &Config) -> Vec<Finding> {
             "user",
             "root",
             format!(
-                "this was checked as root, who may read and write everything: where the daemon runs as another user, check as \
-                 that one: sudo -u USER {program}"
+                "this was checked as root, who may read and write everything: if the daemon runs as another user, check as \
+                 that user: sudo -u USER {program}"
             ),
         )],
         DaemonUser::Other(user, why) => {
@@ -175,7 +177,7 @@ fn rights(config: &Config) -> Vec<Finding> {
                 );
                 return vec![finding("user", name, "", Ok(found))];
             }
-            let one = |(what, of, sentence): (&str, String, String)| {
+            let one = |Lacking { what, name: of, sentence }| {
                 let of = if of.is_empty() { String::new() } else { format!(" {of}") };
                 finding("user", name, "", Err(format!("{what}{of}: {sentence}")))
             };
@@ -214,10 +216,10 @@ async fn ledger(path: &Path) -> Result<String, String> {
                 ));
             }
             rustix::fs::access(folder, rustix::fs::Access::WRITE_OK)
-                .map(|()| "will be made by the first run".to_owned())
+                .map(|()| "will be created by the first run".to_owned())
                 .map_err(|why| {
                     let hint = access::hint(&why.into(), folder, Need::Create, true);
-                    format!("cannot be made in {}: {why}{hint}", folder.display())
+                    format!("cannot be created in {}: {why}{hint}", folder.display())
                 })
         }
         Err(error) => Err(error.to_string()),
@@ -276,7 +278,7 @@ async fn directory(
     FolderCheck { found, notes: report.notes }
 }
 
-/// Why nothing of a folder will ring.
+/// Why no alarm in a folder fires.
 fn no_calendars(source: &config::SourceConfig, path: &str) -> String {
     match source.calendars.as_slice() {
         [] => format!("no calendars were found in {path}: check path and layout"),
@@ -332,8 +334,13 @@ fn table(findings: &[Finding]) -> Table {
             Some(false) => ("FAILS", Style::Bad),
             None => ("-", Style::Faint),
         };
-        let plain = |text: &str| (text.to_owned(), Style::Plain);
-        table.row([plain(what), plain(name), plain(kind), (state.to_owned(), style), plain(found)]);
+        table.row([
+            Cell::plain(*what),
+            Cell::plain(&**name),
+            Cell::plain(*kind),
+            Cell::new(state, style),
+            Cell::plain(&**found),
+        ]);
     }
     table
 }

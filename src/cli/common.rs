@@ -1,12 +1,13 @@
-//! What the listings share: which ledger they look into, and how instants and lengths of time are written for people.
+//! What the listings share: which ledger they read, and how instants and lengths of time are printed.
 
 use std::collections::HashMap;
 use std::future::Future;
 use std::path::Path;
 
+use jiff::SignedDuration;
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
-use serde::Deserialize;
+use serde::{Deserialize, Serializer};
 
 use super::Context;
 use crate::calendar::zone::Zones;
@@ -16,9 +17,9 @@ use crate::daemon;
 use crate::delivery::deadline::SendDeadline;
 use crate::delivery::sink::SinkContext;
 use crate::ledger;
-use crate::time::UtcMillis;
+use crate::time::{UtcMillis, whole_millis};
 
-/// Which ledger is looked into.
+/// Which ledger is read.
 #[derive(Debug, clap::Args)]
 pub(super) struct LedgerArgs {
     /// The ledger, instead of the configured one: sqlite:///PATH or a path
@@ -57,8 +58,8 @@ pub(super) fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyh
     })
 }
 
-/// Tells the daemon that holds the ledger at `ledger`, the process `holder`, to look again: SIGUSR1. Nobody else gets
-/// that signal, which would end most programs.
+/// Wakes the daemon that holds the ledger at `ledger`, the process `holder`: SIGUSR1. No other process gets that signal,
+/// which would end most programs.
 pub(super) fn nudge(ledger: &Path, holder: &str) -> Result<(), String> {
     let pid = holder.parse().ok().and_then(Pid::from_raw).ok_or("its lock file does not name it")?;
     if !ledger::is_held_by(ledger, holder) {
@@ -69,7 +70,7 @@ pub(super) fn nudge(ledger: &Path, holder: &str) -> Result<(), String> {
         Err(Errno::NOSYS | Errno::PERM) => None,
         Err(why) => return Err(why.to_string()),
     };
-    // The daemon may have ended meanwhile, and its number be that of another process.
+    // The daemon may have ended meanwhile, and its process id may be reused.
     if ledger::holder(ledger).as_deref() != Some(holder) {
         return Err("it has just ended".to_owned());
     }
@@ -80,7 +81,7 @@ pub(super) fn nudge(ledger: &Path, holder: &str) -> Result<(), String> {
     .map_err(|why| why.to_string())
 }
 
-/// What listings show of a notification; empty where the ring has none.
+/// What listings show of a notification; empty if the firing has none.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct NotificationSummary {
@@ -112,26 +113,34 @@ pub(super) fn written_or_dash(at: Option<UtcMillis>) -> String {
 
 /// How far `at` is from `now`: `in 2d 3h`, `5m 3s ago`, `now`.
 pub(super) fn distance(now: UtcMillis, at: UtcMillis) -> String {
-    match at.0.saturating_sub(now.0) {
-        -999..=999 => "now".to_owned(),
-        ahead @ 1.. => format!("in {}", length(ahead)),
-        behind => format!("{} ago", length(behind.saturating_neg())),
+    let ahead = at.duration_since(now);
+    if ahead.as_secs() == 0 {
+        "now".to_owned()
+    } else if ahead.is_positive() {
+        format!("in {}", length(ahead))
+    } else {
+        format!("{} ago", length(now.duration_since(at)))
     }
 }
 
-/// A length of time by its two greatest units: `2d 3h`, `5m 3s`, `40s`, `7 ms`.
-pub(super) fn length(millis: i64) -> String {
-    let millis = millis.max(0);
-    if millis < 1000 {
-        return format!("{millis} ms");
+/// A length of time by its two greatest units: `2d 3h`, `5m 3s`, `40s`, `7 ms`. A negative one is none.
+pub(super) fn length(duration: SignedDuration) -> String {
+    let duration = duration.max(SignedDuration::ZERO);
+    let seconds = duration.as_secs();
+    if seconds == 0 {
+        return format!("{} ms", duration.subsec_millis());
     }
-    let seconds = millis / 1000;
     let units = [(seconds / 86_400, 'd'), (seconds / 3600 % 24, 'h'), (seconds / 60 % 60, 'm'), (seconds % 60, 's')];
     let shown = units.iter().skip_while(|(count, _)| *count == 0).take(2).filter(|(count, _)| *count > 0);
     shown.map(|(count, unit)| format!("{count}{unit}")).collect::<Vec<_>>().join(" ")
 }
 
-/// `+05:30`; with seconds where there are some.
+/// Elapsed time as JSON: a number of milliseconds.
+pub(super) fn as_millis<S: Serializer>(duration: &SignedDuration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_i64(whole_millis(*duration))
+}
+
+/// `+05:30`; with seconds if there are any.
 pub(super) fn offset(seconds: i32) -> String {
     let (sign, rest) = (if seconds < 0 { '-' } else { '+' }, seconds.unsigned_abs());
     let (hours, minutes, seconds) = (rest / 3600, rest / 60 % 60, rest % 60);
@@ -141,11 +150,14 @@ pub(super) fn offset(seconds: i32) -> String {
 
 #[cfg(test)]
 mod tests {
+    use jiff::SignedDuration;
+
     use super::{distance, length, offset, written};
     use crate::time::UtcMillis;
 
     #[test]
     fn lengths_and_distances() {
+        let length = |millis| length(SignedDuration::from_millis(millis));
         assert_eq!(length(7), "7 ms");
         assert_eq!(length(40_900), "40s");
         assert_eq!(length(3_600_000), "1h");

@@ -1,9 +1,9 @@
-//! `reveille deliveries`: what is owed to the sinks; trying it again, cancelling it.
+//! `reveille deliveries`: what is owed to the sinks; retrying it, cancelling it.
 
 use serde::Serialize;
 
 use super::common::{LedgerArgs, NotificationSummary, block_on, nudge, written, written_or_dash};
-use super::{Context, printer::ExitStatus, printer::Style, printer::Table};
+use super::{Context, printer::Cell, printer::ExitStatus, printer::Style, printer::Table};
 use crate::config::Config;
 use crate::ledger::{self, AdminOutcome, DeliveryFilter, DeliveryId, DeliveryRow, Inspector, OutboxAdmin};
 
@@ -17,10 +17,10 @@ pub(super) struct Args {
     /// Only what is pending
     #[arg(long, group = "which")]
     pending: bool,
-    /// Only what a mail server did not confirm at an attempt: it may have arrived, and arrived again
+    /// Only what a mail server did not confirm at an attempt: it may have arrived, and may have arrived twice
     #[arg(long, group = "which")]
     unknown: bool,
-    /// At most so many, the latest ones
+    /// List at most this many, the latest ones
     #[arg(long, value_name = "COUNT", default_value_t = 100, value_parser = clap::value_parser!(i64).range(1..))]
     limit: i64,
     #[command(flatten)]
@@ -35,13 +35,13 @@ enum DeliveryCommand {
     Cancel(CancelArgs),
 }
 
-/// Try deliveries again at once: those that failed, wait or were cancelled
+/// Retry deliveries at once: those that failed, are pending or were cancelled
 #[derive(Debug, clap::Args)]
 struct RetryArgs {
     /// Which, as the list names them: FIRING/SINK or FIRING/SINK/RECIPIENT
     #[arg(value_name = "ID", required_unless_present = "all", conflicts_with = "all")]
     ids: Vec<DeliveryId>,
-    /// All that failed or wait
+    /// All that failed or are pending
     #[arg(long)]
     all: bool,
     #[command(flatten)]
@@ -68,7 +68,7 @@ struct DeliveryEntry {
     recipient: String,
     state: String,
     attempts: i64,
-    /// How many of the attempts ended without a word on whether it was taken.
+    /// After how many of the attempts it is not known whether it was delivered.
     unknown: i64,
     /// For one that is pending: not before.
     next_attempt: Option<String>,
@@ -163,15 +163,14 @@ fn table(rows: Vec<DeliveryRow>) -> Table {
             _ => Style::Doubtful,
         };
         let at = written_or_dash(row.settled_at.or(Some(row.next_attempt)));
-        let plain = |text: String| (text, Style::Plain);
         table.row([
-            plain(id(&row)),
-            plain(written(row.due)),
-            (row.state, style),
-            plain(attempts(row.attempts, row.unknown)),
-            plain(at),
-            plain(NotificationSummary::of(&row.notification).summary),
-            plain(row.response.unwrap_or_default()),
+            Cell::plain(id(&row)),
+            Cell::plain(written(row.due)),
+            Cell::new(row.state, style),
+            Cell::plain(attempts(row.attempts, row.unknown)),
+            Cell::plain(at),
+            Cell::plain(NotificationSummary::of(&row.notification).summary),
+            Cell::plain(row.response.unwrap_or_default()),
         ]);
     }
     table
@@ -190,7 +189,7 @@ fn retry_all(ledger: &LedgerArgs, context: &mut Context) -> anyhow::Result<ExitS
         admin.close().await?;
         Ok(count)
     })?;
-    tell_daemon(&config);
+    wake_daemon(&config);
     if context.printer.json() {
         context.printer.object(&serde_json::json!({ "retried": count }))?;
     } else {
@@ -210,7 +209,7 @@ enum AdminAction {
     Cancel,
 }
 
-/// Changes each of `ids`; the answer is 'no' when one of them cannot be.
+/// Changes each of `ids`; the exit status is 1 if one of them cannot be changed.
 fn apply(
     ledger: &LedgerArgs,
     ids: &[DeliveryId],
@@ -231,25 +230,25 @@ fn apply(
         admin.close().await?;
         Ok(changes)
     })?;
-    tell_daemon(&config);
+    wake_daemon(&config);
     let mut exit = ExitStatus::Success;
     for (id, change) in ids.iter().zip(changes) {
         if change != AdminOutcome::Changed {
             exit = ExitStatus::Failure;
         }
-        tell(id, &change, action, context)?;
+        report(id, &change, action, context)?;
     }
     Ok(exit)
 }
 
-/// A daemon that runs, and may be told by this user, sends at once; else at its next pass.
-fn tell_daemon(config: &Config) {
+/// Wakes the daemon, if one runs and this user may signal it: it sends at once, and otherwise at its next pass.
+fn wake_daemon(config: &Config) {
     if let Some(holder) = ledger::holder(&config.ledger) {
         let _ = nudge(&config.ledger, &holder);
     }
 }
 
-fn tell(id: &DeliveryId, change: &AdminOutcome, action: AdminAction, context: &mut Context) -> anyhow::Result<()> {
+fn report(id: &DeliveryId, change: &AdminOutcome, action: AdminAction, context: &mut Context) -> anyhow::Result<()> {
     if context.printer.json() {
         let state = match change {
             AdminOutcome::Is(state) => Some(state.clone()),

@@ -1,19 +1,20 @@
-//! `reveille firings`: what has rung.
+//! `reveille firings`: which alarms have fired.
 
+use jiff::SignedDuration;
 use serde::Serialize;
 
-use super::common::{LedgerArgs, NotificationSummary, block_on, length, written};
-use super::{Context, instant, printer::ExitStatus, printer::Style, printer::Table};
+use super::common::{LedgerArgs, NotificationSummary, as_millis, block_on, length, written};
+use super::{Context, instant, printer::Cell, printer::ExitStatus, printer::Style, printer::Table};
 use crate::ledger::{FiringRow, Inspector};
 use crate::time::UtcMillis;
 
-/// List what has rung, was missed or was held back, the latest last
+/// List alarms that fired, were missed or were suppressed, the latest last
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Only what was recorded at or after this instant, such as 2026-03-10T12:00:00Z
     #[arg(long, value_name = "INSTANT", value_parser = instant)]
     since: Option<UtcMillis>,
-    /// At most so many, the latest ones
+    /// List at most this many, the latest ones
     #[arg(long, value_name = "COUNT", default_value_t = 100, value_parser = clap::value_parser!(i64).range(1..))]
     limit: i64,
     #[command(flatten)]
@@ -30,8 +31,9 @@ struct Firing {
     due: String,
     /// When it was recorded.
     fired_at: String,
-    /// Milliseconds from the one to the other.
-    lateness: i64,
+    /// From the one to the other, in milliseconds.
+    #[serde(serialize_with = "as_millis")]
+    lateness: SignedDuration,
     state: String,
     /// How many firings it stands for.
     count: i64,
@@ -53,7 +55,7 @@ impl From<FiringRow> for Firing {
             notification_id: seen.notification_id,
             due: row.due.to_string(),
             fired_at: row.fired_at.to_string(),
-            lateness: row.fired_at.0.saturating_sub(row.due.0),
+            lateness: row.fired_at.duration_since(row.due),
             state: row.state,
             count: row.count,
             user_id: seen.user_id,
@@ -93,16 +95,15 @@ fn table(firings: Vec<FiringRow>) -> Table {
         let firing = Firing::from(firing);
         let style = if firing.state == "fired" { Style::Good } else { Style::Doubtful };
         let state = if firing.count > 1 { format!("{} ×{}", firing.state, firing.count) } else { firing.state };
-        let plain = |text: String| (text, Style::Plain);
         table.row([
-            plain(firing.firing.to_string()),
-            plain(due),
-            plain(length(firing.lateness)),
-            (state, style),
-            plain(firing.action),
-            plain(firing.user_id),
-            plain(firing.calendar_name),
-            plain(if firing.summary.is_empty() { firing.href.unwrap_or_default() } else { firing.summary }),
+            Cell::plain(firing.firing.to_string()),
+            Cell::plain(due),
+            Cell::plain(length(firing.lateness)),
+            Cell::new(state, style),
+            Cell::plain(firing.action),
+            Cell::plain(firing.user_id),
+            Cell::plain(firing.calendar_name),
+            Cell::plain(if firing.summary.is_empty() { firing.href.unwrap_or_default() } else { firing.summary }),
         ]);
     }
     table

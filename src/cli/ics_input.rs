@@ -12,7 +12,15 @@ use crate::notification::About;
 use crate::source::CalendarInfo;
 use crate::source::directory;
 
-/// Whose files these are, where the command line says so.
+/// The calendar that a file is in.
+#[derive(Debug)]
+pub(super) struct InputCalendar {
+    pub(super) info: CalendarInfo,
+    /// What says which zone its user's is.
+    pub(super) user_zone: UserZone,
+}
+
+/// Whose files these are, if the command line says so.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Whose<'a> {
     /// The user's addresses; the first one is userId.
@@ -68,7 +76,7 @@ pub(super) fn standard_input(config: &Config) -> Result<Vec<u8>, String> {
 fn bounded(from: impl Read, config: &Config) -> Result<Vec<u8>, String> {
     let limit = config.limits.objects.max_object_size;
     let mut octets = Vec::new();
-    // One octet more than allowed tells that there is too much.
+    // One octet more than allowed shows that there is too much.
     let read = from.take(limit as u64 + 1).read_to_end(&mut octets);
     read.map_err(|error| format!("cannot be read: {error}"))?;
     if octets.len() > limit {
@@ -78,14 +86,8 @@ fn bounded(from: impl Read, config: &Config) -> Result<Vec<u8>, String> {
 }
 
 /// The calendar that the file at `path` is in: to the configured source that watches it, else as if `root` were
-/// watched, else the folder that it lies in. Without a path it is one called `calendar`. And what says which zone its
-/// user's is.
-pub(super) fn calendar(
-    path: Option<&Path>,
-    root: Option<&Path>,
-    config: &Config,
-    whose: Whose<'_>,
-) -> (CalendarInfo, UserZone) {
+/// watched, else the folder that it lies in. Without a path it is one called `calendar`.
+pub(super) fn calendar(path: Option<&Path>, root: Option<&Path>, config: &Config, whose: Whose<'_>) -> InputCalendar {
     let folder = path.and_then(|path| fs::canonicalize(path).ok()).and_then(|real| real.parent().map(Path::to_owned));
     let given = || CalendarInfo {
         href: ".".to_owned(),
@@ -94,25 +96,25 @@ pub(super) fn calendar(
         user: login(),
         ..CalendarInfo::default()
     };
-    let mut seen = folder.and_then(|folder| watched(&folder, root, config)).unwrap_or_else(given);
-    let from = match (whose.zone, &seen.user_zone, UserZone::of(None, config, &seen.user)) {
+    let mut info = folder.and_then(|folder| watched(&folder, root, config)).unwrap_or_else(given);
+    let user_zone = match (whose.zone, &info.user_zone, UserZone::of(None, config, &info.user)) {
         (Some(_), _, _) => UserZone::Option,
         (None, Some(_), UserZone::User) => UserZone::User,
         (None, Some(_), _) => UserZone::Source,
         (None, None, _) => UserZone::Defaults,
     };
-    seen.user_zone = whose.zone.map(str::to_owned).or(seen.user_zone).or_else(|| config.defaults.zone.clone());
+    info.user_zone = whose.zone.map(str::to_owned).or(info.user_zone).or_else(|| config.defaults.zone.clone());
     if let Some(user) = whose.users.first() {
-        if seen.owner == seen.user {
-            seen.owner.clone_from(user);
+        if info.owner == info.user {
+            info.owner.clone_from(user);
         }
-        seen.user.clone_from(user);
-        seen.emails = whose.users.to_vec();
+        info.user.clone_from(user);
+        info.emails = whose.users.to_vec();
     }
-    if seen.owner.is_empty() {
-        seen.owner.clone_from(&seen.user);
+    if info.owner.is_empty() {
+        info.owner.clone_from(&info.user);
     }
-    (seen, from)
+    InputCalendar { info, user_zone }
 }
 
 fn watched(folder: &Path, root: Option<&Path>, config: &Config) -> Option<CalendarInfo> {
@@ -151,7 +153,7 @@ pub(super) fn context(seen: &CalendarInfo, zones: Zones, config: &Config) -> Cal
     calendar_context
 }
 
-/// What notifications say of `seen`, as those of `run` do.
+/// What notifications say of the calendar `seen`, as those of `run` do.
 pub(super) fn about(seen: &CalendarInfo) -> About {
     About {
         user: seen.user.clone(),

@@ -1,5 +1,5 @@
-//! Whose calendars a check has found, what is not known of these people, and which names of the settings mean nobody
-//! and nothing.
+//! Whose calendars a check has found, which addresses of these users are missing, and which names in the settings match
+//! no user or calendar.
 
 use std::collections::BTreeSet;
 
@@ -7,11 +7,19 @@ use super::reach::Reach;
 use crate::config::Config;
 use crate::delivery::routing::is_meant;
 
+/// Something in the settings that is perhaps not as it was meant.
+#[derive(Debug)]
+pub(super) struct Doubt {
+    /// The user or the sink that it is about.
+    pub(super) name: String,
+    pub(super) sentence: String,
+}
+
 /// The users and calendars that a check has found.
 #[derive(Debug, Default)]
 pub(super) struct Inventory {
     users: BTreeSet<String>,
-    /// Those of whom some calendar knows no address.
+    /// Those whose address is not known for some calendar.
     without_address: BTreeSet<String>,
     /// A source could not be read: there may be more.
     more: bool,
@@ -54,31 +62,34 @@ impl Inventory {
         self.more_calendars |= other.more_calendars;
     }
 
-    /// Names in the settings of sinks that mean nobody's alarms: sink and a sentence.
-    pub(super) fn unmeant(&self, config: &Config) -> Vec<(String, String)> {
+    /// Names in the settings of sinks that match no user or calendar.
+    pub(super) fn unmatched(&self, config: &Config) -> Vec<Doubt> {
         let mut found = Vec::new();
         for sink in &config.sinks {
-            let nobody = sink.users.iter().filter(|user| !self.more && !self.users.contains(*user));
+            let users = sink.users.iter().filter(|user| !self.more && !self.users.contains(*user));
             let is_none = |pattern: &&String| !self.calendars.iter().any(|(name, id)| is_meant(pattern, name, id));
-            let nothing = sink.calendars.iter().filter(|pattern| !self.more_calendars && is_none(pattern));
-            let nobody =
-                nobody.map(|user| format!("users: '{}' is nobody whose calendars were found", user.escape_debug()));
-            let nothing =
-                nothing.map(|name| format!("calendars: '{}' is no calendar that is watched", name.escape_debug()));
-            found.extend(nobody.chain(nothing).map(|sentence| (sink.name.clone(), sentence)));
+            let calendars = sink.calendars.iter().filter(|pattern| !self.more_calendars && is_none(pattern));
+            let users = users.map(|user| format!("users: no calendars of '{}' were found", user.escape_debug()));
+            let calendars =
+                calendars.map(|name| format!("calendars: '{}' is not a calendar that is watched", name.escape_debug()));
+            let doubt = |sentence| Doubt { name: sink.name.clone(), sentence };
+            found.extend(users.chain(calendars).map(doubt));
         }
         found
     }
 
-    /// What is perhaps not as it was meant: userId and a sentence.
-    pub(super) fn warnings(&self, config: &Config) -> Vec<(String, String)> {
+    /// What is perhaps not as it was meant in the settings of users.
+    pub(super) fn warnings(&self, config: &Config) -> Vec<Doubt> {
         let reach = Reach::new(config);
-        let lacking = self.without_address.iter().filter_map(|user| Some((user.clone(), reach.no_address(user)?)));
+        let lacking = self
+            .without_address
+            .iter()
+            .filter_map(|user| Some(Doubt { name: user.clone(), sentence: reach.no_address(user)? }));
         let unknown = config.users.keys().filter(|user| !self.more && !self.users.contains(*user));
         let unknown = unknown.map(|user| {
             let user_text = user.escape_debug();
-            let sentence = format!("[users.\"{user_text}\"] is nobody whose calendars were found: is it the userId?");
-            (user.clone(), sentence)
+            let sentence = format!("no calendars of [users.\"{user_text}\"] were found: is it the userId?");
+            Doubt { name: user.clone(), sentence }
         });
         lacking.chain(unknown).collect()
     }

@@ -1,5 +1,5 @@
-//! The log: lines on standard error, for people or as JSON. What is logged is decided where it happens. No line is
-//! worth an alarm: what cannot be written, or not soon, is lost.
+//! The log: lines on standard error, for people or as JSON. What is logged is decided where it happens. Alarms go
+//! before log lines: a line that cannot be written, or not soon, is lost.
 
 use std::io::{self, ErrorKind, IsTerminal as _, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,8 +25,8 @@ pub(super) fn start(global: &Global, settings: &Log) {
     let filter = filter(global, settings.level, std::env::var(FILTER_VARIABLE).ok());
     let colored = global.color.on(io::stderr().is_terminal());
     let lines = tracing_subscriber::fmt().with_writer(|| Patient).with_env_filter(filter).with_ansi(colored);
-    // A line that cannot be written is lost. Telling that on standard error would fail too, by a panic wherever it is
-    // logged.
+    // A line that cannot be written is lost. Reporting that on standard error would fail too, by a panic at the place
+    // that logs.
     let lines = lines.log_internal_errors(false);
     // An error says that the log has been started before.
     let _ = match global.log_format.or(settings.format).unwrap_or(LogFormat::Human) {

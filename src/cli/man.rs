@@ -20,7 +20,10 @@ const FILES: &[(&str, &str)] = &[
     ("./reveille.toml", "The configuration: the first that exists of these three."),
     ("$XDG_CONFIG_HOME/reveille/reveille.toml", "$XDG_CONFIG_HOME is ~/.config where it is not set."),
     ("/etc/reveille/reveille.toml", "The system's."),
-    ("./reveille.db", "The ledger (SQLite) where none is configured; -wal and -shm beside it belong to it."),
+    (
+        "./reveille.db",
+        "The ledger (SQLite) if none is configured; the files with -wal and -shm at the end belong to it.",
+    ),
     ("LEDGER.lock", "Locked by the daemon that uses the ledger; holds its process id."),
 ];
 
@@ -39,7 +42,7 @@ const ENVIRONMENT: &[(&str, &str)] = &[
 
 const SIGNALS: &[(&str, &str)] = &[
     ("SIGTERM, SIGINT", "The daemon delivers what has been fired, and ends. A second one ends it at once."),
-    ("SIGHUP", "Files that sinks write to are opened anew."),
+    ("SIGHUP", "Files that sinks write to are opened again."),
     ("SIGUSR1", "The daemon syncs its sources and tries its outbox now; 'reveille sync' sends it."),
 ];
 
@@ -103,7 +106,7 @@ fn commands(command: &Command) -> Roff {
     roff
 }
 
-/// The arguments of a command that `wanted` likes, below a heading where there is one.
+/// The arguments of a command for which `wanted` is true, below a heading if there is one.
 fn options(command: &Command, heading: &str, wanted: impl Fn(&clap::Arg) -> bool) -> Roff {
     let mut roff = Roff::new();
     if !heading.is_empty() {

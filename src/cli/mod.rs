@@ -1,5 +1,5 @@
-//! The command line: one file a subcommand, each with its `Args` and its `run`; one [`printer`]. Subcommands know
-//! nothing of each other.
+//! The command line: one file for each subcommand, with its `Args` and its `run`; one [`printer`]. Subcommands do not
+//! use each other.
 
 pub mod printer;
 
@@ -56,13 +56,13 @@ struct Global {
     /// $XDG_CONFIG_HOME/reveille/reveille.toml, /etc/reveille/reveille.toml]
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Print data as JSON, one object a line
+    /// Print data as JSON, one object per line
     #[arg(long, global = true)]
     json: bool,
     /// More logging: -v debug, -vv trace
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
-    /// Log and say errors only
+    /// Log and print errors only
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     quiet: bool,
     /// When to colour output
@@ -122,7 +122,7 @@ pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            // Help and version go to standard output, the rest to standard error; a closed one is no failure.
+            // Help and version go to standard output, the rest to standard error; a closed one is not a failure.
             let _ = error.print();
             return if error.use_stderr() { ExitStatus::Usage.into() } else { ExitStatus::Success.into() };
         }

@@ -4,8 +4,10 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::ics_input::{self, Whose};
-use super::printer::{ExitStatus, Printer, Style, Table};
+use jiff::SignedDuration;
+
+use super::ics_input::{self, InputCalendar, Whose};
+use super::printer::{Cell, ExitStatus, Printer, Table};
 use super::{Context, Usage, instant};
 use crate::calendar::ical::object::Object;
 use crate::calendar::schedule::Schedule;
@@ -17,18 +19,18 @@ use crate::notification::{About, Notification, identity};
 use crate::source::CalendarInfo;
 use crate::time::UtcMillis;
 
-/// Without `--until`: so far ahead, milliseconds.
-const WINDOW: i64 = 30 * 24 * 3_600_000;
-/// An object is asked for so much of the window at once, milliseconds.
-const SLICE: i64 = 7 * 24 * 3_600_000;
-const HOUR: i64 = 3_600_000;
-/// Folders deeper than this are not looked into.
+/// Without `--until`: so far ahead.
+const WINDOW: SignedDuration = SignedDuration::from_hours(30 * 24);
+/// An object is asked for so much of the window at once.
+const SLICE: SignedDuration = SignedDuration::from_hours(7 * 24);
+const HOUR: SignedDuration = SignedDuration::from_hours(1);
+/// Folders deeper than this are not searched.
 const MAX_DEPTH: usize = 16;
 
 /// Which alarms would fire for these .ics files or folders, in order
 ///
-/// With --json each line is the CalendarAlarm object that `run` would emit. What is wrong in a file is said on standard
-/// error, with its line.
+/// With --json each line is the CalendarAlarm object that `run` would emit. Faults in a file
+/// are reported on standard error, with their line.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Files, folders with .ics files in them, or - for standard input
@@ -43,10 +45,10 @@ pub(super) struct Args {
     /// The user's zone, for floating times and dates, such as Europe/Berlin
     #[arg(long, value_name = "ZONE")]
     zone: Option<String>,
-    /// An address of the user: events that it has declined are silent (may be repeated; the first one is userId)
+    /// An address of the user: alarms of events that it has declined do not fire (may be repeated; the first one is userId)
     #[arg(long, value_name = "ADDR")]
     user: Vec<String>,
-    /// Print at most so many alarms
+    /// Print at most this many alarms
     #[arg(long, value_name = "N", default_value_t = 50_000)]
     limit: usize,
 }
@@ -58,7 +60,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<ExitStat
         return Err(Usage(format!("--zone '{id}' is not a known time zone: name one as in Europe/Berlin")).into());
     }
     let from = args.from.unwrap_or_else(|| context.clock.now());
-    let until = args.until.unwrap_or(from.plus(WINDOW));
+    let until = args.until.unwrap_or(from.saturating_add(WINDOW));
     let mut preview = Preview { args, config: &config, zones, from, until, rows: Vec::new(), readable: 0, cut: false };
     for path in &args.paths {
         preview.path(path, &mut context.printer);
@@ -121,8 +123,8 @@ impl Preview<'_> {
         };
         let name = path.map_or_else(|| "standard input".to_owned(), |path| path.display().to_string());
         let whose = Whose { users: &self.args.user, zone: self.args.zone.as_deref() };
-        let (seen, _) = ics_input::calendar(path, root, self.config, whose);
-        self.object(&name, &octets, &seen, printer);
+        let InputCalendar { info, .. } = ics_input::calendar(path, root, self.config, whose);
+        self.object(&name, &octets, &info, printer);
     }
 
     fn object(&mut self, name: &str, octets: &[u8], seen: &CalendarInfo, printer: &mut Printer) {
@@ -150,7 +152,7 @@ impl Preview<'_> {
     fn instances(&mut self, schedule: &Schedule<'_>, row: impl Fn(&Self, &AlarmInstance<'_>) -> Row) {
         let (mut from, mut count) = (self.from, 0);
         while let Some(next) = schedule.next_instance(from).filter(|next| *next < self.until) {
-            let end = next.plus(SLICE).min(self.until);
+            let end = next.saturating_add(SLICE).min(self.until);
             for instance in schedule.instances(next..end) {
                 count += 1;
                 if count > self.args.limit {
@@ -165,7 +167,7 @@ impl Preview<'_> {
         self.keep_limit();
     }
 
-    /// Puts the rows in order, and forgets those that will not be printed.
+    /// Puts the rows in order, and drops those that will not be printed.
     fn keep_limit(&mut self) {
         if self.rows.len() > self.args.limit {
             self.rows.sort_by_key(|row| row.at);
@@ -174,18 +176,18 @@ impl Preview<'_> {
         }
     }
 
-    /// The first hour of the window in which a plan suppresses instances.
+    /// The hour of the first instance in the window, if `schedule` suppresses instances in it.
     fn crowded_hour(&self, schedule: &Schedule<'_>) -> Option<UtcMillis> {
         let first = schedule.next_instance(self.from).filter(|next| *next < self.until)?;
-        let hour = UtcMillis(first.0.div_euclid(HOUR) * HOUR);
-        (schedule.suppressed(first..hour.plus(HOUR).min(self.until)) > 0).then_some(hour)
+        let hour = first.start_of_hour();
+        (schedule.suppressed(first..hour.saturating_add(HOUR).min(self.until)) > 0).then_some(hour)
     }
 
     fn row(&self, instance: &AlarmInstance<'_>, about: &About, href: &str, json: bool) -> Row {
         let text = if json {
+            let identity = identity(about, href, instance);
             let sender = firing::sender(self.config);
-            let notification =
-                Notification::new(instance, about, identity(about, href, instance), &sender, instance.at);
+            let notification = Notification::new(instance, about, identity, &sender, instance.at);
             Text::Json(notification.to_json_within(sender.max_size))
         } else {
             let own = self.args.zone.as_deref().and_then(|id| self.zones.resolve(id, None, None));
@@ -209,7 +211,7 @@ impl Preview<'_> {
                     printer.raw(line.as_bytes())?;
                     printer.raw(b"\n")?;
                 }
-                Text::Cells(cells) => table.row(cells.map(|cell| (cell, Style::Plain))),
+                Text::Cells(cells) => table.row(cells.map(Cell::plain)),
             }
         }
         if !printer.json() && self.readable > 0 {
@@ -230,8 +232,8 @@ fn local(at: UtcMillis, zone: &Zone) -> String {
     format!("{} {}", civil.strftime(&format!("%a %Y-%m-%d %H:%M{seconds}")), zone.id())
 }
 
-/// The `.ics` files in and below a folder, in the order of their names. What is hidden is left out, and what is no
-/// file: a pipe would be waited for.
+/// The `.ics` files in and below a folder, in the order of their names. Hidden entries are left out, and so is what is
+/// not a file: a pipe would be waited for.
 fn list(folder: &Path, depth: usize, files: &mut Vec<PathBuf>, printer: &mut Printer) {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,

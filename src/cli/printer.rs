@@ -1,4 +1,4 @@
-//! The one printer: standard output is data, standard error is talk. It knows no command.
+//! The one printer: standard output is for data, standard error for messages. It knows no command.
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal as _, Write};
@@ -30,7 +30,7 @@ impl From<ExitStatus> for ExitCode {
 /// Standard output cannot take more.
 #[derive(Debug, thiserror::Error)]
 pub enum PrintError {
-    /// Whoever read it has gone, which is no failure.
+    /// Its reader has ended, which is not a failure.
     #[error("standard output is closed")]
     Closed,
     #[error("standard output cannot be written: {0}")]
@@ -80,14 +80,14 @@ pub enum Style {
     Faint,
 }
 
-/// Writes data to standard output and talk to standard error.
+/// Writes data to standard output and messages to standard error.
 pub struct Printer {
     out: Box<dyn Write + Send>,
-    talk: Box<dyn Write + Send>,
+    messages: Box<dyn Write + Send>,
     json: bool,
     quiet: bool,
     out_colored: bool,
-    talk_colored: bool,
+    messages_colored: bool,
 }
 
 impl std::fmt::Debug for Printer {
@@ -101,11 +101,11 @@ impl Printer {
     pub fn new(json: bool, quiet: bool, color: Color) -> Printer {
         Printer {
             out: Box::new(io::BufWriter::new(io::stdout())),
-            talk: Box::new(io::stderr()),
+            messages: Box::new(io::stderr()),
             json,
             quiet,
             out_colored: !json && color.on(io::stdout().is_terminal()),
-            talk_colored: color.on(io::stderr().is_terminal()),
+            messages_colored: color.on(io::stderr().is_terminal()),
         }
     }
 
@@ -192,10 +192,29 @@ impl Printer {
     }
 
     fn say(&mut self, head: &str, style: Style, text: &str) {
-        // What was printed before comes before on a terminal too. Where talk goes nowhere, nobody misses it.
+        // What was printed before comes before on a terminal too. If standard error is closed, the text is lost.
         let _ = self.out.flush();
         let lines: Vec<String> = text.lines().map(clean).collect();
-        let _ = writeln!(self.talk, "{}{}", paint(head, style, self.talk_colored), lines.join("\n"));
+        let _ = writeln!(self.messages, "{}{}", paint(head, style, self.messages_colored), lines.join("\n"));
+    }
+}
+
+/// The text of one column of a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cell {
+    text: String,
+    style: Style,
+}
+
+impl Cell {
+    /// `text` in `style`.
+    pub fn new(text: impl Into<String>, style: Style) -> Cell {
+        Cell { text: text.into(), style }
+    }
+
+    /// `text` as it is.
+    pub fn plain(text: impl Into<String>) -> Cell {
+        Cell::new(text, Style::Plain)
     }
 }
 
@@ -203,7 +222,7 @@ impl Printer {
 #[derive(Clone, Debug, Default)]
 pub struct Table {
     headings: Vec<&'static str>,
-    rows: Vec<Vec<(String, Style)>>,
+    rows: Vec<Vec<Cell>>,
 }
 
 impl Table {
@@ -212,26 +231,26 @@ impl Table {
         Table { headings: headings.to_vec(), rows: Vec::new() }
     }
 
-    /// Adds a row: one text a heading.
-    pub fn row<const N: usize>(&mut self, cells: [(String, Style); N]) {
-        self.rows.push(cells.into_iter().map(|(text, style)| (clean(&text), style)).collect());
+    /// Adds a row: one cell a heading.
+    pub fn row<const N: usize>(&mut self, cells: [Cell; N]) {
+        self.rows.push(cells.into_iter().map(|cell| Cell { text: clean(&cell.text), ..cell }).collect());
     }
 
     fn render(&self, colored: bool) -> String {
         let width = |column: usize| {
-            let cells = self.rows.iter().filter_map(|row| row.get(column)).map(|(text, _)| text.chars().count());
+            let cells = self.rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.text.chars().count());
             let heading = self.headings.get(column).map_or(0, |text| text.chars().count());
             cells.max().unwrap_or(0).max(heading)
         };
         let widths: Vec<usize> = (0..self.headings.len()).map(width).collect();
-        let headings: Vec<_> = self.headings.iter().map(|text| ((*text).to_owned(), Style::Heading)).collect();
+        let headings: Vec<Cell> = self.headings.iter().map(|text| Cell::new(*text, Style::Heading)).collect();
         let mut text = String::new();
         for row in std::iter::once(&headings).chain(&self.rows) {
             let last = row.len().saturating_sub(1);
-            for (index, ((cell, style), width)) in row.iter().zip(&widths).enumerate() {
-                text.push_str(&paint(cell, *style, colored));
+            for (index, (cell, width)) in row.iter().zip(&widths).enumerate() {
+                text.push_str(&paint(&cell.text, cell.style, colored));
                 if index < last {
-                    text.push_str(&" ".repeat(width.saturating_sub(cell.chars().count()) + 2));
+                    text.push_str(&" ".repeat(width.saturating_sub(cell.text.chars().count()) + 2));
                 }
             }
             text.truncate(text.trim_end_matches(' ').len());
@@ -272,13 +291,13 @@ fn paint(text: &str, style: Style, colored: bool) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Style, Table, clean};
+    use super::{Cell, Style, Table, clean};
 
     #[test]
     fn columns_are_aligned_and_lines_have_no_tail() {
         let mut table = Table::new(&["UID", "SUMMARY"]);
-        table.row([("a-long-one".into(), Style::Plain), (String::new(), Style::Plain)]);
-        table.row([("ü".into(), Style::Bad), ("tea".into(), Style::Plain)]);
+        table.row([Cell::plain("a-long-one"), Cell::plain("")]);
+        table.row([Cell::new("ü", Style::Bad), Cell::plain("tea")]);
         assert_eq!(table.render(false), "UID         SUMMARY\na-long-one\nü           tea\n");
         assert!(table.render(true).contains("\u{1b}[31mü\u{1b}[0m           tea\n"));
     }

@@ -16,12 +16,12 @@ impl Reach {
         Reach(Routing::new(&config.sinks, &ids))
     }
 
-    /// Why a user of whom no address is known misses alarms, a sentence; none where no sink writes to the user.
+    /// Why a user whose address is not known misses alarms, a sentence; none if no sink writes to the user.
     pub(super) fn no_address(&self, user: &str) -> Option<String> {
         self.0.no_address(user)
     }
 
-    /// Why no sink takes `alarm`, a sentence; none where one does. `own` are the addresses of its user.
+    /// Why no sink takes `alarm`, a sentence; none if one does. `own` are the addresses of its user.
     pub(super) fn no_sink(&self, alarm: Envelope<'_>, own: &[String]) -> Option<String> {
         self.0.no_sink(alarm, own).map(|why| format!("it goes to no sink: {why}"))
     }

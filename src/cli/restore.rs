@@ -1,4 +1,4 @@
-//! `reveille restore`: puts a copy of the ledger back, so that the past does not ring again.
+//! `reveille restore`: puts a copy of the ledger back, so that alarms of the past do not fire again.
 
 use std::path::PathBuf;
 
@@ -9,18 +9,18 @@ use super::{Context, Usage, instant, printer::ExitStatus};
 use crate::ledger::{self, Restored};
 use crate::time::UtcMillis;
 
-/// Put a copy of the ledger back, so that what has rung since it was made does not ring again
+/// Put a copy of the ledger back, so that alarms that fired after it was made do not fire again
 ///
-/// There must be no ledger where it is put, and no daemon. A copy does not know what was rung after it was made. What
-/// was due until --fired-until therefore counts as rung: 'firings' lists it as missed. What the copy still owed to the
-/// sinks of that counts as failed, for it may have been sent since: 'deliveries --failed' lists it, and 'deliveries
-/// retry --all' sends it again.
+/// There must be no ledger where it is put, and no daemon. A copy does not know what fired after it was made. Alarms
+/// that were due until --fired-until therefore count as fired: 'firings' lists them as missed. Deliveries of these that
+/// were pending in the copy count as failed, because they may have been sent since: 'deliveries --failed' lists them,
+/// and 'deliveries retry --all' sends them again.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The copy: what 'backup' made, or another copy of a ledger
     file: PathBuf,
-    /// When the lost ledger was used last, such as 2026-03-10T12:00:00Z: what was due after that rings late [default:
-    /// now]
+    /// When the lost ledger was used last, such as 2026-03-10T12:00:00Z: alarms that were due after that fire late
+    /// [default: now]
     #[arg(long, value_name = "INSTANT", value_parser = instant)]
     fired_until: Option<UtcMillis>,
     #[command(flatten)]
@@ -43,7 +43,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<ExitStat
     let config = args.ledger.config(context)?;
     let now = context.clock.now();
     if let Some(until) = args.fired_until.filter(|until| *until > now) {
-        let hint = format!("--fired-until is {until}, which is still to come: what has rung lies in the past");
+        let hint = format!("--fired-until is {until}, which is in the future: alarms can have fired only in the past");
         return Err(Usage(hint).into());
     }
     let until = args.fired_until.unwrap_or(now);
@@ -57,7 +57,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<ExitStat
     }
     let made = backed_up_at.map_or_else(String::new, |at| format!(", made {}", written(at)));
     context.printer.note(format!("{file}{made}, is the ledger {ledger} now"));
-    context.printer.note(format!("what was due until {} counts as rung", written(fired_until)));
+    context.printer.note(format!("what was due until {} counts as fired", written(fired_until)));
     if given_up > 0 {
         context.printer.note(format!(
             "{given_up} deliveries were pending in it and count as failed: 'reveille deliveries --failed' lists them"

@@ -1,5 +1,5 @@
-//! `check` and `test-sink` as root: what the user that the daemon runs as may read and write. Root may everything, so
-//! that what root can open says nothing of the daemon; owners and modes do.
+//! `check` and `test-sink` as root: what the user that the daemon runs as may read and write. Root may open everything,
+//! so this is worked out from owners and modes.
 
 use std::fs::{self, OpenOptions};
 use std::io::ErrorKind;
@@ -51,13 +51,24 @@ impl DaemonUser {
     }
 }
 
-/// What `user` lacks to read and write what `config` names: what it is for, its name, and a sentence.
-pub(super) fn lacking(config: &Config, user: &User) -> Vec<(&'static str, String, String)> {
+/// A right that a user lacks.
+#[derive(Debug)]
+pub(super) struct Lacking {
+    /// `configuration`, `ledger`, `source` or `sink`.
+    pub(super) what: &'static str,
+    /// The name of that; empty for the configuration.
+    pub(super) name: String,
+    pub(super) sentence: String,
+}
+
+/// What `user` lacks to read and write what `config` names.
+pub(super) fn lacking(config: &Config, user: &User) -> Vec<Lacking> {
     let mut lacking = Vec::new();
     let file = config.file.as_ref().and_then(|file| access::lacking(user, file, Need::Read, false));
-    lacking.extend(file.map(|sentence| ("configuration", String::new(), sentence)));
+    lacking.extend(file.map(|sentence| Lacking { what: "configuration", name: String::new(), sentence }));
     let ledger = ledger::denied(user, &config.ledger).map(|denied| denied.sentence(true));
-    lacking.extend(ledger.map(|sentence| ("ledger", config.ledger.display().to_string(), sentence)));
+    let name = || config.ledger.display().to_string();
+    lacking.extend(ledger.map(|sentence| Lacking { what: "ledger", name: name(), sentence }));
     for source in &config.sources {
         let sentence = match &source.kind {
             SourceKind::Directory { path, .. } => unreadable(user, path),
@@ -71,11 +82,11 @@ pub(super) fn lacking(config: &Config, user: &User) -> Vec<(&'static str, String
                 access::lacking_secrets(user, secret, settings.ca_file.as_deref())
             }
         };
-        lacking.extend(sentence.map(|sentence| ("source", source.name.clone(), sentence)));
+        lacking.extend(sentence.map(|sentence| Lacking { what: "source", name: source.name.clone(), sentence }));
     }
     for sink in &config.sinks {
         let sentence = sink.settings.denied(user);
-        lacking.extend(sentence.map(|sentence| ("sink", sink.name.clone(), sentence)));
+        lacking.extend(sentence.map(|sentence| Lacking { what: "sink", name: sink.name.clone(), sentence }));
     }
     lacking
 }
@@ -101,7 +112,7 @@ pub(super) fn make_sink_file(config: &Config, path: &Path) -> Result<(), String>
                 Ok(file) => file,
                 // The sink would append to it, whatever it is by now.
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                    return Err(format!("{} was made by somebody else at this moment: try it again", path.display()));
+                    return Err(format!("{} was created by another process at this moment: try again", path.display()));
                 }
                 // What stands in the way of making it, the sink says when it tries the same.
                 Err(_) => return Ok(()),

@@ -16,10 +16,10 @@ const DESCRIPTORS: u64 = 64;
 /// How long writes that are still under way at the end may take.
 const LAST_WRITES: Duration = Duration::from_secs(1);
 
-/// Watch calendars, ring their alarms and deliver them, until SIGTERM or SIGINT
+/// Watch calendars, fire their alarms and deliver them, until SIGTERM or SIGINT
 ///
 /// Without a configuration file the ledger is ./reveille.db and each alarm is printed on standard output, one
-/// CalendarAlarm JSON object a line.
+/// CalendarAlarm JSON object per line.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Watch this folder of .ics files as well (may be repeated)
@@ -44,8 +44,8 @@ pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<ExitStatu
         return Err(Usage(hint.to_owned()).into());
     }
     if let Some(folder) = args.watch.iter().find(|folder| !folder.is_dir()) {
-        let what = if folder.exists() { "is no folder" } else { "is not there" };
-        return Err(Usage(format!("the folder {} {what}: --watch names a folder that is", folder.display())).into());
+        let what = if folder.exists() { "is not a folder" } else { "does not exist" };
+        return Err(Usage(format!("the folder {} {what}: name an existing one with --watch", folder.display())).into());
     }
     enough_descriptors()?;
     let clock = args.at.map_or(Clock::System, Clock::manual);
@@ -60,12 +60,12 @@ pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<ExitStatu
         daemon::run(config, clock).await?;
         Ok(ExitStatus::Success)
     });
-    // A write that nobody takes (a pipe without a reader) would hold up the end for ever.
+    // A write that never ends (a pipe whose reader does not read) would hold up the end for ever.
     runtime.shutdown_timeout(LAST_WRITES);
     outcome
 }
 
-/// Refuses to start where so few files may be open at once that the program would stumble over it sooner or later.
+/// Refuses to start if so few files may be open at once that the program would fail for that sooner or later.
 fn enough_descriptors() -> anyhow::Result<()> {
     match getrlimit(Resource::Nofile).current {
         Some(limit) if limit < DESCRIPTORS => anyhow::bail!(

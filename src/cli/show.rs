@@ -4,14 +4,14 @@ use serde::Serialize;
 
 use super::common::{LedgerArgs, NotificationSummary, block_on, distance, written, written_or_dash};
 use super::upcoming::{Upcoming, UpcomingAlarms, no_sink_notes};
-use super::{Context, printer::ExitStatus, printer::Style, printer::Table};
+use super::{Context, printer::Cell, printer::ExitStatus, printer::Style, printer::Table};
 use crate::ledger::{FiringRow, FiringsOf, Inspector, ObjectRow};
 use crate::time::UtcMillis;
 
-/// How many firings, past and to come, are shown.
-const RINGS: usize = 10;
+/// So many firings are shown, and so many alarm instances to come.
+const SHOWN: usize = 10;
 
-/// Show an event or to-do: where it is, what is wrong in it, what it has rung and what it will ring
+/// Show an event or to-do: where it is, what is wrong in it, which of its alarms fired and which are next
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Its UID
@@ -23,7 +23,7 @@ pub(super) struct Args {
     ledger: LedgerArgs,
 }
 
-/// `show --json`: one object for each calendar object that speaks of the UID.
+/// `show --json`: one object for each calendar object that has the UID.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Shown<'a> {
@@ -37,7 +37,7 @@ struct Shown<'a> {
     last_modified: Option<String>,
     faults: Vec<String>,
     next_due: Option<String>,
-    /// The next rings, as `alarms` lists them.
+    /// The next alarm instances, as `alarms` lists them.
     upcoming: &'a [Upcoming],
     /// The last firings, the latest last.
     fired: Vec<Fired>,
@@ -55,7 +55,7 @@ struct Fired {
     count: i64,
 }
 
-/// An object with what it rings.
+/// An object, its firings and its next alarm instances.
 struct Seen {
     object: ObjectRow,
     upcoming: Vec<Upcoming>,
@@ -71,16 +71,16 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<ExitStat
         let mut seen = Vec::new();
         for object in inspector.objects_of(&args.uid).await? {
             let of = FiringsOf { object: object.id, uid: &args.uid, user: &object.calendar.user };
-            let mut fired = inspector.firings(UtcMillis::MIN, Some(of), i64::try_from(RINGS)?).await?;
+            let mut fired = inspector.firings(UtcMillis::MIN, Some(of), i64::try_from(SHOWN)?).await?;
             fired.reverse();
-            let upcoming = upcoming_alarms.instances_of(&object, &args.uid, RINGS);
+            let upcoming = upcoming_alarms.instances_of(&object, &args.uid, SHOWN);
             seen.push(Seen { object, upcoming, fired });
         }
         inspector.close().await?;
         Ok(seen)
     })?;
     if seen.is_empty() {
-        context.printer.error(format!("no object in the ledger speaks of the UID '{}'", args.uid));
+        context.printer.error(format!("no object in the ledger has the UID '{}'", args.uid));
         return Ok(ExitStatus::Failure);
     }
     for (index, one) in seen.iter().enumerate() {
@@ -130,26 +130,25 @@ fn shown<'a>(seen: &'a Seen, args: &'a Args) -> Shown<'a> {
 fn table(seen: &Seen, now: UtcMillis) -> Table {
     let Seen { upcoming, fired, .. } = seen;
     let mut table = Table::new(&["DUE", "", "STATE", "ACTION", "START", "SUMMARY"]);
-    let plain = |text: &str| (text.to_owned(), Style::Plain);
     for row in fired {
         let notification = NotificationSummary::of(&row.notification);
         table.row([
-            (written(row.due), Style::Plain),
-            (distance(now, row.due), Style::Faint),
-            (row.state.clone(), if row.state == "fired" { Style::Good } else { Style::Doubtful }),
-            plain(&notification.action),
-            plain(&notification.start),
-            plain(&notification.summary),
+            Cell::plain(written(row.due)),
+            Cell::new(distance(now, row.due), Style::Faint),
+            Cell::new(&*row.state, if row.state == "fired" { Style::Good } else { Style::Doubtful }),
+            Cell::plain(notification.action),
+            Cell::plain(notification.start),
+            Cell::plain(notification.summary),
         ]);
     }
-    for ring in upcoming {
+    for instance in upcoming {
         table.row([
-            (written(ring.at), Style::Plain),
-            (distance(now, ring.at), Style::Faint),
-            if ring.at < now { ("overdue".to_owned(), Style::Doubtful) } else { plain("armed") },
-            plain(&ring.action),
-            plain(&ring.start),
-            plain(&ring.summary),
+            Cell::plain(written(instance.at)),
+            Cell::new(distance(now, instance.at), Style::Faint),
+            if instance.at < now { Cell::new("overdue", Style::Doubtful) } else { Cell::plain("armed") },
+            Cell::plain(&*instance.action),
+            Cell::plain(&*instance.start),
+            Cell::plain(&*instance.summary),
         ]);
     }
     table

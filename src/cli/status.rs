@@ -2,17 +2,18 @@
 
 use std::path::Path;
 
+use jiff::SignedDuration;
 use serde::Serialize;
 
-use super::common::{LedgerArgs, block_on, distance, length, written, written_or_dash};
+use super::common::{LedgerArgs, as_millis, block_on, distance, length, written, written_or_dash};
 use super::reach::Reach;
-use super::{Context, printer::ExitStatus, printer::Style, printer::Table};
+use super::{Context, printer::Cell, printer::ExitStatus, printer::Style, printer::Table};
 use crate::config::{Config, SourceKind};
 use crate::ledger::{self, CalendarRow, Inspector, SourceRow, Stats};
 use crate::time::UtcMillis;
 
-/// How many of the last firings the lateness is worked out from.
-const RECENT_RINGS: i64 = 1000;
+/// The lateness is that of so many firings, the latest ones.
+const RECENT_FIRINGS: i64 = 1000;
 
 /// Show whether the daemon runs, what its sources say, what is armed and what is owed
 #[derive(Debug, clap::Args)]
@@ -40,11 +41,11 @@ struct StatusReport {
     lateness: Option<Lateness>,
     sources: Vec<SourceStatus>,
     absent_calendars: Vec<AbsentCalendar>,
-    /// Users to whom a sink should write and of whom no address is known.
+    /// Users to whom a sink should write and whose address is not known.
     users_without_address: Vec<String>,
 }
 
-/// What is said of the ledger as a whole, and of the daemon.
+/// What is shown of the ledger as a whole, and of the daemon.
 #[derive(Debug)]
 struct Overview<'a> {
     /// The ledger.
@@ -55,13 +56,16 @@ struct Overview<'a> {
     lateness: Option<Lateness>,
 }
 
-/// How late recent firings were fired, in milliseconds.
+/// How late recent firings were; in milliseconds as JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 struct Lateness {
     firings: usize,
-    p50: i64,
-    p99: i64,
-    max: i64,
+    #[serde(serialize_with = "as_millis")]
+    p50: SignedDuration,
+    #[serde(serialize_with = "as_millis")]
+    p99: SignedDuration,
+    #[serde(serialize_with = "as_millis")]
+    max: SignedDuration,
 }
 
 /// A calendar that syncs do not find.
@@ -97,7 +101,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<ExitStat
     let (stats, rows, lateness, absent, mut unknown) = block_on(async {
         let mut inspector = Inspector::open(&config.ledger).await?;
         let (stats, sources) = (inspector.stats().await?, inspector.sources().await?);
-        let (lateness, absent) = (inspector.lateness(RECENT_RINGS).await?, inspector.absent().await?);
+        let (lateness, absent) = (inspector.lateness(RECENT_FIRINGS).await?, inspector.absent().await?);
         let unknown = inspector.without_address().await?;
         inspector.close().await?;
         Ok((stats, sources, lateness, absent, unknown))
@@ -107,7 +111,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<ExitStat
     let holder = ledger::holder(&config.ledger);
     let mut sources = with_unseen(rows, &config);
     if holder.is_none() {
-        // It was the plan of a daemon that has ended.
+        // The daemon that planned it has ended.
         sources.iter_mut().for_each(|source| source.next_try = None);
     }
     let grace = i64::try_from(config.defaults.absent_grace.as_millis()).unwrap_or(i64::MAX);
@@ -130,7 +134,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<ExitStat
     Ok(ExitStatus::Success)
 }
 
-/// The sources of the ledger, and those of the configuration that nobody has synced yet.
+/// The sources of the ledger, and those of the configuration that have not been synced yet.
 fn with_unseen(mut rows: Vec<SourceRow>, config: &Config) -> Vec<SourceRow> {
     for source in &config.sources {
         if !rows.iter().any(|row| row.name == source.name) {
@@ -154,11 +158,14 @@ fn with_unseen(mut rows: Vec<SourceRow>, config: &Config) -> Vec<SourceRow> {
 }
 
 impl Lateness {
-    /// Of sorted milliseconds; none of none.
+    /// Of sorted milliseconds; none if there are none.
     fn of(sorted: &[i64]) -> Option<Lateness> {
         // The smallest value that at least so many hundredths of all do not exceed.
-        let rank = |hundredths: usize| sorted.get((sorted.len() * hundredths).div_ceil(100).saturating_sub(1)).copied();
-        Some(Lateness { firings: sorted.len(), p50: rank(50)?, p99: rank(99)?, max: *sorted.last()? })
+        let rank = |hundredths: usize| {
+            let index = (sorted.len() * hundredths).div_ceil(100).saturating_sub(1);
+            sorted.get(index).copied().map(SignedDuration::from_millis)
+        };
+        Some(Lateness { firings: sorted.len(), p50: rank(50)?, p99: rank(99)?, max: rank(100)? })
     }
 }
 
@@ -205,9 +212,9 @@ fn print_text(context: &mut Context, overview: &Overview<'_>, now: UtcMillis) ->
     let daemon = holder.map_or_else(|| "not running".to_owned(), |pid| format!("running (process {pid})"));
     let next = stats.next_due.map_or_else(|| "-".to_owned(), |at| format!("{} ({})", written(at), distance(now, at)));
     let lateness = lateness.map_or_else(
-        || "nothing has rung yet".to_owned(),
+        || "nothing has fired yet".to_owned(),
         |late| {
-            let (p50, p99, max) = (length(late.p50), length(late.p99), length(late.max));
+            let [p50, p99, max] = [late.p50, late.p99, late.max].map(length);
             format!("p50 {p50}, p99 {p99}, max {max} (firings: {})", late.firings)
         },
     );
@@ -238,9 +245,12 @@ fn source_table(context: &mut Context, sources: &[SourceRow], is_running: bool, 
             (None, Some(_)) => ("ok".to_owned(), Style::Good),
             (None, None) => ("not synced yet".to_owned(), Style::Doubtful),
         };
-        let cells = [(row.name.clone(), Style::Plain), (row.kind.clone(), Style::Plain)];
-        let [name, kind] = cells;
-        table.row([name, kind, (written_or_dash(row.last_synced_at), Style::Plain), (state, style)]);
+        table.row([
+            Cell::plain(&*row.name),
+            Cell::plain(&*row.kind),
+            Cell::plain(written_or_dash(row.last_synced_at)),
+            Cell::new(state, style),
+        ]);
     }
     context.printer.line("")?;
     context.printer.table(&table)?;
@@ -268,9 +278,13 @@ fn absent_table(context: &mut Context, absent: Vec<CalendarRow>, grace: i64) -> 
         let since = written_or_dash(row.absent.map(|absent| absent.since));
         let end = written_or_dash(row.absent.map(|absent| absent.ends_at(grace)));
         let source = format!("{}:{}", row.source, row.href);
-        let plain = |text: String| (text, Style::Plain);
         let state = format!("not found since {since}; its alarms stay scheduled; dropped at {end} unless it is found");
-        table.row([plain(row.name), plain(row.user), plain(source), (state, Style::Doubtful)]);
+        table.row([
+            Cell::plain(row.name),
+            Cell::plain(row.user),
+            Cell::plain(source),
+            Cell::new(state, Style::Doubtful),
+        ]);
     }
     context.printer.line("")?;
     context.printer.table(&table)?;
@@ -279,13 +293,19 @@ fn absent_table(context: &mut Context, absent: Vec<CalendarRow>, grace: i64) -> 
 
 #[cfg(test)]
 mod tests {
+    use jiff::SignedDuration;
+
     use super::Lateness;
 
     #[test]
     fn lateness_by_rank() {
         assert_eq!(Lateness::of(&[]), None);
-        assert_eq!(Lateness::of(&[4]), Some(Lateness { firings: 1, p50: 4, p99: 4, max: 4 }));
+        let lateness = |firings, millis: [i64; 3]| {
+            let [p50, p99, max] = millis.map(SignedDuration::from_millis);
+            Some(Lateness { firings, p50, p99, max })
+        };
+        assert_eq!(Lateness::of(&[4]), lateness(1, [4, 4, 4]));
         let hundred: Vec<i64> = (1..=200).collect();
-        assert_eq!(Lateness::of(&hundred), Some(Lateness { firings: 200, p50: 100, p99: 198, max: 200 }));
+        assert_eq!(Lateness::of(&hundred), lateness(200, [100, 198, 200]));
     }
 }

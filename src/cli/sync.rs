@@ -29,7 +29,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<ExitStat
         return Ok(ExitStatus::Failure);
     };
     nudge(&config.ledger, &holder)
-        .map_err(|why| anyhow::anyhow!("the daemon (process {holder}) cannot be told: {why}"))?;
+        .map_err(|why| anyhow::anyhow!("the daemon (process {holder}) cannot be signalled: {why}"))?;
     context.printer.note(format!("the daemon (process {holder}) syncs its sources now"));
     Ok(ExitStatus::Success)
 }

@@ -1,5 +1,7 @@
-//! What the objects of a ledger will fire, worked out from their texts as the daemon does it; for the listings.
+//! The next alarm instances of the objects of a ledger, computed from their texts as the daemon does it; for the
+//! listings.
 
+use jiff::SignedDuration;
 use serde::Serialize;
 
 use super::reach::Reach;
@@ -14,8 +16,8 @@ use crate::ledger::ObjectRow;
 use crate::notification::{About, Notification, Sender, identity};
 use crate::time::UtcMillis;
 
-/// How far a look ahead goes at once, milliseconds: it bounds the work that rules with many instances make.
-const STEP: i64 = 3_600_000;
+/// So much time is searched at once: it bounds the work that rules with many instances make.
+const STEP: SignedDuration = SignedDuration::from_hours(1);
 
 /// An alarm instance to come.
 #[derive(Debug, Serialize)]
@@ -37,7 +39,7 @@ pub(super) struct Upcoming {
     notification_id: String,
     source: String,
     href: String,
-    /// Why no sink takes it; null where one does.
+    /// Why no sink takes it; null if one does.
     pub(super) no_sink: Option<String>,
 }
 
@@ -62,7 +64,7 @@ impl UpcomingAlarms {
         self.instances_in(row, &object, until, limit)
     }
 
-    /// The next instances of what `row` says of `uid`; at most `limit`, in order.
+    /// The next instances of `uid` in `row`; at most `limit`, in order.
     pub(super) fn instances_of(&self, row: &ObjectRow, uid: &str, limit: usize) -> Vec<Upcoming> {
         let Ok(mut object) = Object::parse(&row.text, &self.limits) else { return Vec::new() };
         object.components.retain(|component| &*component.uid == uid);
@@ -77,7 +79,7 @@ impl UpcomingAlarms {
         let mut instances = Vec::new();
         let mut from = due;
         while let Some(next) = schedule.next_instance(from).filter(|next| *next < until && instances.len() < limit) {
-            from = next.plus(STEP).min(until);
+            from = next.saturating_add(STEP).min(until);
             for instance in
                 fire_as_one(schedule.instances(next..from)).iter().take(limit.saturating_sub(instances.len()))
             {

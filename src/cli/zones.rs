@@ -2,17 +2,18 @@
 
 use std::path::Path;
 
+use jiff::SignedDuration;
 use serde::Serialize;
 
 use super::common::offset;
-use super::{Context, printer::ExitStatus, printer::Style, printer::Table};
+use super::{Context, printer::Cell, printer::ExitStatus, printer::Style, printer::Table};
 use crate::calendar::zone::{Difference, Zones};
 use crate::config::Overrides;
 use crate::time::UtcMillis;
 use crate::zoneinfo::system_folder;
 
 /// How far ahead databases are compared: five years.
-const AHEAD: i64 = 5 * 365 * 86_400_000;
+const AHEAD: SignedDuration = SignedDuration::from_hours(5 * 365 * 24);
 
 /// Show the time zone database in use, and where others differ
 ///
@@ -35,7 +36,7 @@ struct DatabaseFacts<'a> {
     differences: usize,
 }
 
-/// One zone of which a database says something else than the one in use.
+/// A zone for which a database differs from the one in use.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct DifferenceFacts<'a> {
@@ -66,13 +67,13 @@ pub(super) fn run(_: &Args, context: &mut Context) -> anyhow::Result<ExitStatus>
     Ok(ExitStatus::Success)
 }
 
-/// The databases that are there besides `used`, each with what it says otherwise from `now` on.
+/// The databases that exist besides `used`, each with its differences from `now` on.
 fn others(used: &Zones, now: UtcMillis) -> Vec<Other> {
     let all = [Zones::system(), Some(Zones::bundled()), Some(Zones::compiled())];
     let others = all.into_iter().flatten().filter(|zones| zones.origin() != used.origin());
     others
         .map(|zones| {
-            let differences = used.differences(&zones, now, now.plus(AHEAD));
+            let differences = used.differences(&zones, now, now.saturating_add(AHEAD));
             Other { name: name(&zones), zones, differences }
         })
         .collect()
@@ -119,7 +120,7 @@ fn print_text(used: &Zones, others: &[Other], context: &mut Context) -> anyhow::
     let mut fields = vec![("in use", format!("{}, {} zones", which(used), used.ids().count()))];
     for other in others {
         let differ = match other.differences.len() {
-            0 => ": says the same of all zones".to_owned(),
+            0 => ": agrees for all zones".to_owned(),
             1 => ": differs for 1 zone".to_owned(),
             n => format!(": differs for {n} zones"),
         };
@@ -130,11 +131,11 @@ fn print_text(used: &Zones, others: &[Other], context: &mut Context) -> anyhow::
     let lines = others.iter().flat_map(|other| other.differences.iter().map(move |difference| (other, difference)));
     for (other, difference) in lines {
         table.row([
-            (difference.zone.clone(), Style::Plain),
-            (format!("{} {}", other.name, other.zones.version()), Style::Plain),
-            (difference.from.to_string(), Style::Plain),
-            (offset(difference.offset), Style::Good),
-            (offset(difference.other), Style::Doubtful),
+            Cell::plain(&*difference.zone),
+            Cell::plain(format!("{} {}", other.name, other.zones.version())),
+            Cell::plain(difference.from.to_string()),
+            Cell::new(offset(difference.offset), Style::Good),
+            Cell::new(offset(difference.other), Style::Doubtful),
         ]);
     }
     if others.iter().any(|other| !other.differences.is_empty()) {

@@ -193,16 +193,15 @@ fn names_of_sinks_that_mean_nobody_are_told() {
     };
     set("users = [\"mary\", \"marry\"]\ncalendars = [\"wor*\", \"Werk\"]");
     let check = told(&stage, &["check"]);
-    for sentence in
-        ["users: 'marry' is nobody whose calendars were found", "calendars: 'Werk' is no calendar that is watched"]
+    for sentence in ["users: no calendars of 'marry' were found", "calendars: 'Werk' is not a calendar that is watched"]
     {
         assert_eq!(check.matches(sentence).count(), 1, "{check}");
     }
-    assert!(!check.contains("'mary' is nobody") && !check.contains("'wor*'"), "{check}");
+    assert!(!check.contains("no calendars of 'mary'") && !check.contains("'wor*'"), "{check}");
     // Where a source cannot be read, who is meant may be there.
     set("users = [\"marry\"]");
     fs::rename(stage.path().join("storage"), stage.path().join("elsewhere")).unwrap();
-    assert!(!told(&stage, &["check"]).contains("is nobody"));
+    assert!(!told(&stage, &["check"]).contains("no calendars of"));
 }
 
 /// What `check` says of users: userId, and whether it is a warning.

@@ -229,7 +229,7 @@ fn the_listings_of_a_ledger() {
     let show = &json(path, &["show", "dull.ics@example.org", "--text"])[0];
     assert!(show["faults"][0].as_str().unwrap().starts_with("line "), "{show}");
     assert!(show["text"].as_str().unwrap().starts_with("BEGIN:VCALENDAR"));
-    fails(path, &["show", "nothing"], 1, "error: no object in the ledger speaks of the UID 'nothing'\n");
+    fails(path, &["show", "nothing"], 1, "error: no object in the ledger has the UID 'nothing'\n");
 
     let deliveries = json(path, &["deliveries"]);
     assert_eq!((&deliveries[0]["id"], &deliveries[0]["state"]), (&"1/alarms".into(), &"delivered".into()));
@@ -520,7 +520,7 @@ fn the_documents_name_every_command_and_point_at_files_that_are_there() {
 fn a_folder_to_watch_that_is_not_there_ends_with_2_and_a_sentence() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("file"), "").unwrap();
-    for (name, what) in [("missing", "is not there"), ("file", "is no folder")] {
+    for (name, what) in [("missing", "does not exist"), ("file", "is not a folder")] {
         let output = Command::new(env!("CARGO_BIN_EXE_reveille"))
             .args(["run", "--once", "--watch", name])
             .current_dir(folder.path())

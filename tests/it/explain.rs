@@ -216,11 +216,11 @@ fn what_is_neither_a_file_nor_a_uid_is_a_no() {
     stage.pass("2026-03-10T13:00:00Z");
     let output = stage.reveille(&["explain", "nothing"]);
     assert_eq!(output.status.code(), Some(1));
-    let told = "error: no object in the ledger speaks of the UID 'nothing', and no file is called that\n";
+    let told = "error: no object in the ledger has the UID 'nothing', and no file is called that\n";
     assert_eq!(String::from_utf8(output.stderr).unwrap(), told);
     fs::write(folder.path().join("page.ics"), "<html></html>\n").unwrap();
     let (status, _, err) = say(explain(folder.path(), &["page.ics"]));
-    let refusal = "error: page.ics is not read: it is no iCalendar text: no line says BEGIN:VCALENDAR\n";
+    let refusal = "error: page.ics is not read: it is not iCalendar text: no line says BEGIN:VCALENDAR\n";
     assert_eq!((status, err.as_str()), (1, refusal));
     let (status, _, err) = say(explain(folder.path(), &["."]));
     assert_eq!((status, err.as_str()), (2, "error: . is a folder: name a file in it, or use 'preview'\n"));
@@ -287,7 +287,7 @@ fn what_the_history_has_forgotten_is_not_said_to_have_rung_or_not() {
     assert!(stage.listing(&["firings", "--since", "2026-01-01T00:00:00Z"]).is_empty());
     // The configuration of today does not say what was forgotten by that of yesterday.
     stage.configure_ledger("keep_history = \"36500d\"", "");
-    let told = "not recorded any more: the history before 2026-03-18T12:30:00.000Z is forgotten (keep_history)";
+    let told = "no longer recorded: the history before 2026-03-18T12:30:00.000Z is deleted (keep_history)";
     assert_eq!(outcome(&stage, "old.ics"), ends("forgotten", told));
     let shown = String::from_utf8(stage.reveille(&["show", "old.ics@example.org"]).stdout).unwrap();
     assert!(shown.contains("\nThe ledger has no record of an alarm of it, and none is armed: "), "{shown}");
@@ -338,8 +338,8 @@ fn what_a_backup_that_was_put_back_counts_as_rung_is_told_so() {
     assert!(restored.status.success(), "{}", String::from_utf8_lossy(&restored.stderr));
     stage.pass("2026-03-10T12:50:00Z");
     assert_eq!(stage.rung(), [""; 0]);
-    let told = "did not fire: recorded as missed at 2026-03-10T12:50:00.000Z (firing 1), because the ledger is a backup that \
-                was put back, and what was due until 2026-03-10T12:40:00.000Z counts as fired";
+    let told = "did not fire: recorded as missed at 2026-03-10T12:50:00.000Z (firing 1), because the ledger is a restored \
+                backup, and what was due until 2026-03-10T12:40:00.000Z counts as fired";
     let (state, standing) = outcome_of_restored(&stage);
     assert_eq!((state.as_str(), standing.as_str()), ("missed", told));
 }
@@ -407,8 +407,8 @@ fn a_slip_is_told_at_the_alarm_and_at_the_component_that_has_it() {
     fs::write(folder.path().join("series.ics"), text).unwrap();
     let (status, out, _) = say(explain(folder.path(), &["series.ics", "--at", "2026-03-26T03:00:00Z"]));
     assert_eq!(status, 0);
-    let of_alarm = "    fault in line 11: '-PT1D' is no duration as RFC 5545 writes it: it is read as -P1D\n";
-    let of_event = "  fault in line 8: '2026-03-28T01:30Z' is no date or time as RFC 5545 writes it: it is read as 20260328T013000Z\n";
+    let of_alarm = "    fault in line 11: '-PT1D' is not a duration as RFC 5545 writes it: it is read as -P1D\n";
+    let of_event = "  fault in line 8: '2026-03-28T01:30Z' is not a date or time as RFC 5545 writes it: it is read as 20260328T013000Z\n";
     let (event, alarm) = (out.find(of_event).expect(&out), out.find(of_alarm).expect(&out));
     assert!(event < out.find("  alarm in line 9").unwrap() && out.find("  alarm in line 9").unwrap() < alarm, "{out}");
     let (_, out, _) = say(explain(folder.path(), &["series.ics", "--at", "2026-03-26T03:00:00Z", "--json"]));

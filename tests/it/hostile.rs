@@ -113,7 +113,7 @@ fn what_servers_and_events_say_steers_neither_logs_nor_terminals() {
         assert!(log.lines().all(|line| !line.starts_with("ERROR") && !line.starts_with("2026-01-01")), "{log}");
         logs += &log;
     }
-    assert!(logs.contains("is no property"), "the fault is told: {logs}");
+    assert!(logs.contains("is not a property"), "the fault is told: {logs}");
     let alarms = fs::read_to_string(folder.path().join("alarms.jsonl")).unwrap();
     assert_eq!(alarms.lines().count(), 1, "three objects say the same of one UID:\n{alarms}");
     let controls = |c: char| c.is_control() && c != '\n';

@@ -149,7 +149,7 @@ fn faults_name_file_and_line_and_the_rest_rings() {
     let mut faults = err.lines();
     let fault = faults.next().unwrap();
     assert!(fault.starts_with("./odd.ics:6: the rule is left out: "), "{fault}");
-    let refusal = "error: ./page.ics is not read: it is no iCalendar text: no line says BEGIN:VCALENDAR";
+    let refusal = "error: ./page.ics is not read: it is not iCalendar text: no line says BEGIN:VCALENDAR";
     assert_eq!(faults.collect::<Vec<_>>(), [refusal]);
 }
 

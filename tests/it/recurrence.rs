@@ -28,7 +28,7 @@ fn time(text: &str) -> DateTime {
 }
 
 fn instant(text: &str) -> UtcMillis {
-    Zone::utc().instant(time(text)).0
+    Zone::utc().instant(time(text)).at
 }
 
 fn times(text: &str) -> Vec<&str> {

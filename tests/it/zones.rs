@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use jiff::civil::DateTime;
-use reveille::calendar::zone::{Ambiguity, Zones};
+use reveille::calendar::zone::{Ambiguity, CivilInstant, Zones};
 use reveille::time::UtcMillis;
 
 use crate::venv::Venv;
@@ -33,7 +33,7 @@ fn every_change_since_1970_is_placed_as_python_places_it() {
                 };
                 *count += 1;
                 let expected = UtcMillis(instant.parse::<i64>().unwrap() * 1000);
-                zones.find(id).unwrap().instant(wall.parse().unwrap()) == (expected, ambiguity)
+                zones.find(id).unwrap().instant(wall.parse().unwrap()) == CivilInstant { at: expected, ambiguity }
             }
             ["instant", id, instant, wall] => {
                 let at = UtcMillis(instant.parse::<i64>().unwrap() * 1000);

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::BenchContext;
 use super::counted;
-use reveille::cli::printer::{PrintError, Style, Table};
+use reveille::cli::printer::{Cell, PrintError, Style, Table};
 
 /// One measured figure.
 #[derive(Clone, Debug, Serialize)]
@@ -85,12 +85,12 @@ pub(super) fn print(figures: &[Figure], context: &mut BenchContext) -> Result<()
         let [run, what, value, target, raw, ratio] = figure.cells();
         let style = figure.style();
         table.row([
-            (run, Style::Plain),
-            (what, Style::Plain),
-            (value, style),
-            (target, Style::Faint),
-            (raw, Style::Plain),
-            (ratio, Style::Plain),
+            Cell::plain(run),
+            Cell::plain(what),
+            Cell::new(value, style),
+            Cell::new(target, Style::Faint),
+            Cell::plain(raw),
+            Cell::plain(ratio),
         ]);
     }
     context.printer.table(&table)

@@ -6,9 +6,9 @@ use std::fmt;
 
 use crate::calendar::ical::alarm::{Alarm, Trigger};
 use crate::calendar::ical::component::{Component, ComponentKind};
+use crate::calendar::schedule::Schedule;
 use crate::calendar::schedule::group::Group;
 use crate::calendar::schedule::inactive::{self, Inactive};
-use crate::calendar::schedule::{Schedule, instances_of};
 use crate::time::UtcMillis;
 
 /// What becomes of an alarm.
@@ -31,7 +31,7 @@ pub enum AlarmStatus {
 }
 
 impl AlarmStatus {
-    /// The instant that it speaks of.
+    /// The instant that it is about.
     pub fn instance(&self) -> Option<UtcMillis> {
         match self {
             AlarmStatus::Due(at)
@@ -73,12 +73,12 @@ enum Seat {
     Fixed(usize, usize),
 }
 
-/// The address of a component or an alarm, by which it is told from others that say the same.
+/// The address of a component or an alarm, which distinguishes it from others with the same content.
 fn address<T>(of: &T) -> usize {
     std::ptr::from_ref(of).addr()
 }
 
-/// Tells the fates of the alarms of one UID. What they share is worked out once.
+/// Works out the statuses of the alarms of one UID. What they share is worked out once.
 pub(super) struct AlarmStatuses<'p, 'a> {
     schedule: &'p Schedule<'a>,
     groups: &'p [&'p Group<'a>],
@@ -113,7 +113,7 @@ impl<'p, 'a> AlarmStatuses<'p, 'a> {
         AlarmStatuses { schedule, groups, at, seats, unacknowledged, open, firing_at: RefCell::default() }
     }
 
-    /// The fate of `alarm`, which `component` has or is given by default; `inactive` is that of the component.
+    /// The status of `alarm`, which `component` has or is given by default; `inactive` is that of the component.
     pub(super) fn of(&self, component: &'a Component, alarm: &'a Alarm, inactive: Option<&Inactive>) -> AlarmStatus {
         if let Some(inactive) = inactive::of_alarm(alarm).or_else(|| inactive.cloned()) {
             return AlarmStatus::Inactive(inactive);
@@ -162,7 +162,7 @@ impl<'p, 'a> AlarmStatuses<'p, 'a> {
     fn fires_at(&self, at: UtcMillis, alarm: &Alarm) -> bool {
         let mut firing_at = self.firing_at.borrow_mut();
         let alarms = firing_at.entry(at).or_insert_with(|| {
-            let instances = instances_of(self.groups.iter().copied(), at..at.plus(1));
+            let instances = self.schedule.firing_at(self.groups, at);
             instances
                 .iter()
                 .flat_map(|instance| instance.alarm.iter().chain(&instance.joined))
@@ -220,8 +220,8 @@ fn last_before(next: impl Fn(UtcMillis) -> Option<UtcMillis>, at: UtcMillis) -> 
     let before = |from| next(from).filter(|instance| *instance < at);
     let mut last = before(UtcMillis::MIN)?;
     let mut high = at;
-    while last.plus(1) < high {
-        let middle = UtcMillis(last.0 + (high.0 - last.0 + 1) / 2);
+    while last.just_after() < high {
+        let middle = last.saturating_add(high.just_after().duration_since(last) / 2);
         match before(middle) {
             Some(instance) => last = instance,
             None => high = middle,

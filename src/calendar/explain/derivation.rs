@@ -5,19 +5,21 @@ use std::fmt;
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
+use jiff::SignedDuration;
 use jiff::civil::DateTime;
 
 use super::zone_use::ZoneUse;
 use crate::calendar::ical::component::{Component, RuleText};
 use crate::calendar::ical::value::Duration;
-use crate::calendar::rrule::OccurrenceStart;
 use crate::calendar::schedule::Schedule;
 use crate::calendar::schedule::alarm_instance::{AlarmInstance, OriginPart};
 use crate::calendar::schedule::fixed_alarm::FixedAlarm;
 use crate::calendar::schedule::group::Group;
-use crate::calendar::schedule::occurrence::{Given, Identity, LeftOut, Move, Occurrence, OccurrenceSet, Verdict};
+use crate::calendar::schedule::occurrence::{
+    Given, Identity, LeftOut, Move, Occurrence, OccurrenceSet, Relative, Verdict,
+};
 use crate::calendar::schedule::resolve::{Point, shift_by_steps};
-use crate::calendar::zone::{Ambiguity, Zone};
+use crate::calendar::zone::{Ambiguity, CivilInstant, Zone};
 use crate::time::UtcMillis;
 
 /// An alarm instance, and how its instant comes about.
@@ -81,18 +83,18 @@ pub struct DerivationStep {
 pub enum StepKind {
     /// Where the series has the occurrence.
     Occurrence,
-    /// Where RANGE=THISANDFUTURE moves it, by so many seconds in local time.
-    Moved(i64),
+    /// Where RANGE=THISANDFUTURE moves it, by so much local time.
+    Moved(SignedDuration),
     /// The end of the occurrence.
     End,
     /// The days of the trigger, in local time.
     TriggerDays(i64),
     /// Its hours, minutes and seconds, elapsed.
-    TriggerTime(i64),
-    /// The days of so many intervals of REPEAT, in local time.
-    RepeatDays(u32, i64),
-    /// Their seconds, elapsed.
-    RepeatTime(u32, i64),
+    TriggerTime(SignedDuration),
+    /// The days of `nth` intervals of REPEAT, in local time.
+    RepeatDays { nth: u32, days: i64 },
+    /// Their hours, minutes and seconds, elapsed.
+    RepeatTime { nth: u32, time: SignedDuration },
     /// The instant that the trigger, or a snooze, names.
     Instant,
 }
@@ -117,7 +119,7 @@ pub enum WithheldReason<'a> {
     Replaced(Option<&'a Component>),
     /// ACKNOWLEDGED or X-MOZ-LASTACK: it is done up to then (rule 17).
     Acknowledged(UtcMillis),
-    /// Its hour has this many instances already (rule 24).
+    /// Its UID has this many instances already in that hour (rule 24).
     RateLimited(u32),
 }
 
@@ -150,7 +152,8 @@ impl<'a> Schedule<'a> {
         let explained = match origin.of {
             OriginPart::Alarm { set, alarm, original } => group.and_then(|group| {
                 let set = group.sets.get(set as usize)?;
-                Some((given(set, original), steps(group, set, (alarm, origin.nth), original)?))
+                let relative = set.alarms.get(alarm as usize)?;
+                Some((given(set, original), steps(group, set, relative, origin.nth, original)?))
             }),
             OriginPart::Fixed(index) => group.and_then(|group| {
                 let fixed = group.fixed.get(index as usize)?;
@@ -173,7 +176,7 @@ impl<'a> Schedule<'a> {
         window: Range<UtcMillis>,
         limit: usize,
     ) -> Vec<WithheldInstance<'a>> {
-        let mut all: Vec<(AlarmInstance<'a>, &Group<'a>)> = Vec::new();
+        let mut withheld: Vec<WithheldInstance<'a>> = Vec::new();
         for group in groups {
             let (mut kept, mut open) = (Vec::new(), Vec::new());
             group.instances(window.start, window.end, &mut kept);
@@ -181,18 +184,20 @@ impl<'a> Schedule<'a> {
             unfiltered.collect(window.start, window.end, limit.saturating_add(kept.len()), &mut open);
             // What is joined with another instance, or is an alarm instance of its override, takes place.
             let keys: HashSet<_> = kept.iter().map(AlarmInstance::key).collect();
-            all.extend(
-                open.into_iter().filter(|instance| !keys.contains(&instance.key())).map(|instance| (instance, *group)),
-            );
+            open.retain(|instance| !keys.contains(&instance.key()));
+            open.sort_by(|a, b| a.key().cmp(&b.key()));
+            open.dedup_by(|later, first| later.key() == first.key());
+            open.truncate(limit);
+            let explained = |instance| {
+                let why = self.why(group, &instance).unwrap_or(WithheldReason::RateLimited(group.cap()));
+                WithheldInstance { instance, why }
+            };
+            withheld.extend(open.into_iter().map(explained));
         }
-        all.sort_by(|(a, _), (b, _)| a.key().cmp(&b.key()));
-        all.dedup_by(|(later, _), (first, _)| later.key() == first.key());
-        all.truncate(limit);
-        let explained = |(instance, group)| {
-            let why = self.why(group, &instance).unwrap_or(WithheldReason::RateLimited(group.cap()));
-            WithheldInstance { instance, why }
-        };
-        all.into_iter().map(explained).collect()
+        withheld.sort_by(|a, b| a.instance.key().cmp(&b.instance.key()));
+        withheld.dedup_by(|later, first| later.instance.key() == first.instance.key());
+        withheld.truncate(limit);
+        withheld
     }
 
     /// Which filter of `group` withholds `instance`; none: none of those that judge it alone.
@@ -214,7 +219,7 @@ impl<'a> Schedule<'a> {
             return Some(WithheldReason::Replaced(self.replacements.iter().find(of_this).map(|(_, by)| *by)));
         }
         let relative = set.alarms.get(alarm as usize)?;
-        let (base, _) = set.lands_by_steps(relative, occurrence.start, 0, |_, _, _| ())?;
+        let base = set.instants(relative, occurrence.start, 0)?.base;
         (base <= relative.acknowledged).then_some(WithheldReason::Acknowledged(relative.acknowledged))
     }
 }
@@ -240,27 +245,26 @@ fn given<'a>(set: &OccurrenceSet<'a>, original: UtcMillis) -> GivenBy<'a> {
     }
 }
 
-/// The steps to repetition `nth` of an alarm of `set` for the occurrence at `original`.
+/// The steps to repetition `nth` of the alarm `relative` of `set` for the occurrence at `original`.
 fn steps(
     group: &Group<'_>,
     set: &OccurrenceSet<'_>,
-    (alarm, nth): (u32, u32),
+    relative: &Relative<'_>,
+    nth: u32,
     original: UtcMillis,
 ) -> Option<Vec<DerivationStep>> {
     let Occurrence { original, start } = occurrence(set, original)?;
-    let relative = set.alarms.get(alarm as usize)?;
-    let point = |start: OccurrenceStart| Point { at: start.at, civil: Some(start.civil) };
     // What RANGE=THISANDFUTURE moves is named in the local time of the series.
     let series = group.sets.iter().find(|other| other.component.recurrence_id.is_none());
     let series = series.filter(|_| set.moved.is_some()).unwrap_or(set);
-    let mut steps = vec![step(StepKind::Occurrence, point(original), &series.zone.zone)];
-    if let Some(seconds) = set.moved {
-        steps.push(step(StepKind::Moved(seconds), point(start), &set.zone.zone));
+    let mut steps = vec![step(StepKind::Occurrence, Point::of(original), &series.zone.zone)];
+    if let Some(moved) = set.moved {
+        steps.push(step(StepKind::Moved(moved), Point::of(start), &set.zone.zone));
     }
-    set.lands_by_steps(relative, start, nth, |what, to, zone| {
+    set.instants_by_steps(relative, start, nth, |what, to, zone| {
         let what = match what {
             Move::End => StepKind::End,
-            Move::Trigger(Duration { days: 0, seconds }) => StepKind::TriggerTime(seconds),
+            Move::Trigger(Duration { days: 0, time }) => StepKind::TriggerTime(time),
             Move::Trigger(Duration { days, .. }) => StepKind::TriggerDays(days),
             Move::Repeat(nth, part) => repeat(nth, part),
         };
@@ -279,7 +283,10 @@ fn fixed_steps(group: &Group<'_>, fixed: &FixedAlarm<'_>, nth: u32) -> Option<Ve
 }
 
 fn repeat(nth: u32, part: Duration) -> StepKind {
-    if part.days == 0 { StepKind::RepeatTime(nth, part.seconds) } else { StepKind::RepeatDays(nth, part.days) }
+    match part {
+        Duration { days: 0, time } => StepKind::RepeatTime { nth, time },
+        Duration { days, .. } => StepKind::RepeatDays { nth, days },
+    }
 }
 
 /// A step to `to` in the local time of `zone`.
@@ -288,11 +295,10 @@ fn step(what: StepKind, to: Point, zone: &Zone) -> DerivationStep {
         let (civil, offset) = (zone.civil(to.at), zone.offset(to.at));
         return DerivationStep { what, civil, at: to.at, zone: zone.clone(), offset, ambiguity: Ambiguity::Exact };
     };
-    let (placed, ambiguity) = zone.instant(civil);
+    let CivilInstant { at: placed, ambiguity } = zone.instant(civil);
     if placed == to.at {
         // The offset that placed it: in a gap that is the one before.
-        let behind = Zone::utc().instant(civil).0.0.saturating_sub(to.at.0) / 1000;
-        let offset = i32::try_from(behind).unwrap_or(0);
+        let offset = i32::try_from(Zone::utc().instant(civil).at.duration_since(to.at).as_secs()).unwrap_or(0);
         return DerivationStep { what, civil, at: to.at, zone: zone.clone(), offset, ambiguity };
     }
     // The start of a day that has no midnight, or the second pass of an hour that the clocks repeat.

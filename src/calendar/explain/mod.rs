@@ -1,5 +1,5 @@
 //! Why alarms fire when they do, and why others do not (rule 3): the derivation of each instance, step by step, and the
-//! status of each alarm. Everything here is told by the schedule that computes the instances, nothing is computed a
+//! status of each alarm. Everything here comes from the schedule that computes the instances, nothing is computed a
 //! second time: a step is what the schedule does on its way, and what is withheld is what the same schedule gives
 //! without its filters.
 
@@ -12,10 +12,12 @@ use std::collections::HashMap;
 use std::fmt;
 use std::ops::RangeInclusive;
 
+use jiff::SignedDuration;
+
 use crate::calendar::ical::alarm::{Alarm, Trigger};
 use crate::calendar::ical::component::{Component, ComponentKind};
 use crate::calendar::ical::object::Fault;
-use crate::calendar::schedule::build::alarms_of;
+use crate::calendar::schedule::alarm_instance::AlarmInstance;
 use crate::calendar::schedule::group::Group;
 use crate::calendar::schedule::inactive::Inactive;
 pub use crate::calendar::schedule::resolve::ZoneOrigin;
@@ -27,9 +29,9 @@ pub use derivation::{Derivation, DerivationStep, GivenBy, StepKind, WithheldInst
 use written::WrittenLines;
 pub use zone_use::ZoneUse;
 
-/// Without an alarm instance to end the window, withheld instances are looked for so far ahead, milliseconds.
-const AHEAD: i64 = 366 * 86_400_000;
-/// So many withheld instances of one UID are told.
+/// Without an alarm instance to end the window, withheld instances are looked for so far ahead.
+const AHEAD: SignedDuration = SignedDuration::from_hours(366 * 24);
+/// So many withheld instances of one UID are listed.
 const MAX_WITHHELD: usize = 10;
 
 /// What a schedule knows of one UID.
@@ -81,6 +83,40 @@ pub struct ExplainedAlarm<'a> {
     pub faults: Vec<Fault>,
 }
 
+/// What the explanations of all UIDs of an object are made from.
+struct ExplainedParts<'p, 'a> {
+    written: WrittenLines,
+    /// By UID.
+    groups: HashMap<&'a str, Vec<&'p Group<'a>>>,
+    /// By UID, in the order of the text.
+    components: HashMap<&'a str, Vec<&'a Component>>,
+    inactive: HashMap<*const Component, &'p Inactive>,
+}
+
+impl<'p, 'a> ExplainedParts<'p, 'a> {
+    /// Of `schedule`, whose object was read from `text`.
+    fn of(schedule: &'p Schedule<'a>, text: &[u8]) -> ExplainedParts<'p, 'a> {
+        let mut groups: HashMap<&str, Vec<&Group<'a>>> = HashMap::new();
+        for group in &schedule.groups {
+            groups.entry(group.uid()).or_default().push(group);
+        }
+        let mut components: HashMap<&str, Vec<&'a Component>> = HashMap::new();
+        for component in &schedule.object.components {
+            components.entry(&component.uid).or_default().push(component);
+        }
+        let mut inactive: HashMap<*const Component, &Inactive> = HashMap::new();
+        for (component, why) in &schedule.inactive_components {
+            inactive.entry(*component).or_insert(why);
+        }
+        ExplainedParts { written: WrittenLines::of(text), groups, components, inactive }
+    }
+
+    /// Why no alarm of `component` fires, if none does.
+    fn inactive_of(&self, component: &Component) -> Option<&'p Inactive> {
+        self.inactive.get(&std::ptr::from_ref(component)).copied()
+    }
+}
+
 /// What a trigger counts from (rule 4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Anchor {
@@ -93,7 +129,7 @@ pub enum Anchor {
     Duration,
     /// The end of the one day that an event without an end takes.
     Day,
-    /// The start, for want of an end.
+    /// The start, because there is no end.
     NoEnd,
     /// RECURRENCE-ID of an override without DTSTART.
     RecurrenceId,
@@ -111,8 +147,8 @@ impl fmt::Display for Anchor {
             Anchor::Due => "DUE",
             Anchor::Duration => "DTSTART plus DURATION",
             Anchor::Day => "the end of the day of DTSTART",
-            Anchor::NoEnd => "DTSTART, for want of an end",
-            Anchor::RecurrenceId => "RECURRENCE-ID, for want of DTSTART",
+            Anchor::NoEnd => "DTSTART, because there is no end",
+            Anchor::RecurrenceId => "RECURRENCE-ID, because there is no DTSTART",
             Anchor::Instant => "nothing: the trigger is an instant",
             Anchor::Nothing => "nothing that is there",
         })
@@ -123,67 +159,59 @@ impl<'a> Schedule<'a> {
     /// Explains each UID of the object: its instances at the first `count` instants at or after `at`, what is withheld
     /// meanwhile, and the status of each alarm as seen from `at`. `text` is what the object was read from.
     pub fn explain(&self, text: &[u8], at: UtcMillis, count: usize) -> Vec<Explanation<'a>> {
-        let written = WrittenLines::of(text);
-        let mut groups: HashMap<&str, Vec<&Group<'a>>> = HashMap::new();
-        for group in &self.groups {
-            groups.entry(group.uid()).or_default().push(group);
-        }
-        let mut components: HashMap<&str, Vec<&'a Component>> = HashMap::new();
-        for component in &self.object.components {
-            components.entry(&component.uid).or_default().push(component);
-        }
-        let mut inactive_components: HashMap<*const Component, &Inactive> = HashMap::new();
-        for (component, inactive) in &self.inactive_components {
-            inactive_components.entry(*component).or_insert(inactive);
-        }
-        let explained = |uid: &'a str| {
-            let groups = groups.get(uid).map_or(&[][..], Vec::as_slice);
-            let statuses = AlarmStatuses::new(self, groups, at);
-            self.refill();
-            let visit = |component: &&'a Component| {
-                let inactive = inactive_components.get(&std::ptr::from_ref(*component)).copied();
-                self.explained(component, inactive, &statuses, &written)
-            };
-            let (instances, until) = self.explained_instances(groups, at, count);
-            Explanation {
-                uid,
-                components: components.get(uid).into_iter().flatten().map(visit).collect(),
-                instances,
-                withheld: self.withheld(groups, at..until, MAX_WITHHELD),
-            }
-        };
-        self.object.uids().into_iter().map(explained).collect()
+        let parts = ExplainedParts::of(self, text);
+        self.object.uids().into_iter().map(|uid| self.explanation(uid, &parts, at, count)).collect()
     }
 
-    /// The instances at the first `count` instants from `at` on; and until when there can be withheld ones to tell of.
-    fn explained_instances(
+    fn explanation(
         &self,
-        groups: &[&Group<'a>],
+        uid: &'a str,
+        parts: &ExplainedParts<'_, 'a>,
         at: UtcMillis,
         count: usize,
-    ) -> (Vec<Derivation<'a>>, UtcMillis) {
-        let (mut instances, mut from) = (Vec::new(), at);
+    ) -> Explanation<'a> {
+        let groups = parts.groups.get(uid).map_or(&[][..], Vec::as_slice);
+        let statuses = AlarmStatuses::new(self, groups, at);
+        self.refill();
+        let visit = |component: &&'a Component| self.explained(component, parts, &statuses);
+        let instances = self.derivations(groups, at, count);
+        // Up to the last instance that is explained.
+        let until = instances.last().map_or(at.saturating_add(AHEAD), |last| last.instance.at.just_after());
+        Explanation {
+            uid,
+            components: parts.components.get(uid).into_iter().flatten().map(visit).collect(),
+            instances,
+            withheld: self.withheld(groups, at..until, MAX_WITHHELD),
+        }
+    }
+
+    /// The instances of the UID of `groups` at the first `count` instants from `at` on.
+    fn derivations(&self, groups: &[&Group<'a>], at: UtcMillis, count: usize) -> Vec<Derivation<'a>> {
+        let (mut derivations, mut from) = (Vec::new(), at);
         for _ in 0..count {
             let Some(next) = next_of(groups.iter().copied(), from) else { break };
-            from = next.plus(1);
-            instances
-                .extend(instances_of(groups.iter().copied(), next..from).iter().map(|instance| self.derive(instance)));
+            from = next.just_after();
+            derivations.extend(self.firing_at(groups, next).iter().map(|instance| self.derive(instance)));
         }
-        let until = if instances.is_empty() { at.plus(AHEAD) } else { from };
-        (instances, until)
+        derivations
+    }
+
+    /// The instances of the UID of `groups` that fire at `at`.
+    fn firing_at(&self, groups: &[&Group<'a>], at: UtcMillis) -> Vec<AlarmInstance<'a>> {
+        instances_of(groups.iter().copied(), at..at.just_after())
     }
 
     fn explained(
         &self,
         component: &'a Component,
-        inactive: Option<&Inactive>,
+        parts: &ExplainedParts<'_, 'a>,
         statuses: &AlarmStatuses<'_, 'a>,
-        written: &WrittenLines,
     ) -> ExplainedComponent<'a> {
+        let (written, inactive) = (&parts.written, parts.inactive_of(component));
         let start = component.start.or(component.end.filter(|_| component.kind == ComponentKind::Todo));
         let start = start.or(component.recurrence_id.map(|id| id.moment));
         let all_day = start.is_some_and(|moment| self.resolver.peek(moment, component.calendar).all_day);
-        let alarms = alarms_of(component, all_day, self.context);
+        let alarms = self.context.alarms_of(component, all_day);
         let by_default = component.alarms.is_empty() && !alarms.is_empty();
         let visit = |alarm: &'a Alarm| ExplainedAlarm {
             alarm,

@@ -1,11 +1,11 @@
-//! Finding again how properties were written: the object keeps what they mean.
+//! How properties were written: the object keeps only what they mean.
 
 use std::collections::HashMap;
 
-use crate::calendar::ical::line::{self, Lines};
+use crate::calendar::ical::line::{self, Lines, NumberedLine};
 
-/// The properties that are told as written.
-const TOLD: &[&str] = &["DTSTART", "DTEND", "DUE", "DURATION", "RECURRENCE-ID", "TRIGGER"];
+/// The properties that are shown as written.
+const SHOWN: &[&str] = &["DTSTART", "DTEND", "DUE", "DURATION", "RECURRENCE-ID", "TRIGGER"];
 /// A longer line is cut, letters.
 const MAX_WRITTEN: usize = 200;
 
@@ -19,7 +19,7 @@ impl WrittenLines {
         let lines = Lines::unfold(text);
         let mut found = HashMap::new();
         let mut open: Vec<(u32, &str)> = Vec::new();
-        for (number, text) in lines.iter() {
+        for NumberedLine { number, text } in lines.iter() {
             let Some(name) = line::name(text) else { continue };
             let value = || text.split_once(':').map_or("", |(_, value)| value.trim());
             if name.eq_ignore_ascii_case("BEGIN") {
@@ -27,12 +27,10 @@ impl WrittenLines {
             } else if name.eq_ignore_ascii_case("END") {
                 let ended = open.iter().rposition(|(_, name)| name.eq_ignore_ascii_case(value()));
                 open.truncate(ended.unwrap_or(open.len()));
-            } else if let Some(explained) = TOLD.iter().find(|explained| name.eq_ignore_ascii_case(explained))
+            } else if let Some(shown) = SHOWN.iter().find(|shown| name.eq_ignore_ascii_case(shown))
                 && let Some((begin, _)) = open.last()
             {
-                found
-                    .entry((*begin, *explained))
-                    .or_insert_with(|| text.trim_end().chars().take(MAX_WRITTEN).collect());
+                found.entry((*begin, *shown)).or_insert_with(|| text.trim_end().chars().take(MAX_WRITTEN).collect());
             }
         }
         WrittenLines(found)

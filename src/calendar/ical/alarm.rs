@@ -72,7 +72,7 @@ pub struct Alarm {
     pub is_switched_off: bool,
     /// UID (RFC 9074, 4), empty where there is none.
     pub uid: Box<str>,
-    /// RELATED-TO;RELTYPE=SNOOZE (RFC 9074, 7): the UID of the alarm that was snoozed; empty where it is no snooze.
+    /// RELATED-TO;RELTYPE=SNOOZE (RFC 9074, 7): the UID of the alarm that was snoozed; empty if it is not a snooze.
     pub snoozes: Box<str>,
     /// SUMMARY and DESCRIPTION, unescaped: an e-mail's subject and body.
     pub summary: Box<str>,

@@ -2,7 +2,7 @@
 
 use super::alarm::{Action, Alarm, Trigger};
 use super::line::ContentLine;
-use super::reader::PropertyReader;
+use super::reader::{PropertyReader, ReadLimit};
 use super::value::{address, quoted};
 
 impl Alarm {
@@ -40,7 +40,7 @@ impl Alarm {
             "DESCRIPTION" => self.description = line.text().into(),
             "ATTENDEE" if self.attendees.len() >= reader.notes.limits.max_attendees => {
                 let most = reader.notes.limits.max_attendees;
-                reader.too_many(number, "ATTENDEEs of an alarm", ("max_attendees", most));
+                reader.too_many(number, "ATTENDEEs of an alarm", ReadLimit { key: "max_attendees", most });
             }
             "ATTENDEE" => self.attendees.push(address(line.value).into()),
             _ => {}
@@ -69,7 +69,7 @@ impl Alarm {
     fn repetitions(&mut self, value: &str, number: u32, reader: &mut PropertyReader<'_>) {
         match value.trim().parse::<u64>() {
             Ok(count) => self.repeat = u32::try_from(count).unwrap_or(u32::MAX),
-            Err(_) => reader.fault(number, format_args!("REPEAT is left out: {} is no count", quoted(value))),
+            Err(_) => reader.fault(number, format_args!("REPEAT is left out: {} is not a count", quoted(value))),
         }
     }
 

@@ -3,6 +3,7 @@
 use super::alarm::Alarm;
 use super::date_time::CalendarDateTime;
 use super::value::Duration;
+use crate::time::UtcMillis;
 
 /// Which component it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -79,8 +80,8 @@ pub enum PeriodEnd {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Snooze {
     pub at: CalendarDateTime,
-    /// The occurrence that was snoozed, microseconds since 1970; none: the component as a whole.
-    pub occurrence: Option<i64>,
+    /// The occurrence that was snoozed; none: the component as a whole.
+    pub occurrence: Option<UtcMillis>,
 }
 
 /// An event or a to-do.
@@ -158,7 +159,7 @@ impl Component {
         }
     }
 
-    /// Whether both speak of the same event or to-do: of one kind and UID.
+    /// Whether both are of the same event or to-do: of one kind and UID.
     pub(crate) fn is_of(&self, other: &Component) -> bool {
         (self.kind, &self.uid, &self.own) == (other.kind, &other.uid, &other.own)
     }

@@ -4,8 +4,9 @@ use super::component::{
     Attendee, Component, ComponentKind, ComponentStatus, PeriodEnd, RDate, RecurrenceId, RuleText, Snooze,
 };
 use super::line::ContentLine;
-use super::reader::PropertyReader;
+use super::reader::{PropertyReader, ReadLimit};
 use super::value::{ValueError, address, split_period};
+use crate::time::UtcMillis;
 
 impl Component {
     /// Takes in one of its properties. `name` is in upper case.
@@ -58,7 +59,9 @@ impl Component {
             ("X-MOZ-LASTACK", _) => set(&mut self.acknowledged, moment),
             (name, _) => {
                 if let Some(rest) = name.strip_prefix("X-MOZ-SNOOZE-TIME") {
-                    let occurrence = rest.strip_prefix('-').and_then(|n| n.parse().ok());
+                    // In microseconds since 1970.
+                    let occurrence: Option<i64> = rest.strip_prefix('-').and_then(|n| n.parse().ok());
+                    let occurrence = occurrence.map(|micros| UtcMillis(micros.div_euclid(1000)));
                     self.snoozes.push(Snooze { at: moment, occurrence });
                 }
             }
@@ -68,7 +71,7 @@ impl Component {
     fn attendee(&mut self, line: &ContentLine<'_>, number: u32, reader: &mut PropertyReader<'_>) {
         let most = reader.notes.limits.max_attendees;
         if self.attendees.len() >= most {
-            return reader.too_many(number, "ATTENDEEs of a component", ("max_attendees", most));
+            return reader.too_many(number, "ATTENDEEs of a component", ReadLimit { key: "max_attendees", most });
         }
         let text = |key| line.parameter(key).unwrap_or_default().into();
         self.attendees.push(Attendee {
@@ -138,7 +141,7 @@ fn rdate(
         PeriodEnd::After(reader.duration(end, number)?)
     };
     if matches!(end, PeriodEnd::After(length) if length.is_negative()) {
-        return Err(ValueError::expected("period: its length is negative", value));
+        return Err(ValueError::expected("a period: its length is negative", value));
     }
     Ok(RDate::Period(reader.moment(line, start, number)?, end))
 }
@@ -146,7 +149,7 @@ fn rdate(
 fn rule(rules: &mut Vec<RuleText>, value: &str, number: u32, reader: &mut PropertyReader<'_>) {
     let most = reader.notes.limits.max_rules;
     if rules.len() >= most {
-        return reader.too_many(number, "rules of a component", ("max_rules", most));
+        return reader.too_many(number, "rules of a component", ReadLimit { key: "max_rules", most });
     }
     rules.push(RuleText { line: number, text: value.trim().into() });
 }

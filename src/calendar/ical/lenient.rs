@@ -15,7 +15,7 @@ const MAX_OFFSET_HOURS: u32 = 18;
 
 /// Reads a duration that breaks the grammar of RFC 5545, 3.3.6: units on the wrong side of the `T` (`-PT1D`, `-P1H`), a
 /// sign at a number (`PT-30M`), fractions, years and months of zero, no unit at all (`P`, `PT`, `0`: no time). None: it
-/// is no duration, or nobody can tell which.
+/// is not a duration, or may mean several.
 pub(crate) fn duration(text: &str) -> Option<Duration> {
     let text = squeezed(text)?.to_ascii_uppercase();
     let (mut negative, rest) = signed(&text);
@@ -36,24 +36,25 @@ pub(crate) fn duration(text: &str) -> Option<Duration> {
         let digits = number.find(|c: char| !c.is_ascii_digit() && !matches!(c, '.' | ','))?;
         let (number, after) = number.split_at_checked(digits)?;
         let (unit, after) = after.split_at_checked(1)?;
-        let (whole, millis) = decimal(number)?;
-        let of = |unit: i64| whole.checked_mul(unit)?.checked_add(millis.checked_mul(unit)? / 1000);
+        let Decimal { whole, thousandths } = decimal(number)?;
+        let of = |unit: i64| whole.checked_mul(unit)?.checked_add(thousandths.checked_mul(unit)? / 1000);
         match unit {
-            "W" if millis == 0 => days = days.checked_add(whole.checked_mul(7)?)?,
-            "D" if millis == 0 => days = days.checked_add(whole)?,
+            "W" if thousandths == 0 => days = days.checked_add(whole.checked_mul(7)?)?,
+            "D" if thousandths == 0 => days = days.checked_add(whole)?,
             "H" => seconds = seconds.checked_add(of(HOUR)?)?,
-            // Before the T it may be a month, but for a number that nobody counts months in.
+            // Before the T it may be a month, unless it is a number that is not used for months.
             "M" if in_time || seconds > 0 || whole % 5 == 0 || whole > 12 => {
                 seconds = seconds.checked_add(of(MINUTE)?)?
             }
             "S" => seconds = seconds.checked_add(of(1)?)?,
-            "Y" if whole == 0 && millis == 0 => {}
+            "Y" if whole == 0 && thousandths == 0 => {}
             _ => return None,
         }
         rest = after;
     }
     let sign = if negative { -1 } else { 1 };
-    fits(days, seconds).then_some(Duration { days: sign * days, seconds: sign * seconds })
+    let time = SignedDuration::from_secs(sign * seconds);
+    fits(days, seconds).then_some(Duration { days: sign * days, time })
 }
 
 /// Reads a date or time that breaks the grammar of RFC 5545, 3.3.4 and 3.3.5: without seconds, with fractions of a
@@ -96,7 +97,7 @@ pub(crate) fn date_of(text: &str) -> Option<DateOrDateTime> {
 }
 
 /// Reads an offset from UTC that breaks the grammar of RFC 5545, 3.3.14: with a colon (`+01:00`), without the minutes
-/// (`+1`), with three digits (`+530`), with `UTC` or `GMT` in front. Seconds east of UTC; none: it is no offset.
+/// (`+1`), with three digits (`+530`), with `UTC` or `GMT` in front. Seconds east of UTC; none: it is not an offset.
 pub(crate) fn utc_offset(text: &str) -> Option<i32> {
     let text = squeezed(text)?.to_ascii_uppercase();
     let text = text.strip_prefix("UTC").or_else(|| text.strip_prefix("GMT")).unwrap_or(&text);
@@ -113,7 +114,7 @@ pub(crate) fn utc_offset(text: &str) -> Option<i32> {
     parse_utc_offset(&format!("{}{digits}", if minus { '-' } else { '+' })).ok()
 }
 
-/// Without white space and without what editors and templates leave around a value; none where nothing is left, or too
+/// Without white space and without what editors and templates leave around a value; none if nothing is left, or too
 /// much.
 pub(super) fn trimmed(text: &str) -> Option<&str> {
     let text = text.trim_matches(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | ';' | ',' | '\\'));
@@ -135,14 +136,20 @@ fn signed(text: &str) -> (bool, &str) {
     }
 }
 
-/// A number and its thousandths; the rest of a longer fraction is cut off.
-fn decimal(text: &str) -> Option<(i64, i64)> {
+/// A number with a fraction.
+struct Decimal {
+    whole: i64,
+    /// The rest of a longer fraction is cut off.
+    thousandths: i64,
+}
+
+fn decimal(text: &str) -> Option<Decimal> {
     let (whole, fraction) = text.split_once(['.', ',']).unwrap_or((text, ""));
     if whole.is_empty() || fraction.contains(['.', ',']) {
         return None;
     }
     let thousandths: String = fraction.chars().chain("000".chars()).take(3).collect();
-    Some((whole.parse().ok()?, thousandths.parse().ok()?))
+    Some(Decimal { whole: whole.parse().ok()?, thousandths: thousandths.parse().ok()? })
 }
 
 fn date(day: &str) -> Option<Date> {
@@ -188,6 +195,7 @@ fn offset(zone: &str) -> Option<Option<i64>> {
 
 #[cfg(test)]
 mod tests {
+    use jiff::SignedDuration;
     use jiff::civil::date;
     use proptest::prelude::*;
 
@@ -222,7 +230,8 @@ mod tests {
             ("-P15M", 0, -900),
         ];
         for (text, days, seconds) in cases {
-            assert_eq!(duration(text), Some(Duration { days, seconds }), "{text}");
+            let time = SignedDuration::from_secs(seconds);
+            assert_eq!(duration(text), Some(Duration { days, time }), "{text}");
         }
     }
 

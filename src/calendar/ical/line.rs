@@ -9,7 +9,15 @@ use icalendar::parser::Property;
 
 use super::value::unescape;
 
-/// The unfolded lines of a file, with the number that each has there.
+/// An unfolded line of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NumberedLine<'l> {
+    /// The number that it has in the file, counted from 1.
+    pub(crate) number: u32,
+    pub(crate) text: &'l str,
+}
+
+/// The unfolded lines of a file.
 #[derive(Debug)]
 pub(crate) struct Lines {
     text: String,
@@ -59,9 +67,9 @@ impl Lines {
         Lines { text, numbers }
     }
 
-    /// Each line with its number, counted from 1.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &str)> {
-        self.numbers.iter().copied().zip(self.text.split('\n'))
+    /// Each line, in order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = NumberedLine<'_>> {
+        self.numbers.iter().zip(self.text.split('\n')).map(|(number, text)| NumberedLine { number: *number, text })
     }
 }
 
@@ -88,10 +96,17 @@ fn without_marks(line: &[u8]) -> &[u8] {
 #[derive(Debug)]
 pub(crate) struct ContentLine<'a> {
     property: Property<'a>,
-    /// Parameters that `icalendar` would split in the wrong place; where there are any, the property has none.
-    mixed: Vec<(&'a str, &'a str)>,
+    /// Parameters that `icalendar` would split in the wrong place; if there are any, the property has none.
+    mixed: Vec<Parameter<'a>>,
     /// As written, escapes and all.
     pub(crate) value: &'a str,
+}
+
+/// A parameter of a line: `KEY=VALUE`, the value as written.
+#[derive(Clone, Copy, Debug)]
+struct Parameter<'a> {
+    key: &'a str,
+    value: &'a str,
 }
 
 /// The name of a line: what is before the first `:` or `;`, and no longer than a name can be.
@@ -104,7 +119,7 @@ pub(crate) fn name(line: &str) -> Option<&str> {
 const MAX_NAME: usize = 64;
 
 impl<'a> ContentLine<'a> {
-    /// Takes a line apart. None: it has no value, or parameters that are none.
+    /// Takes a line apart. None: it has no value, or parameters that cannot be read.
     pub(crate) fn parse(line: &'a str) -> Option<ContentLine<'a>> {
         let colon = value_start(line)?;
         let (head, value) = (line.get(..=colon)?, line.get(colon + 1..)?);
@@ -132,9 +147,13 @@ impl<'a> ContentLine<'a> {
 
     /// The value of the parameter `key` (upper case), without quotes, RFC 6868 decoded.
     pub(crate) fn parameter(&self, key: &str) -> Option<Cow<'_, str>> {
-        let read = self.property.params.iter().filter_map(|p| Some((p.key.as_ref(), p.val.as_ref()?.as_ref())));
+        let read = self
+            .property
+            .params
+            .iter()
+            .filter_map(|p| Some(Parameter { key: p.key.as_ref(), value: p.val.as_ref()?.as_ref() }));
         let mut all = read.chain(self.mixed.iter().copied());
-        let (_, value) = all.find(|(name, _)| name.eq_ignore_ascii_case(key))?;
+        let value = all.find(|parameter| parameter.key.eq_ignore_ascii_case(key))?.value;
         let value = value.strip_prefix('"').and_then(|v| v.strip_suffix('"')).unwrap_or(value);
         Some(decode_carets(value))
     }
@@ -186,14 +205,15 @@ fn has_inner_quote(head: &str) -> bool {
 }
 
 /// The parameters of `NAME;KEY=VALUE;KEY=VALUE`, split outside quotes only; a quote that is never closed is none.
-fn split_parameters(head: &str) -> Vec<(&str, &str)> {
+fn split_parameters(head: &str) -> Vec<Parameter<'_>> {
     let balanced = head.matches('"').count().is_multiple_of(2);
     let mut inside = false;
     let parts = head.split(move |c| {
         inside ^= c == '"' && balanced;
         c == ';' && !inside
     });
-    parts.skip(1).filter_map(|part| part.split_once('=')).map(|(key, value)| (key.trim(), value)).collect()
+    let pairs = parts.skip(1).filter_map(|part| part.split_once('='));
+    pairs.map(|(key, value)| Parameter { key: key.trim(), value }).collect()
 }
 
 /// `=C3=BC` and the like (RFC 2045, 6.7); an equals sign with anything else behind it stays.
@@ -245,7 +265,7 @@ mod tests {
     use super::{ContentLine, Lines, name};
 
     fn unfolded(octets: &[u8]) -> Vec<(u32, String)> {
-        Lines::unfold(octets).iter().map(|(number, line)| (number, line.to_owned())).collect()
+        Lines::unfold(octets).iter().map(|line| (line.number, line.text.to_owned())).collect()
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub struct ObjectLimits {
     pub max_work: u64,
     /// Attendees of a component, and of an alarm.
     pub max_attendees: usize,
-    /// Components in each other.
+    /// How deep components may be nested.
     pub max_depth: usize,
     /// Faults of an object that are listed; more are counted.
     pub max_faults: usize,
@@ -52,10 +52,10 @@ impl Default for ObjectLimits {
     }
 }
 
-/// Why octets are no calendar object at all.
+/// Why octets are not a calendar object at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ParseError {
-    #[error("it is no iCalendar text: no line says BEGIN:VCALENDAR")]
+    #[error("it is not iCalendar text: no line says BEGIN:VCALENDAR")]
     NoCalendar,
     #[error("it is written in {0}; iCalendar text is UTF-8, save it as that")]
     Encoding(&'static str),
@@ -122,7 +122,7 @@ pub struct Object {
     pub calendars: Vec<VCalendar>,
     /// What was left out.
     pub faults: Vec<Fault>,
-    /// The text ends within a component: more has been left out than can be told.
+    /// The text ends within a component: more has been left out than is known.
     pub is_cut_off: bool,
     /// The text ends before its VCALENDAR does: there may have been more components.
     pub is_unclosed: bool,
@@ -132,7 +132,7 @@ impl Object {
     /// The latest LAST-MODIFIED of its components; none where they have none in UTC.
     pub fn last_modified(&self) -> Option<UtcMillis> {
         let utc = |moment| match moment {
-            CalendarDateTime::Utc(civil) => Some(Zone::utc().instant(civil).0),
+            CalendarDateTime::Utc(civil) => Some(Zone::utc().instant(civil).at),
             _ => None,
         };
         self.components.iter().filter_map(|component| component.last_modified.and_then(utc)).max()

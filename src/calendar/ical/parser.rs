@@ -6,9 +6,9 @@ use std::collections::HashSet;
 
 use super::alarm::Alarm;
 use super::component::{Component, ComponentKind, is_top_level};
-use super::line::{self, Lines};
+use super::line::{self, Lines, NumberedLine};
 use super::object::{Fault, Object, ObjectLimits, ParseError, VCalendar};
-use super::reader::{Notes, PropertyReader};
+use super::reader::{Notes, PropertyReader, ReadLimit};
 use super::unnamed;
 use super::value::{quoted, unescape};
 use super::vtimezone::VTimezoneBuilder;
@@ -18,7 +18,7 @@ impl Object {
     /// and components that cannot be read are faults. Takes time and memory in proportion to the length of `octets`.
     ///
     /// # Errors
-    /// When this is no iCalendar text at all, or larger than `limits` allow.
+    /// If this is not iCalendar text at all, or is larger than `limits` allow.
     pub fn parse(octets: &[u8], limits: &ObjectLimits) -> Result<Object, ParseError> {
         if octets.len() > limits.max_object_size {
             return Err(ParseError::TooLarge { size: octets.len(), limit: limits.max_object_size });
@@ -84,7 +84,7 @@ impl Parser<'_> {
         let notes = Notes::new(limits);
         let (object, stack, ended) = (Object::default(), Vec::new(), OnceCell::new());
         let mut parser = Parser { lines, ended, object, stack, too_deep: 0, notes };
-        for (number, text) in lines.iter() {
+        for NumberedLine { number, text } in lines.iter() {
             parser.line(number, text);
         }
         parser.finish()
@@ -96,12 +96,12 @@ impl Parser<'_> {
             if let (Some(OpenComponent::Alarm(_)), Some(value)) =
                 (self.stack.last().map(|frame| &frame.open), bare_trigger(text))
             {
-                let told = format_args!("the colon behind TRIGGER is missing: its value is read as {}", quoted(value));
-                self.reader().fault(number, told);
+                let fault = format_args!("the colon behind TRIGGER is missing: its value is read as {}", quoted(value));
+                self.reader().fault(number, fault);
                 return self.property("TRIGGER", number, &format!("TRIGGER:{value}"));
             }
             if !self.stack.is_empty() && !text.trim().is_empty() {
-                self.reader().fault(number, format_args!("{} is no property and is skipped", quoted(text)));
+                self.reader().fault(number, format_args!("{} is not a property and is skipped", quoted(text)));
             }
             return;
         };
@@ -167,7 +167,7 @@ impl Parser<'_> {
     /// a BEGIN.
     fn ends_somewhere(&self, name: &str) -> bool {
         let ended = self.ended.get_or_init(|| {
-            let ends = self.lines.iter().filter_map(|(_, line)| line.split_once(':'));
+            let ends = self.lines.iter().filter_map(|line| line.text.split_once(':'));
             ends.filter(|(key, _)| key.trim().eq_ignore_ascii_case("END"))
                 .map(|(_, name)| upper_trimmed(name))
                 .collect()
@@ -262,7 +262,7 @@ impl Parser<'_> {
         let most = self.notes.limits.max_alarms;
         let Some(Frame { open: OpenComponent::Component(component), .. }) = self.stack.last_mut() else { return };
         if component.alarms.len() >= most {
-            return self.reader().too_many(alarm.line, "alarms", ("max_alarms", most));
+            return self.reader().too_many(alarm.line, "alarms", ReadLimit { key: "max_alarms", most });
         }
         component.alarms.push(alarm);
     }
@@ -292,7 +292,7 @@ impl Parser<'_> {
         if self.object.calendars.is_empty() {
             return Err(ParseError::NoCalendar);
         }
-        // What is open at the end was cut off: nobody knows what else it said.
+        // What is open at the end was cut off, and may have said more.
         let cut = self.stack.get(1).or(self.stack.first()).map(|frame| (quoted(&frame.name), frame.line));
         if let Some((name, line)) = cut {
             self.object.is_cut_off = self.stack.len() > 1;

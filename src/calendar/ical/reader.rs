@@ -26,11 +26,19 @@ impl Notes {
         Notes { limits, ..Notes::default() }
     }
 
-    /// A VCALENDAR begins: what names stand for is settled anew.
+    /// A VCALENDAR begins: names stand for other zones in it.
     pub(super) fn forget_tzids(&mut self) {
         self.tzids.clear();
         self.last_tzid = None;
     }
+}
+
+/// A limit on what is read of an object.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ReadLimit {
+    /// Its key in `[limits]`.
+    pub(crate) key: &'static str,
+    pub(crate) most: usize,
 }
 
 /// What components need of the object while they are read.
@@ -50,19 +58,20 @@ impl PropertyReader<'_> {
         }
     }
 
-    /// Lists, once, that there are more of `what` than the `limit` that is called `key` allows.
-    pub(crate) fn too_many(&mut self, line: u32, what: &'static str, (key, limit): (&str, usize)) {
+    /// Lists, once, that there are more of `what` than `limit` allows.
+    pub(crate) fn too_many(&mut self, line: u32, what: &'static str, limit: ReadLimit) {
         if !self.notes.exceeded.contains(&what) {
             self.notes.exceeded.push(what);
-            self.fault(line, format_args!("only the first {limit} {what} are read (limits.{key})"));
+            let ReadLimit { key, most } = limit;
+            self.fault(line, format_args!("only the first {most} {what} are read (limits.{key})"));
         }
     }
 
-    /// Takes a content line apart; one that is none is a fault.
+    /// Takes a content line apart; one that cannot be read is a fault.
     pub(super) fn parse_line<'l>(&mut self, number: u32, text: &'l str) -> Option<ContentLine<'l>> {
         let line = ContentLine::parse(text);
         if line.is_none() {
-            self.fault(number, format_args!("{} is no property and is skipped", quoted(text)));
+            self.fault(number, format_args!("{} is not a property and is skipped", quoted(text)));
         }
         line
     }
@@ -105,7 +114,7 @@ impl PropertyReader<'_> {
             let read = lenient::date_or_date_time(value).ok_or(error)?;
             self.fault(
                 number,
-                format_args!("{} is no date or time as RFC 5545 writes it: it is read as {read}", quoted(value)),
+                format_args!("{} is not a date or time as RFC 5545 writes it: it is read as {read}", quoted(value)),
             );
             Ok(read)
         })
@@ -117,7 +126,7 @@ impl PropertyReader<'_> {
             let read = lenient::duration(value).ok_or(error)?;
             self.fault(
                 number,
-                format_args!("{} is no duration as RFC 5545 writes it: it is read as {read}", quoted(value)),
+                format_args!("{} is not a duration as RFC 5545 writes it: it is read as {read}", quoted(value)),
             );
             Ok(read)
         })
@@ -130,7 +139,7 @@ impl PropertyReader<'_> {
             let read = lenient::utc_offset(value).ok_or(error)?;
             self.fault(
                 number,
-                format_args!("{} is no offset as RFC 5545 writes it: it is read as {read} seconds", quoted(value)),
+                format_args!("{} is not an offset as RFC 5545 writes it: it is read as {read} seconds", quoted(value)),
             );
             Ok(read)
         })

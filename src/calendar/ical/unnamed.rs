@@ -1,4 +1,4 @@
-//! Components without a UID, which RFC 5545 (3.8.4.7) requires: each is one of its own, told from others by what it
+//! Components without a UID, which RFC 5545 (3.8.4.7) requires: each is one of its own, identified by what it
 //! says.
 
 use std::collections::HashMap;
@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use sha2::{Digest as _, Sha256};
 
 use super::component::{Component, is_top_level};
-use super::line::{self, Lines};
+use super::line::{self, Lines, NumberedLine};
 
 /// Gives each of `components` that has no UID a name of its own: a hash of its lines and, where an object has several
 /// that are the same, which of them it is. `lines` are those of the object.
@@ -25,16 +25,20 @@ pub(crate) fn name(components: &mut [Component], lines: &Lines) {
 }
 
 /// By the line of its BEGIN, a hash of what each component of a calendar says. When it was written, and how often, is
-/// no part of that: programs that leave out the UID write these anew each time.
+/// not part of that: programs that leave out the UID write them again each time.
 fn contents(lines: &Lines) -> HashMap<u32, String> {
     let mut contents = HashMap::new();
+    // The component at hand: the line of its BEGIN, and its hash so far.
     let mut open: Option<(u32, Sha256)> = None;
-    for (number, text) in lines.iter() {
+    let mut close = |open: Option<(u32, Sha256)>| {
+        contents.extend(open.map(|(number, hash)| (number, hexadecimal(&hash.finalize()))));
+    };
+    for NumberedLine { number, text } in lines.iter() {
         let Some(name) = line::name(text).map(str::to_ascii_uppercase) else { continue };
         let value = || text.split_once(':').map_or("", |(_, value)| value).trim().to_ascii_uppercase();
         let begins = name == "BEGIN" && is_top_level(&value());
         if begins || (name == "END" && (is_top_level(&value()) || value() == "VCALENDAR")) {
-            contents.extend(open.take().map(closed));
+            close(open.take());
         }
         if begins {
             open = Some((number, Sha256::new()));
@@ -45,10 +49,11 @@ fn contents(lines: &Lines) -> HashMap<u32, String> {
             hash.update("\n");
         }
     }
-    contents.extend(open.map(closed));
+    close(open);
     contents
 }
 
-fn closed((number, hash): (u32, Sha256)) -> (u32, String) {
-    (number, hash.finalize().iter().take(16).map(|octet| format!("{octet:02x}")).collect())
+/// The first 16 octets.
+fn hexadecimal(digest: &[u8]) -> String {
+    digest.iter().take(16).map(|octet| format!("{octet:02x}")).collect()
 }

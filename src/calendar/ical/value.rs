@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use jiff::SignedDuration;
 use jiff::civil::{Date, DateTime, Time};
 
 /// No duration is longer than this many days, about 10,000 years.
@@ -19,7 +20,7 @@ pub struct ValueError(pub String);
 
 impl ValueError {
     pub(crate) fn expected(what: &str, text: &str) -> ValueError {
-        ValueError(format!("{} is no {what}", quoted(text)))
+        ValueError(format!("{} is not {what}", quoted(text)))
     }
 }
 
@@ -37,21 +38,31 @@ pub struct Duration {
     /// Weeks and days: the same wall-clock time so many days away.
     pub days: i64,
     /// Hours, minutes and seconds: elapsed time, applied after the days.
-    pub seconds: i64,
+    pub time: SignedDuration,
 }
 
 impl Duration {
+    /// So many nominal days.
+    pub const fn days(days: i64) -> Duration {
+        Duration { days, time: SignedDuration::ZERO }
+    }
+
+    /// Elapsed time alone.
+    pub const fn exact(time: SignedDuration) -> Duration {
+        Duration { days: 0, time }
+    }
+
     /// Reads `-P1DT2H` and the like, in any letter case.
     ///
     /// # Errors
-    /// When `text` is no duration, or one longer than ten thousand years.
+    /// If `text` is not a duration, or is one longer than ten thousand years.
     pub fn parse(text: &str) -> Result<Duration, ValueError> {
-        parse_duration(text.trim().as_bytes()).ok_or_else(|| ValueError::expected("duration such as -PT15M", text))
+        parse_duration(text.trim().as_bytes()).ok_or_else(|| ValueError::expected("a duration such as -PT15M", text))
     }
 
     /// Backwards in time.
     pub fn is_negative(self) -> bool {
-        self.days.saturating_mul(SECONDS_A_DAY).saturating_add(self.seconds) < 0
+        self.days.saturating_mul(SECONDS_A_DAY).saturating_add(self.time.as_secs()) < 0
     }
 
     /// No time at all.
@@ -62,7 +73,8 @@ impl Duration {
     /// This duration `count` times.
     pub fn times(self, count: u32) -> Duration {
         let count = i64::from(count);
-        Duration { days: self.days.saturating_mul(count), seconds: self.seconds.saturating_mul(count) }
+        let seconds = self.time.as_secs().saturating_mul(count);
+        Duration { days: self.days.saturating_mul(count), time: SignedDuration::from_secs(seconds) }
     }
 }
 
@@ -98,7 +110,8 @@ fn parse_duration(text: &[u8]) -> Option<Duration> {
         parts += 1;
     }
     let is_whole = parts > 0 && number.is_none();
-    (is_whole && fits(days, seconds)).then_some(Duration { days: sign * days, seconds: sign * seconds })
+    let time = SignedDuration::from_secs(sign * seconds);
+    (is_whole && fits(days, seconds)).then_some(Duration { days: sign * days, time })
 }
 
 /// Whether a duration of so many days and seconds, both positive, is one that is computed with.
@@ -109,8 +122,8 @@ pub(super) fn fits(days: i64, seconds: i64) -> bool {
 impl fmt::Display for Duration {
     /// As RFC 5545 writes it: `-P1DT2H`, `PT0S` for no time.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let sign = if self.days < 0 || self.seconds < 0 { "-" } else { "" };
-        let (days, seconds) = (self.days.unsigned_abs(), self.seconds.unsigned_abs());
+        let sign = if self.days < 0 || self.time.is_negative() { "-" } else { "" };
+        let (days, seconds) = (self.days.unsigned_abs(), self.time.as_secs().unsigned_abs());
         write!(f, "{sign}P")?;
         match days {
             0 => {}
@@ -148,9 +161,9 @@ impl DateOrDateTime {
     /// the next midnight.
     ///
     /// # Errors
-    /// When `text` is neither date nor time, or one that does not exist.
+    /// If `text` is neither a date nor a time, or is one that does not exist.
     pub fn parse(text: &str) -> Result<DateOrDateTime, ValueError> {
-        let error = || ValueError::expected("date or time such as 20260310T093000Z", text);
+        let error = || ValueError::expected("a date or time such as 20260310T093000Z", text);
         parse_date_or_date_time(text.trim().as_bytes()).ok_or_else(error)
     }
 }
@@ -206,15 +219,15 @@ fn small(text: &[u8]) -> Option<i8> {
 /// The two parts of a PERIOD (RFC 5545, 3.3.9): its start, and its end or its duration.
 ///
 /// # Errors
-/// When there are no two.
+/// If there are not two.
 pub(super) fn split_period(text: &str) -> Result<(&str, &str), ValueError> {
-    text.split_once('/').ok_or_else(|| ValueError::expected("period such as start/PT1H", text))
+    text.split_once('/').ok_or_else(|| ValueError::expected("a period such as start/PT1H", text))
 }
 
 /// UTC-OFFSET in seconds (RFC 5545, 3.3.14): `+0100`, `-033045`.
 ///
 /// # Errors
-/// When `text` is none.
+/// If `text` is not an offset.
 pub fn parse_utc_offset(text: &str) -> Result<i32, ValueError> {
     let read = || {
         let text = text.trim().as_bytes();
@@ -232,7 +245,7 @@ pub fn parse_utc_offset(text: &str) -> Result<i32, ValueError> {
         let total = i32::try_from(hours * 3600 + minutes * 60 + seconds).ok()?;
         fits.then_some(sign * total)
     };
-    read().ok_or_else(|| ValueError::expected("offset such as +0100", text))
+    read().ok_or_else(|| ValueError::expected("an offset such as +0100", text))
 }
 
 /// TEXT without its escapes (RFC 5545, 3.3.11). A backslash before anything that needs none stays.
@@ -273,7 +286,7 @@ mod tests {
 
     #[test]
     fn durations_keep_days_apart_from_seconds() {
-        let read = |text| Duration::parse(text).map(|d| (d.days, d.seconds)).ok();
+        let read = |text| Duration::parse(text).map(|d| (d.days, d.time.as_secs())).ok();
         assert_eq!(read("-PT15M"), Some((0, -900)));
         assert_eq!(read("P15DT5H0M20S"), Some((15, 18_020)));
         assert_eq!(read("+p1w"), Some((7, 0)));

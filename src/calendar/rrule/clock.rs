@@ -7,19 +7,34 @@ use jiff::civil::DateTime;
 
 use super::Until;
 use super::gregorian::{self, DAY};
-use crate::calendar::zone::{Ambiguity, Zone};
+use crate::calendar::zone::{Ambiguity, CivilInstant, Zone};
 use crate::time::UtcMillis;
 
 /// No clock is moved by more than this at once, and no zone changes twice within it (the date line: 24 hours).
 const LONGEST_GAP: i64 = 25 * 3600;
 
 /// No instant is computed with from here on.
-pub(super) const END: i64 = UtcMillis::MAX.0 / 1000;
+pub(super) const END: i64 = UtcMillis::MAX.seconds();
+
+/// A start: a wall-clock time and its instant. Expanding a rule works with plain seconds, because it adds and compares
+/// them for each candidate: since 1970-01-01T00:00:00 in local time (`civil`), or in UTC (`at`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct StartSeconds {
+    pub civil: i64,
+    pub at: i64,
+}
+
+/// The instant of a wall-clock time, in seconds since 1970-01-01T00:00:00 UTC.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct InstantSeconds {
+    pub at: i64,
+    pub ambiguity: Ambiguity,
+}
 
 /// Where wall-clock times lie; all in seconds since 1970-01-01T00:00:00, in local time or in UTC.
 pub(super) trait CivilClock {
     fn civil(&self, at: i64) -> i64;
-    fn instant(&self, civil: i64) -> (i64, Ambiguity);
+    fn instant(&self, civil: i64) -> InstantSeconds;
     /// An instant up to which, not included, the local clock is as far ahead of UTC as at `at`; not always the last
     /// such one.
     fn constant_until(&self, at: i64) -> i64;
@@ -27,16 +42,16 @@ pub(super) trait CivilClock {
 
 impl CivilClock for Zone {
     fn civil(&self, at: i64) -> i64 {
-        at.saturating_add(self.offset(UtcMillis(at.saturating_mul(1000))).into())
+        at.saturating_add(self.offset(UtcMillis::from_seconds(at)).into())
     }
 
-    fn instant(&self, civil: i64) -> (i64, Ambiguity) {
-        let (at, ambiguity) = Zone::instant(self, gregorian::civil(civil));
-        (at.0.div_euclid(1000), ambiguity)
+    fn instant(&self, civil: i64) -> InstantSeconds {
+        let CivilInstant { at, ambiguity } = Zone::instant(self, gregorian::civil(civil));
+        InstantSeconds { at: at.seconds(), ambiguity }
     }
 
     fn constant_until(&self, at: i64) -> i64 {
-        Zone::constant_until(self, UtcMillis(at.saturating_mul(1000))).0.div_euclid(1000)
+        Zone::constant_until(self, UtcMillis::from_seconds(at)).seconds()
     }
 }
 
@@ -54,8 +69,8 @@ impl CivilClock for FixedOffset {
         at.saturating_add(self.offset)
     }
 
-    fn instant(&self, civil: i64) -> (i64, Ambiguity) {
-        (civil.saturating_sub(self.offset), Ambiguity::Exact)
+    fn instant(&self, civil: i64) -> InstantSeconds {
+        InstantSeconds { at: civil.saturating_sub(self.offset), ambiguity: Ambiguity::Exact }
     }
 
     fn constant_until(&self, _at: i64) -> i64 {
@@ -95,7 +110,7 @@ impl Bounds {
     /// Turns the bound in local time into one in time: up to the first instant at which the local clock shows more.
     pub fn resolve(&mut self, clock: &impl CivilClock) {
         if self.civil < i64::MAX {
-            self.at = self.at.min(clock.instant(self.civil + 1).0 - 1);
+            self.at = self.at.min(clock.instant(self.civil + 1).at - 1);
         }
     }
 }
@@ -113,7 +128,7 @@ pub(super) fn earliest_civil(clock: &impl CivilClock, from: i64) -> i64 {
     clock.civil(from).min(clock.civil(from.saturating_sub(LONGEST_GAP)).saturating_add(LONGEST_GAP))
 }
 
-/// Places ascending wall-clock times and gives (wall, instant) from `from` on, ascending by instant, each instant once.
+/// Places ascending wall-clock times and gives the starts from `from` on, ascending by instant, each instant once.
 /// Only times in a gap can come out of order: 02:30 lies at 03:30, after 03:00.
 pub(super) struct InOrder<'a, I, P> {
     civil_times: I,
@@ -121,7 +136,7 @@ pub(super) struct InOrder<'a, I, P> {
     /// The earliest instant that may still come.
     from: i64,
     peeked: Option<i64>,
-    resolved: VecDeque<(i64, i64)>,
+    resolved: VecDeque<StartSeconds>,
 }
 
 impl<'a, I: Iterator<Item = i64>, P: CivilClock> InOrder<'a, I, P> {
@@ -129,48 +144,47 @@ impl<'a, I: Iterator<Item = i64>, P: CivilClock> InOrder<'a, I, P> {
         InOrder { civil_times, clock, from, peeked: None, resolved: VecDeque::new() }
     }
 
-    fn next_resolved(&mut self) -> Option<(i64, i64)> {
+    fn next_resolved(&mut self) -> Option<StartSeconds> {
         if let Some(start) = self.resolved.pop_front() {
             return Some(start);
         }
         let civil = self.peeked.take().or_else(|| self.civil_times.next())?;
-        match self.clock.instant(civil) {
-            (at, Ambiguity::Gap) => {
-                self.resolve_gap(civil, at);
-                self.resolved.pop_front()
-            }
-            (at, _) => Some((civil, at)),
+        let InstantSeconds { at, ambiguity } = self.clock.instant(civil);
+        if ambiguity == Ambiguity::Gap {
+            self.resolve_gap(civil, at);
+            return self.resolved.pop_front();
         }
+        Some(StartSeconds { civil, at })
     }
 
     /// Places the times of a gap together with those after it that lie no later, and sorts them.
     fn resolve_gap(&mut self, civil: i64, at: i64) {
-        self.resolved.push_back((civil, at));
+        self.resolved.push_back(StartSeconds { civil, at });
         let mut limit = self.clock.civil(at);
         for civil in self.civil_times.by_ref() {
             if civil >= limit {
                 self.peeked = Some(civil);
                 break;
             }
-            let (at, ambiguity) = self.clock.instant(civil);
+            let InstantSeconds { at, ambiguity } = self.clock.instant(civil);
             if ambiguity == Ambiguity::Gap {
                 limit = limit.max(self.clock.civil(at));
             }
-            self.resolved.push_back((civil, at));
+            self.resolved.push_back(StartSeconds { civil, at });
         }
-        self.resolved.make_contiguous().sort_by_key(|(civil, at)| (*at, *civil));
+        self.resolved.make_contiguous().sort_by_key(|start| (start.at, start.civil));
     }
 }
 
 impl<I: Iterator<Item = i64>, P: CivilClock> Iterator for InOrder<'_, I, P> {
-    type Item = (i64, i64);
+    type Item = StartSeconds;
 
-    fn next(&mut self) -> Option<(i64, i64)> {
+    fn next(&mut self) -> Option<StartSeconds> {
         loop {
-            let (civil, at) = self.next_resolved()?;
-            if at >= self.from {
-                self.from = at.saturating_add(1);
-                return Some((civil, at));
+            let start = self.next_resolved()?;
+            if start.at >= self.from {
+                self.from = start.at.saturating_add(1);
+                return Some(start);
             }
         }
     }

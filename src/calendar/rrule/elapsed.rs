@@ -1,13 +1,13 @@
 //! HOURLY, MINUTELY and SECONDLY rules: steps of elapsed time from DTSTART, filtered by what the local clock shows at
 //! each.
 
-use super::clock::{CivilClock, END};
+use super::clock::{CivilClock, END, StartSeconds};
 use super::gregorian::{CYCLE_DAYS, DAY, Day};
 use super::plan::gcd;
 use super::sets::{ALL_HOURS, ALL_SIXTY, DayFilter, TimeSet};
 use super::{Frequency, Rule, WorkMeter};
 
-/// So many occurrences are counted one by one, whole days beside them; a COUNT that takes more is taken as endless.
+/// So many occurrences are counted one by one, besides whole days; a COUNT that takes more is taken as endless.
 const MAX_COUNTED: u64 = 100_000;
 /// So far a COUNT is counted: a century, in seconds.
 const CENTURY: i64 = 36_525 * DAY;
@@ -125,7 +125,7 @@ impl Spread {
     }
 }
 
-/// The (wall, instant) pairs that a rule gives, in seconds, ascending by instant.
+/// The starts that a rule gives, ascending by instant.
 #[derive(Clone, Debug)]
 pub(super) struct Elapsed<'a, P> {
     plan: &'a ElapsedPlan,
@@ -161,7 +161,7 @@ impl<'a, P: CivilClock> Elapsed<'a, P> {
     /// The instant of occurrence number `count` (from 1) of those from `from` on.
     fn nth(plan: &'a ElapsedPlan, clock: &'a P, from: i64, count: u64) -> Option<i64> {
         let index = usize::try_from(count.checked_sub(1)?).ok().filter(|_| count <= MAX_COUNTED)?;
-        Elapsed::new(plan, clock, from).map(|(_, at)| at).nth(index)
+        Elapsed::new(plan, clock, from).map(|start| start.at).nth(index)
     }
 
     /// The instant of occurrence number `count`, for a step that divides the day: days on which the clock does not
@@ -175,7 +175,7 @@ impl<'a, P: CivilClock> Elapsed<'a, P> {
             let is_open = |civil: i64| plan.days.is_open() || plan.days.has(&Day::of(civil.div_euclid(DAY)));
             if !is_open(civil) {
                 let midnight = plan.days.next_day(civil.div_euclid(DAY) + 1, &plan.work)? * DAY;
-                from = clock.instant(midnight).0.max(from + 1);
+                from = clock.instant(midnight).at.max(from + 1);
                 continue;
             }
             let time = civil.rem_euclid(DAY);
@@ -183,7 +183,7 @@ impl<'a, P: CivilClock> Elapsed<'a, P> {
             let day_end = from + DAY - time;
             if time > 0 || day_end > change {
                 let end = day_end.min(change).max(from + 1);
-                let mut rest = Elapsed::new(plan, clock, from).map(|(_, at)| at);
+                let mut rest = Elapsed::new(plan, clock, from).map(|start| start.at);
                 let mut at = rest.next()?;
                 // What comes first may lie years ahead.
                 from = at.max(end);
@@ -317,14 +317,14 @@ fn pick(instants: &[i64], positions: &[i32]) -> Vec<i64> {
 }
 
 impl<P: CivilClock> Iterator for Elapsed<'_, P> {
-    type Item = (i64, i64);
+    type Item = StartSeconds;
 
-    fn next(&mut self) -> Option<(i64, i64)> {
+    fn next(&mut self) -> Option<StartSeconds> {
         if self.loaded.is_empty() {
             self.load()?;
         }
         let at = self.loaded.pop()?;
         self.from = at + 1;
-        Some((self.clock.civil(at), at))
+        Some(StartSeconds { civil: self.clock.civil(at), at })
     }
 }

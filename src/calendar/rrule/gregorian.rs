@@ -29,11 +29,12 @@ pub(super) struct Day {
 impl Day {
     /// The day with that number.
     pub fn of(number: i64) -> Day {
-        let (year, month, month_day) = date(number);
-        Day::in_month(number, year, month, month_day)
+        Day::at(number, date(number))
     }
 
-    fn in_month(number: i64, year: i64, month: u32, month_day: u32) -> Day {
+    /// The day `number`, which is `date`.
+    fn at(number: i64, date: DateParts) -> Day {
+        let DateParts { year, month, month_day } = date;
         Day {
             number,
             year,
@@ -48,7 +49,7 @@ impl Day {
 
     /// All days of a month (1 to 12), in order.
     pub fn all_of(year: i64, month: u32) -> impl Iterator<Item = Day> {
-        let first = Day::in_month(day_number(year, month, 1), year, month, 1);
+        let first = Day::at(day_number(year, month, 1), DateParts { year, month, month_day: 1 });
         (0..first.month_length).map(move |n| Day {
             number: first.number + i64::from(n),
             month_day: first.month_day + n,
@@ -69,8 +70,18 @@ pub(super) fn day_number(year: i64, month: u32, month_day: u32) -> i64 {
     era * CYCLE_DAYS + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
 }
 
-/// Year, month and day of the month of a day number.
-pub(super) fn date(number: i64) -> (i64, u32, u32) {
+/// A date in its parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct DateParts {
+    pub year: i64,
+    /// From 1.
+    pub month: u32,
+    /// From 1.
+    pub month_day: u32,
+}
+
+/// The date of a day number.
+pub(super) fn date(number: i64) -> DateParts {
     let shifted = number + 719_468;
     let (era, day_of_era) = (shifted.div_euclid(CYCLE_DAYS), shifted.rem_euclid(CYCLE_DAYS));
     let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
@@ -78,7 +89,7 @@ pub(super) fn date(number: i64) -> (i64, u32, u32) {
     let month_from_march = (5 * day_of_year + 2) / 153;
     let month_day = small(day_of_year - (153 * month_from_march + 2) / 5 + 1);
     let month = small(if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 });
-    (era * 400 + year_of_era + i64::from(month <= 2), month, month_day)
+    DateParts { year: era * 400 + year_of_era + i64::from(month <= 2), month, month_day }
 }
 
 /// The weekday of a day number; 0 is Monday.
@@ -129,14 +140,14 @@ pub(super) fn seconds(civil: DateTime) -> i64 {
 /// The wall-clock time of so many seconds, moved into the years 1 to 9999 when it lies outside.
 pub(super) fn civil(seconds: i64) -> DateTime {
     let seconds = seconds.clamp(FIRST_DAY * DAY, LAST_DAY * DAY + DAY - 1);
-    let (year, month, day) = date(seconds.div_euclid(DAY));
+    let DateParts { year, month, month_day } = date(seconds.div_euclid(DAY));
     let time = seconds.rem_euclid(DAY);
     let part = |n: i64| i8::try_from(n).unwrap_or(0);
     let year = i16::try_from(year).unwrap_or(i16::MAX);
     DateTime::new(
         year,
         part(month.into()),
-        part(day.into()),
+        part(month_day.into()),
         part(time / 3600),
         part(time / 60 % 60),
         part(time % 60),
@@ -182,8 +193,8 @@ mod tests {
     #[test]
     fn weeks_agree_with_iso_weeks() {
         for number in (FIRST_DAY + 400..LAST_DAY - 400).step_by(97) {
-            let (year, month, day) = date(number);
-            let iso = jiff_date(year as i16, month as i8, day as i8).iso_week_date();
+            let DateParts { year, month, month_day } = date(number);
+            let iso = jiff_date(year as i16, month as i8, month_day as i8).iso_week_date();
             let first = first_week(iso.year().into(), 0);
             assert_eq!((number - first) / 7 + 1, i64::from(iso.week()));
             assert_eq!(weeks_in(iso.year().into(), 0), iso.weeks_in_year() as u32);

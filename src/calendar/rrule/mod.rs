@@ -27,7 +27,7 @@ mod work;
 
 use jiff::civil::{Date, DateTime};
 
-use self::clock::{Bounds, InOrder};
+use self::clock::{Bounds, InOrder, StartSeconds};
 use self::elapsed::Elapsed;
 use self::plan::RulePlan;
 use self::sets::DayFilter;
@@ -90,29 +90,38 @@ enum Until {
 #[error("{0}")]
 pub struct RuleError(pub String);
 
+/// A rule as it is meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadRule {
+    pub rule: Rule,
+    /// What is wrong in its text and how that is read, a sentence each.
+    pub slips: Vec<String>,
+}
+
 impl Rule {
     /// Reads the value of an RRULE or EXRULE property.
     ///
     /// # Errors
-    /// When it is no rule, or one that is reported rather than guessed (RSCALE other than GREGORIAN, unknown BY parts).
+    /// If it is not a rule, or is one that is reported rather than guessed (RSCALE other than GREGORIAN, unknown BY
+    /// parts).
     pub fn parse(value: &str) -> Result<Rule, RuleError> {
         parse::rule(value)
     }
 
-    /// Reads the value as [`Rule::parse`] does, and, where that refuses it for a slip that leaves one meaning, as it is
-    /// meant: with a sentence for each slip.
+    /// Reads the value as [`Rule::parse`] does, and, if that refuses it for a slip that leaves one meaning, as it is
+    /// meant.
     ///
     /// # Errors
-    /// Those of [`Rule::parse`] when nothing can be made of it.
-    pub fn read(value: &str) -> Result<(Rule, Vec<String>), RuleError> {
-        Rule::parse(value).map(|rule| (rule, Vec::new())).or_else(|_| parse::lenient_rule(value))
+    /// Those of [`Rule::parse`], if it can mean nothing.
+    pub fn read(value: &str) -> Result<ReadRule, RuleError> {
+        Rule::parse(value).map(|rule| ReadRule { rule, slips: Vec::new() }).or_else(|_| parse::lenient_rule(value))
     }
 
     /// The rule of a floating series that lies in `zone`. An UNTIL in UTC is an instant, or the wall clock with a `Z`
     /// too many: the later of the two ends it.
     pub fn of_floating(self, zone: &Zone) -> Rule {
         let until = self.until.map(|until| match until {
-            Until::Utc(civil) if zone.instant(civil).0 > Zone::utc().instant(civil).0 => Until::Local(civil),
+            Until::Utc(civil) if zone.instant(civil).at > Zone::utc().instant(civil).at => Until::Local(civil),
             until => until,
         });
         Rule { until, ..self }
@@ -182,7 +191,7 @@ impl Series {
         if plan.is_elapsed() {
             bounds.resolve(zone);
         }
-        let first = OccurrenceStart { civil: start, at: zone.instant(start).0 };
+        let first = OccurrenceStart { civil: start, at: zone.instant(start).at };
         Series { plan, zone: zone.clone(), bounds, first, last }
     }
 
@@ -201,10 +210,10 @@ impl Series {
             RulePlan::Elapsed(plan) => SeriesIter::Elapsed(Elapsed::new(plan, &self.zone, from)),
         };
         starts
-            .take_while(move |(_, at)| *at <= self.bounds.at && *at < clock::END && work.spend(START))
-            .map(|(civil, at)| OccurrenceStart {
-                civil: gregorian::civil(civil),
-                at: UtcMillis(at.saturating_mul(1000)),
+            .take_while(move |start| start.at <= self.bounds.at && start.at < clock::END && work.spend(START))
+            .map(|start| OccurrenceStart {
+                civil: gregorian::civil(start.civil),
+                at: UtcMillis::from_seconds(start.at),
             })
             // Where the first one lies in a gap, the rule has another local time for the same instant.
             .map(|start| if start.at == self.first.at { self.first } else { start })
@@ -217,16 +226,16 @@ impl Series {
     }
 }
 
-/// Wall-clock seconds and the instant's seconds, from either way of expanding.
+/// Starts, from either way of expanding.
 enum SeriesIter<'a, I: Iterator<Item = i64>> {
     Civil(InOrder<'a, I, Zone>),
     Elapsed(Elapsed<'a, Zone>),
 }
 
 impl<I: Iterator<Item = i64>> Iterator for SeriesIter<'_, I> {
-    type Item = (i64, i64);
+    type Item = StartSeconds;
 
-    fn next(&mut self) -> Option<(i64, i64)> {
+    fn next(&mut self) -> Option<StartSeconds> {
         match self {
             SeriesIter::Civil(starts) => starts.next(),
             SeriesIter::Elapsed(starts) => starts.next(),
@@ -261,7 +270,7 @@ impl CivilSeries {
         let from = gregorian::seconds(from);
         let civil_times: Box<dyn Iterator<Item = i64>> = match &self.plan {
             RulePlan::Civil(plan) => Box::new(plan.civil_times(from)),
-            RulePlan::Elapsed(plan) => Box::new(Elapsed::new(plan, &clock::UTC_CLOCK, from).map(|(civil, _)| civil)),
+            RulePlan::Elapsed(plan) => Box::new(Elapsed::new(plan, &clock::UTC_CLOCK, from).map(|start| start.civil)),
         };
         civil_times.take_while(|civil| *civil <= self.last).map(gregorian::civil)
     }

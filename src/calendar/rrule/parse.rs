@@ -5,7 +5,7 @@
 use jiff::civil::{Date, DateTime, Time};
 
 use super::sets::Ends;
-use super::{Frequency, Rule, RuleError, Skip, Until};
+use super::{Frequency, ReadRule, Rule, RuleError, Skip, Until};
 use crate::calendar::ical::lenient;
 use crate::calendar::ical::value::DateOrDateTime;
 
@@ -16,7 +16,8 @@ const MAX_INTERVAL: u64 = 1_000_000_000_000;
 const KNOWN: [&str; 9] =
     ["BYMONTH", "BYWEEKNO", "BYYEARDAY", "BYMONTHDAY", "BYDAY", "BYHOUR", "BYMINUTE", "BYSECOND", "BYSETPOS"];
 
-/// A wrong rule that is longer, in octets, is none: nobody writes one by a slip, and each wrong part of it is told of.
+/// A wrong rule that is longer, in octets, is refused: it is not written by a slip, and each wrong part of it would be
+/// listed.
 const MAX_SLIPPED: usize = 8_192;
 
 /// Reads the value of an RRULE.
@@ -39,8 +40,8 @@ pub(super) fn rule(text: &str) -> Result<Rule, RuleError> {
 }
 
 /// Reads what [`rule`] refuses and can mean only one thing: its name written twice, escaped separators, a part that is
-/// wrong. A wrong part is read as it is meant or left out; the rest holds. Returns a sentence for each slip.
-pub(super) fn lenient_rule(text: &str) -> Result<(Rule, Vec<String>), RuleError> {
+/// wrong. A wrong part is read as it is meant or left out; the rest holds.
+pub(super) fn lenient_rule(text: &str) -> Result<ReadRule, RuleError> {
     if text.len() > MAX_SLIPPED {
         return Err(error(format!(
             "the rule '{}' is wrong, and with {} octets too long to make something of it",
@@ -70,19 +71,24 @@ pub(super) fn lenient_rule(text: &str) -> Result<(Rule, Vec<String>), RuleError>
     let Some((_, value)) = parts.iter().rfind(|(name, _)| name == "FREQ") else {
         return Err(other.first().map_or_else(|| no_frequency(text), |part| not_a_part(text, part)));
     };
-    slips.extend(other.iter().map(|part| format!("'{}' in the rule is no NAME=VALUE and is left out", cut(part))));
+    slips.extend(other.iter().map(|part| format!("'{}' in the rule is not NAME=VALUE and is left out", cut(part))));
     let mut rule = Rule::every(frequency(value)?);
     for (name, value) in &parts {
-        let before = rule.clone();
-        let Err(wrong) = apply(&mut rule, name, value) else { continue };
-        rule = before;
-        let chooses_nothing = name.starts_with("BY") && items(value).all(is_out_of_range);
-        if chooses_nothing || name == "RSCALE" || (name.starts_with("BY") && !KNOWN.contains(&name.as_str())) {
-            return Err(wrong);
-        }
-        slips.push(apply_as_meant(&mut rule, name, value));
+        slips.extend(apply_leniently(&mut rule, name, value)?);
     }
-    Ok((rule, slips))
+    Ok(ReadRule { rule, slips })
+}
+
+/// Applies a part, as it is meant if it cannot be applied as it is written: then returns what was done, in a sentence.
+fn apply_leniently(rule: &mut Rule, name: &str, value: &str) -> Result<Option<String>, RuleError> {
+    let before = rule.clone();
+    let Err(wrong) = apply(rule, name, value) else { return Ok(None) };
+    *rule = before;
+    let chooses_nothing = name.starts_with("BY") && items(value).all(is_out_of_range);
+    if chooses_nothing || name == "RSCALE" || (name.starts_with("BY") && !KNOWN.contains(&name)) {
+        return Err(wrong);
+    }
+    Ok(Some(apply_as_meant(rule, name, value)))
 }
 
 /// Without the name of the property, quotes, and the escapes of text.
@@ -386,7 +392,7 @@ fn not_a_part(text: &str, part: &str) -> RuleError {
     if old {
         return error(format!("'{}' is a rule of vCalendar 1.0, not of iCalendar (FREQ=…)", cut(text)));
     }
-    error(format!("the rule holds '{}', which is no NAME=VALUE", cut(part)))
+    error(format!("the rule holds '{}', which is not NAME=VALUE", cut(part)))
 }
 
 fn error(sentence: String) -> RuleError {

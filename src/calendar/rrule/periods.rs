@@ -4,7 +4,7 @@
 use rrule::RRule;
 
 use super::gregorian::{
-    self, CYCLE_DAYS, DAY, Day, FIRST_DAY, LAST_DAY, date, day_number, first_week, week_of, weeks_in,
+    self, CYCLE_DAYS, DAY, DateParts, Day, FIRST_DAY, LAST_DAY, date, day_number, first_week, week_of, weeks_in,
 };
 use super::plan::gcd;
 use super::sets::{DayFilter, TimeSet};
@@ -67,7 +67,7 @@ impl PeriodPlan {
         match self.frequency {
             Frequency::Yearly => self.year_of(day),
             Frequency::Monthly => {
-                let (year, month, _) = date(day);
+                let DateParts { year, month, .. } = date(day);
                 year * 12 + i64::from(month) - 1
             }
             Frequency::Weekly => week_of(day, self.days.week_start).div_euclid(7),
@@ -78,7 +78,7 @@ impl PeriodPlan {
     /// The year that a day counts in: with BYWEEKNO the one that its week belongs to.
     fn year_of(&self, day: i64) -> i64 {
         let day = if self.days.weeks.is_empty() { day } else { week_of(day, self.days.week_start) + 3 };
-        date(day).0
+        date(day).year
     }
 
     /// After so many periods the calendar repeats: a rule that gave nothing in them never will.
@@ -335,7 +335,7 @@ impl<'a> Periods<'a> {
         let interval = self.plan.interval;
         let start = self.plan.start.div_euclid(DAY);
         let day = start.saturating_add((self.period - 1).saturating_mul(interval));
-        let (year, month, _) = date(day.min(LAST_DAY));
+        let DateParts { year, month, .. } = date(day.min(LAST_DAY));
         if !self.plan.days.has_month(month) {
             let next_month = day_number(year, month, gregorian::month_length(year, month)) + 1;
             self.period = self.period.max((next_month - start + interval - 1).div_euclid(interval));

@@ -23,7 +23,7 @@ impl RulePlan {
     /// days the steps at midnight count.
     pub fn new(rule: &Rule, start: i64, all_day: bool, clock: &impl CivilClock, work: WorkMeter) -> RulePlan {
         if !all_day && rule.frequency < Frequency::Daily {
-            return RulePlan::Elapsed(ElapsedPlan::new(rule, days(rule, start), clock.instant(start).0, work));
+            return RulePlan::Elapsed(ElapsedPlan::new(rule, days(rule, start), clock.instant(start).at, work));
         }
         let time = start.rem_euclid(DAY);
         let set = |part: Option<u64>, own: i64| if all_day { 1 } else { part.unwrap_or(1 << own) };

@@ -2,7 +2,9 @@
 //! nothing of frequencies and intervals.
 
 use super::WorkMeter;
-use super::gregorian::{CYCLE_DAYS, DAY, Day, LAST_DAY, date, day_number, first_week, month_length, week_of, weeks_in};
+use super::gregorian::{
+    CYCLE_DAYS, DAY, DateParts, Day, LAST_DAY, date, day_number, first_week, month_length, week_of, weeks_in,
+};
 
 /// Numbers counted from the front (`BYMONTHDAY=1`) or from the back (`BYMONTHDAY=-1`); `W` words of 64 bits hold them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,7 +119,7 @@ impl DayFilter {
         let reach = if self.weeks.is_empty() { 41 * 366 } else { CYCLE_DAYS };
         let mut number = from;
         while number <= LAST_DAY.min(from + reach) && work.spend(1) {
-            let (year, month, _) = date(number);
+            let DateParts { year, month, .. } = date(number);
             if !self.has_month(month) {
                 number = day_number(year, month, month_length(year, month)) + 1;
             } else if !self.weeks.is_empty() && !self.has_week(&Day::of(number)) {

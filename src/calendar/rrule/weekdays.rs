@@ -25,7 +25,7 @@ pub(super) fn rule(plan: &PeriodPlan) -> Option<RRule> {
         && days.month_days.is_empty()
         && days.year_days.is_none()
         && days.weeks.is_empty();
-    // Ordinals beside plain weekdays give nothing there.
+    // Ordinals together with plain weekdays give nothing there.
     let mixed = days.ordinals.is_some() && days.weekdays != 0;
     let positions = plan.positions.iter().all(|position| position.abs() == 1);
     if !only_by_day || mixed || !positions || plan.times.len() > MAX_TIMES || plan.interval > MAX_INTERVAL {

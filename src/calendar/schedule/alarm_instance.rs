@@ -32,7 +32,7 @@ pub struct AlarmInstance<'a> {
     pub end: Option<When>,
     /// The zone of the start; for floating times and dates the calendar's or the user's.
     pub zone: Zone,
-    /// Whether somebody named that zone; else it is UTC for want of one.
+    /// Whether that zone is stated somewhere; otherwise it is UTC, because no zone is known.
     pub zone_known: bool,
     /// The original start of the occurrence, in the local time of its series; none: it does not recur, or the instance
     /// belongs to the whole series.
@@ -40,7 +40,7 @@ pub struct AlarmInstance<'a> {
     pub(crate) origin: InstanceOrigin,
 }
 
-/// Where in its schedule an alarm instance comes from, so that its derivation can be told.
+/// Where in its schedule an alarm instance comes from, so that its derivation can be explained.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct InstanceOrigin {
     pub(crate) group: u32,
@@ -78,18 +78,35 @@ impl<'a> AlarmInstance<'a> {
     }
 
     /// What makes two instances the same (rule 20).
-    pub(crate) fn key(&self) -> (UtcMillis, &'a str, &'a str, Option<DateTime>, Action) {
-        (self.at, &self.component.uid, &self.component.own, self.recurrence_id, self.action)
+    pub(crate) fn key(&self) -> InstanceKey<'a> {
+        InstanceKey {
+            at: self.at,
+            uid: &self.component.uid,
+            own: &self.component.own,
+            recurrence_id: self.recurrence_id,
+            action: self.action,
+        }
     }
 
-    /// What makes two instances fire as one (rule 21, which adds the user).
-    fn firing_key(&self) -> (UtcMillis, &'a str, &'a str, Action) {
-        (self.at, &self.component.uid, &self.component.own, self.action)
+    /// What makes two instances fire as one (rule 21, which adds the user): the same for all occurrences of a series.
+    fn firing_key(&self) -> InstanceKey<'a> {
+        InstanceKey { recurrence_id: None, ..self.key() }
     }
 }
 
+/// What tells alarm instances apart. They are ordered by instant first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct InstanceKey<'a> {
+    at: UtcMillis,
+    uid: &'a str,
+    /// That of [`Component::own`].
+    own: &'a str,
+    recurrence_id: Option<DateTime>,
+    action: Action,
+}
+
 /// Joins those of `instances` that fire as one (rule 21): two occurrences of a series may fire at the same instant. The
-/// earlier occurrence is the one that is told, to the recipients of both.
+/// earlier occurrence is the one that is announced, to the recipients of both.
 pub fn fire_as_one(mut instances: Vec<AlarmInstance<'_>>) -> Vec<AlarmInstance<'_>> {
     // Sorting is stable, and they are in the order of their occurrences.
     instances.sort_by(|a, b| a.firing_key().cmp(&b.firing_key()));

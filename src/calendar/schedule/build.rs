@@ -7,20 +7,19 @@ use std::sync::Arc;
 use jiff::civil::DateTime;
 
 use super::event_duration;
-use super::fixed_alarm::FixedAlarm;
+use super::fixed_alarm::{FixedAlarm, snoozed};
 use super::group::Group;
 use super::inactive::{self, Inactive};
 use super::memo::Memo;
 use super::occurrence::{EventDuration, Given, Identity, LeftOut, OccurrenceSet, Relative, Starts};
-use super::resolve::{NamedZone, Point, ResolvedTime, ZoneResolver, day_start};
+use super::resolve::{Point, ResolvedTime, ZoneResolver};
 use crate::calendar::context::CalendarContext;
 use crate::calendar::ical::alarm::{Action, Alarm, Trigger};
 use crate::calendar::ical::component::{Component, ComponentKind, RDate, RuleText, Snooze};
 use crate::calendar::ical::date_time::CalendarDateTime;
 use crate::calendar::ical::object::{Fault, Object};
 use crate::calendar::ical::value::Duration;
-use crate::calendar::rrule::{OccurrenceStart, Rule, Series, WorkMeter};
-use crate::calendar::zone::Zone;
+use crate::calendar::rrule::{OccurrenceStart, ReadRule, Rule, Series, WorkMeter};
 use crate::time::UtcMillis;
 
 /// What scheduling builds up.
@@ -61,6 +60,28 @@ struct Override<'a> {
     /// RECURRENCE-ID is a date although the series has times.
     by_day: bool,
     and_future: bool,
+}
+
+/// What gives the starts of a master.
+#[derive(Debug)]
+struct MasterStarts<'a> {
+    /// DTSTART and the RDATEs without an end of their own, ascending.
+    list: Arc<[OccurrenceStart]>,
+    rules: Vec<RuleStarts<'a>>,
+    periods: Vec<PeriodStart>,
+}
+
+#[derive(Debug)]
+struct RuleStarts<'a> {
+    rule: &'a RuleText,
+    starts: Starts,
+}
+
+/// An RDATE with an end of its own.
+#[derive(Debug)]
+struct PeriodStart {
+    start: OccurrenceStart,
+    length: EventDuration,
 }
 
 impl<'a> Builder<'a> {
@@ -105,7 +126,7 @@ impl<'a> Builder<'a> {
         let mut placed = Vec::with_capacity(masters.len());
         for component in masters {
             if Some(component.sequence) < newest {
-                // RFC 5546, 2.1.4: exports hold what was revised beside its revision.
+                // RFC 5546, 2.1.4: exports hold what was revised together with its revision.
                 let name = component.kind.name();
                 self.fault(
                     component.line,
@@ -172,7 +193,7 @@ impl<'a> Builder<'a> {
         let mut series = Vec::with_capacity(rules.len());
         for RuleText { line, text } in rules {
             match Rule::read(text) {
-                Ok((rule, slips)) => {
+                Ok(ReadRule { rule, slips }) => {
                     slips.into_iter().for_each(|slip| self.fault(*line, slip));
                     let rule = if start.is_floating() { rule.of_floating(&start.zone.zone) } else { rule };
                     series.push(self.memo.series(&rule, text, start));
@@ -221,9 +242,50 @@ impl<'a> Builder<'a> {
         if component.alarms.is_empty() && ranges.is_empty() && !self.may_fire(component, start) {
             return;
         }
-        let mut series = Vec::with_capacity(component.rules.len());
+        let starts = self.master_starts(component, start);
+        let left_out = [(!excluded.is_empty()).then(|| Arc::clone(excluded)), replaced.cloned()];
+        if let Some(mut own) = self.occurrence_set(component, start, once) {
+            own.identity = if once { Identity::Single } else { Identity::Start };
+            own.left_out = left_out.clone();
+            own.until = ranges.first().map_or(UtcMillis::MAX, |range| range.original.at);
+            own.starts = Starts::List(Arc::clone(&starts.list));
+            self.add_copies(&own, &starts);
+            self.add_home(own, overrides, &component.snoozes);
+        }
+        for (index, range) in ranges.iter().enumerate() {
+            let until = ranges.get(index + 1).map_or(UtcMillis::MAX, |next| next.original.at);
+            self.add_range(range, until, start.at, &starts, &left_out);
+        }
+    }
+
+    /// The stretch of a series that the override `range` changes, up to `until`; the series begins at `first`.
+    fn add_range(
+        &mut self,
+        range: &Override<'a>,
+        until: UtcMillis,
+        first: UtcMillis,
+        starts: &MasterStarts<'a>,
+        left_out: &[Option<Arc<LeftOut>>; 2],
+    ) {
+        let time = self.start_of(range.component).unwrap_or_else(|| range.original.clone());
+        let Some(mut set) = self.occurrence_set(range.component, &time, false) else { return };
+        set.identity = Identity::Start;
+        set.left_out = left_out.clone();
+        (set.from, set.until) = (range.original.at, until);
+        set.moved = range.original.movement_to(&time);
+        set.first = first;
+        set.starts = Starts::List(Arc::clone(&starts.list));
+        self.add_copies(&set, starts);
+        if starts.list.last().is_some_and(|last| last.at > set.from) && !set.alarms.is_empty() {
+            self.sets.push(set);
+        }
+    }
+
+    /// All that gives starts of a master that begins at `start`.
+    fn master_starts(&mut self, component: &'a Component, start: &ResolvedTime) -> MasterStarts<'a> {
+        let mut rules = Vec::with_capacity(component.rules.len());
         for rule in &component.rules {
-            series.extend(self.rule_starts(rule, start).map(|starts| (Given::Rule(rule), starts)));
+            rules.extend(self.rule_starts(rule, start).map(|starts| RuleStarts { rule, starts }));
         }
         let mut list = vec![start.start()];
         let mut periods = Vec::new();
@@ -233,40 +295,13 @@ impl<'a> Builder<'a> {
             match event_duration::of_rdate(rdate, &time, start, &mut self.resolver) {
                 // One that repeats DTSTART is the same occurrence, with the length that DTSTART has.
                 Some(_) if time.at == start.at => {}
-                Some(length) => periods.push((time.start(), length)),
+                Some(length) => periods.push(PeriodStart { start: time.start(), length }),
                 None => list.push(time.start()),
             }
         }
         list.sort_unstable_by_key(|start| start.at);
         list.dedup();
-        let list: Arc<[OccurrenceStart]> = list.into();
-        let left_out = [(!excluded.is_empty()).then(|| Arc::clone(excluded)), replaced.cloned()];
-        let identity = if once { Identity::Single } else { Identity::Start };
-
-        let end_of_own = ranges.first().map_or(UtcMillis::MAX, |range| range.original.at);
-        if let Some(mut own) = self.occurrence_set(component, start, once) {
-            own.identity = identity;
-            own.left_out = left_out.clone();
-            own.until = end_of_own;
-            own.starts = Starts::List(Arc::clone(&list));
-            self.add_copies(&own, &series, &periods);
-            self.add_home(own, overrides, &component.snoozes);
-        }
-        for (index, range) in ranges.iter().enumerate() {
-            let until = ranges.get(index + 1).map_or(UtcMillis::MAX, |next| next.original.at);
-            let time = self.start_of(range.component).unwrap_or_else(|| range.original.clone());
-            let Some(mut set) = self.occurrence_set(range.component, &time, false) else { continue };
-            set.identity = Identity::Start;
-            set.left_out = left_out.clone();
-            (set.from, set.until) = (range.original.at, until);
-            set.moved = range.original.movement_to(&time);
-            set.first = start.at;
-            set.starts = Starts::List(Arc::clone(&list));
-            self.add_copies(&set, &series, &periods);
-            if list.last().is_some_and(|last| last.at > set.from) && !set.alarms.is_empty() {
-                self.sets.push(set);
-            }
-        }
+        MasterStarts { list: list.into(), rules, periods }
     }
 
     fn rule_starts(&mut self, rule: &RuleText, start: &ResolvedTime) -> Option<Starts> {
@@ -276,23 +311,20 @@ impl<'a> Builder<'a> {
         Some(Starts::Rule { series: Arc::new(series), sub_daily: parts.iter().any(|part| text.contains(part)) })
     }
 
-    /// The same source with the starts of each rule, and with each period.
-    fn add_copies(
-        &mut self,
-        set: &OccurrenceSet<'a>,
-        series: &[(Given<'a>, Starts)],
-        periods: &[(OccurrenceStart, EventDuration)],
-    ) {
+    /// The same set with the starts of each rule, and with each period.
+    fn add_copies(&mut self, set: &OccurrenceSet<'a>, starts: &MasterStarts<'a>) {
         let absolute = |alarm: &Alarm| matches!(alarm.trigger, Some(Trigger::At(_)));
         if set.alarms.is_empty() && !set.component.alarms.iter().any(absolute) {
             return;
         }
-        for (given, starts) in series {
-            self.sets.push(OccurrenceSet { starts: starts.clone(), given: *given, ..set.clone() });
+        for RuleStarts { rule, starts } in &starts.rules {
+            self.sets.push(OccurrenceSet { starts: starts.clone(), given: Given::Rule(rule), ..set.clone() });
         }
-        for (start, length) in periods.iter().filter(|(start, _)| set.from <= start.at && start.at < set.until) {
-            let starts = Starts::List([*start].into());
-            self.sets.push(OccurrenceSet { starts, given: Given::Period, length: length.clone(), ..set.clone() });
+        for PeriodStart { start, length } in &starts.periods {
+            if set.from <= start.at && start.at < set.until {
+                let starts = Starts::List([*start].into());
+                self.sets.push(OccurrenceSet { starts, given: Given::Period, length: length.clone(), ..set.clone() });
+            }
         }
     }
 
@@ -329,7 +361,7 @@ impl<'a> Builder<'a> {
         }
         set.alarms = Arc::new([]);
         set.starts = Starts::List(Arc::new([]));
-        set.zone = self.resolver.floating.clone();
+        set.zone = self.resolver.floating().clone();
         self.add_home(set, &[], &component.snoozes);
     }
 
@@ -338,7 +370,7 @@ impl<'a> Builder<'a> {
         let component = set.component;
         self.resolver.enter(component.calendar);
         let acknowledged = self.acknowledged(component, None);
-        for alarm in self.alarms_of(component, set.all_day) {
+        for alarm in self.context.alarms_of(component, set.all_day) {
             let (Some(Trigger::At(moment)), Some(action)) = (alarm.trigger, alarm.action) else { continue };
             let at = self.resolver.instant(moment);
             if inactive::of_alarm(alarm).is_none() && at > self.acknowledged(component, Some(alarm)) {
@@ -401,7 +433,7 @@ impl<'a> Builder<'a> {
             return None;
         }
         let length = event_duration::of_component(component, start, once, &mut self.resolver, &mut self.faults);
-        let alarms = self.alarms_of(component, start.all_day);
+        let alarms = self.context.alarms_of(component, start.all_day);
         let mut relatives = Vec::with_capacity(alarms.len());
         for alarm in alarms {
             relatives.extend(self.relative(component, alarm));
@@ -428,13 +460,8 @@ impl<'a> Builder<'a> {
         })
     }
 
-    /// The alarms of a component; for an event without one the calendar's default alarms (rule 19).
-    fn alarms_of(&self, component: &'a Component, all_day: bool) -> &'a [Alarm] {
-        alarms_of(component, all_day, self.context)
-    }
-
     fn may_fire(&self, component: &'a Component, start: &ResolvedTime) -> bool {
-        !component.snoozes.is_empty() || !self.alarms_of(component, start.all_day).is_empty()
+        !component.snoozes.is_empty() || !self.context.alarms_of(component, start.all_day).is_empty()
     }
 
     fn relative(&mut self, component: &Component, alarm: &'a Alarm) -> Option<Relative<'a>> {
@@ -466,32 +493,6 @@ impl<'a> Builder<'a> {
     fn fault(&mut self, line: u32, text: String) {
         self.faults.push(Fault { line, text });
     }
-}
-
-/// The alarms of a component; for an event without one the calendar's default alarms (rule 19).
-pub(crate) fn alarms_of<'a>(component: &'a Component, all_day: bool, context: &'a CalendarContext) -> &'a [Alarm] {
-    match &context.default_alarms {
-        Some(defaults) if component.alarms.is_empty() && component.kind == ComponentKind::Event => {
-            if all_day {
-                &defaults.all_day
-            } else {
-                &defaults.timed
-            }
-        }
-        _ => &component.alarms,
-    }
-}
-
-/// The occurrence that a snooze is of, in a series in `zone`. Of an all-day or floating series Mozilla writes its local
-/// time clock as if it were UTC.
-fn snoozed(snooze: &Snooze, zone: &NamedZone, all_day: bool) -> Option<OccurrenceStart> {
-    let at = UtcMillis(snooze.occurrence?.div_euclid(1000));
-    let civil = Zone::utc().civil(at);
-    Some(match (all_day, zone.is_of_floating()) {
-        (true, _) => OccurrenceStart { civil: civil.start_of_day(), at: day_start(&zone.zone, civil.date()) },
-        (false, true) => OccurrenceStart { civil, at: zone.zone.instant(civil).0 },
-        (false, false) => OccurrenceStart { civil: zone.zone.civil(at), at },
-    })
 }
 
 /// The occurrences that overrides stand for.

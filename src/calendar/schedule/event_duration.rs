@@ -1,5 +1,7 @@
 //! How long occurrences last (RFC 5545, 3.6.1, 3.8.2 and 3.8.5.3).
 
+use jiff::SignedDuration;
+
 use super::occurrence::EventDuration;
 use super::resolve::{ResolvedTime, ZoneResolver};
 use crate::calendar::ical::component::{Component, ComponentKind, PeriodEnd, RDate};
@@ -48,7 +50,7 @@ pub(super) fn of_component(
 
 /// No time.
 fn none(start: &ResolvedTime) -> EventDuration {
-    if start.all_day { EventDuration::Days(0) } else { EventDuration::Exact(0, start.zone.clone()) }
+    if start.all_day { EventDuration::Days(0) } else { EventDuration::Exact(SignedDuration::ZERO, start.zone.clone()) }
 }
 
 /// From `start` to `end`; none: that is backwards.
@@ -61,14 +63,18 @@ fn between(kind: ComponentKind, start: &ResolvedTime, end: ResolvedTime, once: b
             days => Some(EventDuration::Days(days)),
         };
     }
-    let length = end.at.0.checked_sub(start.at.0).filter(|length| *length >= 0)?;
-    if once && (length > 0 || start.all_day) {
+    let length = end.at.duration_since(start.at);
+    if length.is_negative() {
+        return None;
+    }
+    if once && (length.is_positive() || start.all_day) {
         return Some(EventDuration::Until(end.point(), end.zone));
     }
     if start.all_day {
         let seconds = end.civil.duration_since(start.civil).as_secs();
-        let (days, seconds) = (seconds.div_euclid(SECONDS_A_DAY), seconds.rem_euclid(SECONDS_A_DAY));
-        return Some(EventDuration::Nominal(Duration { days, seconds }));
+        let days = seconds.div_euclid(SECONDS_A_DAY);
+        let time = SignedDuration::from_secs(seconds.rem_euclid(SECONDS_A_DAY));
+        return Some(EventDuration::Nominal(Duration { days, time }));
     }
     Some(EventDuration::Exact(length, end.zone))
 }

@@ -1,9 +1,11 @@
 //! Alarms at an instant of their own, whatever recurs.
 
-use super::resolve::Point;
+use super::resolve::{NamedZone, Point, day_start};
 use crate::calendar::ical::alarm::{Action, Alarm};
+use crate::calendar::ical::component::Snooze;
 use crate::calendar::ical::value::Duration;
 use crate::calendar::rrule::OccurrenceStart;
+use crate::calendar::zone::Zone;
 
 /// An alarm instance at an instant of its own: an absolute trigger, or a snooze that Mozilla keeps outside VALARM.
 #[derive(Clone, Debug)]
@@ -20,4 +22,16 @@ pub(crate) struct FixedAlarm<'a> {
     pub(crate) original: Option<OccurrenceStart>,
     /// It is a snooze rather than an absolute trigger.
     pub(crate) snooze: bool,
+}
+
+/// The occurrence that a snooze is of, in a series in `zone`. Of an all-day or floating series Mozilla writes its local
+/// time clock as if it were UTC.
+pub(super) fn snoozed(snooze: &Snooze, zone: &NamedZone, all_day: bool) -> Option<OccurrenceStart> {
+    let at = snooze.occurrence?;
+    let civil = Zone::utc().civil(at);
+    Some(match (all_day, zone.is_of_floating()) {
+        (true, _) => OccurrenceStart { civil: civil.start_of_day(), at: day_start(&zone.zone, civil.date()) },
+        (false, true) => OccurrenceStart { civil, at: zone.zone.instant(civil).at },
+        (false, false) => OccurrenceStart { civil: zone.zone.civil(at), at },
+    })
 }

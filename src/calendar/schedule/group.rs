@@ -1,15 +1,17 @@
 //! The instances of the components of one UID: an event or a to-do with its overrides. What fires as one is joined
 //! (rule 20), and what one clock hour has too much of is left out (rule 24).
 
+use jiff::SignedDuration;
+
 use super::alarm_instance::{AlarmInstance, InstanceOrigin, OriginPart, When, in_order};
 use super::fixed_alarm::FixedAlarm;
-use super::occurrence::{Identity, Occurrence, OccurrenceSet, REPETITION, Relative, Starts};
+use super::occurrence::{FoundInstance, Identity, OccurrenceSet, REPETITION, Relative, Starts, ZonedPoint};
 use super::resolve::shift;
 use crate::calendar::ical::component::Component;
 use crate::calendar::rrule::OccurrenceStart;
 use crate::time::UtcMillis;
 
-pub(crate) const HOUR: i64 = 3_600_000;
+pub(crate) const HOUR: SignedDuration = SignedDuration::from_hours(1);
 /// No more suppressed instances of one object are counted at once.
 const MAX_COUNTED: u64 = 1_000_000;
 
@@ -49,7 +51,7 @@ impl<'a> Group<'a> {
             RateLimit::No => self.collect(from, until, usize::MAX, instances),
             RateLimit::Possible => {
                 let mut rank = Rank::default();
-                let all = self.ordered(hour_of(from), until, usize::MAX);
+                let all = self.ordered(from.start_of_hour(), until, usize::MAX);
                 instances.extend(
                     all.into_iter().filter(|instance| rank.next(instance.at) < self.cap && instance.at >= from),
                 );
@@ -89,15 +91,15 @@ impl<'a> Group<'a> {
         if self.rate_limit == RateLimit::No {
             return Some(next);
         }
-        // A second look is enough unless the first instance of an hour is suppressed, which only a limit of none brings
-        // about.
+        // The second round is the last one, unless the first instance of an hour is suppressed, which only a limit of
+        // none brings about.
         for _ in 0..3 {
-            let hour = hour_of(next);
+            let hour = next.start_of_hour();
             let before = self.ordered(hour, next, self.cap);
             if before.len() < self.cap {
                 return Some(next);
             }
-            next = self.next(hour.plus(HOUR))?;
+            next = self.next(hour.saturating_add(HOUR))?;
         }
         None
     }
@@ -131,8 +133,8 @@ impl<'a> Group<'a> {
                 set.left_out = [None, None];
             }
             if acknowledged {
-                let anew = |alarm: &Relative<'a>| Relative { acknowledged: UtcMillis::MIN, ..alarm.clone() };
-                set.alarms = set.alarms.iter().map(anew).collect();
+                let open = |alarm: &Relative<'a>| Relative { acknowledged: UtcMillis::MIN, ..alarm.clone() };
+                set.alarms = set.alarms.iter().map(open).collect();
             }
             set
         };
@@ -170,8 +172,8 @@ impl<'a> Group<'a> {
     fn each_hour(&self, from: UtcMillis, until: UtcMillis, mut visit: impl FnMut(UtcMillis, UtcMillis)) {
         let mut next = self.next(from);
         while let Some(at) = next.filter(|at| *at < until) {
-            let hour = hour_of(at);
-            let end = hour.plus(HOUR);
+            let hour = at.start_of_hour();
+            let end = hour.saturating_add(HOUR);
             visit(hour, end.min(until));
             if end >= UtcMillis::MAX {
                 return;
@@ -221,10 +223,11 @@ impl<'a> Group<'a> {
         instances: &mut Vec<AlarmInstance<'a>>,
     ) {
         for (index, set) in self.sets.iter().enumerate() {
-            set.instances(from, until, limit, |(alarm, nth), occurrence, at| {
-                let original = occurrence.original.at;
-                let of = OriginPart::Alarm { set: narrow(index), alarm: narrow(alarm), original };
-                instances.extend(instance_of(set, occurrence, at, InstanceOrigin { group: self.index, of, nth }));
+            set.instances(from, until, limit, |found| {
+                let original = found.occurrence.original.at;
+                let of = OriginPart::Alarm { set: narrow(index), alarm: narrow(found.alarm), original };
+                let origin = InstanceOrigin { group: self.index, of, nth: found.nth };
+                instances.extend(instance_of(set, found, origin));
             });
         }
         for (index, fixed) in self.fixed.iter().enumerate() {
@@ -255,7 +258,7 @@ impl<'a> Group<'a> {
             Identity::Fixed(civil) => Some(civil),
             Identity::Start => known.map(|original| original.civil),
         };
-        let (start, end) = bounds(set, occurrence.map(|occurrence| occurrence.start));
+        let StartAndEnd { start, end } = start_and_end(set, occurrence.map(|occurrence| occurrence.start));
         Some(AlarmInstance {
             at,
             action: fixed.action,
@@ -277,16 +280,16 @@ impl<'a> Group<'a> {
         let snooze = fixed.alarm.filter(|alarm| !alarm.snoozes.is_empty())?;
         let is_snoozed = |alarm: &&Relative<'_>| alarm.alarm.uid == snooze.snoozes;
         let own = self.sets.iter().filter(|set| std::ptr::eq(set.component, component));
-        let rung = own.filter_map(|set| {
+        let fired = own.filter_map(|set| {
             let alarm = set.alarms.iter().find(is_snoozed)?;
             let until = alarm.acknowledged.max(UtcMillis::MIN);
             let until = if until == UtcMillis::MIN { fixed.base.at } else { until };
-            set.last_rung(alarm, until)
+            set.last_fired(alarm, until)
         });
-        rung.max_by_key(|start| start.at)
+        fired.max_by_key(|start| start.at)
     }
 
-    /// The occurrence that an absolute alarm of a component speaks of: the first one that starts at or after `at`, else
+    /// The occurrence that an absolute alarm of a component belongs to: the first one that starts at or after `at`, else
     /// the last of those that are listed.
     fn occurrence_near(&self, component: &Component, at: UtcMillis) -> Option<OccurrenceStart> {
         let own = self.sets.iter().filter(|set| std::ptr::eq(set.component, component));
@@ -316,27 +319,17 @@ struct Rank {
 impl Rank {
     /// How many instances came before this one in its hour.
     fn next(&mut self, at: UtcMillis) -> usize {
-        let hour = Some(hour_of(at));
+        let hour = Some(at.start_of_hour());
         self.count = if self.hour == hour { self.count + 1 } else { 0 };
         self.hour = hour;
         self.count
     }
 }
 
-/// The beginning of the UTC clock hour of `at`.
-pub(crate) fn hour_of(at: UtcMillis) -> UtcMillis {
-    UtcMillis(at.0.div_euclid(HOUR) * HOUR)
-}
-
-fn instance_of<'a>(
-    set: &OccurrenceSet<'a>,
-    occurrence: Occurrence,
-    at: UtcMillis,
-    origin: InstanceOrigin,
-) -> Option<AlarmInstance<'a>> {
-    let OriginPart::Alarm { alarm, .. } = origin.of else { return None };
-    let relative = set.alarms.get(alarm as usize)?;
-    let (start, end) = bounds(set, Some(occurrence.start));
+fn instance_of<'a>(set: &OccurrenceSet<'a>, found: FoundInstance, origin: InstanceOrigin) -> Option<AlarmInstance<'a>> {
+    let FoundInstance { alarm, occurrence, at, .. } = found;
+    let relative = set.alarms.get(alarm)?;
+    let StartAndEnd { start, end } = start_and_end(set, Some(occurrence.start));
     Some(AlarmInstance {
         at,
         action: relative.action,
@@ -361,18 +354,26 @@ fn narrow(index: usize) -> u32 {
     u32::try_from(index).unwrap_or(u32::MAX)
 }
 
-/// Start and end of an occurrence as the notification tells them.
-fn bounds(set: &OccurrenceSet<'_>, start: Option<OccurrenceStart>) -> (Option<When>, Option<When>) {
-    let Some(start) = start else { return (None, None) };
+/// The start and the end of an occurrence; nothing, if it is not known which one it is.
+#[derive(Default)]
+struct StartAndEnd {
+    start: Option<When>,
+    end: Option<When>,
+}
+
+/// Start and end of an occurrence as the notification states them.
+fn start_and_end(set: &OccurrenceSet<'_>, start: Option<OccurrenceStart>) -> StartAndEnd {
+    let Some(start) = start else { return StartAndEnd::default() };
     let end = set.end(start);
     if !set.all_day {
-        return (Some(When::At(start.at)), end.map(|(end, _)| When::At(end.at)));
+        let end = end.map(|end| When::At(end.point.at));
+        return StartAndEnd { start: Some(When::At(start.at)), end };
     }
-    let end = end.map(|(end, zone)| {
-        let civil = end.civil.unwrap_or_else(|| zone.civil(end.at));
+    let end = end.map(|ZonedPoint { point, zone }| {
+        let civil = point.civil.unwrap_or_else(|| zone.civil(point.at));
         // A length of hours makes the day that it ends in count.
         let whole = civil == civil.start_of_day();
         When::Date(if whole { civil.date() } else { civil.date().tomorrow().unwrap_or(civil.date()) })
     });
-    (Some(When::Date(start.civil.date())), end)
+    StartAndEnd { start: Some(When::Date(start.civil.date())), end }
 }

@@ -1,4 +1,4 @@
-//! Why alarms never fire (rules 1 to 3). Nothing is filtered in silence: each has a reason that can be told.
+//! Why alarms never fire (rules 1 to 3). Nothing is filtered silently: each has a reason that can be shown.
 
 use std::fmt;
 

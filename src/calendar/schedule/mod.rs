@@ -18,7 +18,7 @@ use std::ops::Range;
 
 use self::alarm_instance::{AlarmInstance, in_order};
 use self::build::Builder;
-use self::group::{Group, HOUR, hour_of};
+use self::group::{Group, HOUR};
 use self::inactive::Inactive;
 use self::resolve::ZoneResolver;
 use super::context::CalendarContext;
@@ -68,9 +68,9 @@ impl<'a> Schedule<'a> {
         let mut budget = Budget::new(&work, context.limits.max_work);
         let mut groups = Vec::new();
         for components in of_one_uid(&object.components) {
-            let (group, is_enough) = budget.spend_on(|| builder.group(&components));
-            if is_enough {
-                groups.extend(group);
+            let built = budget.spend_on(|| builder.group(&components));
+            if built.is_enough {
+                groups.extend(built.result);
             } else {
                 overworked.extend(components.first().map(|first| (first.line, &*first.uid)));
                 builder
@@ -110,7 +110,8 @@ impl<'a> Schedule<'a> {
         let mut instances = Vec::new();
         let mut next = self.next_of_all(window.start);
         while let Some(at) = next.filter(|at| *at < window.end) {
-            let (hour, end) = (hour_of(at), hour_of(at).plus(HOUR));
+            let hour = at.start_of_hour();
+            let end = hour.saturating_add(HOUR);
             let first = self.first_of_all(hour..end.min(window.end), cap);
             instances.extend(first.into_iter().filter(|instance| instance.at >= window.start));
             next = if end < UtcMillis::MAX { self.next_of_all(end) } else { None };
@@ -118,14 +119,14 @@ impl<'a> Schedule<'a> {
         instances
     }
 
-    /// Instances in one UTC clock hour, where its UIDs together can have more.
+    /// How many instances may fire in one UTC clock hour; none: its UIDs together cannot have more (rule 24).
     fn cap(&self) -> Option<usize> {
         let cap = self.context.limits.max_alarms_per_hour as usize * UIDS;
         let most = self.groups.iter().map(Group::most_an_hour).fold(0, usize::saturating_add);
         (most > cap).then_some(cap)
     }
 
-    /// The first `most` fires of all UIDs, each of which has no more an hour than it may.
+    /// The first `most` instances of all UIDs, each of which has no more an hour than it may.
     fn first_of_all(&self, window: Range<UtcMillis>, most: usize) -> Vec<AlarmInstance<'a>> {
         let mut instances = Vec::new();
         self.within_budget(|group| Some(group.in_order(window.start, window.end))).for_each(|own| {
@@ -146,7 +147,7 @@ impl<'a> Schedule<'a> {
         let work = self.context.limits.max_work;
         let mut budget = Budget::new(&self.work, work);
         // A count that costs too much is no reason to silence anything.
-        self.groups.iter().map(|group| budget.spend_on(|| group.in_order(window.start, window.end).len()).0).sum()
+        self.groups.iter().map(|group| budget.spend_on(|| group.in_order(window.start, window.end).len()).result).sum()
     }
 
     /// How many instances in the window are suppressed, because a UTC clock hour has more of one UID than
@@ -154,7 +155,7 @@ impl<'a> Schedule<'a> {
     /// happen; counts no more than a million of each UID.
     pub fn suppressed(&self, window: Range<UtcMillis>) -> u64 {
         let mut budget = Budget::new(&self.work, self.context.limits.max_work);
-        let of_group = |group: &Group<'a>| budget.spend_on(|| group.suppressed(window.start, window.end)).0;
+        let of_group = |group: &Group<'a>| budget.spend_on(|| group.suppressed(window.start, window.end)).result;
         let of_groups: u64 = self.groups.iter().map(of_group).sum();
         drop(budget);
         if self.cap().is_none() {
@@ -169,11 +170,11 @@ impl<'a> Schedule<'a> {
         let mut next = self.next_of_all(from)?;
         let Some(cap) = self.cap() else { return Some(next) };
         for _ in 0..3 {
-            let hour = hour_of(next);
+            let hour = next.start_of_hour();
             if self.count_of_all(hour..next) < cap {
                 return Some(next);
             }
-            next = self.next_of_all(hour.plus(HOUR))?;
+            next = self.next_of_all(hour.saturating_add(HOUR))?;
         }
         None
     }
@@ -185,13 +186,13 @@ impl<'a> Schedule<'a> {
     /// What is silent because its rules cost more work than `max_work` allows, so far as what was asked of this
     /// schedule has shown.
     pub fn overworked(&self) -> Vec<Fault> {
-        let told = |(line, uid): (&u32, &&str)| {
+        let fault = |(line, uid): (&u32, &&str)| {
             let uid = quoted(uid);
             let text =
                 format!("its rules take more work than limits.max_work allows: the component {uid} does not fire");
             Fault { line: *line, text }
         };
-        self.overworked.borrow().iter().take(self.context.limits.max_faults).map(told).collect()
+        self.overworked.borrow().iter().take(self.context.limits.max_faults).map(fault).collect()
     }
 
     /// What `ask` comes to for each group, without those that cost more work than they may.
@@ -202,11 +203,11 @@ impl<'a> Schedule<'a> {
             if self.overworked.borrow().contains_key(&component.line) {
                 return None;
             }
-            let (answer, is_enough) = budget.spend_on(|| ask(group));
-            if !is_enough {
+            let asked = budget.spend_on(|| ask(group));
+            if !asked.is_enough {
                 self.overworked.borrow_mut().insert(component.line, &*component.uid);
             }
-            answer.filter(|_| is_enough)
+            asked.result.filter(|_| asked.is_enough)
         })
     }
 
@@ -226,8 +227,8 @@ impl<'a> Schedule<'a> {
         &self.zones
     }
 
-    /// Ids, in lower case, that its times would depend on if the time zone database had them: TZIDs that nobody knows,
-    /// or that only the object itself knows.
+    /// Ids, in lower case, that its times would depend on if the time zone database had them: TZIDs that are unknown,
+    /// or that only the object itself defines.
     pub fn unresolved_zones(&self) -> &[String] {
         &self.unresolved
     }
@@ -273,13 +274,19 @@ impl<'w> Budget<'w> {
     }
 
     /// Does `task`, and says whether there was enough for it.
-    fn spend_on<T>(&mut self, task: impl FnOnce() -> T) -> (T, bool) {
+    fn spend_on<T>(&mut self, task: impl FnOnce() -> T) -> Metered<T> {
         let share = self.left.min(self.all / SHARE).max(LEAST);
         self.work.allow(share);
-        let done = task();
+        let result = task();
         self.left = self.left.saturating_sub(share - self.work.left().min(share));
-        (done, !self.work.is_spent())
+        Metered { result, is_enough: !self.work.is_spent() }
     }
+}
+
+/// What a task came to, and whether it had enough work for that.
+struct Metered<T> {
+    result: T,
+    is_enough: bool,
 }
 
 impl Drop for Budget<'_> {

@@ -4,6 +4,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use jiff::SignedDuration;
 use jiff::civil::{Date, DateTime};
 
 use super::resolve::{NamedZone, Point, day_start, shift, shift_by_steps, shift_civil};
@@ -12,17 +13,16 @@ use crate::calendar::ical::component::{Component, RuleText};
 use crate::calendar::ical::value::Duration;
 use crate::calendar::rrule::{OccurrenceStart, Series, WorkMeter};
 use crate::calendar::zone::Zone;
-use crate::time::UtcMillis;
+use crate::time::{UtcMillis, whole_millis};
 
 /// The steps of work that a repetition of an alarm takes.
 pub(super) const REPETITION: u64 = 4;
-const SECOND: i64 = 1000;
-const HOUR: i64 = 3_600 * SECOND;
-const DAY: i64 = 24 * HOUR;
+const HOUR: SignedDuration = SignedDuration::from_hours(1);
+const DAY: SignedDuration = SignedDuration::from_hours(24);
 /// How far a nominal day can lie from 24 hours: a day may be skipped at the date line.
-const SLACK: i64 = 26 * HOUR;
+const SLACK: SignedDuration = SignedDuration::from_hours(26);
 /// The same for rules that step by hours or less, where a day's worth of starts is too much to look at.
-const SUB_DAILY_SLACK: i64 = 3 * HOUR;
+const SUB_DAILY_SLACK: SignedDuration = SignedDuration::from_hours(3);
 /// So many starts in a row may be left out by an EXRULE before the search for one that is not gives up.
 const MAX_LEFT_OUT: usize = 2_000;
 
@@ -66,9 +66,9 @@ pub(crate) enum EventDuration {
     Endless,
     /// Until then, as written; for what occurs once.
     Until(Point, NamedZone),
-    /// Elapsed milliseconds (RFC 5545, 3.8.5.3); the end is told in that zone.
-    Exact(i64, NamedZone),
-    /// DURATION: nominal days, then exact seconds.
+    /// Elapsed time (RFC 5545, 3.8.5.3); the end is shown in that zone.
+    Exact(SignedDuration, NamedZone),
+    /// DURATION: nominal days, then elapsed time.
     Nominal(Duration),
     /// Whole days of an all-day event.
     Days(i64),
@@ -156,8 +156,8 @@ pub(crate) struct OccurrenceSet<'a> {
     pub(crate) from: UtcMillis,
     /// … and before this one.
     pub(crate) until: UtcMillis,
-    /// RANGE=THISANDFUTURE: so many seconds in local time from the original start to the new one, in the zone above.
-    pub(crate) moved: Option<i64>,
+    /// RANGE=THISANDFUTURE: how far in local time the new start is behind the original one, in the zone above.
+    pub(crate) moved: Option<SignedDuration>,
     /// What EXDATE and EXRULE take away, and what overrides take the place of.
     pub(crate) left_out: [Option<Arc<LeftOut>>; 2],
     pub(crate) alarms: Arc<[Relative<'a>]>,
@@ -172,6 +172,56 @@ pub(crate) struct Occurrence {
     pub(crate) original: OccurrenceStart,
     /// Where it is.
     pub(crate) start: OccurrenceStart,
+}
+
+/// A point in time, and the zone whose local clock it is shown on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ZonedPoint<'z> {
+    pub(crate) point: Point,
+    pub(crate) zone: &'z Zone,
+}
+
+/// Where an alarm is for an occurrence.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AlarmInstants {
+    /// Where its trigger leads, from which repetitions count.
+    pub(crate) base: UtcMillis,
+    /// Where the repetition that is asked for is.
+    pub(crate) at: UtcMillis,
+}
+
+/// An alarm instance of an occurrence set.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FoundInstance {
+    /// An index into the alarms of the set.
+    pub(crate) alarm: usize,
+    /// Which repetition.
+    pub(crate) nth: u32,
+    pub(crate) occurrence: Occurrence,
+    pub(crate) at: UtcMillis,
+}
+
+/// How far behind an original start an alarm instance is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Distance {
+    about: SignedDuration,
+    /// How far off that may be.
+    slack: SignedDuration,
+}
+
+impl Distance {
+    fn least(self) -> SignedDuration {
+        self.about.saturating_sub(self.slack)
+    }
+
+    fn most(self) -> SignedDuration {
+        self.about.saturating_add(self.slack)
+    }
+}
+
+/// So many days of 24 hours.
+fn exact_days(days: i64) -> SignedDuration {
+    SignedDuration::from_secs(days.saturating_mul(DAY.as_secs()))
 }
 
 impl<'a> OccurrenceSet<'a> {
@@ -233,7 +283,7 @@ impl<'a> OccurrenceSet<'a> {
             match self.occurrence(start) {
                 Some(occurrence) if visit(occurrence).is_break() => return None,
                 // Moved beyond the last year: so are all that follow.
-                None if self.moved > Some(0) => return None,
+                None if self.moved.is_some_and(|moved| moved.is_positive()) => return None,
                 _ => {}
             }
         }
@@ -253,144 +303,145 @@ impl<'a> OccurrenceSet<'a> {
 
     /// The occurrence whose original start is `original`.
     pub(crate) fn occurrence(&self, original: OccurrenceStart) -> Option<Occurrence> {
-        let Some(seconds) = self.moved else { return Some(Occurrence { original, start: original }) };
-        let civil = shift_civil(original.civil, seconds)?;
+        let Some(moved) = self.moved else { return Some(Occurrence { original, start: original }) };
+        let civil = shift_civil(original.civil, moved)?;
         let start = if self.all_day {
             OccurrenceStart { civil: civil.start_of_day(), at: day_start(&self.zone.zone, civil.date()) }
         } else {
-            OccurrenceStart { civil, at: self.zone.zone.instant(civil).0 }
+            OccurrenceStart { civil, at: self.zone.zone.instant(civil).at }
         };
         Some(Occurrence { original, start })
     }
 
-    /// The end of the occurrence that starts at `start`, and the zone that it is told in.
-    pub(crate) fn end(&self, start: OccurrenceStart) -> Option<(Point, &Zone)> {
-        let from = Point { at: start.at, civil: Some(start.civil) };
+    /// The end of the occurrence that starts at `start`, in the zone that it is shown in.
+    pub(crate) fn end(&self, start: OccurrenceStart) -> Option<ZonedPoint<'_>> {
+        let own = &self.zone.zone;
+        let from = ZonedPoint { point: Point::of(start), zone: own };
         match &self.length {
             EventDuration::Endless => None,
-            EventDuration::Until(point, zone) => Some((*point, &zone.zone)),
-            EventDuration::Exact(0, _) => Some((from, &self.zone.zone)),
+            EventDuration::Until(point, zone) => Some(ZonedPoint { point: *point, zone: &zone.zone }),
+            EventDuration::Exact(length, _) if length.is_zero() => Some(from),
             EventDuration::Exact(length, zone) => {
-                Some((Point { at: UtcMillis(start.at.0.checked_add(*length)?), civil: None }, &zone.zone))
+                let at = UtcMillis(start.at.0.checked_add(whole_millis(*length))?);
+                let point = Point { at, civil: None };
+                Some(ZonedPoint { point, zone: &zone.zone })
             }
-            EventDuration::Nominal(length) => Some((shift(from, *length, &self.zone.zone)?, &self.zone.zone)),
-            EventDuration::Days(0) => Some((from, &self.zone.zone)),
+            EventDuration::Nominal(length) => Some(ZonedPoint { point: shift(from.point, *length, own)?, zone: own }),
+            EventDuration::Days(0) => Some(from),
             EventDuration::Days(days) => {
-                let moved = shift(from, Duration { days: *days, seconds: 0 }, &self.zone.zone)?;
-                let date = moved.civil?.date();
-                Some((Point { at: day_start(&self.zone.zone, date), civil: moved.civil }, &self.zone.zone))
+                let civil = shift(from.point, Duration::days(*days), own)?.civil;
+                Some(ZonedPoint { point: Point { at: day_start(own, civil?.date()), civil }, zone: own })
             }
         }
     }
 
     /// When repetition `nth` of `alarm` fires for that occurrence; none: it is acknowledged, or outside all years.
     fn instance(&self, alarm: &Relative<'_>, start: OccurrenceStart, nth: u32) -> Option<UtcMillis> {
-        let (base, at) = self.lands(alarm, start, nth)?;
-        (base > alarm.acknowledged).then_some(at)
+        let instants = self.instants(alarm, start, nth)?;
+        (instants.base > alarm.acknowledged).then_some(instants.at)
     }
 
-    /// The instants of the base, from which repetitions count, and of repetition `nth` of `alarm` for the occurrence
-    /// that starts at `start`.
-    fn lands(&self, alarm: &Relative<'_>, start: OccurrenceStart, nth: u32) -> Option<(UtcMillis, UtcMillis)> {
-        self.lands_by_steps(alarm, start, nth, |_, _, _| ())
+    /// Where `alarm` and its repetition `nth` are for the occurrence that starts at `start`, acknowledged or not.
+    pub(crate) fn instants(&self, alarm: &Relative<'_>, start: OccurrenceStart, nth: u32) -> Option<AlarmInstants> {
+        self.instants_by_steps(alarm, start, nth, |_, _, _| ())
     }
 
-    /// The same; `visit` hears of each move on the way, where it leads, and on whose local clock.
-    pub(crate) fn lands_by_steps(
+    /// The same; `visit` is called with each move on the way, where it leads, and the zone of its local clock.
+    pub(crate) fn instants_by_steps(
         &self,
         alarm: &Relative<'_>,
         start: OccurrenceStart,
         nth: u32,
         mut visit: impl FnMut(Move, Point, &Zone),
-    ) -> Option<(UtcMillis, UtcMillis)> {
+    ) -> Option<AlarmInstants> {
         let own = &self.zone.zone;
-        let mut anchor = (Point { at: start.at, civil: Some(start.civil) }, own);
+        let mut anchor = ZonedPoint { point: Point::of(start), zone: own };
         if alarm.at_end
             && let Some(end) = self.end(start)
         {
             anchor = end;
-            visit(Move::End, end.0, end.1);
+            visit(Move::End, end.point, end.zone);
         }
-        let (anchor, zone) = anchor;
-        let base = shift_by_steps(anchor, alarm.offset, zone, |part, to| visit(Move::Trigger(part), to, zone))?;
+        let ZonedPoint { point, zone } = anchor;
+        let base = shift_by_steps(point, alarm.offset, zone, |part, to| visit(Move::Trigger(part), to, zone))?;
         if nth == 0 {
-            return Some((base.at, base.at));
+            return Some(AlarmInstants { base: base.at, at: base.at });
         }
         let interval = alarm.interval.times(nth);
         let instance = shift_by_steps(base, interval, own, |part, to| visit(Move::Repeat(nth, part), to, own))?;
-        Some((base.at, instance.at))
+        Some(AlarmInstants { base: base.at, at: instance.at })
     }
 
-    /// About how far behind an original start repetition `nth` of `alarm` fires, and how far off this may be, in
-    /// milliseconds.
-    fn distance(&self, alarm: &Relative<'_>, nth: u32) -> (i64, i64) {
+    /// How far behind an original start repetition `nth` of `alarm` fires.
+    fn distance(&self, alarm: &Relative<'_>, nth: u32) -> Distance {
         let interval = alarm.interval.times(nth);
-        let (days, seconds) = (alarm.offset.days.saturating_add(interval.days), alarm.offset.seconds);
+        let days = alarm.offset.days.saturating_add(interval.days);
         let mut nominal = days != 0 || self.moved.is_some();
-        let mut distance = days.saturating_mul(DAY).saturating_add(seconds.saturating_mul(SECOND));
-        distance = distance.saturating_add(interval.seconds.saturating_mul(SECOND));
-        distance = distance.saturating_add(self.moved.unwrap_or(0).saturating_mul(SECOND));
+        let mut about = exact_days(days).saturating_add(alarm.offset.time).saturating_add(interval.time);
+        about = about.saturating_add(self.moved.unwrap_or_default());
         if alarm.at_end {
             let length = match &self.length {
-                EventDuration::Endless => 0,
+                EventDuration::Endless => SignedDuration::ZERO,
                 // What occurs once has one start; it is cheaper to look at it than to guess.
-                EventDuration::Until(..) => return (0, i64::MAX / 4),
+                EventDuration::Until(..) => {
+                    return Distance { about: SignedDuration::ZERO, slack: SignedDuration::MAX };
+                }
                 EventDuration::Exact(length, _) => *length,
-                EventDuration::Nominal(Duration { days, seconds }) => {
-                    nominal |= *days != 0;
-                    days.saturating_mul(DAY).saturating_add(seconds.saturating_mul(SECOND))
+                EventDuration::Nominal(length) => {
+                    nominal |= length.days != 0;
+                    exact_days(length.days).saturating_add(length.time)
                 }
                 EventDuration::Days(days) => {
                     nominal |= *days != 0;
-                    days.saturating_mul(DAY)
+                    exact_days(*days)
                 }
             };
-            distance = distance.saturating_add(length);
+            about = about.saturating_add(length);
         }
         let slack = match (nominal, self.moved.is_some(), self.is_sub_daily()) {
-            (false, ..) => 0,
-            (true, true, _) => 2 * SLACK,
+            (false, ..) => SignedDuration::ZERO,
+            (true, true, _) => SLACK.saturating_mul(2),
             (true, false, true) => SUB_DAILY_SLACK,
             (true, false, false) => SLACK,
         };
-        (distance, slack)
+        Distance { about, slack }
     }
 
-    /// The same for instances in [from, until), where it can be told exactly: for many starts a day it is worth the
+    /// The same for instances in [from, until), exactly if that is possible: for many starts a day it is worth the
     /// look whether the clocks change near these instances or their starts.
-    fn distance_near(&self, alarm: &Relative<'_>, nth: u32, from: UtcMillis, until: UtcMillis) -> (i64, i64) {
-        let (distance, slack) = self.distance(alarm, nth);
-        if slack != SUB_DAILY_SLACK || until.0.saturating_sub(from.0) > DAY {
-            return (distance, slack);
+    fn distance_near(&self, alarm: &Relative<'_>, nth: u32, from: UtcMillis, until: UtcMillis) -> Distance {
+        let distance = self.distance(alarm, nth);
+        if distance.slack != SUB_DAILY_SLACK || until.duration_since(from) > DAY {
+            return distance;
         }
-        let first = from.plus(distance.saturating_neg().saturating_sub(slack));
-        let last = until.plus(distance.saturating_neg().saturating_add(slack));
+        let first = from.saturating_sub(distance.most());
+        let last = until.saturating_sub(distance.least());
         let zone = &self.zone.zone;
-        let instance = |at: UtcMillis| self.lands(alarm, OccurrenceStart { civil: zone.civil(at), at }, nth);
+        let instance = |at: UtcMillis| self.instants(alarm, OccurrenceStart { civil: zone.civil(at), at }, nth);
         match (instance(first), instance(last)) {
             // The clocks stay as they are both where these starts are and where counting from them leads.
-            (Some((_, early)), Some((_, late)))
-                if zone.offset(first) == zone.offset(last) && late.0 - early.0 == last.0 - first.0 =>
+            (Some(early), Some(late))
+                if zone.offset(first) == zone.offset(last)
+                    && late.at.duration_since(early.at) == last.duration_since(first) =>
             {
-                (early.0 - first.0, 0)
+                Distance { about: early.at.duration_since(first), slack: SignedDuration::ZERO }
             }
-            _ => (distance, slack),
+            _ => distance,
         }
     }
 
     /// The original start of the last occurrence for which `alarm` fired, acknowledged or not, at `until` or before;
     /// none within the last years.
-    pub(super) fn last_rung(&self, alarm: &Relative<'_>, until: UtcMillis) -> Option<OccurrenceStart> {
-        let (distance, slack) = self.distance(alarm, 0);
-        let latest = until.plus(distance.saturating_neg().saturating_add(slack));
-        [1, 8, 40, 400, 4_000].into_iter().find_map(|days: i64| {
+    pub(super) fn last_fired(&self, alarm: &Relative<'_>, until: UtcMillis) -> Option<OccurrenceStart> {
+        let latest = until.saturating_sub(self.distance(alarm, 0).least());
+        [1, 8, 40, 400, 4_000].into_iter().find_map(|days| {
             let mut last = None;
-            self.each(latest.plus(-days * DAY), |occurrence| {
+            self.each(latest.saturating_sub(DAY.saturating_mul(days)), |occurrence| {
                 if occurrence.original.at > latest {
                     return ControlFlow::Break(());
                 }
-                let rang = self.lands(alarm, occurrence.start, 0).is_some_and(|(_, at)| at <= until);
-                last = if rang { Some(occurrence.original) } else { last };
+                let fired = self.instants(alarm, occurrence.start, 0).is_some_and(|instants| instants.at <= until);
+                last = if fired { Some(occurrence.original) } else { last };
                 ControlFlow::Continue(())
             });
             last
@@ -413,21 +464,21 @@ impl<'a> OccurrenceSet<'a> {
 
     /// The same for one repetition of one alarm.
     pub(crate) fn next_of(&self, alarm: &Relative<'_>, nth: u32, from: UtcMillis, best: &mut Option<UtcMillis>) {
-        let (distance, slack) = self.distance(alarm, nth);
-        let first = self.from.plus(distance.saturating_sub(slack));
-        let last = self.until.plus(distance.saturating_add(slack));
+        let distance = self.distance(alarm, nth);
+        let first = self.from.saturating_add(distance.least());
+        let last = self.until.saturating_add(distance.most());
         if last < from || best.is_some_and(|best| best < first) {
             return;
         }
-        let soon = from.plus(HOUR);
+        let soon = from.saturating_add(HOUR);
         let near = self.distance_near(alarm, nth, from, soon);
-        if near != (distance, slack) {
+        if near != distance {
             self.search(alarm, nth, from, near, best);
             if best.is_some_and(|best| best < soon) {
                 return;
             }
         }
-        self.search(alarm, nth, from, (distance, slack), best);
+        self.search(alarm, nth, from, distance, best);
     }
 
     /// Looks for the first instance at or after `from` and before `best`, given how far it is behind its start.
@@ -436,58 +487,57 @@ impl<'a> OccurrenceSet<'a> {
         alarm: &Relative<'_>,
         nth: u32,
         from: UtcMillis,
-        (distance, slack): (i64, i64),
+        distance: Distance,
         best: &mut Option<UtcMillis>,
     ) {
-        self.each(self.earliest(alarm, from, (distance, slack)), |occurrence| {
-            let about = occurrence.original.at.0.saturating_add(distance).saturating_sub(slack);
-            if about > best.unwrap_or(UtcMillis::MAX).0 {
+        // A plain number, because it is added for each occurrence, and the sum may lie outside the years of UtcMillis.
+        let least_millis = whole_millis(distance.least());
+        self.each(self.earliest(alarm, from, distance), |occurrence| {
+            if occurrence.original.at.0.saturating_add(least_millis) > best.unwrap_or(UtcMillis::MAX).0 {
                 return ControlFlow::Break(());
             }
             match self.instance(alarm, occurrence.start, nth) {
                 Some(at) if at >= from && best.is_none_or(|best| at < best) => *best = Some(at),
                 _ => return ControlFlow::Continue(()),
             }
-            if slack == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            if distance.slack.is_zero() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
     }
 
     /// No occurrence before this instant fires at or after `from`.
-    fn earliest(&self, alarm: &Relative<'_>, from: UtcMillis, (distance, slack): (i64, i64)) -> UtcMillis {
-        let start = from.plus(distance.saturating_add(slack).saturating_neg());
+    fn earliest(&self, alarm: &Relative<'_>, from: UtcMillis, distance: Distance) -> UtcMillis {
+        let start = from.saturating_sub(distance.most());
         if alarm.acknowledged == UtcMillis::MIN {
             return start;
         }
-        let (distance, slack) = self.distance(alarm, 0);
-        start.max(alarm.acknowledged.plus(distance.saturating_add(slack).saturating_neg()))
+        start.max(alarm.acknowledged.saturating_sub(self.distance(alarm, 0).most()))
     }
 
-    /// Calls `found` with the alarm's index, the repetition, the occurrence and the instant of each instance in [from,
-    /// until), alarm by alarm, at most `limit` of each alarm and repetition.
+    /// Calls `found` with each instance in [from, until), alarm by alarm, at most `limit` of each alarm and repetition.
     pub(crate) fn instances(
         &self,
         from: UtcMillis,
         until: UtcMillis,
         limit: usize,
-        mut found: impl FnMut((usize, u32), Occurrence, UtcMillis),
+        mut found: impl FnMut(FoundInstance),
     ) {
         for (index, alarm) in self.alarms.iter().enumerate() {
             for nth in 0..=alarm.repeat {
                 if !self.work.spend(REPETITION) {
                     return;
                 }
-                let (distance, slack) = self.distance_near(alarm, nth, from, until);
+                let distance = self.distance_near(alarm, nth, from, until);
+                let least_millis = whole_millis(distance.least());
                 let mut count = 0;
-                self.each(self.earliest(alarm, from, (distance, slack)), |occurrence| {
-                    let about = occurrence.original.at.0.saturating_add(distance).saturating_sub(slack);
-                    if about >= until.0 || count >= limit {
+                self.each(self.earliest(alarm, from, distance), |occurrence| {
+                    if occurrence.original.at.0.saturating_add(least_millis) >= until.0 || count >= limit {
                         return ControlFlow::Break(());
                     }
                     if let Some(at) = self.instance(alarm, occurrence.start, nth)
                         && from <= at
                         && at < until
                     {
-                        found((index, nth), occurrence, at);
+                        found(FoundInstance { alarm: index, nth, occurrence, at });
                         count += 1;
                     }
                     ControlFlow::Continue(())

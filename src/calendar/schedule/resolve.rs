@@ -8,21 +8,27 @@ use jiff::{SignedDuration, Span};
 
 use crate::calendar::context::CalendarContext;
 use crate::calendar::ical::date_time::{CalendarDateTime, TzId};
-use crate::calendar::ical::object::{Fault, Object};
+use crate::calendar::ical::object::{Fault, Object, Tzid, VCalendar, ZoneDefinition};
 use crate::calendar::ical::value::{Duration, quoted};
 use crate::calendar::rrule::OccurrenceStart;
-use crate::calendar::zone::{Ambiguity, TzidMatch, Zone};
+use crate::calendar::zone::{Ambiguity, CivilInstant, ResolvedZone, TzidMatch, Zone};
 use crate::time::UtcMillis;
 
-/// A zone, and whether anybody named it (rather than its being UTC for want of one).
+/// A zone, and what says that it holds.
 #[derive(Clone, Debug)]
 pub(crate) struct NamedZone {
     pub(crate) zone: Zone,
+    /// False if it is UTC because no zone is known.
     pub(crate) known: bool,
     pub(crate) origin: ZoneOrigin,
 }
 
 impl NamedZone {
+    /// UTC, because no zone is known.
+    fn unknown() -> NamedZone {
+        NamedZone { zone: Zone::utc(), known: false, origin: ZoneOrigin::NoZone }
+    }
+
     /// Nothing in the value names it.
     pub(super) fn is_of_floating(&self) -> bool {
         !matches!(self.origin, ZoneOrigin::Utc | ZoneOrigin::Tzid(_) | ZoneOrigin::Unknown)
@@ -36,7 +42,7 @@ pub enum ZoneOrigin {
     Utc,
     /// TZID, which names it in this way.
     Tzid(TzidMatch),
-    /// TZID, which nobody knows: it is the user's zone instead.
+    /// TZID, which is unknown: it is the user's zone instead.
     Unknown,
     /// Nothing in the value: the calendar's own zone.
     Calendar,
@@ -44,8 +50,8 @@ pub enum ZoneOrigin {
     Object,
     /// Nothing in the value: the user's zone.
     User,
-    /// Nothing at all: UTC for want of a zone.
-    Nobody,
+    /// Nothing at all: UTC, because no zone is known.
+    NoZone,
 }
 
 /// A point in time in the local time of some zone.
@@ -54,6 +60,13 @@ pub(crate) struct Point {
     pub(crate) at: UtcMillis,
     /// As written, before a gap moved it; none: not worked out yet.
     pub(crate) civil: Option<DateTime>,
+}
+
+impl Point {
+    /// Where an occurrence starts.
+    pub(crate) fn of(start: OccurrenceStart) -> Point {
+        Point { at: start.at, civil: Some(start.civil) }
+    }
 }
 
 /// A date or time with its zone.
@@ -71,12 +84,12 @@ impl ResolvedTime {
         OccurrenceStart { civil: self.civil, at: self.at }
     }
 
-    /// How far, in seconds of local time, an override that begins at `new` moves the occurrence that begins at this
-    /// time; none: not at all.
-    pub(super) fn movement_to(&self, new: &ResolvedTime) -> Option<i64> {
+    /// How far in local time, in whole seconds, an override that begins at `new` moves the occurrence that begins at
+    /// this time; none: not at all.
+    pub(super) fn movement_to(&self, new: &ResolvedTime) -> Option<SignedDuration> {
         let same_zone = self.zone.zone.id() == new.zone.zone.id() && self.all_day == new.all_day;
-        let seconds = new.civil.duration_since(self.civil).as_secs();
-        (seconds != 0 || !same_zone).then_some(seconds)
+        let moved = SignedDuration::from_secs(new.civil.duration_since(self.civil).as_secs());
+        (!moved.is_zero() || !same_zone).then_some(moved)
     }
 }
 
@@ -91,15 +104,98 @@ impl ResolvedTime {
     }
 }
 
+/// The zones that hold in one VCALENDAR.
+#[derive(Clone, Debug)]
+struct CalendarZones {
+    /// Of floating times and dates.
+    floating: NamedZone,
+    user: NamedZone,
+}
+
+impl CalendarZones {
+    /// Of the VCALENDAR `calendar`, which is number `index` of its object.
+    fn new(calendar: &VCalendar, index: usize, names: &ZoneNames<'_>) -> CalendarZones {
+        let context = names.context;
+        let known = |zone: Option<Zone>, origin| zone.map(|zone| NamedZone { zone, known: true, origin });
+        let user = known(context.user_zone.clone(), ZoneOrigin::User);
+        let stated = || calendar.floating_zone.as_deref().and_then(|name| names.resolve(index, name));
+        let floating = known(context.calendar_zone.clone(), ZoneOrigin::Calendar)
+            .or_else(|| known(stated().map(|resolved| resolved.zone), ZoneOrigin::Object))
+            .or_else(|| user.clone())
+            .unwrap_or_else(NamedZone::unknown);
+        CalendarZones { user: user.unwrap_or_else(|| floating.clone()), floating }
+    }
+}
+
+/// The names of zones in one object.
+struct ZoneNames<'a> {
+    context: &'a CalendarContext,
+    /// The VTIMEZONEs, by VCALENDAR and TZID; of several the first.
+    definitions: HashMap<(usize, &'a str), &'a ZoneDefinition>,
+}
+
+impl<'a> ZoneNames<'a> {
+    fn new(object: &'a Object, context: &'a CalendarContext) -> ZoneNames<'a> {
+        let definitions = object.zones.iter().rev();
+        let definitions = definitions.map(|zone| ((zone.calendar, zone.definition.tzid.trim()), zone)).collect();
+        ZoneNames { context, definitions }
+    }
+
+    fn definition(&self, calendar: usize, name: &str) -> Option<&'a ZoneDefinition> {
+        self.definitions.get(&(calendar, name.trim())).copied()
+    }
+
+    /// The zone that `name` means in the VCALENDAR number `calendar`.
+    fn resolve(&self, calendar: usize, name: &str) -> Option<ResolvedZone> {
+        let definition = self.definition(calendar, name);
+        let location = definition.and_then(|zone| zone.location.as_deref());
+        self.context.zones.resolve_as(name, location, definition.map(|zone| &zone.definition))
+    }
+
+    /// The zone of `tzid`; if it is unknown, that of the user. What is wrong with the name or with its definition is
+    /// added to `faults`, ids that a later database may know to `unresolved`.
+    fn of_tzid(
+        &self,
+        tzid: &Tzid,
+        user: &NamedZone,
+        unresolved: &mut Vec<String>,
+        faults: &mut Vec<Fault>,
+    ) -> NamedZone {
+        let (definition, zones) = (self.definition(tzid.calendar, &tzid.name), &self.context.zones);
+        let found = self.resolve(tzid.calendar, &tzid.name);
+        let tzid_match = found.as_ref().map(|found| found.tzid_match);
+        if !matches!(tzid_match, Some(TzidMatch::Id | TzidMatch::Prefixed | TzidMatch::Windows)) {
+            let location = definition.and_then(|zone| zone.location.as_deref());
+            unresolved.extend(std::iter::once(&*tzid.name).chain(location).flat_map(|name| zones.unresolved(name)));
+            unresolved.truncate(MAX_UNRESOLVED);
+        }
+        // What is wrong with a definition counts only if it would be used.
+        if let Some(used) = definition.filter(|_| matches!(tzid_match, None | Some(TzidMatch::Own))) {
+            let sentences = zones.faults_of(&used.definition);
+            faults.extend(sentences.iter().map(|text| Fault { line: used.line, text: text.clone() }));
+        }
+        let name = || quoted(&tzid.name);
+        let Some(ResolvedZone { zone, tzid_match }) = found else {
+            let text =
+                format!("the time zone {} is unknown: its times are taken in the user's, {}", name(), user.zone.id());
+            faults.push(Fault { line: tzid.line, text });
+            return NamedZone { origin: ZoneOrigin::Unknown, ..user.clone() };
+        };
+        if matches!(tzid_match, TzidMatch::Likely | TzidMatch::Offset) {
+            let text = format!("the time zone {} is not a name of a zone: it is read as {}", name(), zone_read(&zone));
+            faults.push(Fault { line: tzid.line, text });
+        }
+        NamedZone { zone, known: true, origin: ZoneOrigin::Tzid(tzid_match) }
+    }
+}
+
 /// The zones that the moments of one object are in.
 #[derive(Debug)]
 pub(crate) struct ZoneResolver {
     utc: Zone,
-    /// In the VCALENDAR at work.
-    pub(crate) floating: NamedZone,
-    user: NamedZone,
-    /// By VCALENDAR: the zone of floating times, and the user's.
-    by_calendar: Vec<(NamedZone, NamedZone)>,
+    /// Those of the VCALENDAR at work.
+    here: CalendarZones,
+    by_calendar: Vec<CalendarZones>,
     /// By [`TzId`].
     tzids: Vec<NamedZone>,
     /// Whether anything asked for the zone of floating times, and for the user's.
@@ -116,78 +212,30 @@ const MAX_UNRESOLVED: usize = 100;
 impl ZoneResolver {
     /// Resolves the zones that `object` uses; unknown ones are added to `faults`.
     pub(crate) fn new(object: &Object, context: &CalendarContext, faults: &mut Vec<Fault>) -> ZoneResolver {
-        let utc = Zone::utc();
-        let zones: HashMap<(usize, &str), _> =
-            object.zones.iter().rev().map(|zone| ((zone.calendar, zone.definition.tzid.trim()), zone)).collect();
-        let resolve = |calendar: usize, name: &str| {
-            let own = zones.get(&(calendar, name.trim()));
-            let location = own.and_then(|zone| zone.location.as_deref());
-            context.zones.resolve_as(name, location, own.map(|zone| &zone.definition))
-        };
-        let said = |zone: Option<Zone>, origin| zone.map(|zone| NamedZone { zone, known: true, origin });
-        let of_user = said(context.user_zone.clone(), ZoneOrigin::User);
-        let of_calendar = said(context.calendar_zone.clone(), ZoneOrigin::Calendar);
-        let by_calendar: Vec<(NamedZone, NamedZone)> = (0..)
-            .zip(&object.calendars)
-            .map(|(index, calendar)| {
-                let stated = calendar.floating_zone.as_deref().and_then(|name| resolve(index, name));
-                let stated = said(stated.map(|(zone, _)| zone), ZoneOrigin::Object);
-                let nobody = || NamedZone { zone: utc.clone(), known: false, origin: ZoneOrigin::Nobody };
-                let floating = of_calendar.clone().or(stated).or_else(|| of_user.clone()).unwrap_or_else(nobody);
-                (floating.clone(), of_user.clone().unwrap_or(floating))
-            })
-            .collect();
-        let nobody = || NamedZone { zone: utc.clone(), known: false, origin: ZoneOrigin::Nobody };
-        let (floating, user) = by_calendar.first().cloned().unwrap_or_else(|| (nobody(), nobody()));
+        let names = ZoneNames::new(object, context);
+        let calendars = (0..).zip(&object.calendars);
+        let by_calendar: Vec<_> =
+            calendars.map(|(index, calendar)| CalendarZones::new(calendar, index, &names)).collect();
+        let unknown = || CalendarZones { floating: NamedZone::unknown(), user: NamedZone::unknown() };
+        let here = by_calendar.first().cloned().unwrap_or_else(unknown);
         let mut unresolved = Vec::new();
         let mut tzids = Vec::with_capacity(object.tzids.len());
         for tzid in &object.tzids {
-            let found = resolve(tzid.calendar, &tzid.name);
-            let tzid_match = found.as_ref().map(|(_, tzid_match)| *tzid_match);
-            if matches!(
-                tzid_match,
-                None | Some(TzidMatch::Own | TzidMatch::Likely | TzidMatch::Offset | TzidMatch::Location)
-            ) {
-                let own = zones.get(&(tzid.calendar, tzid.name.trim())).copied();
-                let names = std::iter::once(&*tzid.name).chain(own.and_then(|own| own.location.as_deref()));
-                unresolved.extend(names.flat_map(|name| context.zones.unresolved(name)));
-                unresolved.truncate(MAX_UNRESOLVED);
-                // What is wrong with a definition counts only where it would be used.
-                if let Some(own) = own.filter(|_| matches!(tzid_match, None | Some(TzidMatch::Own))) {
-                    let sentences = context.zones.faults_of(&own.definition);
-                    faults.extend(sentences.iter().map(|text| Fault { line: own.line, text: text.clone() }));
-                }
-            }
-            if let Some((zone, TzidMatch::Likely | TzidMatch::Offset)) = &found {
-                let (name, read) = (quoted(&tzid.name), zone_read(zone));
-                let text = format!("the time zone {name} is not a name of a zone: it is read as {read}");
-                faults.push(Fault { line: tzid.line, text });
-            }
-            tzids.push(match found {
-                Some((zone, tzid_match)) => NamedZone { zone, known: true, origin: ZoneOrigin::Tzid(tzid_match) },
-                None => {
-                    let user = by_calendar.get(tzid.calendar).map_or(&user, |(_, user)| user);
-                    let (name, instead) = (quoted(&tzid.name), user.zone.id());
-                    let text = format!("the time zone {name} is unknown: its times are taken in the user's, {instead}");
-                    faults.push(Fault { line: tzid.line, text });
-                    NamedZone { origin: ZoneOrigin::Unknown, ..user.clone() }
-                }
-            });
+            let zones = by_calendar.get(tzid.calendar).unwrap_or(&here);
+            tzids.push(names.of_tzid(tzid, &zones.user, &mut unresolved, faults));
         }
         let mut unresolved_floating = context.unresolved.clone();
-        if floating.origin != ZoneOrigin::Calendar {
+        if here.floating.origin != ZoneOrigin::Calendar {
             let stated = object.calendars.iter().filter_map(|calendar| calendar.floating_zone.as_deref());
             unresolved_floating.extend(stated.flat_map(|name| context.zones.unresolved(name)).take(MAX_UNRESOLVED));
         }
-        let (asked_floating, asked_user) = (false, false);
         ZoneResolver {
-            utc,
-            floating,
-            user,
+            utc: Zone::utc(),
+            here,
             by_calendar,
             tzids,
-            asked_floating,
-            asked_user,
+            asked_floating: false,
+            asked_user: false,
             unresolved,
             unresolved_floating,
         }
@@ -197,10 +245,20 @@ impl ZoneResolver {
     pub(super) fn enter(&mut self, calendar: usize) {
         // Most texts have one.
         if self.by_calendar.len() > 1
-            && let Some((floating, user)) = self.by_calendar.get(calendar)
+            && let Some(zones) = self.by_calendar.get(calendar)
         {
-            (self.floating, self.user) = (floating.clone(), user.clone());
+            self.here.clone_from(zones);
         }
+    }
+
+    /// The zone of floating times in the VCALENDAR at work.
+    pub(super) fn floating(&self) -> &NamedZone {
+        &self.here.floating
+    }
+
+    /// The zones of the VCALENDAR number `calendar`.
+    fn zones_of(&self, calendar: usize) -> &CalendarZones {
+        self.by_calendar.get(calendar).unwrap_or(&self.here)
     }
 
     /// Ids that no zone of the database has, in lower case: with a database that has one, its times would lie
@@ -216,8 +274,8 @@ impl ZoneResolver {
     /// The ids of all zones that were asked for.
     pub(crate) fn ids(&self) -> Vec<String> {
         let all = || self.by_calendar.iter();
-        let floating = all().map(|(floating, _)| floating).filter(|_| self.asked_floating);
-        let user = all().map(|(_, user)| user).filter(|_| self.asked_user);
+        let floating = all().map(|zones| &zones.floating).filter(|_| self.asked_floating);
+        let user = all().map(|zones| &zones.user).filter(|_| self.asked_user);
         let mut ids: Vec<String> =
             self.tzids.iter().chain(floating).chain(user).map(|named| named.zone.id().to_owned()).collect();
         ids.sort_unstable();
@@ -226,7 +284,7 @@ impl ZoneResolver {
     }
 
     fn tzid(&self, id: TzId) -> NamedZone {
-        self.tzids.get(id.0 as usize).unwrap_or(&self.user).clone()
+        self.tzids.get(id.index()).unwrap_or(&self.here.user).clone()
     }
 
     fn utc_named(&self) -> NamedZone {
@@ -236,12 +294,12 @@ impl ZoneResolver {
     /// Where `moment` lies. Floating times and dates are the calendar's or the user's (rules 8 and 11).
     pub(crate) fn resolve(&mut self, moment: CalendarDateTime) -> ResolvedTime {
         self.asked_floating |= matches!(moment, CalendarDateTime::Floating(_) | CalendarDateTime::Date(_));
-        self.resolve_with(moment, &self.floating)
+        self.resolve_with(moment, &self.here.floating)
     }
 
     /// The same in the VCALENDAR `calendar`, without remembering what was asked for.
     pub(crate) fn peek(&self, moment: CalendarDateTime, calendar: usize) -> ResolvedTime {
-        self.resolve_with(moment, self.by_calendar.get(calendar).map_or(&self.floating, |(floating, _)| floating))
+        self.resolve_with(moment, &self.zones_of(calendar).floating)
     }
 
     fn resolve_with(&self, moment: CalendarDateTime, floating: &NamedZone) -> ResolvedTime {
@@ -251,11 +309,11 @@ impl ZoneResolver {
             CalendarDateTime::Floating(civil) => (civil, floating.clone(), false),
             CalendarDateTime::Date(date) => (date.at(0, 0, 0, 0), floating.clone(), true),
         };
-        let at = if all_day { day_start(&zone.zone, civil.date()) } else { zone.zone.instant(civil).0 };
+        let at = if all_day { day_start(&zone.zone, civil.date()) } else { zone.zone.instant(civil).at };
         ResolvedTime { civil, at, zone, all_day }
     }
 
-    /// Where a moment lies that speaks of a series (EXDATE, RDATE, RECURRENCE-ID): what it does not say of its zone, it
+    /// Where a moment lies that belongs to a series (EXDATE, RDATE, RECURRENCE-ID): what it does not say of its zone, it
     /// takes from `series`; on an all-day series it is a date.
     pub(super) fn resolve_in(&mut self, moment: CalendarDateTime, series: &ResolvedTime) -> ResolvedTime {
         let zone = &series.zone.zone;
@@ -264,16 +322,16 @@ impl ZoneResolver {
                 CalendarDateTime::Date(date) => date,
                 CalendarDateTime::Floating(civil) | CalendarDateTime::Zoned(civil, _) => civil.date(),
                 CalendarDateTime::Utc(civil) if civil == civil.start_of_day() => civil.date(),
-                CalendarDateTime::Utc(civil) => zone.civil(self.utc.instant(civil).0).date(),
+                CalendarDateTime::Utc(civil) => zone.civil(self.utc.instant(civil).at).date(),
             };
             return ResolvedTime { civil: date.at(0, 0, 0, 0), at: day_start(zone, date), ..series.clone() };
         }
         match moment {
-            CalendarDateTime::Floating(civil) => ResolvedTime { civil, at: zone.instant(civil).0, ..series.clone() },
+            CalendarDateTime::Floating(civil) => ResolvedTime { civil, at: zone.instant(civil).at, ..series.clone() },
             // Of a timed series, the one that starts on that day.
             CalendarDateTime::Date(date) => {
                 let civil = date.to_datetime(series.civil.time());
-                ResolvedTime { civil, at: zone.instant(civil).0, ..series.clone() }
+                ResolvedTime { civil, at: zone.instant(civil).at, ..series.clone() }
             }
             CalendarDateTime::Utc(_) | CalendarDateTime::Zoned(..) => {
                 let ResolvedTime { at, .. } = self.resolve(moment);
@@ -302,19 +360,19 @@ impl ZoneResolver {
     /// the user's zone then.
     pub(crate) fn instant(&mut self, moment: CalendarDateTime) -> UtcMillis {
         self.asked_user |= matches!(moment, CalendarDateTime::Floating(_) | CalendarDateTime::Date(_));
-        self.instant_with(moment, &self.user).at
+        self.instant_with(moment, &self.here.user).at
     }
 
     /// The same with its zone in the VCALENDAR `calendar`, without remembering what was asked for.
     pub(crate) fn peek_instant(&self, moment: CalendarDateTime, calendar: usize) -> ResolvedTime {
-        self.instant_with(moment, self.by_calendar.get(calendar).map_or(&self.user, |(_, user)| user))
+        self.instant_with(moment, &self.zones_of(calendar).user)
     }
 
     fn instant_with(&self, moment: CalendarDateTime, user: &NamedZone) -> ResolvedTime {
         let zone = user.clone();
         match moment {
             CalendarDateTime::Floating(civil) => {
-                ResolvedTime { civil, at: zone.zone.instant(civil).0, zone, all_day: false }
+                ResolvedTime { civil, at: zone.zone.instant(civil).at, zone, all_day: false }
             }
             CalendarDateTime::Date(date) => {
                 let (civil, at) = (date.at(0, 0, 0, 0), day_start(&zone.zone, date));
@@ -325,7 +383,7 @@ impl ZoneResolver {
     }
 }
 
-/// What a name that is none is read as.
+/// What a name that is not a name of a zone is read as.
 fn zone_read(zone: &Zone) -> String {
     match zone.fixed_offset() {
         Some(0) => "UTC".to_owned(),
@@ -340,14 +398,14 @@ fn zone_read(zone: &Zone) -> String {
 /// The first instant of a day (rule 8): midnight, or, where the clocks skip it, the moment they do.
 pub(super) fn day_start(zone: &Zone, date: Date) -> UtcMillis {
     let midnight = date.at(0, 0, 0, 0);
-    let (at, ambiguity) = zone.instant(midnight);
+    let CivilInstant { at, ambiguity } = zone.instant(midnight);
     if ambiguity != Ambiguity::Gap {
         return at;
     }
     // The gap may begin before midnight: look for the first instant whose local clock shows midnight or later.
-    let (mut low, mut high) = (at.plus(-GAP), at);
-    while high.0 - low.0 > 1000 {
-        let middle = UtcMillis((low.0 + (high.0 - low.0) / 2).div_euclid(1000) * 1000);
+    let (mut low, mut high) = (at.saturating_sub(GAP), at);
+    while high.duration_since(low) > SignedDuration::from_secs(1) {
+        let middle = low.saturating_add(high.duration_since(low) / 2).start_of_second();
         if zone.civil(middle) >= midnight {
             high = middle;
         } else {
@@ -358,15 +416,15 @@ pub(super) fn day_start(zone: &Zone, date: Date) -> UtcMillis {
 }
 
 /// No gap is longer (a day was skipped at the date line).
-const GAP: i64 = 25 * 3_600_000;
+const GAP: SignedDuration = SignedDuration::from_hours(25);
 
-/// `point` moved by `duration` in `zone`: the nominal days in local time first, then the exact seconds. None: outside
+/// `point` moved by `duration` in `zone`: the nominal days in local time first, then the elapsed time. None: outside
 /// the years that are computed with.
 pub(crate) fn shift(point: Point, duration: Duration, zone: &Zone) -> Option<Point> {
     shift_by_steps(point, duration, zone, |_, _| ())
 }
 
-/// The same; `visit` hears of where each of the two parts that is there leads.
+/// The same; `visit` is called with each of the two parts that is there, and where it leads.
 pub(crate) fn shift_by_steps(
     point: Point,
     duration: Duration,
@@ -377,18 +435,17 @@ pub(crate) fn shift_by_steps(
     if duration.days != 0 {
         let civil = point.civil.unwrap_or_else(|| zone.civil(point.at));
         let civil = civil.checked_add(Span::new().try_days(duration.days).ok()?).ok()?;
-        moved = Point { at: zone.instant(civil).0, civil: Some(civil) };
-        visit(Duration { seconds: 0, ..duration }, moved);
+        moved = Point { at: zone.instant(civil).at, civil: Some(civil) };
+        visit(Duration::days(duration.days), moved);
     }
-    if duration.seconds != 0 {
-        let at = moved.at.0.checked_add(duration.seconds.checked_mul(1000)?)?;
-        moved = Point { at: UtcMillis(at), civil: None };
-        visit(Duration { days: 0, ..duration }, moved);
+    if !duration.time.is_zero() {
+        moved = Point { at: moved.at.saturating_add(duration.time), civil: None };
+        visit(Duration::exact(duration.time), moved);
     }
     (UtcMillis::MIN < moved.at && moved.at < UtcMillis::MAX).then_some(moved)
 }
 
-/// A wall-clock time moved by seconds in local time.
-pub(super) fn shift_civil(civil: DateTime, seconds: i64) -> Option<DateTime> {
-    civil.checked_add(SignedDuration::from_secs(seconds)).ok()
+/// A wall-clock time moved by `duration` in local time.
+pub(super) fn shift_civil(civil: DateTime, duration: SignedDuration) -> Option<DateTime> {
+    civil.checked_add(duration).ok()
 }

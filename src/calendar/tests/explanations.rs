@@ -1,7 +1,9 @@
-//! Rule 3: what is told of instances, and of alarms that do not fire. That the explanation agrees with the schedule is
-//! held up by every test of a rule besides, in [`super::Case::between`].
+//! Rule 3: how instances are explained, and alarms that do not fire. Every test of a rule also checks that the
+//! explanation agrees with the schedule, in [`super::Case::between`].
 
 use std::path::Path;
+
+use jiff::SignedDuration;
 
 use super::{Case, at, vevent};
 use crate::calendar::context::DefaultAlarms;
@@ -18,7 +20,7 @@ fn explain<T>(case: &Case, from: &str, ask: impl FnOnce(&Explanation<'_>) -> T) 
     })
 }
 
-/// The fates of all alarms of a case, in the order of the text.
+/// The statuses of all alarms of a case, in the order of the text.
 fn statuses(case: &Case, from: &str) -> Vec<AlarmStatus> {
     explain(case, from, |explained| {
         explained.components.iter().flat_map(|component| &component.alarms).map(|alarm| alarm.status.clone()).collect()
@@ -29,7 +31,14 @@ fn statuses(case: &Case, from: &str) -> Vec<AlarmStatus> {
 fn steps(case: &Case, from: &str) -> Vec<String> {
     let explained = |step: &DerivationStep| {
         let DerivationStep { what, civil, at, offset, ambiguity, .. } = step;
-        format!("{what:?} {civil} {offset} {} {ambiguity:?}", at.basic())
+        let what = match what {
+            StepKind::Moved(by) => format!("Moved({})", by.as_secs()),
+            StepKind::TriggerTime(time) => format!("TriggerTime({})", time.as_secs()),
+            StepKind::RepeatDays { nth, days } => format!("RepeatDays({nth}, {days})"),
+            StepKind::RepeatTime { nth, time } => format!("RepeatTime({nth}, {})", time.as_secs()),
+            what => format!("{what:?}"),
+        };
+        format!("{what} {civil} {offset} {} {ambiguity:?}", at.basic())
     };
     explain(case, from, |explanation| explanation.instances[0].steps.iter().map(explained).collect())
 }
@@ -135,7 +144,7 @@ fn rule_03_it_is_told_where_a_zone_comes_from() {
     let calendar = floating.context(|context| context.with_calendar_zone(Some("Asia/Tokyo")));
     assert_eq!(from(&calendar), ("Asia/Tokyo".to_owned(), ZoneOrigin::Calendar));
     let nobody = calendar.context(|context| context.with_calendar_zone(None).with_user_zone(None, None));
-    assert_eq!(from(&nobody), ("UTC".to_owned(), ZoneOrigin::Nobody));
+    assert_eq!(from(&nobody), ("UTC".to_owned(), ZoneOrigin::NoZone));
     assert_eq!(from(&Case::event("DTSTART:20260310T090000Z", &["PT0S"])), ("UTC".to_owned(), ZoneOrigin::Utc));
     let zone = |location: &str| {
         let zone = format!(
@@ -249,12 +258,12 @@ fn rule_03_alarms_that_ring_as_one_are_told_once() {
         assert!(explained.withheld.is_empty(), "{:?}", explained.withheld);
         let statuses: Vec<_> = explained.components[0].alarms.iter().map(|alarm| alarm.status.clone()).collect();
         assert_eq!(statuses, [AlarmStatus::Due(at("2026-03-10T08:00")), AlarmStatus::Due(at("2026-03-10T08:00"))]);
-        assert_eq!(explained.instances[0].steps[1].what, StepKind::TriggerTime(-3600));
+        assert_eq!(explained.instances[0].steps[1].what, StepKind::TriggerTime(SignedDuration::from_hours(-1)));
         assert_eq!(explained.instances[0].steps[0].ambiguity, Ambiguity::Exact);
     });
 }
 
-/// The calendars that lie beside the program: what a watched folder holds, and what fuzzing starts from.
+/// The calendars of the examples: what a watched folder holds, and what fuzzing starts from.
 #[test]
 fn rule_03_the_explanation_of_each_fixture_is_what_its_plan_does() {
     let mut count = 0;

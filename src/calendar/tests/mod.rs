@@ -80,7 +80,7 @@ impl Case {
     fn following(&self, from: &str, count: usize) -> Vec<String> {
         self.with(|schedule| {
             let first = schedule.next_instance(at(from));
-            let after = |last: &UtcMillis| schedule.next_instance(last.plus(1));
+            let after = |last: &UtcMillis| schedule.next_instance(last.just_after());
             std::iter::successors(first, after).take(count).map(UtcMillis::basic).collect()
         })
     }

@@ -40,7 +40,7 @@ fn one_bad_line_costs_that_line() {
     let case = Case::event("DTSTART:20260310T090000Z\nno property\n:\nX;=:1\nSUMMARY;=;x:odd", &["PT0S", "soon"]);
     assert_eq!(case.instances(), ["20260310T090000Z"]);
     let faults = case.faults();
-    assert_eq!(faults[0], "7: 'no property' is no property and is skipped");
+    assert_eq!(faults[0], "7: 'no property' is not a property and is skipped");
     assert!(faults.iter().any(|fault| fault.starts_with("8: ")), "{faults:?}");
     assert!(faults.iter().any(|fault| fault.contains("TRIGGER 'soon'")), "{faults:?}");
 }

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use jiff::SignedDuration;
 use jiff::civil::DateTime;
 use proptest::prelude::*;
 
@@ -13,7 +14,7 @@ use crate::calendar::schedule::Schedule;
 use crate::calendar::zone::Zones;
 use crate::time::UtcMillis;
 
-const DAY: i64 = 86_400_000;
+const DAY: SignedDuration = SignedDuration::from_hours(24);
 
 fn rule() -> impl Strategy<Value = String> {
     let frequency = prop::sample::select(vec!["YEARLY", "MONTHLY", "WEEKLY", "DAILY", "HOURLY", "MINUTELY"]);
@@ -81,12 +82,13 @@ fn instants(schedule: &Schedule<'_>, from: UtcMillis, until: UtcMillis) -> Vec<U
 fn by_hand(rule: &str, (start, zone): (DateTime, &str), trigger: Duration, window: Range<UtcMillis>) -> Vec<UtcMillis> {
     let zone = Zones::bundled().find(zone).unwrap();
     let series = Series::new(&Rule::parse(rule).unwrap(), start, false, &zone, None);
-    let starts = series.from(window.start.plus(-400 * DAY)).take_while(|start| start.at < window.end.plus(400 * DAY));
+    let starts = series.from(window.start.saturating_sub(400 * DAY));
+    let starts = starts.take_while(|start| start.at < window.end.saturating_add(400 * DAY));
     let days = jiff::Span::new().days(trigger.days);
     // Without nominal days a trigger counts from the instant: of a time that exists twice a fast rule has both.
     let nominal =
-        |start: OccurrenceStart| if trigger.days == 0 { start.at } else { zone.instant(start.civil + days).0 };
-    let instances = starts.map(|start| nominal(start).plus(trigger.seconds * 1000));
+        |start: OccurrenceStart| if trigger.days == 0 { start.at } else { zone.instant(start.civil + days).at };
+    let instances = starts.map(|start| nominal(start).saturating_add(trigger.time));
     let mut instances: Vec<UtcMillis> = instances.filter(|at| window.contains(at)).collect();
     instances.sort_unstable();
     // Several starts may lead to one instant where the clocks change.
@@ -108,18 +110,18 @@ proptest! {
         zone in prop::sample::select(vec!["America/New_York", "Europe/Berlin", "Australia/Lord_Howe", "Africa/Casablanca"]),
         (hour, minute) in (0..24_i8, prop::sample::select(vec![0_i8, 10, 30])),
         (days, seconds) in (-200..200_i64, prop::sample::select(vec![0_i64, -900, 3600, -43_200, 100_000])),
-        day in 0..365_i64,
+        day in 0..365,
     ) {
         let rule = format!("FREQ={frequency};INTERVAL={interval}");
         let start = jiff::civil::date(2024, 1, 1).at(hour, minute, 0, 0);
-        let from = at("2026-01-01").plus(day * DAY);
-        let (days, window) = (if frequency == "DAILY" { days } else { days / 20 }, from..from.plus(3 * DAY));
+        let from = at("2026-01-01").saturating_add(day * DAY);
+        let (days, window) = (if frequency == "DAILY" { days } else { days / 20 }, from..from.saturating_add(3 * DAY));
         let sign = if days < 0 || (days == 0 && seconds < 0) { "-" } else { "" };
         // One sign holds for both parts.
         let seconds = if days == 0 { seconds } else { seconds.abs() * days.signum() };
         let trigger = format!("{sign}P{}DT{}S", days.abs(), seconds.abs());
         let event = format!("DTSTART;TZID={zone}:{}\nRRULE:{rule}", start.strftime("%Y%m%dT%H%M%S"));
-        let expected = by_hand(&rule, (start, zone), Duration { days, seconds }, window.clone());
+        let expected = by_hand(&rule, (start, zone), Duration { days, time: SignedDuration::from_secs(seconds) }, window.clone());
         Case::event(&event, &[&trigger]).with(|schedule| {
             let mut instances = instants(schedule, window.start, window.end);
             instances.dedup();
@@ -130,15 +132,15 @@ proptest! {
     }
 
     #[test]
-    fn the_next_ring_is_the_first_of_the_rings((series, triggers) in series(), days in 0..60_i64, range in any::<bool>()) {
+    fn the_next_ring_is_the_first_of_the_rings((series, triggers) in series(), days in 0..60, range in any::<bool>()) {
         let range = if range { "RECURRENCE-ID;RANGE=THISANDFUTURE:20260320T090000Z\nDTSTART:20260321T103000Z" } else { "X:1" };
         let case = Case::new(&format!("{}\n{}", vevent(&series, &triggers), vevent(range, &triggers)));
-        let from = at("2026-03-01").plus(days * DAY + 12_345_000);
+        let from = at("2026-03-01").saturating_add(days * DAY + SignedDuration::from_secs(12_345));
         case.with(|schedule| {
-            let instances = instants(schedule, from, from.plus(20 * DAY));
-            let next = schedule.next_instance(from).filter(|next| *next < from.plus(20 * DAY));
+            let instances = instants(schedule, from, from.saturating_add(20 * DAY));
+            let next = schedule.next_instance(from).filter(|next| *next < from.saturating_add(20 * DAY));
             prop_assert_eq!(next, instances.first().copied());
-            let after = |at: &UtcMillis| schedule.next_instance(at.plus(1)).filter(|next| *next < from.plus(20 * DAY));
+            let after = |at: &UtcMillis| schedule.next_instance(at.just_after()).filter(|next| *next < from.saturating_add(20 * DAY));
             let walked: Vec<UtcMillis> = std::iter::successors(next, after).take(40).collect();
             let mut each = instances;
             each.dedup();
@@ -149,9 +151,9 @@ proptest! {
     }
 
     #[test]
-    fn windows_put_together_give_the_whole((series, triggers) in series(), cut in 1..5_i64) {
+    fn windows_put_together_give_the_whole((series, triggers) in series(), cut in 1..5) {
         let (from, until) = (at("2026-03-26"), at("2026-04-01"));
-        let middle = from.plus(cut * DAY + 3_599_000);
+        let middle = from.saturating_add(cut * DAY + SignedDuration::from_secs(3_599));
         Case::event(&series, &triggers).with(|schedule| {
             let mut parts = instants(schedule, from, middle);
             parts.extend(instants(schedule, middle, until));
@@ -185,9 +187,9 @@ proptest! {
     #[test]
     fn moving_a_series_in_utc_moves_its_rings(hours in 0..200_i64, rule in prop::sample::select(vec!["DAILY", "HOURLY;INTERVAL=5"])) {
         let event = |start: UtcMillis| Case::event(&format!("DTSTART:{}\nRRULE:FREQ={rule}", start.basic()), &["-P1D", "-PT5M"]);
-        let (start, moved) = (at("2026-03-01"), at("2026-03-01").plus(hours * 3_600_000));
+        let shift = |at: UtcMillis| at.saturating_add(SignedDuration::from_hours(hours));
+        let (start, moved) = (at("2026-03-01"), shift(at("2026-03-01")));
         let (from, until) = (at("2026-03-20"), at("2026-03-25"));
-        let shift = |at: UtcMillis| at.plus(hours * 3_600_000);
         let here: Vec<UtcMillis> = event(start).with(|schedule| instants(schedule, from, until)).into_iter().map(shift).collect();
         prop_assert_eq!(event(moved).with(|schedule| instants(schedule, shift(from), shift(until))), here);
     }

@@ -47,8 +47,8 @@ fn the_fault_says_what_was_written_and_how_it_is_read() {
     assert_eq!(
         case.faults(),
         [
-            "6: '20260310T0930Z' is no date or time as RFC 5545 writes it: it is read as 20260310T093000Z",
-            "9: '-PT1D' is no duration as RFC 5545 writes it: it is read as -P1D",
+            "6: '20260310T0930Z' is not a date or time as RFC 5545 writes it: it is read as 20260310T093000Z",
+            "9: '-PT1D' is not a duration as RFC 5545 writes it: it is read as -P1D",
         ]
     );
 }

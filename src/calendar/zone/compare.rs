@@ -2,8 +2,10 @@
 //! where two databases differ.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use chrono::offset::Offset as _;
+use jiff::SignedDuration;
 use jiff::tz::TimeZone;
 use sha2::{Digest as _, Sha256};
 
@@ -11,10 +13,10 @@ use super::{Rules, Zone, Zones};
 use crate::time::UtcMillis;
 
 /// What a fingerprint covers: 2025-01-01 to 2100-01-01. The past does not fire.
-const FINGERPRINTED: (UtcMillis, UtcMillis) = (UtcMillis(1_735_689_600_000), UtcMillis(4_102_444_800_000));
-const DAY: i64 = 86_400_000;
-/// How far back is looked to say since when two zones differ: five years.
-const LOOK_BACK: i64 = 5 * 365 * DAY;
+const FINGERPRINTED: Range<UtcMillis> = UtcMillis(1_735_689_600_000)..UtcMillis(4_102_444_800_000);
+const DAY: SignedDuration = SignedDuration::from_hours(24);
+/// How far back the beginning of a difference between two zones is looked for: five years.
+const LOOK_BACK: SignedDuration = SignedDuration::from_hours(5 * 365 * 24);
 
 /// A change of a zone's offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,8 +47,8 @@ impl Zone {
             Rules::Fixed(_) => Vec::new(),
             Rules::Tzif(zone) => announced(zone, from, until),
             Rules::Own(transitions) => transitions
-                .changes(from.0.div_euclid(1000), until.0.div_euclid(1000).saturating_sub(1))
-                .map(|(at, offset)| OffsetChange { at: UtcMillis(at.saturating_mul(1000)), offset })
+                .changes(from.seconds(), until.seconds().saturating_sub(1))
+                .map(|change| OffsetChange { at: UtcMillis::from_seconds(change.at), offset: change.offset })
                 .collect(),
             Rules::Compiled(zone) => searched(*zone, from, until),
         };
@@ -64,26 +66,26 @@ fn announced(zone: &TimeZone, from: UtcMillis, until: UtcMillis) -> Vec<OffsetCh
     changes.take_while(|change| change.at < until).collect()
 }
 
-/// `chrono-tz` does not tell its changes: they are looked for day by day, and then to the second.
+/// `chrono-tz` does not list its changes: they are looked for day by day, and then to the second.
 fn searched(zone: chrono_tz::Tz, from: UtcMillis, until: UtcMillis) -> Vec<OffsetChange> {
-    let offset = |at: i64| {
+    let offset = |at: UtcMillis| {
         use chrono::TimeZone as _;
-        chrono::DateTime::from_timestamp_millis(at)
+        chrono::DateTime::from_timestamp_millis(at.0)
             .map_or(0, |time| zone.offset_from_utc_datetime(&time.naive_utc()).fix().local_minus_utc())
     };
     let mut changes = Vec::new();
-    let (mut low, mut before) = (from.0, offset(from.0));
-    while low < until.0 {
-        let high = low.saturating_add(DAY).min(until.0.saturating_sub(1).max(low));
+    let (mut low, mut before) = (from, offset(from));
+    let until = until.min(UtcMillis::MAX);
+    while low < until {
+        let high = low.saturating_add(DAY).min(UtcMillis(until.0.saturating_sub(1)).max(low));
         let after = offset(high);
         if after != before {
             let (mut same, mut other) = (low, high);
-            while other - same > 1_000 {
-                let middle = (same + (other - same) / 2).div_euclid(1000) * 1000;
+            while other.duration_since(same) > SignedDuration::from_secs(1) {
+                let middle = same.saturating_add(other.duration_since(same) / 2).start_of_second();
                 if offset(middle) == before { same = middle } else { other = middle }
             }
-            let at = other.div_euclid(1000) * 1000;
-            changes.push(OffsetChange { at: UtcMillis(at), offset: after });
+            changes.push(OffsetChange { at: other.start_of_second(), offset: after });
         }
         before = after;
         low = low.saturating_add(DAY);
@@ -113,7 +115,7 @@ impl Zones {
 }
 
 fn fingerprint(zone: &Zone) -> u64 {
-    let (from, until) = FINGERPRINTED;
+    let Range { start: from, end: until } = FINGERPRINTED;
     let mut hash = Sha256::new();
     hash.update(zone.offset(from).to_be_bytes());
     for change in zone.changes(from, until) {
@@ -127,7 +129,7 @@ fn fingerprint(zone: &Zone) -> u64 {
 fn first_difference(one: &Zone, other: &Zone, from: UtcMillis, until: UtcMillis) -> Option<UtcMillis> {
     let differ = |at: &UtcMillis| one.offset(*at) != other.offset(*at);
     if differ(&from) {
-        let before = from.plus(-LOOK_BACK);
+        let before = from.saturating_sub(LOOK_BACK);
         let past = moments(one, other, before, from);
         return past.into_iter().rev().chain([before]).take_while(differ).last().or(Some(from));
     }
@@ -147,11 +149,15 @@ mod tests {
     use std::borrow::Cow;
 
     use super::{Difference, OffsetChange};
-    use crate::calendar::zone::{Data, Zone, Zones};
+    use crate::calendar::zone::{Data, Zone, ZoneData, Zones};
     use crate::time::UtcMillis;
 
     fn utc(text: &str) -> UtcMillis {
         UtcMillis::parse(text).unwrap()
+    }
+
+    fn zone_data(id: &str, data: Data) -> ZoneData {
+        ZoneData { id: id.to_owned(), data }
     }
 
     fn tzif(name: &str) -> Data {
@@ -165,13 +171,16 @@ mod tests {
         let berlin = Zones::bundled().find("Europe/Berlin").unwrap();
         let autumn = OffsetChange { at: utc("2026-10-25T01:00:00Z"), offset: 3_600 };
         assert_eq!(berlin.changes(from, until), [autumn]);
-        assert_eq!(berlin.changes(from.plus(-1), from.plus(1)), [OffsetChange { at: from, offset: 7_200 }]);
+        assert_eq!(
+            berlin.changes(UtcMillis(from.0 - 1), from.just_after()),
+            [OffsetChange { at: from, offset: 7_200 }]
+        );
         assert_eq!(Zones::bundled().find("Asia/Tokyo").unwrap().changes(from, until), []);
         assert_eq!(Zone::utc().changes(from, until), []);
     }
 
     #[test]
-    fn chrono_tz_tells_the_same_changes_where_its_rules_are_the_same() {
+    fn chrono_tz_has_the_same_changes_where_its_rules_are_the_same() {
         let (from, until) = (utc("2026-01-01T07:30:00Z"), utc("2036-01-01T00:00:00Z"));
         for id in ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "America/Santiago", "Asia/Kolkata"] {
             let (ours, theirs) = (Zones::bundled().find(id).unwrap(), Zones::compiled().find(id).unwrap());
@@ -181,9 +190,9 @@ mod tests {
 
     #[test]
     fn differences_name_the_zone_the_moment_and_both_offsets() {
-        // A database in which Berlin has Lisbon's rules, and one zone that nobody else has.
+        // A database in which Berlin has Lisbon's rules, and one zone that no other has.
         let zones =
-            [("Europe/Berlin".to_owned(), tzif("Europe/Lisbon")), ("Europe/Bielefeld".to_owned(), tzif("Europe/Rome"))];
+            [zone_data("Europe/Berlin", tzif("Europe/Lisbon")), zone_data("Europe/Bielefeld", tzif("Europe/Rome"))];
         let odd = Zones::new("2999a", "test", zones.into_iter());
         let (from, until) = (utc("2026-01-01T00:00:00Z"), utc("2027-01-01T00:00:00Z"));
         let found = odd.differences(&Zones::compiled(), from, until);
@@ -195,7 +204,7 @@ mod tests {
     #[test]
     fn a_difference_is_dated_from_when_it_begins() {
         // Helsinki and Kaliningrad: both at +02:00 in winter, an hour apart in summer.
-        let zones = |name| Zones::new("", "", [("X/Y".to_owned(), tzif(name))].into_iter());
+        let zones = |name| Zones::new("", "", [zone_data("X/Y", tzif(name))].into_iter());
         let (helsinki, kaliningrad) = (zones("Europe/Helsinki"), zones("Europe/Kaliningrad"));
         for (from, begin) in [
             ("2026-01-01T00:00:00Z", "2026-03-29T01:00:00Z"),
@@ -213,10 +222,7 @@ mod tests {
         let bundled = Zones::bundled();
         let berlin = bundled.fingerprint("Europe/Berlin");
         assert_eq!(berlin, bundled.fingerprint("Europe/Rome"), "the same since 1980");
-        assert_eq!(
-            berlin,
-            Zones::new("1", "", [("X/Y".to_owned(), tzif("Europe/Rome"))].into_iter()).fingerprint("X/Y")
-        );
+        assert_eq!(berlin, Zones::new("1", "", [zone_data("X/Y", tzif("Europe/Rome"))].into_iter()).fingerprint("X/Y"));
         assert_ne!(berlin, bundled.fingerprint("Europe/Lisbon"));
         assert_ne!(bundled.fingerprint("Asia/Tokyo"), bundled.fingerprint("Asia/Kolkata"));
         assert_eq!(bundled.fingerprint("Nowhere/Land"), None);

@@ -16,7 +16,7 @@ const BUNDLED_VERSION: &str = include_str!("../../../zoneinfo/VERSION");
 /// The longest id that is looked up; the longest real one has 32 letters.
 pub(super) const MAX_ID: usize = 64;
 
-/// How many zones of objects are kept; then the cache starts anew. Calendars have a handful.
+/// How many zones of objects are kept; then the cache is emptied. Calendars have a handful.
 const MAX_OWN: usize = 256;
 
 /// A time zone database. Clones share one.
@@ -50,6 +50,20 @@ struct ZoneEntry {
     fingerprint: OnceLock<u64>,
 }
 
+/// A zone of a database that is put together.
+#[derive(Clone, Debug)]
+pub(crate) struct ZoneData {
+    pub(crate) id: String,
+    pub(crate) data: Data,
+}
+
+/// A zone, and what it was found by.
+#[derive(Clone, Debug)]
+pub struct ResolvedZone {
+    pub zone: Zone,
+    pub tzid_match: TzidMatch,
+}
+
 /// Where the rules of one id are.
 #[derive(Clone, Debug)]
 pub(crate) enum Data {
@@ -65,7 +79,8 @@ static BUNDLED_ZONES: LazyLock<Zones> = LazyLock::new(|| {
     let linked = links.filter_map(|(link, zone)| Some((link, *zones.get(zone)?)));
     let all = BUNDLED.iter().copied().chain(linked);
     let version = BUNDLED_VERSION.split('\t').nth(1).unwrap_or("unknown");
-    Zones::new(version, "bundled", all.map(|(id, data)| (id.to_owned(), Data::Tzif(Cow::Borrowed(data)))))
+    let zone = |(id, data): (&str, _)| ZoneData { id: id.to_owned(), data: Data::Tzif(Cow::Borrowed(data)) };
+    Zones::new(version, "bundled", all.map(zone))
 });
 
 impl Zones {
@@ -79,11 +94,12 @@ impl Zones {
         Zones::new(chrono_tz::IANA_TZDB_VERSION, "chrono-tz", std::iter::empty())
     }
 
-    /// A database of `zones` (id and data). Ids that it lacks come from `chrono-tz`.
-    pub(crate) fn new(version: &str, origin: &str, zones: impl Iterator<Item = (String, Data)>) -> Zones {
+    /// A database of `zones`. Ids that it lacks come from `chrono-tz`.
+    pub(crate) fn new(version: &str, origin: &str, zones: impl Iterator<Item = ZoneData>) -> Zones {
         let mut entries = HashMap::new();
-        let fallback = chrono_tz::TZ_VARIANTS.iter().map(|zone| (zone.name().to_owned(), Data::Compiled(*zone)));
-        for (id, data) in zones.chain(fallback) {
+        let fallback = chrono_tz::TZ_VARIANTS.iter();
+        let fallback = fallback.map(|zone| ZoneData { id: zone.name().to_owned(), data: Data::Compiled(*zone) });
+        for ZoneData { id, data } in zones.chain(fallback) {
             entries.entry(id.to_ascii_lowercase().into_boxed_str()).or_insert_with(|| ZoneEntry {
                 id: id.into_boxed_str(),
                 data,
@@ -169,9 +185,9 @@ impl Zones {
     /// The zone that the parameter `TZID=tzid` means, given the VTIMEZONE of that name and its X-LIC-LOCATION where the
     /// object has them: the IANA zone that one of the names stands for, else the VTIMEZONE as it is, which goes before
     /// an abbreviation (EST) that it has summer time for; else a zone that the name looks like, or the offset that it
-    /// states. None: nobody knows it.
+    /// states. None: it is unknown.
     pub fn resolve(&self, tzid: &str, x_lic_location: Option<&str>, vtimezone: Option<&VTimezone>) -> Option<Zone> {
-        self.resolve_as(tzid, x_lic_location, vtimezone).map(|(zone, _)| zone)
+        self.resolve_as(tzid, x_lic_location, vtimezone).map(|resolved| resolved.zone)
     }
 
     /// The same, with what the zone was found by.
@@ -180,19 +196,20 @@ impl Zones {
         tzid: &str,
         x_lic_location: Option<&str>,
         vtimezone: Option<&VTimezone>,
-    ) -> Option<(Zone, TzidMatch)> {
+    ) -> Option<ResolvedZone> {
+        let by = |tzid_match| move |zone| ResolvedZone { zone, tzid_match };
         let abbreviated = vtimezone.filter(|own| names::is_abbreviation(tzid) && own.has_daylight());
         if let Some(zone) = abbreviated.and_then(|own| self.own(own).zone) {
-            return Some((zone, TzidMatch::Own));
+            return Some(by(TzidMatch::Own)(zone));
         }
         names::zone(self, tzid)
-            .or_else(|| Some((names::zone(self, x_lic_location?)?.0, TzidMatch::Location)))
-            .or_else(|| Some((self.own(vtimezone?).zone?, TzidMatch::Own)))
-            .or_else(|| Some((names::likely_zone(self, tzid)?, TzidMatch::Likely)))
-            .or_else(|| Some((names::offset_zone(tzid)?, TzidMatch::Offset)))
+            .or_else(|| Some(ResolvedZone { tzid_match: TzidMatch::Location, ..names::zone(self, x_lic_location?)? }))
+            .or_else(|| self.own(vtimezone?).zone.map(by(TzidMatch::Own)))
+            .or_else(|| names::likely_zone(self, tzid).map(by(TzidMatch::Likely)))
+            .or_else(|| names::offset_zone(tzid).map(by(TzidMatch::Offset)))
     }
 
-    /// The zone whose older or other name `id` is, as the program's own database has it; none: it is no such name.
+    /// The zone whose older or other name `id` is, as the program's own database has it; none: it is not such a name.
     pub fn link_target(id: &str) -> Option<&'static str> {
         let links = BUNDLED_LINKS.lines().filter_map(|line| line.split_once('\t'));
         let mut links = links.filter(|(link, _)| !link.starts_with('#'));
@@ -218,7 +235,7 @@ mod tests {
     use jiff::civil::date;
 
     use super::Zones;
-    use crate::calendar::zone::Ambiguity;
+    use crate::calendar::zone::{Ambiguity, CivilInstant};
     use crate::time::UtcMillis;
 
     #[test]
@@ -237,12 +254,13 @@ mod tests {
     #[test]
     fn gaps_take_the_offset_before_and_folds_the_first() {
         let berlin = Zones::bundled().find("Europe/Berlin").unwrap();
+        let expected = |at, ambiguity| CivilInstant { at: UtcMillis::parse(at).unwrap(), ambiguity };
         let gap = berlin.instant(date(2026, 3, 29).at(2, 30, 0, 0));
-        assert_eq!(gap, (UtcMillis::parse("2026-03-29T01:30:00Z").unwrap(), Ambiguity::Gap));
+        assert_eq!(gap, expected("2026-03-29T01:30:00Z", Ambiguity::Gap));
         let fold = berlin.instant(date(2026, 10, 25).at(2, 30, 0, 0));
-        assert_eq!(fold, (UtcMillis::parse("2026-10-25T00:30:00Z").unwrap(), Ambiguity::Fold));
+        assert_eq!(fold, expected("2026-10-25T00:30:00Z", Ambiguity::Fold));
         let exact = berlin.instant(date(2026, 7, 1).at(9, 0, 0, 0));
-        assert_eq!(exact, (UtcMillis::parse("2026-07-01T07:00:00Z").unwrap(), Ambiguity::Exact));
-        assert_eq!(berlin.civil(exact.0), date(2026, 7, 1).at(9, 0, 0, 0));
+        assert_eq!(exact, expected("2026-07-01T07:00:00Z", Ambiguity::Exact));
+        assert_eq!(berlin.civil(exact.at), date(2026, 7, 1).at(9, 0, 0, 0));
     }
 }

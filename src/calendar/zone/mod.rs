@@ -22,14 +22,15 @@ mod windows;
 use std::sync::{Arc, LazyLock};
 
 use chrono::offset::{LocalResult, Offset as _, TimeZone as _};
+use jiff::SignedDuration;
 use jiff::civil::DateTime;
 use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
 
 use self::transitions::Transitions;
-use crate::time::UtcMillis;
+use crate::time::{UtcMillis, whole_millis};
 pub use compare::{Difference, OffsetChange};
-pub(crate) use database::Data;
-pub use database::Zones;
+pub(crate) use database::{Data, ZoneData};
+pub use database::{ResolvedZone, Zones};
 pub use vtimezone::{Observance, VTimezone, ZoneLimits};
 
 /// A time zone. Cheap to clone.
@@ -66,6 +67,27 @@ pub enum Ambiguity {
     Fold,
 }
 
+/// The instant of a wall-clock time in a zone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CivilInstant {
+    pub at: UtcMillis,
+    pub ambiguity: Ambiguity,
+}
+
+/// The offset that is used for a wall-clock time.
+#[derive(Clone, Copy, Debug)]
+struct CivilOffset {
+    /// Seconds east of UTC.
+    offset: i32,
+    ambiguity: Ambiguity,
+}
+
+impl CivilOffset {
+    fn exact(offset: i32) -> CivilOffset {
+        CivilOffset { offset, ambiguity: Ambiguity::Exact }
+    }
+}
+
 /// How a TZID names its zone: what [`Zones::resolve_as`] found it by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TzidMatch {
@@ -77,11 +99,11 @@ pub enum TzidMatch {
     Windows,
     /// The X-LIC-LOCATION of its VTIMEZONE is an id of the database.
     Location,
-    /// Nobody but the object's own VTIMEZONE knows it.
+    /// Only the object's own VTIMEZONE defines it.
     Own,
-    /// It is no name, but looks like one.
+    /// It is not a name, but looks like one.
     Likely,
-    /// It is no name, and states an offset from UTC.
+    /// It is not a name, and states an offset from UTC.
     Offset,
 }
 
@@ -127,23 +149,28 @@ impl Zone {
 
     /// The instant of the wall-clock time `civil` (RFC 5545, 3.3.5: in a gap with the offset before it, in a fold the
     /// first one). Instants outside the range of [`UtcMillis`] are moved to its nearest end.
-    pub fn instant(&self, civil: DateTime) -> (UtcMillis, Ambiguity) {
-        let (offset, ambiguity) = match &self.0.rules {
-            Rules::Fixed(seconds) => (*seconds, Ambiguity::Exact),
+    pub fn instant(&self, civil: DateTime) -> CivilInstant {
+        let CivilOffset { offset, ambiguity } = match &self.0.rules {
+            Rules::Fixed(seconds) => CivilOffset::exact(*seconds),
             Rules::Tzif(zone) => match zone.to_ambiguous_timestamp(civil).offset() {
-                AmbiguousOffset::Unambiguous { offset } => (offset.seconds(), Ambiguity::Exact),
-                AmbiguousOffset::Gap { before, .. } => (before.seconds(), Ambiguity::Gap),
-                AmbiguousOffset::Fold { before, .. } => (before.seconds(), Ambiguity::Fold),
+                AmbiguousOffset::Unambiguous { offset } => CivilOffset::exact(offset.seconds()),
+                AmbiguousOffset::Gap { before, .. } => {
+                    CivilOffset { offset: before.seconds(), ambiguity: Ambiguity::Gap }
+                }
+                AmbiguousOffset::Fold { before, .. } => {
+                    CivilOffset { offset: before.seconds(), ambiguity: Ambiguity::Fold }
+                }
             },
-            Rules::Own(transitions) => transitions.offset_at_civil(as_if_utc(civil).div_euclid(1000)),
+            Rules::Own(transitions) => transitions.offset_at_civil(as_if_utc(civil).seconds()),
             Rules::Compiled(zone) => compiled_offset(*zone, civil),
         };
-        (UtcMillis(as_if_utc(civil)).plus(-1000 * i64::from(offset)), ambiguity)
+        CivilInstant { at: as_if_utc(civil).saturating_sub(SignedDuration::from_secs(offset.into())), ambiguity }
     }
 
     /// What a local clock shows at the instant `at`.
     pub fn civil(&self, at: UtcMillis) -> DateTime {
-        Offset::UTC.to_datetime(at.plus(1000 * i64::from(self.offset(at))).timestamp())
+        let ahead = SignedDuration::from_secs(self.offset(at).into());
+        Offset::UTC.to_datetime(at.saturating_add(ahead).timestamp())
     }
 
     /// The seconds east of UTC at the instant `at`.
@@ -151,7 +178,7 @@ impl Zone {
         match &self.0.rules {
             Rules::Fixed(seconds) => *seconds,
             Rules::Tzif(zone) => zone.to_offset(at.timestamp()).seconds(),
-            Rules::Own(transitions) => transitions.offset(at.0.div_euclid(1000)),
+            Rules::Own(transitions) => transitions.offset(at.seconds()),
             Rules::Compiled(zone) => match zone.timestamp_millis_opt(at.0) {
                 LocalResult::Single(time) => time.offset().fix().local_minus_utc(),
                 _ => 0,
@@ -175,35 +202,34 @@ impl Zone {
                 let next = zone.following(at.timestamp()).next();
                 next.map_or(UtcMillis(i64::MAX), |change| UtcMillis(change.timestamp().as_millisecond()))
             }
-            Rules::Own(transitions) => {
-                UtcMillis(transitions.constant_until(at.0.div_euclid(1000)).saturating_mul(1000))
-            }
+            Rules::Own(transitions) => UtcMillis::from_seconds(transitions.constant_until(at.seconds())),
             Rules::Compiled(_) => at,
         }
     }
 }
 
-/// The milliseconds since 1970 after which UTC's clocks show `civil`.
-fn as_if_utc(civil: DateTime) -> i64 {
+/// The instant at which UTC's clocks show `civil`.
+fn as_if_utc(civil: DateTime) -> UtcMillis {
     const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
-    let since = civil.duration_since(EPOCH);
-    since.as_secs().saturating_mul(1000).saturating_add(since.subsec_millis().into())
+    UtcMillis(whole_millis(civil.duration_since(EPOCH)))
 }
 
 /// The offset that rule 9 takes for the time `civil` in a zone of `chrono-tz`, which does not say what was before a
 /// gap: the offset a day earlier is.
-fn compiled_offset(zone: chrono_tz::Tz, civil: DateTime) -> (i32, Ambiguity) {
-    let Some(local) = chrono::DateTime::from_timestamp_millis(as_if_utc(civil)).map(|time| time.naive_utc()) else {
-        return (0, Ambiguity::Exact);
+fn compiled_offset(zone: chrono_tz::Tz, civil: DateTime) -> CivilOffset {
+    let Some(local) = chrono::DateTime::from_timestamp_millis(as_if_utc(civil).0).map(|time| time.naive_utc()) else {
+        return CivilOffset::exact(0);
     };
     match zone.offset_from_local_datetime(&local) {
-        LocalResult::Single(offset) => (offset.fix().local_minus_utc(), Ambiguity::Exact),
+        LocalResult::Single(offset) => CivilOffset::exact(offset.fix().local_minus_utc()),
         LocalResult::Ambiguous(first, second) => {
-            (first.fix().local_minus_utc().max(second.fix().local_minus_utc()), Ambiguity::Fold)
+            let offset = first.fix().local_minus_utc().max(second.fix().local_minus_utc());
+            CivilOffset { offset, ambiguity: Ambiguity::Fold }
         }
         LocalResult::None => {
             let before = local.checked_sub_days(chrono::Days::new(1)).unwrap_or(local);
-            (zone.offset_from_utc_datetime(&before).fix().local_minus_utc(), Ambiguity::Gap)
+            let offset = zone.offset_from_utc_datetime(&before).fix().local_minus_utc();
+            CivilOffset { offset, ambiguity: Ambiguity::Gap }
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Reading TZIDs: which zone of the database the names mean that calendars really contain. Nothing here opens anything;
-//! what is not in the database's own list of ids is no zone.
+//! what is not in the database's own list of ids is not a zone.
 
 use super::database::MAX_ID;
-use super::{TzidMatch, Zone, Zones, shown, windows};
+use super::{ResolvedZone, TzidMatch, Zone, Zones, shown, windows};
 
 /// The longest TZID that is read as a name.
 const MAX_TZID: usize = 255;
@@ -10,22 +10,22 @@ const MAX_TZID: usize = 255;
 const MAX_ENDS: usize = 8;
 
 /// The zone of the database that `tzid` names: by its IANA id, alone or behind a prefix, or by a Windows name.
-pub(super) fn zone(zones: &Zones, tzid: &str) -> Option<(Zone, TzidMatch)> {
+pub(super) fn zone(zones: &Zones, tzid: &str) -> Option<ResolvedZone> {
     let tzid = bare(tzid)?;
+    let by = |tzid_match| move |zone| ResolvedZone { zone, tzid_match };
     if tzid.eq_ignore_ascii_case("Z") {
-        return Some((Zone::utc(), TzidMatch::Id));
+        return Some(by(TzidMatch::Id)(Zone::utc()));
     }
-    let by_id = zones.find(tzid).map(|zone| (zone, TzidMatch::Id));
-    let prefixed = || Some((prefixed(zones, tzid)?, TzidMatch::Prefixed));
-    let windows = || Some((zones.find(windows::iana_id(tzid)?)?, TzidMatch::Windows));
-    by_id.or_else(prefixed).or_else(windows)
+    let prefixed = || prefixed(zones, tzid).map(by(TzidMatch::Prefixed));
+    let windows = || zones.find(windows::iana_id(tzid)?).map(by(TzidMatch::Windows));
+    zones.find(tzid).map(by(TzidMatch::Id)).or_else(prefixed).or_else(windows)
 }
 
 /// Ids of the database that are abbreviations: whoever defines summer time for one means another zone by it.
 const ABBREVIATIONS: [&str; 12] =
     ["EST", "MST", "HST", "EST5EDT", "CST6CDT", "MST7MDT", "PST8PDT", "CET", "MET", "EET", "WET", "GMT"];
 
-/// Abbreviations that are no ids and stand for one zone.
+/// Abbreviations that are not ids and stand for one zone.
 const LIKELY_ABBREVIATIONS: [(&str, &str); 20] = [
     ("EDT", "America/New_York"),
     ("CDT", "America/Chicago"),
@@ -54,7 +54,7 @@ pub(super) fn is_abbreviation(tzid: &str) -> bool {
     bare(tzid).is_some_and(|tzid| ABBREVIATIONS.iter().any(|known| tzid.eq_ignore_ascii_case(known)))
 }
 
-/// The zone that `tzid` probably means, for want of anything better.
+/// The zone that `tzid` probably means, if nothing better is known.
 pub(super) fn likely_zone(zones: &Zones, tzid: &str) -> Option<Zone> {
     let tzid = bare(tzid)?;
     let abbreviated = || LIKELY_ABBREVIATIONS.iter().find(|(name, _)| tzid.eq_ignore_ascii_case(name));
@@ -66,24 +66,33 @@ pub(super) fn likely_zone(zones: &Zones, tzid: &str) -> Option<Zone> {
 /// The zone of a name as programs show it in any language, `(UTC+01:00) Amsterdam, Berlijn, Bern, Rome`: that of the
 /// first city which has the same name in the database and that standard offset.
 fn city_zone(zones: &Zones, tzid: &str) -> Option<Zone> {
-    let (offset, rest) = stated_offset(tzid)?;
-    rest.split([',', ';', '/', '(', ')'])
+    let stated = stated_offset(tzid)?;
+    stated
+        .rest
+        .split([',', ';', '/', '(', ')'])
         .map(|city| city.trim().replace(' ', "_"))
         .filter(|city| city.len() > 2)
-        .find_map(|city| zones.of_city(&city).filter(|zone| zone.standard_offset() == offset))
+        .find_map(|city| zones.of_city(&city).filter(|zone| zone.standard_offset() == stated.seconds))
 }
 
 /// The zone that is always as far from UTC as `tzid` states: `GMT+02:00`, `(GMT -05:00) …`, `UTC+5`, `+0530`, `(UTC)
 /// …`.
 pub(super) fn offset_zone(tzid: &str) -> Option<Zone> {
     let tzid = bare(tzid)?;
-    let (offset, _) = stated_offset(tzid)?;
+    let offset = stated_offset(tzid)?.seconds;
     Some(if offset == 0 { Zone::utc() } else { Zone::fixed(tzid, offset) })
 }
 
-/// The offset that a name begins with, in seconds east of UTC, and what follows it. Without brackets nothing may
-/// follow.
-fn stated_offset(tzid: &str) -> Option<(i32, &str)> {
+/// The offset that a name begins with.
+struct StatedOffset<'t> {
+    /// Seconds east of UTC.
+    seconds: i32,
+    /// What follows it.
+    rest: &'t str,
+}
+
+/// The offset that a name begins with. Without brackets nothing may follow it.
+fn stated_offset(tzid: &str) -> Option<StatedOffset<'_>> {
     let (stated, rest) = match tzid.strip_prefix('(') {
         Some(inner) => inner.split_once(')')?,
         None => (tzid, ""),
@@ -93,7 +102,7 @@ fn stated_offset(tzid: &str) -> Option<(i32, &str)> {
     let is_named = digits.is_some();
     let digits = digits.unwrap_or(&upper).trim_start_matches(['/', ' ']).trim();
     if digits.is_empty() {
-        return is_named.then_some((0, rest));
+        return is_named.then_some(StatedOffset { seconds: 0, rest });
     }
     let (sign, digits) = match digits.chars().next()? {
         '+' => (1, digits.get(1..)?),
@@ -101,7 +110,7 @@ fn stated_offset(tzid: &str) -> Option<(i32, &str)> {
         '\u{2212}' | '\u{2013}' => (-1, digits.get(3..)?),
         _ => return None,
     };
-    Some((sign * seconds_of(digits.trim())?, rest))
+    Some(StatedOffset { seconds: sign * seconds_of(digits.trim())?, rest })
 }
 
 /// `5`, `05`, `0530`, `05:30`, `5.30` in seconds.
@@ -129,7 +138,7 @@ pub(super) fn unresolved(zones: &Zones, tzid: &str) -> Vec<String> {
     ids.filter(possible).collect()
 }
 
-/// Without the spaces and quotes around it; none if that can be no name.
+/// Without the spaces and quotes around it; none if that cannot be a name.
 fn bare(tzid: &str) -> Option<&str> {
     let bare = tzid.trim_matches(|c: char| c.is_whitespace() || matches!(c, '"' | '\''));
     let name = bare.len() <= MAX_TZID && !bare.is_empty() && !bare.contains(char::is_control);
@@ -153,7 +162,7 @@ mod tests {
     use crate::calendar::zone::Zones;
 
     fn id(tzid: &str) -> Option<String> {
-        zone(&Zones::bundled(), tzid).map(|(zone, _)| zone.id().to_owned())
+        zone(&Zones::bundled(), tzid).map(|resolved| resolved.zone.id().to_owned())
     }
 
     #[test]
@@ -202,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_nobody_knows_yet_are_awaited() {
+    fn names_that_are_not_known_yet_are_unresolved() {
         let zones = Zones::bundled();
         let expected = ["america/new_land", "new_land"];
         assert_eq!(unresolved(&zones, "/x/America/New Land")[2..], expected);

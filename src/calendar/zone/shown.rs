@@ -26,7 +26,7 @@ static TABLE: LazyLock<HashMap<String, Option<&'static str>>> = LazyLock::new(||
 /// The IANA id for a name of a zone in a language that people speak, for its standard time or its summer time.
 pub(super) fn iana_id(name: &str) -> Option<&'static str> {
     let words = words(name);
-    // Letters of any script: what is left of a name without any is no name.
+    // Letters of any script: a name without any is not a name.
     if words.is_empty() {
         return None;
     }

@@ -4,7 +4,7 @@ use jiff::civil::DateTime;
 use jiff::{SignedDuration, Span, ToSpan as _};
 use proptest::prelude::*;
 
-use super::{Ambiguity, Observance, VTimezone, Zone, ZoneLimits, Zones};
+use super::{Ambiguity, CivilInstant, Observance, VTimezone, Zone, ZoneLimits, Zones};
 use crate::time::UtcMillis;
 
 fn civil(text: &str) -> DateTime {
@@ -13,6 +13,10 @@ fn civil(text: &str) -> DateTime {
 
 fn utc(text: &str) -> UtcMillis {
     UtcMillis::parse(text).unwrap()
+}
+
+fn placed(at: UtcMillis, ambiguity: Ambiguity) -> CivilInstant {
+    CivilInstant { at, ambiguity }
 }
 
 fn observance(daylight: bool, start: &str, offsets: (i32, i32), rules: &[&str]) -> Observance {
@@ -42,12 +46,12 @@ fn assert_same(own: &Zone, iana: &Zone, years: std::ops::Range<i16>) {
     let mut day = jiff::civil::date(years.start, 1, 1).at(9, 0, 0, 0);
     while day < last {
         assert_eq!(own.instant(day), iana.instant(day), "{day}");
-        let changes = iana.instant(day).0.plus(-86_400_000);
-        if iana.offset(changes) != iana.offset(iana.instant(day).0) {
+        let changes = iana.instant(day).at.saturating_sub(SignedDuration::from_hours(24));
+        if iana.offset(changes) != iana.offset(iana.instant(day).at) {
             for half_hours in -60..20 {
                 let near = day + (30 * half_hours).minutes();
                 assert_eq!(own.instant(near), iana.instant(near), "{near}");
-                let at = iana.instant(day).0.plus(half_hours * 1_800_000);
+                let at = iana.instant(day).at.saturating_add(SignedDuration::from_mins(30 * half_hours));
                 assert_eq!(own.civil(at), iana.civil(at), "{at}");
             }
         }
@@ -82,8 +86,8 @@ fn european_rules_right_past_2037_and_2099() {
     assert_same(&berlin, &iana("Europe/Berlin"), 1997..2010);
     assert_same(&berlin, &iana("Europe/Berlin"), 2090..2110);
     for zone in [&berlin, &iana("Europe/Berlin")] {
-        assert_eq!(zone.instant(civil("21000701T090000")), (utc("2100-07-01T07:00:00Z"), Ambiguity::Exact));
-        assert_eq!(zone.instant(civil("99980701T090000")), (utc("9998-07-01T07:00:00Z"), Ambiguity::Exact));
+        assert_eq!(zone.instant(civil("21000701T090000")), placed(utc("2100-07-01T07:00:00Z"), Ambiguity::Exact));
+        assert_eq!(zone.instant(civil("99980701T090000")), placed(utc("9998-07-01T07:00:00Z"), Ambiguity::Exact));
     }
 }
 
@@ -118,25 +122,25 @@ fn summer_time_that_is_the_standard_as_in_dublin() {
 #[test]
 fn before_the_first_onset_holds_what_it_comes_from() {
     let zone = own(new_york());
-    assert_eq!(zone.instant(civil("19870405T013000")), (utc("1987-04-05T06:30:00Z"), Ambiguity::Exact));
-    assert_eq!(zone.instant(civil("19700701T090000")), (utc("1970-07-01T14:00:00Z"), Ambiguity::Exact));
-    assert_eq!(zone.instant(civil("00010101T000000")), (utc("0001-01-01T05:00:00Z"), Ambiguity::Exact));
+    assert_eq!(zone.instant(civil("19870405T013000")), placed(utc("1987-04-05T06:30:00Z"), Ambiguity::Exact));
+    assert_eq!(zone.instant(civil("19700701T090000")), placed(utc("1970-07-01T14:00:00Z"), Ambiguity::Exact));
+    assert_eq!(zone.instant(civil("00010101T000000")), placed(utc("0001-01-01T05:00:00Z"), Ambiguity::Exact));
     // The first onset is the earliest one, wherever it stands in the text.
     let mut turned = new_york();
     turned.reverse();
-    assert_eq!(own(turned).instant(civil("19700701T090000")).0, utc("1970-07-01T14:00:00Z"));
+    assert_eq!(own(turned).instant(civil("19700701T090000")).at, utc("1970-07-01T14:00:00Z"));
 }
 
 #[test]
 fn a_fixed_offset_and_offsets_with_seconds() {
     let fixed = own(vec![observance(false, "19700101T000000", (19_800, 19_800), &[])]);
-    assert_eq!(fixed.instant(civil("20260310T090000")), (utc("2026-03-10T03:30:00Z"), Ambiguity::Exact));
+    assert_eq!(fixed.instant(civil("20260310T090000")), placed(utc("2026-03-10T03:30:00Z"), Ambiguity::Exact));
     let local_mean = own(vec![
         observance(false, "18800101T000000", (3_208, 3_208), &[]),
         observance(false, "18930401T000000", (3_208, 3_600), &[]),
     ]);
-    assert_eq!(local_mean.instant(civil("18900101T120000")), (utc("1890-01-01T11:06:32Z"), Ambiguity::Exact));
-    assert_eq!(local_mean.instant(civil("18930401T000300")), (utc("1893-03-31T23:09:32Z"), Ambiguity::Gap));
+    assert_eq!(local_mean.instant(civil("18900101T120000")), placed(utc("1890-01-01T11:06:32Z"), Ambiguity::Exact));
+    assert_eq!(local_mean.instant(civil("18930401T000300")), placed(utc("1893-03-31T23:09:32Z"), Ambiguity::Gap));
     assert_eq!(local_mean.offset(utc("2026-01-01T00:00:00Z")), 3_600);
     assert_eq!(local_mean.civil(utc("1893-03-31T23:06:31Z")), civil("18930331T235959"));
     assert_eq!(local_mean.civil(utc("1893-03-31T23:06:32Z")), civil("18930401T000632"));
@@ -153,7 +157,7 @@ fn onsets_that_are_written_out() {
     assert_same(&zone, &iana("Asia/Jerusalem"), 2025..2027);
     for year in [2030, 2050, 9000] {
         let (local, expected) = (format!("{year}0701T090000"), format!("{year}-07-01T07:00:00Z"));
-        assert_eq!(zone.instant(civil(&local)).0, utc(&expected), "the last one stays");
+        assert_eq!(zone.instant(civil(&local)).at, utc(&expected), "the last one stays");
     }
 }
 
@@ -246,15 +250,15 @@ fn hostile_rules_cost_little_and_change_nothing_else() {
     ]);
     let offset = secondly.offset(utc("2026-03-10T08:15:00Z"));
     assert!([3_600, 7_200].contains(&offset), "{offset}");
-    assert!((0..1_000).all(|n| secondly.instant(civil("20260310T091500") + Span::new().minutes(n)).0 > UtcMillis(0)));
+    assert!((0..1_000).all(|n| secondly.instant(civil("20260310T091500") + Span::new().minutes(n)).at > UtcMillis(0)));
 
     // Two changes a day since 1601.
     let restless = own(vec![
         observance(false, "16010101T020000", (7_200, 3_600), &["FREQ=DAILY"]),
         observance(true, "16010101T140000", (3_600, 7_200), &["FREQ=DAILY"]),
     ]);
-    assert_eq!(restless.instant(civil("20260310T091500")), (utc("2026-03-10T08:15:00Z"), Ambiguity::Exact));
-    assert_eq!(restless.instant(civil("20260310T141500")), (utc("2026-03-10T13:15:00Z"), Ambiguity::Gap));
+    assert_eq!(restless.instant(civil("20260310T091500")), placed(utc("2026-03-10T08:15:00Z"), Ambiguity::Exact));
+    assert_eq!(restless.instant(civil("20260310T141500")), placed(utc("2026-03-10T13:15:00Z"), Ambiguity::Gap));
 
     let many = VTimezone {
         tzid: "Many".to_owned(),
@@ -265,25 +269,25 @@ fn hostile_rules_cost_little_and_change_nothing_else() {
     };
     assert!(many.faults().len() >= 2);
     let zone = Zones::bundled().resolve("Many", None, Some(&many)).unwrap();
-    assert!(zone.instant(civil("20260310T091500")).0 > UtcMillis(0));
+    assert!(zone.instant(civil("20260310T091500")).at > UtcMillis(0));
 }
 
 #[test]
 fn limit_of_an_own_zone_at_it_and_above() {
     let other = ZoneLimits { max_zone_observances: 3, max_zone_dates: 4, max_zone_rules: 5, max_zone_counts: 2 };
     for limits in [ZoneLimits::default(), other] {
-        let told = |observances: Vec<Observance>| {
+        let faults = |observances: Vec<Observance>| {
             let faults = VTimezone { tzid: "Large".to_owned(), observances, limits }.faults();
             faults.iter().map(|fault| fault.split_once("(limits.").unwrap().1.to_owned()).collect::<Vec<_>>()
         };
         let plain = || observance(false, "19700101T000000", (0, 3_600), &[]);
-        let observances = |count| told(vec![plain(); count]);
+        let observances = |count| faults(vec![plain(); count]);
         // They count together.
         let dates = |count: usize| {
             let two = [count / 2, count - count / 2];
-            told(two.map(|count| Observance { dates: vec![plain().start; count], ..plain() }).to_vec())
+            faults(two.map(|count| Observance { dates: vec![plain().start; count], ..plain() }).to_vec())
         };
-        let rules = |rule: &str, count| told(vec![Observance { rules: vec![rule.to_owned(); count], ..plain() }]);
+        let rules = |rule: &str, count| faults(vec![Observance { rules: vec![rule.to_owned(); count], ..plain() }]);
         let (yearly, counted) = ("FREQ=YEARLY", "FREQ=YEARLY;COUNT=3");
         let at_it = [
             observances(limits.max_zone_observances),
@@ -305,8 +309,8 @@ fn times_at_the_ends_of_the_calendar_are_moved_into_range() {
         for at in [UtcMillis::MIN, UtcMillis::MAX, UtcMillis(i64::MIN), UtcMillis(i64::MAX)] {
             let _ = zone.civil(at);
         }
-        assert_eq!(zone.instant(DateTime::MIN).0, UtcMillis::MIN);
-        assert_eq!(zone.instant(DateTime::MAX).0, UtcMillis::MAX);
+        assert_eq!(zone.instant(DateTime::MIN).at, UtcMillis::MIN);
+        assert_eq!(zone.instant(DateTime::MAX).at, UtcMillis::MAX);
     }
 }
 
@@ -333,7 +337,7 @@ fn odd_corners_of_the_database() {
         ("Australia/Sydney", "21500101T090000", "2149-12-31T22:00:00Z", Ambiguity::Exact),
     ];
     for (id, local, expected, ambiguity) in corners {
-        assert_eq!(iana(id).instant(civil(local)), (utc(expected), ambiguity), "{id} {local}");
+        assert_eq!(iana(id).instant(civil(local)), placed(utc(expected), ambiguity), "{id} {local}");
     }
 }
 
@@ -369,21 +373,21 @@ proptest! {
         hours in 0..400_000_i64,
     ) {
         let zone = own(observances);
-        let at = utc("1990-01-01T00:00:00Z").plus(hours * 3_600_000);
+        let at = utc("1990-01-01T00:00:00Z").saturating_add(SignedDuration::from_hours(hours));
         let shown = zone.civil(at);
-        let (first, ambiguity) = zone.instant(shown);
+        let CivilInstant { at: first, ambiguity } = zone.instant(shown);
         prop_assert!(first <= at && zone.civil(first) == shown);
         // Every instant that shows this time, by trying all offsets there are.
         let showing = |local: DateTime| -> Vec<UtcMillis> {
-            let middle = Zone::utc().instant(local).0;
-            let near = (-29..=29).map(|n| middle.plus(n * 3_600_000));
+            let middle = Zone::utc().instant(local).at;
+            let near = (-29..=29).map(|n| middle.saturating_add(SignedDuration::from_hours(n)));
             near.filter(|near| zone.civil(*near) == local).collect()
         };
         let all = showing(shown);
         prop_assert_eq!(all.first().copied(), Some(first));
         prop_assert_eq!(ambiguity, if all.len() > 1 { Ambiguity::Fold } else { Ambiguity::Exact });
         let later = shown.saturating_add(SignedDuration::from_hours(hours % 60));
-        let (placed, ambiguity) = zone.instant(later);
+        let CivilInstant { at: placed, ambiguity } = zone.instant(later);
         let all = showing(later);
         prop_assert_eq!(ambiguity == Ambiguity::Gap, all.is_empty());
         if let Some(first) = all.first() {

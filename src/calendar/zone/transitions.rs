@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use jiff::civil::DateTime;
 
 use super::vtimezone::{Judged, VTimezone};
-use super::{Ambiguity, as_if_utc};
+use super::{Ambiguity, CivilOffset, as_if_utc};
 use crate::calendar::rrule::CivilSeries;
 use crate::time::UtcMillis;
 
@@ -23,8 +23,8 @@ const LOOK_BACK: &[i64] = &[3_600, 2 * 86_400, 400 * 86_400, 5 * 366 * 86_400, 6
 const MAX_STEPS: usize = 12_000;
 /// Two days: twice the longest offset.
 const TWO_DAYS: i64 = 2 * 86_400;
-const FIRST: i64 = UtcMillis::MIN.0 / 1000;
-const LAST: i64 = UtcMillis::MAX.0 / 1000;
+const FIRST: i64 = UtcMillis::MIN.seconds();
+const LAST: i64 = UtcMillis::MAX.seconds();
 
 /// A VTIMEZONE ready to be asked. Instants are seconds since 1970 in UTC, offsets seconds east of UTC.
 #[derive(Debug)]
@@ -51,14 +51,23 @@ struct Recurring {
 struct Span {
     /// The offset when it begins.
     before: i32,
-    /// The instants at which the offset changes, ascending, and what it is from then on.
-    changes: Vec<(i64, i32)>,
+    /// Ascending.
+    changes: Vec<Transition>,
+}
+
+/// A change of the offset.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Transition {
+    /// The first instant of the new offset, in seconds.
+    pub at: i64,
+    /// Seconds east of UTC from then on.
+    pub offset: i32,
 }
 
 impl Transitions {
     /// Makes `zone` ready; none if it has no observance that can be used.
     pub fn new(zone: &VTimezone) -> Option<Transitions> {
-        let observances: Vec<Recurring> = zone.judge().0.into_iter().map(Recurring::new).collect();
+        let observances: Vec<Recurring> = zone.judge().observances.into_iter().map(Recurring::new).collect();
         let first = observances.iter().min_by_key(|observance| observance.first())?;
         let spans = usize::try_from((LAST - FIRST) / SPAN + 1).unwrap_or_default();
         Some(Transitions {
@@ -71,39 +80,39 @@ impl Transitions {
     /// The offset at the instant `at`.
     pub fn offset(&self, at: i64) -> i32 {
         let Some(span) = self.span(index(at)) else { return self.first_offset };
-        let passed = span.changes.partition_point(|(change, _)| *change <= at);
-        passed.checked_sub(1).and_then(|last| span.changes.get(last)).map_or(span.before, |(_, offset)| *offset)
+        let passed = span.changes.partition_point(|change| change.at <= at);
+        passed.checked_sub(1).and_then(|last| span.changes.get(last)).map_or(span.before, |change| change.offset)
     }
 
     /// The offset that rule 9 takes for the wall-clock time `civil`, in seconds as if it were UTC.
-    pub fn offset_at_civil(&self, civil: i64) -> (i32, Ambiguity) {
+    pub fn offset_at_civil(&self, civil: i64) -> CivilOffset {
         let (from, until) = (civil.saturating_sub(TWO_DAYS), civil.saturating_add(TWO_DAYS));
         let (mut begins, mut offset) = (i64::MIN, self.offset(from));
         let (mut found, mut gap) = (None, None);
         // Between two changes `civil` lies at one instant, which is there or is not.
-        for (change, after) in self.changes(from, until).chain([(i64::MAX, 0)]) {
+        for change in self.changes(from, until).chain([Transition { at: i64::MAX, offset: 0 }]) {
             let at = civil.saturating_sub(i64::from(offset));
-            if (begins..change).contains(&at) {
+            if (begins..change.at).contains(&at) {
                 match found {
                     None => found = Some(offset),
-                    Some(first) => return (first, Ambiguity::Fold),
+                    Some(first) => return CivilOffset { offset: first, ambiguity: Ambiguity::Fold },
                 }
-            } else if at >= change && civil.saturating_sub(i64::from(after)) < change {
+            } else if at >= change.at && civil.saturating_sub(i64::from(change.offset)) < change.at {
                 gap.get_or_insert(offset);
             }
-            (begins, offset) = (change, after);
+            (begins, offset) = (change.at, change.offset);
         }
         match (found, gap) {
-            (None, Some(before)) => (before, Ambiguity::Gap),
-            (found, _) => (found.unwrap_or(self.first_offset), Ambiguity::Exact),
+            (None, Some(before)) => CivilOffset { offset: before, ambiguity: Ambiguity::Gap },
+            (found, _) => CivilOffset::exact(found.unwrap_or(self.first_offset)),
         }
     }
 
     /// The changes of the offset after `from` and until `until`, ascending.
-    pub fn changes(&self, from: i64, until: i64) -> impl Iterator<Item = (i64, i32)> + '_ {
+    pub fn changes(&self, from: i64, until: i64) -> impl Iterator<Item = Transition> + '_ {
         let spans = (index(from)..=index(until)).filter_map(|index| self.span(index));
         spans.flat_map(move |span| {
-            let up_to = |instant: i64| span.changes.partition_point(|(at, _)| *at <= instant);
+            let up_to = |instant: i64| span.changes.partition_point(|change| change.at <= instant);
             span.changes.get(up_to(from)..up_to(until)).unwrap_or_default().iter().copied()
         })
     }
@@ -111,7 +120,7 @@ impl Transitions {
     /// The first change after `at`, or an instant before it when it does not come for some years.
     pub fn constant_until(&self, at: i64) -> i64 {
         let until = at.saturating_add(SPAN);
-        self.changes(at, until).next().map_or(until, |(change, _)| change)
+        self.changes(at, until).next().map_or(until, |change| change.at)
     }
 
     fn span(&self, index: usize) -> Option<&Span> {
@@ -121,23 +130,26 @@ impl Transitions {
     fn work_out(&self, index: usize) -> Span {
         let from = FIRST.saturating_add(SPAN.saturating_mul(i64::try_from(index).unwrap_or(i64::MAX)));
         let until = from.saturating_add(SPAN);
-        let latest = self.observances.iter().filter_map(|o| Some((o.latest_before(from)?, o.offset_to)));
+        let latest = self
+            .observances
+            .iter()
+            .filter_map(|observance| Some(observance.transition_at(observance.latest_before(from)?)));
         // Of two at the same instant the later one in the text holds.
-        let before = latest.max_by_key(|(at, _)| *at).map_or(self.first_offset, |(_, offset)| offset);
+        let before = latest.max_by_key(|onset| onset.at).map_or(self.first_offset, |onset| onset.offset);
 
-        let mut onsets: Vec<(i64, i32)> = Vec::new();
+        let mut onsets: Vec<Transition> = Vec::new();
         for observance in &self.observances {
             let room = MAX_ONSETS.saturating_sub(onsets.len());
-            onsets.extend(observance.between(from, until).take(room).map(|at| (at, observance.offset_to)));
+            onsets.extend(observance.between(from, until).take(room).map(|at| observance.transition_at(at)));
         }
-        onsets.sort_by_key(|(at, _)| *at);
-        let mut changes: Vec<(i64, i32)> = Vec::new();
-        for (at, offset) in onsets {
-            if changes.last().is_some_and(|(last, _)| *last == at) {
+        onsets.sort_by_key(|onset| onset.at);
+        let mut changes: Vec<Transition> = Vec::new();
+        for onset in onsets {
+            if changes.last().is_some_and(|last| last.at == onset.at) {
                 changes.pop();
             }
-            if changes.last().map_or(before, |(_, offset)| *offset) != offset {
-                changes.push((at, offset));
+            if changes.last().map_or(before, |last| last.offset) != onset.offset {
+                changes.push(onset);
             }
         }
         Span { before, changes }
@@ -159,6 +171,11 @@ impl Recurring {
             dates,
             rules: rules.collect(),
         }
+    }
+
+    /// Its onset at the instant `at`.
+    fn transition_at(&self, at: i64) -> Transition {
+        Transition { at, offset: self.offset_to }
     }
 
     fn first(&self) -> i64 {
@@ -203,10 +220,10 @@ fn index(at: i64) -> usize {
 
 /// The seconds since 1970 at which UTC's clocks show `civil`.
 fn seconds(civil: DateTime) -> i64 {
-    as_if_utc(civil).div_euclid(1000)
+    as_if_utc(civil).seconds()
 }
 
 /// What UTC's clocks show then.
 fn civil(seconds: i64) -> DateTime {
-    jiff::tz::Offset::UTC.to_datetime(UtcMillis(seconds.saturating_mul(1000)).timestamp())
+    jiff::tz::Offset::UTC.to_datetime(UtcMillis::from_seconds(seconds).timestamp())
 }

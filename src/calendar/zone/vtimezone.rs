@@ -55,6 +55,13 @@ pub struct Observance {
     pub dates: Vec<DateTime>,
 }
 
+/// What can be used of a VTIMEZONE, and what cannot.
+pub(super) struct JudgedZone<'a> {
+    pub observances: Vec<Judged<'a>>,
+    /// What is wrong with the rest, a sentence each.
+    pub faults: Vec<String>,
+}
+
 /// An observance whose rules are read and whose offsets are possible.
 pub(super) struct Judged<'a> {
     pub observance: &'a Observance,
@@ -70,11 +77,11 @@ impl VTimezone {
 
     /// What is wrong with it, a sentence each; what is wrong is left out when the zone is evaluated.
     pub fn faults(&self) -> Vec<String> {
-        self.judge().1
+        self.judge().faults
     }
 
-    /// The observances that can be used, and what is wrong with the rest.
-    pub(super) fn judge(&self) -> (Vec<Judged<'_>>, Vec<String>) {
+    /// Reads its rules, and checks its offsets and limits.
+    pub(super) fn judge(&self) -> JudgedZone<'_> {
         let mut faults = Faults { zone: &self.tzid, sentences: Vec::new() };
         let mut judged = Vec::new();
         let limits = self.limits;
@@ -94,7 +101,7 @@ impl VTimezone {
         if judged.is_empty() {
             faults.add("has no STANDARD or DAYLIGHT that can be used");
         }
-        (judged, faults.sentences)
+        JudgedZone { observances: judged, faults: faults.sentences }
     }
 }
 
@@ -127,9 +134,9 @@ impl Left {
             self.rules -= 1;
             self.counts -= counted;
             match Rule::read(text) {
-                Ok((rule, slips)) => {
-                    slips.iter().for_each(|slip| faults.add(&format!("has a slip: {slip}")));
-                    rules.push(rule);
+                Ok(read) => {
+                    read.slips.iter().for_each(|slip| faults.add(&format!("has a slip: {slip}")));
+                    rules.push(read.rule);
                 }
                 Err(error) => faults.add(&format!("has a rule that is left out: {error}")),
             }

@@ -77,7 +77,7 @@ fn after_offset(name: &str) -> Option<&str> {
 }
 
 /// The words of a name in lower case with one space between, whatever separates them; a sign stays with its number.
-/// `and` and `&`, escaped for XML or not, are no words.
+/// `and` and `&`, escaped for XML or not, are not words.
 pub(super) fn words(name: &str) -> String {
     let words = all_words(name);
     words.split(' ').filter(|word| !matches!(*word, "and" | "amp")).collect::<Vec<_>>().join(" ")

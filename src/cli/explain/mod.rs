@@ -1,5 +1,5 @@
-//! `reveille explain`: why an event's alarms fire when they do, and why others do not. What the calendar core tells
-//! becomes a report, with what the ledger knows of it besides; the report is printed as text or as JSON.
+//! `reveille explain`: why an event's alarms fire when they do, and why others do not. The explanation of the calendar
+//! core becomes a report, together with what the ledger has recorded; the report is printed as text or as JSON.
 
 mod outcome;
 mod recorded;
@@ -9,11 +9,11 @@ mod text;
 use std::path::Path;
 
 use super::common::{LedgerArgs, block_on};
-use super::ics_input::{self, UserZone, Whose};
+use super::ics_input::{self, InputCalendar, UserZone, Whose};
 use super::reach::Reach;
 use super::{Context, Usage, instant, printer::ExitStatus};
-use crate::calendar::explain::AlarmStatus;
-use crate::calendar::ical::alarm::Alarm;
+use crate::calendar::explain::{AlarmStatus, ExplainedAlarm, Explanation};
+use crate::calendar::ical::alarm::{Action, Alarm};
 use crate::calendar::ical::object::{Object, ObjectLimits};
 use crate::calendar::schedule::Schedule;
 use crate::calendar::schedule::alarm_instance::AlarmInstance;
@@ -23,8 +23,8 @@ use crate::firing;
 use crate::ledger::{Inspector, LedgerError, ObjectRow};
 use crate::notification::{About, identity, identity_of};
 use crate::time::UtcMillis;
-use outcome::Ledgered;
-use report::{ExplainReport, ReportBuilder};
+use outcome::{InstanceOutcome, Ledgered};
+use report::{ExplainReport, InstanceFacts, ReportBuilder};
 
 /// So many instants at which it fires are derived, and with --at only the first.
 const COUNT: usize = 3;
@@ -32,17 +32,17 @@ const COUNT: usize = 3;
 /// Say why an event's alarms fire when they do, or why they do not
 ///
 /// Of a file: how each instance follows from what is written, step by step, and the reason for each alarm that does not
-/// fire; no ledger is needed. Of a UID: the same for each object in the ledger that speaks of it, with what has fired,
-/// was missed or held back, and what became of its deliveries.
+/// fire; no ledger is needed. Of a UID: the same for each object in the ledger that has it, with what fired, was missed
+/// or suppressed, and what became of its deliveries.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// A UID, or a file of iCalendar text (- for standard input): what exists as a file is one
+    /// A UID, or a file of iCalendar text (- for standard input); if a file of that name exists, it is read
     #[arg(value_name = "UID|FILE")]
     what: String,
     /// As seen from this instant, such as 2026-03-10T12:00:00Z: the instance at it, else the next one [default: now]
     #[arg(long, value_name = "T", value_parser = instant)]
     at: Option<UtcMillis>,
-    /// Derive the instances at so many instants [default: 3, with --at 1]
+    /// Explain the instances at this many instants [default: 3, or 1 with --at]
     #[arg(long, value_name = "N")]
     count: Option<usize>,
     /// Of a file: the user's zone, for floating times and dates, such as Europe/Berlin
@@ -126,15 +126,15 @@ impl Asked<'_> {
             Err(error) => return Ok(Err(error)),
         };
         let whose = Whose { users: &self.args.user, zone: self.args.zone.as_deref() };
-        let (seen, user_zone) = ics_input::calendar(path, None, self.config, whose);
-        let calendar_context = ics_input::context(&seen, self.zones.clone(), self.config);
+        let InputCalendar { info, user_zone } = ics_input::calendar(path, None, self.config, whose);
+        let calendar_context = ics_input::context(&info, self.zones.clone(), self.config);
         let object = match Object::parse(&octets, &self.limits()) {
             Ok(object) => object,
             Err(error) => return Ok(Err(format!("{name} is not read: {error}"))),
         };
         let schedule = Schedule::new(&object, &calendar_context, None);
-        let about = ics_input::about(&seen);
-        let builder = self.builder(user_zone, &about, &seen.emails);
+        let about = ics_input::about(&info);
+        let builder = self.builder(user_zone, &about, &info.emails);
         let explained = schedule.explain(&octets, self.at, self.count());
         if explained.is_empty() {
             let why = schedule.faults().first().map(|fault| format!(": {fault}")).unwrap_or_default();
@@ -164,7 +164,7 @@ impl Asked<'_> {
         });
         match reports {
             Ok(reports) if reports.is_empty() => {
-                Ok(Err(format!("no object in the ledger speaks of the UID '{uid}', and no file is called that")))
+                Ok(Err(format!("no object in the ledger has the UID '{uid}', and no file is called that")))
             }
             Ok(reports) => Ok(Ok(reports)),
             Err(error) if matches!(error.downcast_ref(), Some(LedgerError::Missing { .. })) => {
@@ -174,70 +174,86 @@ impl Asked<'_> {
         }
     }
 
+    /// Explains what the object `row` has of the UID.
     async fn object(&self, inspector: &mut Inspector, row: &ObjectRow) -> anyhow::Result<ExplainReport> {
         let uid = &self.args.what;
-        let faults = row.faults.as_deref().and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
         let configured = self.config.sources.iter().find(|source| source.name == row.calendar.source);
         let user_zone = UserZone::of(configured, self.config, &row.calendar.user);
         let about = firing::about(&row.calendar);
         let builder = self.builder(user_zone, &about, &row.calendar.emails);
         let calendar_context = firing::context(&row.calendar, self.zones.clone(), self.limits());
-        let mut report = match Object::parse(&row.text, &self.limits()) {
-            Ok(mut object) => {
-                object.components.retain(|component| &*component.uid == uid);
-                let schedule = Schedule::new(&object, &calendar_context, row.count_cache.as_deref());
-                let explained = schedule.explain(&row.text, self.at, self.count());
-                let mut report =
-                    explained.first().map_or_else(|| builder.empty(uid), |explained| builder.report(explained));
+        let mut report = builder.empty(uid);
+        if let Ok(mut object) = Object::parse(&row.text, &self.limits()) {
+            object.components.retain(|component| &*component.uid == uid);
+            let schedule = Schedule::new(&object, &calendar_context, row.count_cache.as_deref());
+            if let Some(explained) = schedule.explain(&row.text, self.at, self.count()).first() {
+                report = builder.report(explained);
                 let ledgered = Ledgered::new(inspector, row, self.config, self.now).await?;
-                let derivations = explained.iter().flat_map(|explained| &explained.instances);
-                for (instance, derivation) in report.instances.iter_mut().zip(derivations) {
-                    let id = identity(&about, &row.href, &derivation.instance);
-                    let outcome = ledgered.outcome(inspector, derivation.instance.at, Some(id)).await?;
-                    instance.standing = Some(outcome.sentence);
-                    instance.outcome = Some(outcome.state);
-                    instance.notification_id = Some(id.iter().map(|octet| format!("{octet:02x}")).collect());
-                    instance.recorded = outcome.recorded;
-                }
+                let identify = |instance: &AlarmInstance<'_>| identity(&about, &row.href, instance);
+                add_outcomes(&mut report.instances, explained, &ledgered, inspector, identify).await?;
+                let identify = |action: Action, at| identity_of(&about.user, uid, action.name(), at);
                 let alarms = report.components.iter_mut().flat_map(|component| &mut component.alarms);
-                let statuses = explained
-                    .iter()
-                    .flat_map(|explained| &explained.components)
-                    .flat_map(|component| &component.alarms);
+                let statuses = explained.components.iter().flat_map(|component| &component.alarms);
                 for (alarm, explained) in alarms.zip(statuses) {
-                    let (Some(at), Some(action)) = (explained.status.instance(), explained.alarm.action) else {
+                    let Some(outcome) = status_outcome(explained, &schedule, &ledgered, inspector, &identify).await?
+                    else {
                         continue;
                     };
-                    let id = identity_of(&about.user, uid, action.name(), at);
-                    let outcome = match explained.status {
-                        // Why it is not due, the status says; it may have fired before that was written.
-                        AlarmStatus::Acknowledged { .. } | AlarmStatus::TakenAway(_) => {
-                            ledgered.recorded(inspector, id).await?
-                        }
-                        _ => {
-                            let id = is_rung_by(&schedule, explained.alarm, at).then_some(id);
-                            Some(ledgered.outcome(inspector, at, id).await?)
-                        }
-                    };
-                    let Some(outcome) = outcome else { continue };
                     alarm.standing = Some(outcome.sentence);
                     alarm.outcome = Some(outcome.state);
                 }
-                report
             }
-            Err(_) => builder.empty(uid),
-        };
-        report.faults = faults;
+        }
+        report.faults = row.faults.as_deref().and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
         report.object = Some(recorded::facts(row));
         report.history = recorded::history(inspector, row, uid).await?;
         Ok(report)
     }
 }
 
+/// Adds what became, or will become, of each of the instances that `explained` has, which are those of `report`.
+async fn add_outcomes(
+    report: &mut [InstanceFacts],
+    explained: &Explanation<'_>,
+    ledgered: &Ledgered<'_>,
+    inspector: &mut Inspector,
+    identify: impl Fn(&AlarmInstance<'_>) -> [u8; 16],
+) -> Result<(), LedgerError> {
+    for (facts, derivation) in report.iter_mut().zip(&explained.instances) {
+        let id = identify(&derivation.instance);
+        let outcome = ledgered.outcome(inspector, derivation.instance.at, Some(id)).await?;
+        facts.standing = Some(outcome.sentence);
+        facts.outcome = Some(outcome.state);
+        facts.notification_id = Some(id.iter().map(|octet| format!("{octet:02x}")).collect());
+        facts.recorded = outcome.recorded;
+    }
+    Ok(())
+}
+
+/// What became, or will become, of the instance that the status of an alarm is about; none: it is about none.
+async fn status_outcome(
+    explained: &ExplainedAlarm<'_>,
+    schedule: &Schedule<'_>,
+    ledgered: &Ledgered<'_>,
+    inspector: &mut Inspector,
+    identify: &impl Fn(Action, UtcMillis) -> [u8; 16],
+) -> Result<Option<InstanceOutcome>, LedgerError> {
+    let (Some(at), Some(action)) = (explained.status.instance(), explained.alarm.action) else { return Ok(None) };
+    let id = identify(action, at);
+    match explained.status {
+        // The status says why it is not due; it may have fired before that was written.
+        AlarmStatus::Acknowledged { .. } | AlarmStatus::TakenAway(_) => ledgered.recorded(inspector, id).await,
+        _ => {
+            let id = fires_at(schedule, explained.alarm, at).then_some(id);
+            ledgered.outcome(inspector, at, id).await.map(Some)
+        }
+    }
+}
+
 /// Whether `alarm` fires at `at`, alone or together with others.
-fn is_rung_by(schedule: &Schedule<'_>, alarm: &Alarm, at: UtcMillis) -> bool {
+fn fires_at(schedule: &Schedule<'_>, alarm: &Alarm, at: UtcMillis) -> bool {
     let is_of = |instance: &AlarmInstance<'_>| {
         instance.alarm.iter().chain(&instance.joined).any(|one| std::ptr::eq(*one, alarm))
     };
-    schedule.instances(at..at.plus(1)).iter().any(is_of)
+    schedule.instances(at..at.just_after()).iter().any(is_of)
 }

@@ -1,10 +1,12 @@
 //! What became, or will become, of an alarm at an instant: what the ledger has recorded of it, else why it has no
-//! record (rules 21 to 24). That an alarm was due is arithmetic; that it fired is said of a record only.
+//! record (rules 21 to 24). Only a record can say that an alarm fired; that it was due is computed.
+
+use jiff::SignedDuration;
 
 use super::recorded::{self, Recorded};
 use crate::config::Config;
 use crate::ledger::{FiringRow, Inspector, LedgerError, ObjectRow};
-use crate::time::UtcMillis;
+use crate::time::{UtcMillis, elapsed, whole_millis};
 
 /// What became of an alarm.
 #[derive(Debug)]
@@ -16,17 +18,23 @@ pub(super) struct InstanceOutcome {
     pub(super) recorded: Option<Recorded>,
 }
 
-/// What outcomes of the alarms of one object are judged by.
+impl InstanceOutcome {
+    /// That of an alarm that has no record of its own.
+    fn unrecorded(state: &str, sentence: impl Into<String>) -> InstanceOutcome {
+        InstanceOutcome { state: state.to_owned(), sentence: sentence.into(), recorded: None }
+    }
+}
+
+/// What the outcomes of the alarms of one object depend on.
 #[derive(Debug)]
 pub(super) struct Ledgered<'a> {
     row: &'a ObjectRow,
     now: UtcMillis,
-    /// Milliseconds.
-    max_lateness: i64,
-    absent_grace: i64,
+    max_lateness: SignedDuration,
+    absent_grace: SignedDuration,
     /// Firings that were due before this are no longer in the history, or need not be.
     forgotten_before: UtcMillis,
-    /// Until when everything counts as fired, where a backup was put back.
+    /// Until when everything counts as fired, if a backup was restored.
     fired_until: Option<UtcMillis>,
 }
 
@@ -38,14 +46,13 @@ impl<'a> Ledgered<'a> {
         config: &Config,
         now: UtcMillis,
     ) -> Result<Ledgered<'a>, LedgerError> {
-        let millis = |duration: std::time::Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
-        let kept_since = now.plus(millis(config.keep_history).saturating_neg());
+        let kept_since = now.saturating_sub(elapsed(config.keep_history));
         let forgotten = inspector.forgotten_before().await?.unwrap_or(UtcMillis::MIN);
         Ok(Ledgered {
             row,
             now,
-            max_lateness: millis(config.defaults.max_lateness),
-            absent_grace: millis(config.defaults.absent_grace),
+            max_lateness: elapsed(config.defaults.max_lateness),
+            absent_grace: elapsed(config.defaults.absent_grace),
             forgotten_before: forgotten.max(kept_since),
             fired_until: inspector.fired_until().await?,
         })
@@ -65,13 +72,13 @@ impl<'a> Ledgered<'a> {
             return Ok(outcome);
         }
         let counted = if at < self.now { inspector.firing_counting(self.row.id, at).await? } else { None };
-        let (state, sentence) = match (self.of_no_record(at, counted.as_ref()), identity) {
-            (("armed" | "notRecorded", _), None) => {
-                ("suppressed", "suppressed, as one too many in its hour; no record of it".to_owned())
+        let outcome = self.of_no_record(at, counted.as_ref());
+        Ok(match (outcome.state.as_str(), identity) {
+            ("armed" | "notRecorded", None) => {
+                InstanceOutcome::unrecorded("suppressed", "suppressed, as one too many in its hour; no record of it")
             }
-            (outcome, _) => outcome,
-        };
-        Ok(InstanceOutcome { state: state.to_owned(), sentence, recorded: None })
+            _ => outcome,
+        })
     }
 
     /// What the ledger has recorded of the alarm that has this identity, if anything.
@@ -93,8 +100,8 @@ impl<'a> Ledgered<'a> {
         match (state.as_str(), self.fired_until) {
             ("fired", _) => format!("fired at {fired_at} (firing {firing}{by})"),
             ("missed", Some(until)) if *lateness <= self.max_lateness => format!(
-                "did not fire: recorded as missed at {fired_at} (firing {firing}{by}), because the ledger is a backup that was \
-                 put back, and what was due until {until} counts as fired"
+                "did not fire: recorded as missed at {fired_at} (firing {firing}{by}), because the ledger is a restored \
+                 backup, and what was due until {until} counts as fired"
             ),
             ("missed", _) => format!(
                 "did not fire: recorded as missed at {fired_at} (firing {firing}{by}), when it was later than max_lateness"
@@ -110,54 +117,65 @@ impl<'a> Ledgered<'a> {
             Some(absent) => format!(
                 "armed; its calendar has not been found since {}, and is dropped at {} unless it is found",
                 absent.since,
-                absent.ends_at(self.absent_grace)
+                absent.ends_at(whole_millis(self.absent_grace))
             ),
         }
     }
 
-    /// The state and the sentence of an alarm at `at` that has no row of its own in the history.
-    fn of_no_record(&self, at: UtcMillis, counted: Option<&FiringRow>) -> (&'static str, String) {
-        let Ledgered { row, now, max_lateness, forgotten_before, .. } = *self;
-        let written = row.last_modified.map(|written| written.min(now));
+    /// The outcome of an alarm at `at` that has no row of its own in the history.
+    fn of_no_record(&self, at: UtcMillis, counted: Option<&FiringRow>) -> InstanceOutcome {
+        let Ledgered { row, now, .. } = *self;
         if row.due.is_some_and(|due| due <= at) {
-            return match now.0.saturating_sub(at.0) {
-                ..=0 => ("armed", self.armed()),
-                late if late > max_lateness => {
-                    ("overdue", "overdue by more than max_lateness: it will be recorded as missed".to_owned())
-                }
-                _ => ("overdue", "overdue: fires late as soon as the daemon runs".to_owned()),
-            };
+            return self.of_due(at);
         }
         if at >= now {
-            return ("notArmed", "not armed: the ledger has another next alarm for this object".to_owned());
+            let sentence = "not armed: the ledger has another next alarm for this object";
+            return InstanceOutcome::unrecorded("notArmed", sentence);
         }
         if at < row.first_seen {
-            let first_seen = row.first_seen;
-            return (
-                "beforeFirstSeen",
-                format!("due before this calendar was first seen at {first_seen}: did not fire"),
-            );
+            let sentence = format!("due before this calendar was first seen at {}: did not fire", row.first_seen);
+            return InstanceOutcome::unrecorded("beforeFirstSeen", sentence);
         }
+        self.of_past(at, counted)
+    }
+
+    /// The same for one that the timer of its object has not passed.
+    fn of_due(&self, at: UtcMillis) -> InstanceOutcome {
+        let late = self.now.duration_since(at);
+        if !late.is_positive() {
+            InstanceOutcome::unrecorded("armed", self.armed())
+        } else if late > self.max_lateness {
+            InstanceOutcome::unrecorded("overdue", "overdue by more than max_lateness: it will be recorded as missed")
+        } else {
+            InstanceOutcome::unrecorded("overdue", "overdue: fires late as soon as the daemon runs")
+        }
+    }
+
+    /// The same for one that is past, and that the timer of its object has passed.
+    fn of_past(&self, at: UtcMillis, counted: Option<&FiringRow>) -> InstanceOutcome {
+        let forgotten_before = self.forgotten_before;
+        let written = self.row.last_modified.map(|written| written.min(self.now));
         match (counted, written) {
-            (Some(FiringRow { id, state, count, .. }), _) if state == "suppressed" => (
+            (Some(FiringRow { id, state, count, .. }), _) if state == "suppressed" => InstanceOutcome::unrecorded(
                 "suppressed",
                 format!("did not fire: one of {count} that were suppressed (firing {id}), too many in one hour"),
             ),
-            (Some(FiringRow { id, count, .. }), _) => {
-                ("missed", format!("did not fire: one of {count} that were recorded as missed together (firing {id})"))
-            }
-            _ if at < forgotten_before => (
-                "forgotten",
-                format!("not recorded any more: the history before {forgotten_before} is forgotten (keep_history)"),
+            (Some(FiringRow { id, count, .. }), _) => InstanceOutcome::unrecorded(
+                "missed",
+                format!("did not fire: one of {count} that were recorded as missed together (firing {id})"),
             ),
-            (_, Some(written)) if at < written => {
-                ("beforeWritten", format!("already past when its object was written at {written}: did not fire"))
-            }
-            _ => (
+            _ if at < forgotten_before => InstanceOutcome::unrecorded(
+                "forgotten",
+                format!("no longer recorded: the history before {forgotten_before} is deleted (keep_history)"),
+            ),
+            (_, Some(written)) if at < written => InstanceOutcome::unrecorded(
+                "beforeWritten",
+                format!("already past when its object was written at {written}: did not fire"),
+            ),
+            _ => InstanceOutcome::unrecorded(
                 "notRecorded",
                 "should have fired, but there is no record that it did: perhaps this text reached the ledger only after a \
-                 later sync of the calendar"
-                    .to_owned(),
+                 later sync of the calendar",
             ),
         }
     }

@@ -1,13 +1,14 @@
 //! What the ledger knows of an object: where it comes from, what was recorded of its firings, and what became of their
 //! deliveries.
 
+use jiff::SignedDuration;
 use serde::Serialize;
 
-use crate::cli::common::NotificationSummary;
+use crate::cli::common::{NotificationSummary, as_millis};
 use crate::ledger::{DeliveryRow, FiringRow, FiringsOf, Inspector, LedgerError, ObjectRow};
 use crate::time::UtcMillis;
 
-/// So many of the firings that were recorded last are told.
+/// So many firings are shown, the latest ones.
 const HISTORY: i64 = 10;
 
 /// An object as the ledger has it.
@@ -37,8 +38,9 @@ pub(super) struct Recorded {
     pub(super) firing: i64,
     pub(super) due: String,
     pub(super) fired_at: String,
-    /// Milliseconds.
-    pub(super) lateness: i64,
+    /// In milliseconds.
+    #[serde(serialize_with = "as_millis")]
+    pub(super) lateness: SignedDuration,
     pub(super) state: String,
     pub(super) count: i64,
     pub(super) action: String,
@@ -113,7 +115,7 @@ async fn recorded(inspector: &mut Inspector, row: FiringRow) -> Result<Recorded,
         firing: row.id,
         due: row.due.to_string(),
         fired_at: row.fired_at.to_string(),
-        lateness: row.fired_at.0.saturating_sub(row.due.0),
+        lateness: row.fired_at.duration_since(row.due),
         state: row.state,
         count: row.count,
         action: seen.action,

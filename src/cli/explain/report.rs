@@ -1,4 +1,4 @@
-//! The report: all that is told of one UID of one object, as `--json` prints it and as the text is made from.
+//! The report: all that is known of one UID of one object, as `--json` prints it and as the text is made from.
 
 use serde::Serialize;
 
@@ -8,6 +8,7 @@ use crate::calendar::explain::{
     StepKind, WithheldInstance, ZoneOrigin, ZoneUse,
 };
 use crate::calendar::ical::alarm::Alarm;
+use crate::calendar::ical::value::Duration;
 use crate::calendar::zone::{Ambiguity, TzidMatch, Zones};
 use crate::cli::common::offset;
 use crate::cli::ics_input::UserZone;
@@ -85,7 +86,7 @@ pub(super) struct AlarmFacts {
     pub(super) counts_from: String,
     /// `due`, `suppressed`, `silent`, `over`, `acknowledged`, `takenAway`, `never`.
     pub(super) status: &'static str,
-    /// The instance that the status speaks of.
+    /// The instance that the status is about.
     pub(super) instance: Option<String>,
     pub(super) why: String,
     /// What the ledger knows of that instance; null for a file, and where there is none.
@@ -175,7 +176,7 @@ pub(super) struct ReportBuilder<'a> {
 }
 
 impl ReportBuilder<'_> {
-    /// A report of `uid` that tells nothing yet.
+    /// A report of `uid` that says nothing yet.
     pub(super) fn empty(&self, uid: &str) -> ExplainReport {
         ExplainReport {
             uid: uid.to_owned(),
@@ -273,14 +274,9 @@ impl ReportBuilder<'_> {
     }
 
     fn zone(&self, explained: &ZoneUse) -> ZoneFacts {
-        let (from, why) = self.why(explained);
-        ZoneFacts { zone: Some(explained.zone.id().to_owned()), zone_from: Some(from), zone_why: Some(why) }
-    }
-
-    /// Where a zone comes from: a word, and a sentence.
-    fn why(&self, explained: &ZoneUse) -> (&'static str, String) {
         let tzid = explained.tzid.as_deref().unwrap_or_default();
-        match (explained.origin, self.user_zone) {
+        // Where it comes from: a word, and a sentence.
+        let (from, why) = match (explained.origin, self.user_zone) {
             (ZoneOrigin::Utc, _) => ("utc", "Z says so".to_owned()),
             (ZoneOrigin::Tzid(TzidMatch::Id), _) => match Zones::link_target(explained.zone.id()) {
                 Some(target) => ("tzid", format!("TZID names it, an alias of {target}")),
@@ -294,15 +290,16 @@ impl ReportBuilder<'_> {
             (ZoneOrigin::Tzid(TzidMatch::Own), _) => ("vtimezone", "the object's own VTIMEZONE".to_owned()),
             (ZoneOrigin::Tzid(TzidMatch::Offset), _) => ("offset", format!("'{tzid}' states that offset from UTC")),
             (ZoneOrigin::Tzid(TzidMatch::Likely), _) => ("likely", format!("'{tzid}' probably means it")),
-            (ZoneOrigin::Unknown, _) => ("unknown", format!("the user's, because nobody knows the zone '{tzid}'")),
+            (ZoneOrigin::Unknown, _) => ("unknown", format!("the user's, because the zone '{tzid}' is unknown")),
             (ZoneOrigin::Calendar, _) => ("calendar", "floating: the calendar's zone".to_owned()),
             (ZoneOrigin::Object, _) => ("object", "floating: X-WR-TIMEZONE of the object".to_owned()),
             (ZoneOrigin::User, UserZone::Option) => ("option", "floating: --zone".to_owned()),
             (ZoneOrigin::User, UserZone::User) => ("user", "floating: the user's zone in [users]".to_owned()),
             (ZoneOrigin::User, UserZone::Source) => ("source", "floating: the zone of its source".to_owned()),
             (ZoneOrigin::User, UserZone::Defaults) => ("defaults", "floating: the zone in [defaults]".to_owned()),
-            (ZoneOrigin::Nobody, _) => ("none", "floating: UTC, for want of any zone".to_owned()),
-        }
+            (ZoneOrigin::NoZone, _) => ("none", "floating: UTC, because no zone is known".to_owned()),
+        };
+        ZoneFacts { zone: Some(explained.zone.id().to_owned()), zone_from: Some(from), zone_why: Some(why) }
     }
 }
 
@@ -342,12 +339,12 @@ fn word(status: &AlarmStatus) -> &'static str {
 fn step(explained: &DerivationStep, given: GivenBy<'_>) -> StepFacts {
     let (step, by, repetition) = match explained.what {
         StepKind::Occurrence => ("occurrence", None, None),
-        StepKind::Moved(seconds) => ("moved", Some(duration(0, seconds)), None),
+        StepKind::Moved(by) => ("moved", Some(text(Duration::exact(by))), None),
         StepKind::End => ("end", None, None),
-        StepKind::TriggerDays(days) => ("triggerDays", Some(duration(days, 0)), None),
-        StepKind::TriggerTime(seconds) => ("triggerTime", Some(duration(0, seconds)), None),
-        StepKind::RepeatDays(nth, days) => ("repeatDays", Some(duration(days, 0)), Some(nth)),
-        StepKind::RepeatTime(nth, seconds) => ("repeatTime", Some(duration(0, seconds)), Some(nth)),
+        StepKind::TriggerDays(days) => ("triggerDays", Some(text(Duration::days(days))), None),
+        StepKind::TriggerTime(time) => ("triggerTime", Some(text(Duration::exact(time))), None),
+        StepKind::RepeatDays { nth, days } => ("repeatDays", Some(text(Duration::days(days))), Some(nth)),
+        StepKind::RepeatTime { nth, time } => ("repeatTime", Some(text(Duration::exact(time))), Some(nth)),
         StepKind::Instant if given == GivenBy::Snooze => ("snooze", None, None),
         StepKind::Instant => ("instant", None, None),
     };
@@ -370,10 +367,10 @@ fn step(explained: &DerivationStep, given: GivenBy<'_>) -> StepFacts {
     }
 }
 
-/// `-P1D`, `PT2H30M`: an iCalendar duration of days or of seconds.
-fn duration(days: i64, seconds: i64) -> String {
-    let sign = if days < 0 || seconds < 0 { "-" } else { "" };
-    let (days, seconds) = (days.unsigned_abs(), seconds.unsigned_abs());
+/// `-P1D`, `PT2H30M`: an iCalendar duration, which has either days or time. Days are not written as weeks.
+fn text(duration: Duration) -> String {
+    let sign = if duration.days < 0 || duration.time.is_negative() { "-" } else { "" };
+    let (days, seconds) = (duration.days.unsigned_abs(), duration.time.as_secs().unsigned_abs());
     if days > 0 || seconds == 0 {
         return format!("{sign}P{days}D");
     }
@@ -384,13 +381,16 @@ fn duration(days: i64, seconds: i64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::duration;
+    use jiff::SignedDuration;
+
+    use super::{Duration, text};
 
     #[test]
     fn durations_are_written_as_calendars_write_them() {
-        assert_eq!(duration(-1, 0), "-P1D");
-        assert_eq!(duration(0, 9000), "PT2H30M");
-        assert_eq!(duration(0, -90_005), "-PT25H5S");
-        assert_eq!(duration(0, 0), "P0D");
+        let seconds = |seconds| text(Duration::exact(SignedDuration::from_secs(seconds)));
+        assert_eq!(text(Duration::days(-1)), "-P1D");
+        assert_eq!(seconds(9000), "PT2H30M");
+        assert_eq!(seconds(-90_005), "-PT25H5S");
+        assert_eq!(seconds(0), "P0D");
     }
 }

@@ -48,7 +48,7 @@ fn backup_and_restore_what_was_rung_since_does_not_ring_again_and_the_rest_rings
     let said = stage.reveille(&["restore", "copy.db", "--fired-until", "2026-03-10T12:40:00Z"]);
     assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
     let told = String::from_utf8(said.stderr).unwrap();
-    assert!(told.contains("what was due until 2026-03-10 12:40:00Z counts as rung"), "{told}");
+    assert!(told.contains("what was due until 2026-03-10 12:40:00Z counts as fired"), "{told}");
     stage.put("e.ics", "20260310T131000Z", "e.ics", "2026-03-10T12:55:00Z");
     stage.pass("2026-03-10T13:00:00Z");
     assert_eq!(stage.rung(), ["20260310T125000Z c.ics"], "it was due after the ledger was lost");

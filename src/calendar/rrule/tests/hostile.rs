@@ -85,7 +85,7 @@ fn times_of_day_are_worked_out_up_to_the_next_change_of_the_clock() {
                     && (!names("BYMINUTE") || names(&format!("BYMINUTE={};", civil.minute())))
                     && (!names("BYSECOND") || civil.second() == 0)
             };
-            let until = found.last().map_or(series.zone.instant(civil("2030-01-01T00:00")).0, |last| last.at);
+            let until = found.last().map_or(series.zone.instant(civil("2030-01-01T00:00")).at, |last| last.at);
             let walked: Vec<OccurrenceStart> =
                 every.from(UtcMillis::MIN).take_while(|start| start.at <= until).filter(wanted).collect();
             assert_eq!(found, walked, "{rule}");

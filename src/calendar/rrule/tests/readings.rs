@@ -305,7 +305,8 @@ fn the_first_start_at_or_after_an_instant_counts() {
     let series = Series::new(&Rule::parse("FREQ=DAILY").unwrap(), civil("2026-01-05T09:00"), false, &Zone::utc(), None);
     let at = UtcMillis::parse("2026-01-07T09:00:00Z").unwrap();
     assert_eq!(series.from(at).next().unwrap().at, at);
-    assert_eq!(series.from(at.plus(1)).next().unwrap().at, at.plus(86_400_000));
+    let tomorrow = UtcMillis::parse("2026-01-08T09:00:00Z").unwrap();
+    assert_eq!(series.from(at.just_after()).next().unwrap().at, tomorrow);
     assert_eq!(series.from(UtcMillis::MAX).next(), None);
 }
 
@@ -337,9 +338,9 @@ fn observances_are_expanded_on_their_own_wall() {
     assert_eq!(counted.from(civil("1996-04-01T00:00")).count(), 2);
 }
 
-/// What [`Rule::read`] makes of `text`: the starts of a series from Monday 2026-01-05, and how many slips were told.
+/// What [`Rule::read`] makes of `text`: the starts of a series from Monday 2026-01-05, and the number of slips.
 fn read(text: &str) -> (Vec<String>, usize) {
-    let (rule, slips) = Rule::read(text).unwrap();
+    let ReadRule { rule, slips } = Rule::read(text).unwrap();
     let series = Series::new(&rule, civil("2026-01-05T09:00"), false, &Zone::utc(), None);
     (series.from(UtcMillis(0)).take(9).map(|start| start.civil.strftime("%m%d").to_string()).collect(), slips.len())
 }
