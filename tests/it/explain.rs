@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::rehearsal::Stage;
+use crate::rehearsal::{Stage, touch};
 
 /// A series in Berlin with an occurrence on the day on which the clocks go forward, one that is taken away, and an
 /// override.
@@ -273,6 +273,32 @@ fn an_alarm_that_is_over_is_told_from_the_ledger_and_not_from_arithmetic() {
     assert_eq!(outcome(&stage, "moved.ics"), ends("beforeWritten", moved));
     let shown = String::from_utf8(stage.reveille(&["show", "past.ics@example.org"]).stdout).unwrap();
     assert!(shown.contains("\nThe ledger has no record of an alarm of it, and none is armed: "), "{shown}");
+}
+
+#[test]
+fn the_limit_that_all_events_of_an_object_share_is_explained() {
+    let stage = Stage::new();
+    stage.configure_ledger("", "[limits]\nmax_alarms_per_hour = 1");
+    let event = |n: usize| {
+        format!(
+            "BEGIN:VEVENT\r\nUID:u{n}\r\nDTSTART:20990310T12{n:02}00Z\r\nBEGIN:VALARM\r\nACTION:DISPLAY\r\n\
+             TRIGGER:PT0S\r\nEND:VALARM\r\nEND:VEVENT\r\n"
+        )
+    };
+    let events: String = (10..21).map(event).collect();
+    let text = format!("BEGIN:VCALENDAR\r\nVERSION:2.0\r\n{events}END:VCALENDAR\r\n");
+    fs::write(stage.file("many.ics"), text).unwrap();
+    touch(&stage.file("many.ics"), "2026-03-01T00:00:00Z");
+    stage.pass("2099-03-10T11:00:00Z");
+    let explained = |uid: &str| stage.listing(&["explain", uid, "--at", "2099-03-10T11:00:00Z"]).remove(0);
+    let tenth = explained("u19");
+    assert_eq!((&tenth["components"][0]["alarms"][0]["status"], &tenth["withheld"]), (&json!("due"), &json!([])));
+    let eleventh = explained("u20");
+    assert_eq!(eleventh["instances"], json!([]));
+    let alarm = &eleventh["components"][0]["alarms"][0];
+    assert_eq!((&alarm["status"], &alarm["outcome"]), (&json!("suppressed"), &json!("suppressed")));
+    let why = "all events of its object have 10 alarms already in its hour (ten times limits.max_alarms_per_hour)";
+    assert_eq!(eleventh["withheld"][0]["why"], why);
 }
 
 #[test]

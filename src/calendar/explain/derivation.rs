@@ -12,15 +12,18 @@ use super::zone_use::ZoneUse;
 use crate::calendar::ical::component::{Component, RuleText};
 use crate::calendar::ical::value::Duration;
 use crate::calendar::schedule::Schedule;
-use crate::calendar::schedule::alarm_instance::{AlarmInstance, OriginPart};
+use crate::calendar::schedule::alarm_instance::{AlarmInstance, OriginPart, in_order};
 use crate::calendar::schedule::fixed_alarm::FixedAlarm;
-use crate::calendar::schedule::group::Group;
+use crate::calendar::schedule::group::{Group, HOUR};
 use crate::calendar::schedule::occurrence::{
     Given, Identity, LeftOut, Move, Occurrence, OccurrenceSet, Relative, Verdict,
 };
 use crate::calendar::schedule::resolve::{Point, shift_by_steps};
 use crate::calendar::zone::{Ambiguity, CivilInstant, Zone};
 use crate::time::UtcMillis;
+
+/// So many hours of a window are searched for what the other UIDs of an object leave no room for.
+const MAX_HOURS: usize = 100;
 
 /// An alarm instance, and how its instant comes about.
 #[derive(Debug)]
@@ -121,6 +124,8 @@ pub enum WithheldReason<'a> {
     Acknowledged(UtcMillis),
     /// Its UID has this many instances already in that hour (rule 24).
     RateLimited(u32),
+    /// All UIDs of its object together have this many instances already in that hour (rule 24).
+    ObjectRateLimited(usize),
 }
 
 impl fmt::Display for WithheldReason<'_> {
@@ -138,6 +143,10 @@ impl fmt::Display for WithheldReason<'_> {
             }
             WithheldReason::RateLimited(most) => {
                 write!(f, "its hour has {most} alarms already (limits.max_alarms_per_hour)")
+            }
+            WithheldReason::ObjectRateLimited(most) => {
+                write!(f, "all events of its object have {most} alarms already in its hour")?;
+                write!(f, " (ten times limits.max_alarms_per_hour)")
             }
         }
     }
@@ -193,11 +202,33 @@ impl<'a> Schedule<'a> {
                 WithheldInstance { instance, why }
             };
             withheld.extend(open.into_iter().map(explained));
+            withheld.extend(self.suppressed_by_others(kept, limit));
         }
         withheld.sort_by(|a, b| a.instance.key().cmp(&b.instance.key()));
         withheld.dedup_by(|later, first| later.instance.key() == first.instance.key());
         withheld.truncate(limit);
         withheld
+    }
+
+    /// Those of `kept`, which the group of a UID would fire, that are too many for their object: the first `limit`.
+    fn suppressed_by_others(&self, mut kept: Vec<AlarmInstance<'a>>, limit: usize) -> Vec<WithheldInstance<'a>> {
+        let mut suppressed = Vec::new();
+        let Some(cap) = self.cap() else { return suppressed };
+        in_order(&mut kept);
+        let hours = kept.chunk_by(|one, other| one.at.start_of_hour() == other.at.start_of_hour());
+        for (hour, instances) in hours.take(MAX_HOURS).filter_map(|hour| Some((hour.first()?.at.start_of_hour(), hour)))
+        {
+            let firing = self.first_of_all(hour..hour.saturating_add(HOUR), cap);
+            let keys: HashSet<_> = firing.iter().map(AlarmInstance::key).collect();
+            let others = instances.iter().filter(|instance| !keys.contains(&instance.key()));
+            let why = WithheldReason::ObjectRateLimited(cap);
+            suppressed.extend(others.map(|instance| WithheldInstance { instance: instance.clone(), why }));
+            if suppressed.len() >= limit {
+                break;
+            }
+        }
+        suppressed.truncate(limit);
+        suppressed
     }
 
     /// Which filter of `group` withholds `instance`; none: none of those that judge it alone.

@@ -18,7 +18,7 @@ use crate::calendar::ical::alarm::{Alarm, Trigger};
 use crate::calendar::ical::component::{Component, ComponentKind};
 use crate::calendar::ical::object::Fault;
 use crate::calendar::schedule::alarm_instance::AlarmInstance;
-use crate::calendar::schedule::group::Group;
+use crate::calendar::schedule::group::{Group, HOUR};
 use crate::calendar::schedule::inactive::Inactive;
 pub use crate::calendar::schedule::resolve::ZoneOrigin;
 use crate::calendar::schedule::{Schedule, instances_of, next_of};
@@ -31,6 +31,8 @@ pub use zone_use::ZoneUse;
 
 /// Without an alarm instance to end the window, withheld instances are looked for so far ahead.
 const AHEAD: SignedDuration = SignedDuration::from_hours(366 * 24);
+/// So many hours in which the other UIDs of an object leave no room are passed over to find the next instances.
+const MAX_SUPPRESSED_HOURS: usize = 48;
 /// So many withheld instances of one UID are listed.
 const MAX_WITHHELD: usize = 10;
 
@@ -163,6 +165,12 @@ impl<'a> Schedule<'a> {
         self.object.uids().into_iter().map(|uid| self.explanation(uid, &parts, at, count)).collect()
     }
 
+    /// Explains the UID `uid` of the object, as [`Schedule::explain`] does; none: the object does not have it.
+    pub fn explain_uid(&self, uid: &str, text: &[u8], at: UtcMillis, count: usize) -> Option<Explanation<'a>> {
+        let uid = self.object.components.iter().map(|component| &*component.uid).find(|own| *own == uid)?;
+        Some(self.explanation(uid, &ExplainedParts::of(self, text), at, count))
+    }
+
     fn explanation(
         &self,
         uid: &'a str,
@@ -188,17 +196,32 @@ impl<'a> Schedule<'a> {
     /// The instances of the UID of `groups` at the first `count` instants from `at` on.
     fn derivations(&self, groups: &[&Group<'a>], at: UtcMillis, count: usize) -> Vec<Derivation<'a>> {
         let (mut derivations, mut from) = (Vec::new(), at);
-        for _ in 0..count {
-            let Some(next) = next_of(groups.iter().copied(), from) else { break };
-            from = next.just_after();
-            derivations.extend(self.firing_at(groups, next).iter().map(|instance| self.derive(instance)));
+        let (mut found, mut suppressed) = (0, 0);
+        while found < count
+            && suppressed < MAX_SUPPRESSED_HOURS
+            && let Some(next) = next_of(groups.iter().copied(), from)
+        {
+            let firing = self.firing_at(groups, next);
+            if firing.is_empty() && self.cap().is_some() {
+                // The other UIDs of the object leave no room in this hour.
+                (from, suppressed) = (next.start_of_hour().saturating_add(HOUR), suppressed + 1);
+                continue;
+            }
+            (from, found) = (next.just_after(), found + 1);
+            derivations.extend(firing.iter().map(|instance| self.derive(instance)));
         }
         derivations
     }
 
     /// The instances of the UID of `groups` that fire at `at`.
     fn firing_at(&self, groups: &[&Group<'a>], at: UtcMillis) -> Vec<AlarmInstance<'a>> {
-        instances_of(groups.iter().copied(), at..at.just_after())
+        if self.cap().is_none() {
+            return instances_of(groups.iter().copied(), at..at.just_after());
+        }
+        let mut all = self.instances(at..at.just_after());
+        let components = || groups.iter().flat_map(|group| &group.sets).map(|set| set.component);
+        all.retain(|instance| components().any(|component| std::ptr::eq(component, instance.component)));
+        all
     }
 
     fn explained(

@@ -120,14 +120,14 @@ impl<'a> Schedule<'a> {
     }
 
     /// How many instances may fire in one UTC clock hour; none: its UIDs together cannot have more (rule 24).
-    fn cap(&self) -> Option<usize> {
+    pub(super) fn cap(&self) -> Option<usize> {
         let cap = self.context.limits.max_alarms_per_hour as usize * UIDS;
         let most = self.groups.iter().map(Group::most_an_hour).fold(0, usize::saturating_add);
         (most > cap).then_some(cap)
     }
 
     /// The first `most` instances of all UIDs, each of which has no more an hour than it may.
-    fn first_of_all(&self, window: Range<UtcMillis>, most: usize) -> Vec<AlarmInstance<'a>> {
+    pub(super) fn first_of_all(&self, window: Range<UtcMillis>, most: usize) -> Vec<AlarmInstance<'a>> {
         let mut instances = Vec::new();
         self.within_budget(|group| Some(group.in_order(window.start, window.end))).for_each(|own| {
             instances.extend(own);

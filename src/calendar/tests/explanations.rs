@@ -263,6 +263,57 @@ fn rule_03_alarms_that_ring_as_one_are_told_once() {
     });
 }
 
+#[test]
+fn rule_24_the_limit_of_all_events_of_an_object_is_a_reason() {
+    let event = |n: usize, series: &str| {
+        let start = format!("DTSTART:20260310T09{n:02}00Z{series}");
+        vevent(&start, &["PT0S"]).replace("UID:u", &format!("UID:u{n}")) + "\n"
+    };
+    // Ten are all that an object may have where each may have one.
+    let daily: String = (0..12).map(|n| event(n, "\nRRULE:FREQ=DAILY")).collect();
+    let single: String = (0..12).map(|n| event(n, "")).collect();
+    for (text, count) in [(&daily, 3), (&single, 1)] {
+        let case = Case::new(text).context(|mut context| {
+            context.limits.max_alarms_per_hour = 1;
+            context
+        });
+        case.with(|schedule| {
+            let explain = |uid| schedule.explain_uid(uid, text.as_bytes(), at("2026-03-10"), 3).unwrap();
+            let tenth = explain("u9");
+            assert_eq!((tenth.instances.len(), tenth.withheld.len()), (count, 0));
+            assert_eq!(tenth.components[0].alarms[0].status, AlarmStatus::Due(at("2026-03-10T09:09")));
+            let eleventh = explain("u10");
+            assert!(eleventh.instances.is_empty());
+            let suppressed = at("2026-03-10T09:10");
+            assert_eq!(eleventh.components[0].alarms[0].status, AlarmStatus::RateLimited(suppressed));
+            assert_eq!(eleventh.withheld[0].instance.at, suppressed);
+            let why =
+                "all events of its object have 10 alarms already in its hour (ten times limits.max_alarms_per_hour)";
+            assert_eq!(eleventh.withheld[0].why.to_string(), why);
+            assert!(schedule.explain_uid("u12", text.as_bytes(), at("2026-03-10"), 3).is_none());
+        });
+    }
+}
+
+#[test]
+fn rule_24_the_next_hour_with_room_is_explained() {
+    let others: String = (0..10)
+        .map(|n| vevent("DTSTART:20260310T090000Z", &["PT0S"]).replace("UID:u", &format!("UID:other{n}")) + "\n")
+        .collect();
+    let text = format!("{others}{}", vevent("DTSTART:20260310T090500Z\nRRULE:FREQ=HOURLY;COUNT=3", &["PT0S"]));
+    let case = Case::new(&text).context(|mut context| {
+        context.limits.max_alarms_per_hour = 1;
+        context
+    });
+    case.with(|schedule| {
+        let explained = schedule.explain_uid("u", text.as_bytes(), at("2026-03-10"), 3).unwrap();
+        let instants: Vec<_> = explained.instances.iter().map(|derivation| derivation.instance.at).collect();
+        assert_eq!(instants, [at("2026-03-10T10:05"), at("2026-03-10T11:05")]);
+        let withheld: Vec<_> = explained.withheld.iter().map(|withheld| withheld.instance.at).collect();
+        assert_eq!(withheld, [at("2026-03-10T09:05")]);
+    });
+}
+
 /// The calendars of the examples: what a watched folder holds, and what fuzzing starts from.
 #[test]
 fn rule_03_the_explanation_of_each_fixture_is_what_its_plan_does() {

@@ -183,14 +183,14 @@ impl Asked<'_> {
         let builder = self.builder(user_zone, &about, &row.calendar.emails);
         let calendar_context = firing::context(&row.calendar, self.zones.clone(), self.limits());
         let mut report = builder.empty(uid);
-        if let Ok(mut object) = Object::parse(&row.text, &self.limits()) {
-            object.components.retain(|component| &*component.uid == uid);
+        if let Ok(object) = Object::parse(&row.text, &self.limits()) {
+            // Its other UIDs count as well: all of them share a limit of alarms an hour (rule 24).
             let schedule = Schedule::new(&object, &calendar_context, row.count_cache.as_deref());
-            if let Some(explained) = schedule.explain(&row.text, self.at, self.count()).first() {
-                report = builder.report(explained);
+            if let Some(explained) = schedule.explain_uid(uid, &row.text, self.at, self.count()) {
+                report = builder.report(&explained);
                 let ledgered = Ledgered::new(inspector, row, self.config, self.now).await?;
                 let identify = |instance: &AlarmInstance<'_>| identity(&about, &row.href, instance);
-                add_outcomes(&mut report.instances, explained, &ledgered, inspector, identify).await?;
+                add_outcomes(&mut report.instances, &explained, &ledgered, inspector, identify).await?;
                 let identify = |action: Action, at| identity_of(&about.user, uid, action.name(), at);
                 let alarms = report.components.iter_mut().flat_map(|component| &mut component.alarms);
                 let statuses = explained.components.iter().flat_map(|component| &component.alarms);
