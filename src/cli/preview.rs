@@ -1,5 +1,6 @@
 //! `reveille preview`: which alarms would fire, without a ledger and without a network.
 
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use super::printer::{Cell, ExitStatus, Printer, Table};
 use super::{Context, Usage, instant};
 use crate::calendar::ical::object::Object;
 use crate::calendar::schedule::Schedule;
-use crate::calendar::schedule::alarm_instance::AlarmInstance;
+use crate::calendar::schedule::alarm_instance::{AlarmInstance, fire_as_one};
 use crate::calendar::zone::{Zone, Zones};
 use crate::config::{Config, Overrides};
 use crate::firing;
@@ -29,8 +30,8 @@ const MAX_DEPTH: usize = 16;
 
 /// Which alarms would fire for these .ics files or folders, in order
 ///
-/// With --json each line is the CalendarAlarm object that `run` would emit. Faults in a file
-/// are reported on standard error, with their line.
+/// With --json each line is the CalendarAlarm object that `run` would emit. What `run` fires once is listed once. Faults
+/// in a file are reported on standard error, with their line.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Files, folders with .ics files in them, or - for standard input
@@ -61,7 +62,17 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<ExitStat
     }
     let from = args.from.unwrap_or_else(|| context.clock.now());
     let until = args.until.unwrap_or(from.saturating_add(WINDOW));
-    let mut preview = Preview { args, config: &config, zones, from, until, rows: Vec::new(), readable: 0, cut: false };
+    let mut preview = Preview {
+        args,
+        config: &config,
+        zones,
+        from,
+        until,
+        rows: Vec::new(),
+        identities: HashSet::new(),
+        readable: 0,
+        cut: false,
+    };
     for path in &args.paths {
         preview.path(path, &mut context.printer);
     }
@@ -72,6 +83,8 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<ExitStat
 /// An alarm as it is printed.
 struct Row {
     at: UtcMillis,
+    /// The ledger holds each identity once (rule 21).
+    identity: [u8; 16],
     text: Text,
 }
 
@@ -87,6 +100,8 @@ struct Preview<'a> {
     from: UtcMillis,
     until: UtcMillis,
     rows: Vec<Row>,
+    /// Those of the rows.
+    identities: HashSet<[u8; 16]>,
     /// Objects that could be read.
     readable: usize,
     /// There are more rows than `--limit` allows.
@@ -148,19 +163,21 @@ impl Preview<'_> {
         }
     }
 
-    /// Collects the instances of one object, a slice of the window at a time.
+    /// Collects the instances of one object, a slice of the window at a time, each once.
     fn instances(&mut self, schedule: &Schedule<'_>, row: impl Fn(&Self, &AlarmInstance<'_>) -> Row) {
         let (mut from, mut count) = (self.from, 0);
         while let Some(next) = schedule.next_instance(from).filter(|next| *next < self.until) {
             let end = next.saturating_add(SLICE).min(self.until);
-            for instance in schedule.instances(next..end) {
+            for instance in fire_as_one(schedule.instances(next..end)) {
                 count += 1;
                 if count > self.args.limit {
                     self.cut = true;
                     return self.keep_limit();
                 }
                 let row = row(self, &instance);
-                self.rows.push(row);
+                if self.identities.insert(row.identity) {
+                    self.rows.push(row);
+                }
             }
             from = end;
         }
@@ -171,7 +188,9 @@ impl Preview<'_> {
     fn keep_limit(&mut self) {
         if self.rows.len() > self.args.limit {
             self.rows.sort_by_key(|row| row.at);
-            self.rows.truncate(self.args.limit);
+            for dropped in self.rows.drain(self.args.limit..) {
+                self.identities.remove(&dropped.identity);
+            }
             self.cut = true;
         }
     }
@@ -184,8 +203,8 @@ impl Preview<'_> {
     }
 
     fn row(&self, instance: &AlarmInstance<'_>, about: &About, href: &str, json: bool) -> Row {
+        let identity = identity(about, href, instance);
         let text = if json {
-            let identity = identity(about, href, instance);
             let sender = firing::sender(self.config);
             let notification = Notification::new(instance, about, identity, &sender, instance.at);
             Text::Json(notification.to_json_within(sender.max_size))
@@ -199,7 +218,7 @@ impl Preview<'_> {
                 about.name.clone(),
             ])
         };
-        Row { at: instance.at, text }
+        Row { at: instance.at, identity, text }
     }
 
     fn print(&mut self, printer: &mut Printer) -> anyhow::Result<()> {

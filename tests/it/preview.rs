@@ -1,7 +1,7 @@
 //! `reveille preview`: from files, folders and standard input to alarms; and the cases of a folder that the environment
 //! names, each a file of calendar text with what must ring.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
@@ -167,6 +167,32 @@ fn nothing_readable_is_a_no_and_a_bad_command_line_is_wrong() {
         assert_eq!((status, out.as_str()), (2, ""), "{wrong:?}");
         assert!(err.starts_with("error: "), "{err}");
     }
+}
+
+#[test]
+fn what_fires_once_is_listed_once() {
+    let folder = tempfile::tempdir().unwrap();
+    // The second alarm of each day fires together with the first one of the next day.
+    let alarm = "BEGIN:VALARM\r\nACTION:DISPLAY\r\nTRIGGER:-P1DT15M\r\nEND:VALARM\r\nEND:VEVENT";
+    let series = event("daily", ":20260310T090000Z\r\nRRULE:FREQ=DAILY;COUNT=3").replace("END:VEVENT", alarm);
+    for file in ["series.ics", "copy.ics"] {
+        fs::write(folder.path().join(file), &series).unwrap();
+    }
+    let (status, out, err) = say(folder.path(), &[".", "--json"]);
+    assert_eq!((status, err.as_str()), (0, ""));
+    let listed = lines(&out);
+    let fires: Vec<_> = listed.iter().map(|line| format!("{} {}", line["alarmTime"], line["recurrenceId"])).collect();
+    let expected = [
+        r#""20260309T084500Z" "2026-03-10T09:00:00""#,
+        r#""20260310T084500Z" "2026-03-10T09:00:00""#,
+        r#""20260311T084500Z" "2026-03-11T09:00:00""#,
+        r#""20260312T084500Z" "2026-03-12T09:00:00""#,
+    ];
+    assert_eq!(fires, expected);
+    let ids: BTreeSet<&str> = listed.iter().map(|line| line["notificationId"].as_str().unwrap()).collect();
+    assert_eq!(ids.len(), 4);
+    let (_, out, err) = say(folder.path(), &[".", "--limit", "2"]);
+    assert_eq!((out.lines().count(), err.as_str()), (3, "there are more; --limit 2 keeps the first 2\n"));
 }
 
 #[test]
