@@ -1,5 +1,5 @@
-//! The instant that every stage shares, and its arithmetic with elapsed time, which is [`SignedDuration`] everywhere. It
-//! knows nothing of zones, calendars or the present moment.
+//! The instant that every stage shares, and its arithmetic with elapsed time, which is [`SignedDuration`] everywhere.
+//! It knows nothing of zones, calendars or the present moment.
 
 use std::fmt;
 use std::time::Duration;

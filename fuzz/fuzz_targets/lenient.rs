@@ -2,10 +2,10 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use reveille::calendar::{Reading, readings_of};
+use reveille::calendar::{ValueReading, readings_of};
 
 fuzz_target!(|text: &str| {
-    for Reading { kind, strict, lenient } in readings_of(text) {
+    for ValueReading { kind, strict, lenient } in readings_of(text) {
         if let (Some(strict), Some(lenient)) = (strict, lenient) {
             assert_eq!(strict, lenient, "a {kind} is read in two ways");
         }

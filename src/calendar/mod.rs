@@ -16,7 +16,7 @@ pub mod rrule;
 pub mod schedule;
 pub mod zone;
 
-pub use readings::{Reading, readings_of};
+pub use readings::{ValueReading, readings_of};
 
 #[cfg(test)]
 mod tests;

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use serde::Serialize;
 
 use super::common::{block_on, sink_context};
-use super::inventory::{Doubt, Inventory};
+use super::inventory::{Inventory, SettingsWarning};
 use super::rights::{self, DaemonUser, Lacking};
 use super::{Context, printer::Cell, printer::ExitStatus, printer::Style, printer::Table};
 use crate::access::{self, Need};
@@ -24,8 +24,9 @@ use crate::time::UtcMillis;
 
 /// Check the configuration, then every source and every sink
 ///
-/// All problems of the configuration are reported at once. Then each source is read or logged in to, and each sink is tried
-/// without sending anything. Exit status 2: the configuration is wrong; 1: something does not answer as it should.
+/// All problems of the configuration are reported at once. Then each source is read or logged in to, and each sink is
+/// tried without sending anything. Exit status 2: the configuration is wrong; 1: something does not answer as it
+/// should.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Skip what needs the network
@@ -94,10 +95,11 @@ async fn check(config: &Config, offline: bool, clock: &Clock) -> anyhow::Result<
     for source in &config.sources {
         findings.extend(of_source(source, config, offline, clock, &mut inventory).await);
     }
-    let doubts =
-        |what, doubts: Vec<Doubt>| doubts.into_iter().map(move |doubt| warning(what, &doubt.name, doubt.sentence));
-    findings.extend(doubts("calendarUser", inventory.warnings(config)));
-    findings.extend(doubts("sink", inventory.unmatched(config)));
+    let of_settings = |what, warnings: Vec<SettingsWarning>| {
+        warnings.into_iter().map(move |one| warning(what, &one.name, one.sentence))
+    };
+    findings.extend(of_settings("calendarUser", inventory.warnings(config)));
+    findings.extend(of_settings("sink", inventory.unmatched(config)));
     findings.extend(of_sinks(config, offline, clock).await?);
     findings.extend(rights(config));
     findings.extend(routing::untaken(&config.sinks).into_iter().map(|(sink, found)| warning("sink", &sink, found)));

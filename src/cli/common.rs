@@ -58,8 +58,8 @@ pub(super) fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyh
     })
 }
 
-/// Wakes the daemon that holds the ledger at `ledger`, the process `holder`: SIGUSR1. No other process gets that signal,
-/// which would end most programs.
+/// Wakes the daemon that holds the ledger at `ledger`, the process `holder`: SIGUSR1. No other process gets that
+/// signal, which would end most programs.
 pub(super) fn nudge(ledger: &Path, holder: &str) -> Result<(), String> {
     let pid = holder.parse().ok().and_then(Pid::from_raw).ok_or("its lock file does not name it")?;
     if !ledger::is_held_by(ledger, holder) {

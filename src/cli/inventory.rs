@@ -9,7 +9,7 @@ use crate::delivery::routing::is_meant;
 
 /// Something in the settings that is perhaps not as it was meant.
 #[derive(Debug)]
-pub(super) struct Doubt {
+pub(super) struct SettingsWarning {
     /// The user or the sink that it is about.
     pub(super) name: String,
     pub(super) sentence: String,
@@ -63,7 +63,7 @@ impl Inventory {
     }
 
     /// Names in the settings of sinks that match no user or calendar.
-    pub(super) fn unmatched(&self, config: &Config) -> Vec<Doubt> {
+    pub(super) fn unmatched(&self, config: &Config) -> Vec<SettingsWarning> {
         let mut found = Vec::new();
         for sink in &config.sinks {
             let users = sink.users.iter().filter(|user| !self.more && !self.users.contains(*user));
@@ -72,24 +72,24 @@ impl Inventory {
             let users = users.map(|user| format!("users: no calendars of '{}' were found", user.escape_debug()));
             let calendars =
                 calendars.map(|name| format!("calendars: '{}' is not a calendar that is watched", name.escape_debug()));
-            let doubt = |sentence| Doubt { name: sink.name.clone(), sentence };
-            found.extend(users.chain(calendars).map(doubt));
+            let warning = |sentence| SettingsWarning { name: sink.name.clone(), sentence };
+            found.extend(users.chain(calendars).map(warning));
         }
         found
     }
 
     /// What is perhaps not as it was meant in the settings of users.
-    pub(super) fn warnings(&self, config: &Config) -> Vec<Doubt> {
+    pub(super) fn warnings(&self, config: &Config) -> Vec<SettingsWarning> {
         let reach = Reach::new(config);
         let lacking = self
             .without_address
             .iter()
-            .filter_map(|user| Some(Doubt { name: user.clone(), sentence: reach.no_address(user)? }));
+            .filter_map(|user| Some(SettingsWarning { name: user.clone(), sentence: reach.no_address(user)? }));
         let unknown = config.users.keys().filter(|user| !self.more && !self.users.contains(*user));
         let unknown = unknown.map(|user| {
             let user_text = user.escape_debug();
             let sentence = format!("no calendars of [users.\"{user_text}\"] were found: is it the userId?");
-            Doubt { name: user.clone(), sentence }
+            SettingsWarning { name: user.clone(), sentence }
         });
         lacking.chain(unknown).collect()
     }

@@ -30,8 +30,8 @@ const MAX_DEPTH: usize = 16;
 
 /// Which alarms would fire for these .ics files or folders, in order
 ///
-/// With --json each line is the CalendarAlarm object that `run` would emit. What `run` fires once is listed once. Faults
-/// in a file are reported on standard error, with their line.
+/// With --json each line is the CalendarAlarm object that `run` would emit. What `run` fires once is listed once.
+/// Faults in a file are reported on standard error, with their line.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Files, folders with .ics files in them, or - for standard input
@@ -46,7 +46,8 @@ pub(super) struct Args {
     /// The user's zone, for floating times and dates, such as Europe/Berlin
     #[arg(long, value_name = "ZONE")]
     zone: Option<String>,
-    /// An address of the user: alarms of events that it has declined do not fire (may be repeated; the first one is userId)
+    /// An address of the user: alarms of events that it has declined do not fire (may be repeated; the first one is
+    /// userId)
     #[arg(long, value_name = "ADDR")]
     user: Vec<String>,
     /// Print at most this many alarms

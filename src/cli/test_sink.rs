@@ -10,8 +10,8 @@ use crate::time::UtcMillis;
 
 /// Send one alarm, marked as a test, through a sink
 ///
-/// It bypasses the ledger: nothing is recorded, and nothing is retried. Root creates the file of a file sink for the user
-/// that the daemon runs as.
+/// It bypasses the ledger: nothing is recorded, and nothing is retried. Root creates the file of a file sink for the
+/// user that the daemon runs as.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The sink's name in the configuration

@@ -289,8 +289,8 @@ impl<'a> Group<'a> {
         fired.max_by_key(|start| start.at)
     }
 
-    /// The occurrence that an absolute alarm of a component belongs to: the first one that starts at or after `at`, else
-    /// the last of those that are listed.
+    /// The occurrence that an absolute alarm of a component belongs to: the first one that starts at or after `at`,
+    /// else the last of those that are listed.
     fn occurrence_near(&self, component: &Component, at: UtcMillis) -> Option<OccurrenceStart> {
         let own = self.sets.iter().filter(|set| std::ptr::eq(set.component, component));
         let (mut next, mut last) = (None::<OccurrenceStart>, None::<OccurrenceStart>);

@@ -313,8 +313,8 @@ impl ZoneResolver {
         ResolvedTime { civil, at, zone, all_day }
     }
 
-    /// Where a moment lies that belongs to a series (EXDATE, RDATE, RECURRENCE-ID): what it does not say of its zone, it
-    /// takes from `series`; on an all-day series it is a date.
+    /// Where a moment lies that belongs to a series (EXDATE, RDATE, RECURRENCE-ID): what it does not say of its zone,
+    /// it takes from `series`; on an all-day series it is a date.
     pub(super) fn resolve_in(&mut self, moment: CalendarDateTime, series: &ResolvedTime) -> ResolvedTime {
         let zone = &series.zone.zone;
         if series.all_day {

@@ -1,5 +1,5 @@
-//! Where the `rrule` crate (0.14.0) is wrong or refuses, compared with what is given here: `docs/recurrence.md` is about
-//! these. If a new version of the crate fixes one, its test says so.
+//! Where the `rrule` crate (0.14.0) is wrong or refuses, compared with what is given here: `docs/recurrence.md` is
+//! about these. If a new version of the crate fixes one, its test says so.
 
 use rrule::{RRuleError, RRuleSet};
 
