@@ -1,8 +1,10 @@
 //! How many lines of one kind an hour has in the log: what a calendar says must not fill a disk.
 
+use jiff::SignedDuration;
+
 use crate::time::UtcMillis;
 
-const HOUR: i64 = 3_600_000;
+const HOUR: SignedDuration = SignedDuration::from_hours(1);
 
 /// So many lines an hour.
 #[derive(Clone, Debug)]
@@ -33,7 +35,7 @@ impl LogLimit {
     /// Counts a line at `now`.
     pub fn line(&mut self, now: UtcMillis) -> Logged {
         // An hour that began later than now began before the clock was set back.
-        if self.began.is_none_or(|began| !(0..HOUR).contains(&now.0.saturating_sub(began.0))) {
+        if self.began.is_none_or(|began| !now.is_within(HOUR, began)) {
             (self.began, self.lines) = (Some(now), 0);
         }
         self.lines = self.lines.saturating_add(1);
@@ -53,6 +55,7 @@ mod tests {
     fn an_hour_has_so_many_lines_and_the_next_one_as_many() {
         let mut limit = LogLimit::new(2);
         let mut line = |at: i64| limit.line(UtcMillis(at));
+        const HOUR: i64 = 3_600_000;
         assert_eq!([line(5), line(6), line(7), line(HOUR + 4)], [Logged::Yes, Logged::Last, Logged::No, Logged::No]);
         assert_eq!([line(HOUR + 5), line(HOUR + 6), line(HOUR + 7)], [Logged::Yes, Logged::Last, Logged::No]);
         assert_eq!(line(0), Logged::Yes, "the clock was set back");

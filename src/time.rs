@@ -44,6 +44,11 @@ impl UtcMillis {
         SignedDuration::from_millis(self.0.saturating_sub(earlier.0))
     }
 
+    /// Whether this instant is `since`, or less than `duration` after it.
+    pub fn is_within(self, duration: SignedDuration, since: UtcMillis) -> bool {
+        (SignedDuration::ZERO..duration).contains(&self.duration_since(since))
+    }
+
     /// The instant so many seconds after 1970-01-01T00:00:00Z; it may lie outside the range of [`UtcMillis`].
     pub const fn from_seconds(seconds: i64) -> UtcMillis {
         UtcMillis(seconds.saturating_mul(MILLIS_A_SECOND))
@@ -146,6 +151,9 @@ mod tests {
     #[test]
     fn elapsed_time_between_instants_and_in_numbers() {
         assert_eq!(UtcMillis(-500).duration_since(UtcMillis(1_500)), SignedDuration::from_secs(-2));
+        let within =
+            [-1, 0, 1_999, 2_000].map(|at| UtcMillis(at).is_within(SignedDuration::from_secs(2), UtcMillis(0)));
+        assert_eq!(within, [false, true, true, false]);
         assert_eq!(whole_millis(SignedDuration::from_micros(-1_999)), -1);
         assert_eq!([SignedDuration::MIN, SignedDuration::MAX].map(whole_millis), [i64::MIN, i64::MAX]);
         assert_eq!(elapsed(Duration::from_millis(7)), SignedDuration::from_millis(7));

@@ -88,7 +88,7 @@ impl FiringRenderer {
         let around = self.around(row);
         let plan = Schedule::new(&object, &around, text.count_cache.as_deref());
         let place = Place { row, about: &about(row), object: text.id, href: &text.href };
-        let instances = plan.instances(firing.due..firing.due.plus(1));
+        let instances = plan.instances(firing.due..firing.due.just_after());
         let same = instances.iter().find(|other| {
             other.component.uid.is_empty()
                 && other.action.name() == said.action

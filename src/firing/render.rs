@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::{Duration, Instant};
 
+use jiff::SignedDuration;
 use sha2::{Digest as _, Sha256};
 
 use super::parallel::spread;
@@ -22,10 +23,9 @@ use crate::time::UtcMillis;
 const MISSED: usize = 100;
 /// Missed alarm instances of an object that are counted at all.
 const MISSED_COUNT: usize = 10_000;
-/// Milliseconds.
-const DAY: i64 = 86_400_000;
-/// Milliseconds of alarm instances that are worked out at a time, where a window is long.
-const SLICE: i64 = 60 * 60_000;
+const DAY: SignedDuration = SignedDuration::from_hours(24);
+/// Alarm instances of so much time are worked out at once, if a window is long.
+const SLICE: SignedDuration = SignedDuration::from_hours(1);
 /// Objects whose texts are read at a time.
 const FEW: usize = 500;
 /// Octets of notifications of one object above which the firings of later instants wait for the next time that it is
@@ -78,7 +78,7 @@ impl FiringRenderer {
         now: UtcMillis,
     ) -> RenderedFirings {
         let Range { start: from, end: until } = window;
-        let too_late = now.plus(-self.settings.max_lateness).max(self.fired_until.plus(1));
+        let too_late = now.saturating_sub(self.settings.max_lateness).max(self.fired_until.just_after());
         let mut firings = Vec::new();
         if from < too_late {
             self.missed(plan, place, from..until.min(too_late), &mut firings);
@@ -105,7 +105,7 @@ impl FiringRenderer {
         let Range { start: mut cursor, end: until } = window;
         let mut octets = 0;
         while cursor < until {
-            let end = cursor.plus(SLICE).min(until);
+            let end = cursor.saturating_add(SLICE).min(until);
             let mut last = None;
             for instance in fire_as_one(plan.instances(cursor..end)) {
                 // What is due at one instant stays together: an object is due at one.
@@ -141,7 +141,7 @@ impl FiringRenderer {
         let Range { start: mut cursor, end: until } = window;
         let (mut count, mut rest) = (0_usize, None::<NewFiring>);
         while let Some(next) = plan.next_instance(cursor).filter(|next| *next < until && count < MISSED_COUNT) {
-            let end = next.plus(DAY).min(until);
+            let end = next.saturating_add(DAY).min(until);
             for instance in fire_as_one(plan.instances(next..end)) {
                 count += 1;
                 if count <= MISSED {
@@ -302,7 +302,7 @@ impl FiringRenderer {
             return DueObject { timer, firings: Vec::new(), next: None };
         };
         let plan = Schedule::new(&object, around, text.count_cache.as_deref());
-        let after = until.max(timer.due).plus(1);
+        let after = until.max(timer.due).just_after();
         let RenderedFirings { firings, cut_at } = self.firings(&plan, place, timer.due..after, now);
         let next = cut_at.or_else(|| plan.next_instance(after));
         let overworked: Vec<String> = plan.overworked().iter().map(ToString::to_string).collect();
@@ -315,8 +315,7 @@ impl FiringRenderer {
         if firing.state != FiringState::Fired {
             return firing;
         }
-        let lateness = now.0.saturating_sub(firing.due.0);
-        if lateness > self.settings.max_lateness {
+        if now.duration_since(firing.due) > self.settings.max_lateness {
             return NewFiring { state: FiringState::Missed, routes: Vec::new(), ..firing };
         }
         let notification = StoredNotification::new(&firing.notification).fired_at(now);

@@ -4,6 +4,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use jiff::SignedDuration;
+
 use crate::calendar::context::{CalendarContext, DefaultAlarms};
 use crate::calendar::ical::object::ObjectLimits;
 use crate::calendar::zone::Zones;
@@ -12,7 +14,7 @@ use crate::delivery::routing::Routing;
 use crate::ledger::{CalendarRow, Ledger};
 use crate::log_limit::{LogLimit, Logged};
 use crate::notification::{About, Sender};
-use crate::time::UtcMillis;
+use crate::time::{UtcMillis, elapsed};
 
 /// Lines an hour that the log has about the objects of one user.
 const FAULT_LINES: u32 = 20;
@@ -35,8 +37,8 @@ pub struct FiringRenderer {
 pub(super) struct RenderSettings {
     pub(super) zones: Zones,
     pub(super) limits: ObjectLimits,
-    /// Milliseconds after which an alarm is missed.
-    pub(super) max_lateness: i64,
+    /// After this an alarm is missed.
+    pub(super) max_lateness: SignedDuration,
     pub(super) sender: Sender,
     pub(super) routing: Routing,
     /// For faults, by user.
@@ -47,7 +49,7 @@ impl FiringRenderer {
     /// A renderer for what `config` says, with the zones of `zones`.
     pub fn new(config: &Config, zones: Zones, routing: Routing, ledger: Ledger) -> FiringRenderer {
         let limits = config.limits.objects;
-        let max_lateness = i64::try_from(config.defaults.max_lateness.as_millis()).unwrap_or(i64::MAX);
+        let max_lateness = elapsed(config.defaults.max_lateness);
         let sender = sender(config);
         let settings =
             Arc::new(RenderSettings { zones, limits, max_lateness, sender, routing, log_limits: Mutex::default() });

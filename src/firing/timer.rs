@@ -65,13 +65,14 @@ pub use linux::WallTimer;
 #[cfg(not(target_os = "linux"))]
 mod elsewhere {
     use std::io;
-    use std::time::Duration;
+
+    use jiff::SignedDuration;
 
     use crate::clock::Clock;
     use crate::time::UtcMillis;
 
     /// The longest sleep: so late can a set clock or a resume be noticed.
-    const LONGEST: i64 = 30_000;
+    const LONGEST: SignedDuration = SignedDuration::from_secs(30);
 
     /// A timer made of short sleeps, where the system has none on the wall clock.
     #[derive(Debug)]
@@ -86,8 +87,8 @@ mod elsewhere {
 
         /// Returns at the instant `at`, or earlier: ask again what is due.
         pub async fn until(&self, at: Option<UtcMillis>) {
-            let rest = at.unwrap_or(UtcMillis::MAX).0.saturating_sub(Clock::System.now().0);
-            tokio::time::sleep(Duration::from_millis(rest.clamp(0, LONGEST).unsigned_abs())).await;
+            let rest = at.unwrap_or(UtcMillis::MAX).duration_since(Clock::System.now());
+            tokio::time::sleep(rest.clamp(SignedDuration::ZERO, LONGEST).unsigned_abs()).await;
         }
     }
 }
@@ -97,6 +98,8 @@ pub use elsewhere::WallTimer;
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
+    use jiff::SignedDuration;
+
     use super::*;
     use crate::clock::Clock;
     use crate::time::UtcMillis;
@@ -104,7 +107,7 @@ mod tests {
     #[tokio::test]
     async fn it_ends_at_its_instant_and_at_once_for_one_that_has_passed() {
         let timer = WallTimer::new().unwrap();
-        let at = Clock::System.now().plus(30);
+        let at = Clock::System.now().saturating_add(SignedDuration::from_millis(30));
         timer.until(Some(at)).await;
         assert!(Clock::System.now() >= at, "woke too early");
         for passed in [UtcMillis(0), UtcMillis::MIN, Clock::System.now()] {
@@ -115,12 +118,12 @@ mod tests {
     #[tokio::test]
     async fn a_new_instant_replaces_the_old() {
         let timer = WallTimer::new().unwrap();
-        let long = Clock::System.now().plus(3_600_000);
+        let long = Clock::System.now().saturating_add(SignedDuration::from_hours(1));
         tokio::select! {
             biased;
             () = timer.until(Some(long)) => panic!("an hour cannot have passed"),
             () = tokio::task::yield_now() => {}
         }
-        timer.until(Some(Clock::System.now().plus(5))).await;
+        timer.until(Some(Clock::System.now().saturating_add(SignedDuration::from_millis(5)))).await;
     }
 }

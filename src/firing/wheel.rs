@@ -7,6 +7,8 @@
 use std::collections::HashSet;
 use std::future::Future;
 
+use jiff::SignedDuration;
+
 use super::background::Background;
 use super::pipeline_context::PipelineContext;
 use super::prepare::{Prepare, Prepared};
@@ -15,18 +17,18 @@ use super::timer::WallTimer;
 use super::wakeup::StartupGate;
 use crate::ledger::{DueObject, FireOutcome, FiringState, LedgerError, LogOnce, Timer, Unfinished};
 use crate::metrics::Metrics;
-use crate::time::UtcMillis;
+use crate::time::{UtcMillis, whole_millis};
 
-/// How long before it is due an object is staged, milliseconds.
-const LEAD: i64 = 15_000;
+/// How long before it is due an object is staged.
+const LEAD: SignedDuration = SignedDuration::from_secs(15);
 /// Objects staged in one go; in between, what has become due is fired.
 const STAGE: i64 = 500;
 /// Objects fired in one transaction.
 const BATCH: i64 = 2_500;
-/// How long to wait when the ledger cannot be written, milliseconds.
-const PAUSE: i64 = 1_000;
-/// A firing that comes more than this after it was due is called late in the log, milliseconds.
-const LATE: i64 = 2_000;
+/// How long to wait when the ledger cannot be written.
+const PAUSE: SignedDuration = SignedDuration::from_secs(1);
+/// A firing that comes more than this after it was due is called late in the log.
+const LATE: SignedDuration = SignedDuration::from_secs(2);
 /// Late firings of one transaction that are logged one by one.
 const LOGGED: usize = 200;
 
@@ -60,9 +62,9 @@ impl FiredAlarms {
             self.fired.retain(|(_, object)| !left_out.contains(object));
         }
         self.fired.iter().for_each(|(due, _)| metrics.fired(*due, now));
-        self.fired.retain(|(due, _)| due.plus(LATE) < now);
+        self.fired.retain(|(due, _)| due.saturating_add(LATE) < now);
         for (due, object) in self.fired.iter().take(LOGGED) {
-            let late_ms = now.0.saturating_sub(due.0);
+            let late_ms = whole_millis(now.duration_since(*due));
             tracing::info!(firing.due = %due, firing.late_ms = late_ms, object.id = object, "an alarm fires late");
         }
         if let Some((oldest, _)) = self.fired.iter().min().filter(|_| self.fired.len() > LOGGED) {
@@ -126,7 +128,7 @@ impl<P: Prepare + Clone + 'static> Wheel<P> {
                     if log_once.is_news(&error) {
                         tracing::error!(ledger.error = %error, "alarms could not be fired; trying again every second");
                     }
-                    Some(Some(self.context.clock.now().plus(PAUSE)))
+                    Some(Some(self.context.clock.now().saturating_add(PAUSE)))
                 }
             };
             let Some(until) = sleep else {
@@ -192,10 +194,10 @@ impl<P: Prepare + Clone + 'static> Wheel<P> {
             return Ok(Tick::Again);
         }
         // What is due by now is being worked out.
-        let Some(next) = self.context.ledger.next_due(from.max(now.plus(1))).await? else {
+        let Some(next) = self.context.ledger.next_due(from.max(now.just_after())).await? else {
             return Ok(Tick::Sleep(None));
         };
-        let horizon = next.plus(-LEAD);
+        let horizon = next.saturating_sub(LEAD);
         if horizon > now {
             return Ok(Tick::Sleep(Some(horizon)));
         }
@@ -272,14 +274,14 @@ impl<P: Prepare + Clone + 'static> Wheel<P> {
     /// Stages the next few of what is due within the lead. False when there is nothing left to stage.
     async fn stage(&mut self, now: UtcMillis) -> Result<bool, LedgerError> {
         // The clock may have been set back.
-        self.staged_upto = self.staged_upto.clamp((now, i64::MIN), (now.plus(LEAD), i64::MAX));
+        self.staged_upto = self.staged_upto.clamp((now, i64::MIN), (now.saturating_add(LEAD), i64::MAX));
         if self.staged.is_full(now) {
             return Ok(false);
         }
         let mut soon = std::mem::take(&mut self.unstaged);
         soon.retain(|timer| timer.due > now);
         if soon.is_empty() {
-            soon = self.context.ledger.due(self.staged_upto, now.plus(LEAD), STAGE).await?;
+            soon = self.context.ledger.due(self.staged_upto, now.saturating_add(LEAD), STAGE).await?;
             let Some(last) = soon.last() else { return Ok(false) };
             self.staged_upto = (last.due, last.object.saturating_add(1));
         }

@@ -3,16 +3,18 @@
 
 use std::collections::HashMap;
 
+use jiff::SignedDuration;
+
 use crate::time::UtcMillis;
 
-/// Milliseconds until an old text under a new entity tag is believed.
-const DOUBTED: i64 = 10 * 60_000;
+/// How long an old text under a new entity tag is doubted.
+const DOUBTED: SignedDuration = SignedDuration::from_mins(10);
 /// Where more of them come together, all entity tags are new and the texts are not.
 const FEW: usize = 20;
 /// What is doubted at the most.
 const MOST: usize = 10_000;
-/// Milliseconds after which is forgotten what has not come again.
-const FORGOTTEN: i64 = 24 * 60 * 60_000;
+/// What has not come again for this long is forgotten.
+const FORGOTTEN: SignedDuration = SignedDuration::from_hours(24);
 
 /// What is doubted.
 #[derive(Debug, Default)]
@@ -53,13 +55,13 @@ impl Echoes {
         if echoes.is_empty() {
             return weighed;
         }
-        self.first.retain(|_, first| (0..FORGOTTEN).contains(&now.0.saturating_sub(first.at.0)));
+        self.first.retain(|_, first| now.is_within(FORGOTTEN, first.at));
         let many = echoes.len() > FEW || self.first.len() > MOST;
         for echo in echoes {
             let key = (calendar, echo.href.clone());
             let known = self.first.get(&key).filter(|first| first.etag == echo.etag);
             let at = known.map_or(now, |first| first.at);
-            if many || !(0..DOUBTED).contains(&now.0.saturating_sub(at.0)) {
+            if many || !now.is_within(DOUBTED, at) {
                 self.first.remove(&key);
                 weighed.believed.push(echo);
             } else {

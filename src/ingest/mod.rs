@@ -3,7 +3,8 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+
+use jiff::SignedDuration;
 
 use crate::config::Config;
 use crate::firing::PipelineContext;
@@ -12,7 +13,7 @@ use crate::source::{
     Absence, CalendarInfo, Change, ChangeBatch, Checkpoint, DefaultAlarmTexts, Evidence, Known, StoreError, SyncStore,
     Taken,
 };
-use crate::time::UtcMillis;
+use crate::time::{UtcMillis, elapsed};
 use echo::{Echo, Echoes, WeighedEchoes};
 use sorting::{SortedBatch, Sorter};
 
@@ -25,8 +26,8 @@ mod sorting;
 
 pub use plan::{Job, Past, PlanOutcome, Planner};
 
-/// Syncs that found nothing are written into the ledger no more often than this, milliseconds.
-const FLUSH: i64 = 60_000;
+/// Syncs that found nothing are written into the ledger no more often than this.
+const FLUSH: SignedDuration = SignedDuration::from_secs(60);
 /// Applies the changes that sources report to the ledger.
 #[derive(Debug)]
 pub struct Ingest {
@@ -34,9 +35,8 @@ pub struct Ingest {
     context: PipelineContext,
     /// Letters of a calendar's name and colour that are kept: both stand in each notification.
     max_name: usize,
-    /// Milliseconds.
-    absent_grace: i64,
-    max_lateness: i64,
+    absent_grace: SignedDuration,
+    max_lateness: SignedDuration,
     syncs: Mutex<Syncs>,
 }
 
@@ -82,9 +82,8 @@ struct PlannedBatch {
 impl Ingest {
     /// Into the ledger of `context`, with the limits of `config`.
     pub fn new(config: &Config, planner: Planner, context: PipelineContext) -> Ingest {
-        let millis = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
-        let absent_grace = millis(config.defaults.absent_grace);
-        let max_lateness = millis(config.defaults.max_lateness);
+        let absent_grace = elapsed(config.defaults.absent_grace);
+        let max_lateness = elapsed(config.defaults.max_lateness);
         let max_name = config.limits.max_name;
         Ingest { planner, context, max_name, absent_grace, max_lateness, syncs: Mutex::default() }
     }
@@ -278,7 +277,7 @@ impl Ingest {
 
     /// What was gone before then is not the same when it comes back.
     fn forget_before(&self, now: UtcMillis) -> UtcMillis {
-        now.plus(self.absent_grace.saturating_neg())
+        now.saturating_sub(self.absent_grace)
     }
 
     async fn synced(&self, source: &str, calendar: &str, at: UtcMillis) {
@@ -287,7 +286,7 @@ impl Ingest {
             syncs.latest.insert((source.to_owned(), calendar.to_owned()), at);
             let now = self.context.clock.now();
             let flushed = *syncs.flushed.get_or_insert(now);
-            now < flushed || now.0.saturating_sub(flushed.0) >= FLUSH
+            now < flushed || now.duration_since(flushed) >= FLUSH
         };
         if due {
             self.flush().await;
