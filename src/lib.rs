@@ -9,6 +9,7 @@
 //!                      └──── calendar (pure) ──────┘
 //! ```
 //!
+//! * [`text`] is what is done with text from outside, whatever it is about: its encodings, cutting it for messages.
 //! * [`time`] is the instant that all stages share: UTC milliseconds. [`clock`] is the only place that asks for the
 //!   time.
 //! * [`tables`] reads tables of a TOML file; [`config`] reads the settings, those of a sink by its kind.
@@ -45,6 +46,7 @@ pub mod metrics;
 pub mod notification;
 pub mod source;
 pub mod tables;
+pub mod text;
 pub mod time;
 pub mod tls;
 pub mod zoneinfo;

@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256};
 use crate::calendar::ical::alarm::{Alarm, Trigger};
 use crate::calendar::ical::component::Attendee;
 use crate::calendar::schedule::alarm_instance::{AlarmInstance, When};
+use crate::text::{first_octets, hex};
 use crate::time::UtcMillis;
 
 mod stored;
@@ -158,7 +159,7 @@ impl Notification {
         fired_at: UtcMillis,
     ) -> Notification {
         let component = instance.component;
-        let bounded = |text: &str| cut(text, sender.max_text);
+        let bounded = |text: &str| first_octets(text, sender.max_text).to_owned();
         let attendees = attendees_with_room(&component.attendees, sender.max_size);
         let of_attendees = |text: fn(&Attendee) -> &str| attendees.iter().map(|one| bounded(text(one))).collect();
         let (summary, description) = instance.alarm.map_or(("", ""), |alarm| (&alarm.summary, &alarm.description));
@@ -294,16 +295,6 @@ fn truncated(digest: &[u8]) -> [u8; 16] {
         *to = *from;
     }
     short
-}
-
-/// Lower-case hexadecimal.
-fn hex(octets: &[u8]) -> String {
-    octets.iter().flat_map(|octet| [octet >> 4, octet & 15]).filter_map(|n| char::from_digit(n.into(), 16)).collect()
-}
-
-/// `text`, cut where it is longer than `most` octets.
-fn cut(text: &str, most: usize) -> String {
-    text.get(..text.floor_char_boundary(most)).unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]

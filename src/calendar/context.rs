@@ -4,6 +4,7 @@ use super::ical::alarm::Alarm;
 use super::ical::component::{Component, ComponentKind};
 use super::ical::object::{Object, ObjectLimits, ParseError};
 use super::zone::{Zone, Zones};
+use crate::text::strip_mailto;
 
 /// What is known around the objects of one calendar. Made once for a calendar, used for each of its objects.
 #[derive(Clone, Debug)]
@@ -84,10 +85,7 @@ impl CalendarContext {
 /// An address without `mailto:`.
 fn bare(address: &str) -> &str {
     let address = address.trim();
-    match address.split_at_checked(7) {
-        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("mailto:") => rest.trim(),
-        _ => address,
-    }
+    strip_mailto(address).map_or(address, str::trim)
 }
 
 fn named_or_defined(zones: &Zones, zone: &str) -> Option<Zone> {

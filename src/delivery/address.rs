@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use lettre::Address;
 use lettre::message::Mailbox;
 
+use crate::text::{percent_decoded, strip_mailto};
+
 /// The longest address that mail servers must take (RFC 5321, 4.5.3.1.3, without the brackets).
 const LONGEST: usize = 254;
 
@@ -13,8 +15,8 @@ const LONGEST: usize = 254;
 /// and blanks around it.
 pub fn bare(text: &str) -> Cow<'_, str> {
     let text = nameless(text);
-    match text.get(..7).filter(|scheme| scheme.eq_ignore_ascii_case("mailto:")) {
-        Some(scheme) => Cow::Owned(nameless(&unescaped(text.get(scheme.len()..).unwrap_or_default())).to_owned()),
+    match strip_mailto(text) {
+        Some(rest) => Cow::Owned(nameless(&unescaped(rest)).to_owned()),
         None => Cow::Borrowed(text),
     }
 }
@@ -83,22 +85,7 @@ fn address(local: &str, domain: &str) -> Option<Address> {
 /// What a `mailto:` URI says after its scheme: without its headers, percent-encoding undone.
 fn unescaped(text: &str) -> String {
     let path = text.split('?').next().unwrap_or_default();
-    let mut octets = Vec::with_capacity(path.len());
-    let mut rest = path.as_bytes();
-    while let Some((first, tail)) = rest.split_first() {
-        let code = tail.get(..2).and_then(|code| std::str::from_utf8(code).ok());
-        match code.filter(|_| *first == b'%').and_then(|code| u8::from_str_radix(code, 16).ok()) {
-            Some(octet) => {
-                octets.push(octet);
-                rest = tail.get(2..).unwrap_or_default();
-            }
-            None => {
-                octets.push(*first);
-                rest = tail;
-            }
-        }
-    }
-    String::from_utf8_lossy(&octets).into_owned()
+    String::from_utf8_lossy(&percent_decoded(path)).into_owned()
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::sink::Outcome;
 use crate::ledger::{GAVE_UP, NextState};
+use crate::text::{first_octets, on_one_line};
 use crate::time::UtcMillis;
 
 /// The wait after the first failed attempt; it doubles with each further one.
@@ -114,9 +115,7 @@ fn in_words(duration: Duration) -> String {
 
 /// `response` on one line, without control characters, at most [`RESPONSE_LIMIT`] octets.
 fn bounded(response: String) -> String {
-    let clean: String = response.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    let clean = clean.trim();
-    clean.get(..clean.floor_char_boundary(RESPONSE_LIMIT)).unwrap_or(clean).to_owned()
+    first_octets(on_one_line(&response).trim(), RESPONSE_LIMIT).to_owned()
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use super::address::{bare, key};
 use super::sink::{Recipients, SinkConfig};
 use crate::ledger::Route;
 use crate::notification::Notification;
+use crate::text::matches_pattern;
 
 /// The filters of the sinks, with the ids that the ledger knows the sinks by.
 #[derive(Clone, Debug)]
@@ -146,10 +147,7 @@ impl SinkFilter {
 
 /// Whether a sink's `pattern` means the calendar `name` with the id `id`.
 pub fn is_meant(pattern: &str, name: &str, id: &str) -> bool {
-    match pattern.strip_suffix('*') {
-        Some(start) => name.starts_with(start) || id.starts_with(start),
-        None => pattern == name || pattern == id,
-    }
+    matches_pattern(pattern, name) || matches_pattern(pattern, id)
 }
 
 /// The actions whose alarms go to no sink at all, with the sink that could take them and a sentence that says how.

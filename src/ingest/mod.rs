@@ -13,6 +13,7 @@ use crate::source::{
     Absence, CalendarInfo, Change, ChangeBatch, Checkpoint, DefaultAlarmTexts, Evidence, Known, StoreError, SyncStore,
     Taken,
 };
+use crate::text::first_chars;
 use crate::time::{UtcMillis, elapsed};
 use echo::{Echo, Echoes, WeighedEchoes};
 use sorting::{SortedBatch, Sorter};
@@ -205,7 +206,7 @@ impl Ingest {
         let checkpoint = batch.checkpoint.clone().or_else(|| batch.begun.clone());
         let mut row = calendar_row(source, &batch.calendar, batch.synced_at, checkpoint);
         for text in [&mut row.name, &mut row.color] {
-            *text = text.chars().take(self.max_name).collect();
+            *text = first_chars(text, self.max_name).to_owned();
         }
         self.warn_of_no_address(&row);
         if let Some(known) = self.context.ledger.calendar(source, &batch.calendar.href).await? {

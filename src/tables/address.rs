@@ -8,6 +8,7 @@ use reqwest::Url;
 use toml::de::DeValue;
 
 use super::value;
+use crate::text::strip_mailto;
 
 /// Reads the URL of a CalDAV server: https, or http to this machine or where `allow_plaintext` says so.
 pub fn caldav(value: &DeValue<'_>, allow_plaintext: bool) -> Result<String, String> {
@@ -96,11 +97,7 @@ pub fn ledger(written: &str) -> Result<PathBuf, String> {
 
 /// A bare address, `mary@example.org`; a `mailto:` before it is taken away.
 pub fn email(written: &str) -> Result<String, String> {
-    let bare = match written.get(..7) {
-        Some(scheme) if scheme.eq_ignore_ascii_case("mailto:") => written.get(7..).unwrap_or_default(),
-        _ => written,
-    };
-    match lettre::Address::from_str(bare) {
+    match lettre::Address::from_str(strip_mailto(written).unwrap_or(written)) {
         Ok(address) => Ok(address.to_string()),
         Err(_) => Err(format!("holds '{written}', which is no address such as mary@example.org")),
     }

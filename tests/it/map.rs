@@ -10,24 +10,28 @@ use std::path::{Path, PathBuf};
 /// here why it may exist.
 const MAP: &[(&str, &[&str])] = &[
     ("time", &[]),
+    ("text", &[]),
     ("clock", &["time"]),
     ("log_limit", &["time"]),
     ("metrics", &["time"]),
-    ("calendar", &["time"]),
+    ("calendar", &["time", "text"]),
     ("zoneinfo", &["calendar"]),
     // Zones are named in the configuration and must exist.
     ("config", &["access", "calendar", "zoneinfo", "tables", "delivery"]),
-    ("tables", &["access"]),
+    ("tables", &["text", "access"]),
     ("access", &[]),
     ("tls", &[]),
     ("http", &["time", "config", "tls"]),
-    ("source", &["time", "access", "clock", "config", "http"]),
+    ("source", &["time", "text", "access", "clock", "config", "http"]),
     ("ledger", &["time", "access"]),
-    ("notification", &["time", "calendar"]),
-    ("delivery", &["time", "access", "clock", "metrics", "tables", "calendar", "notification", "ledger", "tls"]),
+    ("notification", &["time", "text", "calendar"]),
+    (
+        "delivery",
+        &["time", "text", "access", "clock", "metrics", "tables", "calendar", "notification", "ledger", "tls"],
+    ),
     // The two that join stages: what an alarm instance is in the ledger, and what a change is.
     ("firing", &["time", "clock", "log_limit", "metrics", "config", "calendar", "notification", "ledger", "delivery"]),
-    ("ingest", &["time", "clock", "config", "source", "calendar", "ledger", "firing"]),
+    ("ingest", &["time", "text", "clock", "config", "source", "calendar", "ledger", "firing"]),
     (
         "daemon",
         &[
@@ -50,6 +54,7 @@ const MAP: &[(&str, &[&str])] = &[
         "cli",
         &[
             "time",
+            "text",
             "access",
             "clock",
             "config",

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use crate::calendar::ical::line::{self, Lines, NumberedLine};
+use crate::text::first_chars;
 
 /// The properties that are shown as written.
 const SHOWN: &[&str] = &["DTSTART", "DTEND", "DUE", "DURATION", "RECURRENCE-ID", "TRIGGER"];
@@ -30,7 +31,7 @@ impl WrittenLines {
             } else if let Some(shown) = SHOWN.iter().find(|shown| name.eq_ignore_ascii_case(shown))
                 && let Some((begin, _)) = open.last()
             {
-                found.entry((*begin, *shown)).or_insert_with(|| text.trim_end().chars().take(MAX_WRITTEN).collect());
+                found.entry((*begin, *shown)).or_insert_with(|| first_chars(text.trim_end(), MAX_WRITTEN).to_owned());
             }
         }
         WrittenLines(found)

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use icalendar::parser::Property;
 
 use super::value::unescape;
+use crate::text::octet_of_hex;
 
 /// An unfolded line of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -221,15 +222,14 @@ fn decode_quoted_printable(value: &str) -> Vec<u8> {
     let mut octets = Vec::with_capacity(value.len());
     let mut rest = value.as_bytes();
     while let [first, after @ ..] = rest {
-        let digit = |digit: u8| char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
         rest = after;
         match after {
-            [high, low, after @ ..] if *first == b'=' => match (digit(*high), digit(*low)) {
-                (Some(high), Some(low)) => {
-                    octets.push(high << 4 | low);
+            [high, low, after @ ..] if *first == b'=' => match octet_of_hex(*high, *low) {
+                Some(octet) => {
+                    octets.push(octet);
                     rest = after;
                 }
-                _ => octets.push(*first),
+                None => octets.push(*first),
             },
             _ => octets.push(*first),
         }

@@ -8,6 +8,7 @@ use super::lenient;
 use super::line::ContentLine;
 use super::object::{Fault, Object, ObjectLimits, Tzid};
 use super::value::{DateOrDateTime, Duration, ValueError, parse_utc_offset, quoted, unescape};
+use crate::text::first_octets;
 
 /// What reading needs besides the object.
 #[derive(Debug, Default)]
@@ -186,7 +187,7 @@ impl PropertyReader<'_> {
 /// Whether `value` begins with a date, a time or a duration. It is asked behind each colon of a line, so it looks at
 /// the beginning only, and at that once only where it can be one.
 fn begins_a_value(value: &str) -> bool {
-    let head = value.get(..value.floor_char_boundary(2 * lenient::MAX_VALUE)).unwrap_or_default();
+    let head = first_octets(value, 2 * lenient::MAX_VALUE);
     let first = head.split([',', '/']).next().unwrap_or_default();
     let Some(plain) = lenient::trimmed(first) else { return false };
     if plain.starts_with(':') {

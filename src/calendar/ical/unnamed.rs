@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::component::{Component, is_top_level};
 use super::line::{self, Lines, NumberedLine};
+use crate::text::hex;
 
 /// Gives each of `components` that has no UID a name of its own: a hash of its lines and, where an object has several
 /// that are the same, which of them it is. `lines` are those of the object.
@@ -55,5 +56,5 @@ fn contents(lines: &Lines) -> HashMap<u32, String> {
 
 /// The first 16 octets.
 fn hexadecimal(digest: &[u8]) -> String {
-    digest.iter().take(16).map(|octet| format!("{octet:02x}")).collect()
+    hex(digest.iter().take(16))
 }

@@ -7,6 +7,8 @@ use std::fmt;
 use jiff::SignedDuration;
 use jiff::civil::{Date, DateTime, Time};
 
+use crate::text::{shortened, visible};
+
 /// No duration is longer than this many days, about 10,000 years.
 const MAX_DAYS: i64 = 3_660_000;
 const SECONDS_A_DAY: i64 = 86_400;
@@ -26,9 +28,7 @@ impl ValueError {
 
 /// A piece of somebody else's text for a sentence: in quotes, cut, control characters made visible.
 pub(crate) fn quoted(text: &str) -> String {
-    let head: String = text.chars().take(MAX_QUOTED).flat_map(char::escape_debug).collect();
-    let more = if text.chars().nth(MAX_QUOTED).is_some() { "…" } else { "" };
-    format!("'{head}{more}'")
+    format!("'{}'", visible(&shortened(text, MAX_QUOTED)))
 }
 
 /// DURATION (RFC 5545, 3.3.6): its nominal part and its exact part, which differ when the clocks change between the

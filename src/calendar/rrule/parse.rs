@@ -8,6 +8,7 @@ use super::sets::Ends;
 use super::{Frequency, ReadRule, Rule, RuleError, Skip, Until};
 use crate::calendar::ical::lenient;
 use crate::calendar::ical::value::DateOrDateTime;
+use crate::text::{on_one_line, shortened};
 
 /// Longer intervals than this reach beyond the year 9999 in every frequency; they are cut down to it.
 const MAX_INTERVAL: u64 = 1_000_000_000_000;
@@ -402,11 +403,7 @@ fn error(sentence: String) -> RuleError {
 /// The beginning of a text that came from outside, for a message.
 fn cut(text: &str) -> String {
     const LENGTH: usize = 60;
-    let mut shown: String = text.chars().take(LENGTH).map(|c| if c.is_control() { ' ' } else { c }).collect();
-    if text.chars().nth(LENGTH).is_some() {
-        shown.push('…');
-    }
-    shown
+    on_one_line(&shortened(text, LENGTH))
 }
 
 #[cfg(test)]

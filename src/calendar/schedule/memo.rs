@@ -8,6 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::resolve::ResolvedTime;
 use crate::calendar::rrule::{Rule, Series, SeriesStart, WorkMeter};
+use crate::text::hex;
 
 /// Hash of a rule and its start → the last occurrence.
 #[derive(Clone, Debug, Default)]
@@ -45,7 +46,7 @@ impl Memo {
             return Series::within(self.work.clone(), rule, &anchor, None);
         }
         let digest = Sha256::digest(format!("{text}\n{}\n{}\n{}", start.civil, start.all_day, zone.id()));
-        let key: String = digest.iter().take(8).map(|octet| format!("{octet:02x}")).collect();
+        let key = hex(digest.iter().take(8));
         let known = self.before.get(&key).and_then(|civil| civil.parse::<DateTime>().ok());
         let series = Series::within(self.work.clone(), rule, &anchor, known);
         if let Some(last) = series.last() {

@@ -4,6 +4,7 @@
 use jiff::civil::DateTime;
 
 use crate::calendar::rrule::Rule;
+use crate::text::first_chars;
 
 /// UTC offsets are less than a day.
 const MAX_OFFSET: i32 = 86_399;
@@ -159,7 +160,7 @@ impl Faults<'_> {
         /// One sentence a kind is plenty; a hostile zone has thousands.
         const MAX_FAULTS: usize = 10;
         if self.sentences.len() < MAX_FAULTS {
-            let zone: String = self.zone.chars().take(80).collect();
+            let zone = first_chars(self.zone, 80);
             self.sentences.push(format!("VTIMEZONE '{zone}' {what}"));
         }
     }

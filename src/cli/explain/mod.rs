@@ -22,6 +22,7 @@ use crate::config::Config;
 use crate::firing;
 use crate::ledger::{Inspector, LedgerError, ObjectRow};
 use crate::notification::{About, identity, identity_of};
+use crate::text::hex;
 use crate::time::UtcMillis;
 use outcome::{InstanceOutcome, Ledgered};
 use report::{ExplainReport, InstanceFacts, ReportBuilder};
@@ -224,7 +225,7 @@ async fn add_outcomes(
         let outcome = ledgered.outcome(inspector, derivation.instance.at, Some(id)).await?;
         facts.standing = Some(outcome.sentence);
         facts.outcome = Some(outcome.state);
-        facts.notification_id = Some(id.iter().map(|octet| format!("{octet:02x}")).collect());
+        facts.notification_id = Some(hex(&id));
         facts.recorded = outcome.recorded;
     }
     Ok(())

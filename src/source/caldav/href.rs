@@ -5,6 +5,8 @@
 
 use reqwest::Url;
 
+use crate::text::{percent_decoded, percent_escape};
+
 /// What hrefs are compared by: the decoded path without scheme, host and closing slash. Octets that are no UTF-8 stay
 /// apart from each other.
 pub fn key(href: &str) -> String {
@@ -20,8 +22,8 @@ pub fn literal_key(href: &str) -> String {
 /// encode nothing.
 pub fn is_doubtful(href: &str) -> bool {
     let octets = href.as_bytes();
-    let is_bare = |at: usize| octets.get(at) == Some(&b'%') && escape(octets, at).is_none();
-    (0..octets.len()).any(is_bare) || std::str::from_utf8(&octets_of(path(href))).is_err()
+    let is_bare = |at: usize| octets.get(at) == Some(&b'%') && !is_escape(octets, at);
+    (0..octets.len()).any(is_bare) || std::str::from_utf8(&percent_decoded(path(href))).is_err()
 }
 
 /// The last path segment, decoded: `/mary/my%20work/` is `my work`.
@@ -125,7 +127,7 @@ fn is_raw(path: &str) -> bool {
 fn sendable(path: &str, raw: bool) -> String {
     let mut sendable = String::with_capacity(path.len());
     for (at, octet) in path.bytes().enumerate() {
-        if is_unsendable(octet) || (octet == b'%' && (raw || escape(path.as_bytes(), at).is_none())) {
+        if is_unsendable(octet) || (octet == b'%' && (raw || !is_escape(path.as_bytes(), at))) {
             sendable.push_str(&format!("%{octet:02X}"));
         } else {
             sendable.push(char::from(octet));
@@ -138,27 +140,13 @@ fn is_unsendable(octet: u8) -> bool {
     !octet.is_ascii_graphic() || b"\"#<>?[\\]^`{|}".contains(&octet)
 }
 
-/// The octet that `%XX` at `at` stands for; none where there is no such thing.
-fn escape(octets: &[u8], at: usize) -> Option<u8> {
-    let &[b'%', high, low] = octets.get(at..at.checked_add(3)?)? else { return None };
-    let digit = |digit: u8| char::from(digit).to_digit(16);
-    u8::try_from(digit(high)? * 16 + digit(low)?).ok()
-}
-
-fn octets_of(path: &str) -> Vec<u8> {
-    let octets = path.as_bytes();
-    let mut decoded = Vec::with_capacity(octets.len());
-    let mut at = 0;
-    while let Some(&octet) = octets.get(at) {
-        let escaped = escape(octets, at);
-        decoded.push(escaped.unwrap_or(octet));
-        at += if escaped.is_some() { 3 } else { 1 };
-    }
-    decoded
+/// Whether a `%XX` is at `at`.
+fn is_escape(octets: &[u8], at: usize) -> bool {
+    octets.get(at..).and_then(percent_escape).is_some()
 }
 
 fn decoded(path: &str) -> String {
-    String::from_utf8(octets_of(path)).unwrap_or_else(|broken| {
+    String::from_utf8(percent_decoded(path)).unwrap_or_else(|broken| {
         let mut text = String::new();
         for chunk in broken.as_bytes().utf8_chunks() {
             text.push_str(chunk.valid());

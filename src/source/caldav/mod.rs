@@ -27,6 +27,7 @@ use super::sync_source::SyncSource;
 use crate::clock::Clock;
 use crate::config::{CaldavSettings, LimitsConfig, OwnDomains, ResponseLimits, SourceConfig};
 use crate::http::{Hosts, HttpTransport};
+use crate::text::matches_pattern;
 use crate::time::UtcMillis;
 
 mod absent;
@@ -224,9 +225,11 @@ impl CaldavSource {
     fn is_wanted(&self, href: &str, name: &str) -> bool {
         let wanted = &self.source.calendars;
         let (path, id) = (href::key(href), href::last_segment(href));
-        let is_named = |pattern: &String| match pattern.strip_suffix('*') {
-            Some(start) => name.starts_with(start) || path.starts_with(start),
-            None => pattern == name || *pattern == id || href::key(pattern) == path,
+        let is_named = |pattern: &String| {
+            matches_pattern(pattern, name)
+                || matches_pattern(pattern, &path)
+                || *pattern == id
+                || href::key(pattern) == path
         };
         wanted.is_empty() || wanted.iter().any(is_named)
     }

@@ -8,6 +8,7 @@ use quick_xml::name::{Namespace as BoundNamespace, ResolveResult};
 use tokio::io::AsyncBufRead;
 
 use crate::config::ResponseLimits;
+use crate::text::{first_chars, on_one_line, visible};
 
 /// What is wrong with an XML document.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -37,13 +38,13 @@ const MAX_TAG: usize = 40;
 
 /// A foreign tag in a sentence: short, and without what could steer a terminal or break a line of a log.
 fn tag(name: &str) -> String {
-    format!("<{}>", name.chars().take(MAX_TAG).flat_map(char::escape_debug).collect::<String>())
+    format!("<{}>", visible(first_chars(name, MAX_TAG)))
 }
 
 /// What the parser says, which may repeat the document, as a part of a sentence.
 fn sentence(text: &str) -> String {
     const MAX: usize = 200;
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX).collect()
+    on_one_line(first_chars(text, MAX))
 }
 
 /// The namespaces that are told apart.

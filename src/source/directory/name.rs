@@ -5,6 +5,8 @@ use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::os::unix::ffi::OsStringExt as _;
 
+use crate::text::octet_of_hex;
+
 /// The text of a name or a path: itself where it is UTF-8. Any other octet is `//` and two hexadecimal digits, which
 /// no path holds: between two of its separators there is a name.
 pub(super) fn text(name: &OsStr) -> String {
@@ -39,10 +41,10 @@ pub(super) fn octets(text: &str) -> OsString {
 
 /// The octet that is written at the start of `text`.
 fn escaped(text: &[u8]) -> Option<u8> {
-    let digits = text.strip_prefix(b"//")?.get(..2)?;
-    let digit = |octet: &u8| char::from(*octet).to_digit(16);
-    let value = digits.iter().try_fold(0, |value, octet| Some(value * 16 + digit(octet)?))?;
-    u8::try_from(value).ok()
+    match *text {
+        [b'/', b'/', high, low, ..] => octet_of_hex(high, low),
+        _ => None,
+    }
 }
 
 /// The name for people: octets that are no UTF-8 are read as Latin-1, which they nearly always are.

@@ -10,6 +10,7 @@ use super::tree::Tree;
 use super::watch::Watch;
 use crate::config::{Layout, ONE_USER, SourceConfig, SourceKind};
 use crate::source::contract::{CalendarInfo, DefaultAlarmTexts};
+use crate::text::matches_pattern;
 use crate::time::UtcMillis;
 
 /// What the blocking parts need to know.
@@ -59,10 +60,8 @@ impl FolderSettings {
 
     /// Whether the calendar called `name` in the folder with this href and id is to be watched.
     pub(super) fn wants(&self, name: &str, href: &str, id: &str) -> bool {
-        let named = |pattern: &String| match pattern.strip_suffix('*') {
-            Some(start) => name.starts_with(start) || href.starts_with(start),
-            None => *pattern == name || *pattern == href || *pattern == id,
-        };
+        let named =
+            |pattern: &String| matches_pattern(pattern, name) || matches_pattern(pattern, href) || *pattern == id;
         self.calendars.is_empty() || self.calendars.iter().any(named)
     }
 
@@ -111,5 +110,41 @@ impl FolderSettings {
     pub(super) fn fault(&self, folders: &[Folder]) -> Option<String> {
         let of_many = folders.iter().any(|folder| self.seen(folder).is_some() && self.is_of_many(folder));
         (of_many && !self.source.email.is_empty()).then(|| format!("email {ONE_USER}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_calendar_is_named_by_its_name_its_place_or_its_id() {
+        let kind = SourceKind::Directory {
+            path: PathBuf::from("calendars"),
+            layout: Layout::Auto,
+            rescan_interval: Duration::ZERO,
+            follow_links: Vec::new(),
+        };
+        let wants = |pattern: &str| {
+            let source = SourceConfig {
+                name: "calendars".to_owned(),
+                user: None,
+                login: "mary".to_owned(),
+                email: Vec::new(),
+                zone: None,
+                users: Arc::default(),
+                calendars: vec![pattern.to_owned()],
+                kind: kind.clone(),
+            };
+            let settings = FolderSettings::new(&source, (Path::new("calendars"), Layout::Auto), "mary", 1_000);
+            settings.wants("My work", "mary/w*", "w*")
+        };
+        for named in ["My work", "My*", "mary/w*", "mary/*", "*"] {
+            assert!(wants(named), "{named}");
+        }
+        assert!(!wants("My") && !wants("work") && !wants("w"));
+        assert!(wants("w*"), "an id may end in an asterisk");
     }
 }

@@ -8,6 +8,7 @@ use crate::calendar::zone::{Zone, Zones};
 use crate::delivery::address::bare;
 use crate::delivery::render;
 use crate::notification::Notification;
+use crate::text::shortened;
 use crate::time::UtcMillis;
 
 /// An alarm that goes out later than this after its instant says so.
@@ -235,7 +236,7 @@ fn line(text: &str, longest: usize) -> String {
     let printable = text.replace("=?", "= ?");
     let words: Vec<&str> =
         printable.split(|c: char| c.is_whitespace() || c.is_control()).filter(|w| !w.is_empty()).collect();
-    bounded(&words.join(" "), longest)
+    shortened(&words.join(" "), longest).into_owned()
 }
 
 /// `text` with its line breaks, without other control characters. It is as long as notifications may have it.
@@ -243,13 +244,6 @@ fn text(text: &str) -> String {
     let lines = text.replace("\r\n", "\n").replace('\r', "\n");
     let clean: String = lines.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect();
     clean.trim().to_owned()
-}
-
-fn bounded(text: &str, longest: usize) -> String {
-    match text.char_indices().nth(longest) {
-        Some((end, _)) => format!("{}\u{2026}", text.get(..end).unwrap_or_default()),
-        None => text.to_owned(),
-    }
 }
 
 /// `#rrggbb` from a calendar's color, grey where it has none.

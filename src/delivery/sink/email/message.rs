@@ -1,7 +1,6 @@
 //! From a notification to the octets of a mail (RFC 5322, MIME).
 
 use std::collections::HashMap;
-use std::fmt::Write;
 use std::time::{Duration, SystemTime};
 
 use lettre::Address;
@@ -16,6 +15,7 @@ use crate::delivery::render;
 use crate::delivery::routing::no_address;
 use crate::delivery::sink::Outcome;
 use crate::notification::Notification;
+use crate::text::hex;
 use crate::time::UtcMillis;
 
 /// A mail that is ready to be sent.
@@ -76,12 +76,7 @@ impl MessageBuilder {
     fn message_id(&self, n: &Notification, to: &Address) -> String {
         let digest =
             Sha256::new().chain_update(&n.notification_id).chain_update([0]).chain_update(to.to_string()).finalize();
-        let mut id = String::from("<");
-        for octet in digest.iter().take(16) {
-            let _ = write!(id, "{octet:02x}");
-        }
-        let _ = write!(id, "@{}>", self.from.email.domain());
-        id
+        format!("<{}@{}>", hex(digest.iter().take(16)), self.from.email.domain())
     }
 }
 

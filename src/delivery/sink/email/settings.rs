@@ -9,6 +9,7 @@ use toml::de::DeValue;
 
 use crate::delivery::sink::Recipients;
 use crate::tables::{SecretRef, Section, address, secret, value};
+use crate::text::percent_decoded;
 
 const MAX_CONNECTIONS: usize = 4;
 /// The times that RFC 5321 gives a server (4.5.3.2): five minutes for a command, ten for the end of a mail. One that
@@ -119,25 +120,14 @@ fn smtp(value: &DeValue<'_>) -> Result<SmtpUrl, String> {
         return Err("is without encryption, which is allowed to this machine only: use smtps:// or smtp://".to_owned());
     }
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-    let username = Some(percent_decoded(url.username())?).filter(|name| !name.is_empty());
+    let username = Some(username(url.username())?).filter(|name| !name.is_empty());
     Ok(SmtpUrl { host, port: url.port().unwrap_or(port), security, username })
 }
 
-/// `%40` → `@`.
-fn percent_decoded(text: &str) -> Result<String, String> {
-    let mut octets = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, tail)) = rest.split_first() {
-        let escape = tail.get(..2).filter(|_| *first == b'%').and_then(|digits| std::str::from_utf8(digits).ok());
-        if let Some(octet) = escape.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
-            octets.push(octet);
-            rest = tail.get(2..).unwrap_or_default();
-        } else {
-            octets.push(*first);
-            rest = tail;
-        }
-    }
-    let decoded = String::from_utf8(octets).map_err(|_| "holds a user that is not UTF-8".to_owned())?;
+/// The username as a URL writes it: `mary%40example.org` is `mary@example.org`.
+fn username(written: &str) -> Result<String, String> {
+    let decoded =
+        String::from_utf8(percent_decoded(written)).map_err(|_| "holds a user that is not UTF-8".to_owned())?;
     if decoded.contains(char::is_control) {
         Err("holds a user with a control character".to_owned())
     } else {

@@ -6,6 +6,7 @@ use super::propfind;
 use crate::http::HttpRequest;
 use crate::source::caldav::multistatus::{Collect, Response};
 use crate::source::caldav::xml::{Namespace, XmlError};
+use crate::text::strip_mailto;
 
 const BODY: &str = r#"<?xml version="1.0" encoding="utf-8"?>
 <D:propfind xmlns:D="DAV:" xmlns:C="urn:ietf:params:xml:ns:caldav"><D:prop><D:resourcetype/><D:current-user-principal/><C:calendar-home-set/><C:calendar-user-address-set/></D:prop></D:propfind>"#;
@@ -81,9 +82,8 @@ fn found(response: &Response) -> Discovered {
 fn addresses(response: &Response) -> Vec<String> {
     let mut addresses = Vec::new();
     for href in response.hrefs(Namespace::Caldav, "calendar-user-address-set") {
-        let Some((scheme, address)) = href.split_once(':') else { continue };
-        let address = address.trim().to_owned();
-        if scheme.eq_ignore_ascii_case("mailto") && address.contains('@') && !addresses.contains(&address) {
+        let Some(address) = strip_mailto(&href).map(|address| address.trim().to_owned()) else { continue };
+        if address.contains('@') && !addresses.contains(&address) {
             addresses.push(address);
         }
     }
