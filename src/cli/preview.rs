@@ -10,7 +10,6 @@ use jiff::SignedDuration;
 use super::ics_input::{self, InputCalendar, Whose};
 use super::printer::{Cell, ExitStatus, Printer, Table};
 use super::{Context, Usage, instant};
-use crate::calendar::ical::object::Object;
 use crate::calendar::schedule::Schedule;
 use crate::calendar::schedule::alarm_instance::{AlarmInstance, fire_as_one};
 use crate::calendar::zone::{Zone, Zones};
@@ -145,22 +144,23 @@ impl Preview<'_> {
 
     fn object(&mut self, name: &str, octets: &[u8], seen: &CalendarInfo, printer: &mut Printer) {
         let calendar_context = ics_input::context(seen, self.zones.clone(), self.config);
-        let object = match Object::parse(octets, &calendar_context.limits) {
-            Ok(object) => object,
-            Err(error) => return printer.error(format!("{name} is not read: {error}")),
-        };
-        self.readable += 1;
-        let schedule = Schedule::new(&object, &calendar_context, None);
-        for fault in schedule.faults() {
-            printer.note(format!("{name}:{}: {}", fault.line, fault.text));
-        }
-        let (json, about) = (printer.json(), ics_input::about(seen));
-        // As the folder's source calls it.
-        let href = Path::new(name).file_name().unwrap_or_default().to_string_lossy();
-        self.instances(&schedule, |preview, instance| preview.row(instance, &about, &href, json));
-        if let Some(hour) = self.crowded_hour(&schedule) {
-            let most = calendar_context.limits.max_alarms_per_hour;
-            printer.note(format!("{name}: more than {most} alarms in the hour of {hour}: only the first {most} fire"));
+        let read = Schedule::of_text(octets, &calendar_context, None, |_, schedule| {
+            self.readable += 1;
+            for fault in schedule.faults() {
+                printer.note(format!("{name}:{}: {}", fault.line, fault.text));
+            }
+            let (json, about) = (printer.json(), ics_input::about(seen));
+            // As the folder's source calls it.
+            let href = Path::new(name).file_name().unwrap_or_default().to_string_lossy();
+            self.instances(schedule, |preview, instance| preview.row(instance, &about, &href, json));
+            if let Some(hour) = self.crowded_hour(schedule) {
+                let most = calendar_context.limits.max_alarms_per_hour;
+                printer
+                    .note(format!("{name}: more than {most} alarms in the hour of {hour}: only the first {most} fire"));
+            }
+        });
+        if let Err(error) = read {
+            printer.error(format!("{name} is not read: {error}"));
         }
     }
 

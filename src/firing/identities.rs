@@ -6,9 +6,7 @@ use std::collections::HashMap;
 
 use serde::Deserialize;
 
-use super::render::Place;
 use super::renderer::{FiringRenderer, about};
-use crate::calendar::ical::object::Object;
 use crate::calendar::schedule::Schedule;
 use crate::ledger::{CalendarRow, LedgerError, ObjectText, OldFiring};
 use crate::notification::{identity, identity_of};
@@ -84,18 +82,17 @@ impl FiringRenderer {
         }
         // What has no UID is found by what it fires, as long as its object is there.
         let (row, text) = objects.get(&firing.object)?;
-        let object = Object::parse(&text.text, &self.settings.limits).ok()?;
-        let around = self.around(row);
-        let plan = Schedule::new(&object, &around, text.count_cache.as_deref());
-        let place = Place { row, about: &about(row), object: text.id, href: &text.href };
-        let instances = plan.instances(firing.due..firing.due.just_after());
-        let same = instances.iter().find(|other| {
-            other.component.uid.is_empty()
-                && other.action.name() == said.action
-                && other.recurrence_id_text() == said.recurrence_id
-                && *other.component.summary == *said.summary
+        let now = Schedule::of_text(&text.text, &self.around(row), text.count_cache.as_deref(), |_, schedule| {
+            let instances = schedule.instances(firing.due..firing.due.just_after());
+            let same = instances.iter().find(|other| {
+                other.component.uid.is_empty()
+                    && other.action.name() == said.action
+                    && other.recurrence_id_text() == said.recurrence_id
+                    && *other.component.summary == *said.summary
+            });
+            same.map(|same| identity(&about(row), &text.href, same))
         });
-        same.map(|same| identity(place.about, place.href, same))
+        now.ok()?
     }
 }
 

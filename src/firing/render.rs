@@ -12,7 +12,6 @@ use super::parallel::spread;
 use super::prepare::{Prepare, Prepared};
 use super::renderer::{FiringRenderer, about};
 use crate::calendar::context::CalendarContext;
-use crate::calendar::ical::object::Object;
 use crate::calendar::schedule::Schedule;
 use crate::calendar::schedule::alarm_instance::{AlarmInstance, fire_as_one};
 use crate::ledger::{CalendarRow, DueObject, FiringState, LedgerError, NewFiring, ObjectText, Timer};
@@ -290,7 +289,16 @@ impl FiringRenderer {
         at: FireTime,
     ) -> DueObject {
         let FireTime { until, now } = at;
-        let Ok(object) = Object::parse(&text.text, &self.settings.limits) else {
+        let count_cache = text.count_cache.as_deref();
+        let due_object = Schedule::of_text(&text.text, around, count_cache, |_, plan| {
+            let after = until.max(timer.due).just_after();
+            let RenderedFirings { firings, cut_at } = self.firings(plan, place, timer.due..after, now);
+            let next = cut_at.or_else(|| plan.next_instance(after));
+            let overworked: Vec<String> = plan.overworked().iter().map(ToString::to_string).collect();
+            self.log_faults(place.row, &text.href, &overworked, now);
+            DueObject { timer, firings, next }
+        });
+        due_object.unwrap_or_else(|_| {
             // A bit of it has turned, or limits have become narrower since it was taken in.
             let row = place.row;
             tracing::error!(
@@ -299,15 +307,8 @@ impl FiringRenderer {
                 "what is kept of it cannot be read: a limit of [limits] is narrower now, or the ledger is damaged; it does not \
                  fire until it changes or is read again"
             );
-            return DueObject { timer, firings: Vec::new(), next: None };
-        };
-        let plan = Schedule::new(&object, around, text.count_cache.as_deref());
-        let after = until.max(timer.due).just_after();
-        let RenderedFirings { firings, cut_at } = self.firings(&plan, place, timer.due..after, now);
-        let next = cut_at.or_else(|| plan.next_instance(after));
-        let overworked: Vec<String> = plan.overworked().iter().map(ToString::to_string).collect();
-        self.log_faults(place.row, &text.href, &overworked, now);
-        DueObject { timer, firings, next }
+            DueObject { timer, firings: Vec::new(), next: None }
+        })
     }
 
     /// `firing` as it is at `now`: too late, or with the instant in its notification.

@@ -269,20 +269,21 @@ impl Planner {
         now: UtcMillis,
     ) -> Option<Vec<NewFiring>> {
         let due = existing.due.filter(|due| *due < from)?;
-        let object = Object::parse(&existing.text, self.renderer.limits()).ok()?;
-        let plan = Schedule::new(&object, around, existing.count_cache.as_deref());
-        // It has been edited: there is no later firing of what it was.
-        let RenderedFirings { mut firings, mut cut_at } = self.renderer.firings(&plan, place, due..from, now);
-        for _ in 0..MOST_CUTS {
-            let Some(at) = cut_at else { break };
-            let more = self.renderer.firings(&plan, place, at..from, now);
-            firings.extend(more.firings);
-            cut_at = more.cut_at;
-        }
-        if let Some(at) = cut_at {
-            self.renderer.missed(&plan, place, at..from, &mut firings);
-        }
-        Some(firings.into_iter().map(|firing| self.renderer.stamped(firing, now)).collect())
+        let firings = Schedule::of_text(&existing.text, around, existing.count_cache.as_deref(), |_, plan| {
+            // It has been edited: there is no later firing of what it was.
+            let RenderedFirings { mut firings, mut cut_at } = self.renderer.firings(plan, place, due..from, now);
+            for _ in 0..MOST_CUTS {
+                let Some(at) = cut_at else { break };
+                let more = self.renderer.firings(plan, place, at..from, now);
+                firings.extend(more.firings);
+                cut_at = more.cut_at;
+            }
+            if let Some(at) = cut_at {
+                self.renderer.missed(plan, place, at..from, &mut firings);
+            }
+            firings
+        });
+        Some(firings.ok()?.into_iter().map(|firing| self.renderer.stamped(firing, now)).collect())
     }
 
     /// Plans objects of `row` again whose text has not changed; what was due before `previous` is past, unless it has
@@ -313,22 +314,23 @@ impl Planner {
         count_cache: Option<&str>,
         from: impl Fn(&Object, &Schedule<'_>) -> UtcMillis,
     ) -> Result<Read, String> {
-        let object = Object::parse(text, self.renderer.limits()).map_err(|error| error.to_string())?;
-        let plan = Schedule::new(&object, around, count_cache);
-        let from = from(&object, &plan);
-        let due = plan.next_instance(from);
-        let overworked = plan.overworked();
-        Ok(Read {
-            due,
-            from,
-            faults: plan.faults().iter().chain(&overworked).map(ToString::to_string).collect(),
-            count_cache: plan.memo().map(str::to_owned),
-            zones: known(&plan, self.renderer.zones()),
-            uids: object.uids().into_iter().map(str::to_owned).collect(),
-            modified: object.last_modified(),
-            is_cut_off: object.is_cut_off,
-            is_unclosed: object.is_unclosed,
-        })
+        let read = Schedule::of_text(text, around, count_cache, |object, plan| {
+            let from = from(object, plan);
+            let due = plan.next_instance(from);
+            let overworked = plan.overworked();
+            Read {
+                due,
+                from,
+                faults: plan.faults().iter().chain(&overworked).map(ToString::to_string).collect(),
+                count_cache: plan.memo().map(str::to_owned),
+                zones: known(plan, self.renderer.zones()),
+                uids: object.uids().into_iter().map(str::to_owned).collect(),
+                modified: object.last_modified(),
+                is_cut_off: object.is_cut_off,
+                is_unclosed: object.is_unclosed,
+            }
+        });
+        read.map_err(|error| error.to_string())
     }
 }
 

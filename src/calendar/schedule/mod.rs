@@ -23,7 +23,7 @@ use self::inactive::Inactive;
 use self::resolve::ZoneResolver;
 use super::context::CalendarContext;
 use super::ical::component::{Component, ComponentKind};
-use super::ical::object::{Fault, Object};
+use super::ical::object::{Fault, Object, ParseError};
 use super::ical::value::quoted;
 use super::rrule::WorkMeter;
 use crate::time::UtcMillis;
@@ -101,6 +101,21 @@ impl<'a> Schedule<'a> {
             inactive_components,
             replacements,
         }
+    }
+
+    /// Parses `text`, within the limits of `context`, and schedules it. Returns what `ask` makes of the object and its
+    /// schedule. `memo` as for [`Schedule::new`].
+    ///
+    /// # Errors
+    /// When `text` is not iCalendar text, or is longer than the limits allow.
+    pub fn of_text<T>(
+        text: &[u8],
+        context: &CalendarContext,
+        memo: Option<&str>,
+        ask: impl FnOnce(&Object, &Schedule<'_>) -> T,
+    ) -> Result<T, ParseError> {
+        let object = Object::parse(text, &context.limits)?;
+        Ok(ask(&object, &Schedule::new(&object, context, memo)))
     }
 
     /// The instances in the window (from ≤ instance < until), ascending by instant, each once, without those that are

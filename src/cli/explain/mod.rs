@@ -129,22 +129,23 @@ impl Asked<'_> {
         let whose = Whose { users: &self.args.user, zone: self.args.zone.as_deref() };
         let InputCalendar { info, user_zone } = ics_input::calendar(path, None, self.config, whose);
         let calendar_context = ics_input::context(&info, self.zones.clone(), self.config);
-        let object = match Object::parse(&octets, &self.limits()) {
-            Ok(object) => object,
-            Err(error) => return Ok(Err(format!("{name} is not read: {error}"))),
-        };
-        let schedule = Schedule::new(&object, &calendar_context, None);
         let about = ics_input::about(&info);
         let builder = self.builder(user_zone, &about, &info.emails);
-        let explained = schedule.explain(&octets, self.at, self.count());
-        if explained.is_empty() {
-            let why = schedule.faults().first().map(|fault| format!(": {fault}")).unwrap_or_default();
-            return Ok(Err(format!("{name} holds no event and no to-do that can be read{why}")));
-        }
-        let faults: Vec<String> = schedule.faults().iter().map(ToString::to_string).collect();
-        let report =
-            |explained| ExplainReport { file: Some(name.clone()), faults: faults.clone(), ..builder.report(explained) };
-        Ok(Ok(explained.iter().map(report).collect()))
+        let reports = Schedule::of_text(&octets, &calendar_context, None, |_, schedule| {
+            let explained = schedule.explain(&octets, self.at, self.count());
+            if explained.is_empty() {
+                let why = schedule.faults().first().map(|fault| format!(": {fault}")).unwrap_or_default();
+                return Err(format!("{name} holds no event and no to-do that can be read{why}"));
+            }
+            let faults: Vec<String> = schedule.faults().iter().map(ToString::to_string).collect();
+            let report = |explained| ExplainReport {
+                file: Some(name.clone()),
+                faults: faults.clone(),
+                ..builder.report(explained)
+            };
+            Ok(explained.iter().map(report).collect())
+        });
+        Ok(reports.unwrap_or_else(|error| Err(format!("{name} is not read: {error}"))))
     }
 
     fn builder<'b>(&'b self, user_zone: UserZone, about: &'b About, emails: &'b [String]) -> ReportBuilder<'b> {
