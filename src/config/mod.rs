@@ -9,7 +9,7 @@ mod sources;
 #[cfg(test)]
 mod tests;
 
-pub use crate::tables::{ConfigError, FileStamp, Problem, Secret, SecretError, SecretRef};
+pub use crate::tables::{ConfigError, Credentials, FileStamp, Problem, Secret, SecretError, SecretRef};
 pub use load::{Overrides, load, read_text};
 pub use settings::*;
 pub use sources::ONE_USER;

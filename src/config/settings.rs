@@ -8,7 +8,7 @@ use std::time::Duration;
 pub use crate::calendar::ical::object::ObjectLimits;
 pub use crate::calendar::zone::ZoneLimits;
 use crate::delivery::sink::SinkConfig;
-use crate::tables::{Problem, SecretRef};
+use crate::tables::{Credentials, Problem};
 use crate::zoneinfo::ZoneinfoChoice;
 
 /// All settings, checked, with defaults filled in.
@@ -279,22 +279,4 @@ pub enum OwnDomains {
     Listed(Vec<String>),
     /// Where it lists none: those of the server, for users whose login is no address.
     Usual(Vec<String>),
-}
-
-/// How a source logs in, and where the secret for it is.
-#[derive(Clone, Debug)]
-pub enum Credentials {
-    None,
-    Basic { username: String, password: SecretRef },
-    Bearer { token: SecretRef },
-}
-
-impl Credentials {
-    /// The name to log in with.
-    pub fn username(&self) -> Option<String> {
-        match self {
-            Credentials::Basic { username, .. } => Some(username.clone()),
-            Credentials::None | Credentials::Bearer { .. } => None,
-        }
-    }
 }

@@ -5,11 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::context::ReadContext;
-use super::settings::{
-    CaldavSettings, Config, Credentials, Defaults, Layout, OwnDomains, SourceConfig, SourceKind, Users,
-};
+use super::settings::{CaldavSettings, Config, Defaults, Layout, OwnDomains, SourceConfig, SourceKind, Users};
 use crate::tables::names::{self, free_name};
-use crate::tables::{Section, address, secret, value};
+use crate::tables::{Credentials, Section, address, secret, value};
 
 const RESCAN_INTERVAL: Duration = Duration::from_secs(15 * 60);
 const POLL_INTERVAL: Duration = Duration::from_secs(30);

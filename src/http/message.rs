@@ -43,15 +43,21 @@ pub struct HttpRequest {
     pub body: String,
     /// What tells it from others of the same method, headers and path, which may take less long; empty for nothing.
     pub kind: &'static str,
-    /// Redirections are followed to any path of the server. Else only to the same one below another: what lies anywhere
-    /// else may be somebody else's.
-    pub wanders: bool,
+    /// Whether a redirection from the URL that was asked for to another one of the same server is followed.
+    pub may_move: fn(asked: &Url, to: &Url) -> bool,
 }
 
 impl HttpRequest {
-    /// A request that does not wander, without headers of its own and without a body.
+    /// A request without headers of its own and without a body, which follows redirections to any path of the server.
     pub fn new(method: Method, url: &Url) -> HttpRequest {
-        HttpRequest { method, url: url.clone(), headers: Vec::new(), body: String::new(), kind: "", wanders: false }
+        HttpRequest {
+            method,
+            url: url.clone(),
+            headers: Vec::new(),
+            body: String::new(),
+            kind: "",
+            may_move: |_, _| true,
+        }
     }
 
     /// This request with the header `name`.
@@ -68,7 +74,7 @@ impl HttpRequest {
     }
 }
 
-/// A response, read to its end, but for a multistatus that was read as it came in.
+/// A response.
 #[derive(Clone, Debug)]
 pub struct HttpResponse {
     /// Where it came from, redirections followed.
@@ -79,6 +85,8 @@ pub struct HttpResponse {
     pub date: Option<UtcMillis>,
     pub etag: Option<String>,
     pub modified: Option<UtcMillis>,
+    /// Where it redirects to.
+    pub location: Option<String>,
     /// The ways to log in that it offers.
     pub schemes: Vec<String>,
     /// Retry-After.
@@ -86,8 +94,15 @@ pub struct HttpResponse {
     pub body: Vec<u8>,
 }
 
-/// A response, and where it redirects to.
-pub type TransportResult = Result<(HttpResponse, Option<String>), HttpFailure>;
+impl HttpResponse {
+    /// Whether the server is not available (429, 502, 503, 504): the response does not come from what was asked for.
+    pub fn is_unavailable(&self) -> bool {
+        matches!(self.status, 429 | 502 | 503 | 504)
+    }
+}
+
+/// What carrying a request comes to.
+pub type TransportResult = Result<HttpResponse, HttpFailure>;
 
 /// The way to a server and back, where that is not the network: a simulation has its server in the same process.
 pub trait HttpTransport: Debug + Send + Sync {
@@ -95,7 +110,7 @@ pub trait HttpTransport: Debug + Send + Sync {
     fn carry<'a>(&'a self, request: &'a HttpRequest) -> Pin<Box<dyn Future<Output = TransportResult> + Send + 'a>>;
 }
 
-/// Why a request has no answer.
+/// Why one attempt at a request has no response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HttpFailure {
     /// There was none in time.
@@ -123,6 +138,7 @@ pub fn response_head(url: Url, status: u16, headers: &HeaderMap) -> HttpResponse
         date,
         etag: header_text(headers, header::ETAG),
         modified: header_text(headers, header::LAST_MODIFIED).as_deref().and_then(http_date),
+        location: header_text(headers, header::LOCATION),
         schemes: schemes.collect(),
         retry_after: header_text(headers, header::RETRY_AFTER).and_then(|text| retry_after(&text, date)),
         body: Vec::new(),
@@ -130,7 +146,7 @@ pub fn response_head(url: Url, status: u16, headers: &HeaderMap) -> HttpResponse
 }
 
 /// The header `name`.
-pub fn header_text(headers: &HeaderMap, name: HeaderName) -> Option<String> {
+fn header_text(headers: &HeaderMap, name: HeaderName) -> Option<String> {
     headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
 }
 

@@ -1,21 +1,29 @@
-//! HTTP, for whatever speaks it: a client with its secret, certificates and proxies; requests and responses, of which
-//! no more is read than is allowed; how long a server may be silent, how fast it wants to be asked and whether it is
-//! down. What is asked, and what a body holds, it does not know.
+//! HTTP, for whatever speaks it. A client has a secret, certificates and proxies; it repeats a request that fails on a
+//! connection that the server has closed, follows redirections on the server, waits for a server that is busy, and
+//! reads no more of a response than is allowed. It does not know what is requested, or what a body contains.
 //!
-//! * [`client`] makes clients; [`message`] is what is sent and what comes back, [`body`] what is read of it.
-//! * [`silence`] is how long a response may take to begin, [`host`] what the clients of one server share.
+//! Whoever speaks HTTP makes an [`HttpClient`] with its [`ClientSettings`] and [`HttpLimits`], gives it the [`Host`]
+//! that it shares with others ([`Hosts::host`]), and sends [`HttpRequest`]s. A body that is too large to be kept whole
+//! is read by a [`BodyReader`] as it comes in.
+//!
+//! * [`client`] sends requests, [`client_maker`] reads what it logs in with; [`redirect`] says where redirections lead.
+//! * [`message`] is what is sent and what comes back, [`body`] what is read of it, [`error`] why there is no response.
+//! * [`silence`] is how long a response may take to begin, [`patience`] how long a busy server is waited for, [`host`]
+//!   what the clients of one server share: how fast it wants to be asked, and whether it is down.
 
 mod body;
 mod client;
+mod client_maker;
+mod error;
 mod host;
 mod message;
+mod patience;
+mod redirect;
 mod silence;
 
-pub use body::{Body, unless_silent};
-pub use client::{ClientError, ClientMaker, ClientSettings, LoggedIn};
+pub use body::Body;
+pub use client::{BodyReader, HttpClient, HttpLimits, Received};
+pub use client_maker::{ClientError, ClientSettings};
+pub use error::HttpError;
 pub use host::{Host, Hosts};
-pub use message::{
-    HttpFailure, HttpRequest, HttpResponse, HttpTransport, Method, TransportResult, header_text, http_date,
-    response_head,
-};
-pub use silence::Silence;
+pub use message::{HttpFailure, HttpRequest, HttpResponse, HttpTransport, Method, TransportResult, http_date};

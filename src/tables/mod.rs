@@ -15,5 +15,5 @@ mod section;
 pub mod value;
 
 pub use error::{ConfigError, Problem};
-pub use secret_ref::{FileStamp, MAX_SECRET, Secret, SecretError, SecretRef};
+pub use secret_ref::{Credentials, FileStamp, MAX_SECRET, Secret, SecretError, SecretRef};
 pub use section::{Diagnostics, Section, nearest};

@@ -124,6 +124,24 @@ impl SecretRef {
     }
 }
 
+/// How a client logs in to a server, and where the secret for it is.
+#[derive(Clone, Debug)]
+pub enum Credentials {
+    None,
+    Basic { username: String, password: SecretRef },
+    Bearer { token: SecretRef },
+}
+
+impl Credentials {
+    /// The name to log in with.
+    pub fn username(&self) -> Option<String> {
+        match self {
+            Credentials::Basic { username, .. } => Some(username.clone()),
+            Credentials::None | Credentials::Bearer { .. } => None,
+        }
+    }
+}
+
 impl std::fmt::Debug for SecretPlace {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

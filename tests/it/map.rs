@@ -21,7 +21,7 @@ const MAP: &[(&str, &[&str])] = &[
     ("tables", &["text", "access"]),
     ("access", &[]),
     ("tls", &[]),
-    ("http", &["time", "config", "tls"]),
+    ("http", &["time", "tables", "tls"]),
     ("source", &["time", "text", "access", "clock", "config", "http"]),
     ("ledger", &["time", "access"]),
     ("notification", &["time", "text", "calendar"]),

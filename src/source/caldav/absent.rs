@@ -143,7 +143,7 @@ impl CaldavSource {
     /// Asks for a calendar by its own address.
     async fn is_gone(&self, calendar: &Known, faults: &mut Vec<String>) -> Result<bool, CaldavError> {
         let Some(url) = href::resolve(&self.url, &calendar.href) else { return Ok(true) };
-        let answer = self.http.multistatus(discovery::request(&url), discovery::DiscoveryCollector::default).await;
+        let answer = self.dav.multistatus(discovery::request(&url), discovery::DiscoveryCollector::default).await;
         match answer.map(|answer| answer.found) {
             Ok(Ok(found)) if found.is_calendar => {
                 faults.push(format!("{url} is there, but its server does not list it: it is kept as it is known"));

@@ -81,12 +81,12 @@ impl Account {
     ///
     /// # Errors
     /// [`CaldavError::NothingFound`] when there is none; the server's no at `start`; or the error of a request.
-    pub async fn discover(http: &DavClient, start: &Url) -> Result<Account, CaldavError> {
+    pub async fn discover(dav: &DavClient, start: &Url) -> Result<Account, CaldavError> {
         let (mut asked, mut elsewhere) = (Vec::new(), None);
         for candidate in candidates(start) {
             let is_named = candidate == *start && !names_nobody(start);
-            let found = match ask(http, &candidate).await {
-                Ok((url, found)) => match account_at(http, (&candidate, url), found, is_named).await {
+            let found = match ask(dav, &candidate).await {
+                Ok((url, found)) => match account_at(dav, (&candidate, url), found, is_named).await {
                     // There is something, and what it is will be known later.
                     Err(error) if error.is_transient() => return Err(error),
                     account => account,
@@ -135,7 +135,7 @@ impl Account {
     ///
     /// # Errors
     /// The error of a request; [`CaldavError::NotFound`] when the one calendar is no calendar any more.
-    pub async fn list(&mut self, http: &DavClient) -> Result<Listing, CaldavError> {
+    pub async fn list(&mut self, dav: &DavClient) -> Result<Listing, CaldavError> {
         let mut listing = Listing::default();
         let mut seen = HashSet::new();
         for place in &self.places {
@@ -143,10 +143,10 @@ impl Account {
                 CalendarPlace::Home(url) => (url, "1"),
                 CalendarPlace::Calendar(url) => (url, "0"),
             };
-            let collector = || find_calendars::CalendarCollector::new(http.limits());
-            let answer = http.multistatus(find_calendars::request(url, depth), collector).await?;
+            let collector = || find_calendars::CalendarCollector::new(dav.limits());
+            let answer = dav.multistatus(find_calendars::request(url, depth), collector).await?;
             let (origin, found) = answer.unless_refused()?;
-            unless_stripped_all(http, &origin.url, depth, &found.calendars, &mut self.optional).await?;
+            unless_stripped_all(dav, &origin.url, depth, &found.calendars, &mut self.optional).await?;
             let is_vague = found.is_cut || !found.unclear.is_empty();
             if depth == "0" && found.calendars.is_empty() && !is_vague {
                 return Err(CaldavError::NotFound { url: url.to_string(), status: 404 });
@@ -210,8 +210,8 @@ fn names_nobody(url: &Url) -> bool {
 ///
 /// # Errors
 /// That of the request; the server's no, also where a multistatus says it.
-async fn ask(http: &DavClient, url: &Url) -> Result<(Url, Discovered), CaldavError> {
-    let answer = http.multistatus(discovery::request(url), discovery::DiscoveryCollector::default).await?;
+async fn ask(dav: &DavClient, url: &Url) -> Result<(Url, Discovered), CaldavError> {
+    let answer = dav.multistatus(discovery::request(url), discovery::DiscoveryCollector::default).await?;
     let (origin, found) = answer.unless_refused()?;
     Ok((origin.url, found))
 }
@@ -224,7 +224,7 @@ async fn ask(http: &DavClient, url: &Url) -> Result<(Url, Discovered), CaldavErr
 /// [`CaldavError::Stripped`]; that of the request to `href`, which is made only where a prefix is missing, unless it
 /// says that nothing is there.
 async fn unless_stripped(
-    http: &DavClient,
+    dav: &DavClient,
     asked: &Url,
     (given, href): (&str, &str),
     optional: &mut HashSet<String>,
@@ -236,7 +236,7 @@ async fn unless_stripped(
         let is_for_now = error.is_transient() && !error.is_no_dav();
         is_for_now || !(error.is_wrong_address() || matches!(error, CaldavError::Unauthorized { .. }))
     };
-    match ask(http, &url).await {
+    match ask(dav, &url).await {
         Ok(_) => {
             optional.insert(prefix);
             Ok(())
@@ -251,7 +251,7 @@ async fn unless_stripped(
 /// # Errors
 /// As for [`unless_stripped`].
 async fn unless_stripped_all(
-    http: &DavClient,
+    dav: &DavClient,
     asked: &Url,
     depth: &str,
     calendars: &[ListedCalendar],
@@ -266,7 +266,7 @@ async fn unless_stripped_all(
     let lacks =
         |listed: &ListedCalendar| !is_asked(listed) && href::lacks_prefix(asked.path(), &given(listed)).is_some();
     match calendars.iter().find(|listed| lacks(listed)) {
-        Some(listed) => unless_stripped(http, asked, (&given(listed), &listed.href), optional).await,
+        Some(listed) => unless_stripped(dav, asked, (&given(listed), &listed.href), optional).await,
         None => Ok(()),
     }
 }
@@ -274,20 +274,20 @@ async fn unless_stripped_all(
 /// The account that `found` belongs to, which is at `url`, where `asked` led to; none where it leads nowhere. Where
 /// `asked` `is_named`, it is what is there and nothing else.
 async fn account_at(
-    http: &DavClient,
+    dav: &DavClient,
     (asked, url): (&Url, Url),
     found: Discovered,
     is_named: bool,
 ) -> Result<Option<Account>, CaldavError> {
     let mut optional = HashSet::new();
-    unless_stripped(http, &url, (&found.href, &found.href), &mut optional).await?;
+    unless_stripped(dav, &url, (&found.href, &found.href), &mut optional).await?;
     if is_named && !href::is_same_below(asked, &url) && !href::holds(asked.path(), url.path()) {
         return Err(CaldavError::Moved { url: asked.to_string(), to: url.to_string() });
     }
     let login = found.principal.as_deref().and_then(|principal| href::resolve(&url, principal));
     let is_login = login.as_ref().is_some_and(|login| href::key(login.path()) == href::key(url.path()));
     let own = match &login {
-        Some(login) if !is_login => match ask(http, login).await {
+        Some(login) if !is_login => match ask(dav, login).await {
             Ok(found) => Some(found),
             Err(error) if error.is_wrong_address() => None,
             Err(error) => return Err(error),
@@ -303,7 +303,7 @@ async fn account_at(
     if is_login || found.is_principal || here.contains(&CalendarPlace::Home(url.clone())) {
         return Ok(Some(account(Some(url), here)).filter(|account| !account.places.is_empty()));
     }
-    if !is_root(&url) && has_calendars(http, &url).await? {
+    if !is_root(&url) && has_calendars(dav, &url).await? {
         // A home; perhaps somebody else's, which no principal of this user names.
         return Ok(Some(account(None, vec![CalendarPlace::Home(url)])));
     }
@@ -334,9 +334,9 @@ fn places(base: &Url, homes: &[String]) -> Result<Vec<CalendarPlace>, CaldavErro
     }
 }
 
-async fn has_calendars(http: &DavClient, url: &Url) -> Result<bool, CaldavError> {
-    let collector = || find_calendars::CalendarCollector::new(http.limits());
-    let listed = match http.multistatus(find_calendars::request(url, "1"), collector).await {
+async fn has_calendars(dav: &DavClient, url: &Url) -> Result<bool, CaldavError> {
+    let collector = || find_calendars::CalendarCollector::new(dav.limits());
+    let listed = match dav.multistatus(find_calendars::request(url, "1"), collector).await {
         Ok(answer) => answer.found.ok(),
         Err(error @ CaldavError::Xml { .. }) => return Err(error),
         Err(error) if error.is_wrong_address() => None,

@@ -76,7 +76,7 @@ impl CaldavSource {
     }
 
     async fn sync_once(&mut self, store: &impl SyncStore) -> Result<SyncReport, CaldavError> {
-        let sent = self.http.sent();
+        let sent = self.dav.http().sent();
         let here = self.clock.now();
         let (account, listing) = match self.listing(here).await {
             Err(refusal) if refusal.is_refusal() => {
@@ -104,7 +104,7 @@ impl CaldavSource {
         self.sync_all(store, (&account, watched), &mut known, at, &mut report).await?;
         let missing = Missing { account: &account, listing: &listing, at: here, finds_known };
         self.settle_missing(store, missing, known.into_values().collect(), &mut report).await?;
-        report.requests = self.http.sent() - sent;
+        report.requests = self.dav.http().sent() - sent;
         Ok(report)
     }
 
@@ -133,7 +133,7 @@ impl CaldavSource {
                 report.faults.push(before);
                 continue;
             }
-            let sent = self.http.sent();
+            let sent = self.dav.http().sent();
             let failure = match self.sync_one(store, account, (calendar, known), at, report).await {
                 Err(error) if !error.may_concern_the_server() => return Err(error),
                 Err(error) => Some(error),
@@ -157,7 +157,7 @@ impl CaldavSource {
                     }
                     report.faults.push(error.to_string());
                 }
-                None if self.http.sent() > sent => (failing, newly) = (0, 0),
+                None if self.dav.http().sent() > sent => (failing, newly) = (0, 0),
                 None => {}
             }
         }
@@ -236,7 +236,7 @@ impl CaldavSource {
         let memory = self.memory.entry(href::key(&calendar.listed.href)).or_default();
         let listed = memory.steadied(&calendar.listed);
         let sync = CalendarSync {
-            http: &self.http,
+            dav: &self.dav,
             store,
             source: &self.source.name,
             calendar: &seen,

@@ -36,7 +36,7 @@ const WEAK_SYNCS: u32 = 5;
 /// One calendar and all that is needed to sync it.
 #[derive(Debug)]
 pub struct CalendarSync<'a, I> {
-    pub http: &'a DavClient,
+    pub dav: &'a DavClient,
     pub store: &'a I,
     /// The source's name.
     pub source: &'a str,
@@ -289,7 +289,7 @@ impl<I: SyncStore> CalendarSync<'_, I> {
     ) -> Result<(), CaldavError> {
         let changes = news.gone.into_iter().map(|href| Change::Gone { href }).collect();
         let mut hand_in = HandIn { kept, owed, outcome, changes, came: Vec::new() };
-        let mut fetcher = Fetcher::new(self.http, self.url);
+        let mut fetcher = Fetcher::new(self.dav, self.url);
         let (mut octets, mut fetched_before) = (0, 0);
         for chunk in news.put.chunks(CHUNK) {
             if hand_in.changes.len() + chunk.len() > BATCH || octets > BATCH_OCTETS {

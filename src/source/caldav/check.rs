@@ -11,8 +11,8 @@ impl CaldavSource {
     /// # Errors
     /// As for [`CaldavSource::sync_account`].
     pub async fn check(&self) -> Result<Checked, CaldavError> {
-        let mut account = Account::discover(&self.http, &self.url).await?;
-        let listing = account.list(&self.http).await?;
+        let mut account = Account::discover(&self.dav, &self.url).await?;
+        let listing = account.list(&self.dav).await?;
         let calendars = listing.calendars.iter().map(|calendar| CheckedCalendar {
             href: calendar.listed.href.clone(),
             name: calendar.name(),

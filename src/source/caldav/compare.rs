@@ -32,7 +32,7 @@ impl<I: SyncStore> CalendarSync<'_, I> {
         outcome: &mut CalendarReport,
     ) -> Result<News, CaldavError> {
         let collector = || list_etags::EtagCollector::new(self.url.path());
-        let answer = self.http.multistatus(list_etags::request(self.url), collector).await?;
+        let answer = self.dav.multistatus(list_etags::request(self.url), collector).await?;
         let (_, found) = answer.unless_refused()?;
         let is_whole = !found.is_cut && found.unclear.is_empty();
         outcome.objects = found.members.len();
@@ -98,7 +98,7 @@ impl<I: SyncStore> CalendarSync<'_, I> {
             return Ok(Vec::new());
         }
         let asked: Vec<Member> = gone.iter().map(|href| Member::new(href, None)).collect();
-        let found = Fetcher::new(self.http, self.url).still_there(&asked).await?;
+        let found = Fetcher::new(self.dav, self.url).still_there(&asked).await?;
         // Of many only some were asked for by themselves.
         let refused = found.refused.first().filter(|_| gone.len() > FEW);
         if let Some(first) = found.there.first().or(refused) {

@@ -62,10 +62,10 @@ impl<I: SyncStore> CalendarSync<'_, I> {
         let mut all = Pages::default();
         let mut token = token.to_owned();
         let mut was_cut = false;
-        let (mut room, mut octets) = (self.http.limits().max_changes, self.http.limits().max_listing_size);
-        for _ in 0..self.http.limits().max_pages {
+        let (mut room, mut octets) = (self.dav.limits().max_changes, self.dav.limits().max_listing_size);
+        for _ in 0..self.dav.limits().max_pages {
             let collector = || sync_collection::ChangesCollector::new(self.url.path());
-            let page = self.http.multistatus(sync_collection::request(self.url, &token), collector).await?.found;
+            let page = self.dav.multistatus(sync_collection::request(self.url, &token), collector).await?.found;
             if page.is_void {
                 return Ok(None);
             }

@@ -55,7 +55,7 @@ impl Fetched {
 /// Fetches objects of one calendar.
 #[derive(Debug)]
 pub struct Fetcher<'a> {
-    http: &'a DavClient,
+    dav: &'a DavClient,
     calendar: &'a Url,
     /// No: a request for one object failed that a GET then answered.
     multiget_works: bool,
@@ -66,8 +66,8 @@ pub struct Fetcher<'a> {
 }
 
 impl<'a> Fetcher<'a> {
-    pub fn new(http: &'a DavClient, calendar: &'a Url) -> Fetcher<'a> {
-        Fetcher { http, calendar, multiget_works: true, failing: 0, gives_none: false }
+    pub fn new(dav: &'a DavClient, calendar: &'a Url) -> Fetcher<'a> {
+        Fetcher { dav, calendar, multiget_works: true, failing: 0, gives_none: false }
     }
 
     /// Fetches `members`, at most [`CHUNK`] of them.
@@ -149,7 +149,7 @@ impl<'a> Fetcher<'a> {
     async fn multiget(&mut self, chunk: &[Member], fetched: &mut Fetched) -> Result<(), CaldavError> {
         let hrefs = chunk.iter().map(|member| member.href.as_str());
         let request = calendar_multiget::request(self.calendar, hrefs);
-        let answer = self.http.multistatus(request, calendar_multiget::ObjectCollector::default).await?;
+        let answer = self.dav.multistatus(request, calendar_multiget::ObjectCollector::default).await?;
         let mut by_key: HashMap<String, FetchedObject> =
             answer.found.into_iter().map(|object| (href::key(&object.href), object)).collect();
         let mut lacking = Vec::new();
@@ -172,12 +172,12 @@ impl<'a> Fetcher<'a> {
             fetched.refused.push((member.clone(), error));
             return Ok(());
         };
-        let mut answer = self.http.send(calendar_multiget::request_one(&url)).await;
+        let mut answer = self.dav.send(calendar_multiget::request_one(&url)).await;
         let mut href = member.href.clone();
         // Some servers name an object with a bare percent sign, and do not find it by that name.
         let is_unknown = answer.as_ref().is_ok_and(|answer| matches!(answer.status, 400 | 404 | 410));
         if is_unknown && let Some(literal) = href::resolve_literally(self.calendar, &member.href) {
-            let second = self.http.send(calendar_multiget::request_one(&literal)).await;
+            let second = self.dav.send(calendar_multiget::request_one(&literal)).await;
             if second.as_ref().is_ok_and(|second| second.status == 200) {
                 if href::is_doubtful(&href) {
                     literal.path().clone_into(&mut href);
@@ -198,7 +198,7 @@ impl<'a> Fetcher<'a> {
                 self.failing = 0;
                 return Ok(());
             }
-            Ok(answer) => self.http.refusal(Method::GET, &answer),
+            Ok(answer) => self.dav.refusal(Method::GET, &answer),
             Err(error) => error,
         };
         if error.concerns_the_account() {
@@ -222,7 +222,7 @@ impl<'a> Fetcher<'a> {
         let asked = members.get(..members.len().min(CHUNK)).unwrap_or(members);
         let hrefs = asked.iter().map(|member| member.href.as_str());
         let request = calendar_multiget::request(self.calendar, hrefs);
-        let objects = match self.http.multistatus(request, calendar_multiget::ObjectCollector::default).await {
+        let objects = match self.dav.multistatus(request, calendar_multiget::ObjectCollector::default).await {
             Ok(answer) => answer.found,
             Err(error) if error.concerns_the_account() => return Err(error),
             Err(_) => Vec::new(),

@@ -75,7 +75,7 @@ pub struct CaldavSource {
     url: Url,
     /// The name that the user logs in with.
     username: Option<String>,
-    http: DavClient,
+    dav: DavClient,
     clock: Clock,
     max_size: usize,
     /// Default alarms are to be used.
@@ -132,8 +132,8 @@ impl SyncSource for CaldavSource {
 
     async fn worth_a_try(&self, obstacle: Obstacle, spread: Duration) {
         match obstacle {
-            Obstacle::Server => self.http.host().comes_back(spread).await,
-            Obstacle::Login | Obstacle::File => self.http.changes().await,
+            Obstacle::Server => self.dav.http().host().comes_back(spread).await,
+            Obstacle::Login | Obstacle::File => self.dav.http().changes().await,
             Obstacle::Folder | Obstacle::Other => std::future::pending().await,
         }
     }
@@ -155,12 +155,12 @@ impl CaldavSource {
             .filter(|url| url.has_host() && matches!(url.scheme(), "http" | "https"))
             .ok_or_else(|| CaldavError::Settings("the source's url is no http or https URL".to_owned()))?;
         let username = settings.credentials.username();
-        let http = DavClient::new(&url, settings, limits.responses);
+        let dav = DavClient::new(&url, settings, limits.responses);
         Ok(CaldavSource {
             source: source.clone(),
             url,
             username,
-            http,
+            dav,
             clock,
             max_size: limits.objects.max_object_size,
             default_alarms: settings.default_alarms,
@@ -175,37 +175,37 @@ impl CaldavSource {
 
     /// This source, whose requests go by `transport` instead of the network.
     pub fn over(self, transport: Arc<dyn HttpTransport>) -> CaldavSource {
-        CaldavSource { http: self.http.over(transport), ..self }
+        CaldavSource { dav: self.dav.over(transport), ..self }
     }
 
     /// This source, which shares what is known of its server with the other sources on it.
     #[must_use]
     pub fn sharing(self, hosts: &Hosts) -> CaldavSource {
         let host = hosts.host(&self.url);
-        CaldavSource { http: self.http.on(host), ..self }
+        CaldavSource { dav: self.dav.on(host), ..self }
     }
 
     /// How many requests were answered so far.
     pub fn answers(&self) -> u64 {
-        self.http.answers()
+        self.dav.http().answers()
     }
 
     /// What stands in the way of a sync that ended with `error`, and noted where that is the server: the others on it
     /// need not find out for themselves. `answers` is how many there were when the sync began.
     pub fn obstacle(&self, error: &CaldavError, answers: u64) -> Obstacle {
         let obstacle = match error {
-            CaldavError::Settings(_) if self.http.lacks_variable() => Obstacle::Other,
+            CaldavError::Settings(_) if self.dav.http().lacks_variable() => Obstacle::Other,
             CaldavError::Settings(_) => Obstacle::File,
             CaldavError::Unauthorized { .. } => Obstacle::Login,
             CaldavError::Unreachable { .. } => Obstacle::Server,
             CaldavError::Unavailable { status, retry_after: None, .. } if *status != 429 => Obstacle::Server,
             // A server that has answered before is not down; this request takes long, or breaks something.
-            CaldavError::Timeout { .. } | CaldavError::Broken { .. } if self.http.answers() == answers => {
+            CaldavError::Timeout { .. } | CaldavError::Broken { .. } if self.dav.http().answers() == answers => {
                 Obstacle::Server
             }
             _ => Obstacle::Other,
         };
-        if obstacle == Obstacle::Server && !self.http.host().failed() { Obstacle::Other } else { obstacle }
+        if obstacle == Obstacle::Server && !self.dav.http().host().failed() { Obstacle::Other } else { obstacle }
     }
 
     /// Whether the account's secret and certificate authorities are there; nothing is sent.
@@ -213,7 +213,7 @@ impl CaldavSource {
     /// # Errors
     /// [`CaldavError::Settings`] when they are not.
     pub fn ready(&self) -> Result<(), CaldavError> {
-        self.http.ready()
+        Ok(self.dav.http().ready()?)
     }
 
     /// Whether the settings want this calendar, and it is of use.

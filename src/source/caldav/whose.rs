@@ -19,12 +19,12 @@ impl CaldavSource {
         if let Some((account, found_at)) = &mut self.account
             && (0..DISCOVER_EVERY).contains(&now.0.saturating_sub(found_at.0))
         {
-            match account.list(&self.http).await {
+            match account.list(&self.dav).await {
                 Err(wrong) if wrong.is_wrong_address() => error = Some(wrong),
                 listing => return Ok((account.clone(), listing?)),
             }
         }
-        let mut account = match (Account::discover(&self.http, &self.url).await, error) {
+        let mut account = match (Account::discover(&self.dav, &self.url).await, error) {
             // What its own address says is more than that nothing else was found.
             (Err(CaldavError::NothingFound { .. }), Some(error)) => return Err(error),
             (found, _) => found?,
@@ -33,7 +33,7 @@ impl CaldavSource {
             let (before, now) = (before.address(), account.address());
             return Err(CaldavError::AnotherAccount { url: self.url.to_string(), before, now });
         }
-        let listing = account.list(&self.http).await?;
+        let listing = account.list(&self.dav).await?;
         self.memory.values_mut().for_each(|memory| memory.refusals = 0);
         self.account = Some((account.clone(), now));
         Ok((account, listing))

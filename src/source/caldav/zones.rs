@@ -94,7 +94,7 @@ impl CaldavSource {
     }
 
     async fn ask_zone(&self, calendar: &ListedAt) -> Result<Option<String>, CaldavError> {
-        let answer = self.http.multistatus(zone::request(&calendar.url), zone::ZoneCollector::default).await?;
+        let answer = self.dav.multistatus(zone::request(&calendar.url), zone::ZoneCollector::default).await?;
         Ok(answer.unless_refused()?.1)
     }
 }

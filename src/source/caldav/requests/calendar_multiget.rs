@@ -2,7 +2,7 @@
 
 use reqwest::Url;
 
-use super::report;
+use super::{dav_request, report};
 use crate::http::{HttpRequest, Method};
 use crate::source::caldav::multistatus::{Collect, Response};
 use crate::source::caldav::xml::{Namespace, XmlError, escaped};
@@ -33,7 +33,7 @@ pub fn request<'a>(calendar: &Url, hrefs: impl Iterator<Item = &'a str>) -> Http
 /// One object by itself.
 pub fn request_one(object: &Url) -> HttpRequest {
     // Packed by Apache, a resource gets an entity tag of its own.
-    HttpRequest::new(Method::GET, object).with_header("Accept-Encoding", "identity")
+    dav_request(Method::GET, object).with_header("Accept-Encoding", "identity")
 }
 
 /// Reads the objects that the response holds; those that it reports as missing, or leaves out, are not among them.

@@ -33,7 +33,7 @@ pub struct Discovered {
 
 /// Asks what is at `url`, or where redirections from there lead.
 pub fn request(url: &Url) -> HttpRequest {
-    HttpRequest { wanders: true, ..propfind(url, "0", BODY) }
+    HttpRequest { may_move: |_, _| true, ..propfind(url, "0", BODY) }
 }
 
 /// Reads the response: what is there, or the status with which the server says that there is nothing, or nothing for

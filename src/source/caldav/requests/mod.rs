@@ -9,18 +9,25 @@ pub mod zone;
 
 use reqwest::Url;
 
+use super::href;
 use super::message::{PROPFIND, REPORT};
-use crate::http::HttpRequest;
+use crate::http::{HttpRequest, Method};
 
 /// The media type of what is sent.
 const XML: &str = "application/xml; charset=utf-8";
 
 /// A PROPFIND (RFC 4918, 9.1) for the properties in `body`.
 fn propfind(url: &Url, depth: &'static str, body: &str) -> HttpRequest {
-    HttpRequest::new(PROPFIND, url).with_header("Depth", depth).with_body(XML, body.to_owned())
+    dav_request(PROPFIND, url).with_header("Depth", depth).with_body(XML, body.to_owned())
 }
 
 /// A REPORT (RFC 3253, 3.6).
 fn report(url: &Url, depth: &'static str, body: String) -> HttpRequest {
-    HttpRequest::new(REPORT, url).with_header("Depth", depth).with_body(XML, body)
+    dav_request(REPORT, url).with_header("Depth", depth).with_body(XML, body)
+}
+
+/// A request for what is at `url`. A redirection is followed only to the same path below another one: what is anywhere
+/// else may be somebody else's.
+fn dav_request(method: Method, url: &Url) -> HttpRequest {
+    HttpRequest { may_move: href::is_same_below, ..HttpRequest::new(method, url) }
 }

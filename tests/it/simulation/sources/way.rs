@@ -39,16 +39,16 @@ fn carried(request: &HttpRequest, reply: Reply) -> TransportResult {
         });
     }
     let date = |name: &str| header(name).map(|date| UtcMillis(super::super::walls::http_date(&date)));
-    let answer = HttpResponse {
+    Ok(HttpResponse {
         url: request.url.clone(),
         status: reply.status,
         content_type: header("Content-Type").unwrap_or_default(),
         date: date("Date"),
         etag: header("ETag"),
         modified: date("Last-Modified"),
+        location: None,
         schemes: Vec::new(),
         retry_after: header("Retry-After").and_then(|text| text.parse().ok()).map(Duration::from_secs),
         body: reply.body,
-    };
-    Ok((answer, None))
+    })
 }

@@ -1,0 +1,273 @@
+//! The client of a server, made of the files that the settings name: its secret, and its certificate
+//! authorities. They are read when the first request needs them, and again when one of them changes: one that is
+//! missing or broken fails this client's requests until it is mended, and nothing else.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use reqwest::{Client, RequestBuilder, Url, redirect};
+use rustls::{ClientConfig, RootCertStore, crypto::ring};
+
+use super::message::HttpRequest;
+use super::silence::Silence;
+use crate::tables::{Credentials, FileStamp, Secret};
+use crate::tls::client_config;
+
+/// How long a connection may take to come up, where the source's timeout is longer.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a connection is silent before the other end is asked whether it is still there, and how long until that is
+/// repeated.
+const KEEPALIVE: Duration = Duration::from_secs(15);
+
+/// How a client reaches its server.
+#[derive(Clone, Debug)]
+pub struct ClientSettings {
+    pub credentials: Credentials,
+    /// Certificate authorities besides those of this machine.
+    pub ca_file: Option<PathBuf>,
+    /// How long the server may be silent.
+    pub timeout: Duration,
+}
+
+/// A file that the settings name cannot be used, or no client can be made.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ClientError(pub String);
+
+/// What clients are made of, and the one that is in use.
+#[derive(Debug)]
+pub struct ClientMaker {
+    is_encrypted: bool,
+    credentials: Credentials,
+    ca_file: Option<PathBuf>,
+    timeout: Duration,
+    made: Mutex<Option<LoggedIn>>,
+    /// What was read last, well or not.
+    tried: Mutex<Stamps>,
+    /// The login that the server did not accept at the last request.
+    refused: Mutex<Option<Login>>,
+}
+
+/// A client and how it logs in.
+#[derive(Clone, Debug)]
+pub struct LoggedIn {
+    /// The versions of the files that it was made of.
+    of: Stamps,
+    client: Client,
+    login: Login,
+}
+
+/// Of the secret, and of the certificate authorities.
+type Stamps = (Option<FileStamp>, Option<FileStamp>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Login {
+    None,
+    Basic { username: String, password: Secret },
+    Bearer { token: Secret },
+}
+
+impl ClientMaker {
+    /// For the server at `url`. Nothing is read yet.
+    pub fn new(url: &Url, settings: ClientSettings) -> ClientMaker {
+        ClientMaker {
+            is_encrypted: url.scheme() == "https",
+            credentials: settings.credentials,
+            ca_file: settings.ca_file,
+            timeout: settings.timeout,
+            made: Mutex::default(),
+            tried: Mutex::default(),
+            refused: Mutex::default(),
+        }
+    }
+
+    /// The client, made anew where a file has changed since.
+    ///
+    /// # Errors
+    /// [`ClientError`] when the secret or the certificate authorities cannot be used.
+    pub fn get(&self) -> Result<LoggedIn, ClientError> {
+        let now = self.stamps();
+        *lock(&self.tried) = now;
+        let mut made = lock(&self.made);
+        match &*made {
+            Some(client) if client.of == now => Ok(client.clone()),
+            _ => {
+                *made = None;
+                let client = self.make(now)?;
+                *made = Some(client.clone());
+                Ok(client)
+            }
+        }
+    }
+
+    /// Whether another secret than that of `refused`, which the server has not accepted, lies there by now.
+    ///
+    /// # Errors
+    /// As for [`ClientMaker::get`].
+    pub fn has_another_login(&self, refused: &LoggedIn) -> Result<bool, ClientError> {
+        *lock(&self.refused) = Some(refused.login.clone());
+        *lock(&self.made) = None;
+        Ok(self.get()?.login != refused.login)
+    }
+
+    /// The server has accepted a login.
+    pub fn is_accepted(&self) {
+        *lock(&self.refused) = None;
+    }
+
+    /// Whether the secret is to be in the environment, and is not.
+    pub fn lacks_variable(&self) -> bool {
+        match &self.credentials {
+            Credentials::None => false,
+            Credentials::Basic { password: secret, .. } | Credentials::Bearer { token: secret } => {
+                secret.lacks_variable()
+            }
+        }
+    }
+
+    /// How requests log in.
+    pub fn credentials(&self) -> &Credentials {
+        &self.credentials
+    }
+
+    /// Whether the secret or the certificate authorities are other ones than those that were read last. A file that was
+    /// written anew with the login that the server has refused is none: asked for again and again, servers lock
+    /// accounts.
+    pub fn has_changed(&self) -> bool {
+        let (now, before) = (self.stamps(), *lock(&self.tried));
+        if now == before {
+            return false;
+        }
+        let refused = lock(&self.refused).clone();
+        let is_refused = now.1 == before.1 && refused.is_some() && self.login().ok() == refused;
+        if is_refused {
+            *lock(&self.tried) = now;
+        }
+        !is_refused
+    }
+
+    /// What changes when the secret or the certificate authorities do.
+    fn stamps(&self) -> Stamps {
+        let secret = match &self.credentials {
+            Credentials::None => None,
+            Credentials::Basic { password, .. } => password.stamp(),
+            Credentials::Bearer { token } => token.stamp(),
+        };
+        (secret, self.ca_file.as_deref().and_then(FileStamp::of))
+    }
+
+    fn make(&self, of: Stamps) -> Result<LoggedIn, ClientError> {
+        let login = self.login()?;
+        let mut builder = Client::builder()
+            .user_agent(concat!("reveille/", env!("CARGO_PKG_VERSION")))
+            .redirect(redirect::Policy::none())
+            .referer(false)
+            .timeout(Silence::new(self.timeout).whole())
+            // A machine that is gone while its response is waited for is noticed within a minute.
+            .tcp_keepalive(KEEPALIVE)
+            .tcp_keepalive_interval(KEEPALIVE)
+            .tcp_keepalive_retries(3)
+            .connect_timeout(self.timeout.min(CONNECT_TIMEOUT))
+            // Requests follow one another: one connection is enough.
+            .pool_max_idle_per_host(1)
+            .tls_backend_preconfigured(self.tls()?);
+        if !self.is_encrypted {
+            // A request without encryption must not leave this machine by way of a proxy.
+            builder = builder.no_proxy();
+        }
+        let client = builder.build().map_err(|why| ClientError(format!("no HTTP client: {why}")))?;
+        Ok(LoggedIn { of, client, login })
+    }
+
+    fn login(&self) -> Result<Login, ClientError> {
+        let unusable = |error: &dyn std::error::Error| ClientError(error.to_string());
+        Ok(match &self.credentials {
+            Credentials::None => Login::None,
+            Credentials::Basic { username, password } => {
+                let password = password.read().map_err(|error| unusable(&error))?;
+                Login::Basic { username: username.clone(), password }
+            }
+            Credentials::Bearer { token } => Login::Bearer { token: token.read().map_err(|error| unusable(&error))? },
+        })
+    }
+
+    /// The TLS settings: what this machine trusts and `ca_file`.
+    fn tls(&self) -> Result<ClientConfig, ClientError> {
+        if self.is_encrypted || self.ca_file.is_some() {
+            let config = client_config(self.ca_file.as_deref()).map_err(|why| ClientError(why.to_string()))?;
+            return Ok(Arc::unwrap_or_clone(config));
+        }
+        // Without encryption nobody needs to be trusted, and a machine without certificates will do.
+        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+        let builder = builder.with_safe_default_protocol_versions();
+        let builder = builder.map_err(|why| ClientError(format!("TLS cannot be set up: {why}")))?;
+        Ok(builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
+    }
+}
+
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl LoggedIn {
+    /// `request` with the login, to be sent.
+    pub fn prepared(&self, request: &HttpRequest) -> RequestBuilder {
+        let mut builder = self.client.request(request.method.to_reqwest(), request.url.clone());
+        for (name, value) in &request.headers {
+            builder = builder.header(*name, *value);
+        }
+        if !request.body.is_empty() {
+            builder = builder.body(request.body.clone());
+        }
+        match &self.login {
+            Login::None => builder,
+            Login::Basic { username, password } => builder.basic_auth(username, Some(password.expose())),
+            Login::Bearer { token } => builder.bearer_auth(token.expose()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::path::Path;
+
+    use super::*;
+    use crate::tables::SecretRef;
+
+    /// Puts another file with this password in the place of the one before.
+    fn write(file: &Path, password: &str) {
+        let beside = file.with_extension("new");
+        fs::write(&beside, password).unwrap();
+        fs::set_permissions(&beside, fs::Permissions::from_mode(0o600)).unwrap();
+        fs::rename(&beside, file).unwrap();
+    }
+
+    #[test]
+    fn a_refused_login_that_is_only_written_anew_is_not_tried_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("password");
+        write(&file, "old");
+        let password = SecretRef::file("password_file", file.clone());
+        let settings = ClientSettings {
+            credentials: Credentials::Basic { username: "mary".to_owned(), password },
+            timeout: Duration::from_secs(30),
+            ca_file: None,
+        };
+        let maker = ClientMaker::new(&Url::parse("http://dav.example.org/").unwrap(), settings);
+        let used = maker.get().unwrap();
+        write(&file, "old");
+        assert!(maker.has_changed(), "nobody has refused it");
+        assert!(!maker.has_another_login(&used).unwrap());
+        write(&file, "old");
+        assert!(!maker.has_changed() && !maker.has_changed());
+        write(&file, "new");
+        assert!(maker.has_changed() && maker.has_another_login(&used).unwrap());
+        maker.is_accepted();
+        write(&file, "old");
+        assert!(maker.has_changed(), "what was refused once may be right now");
+    }
+}
