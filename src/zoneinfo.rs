@@ -124,6 +124,13 @@ fn version(folder: &Path) -> Option<String> {
     })
 }
 
+/// A zone of a folder.
+struct ZoneFile {
+    id: String,
+    /// Its content (RFC 9636).
+    tzif: Vec<u8>,
+}
+
 /// Reads the database in `folder`.
 fn read(folder: &Path) -> Result<Zones, ZoneinfoError> {
     let mut zones = Vec::new();
@@ -132,16 +139,16 @@ fn read(folder: &Path) -> Result<Zones, ZoneinfoError> {
     if zones.is_empty() {
         return Err(ZoneinfoError::Empty(folder.to_owned()));
     }
-    if zones.iter().any(|(_, data)| counts_leap_seconds(data)) {
+    if zones.iter().any(|zone| counts_leap_seconds(&zone.tzif)) {
         return Err(ZoneinfoError::LeapSeconds(folder.to_owned()));
     }
     let version = version(folder).unwrap_or_else(|| "unknown".to_owned());
-    let zones = zones.into_iter().map(|(id, data)| ZoneData { id, data: Data::Tzif(Cow::Owned(data)) });
+    let zones = zones.into_iter().map(|zone| ZoneData { id: zone.id, data: Data::Tzif(Cow::Owned(zone.tzif)) });
     Ok(Zones::new(&version, &folder.display().to_string(), zones))
 }
 
 /// Adds the zones below `folder`, whose ids begin with `prefix`, to `zones`.
-fn list(folder: &Path, prefix: &str, depth: usize, zones: &mut Vec<(String, Vec<u8>)>) -> io::Result<()> {
+fn list(folder: &Path, prefix: &str, depth: usize, zones: &mut Vec<ZoneFile>) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let Ok(name) = entry.file_name().into_string() else { continue };
@@ -156,7 +163,7 @@ fn list(folder: &Path, prefix: &str, depth: usize, zones: &mut Vec<(String, Vec<
             let mut data = Vec::new();
             File::open(&path)?.take(MAX_ZONE_SIZE).read_to_end(&mut data)?;
             if data.starts_with(b"TZif") {
-                zones.push((id, data));
+                zones.push(ZoneFile { id, tzif: data });
             }
         }
     }

@@ -257,11 +257,11 @@ async fn directory(
     clock: &Clock,
     inventory: &mut Inventory,
 ) -> FolderCheck {
-    let SourceKind::Directory { path, layout, .. } = &source.kind else {
+    let SourceKind::Directory(settings) = &source.kind else {
         return FolderCheck { found: Ok(String::new()), notes: Vec::new() };
     };
     let size = config.limits.objects.max_object_size;
-    let directory = DirectorySource::new(source, (path, *layout), &source.login, size, clock.clone());
+    let directory = DirectorySource::new(source, settings, size, clock.clone());
     let counter = Counter::default();
     let report = match directory.scan(&counter, None).await {
         Ok(report) => report,
@@ -273,7 +273,7 @@ async fn directory(
     let found = counter.inventory.into_inner().unwrap_or_else(PoisonError::into_inner);
     inventory.extend(found);
     let found = match report.faults.as_slice() {
-        [] if report.calendars == 0 => Err(no_calendars(source, &path.display().to_string())),
+        [] if report.calendars == 0 => Err(no_calendars(source, &settings.path.display().to_string())),
         [] => Ok(format!("{} calendars, {} objects", report.calendars, counter.objects.load(Ordering::Relaxed))),
         faults => Err(faults.join("; ")),
     };

@@ -3,11 +3,11 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::calendar::context::CalendarContext;
 use crate::calendar::zone::Zones;
-use crate::config::{Config, Layout, SourceConfig, SourceKind};
+use crate::config::{Config, DirectorySettings, Layout, SourceConfig, SourceKind};
 use crate::notification::About;
 use crate::source::CalendarInfo;
 use crate::source::directory;
@@ -120,20 +120,21 @@ pub(super) fn calendar(path: Option<&Path>, root: Option<&Path>, config: &Config
 fn watched(folder: &Path, root: Option<&Path>, config: &Config) -> Option<CalendarInfo> {
     let max_size = config.limits.objects.max_object_size;
     let configured = config.sources.iter().find_map(|source| match &source.kind {
-        SourceKind::Directory { path, layout, .. } => directory::calendar_in(source, (path, *layout), folder, max_size),
+        SourceKind::Directory(settings) => directory::calendar_in(source, settings, folder, max_size),
         SourceKind::Caldav(_) => None,
     });
     let by_itself = |root: &Path| {
-        let kind = SourceKind::Directory {
-            path: PathBuf::new(),
+        let settings = DirectorySettings {
+            path: root.to_owned(),
             layout: Layout::Auto,
             rescan_interval: Default::default(),
             follow_links: Vec::new(),
         };
+        let kind = SourceKind::Directory(settings.clone());
         let (name, login) = (String::new(), login());
         let (users, email, calendars) = (config.users.clone(), Vec::new(), Vec::new());
         let source = SourceConfig { name, user: None, login, email, zone: None, users, calendars, kind };
-        directory::calendar_in(&source, (root, Layout::Auto), folder, max_size)
+        directory::calendar_in(&source, &settings, folder, max_size)
     };
     configured.or_else(|| by_itself(root?)).or_else(|| by_itself(folder))
 }

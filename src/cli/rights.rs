@@ -71,7 +71,7 @@ pub(super) fn lacking(config: &Config, user: &User) -> Vec<Lacking> {
     lacking.extend(ledger.map(|sentence| Lacking { what: "ledger", name: name(), sentence }));
     for source in &config.sources {
         let sentence = match &source.kind {
-            SourceKind::Directory { path, .. } => unreadable(user, path),
+            SourceKind::Directory(settings) => unreadable(user, &settings.path),
             SourceKind::Caldav(settings) => {
                 let secret = match &settings.credentials {
                     Credentials::None => None,

@@ -223,21 +223,25 @@ impl SourceConfig {
 
 #[derive(Clone, Debug)]
 pub enum SourceKind {
-    Directory {
-        path: PathBuf,
-        layout: Layout,
-        rescan_interval: Duration,
-        /// Folders outside `path` that symbolic links in it may lead to.
-        follow_links: Vec<PathBuf>,
-    },
+    Directory(DirectorySettings),
     Caldav(CaldavSettings),
+}
+
+/// `kind = "directory"`
+#[derive(Clone, Debug)]
+pub struct DirectorySettings {
+    pub path: PathBuf,
+    pub layout: Layout,
+    pub rescan_interval: Duration,
+    /// Folders outside `path` that symbolic links in it may lead to.
+    pub follow_links: Vec<PathBuf>,
 }
 
 impl SourceKind {
     /// How often everything is synced.
     pub fn interval(&self) -> Duration {
         match self {
-            SourceKind::Directory { rescan_interval, .. } => *rescan_interval,
+            SourceKind::Directory(settings) => settings.rescan_interval,
             SourceKind::Caldav(settings) => settings.poll_interval,
         }
     }

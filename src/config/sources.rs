@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::context::ReadContext;
-use super::settings::{CaldavSettings, Config, Defaults, Layout, OwnDomains, SourceConfig, SourceKind, Users};
+use super::settings::{
+    CaldavSettings, Config, Defaults, DirectorySettings, Layout, OwnDomains, SourceConfig, SourceKind, Users,
+};
 use crate::tables::names::{self, free_name};
 use crate::tables::{Credentials, Section, address, secret, value};
 
@@ -45,7 +47,7 @@ pub(super) fn read(sections: Vec<Section<'_>>, around: &Around<'_>, reader: &Rea
         let name = names::name(&mut section, word, &taken);
         // Which keys belong to a source of an unknown kind is unknown too.
         if let Some(kind) = kind {
-            sources.extend(read_one(section, (name, kind), around, reader));
+            sources.extend(read_one(section, name, kind, around, reader));
         }
     }
     sources
@@ -53,7 +55,8 @@ pub(super) fn read(sections: Vec<Section<'_>>, around: &Around<'_>, reader: &Rea
 
 fn read_one(
     section: Section<'_>,
-    (name, kind): (String, SourceKindName),
+    name: String,
+    kind: SourceKindName,
     around: &Around<'_>,
     reader: &ReadContext<'_>,
 ) -> Option<SourceConfig> {
@@ -68,7 +71,8 @@ fn read_one(
             (user.or(username.clone()), caldav(&section, username, around.defaults, reader))
         }
     };
-    let many = matches!(&kind, Some(SourceKind::Directory { layout: Layout::Radicale, .. })) && user.is_none();
+    let many =
+        matches!(&kind, Some(SourceKind::Directory(folder)) if folder.layout == Layout::Radicale) && user.is_none();
     if many && !email.is_empty() {
         section.report("email", ONE_USER);
     }
@@ -83,7 +87,7 @@ fn directory(section: &Section<'_>, reader: &ReadContext<'_>) -> Option<SourceKi
     let path = reader.path(&section.required("path", value::string)?);
     let follow_links = section.read("follow_links", value::strings).unwrap_or_default();
     let follow_links = follow_links.iter().map(|written| reader.path(written)).collect();
-    Some(SourceKind::Directory { path, layout, rescan_interval, follow_links })
+    Some(SourceKind::Directory(DirectorySettings { path, layout, rescan_interval, follow_links }))
 }
 
 fn caldav(
@@ -139,12 +143,12 @@ pub(super) fn watched(folder: &Path, config: &Config, reader: &ReadContext<'_>) 
     let last = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
     let stem = last.file_name().map_or_else(|| "watch".to_owned(), |name| name.to_string_lossy().into_owned());
     let taken = |name: &str| config.sources.iter().any(|other| other.name == name);
-    let kind = SourceKind::Directory {
+    let kind = SourceKind::Directory(DirectorySettings {
         path: folder.to_owned(),
         layout: Layout::Auto,
         rescan_interval: RESCAN_INTERVAL,
         follow_links: Vec::new(),
-    };
+    });
     SourceConfig {
         name: free_name(&stem, &taken),
         user: None,

@@ -55,10 +55,9 @@ impl Source {
         hosts: &Hosts,
     ) -> Result<Source, SyncError> {
         Ok(match &source.kind {
-            SourceKind::Directory { path, layout, .. } => {
+            SourceKind::Directory(settings) => {
                 let max_size = limits.objects.max_object_size;
-                let place = (path.as_path(), *layout);
-                Source::Directory(DirectorySource::new(source, place, &source.login, max_size, clock.clone()))
+                Source::Directory(DirectorySource::new(source, settings, max_size, clock.clone()))
             }
             SourceKind::Caldav(settings) => {
                 let caldav = CaldavSource::new(source, settings, limits, clock.clone());

@@ -7,6 +7,7 @@ use reqwest::Url;
 use super::dav_client::DavClient;
 use super::error::CaldavError;
 use super::href;
+use super::message::Multistatus;
 use super::requests::discovery::{self, Discovered};
 use super::requests::find_calendars::{self, ListedCalendar};
 use crate::time::UtcMillis;
@@ -61,6 +62,13 @@ pub struct Listing {
     pub server_now: Option<UtcMillis>,
 }
 
+/// What is at a URL.
+struct DiscoveredAt {
+    /// Redirections followed.
+    url: Url,
+    found: Discovered,
+}
+
 /// A calendar and its URL.
 #[derive(Clone, Debug)]
 pub struct ListedAt {
@@ -86,7 +94,7 @@ impl Account {
         for candidate in candidates(start) {
             let is_named = candidate == *start && !names_nobody(start);
             let found = match ask(dav, &candidate).await {
-                Ok((url, found)) => match account_at(dav, (&candidate, url), found, is_named).await {
+                Ok(there) => match account_at(dav, &candidate, there, is_named).await {
                     // There is something, and what it is will be known later.
                     Err(error) if error.is_transient() => return Err(error),
                     account => account,
@@ -145,7 +153,7 @@ impl Account {
             };
             let collector = || find_calendars::CalendarCollector::new(dav.limits());
             let answer = dav.multistatus(find_calendars::request(url, depth), collector).await?;
-            let (origin, found) = answer.unless_refused()?;
+            let Multistatus { origin, found } = answer.unless_refused()?;
             unless_stripped_all(dav, &origin.url, depth, &found.calendars, &mut self.optional).await?;
             let is_vague = found.is_cut || !found.unclear.is_empty();
             if depth == "0" && found.calendars.is_empty() && !is_vague {
@@ -210,10 +218,10 @@ fn names_nobody(url: &Url) -> bool {
 ///
 /// # Errors
 /// That of the request; the server's no, also where a multistatus says it.
-async fn ask(dav: &DavClient, url: &Url) -> Result<(Url, Discovered), CaldavError> {
+async fn ask(dav: &DavClient, url: &Url) -> Result<DiscoveredAt, CaldavError> {
     let answer = dav.multistatus(discovery::request(url), discovery::DiscoveryCollector::default).await?;
-    let (origin, found) = answer.unless_refused()?;
-    Ok((origin.url, found))
+    let Multistatus { origin, found } = answer.unless_refused()?;
+    Ok(DiscoveredAt { url: origin.url, found })
 }
 
 /// Refuses a response from `asked`, where it calls that path `given` without a prefix of it, and nothing is at `href`,
@@ -226,7 +234,8 @@ async fn ask(dav: &DavClient, url: &Url) -> Result<(Url, Discovered), CaldavErro
 async fn unless_stripped(
     dav: &DavClient,
     asked: &Url,
-    (given, href): (&str, &str),
+    given: &str,
+    href: &str,
     optional: &mut HashSet<String>,
 ) -> Result<(), CaldavError> {
     let Some(prefix) = href::lacks_prefix(asked.path(), given) else { return Ok(()) };
@@ -266,21 +275,22 @@ async fn unless_stripped_all(
     let lacks =
         |listed: &ListedCalendar| !is_asked(listed) && href::lacks_prefix(asked.path(), &given(listed)).is_some();
     match calendars.iter().find(|listed| lacks(listed)) {
-        Some(listed) => unless_stripped(dav, asked, (&given(listed), &listed.href), optional).await,
+        Some(listed) => unless_stripped(dav, asked, &given(listed), &listed.href, optional).await,
         None => Ok(()),
     }
 }
 
-/// The account that `found` belongs to, which is at `url`, where `asked` led to; none where it leads nowhere. Where
-/// `asked` `is_named`, it is what is there and nothing else.
+/// The account that `there` belongs to, which `asked` led to; none where it leads nowhere. Where `asked` `is_named`, it
+/// is what is there and nothing else.
 async fn account_at(
     dav: &DavClient,
-    (asked, url): (&Url, Url),
-    found: Discovered,
+    asked: &Url,
+    there: DiscoveredAt,
     is_named: bool,
 ) -> Result<Option<Account>, CaldavError> {
+    let DiscoveredAt { url, found } = there;
     let mut optional = HashSet::new();
-    unless_stripped(dav, &url, (&found.href, &found.href), &mut optional).await?;
+    unless_stripped(dav, &url, &found.href, &found.href, &mut optional).await?;
     if is_named && !href::is_same_below(asked, &url) && !href::holds(asked.path(), url.path()) {
         return Err(CaldavError::Moved { url: asked.to_string(), to: url.to_string() });
     }
@@ -294,7 +304,7 @@ async fn account_at(
         },
         _ => None,
     };
-    let addresses = own.as_ref().map_or(&found.addresses, |(_, own)| &own.addresses).clone();
+    let addresses = own.as_ref().map_or(&found.addresses, |own| &own.found.addresses).clone();
     let account = |of, places| Account { principal: login.clone(), addresses, of, places, optional };
     if found.is_calendar {
         return Ok(Some(account(None, vec![CalendarPlace::Calendar(url)])));
@@ -308,7 +318,7 @@ async fn account_at(
         return Ok(Some(account(None, vec![CalendarPlace::Home(url)])));
     }
     let theirs = match &own {
-        Some((at, own)) if here.is_empty() => places(at, &own.homes)?,
+        Some(own) if here.is_empty() => places(&own.url, &own.found.homes)?,
         _ => here,
     };
     // A folder without calendars is the server's where the account of the login lies below it. Any other one is perhaps

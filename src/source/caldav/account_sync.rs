@@ -10,6 +10,7 @@ use super::calendar_sync::{CalendarReport, CalendarSync};
 use super::error::CaldavError;
 use super::requests::find_calendars::ListedCalendar;
 use super::sync_state::{ServerTime, SyncPlan, SyncState, plan_sync};
+use super::whose::ListedAccount;
 use super::{CaldavSource, CalendarMemory, MAX_FAILING, href};
 use crate::source::contract::{CalendarInfo, Evidence, Known, SyncReport, SyncStore};
 use crate::time::UtcMillis;
@@ -33,6 +34,12 @@ enum Reading {
     },
     /// It was not read, and why is told.
     Not,
+}
+
+/// A sync of an account.
+struct AccountSync<'a> {
+    account: &'a Account,
+    at: SyncStart,
 }
 
 /// When a sync began, by this machine's clock and by the server's.
@@ -78,7 +85,7 @@ impl CaldavSource {
     async fn sync_once(&mut self, store: &impl SyncStore) -> Result<SyncReport, CaldavError> {
         let sent = self.dav.http().sent();
         let here = self.clock.now();
-        let (account, listing) = match self.listing(here).await {
+        let ListedAccount { account, listing } = match self.listing(here).await {
             Err(refusal) if refusal.is_refusal() => {
                 self.all_absent(store, here).await?;
                 return Err(refusal);
@@ -101,7 +108,8 @@ impl CaldavSource {
         watched.sort_by_key(|calendar| self.turn(calendar));
         report.calendars = watched.len();
         let finds_known = listed.iter().any(|key| known.contains_key(key));
-        self.sync_all(store, (&account, watched), &mut known, at, &mut report).await?;
+        let sync = AccountSync { account: &account, at };
+        self.sync_all(store, &sync, watched, &mut known, &mut report).await?;
         let missing = Missing { account: &account, listing: &listing, at: here, finds_known };
         self.settle_missing(store, missing, known.into_values().collect(), &mut report).await?;
         report.requests = self.dav.http().sent() - sent;
@@ -118,9 +126,9 @@ impl CaldavSource {
     async fn sync_all(
         &mut self,
         store: &impl SyncStore,
-        (account, watched): (&Account, Vec<&ListedAt>),
+        sync: &AccountSync<'_>,
+        watched: Vec<&ListedAt>,
         known: &mut BTreeMap<String, Known>,
-        at: SyncStart,
         report: &mut SyncReport,
     ) -> Result<(), CaldavError> {
         let (mut failing, mut newly) = (0, 0);
@@ -134,7 +142,7 @@ impl CaldavSource {
                 continue;
             }
             let sent = self.dav.http().sent();
-            let failure = match self.sync_one(store, account, (calendar, known), at, report).await {
+            let failure = match self.sync_one(store, sync, calendar, known, report).await {
                 Err(error) if !error.may_concern_the_server() => return Err(error),
                 Err(error) => Some(error),
                 Ok(Reading::Done { is_known }) => {
@@ -164,7 +172,7 @@ impl CaldavSource {
         // Where all are refused, it is the account that is out of order.
         let evidence = if reads_known { Evidence::Healthy } else { Evidence::AllGone };
         for href in refused {
-            report.changes += self.absent(store, &href, at.here, evidence).await?;
+            report.changes += self.absent(store, &href, sync.at.here, evidence).await?;
         }
         Ok(())
     }
@@ -176,9 +184,9 @@ impl CaldavSource {
     async fn sync_one(
         &mut self,
         store: &impl SyncStore,
-        account: &Account,
-        (calendar, known): (&ListedAt, Option<Known>),
-        at: SyncStart,
+        sync: &AccountSync<'_>,
+        calendar: &ListedAt,
+        known: Option<Known>,
         report: &mut SyncReport,
     ) -> Result<Reading, CaldavError> {
         self.turns = self.turns.saturating_add(1);
@@ -186,11 +194,11 @@ impl CaldavSource {
         if !self.is_clear(calendar, known.as_ref(), &mut report.faults) {
             return Ok(Reading::Not);
         }
-        let calendar = &*self.with_zone(calendar, known.as_ref(), at.here, &mut report.faults).await?;
-        let seen = self.seen(account, calendar, known.as_ref());
+        let calendar = &*self.with_zone(calendar, known.as_ref(), sync.at.here, &mut report.faults).await?;
+        let seen = self.seen(sync.account, calendar, known.as_ref());
         let href = known.as_ref().map(|known| known.href.clone());
         let span = tracing::debug_span!("calendar", calendar.href = calendar.listed.href);
-        match (self.sync_calendar(store, calendar, (seen, known), at).instrument(span).await, href) {
+        match (self.sync_calendar(store, calendar, seen, known, sync.at).instrument(span).await, href) {
             (Ok(outcome), href) => {
                 report.changes += outcome.changes;
                 report.faults.extend(outcome.faults);
@@ -230,7 +238,8 @@ impl CaldavSource {
         &mut self,
         store: &impl SyncStore,
         calendar: &ListedAt,
-        (seen, known): (CalendarInfo, Option<Known>),
+        seen: CalendarInfo,
+        known: Option<Known>,
         at: SyncStart,
     ) -> Result<CalendarReport, CaldavError> {
         let memory = self.memory.entry(href::key(&calendar.listed.href)).or_default();

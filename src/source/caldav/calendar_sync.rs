@@ -107,6 +107,8 @@ pub struct News {
     pub there: HashSet<String>,
     /// That list is whole.
     pub is_whole: bool,
+    /// The token that a report ended with.
+    pub token: Option<String>,
 }
 
 /// What is known of a calendar before it is compared.
@@ -187,7 +189,7 @@ impl<I: SyncStore> CalendarSync<'_, I> {
         let kept = Kept::new(etags);
         let mut outcome = CalendarReport::default();
         unsettled.owed.begin();
-        let (mut news, token) = self.news(state, &plan, &kept, unsettled, &mut outcome).await?;
+        let mut news = self.news(state, &plan, &kept, unsettled, &mut outcome).await?;
         let owed = &mut unsettled.owed;
         for href in news.gone.iter().chain(&news.unheard) {
             owed.settle(href);
@@ -201,7 +203,7 @@ impl<I: SyncStore> CalendarSync<'_, I> {
         let next = match (plan, state, outcome.vanished) {
             (_, before, Some(since)) => before.cloned().unwrap_or_default().vanished(since),
             (SyncPlan::UpToDate, Some(state), None) => state.clone(),
-            _ => self.next_state(state, &news, token, &outcome),
+            _ => self.next_state(state, &news, &outcome),
         };
         unsettled.weak = if next.weak { unsettled.weak.saturating_add(1) } else { 0 };
         if next.weak {
@@ -214,7 +216,7 @@ impl<I: SyncStore> CalendarSync<'_, I> {
         Ok(outcome)
     }
 
-    /// What is new by `plan`, and the token that a report ended with.
+    /// What is new by `plan`.
     async fn news(
         &self,
         state: Option<&SyncState>,
@@ -222,14 +224,13 @@ impl<I: SyncStore> CalendarSync<'_, I> {
         kept: &Kept,
         unsettled: &mut Unsettled,
         outcome: &mut CalendarReport,
-    ) -> Result<(News, Option<String>), CaldavError> {
-        let (mut hints, mut token, mut told) = (Hints::default(), None, News::default());
+    ) -> Result<News, CaldavError> {
+        let (mut hints, mut told) = (Hints::default(), News::default());
         match (plan, state) {
-            (SyncPlan::UpToDate, _) => return Ok((News::default(), None)),
+            (SyncPlan::UpToDate, _) => return Ok(News::default()),
             (SyncPlan::Delta { token: from, whole }, Some(state)) => match self.reported(from, state, kept).await {
-                Ok(Some(reported)) if reported.is_all && !whole => return Ok((reported.news, reported.token)),
+                Ok(Some(reported)) if reported.is_all && !whole => return Ok(reported.news),
                 Ok(Some(reported)) => {
-                    token = reported.token;
                     told = reported.news;
                     hints.suspects.append(&mut told.put);
                 }
@@ -258,23 +259,18 @@ impl<I: SyncStore> CalendarSync<'_, I> {
         news.put.extend(unlisted);
         news.put.extend(doubtful.into_iter().map(|href| Member::new(&href, None)));
         news.unheard = told.unheard;
-        Ok((news, token))
+        news.token = told.token;
+        Ok(news)
     }
 
     /// Where the next sync starts from.
-    fn next_state(
-        &self,
-        before: Option<&SyncState>,
-        news: &News,
-        token: Option<String>,
-        outcome: &CalendarReport,
-    ) -> SyncState {
+    fn next_state(&self, before: Option<&SyncState>, news: &News, outcome: &CalendarReport) -> SyncState {
         let whole = news.is_whole;
         let compared = match before {
             Some(before) if !whole => before.compared(),
             _ => Compared { at: self.synced_at, objects: outcome.objects },
         };
-        let next = SyncState::after(self.listed, token, compared, self.server);
+        let next = SyncState::after(self.listed, news.token.clone(), compared, self.server);
         let next = if whole { next } else { next.reported(self.synced_at) };
         next.unconfirmed(before, !news.gone.is_empty(), self.synced_at)
     }

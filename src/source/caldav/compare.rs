@@ -33,13 +33,13 @@ impl<I: SyncStore> CalendarSync<'_, I> {
     ) -> Result<News, CaldavError> {
         let collector = || list_etags::EtagCollector::new(self.url.path());
         let answer = self.dav.multistatus(list_etags::request(self.url), collector).await?;
-        let (_, found) = answer.unless_refused()?;
+        let found = answer.unless_refused()?.found;
         let is_whole = !found.is_cut && found.unclear.is_empty();
         outcome.objects = found.members.len();
         let every = compare_every(&self.listed.href, outcome.objects);
         let again = if is_whole { unsettled.recheck.pick(&found.members, every, self.synced_at) } else { Vec::new() };
         let all = if hints.moved { found.members.clone() } else { Vec::new() };
-        let mut news = self.listed(found, kept, (&hints.suspects, &again));
+        let mut news = self.listed(found, kept, &hints.suspects, &again);
         if !is_whole {
             outcome.hold(format!("{} is not listed to its end: what is not listed is kept as it is known", self.url));
             return Ok(news);
@@ -67,7 +67,7 @@ impl<I: SyncStore> CalendarSync<'_, I> {
 
     /// What a listing has and the ledger has not, or not so. `again` is fetched whatever its entity tags say, and so
     /// are `suspects`.
-    fn listed(&self, found: MemberList, kept: &Kept, (suspects, again): (&[Member], &[Member])) -> News {
+    fn listed(&self, found: MemberList, kept: &Kept, suspects: &[Member], again: &[Member]) -> News {
         let mut suspects: HashSet<String> = suspects.iter().map(|member| kept.key(&member.href)).collect();
         // What names everything is no report of what changed, but the whole listed in another way.
         if suspects.len() > CHUNK && found.members.iter().all(|member| suspects.contains(&kept.key(&member.href))) {

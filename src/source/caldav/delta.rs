@@ -16,8 +16,6 @@ pub struct Reported {
     pub news: News,
     /// Nothing speaks against its being complete.
     pub is_all: bool,
-    /// Where the next report goes on from.
-    pub token: Option<String>,
 }
 
 /// All pages of a report: by key what is there, and none for what is gone.
@@ -40,7 +38,7 @@ impl<I: SyncStore> CalendarSync<'_, I> {
         kept: &Kept,
     ) -> Result<Option<Reported>, CaldavError> {
         let Some(pages) = self.pages(token, kept).await? else { return Ok(None) };
-        let mut news = News::default();
+        let mut news = News { token: pages.token, ..News::default() };
         let is_empty = pages.changes.is_empty();
         for (key, change) in pages.changes {
             match (change, kept.get(&key)) {
@@ -54,7 +52,7 @@ impl<I: SyncStore> CalendarSync<'_, I> {
         let named = news.put.len();
         let may_be_everything = named > 0 && named * 2 >= kept.len();
         let misses_something = is_empty && is_suspicious(state, self.listed);
-        Ok(Some(Reported { news, is_all: !may_be_everything && !misses_something, token: pages.token }))
+        Ok(Some(Reported { news, is_all: !may_be_everything && !misses_something }))
     }
 
     /// None where the report does not end well, or goes on and on.

@@ -33,10 +33,10 @@ impl<T> Multistatus<Result<T, u16>> {
     ///
     /// # Errors
     /// What the status means with which it says so.
-    pub fn unless_refused(self) -> Result<(ResponseOrigin, T), CaldavError> {
+    pub fn unless_refused(self) -> Result<Multistatus<T>, CaldavError> {
         let Multistatus { origin, found } = self;
         match found {
-            Ok(found) => Ok((origin, found)),
+            Ok(found) => Ok(Multistatus { origin, found }),
             Err(status) => Err(said_no(origin.url.to_string(), origin.method.name(), status)),
         }
     }

@@ -230,16 +230,23 @@ pub fn is_suspicious(kept: &SyncState, listed: &ListedCalendar) -> bool {
 
 /// Whether the counter in a token is behind the one in an older token: a restored database, or a new collection.
 fn went_back(old: &str, new: &str) -> bool {
-    matches!((counter(old), counter(new)), (Some((stem, old)), Some((same, new))) if stem == same && new < old)
+    let is_behind = |old: TokenCounter<'_>, new: TokenCounter<'_>| old.stem == new.stem && new.number < old.number;
+    counter(old).zip(counter(new)).is_some_and(|(old, new)| is_behind(old, new))
 }
 
-/// What comes before the counter in a token, and the counter.
-fn counter(token: &str) -> Option<(&str, i64)> {
+/// A token that ends in a counter.
+struct TokenCounter<'t> {
+    /// What comes before the counter.
+    stem: &'t str,
+    number: i64,
+}
+
+fn counter(token: &str) -> Option<TokenCounter<'_>> {
     if let Ok(number) = token.parse() {
-        return Some(("", number));
+        return Some(TokenCounter { stem: "", number });
     }
     let stem = token.trim_end_matches(|c: char| c.is_ascii_digit());
-    Some((stem, token.get(stem.len()..)?.parse().ok()?))
+    Some(TokenCounter { stem, number: token.get(stem.len()..)?.parse().ok()? })
 }
 
 /// Whether tokens are DAViCal's. It marks a change with when the transaction of its writing began, and a token with

@@ -8,20 +8,26 @@ use crate::time::UtcMillis;
 /// Milliseconds after which the account is looked for anew: homes come and go, addresses change.
 const DISCOVER_EVERY: i64 = 24 * 60 * 60 * 1_000;
 
+/// An account and its calendars.
+pub(super) struct ListedAccount {
+    pub account: Account,
+    pub listing: Listing,
+}
+
 impl CaldavSource {
     /// The account and its calendars now. It is looked for anew when it is not where it was, and is then the same one
     /// at another address, or an error.
     ///
     /// # Errors
     /// As for [`Account::discover`] and [`Account::list`]; [`CaldavError::AnotherAccount`].
-    pub(super) async fn listing(&mut self, now: UtcMillis) -> Result<(Account, Listing), CaldavError> {
+    pub(super) async fn listing(&mut self, now: UtcMillis) -> Result<ListedAccount, CaldavError> {
         let mut error = None;
         if let Some((account, found_at)) = &mut self.account
             && (0..DISCOVER_EVERY).contains(&now.0.saturating_sub(found_at.0))
         {
             match account.list(&self.dav).await {
                 Err(wrong) if wrong.is_wrong_address() => error = Some(wrong),
-                listing => return Ok((account.clone(), listing?)),
+                listing => return Ok(ListedAccount { account: account.clone(), listing: listing? }),
             }
         }
         let mut account = match (Account::discover(&self.dav, &self.url).await, error) {
@@ -36,7 +42,7 @@ impl CaldavSource {
         let listing = account.list(&self.dav).await?;
         self.memory.values_mut().for_each(|memory| memory.refusals = 0);
         self.account = Some((account.clone(), now));
-        Ok((account, listing))
+        Ok(ListedAccount { account, listing })
     }
 
     /// Says of all that is known of the source that a sync at `at` did not find it: its server said no to the account

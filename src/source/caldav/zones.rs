@@ -20,13 +20,18 @@ const ASK_EVERY: i64 = 24 * 60 * 60 * 1_000;
 pub(super) struct AskedZone {
     zone: Option<String>,
     at: UtcMillis,
-    /// Its token and its ctag then.
+    /// Its versions then.
     versions: Versions,
     /// Failures of its source until then.
     failures: u64,
 }
 
-type Versions = (Option<String>, Option<String>);
+/// The versions of a calendar, where its server names them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Versions {
+    token: Option<String>,
+    ctag: Option<String>,
+}
 
 impl AskedZone {
     /// Whether that still holds for a calendar that is `listed` with `versions` after so many failures. One that has a
@@ -57,7 +62,7 @@ impl CaldavSource {
         if listed.lists_zone {
             return Ok(Cow::Borrowed(calendar));
         }
-        let versions = (listed.token.clone(), listed.ctag.clone());
+        let versions = Versions { token: listed.token.clone(), ctag: listed.ctag.clone() };
         let zone_before = known.and_then(|known| known.seen.zone.clone());
         let key = href::key(&listed.href);
         let zone = match self.memory.get(&key).and_then(|memory| memory.zone.as_ref()) {
@@ -95,12 +100,13 @@ impl CaldavSource {
 
     async fn ask_zone(&self, calendar: &ListedAt) -> Result<Option<String>, CaldavError> {
         let answer = self.dav.multistatus(zone::request(&calendar.url), zone::ZoneCollector::default).await?;
-        Ok(answer.unless_refused()?.1)
+        Ok(answer.unless_refused()?.found)
     }
 }
 
 /// Whether the calendar is marked as it was when the ledger's knowledge of it was whole.
-fn is_at(known: &Known, (token, ctag): &Versions) -> bool {
+fn is_at(known: &Known, versions: &Versions) -> bool {
+    let Versions { token, ctag } = versions;
     let has_version = token.is_some() || ctag.is_some();
     let state = known.checkpoint.as_ref().and_then(SyncState::read);
     has_version && state.is_some_and(|state| state.token == *token && state.ctag == *ctag)

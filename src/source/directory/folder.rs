@@ -55,10 +55,17 @@ pub(super) struct FileEntries {
 #[derive(Debug, Default)]
 pub(super) struct ReadFiles {
     pub changes: Vec<Change>,
-    /// Hrefs of files that could not be read, and why.
-    pub unread: Vec<(String, String)>,
+    pub unread: Vec<UnreadFile>,
     /// Nothing could be read: the folder is gone, or cannot be read. And a sentence, where there is something to tell.
     pub failed: Option<Option<String>>,
+}
+
+/// A file that could not be read.
+#[derive(Debug)]
+pub(super) struct UnreadFile {
+    pub href: String,
+    /// Why, a sentence without its subject.
+    pub reason: String,
 }
 
 impl Folder {
@@ -127,7 +134,7 @@ impl Folder {
                     last_modified: Some(content.last_modified),
                 }),
                 Ok(None) => changes.push(Change::Gone { href: entry.name }),
-                Err(reason) => unread.push((entry.name, reason)),
+                Err(reason) => unread.push(UnreadFile { href: entry.name, reason }),
             }
         }
         ReadFiles { changes, unread, failed: None }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use super::contract::{CalendarInfo, SyncError, SyncReport, SyncStore, WatchError};
 use super::sync_source::SyncSource;
 use crate::clock::Clock;
-use crate::config::{Layout, SourceConfig};
+use crate::config::{DirectorySettings, SourceConfig};
 use crate::time::UtcMillis;
 
 mod blocking;
@@ -44,31 +44,25 @@ pub struct DirectorySource {
     settings: Arc<FolderSettings>,
 }
 
-/// The calendar that the folder `path` is to a source that watches `root`: what a scan of it would hand in. None where
-/// it is no calendar of that source. `max_size` bounds a file, in octets.
+/// The calendar that the folder `path` is to `source`, a watched folder with these `settings`: what a scan of it would
+/// hand in. None where it is no calendar of that source. `max_size` bounds a file, in octets.
 pub fn calendar_in(
     source: &SourceConfig,
-    (root, layout): (&Path, Layout),
+    settings: &DirectorySettings,
     path: &Path,
     max_size: usize,
 ) -> Option<CalendarInfo> {
-    let root = open_folder::canonical(root).ok()?;
-    let settings = FolderSettings::new(source, (&root, layout), &source.login, max_size);
-    let (folder, _) = settings.tree(root, None, UtcMillis(0)).at(path)?;
+    let root = open_folder::canonical(&settings.path).ok()?;
+    let settings = FolderSettings::new(source, settings, max_size);
+    let folder = settings.tree(root, None, UtcMillis(0)).at(path)?.found;
     settings.seen(&folder)
 }
 
 impl DirectorySource {
-    /// A source for the folder `path`. `fallback_user` is whose alarms these are where neither the settings nor the
-    /// layout say so; `max_size` bounds a file, in octets. The folder need not be there yet.
-    pub fn new(
-        source: &SourceConfig,
-        (path, layout): (&Path, Layout),
-        fallback_user: &str,
-        max_size: usize,
-        clock: Clock,
-    ) -> DirectorySource {
-        let settings = FolderSettings::new(source, (path, layout), fallback_user, max_size);
+    /// A source for the folder in `settings`, which are those of `source`. `max_size` bounds a file, in octets. The
+    /// folder need not be there yet.
+    pub fn new(source: &SourceConfig, settings: &DirectorySettings, max_size: usize, clock: Clock) -> DirectorySource {
+        let settings = FolderSettings::new(source, settings, max_size);
         DirectorySource { name: source.name.clone(), clock, settings: Arc::new(settings) }
     }
 }

@@ -2,6 +2,7 @@
 //! only regular files are read, without waiting.
 
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read};
 use std::os::fd::OwnedFd;
@@ -105,8 +106,8 @@ impl OpenFolder {
         let file = self.stat(name)?.filter(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile);
         #[allow(clippy::unnecessary_cast, reason = "the widths of these differ between machines")]
         Ok(file.map(|stat| {
-            let modified = (stat.st_mtime as i64, stat.st_mtime_nsec as i64);
-            let changed = (stat.st_ctime as i64, stat.st_ctime_nsec as i64);
+            let modified = FileTime { seconds: stat.st_mtime as i64, nanoseconds: stat.st_mtime_nsec as i64 };
+            let changed = FileTime { seconds: stat.st_ctime as i64, nanoseconds: stat.st_ctime_nsec as i64 };
             etag(modified, changed, stat.st_size as u64, stat.st_ino as u64)
         }))
     }
@@ -144,18 +145,30 @@ impl OpenFolder {
         }
         let mut octets = Vec::with_capacity(size);
         file.by_ref().take(max_size as u64).read_to_end(&mut octets).map_err(fail)?;
-        let (modified, changed) =
-            ((metadata.mtime(), metadata.mtime_nsec()), (metadata.ctime(), metadata.ctime_nsec()));
+        let modified = FileTime { seconds: metadata.mtime(), nanoseconds: metadata.mtime_nsec() };
+        let changed = FileTime { seconds: metadata.ctime(), nanoseconds: metadata.ctime_nsec() };
         let etag = etag(modified, changed, metadata.size(), metadata.ino());
         let written = metadata.mtime().saturating_mul(1_000).saturating_add(metadata.mtime_nsec() / 1_000_000);
         Ok(Some(FileContent { octets, etag, last_modified: UtcMillis(written) }))
     }
 }
 
-/// The version of a file. The times are seconds and nanoseconds: when it was modified, which programs set as they like,
-/// and when it was changed, which only the system sets.
-fn etag(modified: (i64, i64), changed: (i64, i64), size: u64, inode: u64) -> String {
-    format!("{}.{:09}-{size}-{inode}-{}.{:09}", modified.0, modified.1, changed.0, changed.1)
+/// A time of a file, since 1970.
+struct FileTime {
+    seconds: i64,
+    nanoseconds: i64,
+}
+
+impl fmt::Display for FileTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{:09}", self.seconds, self.nanoseconds)
+    }
+}
+
+/// The version of a file: when it was modified, which programs set as they like, and when it was changed, which only
+/// the system sets.
+fn etag(modified: FileTime, changed: FileTime, size: u64, inode: u64) -> String {
+    format!("{modified}-{size}-{inode}-{changed}")
 }
 
 /// Whether a folder or file is not there (any more), or has become something else.

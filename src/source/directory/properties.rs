@@ -41,6 +41,13 @@ pub(super) enum StatedProperties {
     Unclear(String, Properties),
 }
 
+/// What was found, and a sentence if not all of it could be read, or is not believed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct WithFault<T> {
+    pub found: T,
+    pub fault: Option<String>,
+}
+
 /// What is known of folders, by their hrefs.
 #[derive(Debug, Default)]
 pub(super) struct FolderMemory(Mutex<BTreeMap<String, Remembered>>);
@@ -195,44 +202,46 @@ fn files(
 }
 
 /// What holds of a folder at `path` whose files say `said` at the instant `now`, and of which `known` was known; none
-/// where it is no calendar. And a sentence, where the files are not believed.
+/// where it is no calendar.
 pub(super) fn settle(
     said: StatedProperties,
     known: Option<&Remembered>,
     path: &Path,
     now: UtcMillis,
-) -> (Option<Remembered>, Option<String>) {
+) -> WithFault<Option<Remembered>> {
     let whole = |properties| Remembered { properties, ..Remembered::default() };
+    let believed = |found| WithFault { found, fault: None };
     match (said, known) {
-        (StatedProperties::Other, _) => (None, None),
+        (StatedProperties::Other, _) => believed(None),
         (
             StatedProperties::Calendar(new),
             Some(Remembered { properties: old, silent_since, is_recorded: false, .. }),
         ) if says_less(&new, old) => {
             let since = silent_since.unwrap_or(now);
             if now.0.saturating_sub(since.0) >= GRACE {
-                return (Some(whole(new)), None);
+                return believed(Some(whole(new)));
             }
             let fault = format!(
                 "{}: it no longer says how its calendar is called or whose it is; what was known of that holds for 15 min",
                 path.display()
             );
-            (Some(Remembered { silent_since: Some(since), ..kept(new, old) }), Some(fault))
+            let found = Remembered { silent_since: Some(since), ..kept(new, old) };
+            WithFault { found: Some(found), fault: Some(fault) }
         }
-        (StatedProperties::Calendar(new), _) => (Some(whole(new)), None),
+        (StatedProperties::Calendar(new), _) => believed(Some(whole(new))),
         (StatedProperties::Unclear(reason, new), Some(Remembered { properties: old, .. })) => {
             let kept = kept(new.clone(), old);
             // An empty file that takes nothing away is none to worry about.
             let fault = (kept.properties != new || new.is_radicale).then(|| {
                 format!("{reason}; the calendar's known alarms stay scheduled: rewrite the file, or remove it")
             });
-            (Some(kept), fault)
+            WithFault { found: Some(kept), fault }
         }
         (StatedProperties::Unclear(reason, new), None) => {
             let fault = new
                 .is_radicale
                 .then(|| format!("{reason}; its calendar rings without its name and its zone: write the file anew"));
-            (Some(whole(new)), fault)
+            WithFault { found: Some(whole(new)), fault }
         }
     }
 }

@@ -10,9 +10,10 @@ use tracing::Instrument as _;
 use super::DirectorySource;
 use super::blocking::blocking;
 use super::error::DirectoryError;
-use super::folder::{FileEntry, Folder, ReadFiles, is_whole};
+use super::folder::{FileEntry, Folder, ReadFiles, UnreadFile, is_whole};
 use super::open_folder::canonical;
-use super::sorting::SortedChanges;
+use super::sorting::{SortedChanges, TouchedFile, TouchedFiles};
+use super::tree::UnreadFolder;
 use super::watch::{Doubt, FsChanges, TRIES, Watch};
 use crate::source::contract::{
     Absence, CalendarInfo, Change, ChangeBatch, Checkpoint, Evidence, Known, SyncReport, SyncStore,
@@ -33,6 +34,13 @@ struct Scan<'a> {
     watch: Option<&'a Arc<Watch>>,
     /// How many files that look unfinished may be left for a second scan, instead of being handed in as they are.
     patience: usize,
+}
+
+/// A calendar in the watched folder.
+struct FolderCalendar {
+    folder: Folder,
+    /// As it is handed in.
+    seen: CalendarInfo,
 }
 
 impl DirectorySource {
@@ -86,11 +94,12 @@ impl DirectorySource {
         let device = std::mem::take(&mut sorted.device);
         let scan = Scan { at, device, watch: Some(watch), patience: PATIENCE };
         let mut report = SyncReport::default();
-        for (folder, files) in std::mem::take(&mut sorted.files) {
+        for TouchedFiles { folder, files } in std::mem::take(&mut sorted.files) {
             let Some(seen) = self.settings.seen(&folder) else { continue };
+            let calendar = FolderCalendar { folder, seen };
             report.calendars += 1;
             for chunk in files.chunks(BATCH) {
-                self.scan_files(store, (&folder, &seen), chunk, &scan, &mut report).await?;
+                self.scan_files(store, &calendar, chunk, &scan, &mut report).await?;
             }
         }
         let known = match sorted.touched.is_empty() && sorted.folders.found.is_empty() {
@@ -116,7 +125,7 @@ impl DirectorySource {
     ) -> Result<SyncReport, DirectoryError> {
         let mut folders = sorted.folders;
         folders.faults.extend(self.settings.fault(&folders.found));
-        let unread = folders.unread.iter().map(|(_, fault)| fault).filter(|fault| !fault.is_empty()).cloned();
+        let unread = folders.unread.iter().map(|unread| &unread.fault).filter(|fault| !fault.is_empty()).cloned();
         folders.faults.extend(unread);
         let mut report = SyncReport {
             faults: folders.faults,
@@ -134,7 +143,8 @@ impl DirectorySource {
                 (Some(seen), known) => {
                     report.calendars += 1;
                     let span = tracing::debug_span!("calendar", calendar.href = folder.href);
-                    self.scan_folder(store, (folder, seen), known, scan, &mut report).instrument(span).await?;
+                    let calendar = FolderCalendar { folder, seen };
+                    self.scan_folder(store, calendar, known, scan, &mut report).instrument(span).await?;
                 }
                 // It is called otherwise than it was, and may be called so again; or what says so is not mounted.
                 (None, Some(known)) if self.is_wanted(&known) => {
@@ -204,12 +214,12 @@ impl DirectorySource {
     async fn place_of(
         &self,
         known: &Known,
-        unread: &[(PathBuf, String)],
+        unread: &[UnreadFolder],
         scan: &Scan<'_>,
     ) -> Result<PlaceOf, DirectoryError> {
         let (settings, at) = (self.settings.clone(), scan.at);
         let (href, device) = (known.href.clone(), device_of(known));
-        let unread: Vec<PathBuf> = unread.iter().map(|(folder, _)| folder.clone()).collect();
+        let unread: Vec<PathBuf> = unread.iter().map(|unread| unread.path.clone()).collect();
         blocking(move || {
             let tree = settings.tree(canonical(&settings.path)?, None, at);
             let path = tree.path(&href);
@@ -226,11 +236,12 @@ impl DirectorySource {
     async fn scan_folder(
         &self,
         store: &impl SyncStore,
-        (folder, seen): (Folder, CalendarInfo),
+        calendar: FolderCalendar,
         known: Option<Known>,
         scan: &Scan<'_>,
         report: &mut SyncReport,
     ) -> Result<(), DirectoryError> {
+        let FolderCalendar { folder, seen } = &calendar;
         let mut etags = store.etags(&self.name, &seen.href).await?;
         let listed = folder.clone();
         let entries = match blocking(move || listed.entries()).await {
@@ -255,7 +266,7 @@ impl DirectorySource {
         report.changes += changed.len() + gone.len();
         let checkpoint =
             ScanState { root_device: scan.device.clone(), device: Some(folder.device.clone()) }.checkpoint();
-        let batch = |changes, last: bool| scan.batch((&folder, &seen), changes, last.then(|| checkpoint.clone()));
+        let batch = |changes, last: bool| scan.batch(&calendar, changes, last.then(|| checkpoint.clone()));
         if changed.is_empty() {
             store.apply(&self.name, batch(gone, true)).await?;
             return Ok(());
@@ -264,19 +275,19 @@ impl DirectorySource {
             store.apply(&self.name, batch(gone, false)).await?;
         }
         let mut chunks = changed.chunks(BATCH).map(<[FileEntry]>::to_vec);
-        let mut read = self.read(&folder, chunks.next()).await;
+        let mut read = self.read(folder, chunks.next()).await;
         while let Some(content) = read {
             if let Some(fault) = content.failed {
                 // What it holds is not seen: that is no scan.
                 report.faults.extend(fault);
                 return Ok(());
             }
-            let mut changes = scan.finished(&folder, content.changes);
-            changes.extend(unreadable(&folder, content.unread, report));
+            let mut changes = scan.finished(folder, content.changes);
+            changes.extend(unreadable(folder, content.unread, report));
             let next = chunks.next();
             let batch = batch(changes, next.is_none());
             // While one batch is planned and written, the next one is read.
-            let (applied, ahead) = tokio::join!(store.apply(&self.name, batch), self.read(&folder, next));
+            let (applied, ahead) = tokio::join!(store.apply(&self.name, batch), self.read(folder, next));
             applied?;
             read = ahead;
         }
@@ -288,20 +299,21 @@ impl DirectorySource {
     async fn scan_files(
         &self,
         store: &impl SyncStore,
-        (folder, seen): (&Folder, &CalendarInfo),
-        files: &[(FileEntry, Doubt)],
+        calendar: &FolderCalendar,
+        files: &[TouchedFile],
         scan: &Scan<'_>,
         report: &mut SyncReport,
     ) -> Result<(), DirectoryError> {
-        let doubts: HashMap<&str, &Doubt> = files.iter().map(|(entry, doubt)| (entry.name.as_str(), doubt)).collect();
+        let folder = &calendar.folder;
+        let doubts: HashMap<&str, &Doubt> = files.iter().map(|file| (file.entry.name.as_str(), &file.doubt)).collect();
         let again = |href: &str, etag: Option<String>| {
             let tries = doubts.get(href).map_or(0, |doubt| doubt.tries);
             let watch = scan.watch.filter(|_| tries < TRIES);
             watch.map(|watch| watch.again(folder.file(href), Doubt { tries: tries + 1, etag })).is_some()
         };
         // What was handed in already and is as it was is left alone.
-        let is_news = |(entry, doubt): &&(FileEntry, Doubt)| doubt.etag.as_ref() != Some(&entry.etag);
-        let entries: Vec<FileEntry> = files.iter().filter(is_news).map(|(entry, _)| entry.clone()).collect();
+        let is_news = |file: &&TouchedFile| file.doubt.etag.as_ref() != Some(&file.entry.etag);
+        let entries: Vec<FileEntry> = files.iter().filter(is_news).map(|file| file.entry.clone()).collect();
         if entries.is_empty() && !files.is_empty() {
             return Ok(());
         }
@@ -310,7 +322,7 @@ impl DirectorySource {
             Change::Put { href, text, .. } => is_whole(text) || !again(href, None),
             Change::Unreadable { .. } | Change::Gone { .. } => true,
         });
-        content.unread.retain(|(href, _)| !again(href, None));
+        content.unread.retain(|unread| !again(&unread.href, None));
         let ReadFiles { mut changes, unread, failed } = content;
         report.faults.extend(failed.flatten());
         report.changes += changes.len();
@@ -325,7 +337,7 @@ impl DirectorySource {
                 Change::Unreadable { .. } | Change::Gone { .. } => None,
             })
             .collect();
-        let taken = store.apply(&self.name, scan.batch((folder, seen), changes, None)).await?;
+        let taken = store.apply(&self.name, scan.batch(calendar, changes, None)).await?;
         for href in taken.unreadable {
             again(&href, etags.get(&href).cloned());
         }
@@ -364,15 +376,10 @@ impl Scan<'_> {
         changes
     }
 
-    fn batch(
-        &self,
-        (folder, seen): (&Folder, &CalendarInfo),
-        changes: Vec<Change>,
-        checkpoint: Option<Checkpoint>,
-    ) -> ChangeBatch {
+    fn batch(&self, calendar: &FolderCalendar, changes: Vec<Change>, checkpoint: Option<Checkpoint>) -> ChangeBatch {
         ChangeBatch {
-            calendar: seen.clone(),
-            made: folder.made,
+            calendar: calendar.seen.clone(),
+            made: calendar.folder.made,
             synced_at: self.at,
             changes,
             checkpoint,
@@ -383,9 +390,9 @@ impl Scan<'_> {
 }
 
 /// What is handed in of files of `folder` that cannot be read, each with why; `report` tells of them.
-fn unreadable(folder: &Folder, unread: Vec<(String, String)>, report: &mut SyncReport) -> Vec<Change> {
-    report.faults.extend(unread.iter().map(|(href, reason)| folder.fault(href, reason)));
-    unread.into_iter().map(|(href, fault)| Change::Unreadable { href, fault }).collect()
+fn unreadable(folder: &Folder, unread: Vec<UnreadFile>, report: &mut SyncReport) -> Vec<Change> {
+    report.faults.extend(unread.iter().map(|unread| folder.fault(&unread.href, &unread.reason)));
+    unread.into_iter().map(|UnreadFile { href, reason }| Change::Unreadable { href, fault: reason }).collect()
 }
 
 /// What is kept of a calendar from one scan to the next, as JSON: the numbers of file systems.

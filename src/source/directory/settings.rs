@@ -1,6 +1,6 @@
 //! What a watched folder is told by the configuration, and what that makes of a calendar in it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::folder::Folder;
@@ -8,7 +8,7 @@ use super::links::Links;
 use super::properties::FolderMemory;
 use super::tree::Tree;
 use super::watch::Watch;
-use crate::config::{Layout, ONE_USER, SourceConfig, SourceKind};
+use crate::config::{DirectorySettings, Layout, ONE_USER, SourceConfig};
 use crate::source::contract::{CalendarInfo, DefaultAlarmTexts};
 use crate::text::matches_pattern;
 use crate::time::UtcMillis;
@@ -30,24 +30,16 @@ pub(super) struct FolderSettings {
 }
 
 impl FolderSettings {
-    pub(super) fn new(
-        source: &SourceConfig,
-        (path, layout): (&Path, Layout),
-        fallback_user: &str,
-        max_size: usize,
-    ) -> FolderSettings {
+    pub(super) fn new(source: &SourceConfig, settings: &DirectorySettings, max_size: usize) -> FolderSettings {
         FolderSettings {
-            path: path.to_owned(),
-            layout,
-            user: source.user.clone().unwrap_or_else(|| fallback_user.to_owned()),
+            path: settings.path.clone(),
+            layout: settings.layout,
+            user: source.user.as_ref().unwrap_or(&source.login).clone(),
             user_is_given: source.user.is_some(),
             source: source.clone(),
             calendars: source.calendars.clone(),
             max_size,
-            follow_links: match &source.kind {
-                SourceKind::Directory { follow_links, .. } => follow_links.clone(),
-                SourceKind::Caldav(_) => Vec::new(),
-            },
+            follow_links: settings.follow_links.clone(),
             memory: FolderMemory::default(),
         }
     }
@@ -118,10 +110,11 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::config::SourceKind;
 
     #[test]
     fn a_calendar_is_named_by_its_name_its_place_or_its_id() {
-        let kind = SourceKind::Directory {
+        let folder = DirectorySettings {
             path: PathBuf::from("calendars"),
             layout: Layout::Auto,
             rescan_interval: Duration::ZERO,
@@ -136,9 +129,9 @@ mod tests {
                 zone: None,
                 users: Arc::default(),
                 calendars: vec![pattern.to_owned()],
-                kind: kind.clone(),
+                kind: SourceKind::Directory(folder.clone()),
             };
-            let settings = FolderSettings::new(&source, (Path::new("calendars"), Layout::Auto), "mary", 1_000);
+            let settings = FolderSettings::new(&source, &folder, 1_000);
             settings.wants("My work", "mary/w*", "w*")
         };
         for named in ["My work", "My*", "mary/w*", "mary/*", "*"] {

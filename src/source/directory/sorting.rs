@@ -1,7 +1,7 @@
 //! Which calendars belong to what the watch saw. What is there now counts, and what was known before; an event tells
 //! only where to look.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::error::DirectoryError;
 use super::folder::{FileEntry, Folder, holds, is_object};
 use super::open_folder::{canonical, is_gone};
-use super::properties::is_properties;
+use super::properties::{WithFault, is_properties};
 use super::settings::FolderSettings;
 use super::tree::{Folders, Tree};
 use super::watch::{Doubt, FsChanges, TRIES, Watch};
@@ -19,7 +19,7 @@ use crate::time::UtcMillis;
 #[derive(Debug, Default)]
 pub(super) struct SortedChanges {
     /// Files of calendars that are as they were.
-    pub files: Vec<Files>,
+    pub files: Vec<TouchedFiles>,
     /// Calendars in the folders that were touched.
     pub folders: Folders,
     /// Hrefs of calendars that were known in these folders.
@@ -30,11 +30,34 @@ pub(super) struct SortedChanges {
     pub device: String,
 }
 
-/// Files of a calendar.
-pub(super) type Files = (Folder, Vec<(FileEntry, Doubt)>);
+/// Files of a calendar that were touched.
+#[derive(Debug)]
+pub(super) struct TouchedFiles {
+    pub folder: Folder,
+    pub files: Vec<TouchedFile>,
+}
 
-/// Names that were touched, by the folder that they are in.
-type NamesByFolder = BTreeMap<PathBuf, Vec<(OsString, Doubt)>>;
+/// A file that was touched.
+#[derive(Debug)]
+pub(super) struct TouchedFile {
+    pub entry: FileEntry,
+    pub doubt: Doubt,
+}
+
+/// A name in a folder that was touched.
+struct TouchedName {
+    name: OsString,
+    doubt: Doubt,
+}
+
+/// What was touched in calendars.
+#[derive(Default)]
+struct TouchedNames {
+    /// Names of objects, by the folder that they are in.
+    objects: BTreeMap<PathBuf, Vec<TouchedName>>,
+    /// Folders of files that describe a calendar.
+    described: BTreeSet<PathBuf>,
+}
 
 /// Folders that were touched, and how often each has been looked at in vain.
 type TouchedFolders = BTreeMap<PathBuf, u32>;
@@ -54,21 +77,21 @@ impl FolderSettings {
         let tree = self.tree(root, watch.cloned(), now);
         let mut sorted = SortedChanges { device: tree.device()?, ..SortedChanges::default() };
         let mut folders: TouchedFolders = changes.folders.into_iter().map(|folder| (folder, 0)).collect();
-        let (names, described) = self.by_folder(&tree, changes.files, &mut folders);
-        for path in described {
+        let touched = self.by_folder(&tree, changes.files, &mut folders);
+        for path in touched.described {
             let before = tree.memory.get(&tree.href(&path)).map(|known| known.properties);
-            let fault = tree.at(&path).and_then(|(_, fault)| fault);
+            let fault = tree.at(&path).and_then(|calendar| calendar.fault);
             if before.is_none() || before != tree.memory.get(&tree.href(&path)).map(|known| known.properties) {
                 folders.entry(path).or_default();
             } else {
                 sorted.folders.faults.extend(fault);
             }
         }
-        for (path, names) in names {
+        for (path, names) in touched.objects {
             match files(&tree, &path, names) {
-                Ok(((folder, entries), fault)) => {
+                Ok(WithFault { found, fault }) => {
                     sorted.folders.faults.extend(fault);
-                    sorted.files.push((folder, entries));
+                    sorted.files.push(found);
                 }
                 Err(Some(fault)) => sorted.folders.faults.push(fault),
                 Err(None) => {
@@ -87,7 +110,7 @@ impl FolderSettings {
             let mut below = tree.below(path);
             // One that has just been made may be opened to others in a moment.
             if let Some(watch) = watch.filter(|_| !below.unread.is_empty() && *tries < TRIES) {
-                below.unread.iter_mut().for_each(|(_, fault)| fault.clear());
+                below.unread.iter_mut().for_each(|unread| unread.fault.clear());
                 watch.again(path.clone(), Doubt { tries: tries + 1, etag: None });
             }
             sorted.folders.extend(below);
@@ -96,19 +119,13 @@ impl FolderSettings {
         Ok(sorted)
     }
 
-    /// The names that are files of calendars by their folders, and the folders of files that describe a calendar.
-    /// Others that matter go to `folders`.
-    fn by_folder(
-        &self,
-        tree: &Tree<'_>,
-        touched: impl IntoIterator<Item = (PathBuf, Doubt)>,
-        folders: &mut TouchedFolders,
-    ) -> (NamesByFolder, BTreeSet<PathBuf>) {
-        let (mut names, mut described) = (NamesByFolder::new(), BTreeSet::new());
-        for (path, doubt) in touched {
+    /// Which of the `files` that were touched belong to calendars. Others that matter go to `folders`.
+    fn by_folder(&self, tree: &Tree<'_>, files: HashMap<PathBuf, Doubt>, folders: &mut TouchedFolders) -> TouchedNames {
+        let mut touched = TouchedNames::default();
+        for (path, doubt) in files {
             let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { continue };
             if is_properties(name) {
-                described.insert(parent.to_owned());
+                touched.described.insert(parent.to_owned());
                 continue;
             }
             let there = path.symlink_metadata().ok().map(|metadata| metadata.file_type());
@@ -121,7 +138,8 @@ impl FolderSettings {
             }
             match tree.memory.get(&tree.href(parent)).filter(|known| !known.is_absent) {
                 Some(known) if holds(name, known.properties.is_radicale) => {
-                    names.entry(parent.to_owned()).or_default().push((name.to_owned(), doubt));
+                    let name = TouchedName { name: name.to_owned(), doubt };
+                    touched.objects.entry(parent.to_owned()).or_default().push(name);
                 }
                 // The first object makes a folder a calendar.
                 None if is_object(name) && there.is_some() && tree.is_place_of_calendars(parent) => {
@@ -130,7 +148,7 @@ impl FolderSettings {
                 _ => {}
             }
         }
-        (names, described)
+        touched
     }
 
     /// Which known calendars lie in `folders`, and whether there are others.
@@ -155,18 +173,14 @@ impl FolderSettings {
 ///
 /// # Errors
 /// A sentence, where it cannot be read; none where it is no longer what it was.
-fn files(
-    tree: &Tree<'_>,
-    path: &Path,
-    names: Vec<(OsString, Doubt)>,
-) -> Result<(Files, Option<String>), Option<String>> {
-    let (folder, fault) = tree.at(path).ok_or(None)?;
-    let mut entries = Vec::with_capacity(names.len());
+fn files(tree: &Tree<'_>, path: &Path, names: Vec<TouchedName>) -> Result<WithFault<TouchedFiles>, Option<String>> {
+    let WithFault { found: folder, fault } = tree.at(path).ok_or(None)?;
+    let mut files = Vec::with_capacity(names.len());
     let place = folder.open().map_err(|error| {
         (!is_gone(&error)).then(|| format!("the folder {} cannot be read: {error}", path.display()))
     })?;
-    for (name, doubt) in names {
-        entries.extend(folder.entry(&place, &name).map(|entry| (entry, doubt)));
+    for TouchedName { name, doubt } in names {
+        files.extend(folder.entry(&place, &name).map(|entry| TouchedFile { entry, doubt }));
     }
-    Ok(((folder, entries), fault))
+    Ok(WithFault { found: TouchedFiles { folder, files }, fault })
 }

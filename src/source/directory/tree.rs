@@ -14,7 +14,7 @@ use super::folder::{Folder, hidden, is_object};
 use super::links::Links;
 use super::name;
 use super::open_folder::{OpenFolder, is_gone};
-use super::properties::{FolderMemory, StatedProperties, makes_calendar, settle};
+use super::properties::{FolderMemory, StatedProperties, WithFault, makes_calendar, settle};
 use super::watch::Watch;
 use crate::access::{self, Need};
 use crate::config::Layout;
@@ -27,14 +27,21 @@ const DEPTH: usize = 3;
 #[derive(Debug, Default)]
 pub(super) struct Folders {
     pub found: Vec<Folder>,
-    /// Folders that could not be read, and a sentence for each; an empty one where that is not to be told yet.
-    pub unread: Vec<(PathBuf, String)>,
+    pub unread: Vec<UnreadFolder>,
     /// What could not be read, one sentence each.
     pub faults: Vec<String>,
     /// Links that are not followed, one sentence each.
     pub notes: Vec<String>,
     /// Why the kernel does not watch some of it.
     pub unwatched: Option<String>,
+}
+
+/// A folder that could not be read.
+#[derive(Debug)]
+pub(super) struct UnreadFolder {
+    pub path: PathBuf,
+    /// A sentence; empty if it is not to be reported yet.
+    pub fault: String,
 }
 
 /// The watched folder, and what of it are calendars.
@@ -106,12 +113,12 @@ impl Tree<'_> {
         folders
     }
 
-    /// The calendar that the folder `path` is, and a sentence where not all of it could be read; none where it is none.
-    pub(super) fn at(&self, path: &Path) -> Option<(Folder, Option<String>)> {
+    /// The calendar that the folder `path` is; none where it is none.
+    pub(super) fn at(&self, path: &Path) -> Option<WithFault<Folder>> {
         let step = self.descend(path)?;
         let place = OpenFolder::open(step.real()).ok()?;
-        let (folder, fault) = self.folder(&step, &place);
-        Some((folder.filter(|_| self.may_be_calendar(step.depth))?, fault))
+        let WithFault { found, fault } = self.folder(&step, &place);
+        Some(WithFault { found: found.filter(|_| self.may_be_calendar(step.depth))?, fault })
     }
 
     /// The number of the file system that the watched folder lies on.
@@ -179,7 +186,7 @@ impl Tree<'_> {
             Err(error) => {
                 let reason = access::told(&error, step.real(), Need::List, false);
                 let fault = format!("the folder {} cannot be read: {reason}", step.path.display());
-                folders.unread.push((step.path.clone(), fault));
+                folders.unread.push(UnreadFolder { path: step.path.clone(), fault });
                 return;
             }
         };
@@ -188,7 +195,7 @@ impl Tree<'_> {
             || matches!(self.layout, Layout::Flat | Layout::Vdir)
             || self.memory.get(&self.href(&step.path)).is_some();
         if self.may_be_calendar(step.depth) && holds {
-            let (found, fault) = self.folder(step, &survey.place);
+            let WithFault { found, fault } = self.folder(step, &survey.place);
             folders.found.extend(found);
             folders.faults.extend(fault);
         }
@@ -234,16 +241,16 @@ impl Tree<'_> {
     }
 
     /// The calendar that a folder is, which is open as `place`; none where its properties say that it is something
-    /// else. And a sentence where these are not believed.
-    fn folder(&self, step: &WalkStep, place: &OpenFolder) -> (Option<Folder>, Option<String>) {
+    /// else.
+    fn folder(&self, step: &WalkStep, place: &OpenFolder) -> WithFault<Option<Folder>> {
         let (path, real) = (&step.path, step.real());
         let href = self.href(path);
         let known = self.memory.get(&href);
-        let (settled, fault) =
+        let WithFault { found: settled, fault } =
             settle(StatedProperties::read(place, path, self.max_size), known.as_ref(), path, self.now);
         let Some(settled) = settled else {
             self.memory.lock().remove(&href);
-            return (None, fault);
+            return WithFault { found: None, fault };
         };
         self.memory.lock().insert(href.clone(), settled.clone());
         let last = path.file_name().unwrap_or(OsStr::new("calendar"));
@@ -264,7 +271,7 @@ impl Tree<'_> {
             real: real.to_owned(),
             href,
         };
-        (Some(folder), fault)
+        WithFault { found: Some(folder), fault }
     }
 
     /// The path below the root as text; `.` for the root itself.

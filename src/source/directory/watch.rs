@@ -89,10 +89,17 @@ struct State {
     /// What the kernel watches, by its number.
     watched: HashMap<i32, Vec<Role>>,
     changes: FsChanges,
-    /// Files to be looked at again, and when.
-    later: HashMap<PathBuf, (Instant, Doubt)>,
+    /// Files to be looked at again.
+    later: HashMap<PathBuf, Later>,
     /// Which folders the watched ones were when they were added.
     places: HashMap<PathBuf, Number>,
+}
+
+/// When a file is looked at again, and what was seen of it before.
+#[derive(Debug)]
+struct Later {
+    at: Instant,
+    doubt: Doubt,
 }
 
 /// Why a folder is watched. Where a link is followed, there are several reasons.
@@ -186,7 +193,7 @@ impl Watch {
         let at = Instant::now() + wait;
         let mut state = self.shared.lock();
         if !state.changes.files.contains_key(&file) {
-            state.later.insert(file, (at, doubt));
+            state.later.insert(file, Later { at, doubt });
         }
         drop(state);
         self.shared.news.notify_one();
@@ -207,7 +214,7 @@ impl Watch {
                 if state.changes != FsChanges::default() {
                     return std::mem::take(&mut state.changes);
                 }
-                state.later.values().map(|(at, _)| *at).min()
+                state.later.values().map(|later| later.at).min()
             };
             match soonest {
                 Some(at) => tokio::select! {
@@ -347,17 +354,17 @@ impl State {
     /// What was to be looked at again by now is touched.
     fn ripen(&mut self, now: Instant) {
         let due: Vec<PathBuf> =
-            self.later.iter().filter(|(_, (at, _))| *at <= now).map(|(path, _)| path.clone()).collect();
+            self.later.iter().filter(|(_, later)| later.at <= now).map(|(path, _)| path.clone()).collect();
         for path in due {
-            if let Some((_, doubt)) = self.later.remove(&path) {
-                self.changes.files.entry(path).or_insert(doubt);
+            if let Some(later) = self.later.remove(&path) {
+                self.changes.files.entry(path).or_insert(later.doubt);
             }
         }
     }
 }
 
 /// Notes what was told of the name `path`.
-fn note(changes: &mut FsChanges, later: &mut HashMap<PathBuf, (Instant, Doubt)>, path: PathBuf, events: ReadFlags) {
+fn note(changes: &mut FsChanges, later: &mut HashMap<PathBuf, Later>, path: PathBuf, events: ReadFlags) {
     let told = events.intersects(NAMES.union(ReadFlags::ATTRIB));
     if events.contains(ReadFlags::ISDIR) {
         if told {
@@ -366,11 +373,11 @@ fn note(changes: &mut FsChanges, later: &mut HashMap<PathBuf, (Instant, Doubt)>,
     } else if told || events.contains(ReadFlags::CLOSE_WRITE) {
         // It is looked at as it is now: one that was linked or moved here is whole, one that is being written may not
         // be.
-        let doubt = later.remove(&path).map(|(_, doubt)| doubt).unwrap_or_default();
+        let doubt = later.remove(&path).map(|later| later.doubt).unwrap_or_default();
         changes.files.insert(path, doubt);
     } else if let (Entry::Vacant(entry), false) = (later.entry(path.clone()), changes.files.contains_key(&path)) {
         // It is being written, and may be closed late or never.
-        entry.insert((Instant::now() + SOON, Doubt { tries: 1, etag: None }));
+        entry.insert(Later { at: Instant::now() + SOON, doubt: Doubt { tries: 1, etag: None } });
     }
 }
 

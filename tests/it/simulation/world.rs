@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use reveille::calendar::zone::Zones;
 use reveille::clock::Clock;
-use reveille::config::{self, Config, Defaults, Layout, LimitsConfig, Log, SourceKind};
+use reveille::config::{self, Config, Defaults, DirectorySettings, Layout, LimitsConfig, Log, SourceKind};
 use reveille::daemon::{Core, HistoryPruner};
 use reveille::delivery::sink::email::{EmailSettings, SmtpSecurity};
 use reveille::delivery::sink::{Recipients, SinkConfig, SinkSettings, registry};
@@ -727,12 +727,12 @@ pub fn config(ledger: PathBuf, max_lateness: Duration, give_up_after: Duration, 
         data_timeout: Duration::from_secs(600),
         ca_file: None,
     };
-    let folder = SourceKind::Directory {
+    let folder = SourceKind::Directory(DirectorySettings {
         path: PathBuf::from("nowhere"),
         layout: Layout::Auto,
         rescan_interval: Duration::from_secs(600),
         follow_links: Vec::new(),
-    };
+    });
     let source = config::SourceConfig {
         name: SOURCE.to_owned(),
         user: Some(USER.to_owned()),

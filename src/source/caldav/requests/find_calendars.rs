@@ -21,14 +21,14 @@ const CUT: u16 = 507;
 const NOTHING: u16 = 404;
 
 /// Where the properties are that a calendar keeps from before.
-const PROPERTIES: [(Property, (Namespace, &str)); 7] = [
-    (Property::Name, (Namespace::Dav, "displayname")),
-    (Property::Color, (Namespace::Apple, "calendar-color")),
-    (Property::Zone, (Namespace::Caldav, "calendar-timezone-id")),
-    (Property::Zone, (Namespace::Caldav, "calendar-timezone")),
-    (Property::Owner, (Namespace::Dav, "owner")),
-    (Property::DefaultAlarms, (Namespace::Caldav, "default-alarm-vevent-datetime")),
-    (Property::DefaultAlarms, (Namespace::Caldav, "default-alarm-vevent-date")),
+const PROPERTIES: [(Property, Namespace, &str); 7] = [
+    (Property::Name, Namespace::Dav, "displayname"),
+    (Property::Color, Namespace::Apple, "calendar-color"),
+    (Property::Zone, Namespace::Caldav, "calendar-timezone-id"),
+    (Property::Zone, Namespace::Caldav, "calendar-timezone"),
+    (Property::Owner, Namespace::Dav, "owner"),
+    (Property::DefaultAlarms, Namespace::Caldav, "default-alarm-vevent-datetime"),
+    (Property::DefaultAlarms, Namespace::Caldav, "default-alarm-vevent-date"),
 ];
 
 /// What says which zone a calendar has, of CalDAV's properties.
@@ -239,11 +239,11 @@ fn unknown_alarms(response: &Response) -> impl Iterator<Item = Unknown> {
 }
 
 fn unknown_properties(response: &Response) -> impl Iterator<Item = Unknown> {
-    PROPERTIES.iter().filter_map(|(property, name)| unknown(response, *property, *name))
+    PROPERTIES.iter().filter_map(|(property, namespace, name)| unknown(response, *property, *namespace, name))
 }
 
 /// Why the server does not give the property `name`, where it may have one.
-fn unknown(response: &Response, property: Property, (namespace, name): (Namespace, &str)) -> Option<Unknown> {
+fn unknown(response: &Response, property: Property, namespace: Namespace, name: &str) -> Option<Unknown> {
     let status = response.withheld(namespace, name).filter(|status| !matches!(status, 404 | 410))?;
     Some(Unknown { property, status })
 }
