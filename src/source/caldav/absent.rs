@@ -98,26 +98,10 @@ impl CaldavSource {
         failing: &mut usize,
         faults: &mut Vec<String>,
     ) -> Result<bool, CaldavError> {
-        let key = href::key(&calendar.href);
-        if missing.listing.calendars.iter().any(|listed| href::key(&listed.listed.href) == key) {
-            // It is listed as one that holds nothing of use, or that this user may not read.
-            return Ok(true);
+        if let Some(is_missing) = missing.by_listing(calendar, faults) {
+            return Ok(is_missing);
         }
-        if let Some(status) = missing.listing.unclear.get(&key) {
-            let why = if *status == 0 { "it says nothing of it".to_owned() } else { status.to_string() };
-            faults.push(format!(
-                "{}: its server does not say whether it is a calendar ({why}); it is kept as it is known",
-                calendar.href
-            ));
-            return Ok(false);
-        }
-        if missing.listing.is_cut {
-            return Ok(false);
-        }
-        if !missing.account.lists(&calendar.href) {
-            return Ok(true);
-        }
-        let memory = self.memory.entry(key).or_default();
+        let memory = self.memory.entry(href::key(&calendar.href)).or_default();
         let is_due = memory.missed.is_none_or(|at| !(0..ASK_EVERY).contains(&missing.at.0.saturating_sub(at.0)));
         if !is_due {
             return Ok(true);
@@ -160,6 +144,28 @@ impl CaldavSource {
 }
 
 impl Missing<'_> {
+    /// Whether `calendar` is not there, or not for this user, as far as the listing tells; `None` if asking for it may
+    /// tell. What cannot be told is a fault.
+    fn by_listing(&self, calendar: &Known, faults: &mut Vec<String>) -> Option<bool> {
+        let key = href::key(&calendar.href);
+        if self.listing.calendars.iter().any(|listed| href::key(&listed.listed.href) == key) {
+            // It is listed as one that holds nothing of use, or that this user may not read.
+            return Some(true);
+        }
+        if let Some(status) = self.listing.unclear.get(&key) {
+            let why = if *status == 0 { "it says nothing of it".to_owned() } else { status.to_string() };
+            faults.push(format!(
+                "{}: its server does not say whether it is a calendar ({why}); it is kept as it is known",
+                calendar.href
+            ));
+            return Some(false);
+        }
+        if self.listing.is_cut {
+            return Some(false);
+        }
+        (!self.account.lists(&calendar.href)).then_some(true)
+    }
+
     /// How far it can be trusted that `calendar` is not found.
     fn evidence(&self, calendar: &Known) -> Evidence {
         // Where the settings point elsewhere now, what is listed there is other calendars.

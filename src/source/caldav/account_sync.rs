@@ -36,6 +36,25 @@ enum Reading {
     Not,
 }
 
+/// What came of syncing the calendars of an account.
+#[derive(Default)]
+struct Readings {
+    /// One that is in the ledger was read.
+    has_known: bool,
+    /// The hrefs of those that are in the ledger, and refused.
+    refused: Vec<String>,
+}
+
+impl Readings {
+    fn add(&mut self, reading: Reading) {
+        match reading {
+            Reading::Done { is_known } => self.has_known |= is_known,
+            Reading::Refused { href } => self.refused.push(href),
+            Reading::Not => {}
+        }
+    }
+}
+
 /// A sync of an account.
 struct AccountSync<'a> {
     account: &'a Account,
@@ -132,7 +151,7 @@ impl CaldavSource {
         report: &mut SyncReport,
     ) -> Result<(), CaldavError> {
         let (mut failing, mut newly) = (0, 0);
-        let (mut refused, mut reads_known) = (Vec::new(), false);
+        let mut readings = Readings::default();
         for calendar in watched {
             let key = href::key(&calendar.listed.href);
             let known = known.remove(&key);
@@ -145,15 +164,10 @@ impl CaldavSource {
             let failure = match self.sync_one(store, sync, calendar, known, report).await {
                 Err(error) if !error.may_concern_the_server() => return Err(error),
                 Err(error) => Some(error),
-                Ok(Reading::Done { is_known }) => {
-                    reads_known |= is_known;
+                Ok(reading) => {
+                    readings.add(reading);
                     None
                 }
-                Ok(Reading::Refused { href }) => {
-                    refused.push(href);
-                    None
-                }
-                Ok(Reading::Not) => None,
             };
             self.memory.entry(key).or_default().failure = failure.as_ref().map(CaldavError::to_string);
             match failure {
@@ -170,8 +184,8 @@ impl CaldavSource {
             }
         }
         // Where all are refused, it is the account that is out of order.
-        let evidence = if reads_known { Evidence::Healthy } else { Evidence::AllGone };
-        for href in refused {
+        let evidence = if readings.has_known { Evidence::Healthy } else { Evidence::AllGone };
+        for href in readings.refused {
             report.changes += self.absent(store, &href, sync.at.here, evidence).await?;
         }
         Ok(())
@@ -257,10 +271,8 @@ impl CaldavSource {
             ahead: at.ahead,
             max_size: self.max_size,
         };
-        // What this process has not compared since the source failed may have become another calendar unseen.
-        let doubts = memory.read.take().is_none_or(|(_, failures)| failures != self.failures);
         let state = known.as_ref().and_then(|known| SyncState::read(known.checkpoint.as_ref()?));
-        let plan = plan_sync(state.as_ref(), &listed, at.here, memory.refusals < MAX_REFUSALS, doubts);
+        let plan = memory.plan(state.as_ref(), &listed, at.here, self.failures);
         let is_owed = !memory.unsettled.owed.due(at.here).is_empty();
         let outcome = match (plan, known) {
             (SyncPlan::UpToDate, Some(_)) if !is_owed && memory.seen.as_ref() == Some(&seen) => {
@@ -288,6 +300,14 @@ impl CaldavSource {
 }
 
 impl CalendarMemory {
+    /// What is to be done with a calendar that was read up to `state` and is now `listed`, when the source has failed
+    /// so many times.
+    fn plan(&mut self, state: Option<&SyncState>, listed: &ListedCalendar, now: UtcMillis, failures: u64) -> SyncPlan {
+        // What this process has not compared since the source failed may have become another calendar unseen.
+        let doubts = self.read.take().is_none_or(|(_, before)| before != failures);
+        plan_sync(state, listed, now, self.refusals < MAX_REFUSALS, doubts)
+    }
+
     /// What a sync that asks for nothing more tells of a calendar that was read up to `state`.
     fn resting(&self, state: Option<&SyncState>, at: UtcMillis) -> CalendarReport {
         let owed = &self.unsettled.owed;

@@ -136,10 +136,7 @@ pub async fn read_multistatus(
     let mut reader = NsReader::from_reader(xml);
     reader.config_mut().expand_empty_elements = true;
     reader.config_mut().allow_dangling_amp = true;
-    // The root is not on the stack; what is, is being read.
-    let mut stack: Vec<Element> = Vec::new();
-    let mut in_root = false;
-    let mut elements = 0;
+    let mut elements = OpenElements::new(limits);
     let mut buffer = Vec::new();
     loop {
         if buffer.capacity() > LONG {
@@ -151,35 +148,84 @@ pub async fn read_multistatus(
             .await
             .map_err(|why| XmlError::IllFormed(sentence(&why.to_string())))?;
         match event {
-            Event::Start(start) if !in_root => {
-                if Namespace::of(&namespace) != Namespace::Dav || start.local_name().as_ref() != "multistatus" {
-                    return Err(XmlError::NoMultistatus(start.local_name().as_ref().to_owned()));
-                }
-                in_root = true;
-            }
-            Event::Start(start) => {
-                elements += 1;
-                if elements > limits.max_elements {
-                    return Err(XmlError::TooMany(limits.max_elements));
-                }
-                if stack.len() >= limits.max_xml_depth {
-                    return Err(XmlError::TooDeep(limits.max_xml_depth));
-                }
-                stack.push(Element::new(Namespace::of(&namespace), &start));
-            }
-            Event::End(_) => match (stack.pop(), stack.last_mut()) {
-                (Some(done), Some(parent)) => parent.children.push(done),
-                (Some(done), None) => {
-                    elements = 0;
-                    each(done)?;
-                }
-                // The end of the root: what follows it is nobody's.
-                (None, _) => return Ok(()),
+            Event::Start(start) => elements.begin(Namespace::of(&namespace), &start)?,
+            Event::End(_) => match elements.end() {
+                EndedElement::Inner => {}
+                EndedElement::Child(child) => each(child)?,
+                // What follows it is not read.
+                EndedElement::Root => return Ok(()),
             },
             Event::DocType(_) => return Err(XmlError::DocumentType),
             Event::Eof => return Err(XmlError::IllFormed("it ends in the middle".to_owned())),
-            other => add_text(stack.last_mut().filter(|element| element.namespace != Namespace::Other), other),
+            other => add_text(elements.innermost(), other),
         }
+    }
+}
+
+/// The elements of a document that have begun and not ended.
+struct OpenElements<'l> {
+    limits: &'l ResponseLimits,
+    /// The root has begun.
+    in_root: bool,
+    /// What is open below the root, from the outside in.
+    open: Vec<Element>,
+    /// Elements of the child of the root that is being read, that itself included.
+    count: usize,
+}
+
+/// What has ended with an element.
+enum EndedElement {
+    /// An element below a child of the root.
+    Inner,
+    /// A child of the root.
+    Child(Element),
+    /// The root.
+    Root,
+}
+
+impl<'l> OpenElements<'l> {
+    fn new(limits: &'l ResponseLimits) -> OpenElements<'l> {
+        OpenElements { limits, in_root: false, open: Vec::new(), count: 0 }
+    }
+
+    /// Takes the beginning of an element.
+    fn begin(&mut self, namespace: Namespace, start: &BytesStart<'_>) -> Result<(), XmlError> {
+        if !self.in_root {
+            if namespace != Namespace::Dav || start.local_name().as_ref() != "multistatus" {
+                return Err(XmlError::NoMultistatus(start.local_name().as_ref().to_owned()));
+            }
+            self.in_root = true;
+            return Ok(());
+        }
+        self.count += 1;
+        if self.count > self.limits.max_elements {
+            return Err(XmlError::TooMany(self.limits.max_elements));
+        }
+        if self.open.len() >= self.limits.max_xml_depth {
+            return Err(XmlError::TooDeep(self.limits.max_xml_depth));
+        }
+        self.open.push(Element::new(namespace, start));
+        Ok(())
+    }
+
+    /// Takes the end of the innermost element.
+    fn end(&mut self) -> EndedElement {
+        match (self.open.pop(), self.open.last_mut()) {
+            (Some(done), Some(parent)) => {
+                parent.children.push(done);
+                EndedElement::Inner
+            }
+            (Some(done), None) => {
+                self.count = 0;
+                EndedElement::Child(done)
+            }
+            (None, _) => EndedElement::Root,
+        }
+    }
+
+    /// The innermost element below the root, unless its namespace is not told apart: text belongs to it.
+    fn innermost(&mut self) -> Option<&mut Element> {
+        self.open.last_mut().filter(|element| element.namespace != Namespace::Other)
     }
 }
 

@@ -13,7 +13,7 @@ use super::error::DirectoryError;
 use super::folder::{FileEntry, Folder, ReadFiles, UnreadFile, is_whole};
 use super::open_folder::canonical;
 use super::sorting::{SortedChanges, TouchedFile, TouchedFiles};
-use super::tree::UnreadFolder;
+use super::tree::{Folders, UnreadFolder};
 use super::watch::{Doubt, FsChanges, TRIES, Watch};
 use crate::source::contract::{
     Absence, CalendarInfo, Change, ChangeBatch, Checkpoint, Evidence, Known, SyncReport, SyncStore,
@@ -123,42 +123,14 @@ impl DirectorySource {
         known: Vec<Known>,
         scan: &Scan<'_>,
     ) -> Result<SyncReport, DirectoryError> {
-        let mut folders = sorted.folders;
-        folders.faults.extend(self.settings.fault(&folders.found));
-        let unread = folders.unread.iter().map(|unread| &unread.fault).filter(|fault| !fault.is_empty()).cloned();
-        folders.faults.extend(unread);
-        let mut report = SyncReport {
-            faults: folders.faults,
-            notes: folders.notes,
-            unwatched: folders.unwatched.map(|reason| {
-                let path = self.settings.path.display().to_string();
-                DirectoryError::Watch { path, reason }.to_string()
-            }),
-            ..SyncReport::default()
-        };
+        let SortedChanges { mut folders, others, .. } = sorted;
+        let mut report = self.report_of(&mut folders);
         let mut missing: HashMap<String, Known> = known.into_iter().map(|known| (known.href.clone(), known)).collect();
         for folder in folders.found {
             let known = missing.remove(&folder.href);
-            match (self.settings.seen(&folder), known) {
-                (Some(seen), known) => {
-                    report.calendars += 1;
-                    let span = tracing::debug_span!("calendar", calendar.href = folder.href);
-                    let calendar = FolderCalendar { folder, seen };
-                    self.scan_folder(store, calendar, known, scan, &mut report).instrument(span).await?;
-                }
-                // It is called otherwise than it was, and may be called so again; or what says so is not mounted.
-                (None, Some(known)) if self.is_wanted(&known) => {
-                    let evidence = match device_of(&known).is_some_and(|device| device != folder.device) {
-                        true => Evidence::AllGone,
-                        false => Evidence::Healthy,
-                    };
-                    self.miss(store, &known.href, evidence, scan, &mut report).await?;
-                }
-                (None, Some(known)) => self.drop(store, &known.href, &mut report).await?,
-                (None, None) => {}
-            }
+            self.scan_found(store, folder, known, scan, &mut report).await?;
         }
-        let in_order = folders.unread.is_empty() && (sorted.others || report.calendars > 0);
+        let in_order = folders.unread.is_empty() && (others || report.calendars > 0);
         let evidence = if in_order { Evidence::Healthy } else { Evidence::AllGone };
         for known in missing.into_values() {
             if !self.is_wanted(&known) {
@@ -175,6 +147,47 @@ impl DirectorySource {
             }
         }
         Ok(report)
+    }
+
+    /// What there is to report of `folders` themselves.
+    fn report_of(&self, folders: &mut Folders) -> SyncReport {
+        let mut faults = std::mem::take(&mut folders.faults);
+        faults.extend(self.settings.fault(&folders.found));
+        faults.extend(folders.unread.iter().map(|unread| &unread.fault).filter(|fault| !fault.is_empty()).cloned());
+        let unwatched = folders.unwatched.take().map(|reason| {
+            let path = self.settings.path.display().to_string();
+            DirectoryError::Watch { path, reason }.to_string()
+        });
+        SyncReport { faults, notes: std::mem::take(&mut folders.notes), unwatched, ..SyncReport::default() }
+    }
+
+    /// Hands in what differs in the calendar that `folder` is, if the settings want it; `known` is what the ledger has
+    /// of it.
+    async fn scan_found(
+        &self,
+        store: &impl SyncStore,
+        folder: Folder,
+        known: Option<Known>,
+        scan: &Scan<'_>,
+        report: &mut SyncReport,
+    ) -> Result<(), DirectoryError> {
+        match (self.settings.seen(&folder), known) {
+            (Some(seen), known) => {
+                report.calendars += 1;
+                let span = tracing::debug_span!("calendar", calendar.href = folder.href);
+                self.scan_folder(store, FolderCalendar { folder, seen }, known, scan, report).instrument(span).await
+            }
+            // It is called otherwise than it was, and may be called so again; or what says so is not mounted.
+            (None, Some(known)) if self.is_wanted(&known) => {
+                let evidence = match device_of(&known).is_some_and(|device| device != folder.device) {
+                    true => Evidence::AllGone,
+                    false => Evidence::Healthy,
+                };
+                self.miss(store, &known.href, evidence, scan, report).await
+            }
+            (None, Some(known)) => self.drop(store, &known.href, report).await,
+            (None, None) => Ok(()),
+        }
     }
 
     fn is_wanted(&self, known: &Known) -> bool {
@@ -264,16 +277,27 @@ impl DirectorySource {
             .collect();
         let gone: Vec<Change> = etags.into_keys().map(|href| Change::Gone { href }).collect();
         report.changes += changed.len() + gone.len();
-        let checkpoint =
-            ScanState { root_device: scan.device.clone(), device: Some(folder.device.clone()) }.checkpoint();
-        let batch = |changes, last: bool| scan.batch(&calendar, changes, last.then(|| checkpoint.clone()));
         if changed.is_empty() {
-            store.apply(&self.name, batch(gone, true)).await?;
+            let batch = scan.batch(&calendar, gone, Some(scan.checkpoint(folder)));
+            store.apply(&self.name, batch).await?;
             return Ok(());
         }
         if !gone.is_empty() {
-            store.apply(&self.name, batch(gone, false)).await?;
+            store.apply(&self.name, scan.batch(&calendar, gone, None)).await?;
         }
+        self.hand_in(store, &calendar, &changed, scan, report).await
+    }
+
+    /// Hands in the files of `changed`, some at a time, and that the calendar was scanned.
+    async fn hand_in(
+        &self,
+        store: &impl SyncStore,
+        calendar: &FolderCalendar,
+        changed: &[FileEntry],
+        scan: &Scan<'_>,
+        report: &mut SyncReport,
+    ) -> Result<(), DirectoryError> {
+        let folder = &calendar.folder;
         let mut chunks = changed.chunks(BATCH).map(<[FileEntry]>::to_vec);
         let mut read = self.read(folder, chunks.next()).await;
         while let Some(content) = read {
@@ -285,7 +309,8 @@ impl DirectorySource {
             let mut changes = scan.finished(folder, content.changes);
             changes.extend(unreadable(folder, content.unread, report));
             let next = chunks.next();
-            let batch = batch(changes, next.is_none());
+            let checkpoint = next.is_none().then(|| scan.checkpoint(folder));
+            let batch = scan.batch(calendar, changes, checkpoint);
             // While one batch is planned and written, the next one is read.
             let (applied, ahead) = tokio::join!(store.apply(&self.name, batch), self.read(folder, next));
             applied?;
@@ -330,13 +355,7 @@ impl DirectorySource {
         if changes.is_empty() {
             return Ok(());
         }
-        let etags: HashMap<String, String> = changes
-            .iter()
-            .filter_map(|change| match change {
-                Change::Put { href, etag, .. } => Some((href.clone(), etag.clone())),
-                Change::Unreadable { .. } | Change::Gone { .. } => None,
-            })
-            .collect();
+        let etags = etags_of(&changes);
         let taken = store.apply(&self.name, scan.batch(calendar, changes, None)).await?;
         for href in taken.unreadable {
             again(&href, etags.get(&href).cloned());
@@ -376,6 +395,11 @@ impl Scan<'_> {
         changes
     }
 
+    /// What is kept of a calendar in `folder` that was scanned to its end.
+    fn checkpoint(&self, folder: &Folder) -> Checkpoint {
+        ScanState { root_device: self.device.clone(), device: Some(folder.device.clone()) }.checkpoint()
+    }
+
     fn batch(&self, calendar: &FolderCalendar, changes: Vec<Change>, checkpoint: Option<Checkpoint>) -> ChangeBatch {
         ChangeBatch {
             calendar: calendar.seen.clone(),
@@ -387,6 +411,15 @@ impl Scan<'_> {
             may_lag: false,
         }
     }
+}
+
+/// The etags of the files in `changes`, by href.
+fn etags_of(changes: &[Change]) -> HashMap<String, String> {
+    let etag = |change: &Change| match change {
+        Change::Put { href, etag, .. } => Some((href.clone(), etag.clone())),
+        Change::Unreadable { .. } | Change::Gone { .. } => None,
+    };
+    changes.iter().filter_map(etag).collect()
 }
 
 /// What is handed in of files of `folder` that cannot be read, each with why; `report` tells of them.

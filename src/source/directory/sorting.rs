@@ -101,19 +101,9 @@ impl FolderSettings {
         }
         for (path, tries) in &folders {
             // What lies in another one is found there.
-            if path.ancestors().skip(1).any(|above| folders.contains_key(above)) {
-                continue;
+            if !path.ancestors().skip(1).any(|above| folders.contains_key(above)) {
+                sorted.folders.extend(calendars_below(&tree, path, *tries, watch));
             }
-            if let Some(watch) = watch {
-                watch.forget(path);
-            }
-            let mut below = tree.below(path);
-            // One that has just been made may be opened to others in a moment.
-            if let Some(watch) = watch.filter(|_| !below.unread.is_empty() && *tries < TRIES) {
-                below.unread.iter_mut().for_each(|unread| unread.fault.clear());
-                watch.again(path.clone(), Doubt { tries: tries + 1, etag: None });
-            }
-            sorted.folders.extend(below);
         }
         self.others(&tree, &folders, &mut sorted);
         Ok(sorted)
@@ -167,6 +157,20 @@ impl FolderSettings {
             }
         }
     }
+}
+
+/// The calendars at `path` and below, which was touched and has been looked at in vain `tries` times.
+fn calendars_below(tree: &Tree<'_>, path: &Path, tries: u32, watch: Option<&Arc<Watch>>) -> Folders {
+    if let Some(watch) = watch {
+        watch.forget(path);
+    }
+    let mut below = tree.below(path);
+    // One that has just been made may be opened to others in a moment.
+    if let Some(watch) = watch.filter(|_| !below.unread.is_empty() && tries < TRIES) {
+        below.unread.iter_mut().for_each(|unread| unread.fault.clear());
+        watch.again(path.to_owned(), Doubt { tries: tries + 1, etag: None });
+    }
+    below
 }
 
 /// The calendar at `path` and the files in it that are called `names`.
