@@ -1,6 +1,7 @@
 //! What the listings share: which ledger they read, and how instants and lengths of time are printed.
 
 use std::collections::HashMap;
+use std::fmt::Display;
 use std::future::Future;
 use std::path::Path;
 
@@ -138,6 +139,11 @@ pub(super) fn length(duration: SignedDuration) -> String {
 /// Elapsed time as JSON: a number of milliseconds.
 pub(super) fn as_millis<S: Serializer>(duration: &SignedDuration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_i64(whole_millis(*duration))
+}
+
+/// A state that the ledger has, for people; none: it is damaged.
+pub(super) fn state_word(state: Option<impl Display>) -> String {
+    state.map_or_else(|| "damaged".to_owned(), |state| state.to_string())
 }
 
 /// `+05:30`; with seconds if there are any.

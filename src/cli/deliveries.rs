@@ -2,10 +2,10 @@
 
 use serde::Serialize;
 
-use super::common::{LedgerArgs, NotificationSummary, block_on, nudge, written, written_or_dash};
+use super::common::{LedgerArgs, NotificationSummary, block_on, nudge, state_word, written, written_or_dash};
 use super::{Context, printer::Cell, printer::ExitStatus, printer::Style, printer::Table};
 use crate::config::Config;
-use crate::ledger::{self, AdminOutcome, DeliveryFilter, DeliveryId, DeliveryRow, Inspector, OutboxAdmin};
+use crate::ledger::{self, AdminOutcome, DeliveryFilter, DeliveryId, DeliveryRow, DeliveryState, Inspector, OutboxAdmin};
 
 /// List what is owed to the sinks and what became of it, the latest last; retry or cancel it
 #[derive(Debug, clap::Args)]
@@ -66,7 +66,7 @@ struct DeliveryEntry {
     firing: i64,
     sink: String,
     recipient: String,
-    state: String,
+    state: Option<DeliveryState>,
     attempts: i64,
     /// After how many of the attempts it is not known whether it was delivered.
     unknown: i64,
@@ -91,7 +91,7 @@ struct AdminResult {
     /// Whether it was changed.
     changed: bool,
     /// The state that kept it from being changed; null where there is no such delivery.
-    state: Option<String>,
+    state: Option<DeliveryState>,
 }
 
 pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<ExitStatus> {
@@ -137,7 +137,7 @@ fn json(row: DeliveryRow) -> DeliveryEntry {
     DeliveryEntry {
         id: id(&row),
         firing: row.firing,
-        next_attempt: (row.state == "pending").then(|| row.next_attempt.to_string()),
+        next_attempt: (row.state == Some(DeliveryState::Pending)).then(|| row.next_attempt.to_string()),
         sink: row.sink,
         recipient: row.recipient,
         state: row.state,
@@ -157,16 +157,16 @@ fn json(row: DeliveryRow) -> DeliveryEntry {
 fn table(rows: Vec<DeliveryRow>) -> Table {
     let mut table = Table::new(&["ID", "DUE", "STATE", "ATTEMPTS", "NEXT OR SETTLED", "SUMMARY", "RESPONSE"]);
     for row in rows {
-        let style = match row.state.as_str() {
-            "delivered" => Style::Good,
-            "failed" => Style::Bad,
-            _ => Style::Doubtful,
+        let style = match row.state {
+            Some(DeliveryState::Delivered) => Style::Good,
+            Some(DeliveryState::Failed) => Style::Bad,
+            Some(DeliveryState::Pending | DeliveryState::Cancelled) | None => Style::Doubtful,
         };
         let at = written_or_dash(row.settled_at.or(Some(row.next_attempt)));
         table.row([
             Cell::plain(id(&row)),
             Cell::plain(written(row.due)),
-            Cell::new(row.state, style),
+            Cell::new(state_word(row.state), style),
             Cell::plain(attempts(row.attempts, row.unknown)),
             Cell::plain(at),
             Cell::plain(NotificationSummary::of(&row.notification).summary),
@@ -251,7 +251,7 @@ fn wake_daemon(config: &Config) {
 fn report(id: &DeliveryId, change: &AdminOutcome, action: AdminAction, context: &mut Context) -> anyhow::Result<()> {
     if context.printer.json() {
         let state = match change {
-            AdminOutcome::Is(state) => Some(state.clone()),
+            AdminOutcome::Is(state) => Some(*state),
             AdminOutcome::Changed | AdminOutcome::Unknown => None,
         };
         context.printer.object(&AdminResult {

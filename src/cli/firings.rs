@@ -3,9 +3,9 @@
 use jiff::SignedDuration;
 use serde::Serialize;
 
-use super::common::{LedgerArgs, NotificationSummary, as_millis, block_on, length, written};
+use super::common::{LedgerArgs, NotificationSummary, as_millis, block_on, length, state_word, written};
 use super::{Context, instant, printer::Cell, printer::ExitStatus, printer::Style, printer::Table};
-use crate::ledger::{FiringRow, Inspector};
+use crate::ledger::{FiringRow, FiringState, Inspector};
 use crate::time::UtcMillis;
 
 /// List alarms that fired, were missed or were suppressed, the latest last
@@ -34,7 +34,7 @@ struct Firing {
     /// From the one to the other, in milliseconds.
     #[serde(serialize_with = "as_millis")]
     lateness: SignedDuration,
-    state: String,
+    state: Option<FiringState>,
     /// How many firings it stands for.
     count: i64,
     user_id: String,
@@ -93,8 +93,9 @@ fn table(firings: Vec<FiringRow>) -> Table {
     for firing in firings {
         let due = written(firing.due);
         let firing = Firing::from(firing);
-        let style = if firing.state == "fired" { Style::Good } else { Style::Doubtful };
-        let state = if firing.count > 1 { format!("{} ×{}", firing.state, firing.count) } else { firing.state };
+        let style = if firing.state == Some(FiringState::Fired) { Style::Good } else { Style::Doubtful };
+        let state = state_word(firing.state);
+        let state = if firing.count > 1 { format!("{state} ×{}", firing.count) } else { state };
         table.row([
             Cell::plain(firing.firing.to_string()),
             Cell::plain(due),

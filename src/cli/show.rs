@@ -2,10 +2,10 @@
 
 use serde::Serialize;
 
-use super::common::{LedgerArgs, NotificationSummary, block_on, distance, written, written_or_dash};
+use super::common::{LedgerArgs, NotificationSummary, block_on, distance, state_word, written, written_or_dash};
 use super::upcoming::{Upcoming, UpcomingAlarms, no_sink_notes};
 use super::{Context, printer::Cell, printer::ExitStatus, printer::Style, printer::Table};
-use crate::ledger::{FiringRow, FiringsOf, Inspector, ObjectRow};
+use crate::ledger::{FiringRow, FiringState, FiringsOf, Inspector, ObjectRow};
 use crate::time::UtcMillis;
 
 /// So many firings are shown, and so many alarm instances to come.
@@ -51,7 +51,7 @@ struct Fired {
     firing: i64,
     due: String,
     fired_at: String,
-    state: String,
+    state: Option<FiringState>,
     count: i64,
 }
 
@@ -106,7 +106,7 @@ fn shown<'a>(seen: &'a Seen, args: &'a Args) -> Shown<'a> {
         firing: row.id,
         due: row.due.to_string(),
         fired_at: row.fired_at.to_string(),
-        state: row.state.clone(),
+        state: row.state,
         count: row.count,
     };
     Shown {
@@ -135,7 +135,10 @@ fn table(seen: &Seen, now: UtcMillis) -> Table {
         table.row([
             Cell::plain(written(row.due)),
             Cell::new(distance(now, row.due), Style::Faint),
-            Cell::new(&*row.state, if row.state == "fired" { Style::Good } else { Style::Doubtful }),
+            Cell::new(
+                state_word(row.state),
+                if row.state == Some(FiringState::Fired) { Style::Good } else { Style::Doubtful },
+            ),
             Cell::plain(notification.action),
             Cell::plain(notification.start),
             Cell::plain(notification.summary),

@@ -13,6 +13,8 @@ use sqlx::{Connection as _, SqliteConnection};
 
 use super::file::{check_version, connect};
 use super::lock::{folder_of, lock, lock_path, reject_hard_links, resolve_symlinks};
+use super::model::DeliveryState;
+use super::state::state;
 use super::{Ledger, LedgerError, beside, unopened};
 use crate::access::{self, Need, give_to_owner_of};
 use crate::time::UtcMillis;
@@ -25,9 +27,13 @@ pub(super) const FIRED_UNTIL: &str = "fired_until";
 const SET_META: &str =
     "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
 // What was pending in the copy has been sent since, or has not: nobody can tell, so it is a person's choice.
-const GIVE_UP: &str = "UPDATE deliveries SET state = 'failed', settled_at = ?2,
+const GIVE_UP: &str = concat!(
+    "UPDATE deliveries SET state = ?3, settled_at = ?2,
     response = 'it was pending in the backup that was put back; whether it was sent since is not known'
-    WHERE state = 'pending' AND firing IN (SELECT id FROM firings WHERE due <= ?1)";
+    WHERE state = ",
+    state!(Pending),
+    " AND firing IN (SELECT id FROM firings WHERE due <= ?1)"
+);
 
 /// A ledger that was put back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,7 +125,8 @@ async fn count_as_rung(
     let mark = sqlx::query_scalar("SELECT value FROM meta WHERE key = ?").bind(BACKED_UP_AT);
     let mark: Option<String> = mark.fetch_optional(&mut *c).await?;
     sqlx::query(SET_META).bind(FIRED_UNTIL).bind(fired_until.0.to_string()).execute(&mut *c).await?;
-    let given_up = sqlx::query(GIVE_UP).bind(fired_until.0).bind(now.0).execute(&mut *c).await?.rows_affected();
+    let give_up = sqlx::query(GIVE_UP).bind(fired_until.0).bind(now.0).bind(DeliveryState::Failed);
+    let given_up = give_up.execute(&mut *c).await?.rows_affected();
     sqlx::query("DELETE FROM meta WHERE key = ?").bind(BACKED_UP_AT).execute(c).await?;
     Ok(Restored { backed_up_at: mark.and_then(instant), fired_until, given_up })
 }

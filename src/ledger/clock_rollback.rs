@@ -6,6 +6,8 @@ use std::collections::HashMap;
 
 use sqlx::SqliteConnection;
 
+use super::model::FiringState;
+use super::state::state;
 use super::{Ledger, LedgerError};
 use crate::time::UtcMillis;
 
@@ -24,43 +26,56 @@ const REPLANNING: &str = "clock_replanning";
 
 // `wrong`: firings that count as missed by a clock that was ahead, and that are still to come or not too late. What was
 // due when its object said something else is not owed by what the object says now: it stays as it is. An object that
-// has moved to another calendar of its user meanwhile is found by its UID.
+// has moved to another calendar of its user meanwhile is found by its UID. ?1 is now, ?2 the instant before which it is
+// too late, ?3 and ?4 are the states missed and suppressed.
 macro_rules! with_wrong {
-    ($rest:literal) => {
+    ($($rest:expr),+) => {
         concat!(
             "WITH wrong AS (SELECT f.id, ifnull(o.id, f.object) AS object, f.object AS recorded, f.due, f.fired_at, f.count
                 FROM firings f LEFT JOIN objects o ON o.id = ifnull((SELECT same.id FROM objects same WHERE same.id = f.object),
                     (SELECT u.object FROM uids u JOIN objects moved ON moved.id = u.object
                         JOIN calendars c ON c.id = moved.calendar WHERE json_valid(f.notification)
                         AND u.uid = f.notification ->> 'uid' AND c.user = f.notification ->> 'userId' LIMIT 1))
-                WHERE f.fired_at > ?1 AND ((f.due > ?1 AND f.state IN ('missed', 'suppressed'))
-                    OR (f.due >= ?2 AND f.state = 'missed' AND o.id IS NOT NULL
+                WHERE f.fired_at > ?1 AND ((f.due > ?1 AND f.state IN (?3, ?4))
+                    OR (f.due >= ?2 AND f.state = ?3 AND o.id IS NOT NULL
                         AND (o.last_modified IS NULL OR o.last_modified NOT BETWEEN f.due + 1 AND ?1)))) ",
-            $rest
+            $($rest),+
         )
     };
 }
 
 const AHEAD: &str = with_wrong!(
-    "SELECT EXISTS (SELECT 1 FROM calendars WHERE last_synced_at > ?3)
-        OR EXISTS (SELECT 1 FROM wrong WHERE fired_at > ?3)
-        OR EXISTS (SELECT 1 FROM deliveries WHERE state = 'failed' AND settled_at > ?3 AND instr(response, ?4) = 1)
-        OR EXISTS (SELECT 1 FROM deliveries WHERE state = 'pending' AND next_attempt > ?5 + (unknown > 0) * 18000000)"
+    "SELECT EXISTS (SELECT 1 FROM calendars WHERE last_synced_at > ?5)
+        OR EXISTS (SELECT 1 FROM wrong WHERE fired_at > ?5)
+        OR EXISTS (SELECT 1 FROM deliveries WHERE state = ",
+    state!(Failed),
+    " AND settled_at > ?5 AND instr(response, ?6) = 1)
+        OR EXISTS (SELECT 1 FROM deliveries WHERE state = ",
+    state!(Pending),
+    " AND next_attempt > ?7 + (unknown > 0) * 18000000)"
 );
 // What a row stands for comes after the last firing of the same object and moment that has a row of its own.
 const OWED: &str = with_wrong!(
     "SELECT object, min(iif(count = 1, due, ifnull((SELECT max(o.due) + 1 FROM firings o WHERE o.object = wrong.recorded
-        AND o.fired_at = wrong.fired_at AND o.state = 'missed' AND o.count = 1 AND o.due < wrong.due), due)))
+        AND o.fired_at = wrong.fired_at AND o.state = ?3 AND o.count = 1 AND o.due < wrong.due), due)))
     FROM wrong GROUP BY object"
 );
 const FORGET: &str = with_wrong!("DELETE FROM firings WHERE id IN (SELECT id FROM wrong)");
 const SYNCS: &str = "UPDATE calendars SET last_synced_at = ?1 WHERE last_synced_at > ?1";
 const SEEN: &str = "UPDATE gone SET seen_at = ?1 WHERE seen_at > ?1";
-const RETRIES: &str = "UPDATE deliveries SET next_attempt = ?1
-    WHERE state = 'pending' AND next_attempt > ?2 + (unknown > 0) * 18000000";
+const RETRIES: &str = concat!(
+    "UPDATE deliveries SET next_attempt = ?1 WHERE state = ",
+    state!(Pending),
+    " AND next_attempt > ?2 + (unknown > 0) * 18000000"
+);
 // What was given up because it was too old has not got so old.
-const GIVEN_UP: &str = "UPDATE deliveries SET state = 'pending', next_attempt = ?1, settled_at = NULL
-    WHERE state = 'failed' AND settled_at > ?1 AND instr(response, ?2) = 1";
+const GIVEN_UP: &str = concat!(
+    "UPDATE deliveries SET state = ",
+    state!(Pending),
+    ", next_attempt = ?1, settled_at = NULL WHERE state = ",
+    state!(Failed),
+    " AND settled_at > ?1 AND instr(response, ?2) = 1"
+);
 const REMEMBER: &str =
     "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
 
@@ -115,7 +130,9 @@ impl Ledger {
     pub async fn undo_future_records(&self, now: UtcMillis, max_lateness: i64) -> Result<Option<Undone>, LedgerError> {
         let too_late = now.plus(max_lateness.saturating_neg());
         let (slight, latest) = (now.plus(SLIGHT), now.plus(HOUR).plus(SLIGHT));
-        let ahead = sqlx::query_scalar(AHEAD).bind(now.0).bind(too_late.0).bind(slight.0).bind(GAVE_UP).bind(latest.0);
+        let ahead = sqlx::query_scalar(AHEAD).bind(now.0).bind(too_late.0);
+        let ahead = ahead.bind(FiringState::Missed).bind(FiringState::Suppressed);
+        let ahead = ahead.bind(slight.0).bind(GAVE_UP).bind(latest.0);
         if !ahead.fetch_one(self.readers()).await? {
             return Ok(None);
         }
@@ -145,7 +162,8 @@ async fn undo_future_records(
     now: UtcMillis,
     too_late: UtcMillis,
 ) -> Result<Undone, LedgerError> {
-    let owed: Vec<(i64, i64)> = sqlx::query_as(OWED).bind(now.0).bind(too_late.0).fetch_all(&mut *c).await?;
+    let owed = sqlx::query_as(OWED).bind(now.0).bind(too_late.0).bind(FiringState::Missed);
+    let owed: Vec<(i64, i64)> = owed.bind(FiringState::Suppressed).fetch_all(&mut *c).await?;
     let objects = owed.into_iter().map(|(object, due)| (object, UtcMillis(due))).collect();
     let before: Option<Vec<u8>> = sqlx::query_scalar("SELECT CAST(value AS BLOB) FROM meta WHERE key = ?")
         .bind(REPLANNING)
@@ -162,6 +180,7 @@ async fn undo_future_records(
     sqlx::query(SEEN).bind(now.0).execute(&mut *c).await?;
     let deliveries = sqlx::query(GIVEN_UP).bind(now.0).bind(GAVE_UP).execute(&mut *c).await?.rows_affected();
     sqlx::query(RETRIES).bind(now.0).bind(now.plus(HOUR).0).execute(&mut *c).await?;
-    let firings = sqlx::query(FORGET).bind(now.0).bind(too_late.0).execute(c).await?.rows_affected();
+    let forget = sqlx::query(FORGET).bind(now.0).bind(too_late.0).bind(FiringState::Missed);
+    let firings = forget.bind(FiringState::Suppressed).execute(c).await?.rows_affected();
     Ok(Undone { firings, deliveries })
 }

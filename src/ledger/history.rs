@@ -1,6 +1,7 @@
 //! Forgetting: firings that are so old that nobody asks for them go, a few at a time. What is still owed stays, and so
 //! does what keeps a firing from being made a second time.
 
+use super::model::DeliveryState;
 use super::store::id_list;
 use super::{Ledger, LedgerError};
 use crate::time::UtcMillis;
@@ -13,7 +14,7 @@ const PAGE: &str = "SELECT fired_at, id FROM firings WHERE (fired_at, id) > (?, 
 // A firing can be made again while its object's timer is not past it, or while its calendar was not looked at since it
 // was due: then its identity is still needed. Its deliveries go with it.
 const FORGET: &str = "DELETE FROM firings WHERE id IN (SELECT value FROM json_each(?1)) AND due < ?2
-    AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.firing = firings.id AND d.state = 'pending')
+    AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.firing = firings.id AND d.state = ?3)
     AND NOT EXISTS (SELECT 1 FROM timers t WHERE t.object = firings.object AND t.due <= firings.due)
     AND NOT EXISTS (SELECT 1 FROM calendars c WHERE c.id = firings.calendar AND c.last_synced_at <= firings.due)";
 
@@ -40,7 +41,7 @@ impl Ledger {
         let ids = id_list(page.into_iter().map(|(_, id)| id));
         let forgotten = self.write(move |c| {
             Box::pin(async move {
-                let rows = sqlx::query(FORGET).bind(ids).bind(before.0).execute(&mut *c).await?.rows_affected();
+                let rows = sqlx::query(FORGET).bind(ids).bind(before.0).bind(DeliveryState::Pending).execute(&mut *c).await?.rows_affected();
                 if rows > 0 {
                     sqlx::query(REMEMBER).bind(FORGOTTEN_BEFORE).bind(before.0.to_string()).execute(c).await?;
                 }

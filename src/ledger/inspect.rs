@@ -12,6 +12,8 @@ use super::file::{check_is_current, connect};
 use super::history::FORGOTTEN_BEFORE;
 use super::lock::reject_hard_links;
 use super::lossy_text::{optional_text, text};
+use super::model::{DeliveryState, FiringState};
+use super::state::state;
 use super::{CalendarRow, LedgerError};
 use crate::time::UtcMillis;
 
@@ -111,8 +113,8 @@ pub struct FiringRow {
     pub object: i64,
     pub due: UtcMillis,
     pub fired_at: UtcMillis,
-    /// `fired`, `missed`, `suppressed` or `acknowledged`.
-    pub state: String,
+    /// None: it is damaged.
+    pub state: Option<FiringState>,
     /// How many alarm instances the row stands for.
     pub count: i64,
     /// The calendar's name, where it is still watched.
@@ -139,8 +141,8 @@ pub struct DeliveryRow {
     pub firing: i64,
     pub sink: String,
     pub recipient: String,
-    /// `pending`, `delivered`, `failed` or `cancelled`.
-    pub state: String,
+    /// None: it is damaged.
+    pub state: Option<DeliveryState>,
     pub attempts: i64,
     /// How many of the attempts ended without a word on whether it was taken.
     pub unknown: i64,
@@ -153,10 +155,16 @@ pub struct DeliveryRow {
     pub notification: String,
 }
 
-const STATS: &str = "SELECT (SELECT count(*) FROM calendars), (SELECT count(*) FROM objects),
+pub(super) const STATS: &str = concat!(
+    "SELECT (SELECT count(*) FROM calendars), (SELECT count(*) FROM objects),
     (SELECT count(*) FROM objects WHERE faults IS NOT NULL), (SELECT count(*) FROM timers),
-    (SELECT min(due) FROM timers), (SELECT count(*) FROM deliveries WHERE state = 'pending'),
-    (SELECT count(*) FROM deliveries WHERE state = 'failed')";
+    (SELECT min(due) FROM timers), (SELECT count(*) FROM deliveries WHERE state = ",
+    state!(Pending),
+    "),
+    (SELECT count(*) FROM deliveries WHERE state = ",
+    state!(Failed),
+    ")"
+);
 // Subqueries that indexes answer: the rows of objects hold their texts.
 const CALENDARS: &str = "SELECT c.*, (SELECT count(*) FROM objects o WHERE o.calendar = c.id) AS objects,
     (SELECT count(*) FROM objects o WHERE o.calendar = c.id AND o.faults IS NOT NULL) AS faulty,
@@ -192,9 +200,9 @@ const FIRING_BY_IDENTITY: &str =
 const COUNTED: &str =
     "SELECT f.id, f.object, f.due, f.fired_at, f.state, f.count, f.notification, c.name AS calendar, o.href
     FROM firings f LEFT JOIN calendars c ON c.id = f.calendar LEFT JOIN objects o ON o.id = f.object
-    WHERE f.object = ?1 AND f.fired_at >= ?2 AND ((f.state = 'suppressed' AND f.due <= ?2)
-    OR (f.state = 'missed' AND f.count > 1 AND f.due >= ?2)) ORDER BY abs(f.due - ?2) LIMIT 1";
-const LATENESS: &str = "SELECT fired_at - due FROM firings WHERE state = 'fired' ORDER BY fired_at DESC LIMIT ?";
+    WHERE f.object = ?1 AND f.fired_at >= ?2 AND ((f.state = ?3 AND f.due <= ?2)
+    OR (f.state = ?4 AND f.count > 1 AND f.due >= ?2)) ORDER BY abs(f.due - ?2) LIMIT 1";
+const LATENESS: &str = "SELECT fired_at - due FROM firings WHERE state = ?1 ORDER BY fired_at DESC LIMIT ?2";
 const DELIVERIES: &str =
     "SELECT d.firing, s.name, d.recipient, d.state, d.attempts, d.unknown, d.next_attempt, d.response, d.settled_at,
     f.due, f.fired_at, f.notification
@@ -395,6 +403,7 @@ impl Inspector {
     /// [`LedgerError::Database`].
     pub async fn firing_counting(&mut self, object: i64, at: UtcMillis) -> Result<Option<FiringRow>, LedgerError> {
         let query = sqlx::query(COUNTED).bind(object).bind(at.0);
+        let query = query.bind(FiringState::Suppressed).bind(FiringState::Missed);
         query.fetch_optional(&mut self.connection).await?.as_ref().map(firing).transpose()
     }
 
@@ -436,7 +445,8 @@ impl Inspector {
     /// # Errors
     /// [`LedgerError::Database`].
     pub async fn lateness(&mut self, limit: i64) -> Result<Vec<i64>, LedgerError> {
-        let mut millis: Vec<i64> = sqlx::query_scalar(LATENESS).bind(limit).fetch_all(&mut self.connection).await?;
+        let query = sqlx::query_scalar(LATENESS).bind(FiringState::Fired).bind(limit);
+        let mut millis: Vec<i64> = query.fetch_all(&mut self.connection).await?;
         millis.sort_unstable();
         Ok(millis)
     }
@@ -447,8 +457,8 @@ impl Inspector {
     /// [`LedgerError::Database`].
     pub async fn delivered(&mut self) -> Result<Vec<i64>, LedgerError> {
         let sql = "SELECT d.settled_at - f.due FROM deliveries d JOIN firings f ON f.id = d.firing
-            WHERE d.state = 'delivered' ORDER BY 1";
-        Ok(sqlx::query_scalar(sql).fetch_all(&mut self.connection).await?)
+            WHERE d.state = ? ORDER BY 1";
+        Ok(sqlx::query_scalar(sql).bind(DeliveryState::Delivered).fetch_all(&mut self.connection).await?)
     }
 
     /// The deliveries of the last firings, up to `limit`, the latest first.
@@ -459,8 +469,8 @@ impl Inspector {
         // Spelled out, so that each can use its index.
         let condition = match filter {
             DeliveryFilter::All => "",
-            DeliveryFilter::Pending => "WHERE d.state = 'pending'",
-            DeliveryFilter::Failed => "WHERE d.state = 'failed'",
+            DeliveryFilter::Pending => concat!("WHERE d.state = ", state!(Pending)),
+            DeliveryFilter::Failed => concat!("WHERE d.state = ", state!(Failed)),
             DeliveryFilter::Unknown => "WHERE d.unknown > 0",
         };
         let sql = format!("{DELIVERIES} {condition} ORDER BY d.firing DESC, s.name, d.recipient LIMIT ?");
@@ -495,7 +505,7 @@ fn firing(row: &SqliteRow) -> Result<FiringRow, LedgerError> {
         object: row.try_get("object")?,
         due: UtcMillis(row.try_get("due")?),
         fired_at: UtcMillis(row.try_get("fired_at")?),
-        state: text(row, "state")?,
+        state: FiringState::named(&text(row, "state")?),
         count: row.try_get("count")?,
         calendar: optional_text(row, "calendar")?,
         href: optional_text(row, "href")?,
@@ -508,7 +518,7 @@ fn delivery(row: &SqliteRow) -> Result<DeliveryRow, LedgerError> {
         firing: row.try_get("firing")?,
         sink: text(row, "name")?,
         recipient: text(row, "recipient")?,
-        state: text(row, "state")?,
+        state: DeliveryState::named(&text(row, "state")?),
         attempts: row.try_get("attempts")?,
         unknown: row.try_get("unknown")?,
         next_attempt: UtcMillis(row.try_get("next_attempt")?),

@@ -41,9 +41,11 @@ mod leases;
 mod lock;
 mod log_once;
 mod lossy_text;
+mod model;
 mod outbox;
 mod outbox_admin;
 pub mod raw;
+mod state;
 mod store;
 mod take_in;
 mod timers;
@@ -65,11 +67,12 @@ pub use inspect::{
 };
 pub use lock::{holder, is_held_by, lock_path};
 pub use log_once::LogOnce;
+pub use model::{DeliveryState, FiringState};
 pub use outbox::{Claimed, Claims, NextState, Settlement};
 pub use outbox_admin::{AdminOutcome, DeliveryId, OutboxAdmin};
 pub use store::{CalendarRow, Existing, ObjectText, SourceSync};
 pub use take_in::{Planned, PlannedObject, Replanned};
-pub use timers::{DueObject, FireOutcome, FireStats, FiringState, NewFiring, Route, Timer};
+pub use timers::{DueObject, FireOutcome, FireStats, NewFiring, Route, Timer};
 
 /// The migrations, oldest first: version, description, SQL.
 const MIGRATIONS: &[(i64, &str, &str)] = &[
@@ -87,6 +90,7 @@ const MIGRATIONS: &[(i64, &str, &str)] = &[
     (12, "response", include_str!("../../migrations/0012_response.sql")),
     (13, "departed objects", include_str!("../../migrations/0013_departed.sql")),
     (14, "sync state", include_str!("../../migrations/0014_sync_state.sql")),
+    (15, "no acknowledged", include_str!("../../migrations/0015_no_acknowledged.sql")),
 ];
 
 /// Octets of the header of a SQLite file; the octets 16 and 17 are the size of a page.

@@ -10,6 +10,8 @@ use sqlx::SqliteConnection;
 
 use super::leases::{Held, Owed};
 use super::lossy_text::readable;
+use super::model::DeliveryState;
+use super::state::state;
 use super::store::id_list;
 use super::{Ledger, LedgerError};
 use crate::time::UtcMillis;
@@ -75,26 +77,37 @@ type Claimable = (i64, Vec<u8>, i64, i64, i64, Vec<u8>, i64);
 const PAGE: i64 = 256;
 const OCTETS: usize = 16 * 1024 * 1024;
 
-pub(super) const CLAIMABLE: &str =
+pub(super) const CLAIMABLE: &str = concat!(
     "SELECT d.firing, d.recipient, d.attempts, d.unknown, f.fired_at, f.notification, d.next_attempt
     FROM deliveries d CROSS JOIN firings f ON f.id = d.firing
-    WHERE d.state = 'pending' AND d.sink = ?1 AND d.next_attempt <= ?2
+    WHERE d.state = ",
+    state!(Pending),
+    " AND d.sink = ?1 AND d.next_attempt <= ?2
     AND (d.next_attempt, d.firing, d.recipient) > (?4, ?5, CAST(?6 AS TEXT))
-    ORDER BY d.next_attempt, d.firing, d.recipient LIMIT ?3";
-pub(super) const NEXT: &str = "SELECT next_attempt, firing, recipient FROM deliveries
-    WHERE state = 'pending' AND sink = ?1 ORDER BY next_attempt, firing, recipient LIMIT ?2";
-const DELIVERED: &str =
-    "UPDATE deliveries SET state = 'delivered', attempts = attempts + 1, response = NULL, settled_at = ?3
-    WHERE sink = ?1 AND recipient = '' AND firing IN (SELECT value FROM json_each(?2)) AND state = 'pending'";
+    ORDER BY d.next_attempt, d.firing, d.recipient LIMIT ?3"
+);
+pub(super) const NEXT: &str = concat!(
+    "SELECT next_attempt, firing, recipient FROM deliveries WHERE state = ",
+    state!(Pending),
+    " AND sink = ?1 ORDER BY next_attempt, firing, recipient LIMIT ?2"
+);
+const OWED: &str = concat!(
+    "SELECT s.name, (SELECT count(*) FROM deliveries d WHERE d.sink = s.id AND d.state = ",
+    state!(Pending),
+    ") AS owed FROM sinks s WHERE s.name NOT IN (SELECT value FROM json_each(?)) AND owed > 0 ORDER BY s.name"
+);
+pub(super) const DELIVERED: &str =
+    "UPDATE deliveries SET state = ?4, attempts = attempts + 1, response = NULL, settled_at = ?3
+    WHERE sink = ?1 AND recipient = '' AND firing IN (SELECT value FROM json_each(?2)) AND state = ?5";
 const WAITS: &str =
-    "UPDATE deliveries SET response = ?4 WHERE firing = ?1 AND sink = ?2 AND recipient = ?3 AND state = 'pending'";
-const SETTLE: &str = "UPDATE deliveries SET state = ?4, attempts = attempts + 1, response = ?5,
+    "UPDATE deliveries SET response = ?4 WHERE firing = ?1 AND sink = ?2 AND recipient = ?3 AND state = ?5";
+pub(super) const SETTLE: &str = "UPDATE deliveries SET state = ?4, attempts = attempts + 1, response = ?5,
     next_attempt = coalesce(?6, next_attempt), settled_at = ?7, unknown = unknown + ?8
-    WHERE firing = ?1 AND sink = ?2 AND recipient = ?3 AND state = 'pending'";
+    WHERE firing = ?1 AND sink = ?2 AND recipient = ?3 AND state = ?9";
 
-const GIVE_UP: &str = "UPDATE deliveries SET state = 'failed', settled_at = ?4,
+const GIVE_UP: &str = "UPDATE deliveries SET state = ?5, settled_at = ?4,
     response = 'its notification in the ledger is damaged: what is to be sent, or to whom, cannot be read'
-    WHERE firing = ?1 AND sink = ?2 AND CAST(recipient AS BLOB) = ?3 AND state = 'pending'";
+    WHERE firing = ?1 AND sink = ?2 AND CAST(recipient AS BLOB) = ?3 AND state = ?6";
 
 impl Ledger {
     /// The ids of the sinks with these names; new names get one.
@@ -123,11 +136,8 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Database`].
     pub async fn orphaned_sinks(&self, names: &[&str]) -> Result<Vec<(String, i64)>, LedgerError> {
-        let sql =
-            "SELECT s.name, (SELECT count(*) FROM deliveries d WHERE d.sink = s.id AND d.state = 'pending') AS owed
-            FROM sinks s WHERE s.name NOT IN (SELECT value FROM json_each(?)) AND owed > 0 ORDER BY s.name";
         let sinks: Vec<(Vec<u8>, i64)> =
-            sqlx::query_as(sql).bind(serde_json::json!(names).to_string()).fetch_all(self.readers()).await?;
+            sqlx::query_as(OWED).bind(serde_json::json!(names).to_string()).fetch_all(self.readers()).await?;
         Ok(sinks.into_iter().map(|(name, owed)| (readable(name), owed)).collect())
     }
 
@@ -237,6 +247,7 @@ async fn give_up(
     let mut given_up = 0_u64;
     for (firing, recipient) in damaged {
         let query = sqlx::query(GIVE_UP).bind(firing).bind(sink).bind(recipient).bind(now.0);
+        let query = query.bind(DeliveryState::Failed).bind(DeliveryState::Pending);
         given_up = given_up.saturating_add(query.execute(&mut *c).await?.rows_affected());
     }
     Ok(given_up)
@@ -251,18 +262,19 @@ async fn settle(
     let whole = |s: &Settlement| s.recipient.is_empty() && s.next_state == NextState::Delivered;
     let delivered = id_list(settlements.iter().filter(|s| whole(s)).map(|s| s.firing));
     if delivered != "[]" {
-        sqlx::query(DELIVERED).bind(sink).bind(delivered).bind(now.0).execute(&mut *c).await?;
+        let query = sqlx::query(DELIVERED).bind(sink).bind(delivered).bind(now.0);
+        query.bind(DeliveryState::Delivered).bind(DeliveryState::Pending).execute(&mut *c).await?;
     }
     for settlement in settlements.into_iter().filter(|s| !whole(s)) {
         let (state, response, next, settled) = match settlement.next_state {
             NextState::Waits { response } => {
                 let query = sqlx::query(WAITS).bind(settlement.firing).bind(sink).bind(settlement.recipient);
-                query.bind(response).execute(&mut *c).await?;
+                query.bind(response).bind(DeliveryState::Pending).execute(&mut *c).await?;
                 continue;
             }
-            NextState::Delivered => ("delivered", None, None, Some(now.0)),
-            NextState::Retry { response, at } => ("pending", Some(response), Some(at.0), None),
-            NextState::Failed { response } => ("failed", Some(response), None, Some(now.0)),
+            NextState::Delivered => (DeliveryState::Delivered, None, None, Some(now.0)),
+            NextState::Retry { response, at } => (DeliveryState::Pending, Some(response), Some(at.0), None),
+            NextState::Failed { response } => (DeliveryState::Failed, Some(response), None, Some(now.0)),
         };
         sqlx::query(SETTLE)
             .bind(settlement.firing)
@@ -273,6 +285,7 @@ async fn settle(
             .bind(next)
             .bind(settled)
             .bind(settlement.unknown)
+            .bind(DeliveryState::Pending)
             .execute(&mut *c)
             .await?;
     }

@@ -11,6 +11,9 @@ use sqlx::{Connection as _, SqliteConnection};
 use super::LedgerError;
 use super::file::{check_is_current, connect};
 use super::lock::reject_hard_links;
+use super::lossy_text::readable;
+use super::model::{DeliveryState, FiringState};
+use super::state::state;
 use crate::time::UtcMillis;
 
 /// What names a delivery: `FIRING/SINK`, or `FIRING/SINK/RECIPIENT` for a sink that sends one message a recipient.
@@ -51,7 +54,7 @@ impl FromStr for DeliveryId {
 pub enum AdminOutcome {
     Changed,
     /// It is in this state, from which it cannot be.
-    Is(String),
+    Is(DeliveryState),
     Unknown,
 }
 
@@ -61,24 +64,49 @@ pub struct OutboxAdmin {
     connection: SqliteConnection,
 }
 
-const RETRY: &str = "UPDATE deliveries SET state = 'pending', next_attempt = ?4, settled_at = NULL
-    WHERE firing = ?1 AND sink = (SELECT id FROM sinks WHERE name = ?2) AND recipient = ?3 AND state != 'delivered'";
-const RETRY_ALL: &str = "UPDATE deliveries SET state = 'pending', next_attempt = ?1, settled_at = NULL
-    WHERE state = 'failed' OR (state = 'pending' AND next_attempt > ?1)";
+/// What is done to one delivery.
+struct Transition {
+    sql: &'static str,
+    /// The state that it gets (?5).
+    to: DeliveryState,
+    /// The state that its present one is compared with (?6).
+    compared: DeliveryState,
+}
+
+const RETRY: Transition = Transition {
+    sql: "UPDATE deliveries SET state = ?5, next_attempt = ?4, settled_at = NULL
+    WHERE firing = ?1 AND sink = (SELECT id FROM sinks WHERE name = ?2) AND recipient = ?3 AND state != ?6",
+    to: DeliveryState::Pending,
+    compared: DeliveryState::Delivered,
+};
+const CANCEL: Transition = Transition {
+    sql: "UPDATE deliveries SET state = ?5, settled_at = ?4
+    WHERE firing = ?1 AND sink = (SELECT id FROM sinks WHERE name = ?2) AND recipient = ?3 AND state = ?6",
+    to: DeliveryState::Cancelled,
+    compared: DeliveryState::Pending,
+};
+const RETRY_ALL: &str = concat!(
+    "UPDATE deliveries SET state = ",
+    state!(Pending),
+    ", next_attempt = ?1, settled_at = NULL WHERE state = ",
+    state!(Failed),
+    " OR (state = ",
+    state!(Pending),
+    " AND next_attempt > ?1)"
+);
 // Owed to a user of whom no address was known when it was fired, by a sink (?3, a JSON list of names) that writes to
-// people. ?1 and ?2: of this firing and sink alone.
-const READDRESS: &str = "UPDATE OR IGNORE deliveries SET state = 'pending', next_attempt = ?4, settled_at = NULL, recipient = own.address
+// people. ?1 and ?2: of this firing and sink alone. ?5 to ?9 are the states pending, delivered, failed and cancelled,
+// and fired.
+const READDRESS: &str = "UPDATE OR IGNORE deliveries SET state = ?5, next_attempt = ?4, settled_at = NULL, recipient = own.address
     FROM (SELECT f.id AS firing, (SELECT json_extract(c.emails, '$[0]') FROM calendars c
             WHERE c.user = json_extract(f.notification, '$.userId') AND c.emails != '[]'
             LIMIT 1) AS address
-        FROM firings f WHERE f.state = 'fired' AND (?1 IS NULL OR f.id = ?1) AND json_valid(f.notification)
-            AND f.id IN (SELECT firing FROM deliveries WHERE recipient = '' AND state != 'delivered')) AS own
+        FROM firings f WHERE f.state = ?9 AND (?1 IS NULL OR f.id = ?1) AND json_valid(f.notification)
+            AND f.id IN (SELECT firing FROM deliveries WHERE recipient = '' AND state != ?6)) AS own
     WHERE deliveries.firing = own.firing AND own.address IS NOT NULL AND recipient = ''
-        AND (state IN ('failed', 'pending') OR (state = 'cancelled' AND ?1 IS NOT NULL))
+        AND (state IN (?7, ?5) OR (state = ?8 AND ?1 IS NOT NULL))
         AND sink IN (SELECT id FROM sinks WHERE (?2 IS NULL OR name = ?2) AND name IN (SELECT value FROM json_each(?3)))";
-const CANCEL: &str = "UPDATE deliveries SET state = 'cancelled', settled_at = ?4
-    WHERE firing = ?1 AND sink = (SELECT id FROM sinks WHERE name = ?2) AND recipient = ?3 AND state = 'pending'";
-const STATE: &str = "SELECT state FROM deliveries
+const STATE: &str = "SELECT CAST(state AS BLOB) FROM deliveries
     WHERE firing = ?1 AND sink = (SELECT id FROM sinks WHERE name = ?2) AND recipient = ?3";
 
 impl OutboxAdmin {
@@ -134,6 +162,8 @@ impl OutboxAdmin {
         let (firing, sink) = (id.map(|id| id.firing), id.map(|id| id.sink.clone()));
         let query =
             sqlx::query(READDRESS).bind(firing).bind(sink).bind(serde_json::json!(mail).to_string()).bind(now.0);
+        let query = query.bind(DeliveryState::Pending).bind(DeliveryState::Delivered).bind(DeliveryState::Failed);
+        let query = query.bind(DeliveryState::Cancelled).bind(FiringState::Fired);
         Ok(query.execute(&mut self.connection).await?.rows_affected())
     }
 
@@ -152,20 +182,23 @@ impl OutboxAdmin {
 
     async fn update(
         &mut self,
-        sql: &'static str,
+        transition: Transition,
         id: &DeliveryId,
         now: UtcMillis,
     ) -> Result<AdminOutcome, LedgerError> {
         let mut transaction = self.connection.begin_with("BEGIN IMMEDIATE").await?;
+        let Transition { sql, to, compared } = transition;
         let query = sqlx::query(sql).bind(id.firing).bind(id.sink.clone()).bind(id.recipient.clone()).bind(now.0);
+        let query = query.bind(to).bind(compared);
         let changed = query.execute(&mut *transaction).await?.rows_affected();
         let state = sqlx::query_scalar(STATE).bind(id.firing).bind(id.sink.clone()).bind(id.recipient.clone());
-        let state: Option<String> = state.fetch_optional(&mut *transaction).await?;
+        let state: Option<Vec<u8>> = state.fetch_optional(&mut *transaction).await?;
         transaction.commit().await?;
-        Ok(match state {
-            _ if changed > 0 => AdminOutcome::Changed,
-            Some(state) => AdminOutcome::Is(state),
-            None => AdminOutcome::Unknown,
-        })
+        let Some(state) = state.map(readable) else { return Ok(AdminOutcome::Unknown) };
+        if changed > 0 {
+            return Ok(AdminOutcome::Changed);
+        }
+        let damaged = || LedgerError::Corrupt(format!("the state of {id} is '{state}'"));
+        DeliveryState::named(&state).map(AdminOutcome::Is).ok_or_else(damaged)
     }
 }

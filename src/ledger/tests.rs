@@ -196,6 +196,26 @@ async fn a_ledger_of_an_older_version_is_brought_up_to_date() {
 }
 
 #[tokio::test]
+async fn the_schema_allows_the_states_and_no_others() {
+    let (_folder, ledger) = fresh().await;
+    let lists = [
+        ("firings", FiringState::ALL.map(|state| format!("'{state}'")).join(", ")),
+        ("deliveries", DeliveryState::ALL.map(|state| format!("'{state}'")).join(", ")),
+    ];
+    for (table, states) in lists {
+        let sql = "SELECT sql FROM sqlite_schema WHERE name = ?";
+        let schema: String = sqlx::query_scalar(sql).bind(table).fetch_one(ledger.readers()).await.unwrap();
+        assert!(schema.contains(&format!("CHECK (state IN ({states}))")), "{schema}");
+    }
+    let dismissed = "INSERT INTO firings (identity, calendar, object, due, fired_at, state, notification)
+        VALUES (zeroblob(16), 1, 1, 1, 1, 'acknowledged', '')";
+    let refused = ledger.write(move |c| Box::pin(async move { Ok(sqlx::query(dismissed).execute(c).await?) })).await;
+    assert!(refused.unwrap_err().to_string().contains("CHECK constraint failed"));
+    let found: String = sqlx::query_scalar("PRAGMA integrity_check").fetch_one(ledger.readers()).await.unwrap();
+    assert_eq!(found, "ok");
+}
+
+#[tokio::test]
 async fn what_is_taken_in_is_due_in_order_and_survives_a_reopening() {
     let (folder, ledger) = fresh().await;
     let many: Vec<_> = (0..1_200).map(|n| object(&format!("{n}.ics"), Some(at(2_000 - n)))).collect();
@@ -470,6 +490,10 @@ async fn statements_that_matter_use_their_index() {
         ("DELETE FROM timers WHERE (due, object) >= (?, ?) AND (due, object) <= (?, ?)", "PRIMARY KEY"),
         (outbox::CLAIMABLE, "deliveries_pending"),
         (outbox::NEXT, "deliveries_pending"),
+        (outbox::DELIVERED, "PRIMARY KEY"),
+        (outbox::SETTLE, "PRIMARY KEY"),
+        (inspect::STATS, "deliveries_pending"),
+        (inspect::STATS, "deliveries_failed"),
     ] {
         let plan: Vec<(i64, i64, i64, String)> =
             sqlx::query_as(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}")))

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use sqlx::SqliteConnection;
 
+use super::model::{DeliveryState, FiringState};
 use super::{Ledger, LedgerError, bulk};
 use crate::time::UtcMillis;
 
@@ -14,27 +15,6 @@ pub struct Timer {
     pub due: UtcMillis,
     pub object: i64,
     pub revision: i64,
-}
-
-/// What became of a firing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FiringState {
-    /// It was announced.
-    Fired,
-    /// It was found too late to be announced.
-    Missed,
-    /// It was one too many in its hour.
-    Suppressed,
-}
-
-impl FiringState {
-    fn name(self) -> &'static str {
-        match self {
-            FiringState::Fired => "fired",
-            FiringState::Missed => "missed",
-            FiringState::Suppressed => "suppressed",
-        }
-    }
 }
 
 /// Where a firing goes.
@@ -227,7 +207,7 @@ pub async fn record(
             .bind(firing.object)
             .bind(firing.due.0)
             .bind(now.0)
-            .bind(firing.state.name())
+            .bind(firing.state)
             .bind(firing.count)
             .bind(firing.notification.as_str())
     })
@@ -241,7 +221,7 @@ pub async fn record(
         Some(recorded) => joined(&numbered, &recorded),
     };
     bulk::rows(c, (NEW_DELIVERIES, 5, ""), &owed, |query, (firing, route)| {
-        query.bind(*firing).bind(route.sink).bind(route.recipient.as_str()).bind("pending").bind(now.0)
+        query.bind(*firing).bind(route.sink).bind(route.recipient.as_str()).bind(DeliveryState::Pending).bind(now.0)
     })
     .await?;
     stats.deliveries = owed.len() as u64;

@@ -10,7 +10,7 @@ use reveille::daemon::Core;
 use reveille::delivery::sink::{ClaimedDelivery, Finished, Outcome, Transport};
 use reveille::delivery::worker::{BatchResult, DeliveryWorker};
 use reveille::firing::Tick;
-use reveille::ledger::{DeliveryFilter, DeliveryRow, Inspector, Ledger};
+use reveille::ledger::{DeliveryFilter, DeliveryRow, DeliveryState, Inspector, Ledger};
 use reveille::source::{CalendarInfo, Change, ChangeBatch, SyncStore as _};
 use reveille::time::UtcMillis;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -139,9 +139,9 @@ async fn what_was_in_flight_is_settled_as_it_ended() {
     let all = stage.worker.send_all().await.unwrap();
     assert_eq!(all, BatchResult { delivered: 1, retry: 1, ..BatchResult::default() });
     let rows = rows(&file).await;
-    let told = |row: &DeliveryRow| (row.state.clone(), row.attempts, row.unknown);
-    assert_eq!(told(&rows[0]), ("delivered".to_owned(), 1, 0));
-    assert_eq!(told(&rows[1]), ("pending".to_owned(), 1, 1));
+    let told = |row: &DeliveryRow| (row.state, row.attempts, row.unknown);
+    assert_eq!(told(&rows[0]), (Some(DeliveryState::Delivered), 1, 0));
+    assert_eq!(told(&rows[1]), (Some(DeliveryState::Pending), 1, 1));
     let wait = rows[1].next_attempt.0 - stage.clock.now().0;
     assert!((11 * 60_000..=15 * 60_000).contains(&wait), "{wait}");
     // All of it is counted.
@@ -171,7 +171,7 @@ async fn what_is_cancelled_while_it_is_in_flight_stays_so() {
     stage.ends(firings[0], Outcome::retry("451"));
     stage.ends(firings[1], Outcome::permanent("550"));
     stage.worker.send_all().await.unwrap();
-    let states: Vec<String> = rows(&file).await.into_iter().map(|row| row.state).collect();
-    assert_eq!(states, ["cancelled", "failed"]);
+    let states: Vec<Option<DeliveryState>> = rows(&file).await.into_iter().map(|row| row.state).collect();
+    assert_eq!(states, [Some(DeliveryState::Cancelled), Some(DeliveryState::Failed)]);
     stage.core.ledger.close().await;
 }

@@ -18,7 +18,7 @@ use std::thread;
 use std::time::Duration;
 
 use reveille::clock::Clock;
-use reveille::ledger::Inspector;
+use reveille::ledger::{FiringState, Inspector};
 use reveille::time::UtcMillis;
 use serde_json::Value;
 
@@ -548,7 +548,7 @@ fn recorded(folder: &Path) -> Vec<(Name, Recorded)> {
     let mut recorded = Vec::new();
     for row in &rows {
         let json: Value = serde_json::from_str(&row.notification).unwrap();
-        let fired = row.state == "fired";
+        let fired = row.state == Some(FiringState::Fired);
         recorded.push((name(&json, row.due.0), Recorded { fired_at: row.fired_at.0, fired }));
     }
     let file = fs::read_to_string(folder.join("alarms.jsonl")).unwrap_or_default();

@@ -5,13 +5,14 @@ use jiff::SignedDuration;
 
 use super::recorded::{self, Recorded};
 use crate::config::Config;
-use crate::ledger::{FiringRow, Inspector, LedgerError, ObjectRow};
+use crate::cli::common::state_word;
+use crate::ledger::{FiringRow, FiringState, Inspector, LedgerError, ObjectRow};
 use crate::time::{UtcMillis, elapsed, whole_millis};
 
 /// What became of an alarm.
 #[derive(Debug)]
 pub(super) struct InstanceOutcome {
-    /// The state that is recorded (`fired`, `missed`, `suppressed`, `acknowledged`), else `armed`, `overdue`,
+    /// The state that is recorded (`fired`, `missed`, `suppressed`), else `armed`, `overdue`,
     /// `beforeFirstSeen`, `beforeWritten`, `forgotten`, `notRecorded` or `notArmed`.
     pub(super) state: String,
     pub(super) sentence: String,
@@ -89,7 +90,7 @@ impl<'a> Ledgered<'a> {
     ) -> Result<Option<InstanceOutcome>, LedgerError> {
         let recorded = recorded::of_identity(inspector, identity).await?;
         Ok(recorded.map(|recorded| {
-            let (state, sentence) = (recorded.state.clone(), self.of_record(&recorded));
+            let (state, sentence) = (state_word(recorded.state), self.of_record(&recorded));
             InstanceOutcome { state, sentence, recorded: Some(recorded) }
         }))
     }
@@ -97,16 +98,16 @@ impl<'a> Ledgered<'a> {
     fn of_record(&self, recorded: &Recorded) -> String {
         let Recorded { firing, state, fired_at, lateness, .. } = recorded;
         let by = if recorded.object == self.row.id { "" } else { ", by another object of the same UID" };
-        match (state.as_str(), self.fired_until) {
-            ("fired", _) => format!("fired at {fired_at} (firing {firing}{by})"),
-            ("missed", Some(until)) if *lateness <= self.max_lateness => format!(
+        match (state, self.fired_until) {
+            (Some(FiringState::Fired), _) => format!("fired at {fired_at} (firing {firing}{by})"),
+            (Some(FiringState::Missed), Some(until)) if *lateness <= self.max_lateness => format!(
                 "did not fire: recorded as missed at {fired_at} (firing {firing}{by}), because the ledger is a restored \
                  backup, and what was due until {until} counts as fired"
             ),
-            ("missed", _) => format!(
+            (Some(FiringState::Missed), _) => format!(
                 "did not fire: recorded as missed at {fired_at} (firing {firing}{by}), when it was later than max_lateness"
             ),
-            (state, _) => format!("did not fire: recorded as {state} at {fired_at} (firing {firing}{by})"),
+            (state, _) => format!("did not fire: recorded as {} at {fired_at} (firing {firing}{by})", state_word(*state)),
         }
     }
 
@@ -156,7 +157,7 @@ impl<'a> Ledgered<'a> {
         let forgotten_before = self.forgotten_before;
         let written = self.row.last_modified.map(|written| written.min(self.now));
         match (counted, written) {
-            (Some(FiringRow { id, state, count, .. }), _) if state == "suppressed" => InstanceOutcome::unrecorded(
+            (Some(FiringRow { id, state: Some(FiringState::Suppressed), count, .. }), _) => InstanceOutcome::unrecorded(
                 "suppressed",
                 format!("did not fire: one of {count} that were suppressed (firing {id}), too many in one hour"),
             ),

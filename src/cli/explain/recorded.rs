@@ -5,7 +5,7 @@ use jiff::SignedDuration;
 use serde::Serialize;
 
 use crate::cli::common::{NotificationSummary, as_millis};
-use crate::ledger::{DeliveryRow, FiringRow, FiringsOf, Inspector, LedgerError, ObjectRow};
+use crate::ledger::{DeliveryRow, DeliveryState, FiringRow, FiringState, FiringsOf, Inspector, LedgerError, ObjectRow};
 use crate::time::UtcMillis;
 
 /// So many firings are shown, the latest ones.
@@ -41,7 +41,7 @@ pub(super) struct Recorded {
     /// In milliseconds.
     #[serde(serialize_with = "as_millis")]
     pub(super) lateness: SignedDuration,
-    pub(super) state: String,
+    pub(super) state: Option<FiringState>,
     pub(super) count: i64,
     pub(super) action: String,
     pub(super) recurrence_id: String,
@@ -54,7 +54,7 @@ pub(super) struct Recorded {
 pub(super) struct DeliveryFacts {
     pub(super) sink: String,
     pub(super) recipient: String,
-    pub(super) state: String,
+    pub(super) state: Option<DeliveryState>,
     pub(super) attempts: i64,
     pub(super) next_attempt: Option<String>,
     #[serde(rename = "answer")]
@@ -125,7 +125,7 @@ async fn recorded(inspector: &mut Inspector, row: FiringRow) -> Result<Recorded,
 }
 
 fn delivery(row: DeliveryRow) -> DeliveryFacts {
-    let pending = row.state == "pending";
+    let pending = row.state == Some(DeliveryState::Pending);
     DeliveryFacts {
         sink: row.sink,
         recipient: row.recipient,

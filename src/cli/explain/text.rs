@@ -3,8 +3,9 @@
 use super::recorded::{DeliveryFacts, Recorded};
 use super::report::{AlarmFacts, ComponentFacts, ExplainReport, InstanceFacts, StepFacts};
 use crate::calendar::zone::Ambiguity;
-use crate::cli::common::{distance, length, written};
+use crate::cli::common::{distance, length, state_word, written};
 use crate::cli::printer::{PrintError, Printer};
+use crate::ledger::FiringState;
 use crate::time::UtcMillis;
 
 /// Prints `report`, as seen from `at`.
@@ -152,21 +153,23 @@ fn step(explained: &StepFacts, printer: &mut Printer) -> Result<(), PrintError> 
 }
 
 fn recorded(explained: &Recorded, printer: &mut Printer) -> Result<(), PrintError> {
-    let Recorded { firing, due, state, lateness, count, action, .. } = explained;
+    let Recorded { firing, due, lateness, count, action, .. } = explained;
     let many = if *count > 1 { format!(" ×{count}") } else { String::new() };
+    let state = state_word(explained.state);
     printer.line(format!("  firing {firing}: due {due}, {state}{many} {} late  {action}", length(*lateness)))?;
     deliveries(explained, printer)
 }
 
 fn deliveries(explained: &Recorded, printer: &mut Printer) -> Result<(), PrintError> {
-    if explained.state == "fired" && explained.deliveries.is_empty() {
+    if explained.state == Some(FiringState::Fired) && explained.deliveries.is_empty() {
         return printer.line("    no delivery is recorded: no sink took it");
     }
     explained.deliveries.iter().try_for_each(|one| delivery(one, printer))
 }
 
 fn delivery(explained: &DeliveryFacts, printer: &mut Printer) -> Result<(), PrintError> {
-    let DeliveryFacts { sink, recipient, state, attempts, .. } = explained;
+    let DeliveryFacts { sink, recipient, attempts, .. } = explained;
+    let state = state_word(explained.state);
     let to = if recipient.is_empty() { String::new() } else { format!(" to {recipient}") };
     let when = match (&explained.settled_at, &explained.next_attempt) {
         (Some(at), _) => format!(" at {at}"),

@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use super::super::{
-    AdminOutcome, CalendarRow, DeliveryId, DueObject, FiringState, FiringsOf, Ledger, LedgerError, NewFiring,
+    AdminOutcome, CalendarRow, DeliveryId, DeliveryState, DueObject, FiringState, FiringsOf, Ledger, LedgerError, NewFiring,
     NextState, OutboxAdmin, Planned, PlannedObject, Route, Settlement, SourceSync,
 };
 use super::super::{holder, is_held_by};
@@ -113,14 +113,14 @@ async fn look(path: &Path) {
     assert_eq!(inspector.lateness(10).await.unwrap(), [7]);
 
     let firings = inspector.firings(UtcMillis::MIN, None, 10).await.unwrap();
-    assert_eq!((firings[0].state.as_str(), firings[0].href.as_deref()), ("fired", Some("a.ics")));
+    assert_eq!((firings[0].state, firings[0].href.as_deref()), (Some(FiringState::Fired), Some("a.ics")));
     assert!(inspector.firings(UtcMillis(1_000_108), None, 10).await.unwrap().is_empty());
     let of = FiringsOf { object: firings[0].object + 1, uid: "another", user: "mary" };
     assert!(inspector.firings(UtcMillis::MIN, Some(of), 10).await.unwrap().is_empty());
 
     let all = inspector.deliveries(DeliveryFilter::All, 10).await.unwrap();
-    let states: Vec<_> = all.iter().map(|d| (d.sink.as_str(), d.state.as_str())).collect();
-    assert_eq!(states, [("email", "failed"), ("stdout", "delivered")]);
+    let states: Vec<_> = all.iter().map(|d| (d.sink.as_str(), d.state)).collect();
+    assert_eq!(states, [("email", Some(DeliveryState::Failed)), ("stdout", Some(DeliveryState::Delivered))]);
     let failed = inspector.deliveries(DeliveryFilter::Failed, 10).await.unwrap();
     assert_eq!((failed.len(), failed[0].response.as_deref()), (1, Some("550 no such user")));
     assert!(inspector.deliveries(DeliveryFilter::Pending, 10).await.unwrap().is_empty());
@@ -153,15 +153,15 @@ async fn deliveries_are_retried_and_cancelled_once() {
     let ledger = fill(&path).await;
     let mut admin = OutboxAdmin::open(&path).await.unwrap();
     let mail: DeliveryId = "1/email/mary@example.org".parse().unwrap();
-    assert_eq!(admin.cancel(&mail, NOW).await.unwrap(), AdminOutcome::Is("failed".into()));
+    assert_eq!(admin.cancel(&mail, NOW).await.unwrap(), AdminOutcome::Is(DeliveryState::Failed));
     assert_eq!(admin.retry(&mail, &[], NOW).await.unwrap(), AdminOutcome::Changed);
     let email = ledger.sinks(&["email"]).await.unwrap()["email"];
     let claimed = ledger.claim(email, NOW, FAR, 10).await.unwrap().deliveries;
     assert_eq!(claimed.len(), 1, "the daemon sends it again");
     assert_eq!(admin.cancel(&mail, NOW).await.unwrap(), AdminOutcome::Changed);
-    assert_eq!(admin.cancel(&mail, NOW).await.unwrap(), AdminOutcome::Is("cancelled".into()));
+    assert_eq!(admin.cancel(&mail, NOW).await.unwrap(), AdminOutcome::Is(DeliveryState::Cancelled));
     let done: DeliveryId = "1/stdout".parse().unwrap();
-    assert_eq!(admin.retry(&done, &[], NOW).await.unwrap(), AdminOutcome::Is("delivered".into()));
+    assert_eq!(admin.retry(&done, &[], NOW).await.unwrap(), AdminOutcome::Is(DeliveryState::Delivered));
     assert_eq!(admin.retry(&"7/stdout".parse().unwrap(), &[], NOW).await.unwrap(), AdminOutcome::Unknown);
     assert_eq!(admin.retry_all(&[], NOW).await.unwrap(), 0, "what was cancelled stays so");
     admin.close().await.unwrap();

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use reveille::ledger::DeliveryRow;
+use reveille::ledger::{DeliveryRow, DeliveryState};
 use reveille::time::UtcMillis;
 use serde_json::Value;
 
@@ -130,7 +130,7 @@ fn is_given_up_untried(row: &DeliveryRow, sent: &[Sent], rules: &Rules<'_>) -> b
             && (row.fired_at.0.saturating_add(rules.give_up_after)..=at).contains(&one.at)
     };
     let is_other = |one: &Sent| (one.firing, one.recipient.as_str()) != (row.firing, row.recipient.as_str());
-    row.state == "failed" && sent.iter().any(|one| is_other(one) && tried_for_all(one))
+    row.state == Some(DeliveryState::Failed) && sent.iter().any(|one| is_other(one) && tried_for_all(one))
 }
 
 fn one(
@@ -177,12 +177,12 @@ fn one(
             return Err("tried again too soon");
         }
     }
-    match (row.state.as_str(), last) {
-        ("delivered", Some(last)) if last.told == Told::Delivered => Ok(()),
-        ("failed", Some(last)) if is_last(last) && last.told != Told::Delivered => Ok(()),
-        ("failed", _) if is_untried => Ok(()),
-        ("delivered", _) => Err("delivered, and never was"),
-        ("failed", _) => Err("given up without a reason"),
+    match (row.state, last) {
+        (Some(DeliveryState::Delivered), Some(last)) if last.told == Told::Delivered => Ok(()),
+        (Some(DeliveryState::Failed), Some(last)) if is_last(last) && last.told != Told::Delivered => Ok(()),
+        (Some(DeliveryState::Failed), _) if is_untried => Ok(()),
+        (Some(DeliveryState::Delivered), _) => Err("delivered, and never was"),
+        (Some(DeliveryState::Failed), _) => Err("given up without a reason"),
         _ => Err("still owed"),
     }
 }

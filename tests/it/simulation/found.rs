@@ -9,7 +9,7 @@ use reveille::clock::Clock;
 use reveille::daemon::Core;
 use reveille::delivery::worker::DeliveryWorker;
 use reveille::firing::Tick;
-use reveille::ledger::{DeliveryFilter, Inspector, Ledger, NextState, Settlement};
+use reveille::ledger::{DeliveryFilter, DeliveryState, FiringState, Inspector, Ledger, NextState, Settlement};
 use reveille::source::{CalendarInfo, Change, ChangeBatch, Checkpoint, SyncStore as _};
 use reveille::time::UtcMillis;
 
@@ -195,8 +195,8 @@ async fn what_was_sent_while_the_disk_was_full_is_not_sent_again() {
     ledger.close().await;
     let mut inspector = Inspector::open(&path).await.unwrap();
     let deliveries = inspector.deliveries(DeliveryFilter::All, 10).await.unwrap();
-    let told: Vec<_> = deliveries.iter().map(|delivery| (delivery.state.as_str(), delivery.attempts)).collect();
-    assert_eq!(told, [("delivered", 1)]);
+    let told: Vec<_> = deliveries.iter().map(|delivery| (delivery.state, delivery.attempts)).collect();
+    assert_eq!(told, [(Some(DeliveryState::Delivered), 1)]);
 }
 
 #[tokio::test]
@@ -257,7 +257,7 @@ async fn what_a_clock_did_that_was_ahead_is_taken_back_as_a_whole_wherever_it_is
         assert_eq!(rung(core, &path).await, ["20260310T110000Z"], "after {moments} moments");
         let mut inspector = Inspector::open(&path).await.unwrap();
         let rings = inspector.firings(UtcMillis::MIN, None, 100).await.unwrap();
-        assert_eq!(rings[0].state, "fired", "after {moments} moments");
+        assert_eq!(rings[0].state, Some(FiringState::Fired), "after {moments} moments");
     }
     assert!((5..12).contains(&cut_off), "{cut_off} of 12 starts were cut off");
 }

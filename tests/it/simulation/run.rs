@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use reveille::ledger::{DeliveryFilter, FiringRow, Inspector};
+use reveille::ledger::{DeliveryFilter, FiringRow, FiringState, Inspector};
 use reveille::time::UtcMillis;
 use serde_json::Value;
 
@@ -399,7 +399,7 @@ async fn judge(world: &mut World) -> Result<(), String> {
     let rows = inspector.firings(UtcMillis::MIN, None, i64::MAX).await.map_err(|error| error.to_string())?;
     let owed = inspector.deliveries(DeliveryFilter::All, i64::MAX).await.map_err(|error| error.to_string())?;
     inspector.close().await.map_err(|error| error.to_string())?;
-    let missed = rows.iter().filter(|row| row.state == "missed").count();
+    let missed = rows.iter().filter(|row| row.state == Some(FiringState::Missed)).count();
     world.figures = Figures {
         rings: rows.len() - missed,
         missed,
@@ -410,7 +410,7 @@ async fn judge(world: &mut World) -> Result<(), String> {
         failed_commits: failed,
         ..world.figures
     };
-    for row in rows.iter().filter(|row| row.state == "fired") {
+    for row in rows.iter().filter(|row| row.state == Some(FiringState::Fired)) {
         let count = |sink: &str| owed.iter().filter(|owed| owed.firing == row.id && owed.sink == sink).count();
         let mails =
             if world.trials.limit.is_some() || row.notification.contains("\"action\":\"email\"") { 2 } else { 0 };
@@ -434,12 +434,13 @@ fn recorded(row: &FiringRow) -> Result<(Name, Recorded), String> {
     let name = Name { uid: word("uid"), action: word("action"), at: row.due.0 };
     let recorded = Recorded {
         fired_at: row.fired_at.0,
-        fired: row.state == "fired",
+        fired: row.state == Some(FiringState::Fired),
         summary: word("summary"),
         start: word("start"),
         count: row.count,
     };
-    if (row.count != 1 && row.state != "missed") || !["fired", "missed"].contains(&row.state.as_str()) {
+    let known = [FiringState::Fired, FiringState::Missed].map(Some);
+    if (row.count != 1 && row.state != Some(FiringState::Missed)) || !known.contains(&row.state) {
         return Err(format!("neither fired nor missed, or fired and not one: {row:?}"));
     }
     Ok((name, recorded))

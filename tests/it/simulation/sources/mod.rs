@@ -8,7 +8,7 @@
 
 use std::path::Path;
 
-use reveille::ledger::Inspector;
+use reveille::ledger::{FiringState, Inspector};
 use reveille::time::UtcMillis;
 use serde_json::Value;
 
@@ -362,9 +362,9 @@ async fn judge(world: &mut World) -> Result<(), String> {
         let json: Value = serde_json::from_str(&row.notification).map_err(|error| format!("{error}: {row:?}"))?;
         let word = |key: &str| json[key].as_str().unwrap_or_default().to_owned();
         let name = Name { user: word("userId"), uid: word("uid"), action: word("action"), at: row.due.0 };
-        recorded.push((name, Recorded { fired_at: row.fired_at.0, fired: row.state == "fired" }));
+        recorded.push((name, Recorded { fired_at: row.fired_at.0, fired: row.state == Some(FiringState::Fired) }));
     }
-    let fired = rows.iter().filter(|row| row.state == "fired").count();
+    let fired = rows.iter().filter(|row| row.state == Some(FiringState::Fired)).count();
     (world.figures.rings, world.figures.missed) = (fired, rows.len() - fired);
     world.model.judge(&recorded, now)
 }
