@@ -14,6 +14,7 @@
 //!   time.
 //! * [`tables`] reads tables of a TOML file; [`config`] reads the settings, those of a sink by its kind.
 //! * [`source`] finds out what changed: a folder of `.ics` files, or the collections of a CalDAV server.
+//! * [`calendar_info`] is what sources and the ledger know of a calendar besides its objects.
 //! * [`calendar`] is the pure core: iCalendar text, zones and a window go in, alarm instances come out.
 //! * [`zoneinfo`] finds the time zone database that it uses: the system's or the program's own.
 //! * [`ingest`] applies changes: it plans when an object is due next, and writes it in one transaction with the
@@ -32,6 +33,7 @@
 
 pub mod access;
 pub mod calendar;
+pub mod calendar_info;
 pub mod cli;
 pub mod clock;
 pub mod config;

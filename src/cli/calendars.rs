@@ -96,19 +96,20 @@ fn faults(ledger: &Path, context: &mut Context) -> anyhow::Result<ExitStatus> {
 
 fn json(stats: &CalendarStats) -> Calendar<'_> {
     let calendar = &stats.calendar;
+    let info = &calendar.info;
     Calendar {
         source: &calendar.source,
-        href: &calendar.href,
-        calendar_id: &calendar.key,
-        calendar_name: &calendar.name,
-        user_id: &calendar.user,
-        calendar_owner: &calendar.owner,
-        calendar_color: &calendar.color,
+        href: &info.href,
+        calendar_id: &info.id,
+        calendar_name: &info.name,
+        user_id: &info.user,
+        calendar_owner: &info.owner,
+        calendar_color: &info.color,
         objects: stats.objects,
         faulty_objects: stats.faulty,
         armed: stats.armed,
         next_due: stats.next_due.map(|at| at.to_string()),
-        first_seen: stats.first_seen.to_string(),
+        first_seen: calendar.first_seen.to_string(),
         last_synced_at: calendar.last_synced_at.to_string(),
         absent_since: calendar.absent.map(|absent| absent.since.to_string()),
     }
@@ -124,9 +125,9 @@ fn table(calendars: &[CalendarStats]) -> Table {
             None => Cell::new("ok", Style::Good),
         };
         table.row([
-            Cell::plain(calendar.name.clone()),
-            Cell::plain(calendar.user.clone()),
-            Cell::plain(format!("{}:{}", calendar.source, calendar.href)),
+            Cell::plain(calendar.info.name.clone()),
+            Cell::plain(calendar.info.user.clone()),
+            Cell::plain(format!("{}:{}", calendar.source, calendar.info.href)),
             Cell::plain(stats.objects.to_string()),
             Cell::new(stats.faulty.to_string(), if stats.faulty > 0 { Style::Doubtful } else { Style::Plain }),
             Cell::plain(stats.armed.to_string()),

@@ -5,7 +5,9 @@ use serde::Serialize;
 use super::common::{LedgerArgs, NotificationSummary, block_on, nudge, state_word, written, written_or_dash};
 use super::{Context, printer::Cell, printer::ExitStatus, printer::Style, printer::Table};
 use crate::config::Config;
-use crate::ledger::{self, AdminOutcome, DeliveryFilter, DeliveryId, DeliveryRow, DeliveryState, Inspector, OutboxAdmin};
+use crate::ledger::{
+    self, AdminOutcome, DeliveryFilter, DeliveryId, DeliveryRow, DeliveryState, Inspector, OutboxAdmin,
+};
 
 /// List what is owed to the sinks and what became of it, the latest last; retry or cancel it
 #[derive(Debug, clap::Args)]

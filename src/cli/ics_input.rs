@@ -5,11 +5,8 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
 
-use crate::calendar::context::CalendarContext;
-use crate::calendar::zone::Zones;
+use crate::calendar_info::CalendarInfo;
 use crate::config::{Config, DirectorySettings, Layout, SourceConfig, SourceKind};
-use crate::notification::About;
-use crate::source::CalendarInfo;
 use crate::source::directory;
 
 /// The calendar that a file is in.
@@ -142,26 +139,4 @@ fn watched(folder: &Path, root: Option<&Path>, config: &Config) -> Option<Calend
 fn login() -> String {
     let named = |name| std::env::var(name).ok().filter(|login: &String| !login.trim().is_empty());
     named("USER").or_else(|| named("LOGNAME")).unwrap_or_else(|| "user".to_owned())
-}
-
-/// What the objects of `seen` depend on.
-pub(super) fn context(seen: &CalendarInfo, zones: Zones, config: &Config) -> CalendarContext {
-    let mut calendar_context = CalendarContext::new(zones)
-        .with_calendar_zone(seen.zone.as_deref())
-        .with_user_zone(seen.user_zone.as_deref(), None)
-        .with_addresses(&seen.emails);
-    calendar_context.limits = config.limits.objects;
-    calendar_context
-}
-
-/// What notifications say of the calendar `seen`, as those of `run` do.
-pub(super) fn about(seen: &CalendarInfo) -> About {
-    About {
-        user: seen.user.clone(),
-        key: if seen.href == "." { seen.id.clone() } else { seen.href.clone() },
-        name: seen.name.clone(),
-        id: seen.id.clone(),
-        color: seen.color.clone(),
-        owner: seen.owner.clone(),
-    }
 }

@@ -13,10 +13,10 @@ use super::{Context, Usage, instant};
 use crate::calendar::schedule::Schedule;
 use crate::calendar::schedule::alarm_instance::{AlarmInstance, fire_as_one};
 use crate::calendar::zone::{Zone, Zones};
+use crate::calendar_info::CalendarInfo;
 use crate::config::{Config, Overrides};
 use crate::firing;
 use crate::notification::{About, Notification, identity};
-use crate::source::CalendarInfo;
 use crate::time::UtcMillis;
 
 /// Without `--until`: so far ahead.
@@ -143,13 +143,13 @@ impl Preview<'_> {
     }
 
     fn object(&mut self, name: &str, octets: &[u8], seen: &CalendarInfo, printer: &mut Printer) {
-        let calendar_context = ics_input::context(seen, self.zones.clone(), self.config);
+        let calendar_context = firing::context(seen, self.zones.clone(), self.config.limits.objects);
         let read = Schedule::of_text(octets, &calendar_context, None, |_, schedule| {
             self.readable += 1;
             for fault in schedule.faults() {
                 printer.note(format!("{name}:{}: {}", fault.line, fault.text));
             }
-            let (json, about) = (printer.json(), ics_input::about(seen));
+            let (json, about) = (printer.json(), firing::about(seen));
             // As the folder's source calls it.
             let href = Path::new(name).file_name().unwrap_or_default().to_string_lossy();
             self.instances(schedule, |preview, instance| preview.row(instance, &about, &href, json));

@@ -70,7 +70,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<ExitStat
         let mut inspector = Inspector::open(&config.ledger).await?;
         let mut seen = Vec::new();
         for object in inspector.objects_of(&args.uid).await? {
-            let of = FiringsOf { object: object.id, uid: &args.uid, user: &object.calendar.user };
+            let of = FiringsOf { object: object.id, uid: &args.uid, user: &object.calendar.info.user };
             let mut fired = inspector.firings(UtcMillis::MIN, Some(of), i64::try_from(SHOWN)?).await?;
             fired.reverse();
             let upcoming = upcoming_alarms.instances_of(&object, &args.uid, SHOWN);
@@ -111,10 +111,10 @@ fn shown<'a>(seen: &'a Seen, args: &'a Args) -> Shown<'a> {
     };
     Shown {
         uid: &args.uid,
-        user_id: &object.calendar.user,
-        calendar_name: &object.calendar.name,
+        user_id: &object.calendar.info.user,
+        calendar_name: &object.calendar.info.name,
         source: &object.calendar.source,
-        calendar_href: &object.calendar.href,
+        calendar_href: &object.calendar.info.href,
         href: &object.href,
         etag: &object.etag,
         last_modified: object.last_modified.map(|at| at.to_string()),
@@ -162,8 +162,8 @@ fn print_text(seen: &Seen, args: &Args, now: UtcMillis, context: &mut Context) -
     let calendar = &object.calendar;
     let mut fields = vec![
         ("uid", args.uid.clone()),
-        ("calendar", format!("{} of {}", calendar.name, calendar.user)),
-        ("object", format!("{}:{} {}", calendar.source, calendar.href, object.href)),
+        ("calendar", format!("{} of {}", calendar.info.name, calendar.info.user)),
+        ("object", format!("{}:{} {}", calendar.source, calendar.info.href, object.href)),
         ("modified", written_or_dash(object.last_modified)),
     ];
     fields.extend(faults(object).into_iter().map(|fault| ("fault", fault)));

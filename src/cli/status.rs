@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::common::{LedgerArgs, as_millis, block_on, distance, length, written, written_or_dash};
 use super::reach::Reach;
 use super::{Context, printer::Cell, printer::ExitStatus, printer::Style, printer::Table};
+use crate::calendar_info::CalendarInfo;
 use crate::config::{Config, SourceKind};
 use crate::ledger::{self, CalendarRow, Inspector, SourceRow, Stats};
 use crate::time::UtcMillis;
@@ -203,8 +204,8 @@ fn status(overview: &Overview<'_>, sources: &[SourceRow]) -> StatusReport {
 fn absent_calendar(row: CalendarRow, grace: i64) -> Option<AbsentCalendar> {
     let absent = row.absent?;
     let (absent_since, drop_at) = (absent.since.to_string(), absent.ends_at(grace).to_string());
-    let CalendarRow { source, href, name, user, .. } = row;
-    Some(AbsentCalendar { source, href, calendar_name: name, user_id: user, absent_since, drop_at })
+    let CalendarInfo { href, name, user, .. } = row.info;
+    Some(AbsentCalendar { source: row.source, href, calendar_name: name, user_id: user, absent_since, drop_at })
 }
 
 fn print_text(context: &mut Context, overview: &Overview<'_>, now: UtcMillis) -> anyhow::Result<()> {
@@ -277,11 +278,11 @@ fn absent_table(context: &mut Context, absent: Vec<CalendarRow>, grace: i64) -> 
     for row in absent {
         let since = written_or_dash(row.absent.map(|absent| absent.since));
         let end = written_or_dash(row.absent.map(|absent| absent.ends_at(grace)));
-        let source = format!("{}:{}", row.source, row.href);
+        let source = format!("{}:{}", row.source, row.info.href);
         let state = format!("not found since {since}; its alarms stay scheduled; dropped at {end} unless it is found");
         table.row([
-            Cell::plain(row.name),
-            Cell::plain(row.user),
+            Cell::plain(row.info.name),
+            Cell::plain(row.info.user),
             Cell::plain(source),
             Cell::new(state, Style::Doubtful),
         ]);

@@ -73,9 +73,9 @@ impl UpcomingAlarms {
 
     fn instances_in(&self, row: &ObjectRow, object: &Object, until: UtcMillis, limit: usize) -> Vec<Upcoming> {
         let Some(due) = row.due else { return Vec::new() };
-        let calendar_context = firing::context(&row.calendar, self.zones.clone(), self.limits);
+        let calendar_context = firing::context(&row.calendar.info, self.zones.clone(), self.limits);
         let schedule = Schedule::new(object, &calendar_context, row.count_cache.as_deref());
-        let about = firing::about(&row.calendar);
+        let about = firing::about(&row.calendar.info);
         let mut instances = Vec::new();
         let mut from = due;
         while let Some(next) = schedule.next_instance(from).filter(|next| *next < until && instances.len() < limit) {
@@ -85,7 +85,7 @@ impl UpcomingAlarms {
             {
                 let identity = identity(&about, &row.href, instance);
                 let notification = Notification::new(instance, &about, identity, &self.sender, instance.at);
-                let no_sink = self.reach.no_sink(Envelope::of(&notification), &row.calendar.emails);
+                let no_sink = self.reach.no_sink(Envelope::of(&notification), &row.calendar.info.emails);
                 instances.push(Upcoming { no_sink, ..upcoming(instance.at, notification, row, &about) });
             }
         }

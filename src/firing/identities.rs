@@ -6,7 +6,8 @@ use std::collections::HashMap;
 
 use serde::Deserialize;
 
-use super::renderer::{FiringRenderer, about};
+use super::context::about;
+use super::renderer::FiringRenderer;
 use crate::calendar::schedule::Schedule;
 use crate::ledger::{CalendarRow, LedgerError, ObjectText, OldFiring};
 use crate::notification::{identity, identity_of};
@@ -90,7 +91,7 @@ impl FiringRenderer {
                     && other.recurrence_id_text() == said.recurrence_id
                     && *other.component.summary == *said.summary
             });
-            same.map(|same| identity(&about(row), &text.href, same))
+            same.map(|same| identity(&about(&row.info), &text.href, same))
         });
         now.ok()?
     }

@@ -4,10 +4,12 @@
 //!   does, and the gate that holds it back at the start.
 //! * `prepare` is what the wheel asks for an object that is due.
 //! * `stage` has what is due within the next seconds; `background` works out what takes long.
-//! * `render` makes firings of the alarm instances of an object, with what `renderer` knows of settings and sinks.
+//! * `render` makes firings of the alarm instances of an object, with what `renderer` knows of settings and sinks, and
+//!   what `context` says of its calendar.
 //! * `parallel` spreads work over all cores; `identities` brings the history of an earlier version up to date.
 
 mod background;
+mod context;
 mod identities;
 mod parallel;
 mod pipeline_context;
@@ -19,11 +21,12 @@ mod timer;
 mod wakeup;
 mod wheel;
 
+pub use context::{about, context, same_context};
 pub use parallel::spread;
 pub use pipeline_context::PipelineContext;
 pub use prepare::{Prepare, Prepared};
 pub use render::{Place, RenderedFirings};
-pub use renderer::{FiringRenderer, about, context, sender};
+pub use renderer::{FiringRenderer, sender};
 pub use timer::WallTimer;
 pub use wakeup::{StartupGate, Wakeup};
 pub use wheel::{Tick, Wheel};

@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use jiff::SignedDuration;
 use sha2::{Digest as _, Sha256};
 
+use super::context::about;
 use super::parallel::spread;
 use super::prepare::{Prepare, Prepared};
-use super::renderer::{FiringRenderer, about};
+use super::renderer::FiringRenderer;
 use crate::calendar::context::CalendarContext;
 use crate::calendar::schedule::Schedule;
 use crate::calendar::schedule::alarm_instance::{AlarmInstance, fire_as_one};
@@ -169,7 +170,7 @@ impl FiringRenderer {
         let Place { row, about, .. } = place;
         let identity = identity(about, place.href, instance);
         let notification = Notification::new(instance, about, identity, &self.settings.sender, UtcMillis(0));
-        let routes = self.settings.routing.routes(&notification, &row.emails);
+        let routes = self.settings.routing.routes(&notification, &row.info.emails);
         let mut json = notification.to_json_within(self.settings.sender.max_size);
         // A hundred thousand of them may wait for their second.
         json.shrink_to_fit();
@@ -269,7 +270,7 @@ impl FiringRenderer {
             let mut around: HashMap<i64, (CalendarContext, About)> = HashMap::new();
             let due_object = |(timer, text): (Timer, ObjectText)| {
                 let row = rows.get(&text.calendar)?;
-                let (around, about) = around.entry(row.id).or_insert_with(|| (renderer.around(row), about(row)));
+                let (around, about) = around.entry(row.id).or_insert_with(|| (renderer.around(row), about(&row.info)));
                 let place = Place { row, about, object: text.id, href: &text.href };
                 let work = AssertUnwindSafe(|| renderer.due_object(place, around, timer, &text, at));
                 Some(catch_unwind(work).map_err(|_| timer))
@@ -302,7 +303,7 @@ impl FiringRenderer {
             // A bit of it has turned, or limits have become narrower since it was taken in.
             let row = place.row;
             tracing::error!(
-                calendar.name = row.name,
+                calendar.name = row.info.name,
                 object.href = text.href,
                 "what is kept of it cannot be read: a limit of [limits] is narrower now, or the ledger is damaged; it does not \
                  fire until it changes or is read again"

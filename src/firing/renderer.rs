@@ -6,14 +6,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::SignedDuration;
 
-use crate::calendar::context::{CalendarContext, DefaultAlarms};
+use super::context::context;
+use crate::calendar::context::CalendarContext;
 use crate::calendar::ical::object::ObjectLimits;
 use crate::calendar::zone::Zones;
 use crate::config::Config;
 use crate::delivery::routing::Routing;
 use crate::ledger::{CalendarRow, Ledger};
 use crate::log_limit::{LogLimit, Logged};
-use crate::notification::{About, Sender};
+use crate::notification::Sender;
 use crate::time::{UtcMillis, elapsed};
 
 /// Lines an hour that the log has about the objects of one user.
@@ -63,7 +64,7 @@ impl FiringRenderer {
 
     /// What the objects of `row` depend on besides their text.
     pub fn around(&self, row: &CalendarRow) -> CalendarContext {
-        context(row, self.settings.zones.clone(), self.settings.limits)
+        context(&row.info, self.settings.zones.clone(), self.settings.limits)
     }
 
     /// Logs what is wrong with an object, as far as its user's other objects have left lines for it.
@@ -75,21 +76,21 @@ impl FiringRenderer {
         let listed = listed.join("; ");
         let logged = {
             let mut limits = self.settings.log_limits.lock().unwrap_or_else(PoisonError::into_inner);
-            if limits.len() >= COUNTED_USERS && !limits.contains_key(&row.user) {
+            if limits.len() >= COUNTED_USERS && !limits.contains_key(&row.info.user) {
                 limits.clear();
             }
-            limits.entry(row.user.clone()).or_insert_with(|| LogLimit::new(FAULT_LINES)).line(now)
+            limits.entry(row.info.user.clone()).or_insert_with(|| LogLimit::new(FAULT_LINES)).line(now)
         };
         let more = match faults.len().saturating_sub(LISTED_FAULTS) {
             0 => String::new(),
             more => format!(" ({more} more faults; see 'reveille calendars --faults')"),
         };
         if logged != Logged::No {
-            tracing::warn!(calendar.name = row.name, object.href = href, "{listed}{more}");
+            tracing::warn!(calendar.name = row.info.name, object.href = href, "{listed}{more}");
         }
         if logged == Logged::Last {
             tracing::warn!(
-                calendar.user = row.user,
+                calendar.user = row.info.user,
                 "further faults in objects of this user are not logged for an hour; see 'reveille calendars --faults'"
             );
         }
@@ -111,21 +112,6 @@ impl FiringRenderer {
     }
 }
 
-/// What the objects of `row` depend on besides their text.
-pub fn context(row: &CalendarRow, zones: Zones, limits: ObjectLimits) -> CalendarContext {
-    let mut around = CalendarContext::new(zones)
-        .with_calendar_zone(row.zone.as_deref())
-        .with_user_zone(row.user_zone.as_deref(), None)
-        .with_addresses(&row.emails);
-    around.limits = limits;
-    let (timed, all_day) = (row.default_timed.as_deref(), row.default_all_day.as_deref());
-    if timed.or(all_day).is_some() {
-        // Default alarms that cannot be read are none.
-        around.default_alarms = DefaultAlarms::parse(timed, all_day).ok();
-    }
-    around
-}
-
 /// Who sends the notifications of this process.
 pub fn sender(config: &Config) -> Sender {
     Sender {
@@ -133,18 +119,5 @@ pub fn sender(config: &Config) -> Sender {
         pid: std::process::id(),
         max_text: config.limits.max_text,
         max_size: config.limits.max_notification_size,
-    }
-}
-
-/// What notifications say of a calendar.
-pub fn about(row: &CalendarRow) -> About {
-    About {
-        user: row.user.clone(),
-        // A watched folder that is itself the calendar is distinguished by its name.
-        key: if row.href == "." { row.key.clone() } else { row.href.clone() },
-        name: row.name.clone(),
-        id: row.key.clone(),
-        color: row.color.clone(),
-        owner: row.owner.clone(),
     }
 }

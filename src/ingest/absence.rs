@@ -28,7 +28,7 @@ impl Ingest {
             self.context.wakeup.wake();
             tracing::warn!(
                 source.name = source,
-                calendar.name = row.name,
+                calendar.name = row.info.name,
                 calendar.href = calendar,
                 absent.since = %absent.since,
                 "this calendar has not been found for long enough: it is dropped, and its alarms do not fire any more; found \
@@ -43,7 +43,7 @@ impl Ingest {
             self.note(source, calendar, true).await?;
             tracing::warn!(
                 source.name = source,
-                calendar.name = row.name,
+                calendar.name = row.info.name,
                 calendar.href = calendar,
                 "this calendar is not found: it is kept for a while, and its alarms still fire"
             );

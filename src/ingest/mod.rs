@@ -7,11 +7,10 @@ use std::sync::{Mutex, PoisonError};
 use jiff::SignedDuration;
 
 use crate::config::Config;
-use crate::firing::PipelineContext;
+use crate::firing::{PipelineContext, same_context};
 use crate::ledger::{CalendarRow, FireStats, LedgerError, Planned, PlannedObject, SourceSync};
 use crate::source::{
-    Absence, CalendarInfo, Change, ChangeBatch, Checkpoint, DefaultAlarmTexts, Evidence, Known, StoreError, SyncStore,
-    Taken,
+    Absence, CalendarInfo, Change, ChangeBatch, Checkpoint, Evidence, Known, StoreError, SyncStore, Taken,
 };
 use crate::text::first_chars;
 use crate::time::{UtcMillis, elapsed};
@@ -119,7 +118,7 @@ impl Ingest {
     /// When the calendar was synced last, before this sync: what was due before then has fired, or is owed by what is
     /// in the ledger.
     fn previous_sync(&self, row: &CalendarRow) -> UtcMillis {
-        let key = (row.source.clone(), row.href.clone());
+        let key = (row.source.clone(), row.info.href.clone());
         let latest = self.syncs().latest.get(&key).map_or(row.last_synced_at, |at| row.last_synced_at.max(*at));
         // The clock may have been set back since.
         latest.min(self.context.clock.now())
@@ -146,11 +145,11 @@ impl Ingest {
 
     /// Warns, once, of a user to whom no mail can be sent although a sink should.
     fn warn_of_no_address(&self, row: &CalendarRow) {
-        if row.emails.is_empty()
-            && let Some(why) = self.planner.no_address(&row.user)
-            && self.syncs().without_address.insert(row.user.clone())
+        if row.info.emails.is_empty()
+            && let Some(why) = self.planner.no_address(&row.info.user)
+            && self.syncs().without_address.insert(row.info.user.clone())
         {
-            tracing::warn!(source.name = row.source, user.id = row.user, "{why}");
+            tracing::warn!(source.name = row.source, user.id = row.info.user, "{why}");
         }
     }
 
@@ -164,19 +163,19 @@ impl Ingest {
         retag.extend(believed.into_iter().map(|echo| (echo.id, echo.etag)));
         let doubted: Vec<i64> = unsure.iter().filter(|echo| !echo.is_noted).map(|echo| echo.id).collect();
         let unsure = unsure.into_iter().map(|echo| echo.href).collect();
-        let replan = known.as_ref().is_some_and(|known| !plans_alike(known, &row));
+        let replan = known.as_ref().is_some_and(|known| !same_context(&known.info, &row.info));
         let past = self.past(&row, previous, replan);
         let PlannedBatch { put, unreadable } = self.plan(&row, jobs, past, now).await?;
         let nothing = put.is_empty() && retag.is_empty() && doubted.is_empty() && gone.is_empty() && !replan;
         if nothing && known.as_ref().is_some_and(|known| same(known, &row, advance)) {
             // A part of a sync is no sync: what comes in its other parts counts from the sync before.
             if advance {
-                self.synced(source, &row.href, batch.synced_at).await;
+                self.synced(source, &row.info.href, batch.synced_at).await;
             }
             return Ok(Taken { unreadable, unsure });
         }
         let replanned = if replan { self.replan(&row, &put, &gone, previous).await? } else { Vec::new() };
-        let href = row.href.clone();
+        let href = row.info.href.clone();
         let forget_before = self.forget_before(now);
         let from = previous;
         let planned =
@@ -205,7 +204,7 @@ impl Ingest {
     async fn synced_calendar(&self, source: &str, batch: &ChangeBatch) -> Result<SyncedCalendar, LedgerError> {
         let checkpoint = batch.checkpoint.clone().or_else(|| batch.begun.clone());
         let mut row = calendar_row(source, &batch.calendar, batch.synced_at, checkpoint);
-        for text in [&mut row.name, &mut row.color] {
+        for text in [&mut row.info.name, &mut row.info.color] {
             *text = first_chars(text, self.max_name).to_owned();
         }
         self.warn_of_no_address(&row);
@@ -217,7 +216,7 @@ impl Ingest {
         }
         // Seen for the first time: its past does not fire, but for what could not be seen since it was made.
         let made = self.made_since(source, batch.made).await?;
-        let found = self.found(source, &row.href, batch.synced_at).min(made.unwrap_or(batch.synced_at));
+        let found = self.found(source, &row.info.href, batch.synced_at).min(made.unwrap_or(batch.synced_at));
         row.first_seen = found;
         Ok(SyncedCalendar { row, known: None, previous: found })
     }
@@ -238,7 +237,7 @@ impl Ingest {
         now: UtcMillis,
     ) -> Result<PlannedBatch, LedgerError> {
         if !jobs.is_empty() {
-            past.gone = self.context.ledger.gone_uids(&row.user, self.forget_before(now)).await?;
+            past.gone = self.context.ledger.gone_uids(&row.info.user, self.forget_before(now)).await?;
         }
         let mut planned = PlannedBatch::default();
         for outcome in self.planner.plan_all(row.clone(), jobs, past, now).await {
@@ -298,8 +297,8 @@ impl Ingest {
 impl SyncStore for Ingest {
     async fn calendars(&self, source: &str) -> Result<Vec<Known>, StoreError> {
         let known = |row: CalendarRow| Known {
-            seen: calendar_seen(&row),
-            href: row.href,
+            href: row.info.href.clone(),
+            seen: row.info,
             checkpoint: row.sync_state.map(|sync_state| Checkpoint { sync_state }),
             absent_since: row.absent.map(|absent| absent.since),
         };
@@ -344,57 +343,22 @@ impl SyncStore for Ingest {
     }
 }
 
+/// The calendar `info` of `source`, as a sync that began at `synced_at` found it.
 fn calendar_row(
     source: &str,
-    seen: &CalendarInfo,
+    info: &CalendarInfo,
     synced_at: UtcMillis,
     checkpoint: Option<Checkpoint>,
 ) -> CalendarRow {
     CalendarRow {
         id: 0,
         source: source.to_owned(),
-        href: seen.href.clone(),
-        key: seen.id.clone(),
-        user: seen.user.clone(),
-        owner: seen.owner.clone(),
-        emails: seen.emails.clone(),
-        name: seen.name.clone(),
-        color: seen.color.clone(),
-        zone: seen.zone.clone(),
-        user_zone: seen.user_zone.clone(),
-        default_timed: seen.default_alarms.timed.clone(),
-        default_all_day: seen.default_alarms.all_day.clone(),
+        info: info.clone(),
         sync_state: checkpoint.map(|checkpoint| checkpoint.sync_state),
         last_synced_at: synced_at,
         first_seen: synced_at,
         absent: None,
     }
-}
-
-/// The calendar as its source handed it in, but for a long name, which is kept in part.
-fn calendar_seen(row: &CalendarRow) -> CalendarInfo {
-    let row = row.clone();
-    CalendarInfo {
-        href: row.href,
-        id: row.key,
-        user: row.user,
-        owner: row.owner,
-        emails: row.emails,
-        name: row.name,
-        color: row.color,
-        zone: row.zone,
-        user_zone: row.user_zone,
-        default_alarms: DefaultAlarmTexts { timed: row.default_timed, all_day: row.default_all_day },
-    }
-}
-
-/// Whether objects fire at the same instants in both: nothing that they depend on besides their text is different.
-fn plans_alike(a: &CalendarRow, b: &CalendarRow) -> bool {
-    let depended = |row: &CalendarRow| {
-        let CalendarRow { zone, user_zone, emails, default_timed, default_all_day, .. } = row.clone();
-        (zone, user_zone, emails, default_timed, default_all_day)
-    };
-    depended(a) == depended(b)
 }
 
 /// Whether nothing of the calendar itself has changed, the checkpoint included where it is to be taken over.

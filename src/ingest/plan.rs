@@ -182,7 +182,7 @@ impl Planner {
             self.renderer.log_faults(row, &job.href, &read.faults, now);
         }
         let overdue = existing.and_then(|existing| {
-            let place = Place { row, about: &about(row), object: existing.id, href: &job.href };
+            let place = Place { row, about: &about(&row.info), object: existing.id, href: &job.href };
             self.overdue(place, around, existing, read.from, now)
         });
         let object = PlannedObject {

@@ -65,6 +65,6 @@ impl Ledger {
     /// [`LedgerError::Database`].
     pub async fn absentees(&self) -> Result<Vec<(String, String)>, LedgerError> {
         let rows = self.calendars(None).await?;
-        Ok(rows.into_iter().filter(|row| row.absent.is_some()).map(|row| (row.source, row.href)).collect())
+        Ok(rows.into_iter().filter(|row| row.absent.is_some()).map(|row| (row.source, row.info.href)).collect())
     }
 }

@@ -41,7 +41,13 @@ impl Ledger {
         let ids = id_list(page.into_iter().map(|(_, id)| id));
         let forgotten = self.write(move |c| {
             Box::pin(async move {
-                let rows = sqlx::query(FORGET).bind(ids).bind(before.0).bind(DeliveryState::Pending).execute(&mut *c).await?.rows_affected();
+                let rows = sqlx::query(FORGET)
+                    .bind(ids)
+                    .bind(before.0)
+                    .bind(DeliveryState::Pending)
+                    .execute(&mut *c)
+                    .await?
+                    .rows_affected();
                 if rows > 0 {
                     sqlx::query(REMEMBER).bind(FORGOTTEN_BEFORE).bind(before.0.to_string()).execute(c).await?;
                 }

@@ -71,7 +71,6 @@ pub struct FaultyObject {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CalendarStats {
     pub calendar: CalendarRow,
-    pub first_seen: UtcMillis,
     pub objects: i64,
     pub faulty: i64,
     pub armed: i64,
@@ -83,8 +82,6 @@ pub struct CalendarStats {
 pub struct ObjectRow {
     pub id: i64,
     pub calendar: CalendarRow,
-    /// When its calendar was seen first.
-    pub first_seen: UtcMillis,
     pub href: String,
     pub etag: String,
     pub revision: i64,
@@ -290,7 +287,6 @@ impl Inspector {
         let stats = |row: &SqliteRow| {
             Ok(CalendarStats {
                 calendar: sqlx::FromRow::from_row(row)?,
-                first_seen: UtcMillis(row.try_get("first_seen")?),
                 objects: row.try_get("objects")?,
                 faulty: row.try_get("faulty")?,
                 armed: row.try_get("armed")?,
@@ -487,7 +483,6 @@ fn object(row: &SqliteRow) -> Result<ObjectRow, LedgerError> {
     Ok(ObjectRow {
         id: row.try_get("object")?,
         calendar: sqlx::FromRow::from_row(row)?,
-        first_seen: UtcMillis(row.try_get("first_seen")?),
         href: text(row, "object_href")?,
         etag: text(row, "etag")?,
         revision: row.try_get("revision")?,

@@ -8,6 +8,7 @@ use sqlx::{FromRow, Row, SqliteConnection, ValueRef as _};
 use super::absence::Absent;
 use super::lossy_text::{optional_text, readable, text};
 use super::{Ledger, LedgerError};
+use crate::calendar_info::{CalendarInfo, DefaultAlarmTexts};
 use crate::time::UtcMillis;
 
 /// A calendar in the ledger.
@@ -15,23 +16,10 @@ use crate::time::UtcMillis;
 pub struct CalendarRow {
     /// Given by the ledger; 0 for one that is not in it yet.
     pub id: i64,
+    /// The name of its source in the configuration.
     pub source: String,
-    pub href: String,
-    /// Last path segment: calendarId.
-    pub key: String,
-    pub user: String,
-    pub owner: String,
-    /// The user's own addresses.
-    pub emails: Vec<String>,
-    pub name: String,
-    pub color: String,
-    /// The calendar's own zone: an IANA id or the text of a VTIMEZONE.
-    pub zone: Option<String>,
-    /// The source's zone, an IANA id.
-    pub user_zone: Option<String>,
-    /// VALARM texts for events without an alarm: those that begin at a time, and all-day ones.
-    pub default_timed: Option<String>,
-    pub default_all_day: Option<String>,
+    /// As its source handed it in last; a long name or color is kept in part.
+    pub info: CalendarInfo,
     /// What the source syncs from the next time, a text that only the source reads; none: it was never read to its end.
     pub sync_state: Option<String>,
     pub last_synced_at: UtcMillis,
@@ -46,23 +34,31 @@ impl FromRow<'_, SqliteRow> for CalendarRow {
         Ok(CalendarRow {
             id: row.try_get("id")?,
             source: text(row, "source")?,
-            href: text(row, "href")?,
-            key: text(row, "key")?,
-            user: text(row, "user")?,
-            owner: text(row, "owner")?,
-            emails: serde_json::from_str(&text(row, "emails")?).unwrap_or_default(),
-            name: text(row, "name")?,
-            color: text(row, "color")?,
-            zone: optional_text(row, "zone")?,
-            user_zone: optional_text(row, "user_zone")?,
-            default_timed: optional_text(row, "default_timed")?,
-            default_all_day: optional_text(row, "default_all_day")?,
+            info: info(row)?,
             sync_state: optional_text(row, "sync_state")?,
             last_synced_at: UtcMillis(row.try_get("last_synced_at")?),
             first_seen: UtcMillis(row.try_get("first_seen")?),
             absent: absent(row)?,
         })
     }
+}
+
+fn info(row: &SqliteRow) -> Result<CalendarInfo, sqlx::Error> {
+    Ok(CalendarInfo {
+        href: text(row, "href")?,
+        id: text(row, "key")?,
+        user: text(row, "user")?,
+        owner: text(row, "owner")?,
+        emails: serde_json::from_str(&text(row, "emails")?).unwrap_or_default(),
+        name: text(row, "name")?,
+        color: text(row, "color")?,
+        zone: optional_text(row, "zone")?,
+        user_zone: optional_text(row, "user_zone")?,
+        default_alarms: DefaultAlarmTexts {
+            timed: optional_text(row, "default_timed")?,
+            all_day: optional_text(row, "default_all_day")?,
+        },
+    })
 }
 
 /// None as well in a ledger of a version that knew nothing of absence, which commands may look into.

@@ -5,6 +5,7 @@ use sqlx::SqliteConnection;
 use super::store::{CalendarRow, id_list};
 use super::timers::{self, FireStats, NewFiring};
 use super::{Ledger, LedgerError, bulk, gone};
+use crate::calendar_info::CalendarInfo;
 use crate::time::UtcMillis;
 
 /// An object as it shall be in the ledger.
@@ -145,19 +146,20 @@ async fn take_in(
 }
 
 async fn upsert_calendar(c: &mut SqliteConnection, row: &CalendarRow, from: UtcMillis) -> Result<i64, LedgerError> {
+    let CalendarInfo { href, id, user, owner, emails, name, color, zone, user_zone, default_alarms } = row.info.clone();
     let id = sqlx::query_scalar(CALENDAR)
         .bind(row.source.clone())
-        .bind(row.href.clone())
-        .bind(row.key.clone())
-        .bind(row.user.clone())
-        .bind(row.owner.clone())
-        .bind(serde_json::json!(row.emails).to_string())
-        .bind(row.name.clone())
-        .bind(row.color.clone())
-        .bind(row.zone.clone())
-        .bind(row.user_zone.clone())
-        .bind(row.default_timed.clone())
-        .bind(row.default_all_day.clone())
+        .bind(href)
+        .bind(id)
+        .bind(user)
+        .bind(owner)
+        .bind(serde_json::json!(emails).to_string())
+        .bind(name)
+        .bind(color)
+        .bind(zone)
+        .bind(user_zone)
+        .bind(default_alarms.timed)
+        .bind(default_alarms.all_day)
         .bind(from.0)
         .bind(row.sync_state.clone())
         .fetch_one(c)

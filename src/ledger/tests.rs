@@ -1,6 +1,7 @@
 use std::collections::HashSet;
 
 use super::*;
+use crate::calendar_info::CalendarInfo;
 use crate::time::UtcMillis;
 
 pub fn at(seconds: i64) -> UtcMillis {
@@ -17,9 +18,7 @@ fn calendar() -> CalendarRow {
     let emails = vec!["mary@example.org".to_owned()];
     CalendarRow {
         source: "home".to_owned(),
-        href: "work".to_owned(),
-        user: "mary".to_owned(),
-        emails,
+        info: CalendarInfo { href: "work".to_owned(), user: "mary".to_owned(), emails, ..CalendarInfo::default() },
         last_synced_at: at(0),
         ..CalendarRow::default()
     }

@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 const MAP: &[(&str, &[&str])] = &[
     ("time", &[]),
     ("text", &[]),
+    // Plain data, which a source fills in and the ledger keeps.
+    ("calendar_info", &[]),
     ("clock", &["time"]),
     ("log_limit", &["time"]),
     ("metrics", &["time"]),
@@ -22,15 +24,15 @@ const MAP: &[(&str, &[&str])] = &[
     ("access", &[]),
     ("tls", &[]),
     ("http", &["time", "tables", "tls"]),
-    ("source", &["time", "text", "access", "clock", "config", "http"]),
-    ("ledger", &["time", "access"]),
+    ("source", &["time", "text", "calendar_info", "access", "clock", "config", "http"]),
+    ("ledger", &["time", "access", "calendar_info"]),
     ("notification", &["time", "text", "calendar"]),
     (
         "delivery",
         &["time", "text", "access", "clock", "metrics", "tables", "calendar", "notification", "ledger", "tls"],
     ),
     // The two that join stages: what an alarm instance is in the ledger, and what a change is.
-    ("firing", &["time", "clock", "log_limit", "metrics", "config", "calendar", "notification", "ledger", "delivery"]),
+    ("firing", &["time", "clock", "log_limit", "metrics", "config", "calendar_info", "calendar", "notification", "ledger", "delivery"]),
     ("ingest", &["time", "text", "clock", "config", "source", "calendar", "ledger", "firing"]),
     (
         "daemon",
@@ -59,6 +61,7 @@ const MAP: &[(&str, &[&str])] = &[
             "clock",
             "config",
             "source",
+            "calendar_info",
             "calendar",
             "zoneinfo",
             "ledger",

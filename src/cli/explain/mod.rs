@@ -128,8 +128,8 @@ impl Asked<'_> {
         };
         let whose = Whose { users: &self.args.user, zone: self.args.zone.as_deref() };
         let InputCalendar { info, user_zone } = ics_input::calendar(path, None, self.config, whose);
-        let calendar_context = ics_input::context(&info, self.zones.clone(), self.config);
-        let about = ics_input::about(&info);
+        let calendar_context = firing::context(&info, self.zones.clone(), self.limits());
+        let about = firing::about(&info);
         let builder = self.builder(user_zone, &about, &info.emails);
         let reports = Schedule::of_text(&octets, &calendar_context, None, |_, schedule| {
             let explained = schedule.explain(&octets, self.at, self.count());
@@ -180,10 +180,10 @@ impl Asked<'_> {
     async fn object(&self, inspector: &mut Inspector, row: &ObjectRow) -> anyhow::Result<ExplainReport> {
         let uid = &self.args.what;
         let configured = self.config.sources.iter().find(|source| source.name == row.calendar.source);
-        let user_zone = UserZone::of(configured, self.config, &row.calendar.user);
-        let about = firing::about(&row.calendar);
-        let builder = self.builder(user_zone, &about, &row.calendar.emails);
-        let calendar_context = firing::context(&row.calendar, self.zones.clone(), self.limits());
+        let user_zone = UserZone::of(configured, self.config, &row.calendar.info.user);
+        let about = firing::about(&row.calendar.info);
+        let builder = self.builder(user_zone, &about, &row.calendar.info.emails);
+        let calendar_context = firing::context(&row.calendar.info, self.zones.clone(), self.limits());
         let mut report = builder.empty(uid);
         if let Ok(object) = Object::parse(&row.text, &self.limits()) {
             // Its other UIDs count as well: all of them share a limit of alarms an hour (rule 24).

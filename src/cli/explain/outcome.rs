@@ -4,8 +4,8 @@
 use jiff::SignedDuration;
 
 use super::recorded::{self, Recorded};
-use crate::config::Config;
 use crate::cli::common::state_word;
+use crate::config::Config;
 use crate::ledger::{FiringRow, FiringState, Inspector, LedgerError, ObjectRow};
 use crate::time::{UtcMillis, elapsed, whole_millis};
 
@@ -107,7 +107,9 @@ impl<'a> Ledgered<'a> {
             (Some(FiringState::Missed), _) => format!(
                 "did not fire: recorded as missed at {fired_at} (firing {firing}{by}), when it was later than max_lateness"
             ),
-            (state, _) => format!("did not fire: recorded as {} at {fired_at} (firing {firing}{by})", state_word(*state)),
+            (state, _) => {
+                format!("did not fire: recorded as {} at {fired_at} (firing {firing}{by})", state_word(*state))
+            }
         }
     }
 
@@ -133,8 +135,9 @@ impl<'a> Ledgered<'a> {
             let sentence = "not armed: the ledger has another next alarm for this object";
             return InstanceOutcome::unrecorded("notArmed", sentence);
         }
-        if at < row.first_seen {
-            let sentence = format!("due before this calendar was first seen at {}: did not fire", row.first_seen);
+        if at < row.calendar.first_seen {
+            let sentence =
+                format!("due before this calendar was first seen at {}: did not fire", row.calendar.first_seen);
             return InstanceOutcome::unrecorded("beforeFirstSeen", sentence);
         }
         self.of_past(at, counted)
@@ -157,10 +160,12 @@ impl<'a> Ledgered<'a> {
         let forgotten_before = self.forgotten_before;
         let written = self.row.last_modified.map(|written| written.min(self.now));
         match (counted, written) {
-            (Some(FiringRow { id, state: Some(FiringState::Suppressed), count, .. }), _) => InstanceOutcome::unrecorded(
-                "suppressed",
-                format!("did not fire: one of {count} that were suppressed (firing {id}), too many in one hour"),
-            ),
+            (Some(FiringRow { id, state: Some(FiringState::Suppressed), count, .. }), _) => {
+                InstanceOutcome::unrecorded(
+                    "suppressed",
+                    format!("did not fire: one of {count} that were suppressed (firing {id}), too many in one hour"),
+                )
+            }
             (Some(FiringRow { id, count, .. }), _) => InstanceOutcome::unrecorded(
                 "missed",
                 format!("did not fire: one of {count} that were recorded as missed together (firing {id})"),

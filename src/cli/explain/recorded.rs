@@ -66,14 +66,14 @@ pub(super) struct DeliveryFacts {
 pub(super) fn facts(row: &ObjectRow) -> ObjectFacts {
     ObjectFacts {
         source: row.calendar.source.clone(),
-        calendar_href: row.calendar.href.clone(),
-        calendar_name: row.calendar.name.clone(),
-        user_id: row.calendar.user.clone(),
+        calendar_href: row.calendar.info.href.clone(),
+        calendar_name: row.calendar.info.name.clone(),
+        user_id: row.calendar.info.user.clone(),
         href: row.href.clone(),
         etag: row.etag.clone(),
         revision: row.revision,
         last_modified: row.last_modified.map(|at| at.to_string()),
-        first_seen: row.first_seen.to_string(),
+        first_seen: row.calendar.first_seen.to_string(),
         last_synced_at: row.calendar.last_synced_at.to_string(),
         next_due: row.due.map(|at| at.to_string()),
     }
@@ -86,7 +86,7 @@ pub(super) async fn history(
     row: &ObjectRow,
     uid: &str,
 ) -> Result<Vec<Recorded>, LedgerError> {
-    let of = FiringsOf { object: row.id, uid, user: &row.calendar.user };
+    let of = FiringsOf { object: row.id, uid, user: &row.calendar.info.user };
     let mut rows = inspector.firings(UtcMillis::MIN, Some(of), HISTORY).await?;
     rows.reverse();
     let mut history = Vec::with_capacity(rows.len());

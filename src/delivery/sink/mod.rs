@@ -295,6 +295,7 @@ pub mod samples {
 
     use super::ClaimedDelivery;
     use crate::notification::Notification;
+    use crate::time::UtcMillis;
 
     /// The documented example, with the extensions that the daemon would give it.
     pub fn melbourne() -> Notification {

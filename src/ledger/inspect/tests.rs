@@ -1,11 +1,12 @@
 use std::path::Path;
 
 use super::super::{
-    AdminOutcome, CalendarRow, DeliveryId, DeliveryState, DueObject, FiringState, FiringsOf, Ledger, LedgerError, NewFiring,
-    NextState, OutboxAdmin, Planned, PlannedObject, Route, Settlement, SourceSync,
+    AdminOutcome, CalendarRow, DeliveryId, DeliveryState, DueObject, FiringState, FiringsOf, Ledger, LedgerError,
+    NewFiring, NextState, OutboxAdmin, Planned, PlannedObject, Route, Settlement, SourceSync,
 };
 use super::super::{holder, is_held_by};
 use super::{DeliveryFilter, Inspector};
+use crate::calendar_info::CalendarInfo;
 use crate::time::UtcMillis;
 
 const NOW: UtcMillis = UtcMillis(1_000_000);
@@ -35,10 +36,13 @@ async fn fill(path: &Path) -> Ledger {
     let sinks = ledger.sinks(&["stdout", "email"]).await.unwrap();
     let calendar = CalendarRow {
         source: "home".into(),
-        href: "work".into(),
-        key: "work".into(),
-        user: "mary".into(),
-        name: "Work".into(),
+        info: CalendarInfo {
+            href: "work".into(),
+            id: "work".into(),
+            user: "mary".into(),
+            name: "Work".into(),
+            ..CalendarInfo::default()
+        },
         last_synced_at: NOW,
         ..CalendarRow::default()
     };

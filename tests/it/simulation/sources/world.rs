@@ -417,7 +417,7 @@ impl World {
         for place in places {
             let href = format!("/cal/{}/{}/", place.0, place.1);
             let mut has = BTreeMap::new();
-            let row = rows.iter().find(|row| row.source == place.0 && row.href == href);
+            let row = rows.iter().find(|row| row.source == place.0 && row.info.href == href);
             let Some(collection) = self.server().collection(&place.0, &place.1).cloned() else { continue };
             let Some(row) = row else { return Err(format!("{href} is there and not in the ledger")) };
             for object in ledger.texts_after(Some(row.id), None, 0, 1_000).await.map_err(|error| error.to_string())? {

@@ -1,0 +1,46 @@
+//! What is known of a calendar besides its objects: a source reads it from its store, the ledger keeps it. What follows
+//! from it for alarms and notifications is in `firing::context`.
+
+/// A calendar as its store describes it now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CalendarInfo {
+    /// Where it is: the URL path of the collection as the server writes it (`/mary/work/`), or the folder relative to
+    /// the watched one. Stable, and unique in its source.
+    pub href: String,
+    /// The last path segment of `href`, decoded (`work`).
+    pub id: String,
+    /// The user whose alarms these are.
+    pub user: String,
+    /// The owner, where it is known that it is somebody else; else the user.
+    pub owner: String,
+    /// The user's own addresses, bare (`mary@example.org`).
+    pub emails: Vec<String>,
+    /// DAV:displayname; `id` where there is none.
+    pub name: String,
+    /// Apple's calendar-color; empty where there is none.
+    pub color: String,
+    /// The calendar's own zone: an IANA id, or the text of a VTIMEZONE (CalDAV `calendar-timezone-id`, else
+    /// `calendar-timezone`); none where the store names none.
+    pub zone: Option<String>,
+    /// The user's zone (the source's `zone` key), an IANA id.
+    pub user_zone: Option<String>,
+    /// What rings for events without an alarm of their own, where the store has that and the settings want it.
+    pub default_alarms: DefaultAlarmTexts,
+}
+
+/// VALARM texts that a calendar or its home carries for events without one (CalDAV `default-alarm-vevent-datetime` and
+/// `default-alarm-vevent-date`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DefaultAlarmTexts {
+    /// For events that begin at a time.
+    pub timed: Option<String>,
+    /// For all-day events.
+    pub all_day: Option<String>,
+}
+
+impl DefaultAlarmTexts {
+    /// Octets of their texts.
+    pub fn size(&self) -> usize {
+        [&self.timed, &self.all_day].into_iter().flatten().map(String::len).sum()
+    }
+}
