@@ -44,8 +44,14 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<ExitStat
     let outcome = block_on(async {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let sink = Sink::open(settings, &sink_context)?;
-        let delivery =
-            ClaimedDelivery { firing: 0, recipient: recipient.clone(), json: json.into(), attempts: 0, unknown: 0 };
+        let delivery = ClaimedDelivery {
+            firing: 0,
+            recipient: recipient.clone(),
+            notification: json.into(),
+            fired_at: now,
+            attempts: 0,
+            unknown: 0,
+        };
         Ok(sink.send_one(delivery).await)
     })?;
     let to = if recipient.is_empty() { String::new() } else { format!(" for {recipient}") };

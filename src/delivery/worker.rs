@@ -14,12 +14,12 @@ use super::retry::{Attempt, decide};
 use super::sink::registry::Sink;
 use super::sink::{ClaimedDelivery, Finished, Outcome, Transport};
 use crate::clock::Clock;
-use crate::ledger::{Claimed, Claims, Ledger, LedgerError, LogOnce, NextState, Settlement};
+use crate::ledger::{Claims, Ledger, LedgerError, LogOnce, NextState, Settlement};
 use crate::metrics::{AttemptOutcome, Metrics};
 use crate::time::UtcMillis;
 
-/// What is still being sent: when it was fired, and the files that the sink used.
-type InFlight = HashMap<(i64, String), (ClaimedDelivery, UtcMillis, FileStamps)>;
+/// What is still being sent, and the files that the sink used.
+type InFlight = HashMap<(i64, String), (ClaimedDelivery, FileStamps)>;
 
 /// How much longer than the sink's send timeout a lease lasts.
 const SLACK: Duration = Duration::from_secs(60);
@@ -46,13 +46,6 @@ impl BatchResult {
     pub fn any(self) -> bool {
         self != BatchResult::default()
     }
-}
-
-/// Deliveries that are to be sent, or were.
-struct Ready {
-    deliveries: Vec<ClaimedDelivery>,
-    /// When each of them was fired.
-    fired: Vec<UtcMillis>,
 }
 
 /// What follows from the outcomes of a batch.
@@ -245,34 +238,28 @@ impl<C: Transport> DeliveryWorker<C> {
         if claimed.is_empty() {
             return Ok(BatchResult { failed: given_up, ..BatchResult::default() });
         }
-        let Ready { deliveries, fired } = self.not_in_flight(claimed);
+        let deliveries = self.not_in_flight(claimed);
         let outcomes = match gate {
-            GateState::Trial => self.try_one(&deliveries, &fired).await,
+            GateState::Trial => self.try_one(&deliveries).await,
             GateState::Open | GateState::Closed(_) => self.send(&deliveries).await,
         };
         self.note(&outcomes, files);
-        let in_flight = self.hold(&deliveries, &fired, &outcomes, files);
+        let in_flight = self.hold(&deliveries, &outcomes, files);
         if gate == GateState::Trial && in_flight > 0 {
             self.gate().postpone(self.clock.now(), files);
         }
-        let result = self.finish(Ready { deliveries, fired }, outcomes).await;
+        let result = self.finish(deliveries, outcomes).await;
         self.settle().await?;
         Ok(BatchResult { failed: result.failed.saturating_add(given_up), in_flight, ..result })
     }
 
     /// Notes what is still being sent, and says how much that is.
-    fn hold(
-        &self,
-        deliveries: &[ClaimedDelivery],
-        fired: &[UtcMillis],
-        outcomes: &[Outcome],
-        files: FileStamps,
-    ) -> usize {
+    fn hold(&self, deliveries: &[ClaimedDelivery], outcomes: &[Outcome], files: FileStamps) -> usize {
         let mut in_flight = self.in_flight();
         let mut count = 0;
-        for ((delivery, fired), outcome) in deliveries.iter().zip(fired).zip(outcomes) {
+        for (delivery, outcome) in deliveries.iter().zip(outcomes) {
             if *outcome == Outcome::InFlight {
-                in_flight.insert((delivery.firing, delivery.recipient.clone()), (delivery.clone(), *fired, files));
+                in_flight.insert((delivery.firing, delivery.recipient.clone()), (delivery.clone(), files));
                 count += 1;
             }
         }
@@ -291,21 +278,20 @@ impl<C: Transport> DeliveryWorker<C> {
 
     /// Notes how what was being sent has ended; the next batch settles it.
     async fn conclude(&self, finished: Vec<Finished>) -> BatchResult {
-        let (mut deliveries, mut fired, mut outcomes) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut deliveries, mut outcomes) = (Vec::new(), Vec::new());
         for Finished { firing, recipient, outcome } in finished {
-            let Some((delivery, fired_at, files)) = self.in_flight().remove(&(firing, recipient)) else { continue };
+            let Some((delivery, files)) = self.in_flight().remove(&(firing, recipient)) else { continue };
             self.note(std::slice::from_ref(&outcome), files);
             deliveries.push(delivery);
-            fired.push(fired_at);
             outcomes.push(outcome);
         }
-        self.finish(Ready { deliveries, fired }, outcomes).await
+        self.finish(deliveries, outcomes).await
     }
 
     /// Lets what was not tried be claimed again, and notes what becomes of the rest; the next batch settles that.
-    async fn finish(&self, Ready { deliveries, fired }: Ready, outcomes: Vec<Outcome>) -> BatchResult {
+    async fn finish(&self, deliveries: Vec<ClaimedDelivery>, outcomes: Vec<Outcome>) -> BatchResult {
         self.put_back(&deliveries, &outcomes).await;
-        let Decided { result, settlements } = self.decide(deliveries, &fired, outcomes);
+        let Decided { result, settlements } = self.decide(deliveries, outcomes);
         self.report(result, &settlements);
         self.unsettled.lock().await.extend(settlements);
         result
@@ -313,19 +299,10 @@ impl<C: Transport> DeliveryWorker<C> {
 
     /// What of `claimed` is not being sent already: a clock that was set ends leases, and what is being sent is not
     /// sent at the same time.
-    fn not_in_flight(&self, claimed: Vec<Claimed>) -> Ready {
-        let mut ready =
-            Ready { deliveries: Vec::with_capacity(claimed.len()), fired: Vec::with_capacity(claimed.len()) };
-        for Claimed { firing, recipient, attempts, unknown, fired_at, notification } in claimed {
-            if self.in_flight().contains_key(&(firing, recipient.clone())) {
-                continue;
-            }
-            ready.fired.push(fired_at);
-            let count = |count: i64| u32::try_from(count).unwrap_or(u32::MAX);
-            let (attempts, unknown) = (count(attempts), count(unknown));
-            ready.deliveries.push(ClaimedDelivery { firing, recipient, json: notification, attempts, unknown });
-        }
-        ready
+    fn not_in_flight(&self, mut claimed: Vec<ClaimedDelivery>) -> Vec<ClaimedDelivery> {
+        let in_flight = self.in_flight();
+        claimed.retain(|delivery| !in_flight.contains_key(&(delivery.firing, delivery.recipient.clone())));
+        claimed
     }
 
     async fn send(&self, deliveries: &[ClaimedDelivery]) -> Vec<Outcome> {
@@ -335,7 +312,7 @@ impl<C: Transport> DeliveryWorker<C> {
 
     /// Sends the first of `deliveries` that may be sent alone; the others are given back, but for those that have
     /// waited too long if it fails.
-    async fn try_one(&self, deliveries: &[ClaimedDelivery], fired: &[UtcMillis]) -> Vec<Outcome> {
+    async fn try_one(&self, deliveries: &[ClaimedDelivery]) -> Vec<Outcome> {
         let mut outcomes = Vec::new();
         // What is held says nothing about the sink.
         for delivery in deliveries {
@@ -347,8 +324,8 @@ impl<C: Transport> DeliveryWorker<C> {
         let tried = outcomes.len();
         let down = outcomes.last().filter(|outcome| matches!(outcome, Outcome::Down { .. })).cloned();
         let now = self.clock.now();
-        for fired in fired.iter().skip(tried) {
-            let is_over = now >= fired.plus(millis(self.give_up_after));
+        for delivery in deliveries.iter().skip(tried) {
+            let is_over = now >= delivery.fired_at.plus(millis(self.give_up_after));
             match &down {
                 Some(down) if is_over => outcomes.push(down.clone()),
                 _ => outcomes.push(Outcome::NotAttempted),
@@ -416,13 +393,13 @@ impl<C: Transport> DeliveryWorker<C> {
         is_news
     }
 
-    fn decide(&self, deliveries: Vec<ClaimedDelivery>, fired: &[UtcMillis], outcomes: Vec<Outcome>) -> Decided {
+    fn decide(&self, deliveries: Vec<ClaimedDelivery>, outcomes: Vec<Outcome>) -> Decided {
         let now = self.clock.now();
         let mut result = BatchResult::default();
-        let settlement = |((delivery, fired), outcome): ((ClaimedDelivery, &UtcMillis), Outcome)| {
+        let settlement = |(delivery, outcome): (ClaimedDelivery, Outcome)| {
             let number = delivery.attempts.saturating_add(1);
             let seed = delivery.firing.unsigned_abs();
-            let attempt = Attempt { number, unknown: delivery.unknown, fired: *fired, now, seed };
+            let attempt = Attempt { number, unknown: delivery.unknown, fired: delivery.fired_at, now, seed };
             let unknown = matches!(outcome, Outcome::Unknown { .. });
             let next_state = decide(attempt, outcome, self.give_up_after)?;
             match &next_state {
@@ -449,7 +426,7 @@ impl<C: Transport> DeliveryWorker<C> {
             }
             Some(Settlement { firing: delivery.firing, recipient: delivery.recipient, next_state, unknown })
         };
-        let settlements = deliveries.into_iter().zip(fired).zip(outcomes).filter_map(settlement).collect();
+        let settlements = deliveries.into_iter().zip(outcomes).filter_map(settlement).collect();
         Decided { result, settlements }
     }
 

@@ -68,7 +68,7 @@ pub use inspect::{
 pub use lock::{holder, is_held_by, lock_path};
 pub use log_once::LogOnce;
 pub use model::{DeliveryState, FiringState};
-pub use outbox::{Claimed, Claims, NextState, Settlement};
+pub use outbox::{ClaimedDelivery, Claims, NextState, Settlement};
 pub use outbox_admin::{AdminOutcome, DeliveryId, OutboxAdmin};
 pub use store::{CalendarRow, Existing, ObjectText, SourceSync};
 pub use take_in::{Planned, PlannedObject, Replanned};

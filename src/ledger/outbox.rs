@@ -18,23 +18,25 @@ use crate::time::UtcMillis;
 
 /// A delivery that its claimer may send until the lease ends.
 #[derive(Clone, Debug)]
-pub struct Claimed {
+pub struct ClaimedDelivery {
+    /// The firing's id in the ledger.
     pub firing: i64,
+    /// The bare address for sinks that send one message a recipient; else empty.
     pub recipient: String,
-    /// Attempts that were made before.
-    pub attempts: i64,
-    /// And how many of those ended without a word on whether it was taken.
-    pub unknown: i64,
-    /// When it was fired.
-    pub fired_at: UtcMillis,
-    /// The notification as JSON.
+    /// The `CalendarAlarm` object as it is stored: one line, all keys.
     pub notification: Arc<str>,
+    /// When its firing was recorded.
+    pub fired_at: UtcMillis,
+    /// Attempts that were settled before this one.
+    pub attempts: u32,
+    /// Of those, attempts that may have delivered it.
+    pub unknown: u32,
 }
 
 /// What a claim came to.
 #[derive(Clone, Debug, Default)]
 pub struct Claims {
-    pub deliveries: Vec<Claimed>,
+    pub deliveries: Vec<ClaimedDelivery>,
     /// How many were given up, because what is to be sent, or to whom, is damaged.
     pub given_up: u64,
 }
@@ -181,8 +183,14 @@ impl Ledger {
                 continue;
             }
             octets += notification.len();
-            let (fired_at, notification) = (UtcMillis(fired_at), notification.into());
-            deliveries.push(Claimed { firing, recipient: owed.1, attempts, unknown, fired_at, notification });
+            deliveries.push(ClaimedDelivery {
+                firing,
+                recipient: owed.1,
+                notification: notification.into(),
+                fired_at: UtcMillis(fired_at),
+                attempts: u32::try_from(attempts).unwrap_or(u32::MAX),
+                unknown: u32::try_from(unknown).unwrap_or(u32::MAX),
+            });
         }
         let given_up = match damaged.is_empty() {
             true => 0,

@@ -385,7 +385,7 @@ async fn who_claims_beside_a_settling_gets_nothing_twice() {
                 return claimed;
             }
             claimed.extend(some.iter().map(|claimed| claimed.firing));
-            let delivered = |claimed: Claimed| Settlement {
+            let delivered = |claimed: ClaimedDelivery| Settlement {
                 firing: claimed.firing,
                 recipient: claimed.recipient,
                 next_state: NextState::Delivered,

@@ -116,7 +116,8 @@ fn delivery(recipient: &str, notification: &Value) -> ClaimedDelivery {
     ClaimedDelivery {
         firing: 1,
         recipient: recipient.into(),
-        json: notification.to_string().into(),
+        notification: notification.to_string().into(),
+        fired_at: UtcMillis(0),
         attempts: 0,
         unknown: 0,
     }

@@ -157,7 +157,7 @@ impl CyrusNotify {
                 Ok(open) => line.insert(open),
                 Err(error) => return Outcome::retry(self.unusable(&error)),
             };
-            let datagram = match self.frame(&delivery.json, open.limit) {
+            let datagram = match self.frame(&delivery.notification, open.limit) {
                 Ok(datagram) => datagram,
                 Err(refused) => return refused,
             };

@@ -28,6 +28,7 @@ use super::gate::{Closure, FileStamps};
 use crate::access::User;
 use crate::calendar::zone::Zones;
 use crate::clock::Clock;
+pub use crate::ledger::ClaimedDelivery;
 use crate::tables::Section;
 
 /// `[[sink]]`: what the configuration says of a sink of any kind.
@@ -155,21 +156,6 @@ pub trait SinkDriver: Debug + Send + Sync {
 
     /// Reopens its file (SIGHUP, after a log rotation); sinks without one do nothing.
     fn reopen(&self) {}
-}
-
-/// One claimed delivery, ready to be sent.
-#[derive(Clone, Debug)]
-pub struct ClaimedDelivery {
-    /// The firing's id in the ledger.
-    pub firing: i64,
-    /// The bare address for sinks that send one message a recipient; else empty.
-    pub recipient: String,
-    /// The `CalendarAlarm` object as it is stored: one line, all keys.
-    pub json: Arc<str>,
-    /// Attempts that were settled before this one.
-    pub attempts: u32,
-    /// Of those, attempts that may have delivered it.
-    pub unknown: u32,
 }
 
 /// What became of a delivery.
@@ -335,6 +321,13 @@ pub mod samples {
 
     /// A first attempt at `json`.
     pub fn delivery(json: &str) -> ClaimedDelivery {
-        ClaimedDelivery { firing: 1, recipient: String::new(), json: json.into(), attempts: 0, unknown: 0 }
+        ClaimedDelivery {
+            firing: 1,
+            recipient: String::new(),
+            notification: json.into(),
+            fired_at: UtcMillis(0),
+            attempts: 0,
+            unknown: 0,
+        }
     }
 }

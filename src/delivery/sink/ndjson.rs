@@ -25,11 +25,11 @@ pub struct NdjsonBatch {
 impl NdjsonBatch {
     /// The lines of `deliveries`, written by `renderer`.
     pub fn of(deliveries: &[ClaimedDelivery], renderer: &Renderer) -> NdjsonBatch {
-        let size = deliveries.iter().map(|delivery| delivery.json.len() + 1).sum();
+        let size = deliveries.iter().map(|delivery| delivery.notification.len() + 1).sum();
         let mut bytes = Vec::with_capacity(size);
         let (mut ends, mut outcomes) = (Vec::with_capacity(deliveries.len()), Vec::with_capacity(deliveries.len()));
         for delivery in deliveries {
-            outcomes.push(match renderer.render(&delivery.json) {
+            outcomes.push(match renderer.render(&delivery.notification) {
                 Ok(json) => {
                     bytes.extend_from_slice(json.as_bytes());
                     bytes.push(b'\n');

@@ -26,7 +26,7 @@ async fn sync(ledger: &Ledger, second: i64) {
 
 async fn deliver(ledger: &Ledger, sink: i64) {
     let claimed = ledger.claim(sink, at(20), at(21), 100).await.unwrap().deliveries;
-    let settled = |c: super::super::Claimed| Settlement {
+    let settled = |c: super::super::ClaimedDelivery| Settlement {
         firing: c.firing,
         recipient: c.recipient,
         next_state: NextState::Delivered,

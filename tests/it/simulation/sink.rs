@@ -97,7 +97,7 @@ fn user(json: &str) -> &'static str {
 impl Recorder {
     /// What becomes of `delivery`, which is not sent where its user has had enough.
     fn one(&self, delivery: &ClaimedDelivery, mood: Mood) -> (Sent, Outcome) {
-        let (user, now) = (self.allowance.as_ref().map_or("", |_| user(&delivery.json)), self.clock.now());
+        let (user, now) = (self.allowance.as_ref().map_or("", |_| user(&delivery.notification)), self.clock.now());
         let held = self.allowance.as_ref().and_then(|allowance| allowance.take(user, now).err());
         let (mut sent, outcome) = self.sent(delivery, mood, user, now);
         let Some(wait) = held else {
@@ -135,7 +135,7 @@ impl Recorder {
             user,
             process: self.postbox.process.load(Ordering::SeqCst),
             epoch: self.postbox.epoch.load(Ordering::SeqCst),
-            json: delivery.json.clone(),
+            json: delivery.notification.clone(),
             at: now.0,
             arrived,
             told,

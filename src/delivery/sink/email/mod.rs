@@ -366,7 +366,7 @@ impl Mailer {
     /// The mail for `delivery`, which is counted as sent; or why there is none now.
     fn message_for(&self, delivery: &ClaimedDelivery) -> Result<Mail, Outcome> {
         let now = self.clock.now();
-        let mail = self.builder.build(&delivery.json, &delivery.recipient, now)?;
+        let mail = self.builder.build(&delivery.notification, &delivery.recipient, now)?;
         self.allowance.take(&mail.user, now).map_err(|wait| {
             let most = self.allowance.most();
             let user = mail.user.escape_debug();
