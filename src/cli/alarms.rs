@@ -6,7 +6,7 @@ use super::common::{LedgerArgs, block_on, distance, written};
 use super::upcoming::{Upcoming, UpcomingAlarms, no_sink_notes};
 use super::{Context, instant, printer::Cell, printer::ExitStatus, printer::Style, printer::Table};
 use crate::config::Config;
-use crate::ledger::Inspector;
+use crate::ledger::{ArmedFilter, Inspector, TimerCursor};
 use crate::time::UtcMillis;
 
 /// How far ahead alarms are listed without `--until`.
@@ -53,14 +53,14 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<ExitStat
 async fn next_instances(args: &Args, config: &Config, until: UtcMillis) -> anyhow::Result<Vec<Upcoming>> {
     let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
     let upcoming_alarms = UpcomingAlarms::new(config)?;
-    let filter = (args.user.as_deref(), args.calendar.as_deref());
+    let (user, calendar) = (args.user.as_deref(), args.calendar.as_deref());
     let mut inspector = Inspector::open(&config.ledger).await?;
-    let (mut horizon, mut after) = (until, (UtcMillis::MIN, 0));
+    let (mut horizon, mut after) = (until, TimerCursor::START);
     let mut instances: Vec<Upcoming> = Vec::new();
     loop {
-        let objects = inspector.armed(after, horizon, filter, PAGE).await?;
+        let objects = inspector.armed(after, ArmedFilter { until: horizon, user, calendar }, PAGE).await?;
         let Some(last) = objects.last() else { break };
-        after = (last.due.unwrap_or(horizon), last.id);
+        after = TimerCursor { due: last.due.unwrap_or(horizon), object: last.id };
         for object in &objects {
             instances.extend(upcoming_alarms.instances(object, horizon, limit));
             if instances.len() > limit {

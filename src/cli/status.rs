@@ -10,7 +10,7 @@ use super::reach::Reach;
 use super::{Context, printer::Cell, printer::ExitStatus, printer::Style, printer::Table};
 use crate::calendar_info::CalendarInfo;
 use crate::config::{Config, SourceKind};
-use crate::ledger::{self, CalendarRow, Inspector, SourceRow, Stats};
+use crate::ledger::{self, CalendarRow, Inspector, SourceFailure, SourceRow, Stats};
 use crate::time::UtcMillis;
 
 /// The lateness is that of so many firings, the latest ones.
@@ -148,7 +148,7 @@ fn with_unseen(mut rows: Vec<SourceRow>, config: &Config) -> Vec<SourceRow> {
                 name,
                 kind,
                 last_synced_at: None,
-                error: None,
+                failure: None,
                 tried_at: None,
                 next_try: None,
                 progress: None,
@@ -176,8 +176,8 @@ fn status(overview: &Overview<'_>, sources: &[SourceRow]) -> StatusReport {
         name: row.name.clone(),
         kind: row.kind.clone(),
         last_synced_at: row.last_synced_at.map(|at| at.to_string()),
-        error: row.error.as_ref().map(|(error, _)| error.clone()),
-        error_since: row.error.as_ref().map(|(_, since)| since.to_string()),
+        error: row.failure.as_ref().map(|failure| failure.error.clone()),
+        error_since: row.failure.as_ref().map(|failure| failure.since.to_string()),
         progress: row.progress.clone(),
         tried_at: row.tried_at.map(|at| at.to_string()),
         next_try: row.next_try.map(|at| at.to_string()),
@@ -238,8 +238,8 @@ fn source_table(context: &mut Context, sources: &[SourceRow], is_running: bool, 
     }
     let mut table = Table::new(&["SOURCE", "KIND", "LAST SUCCESS", "STATE"]);
     for row in sources {
-        let (state, style) = match (&row.error, row.last_synced_at) {
-            (Some((error, since)), _) => {
+        let (state, style) = match (&row.failure, row.last_synced_at) {
+            (Some(SourceFailure { error, since }), _) => {
                 (format!("fails since {}, {}: {error}", written(*since), tries(row, is_running, now)), Style::Bad)
             }
             (None, _) if row.progress.is_some() => (row.progress.clone().unwrap_or_default(), Style::Doubtful),

@@ -16,7 +16,7 @@ use crate::delivery::worker::DeliveryWorker;
 use crate::firing::{FiringRenderer, PipelineContext, StartupGate, Wheel};
 use crate::http::Hosts;
 use crate::ingest::{Ingest, Planner};
-use crate::ledger::{Ledger, LedgerError};
+use crate::ledger::{DroppedSource, FiredUntil, Ledger, LedgerError, OrphanedSink};
 use crate::metrics::Metrics;
 use crate::time::UtcMillis;
 
@@ -109,10 +109,10 @@ impl Stages {
 async fn known_sinks(config: &Config, ledger: &Ledger) -> Result<HashMap<String, i64>, LedgerError> {
     let names: Vec<&str> = config.sinks.iter().map(|sink| sink.name.as_str()).collect();
     let sinks = ledger.sinks(&names).await?;
-    for (sink, owed) in ledger.orphaned_sinks(&names).await? {
+    for OrphanedSink { name, pending } in ledger.orphaned_sinks(&names).await? {
         tracing::warn!(
-            sink.name = sink,
-            deliveries.pending = owed,
+            sink.name = name,
+            deliveries.pending = pending,
             "this sink is no longer configured and is still owed something: configure it again, or end these deliveries with 'reveille deliveries cancel'"
         );
     }
@@ -122,9 +122,9 @@ async fn known_sinks(config: &Config, ledger: &Ledger) -> Result<HashMap<String,
 /// Forgets the calendars of sources that are no longer configured.
 async fn forget_other_sources(config: &Config, ledger: &Ledger) -> Result<(), LedgerError> {
     let sources: Vec<&str> = config.sources.iter().map(|source| source.name.as_str()).collect();
-    for (source, calendars) in ledger.keep_sources(&sources).await? {
+    for DroppedSource { name, calendars } in ledger.keep_sources(&sources).await? {
         tracing::warn!(
-            source.name = source,
+            source.name = name,
             calendars,
             "this source is no longer configured: its calendars are forgotten; under another name they are seen for the first time"
         );
@@ -165,7 +165,7 @@ fn open_sink(sink: &SinkConfig, context: &SinkContext) -> anyhow::Result<Sink> {
 
 /// Until when everything counts as fired, whatever the ledger knows: it may be a backup that was restored.
 async fn fired_until(ledger: &Ledger, clock: &Clock) -> Result<UtcMillis, LedgerError> {
-    let (until, restored) = ledger.fired_until(clock.now()).await?;
+    let FiredUntil { at, restored } = ledger.fired_until(clock.now()).await?;
     if let Some(restored) = restored {
         tracing::warn!(
             fired.until = %restored.fired_until,
@@ -173,7 +173,7 @@ async fn fired_until(ledger: &Ledger, clock: &Clock) -> Result<UtcMillis, Ledger
             "this ledger is a restored backup: what was due until now counts as fired"
         );
     }
-    Ok(until.map_or(UtcMillis::MIN, |until| until.min(clock.now())))
+    Ok(at.map_or(UtcMillis::MIN, |at| at.min(clock.now())))
 }
 
 /// userId → the zone that the user reads times in.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::ledger::{HistoryCursor, Ledger, LedgerError};
+use crate::ledger::{Forgotten, HistoryCursor, Ledger, LedgerError};
 use crate::time::UtcMillis;
 
 /// How long after the start the history is pruned first: when everything else has been done.
@@ -81,14 +81,14 @@ impl HistoryPruner {
             return Ok(());
         }
         let before = self.clock.now().plus(self.keep.saturating_neg());
-        let (mut cursor, mut forgotten, mut left) = (Some((UtcMillis::MIN, 0)), 0, batches);
+        let (mut cursor, mut forgotten, mut left) = (Some(HistoryCursor::START), 0, batches);
         while let Some(from) = cursor.filter(|_| left > 0) {
             if self.steps_back().await? {
                 tokio::time::sleep(PAUSE).await;
                 continue;
             }
-            let (count, next): (u64, Option<HistoryCursor>) = self.ledger.forget(before, from, BATCH).await?;
-            (forgotten, cursor, left) = (forgotten + count, next, left - 1);
+            let Forgotten { firings, next } = self.ledger.forget(before, from, BATCH).await?;
+            (forgotten, cursor, left) = (forgotten + firings, next, left - 1);
             if cursor.is_some() {
                 tokio::time::sleep(PAUSE).await;
             }

@@ -14,12 +14,12 @@ use super::retry::{Attempt, decide};
 use super::sink::registry::Sink;
 use super::sink::{ClaimedDelivery, Finished, Outcome, Transport};
 use crate::clock::Clock;
-use crate::ledger::{Claims, Ledger, LedgerError, LogOnce, NextState, Settlement};
+use crate::ledger::{Claims, DeliveryKey, Ledger, LedgerError, LogOnce, NextState, Settlement};
 use crate::metrics::{AttemptOutcome, Metrics};
 use crate::time::UtcMillis;
 
 /// What is still being sent, and the files that the sink used.
-type InFlight = HashMap<(i64, String), (ClaimedDelivery, FileStamps)>;
+type InFlight = HashMap<DeliveryKey, (ClaimedDelivery, FileStamps)>;
 
 /// How much longer than the sink's send timeout a lease lasts.
 const SLACK: Duration = Duration::from_secs(60);
@@ -259,7 +259,7 @@ impl<C: Transport> DeliveryWorker<C> {
         let mut count = 0;
         for (delivery, outcome) in deliveries.iter().zip(outcomes) {
             if *outcome == Outcome::InFlight {
-                in_flight.insert((delivery.firing, delivery.recipient.clone()), (delivery.clone(), files));
+                in_flight.insert(delivery.key(), (delivery.clone(), files));
                 count += 1;
             }
         }
@@ -269,8 +269,7 @@ impl<C: Transport> DeliveryWorker<C> {
     /// Lets what was not tried be claimed again.
     async fn put_back(&self, deliveries: &[ClaimedDelivery], outcomes: &[Outcome]) {
         let not_attempted = deliveries.iter().zip(outcomes).filter(|(_, outcome)| **outcome == Outcome::NotAttempted);
-        let not_attempted: Vec<_> =
-            not_attempted.map(|(delivery, _)| (delivery.firing, delivery.recipient.clone())).collect();
+        let not_attempted: Vec<DeliveryKey> = not_attempted.map(|(delivery, _)| delivery.key()).collect();
         if !not_attempted.is_empty() {
             self.ledger.unclaim(self.id, &not_attempted).await;
         }
@@ -280,7 +279,7 @@ impl<C: Transport> DeliveryWorker<C> {
     async fn conclude(&self, finished: Vec<Finished>) -> BatchResult {
         let (mut deliveries, mut outcomes) = (Vec::new(), Vec::new());
         for Finished { firing, recipient, outcome } in finished {
-            let Some((delivery, files)) = self.in_flight().remove(&(firing, recipient)) else { continue };
+            let Some((delivery, files)) = self.in_flight().remove(&DeliveryKey { firing, recipient }) else { continue };
             self.note(std::slice::from_ref(&outcome), files);
             deliveries.push(delivery);
             outcomes.push(outcome);
@@ -301,7 +300,7 @@ impl<C: Transport> DeliveryWorker<C> {
     /// sent at the same time.
     fn not_in_flight(&self, mut claimed: Vec<ClaimedDelivery>) -> Vec<ClaimedDelivery> {
         let in_flight = self.in_flight();
-        claimed.retain(|delivery| !in_flight.contains_key(&(delivery.firing, delivery.recipient.clone())));
+        claimed.retain(|delivery| !in_flight.contains_key(&delivery.key()));
         claimed
     }
 

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::context::about;
 use super::renderer::FiringRenderer;
 use crate::calendar::schedule::Schedule;
-use crate::ledger::{CalendarRow, LedgerError, ObjectText, OldFiring};
+use crate::ledger::{CalendarRow, LedgerError, NewIdentity, ObjectText, OldFiring};
 use crate::notification::{identity, identity_of};
 
 /// Firings that are taken over at a time.
@@ -50,8 +50,9 @@ impl FiringRenderer {
                 .map(|firing| firing.object)
                 .collect();
             let objects = self.objects(&unnamed).await?;
-            let identities =
-                page.iter().filter_map(|firing| Some((firing.id, self.identity_now(firing, &objects)?))).collect();
+            let new_identity =
+                |old: &OldFiring| Some(NewIdentity { firing: old.id, identity: self.identity_now(old, &objects)? });
+            let identities = page.iter().filter_map(new_identity).collect();
             self.ledger.take_over(identities, page.last().map(|firing| firing.id)).await?;
             firings += page.len();
         }

@@ -15,7 +15,9 @@ use super::renderer::FiringRenderer;
 use crate::calendar::context::CalendarContext;
 use crate::calendar::schedule::Schedule;
 use crate::calendar::schedule::alarm_instance::{AlarmInstance, fire_as_one};
-use crate::ledger::{CalendarRow, DueObject, FiringState, LedgerError, NewFiring, ObjectText, Timer};
+use crate::ledger::{
+    CalendarRow, DueObject, FiringState, LedgerError, LongText, NewFiring, ObjectText, ShortTexts, Timer,
+};
 use crate::notification::{About, Notification, StoredNotification, identity};
 use crate::time::UtcMillis;
 
@@ -195,21 +197,21 @@ impl Prepare for FiringRenderer {
         let (mut prepared, mut long) = (Prepared::default(), Vec::new());
         for ids in ids.chunks(FEW) {
             let reading = Instant::now();
-            let (texts, others) = self.ledger.short_texts(ids, LONG).await?;
+            let ShortTexts { short, long: others } = self.ledger.short_texts(ids, LONG).await?;
             // Reading has to be done in any case.
             begun += reading.elapsed();
             if begun.elapsed() > TURN && !prepared.due_objects.is_empty() {
                 break;
             }
             // They come the shortest first: what takes longest does not keep others waiting.
-            for (id, octets) in others {
+            for LongText { object, octets } in others {
                 if octets > VERY_LONG {
-                    prepared.long.extend(timers.get(&id));
+                    prepared.long.extend(timers.get(&object));
                 } else {
-                    long.push(id);
+                    long.push(object);
                 }
             }
-            sort_out(self.due_objects(&timers, texts, FireTime { until, now }, begun).await?, &mut prepared);
+            sort_out(self.due_objects(&timers, short, FireTime { until, now }, begun).await?, &mut prepared);
         }
         for id in long {
             if begun.elapsed() > TURN && !prepared.due_objects.is_empty() {

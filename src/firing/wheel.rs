@@ -15,7 +15,7 @@ use super::prepare::{Prepare, Prepared};
 use super::stage::Staged;
 use super::timer::WallTimer;
 use super::wakeup::StartupGate;
-use crate::ledger::{DueObject, FireOutcome, FiringState, LedgerError, LogOnce, Timer, Unfinished};
+use crate::ledger::{DueObject, FireOutcome, FiringState, LedgerError, LogOnce, Timer, TimerCursor, Unfinished};
 use crate::metrics::Metrics;
 use crate::time::{UtcMillis, whole_millis};
 
@@ -83,7 +83,7 @@ pub struct Wheel<P> {
     started: UtcMillis,
     staged: Staged,
     /// How far staging has come: timers up to this one are staged or need not be.
-    staged_upto: (UtcMillis, i64),
+    staged_upto: TimerCursor,
     /// Timers before that which could not be staged in their turn.
     unstaged: Vec<Timer>,
     background: Background,
@@ -99,7 +99,7 @@ impl<P: Prepare + Clone + 'static> Wheel<P> {
             startup_gate,
             started,
             staged: Staged::default(),
-            staged_upto: (UtcMillis::MIN, 0),
+            staged_upto: TimerCursor::START,
             unstaged: Vec::new(),
             background: Background::default(),
         }
@@ -216,7 +216,7 @@ impl<P: Prepare + Clone + 'static> Wheel<P> {
     /// Some of what is due at `now`, and not before `from`, the earliest first; not what is worked out in the
     /// background.
     async fn due(&self, from: UtcMillis, now: UtcMillis) -> Result<Vec<Timer>, LedgerError> {
-        let mut cursor = (from, i64::MIN);
+        let mut cursor = TimerCursor { due: from, ..TimerCursor::START };
         loop {
             let mut due = self.context.ledger.due(cursor, now, BATCH).await?;
             let Some(last) = due.last().copied() else { return Ok(due) };
@@ -224,7 +224,7 @@ impl<P: Prepare + Clone + 'static> Wheel<P> {
             if !due.is_empty() {
                 return Ok(due);
             }
-            cursor = (last.due, last.object.saturating_add(1));
+            cursor = TimerCursor::after(&last);
         }
     }
 
@@ -274,7 +274,8 @@ impl<P: Prepare + Clone + 'static> Wheel<P> {
     /// Stages the next few of what is due within the lead. False when there is nothing left to stage.
     async fn stage(&mut self, now: UtcMillis) -> Result<bool, LedgerError> {
         // The clock may have been set back.
-        self.staged_upto = self.staged_upto.clamp((now, i64::MIN), (now.saturating_add(LEAD), i64::MAX));
+        let horizon = TimerCursor { due: now.saturating_add(LEAD), object: i64::MAX };
+        self.staged_upto = self.staged_upto.clamp(TimerCursor { due: now, ..TimerCursor::START }, horizon);
         if self.staged.is_full(now) {
             return Ok(false);
         }
@@ -283,7 +284,7 @@ impl<P: Prepare + Clone + 'static> Wheel<P> {
         if soon.is_empty() {
             soon = self.context.ledger.due(self.staged_upto, now.saturating_add(LEAD), STAGE).await?;
             let Some(last) = soon.last() else { return Ok(false) };
-            self.staged_upto = (last.due, last.object.saturating_add(1));
+            self.staged_upto = TimerCursor::after(last);
         }
         let Prepared { due_objects, long } = self.prepare.prepare(soon.clone(), UtcMillis::MIN, now).await?;
         if !due_objects.is_empty() {

@@ -4,12 +4,12 @@
 use std::collections::HashSet;
 
 use super::Ingest;
-use crate::ledger::{Absent, LedgerError};
+use crate::ledger::{Absent, CalendarKey, LedgerError};
 use crate::source::{Absence, Evidence};
 use crate::time::{UtcMillis, whole_millis};
 
-/// The calendars that the ledger has as absent, (source, calendar); none: it was not asked yet.
-pub(super) type Absentees = Option<HashSet<(String, String)>>;
+/// The calendars that the ledger has as absent; none: it was not asked yet.
+pub(super) type Absentees = Option<HashSet<CalendarKey>>;
 
 impl Ingest {
     /// A sync that began at `synced_at` did not find a calendar.
@@ -54,7 +54,7 @@ impl Ingest {
     /// A sync found a calendar unchanged; what is in the ledger of an absence is over.
     pub(super) async fn found_again(&self, source: &str, calendar: &str) -> Result<(), LedgerError> {
         self.ask().await?;
-        let key = (source.to_owned(), calendar.to_owned());
+        let key = CalendarKey::new(source, calendar);
         let is_absent = self.syncs().absent.as_ref().is_some_and(|absent| absent.contains(&key));
         if is_absent {
             self.context.ledger.present(source, calendar).await?;
@@ -71,7 +71,7 @@ impl Ingest {
 
     async fn note(&self, source: &str, calendar: &str, is_absent: bool) -> Result<(), LedgerError> {
         self.ask().await?;
-        let key = (source.to_owned(), calendar.to_owned());
+        let key = CalendarKey::new(source, calendar);
         let mut syncs = self.syncs();
         let absent = syncs.absent.get_or_insert_default();
         if is_absent {

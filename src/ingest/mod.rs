@@ -8,7 +8,9 @@ use jiff::SignedDuration;
 
 use crate::config::Config;
 use crate::firing::{PipelineContext, same_context};
-use crate::ledger::{CalendarRow, FireStats, LedgerError, Planned, PlannedObject, SourceSync};
+use crate::ledger::{
+    CalendarKey, CalendarRow, FireStats, LedgerError, Planned, PlannedObject, Retagged, SourceSync, UnchangedSync,
+};
 use crate::source::{
     Absence, CalendarInfo, Change, ChangeBatch, Checkpoint, Evidence, Known, StoreError, SyncStore, Taken,
 };
@@ -43,11 +45,11 @@ pub struct Ingest {
 /// Syncs that found nothing and are not in the ledger yet.
 #[derive(Debug, Default)]
 struct Syncs {
-    /// (source, calendar) → when the sync began.
-    latest: HashMap<(String, String), UtcMillis>,
+    /// When the sync of a calendar began.
+    latest: HashMap<CalendarKey, UtcMillis>,
     flushed: Option<UtcMillis>,
-    /// (source, calendar) → when a sync found it for the first time, of those that could not be taken in yet.
-    found: HashMap<(String, String), UtcMillis>,
+    /// When a sync found a calendar for the first time, of those that could not be taken in yet.
+    found: HashMap<CalendarKey, UtcMillis>,
     /// Users for whom it was logged that no address is known.
     without_address: HashSet<String>,
     absent: absence::Absentees,
@@ -94,7 +96,7 @@ impl Ingest {
         let syncs: Vec<_> = {
             let mut syncs = self.syncs();
             syncs.flushed = Some(now);
-            syncs.latest.drain().map(|((source, calendar), at)| (source, calendar, at)).collect()
+            syncs.latest.drain().map(|(calendar, at)| UnchangedSync { calendar, at }).collect()
         };
         if syncs.is_empty() {
             return;
@@ -118,7 +120,7 @@ impl Ingest {
     /// When the calendar was synced last, before this sync: what was due before then has fired, or is owed by what is
     /// in the ledger.
     fn previous_sync(&self, row: &CalendarRow) -> UtcMillis {
-        let key = (row.source.clone(), row.info.href.clone());
+        let key = CalendarKey::new(&row.source, &row.info.href);
         let latest = self.syncs().latest.get(&key).map_or(row.last_synced_at, |at| row.last_synced_at.max(*at));
         // The clock may have been set back since.
         latest.min(self.context.clock.now())
@@ -126,12 +128,12 @@ impl Ingest {
 
     /// What syncs that found nothing said of the calendar is superseded: this sync is in the ledger.
     fn forget_sync(&self, source: &str, calendar: &str) {
-        self.syncs().latest.remove(&(source.to_owned(), calendar.to_owned()));
+        self.syncs().latest.remove(&CalendarKey::new(source, calendar));
     }
 
     /// When a calendar that is not in the ledger was found: now, or by an earlier sync that could not be taken in.
     fn found(&self, source: &str, calendar: &str, synced_at: UtcMillis) -> UtcMillis {
-        let key = (source.to_owned(), calendar.to_owned());
+        let key = CalendarKey::new(source, calendar);
         (*self.syncs().found.entry(key).or_insert(synced_at)).min(synced_at)
     }
 
@@ -160,7 +162,7 @@ impl Ingest {
         let SortedBatch { jobs, mut retag, echoes, gone } =
             self.sort(row.id, batch.changes, batch.may_lag, now).await?;
         let WeighedEchoes { believed, unsure } = self.weigh(row.id, &jobs, echoes, now);
-        retag.extend(believed.into_iter().map(|echo| (echo.id, echo.etag)));
+        retag.extend(believed.into_iter().map(|echo| Retagged { object: echo.id, etag: echo.etag }));
         let doubted: Vec<i64> = unsure.iter().filter(|echo| !echo.is_noted).map(|echo| echo.id).collect();
         let unsure = unsure.into_iter().map(|echo| echo.href).collect();
         let replan = known.as_ref().is_some_and(|known| !same_context(&known.info, &row.info));
@@ -182,7 +184,7 @@ impl Ingest {
             Planned { calendar: row, advance, put, retag, doubted, gone, replanned, from, now, forget_before };
         let fired = self.context.ledger.take_in(planned).await?;
         if known.is_none() {
-            self.syncs().found.remove(&(source.to_owned(), href.clone()));
+            self.syncs().found.remove(&CalendarKey::new(source, &href));
         }
         if advance {
             self.forget_sync(source, &href);
@@ -283,7 +285,7 @@ impl Ingest {
     async fn synced(&self, source: &str, calendar: &str, at: UtcMillis) {
         let due = {
             let mut syncs = self.syncs();
-            syncs.latest.insert((source.to_owned(), calendar.to_owned()), at);
+            syncs.latest.insert(CalendarKey::new(source, calendar), at);
             let now = self.context.clock.now();
             let flushed = *syncs.flushed.get_or_insert(now);
             now < flushed || now.duration_since(flushed) >= FLUSH

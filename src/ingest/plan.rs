@@ -186,7 +186,7 @@ impl Planner {
             self.overdue(place, around, existing, read.from, now)
         });
         let object = PlannedObject {
-            existing: job.existing.map(|existing| (existing.id, existing.revision)),
+            existing: job.existing.map(|existing| existing.version()),
             href: job.href,
             etag: etag(job.etag, !is_complete),
             last_modified: job.last_modified.or(read.modified),
@@ -239,7 +239,7 @@ impl Planner {
         let read =
             self.read(around, &existing.text, None, |_, _| from).unwrap_or_else(|fault| Read::unreadable(fault, from));
         Some(PlannedObject {
-            existing: Some((existing.id, existing.revision)),
+            existing: Some(existing.version()),
             href,
             etag,
             last_modified: last_modified.or(read.modified),

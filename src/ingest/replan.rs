@@ -25,7 +25,7 @@ impl Ingest {
         gone: &[String],
         previous: UtcMillis,
     ) -> Result<Vec<Replanned>, LedgerError> {
-        let changed: HashSet<i64> = put.iter().filter_map(|object| object.existing.map(|(id, _)| id)).collect();
+        let changed: HashSet<i64> = put.iter().filter_map(|object| object.existing.map(|version| version.id)).collect();
         let gone: HashSet<&str> = gone.iter().map(String::as_str).collect();
         let (mut replanned, mut after) = (Vec::new(), 0);
         loop {

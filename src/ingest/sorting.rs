@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::attachments;
 use super::echo::Echo;
 use super::plan::Job;
-use crate::ledger::Existing;
+use crate::ledger::{Existing, Retagged};
 use crate::source::Change;
 use crate::time::UtcMillis;
 
@@ -14,8 +14,8 @@ use crate::time::UtcMillis;
 pub(super) struct SortedBatch {
     /// To be planned.
     pub jobs: Vec<Job>,
-    /// Ids of objects that have nothing but another entity tag, and that.
-    pub retag: Vec<(i64, String)>,
+    /// Objects that have nothing but another entity tag.
+    pub retag: Vec<Retagged>,
     /// Those that have nothing but another entity tag, of a source that may lag behind.
     pub echoes: Vec<Echo>,
     /// Hrefs of objects that the ledger has and that are gone.
@@ -87,7 +87,7 @@ impl Sorter {
             let is_noted = known.unread_since.is_some();
             self.sorted.echoes.push(Echo { id: known.id, href, etag, is_noted });
         } else {
-            self.sorted.retag.push((known.id, etag));
+            self.sorted.retag.push(Retagged { object: known.id, etag });
         }
     }
 

@@ -3,9 +3,7 @@
 
 use std::fmt::Debug;
 
-use sqlx::sqlite::SqliteSynchronous;
-
-use super::LedgerError;
+use super::error::LedgerError;
 
 /// Where a commit stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,9 +46,4 @@ impl CommitHook for Durable {
     fn waits(&self) -> bool {
         true
     }
-}
-
-/// What SQLite calls it.
-pub fn synchronous(hook: &dyn CommitHook) -> SqliteSynchronous {
-    if hook.waits() { SqliteSynchronous::Full } else { SqliteSynchronous::Off }
 }

@@ -1,6 +1,6 @@
 //! An error that lasts is told once, and so is its end: a disk can be full for a night.
 
-use super::LedgerError;
+use super::error::LedgerError;
 
 /// What somebody who tries again and again has told of the ledger.
 #[derive(Debug, Default)]

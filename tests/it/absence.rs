@@ -10,7 +10,7 @@ use reveille::clock::Clock;
 use reveille::config::Config;
 use reveille::daemon::Core;
 use reveille::firing::Tick;
-use reveille::ledger::{Inspector, Ledger};
+use reveille::ledger::{ArmedFilter, Inspector, Ledger, TimerCursor};
 use reveille::source::{Absence, CalendarInfo, Change, ChangeBatch, Checkpoint, Evidence, SyncStore as _};
 use reveille::time::UtcMillis;
 
@@ -80,7 +80,7 @@ impl Stage {
     /// The entity tag, the revision and the faults of the object `a.ics`.
     async fn object(&self) -> (String, i64, Vec<String>) {
         let mut inspector = Inspector::open(&self.ledger()).await.unwrap();
-        let objects = inspector.armed((UtcMillis::MIN, 0), UtcMillis(i64::MAX), (None, None), 10).await.unwrap();
+        let objects = inspector.armed(TimerCursor::START, ArmedFilter::ALL, 10).await.unwrap();
         let object = objects.iter().find(|object| object.href == "a.ics").expect("it is armed");
         let faults = object.faults.as_deref().map(|faults| serde_json::from_str(faults).unwrap());
         (object.etag.clone(), object.revision, faults.unwrap_or_default())

@@ -8,7 +8,9 @@ use std::time::Duration;
 use reveille::clock::Clock;
 use reveille::daemon::Core;
 use reveille::firing::{PipelineContext, Prepare, Prepared, StartupGate, Tick, Wheel};
-use reveille::ledger::{DueObject, FiringState, Inspector, Ledger, LedgerError, NewFiring, Timer, Unfinished};
+use reveille::ledger::{
+    DueObject, FiringState, Inspector, Ledger, LedgerError, NewFiring, Timer, TimerCursor, Unfinished,
+};
 use reveille::source::{CalendarInfo, Change, ChangeBatch, SyncStore as _};
 use reveille::time::UtcMillis;
 use tokio::sync::Notify;
@@ -137,7 +139,7 @@ async fn what_takes_long_to_work_out_delays_nothing_else() {
     let starts = ["110000", "110000", "110000", "110010", "120000"];
     let ledger = ledger(&file, &clock, &starts).await;
     let objects: Vec<i64> =
-        ledger.due((UtcMillis::MIN, 0), at("13:00:00"), 9).await.unwrap().iter().map(|t| t.object).collect();
+        ledger.due(TimerCursor::START, at("13:00:00"), 9).await.unwrap().iter().map(|t| t.object).collect();
     let slow = Slow { long: HashSet::from([objects[0], objects[1]]), ..Slow::default() };
     let mut wheel = wheel(&ledger, &slow, &clock);
     clock.set(at("11:00:00"));
@@ -167,7 +169,7 @@ async fn an_object_at_which_reveille_fails_is_set_aside_and_others_ring() {
     let clock = Clock::manual(at("10:00:00"));
     let ledger = ledger(&file, &clock, &["110000", "110000", "120000"]).await;
     let objects: Vec<i64> =
-        ledger.due((UtcMillis::MIN, 0), at("13:00:00"), 9).await.unwrap().iter().map(|t| t.object).collect();
+        ledger.due(TimerCursor::START, at("13:00:00"), 9).await.unwrap().iter().map(|t| t.object).collect();
     let slow = Slow { long: HashSet::from([objects[1]]), panics: HashSet::from([objects[0]]), ..Slow::default() };
     let mut wheel = wheel(&ledger, &slow, &clock);
     clock.set(at("11:00:00"));
@@ -191,7 +193,7 @@ async fn objects_at_which_the_process_ends_each_time_are_set_aside_at_the_fourth
     let clock = Clock::manual(at("10:00:00"));
     let starts = ["110000", "110000", "110000", "110000"];
     let open = ledger(&file, &clock, &starts).await;
-    let timers = open.due((UtcMillis::MIN, 0), at("13:00:00"), 9).await.unwrap();
+    let timers = open.due(TimerCursor::START, at("13:00:00"), 9).await.unwrap();
     let objects: Vec<i64> = timers.iter().map(|timer| timer.object).collect();
     drop(open);
     // Two at which it ends, one that only takes long, and one that does not.
@@ -209,7 +211,7 @@ async fn objects_at_which_the_process_ends_each_time_are_set_aside_at_the_fourth
         // The process ends as soon as it works on one of the two.
         for number in 0.. {
             turns(&mut wheel).await;
-            if open.due((UtcMillis::MIN, 0), at("13:00:00"), 9).await.unwrap().is_empty() {
+            if open.due(TimerCursor::START, at("13:00:00"), 9).await.unwrap().is_empty() {
                 break;
             }
             slow.begins(number).await;
@@ -239,7 +241,7 @@ async fn objects_at_which_the_process_ends_each_time_are_set_aside_at_the_fourth
     assert!(faulty.len() == 2 && faulty[0].faults[0].contains("until it is changed"), "{faulty:?}");
     // Once it is changed it rings again.
     let open = ledger(&file, &clock, &["120000", "110000", "110000", "110000"]).await;
-    let armed = open.due((UtcMillis::MIN, 0), at("13:00:00"), 9).await.unwrap();
+    let armed = open.due(TimerCursor::START, at("13:00:00"), 9).await.unwrap();
     assert_eq!(armed.iter().map(|timer| timer.object).collect::<Vec<_>>(), objects[..1]);
     assert!(open.set_failing_objects_aside().await.unwrap().last.is_empty());
     open.close().await;
@@ -251,7 +253,7 @@ async fn what_was_worked_out_by_a_clock_that_was_ahead_counts_for_nothing() {
     let file = folder.path().join("ledger.db");
     let clock = Clock::manual(at("10:00:00"));
     let ledger = ledger(&file, &clock, &["110000"]).await;
-    let object = ledger.due((UtcMillis::MIN, 0), at("13:00:00"), 9).await.unwrap()[0].object;
+    let object = ledger.due(TimerCursor::START, at("13:00:00"), 9).await.unwrap()[0].object;
     let slow = Slow { long: HashSet::from([object]), ..Slow::default() };
     let mut wheel = wheel(&ledger, &slow, &clock);
     clock.set(at("23:00:00"));

@@ -18,7 +18,7 @@ use std::thread;
 use std::time::Duration;
 
 use reveille::clock::Clock;
-use reveille::ledger::{FiringState, Inspector};
+use reveille::ledger::{ArmedFilter, FiringState, Inspector, TimerCursor};
 use reveille::time::UtcMillis;
 use serde_json::Value;
 
@@ -463,7 +463,7 @@ fn armed(ledger: &Path) -> HashMap<(Place, String), (String, i64)> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let rows = runtime.block_on(async {
         let mut inspector = Inspector::open(ledger).await.unwrap();
-        let rows = inspector.armed((UtcMillis::MIN, 0), UtcMillis(i64::MAX), (None, None), 1_000_000).await.unwrap();
+        let rows = inspector.armed(TimerCursor::START, ArmedFilter::ALL, 1_000_000).await.unwrap();
         inspector.close().await.unwrap();
         rows
     });

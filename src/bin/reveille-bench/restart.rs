@@ -15,7 +15,7 @@ use super::site::{Outlet, Site};
 use super::synthetic::Generator;
 use super::table::Figure;
 use super::{counted, quantile};
-use reveille::ledger::{self, Inspector};
+use reveille::ledger::{self, ArmedFilter, Inspector, TimerCursor};
 use reveille::time::UtcMillis;
 
 /// Starts that are measured; the middle one counts.
@@ -104,7 +104,7 @@ fn raw_limit(site: &Site) -> anyhow::Result<Duration> {
     Command::new(std::env::current_exe()?).arg("--version").stdout(Stdio::null()).status()?;
     block_on(async {
         let mut inspector = Inspector::open(&site.ledger()).await?;
-        inspector.armed((UtcMillis::MIN, 0), UtcMillis::MAX, (None, None), 1).await?;
+        inspector.armed(TimerCursor::START, ArmedFilter::ALL, 1).await?;
         Ok(inspector.close().await?)
     })?;
     Ok(began.elapsed())

@@ -1,0 +1,202 @@
+//! Timers, firings and the history.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::time::UtcMillis;
+
+/// A timer. Timers come in the order of when they are due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timer {
+    pub due: UtcMillis,
+    pub object: i64,
+    pub revision: i64,
+}
+
+/// A place in the order of timers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TimerCursor {
+    pub due: UtcMillis,
+    pub object: i64,
+}
+
+impl TimerCursor {
+    /// Before all timers.
+    pub const START: TimerCursor = TimerCursor { due: UtcMillis::MIN, object: i64::MIN };
+
+    /// Right after `timer`.
+    pub fn after(timer: &Timer) -> TimerCursor {
+        TimerCursor { due: timer.due, object: timer.object.saturating_add(1) }
+    }
+}
+
+/// What became of a firing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FiringState {
+    /// It was announced.
+    Fired,
+    /// It was found too late to be announced.
+    Missed,
+    /// It was one too many in its hour.
+    Suppressed,
+}
+
+impl FiringState {
+    /// All states that a firing can have.
+    pub const ALL: [FiringState; 3] = [FiringState::Fired, FiringState::Missed, FiringState::Suppressed];
+
+    /// The name of the state, in the ledger and in what commands print.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            FiringState::Fired => "fired",
+            FiringState::Missed => "missed",
+            FiringState::Suppressed => "suppressed",
+        }
+    }
+
+    /// The state with this name; none if no state has it.
+    pub fn named(name: &str) -> Option<FiringState> {
+        FiringState::ALL.into_iter().find(|state| state.as_str() == name)
+    }
+}
+
+impl fmt::Display for FiringState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// Where a firing goes.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Route {
+    /// The sink's id in the ledger.
+    pub sink: i64,
+    /// The address, for sinks that send one message a recipient; else empty.
+    pub recipient: String,
+}
+
+/// A firing to be recorded, unless one of the same identity is.
+#[derive(Clone, Debug)]
+pub struct NewFiring {
+    pub identity: [u8; 16],
+    pub calendar: i64,
+    pub object: i64,
+    pub due: UtcMillis,
+    pub state: FiringState,
+    /// How many alarm instances it stands for: more than one only if it is missed or suppressed.
+    pub count: i64,
+    /// The notification as JSON; empty where it was not fired.
+    pub notification: String,
+    pub routes: Vec<Route>,
+}
+
+/// What a due object does: its firings, and when it is due again.
+#[derive(Clone, Debug)]
+pub struct DueObject {
+    pub timer: Timer,
+    pub firings: Vec<NewFiring>,
+    pub next: Option<UtcMillis>,
+}
+
+/// What a transaction recorded of firings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FireStats {
+    /// Alarms of the new firings, by state.
+    pub fired: u64,
+    pub missed: u64,
+    pub suppressed: u64,
+    /// Firings that the ledger held already.
+    pub already: u64,
+    /// Deliveries that the new firings owe.
+    pub deliveries: u64,
+}
+
+/// What became of objects that were to fire.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FireOutcome {
+    pub recorded: FireStats,
+    /// Ids of the objects that were left out, because their timers had changed.
+    pub left_out: HashSet<i64>,
+}
+
+/// Where a walk through the history has come to: the last firing that it has seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HistoryCursor {
+    /// When that was recorded.
+    pub fired_at: UtcMillis,
+    pub firing: i64,
+}
+
+impl HistoryCursor {
+    /// Before all firings.
+    pub const START: HistoryCursor = HistoryCursor { fired_at: UtcMillis::MIN, firing: 0 };
+}
+
+/// What a step of a walk through the history came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Forgotten {
+    /// How many firings were forgotten.
+    pub firings: u64,
+    /// Where to go on; none: the walk is over.
+    pub next: Option<HistoryCursor>,
+}
+
+/// A firing that an earlier version has recorded.
+#[derive(Clone, Debug)]
+pub struct OldFiring {
+    pub id: i64,
+    /// Its object's id at that time.
+    pub object: i64,
+    /// The instant of the alarm.
+    pub due: UtcMillis,
+    /// The notification as JSON; empty for counts of suppressed firings.
+    pub notification: String,
+}
+
+/// The identity that a firing of an earlier version gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewIdentity {
+    pub firing: i64,
+    pub identity: [u8; 16],
+}
+
+/// A ledger that was put back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Restored {
+    /// When the copy was made, where it says so.
+    pub backed_up_at: Option<UtcMillis>,
+    /// Until when everything counts as rung.
+    pub fired_until: UtcMillis,
+    /// Deliveries that were pending in the copy; they are `failed` now.
+    pub given_up: u64,
+}
+
+/// Until when everything counts as rung.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FiredUntil {
+    /// None: the ledger is not one that was put back.
+    pub at: Option<UtcMillis>,
+    /// What putting it back by hand came to, which was seen just now.
+    pub restored: Option<Restored>,
+}
+
+/// What a clock that was ahead had done and what is undone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Undone {
+    /// Firings that counted as missed.
+    pub firings: u64,
+    /// Deliveries that were given up and are tried again.
+    pub deliveries: u64,
+}
+
+/// From when on objects are to be planned again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Since {
+    /// All of them, unless they are due earlier already.
+    pub all: UtcMillis,
+    /// Objects whose firings were undone: their earliest.
+    pub objects: HashMap<i64, UtcMillis>,
+}

@@ -1,0 +1,160 @@
+//! What commands see of a ledger.
+
+use super::calendars::CalendarRow;
+use super::deliveries::DeliveryState;
+use super::firings::FiringState;
+use crate::time::UtcMillis;
+
+/// How much the ledger holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    pub calendars: i64,
+    pub objects: i64,
+    /// Objects in which something is wrong.
+    pub faulty: i64,
+    /// Objects that will ring.
+    pub armed: i64,
+    /// When the next of them does.
+    pub next_due: Option<UtcMillis>,
+    pub pending: i64,
+    pub failed: i64,
+}
+
+/// How the syncs at one source go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceRow {
+    pub name: String,
+    pub kind: String,
+    pub last_synced_at: Option<UtcMillis>,
+    /// None: the last sync went well.
+    pub failure: Option<SourceFailure>,
+    /// When the last sync began.
+    pub tried_at: Option<UtcMillis>,
+    /// When the next one comes at the latest, where syncs fail and time is what is waited for.
+    pub next_try: Option<UtcMillis>,
+    /// How far a long sync has come.
+    pub progress: Option<String>,
+}
+
+/// That syncs of a source fail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceFailure {
+    /// What the last sync said.
+    pub error: String,
+    /// Since when they fail.
+    pub since: UtcMillis,
+}
+
+/// A calendar object with faults.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FaultyObject {
+    /// The source's name.
+    pub source: String,
+    /// The calendar's name, and whose it is.
+    pub calendar: String,
+    pub user: String,
+    pub href: String,
+    /// A sentence each.
+    pub faults: Vec<String>,
+}
+
+/// A calendar and how much is in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CalendarStats {
+    pub calendar: CalendarRow,
+    pub objects: i64,
+    pub faulty: i64,
+    pub armed: i64,
+    pub next_due: Option<UtcMillis>,
+}
+
+/// An object with its calendar.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectRow {
+    pub id: i64,
+    pub calendar: CalendarRow,
+    pub href: String,
+    pub etag: String,
+    pub revision: i64,
+    pub last_modified: Option<UtcMillis>,
+    /// What is wrong in it, a JSON list.
+    pub faults: Option<String>,
+    pub count_cache: Option<String>,
+    pub text: Vec<u8>,
+    /// When it is due next.
+    pub due: Option<UtcMillis>,
+}
+
+/// Which objects with a timer are meant.
+#[derive(Clone, Copy, Debug)]
+pub struct ArmedFilter<'a> {
+    /// Those that are due before then.
+    pub until: UtcMillis,
+    /// Those of this user; none: of all.
+    pub user: Option<&'a str>,
+    /// Those of the calendars with this name, last path segment or href; none: of all.
+    pub calendar: Option<&'a str>,
+}
+
+impl ArmedFilter<'_> {
+    /// All of them.
+    pub const ALL: ArmedFilter<'static> = ArmedFilter { until: UtcMillis::MAX, user: None, calendar: None };
+}
+
+/// Whose firings are meant: those of an event, wherever in its user's calendars it was, and what was only counted of
+/// its object.
+#[derive(Clone, Copy, Debug)]
+pub struct FiringsOf<'a> {
+    pub object: i64,
+    pub uid: &'a str,
+    pub user: &'a str,
+}
+
+/// A firing of the history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FiringRow {
+    pub id: i64,
+    pub object: i64,
+    pub due: UtcMillis,
+    pub fired_at: UtcMillis,
+    /// None: it is damaged.
+    pub state: Option<FiringState>,
+    /// How many alarm instances the row stands for.
+    pub count: i64,
+    /// The calendar's name, where it is still watched.
+    pub calendar: Option<String>,
+    /// The object's name, where it is still there.
+    pub href: Option<String>,
+    /// The notification as JSON; empty for some firings that are missed or suppressed.
+    pub notification: String,
+}
+
+/// Which deliveries are meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeliveryFilter {
+    All,
+    Pending,
+    Failed,
+    /// An attempt at it ended without a word on whether it was taken.
+    Unknown,
+}
+
+/// A delivery with its firing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeliveryRow {
+    pub firing: i64,
+    pub sink: String,
+    pub recipient: String,
+    /// None: it is damaged.
+    pub state: Option<DeliveryState>,
+    pub attempts: i64,
+    /// How many of the attempts ended without a word on whether it was taken.
+    pub unknown: i64,
+    pub next_attempt: UtcMillis,
+    pub response: Option<String>,
+    pub settled_at: Option<UtcMillis>,
+    pub due: UtcMillis,
+    pub fired_at: UtcMillis,
+    /// The notification as JSON.
+    pub notification: String,
+}

@@ -1,0 +1,118 @@
+//! Recording firings and what they owe to the sinks.
+
+use std::collections::{HashMap, HashSet};
+
+use sqlx::SqliteConnection;
+
+use super::bulk::{self, Insert};
+use crate::ledger::error::LedgerError;
+use crate::ledger::model::{DeliveryState, FireStats, FiringState, NewFiring, Route};
+use crate::time::UtcMillis;
+
+const NEW_FIRINGS: Insert = Insert {
+    head: "INSERT OR IGNORE INTO firings (id, identity, calendar, object, due, fired_at, state, count, notification) VALUES",
+    columns: 9,
+    tail: "",
+};
+const NEW_DELIVERIES: Insert = Insert {
+    head: "INSERT INTO deliveries (firing, sink, recipient, state, next_attempt) VALUES",
+    columns: 5,
+    tail: "",
+};
+
+/// A firing with the id that it gets if it is new.
+#[derive(Clone, Copy)]
+struct Numbered<'r> {
+    id: i64,
+    firing: &'r NewFiring,
+}
+
+/// Where a firing that was recorded goes.
+#[derive(Clone, Copy)]
+struct RouteOf<'r> {
+    firing: i64,
+    route: &'r Route,
+}
+
+impl FireStats {
+    /// Counts the alarms of a new firing.
+    fn count(&mut self, firing: &NewFiring) {
+        let alarms = match firing.state {
+            FiringState::Fired => &mut self.fired,
+            FiringState::Missed => &mut self.missed,
+            FiringState::Suppressed => &mut self.suppressed,
+        };
+        *alarms = alarms.saturating_add(u64::try_from(firing.count).unwrap_or(0));
+    }
+}
+
+/// Records those of `firings` that are new, with ids from `first` on, and their deliveries.
+pub async fn record(
+    c: &mut SqliteConnection,
+    firings: &[NewFiring],
+    now: UtcMillis,
+    first: i64,
+) -> Result<FireStats, LedgerError> {
+    let numbered: Vec<Numbered<'_>> = (first..).zip(firings).map(|(id, firing)| Numbered { id, firing }).collect();
+    let new = bulk::rows(c, NEW_FIRINGS, &numbered, |query, Numbered { id, firing }| {
+        query
+            .bind(*id)
+            .bind(firing.identity.as_slice())
+            .bind(firing.calendar)
+            .bind(firing.object)
+            .bind(firing.due.0)
+            .bind(now.0)
+            .bind(firing.state)
+            .bind(firing.count)
+            .bind(firing.notification.as_str())
+    })
+    .await?;
+    let recorded = if new == numbered.len() as u64 { None } else { Some(recorded(c, first, numbered.len()).await?) };
+    let mut stats = FireStats { already: numbered.len() as u64 - new, ..FireStats::default() };
+    let is_new = |id: i64| recorded.as_ref().is_none_or(|recorded| recorded.binary_search(&id).is_ok());
+    numbered.iter().filter(|one| is_new(one.id)).for_each(|one| stats.count(one.firing));
+    let owed: Vec<RouteOf<'_>> = match recorded {
+        None => numbered.iter().flat_map(Numbered::routes).collect(),
+        Some(recorded) => joined(&numbered, &recorded),
+    };
+    bulk::rows(c, NEW_DELIVERIES, &owed, |query, RouteOf { firing, route }| {
+        query.bind(*firing).bind(route.sink).bind(route.recipient.as_str()).bind(DeliveryState::Pending).bind(now.0)
+    })
+    .await?;
+    stats.deliveries = owed.len() as u64;
+    Ok(stats)
+}
+
+impl<'r> Numbered<'r> {
+    fn routes(&self) -> impl Iterator<Item = RouteOf<'r>> {
+        let Numbered { id, firing } = *self;
+        firing.routes.iter().map(move |route| RouteOf { firing: id, route })
+    }
+}
+
+/// What those of `firings` owe that were `recorded`: ids, ascending. A firing that is one with a recorded one of
+/// these (the event is in two calendars) adds what it owes to other recipients.
+fn joined<'r>(firings: &[Numbered<'r>], recorded: &[i64]) -> Vec<RouteOf<'r>> {
+    let is_recorded = |one: &&Numbered<'_>| recorded.binary_search(&one.id).is_ok();
+    let first: HashMap<[u8; 16], i64> =
+        firings.iter().filter(is_recorded).map(|one| (one.firing.identity, one.id)).collect();
+    let mut known: HashSet<(i64, i64, String)> = HashSet::new();
+    let mut owed = Vec::new();
+    for Numbered { firing, .. } in firings {
+        let Some(id) = first.get(&firing.identity) else { continue };
+        for route in &firing.routes {
+            // Two objects may spell an address otherwise.
+            if known.insert((*id, route.sink, route.recipient.to_lowercase())) {
+                owed.push(RouteOf { firing: *id, route });
+            }
+        }
+    }
+    owed
+}
+
+/// Which of the `count` ids from `first` on are in use, ascending.
+async fn recorded(c: &mut SqliteConnection, first: i64, count: usize) -> Result<Vec<i64>, LedgerError> {
+    let end = first.saturating_add(i64::try_from(count).unwrap_or(i64::MAX));
+    let sql = "SELECT id FROM firings WHERE id >= ? AND id < ? ORDER BY id";
+    Ok(sqlx::query_scalar(sql).bind(first).bind(end).fetch_all(c).await?)
+}
