@@ -22,7 +22,7 @@ pub struct OutboxAdmin {
 }
 
 /// What is done to one delivery.
-struct Transition {
+struct StateChange {
     sql: &'static str,
     /// The state that it gets (?5).
     to: DeliveryState,
@@ -30,13 +30,13 @@ struct Transition {
     compared: DeliveryState,
 }
 
-const RETRY: Transition = Transition {
+const RETRY: StateChange = StateChange {
     sql: "UPDATE deliveries SET state = ?5, next_attempt = ?4, settled_at = NULL
     WHERE firing = ?1 AND sink = (SELECT id FROM sinks WHERE name = ?2) AND recipient = ?3 AND state != ?6",
     to: DeliveryState::Pending,
     compared: DeliveryState::Delivered,
 };
-const CANCEL: Transition = Transition {
+const CANCEL: StateChange = StateChange {
     sql: "UPDATE deliveries SET state = ?5, settled_at = ?4
     WHERE firing = ?1 AND sink = (SELECT id FROM sinks WHERE name = ?2) AND recipient = ?3 AND state = ?6",
     to: DeliveryState::Cancelled,
@@ -139,12 +139,12 @@ impl OutboxAdmin {
 
     async fn update(
         &mut self,
-        transition: Transition,
+        change: StateChange,
         id: &DeliveryId,
         now: UtcMillis,
     ) -> Result<AdminOutcome, LedgerError> {
         let mut transaction = self.connection.begin_with("BEGIN IMMEDIATE").await?;
-        let Transition { sql, to, compared } = transition;
+        let StateChange { sql, to, compared } = change;
         let query = sqlx::query(sql).bind(id.firing).bind(id.sink.clone()).bind(id.recipient.clone()).bind(now.0);
         let query = query.bind(to).bind(compared);
         let changed = query.execute(&mut *transaction).await?.rows_affected();
