@@ -32,7 +32,21 @@ const MAP: &[(&str, &[&str])] = &[
         &["time", "text", "access", "clock", "metrics", "tables", "calendar", "notification", "ledger", "tls"],
     ),
     // The two that join stages: what an alarm instance is in the ledger, and what a change is.
-    ("firing", &["time", "clock", "log_limit", "metrics", "config", "calendar_info", "calendar", "notification", "ledger", "delivery"]),
+    (
+        "firing",
+        &[
+            "time",
+            "clock",
+            "log_limit",
+            "metrics",
+            "config",
+            "calendar_info",
+            "calendar",
+            "notification",
+            "ledger",
+            "delivery",
+        ],
+    ),
     ("ingest", &["time", "text", "clock", "config", "source", "calendar", "ledger", "firing"]),
     (
         "daemon",
