@@ -81,6 +81,16 @@ fn is_ahead(expected: &Expected, now: i64) -> bool {
     !expected.recorded.fired && expected.recorded.fired_at > now
 }
 
+/// Takes back what a clock that was ahead of `now` says of a ring that was missed. What it had to record stood in the
+/// ledger until now, and nothing that was to be recorded since could be.
+fn withdraw(expected: &mut Vec<Expected>, now: i64) {
+    let first = expected.iter().position(|expected| expected.must);
+    if let Some(first) = first.filter(|first| is_ahead(&expected[*first], now)) {
+        expected.truncate(first);
+    }
+    expected.retain(|expected| !is_ahead(expected, now));
+}
+
 /// An object in the ledger.
 #[derive(Clone, Debug)]
 struct Known {
@@ -268,7 +278,7 @@ impl Model {
         }
         self.calendars = calendars;
         for (_, expected) in self.expected.iter_mut().filter(|(name, _)| name.at > now) {
-            expected.retain(|expected| !is_ahead(expected, now));
+            withdraw(expected, now);
         }
         // What was due by the rules of a zone that are no longer its own is taken back, and not owed again.
         let rings: BTreeSet<(&str, &str, i64)> = self
@@ -312,7 +322,7 @@ impl Model {
                 }
                 let expected = self.expected.entry(name.clone()).or_default();
                 if name.at >= known.since.1 {
-                    expected.retain(|expected| !is_ahead(expected, now));
+                    withdraw(expected, now);
                 } else {
                     // It may be of the version before.
                     expected
