@@ -280,7 +280,12 @@ impl Model {
         for (_, expected) in self.expected.iter_mut().filter(|(name, _)| name.at > now) {
             withdraw(expected, now);
         }
-        // What was due by the rules of a zone that are no longer its own is taken back, and not owed again.
+        self.take_back_by_former_rules(now);
+    }
+
+    /// What was due by the rules of a zone that are no longer its own is taken back, and not owed again. What is due by
+    /// the rules of now is, from the earliest of it on, as it is where these rules change.
+    fn take_back_by_former_rules(&mut self, now: i64) {
         let rings: BTreeSet<(&str, &str, i64)> = self
             .calendars
             .values()
@@ -288,9 +293,27 @@ impl Model {
             .flat_map(|known| known.rings.iter().map(|ring| (known.event.uid.as_str(), ring.action, ring.at)))
             .collect();
         let is_recent = |name: &Name| (now - self.max_lateness..=now).contains(&name.at);
+        let mut former: Vec<(Name, bool)> = Vec::new();
         for (name, expected) in self.expected.iter_mut().filter(|(name, _)| is_recent(name)) {
             if !rings.contains(&(name.uid.as_str(), name.action.as_str(), name.at)) {
+                let ahead = || expected.iter().filter(|one| is_ahead(one, now));
+                if ahead().count() > 0 {
+                    former.push((name.clone(), ahead().any(|one| one.must)));
+                }
                 expected.iter_mut().filter(|one| is_ahead(one, now)).for_each(|one| one.must = false);
+            }
+        }
+        let mut objects: Vec<&mut Known> =
+            self.calendars.values_mut().flat_map(|calendar| calendar.objects.values_mut()).collect();
+        for (name, must) in former {
+            let mut same: Vec<_> = objects.iter_mut().filter(|known| known.event.uid == name.uid).collect();
+            // Of several with one UID, one has missed it.
+            let is_alone = same.len() == 1;
+            for known in &mut same {
+                known.maybe = known.maybe.min(name.at.max(known.since.0));
+                if must && is_alone && name.at >= known.since.1 {
+                    known.owed = known.owed.min(name.at);
+                }
             }
         }
     }
