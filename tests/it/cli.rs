@@ -370,7 +370,7 @@ fn logs_are_json_where_that_is_asked_for_and_quiet_where_that_is() {
     assert!(lines.iter().any(|line| line["level"] == "INFO" && line["message"] == "sync finished"), "{log}");
     assert_eq!(pass(&["-q"]).err, "");
     let debug = stage().reveille(&["run", "--once", "--at", "2026-03-10T15:00:01Z", "-v"]).stderr;
-    assert!(String::from_utf8(debug).unwrap().contains("DEBUG fired"));
+    assert!(String::from_utf8(debug).unwrap().contains("DEBUG firings were recorded"));
 }
 
 #[test]
