@@ -171,7 +171,7 @@ pub fn folder_of(path: &Path) -> &Path {
 }
 
 /// What of `need` at `path`, and of entering the folders on the way to it, `user` may not do; none where it may, where
-/// that cannot be told by owners and modes, and where there is no such file.
+/// that does not follow from owners and modes, and if there is no such file.
 pub fn denied(user: &User, path: &Path, need: Need) -> Option<Denied> {
     if user.is_root() {
         return None;
@@ -215,14 +215,14 @@ fn denied_at(user: &User, path: &Path, need: Need, metadata: &Metadata) -> Optio
     })
 }
 
-/// Whether somebody has rights to the file at `path` that its mode does not tell.
+/// Whether a user has rights to the file at `path` that its mode does not show.
 fn has_acl(path: &Path) -> bool {
     let mut nothing: [u8; 0] = [];
     rustix::fs::getxattr(path, ACL, &mut nothing).is_ok_and(|length| length > 0)
 }
 
 /// What to add to the message of an error at `path`: who may not do what, and the command that helps. Empty where the
-/// error is another one than a lacking right, or where the right cannot be told. `owned`: the file is to be the user's
+/// error is another one than a lacking right, or if the right is unknown. `owned`: the file is to be the user's
 /// own.
 pub fn hint(error: &io::Error, path: &Path, need: Need, owned: bool) -> String {
     if error.kind() != io::ErrorKind::PermissionDenied {
@@ -235,7 +235,7 @@ pub fn hint(error: &io::Error, path: &Path, need: Need, owned: bool) -> String {
 }
 
 /// `error`, and [`hint`] behind it.
-pub fn told(error: &io::Error, path: &Path, need: Need, owned: bool) -> String {
+pub fn with_hint(error: &io::Error, path: &Path, need: Need, owned: bool) -> String {
     format!("{error}{}", hint(error, path, need, owned))
 }
 

@@ -1,4 +1,4 @@
-//! What reading a value of the configuration may need beside the value: its folder, the environment, time zones.
+//! What reading a value of the configuration may need besides the value: its folder, the environment, time zones.
 
 use std::cell::OnceCell;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use crate::calendar::zone::Zones;
 use crate::tables::{nearest, value};
 use crate::zoneinfo::ZoneinfoChoice;
 
-/// What reading a value may need beside the value.
+/// What reading a value may need besides the value.
 pub(super) struct ReadContext<'a> {
     /// The folder of the file: what relative paths in it are relative to.
     folder: PathBuf,

@@ -23,12 +23,12 @@ use crate::zoneinfo::ZoneinfoChoice;
 /// Octets of a configuration file.
 pub(super) const MAX_FILE: u64 = 1024 * 1024;
 
-/// The ledger where nobody names one.
+/// The ledger if none is named.
 const DEFAULT_LEDGER: &str = "reveille.db";
-/// How long history is kept where nobody says: 90 days.
+/// How long history is kept if nothing says: 90 days.
 const KEEP_HISTORY: Duration = Duration::from_secs(90 * 86_400);
 
-/// What the command line says instead of, or beside, the file.
+/// What the command line says instead of the file, or in addition to it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Overrides<'a> {
     /// The ledger: `sqlite:///PATH`, `sqlite:PATH` or a path.
@@ -138,7 +138,7 @@ fn read_file(path: &Path) -> io::Result<String> {
 fn unreadable(file: PathBuf, why: &io::Error) -> ConfigError {
     let why = match why.kind() {
         io::ErrorKind::InvalidData => "it is not UTF-8 text".to_owned(),
-        _ => access::told(why, &file, Need::Read, false),
+        _ => access::with_hint(why, &file, Need::Read, false),
     };
     let sentence = format!("the configuration cannot be read: {why}");
     ConfigError::new(vec![Problem { file: Some(file), line: None, key: None, sentence }])

@@ -138,7 +138,7 @@ fn credentials(section: &Section<'_>, username: Option<String>) -> Credentials {
     }
 }
 
-/// A folder that the command line names, beside the sources of `config`.
+/// A folder that the command line names, in addition to the sources of `config`.
 pub(super) fn watched(folder: &Path, config: &Config, reader: &ReadContext<'_>) -> SourceConfig {
     let last = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
     let stem = last.file_name().map_or_else(|| "watch".to_owned(), |name| name.to_string_lossy().into_owned());

@@ -151,7 +151,7 @@ fn every_problem_is_told_at_once_in_the_order_of_the_lines() {
         lines,
         [
             "reveille.toml:2: [defaults]: unknown key 'zome'; the nearest known key is 'zone'",
-            "reveille.toml:3: [defaults]: max_lateness is '30 parsecs', which is no duration: write 30s, 5m, 24h, 7d or a \
+            "reveille.toml:3: [defaults]: max_lateness is '30 parsecs', which is not a duration: write 30s, 5m, 24h, 7d or a \
              sum such as 1h30m",
             "reveille.toml:6: source 1: kind is 'cladav' and must be one of caldav, directory; the nearest is 'caldav'",
             "reveille.toml:8: source 'tank': path is missing",
@@ -285,7 +285,7 @@ fn secrets_are_refused_where_others_could_read_them() {
         ("password_file = 'open'", "password_file names open, which others may read (mode 0640): chmod 600 open"),
         ("password_file = 'gone'", "password_file names gone, which cannot be read: No such file"),
         ("password_file = 'empty'", "password_file names empty, which is empty"),
-        ("password_file = '.'", "password_file names ., which is no file"),
+        ("password_file = '.'", "password_file names ., which is not a file"),
         ("password_env = 'NOWHERE'", "password_env names the environment variable NOWHERE, which is not set"),
         ("password_credential = 'x'", "password_credential names the systemd credential 'x', but "),
     ] {
@@ -381,7 +381,7 @@ fn an_email_sink() {
         ("url='smtp://h'\nrecipients='all'", "5: sink 1: recipients is 'all' and must be own, attendees or"),
         ("url='smtp://h'\nhelo='laptop'", "5: sink 1: helo is 'laptop' and must be a full host name"),
         ("url='smtp://h'\nhelo='[300.0.0.1]'", "5: sink 1: helo is '[300.0.0.1]' and must be a full host name"),
-        ("url='smtp://h'\nrecipients=['nobody']", "5: sink 1: recipients holds 'nobody', which is no address"),
+        ("url='smtp://h'\nrecipients=['nobody']", "5: sink 1: recipients holds 'nobody', which is not an address"),
         ("url='mail.example.org:587'", "4: sink 1: url does not say how to get there: write it as smtps://HOST, or"),
         ("", "1: sink 1: url is missing"),
     ] {
@@ -489,7 +489,7 @@ fn users_have_addresses_and_zones() {
         ("users = 3", "1: users is a whole number and must be a table: write [users.\"NAME\"]"),
         ("[users]\nmary = 'x'", "2: [users.\"mary\"] is a text and must be a table"),
         ("[users.mary]\nemial = 'x'", "2: [users.\"mary\"]: unknown key 'emial'; the nearest known key is 'email'"),
-        ("[users.mary]\nemail = 'x'", "2: [users.\"mary\"]: email holds 'x', which is no address"),
+        ("[users.mary]\nemail = 'x'", "2: [users.\"mary\"]: email holds 'x', which is not an address"),
         ("[users.mary]\nzone = 'Mars'", "2: [users.\"mary\"]: zone is 'Mars', which is not a known time zone"),
         (
             "[[source]]\nkind='directory'\npath='x'\nlayout='radicale'\nemail='a@b.example'",
@@ -514,5 +514,5 @@ fn domains_of_own_addresses() {
     assert_eq!(domains(CALDAV), OwnDomains::Usual(usual.to_vec()));
     assert_eq!(domains(&format!("{defaults}{CALDAV}")), listed("example.net"));
     assert_eq!(domains(&format!("{defaults}{CALDAV}own_domains = 'example.com'\n")), listed("example.com"));
-    assert!(problem(&format!("{CALDAV}own_domains = 'a@b'\n")).contains("which is no domain such as example.org"));
+    assert!(problem(&format!("{CALDAV}own_domains = 'a@b'\n")).contains("which is not a domain such as example.org"));
 }

@@ -24,7 +24,7 @@ impl Body {
         Body { response, silence, room }
     }
 
-    /// The next octets of it, unpacked; none: it is over.
+    /// The next octets of it, unpacked; none at its end.
     ///
     /// # Errors
     /// When nothing comes in time, the connection breaks off, or it is too large.
@@ -61,7 +61,7 @@ fn failure(why: &reqwest::Error) -> HttpFailure {
         return HttpFailure::Tls(reason);
     }
     let reason = innermost.to_string();
-    // The library adds where its manual tells of it.
+    // The library adds a link to its manual.
     let reason =
         if reason.contains("close_notify") { "it closed the connection within an answer".to_owned() } else { reason };
     if why.is_connect() { HttpFailure::Unreachable(reason) } else { HttpFailure::Broken(reason) }

@@ -20,8 +20,8 @@ use super::redirect;
 use super::silence::Silence;
 use crate::tables::Credentials;
 
-/// How often files are looked at that somebody has to put right.
-const GLANCE: Duration = Duration::from_secs(2);
+/// How often files are checked that the settings name and that cannot be used.
+const CHECK_EVERY: Duration = Duration::from_secs(2);
 /// Attempts at one request: servers close idle connections without a word.
 const ATTEMPTS: usize = 2;
 
@@ -123,7 +123,7 @@ impl HttpClient {
     /// Resolves when another secret or other certificate authorities are there than those that were used last.
     pub async fn changes(&self) {
         while !self.maker.has_changed() {
-            sleep(GLANCE).await;
+            sleep(CHECK_EVERY).await;
         }
     }
 

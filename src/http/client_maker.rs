@@ -1,6 +1,6 @@
 //! The client of a server, made of the files that the settings name: its secret, and its certificate
 //! authorities. They are read when the first request needs them, and again when one of them changes: one that is
-//! missing or broken fails this client's requests until it is mended, and nothing else.
+//! missing or broken fails this client's requests until it is replaced, and nothing else.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -83,7 +83,7 @@ impl ClientMaker {
         }
     }
 
-    /// The client, made anew where a file has changed since.
+    /// The client, made again if a file has changed since.
     ///
     /// # Errors
     /// [`ClientError`] when the secret or the certificate authorities cannot be used.
@@ -102,7 +102,7 @@ impl ClientMaker {
         }
     }
 
-    /// Whether another secret than that of `refused`, which the server has not accepted, lies there by now.
+    /// Whether the secret is now another one than that of `refused`, which the server has not accepted.
     ///
     /// # Errors
     /// As for [`ClientMaker::get`].
@@ -117,7 +117,7 @@ impl ClientMaker {
         *lock(&self.refused) = None;
     }
 
-    /// Whether the secret is to be in the environment, and is not.
+    /// Whether the secret should be in the environment, and is not.
     pub fn lacks_variable(&self) -> bool {
         match &self.credentials {
             Credentials::None => false,
@@ -133,8 +133,8 @@ impl ClientMaker {
     }
 
     /// Whether the secret or the certificate authorities are other ones than those that were read last. A file that was
-    /// written anew with the login that the server has refused is none: asked for again and again, servers lock
-    /// accounts.
+    /// rewritten with the login that the server has refused does not count: servers lock accounts after repeated
+    /// failures.
     pub fn has_changed(&self) -> bool {
         let (now, before) = (self.stamps(), *lock(&self.tried));
         if now == before {
@@ -199,7 +199,7 @@ impl ClientMaker {
             let config = client_config(self.ca_file.as_deref()).map_err(|why| ClientError(why.to_string()))?;
             return Ok(Arc::unwrap_or_clone(config));
         }
-        // Without encryption nobody needs to be trusted, and a machine without certificates will do.
+        // Without encryption no authority is needed, and a machine may have no certificates.
         let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
         let builder = builder.with_safe_default_protocol_versions();
         let builder = builder.map_err(|why| ClientError(format!("TLS cannot be set up: {why}")))?;
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_login_that_is_only_written_anew_is_not_tried_again() {
+    fn a_refused_login_that_is_only_rewritten_is_not_tried_again() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("password");
         write(&file, "old");
@@ -260,7 +260,7 @@ mod tests {
         let maker = ClientMaker::new(&Url::parse("http://dav.example.org/").unwrap(), settings);
         let used = maker.get().unwrap();
         write(&file, "old");
-        assert!(maker.has_changed(), "nobody has refused it");
+        assert!(maker.has_changed(), "it has not been refused");
         assert!(!maker.has_another_login(&used).unwrap());
         write(&file, "old");
         assert!(!maker.has_changed() && !maker.has_changed());

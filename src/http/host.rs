@@ -1,5 +1,5 @@
-//! What the accounts on one server share: how fast it wants to be asked, and whether it is down. One account learns it,
-//! all of them mind it.
+//! What the clients of one server share: how fast it accepts requests, and whether it is down. One client learns it,
+//! and all of them respect it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,14 +9,13 @@ use reqwest::Url;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
 
-/// The pause between two requests once a server has asked to be asked more slowly; it grows by half with each further
-/// time.
+/// The pause between two requests once a server has asked for fewer of them; it grows by half each further time.
 const FIRST_GAP: Duration = Duration::from_millis(100);
 /// It grows no further than this.
 const LONGEST_GAP: Duration = Duration::from_secs(5);
 /// Answers in a row after which it shrinks by a tenth.
 const CALM: u32 = 50;
-/// A shorter one is none.
+/// A shorter one counts as none.
 const SHORTEST_GAP: Duration = Duration::from_millis(20);
 
 /// How often a server that is down is tried, by how long it has been: for as long as this, so often.
@@ -25,7 +24,7 @@ const PROBES: [(Duration, Duration); 2] =
 /// And after that.
 const LATE_PROBES: Duration = Duration::from_secs(30);
 
-/// A server that has answered somebody this short a time ago is not down: what failed concerns one account.
+/// A server that has answered any account this short a time ago is not down: what failed concerns one account.
 const RECENT: Duration = Duration::from_secs(10);
 
 /// All servers that are asked for something.
@@ -47,7 +46,7 @@ pub struct Host {
     outage: Mutex<Option<Outage>>,
     /// When it answered last.
     answer: Mutex<Option<Instant>>,
-    /// Told when an outage is over.
+    /// Notified when an outage is over.
     released: Notify,
 }
 
@@ -59,7 +58,7 @@ struct Pace {
     gap: Duration,
     /// When that grew last.
     slowed: Option<Instant>,
-    /// Answers since it last asked for patience.
+    /// Answers since it last asked for a pause.
     calm: u32,
 }
 
@@ -89,8 +88,8 @@ impl Host {
         }
     }
 
-    /// It asks for patience in its answer to what was sent at `sent`, for as long as `retry_after` where it says so:
-    /// requests are sent more slowly from now on.
+    /// It asks for a pause in its answer to what was sent at `sent`, of `retry_after` if it says so: requests are sent
+    /// more slowly from now on.
     pub fn slow_down(&self, sent: Instant, retry_after: Option<Duration>) {
         let (mut pace, now) = (lock(&self.pace), Instant::now());
         // Of several that were under way at once, the first has slowed them down.
@@ -103,7 +102,7 @@ impl Host {
         pace.next = Some(pace.next.map_or(next, |before| before.max(next)));
     }
 
-    /// It has answered: an outage is over, and who waits for its end is told.
+    /// It has answered: an outage is over, and those who wait for its end are woken.
     pub fn answered(&self) {
         {
             let mut pace = lock(&self.pace);

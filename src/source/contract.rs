@@ -21,7 +21,7 @@ pub struct SyncReport {
     pub faults: Vec<String>,
     /// Links that are not followed, one sentence each.
     pub notes: Vec<String>,
-    /// Calendars that were not found, are kept for a while, and may be back without being told.
+    /// Calendars that were not found, are kept for a while, and may be back without being reported.
     pub absent: usize,
     /// Why the kernel does not watch some of it, a sentence.
     pub unwatched: Option<String>,
@@ -51,13 +51,13 @@ impl SyncError {
 /// What a sync that failed waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Obstacle {
-    /// The server is down: for its first response to anybody.
+    /// The server is down: for its first response to any source.
     Server,
     /// The server does not accept the login: for another secret.
     Login,
     /// A file that the settings name cannot be used: for another one.
     File,
-    /// A watched folder cannot be read: for a short time, because a file system that is mounted does not tell.
+    /// A watched folder cannot be read: for a short time, because nothing reports that a file system is mounted.
     Folder,
     /// Anything else: for some time.
     Other,
@@ -92,7 +92,7 @@ pub enum Change {
     Gone { href: String },
 }
 
-/// How far a calendar has been read: what the next sync starts from. Opaque to everybody but its source.
+/// How far a calendar has been read: what the next sync starts from. Only its source reads it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checkpoint {
     /// A text that the source makes and reads.
@@ -142,9 +142,9 @@ pub enum Evidence {
 /// What became of a calendar that a sync did not find.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Absence {
-    /// It is kept, and its alarms ring on; syncs have not found it since then.
+    /// It is kept, and its alarms stay scheduled; syncs have not found it since then.
     Kept { since: UtcMillis },
-    /// It has been absent for long enough: it is dropped, with all that it would have rung.
+    /// It has been absent for long enough: it is dropped, with all of its alarms.
     Dropped,
 }
 
@@ -175,12 +175,12 @@ pub trait SyncStore: Send + Sync {
     /// repeated: they change nothing. An absence of the calendar is over.
     fn apply(&self, source: &str, batch: ChangeBatch) -> impl Future<Output = Result<Taken, StoreError>> + Send;
 
-    /// How far a sync of `source` has come that takes long, in a few words. Only news; nothing depends on it.
+    /// How far a sync of `source` has come that takes long, in a few words. For display only.
     fn progress(&self, _source: &str, _said: String) -> impl Future<Output = ()> + Send {
         async {}
     }
 
-    /// Looked at and found unchanged: only the time of the sync is news. An absence of the calendar is over.
+    /// The calendar was synced and is unchanged: only the time of the sync is new. An absence of the calendar is over.
     fn unchanged(
         &self,
         source: &str,
@@ -188,12 +188,12 @@ pub trait SyncStore: Send + Sync {
         synced_at: UtcMillis,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// The calendar is not wanted any more: its objects and what they would have rung are dropped at once.
+    /// The calendar is no longer wanted: its objects and their alarms are dropped at once.
     fn calendar_gone(&self, source: &str, calendar: &str) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// The sync that began at `synced_at` did not find the calendar, or may not read it any more. Its alarms ring on;
-    /// it is dropped once syncs have not found it for a while, which is long where `evidence` is weak. One that is not
-    /// known counts as dropped.
+    /// The sync that began at `synced_at` did not find the calendar, or may no longer read it. Its alarms stay
+    /// scheduled; it is dropped once syncs have not found it for a while, which is long where `evidence` is weak. One
+    /// that is not known counts as dropped.
     fn calendar_absent(
         &self,
         source: &str,

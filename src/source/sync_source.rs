@@ -8,8 +8,8 @@ use std::time::Duration;
 use super::contract::{Obstacle, SyncError, SyncReport, SyncStore, WatchError};
 use super::directory::watch::{FsChanges, Watch};
 
-/// What every source can do: find out what changed, and hand that in. A source that does not tell by itself when
-/// something changes is synced now and then.
+/// What every source can do: find out what changed, and hand that in. A source that does not notice by itself
+/// when something changes is synced now and then.
 pub trait SyncSource: Debug + Send + Sync {
     /// Its kind, as the configuration and the ledger write it.
     fn kind(&self) -> &'static str;
@@ -38,12 +38,12 @@ pub trait SyncSource: Debug + Send + Sync {
         self.sync(store, Some(watch))
     }
 
-    /// Whether it can tell by itself when something changes.
+    /// Whether it can notice by itself when something changes.
     fn can_be_watched(&self) -> bool {
         false
     }
 
-    /// Starts to watch it; none where it cannot be watched. What changes from then on is told: so watch first, then
+    /// Starts to watch it; none where it cannot be watched. What changes from then on is reported: so watch first, then
     /// sync.
     ///
     /// # Errors

@@ -33,7 +33,7 @@ pub fn url(written: &str, usual: &str) -> Result<Url, String> {
         return Err(format!("does not say how to get there: write it as {usual}"));
     }
     // What is wrong in a URL is not repeated: a password may be in it.
-    let url = Url::parse(written).map_err(|why| format!("is no URL: {why}"))?;
+    let url = Url::parse(written).map_err(|why| format!("is not a URL: {why}"))?;
     if url.password().is_some() {
         return Err(
             "holds a password: put it into a file of its own, mode 0600, and name that with password_file".to_owned()
@@ -56,7 +56,7 @@ pub fn domains(value: &DeValue<'_>) -> Result<Vec<String>, String> {
     let domain = |written: &String| {
         let ascii = idna::domain_to_ascii(written.trim_start_matches('@').trim_end_matches('.'));
         let ascii = ascii.ok().filter(|ascii| lettre::Address::new("a", ascii).is_ok());
-        ascii.ok_or_else(|| format!("holds '{written}', which is no domain such as example.org"))
+        ascii.ok_or_else(|| format!("holds '{written}', which is not a domain such as example.org"))
     };
     value::strings(value)?.iter().map(domain).collect()
 }
@@ -71,7 +71,7 @@ pub fn usual_domains(url: &str, server_name: &str) -> Vec<String> {
         None => return Vec::new(),
     };
     let host = host.trim_end_matches('.').to_ascii_lowercase();
-    // Nobody has an address in a top-level domain.
+    // Mail addresses are not in top-level domains.
     let above = host.split_once('.').map(|(_, above)| above.to_owned()).filter(|above| above.contains('.'));
     std::iter::once(host).chain(above).collect()
 }
@@ -99,7 +99,7 @@ pub fn ledger(written: &str) -> Result<PathBuf, String> {
 pub fn email(written: &str) -> Result<String, String> {
     match lettre::Address::from_str(strip_mailto(written).unwrap_or(written)) {
         Ok(address) => Ok(address.to_string()),
-        Err(_) => Err(format!("holds '{written}', which is no address such as mary@example.org")),
+        Err(_) => Err(format!("holds '{written}', which is not an address such as mary@example.org")),
     }
 }
 

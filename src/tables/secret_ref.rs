@@ -192,7 +192,7 @@ fn private(path: &Path) -> Result<(), String> {
     let shown = path.display();
     let metadata = std::fs::metadata(path).map_err(|why| unreadable(path, &why))?;
     if !metadata.is_file() {
-        return Err(format!("names {shown}, which is no file"));
+        return Err(format!("names {shown}, which is not a file"));
     }
     if metadata.mode() & 0o077 != 0 {
         let mode = metadata.mode() & 0o777;
@@ -225,8 +225,8 @@ fn unreadable(path: &Path, why: &io::Error) -> String {
     format!("names {}, which cannot be read: {why}{hint}", path.display())
 }
 
-/// The command that makes a file readable for this process' user and for nobody else. To root a file of another user
-/// may be just right: it is the daemon's.
+/// The command that makes a file readable for this process' user only. For root, a file of another user may be right:
+/// it is the daemon's.
 fn remedy(path: &Path, metadata: &Metadata) -> String {
     let (shown, user) = (path.display(), User::current());
     if user.is_root() || metadata.uid() == user.id {

@@ -189,7 +189,7 @@ impl<'a> Section<'a> {
         self.diagnostics.report(offset, Some(self.key_path(key)), format!("{head}{key} {sentence}"));
     }
 
-    /// Reports the keys that nobody has asked for.
+    /// Reports the keys that were not read.
     pub fn finish(self) {
         let asked = self.asked.borrow();
         for key in self.table.keys().filter(|key| !asked.contains(&key.get_ref().as_ref())) {

@@ -83,7 +83,7 @@ pub fn duration(value: &DeValue<'_>) -> Result<Duration, String> {
             kind_of(value)
         ));
     };
-    let refused = || format!("is '{text}', which is no duration: write 30s, 5m, 24h, 7d or a sum such as 1h30m");
+    let refused = || format!("is '{text}', which is not a duration: write 30s, 5m, 24h, 7d or a sum such as 1h30m");
     let duration = parse_duration(text).ok_or_else(refused)?;
     if duration.is_zero() { Err("must be at least 1s".to_owned()) } else { Ok(duration) }
 }

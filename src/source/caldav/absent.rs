@@ -89,8 +89,8 @@ impl CaldavSource {
         }
     }
 
-    /// Whether a calendar is not there, or not for this user. What cannot be told is a fault, and the calendar is kept.
-    /// Where `failing` of them failed one after the other, no more is asked.
+    /// Whether a calendar is not there, or not for this user. If that is unknown, it is a fault, and the calendar is
+    /// kept. After `failing` of them failed one after the other, no more requests are made.
     async fn is_missing(
         &mut self,
         missing: &Missing<'_>,
@@ -144,8 +144,8 @@ impl CaldavSource {
 }
 
 impl Missing<'_> {
-    /// Whether `calendar` is not there, or not for this user, as far as the listing tells; `None` if asking for it may
-    /// tell. What cannot be told is a fault.
+    /// Whether `calendar` is not there, or not for this user, as far as the listing says; `None` if it has to be
+    /// asked for. If that is unknown, it is a fault.
     fn by_listing(&self, calendar: &Known, faults: &mut Vec<String>) -> Option<bool> {
         let key = href::key(&calendar.href);
         if self.listing.calendars.iter().any(|listed| href::key(&listed.listed.href) == key) {

@@ -85,7 +85,7 @@ impl ListedAt {
 
 impl Account {
     /// Finds the account at `start`: a server, a principal, a home or one calendar. What `start` names is what is
-    /// found; that of the login is looked for only where `start` names nobody, or is no WebDAV at all.
+    /// found; the account of the login is looked for only if `start` belongs to no user, or is not WebDAV at all.
     ///
     /// # Errors
     /// [`CaldavError::NothingFound`] when there is none; the server's no at `start`; or the error of a request.
@@ -207,7 +207,7 @@ fn is_root(url: &Url) -> bool {
     matches!(url.path(), "" | "/")
 }
 
-/// Whether a URL is a server's and not somebody's: the root, or an address by which CalDAV is commonly found.
+/// Whether a URL belongs to the server and not to a user: the root, or a path at which CalDAV is commonly found.
 fn names_nobody(url: &Url) -> bool {
     let path = url.path().trim_matches('/');
     let common = CONTEXTS.iter().map(|context| context.trim_end_matches('/'));
@@ -314,7 +314,7 @@ async fn account_at(
         return Ok(Some(account(Some(url), here)).filter(|account| !account.places.is_empty()));
     }
     if !is_root(&url) && has_calendars(dav, &url).await? {
-        // A home; perhaps somebody else's, which no principal of this user names.
+        // A home; perhaps another user's, which no principal of this user names.
         return Ok(Some(account(None, vec![CalendarPlace::Home(url)])));
     }
     let theirs = match &own {
@@ -322,7 +322,7 @@ async fn account_at(
         _ => here,
     };
     // A folder without calendars is the server's where the account of the login lies below it. Any other one is perhaps
-    // the empty home of somebody else.
+    // the empty home of another user.
     if is_named && !theirs.iter().map(CalendarPlace::url).chain(&login).any(|at| href::holds(url.path(), at.path())) {
         return Ok(None);
     }

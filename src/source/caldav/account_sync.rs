@@ -23,7 +23,7 @@ const MAX_WAITS: u32 = 3;
 /// Times that the DAV:creationdate of a calendar may change before it means nothing.
 const MAX_CREATED: u32 = 3;
 
-/// What came of looking at one calendar.
+/// What came of syncing one calendar.
 enum Reading {
     Done {
         is_known: bool,
@@ -32,7 +32,7 @@ enum Reading {
     Refused {
         href: String,
     },
-    /// It was not read, and why is told.
+    /// It was not read, and a fault says why.
     Not,
 }
 
@@ -92,7 +92,7 @@ impl CaldavSource {
     /// does not stop the others.
     ///
     /// # Errors
-    /// When the account cannot be looked at: no answer, no login, nothing there; or [`CaldavError::Store`].
+    /// When the account cannot be synced: no answer, no login, nothing there; or [`CaldavError::Store`].
     pub async fn sync_account(&mut self, store: &impl SyncStore) -> Result<SyncReport, CaldavError> {
         let report = self.sync_once(store).await;
         if report.as_ref().is_err_and(CaldavError::breaks_trust) {
@@ -308,7 +308,7 @@ impl CalendarMemory {
         plan_sync(state, listed, now, self.refusals < MAX_REFUSALS, doubts)
     }
 
-    /// What a sync that asks for nothing more tells of a calendar that was read up to `state`.
+    /// What a sync that asks for nothing more reports of a calendar that was read up to `state`.
     fn resting(&self, state: Option<&SyncState>, at: UtcMillis) -> CalendarReport {
         let owed = &self.unsettled.owed;
         let mut outcome =

@@ -86,7 +86,7 @@ mod tests {
             sorted(&named, &[], &["mary"], usual()),
             is("m.smith@Example.ORG mary@example.org", "eve@evil.example")
         );
-        // Others may have their addresses beside the login's: at a mail provider they are strangers.
+        // Others may have addresses in the login's domain: at a mail provider they are strangers.
         assert_eq!(sorted(&named, &[], &["mary@example.org"], usual()).0, "mary@example.org");
         assert_eq!(sorted(&named, &[], &["mary", "mary@example.org"], usual()).0, "mary@example.org");
         assert_eq!(

@@ -26,7 +26,7 @@ pub async fn collect<C: Collect>(
         while let Some(piece) = body.next().await? {
             since += piece.len();
             if inwards.write_all(utf8.read(&piece).as_bytes()).await.is_err() {
-                // Nobody wants to read on.
+                // The reader has stopped.
                 return Ok(());
             }
             if since >= PIECE {

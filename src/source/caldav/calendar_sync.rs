@@ -25,8 +25,8 @@ use crate::time::UtcMillis;
 const BATCH: usize = 500;
 /// Octets of text after which a batch is handed in although it has fewer changes.
 const BATCH_OCTETS: usize = 4 * 1024 * 1024;
-/// Objects after which is told how far a sync has come that fetches more than twice as many.
-const TELL_EVERY: usize = 1_000;
+/// Objects after which the progress of a sync is reported that fetches more than twice as many.
+const REPORT_EVERY: usize = 1_000;
 
 /// Milliseconds until a version that its server marks with the present second is looked at again.
 const WEAK_WAIT: i64 = 1_500;
@@ -296,7 +296,7 @@ impl<I: SyncStore> CalendarSync<'_, I> {
             octets += fetched.objects.iter().map(|(_, object)| object.text.len()).sum::<usize>();
             let came = fetched.objects.len();
             self.sort(fetched, &mut hand_in);
-            self.tell_progress(kept.len(), news.put.len(), &mut fetched_before, came).await;
+            self.report_progress(kept.len(), news.put.len(), &mut fetched_before, came).await;
         }
         // Without a checkpoint the next sync asks again, and finds those that are missing now.
         let now = self.clock.now();
@@ -309,15 +309,15 @@ impl<I: SyncStore> CalendarSync<'_, I> {
         Ok(())
     }
 
-    /// Tells now and then how many objects of a long sync were fetched: of `all`, beside the `known` ones.
-    async fn tell_progress(&self, known: usize, all: usize, fetched: &mut usize, more: usize) {
+    /// Reports now and then how many objects of a long sync were fetched: of `all`, besides the `known` ones.
+    async fn report_progress(&self, known: usize, all: usize, fetched: &mut usize, more: usize) {
         let before = *fetched;
         *fetched += more;
-        if all > 2 * TELL_EVERY && before / TELL_EVERY < *fetched / TELL_EVERY {
+        if all > 2 * REPORT_EVERY && before / REPORT_EVERY < *fetched / REPORT_EVERY {
             let (have, name) = (*fetched, &self.calendar.name);
             let said = match known {
                 0 => format!("first sync of '{name}': {have} of {all} objects"),
-                _ => format!("sync of '{name}': {have} of {all} objects that are new, beside {known}"),
+                _ => format!("sync of '{name}': {have} of {all} objects that are new, besides {known}"),
             };
             self.store.progress(self.source, said).await;
         }

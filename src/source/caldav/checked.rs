@@ -1,4 +1,4 @@
-//! What logging in to an account finds, and what of that is not as anybody wants it.
+//! What logging in to an account finds, and what is wrong with it.
 
 use std::fmt;
 
@@ -93,7 +93,7 @@ impl fmt::Display for Checked {
 }
 
 impl Checked {
-    /// Why nothing will ring, a sentence; none where some calendar is watched.
+    /// Why no alarm will fire, a sentence; none if some calendar is watched.
     pub fn complaint(&self) -> Option<String> {
         if self.calendars.iter().any(|calendar| calendar.is_watched) {
             return None;

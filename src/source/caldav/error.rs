@@ -59,7 +59,7 @@ pub enum CaldavError {
     Unencrypted { url: String, to: String, instead: String },
     /// A redirection within the server that is not followed.
     #[error(
-        "{url} redirects to {to}, where somebody else's calendars may be: if that is the right address, write it as the source's url"
+        "{url} redirects to {to}, where another user's calendars may be: if that is the right address, write it as the source's url"
     )]
     Moved { url: String, to: String },
     /// The account is not the one that it was.
@@ -77,7 +77,7 @@ pub enum CaldavError {
     Stripped { url: String, href: String, prefix: String },
     /// Not WebDAV.
     #[error(
-        "{url} is no calendar server: it answers {method} with {answer} instead of a multistatus; check the source's url"
+        "{url} is not a calendar server: it answers {method} with {answer} instead of a multistatus; check the source's url"
     )]
     NotDav { url: String, method: &'static str, answer: String },
     /// A multistatus that cannot be read.

@@ -153,7 +153,7 @@ impl CaldavSource {
         let url = Url::parse(&settings.url)
             .ok()
             .filter(|url| url.has_host() && matches!(url.scheme(), "http" | "https"))
-            .ok_or_else(|| CaldavError::Settings("the source's url is no http or https URL".to_owned()))?;
+            .ok_or_else(|| CaldavError::Settings("the source's url is not an http or https URL".to_owned()))?;
         let username = settings.credentials.username();
         let dav = DavClient::new(&url, settings, limits.responses);
         Ok(CaldavSource {

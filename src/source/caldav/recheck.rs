@@ -70,7 +70,7 @@ impl Recheck {
         reads
     }
 
-    /// Whose turn it is now; nobody's at the first comparison, and where the last one was long before its time.
+    /// Whose turn it is now: no object's at the first comparison, or if the last one was long ago.
     fn turn(&mut self, every: i64, now: UtcMillis) -> Option<u64> {
         let turned = *self.turned.get_or_insert(now);
         let waited = now.0.saturating_sub(turned.0);

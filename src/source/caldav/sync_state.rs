@@ -88,8 +88,8 @@ pub struct Compared {
 }
 
 impl SyncState {
-    /// Where to sync from once all that `listed` stands for has been read, and all that a report told that ended with
-    /// the token `given`. `server` is the server's clock when it listed.
+    /// Where to sync from once all that `listed` stands for has been read, and all of a report that ended with the
+    /// token `given`. `server` is the server's clock when it listed.
     pub fn after(listed: &ListedCalendar, given: Option<String>, compared: Compared, server: ServerTime) -> SyncState {
         let weak = [&listed.token, &listed.ctag].into_iter().flatten().any(|version| is_now(version, server));
         let token = given.or_else(|| listed.token.clone()).map(|token| before(token, server));
@@ -145,7 +145,7 @@ impl SyncState {
     /// Milliseconds from `now` until the calendar is to be compared because it has come to rest.
     pub fn settles_in(&self, now: UtcMillis) -> Option<i64> {
         let rest = self.settles?.saturating_sub(now.0).max(0);
-        // The clock was set back: nobody knows how long ago it was.
+        // The clock was set back: how long ago it was is unknown.
         Some(if rest > CONFIRMED { 0 } else { rest })
     }
 
@@ -315,7 +315,7 @@ mod tests {
         assert_eq!(SyncState::read(&state.checkpoint()), Some(state));
         for foreign in ["", "17", "{\"rootDevice\":\"17\"}"] {
             let foreign = Checkpoint { sync_state: foreign.to_owned() };
-            assert_eq!(SyncState::read(&foreign), None, "what another version kept is read anew");
+            assert_eq!(SyncState::read(&foreign), None, "what another version kept is read again");
         }
     }
 
@@ -369,7 +369,7 @@ mod tests {
         let later = |millis: i64| plan_sync(Some(&kept), &same, NOW.plus(millis), true);
         assert_eq!(later(every - 1), SyncPlan::UpToDate);
         assert_eq!(later(every), SyncPlan::Full);
-        assert_eq!(later(-1), SyncPlan::Full, "the clock was set back: nobody knows how long ago it was");
+        assert_eq!(later(-1), SyncPlan::Full, "the clock was set back: how long ago it was is unknown");
         // What changed is asked for nevertheless: an entity tag may hide it.
         let whole = SyncPlan::Delta { token: "t1".to_owned(), whole: true };
         assert_eq!(plan_sync(Some(&kept), &listed("t2", "c2"), NOW.plus(every), true), whole);
@@ -439,7 +439,7 @@ mod tests {
         assert_eq!(next("t2"), SyncPlan::UpToDate, "listed as before");
         assert_eq!(next("t3"), changes("t3"));
         assert_eq!(next("t4"), changes("t3"));
-        assert!(!is_suspicious(&kept, &listed("t3", "c3")), "that was told before");
+        assert!(!is_suspicious(&kept, &listed("t3", "c3")), "that was reported before");
         assert!(is_suspicious(&kept, &listed("t4", "c3")));
     }
 

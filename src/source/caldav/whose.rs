@@ -5,7 +5,7 @@ use super::{CaldavError, CaldavSource};
 use crate::source::contract::{Evidence, SyncStore};
 use crate::time::UtcMillis;
 
-/// Milliseconds after which the account is looked for anew: homes come and go, addresses change.
+/// Milliseconds after which the account is looked for again: homes come and go, addresses change.
 const DISCOVER_EVERY: i64 = 24 * 60 * 60 * 1_000;
 
 /// An account and its calendars.
@@ -15,8 +15,8 @@ pub(super) struct ListedAccount {
 }
 
 impl CaldavSource {
-    /// The account and its calendars now. It is looked for anew when it is not where it was, and is then the same one
-    /// at another address, or an error.
+    /// The account and its calendars now. It is looked for again if it is not where it was, and is then the same one at
+    /// another address, or an error.
     ///
     /// # Errors
     /// As for [`Account::discover`] and [`Account::list`]; [`CaldavError::AnotherAccount`].

@@ -47,7 +47,7 @@ fn sentence(text: &str) -> String {
     on_one_line(first_chars(text, MAX))
 }
 
-/// The namespaces that are told apart.
+/// The namespaces that are distinguished.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Namespace {
     /// `DAV:`; also `DAV`, which some servers write in errors.
@@ -77,7 +77,7 @@ impl Namespace {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Element {
     pub namespace: Namespace,
-    /// The name without its prefix; empty in other namespaces than those that are told apart.
+    /// The name without its prefix; empty in [`Namespace::Other`].
     pub name: String,
     /// The value of the attribute `name`, which `comp` has.
     pub attribute: Option<String>,
@@ -223,7 +223,7 @@ impl<'l> OpenElements<'l> {
         }
     }
 
-    /// The innermost element below the root, unless its namespace is not told apart: text belongs to it.
+    /// The innermost element below the root, to which text belongs; none in [`Namespace::Other`].
     fn innermost(&mut self) -> Option<&mut Element> {
         self.open.last_mut().filter(|element| element.namespace != Namespace::Other)
     }

@@ -1,5 +1,5 @@
-//! Zones of calendars that their home does not list: some servers (DAViCal) tell `calendar-timezone` only where the
-//! calendar is asked for by itself.
+//! Zones of calendars that their home does not list: some servers (DAViCal) return `calendar-timezone` only if the
+//! calendar itself is asked for it.
 
 use std::borrow::Cow;
 
@@ -72,7 +72,7 @@ impl CaldavSource {
                 None
             }
             _ => match self.ask_zone(calendar).await {
-                // A server that lists it and never told more has said what it has to say.
+                // A server that lists it and has never returned a zone has none for it.
                 Err(error) if zone_before.is_none() && (error.is_refusal() || error.is_no_dav()) => {
                     self.remember_zone(key, None, now, versions);
                     None

@@ -7,12 +7,12 @@ use crate::source::contract::{Obstacle, StoreError, SyncError};
 pub enum DirectoryError {
     /// The folder itself.
     #[error(
-        "the folder {path} cannot be read ({reason}): mend that, or take it out of the configuration; its alarms ring on as they are known"
+        "the folder {path} cannot be read ({reason}): fix that, or remove the source from the configuration; its known alarms stay scheduled"
     )]
     Root { path: String, reason: String },
     /// It is empty, and lies on another file system than before.
     #[error(
-        "the folder {path} is empty and on another file system than before, as where one is not mounted: mount it; its alarms ring on as they are known (where it is meant to be empty, put a file into it, and they end after a day)"
+        "the folder {path} is empty and on another file system than before, as where one is not mounted: mount it; its known alarms stay scheduled (if it is meant to be empty, put a file into it, and they end after a day)"
     )]
     Unmounted { path: String },
     /// The kernel does not watch it.

@@ -56,7 +56,7 @@ pub(super) struct FileEntries {
 pub(super) struct ReadFiles {
     pub changes: Vec<Change>,
     pub unread: Vec<UnreadFile>,
-    /// Nothing could be read: the folder is gone, or cannot be read. And a sentence, where there is something to tell.
+    /// Nothing could be read: the folder is gone, or cannot be read. And a sentence, if there is something to report.
     pub failed: Option<Option<String>>,
 }
 
@@ -118,7 +118,7 @@ impl Folder {
         let (mut changes, mut unread) = (Vec::with_capacity(entries.len()), Vec::new());
         let place = match self.open() {
             Ok(place) => place,
-            // What is there instead, if anything, is told by the watch and found by the next scan.
+            // What is there instead, if anything, is reported by the watch and found by the next scan.
             Err(error) => {
                 let fault = || format!("the folder {} cannot be read: {error}", self.path.display());
                 return ReadFiles { failed: Some((!is_gone(&error)).then(fault)), ..ReadFiles::default() };

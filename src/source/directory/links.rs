@@ -33,7 +33,7 @@ impl Links {
         let target = match fs::canonicalize(link) {
             Ok(target) => target,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) => return refuse(format!("where it leads cannot be told ({error})")),
+            Err(error) => return refuse(format!("where it leads is unknown ({error})")),
         };
         let metadata = match fs::symlink_metadata(&target) {
             Ok(metadata) if metadata.is_dir() => metadata,

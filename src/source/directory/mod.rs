@@ -1,8 +1,8 @@
 //! A folder of `.ics` files as a source: a plain folder, a vdir, or the storage of Radicale or Xandikos. It is watched,
-//! so that a change is seen at once, and read as a whole at the start and now and then, in case a change was not told.
+//! so that a change is seen at once, and read as a whole at the start and now and then, in case a change was missed.
 //! What is inside a file it does not know.
 //!
-//! * [`watch`] hears from the kernel what was touched, [`mounts`] what was mounted. [`sorting`] says which calendars
+//! * [`watch`] learns from the kernel what was touched, [`mounts`] what was mounted. [`sorting`] says which calendars
 //!   that belongs to.
 //! * [`tree`] finds the calendars, [`folder`] lists and reads one. [`links`] says which links are followed.
 //! * [`properties`] is what a store says of a calendar as a whole.

@@ -1,4 +1,4 @@
-//! Hearing that something was mounted or unmounted, of which a watched folder tells nothing.
+//! Noticing that something was mounted or unmounted, which the watch of a folder does not report.
 
 use std::fs::File;
 
@@ -20,7 +20,7 @@ impl Mounts {
         AsyncFd::with_interest(list, Interest::PRIORITY).ok().map(Mounts)
     }
 
-    /// Waits until the list is another one; false when that cannot be told any more.
+    /// Waits until the list changes; false if that can no longer be noticed.
     pub(super) async fn changed(&self) -> bool {
         match self.0.ready(Interest::PRIORITY).await {
             Ok(mut ready) => {

@@ -1,5 +1,5 @@
-//! Opening folders and files by their real paths: a link that somebody puts in the way meanwhile is not followed, and
-//! only regular files are read, without waiting.
+//! Opening folders and files by their real paths: a link that is put in the way meanwhile is not followed, and only
+//! regular files are read, without waiting.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -21,9 +21,9 @@ use crate::time::UtcMillis;
 /// The watched folder's real path.
 pub(super) fn canonical(path: &Path) -> Result<PathBuf, DirectoryError> {
     let fail = |reason: String| DirectoryError::Root { path: path.display().to_string(), reason };
-    let real = fs::canonicalize(path).map_err(|error| fail(access::told(&error, path, Need::List, false)))?;
+    let real = fs::canonicalize(path).map_err(|error| fail(access::with_hint(&error, path, Need::List, false)))?;
     if !real.is_dir() {
-        return Err(fail("it is no folder".to_owned()));
+        return Err(fail("it is not a folder".to_owned()));
     }
     Ok(real)
 }
@@ -126,7 +126,7 @@ impl OpenFolder {
     /// A sentence without its subject, when it cannot be read or has more than `max_size` octets.
     pub(super) fn read(&self, folder: &Path, name: &OsStr, max_size: usize) -> Result<Option<FileContent>, String> {
         let fail = |error: io::Error| {
-            format!("the file cannot be read ({})", access::told(&error, &folder.join(name), Need::Read, false))
+            format!("the file cannot be read ({})", access::with_hint(&error, &folder.join(name), Need::Read, false))
         };
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let mut file = match rustix::fs::openat(&self.0, name, flags, Mode::empty()) {

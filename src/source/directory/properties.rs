@@ -37,7 +37,7 @@ pub(super) enum StatedProperties {
     Calendar(Properties),
     /// It is something else: an address book.
     Other,
-    /// A file is empty, half written or cannot be read: the reason, and what can be told nevertheless.
+    /// A file is empty, half written or cannot be read: the reason, and what is known nevertheless.
     Unclear(String, Properties),
 }
 
@@ -240,13 +240,13 @@ pub(super) fn settle(
         (StatedProperties::Unclear(reason, new), None) => {
             let fault = new
                 .is_radicale
-                .then(|| format!("{reason}; its calendar rings without its name and its zone: write the file anew"));
+                .then(|| format!("{reason}; its calendar has no name and no zone until the file is written again"));
             WithFault { found: Some(whole(new)), fault }
         }
     }
 }
 
-/// Whether files are missing that told what is in `old`.
+/// Whether files are missing that said what is in `old`.
 fn says_less(new: &Properties, old: &Properties) -> bool {
     !new.is_radicale && (old.is_radicale || (old.name.is_some() && new.name.is_none()))
 }

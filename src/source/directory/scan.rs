@@ -1,4 +1,4 @@
-//! Looking at a folder: what differs from what was handed in before is handed in.
+//! Scanning a folder: what differs from what was handed in before is handed in.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -73,7 +73,7 @@ impl DirectorySource {
         self.scan_folders(store, sorted, known, &scan).await
     }
 
-    /// Scans what an event of the watch touched. Falls back to [`DirectorySource::scan`] when that cannot be told.
+    /// Scans what an event of the watch touched. Falls back to [`DirectorySource::scan`] when that is unknown.
     /// It is a part of a scan: an event may be handled long after its change (a process that was stopped, a ledger that
     /// was locked), so what is due since the last scan of everything is not past.
     ///
@@ -422,7 +422,7 @@ fn etags_of(changes: &[Change]) -> HashMap<String, String> {
     changes.iter().filter_map(etag).collect()
 }
 
-/// What is handed in of files of `folder` that cannot be read, each with why; `report` tells of them.
+/// What is handed in of files of `folder` that cannot be read, each with why; `report` names them.
 fn unreadable(folder: &Folder, unread: Vec<UnreadFile>, report: &mut SyncReport) -> Vec<Change> {
     report.faults.extend(unread.iter().map(|unread| folder.fault(&unread.href, &unread.reason)));
     unread.into_iter().map(|UnreadFile { href, reason }| Change::Unreadable { href, fault: reason }).collect()
@@ -457,7 +457,7 @@ fn device_of(known: &Known) -> Option<String> {
 
 fn unmounted(path: &std::path::Path) -> String {
     format!(
-        "the folder {} was on a file system of its own, and is empty or gone, as where one is not mounted: mount it; its alarms ring on as they are known",
+        "the folder {} was on a file system of its own, and is empty or gone, as where one is not mounted: mount it; its known alarms stay scheduled",
         path.display()
     )
 }

@@ -1,4 +1,4 @@
-//! What a watched folder is told by the configuration, and what that makes of a calendar in it.
+//! The settings of a watched folder, and what they make of a calendar in it.
 
 use std::path::PathBuf;
 use std::sync::Arc;

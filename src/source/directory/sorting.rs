@@ -1,4 +1,4 @@
-//! Which calendars belong to what the watch saw. What is there now counts, and what was known before; an event tells
+//! Which calendars belong to what the watch saw. What is there now counts, and what was known before; an event says
 //! only where to look.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};

@@ -146,7 +146,7 @@ impl Tree<'_> {
     }
 
     fn unreadable(&self, error: &io::Error) -> DirectoryError {
-        let reason = access::told(error, &self.root, Need::List, false);
+        let reason = access::with_hint(error, &self.root, Need::List, false);
         DirectoryError::Root { path: self.root.display().to_string(), reason }
     }
 
@@ -184,7 +184,7 @@ impl Tree<'_> {
             // Gone since it was listed.
             Err(error) if is_gone(&error) => return,
             Err(error) => {
-                let reason = access::told(&error, step.real(), Need::List, false);
+                let reason = access::with_hint(&error, step.real(), Need::List, false);
                 let fault = format!("the folder {} cannot be read: {reason}", step.path.display());
                 folders.unread.push(UnreadFolder { path: step.path.clone(), fault });
                 return;

@@ -1,5 +1,5 @@
-//! The kernel's word that files changed. It gathers what was touched; it does not look. Folders are watched one by one,
-//! as they are found: what lies in hidden folders, or too deep to be a calendar, costs nothing.
+//! Learning from the kernel that files changed. It collects what was touched, and reads nothing. Folders are watched
+//! one by one, as they are found: what lies in hidden folders, or too deep to be a calendar, costs nothing.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
@@ -35,7 +35,7 @@ const SOON: Duration = Duration::from_millis(300);
 /// How often a file that looks unfinished is looked at before it is taken as it is.
 pub(super) const TRIES: u32 = 3;
 
-/// What is told of a folder that may be a calendar or hold some.
+/// The events that are wanted of a folder that may be a calendar or contain some.
 const WANTED: WatchFlags = WatchFlags::CREATE
     .union(WatchFlags::CLOSE_WRITE)
     .union(WatchFlags::MODIFY)
@@ -44,8 +44,8 @@ const WANTED: WatchFlags = WatchFlags::CREATE
     .union(WatchFlags::DELETE)
     .union(WatchFlags::DELETE_SELF)
     .union(WatchFlags::MOVE_SELF);
-/// What is told of the folder that a link lies in.
-const BESIDE: WatchFlags = WatchFlags::CREATE.union(WatchFlags::MOVE).union(WatchFlags::DELETE);
+/// The events that are wanted of the folder that a link is in.
+const OF_LINKS: WatchFlags = WatchFlags::CREATE.union(WatchFlags::MOVE).union(WatchFlags::DELETE);
 /// A name is there that was not, or no longer.
 const NAMES: ReadFlags =
     ReadFlags::CREATE.union(ReadFlags::MOVED_FROM).union(ReadFlags::MOVED_TO).union(ReadFlags::DELETE);
@@ -59,7 +59,7 @@ pub struct FsChanges {
     pub(super) files: HashMap<PathBuf, Doubt>,
     /// Folders that came, went, were moved, or may be read by others than before.
     pub(super) folders: HashSet<PathBuf>,
-    /// More than could be told, or the watched folder itself.
+    /// More than could be kept, or the watched folder itself.
     pub everything: bool,
 }
 
@@ -78,8 +78,8 @@ struct Shared {
     /// The watched folder.
     top: PathBuf,
     state: Mutex<State>,
-    /// Held while the kernel is asked to watch a folder, which takes as long as a file system hangs: what it tells of
-    /// it at once waits for its name.
+    /// Held while the kernel is asked to watch a folder, which takes as long as a file system hangs: events of it wait
+    /// until its name is known.
     naming: tokio::sync::Mutex<()>,
     news: Notify,
 }
@@ -108,7 +108,7 @@ enum Role {
     /// It is this one.
     Folder(PathBuf),
     /// The link of this name in it leads to the watched folder.
-    Beside(OsString),
+    Link(OsString),
 }
 
 /// A running watch. It ends when it is dropped.
@@ -154,10 +154,10 @@ impl Watch {
             // A folder that went away meanwhile may not be watched at all.
             return Err(fail("it has just been replaced".to_owned()));
         }
-        if let (true, Some(beside), Some(name)) = (path.is_symlink(), path.parent(), path.file_name()) {
-            // A link that is replaced is told by its folder only. Without that the next scan of everything finds it.
-            let beside = if beside.as_os_str().is_empty() { Path::new(".") } else { beside };
-            let _ = shared.add(beside, BESIDE, Role::Beside(name.to_owned()));
+        if let (true, Some(parent), Some(name)) = (path.is_symlink(), path.parent(), path.file_name()) {
+            // Only the folder of a link reports that it is replaced. Without that the next scan of everything finds it.
+            let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+            let _ = shared.add(parent, OF_LINKS, Role::Link(name.to_owned()));
         }
         let shared = Arc::new(shared);
         let reading = tokio::spawn(shared.clone().read());
@@ -187,7 +187,7 @@ impl Watch {
         });
     }
 
-    /// Has `file` looked at again soon, unless something is told of it before.
+    /// Has `file` looked at again soon, unless an event names it before.
     pub(super) fn again(&self, file: PathBuf, doubt: Doubt) {
         let wait = SOON.saturating_mul(3_u32.saturating_pow(doubt.tries.saturating_sub(1)));
         let at = Instant::now() + wait;
@@ -291,7 +291,7 @@ impl Shared {
 }
 
 impl Shared {
-    /// TouchedFolders each watched folder that is another one once something was mounted or unmounted there.
+    /// Marks as touched each watched folder that is another one once something was mounted or unmounted there.
     async fn compare(self: Arc<Shared>, mounts: Mounts) {
         while mounts.changed().await {
             let places: Vec<(PathBuf, Number)> =
@@ -335,7 +335,7 @@ impl State {
                 (Role::Folder(folder), Some(name)) if !hidden(name) || is_properties(name) => {
                     note(&mut self.changes, &mut self.later, folder.join(name), events);
                 }
-                (Role::Beside(link), Some(name)) if link == name && events.intersects(NAMES) => {
+                (Role::Link(link), Some(name)) if link == name && events.intersects(NAMES) => {
                     self.changes.everything = true;
                 }
                 _ => {}
@@ -343,7 +343,7 @@ impl State {
         }
     }
 
-    /// Too much to be told one by one is told as a whole.
+    /// What is too much to be kept one by one is kept as a whole.
     fn bound(&mut self) {
         if self.changes.files.len().saturating_add(self.later.len()) > MOST || self.changes.folders.len() > MOST {
             self.changes = FsChanges { everything: true, ..FsChanges::default() };
@@ -363,14 +363,14 @@ impl State {
     }
 }
 
-/// Notes what was told of the name `path`.
+/// Notes that `events` name `path`.
 fn note(changes: &mut FsChanges, later: &mut HashMap<PathBuf, Later>, path: PathBuf, events: ReadFlags) {
-    let told = events.intersects(NAMES.union(ReadFlags::ATTRIB));
+    let is_new = events.intersects(NAMES.union(ReadFlags::ATTRIB));
     if events.contains(ReadFlags::ISDIR) {
-        if told {
+        if is_new {
             changes.folders.insert(path);
         }
-    } else if told || events.contains(ReadFlags::CLOSE_WRITE) {
+    } else if is_new || events.contains(ReadFlags::CLOSE_WRITE) {
         // It is looked at as it is now: one that was linked or moved here is whole, one that is being written may not
         // be.
         let doubt = later.remove(&path).map(|later| later.doubt).unwrap_or_default();

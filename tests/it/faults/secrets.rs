@@ -57,7 +57,7 @@ fn an_account_without_its_secret_fails_alone_and_says_so() {
         (password, "password_file names", none),
         (password, "which others may read (mode 0640)", &|stage| drop(write(stage, "password", "x", 0o640))),
         (password, "which is empty", &|stage| drop(write(stage, "password", "\n", 0o600))),
-        (password, "which is no file", &|stage| fs::create_dir(stage.path().join("password")).unwrap()),
+        (password, "which is not a file", &|stage| fs::create_dir(stage.path().join("password")).unwrap()),
         ("username = \"bob\"\npassword_env = \"REVEILLE_NOWHERE\"", "REVEILLE_NOWHERE, which is not set", none),
         ("token_credential = \"bob\"", "$CREDENTIALS_DIRECTORY is not set", none),
         (&ca, "ca.pem cannot be used", &ready),

@@ -21,7 +21,7 @@ pub struct Discovered {
     pub href: String,
     /// It is a calendar itself.
     pub is_calendar: bool,
-    /// It is a principal: somebody's own page.
+    /// It is a principal: a user.
     pub is_principal: bool,
     /// DAV:current-user-principal.
     pub principal: Option<String>,

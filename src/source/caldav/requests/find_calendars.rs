@@ -53,7 +53,7 @@ pub struct ListedCalendar {
     pub ctag: Option<String>,
     /// DAV:sync-token (RFC 6578, 4).
     pub token: Option<String>,
-    /// DAV:resource-id (RFC 5842, 3.1): another one means that the collection was made anew.
+    /// DAV:resource-id (RFC 5842, 3.1): another one means that the collection was created again.
     pub identity: Option<String>,
     /// DAV:creationdate, in whatever form: another one means the same.
     pub created: Option<String>,
@@ -282,8 +282,8 @@ fn or(own: DefaultAlarmTexts, other: DefaultAlarmTexts) -> DefaultAlarmTexts {
     DefaultAlarmTexts { timed: own.timed.or(other.timed), all_day: own.all_day.or(other.all_day) }
 }
 
-/// CALDAV:calendar-timezone-id, else calendar-timezone. The latter of SOGo is always Etc/UTC, set by nobody: UTC counts
-/// as none.
+/// CALDAV:calendar-timezone-id, else calendar-timezone. The latter of SOGo is always Etc/UTC, which no user has set:
+/// UTC counts as none.
 pub(super) fn zone(response: &Response) -> Option<String> {
     if let Some(id) = response.text(Namespace::Caldav, "calendar-timezone-id") {
         return Some(id.to_owned());

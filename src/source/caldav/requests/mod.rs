@@ -27,7 +27,7 @@ fn report(url: &Url, depth: &'static str, body: String) -> HttpRequest {
 }
 
 /// A request for what is at `url`. A redirection is followed only to the same path below another one: what is anywhere
-/// else may be somebody else's.
+/// else may belong to another user.
 fn dav_request(method: Method, url: &Url) -> HttpRequest {
     HttpRequest { may_move: href::is_same_below, ..HttpRequest::new(method, url) }
 }

@@ -45,8 +45,8 @@ pub fn request(calendar: &Url, token: &str) -> HttpRequest {
     HttpRequest { kind: "sync-collection", ..report(calendar, "1", body) }
 }
 
-/// Reads the response for one calendar. Of an object that is named twice, being there wins: it was deleted and made
-/// anew.
+/// Reads the response for one calendar. If an object is named twice, being there wins: it was deleted and
+/// created again.
 #[derive(Debug)]
 pub struct ChangesCollector {
     /// The key of the calendar.
@@ -176,7 +176,7 @@ mod tests {
         let own = "<D:response><D:href>/cal/work</D:href><D:propstat><D:prop><D:getetag/></D:prop>\
             <D:status>HTTP/1.1 404 Not Found</D:status></D:propstat></D:response>";
         assert_eq!(parsed(own), ChangesPage::default());
-        // Stalwart lists it like an object; deleted and made anew, twice.
+        // Stalwart lists it like an object; deleted and created again, twice.
         assert_eq!(parsed(&there("/cal/work/", "1")), ChangesPage::default());
         let found = parsed(&(status("/cal/work/", "404 Not Found") + &there("/cal/work/", "1")));
         assert!(found.is_void && found.put.is_empty() && found.gone.is_empty());
