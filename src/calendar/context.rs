@@ -21,6 +21,7 @@ pub struct CalendarContext {
     pub default_alarms: Option<DefaultAlarms>,
     /// Ids that the calendar's and the user's zone have and the database does not have, in lower case.
     pub(super) unresolved: Vec<String>,
+    /// Bounds on the work that its objects may take.
     pub limits: ObjectLimits,
 }
 

@@ -33,8 +33,10 @@ pub enum PrintError {
     /// Its reader has ended, which is not a failure.
     #[error("standard output is closed")]
     Closed,
+    /// Standard output does not take what is written.
     #[error("standard output cannot be written: {0}")]
     Broken(io::Error),
+    /// What is to be printed cannot be written as JSON.
     #[error("a line of output cannot be written as JSON: {0}")]
     Json(serde_json::Error),
 }
@@ -54,7 +56,9 @@ pub enum Color {
     /// On a terminal, unless `NO_COLOR` is set.
     #[default]
     Auto,
+    /// Always.
     Always,
+    /// Never.
     Never,
 }
 
@@ -72,11 +76,17 @@ impl Color {
 /// What a piece of text says, and so its colour on a terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Style {
+    /// As it is.
     Plain,
+    /// The heading of a column.
     Heading,
+    /// All is well.
     Good,
+    /// Something may be wrong.
     Doubtful,
+    /// Something is wrong.
     Bad,
+    /// Less important than the rest.
     Faint,
 }
 

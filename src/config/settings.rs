@@ -24,12 +24,17 @@ pub struct Config {
     pub keep_history: Duration,
     /// Which time zone database is used.
     pub zoneinfo: ZoneinfoChoice,
+    /// `[log]`
     pub log: Log,
+    /// `[defaults]`
     pub defaults: Defaults,
+    /// `[limits]`
     pub limits: LimitsConfig,
     /// `[users]`; each source has it too.
     pub users: Arc<Users>,
+    /// `[[source]]`, in the order of the file.
     pub sources: Vec<SourceConfig>,
+    /// `[[sink]]`, in the order of the file.
     pub sinks: Vec<SinkConfig>,
 }
 
@@ -54,10 +59,15 @@ pub enum LogFormat {
 /// The levels of log lines, from the rarest on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogLevel {
+    /// What an administrator has to attend to.
     Error,
+    /// What an administrator may have to attend to.
     Warn,
+    /// What has changed.
     Info,
+    /// What was done.
     Debug,
+    /// How it was done.
     Trace,
 }
 
@@ -150,6 +160,7 @@ pub struct ResponseLimits {
     /// Pages of a report of changes, and changes in all of them; a report that goes on is given up, and the calendar
     /// compared.
     pub max_pages: usize,
+    /// Changes in all pages of a report.
     pub max_changes: usize,
     /// Redirections that are followed for one request.
     pub max_redirects: usize,
@@ -194,6 +205,7 @@ pub struct UserConfig {
 /// `[[source]]`
 #[derive(Clone, Debug)]
 pub struct SourceConfig {
+    /// The name of the source, which no other source has.
     pub name: String,
     /// userId; for the layout `radicale` the folder's name is taken where this is none.
     pub user: Option<String>,
@@ -203,9 +215,11 @@ pub struct SourceConfig {
     pub email: Vec<String>,
     /// The user's zone, IANA; what `users` says of the user goes before.
     pub zone: Option<String>,
+    /// `[users]`, by userId.
     pub users: Arc<Users>,
     /// Names or paths, `*` at the end of one stands for anything; empty: all.
     pub calendars: Vec<String>,
+    /// What its kind has keys for.
     pub kind: SourceKind,
 }
 
@@ -221,17 +235,23 @@ impl SourceConfig {
     }
 }
 
+/// What `kind` in a `[[source]]` names, with its keys.
 #[derive(Clone, Debug)]
 pub enum SourceKind {
+    /// `kind = "directory"`: a watched folder.
     Directory(DirectorySettings),
+    /// `kind = "caldav"`: an account on a CalDAV server.
     Caldav(CaldavSettings),
 }
 
 /// `kind = "directory"`
 #[derive(Clone, Debug)]
 pub struct DirectorySettings {
+    /// The folder.
     pub path: PathBuf,
+    /// How it is laid out.
     pub layout: Layout,
+    /// How often the whole folder is scanned.
     pub rescan_interval: Duration,
     /// Folders outside `path` that symbolic links in it may lead to.
     pub follow_links: Vec<PathBuf>,
@@ -263,8 +283,11 @@ pub enum Layout {
 /// `kind = "caldav"`
 #[derive(Clone, Debug)]
 pub struct CaldavSettings {
+    /// Address of the server, of an account or of one calendar.
     pub url: String,
+    /// How it logs in.
     pub credentials: Credentials,
+    /// How often the account is synced.
     pub poll_interval: Duration,
     /// Where the addresses that the server names as the user's have to lie.
     pub own_domains: OwnDomains,

@@ -498,7 +498,9 @@ impl<C: Transport> DeliveryWorker<C> {
                 "alarms were not delivered; see 'reveille deliveries --failed'"
             );
         }
-        tracing::debug!(sink.name = sink, alarms = result.delivered, "delivered");
+        if result.delivered > 0 {
+            tracing::debug!(sink.name = sink, alarms = result.delivered, "delivered");
+        }
     }
 }
 

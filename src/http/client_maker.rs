@@ -24,6 +24,7 @@ const KEEPALIVE: Duration = Duration::from_secs(15);
 /// How a client reaches its server.
 #[derive(Clone, Debug)]
 pub struct ClientSettings {
+    /// What requests are sent with.
     pub credentials: Credentials,
     /// Certificate authorities besides those of this machine.
     pub ca_file: Option<PathBuf>,

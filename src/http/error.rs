@@ -10,29 +10,78 @@ pub enum HttpError {
     Settings(#[from] ClientError),
     /// No connection, or no name.
     #[error("{url} cannot be reached ({reason})")]
-    Unreachable { url: String, reason: String },
+    Unreachable {
+        /// What was asked.
+        url: String,
+        /// Why, in a few words.
+        reason: String,
+    },
     /// A connection that broke off, and the next one as well.
     #[error("{url} did not answer to the end ({reason})")]
-    Broken { url: String, reason: String },
+    Broken {
+        /// What was asked.
+        url: String,
+        /// Why, in a few words.
+        reason: String,
+    },
     /// TLS fails: mostly a certificate that is not to be trusted.
     #[error("there is no secure connection to {url}: {reason}")]
-    Tls { url: String, reason: String },
+    Tls {
+        /// What was asked.
+        url: String,
+        /// Why, in a few words.
+        reason: String,
+    },
     /// The server was silent for `seconds`; the next request like this one is waited for `next` seconds.
     #[error("{url} did not answer within {seconds} s")]
-    Timeout { url: String, seconds: u64, next: u64 },
+    Timeout {
+        /// What was asked.
+        url: String,
+        /// How long it was waited for, seconds.
+        seconds: u64,
+        /// How long it is waited for the next time, seconds.
+        next: u64,
+    },
     /// More octets than are read of a response.
     #[error("{url} answers with more than {limit} octets")]
-    TooLarge { url: String, limit: usize },
+    TooLarge {
+        /// What was asked.
+        url: String,
+        /// The limit.
+        limit: usize,
+    },
     /// A redirection to another server.
     #[error("{url} redirects to {to}, which is another server: the login is not sent there")]
-    Redirected { url: String, to: String },
+    Redirected {
+        /// What was asked.
+        url: String,
+        /// Where it leads.
+        to: String,
+    },
     /// A redirection to the same server without encryption; `instead` is the same address with it.
     #[error("{url} redirects to {to}, without encryption: the login is not sent there")]
-    Unencrypted { url: String, to: String, instead: String },
+    Unencrypted {
+        /// What was asked.
+        url: String,
+        /// Where it leads.
+        to: String,
+        /// The address to write in its place.
+        instead: String,
+    },
     /// A redirection within the server that the request does not allow.
     #[error("{url} redirects to {to}, which is not followed")]
-    Moved { url: String, to: String },
+    Moved {
+        /// What was asked.
+        url: String,
+        /// Where it leads.
+        to: String,
+    },
     /// More redirections than are followed.
     #[error("{url} redirects more than {limit} times")]
-    RedirectLoop { url: String, limit: usize },
+    RedirectLoop {
+        /// What was asked.
+        url: String,
+        /// The limit.
+        limit: usize,
+    },
 }

@@ -15,6 +15,7 @@ use crate::time::UtcMillis;
 pub struct Method(&'static str);
 
 impl Method {
+    /// GET (RFC 9110, 9.3.1).
     pub const GET: Method = Method::new("GET");
 
     /// The method `name`, which is a token (RFC 9110, 9.1).
@@ -22,6 +23,7 @@ impl Method {
         Method(name)
     }
 
+    /// As it is written in a request.
     pub fn name(self) -> &'static str {
         self.0
     }
@@ -35,7 +37,9 @@ impl Method {
 /// A request, before it is sent. A body goes out with its length, never in chunks: some servers ignore those.
 #[derive(Clone, Debug)]
 pub struct HttpRequest {
+    /// The method.
     pub method: Method,
+    /// Where it goes.
     pub url: Url,
     /// Names and values, besides those that say who asks.
     pub headers: Vec<(&'static str, &'static str)>,
@@ -79,11 +83,15 @@ impl HttpRequest {
 pub struct HttpResponse {
     /// Where it came from, redirections followed.
     pub url: Url,
+    /// The status code.
     pub status: u16,
+    /// Content-Type, empty where there is none.
     pub content_type: String,
     /// The server's clock.
     pub date: Option<UtcMillis>,
+    /// ETag.
     pub etag: Option<String>,
+    /// Last-Modified.
     pub modified: Option<UtcMillis>,
     /// Where it redirects to.
     pub location: Option<String>,
@@ -91,6 +99,7 @@ pub struct HttpResponse {
     pub schemes: Vec<String>,
     /// Retry-After.
     pub retry_after: Option<Duration>,
+    /// The octets of the body.
     pub body: Vec<u8>,
 }
 

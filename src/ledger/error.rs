@@ -7,37 +7,76 @@ pub enum LedgerError {
     #[error(
         "the ledger {path} is in use by another reveille (process {pid}): stop that one first, or give this one a ledger of its own with --ledger"
     )]
-    InUse { path: String, pid: String },
+    InUse {
+        /// The ledger's file, or the copy.
+        path: String,
+        /// Its process id.
+        pid: String,
+    },
     /// The file, or the folder it lies in, cannot be used.
     #[error("the ledger {path} cannot be opened: {reason}")]
-    Open { path: String, reason: String },
+    Open {
+        /// The ledger's file, or the copy.
+        path: String,
+        /// Why, in a few words.
+        reason: String,
+    },
     /// There is none to look at.
     #[error("there is no ledger at {path}: it is made by 'reveille run'; another one is named with --ledger")]
-    Missing { path: String },
+    Missing {
+        /// The ledger's file, or the copy.
+        path: String,
+    },
     /// A later version of the program has written it.
     #[error(
         "the ledger {path} was made by a newer version of reveille ({reason}): use that version, or another ledger"
     )]
-    Newer { path: String, reason: String },
+    Newer {
+        /// The ledger's file, or the copy.
+        path: String,
+        /// Why, in a few words.
+        reason: String,
+    },
     /// An earlier version of the program has written it, and this command does not change it.
     #[error(
         "the ledger {path} is of an earlier version of Reveille: start `reveille run`, which brings it up to date, and ask again"
     )]
-    Older { path: String },
+    Older {
+        /// The ledger's file, or the copy.
+        path: String,
+    },
     /// What would be written over is not.
     #[error(
         "{path} is there already, and nothing is written over: name another file, or move that one away (a ledger with its -wal and -shm)"
     )]
-    Exists { path: String },
+    Exists {
+        /// The ledger's file, or the copy.
+        path: String,
+    },
     /// A copy could not be made.
     #[error("the copy {path} cannot be written: {reason}")]
-    Copy { path: String, reason: String },
+    Copy {
+        /// The ledger's file, or the copy.
+        path: String,
+        /// Why, in a few words.
+        reason: String,
+    },
     /// The file at `path` is no longer what was written into it.
     #[error("the ledger {path} cannot be opened: {reason}: {mend}", mend = MEND)]
-    CorruptFile { path: String, reason: String },
+    CorruptFile {
+        /// The ledger's file, or the copy.
+        path: String,
+        /// Why, in a few words.
+        reason: String,
+    },
     /// The copy that was to be put back is none, or no longer what was written into it.
     #[error("the copy {path} cannot be put back: {reason}; nothing was changed")]
-    CorruptCopy { path: String, reason: String },
+    CorruptCopy {
+        /// The ledger's file, or the copy.
+        path: String,
+        /// Why, in a few words.
+        reason: String,
+    },
     /// What was read is not what was written.
     #[error("the ledger is damaged ({0}): {mend}", mend = MEND)]
     Corrupt(String),

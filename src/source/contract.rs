@@ -87,9 +87,17 @@ pub enum Change {
         last_modified: Option<UtcMillis>,
     },
     /// It is there, and cannot be read yet, or its server does not give it away: `fault` says why.
-    Unreadable { href: String, fault: String },
+    Unreadable {
+        /// The object's href in its calendar.
+        href: String,
+        /// What is wrong, a sentence.
+        fault: String,
+    },
     /// It is no longer there.
-    Gone { href: String },
+    Gone {
+        /// The object's href in its calendar.
+        href: String,
+    },
 }
 
 /// How far a calendar has been read: what the next sync starts from. Only its source reads it.
@@ -102,11 +110,13 @@ pub struct Checkpoint {
 /// The changes that one sync of one calendar found, or a part of them: a large first sync comes in several batches.
 #[derive(Clone, Debug)]
 pub struct ChangeBatch {
+    /// The calendar as it is now.
     pub calendar: CalendarInfo,
     /// When the calendar was made, where the store says so.
     pub made: Option<UtcMillis>,
     /// When the sync began.
     pub synced_at: UtcMillis,
+    /// What was put or is gone.
     pub changes: Vec<Change>,
     /// Where the next sync starts once all this is in the ledger; none on all batches of a sync but the last, so that a
     /// crash in between reads the rest again.
@@ -121,6 +131,7 @@ pub struct ChangeBatch {
 /// What the ledger remembers of a calendar.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Known {
+    /// The object's href in its calendar.
     pub href: String,
     /// None: it was never read to its end.
     pub checkpoint: Option<Checkpoint>,
@@ -143,7 +154,10 @@ pub enum Evidence {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Absence {
     /// It is kept, and its alarms stay scheduled; syncs have not found it since then.
-    Kept { since: UtcMillis },
+    Kept {
+        /// Since when.
+        since: UtcMillis,
+    },
     /// It has been absent for long enough: it is dropped, with all of its alarms.
     Dropped,
 }

@@ -28,7 +28,9 @@ pub use sync_source::SyncSource;
 /// A source of one of the kinds that there are.
 #[derive(Debug)]
 pub enum Source {
+    /// A watched folder.
     Directory(DirectorySource),
+    /// An account on a CalDAV server.
     Caldav(Box<CaldavSource>),
 }
 

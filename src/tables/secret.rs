@@ -9,14 +9,19 @@ use super::value;
 pub struct Keys {
     /// What the secret would be called if it stood in the file, where it must not stand.
     pub plain: &'static str,
+    /// The key of a file.
     pub file: &'static str,
+    /// The key of an environment variable.
     pub variable: &'static str,
+    /// The key of systemd's credential.
     pub credential: &'static str,
 }
 
+/// The keys of a password.
 pub const PASSWORD: Keys =
     Keys { plain: "password", file: "password_file", variable: "password_env", credential: "password_credential" };
 
+/// The keys of a token.
 pub const TOKEN: Keys =
     Keys { plain: "token", file: "token_file", variable: "token_env", credential: "token_credential" };
 

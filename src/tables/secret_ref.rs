@@ -18,6 +18,7 @@ const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 pub struct Secret(String);
 
 impl Secret {
+    /// The secret `text`.
     pub fn new(text: impl Into<String>) -> Secret {
         Secret(text.into())
     }
@@ -63,10 +64,12 @@ pub struct SecretError {
 }
 
 impl SecretRef {
+    /// In the file `path`, which the key `key` names.
     pub fn file(key: &'static str, path: PathBuf) -> SecretRef {
         SecretRef { key, place: SecretPlace::File(path) }
     }
 
+    /// In the environment variable `name`, which the key `key` names.
     pub fn variable(key: &'static str, name: String) -> SecretRef {
         SecretRef { key, place: SecretPlace::Variable(name) }
     }
@@ -127,9 +130,20 @@ impl SecretRef {
 /// How a client logs in to a server, and where the secret for it is.
 #[derive(Clone, Debug)]
 pub enum Credentials {
+    /// Without a login.
     None,
-    Basic { username: String, password: SecretRef },
-    Bearer { token: SecretRef },
+    /// With a name and a password (RFC 7617).
+    Basic {
+        /// The login name.
+        username: String,
+        /// Where the password is.
+        password: SecretRef,
+    },
+    /// With a token (RFC 6750).
+    Bearer {
+        /// Where the token is.
+        token: SecretRef,
+    },
 }
 
 impl Credentials {

@@ -30,6 +30,7 @@ pub struct Diagnostics<'a> {
 }
 
 impl<'a> Diagnostics<'a> {
+    /// None yet, of the file `file` with the text `text`.
     pub fn new(file: &'a Path, text: &'a str) -> Diagnostics<'a> {
         Diagnostics { file, text, problems: RefCell::default(), warnings: RefCell::default() }
     }
@@ -63,6 +64,7 @@ impl<'a> Diagnostics<'a> {
         self.warnings.take()
     }
 
+    /// All problems that were found, in the order of the file.
     pub fn into_problems(self) -> Vec<Problem> {
         self.problems.into_inner()
     }

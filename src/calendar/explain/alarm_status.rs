@@ -23,7 +23,12 @@ pub enum AlarmStatus {
     /// It was due for the last time then.
     Over(UtcMillis),
     /// What it has left to fire, or had last, is at or before the first instant, up to which it is acknowledged.
-    Acknowledged { until: UtcMillis, instance: UtcMillis },
+    Acknowledged {
+        /// The ACKNOWLEDGED of the alarm.
+        until: UtcMillis,
+        /// The instance that it acknowledges.
+        instance: UtcMillis,
+    },
     /// All that would fire now or fired last is taken away (EXDATE, EXRULE) or replaced by overrides.
     TakenAway(UtcMillis),
     /// It has no occurrence in the years that are computed with.

@@ -28,7 +28,9 @@ const MAX_HOURS: usize = 100;
 /// An alarm instance, and how its instant comes about.
 #[derive(Debug)]
 pub struct Derivation<'a> {
+    /// The alarm instance.
     pub instance: AlarmInstance<'a>,
+    /// What gives the occurrence.
     pub given: GivenBy<'a>,
     /// The zone that its occurrences are placed in; none for an instant.
     pub zone: Option<ZoneUse>,
@@ -43,7 +45,9 @@ pub enum GivenBy<'a> {
     Single,
     /// DTSTART of a series.
     Start,
+    /// A rule.
     Rule(&'a RuleText),
+    /// An RDATE.
     RDate,
     /// A component with RECURRENCE-ID.
     Override,
@@ -70,10 +74,13 @@ impl fmt::Display for GivenBy<'_> {
 /// One step on the way to an alarm instance: where it leads.
 #[derive(Clone, Debug)]
 pub struct DerivationStep {
+    /// What the step does.
     pub what: StepKind,
     /// What a local clock shows there; in a gap the time as written, which no clock shows.
     pub civil: DateTime,
+    /// The instant.
     pub at: UtcMillis,
+    /// The zone in which the wall clock is read.
     pub zone: Zone,
     /// The offset that was used, seconds east of UTC.
     pub offset: i32,
@@ -95,9 +102,19 @@ pub enum StepKind {
     /// Its hours, minutes and seconds, elapsed.
     TriggerTime(SignedDuration),
     /// The days of `nth` intervals of REPEAT, in local time.
-    RepeatDays { nth: u32, days: i64 },
+    RepeatDays {
+        /// Which of the repetitions it is, from 1 on.
+        nth: u32,
+        /// Days from one repetition to the next.
+        days: i64,
+    },
     /// Their hours, minutes and seconds, elapsed.
-    RepeatTime { nth: u32, time: SignedDuration },
+    RepeatTime {
+        /// Which of the repetitions it is, from 1 on.
+        nth: u32,
+        /// Time from one repetition to the next.
+        time: SignedDuration,
+    },
     /// The instant that the trigger, or a snooze, names.
     Instant,
 }
@@ -105,7 +122,9 @@ pub enum StepKind {
 /// An alarm instance that a filter withholds.
 #[derive(Debug)]
 pub struct WithheldInstance<'a> {
+    /// The alarm instance.
     pub instance: AlarmInstance<'a>,
+    /// Why it does not fire.
     pub why: WithheldReason<'a>,
 }
 

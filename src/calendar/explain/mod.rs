@@ -39,6 +39,7 @@ const MAX_WITHHELD: usize = 10;
 /// What a schedule knows of one UID.
 #[derive(Debug)]
 pub struct Explanation<'a> {
+    /// The UID of the components.
     pub uid: &'a str,
     /// In the order of the text.
     pub components: Vec<ExplainedComponent<'a>>,
@@ -51,6 +52,7 @@ pub struct Explanation<'a> {
 /// An event or a to-do: what says when it is, and its alarms.
 #[derive(Debug)]
 pub struct ExplainedComponent<'a> {
+    /// The component as it is written.
     pub component: &'a Component,
     /// DTSTART, DTEND or DUE, DURATION, RECURRENCE-ID, as far as they are there.
     pub dates: Vec<Stated>,
@@ -58,6 +60,7 @@ pub struct ExplainedComponent<'a> {
     pub inactive: Option<Inactive>,
     /// Its alarms are the calendar's default alarms (rule 19).
     pub by_default: bool,
+    /// Its alarms.
     pub alarms: Vec<ExplainedAlarm<'a>>,
     /// What is wrong in its lines, those of its alarms left out.
     pub faults: Vec<Fault>,
@@ -66,6 +69,7 @@ pub struct ExplainedComponent<'a> {
 /// A property that says when a component is.
 #[derive(Debug)]
 pub struct Stated {
+    /// The name of the property.
     pub name: &'static str,
     /// The line as written, unfolded; none where it cannot be found again.
     pub written: Option<String>,
@@ -76,10 +80,13 @@ pub struct Stated {
 /// An alarm, what its trigger counts from, and what becomes of it.
 #[derive(Debug)]
 pub struct ExplainedAlarm<'a> {
+    /// The alarm as it is written.
     pub alarm: &'a Alarm,
     /// Its TRIGGER as written; none where there is none, and for default alarms.
     pub written: Option<String>,
+    /// What its trigger is relative to.
     pub anchor: Anchor,
+    /// Whether it can fire.
     pub status: AlarmStatus,
     /// What is wrong in its lines.
     pub faults: Vec<Fault>,
@@ -122,6 +129,7 @@ impl<'p, 'a> ExplainedParts<'p, 'a> {
 /// What a trigger counts from (rule 4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Anchor {
+    /// The start of the occurrence.
     Start,
     /// DTEND.
     End,

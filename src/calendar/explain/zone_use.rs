@@ -8,7 +8,9 @@ use crate::calendar::zone::Zone;
 /// The zone that a time is taken in.
 #[derive(Clone, Debug)]
 pub struct ZoneUse {
+    /// The zone.
     pub zone: Zone,
+    /// Where its rules come from.
     pub origin: ZoneOrigin,
     /// The TZID that names it, where one does.
     pub tzid: Option<String>,

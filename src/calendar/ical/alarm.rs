@@ -8,8 +8,11 @@ use super::value::Duration;
 /// What an alarm does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Action {
+    /// AUDIO (RFC 5545, 3.6.6).
     Audio,
+    /// DISPLAY (RFC 5545, 3.6.6).
     Display,
+    /// EMAIL (RFC 5545, 3.6.6).
     Email,
 }
 
@@ -53,6 +56,7 @@ pub enum Trigger {
 pub struct Alarm {
     /// The line of its BEGIN, and that of its END.
     pub line: u32,
+    /// The line of its END.
     pub last_line: u32,
     /// None: ACTION is one that never fires; `action_text` says which. DISPLAY where it is missing.
     pub action: Option<Action>,
@@ -76,6 +80,7 @@ pub struct Alarm {
     pub snoozes: Box<str>,
     /// SUMMARY and DESCRIPTION, unescaped: an e-mail's subject and body.
     pub summary: Box<str>,
+    /// DESCRIPTION, unescaped.
     pub description: Box<str>,
     /// The values of its ATTENDEEs, as written.
     pub attendees: Vec<Box<str>>,

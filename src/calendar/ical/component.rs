@@ -8,7 +8,9 @@ use crate::time::UtcMillis;
 /// Which component it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ComponentKind {
+    /// A VEVENT (RFC 5545, 3.6.1).
     Event,
+    /// A VTODO (RFC 5545, 3.6.2).
     Todo,
 }
 
@@ -25,11 +27,14 @@ impl ComponentKind {
 /// STATUS, as far as it keeps alarms silent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ComponentStatus {
+    /// Any other, or none.
     #[default]
     Live,
     /// NEEDS-ACTION or IN-PROCESS: the to-do is not done, whatever else it says.
     Open,
+    /// CANCELLED.
     Cancelled,
+    /// COMPLETED, or with a COMPLETED property.
     Completed,
 }
 
@@ -49,6 +54,7 @@ pub struct Attendee {
 /// RECURRENCE-ID: which occurrence a component replaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecurrenceId {
+    /// The value.
     pub moment: CalendarDateTime,
     /// RANGE=THISANDFUTURE: all later ones as well.
     pub and_future: bool,
@@ -57,13 +63,16 @@ pub struct RecurrenceId {
 /// The value of an RRULE or EXRULE, and the line it is in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuleText {
+    /// The line of its BEGIN.
     pub line: u32,
+    /// The text of the rule.
     pub text: Box<str>,
 }
 
 /// One value of an RDATE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RDate {
+    /// An instant.
     At(CalendarDateTime),
     /// With an end of its own.
     Period(CalendarDateTime, PeriodEnd),
@@ -72,13 +81,16 @@ pub enum RDate {
 /// The end of a PERIOD in an RDATE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PeriodEnd {
+    /// An instant.
     At(CalendarDateTime),
+    /// A duration after its start (RFC 5545, 3.3.9).
     After(Duration),
 }
 
 /// X-MOZ-SNOOZE-TIME: fire again at an instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Snooze {
+    /// When it begins.
     pub at: CalendarDateTime,
     /// The occurrence that was snoozed; none: the component as a whole.
     pub occurrence: Option<UtcMillis>,
@@ -87,38 +99,55 @@ pub struct Snooze {
 /// An event or a to-do.
 #[derive(Clone, Debug)]
 pub struct Component {
+    /// What it is.
     pub kind: ComponentKind,
     /// The line of its BEGIN, and that of its END.
     pub line: u32,
+    /// The line of its END.
     pub last_line: u32,
     /// In which of the object's VCALENDARs it stands.
     pub calendar: usize,
+    /// UID (RFC 5545, 3.8.4.7); empty where it has none.
     pub uid: Box<str>,
     /// What tells it from others in its object where it has no UID; else empty.
     pub own: Box<str>,
     /// SUMMARY, DESCRIPTION and LOCATION, unescaped; empty where there is none.
     pub summary: Box<str>,
+    /// DESCRIPTION, unescaped.
     pub description: Box<str>,
+    /// LOCATION, unescaped.
     pub location: Box<str>,
     /// The value of ORGANIZER, empty where there is none.
     pub organizer: Box<str>,
+    /// Its ATTENDEEs.
     pub attendees: Vec<Attendee>,
+    /// STATUS, as far as alarms depend on it.
     pub status: ComponentStatus,
     /// COMPLETED is there, or PERCENT-COMPLETE is 100.
     pub completed: bool,
+    /// SEQUENCE (RFC 5545, 3.8.7.4).
     pub sequence: i64,
+    /// DTSTART (RFC 5545, 3.8.2.4).
     pub start: Option<CalendarDateTime>,
     /// DTEND of an event, DUE of a to-do.
     pub end: Option<CalendarDateTime>,
+    /// How long it lasts, where that is written.
     pub duration: Option<Duration>,
+    /// RECURRENCE-ID (RFC 5545, 3.8.4.4).
     pub recurrence_id: Option<RecurrenceId>,
+    /// RRULE (RFC 5545, 3.8.5.3).
     pub rules: Vec<RuleText>,
+    /// EXRULE (RFC 2445).
     pub exrules: Vec<RuleText>,
+    /// RDATE (RFC 5545, 3.8.5.2).
     pub rdates: Vec<RDate>,
+    /// EXDATE (RFC 5545, 3.8.5.1).
     pub exdates: Vec<CalendarDateTime>,
+    /// Its VALARMs, in the order of the text.
     pub alarms: Vec<Alarm>,
     /// X-MOZ-LASTACK.
     pub acknowledged: Option<CalendarDateTime>,
+    /// Its alarms that snooze others (RFC 9074, 8).
     pub snoozes: Vec<Snooze>,
     /// LAST-MODIFIED.
     pub last_modified: Option<CalendarDateTime>,

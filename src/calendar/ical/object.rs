@@ -55,12 +55,20 @@ impl Default for ObjectLimits {
 /// Why octets are not a calendar object at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ParseError {
+    /// It has no VCALENDAR.
     #[error("it is not iCalendar text: no line says BEGIN:VCALENDAR")]
     NoCalendar,
+    /// Its octets are in an encoding that is not read.
     #[error("it is written in {0}; iCalendar text is UTF-8, save it as that")]
     Encoding(&'static str),
+    /// It is larger than is read.
     #[error("it has {size} octets, more than the {limit} that limits.max_object_size allows")]
-    TooLarge { size: usize, limit: usize },
+    TooLarge {
+        /// Its octets.
+        size: usize,
+        /// The limit.
+        limit: usize,
+    },
 }
 
 /// Something in an object that was left out or read with a doubt.
@@ -81,6 +89,7 @@ impl fmt::Display for Fault {
 /// A time zone name that the object uses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tzid {
+    /// Its TZID.
     pub name: Box<str>,
     /// In which of [`Object::calendars`]: only the VTIMEZONEs of that one define it.
     pub calendar: usize,
@@ -95,6 +104,7 @@ pub struct ZoneDefinition {
     pub line: u32,
     /// In which of [`Object::calendars`] it stands.
     pub calendar: usize,
+    /// What the object says of it.
     pub definition: VTimezone,
     /// X-LIC-LOCATION: the IANA id that it stands for.
     pub location: Option<Box<str>>,
@@ -115,6 +125,7 @@ pub struct VCalendar {
 pub struct Object {
     /// In the order of the text.
     pub components: Vec<Component>,
+    /// The VTIMEZONEs that it has.
     pub zones: Vec<ZoneDefinition>,
     /// What the TZIDs of [`CalendarDateTime::Zoned`] stand for.
     pub tzids: Vec<Tzid>,

@@ -148,8 +148,11 @@ impl fmt::Display for Duration {
 /// DATE or DATE-TIME as written (RFC 5545, 3.3.4 and 3.3.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DateOrDateTime {
+    /// A date (RFC 5545, 3.3.4).
     Date(Date),
+    /// A date with a time (RFC 5545, 3.3.5).
     Time {
+        /// As the wall clock shows it.
         civil: DateTime,
         /// With `Z`.
         utc: bool,

@@ -93,6 +93,7 @@ pub struct RuleError(pub String);
 /// A rule as it is meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReadRule {
+    /// The rule.
     pub rule: Rule,
     /// What is wrong in its text and how that is read, a sentence each.
     pub slips: Vec<String>,
@@ -168,7 +169,9 @@ pub struct Series {
 pub struct SeriesStart<'a> {
     /// The local time of DTSTART; for an all-day series: midnight.
     pub start: DateTime,
+    /// Whether it begins on a date, without a time.
     pub all_day: bool,
+    /// The zone that it is expanded in.
     pub zone: &'a Zone,
 }
 

@@ -12,13 +12,16 @@ use crate::time::UtcMillis;
 pub enum When {
     /// All-day.
     Date(Date),
+    /// Written as an instant.
     At(UtcMillis),
 }
 
 /// One alarm of one occurrence, firing at one instant.
 #[derive(Clone, Debug)]
 pub struct AlarmInstance<'a> {
+    /// When it fires.
     pub at: UtcMillis,
+    /// ACTION of the alarm.
     pub action: Action,
     /// The event or to-do, or the override that takes the place of this occurrence.
     pub component: &'a Component,

@@ -36,6 +36,7 @@ pub struct Difference {
     pub from: UtcMillis,
     /// Seconds east of UTC at that instant, in the one and in the other.
     pub offset: i32,
+    /// The offset of the other zone, seconds east of UTC.
     pub other: i32,
 }
 

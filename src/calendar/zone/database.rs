@@ -60,7 +60,9 @@ pub(crate) struct ZoneData {
 /// A zone, and what it was found by.
 #[derive(Clone, Debug)]
 pub struct ResolvedZone {
+    /// The zone.
     pub zone: Zone,
+    /// How it was found.
     pub tzid_match: TzidMatch,
 }
 

@@ -70,7 +70,9 @@ pub enum Ambiguity {
 /// The instant of a wall-clock time in a zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CivilInstant {
+    /// The instant.
     pub at: UtcMillis,
+    /// Whether the wall clock shows the time once, never or twice.
     pub ambiguity: Ambiguity,
 }
 

@@ -18,6 +18,7 @@ pub struct SourceSync {
 /// A source that has left the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DroppedSource {
+    /// The name.
     pub name: String,
     /// How many calendars the ledger had of it.
     pub calendars: i64,
@@ -42,6 +43,7 @@ impl CalendarKey {
 /// A sync that found a calendar unchanged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnchangedSync {
+    /// Id of its calendar.
     pub calendar: CalendarKey,
     /// When it began.
     pub at: UtcMillis,
@@ -58,6 +60,7 @@ pub struct CalendarRow {
     pub info: CalendarInfo,
     /// What the source syncs from the next time, a text that only the source reads; none: it was never read to its end.
     pub sync_state: Option<String>,
+    /// When a sync of it last succeeded.
     pub last_synced_at: UtcMillis,
     /// What was due before then does not ring: it was not known yet.
     pub first_seen: UtcMillis,

@@ -52,6 +52,7 @@ impl fmt::Display for DeliveryState {
 /// A sink that is no longer configured and is owed something.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OrphanedSink {
+    /// The name.
     pub name: String,
     /// How many deliveries are pending.
     pub pending: i64,
@@ -93,6 +94,7 @@ impl ClaimedDelivery {
 /// What a claim came to.
 #[derive(Clone, Debug, Default)]
 pub struct Claims {
+    /// What may be sent now.
     pub deliveries: Vec<ClaimedDelivery>,
     /// How many were given up, because what is to be sent, or to whom, is damaged.
     pub given_up: u64,
@@ -104,18 +106,23 @@ pub const GAVE_UP: &str = "gave up after ";
 /// How an attempt ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NextState {
+    /// It was delivered.
     Delivered,
     /// To be tried again, not before `at`.
     Retry {
+        /// What the sink said.
         response: String,
+        /// When it may be tried again.
         at: UtcMillis,
     },
     /// It waits for something else than its time, and that was no attempt of its own.
     Waits {
+        /// What the sink said.
         response: String,
     },
     /// Not to be tried again.
     Failed {
+        /// What the sink said.
         response: String,
     },
 }
@@ -123,8 +130,11 @@ pub enum NextState {
 /// The end of one attempt at one delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settlement {
+    /// Id of its firing.
     pub firing: i64,
+    /// The address that it goes to; empty for a sink without recipients.
     pub recipient: String,
+    /// What becomes of it.
     pub next_state: NextState,
     /// Nobody knows whether the attempt delivered it.
     pub unknown: bool,
@@ -140,7 +150,9 @@ impl Settlement {
 /// What names a delivery: `FIRING/SINK`, or `FIRING/SINK/RECIPIENT` for a sink that sends one message a recipient.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeliveryId {
+    /// Id of its firing.
     pub firing: i64,
+    /// Name of the sink.
     pub sink: String,
     /// Empty where the sink has no recipients.
     pub recipient: String,
@@ -172,8 +184,10 @@ impl FromStr for DeliveryId {
 /// The outcome of a change to a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AdminOutcome {
+    /// It was changed.
     Changed,
     /// It is in this state, from which it cannot be.
     Is(DeliveryState),
+    /// There is no such delivery.
     Unknown,
 }

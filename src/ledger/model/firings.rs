@@ -10,15 +10,20 @@ use crate::time::UtcMillis;
 /// A timer. Timers come in the order of when they are due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timer {
+    /// When it is due.
     pub due: UtcMillis,
+    /// Id of its object.
     pub object: i64,
+    /// Counts the contents that it has had.
     pub revision: i64,
 }
 
 /// A place in the order of timers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TimerCursor {
+    /// When it is due.
     pub due: UtcMillis,
+    /// Id of its object.
     pub object: i64,
 }
 
@@ -81,23 +86,32 @@ pub struct Route {
 /// A firing to be recorded, unless one of the same identity is.
 #[derive(Clone, Debug)]
 pub struct NewFiring {
+    /// The identity (rule 21).
     pub identity: [u8; 16],
+    /// Id of its calendar.
     pub calendar: i64,
+    /// Id of its object.
     pub object: i64,
+    /// When it is due.
     pub due: UtcMillis,
+    /// What became of the alarm.
     pub state: FiringState,
     /// How many alarm instances it stands for: more than one only if it is missed or suppressed.
     pub count: i64,
     /// The notification as JSON; empty where it was not fired.
     pub notification: String,
+    /// Whom it goes to.
     pub routes: Vec<Route>,
 }
 
 /// What a due object does: its firings, and when it is due again.
 #[derive(Clone, Debug)]
 pub struct DueObject {
+    /// The timer that it was due by.
     pub timer: Timer,
+    /// What it fires.
     pub firings: Vec<NewFiring>,
+    /// How long it is waited for the next time, seconds.
     pub next: Option<UtcMillis>,
 }
 
@@ -106,7 +120,9 @@ pub struct DueObject {
 pub struct FireStats {
     /// Alarms of the new firings, by state.
     pub fired: u64,
+    /// Alarms that were found too late.
     pub missed: u64,
+    /// Alarms above the limit of their hour.
     pub suppressed: u64,
     /// Firings that the ledger held already.
     pub already: u64,
@@ -117,6 +133,7 @@ pub struct FireStats {
 /// What became of objects that were to fire.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FireOutcome {
+    /// What was recorded.
     pub recorded: FireStats,
     /// Ids of the objects that were left out, because their timers had changed.
     pub left_out: HashSet<i64>,
@@ -127,6 +144,7 @@ pub struct FireOutcome {
 pub struct HistoryCursor {
     /// When that was recorded.
     pub fired_at: UtcMillis,
+    /// Id of its firing.
     pub firing: i64,
 }
 
@@ -147,6 +165,7 @@ pub struct Forgotten {
 /// A firing that an earlier version has recorded.
 #[derive(Clone, Debug)]
 pub struct OldFiring {
+    /// Id in the ledger.
     pub id: i64,
     /// Its object's id at that time.
     pub object: i64,
@@ -159,7 +178,9 @@ pub struct OldFiring {
 /// The identity that a firing of an earlier version gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NewIdentity {
+    /// Id of its firing.
     pub firing: i64,
+    /// The identity that it has now (rule 21).
     pub identity: [u8; 16],
 }
 

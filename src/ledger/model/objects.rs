@@ -7,11 +7,15 @@ use crate::time::UtcMillis;
 /// An object that is in the ledger already.
 #[derive(Clone, Debug)]
 pub struct Existing {
+    /// Id in the ledger.
     pub id: i64,
+    /// Entity tag.
     pub etag: String,
+    /// Counts the contents that it has had.
     pub revision: i64,
     /// Its timer: the earliest alarm instance that was not fired.
     pub due: Option<UtcMillis>,
+    /// Where rules with a COUNT end; written by the schedule.
     pub count_cache: Option<String>,
     /// When it was written, where that is known.
     pub last_modified: Option<UtcMillis>,
@@ -19,6 +23,7 @@ pub struct Existing {
     pub faults: Option<String>,
     /// Where what its source has cannot be used, or may be another text: what is due of that from then on has not rung.
     pub unread_since: Option<UtcMillis>,
+    /// The text as it is stored.
     pub text: Vec<u8>,
 }
 
@@ -32,11 +37,17 @@ impl Existing {
 /// An object's text, for planning it.
 #[derive(Clone, Debug)]
 pub struct ObjectText {
+    /// Id in the ledger.
     pub id: i64,
+    /// Id of its calendar.
     pub calendar: i64,
+    /// The href.
     pub href: String,
+    /// Counts the contents that it has had.
     pub revision: i64,
+    /// Where rules with a COUNT end; written by the schedule.
     pub count_cache: Option<String>,
+    /// The text as it is stored.
     pub text: Vec<u8>,
     /// Its timer; none as well where it was not asked for.
     pub due: Option<UtcMillis>,
@@ -45,6 +56,7 @@ pub struct ObjectText {
 /// The texts of some objects: those that are short, and of the others how long they are.
 #[derive(Clone, Debug, Default)]
 pub struct ShortTexts {
+    /// The texts.
     pub short: Vec<ObjectText>,
     /// The shortest first.
     pub long: Vec<LongText>,
@@ -53,21 +65,27 @@ pub struct ShortTexts {
 /// An object whose text is long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LongText {
+    /// Id of its object.
     pub object: i64,
+    /// Its octets.
     pub octets: usize,
 }
 
 /// An object in the ledger with the contents that it had when it was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ObjectVersion {
+    /// Id in the ledger.
     pub id: i64,
+    /// Counts the contents that it has had.
     pub revision: i64,
 }
 
 /// An object whose content is the same under another etag.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Retagged {
+    /// Id of its object.
     pub object: i64,
+    /// Entity tag.
     pub etag: String,
 }
 
@@ -76,8 +94,11 @@ pub struct Retagged {
 pub struct PlannedObject {
     /// Which object it is, where it is in the ledger already.
     pub existing: Option<ObjectVersion>,
+    /// The href.
     pub href: String,
+    /// Entity tag.
     pub etag: String,
+    /// When it was written, as its source says.
     pub last_modified: Option<UtcMillis>,
     /// What is wrong in it, a JSON list.
     pub faults: Option<String>,
@@ -87,7 +108,9 @@ pub struct PlannedObject {
     pub count_cache: Option<String>,
     /// Zone ids that its times depend on, and, in lower case, those that it waits for, between spaces.
     pub zones: String,
+    /// UIDs of its components.
     pub uids: Vec<String>,
+    /// The text as it is stored.
     pub text: Vec<u8>,
     /// When it is due next.
     pub due: Option<UtcMillis>,
@@ -98,11 +121,15 @@ pub struct PlannedObject {
 /// An object that is planned anew although its text is the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Replanned {
+    /// Id in the ledger.
     pub id: i64,
     /// The revision that was read.
     pub revision: i64,
+    /// When it is due.
     pub due: Option<UtcMillis>,
+    /// Names of the zones that it depends on, between spaces.
     pub zones: String,
+    /// Where rules with a COUNT end; written by the schedule.
     pub count_cache: Option<String>,
 }
 
@@ -112,8 +139,11 @@ pub struct Planned {
     /// Its `id` is not used: the calendar is found by source and href. Its checkpoint and `last_synced_at` are taken
     /// over only when `advance` says that the sync is complete, except for a calendar that is new.
     pub calendar: CalendarRow,
+    /// Whether the batch ends a sync: its checkpoint counts.
     pub advance: bool,
+    /// Objects that are new or changed.
     pub put: Vec<PlannedObject>,
+    /// Objects that have nothing but another entity tag.
     pub retag: Vec<Retagged>,
     /// Objects whose content may not be what is there: what they ring from `from` on is not known, see
     /// [`PlannedObject::unread_since`].

@@ -1,5 +1,5 @@
 //! Backups: a whole copy of a ledger, made while a daemon runs or not, and putting one back. A ledger that was put back
-//! does not know what has rung since it was copied, so it is told until when everything counts as rung.
+//! does not know what has rung since it was copied, so it is told until when everything counts as fired.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -15,7 +15,7 @@ use super::connection::{Sqlite, connect};
 use super::error::unopened;
 use super::file::{beside, folder_of, lock_path, reject_hard_links, resolve_symlinks};
 use super::lock::lock;
-use super::migrate::check_version;
+use super::migrate::{check_version, migrate_copy};
 use super::state::state;
 use crate::access::{self, Need, give_to_owner_of};
 use crate::ledger::error::LedgerError;
@@ -24,7 +24,7 @@ use crate::time::UtcMillis;
 
 /// Under this key a copy remembers when it was made. A ledger in use has no such mark.
 const BACKED_UP_AT: &str = "backed_up_at";
-/// Under this key a ledger that was put back remembers until when everything counts as rung.
+/// Under this key a ledger that was put back remembers until when everything counts as fired.
 pub const FIRED_UNTIL: &str = "fired_until";
 
 const SET_META: &str =
@@ -56,7 +56,7 @@ pub async fn backup(ledger: &Path, to: &Path, now: UtcMillis) -> Result<u64, Led
 }
 
 /// Puts the copy `from` back as the ledger at `ledger`, where there must be none. What was due until `fired_until`
-/// counts as rung: it is recorded as missed when its turn comes, and what the copy still owed of it is given up.
+/// counts as fired: it is recorded as missed when its turn comes, and what the copy still owed of it is given up.
 ///
 /// # Errors
 /// [`LedgerError::Exists`] when there is a ledger already, [`LedgerError::InUse`] when a daemon has it,
@@ -87,7 +87,9 @@ async fn put_back(from: &Path, ledger: &Path, fired_until: UtcMillis, now: UtcMi
     // The lock has been given to whom the ledger belongs.
     let draft = Draft::of(from, ledger, &lock_path(ledger)).await?;
     let mut copy = draft.open().await?;
-    let restored = count_as_rung(&mut copy, fired_until, now).await?;
+    // It may be of an earlier version of the program.
+    migrate_copy(from, &mut copy).await?;
+    let restored = count_as_fired(&mut copy, fired_until, now).await?;
     copy.close().await?;
     draft.finish()?;
     Ok(restored)
@@ -97,14 +99,14 @@ impl Sqlite {
     pub async fn fired_until(&self, now: UtcMillis) -> Result<FiredUntil, LedgerError> {
         let mut restored = None;
         if self.meta(BACKED_UP_AT).await?.is_some() {
-            restored = Some(self.write(move |c| Box::pin(count_as_rung(c, now, now))).await?);
+            restored = Some(self.write(move |c| Box::pin(count_as_fired(c, now, now))).await?);
         }
         Ok(FiredUntil { at: self.meta(FIRED_UNTIL).await?.and_then(instant), restored })
     }
 }
 
-/// Lets everything that was due until `fired_until` count as rung and delivered.
-async fn count_as_rung(
+/// Lets everything that was due until `fired_until` count as fired and delivered.
+async fn count_as_fired(
     c: &mut SqliteConnection,
     fired_until: UtcMillis,
     now: UtcMillis,

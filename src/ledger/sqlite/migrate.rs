@@ -42,8 +42,17 @@ pub const MIGRATIONS: &[SchemaStep] = &[
 
 /// Brings the schema of the ledger at `path` up to date.
 pub async fn migrate(path: &Path, pool: &SqlitePool) -> Result<(), LedgerError> {
+    said_of(path, migrator(MIGRATIONS).run(pool).await)
+}
+
+/// Brings the schema of a copy at `path` up to date.
+pub async fn migrate_copy(path: &Path, copy: &mut SqliteConnection) -> Result<(), LedgerError> {
+    said_of(path, migrator(MIGRATIONS).run_direct(None, copy, false).await)
+}
+
+fn said_of(path: &Path, outcome: Result<(), MigrateError>) -> Result<(), LedgerError> {
     let shown = path.display().to_string();
-    match migrator(MIGRATIONS).run(pool).await {
+    match outcome {
         Ok(()) => Ok(()),
         Err(error @ (MigrateError::VersionMissing(_) | MigrateError::VersionTooNew(..))) => {
             Err(LedgerError::Newer { path: shown, reason: error.to_string() })

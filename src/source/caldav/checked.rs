@@ -18,6 +18,7 @@ pub struct Checked {
     pub addresses: Vec<String>,
     /// What the server names beyond those: it is not believed.
     pub refused_addresses: Vec<String>,
+    /// Its calendars.
     pub calendars: Vec<CheckedCalendar>,
     /// Where they were looked for, a URL.
     pub place: String,
@@ -28,12 +29,15 @@ pub struct Checked {
 /// A calendar that a check found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckedCalendar {
+    /// Its path on the server.
     pub href: String,
+    /// Its displayed name.
     pub name: String,
     /// The settings do not leave it out.
     pub is_wanted: bool,
     /// Besides, it may be read, and it holds events or tasks.
     pub is_watched: bool,
+    /// How changes are found.
     pub detection: ChangeDetection,
 }
 

@@ -16,81 +16,190 @@ pub enum CaldavError {
     #[error(
         "{url} cannot be reached ({reason}): is the server running, and is the address right? It is tried again; its known alarms stay scheduled"
     )]
-    Unreachable { url: String, reason: String },
+    Unreachable {
+        /// What was asked.
+        url: String,
+        /// Why, in a few words.
+        reason: String,
+    },
     /// A connection that broke off, and the next one as well.
     #[error(
         "{url} did not answer to the end ({reason}): the server's log may say why; it is tried again, and known alarms stay scheduled"
     )]
-    Broken { url: String, reason: String },
+    Broken {
+        /// What was asked.
+        url: String,
+        /// Why, in a few words.
+        reason: String,
+    },
     /// TLS fails: mostly a certificate that is not to be trusted.
     #[error("there is no secure connection to {url}: {reason}; it is tried again, and its known alarms stay scheduled")]
-    Tls { url: String, reason: String },
+    Tls {
+        /// What was asked.
+        url: String,
+        /// Why, in a few words.
+        reason: String,
+    },
     /// No answer in time.
     #[error(
         "{url} did not answer within {seconds} s: it is tried again, and waited for {next} s then; raise the source's timeout if the server is always that slow"
     )]
-    Timeout { url: String, seconds: u64, next: u64 },
+    Timeout {
+        /// What was asked.
+        url: String,
+        /// How long it was waited for, seconds.
+        seconds: u64,
+        /// How long it is waited for the next time, seconds.
+        next: u64,
+    },
     /// 401.
     #[error(
         "{url} does not accept the login (401){offers}: check username and password_file (or token_file) of the source"
     )]
-    Unauthorized { url: String, offers: String },
+    Unauthorized {
+        /// What was asked.
+        url: String,
+        /// What else the server would accept, for the sentence.
+        offers: String,
+    },
     /// 403.
     #[error("{url} may not be read with this login (403): check its rights on the server, and the source's url")]
-    Forbidden { url: String },
+    Forbidden {
+        /// What was asked.
+        url: String,
+    },
     /// 404, 410.
     #[error("{url} does not exist, or not for this login ({status}): check the source's url")]
-    NotFound { url: String, status: u16 },
+    NotFound {
+        /// What was asked.
+        url: String,
+        /// The status of the response.
+        status: u16,
+    },
     /// 429, 502, 503, 504 and the like.
     #[error("{url} is not available now ({status}): it is tried again")]
-    Unavailable { url: String, status: u16, retry_after: Option<Duration> },
+    Unavailable {
+        /// What was asked.
+        url: String,
+        /// The status of the response.
+        status: u16,
+        /// How long the server asks to be left alone.
+        retry_after: Option<Duration>,
+    },
     /// Any other status.
     #[error("{url} answers {method} with status {status}: the server's log may say why")]
-    Status { url: String, method: &'static str, status: u16 },
+    Status {
+        /// What was asked.
+        url: String,
+        /// The method of the request.
+        method: &'static str,
+        /// The status of the response.
+        status: u16,
+    },
     /// A redirection that is not followed.
     #[error(
         "{url} redirects to {to}, where the login is not sent: if that is the right server, write {to} as the source's url"
     )]
-    Redirected { url: String, to: String },
+    Redirected {
+        /// What was asked.
+        url: String,
+        /// Where it leads.
+        to: String,
+    },
     /// A redirection to the same server without encryption.
     #[error(
         "{url} redirects to {to}, without encryption, and the login is not sent there: the server does not know that it is behind https (X-Forwarded-Proto tells it); or write {instead} as the source's url"
     )]
-    Unencrypted { url: String, to: String, instead: String },
+    Unencrypted {
+        /// What was asked.
+        url: String,
+        /// Where it leads.
+        to: String,
+        /// The address to write in its place.
+        instead: String,
+    },
     /// A redirection within the server that is not followed.
     #[error(
         "{url} redirects to {to}, where another user's calendars may be: if that is the right address, write it as the source's url"
     )]
-    Moved { url: String, to: String },
+    Moved {
+        /// What was asked.
+        url: String,
+        /// Where it leads.
+        to: String,
+    },
     /// The account is not the one that it was.
     #[error(
         "{url} leads to the account {now} and led to {before}: its known alarms stay scheduled; if the new one is right, restart Reveille"
     )]
-    AnotherAccount { url: String, before: String, now: String },
+    AnotherAccount {
+        /// What was asked.
+        url: String,
+        /// The account that it led to.
+        before: String,
+        /// The account that it leads to.
+        now: String,
+    },
     /// Redirections without an end.
     #[error("{url} redirects more than {limit} times (limits.max_redirects): check the source's url")]
-    RedirectLoop { url: String, limit: usize },
+    RedirectLoop {
+        /// What was asked.
+        url: String,
+        /// The limit.
+        limit: usize,
+    },
     /// What answers calls itself by a part of the path that it was asked for, and that part leads elsewhere.
     #[error(
         "{url} answers with hrefs outside of it ({href}), which lead nowhere: a proxy takes {prefix} off the path and the server does not know; tell the server its prefix (Radicale: the header X-Script-Name), or let the proxy pass the whole path on"
     )]
-    Stripped { url: String, href: String, prefix: String },
+    Stripped {
+        /// What was asked.
+        url: String,
+        /// The href.
+        href: String,
+        /// The part of the path that is missing.
+        prefix: String,
+    },
     /// Not WebDAV.
     #[error(
         "{url} is not a calendar server: it answers {method} with {answer} instead of a multistatus; check the source's url"
     )]
-    NotDav { url: String, method: &'static str, answer: String },
+    NotDav {
+        /// What was asked.
+        url: String,
+        /// The method of the request.
+        method: &'static str,
+        /// What came in the place of a multistatus.
+        answer: String,
+    },
     /// A multistatus that cannot be read.
     #[error("{url} answers {method} with {error}")]
-    Xml { url: String, method: &'static str, error: XmlError },
+    Xml {
+        /// What was asked.
+        url: String,
+        /// The method of the request.
+        method: &'static str,
+        /// What is wrong in it.
+        error: XmlError,
+    },
     /// More than is read.
     #[error("{url} answers with more than the {limit} octets that limits.max_response_size allows")]
-    TooLarge { url: String, limit: usize },
+    TooLarge {
+        /// What was asked.
+        url: String,
+        /// The limit.
+        limit: usize,
+    },
     /// Nothing to watch.
     #[error(
         "no calendars were found at {url} (asked: {asked}): write the address of the calendars as the source's url"
     )]
-    NothingFound { url: String, asked: String },
+    NothingFound {
+        /// What was asked.
+        url: String,
+        /// The addresses that were asked.
+        asked: String,
+    },
     /// The ledger.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -1,3 +1,4 @@
+use super::super::migrate::{MIGRATIONS, migrator};
 use super::super::tests::{all_due, at, fresh, new_firing, object, planned};
 use super::*;
 use crate::ledger::{DueObject, FiredUntil, Inspector, Ledger};
@@ -117,4 +118,23 @@ async fn what_is_no_ledger_is_refused_and_leaves_nothing() {
     assert!(matches!(restore(&from, &to, at(0), at(0)).await, Err(LedgerError::CorruptCopy { .. })));
     let left = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>();
     assert!(left.iter().all(|name| name == "text" || name == "ledger.db.lock"), "{left:?}");
+}
+
+#[tokio::test]
+async fn a_backup_of_an_earlier_version_is_restored() {
+    let folder = tempfile::tempdir().unwrap();
+    let (old, path) = (folder.path().join("old.db"), folder.path().join("ledger.db"));
+    let options = SqliteConnectOptions::new().filename(&old).create_if_missing(true);
+    let mut connection = sqlx::ConnectOptions::connect(&options).await.unwrap();
+    migrator(&MIGRATIONS[..9]).run_direct(None, &mut connection, false).await.unwrap();
+    let rows = "INSERT INTO sinks VALUES (1, 'out');
+        INSERT INTO rings VALUES (1, x'01010101010101010101010101010101', 1, 1, 10, 10, 'fired', 1, '{}'),
+            (2, x'02020202020202020202020202020202', 1, 1, 50000, 50000, 'fired', 1, '{}');
+        INSERT INTO deliveries (ring, sink, recipient, state, attempts, next_attempt)
+            VALUES (1, 1, '', 'pending', 0, 10), (2, 1, '', 'pending', 0, 50000)";
+    sqlx::raw_sql(rows).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    let restored = restore(&old, &path, UtcMillis(20_000), UtcMillis(60_000)).await.unwrap();
+    assert_eq!(restored.given_up, 1);
+    assert_eq!(stats(&path).await, (0, 1, 1));
 }
