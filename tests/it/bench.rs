@@ -46,3 +46,9 @@ fn edits_are_seen() {
     let figures = figures(&["edit", "--edits", "3", "--objects", "2"]);
     assert!(value(&figures, "changed to armed, p50") <= value(&figures, "changed to armed, p99"), "{figures:?}");
 }
+
+#[test]
+fn a_restart_on_a_full_ledger_is_measured() {
+    let figures = figures(&["restart", "--objects", "40"]);
+    assert!(value(&figures, "exec to the first alarm") > 0.0, "{figures:?}");
+}
