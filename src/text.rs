@@ -29,6 +29,9 @@ pub fn percent_escape(text: &[u8]) -> Option<u8> {
 /// The octets of `text` with its percent-encoding undone (RFC 3986, 2.1). A percent sign without two hexadecimal digits
 /// after it stays.
 pub fn percent_decoded(text: &str) -> Vec<u8> {
+    if !text.contains('%') {
+        return text.as_bytes().to_vec();
+    }
     let mut decoded = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&first, tail)) = rest.split_first() {

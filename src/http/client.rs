@@ -64,7 +64,7 @@ pub trait BodyReader: Send {
     fn read(self, body: &mut Body) -> impl Future<Output = Result<Self::Read, HttpFailure>> + Send;
 
     /// Reads a body that has come.
-    fn read_whole(self, body: &[u8]) -> impl Future<Output = Self::Read> + Send;
+    fn read_whole(self, body: &[u8]) -> Self::Read;
 }
 
 /// A response that has come to its end.
@@ -231,7 +231,7 @@ impl HttpClient {
         if let Some(transport) = &self.transport {
             let mut response = transport.carry(request).await?;
             let read = match reader.reads(response.status) {
-                true => Some(reader.read_whole(&std::mem::take(&mut response.body)).await),
+                true => Some(reader.read_whole(&std::mem::take(&mut response.body))),
                 false => None,
             };
             return Ok(Received { response, read });
@@ -284,5 +284,5 @@ impl BodyReader for NoReader {
         Ok(())
     }
 
-    async fn read_whole(self, _: &[u8]) {}
+    fn read_whole(self, _: &[u8]) {}
 }

@@ -3,7 +3,8 @@
 /// `text` without its inline attachments: ATTACH properties in BASE64 (RFC 5545, 3.8.1.1), with their folded lines.
 /// Everything else stays octet for octet.
 pub fn strip(text: Vec<u8>) -> Vec<u8> {
-    if !text.windows(7).any(|octets| octets.eq_ignore_ascii_case(b"\nATTACH")) {
+    let begins = |line: &[u8]| matches!(line, [b'\n', name @ ..] if name.eq_ignore_ascii_case(b"ATTACH"));
+    if !text.windows(7).any(begins) {
         return text;
     }
     let mut kept = Vec::with_capacity(text.len());

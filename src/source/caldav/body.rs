@@ -1,4 +1,7 @@
-//! Reading a multistatus as it comes in: however large it is, no more of it is in memory than what is made of it.
+//! Reading the body of a response as a multistatus. One that is not long is read as a whole, which is fastest; of a
+//! longer one, however long, no more than its beginning is in memory besides what is made of it.
+
+use std::string::FromUtf8Error;
 
 use tokio::io::{AsyncWriteExt as _, BufReader};
 
@@ -10,7 +13,10 @@ use crate::http::{Body, HttpFailure};
 /// Octets between the network and the reader of XML; after each so many others get their turn.
 const PIECE: usize = 64 * 1024;
 
-/// Reads `body` as a multistatus while it comes in; what is not UTF-8 in it becomes U+FFFD.
+/// Octets of a body up to which it is read as a whole.
+const WHOLE: usize = 256 * 1024;
+
+/// Reads `body` as a multistatus; what is not UTF-8 in it becomes U+FFFD.
 ///
 /// # Errors
 /// As for [`Body::next`].
@@ -19,9 +25,32 @@ pub async fn collect<C: Collect>(
     limits: &ResponseLimits,
     collector: C,
 ) -> Result<Result<C::Found, XmlError>, HttpFailure> {
+    let mut beginning = Vec::new();
+    while beginning.len() <= WHOLE {
+        let Some(piece) = body.next().await? else {
+            let lossy = |broken: FromUtf8Error| String::from_utf8_lossy(broken.as_bytes()).into_owned();
+            let text = String::from_utf8(beginning).unwrap_or_else(lossy);
+            return Ok(multistatus::read(&text, limits, collector));
+        };
+        beginning.extend_from_slice(&piece);
+    }
+    stream(beginning, body, limits, collector).await
+}
+
+/// Reads `beginning` and `body`, which follows it, while it comes in.
+async fn stream<C: Collect>(
+    beginning: Vec<u8>,
+    body: &mut Body,
+    limits: &ResponseLimits,
+    collector: C,
+) -> Result<Result<C::Found, XmlError>, HttpFailure> {
     let (mut inwards, outwards) = tokio::io::duplex(PIECE);
     let feed = async move {
         let mut utf8 = Utf8Pieces::default();
+        if inwards.write_all(utf8.read(&beginning).as_bytes()).await.is_err() {
+            return Ok(());
+        }
+        drop(beginning);
         let mut since = 0;
         while let Some(piece) = body.next().await? {
             since += piece.len();
@@ -39,7 +68,7 @@ pub async fn collect<C: Collect>(
     };
     let read = async {
         let mut reader = BufReader::new(outwards);
-        let found = multistatus::read(&mut reader, limits, collector).await;
+        let found = multistatus::stream(&mut reader, limits, collector).await;
         if found.is_ok() {
             // A response that is read to its end leaves its connection to the next request.
             let _ = tokio::io::copy_buf(&mut reader, &mut tokio::io::sink()).await;

@@ -140,8 +140,8 @@ impl<C: Collect> BodyReader for MultistatusReader<'_, C> {
         collect(body, self.limits, self.collector).await
     }
 
-    async fn read_whole(self, body: &[u8]) -> Self::Read {
-        multistatus::read(String::from_utf8_lossy(body).as_bytes(), self.limits, self.collector).await
+    fn read_whole(self, body: &[u8]) -> Self::Read {
+        multistatus::read(&String::from_utf8_lossy(body), self.limits, self.collector)
     }
 }
 

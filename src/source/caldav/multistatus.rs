@@ -1,13 +1,9 @@
 //! The multistatus, the response that most of WebDAV is made of (RFC 4918, 13): for each resource, which properties it
 //! has.
 
-use std::future::Future;
-use std::pin::pin;
-use std::task::{Context, Poll, Waker};
-
 use tokio::io::AsyncBufRead;
 
-use super::xml::{Element, Namespace, XmlError, read_multistatus};
+use super::xml::{Element, Namespace, XmlError, read_multistatus, stream_multistatus};
 use crate::config::ResponseLimits;
 use crate::http::http_date;
 use crate::time::UtcMillis;
@@ -115,55 +111,75 @@ impl Response {
     }
 }
 
-/// Reads a multistatus, which is UTF-8, into `collector`. A response that names several resources is given once for
-/// each. What tells versions apart and is longer than an href may be counts as not there.
+/// Reads a multistatus, all of which is there, into `collector`. A response that names several resources is given once
+/// for each. What tells versions apart and is longer than an href may be counts as not there.
 ///
 /// # Errors
 /// [`XmlError`] when it is no multistatus, or more of one than `limits` allow.
-pub async fn read<C: Collect>(
+pub fn read<C: Collect>(xml: &str, limits: &ResponseLimits, collector: C) -> Result<C::Found, XmlError> {
+    let mut collecting = Collecting::new(limits, collector);
+    read_multistatus(xml, limits, |element| collecting.take(element))?;
+    collecting.finish()
+}
+
+/// Likewise a multistatus that comes in piece by piece; `xml` is UTF-8.
+///
+/// # Errors
+/// As for [`read`].
+pub async fn stream<C: Collect>(
     xml: impl AsyncBufRead + Unpin,
     limits: &ResponseLimits,
-    mut collector: C,
+    collector: C,
 ) -> Result<C::Found, XmlError> {
-    let most = limits.max_href;
-    let is_short = |element: &Element| element.trimmed().is_none_or(|text| text.len() <= most);
-    let mut sync_token = None;
-    let mut room = limits.max_listing_size;
-    read_multistatus(xml, limits, |element| {
+    let mut collecting = Collecting::new(limits, collector);
+    stream_multistatus(xml, limits, |element| collecting.take(element)).await?;
+    collecting.finish()
+}
+
+/// Reads `xml` within the limits of a configuration that names none.
+///
+/// # Errors
+/// As for [`read`].
+pub fn read_whole<C: Collect>(xml: &str, collector: C) -> Result<C::Found, XmlError> {
+    read(xml, &ResponseLimits::STANDARD, collector)
+}
+
+/// A multistatus of which a part has been read.
+struct Collecting<'l, C> {
+    limits: &'l ResponseLimits,
+    collector: C,
+    sync_token: Option<String>,
+    /// Octets that may still be kept of it.
+    room: usize,
+}
+
+impl<'l, C: Collect> Collecting<'l, C> {
+    fn new(limits: &'l ResponseLimits, collector: C) -> Collecting<'l, C> {
+        Collecting { limits, collector, sync_token: None, room: limits.max_listing_size }
+    }
+
+    /// Takes the next child of the root.
+    fn take(&mut self, element: Element) -> Result<(), XmlError> {
+        let most = self.limits.max_href;
+        let is_short = |element: &Element| element.trimmed().is_none_or(|text| text.len() <= most);
         if element.is(Namespace::Dav, "sync-token") {
-            sync_token = element.trimmed().filter(|_| is_short(&element)).map(str::to_owned);
+            self.sync_token = element.trimmed().filter(|_| is_short(&element)).map(str::to_owned);
         } else if element.is(Namespace::Dav, "response") {
             each_response(element, |mut response| {
                 if response.href.len() > most {
                     return Err(XmlError::LongHref(most));
                 }
                 response.props.retain(|prop| !is_version(prop) || is_short(prop));
-                room = room.checked_sub(collector.add(response)).ok_or(XmlError::TooMuch(limits.max_listing_size))?;
+                let kept = self.collector.add(response);
+                self.room = self.room.checked_sub(kept).ok_or(XmlError::TooMuch(self.limits.max_listing_size))?;
                 Ok(())
             })?;
         }
         Ok(())
-    })
-    .await?;
-    collector.finish(sync_token)
-}
+    }
 
-/// Reads `xml`, all of which is there, within the limits of a configuration that names none.
-///
-/// # Errors
-/// As for [`read`].
-pub fn read_whole<C: Collect>(xml: &str, collector: C) -> Result<C::Found, XmlError> {
-    at_once(read(xml.as_bytes(), &ResponseLimits::STANDARD, collector))
-}
-
-/// What `reading` comes to, which never waits: all that it reads is there.
-///
-/// # Errors
-/// Those of `reading`.
-pub(super) fn at_once<T>(reading: impl Future<Output = Result<T, XmlError>>) -> Result<T, XmlError> {
-    match pin!(reading).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(read) => read,
-        Poll::Pending => Err(XmlError::IllFormed("it is not there".to_owned())),
+    fn finish(self) -> Result<C::Found, XmlError> {
+        self.collector.finish(self.sync_token)
     }
 }
 
@@ -205,7 +221,7 @@ fn status_code(element: &Element) -> Option<u16> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Collect, Namespace, Response, XmlError, at_once, read};
+    use super::{Collect, Namespace, Response, XmlError, read};
     use crate::config::ResponseLimits;
 
     /// Keeps all, and the token.
@@ -227,7 +243,7 @@ mod tests {
     }
 
     fn within(limits: &ResponseLimits, xml: &str) -> Result<(Vec<Response>, Option<String>), XmlError> {
-        at_once(read(xml.as_bytes(), limits, All::default()))
+        read(xml, limits, All::default())
     }
 
     fn all(xml: &str) -> Vec<Response> {

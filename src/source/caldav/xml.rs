@@ -1,5 +1,5 @@
 //! Reading and writing the XML of WebDAV, tolerantly: any prefixes, any order, text and CDATA in pieces. It reads a
-//! document as it comes in, keeps one child of the root in memory at a time, knows no property, and never resolves an
+//! document that is there or that comes in, keeps one child of the root in memory at a time, knows no property, and never resolves an
 //! entity from outside.
 
 use quick_xml::NsReader;
@@ -123,43 +123,52 @@ impl Element {
     }
 }
 
-/// Reads a document whose root must be DAV:multistatus, and gives its children to `each`, one after the other. Of
-/// `xml`, which is UTF-8, no more is read than that root.
+/// Reads a document, all of which is there, whose root must be DAV:multistatus, and gives the children of the root to
+/// `each`, one after the other. What follows the root is not read.
 ///
 /// # Errors
 /// [`XmlError`]; what came before was given to `each`.
-pub async fn read_multistatus(
+pub fn read_multistatus(
+    xml: &str,
+    limits: &ResponseLimits,
+    mut each: impl FnMut(Element) -> Result<(), XmlError>,
+) -> Result<(), XmlError> {
+    let mut reader = tolerant(NsReader::from_str(xml.trim_start_matches('\u{feff}')));
+    let mut elements = OpenElements::new(limits);
+    while !elements.take(reader.read_resolved_event().map_err(ill_formed)?, &mut each)? {}
+    Ok(())
+}
+
+/// Likewise of a document that comes in piece by piece; `xml` is UTF-8.
+///
+/// # Errors
+/// As for [`read_multistatus`].
+pub async fn stream_multistatus(
     xml: impl AsyncBufRead + Unpin,
     limits: &ResponseLimits,
     mut each: impl FnMut(Element) -> Result<(), XmlError>,
 ) -> Result<(), XmlError> {
-    let mut reader = NsReader::from_reader(xml);
-    reader.config_mut().expand_empty_elements = true;
-    reader.config_mut().allow_dangling_amp = true;
+    let mut reader = tolerant(NsReader::from_reader(xml));
     let mut elements = OpenElements::new(limits);
     let mut buffer = Vec::new();
-    loop {
+    while !elements.take(reader.read_resolved_event_into_async(&mut buffer).await.map_err(ill_formed)?, &mut each)? {
         if buffer.capacity() > LONG {
             buffer = Vec::new();
         }
         buffer.clear();
-        let (namespace, event) = reader
-            .read_resolved_event_into_async(&mut buffer)
-            .await
-            .map_err(|why| XmlError::IllFormed(sentence(&why.to_string())))?;
-        match event {
-            Event::Start(start) => elements.begin(Namespace::of(&namespace), &start)?,
-            Event::End(_) => match elements.end() {
-                EndedElement::Inner => {}
-                EndedElement::Child(child) => each(child)?,
-                // What follows it is not read.
-                EndedElement::Root => return Ok(()),
-            },
-            Event::DocType(_) => return Err(XmlError::DocumentType),
-            Event::Eof => return Err(XmlError::IllFormed("it ends in the middle".to_owned())),
-            other => add_text(elements.innermost(), other),
-        }
     }
+    Ok(())
+}
+
+/// `reader`, which takes what servers write.
+fn tolerant<R>(mut reader: NsReader<R>) -> NsReader<R> {
+    reader.config_mut().expand_empty_elements = true;
+    reader.config_mut().allow_dangling_amp = true;
+    reader
+}
+
+fn ill_formed(why: quick_xml::Error) -> XmlError {
+    XmlError::IllFormed(sentence(&why.to_string()))
 }
 
 /// The elements of a document that have begun and not ended.
@@ -186,6 +195,27 @@ enum EndedElement {
 impl<'l> OpenElements<'l> {
     fn new(limits: &'l ResponseLimits) -> OpenElements<'l> {
         OpenElements { limits, in_root: false, open: Vec::new(), count: 0 }
+    }
+
+    /// Takes the next event of the document, and gives a child of the root to `each` once it has ended. Returns whether
+    /// the root has ended.
+    fn take(
+        &mut self,
+        (namespace, event): (ResolveResult<'_>, Event<'_>),
+        each: &mut impl FnMut(Element) -> Result<(), XmlError>,
+    ) -> Result<bool, XmlError> {
+        match event {
+            Event::Start(start) => self.begin(Namespace::of(&namespace), &start)?,
+            Event::End(_) => match self.end() {
+                EndedElement::Inner => {}
+                EndedElement::Child(child) => each(child)?,
+                EndedElement::Root => return Ok(true),
+            },
+            Event::DocType(_) => return Err(XmlError::DocumentType),
+            Event::Eof => return Err(XmlError::IllFormed("it ends in the middle".to_owned())),
+            other => add_text(self.innermost(), other),
+        }
+        Ok(false)
     }
 
     /// Takes the beginning of an element.
@@ -265,22 +295,33 @@ pub fn escaped(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::future::Future as _;
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
     use proptest::prelude::*;
 
-    use super::{Element, Namespace, ResponseLimits, XmlError, escaped, read_multistatus};
-    use crate::source::caldav::multistatus::at_once;
+    use super::{Element, Namespace, ResponseLimits, XmlError, escaped, read_multistatus, stream_multistatus};
 
     fn children(xml: &str) -> Result<Vec<Element>, XmlError> {
         within(&ResponseLimits::STANDARD, xml)
     }
 
     fn within(limits: &ResponseLimits, xml: &str) -> Result<Vec<Element>, XmlError> {
-        let mut all = Vec::new();
-        at_once(read_multistatus(xml.as_bytes(), limits, |element| {
-            all.push(element);
+        let (mut whole, mut streamed) = (Vec::new(), Vec::new());
+        let read = read_multistatus(xml, limits, |element| {
+            whole.push(element);
             Ok(())
-        }))?;
-        Ok(all)
+        });
+        // All of it is there, so that the reading never waits.
+        let stream = pin!(stream_multistatus(xml.as_bytes(), limits, |element| {
+            streamed.push(element);
+            Ok(())
+        }))
+        .poll(&mut Context::from_waker(Waker::noop()));
+        assert_eq!(stream, Poll::Ready(read.clone()), "{xml}");
+        assert_eq!(streamed, whole, "{xml}");
+        read.map(|()| whole)
     }
 
     fn one(xml: &str) -> Element {
