@@ -11,7 +11,7 @@ use super::site::{Outlet, Site};
 use super::synthetic::{Generator, file, uid};
 use super::table::Figure;
 use super::{counted, quantile};
-use reveille::ledger;
+use reveille::ledger::{self, Inspector};
 use reveille::time::UtcMillis;
 
 /// Milliseconds.
@@ -42,6 +42,8 @@ pub(super) fn measure(args: &Args, parent: &Path, context: &mut BenchContext) ->
     context.printer.note(format!("{run}: reading the folder"));
     let mut daemon = DaemonProcess::start(&site.config())?;
     daemon.wait(Duration::from_millis(100), || Ok(site.has_synced("calendar")))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut inspector = runtime.block_on(Inspector::open(&site.ledger()))?;
     let (mut times, mut texts) = (Vec::new(), Vec::new());
     for edit in 0..edits {
         let (n, due) = (edit % objects, start(objects + edit));
@@ -49,10 +51,16 @@ pub(super) fn measure(args: &Args, parent: &Path, context: &mut BenchContext) ->
         fs::write(site.at("new"), &text)?;
         fs::rename(site.at("new"), site.at("calendar").join(file(n)))?;
         let began = Instant::now();
-        daemon.wait(Duration::from_micros(200), || Ok(site.due_of(&uid(n))?.contains(&due.0)))?;
+        daemon.wait(Duration::from_micros(100), || {
+            runtime.block_on(async {
+                inspector.refresh().await?;
+                Ok(inspector.objects_of(&uid(n)).await?.iter().any(|object| object.due == Some(due)))
+            })
+        })?;
         times.push(began.elapsed().as_secs_f64() * 1_000.0);
         texts.push(text);
     }
+    runtime.block_on(inspector.close())?;
     daemon.stop()?;
     times.sort_by(f64::total_cmp);
     // Each edit is a commit of its own.

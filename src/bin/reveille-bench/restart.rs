@@ -22,6 +22,8 @@ use reveille::time::UtcMillis;
 const STARTS: u64 = 5;
 /// Milliseconds between the alarms that are not due yet: ten million of them fill a year and a half.
 const APART: i64 = 5_000;
+/// Objects up to which the server is there and lists them; a list of more is longer than a response may be.
+const LISTED: u64 = 100_000;
 /// Milliseconds.
 const DAY: i64 = 86_400_000;
 
@@ -34,7 +36,8 @@ pub(super) struct Args {
 }
 
 pub(super) fn measure(args: &Args, parent: &Path, context: &mut BenchContext) -> anyhow::Result<Vec<Figure>> {
-    let run = format!("restart: {} armed", counted(args.objects));
+    let place = if args.objects <= LISTED { "on its server" } else { "server down" };
+    let run = format!("restart: {} armed, {place}", counted(args.objects));
     let site = Site::new(parent)?;
     let server = CalendarServer::start(&[])?;
     site.configure(&server.source(), Outlet::File)?;
@@ -48,9 +51,13 @@ pub(super) fn measure(args: &Args, parent: &Path, context: &mut BenchContext) ->
     })?;
     let (octets, seconds) = (ledger::size(&site.ledger()), began.elapsed().as_secs());
     context.printer.note(format!("{run}: a ledger of {} MiB, filled in {seconds} s", octets / (1 << 20)));
+    let server = Some(server).filter(|_| args.objects <= LISTED);
     let (mut starts, mut memory) = (Vec::new(), None);
     for number in 0..STARTS {
         let due = arm_one(&site, args.objects + number, context)?;
+        if let Some(server) = &server {
+            server.list((args.objects + number + 1) as usize);
+        }
         while context.clock.now() <= due {
             thread::sleep(Duration::from_millis(5));
         }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use super::synthetic::file;
@@ -20,6 +20,16 @@ const MAX_BODY: usize = 1 << 20;
 pub(super) struct CalendarServer {
     address: SocketAddr,
     stopping: Arc<AtomicBool>,
+    calendar: Arc<ServedCalendar>,
+}
+
+/// What the server has.
+#[derive(Debug)]
+struct ServedCalendar {
+    /// The objects that it gives, as XML has them.
+    objects: Vec<String>,
+    /// How many it lists.
+    listed: AtomicUsize,
 }
 
 impl CalendarServer {
@@ -31,18 +41,24 @@ impl CalendarServer {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?;
         let stopping = Arc::<AtomicBool>::default();
-        let objects: Arc<Vec<String>> = Arc::new(texts.iter().map(|text| escaped(text)).collect());
-        let stop = stopping.clone();
+        let objects = texts.iter().map(|text| escaped(text)).collect();
+        let calendar = Arc::new(ServedCalendar { objects, listed: AtomicUsize::new(texts.len()) });
+        let (stop, served) = (stopping.clone(), calendar.clone());
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 if stop.load(Ordering::SeqCst) {
                     break;
                 }
-                let objects = objects.clone();
-                thread::spawn(move || serve(stream, &objects));
+                let served = served.clone();
+                thread::spawn(move || serve(stream, &served));
             }
         });
-        Ok(CalendarServer { address, stopping })
+        Ok(CalendarServer { address, stopping, calendar })
+    }
+
+    /// Lists the first `count` objects from now on, also those whose text it does not have.
+    pub(super) fn list(&self, count: usize) {
+        self.calendar.listed.store(count, Ordering::SeqCst);
     }
 
     /// The calendar as a source of the configuration.
@@ -62,11 +78,11 @@ impl Drop for CalendarServer {
     }
 }
 
-fn serve(stream: TcpStream, objects: &[String]) {
+fn serve(stream: TcpStream, served: &ServedCalendar) {
     let _ = stream.set_nodelay(true);
     let mut stream = BufReader::new(stream);
     while let Some(request) = BenchRequest::read(&mut stream) {
-        let (status, body) = answer(&request, objects);
+        let (status, body) = answer(&request, served);
         let head = format!(
             "HTTP/1.1 {status}\r\nContent-Type: application/xml; charset=utf-8\r\nContent-Length: {}\r\n\r\n",
             body.len()
@@ -110,17 +126,18 @@ impl BenchRequest {
     }
 }
 
-fn answer(request: &BenchRequest, objects: &[String]) -> (&'static str, String) {
+fn answer(request: &BenchRequest, served: &ServedCalendar) -> (&'static str, String) {
+    let members = || members(served.listed.load(Ordering::SeqCst) as u64);
     match request.method.as_str() {
         _ if request.path != CALENDAR => ("404 Not Found", String::new()),
-        "PROPFIND" if request.is_deep => ("207 Multi-Status", multistatus(&(calendar() + &members(objects)), false)),
+        "PROPFIND" if request.is_deep => ("207 Multi-Status", multistatus(&(calendar() + &members()), false)),
         "PROPFIND" => ("207 Multi-Status", multistatus(&calendar(), false)),
         "REPORT" if request.body.contains("sync-collection") => {
             // Nothing ever changes here: what has a token has everything.
-            let all = if request.body.contains(TOKEN) { String::new() } else { members(objects) };
+            let all = if request.body.contains(TOKEN) { String::new() } else { members() };
             ("207 Multi-Status", multistatus(&all, true))
         }
-        "REPORT" => ("207 Multi-Status", multistatus(&multiget(&request.body, objects), false)),
+        "REPORT" => ("207 Multi-Status", multistatus(&multiget(&request.body, &served.objects), false)),
         _ => ("405 Method Not Allowed", String::new()),
     }
 }
@@ -143,8 +160,8 @@ fn calendar() -> String {
     )
 }
 
-fn members(objects: &[String]) -> String {
-    (0..objects.len() as u64).fold(String::new(), |mut all, n| {
+fn members(count: u64) -> String {
+    (0..count).fold(String::new(), |mut all, n| {
         let _ = write!(
             all,
             "<D:response><D:href>{CALENDAR}{}</D:href><D:propstat><D:prop><D:getetag>\"1\"</D:getetag></D:prop>\

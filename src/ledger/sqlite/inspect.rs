@@ -97,6 +97,16 @@ impl Inspector {
         Ok(Inspector { connection })
     }
 
+    /// Sees the ledger as it is now from here on.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`].
+    pub async fn refresh(&mut self) -> Result<(), LedgerError> {
+        sqlx::query("COMMIT").execute(&mut self.connection).await?;
+        sqlx::query("BEGIN").execute(&mut self.connection).await?;
+        Ok(())
+    }
+
     /// Closes it.
     ///
     /// # Errors
