@@ -15,7 +15,8 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::time::UtcMillis;
 
 /// Upper bounds of the buckets of lateness, seconds: from a tick of the clock to a day of downtime.
-const LATENESS: [f64; 14] = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 60.0, 600.0, 3_600.0, 86_400.0];
+const LATENESS: [f64; 15] =
+    [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 60.0, 600.0, 3_600.0, 86_400.0];
 /// Upper bounds of the buckets of a sync's duration, seconds.
 const SYNC: [f64; 10] = [0.001, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0, 600.0];
 
@@ -67,7 +68,7 @@ impl AttemptOutcome {
 /// How a sync has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SyncOutcome {
-    /// Everything was read.
+    /// Everything can be read.
     Complete,
     /// Calendars or objects could not be read.
     Partial,
@@ -134,7 +135,11 @@ impl Default for Metrics {
         registry.register_with_unit("sync_duration", "Duration of a sync", Unit::Seconds, sync_duration.clone());
         Metrics {
             alarms: counted(&mut registry, "alarms", "Alarms that were due, by what became of them"),
-            attempts: counted(&mut registry, "delivery_attempts", "Attempts to deliver, by sink and outcome"),
+            attempts: counted(
+                &mut registry,
+                "delivery_attempts",
+                "Attempts to deliver, and deliveries given up without one, by sink and outcome",
+            ),
             syncs: counted(&mut registry, "syncs", "Syncs, by source and outcome"),
             changes: counted(
                 &mut registry,
@@ -175,17 +180,26 @@ impl Metrics {
         self.attempts.get_or_create(&AttemptLabels { sink: sink.to_owned(), outcome: outcome.label() }).inc();
     }
 
-    /// Counts a sync of `source` that began at `began`, took `duration`.
-    pub fn synced(&self, source: &str, outcome: SyncOutcome, began: UtcMillis, duration: Duration) {
+    /// Counts `count` deliveries of `sink` that were given up without an attempt.
+    pub fn given_up(&self, sink: &str, count: usize) {
+        let labels = AttemptLabels { sink: sink.to_owned(), outcome: AttemptOutcome::Failed.label() };
+        self.attempts.get_or_create(&labels).inc_by(u64::try_from(count).unwrap_or(u64::MAX));
+    }
+
+    /// Notes that a complete sync of all of `source` has begun at `began`.
+    pub fn complete_sync(&self, source: &str, began: UtcMillis) {
+        let labels = SourceLabels { source: source.to_owned() };
+        self.last_sync.get_or_create(&labels).set(began.0.div_euclid(1_000));
+    }
+
+    /// Counts a sync of `source`, or of a part of it, that took `duration`.
+    pub fn synced(&self, source: &str, outcome: SyncOutcome, duration: Duration) {
         let labels = SourceLabels { source: source.to_owned() };
         self.sync_duration.get_or_create(&labels).observe(duration.as_secs_f64());
-        if outcome == SyncOutcome::Complete {
-            self.last_sync.get_or_create(&labels).set(began.0.div_euclid(1_000));
-        }
         self.syncs.get_or_create(&SyncLabels { source: labels.source, outcome: outcome.label() }).inc();
     }
 
-    /// Counts objects of `source` that a sync found new, changed or gone, and calendars that it found gone.
+    /// Counts objects of `source` that are new, changed or gone in the ledger, and calendars that are gone.
     pub fn changes(&self, source: &str, count: usize) {
         let labels = SourceLabels { source: source.to_owned() };
         self.changes.get_or_create(&labels).inc_by(u64::try_from(count).unwrap_or(u64::MAX));
@@ -214,8 +228,9 @@ mod tests {
         metrics.fired(UtcMillis(1_000), UtcMillis(900));
         metrics.clone().attempt("mail", AttemptOutcome::Unknown);
         metrics.attempt("mail", AttemptOutcome::Unknown);
-        metrics.synced("home", SyncOutcome::Complete, UtcMillis(1_999), Duration::from_millis(20));
-        metrics.synced("home", SyncOutcome::Failed, UtcMillis(5_000), Duration::from_millis(20));
+        metrics.synced("home", SyncOutcome::Complete, Duration::from_millis(20));
+        metrics.complete_sync("home", UtcMillis(1_999));
+        metrics.synced("home", SyncOutcome::Failed, Duration::from_millis(20));
         metrics.changes("home", 7);
         let text = metrics.encode().unwrap();
         for line in [

@@ -113,12 +113,15 @@ impl SourceRunner {
             };
             again.set(sync_now.notified());
             again.as_mut().enable();
-            let folders = matches!(&cause, Cause::FsChanges(changes) if changes.everything);
-            let is_rewatched = folders
-                || tokio::select! {
+            let is_rewatched = match &cause {
+                Cause::FsChanges(changes) if changes.everything => true,
+                // A watch that sees files change is none of a folder that is gone: it would have seen that too.
+                Cause::FsChanges(changes) if changes.are_of_files() && self.schedule.failures == 0 => false,
+                _ => tokio::select! {
                     watch_is_stale = self.watch_is_stale(watch.as_ref()) => watch_is_stale,
                     () = &mut stop => return,
-                };
+                },
+            };
             match cause {
                 _ if is_rewatched => tokio::select! {
                     soonest = self.watch_and_sync(&ingest, &mut watch) => next = soonest,
@@ -202,7 +205,9 @@ impl SourceRunner {
         let began = Instant::now();
         let span = tracing::debug_span!("sync", source.name = self.name);
         let outcome = self.source.sync(ingest, watch).instrument(span).await;
-        self.count(at, began, &outcome);
+        if self.count(began, &outcome, 0) == SyncOutcome::Complete {
+            self.metrics.complete_sync(&self.name, at);
+        }
         let mut refusal = None;
         if let Ok(report) = &outcome {
             refusal = Some(report.unwatched.clone()).filter(|_| watch.is_some());
@@ -220,11 +225,11 @@ impl SourceRunner {
     async fn sync_changes(&mut self, ingest: &Ingest, changes: FsChanges, watch: Option<&Arc<Watch>>) -> bool {
         let Some(watch) = watch else { return true };
         let at = self.clock.now();
-        let others = self.faults.iter().filter(|fault| !changes.concerns(fault)).cloned().collect();
+        let others: Vec<String> = self.faults.iter().filter(|fault| !changes.concerns(fault)).cloned().collect();
         let began = Instant::now();
         let span = tracing::debug_span!("sync", source.name = self.name);
         let outcome = self.source.sync_changes(ingest, changes, watch).instrument(span).await;
-        self.count(at, began, &outcome);
+        self.count(began, &outcome, others.len());
         let mut refusal = None;
         if let Ok(report) = &outcome {
             refusal.clone_from(&report.unwatched);
@@ -238,14 +243,15 @@ impl SourceRunner {
         is_well
     }
 
-    fn count(&self, at: UtcMillis, began: Instant, outcome: &Result<SyncReport, SyncError>) {
+    /// Counts a sync; `others` are the faults of what it left as it was.
+    fn count(&self, began: Instant, outcome: &Result<SyncReport, SyncError>, others: usize) -> SyncOutcome {
         let ended = match outcome {
-            Ok(report) if report.faults.is_empty() => SyncOutcome::Complete,
+            Ok(report) if report.faults.is_empty() && others == 0 => SyncOutcome::Complete,
             Ok(_) => SyncOutcome::Partial,
             Err(_) => SyncOutcome::Failed,
         };
-        self.metrics.synced(&self.name, ended, at, began.elapsed());
-        self.metrics.changes(&self.name, outcome.as_ref().map_or(0, |report| report.changes));
+        self.metrics.synced(&self.name, ended, began.elapsed());
+        ended
     }
 
     /// Logs once each link that is not followed.

@@ -25,9 +25,9 @@ impl NewDeliveries {
         if recorded != FireStats::default() {
             let FireStats { fired, missed, suppressed, already, deliveries } = recorded;
             tracing::debug!(
-                firings.fired = fired,
-                firings.missed = missed,
-                firings.suppressed = suppressed,
+                alarms.fired = fired,
+                alarms.missed = missed,
+                alarms.suppressed = suppressed,
                 firings.already = already,
                 deliveries.new = deliveries,
                 "firings were recorded"

@@ -229,6 +229,7 @@ impl<C: Transport> DeliveryWorker<C> {
         let Claims { deliveries: claimed, given_up } = self.ledger.claim(self.id, now, lease, limit).await?;
         let given_up = usize::try_from(given_up).unwrap_or(usize::MAX);
         if given_up > 0 {
+            self.metrics.given_up(self.sink.name(), given_up);
             tracing::error!(
                 sink.name = self.sink.name(),
                 alarms = given_up,
@@ -400,6 +401,7 @@ impl<C: Transport> DeliveryWorker<C> {
             let seed = delivery.firing.unsigned_abs();
             let attempt = Attempt { number, unknown: delivery.unknown, fired: delivery.fired_at, now, seed };
             let unknown = matches!(outcome, Outcome::Unknown { .. });
+            let tried = !matches!(outcome, Outcome::Held { .. } | Outcome::Down { .. });
             let next_state = decide(attempt, outcome, self.give_up_after)?;
             match &next_state {
                 NextState::Delivered => {
@@ -423,7 +425,7 @@ impl<C: Transport> DeliveryWorker<C> {
                         "an alarm will not be delivered");
                 }
             }
-            Some(Settlement { firing: delivery.firing, recipient: delivery.recipient, next_state, unknown })
+            Some(Settlement { firing: delivery.firing, recipient: delivery.recipient, next_state, unknown, tried })
         };
         let settlements = deliveries.into_iter().zip(outcomes).filter_map(settlement).collect();
         Decided { result, settlements }
@@ -444,7 +446,7 @@ impl<C: Transport> DeliveryWorker<C> {
     /// Counts attempts whose outcome has been recorded; not those that only wait for a sink that cannot be used.
     fn count(&self, settlements: &[Settlement]) {
         let sink = self.sink.name();
-        for settlement in settlements {
+        for settlement in settlements.iter().filter(|settlement| settlement.tried) {
             let outcome = match settlement.next_state {
                 NextState::Delivered => AttemptOutcome::Delivered,
                 NextState::Retry { .. } if settlement.unknown => AttemptOutcome::Unknown,

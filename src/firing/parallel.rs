@@ -1,10 +1,13 @@
 //! Work on many objects on all cores.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::thread;
 
 /// Fewer objects than this are worked through on one thread.
 const FEW: usize = 32;
+
+/// How many cores there are: asking the operating system means reading several files.
+static CORES: LazyLock<usize> = LazyLock::new(|| thread::available_parallelism().map_or(1, usize::from));
 
 /// Works through `items` on as many threads as there are cores, away from those that wait for sockets, and keeps their
 /// order.
@@ -14,8 +17,7 @@ where
     R: Send + 'static,
     F: Fn(Vec<T>) -> Vec<R> + Send + Sync + 'static,
 {
-    let cores = thread::available_parallelism().map_or(1, usize::from);
-    let share = items.len().div_ceil(cores).max(FEW);
+    let share = items.len().div_ceil(*CORES).max(FEW);
     let work = Arc::new(work);
     let mut tasks = Vec::new();
     let mut items = items.into_iter().peekable();

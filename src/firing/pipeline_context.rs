@@ -1,10 +1,18 @@
-//! What the stages of a daemon share.
+//! What the ingest and the wheel of a daemon share, and what both do once a commit has recorded alarms.
+
+use jiff::SignedDuration;
 
 use super::wakeup::Wakeup;
 use crate::clock::Clock;
 use crate::delivery::new_deliveries::NewDeliveries;
-use crate::ledger::{FireStats, Ledger};
+use crate::ledger::{FireOutcome, FiredAlarm, Ledger};
 use crate::metrics::{AlarmOutcome, Metrics};
+use crate::time::{UtcMillis, whole_millis};
+
+/// An alarm that fires more than this after it was due is called late in the log.
+const LATE: SignedDuration = SignedDuration::from_secs(2);
+/// Late alarms of one commit that are logged one by one.
+const LOGGED: usize = 200;
 
 /// What the ingest and the wheel of one daemon share. Clones share it.
 #[derive(Clone, Debug)]
@@ -33,11 +41,27 @@ impl PipelineContext {
         }
     }
 
-    /// Counts and announces what a commit has recorded.
-    pub fn recorded(&self, recorded: FireStats) {
-        self.metrics.alarms(AlarmOutcome::Fired, recorded.fired);
-        self.metrics.alarms(AlarmOutcome::Missed, recorded.missed);
-        self.metrics.alarms(AlarmOutcome::Suppressed, recorded.suppressed);
-        self.new_deliveries.announce(recorded);
+    /// Counts and announces what a commit at `now` has recorded.
+    pub fn recorded(&self, outcome: FireOutcome, now: UtcMillis) {
+        let FireOutcome { stats, fired } = outcome;
+        self.metrics.alarms(AlarmOutcome::Fired, stats.fired);
+        self.metrics.alarms(AlarmOutcome::Missed, stats.missed);
+        self.metrics.alarms(AlarmOutcome::Suppressed, stats.suppressed);
+        fired.iter().for_each(|alarm| self.metrics.fired(alarm.due, now));
+        self.new_deliveries.announce(stats);
+        log_late(fired, now);
+    }
+}
+
+/// Logs those of the alarms that `fired` at `now` that are late: a user will ask why.
+fn log_late(mut fired: Vec<FiredAlarm>, now: UtcMillis) {
+    fired.retain(|alarm| alarm.due.saturating_add(LATE) < now);
+    for FiredAlarm { due, object } in fired.iter().take(LOGGED) {
+        let late_ms = whole_millis(now.duration_since(*due));
+        tracing::info!(firing.due = %due, firing.late_ms = late_ms, object.id = object, "an alarm fires late");
+    }
+    let more = fired.len().saturating_sub(LOGGED);
+    if let Some(FiredAlarm { due: oldest, .. }) = fired.iter().min().filter(|_| more > 0) {
+        tracing::info!(alarms = fired.len(), %oldest, "more alarms fire late than are logged one by one");
     }
 }

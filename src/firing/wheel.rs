@@ -15,9 +15,8 @@ use super::prepare::{Prepare, Prepared};
 use super::stage::Staged;
 use super::timer::WallTimer;
 use super::wakeup::StartupGate;
-use crate::ledger::{DueObject, FireOutcome, FiringState, LedgerError, LogOnce, Timer, TimerCursor, Unfinished};
-use crate::metrics::Metrics;
-use crate::time::{UtcMillis, whole_millis};
+use crate::ledger::{DueObject, LedgerError, LogOnce, Timer, TimerCursor, Unfinished};
+use crate::time::UtcMillis;
 
 /// How long before it is due an object is staged.
 const LEAD: SignedDuration = SignedDuration::from_secs(15);
@@ -27,10 +26,6 @@ const STAGE: i64 = 500;
 const BATCH: i64 = 2_500;
 /// How long to wait when the ledger cannot be written.
 const PAUSE: SignedDuration = SignedDuration::from_secs(1);
-/// A firing that comes more than this after it was due is called late in the log.
-const LATE: SignedDuration = SignedDuration::from_secs(2);
-/// Late firings of one transaction that are logged one by one.
-const LOGGED: usize = 200;
 
 /// The result of one tick of the wheel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,37 +35,6 @@ pub enum Tick {
     /// Nothing is to be done before this instant; none: before something changes. What [`Wheel::background`] waits for
     /// may still be worked out.
     Sleep(Option<UtcMillis>),
-}
-
-/// The firings of a transaction, by how late they come.
-struct FiredAlarms {
-    /// When those that fire were due, and which object they are of.
-    fired: Vec<(UtcMillis, i64)>,
-}
-
-impl FiredAlarms {
-    fn of(due_objects: &[DueObject]) -> FiredAlarms {
-        let firings = due_objects.iter().flat_map(|due_object| &due_object.firings);
-        let fired = firings.filter(|firing| firing.state == FiringState::Fired);
-        FiredAlarms { fired: fired.map(|firing| (firing.due, firing.object)).collect() }
-    }
-
-    /// Counts those that fired at `now`, all but those of the objects that were `left_out`, and logs those that are
-    /// late: a user will ask why.
-    fn report(mut self, now: UtcMillis, left_out: &HashSet<i64>, metrics: &Metrics) {
-        if !left_out.is_empty() {
-            self.fired.retain(|(_, object)| !left_out.contains(object));
-        }
-        self.fired.iter().for_each(|(due, _)| metrics.fired(*due, now));
-        self.fired.retain(|(due, _)| due.saturating_add(LATE) < now);
-        for (due, object) in self.fired.iter().take(LOGGED) {
-            let late_ms = whole_millis(now.duration_since(*due));
-            tracing::info!(firing.due = %due, firing.late_ms = late_ms, object.id = object, "an alarm fires late");
-        }
-        if let Some((oldest, _)) = self.fired.iter().min().filter(|_| self.fired.len() > LOGGED) {
-            tracing::info!(firings = self.fired.len(), oldest = %oldest, "alarms fire late");
-        }
-    }
 }
 
 /// The wheel.
@@ -260,14 +224,13 @@ impl<P: Prepare + Clone + 'static> Wheel<P> {
         if due_objects.is_empty() {
             return Ok(());
         }
-        let fired_alarms = FiredAlarms::of(&due_objects);
         // What was overtaken by an edit is left out, and read again by the next tick.
-        let FireOutcome { recorded, left_out } = self.context.ledger.fire(due_objects, now).await?;
-        fired_alarms.report(now, &left_out, &self.context.metrics);
-        if recorded.missed > 0 {
-            tracing::warn!(alarms = recorded.missed, "alarms were found too late to fire; they are recorded as missed");
+        let outcome = self.context.ledger.fire(due_objects, now).await?;
+        if outcome.stats.missed > 0 {
+            let alarms = outcome.stats.missed;
+            tracing::warn!(alarms, "alarms were found too late to fire; they are recorded as missed");
         }
-        self.context.recorded(recorded);
+        self.context.recorded(outcome, now);
         Ok(())
     }
 

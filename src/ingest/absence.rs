@@ -24,6 +24,7 @@ impl Ingest {
         let absent = after(row.absent, synced_at, evidence);
         if absent.ends_at(whole_millis(self.absent_grace)) <= synced_at {
             self.context.ledger.drop_calendar(source, calendar).await?;
+            self.context.metrics.changes(source, 1);
             self.note(source, calendar, false).await?;
             self.context.wakeup.wake();
             tracing::warn!(

@@ -9,7 +9,8 @@ use jiff::SignedDuration;
 use crate::config::Config;
 use crate::firing::{PipelineContext, same_context};
 use crate::ledger::{
-    CalendarKey, CalendarRow, FireStats, LedgerError, Planned, PlannedObject, Retagged, SourceSync, UnchangedSync,
+    CalendarKey, CalendarRow, Departed, FireOutcome, LedgerError, Planned, PlannedObject, Retagged, SourceSync,
+    UnchangedSync,
 };
 use crate::source::{
     Absence, CalendarInfo, Change, ChangeBatch, Checkpoint, Evidence, Known, StoreError, SyncStore, Taken,
@@ -159,15 +160,16 @@ impl Ingest {
         let now = self.context.clock.now();
         let SyncedCalendar { row, known, previous } = self.synced_calendar(source, &batch).await?;
         let advance = batch.checkpoint.is_some();
-        let SortedBatch { jobs, mut retag, echoes, gone } =
-            self.sort(row.id, batch.changes, batch.may_lag, now).await?;
+        let departed = self.departed(&row, &batch.changes, now);
+        let (departed, sorted) = tokio::try_join!(departed, self.sort(row.id, batch.changes, batch.may_lag, now))?;
+        let SortedBatch { jobs, mut retag, echoes, gone } = sorted;
         let WeighedEchoes { believed, unsure } = self.weigh(row.id, &jobs, echoes, now);
         retag.extend(believed.into_iter().map(|echo| Retagged { object: echo.id, etag: echo.etag }));
         let doubted: Vec<i64> = unsure.iter().filter(|echo| !echo.is_noted).map(|echo| echo.id).collect();
         let unsure = unsure.into_iter().map(|echo| echo.href).collect();
         let replan = known.as_ref().is_some_and(|known| !same_context(&known.info, &row.info));
-        let past = self.past(&row, previous, replan);
-        let PlannedBatch { put, unreadable } = self.plan(&row, jobs, past, now).await?;
+        let past = Past { gone: departed, ..self.past(&row, previous, replan) };
+        let PlannedBatch { put, unreadable } = self.plan(&row, jobs, past, now).await;
         let nothing = put.is_empty() && retag.is_empty() && doubted.is_empty() && gone.is_empty() && !replan;
         if nothing && known.as_ref().is_some_and(|known| same(known, &row, advance)) {
             // A part of a sync is no sync: what comes in its other parts counts from the sync before.
@@ -180,9 +182,12 @@ impl Ingest {
         let href = row.info.href.clone();
         let forget_before = self.forget_before(now);
         let from = previous;
+        let changes = put.len().saturating_add(gone.len());
         let planned =
             Planned { calendar: row, advance, put, retag, doubted, gone, replanned, from, now, forget_before };
-        let fired = self.context.ledger.take_in(planned).await?;
+        let outcome = self.context.ledger.take_in(planned).await?;
+        self.recorded(outcome, now);
+        self.context.metrics.changes(source, changes);
         if known.is_none() {
             self.syncs().found.remove(&CalendarKey::new(source, &href));
         }
@@ -192,13 +197,12 @@ impl Ingest {
         if known.is_some_and(|known| known.absent.is_some()) {
             self.is_back(source, &href).await?;
         }
-        self.recorded(fired);
         Ok(Taken { unreadable, unsure })
     }
 
-    /// A commit has recorded firings or deliveries, and may have changed timers.
-    fn recorded(&self, recorded: FireStats) {
-        self.context.recorded(recorded);
+    /// A commit at `now` has recorded firings or deliveries, and may have changed timers.
+    fn recorded(&self, outcome: FireOutcome, now: UtcMillis) {
+        self.context.recorded(outcome, now);
         self.context.wakeup.wake();
     }
 
@@ -231,22 +235,29 @@ impl Ingest {
     }
 
     /// Plans `jobs`, and separates those that change something from those that cannot be used.
-    async fn plan(
-        &self,
-        row: &CalendarRow,
-        jobs: Vec<Job>,
-        mut past: Past,
-        now: UtcMillis,
-    ) -> Result<PlannedBatch, LedgerError> {
-        if !jobs.is_empty() {
-            past.gone = self.context.ledger.gone_uids(&row.info.user, self.forget_before(now)).await?;
-        }
+    async fn plan(&self, row: &CalendarRow, jobs: Vec<Job>, past: Past, now: UtcMillis) -> PlannedBatch {
         let mut planned = PlannedBatch::default();
         for outcome in self.planner.plan_all(row.clone(), jobs, past, now).await {
             planned.put.extend(outcome.object);
             planned.unreadable.extend(outcome.unreadable);
         }
-        Ok(planned)
+        planned
+    }
+
+    /// What was gone not long ago of the calendars of the user of `row`, by UID, if `changes` may put some of it again.
+    fn departed<'a>(
+        &'a self,
+        row: &'a CalendarRow,
+        changes: &[Change],
+        now: UtcMillis,
+    ) -> impl Future<Output = Result<HashMap<String, Departed>, LedgerError>> + 'a {
+        let may_put = changes.iter().any(|change| !matches!(change, Change::Gone { .. }));
+        async move {
+            if !may_put {
+                return Ok(HashMap::new());
+            }
+            self.context.ledger.gone_uids(&row.info.user, self.forget_before(now)).await
+        }
     }
 
     /// Sorts changes of the calendar with the id `calendar` (0: the ledger does not have it) against what is in the
@@ -263,7 +274,10 @@ impl Ingest {
         let (mut existing, mut owed) = (HashMap::new(), HashMap::new());
         if calendar != 0 {
             existing = self.context.ledger.existing(calendar, &hrefs).await?;
-            owed = self.context.ledger.gone(calendar, &hrefs, self.forget_before(now)).await?;
+            let new: Vec<&str> = hrefs.into_iter().filter(|href| !existing.contains_key(*href)).collect();
+            if !new.is_empty() {
+                owed = self.context.ledger.gone(calendar, &new, self.forget_before(now)).await?;
+            }
         }
         let mut sorter = Sorter { now, may_lag, existing, owed, sorted: SortedBatch::default() };
         changes.into_values().for_each(|change| sorter.sort(change));
@@ -330,6 +344,7 @@ impl SyncStore for Ingest {
 
     async fn calendar_gone(&self, source: &str, calendar: &str) -> Result<(), StoreError> {
         self.context.ledger.drop_calendar(source, calendar).await?;
+        self.context.metrics.changes(source, 1);
         self.context.wakeup.wake();
         Ok(())
     }

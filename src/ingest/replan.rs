@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::Ingest;
 use crate::calendar::zone::Zones;
-use crate::ledger::{CalendarRow, FireStats, LedgerError, ObjectText, PlannedObject, Replanned, Undone};
+use crate::ledger::{CalendarRow, FireOutcome, FireStats, LedgerError, ObjectText, PlannedObject, Replanned, Undone};
 use crate::time::{UtcMillis, whole_millis};
 
 /// Under these keys the ledger remembers the version of the time zone database it was planned with, and each zone's
@@ -92,7 +92,8 @@ impl Ingest {
             self.context.ledger.undo_future_records(now, whole_millis(self.max_lateness)).await?
         {
             // Planning again may fail, and the next try finds nothing to undo.
-            self.recorded(FireStats { deliveries, ..FireStats::default() });
+            let stats = FireStats { deliveries, ..FireStats::default() };
+            self.recorded(FireOutcome { stats, fired: Vec::new() }, now);
             tracing::warn!(
                 firings,
                 deliveries,

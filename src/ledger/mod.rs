@@ -26,10 +26,10 @@ pub use log_once::LogOnce;
 pub use model::{
     Absent, AdminOutcome, ArmedFilter, CalendarKey, CalendarRow, CalendarStats, ClaimedDelivery, Claims,
     DeliveryFilter, DeliveryId, DeliveryKey, DeliveryRow, DeliveryState, Departed, DroppedSource, DueObject, Existing,
-    FaultyObject, FireOutcome, FireStats, FiredUntil, FiringRow, FiringState, FiringsOf, Forgotten, GAVE_UP,
-    HistoryCursor, LongText, NewFiring, NewIdentity, NextState, ObjectRow, ObjectText, ObjectVersion, OldFiring,
-    OrphanedSink, Planned, PlannedObject, Replanned, Restored, Retagged, Route, Settlement, ShortTexts, Since,
-    SourceFailure, SourceRow, SourceSync, Stats, Timer, TimerCursor, UnchangedSync, Undone, Unfinished,
+    FaultyObject, FireOutcome, FireStats, FiredAlarm, FiredUntil, FiringRow, FiringState, FiringsOf, Forgotten,
+    GAVE_UP, HistoryCursor, LongText, NewFiring, NewIdentity, NextState, ObjectRow, ObjectText, ObjectVersion,
+    OldFiring, OrphanedSink, Planned, PlannedObject, Replanned, Restored, Retagged, Route, Settlement, ShortTexts,
+    Since, SourceFailure, SourceRow, SourceSync, Stats, Timer, TimerCursor, UnchangedSync, Undone, Unfinished,
 };
 pub use sqlite::backup::{backup, restore};
 pub use sqlite::file::{denied, size};
@@ -257,7 +257,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError::Full`], [`LedgerError::Database`]; nothing was written then.
-    pub async fn take_in(&self, planned: Planned) -> Result<FireStats, LedgerError> {
+    pub async fn take_in(&self, planned: Planned) -> Result<FireOutcome, LedgerError> {
         self.sqlite.take_in(planned).await
     }
 

@@ -131,7 +131,7 @@ pub struct ChangeBatch {
 /// What the ledger remembers of a calendar.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Known {
-    /// The object's href in its calendar.
+    /// The calendar's href in its source.
     pub href: String,
     /// None: it was never read to its end.
     pub checkpoint: Option<Checkpoint>,

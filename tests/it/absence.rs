@@ -545,3 +545,27 @@ async fn what_loses_its_place_to_another_and_comes_back_elsewhere_is_the_same() 
     stage.sync("11:04", "/a/", vec![written_at(named(put("a", "11:01"), "b"), "11:04")]).await;
     assert_eq!(stage.rung("12:00").await.len(), 3, "and b, which is where a was");
 }
+
+#[tokio::test]
+async fn an_overdue_alarm_that_an_edit_records_is_counted_once_and_as_late() {
+    let stage = Stage::new("10:00").await;
+    stage.sync("10:00", "/a/", vec![put("one", "10:30")]).await;
+    let edited = |title: &str| {
+        let text = event("one", &at("10:30").basic(), title).into_bytes();
+        vec![Change::Put { href: "one.ics".to_owned(), etag: format!("\"{title}\""), text, last_modified: None }]
+    };
+    // The wheel was not running meanwhile.
+    stage.sync("10:39", "/a/", edited("another title")).await;
+    stage.sync("10:40", "/a/", edited("a third title")).await;
+    let counted = stage.core.metrics.encode().unwrap();
+    for line in [
+        "reveille_alarms_total{outcome=\"fired\"} 1",
+        "reveille_alarm_lateness_seconds_bucket{le=\"60.0\"} 0",
+        "reveille_alarm_lateness_seconds_bucket{le=\"600.0\"} 1",
+        "reveille_alarm_lateness_seconds_count 1",
+        "reveille_changes_total{source=\"dav\"} 3",
+    ] {
+        assert!(counted.lines().any(|one| one == line), "{line} is not in\n{counted}");
+    }
+    stage.core.ledger.close().await;
+}

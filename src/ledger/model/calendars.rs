@@ -43,7 +43,7 @@ impl CalendarKey {
 /// A sync that found a calendar unchanged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnchangedSync {
-    /// Id of its calendar.
+    /// The calendar.
     pub calendar: CalendarKey,
     /// When it began.
     pub at: UtcMillis,

@@ -136,8 +136,10 @@ pub struct Settlement {
     pub recipient: String,
     /// What becomes of it.
     pub next_state: NextState,
-    /// Nobody knows whether the attempt delivered it.
+    /// It is unknown whether the attempt delivered it.
     pub unknown: bool,
+    /// The sink may have been asked to deliver it. False when a limit, or a sink that is down, was in the way.
+    pub tried: bool,
 }
 
 impl Settlement {

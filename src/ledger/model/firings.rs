@@ -1,6 +1,6 @@
 //! Timers, firings and the history.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fmt;
 
 use serde::Serialize;
@@ -14,7 +14,7 @@ pub struct Timer {
     pub due: UtcMillis,
     /// Id of its object.
     pub object: i64,
-    /// Counts the contents that it has had.
+    /// Counts the contents that the object has had.
     pub revision: i64,
 }
 
@@ -111,14 +111,14 @@ pub struct DueObject {
     pub timer: Timer,
     /// What it fires.
     pub firings: Vec<NewFiring>,
-    /// How long it is waited for the next time, seconds.
+    /// When its next timer is due.
     pub next: Option<UtcMillis>,
 }
 
 /// What a transaction recorded of firings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FireStats {
-    /// Alarms of the new firings, by state.
+    /// Alarms that fired.
     pub fired: u64,
     /// Alarms that were found too late.
     pub missed: u64,
@@ -130,13 +130,34 @@ pub struct FireStats {
     pub deliveries: u64,
 }
 
-/// What became of objects that were to fire.
+impl FireStats {
+    /// Counts the alarms of a new firing.
+    pub fn count(&mut self, firing: &NewFiring) {
+        let alarms = match firing.state {
+            FiringState::Fired => &mut self.fired,
+            FiringState::Missed => &mut self.missed,
+            FiringState::Suppressed => &mut self.suppressed,
+        };
+        *alarms = alarms.saturating_add(u64::try_from(firing.count).unwrap_or(0));
+    }
+}
+
+/// An alarm that a transaction has recorded as fired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FiredAlarm {
+    /// When it was due.
+    pub due: UtcMillis,
+    /// Id of its object.
+    pub object: i64,
+}
+
+/// What a transaction has recorded of alarms.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FireOutcome {
-    /// What was recorded.
-    pub recorded: FireStats,
-    /// Ids of the objects that were left out, because their timers had changed.
-    pub left_out: HashSet<i64>,
+    /// How many there are.
+    pub stats: FireStats,
+    /// Those that fired, and that the ledger did not hold already.
+    pub fired: Vec<FiredAlarm>,
 }
 
 /// Where a walk through the history has come to: the last firing that it has seen.

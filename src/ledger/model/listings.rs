@@ -70,7 +70,7 @@ pub struct FaultyObject {
 /// A calendar and how much is in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CalendarStats {
-    /// Id of its calendar.
+    /// The calendar.
     pub calendar: CalendarRow,
     /// Objects.
     pub objects: i64,
@@ -87,7 +87,7 @@ pub struct CalendarStats {
 pub struct ObjectRow {
     /// Id in the ledger.
     pub id: i64,
-    /// Id of its calendar.
+    /// Its calendar.
     pub calendar: CalendarRow,
     /// The href.
     pub href: String,

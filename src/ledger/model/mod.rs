@@ -15,8 +15,8 @@ pub use deliveries::{
     Settlement,
 };
 pub use firings::{
-    DueObject, FireOutcome, FireStats, FiredUntil, FiringState, Forgotten, HistoryCursor, NewFiring, NewIdentity,
-    OldFiring, Restored, Route, Since, Timer, TimerCursor, Undone,
+    DueObject, FireOutcome, FireStats, FiredAlarm, FiredUntil, FiringState, Forgotten, HistoryCursor, NewFiring,
+    NewIdentity, OldFiring, Restored, Route, Since, Timer, TimerCursor, Undone,
 };
 pub use listings::{
     ArmedFilter, CalendarStats, DeliveryFilter, DeliveryRow, FaultyObject, FiringRow, FiringsOf, ObjectRow,

@@ -40,6 +40,12 @@ impl From<sqlx::Error> for LedgerError {
     }
 }
 
+/// Whether a disk has no room.
+pub fn is_full(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|said| said.code()?.parse::<i32>().ok()).unwrap_or(0);
+    code & 0xff == SQLITE_FULL || code == SQLITE_IOERR_SHMSIZE
+}
+
 /// Why the ledger at `path` cannot be opened, in words that name it.
 pub fn unopened(path: &Path, error: &sqlx::Error) -> LedgerError {
     let said = error.as_database_error();

@@ -6,7 +6,7 @@ use sqlx::SqliteConnection;
 
 use super::bulk::{self, Insert};
 use crate::ledger::error::LedgerError;
-use crate::ledger::model::{DeliveryState, FireStats, FiringState, NewFiring, Route};
+use crate::ledger::model::{DeliveryState, FireOutcome, FiredAlarm, FiringState, NewFiring, Route};
 use crate::time::UtcMillis;
 
 const NEW_FIRINGS: Insert = Insert {
@@ -34,25 +34,13 @@ struct RouteOf<'r> {
     route: &'r Route,
 }
 
-impl FireStats {
-    /// Counts the alarms of a new firing.
-    fn count(&mut self, firing: &NewFiring) {
-        let alarms = match firing.state {
-            FiringState::Fired => &mut self.fired,
-            FiringState::Missed => &mut self.missed,
-            FiringState::Suppressed => &mut self.suppressed,
-        };
-        *alarms = alarms.saturating_add(u64::try_from(firing.count).unwrap_or(0));
-    }
-}
-
 /// Records those of `firings` that are new, with ids from `first` on, and their deliveries.
 pub async fn record(
     c: &mut SqliteConnection,
     firings: &[NewFiring],
     now: UtcMillis,
     first: i64,
-) -> Result<FireStats, LedgerError> {
+) -> Result<FireOutcome, LedgerError> {
     let numbered: Vec<Numbered<'_>> = (first..).zip(firings).map(|(id, firing)| Numbered { id, firing }).collect();
     let new = bulk::rows(c, NEW_FIRINGS, &numbered, |query, Numbered { id, firing }| {
         query
@@ -67,20 +55,26 @@ pub async fn record(
             .bind(firing.notification.as_str())
     })
     .await?;
-    let recorded = if new == numbered.len() as u64 { None } else { Some(recorded(c, first, numbered.len()).await?) };
-    let mut stats = FireStats { already: numbered.len() as u64 - new, ..FireStats::default() };
-    let is_new = |id: i64| recorded.as_ref().is_none_or(|recorded| recorded.binary_search(&id).is_ok());
-    numbered.iter().filter(|one| is_new(one.id)).for_each(|one| stats.count(one.firing));
-    let owed: Vec<RouteOf<'_>> = match recorded {
+    let used = if new == numbered.len() as u64 { None } else { Some(used_ids(c, first, numbered.len()).await?) };
+    let is_new = |id: i64| used.as_ref().is_none_or(|used| used.binary_search(&id).is_ok());
+    let mut outcome = FireOutcome::default();
+    outcome.stats.already = numbered.len() as u64 - new;
+    for Numbered { firing, .. } in numbered.iter().filter(|one| is_new(one.id)) {
+        outcome.stats.count(firing);
+        if firing.state == FiringState::Fired {
+            outcome.fired.push(FiredAlarm { due: firing.due, object: firing.object });
+        }
+    }
+    let owed: Vec<RouteOf<'_>> = match used {
         None => numbered.iter().flat_map(Numbered::routes).collect(),
-        Some(recorded) => joined(&numbered, &recorded),
+        Some(used) => joined(&numbered, &used),
     };
     bulk::rows(c, NEW_DELIVERIES, &owed, |query, RouteOf { firing, route }| {
         query.bind(*firing).bind(route.sink).bind(route.recipient.as_str()).bind(DeliveryState::Pending).bind(now.0)
     })
     .await?;
-    stats.deliveries = owed.len() as u64;
-    Ok(stats)
+    outcome.stats.deliveries = owed.len() as u64;
+    Ok(outcome)
 }
 
 impl<'r> Numbered<'r> {
@@ -111,7 +105,7 @@ fn joined<'r>(firings: &[Numbered<'r>], recorded: &[i64]) -> Vec<RouteOf<'r>> {
 }
 
 /// Which of the `count` ids from `first` on are in use, ascending.
-async fn recorded(c: &mut SqliteConnection, first: i64, count: usize) -> Result<Vec<i64>, LedgerError> {
+async fn used_ids(c: &mut SqliteConnection, first: i64, count: usize) -> Result<Vec<i64>, LedgerError> {
     let end = first.saturating_add(i64::try_from(count).unwrap_or(i64::MAX));
     let sql = "SELECT id FROM firings WHERE id >= ? AND id < ? ORDER BY id";
     Ok(sqlx::query_scalar(sql).bind(first).bind(end).fetch_all(c).await?)

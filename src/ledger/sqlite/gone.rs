@@ -17,7 +17,8 @@ const REMEMBER: &str = "INSERT INTO gone (calendar, href, gone_at, owed, due, se
     WHERE o.calendar = ?1 AND o.href IN (SELECT value FROM json_each(?2))
     ON CONFLICT DO UPDATE SET gone_at = excluded.gone_at, owed = excluded.owed,
     due = excluded.due, seen_at = excluded.seen_at, uids = excluded.uids";
-// What another one has taken the place of: under a name that no object has.
+// What another one has taken the place of: under a name that no object has. The statements are one query, as each query
+// is a round trip to the thread that writes.
 const REPLACED: &str = "INSERT INTO gone (calendar, href, gone_at, owed, due, seen_at, uids)
     SELECT o.calendar, o.href || '#uid:' || u.uid, ?3, min(t.due, ?3), t.due, coalesce(o.unread_since, ?4),
     json_array(u.uid)
@@ -25,7 +26,9 @@ const REPLACED: &str = "INSERT INTO gone (calendar, href, gone_at, owed, due, se
     WHERE u.object IN (SELECT value FROM json_each(?1))
     AND (u.object, u.uid) NOT IN (SELECT n.value ->> 0, n.value ->> 1 FROM json_each(?2) n)
     ON CONFLICT DO UPDATE SET gone_at = excluded.gone_at, owed = excluded.owed, due = excluded.due,
-    seen_at = excluded.seen_at";
+    seen_at = excluded.seen_at;
+    DELETE FROM uids WHERE object IN (SELECT value FROM json_each(?1));
+    DELETE FROM timers WHERE object IN (SELECT value FROM json_each(?1))";
 
 impl Sqlite {
     pub async fn gone(
@@ -66,15 +69,10 @@ pub async fn remember(
     Ok(())
 }
 
-/// Forgets what was gone before `before`.
-pub async fn forget(c: &mut SqliteConnection, before: UtcMillis) -> Result<(), LedgerError> {
-    sqlx::query("DELETE FROM gone WHERE gone_at < ?").bind(before.0).execute(c).await?;
-    Ok(())
-}
-
-/// Remembers UIDs of `objects`, a list of ids, that will be in their place no more from `now` on: `stay` lists those
-/// that will, ids and UIDs. Both are JSON. The sync before, at `seen_at`, found them in their place.
-pub async fn remember_replaced(
+/// Takes the UIDs and the timers of `objects` away, a list of ids, and remembers the UIDs that will not be in their place
+/// from `now` on: `stay` lists those that will, ids and UIDs. Both are JSON. The sync before, at `seen_at`, found them in
+/// their place.
+pub async fn clear_replaced(
     c: &mut SqliteConnection,
     objects: String,
     stay: String,

@@ -5,7 +5,7 @@ use std::path::Path;
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::{SqlSafeStr, SqliteConnection, SqlitePool};
 
-use super::error::unopened;
+use super::error::{is_full, unopened};
 use crate::ledger::error::LedgerError;
 
 /// A step from one version of the schema to the next.
@@ -47,7 +47,14 @@ pub async fn migrate(path: &Path, pool: &SqlitePool) -> Result<(), LedgerError> 
 
 /// Brings the schema of a copy at `path` up to date.
 pub async fn migrate_copy(path: &Path, copy: &mut SqliteConnection) -> Result<(), LedgerError> {
-    said_of(path, migrator(MIGRATIONS).run_direct(None, copy, false).await)
+    let outcome = migrator(MIGRATIONS).run_direct(None, copy, false).await;
+    match outcome {
+        // The copy is written where the ledger will be.
+        Err(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) if is_full(&error) => {
+            Err(LedgerError::Full)
+        }
+        outcome => said_of(path, outcome),
+    }
 }
 
 fn said_of(path: &Path, outcome: Result<(), MigrateError>) -> Result<(), LedgerError> {

@@ -10,11 +10,14 @@ use super::timers;
 use crate::calendar_info::CalendarInfo;
 use crate::ledger::error::LedgerError;
 use crate::ledger::model::{
-    CalendarRow, FireStats, NewFiring, ObjectVersion, Planned, PlannedObject, Replanned, Retagged, Timer,
+    CalendarRow, FireOutcome, NewFiring, ObjectVersion, Planned, PlannedObject, Replanned, Retagged, Timer,
 };
 use crate::time::UtcMillis;
 
-const CALENDAR: &str = "INSERT INTO calendars
+// The first statement forgets what was gone too long ago. Both are one query, as each query is a round trip to the thread
+// that writes.
+const CALENDAR: &str = "DELETE FROM gone WHERE gone_at < ?15;
+    INSERT INTO calendars
     (source, href, key, user, owner, emails, name, color, zone, user_zone, default_timed, default_all_day,
     first_seen, last_synced_at, sync_state)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?13, ?14)
@@ -35,8 +38,6 @@ const OBJECTS: Insert = Insert {
     count_cache = excluded.count_cache, zones = excluded.zones, text = excluded.text",
 };
 const UIDS: Insert = Insert { head: "INSERT OR IGNORE INTO uids (uid, object) VALUES", columns: 2, tail: "" };
-const FORGET_UIDS: &str = "DELETE FROM uids WHERE object IN (SELECT value FROM json_each(?))";
-const DISARM: &str = "DELETE FROM timers WHERE object IN (SELECT value FROM json_each(?))";
 const GONE: &str = "DELETE FROM objects WHERE calendar = ? AND href IN (SELECT value FROM json_each(?))";
 const RETAG: &str = "UPDATE objects SET etag = ?, unread_since = NULL WHERE id = ?";
 const DOUBT: &str = "UPDATE objects SET unread_since = ifnull(unread_since, ?)
@@ -48,7 +49,7 @@ impl Sqlite {
         self.write(move |c| Box::pin(replan(c, replanned))).await
     }
 
-    pub async fn take_in(&self, planned: Planned) -> Result<FireStats, LedgerError> {
+    pub async fn take_in(&self, planned: Planned) -> Result<FireOutcome, LedgerError> {
         let overdue = planned.put.iter().map(|o| o.overdue.len()).sum();
         let firing_ids = self.firing_ids(overdue);
         let object_ids = self.object_ids(planned.put.len());
@@ -61,9 +62,8 @@ async fn take_in(
     planned: Planned,
     first_object: i64,
     first_firing: i64,
-) -> Result<FireStats, LedgerError> {
-    let calendar = upsert_calendar(c, &planned.calendar, planned.from).await?;
-    gone::forget(c, planned.forget_before).await?;
+) -> Result<FireOutcome, LedgerError> {
+    let calendar = upsert_calendar(c, &planned.calendar, planned.from, planned.forget_before).await?;
     if !planned.gone.is_empty() {
         let hrefs = serde_json::json!(planned.gone).to_string();
         gone::remember(c, calendar, hrefs.clone(), planned.calendar.last_synced_at, planned.from).await?;
@@ -86,7 +86,13 @@ async fn take_in(
     Ok(fired)
 }
 
-async fn upsert_calendar(c: &mut SqliteConnection, row: &CalendarRow, from: UtcMillis) -> Result<i64, LedgerError> {
+/// Puts the calendar `row` as it was seen at `from`, and returns its id. Forgets what was gone before `forget_before`.
+async fn upsert_calendar(
+    c: &mut SqliteConnection,
+    row: &CalendarRow,
+    from: UtcMillis,
+    forget_before: UtcMillis,
+) -> Result<i64, LedgerError> {
     let CalendarInfo { href, id, user, owner, emails, name, color, zone, user_zone, default_alarms } = row.info.clone();
     let id = sqlx::query_scalar(CALENDAR)
         .bind(row.source.clone())
@@ -103,6 +109,7 @@ async fn upsert_calendar(c: &mut SqliteConnection, row: &CalendarRow, from: UtcM
         .bind(default_alarms.all_day)
         .bind(from.0)
         .bind(row.sync_state.clone())
+        .bind(forget_before.0)
         .fetch_one(c)
         .await?;
     Ok(id)
@@ -129,7 +136,7 @@ async fn put(
     calendar: i64,
     objects: Vec<PlannedObject>,
     at: PutAt,
-) -> Result<FireStats, LedgerError> {
+) -> Result<FireOutcome, LedgerError> {
     let PutAt { now, seen_at, first_object, first_firing } = at;
     let placed: Vec<Placed> = (first_object..)
         .zip(objects)
@@ -143,9 +150,7 @@ async fn put(
     if changed != "[]" {
         let stay: Vec<(i64, &str)> =
             placed.iter().flat_map(|p| p.object.uids.iter().map(|uid| (p.id, uid.as_str()))).collect();
-        gone::remember_replaced(c, changed.clone(), serde_json::json!(stay).to_string(), now, seen_at).await?;
-        sqlx::query(FORGET_UIDS).bind(changed.clone()).execute(&mut *c).await?;
-        sqlx::query(DISARM).bind(changed).execute(&mut *c).await?;
+        gone::clear_replaced(c, changed, serde_json::json!(stay).to_string(), now, seen_at).await?;
     }
     write(c, calendar, &placed).await?;
     let uids: Vec<(&str, i64)> =

@@ -251,18 +251,20 @@ async fn firing_records_rings_deliveries_and_the_next_timer_at_once() {
     ledger.take_in(planned(vec![object("a.ics", Some(at(10)))])).await.unwrap();
     let timer = all_due(&ledger).await[0];
     let due_object = DueObject { timer, firings: vec![new_firing(1, sink), new_firing(2, sink)], next: Some(at(70)) };
-    let fired = ledger.fire(vec![due_object.clone()], at(10)).await.unwrap().recorded;
-    assert_eq!(fired, FireStats { fired: 2, deliveries: 2, ..FireStats::default() });
+    let fired = ledger.fire(vec![due_object.clone()], at(10)).await.unwrap();
+    assert_eq!(fired.stats, FireStats { fired: 2, deliveries: 2, ..FireStats::default() });
+    assert_eq!(fired.fired.len(), 2);
     let again = all_due(&ledger).await;
     assert_eq!((again.len(), again[0].due), (1, at(70)));
     // The old timer is gone, so firing it again changes nothing.
     let again_fired = ledger.fire(vec![due_object], at(11)).await.unwrap();
-    assert_eq!(again_fired, FireOutcome { left_out: HashSet::from([timer.object]), ..FireOutcome::default() });
+    assert_eq!(again_fired, FireOutcome::default());
     assert_eq!(all_due(&ledger).await, again);
     // The same identity rings once, whatever it comes with.
     let due_object = DueObject { timer: again[0], firings: vec![new_firing(2, sink), new_firing(3, sink)], next: None };
-    let fired = ledger.fire(vec![due_object], at(70)).await.unwrap().recorded;
-    assert_eq!(fired, FireStats { fired: 1, already: 1, deliveries: 1, ..FireStats::default() });
+    let fired = ledger.fire(vec![due_object], at(70)).await.unwrap();
+    assert_eq!(fired.stats, FireStats { fired: 1, already: 1, deliveries: 1, ..FireStats::default() });
+    assert_eq!(fired.fired.len(), 1, "what fired before is not counted as late now");
     assert_eq!(ledger.claim(sink, at(70), at(80), 10).await.unwrap().deliveries.len(), 3);
 }
 
@@ -279,8 +281,8 @@ async fn what_an_edit_has_overtaken_is_left_out_and_holds_nobody_up() {
     let due_object =
         |(n, timer): (u8, &Timer)| DueObject { timer: *timer, firings: vec![new_firing(n, sink)], next: Some(at(70)) };
     let fired = ledger.fire((1..).zip(&timers).map(due_object).collect(), at(10)).await.unwrap();
-    assert_eq!(fired.recorded, FireStats { fired: 1, deliveries: 1, ..FireStats::default() });
-    assert_eq!(fired.left_out, HashSet::from([id]));
+    assert_eq!(fired.stats, FireStats { fired: 1, deliveries: 1, ..FireStats::default() });
+    assert_eq!(fired.fired.len(), 1);
     let due: Vec<(UtcMillis, i64, i64)> =
         all_due(&ledger).await.iter().map(|timer| (timer.due, timer.object, timer.revision)).collect();
     let other = timers.iter().map(|timer| timer.object).find(|object| *object != id).unwrap();
@@ -377,6 +379,7 @@ async fn what_is_leased_takes_no_place_in_a_claim() {
         recipient: String::new(),
         next_state: NextState::Retry { response: "451 busy".to_owned(), at: at(13) },
         unknown: false,
+        tried: true,
     };
     ledger.settle(sink, vec![later(4), later(2)], at(12)).await.unwrap();
     assert_eq!(ledger.next_attempt(sink).await.unwrap(), Some(at(13)));
@@ -404,6 +407,7 @@ async fn who_claims_beside_a_settling_gets_nothing_twice() {
                 recipient: claimed.recipient,
                 next_state: NextState::Delivered,
                 unknown: false,
+                tried: true,
             };
             ledger.settle(sink, some.into_iter().map(delivered).collect(), at(10)).await.unwrap();
         }
@@ -427,7 +431,9 @@ async fn what_waits_for_hours_because_it_may_have_arrived_says_nothing_of_the_cl
     let timer = all_due(&ledger).await[0];
     ledger.fire(vec![DueObject { timer, firings: vec![new_firing(1, sink)], next: None }], at(NOON)).await.unwrap();
     ledger.claim(sink, at(NOON), at(NOON + 1), 10).await.unwrap();
-    let settled = |next_state, unknown| vec![Settlement { firing: 1, recipient: String::new(), next_state, unknown }];
+    let settled = |next_state, unknown| {
+        vec![Settlement { firing: 1, recipient: String::new(), next_state, unknown, tried: true }]
+    };
     let later = |response: &str| NextState::Retry { response: response.to_owned(), at: at(NOON + 6 * HOURS) };
     ledger.settle(sink, settled(later("no answer"), true), at(NOON)).await.unwrap();
     assert_eq!(ledger.undo_future_records(at(NOON), 86_400_000).await.unwrap(), None);
@@ -445,7 +451,13 @@ async fn a_settled_delivery_stays_settled() {
     ledger.fire(vec![DueObject { timer, firings: vec![new_firing(1, sink)], next: None }], at(10)).await.unwrap();
     let claimed = ledger.claim(sink, at(10), at(20), 10).await.unwrap().deliveries;
     let settle = |next_state| {
-        vec![Settlement { firing: claimed[0].firing, recipient: String::new(), next_state, unknown: false }]
+        vec![Settlement {
+            firing: claimed[0].firing,
+            recipient: String::new(),
+            next_state,
+            unknown: false,
+            tried: true,
+        }]
     };
     let later = NextState::Retry { response: "451 busy".to_owned(), at: at(40) };
     ledger.settle(sink, settle(later), at(11)).await.unwrap();

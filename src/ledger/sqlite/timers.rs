@@ -51,18 +51,15 @@ async fn fire(
     now: UtcMillis,
     first_firing: i64,
 ) -> Result<FireOutcome, LedgerError> {
-    let mut left_out = HashSet::new();
     let timers = due_objects.iter().map(|due_object| due_object.timer).collect();
     if let Some(there) = disarm(c, timers).await? {
-        let is_there = |due_object: &DueObject| there.contains(&due_object.timer);
-        left_out.extend(due_objects.iter().filter(|one| !is_there(one)).map(|one| one.timer.object));
-        due_objects.retain(is_there);
+        due_objects.retain(|due_object| there.contains(&due_object.timer));
     }
     let mut armed: Vec<Timer> =
         due_objects.iter().filter_map(|one| one.next.map(|due| Timer { due, ..one.timer })).collect();
     arm(c, &mut armed).await?;
     let firings: Vec<NewFiring> = due_objects.into_iter().flat_map(|f| f.firings).collect();
-    Ok(FireOutcome { recorded: record(c, &firings, now, first_firing).await?, left_out })
+    record(c, &firings, now, first_firing).await
 }
 
 impl FromRow<'_, SqliteRow> for Timer {

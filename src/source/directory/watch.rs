@@ -390,6 +390,11 @@ fn number_of(metadata: &Metadata) -> Number {
 }
 
 impl FsChanges {
+    /// Whether nothing but files is concerned.
+    pub fn are_of_files(&self) -> bool {
+        !self.everything && self.folders.is_empty()
+    }
+
     /// Whether what `fault` says may be different now.
     pub fn concerns(&self, fault: &str) -> bool {
         // The path, and not one that only begins like it.

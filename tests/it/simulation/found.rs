@@ -287,7 +287,7 @@ async fn owing(path: &Path, disk: &Arc<Script>) -> (Core, Clock, Settlement) {
     let firing =
         core.ledger.claim(core.sinks[SINKS[0]], clock.now(), clock.now(), 1).await.unwrap().deliveries[0].firing;
     let next_state = NextState::Retry { response: "451 busy".to_owned(), at: at("15:00:05") };
-    (core, clock, Settlement { firing, recipient: String::new(), next_state, unknown: false })
+    (core, clock, Settlement { firing, recipient: String::new(), next_state, unknown: false, tried: true })
 }
 
 #[tokio::test]

@@ -33,6 +33,7 @@ async fn deliver(ledger: &Ledger, sink: i64) {
         recipient: c.recipient,
         next_state: NextState::Delivered,
         unknown: false,
+        tried: true,
     };
     ledger.settle(sink, claimed.into_iter().map(settled).collect(), at(20)).await.unwrap();
 }
@@ -73,6 +74,7 @@ async fn what_is_still_owed_stays() {
         recipient: String::new(),
         next_state: NextState::Failed { response: "550".to_owned() },
         unknown: false,
+        tried: true,
     };
     ledger.settle(sink, vec![failed(1), failed(2)], at(20)).await.unwrap();
     assert_eq!(forgotten(&ledger, 20, 100).await, [2, 0], "what has failed is owed no longer");
@@ -90,7 +92,7 @@ async fn what_could_be_made_again_stays() {
     assert_eq!(forgotten(&ledger, 20, 100).await, [6, 0], "the timer was set back to second 16");
     let timer = all_due(&ledger).await[0];
     let again: Vec<NewFiring> = (16..20).map(|n| NewFiring { due: at(i64::from(n)), ..new_firing(n, sink) }).collect();
-    let fired = ledger.fire(vec![DueObject { timer, firings: again, next: None }], at(31)).await.unwrap().recorded;
+    let fired = ledger.fire(vec![DueObject { timer, firings: again, next: None }], at(31)).await.unwrap().stats;
     assert_eq!((fired.fired, fired.already), (0, 4));
 }
 

@@ -79,7 +79,7 @@ async fn fill(path: &Path) -> Ledger {
     let fired_at = UtcMillis(1_000_107);
     ledger.fire(vec![DueObject { timer, firings: vec![firing], next: None }], fired_at).await.unwrap();
     let settled = |recipient: &str, next_state| {
-        vec![Settlement { firing: 1, recipient: recipient.to_owned(), next_state, unknown: false }]
+        vec![Settlement { firing: 1, recipient: recipient.to_owned(), next_state, unknown: false, tried: true }]
     };
     ledger.settle(sinks["stdout"], settled("", NextState::Delivered), fired_at).await.unwrap();
     let refused = NextState::Failed { response: "550 no such user".to_owned() };
