@@ -12,7 +12,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::time::UtcMillis;
+use crate::time::{UtcMillis, non_negative};
 
 /// Upper bounds of the buckets of lateness, seconds: from a tick of the clock to a day of downtime.
 const LATENESS: [f64; 15] =
@@ -171,8 +171,7 @@ impl Metrics {
 
     /// Counts an alarm that was due at `due` and fired at `now` by its lateness.
     pub fn fired(&self, due: UtcMillis, now: UtcMillis) {
-        let late = u64::try_from(now.0.saturating_sub(due.0)).unwrap_or(0);
-        self.lateness.observe(Duration::from_millis(late).as_secs_f64());
+        self.lateness.observe(non_negative(now.duration_since(due)).as_secs_f64());
     }
 
     /// Counts an attempt of `sink` that ended in `outcome`.

@@ -19,11 +19,6 @@ impl UtcMillis {
     /// The latest instant that is ever computed with: 9999-12-30T00:00:00Z.
     pub const MAX: UtcMillis = UtcMillis(253_402_128_000_000);
 
-    /// This instant moved by `milliseconds`, kept between [`UtcMillis::MIN`] and [`UtcMillis::MAX`].
-    pub fn plus(self, milliseconds: i64) -> UtcMillis {
-        UtcMillis(self.0.saturating_add(milliseconds)).clamped()
-    }
-
     /// This instant moved by `duration`, kept between [`UtcMillis::MIN`] and [`UtcMillis::MAX`].
     pub fn saturating_add(self, duration: SignedDuration) -> UtcMillis {
         UtcMillis(self.0.saturating_add(whole_millis(duration))).clamped()
@@ -120,13 +115,18 @@ pub fn elapsed(duration: Duration) -> SignedDuration {
     SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX)
 }
 
+/// `duration` for a timer, which does not wait if it is negative.
+pub fn non_negative(duration: SignedDuration) -> Duration {
+    duration.max(SignedDuration::ZERO).unsigned_abs()
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use jiff::SignedDuration;
 
-    use super::{UtcMillis, elapsed, whole_millis};
+    use super::{UtcMillis, elapsed, non_negative, whole_millis};
 
     #[test]
     fn the_two_written_forms() {
@@ -138,8 +138,6 @@ mod tests {
     #[test]
     fn nonsense_is_refused_and_sums_stay_in_range() {
         assert!(UtcMillis::parse("tomorrow").is_err());
-        assert_eq!(UtcMillis(0).plus(i64::MAX), UtcMillis::MAX);
-        assert_eq!(UtcMillis(0).plus(i64::MIN), UtcMillis::MIN);
         for longest in [SignedDuration::MAX, SignedDuration::MIN] {
             let ends = [UtcMillis::MIN, UtcMillis::MAX];
             assert!(ends.contains(&UtcMillis(0).saturating_add(longest)));
@@ -158,6 +156,7 @@ mod tests {
         assert_eq!([SignedDuration::MIN, SignedDuration::MAX].map(whole_millis), [i64::MIN, i64::MAX]);
         assert_eq!(elapsed(Duration::from_millis(7)), SignedDuration::from_millis(7));
         assert_eq!(elapsed(Duration::MAX), SignedDuration::MAX);
+        assert_eq!([-7, 0, 7].map(|n| non_negative(SignedDuration::from_millis(n)).as_millis()), [0, 0, 7]);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::{Context, printer::Cell, printer::ExitStatus, printer::Style, printer
 use crate::calendar_info::CalendarInfo;
 use crate::config::{Config, SourceKind};
 use crate::ledger::{self, CalendarRow, Inspector, SourceFailure, SourceRow, Stats};
-use crate::time::UtcMillis;
+use crate::time::{UtcMillis, elapsed};
 
 /// The lateness is that of so many firings, the latest ones.
 const RECENT_FIRINGS: i64 = 1000;
@@ -115,7 +115,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<ExitStat
         // The daemon that planned it has ended.
         sources.iter_mut().for_each(|source| source.next_try = None);
     }
-    let grace = i64::try_from(config.defaults.absent_grace.as_millis()).unwrap_or(i64::MAX);
+    let grace = elapsed(config.defaults.absent_grace);
     let lateness = Lateness::of(&lateness);
     let overview = Overview { path: &config.ledger, holder: holder.as_deref(), stats: &stats, lateness };
     if context.printer.json() {
@@ -159,12 +159,12 @@ fn with_unseen(mut rows: Vec<SourceRow>, config: &Config) -> Vec<SourceRow> {
 }
 
 impl Lateness {
-    /// Of sorted milliseconds; none if there are none.
-    fn of(sorted: &[i64]) -> Option<Lateness> {
+    /// Of what is sorted; none if there is none.
+    fn of(sorted: &[SignedDuration]) -> Option<Lateness> {
         // The smallest value that at least so many hundredths of all do not exceed.
         let rank = |hundredths: usize| {
             let index = (sorted.len() * hundredths).div_ceil(100).saturating_sub(1);
-            sorted.get(index).copied().map(SignedDuration::from_millis)
+            sorted.get(index).copied()
         };
         Some(Lateness { firings: sorted.len(), p50: rank(50)?, p99: rank(99)?, max: rank(100)? })
     }
@@ -201,7 +201,7 @@ fn status(overview: &Overview<'_>, sources: &[SourceRow]) -> StatusReport {
     }
 }
 
-fn absent_calendar(row: CalendarRow, grace: i64) -> Option<AbsentCalendar> {
+fn absent_calendar(row: CalendarRow, grace: SignedDuration) -> Option<AbsentCalendar> {
     let absent = row.absent?;
     let (absent_since, drop_at) = (absent.since.to_string(), absent.ends_at(grace).to_string());
     let CalendarInfo { href, name, user, .. } = row.info;
@@ -270,7 +270,7 @@ fn tries(row: &SourceRow, is_running: bool, now: UtcMillis) -> String {
     format!("{tried}{next}")
 }
 
-fn absent_table(context: &mut Context, absent: Vec<CalendarRow>, grace: i64) -> anyhow::Result<()> {
+fn absent_table(context: &mut Context, absent: Vec<CalendarRow>, grace: SignedDuration) -> anyhow::Result<()> {
     if absent.is_empty() {
         return Ok(());
     }
@@ -305,8 +305,8 @@ mod tests {
             let [p50, p99, max] = millis.map(SignedDuration::from_millis);
             Some(Lateness { firings, p50, p99, max })
         };
-        assert_eq!(Lateness::of(&[4]), lateness(1, [4, 4, 4]));
-        let hundred: Vec<i64> = (1..=200).collect();
+        assert_eq!(Lateness::of(&[SignedDuration::from_millis(4)]), lateness(1, [4, 4, 4]));
+        let hundred: Vec<SignedDuration> = (1..=200).map(SignedDuration::from_millis).collect();
         assert_eq!(Lateness::of(&hundred), lateness(200, [100, 198, 200]));
     }
 }

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::future::Future;
 use std::sync::Arc;
 
+use jiff::SignedDuration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tracing::Instrument as _;
@@ -19,12 +20,12 @@ use crate::metrics::{Metrics, SyncOutcome};
 use crate::source::{FsChanges, Source, SyncError, SyncReport, SyncSource as _, Watch, WatchError};
 use crate::time::UtcMillis;
 
-/// That all is well is written into the ledger no more often than this, milliseconds.
-const REPORT: i64 = 60_000;
+/// That all is well is written into the ledger no more often than this.
+const REPORT: SignedDuration = SignedDuration::from_mins(1);
 /// Lines an hour that the log has about faults of one source.
 const FAULT_LINES: u32 = 20;
-/// How often it is logged that a source cannot be read for the same cause, milliseconds.
-const LOG_EVERY: i64 = 60 * 60_000;
+/// How often it is logged that a source cannot be read for the same cause.
+const LOG_EVERY: SignedDuration = SignedDuration::from_hours(1);
 
 /// A source and how its syncs went.
 #[derive(Debug)]
@@ -279,7 +280,7 @@ impl SourceRunner {
             Ok(report) => self.note_report(at, report, others),
             Err(error) => Some(self.note_failure(at, error)),
         };
-        let due = self.reported.is_none_or(|last| at.0.saturating_sub(last.0) >= REPORT || at < last);
+        let due = self.reported.is_none_or(|last| !at.is_within(REPORT, last));
         let tried = error.is_some() && is_of_everything;
         if due || tried || error != self.error {
             let next_try = error.as_ref().and_then(|_| self.schedule.next_try(self.clock.now()));
@@ -346,9 +347,7 @@ impl SourceRunner {
     fn is_to_be_logged(&mut self, error: &str, at: UtcMillis) -> bool {
         let cause: String = error.chars().filter(|c| !c.is_ascii_digit()).collect();
         let is_known = self.schedule.failures > 1
-            && self.logged.as_ref().is_some_and(|(logged, last)| {
-                *logged == cause && (0..LOG_EVERY).contains(&at.0.saturating_sub(last.0))
-            });
+            && self.logged.as_ref().is_some_and(|(logged, last)| *logged == cause && at.is_within(LOG_EVERY, *last));
         if !is_known {
             self.logged = Some((cause, at));
         }

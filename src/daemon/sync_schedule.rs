@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::source::Obstacle;
-use crate::time::UtcMillis;
+use crate::time::{UtcMillis, elapsed};
 
 /// After a sync of a server that failed, or one that could not read something, or a folder that could not be watched,
 /// the next sync comes after this, or after the source's interval where that is shorter.
@@ -16,8 +16,8 @@ const LOGIN_WAITS: [Duration; 3] =
     [Duration::from_secs(5 * 60), Duration::from_secs(25 * 60), Duration::from_secs(2 * 60 * 60)];
 /// And then after this.
 const LAST_LOGIN_WAIT: Duration = Duration::from_secs(6 * 60 * 60);
-/// Sources that wait for the same server come back within this, milliseconds, once it answers.
-const SPREAD: u64 = 2_000;
+/// Sources that wait for the same server come back within so many milliseconds once it answers.
+const SPREAD_MILLIS: u64 = 2_000;
 /// A watched folder that cannot be read is tried again after this, which doubles up to the longest wait for one: it may
 /// be moved away and back within a second.
 const FIRST_FOLDER_WAIT: Duration = Duration::from_secs(1);
@@ -100,8 +100,7 @@ impl SyncSchedule {
     /// When the next sync comes at the latest, as of `now`, where time is what is waited for.
     pub(super) fn next_try(&self, now: UtcMillis) -> Option<UtcMillis> {
         let waits_for_time = self.failures == 0 || self.retry_after.is_some() || self.obstacle != Obstacle::Server;
-        let wait = i64::try_from(self.wait().as_millis()).unwrap_or(i64::MAX);
-        waits_for_time.then(|| now.plus(wait))
+        waits_for_time.then(|| now.saturating_add(elapsed(self.wait())))
     }
 
     /// How long until a login is tried again that was refused: who tries too often is shut out.
@@ -114,7 +113,7 @@ impl SyncSchedule {
     pub(super) fn waits_for(&self, now: UtcMillis) -> String {
         match (self.obstacle, self.retry_after) {
             (Obstacle::Login, _) => {
-                let at = now.plus(i64::try_from(self.login_wait().as_millis()).unwrap_or(i64::MAX));
+                let at = now.saturating_add(elapsed(self.login_wait()));
                 let at = at.timestamp().strftime("%Y-%m-%d %H:%M:%SZ");
                 format!("; it is tried again once the secret is another one, else at {at}, so as not to be shut out")
             }
@@ -129,5 +128,5 @@ impl SyncSchedule {
 pub(super) fn spread(name: &str) -> Duration {
     let mut hasher = std::hash::DefaultHasher::new();
     std::hash::Hash::hash(name, &mut hasher);
-    Duration::from_millis(std::hash::Hasher::finish(&hasher) % SPREAD)
+    Duration::from_millis(std::hash::Hasher::finish(&hasher) % SPREAD_MILLIS)
 }

@@ -4,23 +4,29 @@
 
 use std::time::Duration;
 
+use jiff::SignedDuration;
+
 use crate::tables::FileStamp;
-use crate::time::UtcMillis;
+use crate::time::{UtcMillis, non_negative};
 
-/// How often a sink that is down is tried, by how long it has been: for as long as this, so often, milliseconds.
-const PROBES: [(i64, i64); 2] = [(5 * 60_000, 5_000), (60 * 60_000, 10_000)];
+/// How often a sink that is down is tried, by how long it has been: for as long as this, so often.
+const PROBES: [(SignedDuration, SignedDuration); 2] = [
+    (SignedDuration::from_mins(5), SignedDuration::from_secs(5)),
+    (SignedDuration::from_hours(1), SignedDuration::from_secs(10)),
+];
 /// And after that.
-const LATE_PROBES: i64 = 30_000;
+const LATE_PROBES: SignedDuration = SignedDuration::from_secs(30);
 /// After a refusal of what the settings say, the next try comes after these, one after the other: who tries a login
-/// more often is shut out by guards such as fail2ban. Milliseconds.
-const REFUSAL_WAITS: [i64; 3] = [5 * 60_000, 25 * 60_000, 120 * 60_000];
+/// more often is shut out by guards such as fail2ban.
+const REFUSAL_WAITS: [SignedDuration; 3] =
+    [SignedDuration::from_mins(5), SignedDuration::from_mins(25), SignedDuration::from_hours(2)];
 /// And then after this.
-const LAST_REFUSAL_WAIT: i64 = 360 * 60_000;
-/// How often files that an administrator has to correct are examined, milliseconds.
-const GLANCE: i64 = 2_000;
+const LAST_REFUSAL_WAIT: SignedDuration = SignedDuration::from_hours(6);
+/// How often files that an administrator has to correct are examined.
+const GLANCE: SignedDuration = SignedDuration::from_secs(2);
 
-/// How often it is logged that nothing goes out, milliseconds.
-pub const LOG_EVERY: i64 = 60 * 60_000;
+/// How often it is logged that nothing goes out.
+pub const LOG_EVERY: SignedDuration = SignedDuration::from_hours(1);
 
 /// The versions of the files that a sink reads before it can be used.
 pub type FileStamps = [Option<FileStamp>; 2];
@@ -66,15 +72,15 @@ impl Gate {
     /// What may be sent at `now`, when the files of the sink are `files`.
     pub fn state(&self, now: UtcMillis, files: FileStamps) -> GateState {
         let Some(closed) = self.0 else { return GateState::Open };
-        let left = closed.next.0.saturating_sub(now.0);
+        let left = closed.next.duration_since(now);
         // Before it was closed is after the clock was set back, and so is what is left where that is more than there
         // ever was.
-        let is_set_back = now < closed.since || left > wait(closed.refusals, now.0.saturating_sub(closed.since.0));
-        if left <= 0 || is_set_back || (closed.refusals > 0 && closed.files != files) {
+        let is_set_back = now < closed.since || left > wait(closed.refusals, now.duration_since(closed.since));
+        if left <= SignedDuration::ZERO || is_set_back || (closed.refusals > 0 && closed.files != files) {
             return GateState::Trial;
         }
         let glance = if closed.refusals > 0 { GLANCE } else { left };
-        GateState::Closed(Duration::from_millis(left.min(glance).unsigned_abs()))
+        GateState::Closed(non_negative(left.min(glance)))
     }
 
     /// Notes at `now` that nothing gets through; whether that is to be logged: when it begins, and once an hour.
@@ -87,9 +93,9 @@ impl Gate {
             Closure::Down => 0,
             Closure::Settings => 1 + before.filter(|before| before.files == files).map_or(0, |before| before.refusals),
         };
-        let wait = wait(refusals, now.0.saturating_sub(since.0));
-        let logged = before.map(|before| before.logged).filter(|logged| now.0.saturating_sub(logged.0) < LOG_EVERY);
-        self.0 = Some(Closed { since, logged: logged.unwrap_or(now), next: now.plus(wait), refusals, files });
+        let wait = wait(refusals, now.duration_since(since));
+        let logged = before.map(|before| before.logged).filter(|logged| now.duration_since(*logged) < LOG_EVERY);
+        self.0 = Some(Closed { since, logged: logged.unwrap_or(now), next: now.saturating_add(wait), refusals, files });
         logged.is_none()
     }
 
@@ -99,7 +105,7 @@ impl Gate {
         if let Some(closed) = &mut self.0 {
             closed.since = closed.since.min(now);
             closed.files = files;
-            closed.next = now.plus(wait(closed.refusals, now.0.saturating_sub(closed.since.0)));
+            closed.next = now.saturating_add(wait(closed.refusals, now.duration_since(closed.since)));
         }
     }
 
@@ -117,8 +123,7 @@ impl Gate {
 }
 
 /// How long nothing may pass after so many `refusals` in a row, or, where there were none, after being down for `age`.
-/// Milliseconds.
-fn wait(refusals: usize, age: i64) -> i64 {
+fn wait(refusals: usize, age: SignedDuration) -> SignedDuration {
     match refusals.checked_sub(1) {
         Some(nth) => REFUSAL_WAITS.get(nth).copied().unwrap_or(LAST_REFUSAL_WAIT),
         None => PROBES.iter().find(|(until, _)| age < *until).map_or(LATE_PROBES, |(_, interval)| *interval),

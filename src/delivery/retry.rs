@@ -2,22 +2,24 @@
 
 use std::time::Duration;
 
+use jiff::SignedDuration;
+
 use super::sink::Outcome;
 use crate::ledger::{GAVE_UP, NextState};
 use crate::text::{first_octets, on_one_line};
-use crate::time::UtcMillis;
+use crate::time::{UtcMillis, elapsed, whole_millis};
 
 /// The wait after the first failed attempt; it doubles with each further one.
-pub const FIRST_WAIT: Duration = Duration::from_secs(5);
+pub const FIRST_WAIT: SignedDuration = SignedDuration::from_secs(5);
 /// The wait grows no further than this.
-pub const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);
+pub const LONGEST_WAIT: SignedDuration = SignedDuration::from_mins(15);
 /// The waits after attempts that may have delivered it, one after the other: what is sent again may be a second copy,
 /// and what was not delivered must not be lost.
-const UNKNOWN_WAITS: [Duration; 2] = [Duration::from_secs(15 * 60), Duration::from_secs(60 * 60)];
+const UNKNOWN_WAITS: [SignedDuration; 2] = [SignedDuration::from_mins(15), SignedDuration::from_hours(1)];
 /// And then after this.
-const LAST_UNKNOWN_WAIT: Duration = Duration::from_secs(6 * 60 * 60);
+const LAST_UNKNOWN_WAIT: SignedDuration = SignedDuration::from_hours(6);
 /// A server's own wish for when to come back counts up to this.
-pub const LONGEST_WISH: Duration = Duration::from_secs(60 * 60);
+pub const LONGEST_WISH: SignedDuration = SignedDuration::from_hours(1);
 /// An answer is cut to this many octets before it is kept.
 pub const RESPONSE_LIMIT: usize = 500;
 
@@ -41,11 +43,11 @@ pub struct Attempt {
 /// not come back together; a server's own wish (`after`) comes instead of the wait, between [`FIRST_WAIT`] and
 /// [`LONGEST_WISH`]. What may have been delivered waits longer. Once the alarm is older than `give_up_after`, it has
 /// failed. What cannot be sent because nothing can waits. None of what was not tried, or is still being sent.
-pub fn decide(attempt: Attempt, outcome: Outcome, give_up_after: Duration) -> Option<NextState> {
+pub fn decide(attempt: Attempt, outcome: Outcome, give_up_after: SignedDuration) -> Option<NextState> {
     let mut wait = backoff(attempt.number, attempt.seed);
     let response = match outcome {
         Outcome::NotAttempted | Outcome::InFlight => return None,
-        Outcome::Down { response, .. } if attempt.now < attempt.fired.plus(millis(give_up_after)) => {
+        Outcome::Down { response, .. } if attempt.now < attempt.fired.saturating_add(give_up_after) => {
             return Some(NextState::Waits { response: bounded(response) });
         }
         Outcome::Down { response, .. } => bounded(response),
@@ -66,29 +68,28 @@ pub fn decide(attempt: Attempt, outcome: Outcome, give_up_after: Duration) -> Op
             bounded(format!("it may have been delivered: {response}"))
         }
     };
-    if attempt.now >= attempt.fired.plus(millis(give_up_after)) {
+    if attempt.now >= attempt.fired.saturating_add(give_up_after) {
         let response = format!("{GAVE_UP}{}; last answer: {response}", in_words(give_up_after));
         return Some(NextState::Failed { response });
     }
-    Some(NextState::Retry { at: attempt.now.plus(wait), response })
+    Some(NextState::Retry { at: attempt.now.saturating_add(wait), response })
 }
 
-/// Milliseconds to wait after the attempt `number`.
-fn backoff(number: u32, seed: u64) -> i64 {
-    let doublings = number.saturating_sub(1).min(31);
+/// How long to wait after the attempt `number`.
+fn backoff(number: u32, seed: u64) -> SignedDuration {
+    let doublings = number.saturating_sub(1).min(30);
     shortened(FIRST_WAIT.saturating_mul(1 << doublings).min(LONGEST_WAIT), number, seed)
 }
 
-/// `full` in milliseconds, shortened by up to a quarter.
-fn shortened(full: Duration, number: u32, seed: u64) -> i64 {
-    let full = millis(full);
+/// `full`, shortened by up to a quarter.
+fn shortened(full: SignedDuration, number: u32, seed: u64) -> SignedDuration {
     let share = i64::from((scramble(seed ^ u64::from(number)) >> 54) as u16); // 0 to 1023
-    full - full / 4 * share / 1024
+    full.saturating_sub(SignedDuration::from_millis(whole_millis(full / 4) * share / 1024))
 }
 
-/// Milliseconds to wait where the other side wishes for so long.
-fn wished(wish: Duration) -> i64 {
-    millis(wish.clamp(FIRST_WAIT, LONGEST_WISH))
+/// How long to wait where the other side wishes for so long.
+fn wished(wish: Duration) -> SignedDuration {
+    elapsed(wish).clamp(FIRST_WAIT, LONGEST_WISH)
 }
 
 /// A well-mixed number from any number (the finalizer of splitmix64).
@@ -99,16 +100,12 @@ fn scramble(seed: u64) -> u64 {
     c ^ (c >> 31)
 }
 
-fn millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
-}
-
 /// The largest unit that says it exactly: '3 days', '90 minutes', '45 seconds'.
-fn in_words(duration: Duration) -> String {
+fn in_words(duration: SignedDuration) -> String {
     let seconds = duration.as_secs();
     let (count, unit) = [(86_400, "day"), (3_600, "hour"), (60, "minute")]
         .into_iter()
-        .find(|(length, _)| seconds >= *length && seconds.is_multiple_of(*length))
+        .find(|(length, _)| seconds >= *length && seconds % *length == 0)
         .map_or((seconds, "second"), |(length, unit)| (seconds / length, unit));
     if count == 1 { format!("1 {unit}") } else { format!("{count} {unit}s") }
 }
@@ -125,7 +122,7 @@ mod tests {
     use super::*;
     use crate::delivery::gate::Closure;
 
-    const DAYS_3: Duration = Duration::from_secs(3 * 86_400);
+    const DAYS_3: SignedDuration = SignedDuration::from_hours(3 * 24);
 
     fn attempt(number: u32) -> Attempt {
         Attempt { number, unknown: 0, fired: UtcMillis(0), now: UtcMillis(1_000), seed: 7 }
@@ -195,7 +192,7 @@ mod tests {
         fn nothing_overflows(number: u32, fired: i64, now: i64, seed: u64, give_up: u64, after: Option<u64>) {
             let attempt = Attempt { number, unknown: 0, fired: UtcMillis(fired), now: UtcMillis(now), seed };
             let outcome = Outcome::Retry { response: String::new(), after: after.map(Duration::from_secs) };
-            if let Some(NextState::Retry { at, .. }) = decide(attempt, outcome, Duration::from_secs(give_up)) {
+            if let Some(NextState::Retry { at, .. }) = decide(attempt, outcome, elapsed(Duration::from_secs(give_up))) {
                 prop_assert!(at > UtcMillis(now) || at == UtcMillis::MAX || at == UtcMillis::MIN);
             }
         }

@@ -6,6 +6,7 @@ use std::future::Future;
 use std::sync::PoisonError;
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use tokio::sync::{Mutex, watch};
 use tracing::Instrument as _;
 
@@ -16,17 +17,17 @@ use super::sink::{ClaimedDelivery, Finished, Outcome, Transport};
 use crate::clock::Clock;
 use crate::ledger::{Claims, DeliveryKey, Ledger, LedgerError, LogOnce, NextState, Settlement};
 use crate::metrics::{AttemptOutcome, Metrics};
-use crate::time::UtcMillis;
+use crate::time::{UtcMillis, elapsed, non_negative};
 
 /// What is still being sent, and the files that the sink used.
 type InFlight = HashMap<DeliveryKey, (ClaimedDelivery, FileStamps)>;
 
 /// How much longer than the sink's send timeout a lease lasts.
-const SLACK: Duration = Duration::from_secs(60);
+const SLACK: SignedDuration = SignedDuration::from_mins(1);
 /// How long to wait when the ledger cannot be read or written.
 const PAUSE: Duration = Duration::from_secs(1);
 /// The longest sleep before looking again at deliveries that are to be tried later: the clock may have been set.
-const LONGEST: i64 = 60_000;
+const LONGEST: SignedDuration = SignedDuration::from_mins(1);
 
 /// The result of claiming, sending and settling one batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,7 +63,7 @@ pub struct DeliveryWorker<C = Sink> {
     id: i64,
     ledger: Ledger,
     clock: Clock,
-    give_up_after: Duration,
+    give_up_after: SignedDuration,
     metrics: Metrics,
     /// How attempts ended that could not be written down: a disk may be full.
     unsettled: Mutex<Vec<Settlement>>,
@@ -81,7 +82,7 @@ impl<C: Transport> DeliveryWorker<C> {
             id,
             ledger,
             clock,
-            give_up_after,
+            give_up_after: elapsed(give_up_after),
             metrics: Metrics::default(),
             unsettled: Mutex::default(),
             in_flight: std::sync::Mutex::default(),
@@ -204,7 +205,7 @@ impl<C: Transport> DeliveryWorker<C> {
             return Ok(None);
         };
         let now = self.clock.now();
-        let wait = Duration::from_millis(next.0.saturating_sub(now.0).clamp(1, LONGEST).unsigned_abs());
+        let wait = non_negative(next.duration_since(now).clamp(SignedDuration::from_millis(1), LONGEST));
         Ok(Some(match self.gate().state(now, self.sink.files()) {
             GateState::Closed(shut) => wait.max(shut),
             GateState::Open | GateState::Trial => wait,
@@ -224,7 +225,7 @@ impl<C: Transport> DeliveryWorker<C> {
         if matches!(gate, GateState::Closed(_)) || self.sink.batch() == 0 {
             return Ok(BatchResult::default());
         }
-        let lease = now.plus(millis(self.sink.send_timeout().saturating_add(SLACK)));
+        let lease = now.saturating_add(elapsed(self.sink.send_timeout()).saturating_add(SLACK));
         let limit = i64::try_from(self.sink.batch()).unwrap_or(i64::MAX);
         let Claims { deliveries: claimed, given_up } = self.ledger.claim(self.id, now, lease, limit).await?;
         let given_up = usize::try_from(given_up).unwrap_or(usize::MAX);
@@ -325,7 +326,7 @@ impl<C: Transport> DeliveryWorker<C> {
         let down = outcomes.last().filter(|outcome| matches!(outcome, Outcome::Down { .. })).cloned();
         let now = self.clock.now();
         for delivery in deliveries.iter().skip(tried) {
-            let is_over = now >= delivery.fired_at.plus(millis(self.give_up_after));
+            let is_over = now >= delivery.fired_at.saturating_add(self.give_up_after);
             match &down {
                 Some(down) if is_over => outcomes.push(down.clone()),
                 _ => outcomes.push(Outcome::NotAttempted),
@@ -385,8 +386,7 @@ impl<C: Transport> DeliveryWorker<C> {
     fn is_to_be_logged(&self) -> bool {
         let now = self.clock.now();
         let mut last_logged = lock(&self.last_logged);
-        let is_news =
-            last_logged.is_none_or(|last_logged| !(0..LOG_EVERY).contains(&now.0.saturating_sub(last_logged.0)));
+        let is_news = last_logged.is_none_or(|last_logged| !now.is_within(LOG_EVERY, last_logged));
         if is_news {
             *last_logged = Some(now);
         }
@@ -515,8 +515,4 @@ fn nameless(response: &str) -> String {
     let words: Vec<&str> =
         response.split(' ').map(|word| if word.contains('@') { "(an address)" } else { word }).collect();
     words.join(" ")
-}
-
-fn millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }

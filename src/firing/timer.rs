@@ -69,7 +69,7 @@ mod elsewhere {
     use jiff::SignedDuration;
 
     use crate::clock::Clock;
-    use crate::time::UtcMillis;
+    use crate::time::{UtcMillis, non_negative};
 
     /// The longest sleep: so late can a set clock or a resume be noticed.
     const LONGEST: SignedDuration = SignedDuration::from_secs(30);
@@ -88,7 +88,7 @@ mod elsewhere {
         /// Returns at the instant `at`, or earlier: ask again what is due.
         pub async fn until(&self, at: Option<UtcMillis>) {
             let rest = at.unwrap_or(UtcMillis::MAX).duration_since(Clock::System.now());
-            tokio::time::sleep(rest.clamp(SignedDuration::ZERO, LONGEST).unsigned_abs()).await;
+            tokio::time::sleep(non_negative(rest.min(LONGEST))).await;
         }
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use reqwest::Url;
 use reqwest::header::{self, HeaderMap, HeaderName};
 
-use crate::time::UtcMillis;
+use crate::time::{UtcMillis, non_negative};
 
 /// The method of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,7 +163,7 @@ fn header_text(headers: &HeaderMap, name: HeaderName) -> Option<String> {
 fn retry_after(text: &str, date: Option<UtcMillis>) -> Option<Duration> {
     Some(match text.trim().parse() {
         Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => Duration::from_millis(u64::try_from(http_date(text)?.0.saturating_sub(date?.0)).unwrap_or(0)),
+        Err(_) => non_negative(http_date(text)?.duration_since(date?)),
     })
 }
 

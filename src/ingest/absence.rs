@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use super::Ingest;
 use crate::ledger::{Absent, CalendarKey, LedgerError};
 use crate::source::{Absence, Evidence};
-use crate::time::{UtcMillis, whole_millis};
+use crate::time::UtcMillis;
 
 /// The calendars that the ledger has as absent; none: it was not asked yet.
 pub(super) type Absentees = Option<HashSet<CalendarKey>>;
@@ -22,7 +22,7 @@ impl Ingest {
     ) -> Result<Absence, LedgerError> {
         let Some(row) = self.context.ledger.calendar(source, calendar).await? else { return Ok(Absence::Dropped) };
         let absent = after(row.absent, synced_at, evidence);
-        if absent.ends_at(whole_millis(self.absent_grace)) <= synced_at {
+        if absent.ends_at(self.absent_grace) <= synced_at {
             self.context.ledger.drop_calendar(source, calendar).await?;
             self.context.metrics.changes(source, 1);
             self.note(source, calendar, false).await?;

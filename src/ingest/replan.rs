@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use super::Ingest;
 use crate::calendar::zone::Zones;
 use crate::ledger::{CalendarRow, FireOutcome, FireStats, LedgerError, ObjectText, PlannedObject, Replanned, Undone};
-use crate::time::{UtcMillis, whole_millis};
+use crate::time::UtcMillis;
 
 /// Under these keys the ledger remembers the version of the time zone database it was planned with, and each zone's
 /// fingerprint in it.
@@ -89,7 +89,7 @@ impl Ingest {
         // What syncs say that are not in the ledger is in the future as well.
         self.syncs().latest.retain(|_, at| *at <= now);
         if let Some(Undone { firings, deliveries }) =
-            self.context.ledger.undo_future_records(now, whole_millis(self.max_lateness)).await?
+            self.context.ledger.undo_future_records(now, self.max_lateness).await?
         {
             // Planning again may fail, and the next try finds nothing to undo.
             let stats = FireStats { deliveries, ..FireStats::default() };

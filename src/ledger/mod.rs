@@ -11,6 +11,8 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use jiff::SignedDuration;
+
 use crate::time::UtcMillis;
 use sqlite::connection::Sqlite;
 
@@ -348,13 +350,17 @@ impl Ledger {
     }
 
     /// Undoes what a clock that was ahead of `now` has recorded and what is wrong now: firings that count as missed
-    /// and are still to come, or are not later than `max_lateness` milliseconds, deliveries that were given up, syncs
-    /// at calendars and retries that lie in the future. None when there was nothing to undo. The objects are to be
-    /// planned again then, see [`Ledger::to_be_replanned`].
+    /// and are still to come, or are not later than `max_lateness`, deliveries that were given up, syncs at
+    /// calendars and retries that lie in the future. None when there was nothing to undo. The objects are to be planned
+    /// again then, see [`Ledger::to_be_replanned`].
     ///
     /// # Errors
     /// [`LedgerError::Full`], [`LedgerError::Database`].
-    pub async fn undo_future_records(&self, now: UtcMillis, max_lateness: i64) -> Result<Option<Undone>, LedgerError> {
+    pub async fn undo_future_records(
+        &self,
+        now: UtcMillis,
+        max_lateness: SignedDuration,
+    ) -> Result<Option<Undone>, LedgerError> {
         self.sqlite.undo_future_records(now, max_lateness).await
     }
 

@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use reveille::calendar::zone::Zones;
 use reveille::clock::Clock;
 use reveille::config::Config;
@@ -24,7 +25,7 @@ pub fn at(time: &str) -> UtcMillis {
     let midnight = UtcMillis::parse("2026-03-10T00:00:00Z").unwrap();
     let (hours, minutes) = time.split_once(':').unwrap();
     let number = |text: &str| text.parse::<i64>().unwrap();
-    midnight.plus(((number(day) * 24 + number(hours)) * 60 + number(minutes)) * 60_000)
+    midnight.saturating_add(SignedDuration::from_mins((number(day) * 24 + number(hours)) * 60 + number(minutes)))
 }
 
 /// A daemon's stages before a ledger in a folder of its own.

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use jiff::SignedDuration;
 use reveille::clock::Clock;
 use reveille::time::UtcMillis;
 
@@ -80,7 +81,7 @@ fn a_zone_that_the_home_does_not_list_is_asked_of_the_calendar_once() {
     said.lock().unwrap().itself = Ok(String::new());
     watch.sync();
     assert_eq!((server.scripted.lines(), zone(&watch).as_str()), (vec![HOME.to_owned()], "Europe/Berlin"));
-    clock.set(clock.now().plus(25 * 3_600_000));
+    clock.set(clock.now().saturating_add(SignedDuration::from_hours(25)));
     watch.sync();
     assert_eq!(zone(&watch), "", "nobody has chosen one any more");
 }

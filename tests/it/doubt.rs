@@ -1,5 +1,6 @@
 //! What a CalDAV server does not say, or says for a moment only: nothing of that is believed at once.
 
+use jiff::SignedDuration;
 use reveille::clock::Clock;
 use reveille::source::Evidence;
 use reveille::source::SyncReport;
@@ -195,7 +196,7 @@ fn clocked() -> (Server, Watch, impl Fn(i64)) {
     let mut watch = Watch::at(&source, &settings, clock.clone());
     watch.sync();
     server.scripted.asked();
-    (server, watch, move |seconds: i64| clock.set(begin.plus(seconds * 1_000)))
+    (server, watch, move |seconds: i64| clock.set(begin.saturating_add(SignedDuration::from_secs(seconds))))
 }
 
 /// Says of `name` that it changed to the version `etag`, as `summary`.
@@ -427,7 +428,8 @@ fn many_objects_that_vanish_at_once_are_looked_for_twice() {
     // What was found is remembered over a restart: `run --once` looks once in each process.
     let (source, settings) = settings(&server.scripted.url, Some(("mary", "sesame")));
     let begin = UtcMillis::parse("2026-03-10T12:00:00Z").unwrap();
-    let mut watch = Watch { kept: watch.kept, ..Watch::at(&source, &settings, Clock::manual(begin.plus(70_000))) };
+    let clock = Clock::manual(begin.saturating_add(SignedDuration::from_secs(70)));
+    let mut watch = Watch { kept: watch.kept, ..Watch::at(&source, &settings, clock) };
     watch.sync();
     assert!(watch.kept.calendar("/cal/work/").objects.is_empty());
 }

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use reveille::clock::Clock;
 use reveille::time::UtcMillis;
 use rustix::process::{Signal, kill_process};
@@ -58,7 +59,7 @@ impl Watched {
 
     /// PUTs the event `name` so that it rings `minutes` after the base.
     fn put(&mut self, name: &str, minutes: usize) {
-        let at = self.base.plus(60_000 * i64::try_from(minutes).unwrap());
+        let at = self.base.saturating_add(SignedDuration::from_mins(i64::try_from(minutes).unwrap()));
         self.account.put(&format!("{name}.ics"), &event(name, &at.basic(), name));
         self.wanted.insert(name.to_owned(), at);
     }
@@ -202,7 +203,7 @@ fn a_right_taken_back(kind: &'static Kind) {
     let stage = Stage::new();
     configure(stage.path(), &guest, owner.work);
     let now = Clock::System.now();
-    let after = |hours: i64| now.plus(hours * 3_600_000);
+    let after = |hours: i64| now.saturating_add(SignedDuration::from_hours(hours));
     for (name, hours) in [("first", 2), ("second", 20), ("never", 60)] {
         owner.put(&format!("{name}.ics"), &event(name, &after(hours).basic(), name));
     }
@@ -322,7 +323,8 @@ fn on_davical_what_was_being_written_while_it_looked_is_known_a_little_later() {
     writeln!(orders, "BEGIN; SELECT dav_name FROM caldav_data WHERE dav_name = '{path}' FOR UPDATE;").unwrap();
     assert!(said.find(PATIENCE, |line| line.contains(&path)).is_some(), "{}", said.text());
 
-    let (url, login, at) = (watched.account.url.clone(), watched.account.login, watched.base.plus(60_000_000));
+    let at = watched.base.saturating_add(SignedDuration::from_mins(1_000));
+    let (url, login) = (watched.account.url.clone(), watched.account.login);
     let path = format!("{}slow.ics", watched.account.work);
     let slow = std::thread::spawn(move || Http::new(&url, login).put(&path, &event("slow", &at.basic(), "slow")));
     // It has begun once it waits for the row.

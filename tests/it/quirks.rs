@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use reveille::clock::Clock;
 use reveille::config::{Credentials, ResponseLimits, SecretRef};
 use reveille::source::caldav::CaldavError;
@@ -537,7 +538,7 @@ fn now_and_then_the_whole_is_compared() {
     watch.sync();
     // Lost without a trace: the versions are those of before.
     server.delete("3.ics");
-    let minutes = |minutes: i64| clock.set(noon.plus(minutes * 60_000));
+    let minutes = |minutes: i64| clock.set(noon.saturating_add(SignedDuration::from_mins(minutes)));
     minutes(9);
     assert_eq!(watch.sync().changes, 0);
     minutes(13);

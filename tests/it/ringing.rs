@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use reveille::clock::Clock;
 use reveille::time::UtcMillis;
 use rustix::process::{Signal, kill_process};
@@ -109,7 +110,7 @@ fn edited_moved_and_deleted(account: Account) {
     watched.looked(1);
     let before = watched.put("moved", 12, "moved");
     watched.looked(1);
-    let after = before.plus(2_000);
+    let after = before.saturating_add(SignedDuration::from_secs(2));
     watched.put_at("moved", after, "moved");
     watched.looked(1);
     assert!(Clock::System.now() < before, "the machine is too busy for this test");

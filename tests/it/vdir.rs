@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use jiff::SignedDuration;
 use reveille::clock::Clock;
 use reveille::time::UtcMillis;
 
@@ -55,7 +56,7 @@ impl Desk {
 
     /// The start of the event `number`.
     fn start(&self, number: usize) -> UtcMillis {
-        self.base.plus(60_000 * i64::try_from(number).unwrap())
+        self.base.saturating_add(SignedDuration::from_mins(i64::try_from(number).unwrap()))
     }
 
     /// The text of the event `number`, which rings at its start.

@@ -4,6 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use jiff::SignedDuration;
+
 use super::BenchContext;
 use super::block_on;
 use super::child::DaemonProcess;
@@ -12,10 +14,8 @@ use super::synthetic::{Generator, file, uid};
 use super::table::Figure;
 use super::{counted, quantile};
 use reveille::ledger::{self, Inspector};
-use reveille::time::UtcMillis;
 
-/// Milliseconds.
-const DAY: i64 = 86_400_000;
+const DAY: SignedDuration = SignedDuration::from_hours(24);
 
 /// Edits of files in a watched folder, one after the other: from the change until the new alarm is armed
 #[derive(Clone, Debug, clap::Args)]
@@ -33,8 +33,8 @@ pub(super) fn measure(args: &Args, parent: &Path, context: &mut BenchContext) ->
     let run = format!("edit: {} edits among {} files", counted(edits), counted(objects));
     let site = Site::new(parent)?;
     let source = site.directory("calendar")?;
-    let (generator, now) = (Generator::new(5), context.clock.now());
-    let start = |n: u64| UtcMillis(now.0 / 1_000 * 1_000 + DAY * (1 + n as i64));
+    let (generator, now) = (Generator::new(5), context.clock.now().start_of_second());
+    let start = |n: u64| now.saturating_add(DAY.saturating_mul(1 + n as i32));
     for n in 0..objects {
         fs::write(site.at("calendar").join(file(n)), generator.due(n, start(n)))?;
     }

@@ -4,6 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use jiff::SignedDuration;
+
 use super::BenchContext;
 use super::block_on;
 use super::child::{DaemonProcess, Used, own_use};
@@ -13,9 +15,9 @@ use super::server::CalendarServer;
 use super::site::{Outlet, Site};
 use super::synthetic::Generator;
 use super::table::Figure;
-use super::{counted, quantile};
+use super::{counted, next_second, quantile};
 use reveille::ledger;
-use reveille::time::UtcMillis;
+use reveille::time::{UtcMillis, elapsed};
 
 /// How long the daemon has from its start to the due second, besides what staging takes.
 const LEAD: Duration = Duration::from_secs(4);
@@ -82,20 +84,24 @@ fn arm(args: &Args, site: &Site, context: &mut BenchContext) -> anyhow::Result<U
         let now = context.clock.now();
         let estimate = fill.estimate(count, now, |n| text(n, now)).await;
         let ahead = estimate.filling + estimate.planning + LEAD;
-        let due = UtcMillis((now.plus(ahead.as_millis() as i64).0 / 1_000 + 1) * 1_000);
+        let due = next_second(now.saturating_add(elapsed(ahead)));
         context.printer.note(format!("filling a ledger with {} objects", counted(count)));
         fill.take_in(0..count, now, |n| text(n, due), context).await?;
         Ok(due)
     })
 }
 
+/// How long before its first alarms are due the daemon has staged them.
+const BEFORE: SignedDuration = SignedDuration::from_millis(100);
+
 /// What the daemon has used when everything is staged: shortly before it is due.
 fn settled_use(daemon: &mut DaemonProcess, due: UtcMillis, context: &mut BenchContext) -> anyhow::Result<Used> {
-    let left = due.0 - context.clock.now().0;
-    anyhow::ensure!(left > 0, "the ledger was filled only {} ms after its alarms were due: take fewer", -left);
-    context.printer.note(format!("due in {} ms", left));
+    let left = due.duration_since(context.clock.now());
+    let millis = left.unsigned_abs().as_millis();
+    anyhow::ensure!(left.is_positive(), "the ledger was filled only {millis} ms after its alarms were due: take fewer");
+    context.printer.note(format!("due in {millis} ms"));
     let clock = context.clock.clone();
-    daemon.wait(Duration::from_millis(20), || Ok(clock.now() >= due.plus(-100)))?;
+    daemon.wait(Duration::from_millis(20), || Ok(clock.now() >= due.saturating_sub(BEFORE)))?;
     Ok(daemon.used())
 }
 

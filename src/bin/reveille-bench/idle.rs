@@ -5,6 +5,8 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
+use jiff::SignedDuration;
+
 use super::BenchContext;
 use super::child::DaemonProcess;
 use super::counted;
@@ -14,8 +16,7 @@ use super::table::Figure;
 
 /// How long it is left alone before it is watched: threads that did the first sync end after ten seconds.
 const SETTLING: Duration = Duration::from_secs(15);
-/// Milliseconds.
-const DAY: i64 = 86_400_000;
+const DAY: SignedDuration = SignedDuration::from_hours(24);
 
 /// A daemon that watches a folder in which nothing changes: wake-ups, processor time, memory
 #[derive(Clone, Debug, clap::Args)]
@@ -34,7 +35,8 @@ pub(super) fn measure(args: &Args, parent: &Path, context: &mut BenchContext) ->
     let source = site.directory("calendar")?;
     let (generator, now) = (Generator::new(4), context.clock.now());
     for n in 0..u64::from(args.objects) {
-        fs::write(site.at("calendar").join(file(n)), generator.due(n, now.plus(DAY + n as i64 * 60_000)))?;
+        let due = now.saturating_add(DAY + SignedDuration::from_mins(n as i64));
+        fs::write(site.at("calendar").join(file(n)), generator.due(n, due))?;
     }
     site.configure(&source, Outlet::File)?;
     let mut daemon = DaemonProcess::start(&site.config())?;

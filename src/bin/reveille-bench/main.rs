@@ -14,8 +14,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use jiff::SignedDuration;
 use reveille::cli::printer::{Color, ExitStatus, PrintError, Printer};
 use reveille::clock::Clock;
+use reveille::time::UtcMillis;
 
 mod all;
 mod child;
@@ -115,6 +117,11 @@ fn run(cli: &BenchCli, context: &mut BenchContext) -> anyhow::Result<ExitStatus>
 /// Waits for `work` on this thread.
 fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
+}
+
+/// The first whole second after `at`.
+fn next_second(at: UtcMillis) -> UtcMillis {
+    at.start_of_second().saturating_add(SignedDuration::from_secs(1))
 }
 
 /// The value below which `share` (0 to 1) of `sorted` lies; 0 where there is none.

@@ -5,6 +5,8 @@ use std::path::Path;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use jiff::SignedDuration;
+
 use super::BenchContext;
 use super::block_on;
 use super::child::DaemonProcess;
@@ -13,9 +15,9 @@ use super::server::CalendarServer;
 use super::site::{Outlet, Site};
 use super::synthetic::{Generator, file, uid};
 use super::table::Figure;
-use super::{counted, quantile};
+use super::{counted, next_second, quantile};
 use reveille::ledger;
-use reveille::time::UtcMillis;
+use reveille::time::{UtcMillis, elapsed};
 
 /// Files that are edited in turns.
 const FILES: u64 = 1_000;
@@ -23,8 +25,7 @@ const FILES: u64 = 1_000;
 const LEAD: Duration = Duration::from_secs(6);
 /// Edits are made so often, a few at a time.
 const TICK: Duration = Duration::from_millis(20);
-/// Milliseconds.
-const DAY: i64 = 86_400_000;
+const DAY: SignedDuration = SignedDuration::from_hours(24);
 
 /// Alarms every second while files change: how late they are
 #[derive(Clone, Debug, clap::Args)]
@@ -48,7 +49,7 @@ pub(super) fn measure(args: &Args, parent: &Path, context: &mut BenchContext) ->
     site.configure(&server.source(), Outlet::File)?;
     let (generator, total) = (Generator::new(6), rings * u64::from(args.seconds));
     let edited = site.directory("edited")?;
-    let tomorrow = UtcMillis(context.clock.now().0 / 1_000 * 1_000 + DAY);
+    let tomorrow = context.clock.now().start_of_second().saturating_add(DAY);
     for n in total..total + FILES {
         fs::write(site.at("edited").join(file(n)), generator.due(n, tomorrow))?;
     }
@@ -57,24 +58,28 @@ pub(super) fn measure(args: &Args, parent: &Path, context: &mut BenchContext) ->
         let now = context.clock.now();
         let estimate = fill.estimate(total, now, |n| generator.due(n, now)).await;
         let ahead = estimate.filling + estimate.planning.div_f64(f64::from(args.seconds.max(1))) + LEAD;
-        let due = UtcMillis((now.plus(ahead.as_millis() as i64).0 / 1_000 + 1) * 1_000);
-        let text = |n: u64| generator.due(n, due.plus((n / rings.max(1)) as i64 * 1_000));
+        let due = next_second(now.saturating_add(elapsed(ahead)));
+        let text = |n: u64| generator.due(n, due.saturating_add(SignedDuration::from_secs((n / rings.max(1)) as i64)));
         fill.take_in(0..total, now, text, context).await?;
         Ok(due)
     })?;
     site.configure(&format!("{}{edited}", server.source()), Outlet::File)?;
     let mut daemon = DaemonProcess::start(&site.config())?;
     daemon.wait(Duration::from_millis(20), || Ok(site.has_synced("edited")))?;
-    let left = due.0 - context.clock.now().0;
-    anyhow::ensure!(left > 0, "the ledger was filled only {} ms after its first alarms were due: take fewer", -left);
-    context.printer.note(format!("{run}: the first are due in {left} ms"));
-    thread::sleep(Duration::from_millis(left.unsigned_abs()));
+    let left = due.duration_since(context.clock.now());
+    let millis = left.unsigned_abs().as_millis();
+    anyhow::ensure!(
+        left.is_positive(),
+        "the ledger was filled only {millis} ms after its first alarms were due: take fewer"
+    );
+    context.printer.note(format!("{run}: the first are due in {millis} ms"));
+    thread::sleep(left.unsigned_abs());
     let before = daemon.used();
     let editing = edit(&site, args, total, due);
     daemon.wait(Duration::from_millis(500), || Ok(editing.is_finished()))?;
     let (count, last) = editing.join().map_err(|_| anyhow::anyhow!("the edits stopped by themselves"))??;
     daemon.wait(Duration::from_millis(100), || {
-        Ok(site.due_of(&uid(last.0))?.contains(&last.1.0) && site.lateness()?.len() as u64 >= total)
+        Ok(site.due_of(&uid(last.0))?.contains(&last.1) && site.lateness()?.len() as u64 >= total)
     })?;
     let (busy, lateness) = (daemon.used().cpu.saturating_sub(before.cpu), site.lateness()?);
     daemon.stop()?;
@@ -101,10 +106,10 @@ fn edit(site: &Site, args: &Args, first: u64, due: UtcMillis) -> JoinHandle<Edit
     let (folder, new) = (site.at("edited"), site.at("new"));
     let (wanted, whole) = (f64::from(args.changes), Duration::from_secs(args.seconds.into()));
     thread::spawn(move || {
-        let (began, mut count, mut last) = (Instant::now(), 0_u64, (first, due.plus(DAY)));
+        let (began, mut count, mut last) = (Instant::now(), 0_u64, (first, due.saturating_add(DAY)));
         while began.elapsed() < whole {
             while (count as f64) < began.elapsed().as_secs_f64() * wanted && began.elapsed() < whole {
-                last = (first + count % FILES, due.plus(2 * DAY + count as i64 * 1_000));
+                last = (first + count % FILES, due.saturating_add(2 * DAY + SignedDuration::from_secs(count as i64)));
                 fs::write(&new, Generator::new(6).due(last.0, last.1))?;
                 fs::rename(&new, folder.join(file(last.0)))?;
                 count += 1;

@@ -6,6 +6,8 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use jiff::SignedDuration;
+
 use super::BenchContext;
 use super::block_on;
 use super::child::DaemonProcess;
@@ -14,18 +16,17 @@ use super::server::CalendarServer;
 use super::site::{Outlet, Site};
 use super::synthetic::Generator;
 use super::table::Figure;
-use super::{counted, quantile};
+use super::{counted, next_second, quantile};
 use reveille::ledger::{self, ArmedFilter, Inspector, TimerCursor};
 use reveille::time::UtcMillis;
 
 /// Starts that are measured; the middle one counts.
 const STARTS: u64 = 5;
-/// Milliseconds between the alarms that are not due yet: ten million of them fill a year and a half.
-const APART: i64 = 5_000;
+/// Seconds between the alarms that are not due yet: ten million of them fill a year and a half.
+const APART: i64 = 5;
 /// Objects up to which the server is there and lists them; a list of more is longer than a response may be.
 const LISTED: u64 = 100_000;
-/// Milliseconds.
-const DAY: i64 = 86_400_000;
+const DAY: SignedDuration = SignedDuration::from_hours(24);
 
 /// A restart on a ledger full of armed objects, from exec to the first alarm that fell due meanwhile
 #[derive(Clone, Debug, clap::Args)]
@@ -45,8 +46,8 @@ pub(super) fn measure(args: &Args, parent: &Path, context: &mut BenchContext) ->
     let (generator, began) = (Generator::new(3), Instant::now());
     fill::filling(&site, async |fill| {
         let now = context.clock.now();
-        let tomorrow = UtcMillis(now.0 / 1_000 * 1_000 + DAY);
-        let text = |n: u64| generator.due(n, tomorrow.plus(n as i64 * APART));
+        let tomorrow = now.start_of_second().saturating_add(DAY);
+        let text = |n: u64| generator.due(n, tomorrow.saturating_add(SignedDuration::from_secs(n as i64 * APART)));
         fill.take_in(0..args.objects, now, text, context).await
     })?;
     let (octets, seconds) = (ledger::size(&site.ledger()), began.elapsed().as_secs());
@@ -79,7 +80,7 @@ pub(super) fn measure(args: &Args, parent: &Path, context: &mut BenchContext) ->
 fn arm_one(site: &Site, n: u64, context: &mut BenchContext) -> anyhow::Result<UtcMillis> {
     fill::filling(site, async |fill| {
         let now = context.clock.now();
-        let due = UtcMillis((now.0 / 1_000 + 1) * 1_000);
+        let due = next_second(now);
         fill.take_in(n..n + 1, now, |n| Generator::new(3).due(n, due), context).await?;
         Ok(due)
     })

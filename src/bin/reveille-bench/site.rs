@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::Context as _;
+use jiff::SignedDuration;
 
 use super::block_on;
 use reveille::ledger::Inspector;
+use reveille::time::UtcMillis;
 
 /// Where a run sends its alarms.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -94,12 +96,12 @@ impl Site {
     }
 
     /// When each object that speaks of `uid` is due next, as the ledger says now.
-    pub(super) fn due_of(&self, uid: &str) -> anyhow::Result<Vec<i64>> {
+    pub(super) fn due_of(&self, uid: &str) -> anyhow::Result<Vec<UtcMillis>> {
         block_on(async {
             let mut inspector = Inspector::open(&self.ledger()).await?;
             let objects = inspector.objects_of(uid).await?;
             inspector.close().await?;
-            Ok(objects.into_iter().filter_map(|object| object.due).map(|due| due.0).collect())
+            Ok(objects.into_iter().filter_map(|object| object.due).collect())
         })
     }
 
@@ -115,13 +117,13 @@ impl Site {
         looked.unwrap_or(false)
     }
 
-    /// How long after it was due each delivered alarm was settled, milliseconds, ascending.
+    /// How long after it was due each delivered alarm was settled, in milliseconds, ascending.
     pub(super) fn lateness(&self) -> anyhow::Result<Vec<f64>> {
         block_on(async {
             let mut inspector = Inspector::open(&self.ledger()).await?;
             let lateness = inspector.delivered().await?;
             inspector.close().await?;
-            Ok(lateness.into_iter().map(|millis| millis as f64).collect())
+            Ok(lateness.iter().map(SignedDuration::as_millis_f64).collect())
         })
     }
 }

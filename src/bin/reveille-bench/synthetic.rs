@@ -5,9 +5,12 @@
 
 use std::fmt::Write as _;
 
+use jiff::SignedDuration;
+
 use reveille::time::UtcMillis;
 
-const DAY: i64 = 86_400_000;
+const DAY: SignedDuration = SignedDuration::from_hours(24);
+const QUARTER_HOUR: SignedDuration = SignedDuration::from_mins(15);
 
 /// Zones, the more common ones more often.
 const ZONES: [&str; 8] = [
@@ -92,8 +95,8 @@ impl Generator {
         let rule = rule(&mut dice, now);
         let start = match rule.as_str() {
             // What happens once is mostly of the last two years or the next one; what repeats may be ten years old.
-            "" => now.plus((dice.below(1_100) as i64 - 730) * DAY),
-            _ => now.plus((dice.below(3_700) as i64 - 3_650) * DAY),
+            "" => now.saturating_add((dice.below(1_100) as i32 - 730) * DAY),
+            _ => now.saturating_add((dice.below(3_700) as i32 - 3_650) * DAY),
         };
         let times = times(&mut dice, start);
         let mut text = head(n);
@@ -112,7 +115,7 @@ impl Generator {
 
     /// Object number `n`, a daily meeting that began ten years ago and is due at `due` among other days.
     pub(super) fn daily(self, n: u64, due: UtcMillis) -> String {
-        meeting(n, due.plus(-3_652 * DAY), "RRULE:FREQ=DAILY\r\n")
+        meeting(n, due.saturating_sub(3_652 * DAY), "RRULE:FREQ=DAILY\r\n")
     }
 }
 
@@ -147,7 +150,7 @@ fn alarm(trigger: &str, text: &mut String) {
 fn rule(dice: &mut Dice, now: UtcMillis) -> String {
     let end = match dice.below(10) {
         0..=1 => format!(";COUNT={}", 2 + dice.below(200)),
-        2..=3 => format!(";UNTIL={}", now.plus((dice.below(2_000) as i64 - 1_500) * DAY).basic()),
+        2..=3 => format!(";UNTIL={}", now.saturating_add((dice.below(2_000) as i32 - 1_500) * DAY).basic()),
         _ => String::new(),
     };
     let rule = match dice.below(20) {
@@ -165,14 +168,14 @@ fn rule(dice: &mut Dice, now: UtcMillis) -> String {
 
 /// The lines of DTSTART and DTEND: at a quarter of an hour by day in a zone, in UTC, floating, or all day.
 fn times(dice: &mut Dice, day: UtcMillis) -> String {
-    let midnight = UtcMillis(day.0.div_euclid(DAY) * DAY);
-    let start = midnight.plus((7 * 4 + dice.below(12 * 4) as i64) * 15 * 60_000);
-    let end = start.plus((1 + dice.below(8) as i64) * 15 * 60_000);
+    let midnight = UtcMillis::from_seconds(day.seconds().div_euclid(DAY.as_secs()) * DAY.as_secs());
+    let start = midnight.saturating_add((7 * 4 + dice.below(12 * 4) as i32) * QUARTER_HOUR);
+    let end = start.saturating_add((1 + dice.below(8) as i32) * QUARTER_HOUR);
     let wall = |at: UtcMillis| at.basic().trim_end_matches('Z').to_owned();
     match dice.below(20) {
         0..=2 => {
             let date = |at: UtcMillis| at.basic().chars().take(8).collect::<String>();
-            let (first, next) = (date(midnight), date(midnight.plus(DAY)));
+            let (first, next) = (date(midnight), date(midnight.saturating_add(DAY)));
             format!("DTSTART;VALUE=DATE:{first}\r\nDTEND;VALUE=DATE:{next}\r\n")
         }
         3..=4 => format!("DTSTART:{}\r\nDTEND:{}\r\n", start.basic(), end.basic()),
@@ -224,6 +227,7 @@ mod tests {
     use reveille::time::UtcMillis;
 
     const NOW: UtcMillis = UtcMillis(1_795_382_222_000);
+    const JUST_BEFORE: UtcMillis = UtcMillis(NOW.0 - 1);
 
     fn next(text: &str, from: UtcMillis) -> Option<UtcMillis> {
         let object = Object::parse(text.as_bytes(), &ObjectLimits::default()).unwrap();
@@ -255,10 +259,10 @@ mod tests {
     #[test]
     fn what_is_to_be_due_is_due() {
         let generator = Generator::new(1);
-        assert_eq!(next(&generator.due(3, NOW), NOW.plus(-1)), Some(NOW));
-        assert_eq!(next(&generator.due(3, NOW), NOW.plus(1)), None);
-        assert_eq!(next(&generator.daily(3, NOW), NOW.plus(-1)), Some(NOW));
-        assert_eq!(next(&generator.daily(3, NOW), NOW.plus(1)), Some(NOW.plus(86_400_000)));
+        assert_eq!(next(&generator.due(3, NOW), JUST_BEFORE), Some(NOW));
+        assert_eq!(next(&generator.due(3, NOW), NOW.just_after()), None);
+        assert_eq!(next(&generator.daily(3, NOW), JUST_BEFORE), Some(NOW));
+        assert_eq!(next(&generator.daily(3, NOW), NOW.just_after()), Some(NOW.saturating_add(super::DAY)));
         assert!(generator.due(3, NOW).contains(&uid(3)));
     }
 }

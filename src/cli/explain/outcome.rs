@@ -7,7 +7,7 @@ use super::recorded::{self, Recorded};
 use crate::cli::common::state_word;
 use crate::config::Config;
 use crate::ledger::{FiringRow, FiringState, Inspector, LedgerError, ObjectRow};
-use crate::time::{UtcMillis, elapsed, whole_millis};
+use crate::time::{UtcMillis, elapsed};
 
 /// What became of an alarm.
 #[derive(Debug)]
@@ -120,7 +120,7 @@ impl<'a> Ledgered<'a> {
             Some(absent) => format!(
                 "armed; its calendar has not been found since {}, and is dropped at {} unless it is found",
                 absent.since,
-                absent.ends_at(whole_millis(self.absent_grace))
+                absent.ends_at(self.absent_grace)
             ),
         }
     }

@@ -1,5 +1,7 @@
 //! Sources and calendars.
 
+use jiff::SignedDuration;
+
 use crate::calendar_info::CalendarInfo;
 use crate::time::UtcMillis;
 
@@ -77,14 +79,14 @@ pub struct Absent {
     pub missing_since: Option<UtcMillis>,
 }
 
-/// How long syncs must not have found a calendar where nothing of its source is found, milliseconds: a day.
-const ALL_GONE: i64 = 86_400_000;
+/// How long syncs must not have found a calendar where nothing of its source is found.
+const ALL_GONE: SignedDuration = SignedDuration::from_hours(24);
 
 impl Absent {
     /// The first sync from then on that does not find the calendar drops it. `grace` is how long it must not have been
-    /// found where the rest of its store is in order, milliseconds.
-    pub fn ends_at(self, grace: i64) -> UtcMillis {
-        let all_gone = self.since.plus(ALL_GONE.max(grace));
-        self.missing_since.map_or(all_gone, |since| all_gone.min(since.plus(grace)))
+    /// found where the rest of its store is in order.
+    pub fn ends_at(self, grace: SignedDuration) -> UtcMillis {
+        let all_gone = self.since.saturating_add(ALL_GONE.max(grace));
+        self.missing_since.map_or(all_gone, |since| all_gone.min(since.saturating_add(grace)))
     }
 }

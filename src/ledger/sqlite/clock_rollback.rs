@@ -2,6 +2,7 @@
 //! it hears of the right time. What rang then has rung; what counts as missed although it is not too late by the right
 //! clock has not.
 
+use jiff::SignedDuration;
 use sqlx::SqliteConnection;
 
 use super::connection::Sqlite;
@@ -10,11 +11,11 @@ use crate::ledger::error::LedgerError;
 use crate::ledger::model::{FiringState, GAVE_UP, Since, Undone};
 use crate::time::UtcMillis;
 
-/// Clocks that are mended by less than this have done no harm, milliseconds.
-const SLIGHT: i64 = 60_000;
-/// Nothing is tried again later than this after now, unless the clock was ahead then: milliseconds. What may have been
-/// delivered has five hours more.
-const HOUR: i64 = 3_600_000;
+/// Clocks that are mended by less than this have done no harm.
+const SLIGHT: SignedDuration = SignedDuration::from_mins(1);
+/// Nothing is tried again later than this after now, unless the clock was ahead then. What may have been delivered has
+/// five hours more.
+const HOUR: SignedDuration = SignedDuration::from_hours(1);
 
 /// Under this key the ledger remembers that its objects are to be planned again, and from when on: until that is done,
 /// what was undone is armed nowhere.
@@ -98,16 +99,20 @@ impl Since {
 }
 
 impl Sqlite {
-    pub async fn undo_future_records(&self, now: UtcMillis, max_lateness: i64) -> Result<Option<Undone>, LedgerError> {
-        let too_late = now.plus(max_lateness.saturating_neg());
-        let (slight, latest) = (now.plus(SLIGHT), now.plus(HOUR).plus(SLIGHT));
+    pub async fn undo_future_records(
+        &self,
+        now: UtcMillis,
+        max_lateness: SignedDuration,
+    ) -> Result<Option<Undone>, LedgerError> {
+        let too_late = now.saturating_sub(max_lateness);
+        let (slight, latest) = (now.saturating_add(SLIGHT), now.saturating_add(HOUR.saturating_add(SLIGHT)));
         let ahead = sqlx::query_scalar(AHEAD).bind(now.0).bind(too_late.0);
         let ahead = ahead.bind(FiringState::Missed).bind(FiringState::Suppressed);
         let ahead = ahead.bind(slight.0).bind(GAVE_UP).bind(latest.0);
         if !ahead.fetch_one(self.readers()).await? {
             return Ok(None);
         }
-        self.leases().end_after(now.plus(HOUR)).await;
+        self.leases().end_after(now.saturating_add(HOUR)).await;
         self.write(move |c| Box::pin(undo_future_records(c, now, too_late))).await.map(Some)
     }
 
@@ -142,7 +147,7 @@ async fn undo_future_records(
     sqlx::query(SYNCS).bind(now.0).execute(&mut *c).await?;
     sqlx::query(SEEN).bind(now.0).execute(&mut *c).await?;
     let deliveries = sqlx::query(GIVEN_UP).bind(now.0).bind(GAVE_UP).execute(&mut *c).await?.rows_affected();
-    sqlx::query(RETRIES).bind(now.0).bind(now.plus(HOUR).0).execute(&mut *c).await?;
+    sqlx::query(RETRIES).bind(now.0).bind(now.saturating_add(HOUR).0).execute(&mut *c).await?;
     let forget = sqlx::query(FORGET).bind(now.0).bind(too_late.0).bind(FiringState::Missed);
     let firings = forget.bind(FiringState::Suppressed).execute(c).await?.rows_affected();
     Ok(Undone { firings, deliveries })

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use jiff::SignedDuration;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
 use sqlx::{Connection as _, Row, SqliteConnection};
 
@@ -320,25 +321,26 @@ impl Inspector {
         rows.iter().map(delivery).collect()
     }
 
-    /// How late the last `limit` firings were, in milliseconds, sorted.
+    /// How late the last `limit` firings were, sorted.
     ///
     /// # Errors
     /// [`LedgerError::Database`].
-    pub async fn lateness(&mut self, limit: i64) -> Result<Vec<i64>, LedgerError> {
+    pub async fn lateness(&mut self, limit: i64) -> Result<Vec<SignedDuration>, LedgerError> {
         let query = sqlx::query_scalar(LATENESS).bind(FiringState::Fired).bind(limit);
-        let mut millis: Vec<i64> = query.fetch_all(&mut self.connection).await?;
-        millis.sort_unstable();
-        Ok(millis)
+        let mut lateness = durations(query.fetch_all(&mut self.connection).await?);
+        lateness.sort_unstable();
+        Ok(lateness)
     }
 
-    /// How long after it was due each delivered alarm was settled, in milliseconds, ascending.
+    /// How long after it was due each delivered alarm was settled, ascending.
     ///
     /// # Errors
     /// [`LedgerError::Database`].
-    pub async fn delivered(&mut self) -> Result<Vec<i64>, LedgerError> {
+    pub async fn delivered(&mut self) -> Result<Vec<SignedDuration>, LedgerError> {
         let sql = "SELECT d.settled_at - f.due FROM deliveries d JOIN firings f ON f.id = d.firing
             WHERE d.state = ? ORDER BY 1";
-        Ok(sqlx::query_scalar(sql).bind(DeliveryState::Delivered).fetch_all(&mut self.connection).await?)
+        let query = sqlx::query_scalar(sql).bind(DeliveryState::Delivered);
+        Ok(durations(query.fetch_all(&mut self.connection).await?))
     }
 
     /// The deliveries of the last firings, up to `limit`, the latest first.
@@ -357,6 +359,10 @@ impl Inspector {
         let rows = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(limit).fetch_all(&mut self.connection).await?;
         rows.iter().map(delivery).collect()
     }
+}
+
+fn durations(millis: Vec<i64>) -> Vec<SignedDuration> {
+    millis.into_iter().map(SignedDuration::from_millis).collect()
 }
 
 fn instant(row: &SqliteRow, column: &str) -> Result<Option<UtcMillis>, LedgerError> {

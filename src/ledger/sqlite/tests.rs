@@ -3,6 +3,8 @@ use std::collections::HashSet;
 use std::fs::File;
 use std::time::Duration;
 
+use jiff::SignedDuration;
+
 use super::connection::options;
 use super::file::lock_path;
 use super::lock::lock;
@@ -423,6 +425,7 @@ async fn who_claims_beside_a_settling_gets_nothing_twice() {
 
 #[tokio::test]
 async fn what_waits_for_hours_because_it_may_have_arrived_says_nothing_of_the_clock() {
+    const DAY: SignedDuration = SignedDuration::from_hours(24);
     const HOURS: i64 = 3_600;
     const NOON: i64 = 12 * HOURS;
     let (_folder, ledger) = fresh().await;
@@ -436,9 +439,9 @@ async fn what_waits_for_hours_because_it_may_have_arrived_says_nothing_of_the_cl
     };
     let later = |response: &str| NextState::Retry { response: response.to_owned(), at: at(NOON + 6 * HOURS) };
     ledger.settle(sink, settled(later("no answer"), true), at(NOON)).await.unwrap();
-    assert_eq!(ledger.undo_future_records(at(NOON), 86_400_000).await.unwrap(), None);
+    assert_eq!(ledger.undo_future_records(at(NOON), DAY).await.unwrap(), None);
     // Three hours before, the clock by which it waits was ahead.
-    assert!(ledger.undo_future_records(at(NOON - 3 * HOURS), 86_400_000).await.unwrap().is_some());
+    assert!(ledger.undo_future_records(at(NOON - 3 * HOURS), DAY).await.unwrap().is_some());
     assert_eq!(ledger.next_attempt(sink).await.unwrap(), Some(at(NOON - 3 * HOURS)));
 }
 

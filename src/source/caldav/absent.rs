@@ -1,6 +1,8 @@
 //! Calendars of the ledger that a listing does not have. What is not mentioned is not gone: it is asked for by its own
 //! address, and what is not found there either is absent, which is not believed at once.
 
+use jiff::SignedDuration;
+
 use super::account::{Account, Listing};
 use super::error::CaldavError;
 use super::requests::discovery;
@@ -8,8 +10,8 @@ use super::{CaldavSource, MAX_FAILING, href};
 use crate::source::contract::{Absence, Evidence, Known, SyncReport, SyncStore};
 use crate::time::UtcMillis;
 
-/// Milliseconds after which a calendar that was not found is asked for again by its own address.
-const ASK_EVERY: i64 = 60_000;
+/// How long after it a calendar that was not found is asked for again by its own address.
+const ASK_EVERY: SignedDuration = SignedDuration::from_mins(1);
 
 /// What a listing has to say about calendars that it does not have.
 #[derive(Debug)]
@@ -102,7 +104,7 @@ impl CaldavSource {
             return Ok(is_missing);
         }
         let memory = self.memory.entry(href::key(&calendar.href)).or_default();
-        let is_due = memory.missed.is_none_or(|at| !(0..ASK_EVERY).contains(&missing.at.0.saturating_sub(at.0)));
+        let is_due = memory.missed.is_none_or(|at| !missing.at.is_within(ASK_EVERY, at));
         if !is_due {
             return Ok(true);
         }

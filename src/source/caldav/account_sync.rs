@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use jiff::SignedDuration;
 use tracing::Instrument as _;
 
 use super::absent::Missing;
@@ -19,6 +20,9 @@ use crate::time::UtcMillis;
 const MAX_REFUSALS: u32 = 2;
 /// Syncs that a new calendar waits for properties that its server cannot give.
 const MAX_WAITS: u32 = 3;
+
+/// How long the date of a response stands for: it is cut off to its second.
+const DATE: SignedDuration = SignedDuration::from_secs(1);
 
 /// Times that the DAV:creationdate of a calendar may change before it means nothing.
 const MAX_CREATED: u32 = 3;
@@ -66,23 +70,23 @@ struct AccountSync<'a> {
 struct SyncStart {
     here: UtcMillis,
     there: ServerTime,
-    /// Milliseconds that this machine's clock is ahead of the server's.
-    ahead: i64,
+    /// How far this machine's clock is ahead of the server's.
+    ahead: SignedDuration,
 }
 
 impl SyncStart {
     /// Of a listing that was asked for at `sent` and had come at `came`, with the server's `date`.
     fn new(sent: UtcMillis, came: UtcMillis, date: Option<UtcMillis>) -> SyncStart {
         let Some(date) = date else {
-            return SyncStart { here: sent, there: ServerTime { from: sent, until: came.plus(1_000) }, ahead: 0 };
+            let there = ServerTime { from: sent, until: came.saturating_add(DATE) };
+            return SyncStart { here: sent, there, ahead: SignedDuration::ZERO };
         };
-        // The date is cut off to its second.
-        let until = date.plus(1_000);
-        let took = came.0.saturating_sub(sent.0).max(0);
-        let there = ServerTime { from: date.plus(took.saturating_neg()), until };
-        let (least, most) = (sent.0.saturating_sub(until.0), came.0.saturating_sub(date.0));
+        let until = date.saturating_add(DATE);
+        let took = came.duration_since(sent).max(SignedDuration::ZERO);
+        let there = ServerTime { from: date.saturating_sub(took), until };
+        let (least, most) = (sent.duration_since(until), came.duration_since(date));
         // What was written rather counts as earlier than it was: then nothing is lost.
-        let ahead = if least <= 0 && most >= 0 { 0 } else { least };
+        let ahead = if !least.is_positive() && !most.is_negative() { SignedDuration::ZERO } else { least };
         SyncStart { here: sent, there, ahead }
     }
 }
@@ -311,11 +315,9 @@ impl CalendarMemory {
     /// What a sync that asks for nothing more reports of a calendar that was read up to `state`.
     fn resting(&self, state: Option<&SyncState>, at: UtcMillis) -> CalendarReport {
         let owed = &self.unsettled.owed;
-        let mut outcome =
-            CalendarReport { faults: owed.faults(at), again_in: owed.soon(at), ..CalendarReport::default() };
-        if let Some(millis) = state.and_then(|state| state.settles_in(at)) {
-            outcome.sync_in(millis);
-        }
+        let mut outcome = CalendarReport { faults: owed.faults(at), ..CalendarReport::default() };
+        let settles = state.and_then(|state| state.settles_in(at));
+        owed.soon(at).into_iter().chain(settles).for_each(|wait| outcome.sync_in(wait));
         outcome
     }
 
@@ -333,17 +335,22 @@ impl CalendarMemory {
 
 #[cfg(test)]
 mod tests {
+    use jiff::SignedDuration;
+
     use super::SyncStart;
     use crate::time::UtcMillis;
 
     #[test]
     fn clocks_that_may_be_right_are_not_corrected() {
         let sent = UtcMillis(1_795_382_222_500);
-        let ahead = |date: i64, took: i64| SyncStart::new(sent, sent.plus(took), Some(UtcMillis(date))).ahead;
+        let ahead = |date: i64, took: i64| {
+            let came = sent.saturating_add(SignedDuration::from_millis(took));
+            SyncStart::new(sent, came, Some(UtcMillis(date))).ahead.as_millis()
+        };
         assert_eq!(ahead(1_795_382_222_000, 20), 0);
         assert_eq!(ahead(1_795_382_230_000, 9_000), 0, "it took long");
         assert_eq!(ahead(1_795_382_522_000, 20), -300_500, "the server is five minutes ahead");
         assert_eq!(ahead(1_795_381_922_000, 20), 299_500);
-        assert_eq!(SyncStart::new(sent, sent, None).ahead, 0);
+        assert!(SyncStart::new(sent, sent, None).ahead.is_zero());
     }
 }

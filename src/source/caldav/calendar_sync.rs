@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::mem;
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use reqwest::Url;
 
 use super::dav_client::DavClient;
@@ -19,7 +20,7 @@ use super::requests::list_etags::Member;
 use super::sync_state::{Compared, ServerTime, SyncPlan, SyncState, has_moved, is_another};
 use crate::clock::Clock;
 use crate::source::contract::{CalendarInfo, Change, ChangeBatch, Checkpoint, SyncStore, Taken};
-use crate::time::UtcMillis;
+use crate::time::{UtcMillis, non_negative};
 
 /// Changes in one batch.
 const BATCH: usize = 500;
@@ -28,8 +29,8 @@ const BATCH_OCTETS: usize = 4 * 1024 * 1024;
 /// Objects after which the progress of a sync is reported that fetches more than twice as many.
 const REPORT_EVERY: usize = 1_000;
 
-/// Milliseconds until a version that its server marks with the present second is looked at again.
-const WEAK_WAIT: i64 = 1_500;
+/// How long until a version that its server marks with the present second is looked at again.
+const WEAK_WAIT: SignedDuration = SignedDuration::from_millis(1_500);
 /// Syncs after which that time doubles.
 const WEAK_SYNCS: u32 = 5;
 
@@ -47,8 +48,8 @@ pub struct CalendarSync<'a, I> {
     pub clock: &'a Clock,
     /// The server's clock when it listed.
     pub server: ServerTime,
-    /// Milliseconds that this machine's clock is ahead of the server's.
-    pub ahead: i64,
+    /// How far this machine's clock is ahead of the server's.
+    pub ahead: SignedDuration,
     /// Octets of one object; larger ones are left out.
     pub max_size: usize,
 }
@@ -87,9 +88,9 @@ impl CalendarReport {
         self.faults.push(fault);
     }
 
-    /// Wishes for another sync in so many milliseconds.
-    pub fn sync_in(&mut self, millis: i64) {
-        let wait = Duration::from_millis(u64::try_from(millis).unwrap_or_default());
+    /// Wishes for another sync after `wait`.
+    pub fn sync_in(&mut self, wait: SignedDuration) {
+        let wait = non_negative(wait);
         self.again_in = Some(self.again_in.map_or(wait, |earlier| earlier.min(wait)));
     }
 }
@@ -123,9 +124,9 @@ pub struct Hints {
     pub moved: bool,
 }
 
-/// Milliseconds until the next sync after so many that found a version of the present second. A server whose version is
+/// How long until the next sync after so many that found a version of the present second. A server whose version is
 /// always that is asked less and less often.
-fn weak_wait(syncs: u32) -> i64 {
+fn weak_wait(syncs: u32) -> SignedDuration {
     WEAK_WAIT.saturating_mul(1 << syncs.saturating_sub(WEAK_SYNCS).min(20))
 }
 
@@ -209,8 +210,8 @@ impl<I: SyncStore> CalendarSync<'_, I> {
         if next.weak {
             outcome.sync_in(weak_wait(unsettled.weak));
         }
-        if let Some(millis) = next.settles_in(self.synced_at) {
-            outcome.sync_in(millis);
+        if let Some(wait) = next.settles_in(self.synced_at) {
+            outcome.sync_in(wait);
         }
         self.hand_in(news, &kept, owed, next.checkpoint(), &mut outcome).await?;
         Ok(outcome)
@@ -304,7 +305,7 @@ impl<I: SyncStore> CalendarSync<'_, I> {
         self.deliver(&mut hand_in, (!is_held).then_some(checkpoint)).await?;
         outcome.faults.extend(owed.faults(now));
         if let Some(soon) = owed.soon(now) {
-            outcome.sync_in(i64::try_from(soon.as_millis()).unwrap_or(i64::MAX));
+            outcome.sync_in(soon);
         }
         Ok(())
     }
@@ -417,7 +418,7 @@ impl<I: SyncStore> CalendarSync<'_, I> {
 
     /// When an object was written, by this machine's clock. What would be still to come is not known.
     fn last_modified(&self, modified: Option<UtcMillis>, now: UtcMillis) -> Option<UtcMillis> {
-        modified.map(|modified| modified.plus(self.ahead)).filter(|modified| *modified <= now)
+        modified.map(|modified| modified.saturating_add(self.ahead)).filter(|modified| *modified <= now)
     }
 
     /// Hands in one batch.
@@ -437,12 +438,14 @@ impl<I: SyncStore> CalendarSync<'_, I> {
 
 #[cfg(test)]
 mod tests {
+    use jiff::SignedDuration;
+
     use super::weak_wait;
 
     #[test]
     fn a_version_that_is_always_the_present_second_is_asked_for_less_and_less_often() {
-        let waits: Vec<i64> = (1..=8).map(weak_wait).collect();
+        let waits: Vec<i128> = (1..=8).map(|syncs| weak_wait(syncs).as_millis()).collect();
         assert_eq!(waits, [1_500, 1_500, 1_500, 1_500, 1_500, 3_000, 6_000, 12_000]);
-        assert!(weak_wait(u32::MAX) > 24 * 60 * 60_000);
+        assert!(weak_wait(u32::MAX) > SignedDuration::from_hours(24));
     }
 }

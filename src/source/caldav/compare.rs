@@ -4,6 +4,8 @@
 
 use std::collections::HashSet;
 
+use jiff::SignedDuration;
+
 use super::calendar_sync::{CalendarReport, CalendarSync, Hints, News, Unsettled};
 use super::error::CaldavError;
 use super::fetch::{CHUNK, Fetcher};
@@ -16,8 +18,8 @@ use crate::time::UtcMillis;
 
 /// Objects that may vanish at once from a listing, and be half of it or more, without being looked for a second time.
 const FEW: usize = 10;
-/// Milliseconds between the two syncs that find many objects gone.
-const SECOND_SYNC: i64 = 30_000;
+/// How long after each other the two syncs are that find many objects gone.
+const SECOND_SYNC: SignedDuration = SignedDuration::from_secs(30);
 
 impl<I: SyncStore> CalendarSync<'_, I> {
     /// The whole calendar compared with `kept`.
@@ -112,7 +114,7 @@ impl<I: SyncStore> CalendarSync<'_, I> {
         // Where as many are listed as before they have other names now.
         let is_much = gone.len() > FEW && gone.len() * 2 >= kept.len() && outcome.objects * 2 < kept.len();
         let since = vanished.map_or(self.synced_at, |since| since.min(self.synced_at));
-        let lasted = self.synced_at.0.saturating_sub(since.0);
+        let lasted = self.synced_at.duration_since(since);
         if is_much && lasted < SECOND_SYNC {
             outcome.vanished = Some(since);
             outcome.faults.push(format!(

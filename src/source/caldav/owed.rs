@@ -1,21 +1,28 @@
 //! Objects that a server named and did not give, or not as it named them: what is asked for again, and when.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+
+use jiff::SignedDuration;
 
 use super::href;
 use super::requests::list_etags::Member;
 use crate::time::UtcMillis;
 
-/// Milliseconds until an object is asked for again, after each time that it did not come. It is asked for at each sync
-/// that names it, too, and at any sync as one of [`AT_EACH_SYNC`].
-const WAITS: [i64; 5] = [2_000, 4_000, 8_000, 16_000, 30_000];
-/// Milliseconds that an object is waited for before the rest of its calendar goes on without it.
-const PATIENCE: i64 = 60_000;
-/// Milliseconds until an object that does not come at all is asked for again.
-const SELDOM: i64 = 10 * 60_000;
-/// Milliseconds until an object that is refused, or too large, is asked for again.
-const DAILY: i64 = 24 * 60 * 60_000;
+/// How long until an object is asked for again, after each time that it did not come. It is asked for at each sync that
+/// names it, too, and at any sync as one of [`AT_EACH_SYNC`].
+const WAITS: [SignedDuration; 5] = [
+    SignedDuration::from_secs(2),
+    SignedDuration::from_secs(4),
+    SignedDuration::from_secs(8),
+    SignedDuration::from_secs(16),
+    SignedDuration::from_secs(30),
+];
+/// How long an object is waited for before the rest of its calendar goes on without it.
+const PATIENCE: SignedDuration = SignedDuration::from_mins(1);
+/// How long until an object that does not come at all is asked for again.
+const SELDOM: SignedDuration = SignedDuration::from_mins(10);
+/// How long until an object that is refused, or too large, is asked for again.
+const DAILY: SignedDuration = SignedDuration::from_hours(24);
 /// Objects that are asked for at a sync although their wait is not over, those first that were not asked for longest:
 /// what a server gives again is known after one sync. One that is too large is not among them.
 const AT_EACH_SYNC: usize = 10;
@@ -73,7 +80,7 @@ struct Debt {
 
 impl Debt {
     fn is_late(&self, now: UtcMillis) -> bool {
-        self.times >= WAITS.len() && !(0..PATIENCE).contains(&now.0.saturating_sub(self.since.0))
+        self.times >= WAITS.len() && !now.is_within(PATIENCE, self.since)
     }
 
     fn holds_back(&self, now: UtcMillis) -> bool {
@@ -129,7 +136,7 @@ impl OwedObjects {
             _ if debt.is_late(now) => SELDOM,
             _ => WAITS.get(times).copied().unwrap_or(PATIENCE / 2),
         };
-        debt.next = now.plus(wait);
+        debt.next = now.saturating_add(wait);
         self.by_key.insert(key, debt);
     }
 
@@ -178,10 +185,9 @@ impl OwedObjects {
     }
 
     /// When to sync again for what may come soon.
-    pub fn soon(&self, now: UtcMillis) -> Option<Duration> {
+    pub fn soon(&self, now: UtcMillis) -> Option<SignedDuration> {
         let waits = self.by_key.values().filter(|debt| !debt.why.is_final() && !debt.is_late(now));
-        let next = waits.map(|debt| debt.next.0.saturating_sub(now.0).max(WAITS[0])).min()?;
-        u64::try_from(next).ok().map(Duration::from_millis)
+        waits.map(|debt| debt.next.duration_since(now).max(WAITS[0])).min()
     }
 }
 
@@ -204,14 +210,14 @@ mod tests {
         for wait in WAITS {
             owed.note(&member("a"), OwedReason::Lagging, "a is missing".to_owned(), at);
             assert!(owed.holds_back(at) && owed.faults(at).is_empty());
-            assert_eq!(owed.soon(at), Some(Duration::from_millis(u64::try_from(wait).unwrap())));
-            at = at.plus(wait);
+            assert_eq!(owed.soon(at), Some(wait));
+            at = at.saturating_add(wait);
             assert_eq!(owed.due(at), [member("a")]);
         }
         owed.note(&member("a"), OwedReason::Lagging, "a is missing".to_owned(), at);
         assert!(!owed.holds_back(at) && owed.soon(at).is_none());
         assert_eq!(owed.faults(at), ["a is missing"]);
-        assert!(owed.rests(&member("a"), at) && !owed.rests(&member("a"), at.plus(SELDOM)));
+        assert!(owed.rests(&member("a"), at) && !owed.rests(&member("a"), at.saturating_add(SELDOM)));
         let changed = Member { etag: Some("\"2\"".to_owned()), ..member("a") };
         assert!(!owed.rests(&changed, at), "another version");
         owed.settle("/cal/%61.ics");
@@ -221,7 +227,7 @@ mod tests {
     #[test]
     fn what_lagged_for_long_is_not_taken_in_yet_another_version() {
         let mut owed = OwedObjects::default();
-        let at = |wait: i64| NOW.plus(wait * 20_000);
+        let at = |wait: i64| NOW.saturating_add(SignedDuration::from_secs(20 * wait));
         (0..6).for_each(|n| owed.note(&member("a"), OwedReason::Lagging, String::new(), at(n)));
         assert!(owed.is_late(&member("a"), OwedReason::Lagging, at(6)));
         assert!(!owed.is_late(&member("a"), OwedReason::Unsure, at(6)), "it has just come in that version");
@@ -247,7 +253,7 @@ mod tests {
         all.iter().for_each(|member| owed.note(member, OwedReason::Refused, String::new(), NOW));
         let mut asked = Vec::new();
         for sync in 1..=3 {
-            let at = NOW.plus(sync * 60_000);
+            let at = NOW.saturating_add(SignedDuration::from_mins(sync));
             let due = owed.due(at);
             assert_eq!(due.len(), AT_EACH_SYNC);
             due.iter().for_each(|member| owed.note(member, OwedReason::Refused, String::new(), at));
@@ -255,7 +261,7 @@ mod tests {
         }
         let wanted: HashSet<String> = all.into_iter().map(|member| member.href).collect();
         assert_eq!(asked.into_iter().collect::<HashSet<_>>(), wanted);
-        assert_eq!(owed.due(NOW.plus(DAILY + 200_000)).len(), 3 * AT_EACH_SYNC);
+        assert_eq!(owed.due(NOW.saturating_add(DAILY + SignedDuration::from_secs(200))).len(), 3 * AT_EACH_SYNC);
     }
 
     #[test]

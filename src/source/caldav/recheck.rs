@@ -4,12 +4,14 @@
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
+use jiff::SignedDuration;
+
 use super::href;
 use super::requests::list_etags::Member;
 use crate::time::UtcMillis;
 
-/// Milliseconds within which every text of a calendar is read once, a part of them at each comparison.
-const ROUND: i64 = 24 * 60 * 60_000;
+/// How long it takes until every text of a calendar is read once, a part of them at each comparison.
+const ROUND: SignedDuration = SignedDuration::from_hours(24);
 /// Objects that may have other sizes or times at once, under the same entity tags, and are half of the calendar or
 /// more, before these count as made up.
 const FEW: usize = 10;
@@ -18,7 +20,7 @@ const FEW: usize = 10;
 /// are read at each comparison.
 const ALL: usize = 2_000;
 /// How often that is done within so many comparisons' time.
-const TIMES: usize = 6;
+const TIMES: i32 = 6;
 
 /// What this process remembers of a calendar's objects beyond their entity tags.
 #[derive(Clone, Debug, Default)]
@@ -33,9 +35,9 @@ pub struct Recheck {
 }
 
 impl Recheck {
-    /// Which of `members`, the whole of a calendar that is compared every so many milliseconds, are to be read whatever
-    /// their entity tags say.
-    pub fn pick(&mut self, members: &[Member], every: i64, now: UtcMillis) -> Vec<Member> {
+    /// Which of `members`, the whole of a calendar that is compared `every` so often, are to be read whatever their
+    /// entity tags say.
+    pub fn pick(&mut self, members: &[Member], every: SignedDuration, now: UtcMillis) -> Vec<Member> {
         let hashes: Vec<u64> = members.iter().map(|member| hash(&href::key(&member.href))).collect();
         let mut stamps = HashMap::new();
         let mut picked = Vec::new();
@@ -51,7 +53,7 @@ impl Recheck {
             picked.clear();
         }
         let Some(part) = self.turn(every, now) else { return picked };
-        let parts = u64::try_from(ROUND / every.max(1)).unwrap_or(1).max(1);
+        let parts = u64::try_from(ROUND.as_millis() / every.as_millis().max(1)).unwrap_or(1).max(1);
         let theirs = members.iter().zip(hashes).filter(|(_, hash)| hash % parts == part % parts);
         picked.extend(theirs.map(|(member, _)| member.clone()));
         picked
@@ -59,11 +61,9 @@ impl Recheck {
 
     /// Whether all `objects` of a calendar are to be read at `now`, whose version has changed and nothing else. A
     /// server whose versions change for no reason is not asked for everything again and again.
-    pub fn reads_all(&mut self, objects: usize, every: i64, now: UtcMillis) -> bool {
-        let times = i64::try_from(TIMES).unwrap_or(i64::MAX);
-        let is_recent = |at: &UtcMillis| (0..every.saturating_mul(times)).contains(&now.0.saturating_sub(at.0));
-        self.readings.retain(is_recent);
-        let reads = objects <= ALL && self.readings.len() < TIMES;
+    pub fn reads_all(&mut self, objects: usize, every: SignedDuration, now: UtcMillis) -> bool {
+        self.readings.retain(|at| now.is_within(every.saturating_mul(TIMES), *at));
+        let reads = objects <= ALL && self.readings.len() < usize::try_from(TIMES).unwrap_or_default();
         if reads {
             self.readings.push(now);
         }
@@ -71,10 +71,9 @@ impl Recheck {
     }
 
     /// Whose turn it is now: no object's at the first comparison, or if the last one was long ago.
-    fn turn(&mut self, every: i64, now: UtcMillis) -> Option<u64> {
+    fn turn(&mut self, every: SignedDuration, now: UtcMillis) -> Option<u64> {
         let turned = *self.turned.get_or_insert(now);
-        let waited = now.0.saturating_sub(turned.0);
-        if (0..every / 2).contains(&waited) {
+        if now.is_within(every / 2, turned) {
             return None;
         }
         self.turned = Some(now);
@@ -95,7 +94,7 @@ mod tests {
 
     use super::*;
 
-    const EVERY: i64 = 10 * 60_000;
+    const EVERY: SignedDuration = SignedDuration::from_mins(10);
     const NOW: UtcMillis = UtcMillis(1_795_382_222_500);
 
     fn members(count: usize, stamp: impl Fn(usize) -> String) -> Vec<Member> {
@@ -119,9 +118,10 @@ mod tests {
         let all = members(500, |_| "1".to_owned());
         let (mut recheck, mut read) = (Recheck::default(), HashSet::new());
         let mut most = 0;
-        for turn in 0..=ROUND / EVERY {
-            let picked = recheck.pick(&all, EVERY, NOW.plus(turn * EVERY));
-            assert!(recheck.pick(&all, EVERY, NOW.plus(turn * EVERY + 1)).is_empty(), "out of turn");
+        for turn in 0..=6 * 24 {
+            let at = NOW.saturating_add(turn * EVERY);
+            let picked = recheck.pick(&all, EVERY, at);
+            assert!(recheck.pick(&all, EVERY, at.just_after()).is_empty(), "out of turn");
             most = most.max(picked.len());
             read.extend(picked.into_iter().map(|member| member.href));
         }

@@ -3,30 +3,33 @@
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
+use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 use super::requests::find_calendars::ListedCalendar;
 use crate::source::contract::Checkpoint;
 use crate::time::UtcMillis;
 
-/// Milliseconds after which a calendar is compared as a whole, although its server tells what changed: some servers
+/// How long after it a calendar is compared as a whole again, although its server tells what changed: some servers
 /// answer a token that they have lost with an empty list. Of a large calendar it is longer.
-const COMPARE_EVERY: i64 = 10 * 60 * 1_000;
+const COMPARE_EVERY: SignedDuration = SignedDuration::from_mins(10);
 /// Objects that are compared so often; twice as many half as often, and so on.
-const COMPARE_AT_ONCE: i64 = 500;
-/// The longest time between comparisons, milliseconds.
-const COMPARE_AT_LAST: i64 = 2 * 60 * 60 * 1_000;
+const COMPARE_AT_ONCE: usize = 500;
+/// The longest time between comparisons.
+const COMPARE_AT_LAST: SignedDuration = SignedDuration::from_hours(2);
 
-/// Milliseconds around a moment in which a server that marks versions with its clock's whole seconds may still change
-/// something without a new mark.
-const CLOCK_BLUR: i64 = 2_000;
+/// How long around a moment a server that marks versions with its clock's whole seconds may still change something
+/// without a new mark.
+const CLOCK_BLUR: SignedDuration = SignedDuration::from_secs(2);
+/// How long such a mark lasts.
+const MARK: SignedDuration = SignedDuration::from_secs(1);
 
-/// Milliseconds of rest after which a calendar is compared whose reports leave out what was being written meanwhile.
-pub const SETTLED: i64 = 5_000;
+/// The rest after which a calendar is compared whose reports leave out what was being written meanwhile.
+pub const SETTLED: SignedDuration = SignedDuration::from_secs(5);
 
-/// Milliseconds of rest after which a calendar is compared in which something was found gone: what its server did not
-/// have for a moment is there again.
-pub const CONFIRMED: i64 = 30_000;
+/// The rest after which a calendar is compared in which something was found gone: what its server did not have for a
+/// moment is there again.
+pub const CONFIRMED: SignedDuration = SignedDuration::from_secs(30);
 
 /// The clock of a server while it answered: its earliest and its latest reading.
 #[derive(Clone, Copy, Debug)]
@@ -116,18 +119,18 @@ impl SyncState {
     /// The same after a report at `at` that was not followed by a comparison.
     pub fn reported(mut self, at: UtcMillis) -> SyncState {
         let overlaps = self.token.as_deref().is_some_and(reports_overlap);
-        self.settles = overlaps.then_some(at.plus(SETTLED).0);
+        self.settles = overlaps.then_some(at.saturating_add(SETTLED).0);
         self
     }
 
     /// The same after a sync at `at` that went on from `before`. `finds_gone` says whether it found that something is
     /// gone, which another sync has to confirm, however often the calendar changes until then.
     pub fn unconfirmed(mut self, before: Option<&SyncState>, finds_gone: bool, at: UtcMillis) -> SyncState {
-        let waiting = before.and_then(|before| before.settles_in(at)).filter(|rest| *rest > 0);
-        let confirmed = finds_gone.then_some(at.plus(CONFIRMED).0);
+        let waiting = before.and_then(|before| before.settles_in(at)).filter(SignedDuration::is_positive);
+        let confirmed = finds_gone.then_some(at.saturating_add(CONFIRMED).0);
         // The comparison that comes first confirms it.
         let first = [self.settles, confirmed].into_iter().flatten().min();
-        self.settles = first.or(waiting.map(|rest| at.plus(rest).0));
+        self.settles = first.or(waiting.map(|rest| at.saturating_add(rest).0));
         self
     }
 
@@ -142,11 +145,11 @@ impl SyncState {
         self.vanished.map(UtcMillis)
     }
 
-    /// Milliseconds from `now` until the calendar is to be compared because it has come to rest.
-    pub fn settles_in(&self, now: UtcMillis) -> Option<i64> {
-        let rest = self.settles?.saturating_sub(now.0).max(0);
+    /// How long from `now` until the calendar is to be compared because it has come to rest.
+    pub fn settles_in(&self, now: UtcMillis) -> Option<SignedDuration> {
+        let rest = UtcMillis(self.settles?).duration_since(now).max(SignedDuration::ZERO);
         // The clock was set back: how long ago it was is unknown.
-        Some(if rest > CONFIRMED { 0 } else { rest })
+        Some(if rest > CONFIRMED { SignedDuration::ZERO } else { rest })
     }
 
     /// The token that was listed.
@@ -184,9 +187,8 @@ pub fn plan_sync(
     if is_another(kept, listed) || kept.vanished.is_some() {
         return SyncPlan::Full;
     }
-    let age = now.0.saturating_sub(kept.compared);
-    let settled = kept.settles_in(now) == Some(0);
-    let whole = doubts || !(0..compare_every(&listed.href, kept.objects)).contains(&age);
+    let settled = kept.settles_in(now) == Some(SignedDuration::ZERO);
+    let whole = doubts || !now.is_within(compare_every(&listed.href, kept.objects), kept.compared().at);
     let is_same = kept.listed() == listed.token.as_ref() && kept.ctag == listed.ctag;
     let has_version = listed.token.is_some() || listed.ctag.is_some();
     if is_same && has_version && !kept.weak {
@@ -205,14 +207,15 @@ pub fn is_another(kept: &SyncState, listed: &ListedCalendar) -> bool {
     other(&kept.identity, &listed.identity) || other(&kept.created, &listed.created)
 }
 
-/// Milliseconds after which a calendar of so many objects is compared again. Where it is spreads that by a quarter, so
-/// that not all are compared at once.
-pub fn compare_every(href: &str, objects: usize) -> i64 {
-    let objects = i64::try_from(objects).unwrap_or(i64::MAX);
-    let every = COMPARE_EVERY.saturating_mul((objects / COMPARE_AT_ONCE).max(1)).min(COMPARE_AT_LAST);
+/// How long after it a calendar of so many objects is compared again. Where it is spreads that by a quarter, so that
+/// not all are compared at once.
+pub fn compare_every(href: &str, objects: usize) -> SignedDuration {
+    let times = i32::try_from(objects / COMPARE_AT_ONCE).unwrap_or(i32::MAX).max(1);
+    let every = COMPARE_EVERY.saturating_mul(times).min(COMPARE_AT_LAST);
     let mut hasher = DefaultHasher::new();
     href.hash(&mut hasher);
-    every + every / 1_000 * i64::try_from(hasher.finish() % 250).unwrap_or_default()
+    let share = i32::try_from(hasher.finish() % 250).unwrap_or_default();
+    every.saturating_add((every / 1_000).saturating_mul(share))
 }
 
 /// Whether a calendar that was read up to `kept` has changed since, as the versions that are `listed` tell. One that
@@ -259,22 +262,26 @@ fn reports_overlap(token: &str) -> bool {
 /// Whether a version is marked with the present second of the server's clock.
 fn is_now(version: &str, server: ServerTime) -> bool {
     let Ok(seconds) = version.trim_matches('"').parse::<i64>() else { return false };
-    let begins = seconds.saturating_mul(1_000);
-    let blur = CLOCK_BLUR + 1_000;
-    begins.saturating_add(blur) > server.from.0 && begins.saturating_sub(blur) < server.until.0
+    let begins = UtcMillis::from_seconds(seconds);
+    let blur = CLOCK_BLUR.saturating_add(MARK);
+    begins.saturating_add(blur) > server.from && begins.saturating_sub(blur) < server.until
 }
 
 /// The token to go on from: while the second that it counts is not over, one from before it. What a server reports is
 /// later than a token, and so nothing of the token's own second.
 fn before(token: String, server: ServerTime) -> String {
     match token.parse::<i64>() {
-        Ok(seconds) if is_now(&token, server) => seconds.saturating_sub(CLOCK_BLUR / 1_000 + 1).to_string(),
+        Ok(seconds) if is_now(&token, server) => {
+            seconds.saturating_sub(CLOCK_BLUR.saturating_add(MARK).as_secs()).to_string()
+        }
         _ => token,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use jiff::SignedDuration;
+
     use super::{
         COMPARE_AT_LAST, COMPARE_EVERY, CONFIRMED, Compared, ListedCalendar, SETTLED, ServerTime, SyncPlan, SyncState,
         compare_every, is_suspicious,
@@ -283,6 +290,7 @@ mod tests {
     use crate::time::UtcMillis;
 
     const NOW: UtcMillis = UtcMillis(1_795_382_222_500);
+    const MOMENT: SignedDuration = SignedDuration::from_millis(1);
 
     fn listed(token: &str, ctag: &str) -> ListedCalendar {
         let some = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
@@ -300,7 +308,7 @@ mod tests {
 
     /// What to do when `old` was read a minute ago and `new` is listed.
     fn step(old: &ListedCalendar, new: &ListedCalendar) -> SyncPlan {
-        plan_sync(Some(&after(old, NOW.plus(-60_000))), new, NOW, true)
+        plan_sync(Some(&after(old, NOW.saturating_sub(SignedDuration::from_mins(1)))), new, NOW, true)
     }
 
     fn changes(token: &str) -> SyncPlan {
@@ -366,13 +374,13 @@ mod tests {
         let kept = after(&same, NOW);
         let every = compare_every("", 10);
         assert!((COMPARE_EVERY..COMPARE_EVERY * 5 / 4).contains(&every));
-        let later = |millis: i64| plan_sync(Some(&kept), &same, NOW.plus(millis), true);
-        assert_eq!(later(every - 1), SyncPlan::UpToDate);
+        let later = |wait: SignedDuration| plan_sync(Some(&kept), &same, NOW.saturating_add(wait), true);
+        assert_eq!(later(every - MOMENT), SyncPlan::UpToDate);
         assert_eq!(later(every), SyncPlan::Full);
-        assert_eq!(later(-1), SyncPlan::Full, "the clock was set back: how long ago it was is unknown");
+        assert_eq!(later(-MOMENT), SyncPlan::Full, "the clock was set back: how long ago it was is unknown");
         // What changed is asked for nevertheless: an entity tag may hide it.
         let whole = SyncPlan::Delta { token: "t1".to_owned(), whole: true };
-        assert_eq!(plan_sync(Some(&kept), &listed("t2", "c2"), NOW.plus(every), true), whole);
+        assert_eq!(plan_sync(Some(&kept), &listed("t2", "c2"), NOW.saturating_add(every), true), whole);
         assert_eq!(super::plan_sync(Some(&kept), &listed("t2", "c2"), NOW, true, true), whole);
         assert_eq!(super::plan_sync(Some(&kept), &same, NOW, true, true), SyncPlan::Full);
         // Large ones less often, and not all at once.
@@ -385,7 +393,7 @@ mod tests {
     fn a_mark_of_the_present_second_is_synced_again_from_before_it() {
         let second = |seconds: &str| {
             let of = listed(seconds, seconds);
-            plan_sync(Some(&after(&of, NOW)), &of, NOW.plus(60_000), true)
+            plan_sync(Some(&after(&of, NOW)), &of, NOW.saturating_add(SignedDuration::from_mins(1)), true)
         };
         assert_eq!(second("1795382222"), changes("1795382219"));
         assert_eq!(second("1795382221"), changes("1795382218"));
@@ -396,18 +404,18 @@ mod tests {
         assert_eq!(second("17953822220000"), SyncPlan::UpToDate, "no count of seconds");
         // A response that took long was perhaps written when it was asked for.
         let of = listed("1795382219", "");
-        let slow = ServerTime { from: NOW.plus(-20_000), until: NOW };
+        let slow = ServerTime { from: NOW.saturating_sub(SignedDuration::from_secs(20)), until: NOW };
         assert!(SyncState::after(&of, None, Compared::default(), slow).weak);
     }
 
     #[test]
     fn what_davical_reports_is_compared_once_it_has_come_to_rest() {
         let of = listed("data:,13", "c1");
-        let next = |kept: &SyncState, millis: i64| plan_sync(Some(kept), &of, NOW.plus(millis), true);
+        let next = |kept: &SyncState, wait: SignedDuration| plan_sync(Some(kept), &of, NOW.saturating_add(wait), true);
         let kept = after(&of, NOW).reported(NOW);
         assert_eq!(SyncState::read(&kept.checkpoint()), Some(kept.clone()));
-        assert_eq!((next(&kept, SETTLED - 1), next(&kept, SETTLED)), (SyncPlan::UpToDate, SyncPlan::Full));
-        let moved = plan_sync(Some(&kept), &listed("data:,14", "c2"), NOW.plus(SETTLED), true);
+        assert_eq!((next(&kept, SETTLED - MOMENT), next(&kept, SETTLED)), (SyncPlan::UpToDate, SyncPlan::Full));
+        let moved = plan_sync(Some(&kept), &listed("data:,14", "c2"), NOW.saturating_add(SETTLED), true);
         assert_eq!(moved, changes("data:,13"), "it is not at rest");
         assert_eq!(next(&after(&of, NOW), SETTLED), SyncPlan::UpToDate, "the whole was compared");
         let other = after(&listed("http://sabre.io/ns/sync/500", "c1"), NOW).reported(NOW);
@@ -417,16 +425,16 @@ mod tests {
     #[test]
     fn what_was_found_gone_is_confirmed_by_a_comparison() {
         let of = listed("t1", "c1");
-        let (at, lag) = (CONFIRMED - 1, CONFIRMED / 2);
-        let next = |kept: &SyncState, millis: i64| plan_sync(Some(kept), &of, NOW.plus(millis), true);
+        let (at, lag) = (CONFIRMED - MOMENT, CONFIRMED / 2);
+        let next = |kept: &SyncState, wait: SignedDuration| plan_sync(Some(kept), &of, NOW.saturating_add(wait), true);
         let gone = after(&of, NOW).unconfirmed(None, true, NOW);
         assert_eq!(
-            (next(&gone, at), next(&gone, at + 1), next(&gone, -1)),
+            (next(&gone, at), next(&gone, CONFIRMED), next(&gone, -MOMENT)),
             (SyncPlan::UpToDate, SyncPlan::Full, SyncPlan::Full)
         );
-        let changed = after(&of, NOW).unconfirmed(Some(&gone), false, NOW.plus(lag));
-        assert_eq!(changed.settles_in(NOW.plus(lag)), Some(CONFIRMED - lag), "it goes on to wait");
-        let confirmed = after(&of, NOW).unconfirmed(Some(&gone), false, NOW.plus(CONFIRMED));
+        let changed = after(&of, NOW).unconfirmed(Some(&gone), false, NOW.saturating_add(lag));
+        assert_eq!(changed.settles_in(NOW.saturating_add(lag)), Some(CONFIRMED - lag), "it goes on to wait");
+        let confirmed = after(&of, NOW).unconfirmed(Some(&gone), false, NOW.saturating_add(CONFIRMED));
         assert_eq!((next(&confirmed, 2 * CONFIRMED), confirmed.settles_in(NOW)), (SyncPlan::UpToDate, None));
     }
 

@@ -1,12 +1,14 @@
 //! Whose account is synced, and that it stays the same one.
 
+use jiff::SignedDuration;
+
 use super::account::{Account, Listing};
 use super::{CaldavError, CaldavSource};
 use crate::source::contract::{Evidence, SyncStore};
 use crate::time::UtcMillis;
 
-/// Milliseconds after which the account is looked for again: homes come and go, addresses change.
-const DISCOVER_EVERY: i64 = 24 * 60 * 60 * 1_000;
+/// How long after it the account is looked for again: homes come and go, addresses change.
+const DISCOVER_EVERY: SignedDuration = SignedDuration::from_hours(24);
 
 /// An account and its calendars.
 pub(super) struct ListedAccount {
@@ -23,7 +25,7 @@ impl CaldavSource {
     pub(super) async fn listing(&mut self, now: UtcMillis) -> Result<ListedAccount, CaldavError> {
         let mut error = None;
         if let Some((account, found_at)) = &mut self.account
-            && (0..DISCOVER_EVERY).contains(&now.0.saturating_sub(found_at.0))
+            && now.is_within(DISCOVER_EVERY, *found_at)
         {
             match account.list(&self.dav).await {
                 Err(wrong) if wrong.is_wrong_address() => error = Some(wrong),

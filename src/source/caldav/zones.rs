@@ -3,6 +3,8 @@
 
 use std::borrow::Cow;
 
+use jiff::SignedDuration;
+
 use super::account::ListedAt;
 use super::requests::find_calendars::ListedCalendar;
 use super::requests::zone;
@@ -11,9 +13,8 @@ use super::{CaldavError, CaldavSource, href};
 use crate::source::contract::Known;
 use crate::time::UtcMillis;
 
-/// Milliseconds after which a calendar that has no zone is asked for it again: not every server marks that it has one
-/// now.
-const ASK_EVERY: i64 = 24 * 60 * 60 * 1_000;
+/// How long after it a calendar that has no zone is asked for it again: not every server marks that it has one now.
+const ASK_EVERY: SignedDuration = SignedDuration::from_hours(24);
 
 /// What a calendar said of its zone when it was asked.
 #[derive(Debug)]
@@ -41,7 +42,7 @@ impl AskedZone {
             Some(_) => (compare_every(&listed.href, 0), self.failures == failures),
             None => (ASK_EVERY, true),
         };
-        self.versions == *versions && is_sure && (0..every).contains(&now.0.saturating_sub(self.at.0))
+        self.versions == *versions && is_sure && now.is_within(every, self.at)
     }
 }
 

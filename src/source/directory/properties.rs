@@ -6,6 +6,8 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use jiff::SignedDuration;
+
 use super::name;
 use super::open_folder::OpenFolder;
 use crate::source::contract::Known;
@@ -16,8 +18,8 @@ const XANDIKOS: &str = ".xandikos";
 const DISPLAYNAME: &str = "displayname";
 const COLOR: &str = "color";
 
-/// So long what a store no longer says of a calendar holds, milliseconds.
-const GRACE: i64 = 15 * 60 * 1_000;
+/// So long what a store no longer says of a calendar holds.
+const GRACE: SignedDuration = SignedDuration::from_mins(15);
 
 /// What is known of a calendar besides what lies in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -218,7 +220,7 @@ pub(super) fn settle(
             Some(Remembered { properties: old, silent_since, is_recorded: false, .. }),
         ) if says_less(&new, old) => {
             let since = silent_since.unwrap_or(now);
-            if now.0.saturating_sub(since.0) >= GRACE {
+            if now.duration_since(since) >= GRACE {
                 return believed(Some(whole(new)));
             }
             let fault = format!(

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use reveille::clock::Clock;
 
 use crate::daemon::{Daemon, undisturbed};
@@ -190,7 +191,7 @@ fn backups_during_a_burst_are_whole_and_delay_nothing() {
         if count(&ledger, "SELECT count(*) FROM deliveries WHERE state = 'delivered'") == BURST {
             break;
         }
-        assert!(Clock::System.now() < due.plus(60_000), "{}", daemon.log.text());
+        assert!(Clock::System.now() < due.saturating_add(SignedDuration::from_mins(1)), "{}", daemon.log.text());
     }
     assert!(daemon.stop(SOON).success());
     for copy in copies {

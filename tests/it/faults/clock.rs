@@ -9,6 +9,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use reveille::clock::Clock;
 use reveille::config::{self, Overrides};
 use reveille::daemon;
@@ -177,7 +178,10 @@ fn sigstop_over_a_burst_rings_everything_late_and_once() {
     let mut daemon = Daemon::start(stage.path(), &["run"]);
     daemon.log.find(SOON, |line| line.contains("sync finished")).unwrap();
     kill_process(daemon.pid(), Signal::STOP).unwrap();
-    wait_until(|| Clock::System.now() > due.plus(3_000), || "time stands still".to_owned());
+    wait_until(
+        || Clock::System.now() > due.saturating_add(SignedDuration::from_secs(3)),
+        || "time stands still".to_owned(),
+    );
     assert_eq!(stage.alarms().len(), 0, "it was stopped before they were due");
     kill_process(daemon.pid(), Signal::CONT).unwrap();
     wait_until(|| stage.alarms().len() >= 500, || daemon.log.text());

@@ -8,6 +8,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use jiff::SignedDuration;
 use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
 
 use crate::daemon::{Daemon, undisturbed};
@@ -135,7 +136,7 @@ fn disk_full_under_a_running_daemon_is_told_once_and_everything_rings_when_there
     let told = daemon.log.find(SOON, |line| line.contains("alarms could not be fired")).unwrap();
     assert!(told.contains("the disk that holds the ledger is full: make room; nothing is lost"), "{told}");
     // It tries every second.
-    let later = reveille::clock::Clock::System.now().plus(4_000);
+    let later = reveille::clock::Clock::System.now().saturating_add(SignedDuration::from_secs(4));
     wait_until(|| reveille::clock::Clock::System.now() > later, || "time stands still".to_owned());
     assert_eq!(daemon.log.text().matches("alarms could not be fired").count(), 1, "{}", daemon.log.text());
     drop(ballast);

@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
+use jiff::SignedDuration;
 use reveille::clock::Clock;
 use reveille::time::UtcMillis;
 use rustix::process::{Signal, kill_process};
@@ -285,7 +286,10 @@ fn a_change_that_is_learned_late_rings_late_and_is_not_taken_for_past() {
     put(&work, "new", due);
     put(&work, "edited", due);
     // Longer than an event takes to be handled.
-    wait_until(|| Clock::System.now() > due.plus(2_500), || "the clock stands still".to_owned());
+    wait_until(
+        || Clock::System.now() > due.saturating_add(SignedDuration::from_millis(2_500)),
+        || "the clock stands still".to_owned(),
+    );
     kill_process(daemon.pid(), Signal::CONT).unwrap();
     wait_until(|| rings(&stage, "new") && rings(&stage, "edited"), || daemon.log.text());
     assert!(daemon.stop(SOON).success());
@@ -339,7 +343,7 @@ fn a_watched_folder_that_was_away_for_a_moment_loses_nothing_of_a_calendar_made_
     fs::rename(&away, &watched).unwrap();
     let back = Clock::System.now();
     wait_until(|| rings(&stage, "new"), || daemon.log.text());
-    assert!(Clock::System.now() < back.plus(12_000), "it is looked for again soon");
+    assert!(Clock::System.now() < back.saturating_add(SignedDuration::from_secs(12)), "it is looked for again soon");
     assert!(daemon.stop(SOON).success());
 }
 

@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use jiff::SignedDuration;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with};
 use serde_json::json;
 
@@ -90,8 +91,8 @@ fn mails_that_wait_for_a_server_go_out_together_once_it_answers() {
     assert!(daemon.log.find(SOON, |line| line.contains("sync finished")).is_some(), "{}", daemon.log.text());
     let due = in_seconds(4);
     for n in 0..20 {
-        fs::write(stage.file(&format!("{n}.ics")), event(&n.to_string(), &due.plus(n / 2 * 1_000).basic(), "x"))
-            .unwrap();
+        let due = due.saturating_add(SignedDuration::from_secs(n / 2));
+        fs::write(stage.file(&format!("{n}.ics")), event(&n.to_string(), &due.basic(), "x")).unwrap();
     }
     let told = |line: &str| line.contains("nothing can be delivered now") && line.contains("refused");
     assert!(daemon.log.find(SOON, told).is_some(), "{}", daemon.log.text());

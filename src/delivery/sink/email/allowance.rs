@@ -5,9 +5,11 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::time::UtcMillis;
+use jiff::SignedDuration;
 
-const HOUR: i64 = 3_600_000;
+use crate::time::{UtcMillis, non_negative};
+
+const HOUR: SignedDuration = SignedDuration::from_hours(1);
 /// Users above which those are forgotten who had none within the hour.
 const MANY: usize = 1_000;
 
@@ -40,20 +42,20 @@ impl Allowance {
     pub fn take(&self, user: &str, now: UtcMillis) -> Result<(), Duration> {
         let mut users = self.users();
         if users.len() > MANY {
-            users.retain(|_, hour| hour.sent.back().is_some_and(|last| is_recent(*last, now)));
+            users.retain(|_, hour| hour.sent.back().is_some_and(|last| now.is_within(HOUR, *last)));
         }
         let hour = users.entry(user.to_owned()).or_default();
         // What is to come was counted by a clock that has been set back since.
-        hour.sent.retain(|at| is_recent(*at, now));
+        hour.sent.retain(|at| now.is_within(HOUR, *at));
         if hour.sent.len() < self.most {
             hour.sent.push_back(now);
             hour.waiting = 0;
             return Ok(());
         }
         let place = hour.waiting.checked_rem(hour.sent.len()).unwrap_or(0);
-        let free = hour.sent.get(place).map_or(now, |at| at.plus(HOUR));
+        let free = hour.sent.get(place).map_or(now, |at| at.saturating_add(HOUR));
         hour.waiting += 1;
-        Err(Duration::from_millis(free.0.saturating_sub(now.0).max(1).unsigned_abs()))
+        Err(non_negative(free.duration_since(now).max(SignedDuration::from_millis(1))))
     }
 
     /// Takes back one mail to `user` that was counted and not sent.
@@ -73,13 +75,11 @@ impl Allowance {
     }
 }
 
-fn is_recent(at: UtcMillis, now: UtcMillis) -> bool {
-    (0..HOUR).contains(&now.0.saturating_sub(at.0))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const HOUR: i64 = 3_600_000;
 
     #[test]
     fn an_hour_has_room_for_so_many_of_each_user() {

@@ -1,6 +1,7 @@
 //! What a mail says about an alarm: its subject, and the same content as text and as HTML. It knows the notification
 //! and the reader's zone, and nothing of mail headers or servers.
 
+use jiff::SignedDuration;
 use jiff::civil::{Date, DateTime};
 
 use super::phrases;
@@ -12,7 +13,7 @@ use crate::text::shortened;
 use crate::time::UtcMillis;
 
 /// An alarm that goes out later than this after its instant says so.
-const LATE_AFTER_MINUTES: i64 = 1;
+const LATE_AFTER: SignedDuration = SignedDuration::from_mins(1);
 /// Characters of a subject or a title.
 const LONGEST_TITLE: usize = 150;
 /// Characters of any other single line.
@@ -206,10 +207,10 @@ impl Times {
     /// That the alarm goes out late, when it does.
     fn late(&self, n: &Notification, now: UtcMillis) -> Option<String> {
         let due = render::instant(&n.alarm_time)?;
-        let minutes = now.0.saturating_sub(due.0) / 60_000;
+        let late = now.duration_since(due);
         let wall = self.reader.civil(due);
         let due = format!("{}, {}", phrases::day(wall.date()), phrases::time(wall.time()));
-        (minutes >= LATE_AFTER_MINUTES).then(|| phrases::late(minutes, &due))
+        (late >= LATE_AFTER).then(|| phrases::late(late, &due))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Every phrase of a mail, in one place.
 
+use jiff::SignedDuration;
 use jiff::civil::{Date, Time};
 
 pub const WHEN: &str = "When";
@@ -50,8 +51,9 @@ pub fn and_more(names: &[String], more: usize) -> String {
     }
 }
 
-/// A reminder that comes `minutes` late, after the instant written as `due`.
-pub fn late(minutes: i64, due: &str) -> String {
+/// A reminder that comes so `late` after the instant written as `due`.
+pub fn late(late: SignedDuration, due: &str) -> String {
+    let minutes = late.as_mins();
     let (count, unit) = match minutes {
         ..=119 => (minutes, "minute"),
         120..=2_879 => (minutes / 60, "hour"),

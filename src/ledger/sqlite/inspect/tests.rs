@@ -1,5 +1,7 @@
 use std::path::Path;
 
+use jiff::SignedDuration;
+
 use crate::calendar_info::CalendarInfo;
 use crate::ledger::{
     AdminOutcome, ArmedFilter, CalendarRow, DeliveryFilter, DeliveryId, DeliveryState, DueObject, FiringState,
@@ -112,7 +114,7 @@ async fn look(path: &Path) {
     let calendars = inspector.calendars().await.unwrap();
     assert_eq!((calendars[0].objects, calendars[0].faulty, calendars[0].armed), (3, 1, 2));
     assert_eq!(calendars[0].next_due, Some(UtcMillis(2_000_000)));
-    assert_eq!(inspector.lateness(10).await.unwrap(), [7]);
+    assert_eq!(inspector.lateness(10).await.unwrap(), [SignedDuration::from_millis(7)]);
 
     let firings = inspector.firings(UtcMillis::MIN, None, 10).await.unwrap();
     assert_eq!((firings[0].state, firings[0].href.as_deref()), (Some(FiringState::Fired), Some("a.ics")));
