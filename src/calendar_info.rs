@@ -24,7 +24,7 @@ pub struct CalendarInfo {
     pub zone: Option<String>,
     /// The user's zone (the source's `zone` key), an IANA id.
     pub user_zone: Option<String>,
-    /// What rings for events without an alarm of their own, where the store has that and the settings want it.
+    /// What fires for events without an alarm of their own, where the store has that and the settings want it.
     pub default_alarms: DefaultAlarmTexts,
 }
 

@@ -6,7 +6,8 @@ use super::ical::object::{Object, ObjectLimits, ParseError};
 use super::zone::{Zone, Zones};
 use crate::text::strip_mailto;
 
-/// What is known around the objects of one calendar. Made once for a calendar, used for each of its objects.
+/// What the times of the objects of one calendar depend on besides their text. Made once for a calendar, used for each
+/// of its objects.
 #[derive(Clone, Debug)]
 pub struct CalendarContext {
     /// The time zone database.

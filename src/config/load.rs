@@ -14,7 +14,7 @@ use super::settings::{
     ZoneLimits,
 };
 use super::sources;
-use super::sources::Around;
+use super::sources::SharedSettings;
 use crate::access::{self, Need};
 use crate::delivery::sink::registry;
 use crate::tables::{ConfigError, Diagnostics, Problem, Section, address, value};
@@ -178,8 +178,8 @@ fn read_top<'a>(
     config.defaults = read_defaults(top.table("defaults", &none), reader);
     config.limits = read_limits(top.table("limits", &none));
     config.users = Arc::new(read_users(&top, reader));
-    let around = Around { defaults: &config.defaults, users: &config.users };
-    config.sources = sources::read(top.tables("source"), &around, reader);
+    let shared = SharedSettings { defaults: &config.defaults, users: &config.users };
+    config.sources = sources::read(top.tables("source"), &shared, reader);
     config.sinks = registry::read(top.tables("sink"));
     if top.has("admin") {
         top.report("admin", "is not built yet: there is no admin port; take the table out");

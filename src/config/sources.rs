@@ -32,13 +32,17 @@ const LAYOUTS: [(&str, Layout); 4] =
     [("auto", Layout::Auto), ("flat", Layout::Flat), ("vdir", Layout::Vdir), ("radicale", Layout::Radicale)];
 
 /// What the rest of the configuration says for all sources.
-pub(super) struct Around<'a> {
+pub(super) struct SharedSettings<'a> {
     pub(super) defaults: &'a Defaults,
     pub(super) users: &'a Arc<Users>,
 }
 
 /// Reads all sources.
-pub(super) fn read(sections: Vec<Section<'_>>, around: &Around<'_>, reader: &ReadContext<'_>) -> Vec<SourceConfig> {
+pub(super) fn read(
+    sections: Vec<Section<'_>>,
+    shared: &SharedSettings<'_>,
+    reader: &ReadContext<'_>,
+) -> Vec<SourceConfig> {
     let mut sources: Vec<SourceConfig> = Vec::new();
     for mut section in sections {
         let kind = section.required("kind", value::one_of(&KINDS));
@@ -47,7 +51,7 @@ pub(super) fn read(sections: Vec<Section<'_>>, around: &Around<'_>, reader: &Rea
         let name = names::name(&mut section, word, &taken);
         // Which keys belong to a source of an unknown kind is unknown too.
         if let Some(kind) = kind {
-            sources.extend(read_one(section, name, kind, around, reader));
+            sources.extend(read_one(section, name, kind, shared, reader));
         }
     }
     sources
@@ -57,7 +61,7 @@ fn read_one(
     section: Section<'_>,
     name: String,
     kind: SourceKindName,
-    around: &Around<'_>,
+    shared: &SharedSettings<'_>,
     reader: &ReadContext<'_>,
 ) -> Option<SourceConfig> {
     let user = section.read("user", value::string);
@@ -68,7 +72,7 @@ fn read_one(
         SourceKindName::Directory => (user, directory(&section, reader)),
         SourceKindName::Caldav => {
             let username = section.read("username", value::string);
-            (user.or(username.clone()), caldav(&section, username, around.defaults, reader))
+            (user.or(username.clone()), caldav(&section, username, shared.defaults, reader))
         }
     };
     let many =
@@ -77,7 +81,7 @@ fn read_one(
         section.report("email", ONE_USER);
     }
     section.finish();
-    let users = around.users.clone();
+    let users = shared.users.clone();
     Some(SourceConfig { name, user, login: reader.login(), email, zone, users, calendars, kind: kind? })
 }
 

@@ -105,7 +105,7 @@ fn each_limit_is_read_from_its_key() {
 }
 
 #[test]
-fn a_renamed_key_is_read_and_its_new_name_is_told() {
+fn a_renamed_key_is_read_and_its_new_name_is_reported() {
     let config = load_text("[limits]\nmax_rings_per_hour = 7\n").unwrap();
     assert_eq!(config.limits.objects.max_alarms_per_hour, 7);
     let warnings: Vec<String> = config.warnings.iter().map(ToString::to_string).collect();
@@ -142,7 +142,7 @@ fn the_example_shows_every_key() {
 }
 
 #[test]
-fn every_problem_is_told_at_once_in_the_order_of_the_lines() {
+fn every_problem_is_reported_at_once_in_the_order_of_the_lines() {
     let text = "[defaults]\nzome = 'Europe/Berlin'\nmax_lateness = '30 parsecs'\n\n[[source]]\nkind = 'cladav'\n\n\
                 [[source]]\nkind = 'directory'\nname = 'tank'\nlayuot = 'flat'\n\n[sinks]\n";
     let told = problem(text);
@@ -225,7 +225,7 @@ fn wrong_types_and_values() {
 }
 
 #[test]
-fn a_text_that_is_no_toml_is_told_with_its_line() {
+fn a_text_that_is_not_toml_is_reported_with_its_line() {
     let told = problem("[defaults]\nzone = \"Europe/Berlin\nmax_lateness = '1h'\n");
     assert!(told.starts_with("reveille.toml:2: this is not valid TOML: "), "{told}");
     assert!(
@@ -327,7 +327,7 @@ fn secrets_come_from_variables_and_credentials_too() {
 }
 
 #[test]
-fn a_secret_that_is_written_anew_is_known_by_its_stamp() {
+fn a_secret_that_is_written_again_is_known_by_its_stamp() {
     let (folder, config) = load_with(&format!("{CALDAV}token_file = 'secret'\n"), &nothing);
     let source = config.unwrap().sources.remove(0);
     let SourceKind::Caldav(CaldavSettings { credentials: Credentials::Bearer { token }, .. }) = source.kind else {

@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn another_file_lets_one_try_at_once_and_counts_anew() {
+    fn another_file_lets_one_try_at_once_and_the_count_starts_again() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("password");
         std::fs::write(&file, "x").unwrap();
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_set_back_keeps_nobody() {
+    fn a_clock_that_is_set_back_makes_no_delivery_wait() {
         let mut gate = Gate::default();
         gate.close(UtcMillis(1_000_000), Closure::Down, NONE);
         assert_eq!(gate.state(UtcMillis(1_004_999), NONE), GateState::Closed(Duration::from_millis(1)));

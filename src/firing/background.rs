@@ -158,7 +158,7 @@ impl Background {
 
 /// Works out what `timer` fires. The ledger has a note while that lasts, unless it is `noted` there already.
 async fn work<P: Prepare + 'static>(prepare: P, ledger: Ledger, timer: Timer, now: UtcMillis, noted: bool) -> Ended {
-    if !noted && let Err(error) = ledger.begin_attempt(timer.object).await {
+    if !noted && let Err(error) = ledger.begin_computation(timer.object).await {
         return Ended { outcome: Some(Err(error)), noted: false };
     }
     let until = if timer.due <= now { now } else { UtcMillis::MIN };
@@ -166,6 +166,6 @@ async fn work<P: Prepare + 'static>(prepare: P, ledger: Ledger, timer: Timer, no
     let mut alone = JoinSet::new();
     alone.spawn(async move { prepare.prepare_alone(timer, until, now).await });
     let outcome = alone.join_next().await.and_then(Result::ok);
-    let noted = ledger.end_attempt(timer.object).await.is_err();
+    let noted = ledger.end_computation(timer.object).await.is_err();
     Ended { outcome, noted }
 }

@@ -84,7 +84,7 @@ impl FiringRenderer {
         }
         // What has no UID is found by what it fires, as long as its object is there.
         let (row, text) = objects.get(&firing.object)?;
-        let now = Schedule::of_text(&text.text, &self.around(row), text.count_cache.as_deref(), |_, schedule| {
+        let now = Schedule::of_text(&text.text, &self.context(row), text.count_cache.as_deref(), |_, schedule| {
             let instances = schedule.instances(firing.due..firing.due.just_after());
             let same = instances.iter().find(|other| {
                 other.component.uid.is_empty()

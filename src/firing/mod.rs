@@ -3,7 +3,7 @@
 //! * `wheel` sleeps until the next object is due and fires it; `timer` is the clock that wakes it, `wakeup` what else
 //!   does, and the gate that holds it back at the start.
 //! * `prepare` is what the wheel asks for an object that is due.
-//! * `stage` has what is due within the next seconds; `background` works out what takes long.
+//! * `precomputed` has what is due within the next seconds; `background` works out what takes long.
 //! * `render` makes firings of the alarm instances of an object, with what `renderer` knows of settings and sinks, and
 //!   what `context` says of its calendar.
 //! * `parallel` spreads work over all cores; `identities` brings the history of an earlier version up to date.
@@ -13,10 +13,10 @@ mod context;
 mod identities;
 mod parallel;
 mod pipeline_context;
+mod precomputed;
 mod prepare;
 mod render;
 mod renderer;
-mod stage;
 mod timer;
 mod wakeup;
 mod wheel;
@@ -25,7 +25,7 @@ pub use context::{about, context, same_context};
 pub use parallel::spread;
 pub use pipeline_context::PipelineContext;
 pub use prepare::{Prepare, Prepared};
-pub use render::{Place, RenderedFirings};
+pub use render::{ObjectInCalendar, RenderedFirings};
 pub use renderer::{FiringRenderer, sender};
 pub use timer::WallTimer;
 pub use wakeup::{StartupGate, Wakeup};

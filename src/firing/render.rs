@@ -56,26 +56,26 @@ struct FireTime {
     now: UtcMillis,
 }
 
-/// Whose firings they are.
+/// The object whose firings they are, in its calendar.
 #[derive(Clone, Copy, Debug)]
-pub struct Place<'a> {
-    /// Their calendar.
+pub struct ObjectInCalendar<'a> {
+    /// Its calendar.
     pub row: &'a CalendarRow,
-    /// What notifications say of it.
+    /// What notifications say of the calendar.
     pub about: &'a About,
-    /// The object's id in the ledger.
-    pub object: i64,
-    /// Of the object.
+    /// Its id in the ledger.
+    pub id: i64,
+    /// Its href in the calendar.
     pub href: &'a str,
 }
 
 impl FiringRenderer {
-    /// The firings of `plan` that are due in `window`: notifications for those that are not too late at `now`, rows for
-    /// the rest. Not stamped yet.
+    /// The firings of `schedule` that are due in `window`: notifications for those that are not too late at `now`, rows
+    /// for the rest. Not stamped yet.
     pub fn firings(
         &self,
-        plan: &Schedule<'_>,
-        place: Place<'_>,
+        schedule: &Schedule<'_>,
+        object: ObjectInCalendar<'_>,
         window: Range<UtcMillis>,
         now: UtcMillis,
     ) -> RenderedFirings {
@@ -83,13 +83,13 @@ impl FiringRenderer {
         let too_late = now.saturating_sub(self.settings.max_lateness).max(self.fired_until.just_after());
         let mut firings = Vec::new();
         if from < too_late {
-            self.missed(plan, place, from..until.min(too_late), &mut firings);
+            self.missed(schedule, object, from..until.min(too_late), &mut firings);
         }
         let from = from.max(too_late);
         let mut end = until;
         if from < until {
-            end = self.on_time(plan, place, from..until, &mut firings);
-            firings.extend(suppressed(plan, place, from..end));
+            end = self.on_time(schedule, object, from..until, &mut firings);
+            firings.extend(suppressed(schedule, object, from..end));
         }
         firings.shrink_to_fit();
         RenderedFirings { firings, cut_at: Some(end).filter(|end| *end < until) }
@@ -99,8 +99,8 @@ impl FiringRenderer {
     /// much; returns that.
     fn on_time(
         &self,
-        plan: &Schedule<'_>,
-        place: Place<'_>,
+        schedule: &Schedule<'_>,
+        object: ObjectInCalendar<'_>,
         window: Range<UtcMillis>,
         firings: &mut Vec<NewFiring>,
     ) -> UtcMillis {
@@ -109,19 +109,19 @@ impl FiringRenderer {
         while cursor < until {
             let end = cursor.saturating_add(SLICE).min(until);
             let mut last = None;
-            for instance in fire_as_one(plan.instances(cursor..end)) {
+            for instance in fire_as_one(schedule.instances(cursor..end)) {
                 // What is due at one instant stays together: an object is due at one.
                 if octets > MUCH && last.is_some_and(|last| last < instance.at) {
                     return instance.at;
                 }
                 last = Some(instance.at);
-                let firing = self.fired(&instance, place);
+                let firing = self.fired(&instance, object);
                 octets += firing.notification.len();
                 firings.push(firing);
             }
             cursor = end;
             if cursor < until {
-                let Some(next) = plan.next_instance(cursor).filter(|next| *next < until) else { break };
+                let Some(next) = schedule.next_instance(cursor).filter(|next| *next < until) else { break };
                 if octets > MUCH {
                     return next;
                 }
@@ -135,25 +135,25 @@ impl FiringRenderer {
     /// rest, of which no more than [`MISSED_COUNT`] are counted.
     pub fn missed(
         &self,
-        plan: &Schedule<'_>,
-        place: Place<'_>,
+        schedule: &Schedule<'_>,
+        object: ObjectInCalendar<'_>,
         window: Range<UtcMillis>,
         firings: &mut Vec<NewFiring>,
     ) {
         let Range { start: mut cursor, end: until } = window;
         let (mut count, mut rest) = (0_usize, None::<NewFiring>);
-        while let Some(next) = plan.next_instance(cursor).filter(|next| *next < until && count < MISSED_COUNT) {
+        while let Some(next) = schedule.next_instance(cursor).filter(|next| *next < until && count < MISSED_COUNT) {
             let end = next.saturating_add(DAY).min(until);
-            for instance in fire_as_one(plan.instances(next..end)) {
+            for instance in fire_as_one(schedule.instances(next..end)) {
                 count += 1;
                 if count <= MISSED {
                     firings.push(NewFiring {
                         state: FiringState::Missed,
                         routes: Vec::new(),
-                        ..self.fired(&instance, place)
+                        ..self.fired(&instance, object)
                     });
                 } else {
-                    rest = Some(self.fired(&instance, place));
+                    rest = Some(self.fired(&instance, object));
                 }
             }
             cursor = end;
@@ -168,9 +168,9 @@ impl FiringRenderer {
         firings.extend(rest);
     }
 
-    fn fired(&self, instance: &AlarmInstance<'_>, place: Place<'_>) -> NewFiring {
-        let Place { row, about, .. } = place;
-        let identity = identity(about, place.href, instance);
+    fn fired(&self, instance: &AlarmInstance<'_>, object: ObjectInCalendar<'_>) -> NewFiring {
+        let ObjectInCalendar { row, about, .. } = object;
+        let identity = identity(about, object.href, instance);
         let notification = Notification::new(instance, about, identity, &self.settings.sender, UtcMillis(0));
         let routes = self.settings.routing.routes(&notification, &row.info.emails);
         let mut json = notification.to_json_within(self.settings.sender.max_size);
@@ -179,7 +179,7 @@ impl FiringRenderer {
         NewFiring {
             identity,
             calendar: row.id,
-            object: place.object,
+            object: object.id,
             due: instance.at,
             state: FiringState::Fired,
             count: 1,
@@ -269,12 +269,13 @@ impl FiringRenderer {
         let work: Vec<(Timer, ObjectText)> = texts.into_iter().filter_map(matching).collect();
         let renderer = self.clone();
         let due_objects = spread(work, move |work| {
-            let mut around: HashMap<i64, (CalendarContext, About)> = HashMap::new();
+            let mut contexts: HashMap<i64, (CalendarContext, About)> = HashMap::new();
             let due_object = |(timer, text): (Timer, ObjectText)| {
                 let row = rows.get(&text.calendar)?;
-                let (around, about) = around.entry(row.id).or_insert_with(|| (renderer.around(row), about(&row.info)));
-                let place = Place { row, about, object: text.id, href: &text.href };
-                let work = AssertUnwindSafe(|| renderer.due_object(place, around, timer, &text, at));
+                let (context, about) =
+                    contexts.entry(row.id).or_insert_with(|| (renderer.context(row), about(&row.info)));
+                let object = ObjectInCalendar { row, about, id: text.id, href: &text.href };
+                let work = AssertUnwindSafe(|| renderer.due_object(object, context, timer, &text, at));
                 Some(catch_unwind(work).map_err(|_| timer))
             };
             let in_time = |(index, work)| (index == 0 || begun.elapsed() <= TURN).then_some(work);
@@ -285,25 +286,25 @@ impl FiringRenderer {
 
     fn due_object(
         &self,
-        place: Place<'_>,
-        around: &CalendarContext,
+        object: ObjectInCalendar<'_>,
+        context: &CalendarContext,
         timer: Timer,
         text: &ObjectText,
         at: FireTime,
     ) -> DueObject {
         let FireTime { until, now } = at;
         let count_cache = text.count_cache.as_deref();
-        let due_object = Schedule::of_text(&text.text, around, count_cache, |_, plan| {
+        let due_object = Schedule::of_text(&text.text, context, count_cache, |_, schedule| {
             let after = until.max(timer.due).just_after();
-            let RenderedFirings { firings, cut_at } = self.firings(plan, place, timer.due..after, now);
-            let next = cut_at.or_else(|| plan.next_instance(after));
-            let overworked: Vec<String> = plan.overworked().iter().map(ToString::to_string).collect();
-            self.log_faults(place.row, &text.href, &overworked, now);
+            let RenderedFirings { firings, cut_at } = self.firings(schedule, object, timer.due..after, now);
+            let next = cut_at.or_else(|| schedule.next_instance(after));
+            let overworked: Vec<String> = schedule.overworked().iter().map(ToString::to_string).collect();
+            self.log_faults(object.row, &text.href, &overworked, now);
             DueObject { timer, firings, next }
         });
         due_object.unwrap_or_else(|_| {
             // A bit of it has turned, or limits have become narrower since it was taken in.
-            let row = place.row;
+            let row = object.row;
             tracing::error!(
                 calendar.name = row.info.name,
                 object.href = text.href,
@@ -338,16 +339,16 @@ fn sort_out(due_objects: Vec<Result<DueObject, Timer>>, prepared: &mut Prepared)
 }
 
 /// A row that counts what one hour had too much of.
-fn suppressed(plan: &Schedule<'_>, place: Place<'_>, window: Range<UtcMillis>) -> Option<NewFiring> {
+fn suppressed(schedule: &Schedule<'_>, object: ObjectInCalendar<'_>, window: Range<UtcMillis>) -> Option<NewFiring> {
     let from = window.start;
-    let count = i64::try_from(plan.suppressed(window)).unwrap_or(i64::MAX);
-    let name = format!("suppressed\n{}\n{}\n{}", place.row.id, place.object, from.0);
+    let count = i64::try_from(schedule.suppressed(window)).unwrap_or(i64::MAX);
+    let name = format!("suppressed\n{}\n{}\n{}", object.row.id, object.id, from.0);
     let mut identity = [0; 16];
     identity.iter_mut().zip(Sha256::digest(name)).for_each(|(to, octet)| *to = octet);
     (count > 0).then(|| NewFiring {
         identity,
-        calendar: place.row.id,
-        object: place.object,
+        calendar: object.row.id,
+        object: object.id,
         due: from,
         state: FiringState::Suppressed,
         count,

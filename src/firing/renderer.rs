@@ -63,7 +63,7 @@ impl FiringRenderer {
     }
 
     /// What the objects of `row` depend on besides their text.
-    pub fn around(&self, row: &CalendarRow) -> CalendarContext {
+    pub fn context(&self, row: &CalendarRow) -> CalendarContext {
         context(&row.info, self.settings.zones.clone(), self.settings.limits)
     }
 

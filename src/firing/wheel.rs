@@ -1,8 +1,8 @@
 //! The wheel: which object is due next, sleeping until then on the wall clock, and firing it. The outer wheel is the
 //! ledger's index of timers; the inner one is in memory: what is due within the next seconds, with its notifications
-//! already written ('staged'), so that the due second costs only the commit. What takes long to work out is worked out
-//! in the background, and nothing waits for it. It knows neither iCalendar nor sinks: what an object fires is worked
-//! out by its [`Prepare`].
+//! already written ('precomputed'), so that the due second costs only the commit. What takes long to work out is worked
+//! out in the background, and nothing waits for it. It knows neither iCalendar nor sinks: what an object fires is
+//! worked out by its [`Prepare`].
 
 use std::collections::HashSet;
 use std::future::Future;
@@ -11,16 +11,16 @@ use jiff::SignedDuration;
 
 use super::background::Background;
 use super::pipeline_context::PipelineContext;
+use super::precomputed::Precomputed;
 use super::prepare::{Prepare, Prepared};
-use super::stage::Staged;
 use super::timer::WallTimer;
 use super::wakeup::StartupGate;
 use crate::ledger::{DueObject, LedgerError, LogOnce, Timer, TimerCursor, Unfinished};
 use crate::time::UtcMillis;
 
-/// How long before it is due an object is staged.
+/// How long before it is due an object is precomputed.
 const LEAD: SignedDuration = SignedDuration::from_secs(15);
-/// Objects staged in one go; in between, what has become due is fired.
+/// Objects precomputed in one go; in between, what has become due is fired.
 const STAGE: i64 = 500;
 /// Objects fired in one transaction.
 const BATCH: i64 = 2_500;
@@ -45,11 +45,11 @@ pub struct Wheel<P> {
     startup_gate: StartupGate,
     /// What was due before this waits for the startup gate to open.
     started: UtcMillis,
-    staged: Staged,
-    /// How far staging has come: timers up to this one are staged or need not be.
+    precomputed: Precomputed,
+    /// How far precomputing has come: timers up to this one are precomputed or need not be.
     staged_upto: TimerCursor,
-    /// Timers before that which could not be staged in their turn.
-    unstaged: Vec<Timer>,
+    /// Timers before that which could not be precomputed in their turn.
+    postponed: Vec<Timer>,
     background: Background,
 }
 
@@ -62,9 +62,9 @@ impl<P: Prepare + Clone + 'static> Wheel<P> {
             context,
             startup_gate,
             started,
-            staged: Staged::default(),
+            precomputed: Precomputed::default(),
             staged_upto: TimerCursor::START,
-            unstaged: Vec::new(),
+            postponed: Vec::new(),
             background: Background::default(),
         }
     }
@@ -112,7 +112,7 @@ impl<P: Prepare + Clone + 'static> Wheel<P> {
         }
         if let Some(object) = self.background.running() {
             // It is left by a stop, and not by its own fault. What cannot be written now counts against it once.
-            let _ = self.context.ledger.end_attempt(object).await;
+            let _ = self.context.ledger.end_computation(object).await;
         }
         Ok(())
     }
@@ -137,7 +137,7 @@ impl<P: Prepare + Clone + 'static> Wheel<P> {
         }
     }
 
-    /// Does what is to be done now: fires what is due, or stages some of what soon will be.
+    /// Does what is to be done now: fires what is due, or precomputes some of what soon will be.
     ///
     /// # Errors
     /// Those of the ledger; nothing is lost, the next tick tries again.
@@ -148,9 +148,9 @@ impl<P: Prepare + Clone + 'static> Wheel<P> {
                 self.record(vec![self.prepare.stamp(due_object, now)], now).await?;
                 return Ok(Tick::Again);
             }
-            self.staged.put(due_object);
+            self.precomputed.put(due_object);
         }
-        self.background.start(&self.prepare, &self.context.ledger, now, !self.staged.is_full(now));
+        self.background.start(&self.prepare, &self.context.ledger, now, !self.precomputed.is_full(now));
         let from = if self.startup_gate.is_open() { UtcMillis::MIN } else { self.started };
         let due = self.due(from, now).await?;
         if !due.is_empty() {
@@ -165,7 +165,7 @@ impl<P: Prepare + Clone + 'static> Wheel<P> {
         if horizon > now {
             return Ok(Tick::Sleep(Some(horizon)));
         }
-        if self.stage(now).await? { Ok(Tick::Again) } else { Ok(Tick::Sleep(Some(next))) }
+        if self.precompute(now).await? { Ok(Tick::Again) } else { Ok(Tick::Sleep(Some(next))) }
     }
 
     /// Waits until one more object has been worked out in the background, for the next tick; false when there is none.
@@ -196,7 +196,7 @@ impl<P: Prepare + Clone + 'static> Wheel<P> {
     async fn fire(&mut self, due: Vec<Timer>, now: UtcMillis) -> Result<(), LedgerError> {
         let (mut due_objects, mut rest) = (Vec::with_capacity(due.len()), Vec::new());
         for timer in due {
-            match self.staged.take(&timer) {
+            match self.precomputed.take(&timer) {
                 Some(due_object) => due_objects.push(self.prepare.stamp(due_object, now)),
                 None => rest.push(timer),
             }
@@ -234,15 +234,15 @@ impl<P: Prepare + Clone + 'static> Wheel<P> {
         Ok(())
     }
 
-    /// Stages the next few of what is due within the lead. False when there is nothing left to stage.
-    async fn stage(&mut self, now: UtcMillis) -> Result<bool, LedgerError> {
+    /// Precomputes the next few of what is due within the lead. False when there is nothing left to precompute.
+    async fn precompute(&mut self, now: UtcMillis) -> Result<bool, LedgerError> {
         // The clock may have been set back.
         let horizon = TimerCursor { due: now.saturating_add(LEAD), object: i64::MAX };
         self.staged_upto = self.staged_upto.clamp(TimerCursor { due: now, ..TimerCursor::START }, horizon);
-        if self.staged.is_full(now) {
+        if self.precomputed.is_full(now) {
             return Ok(false);
         }
-        let mut soon = std::mem::take(&mut self.unstaged);
+        let mut soon = std::mem::take(&mut self.postponed);
         soon.retain(|timer| timer.due > now);
         if soon.is_empty() {
             soon = self.context.ledger.due(self.staged_upto, now.saturating_add(LEAD), STAGE).await?;
@@ -255,11 +255,11 @@ impl<P: Prepare + Clone + 'static> Wheel<P> {
                 .iter()
                 .map(|due_object| due_object.timer.object)
                 .chain(long.iter().map(|timer| timer.object));
-            let staged: HashSet<i64> = done.collect();
-            soon.retain(|timer| !staged.contains(&timer.object));
-            self.unstaged = soon;
+            let precomputed: HashSet<i64> = done.collect();
+            soon.retain(|timer| !precomputed.contains(&timer.object));
+            self.postponed = soon;
         }
-        due_objects.into_iter().for_each(|due_object| self.staged.put(due_object));
+        due_objects.into_iter().for_each(|due_object| self.precomputed.put(due_object));
         long.into_iter().for_each(|timer| self.background.put(timer));
         Ok(true)
     }

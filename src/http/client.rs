@@ -22,8 +22,8 @@ use crate::tables::Credentials;
 
 /// How often files are checked that the settings name and that cannot be used.
 const CHECK_EVERY: Duration = Duration::from_secs(2);
-/// Attempts at one request: servers close idle connections without a word.
-const ATTEMPTS: usize = 2;
+/// How often one request is sent: servers close idle connections without a word.
+const TRIES: usize = 2;
 
 /// Bounds on what a server may do to its client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,7 +150,8 @@ impl HttpClient {
         Ok(self.send_and_read(request, || NoReader).await?.response)
     }
 
-    /// Likewise, and what `reader` makes reads the body as it comes in; it makes another one for another attempt.
+    /// Likewise, and what `reader` makes reads the body as it comes in; it makes another one when the request is sent
+    /// again.
     ///
     /// # Errors
     /// As for [`HttpClient::send`].
@@ -181,7 +182,7 @@ impl HttpClient {
         request: &HttpRequest,
         reader: &(impl Fn() -> R + Sync),
     ) -> Result<Received<R::Read>, HttpError> {
-        let mut attempt = 1;
+        let mut tries = 1;
         let mut patience = Patience::default();
         loop {
             let begun = self.host.turn().await;
@@ -198,11 +199,11 @@ impl HttpClient {
             match sent {
                 // The secret may have been changed at this moment.
                 Ok(Received { response, .. })
-                    if response.status == 401 && attempt < ATTEMPTS && self.maker.has_another_login(&client)? =>
+                    if response.status == 401 && tries < TRIES && self.maker.has_another_login(&client)? =>
                 {
-                    attempt += 1
+                    tries += 1
                 }
-                Err(HttpFailure::Broken(_)) if attempt < ATTEMPTS => attempt += 1,
+                Err(HttpFailure::Broken(_)) if tries < TRIES => tries += 1,
                 Err(failure) => return Err(self.error(request, failure)),
                 Ok(done) => return Ok(done),
             }
@@ -252,7 +253,7 @@ impl HttpClient {
         Ok(Received { response, read: None })
     }
 
-    /// What `failure` of the last attempt at `request` means. One that timed out gets more time when it is sent again.
+    /// What the last `failure` of `request` means. One that timed out gets more time when it is sent again.
     fn error(&self, request: &HttpRequest, failure: HttpFailure) -> HttpError {
         let url = request.url.to_string();
         match failure {

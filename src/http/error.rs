@@ -1,4 +1,4 @@
-//! Why a request failed for good: after the attempts at it, and the redirections.
+//! Why a request failed for good: after it was sent again, and after the redirections.
 
 use super::client_maker::ClientError;
 

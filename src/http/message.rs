@@ -119,7 +119,7 @@ pub trait HttpTransport: Debug + Send + Sync {
     fn carry<'a>(&'a self, request: &'a HttpRequest) -> Pin<Box<dyn Future<Output = TransportResult> + Send + 'a>>;
 }
 
-/// Why one attempt at a request has no response.
+/// Why a request that was sent once has no response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HttpFailure {
     /// There was none in time.

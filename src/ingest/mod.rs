@@ -118,7 +118,7 @@ impl Ingest {
         self.syncs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// When the calendar was synced last, before this sync: what was due before then has fired, or is owed by what is
+    /// When the calendar was synced last, before this sync: what was due before then has fired, or fires by what is
     /// in the ledger.
     fn previous_sync(&self, row: &CalendarRow) -> UtcMillis {
         let key = CalendarKey::new(&row.source, &row.info.href);
@@ -271,15 +271,15 @@ impl Ingest {
     ) -> Result<SortedBatch, LedgerError> {
         let changes = sorting::last_changes(changes);
         let hrefs: Vec<&str> = changes.keys().map(String::as_str).collect();
-        let (mut existing, mut owed) = (HashMap::new(), HashMap::new());
+        let (mut existing, mut unfired_since) = (HashMap::new(), HashMap::new());
         if calendar != 0 {
             existing = self.context.ledger.existing(calendar, &hrefs).await?;
             let new: Vec<&str> = hrefs.into_iter().filter(|href| !existing.contains_key(*href)).collect();
             if !new.is_empty() {
-                owed = self.context.ledger.gone(calendar, &new, self.forget_before(now)).await?;
+                unfired_since = self.context.ledger.gone(calendar, &new, self.forget_before(now)).await?;
             }
         }
-        let mut sorter = Sorter { now, may_lag, existing, owed, sorted: SortedBatch::default() };
+        let mut sorter = Sorter { now, may_lag, existing, unfired_since, sorted: SortedBatch::default() };
         changes.into_values().for_each(|change| sorter.sort(change));
         Ok(sorter.sorted)
     }

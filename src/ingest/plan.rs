@@ -6,7 +6,7 @@ use crate::calendar::context::CalendarContext;
 use crate::calendar::ical::object::{Object, ObjectLimits};
 use crate::calendar::schedule::Schedule;
 use crate::calendar::zone::Zones;
-use crate::firing::{FiringRenderer, Place, RenderedFirings, about, spread};
+use crate::firing::{FiringRenderer, ObjectInCalendar, RenderedFirings, about, spread};
 use crate::ledger::{CalendarRow, Departed, Existing, NewFiring, ObjectText, PlannedObject, Replanned};
 use crate::time::UtcMillis;
 
@@ -24,13 +24,13 @@ pub struct Job {
     /// What the ledger holds under this href.
     pub existing: Option<Existing>,
     /// It was gone for a short while, or could not be used: what is due from then on has not fired.
-    pub owed: Option<UtcMillis>,
+    pub unfired_since: Option<UtcMillis>,
 }
 
 /// What is known of the time before objects are put into a calendar.
 #[derive(Clone, Debug)]
 pub struct Past {
-    /// When the calendar was synced before: what was due until then has fired, or is owed by what the ledger has.
+    /// When the calendar was synced before: what was due until then has fired, or fires by what the ledger has.
     pub previous_sync: UtcMillis,
     /// That sync may not have seen what was written from then on: the source lagged behind, or could not read it.
     pub unsure: UtcMillis,
@@ -40,14 +40,15 @@ pub struct Past {
     pub replan: bool,
 }
 
-/// Octets that an edited object still owes are written down in so many parts more; what comes after that is missed.
+/// What was due of an edited object is written down in so many parts more, if it is too much at once; what comes after
+/// that is missed.
 const MOST_CUTS: usize = 15;
 
 /// What the objects of a batch are planned with.
 #[derive(Clone, Copy)]
 struct JobContext<'a> {
     row: &'a CalendarRow,
-    around: &'a CalendarContext,
+    context: &'a CalendarContext,
     past: &'a Past,
     now: UtcMillis,
 }
@@ -94,18 +95,18 @@ impl Past {
         &self,
         job: &Job,
         object: &Object,
-        plan: &Schedule<'_>,
+        schedule: &Schedule<'_>,
         limits: &ObjectLimits,
         now: UtcMillis,
     ) -> UtcMillis {
-        let since = job.owed.map_or(self.previous_sync, |owed| owed.min(self.previous_sync));
+        let since = job.unfired_since.map_or(self.previous_sync, |since| since.min(self.previous_sync));
         let from = match job.last_modified.or_else(|| object.last_modified()).filter(|modified| *modified <= now) {
             Some(modified) if modified >= since.min(self.unsure) => modified,
             _ => since,
         };
-        match self.moved(job, object, plan, limits) {
-            // What it owed where it was is owed, whenever it was put here. An instant to come was seen by a clock that
-            // has been set back.
+        match self.moved(job, object, schedule, limits) {
+            // What was due where it was and has not fired fires, whenever it was put here. An instant to come was seen
+            // by a clock that has been set back.
             Some(Departed { due, seen_at }) => due.min(from.max(seen_at.min(now))),
             None => from,
         }
@@ -113,7 +114,7 @@ impl Past {
 
     /// The object that went a short while ago, from here or from another place of its user, if it would have fired next
     /// when this one does: it is the same one.
-    fn moved(&self, job: &Job, object: &Object, plan: &Schedule<'_>, limits: &ObjectLimits) -> Option<Departed> {
+    fn moved(&self, job: &Job, object: &Object, schedule: &Schedule<'_>, limits: &ObjectLimits) -> Option<Departed> {
         if self.gone.is_empty() {
             return None;
         }
@@ -122,12 +123,12 @@ impl Past {
         // What it replaces here is another one, or it is an edit of that.
         let before = job.existing.as_ref().and_then(|existing| Object::parse(&existing.text, limits).ok());
         let is_edit = before.is_some_and(|before| before.uids().iter().any(|uid| uids.contains(uid)));
-        let is_same = plan.next_instance(departed.due) == Some(departed.due);
+        let is_same = schedule.next_instance(departed.due) == Some(departed.due);
         (is_same && !is_edit).then_some(*departed)
     }
 }
 
-/// Plans objects: when each is due next, and what its previous content still owes. Cheap to clone.
+/// Plans objects: when each is due next, and what of its previous content has not fired. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Planner {
     renderer: FiringRenderer,
@@ -148,19 +149,19 @@ impl Planner {
     pub async fn plan_all(&self, row: CalendarRow, jobs: Vec<Job>, past: Past, now: UtcMillis) -> Vec<PlanOutcome> {
         let planner = self.clone();
         spread(jobs, move |jobs| {
-            let around = planner.renderer.around(&row);
-            let at = JobContext { row: &row, around: &around, past: &past, now };
+            let context = planner.renderer.context(&row);
+            let at = JobContext { row: &row, context: &context, past: &past, now };
             jobs.into_iter().map(|job| planner.plan(job, at)).collect()
         })
         .await
     }
 
     fn plan(&self, job: Job, at: JobContext<'_>) -> PlanOutcome {
-        let JobContext { row, around, past, now } = at;
+        let JobContext { row, context, past, now } = at;
         let read = match &job.text {
-            Ok(text) => {
-                self.read(around, text, None, |object, plan| past.from(&job, object, plan, self.renderer.limits(), now))
-            }
+            Ok(text) => self.read(context, text, None, |object, schedule| {
+                past.from(&job, object, schedule, self.renderer.limits(), now)
+            }),
             Err(fault) => Err(fault.clone()),
         };
         let is_broken = read.as_ref().map_or(true, |read| read.is_cut_off);
@@ -171,7 +172,7 @@ impl Planner {
             Ok(text) => existing.text == *text || (is_broken && self.is_whole(existing)),
             Err(_) => true,
         };
-        let previous = job.owed.map_or(past.previous_sync, |owed| owed.min(past.previous_sync));
+        let previous = job.unfired_since.map_or(past.previous_sync, |since| since.min(past.previous_sync));
         if existing.is_some_and(goes_on) {
             let object = self.keep(job, at, read, previous);
             return PlanOutcome { object, unreadable };
@@ -182,8 +183,8 @@ impl Planner {
             self.renderer.log_faults(row, &job.href, &read.faults, now);
         }
         let overdue = existing.and_then(|existing| {
-            let place = Place { row, about: &about(&row.info), object: existing.id, href: &job.href };
-            self.overdue(place, around, existing, read.from, now)
+            let object = ObjectInCalendar { row, about: &about(&row.info), id: existing.id, href: &job.href };
+            self.overdue(object, context, existing, read.from, now)
         });
         let object = PlannedObject {
             existing: job.existing.map(|existing| existing.version()),
@@ -212,7 +213,7 @@ impl Planner {
         read: Result<Read, String>,
         previous: UtcMillis,
     ) -> Option<PlannedObject> {
-        let (replan, around) = (at.past.replan, at.around);
+        let (replan, context) = (at.past.replan, at.context);
         let Job { href, existing: Some(existing), .. } = job else { return None };
         let is_same = job.text.as_ref().map_or(existing.text.is_empty(), |text| existing.text == *text);
         let mut faults = read.as_ref().map_or_else(|fault| vec![fault.clone()], |read| read.faults.clone());
@@ -233,11 +234,11 @@ impl Planner {
             return None;
         }
         // It fires next when it would have: what was past when it came in stays so, whenever its calendar was synced.
-        // By another zone of the calendar, what was due since the sync before is owed.
+        // By another zone of the calendar, what was due since the sync before fires.
         let from = existing.due.unwrap_or(previous);
         let from = if replan { from.min(previous) } else { from };
         let read =
-            self.read(around, &existing.text, None, |_, _| from).unwrap_or_else(|fault| Read::unreadable(fault, from));
+            self.read(context, &existing.text, None, |_, _| from).unwrap_or_else(|fault| Read::unreadable(fault, from));
         Some(PlannedObject {
             existing: Some(existing.version()),
             href,
@@ -259,27 +260,28 @@ impl Planner {
         Object::parse(&existing.text, self.renderer.limits()).is_ok_and(|object| !object.is_cut_off)
     }
 
-    /// What the previous content of an object still owed when the new one, which counts from `from` on, was written.
+    /// The firings of the previous content of an object that were due and not recorded yet when the new one, which
+    /// counts from `from` on, was written.
     fn overdue(
         &self,
-        place: Place<'_>,
-        around: &CalendarContext,
+        object: ObjectInCalendar<'_>,
+        context: &CalendarContext,
         existing: &Existing,
         from: UtcMillis,
         now: UtcMillis,
     ) -> Option<Vec<NewFiring>> {
         let due = existing.due.filter(|due| *due < from)?;
-        let firings = Schedule::of_text(&existing.text, around, existing.count_cache.as_deref(), |_, plan| {
+        let firings = Schedule::of_text(&existing.text, context, existing.count_cache.as_deref(), |_, schedule| {
             // It has been edited: there is no later firing of what it was.
-            let RenderedFirings { mut firings, mut cut_at } = self.renderer.firings(plan, place, due..from, now);
+            let RenderedFirings { mut firings, mut cut_at } = self.renderer.firings(schedule, object, due..from, now);
             for _ in 0..MOST_CUTS {
                 let Some(at) = cut_at else { break };
-                let more = self.renderer.firings(plan, place, at..from, now);
+                let more = self.renderer.firings(schedule, object, at..from, now);
                 firings.extend(more.firings);
                 cut_at = more.cut_at;
             }
             if let Some(at) = cut_at {
-                self.renderer.missed(plan, place, at..from, &mut firings);
+                self.renderer.missed(schedule, object, at..from, &mut firings);
             }
             firings
         });
@@ -291,12 +293,12 @@ impl Planner {
     pub async fn replan_all(&self, row: CalendarRow, objects: Vec<ObjectText>, previous: UtcMillis) -> Vec<Replanned> {
         let planner = self.clone();
         spread(objects, move |objects| {
-            let around = planner.renderer.around(&row);
+            let context = planner.renderer.context(&row);
             let replan = |object: ObjectText| {
                 // A COUNT's end is worked out again: it is kept in the wall clock of a zone that may have changed.
                 let from = object.due.map_or(previous, |due| due.min(previous));
                 let read = planner
-                    .read(&around, &object.text, None, |_, _| from)
+                    .read(&context, &object.text, None, |_, _| from)
                     .unwrap_or_else(|fault| Read::unreadable(fault, from));
                 let Read { due, zones, count_cache, .. } = read;
                 Replanned { id: object.id, revision: object.revision, due, zones, count_cache }
@@ -309,21 +311,21 @@ impl Planner {
     /// Reads `text`. `from` says from when on the alarms of what it says count.
     fn read(
         &self,
-        around: &CalendarContext,
+        context: &CalendarContext,
         text: &[u8],
         count_cache: Option<&str>,
         from: impl Fn(&Object, &Schedule<'_>) -> UtcMillis,
     ) -> Result<Read, String> {
-        let read = Schedule::of_text(text, around, count_cache, |object, plan| {
-            let from = from(object, plan);
-            let due = plan.next_instance(from);
-            let overworked = plan.overworked();
+        let read = Schedule::of_text(text, context, count_cache, |object, schedule| {
+            let from = from(object, schedule);
+            let due = schedule.next_instance(from);
+            let overworked = schedule.overworked();
             Read {
                 due,
                 from,
-                faults: plan.faults().iter().chain(&overworked).map(ToString::to_string).collect(),
-                count_cache: plan.memo().map(str::to_owned),
-                zones: known(plan, self.renderer.zones()),
+                faults: schedule.faults().iter().chain(&overworked).map(ToString::to_string).collect(),
+                count_cache: schedule.memo().map(str::to_owned),
+                zones: known(schedule, self.renderer.zones()),
                 uids: object.uids().into_iter().map(str::to_owned).collect(),
                 modified: object.last_modified(),
                 is_cut_off: object.is_cut_off,
@@ -359,9 +361,9 @@ fn listed(faults: &[String]) -> Option<String> {
 
 /// The zones of the database that `plan` depends on, and those that a later one may have, between spaces. What an
 /// object defines for itself never changes by itself.
-fn known(plan: &Schedule<'_>, zones: &Zones) -> String {
-    let found = plan.zones().iter().filter(|id| zones.find(id).is_some());
-    found.chain(plan.unresolved_zones()).fold(" ".to_owned(), |all, id| all + id + " ")
+fn known(schedule: &Schedule<'_>, zones: &Zones) -> String {
+    let found = schedule.zones().iter().filter(|id| zones.find(id).is_some());
+    found.chain(schedule.unresolved_zones()).fold(" ".to_owned(), |all, id| all + id + " ")
 }
 
 /// The version that is kept of an object: none where its text `is_broken`, so that it is asked for again.

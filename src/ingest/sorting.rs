@@ -38,8 +38,8 @@ pub(super) struct Sorter {
     pub may_lag: bool,
     /// What the ledger has, by href; what was sorted is taken out.
     pub existing: HashMap<String, Existing>,
-    /// Since when what is gone owes its alarms, by href.
-    pub owed: HashMap<String, UtcMillis>,
+    /// Since when what is gone has not fired, by href.
+    pub unfired_since: HashMap<String, UtcMillis>,
     pub sorted: SortedBatch,
 }
 
@@ -59,9 +59,16 @@ impl Sorter {
             Change::Gone { .. } => {}
             Change::Unreadable { href, fault } => {
                 let existing = self.existing.remove(&href);
-                let owed = self.owed.remove(&href).filter(|_| existing.is_none());
+                let unfired_since = self.unfired_since.remove(&href).filter(|_| existing.is_none());
                 let etag = String::new();
-                self.sorted.jobs.push(Job { href, etag, text: Err(fault), last_modified: None, existing, owed });
+                self.sorted.jobs.push(Job {
+                    href,
+                    etag,
+                    text: Err(fault),
+                    last_modified: None,
+                    existing,
+                    unfired_since,
+                });
             }
             Change::Put { href, etag, text, last_modified } => {
                 self.put(PutObject { href, etag, text: attachments::strip(text), last_modified });
@@ -98,7 +105,7 @@ impl Sorter {
         // instant to come says nothing), that may have been just now.
         let is_dated = last_modified.is_some_and(|modified| modified <= self.now);
         let unread = existing.as_ref().and_then(|existing| existing.unread_since).filter(|_| is_dated);
-        let owed = self.owed.remove(&href).filter(|_| existing.is_none()).or(unread);
-        self.sorted.jobs.push(Job { href, etag, text: Ok(text), last_modified, existing, owed });
+        let unfired_since = self.unfired_since.remove(&href).filter(|_| existing.is_none()).or(unread);
+        self.sorted.jobs.push(Job { href, etag, text: Ok(text), last_modified, existing, unfired_since });
     }
 }

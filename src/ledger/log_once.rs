@@ -7,7 +7,7 @@ use super::error::LedgerError;
 pub struct LogOnce(Option<String>);
 
 impl LogOnce {
-    /// Whether `error` is news: the last attempt did not fail, or otherwise.
+    /// Whether `error` is news: the last try did not fail, or otherwise.
     pub fn is_news(&mut self, error: &LedgerError) -> bool {
         let error = Some(error.to_string());
         let news = self.0 != error;
@@ -15,7 +15,7 @@ impl LogOnce {
         news
     }
 
-    /// Notes that an attempt went well; whether that is news.
+    /// Notes that a try went well; whether that is news.
     pub fn is_over(&mut self) -> bool {
         self.0.take().is_some()
     }

@@ -104,7 +104,7 @@ impl Ledger {
     }
 
     /// Drops what the ledger knows of sources that are not among `names`, and calendars whose damaged names no source
-    /// has: they are found again as new ones, and would ring twice. Returns those sources that had calendars.
+    /// has: they are found again as new ones, and would fire twice. Returns those sources that had calendars.
     ///
     /// # Errors
     /// [`LedgerError::Full`], [`LedgerError::Database`].
@@ -172,7 +172,7 @@ impl Ledger {
         self.sqlite.absentees().await
     }
 
-    /// Drops a calendar, its objects and their timers. What it has rung stays in the history.
+    /// Drops a calendar, its objects and their timers. What it has fired stays in the history.
     ///
     /// # Errors
     /// [`LedgerError::Full`], [`LedgerError::Database`].
@@ -200,7 +200,7 @@ impl Ledger {
     }
 
     /// Those of `hrefs` in the calendar with the id `calendar` that are gone since `since` or later, and from when on
-    /// what is due of them has not rung.
+    /// what is due of them has not fired.
     ///
     /// # Errors
     /// [`LedgerError::Database`].
@@ -213,7 +213,7 @@ impl Ledger {
         self.sqlite.gone(calendar, hrefs, since).await
     }
 
-    /// By UID, what is gone from calendars of `user` since `since` or later and would have rung again. Of several with
+    /// By UID, what is gone from calendars of `user` since `since` or later and would have fired again. Of several with
     /// one UID, the earliest instants count.
     ///
     /// # Errors
@@ -263,7 +263,8 @@ impl Ledger {
         self.sqlite.take_in(planned).await
     }
 
-    /// Sets the plans of objects whose text has not changed, and returns how many of them ring at another instant now.
+    /// Sets when objects are due next whose text has not changed, and returns at how many of them that is another
+    /// instant now.
     ///
     /// # Errors
     /// [`LedgerError::Full`], [`LedgerError::Database`].
@@ -275,16 +276,16 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError::Full`], [`LedgerError::Database`].
-    pub async fn begin_attempt(&self, object: i64) -> Result<(), LedgerError> {
-        self.sqlite.begin_attempt(object).await
+    pub async fn begin_computation(&self, object: i64) -> Result<(), LedgerError> {
+        self.sqlite.begin_computation(object).await
     }
 
     /// Notes that the work on `object` has ended, however it did: the process lives.
     ///
     /// # Errors
     /// [`LedgerError::Full`], [`LedgerError::Database`].
-    pub async fn end_attempt(&self, object: i64) -> Result<(), LedgerError> {
-        self.sqlite.end_attempt(object).await
+    pub async fn end_computation(&self, object: i64) -> Result<(), LedgerError> {
+        self.sqlite.end_computation(object).await
     }
 
     /// Sets aside the objects at which three processes in a row have ended, and says which others one has ended at.
@@ -340,8 +341,8 @@ impl Ledger {
         self.sqlite.forget(before, from, limit).await
     }
 
-    /// Until when everything counts as rung, in a ledger that was put back. One that was put back by hand, and so still
-    /// has the mark of a copy, counts everything until `now` as rung; what that comes to is returned as well.
+    /// Until when everything counts as fired, in a ledger that was put back. One that was put back by hand, and so
+    /// still has the mark of a copy, counts everything until `now` as fired; what that comes to is returned as well.
     ///
     /// # Errors
     /// [`LedgerError::Full`], [`LedgerError::Database`].

@@ -94,7 +94,7 @@ impl Stage {
     }
 
     /// Fires what is due at `now`, and says all that is in the ledger: when it was due, and when it rang.
-    pub async fn rung(&mut self, now: &str) -> Vec<String> {
+    pub async fn fired(&mut self, now: &str) -> Vec<String> {
         self.clock.set(at(now));
         self.core.startup_gate.open();
         while self.core.wheel.tick().await.unwrap() == Tick::Again {}
@@ -134,21 +134,21 @@ pub fn put(name: &str, time: &str) -> Change {
 }
 
 #[tokio::test]
-async fn an_absent_calendar_rings_on_and_is_the_same_when_it_comes_back() {
+async fn the_alarms_of_an_absent_calendar_fire_and_it_is_the_same_when_it_comes_back() {
     let mut stage = Stage::new("10:00").await;
     stage.sync("10:00", "/a/", vec![put("one", "11:05"), put("two", "12:00")]).await;
     stage.core.ingest.unchanged(SOURCE, "/a/", at("11:00")).await.unwrap();
     let since = at("11:01");
     assert_eq!(stage.misses("11:01", Evidence::Healthy).await, Absence::Kept { since });
     assert_eq!(stage.known().await, [("/a/".to_owned(), Some(since))]);
-    assert_eq!(stage.rung("11:05").await, ["11:05 at 11:05"], "it rings on");
+    assert_eq!(stage.fired("11:05").await, ["11:05 at 11:05"], "it rings on");
     assert_eq!(stage.misses("11:15", Evidence::Healthy).await, Absence::Kept { since });
     // It is back, with an event that has become due meanwhile: that is late, not past.
     stage.sync("11:15", "/a/", vec![put("three", "11:10")]).await;
     assert_eq!(stage.known().await, [("/a/".to_owned(), None)]);
     let all = ["11:05 at 11:05", "11:10 at 11:15", "12:00 at 12:00"];
-    assert_eq!(stage.rung("11:15").await, all[..2]);
-    assert_eq!(stage.rung("12:00").await, all);
+    assert_eq!(stage.fired("11:15").await, all[..2]);
+    assert_eq!(stage.fired("12:00").await, all);
     // The next absence counts from its own beginning.
     assert_eq!(stage.misses("12:01", Evidence::Healthy).await, Absence::Kept { since: at("12:01") });
 }
@@ -165,7 +165,7 @@ async fn a_sync_that_finds_a_calendar_unchanged_ends_its_absence_in_another_proc
     // At once, and not when the times of syncs are written down.
     assert_eq!(stage.known().await, [("/a/".to_owned(), None)]);
     assert_eq!(stage.misses("10:26", Evidence::Healthy).await, Absence::Kept { since: at("10:26") });
-    assert_eq!(stage.rung("12:00").await, ["12:00 at 12:00"]);
+    assert_eq!(stage.fired("12:00").await, ["12:00 at 12:00"]);
 }
 
 #[tokio::test]
@@ -178,7 +178,7 @@ async fn a_calendar_is_dropped_when_healthy_syncs_have_not_found_it_for_the_grac
     assert_eq!(stage.misses("10:15", Evidence::Healthy).await, kept);
     assert_eq!(stage.misses("10:16", Evidence::Healthy).await, Absence::Dropped);
     assert_eq!(stage.known().await, []);
-    assert_eq!(stage.rung("12:00").await, [""; 0]);
+    assert_eq!(stage.fired("12:00").await, [""; 0]);
     assert_eq!(stage.misses("12:01", Evidence::Healthy).await, Absence::Dropped, "one that is not known");
 }
 
@@ -195,9 +195,9 @@ async fn where_nothing_is_found_calendars_are_kept_for_a_day() {
     assert_eq!(stage.misses("10:50", Evidence::AllGone).await, kept);
     stage = stage.restart().await;
     assert_eq!(stage.misses("1 10:00", Evidence::AllGone).await, kept);
-    assert_eq!(stage.rung("1 10:00").await, ["09:59 at 10:00"]);
+    assert_eq!(stage.fired("1 10:00").await, ["09:59 at 10:00"]);
     assert_eq!(stage.misses("1 10:01", Evidence::AllGone).await, Absence::Dropped);
-    assert_eq!(stage.rung("1 12:00").await, ["09:59 at 10:00"]);
+    assert_eq!(stage.fired("1 12:00").await, ["09:59 at 10:00"]);
 }
 
 #[tokio::test]
@@ -256,7 +256,7 @@ async fn an_object_that_is_gone_and_comes_back_soon_is_the_same() {
     let all = || vec![put("a", "11:10"), put("b", "11:10"), put("c", "11:10"), put("d", "11:10")];
     stage.sync("10:00", "/a/", all()).await;
     stage.sync("11:05", "/a/", ["a", "b", "c", "d"].map(gone).to_vec()).await;
-    assert_eq!(stage.rung("11:11").await, [""; 0], "gone is gone");
+    assert_eq!(stage.fired("11:11").await, [""; 0], "gone is gone");
     stage.core.ingest.unchanged(SOURCE, "/a/", at("11:15")).await.unwrap();
     stage = stage.restart().await;
     // Back: one as it was, one with another alarm, one as it was and written anew, and one with an alarm that was past
@@ -268,15 +268,15 @@ async fn an_object_that_is_gone_and_comes_back_soon_is_the_same() {
         written_at(put("e", "11:10"), "11:11"),
     ];
     stage.sync("11:20", "/a/", back).await;
-    let rung = ["11:10 at 11:20", "11:10 at 11:20", "11:12 at 11:20"];
-    assert_eq!(stage.rung("11:20").await, rung);
+    let fired = ["11:10 at 11:20", "11:10 at 11:20", "11:12 at 11:20"];
+    assert_eq!(stage.fired("11:20").await, fired);
     // One that comes back later is new.
     stage.sync("11:21", "/a/", vec![put("d", "11:10")]).await;
-    assert_eq!(stage.rung("11:21").await, rung);
-    // What has rung does not ring again for it.
+    assert_eq!(stage.fired("11:21").await, fired);
+    // What has fired does not ring again for it.
     stage.sync("11:22", "/a/", vec![gone("a")]).await;
     stage.sync("11:23", "/a/", vec![put("a", "11:10")]).await;
-    assert_eq!(stage.rung("11:23").await, rung);
+    assert_eq!(stage.fired("11:23").await, fired);
 }
 
 #[tokio::test]
@@ -299,17 +299,17 @@ async fn a_sync_that_got_the_old_text_of_a_new_version_has_not_seen_what_was_wri
         versioned(written_at(put("b", "10:30"), "10:40"), "\"2\""),
     ];
     stage.sync("11:06", "/a/", edits).await;
-    assert_eq!(stage.rung("11:06").await, ["10:30 at 11:06"]);
+    assert_eq!(stage.fired("11:06").await, ["10:30 at 11:06"]);
 }
 
 #[tokio::test]
-async fn what_an_object_owed_when_it_was_gone_rings_when_it_comes_back() {
+async fn what_an_object_had_not_fired_when_it_was_gone_fires_when_it_comes_back() {
     let mut stage = Stage::new("10:00").await;
     stage.sync("10:00", "/a/", vec![put("a", "11:00"), put("b", "11:00")]).await;
     // The wheel could not write at 11:00; the looks could.
     stage.sync("11:01", "/a/", vec![gone("a"), gone("b")]).await;
     stage.sync("11:02", "/a/", vec![put("a", "11:00")]).await;
-    assert_eq!(stage.rung("11:02").await, ["11:00 at 11:02"]);
+    assert_eq!(stage.fired("11:02").await, ["11:00 at 11:02"]);
 }
 
 #[tokio::test]
@@ -334,7 +334,7 @@ async fn a_text_that_cannot_be_used_takes_the_old_one_its_version() {
     assert_eq!(stage.sync("10:03", "/a/", version("\"new\"", &text)).await, [""; 0]);
     let (etag, _, faults) = stage.object().await;
     assert_eq!((etag.as_str(), faults), ("\"new\"", Vec::new()));
-    assert_eq!(stage.rung("13:00").await, ["13:00 at 13:00"]);
+    assert_eq!(stage.fired("13:00").await, ["13:00 at 13:00"]);
 }
 
 #[tokio::test]
@@ -348,11 +348,11 @@ async fn a_new_object_of_which_half_came_has_no_version() {
     assert_eq!(etags[&href], "", "it is asked for again, whatever the source says of it");
     assert_eq!(stage.sync("10:01", "/a/", half).await, ["a.ics"]);
     assert_eq!(stage.sync("10:02", "/a/", vec![Change::Put { href, etag, text, last_modified }]).await, [""; 0]);
-    assert_eq!(stage.rung("12:00").await, ["12:00 at 12:00"]);
+    assert_eq!(stage.fired("12:00").await, ["12:00 at 12:00"]);
 }
 
 #[tokio::test]
-async fn what_a_sync_did_not_see_although_it_was_written_rings() {
+async fn what_a_sync_did_not_see_although_it_was_written_fires() {
     let mut stage = Stage::new("10:00").await;
     stage.sync("10:00", "/a/", vec![put("a", "12:00")]).await;
     // The looks from 11:00 on were answered by a server that lagged behind.
@@ -365,11 +365,11 @@ async fn what_a_sync_did_not_see_although_it_was_written_rings() {
         written_at(put("d", "10:40"), "10:30"),
     ];
     stage.sync("11:11", "/a/", late).await;
-    assert_eq!(stage.rung("11:11").await, ["11:06 at 11:11", "11:06 at 11:11"]);
+    assert_eq!(stage.fired("11:11").await, ["11:06 at 11:11", "11:06 at 11:11"]);
     // The past of a calendar that is seen for the first time does not ring.
     stage.sync("11:20", "/b/", Vec::new()).await;
     stage.sync("11:21", "/b/", vec![written_at(put("e", "11:19"), "11:18")]).await;
-    assert_eq!(stage.rung("11:21").await.len(), 2);
+    assert_eq!(stage.fired("11:21").await.len(), 2);
 }
 
 #[tokio::test]
@@ -383,17 +383,17 @@ async fn what_is_put_into_another_calendar_owes_what_it_owed_where_it_went() {
     stage.core.ingest.unchanged(SOURCE, "/b/", at("11:01")).await.unwrap();
     stage.core.ingest.unchanged(SOURCE, "/c/", at("11:01")).await.unwrap();
     stage = stage.restart().await;
-    assert_eq!(stage.rung("11:01").await, [""; 0]);
+    assert_eq!(stage.fired("11:01").await, [""; 0]);
     // Put by the move, after it was due. Somebody else's is another one, and so is what rings at another time.
     stage.sync("11:02", "/b/", vec![written_at(put("a", "11:00"), "11:02")]).await;
     stage.sync_of("11:02", ("/c/", "bob"), vec![put("b", "11:00")]).await;
-    assert_eq!(stage.rung("11:02").await, ["11:00 at 11:02"]);
+    assert_eq!(stage.fired("11:02").await, ["11:00 at 11:02"]);
     stage.sync("11:03", "/b/", vec![written_at(put("c", "10:30"), "11:03")]).await;
-    assert_eq!(stage.rung("11:03").await, ["11:00 at 11:02"]);
+    assert_eq!(stage.fired("11:03").await, ["11:00 at 11:02"]);
     // And so is what comes long after.
     stage.sync("11:20", "/d/", Vec::new()).await;
     stage.sync("11:21", "/d/", vec![put("b", "11:00")]).await;
-    assert_eq!(stage.rung("11:21").await, ["11:00 at 11:02"]);
+    assert_eq!(stage.fired("11:21").await, ["11:00 at 11:02"]);
 }
 
 /// `put`, with another alarm an hour before.
@@ -414,7 +414,7 @@ async fn what_moves_owes_nothing_from_before_it_was_last_seen_where_it_was() {
     // It gets another alarm at 11:00 and moves, after both; when that was written is not known.
     stage.sync("11:40", "/a/", vec![gone("a")]).await;
     stage.sync("11:41", "/b/", vec![with_earlier_alarm(put("a", "12:00"))]).await;
-    assert_eq!(stage.rung("12:00").await, ["12:00 at 12:00"]);
+    assert_eq!(stage.fired("12:00").await, ["12:00 at 12:00"]);
 }
 
 #[tokio::test]
@@ -424,11 +424,11 @@ async fn an_alarm_that_what_moves_gets_after_its_instant_does_not_fire() {
     stage.sync("10:00", "/a/", vec![put("a", "12:00")]).await;
     stage.sync("11:40", "/a/", vec![gone("a")]).await;
     stage.sync("11:41", "/b/", vec![written_at(with_earlier_alarm(put("a", "12:00")), "11:35")]).await;
-    assert_eq!(stage.rung("12:00").await, ["12:00 at 12:00"]);
+    assert_eq!(stage.fired("12:00").await, ["12:00 at 12:00"]);
 }
 
 #[tokio::test]
-async fn what_moves_while_the_clock_is_ahead_rings_once_it_is_set_back() {
+async fn what_moves_while_the_clock_is_ahead_fires_once_it_is_set_back() {
     let mut stage = Stage::new("13:00").await;
     stage.sync("13:00", "/b/", Vec::new()).await;
     let Change::Put { href, etag, text, last_modified } = put("a", "12:00") else { panic!("it is put") };
@@ -439,24 +439,24 @@ async fn what_moves_while_the_clock_is_ahead_rings_once_it_is_set_back() {
     stage.clock.set(at("10:00"));
     stage.core.ingest.clock_was_set().await.unwrap();
     stage.sync("10:01", "/b/", vec![daily]).await;
-    assert_eq!(stage.rung("12:00").await, ["12:00 at 12:00"]);
+    assert_eq!(stage.fired("12:00").await, ["12:00 at 12:00"]);
 }
 
 #[tokio::test]
-async fn what_a_clock_ahead_missed_rings_once_it_is_set_back_also_if_it_has_moved() {
+async fn what_a_clock_ahead_missed_fires_once_it_is_set_back_also_if_it_has_moved() {
     let mut stage = Stage::new("10:00").await;
     stage.sync("10:00", "/a/", vec![put("a", "12:00")]).await;
     stage.sync("10:00", "/b/", Vec::new()).await;
-    assert_eq!(stage.rung("2 13:00").await, ["12:00 at 13:00"], "it is missed");
+    assert_eq!(stage.fired("2 13:00").await, ["12:00 at 13:00"], "it is missed");
     stage.sync("2 13:01", "/a/", vec![gone("a")]).await;
     stage.sync("2 13:01", "/b/", vec![written_at(put("a", "12:00"), "10:30")]).await;
     stage.clock.set(at("12:05"));
     stage.core.ingest.clock_was_set().await.unwrap();
-    assert_eq!(stage.rung("12:05").await, ["12:00 at 12:05"]);
+    assert_eq!(stage.fired("12:05").await, ["12:00 at 12:05"]);
 }
 
 #[tokio::test]
-async fn what_cannot_be_read_while_its_calendar_gets_another_zone_rings_by_that() {
+async fn what_cannot_be_read_while_its_calendar_gets_another_zone_fires_by_that() {
     let mut stage = Stage::new("10:00").await;
     let Change::Put { href, etag, text, last_modified } = put("a", "16:00") else { panic!("it is put") };
     let floating = String::from_utf8(text).unwrap().replace("0T160000Z", "0T160000").into_bytes();
@@ -479,7 +479,7 @@ async fn what_cannot_be_read_while_its_calendar_gets_another_zone_rings_by_that(
         begun: None,
     };
     stage.core.ingest.apply(SOURCE, batch).await.unwrap();
-    assert_eq!(stage.rung("10:30").await, ["10:30 at 10:30"]);
+    assert_eq!(stage.fired("10:30").await, ["10:30 at 10:30"]);
 }
 
 #[tokio::test]
@@ -493,13 +493,13 @@ async fn what_its_server_does_not_give_away_is_owed_over_a_restart() {
     stage = stage.restart().await;
     let etags = stage.core.ingest.etags(SOURCE, "/a/").await.unwrap();
     assert_eq!((etags["a.ics"].as_str(), etags["b.ics"].as_str()), ("", ""), "no version of them is known");
-    assert_eq!(stage.rung("12:00").await, ["12:00 at 12:00"], "what is known rings on");
+    assert_eq!(stage.fired("12:00").await, ["12:00 at 12:00"], "what is known rings on");
     stage.sync("12:01", "/a/", vec![written_at(put("b", "11:00"), "10:05")]).await;
-    assert_eq!(stage.rung("12:01").await, ["11:00 at 12:01", "12:00 at 12:00"]);
+    assert_eq!(stage.fired("12:01").await, ["11:00 at 12:01", "12:00 at 12:00"]);
 }
 
 #[tokio::test]
-async fn what_is_kept_rings_nothing_from_before_it_was_written() {
+async fn what_is_kept_fires_nothing_from_before_it_was_written() {
     let mut stage = Stage::new("10:00").await;
     stage.sync("10:00", "/a/", Vec::new()).await;
     // The sync that brings it, written after its alarm, is not whole, so the next one counts from the one before.
@@ -516,7 +516,7 @@ async fn what_is_kept_rings_nothing_from_before_it_was_written() {
     stage.core.ingest.apply(SOURCE, batch).await.unwrap();
     let refused = Change::Unreadable { href: "a.ics".to_owned(), fault: "it is listed and does not exist".to_owned() };
     stage.sync("11:10", "/a/", vec![refused]).await;
-    assert_eq!(stage.rung("11:10").await, [""; 0]);
+    assert_eq!(stage.fired("11:10").await, [""; 0]);
 }
 
 /// `change`, under the name `name`.
@@ -537,14 +537,14 @@ async fn what_loses_its_place_to_another_and_comes_back_elsewhere_is_the_same() 
     stage.sync("10:59", "/a/", vec![named(put("b", "12:00"), "a"), gone("c")]).await;
     stage.clock.set(at("11:02"));
     stage.core.ingest.unchanged(SOURCE, "/a/", at("11:02")).await.unwrap();
-    assert_eq!(stage.rung("11:02").await, [""; 0]);
+    assert_eq!(stage.fired("11:02").await, [""; 0]);
     stage.sync("11:02", "/a/", vec![written_at(named(put("e", "10:00"), "c"), "11:02")]).await;
     let back = [named(put("a", "11:00"), "b"), named(put("c", "11:01"), "d")].map(|change| written_at(change, "11:03"));
     stage.sync("11:03", "/a/", back.to_vec()).await;
-    assert_eq!(stage.rung("11:03").await, ["11:00 at 11:03", "11:01 at 11:03"]);
+    assert_eq!(stage.fired("11:03").await, ["11:00 at 11:03", "11:01 at 11:03"]);
     // Where it was, it is only edited.
     stage.sync("11:04", "/a/", vec![written_at(named(put("a", "11:01"), "b"), "11:04")]).await;
-    assert_eq!(stage.rung("12:00").await.len(), 3, "and b, which is where a was");
+    assert_eq!(stage.fired("12:00").await.len(), 3, "and b, which is where a was");
 }
 
 #[tokio::test]

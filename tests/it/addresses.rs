@@ -124,14 +124,14 @@ fn told(stage: &Stage, arguments: &[&str]) -> String {
 }
 
 #[test]
-fn a_user_without_an_address_is_told_everywhere() {
+fn a_user_without_an_address_is_reported_everywhere() {
     let stage = installation("");
     let sentence = "no address of 'bob' is known";
     let todo = "[users.\"bob\"] email = ";
     let log = stage.pass("2026-03-10T11:00:00Z");
     assert_eq!(log.matches(sentence).count(), 1, "{log}");
     told(&stage, &["run", "--once", "--at", "2026-03-10T12:00:00Z"]);
-    assert_eq!(stage.rung().len(), 2, "the file has them");
+    assert_eq!(stage.fired().len(), 2, "the file has them");
     // The alarm that could not be mailed is a delivery that failed, with the reason and what to do.
     let failed = stage.listing(&["deliveries", "--failed"]);
     let answers: Vec<&str> = failed.iter().map(|row| row["answer"].as_str().unwrap()).collect();
@@ -184,7 +184,7 @@ fn a_mail_that_failed_for_want_of_an_address_is_sent_once_there_is_one() {
 }
 
 #[test]
-fn names_of_sinks_that_mean_nobody_are_told() {
+fn names_of_sinks_that_match_no_user_are_reported() {
     let stage = installation("");
     let file = stage.path().join("reveille.toml");
     let text = fs::read_to_string(&file).unwrap();

@@ -105,7 +105,7 @@ async fn ledger(file: &Path, clock: &Clock, starts: &[&str]) -> Ledger {
     core.ledger.clone()
 }
 
-/// The objects that have rung.
+/// The objects that have fired.
 async fn rang(file: &Path) -> Vec<i64> {
     let mut inspector = Inspector::open(file).await.unwrap();
     let mut rang: Vec<i64> =
@@ -163,7 +163,7 @@ async fn what_takes_long_to_work_out_delays_nothing_else() {
 }
 
 #[tokio::test]
-async fn an_object_at_which_reveille_fails_is_set_aside_and_others_ring() {
+async fn an_object_at_which_reveille_fails_is_set_aside_and_others_fire() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("ledger.db");
     let clock = Clock::manual(at("10:00:00"));

@@ -22,7 +22,7 @@ fn value(figures: &[Value], figure: &str) -> f64 {
 }
 
 #[test]
-fn a_burst_goes_to_a_socket_and_its_lateness_is_told() {
+fn a_burst_goes_to_a_socket_and_its_lateness_is_reported() {
     let figures = figures(&["fire", "--alarms", "40", "--series", "--sink", "cyrus-notify"]);
     assert!(figures.iter().all(|figure| figure["run"] == "fire: 40 daily series to cyrus-notify"), "{figures:?}");
     let (rate, last) = (value(&figures, "delivered"), value(&figures, "lateness, the last"));

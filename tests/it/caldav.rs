@@ -123,7 +123,7 @@ fn a_dead_token_costs_a_comparison_and_no_object() {
 }
 
 #[test]
-fn a_calendar_deleted_and_made_anew_keeps_nothing_of_the_old_one() {
+fn a_calendar_deleted_and_made_again_keeps_nothing_of_the_old_one() {
     on_both(|account| {
         let mut watch = of(&account);
         put(&account, "one.ics", "One");

@@ -87,7 +87,7 @@ fn a_zone_that_the_home_does_not_list_is_asked_of_the_calendar_once() {
 }
 
 #[test]
-fn a_calendar_made_anew_while_nobody_looked_has_its_own_zone_although_its_versions_are_the_same() {
+fn a_calendar_made_again_between_two_syncs_has_its_own_zone_although_its_versions_are_the_same() {
     let (server, watch, _, said) = davical();
     said.lock().unwrap().itself = Err(500);
     let mut watch = watch.restarted(&server.scripted.url, Some(("mary", "sesame")));
@@ -115,7 +115,7 @@ fn a_zone_that_cannot_be_asked_for_now_stays_what_it_was() {
 }
 
 #[test]
-fn a_zone_that_is_refused_stays_what_it_was_and_one_that_was_never_told_is_none() {
+fn a_zone_that_is_refused_stays_what_it_was_and_one_that_was_never_given_is_none() {
     let (server, mut watch, _, said) = davical();
     for (n, code) in [403, 404].into_iter().enumerate() {
         said.lock().unwrap().listed = versions(&format!("t{}", n + 2), "c2");

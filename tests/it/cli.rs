@@ -171,7 +171,7 @@ fn where_there_is_no_ledger_the_listings_say_so_and_make_none() {
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
-/// A folder in which an event has rung, another has not yet, and one object is broken.
+/// A folder in which an event has fired, another has not yet, and one object is broken.
 fn stage() -> Stage {
     let stage = Stage::new();
     stage.put("tea.ics", "20260310T120000Z", "Tea", "2026-03-01T00:00:00Z");
@@ -342,7 +342,7 @@ fn times(name: &str, from: &str, until: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_examples_ring_when_they_say() {
+fn the_examples_fire_when_they_say() {
     let minutes = times("every-minute.ics", "2026-03-10T12:00:00Z", "2026-03-10T12:03:00Z");
     assert_eq!(minutes, ["20260310T120000Z", "20260310T120100Z", "20260310T120200Z"]);
     let weekly = times("weekly.ics", "2026-03-20T00:00:00Z", "2026-04-07T00:00:00Z");
@@ -374,7 +374,7 @@ fn logs_are_json_where_that_is_asked_for_and_quiet_where_that_is() {
 }
 
 #[test]
-fn a_running_daemon_is_seen_is_alone_and_syncs_when_it_is_told() {
+fn a_running_daemon_is_seen_is_alone_and_syncs_on_demand() {
     let stage = stage();
     let path = stage.path();
     fails(
@@ -464,11 +464,11 @@ fn status_says_when_an_absent_calendar_is_dropped() {
 #[test]
 fn a_test_alarm_goes_through_a_sink_and_past_the_ledger() {
     let stage = stage();
-    let rung = stage.alarms().len();
+    let fired = stage.alarms().len();
     let told = "the sink 'alarms' took the alarm\n".to_owned();
     assert_eq!(say(stage.path(), &["test-sink", "alarms"]), Said { status: 0, out: String::new(), err: told });
     let alarms = stage.alarms();
-    assert_eq!(alarms.len(), rung + 1);
+    assert_eq!(alarms.len(), fired + 1);
     assert_eq!(alarms.last().unwrap()["summary"], "Test of reveille");
     assert_eq!(json(stage.path(), &["firings"]).len(), 1, "nothing is recorded");
     fails(stage.path(), &["test-sink", "alarm"], 1, "error: there is no sink 'alarm'; there are: alarms\n");

@@ -46,7 +46,7 @@ fn cases() -> Vec<Case> {
 }
 
 #[test]
-fn every_input_rings_as_its_writer_meant_it() {
+fn every_input_fires_as_its_writer_meant_it() {
     let mut wrong = Vec::new();
     for Case { name, zone, window: [from, until], faults, mut rings } in cases() {
         let octets = fs::read(folder().join(format!("{name}.ics"))).unwrap();

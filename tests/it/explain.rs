@@ -164,7 +164,7 @@ fn standard_input_is_explained_too() {
 }
 
 #[test]
-fn what_the_ledger_knows_of_a_uid_is_told_with_its_rings_and_deliveries() {
+fn what_the_ledger_knows_of_a_uid_is_shown_with_its_firings_and_deliveries() {
     let stage = Stage::new();
     stage.put("tea.ics", "20260310T120000Z", "Tea", "2026-03-01T00:00:00Z");
     let daily = fs::read_to_string(stage.file("tea.ics")).unwrap();
@@ -197,7 +197,7 @@ fn what_the_ledger_knows_of_a_uid_is_told_with_its_rings_and_deliveries() {
 }
 
 #[test]
-fn a_ring_before_the_calendar_was_seen_says_why_it_is_not_there() {
+fn an_instance_before_the_calendar_was_seen_says_why_it_has_no_firing() {
     let stage = Stage::new();
     stage.put("tea.ics", "20260310T120000Z", "Tea", "2026-03-01T00:00:00Z");
     stage.pass("2026-03-10T13:00:00Z");
@@ -245,7 +245,7 @@ fn ends(outcome: &str, standing: &str) -> (String, String) {
 }
 
 #[test]
-fn an_alarm_that_is_over_is_told_from_the_ledger_and_not_from_arithmetic() {
+fn an_alarm_that_is_over_is_shown_from_the_ledger_and_not_from_arithmetic() {
     let stage = Stage::new();
     stage.configure_ledger("keep_history = \"36500d\"", "max_lateness = \"1h\"");
     stage.put("past.ics", "20260310T110000Z", "past", "2026-03-01T00:00:00Z");
@@ -258,7 +258,7 @@ fn an_alarm_that_is_over_is_told_from_the_ledger_and_not_from_arithmetic() {
     // And one that was written too late.
     stage.put("moved.ics", "20260310T133000Z", "moved", "2026-03-10T13:50:00Z");
     stage.pass("2026-03-10T14:00:00Z");
-    assert_eq!(stage.rung(), ["20260310T123000Z done"]);
+    assert_eq!(stage.fired(), ["20260310T123000Z done"]);
     let seen = "due before this calendar was first seen at 2026-03-10T12:00:00.000Z: did not fire";
     assert_eq!(outcome(&stage, "past.ics"), ends("beforeFirstSeen", seen));
     let done = "fired at 2026-03-10T12:31:00.000Z (firing 1)";
@@ -302,7 +302,7 @@ fn the_limit_that_all_events_of_an_object_share_is_explained() {
 }
 
 #[test]
-fn what_the_history_has_forgotten_is_not_said_to_have_rung_or_not() {
+fn what_the_history_has_forgotten_is_not_said_to_have_fired_or_not() {
     let stage = Stage::new();
     stage.configure_ledger("keep_history = \"2d\"", "");
     stage.put("old.ics", "20260310T123000Z", "old", "2026-03-01T00:00:00Z");
@@ -320,7 +320,7 @@ fn what_the_history_has_forgotten_is_not_said_to_have_rung_or_not() {
 }
 
 #[test]
-fn alarms_that_are_only_counted_are_told_from_their_count() {
+fn alarms_that_are_only_counted_are_shown_from_their_count() {
     let stage = Stage::new();
     stage.configure_ledger("keep_history = \"36500d\"", "max_lateness = \"1h\"\n[limits]\nmax_rings_per_hour = 30");
     let series = |name: &str, rule: &str| {
@@ -333,7 +333,7 @@ fn alarms_that_are_only_counted_are_told_from_their_count() {
     series("crowd.ics", "FREQ=SECONDLY;COUNT=40");
     stage.pass("2026-03-10T12:00:00Z");
     stage.pass("2026-03-10T12:31:00Z");
-    assert_eq!(stage.rung().len(), 30);
+    assert_eq!(stage.fired().len(), 30);
     let told = "did not fire: one of 10 that were suppressed (firing 31), too many in one hour";
     assert_eq!(outcome(&stage, "crowd.ics"), ends("suppressed", told));
 
@@ -351,7 +351,7 @@ fn alarms_that_are_only_counted_are_told_from_their_count() {
 }
 
 #[test]
-fn what_a_backup_that_was_put_back_counts_as_rung_is_told_so() {
+fn what_a_backup_that_was_put_back_counts_as_fired_is_shown_so() {
     let stage = Stage::new();
     stage.configure_ledger("keep_history = \"36500d\"", "");
     stage.put("tea.ics", "20260310T123000Z", "tea", "2026-03-01T00:00:00Z");
@@ -363,7 +363,7 @@ fn what_a_backup_that_was_put_back_counts_as_rung_is_told_so() {
     let restored = stage.reveille(&["restore", "copy.db", "--fired-until", "2026-03-10T12:40:00Z"]);
     assert!(restored.status.success(), "{}", String::from_utf8_lossy(&restored.stderr));
     stage.pass("2026-03-10T12:50:00Z");
-    assert_eq!(stage.rung(), [""; 0]);
+    assert_eq!(stage.fired(), [""; 0]);
     let told = "did not fire: recorded as missed at 2026-03-10T12:50:00.000Z (firing 1), because the ledger is a restored \
                 backup, and what was due until 2026-03-10T12:40:00.000Z counts as fired";
     let (state, standing) = outcome_of_restored(&stage);
@@ -425,7 +425,7 @@ fn alarms_that_no_sink_takes_are_named_by_check_explain_show_and_alarms() {
 }
 
 #[test]
-fn a_slip_is_told_at_the_alarm_and_at_the_component_that_has_it() {
+fn a_slip_is_reported_at_the_alarm_and_at_the_component_that_has_it() {
     let folder = tempfile::tempdir().unwrap();
     let text = SERIES
         .replace("TRIGGER:-P1DT15M", "TRIGGER:-PT1D")
@@ -444,7 +444,7 @@ fn a_slip_is_told_at_the_alarm_and_at_the_component_that_has_it() {
 }
 
 #[test]
-fn an_alarm_that_was_dismissed_after_it_rang_and_one_whose_calendar_is_absent() {
+fn an_alarm_that_was_dismissed_after_it_fired_and_one_whose_calendar_is_absent() {
     let stage = Stage::new();
     stage.put("tea.ics", "20260310T120000Z", "Tea", "2026-03-01T00:00:00Z");
     stage.put("cake.ics", "20990310T120000Z", "Cake", "2026-03-01T00:00:00Z");
@@ -472,7 +472,7 @@ fn an_alarm_that_was_dismissed_after_it_rang_and_one_whose_calendar_is_absent() 
 }
 
 #[test]
-fn a_moved_event_is_told_by_the_ring_that_it_made_where_it_was() {
+fn a_moved_event_is_explained_by_the_firing_that_it_made_where_it_was() {
     let stage = Stage::new();
     stage.put("tea.ics", "20260310T120000Z", "Tea", "2026-03-01T00:00:00Z");
     fs::create_dir(stage.path().join("watched/other")).unwrap();

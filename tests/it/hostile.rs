@@ -219,7 +219,7 @@ fn links_and_pipes_in_a_watched_folder_are_left_alone() {
     assert!(Command::new("mkfifo").arg(stage.file("pipe.ics")).status().unwrap().success());
     stage.pass("2026-03-10T11:00:00Z");
     stage.pass("2026-03-10T12:00:00Z");
-    assert_eq!(stage.rung(), ["20260310T120000Z plain"]);
+    assert_eq!(stage.fired(), ["20260310T120000Z plain"]);
     assert_eq!(stage.alarms()[0]["calendarName"], "work");
 }
 
@@ -264,7 +264,7 @@ fn no_uri_of_an_event_is_fetched_and_inline_attachments_are_not_kept() {
         .unwrap();
     stage.pass("2026-03-10T11:00:00Z");
     stage.pass("2026-03-10T12:00:00Z");
-    assert!(stage.rung().contains(&"20260310T120000Z Tea".to_owned()));
+    assert!(stage.fired().contains(&"20260310T120000Z Tea".to_owned()));
     assert!(other.asked().is_empty(), "{:?}", other.asked());
     for name in ["ledger.db", "ledger.db-wal"] {
         let octets = fs::read(stage.path().join(name)).unwrap_or_default();

@@ -40,48 +40,48 @@ async fn recipients(stage: &Stage) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn an_event_that_moves_to_another_calendar_after_it_rang_does_not_ring_again() {
+async fn an_event_that_moves_to_another_calendar_after_it_fired_does_not_fire_again() {
     let mut stage = Stage::new("10:00").await;
     stage.sync("10:00", "/a/", vec![put("one", "12:00"), put("two", "12:00")]).await;
     stage.sync("10:00", "/b/", Vec::new()).await;
     stage.sync("11:59", "/a/", Vec::new()).await;
     stage.sync("11:59", "/b/", Vec::new()).await;
-    // One moves before it has rung.
+    // One moves before it has fired.
     stage.sync("11:59", "/a/", vec![gone("two")]).await;
-    let rung = ["12:00 at 12:00"; 2];
-    assert_eq!(stage.rung("12:00").await, rung[..1]);
+    let fired = ["12:00 at 12:00"; 2];
+    assert_eq!(stage.fired("12:00").await, fired[..1]);
     stage.sync("12:01", "/b/", vec![put("one", "12:00"), put("two", "12:00")]).await;
     stage.sync("12:01", "/a/", vec![gone("one")]).await;
     stage = stage.restart().await;
-    let mut both = stage.rung("12:01").await;
+    let mut both = stage.fired("12:01").await;
     both.sort();
     assert_eq!(both, ["12:00 at 12:00", "12:00 at 12:01"]);
     // And back.
     stage.sync("12:02", "/b/", vec![gone("one")]).await;
     stage.sync("12:02", "/a/", vec![put("one", "12:00")]).await;
-    assert_eq!(stage.rung("12:02").await.len(), 2);
+    assert_eq!(stage.fired("12:02").await.len(), 2);
 }
 
 #[tokio::test]
-async fn an_event_that_becomes_a_series_or_a_single_one_after_it_rang_does_not_ring_again() {
+async fn an_event_that_becomes_a_series_or_a_single_one_after_it_fired_does_not_fire_again() {
     let mut stage = Stage::new("10:00").await;
     let single = event("a", &at("12:00").basic(), "a");
     let series = single.replace("DURATION", "RRULE:FREQ=DAILY\r\nDURATION");
     let moved = series.replace("RRULE:FREQ=DAILY", "RECURRENCE-ID:20260310T120000Z");
     stage.sync("10:00", "/a/", vec![file("a.ics", &single)]).await;
     stage.core.ingest.flush().await;
-    assert_eq!(stage.rung("12:00").await, ["12:00 at 12:00"]);
+    assert_eq!(stage.fired("12:00").await, ["12:00 at 12:00"]);
     for text in [&series, &moved, &single] {
         // By the sync before, that was at ten, the alarm is not past.
         stage.sync("12:01", "/a/", vec![file("a.ics", text)]).await;
-        assert_eq!(stage.rung("12:01").await, ["12:00 at 12:00"]);
+        assert_eq!(stage.fired("12:01").await, ["12:00 at 12:00"]);
         let looked = "UPDATE calendars SET last_synced_at = first_seen";
         alter(&stage.ledger(), looked).await;
     }
 }
 
 #[tokio::test]
-async fn copies_in_two_calendars_of_a_user_ring_once_and_those_of_two_users_each() {
+async fn copies_in_two_calendars_of_a_user_fire_once_and_those_of_two_users_each() {
     let mut stage = Stage::new("10:00").await;
     let (one, other) = (
         mailed("12:00", &["mailto:ann@example.org"]),
@@ -89,21 +89,21 @@ async fn copies_in_two_calendars_of_a_user_ring_once_and_those_of_two_users_each
     );
     stage.sync("10:00", "/a/", vec![file("a.ics", &one)]).await;
     stage.sync("10:00", "/b/", vec![file("a.ics", &other)]).await;
-    assert_eq!(stage.rung("12:00").await, ["12:00 at 12:00"]);
+    assert_eq!(stage.fired("12:00").await, ["12:00 at 12:00"]);
     assert_eq!(recipients(&stage).await, ["ann@example.org", "bob@example.org"]);
     stage.sync_of("12:30", ("/c/", "john"), vec![file("a.ics", &mailed("13:00", &[]))]).await;
     stage.sync_of("12:30", ("/d/", "jane"), vec![file("a.ics", &mailed("13:00", &[]))]).await;
-    assert_eq!(stage.rung("13:00").await.len(), 3);
+    assert_eq!(stage.fired("13:00").await.len(), 3);
 }
 
 #[tokio::test]
-async fn occurrences_that_ring_at_the_same_instant_ring_as_one_to_the_recipients_of_both() {
+async fn occurrences_that_fire_at_the_same_instant_fire_as_one_to_the_recipients_of_both() {
     let mut stage = Stage::new("10:00").await;
     let daily =
         mailed("12:00", &["mailto:ann@example.org"]).replace("DURATION:PT1H", "RRULE:FREQ=DAILY\r\nDURATION:PT1H");
     let alarm = "BEGIN:VALARM\r\nACTION:EMAIL\r\nATTENDEE:mailto:bob@example.org\r\nTRIGGER:-P1D\r\nSUMMARY:Tomorrow\r\nDESCRIPTION:x\r\nEND:VALARM\r\nEND:VEVENT";
     stage.sync("10:00", "/a/", vec![file("a.ics", &daily.replace("END:VEVENT", alarm))]).await;
-    assert_eq!(stage.rung("12:00").await, ["12:00 at 12:00"]);
+    assert_eq!(stage.fired("12:00").await, ["12:00 at 12:00"]);
     assert_eq!(recipients(&stage).await, ["ann@example.org", "bob@example.org"]);
     let mut inspector = Inspector::open(&stage.ledger()).await.unwrap();
     let rings = inspector.firings(UtcMillis::MIN, None, 10).await.unwrap();
@@ -123,12 +123,12 @@ async fn an_address_in_several_spellings_gets_one_mail() {
         "mailto:bob@example.org",
     ];
     stage.sync("10:00", "/a/", vec![file("a.ics", &mailed("12:00", &spellings))]).await;
-    stage.rung("12:00").await;
+    stage.fired("12:00").await;
     assert_eq!(recipients(&stage).await, ["Mary@Bücher.example", "bob@example.org"]);
 }
 
 #[tokio::test]
-async fn what_has_no_uid_rings_each_for_itself() {
+async fn what_has_no_uid_fires_each_for_itself() {
     let mut stage = Stage::new("10:00").await;
     let unnamed = event("a", &at("12:00").basic(), "a").replace("UID:a@example.org\r\n", "");
     let component = &unnamed[unnamed.find("BEGIN:VEVENT").unwrap()..unnamed.find("END:VCALENDAR").unwrap()];
@@ -137,12 +137,12 @@ async fn what_has_no_uid_rings_each_for_itself() {
     let three = unnamed.replace("END:VCALENDAR", &format!("{component}{other}END:VCALENDAR"));
     stage.sync("10:00", "/a/", vec![file("a.ics", &three), file("b.ics", &unnamed)]).await;
     stage.sync("10:00", "/b/", vec![file("a.ics", &unnamed)]).await;
-    assert_eq!(stage.rung("12:00").await, ["12:00 at 12:00"; 5]);
-    // Written anew by a program that says when, and looked at as if for the first time since ten: it has rung.
+    assert_eq!(stage.fired("12:00").await, ["12:00 at 12:00"; 5]);
+    // Written anew by a program that says when, and looked at as if for the first time since ten: it has fired.
     alter(&stage.ledger(), "UPDATE calendars SET last_synced_at = first_seen").await;
     let anew = unnamed.replace("DTSTAMP:20260101", "DTSTAMP:20260310");
     stage.sync("12:01", "/a/", vec![file("b.ics", &anew)]).await;
-    assert_eq!(stage.rung("12:01").await.len(), 5);
+    assert_eq!(stage.fired("12:01").await.len(), 5);
     let mut inspector = Inspector::open(&stage.ledger()).await.unwrap();
     let rings = inspector.firings(UtcMillis::MIN, None, 100).await.unwrap();
     let said: Vec<serde_json::Value> =
@@ -167,7 +167,7 @@ const OLD: &str = "UPDATE firings SET identity = randomblob(16);
     INSERT OR REPLACE INTO meta (key, value) SELECT 'old_firings', max(id) FROM firings;";
 
 #[test]
-fn a_ledger_of_an_earlier_version_rings_nothing_again_and_delivers_what_it_owes_under_the_old_ids() {
+fn a_ledger_of_an_earlier_version_fires_nothing_again_and_delivers_what_it_owes_under_the_old_ids() {
     let stage = rehearsal::Stage::new();
     let unnamed = event("u", "20260310T123000Z", "unnamed").replace("UID:u@example.org\r\n", "");
     for name in ["a.ics", "b.ics", "u.ics"] {
@@ -199,9 +199,9 @@ fn a_ledger_of_an_earlier_version_rings_nothing_again_and_delivers_what_it_owes_
     rehearsal::touch(&stage.file("u.ics"), "2026-03-02T00:00:00Z");
     let log = stage.pass("2026-03-10T12:31:00Z");
     assert!(log.contains("the history is up to date") && log.contains("firings=3"), "{log}");
-    let mut rung = stage.rung();
-    rung.sort();
-    assert_eq!(rung, ["a.ics", "b.ics", "unnamed"].map(|summary| format!("20260310T123000Z {summary}")));
+    let mut fired = stage.fired();
+    fired.sort();
+    assert_eq!(fired, ["a.ics", "b.ics", "unnamed"].map(|summary| format!("20260310T123000Z {summary}")));
     assert_eq!(ids(&stage.alarms()), old, "under the ids that they had");
     let log = stage.pass("2026-03-10T12:32:00Z");
     assert!(!log.contains("the history is"), "once: {log}");
@@ -211,7 +211,7 @@ fn a_ledger_of_an_earlier_version_rings_nothing_again_and_delivers_what_it_owes_
 async fn taking_a_ledger_over_that_is_cut_off_anywhere_goes_on_where_it_was() {
     let mut stage = Stage::new("10:00").await;
     stage.sync("10:00", "/a/", vec![put("one", "12:00")]).await;
-    stage.rung("12:00").await;
+    stage.fired("12:00").await;
     let clock = Clock::manual(at("12:30"));
     let path = stage.ledger();
     stage.core.ledger.close().await;

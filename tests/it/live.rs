@@ -216,14 +216,14 @@ fn a_right_taken_back(kind: &'static Kind) {
         assert_eq!(said.status.code(), Some(1), "{}: {log}", kind.name);
         log
     };
-    let rung = || stage.rung().iter().map(|line| line.split_once(' ').unwrap().1.to_owned()).collect::<Vec<_>>();
+    let fired = || stage.fired().iter().map(|line| line.split_once(' ').unwrap().1.to_owned()).collect::<Vec<_>>();
     refused(3);
     refused(21);
-    assert_eq!(rung(), ["first", "second"], "{}", kind.name);
+    assert_eq!(fired(), ["first", "second"], "{}", kind.name);
     let log = refused(30);
     assert!(log.contains("WARN") && log.contains(owner.work), "{}: {log}", kind.name);
     refused(70);
-    assert_eq!(rung(), ["first", "second"], "{}", kind.name);
+    assert_eq!(fired(), ["first", "second"], "{}", kind.name);
     assert!(stage.listing(&["calendars"]).is_empty(), "{}", kind.name);
 }
 
@@ -239,7 +239,7 @@ fn on_davical_a_right_taken_back_ends_the_calendar_after_a_day() {
 
 /// A calendar that is deleted and made anew at the same address keeps nothing of the old one, how many objects it may
 /// hold.
-fn a_calendar_made_anew(kind: &'static Kind) {
+fn a_calendar_made_again(kind: &'static Kind) {
     let Some(account) = kind.account() else { return };
     let _quiet = undisturbed();
     let mut watched = Watched::start(account);
@@ -258,8 +258,8 @@ fn a_calendar_made_anew(kind: &'static Kind) {
 }
 
 #[test]
-fn on_davical_a_calendar_made_anew_keeps_nothing_of_the_old_one() {
-    a_calendar_made_anew(&DAVICAL);
+fn on_davical_a_calendar_made_again_keeps_nothing_of_the_old_one() {
+    a_calendar_made_again(&DAVICAL);
 }
 
 #[test]
@@ -268,8 +268,8 @@ fn on_cyrus_what_is_somebody_elses_is_not_watched_and_the_own_account_is_not_ins
 }
 
 #[test]
-fn on_cyrus_a_calendar_made_anew_keeps_nothing_of_the_old_one() {
-    a_calendar_made_anew(&CYRUS);
+fn on_cyrus_a_calendar_made_again_keeps_nothing_of_the_old_one() {
+    a_calendar_made_again(&CYRUS);
 }
 
 #[test]
@@ -278,8 +278,8 @@ fn on_cyrus_what_is_written_at_full_speed_is_known_after_a_few_syncs() {
 }
 
 #[test]
-fn on_sogo_a_calendar_made_anew_keeps_nothing_of_the_old_one() {
-    a_calendar_made_anew(&SOGO);
+fn on_sogo_a_calendar_made_again_keeps_nothing_of_the_old_one() {
+    a_calendar_made_again(&SOGO);
 }
 
 #[test]
@@ -293,8 +293,8 @@ fn on_sabre_what_is_somebody_elses_is_not_watched_and_the_own_account_is_not_ins
 }
 
 #[test]
-fn on_sabre_a_calendar_made_anew_keeps_nothing_of_the_old_one() {
-    a_calendar_made_anew(&SABRE);
+fn on_sabre_a_calendar_made_again_keeps_nothing_of_the_old_one() {
+    a_calendar_made_again(&SABRE);
 }
 
 #[test]

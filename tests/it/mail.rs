@@ -95,7 +95,7 @@ fn a_mail_that_is_refused_for_good_is_listed_with_the_servers_words() {
 }
 
 #[test]
-fn a_mail_that_nobody_confirmed_is_sent_again_seldom_and_counted() {
+fn a_mail_that_was_not_confirmed_is_sent_again_seldom_and_counted() {
     let Some(venv) = Venv::or_skip() else { return };
     let folder = tempfile::tempdir().unwrap();
     let server = MailServer::start(venv, folder.path(), Security::StartTls);

@@ -88,12 +88,12 @@ fn ids_are_those_of_run_for_a_configured_folder_and_for_one_that_is_watched() {
     stage.put("tea.ics", "20260310T120000Z", "Tea", "2026-03-01T00:00:00Z");
     stage.pass("2026-03-10T11:00:00Z");
     stage.pass("2026-03-10T12:00:00Z");
-    let rung = &stage.alarms()[0];
+    let fired = &stage.alarms()[0];
     for path in ["watched", "watched/work", "watched/work/tea.ics"] {
         let (_, out, _) = say(stage.path(), &["--json", path]);
         let explained = &lines(&out)[0];
         for key in ["notificationId", "userId", "calendarId", "calendarOwner", "alertId"] {
-            assert_eq!(explained[key], rung[key], "{key} of {path}");
+            assert_eq!(explained[key], fired[key], "{key} of {path}");
         }
     }
     // Without a configuration the folder that is named is what would be watched.
@@ -107,10 +107,10 @@ fn ids_are_those_of_run_for_a_configured_folder_and_for_one_that_is_watched() {
         said(&run.env_remove("REVEILLE_CONFIG").env("HOME", folder.path()).output().unwrap()).1
     };
     once("2026-03-10T11:00:00Z");
-    let rung = lines(&once("2026-03-10T12:00:00Z"));
+    let fired = lines(&once("2026-03-10T12:00:00Z"));
     for path in ["work", "work/tea.ics"] {
         let (_, out, _) = say(folder.path(), &["--json", path]);
-        assert_eq!(lines(&out)[0]["notificationId"], rung[0]["notificationId"], "{path}");
+        assert_eq!(lines(&out)[0]["notificationId"], fired[0]["notificationId"], "{path}");
     }
 }
 
@@ -139,7 +139,7 @@ fn standard_input_is_a_calendar_too() {
 }
 
 #[test]
-fn faults_name_file_and_line_and_the_rest_rings() {
+fn faults_name_file_and_line_and_the_rest_fires() {
     let folder = tempfile::tempdir().unwrap();
     let text = event("x", ":20260310T090000Z").replace("SUMMARY:", "RRULE:FREQ=SOMETIMES\r\nSUMMARY:");
     fs::write(folder.path().join("odd.ics"), text).unwrap();
@@ -196,7 +196,7 @@ fn what_fires_once_is_listed_once() {
 }
 
 #[test]
-fn crowded_hours_are_told() {
+fn crowded_hours_are_reported() {
     let folder = tempfile::tempdir().unwrap();
     let text =
         event("loud", ":20260310T090000Z").replace("SUMMARY:", "RRULE:FREQ=MINUTELY;INTERVAL=1;COUNT=61\r\nSUMMARY:");
@@ -215,21 +215,21 @@ fn case_holds(case: &Value, zones: &Zones) -> Result<(), String> {
     let context = CalendarContext::new(zones.clone()).with_user_zone(Some(&text("zone")), None);
     let schedule = Schedule::new(&object, &context, None);
     let (from, until) = (UtcMillis::parse(&text("from"))?, UtcMillis::parse(&text("until"))?);
-    let mut rung = BTreeMap::<(String, String, String), i32>::new();
+    let mut fired = BTreeMap::<(String, String, String), i32>::new();
     for ring in schedule.instances(from..until) {
         let led_to = schedule.derive(&ring).steps.last().map(|step| step.at);
         if led_to != Some(ring.at) {
             return Err(format!("the explanation of {} leads to {led_to:?}", ring.at));
         }
         let key = (ring.at.basic(), ring.component.uid.to_string(), ring.action.name().to_owned());
-        *rung.entry(key).or_default() += 1;
+        *fired.entry(key).or_default() += 1;
     }
     for expected in case["expected"].as_array().into_iter().flatten() {
         let text = |key: &str| expected[key].as_str().unwrap_or_default().to_owned();
-        *rung.entry((text("alarmTime"), text("uid"), text("action"))).or_default() -= 1;
+        *fired.entry((text("alarmTime"), text("uid"), text("action"))).or_default() -= 1;
     }
-    rung.retain(|_, count| *count != 0);
-    if rung.is_empty() { Ok(()) } else { Err(format!("too many (or, negative, too few): {rung:?}")) }
+    fired.retain(|_, count| *count != 0);
+    if fired.is_empty() { Ok(()) } else { Err(format!("too many (or, negative, too few): {fired:?}")) }
 }
 
 /// `REVEILLE_CASES` names a folder of cases: JSON files with `name`, `ics`, `zone`, `from`, `until` and `expected`

@@ -316,7 +316,7 @@ fn an_empty_report_is_not_believed_when_something_moved() {
 }
 
 #[test]
-fn a_calendar_made_anew_is_compared() {
+fn a_calendar_made_again_is_compared() {
     let (server, mut watch) = ten();
     server.delete("3.ics");
     server.version("t2", "c2");

@@ -79,7 +79,7 @@ impl Stage {
     }
 
     /// What was announced so far, as 'alarmTime summary'.
-    pub fn rung(&self) -> Vec<String> {
+    pub fn fired(&self) -> Vec<String> {
         let word = |alarm: &Value, key: &str| alarm[key].as_str().unwrap().to_owned();
         self.alarms().iter().map(|alarm| format!("{} {}", word(alarm, "alarmTime"), word(alarm, "summary"))).collect()
     }
@@ -108,44 +108,44 @@ pub fn touch(file: &Path, instant: &str) {
 }
 
 #[test]
-fn what_lies_between_two_passes_rings_once_and_what_was_before_the_first_does_not() {
+fn what_lies_between_two_passes_fires_once_and_what_was_before_the_first_does_not() {
     let stage = Stage::new();
     stage.put("past.ics", "20260310T115959Z", "past", "2026-03-01T00:00:00Z");
     stage.put("now.ics", "20260310T120000Z", "now", "2026-03-01T00:00:00Z");
     stage.put("next.ics", "20260310T123000Z", "next", "2026-03-01T00:00:00Z");
     stage.put("later.ics", "20260310T130001Z", "later", "2026-03-01T00:00:00Z");
     stage.pass("2026-03-10T12:00:00Z");
-    assert_eq!(stage.rung(), ["20260310T120000Z now"]);
+    assert_eq!(stage.fired(), ["20260310T120000Z now"]);
     stage.pass("2026-03-10T13:00:00Z");
     stage.pass("2026-03-10T13:00:00Z");
-    assert_eq!(stage.rung(), ["20260310T120000Z now", "20260310T123000Z next"]);
+    assert_eq!(stage.fired(), ["20260310T120000Z now", "20260310T123000Z next"]);
     assert_eq!(stage.listing(&["firings", "--since", "2026-01-01T00:00:00Z"]).len(), 2);
 }
 
 #[test]
-fn an_alarm_that_moves_rings_at_its_new_time_only() {
+fn an_alarm_that_moves_fires_at_its_new_time_only() {
     let stage = Stage::new();
     stage.put("a.ics", "20260310T123000Z", "early", "2026-03-01T00:00:00Z");
     stage.pass("2026-03-10T12:00:00Z");
     stage.put("a.ics", "20260310T124500Z", "moved", "2026-03-10T12:10:00Z");
     stage.pass("2026-03-10T12:40:00Z");
-    assert_eq!(stage.rung(), [""; 0]);
+    assert_eq!(stage.fired(), [""; 0]);
     stage.pass("2026-03-10T13:00:00Z");
-    assert_eq!(stage.rung(), ["20260310T124500Z moved"]);
+    assert_eq!(stage.fired(), ["20260310T124500Z moved"]);
 }
 
 #[test]
-fn what_was_deleted_never_rings() {
+fn what_was_deleted_never_fires() {
     let stage = Stage::new();
     stage.put("a.ics", "20260310T123000Z", "never", "2026-03-01T00:00:00Z");
     stage.pass("2026-03-10T12:00:00Z");
     fs::remove_file(stage.file("a.ics")).unwrap();
     stage.pass("2026-03-10T13:00:00Z");
-    assert_eq!(stage.rung(), [""; 0]);
+    assert_eq!(stage.fired(), [""; 0]);
 }
 
 #[test]
-fn another_summary_after_it_rang_does_not_ring_again() {
+fn another_summary_after_it_fired_does_not_fire_again() {
     let stage = Stage::new();
     stage.put("a.ics", "20260310T123000Z", "first", "2026-03-01T00:00:00Z");
     stage.pass("2026-03-10T12:00:00Z");
@@ -153,32 +153,32 @@ fn another_summary_after_it_rang_does_not_ring_again() {
     // Written before the alarm by its clock, so that nothing but the identity can tell.
     stage.put("a.ics", "20260310T123000Z", "second", "2026-03-10T12:29:00Z");
     stage.pass("2026-03-10T12:31:00Z");
-    assert_eq!(stage.rung(), ["20260310T123000Z first"]);
+    assert_eq!(stage.fired(), ["20260310T123000Z first"]);
 }
 
 #[test]
-fn an_alarm_moved_into_the_past_does_not_ring() {
+fn an_alarm_moved_into_the_past_does_not_fire() {
     let stage = Stage::new();
     stage.put("a.ics", "20260310T150000Z", "later", "2026-03-01T00:00:00Z");
     stage.pass("2026-03-10T12:00:00Z");
     stage.put("a.ics", "20260310T121000Z", "past", "2026-03-10T12:20:00Z");
     stage.put("b.ics", "20260310T122500Z", "fresh", "2026-03-10T12:20:00Z");
     stage.pass("2026-03-10T12:30:00Z");
-    assert_eq!(stage.rung(), ["20260310T122500Z fresh"], "rule 23 for a, rule 22 for b");
+    assert_eq!(stage.fired(), ["20260310T122500Z fresh"], "rule 23 for a, rule 22 for b");
 }
 
 #[test]
-fn an_edit_while_nobody_looked_does_not_lose_what_was_due_before_it() {
+fn an_edit_between_two_passes_does_not_lose_what_was_due_before_it() {
     let stage = Stage::new();
     stage.put("a.ics", "20260310T121000Z", "as it was", "2026-03-01T00:00:00Z");
     stage.pass("2026-03-10T12:00:00Z");
     stage.put("a.ics", "20260310T180000Z", "as it is", "2026-03-10T12:20:00Z");
     stage.pass("2026-03-10T12:30:00Z");
-    assert_eq!(stage.rung(), ["20260310T121000Z as it was"]);
+    assert_eq!(stage.fired(), ["20260310T121000Z as it was"]);
 }
 
 #[test]
-fn what_fell_due_in_a_downtime_rings_late_and_what_is_too_old_is_missed() {
+fn what_fell_due_in_a_downtime_fires_late_and_what_is_too_old_is_missed() {
     let stage = Stage::new();
     for n in 0..100 {
         let start = format!("20260310T12{:02}{:02}Z", n / 2, n % 2 * 30);
@@ -186,7 +186,7 @@ fn what_fell_due_in_a_downtime_rings_late_and_what_is_too_old_is_missed() {
     }
     stage.pass("2026-03-10T11:59:59Z");
     let log = stage.pass("2026-03-10T13:00:00Z");
-    assert_eq!(stage.rung().len(), 100);
+    assert_eq!(stage.fired().len(), 100);
     let stamps = stage.alarms().iter().filter(|alarm| alarm["timestamp"] == "2026-03-10T13:00:00.000Z").count();
     assert_eq!(stamps, 100, "each says when it was fired");
     assert!(log.matches("late").count() >= 100, "{log}");
@@ -199,20 +199,20 @@ fn what_fell_due_in_a_downtime_rings_late_and_what_is_too_old_is_missed() {
     }
     stage.pass("2026-03-10T11:59:59Z");
     stage.pass("2026-03-10T12:50:00Z");
-    assert_eq!(stage.rung(), ["20260310T124900Z down", "20260310T124930Z down"]);
+    assert_eq!(stage.fired(), ["20260310T124900Z down", "20260310T124930Z down"]);
     let states = stage.listing(&["firings", "--since", "2026-01-01T00:00:00Z"]);
     let missed = states.iter().filter(|ring| ring["state"] == "missed").count();
     assert_eq!((states.len(), missed), (100, 98));
 }
 
 #[test]
-fn a_broken_file_is_named_with_its_line_and_the_others_ring() {
+fn a_broken_file_is_named_with_its_line_and_the_others_fire() {
     let stage = Stage::new();
     stage.put("good.ics", "20260310T120000Z", "good", "2026-03-01T00:00:00Z");
     let broken = event("broken", "20260310T120000Z", "broken").replace("TRIGGER:PT0S", "TRIGGER:soon");
     fs::write(stage.file("broken.ics"), broken).unwrap();
     let log = stage.pass("2026-03-10T12:00:00Z");
-    assert_eq!(stage.rung(), ["20260310T120000Z good"]);
+    assert_eq!(stage.fired(), ["20260310T120000Z good"]);
     let warning: Vec<&str> = log.lines().filter(|line| line.contains("broken.ics")).collect();
     assert_eq!(warning.len(), 1, "{log}");
     assert!(warning[0].contains("line 12") && warning[0].contains("TRIGGER"), "{log}");
@@ -246,10 +246,10 @@ fn new_rules_of_a_zone_move_the_alarms_in_it_and_no_others() {
     let newer = zoneinfo.replace("/zones\"", "/newer\"");
     fs::write(stage.path().join("reveille.toml"), newer).unwrap();
     let log = stage.pass("2026-03-10T19:30:00Z");
-    assert_eq!(stage.rung(), ["20260310T110000Z stays.ics"], "Berlin's 20:00 is 19:00Z, Lisbon's is 20:00Z");
+    assert_eq!(stage.fired(), ["20260310T110000Z stays.ics"], "Berlin's 20:00 is 19:00Z, Lisbon's is 20:00Z");
     assert!(log.contains("alarms.moved=1"), "{log}");
     stage.pass("2026-03-10T20:00:00Z");
-    assert_eq!(stage.rung(), ["20260310T110000Z stays.ics", "20260310T200000Z moves.ics"]);
+    assert_eq!(stage.fired(), ["20260310T110000Z stays.ics", "20260310T200000Z moves.ics"]);
 }
 
 #[test]
@@ -270,7 +270,7 @@ fn a_zone_that_was_unknown_and_is_known_now_moves_the_alarms_that_waited_for_it(
     fs::write(stage.path().join("reveille.toml"), zoneinfo.replace("/zones\"", "/newer\"")).unwrap();
     // 20:00 in Tokyo is 11:00Z. While nobody knew the zone it was 20:00Z, for want of a zone of the user's.
     let log = stage.pass("2026-03-10T11:00:00Z");
-    assert_eq!(stage.rung(), ["20260310T110000Z waits.ics"], "{log}");
+    assert_eq!(stage.fired(), ["20260310T110000Z waits.ics"], "{log}");
     assert!(log.contains("alarms.moved=1"), "{log}");
 }
 
@@ -313,7 +313,7 @@ fn a_calendar_whose_properties_cannot_be_read_is_not_taken_for_another() {
     let log = partial_pass(&stage, "2026-03-10T12:20:00Z");
     assert!(log.contains(".Radicale.props") && log.contains("limits.max_object_size (1024)"), "{log}");
     partial_pass(&stage, "2026-03-10T12:30:00Z");
-    assert_eq!(stage.rung(), ["20260310T123000Z roses"]);
+    assert_eq!(stage.fired(), ["20260310T123000Z roses"]);
     assert_eq!((&stage.alarms()[0]["userId"], &stage.alarms()[0]["calendarName"]), (&"bob".into(), &"Garden".into()));
 }
 
@@ -337,13 +337,13 @@ fn names_that_are_not_utf_8_are_names() {
     fs::remove_file(folder(b"M\xf6ller").join(std::ffi::OsStr::from_bytes(b"caf\xe9.ics"))).unwrap();
     let log = stage.pass("2026-03-10T12:30:00Z");
     assert!(!log.contains("WARN"), "{log}");
-    let mut rung = stage.rung();
-    rung.sort();
-    assert_eq!(rung, ["20260310T123000Z pc", "20260310T123000Z ue"]);
+    let mut fired = stage.fired();
+    fired.sort();
+    assert_eq!(fired, ["20260310T123000Z pc", "20260310T123000Z ue"]);
 }
 
 #[test]
-fn what_was_due_for_hours_rings_in_several_firings() {
+fn what_was_due_for_hours_fires_in_several_transactions() {
     let stage = Stage::new();
     let text = event("big", "20260310T080000Z", &"x".repeat(60_000));
     let text = text.replace("DTSTART", "RRULE:FREQ=MINUTELY;COUNT=150\r\nDTSTART");

@@ -97,7 +97,7 @@ fn what_root_makes_beside_a_ledger_belongs_to_its_owner() {
     stage.put("late.ics", "20260310T124500Z", "Late", "2026-03-01T00:00:00Z");
     let passed = as_nobody(&stage, &["run", "--once", "--at", "2026-03-10T13:00:00Z"]);
     assert!(passed.status.success(), "{}", text(&passed.stderr));
-    assert_eq!(stage.rung(), ["20260310T120000Z Tea", "20260310T124500Z Late"]);
+    assert_eq!(stage.fired(), ["20260310T120000Z Tea", "20260310T124500Z Late"]);
 }
 
 /// A connection that reads the ledger: while it is open, SQLite leaves its files where they are.
@@ -226,7 +226,7 @@ fn check_as_root_says_what_the_user_of_the_daemon_may_not() {
 }
 
 #[test]
-fn check_as_root_of_a_ledger_that_nobody_has_made_yet_says_how_to_check_as_somebody_else() {
+fn check_as_root_of_a_ledger_that_does_not_exist_yet_says_how_to_check_as_another_user() {
     let Some(stage) = stage_or_skip() else { return };
     let found = rights(&stage);
     assert!(found.len() == 1 && found[0].1.contains("which owns /"), "{found:?}");
@@ -241,7 +241,7 @@ fn check_as_root_of_a_ledger_that_nobody_has_made_yet_says_how_to_check_as_someb
 }
 
 #[test]
-fn a_user_who_may_not_is_told_which_right_is_lacking_and_what_gives_it() {
+fn the_error_names_the_right_that_a_user_lacks_and_what_gives_it() {
     let Some(stage) = stage_or_skip() else { return };
     let nobody = User::with_id(NOBODY).name;
     stage.pass("2026-03-10T11:00:00Z");
@@ -271,7 +271,7 @@ fn a_user_who_may_not_is_told_which_right_is_lacking_and_what_gives_it() {
 }
 
 #[test]
-fn a_folder_that_is_closed_for_a_moment_is_no_warning_and_one_that_stays_closed_is_told() {
+fn a_folder_that_is_closed_for_a_moment_is_not_warned_of_and_one_that_stays_closed_is_reported() {
     const SOON: Duration = Duration::from_secs(60);
     let Some(stage) = stage_or_skip() else { return };
     let program = stage.path().join("reveille");
@@ -310,7 +310,7 @@ fn a_folder_that_is_closed_for_a_moment_is_no_warning_and_one_that_stays_closed_
 }
 
 #[test]
-fn a_file_that_cannot_be_read_yet_rings_late_once_it_can() {
+fn a_file_that_cannot_be_read_yet_fires_late_once_it_can() {
     let Some(stage) = stage_or_skip() else { return };
     let pass = |time: &str| {
         let output = as_nobody(&stage, &["run", "--once", "--at", &format!("2026-03-10T{time}:00Z")]);
@@ -335,11 +335,11 @@ fn a_file_that_cannot_be_read_yet_rings_late_once_it_can() {
         let told = |name: &str| log.lines().filter(|line| line.contains(name) && line.contains("may not read")).count();
         assert_eq!((status, told("new.ics"), told("known.ics")), (Some(1), 1, 1), "{log}");
     }
-    assert_eq!(stage.rung(), ["20260310T120000Z Tea"]);
+    assert_eq!(stage.fired(), ["20260310T120000Z Tea"]);
     give(stage.path());
     assert_eq!(pass("14:10").0, Some(0));
     assert_eq!(pass("15:00").0, Some(0));
-    assert_eq!(stage.rung()[1..], ["20260310T123000Z new", "20260310T123500Z changed"]);
+    assert_eq!(stage.fired()[1..], ["20260310T123000Z new", "20260310T123500Z changed"]);
     let recorded = stage.listing(&["firings", "--since", "2026-01-01T00:00:00Z"]);
     assert_eq!(recorded.len(), 3, "{recorded:?}");
 }

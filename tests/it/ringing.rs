@@ -134,7 +134,7 @@ fn on_xandikos_an_alarm_follows_its_event() {
 }
 
 #[test]
-fn what_is_known_rings_on_while_the_server_is_down() {
+fn what_is_known_fires_while_the_server_is_down() {
     let Some(venv) = Venv::or_skip() else { return };
     let _quiet = undisturbed();
     let mut watched = Watched::start(radicale_alone(venv));
@@ -165,7 +165,7 @@ fn set(account: &Account, name: &str, value: &str) {
 }
 
 #[test]
-fn rule_19_default_alarms_ring_where_the_source_wants_them() {
+fn rule_19_default_alarms_fire_where_the_source_wants_them() {
     let Some(venv) = Venv::or_skip() else { return };
     let account = radicale(venv);
     let alarm = |trigger: &str| format!("BEGIN:VALARM\r\nACTION:DISPLAY\r\nTRIGGER:{trigger}\r\nEND:VALARM\r\n");
@@ -175,7 +175,8 @@ fn rule_19_default_alarms_ring_where_the_source_wants_them() {
     let bare = format!("{head}{}", rest.split_once("END:VALARM\r\n").unwrap().1).replace("own", "bare");
     account.put("own.ics", &own);
     account.put("bare.ics", &bare);
-    for (wanted, rung) in [("false", "own 20260310T120000Z"), ("true", "bare 20260310T115000Z\nown 20260310T120000Z")] {
+    for (wanted, fired) in [("false", "own 20260310T120000Z"), ("true", "bare 20260310T115000Z\nown 20260310T120000Z")]
+    {
         let stage = crate::rehearsal::Stage::new();
         let folder = stage.path().display().to_string();
         let (name, password) = account.login.unwrap();
@@ -195,7 +196,7 @@ fn rule_19_default_alarms_ring_where_the_source_wants_them() {
         let word = |alarm: &Value, key: &str| alarm[key].as_str().unwrap().to_owned();
         let all: Vec<String> =
             alarms.iter().map(|alarm| format!("{} {}", word(alarm, "summary"), word(alarm, "alarmTime"))).collect();
-        assert_eq!(all.join("\n"), rung);
+        assert_eq!(all.join("\n"), fired);
     }
 }
 

@@ -15,7 +15,7 @@ const CIRCLES: &[(&[&str], &str)] = &[(
         "calendar/rrule/elapsed.rs",
         "calendar/rrule/mod.rs",
         "calendar/rrule/periods.rs",
-        "calendar/rrule/plan.rs",
+        "calendar/rrule/normalized.rs",
         "calendar/rrule/sets.rs",
         "calendar/rrule/weekdays.rs",
         "calendar/zone/compare.rs",

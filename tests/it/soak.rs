@@ -1,6 +1,6 @@
 //! A soak: a real daemon looks at calendars of many users on servers that lie and heal in real time, while somebody
 //! edits them all the time and alarms are due every second. After each healing, within one sync, what is armed equals
-//! what is in the store; at the end the [model](crate::liar::model) says what must have rung, for whom, and that
+//! what is in the store; at the end the [model](crate::liar::model) says what must have fired, for whom, and that
 //! nothing rang twice.
 //!
 //! It takes seconds, or as long as it is told:

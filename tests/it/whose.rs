@@ -176,7 +176,7 @@ fn a_refused_url_never_becomes_the_logins_own_account() {
 }
 
 #[test]
-fn a_url_that_names_nobody_leads_to_the_login() {
+fn a_url_that_names_no_user_leads_to_the_login() {
     let server = Server::start();
     for (start, no) in [("/web", No::Status(405)), ("/cal/web/", No::Html), ("/cal/web/", No::Status(501))] {
         server.no(start, no);
@@ -300,7 +300,7 @@ fn radicale_and_xandikos_refuse_and_nothing_else_is_watched() {
 }
 
 #[test]
-fn a_redirection_to_another_server_is_told_with_the_url_to_write() {
+fn a_redirection_to_another_server_is_reported_with_the_url_to_write() {
     let other = Scripted::start(|_| Reply::status(404));
     let elsewhere = format!("{}dav/", other.url);
     let to = elsewhere.clone();

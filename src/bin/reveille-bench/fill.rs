@@ -23,8 +23,8 @@ use reveille::time::UtcMillis;
 const CHUNK: u64 = 10_000;
 /// Objects that are planned to learn how long planning takes.
 const SAMPLE: u64 = 500;
-/// How often progress is told, in objects.
-const TOLD: u64 = 500_000;
+/// How often progress is reported, in objects.
+const REPORT_EVERY: u64 = 500_000;
 /// What writing an object takes besides planning it, at the most.
 const WRITING: Duration = Duration::from_micros(60);
 
@@ -105,7 +105,7 @@ impl Fill {
             let (put, before) = tokio::join!(planning, self.write(written.take(), now));
             before?;
             written = Some(put.into_iter().filter_map(|outcome| outcome.object).collect());
-            if first > start && first.is_multiple_of(TOLD) {
+            if first > start && first.is_multiple_of(REPORT_EVERY) {
                 context.printer.note(format!("{} of {} objects are in the ledger", counted(first), counted(end)));
             }
         }
@@ -138,7 +138,7 @@ fn jobs(numbers: Range<u64>, text: impl Fn(u64) -> String) -> Vec<Job> {
         text: Ok(text(n).into_bytes()),
         last_modified: None,
         existing: None,
-        owed: None,
+        unfired_since: None,
     };
     numbers.map(job).collect()
 }

@@ -19,7 +19,7 @@ use super::{counted, next_second, quantile};
 use reveille::ledger;
 use reveille::time::{UtcMillis, elapsed};
 
-/// How long the daemon has from its start to the due second, besides what staging takes.
+/// How long the daemon has from its start to the due second, besides what precomputing takes.
 const LEAD: Duration = Duration::from_secs(4);
 /// Lines in one commit of the raw limit.
 const BATCH: usize = 2_500;
@@ -91,10 +91,10 @@ fn arm(args: &Args, site: &Site, context: &mut BenchContext) -> anyhow::Result<U
     })
 }
 
-/// How long before its first alarms are due the daemon has staged them.
+/// How long before its first alarms are due the daemon has precomputed them.
 const BEFORE: SignedDuration = SignedDuration::from_millis(100);
 
-/// What the daemon has used when everything is staged: shortly before it is due.
+/// What the daemon has used when everything is precomputed: shortly before it is due.
 fn settled_use(daemon: &mut DaemonProcess, due: UtcMillis, context: &mut BenchContext) -> anyhow::Result<Used> {
     let left = due.duration_since(context.clock.now());
     let millis = left.unsigned_abs().as_millis();

@@ -231,14 +231,14 @@ mod tests {
 
     fn next(text: &str, from: UtcMillis) -> Option<UtcMillis> {
         let object = Object::parse(text.as_bytes(), &ObjectLimits::default()).unwrap();
-        let around = CalendarContext::new(Zones::bundled());
-        let plan = Schedule::new(&object, &around, None);
-        assert!(plan.faults().is_empty(), "{:?} in {text}", plan.faults());
-        plan.next_instance(from)
+        let context = CalendarContext::new(Zones::bundled());
+        let schedule = Schedule::new(&object, &context, None);
+        assert!(schedule.faults().is_empty(), "{:?} in {text}", schedule.faults());
+        schedule.next_instance(from)
     }
 
     #[test]
-    fn mixed_objects_are_well_formed_and_many_of_them_ring_again() {
+    fn mixed_objects_are_well_formed_and_many_of_them_fire_again() {
         let generator = Generator::new(7);
         let texts: Vec<String> = (0..1_000).map(|n| generator.mixed(n, NOW)).collect();
         let armed = texts.iter().filter(|text| next(text, NOW).is_some()).count();

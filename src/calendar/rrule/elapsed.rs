@@ -3,7 +3,7 @@
 
 use super::clock::{CivilClock, END, StartSeconds};
 use super::gregorian::{CYCLE_DAYS, DAY, Day};
-use super::plan::gcd;
+use super::normalized::gcd;
 use super::sets::{ALL_HOURS, ALL_SIXTY, DayFilter, TimeSet};
 use super::{Frequency, Rule, WorkMeter};
 
@@ -27,7 +27,7 @@ const NEAR: i64 = 2 * 3600;
 
 /// A rule that steps in elapsed time, all parts explicit.
 #[derive(Clone, Debug)]
-pub(super) struct ElapsedPlan {
+pub(super) struct ElapsedRule {
     /// DTSTART, in seconds of UTC.
     start: i64,
     /// Seconds from step to step.
@@ -63,15 +63,15 @@ impl Frequency {
     }
 }
 
-impl ElapsedPlan {
-    pub fn new(rule: &Rule, days: DayFilter, start: i64, work: WorkMeter) -> ElapsedPlan {
+impl ElapsedRule {
+    pub fn new(rule: &Rule, days: DayFilter, start: i64, work: WorkMeter) -> ElapsedRule {
         let limit = |part: Option<u64>, from: Frequency| part.filter(|_| rule.frequency <= from);
         let open = TimeSet {
             hours: rule.hours.unwrap_or(ALL_HOURS),
             minutes: limit(rule.minutes, Frequency::Minutely).unwrap_or(ALL_SIXTY),
             seconds: limit(rule.seconds, Frequency::Secondly).unwrap_or(ALL_SIXTY),
         };
-        ElapsedPlan {
+        ElapsedRule {
             start,
             step: rule.interval.saturating_mul(rule.frequency.seconds()),
             unfiltered: days.is_open() && open.len() == DAY,
@@ -128,7 +128,7 @@ impl Spread {
 /// The starts that a rule gives, ascending by instant.
 #[derive(Clone, Debug)]
 pub(super) struct Elapsed<'a, P> {
-    plan: &'a ElapsedPlan,
+    rule: &'a ElapsedRule,
     clock: &'a P,
     /// The number of the next step.
     step: i64,
@@ -140,41 +140,41 @@ pub(super) struct Elapsed<'a, P> {
 
 impl<'a, P: CivilClock> Elapsed<'a, P> {
     /// From the instant `from` on, or DTSTART when that is later.
-    pub fn new(plan: &'a ElapsedPlan, clock: &'a P, from: i64) -> Self {
-        let from = from.max(plan.start);
-        let reach = plan.spread.map_or(0, |spread| spread.floor);
-        let step = (from - plan.start - reach).div_euclid(plan.step).max(0);
-        Elapsed { plan, clock, step, from, loaded: vec![] }
+    pub fn new(rule: &'a ElapsedRule, clock: &'a P, from: i64) -> Self {
+        let from = from.max(rule.start);
+        let reach = rule.spread.map_or(0, |spread| spread.floor);
+        let step = (from - rule.start - reach).div_euclid(rule.step).max(0);
+        Elapsed { rule, clock, step, from, loaded: vec![] }
     }
 
     /// The instant of occurrence number `count`, from 1; None when there are fewer or they are more than
     /// [`MAX_COUNTED`].
-    pub fn last(plan: &'a ElapsedPlan, clock: &'a P, count: u64) -> Option<i64> {
-        if plan.unfiltered && plan.spread.is_none() && plan.positions.is_empty() {
+    pub fn last(rule: &'a ElapsedRule, clock: &'a P, count: u64) -> Option<i64> {
+        if rule.unfiltered && rule.spread.is_none() && rule.positions.is_empty() {
             let steps = i64::try_from(count).ok()?.checked_sub(1)?;
-            return plan.start.checked_add(steps.checked_mul(plan.step)?).filter(|at| *at < END);
+            return rule.start.checked_add(steps.checked_mul(rule.step)?).filter(|at| *at < END);
         }
-        let whole_days = plan.positions.is_empty() && DAY.checked_rem(plan.step) == Some(0);
-        if whole_days { Elapsed::last_by_days(plan, clock, count) } else { Elapsed::nth(plan, clock, i64::MIN, count) }
+        let whole_days = rule.positions.is_empty() && DAY.checked_rem(rule.step) == Some(0);
+        if whole_days { Elapsed::last_by_days(rule, clock, count) } else { Elapsed::nth(rule, clock, i64::MIN, count) }
     }
 
     /// The instant of occurrence number `count` (from 1) of those from `from` on.
-    fn nth(plan: &'a ElapsedPlan, clock: &'a P, from: i64, count: u64) -> Option<i64> {
+    fn nth(rule: &'a ElapsedRule, clock: &'a P, from: i64, count: u64) -> Option<i64> {
         let index = usize::try_from(count.checked_sub(1)?).ok().filter(|_| count <= MAX_COUNTED)?;
-        Elapsed::new(plan, clock, from).map(|start| start.at).nth(index)
+        Elapsed::new(rule, clock, from).map(|start| start.at).nth(index)
     }
 
     /// The instant of occurrence number `count`, for a step that divides the day: days on which the clock does not
     /// change are counted as a whole.
-    fn last_by_days(plan: &'a ElapsedPlan, clock: &'a P, count: u64) -> Option<i64> {
-        let (mut from, mut left) = (plan.start, count);
+    fn last_by_days(rule: &'a ElapsedRule, clock: &'a P, count: u64) -> Option<i64> {
+        let (mut from, mut left) = (rule.start, count);
         let mut walked = 0;
-        let horizon = plan.start.saturating_add(CENTURY).min(END);
-        while walked <= MAX_COUNTED && from < horizon && plan.work.spend(LOOK) {
+        let horizon = rule.start.saturating_add(CENTURY).min(END);
+        while walked <= MAX_COUNTED && from < horizon && rule.work.spend(LOOK) {
             let civil = clock.civil(from);
-            let is_open = |civil: i64| plan.days.is_open() || plan.days.has(&Day::of(civil.div_euclid(DAY)));
+            let is_open = |civil: i64| rule.days.is_open() || rule.days.has(&Day::of(civil.div_euclid(DAY)));
             if !is_open(civil) {
-                let midnight = plan.days.next_day(civil.div_euclid(DAY) + 1, &plan.work)? * DAY;
+                let midnight = rule.days.next_day(civil.div_euclid(DAY) + 1, &rule.work)? * DAY;
                 from = clock.instant(midnight).at.max(from + 1);
                 continue;
             }
@@ -183,7 +183,7 @@ impl<'a, P: CivilClock> Elapsed<'a, P> {
             let day_end = from + DAY - time;
             if time > 0 || day_end > change {
                 let end = day_end.min(change).max(from + 1);
-                let mut rest = Elapsed::new(plan, clock, from).map(|start| start.at);
+                let mut rest = Elapsed::new(rule, clock, from).map(|start| start.at);
                 let mut at = rest.next()?;
                 // What comes first may lie years ahead.
                 from = at.max(end);
@@ -198,10 +198,10 @@ impl<'a, P: CivilClock> Elapsed<'a, P> {
                 continue;
             }
             let offset = civil - from;
-            let per_day = plan.per_day(offset);
-            while from + DAY <= change && from < horizon && is_open(from + offset) && plan.work.spend(1) {
+            let per_day = rule.per_day(offset);
+            while from + DAY <= change && from < horizon && is_open(from + offset) && rule.work.spend(1) {
                 if per_day >= left {
-                    return Elapsed::nth(plan, clock, from, left);
+                    return Elapsed::nth(rule, clock, from, left);
                 }
                 left -= per_day;
                 from += DAY;
@@ -215,22 +215,22 @@ impl<'a, P: CivilClock> Elapsed<'a, P> {
         let mut closed_times = 0;
         let mut end = END;
         for look in 0..MAX_IDLE_LOOKS {
-            if !self.plan.work.spend(LOOK) {
+            if !self.rule.work.spend(LOOK) {
                 return None;
             }
-            let at = self.plan.start.checked_add(self.step.checked_mul(self.plan.step)?).filter(|at| *at < end)?;
+            let at = self.rule.start.checked_add(self.step.checked_mul(self.rule.step)?).filter(|at| *at < end)?;
             end = end.min(at.saturating_add(CYCLE));
             let civil = self.clock.civil(at);
-            let open = if self.plan.unfiltered { civil } else { self.plan.next_open(civil)? };
+            let open = if self.rule.unfiltered { civil } else { self.rule.next_open(civil)? };
             if open == civil {
                 self.step += 1;
                 self.load_step(at, civil);
                 if !self.loaded.is_empty() {
                     return Some(());
                 }
-            } else if open - civil > self.plan.step {
+            } else if open - civil > self.rule.step {
                 let target = self.next_open_instant(at, civil, open);
-                self.step = (self.step + 1).max((target - self.plan.start).div_euclid(self.plan.step));
+                self.step = (self.step + 1).max((target - self.rule.start).div_euclid(self.rule.step));
             } else if look < PATIENCE {
                 self.step += 1;
             } else {
@@ -245,18 +245,18 @@ impl<'a, P: CivilClock> Elapsed<'a, P> {
     /// were not.
     fn steps_to_open_time(&self, at: i64, civil: i64, closed: &mut i64) -> Option<i64> {
         let change = self.clock.constant_until(at);
-        let before_change = change.saturating_sub(at).saturating_sub(1).div_euclid(self.plan.step).max(0);
+        let before_change = change.saturating_sub(at).saturating_sub(1).div_euclid(self.rule.step).max(0);
         // After so many steps the times of day repeat.
-        let different = DAY / gcd(self.plan.step, DAY);
-        let advance = self.plan.step.rem_euclid(DAY);
+        let different = DAY / gcd(self.rule.step, DAY);
+        let advance = self.rule.step.rem_euclid(DAY);
         let mut time = civil.rem_euclid(DAY);
         for steps in 1..=different.min(before_change) {
             time = (time + advance) % DAY;
-            if self.plan.open.has(time) {
+            if self.rule.open.has(time) {
                 return Some(steps);
             }
             *closed += 1;
-            if *closed > MAX_CLOSED_TIMES || (*closed % CLOSED_TIMES_A_STEP == 0 && !self.plan.work.spend(1)) {
+            if *closed > MAX_CLOSED_TIMES || (*closed % CLOSED_TIMES_A_STEP == 0 && !self.rule.work.spend(1)) {
                 return None;
             }
         }
@@ -272,7 +272,7 @@ impl<'a, P: CivilClock> Elapsed<'a, P> {
         for probe in [target, target.min(at + NEAR)] {
             let moved = self.clock.civil(probe) - probe - (civil - at);
             if moved != 0 {
-                let open = self.plan.next_open(civil + moved).unwrap_or(open);
+                let open = self.rule.next_open(civil + moved).unwrap_or(open);
                 earliest = earliest.min(at + (open - civil - moved));
             }
         }
@@ -280,8 +280,8 @@ impl<'a, P: CivilClock> Elapsed<'a, P> {
     }
 
     fn load_step(&mut self, at: i64, civil: i64) {
-        let Some(spread) = self.plan.spread else {
-            let picked = self.plan.positions.is_empty() || self.plan.positions.iter().any(|n| n.abs() == 1);
+        let Some(spread) = self.rule.spread else {
+            let picked = self.rule.positions.is_empty() || self.rule.positions.iter().any(|n| n.abs() == 1);
             self.loaded.extend(Some(at).filter(|at| picked && *at >= self.from));
             return;
         };
@@ -295,8 +295,8 @@ impl<'a, P: CivilClock> Elapsed<'a, P> {
             }
             next = spread.times.next(time + 1);
         }
-        if !self.plan.positions.is_empty() {
-            self.loaded = pick(&self.loaded, &self.plan.positions);
+        if !self.rule.positions.is_empty() {
+            self.loaded = pick(&self.loaded, &self.rule.positions);
         }
         self.loaded.retain(|instant| *instant >= self.from);
         self.loaded.reverse();

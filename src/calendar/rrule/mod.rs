@@ -7,7 +7,7 @@
 //! EXDATE, RDATE, several rules and the DTSTART that a rule does not match are the caller's.
 //!
 //! * [`parse`]: text → [`Rule`].
-//! * [`plan`]: a rule and its start → what is to be expanded, every implicit part made explicit.
+//! * [`normalized`]: a rule and its start → what is to be expanded, every implicit part made explicit.
 //! * [`periods`]: YEARLY to DAILY, period by period; [`weekdays`]: those by weekday, by the `rrule` crate. [`elapsed`]:
 //!   HOURLY to SECONDLY, step by step.
 //! * [`work`]: how much all that may cost.
@@ -16,9 +16,9 @@
 mod clock;
 mod elapsed;
 mod gregorian;
+mod normalized;
 mod parse;
 mod periods;
-mod plan;
 mod sets;
 #[cfg(test)]
 mod tests;
@@ -29,7 +29,7 @@ use jiff::civil::{Date, DateTime};
 
 use self::clock::{Bounds, InOrder, StartSeconds};
 use self::elapsed::Elapsed;
-use self::plan::RulePlan;
+use self::normalized::NormalizedRule;
 use self::sets::DayFilter;
 use crate::calendar::zone::Zone;
 use crate::time::UtcMillis;
@@ -156,7 +156,7 @@ pub struct OccurrenceStart {
 /// A rule anchored to its DTSTART in its zone.
 #[derive(Clone, Debug)]
 pub struct Series {
-    plan: RulePlan,
+    normalized: NormalizedRule,
     zone: Zone,
     bounds: Bounds,
     /// DTSTART, as it is written and where it lies.
@@ -185,32 +185,32 @@ impl Series {
     /// The same; all that is asked of it spends `work`. Once that is spent it gives nothing more.
     pub fn within(work: WorkMeter, rule: &Rule, anchor: &SeriesStart<'_>, last: Option<DateTime>) -> Series {
         let SeriesStart { start, all_day, zone } = *anchor;
-        let plan = RulePlan::new(rule, gregorian::seconds(start), all_day, zone, work);
+        let normalized = NormalizedRule::new(rule, gregorian::seconds(start), all_day, zone, work);
         let mut bounds = Bounds::of(rule.until, all_day, zone);
-        let last = rule.count.and_then(|count| last.or_else(|| plan.last(count, zone).map(gregorian::civil)));
+        let last = rule.count.and_then(|count| last.or_else(|| normalized.last(count, zone).map(gregorian::civil)));
         if let Some(last) = last {
-            bounds.end_with(gregorian::seconds(last), plan.is_elapsed());
+            bounds.end_with(gregorian::seconds(last), normalized.is_elapsed());
         }
-        if plan.is_elapsed() {
+        if normalized.is_elapsed() {
             bounds.resolve(zone);
         }
         let first = OccurrenceStart { civil: start, at: zone.instant(start).at };
-        Series { plan, zone: zone.clone(), bounds, first, last }
+        Series { normalized, zone: zone.clone(), bounds, first, last }
     }
 
     /// The occurrences that the rule gives from the instant `from` on (at ≥ from), ascending by instant and each once,
     /// lazily. DTSTART is among them only if the rule matches it. Costs the same wherever `from` lies.
     pub fn from(&self, from: UtcMillis) -> impl Iterator<Item = OccurrenceStart> + '_ {
         let from = from.0.saturating_add(999).div_euclid(1000);
-        let work = self.plan.work();
-        let starts = match &self.plan {
-            RulePlan::Civil(plan) => {
+        let work = self.normalized.work();
+        let starts = match &self.normalized {
+            NormalizedRule::Civil(normalized) => {
                 let lower = clock::earliest_civil(&self.zone, from);
                 let last_civil = self.bounds.civil;
-                let civil_times = plan.civil_times(lower).take_while(move |civil| *civil <= last_civil);
+                let civil_times = normalized.civil_times(lower).take_while(move |civil| *civil <= last_civil);
                 SeriesIter::Civil(InOrder::new(civil_times, &self.zone, from))
             }
-            RulePlan::Elapsed(plan) => SeriesIter::Elapsed(Elapsed::new(plan, &self.zone, from)),
+            NormalizedRule::Elapsed(normalized) => SeriesIter::Elapsed(Elapsed::new(normalized, &self.zone, from)),
         };
         starts
             .take_while(move |start| start.at <= self.bounds.at && start.at < clock::END && work.spend(START))
@@ -250,7 +250,7 @@ impl<I: Iterator<Item = i64>> Iterator for SeriesIter<'_, I> {
 /// where there is no zone yet.
 #[derive(Clone, Debug)]
 pub struct CivilSeries {
-    plan: RulePlan,
+    normalized: NormalizedRule,
     last: i64,
 }
 
@@ -259,21 +259,24 @@ impl CivilSeries {
     /// clock is ahead of UTC (for an observance: TZOFFSETFROM).
     pub fn new(rule: &Rule, start: DateTime, offset: i32) -> CivilSeries {
         let civil = clock::FixedOffset { offset: offset.into() };
-        let plan = RulePlan::new(rule, gregorian::seconds(start), false, &clock::UTC_CLOCK, WorkMeter::default());
+        let normalized =
+            NormalizedRule::new(rule, gregorian::seconds(start), false, &clock::UTC_CLOCK, WorkMeter::default());
         let mut bounds = Bounds::of(rule.until, false, &civil);
-        if let Some(last) = rule.count.and_then(|count| plan.last(count, &clock::UTC_CLOCK)) {
+        if let Some(last) = rule.count.and_then(|count| normalized.last(count, &clock::UTC_CLOCK)) {
             bounds.end_with(last, false);
         }
         let until = bounds.at.saturating_add(offset.into());
-        CivilSeries { plan, last: bounds.civil.min(until) }
+        CivilSeries { normalized, last: bounds.civil.min(until) }
     }
 
     /// The times that the rule gives at `from` and later, ascending, each once, lazily.
     pub fn from(&self, from: DateTime) -> impl Iterator<Item = DateTime> + '_ {
         let from = gregorian::seconds(from);
-        let civil_times: Box<dyn Iterator<Item = i64>> = match &self.plan {
-            RulePlan::Civil(plan) => Box::new(plan.civil_times(from)),
-            RulePlan::Elapsed(plan) => Box::new(Elapsed::new(plan, &clock::UTC_CLOCK, from).map(|start| start.civil)),
+        let civil_times: Box<dyn Iterator<Item = i64>> = match &self.normalized {
+            NormalizedRule::Civil(normalized) => Box::new(normalized.civil_times(from)),
+            NormalizedRule::Elapsed(normalized) => {
+                Box::new(Elapsed::new(normalized, &clock::UTC_CLOCK, from).map(|start| start.civil))
+            }
         };
         civil_times.take_while(|civil| *civil <= self.last).map(gregorian::civil)
     }

@@ -6,7 +6,7 @@ use rrule::RRule;
 use super::gregorian::{
     self, CYCLE_DAYS, DAY, DateParts, Day, FIRST_DAY, LAST_DAY, date, day_number, first_week, week_of, weeks_in,
 };
-use super::plan::gcd;
+use super::normalized::gcd;
 use super::sets::{DayFilter, TimeSet};
 use super::weekdays::Weekdays;
 use super::{Frequency, Skip, WorkMeter};
@@ -19,7 +19,7 @@ const IDLE: u32 = 500;
 
 /// A rule in whose parts nothing is left implicit.
 #[derive(Clone, Debug)]
-pub(super) struct PeriodPlan {
+pub(super) struct PeriodRule {
     pub frequency: Frequency,
     pub interval: i64,
     /// DTSTART, in wall-clock seconds.
@@ -33,7 +33,7 @@ pub(super) struct PeriodPlan {
     pub work: WorkMeter,
 }
 
-impl PeriodPlan {
+impl PeriodRule {
     /// The wall-clock seconds from `from` on, ascending, each once.
     pub fn civil_times(&self, from: i64) -> CivilTimes<'_> {
         let from = from.max(self.start);
@@ -226,7 +226,7 @@ impl Iterator for CivilTimes<'_> {
 /// The wall-clock seconds that a rule gives, ascending, each once.
 #[derive(Clone, Debug)]
 pub(super) struct Periods<'a> {
-    plan: &'a PeriodPlan,
+    rule: &'a PeriodRule,
     /// The number of the next period.
     period: i64,
     /// The last period that gave a time, or the one before the first.
@@ -240,20 +240,20 @@ pub(super) struct Periods<'a> {
 
 impl<'a> Periods<'a> {
     /// From the second `from` on, or DTSTART when that is later.
-    pub fn new(plan: &'a PeriodPlan, from: i64) -> Self {
-        let from = from.max(plan.start);
-        let back = i64::from(plan.overlaps());
-        let period = (plan.unit(from).div_euclid(plan.interval) - back).max(0);
-        Periods { plan, period, fruitful: period - 1, from, days: vec![], times: vec![] }
+    pub fn new(rule: &'a PeriodRule, from: i64) -> Self {
+        let from = from.max(rule.start);
+        let back = i64::from(rule.overlaps());
+        let period = (rule.unit(from).div_euclid(rule.interval) - back).max(0);
+        Periods { rule, period, fruitful: period - 1, from, days: vec![], times: vec![] }
     }
 
     /// Occurrence number `count`, from 1; None when the rule ends before it or [`MAX_COUNTED_PERIODS`] do not reach it.
-    pub fn last(plan: &PeriodPlan, count: u64) -> Option<i64> {
+    pub fn last(rule: &PeriodRule, count: u64) -> Option<i64> {
         let mut left = i64::try_from(count).ok()?;
-        if left > MAX_COUNTED_PERIODS * plan.most_days() * DAY.min(plan.times.len()) {
+        if left > MAX_COUNTED_PERIODS * rule.most_days() * DAY.min(rule.times.len()) {
             return None;
         }
-        let mut all = Periods::new(plan, i64::MIN);
+        let mut all = Periods::new(rule, i64::MIN);
         while all.period < MAX_COUNTED_PERIODS && all.load() {
             let here = all.count_loaded();
             if left <= here {
@@ -272,7 +272,7 @@ impl<'a> Periods<'a> {
     }
 
     fn count_day(&self, day: i64) -> i64 {
-        self.plan.times.count_from(self.from.saturating_sub(day * DAY))
+        self.rule.times.count_from(self.from.saturating_sub(day * DAY))
     }
 
     /// Time number `n` (from 1) of those of the period at hand that are still to come.
@@ -281,7 +281,7 @@ impl<'a> Periods<'a> {
         for day in self.days.iter().rev() {
             let here = self.count_day(*day);
             if left < here {
-                return Some(day * DAY + self.plan.times.nth(self.plan.times.len() - here + left)?);
+                return Some(day * DAY + self.rule.times.nth(self.rule.times.len() - here + left)?);
             }
             left -= here;
         }
@@ -300,18 +300,18 @@ impl<'a> Periods<'a> {
     /// Goes to the next period that has a time. False when there is none before the year 10000.
     fn load(&mut self) -> bool {
         for turn in 0.. {
-            if self.period - self.fruitful > self.plan.cycle() + 1 {
+            if self.period - self.fruitful > self.rule.cycle() + 1 {
                 return false;
             }
             // SKIP has days that do not pass as they are.
-            if turn == IDLE && !self.plan.overlaps() && self.plan.days.next_day(FIRST_DAY, &self.plan.work).is_none() {
+            if turn == IDLE && !self.rule.overlaps() && self.rule.days.next_day(FIRST_DAY, &self.rule.work).is_none() {
                 return false;
             }
-            if !self.plan.work.spend(self.plan.period_steps()) || !self.plan.collect_days(self.period, &mut self.days) {
+            if !self.rule.work.spend(self.rule.period_steps()) || !self.rule.collect_days(self.period, &mut self.days) {
                 return false;
             }
-            if !self.plan.positions.is_empty() {
-                self.times = self.plan.pick(&self.days);
+            if !self.rule.positions.is_empty() {
+                self.times = self.rule.pick(&self.days);
                 self.times.reverse();
                 self.days.clear();
             }
@@ -329,14 +329,14 @@ impl<'a> Periods<'a> {
 
     /// Skips the days of a month that BYMONTH does not name, for a DAILY rule.
     fn pass_months(&mut self) {
-        if self.plan.frequency != Frequency::Daily || self.plan.days.months == 0 {
+        if self.rule.frequency != Frequency::Daily || self.rule.days.months == 0 {
             return;
         }
-        let interval = self.plan.interval;
-        let start = self.plan.start.div_euclid(DAY);
+        let interval = self.rule.interval;
+        let start = self.rule.start.div_euclid(DAY);
         let day = start.saturating_add((self.period - 1).saturating_mul(interval));
         let DateParts { year, month, .. } = date(day.min(LAST_DAY));
-        if !self.plan.days.has_month(month) {
+        if !self.rule.days.has_month(month) {
             let next_month = day_number(year, month, gregorian::month_length(year, month)) + 1;
             self.period = self.period.max((next_month - start + interval - 1).div_euclid(interval));
         }
@@ -351,7 +351,7 @@ impl<'a> Periods<'a> {
         }
         while let Some(day) = self.days.last() {
             let midnight = day * DAY;
-            if let Some(time) = self.plan.times.next((self.from - midnight).max(0)) {
+            if let Some(time) = self.rule.times.next((self.from - midnight).max(0)) {
                 return Some(midnight + time);
             }
             self.days.pop();

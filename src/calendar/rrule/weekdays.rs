@@ -10,7 +10,7 @@ use rrule::{NWeekday, RRule, RRuleSet, RRuleSetIter, Tz};
 
 use super::Frequency;
 use super::gregorian::{DAY, LAST_DAY};
-use super::periods::PeriodPlan;
+use super::periods::PeriodRule;
 
 /// The crate makes all times of a period at once: this many a day at most.
 const MAX_TIMES: i64 = 4;
@@ -18,8 +18,8 @@ const MAX_TIMES: i64 = 4;
 const MAX_INTERVAL: i64 = 1000;
 
 /// The rule for the crate; None when the crate would not expand it exactly, or might search for a match in vain.
-pub(super) fn rule(plan: &PeriodPlan) -> Option<RRule> {
-    let days = &plan.days;
+pub(super) fn rule(rule: &PeriodRule) -> Option<RRule> {
+    let days = &rule.days;
     let only_by_day = days.names_weekdays()
         && days.months == 0
         && days.month_days.is_empty()
@@ -27,35 +27,35 @@ pub(super) fn rule(plan: &PeriodPlan) -> Option<RRule> {
         && days.weeks.is_empty();
     // Ordinals together with plain weekdays give nothing there.
     let mixed = days.ordinals.is_some() && days.weekdays != 0;
-    let positions = plan.positions.iter().all(|position| position.abs() == 1);
-    if !only_by_day || mixed || !positions || plan.times.len() > MAX_TIMES || plan.interval > MAX_INTERVAL {
+    let positions = rule.positions.iter().all(|position| position.abs() == 1);
+    if !only_by_day || mixed || !positions || rule.times.len() > MAX_TIMES || rule.interval > MAX_INTERVAL {
         return None;
     }
-    let frequency = match plan.frequency {
+    let frequency = match rule.frequency {
         // In steps of whole weeks the weekday may never come.
-        Frequency::Daily if plan.interval % 7 != 0 => rrule::Frequency::Daily,
+        Frequency::Daily if rule.interval % 7 != 0 => rrule::Frequency::Daily,
         Frequency::Weekly => rrule::Frequency::Weekly,
         Frequency::Monthly => rrule::Frequency::Monthly,
         _ => return None,
     };
     RRule::new(frequency)
-        .interval(u16::try_from(plan.interval).ok()?)
+        .interval(u16::try_from(rule.interval).ok()?)
         .week_start(weekday(days.week_start)?)
-        .by_weekday(by_weekday(plan)?)
-        .by_hour(bits(plan.times.hours))
-        .by_minute(bits(plan.times.minutes))
-        .by_second(bits(plan.times.seconds))
-        .by_set_pos(plan.positions.clone())
+        .by_weekday(by_weekday(rule)?)
+        .by_hour(bits(rule.times.hours))
+        .by_minute(bits(rule.times.minutes))
+        .by_second(bits(rule.times.seconds))
+        .by_set_pos(rule.positions.clone())
         .validate(start(0)?)
         .ok()
 }
 
-fn by_weekday(plan: &PeriodPlan) -> Option<Vec<NWeekday>> {
+fn by_weekday(rule: &PeriodRule) -> Option<Vec<NWeekday>> {
     let mut weekdays: Vec<NWeekday> = vec![];
-    for day in (0..7).filter(|day| plan.days.weekdays >> day & 1 == 1) {
+    for day in (0..7).filter(|day| rule.days.weekdays >> day & 1 == 1) {
         weekdays.push(NWeekday::Every(weekday(day)?));
     }
-    for (day, ends) in (0..7).zip(plan.days.ordinals.iter().flat_map(|all| all.iter())) {
+    for (day, ends) in (0..7).zip(rule.days.ordinals.iter().flat_map(|all| all.iter())) {
         for ordinal in ends.numbers() {
             // Not every month has a fifth; and the crate refuses a fifth from the end.
             let ordinal = i16::try_from(ordinal).ok().filter(|ordinal| ordinal.abs() <= 4)?;

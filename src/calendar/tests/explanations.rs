@@ -47,7 +47,7 @@ const SERIES: &str =
     "DTSTART;TZID=Europe/Berlin:20260301T090000\nDTEND;TZID=Europe/Berlin:20260301T100000\nRRULE:FREQ=DAILY";
 
 #[test]
-fn rule_03_each_step_of_a_ring_is_told_with_its_wall_its_offset_and_its_instant() {
+fn rule_03_each_step_of_an_instance_is_shown_with_its_civil_time_its_offset_and_its_instant() {
     let case = Case::event("DTSTART;TZID=Europe/Berlin:20260329T090000\nRRULE:FREQ=WEEKLY", &["-P1DT2H30M"]);
     let expected = [
         "Occurrence 2026-03-29T09:00:00 7200 20260329T070000Z Exact",
@@ -68,7 +68,7 @@ fn rule_03_each_step_of_a_ring_is_told_with_its_wall_its_offset_and_its_instant(
 }
 
 #[test]
-fn rule_03_a_gap_and_a_fold_are_told_with_what_was_chosen() {
+fn rule_03_a_gap_and_a_fold_are_shown_with_what_was_chosen() {
     let gap = Case::event("DTSTART;TZID=Europe/Berlin:20260329T023000", &["PT0S"]);
     assert_eq!(steps(&gap, "2026-03-01"), ["Occurrence 2026-03-29T02:30:00 3600 20260329T013000Z Gap"]);
     let fold = Case::event("DTSTART;TZID=Europe/Berlin:20261025T023000", &["-PT5M"]);
@@ -105,7 +105,7 @@ fn rule_03_the_end_the_repetitions_and_a_moved_series_are_steps() {
 }
 
 #[test]
-fn rule_03_it_is_told_what_gives_an_occurrence() {
+fn rule_03_it_is_shown_what_gives_an_occurrence() {
     let given = |case: &Case, from: &str| explain(case, from, |explained| format!("{}", explained.instances[0].given));
     assert_eq!(given(&Case::event("DTSTART:20260301T090000Z", &["PT0S"]), "2026-01-01"), "it occurs once");
     let dates = Case::event(
@@ -126,7 +126,7 @@ fn rule_03_it_is_told_what_gives_an_occurrence() {
 }
 
 #[test]
-fn rule_03_it_is_told_where_a_zone_comes_from() {
+fn rule_03_it_is_shown_where_a_zone_comes_from() {
     let from = |case: &Case| {
         explain(case, "2026-01-01", |explained| {
             let zone = explained.components[0].dates[0].zone.clone().unwrap();
@@ -158,7 +158,7 @@ fn rule_03_it_is_told_where_a_zone_comes_from() {
 }
 
 #[test]
-fn rule_03_an_alarm_that_never_rings_has_its_reason() {
+fn rule_03_an_alarm_that_never_fires_has_its_reason() {
     let silent = |case: &Case| match &statuses(case, "2026-01-01")[..] {
         [AlarmStatus::Inactive(inactive)] => inactive.clone(),
         other => panic!("{other:?}"),
@@ -181,7 +181,7 @@ fn rule_03_an_alarm_that_never_rings_has_its_reason() {
 }
 
 #[test]
-fn rule_03_an_alarm_that_rings_no_more_says_when_it_did_last() {
+fn rule_03_an_alarm_that_no_longer_fires_says_when_it_did_last() {
     let case = Case::event(&format!("{SERIES};COUNT=3"), &["-PT15M", "TRIGGER;VALUE=DATE-TIME:20260308T120000Z"]);
     let expected = [AlarmStatus::Over(at("2026-03-03T07:45")), AlarmStatus::Over(at("2026-03-08T12:00"))];
     assert_eq!(statuses(&case, "2026-04-01"), expected);
@@ -191,7 +191,7 @@ fn rule_03_an_alarm_that_rings_no_more_says_when_it_did_last() {
 }
 
 #[test]
-fn rule_03_what_is_acknowledged_or_taken_away_is_told() {
+fn rule_03_what_is_acknowledged_or_taken_away_is_shown() {
     let case = Case::event("DTSTART:20260310T090000Z", &["TRIGGER:PT0S\nACKNOWLEDGED:20260310T091500Z"]);
     let (until, instance) = (at("2026-03-10T09:15"), at("2026-03-10T09:00"));
     assert_eq!(statuses(&case, "2026-03-01"), [AlarmStatus::Acknowledged { until, instance }]);
@@ -206,7 +206,7 @@ fn rule_03_what_is_acknowledged_or_taken_away_is_told() {
 }
 
 #[test]
-fn rule_03_what_is_withheld_before_the_next_ring_is_told_with_its_reason() {
+fn rule_03_what_is_withheld_before_the_next_instance_is_shown_with_its_reason() {
     let withheld = |case: &Case, from: &str| {
         explain(case, from, |explained| {
             let explained = explained.withheld.iter();
@@ -235,7 +235,7 @@ fn rule_03_what_is_withheld_before_the_next_ring_is_told_with_its_reason() {
 }
 
 #[test]
-fn rule_03_default_alarms_are_told_as_such() {
+fn rule_03_default_alarms_are_shown_as_such() {
     let defaults =
         DefaultAlarms::parse(Some("BEGIN:VALARM\nACTION:DISPLAY\nTRIGGER:-PT30M\nEND:VALARM"), None).unwrap();
     let case = Case::event("DTSTART:20260310T090000Z", &[]).context(|mut context| {
@@ -250,7 +250,7 @@ fn rule_03_default_alarms_are_told_as_such() {
 }
 
 #[test]
-fn rule_03_alarms_that_ring_as_one_are_told_once() {
+fn rule_03_alarms_that_fire_as_one_are_shown_once() {
     let case = Case::event("DTSTART:20260310T090000Z", &["-PT60M", "-PT1H"]);
     explain(&case, "2026-03-01", |explained| {
         assert_eq!(explained.instances.len(), 1);
@@ -316,7 +316,7 @@ fn rule_24_the_next_hour_with_room_is_explained() {
 
 /// The calendars of the examples: what a watched folder holds, and what fuzzing starts from.
 #[test]
-fn rule_03_the_explanation_of_each_fixture_is_what_its_plan_does() {
+fn rule_03_the_explanation_of_each_fixture_is_what_its_schedule_does() {
     let mut count = 0;
     for folder in ["examples/calendars", "fuzz/seeds/object"] {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);

@@ -6,7 +6,7 @@ use crate::calendar::schedule::inactive::Inactive;
 const NINE: &str = "DTSTART:20260310T090000Z";
 
 #[test]
-fn rule_01_display_email_and_audio_ring_in_any_case() {
+fn rule_01_display_email_and_audio_fire_in_any_case() {
     let all = ["ACTION:Display\nTRIGGER:PT1S", "ACTION:eMail\nTRIGGER:PT2S", "ACTION:AUDIO\nTRIGGER:PT3S"];
     assert_eq!(
         Case::event(NINE, &all).instances(),
@@ -15,7 +15,7 @@ fn rule_01_display_email_and_audio_ring_in_any_case() {
 }
 
 #[test]
-fn rule_01_other_actions_and_places_never_ring() {
+fn rule_01_other_actions_and_places_never_fire() {
     let none = ["NONE", "PROCEDURE", "X-SHOUT", "DISPLAYS"].map(|action| format!("ACTION:{action}\nTRIGGER:PT0S"));
     for silent in none
         .iter()
@@ -67,14 +67,14 @@ fn rule_02_holds_for_one_occurrence_in_an_override() {
 }
 
 #[test]
-fn rule_02_an_override_of_a_cancelled_series_can_ring() {
+fn rule_02_an_override_of_a_cancelled_series_can_fire() {
     let master = vevent("DTSTART:20260310T090000Z\nRRULE:FREQ=DAILY\nSTATUS:CANCELLED", &["PT0S"]);
     let live = vevent("RECURRENCE-ID:20260311T090000Z\nDTSTART:20260311T100000Z\nSTATUS:CONFIRMED", &["PT0S"]);
     assert_eq!(Case::new(&format!("{master}\n{live}")).instances(), ["20260311T100000Z"]);
 }
 
 #[test]
-fn rule_03_what_cannot_ring_is_told_with_its_line() {
+fn rule_03_what_cannot_fire_is_reported_with_its_line() {
     let faults = Case::event(NINE, &["ACTION:DISPLAY\nTRIGGER:15 minutes before", "PT0S"]);
     assert_eq!(faults.instances().len(), 1);
     let explained = faults.faults();

@@ -43,7 +43,7 @@ fn rule_04_a_to_do_without_an_end_counts_from_its_start_with_a_fault() {
 }
 
 #[test]
-fn rule_04_a_to_do_without_a_date_rings_by_absolute_alarms_only() {
+fn rule_04_a_to_do_without_a_date_fires_by_absolute_alarms_only() {
     let case = Case::todo("SUMMARY:some day", &["-PT1H", "TRIGGER;VALUE=DATE-TIME:20260310T090000Z"]);
     assert_eq!(case.instances(), ["20260310T090000Z"]);
     assert_eq!(case.first_bounds(), ("none".into(), "none".into()));
@@ -99,7 +99,7 @@ fn rule_05_an_end_elsewhere_counts_its_days_there() {
 }
 
 #[test]
-fn rule_06_an_absolute_alarm_rings_once() {
+fn rule_06_an_absolute_alarm_fires_once() {
     let series = "DTSTART:20200101T090000Z\nRRULE:FREQ=DAILY";
     let case = Case::event(series, &["TRIGGER;VALUE=DATE-TIME:20260310T060000Z"]);
     assert_eq!(case.between("2020-01-01", "2030-01-01"), ["20260310T060000Z"]);
@@ -145,7 +145,7 @@ fn rule_07_repetitions_by_days_are_nominal_in_the_events_zone() {
 }
 
 #[test]
-fn rule_07_one_of_the_two_alone_or_nonsense_rings_once() {
+fn rule_07_one_of_the_two_alone_or_nonsense_fires_once() {
     let odd = [
         "REPEAT:3",
         "DURATION:PT5M",

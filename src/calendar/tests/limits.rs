@@ -13,7 +13,7 @@ fn capped(case: Case, max_alarms_per_hour: u32) -> Case {
 }
 
 #[test]
-fn rule_24_the_first_rings_of_an_hour_and_no_more() {
+fn rule_24_the_first_instances_of_an_hour_and_no_more() {
     let secondly = Case::event("DTSTART:20260310T085950Z\nRRULE:FREQ=SECONDLY", &["PT0S"]);
     secondly.with(|schedule| {
         let instances = schedule.instances(at("2026-03-10T08:00")..at("2026-03-10T11:00"));
@@ -56,7 +56,7 @@ fn rule_24_one_event_does_not_silence_another_in_its_file() {
 }
 
 #[test]
-fn rule_24_all_events_of_a_file_ring_ten_times_as_often_as_one_may_and_no_more() {
+fn rule_24_all_events_of_a_file_fire_ten_times_as_often_as_one_may_and_no_more() {
     let events = |count: usize| -> String {
         let one = |n: usize| {
             let start = format!("DTSTART:20260310T09{:02}00Z\nRRULE:FREQ=DAILY", n / 4);
@@ -66,9 +66,9 @@ fn rule_24_all_events_of_a_file_ring_ten_times_as_often_as_one_may_and_no_more()
     };
     let hour = at("2026-03-10T09:00")..at("2026-03-10T10:00");
     // Within what all may have, nothing is looked at twice.
-    let rung =
+    let fired =
         |count: usize| capped(Case::new(&events(count)), 2).with(|schedule| schedule.instances(hour.clone()).len());
-    assert_eq!([rung(19), rung(20), rung(21), rung(60)], [19, 20, 20, 20]);
+    assert_eq!([fired(19), fired(20), fired(21), fired(60)], [19, 20, 20, 20]);
     capped(Case::new(&events(60)), 2).with(|schedule| {
         assert_eq!(schedule.suppressed(hour.clone()), 40);
         assert_eq!(schedule.next_instance(at("2026-03-10T09:04")), Some(at("2026-03-10T09:04")));
@@ -79,7 +79,7 @@ fn rule_24_all_events_of_a_file_ring_ten_times_as_often_as_one_may_and_no_more()
 }
 
 #[test]
-fn rule_24_what_rings_as_one_counts_as_one() {
+fn rule_24_what_fires_as_one_counts_as_one() {
     let case = capped(Case::event("DTSTART:20260310T090000Z", &["PT1M", "PT1M", "PT2M", "PT3M"]), 2);
     assert_eq!(case.instances(), ["20260310T090100Z", "20260310T090200Z"], "{}", alarm("PT1M"));
 }
@@ -91,7 +91,7 @@ fn rule_24_a_limit_of_none_is_silence_not_a_search_without_end() {
 }
 
 /// How many faults a case has that speak of a limit.
-fn limits_told(case: &Case) -> usize {
+fn limits_reported(case: &Case) -> usize {
     case.faults().iter().filter(|fault| fault.contains("only the first") && fault.contains("(limits.max_")).count()
 }
 
@@ -117,9 +117,9 @@ fn limit_of_alarms_at_it_and_above() {
     let alarms = |count| Case::event("DTSTART:20260310T090000Z", &vec!["PT0S"; count]);
     for max_alarms in [ObjectLimits::default().max_alarms, 3] {
         let limits = ObjectLimits { max_alarms, ..ObjectLimits::default() };
-        assert_eq!(limits_told(&within(alarms(max_alarms), limits)), 0);
+        assert_eq!(limits_reported(&within(alarms(max_alarms), limits)), 0);
         let above = within(alarms(max_alarms + 1), limits);
-        assert_eq!((limits_told(&above), above.instances().len()), (1, 1));
+        assert_eq!((limits_reported(&above), above.instances().len()), (1, 1));
     }
 }
 
@@ -140,7 +140,7 @@ fn many_birthdays_in_a_file_are_no_more_work_than_it_may_be() {
 }
 
 #[test]
-fn a_file_of_any_number_of_events_rings_for_each() {
+fn a_file_of_any_number_of_events_fires_for_each() {
     let past = vevent("DTSTART:20200310T090000Z", &["PT0S"]) + "\n";
     let soon = vevent("DTSTART:20260310T090000Z", &["PT0S"]).replace("UID:u", "UID:soon");
     let mut many = String::new();
@@ -149,7 +149,7 @@ fn a_file_of_any_number_of_events_rings_for_each() {
     }
     let case = Case::new(&format!("{many}{soon}"));
     assert_eq!(case.following("2026-03-10", 1), ["20260310T090000Z"]);
-    assert_eq!(limits_told(&case), 0);
+    assert_eq!(limits_reported(&case), 0);
 }
 
 #[test]
@@ -158,10 +158,10 @@ fn limit_of_rules_at_it_and_above() {
         |count| Case::event(&format!("DTSTART:20260310T090000Z{}", "\nRRULE:FREQ=DAILY;COUNT=2".repeat(count)), &[]);
     for max_rules in [ObjectLimits::default().max_rules, 2] {
         let limits = ObjectLimits { max_rules, ..ObjectLimits::default() };
-        assert_eq!(limits_told(&within(rules(max_rules), limits)), 0);
-        assert_eq!(limits_told(&within(rules(max_rules + 1), limits)), 1);
+        assert_eq!(limits_reported(&within(rules(max_rules), limits)), 0);
+        assert_eq!(limits_reported(&within(rules(max_rules + 1), limits)), 1);
         let exceptions = rules(max_rules + 1).text.replace("RRULE", "EXRULE");
-        assert_eq!(limits_told(&within(Case { text: exceptions, ..Case::new("") }, limits)), 1);
+        assert_eq!(limits_reported(&within(Case { text: exceptions, ..Case::new("") }, limits)), 1);
     }
 }
 
@@ -175,10 +175,10 @@ fn limit_of_attendees_at_it_and_above() {
     };
     for max_attendees in [ObjectLimits::default().max_attendees, 1] {
         let limits = ObjectLimits { max_attendees, ..ObjectLimits::default() };
-        assert_eq!(limits_told(&within(event(max_attendees), limits)), 0);
-        assert_eq!(limits_told(&within(event(max_attendees + 1), limits)), 1);
-        assert_eq!(limits_told(&within(of_alarm(max_attendees), limits)), 0);
-        assert_eq!(limits_told(&within(of_alarm(max_attendees + 1), limits)), 1);
+        assert_eq!(limits_reported(&within(event(max_attendees), limits)), 0);
+        assert_eq!(limits_reported(&within(event(max_attendees + 1), limits)), 1);
+        assert_eq!(limits_reported(&within(of_alarm(max_attendees), limits)), 0);
+        assert_eq!(limits_reported(&within(of_alarm(max_attendees + 1), limits)), 1);
     }
 }
 

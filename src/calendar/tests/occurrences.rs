@@ -89,7 +89,7 @@ fn rule_13_recurrence_ids_are_the_wall_clock_of_the_series() {
 }
 
 #[test]
-fn rule_15_a_foreign_rscale_is_told_and_not_guessed() {
+fn rule_15_a_foreign_rscale_is_reported_and_not_guessed() {
     let case = Case::event("DTSTART:20260105T090000Z\nRRULE:RSCALE=CHINESE;FREQ=YEARLY", &["PT0S"]);
     assert_eq!(case.instances(), ["20260105T090000Z"]);
     assert!(case.faults()[0].starts_with("7: the rule is left out: "), "{:?}", case.faults());
@@ -98,7 +98,7 @@ fn rule_15_a_foreign_rscale_is_told_and_not_guessed() {
 }
 
 #[test]
-fn rule_16_the_next_ring_is_found_from_anywhere() {
+fn rule_16_the_next_instance_is_found_from_anywhere() {
     let daily = Case::event("DTSTART;TZID=Europe/Berlin:19700101T090000\nRRULE:FREQ=DAILY", &["-P1D"]);
     assert_eq!(daily.following("2026-03-28", 3), ["20260328T080000Z", "20260329T070000Z", "20260330T070000Z"]);
     let secondly = Case::event("DTSTART:19700101T000000Z\nRRULE:FREQ=SECONDLY;INTERVAL=3600", &["-P1DT30M"]);

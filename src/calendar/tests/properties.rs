@@ -105,7 +105,7 @@ proptest! {
     #![proptest_config(unrecorded())]
 
     #[test]
-    fn rings_are_what_counting_by_hand_gives(
+    fn instances_are_what_counting_by_hand_gives(
         (frequency, interval) in prop::sample::select(vec![("HOURLY", 1), ("HOURLY", 5), ("MINUTELY", 35), ("DAILY", 1), ("DAILY", 3)]),
         zone in prop::sample::select(vec!["America/New_York", "Europe/Berlin", "Australia/Lord_Howe", "Africa/Casablanca"]),
         (hour, minute) in (0..24_i8, prop::sample::select(vec![0_i8, 10, 30])),
@@ -132,7 +132,7 @@ proptest! {
     }
 
     #[test]
-    fn the_next_ring_is_the_first_of_the_rings((series, triggers) in series(), days in 0..60, range in any::<bool>()) {
+    fn the_next_instance_is_the_first_of_the_instances((series, triggers) in series(), days in 0..60, range in any::<bool>()) {
         let range = if range { "RECURRENCE-ID;RANGE=THISANDFUTURE:20260320T090000Z\nDTSTART:20260321T103000Z" } else { "X:1" };
         let case = Case::new(&format!("{}\n{}", vevent(&series, &triggers), vevent(range, &triggers)));
         let from = at("2026-03-01").saturating_add(days * DAY + SignedDuration::from_secs(12_345));
@@ -185,7 +185,7 @@ proptest! {
     }
 
     #[test]
-    fn moving_a_series_in_utc_moves_its_rings(hours in 0..200_i64, rule in prop::sample::select(vec!["DAILY", "HOURLY;INTERVAL=5"])) {
+    fn moving_a_series_in_utc_moves_its_instances(hours in 0..200_i64, rule in prop::sample::select(vec!["DAILY", "HOURLY;INTERVAL=5"])) {
         let event = |start: UtcMillis| Case::event(&format!("DTSTART:{}\nRRULE:FREQ={rule}", start.basic()), &["-P1D", "-PT5M"]);
         let shift = |at: UtcMillis| at.saturating_add(SignedDuration::from_hours(hours));
         let (start, moved) = (at("2026-03-01"), shift(at("2026-03-01")));

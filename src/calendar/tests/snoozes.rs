@@ -33,14 +33,14 @@ fn rule_17_absolute_alarms_are_acknowledged_too() {
 }
 
 #[test]
-fn rule_18_a_snooze_alarm_rings_like_any_other() {
+fn rule_18_a_snooze_alarm_fires_like_any_other() {
     let done = "UID:a\nTRIGGER:-PT15M\nACKNOWLEDGED:20260310T084600Z";
     let snooze = "TRIGGER;VALUE=DATE-TIME:20260310T085000Z\nRELATED-TO;RELTYPE=SNOOZE:a";
     assert_eq!(Case::event(NINE, &[done, snooze]).instances(), ["20260310T085000Z"]);
 }
 
 #[test]
-fn rule_18_mozilla_snoozes_add_a_ring() {
+fn rule_18_mozilla_snoozes_add_an_alarm_instance() {
     let event = format!("{NINE}\nX-MOZ-LASTACK:20260310T084600Z\nX-MOZ-SNOOZE-TIME:20260310T085500Z");
     assert_eq!(Case::event(&event, &["-PT15M"]).instances(), ["20260310T085500Z"]);
     let again = event.replace("LASTACK:20260310T084600Z", "LASTACK:20260310T085500Z");
@@ -87,7 +87,7 @@ fn rule_19_default_alarms_where_an_event_has_none() {
 }
 
 #[test]
-fn rule_20_the_same_action_at_the_same_instant_rings_once() {
+fn rule_20_the_same_action_at_the_same_instant_fires_once() {
     let first = "ACTION:EMAIL\nTRIGGER:-PT60M\nATTENDEE:mailto:a@example.org\nATTENDEE:mailto:b@example.org";
     let second = "ACTION:EMAIL\nTRIGGER:-PT1H\nATTENDEE:mailto:b@example.org\nATTENDEE:mailto:c@example.org";
     let case = Case::event(NINE, &[first, "ACTION:AUDIO\nTRIGGER:-PT1H", second]);
@@ -100,7 +100,7 @@ fn rule_20_the_same_action_at_the_same_instant_rings_once() {
 }
 
 #[test]
-fn rule_20_an_absolute_alarm_that_an_override_copies_rings_once() {
+fn rule_20_an_absolute_alarm_that_an_override_copies_fires_once() {
     let absolute = "TRIGGER;VALUE=DATE-TIME:20260309T120000Z";
     let over = vevent("RECURRENCE-ID:20260311T090000Z\nDTSTART:20260311T100000Z", &[absolute]);
     let case = Case::new(&format!("{over}\n{}", vevent(DAILY, &[absolute])));
@@ -124,7 +124,7 @@ fn rule_20_a_start_in_a_gap_and_the_rule_that_gives_it_are_one_occurrence() {
 }
 
 #[test]
-fn rule_20_two_occurrences_ring_twice_at_one_instant() {
+fn rule_20_two_occurrences_fire_twice_at_one_instant() {
     let case = Case::event(DAILY, &["PT0S", "-P1D"]);
     assert_eq!(case.between("2026-03-10", "2026-03-11").len(), 2);
 }

@@ -72,7 +72,7 @@ fn rule_10_what_is_wrong_with_a_zone_that_is_used_is_a_fault_of_the_object() {
 }
 
 #[test]
-fn rule_12_the_zones_that_a_later_database_may_know_are_told() {
+fn rule_12_the_zones_that_a_later_database_may_know_are_reported() {
     let unresolved = |case: &Case| case.with(|schedule| schedule.unresolved_zones().to_vec());
     let unknown = Case::event("DTSTART;TZID=America/New Land:20260710T090000", &["PT0S"]);
     assert_eq!(unresolved(&unknown), ["america/new_land"]);
@@ -121,7 +121,7 @@ fn rule_11_a_tzid_on_a_date_is_ignored() {
 }
 
 #[test]
-fn rule_12_the_zones_that_the_times_depend_on_are_told() {
+fn rule_12_the_zones_that_the_times_depend_on_are_reported() {
     let zones = |case: Case| case.with(|schedule| schedule.zones().to_vec());
     assert_eq!(zones(zoned("Asia/Tokyo")), ["Asia/Tokyo"]);
     assert_eq!(zones(Case::event("DTSTART;VALUE=DATE:20260710", &["PT0S"])), ["Europe/Berlin"]);

@@ -16,7 +16,7 @@ use crate::tables::{Section, names, value};
 /// All kinds.
 const KINDS: &[&SinkKind] = &[&stdout::KIND, &file::KIND, &cyrus_notify::KIND, &email::KIND];
 /// Kinds that do not exist yet.
-const PLANNED: [&str; 2] = ["webhook", "command"];
+const NOT_BUILT: [&str; 2] = ["webhook", "command"];
 
 const ACTIONS: [(&str, &str); 3] = [("display", "display"), ("email", "email"), ("audio", "audio")];
 
@@ -54,10 +54,10 @@ pub fn standard_output() -> SinkConfig {
 fn kind(value: &DeValue<'_>) -> Result<&'static SinkKind, String> {
     let written = value::string(value)?;
     let names: Vec<&str> = KINDS.iter().map(|kind| kind.name).collect();
-    match PLANNED.iter().find(|planned| planned.eq_ignore_ascii_case(&written)) {
-        Some(planned) => {
+    match NOT_BUILT.iter().find(|not_built| not_built.eq_ignore_ascii_case(&written)) {
+        Some(not_built) => {
             let known = value::alternatives(&names);
-            Err(format!("is '{planned}', which is not built yet: use {known}"))
+            Err(format!("is '{not_built}', which is not built yet: use {known}"))
         }
         None => {
             let kinds: Vec<(&'static str, &'static SinkKind)> = KINDS.iter().map(|kind| (kind.name, *kind)).collect();

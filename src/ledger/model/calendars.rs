@@ -64,7 +64,7 @@ pub struct CalendarRow {
     pub sync_state: Option<String>,
     /// When a sync of it last succeeded.
     pub last_synced_at: UtcMillis,
-    /// What was due before then does not ring: it was not known yet.
+    /// What was due before then does not fire: it was not known yet.
     pub first_seen: UtcMillis,
     /// Since when syncs do not find it; none: it is there.
     pub absent: Option<Absent>,

@@ -210,13 +210,13 @@ pub struct NewIdentity {
 pub struct Restored {
     /// When the copy was made, where it says so.
     pub backed_up_at: Option<UtcMillis>,
-    /// Until when everything counts as rung.
+    /// Until when everything counts as fired.
     pub fired_until: UtcMillis,
     /// Deliveries that were pending in the copy; they are `failed` now.
     pub given_up: u64,
 }
 
-/// Until when everything counts as rung.
+/// Until when everything counts as fired.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FiredUntil {
     /// None: the ledger is not one that was put back.

@@ -14,7 +14,7 @@ pub struct Stats {
     pub objects: i64,
     /// Objects in which something is wrong.
     pub faulty: i64,
-    /// Objects that will ring.
+    /// Objects that will fire.
     pub armed: i64,
     /// When the next of them does.
     pub next_due: Option<UtcMillis>,

@@ -21,7 +21,8 @@ pub struct Existing {
     pub last_modified: Option<UtcMillis>,
     /// What is wrong in it, or in what its source has instead, a JSON list.
     pub faults: Option<String>,
-    /// Where what its source has cannot be used, or may be another text: what is due of that from then on has not rung.
+    /// Where what its source has cannot be used, or may be another text: what is due of that from then on has not
+    /// fired.
     pub unread_since: Option<UtcMillis>,
     /// The text as it is stored.
     pub text: Vec<u8>,
@@ -102,7 +103,8 @@ pub struct PlannedObject {
     pub last_modified: Option<UtcMillis>,
     /// What is wrong in it, a JSON list.
     pub faults: Option<String>,
-    /// Where what its source has cannot be used, or may be another text: what is due of that from then on has not rung.
+    /// Where what its source has cannot be used, or may be another text: what is due of that from then on has not
+    /// fired.
     pub unread_since: Option<UtcMillis>,
     /// What planning remembers, JSON.
     pub count_cache: Option<String>,
@@ -114,11 +116,11 @@ pub struct PlannedObject {
     pub text: Vec<u8>,
     /// When it is due next.
     pub due: Option<UtcMillis>,
-    /// Firings that its previous content still owed when this one was written.
+    /// Firings of its previous content that were due and not recorded yet when this one was written.
     pub overdue: Vec<NewFiring>,
 }
 
-/// An object that is planned anew although its text is the same.
+/// An object that is planned again although its text is the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Replanned {
     /// Id in the ledger.
@@ -145,12 +147,13 @@ pub struct Planned {
     pub put: Vec<PlannedObject>,
     /// Objects that have nothing but another entity tag.
     pub retag: Vec<Retagged>,
-    /// Objects whose content may not be what is there: what they ring from `from` on is not known, see
+    /// Objects whose content may not be what is there: what they fire from `from` on is not known, see
     /// [`PlannedObject::unread_since`].
     pub doubted: Vec<i64>,
     /// Hrefs that are no longer there. They are remembered, for what comes back.
     pub gone: Vec<String>,
-    /// Objects whose plan changes although their content does not: the calendar's zone did.
+    /// Objects that are due at another instant although their content is the same: the calendar's zone
+    /// has changed.
     pub replanned: Vec<Replanned>,
     /// When the calendar was synced before. The firings of one that is new count from then on: it is as if it had
     /// been.
@@ -166,7 +169,7 @@ pub struct Planned {
 pub struct Departed {
     /// Its timer.
     pub due: UtcMillis,
-    /// When it was last known to be as it was: nothing that was due until then is still owed.
+    /// When it was last known to be as it was: all that was due until then has fired.
     pub seen_at: UtcMillis,
 }
 

@@ -1,5 +1,5 @@
 //! Backups: a whole copy of a ledger, made while a daemon runs or not, and putting one back. A ledger that was put back
-//! does not know what has rung since it was copied, so it is told until when everything counts as fired.
+//! does not know what has fired since it was copied, so it is told until when everything counts as fired.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;

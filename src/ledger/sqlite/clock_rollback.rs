@@ -1,6 +1,6 @@
 //! What was recorded while the clock was ahead, once it has been set back: a machine may start in the year 2099 until
-//! it hears of the right time. What rang then has rung; what counts as missed although it is not too late by the right
-//! clock has not.
+//! it hears of the right time. What fired then has fired; what counts as missed although it is not too late by the
+//! right clock has not.
 
 use jiff::SignedDuration;
 use sqlx::SqliteConnection;
@@ -11,7 +11,7 @@ use crate::ledger::error::LedgerError;
 use crate::ledger::model::{FiringState, GAVE_UP, Since, Undone};
 use crate::time::UtcMillis;
 
-/// Clocks that are mended by less than this have done no harm.
+/// Clocks that are corrected by less than this have done no harm.
 const SLIGHT: SignedDuration = SignedDuration::from_mins(1);
 /// Nothing is tried again later than this after now, unless the clock was ahead then. What may have been delivered has
 /// five hours more.
@@ -22,7 +22,7 @@ const HOUR: SignedDuration = SignedDuration::from_hours(1);
 const REPLANNING: &str = "clock_replanning";
 
 // `wrong`: firings that count as missed by a clock that was ahead, and that are still to come or not too late. What was
-// due when its object said something else is not owed by what the object says now: it stays as it is. An object that
+// due when its object said something else is not due by what the object says now: it stays as it is. An object that
 // has moved to another calendar of its user meanwhile is found by its UID. ?1 is now, ?2 the instant before which it is
 // too late, ?3 and ?4 are the states missed and suppressed.
 macro_rules! with_wrong {
@@ -52,7 +52,7 @@ const AHEAD: &str = with_wrong!(
     " AND next_attempt > ?7 + (unknown > 0) * 18000000)"
 );
 // What a row stands for comes after the last firing of the same object and moment that has a row of its own.
-const OWED: &str = with_wrong!(
+const UNFIRED: &str = with_wrong!(
     "SELECT object, min(iif(count = 1, due, ifnull((SELECT max(o.due) + 1 FROM firings o WHERE o.object = wrong.recorded
         AND o.fired_at = wrong.fired_at AND o.state = ?3 AND o.count = 1 AND o.due < wrong.due), due)))
     FROM wrong GROUP BY object"
@@ -130,9 +130,9 @@ async fn undo_future_records(
     now: UtcMillis,
     too_late: UtcMillis,
 ) -> Result<Undone, LedgerError> {
-    let owed = sqlx::query_as(OWED).bind(now.0).bind(too_late.0).bind(FiringState::Missed);
-    let owed: Vec<(i64, i64)> = owed.bind(FiringState::Suppressed).fetch_all(&mut *c).await?;
-    let objects = owed.into_iter().map(|(object, due)| (object, UtcMillis(due))).collect();
+    let unfired = sqlx::query_as(UNFIRED).bind(now.0).bind(too_late.0).bind(FiringState::Missed);
+    let unfired: Vec<(i64, i64)> = unfired.bind(FiringState::Suppressed).fetch_all(&mut *c).await?;
+    let objects = unfired.into_iter().map(|(object, due)| (object, UtcMillis(due))).collect();
     let before: Option<Vec<u8>> = sqlx::query_scalar("SELECT CAST(value AS BLOB) FROM meta WHERE key = ?")
         .bind(REPLANNING)
         .fetch_optional(&mut *c)

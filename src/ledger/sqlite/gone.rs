@@ -10,7 +10,7 @@ use crate::ledger::error::LedgerError;
 use crate::ledger::model::Departed;
 use crate::time::UtcMillis;
 
-// What was due and had not rung is owed as well, should it come back.
+// What was due and had not fired (`owed`) fires as well, should it come back.
 const REMEMBER: &str = "INSERT INTO gone (calendar, href, gone_at, owed, due, seen_at, uids)
     SELECT o.calendar, o.href, ?3, min(coalesce(t.due, ?3), ?3), t.due, coalesce(o.unread_since, ?4),
     (SELECT json_group_array(u.uid) FROM uids u WHERE u.object = o.id) FROM objects o LEFT JOIN timers t ON t.object = o.id
@@ -42,7 +42,7 @@ impl Sqlite {
         let hrefs = serde_json::json!(hrefs).to_string();
         let query = sqlx::query_as(sql).bind(calendar).bind(since.0).bind(hrefs);
         let rows: Vec<(Vec<u8>, i64)> = query.fetch_all(self.readers()).await?;
-        Ok(rows.into_iter().map(|(href, owed)| (readable(href), UtcMillis(owed))).collect())
+        Ok(rows.into_iter().map(|(href, since)| (readable(href), UtcMillis(since))).collect())
     }
 
     pub async fn gone_uids(&self, user: &str, since: UtcMillis) -> Result<HashMap<String, Departed>, LedgerError> {

@@ -7,8 +7,8 @@ use jiff::SignedDuration;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
 use sqlx::{Connection as _, Row, SqliteConnection};
 
-use super::attempts::SET_ASIDE;
 use super::backup::FIRED_UNTIL;
+use super::computations::SET_ASIDE;
 use super::connection::connect;
 use super::file::reject_hard_links;
 use super::history::FORGOTTEN_BEFORE;
@@ -296,7 +296,7 @@ impl Inspector {
         self.remembered(FORGOTTEN_BEFORE).await
     }
 
-    /// Until when everything counts as rung, in a ledger that is a backup that was put back.
+    /// Until when everything counts as fired, in a ledger that is a backup that was put back.
     ///
     /// # Errors
     /// [`LedgerError::Database`].

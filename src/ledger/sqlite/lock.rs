@@ -65,7 +65,7 @@ fn named(file: &mut File) -> Option<String> {
 }
 
 /// Whether the process `pid` has the lock file of the ledger at `path` open: in a container, where processes are
-/// counted anew, the one that a lock file names may be another one, or none. Where that cannot be seen it is taken for
+/// counted again, the one that a lock file names may be another one, or none. Where that cannot be seen it is taken for
 /// granted.
 pub fn is_held_by(path: &Path, pid: &str) -> bool {
     let number = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());

@@ -3,9 +3,9 @@
 //! * `connection` opens the file: one connection writes, a few read. `writer` groups what tasks want to write into few
 //!   commits, `wal` moves the log into the database beside it, `migrate` brings the schema up to date.
 //! * `file` knows the files and the rights to them, `lock` sees to it that one daemon has them.
-//! * `sources`, `calendars`, `absence`, `objects`, `gone`, `attempts`, `timers`, `firings`, `history`, `identities`,
-//!   `clock_rollback`, `outbox` and `meta` have the operations of [`Ledger`](super::Ledger) on what they are called
-//!   after; `take_in` writes what a sync has changed. `leases` has what of the outbox is being sent.
+//! * `sources`, `calendars`, `absence`, `objects`, `gone`, `computations`, `timers`, `firings`, `history`,
+//!   `identities`, `clock_rollback`, `outbox` and `meta` have the operations of [`Ledger`](super::Ledger) on what they
+//!   are called after; `take_in` writes what a sync has changed. `leases` has what of the outbox is being sent.
 //! * `inspect` looks into a ledger from outside the daemon, `outbox_admin` changes its outbox from there, `backup`
 //!   copies it.
 //! * `state` writes states in SQL, `bulk` many rows in few statements, `lossy_text` reads texts that are damaged, and
@@ -13,11 +13,11 @@
 //! * `raw` writes with nothing of all that, for benchmarks.
 
 mod absence;
-mod attempts;
 pub mod backup;
 mod bulk;
 mod calendars;
 mod clock_rollback;
+mod computations;
 pub mod connection;
 mod error;
 pub mod file;

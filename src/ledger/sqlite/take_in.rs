@@ -183,7 +183,7 @@ async fn write(c: &mut SqliteConnection, calendar: i64, objects: &[Placed]) -> R
     timers::arm(c, &mut armed).await
 }
 
-/// Plans objects anew, unless they have changed meanwhile; returns how many ring at another instant now.
+/// Plans objects again, unless they have changed meanwhile; returns how many fire at another instant now.
 async fn replan(c: &mut SqliteConnection, replanned: Vec<Replanned>) -> Result<usize, LedgerError> {
     let mut moved = 0;
     for Replanned { id, revision, due, zones, count_cache } in replanned {

@@ -87,7 +87,7 @@ pub async fn all_due(ledger: &Ledger) -> Vec<Timer> {
 }
 
 #[tokio::test]
-async fn a_second_daemon_is_refused_and_told_who_holds_the_ledger() {
+async fn a_second_daemon_is_refused_and_the_error_names_the_holder_of_the_ledger() {
     let (folder, ledger) = fresh().await;
     let path = folder.path().join("ledger.db");
     let refused = Ledger::open(&path).await.unwrap_err();
@@ -247,7 +247,7 @@ async fn what_is_taken_in_is_due_in_order_and_survives_a_reopening() {
 }
 
 #[tokio::test]
-async fn firing_records_rings_deliveries_and_the_next_timer_at_once() {
+async fn firing_records_firings_deliveries_and_the_next_timer_at_once() {
     let (_folder, ledger) = fresh().await;
     let sink = ledger.sinks(&["out"]).await.unwrap()["out"];
     ledger.take_in(planned(vec![object("a.ics", Some(at(10)))])).await.unwrap();
@@ -262,7 +262,7 @@ async fn firing_records_rings_deliveries_and_the_next_timer_at_once() {
     let again_fired = ledger.fire(vec![due_object], at(11)).await.unwrap();
     assert_eq!(again_fired, FireOutcome::default());
     assert_eq!(all_due(&ledger).await, again);
-    // The same identity rings once, whatever it comes with.
+    // The same identity fires once, whatever it comes with.
     let due_object = DueObject { timer: again[0], firings: vec![new_firing(2, sink), new_firing(3, sink)], next: None };
     let fired = ledger.fire(vec![due_object], at(70)).await.unwrap();
     assert_eq!(fired.stats, FireStats { fired: 1, already: 1, deliveries: 1, ..FireStats::default() });
@@ -271,7 +271,7 @@ async fn firing_records_rings_deliveries_and_the_next_timer_at_once() {
 }
 
 #[tokio::test]
-async fn what_an_edit_has_overtaken_is_left_out_and_holds_nobody_up() {
+async fn what_an_edit_has_overtaken_is_left_out_and_holds_nothing_up() {
     let (_folder, ledger) = fresh().await;
     ledger.take_in(planned(vec![object("a.ics", Some(at(10))), object("b.ics", Some(at(10)))])).await.unwrap();
     let timers = all_due(&ledger).await;

@@ -92,7 +92,7 @@ impl Account {
     pub async fn discover(dav: &DavClient, start: &Url) -> Result<Account, CaldavError> {
         let (mut asked, mut elsewhere) = (Vec::new(), None);
         for candidate in candidates(start) {
-            let is_named = candidate == *start && !names_nobody(start);
+            let is_named = candidate == *start && !names_no_user(start);
             let found = match ask(dav, &candidate).await {
                 Ok(there) => match account_at(dav, &candidate, there, is_named).await {
                     // There is something, and what it is will be known later.
@@ -208,7 +208,7 @@ fn is_root(url: &Url) -> bool {
 }
 
 /// Whether a URL belongs to the server and not to a user: the root, or a path at which CalDAV is commonly found.
-fn names_nobody(url: &Url) -> bool {
+fn names_no_user(url: &Url) -> bool {
     let path = url.path().trim_matches('/');
     let common = CONTEXTS.iter().map(|context| context.trim_end_matches('/'));
     is_root(url) || path == WELL_KNOWN || common.into_iter().any(|context| path == context)

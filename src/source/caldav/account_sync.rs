@@ -10,7 +10,7 @@ use super::account::{Account, ListedAt};
 use super::calendar_sync::{CalendarReport, CalendarSync};
 use super::error::CaldavError;
 use super::requests::find_calendars::ListedCalendar;
-use super::sync_state::{ServerTime, SyncPlan, SyncState, plan_sync};
+use super::sync_state::{ServerTime, SyncMode, SyncState, sync_mode};
 use super::whose::ListedAccount;
 use super::{CaldavSource, CalendarMemory, MAX_FAILING, href};
 use crate::source::contract::{CalendarInfo, Evidence, Known, SyncReport, SyncStore};
@@ -276,21 +276,21 @@ impl CaldavSource {
             max_size: self.max_size,
         };
         let state = known.as_ref().and_then(|known| SyncState::read(known.checkpoint.as_ref()?));
-        let plan = memory.plan(state.as_ref(), &listed, at.here, self.failures);
-        let is_owed = !memory.unsettled.owed.due(at.here).is_empty();
-        let outcome = match (plan, known) {
-            (SyncPlan::UpToDate, Some(_)) if !is_owed && memory.seen.as_ref() == Some(&seen) => {
+        let mode = memory.sync_mode(state.as_ref(), &listed, at.here, self.failures);
+        let has_outstanding = !memory.unsettled.outstanding.due(at.here).is_empty();
+        let outcome = match (mode, known) {
+            (SyncMode::UpToDate, Some(_)) if !has_outstanding && memory.seen.as_ref() == Some(&seen) => {
                 store.unchanged(&self.source.name, &seen.href, at.here).await?;
                 memory.resting(state.as_ref(), at.here)
             }
             // Its name or its user may be other than what the ledger has.
-            (SyncPlan::UpToDate, Some(known)) if !is_owed => {
+            (SyncMode::UpToDate, Some(known)) if !has_outstanding => {
                 sync.apply(Vec::new(), known.checkpoint).await?;
                 memory.resting(state.as_ref(), at.here)
             }
-            (plan, _) => {
-                let asks_for_report = matches!(plan, SyncPlan::Delta { .. });
-                let outcome = sync.run(state.as_ref(), plan, &mut memory.unsettled).await?;
+            (mode, _) => {
+                let asks_for_report = matches!(mode, SyncMode::Delta { .. });
+                let outcome = sync.run(state.as_ref(), mode, &mut memory.unsettled).await?;
                 if asks_for_report {
                     memory.refusals = if outcome.report_refused { memory.refusals + 1 } else { 0 };
                 }
@@ -306,18 +306,24 @@ impl CaldavSource {
 impl CalendarMemory {
     /// What is to be done with a calendar that was read up to `state` and is now `listed`, when the source has failed
     /// so many times.
-    fn plan(&mut self, state: Option<&SyncState>, listed: &ListedCalendar, now: UtcMillis, failures: u64) -> SyncPlan {
+    fn sync_mode(
+        &mut self,
+        state: Option<&SyncState>,
+        listed: &ListedCalendar,
+        now: UtcMillis,
+        failures: u64,
+    ) -> SyncMode {
         // What this process has not compared since the source failed may have become another calendar unseen.
         let doubts = self.read.take().is_none_or(|(_, before)| before != failures);
-        plan_sync(state, listed, now, self.refusals < MAX_REFUSALS, doubts)
+        sync_mode(state, listed, now, self.refusals < MAX_REFUSALS, doubts)
     }
 
     /// What a sync that asks for nothing more reports of a calendar that was read up to `state`.
     fn resting(&self, state: Option<&SyncState>, at: UtcMillis) -> CalendarReport {
-        let owed = &self.unsettled.owed;
-        let mut outcome = CalendarReport { faults: owed.faults(at), ..CalendarReport::default() };
+        let outstanding = &self.unsettled.outstanding;
+        let mut outcome = CalendarReport { faults: outstanding.faults(at), ..CalendarReport::default() };
         let settles = state.and_then(|state| state.settles_in(at));
-        owed.soon(at).into_iter().chain(settles).for_each(|wait| outcome.sync_in(wait));
+        outstanding.soon(at).into_iter().chain(settles).for_each(|wait| outcome.sync_in(wait));
         outcome
     }
 

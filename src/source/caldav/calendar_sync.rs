@@ -12,12 +12,12 @@ use super::error::CaldavError;
 use super::fetch::{CHUNK, Fetched, Fetcher, is_same_etag};
 use super::href;
 use super::kept::Kept;
-use super::owed::{OwedObjects, OwedReason};
+use super::outstanding::{OutstandingObjects, OutstandingReason};
 use super::recheck::Recheck;
 use super::requests::calendar_multiget::FetchedObject;
 use super::requests::find_calendars::ListedCalendar;
 use super::requests::list_etags::Member;
-use super::sync_state::{Compared, ServerTime, SyncPlan, SyncState, has_moved, is_another};
+use super::sync_state::{Compared, ServerTime, SyncMode, SyncState, has_moved, is_another};
 use crate::clock::Clock;
 use crate::source::contract::{CalendarInfo, Change, ChangeBatch, Checkpoint, SyncStore, Taken};
 use crate::time::{UtcMillis, non_negative};
@@ -57,7 +57,7 @@ pub struct CalendarSync<'a, I> {
 /// What this process remembers of a calendar from one sync to the next.
 #[derive(Debug, Default)]
 pub struct Unsettled {
-    pub owed: OwedObjects,
+    pub outstanding: OutstandingObjects,
     pub recheck: Recheck,
     /// Syncs, one after the other, that found a version marked with the present second.
     weak: u32,
@@ -138,7 +138,7 @@ fn becomes(kept: &Kept, member: &Member) -> &'static str {
 /// What a sync hands in, and what it remembers while it does.
 struct HandIn<'a> {
     kept: &'a Kept,
-    owed: &'a mut OwedObjects,
+    outstanding: &'a mut OutstandingObjects,
     outcome: &'a mut CalendarReport,
     changes: Vec<Change>,
     /// What has come as it was named.
@@ -147,10 +147,10 @@ struct HandIn<'a> {
 
 impl HandIn<'_> {
     /// `member` did not come, and `said` is what to say of that. Where its calendar counts as read without it, the
-    /// ledger remembers that it is owed, and asks for it again after a restart.
-    fn owe(&mut self, member: &Member, why: OwedReason, said: String, now: UtcMillis) {
-        self.owed.note(member, why, said.clone(), now);
-        if self.owed.is_given_up(&member.href, now) {
+    /// ledger remembers that it is outstanding, and asks for it again after a restart.
+    fn note_outstanding(&mut self, member: &Member, why: OutstandingReason, said: String, now: UtcMillis) {
+        self.outstanding.note(member, why, said.clone(), now);
+        if self.outstanding.is_given_up(&member.href, now) {
             let href = self.kept.spelled(member).unwrap_or_else(|| member.href.clone());
             self.changes.push(Change::Unreadable { href, fault: said });
         }
@@ -158,19 +158,19 @@ impl HandIn<'_> {
 }
 
 impl<I: SyncStore> CalendarSync<'_, I> {
-    /// Does `plan` for a calendar that was read up to `state`, and asks for what is owed of it.
+    /// Does `mode` for a calendar that was read up to `state`, and asks for what is outstanding of it.
     ///
     /// # Errors
     /// Of a request, or of the store. What was handed in stays; the next sync begins where this one did.
     pub async fn run(
         &self,
         state: Option<&SyncState>,
-        plan: SyncPlan,
+        mode: SyncMode,
         unsettled: &mut Unsettled,
     ) -> Result<CalendarReport, CaldavError> {
         // What is to be read again counts as read once it is in the ledger.
         let before = unsettled.recheck.clone();
-        let outcome = self.take_in(state, plan, unsettled).await;
+        let outcome = self.take_in(state, mode, unsettled).await;
         if outcome.is_err() {
             unsettled.recheck = before;
         }
@@ -180,7 +180,7 @@ impl<I: SyncStore> CalendarSync<'_, I> {
     async fn take_in(
         &self,
         state: Option<&SyncState>,
-        plan: SyncPlan,
+        mode: SyncMode,
         unsettled: &mut Unsettled,
     ) -> Result<CalendarReport, CaldavError> {
         let mut etags = self.store.etags(self.source, &self.calendar.href).await?;
@@ -189,21 +189,22 @@ impl<I: SyncStore> CalendarSync<'_, I> {
         }
         let kept = Kept::new(etags);
         let mut outcome = CalendarReport::default();
-        unsettled.owed.begin();
-        let mut news = self.news(state, &plan, &kept, unsettled, &mut outcome).await?;
-        let owed = &mut unsettled.owed;
+        unsettled.outstanding.begin();
+        let mut news = self.news(state, &mode, &kept, unsettled, &mut outcome).await?;
+        let outstanding = &mut unsettled.outstanding;
         for href in news.gone.iter().chain(&news.unheard) {
-            owed.settle(href);
+            outstanding.settle(href);
         }
         if news.is_whole {
             let put: HashSet<String> = news.put.iter().map(|member| kept.key(&member.href)).collect();
-            owed.keep(|key| news.there.contains(key) || put.contains(key));
+            outstanding.keep(|key| news.there.contains(key) || put.contains(key));
         }
         let named: HashSet<String> = news.put.iter().map(|member| kept.key(&member.href)).collect();
-        news.put.extend(owed.due(self.synced_at).into_iter().filter(|due| !named.contains(&kept.key(&due.href))));
-        let next = match (plan, state, outcome.vanished) {
+        news.put
+            .extend(outstanding.due(self.synced_at).into_iter().filter(|due| !named.contains(&kept.key(&due.href))));
+        let next = match (mode, state, outcome.vanished) {
             (_, before, Some(since)) => before.cloned().unwrap_or_default().vanished(since),
-            (SyncPlan::UpToDate, Some(state), None) => state.clone(),
+            (SyncMode::UpToDate, Some(state), None) => state.clone(),
             _ => self.next_state(state, &news, &outcome),
         };
         unsettled.weak = if next.weak { unsettled.weak.saturating_add(1) } else { 0 };
@@ -213,23 +214,23 @@ impl<I: SyncStore> CalendarSync<'_, I> {
         if let Some(wait) = next.settles_in(self.synced_at) {
             outcome.sync_in(wait);
         }
-        self.hand_in(news, &kept, owed, next.checkpoint(), &mut outcome).await?;
+        self.hand_in(news, &kept, outstanding, next.checkpoint(), &mut outcome).await?;
         Ok(outcome)
     }
 
-    /// What is new by `plan`.
+    /// What is new by `mode`.
     async fn news(
         &self,
         state: Option<&SyncState>,
-        plan: &SyncPlan,
+        mode: &SyncMode,
         kept: &Kept,
         unsettled: &mut Unsettled,
         outcome: &mut CalendarReport,
     ) -> Result<News, CaldavError> {
         let (mut hints, mut told) = (Hints::default(), News::default());
-        match (plan, state) {
-            (SyncPlan::UpToDate, _) => return Ok(News::default()),
-            (SyncPlan::Delta { token: from, whole }, Some(state)) => match self.reported(from, state, kept).await {
+        match (mode, state) {
+            (SyncMode::UpToDate, _) => return Ok(News::default()),
+            (SyncMode::Delta { token: from, whole }, Some(state)) => match self.reported(from, state, kept).await {
                 Ok(Some(reported)) if reported.is_all && !whole => return Ok(reported.news),
                 Ok(Some(reported)) => {
                     told = reported.news;
@@ -249,8 +250,9 @@ impl<I: SyncStore> CalendarSync<'_, I> {
         let mut news = self.compared(kept, &hints, unsettled, outcome).await?;
         let suspects = hints.suspects;
         let named: HashSet<String> = suspects.iter().map(|member| kept.key(&member.href)).collect();
-        news.put
-            .retain(|member| named.contains(&kept.key(&member.href)) || !unsettled.owed.rests(member, self.synced_at));
+        news.put.retain(|member| {
+            named.contains(&kept.key(&member.href)) || !unsettled.outstanding.rests(member, self.synced_at)
+        });
         // Where report and listing say the one and the other, asking for the object tells.
         let is_listed = |href: &str| news.there.contains(&kept.key(href));
         let unlisted: Vec<Member> = suspects.into_iter().filter(|member| !is_listed(&member.href)).collect();
@@ -280,12 +282,12 @@ impl<I: SyncStore> CalendarSync<'_, I> {
         &self,
         news: News,
         kept: &Kept,
-        owed: &mut OwedObjects,
+        outstanding: &mut OutstandingObjects,
         checkpoint: Checkpoint,
         outcome: &mut CalendarReport,
     ) -> Result<(), CaldavError> {
         let changes = news.gone.into_iter().map(|href| Change::Gone { href }).collect();
-        let mut hand_in = HandIn { kept, owed, outcome, changes, came: Vec::new() };
+        let mut hand_in = HandIn { kept, outstanding, outcome, changes, came: Vec::new() };
         let mut fetcher = Fetcher::new(self.dav, self.url);
         let (mut octets, mut fetched_before) = (0, 0);
         for chunk in news.put.chunks(CHUNK) {
@@ -301,10 +303,10 @@ impl<I: SyncStore> CalendarSync<'_, I> {
         }
         // Without a checkpoint the next sync asks again, and finds those that are missing now.
         let now = self.clock.now();
-        let is_held = hand_in.outcome.is_held || hand_in.owed.holds_back(now);
+        let is_held = hand_in.outcome.is_held || hand_in.outstanding.holds_back(now);
         self.deliver(&mut hand_in, (!is_held).then_some(checkpoint)).await?;
-        outcome.faults.extend(owed.faults(now));
-        if let Some(soon) = owed.soon(now) {
+        outcome.faults.extend(outstanding.faults(now));
+        if let Some(soon) = outstanding.soon(now) {
             outcome.sync_in(soon);
         }
         Ok(())
@@ -341,14 +343,16 @@ impl<I: SyncStore> CalendarSync<'_, I> {
         mem::take(&mut hand_in.came)
             .iter()
             .filter(|href| !doubts.contains(&href::key(href)))
-            .for_each(|href| hand_in.owed.settle(href));
-        for (hrefs, why) in [(taken.unreadable, OwedReason::Unreadable), (taken.unsure, OwedReason::Doubted)] {
+            .for_each(|href| hand_in.outstanding.settle(href));
+        for (hrefs, why) in
+            [(taken.unreadable, OutstandingReason::Unreadable), (taken.unsure, OutstandingReason::Doubted)]
+        {
             for href in hrefs {
                 // The version that was named: another one that comes is not the one that is waited for. What did not
-                // come at all is owed already.
+                // come at all is outstanding already.
                 let Some(etag) = etags.remove(&href) else { continue };
                 let etag = Some(etag).filter(|etag| !etag.is_empty());
-                hand_in.owed.note(&Member { href, etag, stamp: None }, why, String::new(), now);
+                hand_in.outstanding.note(&Member { href, etag, stamp: None }, why, String::new(), now);
             }
         }
         Ok(())
@@ -365,27 +369,35 @@ impl<I: SyncStore> CalendarSync<'_, I> {
                 "{} is listed and does not exist (404): its known alarms stay scheduled; it is asked for again",
                 member.href
             );
-            hand_in.owe(&member, OwedReason::Lagging, said, now);
+            hand_in.note_outstanding(&member, OutstandingReason::Lagging, said, now);
         }
         for (member, error) in fetched.refused {
             // What it is too large for is not asked for at each sync.
-            let why =
-                if matches!(error, CaldavError::TooLarge { .. }) { OwedReason::TooLarge } else { OwedReason::Refused };
+            let why = if matches!(error, CaldavError::TooLarge { .. }) {
+                OutstandingReason::TooLarge
+            } else {
+                OutstandingReason::Refused
+            };
             let so = becomes(hand_in.kept, &member);
-            hand_in.owe(&member, why, format!("an object is {so}: {error}"), now);
+            hand_in.note_outstanding(&member, why, format!("an object is {so}: {error}"), now);
         }
         for (member, why) in fetched.later {
-            hand_in.owe(&member, OwedReason::Failing, format!("an object could not be read: {why}"), now);
+            hand_in.note_outstanding(
+                &member,
+                OutstandingReason::Failing,
+                format!("an object could not be read: {why}"),
+                now,
+            );
         }
     }
 
     fn sort_object(&self, member: &Member, object: FetchedObject, now: UtcMillis, hand_in: &mut HandIn<'_>) {
-        let HandIn { kept, owed, changes, came, .. } = hand_in;
+        let HandIn { kept, outstanding, changes, came, .. } = hand_in;
         if object.text.len() > self.max_size {
             let (href, limit) = (&member.href, self.max_size);
             let so = becomes(kept, member);
             let said = format!("{href} is larger than {limit} octets and {so}: see limits.max_object_size");
-            return owed.note(member, OwedReason::TooLarge, said, now);
+            return outstanding.note(member, OutstandingReason::TooLarge, said, now);
         }
         let mut etag = object.etag.or_else(|| member.etag.clone()).unwrap_or_default();
         let is_named = member.etag.as_ref().is_none_or(|named| is_same_etag(named, &etag));
@@ -398,18 +410,18 @@ impl<I: SyncStore> CalendarSync<'_, I> {
         };
         match member.etag.as_ref().filter(|_| !is_named) {
             None => {
-                owed.arrived(&member.href);
+                outstanding.arrived(&member.href);
                 came.push(member.href.clone());
             }
             Some(named) => {
-                let why = if kept.is(member, &etag) { OwedReason::Lagging } else { OwedReason::Unsure };
-                if owed.is_late(member, why, now) {
+                let why = if kept.is(member, &etag) { OutstandingReason::Lagging } else { OutstandingReason::Unsure };
+                if outstanding.is_late(member, why, now) {
                     // Another spelling of it, or a server that never says the same twice.
                     etag.clone_from(named);
-                    owed.settle(&member.href);
+                    outstanding.settle(&member.href);
                 } else {
                     let said = format!("{} is given as it was before it changed: it is asked for again", member.href);
-                    owed.note(member, why, said, now);
+                    outstanding.note(member, why, said, now);
                 }
             }
         }

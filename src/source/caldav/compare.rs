@@ -53,7 +53,7 @@ impl<I: SyncStore> CalendarSync<'_, I> {
             if is_respelled { &mut respelled } else { &mut gone }.push(object.href.clone());
         }
         let refused = self.believe(&mut gone, kept, hints.vanished, outcome).await?;
-        // They are there, and it shows in what is owed that they are refused.
+        // They are there, and it shows in what is outstanding that they are refused.
         news.there.extend(refused.iter().map(|member| kept.key(&member.href)));
         news.put.extend(refused);
         news.gone = gone;

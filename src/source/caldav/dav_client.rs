@@ -72,7 +72,7 @@ impl DavClient {
     }
 
     /// Sends `request` and reads the multistatus that answers it, as it comes in, into what `collector` makes; it makes
-    /// another one for another attempt.
+    /// another one when the request is sent again.
     ///
     /// # Errors
     /// Those of [`DavClient::send`]; what [`DavClient::refusal`] makes of any other response than 207;

@@ -11,8 +11,8 @@
 //! * [`account`] finds the calendars, [`whose`] sees to it that they stay those of one account; [`account_sync`] goes
 //!   through them, [`absent`] through those that are not listed; [`sync_state`] decides what to do with one, and
 //!   [`calendar_sync`] does it: [`delta`] asks what changed, [`compare`] compares the whole, [`kept`] is what the
-//!   ledger has; [`fetch`] gets objects, [`owed`] are those that did not come, [`recheck`] those whose entity tag is
-//!   not enough.
+//!   ledger has; [`fetch`] gets objects, [`outstanding`] are those that did not come, [`recheck`] those whose entity
+//!   tag is not enough.
 //! * [`check`] logs in and says what is there, which is [`checked`].
 
 use std::collections::HashMap;
@@ -47,7 +47,7 @@ mod href;
 mod kept;
 mod message;
 mod multistatus;
-mod owed;
+mod outstanding;
 mod recheck;
 mod requests;
 mod sync_state;

@@ -74,7 +74,7 @@ pub struct SyncState {
 
 /// What a sync has to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SyncPlan {
+pub enum SyncMode {
     /// Nothing changed.
     UpToDate,
     /// Ask what changed since `token`; where `whole` is set, compare the whole calendar as well.
@@ -176,27 +176,27 @@ impl SyncState {
 
 /// What is to be done with a calendar that was read up to `kept` and is now `listed`. `reports` says whether the
 /// server's change reports have been of use so far, `doubts` whether it may have become another one unseen.
-pub fn plan_sync(
+pub fn sync_mode(
     kept: Option<&SyncState>,
     listed: &ListedCalendar,
     now: UtcMillis,
     reports: bool,
     doubts: bool,
-) -> SyncPlan {
-    let Some(kept) = kept else { return SyncPlan::Full };
+) -> SyncMode {
+    let Some(kept) = kept else { return SyncMode::Full };
     if is_another(kept, listed) || kept.vanished.is_some() {
-        return SyncPlan::Full;
+        return SyncMode::Full;
     }
     let settled = kept.settles_in(now) == Some(SignedDuration::ZERO);
     let whole = doubts || !now.is_within(compare_every(&listed.href, kept.objects), kept.compared().at);
     let is_same = kept.listed() == listed.token.as_ref() && kept.ctag == listed.ctag;
     let has_version = listed.token.is_some() || listed.ctag.is_some();
     if is_same && has_version && !kept.weak {
-        return if whole || settled { SyncPlan::Full } else { SyncPlan::UpToDate };
+        return if whole || settled { SyncMode::Full } else { SyncMode::UpToDate };
     }
     match (&kept.token, &listed.token) {
-        (Some(old), Some(new)) if reports && !went_back(old, new) => SyncPlan::Delta { token: old.clone(), whole },
-        _ => SyncPlan::Full,
+        (Some(old), Some(new)) if reports && !went_back(old, new) => SyncMode::Delta { token: old.clone(), whole },
+        _ => SyncMode::Full,
     }
 }
 
@@ -227,8 +227,8 @@ pub fn has_moved(kept: &SyncState, listed: &ListedCalendar) -> bool {
 /// Whether an empty report from `kept` is at odds with `listed`, in which something did change.
 pub fn is_suspicious(kept: &SyncState, listed: &ListedCalendar) -> bool {
     // A report may have been ahead of the listing before it.
-    let is_told = kept.listed.is_some() && kept.token == listed.token;
-    has_moved(kept, listed) && !is_told
+    let was_reported = kept.listed.is_some() && kept.token == listed.token;
+    has_moved(kept, listed) && !was_reported
 }
 
 /// Whether the counter in a token is behind the one in an older token: a restored database, or a new collection.
@@ -283,7 +283,7 @@ mod tests {
     use jiff::SignedDuration;
 
     use super::{
-        COMPARE_AT_LAST, COMPARE_EVERY, CONFIRMED, Compared, ListedCalendar, SETTLED, ServerTime, SyncPlan, SyncState,
+        COMPARE_AT_LAST, COMPARE_EVERY, CONFIRMED, Compared, ListedCalendar, SETTLED, ServerTime, SyncMode, SyncState,
         compare_every, is_suspicious,
     };
     use crate::source::contract::Checkpoint;
@@ -302,17 +302,17 @@ mod tests {
         SyncState::after(listed, None, Compared { at, objects: 10 }, ServerTime { from: at, until: at })
     }
 
-    fn plan_sync(kept: Option<&SyncState>, listed: &ListedCalendar, now: UtcMillis, reports: bool) -> SyncPlan {
-        super::plan_sync(kept, listed, now, reports, false)
+    fn sync_mode(kept: Option<&SyncState>, listed: &ListedCalendar, now: UtcMillis, reports: bool) -> SyncMode {
+        super::sync_mode(kept, listed, now, reports, false)
     }
 
     /// What to do when `old` was read a minute ago and `new` is listed.
-    fn step(old: &ListedCalendar, new: &ListedCalendar) -> SyncPlan {
-        plan_sync(Some(&after(old, NOW.saturating_sub(SignedDuration::from_mins(1)))), new, NOW, true)
+    fn step(old: &ListedCalendar, new: &ListedCalendar) -> SyncMode {
+        sync_mode(Some(&after(old, NOW.saturating_sub(SignedDuration::from_mins(1)))), new, NOW, true)
     }
 
-    fn changes(token: &str) -> SyncPlan {
-        SyncPlan::Delta { token: token.to_owned(), whole: false }
+    fn changes(token: &str) -> SyncMode {
+        SyncMode::Delta { token: token.to_owned(), whole: false }
     }
 
     #[test]
@@ -329,43 +329,43 @@ mod tests {
 
     #[test]
     fn a_calendar_never_read_is_read_whole_and_an_unchanged_one_rests() {
-        assert_eq!(plan_sync(None, &listed("t1", "c1"), NOW, true), SyncPlan::Full);
-        assert_eq!(step(&listed("t1", "c1"), &listed("t1", "c1")), SyncPlan::UpToDate);
-        assert_eq!(step(&listed("", "c1"), &listed("", "c1")), SyncPlan::UpToDate);
-        assert_eq!(step(&listed("t1", ""), &listed("t1", "")), SyncPlan::UpToDate);
-        assert_eq!(step(&listed("", ""), &listed("", "")), SyncPlan::Full, "nothing tells whether it changed");
+        assert_eq!(sync_mode(None, &listed("t1", "c1"), NOW, true), SyncMode::Full);
+        assert_eq!(step(&listed("t1", "c1"), &listed("t1", "c1")), SyncMode::UpToDate);
+        assert_eq!(step(&listed("", "c1"), &listed("", "c1")), SyncMode::UpToDate);
+        assert_eq!(step(&listed("t1", ""), &listed("t1", "")), SyncMode::UpToDate);
+        assert_eq!(step(&listed("", ""), &listed("", "")), SyncMode::Full, "nothing tells whether it changed");
     }
 
     #[test]
     fn a_change_is_asked_for_where_the_server_can_tell() {
         assert_eq!(step(&listed("t1", "c1"), &listed("t2", "c2")), changes("t1"));
         assert_eq!(step(&listed("t1", "c1"), &listed("t1", "c2")), changes("t1"));
-        assert_eq!(step(&listed("", "c1"), &listed("", "c2")), SyncPlan::Full);
-        assert_eq!(step(&listed("", "c1"), &listed("t2", "c2")), SyncPlan::Full);
-        assert_eq!(step(&listed("t1", "c1"), &listed("", "c2")), SyncPlan::Full);
+        assert_eq!(step(&listed("", "c1"), &listed("", "c2")), SyncMode::Full);
+        assert_eq!(step(&listed("", "c1"), &listed("t2", "c2")), SyncMode::Full);
+        assert_eq!(step(&listed("t1", "c1"), &listed("", "c2")), SyncMode::Full);
         let kept = after(&listed("t1", "c1"), NOW);
-        assert_eq!(plan_sync(Some(&kept), &listed("t2", "c2"), NOW, false), SyncPlan::Full);
+        assert_eq!(sync_mode(Some(&kept), &listed("t2", "c2"), NOW, false), SyncMode::Full);
     }
 
     #[test]
     fn a_counter_that_went_back_is_not_believed() {
         let step = |old: &str, new: &str| step(&listed(old, ""), &listed(new, ""));
-        assert_eq!(step("http://sabre.io/ns/sync/500", "http://sabre.io/ns/sync/22"), SyncPlan::Full);
-        assert_eq!(step("data:,13", "data:,2"), SyncPlan::Full);
-        assert_eq!(step("1795000000", "-1"), SyncPlan::Full);
+        assert_eq!(step("http://sabre.io/ns/sync/500", "http://sabre.io/ns/sync/22"), SyncMode::Full);
+        assert_eq!(step("data:,13", "data:,2"), SyncMode::Full);
+        assert_eq!(step("1795000000", "-1"), SyncMode::Full);
         assert_eq!(step("data:,9", "data:,13"), changes("data:,9"));
         assert_eq!(step("a9b1", "f3c0"), changes("a9b1"));
         assert_eq!(step("t99999999999999999999", "t1"), changes("t99999999999999999999"));
     }
 
     #[test]
-    fn a_collection_made_anew_is_read_whole() {
+    fn a_collection_that_was_made_again_is_read_whole() {
         let with = |identity: &str| ListedCalendar { identity: Some(identity.to_owned()), ..listed("t1", "c1") };
-        assert_eq!(step(&with("urn:uuid:1"), &with("urn:uuid:2")), SyncPlan::Full);
-        assert_eq!(step(&with("urn:uuid:1"), &with("urn:uuid:1")), SyncPlan::UpToDate);
-        assert_eq!(step(&listed("t1", "c1"), &with("urn:uuid:1")), SyncPlan::UpToDate);
+        assert_eq!(step(&with("urn:uuid:1"), &with("urn:uuid:2")), SyncMode::Full);
+        assert_eq!(step(&with("urn:uuid:1"), &with("urn:uuid:1")), SyncMode::UpToDate);
+        assert_eq!(step(&listed("t1", "c1"), &with("urn:uuid:1")), SyncMode::UpToDate);
         let made = |date: &str| ListedCalendar { created: Some(date.to_owned()), ..listed("t1", "c1") };
-        assert_eq!(step(&made("2026-11-22T21:16:06Z"), &made("2026-11-23T08:00:00Z")), SyncPlan::Full);
+        assert_eq!(step(&made("2026-11-22T21:16:06Z"), &made("2026-11-23T08:00:00Z")), SyncMode::Full);
     }
 
     #[test]
@@ -374,15 +374,15 @@ mod tests {
         let kept = after(&same, NOW);
         let every = compare_every("", 10);
         assert!((COMPARE_EVERY..COMPARE_EVERY * 5 / 4).contains(&every));
-        let later = |wait: SignedDuration| plan_sync(Some(&kept), &same, NOW.saturating_add(wait), true);
-        assert_eq!(later(every - MOMENT), SyncPlan::UpToDate);
-        assert_eq!(later(every), SyncPlan::Full);
-        assert_eq!(later(-MOMENT), SyncPlan::Full, "the clock was set back: how long ago it was is unknown");
+        let later = |wait: SignedDuration| sync_mode(Some(&kept), &same, NOW.saturating_add(wait), true);
+        assert_eq!(later(every - MOMENT), SyncMode::UpToDate);
+        assert_eq!(later(every), SyncMode::Full);
+        assert_eq!(later(-MOMENT), SyncMode::Full, "the clock was set back: how long ago it was is unknown");
         // What changed is asked for nevertheless: an entity tag may hide it.
-        let whole = SyncPlan::Delta { token: "t1".to_owned(), whole: true };
-        assert_eq!(plan_sync(Some(&kept), &listed("t2", "c2"), NOW.saturating_add(every), true), whole);
-        assert_eq!(super::plan_sync(Some(&kept), &listed("t2", "c2"), NOW, true, true), whole);
-        assert_eq!(super::plan_sync(Some(&kept), &same, NOW, true, true), SyncPlan::Full);
+        let whole = SyncMode::Delta { token: "t1".to_owned(), whole: true };
+        assert_eq!(sync_mode(Some(&kept), &listed("t2", "c2"), NOW.saturating_add(every), true), whole);
+        assert_eq!(super::sync_mode(Some(&kept), &listed("t2", "c2"), NOW, true, true), whole);
+        assert_eq!(super::sync_mode(Some(&kept), &same, NOW, true, true), SyncMode::Full);
         // Large ones less often, and not all at once.
         assert!((2 * COMPARE_EVERY..COMPARE_EVERY * 5 / 2).contains(&compare_every("/x/", 1_000)));
         assert!((COMPARE_AT_LAST..COMPARE_AT_LAST * 5 / 4).contains(&compare_every("/x/", 1_000_000)));
@@ -393,15 +393,15 @@ mod tests {
     fn a_mark_of_the_present_second_is_synced_again_from_before_it() {
         let second = |seconds: &str| {
             let of = listed(seconds, seconds);
-            plan_sync(Some(&after(&of, NOW)), &of, NOW.saturating_add(SignedDuration::from_mins(1)), true)
+            sync_mode(Some(&after(&of, NOW)), &of, NOW.saturating_add(SignedDuration::from_mins(1)), true)
         };
         assert_eq!(second("1795382222"), changes("1795382219"));
         assert_eq!(second("1795382221"), changes("1795382218"));
         assert_eq!(second("1795382223"), changes("1795382220"));
-        assert_eq!(second("1795382219"), SyncPlan::UpToDate);
-        assert_eq!(second("1795382300"), SyncPlan::UpToDate, "not this server's clock");
-        assert_eq!(second("20"), SyncPlan::UpToDate);
-        assert_eq!(second("17953822220000"), SyncPlan::UpToDate, "no count of seconds");
+        assert_eq!(second("1795382219"), SyncMode::UpToDate);
+        assert_eq!(second("1795382300"), SyncMode::UpToDate, "not this server's clock");
+        assert_eq!(second("20"), SyncMode::UpToDate);
+        assert_eq!(second("17953822220000"), SyncMode::UpToDate, "no count of seconds");
         // A response that took long was perhaps written when it was asked for.
         let of = listed("1795382219", "");
         let slow = ServerTime { from: NOW.saturating_sub(SignedDuration::from_secs(20)), until: NOW };
@@ -411,13 +411,13 @@ mod tests {
     #[test]
     fn what_davical_reports_is_compared_once_it_has_come_to_rest() {
         let of = listed("data:,13", "c1");
-        let next = |kept: &SyncState, wait: SignedDuration| plan_sync(Some(kept), &of, NOW.saturating_add(wait), true);
+        let next = |kept: &SyncState, wait: SignedDuration| sync_mode(Some(kept), &of, NOW.saturating_add(wait), true);
         let kept = after(&of, NOW).reported(NOW);
         assert_eq!(SyncState::read(&kept.checkpoint()), Some(kept.clone()));
-        assert_eq!((next(&kept, SETTLED - MOMENT), next(&kept, SETTLED)), (SyncPlan::UpToDate, SyncPlan::Full));
-        let moved = plan_sync(Some(&kept), &listed("data:,14", "c2"), NOW.saturating_add(SETTLED), true);
+        assert_eq!((next(&kept, SETTLED - MOMENT), next(&kept, SETTLED)), (SyncMode::UpToDate, SyncMode::Full));
+        let moved = sync_mode(Some(&kept), &listed("data:,14", "c2"), NOW.saturating_add(SETTLED), true);
         assert_eq!(moved, changes("data:,13"), "it is not at rest");
-        assert_eq!(next(&after(&of, NOW), SETTLED), SyncPlan::UpToDate, "the whole was compared");
+        assert_eq!(next(&after(&of, NOW), SETTLED), SyncMode::UpToDate, "the whole was compared");
         let other = after(&listed("http://sabre.io/ns/sync/500", "c1"), NOW).reported(NOW);
         assert_eq!(other.settles, None);
     }
@@ -426,16 +426,16 @@ mod tests {
     fn what_was_found_gone_is_confirmed_by_a_comparison() {
         let of = listed("t1", "c1");
         let (at, lag) = (CONFIRMED - MOMENT, CONFIRMED / 2);
-        let next = |kept: &SyncState, wait: SignedDuration| plan_sync(Some(kept), &of, NOW.saturating_add(wait), true);
+        let next = |kept: &SyncState, wait: SignedDuration| sync_mode(Some(kept), &of, NOW.saturating_add(wait), true);
         let gone = after(&of, NOW).unconfirmed(None, true, NOW);
         assert_eq!(
             (next(&gone, at), next(&gone, CONFIRMED), next(&gone, -MOMENT)),
-            (SyncPlan::UpToDate, SyncPlan::Full, SyncPlan::Full)
+            (SyncMode::UpToDate, SyncMode::Full, SyncMode::Full)
         );
         let changed = after(&of, NOW).unconfirmed(Some(&gone), false, NOW.saturating_add(lag));
         assert_eq!(changed.settles_in(NOW.saturating_add(lag)), Some(CONFIRMED - lag), "it goes on to wait");
         let confirmed = after(&of, NOW).unconfirmed(Some(&gone), false, NOW.saturating_add(CONFIRMED));
-        assert_eq!((next(&confirmed, 2 * CONFIRMED), confirmed.settles_in(NOW)), (SyncPlan::UpToDate, None));
+        assert_eq!((next(&confirmed, 2 * CONFIRMED), confirmed.settles_in(NOW)), (SyncMode::UpToDate, None));
     }
 
     #[test]
@@ -443,8 +443,8 @@ mod tests {
         let (at, server) = (Compared { at: NOW, objects: 1 }, ServerTime { from: NOW, until: NOW });
         let kept = SyncState::after(&listed("t2", "c2"), Some("t3".to_owned()), at, server);
         assert_eq!(SyncState::read(&kept.checkpoint()), Some(kept.clone()));
-        let next = |token: &str| plan_sync(Some(&kept), &listed(token, "c2"), NOW, true);
-        assert_eq!(next("t2"), SyncPlan::UpToDate, "listed as before");
+        let next = |token: &str| sync_mode(Some(&kept), &listed(token, "c2"), NOW, true);
+        assert_eq!(next("t2"), SyncMode::UpToDate, "listed as before");
         assert_eq!(next("t3"), changes("t3"));
         assert_eq!(next("t4"), changes("t3"));
         assert!(!is_suspicious(&kept, &listed("t3", "c3")), "that was reported before");

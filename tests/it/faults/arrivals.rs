@@ -124,16 +124,16 @@ fn a_folder_that_is_made_and_filled_or_moved_in_at_once_is_seen_whole() {
 }
 
 #[test]
-fn a_calendar_that_is_renamed_rings_once() {
+fn the_alarms_of_a_renamed_calendar_fire_once() {
     let stage = Stage::new();
     let due = in_seconds(6);
     fs::write(stage.file("a.ics"), event("a", &due.basic(), "a")).unwrap();
     let mut daemon = watching(&stage);
     fs::rename(stage.path().join("watched/work"), stage.path().join("watched/job.old")).unwrap();
-    wait_until(|| !stage.rung().is_empty(), || daemon.log.text());
+    wait_until(|| !stage.fired().is_empty(), || daemon.log.text());
     link_in(&stage.path().join("watched/job.old"), "b", &event("b", &in_seconds(2).basic(), "b"));
-    wait_until(|| stage.rung().len() > 1, || daemon.log.text());
-    assert_eq!(stage.rung().iter().filter(|line| line.ends_with(" a")).count(), 1, "{:?}", stage.rung());
+    wait_until(|| stage.fired().len() > 1, || daemon.log.text());
+    assert_eq!(stage.fired().iter().filter(|line| line.ends_with(" a")).count(), 1, "{:?}", stage.fired());
     assert!(daemon.stop(SOON).success());
 }
 

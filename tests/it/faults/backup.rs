@@ -1,4 +1,4 @@
-//! A backup, and a ledger that was put back: what has rung since the copy was made does not ring again.
+//! A backup, and a ledger that was put back: what has fired since the copy was made does not ring again.
 
 use std::fs;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use crate::rehearsal::{Stage, count, event};
 
 const SOON: Duration = Duration::from_secs(60);
 
-/// A ledger that was copied at 12:00, has rung at 12:30, and was lost; another alarm was due at 12:50.
+/// A ledger that was copied at 12:00, has fired at 12:30, and was lost; another alarm was due at 12:50.
 fn lost() -> (Stage, PathBuf) {
     let stage = Stage::new();
     for (name, start) in [("a.ics", "20260310T120000Z"), ("b.ics", "20260310T123000Z"), ("c.ics", "20260310T125000Z")] {
@@ -22,10 +22,10 @@ fn lost() -> (Stage, PathBuf) {
     let copy = stage.path().join("copy.db");
     let said = stage.reveille(&["backup", "copy.db"]);
     assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
-    // Made and rung after the copy: the copy knows nothing of it.
+    // Made and fired after the copy: the copy knows nothing of it.
     stage.put("d.ics", "20260310T123500Z", "d.ics", "2026-03-10T12:20:00Z");
     stage.pass("2026-03-10T12:40:00Z");
-    assert_eq!(stage.rung(), ["20260310T120000Z a.ics", "20260310T123000Z b.ics", "20260310T123500Z d.ics"]);
+    assert_eq!(stage.fired(), ["20260310T120000Z a.ics", "20260310T123000Z b.ics", "20260310T123500Z d.ics"]);
     for name in ["ledger.db", "ledger.db-wal", "ledger.db-shm"] {
         let _ = fs::remove_file(stage.path().join(name));
     }
@@ -44,7 +44,7 @@ fn history(stage: &Stage) -> Vec<String> {
 }
 
 #[test]
-fn backup_and_restore_what_was_rung_since_does_not_ring_again_and_the_rest_rings_late() {
+fn backup_and_restore_what_has_fired_since_does_not_fire_again_and_the_rest_fires_late() {
     let (stage, _) = lost();
     let said = stage.reveille(&["restore", "copy.db", "--fired-until", "2026-03-10T12:40:00Z"]);
     assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
@@ -52,23 +52,23 @@ fn backup_and_restore_what_was_rung_since_does_not_ring_again_and_the_rest_rings
     assert!(told.contains("what was due until 2026-03-10 12:40:00Z counts as fired"), "{told}");
     stage.put("e.ics", "20260310T131000Z", "e.ics", "2026-03-10T12:55:00Z");
     stage.pass("2026-03-10T13:00:00Z");
-    assert_eq!(stage.rung(), ["20260310T125000Z c.ics"], "it was due after the ledger was lost");
+    assert_eq!(stage.fired(), ["20260310T125000Z c.ics"], "it was due after the ledger was lost");
     assert_eq!(history(&stage), ["12:00 fired", "12:30 missed", "12:35 missed", "12:50 fired"]);
     stage.pass("2026-03-10T14:00:00Z");
-    assert_eq!(stage.rung(), ["20260310T125000Z c.ics", "20260310T131000Z e.ics"], "and what is to come rings");
+    assert_eq!(stage.fired(), ["20260310T125000Z c.ics", "20260310T131000Z e.ics"], "and what is to come rings");
 }
 
 #[test]
-fn backup_put_back_by_hand_nothing_that_is_past_rings_again() {
+fn backup_put_back_by_hand_nothing_that_is_past_fires_again() {
     let (stage, copy) = lost();
     fs::rename(copy, stage.path().join("ledger.db")).unwrap();
     let log = stage.pass("2026-03-10T13:00:00Z");
     assert!(log.contains("this ledger is a restored backup"), "{log}");
-    assert_eq!(stage.rung(), [""; 0]);
+    assert_eq!(stage.fired(), [""; 0]);
     assert_eq!(history(&stage), ["12:00 fired", "12:30 missed", "12:35 missed", "12:50 missed"]);
     stage.put("e.ics", "20260310T133000Z", "e.ics", "2026-03-10T13:10:00Z");
     stage.pass("2026-03-10T14:00:00Z");
-    assert_eq!(stage.rung(), ["20260310T133000Z e.ics"]);
+    assert_eq!(stage.fired(), ["20260310T133000Z e.ics"]);
 }
 
 #[test]
@@ -200,7 +200,7 @@ fn backups_during_a_burst_are_whole_and_delay_nothing() {
             count(&copy, "SELECT count(*) FROM timers"),
             count(&copy, "SELECT count(*) FROM deliveries"),
         );
-        assert_eq!((rings + timers, rings), (BURST, owed), "each alarm is armed or has rung, and then it is owed");
+        assert_eq!((rings + timers, rings), (BURST, owed), "each alarm is armed or has fired, and then it is owed");
     }
-    assert_eq!(stage.rung().len(), usize::try_from(BURST).unwrap());
+    assert_eq!(stage.fired().len(), usize::try_from(BURST).unwrap());
 }

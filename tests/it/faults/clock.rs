@@ -27,7 +27,7 @@ fn daily(stage: &Stage, name: &str, start: &str) {
 }
 
 #[test]
-fn a_clock_set_forward_by_an_hour_and_back_rings_each_alarm_once() {
+fn a_clock_set_forward_by_an_hour_and_back_fires_each_alarm_once() {
     let stage = Stage::new();
     for (name, start) in [("a.ics", "20260310T121000Z"), ("b.ics", "20260310T125000Z"), ("c.ics", "20260310T133000Z")] {
         stage.put(name, start, name, "2026-03-01T00:00:00Z");
@@ -35,14 +35,14 @@ fn a_clock_set_forward_by_an_hour_and_back_rings_each_alarm_once() {
     stage.pass("2026-03-10T12:00:00Z");
     stage.pass("2026-03-10T13:00:00Z");
     let both = ["20260310T121000Z a.ics", "20260310T125000Z b.ics"];
-    assert_eq!(stage.rung(), both, "by the clock that is ahead");
+    assert_eq!(stage.fired(), both, "by the clock that is ahead");
     for instant in ["2026-03-10T12:05:00Z", "2026-03-10T12:10:00Z", "2026-03-10T12:50:00Z", "2026-03-10T13:01:00Z"] {
         stage.pass(instant);
-        assert_eq!(stage.rung(), both, "{instant}");
+        assert_eq!(stage.fired(), both, "{instant}");
     }
     stage.put("d.ics", "20260310T130500Z", "d.ics", "2026-03-10T13:02:00Z");
     stage.pass("2026-03-10T13:30:00Z");
-    assert_eq!(stage.rung()[2..], ["20260310T130500Z d.ics", "20260310T133000Z c.ics"]);
+    assert_eq!(stage.fired()[2..], ["20260310T130500Z d.ics", "20260310T133000Z c.ics"]);
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn a_clock_set_forward_by_years_and_back_loses_no_alarm_that_is_still_to_come() 
     stage.pass("2026-03-10T12:00:00Z");
     // The machine starts with a wrong clock. What lies in between is more than a day old to it.
     stage.pass("2041-06-01T00:00:00Z");
-    assert_eq!(stage.rung(), ["20410531T120500Z daily"], "less than a day old by that clock");
+    assert_eq!(stage.fired(), ["20410531T120500Z daily"], "less than a day old by that clock");
     stage.put("c.ics", "20260310T121500Z", "c", "2026-03-10T12:01:00Z");
     let log = stage.pass("2026-03-10T12:02:00Z");
     assert!(log.contains("the clock was ahead and has been set back"), "{log}");
@@ -62,8 +62,8 @@ fn a_clock_set_forward_by_years_and_back_loses_no_alarm_that_is_still_to_come() 
         let log = stage.pass(instant);
         assert!(!log.contains("the clock was ahead"), "it is mended once: {log}");
     }
-    let rung = stage.rung();
-    let mut since: Vec<&str> = rung[1..].iter().map(String::as_str).collect();
+    let fired = stage.fired();
+    let mut since: Vec<&str> = fired[1..].iter().map(String::as_str).collect();
     since.sort_unstable();
     let expected = [
         "20260310T120500Z daily",
@@ -73,11 +73,11 @@ fn a_clock_set_forward_by_years_and_back_loses_no_alarm_that_is_still_to_come() 
         "20260311T120500Z daily",
     ];
     assert_eq!(since, expected);
-    assert_eq!(announced(&stage).1, rung.len(), "each once");
+    assert_eq!(announced(&stage).1, fired.len(), "each once");
 }
 
 #[test]
-fn what_came_due_while_the_clock_was_years_ahead_rings_once_it_is_right() {
+fn what_came_due_while_the_clock_was_years_ahead_fires_once_it_is_right() {
     let stage = Stage::new();
     stage.configure("max_lateness = \"1h\"");
     for (name, start) in
@@ -87,11 +87,11 @@ fn what_came_due_while_the_clock_was_years_ahead_rings_once_it_is_right() {
     }
     stage.pass("2026-03-10T11:00:00Z");
     stage.pass("2041-06-01T00:00:00Z");
-    assert_eq!(stage.rung(), [""; 0]);
+    assert_eq!(stage.fired(), [""; 0]);
     let log = stage.pass("2026-03-10T12:10:00Z");
     assert!(log.contains("the clock was ahead and has been set back"), "{log}");
     stage.pass("2026-03-10T12:31:00Z");
-    assert_eq!(stage.rung(), ["20260310T120500Z late.ics", "20260310T123000Z b.ics"]);
+    assert_eq!(stage.fired(), ["20260310T120500Z late.ics", "20260310T123000Z b.ics"]);
     assert_eq!(
         count(&ledger(&stage), "SELECT count(*) FROM firings WHERE state = 'missed'"),
         1,
@@ -112,7 +112,7 @@ fn what_a_clock_that_was_ahead_gave_up_is_sent_once_it_is_right() {
     assert_eq!((answers("--failed"), answers("--pending")), (1, 0), "it is two days old by that clock");
     fs::remove_dir(stage.path().join("alarms.jsonl")).unwrap();
     stage.pass("2026-03-10T12:33:00Z");
-    assert_eq!(stage.rung(), ["20260310T123000Z a"]);
+    assert_eq!(stage.fired(), ["20260310T123000Z a"]);
     assert_eq!((answers("--failed"), answers("--pending")), (0, 0));
     // What is given up by a clock that is right stays so.
     fs::rename(stage.path().join("alarms.jsonl"), stage.path().join("old")).unwrap();
@@ -125,7 +125,7 @@ fn what_a_clock_that_was_ahead_gave_up_is_sent_once_it_is_right() {
 }
 
 #[test]
-fn a_clock_set_back_by_an_hour_rings_nothing_twice_and_goes_on_with_what_is_new() {
+fn a_clock_set_back_by_an_hour_fires_nothing_twice_and_goes_on_with_what_is_new() {
     let stage = Stage::new();
     stage.put("a.ics", "20260310T115500Z", "a", "2026-03-01T00:00:00Z");
     stage.pass("2026-03-10T11:50:00Z");
@@ -135,11 +135,11 @@ fn a_clock_set_back_by_an_hour_rings_nothing_twice_and_goes_on_with_what_is_new(
     for instant in ["2026-03-10T11:20:00Z", "2026-03-10T11:30:00Z", "2026-03-10T11:55:00Z", "2026-03-10T12:30:00Z"] {
         stage.pass(instant);
     }
-    assert_eq!(stage.rung(), ["20260310T115500Z a", "20260310T113000Z b"]);
+    assert_eq!(stage.fired(), ["20260310T115500Z a", "20260310T113000Z b"]);
 }
 
 #[test]
-fn sigstop_for_an_hour_of_virtual_time_rings_everything_late_and_once() {
+fn sigstop_for_an_hour_of_virtual_time_fires_everything_late_and_once() {
     let stage = Stage::new();
     for minute in 0..60 {
         let start = format!("20260310T12{minute:02}30Z");
@@ -170,7 +170,7 @@ fn tables(stage: &Stage) -> bool {
 }
 
 #[test]
-fn sigstop_over_a_burst_rings_everything_late_and_once() {
+fn sigstop_over_a_burst_fires_everything_late_and_once() {
     let _quiet = undisturbed();
     let stage = Stage::new();
     let due = after_writing(500);
@@ -225,16 +225,16 @@ fn a_clock_set_under_a_running_daemon_doubles_nothing_and_loses_nothing_that_is_
     put("in-26-hours.ics", in_seconds(26 * 3_600));
     let mut daemon = Daemon::start_with(stage.path(), &["run"], &variables);
     daemon.log.find(SOON, |line| line.contains("sync finished")).unwrap();
-    let rung = |count: usize, log: &Daemon| wait_until(|| stage.alarms().len() >= count, || log.log.text());
+    let fired = |count: usize, log: &Daemon| wait_until(|| stage.alarms().len() >= count, || log.log.text());
 
     // Each new event makes the daemon look at its clock, for the library cannot wake it.
     set(3_600);
     put("in-2-days.ics", in_seconds(2 * 86_400));
-    rung(1, &daemon);
+    fired(1, &daemon);
     set(0);
     put("soon.ics", in_seconds(6));
-    rung(2, &daemon);
-    assert!(stage.rung()[1].ends_with("soon.ics"), "{:?}", stage.rung());
+    fired(2, &daemon);
+    assert!(stage.fired()[1].ends_with("soon.ics"), "{:?}", stage.fired());
 
     // Ten days ahead, the alarms of the next days are missed; back again, they are not.
     set(10 * 86_400);
@@ -246,7 +246,7 @@ fn a_clock_set_under_a_running_daemon_doubles_nothing_and_loses_nothing_that_is_
     let mut daemon = Daemon::start_with(stage.path(), &["run"], &variables);
     daemon.log.find(SOON, |line| line.contains("the clock was ahead and has been set back")).unwrap();
     assert!(daemon.stop(SOON).success(), "{}", daemon.log.text());
-    // The alarm that rang half an hour early is armed too, and is known to have rung when its time comes.
+    // The alarm that rang half an hour early is armed too, and is known to have fired when its time comes.
     assert_eq!((missed(), count(&ledger(&stage), TIMERS)), (0, 4));
     assert_eq!(announced(&stage), (2, 2));
 }

@@ -71,7 +71,7 @@ fn a_truncated_ledger_is_refused_and_left_as_it_is() {
 }
 
 #[test]
-fn a_ledger_truncated_to_nothing_is_a_new_one_in_which_the_past_does_not_ring() {
+fn a_ledger_truncated_to_nothing_is_a_new_one_in_which_the_past_does_not_fire() {
     let stage = armed();
     let (status, told) = pass_with(&stage, b"");
     assert_eq!(status, Some(0), "{told}");
@@ -99,7 +99,7 @@ fn root(path: &Path, table: &'static str) -> usize {
 }
 
 #[test]
-fn a_bit_flipped_where_the_ledger_is_built_is_told_and_ends_the_program() {
+fn a_bit_flipped_where_the_ledger_is_built_is_reported_and_ends_the_program() {
     let stage = armed();
     let whole = fs::read(ledger(&stage)).unwrap();
     // The first octet of a page says what kind of page it is.
@@ -186,7 +186,7 @@ fn a_damaged_notification_is_given_up_and_the_others_are_delivered() {
 }
 
 #[test]
-fn damaged_texts_stop_nothing_and_are_told_once() {
+fn damaged_texts_stop_nothing_and_are_reported_once() {
     let stage = Stage::new();
     let other = stage.path().join("watched/other");
     fs::create_dir(&other).unwrap();
@@ -217,7 +217,7 @@ fn damaged_texts_stop_nothing_and_are_told_once() {
 }
 
 #[test]
-fn an_object_whose_text_is_damaged_is_silent_and_the_others_ring() {
+fn an_object_whose_text_is_damaged_is_silent_and_the_others_fire() {
     let stage = armed();
     turn(&stage, "UPDATE objects SET text = CAST(x'ff' || substr(text, 2) AS BLOB) WHERE id = 1;");
     let log = stage.pass("2026-03-10T12:30:00Z");
@@ -231,7 +231,7 @@ fn log_of(stage: &Stage) -> PathBuf {
 }
 
 #[test]
-fn a_bit_flipped_in_the_log_undoes_what_was_written_last_and_that_rings_again_under_the_same_ids() {
+fn a_bit_flipped_in_the_log_undoes_what_was_written_last_and_that_fires_again_under_the_same_ids() {
     let _quiet = undisturbed();
     let stage = Stage::new();
     put_many(&stage, 100, in_seconds(4));

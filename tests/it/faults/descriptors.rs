@@ -11,7 +11,7 @@ use crate::rehearsal::{Stage, event};
 use super::{SOON, announced, in_seconds, put_many, wait_until};
 
 #[test]
-fn file_descriptors_that_do_not_suffice_are_told_at_the_start_and_cost_nothing() {
+fn file_descriptors_that_do_not_suffice_are_reported_at_the_start_and_cost_nothing() {
     let stage = Stage::new();
     stage.put("a.ics", "20260310T123000Z", "a", "2026-03-01T00:00:00Z");
     stage.pass("2026-03-10T12:00:00Z");
@@ -35,10 +35,10 @@ fn file_descriptors_that_do_not_suffice_are_told_at_the_start_and_cost_nothing()
         );
         assert_eq!(told.lines().count(), 1, "{told}");
     }
-    assert_eq!(stage.rung(), [""; 0]);
+    assert_eq!(stage.fired(), [""; 0]);
     let (status, told) = limited(64);
     assert_eq!(status, Some(0), "{told}");
-    assert_eq!(stage.rung(), ["20260310T123000Z a"]);
+    assert_eq!(stage.fired(), ["20260310T123000Z a"]);
 }
 
 #[test]

@@ -121,9 +121,10 @@ fn disk_full_at_every_write_loses_nothing_and_goes_on_when_there_is_room() {
 }
 
 #[test]
-fn disk_full_under_a_running_daemon_is_told_once_and_everything_rings_when_there_is_room() {
+fn disk_full_under_a_running_daemon_is_reported_once_and_everything_fires_when_there_is_room() {
     let _quiet = undisturbed();
-    let name = "faults::disk::disk_full_under_a_running_daemon_is_told_once_and_everything_rings_when_there_is_room";
+    let name =
+        "faults::disk::disk_full_under_a_running_daemon_is_reported_once_and_everything_fires_when_there_is_room";
     if !on_a_small_disk(name, "8m") {
         return;
     }
@@ -193,7 +194,7 @@ fn limit(daemon: &Daemon, octets: Option<u64>) {
 }
 
 #[test]
-fn a_limit_on_the_size_of_files_under_a_running_daemon_is_told_and_everything_rings_when_it_is_lifted() {
+fn a_limit_on_the_size_of_files_under_a_running_daemon_is_reported_and_everything_fires_when_it_is_lifted() {
     let _quiet = undisturbed();
     let stage = Stage::new();
     put_many(&stage, 200, in_seconds(5));
@@ -239,8 +240,8 @@ fn remount(folder: &Path, options: &str) {
 }
 
 #[test]
-fn a_read_only_ledger_is_refused_and_everything_rings_when_it_may_be_written() {
-    let name = "faults::disk::a_read_only_ledger_is_refused_and_everything_rings_when_it_may_be_written";
+fn a_read_only_ledger_is_refused_and_everything_fires_when_it_may_be_written() {
+    let name = "faults::disk::a_read_only_ledger_is_refused_and_everything_fires_when_it_may_be_written";
     if !on_a_small_disk(name, "8m") {
         return;
     }
@@ -257,5 +258,5 @@ fn a_read_only_ledger_is_refused_and_everything_rings_when_it_may_be_written() {
     }
     remount(&std::env::temp_dir(), "rw");
     stage.pass("2026-03-10T12:30:00Z");
-    assert_eq!(stage.rung(), ["20260310T123000Z a"]);
+    assert_eq!(stage.fired(), ["20260310T123000Z a"]);
 }

@@ -24,9 +24,9 @@ fn a_file_that_is_edited_unseen_is_read_although_its_size_and_time_are_the_old_o
     stage.pass("2026-03-10T12:00:00Z");
     overwrite(&stage.file("a.ics"), &event("a.ics", "20260310T124500Z", "a"));
     stage.pass("2026-03-10T12:40:00Z");
-    assert_eq!(stage.rung(), [""; 0]);
+    assert_eq!(stage.fired(), [""; 0]);
     stage.pass("2026-03-10T13:00:00Z");
-    assert_eq!(stage.rung(), ["20260310T124500Z a"]);
+    assert_eq!(stage.fired(), ["20260310T124500Z a"]);
 }
 
 /// How many objects the last sync handed in, as `log` says.
@@ -35,7 +35,7 @@ fn changes(log: &str) -> &str {
 }
 
 #[test]
-fn versions_of_an_earlier_ledger_cost_one_sync_and_ring_nothing_again() {
+fn versions_of_an_earlier_ledger_cost_one_sync_and_fire_nothing_again() {
     let stage = Stage::new();
     let daily = |uid: &str| event(uid, "20251201T123000Z", uid).replace("DURATION", "RRULE:FREQ=DAILY\r\nDURATION");
     fs::write(stage.file("a.ics"), daily("a")).unwrap();
@@ -57,5 +57,5 @@ fn versions_of_an_earlier_ledger_cost_one_sync_and_ring_nothing_again() {
     let recorded = || count(&ledger(&stage), "SELECT count(*) FROM firings");
     assert_eq!(recorded(), 2);
     stage.pass("2026-03-11T12:30:00Z");
-    assert_eq!((recorded(), stage.rung().len()), (4, 4));
+    assert_eq!((recorded(), stage.fired().len()), (4, 4));
 }

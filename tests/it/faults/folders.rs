@@ -31,7 +31,7 @@ fn put(to: &Path, name: &str, due: UtcMillis) {
 }
 
 fn rings(stage: &Stage, summary: &str) -> bool {
-    stage.rung().iter().any(|line| line.ends_with(&format!(" {summary}")))
+    stage.fired().iter().any(|line| line.ends_with(&format!(" {summary}")))
 }
 
 #[test]
@@ -148,10 +148,10 @@ fn a_file_system_that_is_not_mounted_takes_no_alarm_away_and_a_folder_that_was_e
     let log = String::from_utf8(said.stderr).unwrap();
     assert_eq!(said.status.code(), Some(1));
     assert!(log.contains("mount it") && log.contains(&*watched.to_string_lossy()), "{log}");
-    assert_eq!(stage.rung(), ["20260310T123000Z a"]);
+    assert_eq!(stage.fired(), ["20260310T123000Z a"]);
     mount(mounted.path());
     stage.pass("2026-03-10T13:45:00Z");
-    assert_eq!(stage.rung(), ["20260310T123000Z a", "20260310T133000Z b"]);
+    assert_eq!(stage.fired(), ["20260310T123000Z a", "20260310T133000Z b"]);
     // The same folder, emptied by somebody; and then there is nothing to lose, wherever it lies.
     for entry in fs::read_dir(mounted.path().join("work")).unwrap() {
         fs::remove_file(entry.unwrap().path()).unwrap();
@@ -160,7 +160,7 @@ fn a_file_system_that_is_not_mounted_takes_no_alarm_away_and_a_folder_that_was_e
     fs::remove_dir(mounted.path().join("work")).unwrap();
     mount(&bare);
     stage.pass("2026-03-10T15:00:00Z");
-    assert_eq!(stage.rung().len(), 2);
+    assert_eq!(stage.fired().len(), 2);
 }
 
 /// Runs a command that must succeed.
@@ -169,8 +169,8 @@ fn run(command: &str, arguments: &[&std::ffi::OsStr]) {
 }
 
 #[test]
-fn a_calendar_whose_own_file_system_is_away_for_a_while_rings_on() {
-    if !in_a_namespace("faults::folders::a_calendar_whose_own_file_system_is_away_for_a_while_rings_on") {
+fn the_alarms_of_a_calendar_whose_own_file_system_is_away_for_a_while_fire() {
+    if !in_a_namespace("faults::folders::the_alarms_of_a_calendar_whose_own_file_system_is_away_for_a_while_fire") {
         return;
     }
     let stage = Stage::new();
@@ -201,7 +201,7 @@ fn a_calendar_whose_own_file_system_is_away_for_a_while_rings_on() {
     put(&disk, "back", in_seconds(2));
     wait_until(|| rings(&stage, "back"), || daemon.log.text());
     assert!(stage.reveille(&["show", "later@example.org"]).status.success());
-    assert_eq!(stage.rung().len(), 2, "{:?}", stage.rung());
+    assert_eq!(stage.fired().len(), 2, "{:?}", stage.fired());
     assert!(daemon.stop(SOON).success());
     run("umount", &[work.as_ref()]);
     run("umount", &[disk.as_ref()]);
@@ -223,7 +223,7 @@ fn a_folder_meant_to_be_empty_on_another_file_system_is_believed_a_day_after_it_
     stage.pass("2026-03-10T12:30:00Z");
     stage.pass("2026-03-11T12:30:00Z");
     stage.pass("2026-03-11T13:00:00Z");
-    assert_eq!(stage.rung(), ["20260310T123000Z a"]);
+    assert_eq!(stage.fired(), ["20260310T123000Z a"]);
 }
 
 /// The file of an object of `stage` with these octets, written at an instant.
@@ -237,7 +237,7 @@ fn write(stage: &Stage, name: &str, text: &str, at: &str) -> PathBuf {
 }
 
 #[test]
-fn a_file_that_is_broken_or_cut_off_rings_as_it_was_before_until_it_is_mended() {
+fn a_file_that_is_broken_or_cut_off_fires_as_it_was_before_until_it_is_corrected() {
     let whole = event("a", "20260310T123000Z", "whole");
     let cut = &whole[..whole.find("BEGIN:VALARM").unwrap() + 20];
     for broken in ["", "no calendar", cut] {
@@ -251,7 +251,7 @@ fn a_file_that_is_broken_or_cut_off_rings_as_it_was_before_until_it_is_mended() 
         // It is read again by each sync, which is no news.
         let log = stage.pass("2026-03-10T13:00:00Z");
         assert!(!log.contains("it is kept"), "{log}");
-        assert_eq!(stage.rung(), ["20260310T123000Z whole"], "{broken:?}");
+        assert_eq!(stage.fired(), ["20260310T123000Z whole"], "{broken:?}");
         let shown = &stage.listing(&["show", "a@example.org"])[0];
         assert!(shown["faults"].to_string().contains("as it was before"), "{shown}");
         // Mended a day later, with what was owed until then, and what it says now.
@@ -259,7 +259,7 @@ fn a_file_that_is_broken_or_cut_off_rings_as_it_was_before_until_it_is_mended() 
         write(&stage, "a.ics", &mended, "2026-03-11T12:40:00Z");
         stage.pass("2026-03-11T13:00:00Z");
         assert_eq!(
-            stage.rung(),
+            stage.fired(),
             ["20260310T123000Z whole", "20260311T123000Z whole", "20260311T124500Z mended"],
             "{broken:?}"
         );
@@ -269,13 +269,13 @@ fn a_file_that_is_broken_or_cut_off_rings_as_it_was_before_until_it_is_mended() 
         stage.pass("2026-03-11T13:20:00Z");
         write(&stage, "a.ics", &mended, "2026-03-11T13:30:00Z");
         stage.pass("2026-03-12T13:00:00Z");
-        assert_eq!(stage.rung()[3..], ["20260312T124500Z mended"], "{broken:?}");
+        assert_eq!(stage.fired()[3..], ["20260312T124500Z mended"], "{broken:?}");
         assert_eq!(stage.listing(&["show", "a@example.org"])[0]["faults"].as_array().map(Vec::len), Some(0));
     }
 }
 
 #[test]
-fn a_change_that_is_learned_late_rings_late_and_is_not_taken_for_past() {
+fn a_change_that_is_learned_late_fires_late_and_is_not_taken_for_past() {
     let _quiet = undisturbed();
     let stage = Stage::new();
     let work = stage.path().join("watched/work");
@@ -348,7 +348,7 @@ fn a_watched_folder_that_was_away_for_a_moment_loses_nothing_of_a_calendar_made_
 }
 
 #[test]
-fn a_calendar_made_while_nobody_looked_rings_what_was_due_since_and_one_found_at_the_first_start_does_not() {
+fn a_calendar_made_between_two_syncs_fires_what_was_due_since_and_one_found_at_the_first_start_does_not() {
     let _quiet = undisturbed();
     let stage = Stage::new();
     if stage.path().metadata().unwrap().created().is_err() {
@@ -371,12 +371,12 @@ fn a_calendar_made_while_nobody_looked_rings_what_was_due_since_and_one_found_at
     wait_until(|| Clock::System.now() > due, || "the clock stands still".to_owned());
     let mut daemon = watching(&stage);
     wait_until(|| rings(&stage, "made"), || daemon.log.text());
-    assert_eq!(stage.rung().len(), 1, "{:?}", stage.rung());
+    assert_eq!(stage.fired().len(), 1, "{:?}", stage.fired());
     assert!(daemon.stop(SOON).success());
 }
 
 #[test]
-fn a_source_or_a_sink_that_has_another_name_is_told_with_what_that_costs() {
+fn a_source_or_a_sink_that_has_another_name_is_reported_with_what_that_costs() {
     let stage = Stage::new();
     stage.put("a.ics", "20260310T123000Z", "a", "2026-03-01T00:00:00Z");
     let configured = fs::read_to_string(stage.path().join("reveille.toml")).unwrap();
@@ -392,9 +392,9 @@ fn a_source_or_a_sink_that_has_another_name_is_told_with_what_that_costs() {
     let line = |words: [&str; 2]| log.lines().any(|line| words.iter().all(|word| line.contains(word)));
     assert!(line(["no longer configured: its calendars are forgotten", "home"]), "{log}");
     assert!(line(["no longer configured and is still owed something", "alarms"]), "{log}");
-    assert_eq!(stage.rung(), [""; 0]);
+    assert_eq!(stage.fired(), [""; 0]);
     // Under its old name the sink gets what it is owed.
     fs::write(stage.path().join("reveille.toml"), configured).unwrap();
     stage.pass("2026-03-10T13:10:00Z");
-    assert_eq!(stage.rung(), ["20260310T123000Z a"]);
+    assert_eq!(stage.fired(), ["20260310T123000Z a"]);
 }

@@ -14,7 +14,7 @@ fn firings(stage: &Stage) -> Vec<String> {
 }
 
 #[test]
-fn history_older_than_keep_history_is_forgotten_and_what_it_held_does_not_ring_again() {
+fn history_older_than_keep_history_is_forgotten_and_what_it_held_does_not_fire_again() {
     let stage = Stage::new();
     stage.configure_ledger("keep_history = \"30d\"", "");
     stage.put("a.ics", "20260310T120000Z", "a", "2026-03-01T00:00:00Z");
@@ -34,7 +34,7 @@ fn history_older_than_keep_history_is_forgotten_and_what_it_held_does_not_ring_a
     stage.put("a.ics", "20260310T120000Z", "again", "2026-03-01T00:00:00Z");
     stage.put("c.ics", "20260310T120000Z", "copy", "2026-03-01T00:00:00Z");
     stage.pass("2026-04-15T12:01:00Z");
-    assert_eq!(stage.rung(), ["20260310T120000Z a", "20260401T120000Z b"]);
+    assert_eq!(stage.fired(), ["20260310T120000Z a", "20260401T120000Z b"]);
 }
 
 #[test]
@@ -53,6 +53,6 @@ fn history_that_is_still_owed_is_kept_however_old_it_is() {
     fs::remove_dir(stage.path().join("alarms.jsonl")).unwrap();
     stage.pass("2026-06-10T13:00:00Z");
     stage.pass("2026-06-10T14:00:00Z");
-    assert_eq!(stage.rung(), ["20260310T120000Z a"]);
+    assert_eq!(stage.fired(), ["20260310T120000Z a"]);
     assert_eq!(count(&ledger(&stage), "SELECT count(*) FROM firings"), 0, "and then it is forgotten");
 }

@@ -46,7 +46,7 @@ fn told(stage: &Stage) -> Vec<String> {
 }
 
 #[test]
-fn a_calendar_that_is_shared_by_a_link_rings_for_both() {
+fn a_calendar_that_is_shared_by_a_link_fires_for_both() {
     let (stage, work) = storage("");
     put(&work, "first", &in_seconds(8).basic());
     symlink("../alice/work", stage.path().join("watched/bob/shared")).unwrap();
@@ -147,5 +147,5 @@ fn a_link_to_what_somebody_else_owns_is_not_followed() {
     let log = stage.pass("2026-03-10T12:00:00Z");
     assert!(log.contains("belongs to user 12345"), "{log}");
     stage.pass("2026-03-10T12:30:00Z");
-    assert_eq!(stage.rung(), [""; 0]);
+    assert_eq!(stage.fired(), [""; 0]);
 }

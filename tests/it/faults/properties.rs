@@ -41,7 +41,7 @@ fn whose(stage: &Stage) -> Vec<(Value, Value)> {
 }
 
 #[test]
-fn a_radicale_calendar_whose_properties_are_empty_or_cut_off_rings_on_as_it_is_known() {
+fn a_radicale_calendar_whose_properties_are_empty_or_cut_off_fires_as_it_was_known() {
     let whole = props();
     for broken in ["", &whole[..whole.len() / 2], "[]"] {
         for keys in ["layout = \"radicale\"\ncalendars = [\"Work\"]", "layout = \"auto\""] {
@@ -54,11 +54,11 @@ fn a_radicale_calendar_whose_properties_are_empty_or_cut_off_rings_on_as_it_is_k
                 assert_eq!(output.status.code(), Some(1), "{broken:?}");
             }
             assert!(wrong(&stage).contains(".Radicale.props: it is empty or only half written"), "{}", wrong(&stage));
-            assert_eq!(stage.rung(), ["20260310T093000Z utc"], "{broken:?} {keys}");
+            assert_eq!(stage.fired(), ["20260310T093000Z utc"], "{broken:?} {keys}");
             fs::write(folder.join(".Radicale.props"), &whole).unwrap();
             stage.pass("2026-03-10T14:00:00Z");
             assert_eq!(wrong(&stage), "");
-            assert_eq!(stage.rung(), ["20260310T093000Z utc", "20260310T130000Z local"], "{broken:?} {keys}");
+            assert_eq!(stage.fired(), ["20260310T093000Z utc", "20260310T130000Z local"], "{broken:?} {keys}");
             assert!(whose(&stage).iter().all(|whose| *whose == ("mary".into(), "Work".into())), "{:?}", whose(&stage));
         }
     }
@@ -92,7 +92,7 @@ fn a_name_that_is_empty_is_not_believed_and_one_that_is_new_is() {
 }
 
 #[test]
-fn properties_that_are_removed_and_written_anew_make_no_other_calendar() {
+fn properties_that_are_removed_and_written_again_make_no_other_calendar() {
     let (stage, folder) = stage_with("layout = \"auto\"", "mary/abc123");
     fs::write(folder.join(".Radicale.props"), props()).unwrap();
     let mut daemon = Daemon::start(stage.path(), &["run"]);

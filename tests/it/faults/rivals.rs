@@ -25,7 +25,7 @@ pub fn execute((runtime, connection): &mut (Runtime, SqliteConnection), sql: &'s
 }
 
 #[test]
-fn two_daemons_on_one_ledger_the_second_refuses_and_the_first_rings_on() {
+fn two_daemons_on_one_ledger_the_second_refuses_and_the_first_goes_on() {
     let stage = Stage::new();
     let mut first = Daemon::start(stage.path(), &["run"]);
     first.log.find(SOON, |line| line.contains("reveille is running")).unwrap();
@@ -39,7 +39,7 @@ fn two_daemons_on_one_ledger_the_second_refuses_and_the_first_rings_on() {
     }
     let due = in_seconds(3);
     put_many(&stage, 1, due);
-    let alarms = || stage.rung().len();
+    let alarms = || stage.fired().len();
     super::wait_until(|| alarms() == 1, || first.log.text());
     assert!(first.stop(SOON).success());
 }
@@ -86,8 +86,8 @@ fn a_second_daemon_through_a_symbolic_link_refuses_and_names_the_first() {
         assert_eq!((&status[0]["running"], &status[0]["pid"]), (&true.into(), &pid.into()), "{path}");
     }
     put_many(&stage, 1, in_seconds(3));
-    super::wait_until(|| stage.rung().len() == 1, || first.log.text());
-    // What was rung is still in the log, which lies beside the file itself.
+    super::wait_until(|| stage.fired().len() == 1, || first.log.text());
+    // What was fired is still in the log, which lies beside the file itself.
     assert!(stage.reveille(&["backup", "copy.db", "--ledger", "another.db"]).status.success());
     assert_eq!(count(&stage.path().join("copy.db"), "SELECT count(*) FROM firings"), 1);
     assert!(first.stop(SOON).success());
@@ -115,7 +115,7 @@ fn a_ledger_with_two_hard_links_is_refused_until_there_is_one() {
     }
     fs::remove_file(other).unwrap();
     stage.pass("2026-03-10T12:30:00Z");
-    assert_eq!(stage.rung(), ["20260310T123000Z a"]);
+    assert_eq!(stage.fired(), ["20260310T123000Z a"]);
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn a_ledger_locked_by_another_process_is_waited_for_and_then_refused_at_the_star
     assert!(told.contains("another process keeps") && told.contains("locked"), "{told}");
     execute(&mut rival, "ROLLBACK");
     stage.pass("2026-03-10T12:30:00Z");
-    assert_eq!(stage.rung(), ["20260310T123000Z a"]);
+    assert_eq!(stage.fired(), ["20260310T123000Z a"]);
 }
 
 #[test]

@@ -28,7 +28,7 @@ fn asked(stage: &Stage, sql: &'static str) -> i64 {
     if super::readable(&path) && count(&path, MADE) == 1 { count(&path, sql) } else { 0 }
 }
 
-/// Starts the daemon again until `rings` have rung and are delivered, and stops it.
+/// Starts the daemon again until `rings` have fired and are delivered, and stops it.
 fn finish(stage: &Stage, rings: usize) {
     let mut daemon = Daemon::start(stage.path(), &["run"]);
     // All may have been done before: then it is asked to stop before it has asked for signals.

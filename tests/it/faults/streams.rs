@@ -38,7 +38,7 @@ fn a_log_whose_reader_is_gone_costs_no_alarm_and_no_watch() {
 }
 
 #[test]
-fn a_log_that_nobody_reads_costs_no_alarm_and_no_watch() {
+fn a_log_that_is_not_read_costs_no_alarm_and_no_watch() {
     let (_reader, mut writer) = std::io::pipe().unwrap();
     // As much as a pipe holds.
     writer.write_all(&[b'\n'; 65_536]).unwrap();
@@ -46,7 +46,7 @@ fn a_log_that_nobody_reads_costs_no_alarm_and_no_watch() {
 }
 
 #[test]
-fn a_standard_output_that_is_closed_is_told_where_alarms_are_written_to_it() {
+fn a_standard_output_that_is_closed_is_reported_where_alarms_are_written_to_it() {
     let stage = Stage::new();
     let start = |redirected: &str, sinks: &str| {
         let text = fs::read_to_string(stage.path().join("reveille.toml")).unwrap();

@@ -3,7 +3,7 @@
 //! same thread, the soak over sockets.
 //!
 //! * [`answers`] is what it says; [`lies`] what it can be told to say instead.
-//! * [`model`] says what a program must have rung that looks at it.
+//! * [`model`] says what a program must have fired that looks at it.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What must have rung, by what was really in the store: the model knows nothing of what the program was told, only
+//! What must have fired, by what was really in the store: the model knows nothing of what the program was told, only
 //! when it looked and whether it was lied to then. Its rules:
 //!
 //! 1. A ring belongs to a version of an object: from when that was written until it was replaced or deleted. What the

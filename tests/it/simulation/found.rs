@@ -64,7 +64,7 @@ async fn start_on(disk: &Arc<Script>, zones: &Zones, ledger: &Path, now: &str) -
 }
 
 /// Fires what is due, ends the process, and says when what is in the ledger was due.
-async fn rung(mut core: Core, ledger: &Path) -> Vec<String> {
+async fn fired(mut core: Core, ledger: &Path) -> Vec<String> {
     core.startup_gate.open();
     while core.wheel.tick().await.unwrap() == Tick::Again {}
     core.ledger.close().await;
@@ -82,11 +82,11 @@ async fn a_part_of_a_sync_that_finds_nothing_new_does_not_make_the_rest_of_it_la
     clock.set(at("12:00:00"));
     core.ingest.apply(SOURCE, batch("12:00:00", false, "UTC", &[old])).await.unwrap();
     core.ingest.apply(SOURCE, batch("12:00:00", true, "UTC", &[("new", "20260310T113000Z")])).await.unwrap();
-    assert_eq!(rung(core, &ledger).await, ["20260310T113000Z"]);
+    assert_eq!(fired(core, &ledger).await, ["20260310T113000Z"]);
 }
 
 #[tokio::test]
-async fn what_is_written_after_the_clock_was_set_back_rings() {
+async fn what_is_written_after_the_clock_was_set_back_fires() {
     let folder = tempfile::tempdir().unwrap();
     let ledger = folder.path().join("ledger.db");
     let (core, clock) = start(&ledger, "15:00:00").await;
@@ -96,7 +96,7 @@ async fn what_is_written_after_the_clock_was_set_back_rings() {
     // Found at noon, and due after the sync before: late, and not past.
     clock.set(at("12:00:00"));
     core.ingest.apply(SOURCE, batch("12:00:00", true, "UTC", &[("b", "20260310T113000Z")])).await.unwrap();
-    assert_eq!(rung(core, &ledger).await, ["20260310T113000Z", "20260310T110000Z"]);
+    assert_eq!(fired(core, &ledger).await, ["20260310T113000Z", "20260310T110000Z"]);
 }
 
 #[tokio::test]
@@ -110,7 +110,7 @@ async fn another_zone_of_the_calendar_does_not_take_back_what_is_owed() {
     clock.set(at("12:00:00"));
     core.ingest.apply(SOURCE, batch("12:00:00", true, "UTC", &[due, ("b", "20260311T000000Z")])).await.unwrap();
     core.ingest.apply(SOURCE, batch("12:00:00", true, "Europe/Berlin", &[])).await.unwrap();
-    assert_eq!(rung(core, &ledger).await, ["20260310T110000Z"]);
+    assert_eq!(fired(core, &ledger).await, ["20260310T110000Z"]);
 }
 
 #[tokio::test]
@@ -130,7 +130,7 @@ async fn what_an_edit_records_is_announced_to_those_who_deliver() {
     announced.mark_unchanged();
     while core.wheel.tick().await.unwrap() == Tick::Again {}
     assert!(!announced.has_changed().unwrap());
-    assert_eq!(rung(core, &ledger).await, ["20260310T110000Z"]);
+    assert_eq!(fired(core, &ledger).await, ["20260310T110000Z"]);
 }
 
 #[tokio::test]
@@ -155,7 +155,7 @@ async fn planning_again_that_is_cut_off_anywhere_is_made_good_by_the_database_be
         dying.close().await;
         drop(dying);
         let (core, _) = start_in(database(0), &ledger, "11:30:00").await;
-        assert_eq!(rung(core, &ledger).await, ["20260310T110000Z"], "after {moments} moments");
+        assert_eq!(fired(core, &ledger).await, ["20260310T110000Z"], "after {moments} moments");
     }
     assert!((6..16).contains(&cut_off), "{cut_off} of 16 starts were cut off");
 }
@@ -220,7 +220,7 @@ async fn what_could_not_be_read_and_claims_to_be_written_in_the_future_counts_fr
         clock.set(at("12:10:00"));
         let text = event("a", "20260310T100000Z", "a").into_bytes();
         core.ingest.apply(SOURCE, put("12:10:00", text, written)).await.unwrap();
-        assert_eq!(rung(core, &path).await, rung_then, "written {written:?}");
+        assert_eq!(fired(core, &path).await, rung_then, "written {written:?}");
     }
 }
 
@@ -254,7 +254,7 @@ async fn what_a_clock_did_that_was_ahead_is_taken_back_as_a_whole_wherever_it_is
         drop(dying);
         let (core, clock) = start(&path, "10:31:00").await;
         clock.set(at("11:00:00"));
-        assert_eq!(rung(core, &path).await, ["20260310T110000Z"], "after {moments} moments");
+        assert_eq!(fired(core, &path).await, ["20260310T110000Z"], "after {moments} moments");
         let mut inspector = Inspector::open(&path).await.unwrap();
         let rings = inspector.firings(UtcMillis::MIN, None, 100).await.unwrap();
         assert_eq!(rings[0].state, Some(FiringState::Fired), "after {moments} moments");
@@ -274,7 +274,7 @@ async fn a_sync_that_a_clock_dated_ahead_does_not_make_past_what_comes_later() {
     core.ingest.clock_was_set().await.unwrap();
     clock.set(at("10:10:00"));
     core.ingest.apply(SOURCE, batch("10:10:00", true, "UTC", &[("a", "20260310T100500Z")])).await.unwrap();
-    assert_eq!(rung(core, &path).await, ["20260310T100500Z"]);
+    assert_eq!(fired(core, &path).await, ["20260310T100500Z"]);
 }
 
 /// A daemon whose clock shows 15:00, with a delivery that is pending, and its ring.
@@ -302,7 +302,7 @@ async fn what_is_to_be_tried_again_does_not_wait_until_the_clock_is_where_it_was
 }
 
 #[tokio::test]
-async fn who_delivers_is_told_of_what_is_no_longer_given_up() {
+async fn workers_learn_of_what_is_no_longer_given_up() {
     let folder = tempfile::tempdir().unwrap();
     let (mut core, clock, mut settlement) = owing(&folder.path().join("ledger.db"), &Arc::default()).await;
     settlement.next_state = NextState::Failed { response: "gave up after 1 hour; last answer: 451 busy".to_owned() };
@@ -319,7 +319,7 @@ async fn who_delivers_is_told_of_what_is_no_longer_given_up() {
 }
 
 #[tokio::test]
-async fn who_delivers_is_told_of_it_also_where_planning_again_fails() {
+async fn workers_learn_of_it_also_where_planning_again_fails() {
     let (folder, disk) = (tempfile::tempdir().unwrap(), Arc::new(Script::default()));
     let (mut core, clock, mut settlement) = owing(&folder.path().join("ledger.db"), &disk).await;
     settlement.next_state = NextState::Failed { response: "gave up after 1 hour; last answer: 451 busy".to_owned() };

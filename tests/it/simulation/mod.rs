@@ -182,7 +182,7 @@ fn replays() -> bool {
 }
 
 #[test]
-fn random_days_ring_what_they_must_and_nothing_else() {
+fn random_days_fire_what_they_must_and_nothing_else() {
     let sum = DAYS.seeds();
     assert!(replays() || (sum.rings > 0 && sum.before_commit > 0 && sum.after_commit > 0), "{sum}");
     assert!(replays() || (sum.held > 0 && sum.jumps > 0 && sum.taken_back > 0), "{sum}");

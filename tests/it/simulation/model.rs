@@ -27,8 +27,8 @@
 //!    down before the process ended, and the sync before it; a ring that was being fired when the process ended; one
 //!    that was owed by the old rules of a zone when the new ones came.
 //!
-//! 8. What a clock that was ahead has rung has rung. Once it is set back by more than a minute, what it says was missed
-//!    is owed again if it is not too late by the right clock, and with it all that is still to come.
+//! 8. What a clock that was ahead has fired has fired. Once it is set back by more than a minute, what it says was
+//!    missed is owed again if it is not too late by the right clock, and with it all that is still to come.
 //!
 //! 9. Of what an object has missed a hundred rings are recorded one by one, and the rest in one row, which says how
 //!    many it stands for. Where two occurrences of an event ring at the same instant, that is one ring, of either.
@@ -101,11 +101,11 @@ struct Known {
     maybe: i64,
     /// From when on its version counts, at the earliest and at the latest.
     since: (i64, i64),
-    /// What is due before this may have rung already: a process ended while it fired.
+    /// What is due before this may have fired already: a process ended while it fired.
     perhaps: i64,
     /// When the program learned of all this.
     learned: i64,
-    /// It has rung nothing since a start, because some of it was due before.
+    /// It has fired nothing since a start, because some of it was due before.
     waits: bool,
 }
 
@@ -129,7 +129,7 @@ struct Departed {
     uid: Option<String>,
     /// The sync that found it so.
     at: i64,
-    /// From when on what is due of it has not rung, at the earliest and at the latest.
+    /// From when on what is due of it has not fired, at the earliest and at the latest.
     owed: (i64, i64),
 }
 
@@ -497,8 +497,8 @@ impl Model {
         if let Some(start) = self.held
             && earliest < start
         {
-            // It waits; unless it is not known whether the earliest is owed, or has rung, and the next is due after the
-            // start.
+            // It waits; unless it is not known whether the earliest is owed, or has fired, and the next is due after
+            // the start.
             let certain = earliest >= known.owed.max(known.perhaps);
             for ring in due.iter().filter(|_| !certain) {
                 self.expect(&known.event, ring, now, false);
@@ -546,7 +546,7 @@ impl Model {
             if found.insert(name, recorded).is_some() {
                 return Err(format!("in the ledger twice: {name:?}"));
             }
-            // Beyond the horizon only a clock rings that is years ahead, and what it rings has rung.
+            // Beyond the horizon only a clock rings that is years ahead, and what it rings has fired.
             if name.at >= self.horizon * 1_000 && recorded.fired && recorded.fired_at >= name.at {
                 continue;
             }

@@ -65,8 +65,8 @@ fn cases(cases: u32) -> ProptestConfig {
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
 
-fn plan(rule: &str, start: i64) -> RulePlan {
-    RulePlan::new(&Rule::parse(rule).unwrap(), start, false, &UTC_CLOCK, WorkMeter::default())
+fn normalized(rule: &str, start: i64) -> NormalizedRule {
+    NormalizedRule::new(&Rule::parse(rule).unwrap(), start, false, &UTC_CLOCK, WorkMeter::default())
 }
 
 proptest! {
@@ -74,11 +74,11 @@ proptest! {
 
     #[test]
     fn a_jump_finds_what_walking_there_finds(rule in rule(WALL.to_vec()), start in STARTS, far in 0..400usize, after in 0..2i64) {
-        let RulePlan::Civil(plan) = plan(&rule, start) else { panic!() };
-        let walked: Vec<i64> = Periods::new(&plan, i64::MIN).take(far + 10).collect();
+        let NormalizedRule::Civil(normalized) = normalized(&rule, start) else { panic!() };
+        let walked: Vec<i64> = Periods::new(&normalized, i64::MIN).take(far + 10).collect();
         if let Some(from) = walked.get(far) {
             let rest: Vec<i64> = walked[far..].iter().copied().filter(|civil| *civil >= from + after).collect();
-            let jumped: Vec<i64> = plan.civil_times(from + after).take(rest.len()).collect();
+            let jumped: Vec<i64> = normalized.civil_times(from + after).take(rest.len()).collect();
             prop_assert_eq!(jumped, rest);
         }
     }
@@ -92,36 +92,36 @@ proptest! {
     fn a_jump_in_elapsed_time_finds_what_walking_there_finds(
         rule in rule(ELAPSED.to_vec()), start in STARTS, far in 0..100usize, after in 0..2i64,
     ) {
-        let RulePlan::Elapsed(plan) = plan(&rule, start) else { panic!() };
-        let walked: Vec<_> = Elapsed::new(&plan, &UTC_CLOCK, i64::MIN).take(far + 10).collect();
+        let NormalizedRule::Elapsed(normalized) = normalized(&rule, start) else { panic!() };
+        let walked: Vec<_> = Elapsed::new(&normalized, &UTC_CLOCK, i64::MIN).take(far + 10).collect();
         if let Some(StartSeconds { at: from, .. }) = walked.get(far) {
             let rest: Vec<_> = walked[far..].iter().copied().filter(|start| start.at >= from + after).collect();
-            let jumped: Vec<_> = Elapsed::new(&plan, &UTC_CLOCK, from + after).take(rest.len()).collect();
+            let jumped: Vec<_> = Elapsed::new(&normalized, &UTC_CLOCK, from + after).take(rest.len()).collect();
             prop_assert_eq!(jumped, rest);
         }
     }
 
     #[test]
     fn both_engines_agree_on_rules_by_weekday(rule in rule(WALL.to_vec()), start in STARTS, later in 0..400_000_000i64) {
-        let RulePlan::Civil(mut plan) = plan(&rule, start) else { panic!() };
-        if plan.by_weekday.is_none() {
+        let NormalizedRule::Civil(mut normalized) = normalized(&rule, start) else { panic!() };
+        if normalized.by_weekday.is_none() {
             // Most of them: take the parts out that the crate is not given.
             let kept = rule.split(';').filter(|part| !part.starts_with("BYM") && !part.starts_with("BYW") && !part.starts_with("BYY"));
-            let RulePlan::Civil(plainer) = super::properties::plan(&kept.collect::<Vec<_>>().join(";"), start) else { panic!() };
-            plan = plainer;
+            let NormalizedRule::Civil(plainer) = super::properties::normalized(&kept.collect::<Vec<_>>().join(";"), start) else { panic!() };
+            normalized = plainer;
         }
-        let ours: Vec<i64> = Periods::new(&plan, start + later).take(40).collect();
-        prop_assert_eq!(plan.civil_times(start + later).take(40).collect::<Vec<_>>(), ours);
+        let ours: Vec<i64> = Periods::new(&normalized, start + later).take(40).collect();
+        prop_assert_eq!(normalized.civil_times(start + later).take(40).collect::<Vec<_>>(), ours);
     }
 
     #[test]
     fn count_ends_where_walking_ends(rule in rule([&WALL[..], &ELAPSED[..]].concat()), start in STARTS, count in 1..120usize) {
-        let plan = plan(&rule, start);
-        let walked = match &plan {
-            RulePlan::Civil(plan) => Periods::new(plan, i64::MIN).nth(count - 1),
-            RulePlan::Elapsed(plan) => Elapsed::new(plan, &UTC_CLOCK, i64::MIN).nth(count - 1).map(|start| start.at),
+        let normalized = normalized(&rule, start);
+        let walked = match &normalized {
+            NormalizedRule::Civil(normalized) => Periods::new(normalized, i64::MIN).nth(count - 1),
+            NormalizedRule::Elapsed(normalized) => Elapsed::new(normalized, &UTC_CLOCK, i64::MIN).nth(count - 1).map(|start| start.at),
         };
-        let last = plan.last(count as u64, &UTC_CLOCK);
+        let last = normalized.last(count as u64, &UTC_CLOCK);
         // A COUNT that takes centuries is taken as endless.
         let far = walked.is_some_and(|last| last > start + 100_000 * 86_400);
         prop_assert!(last == walked || last.is_none() && far, "{:?} {:?}", last, walked);
@@ -168,9 +168,9 @@ proptest! {
         rule in rule(ELAPSED.to_vec()), start in STARTS, count in 1..4_000usize, berlin in any::<bool>(),
     ) {
         let zone = zone(if berlin { "Europe/Berlin" } else { "Australia/Lord_Howe" });
-        let RulePlan::Elapsed(plan) = RulePlan::new(&Rule::parse(&rule).unwrap(), start, false, &zone, WorkMeter::default()) else { panic!() };
-        let walked = Elapsed::new(&plan, &zone, i64::MIN).nth(count - 1).map(|start| start.at);
-        let last = Elapsed::last(&plan, &zone, count as u64);
+        let NormalizedRule::Elapsed(normalized) = NormalizedRule::new(&Rule::parse(&rule).unwrap(), start, false, &zone, WorkMeter::default()) else { panic!() };
+        let walked = Elapsed::new(&normalized, &zone, i64::MIN).nth(count - 1).map(|start| start.at);
+        let last = Elapsed::last(&normalized, &zone, count as u64);
         let far = walked.is_some_and(|last| last > start + 36_000 * 86_400);
         prop_assert!(last == walked || last.is_none() && far, "{:?} {:?}", last, walked);
     }

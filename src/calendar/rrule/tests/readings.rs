@@ -386,7 +386,7 @@ fn a_rule_with_a_slip_is_read_as_it_is_meant() {
 }
 
 #[test]
-fn a_rule_that_nobody_can_guess_is_refused() {
+fn a_rule_whose_meaning_cannot_be_guessed_is_refused() {
     for text in [
         "",
         "COUNT=3",

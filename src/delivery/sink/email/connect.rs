@@ -40,15 +40,15 @@ async fn first_to_answer(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
     let mut error = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     let mut addresses = addresses.into_iter();
     // Those that are still under way when one has answered end with this set.
-    let mut attempts = JoinSet::new();
+    let mut connecting = JoinSet::new();
     loop {
         match addresses.next() {
-            Some(address) => drop(attempts.spawn(TcpStream::connect(address))),
-            None if attempts.is_empty() => return Err(error),
+            Some(address) => drop(connecting.spawn(TcpStream::connect(address))),
+            None if connecting.is_empty() => return Err(error),
             None => {}
         }
         tokio::select! {
-            Some(ended) = attempts.join_next() => match ended.map_err(io::Error::other).flatten() {
+            Some(ended) = connecting.join_next() => match ended.map_err(io::Error::other).flatten() {
                 Ok(stream) => return Ok(stream),
                 Err(why) => error = why,
             },
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_address_that_refuses_is_followed_by_the_next_at_once_and_the_last_error_is_told() {
+    async fn an_address_that_refuses_is_followed_by_the_next_at_once_and_the_last_error_is_reported() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (good, closed) = (listener.local_addr().unwrap(), "127.0.0.1:1".parse().unwrap());
         let stream = first_to_answer(vec![closed, closed, good]).await.unwrap();

@@ -47,7 +47,7 @@ async fn an_alarm_that_a_crash_cut_off_is_taken_back_and_other_text_is_ended() {
 }
 
 #[tokio::test]
-async fn a_rotated_file_is_let_go_with_and_without_being_told() {
+async fn a_rotated_file_is_closed_with_and_without_a_signal() {
     let folder = tempfile::tempdir().unwrap();
     let (path, old, older) = (folder.path().join("a"), folder.path().join("a.1"), folder.path().join("a.2"));
     let file = sink(&path);

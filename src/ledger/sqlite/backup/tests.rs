@@ -91,7 +91,7 @@ async fn what_a_copy_owed_until_then_is_given_up_and_the_rest_stays_owed() {
 }
 
 #[tokio::test]
-async fn a_copy_that_was_put_back_by_hand_counts_everything_until_its_first_use_as_rung() {
+async fn a_copy_that_was_put_back_by_hand_counts_everything_until_its_first_use_as_fired() {
     let (folder, ledger) = owing().await;
     let copy = folder.path().join("copy.db");
     let nowhere = folder.path().join("nowhere/copy.db");

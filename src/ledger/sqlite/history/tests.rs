@@ -3,9 +3,9 @@ use crate::ledger::{CalendarKey, UnchangedSync};
 use crate::ledger::{ClaimedDelivery, DueObject, Forgotten, HistoryCursor, Ledger, NewFiring, NextState, Settlement};
 use crate::time::UtcMillis;
 
-/// A ledger whose only object has rung at the seconds 10 to 19, each recorded when it was due; the calendar was synced
-/// at last at second 0, and the object rings next at `next`.
-async fn rung(next: Option<UtcMillis>) -> (tempfile::TempDir, Ledger, i64) {
+/// A ledger whose only object has fired at the seconds 10 to 19, each recorded when it was due; the calendar was synced
+/// at last at second 0, and the object fires next at `next`.
+async fn fired(next: Option<UtcMillis>) -> (tempfile::TempDir, Ledger, i64) {
     let (folder, ledger) = fresh().await;
     let sink = ledger.sinks(&["out"]).await.unwrap()["out"];
     ledger.take_in(planned(vec![object("a.ics", Some(at(10)))])).await.unwrap();
@@ -56,7 +56,7 @@ async fn left(ledger: &Ledger) -> (i64, i64) {
 
 #[tokio::test]
 async fn what_is_old_and_settled_goes_in_small_batches_with_its_deliveries() {
-    let (_folder, ledger, sink) = rung(None).await;
+    let (_folder, ledger, sink) = fired(None).await;
     deliver(&ledger, sink).await;
     sync(&ledger, 30).await;
     assert_eq!(forgotten(&ledger, 17, 3).await, [3, 3, 1, 0]);
@@ -65,7 +65,7 @@ async fn what_is_old_and_settled_goes_in_small_batches_with_its_deliveries() {
 
 #[tokio::test]
 async fn what_is_still_owed_stays() {
-    let (_folder, ledger, sink) = rung(None).await;
+    let (_folder, ledger, sink) = fired(None).await;
     sync(&ledger, 30).await;
     assert_eq!(forgotten(&ledger, 20, 100).await, [0, 0], "nothing has been delivered");
     ledger.claim(sink, at(20), at(21), 4).await.unwrap();
@@ -82,11 +82,11 @@ async fn what_is_still_owed_stays() {
 
 #[tokio::test]
 async fn what_could_be_made_again_stays() {
-    let (_folder, ledger, sink) = rung(None).await;
+    let (_folder, ledger, sink) = fired(None).await;
     deliver(&ledger, sink).await;
     sync(&ledger, 14).await;
     assert_eq!(forgotten(&ledger, 20, 100).await, [4, 0], "what was due at the last sync or later may come again");
-    let (_folder, ledger, sink) = rung(Some(at(16))).await;
+    let (_folder, ledger, sink) = fired(Some(at(16))).await;
     deliver(&ledger, sink).await;
     sync(&ledger, 30).await;
     assert_eq!(forgotten(&ledger, 20, 100).await, [6, 0], "the timer was set back to second 16");
@@ -98,7 +98,7 @@ async fn what_could_be_made_again_stays() {
 
 #[tokio::test]
 async fn what_was_recorded_ahead_of_its_time_stays() {
-    let (_folder, ledger, sink) = rung(None).await;
+    let (_folder, ledger, sink) = fired(None).await;
     deliver(&ledger, sink).await;
     sync(&ledger, 30).await;
     let ahead = "UPDATE firings SET due = due + 1000000";

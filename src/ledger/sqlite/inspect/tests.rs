@@ -30,7 +30,7 @@ fn object(href: &str, due: i64, faults: Option<&str>) -> PlannedObject {
     }
 }
 
-/// A ledger with a calendar of three objects, of which the first has rung: standard output took it, the mail failed.
+/// A ledger with a calendar of three objects, of which the first has fired: standard output took it, the mail failed.
 async fn fill(path: &Path) -> Ledger {
     let ledger = Ledger::open(path).await.unwrap();
     let sinks = ledger.sinks(&["stdout", "email"]).await.unwrap();
@@ -132,7 +132,7 @@ async fn look(path: &Path) {
 }
 
 #[tokio::test]
-async fn what_rings_next_in_pages_and_by_user_and_calendar() {
+async fn what_fires_next_in_pages_and_by_user_and_calendar() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("l.db");
     let _ledger = fill(&path).await;
@@ -185,7 +185,7 @@ fn ids_of_deliveries_are_read_as_they_are_written() {
 }
 
 #[tokio::test]
-async fn what_is_no_ledger_is_told_so() {
+async fn what_is_not_a_ledger_is_refused_with_that_reason() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("l.db");
     assert!(matches!(Inspector::open(&path).await, Err(LedgerError::Missing { .. })));

@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_logged_in() {
+    fn no_user_is_logged_in() {
         let xml = r#"<D:multistatus xmlns:D="DAV:"><D:response><D:href>/</D:href><D:propstat><D:prop>
             <D:current-user-principal><D:unauthenticated/></D:current-user-principal></D:prop>
             <D:status>HTTP/1.1 200 OK</D:status></D:propstat></D:response></D:multistatus>"#;

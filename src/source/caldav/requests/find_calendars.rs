@@ -521,7 +521,7 @@ mod tests {
     }
 
     #[test]
-    fn a_zone_that_nobody_chose_is_none() {
+    fn a_zone_that_no_user_chose_is_none() {
         let zone = |id: &str| {
             let text = format!("BEGIN:VCALENDAR\nBEGIN:VTIMEZONE\nTZID:{id}\r\nEND:VTIMEZONE\nEND:VCALENDAR");
             home(&response("/c/", &format!("{CALENDAR}<cal:calendar-timezone>{text}</cal:calendar-timezone>")))[0]

@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn deleted_and_made_anew_is_there_whatever_the_order() {
+    fn deleted_and_made_again_is_there_whatever_the_order() {
         let gone = status("/cal/work/a%2Eics", "404 Not Found");
         for inside in [gone.clone() + &there("/cal/work/a.ics", "2"), there("/cal/work/a.ics", "2") + &gone] {
             let found = parsed(&inside);

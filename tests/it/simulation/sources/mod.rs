@@ -4,7 +4,7 @@
 //! A seed decides how the server marks versions, how wrong its clock is, what is edited, moved, deleted and restored
 //! from backups, what it says that is not so and for how long, when it is looked at, and when processes end. After each
 //! look at a calendar of which nothing was untrue, what the ledger has of it, and what is armed, equals the store. At
-//! the end the [model](crate::liar::model) says what must have rung.
+//! the end the [model](crate::liar::model) says what must have fired.
 
 use std::path::Path;
 

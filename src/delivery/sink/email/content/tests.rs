@@ -12,7 +12,7 @@ fn content(n: &Notification, reader: Option<&str>) -> MailContent {
 }
 
 #[test]
-fn a_plain_event_is_told_in_the_readers_zone_and_its_own() {
+fn a_plain_event_is_written_in_the_readers_zone_and_its_own() {
     let n = Notification {
         location: "Room 1".into(),
         organizer: "mailto:boss@example.org".into(),

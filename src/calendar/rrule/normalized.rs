@@ -2,32 +2,32 @@
 //! means nothing in its frequency taken out (RFC 5545, 3.3.10, the table and its notes).
 
 use super::clock::CivilClock;
-use super::elapsed::{Elapsed, ElapsedPlan};
+use super::elapsed::{Elapsed, ElapsedRule};
 use super::gregorian::{DAY, Day, weekday};
-use super::periods::{PeriodPlan, Periods};
+use super::periods::{PeriodRule, Periods};
 use super::sets::{DayFilter, Scope, TimeSet};
 use super::{Frequency, Rule, Skip, WorkMeter, weekdays};
 
 /// What is expanded, and how.
 #[derive(Clone, Debug)]
-pub(super) enum RulePlan {
+pub(super) enum NormalizedRule {
     /// YEARLY to DAILY: in wall-clock time.
-    Civil(PeriodPlan),
+    Civil(PeriodRule),
     /// HOURLY to SECONDLY: in elapsed time.
-    Elapsed(ElapsedPlan),
+    Elapsed(ElapsedRule),
 }
 
-impl RulePlan {
-    /// Plans `rule` from the wall-clock second `start`; what is asked of the plan spends `work`. The times of an
+impl NormalizedRule {
+    /// Normalizes `rule` from the wall-clock second `start`; what is asked of it spends `work`. The times of an
     /// all-day series are its midnights: BYHOUR, BYMINUTE and BYSECOND are ignored, and of a rule that steps within
     /// days the steps at midnight count.
-    pub fn new(rule: &Rule, start: i64, all_day: bool, clock: &impl CivilClock, work: WorkMeter) -> RulePlan {
+    pub fn new(rule: &Rule, start: i64, all_day: bool, clock: &impl CivilClock, work: WorkMeter) -> NormalizedRule {
         if !all_day && rule.frequency < Frequency::Daily {
-            return RulePlan::Elapsed(ElapsedPlan::new(rule, days(rule, start), clock.instant(start).at, work));
+            return NormalizedRule::Elapsed(ElapsedRule::new(rule, days(rule, start), clock.instant(start).at, work));
         }
         let time = start.rem_euclid(DAY);
         let set = |part: Option<u64>, own: i64| if all_day { 1 } else { part.unwrap_or(1 << own) };
-        let mut plan = PeriodPlan {
+        let mut normalized = PeriodRule {
             frequency: rule.frequency.max(Frequency::Daily),
             interval: whole_days(rule),
             start,
@@ -42,28 +42,28 @@ impl RulePlan {
             by_weekday: None,
             work,
         };
-        plan.by_weekday = weekdays::rule(&plan).map(Box::new);
-        RulePlan::Civil(plan)
+        normalized.by_weekday = weekdays::rule(&normalized).map(Box::new);
+        NormalizedRule::Civil(normalized)
     }
 
     /// What all that is asked of it may cost.
     pub fn work(&self) -> &WorkMeter {
         match self {
-            RulePlan::Civil(plan) => &plan.work,
-            RulePlan::Elapsed(plan) => plan.work(),
+            NormalizedRule::Civil(normalized) => &normalized.work,
+            NormalizedRule::Elapsed(normalized) => normalized.work(),
         }
     }
 
     pub fn is_elapsed(&self) -> bool {
-        matches!(self, RulePlan::Elapsed(_))
+        matches!(self, NormalizedRule::Elapsed(_))
     }
 
-    /// Occurrence number `count` (from 1): in wall-clock seconds, or an instant when [`RulePlan::is_elapsed`]. None
-    /// when there are fewer, or so many that they are not counted.
+    /// Occurrence number `count` (from 1): in wall-clock seconds, or an instant when [`NormalizedRule::is_elapsed`].
+    /// None when there are fewer, or so many that they are not counted.
     pub fn last(&self, count: u64, clock: &impl CivilClock) -> Option<i64> {
         match self {
-            RulePlan::Civil(plan) => Periods::last(plan, count),
-            RulePlan::Elapsed(plan) => Elapsed::last(plan, clock, count),
+            NormalizedRule::Civil(normalized) => Periods::last(normalized, count),
+            NormalizedRule::Elapsed(normalized) => Elapsed::last(normalized, clock, count),
         }
     }
 }

@@ -5,19 +5,19 @@ use std::collections::HashMap;
 use crate::ledger::{DueObject, Timer};
 use crate::time::UtcMillis;
 
-/// Objects and octets of their notifications that are staged at most: bounds on memory (some 150 MiB), not on what can
-/// be due at once.
+/// Objects and octets of their notifications that are precomputed at most: bounds on memory (some 150 MiB), not on what
+/// can be due at once.
 const OBJECTS: usize = 100_000;
 const OCTETS: usize = 128 * 1024 * 1024;
 
 /// Due objects, by id.
 #[derive(Debug, Default)]
-pub struct Staged {
+pub struct Precomputed {
     due_objects: HashMap<i64, DueObject>,
     octets: usize,
 }
 
-impl Staged {
+impl Precomputed {
     /// Keeps `due_object` in the place of what there is of its object.
     pub fn put(&mut self, due_object: DueObject) {
         self.octets += octets(&due_object);
@@ -25,7 +25,8 @@ impl Staged {
         self.octets -= before.as_ref().map_or(0, octets);
     }
 
-    /// Takes out what is staged for `timer`; none where there is nothing, or something for another timer of its object.
+    /// Takes out what is precomputed for `timer`; none where there is nothing, or something for another timer of its
+    /// object.
     pub fn take(&mut self, timer: &Timer) -> Option<DueObject> {
         let due_object = self.due_objects.remove(&timer.object)?;
         self.octets -= octets(&due_object);
@@ -68,16 +69,16 @@ mod tests {
 
     #[test]
     fn octets_fill_it_and_what_is_taken_or_over_makes_room() {
-        let mut staged = Staged::default();
-        staged.put(firing(1, OCTETS - 1));
-        assert!(!staged.is_full(UtcMillis(0)));
-        staged.put(firing(2, 1));
-        assert!(staged.is_full(UtcMillis(0)) && staged.is_full(UtcMillis(0)), "nothing is over yet");
-        staged.put(firing(2, 0));
-        assert!(!staged.is_full(UtcMillis(0)), "what is put in its place counts");
-        staged.put(firing(2, 1));
-        assert!(staged.is_full(UtcMillis(2)) && !staged.is_full(UtcMillis(2)), "the first is over");
-        assert!(staged.take(&firing(1, 0).timer).is_none() && staged.take(&firing(2, 0).timer).is_some());
-        assert_eq!(staged.octets, 0);
+        let mut precomputed = Precomputed::default();
+        precomputed.put(firing(1, OCTETS - 1));
+        assert!(!precomputed.is_full(UtcMillis(0)));
+        precomputed.put(firing(2, 1));
+        assert!(precomputed.is_full(UtcMillis(0)) && precomputed.is_full(UtcMillis(0)), "nothing is over yet");
+        precomputed.put(firing(2, 0));
+        assert!(!precomputed.is_full(UtcMillis(0)), "what is put in its place counts");
+        precomputed.put(firing(2, 1));
+        assert!(precomputed.is_full(UtcMillis(2)) && !precomputed.is_full(UtcMillis(2)), "the first is over");
+        assert!(precomputed.take(&firing(1, 0).timer).is_none() && precomputed.take(&firing(2, 0).timer).is_some());
+        assert_eq!(precomputed.octets, 0);
     }
 }

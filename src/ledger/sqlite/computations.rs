@@ -1,5 +1,5 @@
 //! Whose alarms are being worked out in the background, so that a process which ends without a word leaves behind what
-//! it was at. An object at which processes end again and again is set aside, and the others ring.
+//! it was at. An object at which processes end again and again is set aside, and the others fire.
 
 use super::connection::Sqlite;
 use crate::ledger::error::LedgerError;
@@ -10,7 +10,7 @@ pub(super) const SET_ASIDE: &str =
     "Reveille ended each of three times that it worked out its alarms: it does not fire until it is changed";
 
 impl Sqlite {
-    pub async fn begin_attempt(&self, object: i64) -> Result<(), LedgerError> {
+    pub async fn begin_computation(&self, object: i64) -> Result<(), LedgerError> {
         self.write(move |c| {
             Box::pin(async move {
                 // It may have been deleted meanwhile.
@@ -23,7 +23,7 @@ impl Sqlite {
         .await
     }
 
-    pub async fn end_attempt(&self, object: i64) -> Result<(), LedgerError> {
+    pub async fn end_computation(&self, object: i64) -> Result<(), LedgerError> {
         self.write(move |c| {
             Box::pin(async move {
                 sqlx::query("DELETE FROM attempts WHERE object = ?").bind(object).execute(c).await?;
@@ -35,8 +35,8 @@ impl Sqlite {
 
     pub async fn set_failing_objects_aside(&self) -> Result<Unfinished, LedgerError> {
         let sql = "SELECT object, count >= 3 FROM attempts ORDER BY object";
-        let attempts: Vec<(i64, bool)> = sqlx::query_as(sql).fetch_all(self.readers()).await?;
-        if attempts.is_empty() {
+        let begun: Vec<(i64, bool)> = sqlx::query_as(sql).fetch_all(self.readers()).await?;
+        if begun.is_empty() {
             return Ok(Unfinished::default());
         }
         let set_aside = self
@@ -47,7 +47,7 @@ impl Sqlite {
                 })
             })
             .await?;
-        let last = attempts.into_iter().filter(|(_, is_aside)| !is_aside).map(|(object, _)| object).collect();
+        let last = begun.into_iter().filter(|(_, is_aside)| !is_aside).map(|(object, _)| object).collect();
         Ok(Unfinished { last, set_aside })
     }
 }
