@@ -69,9 +69,9 @@ pub async fn remember(
     Ok(())
 }
 
-/// Takes the UIDs and the timers of `objects` away, a list of ids, and remembers the UIDs that will not be in their place
-/// from `now` on: `stay` lists those that will, ids and UIDs. Both are JSON. The sync before, at `seen_at`, found them in
-/// their place.
+/// Takes the UIDs and the timers of `objects` away, a list of ids, and remembers the UIDs that will not be in their
+/// place from `now` on: `stay` lists those that will, ids and UIDs. Both are JSON. The sync before, at `seen_at`, found
+/// them in their place.
 pub async fn clear_replaced(
     c: &mut SqliteConnection,
     objects: String,

@@ -14,8 +14,8 @@ use crate::ledger::model::{
 };
 use crate::time::UtcMillis;
 
-// The first statement forgets what was gone too long ago. Both are one query, as each query is a round trip to the thread
-// that writes.
+// The first statement forgets what was gone too long ago. Both are one query, as each query is a round trip to the
+// thread that writes.
 const CALENDAR: &str = "DELETE FROM gone WHERE gone_at < ?15;
     INSERT INTO calendars
     (source, href, key, user, owner, emails, name, color, zone, user_zone, default_timed, default_all_day,

@@ -1,6 +1,6 @@
 //! Reading and writing the XML of WebDAV, tolerantly: any prefixes, any order, text and CDATA in pieces. It reads a
-//! document that is there or that comes in, keeps one child of the root in memory at a time, knows no property, and never resolves an
-//! entity from outside.
+//! document that is there or that comes in, keeps one child of the root in memory at a time, knows no property, and
+//! never resolves an entity from outside.
 
 use quick_xml::NsReader;
 use quick_xml::events::{BytesRef, BytesStart, Event};
