@@ -263,7 +263,7 @@ async fn directory(
     let size = config.limits.objects.max_object_size;
     let directory = DirectorySource::new(source, settings, size, clock.clone());
     let counter = Counter::default();
-    let report = match directory.scan(&counter, None).await {
+    let report = match directory.scan(&counter).await {
         Ok(report) => report,
         Err(error) => {
             inventory.may_be_more();

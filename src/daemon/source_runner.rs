@@ -17,7 +17,9 @@ use crate::ingest::Ingest;
 use crate::ledger::SourceSync;
 use crate::log_limit::{LogLimit, Logged};
 use crate::metrics::{Metrics, SyncOutcome};
-use crate::source::{FsChanges, Source, SyncError, SyncReport, SyncSource as _, Watch, WatchError};
+use crate::source::{
+    ReportedChanges as _, ReportedScope, Source, SourceChanges, SyncError, SyncReport, SyncSource as _, WatchError,
+};
 use crate::time::UtcMillis;
 
 /// That all is well is written into the ledger no more often than this.
@@ -54,7 +56,8 @@ pub struct SourceRunner {
 
 /// What made a source be synced.
 enum Cause {
-    FsChanges(FsChanges),
+    /// It has reported that.
+    Changes(SourceChanges),
     Time,
 }
 
@@ -95,76 +98,73 @@ impl SourceRunner {
         first: impl FnOnce(),
     ) {
         let mut stop = std::pin::pin!(stop);
-        let mut watch = None;
         let again = sync_now.notified();
         let mut again = std::pin::pin!(again);
         again.as_mut().enable();
         // The sync that misses nothing comes in its time, however much is touched meanwhile.
         let mut next = tokio::select! {
-            next = self.watch_and_sync(&ingest, &mut watch) => next,
+            next = self.watch_and_sync(&ingest) => next,
             () = &mut stop => return first(),
         };
         first();
         loop {
             let cause = tokio::select! {
                 () = &mut stop => return,
-                changes = changes(watch.as_ref()) => Cause::FsChanges(changes),
+                changes = self.source.changes() => Cause::Changes(changes),
                 () = self.is_due(next) => Cause::Time,
                 () = again.as_mut() => Cause::Time,
             };
             again.set(sync_now.notified());
             again.as_mut().enable();
-            let is_rewatched = match &cause {
-                Cause::FsChanges(changes) if changes.everything => true,
+            let scope = match &cause {
+                Cause::Changes(changes) => Some(changes.scope()),
+                Cause::Time => None,
+            };
+            let is_rewatched = match scope {
+                Some(ReportedScope::Everything) => true,
                 // A watch that sees files change is none of a folder that is gone: it would have seen that too.
-                Cause::FsChanges(changes) if changes.are_of_files() && self.schedule.failures == 0 => false,
+                Some(ReportedScope::Objects) if self.schedule.failures == 0 => false,
                 _ => tokio::select! {
-                    watch_is_stale = self.watch_is_stale(watch.as_ref()) => watch_is_stale,
+                    watch_is_stale = self.watch_is_stale() => watch_is_stale,
                     () = &mut stop => return,
                 },
             };
             match cause {
                 _ if is_rewatched => tokio::select! {
-                    soonest = self.watch_and_sync(&ingest, &mut watch) => next = soonest,
+                    soonest = self.watch_and_sync(&ingest) => next = soonest,
                     () = &mut stop => return,
                 },
                 // A sync of files is short and is not broken off; one at a server may be waiting for it.
-                Cause::FsChanges(changes) => {
-                    if !self.sync_changes(&ingest, changes, watch.as_ref()).await || self.absent > 0 {
+                Cause::Changes(changes) => {
+                    if !self.sync_changes(&ingest, changes).await || self.absent > 0 {
                         next = next.min(Instant::now() + self.schedule.wait());
                     }
                 }
                 Cause::Time => tokio::select! {
-                    _ = self.sync_all(&ingest, watch.as_ref()) => next = Instant::now() + self.schedule.wait(),
+                    _ = self.sync(&ingest) => next = Instant::now() + self.schedule.wait(),
                     () = &mut stop => return,
                 },
             }
         }
     }
 
-    /// Whether `watch` may see nothing of what is there: its folder is gone or was replaced, or there is none.
-    async fn watch_is_stale(&self, watch: Option<&Arc<Watch>>) -> bool {
-        let is_stale = async || match watch {
-            Some(watch) => watch.is_stale().await,
-            None => true,
-        };
-        self.source.can_be_watched() && (self.schedule.failures > 0 || is_stale().await)
+    /// Whether the watch may see nothing of what is there: the source is gone or was replaced, or it is not watched.
+    async fn watch_is_stale(&self) -> bool {
+        let is_blind = self.schedule.failures > 0 || !self.source.is_watched();
+        self.source.can_be_watched() && (is_blind || self.source.watch_is_stale().await)
     }
 
     /// Watches again, then syncs everything: a folder that came, or was replaced, may have got its files before it
     /// was watched. Returns when to sync next.
-    async fn watch_and_sync(&mut self, ingest: &Ingest, watch: &mut Option<Arc<Watch>>) -> Instant {
-        // What both watch would count twice against the kernel's limit.
-        *watch = None;
+    async fn watch_and_sync(&mut self, ingest: &Ingest) -> Instant {
         match self.source.watch().await {
-            Ok(started) => *watch = started,
             // Where the folder is not there, the sync says so.
-            Err(WatchError::Absent) => {}
+            Ok(()) | Err(WatchError::Absent) => {}
             Err(WatchError::Refused(reason)) => self.note_refusal(Some(reason)),
         }
-        self.sync_all(ingest, watch.as_ref()).await;
+        self.sync(ingest).await;
         let is_read = self.schedule.failures == 0 && self.refusal.is_none();
-        if watch.is_none() && is_read && self.source.can_be_watched() {
+        if !self.source.is_watched() && is_read && self.source.can_be_watched() {
             // A folder that came between the two has to be synced once it is watched.
             return Instant::now();
         }
@@ -196,22 +196,17 @@ impl SourceRunner {
 
     /// Syncs everything; false when something of it could not be read.
     pub async fn sync(&mut self, ingest: &Ingest) -> bool {
-        self.sync_all(ingest, None).await
-    }
-
-    /// Syncs everything, and has what it finds watched.
-    async fn sync_all(&mut self, ingest: &Ingest, watch: Option<&Arc<Watch>>) -> bool {
         let at = self.clock.now();
         self.schedule.soon = None;
         let began = Instant::now();
         let span = tracing::debug_span!("sync", source.name = self.name);
-        let outcome = self.source.sync(ingest, watch).instrument(span).await;
+        let outcome = self.source.sync(ingest).instrument(span).await;
         if self.count(began, &outcome, 0) == SyncOutcome::Complete {
             self.metrics.complete_sync(&self.name, at);
         }
         let mut refusal = None;
         if let Ok(report) = &outcome {
-            refusal = Some(report.unwatched.clone()).filter(|_| watch.is_some());
+            refusal = Some(report.unwatched.clone()).filter(|_| self.source.is_watched());
             self.absent = report.absent;
             self.schedule.soon = report.again_in;
         }
@@ -223,13 +218,12 @@ impl SourceRunner {
     }
 
     /// Syncs what changed; false when something of that could not be read.
-    async fn sync_changes(&mut self, ingest: &Ingest, changes: FsChanges, watch: Option<&Arc<Watch>>) -> bool {
-        let Some(watch) = watch else { return true };
+    async fn sync_changes(&mut self, ingest: &Ingest, changes: SourceChanges) -> bool {
         let at = self.clock.now();
         let others: Vec<String> = self.faults.iter().filter(|fault| !changes.concerns(fault)).cloned().collect();
         let began = Instant::now();
         let span = tracing::debug_span!("sync", source.name = self.name);
-        let outcome = self.source.sync_changes(ingest, changes, watch).instrument(span).await;
+        let outcome = self.source.sync_changes(ingest, changes).instrument(span).await;
         self.count(began, &outcome, others.len());
         let mut refusal = None;
         if let Ok(report) = &outcome {
@@ -352,13 +346,5 @@ impl SourceRunner {
             self.logged = Some((cause, at));
         }
         !is_known
-    }
-}
-
-/// What the watch saw; never, where nothing is watched.
-async fn changes(watch: Option<&Arc<Watch>>) -> FsChanges {
-    match watch {
-        Some(watch) => watch.changes().await,
-        None => std::future::pending().await,
     }
 }

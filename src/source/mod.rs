@@ -4,7 +4,7 @@
 //! * [`contract`] is what sources and those who use them agree on, [`sync_source`] what every source can do.
 //! * [`directory`] and [`caldav`] are the kinds of sources, which are listed here and nowhere else.
 
-use std::sync::Arc;
+use std::convert::Infallible;
 use std::time::Duration;
 
 use crate::clock::Clock;
@@ -21,9 +21,8 @@ pub use contract::{
     Absence, CalendarInfo, Change, ChangeBatch, Checkpoint, DefaultAlarmTexts, Evidence, Known, Obstacle, StoreError,
     SyncError, SyncReport, SyncStore, Taken, WatchError,
 };
-use directory::DirectorySource;
-pub use directory::{FsChanges, Watch};
-pub use sync_source::SyncSource;
+use directory::{DirectorySource, FsChanges};
+pub use sync_source::{ReportedChanges, ReportedScope, SyncSource};
 
 /// A source of one of the kinds that there are.
 #[derive(Debug)]
@@ -70,30 +69,72 @@ impl Source {
     }
 }
 
+/// What a source of one of the kinds has reported.
+#[derive(Debug)]
+pub enum SourceChanges {
+    /// What was touched in a watched folder.
+    Directory(FsChanges),
+    /// A CalDAV server reports nothing by itself.
+    Caldav(Infallible),
+}
+
+impl ReportedChanges for SourceChanges {
+    fn scope(&self) -> ReportedScope {
+        match self {
+            SourceChanges::Directory(changes) => changes.scope(),
+            SourceChanges::Caldav(changes) => changes.scope(),
+        }
+    }
+
+    fn concerns(&self, fault: &str) -> bool {
+        match self {
+            SourceChanges::Directory(changes) => changes.concerns(fault),
+            SourceChanges::Caldav(changes) => changes.concerns(fault),
+        }
+    }
+}
+
 impl SyncSource for Source {
+    type Changes = SourceChanges;
+
     fn kind(&self) -> &'static str {
         with_source!(self, source => source.kind())
     }
 
-    async fn sync(&mut self, store: &impl SyncStore, watch: Option<&Arc<Watch>>) -> Result<SyncReport, SyncError> {
-        with_source!(self, source => source.sync(store, watch).await)
+    async fn sync(&mut self, store: &impl SyncStore) -> Result<SyncReport, SyncError> {
+        with_source!(self, source => source.sync(store).await)
     }
 
-    async fn sync_changes(
-        &mut self,
-        store: &impl SyncStore,
-        changes: FsChanges,
-        watch: &Arc<Watch>,
-    ) -> Result<SyncReport, SyncError> {
-        with_source!(self, source => source.sync_changes(store, changes, watch).await)
+    async fn sync_changes(&mut self, store: &impl SyncStore, changes: SourceChanges) -> Result<SyncReport, SyncError> {
+        match (self, changes) {
+            (Source::Directory(source), SourceChanges::Directory(changes)) => source.sync_changes(store, changes).await,
+            (Source::Caldav(source), SourceChanges::Caldav(changes)) => source.sync_changes(store, changes).await,
+            // Another source has reported them.
+            (source, _) => source.sync(store).await,
+        }
     }
 
     fn can_be_watched(&self) -> bool {
         with_source!(self, source => source.can_be_watched())
     }
 
-    async fn watch(&self) -> Result<Option<Arc<Watch>>, WatchError> {
+    async fn watch(&mut self) -> Result<(), WatchError> {
         with_source!(self, source => source.watch().await)
+    }
+
+    fn is_watched(&self) -> bool {
+        with_source!(self, source => source.is_watched())
+    }
+
+    async fn watch_is_stale(&self) -> bool {
+        with_source!(self, source => source.watch_is_stale().await)
+    }
+
+    async fn changes(&self) -> SourceChanges {
+        match self {
+            Source::Directory(source) => SourceChanges::Directory(source.changes().await),
+            Source::Caldav(source) => SourceChanges::Caldav(source.changes().await),
+        }
     }
 
     async fn worth_a_try(&self, obstacle: Obstacle, spread: Duration) {

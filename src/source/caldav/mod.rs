@@ -16,13 +16,13 @@
 //! * [`check`] logs in and says what is there, which is [`checked`].
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::Url;
 
 use super::contract::{CalendarInfo, DefaultAlarmTexts, Known, Obstacle, SyncError, SyncReport, SyncStore};
-use super::directory::watch::Watch;
 use super::sync_source::SyncSource;
 use crate::clock::Clock;
 use crate::config::{CaldavSettings, LimitsConfig, OwnDomains, ResponseLimits, SourceConfig};
@@ -115,11 +115,13 @@ struct CalendarMemory {
 }
 
 impl SyncSource for CaldavSource {
+    type Changes = Infallible;
+
     fn kind(&self) -> &'static str {
         "caldav"
     }
 
-    async fn sync(&mut self, store: &impl SyncStore, _: Option<&Arc<Watch>>) -> Result<SyncReport, SyncError> {
+    async fn sync(&mut self, store: &impl SyncStore) -> Result<SyncReport, SyncError> {
         let answers = self.answers();
         match self.sync_account(store).await {
             Ok(report) => Ok(report),

@@ -8,6 +8,7 @@
 //! * [`properties`] is what a store says of a calendar as a whole.
 //! * [`open_folder`] opens folders and files, [`name`] writes their names as text.
 
+use std::future::pending;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -29,12 +30,13 @@ mod scan;
 mod settings;
 mod sorting;
 mod tree;
-pub(super) mod watch;
+mod watch;
 
 use blocking::blocking;
 pub use error::DirectoryError;
 use settings::FolderSettings;
-pub use watch::{FsChanges, Watch};
+pub use watch::FsChanges;
+use watch::Watch;
 
 /// A watched folder.
 #[derive(Debug)]
@@ -42,6 +44,8 @@ pub struct DirectorySource {
     name: String,
     clock: Clock,
     settings: Arc<FolderSettings>,
+    /// None: it is not watched.
+    watch: Option<Arc<Watch>>,
 }
 
 /// The calendar that the folder `path` is to `source`, a watched folder with these `settings`: what a scan of it would
@@ -63,38 +67,58 @@ impl DirectorySource {
     /// folder need not be there yet.
     pub fn new(source: &SourceConfig, settings: &DirectorySettings, max_size: usize, clock: Clock) -> DirectorySource {
         let settings = FolderSettings::new(source, settings, max_size);
-        DirectorySource { name: source.name.clone(), clock, settings: Arc::new(settings) }
+        DirectorySource { name: source.name.clone(), clock, settings: Arc::new(settings), watch: None }
     }
 }
 
 impl SyncSource for DirectorySource {
+    type Changes = FsChanges;
+
     fn kind(&self) -> &'static str {
         "directory"
     }
 
-    async fn sync(&mut self, store: &impl SyncStore, watch: Option<&Arc<Watch>>) -> Result<SyncReport, SyncError> {
-        Ok(self.scan(store, watch).await?)
+    async fn sync(&mut self, store: &impl SyncStore) -> Result<SyncReport, SyncError> {
+        Ok(self.scan(store).await?)
     }
 
-    async fn sync_changes(
-        &mut self,
-        store: &impl SyncStore,
-        changes: FsChanges,
-        watch: &Arc<Watch>,
-    ) -> Result<SyncReport, SyncError> {
-        Ok(self.scan_changes(store, changes, watch).await?)
+    async fn sync_changes(&mut self, store: &impl SyncStore, changes: FsChanges) -> Result<SyncReport, SyncError> {
+        Ok(self.scan_changes(store, changes).await?)
     }
 
     fn can_be_watched(&self) -> bool {
         true
     }
 
-    async fn watch(&self) -> Result<Option<Arc<Watch>>, WatchError> {
+    async fn watch(&mut self) -> Result<(), WatchError> {
+        // What both watch would count twice against the kernel's limit.
+        self.watch = None;
         let settings = self.settings.clone();
         match blocking(move || Watch::start(&settings.path)).await {
-            Ok(watch) => Ok(Some(Arc::new(watch))),
+            Ok(watch) => {
+                self.watch = Some(Arc::new(watch));
+                Ok(())
+            }
             Err(DirectoryError::Root { .. }) => Err(WatchError::Absent),
             Err(error) => Err(WatchError::Refused(error.to_string())),
+        }
+    }
+
+    fn is_watched(&self) -> bool {
+        self.watch.is_some()
+    }
+
+    async fn watch_is_stale(&self) -> bool {
+        match &self.watch {
+            Some(watch) => watch.is_stale().await,
+            None => false,
+        }
+    }
+
+    async fn changes(&self) -> FsChanges {
+        match &self.watch {
+            Some(watch) => watch.changes().await,
+            None => pending().await,
         }
     }
 }

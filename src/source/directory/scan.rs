@@ -44,16 +44,16 @@ struct FolderCalendar {
 }
 
 impl DirectorySource {
-    /// Scans everything: hands in what differs from what was handed in before. The folders that it visits are
-    /// watched by `watch` from then on.
+    /// Scans everything: hands in what differs from what was handed in before. If the source is watched, so are
+    /// the folders that it visits from then on.
     ///
     /// # Errors
     /// [`DirectoryError::Root`] when the folder cannot be read, [`DirectoryError::Store`].
-    pub async fn scan(&self, store: &impl SyncStore, watch: Option<&Arc<Watch>>) -> Result<SyncReport, DirectoryError> {
+    pub async fn scan(&self, store: &impl SyncStore) -> Result<SyncReport, DirectoryError> {
         let at = self.clock.now();
         let known = store.calendars(&self.name).await?;
         self.settings.memory.remember(&known);
-        let (settings, watching) = (self.settings.clone(), watch.cloned());
+        let (settings, watching) = (self.settings.clone(), self.watch.clone());
         let (device, is_empty, folders) = blocking(move || {
             let tree = settings.tree(canonical(&settings.path)?, watching, at);
             Ok::<_, DirectoryError>((tree.device()?, tree.is_empty()?, tree.all()))
@@ -68,7 +68,7 @@ impl DirectorySource {
                 }
             }
         }
-        let scan = Scan { at, device, watch, patience: 0 };
+        let scan = Scan { at, device, watch: self.watch.as_ref(), patience: 0 };
         let sorted = SortedChanges { folders, ..SortedChanges::default() };
         self.scan_folders(store, sorted, known, &scan).await
     }
@@ -79,20 +79,15 @@ impl DirectorySource {
     ///
     /// # Errors
     /// As for [`DirectorySource::scan`].
-    pub async fn scan_changes(
-        &self,
-        store: &impl SyncStore,
-        changes: FsChanges,
-        watch: &Arc<Watch>,
-    ) -> Result<SyncReport, DirectoryError> {
+    pub async fn scan_changes(&self, store: &impl SyncStore, changes: FsChanges) -> Result<SyncReport, DirectoryError> {
         if changes.everything {
-            return self.scan(store, Some(watch)).await;
+            return self.scan(store).await;
         }
         let at = self.clock.now();
-        let (settings, watching) = (self.settings.clone(), watch.clone());
-        let mut sorted = blocking(move || settings.sort(changes, Some(&watching), at)).await?;
+        let (settings, watching) = (self.settings.clone(), self.watch.clone());
+        let mut sorted = blocking(move || settings.sort(changes, watching.as_ref(), at)).await?;
         let device = std::mem::take(&mut sorted.device);
-        let scan = Scan { at, device, watch: Some(watch), patience: PATIENCE };
+        let scan = Scan { at, device, watch: self.watch.as_ref(), patience: PATIENCE };
         let mut report = SyncReport::default();
         for TouchedFiles { folder, files } in std::mem::take(&mut sorted.files) {
             let Some(seen) = self.settings.seen(&folder) else { continue };

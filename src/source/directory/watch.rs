@@ -26,6 +26,7 @@ use super::folder::hidden;
 use super::mounts::Mounts;
 use super::open_folder::canonical;
 use super::properties::is_properties;
+use crate::source::sync_source::{ReportedChanges, ReportedScope};
 
 /// More touched files than this are looked at by reading everything.
 const MOST: usize = 10_000;
@@ -60,7 +61,7 @@ pub struct FsChanges {
     /// Folders that came, went, were moved, or may be read by others than before.
     pub(super) folders: HashSet<PathBuf>,
     /// More than could be kept, or the watched folder itself.
-    pub everything: bool,
+    pub(super) everything: bool,
 }
 
 /// What was seen before of a file that looks unfinished.
@@ -389,14 +390,16 @@ fn number_of(metadata: &Metadata) -> Number {
     (metadata.dev(), metadata.ino())
 }
 
-impl FsChanges {
-    /// Whether nothing but files is concerned.
-    pub fn are_of_files(&self) -> bool {
-        !self.everything && self.folders.is_empty()
+impl ReportedChanges for FsChanges {
+    fn scope(&self) -> ReportedScope {
+        match self.everything {
+            true => ReportedScope::Everything,
+            false if self.folders.is_empty() => ReportedScope::Objects,
+            false => ReportedScope::Calendars,
+        }
     }
 
-    /// Whether what `fault` says may be different now.
-    pub fn concerns(&self, fault: &str) -> bool {
+    fn concerns(&self, fault: &str) -> bool {
         // The path, and not one that only begins like it.
         let named = |path: &Path| {
             let path = path.to_string_lossy();
