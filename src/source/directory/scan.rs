@@ -93,9 +93,14 @@ impl DirectorySource {
             let Some(seen) = self.settings.seen(&folder) else { continue };
             let calendar = FolderCalendar { folder, seen };
             report.calendars += 1;
-            for chunk in files.chunks(BATCH) {
-                self.scan_files(store, &calendar, chunk, &scan, &mut report).await?;
-            }
+            let span = tracing::debug_span!("calendar", calendar.href = calendar.folder.href);
+            let scanning = async {
+                for chunk in files.chunks(BATCH) {
+                    self.scan_files(store, &calendar, chunk, &scan, &mut report).await?;
+                }
+                Ok::<_, DirectoryError>(())
+            };
+            scanning.instrument(span).await?;
         }
         let known = match sorted.touched.is_empty() && sorted.folders.found.is_empty() {
             true => Vec::new(),
