@@ -15,7 +15,7 @@ use crate::access::{self, Need};
 use crate::clock::Clock;
 use crate::config::{self, Config, ConfigError, Overrides, Problem, SourceKind};
 use crate::delivery::routing;
-use crate::delivery::sink::registry::Sink;
+use crate::delivery::sink::any_sink::Sink;
 use crate::ledger::{Inspector, LedgerError};
 use crate::source::caldav::CaldavSource;
 use crate::source::directory::DirectorySource;

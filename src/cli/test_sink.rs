@@ -3,7 +3,7 @@
 use super::common::{block_on, sink_context};
 use super::{Context, Usage, printer::ExitStatus, rights};
 use crate::config::{Config, Overrides};
-use crate::delivery::sink::registry::Sink;
+use crate::delivery::sink::any_sink::Sink;
 use crate::delivery::sink::{ClaimedDelivery, Outcome, Recipients};
 use crate::notification::Notification;
 use crate::time::UtcMillis;

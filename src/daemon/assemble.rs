@@ -10,7 +10,7 @@ use crate::config::{Config, SourceKind, UserConfig};
 use crate::delivery::deadline::SendDeadline;
 use crate::delivery::new_deliveries::NewDeliveries;
 use crate::delivery::routing::Routing;
-use crate::delivery::sink::registry::Sink;
+use crate::delivery::sink::any_sink::Sink;
 use crate::delivery::sink::{SinkConfig, SinkContext};
 use crate::delivery::worker::DeliveryWorker;
 use crate::firing::{FiringRenderer, PipelineContext, StartupGate, Wheel};

@@ -12,7 +12,7 @@ use tracing::Instrument as _;
 
 use super::gate::{Closure, FileStamps, Gate, GateState, LOG_EVERY};
 use super::retry::{Attempt, decide};
-use super::sink::registry::Sink;
+use super::sink::any_sink::Sink;
 use super::sink::{ClaimedDelivery, Finished, Outcome, Transport};
 use crate::clock::Clock;
 use crate::ledger::{Claims, DeliveryKey, Ledger, LedgerError, LogOnce, NextState, Settlement};

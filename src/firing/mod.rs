@@ -2,7 +2,7 @@
 //!
 //! * `wheel` sleeps until the next object is due and fires it; `timer` is the clock that wakes it, `wakeup` what else
 //!   does, and the gate that holds it back at the start.
-//! * `prepare` is what the wheel asks for an object that is due.
+//! * `prepare` is what the wheel asks for an object that is due; `due_objects` answers it.
 //! * `precomputed` has what is due within the next seconds; `background` works out what takes long.
 //! * `render` makes firings of the alarm instances of an object, with what `renderer` knows of settings and sinks, and
 //!   what `context` says of its calendar.
@@ -10,6 +10,7 @@
 
 mod background;
 mod context;
+mod due_objects;
 mod identities;
 mod parallel;
 mod pipeline_context;

@@ -12,8 +12,8 @@ use reveille::clock::Clock;
 use reveille::config::{LimitsConfig, SecretRef};
 use reveille::delivery::deadline::SendDeadline;
 use reveille::delivery::gate::Closure;
+use reveille::delivery::sink::any_sink::Sink;
 use reveille::delivery::sink::email::{EmailSettings, SmtpSecurity};
-use reveille::delivery::sink::registry::Sink;
 use reveille::delivery::sink::{
     ClaimedDelivery, Finished, Outcome, Recipients, SinkConfig, SinkContext, Transport as _,
 };

@@ -3,10 +3,11 @@
 //!
 //! * [`SinkConfig`], [`SinkSettings`]: a `[[sink]]` of the configuration, whatever its kind.
 //! * [`SinkDriver`]: the kind's way of sending, made by [`SinkSettings::open`].
-//! * [`Transport`]: what a worker sends through, a [`registry::Sink`] or what a test puts in its place.
-//! * [`registry`] lists the kinds; each has a folder or a file here: `stdout`, `file`, `cyrus_notify`, [`email`].
-//!   `ndjson` is what those that write lines share.
+//! * [`Transport`]: what a worker sends through, a [`any_sink::Sink`] or what a test puts in its place.
+//! * [`registry`] lists the kinds, and reads them from the configuration; each has a folder or a file here: `stdout`,
+//!   `file`, `cyrus_notify`, [`email`]. `ndjson` is what those that write lines share.
 
+pub mod any_sink;
 mod cyrus_notify;
 pub mod email;
 mod file;
@@ -224,7 +225,7 @@ impl Outcome {
     }
 }
 
-/// Sends deliveries: a [`registry::Sink`], or what a test puts in its place.
+/// Sends deliveries: a [`any_sink::Sink`], or what a test puts in its place.
 pub trait Transport: Send + Sync {
     /// Its name in the configuration.
     fn name(&self) -> &str;
