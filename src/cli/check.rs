@@ -13,7 +13,7 @@ use super::rights::{self, DaemonUser, Lacking};
 use super::{Context, printer::Cell, printer::ExitStatus, printer::Style, printer::Table};
 use crate::access::{self, Need};
 use crate::clock::Clock;
-use crate::config::{self, Config, ConfigError, Overrides, Problem, SourceKind};
+use crate::config::{self, AccountProblem, Config, ConfigError, Overrides, Problem, SourceKind};
 use crate::delivery::routing;
 use crate::delivery::sink::any_sink::Sink;
 use crate::ledger::{Inspector, LedgerError};
@@ -92,6 +92,9 @@ async fn check(config: &Config, offline: bool, clock: &Clock) -> anyhow::Result<
     let mut findings = vec![finding("configuration", "", "", Ok(read))];
     findings.push(finding("ledger", &config.ledger.display().to_string(), "sqlite", ledger(&config.ledger).await));
     let mut inventory = Inventory::default();
+    for AccountProblem { account, problem } in &config.account_problems {
+        findings.push(finding("source", account, "account", Err(problem.to_string())));
+    }
     for source in &config.sources {
         findings.extend(of_source(source, config, offline, clock, &mut inventory).await);
     }

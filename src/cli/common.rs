@@ -1,6 +1,5 @@
 //! What the listings share: which ledger they read, and how instants and lengths of time are printed.
 
-use std::collections::HashMap;
 use std::fmt::Display;
 use std::future::Future;
 use std::path::Path;
@@ -16,7 +15,7 @@ use crate::clock::Clock;
 use crate::config::{Config, ConfigError, Overrides};
 use crate::daemon;
 use crate::delivery::deadline::SendDeadline;
-use crate::delivery::sink::SinkContext;
+use crate::delivery::sink::{ReaderZones, SinkContext};
 use crate::ledger;
 use crate::time::{UtcMillis, whole_millis};
 
@@ -44,7 +43,7 @@ pub(super) fn sink_context(config: &Config, clock: &Clock) -> anyhow::Result<Sin
         clock: clock.clone(),
         zones: Zones::load(&config.zoneinfo)?,
         server_name: config.defaults.server_name.clone(),
-        reader_zones: HashMap::new(),
+        reader_zones: ReaderZones::default(),
         default_zone: None,
         max_reply_size: config.limits.max_reply_size,
         deadline: SendDeadline::default(),

@@ -130,7 +130,7 @@ fn watched(folder: &Path, root: Option<&Path>, config: &Config) -> Option<Calend
         let kind = SourceKind::Directory(settings.clone());
         let (name, login) = (String::new(), login());
         let (users, email, calendars) = (config.users.clone(), Vec::new(), Vec::new());
-        let source = SourceConfig { name, user: None, login, email, zone: None, users, calendars, kind };
+        let source = SourceConfig { name, user: None, login, email, zone: None, users, calendars, kind, origin: None };
         directory::calendar_in(&source, &settings, folder, max_size)
     };
     configured.or_else(|| by_itself(root?)).or_else(|| by_itself(folder))

@@ -108,6 +108,8 @@ impl Context {
         let config = config::load(self.global.config.as_deref(), overrides, &|name| std::env::var(name).ok())?;
         logging::start(&self.global, &config.log);
         config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+        let problems = config.account_problems.iter().map(|account| &account.problem);
+        problems.for_each(|problem| tracing::warn!("{problem}; this account is left out"));
         Ok(config)
     }
 }

@@ -1,14 +1,15 @@
 //! `reveille run`: the daemon.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::{Resource, getrlimit};
 
 use super::{Context, Usage, instant, printer::ExitStatus};
 use crate::clock::Clock;
-use crate::config::Overrides;
-use crate::daemon::{self, PassOutcome};
+use crate::config::{self, Config, Overrides};
+use crate::daemon::{self, PassOutcome, ReadConfig};
 use crate::time::UtcMillis;
 
 /// File descriptors that a start needs at least.
@@ -39,7 +40,7 @@ pub(super) struct Args {
 pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<ExitStatus> {
     let overrides = Overrides { ledger: args.ledger.as_deref(), watch: &args.watch };
     let config = context.config(&overrides)?;
-    if config.sources.is_empty() {
+    if config.sources.is_empty() && config.account_origins.is_empty() {
         let hint = "there is nothing to watch: name a folder with --watch, or sources in a configuration file";
         return Err(Usage(hint.to_owned()).into());
     }
@@ -48,6 +49,7 @@ pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<ExitStatu
         return Err(Usage(format!("the folder {} {what}: name an existing one with --watch", folder.display())).into());
     }
     enough_descriptors()?;
+    let read_config = reading(&config, &args);
     let clock = args.at.map_or(Clock::System, Clock::manual);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let outcome = runtime.block_on(async {
@@ -57,12 +59,21 @@ pub(super) fn run(args: Args, context: &mut Context) -> anyhow::Result<ExitStatu
                 PassOutcome::Partial => Ok(ExitStatus::Failure),
             };
         }
-        daemon::run(config, clock).await?;
+        daemon::run(config, clock, read_config).await?;
         Ok(ExitStatus::Success)
     });
     // A write that never ends (a pipe whose reader does not read) would hold up the end for ever.
     runtime.shutdown_timeout(LAST_WRITES);
     outcome
+}
+
+/// Reads `config` again, as it was read with `args`.
+fn reading(config: &Config, args: &Args) -> ReadConfig {
+    let (file, ledger, watch) = (config.file.clone(), args.ledger.clone(), args.watch.clone());
+    Arc::new(move || {
+        let overrides = Overrides { ledger: ledger.as_deref(), watch: &watch };
+        config::load(file.as_deref(), &overrides, &|name| std::env::var(name).ok())
+    })
 }
 
 /// Refuses to start if so few files may be open at once that the program would fail for that sooner or later.

@@ -1,7 +1,8 @@
 //! What reading a value of the configuration may need besides the value: its folder, the environment, time zones.
 
 use std::cell::OnceCell;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use toml::de::DeValue;
 
@@ -9,7 +10,11 @@ use crate::calendar::zone::Zones;
 use crate::tables::{nearest, value};
 use crate::zoneinfo::ZoneinfoChoice;
 
+/// Octets of a configuration file.
+pub(super) const MAX_FILE: u64 = 1024 * 1024;
+
 /// What reading a value may need besides the value.
+#[derive(Clone)]
 pub(super) struct ReadContext<'a> {
     /// The folder of the file: what relative paths in it are relative to.
     folder: PathBuf,
@@ -22,6 +27,11 @@ impl<'a> ReadContext<'a> {
     /// For a file in `folder`; `environment` answers for the variables of the environment.
     pub(super) fn new(folder: PathBuf, environment: &'a dyn Fn(&str) -> Option<String>) -> ReadContext<'a> {
         ReadContext { folder, environment, zones: OnceCell::new() }
+    }
+
+    /// Likewise for a file in `folder`.
+    pub(super) fn in_folder(&self, folder: &Path) -> ReadContext<'a> {
+        ReadContext { folder: folder.to_owned(), ..self.clone() }
     }
 
     pub(super) fn path(&self, written: &str) -> PathBuf {
@@ -61,4 +71,12 @@ impl<'a> ReadContext<'a> {
         let named = |name| self.variable(name).filter(|login| !login.trim().is_empty());
         named("USER").or_else(|| named("LOGNAME")).unwrap_or_else(|| "user".to_owned())
     }
+}
+
+/// The text of a file of the configuration.
+pub(super) fn read_file(path: &Path) -> io::Result<String> {
+    if std::fs::metadata(path)?.len() > MAX_FILE {
+        return Err(io::Error::other(format!("it has more than the {MAX_FILE} octets that a configuration may have")));
+    }
+    std::fs::read_to_string(path)
 }

@@ -8,20 +8,18 @@ use std::time::Duration;
 
 use toml::de::DeTable;
 
-use super::context::ReadContext;
+use super::accounts;
+use super::context::{ReadContext, read_file};
 use super::settings::{
-    Config, Defaults, LimitsConfig, Log, LogFormat, LogLevel, ObjectLimits, ResponseLimits, UserConfig, Users,
-    ZoneLimits,
+    AccountOrigins, Config, Defaults, LimitsConfig, Log, LogFormat, LogLevel, ObjectLimits, ResponseLimits, UserConfig,
+    Users, ZoneLimits,
 };
 use super::sources;
-use super::sources::SharedSettings;
+use super::sources::{SourceContext, Sources};
 use crate::access::{self, Need};
 use crate::delivery::sink::registry;
 use crate::tables::{ConfigError, Diagnostics, Problem, Section, address, value};
 use crate::zoneinfo::ZoneinfoChoice;
-
-/// Octets of a configuration file.
-pub(super) const MAX_FILE: u64 = 1024 * 1024;
 
 /// The ledger if none is named.
 const DEFAULT_LEDGER: &str = "reveille.db";
@@ -128,13 +126,6 @@ fn find(file: Option<&Path>, environment: &dyn Fn(&str) -> Option<String>) -> Re
     Ok(None)
 }
 
-fn read_file(path: &Path) -> io::Result<String> {
-    if std::fs::metadata(path)?.len() > MAX_FILE {
-        return Err(io::Error::other(format!("it has more than the {MAX_FILE} octets that a configuration may have")));
-    }
-    std::fs::read_to_string(path)
-}
-
 fn unreadable(file: PathBuf, why: &io::Error) -> ConfigError {
     let why = match why.kind() {
         io::ErrorKind::InvalidData => "it is not UTF-8 text".to_owned(),
@@ -156,7 +147,7 @@ fn parse(file: &Path, text: &str, reader: &ReadContext<'_>, problems: &mut Vec<P
     // Where the text is no TOML, what the rest means is a guess.
     if errors.is_empty() {
         read_top(&diagnostics, table.get_ref(), reader, &mut config);
-        config.warnings = diagnostics.take_warnings();
+        config.warnings.extend(diagnostics.take_warnings());
     }
     problems.extend(diagnostics.into_problems());
     config
@@ -178,13 +169,35 @@ fn read_top<'a>(
     config.defaults = read_defaults(top.table("defaults", &none), reader);
     config.limits = read_limits(top.table("limits", &none));
     config.users = Arc::new(read_users(&top, reader));
-    let shared = SharedSettings { defaults: &config.defaults, users: &config.users };
-    config.sources = sources::read(top.tables("source"), &shared, reader);
+    read_sources(&top, reader, config);
     config.sinks = registry::read(top.tables("sink"));
     if top.has("admin") {
         top.report("admin", "is not built yet: there is no admin port; take the table out");
     }
     top.finish();
+}
+
+/// `[[source]]` and `accounts_dir`
+fn read_sources(top: &Section<'_>, reader: &ReadContext<'_>, config: &mut Config) {
+    let context = SourceContext { defaults: &config.defaults, users: &config.users, reader };
+    let Sources { mut sources, lists, mut problems } = sources::read(top.tables("source"), &context);
+    let folder = top.read("accounts_dir", value::string).map(|written| reader.path(&written));
+    if let Some(folder) = &folder {
+        match accounts::read(folder, &sources, &context) {
+            Ok(accounts) => {
+                sources.extend(accounts.sources);
+                problems.extend(accounts.problems);
+                config.warnings.extend(accounts.warnings);
+            }
+            Err(why) => {
+                let why = access::with_hint(&why, folder, Need::Read, true);
+                top.report("accounts_dir", &format!("{} cannot be read: {why}", folder.display()));
+            }
+        }
+    }
+    config.sources = sources;
+    config.account_origins = AccountOrigins { folder, lists };
+    config.account_problems = problems;
 }
 
 /// `[users."mary"]`
@@ -337,6 +350,8 @@ impl Default for Config {
             limits: LimitsConfig::default(),
             users: Arc::default(),
             sources: Vec::new(),
+            account_origins: AccountOrigins::default(),
+            account_problems: Vec::new(),
             sinks: Vec::new(),
         }
     }

@@ -1,10 +1,13 @@
 //! The settings: one TOML file, read once, checked as a whole: every problem is reported, each in a sentence that names
 //! the file, the line and the key.
 
+mod account_origins;
+mod accounts;
 mod context;
 mod load;
 mod settings;
 mod sources;
+mod user_list;
 
 #[cfg(test)]
 mod tests;

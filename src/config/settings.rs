@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use super::account_origins::{AccountOrigins, AccountStamps};
 pub use crate::calendar::ical::object::ObjectLimits;
 pub use crate::calendar::zone::ZoneLimits;
 use crate::delivery::sink::SinkConfig;
@@ -32,10 +33,23 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// `[users]`; each source has it too.
     pub users: Arc<Users>,
-    /// `[[source]]`, in the order of the file.
+    /// `[[source]]`, in the order of the file, and the accounts.
     pub sources: Vec<SourceConfig>,
+    /// What the accounts come from.
+    pub account_origins: AccountOrigins,
+    /// What is wrong with accounts: they are not among the sources.
+    pub account_problems: Vec<AccountProblem>,
     /// `[[sink]]`, in the order of the file.
     pub sinks: Vec<SinkConfig>,
+}
+
+/// What is wrong with one account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountProblem {
+    /// The name of its source.
+    pub account: String,
+    /// What is wrong, and where.
+    pub problem: Problem,
 }
 
 /// `[log]`
@@ -203,7 +217,7 @@ pub struct UserConfig {
 }
 
 /// `[[source]]`
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceConfig {
     /// The name of the source, which no other source has.
     pub name: String,
@@ -221,6 +235,8 @@ pub struct SourceConfig {
     pub calendars: Vec<String>,
     /// What its kind has keys for.
     pub kind: SourceKind,
+    /// The file that makes it an account: of its own, or a list of users; none for what the configuration itself names.
+    pub origin: Option<PathBuf>,
 }
 
 impl SourceConfig {
@@ -236,7 +252,7 @@ impl SourceConfig {
 }
 
 /// What `kind` in a `[[source]]` names, with its keys.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SourceKind {
     /// `kind = "directory"`: a watched folder.
     Directory(DirectorySettings),
@@ -245,7 +261,7 @@ pub enum SourceKind {
 }
 
 /// `kind = "directory"`
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DirectorySettings {
     /// The folder.
     pub path: PathBuf,
@@ -281,7 +297,7 @@ pub enum Layout {
 }
 
 /// `kind = "caldav"`
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CaldavSettings {
     /// Address of the server, of an account or of one calendar.
     pub url: String,

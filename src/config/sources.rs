@@ -1,19 +1,29 @@
 //! `[[source]]`: what is watched.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::context::ReadContext;
+use toml::de::DeTable;
+
+use super::context::{ReadContext, read_file};
 use super::settings::{
-    CaldavSettings, Config, Defaults, DirectorySettings, Layout, OwnDomains, SourceConfig, SourceKind, Users,
+    AccountProblem, CaldavSettings, Config, Defaults, DirectorySettings, Layout, OwnDomains, SourceConfig, SourceKind,
+    Users,
 };
+use super::user_list::UserList;
 use crate::tables::names::{self, free_name};
-use crate::tables::{Credentials, Section, address, secret, value};
+use crate::tables::{Credentials, Problem, Replacement, Section, address, secret, value};
 
 const RESCAN_INTERVAL: Duration = Duration::from_secs(15 * 60);
 const POLL_INTERVAL: Duration = Duration::from_secs(30);
 const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What stands for the user in a source that is one for each user of a list.
+const PLACEHOLDER: &str = "{user}";
+
+/// A user for whom every such source can be read.
+const SAMPLE: &str = "user";
 
 /// What is wrong with `email` where a source has the calendars of several users.
 pub const ONE_USER: &str =
@@ -31,40 +41,120 @@ const KINDS: [(&str, SourceKindName); 2] =
 const LAYOUTS: [(&str, Layout); 4] =
     [("auto", Layout::Auto), ("flat", Layout::Flat), ("vdir", Layout::Vdir), ("radicale", Layout::Radicale)];
 
-/// What the rest of the configuration says for all sources.
-pub(super) struct SharedSettings<'a> {
+/// What reading a source needs besides its table.
+#[derive(Clone, Copy)]
+pub(super) struct SourceContext<'a> {
+    /// What the rest of the configuration says for all sources.
     pub(super) defaults: &'a Defaults,
     pub(super) users: &'a Arc<Users>,
+    pub(super) reader: &'a ReadContext<'a>,
+}
+
+/// What was read of all `[[source]]`.
+#[derive(Debug, Default)]
+pub(super) struct Sources {
+    pub(super) sources: Vec<SourceConfig>,
+    /// The lists of users that some are made of.
+    pub(super) lists: Vec<PathBuf>,
+    /// Lines of such lists that name no user.
+    pub(super) problems: Vec<AccountProblem>,
 }
 
 /// Reads all sources.
-pub(super) fn read(
-    sections: Vec<Section<'_>>,
-    shared: &SharedSettings<'_>,
-    reader: &ReadContext<'_>,
-) -> Vec<SourceConfig> {
-    let mut sources: Vec<SourceConfig> = Vec::new();
+pub(super) fn read(sections: Vec<Section<'_>>, context: &SourceContext<'_>) -> Sources {
+    let mut read = Sources::default();
     for mut section in sections {
         let kind = section.required("kind", value::one_of(&KINDS));
-        let taken = |name: &str| sources.iter().any(|source| source.name == name);
+        let taken = |name: &str| read.sources.iter().any(|source| source.name == name);
         let word = KINDS.iter().find(|(_, known)| Some(*known) == kind).map(|(word, _)| *word);
         let name = names::name(&mut section, word, &taken);
         // Which keys belong to a source of an unknown kind is unknown too.
-        if let Some(kind) = kind {
-            sources.extend(read_one(section, name, kind, shared, reader));
+        let Some(kind) = kind else { continue };
+        if section.has("users") || section.has("users_file") {
+            read_each(&section, &name, kind, context, &mut read);
+        } else {
+            read.sources.extend(read_one(section, name, kind, None, context));
         }
     }
-    sources
+    read
+}
+
+/// Reads the account `name`, whose file is `section`.
+pub(super) fn read_account(section: Section<'_>, name: &str, context: &SourceContext<'_>) -> Option<SourceConfig> {
+    let kind = section.required("kind", value::one_of(&KINDS))?;
+    read_one(section, name.to_owned(), kind, None, context)
+}
+
+/// Reads `section` once for each user of its list, whose name stands for [`PLACEHOLDER`].
+fn read_each(section: &Section<'_>, name: &str, kind: SourceKindName, context: &SourceContext<'_>, read: &mut Sources) {
+    let Some(Listed { list, file }) = listed_users(section, context.reader) else { return };
+    for sentence in list.faults {
+        let problem = Problem { file: file.clone(), line: None, key: None, sentence };
+        read.problems.push(AccountProblem { account: format!("{name}:"), problem });
+    }
+    // What is wrong for any user is a mistake of the configuration.
+    let table = replaced(section, SAMPLE);
+    read_one(section.with_table(&table), name.to_owned(), kind, Some(SAMPLE.to_owned()), context);
+    if section.has_problems() {
+        return;
+    }
+    for user in list.users {
+        let (table, diagnostics) = (replaced(section, &user), section.diagnostics());
+        let account = format!("{name}:{user}");
+        let one = section.with_table(&table).reporting_to(&diagnostics);
+        let source = read_one(one, account.clone(), kind, Some(user), context);
+        let problems = diagnostics.into_problems();
+        read.sources.extend(
+            source.filter(|_| problems.is_empty()).map(|source| SourceConfig { origin: file.clone(), ..source }),
+        );
+        read.problems.extend(problems.into_iter().map(|problem| AccountProblem { account: account.clone(), problem }));
+    }
+    read.lists.extend(file);
+}
+
+/// The table of `section` as it is for `user`.
+fn replaced<'a>(section: &Section<'a>, user: &str) -> DeTable<'a> {
+    let in_urls = address::path_segment(user);
+    section.replaced(PLACEHOLDER, &Replacement { in_urls: &in_urls, elsewhere: user })
+}
+
+/// Users, and the file that lists them.
+struct Listed {
+    list: UserList,
+    file: Option<PathBuf>,
+}
+
+fn listed_users(section: &Section<'_>, reader: &ReadContext<'_>) -> Option<Listed> {
+    let named = section.read("users", value::strings);
+    let file = section.read("users_file", value::string).map(|written| reader.path(&written));
+    match (named, file) {
+        (Some(_), Some(_)) => {
+            section.report("users_file", "and users are given: one of them lists the users");
+            None
+        }
+        (Some(users), None) => Some(Listed { list: UserList::of(users), file: None }),
+        (None, file) => {
+            let file = file?;
+            match read_file(&file) {
+                Ok(text) => Some(Listed { list: UserList::of_text(&text), file: Some(file) }),
+                Err(why) => {
+                    section.report("users_file", &format!("{} cannot be read: {why}", file.display()));
+                    None
+                }
+            }
+        }
+    }
 }
 
 fn read_one(
     section: Section<'_>,
     name: String,
     kind: SourceKindName,
-    shared: &SharedSettings<'_>,
-    reader: &ReadContext<'_>,
+    listed: Option<String>,
+    context: &SourceContext<'_>,
 ) -> Option<SourceConfig> {
-    let user = section.read("user", value::string);
+    let SourceContext { defaults, users, reader } = *context;
+    let user = section.read("user", value::string).or(listed);
     let email = section.read("email", address::emails).unwrap_or_default();
     let zone = section.read("zone", |value| reader.zone(value));
     let calendars = section.read("calendars", value::strings).unwrap_or_default();
@@ -72,7 +162,7 @@ fn read_one(
         SourceKindName::Directory => (user, directory(&section, reader)),
         SourceKindName::Caldav => {
             let username = section.read("username", value::string);
-            (user.or(username.clone()), caldav(&section, username, shared.defaults, reader))
+            (user.or(username.clone()), caldav(&section, username, defaults, reader))
         }
     };
     let many =
@@ -81,8 +171,8 @@ fn read_one(
         section.report("email", ONE_USER);
     }
     section.finish();
-    let users = shared.users.clone();
-    Some(SourceConfig { name, user, login: reader.login(), email, zone, users, calendars, kind: kind? })
+    let (users, login) = (users.clone(), reader.login());
+    Some(SourceConfig { name, user, login, email, zone, users, calendars, kind: kind?, origin: None })
 }
 
 fn directory(section: &Section<'_>, reader: &ReadContext<'_>) -> Option<SourceKind> {
@@ -162,5 +252,6 @@ pub(super) fn watched(folder: &Path, config: &Config, reader: &ReadContext<'_>) 
         users: config.users.clone(),
         calendars: Vec::new(),
         kind,
+        origin: None,
     }
 }

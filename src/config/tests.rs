@@ -430,7 +430,7 @@ fn where_the_file_is_looked_for() {
 fn limit_of_a_configurations_size_at_it_and_above() {
     let file = "[log]\n".to_owned();
     let padded = |size: usize| format!("{file}#{}\n", "x".repeat(size - file.len() - 2));
-    let most = usize::try_from(super::load::MAX_FILE).unwrap();
+    let most = usize::try_from(super::context::MAX_FILE).unwrap();
     assert!(load_text(&padded(most)).is_ok());
     let told = problem(&padded(most + 1));
     assert!(told.contains("more than the 1048576 octets that a configuration may have"), "{told}");
@@ -515,4 +515,28 @@ fn domains_of_own_addresses() {
     assert_eq!(domains(&format!("{defaults}{CALDAV}")), listed("example.net"));
     assert_eq!(domains(&format!("{defaults}{CALDAV}own_domains = 'example.com'\n")), listed("example.com"));
     assert!(problem(&format!("{CALDAV}own_domains = 'a@b'\n")).contains("which is not a domain such as example.org"));
+}
+
+#[test]
+fn a_source_is_read_once_for_each_user_of_a_list() {
+    let text = "[[source]]\nkind='caldav'\nname='all'\nurl='https://h/dav/{user}/'\nusername='admin'\n\
+        password_file='secrets/{user}'\nemail='{user}@example.org'\nusers=['mary','a%b','c d','../x']\n";
+    let config = load_text(text).unwrap();
+    let urls: Vec<(&str, &str)> = config
+        .sources
+        .iter()
+        .map(|source| match &source.kind {
+            SourceKind::Caldav(settings) => (source.name.as_str(), settings.url.as_str()),
+            SourceKind::Directory(_) => ("", ""),
+        })
+        .collect();
+    assert_eq!(urls, [("all:mary", "https://h/dav/mary/"), ("all:a%b", "https://h/dav/a%25b/")]);
+    assert_eq!(config.sources[0].user.as_deref(), Some("mary"), "not the administrator");
+    assert_eq!(config.sources[0].email, ["mary@example.org"]);
+    assert!(format!("{:?}", config.sources[0].kind).contains("secrets/mary"));
+    let problems: Vec<&str> = config.account_problems.iter().map(|problem| problem.account.as_str()).collect();
+    assert_eq!(problems, ["all:", "all:c d"], "one that no path may hold, one that has no address");
+    // What is wrong is said once, and not for each user.
+    let wrong = load_text(&text.replace("username", "usrname")).unwrap_err();
+    assert_eq!(wrong.matches("unknown key 'usrname'").count(), 1, "{wrong}");
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::source_parts::SourceParts;
 use super::source_runner::SourceRunner;
 use crate::calendar::zone::Zones;
 use crate::clock::Clock;
@@ -11,12 +12,12 @@ use crate::delivery::deadline::SendDeadline;
 use crate::delivery::new_deliveries::NewDeliveries;
 use crate::delivery::routing::Routing;
 use crate::delivery::sink::any_sink::Sink;
-use crate::delivery::sink::{SinkConfig, SinkContext};
+use crate::delivery::sink::{ReaderZones, SinkConfig, SinkContext};
 use crate::delivery::worker::DeliveryWorker;
 use crate::firing::{FiringRenderer, PipelineContext, StartupGate, Wheel};
 use crate::http::Hosts;
 use crate::ingest::{Ingest, Planner};
-use crate::ledger::{DroppedSource, FiredUntil, Ledger, LedgerError, OrphanedSink};
+use crate::ledger::{FiredUntil, Ledger, LedgerError, OrphanedSink};
 use crate::metrics::Metrics;
 use crate::time::UtcMillis;
 
@@ -53,7 +54,7 @@ impl Core {
         let renderer = renderer.fired_until(fired_until(&ledger, clock).await?);
         renderer.take_over().await?;
         let ingest = Arc::new(Ingest::new(config, Planner::new(renderer.clone()), context.clone()));
-        forget_other_sources(config, &ledger).await?;
+        ingest.keep_sources(&known_sources(config)).await?;
         ingest.replan_changed_zones(zones).await?;
         ingest.clock_was_set().await?;
         let (new_deliveries, metrics) = (context.new_deliveries.clone(), context.metrics.clone());
@@ -66,6 +67,7 @@ impl Core {
 pub struct Stages {
     /// What lies between the sources and the sinks.
     pub core: Core,
+    pub parts: SourceParts,
     pub runners: Vec<SourceRunner>,
     pub workers: Vec<Arc<DeliveryWorker>>,
     /// Ends all sending.
@@ -84,15 +86,15 @@ impl Stages {
         let ledger = Ledger::open(&config.ledger).await?;
         let zones = Zones::load(&config.zoneinfo)?;
         let core = Core::start(config, &zones, ledger, clock).await?;
-        let hosts = Hosts::default();
-        let runners = config
-            .sources
-            .iter()
-            .map(|source| {
-                SourceRunner::new(source, config, clock, &hosts).map(|runner| runner.with_metrics(&core.metrics))
-            })
-            .collect::<Result<_, _>>()?;
         let context = sink_context(config, zones, clock);
+        let parts = SourceParts {
+            clock: clock.clone(),
+            hosts: Hosts::default(),
+            ingest: core.ingest.clone(),
+            metrics: core.metrics.clone(),
+            reader_zones: context.reader_zones.clone(),
+        };
+        let runners = config.sources.iter().map(|source| parts.runner(source, config)).collect::<Result<_, _>>()?;
         let mut workers = Vec::new();
         for sink in &config.sinks {
             let Some(id) = core.sinks.get(&sink.name) else { continue };
@@ -100,7 +102,7 @@ impl Stages {
             let worker = DeliveryWorker::new(open, *id, core.ledger.clone(), clock.clone(), sink.give_up_after);
             workers.push(Arc::new(worker.with_metrics(core.metrics.clone())));
         }
-        Ok(Stages { core, runners, workers, send_deadline: context.deadline })
+        Ok(Stages { core, parts, runners, workers, send_deadline: context.deadline })
     }
 }
 
@@ -119,24 +121,17 @@ async fn known_sinks(config: &Config, ledger: &Ledger) -> Result<HashMap<String,
     Ok(sinks)
 }
 
-/// Forgets the calendars of sources that are no longer configured.
-async fn forget_other_sources(config: &Config, ledger: &Ledger) -> Result<(), LedgerError> {
-    let sources: Vec<&str> = config.sources.iter().map(|source| source.name.as_str()).collect();
-    for DroppedSource { name, calendars } in ledger.keep_sources(&sources).await? {
-        tracing::warn!(
-            source.name = name,
-            calendars,
-            "this source is no longer configured: its calendars are forgotten; under another name they are seen for the first time"
-        );
-    }
-    Ok(())
+/// The names of the sources of `config`, accounts that cannot be used now included.
+fn known_sources(config: &Config) -> Vec<&str> {
+    let faulty = config.account_problems.iter().map(|problem| problem.account.as_str());
+    config.sources.iter().map(|source| source.name.as_str()).chain(faulty).collect()
 }
 
 fn sink_context(config: &Config, zones: Zones, clock: &Clock) -> SinkContext {
     SinkContext {
         clock: clock.clone(),
         zones,
-        reader_zones: reader_zones(config),
+        reader_zones: ReaderZones::new(reader_zones(config)),
         default_zone: config.defaults.zone.clone(),
         max_reply_size: config.limits.max_reply_size,
         server_name: config.defaults.server_name.clone(),
@@ -177,7 +172,7 @@ async fn fired_until(ledger: &Ledger, clock: &Clock) -> Result<UtcMillis, Ledger
 }
 
 /// userId → the zone that the user reads times in.
-fn reader_zones(config: &Config) -> HashMap<String, String> {
+pub(super) fn reader_zones(config: &Config) -> HashMap<String, String> {
     let of_user = |(name, user): (&String, &UserConfig)| Some((name.clone(), user.zone.clone()?));
     let mut zones: HashMap<String, String> = config.users.iter().filter_map(of_user).collect();
     for source in &config.sources {

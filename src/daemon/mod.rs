@@ -2,13 +2,16 @@
 //! is the stage's business.
 //!
 //! * `assemble` builds the stages; `supervise` runs them until a signal comes, or once.
+//! * `source_set` runs the sources, and follows accounts that come and go; `source_parts` is what they share.
 //! * `source_runner` syncs one source again and again, `sync_schedule` says when; `retention` forgets old history.
 //! * `tasks` are what runs and how it ends, `signals` what the operating system asks for.
 
 mod assemble;
 mod retention;
 mod signals;
+mod source_parts;
 mod source_runner;
+mod source_set;
 mod supervise;
 mod sync_schedule;
 mod tasks;
@@ -16,4 +19,5 @@ mod tasks;
 pub use assemble::Core;
 pub use retention::HistoryPruner;
 pub use signals::ignore_sigxfsz;
+pub use source_set::ReadConfig;
 pub use supervise::{PassOutcome, once, run};

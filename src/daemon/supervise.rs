@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -12,7 +11,7 @@ use tokio::time::Instant;
 use super::assemble::{Core, Stages};
 use super::retention::HistoryPruner;
 use super::signals::{Signals, ignore_sigxfsz};
-use super::source_runner::SourceRunner;
+use super::source_set::{ReadConfig, SourceSet};
 use super::tasks::{Stage, SyncThreads, TaskGroup};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -42,11 +41,12 @@ pub enum PassOutcome {
     Partial,
 }
 
-/// Runs until SIGTERM or SIGINT, then delivers what has been fired and returns.
+/// Runs until SIGTERM or SIGINT, then delivers what has been fired and returns. `read_config` reads `config` again,
+/// which is done when the files of accounts have changed.
 ///
 /// # Errors
 /// When the ledger, a sink's settings, the time zone database or a watched folder of the command line cannot be used.
-pub async fn run(config: Config, clock: Clock) -> anyhow::Result<()> {
+pub async fn run(config: Config, clock: Clock, read_config: ReadConfig) -> anyhow::Result<()> {
     // From here on a signal to stop makes an orderly end, of a start that takes long as well.
     let mut signals = Signals::new().context("signals cannot be received")?;
     ignore_sigxfsz().context("signals cannot be received")?;
@@ -57,19 +57,22 @@ pub async fn run(config: Config, clock: Clock) -> anyhow::Result<()> {
             return Ok(());
         }
     };
-    let Stages { core, runners, workers, send_deadline } = stages;
+    let Stages { core, parts, runners, workers, send_deadline } = stages;
     let Core { ledger, ingest, wheel, startup_gate, new_deliveries, .. } = core;
     let sync_now = Arc::new(Notify::new());
     let sync_threads = SyncThreads::new()?;
     let mut tasks = TaskGroup::new(sync_threads.handle());
     let start_timeout = open_in_time(startup_gate.clone());
-    start_runners(runners, &mut tasks, &ingest, &sync_now, startup_gate);
+    let sources = SourceSet::new(parts, sync_now.clone());
+    let pruner = HistoryPruner::new(&config, ledger.clone(), clock);
+    let syncing = sources.run(config, runners, startup_gate, read_config, tasks.stopping(Stage::Sync));
+    tasks.start(Stage::Sync, syncing);
     for worker in &workers {
         let (worker, announced) = (worker.clone(), new_deliveries.subscribe());
         let stopping = tasks.stopping(Stage::Deliver);
         tasks.start(Stage::Deliver, async move { Ok(worker.run(announced, stopping).await?) });
     }
-    let pruning = HistoryPruner::new(&config, ledger.clone(), clock).run(tasks.stopping(Stage::Sync));
+    let pruning = pruner.run(tasks.stopping(Stage::Sync));
     tasks.start(Stage::Sync, async move {
         pruning.await;
         Ok(())
@@ -95,33 +98,6 @@ fn open_in_time(startup_gate: StartupGate) -> tokio::task::JoinHandle<()> {
         tokio::time::sleep(FIRST_SYNC).await;
         startup_gate.open();
     })
-}
-
-/// Starts to sync each source; `startup_gate` opens when each has been synced once.
-fn start_runners(
-    runners: Vec<SourceRunner>,
-    tasks: &mut TaskGroup,
-    ingest: &Arc<Ingest>,
-    sync_now: &Arc<Notify>,
-    startup_gate: StartupGate,
-) {
-    if runners.is_empty() {
-        startup_gate.open();
-    }
-    let waiting = Arc::new(AtomicUsize::new(runners.len()));
-    for runner in runners {
-        let (startup_gate, waiting) = (startup_gate.clone(), waiting.clone());
-        let first = move || {
-            if waiting.fetch_sub(1, Ordering::SeqCst) == 1 {
-                startup_gate.open();
-            }
-        };
-        let syncing = runner.run(ingest.clone(), sync_now.clone(), tasks.stopping(Stage::Sync), first);
-        tasks.start(Stage::Sync, async move {
-            syncing.await;
-            Ok(())
-        });
-    }
 }
 
 /// Stops the tasks in order, and lets them deliver what has been fired for as long as [`DRAIN`].

@@ -9,8 +9,8 @@ use jiff::SignedDuration;
 use crate::config::Config;
 use crate::firing::{PipelineContext, same_context};
 use crate::ledger::{
-    CalendarKey, CalendarRow, Departed, FireOutcome, LedgerError, Planned, PlannedObject, Retagged, SourceSync,
-    UnchangedSync,
+    CalendarKey, CalendarRow, Departed, DroppedSource, FireOutcome, LedgerError, Planned, PlannedObject, Retagged,
+    SourceSync, UnchangedSync,
 };
 use crate::source::{
     Absence, CalendarInfo, Change, ChangeBatch, Checkpoint, Evidence, Known, StoreError, SyncStore, Taken,
@@ -112,6 +112,22 @@ impl Ingest {
         if let Err(error) = self.context.ledger.record_source_sync(name, kind, sync).await {
             tracing::warn!(source.name = name, ledger.error = %error, "how the sync went could not be recorded");
         }
+    }
+
+    /// Forgets the calendars of sources that are not among `names`: they are no longer configured.
+    ///
+    /// # Errors
+    /// Those of the ledger.
+    pub async fn keep_sources(&self, names: &[&str]) -> Result<(), LedgerError> {
+        for DroppedSource { name, calendars } in self.context.ledger.keep_sources(names).await? {
+            tracing::warn!(
+                source.name = name,
+                calendars,
+                "this source is no longer configured: its calendars are forgotten; under another name they are seen for the first time"
+            );
+        }
+        self.context.wakeup.wake();
+        Ok(())
     }
 
     fn syncs(&self) -> std::sync::MutexGuard<'_, Syncs> {

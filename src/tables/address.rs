@@ -61,6 +61,15 @@ pub fn domains(value: &DeValue<'_>) -> Result<Vec<String>, String> {
     value::strings(value)?.iter().map(domain).collect()
 }
 
+/// `text` as a segment of a URL's path.
+pub fn path_segment(text: &str) -> String {
+    let mut url = Url::parse("http://localhost").ok();
+    if let Some(mut path) = url.as_mut().and_then(|url| url.path_segments_mut().ok()) {
+        path.push(text);
+    }
+    url.map(|url| url.path().trim_start_matches('/').to_owned()).unwrap_or_default()
+}
+
 /// The domains in which the server at `url` may name addresses: that of its own host and the one above it. On this
 /// machine the host is called `server_name`.
 pub fn usual_domains(url: &str, server_name: &str) -> Vec<String> {

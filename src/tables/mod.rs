@@ -16,4 +16,4 @@ pub mod value;
 
 pub use error::{ConfigError, Problem};
 pub use secret_ref::{Credentials, FileStamp, MAX_SECRET, Secret, SecretError, SecretRef};
-pub use section::{Diagnostics, Section, nearest};
+pub use section::{Diagnostics, Replacement, Section, nearest};

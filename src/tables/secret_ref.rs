@@ -128,7 +128,7 @@ impl SecretRef {
 }
 
 /// How a client logs in to a server, and where the secret for it is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Credentials {
     /// Without a login.
     None,

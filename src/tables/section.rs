@@ -20,6 +20,30 @@ struct RenamedKey {
 const RENAMED_KEYS: &[RenamedKey] =
     &[RenamedKey { section: "limits", old: "max_rings_per_hour", new: "max_alarms_per_hour" }];
 
+/// What comes in the place of a placeholder.
+#[derive(Clone, Copy, Debug)]
+pub struct Replacement<'r> {
+    /// In the values of the key `url`.
+    pub in_urls: &'r str,
+    /// In all others.
+    pub elsewhere: &'r str,
+}
+
+fn replace(value: &mut DeValue<'_>, placeholder: &str, replacement: &str) {
+    match value {
+        DeValue::String(text) if text.contains(placeholder) => {
+            *text = text.replace(placeholder, replacement).into();
+        }
+        DeValue::Array(items) => {
+            items.iter_mut().for_each(|item| replace(item.get_mut(), placeholder, replacement));
+        }
+        DeValue::Table(table) => {
+            table.iter_mut().for_each(|(_, value)| replace(value.get_mut(), placeholder, replacement));
+        }
+        _ => {}
+    }
+}
+
 /// The file that is being read, and what was found wrong in it so far.
 #[derive(Debug)]
 pub struct Diagnostics<'a> {
@@ -88,6 +112,44 @@ impl<'a> Section<'a> {
     /// The top of the file.
     pub fn top(diagnostics: &'a Diagnostics<'a>, table: &'a DeTable<'a>) -> Section<'a> {
         Section { diagnostics, title: String::new(), path: "", table, start: None, asked: RefCell::default() }
+    }
+
+    /// The file that `self` is the top of, as the table `[[key]]` whose name is `name`.
+    #[must_use]
+    pub fn named(self, key: &'static str, name: &str) -> Section<'a> {
+        Section { title: format!("{key} '{name}'"), path: key, ..self }
+    }
+
+    /// Its table with `replacement` in place of each `placeholder` in its texts and in those below it.
+    pub fn replaced(&self, placeholder: &str, replacement: &Replacement<'_>) -> DeTable<'a> {
+        let mut table = self.table.clone();
+        for (key, value) in table.iter_mut() {
+            let replacement = if key.get_ref() == "url" { replacement.in_urls } else { replacement.elsewhere };
+            replace(value.get_mut(), placeholder, replacement);
+        }
+        table
+    }
+
+    /// The same section with `table` in place of its own; the same keys count as known.
+    pub fn with_table<'b>(&'b self, table: &'b DeTable<'b>) -> Section<'b> {
+        Section {
+            title: self.title.clone(),
+            path: self.path,
+            start: self.start,
+            asked: self.asked.clone(),
+            ..Section::top(self.diagnostics, table)
+        }
+    }
+
+    /// This section, which reports to `diagnostics`.
+    #[must_use]
+    pub fn reporting_to(self, diagnostics: &'a Diagnostics<'a>) -> Section<'a> {
+        Section { diagnostics, ..self }
+    }
+
+    /// Empty ones of the same file.
+    pub fn diagnostics(&self) -> Diagnostics<'a> {
+        Diagnostics::new(self.diagnostics.file, self.diagnostics.text)
     }
 
     /// The table `[key]`; an empty one where it is missing.
@@ -189,6 +251,11 @@ impl<'a> Section<'a> {
         let offset = self.entry(key).map(|value| value.span().start).or(self.start);
         let head = if self.title.is_empty() { String::new() } else { format!("{}: ", self.title) };
         self.diagnostics.report(offset, Some(self.key_path(key)), format!("{head}{key} {sentence}"));
+    }
+
+    /// Whether something is wrong so far in the file.
+    pub fn has_problems(&self) -> bool {
+        !self.diagnostics.problems.borrow().is_empty()
     }
 
     /// Reports the keys that were not read.

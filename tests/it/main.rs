@@ -42,6 +42,7 @@ use reveille::time;
 
 mod absence;
 mod account;
+mod accounts;
 mod addresses;
 mod armed;
 mod background;

@@ -15,7 +15,7 @@ use reveille::delivery::gate::Closure;
 use reveille::delivery::sink::any_sink::Sink;
 use reveille::delivery::sink::email::{EmailSettings, SmtpSecurity};
 use reveille::delivery::sink::{
-    ClaimedDelivery, Finished, Outcome, Recipients, SinkConfig, SinkContext, Transport as _,
+    ClaimedDelivery, Finished, Outcome, ReaderZones, Recipients, SinkConfig, SinkContext, Transport as _,
 };
 use reveille::time::UtcMillis;
 use serde_json::{Value, json};
@@ -94,7 +94,7 @@ impl Setting {
             default_zone: None,
             max_reply_size: self.max_reply_size,
             deadline: SendDeadline::default(),
-            reader_zones: HashMap::from([("mary".into(), "Europe/Berlin".into())]),
+            reader_zones: ReaderZones::new(HashMap::from([("mary".into(), "Europe/Berlin".into())])),
         };
         Sink::open(&sink, &context).unwrap()
     }

@@ -55,6 +55,7 @@ pub fn settings(url: &str, login: Option<(&str, &str)>) -> (SourceConfig, Caldav
         users: Arc::default(),
         calendars: Vec::new(),
         kind: SourceKind::Caldav(settings.clone()),
+        origin: None,
     };
     (source, settings)
 }

@@ -12,11 +12,11 @@ mod cyrus_notify;
 pub mod email;
 mod file;
 mod ndjson;
+mod reader_zones;
 pub mod registry;
 mod stdout;
 
 use std::any::Any;
-use std::collections::HashMap;
 use std::fmt::Debug;
 use std::future::Future;
 use std::path::Path;
@@ -31,6 +31,7 @@ use crate::calendar::zone::Zones;
 use crate::clock::Clock;
 pub use crate::ledger::ClaimedDelivery;
 use crate::tables::Section;
+pub use reader_zones::ReaderZones;
 
 /// `[[sink]]`: what the configuration says of a sink of any kind.
 #[derive(Clone, Debug)]
@@ -266,8 +267,8 @@ pub struct SinkContext {
     pub zones: Zones,
     /// The name that this machine is known by.
     pub server_name: String,
-    /// userId → the IANA id of the zone that the user reads times in; who is not in it reads them in the event's.
-    pub reader_zones: HashMap<String, String>,
+    /// Who is not in it reads times in the event's zone.
+    pub reader_zones: ReaderZones,
     /// That of everybody else; none: the zone of the event.
     pub default_zone: Option<String>,
     /// Octets that a mail server may answer to one command.

@@ -130,6 +130,7 @@ mod tests {
                 users: Arc::default(),
                 calendars: vec![pattern.to_owned()],
                 kind: SourceKind::Directory(folder.clone()),
+                origin: None,
             };
             let settings = FolderSettings::new(&source, &folder, 1_000);
             settings.wants("My work", "mary/w*", "w*")

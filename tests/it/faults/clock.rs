@@ -7,6 +7,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -146,10 +147,11 @@ fn sigstop_for_an_hour_of_virtual_time_fires_everything_late_and_once() {
         stage.put(&format!("{minute}.ics"), &start, "hourful", "2026-03-01T00:00:00Z");
     }
     let file = stage.path().join("reveille.toml");
-    let config = config::load(Some(&file), &Overrides::default(), &|_| None).unwrap();
+    let read_config: daemon::ReadConfig = Arc::new(move || config::load(Some(&file), &Overrides::default(), &|_| None));
+    let config = read_config().unwrap();
     let clock = Clock::manual(UtcMillis::parse("2026-03-10T12:00:00Z").unwrap());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let running = runtime.spawn(daemon::run(config, clock.clone()));
+    let running = runtime.spawn(daemon::run(config, clock.clone(), read_config));
     let armed = || super::readable(&ledger(&stage)) && tables(&stage) && count(&ledger(&stage), TIMERS) == 60;
     wait_until(armed, || "the events are not taken in".to_owned());
     // To a process that was stopped, an hour passes between two of its instructions.

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use reveille::calendar::zone::Zones;
 use reveille::clock::Clock;
-use reveille::config::{self, Config, Defaults, DirectorySettings, Layout, LimitsConfig, Log, SourceKind};
+use reveille::config::{
+    self, AccountOrigins, Config, Defaults, DirectorySettings, Layout, LimitsConfig, Log, SourceKind,
+};
 use reveille::daemon::{Core, HistoryPruner};
 use reveille::delivery::sink::email::{EmailSettings, SmtpSecurity};
 use reveille::delivery::sink::{Recipients, SinkConfig, SinkSettings, registry};
@@ -742,6 +744,7 @@ pub fn config(ledger: PathBuf, max_lateness: Duration, give_up_after: Duration, 
         users: Arc::default(),
         calendars: Vec::new(),
         kind: folder,
+        origin: None,
     };
     Config {
         file: None,
@@ -760,6 +763,8 @@ pub fn config(ledger: PathBuf, max_lateness: Duration, give_up_after: Duration, 
         limits: LimitsConfig::default(),
         users: Arc::default(),
         sources: vec![source],
+        account_origins: AccountOrigins::default(),
+        account_problems: Vec::new(),
         sinks: vec![
             sink(SINKS[0], registry::standard_output().settings, &[]),
             sink(SINKS[1], Arc::new(mail), &["email"]),

@@ -1,6 +1,5 @@
 //! From a notification to the octets of a mail (RFC 5322, MIME).
 
-use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
 
 use lettre::Address;
@@ -13,7 +12,7 @@ use crate::calendar::zone::Zones;
 use crate::delivery::address;
 use crate::delivery::render;
 use crate::delivery::routing::no_address;
-use crate::delivery::sink::Outcome;
+use crate::delivery::sink::{Outcome, ReaderZones};
 use crate::notification::Notification;
 use crate::text::hex;
 use crate::time::UtcMillis;
@@ -33,8 +32,8 @@ pub struct Mail {
 pub struct MessageBuilder {
     pub from: Mailbox,
     pub zones: Zones,
-    /// userId → IANA id.
-    pub reader_zones: HashMap<String, String>,
+    /// The zones that users read times in.
+    pub reader_zones: ReaderZones,
     /// That of everybody else; none: the zone of the event.
     pub default_zone: Option<String>,
 }
@@ -51,8 +50,8 @@ impl MessageBuilder {
         }
         let to =
             address::recipient(recipient).map_err(|reason| Outcome::permanent(format!("the recipient {reason}")))?;
-        let reader = self.reader_zones.get(&notification.user_id).or(self.default_zone.as_ref());
-        let reader = reader.and_then(|id| self.zones.find(id));
+        let reader = self.reader_zones.get(&notification.user_id).or_else(|| self.default_zone.clone());
+        let reader = reader.and_then(|id| self.zones.find(&id));
         let content = MailContent::new(&notification, reader, &self.zones, now);
         let octets = self.write(&notification, &content, &to, now)?;
         Ok(Mail { user: notification.user_id, from: self.from.email.clone(), to, octets })
@@ -93,6 +92,8 @@ fn system_time(at: UtcMillis) -> SystemTime {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use super::*;
     use crate::delivery::sink::samples::melbourne;
 
@@ -100,7 +101,10 @@ mod tests {
         MessageBuilder {
             from: address::sender(from).unwrap(),
             zones: Zones::bundled(),
-            reader_zones: HashMap::from([("mary@example.org".to_owned(), "Europe/Berlin".to_owned())]),
+            reader_zones: ReaderZones::new(HashMap::from([(
+                "mary@example.org".to_owned(),
+                "Europe/Berlin".to_owned(),
+            )])),
             default_zone: None,
         }
     }

@@ -464,5 +464,6 @@ fn source((user, login, path): (&str, &str, &str)) -> config::SourceConfig {
             timeout: Duration::from_secs(30),
             ca_file: None,
         }),
+        origin: None,
     }
 }

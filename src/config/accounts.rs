@@ -1,0 +1,75 @@
+//! Accounts that have a file each in a folder. They come and go while the daemon runs, and what is wrong with one of
+//! them is a fault of that one alone.
+
+use std::io;
+use std::path::Path;
+
+use toml::de::DeTable;
+
+use super::account_origins::account_files;
+use super::context::read_file;
+use super::settings::{AccountProblem, SourceConfig};
+use super::sources::{self, SourceContext};
+use crate::tables::{Diagnostics, Problem, Section};
+
+/// What was read of a folder of accounts.
+#[derive(Debug, Default)]
+pub(super) struct Accounts {
+    pub(super) sources: Vec<SourceConfig>,
+    pub(super) problems: Vec<AccountProblem>,
+    pub(super) warnings: Vec<Problem>,
+}
+
+/// Reads the account files in `folder`, in the order of their names. An account is called as its file, without the
+/// ending; `taken` are the names of other sources.
+///
+/// # Errors
+/// When the folder cannot be listed.
+pub(super) fn read(folder: &Path, taken: &[SourceConfig], context: &SourceContext<'_>) -> io::Result<Accounts> {
+    let mut accounts = Accounts::default();
+    for file in account_files(folder)? {
+        let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let problem = |sentence: String| AccountProblem {
+            account: name.clone(),
+            problem: Problem { file: Some(file.clone()), line: None, key: None, sentence },
+        };
+        if taken.iter().any(|source| source.name == name) {
+            accounts
+                .problems
+                .push(problem(format!("a source of the configuration is called '{name}' too: rename one")));
+            continue;
+        }
+        match read_file(&file) {
+            Ok(text) => read_account(&file, &text, &name, context, &mut accounts),
+            // It was there when the folder was listed.
+            Err(why) if why.kind() == io::ErrorKind::NotFound => {}
+            Err(why) => accounts.problems.push(problem(format!("the account cannot be read: {why}"))),
+        }
+    }
+    Ok(accounts)
+}
+
+fn read_account(file: &Path, text: &str, name: &str, context: &SourceContext<'_>, accounts: &mut Accounts) {
+    let (table, errors) = DeTable::parse_recoverable(text);
+    let diagnostics = Diagnostics::new(file, text);
+    for error in &errors {
+        let sentence = format!("this is not valid TOML: {}", error.message().replace('\n', ", "));
+        diagnostics.report(error.span().map(|span| span.start), None, sentence);
+    }
+    let reader = context.reader.in_folder(file.parent().unwrap_or(Path::new("")));
+    let context = SourceContext { reader: &reader, ..*context };
+    let mut source = None;
+    if errors.is_empty() {
+        let section = Section::top(&diagnostics, table.get_ref()).named("source", name);
+        source = sources::read_account(section, name, &context);
+        accounts.warnings.extend(diagnostics.take_warnings());
+    }
+    let problems = diagnostics.into_problems();
+    match source.filter(|_| problems.is_empty()) {
+        Some(source) => accounts.sources.push(SourceConfig { origin: Some(file.to_owned()), ..source }),
+        None => {
+            let of_account = |problem| AccountProblem { account: name.to_owned(), problem };
+            accounts.problems.extend(problems.into_iter().map(of_account));
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! What all sources share.
+
+use std::sync::Arc;
+
+use super::source_runner::SourceRunner;
+use crate::clock::Clock;
+use crate::config::{Config, SourceConfig};
+use crate::delivery::sink::ReaderZones;
+use crate::http::Hosts;
+use crate::ingest::Ingest;
+use crate::metrics::Metrics;
+
+/// What all sources share.
+#[derive(Clone, Debug)]
+pub struct SourceParts {
+    /// What tells the time.
+    pub clock: Clock,
+    /// The servers that several sources ask.
+    pub hosts: Hosts,
+    /// Takes in what they find.
+    pub ingest: Arc<Ingest>,
+    /// Counts it.
+    pub metrics: Metrics,
+    /// The zones that users read times in.
+    pub reader_zones: ReaderZones,
+}
+
+impl SourceParts {
+    /// What syncs `source` again and again.
+    ///
+    /// # Errors
+    /// When its settings cannot work: a URL that is none.
+    pub fn runner(&self, source: &SourceConfig, config: &Config) -> anyhow::Result<SourceRunner> {
+        let runner = SourceRunner::new(source, config, &self.clock, &self.hosts)?;
+        Ok(runner.with_metrics(&self.metrics))
+    }
+}

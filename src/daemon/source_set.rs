@@ -1,0 +1,272 @@
+//! The sources that are synced, each in a task of its own: accounts come and go while the others go on.
+
+use std::collections::{BTreeMap, HashSet};
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use tokio::sync::{Notify, oneshot};
+use tokio::task::{Id, JoinSet};
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::assemble::reader_zones;
+use super::source_parts::SourceParts;
+use super::source_runner::SourceRunner;
+use crate::config::{AccountStamps, Config, ConfigError, SourceConfig};
+use crate::firing::StartupGate;
+
+/// How often the files that accounts come from are checked.
+const CHECK_EVERY: Duration = Duration::from_secs(1);
+
+/// Reads the configuration again.
+pub type ReadConfig = Arc<dyn Fn() -> Result<Config, ConfigError> + Send + Sync>;
+
+/// A source that is synced.
+#[derive(Debug)]
+struct RunningSource {
+    settings: SourceConfig,
+    task: Id,
+    /// Dropped, it ends the task.
+    stop: oneshot::Sender<()>,
+    /// Resolves when the task has ended.
+    ended: oneshot::Receiver<()>,
+}
+
+/// The sources that are synced.
+#[derive(Debug)]
+pub struct SourceSet {
+    parts: SourceParts,
+    sync_now: Arc<Notify>,
+    running: BTreeMap<String, RunningSource>,
+    tasks: JoinSet<()>,
+    /// Tasks that were stopped and have not ended.
+    stopped: HashSet<Id>,
+}
+
+/// What has become of the accounts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct AccountChanges {
+    added: usize,
+    changed: usize,
+    removed: usize,
+}
+
+impl SourceSet {
+    /// None yet. All are synced at once when `sync_now` says so.
+    pub fn new(parts: SourceParts, sync_now: Arc<Notify>) -> SourceSet {
+        SourceSet { parts, sync_now, running: BTreeMap::new(), tasks: JoinSet::new(), stopped: HashSet::new() }
+    }
+
+    /// Syncs the sources of `config` with `runners`, one for each, until `stop` resolves; `startup_gate` opens when
+    /// each has been synced once. Accounts are followed: `read` reads the configuration again.
+    ///
+    /// # Errors
+    /// When a task has ended by itself, as by a panic.
+    pub async fn run(
+        mut self,
+        config: Config,
+        runners: Vec<SourceRunner>,
+        startup_gate: StartupGate,
+        read: ReadConfig,
+        stop: impl Future<Output = ()>,
+    ) -> anyhow::Result<()> {
+        self.start_all(&config, runners, startup_gate);
+        let mut stop = std::pin::pin!(stop);
+        let mut accounts = FollowedAccounts::new(config, read);
+        let outcome = loop {
+            tokio::select! {
+                () = &mut stop => break Ok(()),
+                Some(ended) = self.tasks.join_next_with_id() => {
+                    let id = ended.as_ref().map_or_else(tokio::task::JoinError::id, |(id, ())| *id);
+                    let is_stopped = self.stopped.remove(&id);
+                    if let Err(error) = ended {
+                        break Err(error).context("a source exited unexpectedly");
+                    }
+                    if !is_stopped {
+                        break Err(anyhow::anyhow!("a source exited unexpectedly"));
+                    }
+                }
+                config = accounts.changed() => self.follow(&config).await,
+            }
+        };
+        self.running.clear();
+        while self.tasks.join_next().await.is_some() {}
+        outcome
+    }
+
+    fn start_all(&mut self, config: &Config, runners: Vec<SourceRunner>, startup_gate: StartupGate) {
+        if runners.is_empty() {
+            startup_gate.open();
+        }
+        let waiting = Arc::new(AtomicUsize::new(runners.len()));
+        for (settings, runner) in config.sources.iter().zip(runners) {
+            let (startup_gate, waiting) = (startup_gate.clone(), waiting.clone());
+            self.start(settings, runner, move || {
+                if waiting.fetch_sub(1, Ordering::SeqCst) == 1 {
+                    startup_gate.open();
+                }
+            });
+        }
+    }
+
+    fn start(&mut self, settings: &SourceConfig, runner: SourceRunner, first: impl FnOnce() + Send + 'static) {
+        let (stop, stopped) = oneshot::channel();
+        let stopping = async {
+            // An error means that the sender was dropped, which says the same.
+            let _: Result<(), _> = stopped.await;
+        };
+        let syncing = runner.run(self.parts.ingest.clone(), self.sync_now.clone(), stopping, first);
+        let (ending, ended) = oneshot::channel::<()>();
+        let task = async move {
+            syncing.await;
+            drop(ending);
+        };
+        let task = self.tasks.spawn(task).id();
+        self.running.insert(settings.name.clone(), RunningSource { settings: settings.clone(), task, stop, ended });
+    }
+
+    /// Stops the source `name`, and waits until it is still.
+    async fn stop(&mut self, name: &str) {
+        let Some(RunningSource { stop, task, ended, .. }) = self.running.remove(name) else { return };
+        self.stopped.insert(task);
+        drop(stop);
+        // An error means that the sender was dropped, which says the same.
+        let _: Result<(), _> = ended.await;
+    }
+
+    /// Starts, restarts and stops accounts so that they are those of `config`. One whose file is faulty stays as it
+    /// was.
+    async fn follow(&mut self, config: &Config) {
+        let mut changes = AccountChanges::default();
+        let wanted: BTreeMap<&str, &SourceConfig> = accounts(config).map(|one| (one.name.as_str(), one)).collect();
+        let faulty: HashSet<&str> = config.account_problems.iter().map(|problem| problem.account.as_str()).collect();
+        let is_over = |running: &RunningSource| {
+            let name = running.settings.name.as_str();
+            running.settings.origin.is_some() && !wanted.contains_key(name) && !faulty.contains(name)
+        };
+        let over: Vec<String> =
+            self.running.iter().filter(|(_, one)| is_over(one)).map(|(name, _)| name.clone()).collect();
+        for name in &over {
+            self.stop(name).await;
+            changes.removed += 1;
+        }
+        for settings in wanted.into_values() {
+            match self.running.get(&settings.name) {
+                Some(running) if running.settings == *settings || running.settings.origin.is_none() => continue,
+                Some(_) => changes.changed += 1,
+                None => changes.added += 1,
+            }
+            match self.parts.runner(settings, config) {
+                Ok(runner) => {
+                    self.stop(&settings.name).await;
+                    self.start(settings, runner, || {});
+                }
+                Err(error) => tracing::warn!(source.name = settings.name, "this account cannot be used: {error:#}"),
+            }
+        }
+        self.parts.reader_zones.set(reader_zones(config));
+        if changes.removed > 0 {
+            let names = self.running.keys().map(String::as_str).chain(faulty).collect::<Vec<_>>();
+            if let Err(error) = self.parts.ingest.keep_sources(&names).await {
+                tracing::warn!(ledger.error = %error, "the calendars of accounts that are gone are forgotten at the next start");
+            }
+        }
+        if changes != AccountChanges::default() {
+            let AccountChanges { added, changed, removed } = changes;
+            tracing::info!(
+                accounts.added = added,
+                accounts.changed = changed,
+                accounts.removed = removed,
+                "the accounts have changed"
+            );
+        }
+    }
+}
+
+fn accounts(config: &Config) -> impl Iterator<Item = &SourceConfig> {
+    config.sources.iter().filter(|source| source.origin.is_some())
+}
+
+/// The files that accounts come from, and how they were last read.
+struct FollowedAccounts {
+    config: Config,
+    read: ReadConfig,
+    ticks: tokio::time::Interval,
+    /// Of the files as they were last read.
+    known: Option<AccountStamps>,
+    /// Of the files when they were last checked: what is being written is left alone until it rests.
+    seen: Option<AccountStamps>,
+    /// Why they could not be read the last time.
+    fault: Option<String>,
+}
+
+impl FollowedAccounts {
+    fn new(config: Config, read: ReadConfig) -> FollowedAccounts {
+        let mut ticks = interval(CHECK_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        FollowedAccounts { config, read, ticks, known: None, seen: None, fault: None }
+    }
+
+    /// Waits until accounts may have changed, and reads the configuration again. Dropped, it loses nothing.
+    async fn changed(&mut self) -> Config {
+        if self.config.account_origins.is_empty() {
+            return std::future::pending().await;
+        }
+        loop {
+            self.ticks.tick().await;
+            let origins = self.config.account_origins.clone();
+            let stamps = match blocking(move || origins.stamps()).await {
+                Ok(stamps) => Some(stamps),
+                Err(why) => {
+                    self.note(format!("the accounts cannot be read: {why}; they stay as they were"));
+                    continue;
+                }
+            };
+            let rests = stamps == self.seen;
+            self.seen.clone_from(&stamps);
+            if !rests || stamps == self.known {
+                continue;
+            }
+            let read = self.read.clone();
+            let config = blocking(move || read()).await;
+            self.known = stamps;
+            match config {
+                Ok(config) => {
+                    self.fault = None;
+                    for problem in new_problems(&self.config, &config) {
+                        tracing::warn!("{problem}; this account stays as it was");
+                    }
+                    self.config = config.clone();
+                    return config;
+                }
+                Err(error) => {
+                    self.note(format!("the accounts stay as they were, because of the configuration: {error}"))
+                }
+            }
+        }
+    }
+
+    /// Logs why accounts cannot be read, once.
+    fn note(&mut self, fault: String) {
+        if self.fault.as_ref() != Some(&fault) {
+            tracing::warn!("{fault}");
+            self.fault = Some(fault);
+        }
+    }
+}
+
+/// What is wrong with accounts of `config` and was not before.
+fn new_problems<'c>(before: &Config, config: &'c Config) -> Vec<&'c crate::config::Problem> {
+    let is_new = |problem: &&crate::config::AccountProblem| !before.account_problems.contains(problem);
+    config.account_problems.iter().filter(is_new).map(|problem| &problem.problem).collect()
+}
+
+/// What `work` comes to, which may wait for a disk.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
