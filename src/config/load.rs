@@ -295,6 +295,7 @@ fn read_limits(section: Section<'_>) -> LimitsConfig {
         max_text: keys.octets("max_text", standard.max_text),
         max_notification_size: keys.within("max_notification_size", 4_096..=1 << 30, standard.max_notification_size),
         max_reply_size: keys.octets("max_reply_size", standard.max_reply_size),
+        max_requests_per_host: keys.within("max_requests_per_host", 1..=1_000, standard.max_requests_per_host),
     };
     keys.section.finish();
     limits

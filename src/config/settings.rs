@@ -138,6 +138,8 @@ pub struct LimitsConfig {
     pub max_notification_size: usize,
     /// Octets of what a mail server answers to one command.
     pub max_reply_size: usize,
+    /// Requests that one calendar server gets at the same time, of all its accounts.
+    pub max_requests_per_host: usize,
 }
 
 impl Default for LimitsConfig {
@@ -151,6 +153,7 @@ impl Default for LimitsConfig {
             max_text: 64 * 1024,
             max_notification_size: 256 * 1024,
             max_reply_size: 64 * 1024,
+            max_requests_per_host: 8,
         }
     }
 }
@@ -273,12 +276,30 @@ pub struct DirectorySettings {
     pub follow_links: Vec<PathBuf>,
 }
 
+/// How long it is between two syncs of a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SyncInterval {
+    /// As a rule.
+    pub usual: Duration,
+    /// Where nothing has changed for long.
+    pub longest: Duration,
+}
+
+impl SyncInterval {
+    /// The same whatever changes.
+    pub fn fixed(usual: Duration) -> SyncInterval {
+        SyncInterval { usual, longest: usual }
+    }
+}
+
 impl SourceKind {
     /// How often everything is synced.
-    pub fn interval(&self) -> Duration {
+    pub fn interval(&self) -> SyncInterval {
         match self {
-            SourceKind::Directory(settings) => settings.rescan_interval,
-            SourceKind::Caldav(settings) => settings.poll_interval,
+            SourceKind::Directory(settings) => SyncInterval::fixed(settings.rescan_interval),
+            SourceKind::Caldav(settings) => {
+                SyncInterval { usual: settings.poll_interval, longest: settings.max_poll_interval }
+            }
         }
     }
 }
@@ -305,6 +326,8 @@ pub struct CaldavSettings {
     pub credentials: Credentials,
     /// How often the account is synced.
     pub poll_interval: Duration,
+    /// And how rarely at most, where nothing changes.
+    pub max_poll_interval: Duration,
     /// Where the addresses that the server names as the user's have to lie.
     pub own_domains: OwnDomains,
     /// Whether the default alarms of a calendar or its home fire for events that have none of their own.

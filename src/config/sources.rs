@@ -193,6 +193,10 @@ fn caldav(
     let allow_plaintext = section.read("allow_plaintext", value::boolean).unwrap_or(false);
     let url = section.required("url", |value| address::caldav(value, allow_plaintext));
     let poll_interval = section.read("poll_interval", value::duration).unwrap_or(POLL_INTERVAL);
+    let max_poll_interval = section.read("max_poll_interval", value::duration).unwrap_or(poll_interval);
+    if max_poll_interval < poll_interval {
+        section.report("max_poll_interval", "is shorter than poll_interval");
+    }
     let timeout = section.read("timeout", value::duration).unwrap_or(TIMEOUT);
     let default_alarms = section.read("default_alarms", value::boolean).unwrap_or(false);
     let ca_file = section.read("ca_file", value::string).map(|written| reader.path(&written));
@@ -205,6 +209,7 @@ fn caldav(
         url,
         credentials,
         poll_interval,
+        max_poll_interval,
         own_domains,
         default_alarms,
         timeout,

@@ -89,7 +89,7 @@ impl Stages {
         let context = sink_context(config, zones, clock);
         let parts = SourceParts {
             clock: clock.clone(),
-            hosts: Hosts::default(),
+            hosts: Hosts::new(config.limits.max_requests_per_host),
             ingest: core.ingest.clone(),
             metrics: core.metrics.clone(),
             reader_zones: context.reader_zones.clone(),

@@ -107,6 +107,9 @@ impl SourceRunner {
             () = &mut stop => return first(),
         };
         first();
+        if self.schedule.failures == 0 {
+            next = next.min(Instant::now() + self.schedule.second(&self.name));
+        }
         loop {
             let cause = tokio::select! {
                 () = &mut stop => return,
@@ -293,7 +296,7 @@ impl SourceRunner {
         if self.schedule.failures > 0 {
             tracing::info!(source.name = self.name, "the source can be read again");
         }
-        self.schedule.succeeded();
+        self.schedule.succeeded(changes);
         self.log_faults(at, &found);
         // What is absent is looked for again soon: it may be back without notice.
         let settled = found.is_empty() && self.absent == 0;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::config::SyncInterval;
 use crate::source::Obstacle;
 use crate::time::{UtcMillis, elapsed};
 
@@ -23,10 +24,22 @@ const SPREAD_MILLIS: u64 = 2_000;
 const FIRST_FOLDER_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_FOLDER_WAIT: Duration = Duration::from_secs(60);
 
+/// Where something has just changed, more will: so many syncs that follow come sooner.
+const LIVELY: u32 = 3;
+/// By this factor, and no sooner than that.
+const SOONER: u32 = 3;
+const SOONEST: Duration = Duration::from_secs(5);
+/// Syncs in a row that found nothing, after which the interval doubles, where that is allowed.
+const IDLE: u32 = 10;
+
 /// How the syncs of a source went, as far as its next one depends on it.
 #[derive(Debug)]
 pub(super) struct SyncSchedule {
-    pub interval: Duration,
+    interval: SyncInterval,
+    /// Syncs to come that come sooner, because something has changed.
+    lively: u32,
+    /// Syncs that found nothing new, in a row.
+    idle: u32,
     /// Syncs that failed, in a row.
     pub failures: u32,
     /// Syncs of everything that could not read something, in a row.
@@ -45,9 +58,11 @@ pub(super) struct SyncSchedule {
 
 impl SyncSchedule {
     /// Of a source that was not synced yet and is to be so at this interval.
-    pub(super) fn new(interval: Duration) -> SyncSchedule {
+    pub(super) fn new(interval: SyncInterval) -> SyncSchedule {
         SyncSchedule {
             interval,
+            lively: 0,
+            idle: 0,
             failures: 0,
             partial: 0,
             refusals: 0,
@@ -58,8 +73,14 @@ impl SyncSchedule {
         }
     }
 
-    /// A sync succeeded.
-    pub(super) fn succeeded(&mut self) {
+    /// A sync succeeded, and found so many `changes`.
+    pub(super) fn succeeded(&mut self, changes: usize) {
+        if changes > 0 {
+            (self.lively, self.idle) = (LIVELY, 0);
+        } else {
+            self.lively = self.lively.saturating_sub(1);
+            self.idle = self.idle.saturating_add(1);
+        }
         self.failures = 0;
         self.logins = 0;
         self.retry_after = None;
@@ -73,12 +94,29 @@ impl SyncSchedule {
         self.logins = if obstacle == Obstacle::Login { self.logins.saturating_add(1) } else { 0 };
     }
 
+    /// How long it is between two syncs as things are.
+    fn usual(&self) -> Duration {
+        let SyncInterval { usual, longest } = self.interval;
+        match self.lively {
+            0 => usual.saturating_mul(1 << (self.idle / IDLE).min(20)).min(longest),
+            _ => (usual / SOONER).max(SOONEST).min(usual),
+        }
+    }
+
+    /// How long after its first sync the source `name` is synced a second time: what is started at the same time is
+    /// not synced at the same time ever after.
+    pub(super) fn second(&self, name: &str) -> Duration {
+        let (wait, part) = (self.wait(), u32::try_from(hash(name) % 512).unwrap_or(0));
+        wait / 2 + wait / 1_024 * part
+    }
+
     /// How long until the next sync.
     pub(super) fn wait(&self) -> Duration {
-        let first = self.interval.min(FIRST_WAIT);
+        let interval = self.usual();
+        let first = interval.min(FIRST_WAIT);
         let double = |first: Duration, times: u32| first.saturating_mul(1 << times.saturating_sub(1).min(20));
         let doubled = |times: u32| double(first, times);
-        let after = |times: u32| if times == 0 { self.interval } else { doubled(times).min(self.interval) };
+        let after = |times: u32| if times == 0 { interval } else { doubled(times).min(interval) };
         match (self.failures, self.retry_after, self.obstacle) {
             (0, ..) => {
                 let usual = after(self.partial).min(after(self.refusals));
@@ -93,7 +131,7 @@ impl SyncSchedule {
                 double(FIRST_FOLDER_WAIT.min(first), failures).min(LONGEST_FOLDER_WAIT)
             }
             // A sync that fails costs its server no more than one that does not.
-            (failures, None, _) => doubled(failures).min(self.interval),
+            (failures, None, _) => doubled(failures).min(self.interval.usual),
         }
     }
 
@@ -126,7 +164,52 @@ impl SyncSchedule {
 
 /// How long a source lets others go first when their server is back: always the same, and another one for each name.
 pub(super) fn spread(name: &str) -> Duration {
+    Duration::from_millis(hash(name) % SPREAD_MILLIS)
+}
+
+fn hash(name: &str) -> u64 {
     let mut hasher = std::hash::DefaultHasher::new();
     std::hash::Hash::hash(name, &mut hasher);
-    Duration::from_millis(std::hash::Hasher::finish(&hasher) % SPREAD_MILLIS)
+    std::hash::Hasher::finish(&hasher)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seconds(schedule: &SyncSchedule) -> u64 {
+        schedule.wait().as_secs()
+    }
+
+    #[test]
+    fn polls_are_closer_after_a_change_and_rarer_while_nothing_changes() {
+        let interval = SyncInterval { usual: Duration::from_secs(30), longest: Duration::from_secs(100) };
+        let mut schedule = SyncSchedule::new(interval);
+        assert_eq!(seconds(&schedule), 30);
+        schedule.succeeded(2);
+        let after: Vec<u64> = (0..44)
+            .map(|_| {
+                let wait = seconds(&schedule);
+                schedule.succeeded(0);
+                wait
+            })
+            .collect();
+        assert_eq!(after[..4], [10, 10, 10, 30]);
+        assert_eq!((after[9], after[10], after[20], after[43]), (30, 60, 100, 100));
+        let mut fixed = SyncSchedule::new(SyncInterval::fixed(Duration::from_secs(4)));
+        fixed.succeeded(1);
+        assert_eq!(seconds(&fixed), 4, "it is short enough");
+        (0..99).for_each(|_| fixed.succeeded(0));
+        assert_eq!(seconds(&fixed), 4);
+    }
+
+    #[test]
+    fn sources_that_start_together_spread() {
+        let schedule = SyncSchedule::new(SyncInterval::fixed(Duration::from_secs(60)));
+        let mut seconds: Vec<u64> = (0..300).map(|n| schedule.second(&format!("account-{n}")).as_secs()).collect();
+        seconds.sort_unstable();
+        assert!(seconds[0] >= 30 && seconds[299] <= 60, "{seconds:?}");
+        seconds.dedup();
+        assert!(seconds.len() > 25, "{seconds:?}");
+    }
 }

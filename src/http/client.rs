@@ -185,13 +185,13 @@ impl HttpClient {
         let mut tries = 1;
         let mut patience = Patience::default();
         loop {
-            let begun = self.host.turn().await;
+            let turn = self.host.turn().await;
             self.sent.fetch_add(1, Ordering::Relaxed);
             let client = self.maker.get()?;
             let sent = self.send_once(&client, request, reader()).await;
             if let Ok(Received { response, .. }) = &sent {
                 if patience.lasts(response, self.host.is_down()) {
-                    self.host.slow_down(begun, response.retry_after);
+                    self.host.slow_down(turn.at, response.retry_after);
                     continue;
                 }
                 self.note(response);

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use reqwest::Url;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use tokio::time::{Instant, sleep, sleep_until};
 
 /// The pause between two requests once a server has asked for fewer of them; it grows by half each further time.
@@ -27,21 +27,41 @@ const LATE_PROBES: Duration = Duration::from_secs(30);
 /// A server that has answered any account this short a time ago is not down: what failed concerns one account.
 const RECENT: Duration = Duration::from_secs(10);
 
+/// Requests that one server gets at the same time, unless something else is said.
+const MAX_REQUESTS: usize = 8;
+
 /// All servers that are asked for something.
-#[derive(Clone, Debug, Default)]
-pub struct Hosts(Arc<Mutex<HashMap<String, Arc<Host>>>>);
+#[derive(Clone, Debug)]
+pub struct Hosts {
+    hosts: Arc<Mutex<HashMap<String, Arc<Host>>>>,
+    max_requests: usize,
+}
+
+impl Default for Hosts {
+    fn default() -> Hosts {
+        Hosts::new(MAX_REQUESTS)
+    }
+}
 
 impl Hosts {
+    /// None yet, each of which will get at most `max_requests` at the same time.
+    pub fn new(max_requests: usize) -> Hosts {
+        Hosts { hosts: Arc::default(), max_requests }
+    }
+
     /// The server at `url`: its scheme, name and port.
     pub fn host(&self, url: &Url) -> Arc<Host> {
-        let mut hosts = lock(&self.0);
-        Arc::clone(hosts.entry(url.origin().ascii_serialization()).or_default())
+        let mut hosts = lock(&self.hosts);
+        let host = hosts.entry(url.origin().ascii_serialization());
+        Arc::clone(host.or_insert_with(|| Arc::new(Host::new(self.max_requests))))
     }
 }
 
 /// One server.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Host {
+    /// A permit for each request that it may get at the same time.
+    free: Semaphore,
     pace: Mutex<Pace>,
     outage: Mutex<Option<Outage>>,
     /// When it answered last.
@@ -70,9 +90,41 @@ struct Outage {
     probe: Instant,
 }
 
+impl Default for Host {
+    fn default() -> Host {
+        Host::new(MAX_REQUESTS)
+    }
+}
+
+/// Leave to send one request; dropped once its response has come.
+#[derive(Debug)]
+pub struct Turn<'h> {
+    /// When it was given.
+    pub at: Instant,
+    _permit: Option<SemaphorePermit<'h>>,
+}
+
 impl Host {
-    /// Resolves when a request may be sent, and says when that was.
-    pub async fn turn(&self) -> Instant {
+    /// One that gets at most `max_requests` at the same time.
+    fn new(max_requests: usize) -> Host {
+        Host {
+            free: Semaphore::new(max_requests),
+            pace: Mutex::default(),
+            outage: Mutex::default(),
+            answer: Mutex::default(),
+            released: Notify::new(),
+        }
+    }
+
+    /// Resolves when a request may be sent: there are not too many under way, and the server has asked for no pause.
+    pub async fn turn(&self) -> Turn<'_> {
+        // An error would mean that it was closed, which it never is.
+        let permit = self.free.acquire().await.ok();
+        Turn { at: self.paced().await, _permit: permit }
+    }
+
+    /// Resolves when the server wants to be asked next, and says when that was.
+    async fn paced(&self) -> Instant {
         loop {
             let wait = {
                 let (mut pace, now) = (lock(&self.pace), Instant::now());
@@ -181,6 +233,21 @@ fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
 
+    #[tokio::test(start_paused = true)]
+    async fn no_more_requests_are_under_way_at_once_than_are_allowed() {
+        let hosts = Hosts::new(2);
+        let host = hosts.host(&Url::parse("https://dav.example.org/a").unwrap());
+        let same = hosts.host(&Url::parse("https://dav.example.org/b").unwrap());
+        let (first, second) = (host.turn().await, same.turn().await);
+        let third = tokio::time::timeout(Duration::from_secs(60), host.turn()).await;
+        assert!(third.is_err(), "a third one at once");
+        drop(first);
+        host.turn().await;
+        drop(second);
+        let other = hosts.host(&Url::parse("https://other.example.org/").unwrap());
+        let _turns = (other.turn().await, other.turn().await, host.turn().await, host.turn().await);
+    }
+
     /// When tries came until `end`, in seconds, with `waiting` accounts that wait for an outage to end.
     async fn probes(host: &Arc<Host>, waiting: usize, end: u64) -> Vec<u64> {
         let (began, tries) = (Instant::now(), Arc::new(Mutex::new(Vec::new())));
@@ -250,7 +317,7 @@ mod tests {
         let (began, mut refused, mut last) = (Instant::now(), 0, None::<Instant>);
         for _ in 0..count {
             loop {
-                let now = host.turn().await;
+                let now = host.turn().await.at;
                 if last.is_none_or(|last| now - last >= every) {
                     last = Some(now);
                     host.answered();
@@ -284,7 +351,7 @@ mod tests {
         let tasks: Vec<_> = (0..3)
             .map(|_| {
                 let host = host.clone();
-                tokio::spawn(async move { host.turn().await - began })
+                tokio::spawn(async move { host.turn().await.at - began })
             })
             .collect();
         let mut sent = Vec::new();

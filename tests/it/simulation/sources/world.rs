@@ -459,6 +459,7 @@ fn source((user, login, path): (&str, &str, &str)) -> config::SourceConfig {
             url: format!("http://dav.example.org{path}"),
             credentials: Credentials::None,
             poll_interval: Duration::from_secs(60),
+            max_poll_interval: Duration::from_secs(60),
             default_alarms: false,
             own_domains: config::OwnDomains::Usual(Vec::new()),
             timeout: Duration::from_secs(30),
