@@ -1,6 +1,5 @@
 //! Timers, firings and the history.
 
-use std::collections::HashMap;
 use std::fmt;
 
 use serde::Serialize;
@@ -223,22 +222,4 @@ pub struct FiredUntil {
     pub at: Option<UtcMillis>,
     /// What putting it back by hand came to, which was seen just now.
     pub restored: Option<Restored>,
-}
-
-/// What a clock that was ahead had done and what is undone.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Undone {
-    /// Firings that counted as missed.
-    pub firings: u64,
-    /// Deliveries that were given up and are tried again.
-    pub deliveries: u64,
-}
-
-/// From when on objects are to be planned again.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Since {
-    /// All of them, unless they are due earlier already.
-    pub all: UtcMillis,
-    /// Objects whose firings were undone: their earliest.
-    pub objects: HashMap<i64, UtcMillis>,
 }

@@ -76,28 +76,6 @@ const GIVEN_UP: &str = concat!(
 const REMEMBER: &str =
     "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
 
-impl Since {
-    fn written(&self) -> String {
-        let objects: Vec<(i64, i64)> = self.objects.iter().map(|(object, due)| (*object, due.0)).collect();
-        serde_json::json!([self.all.0, objects]).to_string()
-    }
-
-    fn read(text: &str) -> Option<Since> {
-        let (all, objects): (i64, Vec<(i64, i64)>) = serde_json::from_str(text).ok()?;
-        let objects = objects.into_iter().map(|(object, due)| (object, UtcMillis(due))).collect();
-        Some(Since { all: UtcMillis(all), objects })
-    }
-
-    /// The earlier of both, for each object.
-    fn and(mut self, other: Since) -> Since {
-        for (object, due) in other.objects {
-            let earliest = self.objects.entry(object).or_insert(due);
-            *earliest = due.min(*earliest);
-        }
-        Since { all: self.all.min(other.all), objects: self.objects }
-    }
-}
-
 impl Sqlite {
     pub async fn undo_future_records(
         &self,
@@ -117,7 +95,7 @@ impl Sqlite {
     }
 
     pub async fn to_be_replanned(&self) -> Result<Option<Since>, LedgerError> {
-        Ok(self.meta(REPLANNING).await?.as_deref().and_then(Since::read))
+        Ok(self.meta(REPLANNING).await?.as_deref().and_then(Since::from_json))
     }
 
     pub async fn is_replanned(&self) -> Result<(), LedgerError> {
@@ -137,13 +115,13 @@ async fn undo_future_records(
         .bind(REPLANNING)
         .fetch_optional(&mut *c)
         .await?;
-    let before = before.and_then(|before| Since::read(&String::from_utf8_lossy(&before)));
+    let before = before.and_then(|before| Since::from_json(&String::from_utf8_lossy(&before)));
     let since = Since { all: now, objects };
     let since = match before {
-        Some(before) => since.and(before),
+        Some(before) => since.earlier(before),
         None => since,
     };
-    sqlx::query(REMEMBER).bind(REPLANNING).bind(since.written()).execute(&mut *c).await?;
+    sqlx::query(REMEMBER).bind(REPLANNING).bind(since.to_json()).execute(&mut *c).await?;
     sqlx::query(SYNCS).bind(now.0).execute(&mut *c).await?;
     sqlx::query(SEEN).bind(now.0).execute(&mut *c).await?;
     let deliveries = sqlx::query(GIVEN_UP).bind(now.0).bind(GAVE_UP).execute(&mut *c).await?.rows_affected();
