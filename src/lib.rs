@@ -21,6 +21,7 @@
 //!   checkpoint.
 //! * [`ledger`] keeps everything that must survive: one SQLite file.
 //! * [`notification`] is the `CalendarAlarm` object that an alarm instance becomes.
+//! * [`pipeline`] is what ingest and firing share: the ledger, the clock, and how others learn of a commit.
 //! * [`firing`] sleeps until the next object is due, makes notifications of its alarms, routes and records them.
 //! * [`delivery`] brings it to the sinks: standard output, a file, Cyrus' notify socket, e-mail.
 //! * [`log_limit`] bounds how many lines an hour the log has about one thing.
@@ -46,6 +47,7 @@ pub mod ledger;
 pub mod log_limit;
 pub mod metrics;
 pub mod notification;
+pub mod pipeline;
 pub mod source;
 pub mod tables;
 pub mod text;

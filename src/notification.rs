@@ -14,7 +14,7 @@ mod stored;
 
 pub use stored::StoredNotification;
 
-/// One alarm as Cyrus IMAP announces it: the 20 documented keys in their order, then the extensions.
+/// One alarm as Cyrus IMAP notifies of it: the 20 documented keys in their order, then the extensions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Notification {

@@ -88,7 +88,7 @@ pub enum LogLevel {
 /// `[defaults]`
 #[derive(Clone, Debug)]
 pub struct Defaults {
-    /// IANA id for floating times and dates where the calendar names none; none: UTC, announced as `[floating]`.
+    /// IANA id for floating times and dates where the calendar names none; none: UTC, which is called `[floating]`.
     pub zone: Option<String>,
     /// An alarm found later than this is missed, not delivered.
     pub max_lateness: Duration,

@@ -14,11 +14,12 @@ use crate::delivery::routing::Routing;
 use crate::delivery::sink::any_sink::Sink;
 use crate::delivery::sink::{ReaderZones, SinkConfig, SinkContext};
 use crate::delivery::worker::DeliveryWorker;
-use crate::firing::{FiringRenderer, PipelineContext, StartupGate, Wheel};
+use crate::firing::{FiringRenderer, StartupGate, Wheel};
 use crate::http::Hosts;
 use crate::ingest::{Ingest, Planner};
 use crate::ledger::{FiredUntil, Ledger, LedgerError, OrphanedSink};
 use crate::metrics::Metrics;
+use crate::pipeline::PipelineContext;
 use crate::time::UtcMillis;
 
 /// What the daemon is between its sources and its sinks.

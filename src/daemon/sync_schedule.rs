@@ -126,7 +126,7 @@ impl SyncSchedule {
             (_, None, Obstacle::Login) => self.login_wait(),
             // Its first answer comes before.
             (_, None, Obstacle::Server) => LONGEST_WAIT,
-            // Whether a folder is there costs little to ask, and a mount is not announced.
+            // Whether a folder is there costs little to ask, and nothing reports a mount.
             (failures, None, Obstacle::Folder) => {
                 double(FIRST_FOLDER_WAIT.min(first), failures).min(LONGEST_FOLDER_WAIT)
             }

@@ -63,7 +63,7 @@ impl Prepare for FiringRenderer {
             let text = self.ledger.texts(&[id]).await?;
             sort_out(self.due_objects(&timers, text, FireTime { until, now }, begun).await?, &mut prepared);
         }
-        // What was due earlier is announced earlier.
+        // What was due earlier is recorded earlier.
         prepared.due_objects.sort_unstable_by_key(|due_object| (due_object.timer.due, due_object.timer.object));
         Ok(prepared)
     }

@@ -1,7 +1,7 @@
 //! Firing: an object that is due becomes firings with their notifications, and what these owe to the sinks.
 //!
-//! * `wheel` sleeps until the next object is due and fires it; `timer` is the clock that wakes it, `wakeup` what else
-//!   does, and the gate that holds it back at the start.
+//! * `wheel` sleeps until the next object is due and fires it; `timer` is the clock that wakes it, `startup_gate` holds
+//!   it back at the start.
 //! * `prepare` is what the wheel asks for an object that is due; `due_objects` answers it.
 //! * `precomputed` has what is due within the next seconds; `background` works out what takes long.
 //! * `render` makes firings of the alarm instances of an object, with what `renderer` knows of settings and sinks, and
@@ -13,21 +13,19 @@ mod context;
 mod due_objects;
 mod identities;
 mod parallel;
-mod pipeline_context;
 mod precomputed;
 mod prepare;
 mod render;
 mod renderer;
+mod startup_gate;
 mod timer;
-mod wakeup;
 mod wheel;
 
 pub use context::{about, context, same_context};
 pub use parallel::spread;
-pub use pipeline_context::PipelineContext;
 pub use prepare::{Prepare, Prepared};
 pub use render::{ObjectInCalendar, RenderedFirings};
 pub use renderer::{FiringRenderer, sender};
+pub use startup_gate::StartupGate;
 pub use timer::WallTimer;
-pub use wakeup::{StartupGate, Wakeup};
 pub use wheel::{Tick, Wheel};

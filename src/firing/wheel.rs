@@ -10,18 +10,18 @@ use std::future::Future;
 use jiff::SignedDuration;
 
 use super::background::Background;
-use super::pipeline_context::PipelineContext;
 use super::precomputed::Precomputed;
 use super::prepare::{Prepare, Prepared};
+use super::startup_gate::StartupGate;
 use super::timer::WallTimer;
-use super::wakeup::StartupGate;
 use crate::ledger::{DueObject, LedgerError, LogOnce, Timer, TimerCursor, Unfinished};
+use crate::pipeline::PipelineContext;
 use crate::time::UtcMillis;
 
 /// How long before it is due an object is precomputed.
 const LEAD: SignedDuration = SignedDuration::from_secs(15);
 /// Objects precomputed in one go; in between, what has become due is fired.
-const STAGE: i64 = 500;
+const PRECOMPUTE_BATCH: i64 = 500;
 /// Objects fired in one transaction.
 const BATCH: i64 = 2_500;
 /// How long to wait when the ledger cannot be written.
@@ -47,7 +47,7 @@ pub struct Wheel<P> {
     started: UtcMillis,
     precomputed: Precomputed,
     /// How far precomputing has come: timers up to this one are precomputed or need not be.
-    staged_upto: TimerCursor,
+    precomputed_upto: TimerCursor,
     /// Timers before that which could not be precomputed in their turn.
     postponed: Vec<Timer>,
     background: Background,
@@ -63,7 +63,7 @@ impl<P: Prepare + Clone + 'static> Wheel<P> {
             startup_gate,
             started,
             precomputed: Precomputed::default(),
-            staged_upto: TimerCursor::START,
+            precomputed_upto: TimerCursor::START,
             postponed: Vec::new(),
             background: Background::default(),
         }
@@ -145,7 +145,7 @@ impl<P: Prepare + Clone + 'static> Wheel<P> {
         let now = self.context.clock.now();
         if let Some(due_object) = self.background.take(now)? {
             if due_object.timer.due <= now {
-                self.record(vec![self.prepare.stamp(due_object, now)], now).await?;
+                self.commit(vec![self.prepare.stamp(due_object, now)], now).await?;
                 return Ok(Tick::Again);
             }
             self.precomputed.put(due_object);
@@ -203,7 +203,7 @@ impl<P: Prepare + Clone + 'static> Wheel<P> {
         }
         // What is ready does not wait for what is not.
         if !due_objects.is_empty() {
-            self.record(due_objects, now).await?;
+            self.commit(due_objects, now).await?;
         }
         if !rest.is_empty() {
             let Prepared { due_objects, long } = self.prepare.prepare(rest, now, now).await?;
@@ -214,13 +214,13 @@ impl<P: Prepare + Clone + 'static> Wheel<P> {
                 return Ok(());
             }
             let due_objects = due_objects.into_iter().map(|due_object| self.prepare.stamp(due_object, now)).collect();
-            self.record(due_objects, now).await?;
+            self.commit(due_objects, now).await?;
         }
         Ok(())
     }
 
-    /// Records what `due_objects` fire, and what that owes.
-    async fn record(&self, due_objects: Vec<DueObject>, now: UtcMillis) -> Result<(), LedgerError> {
+    /// Commits what `due_objects` fire, and what that owes.
+    async fn commit(&self, due_objects: Vec<DueObject>, now: UtcMillis) -> Result<(), LedgerError> {
         if due_objects.is_empty() {
             return Ok(());
         }
@@ -230,7 +230,7 @@ impl<P: Prepare + Clone + 'static> Wheel<P> {
             let alarms = outcome.stats.missed;
             tracing::warn!(alarms, "alarms were found too late to fire; they are recorded as missed");
         }
-        self.context.recorded(outcome, now);
+        self.context.count_and_announce(outcome, now);
         Ok(())
     }
 
@@ -238,16 +238,16 @@ impl<P: Prepare + Clone + 'static> Wheel<P> {
     async fn precompute(&mut self, now: UtcMillis) -> Result<bool, LedgerError> {
         // The clock may have been set back.
         let horizon = TimerCursor { due: now.saturating_add(LEAD), object: i64::MAX };
-        self.staged_upto = self.staged_upto.clamp(TimerCursor { due: now, ..TimerCursor::START }, horizon);
+        self.precomputed_upto = self.precomputed_upto.clamp(TimerCursor { due: now, ..TimerCursor::START }, horizon);
         if self.precomputed.is_full(now) {
             return Ok(false);
         }
         let mut soon = std::mem::take(&mut self.postponed);
         soon.retain(|timer| timer.due > now);
         if soon.is_empty() {
-            soon = self.context.ledger.due(self.staged_upto, now.saturating_add(LEAD), STAGE).await?;
+            soon = self.context.ledger.due(self.precomputed_upto, now.saturating_add(LEAD), PRECOMPUTE_BATCH).await?;
             let Some(last) = soon.last() else { return Ok(false) };
-            self.staged_upto = TimerCursor::after(last);
+            self.precomputed_upto = TimerCursor::after(last);
         }
         let Prepared { due_objects, long } = self.prepare.prepare(soon.clone(), UtcMillis::MIN, now).await?;
         if !due_objects.is_empty() {

@@ -7,11 +7,12 @@ use std::sync::{Mutex, PoisonError};
 use jiff::SignedDuration;
 
 use crate::config::Config;
-use crate::firing::{PipelineContext, same_context};
+use crate::firing::same_context;
 use crate::ledger::{
     CalendarKey, CalendarRow, Departed, DroppedSource, FireOutcome, LedgerError, Planned, PlannedObject, Retagged,
     SourceSync, UnchangedSync,
 };
+use crate::pipeline::PipelineContext;
 use crate::source::{
     Absence, CalendarInfo, Change, ChangeBatch, Checkpoint, Evidence, Known, StoreError, SyncStore, Taken,
 };
@@ -202,7 +203,7 @@ impl Ingest {
         let planned =
             Planned { calendar: row, advance, put, retag, doubted, gone, replanned, from, now, forget_before };
         let outcome = self.context.ledger.take_in(planned).await?;
-        self.recorded(outcome, now);
+        self.announce_commit(outcome, now);
         self.context.metrics.changes(source, changes);
         if known.is_none() {
             self.syncs().found.remove(&CalendarKey::new(source, &href));
@@ -216,9 +217,10 @@ impl Ingest {
         Ok(Taken { unreadable, unsure })
     }
 
-    /// A commit at `now` has recorded firings or deliveries, and may have changed timers.
-    fn recorded(&self, outcome: FireOutcome, now: UtcMillis) {
-        self.context.recorded(outcome, now);
+    /// Lets the workers and the wheel know of a commit at `now`: it has recorded firings or deliveries, and may have
+    /// changed timers.
+    fn announce_commit(&self, outcome: FireOutcome, now: UtcMillis) {
+        self.context.count_and_announce(outcome, now);
         self.context.wakeup.wake();
     }
 

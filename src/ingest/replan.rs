@@ -93,7 +93,7 @@ impl Ingest {
         {
             // Planning again may fail, and the next try finds nothing to undo.
             let stats = FireStats { deliveries, ..FireStats::default() };
-            self.recorded(FireOutcome { stats, fired: Vec::new() }, now);
+            self.announce_commit(FireOutcome { stats, fired: Vec::new() }, now);
             tracing::warn!(
                 firings,
                 deliveries,

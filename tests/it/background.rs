@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use reveille::clock::Clock;
 use reveille::daemon::Core;
-use reveille::firing::{PipelineContext, Prepare, Prepared, StartupGate, Tick, Wheel};
+use reveille::firing::{Prepare, Prepared, StartupGate, Tick, Wheel};
 use reveille::ledger::{
     DueObject, FiringState, Inspector, Ledger, LedgerError, NewFiring, Timer, TimerCursor, Unfinished,
 };
+use reveille::pipeline::PipelineContext;
 use reveille::source::{CalendarInfo, Change, ChangeBatch, SyncStore as _};
 use reveille::time::UtcMillis;
 use tokio::sync::Notify;

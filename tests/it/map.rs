@@ -31,6 +31,8 @@ const MAP: &[(&str, &[&str])] = &[
         "delivery",
         &["time", "text", "access", "clock", "metrics", "tables", "calendar", "notification", "ledger", "tls"],
     ),
+    // What the two that record firings share.
+    ("pipeline", &["time", "clock", "metrics", "ledger", "delivery"]),
     // The two that join stages: what an alarm instance is in the ledger, and what a change is.
     (
         "firing",
@@ -38,16 +40,16 @@ const MAP: &[(&str, &[&str])] = &[
             "time",
             "clock",
             "log_limit",
-            "metrics",
             "config",
             "calendar_info",
             "calendar",
             "notification",
             "ledger",
             "delivery",
+            "pipeline",
         ],
     ),
-    ("ingest", &["time", "text", "clock", "config", "source", "calendar", "ledger", "firing"]),
+    ("ingest", &["time", "text", "clock", "config", "source", "calendar", "ledger", "pipeline", "firing"]),
     (
         "daemon",
         &[
@@ -60,6 +62,7 @@ const MAP: &[(&str, &[&str])] = &[
             "source",
             "calendar",
             "ledger",
+            "pipeline",
             "firing",
             "delivery",
             "ingest",

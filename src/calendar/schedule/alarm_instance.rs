@@ -109,7 +109,7 @@ pub(crate) struct InstanceKey<'a> {
 }
 
 /// Joins those of `instances` that fire as one (rule 21): two occurrences of a series may fire at the same instant. The
-/// earlier occurrence is the one that is announced, to the recipients of both.
+/// notification is of the earlier occurrence, and goes to the recipients of both.
 pub fn fire_as_one(mut instances: Vec<AlarmInstance<'_>>) -> Vec<AlarmInstance<'_>> {
     // Sorting is stable, and they are in the order of their occurrences.
     instances.sort_by(|a, b| a.firing_key().cmp(&b.firing_key()));

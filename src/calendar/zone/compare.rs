@@ -46,20 +46,20 @@ impl Zone {
         let mut before = self.offset(from);
         let candidates: Vec<OffsetChange> = match &self.0.rules {
             Rules::Fixed(_) => Vec::new(),
-            Rules::Tzif(zone) => announced(zone, from, until),
+            Rules::Tzif(zone) => listed(zone, from, until),
             Rules::Own(transitions) => transitions
                 .changes(from.seconds(), until.seconds().saturating_sub(1))
                 .map(|change| OffsetChange { at: UtcMillis::from_seconds(change.at), offset: change.offset })
                 .collect(),
             Rules::Compiled(zone) => searched(*zone, from, until),
         };
-        // Data also announce changes of the name or of what counts as summer time.
+        // Data also list changes of the name or of what counts as summer time.
         let differs = |change: &OffsetChange| std::mem::replace(&mut before, change.offset) != change.offset;
         candidates.into_iter().filter(differs).collect()
     }
 }
 
-fn announced(zone: &TimeZone, from: UtcMillis, until: UtcMillis) -> Vec<OffsetChange> {
+fn listed(zone: &TimeZone, from: UtcMillis, until: UtcMillis) -> Vec<OffsetChange> {
     let changes = zone.following(from.timestamp()).map(|transition| OffsetChange {
         at: UtcMillis(transition.timestamp().as_millisecond()),
         offset: transition.offset().seconds(),

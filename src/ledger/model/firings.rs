@@ -40,9 +40,9 @@ impl TimerCursor {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FiringState {
-    /// It was announced.
+    /// Its notification goes to the sinks.
     Fired,
-    /// It was found too late to be announced.
+    /// It was found too late for a notification.
     Missed,
     /// It was one too many in its hour.
     Suppressed,

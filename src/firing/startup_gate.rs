@@ -1,27 +1,9 @@
-//! What wakes the wheel, and what holds it back at the start.
+//! What holds the wheel back at the start.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tokio::sync::Notify;
-
-/// Wakes the wheel when a timer may have become earlier. Clones share it.
-#[derive(Clone, Debug, Default)]
-pub struct Wakeup {
-    notify: Arc<Notify>,
-}
-
-impl Wakeup {
-    /// Timers have changed: the wheel reads the next one again.
-    pub fn wake(&self) {
-        self.notify.notify_one();
-    }
-
-    /// Resolves after [`Wakeup::wake`], at once where that was called since the last time.
-    pub(super) async fn woken(&self) {
-        self.notify.notified().await;
-    }
-}
+use crate::pipeline::Wakeup;
 
 /// Holds back what was overdue when the daemon started, until every source has been synced once: a sync may say that an
 /// alarm no longer stands. Closed at first. Clones share it.

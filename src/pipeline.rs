@@ -1,8 +1,11 @@
-//! What the ingest and the wheel of a daemon share, and what both do once a commit has recorded alarms.
+//! What ingest and firing share: they are the two stages that record firings, so they have one ledger, one clock and
+//! one way to let others know of a commit. Neither stage owns it, and it does not know either of them.
+
+use std::sync::Arc;
 
 use jiff::SignedDuration;
+use tokio::sync::Notify;
 
-use super::wakeup::Wakeup;
 use crate::clock::Clock;
 use crate::delivery::new_deliveries::NewDeliveries;
 use crate::ledger::{FireOutcome, FiredAlarm, Ledger};
@@ -41,8 +44,8 @@ impl PipelineContext {
         }
     }
 
-    /// Counts and announces what a commit at `now` has recorded.
-    pub fn recorded(&self, outcome: FireOutcome, now: UtcMillis) {
+    /// Counts what a commit at `now` has recorded, and announces it to the workers.
+    pub fn count_and_announce(&self, outcome: FireOutcome, now: UtcMillis) {
         let FireOutcome { stats, fired } = outcome;
         self.metrics.alarms(AlarmOutcome::Fired, stats.fired);
         self.metrics.alarms(AlarmOutcome::Missed, stats.missed);
@@ -50,6 +53,24 @@ impl PipelineContext {
         fired.iter().for_each(|alarm| self.metrics.fired(alarm.due, now));
         self.new_deliveries.announce(stats);
         log_late(fired, now);
+    }
+}
+
+/// Wakes the wheel when a timer may have become earlier. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Wakeup {
+    notify: Arc<Notify>,
+}
+
+impl Wakeup {
+    /// Timers have changed: the wheel reads the next one again.
+    pub fn wake(&self) {
+        self.notify.notify_one();
+    }
+
+    /// Resolves after [`Wakeup::wake`], at once where that was called since the last time.
+    pub async fn woken(&self) {
+        self.notify.notified().await;
     }
 }
 
