@@ -126,7 +126,11 @@ async fn of_source(
         SourceKind::Caldav(settings) => settings,
     };
     let caldav = CaldavSource::new(source, settings, &config.limits, clock.clone());
-    vec![match caldav.and_then(|caldav| caldav.ready().map(|()| caldav)) {
+    let ready = match &caldav {
+        Ok(caldav) => caldav.ready().await,
+        Err(_) => Ok(()),
+    };
+    vec![match ready.and(caldav) {
         Ok(caldav) if offline => {
             inventory.met(caldav.user(), false);
             inventory.may_have_more_calendars();

@@ -7,7 +7,7 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use crate::access::{self, Denied, Need, User, denied, folder_of};
-use crate::config::{Config, Credentials, SourceKind};
+use crate::config::{Config, SourceKind};
 use crate::ledger;
 
 /// The user that packaging/reveille.service names.
@@ -73,12 +73,7 @@ pub(super) fn lacking(config: &Config, user: &User) -> Vec<Lacking> {
         let sentence = match &source.kind {
             SourceKind::Directory(settings) => unreadable(user, &settings.path),
             SourceKind::Caldav(settings) => {
-                let secret = match &settings.credentials {
-                    Credentials::None => None,
-                    Credentials::Basic { password: secret, .. } | Credentials::Bearer { token: secret } => {
-                        secret.path()
-                    }
-                };
+                let secret = settings.credentials.secret().and_then(|secret| secret.path());
                 access::lacking_secrets(user, secret, settings.ca_file.as_deref())
             }
         };

@@ -12,7 +12,9 @@ mod user_list;
 #[cfg(test)]
 mod tests;
 
-pub use crate::tables::{ConfigError, Credentials, FileStamp, Problem, Secret, SecretError, SecretRef};
+pub use crate::tables::{
+    ConfigError, Credentials, FileStamp, Problem, Secret, SecretCommand, SecretError, SecretRef, SecretSource,
+};
 pub use load::{Overrides, load, read_text};
 pub use settings::*;
 pub use sources::ONE_USER;

@@ -218,15 +218,18 @@ fn caldav(
 }
 
 fn credentials(section: &Section<'_>, username: Option<String>) -> Credentials {
-    let password = secret::read(section, &secret::PASSWORD);
-    let token = secret::read(section, &secret::TOKEN);
-    let names_password = secret::PASSWORD.named(section);
-    let names_token = secret::TOKEN.named(section);
+    let password = secret::read_source(section, &secret::PASSWORD);
+    let token = secret::read_source(section, &secret::TOKEN);
+    let names_password = secret::PASSWORD.named_source(section);
+    let names_token = secret::TOKEN.named_source(section);
     match (&username, names_password, names_token) {
         (_, Some(_), Some(token)) => section.report(token, "and a password are given: one of them logs in"),
         (None, Some(password), None) => section.report(password, "is given without a username"),
         (Some(_), None, None) => {
-            section.report("username", "is given without a password: add password_file, password_env or token_file");
+            section.report(
+                "username",
+                "is given without a password: add password_file, password_command, password_env or token_file",
+            );
         }
         _ => {}
     }

@@ -2,7 +2,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{CaldavSettings, Config, Credentials, Overrides, OwnDomains, Secret, SourceKind, load};
+use super::{
+    CaldavSettings, Config, Credentials, Overrides, OwnDomains, Secret, SecretCommand, SecretSource, SourceKind, load,
+};
 use crate::delivery::sink::Recipients;
 use crate::delivery::sink::email::{EmailSettings, SmtpSecurity};
 
@@ -270,12 +272,8 @@ fn a_caldav_source() {
 /// The password or token of the only source.
 fn secret(config: &Config) -> Result<String, String> {
     let SourceKind::Caldav(settings) = &config.sources[0].kind else { panic!("{config:?}") };
-    match &settings.credentials {
-        Credentials::Basic { password: secret, .. } | Credentials::Bearer { token: secret } => {
-            secret.read().map(|secret| secret.expose().to_owned()).map_err(|error| error.to_string())
-        }
-        Credentials::None => panic!("{settings:?}"),
-    }
+    let Some(SecretSource::Kept(secret)) = settings.credentials.secret() else { panic!("{settings:?}") };
+    secret.read().map(|secret| secret.expose().to_owned()).map_err(|error| error.to_string())
 }
 
 #[test]
@@ -305,6 +303,15 @@ fn a_login_is_named_once_and_whole() {
         ("", "4: source 1: username is given without a password"),
         ("password_file = 'secret'\ntoken_file = 'secret'", "6: source 1: token_file and a password are given"),
         ("password_file = 'secret'\npassword_env = 'X'", "6: source 1: password_env is one place too many"),
+        ("password_file = 'secret'\npassword_command = ['x']", "6: source 1: password_command is one place too many"),
+        ("token_command = ['x']\npassword_command = ['x']", "5: source 1: token_command and a password are given"),
+        (
+            "password_command = 'pass show x'",
+            "5: source 1: password_command is a text and must be a list of the program",
+        ),
+        ("password_command = []", "5: source 1: password_command names no program"),
+        ("password_command = [' ', 'x']", "5: source 1: password_command names no program"),
+        ("password_command = ['x', 1]", "5: source 1: password_command holds a whole number and must hold texts only"),
     ] {
         let all = problem(&format!("{user}{line}\n"));
         assert!(all.starts_with(&format!("reveille.toml:{told}")), "{line}\n{all}");
@@ -324,6 +331,25 @@ fn secrets_come_from_variables_and_credentials_too() {
     assert!(load_text(&format!("{user}password_credential = 'mary'\n")).is_ok());
     let told = problem(&format!("{user}password_credential = '../mary'\n"));
     assert!(told.contains("5: source 1: password_credential is '../mary' and must be the bare name"), "{told}");
+}
+
+#[test]
+fn a_command_is_relative_to_the_file_unless_it_is_a_bare_name() {
+    let (folder, config) = load_with(&format!("{CALDAV}token_command = ['./bin/token', '']\n"), &nothing);
+    let program = folder.path().join("./bin/token").display().to_string();
+    let expected = SecretCommand::new("token_command", program, vec![String::new()]);
+    let source_of = |config: Config| {
+        let SourceKind::Caldav(settings) = &config.sources[0].kind else { panic!("{config:?}") };
+        settings.credentials.secret().unwrap().clone()
+    };
+    assert_eq!(source_of(config.unwrap()), SecretSource::Printed(expected));
+    let (_folder, config) =
+        load_with(&format!("{CALDAV}username = 'mary'\npassword_command = ['pass', ' a']\n"), &nothing);
+    let expected = SecretCommand::new("password_command", "pass".to_owned(), vec![" a".to_owned()]);
+    assert_eq!(source_of(config.unwrap()), SecretSource::Printed(expected));
+    // A mail server has no such key.
+    let told = problem(&format!("{EMAIL}url='smtp://mary@h'\npassword_command=['x']\n"));
+    assert!(told.contains("unknown key 'password_command'"), "{told}");
 }
 
 #[test]

@@ -116,20 +116,21 @@ impl HttpClient {
     ///
     /// # Errors
     /// [`ClientError`] when they are not.
-    pub fn ready(&self) -> Result<(), ClientError> {
-        self.maker.get().map(drop)
+    pub async fn ready(&self) -> Result<(), ClientError> {
+        self.maker.get().await.map(drop)
     }
 
     /// Resolves when another secret or other certificate authorities are there than those that were used last.
     pub async fn changes(&self) {
-        while !self.maker.has_changed() {
+        while !self.maker.has_changed().await {
             sleep(CHECK_EVERY).await;
         }
     }
 
-    /// Whether requests cannot be made before the process is restarted: the environment lacks the secret.
-    pub fn lacks_variable(&self) -> bool {
-        self.maker.lacks_variable()
+    /// Whether the secret could not be had when it was last needed, and no file tells when it can: a variable is not
+    /// set, or a command failed.
+    pub fn lacks_secret(&self) -> bool {
+        self.maker.lacks_secret()
     }
 
     /// How many requests were sent so far.
@@ -187,7 +188,7 @@ impl HttpClient {
         loop {
             let turn = self.host.turn().await;
             self.sent.fetch_add(1, Ordering::Relaxed);
-            let client = self.maker.get()?;
+            let client = self.maker.get().await?;
             let sent = self.send_once(&client, request, reader()).await;
             if let Ok(Received { response, .. }) = &sent {
                 if patience.lasts(response, self.host.is_down()) {
@@ -199,7 +200,7 @@ impl HttpClient {
             match sent {
                 // The secret may have been changed at this moment.
                 Ok(Received { response, .. })
-                    if response.status == 401 && tries < TRIES && self.maker.has_another_login(&client)? =>
+                    if response.status == 401 && tries < TRIES && self.maker.has_another_login(&client).await? =>
                 {
                     tries += 1
                 }

@@ -1,17 +1,20 @@
 //! The client of a server, made of the files that the settings name: its secret, and its certificate
 //! authorities. They are read when the first request needs them, and again when one of them changes: one that is
-//! missing or broken fails this client's requests until it is replaced, and nothing else.
+//! missing or broken fails this client's requests until it is replaced, and nothing else. A command that prints the
+//! secret is run then, and again when the server does not accept what it has printed.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use reqwest::{Client, RequestBuilder, Url, redirect};
 use rustls::{ClientConfig, RootCertStore, crypto::ring};
+use tokio::sync::Mutex as AsyncMutex;
 
 use super::message::HttpRequest;
 use super::silence::Silence;
-use crate::tables::{Credentials, FileStamp, Secret};
+use crate::tables::{Credentials, FileStamp, Secret, SecretSource};
 use crate::tls::client_config;
 
 /// How long a connection may take to come up, where the source's timeout is longer.
@@ -44,11 +47,13 @@ pub struct ClientMaker {
     credentials: Credentials,
     ca_file: Option<PathBuf>,
     timeout: Duration,
-    made: Mutex<Option<LoggedIn>>,
+    made: AsyncMutex<Option<LoggedIn>>,
     /// What was read last, well or not.
     tried: Mutex<Stamps>,
     /// The login that the server did not accept at the last request.
     refused: Mutex<Option<Login>>,
+    /// The secret could not be had when it was last needed, and no file says when it can.
+    is_unseen: AtomicBool,
 }
 
 /// A client and how it logs in.
@@ -60,8 +65,12 @@ pub struct LoggedIn {
     login: Login,
 }
 
-/// Of the secret, and of the certificate authorities.
-type Stamps = (Option<FileStamp>, Option<FileStamp>);
+/// The versions of the files that a client is made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Stamps {
+    secret: Option<FileStamp>,
+    ca_file: Option<FileStamp>,
+}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Login {
@@ -78,9 +87,10 @@ impl ClientMaker {
             credentials: settings.credentials,
             ca_file: settings.ca_file,
             timeout: settings.timeout,
-            made: Mutex::default(),
+            made: AsyncMutex::default(),
             tried: Mutex::default(),
             refused: Mutex::default(),
+            is_unseen: AtomicBool::new(false),
         }
     }
 
@@ -88,15 +98,15 @@ impl ClientMaker {
     ///
     /// # Errors
     /// [`ClientError`] when the secret or the certificate authorities cannot be used.
-    pub fn get(&self) -> Result<LoggedIn, ClientError> {
+    pub async fn get(&self) -> Result<LoggedIn, ClientError> {
+        let mut made = self.made.lock().await;
         let now = self.stamps();
         *lock(&self.tried) = now;
-        let mut made = lock(&self.made);
         match &*made {
             Some(client) if client.of == now => Ok(client.clone()),
             _ => {
                 *made = None;
-                let client = self.make(now)?;
+                let client = self.make(now).await?;
                 *made = Some(client.clone());
                 Ok(client)
             }
@@ -107,10 +117,15 @@ impl ClientMaker {
     ///
     /// # Errors
     /// As for [`ClientMaker::get`].
-    pub fn has_another_login(&self, refused: &LoggedIn) -> Result<bool, ClientError> {
+    pub async fn has_another_login(&self, refused: &LoggedIn) -> Result<bool, ClientError> {
         *lock(&self.refused) = Some(refused.login.clone());
-        *lock(&self.made) = None;
-        Ok(self.get()?.login != refused.login)
+        *self.made.lock().await = None;
+        let is_another = self.get().await?.login != refused.login;
+        if !is_another && self.credentials.secret().is_some_and(SecretSource::is_printed) {
+            // The next sync runs the command again.
+            *self.made.lock().await = None;
+        }
+        Ok(is_another)
     }
 
     /// The server has accepted a login.
@@ -118,14 +133,10 @@ impl ClientMaker {
         *lock(&self.refused) = None;
     }
 
-    /// Whether the secret should be in the environment, and is not.
-    pub fn lacks_variable(&self) -> bool {
-        match &self.credentials {
-            Credentials::None => false,
-            Credentials::Basic { password: secret, .. } | Credentials::Bearer { token: secret } => {
-                secret.lacks_variable()
-            }
-        }
+    /// Whether the secret could not be had and nothing tells when it can: the environment lacks it, or a command
+    /// failed.
+    pub fn lacks_secret(&self) -> bool {
+        self.is_unseen.load(Ordering::Relaxed)
     }
 
     /// How requests log in.
@@ -136,13 +147,14 @@ impl ClientMaker {
     /// Whether the secret or the certificate authorities are other ones than those that were read last. A file that was
     /// rewritten with the login that the server has refused does not count: servers lock accounts after repeated
     /// failures.
-    pub fn has_changed(&self) -> bool {
+    pub async fn has_changed(&self) -> bool {
         let (now, before) = (self.stamps(), *lock(&self.tried));
         if now == before {
             return false;
         }
         let refused = lock(&self.refused).clone();
-        let is_refused = now.1 == before.1 && refused.is_some() && self.login().ok() == refused;
+        let is_only_secret = now.ca_file == before.ca_file;
+        let is_refused = is_only_secret && refused.is_some() && self.login().await.ok() == refused;
         if is_refused {
             *lock(&self.tried) = now;
         }
@@ -151,16 +163,14 @@ impl ClientMaker {
 
     /// What changes when the secret or the certificate authorities do.
     fn stamps(&self) -> Stamps {
-        let secret = match &self.credentials {
-            Credentials::None => None,
-            Credentials::Basic { password, .. } => password.stamp(),
-            Credentials::Bearer { token } => token.stamp(),
-        };
-        (secret, self.ca_file.as_deref().and_then(FileStamp::of))
+        Stamps {
+            secret: self.credentials.secret().and_then(SecretSource::stamp),
+            ca_file: self.ca_file.as_deref().and_then(FileStamp::of),
+        }
     }
 
-    fn make(&self, of: Stamps) -> Result<LoggedIn, ClientError> {
-        let login = self.login()?;
+    async fn make(&self, of: Stamps) -> Result<LoggedIn, ClientError> {
+        let login = self.login().await?;
         let mut builder = Client::builder()
             .user_agent(concat!("reveille/", env!("CARGO_PKG_VERSION")))
             .redirect(redirect::Policy::none())
@@ -182,15 +192,16 @@ impl ClientMaker {
         Ok(LoggedIn { of, client, login })
     }
 
-    fn login(&self) -> Result<Login, ClientError> {
-        let unusable = |error: &dyn std::error::Error| ClientError(error.to_string());
+    async fn login(&self) -> Result<Login, ClientError> {
+        let Some(source) = self.credentials.secret() else { return Ok(Login::None) };
+        let secret = source.get().await;
+        let is_unseen = secret.is_err() && (source.is_printed() || source.lacks_variable());
+        self.is_unseen.store(is_unseen, Ordering::Relaxed);
+        let secret = secret.map_err(|error| ClientError(error.to_string()))?;
         Ok(match &self.credentials {
             Credentials::None => Login::None,
-            Credentials::Basic { username, password } => {
-                let password = password.read().map_err(|error| unusable(&error))?;
-                Login::Basic { username: username.clone(), password }
-            }
-            Credentials::Bearer { token } => Login::Bearer { token: token.read().map_err(|error| unusable(&error))? },
+            Credentials::Basic { username, .. } => Login::Basic { username: username.clone(), password: secret },
+            Credentials::Bearer { .. } => Login::Bearer { token: secret },
         })
     }
 
@@ -237,7 +248,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::tables::SecretRef;
+    use crate::tables::{SecretCommand, SecretRef};
 
     /// Puts another file with this password in the place of the one before.
     fn write(file: &Path, password: &str) {
@@ -247,28 +258,66 @@ mod tests {
         fs::rename(&beside, file).unwrap();
     }
 
-    #[test]
-    fn a_refused_login_that_is_only_rewritten_is_not_tried_again() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("password");
-        write(&file, "old");
-        let password = SecretRef::file("password_file", file.clone());
+    fn maker(password: SecretSource) -> ClientMaker {
         let settings = ClientSettings {
             credentials: Credentials::Basic { username: "mary".to_owned(), password },
             timeout: Duration::from_secs(30),
             ca_file: None,
         };
-        let maker = ClientMaker::new(&Url::parse("http://dav.example.org/").unwrap(), settings);
-        let used = maker.get().unwrap();
+        ClientMaker::new(&Url::parse("http://dav.example.org/").unwrap(), settings)
+    }
+
+    #[tokio::test]
+    async fn a_refused_login_that_is_only_rewritten_is_not_tried_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("password");
         write(&file, "old");
-        assert!(maker.has_changed(), "it has not been refused");
-        assert!(!maker.has_another_login(&used).unwrap());
+        let maker = maker(SecretRef::file("password_file", file.clone()).into());
+        let used = maker.get().await.unwrap();
         write(&file, "old");
-        assert!(!maker.has_changed() && !maker.has_changed());
+        assert!(maker.has_changed().await, "it has not been refused");
+        assert!(!maker.has_another_login(&used).await.unwrap());
+        write(&file, "old");
+        assert!(!maker.has_changed().await && !maker.has_changed().await);
         write(&file, "new");
-        assert!(maker.has_changed() && maker.has_another_login(&used).unwrap());
+        assert!(maker.has_changed().await && maker.has_another_login(&used).await.unwrap());
         maker.is_accepted();
         write(&file, "old");
-        assert!(maker.has_changed(), "what was refused once may be right now");
+        assert!(maker.has_changed().await, "what was refused once may be right now");
+    }
+
+    #[tokio::test]
+    async fn a_command_is_run_once_until_the_server_refuses_what_it_printed() {
+        let folder = tempfile::tempdir().unwrap();
+        let runs = folder.path().join("runs");
+        // Each run prints how many there were; from the third on, the same.
+        let script = format!("echo >>{0}; n=$(wc -l <{0}); test $n -lt 3 || n=3; echo $n", runs.display());
+        let command = SecretCommand::new("password_command", "sh".to_owned(), vec!["-c".to_owned(), script]);
+        let maker = maker(SecretSource::Printed(command));
+        let count = || fs::read(&runs).unwrap().len();
+        let first = maker.get().await.unwrap();
+        maker.get().await.unwrap();
+        assert_eq!(count(), 1);
+        assert!(!maker.has_changed().await);
+        assert!(maker.has_another_login(&first).await.unwrap());
+        let second = maker.get().await.unwrap();
+        assert_eq!(count(), 2);
+        assert!(maker.has_another_login(&second).await.unwrap());
+        let third = maker.get().await.unwrap();
+        assert!(!maker.has_another_login(&third).await.unwrap());
+        assert_eq!(count(), 4, "it was asked whether there is another one");
+        maker.get().await.unwrap();
+        assert_eq!(count(), 5, "the next sync asks again");
+    }
+
+    #[tokio::test]
+    async fn a_command_that_fails_is_no_file_that_is_waited_for() {
+        let script = vec!["-c".to_owned(), "exit 1".to_owned()];
+        let failing = SecretCommand::new("password_command", "sh".to_owned(), script);
+        let lacking = maker(SecretSource::Printed(failing));
+        assert!(lacking.get().await.is_err() && lacking.lacks_secret());
+        let gone = SecretRef::file("password_file", "/nowhere/password".into());
+        let waiting = maker(gone.into());
+        assert!(waiting.get().await.is_err() && !waiting.lacks_secret());
     }
 }

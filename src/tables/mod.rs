@@ -4,16 +4,21 @@
 //!
 //! * [`Section`]: a table; [`Diagnostics`]: what was found wrong.
 //! * [`value`], [`address`], [`names`]: single values.
-//! * [`secret`]: the keys that say where a secret is; [`SecretRef`]: reading it there.
+//! * [`secret`]: the keys that say where a secret is; [`SecretRef`]: reading it there; [`SecretCommand`]: running what
+//!   prints it; [`Credentials`]: how a client logs in.
 
 pub mod address;
+mod credentials;
 mod error;
 pub mod names;
 pub mod secret;
+mod secret_command;
 mod secret_ref;
 mod section;
 pub mod value;
 
+pub use credentials::{Credentials, SecretSource};
 pub use error::{ConfigError, Problem};
-pub use secret_ref::{Credentials, FileStamp, MAX_SECRET, Secret, SecretError, SecretRef};
+pub use secret_command::SecretCommand;
+pub use secret_ref::{FileStamp, MAX_SECRET, Secret, SecretError, SecretRef};
 pub use section::{Diagnostics, Replacement, Section, nearest};

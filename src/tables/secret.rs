@@ -1,5 +1,7 @@
 //! The keys that name where a secret is kept.
 
+use super::credentials::SecretSource;
+use super::secret_command::SecretCommand;
 use super::secret_ref::SecretRef;
 use super::section::Section;
 use super::value;
@@ -15,20 +17,38 @@ pub struct Keys {
     pub variable: &'static str,
     /// The key of systemd's credential.
     pub credential: &'static str,
+    /// The key of a command that prints it, for those who may run one.
+    pub command: &'static str,
 }
 
 /// The keys of a password.
-pub const PASSWORD: Keys =
-    Keys { plain: "password", file: "password_file", variable: "password_env", credential: "password_credential" };
+pub const PASSWORD: Keys = Keys {
+    plain: "password",
+    file: "password_file",
+    variable: "password_env",
+    credential: "password_credential",
+    command: "password_command",
+};
 
 /// The keys of a token.
-pub const TOKEN: Keys =
-    Keys { plain: "token", file: "token_file", variable: "token_env", credential: "token_credential" };
+pub const TOKEN: Keys = Keys {
+    plain: "token",
+    file: "token_file",
+    variable: "token_env",
+    credential: "token_credential",
+    command: "token_command",
+};
 
 impl Keys {
     /// The first key of these that a section uses.
     pub fn named(&self, section: &Section<'_>) -> Option<&'static str> {
         [self.file, self.variable, self.credential].into_iter().find(|key| section.has(key))
+    }
+
+    /// Likewise, with that of a command.
+    pub fn named_source(&self, section: &Section<'_>) -> Option<&'static str> {
+        let command = Some(self.command).filter(|key| section.has(key));
+        self.named(section).or(command)
     }
 }
 
@@ -59,4 +79,23 @@ pub fn read(section: &Section<'_>, keys: &Keys) -> Option<SecretRef> {
             _ => Ok(SecretRef::credential(place, written)),
         }
     })
+}
+
+/// Likewise, where a command may print the secret.
+pub fn read_source(section: &Section<'_>, keys: &Keys) -> Option<SecretSource> {
+    let kept = read(section, keys);
+    if !section.has(keys.command) {
+        return kept.map(SecretSource::Kept);
+    }
+    if let Some(place) = keys.named(section) {
+        let sentence = format!("is one place too many for the {}: {place} names one as well", keys.plain);
+        section.report(keys.command, &sentence);
+    }
+    let (program, arguments) = section.read(keys.command, value::command)?;
+    // A bare name is looked for in the folders of $PATH.
+    let program = match program.contains('/') {
+        true => section.path(&program).to_string_lossy().into_owned(),
+        false => program,
+    };
+    Some(SecretSource::Printed(SecretCommand::new(keys.command, program, arguments)))
 }

@@ -63,6 +63,13 @@ pub struct SecretError {
     reason: String,
 }
 
+impl SecretError {
+    /// Of the secret that the key `key` names; `reason` is the rest of the sentence.
+    pub(super) fn new(key: &'static str, reason: String) -> SecretError {
+        SecretError { key, reason }
+    }
+}
+
 impl SecretRef {
     /// In the file `path`, which the key `key` names.
     pub fn file(key: &'static str, path: PathBuf) -> SecretRef {
@@ -82,7 +89,7 @@ impl SecretRef {
     /// A secret that lies nowhere: for programs that bring their own, such as tests.
     #[doc(hidden)]
     pub fn inline(text: impl Into<String>) -> SecretRef {
-        SecretRef { key: "password", place: SecretPlace::Inline(text.into()) }
+        SecretRef { key: "password_file", place: SecretPlace::Inline(text.into()) }
     }
 
     /// Reads the secret.
@@ -101,6 +108,11 @@ impl SecretRef {
             SecretPlace::Inline(text) => Ok(Secret::new(text.as_str())),
         };
         secret.map_err(|reason| SecretError { key: self.key, reason })
+    }
+
+    /// The key of the configuration that names it.
+    pub fn key(&self) -> &'static str {
+        self.key
     }
 
     /// The file that the configuration names, where it names one.
@@ -123,35 +135,6 @@ impl SecretRef {
             SecretPlace::File(path) => FileStamp::of(path),
             SecretPlace::Credential(name) => FileStamp::of(&credential(name)?),
             SecretPlace::Variable(_) | SecretPlace::Inline(_) => None,
-        }
-    }
-}
-
-/// How a client logs in to a server, and where the secret for it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Credentials {
-    /// Without a login.
-    None,
-    /// With a name and a password (RFC 7617).
-    Basic {
-        /// The login name.
-        username: String,
-        /// Where the password is.
-        password: SecretRef,
-    },
-    /// With a token (RFC 6750).
-    Bearer {
-        /// Where the token is.
-        token: SecretRef,
-    },
-}
-
-impl Credentials {
-    /// The name to log in with.
-    pub fn username(&self) -> Option<String> {
-        match self {
-            Credentials::Basic { username, .. } => Some(username.clone()),
-            Credentials::None | Credentials::Bearer { .. } => None,
         }
     }
 }

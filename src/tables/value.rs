@@ -33,6 +33,26 @@ pub fn strings(value: &DeValue<'_>) -> Result<Vec<String>, String> {
     items.iter().map(one).collect()
 }
 
+/// A program and its arguments, which are passed on as they are: `["pass", "show", "caldav"]`.
+pub fn command(value: &DeValue<'_>) -> Result<(String, Vec<String>), String> {
+    let DeValue::Array(items) = value else {
+        return Err(format!(
+            "is {} and must be a list of the program and each of its arguments: [\"pass\", \"show\", \"caldav\"]",
+            kind_of(value)
+        ));
+    };
+    let one = |item: &toml::Spanned<DeValue<'_>>| match item.get_ref() {
+        DeValue::String(text) if text.contains('\0') => Err("holds a text with a NUL".to_owned()),
+        DeValue::String(text) => Ok(text.to_string()),
+        other => Err(format!("holds {} and must hold texts only", kind_of(other))),
+    };
+    let mut words = items.iter().map(one).collect::<Result<Vec<String>, String>>()?.into_iter();
+    match words.next() {
+        Some(program) if !program.trim().is_empty() => Ok((program, words.collect())),
+        _ => Err("names no program".to_owned()),
+    }
+}
+
 /// `true` or `false`.
 pub fn boolean(value: &DeValue<'_>) -> Result<bool, String> {
     match value {

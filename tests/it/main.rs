@@ -12,6 +12,7 @@
 //! * [`whose`] asks for what is somebody else's, or nobody's.
 //! * [`addresses`] asks which addresses are the user's own.
 //! * [`waits`] is how long it waits after what.
+//! * [`login`] is how it logs in.
 //! * [`vdir`] lets vdirsyncer and khal write into a watched folder; [`armed`] says what a ledger has armed.
 //! * [`ringing`] is the way from a client's PUT to the alarm.
 //! * [`http`] is a calendar client's HTTP. [`daemon`] runs the built `reveille`.
@@ -66,6 +67,7 @@ mod identity;
 mod in_flight;
 mod liar;
 mod live;
+mod login;
 mod mail;
 mod mailserver;
 mod map;

@@ -726,7 +726,7 @@ fn how_it_logs_in_and_what_it_sends() {
         assert_eq!(asked.header("accept-encoding") == Some("identity"), asked.method == "GET");
         assert!(asked.header("user-agent").unwrap().starts_with("reveille/"));
     }
-    settings.credentials = Credentials::Bearer { token: SecretRef::inline("t0ken") };
+    settings.credentials = Credentials::Bearer { token: SecretRef::inline("t0ken").into() };
     Watch::with(&source, &settings).sync();
     assert!(server.scripted.asked().iter().all(|asked| asked.header("authorization") == Some("Bearer t0ken")));
     server.quirk(|_, _| Some(Reply::status(401).header("WWW-Authenticate", "Digest realm=\"x\", nonce=\"y\"")));

@@ -33,7 +33,7 @@ pub fn limits() -> LimitsConfig {
 pub fn settings(url: &str, login: Option<(&str, &str)>) -> (SourceConfig, CaldavSettings) {
     let credentials = match login {
         Some((username, password)) => {
-            Credentials::Basic { username: username.to_owned(), password: SecretRef::inline(password) }
+            Credentials::Basic { username: username.to_owned(), password: SecretRef::inline(password).into() }
         }
         None => Credentials::None,
     };

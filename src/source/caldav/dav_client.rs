@@ -101,7 +101,10 @@ impl DavClient {
                 let answer = if kind.is_empty() { format!("{status}") } else { format!("{status} and {kind}") };
                 CaldavError::NotDav { url, method, answer }
             }
-            401 => CaldavError::Unauthorized { url, offers: self.offers(&response.schemes) },
+            401 => {
+                let (offers, keys) = (self.offers(&response.schemes), self.http.credentials().keys());
+                CaldavError::Unauthorized { url, offers, keys }
+            }
             _ if response.is_unavailable() => {
                 CaldavError::Unavailable { url, status, retry_after: response.retry_after }
             }

@@ -53,14 +53,14 @@ pub enum CaldavError {
         next: u64,
     },
     /// 401.
-    #[error(
-        "{url} does not accept the login (401){offers}: check username and password_file (or token_file) of the source"
-    )]
+    #[error("{url} does not accept the login (401){offers}: check {keys} of the source")]
     Unauthorized {
         /// What was asked.
         url: String,
         /// What else the server would accept, for the sentence.
         offers: String,
+        /// The keys that say how to log in, for the sentence.
+        keys: String,
     },
     /// 403.
     #[error("{url} may not be read with this login (403): check its rights on the server, and the source's url")]

@@ -3,6 +3,7 @@
 use reqwest::Url;
 
 use super::error::CaldavError;
+use crate::config::Credentials;
 use crate::http::Method;
 use crate::time::UtcMillis;
 
@@ -45,7 +46,7 @@ impl<T> Multistatus<Result<T, u16>> {
 /// What a status means that is neither a response nor a wish to be left alone.
 pub fn said_no(url: String, method: &'static str, status: u16) -> CaldavError {
     match status {
-        401 => CaldavError::Unauthorized { url, offers: String::new() },
+        401 => CaldavError::Unauthorized { url, offers: String::new(), keys: Credentials::None.keys() },
         403 => CaldavError::Forbidden { url },
         404 | 410 => CaldavError::NotFound { url, status },
         _ => CaldavError::Status { url, method, status },

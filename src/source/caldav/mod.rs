@@ -196,7 +196,7 @@ impl CaldavSource {
     /// need not find out for themselves. `answers` is how many there were when the sync began.
     pub fn obstacle(&self, error: &CaldavError, answers: u64) -> Obstacle {
         let obstacle = match error {
-            CaldavError::Settings(_) if self.dav.http().lacks_variable() => Obstacle::Other,
+            CaldavError::Settings(_) if self.dav.http().lacks_secret() => Obstacle::Other,
             CaldavError::Settings(_) => Obstacle::File,
             CaldavError::Unauthorized { .. } => Obstacle::Login,
             CaldavError::Unreachable { .. } => Obstacle::Server,
@@ -214,8 +214,8 @@ impl CaldavSource {
     ///
     /// # Errors
     /// [`CaldavError::Settings`] when they are not.
-    pub fn ready(&self) -> Result<(), CaldavError> {
-        Ok(self.dav.http().ready()?)
+    pub async fn ready(&self) -> Result<(), CaldavError> {
+        Ok(self.dav.http().ready().await?)
     }
 
     /// Whether the settings want this calendar, and it is of use.

@@ -1,0 +1,115 @@
+//! How a client logs in to a server, and where the secret for it comes from.
+
+use std::path::Path;
+
+use super::secret_command::SecretCommand;
+use super::secret_ref::{FileStamp, Secret, SecretError, SecretRef};
+
+/// How a client logs in to a server, and where the secret for it comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Credentials {
+    /// Without a login.
+    None,
+    /// With a name and a password (RFC 7617).
+    Basic {
+        /// The login name.
+        username: String,
+        /// Where the password comes from.
+        password: SecretSource,
+    },
+    /// With a token (RFC 6750).
+    Bearer {
+        /// Where the token comes from.
+        token: SecretSource,
+    },
+}
+
+/// Where a secret comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretSource {
+    /// It is kept somewhere.
+    Kept(SecretRef),
+    /// A command prints it.
+    Printed(SecretCommand),
+}
+
+impl Credentials {
+    /// The name to log in with.
+    pub fn username(&self) -> Option<String> {
+        match self {
+            Credentials::Basic { username, .. } => Some(username.clone()),
+            Credentials::None | Credentials::Bearer { .. } => None,
+        }
+    }
+
+    /// The password or the token.
+    pub fn secret(&self) -> Option<&SecretSource> {
+        match self {
+            Credentials::None => None,
+            Credentials::Basic { password: secret, .. } | Credentials::Bearer { token: secret } => Some(secret),
+        }
+    }
+
+    /// The keys of the configuration that say how to log in, for a sentence: `username and password_file`.
+    pub fn keys(&self) -> String {
+        match self {
+            Credentials::None => "username and password_file (or token_file)".to_owned(),
+            Credentials::Basic { password, .. } => format!("username and {}", password.key()),
+            Credentials::Bearer { token } => token.key().to_owned(),
+        }
+    }
+}
+
+impl SecretSource {
+    /// Gets the secret: reads it, or runs the command.
+    ///
+    /// # Errors
+    /// [`SecretError`] when it is not there, or others may read it, or the command fails.
+    pub async fn get(&self) -> Result<Secret, SecretError> {
+        match self {
+            SecretSource::Kept(place) => place.read(),
+            SecretSource::Printed(command) => command.run().await,
+        }
+    }
+
+    /// The key of the configuration that names it.
+    pub fn key(&self) -> &'static str {
+        match self {
+            SecretSource::Kept(place) => place.key(),
+            SecretSource::Printed(command) => command.key(),
+        }
+    }
+
+    /// The file that the configuration names, where it names one.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            SecretSource::Kept(place) => place.path(),
+            SecretSource::Printed(_) => None,
+        }
+    }
+
+    /// What changes when the secret does; none where nothing tells that.
+    pub fn stamp(&self) -> Option<FileStamp> {
+        match self {
+            SecretSource::Kept(place) => place.stamp(),
+            SecretSource::Printed(_) => None,
+        }
+    }
+
+    /// Whether a command prints it: only that can tell whether it is another one by now.
+    pub fn is_printed(&self) -> bool {
+        matches!(self, SecretSource::Printed(_))
+    }
+
+    /// Whether it is looked for in the environment, which stays as it is as long as the process lasts, and is not
+    /// there.
+    pub fn lacks_variable(&self) -> bool {
+        matches!(self, SecretSource::Kept(place) if place.lacks_variable())
+    }
+}
+
+impl From<SecretRef> for SecretSource {
+    fn from(place: SecretRef) -> SecretSource {
+        SecretSource::Kept(place)
+    }
+}
