@@ -13,7 +13,8 @@ mod user_list;
 mod tests;
 
 pub use crate::tables::{
-    ConfigError, Credentials, FileStamp, Problem, Secret, SecretCommand, SecretError, SecretRef, SecretSource,
+    ConfigError, Credentials, FileStamp, PasswordScheme, Problem, Secret, SecretCommand, SecretError, SecretRef,
+    SecretSource,
 };
 pub use load::{Overrides, load, read_text};
 pub use settings::*;

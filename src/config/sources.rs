@@ -13,7 +13,7 @@ use super::settings::{
 };
 use super::user_list::UserList;
 use crate::tables::names::{self, free_name};
-use crate::tables::{Credentials, Problem, Replacement, Section, address, secret, value};
+use crate::tables::{Credentials, PasswordScheme, Problem, Replacement, Section, address, secret, value};
 
 const RESCAN_INTERVAL: Duration = Duration::from_secs(15 * 60);
 const POLL_INTERVAL: Duration = Duration::from_secs(30);
@@ -40,6 +40,9 @@ const KINDS: [(&str, SourceKindName); 2] =
 
 const LAYOUTS: [(&str, Layout); 4] =
     [("auto", Layout::Auto), ("flat", Layout::Flat), ("vdir", Layout::Vdir), ("radicale", Layout::Radicale)];
+
+const SCHEMES: [(&str, PasswordScheme); 3] =
+    [("auto", PasswordScheme::Auto), ("basic", PasswordScheme::Basic), ("digest", PasswordScheme::Digest)];
 
 /// What reading a source needs besides its table.
 #[derive(Clone, Copy)]
@@ -218,6 +221,7 @@ fn caldav(
 }
 
 fn credentials(section: &Section<'_>, username: Option<String>) -> Credentials {
+    let scheme = section.read("auth", value::one_of(&SCHEMES));
     let password = secret::read_source(section, &secret::PASSWORD);
     let token = secret::read_source(section, &secret::TOKEN);
     let names_password = secret::PASSWORD.named_source(section);
@@ -233,9 +237,14 @@ fn credentials(section: &Section<'_>, username: Option<String>) -> Credentials {
         }
         _ => {}
     }
+    if scheme.is_some() && names_password.is_none() {
+        section.report("auth", "says how a password is sent, and none is given");
+    }
     match (username, password, token) {
         (_, _, Some(token)) => Credentials::Bearer { token },
-        (Some(username), Some(password), None) => Credentials::Basic { username, password },
+        (Some(username), Some(password), None) => {
+            Credentials::Password { username, password, scheme: scheme.unwrap_or(PasswordScheme::Auto) }
+        }
         _ => Credentials::None,
     }
 }

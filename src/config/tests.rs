@@ -255,7 +255,7 @@ fn a_caldav_source() {
     assert_eq!(config.sources[0].user.as_deref(), Some("m@example.org"));
     let SourceKind::Caldav(settings) = &config.sources[0].kind else { panic!() };
     assert_eq!(settings.poll_interval, Duration::from_secs(1));
-    let Credentials::Basic { username, .. } = &settings.credentials else { panic!() };
+    let Credentials::Password { username, .. } = &settings.credentials else { panic!() };
     assert_eq!((username.as_str(), secret(&config).as_deref()), ("mary", Ok("hunter2")));
     assert!(!format!("{:?}", Secret::new("hunter2")).contains("hunter2"));
 
@@ -309,6 +309,11 @@ fn a_login_is_named_once_and_whole() {
             "password_command = 'pass show x'",
             "5: source 1: password_command is a text and must be a list of the program",
         ),
+        (
+            "password_file = 'secret'\nauth = 'ntlm'",
+            "6: source 1: auth is 'ntlm' and must be one of auto, basic, digest",
+        ),
+        ("token_file = 'secret'\nauth = 'digest'", "6: source 1: auth says how a password is sent, and none is given"),
         ("password_command = []", "5: source 1: password_command names no program"),
         ("password_command = [' ', 'x']", "5: source 1: password_command names no program"),
         ("password_command = ['x', 1]", "5: source 1: password_command holds a whole number and must hold texts only"),

@@ -7,13 +7,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use reqwest::Url;
+use reqwest::{RequestBuilder, Url};
 use tokio::time::{Instant, sleep};
 
 use super::body::{Body, unless_silent};
-use super::client_maker::{ClientError, ClientMaker, ClientSettings, LoggedIn};
+use super::challenge::Challenge;
+use super::client_maker::{ClientError, ClientMaker, ClientSettings};
 use super::error::HttpError;
 use super::host::Host;
+use super::login::LoginState;
 use super::message::{HttpFailure, HttpRequest, HttpResponse, HttpTransport, response_head};
 use super::patience::Patience;
 use super::redirect;
@@ -24,6 +26,8 @@ use crate::tables::Credentials;
 const CHECK_EVERY: Duration = Duration::from_secs(2);
 /// How often one request is sent: servers close idle connections without a word.
 const TRIES: usize = 2;
+/// So often a server may say at one request how it wants to be logged in to: what it offers, and twice a new nonce.
+const CHALLENGES: usize = 3;
 
 /// Bounds on what a server may do to its client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +44,7 @@ pub struct HttpLimits {
 #[derive(Debug)]
 pub struct HttpClient {
     maker: ClientMaker,
+    login: LoginState,
     /// The way of requests, where that is not the network.
     transport: Option<Arc<dyn HttpTransport>>,
     silence: Silence,
@@ -81,6 +86,7 @@ impl HttpClient {
     pub fn new(url: &Url, settings: ClientSettings, limits: HttpLimits) -> HttpClient {
         HttpClient {
             silence: Silence::new(settings.timeout),
+            login: LoginState::new(url),
             maker: ClientMaker::new(url, settings),
             transport: None,
             limits,
@@ -110,6 +116,27 @@ impl HttpClient {
     /// How requests log in.
     pub fn credentials(&self) -> &Credentials {
         self.maker.credentials()
+    }
+
+    /// What stands in the way of the login that the server refused with `challenges`, besides a wrong password or
+    /// token: the rest of a sentence about the server; none if nothing does.
+    pub fn login_obstacle(&self, challenges: &[Challenge]) -> Option<String> {
+        let schemes: &[&str] = match self.credentials() {
+            Credentials::None => return Some("the source names no username".to_owned()),
+            Credentials::Bearer { .. } => &["Bearer"],
+            Credentials::Password { scheme, .. } => {
+                if let Some(obstacle) = self.login.obstacle(*scheme, &self.host, challenges) {
+                    return Some(obstacle.to_owned());
+                }
+                &["Basic", "Digest"]
+            }
+        };
+        let is_known = |challenge: &Challenge| schemes.iter().any(|scheme| challenge.is(scheme));
+        if challenges.is_empty() || challenges.iter().any(is_known) {
+            return None;
+        }
+        let offered: Vec<&str> = challenges.iter().map(|offer| offer.scheme().unwrap_or("another scheme")).collect();
+        Some(format!("it offers {}, and the source logs in by {}", offered.join(", "), schemes.join(" or ")))
     }
 
     /// Whether requests can be made: the secret and the certificate authorities of the settings are there.
@@ -183,16 +210,22 @@ impl HttpClient {
         request: &HttpRequest,
         reader: &(impl Fn() -> R + Sync),
     ) -> Result<Received<R::Read>, HttpError> {
-        let mut tries = 1;
+        let (mut tries, mut challenged) = (1, 0);
         let mut patience = Patience::default();
         loop {
             let turn = self.host.turn().await;
             self.sent.fetch_add(1, Ordering::Relaxed);
             let client = self.maker.get().await?;
-            let sent = self.send_once(&client, request, reader()).await;
+            let (by, authorization) = self.login.authorization(client.login(), &self.host, request);
+            let sent = self.send_once(client.prepared(request, authorization), request, reader()).await;
             if let Ok(Received { response, .. }) = &sent {
                 if patience.lasts(response, self.host.is_down()) {
                     self.host.slow_down(turn.at, response.retry_after);
+                    continue;
+                }
+                let is_asked = challenged < CHALLENGES;
+                if is_asked && self.login.is_to_be_repeated(client.login(), &self.host, by, response) {
+                    challenged += 1;
                     continue;
                 }
                 self.note(response);
@@ -226,7 +259,7 @@ impl HttpClient {
     /// Sends `request` and reads the response, its body by `reader` if that does so.
     async fn send_once<R: BodyReader>(
         &self,
-        client: &LoggedIn,
+        prepared: RequestBuilder,
         request: &HttpRequest,
         reader: R,
     ) -> Result<Received<R::Read>, HttpFailure> {
@@ -239,7 +272,7 @@ impl HttpClient {
             return Ok(Received { response, read });
         }
         let (silence, begun) = (self.silence.of(request), Instant::now());
-        let incoming = unless_silent(silence, client.prepared(request).send()).await?;
+        let incoming = unless_silent(silence, prepared.send()).await?;
         self.silence.ended_by(request, begun.elapsed());
         let mut response = response_head(request.url.clone(), incoming.status().as_u16(), incoming.headers());
         response.retry_after = response.retry_after.map(|pause| pause.min(self.limits.max_retry_after));

@@ -8,13 +8,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::{Client, RequestBuilder, Url, redirect};
 use rustls::{ClientConfig, RootCertStore, crypto::ring};
 use tokio::sync::Mutex as AsyncMutex;
 
+use super::login::Login;
 use super::message::HttpRequest;
 use super::silence::Silence;
-use crate::tables::{Credentials, FileStamp, Secret, SecretSource};
+use crate::tables::{Credentials, FileStamp, SecretSource};
 use crate::tls::client_config;
 
 /// How long a connection may take to come up, where the source's timeout is longer.
@@ -70,13 +72,6 @@ pub struct LoggedIn {
 struct Stamps {
     secret: Option<FileStamp>,
     ca_file: Option<FileStamp>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Login {
-    None,
-    Basic { username: String, password: Secret },
-    Bearer { token: Secret },
 }
 
 impl ClientMaker {
@@ -200,7 +195,9 @@ impl ClientMaker {
         let secret = secret.map_err(|error| ClientError(error.to_string()))?;
         Ok(match &self.credentials {
             Credentials::None => Login::None,
-            Credentials::Basic { username, .. } => Login::Basic { username: username.clone(), password: secret },
+            Credentials::Password { username, scheme, .. } => {
+                Login::Password { username: username.clone(), password: secret, scheme: *scheme }
+            }
             Credentials::Bearer { .. } => Login::Bearer { token: secret },
         })
     }
@@ -224,8 +221,13 @@ fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl LoggedIn {
-    /// `request` with the login, to be sent.
-    pub fn prepared(&self, request: &HttpRequest) -> RequestBuilder {
+    /// With what it logs in.
+    pub fn login(&self) -> &Login {
+        &self.login
+    }
+
+    /// `request` with the header `authorization`, to be sent.
+    pub fn prepared(&self, request: &HttpRequest, authorization: Option<HeaderValue>) -> RequestBuilder {
         let mut builder = self.client.request(request.method.to_reqwest(), request.url.clone());
         for (name, value) in &request.headers {
             builder = builder.header(*name, *value);
@@ -233,10 +235,9 @@ impl LoggedIn {
         if !request.body.is_empty() {
             builder = builder.body(request.body.clone());
         }
-        match &self.login {
-            Login::None => builder,
-            Login::Basic { username, password } => builder.basic_auth(username, Some(password.expose())),
-            Login::Bearer { token } => builder.bearer_auth(token.expose()),
+        match authorization {
+            Some(value) => builder.header(AUTHORIZATION, value),
+            None => builder,
         }
     }
 }
@@ -248,7 +249,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::tables::{SecretCommand, SecretRef};
+    use crate::tables::{PasswordScheme, SecretCommand, SecretRef};
 
     /// Puts another file with this password in the place of the one before.
     fn write(file: &Path, password: &str) {
@@ -260,7 +261,7 @@ mod tests {
 
     fn maker(password: SecretSource) -> ClientMaker {
         let settings = ClientSettings {
-            credentials: Credentials::Basic { username: "mary".to_owned(), password },
+            credentials: Credentials::Password { username: "mary".to_owned(), password, scheme: PasswordScheme::Auto },
             timeout: Duration::from_secs(30),
             ca_file: None,
         };

@@ -1,5 +1,5 @@
 //! What the clients of one server share: how fast it accepts requests, and whether it is down. One client learns it,
-//! and all of them respect it.
+//! and all of them respect it. So is how it wants passwords.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -57,6 +57,15 @@ impl Hosts {
     }
 }
 
+/// How a server wants passwords.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PasswordOffer {
+    /// By Basic, or it does not say.
+    Basic,
+    /// By Digest.
+    Digest,
+}
+
 /// One server.
 #[derive(Debug)]
 pub struct Host {
@@ -66,6 +75,7 @@ pub struct Host {
     outage: Mutex<Option<Outage>>,
     /// When it answered last.
     answer: Mutex<Option<Instant>>,
+    offer: Mutex<Option<PasswordOffer>>,
     /// Notified when an outage is over.
     released: Notify,
 }
@@ -168,6 +178,16 @@ impl Host {
         if lock(&self.outage).take().is_some() {
             self.released.notify_waiters();
         }
+    }
+
+    /// How it wants passwords, if it has said that.
+    pub fn password_offer(&self) -> Option<PasswordOffer> {
+        *lock(&self.offer)
+    }
+
+    /// It has said how it wants passwords.
+    pub fn offers(&self, offer: PasswordOffer) {
+        *lock(&self.offer) = Some(offer);
     }
 
     /// Whether it was down when it was asked last.

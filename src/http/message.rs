@@ -6,8 +6,9 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use reqwest::Url;
-use reqwest::header::{self, HeaderMap, HeaderName};
+use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
 
+use super::challenge::{Challenge, challenges};
 use crate::time::{UtcMillis, non_negative};
 
 /// The method of a request.
@@ -96,7 +97,7 @@ pub struct HttpResponse {
     /// Where it redirects to.
     pub location: Option<String>,
     /// The ways to log in that it offers.
-    pub schemes: Vec<String>,
+    pub challenges: Vec<Challenge>,
     /// Retry-After.
     pub retry_after: Option<Duration>,
     /// The octets of the body.
@@ -137,9 +138,7 @@ pub enum HttpFailure {
 /// The response from `url` with `status`, whose body is not read yet.
 pub fn response_head(url: Url, status: u16, headers: &HeaderMap) -> HttpResponse {
     let date = header_text(headers, header::DATE).as_deref().and_then(http_date);
-    let schemes = headers.get_all(header::WWW_AUTHENTICATE).iter().filter_map(|value| {
-        value.to_str().ok()?.split_ascii_whitespace().next().map(|scheme| scheme.trim_matches(',').to_owned())
-    });
+    let offers = headers.get_all(header::WWW_AUTHENTICATE).iter().map(HeaderValue::as_bytes);
     HttpResponse {
         url,
         status,
@@ -148,7 +147,7 @@ pub fn response_head(url: Url, status: u16, headers: &HeaderMap) -> HttpResponse
         etag: header_text(headers, header::ETAG),
         modified: header_text(headers, header::LAST_MODIFIED).as_deref().and_then(http_date),
         location: header_text(headers, header::LOCATION),
-        schemes: schemes.collect(),
+        challenges: challenges(offers),
         retry_after: header_text(headers, header::RETRY_AFTER).and_then(|text| retry_after(&text, date)),
         body: Vec::new(),
     }

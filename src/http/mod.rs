@@ -7,23 +7,29 @@
 //! is read by a [`BodyReader`] as it comes in.
 //!
 //! * [`client`] sends requests, [`client_maker`] reads what it logs in with; [`redirect`] says where redirections lead.
+//! * [`login`] says how a request logs in: what the server wants is in a [`challenge`], and [`digest`] answers some.
 //! * [`message`] is what is sent and what comes back, [`body`] what is read of it, [`error`] why there is no response.
 //! * [`silence`] is how long a response may take to begin, [`patience`] how long a busy server is waited for, [`host`]
 //!   what the clients of one server share: how fast it wants to be asked, and whether it is down.
 
 mod body;
+mod challenge;
 mod client;
 mod client_maker;
+mod digest;
 mod error;
 mod host;
+mod login;
 mod message;
 mod patience;
 mod redirect;
 mod silence;
 
 pub use body::Body;
+pub use challenge::Challenge;
 pub use client::{BodyReader, HttpClient, HttpLimits, Received};
 pub use client_maker::{ClientError, ClientSettings};
+pub use digest::read_any as read_any_challenge;
 pub use error::HttpError;
 pub use host::{Host, Hosts};
 pub use message::{HttpFailure, HttpRequest, HttpResponse, HttpTransport, Method, TransportResult, http_date};

@@ -10,18 +10,31 @@ use super::secret_ref::{FileStamp, Secret, SecretError, SecretRef};
 pub enum Credentials {
     /// Without a login.
     None,
-    /// With a name and a password (RFC 7617).
-    Basic {
+    /// With a name and a password.
+    Password {
         /// The login name.
         username: String,
         /// Where the password comes from.
         password: SecretSource,
+        /// How they are sent.
+        scheme: PasswordScheme,
     },
     /// With a token (RFC 6750).
     Bearer {
         /// Where the token comes from.
         token: SecretSource,
     },
+}
+
+/// How a name and a password are sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PasswordScheme {
+    /// As the server offers it.
+    Auto,
+    /// As they are (RFC 7617).
+    Basic,
+    /// As a digest (RFC 7616).
+    Digest,
 }
 
 /// Where a secret comes from.
@@ -37,7 +50,7 @@ impl Credentials {
     /// The name to log in with.
     pub fn username(&self) -> Option<String> {
         match self {
-            Credentials::Basic { username, .. } => Some(username.clone()),
+            Credentials::Password { username, .. } => Some(username.clone()),
             Credentials::None | Credentials::Bearer { .. } => None,
         }
     }
@@ -46,7 +59,7 @@ impl Credentials {
     pub fn secret(&self) -> Option<&SecretSource> {
         match self {
             Credentials::None => None,
-            Credentials::Basic { password: secret, .. } | Credentials::Bearer { token: secret } => Some(secret),
+            Credentials::Password { password: secret, .. } | Credentials::Bearer { token: secret } => Some(secret),
         }
     }
 
@@ -54,7 +67,7 @@ impl Credentials {
     pub fn keys(&self) -> String {
         match self {
             Credentials::None => "username and password_file (or token_file)".to_owned(),
-            Credentials::Basic { password, .. } => format!("username and {}", password.key()),
+            Credentials::Password { password, .. } => format!("username and {}", password.key()),
             Credentials::Bearer { token } => token.key().to_owned(),
         }
     }

@@ -88,7 +88,7 @@ pub struct Server {
     child: Child,
     log: Lines,
     port: u16,
-    /// Where its PostgreSQL listens, which believes everybody; for Cyrus, IMAP.
+    /// Where its PostgreSQL listens, which believes everybody; for Cyrus, IMAP; for sabre/dav, logins by Digest.
     pub second_port: u16,
 }
 

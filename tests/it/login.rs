@@ -6,10 +6,17 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
 
+use md5::Md5;
+use reveille::config::{Credentials, PasswordScheme, SecretRef};
+use sha2::{Digest as _, Sha256};
+
 use crate::daemon::Daemon;
+use crate::debian::{PASSWORD, SABRE};
 use crate::faults::wait_until;
 use crate::quirks::Server;
+use crate::rehearsal::event;
 use crate::scripted::{Asked, Reply};
+use crate::watch::{Watch, settings};
 
 /// Longer than anything takes, even on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -129,4 +136,175 @@ fn a_command_prints_the_secret_and_is_run_again_after_a_401() {
         let log = told_to_nobody(folder.path(), &["wrong-Sesame", "Ym9iOndyb25nLVNlc2FtZQ"], &["secret"]);
         assert!(log.contains("(401)") && log.contains(&format!("{key} of the source")), "{log}");
     }
+}
+
+/// The part of a server that lets users in by Digest. It computes responses by itself.
+struct DigestGate {
+    algorithm: &'static str,
+    has_qop: bool,
+    /// Who is let in with which password.
+    user: &'static str,
+    password: &'static str,
+    /// So often a nonce may be used.
+    uses: usize,
+    /// The nonces so far, and how often the last one was used.
+    nonces: usize,
+    used: usize,
+}
+
+impl DigestGate {
+    fn new(algorithm: &'static str, has_qop: bool) -> DigestGate {
+        let (user, password) = ("Jäsøn Doe", "hunter\"4711");
+        DigestGate { algorithm, has_qop, user, password, uses: usize::MAX, nonces: 0, used: 0 }
+    }
+
+    fn hash(&self, parts: &[&str]) -> String {
+        let text = parts.join(":");
+        let octets = match self.algorithm.starts_with("SHA-256") {
+            true => Sha256::digest(text).to_vec(),
+            false => Md5::digest(text).to_vec(),
+        };
+        octets.iter().map(|octet| format!("{octet:02x}")).collect()
+    }
+
+    /// The parameters of an Authorization header, which is written as Reveille does.
+    fn said(header: &str, name: &str) -> String {
+        let parameters = header.strip_prefix("Digest ").unwrap();
+        let found = parameters.split(", ").find_map(|one| one.strip_prefix(name)?.strip_prefix('='));
+        found.unwrap_or_default().trim_matches('"').to_owned()
+    }
+
+    /// Refuses a request unless it is right; none for one that is let in.
+    fn look(&mut self, asked: &Asked) -> Option<Reply> {
+        let Some(header) = asked.header("authorization") else { return Some(self.challenge(false)) };
+        let said = |name: &str| DigestGate::said(header, name);
+        if said("nonce") != format!("n{}", self.nonces) {
+            return Some(self.challenge(true));
+        }
+        let mut secret = self.hash(&[self.user, "Kalender \u{fc}", self.password]);
+        if self.algorithm.ends_with("-sess") {
+            secret = self.hash(&[&secret, &said("nonce"), &said("cnonce")]);
+        }
+        let about = self.hash(&[&asked.method, &asked.path]);
+        let expected = match self.has_qop {
+            true => self.hash(&[&secret, &said("nonce"), &said("nc"), &said("cnonce"), "auth", &about]),
+            false => self.hash(&[&secret, &said("nonce"), &about]),
+        };
+        // Servers that say how they read names are told them so.
+        assert_eq!(said("username*"), "UTF-8''J%C3%A4s%C3%B8n%20Doe");
+        assert_eq!((said("uri"), said("opaque").as_str()), (asked.path.clone(), "o"), "{header}");
+        if said("response") != expected {
+            return Some(self.challenge(false));
+        }
+        self.used += 1;
+        assert!(!self.has_qop || said("nc") == format!("{:08x}", self.used), "{header}");
+        (self.used > self.uses).then(|| self.challenge(true))
+    }
+
+    fn challenge(&mut self, is_stale: bool) -> Reply {
+        self.nonces += 1;
+        self.used = 0;
+        let mut header = format!(
+            "Digest realm=\"Kalender \u{fc}\", nonce=\"n{}\", opaque=\"o\", charset=UTF-8, algorithm={}",
+            self.nonces, self.algorithm
+        );
+        header += if self.has_qop { ", qop=\"auth-int, auth\"" } else { "" };
+        header += if is_stale { ", stale=true" } else { "" };
+        Reply::status(401)
+            .header("WWW-Authenticate", "Digest nonce=\"x\", algorithm=SHA-1024, Basic realm=\"x\"")
+            .header("WWW-Authenticate", &header)
+    }
+}
+
+/// A server behind `gate` with an object that is got by GET, and what the user has to log in to it.
+fn gated(mut gate: DigestGate) -> (Server, [&'static str; 2]) {
+    let (server, login) = (Server::start(), [gate.user, gate.password]);
+    server.put("a%23.ics", "1", "a");
+    server.quirk(move |asked, _| {
+        let refusal = gate.look(asked);
+        refusal.or_else(|| asked.body.contains("multiget").then(|| Reply::multistatus("")))
+    });
+    (server, login)
+}
+
+#[test]
+fn every_request_is_let_in_by_digest_and_a_nonce_serves_for_many() {
+    for algorithm in ["MD5", "MD5-sess", "SHA-256", "SHA-256-sess"] {
+        for has_qop in [true, false] {
+            let (server, [user, password]) = gated(DigestGate::new(algorithm, has_qop));
+            let mut watch = Watch::of(&server.scripted.url, Some((user, password)));
+            watch.sync();
+            server.put("b.ics", "1", "b");
+            server.version("t2", "c2");
+            watch.sync();
+            let asked = server.scripted.asked();
+            let methods = |method: &str| asked.iter().filter(|asked| asked.method == method).count();
+            assert!(methods("PROPFIND") > 2 && methods("REPORT") > 1 && methods("GET") > 0, "{algorithm}");
+            let logins: Vec<_> = asked.iter().map(|asked| asked.header("authorization").unwrap_or_default()).collect();
+            assert_eq!(logins[0], "", "nothing is sent before the server has said what it offers");
+            assert!(logins[1..].iter().all(|login| login.starts_with("Digest ")), "{algorithm}: {logins:?}");
+            assert!(logins[1..].iter().all(|login| login.contains("nonce=\"n1\"")), "{algorithm}: {logins:?}");
+        }
+    }
+}
+
+#[test]
+fn a_stale_nonce_is_no_refusal() {
+    let (server, [user, password]) = gated(DigestGate { uses: 2, ..DigestGate::new("SHA-256", true) });
+    let mut watch = Watch::of(&server.scripted.url, Some((user, password)));
+    watch.sync();
+    let asked = server.scripted.asked();
+    let nonces =
+        asked.iter().filter(|asked| asked.header("authorization").is_some_and(|login| login.contains("nonce=\"n2\"")));
+    assert_eq!(nonces.count(), 3, "two are let in with a nonce, and one learns that it is used up");
+}
+
+#[test]
+fn a_wrong_password_is_sent_once_by_digest_and_the_error_says_what_to_do() {
+    let (server, [user, _]) = gated(DigestGate::new("MD5", true));
+    let (source, mut settings) = settings(&server.scripted.url, Some((user, "another")));
+    let mut watch = Watch::with(&source, &settings);
+    let error = watch.failure();
+    assert!(error.contains("does not accept the login (401): check username and password_file"), "{error}");
+    assert_eq!(server.scripted.asked().len(), 2);
+    watch.failure();
+    assert_eq!(server.scripted.asked().len(), 1, "the next try needs no other nonce");
+    let scheme = PasswordScheme::Basic;
+    settings.credentials =
+        Credentials::Password { username: "a".to_owned(), password: SecretRef::inline("x").into(), scheme };
+    server.quirk(|_, _| Some(Reply::status(401).header("WWW-Authenticate", "Digest realm=\"x\", nonce=\"y\"")));
+    let error = Watch::with(&source, &settings).failure();
+    assert!(error.contains("(401); it offers Digest, and the source says auth = \"basic\": check username"), "{error}");
+    assert_eq!(server.scripted.asked().len(), 1);
+}
+
+#[test]
+fn a_password_that_is_sent_by_digest_is_told_to_nobody() {
+    let (server, [user, password]) = gated(DigestGate::new("MD5-sess", true));
+    let login = format!("username = \"{user}\"\nauth = \"digest\"\npassword_file = \"password\"");
+    let folder = configured(&server.scripted.url, &login);
+    write(folder.path(), "password", password, 0o600);
+    let log = told_to_nobody(folder.path(), &["hunter", "4711", "SHVudGVy"], &["password"]);
+    assert!(log.contains("sync finished"), "{log}");
+    assert_eq!(error(folder.path()), None);
+    write(folder.path(), "password", "hunter2-4711", 0o600);
+    let log = told_to_nobody(folder.path(), &["hunter", "4711"], &["password"]);
+    assert!(log.contains("(401)"), "{log}");
+    assert!(server.scripted.asked().iter().all(|asked| !format!("{asked:?}").contains("Basic")));
+}
+
+#[test]
+fn sabre_lets_in_by_digest() {
+    let (Some(server), Some(account)) = (SABRE.server(), SABRE.account()) else { return };
+    let url = format!("http://127.0.0.1:{}{}", server.second_port, account.home);
+    account.put("a.ics", &event("a", "20300310T120000Z", "a"));
+    let mut watch = Watch::of(&url, account.login);
+    watch.sync();
+    account.put("b.ics", &event("b", "20300310T120000Z", "b"));
+    account.delete("a.ics");
+    watch.sync();
+    assert_eq!(watch.kept.summaries(account.work), ["b"]);
+    assert_eq!(account.login.unwrap().1, PASSWORD);
+    let error = Watch::of(&url, Some((account.login.unwrap().0, "wrong"))).failure();
+    assert!(error.contains("(401): check username"), "{error}");
 }

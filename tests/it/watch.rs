@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use reveille::clock::Clock;
 use reveille::config::{
-    CaldavSettings, Credentials, LimitsConfig, OwnDomains, ResponseLimits, SecretRef, SourceConfig, SourceKind,
+    CaldavSettings, Credentials, LimitsConfig, OwnDomains, PasswordScheme, ResponseLimits, SecretRef, SourceConfig,
+    SourceKind,
 };
 use reveille::source::SyncReport;
 use reveille::source::caldav::{CaldavError, CaldavSource};
@@ -32,9 +33,11 @@ pub fn limits() -> LimitsConfig {
 /// Settings for `url`, with name and password.
 pub fn settings(url: &str, login: Option<(&str, &str)>) -> (SourceConfig, CaldavSettings) {
     let credentials = match login {
-        Some((username, password)) => {
-            Credentials::Basic { username: username.to_owned(), password: SecretRef::inline(password).into() }
-        }
+        Some((username, password)) => Credentials::Password {
+            username: username.to_owned(),
+            password: SecretRef::inline(password).into(),
+            scheme: PasswordScheme::Auto,
+        },
         None => Credentials::None,
     };
     let settings = CaldavSettings {

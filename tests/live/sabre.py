@@ -1,4 +1,6 @@
-"""sabre/dav from Debian's packages under PHP's own server: sabre.py PORT UNUSED USERS PASSWORD
+"""sabre/dav from Debian's packages under PHP's own server: sabre.py PORT DIGEST_PORT USERS PASSWORD
+
+Users log in by Basic at the one port, and by Digest at the other.
 
 The users are user0, user1 and so on; the home of each is /calendars/USER/.
 """
@@ -24,8 +26,12 @@ $database = new PDO('sqlite:FOLDER/database');
 $database->setAttribute(PDO::ATTR_ERRMODE, PDO::ERRMODE_EXCEPTION);
 $database->exec('PRAGMA busy_timeout = 10000; PRAGMA synchronous = OFF');
 
-class Login extends Sabre\\DAV\\Auth\\Backend\\AbstractBasic {
+class Basic extends Sabre\\DAV\\Auth\\Backend\\AbstractBasic {
     protected function validateUserPass($user, $password) { return $password === 'PASSWORD'; }
+}
+
+class Digest extends Sabre\\DAV\\Auth\\Backend\\AbstractDigest {
+    public function getDigestHash($realm, $user) { return md5("$user:$realm:PASSWORD"); }
 }
 
 $principals = new Sabre\\DAVACL\\PrincipalBackend\\PDO($database);
@@ -35,15 +41,15 @@ $server = new Sabre\\DAV\\Server([
     new Sabre\\CalDAV\\CalendarRootNode($principals, $calendars),
 ]);
 $server->setBaseUri('/');
-$server->addPlugin(new Sabre\\DAV\\Auth\\Plugin(new Login(), 'SabreDAV'));
+$server->addPlugin(new Sabre\\DAV\\Auth\\Plugin(new LOGIN(), 'SabreDAV'));
 $server->addPlugin(new Sabre\\DAVACL\\Plugin());
 $server->addPlugin(new Sabre\\CalDAV\\Plugin());
 $server->exec();
 """
 
-port, users, password = int(sys.argv[1]), int(sys.argv[3]), sys.argv[4]
+ports, users, password = [int(port) for port in sys.argv[1:3]], int(sys.argv[3]), sys.argv[4]
 stack = Stack()
-server = stack.write("server.php", SERVER.replace("FOLDER", stack.folder).replace("PASSWORD", password))
+text = SERVER.replace("FOLDER", stack.folder).replace("PASSWORD", password)
 with contextlib.closing(sqlite3.connect(stack.path("database"))) as database, database:
     for name, columns in TABLES.items():
         database.execute(f"CREATE TABLE {name} (id INTEGER PRIMARY KEY ASC, {columns})")
@@ -52,6 +58,8 @@ with contextlib.closing(sqlite3.connect(stack.path("database"))) as database, da
         database.execute("INSERT INTO principals (uri, email, displayname) VALUES (?, ?, ?)", values)
 os.chmod(stack.path("database"), 0o666)
 stack.environment["PHP_CLI_SERVER_WORKERS"] = "3"
-php = stack.start("www-data", "php", "-d", "error_reporting=E_ERROR", "-S", f"127.0.0.1:{port}", server)
-stack.answers(php, port)
+for port, login in zip(ports, ["Basic", "Digest"]):
+    server = stack.write(f"{login}.php", text.replace("LOGIN", login))
+    php = stack.start("www-data", "php", "-d", "error_reporting=E_ERROR", "-S", f"127.0.0.1:{port}", server)
+    stack.answers(php, port)
 stack.serve()

@@ -10,7 +10,7 @@ use super::error::CaldavError;
 use super::message::{Multistatus, ResponseOrigin, said_no};
 use super::multistatus::{self, Collect};
 use super::xml::XmlError;
-use crate::config::{CaldavSettings, Credentials, ResponseLimits};
+use crate::config::{CaldavSettings, ResponseLimits};
 use crate::http::{
     Body, BodyReader, ClientError, ClientSettings, Host, HttpClient, HttpError, HttpFailure, HttpLimits, HttpRequest,
     HttpResponse, HttpTransport, Method,
@@ -102,7 +102,9 @@ impl DavClient {
                 CaldavError::NotDav { url, method, answer }
             }
             401 => {
-                let (offers, keys) = (self.offers(&response.schemes), self.http.credentials().keys());
+                let obstacle = self.http.login_obstacle(&response.challenges);
+                let offers = obstacle.map(|obstacle| format!("; {obstacle}")).unwrap_or_default();
+                let keys = self.http.credentials().keys();
                 CaldavError::Unauthorized { url, offers, keys }
             }
             _ if response.is_unavailable() => {
@@ -110,19 +112,6 @@ impl DavClient {
             }
             _ => said_no(url, method, status),
         }
-    }
-
-    /// A remark on how the server wants to be logged in to, where that is not how it was done.
-    fn offers(&self, schemes: &[String]) -> String {
-        let used = match self.http.credentials() {
-            Credentials::None => return "; the source names no username".to_owned(),
-            Credentials::Basic { .. } => "Basic",
-            Credentials::Bearer { .. } => "Bearer",
-        };
-        if schemes.is_empty() || schemes.iter().any(|scheme| scheme.eq_ignore_ascii_case(used)) {
-            return String::new();
-        }
-        format!("; it offers {}, and {used} was used: Reveille speaks Basic and Bearer", schemes.join(", "))
     }
 }
 

@@ -57,7 +57,7 @@ pub enum CaldavError {
     Unauthorized {
         /// What was asked.
         url: String,
-        /// What else the server would accept, for the sentence.
+        /// What stands in the way besides a wrong secret, for the sentence.
         offers: String,
         /// The keys that say how to log in, for the sentence.
         keys: String,

@@ -47,7 +47,7 @@ fn carried(request: &HttpRequest, reply: Reply) -> TransportResult {
         etag: header("ETag"),
         modified: date("Last-Modified"),
         location: None,
-        schemes: Vec::new(),
+        challenges: Vec::new(),
         retry_after: header("Retry-After").and_then(|text| text.parse().ok()).map(Duration::from_secs),
         body: reply.body,
     })
