@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{
     AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, OtherError, PeerIncompatible,
@@ -31,6 +31,9 @@ pub enum TlsError {
         /// Why it cannot be used.
         reason: String,
     },
+    /// The certificate that is to be shown, or its key, cannot be used.
+    #[error("{0}")]
+    Identity(String),
     /// No certificate authority is trusted.
     #[error(
         "this machine trusts no certificate authority: install its list of them (Debian: ca-certificates) or name a ca_file"
@@ -41,12 +44,45 @@ pub enum TlsError {
     Setup(#[from] rustls::Error),
 }
 
+/// What a client shows to a server that asks for a certificate.
+#[derive(Clone, Copy)]
+pub struct ClientIdentity<'a> {
+    /// The PEM file of its certificate, followed by those of the authorities in between.
+    pub certificate: &'a Path,
+    /// Its key, as PEM.
+    pub key: &'a str,
+}
+
+impl std::fmt::Debug for ClientIdentity<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ClientIdentity({} …)", self.certificate.display())
+    }
+}
+
+impl ClientIdentity<'_> {
+    fn read(&self) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), TlsError> {
+        let shown = self.certificate.display();
+        let certificates = certificates(self.certificate).map_err(|reason| {
+            TlsError::Identity(format!("the client_certificate in {shown} cannot be used: {reason}"))
+        })?;
+        let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes()).map_err(|_| {
+            let wanted = "-----BEGIN PRIVATE KEY-----, without a password";
+            TlsError::Identity(format!("client_key holds no private key: name a PEM file with {wanted}"))
+        })?;
+        Ok((certificates, key))
+    }
+}
+
 /// Settings for connections to servers whose certificates the machine's authorities have signed, or those in the PEM
-/// file `ca_file`; or whose certificate is itself in that file. TLS 1.2 and 1.3.
+/// file `ca_file`; or whose certificate is itself in that file. To servers that ask for one, `identity` is shown. TLS
+/// 1.2 and 1.3.
 ///
 /// # Errors
-/// [`TlsError`], when the file cannot be used or there is no authority at all.
-pub fn client_config(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, TlsError> {
+/// [`TlsError`], when a file cannot be used or there is no authority at all.
+pub fn client_config(
+    ca_file: Option<&Path>,
+    identity: Option<ClientIdentity<'_>>,
+) -> Result<Arc<ClientConfig>, TlsError> {
     let mut roots = RootCertStore::empty();
     // Single certificates of the machine that cannot be read are no reason to stop.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
@@ -67,7 +103,15 @@ pub fn client_config(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, TlsErr
     let authorities = authorities.map_err(|error| rustls::Error::General(error.to_string()))?;
     let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
     let config = config.dangerous().with_custom_certificate_verifier(Arc::new(Verifier { authorities, named }));
-    Ok(Arc::new(config.with_no_client_auth()))
+    let Some(identity) = identity else { return Ok(Arc::new(config.with_no_client_auth())) };
+    let (certificates, key) = identity.read()?;
+    let config = config.with_client_auth_cert(certificates, key).map_err(|error| match error {
+        rustls::Error::InconsistentKeys(_) => {
+            TlsError::Identity("client_key is not the key of client_certificate".to_owned())
+        }
+        error => TlsError::Identity(format!("client_certificate and client_key cannot be used: {error}")),
+    })?;
+    Ok(Arc::new(config))
 }
 
 /// The certificates in the PEM file at `path`, at least one; or what is wrong with it, the rest of a sentence.
@@ -189,6 +233,10 @@ fn words(error: &rustls::Error) -> String {
             PeerIncompatible::ServerDoesNotSupportTls12Or13 | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig,
         ) => "the server speaks only versions of TLS before 1.2, which are not safe: let it speak TLS 1.2 or 1.3"
             .to_owned(),
+        rustls::Error::AlertReceived(AlertDescription::CertificateRequired) => {
+            "the server asks for a certificate of the client: name one with client_certificate and client_key"
+                .to_owned()
+        }
         rustls::Error::AlertReceived(alert) => {
             format!("the server ends the TLS handshake ({}): its log may say why", spelled(&format!("{alert:?}")))
         }
@@ -271,28 +319,28 @@ mod tests {
     fn a_ca_file_that_cannot_be_used_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let absent = folder.path().join("absent.pem");
-        let error = client_config(Some(&absent)).unwrap_err().to_string();
+        let error = client_config(Some(&absent), None).unwrap_err().to_string();
         assert!(error.contains("absent.pem"), "{error}");
 
         let empty = folder.path().join("empty.pem");
         std::fs::write(&empty, "no certificate\n").unwrap();
-        let error = client_config(Some(&empty)).unwrap_err().to_string();
+        let error = client_config(Some(&empty), None).unwrap_err().to_string();
         assert!(error.contains("empty.pem") && error.contains("no certificate"), "{error}");
 
         let key = folder.path().join("key.pem");
         std::fs::write(&key, "-----BEGIN PRIVATE KEY-----\nMC4C\n-----END PRIVATE KEY-----\n").unwrap();
-        let error = client_config(Some(&key)).unwrap_err().to_string();
+        let error = client_config(Some(&key), None).unwrap_err().to_string();
         assert!(error.contains("key.pem") && error.contains("no certificate in it, but a private key"), "{error}");
         std::fs::write(&key, b"\x30\x82\x01\x02").unwrap();
-        let error = client_config(Some(&key)).unwrap_err().to_string();
+        let error = client_config(Some(&key), None).unwrap_err().to_string();
         assert!(error.contains("openssl x509 -inform der"), "{error}");
 
         let cut = folder.path().join("cut.pem");
         std::fs::write(&cut, "-----BEGIN CERTIFICATE-----\nAAAA\n").unwrap();
-        let error = client_config(Some(&cut)).unwrap_err().to_string();
+        let error = client_config(Some(&cut), None).unwrap_err().to_string();
         assert!(error.contains("cut.pem") && error.contains("has no END line") && !error.contains('['), "{error}");
         std::fs::write(&cut, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").unwrap();
-        let error = client_config(Some(&cut)).unwrap_err().to_string();
+        let error = client_config(Some(&cut), None).unwrap_err().to_string();
         assert!(error.ends_with("the certificate number 1 in it cannot be read"), "{error}");
     }
 

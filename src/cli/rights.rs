@@ -74,7 +74,11 @@ pub(super) fn lacking(config: &Config, user: &User) -> Vec<Lacking> {
             SourceKind::Directory(settings) => unreadable(user, &settings.path),
             SourceKind::Caldav(settings) => {
                 let secret = settings.credentials.secret().and_then(|secret| secret.path());
-                access::lacking_secrets(user, secret, settings.ca_file.as_deref())
+                let of_certificate = || {
+                    let shown = settings.client_certificate.as_ref()?;
+                    access::lacking_secrets(user, shown.key.path(), Some(&shown.certificate))
+                };
+                access::lacking_secrets(user, secret, settings.ca_file.as_deref()).or_else(of_certificate)
             }
         };
         lacking.extend(sentence.map(|sentence| Lacking { what: "source", name: source.name.clone(), sentence }));

@@ -13,8 +13,8 @@ mod user_list;
 mod tests;
 
 pub use crate::tables::{
-    ConfigError, Credentials, FileStamp, PasswordScheme, Problem, Secret, SecretCommand, SecretError, SecretRef,
-    SecretSource,
+    ClientCertificate, ConfigError, Credentials, FileStamp, PasswordScheme, Problem, Secret, SecretCommand,
+    SecretError, SecretRef, SecretSource,
 };
 pub use load::{Overrides, load, read_text};
 pub use settings::*;

@@ -9,7 +9,7 @@ pub use super::account_origins::{AccountOrigins, AccountStamps};
 pub use crate::calendar::ical::object::ObjectLimits;
 pub use crate::calendar::zone::ZoneLimits;
 use crate::delivery::sink::SinkConfig;
-use crate::tables::{Credentials, Problem};
+use crate::tables::{ClientCertificate, Credentials, Problem};
 use crate::zoneinfo::ZoneinfoChoice;
 
 /// All settings, checked, with defaults filled in.
@@ -336,6 +336,8 @@ pub struct CaldavSettings {
     pub timeout: Duration,
     /// PEM file of a further certificate authority to trust.
     pub ca_file: Option<PathBuf>,
+    /// What is shown to a server that asks for a certificate.
+    pub client_certificate: Option<Box<ClientCertificate>>,
 }
 
 /// Domains in which a calendar server may name addresses as the user's own: mail goes there. In ASCII, lower case.

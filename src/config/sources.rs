@@ -13,7 +13,9 @@ use super::settings::{
 };
 use super::user_list::UserList;
 use crate::tables::names::{self, free_name};
-use crate::tables::{Credentials, PasswordScheme, Problem, Replacement, Section, address, secret, value};
+use crate::tables::{
+    ClientCertificate, Credentials, PasswordScheme, Problem, Replacement, SecretRef, Section, address, secret, value,
+};
 
 const RESCAN_INTERVAL: Duration = Duration::from_secs(15 * 60);
 const POLL_INTERVAL: Duration = Duration::from_secs(30);
@@ -203,6 +205,7 @@ fn caldav(
     let timeout = section.read("timeout", value::duration).unwrap_or(TIMEOUT);
     let default_alarms = section.read("default_alarms", value::boolean).unwrap_or(false);
     let ca_file = section.read("ca_file", value::string).map(|written| reader.path(&written));
+    let client_certificate = client_certificate(section, url.as_deref());
     let own_domains = section.read("own_domains", address::domains).or_else(|| defaults.own_domains.clone());
     let credentials = credentials(section, username);
     let url = url?;
@@ -217,7 +220,22 @@ fn caldav(
         default_alarms,
         timeout,
         ca_file,
+        client_certificate,
     }))
+}
+
+fn client_certificate(section: &Section<'_>, url: Option<&str>) -> Option<Box<ClientCertificate>> {
+    let path = |key| section.read(key, value::string).map(|written| section.path(&written));
+    let (certificate, key) = (path("client_certificate"), path("client_key"));
+    match (&certificate, &key) {
+        (Some(_), None) => section.report("client_certificate", "is given without its key: add client_key"),
+        (None, Some(_)) => section.report("client_key", "is given without its certificate: add client_certificate"),
+        (Some(_), Some(_)) if url.is_some_and(|url| url.starts_with("http:")) => {
+            section.report("client_certificate", "is shown over https only, and the url is http");
+        }
+        _ => {}
+    }
+    Some(Box::new(ClientCertificate { certificate: certificate?, key: SecretRef::file("client_key", key?) }))
 }
 
 fn credentials(section: &Section<'_>, username: Option<String>) -> Credentials {

@@ -314,6 +314,8 @@ fn a_login_is_named_once_and_whole() {
             "6: source 1: auth is 'ntlm' and must be one of auto, basic, digest",
         ),
         ("token_file = 'secret'\nauth = 'digest'", "6: source 1: auth says how a password is sent, and none is given"),
+        ("client_key = 'x'\npassword_file = 'x'", "5: source 1: client_key is given without its certificate"),
+        ("client_certificate = 'x'\npassword_file = 'x'", "5: source 1: client_certificate is given without its key"),
         ("password_command = []", "5: source 1: password_command names no program"),
         ("password_command = [' ', 'x']", "5: source 1: password_command names no program"),
         ("password_command = ['x', 1]", "5: source 1: password_command holds a whole number and must hold texts only"),

@@ -213,14 +213,17 @@ impl HttpClient {
         let (mut tries, mut challenged) = (1, 0);
         let mut patience = Patience::default();
         loop {
+            let client = self.maker.get().await?;
             let turn = self.host.turn().await;
             self.sent.fetch_add(1, Ordering::Relaxed);
-            let client = self.maker.get().await?;
             let (by, authorization) = self.login.authorization(client.login(), &self.host, request);
             let sent = self.send_once(client.prepared(request, authorization), request, reader()).await;
+            // A command that prints the secret may take long: others are sent meanwhile.
+            let begun = turn.at;
+            drop(turn);
             if let Ok(Received { response, .. }) = &sent {
                 if patience.lasts(response, self.host.is_down()) {
-                    self.host.slow_down(turn.at, response.retry_after);
+                    self.host.slow_down(begun, response.retry_after);
                     continue;
                 }
                 let is_asked = challenged < CHALLENGES;

@@ -16,8 +16,8 @@ use tokio::sync::Mutex as AsyncMutex;
 use super::login::Login;
 use super::message::HttpRequest;
 use super::silence::Silence;
-use crate::tables::{Credentials, FileStamp, SecretSource};
-use crate::tls::client_config;
+use crate::tables::{ClientCertificate, Credentials, FileStamp, SecretSource};
+use crate::tls::{ClientIdentity, client_config};
 
 /// How long a connection may take to come up, where the source's timeout is longer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -33,6 +33,8 @@ pub struct ClientSettings {
     pub credentials: Credentials,
     /// Certificate authorities besides those of this machine.
     pub ca_file: Option<PathBuf>,
+    /// What is shown to a server that asks for a certificate.
+    pub client_certificate: Option<Box<ClientCertificate>>,
     /// How long the server may be silent.
     pub timeout: Duration,
 }
@@ -48,6 +50,7 @@ pub struct ClientMaker {
     is_encrypted: bool,
     credentials: Credentials,
     ca_file: Option<PathBuf>,
+    client_certificate: Option<Box<ClientCertificate>>,
     timeout: Duration,
     made: AsyncMutex<Option<LoggedIn>>,
     /// What was read last, well or not.
@@ -72,6 +75,8 @@ pub struct LoggedIn {
 struct Stamps {
     secret: Option<FileStamp>,
     ca_file: Option<FileStamp>,
+    /// The client's certificate and its key.
+    client_certificate: [Option<FileStamp>; 2],
 }
 
 impl ClientMaker {
@@ -81,6 +86,7 @@ impl ClientMaker {
             is_encrypted: url.scheme() == "https",
             credentials: settings.credentials,
             ca_file: settings.ca_file,
+            client_certificate: settings.client_certificate,
             timeout: settings.timeout,
             made: AsyncMutex::default(),
             tried: Mutex::default(),
@@ -148,7 +154,7 @@ impl ClientMaker {
             return false;
         }
         let refused = lock(&self.refused).clone();
-        let is_only_secret = now.ca_file == before.ca_file;
+        let is_only_secret = Stamps { secret: before.secret, ..now } == before;
         let is_refused = is_only_secret && refused.is_some() && self.login().await.ok() == refused;
         if is_refused {
             *lock(&self.tried) = now;
@@ -161,6 +167,10 @@ impl ClientMaker {
         Stamps {
             secret: self.credentials.secret().and_then(SecretSource::stamp),
             ca_file: self.ca_file.as_deref().and_then(FileStamp::of),
+            client_certificate: match &self.client_certificate {
+                Some(shown) => [FileStamp::of(&shown.certificate), shown.key.stamp()],
+                None => [None, None],
+            },
         }
     }
 
@@ -202,10 +212,16 @@ impl ClientMaker {
         })
     }
 
-    /// The TLS settings: what this machine trusts and `ca_file`.
+    /// The TLS settings: what this machine trusts and `ca_file`, and the client's certificate.
     fn tls(&self) -> Result<ClientConfig, ClientError> {
         if self.is_encrypted || self.ca_file.is_some() {
-            let config = client_config(self.ca_file.as_deref()).map_err(|why| ClientError(why.to_string()))?;
+            let key = self.client_certificate.as_ref().map(|shown| shown.key.read()).transpose();
+            let key = key.map_err(|error| ClientError(error.to_string()))?;
+            let identity = self.client_certificate.as_ref().zip(key.as_ref());
+            let identity =
+                identity.map(|(shown, key)| ClientIdentity { certificate: &shown.certificate, key: key.expose() });
+            let config =
+                client_config(self.ca_file.as_deref(), identity).map_err(|why| ClientError(why.to_string()))?;
             return Ok(Arc::unwrap_or_clone(config));
         }
         // Without encryption no authority is needed, and a machine may have no certificates.
@@ -264,6 +280,7 @@ mod tests {
             credentials: Credentials::Password { username: "mary".to_owned(), password, scheme: PasswordScheme::Auto },
             timeout: Duration::from_secs(30),
             ca_file: None,
+            client_certificate: None,
         };
         ClientMaker::new(&Url::parse("http://dav.example.org/").unwrap(), settings)
     }

@@ -122,6 +122,7 @@ impl Host {
             pace: Mutex::default(),
             outage: Mutex::default(),
             answer: Mutex::default(),
+            offer: Mutex::default(),
             released: Notify::new(),
         }
     }

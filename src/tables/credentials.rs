@@ -1,6 +1,6 @@
 //! How a client logs in to a server, and where the secret for it comes from.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::secret_command::SecretCommand;
 use super::secret_ref::{FileStamp, Secret, SecretError, SecretRef};
@@ -24,6 +24,15 @@ pub enum Credentials {
         /// Where the token comes from.
         token: SecretSource,
     },
+}
+
+/// The certificate with which a client logs in to a server that asks for one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// The PEM file of the certificate.
+    pub certificate: PathBuf,
+    /// Where its key is, a PEM file.
+    pub key: SecretRef,
 }
 
 /// How a name and a password are sent.

@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 use crate::daemon::Daemon;
 use crate::debian::{PASSWORD, SABRE};
 use crate::faults::wait_until;
+use crate::proxied::{CERTIFICATE, TlsProxy, address};
 use crate::quirks::Server;
 use crate::rehearsal::event;
 use crate::scripted::{Asked, Reply};
@@ -284,11 +285,11 @@ fn a_password_that_is_sent_by_digest_is_told_to_nobody() {
     let login = format!("username = \"{user}\"\nauth = \"digest\"\npassword_file = \"password\"");
     let folder = configured(&server.scripted.url, &login);
     write(folder.path(), "password", password, 0o600);
-    let log = told_to_nobody(folder.path(), &["hunter", "4711", "SHVudGVy"], &["password"]);
+    let log = told_to_nobody(folder.path(), &["hunter"], &["password"]);
     assert!(log.contains("sync finished"), "{log}");
     assert_eq!(error(folder.path()), None);
     write(folder.path(), "password", "hunter2-4711", 0o600);
-    let log = told_to_nobody(folder.path(), &["hunter", "4711"], &["password"]);
+    let log = told_to_nobody(folder.path(), &["hunter"], &["password"]);
     assert!(log.contains("(401)"), "{log}");
     assert!(server.scripted.asked().iter().all(|asked| !format!("{asked:?}").contains("Basic")));
 }
@@ -307,4 +308,51 @@ fn sabre_lets_in_by_digest() {
     assert_eq!(account.login.unwrap().1, PASSWORD);
     let error = Watch::of(&url, Some((account.login.unwrap().0, "wrong"))).failure();
     assert!(error.contains("(401): check username"), "{error}");
+}
+
+#[test]
+fn a_server_that_asks_for_a_certificate_is_shown_one() {
+    let server = Server::start();
+    server.put("a.ics", "1", "a");
+    let proxy = TlsProxy::asking(address(&server.scripted), Some(include_str!("login/client-ca.pem")));
+    let (shown, key) = (include_str!("login/client.pem"), include_str!("login/client.key"));
+    let both = "client_certificate = \"client.pem\"\nclient_key = \"client.key\"";
+    let cases = [
+        ("", shown, key, 0o600, "name one with client_certificate and client_key"),
+        (both, CERTIFICATE, key, 0o600, "client_key is not the key of client_certificate"),
+        (both, "", key, 0o600, "the client_certificate in "),
+        (both, shown, "", 0o600, "client_key names "),
+        (both, shown, "x", 0o600, "client_key holds no private key"),
+        (both, shown, key, 0o640, "which others may read"),
+        (both, CERTIFICATE, include_str!("proxied/server.key"), 0o600, "the server ends the TLS handshake"),
+        (both, shown, key, 0o600, "sync finished"),
+    ];
+    for (lines, certificate, key, mode, told) in cases {
+        let folder = configured(&proxy.url("/"), &format!("ca_file = \"ca.pem\"\n{lines}"));
+        write(folder.path(), "ca.pem", CERTIFICATE, 0o644);
+        write(folder.path(), "client.pem", certificate, 0o644);
+        write(folder.path(), "client.key", key, mode);
+        let secret = key.lines().nth(1).unwrap_or("BEGIN PRIVATE KEY-----\n");
+        let log = told_to_nobody(folder.path(), &[secret], &["client.key"]);
+        assert!(log.contains(told), "{told}: {log}");
+    }
+}
+
+#[test]
+fn a_client_certificate_that_is_replaced_is_used_from_then_on() {
+    let server = Server::start();
+    let proxy = TlsProxy::asking(address(&server.scripted), Some(include_str!("login/client-ca.pem")));
+    let lines = "ca_file = \"ca.pem\"\nclient_certificate = \"client.pem\"\nclient_key = \"client.key\"";
+    let folder = configured(&proxy.url("/"), lines);
+    write(folder.path(), "ca.pem", CERTIFICATE, 0o644);
+    write(folder.path(), "client.pem", include_str!("login/client.pem"), 0o644);
+    write(folder.path(), "client.key", "x", 0o600);
+    let mut daemon = Daemon::start(folder.path(), &["run"]);
+    for (key, told) in
+        [("x", "client_key holds no private key"), (include_str!("login/client.key"), "can be read again")]
+    {
+        write(folder.path(), "client.key", key, 0o600);
+        assert!(daemon.log.find(PATIENCE, |line| line.contains(told)).is_some(), "{told}: {}", daemon.log.text());
+    }
+    assert!(daemon.stop(PATIENCE).success());
 }

@@ -7,8 +7,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 
+use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
 use serde_json::Value;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
@@ -21,13 +23,13 @@ use crate::scripted::{Asked, Reply, Scripted};
 use crate::watch::Watch;
 
 /// A certificate for 127.0.0.1 that signs itself, and its key.
-const CERTIFICATE: &str = include_str!("proxied/server.pem");
+pub const CERTIFICATE: &str = include_str!("proxied/server.pem");
 const KEY: &str = include_str!("proxied/server.key");
 
 const MARY: Option<(&str, &str)> = Some(("mary", "sesame"));
 
 /// A proxy that ends TLS and passes on what is in it; it stops when dropped.
-struct TlsProxy {
+pub struct TlsProxy {
     address: SocketAddr,
     _runtime: Runtime,
 }
@@ -35,12 +37,27 @@ struct TlsProxy {
 impl TlsProxy {
     /// Starts one in front of `backend`.
     fn start(backend: SocketAddr) -> TlsProxy {
+        TlsProxy::asking(backend, None)
+    }
+
+    /// Likewise, one that lets in only clients with a certificate of the authority `clients`, as PEM.
+    pub fn asking(backend: SocketAddr, clients: Option<&str>) -> TlsProxy {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let certificate = CertificateDer::from_pem_slice(CERTIFICATE.as_bytes()).unwrap();
         let key = PrivateKeyDer::from_pem_slice(KEY.as_bytes()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-        let config = config.unwrap().with_no_client_auth().with_single_cert(vec![certificate], key).unwrap();
+        let config = match clients {
+            None => config.unwrap().with_no_client_auth(),
+            Some(authority) => {
+                let mut roots = RootCertStore::empty();
+                roots.add(CertificateDer::from_pem_slice(authority.as_bytes()).unwrap()).unwrap();
+                let provider = Arc::new(rustls::crypto::ring::default_provider());
+                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
+                config.unwrap().with_client_cert_verifier(verifier)
+            }
+        };
+        let config = config.with_single_cert(vec![certificate], key).unwrap();
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
@@ -56,13 +73,13 @@ impl TlsProxy {
         TlsProxy { address, _runtime: runtime }
     }
 
-    fn url(&self, path: &str) -> String {
+    pub fn url(&self, path: &str) -> String {
         format!("https://{}{path}", self.address)
     }
 }
 
 /// The address of a server.
-fn address(server: &Scripted) -> SocketAddr {
+pub fn address(server: &Scripted) -> SocketAddr {
     server.url.trim_start_matches("http://").trim_end_matches('/').parse().unwrap()
 }
 

@@ -49,6 +49,7 @@ pub fn settings(url: &str, login: Option<(&str, &str)>) -> (SourceConfig, Caldav
         own_domains: OwnDomains::Usual(vec!["example.org".to_owned()]),
         default_alarms: false,
         ca_file: None,
+        client_certificate: None,
     };
     let source = SourceConfig {
         name: "test".to_owned(),

@@ -32,6 +32,7 @@ impl DavClient {
         let client = ClientSettings {
             credentials: settings.credentials.clone(),
             ca_file: settings.ca_file.clone(),
+            client_certificate: settings.client_certificate.clone(),
             timeout: settings.timeout,
         };
         let bounds = HttpLimits {

@@ -33,7 +33,7 @@ impl Trust {
             Some((of, tls)) if *of == now => Ok(Arc::clone(tls)),
             _ => {
                 *made = None;
-                let tls = client_config(self.ca_file.as_deref())?;
+                let tls = client_config(self.ca_file.as_deref(), None)?;
                 *made = Some((now, Arc::clone(&tls)));
                 Ok(tls)
             }

@@ -464,6 +464,7 @@ fn source((user, login, path): (&str, &str, &str)) -> config::SourceConfig {
             own_domains: config::OwnDomains::Usual(Vec::new()),
             timeout: Duration::from_secs(30),
             ca_file: None,
+            client_certificate: None,
         }),
         origin: None,
     }
