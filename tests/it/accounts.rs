@@ -1,16 +1,21 @@
 //! Accounts that come, change and go while the daemon runs.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::daemon::Daemon;
 use crate::rehearsal::event;
+use crate::servers::Radicale;
+use crate::venv::Venv;
 
 const SOON: Duration = Duration::from_secs(20);
+/// Users of the server that one source is for; `REVEILLE_ACCOUNTS` is another number.
+const ACCOUNTS: usize = 60;
 
 /// A folder with a configuration, and a calendar for each of `users`.
 fn site(configuration: &str, users: &[&str]) -> tempfile::TempDir {
@@ -110,5 +115,77 @@ fn a_source_is_made_for_each_user_of_a_list() {
     fs::write(site.join("users"), "bob:y\n").unwrap();
     logged(&daemon, "accounts.added=0 accounts.changed=0 accounts.removed=1");
     assert_eq!(calendars(site), pairs(&[("home:bob", "bob")]));
+    assert!(daemon.stop(SOON).success());
+}
+
+/// A calendar of `user` in the storage of a Radicale.
+fn stored(storage: &Path, user: &str) {
+    let folder = storage.join("collection-root").join(user).join("work");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join(".Radicale.props"), "{\"tag\": \"VCALENDAR\"}").unwrap();
+    fs::write(folder.join("a.ics"), event(user, "20990101T120000Z", user)).unwrap();
+}
+
+/// How many lines so far hold `wanted`.
+fn count(daemon: &Daemon, wanted: &str) -> usize {
+    daemon.log.all().iter().filter(|line| line.contains(wanted)).count()
+}
+
+/// Waits until `so_many` lines hold `wanted`.
+fn logged_often(daemon: &Daemon, wanted: &str, so_many: usize) {
+    while count(daemon, wanted) < so_many {
+        let found = daemon.log.find(Duration::from_secs(60), |_| true);
+        assert!(found.is_some(), "{} of {so_many} times {wanted}\n{}", count(daemon, wanted), daemon.log.text());
+    }
+}
+
+#[test]
+fn all_users_of_a_server_come_from_one_source_with_the_login_of_its_administrator() {
+    let Some(venv) = Venv::or_skip() else { return };
+    let many = std::env::var("REVEILLE_ACCOUNTS").ok().and_then(|many| many.parse().ok()).unwrap_or(ACCOUNTS);
+    let server = tempfile::tempdir().unwrap();
+    let rights = "[admin]\nuser: admin\ncollection: .*\npermissions: RrWw\n";
+    fs::write(server.path().join("rights"), rights).unwrap();
+    let rights = format!("--rights-file={}", server.path().join("rights").display());
+    let options = ["--rights-type=from_file", rights.as_str()];
+    let users: Vec<String> = (0..many).map(|n| format!("user{n}")).collect();
+    users.iter().for_each(|user| stored(&server.path().join("storage"), user));
+    let radicale = Radicale::start_with(venv, server.path(), &[("admin", "old")], None, &options);
+    let source = format!(
+        "[[source]]\nkind = 'caldav'\nname = 'all'\nurl = '{}{{user}}/'\nusername = 'admin'\npassword_file = 'password'\n\
+         users_file = 'list'\npoll_interval = '5s'\n",
+        radicale.url()
+    );
+    let site = site(&source, &[]);
+    let site = site.path();
+    let password = |text: &str| {
+        let file = site.join("password");
+        fs::write(&file, text).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    };
+    password("old");
+    fs::write(site.join("list"), users.join("\n")).unwrap();
+    let began = Instant::now();
+    let mut daemon = start(site);
+    logged_often(&daemon, "calendars=1 changes=1", many);
+    println!("{many} users: all synced after {:?}", began.elapsed());
+    let mut wanted: Vec<_> = users.iter().map(|user| (format!("all:{user}"), user.clone())).collect();
+    wanted.sort();
+    assert_eq!(calendars(site), wanted, "each has the userId of its user");
+    // One more, and one less.
+    stored(&server.path().join("storage"), "late");
+    let changed = Instant::now();
+    fs::write(site.join("list"), format!("{}\nlate\n", users[1..].join("\n"))).unwrap();
+    logged(&daemon, "source.name=\"all:late\" calendars=1 changes=1");
+    logged(&daemon, "accounts.added=1 accounts.changed=0 accounts.removed=1");
+    println!("{many} users: one was added and one removed within {:?}", changed.elapsed());
+    // The password of all changes, first on the server and then here.
+    fs::write(server.path().join("users"), "admin:new\n").unwrap();
+    logged_often(&daemon, "the source cannot be read", many);
+    let changed = Instant::now();
+    password("new");
+    logged_often(&daemon, "the source can be read again", many);
+    println!("{many} users: the new password was used within {:?}", changed.elapsed());
+    assert_eq!(calendars(site).len(), many, "nothing was lost");
     assert!(daemon.stop(SOON).success());
 }
