@@ -52,3 +52,9 @@ fn a_restart_on_a_full_ledger_is_measured() {
     let figures = figures(&["restart", "--objects", "40"]);
     assert!(value(&figures, "exec to the first alarm") > 0.0, "{figures:?}");
 }
+
+#[test]
+fn polls_of_many_accounts_are_measured() {
+    let figures = figures(&["poll", "--accounts", "20", "--seconds", "1"]);
+    assert!(value(&figures, "first sync of all") > 0.0, "{figures:?}");
+}

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::BenchContext;
 use super::site::Outlet;
 use super::table::{self, Figure};
-use super::{edit, fire, idle, intake, mixed, restart};
+use super::{edit, fire, idle, intake, mixed, poll, restart};
 use reveille::cli::printer::ExitStatus;
 
 /// Every run, as a Markdown table
@@ -65,6 +65,8 @@ fn runs<'a>(args: &Args, folder: &'a Path) -> Vec<Run<'a>> {
             runs.push(Box::new(move |context| restart::measure(&args, folder, context)));
         }
     }
+    let args_of_poll = poll::Args { accounts: 1_000, seconds: 60 };
+    runs.push(Box::new(move |context| poll::measure(&args_of_poll, folder, context)));
     let args_of_idle = idle::Args { seconds: 60, objects: 10_000 };
     runs.push(Box::new(move |context| idle::measure(&args_of_idle, folder, context)));
     runs

@@ -27,6 +27,7 @@ mod fire;
 mod idle;
 mod intake;
 mod mixed;
+mod poll;
 mod receiver;
 mod restart;
 mod server;
@@ -72,6 +73,7 @@ enum BenchRun {
     Idle(idle::Args),
     Edit(edit::Args),
     Mixed(mixed::Args),
+    Poll(poll::Args),
 }
 
 /// That of the program which is measured.
@@ -109,6 +111,7 @@ fn run(cli: &BenchCli, context: &mut BenchContext) -> anyhow::Result<ExitStatus>
         Some(BenchRun::Idle(args)) => idle::measure(args, folder, context)?,
         Some(BenchRun::Edit(args)) => edit::measure(args, folder, context)?,
         Some(BenchRun::Mixed(args)) => mixed::measure(args, folder, context)?,
+        Some(BenchRun::Poll(args)) => poll::measure(args, folder, context)?,
     };
     table::print(&figures, context)?;
     Ok(ExitStatus::Success)

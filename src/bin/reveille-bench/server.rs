@@ -5,8 +5,9 @@ use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use super::synthetic::file;
 
@@ -30,6 +31,10 @@ struct ServedCalendar {
     objects: Vec<String>,
     /// How many it lists.
     listed: AtomicUsize,
+    /// Milliseconds that it takes to respond.
+    delay: AtomicU64,
+    /// Requests so far.
+    requests: AtomicU64,
 }
 
 impl CalendarServer {
@@ -42,7 +47,9 @@ impl CalendarServer {
         let address = listener.local_addr()?;
         let stopping = Arc::<AtomicBool>::default();
         let objects = texts.iter().map(|text| escaped(text)).collect();
-        let calendar = Arc::new(ServedCalendar { objects, listed: AtomicUsize::new(texts.len()) });
+        let listed = AtomicUsize::new(texts.len());
+        let calendar =
+            Arc::new(ServedCalendar { objects, listed, delay: AtomicU64::new(0), requests: AtomicU64::new(0) });
         let (stop, served) = (stopping.clone(), calendar.clone());
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
@@ -54,6 +61,21 @@ impl CalendarServer {
             }
         });
         Ok(CalendarServer { address, stopping, calendar })
+    }
+
+    /// Takes `delay` to respond from now on.
+    pub(super) fn respond_after(&self, delay: Duration) {
+        self.calendar.delay.store(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX), Ordering::SeqCst);
+    }
+
+    /// How many requests have come so far.
+    pub(super) fn requests(&self) -> u64 {
+        self.calendar.requests.load(Ordering::SeqCst)
+    }
+
+    /// Its address; each path below it of one segment is a calendar.
+    pub(super) fn url(&self) -> String {
+        format!("http://{}/", self.address)
     }
 
     /// Lists the first `count` objects from now on, also those whose text it does not have.
@@ -82,6 +104,8 @@ fn serve(stream: TcpStream, served: &ServedCalendar) {
     let _ = stream.set_nodelay(true);
     let mut stream = BufReader::new(stream);
     while let Some(request) = BenchRequest::read(&mut stream) {
+        served.requests.fetch_add(1, Ordering::SeqCst);
+        thread::sleep(Duration::from_millis(served.delay.load(Ordering::SeqCst)));
         let (status, body) = answer(&request, served);
         let head = format!(
             "HTTP/1.1 {status}\r\nContent-Type: application/xml; charset=utf-8\r\nContent-Length: {}\r\n\r\n",
@@ -129,9 +153,11 @@ impl BenchRequest {
 fn answer(request: &BenchRequest, served: &ServedCalendar) -> (&'static str, String) {
     let members = || members(served.listed.load(Ordering::SeqCst) as u64);
     match request.method.as_str() {
-        _ if request.path != CALENDAR => ("404 Not Found", String::new()),
-        "PROPFIND" if request.is_deep => ("207 Multi-Status", multistatus(&(calendar() + &members()), false)),
-        "PROPFIND" => ("207 Multi-Status", multistatus(&calendar(), false)),
+        _ if request.path.matches('/').count() != 2 => ("404 Not Found", String::new()),
+        "PROPFIND" if request.is_deep => {
+            ("207 Multi-Status", multistatus(&(calendar(&request.path) + &members()), false))
+        }
+        "PROPFIND" => ("207 Multi-Status", multistatus(&calendar(&request.path), false)),
         "REPORT" if request.body.contains("sync-collection") => {
             // Nothing ever changes here: what has a token has everything.
             let all = if request.body.contains(TOKEN) { String::new() } else { members() };
@@ -152,9 +178,9 @@ fn multistatus(inside: &str, with_token: bool) -> String {
     )
 }
 
-fn calendar() -> String {
+fn calendar(path: &str) -> String {
     format!(
-        "<D:response><D:href>{CALENDAR}</D:href><D:propstat><D:prop><D:resourcetype><D:collection/><C:calendar/>\
+        "<D:response><D:href>{path}</D:href><D:propstat><D:prop><D:resourcetype><D:collection/><C:calendar/>\
          </D:resourcetype><D:displayname>bench</D:displayname><D:sync-token>{TOKEN}</D:sync-token></D:prop>\
          <D:status>HTTP/1.1 200 OK</D:status></D:propstat></D:response>"
     )
