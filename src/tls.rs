@@ -153,7 +153,7 @@ impl ServerCertVerifier for Verifier {
     ) -> Result<ServerCertVerified, rustls::Error> {
         let verified = self.authorities.verify_server_cert(certificate, intermediates, server_name, ocsp_response, now);
         match verified {
-            // Its time has been looked at before that was found.
+            // Its time has been checked before that was found.
             Err(error) if is_refused_authority(&error) && self.named.contains(certificate) => {
                 rustls::client::verify_server_name(&ParsedCertificate::try_from(certificate)?, server_name)?;
                 Ok(ServerCertVerified::assertion())

@@ -1,4 +1,4 @@
-//! Any object: its rings lie in the window, ascend, and begin with the next ring.
+//! Any object: its alarm instances lie in the window, ascend, and begin with the next one.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

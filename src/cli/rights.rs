@@ -12,7 +12,7 @@ use crate::ledger;
 
 /// The user that packaging/reveille.service names.
 const SERVICE: &str = "reveille";
-/// So many entries of a watched folder are looked at.
+/// So many entries of a watched folder are checked.
 const ENTRIES: usize = 100_000;
 /// A calendar is at most so deep in a watched folder, and its objects one deeper.
 const DEPTH: usize = 3;

@@ -307,7 +307,7 @@ impl SourceKind {
 /// How a watched folder is laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
-    /// Decided by looking.
+    /// Decided by what is in the folder.
     Auto,
     /// `x.ics`: the folder is the calendar.
     Flat,

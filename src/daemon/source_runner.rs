@@ -298,7 +298,7 @@ impl SourceRunner {
         }
         self.schedule.succeeded(changes);
         self.log_faults(at, &found);
-        // What is absent is looked for again soon: it may be back without notice.
+        // The source is synced again soon if a calendar is absent: it may be back without notice.
         let settled = found.is_empty() && self.absent == 0;
         self.schedule.partial = match &others {
             None if settled => 0,

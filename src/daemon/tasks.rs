@@ -173,13 +173,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn parts_end_in_order_and_none_holds_up_the_end() {
         let mut group = TaskGroup::new(Handle::current());
-        let (told, mut tells) = tokio::sync::mpsc::unbounded_channel();
+        let (stopped, mut stops) = tokio::sync::mpsc::unbounded_channel();
         for stage in [Stage::Deliver, Stage::Fire, Stage::Sync] {
-            let (stopping, told) = (group.stopping(stage), told.clone());
+            let (stopping, stopped) = (group.stopping(stage), stopped.clone());
             group.start(stage, async move {
                 stopping.await;
                 tokio::time::sleep(Duration::from_secs(1)).await;
-                told.send(stage).unwrap();
+                stopped.send(stage).unwrap();
                 if stage == Stage::Fire { Err(anyhow::anyhow!("it does not turn")) } else { Ok(()) }
             });
         }
@@ -188,6 +188,6 @@ mod tests {
         let error = group.stop(began + Duration::from_secs(20)).await.unwrap_err();
         assert_eq!(error.to_string(), "it does not turn");
         assert_eq!(began.elapsed(), Duration::from_secs(20));
-        assert_eq!(ORDER.map(|_| tells.try_recv().unwrap()), ORDER);
+        assert_eq!(ORDER.map(|_| stops.try_recv().unwrap()), ORDER);
     }
 }

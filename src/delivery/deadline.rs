@@ -1,5 +1,5 @@
-//! The end of all sending: at a stop sinks are told until when they may send. What is under way by then is given up and
-//! what was not begun is left, so that what was sent can still be settled.
+//! The end of all sending: from a stop on, sinks know until when they may send. What is under way by then is given up
+//! and what was not begun is left, so that what was sent can still be settled.
 
 use std::time::Duration;
 

@@ -26,7 +26,7 @@ type InFlight = HashMap<DeliveryKey, (ClaimedDelivery, FileStamps)>;
 const SLACK: SignedDuration = SignedDuration::from_mins(1);
 /// How long to wait when the ledger cannot be read or written.
 const PAUSE: Duration = Duration::from_secs(1);
-/// The longest sleep before looking again at deliveries that are to be tried later: the clock may have been set.
+/// The longest sleep before reading again which deliveries are to be tried later: the clock may have been set.
 const LONGEST: SignedDuration = SignedDuration::from_mins(1);
 
 /// The result of claiming, sending and settling one batch.

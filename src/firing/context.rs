@@ -33,7 +33,7 @@ pub fn same_context(one: &CalendarInfo, other: &CalendarInfo) -> bool {
 pub fn about(calendar: &CalendarInfo) -> About {
     About {
         user: calendar.user.clone(),
-        // A watched folder that is itself the calendar is told from others by its name.
+        // A watched folder that is itself the calendar is identified by its name.
         key: if calendar.href == "." { calendar.id.clone() } else { calendar.href.clone() },
         name: calendar.name.clone(),
         id: calendar.id.clone(),

@@ -44,7 +44,7 @@ mod linux {
             let timer = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value: value };
             let flags = TimerfdTimerFlags::ABSTIME | TimerfdTimerFlags::CANCEL_ON_SET;
             if let Err(error) = timerfd_settime(&self.fd, flags, &timer) {
-                tracing::warn!(timer.error = %error, "the wall clock's timer cannot be set; looking again in a second");
+                tracing::warn!(timer.error = %error, "the wall clock's timer cannot be set; reading the clock again in a second");
                 tokio::time::sleep(std::time::Duration::from_secs(1)).await;
                 return;
             }

@@ -10,7 +10,7 @@ use super::error::LedgerError;
 pub enum Commit {
     /// Everything is written and would be committed now.
     Coming,
-    /// It is committed, and nobody has been told yet.
+    /// It is committed, and its caller does not know it yet.
     Done,
 }
 

@@ -21,7 +21,7 @@ pub enum LedgerError {
         /// Why, in a few words.
         reason: String,
     },
-    /// There is none to look at.
+    /// There is none to read.
     #[error("there is no ledger at {path}: it is made by 'reveille run'; another one is named with --ledger")]
     Missing {
         /// The ledger's file, or the copy.
@@ -62,7 +62,7 @@ pub enum LedgerError {
         reason: String,
     },
     /// The file at `path` is no longer what was written into it.
-    #[error("the ledger {path} cannot be opened: {reason}: {mend}", mend = MEND)]
+    #[error("the ledger {path} cannot be opened: {reason}: {remedy}", remedy = REMEDY)]
     CorruptFile {
         /// The ledger's file, or the copy.
         path: String,
@@ -78,9 +78,9 @@ pub enum LedgerError {
         reason: String,
     },
     /// What was read is not what was written.
-    #[error("the ledger is damaged ({0}): {mend}", mend = MEND)]
+    #[error("the ledger is damaged ({0}): {remedy}", remedy = REMEDY)]
     Corrupt(String),
-    /// Somebody else is writing, and has been for longer than can be waited for.
+    /// Another process is writing, and has been for longer than can be waited for.
     #[error("another process keeps the ledger locked: end that one, or wait for it; nothing is lost")]
     Locked,
     /// No room to write.
@@ -95,7 +95,7 @@ pub enum LedgerError {
 }
 
 /// What to do with a ledger that is damaged.
-const MEND: &str = "stop reveille and put a backup back with 'reveille restore'; without one, move the ledger away, and \
-    all that is still to come is read anew";
+const REMEDY: &str = "stop reveille and put a backup back with 'reveille restore'; without one, move the ledger away, and \
+    all that is still to come is read again";
 /// What to do where the system refuses to write and the disk is not full.
 pub(super) const REFUSED: &str = "check the disk, quotas and the file size limit ('ulimit -f')";

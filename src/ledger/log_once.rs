@@ -1,8 +1,8 @@
-//! An error that lasts is told once, and so is its end: a disk can be full for a night.
+//! An error that lasts is logged once, and so is its end: a disk can be full for a night.
 
 use super::error::LedgerError;
 
-/// What somebody who tries again and again has told of the ledger.
+/// The error of the ledger that was logged last, for those who try again and again.
 #[derive(Debug, Default)]
 pub struct LogOnce(Option<String>);
 

@@ -1,8 +1,8 @@
 //! The ledger: it holds the calendars, their objects, the timers, the history of firings and the outbox. What is
 //! committed here happened; what is not, did not. It knows nothing of iCalendar, HTTP or configuration files.
 //!
-//! * This file lists the operations. [`Ledger`] has those of the daemon, which holds the ledger; [`Inspector`] looks
-//!   into it from outside, [`OutboxAdmin`] changes its outbox from there, [`backup`] and [`restore`] copy it.
+//! * This file lists the operations. [`Ledger`] has those of the daemon, which holds the ledger; [`Inspector`] reads
+//!   it from outside, [`OutboxAdmin`] changes its outbox from there, [`backup`] and [`restore`] copy it.
 //! * `model` is what they take and return, `error` how they fail: neither knows a database.
 //! * `sqlite` does it: all SQL is there.
 //! * `commit_hook` is what commits meet, `log_once` for those who try again and again.
@@ -332,7 +332,7 @@ impl Ledger {
         self.sqlite.fire(due_objects, now).await
     }
 
-    /// Looks at up to `limit` firings behind `from` that were due and recorded before `before`, and forgets those that
+    /// Reads up to `limit` firings behind `from` that were due and recorded before `before`, and forgets those that
     /// are no longer needed.
     ///
     /// # Errors
@@ -418,9 +418,9 @@ impl Ledger {
         self.sqlite.orphaned_sinks(names).await
     }
 
-    /// Claims up to `limit` deliveries of `sink` that may be tried at `now`, until `lease`: nobody else gets them
-    /// before. Those that have waited longest come first; where their notifications are large, fewer are claimed. What
-    /// a turned bit has made unreadable is given up, so that it does not keep the others.
+    /// Claims up to `limit` deliveries of `sink` that may be tried at `now`, until `lease`: no other
+    /// claim gets them before. Those that have waited longest come first; where their notifications are large, fewer
+    /// are claimed. What a turned bit has made unreadable is given up, so that it does not keep the others.
     ///
     /// # Errors
     /// [`LedgerError::Database`]; nothing is claimed then.

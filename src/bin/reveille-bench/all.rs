@@ -57,7 +57,7 @@ fn runs<'a>(args: &Args, folder: &'a Path) -> Vec<Run<'a>> {
     }
     let args_of_edit = edit::Args { edits: 200, objects: 1_000 };
     runs.push(Box::new(move |context| edit::measure(&args_of_edit, folder, context)));
-    let args_of_mixed = mixed::Args { seconds: 20, rings: 1_000, changes: 500 };
+    let args_of_mixed = mixed::Args { seconds: 20, alarms: 1_000, changes: 500 };
     runs.push(Box::new(move |context| mixed::measure(&args_of_mixed, folder, context)));
     for objects in [10_000, 1_000_000, 10_000_000] {
         if objects <= 1_000_000 || args.full {

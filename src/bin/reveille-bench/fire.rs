@@ -50,7 +50,7 @@ pub(super) fn measure(args: &Args, parent: &Path, context: &mut BenchContext) ->
     let mut daemon = DaemonProcess::start(&site.config())?;
     let before = settled_use(&mut daemon, due, context)?;
     let total = args.alarms as usize;
-    // Looking into the ledger would slow it down: what the sink has got is looked at from outside.
+    // Reading the ledger would slow it down: the size of what the sink has got is read instead.
     let sent = || match &receiver {
         Some(receiver) => receiver.count() as u64,
         None => fs::metadata(site.alarms()).map_or(0, |file| file.len()),

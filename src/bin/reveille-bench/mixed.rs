@@ -1,4 +1,4 @@
-//! `reveille-bench mixed`: alarms ring steadily while calendars change.
+//! `reveille-bench mixed`: alarms fire steadily while calendars change.
 
 use std::fs;
 use std::path::Path;
@@ -35,19 +35,19 @@ pub(super) struct Args {
     pub(super) seconds: u32,
     /// Alarms that are due each second
     #[arg(long, default_value_t = 1_000, value_name = "COUNT")]
-    pub(super) rings: u32,
+    pub(super) alarms: u32,
     /// Files that change each second
     #[arg(long, default_value_t = 500, value_name = "COUNT")]
     pub(super) changes: u32,
 }
 
 pub(super) fn measure(args: &Args, parent: &Path, context: &mut BenchContext) -> anyhow::Result<Vec<Figure>> {
-    let (rings, changes) = (u64::from(args.rings), u64::from(args.changes));
-    let run = format!("mixed: {} alarms and {} changes a second", counted(rings), counted(changes));
+    let (alarms, changes) = (u64::from(args.alarms), u64::from(args.changes));
+    let run = format!("mixed: {} alarms and {} changes a second", counted(alarms), counted(changes));
     let site = Site::new(parent)?;
     let server = CalendarServer::start(&[])?;
     site.configure(&server.source(), Outlet::File)?;
-    let (generator, total) = (Generator::new(6), rings * u64::from(args.seconds));
+    let (generator, total) = (Generator::new(6), alarms * u64::from(args.seconds));
     let edited = site.directory("edited")?;
     let tomorrow = context.clock.now().start_of_second().saturating_add(DAY);
     for n in total..total + FILES {
@@ -59,7 +59,7 @@ pub(super) fn measure(args: &Args, parent: &Path, context: &mut BenchContext) ->
         let estimate = fill.estimate(total, now, |n| generator.due(n, now)).await;
         let ahead = estimate.filling + estimate.planning.div_f64(f64::from(args.seconds.max(1))) + LEAD;
         let due = next_second(now.saturating_add(elapsed(ahead)));
-        let text = |n: u64| generator.due(n, due.saturating_add(SignedDuration::from_secs((n / rings.max(1)) as i64)));
+        let text = |n: u64| generator.due(n, due.saturating_add(SignedDuration::from_secs((n / alarms.max(1)) as i64)));
         fill.take_in(0..total, now, text, context).await?;
         Ok(due)
     })?;
@@ -98,7 +98,7 @@ pub(super) fn measure(args: &Args, parent: &Path, context: &mut BenchContext) ->
     ])
 }
 
-/// What a thread that edits files ends with: how many edits, and the last one: which object, and when it rings.
+/// What a thread that edits files ends with: how many edits, and the last one: which object, and when its alarm fires.
 type Edited = anyhow::Result<(u64, (u64, UtcMillis))>;
 
 /// Changes files steadily, each time to another instant long after the run.
@@ -123,7 +123,7 @@ fn edit(site: &Site, args: &Args, first: u64, due: UtcMillis) -> JoinHandle<Edit
 /// How long the alarms of each second take when they are only written down and appended to a file, milliseconds,
 /// ascending.
 fn raw_limit(site: &Site, args: &Args) -> anyhow::Result<Vec<f64>> {
-    let (text, batch) = (fs::read_to_string(site.alarms())?, args.rings.max(1) as usize);
+    let (text, batch) = (fs::read_to_string(site.alarms())?, args.alarms.max(1) as usize);
     let lines: Vec<String> = text.lines().map(str::to_owned).collect();
     let written = block_on(async { Ok(ledger::raw::write(&site.at("raw.db"), &lines, batch).await?) })?;
     let file = fs::File::create(site.at("raw.jsonl"))?;

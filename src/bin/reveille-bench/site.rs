@@ -105,16 +105,16 @@ impl Site {
         })
     }
 
-    /// Whether the source `name` has been looked at as a whole. A ledger that is not there yet says no.
+    /// Whether the source `name` has been synced as a whole. A ledger that is not there yet says no.
     pub(super) fn has_synced(&self, name: &str) -> bool {
-        let looked = block_on(async {
+        let has_synced = block_on(async {
             let mut inspector = Inspector::open(&self.ledger()).await?;
             let sources = inspector.sources().await?;
             inspector.close().await?;
             Ok(sources.iter().any(|source| source.name == name && source.last_synced_at.is_some()))
         });
         // The daemon may still be making it.
-        looked.unwrap_or(false)
+        has_synced.unwrap_or(false)
     }
 
     /// How long after it was due each delivered alarm was settled, in milliseconds, ascending.

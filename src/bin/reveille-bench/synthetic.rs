@@ -242,7 +242,7 @@ mod tests {
         let generator = Generator::new(7);
         let texts: Vec<String> = (0..1_000).map(|n| generator.mixed(n, NOW)).collect();
         let armed = texts.iter().filter(|text| next(text, NOW).is_some()).count();
-        assert!((300..700).contains(&armed), "{armed} of 1000 ring again");
+        assert!((300..700).contains(&armed), "{armed} of 1000 fire again");
         let repeat = texts.iter().filter(|text| text.contains("RRULE")).count();
         assert!((350..550).contains(&repeat), "{repeat} of 1000 repeat");
         let octets: usize = texts.iter().map(String::len).sum();

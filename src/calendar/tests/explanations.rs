@@ -143,8 +143,8 @@ fn rule_03_it_is_shown_where_a_zone_comes_from() {
     assert_eq!(from(&floating), ("Europe/Berlin".to_owned(), ZoneOrigin::User));
     let calendar = floating.context(|context| context.with_calendar_zone(Some("Asia/Tokyo")));
     assert_eq!(from(&calendar), ("Asia/Tokyo".to_owned(), ZoneOrigin::Calendar));
-    let nobody = calendar.context(|context| context.with_calendar_zone(None).with_user_zone(None, None));
-    assert_eq!(from(&nobody), ("UTC".to_owned(), ZoneOrigin::NoZone));
+    let without_zone = calendar.context(|context| context.with_calendar_zone(None).with_user_zone(None, None));
+    assert_eq!(from(&without_zone), ("UTC".to_owned(), ZoneOrigin::NoZone));
     assert_eq!(from(&Case::event("DTSTART:20260310T090000Z", &["PT0S"])), ("UTC".to_owned(), ZoneOrigin::Utc));
     let zone = |location: &str| {
         let zone = format!(

@@ -50,8 +50,8 @@ fn rule_02_only_the_users_own_refusal_counts() {
     assert_eq!(said("EMAIL=m@example.org;PARTSTAT=DECLINED:urn:uuid:1"), 0);
     assert_eq!(said("PARTSTAT=DECLINED:mailto:john@example.org"), 1);
     assert_eq!(said("PARTSTAT=TENTATIVE:mailto:mary@example.org"), 1);
-    let nobody = Case::event(&format!("{NINE}\nATTENDEE;PARTSTAT=DECLINED:mailto:mary@example.org"), &["PT0S"]);
-    assert_eq!(nobody.instances().len(), 1);
+    let no_user = Case::event(&format!("{NINE}\nATTENDEE;PARTSTAT=DECLINED:mailto:mary@example.org"), &["PT0S"]);
+    assert_eq!(no_user.instances().len(), 1);
 }
 
 #[test]

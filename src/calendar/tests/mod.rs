@@ -121,7 +121,7 @@ impl Case {
 }
 
 /// Asserts, for any object that a test has at hand, that the explanation says what the schedule does: each instance's
-/// steps lead to its instant, the instances that are told are the next ones, the next instance of all alarms is the
+/// steps lead to its instant, the instances that are listed are the next ones, the next instance of all alarms is the
 /// schedule's, and what is withheld does not fire.
 fn explained(schedule: &Schedule<'_>, text: &str, window: std::ops::Range<UtcMillis>) {
     const COUNT: usize = 3;

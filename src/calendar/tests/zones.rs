@@ -66,7 +66,7 @@ fn rule_10_what_is_wrong_with_a_zone_that_is_used_is_a_fault_of_the_object() {
     assert!(fault.starts_with("4: VTIMEZONE 'Office' has a rule that is left out: "), "{fault}");
     let empty = Case::new(&format!("BEGIN:VTIMEZONE\nTZID:Office\nEND:VTIMEZONE\n{event}"));
     assert_eq!(empty.faults()[0], "4: VTIMEZONE 'Office' has no STANDARD or DAYLIGHT that can be used");
-    // An IANA id has the rules of the database; nobody reads the definition.
+    // An IANA id has the rules of the database; the definition is not read.
     let unused = broken.replace("Office", "Asia/Tokyo") + &event.replace("Office", "Asia/Tokyo");
     assert_eq!(Case::new(&unused).faults(), [""; 0]);
 }
@@ -96,9 +96,9 @@ fn rule_11_floating_times_are_the_calendars_then_the_users() {
     assert_eq!(named(floating()).instances(), ["20260710T033000Z"]);
     assert_eq!(floating().instances(), ["20260710T070000Z"]);
     assert_eq!(floating().context(|a| a.with_user_zone(None, Some("Europe/London"))).instances(), ["20260710T080000Z"]);
-    let nobody = floating().context(|a| a.with_user_zone(None, None));
-    assert_eq!(nobody.instances(), ["20260710T090000Z"]);
-    assert_eq!(nobody.zone_name(), "[floating]");
+    let without_zone = floating().context(|a| a.with_user_zone(None, None));
+    assert_eq!(without_zone.instances(), ["20260710T090000Z"]);
+    assert_eq!(without_zone.zone_name(), "[floating]");
     assert_eq!(floating().zone_name(), "Europe/Berlin");
 }
 

@@ -1,5 +1,5 @@
 //! Backups: a whole copy of a ledger, made while a daemon runs or not, and putting one back. A ledger that was put back
-//! does not know what has fired since it was copied, so it is told until when everything counts as fired.
+//! does not know what has fired since it was copied, so it notes until when everything counts as fired.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -29,7 +29,7 @@ pub const FIRED_UNTIL: &str = "fired_until";
 
 const SET_META: &str =
     "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
-// What was pending in the copy has been sent since, or has not: nobody can tell, so it is a person's choice.
+// What was pending in the copy has been sent since, or has not: that is not known, so it is a person's choice.
 const GIVE_UP: &str = concat!(
     "UPDATE deliveries SET state = ?3, settled_at = ?2,
     response = 'it was pending in the backup that was put back; whether it was sent since is not known'

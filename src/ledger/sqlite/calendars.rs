@@ -43,7 +43,7 @@ fn info(row: &SqliteRow) -> Result<CalendarInfo, sqlx::Error> {
     })
 }
 
-/// None as well in a ledger of a version that knew nothing of absence, which commands may look into.
+/// None as well in a ledger of a version that knew nothing of absence, which commands may read.
 fn absent(row: &SqliteRow) -> Result<Option<Absent>, sqlx::Error> {
     let instant = |column| match row.try_get::<Option<i64>, _>(column) {
         Ok(at) => Ok(at.map(UtcMillis)),

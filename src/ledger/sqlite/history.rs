@@ -1,5 +1,5 @@
-//! Forgetting: firings that are so old that nobody asks for them go, a few at a time. What is still owed stays, and so
-//! does what keeps a firing from being made a second time.
+//! Forgetting: firings that are so old that they are no longer of use go, a few at a time. What is still owed stays,
+//! and so does what keeps a firing from being made a second time.
 
 use super::bulk::id_list;
 use super::connection::Sqlite;
@@ -9,7 +9,7 @@ use crate::time::UtcMillis;
 
 const PAGE: &str = "SELECT fired_at, id FROM firings WHERE (fired_at, id) > (?, ?) AND fired_at < ?
     ORDER BY fired_at, id LIMIT ?";
-// A firing can be made again while its object's timer is not past it, or while its calendar was not looked at since it
+// A firing can be made again while its object's timer is not past it, or while its calendar was not synced since it
 // was due: then its identity is still needed. Its deliveries go with it.
 const FORGET: &str = "DELETE FROM firings WHERE id IN (SELECT value FROM json_each(?1)) AND due < ?2
     AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.firing = firings.id AND d.state = ?3)

@@ -16,7 +16,7 @@ const OLD_FIRINGS: &str = "old_firings";
 impl Sqlite {
     pub async fn old_firings(&self, limit: i64) -> Result<Option<Vec<OldFiring>>, LedgerError> {
         let Some(upto) = self.meta(OLD_FIRINGS).await? else { return Ok(None) };
-        // A text that is damaged says nothing: then all are looked through.
+        // A text that is damaged says nothing: then all are read.
         let upto: i64 = upto.parse().unwrap_or(i64::MAX);
         let sql = "SELECT id, object, due, notification FROM firings WHERE id <= ? ORDER BY id DESC LIMIT ?";
         let rows = sqlx::query(sql).bind(upto).bind(limit).fetch_all(self.readers()).await?;

@@ -1,4 +1,4 @@
-//! Looking into a ledger without holding it: for the listings of the command line, while a daemon runs or while none
+//! Reading a ledger without holding it: for the listings of the command line, while a daemon runs or while none
 //! does. It opens the file read-only and takes no lock.
 
 use std::path::Path;
@@ -22,7 +22,7 @@ use crate::ledger::model::{
 };
 use crate::time::UtcMillis;
 
-/// A ledger that is only looked at.
+/// A ledger that is only read.
 #[derive(Debug)]
 pub struct Inspector {
     connection: SqliteConnection,
@@ -82,7 +82,7 @@ const DELIVERIES: &str =
     FROM deliveries d JOIN sinks s ON s.id = d.sink JOIN firings f ON f.id = d.firing";
 
 impl Inspector {
-    /// Opens the ledger at `path` for looking only.
+    /// Opens the ledger at `path` for reading only.
     ///
     /// # Errors
     /// [`LedgerError::Missing`] where there is none, [`LedgerError::Newer`] for one of a later version,
@@ -142,7 +142,7 @@ impl Inspector {
         })
     }
 
-    /// The sources that were looked at, by name.
+    /// The sources that were synced, by name.
     ///
     /// # Errors
     /// [`LedgerError::Database`].

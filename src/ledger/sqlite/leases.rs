@@ -12,7 +12,7 @@ use crate::time::UtcMillis;
 pub type Held = HashMap<DeliveryKey, UtcMillis>;
 
 /// The leases of all sinks. Who claims keeps those of its sink locked until it has read and leased: what is settled
-/// meanwhile is given back only then, so that nobody takes what it read before for something that is still to be sent.
+/// meanwhile is given back only then, so that no one takes what was read before for something that is still to be sent.
 #[derive(Debug, Default)]
 pub struct Leases {
     sinks: Mutex<HashMap<i64, Arc<tokio::sync::Mutex<Held>>>>,

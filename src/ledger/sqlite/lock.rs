@@ -15,7 +15,7 @@ use crate::ledger::error::LedgerError;
 
 /// So long the lock may be held by somebody who only asks whether a daemon runs.
 const ASKING: Duration = Duration::from_secs(1);
-/// So long nobody may be named: who has just taken the lock says so in a moment.
+/// So long the lock may be held without a name in it: who has just taken it writes its name in a moment.
 const NAMELESS: Duration = Duration::from_secs(2);
 /// It is tried again so often meanwhile.
 const AGAIN: Duration = Duration::from_millis(20);

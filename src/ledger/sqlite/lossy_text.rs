@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
-/// Whether one was told of.
-static TOLD: AtomicBool = AtomicBool::new(false);
+/// Whether one was logged.
+static LOGGED: AtomicBool = AtomicBool::new(false);
 
 /// The text in `column`, as far as it can be read.
 pub fn text(row: &SqliteRow, column: &str) -> Result<String, sqlx::Error> {
@@ -21,11 +21,11 @@ pub fn optional_text(row: &SqliteRow, column: &str) -> Result<Option<String>, sq
     Ok(octets.map(readable))
 }
 
-/// `octets` as far as they can be read. The first that cannot is told, and that once: what is read again and again
-/// would be told again and again.
+/// `octets` as far as they can be read. The first damaged text of the process is logged: the same one may be read again
+/// and again.
 pub fn readable(octets: Vec<u8>) -> String {
     String::from_utf8(octets).unwrap_or_else(|damaged| {
-        if !TOLD.swap(true, Ordering::Relaxed) {
+        if !LOGGED.swap(true, Ordering::Relaxed) {
             tracing::error!(
                 "a text in the ledger is damaged (it is not UTF-8), perhaps not the only one: put a backup back; until then \
                  all is used that can be read"

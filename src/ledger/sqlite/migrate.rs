@@ -95,7 +95,7 @@ pub async fn check_version(path: &Path, connection: &mut SqliteConnection) -> Re
             {
                 Err(LedgerError::Open { path, reason: format!("it is not a ledger ({reason})") })
             }
-            told => Err(told),
+            error => Err(error),
         },
     }
 }

@@ -6,7 +6,7 @@
 //! * `sources`, `calendars`, `absence`, `objects`, `gone`, `computations`, `timers`, `firings`, `history`,
 //!   `identities`, `clock_rollback`, `outbox` and `meta` have the operations of [`Ledger`](super::Ledger) on what they
 //!   are called after; `take_in` writes what a sync has changed. `leases` has what of the outbox is being sent.
-//! * `inspect` looks into a ledger from outside the daemon, `outbox_admin` changes its outbox from there, `backup`
+//! * `inspect` reads a ledger from outside the daemon, `outbox_admin` changes its outbox from there, `backup`
 //!   copies it.
 //! * `state` writes states in SQL, `bulk` many rows in few statements, `lossy_text` reads texts that are damaged, and
 //!   `error` says what SQLite's errors mean.

@@ -79,7 +79,7 @@ async fn drop_damaged_calendars(c: &mut SqliteConnection) -> Result<(), LedgerEr
     for (id, href) in hrefs {
         if let Err(damaged) = String::from_utf8(href) {
             let name = String::from_utf8_lossy(damaged.as_bytes()).into_owned();
-            tracing::error!(calendar.href = name, "a calendar's name in the ledger is damaged: it is taken in anew");
+            tracing::error!(calendar.href = name, "a calendar's name in the ledger is damaged: it is taken in again");
             sqlx::query("DELETE FROM calendars WHERE id = ?").bind(id).execute(&mut *c).await?;
         }
     }

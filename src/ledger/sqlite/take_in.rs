@@ -122,7 +122,7 @@ struct Placed {
     object: PlannedObject,
 }
 
-/// When objects are put into a calendar, when it was looked at before, and the first ids that are free.
+/// When objects are put into a calendar, when it was synced before, and the first ids that are free.
 #[derive(Clone, Copy)]
 struct PutAt {
     now: UtcMillis,

@@ -179,9 +179,9 @@ async fn a_ledger_of_an_older_version_is_brought_up_to_date() {
     // Whoever only asks leaves that to the daemon, and says so.
     assert!(matches!(Inspector::open(&path).await, Err(LedgerError::Older { .. })));
     let ledger = Ledger::open(&path).await.unwrap();
-    let told =
+    let sql =
         "SELECT concat_ws(' ', recipient, state, attempts, response, settled_at) FROM deliveries ORDER BY recipient";
-    let deliveries: Vec<String> = sqlx::query_scalar(told).fetch_all(ledger.sqlite.readers()).await.unwrap();
+    let deliveries: Vec<String> = sqlx::query_scalar(sql).fetch_all(ledger.sqlite.readers()).await.unwrap();
     assert_eq!(deliveries, [" pending 3 451 busy", "mary@example.org delivered 1 20"]);
     let calendars = ledger.calendars(None).await.unwrap();
     let states: Vec<Option<&str>> = calendars.iter().map(|calendar| calendar.sync_state.as_deref()).collect();
@@ -197,8 +197,8 @@ async fn a_ledger_of_an_older_version_is_brought_up_to_date() {
     assert_eq!(existing["x"].last_modified, Some(UtcMillis(6)));
     let claimed = ledger.claim(1, UtcMillis(10), UtcMillis(20), 10).await.unwrap().deliveries;
     assert_eq!(claimed.iter().map(|claimed| claimed.attempts).collect::<Vec<_>>(), [3]);
-    let told = "SELECT concat_ws(' ', id, hex(identity), due, state, count, notification) FROM firings";
-    let firings: Vec<String> = sqlx::query_scalar(told).fetch_all(ledger.sqlite.readers()).await.unwrap();
+    let sql = "SELECT concat_ws(' ', id, hex(identity), due, state, count, notification) FROM firings";
+    let firings: Vec<String> = sqlx::query_scalar(sql).fetch_all(ledger.sqlite.readers()).await.unwrap();
     assert_eq!(firings, ["1 01010101010101010101010101010101 10 fired 1 {}"]);
     assert_eq!(ledger.meta("old_firings").await.unwrap().as_deref(), Some("1"));
     // What a firing owes goes with it.
@@ -541,13 +541,13 @@ async fn a_long_log_is_moved_beside_the_writer() {
         ledger.set_meta(&format!("key {n}"), &"x".repeat(1 << 20)).await.unwrap();
     }
     let options = options(&folder.path().join("ledger.db"));
-    let mut looking = sqlx::ConnectOptions::connect(&options).await.unwrap();
+    let mut reader = sqlx::ConnectOptions::connect(&options).await.unwrap();
     let moved = async {
         // 24 MiB are some 6,000 pages; the writer itself would move them at 16,000.
-        while wal::unmoved(&mut looking).await.unwrap() >= 4_000 {
+        while wal::unmoved(&mut reader).await.unwrap() >= 4_000 {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), moved).await.expect("nobody moves the log");
+    tokio::time::timeout(Duration::from_secs(20), moved).await.expect("the log is not moved");
     ledger.close().await;
 }

@@ -76,7 +76,7 @@ async fn disarm(c: &mut SqliteConnection, mut timers: Vec<Timer>) -> Result<Opti
     let there: Vec<Timer> = stretch.fetch_all(&mut *c).await?;
     if there == timers {
         // Nearly always they are all that is due in that stretch of time; one sweep takes a quarter of the time that
-        // looking for each takes.
+        // finding each takes.
         let sweep = sqlx::query(DISARM_STRETCH).bind(first.due.0).bind(first.object);
         let sweep = sweep.bind(last.due.0).bind(last.object);
         sweep.execute(c).await?;

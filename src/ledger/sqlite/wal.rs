@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 /// Pages of log that are worth moving: 16 MiB.
 const WORTH: i64 = 4_000;
 
-/// Copies the log into the database (a checkpoint) when it is told to.
+/// Copies the log into the database (a checkpoint) when the writer asks for it.
 #[derive(Debug)]
 pub struct Checkpointer {
     wanted: mpsc::Sender<()>,
@@ -24,10 +24,10 @@ impl Checkpointer {
         Checkpointer { wanted, task: tokio::spawn(serve(options, asked)) }
     }
 
-    /// Looks at the log after a commit of `writer`.
+    /// Checks the size of the log after a commit of `writer`.
     pub async fn committed(&self, writer: &mut SqliteConnection) {
         if unmoved(writer).await.is_ok_and(|pages| pages >= WORTH) {
-            // A full queue means that it has been told already.
+            // A full queue means that it has been asked for already.
             let _ = self.wanted.try_send(());
         }
     }

@@ -227,14 +227,14 @@ impl<I: SyncStore> CalendarSync<'_, I> {
         unsettled: &mut Unsettled,
         outcome: &mut CalendarReport,
     ) -> Result<News, CaldavError> {
-        let (mut hints, mut told) = (Hints::default(), News::default());
+        let (mut hints, mut report) = (Hints::default(), News::default());
         match (mode, state) {
             (SyncMode::UpToDate, _) => return Ok(News::default()),
             (SyncMode::Delta { token: from, whole }, Some(state)) => match self.reported(from, state, kept).await {
                 Ok(Some(reported)) if reported.is_all && !whole => return Ok(reported.news),
                 Ok(Some(reported)) => {
-                    told = reported.news;
-                    hints.suspects.append(&mut told.put);
+                    report = reported.news;
+                    hints.suspects.append(&mut report.put);
                 }
                 Ok(None) => {}
                 Err(error) if error.concerns_the_account() => return Err(error),
@@ -245,8 +245,8 @@ impl<I: SyncStore> CalendarSync<'_, I> {
             _ => {}
         }
         hints.vanished = state.and_then(SyncState::vanished_since);
-        let is_told = !hints.suspects.is_empty() || !told.gone.is_empty() || !told.unheard.is_empty();
-        hints.moved = !is_told && state.is_some_and(|state| has_moved(state, self.listed));
+        let is_reported = !hints.suspects.is_empty() || !report.gone.is_empty() || !report.unheard.is_empty();
+        hints.moved = !is_reported && state.is_some_and(|state| has_moved(state, self.listed));
         let mut news = self.compared(kept, &hints, unsettled, outcome).await?;
         let suspects = hints.suspects;
         let named: HashSet<String> = suspects.iter().map(|member| kept.key(&member.href)).collect();
@@ -256,13 +256,13 @@ impl<I: SyncStore> CalendarSync<'_, I> {
         // Where report and listing say the one and the other, asking for the object tells.
         let is_listed = |href: &str| news.there.contains(&kept.key(href));
         let unlisted: Vec<Member> = suspects.into_iter().filter(|member| !is_listed(&member.href)).collect();
-        let (doubtful, gone): (Vec<String>, Vec<String>) = told.gone.into_iter().partition(|href| is_listed(href));
+        let (doubtful, gone): (Vec<String>, Vec<String>) = report.gone.into_iter().partition(|href| is_listed(href));
         let vanished: HashSet<String> = news.gone.iter().cloned().collect();
         news.gone.extend(gone.into_iter().filter(|href| !vanished.contains(href)));
         news.put.extend(unlisted);
         news.put.extend(doubtful.into_iter().map(|href| Member::new(&href, None)));
-        news.unheard = told.unheard;
-        news.token = told.token;
+        news.unheard = report.unheard;
+        news.token = report.token;
         Ok(news)
     }
 

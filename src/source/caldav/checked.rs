@@ -5,7 +5,7 @@ use std::fmt;
 use super::href;
 
 /// So many addresses are named that are not used.
-const REFUSED_TOLD: usize = 5;
+const REFUSED_SHOWN: usize = 5;
 
 /// What logging in to an account found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -81,14 +81,14 @@ impl fmt::Display for Checked {
         if refused.is_empty() {
             return Ok(());
         }
-        let told = refused.iter().take(REFUSED_TOLD).map(|address| address.escape_debug().to_string());
+        let shown = refused.iter().take(REFUSED_SHOWN).map(|address| address.escape_debug().to_string());
         write!(
             f,
             "; not used, though the server says they are {}'s: {}",
             self.user,
-            told.collect::<Vec<_>>().join(", ")
+            shown.collect::<Vec<_>>().join(", ")
         )?;
-        let more = refused.len().saturating_sub(REFUSED_TOLD);
+        let more = refused.len().saturating_sub(REFUSED_SHOWN);
         if more > 0 {
             write!(f, " and {more} more")?;
         }

@@ -170,9 +170,9 @@ mod tests {
         let (url, to) = ("https://dav.example.org:8443/.well-known/caldav", "http://dav.example.org/dav.php/");
         let instead = "https://dav.example.org:8443/dav.php/".to_owned();
         let error = HttpError::Unencrypted { url: url.to_owned(), to: to.to_owned(), instead };
-        let told = CaldavError::from(error).to_string();
-        assert!(told.contains(&format!("redirects to {to}, without encryption")), "{told}");
-        assert!(told.contains("write https://dav.example.org:8443/dav.php/ as the source's url"), "{told}");
+        let refused = CaldavError::from(error).to_string();
+        assert!(refused.contains(&format!("redirects to {to}, without encryption")), "{refused}");
+        assert!(refused.contains("write https://dav.example.org:8443/dav.php/ as the source's url"), "{refused}");
         let error = HttpError::Redirected { url: url.to_owned(), to: "http://dav.example.com/".to_owned() };
         assert!(CaldavError::from(error).to_string().contains("where the login is not sent"));
     }

@@ -370,8 +370,8 @@ mod tests {
         let error = children("<d:error xmlns:d='DAV:'/>").unwrap_err();
         assert_eq!(error, XmlError::NoMultistatus("error".to_owned()));
         assert!(children("<html><body>Log in</body></html>").unwrap_err().to_string().contains("<html>"));
-        let told = children(&format!("<a\u{1b}[2J{}>", "x".repeat(100))).unwrap_err().to_string();
-        assert!(told.starts_with("<a\\u{1b}[2Jxxx") && told.len() < 80, "{told}");
+        let error = children(&format!("<a\u{1b}[2J{}>", "x".repeat(100))).unwrap_err().to_string();
+        assert!(error.starts_with("<a\\u{1b}[2Jxxx") && error.len() < 80, "{error}");
     }
 
     #[test]

@@ -319,8 +319,8 @@ impl DirectorySource {
         Ok(())
     }
 
-    /// Hands in some files of a calendar that were touched. One that may still be written, or cannot be used, is looked
-    /// at again soon.
+    /// Hands in some files of a calendar that were touched. One that may still be written, or cannot be used, is read
+    /// again soon.
     async fn scan_files(
         &self,
         store: &impl SyncStore,
@@ -380,7 +380,7 @@ enum PlaceOf {
 }
 
 impl Scan<'_> {
-    /// Without those `changes` that may still be written: they are looked at again soon.
+    /// Without those `changes` that may still be written: they are read again soon.
     fn finished(&self, folder: &Folder, mut changes: Vec<Change>) -> Vec<Change> {
         let Some(watch) = self.watch else { return changes };
         let mut left = self.patience;

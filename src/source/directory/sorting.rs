@@ -1,5 +1,5 @@
 //! Which calendars belong to what the watch saw. What is there now counts, and what was known before; an event says
-//! only where to look.
+//! only where to scan.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::OsString;
@@ -15,7 +15,7 @@ use super::tree::{Folders, Tree};
 use super::watch::{Doubt, FsChanges, TRIES, Watch};
 use crate::time::UtcMillis;
 
-/// What is to be looked at.
+/// What is to be scanned.
 #[derive(Debug, Default)]
 pub(super) struct SortedChanges {
     /// Files of calendars that are as they were.
@@ -59,7 +59,7 @@ struct TouchedNames {
     described: BTreeSet<PathBuf>,
 }
 
-/// Folders that were touched, and how often each has been looked at in vain.
+/// Folders that were touched, and how often each has been scanned in vain.
 type TouchedFolders = BTreeMap<PathBuf, u32>;
 
 impl FolderSettings {
@@ -159,7 +159,7 @@ impl FolderSettings {
     }
 }
 
-/// The calendars at `path` and below, which was touched and has been looked at in vain `tries` times.
+/// The calendars at `path` and below, which was touched and has been scanned in vain `tries` times.
 fn calendars_below(tree: &Tree<'_>, path: &Path, tries: u32, watch: Option<&Arc<Watch>>) -> Folders {
     if let Some(watch) = watch {
         watch.forget(path);

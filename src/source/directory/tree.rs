@@ -154,7 +154,7 @@ impl Tree<'_> {
         WalkStep { path: self.root.clone(), reals: vec![self.root.clone()], depth: 0 }
     }
 
-    /// The way down to `path`; none where there is no such folder, or what is there is not looked at.
+    /// The way down to `path`; none where there is no such folder, or what is there is not scanned.
     fn descend(&self, path: &Path) -> Option<WalkStep> {
         let mut step = self.top();
         for name in path.strip_prefix(&self.root).ok()? {

@@ -28,12 +28,12 @@ use super::open_folder::canonical;
 use super::properties::is_properties;
 use crate::source::sync_source::{ReportedChanges, ReportedScope};
 
-/// More touched files than this are looked at by reading everything.
+/// When more files than this are touched, everything is scanned.
 const MOST: usize = 10_000;
-/// A file that may still be written is looked at again after this; a second and a third time after three times as long
+/// A file that may still be written is read again after this; a second and a third time after three times as long
 /// each.
 const SOON: Duration = Duration::from_millis(300);
-/// How often a file that looks unfinished is looked at before it is taken as it is.
+/// How often a file that looks unfinished is read before it is taken as it is.
 pub(super) const TRIES: u32 = 3;
 
 /// The events that are wanted of a folder that may be a calendar or contain some.
@@ -90,13 +90,13 @@ struct State {
     /// What the kernel watches, by its number.
     watched: HashMap<i32, Vec<Role>>,
     changes: FsChanges,
-    /// Files to be looked at again.
+    /// Files to be read again.
     later: HashMap<PathBuf, Later>,
     /// Which folders the watched ones were when they were added.
     places: HashMap<PathBuf, Number>,
 }
 
-/// When a file is looked at again, and what was seen of it before.
+/// When a file is read again, and what was seen of it before.
 #[derive(Debug)]
 struct Later {
     at: Instant,
@@ -188,7 +188,7 @@ impl Watch {
         });
     }
 
-    /// Has `file` looked at again soon, unless an event names it before.
+    /// Has `file` read again soon, unless an event names it before.
     pub(super) fn again(&self, file: PathBuf, doubt: Doubt) {
         let wait = SOON.saturating_mul(3_u32.saturating_pow(doubt.tries.saturating_sub(1)));
         let at = Instant::now() + wait;
@@ -352,7 +352,7 @@ impl State {
         }
     }
 
-    /// What was to be looked at again by now is touched.
+    /// What was to be read again by now is touched.
     fn ripen(&mut self, now: Instant) {
         let due: Vec<PathBuf> =
             self.later.iter().filter(|(_, later)| later.at <= now).map(|(path, _)| path.clone()).collect();
@@ -372,7 +372,7 @@ fn note(changes: &mut FsChanges, later: &mut HashMap<PathBuf, Later>, path: Path
             changes.folders.insert(path);
         }
     } else if is_new || events.contains(ReadFlags::CLOSE_WRITE) {
-        // It is looked at as it is now: one that was linked or moved here is whole, one that is being written may not
+        // It is read as it is now: one that was linked or moved here is whole, one that is being written may not
         // be.
         let doubt = later.remove(&path).map(|later| later.doubt).unwrap_or_default();
         changes.files.insert(path, doubt);

@@ -113,7 +113,7 @@ fn a_full_disk_takes_whole_lines_and_the_rest_later() {
         return within_a_small_disk(Path::new(&path));
     }
     let folder = tempfile::tempdir().unwrap();
-    // Files may not grow beyond 4 KiB there, and a write that goes over that is told so instead of being killed.
+    // Files may not grow beyond 4 KiB there, and a write beyond that gets an error instead of being killed.
     let path = folder.path().join("alarms.jsonl");
     let status = std::process::Command::new("sh")
         .args(["-c", "trap '' XFSZ; ulimit -f 8; exec \"$0\" --exact delivery::sink::file::tests::a_full_disk_takes_whole_lines_and_the_rest_later"])

@@ -97,14 +97,14 @@ async fn what_is_seen_while_the_daemon_runs_and_after_it_stopped() {
     assert_eq!(holder(&path).as_deref(), Some(std::process::id().to_string().as_str()));
     // Another process may have that number here, where it is that of a container.
     assert!(is_held_by(&path, &std::process::id().to_string()) && !is_held_by(&path, "1"));
-    look(&path).await;
+    inspect(&path).await;
     ledger.close().await;
     drop(ledger);
     assert_eq!(holder(&path), None);
-    look(&path).await;
+    inspect(&path).await;
 }
 
-async fn look(path: &Path) {
+async fn inspect(path: &Path) {
     let mut inspector = Inspector::open(path).await.unwrap();
     let stats = inspector.stats().await.unwrap();
     assert_eq!((stats.calendars, stats.objects, stats.faulty, stats.armed), (1, 3, 1, 2));
@@ -190,8 +190,8 @@ async fn what_is_not_a_ledger_is_refused_with_that_reason() {
     let path = folder.path().join("l.db");
     assert!(matches!(Inspector::open(&path).await, Err(LedgerError::Missing { .. })));
     assert!(matches!(OutboxAdmin::open(&path).await, Err(LedgerError::Missing { .. })));
-    assert!(!path.exists(), "looking makes no file");
-    for content in ["", "no database at all, but long enough to be taken for one if nobody looks"] {
+    assert!(!path.exists(), "reading makes no file");
+    for content in ["", "no database at all, but long enough to be taken for one if it is not read"] {
         std::fs::write(&path, content).unwrap();
         let error = Inspector::open(&path).await.unwrap_err();
         assert!(matches!(&error, LedgerError::Open { .. } | LedgerError::CorruptFile { .. }), "{error}");
