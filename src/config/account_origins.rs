@@ -15,6 +15,8 @@ pub struct AccountOrigins {
     pub folder: Option<PathBuf>,
     /// `users_file` of each source that has one.
     pub lists: Vec<PathBuf>,
+    /// Some source has a `users_command`.
+    pub commands: bool,
 }
 
 /// The versions of the files that accounts come from: where they are equal, nothing has changed.
@@ -24,7 +26,7 @@ pub struct AccountStamps(Vec<(PathBuf, Option<FileStamp>)>);
 impl AccountOrigins {
     /// Whether there can be none.
     pub fn is_empty(&self) -> bool {
-        self.folder.is_none() && self.lists.is_empty()
+        self.folder.is_none() && self.lists.is_empty() && !self.commands
     }
 
     /// The versions of all files as they are now.

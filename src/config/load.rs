@@ -180,7 +180,7 @@ fn read_top<'a>(
 /// `[[source]]` and `accounts_dir`
 fn read_sources(top: &Section<'_>, reader: &ReadContext<'_>, config: &mut Config) {
     let context = SourceContext { defaults: &config.defaults, users: &config.users, reader };
-    let Sources { mut sources, lists, mut problems } = sources::read(top.tables("source"), &context);
+    let Sources { mut sources, lists, commands, mut problems } = sources::read(top.tables("source"), &context);
     let folder = top.read("accounts_dir", value::string).map(|written| reader.path(&written));
     if let Some(folder) = &folder {
         match accounts::read(folder, &sources, &context) {
@@ -196,7 +196,7 @@ fn read_sources(top: &Section<'_>, reader: &ReadContext<'_>, config: &mut Config
         }
     }
     config.sources = sources;
-    config.account_origins = AccountOrigins { folder, lists };
+    config.account_origins = AccountOrigins { folder, lists, commands };
     config.account_problems = problems;
 }
 

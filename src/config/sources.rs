@@ -61,6 +61,8 @@ pub(super) struct Sources {
     pub(super) sources: Vec<SourceConfig>,
     /// The lists of users that some are made of.
     pub(super) lists: Vec<PathBuf>,
+    /// Some are made of what a command prints.
+    pub(super) commands: bool,
     /// Lines of such lists that name no user.
     pub(super) problems: Vec<AccountProblem>,
 }
@@ -75,7 +77,7 @@ pub(super) fn read(sections: Vec<Section<'_>>, context: &SourceContext<'_>) -> S
         let name = names::name(&mut section, word, &taken);
         // Which keys belong to a source of an unknown kind is unknown too.
         let Some(kind) = kind else { continue };
-        if section.has("users") || section.has("users_file") {
+        if LISTS.iter().any(|key| section.has(key)) {
             read_each(&section, &name, kind, context, &mut read);
         } else {
             read.sources.extend(read_one(section, name, kind, None, context));
@@ -92,7 +94,8 @@ pub(super) fn read_account(section: Section<'_>, name: &str, context: &SourceCon
 
 /// Reads `section` once for each user of its list, whose name stands for [`PLACEHOLDER`].
 fn read_each(section: &Section<'_>, name: &str, kind: SourceKindName, context: &SourceContext<'_>, read: &mut Sources) {
-    let Some(Listed { list, file }) = listed_users(section, context.reader) else { return };
+    let Some(Listed { list, key, origin }) = listed_users(section, context.reader) else { return };
+    let file = origin.clone().filter(|_| key == "users_file");
     for sentence in list.faults {
         let problem = Problem { file: file.clone(), line: None, key: None, sentence };
         read.problems.push(AccountProblem { account: format!("{name}:"), problem });
@@ -110,10 +113,11 @@ fn read_each(section: &Section<'_>, name: &str, kind: SourceKindName, context: &
         let source = read_one(one, account.clone(), kind, Some(user), context);
         let problems = diagnostics.into_problems();
         read.sources.extend(
-            source.filter(|_| problems.is_empty()).map(|source| SourceConfig { origin: file.clone(), ..source }),
+            source.filter(|_| problems.is_empty()).map(|source| SourceConfig { origin: origin.clone(), ..source }),
         );
         read.problems.extend(problems.into_iter().map(|problem| AccountProblem { account: account.clone(), problem }));
     }
+    read.commands |= key == "users_command";
     read.lists.extend(file);
 }
 
@@ -126,29 +130,34 @@ fn replaced<'a>(section: &Section<'a>, user: &str) -> DeTable<'a> {
 /// Users, and the file that lists them.
 struct Listed {
     list: UserList,
-    file: Option<PathBuf>,
+    key: &'static str,
+    /// The file, or the key of the command; none for those that the configuration itself names.
+    origin: Option<PathBuf>,
 }
 
+/// The keys that name the users of a source, of which it has one at most.
+const LISTS: [&str; 3] = ["users", "users_file", "users_command"];
+
 fn listed_users(section: &Section<'_>, reader: &ReadContext<'_>) -> Option<Listed> {
-    let named = section.read("users", value::strings);
-    let file = section.read("users_file", value::string).map(|written| reader.path(&written));
-    match (named, file) {
-        (Some(_), Some(_)) => {
-            section.report("users_file", "and users are given: one of them lists the users");
-            None
-        }
-        (Some(users), None) => Some(Listed { list: UserList::of(users), file: None }),
-        (None, file) => {
-            let file = file?;
-            match read_file(&file) {
-                Ok(text) => Some(Listed { list: UserList::of_text(&text), file: Some(file) }),
-                Err(why) => {
-                    section.report("users_file", &format!("{} cannot be read: {why}", file.display()));
-                    None
-                }
-            }
-        }
+    let mut named = LISTS.into_iter().filter(|key| section.has(key));
+    let key = named.next()?;
+    if let Some(second) = named.next() {
+        section.report(second, &format!("and {key} are given: one of them lists the users"));
+        return None;
     }
+    let origin = match key {
+        "users_file" => section.read(key, value::string).map(|written| reader.path(&written))?,
+        _ => PathBuf::from(key),
+    };
+    let list = section.read(key, |value| match key {
+        "users" => Ok(UserList::of(value::strings(value)?)),
+        "users_file" => match read_file(&origin) {
+            Ok(text) => Ok(UserList::of_text(&text)),
+            Err(why) => Err(format!("{} cannot be read: {why}", origin.display())),
+        },
+        _ => UserList::of_command(&value::strings(value)?),
+    })?;
+    Some(Listed { list, key, origin: Some(origin).filter(|_| key != "users") })
 }
 
 fn read_one(

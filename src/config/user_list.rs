@@ -1,5 +1,16 @@
 //! A list of users, for each of whom a source is made.
 
+use std::io::Read as _;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::context::MAX_FILE;
+
+/// How long a command may take that lists users.
+const COMMAND_LIMIT: Duration = Duration::from_secs(30);
+/// How often it is checked whether the command has ended.
+const CHECK_EVERY: Duration = Duration::from_millis(10);
+
 /// The users that a list names.
 #[derive(Debug, Default)]
 pub(super) struct UserList {
@@ -17,6 +28,24 @@ impl UserList {
         UserList::of(lines.map(named).collect())
     }
 
+    /// Of what the program `command`, with its arguments, prints: as [`UserList::of_text`] reads it.
+    ///
+    /// # Errors
+    /// When it cannot be started, fails, does not end in time, or prints too much or no UTF-8: a sentence.
+    pub(super) fn of_command(command: &[String]) -> Result<UserList, String> {
+        let (program, arguments) = command.split_first().ok_or("is empty: name a program and its arguments")?;
+        let mut process = Command::new(program);
+        process.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = process.spawn().map_err(|why| format!("cannot be started: {program}: {why}"))?;
+        let printed = printed(&mut child, program);
+        if printed.is_err() {
+            // It may have ended by itself.
+            let _ = child.kill();
+        }
+        let _ = child.wait();
+        Ok(UserList::of_text(&printed?))
+    }
+
     /// Of `users`, each once.
     pub(super) fn of(users: Vec<String>) -> UserList {
         let mut list = UserList::default();
@@ -32,9 +61,45 @@ impl UserList {
     }
 }
 
+/// What `child`, which is `program`, prints, once it has ended well.
+fn printed(child: &mut Child, program: &str) -> Result<String, String> {
+    let began = Instant::now();
+    let output = child.stdout.take().ok_or("prints nothing")?;
+    let reading = std::thread::spawn(move || {
+        let mut text = String::new();
+        output.take(MAX_FILE + 1).read_to_string(&mut text).map(|_| text)
+    });
+    let status = loop {
+        match child.try_wait() {
+            Ok(Some(status)) => break status,
+            Ok(None) if began.elapsed() < COMMAND_LIMIT => std::thread::sleep(CHECK_EVERY),
+            Ok(None) => return Err(format!("does not end within {} s: {program}", COMMAND_LIMIT.as_secs())),
+            Err(why) => return Err(format!("cannot be waited for: {program}: {why}")),
+        }
+    };
+    match reading.join() {
+        Ok(Ok(text)) if text.len() as u64 > MAX_FILE => Err(format!("prints more than {MAX_FILE} octets: {program}")),
+        _ if !status.success() => Err(format!("failed: {program} ended with {status}")),
+        Ok(Ok(text)) => Ok(text),
+        Ok(Err(why)) => Err(format!("prints what cannot be read: {program}: {why}")),
+        Err(_) => Err(format!("prints what cannot be read: {program}")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::UserList;
+
+    #[test]
+    fn a_command_lists_users_or_says_why_it_does_not() {
+        let list = |script: &str| UserList::of_command(&["sh".to_owned(), "-c".to_owned(), script.to_owned()]);
+        assert_eq!(list("printf 'mary\\nbob:x\\n'").unwrap().users, ["mary", "bob"]);
+        assert!(list("echo mary; exit 3").unwrap_err().contains("exit status: 3"));
+        assert!(list("printf '\\377'").unwrap_err().contains("cannot be read"));
+        assert!(list("head -c 2000000 /dev/zero").unwrap_err().contains("octets"));
+        let gone = UserList::of_command(&["/nowhere/users".to_owned()]).unwrap_err();
+        assert!(gone.contains("/nowhere/users") && gone.contains("No such file"), "{gone}");
+    }
 
     #[test]
     fn a_list_is_a_line_a_user_or_a_file_of_passwords() {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::{Id, JoinSet};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::assemble::reader_zones;
 use super::source_parts::SourceParts;
@@ -19,6 +19,8 @@ use crate::firing::StartupGate;
 
 /// How often the files that accounts come from are checked.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
+/// How often commands are run again that list users.
+const RUN_EVERY: Duration = Duration::from_secs(60);
 
 /// Reads the configuration again.
 pub type ReadConfig = Arc<dyn Fn() -> Result<Config, ConfigError> + Send + Sync>;
@@ -198,6 +200,7 @@ struct FollowedAccounts {
     known: Option<AccountStamps>,
     /// Of the files when they were last checked: what is being written is left alone until it rests.
     seen: Option<AccountStamps>,
+    read_at: Instant,
     /// Why they could not be read the last time.
     fault: Option<String>,
 }
@@ -206,7 +209,7 @@ impl FollowedAccounts {
     fn new(config: Config, read: ReadConfig) -> FollowedAccounts {
         let mut ticks = interval(CHECK_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        FollowedAccounts { config, read, ticks, known: None, seen: None, fault: None }
+        FollowedAccounts { config, read, ticks, known: None, seen: None, read_at: Instant::now(), fault: None }
     }
 
     /// Waits until accounts may have changed, and reads the configuration again. Dropped, it loses nothing.
@@ -226,9 +229,11 @@ impl FollowedAccounts {
             };
             let rests = stamps == self.seen;
             self.seen.clone_from(&stamps);
-            if !rests || stamps == self.known {
+            let is_command_due = self.config.account_origins.commands && self.read_at.elapsed() >= RUN_EVERY;
+            if !is_command_due && (!rests || stamps == self.known) {
                 continue;
             }
+            self.read_at = Instant::now();
             let read = self.read.clone();
             let config = blocking(move || read()).await;
             self.known = stamps;
