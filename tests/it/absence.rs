@@ -1,6 +1,6 @@
-//! A calendar that a source does not find is absent for a while, and rings on; an object that is gone rings no more;
-//! what comes back soon is what it was. A text that cannot be used takes nothing away. The ingest stage is told what a
-//! look found, and the clock is set by hand.
+//! A calendar that a source does not find is absent for a while, and its alarms fire; those of an object that is gone
+//! do not; what comes back soon is what it was. A text that cannot be used takes nothing away. The ingest stage is told
+//! what a look found, and the clock is set by hand.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -93,16 +93,16 @@ impl Stage {
         self.core.ingest.calendar_absent(SOURCE, "/a/", at(now), evidence).await.unwrap()
     }
 
-    /// Fires what is due at `now`, and says all that is in the ledger: when it was due, and when it rang.
+    /// Fires what is due at `now`, and says all that is in the ledger: when it was due, and when it fired.
     pub async fn fired(&mut self, now: &str) -> Vec<String> {
         self.clock.set(at(now));
         self.core.startup_gate.open();
         while self.core.wheel.tick().await.unwrap() == Tick::Again {}
         let mut inspector = Inspector::open(&self.ledger()).await.unwrap();
-        let mut rings = inspector.firings(UtcMillis::MIN, None, 100).await.unwrap();
-        rings.sort_by_key(|ring| ring.due);
+        let mut firings = inspector.firings(UtcMillis::MIN, None, 100).await.unwrap();
+        firings.sort_by_key(|firing| firing.due);
         let time = |at: UtcMillis| at.to_string()[11..16].to_owned();
-        rings.iter().map(|ring| format!("{} at {}", time(ring.due), time(ring.fired_at))).collect()
+        firings.iter().map(|firing| format!("{} at {}", time(firing.due), time(firing.fired_at))).collect()
     }
 
     async fn known(&self) -> Vec<(String, Option<UtcMillis>)> {
@@ -141,7 +141,7 @@ async fn the_alarms_of_an_absent_calendar_fire_and_it_is_the_same_when_it_comes_
     let since = at("11:01");
     assert_eq!(stage.misses("11:01", Evidence::Healthy).await, Absence::Kept { since });
     assert_eq!(stage.known().await, [("/a/".to_owned(), Some(since))]);
-    assert_eq!(stage.fired("11:05").await, ["11:05 at 11:05"], "it rings on");
+    assert_eq!(stage.fired("11:05").await, ["11:05 at 11:05"], "it still fires");
     assert_eq!(stage.misses("11:15", Evidence::Healthy).await, Absence::Kept { since });
     // It is back, with an event that has become due meanwhile: that is late, not past.
     stage.sync("11:15", "/a/", vec![put("three", "11:10")]).await;
@@ -273,7 +273,7 @@ async fn an_object_that_is_gone_and_comes_back_soon_is_the_same() {
     // One that comes back later is new.
     stage.sync("11:21", "/a/", vec![put("d", "11:10")]).await;
     assert_eq!(stage.fired("11:21").await, fired);
-    // What has fired does not ring again for it.
+    // What has fired does not fire again for it.
     stage.sync("11:22", "/a/", vec![gone("a")]).await;
     stage.sync("11:23", "/a/", vec![put("a", "11:10")]).await;
     assert_eq!(stage.fired("11:23").await, fired);
@@ -366,7 +366,7 @@ async fn what_a_sync_did_not_see_although_it_was_written_fires() {
     ];
     stage.sync("11:11", "/a/", late).await;
     assert_eq!(stage.fired("11:11").await, ["11:06 at 11:11", "11:06 at 11:11"]);
-    // The past of a calendar that is seen for the first time does not ring.
+    // The past of a calendar that is seen for the first time does not fire.
     stage.sync("11:20", "/b/", Vec::new()).await;
     stage.sync("11:21", "/b/", vec![written_at(put("e", "11:19"), "11:18")]).await;
     assert_eq!(stage.fired("11:21").await.len(), 2);
@@ -384,7 +384,7 @@ async fn what_is_put_into_another_calendar_owes_what_it_owed_where_it_went() {
     stage.core.ingest.unchanged(SOURCE, "/c/", at("11:01")).await.unwrap();
     stage = stage.restart().await;
     assert_eq!(stage.fired("11:01").await, [""; 0]);
-    // Put by the move, after it was due. Somebody else's is another one, and so is what rings at another time.
+    // Put by the move, after it was due. Somebody else's is another one, and so is what fires at another time.
     stage.sync("11:02", "/b/", vec![written_at(put("a", "11:00"), "11:02")]).await;
     stage.sync_of("11:02", ("/c/", "bob"), vec![put("b", "11:00")]).await;
     assert_eq!(stage.fired("11:02").await, ["11:00 at 11:02"]);
@@ -493,7 +493,7 @@ async fn what_its_server_does_not_give_away_is_owed_over_a_restart() {
     stage = stage.restart().await;
     let etags = stage.core.ingest.etags(SOURCE, "/a/").await.unwrap();
     assert_eq!((etags["a.ics"].as_str(), etags["b.ics"].as_str()), ("", ""), "no version of them is known");
-    assert_eq!(stage.fired("12:00").await, ["12:00 at 12:00"], "what is known rings on");
+    assert_eq!(stage.fired("12:00").await, ["12:00 at 12:00"], "what is known still fires");
     stage.sync("12:01", "/a/", vec![written_at(put("b", "11:00"), "10:05")]).await;
     assert_eq!(stage.fired("12:01").await, ["11:00 at 12:01", "12:00 at 12:00"]);
 }

@@ -12,7 +12,7 @@ use tokio::runtime::{Builder, Runtime};
 /// Between two questions to a ledger that another process writes: nothing tells when it has.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// When each event rings next, by its SUMMARY.
+/// When an alarm of each event fires next, by its SUMMARY.
 pub type Timers = BTreeMap<String, UtcMillis>;
 
 /// A reader of a daemon's ledger.

@@ -77,7 +77,7 @@ fn at(time: &str) -> UtcMillis {
     UtcMillis::parse(&format!("2026-03-10T{time}Z")).unwrap()
 }
 
-/// A ledger with as many events as `starts`, which ring when they start.
+/// A ledger with as many events as `starts`, whose alarms fire when they start.
 async fn ledger(file: &Path, clock: &Clock, starts: &[&str]) -> Ledger {
     let ledger = Ledger::open(file).await.unwrap();
     let config = config(file.to_owned(), DAY, DAY, None);
@@ -107,12 +107,12 @@ async fn ledger(file: &Path, clock: &Clock, starts: &[&str]) -> Ledger {
 }
 
 /// The objects that have fired.
-async fn rang(file: &Path) -> Vec<i64> {
+async fn fired(file: &Path) -> Vec<i64> {
     let mut inspector = Inspector::open(file).await.unwrap();
-    let mut rang: Vec<i64> =
+    let mut fired: Vec<i64> =
         inspector.firings(UtcMillis::MIN, None, 10_000).await.unwrap().iter().map(|firing| firing.object).collect();
-    rang.sort_unstable();
-    rang
+    fired.sort_unstable();
+    fired
 }
 
 async fn turns(wheel: &mut Wheel<Slow>) -> Option<UtcMillis> {
@@ -146,10 +146,10 @@ async fn what_takes_long_to_work_out_delays_nothing_else() {
     clock.set(at("11:00:00"));
     // The wheel sleeps until what comes next, and not until what it cannot fire now.
     assert_eq!(turns(&mut wheel).await, Some(at("11:00:10")));
-    assert_eq!(rang(&file).await, [objects[2]]);
+    assert_eq!(fired(&file).await, [objects[2]]);
     clock.set(at("11:00:10"));
     turns(&mut wheel).await;
-    assert_eq!(rang(&file).await, [objects[2], objects[3]]);
+    assert_eq!(fired(&file).await, [objects[2], objects[3]]);
     // One after the other, each as soon as it is worked out.
     for (number, count) in [(0, 3), (1, 4)] {
         slow.begins(number).await;
@@ -157,7 +157,7 @@ async fn what_takes_long_to_work_out_delays_nothing_else() {
         slow.go.notify_one();
         assert!(wheel.background().await);
         turns(&mut wheel).await;
-        assert_eq!(rang(&file).await.len(), count);
+        assert_eq!(fired(&file).await.len(), count);
     }
     assert!(!wheel.background().await);
     ledger.close().await;
@@ -179,10 +179,10 @@ async fn an_object_at_which_reveille_fails_is_set_aside_and_others_fire() {
         turns(&mut wheel).await;
         wheel.background().await
     } {}
-    assert_eq!(rang(&file).await, [objects[1]]);
+    assert_eq!(fired(&file).await, [objects[1]]);
     clock.set(at("12:00:00"));
     turns(&mut wheel).await;
-    assert_eq!(rang(&file).await, [objects[1], objects[2]]);
+    assert_eq!(fired(&file).await, [objects[1], objects[2]]);
     assert_eq!(slow.begun.lock().unwrap().iter().filter(|object| **object == objects[0]).count(), 1);
     ledger.close().await;
 }
@@ -236,11 +236,11 @@ async fn objects_at_which_the_process_ends_each_time_are_set_aside_at_the_fourth
     }
     aside.sort_unstable();
     assert_eq!(aside, objects[..2]);
-    assert_eq!(rang(&file).await, objects[2..]);
+    assert_eq!(fired(&file).await, objects[2..]);
     let mut inspector = Inspector::open(&file).await.unwrap();
     let faulty = inspector.faulty().await.unwrap();
     assert!(faulty.len() == 2 && faulty[0].faults[0].contains("until it is changed"), "{faulty:?}");
-    // Once it is changed it rings again.
+    // Once it is changed it fires again.
     let open = ledger(&file, &clock, &["120000", "110000", "110000", "110000"]).await;
     let armed = open.due(TimerCursor::START, at("13:00:00"), 9).await.unwrap();
     assert_eq!(armed.iter().map(|timer| timer.object).collect::<Vec<_>>(), objects[..1]);
@@ -264,12 +264,12 @@ async fn what_was_worked_out_by_a_clock_that_was_ahead_counts_for_nothing() {
     slow.go.notify_one();
     assert!(wheel.background().await);
     turns(&mut wheel).await;
-    assert_eq!(rang(&file).await, [0; 0]);
+    assert_eq!(fired(&file).await, [0; 0]);
     clock.set(at("11:00:00"));
     slow.go.notify_one();
     turns(&mut wheel).await;
     assert!(wheel.background().await);
     turns(&mut wheel).await;
-    assert_eq!(rang(&file).await, [object]);
+    assert_eq!(fired(&file).await, [object]);
     ledger.close().await;
 }

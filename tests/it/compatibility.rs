@@ -1,5 +1,5 @@
-//! What real programs write against the standard: each input of `tests/compatibility` rings as its writer meant it, and
-//! its slip is listed as a fault.
+//! What real programs write against the standard: the alarms of each input of `tests/compatibility` fire as its writer
+//! meant them, and its slip is listed as a fault.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -22,7 +22,7 @@ struct Case {
     window: [UtcMillis; 2],
     /// So many faults at least.
     faults: usize,
-    rings: Vec<String>,
+    instances: Vec<String>,
 }
 
 fn cases() -> Vec<Case> {
@@ -30,7 +30,7 @@ fn cases() -> Vec<Case> {
     let lines = text.lines().filter(|line| !line.starts_with('#'));
     lines
         .map(|line| {
-            let [name, zone, from, until, faults, rings, origin, what] =
+            let [name, zone, from, until, faults, instances, origin, what] =
                 line.split('\t').collect::<Vec<_>>().try_into().unwrap_or_else(|_| panic!("{line}"));
             assert!(!origin.is_empty() && !what.is_empty(), "{name} needs an origin and a description");
             let day = |day: &str| UtcMillis::parse(&format!("{day}T00:00:00Z")).unwrap();
@@ -39,7 +39,7 @@ fn cases() -> Vec<Case> {
                 zone: zone.to_owned(),
                 window: [day(from), day(until)],
                 faults: faults.parse().unwrap(),
-                rings: rings.split(' ').filter(|ring| *ring != "-").map(str::to_owned).collect(),
+                instances: instances.split(' ').filter(|instance| *instance != "-").map(str::to_owned).collect(),
             }
         })
         .collect()
@@ -48,21 +48,22 @@ fn cases() -> Vec<Case> {
 #[test]
 fn every_input_fires_as_its_writer_meant_it() {
     let mut wrong = Vec::new();
-    for Case { name, zone, window: [from, until], faults, mut rings } in cases() {
+    for Case { name, zone, window: [from, until], faults, mut instances } in cases() {
         let octets = fs::read(folder().join(format!("{name}.ics"))).unwrap();
         let context = CalendarContext::new(Zones::bundled()).with_user_zone(Some(&zone), None);
         let object = Object::parse(&octets, &ObjectLimits::default()).unwrap();
         let schedule = Schedule::new(&object, &context, None);
-        let told = |ring: &reveille::calendar::schedule::alarm_instance::AlarmInstance<'_>| match ring.action.name() {
-            "display" => ring.at.basic(),
-            action => format!("{}/{action}", ring.at.basic()),
-        };
+        let told =
+            |instance: &reveille::calendar::schedule::alarm_instance::AlarmInstance<'_>| match instance.action.name() {
+                "display" => instance.at.basic(),
+                action => format!("{}/{action}", instance.at.basic()),
+            };
         let mut found: Vec<String> = schedule.instances(from..until).iter().map(told).collect();
         found.sort();
-        rings.sort();
+        instances.sort();
         let listed: Vec<String> = schedule.faults().iter().map(ToString::to_string).collect();
-        if found != rings || listed.len() < faults || (faults == 0 && !listed.is_empty()) {
-            wrong.push(format!("{name}: {found:?} instead of {rings:?}, faults {listed:?}"));
+        if found != instances || listed.len() < faults || (faults == 0 && !listed.is_empty()) {
+            wrong.push(format!("{name}: {found:?} instead of {instances:?}, faults {listed:?}"));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

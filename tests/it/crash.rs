@@ -61,7 +61,7 @@ impl Extent {
 /// Octets of an alarm in the file, about.
 const LINE: usize = 600;
 
-/// Writes events that ring together, first at `first` and once for each kill.
+/// Writes events whose alarms fire together, first at `first` and once for each kill.
 fn write_calendar(folder: &Path, first: UtcMillis, extent: &Extent) {
     let (apart, rounds) = (extent.apart, extent.kills);
     fs::create_dir_all(folder).unwrap();
@@ -112,10 +112,10 @@ fn announced(file: &Path) -> HashMap<(String, String), usize> {
         let alarm: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
         let word = |key: &str| alarm[key].as_str().unwrap().to_owned();
         let seen = ids.entry((word("uid"), word("alarmTime"))).or_insert_with(|| (word("notificationId"), 0));
-        assert_eq!(seen.0, word("notificationId"), "one ring under two ids: {line}");
+        assert_eq!(seen.0, word("notificationId"), "one firing under two ids: {line}");
         seen.1 += 1;
     }
-    ids.into_iter().map(|(ring, (_, times))| (ring, times)).collect()
+    ids.into_iter().map(|(firing, (_, times))| (firing, times)).collect()
 }
 
 #[test]
@@ -174,10 +174,10 @@ fn sigkills_during_bursts_lose_nothing_and_double_nothing() {
     let twice = announced.values().filter(|times| **times > 1).count();
     let lines: usize = announced.values().sum();
     let status = daemon.log.text();
-    let rings = count(&ledger, "SELECT count(*) FROM firings WHERE state = 'fired'");
+    let firings = count(&ledger, "SELECT count(*) FROM firings WHERE state = 'fired'");
     let distinct = count(&ledger, "SELECT count(*) FROM (SELECT DISTINCT object, due FROM firings)");
     let undelivered = count(&ledger, "SELECT count(*) FROM deliveries WHERE state != 'delivered'");
-    assert_eq!((rings, distinct, undelivered), (expected, expected, 0), "{status}");
+    assert_eq!((firings, distinct, undelivered), (expected, expected, 0), "{status}");
     println!(
         "{} kills ({in_bursts} of them while alarms were announced): {expected} alarms, 0 lost, 0 doubled in the ledger; \
          {twice} announced more than once, each under one id ({lines} lines)",

@@ -112,7 +112,7 @@ fn the_json_of_a_file_says_the_same() {
     let told: Value = serde_json::from_str(&out).unwrap();
     assert_eq!((&told["uid"], &told["file"], &told["object"]), (&json!("series"), &json!("series.ics"), &Value::Null));
     let due: Vec<&str> =
-        told["instances"].as_array().unwrap().iter().map(|ring| ring["due"].as_str().unwrap()).collect();
+        told["instances"].as_array().unwrap().iter().map(|instance| instance["due"].as_str().unwrap()).collect();
     assert_eq!(due, ["2026-03-28T01:15:00.000Z", "2026-03-30T00:15:00.000Z"]);
     let first = &told["instances"][0];
     assert_eq!((&first["alarm"], &first["zoneFrom"]), (&json!(9), &json!("windows")));
@@ -134,7 +134,7 @@ fn the_json_of_a_file_says_the_same() {
         .map(|alarm| &alarm["status"])
         .collect();
     assert_eq!(fates, ["due", "silent", "silent"]);
-    // The rings are those of preview.
+    // The instances are those of preview.
     let mut preview = Command::new(env!("CARGO_BIN_EXE_reveille"));
     preview.args([
         "preview",
@@ -185,7 +185,7 @@ fn what_the_ledger_knows_of_a_uid_is_shown_with_its_firings_and_deliveries() {
     assert_eq!(fired["notificationId"], stage.alarms()[0]["notificationId"]);
     let delivery = &fired["recorded"]["deliveries"][0];
     assert_eq!((&delivery["sink"], &delivery["state"]), (&json!("alarms"), &json!("delivered")));
-    // The next ring is long overdue by the clock of this machine, which is not that of the passes.
+    // The next instance is long overdue by the clock of this machine, which is not that of the passes.
     assert!(armed["standing"].as_str().unwrap().contains("it will be recorded as missed"), "{armed}");
     assert_eq!((&told["history"][0]["firing"], &told["history"][0]["lateness"]), (&json!(1), &json!(1000)));
 
@@ -234,7 +234,7 @@ fn outcome(stage: &Stage, uid: &str) -> (String, String) {
     let standing = alarm["standing"].as_str().unwrap_or_else(|| panic!("{text}"));
     assert!(text.contains(standing), "the text says what the JSON says: {text}");
     assert!(
-        !["rang", "it fired"].iter().any(|claim| text.contains(claim)) && !text.contains("last instance"),
+        !["has fired", "it fired"].iter().any(|claim| text.contains(claim)) && !text.contains("last instance"),
         "nothing is claimed: {text}"
     );
     (alarm["outcome"].as_str().unwrap().to_owned(), standing.to_owned())

@@ -1,4 +1,4 @@
-//! A soak beside hostile neighbours: a real daemon rings for a thousand ordinary users, while one account is on a
+//! A soak beside hostile neighbours: a real daemon fires alarms of a thousand ordinary users, while one account is on a
 //! server that answers everything but what it was asked, one user's files are made to cost as much as they may, one
 //! mail server is gone and one takes many seconds for each word. At the end each ordinary alarm is in the file once,
 //! and was fired when it was due.
@@ -62,7 +62,7 @@ fn user(n: usize) -> String {
     format!("user{n:04}")
 }
 
-/// An ordinary event, which rings at its start.
+/// An ordinary event, whose alarm fires at its start.
 fn ordinary(number: usize, due: UtcMillis) -> String {
     format!(
         "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//reveille//soak//EN\r\nBEGIN:VEVENT\r\nUID:{}\r\n\
@@ -98,7 +98,7 @@ fn rare_rules() -> String {
     text + "END:VCALENDAR\r\n"
 }
 
-/// An event of as many octets and attendees as one may have, which rings twice a minute.
+/// An event of as many octets and attendees as one may have, whose alarms fire twice a minute.
 fn large(from: UtcMillis) -> String {
     let mut text = format!(
         "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//reveille//soak//EN\r\nBEGIN:VEVENT\r\nUID:large\r\n\

@@ -106,8 +106,8 @@ async fn occurrences_that_fire_at_the_same_instant_fire_as_one_to_the_recipients
     assert_eq!(stage.fired("12:00").await, ["12:00 at 12:00"]);
     assert_eq!(recipients(&stage).await, ["ann@example.org", "bob@example.org"]);
     let mut inspector = Inspector::open(&stage.ledger()).await.unwrap();
-    let rings = inspector.firings(UtcMillis::MIN, None, 10).await.unwrap();
-    let said: serde_json::Value = serde_json::from_str(&rings[0].notification).unwrap();
+    let firings = inspector.firings(UtcMillis::MIN, None, 10).await.unwrap();
+    let said: serde_json::Value = serde_json::from_str(&firings[0].notification).unwrap();
     assert_eq!(said["alarmRecipients"], serde_json::json!(["mailto:ann@example.org", "mailto:bob@example.org"]));
     assert_eq!(said["start"], "20260310T120000Z", "the earlier one is told");
 }
@@ -144,9 +144,9 @@ async fn what_has_no_uid_fires_each_for_itself() {
     stage.sync("12:01", "/a/", vec![file("b.ics", &anew)]).await;
     assert_eq!(stage.fired("12:01").await.len(), 5);
     let mut inspector = Inspector::open(&stage.ledger()).await.unwrap();
-    let rings = inspector.firings(UtcMillis::MIN, None, 100).await.unwrap();
+    let firings = inspector.firings(UtcMillis::MIN, None, 100).await.unwrap();
     let said: Vec<serde_json::Value> =
-        rings.iter().map(|ring| serde_json::from_str(&ring.notification).unwrap()).collect();
+        firings.iter().map(|firing| serde_json::from_str(&firing.notification).unwrap()).collect();
     assert!(said.iter().all(|said| said["uid"] == ""));
     let ids: HashSet<&str> = said.iter().map(|said| said["notificationId"].as_str().unwrap()).collect();
     assert_eq!(ids.len(), 5);
@@ -186,7 +186,7 @@ fn a_ledger_of_an_earlier_version_fires_nothing_again_and_delivers_what_it_owes_
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let ledger = stage.path().join("ledger.db");
     runtime.block_on(alter(&ledger, OLD));
-    // As if the looks since noon had not been: all would ring again, for each is another object now.
+    // As if the syncs since noon had not been: all would fire again, for each is another object now.
     runtime.block_on(alter(&ledger, "UPDATE calendars SET last_synced_at = first_seen"));
     let ids = |rows: &[serde_json::Value]| -> HashSet<String> {
         rows.iter().map(|row| row["notificationId"].as_str().unwrap().to_owned()).collect()

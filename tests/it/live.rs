@@ -40,7 +40,7 @@ struct Watched {
     daemon: Daemon,
     armed: Armed,
     wanted: Timers,
-    /// Events are counted in minutes from here; none rings in the test.
+    /// Events are counted in minutes from here; none fires in the test.
     base: UtcMillis,
     folder: tempfile::TempDir,
 }
@@ -57,7 +57,7 @@ impl Watched {
         Watched { account, daemon, armed, wanted: Timers::new(), base, folder }
     }
 
-    /// PUTs the event `name` so that it rings `minutes` after the base.
+    /// PUTs the event `name` so that its alarm fires `minutes` after the base.
     fn put(&mut self, name: &str, minutes: usize) {
         let at = self.base.saturating_add(SignedDuration::from_mins(i64::try_from(minutes).unwrap()));
         self.account.put(&format!("{name}.ics"), &event(name, &at.basic(), name));

@@ -14,15 +14,15 @@
 //! * [`waits`] is how long it waits after what.
 //! * [`login`] is how it logs in.
 //! * [`vdir`] lets vdirsyncer and khal write into a watched folder; [`armed`] says what a ledger has armed.
-//! * [`ringing`] is the way from a client's PUT to the alarm.
+//! * [`put_to_alarm`] is the way from a client's PUT to the alarm.
 //! * [`http`] is a calendar client's HTTP. [`daemon`] runs the built `reveille`.
 //! * [`recurrence`] expands random rules beside python-dateutil.
 //! * [`preview`] reads files and folders, and further cases where the environment names some.
 //! * [`compatibility`] reads what real programs write against the standard.
-//! * [`explain`] asks why events ring, of files and of a ledger.
+//! * [`explain`] asks why alarms fire, of files and of a ledger.
 //! * [`zones`] places wall-clock times beside Python's zoneinfo.
 //! * [`absence`] tells the ingest stage of calendars that are not found, and come back.
-//! * [`identity`] asks which rings are one.
+//! * [`identity`] asks which alarm instances are one firing.
 //! * [`faults`] is what goes wrong with disks, clocks, files and processes, and what becomes of it.
 //! * [`hostile`] is what strangers can send, each with what it is held off by.
 //! * [`cli`] looks at what each command prints, [`map`] at which module uses which, [`shape`] at names, circles and
@@ -31,7 +31,7 @@
 //! * [`process`] reads what a child process prints, so that tests wait for a line instead of sleeping.
 //! * [`liar`] is a calendar server in memory that lies and heals; [`soak`] lets a daemon look at many of them in real
 //!   time.
-//! * [`hostile_soak`] lets a daemon ring for a thousand users beside hostile servers, files and sinks.
+//! * [`hostile_soak`] lets a daemon fire alarms of a thousand users beside hostile servers, files and sinks.
 //! * [`simulation`] lets the pipeline live through random days on virtual time, seed by seed.
 //!
 //! `REVEILLE_SKIP_LIVE=1` skips, out loud, the tests that need servers.
@@ -76,11 +76,11 @@ mod postfix;
 mod preview;
 mod process;
 mod proxied;
+mod put_to_alarm;
 mod quirks;
 mod recurrence;
 mod rehearsal;
 mod rights;
-mod ringing;
 mod scripted;
 mod servers;
 mod shape;

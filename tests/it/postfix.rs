@@ -181,7 +181,7 @@ impl Drop for Postfix {
     }
 }
 
-/// A stage with so many events, which ring at 11:00 by mail to `recipients`.
+/// A stage with so many events, whose alarms fire at 11:00 by mail to `recipients`.
 fn stage(postfix: &Postfix, events: usize, recipients: &str, extra: &str) -> Stage {
     let stage = Stage::new();
     configure(&stage, postfix, recipients, extra);

@@ -1,5 +1,5 @@
 //! `reveille preview`: from files, folders and standard input to alarms; and the cases of a folder that the environment
-//! names, each a file of calendar text with what must ring.
+//! names, each a file of calendar text with what must fire.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -208,7 +208,7 @@ fn crowded_hours_are_reported() {
     assert_eq!(err, note);
 }
 
-/// A case: calendar text, the user's zone, a window, and what rings in it.
+/// A case: calendar text, the user's zone, a window, and what fires in it.
 fn case_holds(case: &Value, zones: &Zones) -> Result<(), String> {
     let text = |key: &str| case[key].as_str().unwrap_or_default().to_owned();
     let object = Object::parse(text("ics").as_bytes(), &ObjectLimits::default()).map_err(|error| error.to_string())?;
@@ -216,12 +216,12 @@ fn case_holds(case: &Value, zones: &Zones) -> Result<(), String> {
     let schedule = Schedule::new(&object, &context, None);
     let (from, until) = (UtcMillis::parse(&text("from"))?, UtcMillis::parse(&text("until"))?);
     let mut fired = BTreeMap::<(String, String, String), i32>::new();
-    for ring in schedule.instances(from..until) {
-        let led_to = schedule.derive(&ring).steps.last().map(|step| step.at);
-        if led_to != Some(ring.at) {
-            return Err(format!("the explanation of {} leads to {led_to:?}", ring.at));
+    for instance in schedule.instances(from..until) {
+        let led_to = schedule.derive(&instance).steps.last().map(|step| step.at);
+        if led_to != Some(instance.at) {
+            return Err(format!("the explanation of {} leads to {led_to:?}", instance.at));
         }
-        let key = (ring.at.basic(), ring.component.uid.to_string(), ring.action.name().to_owned());
+        let key = (instance.at.basic(), instance.component.uid.to_string(), instance.action.name().to_owned());
         *fired.entry(key).or_default() += 1;
     }
     for expected in case["expected"].as_array().into_iter().flatten() {

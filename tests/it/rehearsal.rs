@@ -201,7 +201,7 @@ fn what_fell_due_in_a_downtime_fires_late_and_what_is_too_old_is_missed() {
     stage.pass("2026-03-10T12:50:00Z");
     assert_eq!(stage.fired(), ["20260310T124900Z down", "20260310T124930Z down"]);
     let states = stage.listing(&["firings", "--since", "2026-01-01T00:00:00Z"]);
-    let missed = states.iter().filter(|ring| ring["state"] == "missed").count();
+    let missed = states.iter().filter(|firing| firing["state"] == "missed").count();
     assert_eq!((states.len(), missed), (100, 98));
 }
 

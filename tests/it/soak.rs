@@ -1,7 +1,7 @@
 //! A soak: a real daemon looks at calendars of many users on servers that lie and heal in real time, while somebody
 //! edits them all the time and alarms are due every second. After each healing, within one sync, what is armed equals
 //! what is in the store; at the end the [model](crate::liar::model) says what must have fired, for whom, and that
-//! nothing rang twice.
+//! nothing fired twice.
 //!
 //! It takes seconds, or as long as it is told:
 //!
@@ -25,7 +25,7 @@ use serde_json::Value;
 use crate::chance::Chance;
 use crate::daemon::{Daemon, undisturbed};
 use crate::liar::lies::{Kind, Lie, Untruth};
-use crate::liar::model::{Bounds, Look, Model, Name, Place, Recorded, Ring};
+use crate::liar::model::{Bounds, Instance, Look, Model, Name, Place, Recorded};
 use crate::liar::{Collection, MANNERS, Server};
 use crate::scripted::{Asked, Reply, Scripted};
 
@@ -58,12 +58,12 @@ struct Snapshot {
     at: i64,
     /// Calendars that were looked at in truth, and when that sync began.
     looked: HashMap<Place, i64>,
-    /// Their objects: text, and when it rings next.
+    /// Their objects: text, and when it fires next.
     objects: HashMap<(Place, String), (String, Option<i64>)>,
 }
 
-/// A calendar as it was once, with its events: name, UID, what they ring.
-type Backup = (Place, Collection, Vec<(String, String, Vec<Ring>)>);
+/// A calendar as it was once, with its events: name, UID, their alarm instances.
+type Backup = (Place, Collection, Vec<(String, String, Vec<Instance>)>);
 
 #[derive(Debug)]
 struct World {
@@ -77,8 +77,8 @@ struct World {
     lied: HashMap<Place, i64>,
     /// When each object was edited last.
     edited: HashMap<(Place, String), i64>,
-    /// The events that are in the store, with what they ring.
-    events: HashMap<(Place, String), (String, Vec<Ring>)>,
+    /// The events that are in the store, with their alarm instances.
+    events: HashMap<(Place, String), (String, Vec<Instance>)>,
     backup: Option<Backup>,
     /// Users whose server is down since then, because something is put back.
     down: HashMap<String, i64>,
@@ -230,7 +230,7 @@ impl World {
         self.write(place, &name, &uid);
     }
 
-    /// Writes an object that rings soon, or in days.
+    /// Writes an object that fires soon, or in days.
     fn write(&mut self, place: &Place, name: &str, uid: &str) {
         let at = now();
         let soon = self.chance.below(5) > 0;
@@ -243,14 +243,14 @@ impl World {
         self.arrived(place, name, uid, actions.iter().map(|action| (start, *action)).collect(), at);
     }
 
-    fn arrived(&mut self, place: &Place, name: &str, uid: &str, rings: Vec<Ring>, written: i64) {
+    fn arrived(&mut self, place: &Place, name: &str, uid: &str, instances: Vec<Instance>, written: i64) {
         let at = now();
         if self.written > (USERS * CALENDARS * OBJECTS) as u64 {
-            self.note(&place.0, &format!("put {}/{name}, {rings:?}", place.1));
+            self.note(&place.0, &format!("put {}/{name}, {instances:?}", place.1));
         }
-        self.model.put(place, name, (uid, rings.clone()), (at, written));
+        self.model.put(place, name, (uid, instances.clone()), (at, written));
         self.edited.insert((place.clone(), name.to_owned()), at);
-        self.events.insert((place.clone(), name.to_owned()), (uid.to_owned(), rings));
+        self.events.insert((place.clone(), name.to_owned()), (uid.to_owned(), instances));
     }
 
     fn delete(&mut self, place: &Place, name: &str) {
@@ -279,7 +279,7 @@ impl World {
             return self.create(&place);
         }
         let name = self.chance.pick(&names);
-        let Some((uid, rings)) = self.events.get(&(place.clone(), name.clone())).cloned() else { return };
+        let Some((uid, instances)) = self.events.get(&(place.clone(), name.clone())).cloned() else { return };
         match self.chance.below(10) {
             0 | 1 => self.delete(&place, &name),
             2 | 3 => {
@@ -289,7 +289,7 @@ impl World {
                     self.delete(&place, &name);
                     let at = now();
                     self.server(&to.0).put(&to.0, &to.1, &name, &text, at);
-                    self.arrived(&to, &name, &uid, rings, at);
+                    self.arrived(&to, &name, &uid, instances, at);
                 }
             }
             4 => self.back_up_or_restore(),
@@ -303,7 +303,7 @@ impl World {
         let Some((place, collection, events)) = self.backup.take() else {
             let place = self.some_place();
             let of_place = self.events.iter().filter(|((other, _), _)| *other == place);
-            let events = of_place.map(|((_, name), (uid, rings))| (name.clone(), uid.clone(), rings.clone()));
+            let events = of_place.map(|((_, name), (uid, instances))| (name.clone(), uid.clone(), instances.clone()));
             let events = events.collect();
             let collection = self.server(&place.0).homes[&place.0][&place.1].clone();
             self.backup = Some((place, collection, events));
@@ -315,9 +315,9 @@ impl World {
         let written: HashMap<String, i64> =
             collection.objects.iter().map(|(name, resource)| (name.clone(), resource.written)).collect();
         self.server(&place.0).restore(&place.0, &place.1, collection);
-        for (name, uid, rings) in events {
+        for (name, uid, instances) in events {
             let written = written.get(&name).copied().unwrap_or(at);
-            self.arrived(&place, &name, &uid, rings, written);
+            self.arrived(&place, &name, &uid, instances, written);
         }
         let user = place.0;
         let lie =
@@ -410,7 +410,7 @@ impl World {
             if has.is_none_or(|(own, due)| own.replace('\r', "") != text.replace('\r', "") || *due != next) {
                 let story = self.story(&key.0.0);
                 return Err(format!(
-                    "{key:?} rings at {next}, and the ledger has {has:?}; in the store:\n{text}\n{story}"
+                    "{key:?} fires at {next}, and the ledger has {has:?}; in the store:\n{text}\n{story}"
                 ));
             }
         }

@@ -34,7 +34,7 @@ struct Desk {
     armed: Armed,
     venv: &'static Venv,
     wanted: Timers,
-    /// The minute from which the events of this test are counted; none of them rings in it.
+    /// The minute from which the events of this test are counted; none of their alarms fires in it.
     base: UtcMillis,
 }
 
@@ -59,12 +59,12 @@ impl Desk {
         self.base.saturating_add(SignedDuration::from_mins(i64::try_from(number).unwrap()))
     }
 
-    /// The text of the event `number`, which rings at its start.
+    /// The text of the event `number`, whose alarm fires at its start.
     fn event(&self, name: &str, number: usize) -> String {
         event(name, &self.start(number).basic(), name)
     }
 
-    /// From now on the event `name` is to ring at the start of `number`.
+    /// From now on the event `name` is to fire at the start of `number`.
     fn want(&mut self, name: &str, number: usize) {
         self.wanted.insert(name.to_owned(), self.start(number));
     }

@@ -1,4 +1,4 @@
-//! A backup, and a ledger that was put back: what has fired since the copy was made does not ring again.
+//! A backup, and a ledger that was put back: what has fired since the copy was made does not fire again.
 
 use std::fs;
 use std::path::PathBuf;
@@ -33,14 +33,14 @@ fn lost() -> (Stage, PathBuf) {
     (stage, copy)
 }
 
-/// due and state of every ring, by due.
+/// due and state of every firing, by due.
 fn history(stage: &Stage) -> Vec<String> {
-    let rings = stage.listing(&["firings", "--since", "2026-01-01T00:00:00Z"]);
-    let word = |ring: &serde_json::Value, key: &str| ring[key].as_str().unwrap().to_owned();
-    let mut rings: Vec<String> =
-        rings.iter().map(|ring| format!("{} {}", &word(ring, "due")[11..16], word(ring, "state"))).collect();
-    rings.sort();
-    rings
+    let firings = stage.listing(&["firings", "--since", "2026-01-01T00:00:00Z"]);
+    let word = |firing: &serde_json::Value, key: &str| firing[key].as_str().unwrap().to_owned();
+    let mut firings: Vec<String> =
+        firings.iter().map(|firing| format!("{} {}", &word(firing, "due")[11..16], word(firing, "state"))).collect();
+    firings.sort();
+    firings
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn backup_and_restore_what_has_fired_since_does_not_fire_again_and_the_rest_fire
     assert_eq!(stage.fired(), ["20260310T125000Z c.ics"], "it was due after the ledger was lost");
     assert_eq!(history(&stage), ["12:00 fired", "12:30 missed", "12:35 missed", "12:50 fired"]);
     stage.pass("2026-03-10T14:00:00Z");
-    assert_eq!(stage.fired(), ["20260310T125000Z c.ics", "20260310T131000Z e.ics"], "and what is to come rings");
+    assert_eq!(stage.fired(), ["20260310T125000Z c.ics", "20260310T131000Z e.ics"], "and what is to come fires");
 }
 
 #[test]
@@ -195,12 +195,12 @@ fn backups_during_a_burst_are_whole_and_delay_nothing() {
     }
     assert!(daemon.stop(SOON).success());
     for copy in copies {
-        let (rings, timers, owed) = (
+        let (firings, timers, owed) = (
             count(&copy, "SELECT count(*) FROM firings"),
             count(&copy, "SELECT count(*) FROM timers"),
             count(&copy, "SELECT count(*) FROM deliveries"),
         );
-        assert_eq!((rings + timers, rings), (BURST, owed), "each alarm is armed or has fired, and then it is owed");
+        assert_eq!((firings + timers, firings), (BURST, owed), "each alarm is armed or has fired, and then it is owed");
     }
     assert_eq!(stage.fired().len(), usize::try_from(BURST).unwrap());
 }

@@ -156,7 +156,7 @@ fn sigstop_for_an_hour_of_virtual_time_fires_everything_late_and_once() {
     wait_until(armed, || "the events are not taken in".to_owned());
     // To a process that was stopped, an hour passes between two of its instructions.
     clock.set(UtcMillis::parse("2026-03-10T13:00:00Z").unwrap());
-    wait_until(|| stage.alarms().len() >= 60, || "not everything rings".to_owned());
+    wait_until(|| stage.alarms().len() >= 60, || "not everything fires".to_owned());
     running.abort();
     runtime.shutdown_timeout(Duration::from_secs(10));
     assert_eq!(announced(&stage), (60, 60));
@@ -248,7 +248,7 @@ fn a_clock_set_under_a_running_daemon_doubles_nothing_and_loses_nothing_that_is_
     let mut daemon = Daemon::start_with(stage.path(), &["run"], &variables);
     daemon.log.find(SOON, |line| line.contains("the clock was ahead and has been set back")).unwrap();
     assert!(daemon.stop(SOON).success(), "{}", daemon.log.text());
-    // The alarm that rang half an hour early is armed too, and is known to have fired when its time comes.
+    // The alarm that fired half an hour early is armed too, and is known to have fired when its time comes.
     assert_eq!((missed(), count(&ledger(&stage), TIMERS)), (0, 4));
     assert_eq!(announced(&stage), (2, 2));
 }

@@ -43,7 +43,7 @@ fn clear(stage: &Stage) {
     }
 }
 
-/// Puts the backup back, after which everything rings.
+/// Puts the backup back, after which everything fires.
 fn mended(stage: &Stage) {
     clear(stage);
     let said = stage.reveille(&["restore", "copy.db", "--fired-until", "2026-03-10T12:00:00Z"]);

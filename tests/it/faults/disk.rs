@@ -107,10 +107,10 @@ fn disk_full_at_every_write_loses_nothing_and_goes_on_when_there_is_room() {
         }
         stage.pass("2026-03-10T12:45:00Z");
         let (_, ids) = announced(&stage);
-        assert_eq!(ids, EVENTS, "{pages} pages: everything rings");
-        let rings = count(&ledger(&stage), "SELECT count(*) FROM firings WHERE state = 'fired'");
+        assert_eq!(ids, EVENTS, "{pages} pages: everything fires");
+        let firings = count(&ledger(&stage), "SELECT count(*) FROM firings WHERE state = 'fired'");
         let owed = count(&ledger(&stage), "SELECT count(*) FROM deliveries WHERE state != 'delivered'");
-        assert_eq!((rings, owed), (EVENTS as i64, 0), "{pages} pages: once each in the ledger, all delivered");
+        assert_eq!((firings, owed), (EVENTS as i64, 0), "{pages} pages: once each in the ledger, all delivered");
         if !failed {
             break;
         }

@@ -23,14 +23,14 @@ fn watching(stage: &Stage) -> Daemon {
     daemon
 }
 
-/// Moves an event that rings at `due` into the folder `to`, as a careful program does.
+/// Moves an event whose alarm fires at `due` into the folder `to`, as a careful program does.
 fn put(to: &Path, name: &str, due: UtcMillis) {
     let scratch = to.join(format!(".{name}"));
     fs::write(&scratch, event(name, &due.basic(), name)).unwrap();
     fs::rename(scratch, to.join(format!("{name}.ics"))).unwrap();
 }
 
-fn rings(stage: &Stage, summary: &str) -> bool {
+fn has_fired(stage: &Stage, summary: &str) -> bool {
     stage.fired().iter().any(|line| line.ends_with(&format!(" {summary}")))
 }
 
@@ -43,9 +43,9 @@ fn a_watched_folder_that_is_replaced_is_watched_on() {
     fs::rename(&watched, stage.path().join("away")).unwrap();
     fs::create_dir_all(watched.join("work")).unwrap();
     put(&watched.join("work"), "first", in_seconds(3));
-    wait_until(|| rings(&stage, "first"), || daemon.log.text());
+    wait_until(|| has_fired(&stage, "first"), || daemon.log.text());
     put(&watched.join("work"), "second", in_seconds(2));
-    wait_until(|| rings(&stage, "second"), || daemon.log.text());
+    wait_until(|| has_fired(&stage, "second"), || daemon.log.text());
 
     fs::remove_dir_all(&watched).unwrap();
     fs::create_dir_all(watched.join("work")).unwrap();
@@ -53,7 +53,7 @@ fn a_watched_folder_that_is_replaced_is_watched_on() {
     // Seen gone, it is looked for again and again.
     wait_until(|| stage.reveille(&["show", "third@example.org"]).status.success(), || daemon.log.text());
     put(&watched.join("work"), "fourth", in_seconds(2));
-    wait_until(|| rings(&stage, "fourth"), || daemon.log.text());
+    wait_until(|| has_fired(&stage, "fourth"), || daemon.log.text());
 
     // Where a file system gives the number of a folder that is gone to the next one, both look the same.
     kill_process(daemon.pid(), Signal::STOP).unwrap();
@@ -63,7 +63,7 @@ fn a_watched_folder_that_is_replaced_is_watched_on() {
     kill_process(daemon.pid(), Signal::CONT).unwrap();
     wait_until(|| stage.reveille(&["show", "fifth@example.org"]).status.success(), || daemon.log.text());
     put(&watched.join("work"), "sixth", in_seconds(2));
-    wait_until(|| rings(&stage, "sixth"), || daemon.log.text());
+    wait_until(|| has_fired(&stage, "sixth"), || daemon.log.text());
     assert!(daemon.stop(SOON).success());
 }
 
@@ -78,9 +78,9 @@ fn a_link_to_the_watched_folder_that_is_switched_is_followed() {
     put(&two.join("work"), "first", in_seconds(4));
     symlink(&two, stage.path().join("next")).unwrap();
     fs::rename(stage.path().join("next"), &watched).unwrap();
-    wait_until(|| rings(&stage, "first"), || daemon.log.text());
+    wait_until(|| has_fired(&stage, "first"), || daemon.log.text());
     put(&two.join("work"), "second", in_seconds(2));
-    wait_until(|| rings(&stage, "second"), || daemon.log.text());
+    wait_until(|| has_fired(&stage, "second"), || daemon.log.text());
     assert!(daemon.stop(SOON).success());
 }
 
@@ -100,7 +100,7 @@ fn a_folder_that_the_kernel_does_not_watch_is_synced_until_it_can_be_watched() {
     let refused = |line: &str| line.contains("WARN") && line.contains("max_user_watches");
     daemon.log.find(SOON, refused).unwrap_or_else(|| panic!("{}", daemon.log.text()));
     put(&stage.path().join("watched/work"), "first", in_seconds(5));
-    wait_until(|| rings(&stage, "first"), || daemon.log.text());
+    wait_until(|| has_fired(&stage, "first"), || daemon.log.text());
     fs::write(LIMIT, "100").unwrap();
     let watched = || {
         let descriptors = fs::read_dir(format!("/proc/{}/fdinfo", daemon.pid().as_raw_nonzero())).unwrap();
@@ -193,13 +193,13 @@ fn the_alarms_of_a_calendar_whose_own_file_system_is_away_for_a_while_fire() {
         .log
         .find(SOON, |line| line.contains("was on a file system of its own"))
         .unwrap_or_else(|| panic!("{}", daemon.log.text()));
-    wait_until(|| rings(&stage, "away"), || daemon.log.text());
+    wait_until(|| has_fired(&stage, "away"), || daemon.log.text());
     let absent = || stage.listing(&["calendars"]).iter().filter(|calendar| !calendar["absentSince"].is_null()).count();
     assert_eq!(absent(), 1);
     run("mount", &["--bind".as_ref(), disk.as_ref(), work.as_ref()]);
     wait_until(|| absent() == 0, || daemon.log.text());
     put(&disk, "back", in_seconds(2));
-    wait_until(|| rings(&stage, "back"), || daemon.log.text());
+    wait_until(|| has_fired(&stage, "back"), || daemon.log.text());
     assert!(stage.reveille(&["show", "later@example.org"]).status.success());
     assert_eq!(stage.fired().len(), 2, "{:?}", stage.fired());
     assert!(daemon.stop(SOON).success());
@@ -291,7 +291,7 @@ fn a_change_that_is_learned_late_fires_late_and_is_not_taken_for_past() {
         || "the clock stands still".to_owned(),
     );
     kill_process(daemon.pid(), Signal::CONT).unwrap();
-    wait_until(|| rings(&stage, "new") && rings(&stage, "edited"), || daemon.log.text());
+    wait_until(|| has_fired(&stage, "new") && has_fired(&stage, "edited"), || daemon.log.text());
     assert!(daemon.stop(SOON).success());
 }
 
@@ -316,7 +316,7 @@ fn a_calendar_that_is_found_while_the_ledger_is_locked_counts_from_when_it_was_f
         .unwrap_or_else(|| panic!("{}", daemon.log.text()));
     wait_until(|| Clock::System.now() > due, || "the clock stands still".to_owned());
     execute(&mut rival, "ROLLBACK");
-    wait_until(|| rings(&stage, "owed"), || daemon.log.text());
+    wait_until(|| has_fired(&stage, "owed"), || daemon.log.text());
     assert!(daemon.stop(SOON).success());
 }
 
@@ -342,7 +342,7 @@ fn a_watched_folder_that_was_away_for_a_moment_loses_nothing_of_a_calendar_made_
     wait_until(|| Clock::System.now() > due, || "the clock stands still".to_owned());
     fs::rename(&away, &watched).unwrap();
     let back = Clock::System.now();
-    wait_until(|| rings(&stage, "new"), || daemon.log.text());
+    wait_until(|| has_fired(&stage, "new"), || daemon.log.text());
     assert!(Clock::System.now() < back.saturating_add(SignedDuration::from_secs(12)), "it is looked for again soon");
     assert!(daemon.stop(SOON).success());
 }
@@ -370,7 +370,7 @@ fn a_calendar_made_between_two_syncs_fires_what_was_due_since_and_one_found_at_t
     put(&made, "made", due);
     wait_until(|| Clock::System.now() > due, || "the clock stands still".to_owned());
     let mut daemon = watching(&stage);
-    wait_until(|| rings(&stage, "made"), || daemon.log.text());
+    wait_until(|| has_fired(&stage, "made"), || daemon.log.text());
     assert_eq!(stage.fired().len(), 1, "{:?}", stage.fired());
     assert!(daemon.stop(SOON).success());
 }

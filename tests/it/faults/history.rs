@@ -1,4 +1,4 @@
-//! The history is forgotten after a while: not what is owed, and nothing rings again for it.
+//! The history is forgotten after a while: not what is owed, and nothing fires again for it.
 
 use std::fs;
 
@@ -7,8 +7,8 @@ use crate::rehearsal::{Stage, count};
 use super::ledger;
 
 fn firings(stage: &Stage) -> Vec<String> {
-    let rings = stage.listing(&["firings", "--since", "2026-01-01T00:00:00Z"]);
-    let mut dues: Vec<String> = rings.iter().map(|ring| ring["due"].as_str().unwrap()[..10].to_owned()).collect();
+    let firings = stage.listing(&["firings", "--since", "2026-01-01T00:00:00Z"]);
+    let mut dues: Vec<String> = firings.iter().map(|firing| firing["due"].as_str().unwrap()[..10].to_owned()).collect();
     dues.sort();
     dues
 }

@@ -55,7 +55,7 @@ fn after_writing(count: usize) -> UtcMillis {
     in_seconds(5 + i64::try_from(count / 250).unwrap())
 }
 
-/// Puts `count` events into the calendar of `stage` that ring at `due`.
+/// Puts `count` events into the calendar of `stage` whose alarms fire at `due`.
 fn put_many(stage: &Stage, count: usize, due: UtcMillis) {
     for n in 0..count {
         fs::write(stage.file(&format!("{n}.ics")), event(&n.to_string(), &due.basic(), "many")).unwrap();

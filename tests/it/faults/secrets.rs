@@ -1,4 +1,5 @@
-//! The password, token or certificates of one account cannot be used: it waits for them, and everybody else rings.
+//! The password, token or certificates of one account cannot be used: it waits for them, and the alarms of all others
+//! fire.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

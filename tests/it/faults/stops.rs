@@ -18,7 +18,7 @@ use crate::rehearsal::{Stage, count};
 
 use super::{SOON, after_writing, announced, in_seconds, ledger, put_many, wait_until};
 
-const RINGS: &str = "SELECT count(*) FROM firings";
+const FIRINGS: &str = "SELECT count(*) FROM firings";
 const OWED: &str = "SELECT count(*) FROM deliveries WHERE state != 'delivered'";
 const MADE: &str = "SELECT count(*) FROM sqlite_schema WHERE name = 'deliveries_failed'";
 
@@ -28,13 +28,13 @@ fn asked(stage: &Stage, sql: &'static str) -> i64 {
     if super::readable(&path) && count(&path, MADE) == 1 { count(&path, sql) } else { 0 }
 }
 
-/// Starts the daemon again until `rings` have fired and are delivered, and stops it.
-fn finish(stage: &Stage, rings: usize) {
+/// Starts the daemon again until `alarms` have fired and are delivered, and stops it.
+fn finish(stage: &Stage, alarms: usize) {
     let mut daemon = Daemon::start(stage.path(), &["run"]);
     // All may have been done before: then it is asked to stop before it has asked for signals.
     daemon.log.find(SOON, |line| line.contains("reveille is running")).unwrap();
-    let all = i64::try_from(rings).unwrap();
-    wait_until(|| asked(stage, RINGS) == all && asked(stage, OWED) == 0, || daemon.log.text());
+    let all = i64::try_from(alarms).unwrap();
+    wait_until(|| asked(stage, FIRINGS) == all && asked(stage, OWED) == 0, || daemon.log.text());
     assert!(daemon.stop(SOON).success(), "{}", daemon.log.text());
 }
 
@@ -80,10 +80,10 @@ fn sigterm_during_firing_delivers_what_was_fired_and_the_next_start_fires_the_re
     put_many(&stage, EVENTS, after_writing(EVENTS));
     let mut daemon = Daemon::start(stage.path(), &["run"]);
     daemon.log.find(SOON, |line| line.contains("sync finished")).unwrap();
-    wait_until(|| asked(&stage, RINGS) > 0, || daemon.log.text());
+    wait_until(|| asked(&stage, FIRINGS) > 0, || daemon.log.text());
     assert!(daemon.stop(SOON).success(), "{}", daemon.log.text());
     assert_eq!(asked(&stage, OWED), 0, "what was fired is delivered before the end");
-    assert_eq!(asked(&stage, RINGS), i64::try_from(announced(&stage).0).unwrap());
+    assert_eq!(asked(&stage, FIRINGS), i64::try_from(announced(&stage).0).unwrap());
     finish(&stage, EVENTS);
     assert_eq!(announced(&stage), (EVENTS, EVENTS), "an end in order doubles nothing, not even on the wire");
 }
@@ -115,7 +115,7 @@ fn sigterm_during_delivering_waits_for_the_sink() {
     out.read_to_string(&mut text).unwrap();
     assert!(child.wait().unwrap().success(), "{}", log.text());
     assert_eq!(asked(&stage, OWED), 0);
-    assert_eq!(i64::try_from(text.lines().count()).unwrap(), asked(&stage, RINGS));
+    assert_eq!(i64::try_from(text.lines().count()).unwrap(), asked(&stage, FIRINGS));
 }
 
 /// Does `sql` to the ledger at `path`, which nobody else uses.

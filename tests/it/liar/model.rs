@@ -1,15 +1,15 @@
 //! What must have fired, by what was really in the store: the model knows nothing of what the program was told, only
 //! when it looked and whether it was lied to then. Its rules:
 //!
-//! 1. A ring belongs to a version of an object: from when that was written until it was replaced or deleted. What the
-//!    version rings in that time must be in the ledger, on the second where the program had learned of it and was up,
-//!    else late; so must what was due before the program looked, once the calendar is known.
+//! 1. An instance belongs to a version of an object: from when that was written until it was replaced or deleted. What
+//!    the version fires in that time must be in the ledger, on the second where the program had learned of it and was
+//!    up, else late; so must what was due before the program looked, once the calendar is known.
 //! 2. It may be missing where the rules allow it: before the calendar was synced for the first time (rule 22); where
 //!    the version had gone before the program could learn of it; where a sync was shown an older state and could not
 //!    tell (rule 23: what was due before it is past); where the calendar was refused or not listed for as long as
 //!    `absent_grace`, or an object was said not to be there for as long.
-//! 3. Nothing else may be there: no ring of before its version was written, of after the program learned that it is
-//!    gone, of another user's, none twice. Only half a text may ring what the whole one takes back: an occurrence that
+//! 3. Nothing else may be there: no firing of before its version was written, of after the program learned that it is
+//!    gone, of another user's, none twice. Only half a text may fire what the whole one takes back: an occurrence that
 //!    it moves.
 
 use std::collections::BTreeMap;
@@ -24,8 +24,8 @@ const BLUR: i64 = 2_000;
 /// A user and the name of one of its calendars.
 pub type Place = (String, String);
 
-/// When a ring is due, UTC milliseconds, and its action.
-pub type Ring = (i64, &'static str);
+/// When an instance is due, UTC milliseconds, and its action.
+pub type Instance = (i64, &'static str);
 
 /// A sync of a calendar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +47,7 @@ struct Version {
     place: Place,
     name: String,
     uid: String,
-    rings: Vec<Ring>,
+    instances: Vec<Instance>,
     /// When it came into the store, and when it was written.
     put: i64,
     written: i64,
@@ -56,7 +56,7 @@ struct Version {
     with_calendar: bool,
 }
 
-/// A ring as the ledger has it.
+/// A firing as the ledger has it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Name {
     pub user: String,
@@ -84,13 +84,13 @@ enum Verdict {
 /// How exact it is; milliseconds.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Bounds {
-    /// What rings later than this is missed.
+    /// What fires later than this is missed.
     pub max_lateness: i64,
     /// Events are counted out up to here, UTC.
     pub until: i64,
     /// By how much it is uncertain what came first.
     pub blur: i64,
-    /// How late what was known before may ring.
+    /// How late what was known before may fire.
     pub latest: i64,
 }
 
@@ -112,7 +112,7 @@ impl Model {
         Model { bounds, ..Model::default() }
     }
 
-    /// Up to when, UTC milliseconds, it knows all that rings.
+    /// Up to when, UTC milliseconds, it knows all that fires.
     pub fn until(&self) -> i64 {
         self.bounds.until
     }
@@ -123,10 +123,25 @@ impl Model {
     }
 
     /// An object with the UID `uid` is in the store from `now` on; it was written at `written`.
-    pub fn put(&mut self, place: &Place, name: &str, (uid, rings): (&str, Vec<Ring>), (now, written): (i64, i64)) {
+    pub fn put(
+        &mut self,
+        place: &Place,
+        name: &str,
+        (uid, instances): (&str, Vec<Instance>),
+        (now, written): (i64, i64),
+    ) {
         self.gone(place, name, now);
         let (uid, name, place) = (uid.to_owned(), name.to_owned(), place.clone());
-        self.versions.push(Version { place, name, uid, rings, put: now, written, gone: None, with_calendar: false });
+        self.versions.push(Version {
+            place,
+            name,
+            uid,
+            instances,
+            put: now,
+            written,
+            gone: None,
+            with_calendar: false,
+        });
     }
 
     /// An object is not in the store any more.
@@ -168,11 +183,11 @@ impl Model {
         }
     }
 
-    /// When the object in the store rings next after `now`.
+    /// When the object in the store fires next after `now`.
     pub fn next(&self, place: &Place, name: &str, now: i64) -> Option<i64> {
         let mut live = self.versions.iter().filter(|version| version.gone.is_none());
         let version = live.find(|version| version.place == *place && version.name == name)?;
-        version.rings.iter().map(|(at, _)| *at).filter(|at| *at > now && *at < self.until()).min()
+        version.instances.iter().map(|(at, _)| *at).filter(|at| *at > now && *at < self.until()).min()
     }
 
     fn is_up(&self, at: i64) -> bool {
@@ -266,7 +281,7 @@ impl Model {
     pub fn judge(&self, ledger: &[(Name, Recorded)], now: i64) -> Result<(), String> {
         let mut verdicts: BTreeMap<Name, (Verdict, &Version)> = BTreeMap::new();
         for version in &self.versions {
-            for (at, action) in version.rings.iter().filter(|(at, _)| *at <= now) {
+            for (at, action) in version.instances.iter().filter(|(at, _)| *at <= now) {
                 let (user, uid) = (version.place.0.clone(), version.uid.clone());
                 let name = Name { user, uid, action: (*action).to_owned(), at: *at };
                 let verdict = self.verdict(version, *at);
@@ -279,7 +294,7 @@ impl Model {
         let mut found: BTreeMap<&Name, Recorded> = BTreeMap::new();
         for (name, recorded) in ledger.iter().filter(|(name, _)| name.at <= now) {
             if found.insert(name, *recorded).is_some() {
-                return Err(format!("rang twice: {name:?}"));
+                return Err(format!("fired twice: {name:?}"));
             }
             let verdict = verdicts.get(name).map_or(Verdict::Never, |(verdict, _)| *verdict);
             let is_of_half = self.halves.iter().any(|(user, from)| *user == name.user && *from <= recorded.fired_at)
@@ -288,7 +303,7 @@ impl Model {
                 let of_it =
                     self.versions.iter().filter(|version| version.uid == name.uid && version.place.0 == name.user);
                 let versions: Vec<String> = of_it.map(|version| self.story(version, name.at)).collect();
-                return Err(format!("rang and was not due: {name:?} {recorded:?}: {}", versions.join("; ")));
+                return Err(format!("fired and was not due: {name:?} {recorded:?}: {}", versions.join("; ")));
             }
             let lateness = recorded.fired_at - name.at;
             if recorded.fired != (lateness <= self.bounds.max_lateness) {

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 #[derive(Debug, Default)]
 pub struct Script {
     plan: Mutex<Plan>,
-    /// Rung when a fault has come.
+    /// Notified when a fault has come.
     pub fault: Notify,
 }
 

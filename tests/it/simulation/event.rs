@@ -76,7 +76,7 @@ pub struct Override {
 pub struct Alarm {
     pub action: &'static str,
     pub trigger: Trigger,
-    /// So many more rings, so many seconds apart.
+    /// So many more instances, so many seconds apart.
     pub repeat: Option<(i64, i64)>,
 }
 

@@ -69,7 +69,7 @@ async fn fired(mut core: Core, ledger: &Path) -> Vec<String> {
     while core.wheel.tick().await.unwrap() == Tick::Again {}
     core.ledger.close().await;
     let mut inspector = Inspector::open(ledger).await.unwrap();
-    inspector.firings(UtcMillis::MIN, None, 100).await.unwrap().iter().map(|ring| ring.due.basic()).collect()
+    inspector.firings(UtcMillis::MIN, None, 100).await.unwrap().iter().map(|firing| firing.due.basic()).collect()
 }
 
 #[tokio::test]
@@ -201,7 +201,7 @@ async fn what_was_sent_while_the_disk_was_full_is_not_sent_again() {
 
 #[tokio::test]
 async fn what_could_not_be_read_and_claims_to_be_written_in_the_future_counts_from_the_sync_before() {
-    for (written, rung_then) in
+    for (written, fired_then) in
         [(None, vec![]), (Some("14:00:00"), vec![]), (Some("09:00:00"), vec!["20260310T100000Z"])]
     {
         let folder = tempfile::tempdir().unwrap();
@@ -220,11 +220,11 @@ async fn what_could_not_be_read_and_claims_to_be_written_in_the_future_counts_fr
         clock.set(at("12:10:00"));
         let text = event("a", "20260310T100000Z", "a").into_bytes();
         core.ingest.apply(SOURCE, put("12:10:00", text, written)).await.unwrap();
-        assert_eq!(fired(core, &path).await, rung_then, "written {written:?}");
+        assert_eq!(fired(core, &path).await, fired_then, "written {written:?}");
     }
 }
 
-/// A ledger at `path` whose clock was in the year 2099 for a moment: what rings at 11:00 counts as missed.
+/// A ledger at `path` whose clock was in the year 2099 for a moment: what fires at 11:00 counts as missed.
 async fn ahead(path: &Path) {
     let (mut core, clock) = start(path, "10:00:00").await;
     core.ingest.apply(SOURCE, batch("10:00:00", true, "UTC", &[("a", "20260310T110000Z")])).await.unwrap();
@@ -256,8 +256,8 @@ async fn what_a_clock_did_that_was_ahead_is_taken_back_as_a_whole_wherever_it_is
         clock.set(at("11:00:00"));
         assert_eq!(fired(core, &path).await, ["20260310T110000Z"], "after {moments} moments");
         let mut inspector = Inspector::open(&path).await.unwrap();
-        let rings = inspector.firings(UtcMillis::MIN, None, 100).await.unwrap();
-        assert_eq!(rings[0].state, Some(FiringState::Fired), "after {moments} moments");
+        let firings = inspector.firings(UtcMillis::MIN, None, 100).await.unwrap();
+        assert_eq!(firings[0].state, Some(FiringState::Fired), "after {moments} moments");
     }
     assert!((5..12).contains(&cut_off), "{cut_off} of 12 starts were cut off");
 }
@@ -277,7 +277,7 @@ async fn a_sync_that_a_clock_dated_ahead_does_not_make_past_what_comes_later() {
     assert_eq!(fired(core, &path).await, ["20260310T100500Z"]);
 }
 
-/// A daemon whose clock shows 15:00, with a delivery that is pending, and its ring.
+/// A daemon whose clock shows 15:00, with a delivery that is pending, and its firing.
 async fn owing(path: &Path, disk: &Arc<Script>) -> (Core, Clock, Settlement) {
     let (mut core, clock) = start_on(disk, &Zones::bundled(), path, "10:00:00").await;
     core.ingest.apply(SOURCE, batch("10:00:00", true, "UTC", &[("a", "20260310T110000Z")])).await.unwrap();

@@ -1,11 +1,11 @@
-//! What must ring: said once more, by other means.
+//! What must fire: said once more, by other means.
 //!
-//! The model is told what the program could have known and when, as facts: a batch of changes is in the ledger, a
+//! The model learns what the program could have known and when, as facts: a batch of changes is in the ledger, a
 //! calendar is gone, the wheel has turned at some instant of the program's clock, a process has started. It keeps for
-//! each object the version that the ledger has, the rings of that version, counted out by
+//! each object the version that the ledger has, the alarm instances of that version, counted out by
 //! [`occurrences`](super::occurrences), and from where on they are owed. It shares no code with the program. Its rules:
 //!
-//! 1. A ring is owed from when its version came into the ledger until that version is replaced or gone. A version
+//! 1. An instance is owed from when its version came into the ledger until that version is replaced or gone. A version
 //!    counts from the instant at which it was written, or from the previous sync of its calendar, whichever is later;
 //!    without a previous sync, from the first, also where that could not be written into the ledger. An instant that is
 //!    still to come says nothing of when it was written. (What was due before then was past when it was learned.) What
@@ -14,40 +14,40 @@
 //!    the limit. Nothing else gets into the ledger. While the program runs, the wheel ticks at each instant at which
 //!    something is due.
 //! 3. An edit does not take back what the version before it owed until the instant from which the new one counts: that
-//!    rings when the edit is learned. A deletion does: from when it was learned nothing rings. What comes back under
-//!    the same name within a quarter of an hour counts from the sync that found it gone, or from the oldest ring that
-//!    it owed then.
-//! 4. A ring (UID, action, instant) is in the ledger once, whatever happens, and in whichever calendar. What it says is
-//!    what its version says.
-//! 5. What was due before a start waits until the sources have been looked at once; and with it what the same object
-//!    rings until then.
+//!    fires when the edit is learned. A deletion does: from when it was learned nothing fires. What comes back under
+//!    the same name within a quarter of an hour counts from the sync that found it gone, or from the oldest instance
+//!    that it owed then.
+//! 4. A firing (UID, action, instant) is in the ledger once, whatever happens, and in whichever calendar. What it says
+//!    is what its version says.
+//! 5. What was due before a start waits until the sources have been synced once; and with it what the same object
+//!    fires until then.
 //! 6. Where the rules of a zone change, what lies in it is owed by the new rules from the previous sync on, or from the
-//!    oldest ring that was still owed, whichever is earlier.
-//! 7. Either is right in three cases, and these are all: a ring between a sync that found nothing and was not written
-//!    down before the process ended, and the sync before it; a ring that was being fired when the process ended; one
-//!    that was owed by the old rules of a zone when the new ones came.
+//!    oldest instance that was still owed, whichever is earlier.
+//! 7. Either is right in three cases, and these are all: an instance between a sync that found nothing and was not
+//!    written down before the process ended, and the sync before it; an instance that was being fired when the process
+//!    ended; one that was owed by the old rules of a zone when the new ones came.
 //!
 //! 8. What a clock that was ahead has fired has fired. Once it is set back by more than a minute, what it says was
 //!    missed is owed again if it is not too late by the right clock, and with it all that is still to come.
 //!
-//! 9. Of what an object has missed a hundred rings are recorded one by one, and the rest in one row, which says how
-//!    many it stands for. Where two occurrences of an event ring at the same instant, that is one ring, of either.
+//! 9. Of what an object has missed a hundred instances are recorded one by one, and the rest in one row, which says how
+//!    many it stands for. Where two occurrences of an event fire at the same instant, that is one firing, of either.
 //!
 //! What is in the ledger as fired is owed to the sinks; [`deliveries`](super::deliveries) has the rules of that.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::event::{Event, MOVING};
-use super::occurrences::{Ring, rings};
+use super::occurrences::{Instance, instances};
 use super::store::News;
 use super::walls::Rules;
 
-/// Rings that an object has missed and that get rows of their own.
+/// Instances that an object has missed and that get rows of their own.
 const ONE_BY_ONE: usize = 100;
 /// What is gone for no longer than this is the same when it comes back, milliseconds.
 const GRACE: i64 = 900_000;
 
-/// What names a ring.
+/// What names a firing.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Name {
     pub uid: String,
@@ -56,7 +56,7 @@ pub struct Name {
     pub at: i64,
 }
 
-/// A ring as the ledger has it, or as the model expects it.
+/// A firing as the ledger has it, or as the model expects it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recorded {
     /// When the program says that it fired it.
@@ -65,7 +65,7 @@ pub struct Recorded {
     pub fired: bool,
     pub summary: String,
     pub start: String,
-    /// How many rings it stands for.
+    /// How many instances it stands for.
     pub count: i64,
 }
 
@@ -81,7 +81,7 @@ fn is_ahead(expected: &Expected, now: i64) -> bool {
     !expected.recorded.fired && expected.recorded.fired_at > now
 }
 
-/// Takes back what a clock that was ahead of `now` says of a ring that was missed. What it had to record stood in the
+/// Takes back what a clock that was ahead of `now` says of a firing that was missed. What it had to record stood in the
 /// ledger until now, and nothing that was to be recorded since could be.
 fn withdraw(expected: &mut Vec<Expected>, now: i64) {
     let first = expected.iter().position(|expected| expected.must);
@@ -95,8 +95,8 @@ fn withdraw(expected: &mut Vec<Expected>, now: i64) {
 #[derive(Clone, Debug)]
 struct Known {
     event: Event,
-    rings: Vec<Ring>,
-    /// From here on rings must ring, from `maybe` on they may. UTC milliseconds.
+    instances: Vec<Instance>,
+    /// From here on instances must fire, from `maybe` on they may. UTC milliseconds.
     owed: i64,
     maybe: i64,
     /// From when on its version counts, at the earliest and at the latest.
@@ -137,7 +137,8 @@ impl Departed {
     /// `known`: what was known of it.
     fn new(at: i64, known: Option<&Known>) -> Departed {
         let oldest = |since: fn(&Known) -> i64| {
-            let owed = known.and_then(|known| known.rings.iter().map(|ring| ring.at).find(|at| *at >= since(known)));
+            let owed = known
+                .and_then(|known| known.instances.iter().map(|instance| instance.at).find(|at| *at >= since(known)));
             owed.unwrap_or(at).min(at)
         };
         let uid = known.map(|known| known.event.uid.clone());
@@ -196,13 +197,13 @@ impl Model {
         }
     }
 
-    fn count_out(&self, event: &Event, floating: Option<&'static str>) -> Vec<Ring> {
+    fn count_out(&self, event: &Event, floating: Option<&'static str>) -> Vec<Instance> {
         let zone = match event.place {
             super::event::Place::Utc => None,
             super::event::Place::Floating => floating.or(self.user_zone),
             super::event::Place::Zone(zone) => Some(zone),
         };
-        rings(event, self.rules(zone), self.horizon)
+        instances(event, self.rules(zone), self.horizon)
     }
 
     /// A process is up; `moving` are the rules of [`MOVING`] in its database.
@@ -225,12 +226,13 @@ impl Model {
 
     /// The rules that `known` lies in have changed. `from`: the previous sync, at the earliest and at the latest.
     fn count_again(&mut self, known: &mut Known, zone: Option<&'static str>, from: (i64, i64), now: i64) {
-        let oldest = |since: i64| known.rings.iter().map(|ring| ring.at).find(|at| *at >= since).unwrap_or(i64::MAX);
+        let oldest =
+            |since: i64| known.instances.iter().map(|instance| instance.at).find(|at| *at >= since).unwrap_or(i64::MAX);
         let oldest = (oldest(known.maybe), oldest(known.owed.max(known.perhaps)));
-        for ring in known.rings.iter().filter(|ring| ring.at >= known.maybe && ring.at <= now) {
-            self.expect(&known.event, ring, now, false);
+        for instance in known.instances.iter().filter(|instance| instance.at >= known.maybe && instance.at <= now) {
+            self.expect(&known.event, instance, now, false);
         }
-        known.rings = self.count_out(&known.event, zone);
+        known.instances = self.count_out(&known.event, zone);
         known.learned = now;
         known.maybe = from.0.min(oldest.0);
         known.owed = from.1.min(oldest.1).max(known.maybe);
@@ -286,16 +288,18 @@ impl Model {
     /// What was due by the rules of a zone that are no longer its own is taken back, and not owed again. What is due by
     /// the rules of now is, from the earliest of it on, as it is where these rules change.
     fn take_back_by_former_rules(&mut self, now: i64) {
-        let rings: BTreeSet<(&str, &str, i64)> = self
+        let instances: BTreeSet<(&str, &str, i64)> = self
             .calendars
             .values()
             .flat_map(|calendar| calendar.objects.values())
-            .flat_map(|known| known.rings.iter().map(|ring| (known.event.uid.as_str(), ring.action, ring.at)))
+            .flat_map(|known| {
+                known.instances.iter().map(|instance| (known.event.uid.as_str(), instance.action, instance.at))
+            })
             .collect();
         let is_recent = |name: &Name| (now - self.max_lateness..=now).contains(&name.at);
         let mut former: Vec<(Name, bool)> = Vec::new();
         for (name, expected) in self.expected.iter_mut().filter(|(name, _)| is_recent(name)) {
-            if !rings.contains(&(name.uid.as_str(), name.action.as_str(), name.at)) {
+            if !instances.contains(&(name.uid.as_str(), name.action.as_str(), name.at)) {
                 let ahead = || expected.iter().filter(|one| is_ahead(one, now));
                 if ahead().count() > 0 {
                     former.push((name.clone(), ahead().any(|one| one.must)));
@@ -320,8 +324,8 @@ impl Model {
 
     fn take_back(&mut self, known: &mut Known, now: i64) {
         let mut by_firing: BTreeMap<i64, Vec<Name>> = BTreeMap::new();
-        for ring in &known.rings {
-            let name = Name { uid: known.event.uid.clone(), action: ring.action.to_owned(), at: ring.at };
+        for instance in &known.instances {
+            let name = Name { uid: known.event.uid.clone(), action: instance.action.to_owned(), at: instance.at };
             let expected = self.expected.get(&name).into_iter().flatten().find(|expected| is_ahead(expected, now));
             if let Some(expected) = expected {
                 by_firing.entry(expected.recorded.fired_at).or_default().push(name);
@@ -432,20 +436,21 @@ impl Model {
             if let Some(known) = known {
                 // Where the zone changed as well, what the version before owed may be counted by either.
                 let again = if moved { self.count_out(&known.event, news.zone) } else { Vec::new() };
-                for ring in known.rings.iter().chain(&again).filter(|ring| moved && ring.at < from.1) {
-                    self.expect(&known.event, ring, now, false);
+                for instance in known.instances.iter().chain(&again).filter(|instance| moved && instance.at < from.1) {
+                    self.expect(&known.event, instance, now, false);
                 }
-                for ring in known.rings.iter().filter(|_| !moved) {
-                    let must = ring.at >= known.owed && ring.at < from.0;
-                    if must || (ring.at >= known.maybe && ring.at < from.1) {
-                        self.expect(&known.event, ring, now, must);
+                for instance in known.instances.iter().filter(|_| !moved) {
+                    let must = instance.at >= known.owed && instance.at < from.0;
+                    if must || (instance.at >= known.maybe && instance.at < from.1) {
+                        self.expect(&known.event, instance, now, must);
                     }
                 }
             }
-            let rings = self.count_out(&object.event, news.zone);
+            let instances = self.count_out(&object.event, news.zone);
             let (event, owed) = (object.event.clone(), from.1);
             let maybe = elsewhere.map_or(from.0, |elsewhere| elsewhere.min(from.0));
-            let known = Known { event, rings, owed, maybe, since: from, perhaps: i64::MIN, learned: now, waits: false };
+            let known =
+                Known { event, instances, owed, maybe, since: from, perhaps: i64::MIN, learned: now, waits: false };
             calendar.objects.insert(href.clone(), known);
         }
         if moved {
@@ -464,11 +469,16 @@ impl Model {
         self.calendars.insert(news.calendar.clone(), calendar);
     }
 
-    fn expect(&mut self, event: &Event, ring: &Ring, now: i64, must: bool) {
-        let name = Name { uid: event.uid.clone(), action: ring.action.to_owned(), at: ring.at };
-        let fired = now - ring.at <= self.max_lateness;
-        let recorded =
-            Recorded { fired_at: now, fired, summary: ring.summary.clone(), start: ring.start.clone(), count: 1 };
+    fn expect(&mut self, event: &Event, instance: &Instance, now: i64, must: bool) {
+        let name = Name { uid: event.uid.clone(), action: instance.action.to_owned(), at: instance.at };
+        let fired = now - instance.at <= self.max_lateness;
+        let recorded = Recorded {
+            fired_at: now,
+            fired,
+            summary: instance.summary.clone(),
+            start: instance.start.clone(),
+            count: 1,
+        };
         self.expected.entry(name).or_default().push(Expected { recorded, must });
     }
 
@@ -486,9 +496,13 @@ impl Model {
     }
 
     fn tick(&mut self, known: &mut Known, now: i64, commits: Option<usize>) {
-        let due: Vec<Ring> =
-            known.rings.iter().filter(|ring| ring.at >= known.maybe && ring.at <= now).cloned().collect();
-        let Some(earliest) = due.first().map(|ring| ring.at) else {
+        let due: Vec<Instance> = known
+            .instances
+            .iter()
+            .filter(|instance| instance.at >= known.maybe && instance.at <= now)
+            .cloned()
+            .collect();
+        let Some(earliest) = due.first().map(|instance| instance.at) else {
             if commits.is_none() {
                 (known.owed, known.maybe) = (known.owed.max(now + 1), known.maybe.max(now + 1));
             }
@@ -500,17 +514,18 @@ impl Model {
             // It waits; unless it is not known whether the earliest is owed, or has fired, and the next is due after
             // the start.
             let certain = earliest >= known.owed.max(known.perhaps);
-            for ring in due.iter().filter(|_| !certain) {
-                self.expect(&known.event, ring, now, false);
+            for instance in due.iter().filter(|_| !certain) {
+                self.expect(&known.event, instance, now, false);
             }
             known.waits = true;
             return;
         }
-        // What rings after a wait is no fault of the wheel's.
+        // What fires after a wait is no fault of the wheel's.
         let waited = std::mem::take(&mut known.waits);
         if let Some(turned) = self.turned.filter(|_| !waited) {
-            let late =
-                due.iter().find(|ring| ring.at > turned.max(known.learned) && ring.at < now && ring.at >= known.owed);
+            let late = due.iter().find(|instance| {
+                instance.at > turned.max(known.learned) && instance.at < now && instance.at >= known.owed
+            });
             if let Some(late) = late {
                 let uid = &known.event.uid;
                 self.complaints.push(format!("{uid}: due at {}, and the wheel slept until {now}", late.at));
@@ -519,8 +534,8 @@ impl Model {
         match commits {
             Some(0) => {}
             None => {
-                for ring in &due {
-                    self.expect(&known.event, ring, now, ring.at >= known.owed);
+                for instance in &due {
+                    self.expect(&known.event, instance, now, instance.at >= known.owed);
                 }
                 (known.owed, known.maybe) = (known.owed.max(now + 1), known.maybe.max(now + 1));
             }
@@ -529,8 +544,8 @@ impl Model {
                 // By a clock that is years ahead, working out what an object has missed may take longer than a turn of
                 // the wheel. Then others wait for a commit after the first.
                 let certain = earliest >= known.owed && now < self.horizon * 1_000;
-                for ring in &due {
-                    self.expect(&known.event, ring, now, certain && ring.at == earliest);
+                for instance in &due {
+                    self.expect(&known.event, instance, now, certain && instance.at == earliest);
                 }
                 if certain {
                     (known.owed, known.maybe) = (earliest + 1, earliest + 1);
@@ -546,12 +561,12 @@ impl Model {
             if found.insert(name, recorded).is_some() {
                 return Err(format!("in the ledger twice: {name:?}"));
             }
-            // Beyond the horizon only a clock rings that is years ahead, and what it rings has fired.
+            // Beyond the horizon only a clock fires that is years ahead, and what it fires has fired.
             if name.at >= self.horizon * 1_000 && recorded.fired && recorded.fired_at >= name.at {
                 continue;
             }
             let Some(expected) = self.expected.get(name) else {
-                return Err(format!("rang and was never due: {name:?} {recorded:?}"));
+                return Err(format!("fired and was never due: {name:?} {recorded:?}"));
             };
             // What had to be recorded before is what is there.
             let first = expected.iter().position(|expected| expected.must);

@@ -1,11 +1,11 @@
-//! What a generated event rings, counted out day by day: slow, plain, and without a line of the program's.
+//! The alarm instances of a generated event, counted out day by day: slow, plain, and without a line of the program's.
 
 use super::event::{Alarm, End, Event, Place, Rule, Step, Trigger};
 use super::walls::{DAY, HOUR, Rules, basic, date, iso, weekday};
 
-/// One ring.
+/// One alarm instance.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Ring {
+pub struct Instance {
     /// UTC milliseconds.
     pub at: i64,
     /// `2026-03-10T09:00:00`: the wall that its occurrence was to start at; empty for what does not recur.
@@ -16,9 +16,10 @@ pub struct Ring {
     pub start: String,
 }
 
-/// The rings of `event` whose occurrences begin before `horizon` (UTC seconds), in order, where its times have `rules`.
-pub fn rings(event: &Event, rules: Rules, horizon: i64) -> Vec<Ring> {
-    let mut rings = Vec::new();
+/// The instances of `event` whose occurrences begin before `horizon` (UTC seconds), in order, where its times have
+/// `rules`.
+pub fn instances(event: &Event, rules: Rules, horizon: i64) -> Vec<Instance> {
+    let mut instances = Vec::new();
     for wall in starts(event, rules, horizon) {
         if event.left_out.contains(&wall) {
             continue;
@@ -26,14 +27,16 @@ pub fn rings(event: &Event, rules: Rules, horizon: i64) -> Vec<Ring> {
         let id = if event.rule.is_some() { iso(wall) } else { String::new() };
         match event.overrides.iter().find(|other| other.of == wall) {
             Some(other) if other.cancelled => {}
-            Some(other) => of_one(&mut rings, event, rules, (other.start, None), (&id, &other.summary), &other.alarms),
+            Some(other) => {
+                of_one(&mut instances, event, rules, (other.start, None), (&id, &other.summary), &other.alarms)
+            }
             None => {
                 // A series by elapsed time passes through an hour that the wall shows twice: there the wall does not
                 // say when.
                 let elapsed = event.rule.as_ref().is_some_and(|rule| rule.step == Step::Hours);
                 let instants = if elapsed { instants_of(event, rules, wall, horizon) } else { vec![None] };
                 for instant in instants {
-                    of_one(&mut rings, event, rules, (wall, instant), (&id, &event.summary), &event.alarms);
+                    of_one(&mut instances, event, rules, (wall, instant), (&id, &event.summary), &event.alarms);
                 }
             }
         }
@@ -43,12 +46,12 @@ pub fn rings(event: &Event, rules: Rules, horizon: i64) -> Vec<Ring> {
         let given = starts(event, rules, horizon).contains(&other.of);
         if !given && !other.cancelled && !event.left_out.contains(&other.of) {
             let id = iso(other.of);
-            of_one(&mut rings, event, rules, (other.start, None), (&id, &other.summary), &other.alarms);
+            of_one(&mut instances, event, rules, (other.start, None), (&id, &other.summary), &other.alarms);
         }
     }
-    rings.sort();
-    rings.dedup();
-    rings
+    instances.sort();
+    instances.dedup();
+    instances
 }
 
 /// The walls that occurrences start at, each once.
@@ -131,9 +134,10 @@ fn named(event: &Event, rules: Rules, instant: i64) -> i64 {
     if instant == rules.instant(event.start) { event.start } else { rules.wall(instant) }
 }
 
-/// Adds the rings of one occurrence, which starts when the wall shows `wall`, or at an instant that is known better.
+/// Adds the instances of one occurrence, which starts when the wall shows `wall`, or at an instant that is known
+/// better.
 fn of_one(
-    rings: &mut Vec<Ring>,
+    instances: &mut Vec<Instance>,
     event: &Event,
     rules: Rules,
     (wall, instant): (i64, Option<i64>),
@@ -152,7 +156,13 @@ fn of_one(
         let (more, apart) = alarm.repeat.unwrap_or_default();
         for n in 0..=more {
             let (recurrence_id, summary, start) = (id.to_owned(), summary.to_owned(), start.clone());
-            rings.push(Ring { at: (first + n * apart) * 1_000, recurrence_id, action: alarm.action, summary, start });
+            instances.push(Instance {
+                at: (first + n * apart) * 1_000,
+                recurrence_id,
+                action: alarm.action,
+                summary,
+                start,
+            });
         }
     }
 }

@@ -401,7 +401,7 @@ async fn judge(world: &mut World) -> Result<(), String> {
     inspector.close().await.map_err(|error| error.to_string())?;
     let missed = rows.iter().filter(|row| row.state == Some(FiringState::Missed)).count();
     world.figures = Figures {
-        rings: rows.len() - missed,
+        fired: rows.len() - missed,
         missed,
         sent: sent.len(),
         held: sent.iter().filter(|sent| sent.told == Told::Held).count(),

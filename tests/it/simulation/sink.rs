@@ -69,7 +69,7 @@ pub struct Postbox {
     pub sent: Mutex<Vec<Sent>>,
     pub process: AtomicUsize,
     pub epoch: AtomicUsize,
-    /// Rung by a sink whose mood is [`Mood::Fatal`].
+    /// Notified by a sink whose mood is [`Mood::Fatal`].
     pub fatal: Notify,
 }
 

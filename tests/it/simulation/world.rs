@@ -34,7 +34,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _};
 use tokio::sync::watch;
 
-/// Mails go to two people, so that one ring has deliveries that end otherwise.
+/// Mails go to two people, so that one firing has deliveries that end otherwise.
 const RECIPIENTS: [&str; 2] = ["mary@example.org", "peter@example.org"];
 /// The sinks: the first takes everything, the second what is to be mailed.
 pub const SINKS: [&str; 2] = ["lines", "mail"];
@@ -100,7 +100,7 @@ struct Process {
 /// What has happened in a run, in figures.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Figures {
-    pub rings: usize,
+    pub fired: usize,
     pub missed: usize,
     pub sent: usize,
     pub starts: usize,
@@ -603,7 +603,7 @@ impl World {
         self.complaint.take().map_or(Ok(()), Err)
     }
 
-    /// The program is started anew without a limit of mails: what rings all the time may be more than one allows.
+    /// The program is started again without a limit of mails: what fires all the time may be more than one allows.
     pub async fn lift_limit(&mut self) -> Result<(), String> {
         self.note(|| "the limit of mails is lifted".to_owned());
         self.trials.is_lifted = true;
@@ -774,7 +774,7 @@ pub fn config(ledger: PathBuf, max_lateness: Duration, give_up_after: Duration, 
 
 impl super::Sum for Figures {
     fn add(&mut self, other: Figures) {
-        self.rings += other.rings;
+        self.fired += other.fired;
         self.missed += other.missed;
         self.sent += other.sent;
         self.starts += other.starts;
@@ -799,10 +799,10 @@ impl std::fmt::Display for Figures {
         let crashes = self.kills + self.before_commit + self.after_commit + self.while_sending;
         write!(
             f,
-            "{} rings, {} missed, {} deliveries sent; {crashes} crashes ({} before a commit, {} after one, {} while sending, \
+            "{} fired, {} missed, {} deliveries sent; {crashes} crashes ({} before a commit, {} after one, {} while sending, \
              {} at rest), {} starts, {} failed commits, {} looks, {} edits, {} times the clock was set, {} new time \
              zone databases, {} mails held, {} jumps of the clock, {} of them taken back; {} days of virtual time",
-            self.rings,
+            self.fired,
             self.missed,
             self.sent,
             self.before_commit,

@@ -10,7 +10,7 @@ use crate::liar::lies::{Kind, Lie};
 const NOW: i64 = 1_773_136_800_000;
 const DAY: i64 = 86_400_000;
 
-/// A world with a calendar of mary's that was looked at, and one event in it, which rings tomorrow.
+/// A world with a calendar of mary's that was synced, and one event in it, whose alarm fires tomorrow.
 async fn world(ledger: &std::path::Path) -> World {
     let mut world = World::new(Chance::new(1), NOW, ledger, NOW + 30 * DAY, false);
     let place = ("mary".to_owned(), "work".to_owned());

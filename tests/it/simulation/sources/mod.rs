@@ -270,8 +270,10 @@ fn arrived(world: &mut World, story: &mut Story, place: &Place, name: &str, even
         super::event::Place::Zone(zone) => rules_of(Some(zone)),
     };
     let horizon = story.horizon;
-    let rings = super::occurrences::rings(&event, rules, horizon).into_iter().map(|ring| (ring.at, ring.action));
-    world.model.put(place, name, (&event.uid, rings.collect()), (now, written));
+    let instances = super::occurrences::instances(&event, rules, horizon)
+        .into_iter()
+        .map(|instance| (instance.at, instance.action));
+    world.model.put(place, name, (&event.uid, instances.collect()), (now, written));
     story.events.retain(|(other, known, _)| other != place || known != name);
     story.events.push((place.clone(), name.to_owned(), event));
 }
@@ -365,7 +367,7 @@ async fn judge(world: &mut World) -> Result<(), String> {
         recorded.push((name, Recorded { fired_at: row.fired_at.0, fired: row.state == Some(FiringState::Fired) }));
     }
     let fired = rows.iter().filter(|row| row.state == Some(FiringState::Fired)).count();
-    (world.figures.rings, world.figures.missed) = (fired, rows.len() - fired);
+    (world.figures.fired, world.figures.missed) = (fired, rows.len() - fired);
     world.model.judge(&recorded, now)
 }
 
@@ -381,7 +383,7 @@ fn rules_of(zone: Option<&str>) -> Rules {
 
 impl super::Sum for Figures {
     fn add(&mut self, other: Figures) {
-        self.rings += other.rings;
+        self.fired += other.fired;
         self.missed += other.missed;
         self.looks += other.looks;
         self.lied_to += other.lied_to;
@@ -399,11 +401,11 @@ impl super::Sum for Figures {
 
 impl std::fmt::Display for Figures {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Figures { rings, missed, looks, lied_to, compared, edits, kills, at_commits, requests, lies, hours } = self;
+        let Figures { fired, missed, looks, lied_to, compared, edits, kills, at_commits, requests, lies, hours } = self;
         let lies: Vec<String> = lies.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
         write!(
             f,
-            "{rings} rings, {missed} missed; {looks} looks at accounts with {requests} requests, {lied_to} at calendars that \
+            "{fired} fired, {missed} missed; {looks} syncs of accounts with {requests} requests, {lied_to} at calendars that \
              were lied about, {compared} calendars compared with the store; {edits} edits, {} processes killed, {at_commits} of \
              them at a commit; {} days of virtual time; lies: {}",
             kills + at_commits,

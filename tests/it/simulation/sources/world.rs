@@ -24,11 +24,11 @@ use crate::chance::Chance;
 use crate::liar::model::{Bounds, Look, Model, Place};
 use crate::liar::{MANNERS, Server, lies::Untruth};
 
-/// Whose alarms ring, with which login, and where their calendars are looked for: by the home's address, by the
+/// Whose alarms fire, with which login, and where their calendars are looked for: by the home's address, by the
 /// server's, and somebody else's home.
 pub const SOURCES: [(&str, &str, &str); 3] =
     [("mary", "mary", "/cal/mary/"), ("bob", "bob", "/"), ("alice", "service", "/cal/alice/")];
-/// Has calendars of its own, whose alarms ring for nobody.
+/// Has calendars of its own, whose alarms fire for no user.
 pub const SERVICE: &str = "service";
 /// Milliseconds after which the program compares a calendar as a whole, whatever its server says.
 const COMPARED: i64 = 15 * 60_000;
@@ -39,7 +39,7 @@ const HOUR: i64 = 3_600_000;
 /// What has happened, in figures.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Figures {
-    pub rings: usize,
+    pub fired: usize,
     pub missed: usize,
     pub looks: usize,
     pub lied_to: usize,
@@ -436,7 +436,7 @@ impl World {
                 let href = has.keys().chain(wants.keys()).find(differs).cloned().unwrap_or_default();
                 return Err(match (has.get(&href), wants.get(&href)) {
                     (Some((text, has)), Some((same, wants))) if text == same => {
-                        format!("{href} is armed for {has:?}, and rings at {wants:?}")
+                        format!("{href} is armed for {has:?}, and fires at {wants:?}")
                     }
                     (has, wants) => format!("of {href} the ledger has\n{has:?}\nand the store\n{wants:?}"),
                 });

@@ -17,7 +17,7 @@ use crate::venv::Venv;
 
 /// Longer than anything takes, even on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// An alarm that is announced later than this is not on time; a busy machine may be a little late.
+/// An alarm that is delivered later than this is not on time; a busy machine may be a little late.
 const ON_TIME: i64 = 3_000;
 
 /// The daemon beside an account.
@@ -32,7 +32,7 @@ impl Watched {
         let folder = configured(&account);
         let daemon = Daemon::start(folder.path(), &["run"]);
         let watched = Watched { account, daemon, folder };
-        watched.looked(0);
+        watched.expect_sync(0);
         watched
     }
 
@@ -48,24 +48,24 @@ impl Watched {
     }
 
     /// Waits for the sync that finds `changes`.
-    fn looked(&self, changes: usize) {
+    fn expect_sync(&self, changes: usize) {
         let found = |line: &str| line.contains("sync finished") && line.contains(&format!("changes={changes}"));
         let Some(_) = self.daemon.log.find(PATIENCE, found) else {
-            panic!("no look found {changes} changes:\n{}", self.daemon.log.text())
+            panic!("no sync found {changes} changes:\n{}", self.daemon.log.text())
         };
     }
 
     /// Waits for the next alarm, which must be `summary` at `at`, on time.
-    fn rings(&self, summary: &str, at: UtcMillis) {
+    fn expect_alarm(&self, summary: &str, at: UtcMillis) {
         let line = self.daemon.expect(PATIENCE, |_| true);
         let lateness = Clock::System.now().0 - at.0;
         let alarm: Value = serde_json::from_str(&line).unwrap();
         assert_eq!((alarm["summary"].as_str(), alarm["alarmTime"].as_str()), (Some(summary), Some(&*at.basic())));
-        assert!((0..ON_TIME).contains(&lateness), "announced {lateness} ms after its time");
+        assert!((0..ON_TIME).contains(&lateness), "delivered {lateness} ms after its time");
     }
 
-    /// What the ledger says that rang, in order.
-    fn rang(mut self) -> Vec<String> {
+    /// The summaries of the firings in the ledger, in order.
+    fn fired(mut self) -> Vec<String> {
         assert!(self.daemon.stop(PATIENCE).success(), "{}", self.daemon.log.text());
         let mut listing = Daemon::start(self.folder.path(), &["--json", "firings"]);
         listing.wait(PATIENCE);
@@ -99,26 +99,26 @@ fn edited_moved_and_deleted(account: Account) {
     let _quiet = undisturbed();
     let watched = Watched::start(account);
     let soon = watched.put("edited", 5, "edited");
-    watched.looked(1);
+    watched.expect_sync(1);
     watched.put("deleted", 12, "deleted");
-    watched.looked(1);
+    watched.expect_sync(1);
     watched.account.delete("deleted.ics");
-    watched.looked(1);
-    watched.rings("edited", soon);
+    watched.expect_sync(1);
+    watched.expect_alarm("edited", soon);
 
-    watched.put_at("edited", soon, "edited after it rang");
-    watched.looked(1);
+    watched.put_at("edited", soon, "edited after it fired");
+    watched.expect_sync(1);
     let before = watched.put("moved", 12, "moved");
-    watched.looked(1);
+    watched.expect_sync(1);
     let after = before.saturating_add(SignedDuration::from_secs(2));
     watched.put_at("moved", after, "moved");
-    watched.looked(1);
+    watched.expect_sync(1);
     assert!(Clock::System.now() < before, "the machine is too busy for this test");
-    watched.rings("moved", after);
+    watched.expect_alarm("moved", after);
     // Whatever was wrongly left in the wheel was due before this one.
     let last = watched.put("last", 12, "last");
-    watched.rings("last", last);
-    assert_eq!(watched.rang(), ["edited", "moved", "last"]);
+    watched.expect_alarm("last", last);
+    assert_eq!(watched.fired(), ["edited", "moved", "last"]);
 }
 
 #[test]
@@ -139,19 +139,19 @@ fn what_is_known_fires_while_the_server_is_down() {
     let _quiet = undisturbed();
     let mut watched = Watched::start(radicale_alone(venv));
     let known = watched.put("known", 8, "known");
-    watched.looked(1);
+    watched.expect_sync(1);
     watched.account.stop();
-    let told = |line: &str| line.contains("cannot be read") && line.contains("stay scheduled");
-    assert!(watched.daemon.log.find(PATIENCE, told).is_some(), "{}", watched.daemon.log.text());
-    watched.rings("known", known);
+    let is_logged = |line: &str| line.contains("cannot be read") && line.contains("stay scheduled");
+    assert!(watched.daemon.log.find(PATIENCE, is_logged).is_some(), "{}", watched.daemon.log.text());
+    watched.expect_alarm("known", known);
 
     watched.account.start_again();
     let next = watched.put("next", 6, "next");
-    // It waits longer and longer before it asks again; this tells it to look now.
+    // It waits longer and longer before it asks again; this makes it sync now.
     kill_process(watched.daemon.pid(), Signal::USR1).unwrap();
-    watched.looked(1);
-    watched.rings("next", next);
-    assert_eq!(watched.rang(), ["known", "next"]);
+    watched.expect_sync(1);
+    watched.expect_alarm("next", next);
+    assert_eq!(watched.fired(), ["known", "next"]);
 }
 
 /// Sets a property of the calendar, as a client does.
