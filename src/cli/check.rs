@@ -7,20 +7,21 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
 
-use super::common::{block_on, sink_context};
+use super::common::{block_on, length, sink_context};
 use super::inventory::{Inventory, SettingsWarning};
 use super::rights::{self, DaemonUser, Lacking};
 use super::{Context, printer::Cell, printer::ExitStatus, printer::Style, printer::Table};
 use crate::access::{self, Need};
 use crate::clock::Clock;
-use crate::config::{self, AccountProblem, Config, ConfigError, Overrides, Problem, SourceKind};
+use crate::config::{self, AccountProblem, Config, ConfigError, IcsSettings, Overrides, Problem, SourceKind};
 use crate::delivery::routing;
 use crate::delivery::sink::any_sink::Sink;
 use crate::ledger::{Inspector, LedgerError};
 use crate::source::caldav::CaldavSource;
 use crate::source::directory::DirectorySource;
+use crate::source::ics::{self, IcsSource};
 use crate::source::{Absence, Change, ChangeBatch, Evidence, Known, StoreError, SyncStore, Taken};
-use crate::time::UtcMillis;
+use crate::time::{UtcMillis, elapsed};
 
 /// Check the configuration, then every source and every sink
 ///
@@ -123,6 +124,7 @@ async fn of_source(
             let notes = notes.into_iter().map(|note| warning("source", &source.name, note));
             return std::iter::once(finding("source", &source.name, "directory", found)).chain(notes).collect();
         }
+        SourceKind::Ics(settings) => return vec![feed(source, settings, (config, clock), offline, inventory).await],
         SourceKind::Caldav(settings) => settings,
     };
     let caldav = CaldavSource::new(source, settings, &config.limits, clock.clone());
@@ -247,6 +249,42 @@ async fn caldav(source: &CaldavSource, inventory: &mut Inventory) -> Result<Stri
         inventory.found(&calendar.name, &calendar.id());
     }
     checked.complaint().map_or_else(|| Ok(checked.to_string()), Err)
+}
+
+/// Fetches a feed as the daemon would, and counts.
+async fn feed(
+    source: &config::SourceConfig,
+    settings: &IcsSettings,
+    context: (&Config, &Clock),
+    offline: bool,
+    inventory: &mut Inventory,
+) -> Finding {
+    let (config, clock) = context;
+    let of = |found| finding("source", &source.name, ics::KIND, found);
+    let mut feed = IcsSource::new(source, settings, &config.limits, clock.clone());
+    if let Err(error) = feed.ready().await {
+        inventory.may_be_more();
+        return of(Err(error.to_string()));
+    }
+    inventory.met(feed.user(), source.emails_of(feed.user()).is_empty());
+    if offline {
+        inventory.may_have_more_calendars();
+        return left_out("source", &source.name, ics::KIND);
+    }
+    let counter = Counter::default();
+    let report = match feed.sync_feed(&counter).await {
+        Ok(report) => report,
+        Err(error) => {
+            inventory.may_have_more_calendars();
+            return of(Err(error.to_string()));
+        }
+    };
+    let found = counter.inventory.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let name = found.names().collect::<Vec<_>>().join(", ");
+    inventory.extend(found);
+    let objects = counter.objects.load(Ordering::Relaxed);
+    let interval = length(elapsed(report.interval.unwrap_or(settings.interval)));
+    of(Ok(format!("{}: the calendar {name}, {objects} objects; fetched every {interval}", feed.shown())))
 }
 
 /// What a folder says.

@@ -118,7 +118,7 @@ fn watched(folder: &Path, root: Option<&Path>, config: &Config) -> Option<Calend
     let max_size = config.limits.objects.max_object_size;
     let configured = config.sources.iter().find_map(|source| match &source.kind {
         SourceKind::Directory(settings) => directory::calendar_in(source, settings, folder, max_size),
-        SourceKind::Caldav(_) => None,
+        SourceKind::Caldav(_) | SourceKind::Ics(_) => None,
     });
     let by_itself = |root: &Path| {
         let settings = DirectorySettings {

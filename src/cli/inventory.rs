@@ -43,6 +43,11 @@ impl Inventory {
         self.calendars.insert((name.to_owned(), id.to_owned()));
     }
 
+    /// The names of the calendars.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.calendars.iter().map(|(name, _)| name.as_str())
+    }
+
     /// A source could not be read.
     pub(super) fn may_be_more(&mut self) {
         (self.more, self.more_calendars) = (true, true);

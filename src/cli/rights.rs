@@ -80,6 +80,11 @@ pub(super) fn lacking(config: &Config, user: &User) -> Vec<Lacking> {
                 };
                 access::lacking_secrets(user, secret, settings.ca_file.as_deref()).or_else(of_certificate)
             }
+            SourceKind::Ics(settings) => {
+                let secret = settings.credentials.secret().and_then(|secret| secret.path());
+                let address = access::lacking_secrets(user, settings.url.path(), settings.ca_file.as_deref());
+                address.or_else(|| access::lacking_secrets(user, secret, None))
+            }
         };
         lacking.extend(sentence.map(|sentence| Lacking { what: "source", name: source.name.clone(), sentence }));
     }

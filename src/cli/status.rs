@@ -9,7 +9,7 @@ use super::common::{LedgerArgs, as_millis, block_on, distance, length, written, 
 use super::reach::Reach;
 use super::{Context, printer::Cell, printer::ExitStatus, printer::Style, printer::Table};
 use crate::calendar_info::CalendarInfo;
-use crate::config::{Config, SourceKind};
+use crate::config::Config;
 use crate::ledger::{self, CalendarRow, Inspector, SourceFailure, SourceRow, Stats};
 use crate::time::{UtcMillis, elapsed};
 
@@ -139,11 +139,7 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<ExitStat
 fn with_unseen(mut rows: Vec<SourceRow>, config: &Config) -> Vec<SourceRow> {
     for source in &config.sources {
         if !rows.iter().any(|row| row.name == source.name) {
-            let kind = match source.kind {
-                SourceKind::Directory { .. } => "directory",
-                SourceKind::Caldav(_) => "caldav",
-            };
-            let (name, kind) = (source.name.clone(), kind.to_owned());
+            let (name, kind) = (source.name.clone(), source.kind.name().to_owned());
             rows.push(SourceRow {
                 name,
                 kind,

@@ -12,6 +12,7 @@ mod user_list;
 #[cfg(test)]
 mod tests;
 
+pub use crate::tables::address::feed as feed_url;
 pub use crate::tables::{
     ClientCertificate, ConfigError, Credentials, FileStamp, PasswordScheme, Problem, Secret, SecretCommand,
     SecretError, SecretRef, SecretSource,

@@ -9,7 +9,7 @@ pub use super::account_origins::{AccountOrigins, AccountStamps};
 pub use crate::calendar::ical::object::ObjectLimits;
 pub use crate::calendar::zone::ZoneLimits;
 use crate::delivery::sink::SinkConfig;
-use crate::tables::{ClientCertificate, Credentials, Problem};
+use crate::tables::{ClientCertificate, Credentials, Problem, SecretRef};
 use crate::zoneinfo::ZoneinfoChoice;
 
 /// All settings, checked, with defaults filled in.
@@ -261,6 +261,8 @@ pub enum SourceKind {
     Directory(DirectorySettings),
     /// `kind = "caldav"`: an account on a CalDAV server.
     Caldav(CaldavSettings),
+    /// `kind = "ics"`: a subscribed calendar.
+    Ics(IcsSettings),
 }
 
 /// `kind = "directory"`
@@ -293,6 +295,15 @@ impl SyncInterval {
 }
 
 impl SourceKind {
+    /// As `kind` is written, and as the ledger has it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            SourceKind::Directory(_) => "directory",
+            SourceKind::Caldav(_) => "caldav",
+            SourceKind::Ics(_) => "ics",
+        }
+    }
+
     /// How often everything is synced.
     pub fn interval(&self) -> SyncInterval {
         match self {
@@ -300,6 +311,7 @@ impl SourceKind {
             SourceKind::Caldav(settings) => {
                 SyncInterval { usual: settings.poll_interval, longest: settings.max_poll_interval }
             }
+            SourceKind::Ics(settings) => SyncInterval::fixed(settings.interval),
         }
     }
 }
@@ -347,4 +359,27 @@ pub enum OwnDomains {
     Listed(Vec<String>),
     /// Where it lists none: those of the server, for users whose login is no address.
     Usual(Vec<String>),
+}
+
+/// `kind = "ics"`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IcsSettings {
+    /// Where the address of the feed is, which is a secret.
+    pub url: SecretRef,
+    /// Whether the address may be one of another machine without encryption.
+    pub allow_plaintext: bool,
+    /// What the calendar is called, whatever the feed says.
+    pub calendar_name: Option<String>,
+    /// How it logs in.
+    pub credentials: Credentials,
+    /// How often the feed is fetched if it says nothing of that.
+    pub interval: Duration,
+    /// The shortest time between two fetches that a feed can ask for.
+    pub min_interval: Duration,
+    /// The longest one.
+    pub max_interval: Duration,
+    /// How long the server may be silent.
+    pub timeout: Duration,
+    /// PEM file of a further certificate authority to trust.
+    pub ca_file: Option<PathBuf>,
 }

@@ -8,8 +8,8 @@ use toml::de::DeTable;
 
 use super::context::{ReadContext, read_file};
 use super::settings::{
-    AccountProblem, CaldavSettings, Config, Defaults, DirectorySettings, Layout, OwnDomains, SourceConfig, SourceKind,
-    Users,
+    AccountProblem, CaldavSettings, Config, Defaults, DirectorySettings, IcsSettings, Layout, OwnDomains, SourceConfig,
+    SourceKind, Users,
 };
 use super::user_list::UserList;
 use crate::tables::names::{self, free_name};
@@ -20,6 +20,10 @@ use crate::tables::{
 const RESCAN_INTERVAL: Duration = Duration::from_secs(15 * 60);
 const POLL_INTERVAL: Duration = Duration::from_secs(30);
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// A feed that says nothing of it is fetched this often; and one that does, within these bounds.
+const FEED_INTERVAL: Duration = Duration::from_secs(15 * 60);
+const MIN_FEED_INTERVAL: Duration = Duration::from_secs(5 * 60);
+const MAX_FEED_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What stands for the user in a source that is one for each user of a list.
 const PLACEHOLDER: &str = "{user}";
@@ -35,10 +39,11 @@ pub const ONE_USER: &str =
 enum SourceKindName {
     Caldav,
     Directory,
+    Ics,
 }
 
-const KINDS: [(&str, SourceKindName); 2] =
-    [("caldav", SourceKindName::Caldav), ("directory", SourceKindName::Directory)];
+const KINDS: [(&str, SourceKindName); 3] =
+    [("caldav", SourceKindName::Caldav), ("directory", SourceKindName::Directory), ("ics", SourceKindName::Ics)];
 
 const LAYOUTS: [(&str, Layout); 4] =
     [("auto", Layout::Auto), ("flat", Layout::Flat), ("vdir", Layout::Vdir), ("radicale", Layout::Radicale)];
@@ -171,12 +176,21 @@ fn read_one(
     let user = section.read("user", value::string).or(listed);
     let email = section.read("email", address::emails).unwrap_or_default();
     let zone = section.read("zone", |value| reader.zone(value));
-    let calendars = section.read("calendars", value::strings).unwrap_or_default();
+    let of_several = kind != SourceKindName::Ics;
+    let calendars = of_several.then(|| section.read("calendars", value::strings)).flatten().unwrap_or_default();
     let (user, kind) = match kind {
         SourceKindName::Directory => (user, directory(&section, reader)),
         SourceKindName::Caldav => {
             let username = section.read("username", value::string);
             (user.or(username.clone()), caldav(&section, username, defaults, reader))
+        }
+        SourceKindName::Ics => {
+            let username = section.read("username", value::string);
+            let user = user.or(username.clone());
+            if user.is_none() {
+                section.report("user", "is missing: a feed does not say whose alarms its are");
+            }
+            (user, ics(&section, username, reader))
         }
     };
     let many =
@@ -245,6 +259,43 @@ fn client_certificate(section: &Section<'_>, url: Option<&str>) -> Option<Box<Cl
         _ => {}
     }
     Some(Box::new(ClientCertificate { certificate: certificate?, key: SecretRef::file("client_key", key?) }))
+}
+
+fn ics(section: &Section<'_>, username: Option<String>, reader: &ReadContext<'_>) -> Option<SourceKind> {
+    let allow_plaintext = section.read("allow_plaintext", value::boolean).unwrap_or(false);
+    let elsewhere = secret::URL.named(section);
+    let url = match (section.has("url"), elsewhere) {
+        (true, Some(second)) => {
+            section.report(second, "is one place too many for the url: url names one as well");
+            None
+        }
+        (false, Some(_)) => secret::read(section, &secret::URL),
+        (_, None) => section.required("url", |written| {
+            let written = value::string(written)?;
+            address::feed(&written, allow_plaintext).map(|_| SecretRef::written("url", written))
+        }),
+    };
+    let interval = section.read("interval", value::duration).unwrap_or(FEED_INTERVAL);
+    let min_interval = section.read("min_interval", value::duration).unwrap_or(MIN_FEED_INTERVAL);
+    let max_interval = section.read("max_interval", value::duration).unwrap_or(MAX_FEED_INTERVAL.max(min_interval));
+    if max_interval < min_interval {
+        section.report("max_interval", "is shorter than min_interval");
+    }
+    let calendar_name = section.read("calendar_name", value::string);
+    let timeout = section.read("timeout", value::duration).unwrap_or(TIMEOUT);
+    let ca_file = section.read("ca_file", value::string).map(|written| reader.path(&written));
+    let credentials = credentials(section, username);
+    Some(SourceKind::Ics(IcsSettings {
+        url: url?,
+        allow_plaintext,
+        calendar_name,
+        credentials,
+        interval,
+        min_interval,
+        max_interval,
+        timeout,
+        ca_file,
+    }))
 }
 
 fn credentials(section: &Section<'_>, username: Option<String>) -> Credentials {

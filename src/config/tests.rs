@@ -46,7 +46,7 @@ fn the_example_loads() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/reveille.toml");
     let config = load(Some(&file), &Overrides::default(), &nothing).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(config.ledger, Path::new("/var/lib/reveille/ledger.db"));
-    assert_eq!(config.sources.len(), 2);
+    assert_eq!(config.sources.len(), 3);
     assert_eq!(config.sinks.len(), 4);
     let names: Vec<_> = config.sinks.iter().map(|sink| sink.name.as_str()).collect();
     assert_eq!(names, ["stdout", "file", "cyrus-notify", "email"]);
@@ -155,7 +155,7 @@ fn every_problem_is_reported_at_once_in_the_order_of_the_lines() {
             "reveille.toml:2: [defaults]: unknown key 'zome'; the nearest known key is 'zone'",
             "reveille.toml:3: [defaults]: max_lateness is '30 parsecs', which is not a duration: write 30s, 5m, 24h, 7d or a \
              sum such as 1h30m",
-            "reveille.toml:6: source 1: kind is 'cladav' and must be one of caldav, directory; the nearest is 'caldav'",
+            "reveille.toml:6: source 1: kind is 'cladav' and must be one of caldav, directory, ics; the nearest is 'caldav'",
             "reveille.toml:8: source 'tank': path is missing",
             "reveille.toml:11: source 'tank': unknown key 'layuot'; the nearest known key is 'layout'",
             "reveille.toml:13: unknown key 'sinks'; the nearest known key is 'sink'",
@@ -539,7 +539,7 @@ fn users_have_addresses_and_zones() {
 fn domains_of_own_addresses() {
     let domains = |text: &str| match &load_text(text).unwrap().sources[0].kind {
         SourceKind::Caldav(settings) => settings.own_domains.clone(),
-        SourceKind::Directory { .. } => panic!("a folder"),
+        other => panic!("{other:?}"),
     };
     let listed = |one: &str| OwnDomains::Listed(vec![one.to_owned()]);
     let defaults = "[defaults]\nown_domains = ['Example.NET']\n";
@@ -560,7 +560,7 @@ fn a_source_is_read_once_for_each_user_of_a_list() {
         .iter()
         .map(|source| match &source.kind {
             SourceKind::Caldav(settings) => (source.name.as_str(), settings.url.as_str()),
-            SourceKind::Directory(_) => ("", ""),
+            SourceKind::Directory(_) | SourceKind::Ics(_) => ("", ""),
         })
         .collect();
     assert_eq!(urls, [("all:mary", "https://h/dav/mary/"), ("all:a%b", "https://h/dav/a%25b/")]);
@@ -572,4 +572,25 @@ fn a_source_is_read_once_for_each_user_of_a_list() {
     // What is wrong is said once, and not for each user.
     let wrong = load_text(&text.replace("username", "usrname")).unwrap_err();
     assert_eq!(wrong.matches("unknown key 'usrname'").count(), 1, "{wrong}");
+}
+
+#[test]
+fn the_address_of_a_feed_is_a_secret_and_its_user_is_named() {
+    let of = |lines: &str| format!("[[source]]\nkind='ics'\n{lines}\n");
+    let config = load_text(&of("url='webcal://h/token.ics'\nuser='mary'\nmin_interval='2d'")).unwrap();
+    let SourceKind::Ics(settings) = &config.sources[0].kind else { panic!("{config:?}") };
+    assert_eq!(settings.url.read().unwrap().expose(), "webcal://h/token.ics");
+    assert_eq!((settings.interval.as_secs(), settings.max_interval), (900, settings.min_interval));
+    assert!(!format!("{config:?}").contains("token"));
+    for (lines, told) in [
+        ("user='mary'", "source 1: url is missing"),
+        ("url='https://h/'", "source 1: user is missing"),
+        ("user='mary'\nurl='http://h/token'", "4: source 1: url is without encryption"),
+        ("user='mary'\nurl='https://h/'\nurl_file='x'", "5: source 1: url_file is one place too many for the url"),
+        ("user='mary'\nurl='https://h/'\ncalendars=['x']", "5: source 1: unknown key 'calendars'"),
+        ("user='mary'\nurl='https://h/'\nmin_interval='2h'\nmax_interval='1h'", "6: source 1: max_interval is shorter"),
+    ] {
+        let all = problem(&of(lines));
+        assert!(all.contains(told) && !all.contains("token"), "{lines}\n{all}");
+    }
 }

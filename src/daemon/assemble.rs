@@ -180,7 +180,8 @@ pub(super) fn reader_zones(config: &Config) -> HashMap<String, String> {
         let user = match (&source.user, &source.kind) {
             (Some(user), _) => Some(user.clone()),
             (None, SourceKind::Caldav(settings)) => settings.credentials.username(),
-            (None, SourceKind::Directory { .. }) => None,
+            // A feed has a user.
+            (None, SourceKind::Directory(_) | SourceKind::Ics(_)) => None,
         };
         if let (Some(user), Some(zone)) = (user, &source.zone) {
             zones.entry(user).or_insert_with(|| zone.clone());

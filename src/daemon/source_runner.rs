@@ -212,6 +212,7 @@ impl SourceRunner {
             refusal = Some(report.unwatched.clone()).filter(|_| self.source.is_watched());
             self.absent = report.absent;
             self.schedule.soon = report.again_in;
+            self.schedule.asked = report.interval;
         }
         let is_well = self.note(ingest, at, outcome, None).await;
         if let Some(refusal) = refusal {

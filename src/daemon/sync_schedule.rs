@@ -36,6 +36,8 @@ const IDLE: u32 = 10;
 #[derive(Debug)]
 pub(super) struct SyncSchedule {
     interval: SyncInterval,
+    /// How often the source itself asks to be synced.
+    pub asked: Option<Duration>,
     /// Syncs to come that come sooner, because something has changed.
     lively: u32,
     /// Syncs that found nothing new, in a row.
@@ -61,6 +63,7 @@ impl SyncSchedule {
     pub(super) fn new(interval: SyncInterval) -> SyncSchedule {
         SyncSchedule {
             interval,
+            asked: None,
             lively: 0,
             idle: 0,
             failures: 0,
@@ -96,6 +99,9 @@ impl SyncSchedule {
 
     /// How long it is between two syncs as things are.
     fn usual(&self) -> Duration {
+        if let Some(asked) = self.asked {
+            return asked;
+        }
         let SyncInterval { usual, longest } = self.interval;
         match self.lively {
             0 => usual.saturating_mul(1 << (self.idle / IDLE).min(20)).min(longest),
@@ -211,5 +217,18 @@ mod tests {
         assert!(seconds[0] >= 30 && seconds[299] <= 60, "{seconds:?}");
         seconds.dedup();
         assert!(seconds.len() > 25, "{seconds:?}");
+    }
+
+    #[test]
+    fn what_a_source_asks_for_itself_holds_whatever_changes() {
+        let mut schedule = SyncSchedule::new(SyncInterval::fixed(Duration::from_secs(900)));
+        schedule.asked = Some(Duration::from_secs(7_200));
+        schedule.succeeded(1);
+        assert_eq!(seconds(&schedule), 7_200);
+        schedule.failed(Obstacle::Other, None);
+        assert_eq!(seconds(&schedule), 15, "a failure is tried again soon all the same");
+        schedule.succeeded(0);
+        schedule.asked = None;
+        assert_eq!(seconds(&schedule), 300);
     }
 }

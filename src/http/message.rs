@@ -1,5 +1,6 @@
 //! What goes to a server and what comes back: requests, responses, and why there is none.
 
+use std::borrow::Cow;
 use std::fmt::Debug;
 use std::future::Future;
 use std::pin::Pin;
@@ -43,7 +44,7 @@ pub struct HttpRequest {
     /// Where it goes.
     pub url: Url,
     /// Names and values, besides those that say who asks.
-    pub headers: Vec<(&'static str, &'static str)>,
+    pub headers: Vec<(&'static str, Cow<'static, str>)>,
     /// Empty for none.
     pub body: String,
     /// What tells it from others of the same method, headers and path, which may take less long; empty for nothing.
@@ -67,8 +68,8 @@ impl HttpRequest {
 
     /// This request with the header `name`.
     #[must_use]
-    pub fn with_header(mut self, name: &'static str, value: &'static str) -> HttpRequest {
-        self.headers.push((name, value));
+    pub fn with_header(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> HttpRequest {
+        self.headers.push((name, value.into()));
         self
     }
 
@@ -100,6 +101,8 @@ pub struct HttpResponse {
     pub challenges: Vec<Challenge>,
     /// Retry-After.
     pub retry_after: Option<Duration>,
+    /// How long the response may be used without asking again (Cache-Control: max-age).
+    pub max_age: Option<Duration>,
     /// The octets of the body.
     pub body: Vec<u8>,
 }
@@ -149,6 +152,7 @@ pub fn response_head(url: Url, status: u16, headers: &HeaderMap) -> HttpResponse
         location: header_text(headers, header::LOCATION),
         challenges: challenges(offers),
         retry_after: header_text(headers, header::RETRY_AFTER).and_then(|text| retry_after(&text, date)),
+        max_age: header_text(headers, header::CACHE_CONTROL).as_deref().and_then(max_age),
         body: Vec::new(),
     }
 }
@@ -166,19 +170,43 @@ fn retry_after(text: &str, date: Option<UtcMillis>) -> Option<Duration> {
     })
 }
 
+/// Reads the max-age of a Cache-Control (RFC 9111, 5.2.2.1).
+fn max_age(text: &str) -> Option<Duration> {
+    let mut directives = text.split(',').filter_map(|directive| directive.trim().split_once('='));
+    let (_, seconds) = directives.find(|(name, _)| name.eq_ignore_ascii_case("max-age"))?;
+    seconds.trim_matches('"').parse().ok().map(Duration::from_secs)
+}
+
 /// Reads an HTTP date (RFC 9110, 5.6.7), and the form with a numeric zone that SOGo writes.
 pub fn http_date(text: &str) -> Option<UtcMillis> {
     jiff::fmt::rfc2822::parse(text.trim()).ok().map(|zoned| UtcMillis(zoned.timestamp().as_millisecond()))
 }
 
+/// Writes an HTTP date (RFC 9110, 5.6.7).
+pub fn http_date_text(at: UtcMillis) -> String {
+    at.timestamp().strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::http_date;
+    use std::time::Duration;
+
+    use super::{http_date, http_date_text, max_age};
+
+    #[test]
+    fn how_long_a_response_is_fresh() {
+        let seconds = |text| max_age(text).map(|age| age.as_secs());
+        assert_eq!(seconds("no-cache, no-store, Max-Age=0, must-revalidate"), Some(0));
+        assert_eq!(seconds("public, s-maxage=60, max-age=\"3600\""), Some(3_600));
+        assert_eq!((seconds("no-store"), seconds("max-age=soon")), (None, None));
+        assert_eq!(max_age("max-age=90"), Some(Duration::from_secs(90)));
+    }
 
     #[test]
     fn dates() {
         let at = http_date("Sun, 22 Nov 2026 21:17:01 GMT").unwrap();
         assert_eq!(at.to_string(), "2026-11-22T21:17:01.000Z");
+        assert_eq!(http_date_text(at), "Sun, 22 Nov 2026 21:17:01 GMT");
         assert_eq!(http_date("Sun, 22 Nov 2026 22:17:01 +0100"), Some(at));
         assert_eq!(http_date("2026-11-22T21:17:01Z"), None);
         assert_eq!(http_date("yesterday"), None);

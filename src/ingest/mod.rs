@@ -339,9 +339,9 @@ impl SyncStore for Ingest {
         Ok(self.context.ledger.calendars(Some(source)).await?.into_iter().map(known).collect())
     }
 
-    async fn progress(&self, source: &str, said: String) {
+    async fn progress(&self, source: &str, kind: &'static str, said: String) {
         tracing::info!(source.name = source, "{said}");
-        if let Err(error) = self.context.ledger.source_progress(source, said).await {
+        if let Err(error) = self.context.ledger.source_progress(source, kind, said).await {
             tracing::warn!(source.name = source, ledger.error = %error, "how far the sync is could not be recorded");
         }
     }

@@ -91,8 +91,8 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError::Full`], [`LedgerError::Database`].
-    pub async fn source_progress(&self, name: &str, progress: String) -> Result<(), LedgerError> {
-        self.sqlite.source_progress(name, progress).await
+    pub async fn source_progress(&self, name: &str, kind: &'static str, progress: String) -> Result<(), LedgerError> {
+        self.sqlite.source_progress(name, kind, progress).await
     }
 
     /// When the last sync of a source began that went well.

@@ -27,6 +27,8 @@ pub struct SyncReport {
     pub unwatched: Option<String>,
     /// When to sync again, where that is to be sooner than usual.
     pub again_in: Option<Duration>,
+    /// How often to sync from now on, where the store says so.
+    pub interval: Option<Duration>,
 }
 
 /// Why a sync failed.
@@ -189,8 +191,8 @@ pub trait SyncStore: Send + Sync {
     /// repeated: they change nothing. An absence of the calendar is over.
     fn apply(&self, source: &str, batch: ChangeBatch) -> impl Future<Output = Result<Taken, StoreError>> + Send;
 
-    /// How far a sync of `source` has come that takes long, in a few words. For display only.
-    fn progress(&self, _source: &str, _said: String) -> impl Future<Output = ()> + Send {
+    /// How far a sync of `source`, which is of this kind, has come that takes long, in a few words. For display only.
+    fn progress(&self, _source: &str, _kind: &'static str, _said: String) -> impl Future<Output = ()> + Send {
         async {}
     }
 

@@ -2,7 +2,7 @@
 //! what is inside an object, and where it is kept, it does not know.
 //!
 //! * [`contract`] is what sources and those who use them agree on, [`sync_source`] what every source can do.
-//! * [`directory`] and [`caldav`] are the kinds of sources, which are listed here and nowhere else.
+//! * [`directory`], [`caldav`] and [`ics`] are the kinds of sources, which are listed here and nowhere else.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -14,6 +14,7 @@ use crate::http::Hosts;
 pub mod caldav;
 mod contract;
 pub mod directory;
+pub mod ics;
 mod sync_source;
 
 use caldav::CaldavSource;
@@ -22,6 +23,7 @@ pub use contract::{
     SyncError, SyncReport, SyncStore, Taken, WatchError,
 };
 use directory::{DirectorySource, FsChanges};
+use ics::IcsSource;
 pub use sync_source::{ReportedChanges, ReportedScope, SyncSource};
 
 /// A source of one of the kinds that there are.
@@ -31,6 +33,8 @@ pub enum Source {
     Directory(DirectorySource),
     /// An account on a CalDAV server.
     Caldav(Box<CaldavSource>),
+    /// A subscribed calendar.
+    Ics(Box<IcsSource>),
 }
 
 /// Does `$work` with the source in `$source`, of whichever kind it is.
@@ -39,6 +43,7 @@ macro_rules! with_source {
         match $self {
             Source::Directory($source) => $work,
             Source::Caldav($source) => $work,
+            Source::Ics($source) => $work,
         }
     };
 }
@@ -65,6 +70,9 @@ impl Source {
                 let caldav = caldav.map_err(|error| SyncError::new(error.to_string(), Obstacle::Other))?;
                 Source::Caldav(Box::new(caldav.sharing(hosts)))
             }
+            SourceKind::Ics(settings) => {
+                Source::Ics(Box::new(IcsSource::new(source, settings, limits, clock.clone()).sharing(hosts)))
+            }
         })
     }
 }
@@ -74,22 +82,22 @@ impl Source {
 pub enum SourceChanges {
     /// What was touched in a watched folder.
     Directory(FsChanges),
-    /// A CalDAV server reports nothing by itself.
-    Caldav(Infallible),
+    /// A CalDAV server, or that of a feed, reports nothing by itself.
+    Server(Infallible),
 }
 
 impl ReportedChanges for SourceChanges {
     fn scope(&self) -> ReportedScope {
         match self {
             SourceChanges::Directory(changes) => changes.scope(),
-            SourceChanges::Caldav(changes) => changes.scope(),
+            SourceChanges::Server(changes) => changes.scope(),
         }
     }
 
     fn concerns(&self, fault: &str) -> bool {
         match self {
             SourceChanges::Directory(changes) => changes.concerns(fault),
-            SourceChanges::Caldav(changes) => changes.concerns(fault),
+            SourceChanges::Server(changes) => changes.concerns(fault),
         }
     }
 }
@@ -108,7 +116,7 @@ impl SyncSource for Source {
     async fn sync_changes(&mut self, store: &impl SyncStore, changes: SourceChanges) -> Result<SyncReport, SyncError> {
         match (self, changes) {
             (Source::Directory(source), SourceChanges::Directory(changes)) => source.sync_changes(store, changes).await,
-            (Source::Caldav(source), SourceChanges::Caldav(changes)) => source.sync_changes(store, changes).await,
+            (_, SourceChanges::Server(changes)) => match changes {},
             // Another source has reported them.
             (source, _) => source.sync(store).await,
         }
@@ -133,7 +141,8 @@ impl SyncSource for Source {
     async fn changes(&self) -> SourceChanges {
         match self {
             Source::Directory(source) => SourceChanges::Directory(source.changes().await),
-            Source::Caldav(source) => SourceChanges::Caldav(source.changes().await),
+            Source::Caldav(source) => SourceChanges::Server(source.changes().await),
+            Source::Ics(source) => SourceChanges::Server(source.changes().await),
         }
     }
 

@@ -27,6 +27,31 @@ pub fn caldav(value: &DeValue<'_>, allow_plaintext: bool) -> Result<String, Stri
     if url.username().is_empty() { Ok(url.to_string()) } else { Err("holds a user: write it as username".to_owned()) }
 }
 
+/// The address of a feed: https, or http to this machine or where `allow_plaintext` says so. `webcal` and `webcals`
+/// stand for https.
+///
+/// # Errors
+/// The rest of a sentence, which does not repeat the address.
+pub fn feed(written: &str, allow_plaintext: bool) -> Result<Url, String> {
+    let written = written.trim();
+    let is_webcal = |scheme: &str| scheme.eq_ignore_ascii_case("webcal") || scheme.eq_ignore_ascii_case("webcals");
+    let url = match written.split_once("://") {
+        Some((scheme, rest)) if is_webcal(scheme) => url(&format!("https://{rest}"), "https://HOST/PATH"),
+        _ => url(written, "https://HOST/PATH"),
+    }?;
+    match url.scheme() {
+        "https" => {}
+        "http" if allow_plaintext || is_loopback(&url) => {}
+        "http" => {
+            return Err("is without encryption, which is allowed to this machine only: use https://, \
+                        or say allow_plaintext = true"
+                .to_owned());
+        }
+        _ => return Err("must begin with https:// or webcal://".to_owned()),
+    }
+    if url.username().is_empty() { Ok(url) } else { Err("holds a user: write it as username".to_owned()) }
+}
+
 /// A URL with a host and without a password, like `usual`.
 pub fn url(written: &str, usual: &str) -> Result<Url, String> {
     if !written.contains("://") {
@@ -134,6 +159,21 @@ mod tests {
         assert!(caldav(&text("http://dav.example.org/"), true).is_ok());
         assert!(caldav(&text("https://mary@dav.example.org/"), false).is_err());
         assert!(caldav(&text("ftp://dav.example.org/"), true).is_err());
+    }
+
+    #[test]
+    fn feeds() {
+        let of = |written: &str| super::feed(written, false).map(|url| url.to_string());
+        assert_eq!(of("webcal://host/a.ics?k=1").as_deref(), Ok("https://host/a.ics?k=1"));
+        assert_eq!(of("WEBCALS://host/a").as_deref(), Ok("https://host/a"));
+        assert_eq!(of(" https://host/a\n").as_deref(), Ok("https://host/a"));
+        assert!(of("http://[::1]:80/a").is_ok() && super::feed("http://host/a", true).is_ok());
+        for wrong in
+            ["http://host/token", "ftp://host/token", "host/token", "https://token@host/", "https://u:token@h/"]
+        {
+            let told = of(wrong).unwrap_err();
+            assert!(!told.contains("token"), "{told}");
+        }
     }
 
     #[test]

@@ -39,6 +39,10 @@ pub const TOKEN: Keys = Keys {
     command: "token_command",
 };
 
+/// The keys of an address that is a secret; it may also stand in the file itself.
+pub const URL: Keys =
+    Keys { plain: "url", file: "url_file", variable: "url_env", credential: "url_credential", command: "url_command" };
+
 impl Keys {
     /// The first key of these that a section uses.
     pub fn named(&self, section: &Section<'_>) -> Option<&'static str> {

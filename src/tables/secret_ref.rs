@@ -86,6 +86,11 @@ impl SecretRef {
         SecretRef { key, place: SecretPlace::Credential(name) }
     }
 
+    /// `text`, which the configuration itself has at the key `key`.
+    pub fn written(key: &'static str, text: impl Into<String>) -> SecretRef {
+        SecretRef { key, place: SecretPlace::Inline(text.into()) }
+    }
+
     /// A secret that lies nowhere: for programs that bring their own, such as tests.
     #[doc(hidden)]
     pub fn inline(text: impl Into<String>) -> SecretRef {

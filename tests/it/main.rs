@@ -20,6 +20,7 @@
 //! * [`preview`] reads files and folders, and further cases where the environment names some.
 //! * [`compatibility`] reads what real programs write against the standard.
 //! * [`explain`] asks why alarms fire, of files and of a ledger.
+//! * [`feeds`] subscribes to calendars at secret addresses.
 //! * [`zones`] places wall-clock times beside Python's zoneinfo.
 //! * [`absence`] tells the ingest stage of calendars that are not found, and come back.
 //! * [`identity`] asks which alarm instances are one firing.
@@ -59,6 +60,7 @@ mod debian;
 mod doubt;
 mod explain;
 mod faults;
+mod feeds;
 mod harness;
 mod hostile;
 mod hostile_soak;

@@ -24,7 +24,8 @@ const MAP: &[(&str, &[&str])] = &[
     ("access", &[]),
     ("tls", &[]),
     ("http", &["time", "tables", "tls"]),
-    ("source", &["time", "text", "calendar_info", "access", "clock", "config", "http"]),
+    // A feed is one text of many objects, which is taken apart.
+    ("source", &["time", "text", "calendar_info", "access", "clock", "config", "http", "calendar"]),
     ("ledger", &["time", "access", "calendar_info"]),
     ("notification", &["time", "text", "calendar"]),
     (

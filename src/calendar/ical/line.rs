@@ -68,6 +68,11 @@ impl Lines {
         Lines { text, numbers }
     }
 
+    /// The lines, each ended by LF but the last one.
+    pub(super) fn into_text(self) -> String {
+        self.text
+    }
+
     /// Each line, in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = NumberedLine<'_>> {
         self.numbers.iter().zip(self.text.split('\n')).map(|(number, text)| NumberedLine { number: *number, text })

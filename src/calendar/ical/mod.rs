@@ -4,6 +4,7 @@
 //!   [`value`] reads their values.
 //! * `parser` goes through the lines of a text, the `*_reader`s read their properties, `lenient` what breaks the
 //!   grammar.
+//! * [`split`] takes a text of many events apart, a text for each UID.
 
 pub mod alarm;
 mod alarm_reader;
@@ -15,6 +16,7 @@ pub(super) mod line;
 pub mod object;
 mod parser;
 mod reader;
+pub mod split;
 mod unnamed;
 pub mod value;
 mod vtimezone;

@@ -33,7 +33,7 @@ impl Object {
     }
 }
 
-fn foreign_encoding(octets: &[u8]) -> Option<&'static str> {
+pub(super) fn foreign_encoding(octets: &[u8]) -> Option<&'static str> {
     match octets {
         [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] => Some("UTF-32"),
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Some("UTF-16"),

@@ -38,6 +38,7 @@ pub const MIGRATIONS: &[SchemaStep] = &[
     step(13, "departed objects", include_str!("../../../migrations/0013_departed.sql")),
     step(14, "sync state", include_str!("../../../migrations/0014_sync_state.sql")),
     step(15, "no acknowledged", include_str!("../../../migrations/0015_no_acknowledged.sql")),
+    step(16, "source kinds", include_str!("../../../migrations/0016_source_kinds.sql")),
 ];
 
 /// Brings the schema of the ledger at `path` up to date.

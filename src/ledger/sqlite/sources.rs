@@ -9,13 +9,13 @@ use crate::ledger::model::{DroppedSource, SourceSync};
 use crate::time::UtcMillis;
 
 impl Sqlite {
-    pub async fn source_progress(&self, name: &str, progress: String) -> Result<(), LedgerError> {
-        let sql = "INSERT INTO sources (name, kind, progress) VALUES (?1, 'caldav', ?2)
+    pub async fn source_progress(&self, name: &str, kind: &'static str, progress: String) -> Result<(), LedgerError> {
+        let sql = "INSERT INTO sources (name, kind, progress) VALUES (?1, ?3, ?2)
             ON CONFLICT (name) DO UPDATE SET progress = excluded.progress";
         let name = name.to_owned();
         self.write(move |c| {
             Box::pin(async move {
-                sqlx::query(sql).bind(name).bind(progress).execute(c).await?;
+                sqlx::query(sql).bind(name).bind(progress).bind(kind).execute(c).await?;
                 Ok(())
             })
         })

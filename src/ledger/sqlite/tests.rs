@@ -173,6 +173,7 @@ async fn a_ledger_of_an_older_version_is_brought_up_to_date() {
             (2, 'dav', '/b/', 'b', 'mary', 'mary', '[]', 'b', '', 5, 7, '{\"compared\":6}', NULL),
             (3, 'dir', 'c', 'c', 'mary', 'mary', '[]', 'c', '', 5, 7, '2049', '2050'),
             (4, 'dir', 'd', 'd', 'mary', 'mary', '[]', 'd', '', 5, 7, NULL, NULL);
+        INSERT INTO sources VALUES ('dav', 'caldav', 7, NULL, NULL), ('dir', 'directory', NULL, 'no', 8);
         INSERT INTO objects (id, calendar, href, etag, revision, written, zones, text) VALUES (1, 1, 'x', 'e', 1, 6, '', x'');";
     sqlx::raw_sql(rows).execute(&mut old).await.unwrap();
     sqlx::Connection::close(old).await.unwrap();
@@ -193,6 +194,12 @@ async fn a_ledger_of_an_older_version_is_brought_up_to_date() {
     ];
     assert_eq!(states, wanted);
     assert!(calendars.iter().all(|calendar| calendar.last_synced_at == UtcMillis(7)));
+    // Sources of any kind are allowed, and those that were there are kept.
+    ledger.source_progress("feed", "ics", "half".to_owned()).await.unwrap();
+    let told =
+        "SELECT concat_ws(' ', name, kind, last_synced_at, error, error_at, progress) FROM sources ORDER BY name";
+    let sources: Vec<String> = sqlx::query_scalar(told).fetch_all(ledger.sqlite.readers()).await.unwrap();
+    assert_eq!(sources, ["dav caldav 7", "dir directory no 8", "feed ics half"]);
     let existing = ledger.existing(1, &["x"]).await.unwrap();
     assert_eq!(existing["x"].last_modified, Some(UtcMillis(6)));
     let claimed = ledger.claim(1, UtcMillis(10), UtcMillis(20), 10).await.unwrap().deliveries;

@@ -26,6 +26,8 @@ use crate::time::{UtcMillis, non_negative};
 const BATCH: usize = 500;
 /// Octets of text after which a batch is handed in although it has fewer changes.
 const BATCH_OCTETS: usize = 4 * 1024 * 1024;
+/// The kind of these sources, as the configuration and the ledger write it.
+pub(super) const KIND: &str = "caldav";
 /// Objects after which the progress of a sync is reported that fetches more than twice as many.
 const REPORT_EVERY: usize = 1_000;
 
@@ -322,7 +324,7 @@ impl<I: SyncStore> CalendarSync<'_, I> {
                 0 => format!("first sync of '{name}': {have} of {all} objects"),
                 _ => format!("sync of '{name}': {have} of {all} objects that are new, besides {known}"),
             };
-            self.store.progress(self.source, said).await;
+            self.store.progress(self.source, KIND, said).await;
         }
     }
 

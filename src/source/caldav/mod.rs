@@ -60,7 +60,7 @@ pub use error::CaldavError;
 
 use account::{Account, ListedAt};
 use addresses::{OwnAddresses, Wanted};
-use calendar_sync::Unsettled;
+use calendar_sync::{KIND, Unsettled};
 use dav_client::DavClient;
 use requests::find_calendars::{ListedCalendar, Property};
 
@@ -118,7 +118,7 @@ impl SyncSource for CaldavSource {
     type Changes = Infallible;
 
     fn kind(&self) -> &'static str {
-        "caldav"
+        KIND
     }
 
     async fn sync(&mut self, store: &impl SyncStore) -> Result<SyncReport, SyncError> {

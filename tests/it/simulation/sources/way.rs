@@ -22,7 +22,7 @@ pub struct Way {
 
 impl HttpTransport for Way {
     fn carry<'a>(&'a self, request: &'a HttpRequest) -> Pin<Box<dyn Future<Output = TransportResult> + Send + 'a>> {
-        let headers = request.headers.iter().map(|(name, value)| (name.to_lowercase(), (*value).to_owned())).collect();
+        let headers = request.headers.iter().map(|(name, value)| (name.to_lowercase(), value.to_string())).collect();
         let (method, path) = (request.method.name().to_owned(), request.url.path().to_owned());
         let asked = Asked { method, path, headers, body: request.body.clone() };
         let reply = self.server.lock().unwrap().answer(&asked, &self.login, self.clock.now().0);
@@ -49,6 +49,7 @@ fn carried(request: &HttpRequest, reply: Reply) -> TransportResult {
         location: None,
         challenges: Vec::new(),
         retry_after: header("Retry-After").and_then(|text| text.parse().ok()).map(Duration::from_secs),
+        max_age: None,
         body: reply.body,
     })
 }
