@@ -2,6 +2,7 @@
 //! them is a fault of that one alone.
 
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use toml::de::DeTable;
@@ -11,6 +12,9 @@ use super::context::read_file;
 use super::settings::{AccountProblem, SourceConfig};
 use super::sources::{self, SourceContext};
 use crate::tables::{Diagnostics, Problem, Section};
+
+/// Keys that make the daemon run a program.
+const COMMANDS: [&str; 2] = ["password_command", "token_command"];
 
 /// What was read of a folder of accounts.
 #[derive(Debug, Default)]
@@ -49,6 +53,15 @@ pub(super) fn read(folder: &Path, taken: &[SourceConfig], context: &SourceContex
     Ok(accounts)
 }
 
+/// The account file, or its folder, if others than its owner may change it.
+fn changeable(file: &Path) -> Option<String> {
+    let others = |path: &&Path| {
+        let metadata = std::fs::metadata(path);
+        metadata.is_ok_and(|metadata| metadata.mode() & 0o022 != 0 && metadata.mode() & 0o1000 == 0)
+    };
+    [Some(file), file.parent()].into_iter().flatten().find(others).map(|path| path.display().to_string())
+}
+
 fn read_account(file: &Path, text: &str, name: &str, context: &SourceContext<'_>, accounts: &mut Accounts) {
     let (table, errors) = DeTable::parse_recoverable(text);
     let diagnostics = Diagnostics::new(file, text);
@@ -61,6 +74,13 @@ fn read_account(file: &Path, text: &str, name: &str, context: &SourceContext<'_>
     let mut source = None;
     if errors.is_empty() {
         let section = Section::top(&diagnostics, table.get_ref()).named("source", name);
+        let is_command = |key: &str| COMMANDS.contains(&key);
+        let command = table.get_ref().keys().map(|key| key.get_ref().as_ref()).find(|key| is_command(key));
+        if let (Some(command), Some(changeable)) = (command, changeable(file)) {
+            let sentence =
+                format!("source '{name}': {command} is not run, as others may change {changeable}: chmod go-w it");
+            diagnostics.report(None, Some(command.to_owned()), sentence);
+        }
         source = sources::read_account(section, name, &context);
         accounts.warnings.extend(diagnostics.take_warnings());
     }

@@ -189,3 +189,24 @@ fn all_users_of_a_server_come_from_one_source_with_the_login_of_its_administrato
     assert_eq!(calendars(site).len(), many, "nothing was lost");
     assert!(daemon.stop(SOON).success());
 }
+
+#[test]
+fn a_program_that_others_could_name_is_not_run() {
+    let site = site("accounts_dir = 'accounts'", &[]);
+    let file = site.path().join("accounts/one.toml");
+    let marker = site.path().join("was-run");
+    let command = format!("password_command = ['touch', '{}']", marker.display());
+    let text = format!("kind = 'caldav'\nurl = 'http://127.0.0.1:1/'\nusername = 'mary'\n{command}\n");
+    fs::write(&file, text).unwrap();
+    let check = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_reveille"));
+        command.args(["check", "--json", "--config", "reveille.toml"]).current_dir(site.path());
+        String::from_utf8(command.output().unwrap().stdout).unwrap()
+    };
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o664)).unwrap();
+    let said = check();
+    assert!(said.contains("password_command is not run, as others may change") && !marker.exists(), "{said}");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    let said = check();
+    assert!(!said.contains("is not run") && marker.exists(), "{said}");
+}
