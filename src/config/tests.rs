@@ -490,7 +490,7 @@ fn a_problem_is_one_line_whatever_keys_and_values_hold() {
     let text = "\"a\\nb\\u001b\" = 1\n[defaults]\nmax_lateness = \"1\\n\"\nzone = \"x\\ny\"\n";
     let problems = super::read_text(text).unwrap_err();
     let told: Vec<String> = problems.problems().iter().map(ToString::to_string).collect();
-    assert_eq!(told[0], "reveille.toml:1: unknown key 'a\\nb\\u{1b}'; the nearest known key is 'admin'");
+    assert_eq!(told[0], "reveille.toml:1: unknown key 'a\\nb\\u{1b}'");
     assert_eq!(told.len(), 3);
     assert!(told.iter().all(|line| !line.contains(char::is_control)), "{told:?}");
 }

@@ -264,8 +264,10 @@ impl<'a> Section<'a> {
         for key in self.table.keys().filter(|key| !asked.contains(&key.get_ref().as_ref())) {
             let head = if self.title.is_empty() { String::new() } else { format!("{}: ", self.title) };
             let name = key.get_ref();
+            // What has nothing in common with the key would not help.
             let nearest =
-                nearest(name, &asked).map_or(String::new(), |near| format!("; the nearest known key is '{near}'"));
+                nearest(name, &asked).filter(|near| strsim::damerau_levenshtein(name, near) * 2 <= name.len());
+            let nearest = nearest.map_or(String::new(), |near| format!("; the nearest known key is '{near}'"));
             let sentence = format!("{head}unknown key '{name}'{nearest}");
             self.diagnostics.report(Some(key.span().start), Some(self.key_path(name)), sentence);
         }

@@ -128,7 +128,12 @@ pub async fn connect(path: &Path, options: SqliteConnectOptions) -> Result<Sqlit
         }
     }
     check_not_truncated(&resolve_symlinks(path))?;
-    options.busy_timeout(Duration::from_secs(10)).connect().await.map_err(|why| unopened(path, &why))
+    options
+        .busy_timeout(Duration::from_secs(10))
+        .disable_statement_logging()
+        .connect()
+        .await
+        .map_err(|why| unopened(path, &why))
 }
 
 /// Makes the file where it is not there, for its owner alone; that is the owner of the lock file, which is there
@@ -163,4 +168,6 @@ pub fn options(path: &Path) -> SqliteConnectOptions {
         // What undoes a statement that fails half-way need not go through a file.
         .pragma("temp_store", "memory")
         .row_buffer_size(4096)
+        // The library would warn of slow statements, whose text says nothing to users.
+        .disable_statement_logging()
 }
