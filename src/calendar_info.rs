@@ -26,10 +26,14 @@ pub struct CalendarInfo {
     pub user_zone: Option<String>,
     /// What fires for events without an alarm of their own, where the store has that and the settings want it.
     pub default_alarms: DefaultAlarmTexts,
+    /// Which part of the configuration says that the alarms of the calendar's objects do not fire: `calendar`, `source`
+    /// or `user`; none: they fire.
+    pub alarms_ignored_by: Option<String>,
 }
 
-/// VALARM texts that a calendar or its home carries for events without one (CalDAV `default-alarm-vevent-datetime` and
-/// `default-alarm-vevent-date`).
+/// What fires for events without an alarm: VALARM texts that a calendar or its home carries (CalDAV
+/// `default-alarm-vevent-datetime` and `default-alarm-vevent-date`), or the text of
+/// [`ConfiguredAlarms`](crate::calendar::configured_alarms::ConfiguredAlarms).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DefaultAlarmTexts {
     /// For events that begin at a time.
@@ -39,6 +43,12 @@ pub struct DefaultAlarmTexts {
 }
 
 impl DefaultAlarmTexts {
+    /// Those that a calendar carries.
+    pub fn of_server(&self) -> DefaultAlarmTexts {
+        let of_server = |text: &Option<String>| text.clone().filter(|text| !text.starts_with('{'));
+        DefaultAlarmTexts { timed: of_server(&self.timed), all_day: of_server(&self.all_day) }
+    }
+
     /// Octets of their texts.
     pub fn size(&self) -> usize {
         [&self.timed, &self.all_day].into_iter().flatten().map(String::len).sum()

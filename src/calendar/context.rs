@@ -1,7 +1,8 @@
 //! What an object's alarms depend on besides its own text: the zones, whose calendar it is, limits.
 
+use super::configured_alarms::ConfiguredAlarms;
 use super::ical::alarm::Alarm;
-use super::ical::component::{Component, ComponentKind};
+use super::ical::component::{Component, ComponentKind, Snooze};
 use super::ical::object::{Object, ObjectLimits, ParseError};
 use super::zone::{Zone, Zones};
 use crate::text::strip_mailto;
@@ -20,6 +21,8 @@ pub struct CalendarContext {
     addresses: Vec<String>,
     /// The calendar's default alarms, where they are to be used.
     pub default_alarms: Option<DefaultAlarms>,
+    /// Which part of the configuration says that the alarms of objects do not fire; none: they do.
+    pub alarms_ignored_by: Option<String>,
     /// Ids that the calendar's and the user's zone have and the database does not have, in lower case.
     pub(super) unresolved: Vec<String>,
     /// Bounds on the work that its objects may take.
@@ -35,6 +38,7 @@ impl CalendarContext {
             user_zone: None,
             addresses: Vec::new(),
             default_alarms: None,
+            alarms_ignored_by: None,
             unresolved: Vec::new(),
             limits: ObjectLimits::default(),
         }
@@ -66,16 +70,30 @@ impl CalendarContext {
 
     /// The alarms of `component`; for an event without one the calendar's default alarms (rule 19).
     pub(crate) fn alarms_of<'a>(&'a self, component: &'a Component, all_day: bool) -> &'a [Alarm] {
-        match &self.default_alarms {
-            Some(defaults) if component.alarms.is_empty() && component.kind == ComponentKind::Event => {
-                if all_day {
-                    &defaults.all_day
-                } else {
-                    &defaults.timed
-                }
-            }
-            _ => &component.alarms,
+        let own: &[Alarm] = if self.alarms_ignored_by.is_some() { &[] } else { &component.alarms };
+        match self.defaults_of(component) {
+            Some(defaults) if all_day => &defaults.all_day.alarms,
+            Some(defaults) => &defaults.timed.alarms,
+            None => own,
         }
+    }
+
+    /// The default alarms, if `component` gets them.
+    fn defaults_of(&self, component: &Component) -> Option<&DefaultAlarms> {
+        let has_none = component.alarms.is_empty() || self.alarms_ignored_by.is_some();
+        self.default_alarms.as_ref().filter(|_| has_none && component.kind == ComponentKind::Event)
+    }
+
+    /// Where the alarms of `component` come from that are default alarms; none: they are its own.
+    pub(crate) fn default_origin(&self, component: &Component, all_day: bool) -> Option<&str> {
+        let defaults = self.defaults_of(component)?;
+        let used = if all_day { &defaults.all_day } else { &defaults.timed };
+        Some(used.from.as_str()).filter(|_| !used.alarms.is_empty())
+    }
+
+    /// The snoozes of `component` that count (X-MOZ-SNOOZE-TIME).
+    pub(crate) fn snoozes_of<'a>(&self, component: &'a Component) -> &'a [Snooze] {
+        if self.alarms_ignored_by.is_some() { &[] } else { &component.snoozes }
     }
 
     /// Whether `address` (a `mailto:` URI or bare) is one of the user's own.
@@ -107,20 +125,36 @@ fn named_or_defined(zones: &Zones, zone: &str) -> Option<Zone> {
 #[derive(Clone, Debug, Default)]
 pub struct DefaultAlarms {
     /// For events that begin at a time.
-    pub timed: Vec<Alarm>,
+    pub timed: DefaultAlarmList,
     /// For all-day events.
-    pub all_day: Vec<Alarm>,
+    pub all_day: DefaultAlarmList,
+}
+
+/// Default alarms of one kind of events.
+#[derive(Clone, Debug, Default)]
+pub struct DefaultAlarmList {
+    /// The alarms.
+    pub alarms: Vec<Alarm>,
+    /// Where they come from: `server`, or which part of the configuration names them.
+    pub from: String,
 }
 
 impl DefaultAlarms {
-    /// Reads the VALARM texts of the two properties.
+    /// Reads the VALARM texts of the two properties, or what stands in their place.
     ///
     /// # Errors
     /// If one of them is not iCalendar text.
     pub fn parse(timed: Option<&str>, all_day: Option<&str>) -> Result<DefaultAlarms, ParseError> {
-        let read = |text: Option<&str>| text.map_or_else(|| Ok(Vec::new()), alarms);
+        let read = |text: Option<&str>| text.map_or_else(|| Ok(DefaultAlarmList::default()), default_list);
         Ok(DefaultAlarms { timed: read(timed)?, all_day: read(all_day)? })
     }
+}
+
+fn default_list(text: &str) -> Result<DefaultAlarmList, ParseError> {
+    if let Some(configured) = ConfiguredAlarms::parse(text) {
+        return Ok(DefaultAlarmList { alarms: configured.alarms(), from: configured.from });
+    }
+    Ok(DefaultAlarmList { alarms: alarms(text)?, from: "server".to_owned() })
 }
 
 fn alarms(text: &str) -> Result<Vec<Alarm>, ParseError> {

@@ -8,6 +8,7 @@
 //!   [`context`] is what it needs besides the object.
 //! * [`explain`]: how each instance comes about, and why alarms do not fire.
 
+pub mod configured_alarms;
 pub mod context;
 pub mod explain;
 pub mod ical;

@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use crate::calendar_info::CalendarInfo;
-use crate::config::{Config, DirectorySettings, Layout, SourceConfig, SourceKind};
+use crate::config::{Config, DirectorySettings, Layout, SourceAlarms, SourceConfig, SourceKind};
 use crate::source::directory;
 
 /// The calendar that a file is in.
@@ -130,7 +130,18 @@ fn watched(folder: &Path, root: Option<&Path>, config: &Config) -> Option<Calend
         let kind = SourceKind::Directory(settings.clone());
         let (name, login) = (String::new(), login());
         let (users, email, calendars) = (config.users.clone(), Vec::new(), Vec::new());
-        let source = SourceConfig { name, user: None, login, email, zone: None, users, calendars, kind, origin: None };
+        let source = SourceConfig {
+            name,
+            user: None,
+            login,
+            email,
+            zone: None,
+            users,
+            calendars,
+            alarms: SourceAlarms::default(),
+            kind,
+            origin: None,
+        };
         directory::calendar_in(&source, &settings, folder, max_size)
     };
     configured.or_else(|| by_itself(root?)).or_else(|| by_itself(folder))

@@ -9,6 +9,7 @@ use std::time::Duration;
 use toml::de::DeTable;
 
 use super::accounts;
+use super::alarms;
 use super::context::{ReadContext, read_file};
 use super::settings::{
     AccountOrigins, Config, Defaults, LimitsConfig, Log, LogFormat, LogLevel, ObjectLimits, ResponseLimits, UserConfig,
@@ -207,6 +208,7 @@ fn read_users(top: &Section<'_>, reader: &ReadContext<'_>) -> Users {
         let user = UserConfig {
             email: section.read("email", address::emails).unwrap_or_default(),
             zone: section.read("zone", |value| reader.zone(value)),
+            alarms: alarms::read(&section, false).0,
         };
         section.finish();
         users.insert(name, user);

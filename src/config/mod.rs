@@ -3,6 +3,7 @@
 
 mod account_origins;
 mod accounts;
+mod alarms;
 mod context;
 mod load;
 mod settings;
@@ -17,6 +18,7 @@ pub use crate::tables::{
     ClientCertificate, ConfigError, Credentials, FileStamp, PasswordScheme, Problem, Secret, SecretCommand,
     SecretError, SecretRef, SecretSource,
 };
+pub use alarms::{AlarmRule, AlarmSettings, CalendarAlarms, CalendarNames, SourceAlarms};
 pub use load::{Overrides, load, read_text};
 pub use settings::*;
 pub use sources::ONE_USER;

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use super::account_origins::{AccountOrigins, AccountStamps};
+use super::alarms::{AlarmSettings, CalendarAlarms, CalendarNames, SourceAlarms};
 pub use crate::calendar::ical::object::ObjectLimits;
 pub use crate::calendar::zone::ZoneLimits;
+use crate::calendar_info::DefaultAlarmTexts;
 use crate::delivery::sink::SinkConfig;
 use crate::tables::{ClientCertificate, Credentials, Problem, SecretRef};
 use crate::zoneinfo::ZoneinfoChoice;
@@ -217,6 +219,8 @@ pub struct UserConfig {
     pub email: Vec<String>,
     /// The user's zone, IANA.
     pub zone: Option<String>,
+    /// What is said of alarms in all of the user's calendars.
+    pub alarms: AlarmSettings,
 }
 
 /// `[[source]]`
@@ -236,6 +240,8 @@ pub struct SourceConfig {
     pub users: Arc<Users>,
     /// Names or paths, `*` at the end of one stands for anything; empty: all.
     pub calendars: Vec<String>,
+    /// What is said of alarms.
+    pub alarms: SourceAlarms,
     /// What its kind has keys for.
     pub kind: SourceKind,
     /// The file that makes it an account: of its own, or a list of users; none for what the configuration itself names.
@@ -246,6 +252,11 @@ impl SourceConfig {
     /// The own addresses of `user` that are configured, bare.
     pub fn emails_of(&self, user: &str) -> &[String] {
         self.users.get(user).map(|user| &user.email).filter(|emails| !emails.is_empty()).unwrap_or(&self.email)
+    }
+
+    /// What holds of the alarms of `calendar`, which is one of `user`. Its server has the default alarms `server`.
+    pub fn alarms_of(&self, user: &str, calendar: CalendarNames<'_>, server: DefaultAlarmTexts) -> CalendarAlarms {
+        self.alarms.of(calendar, self.users.get(user).map(|user| &user.alarms), server)
     }
 
     /// The zone of `user` that is configured.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use toml::de::DeTable;
 
+use super::alarms::{self, SourceAlarms};
 use super::context::{ReadContext, read_file};
 use super::settings::{
     AccountProblem, CaldavSettings, Config, Defaults, DirectorySettings, IcsSettings, Layout, OwnDomains, SourceConfig,
@@ -172,17 +173,19 @@ fn read_one(
     listed: Option<String>,
     context: &SourceContext<'_>,
 ) -> Option<SourceConfig> {
-    let SourceContext { defaults, users, reader } = *context;
+    let SourceContext { users, reader, .. } = *context;
     let user = section.read("user", value::string).or(listed);
     let email = section.read("email", address::emails).unwrap_or_default();
     let zone = section.read("zone", |value| reader.zone(value));
     let of_several = kind != SourceKindName::Ics;
     let calendars = of_several.then(|| section.read("calendars", value::strings)).flatten().unwrap_or_default();
+    let (all, of_server) = alarms::read(&section, kind == SourceKindName::Caldav);
+    let rules = if of_several { alarms::read_rules(&section) } else { Vec::new() };
     let (user, kind) = match kind {
         SourceKindName::Directory => (user, directory(&section, reader)),
         SourceKindName::Caldav => {
             let username = section.read("username", value::string);
-            (user.or(username.clone()), caldav(&section, username, defaults, reader))
+            (user.or(username.clone()), caldav(&section, username, of_server, context))
         }
         SourceKindName::Ics => {
             let username = section.read("username", value::string);
@@ -199,8 +202,8 @@ fn read_one(
         section.report("email", ONE_USER);
     }
     section.finish();
-    let (users, login) = (users.clone(), reader.login());
-    Some(SourceConfig { name, user, login, email, zone, users, calendars, kind: kind?, origin: None })
+    let (users, login, alarms) = (users.clone(), reader.login(), SourceAlarms { rules, all });
+    Some(SourceConfig { name, user, login, email, zone, users, calendars, alarms, kind: kind?, origin: None })
 }
 
 fn directory(section: &Section<'_>, reader: &ReadContext<'_>) -> Option<SourceKind> {
@@ -215,9 +218,10 @@ fn directory(section: &Section<'_>, reader: &ReadContext<'_>) -> Option<SourceKi
 fn caldav(
     section: &Section<'_>,
     username: Option<String>,
-    defaults: &Defaults,
-    reader: &ReadContext<'_>,
+    default_alarms: bool,
+    context: &SourceContext<'_>,
 ) -> Option<SourceKind> {
+    let SourceContext { defaults, reader, .. } = *context;
     let allow_plaintext = section.read("allow_plaintext", value::boolean).unwrap_or(false);
     let url = section.required("url", |value| address::caldav(value, allow_plaintext));
     let poll_interval = section.read("poll_interval", value::duration).unwrap_or(POLL_INTERVAL);
@@ -226,7 +230,6 @@ fn caldav(
         section.report("max_poll_interval", "is shorter than poll_interval");
     }
     let timeout = section.read("timeout", value::duration).unwrap_or(TIMEOUT);
-    let default_alarms = section.read("default_alarms", value::boolean).unwrap_or(false);
     let ca_file = section.read("ca_file", value::string).map(|written| reader.path(&written));
     let client_certificate = client_certificate(section, url.as_deref());
     let own_domains = section.read("own_domains", address::domains).or_else(|| defaults.own_domains.clone());
@@ -346,6 +349,7 @@ pub(super) fn watched(folder: &Path, config: &Config, reader: &ReadContext<'_>) 
         zone: None,
         users: config.users.clone(),
         calendars: Vec::new(),
+        alarms: SourceAlarms::default(),
         kind,
         origin: None,
     }

@@ -13,6 +13,7 @@ pub fn context(calendar: &CalendarInfo, zones: Zones, limits: ObjectLimits) -> C
         .with_user_zone(calendar.user_zone.as_deref(), None)
         .with_addresses(&calendar.emails);
     context.limits = limits;
+    context.alarms_ignored_by.clone_from(&calendar.alarms_ignored_by);
     let DefaultAlarmTexts { timed, all_day } = &calendar.default_alarms;
     if timed.is_some() || all_day.is_some() {
         // Default alarms that cannot be read are none.
@@ -27,6 +28,7 @@ pub fn same_context(one: &CalendarInfo, other: &CalendarInfo) -> bool {
         && one.user_zone == other.user_zone
         && one.emails == other.emails
         && one.default_alarms == other.default_alarms
+        && one.alarms_ignored_by == other.alarms_ignored_by
 }
 
 /// What notifications say of `calendar`.

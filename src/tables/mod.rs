@@ -21,4 +21,4 @@ pub use credentials::{ClientCertificate, Credentials, PasswordScheme, SecretSour
 pub use error::{ConfigError, Problem};
 pub use secret_command::SecretCommand;
 pub use secret_ref::{FileStamp, MAX_SECRET, Secret, SecretError, SecretRef};
-pub use section::{Diagnostics, Replacement, Section, nearest};
+pub use section::{Diagnostics, Replacement, Section, kind_of, nearest};

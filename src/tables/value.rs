@@ -109,7 +109,7 @@ pub fn duration(value: &DeValue<'_>) -> Result<Duration, String> {
 }
 
 /// Reads `1h30m`: whole numbers with a unit each (d, h, m, s), the greater unit first. At most 100 years.
-fn parse_duration(text: &str) -> Option<Duration> {
+pub fn parse_duration(text: &str) -> Option<Duration> {
     let mut rest = text.trim();
     let (mut seconds, mut last_unit) = (0_u64, u64::MAX);
     while !rest.is_empty() {

@@ -88,7 +88,7 @@ fn a_server_that_names_strangers_is_not_believed() {
     });
     assert_eq!(emails, ["victim0@elsewhere.example", "victim1@elsewhere.example", "victim2@elsewhere.example"]);
     let (emails, checked) = seen(named, "mary", |_, users| {
-        let user = UserConfig { email: vec!["mary@home.example".to_owned()], zone: None };
+        let user = UserConfig { email: vec!["mary@home.example".to_owned()], ..UserConfig::default() };
         users.insert("mary".to_owned(), user);
     });
     assert_eq!(emails, ["mary@home.example"]);

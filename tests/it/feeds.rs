@@ -10,7 +10,8 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use reveille::clock::Clock;
 use reveille::config::{
-    Credentials, IcsSettings, LimitsConfig, PasswordScheme, SecretRef, SecretSource, SourceConfig, SourceKind,
+    Credentials, IcsSettings, LimitsConfig, PasswordScheme, SecretRef, SecretSource, SourceAlarms, SourceConfig,
+    SourceKind,
 };
 use reveille::source::ics::{IcsError, IcsSource};
 use reveille::source::{Evidence, SyncReport};
@@ -61,6 +62,7 @@ fn settings(url: &str) -> (SourceConfig, IcsSettings) {
         zone: None,
         users: Arc::default(),
         calendars: Vec::new(),
+        alarms: SourceAlarms::default(),
         kind: SourceKind::Ics(settings.clone()),
         origin: None,
     };

@@ -20,6 +20,7 @@
 //! * [`preview`] reads files and folders, and further cases where the environment names some.
 //! * [`compatibility`] reads what real programs write against the standard.
 //! * [`explain`] asks why alarms fire, of files and of a ledger.
+//! * [`default_alarms`] gives alarms to events that have none, and silences others.
 //! * [`feeds`] subscribes to calendars at secret addresses.
 //! * [`zones`] places wall-clock times beside Python's zoneinfo.
 //! * [`absence`] tells the ingest stage of calendars that are not found, and come back.
@@ -57,6 +58,7 @@ mod compatibility;
 mod crash;
 mod daemon;
 mod debian;
+mod default_alarms;
 mod doubt;
 mod explain;
 mod faults;

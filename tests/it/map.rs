@@ -19,7 +19,7 @@ const MAP: &[(&str, &[&str])] = &[
     ("calendar", &["time", "text"]),
     ("zoneinfo", &["calendar"]),
     // Zones are named in the configuration and must exist.
-    ("config", &["access", "calendar", "zoneinfo", "tables", "delivery"]),
+    ("config", &["access", "calendar", "calendar_info", "text", "zoneinfo", "tables", "delivery"]),
     ("tables", &["text", "access"]),
     ("access", &[]),
     ("tls", &[]),

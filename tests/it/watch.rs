@@ -59,6 +59,7 @@ pub fn settings(url: &str, login: Option<(&str, &str)>) -> (SourceConfig, Caldav
         zone: None,
         users: Arc::default(),
         calendars: Vec::new(),
+        alarms: Default::default(),
         kind: SourceKind::Caldav(settings.clone()),
         origin: None,
     };

@@ -58,8 +58,12 @@ pub struct ExplainedComponent<'a> {
     pub dates: Vec<Stated>,
     /// Why none of its alarms fires.
     pub inactive: Option<Inactive>,
-    /// Its alarms are the calendar's default alarms (rule 19).
+    /// Its alarms are default alarms (rule 19).
     pub by_default: bool,
+    /// Where these come from: `server`, `calendar`, `source` or `user`.
+    pub default_origin: Option<&'a str>,
+    /// Which part of the configuration says that its own alarms do not fire, if it has some.
+    pub alarms_ignored_by: Option<&'a str>,
     /// Its alarms.
     pub alarms: Vec<ExplainedAlarm<'a>>,
     /// What is wrong in its lines, those of its alarms left out.
@@ -243,7 +247,10 @@ impl<'a> Schedule<'a> {
         let start = start.or(component.recurrence_id.map(|id| id.moment));
         let all_day = start.is_some_and(|moment| self.resolver.peek(moment, component.calendar).all_day);
         let alarms = self.context.alarms_of(component, all_day);
-        let by_default = component.alarms.is_empty() && !alarms.is_empty();
+        let default_origin = self.context.default_origin(component, all_day);
+        let by_default = default_origin.is_some();
+        let ignored_by = self.context.alarms_ignored_by.as_deref();
+        let alarms_ignored_by = ignored_by.filter(|_| !component.alarms.is_empty());
         let visit = |alarm: &'a Alarm| ExplainedAlarm {
             alarm,
             written: written.find(alarm.line, "TRIGGER").filter(|_| !by_default),
@@ -257,7 +264,8 @@ impl<'a> Schedule<'a> {
         let faults = faults.collect();
         let alarms = alarms.iter().map(visit).collect();
         let dates = self.dates(component, written);
-        ExplainedComponent { component, dates, inactive: inactive.cloned(), by_default, alarms, faults }
+        let inactive = inactive.cloned();
+        ExplainedComponent { component, dates, inactive, by_default, default_origin, alarms_ignored_by, alarms, faults }
     }
 
     fn faults_in(&self, lines: RangeInclusive<u32>) -> impl Iterator<Item = Fault> {

@@ -26,7 +26,7 @@ impl Action {
         }
     }
 
-    pub(super) fn read(text: &str) -> Option<Action> {
+    pub(crate) fn read(text: &str) -> Option<Action> {
         let text = text.trim();
         [Action::Audio, Action::Display, Action::Email]
             .into_iter()

@@ -250,7 +250,7 @@ impl<'a> Builder<'a> {
             own.until = ranges.first().map_or(UtcMillis::MAX, |range| range.original.at);
             own.starts = Starts::List(Arc::clone(&starts.list));
             self.add_copies(&own, &starts);
-            self.add_home(own, overrides, &component.snoozes);
+            self.add_home(own, overrides, self.context.snoozes_of(component));
         }
         for (index, range) in ranges.iter().enumerate() {
             let until = ranges.get(index + 1).map_or(UtcMillis::MAX, |next| next.original.at);
@@ -337,8 +337,9 @@ impl<'a> Builder<'a> {
         if replaced {
             set.alarms = Arc::new([]);
         }
-        let of_master = masters.iter().flat_map(|master| &master.component.snoozes);
-        let snoozes = component.snoozes.iter().copied().map(|snooze| Snooze { occurrence: None, ..snooze });
+        let of_master = masters.iter().flat_map(|master| self.context.snoozes_of(master.component));
+        let snoozes =
+            self.context.snoozes_of(component).iter().copied().map(|snooze| Snooze { occurrence: None, ..snooze });
         let original = &single.original;
         let is_of_this = |snooze: &&Snooze| {
             snoozed(snooze, &original.zone, original.all_day).is_some_and(|start| start.at == original.at)
@@ -362,7 +363,7 @@ impl<'a> Builder<'a> {
         set.alarms = Arc::new([]);
         set.starts = Starts::List(Arc::new([]));
         set.zone = self.resolver.floating().clone();
-        self.add_home(set, &[], &component.snoozes);
+        self.add_home(set, &[], self.context.snoozes_of(component));
     }
 
     /// Adds an occurrence set, with the alarms of its component that fire at an instant of their own.
@@ -461,7 +462,7 @@ impl<'a> Builder<'a> {
     }
 
     fn may_fire(&self, component: &'a Component, start: &ResolvedTime) -> bool {
-        !component.snoozes.is_empty() || !self.context.alarms_of(component, start.all_day).is_empty()
+        !self.context.snoozes_of(component).is_empty() || !self.context.alarms_of(component, start.all_day).is_empty()
     }
 
     fn relative(&mut self, component: &Component, alarm: &'a Alarm) -> Option<Relative<'a>> {

@@ -49,6 +49,10 @@ pub(super) struct ComponentFacts {
     pub(super) dates: Vec<DateFacts>,
     pub(super) silent: Option<String>,
     pub(super) default_alarms: bool,
+    /// `server`, `calendar`, `source` or `user`.
+    pub(super) default_alarms_from: Option<String>,
+    /// What says that its own alarms do not fire: `calendar`, `source` or `user`.
+    pub(super) alarms_ignored_by: Option<String>,
     pub(super) alarms: Vec<AlarmFacts>,
     /// What is wrong in its lines, those of its alarms left out.
     pub(super) faults: Vec<String>,
@@ -217,6 +221,8 @@ impl ReportBuilder<'_> {
             dates: explained.dates.iter().map(date).collect(),
             silent: explained.inactive.as_ref().map(ToString::to_string),
             default_alarms: explained.by_default,
+            default_alarms_from: explained.default_origin.map(str::to_owned),
+            alarms_ignored_by: explained.alarms_ignored_by.map(str::to_owned),
             alarms: explained.alarms.iter().map(|alarm| self.alarm(alarm, explained.by_default)).collect(),
             faults: explained.faults.iter().map(ToString::to_string).collect(),
         }

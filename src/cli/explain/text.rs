@@ -75,13 +75,29 @@ fn component(explained: &ComponentFacts, printer: &mut Printer) -> Result<(), Pr
     if let Some(silent) = &explained.silent {
         printer.line(format!("  none of its alarms fires: {silent}"))?;
     }
-    if explained.default_alarms {
-        printer.line("  it has no alarm of its own: the calendar's default alarms fire")?;
-    } else if explained.alarms.is_empty() {
+    if let Some(from) = &explained.alarms_ignored_by {
+        printer.line(format!("  its own alarms do not fire: {} says ignore_alarms = true", place(from)))?;
+    }
+    if let Some(from) = &explained.default_alarms_from {
+        let own = if explained.alarms_ignored_by.is_some() { "" } else { "it has no alarm of its own: " };
+        match from.as_str() {
+            "server" => printer.line(format!("  {own}the calendar's default alarms fire"))?,
+            from => printer.line(format!("  {own}the default_alarms of {} fire", place(from)))?,
+        }
+    } else if explained.alarms.is_empty() && explained.alarms_ignored_by.is_none() {
         printer.line("  it has no alarm")?;
     }
     explained.faults.iter().try_for_each(|fault| printer.line(format!("  fault in {fault}")))?;
     explained.alarms.iter().try_for_each(|explained| alarm(explained, printer))
+}
+
+/// A part of the configuration that says something of alarms.
+fn place(from: &str) -> &'static str {
+    match from {
+        "calendar" => "[[source.alarms]]",
+        "user" => "[users]",
+        _ => "[[source]]",
+    }
 }
 
 fn alarm(explained: &AlarmFacts, printer: &mut Printer) -> Result<(), PrintError> {

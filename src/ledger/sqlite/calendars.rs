@@ -40,6 +40,7 @@ fn info(row: &SqliteRow) -> Result<CalendarInfo, sqlx::Error> {
             timed: optional_text(row, "default_timed")?,
             all_day: optional_text(row, "default_all_day")?,
         },
+        alarms_ignored_by: optional_text(row, "alarms_ignored_by")?,
     })
 }
 

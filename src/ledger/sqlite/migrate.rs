@@ -39,6 +39,7 @@ pub const MIGRATIONS: &[SchemaStep] = &[
     step(14, "sync state", include_str!("../../../migrations/0014_sync_state.sql")),
     step(15, "no acknowledged", include_str!("../../../migrations/0015_no_acknowledged.sql")),
     step(16, "source kinds", include_str!("../../../migrations/0016_source_kinds.sql")),
+    step(17, "ignored alarms", include_str!("../../../migrations/0017_ignored_alarms.sql")),
 ];
 
 /// Brings the schema of the ledger at `path` up to date.

@@ -19,12 +19,12 @@ use crate::time::UtcMillis;
 const CALENDAR: &str = "DELETE FROM gone WHERE gone_at < ?15;
     INSERT INTO calendars
     (source, href, key, user, owner, emails, name, color, zone, user_zone, default_timed, default_all_day,
-    first_seen, last_synced_at, sync_state)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?13, ?14)
+    first_seen, last_synced_at, sync_state, alarms_ignored_by)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?13, ?14, ?16)
     ON CONFLICT (source, href) DO UPDATE SET key = excluded.key, user = excluded.user, owner = excluded.owner,
     emails = excluded.emails, name = excluded.name, color = excluded.color, zone = excluded.zone,
     user_zone = excluded.user_zone, default_timed = excluded.default_timed,
-    default_all_day = excluded.default_all_day, absent_since = NULL, missing_since = NULL
+    default_all_day = excluded.default_all_day, alarms_ignored_by = excluded.alarms_ignored_by, absent_since = NULL, missing_since = NULL
     RETURNING id";
 // A sync that lies ahead of now was dated by a clock that has been set back since.
 const ADVANCE: &str = "UPDATE calendars SET sync_state = ?1,
@@ -93,7 +93,8 @@ async fn upsert_calendar(
     from: UtcMillis,
     forget_before: UtcMillis,
 ) -> Result<i64, LedgerError> {
-    let CalendarInfo { href, id, user, owner, emails, name, color, zone, user_zone, default_alarms } = row.info.clone();
+    let CalendarInfo { href, id, user, owner, emails, name, color, zone, user_zone, default_alarms, alarms_ignored_by } =
+        row.info.clone();
     let id = sqlx::query_scalar(CALENDAR)
         .bind(row.source.clone())
         .bind(href)
@@ -110,6 +111,7 @@ async fn upsert_calendar(
         .bind(from.0)
         .bind(row.sync_state.clone())
         .bind(forget_before.0)
+        .bind(alarms_ignored_by)
         .fetch_one(c)
         .await?;
     Ok(id)

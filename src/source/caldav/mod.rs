@@ -25,7 +25,7 @@ use reqwest::Url;
 use super::contract::{CalendarInfo, DefaultAlarmTexts, Known, Obstacle, SyncError, SyncReport, SyncStore};
 use super::sync_source::SyncSource;
 use crate::clock::Clock;
-use crate::config::{CaldavSettings, LimitsConfig, OwnDomains, ResponseLimits, SourceConfig};
+use crate::config::{CaldavSettings, CalendarNames, LimitsConfig, OwnDomains, ResponseLimits, SourceConfig};
 use crate::http::{Hosts, HttpTransport};
 use crate::text::matches_pattern;
 use crate::time::UtcMillis;
@@ -257,6 +257,7 @@ impl CaldavSource {
             color: listed.color.clone().unwrap_or_default(),
             zone: listed.zone.clone(),
             default_alarms: listed.default_alarms.clone(),
+            alarms_ignored_by: None,
         };
         let mut seen = match known {
             Some(known) => keeping(seen, listed, &known.seen),
@@ -265,6 +266,9 @@ impl CaldavSource {
         if !self.default_alarms {
             seen.default_alarms = DefaultAlarmTexts::default();
         }
+        let names = CalendarNames { name: &seen.name, path: &href::key(&seen.href), id: &seen.id };
+        let alarms = self.source.alarms_of(&seen.user, names, seen.default_alarms.clone());
+        (seen.default_alarms, seen.alarms_ignored_by) = (alarms.defaults, alarms.ignored_by);
         seen
     }
 
@@ -295,7 +299,7 @@ fn keeping(mut seen: CalendarInfo, listed: &ListedCalendar, before: &CalendarInf
             Property::Color => seen.color.clone_from(&before.color),
             Property::Zone => seen.zone.clone_from(&before.zone),
             Property::Owner => seen.owner.clone_from(&before.owner),
-            Property::DefaultAlarms => seen.default_alarms.clone_from(&before.default_alarms),
+            Property::DefaultAlarms => seen.default_alarms = before.default_alarms.of_server(),
         }
     }
     seen

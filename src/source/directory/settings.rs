@@ -8,7 +8,7 @@ use super::links::Links;
 use super::properties::FolderMemory;
 use super::tree::Tree;
 use super::watch::Watch;
-use crate::config::{DirectorySettings, Layout, ONE_USER, SourceConfig};
+use crate::config::{CalendarNames, DirectorySettings, Layout, ONE_USER, SourceConfig};
 use crate::source::contract::{CalendarInfo, DefaultAlarmTexts};
 use crate::text::matches_pattern;
 use crate::time::UtcMillis;
@@ -70,6 +70,8 @@ impl FolderSettings {
             [] if user.contains('@') => vec![user.clone()],
             emails => emails.to_vec(),
         };
+        let names = CalendarNames { name: &folder.name, path: &folder.href, id: &folder.id };
+        let alarms = self.source.alarms_of(user, names, DefaultAlarmTexts::default());
         Some(CalendarInfo {
             href: folder.href.clone(),
             id: folder.id.clone(),
@@ -80,7 +82,8 @@ impl FolderSettings {
             color: folder.color.clone(),
             zone: folder.zone.clone(),
             user_zone: self.source.zone_of(user).map(str::to_owned),
-            default_alarms: DefaultAlarmTexts::default(),
+            default_alarms: alarms.defaults,
+            alarms_ignored_by: alarms.ignored_by,
         })
     }
 
@@ -129,6 +132,7 @@ mod tests {
                 zone: None,
                 users: Arc::default(),
                 calendars: vec![pattern.to_owned()],
+                alarms: Default::default(),
                 kind: SourceKind::Directory(folder.clone()),
                 origin: None,
             };

@@ -15,7 +15,7 @@ use std::time::Duration;
 use super::contract::{CalendarInfo, DefaultAlarmTexts, Obstacle, SyncError, SyncReport, SyncStore};
 use super::sync_source::SyncSource;
 use crate::clock::Clock;
-use crate::config::{IcsSettings, LimitsConfig, SourceConfig};
+use crate::config::{CalendarNames, IcsSettings, LimitsConfig, SourceConfig};
 use crate::http::Hosts;
 
 mod address;
@@ -89,17 +89,21 @@ impl IcsSource {
         let user = self.user().to_owned();
         let id = self.source.name.clone();
         let name = self.settings.calendar_name.clone().or_else(|| stated.name.clone());
+        let name = name.unwrap_or_else(|| id.clone());
+        let names = CalendarNames { name: &name, path: &id, id: &id };
+        let alarms = self.source.alarms_of(&user, names, DefaultAlarmTexts::default());
         CalendarInfo {
             href: id.clone(),
             owner: user.clone(),
             emails: self.source.emails_of(&user).to_vec(),
             user_zone: self.source.zone_of(&user).map(str::to_owned),
             user,
-            name: name.unwrap_or_else(|| id.clone()),
+            name,
             id,
             color: stated.color.clone().unwrap_or_default(),
             zone: stated.zone.clone(),
-            default_alarms: DefaultAlarmTexts::default(),
+            default_alarms: alarms.defaults,
+            alarms_ignored_by: alarms.ignored_by,
         }
     }
 

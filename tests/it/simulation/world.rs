@@ -743,6 +743,7 @@ pub fn config(ledger: PathBuf, max_lateness: Duration, give_up_after: Duration, 
         zone: zone.map(str::to_owned),
         users: Arc::default(),
         calendars: Vec::new(),
+        alarms: Default::default(),
         kind: folder,
         origin: None,
     };

@@ -455,6 +455,7 @@ fn source((user, login, path): (&str, &str, &str)) -> config::SourceConfig {
         email: vec![format!("{user}@example.org")],
         zone: None,
         calendars: Vec::new(),
+        alarms: Default::default(),
         kind: SourceKind::Caldav(CaldavSettings {
             url: format!("http://dav.example.org{path}"),
             credentials: Credentials::None,
