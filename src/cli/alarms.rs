@@ -14,16 +14,16 @@ const AHEAD: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// Objects that are read at once.
 const PAGE: i64 = 200;
 
-/// List what will fire next
+/// List the alarms that will fire next
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Only what fires before this instant, such as 2026-03-10T12:00:00Z [default: 7 days on]
+    /// List only alarms that fire before this instant, such as 2026-03-10T12:00:00Z [default: 7 days from now]
     #[arg(long, value_name = "INSTANT", value_parser = instant)]
     until: Option<UtcMillis>,
-    /// Only what fires for this user
+    /// List only alarms of this user
     #[arg(long)]
     user: Option<String>,
-    /// Only what is in this calendar: its name, its id or its path in its source
+    /// List only alarms of this calendar: its name, its id or its path in its source
     #[arg(long)]
     calendar: Option<String>,
     /// List at most this many

@@ -8,10 +8,10 @@ use super::common::{LedgerArgs, block_on};
 use super::{Context, printer::ExitStatus};
 use crate::ledger;
 
-/// Copy the ledger into a file, while the daemon runs or not
+/// Copy the ledger into a file, whether or not the daemon runs
 ///
-/// The copy is as the ledger was at one moment, has been checked, and is on the disk when the command ends. 'restore'
-/// puts it back.
+/// The backup is the state of the ledger at one moment; it has been checked, and is on the disk when the command ends.
+/// 'restore' restores it.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The file to create; an existing file is not overwritten

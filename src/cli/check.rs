@@ -26,8 +26,8 @@ use crate::time::{UtcMillis, elapsed};
 /// Check the configuration, then every source and every sink
 ///
 /// All problems of the configuration are reported at once. Then each source is read or logged in to, and each sink is
-/// tried without sending anything. Exit status 2: the configuration is wrong; 1: something does not answer as it
-/// should.
+/// tried without sending anything. The exit status is 2 if the configuration is wrong, and 1 if something in it cannot
+/// be used.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Skip what needs the network

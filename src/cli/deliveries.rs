@@ -9,17 +9,17 @@ use crate::ledger::{
     self, AdminOutcome, DeliveryFilter, DeliveryId, DeliveryRow, DeliveryState, Inspector, OutboxAdmin,
 };
 
-/// List what is owed to the sinks and what became of it, the latest last; retry or cancel it
+/// List deliveries and their states, the latest last; retry or cancel deliveries
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(super) struct Args {
-    /// Only what has failed
+    /// List only failed deliveries
     #[arg(long, group = "which")]
     failed: bool,
-    /// Only what is pending
+    /// List only pending deliveries
     #[arg(long, group = "which")]
     pending: bool,
-    /// Only what a mail server did not confirm at an attempt: it may have arrived, and may have arrived twice
+    /// List only mails that a mail server did not confirm: they may have arrived, possibly more than once
     #[arg(long, group = "which")]
     unknown: bool,
     /// List at most this many, the latest ones
@@ -40,10 +40,10 @@ enum DeliveryCommand {
 /// Retry deliveries at once: those that failed, are pending or were cancelled
 #[derive(Debug, clap::Args)]
 struct RetryArgs {
-    /// Which, as the list names them: FIRING/SINK or FIRING/SINK/RECIPIENT
+    /// The id of a delivery, as the list shows it: FIRING/SINK or FIRING/SINK/RECIPIENT
     #[arg(value_name = "ID", required_unless_present = "all", conflicts_with = "all")]
     ids: Vec<DeliveryId>,
-    /// All that failed or are pending
+    /// Retry all that failed or are pending
     #[arg(long)]
     all: bool,
     #[command(flatten)]
@@ -53,7 +53,7 @@ struct RetryArgs {
 /// Cancel deliveries that are pending
 #[derive(Debug, clap::Args)]
 struct CancelArgs {
-    /// Which, as the list names them: FIRING/SINK or FIRING/SINK/RECIPIENT
+    /// The id of a delivery, as the list shows it: FIRING/SINK or FIRING/SINK/RECIPIENT
     #[arg(value_name = "ID", required = true)]
     ids: Vec<DeliveryId>,
     #[command(flatten)]

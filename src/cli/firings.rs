@@ -11,7 +11,7 @@ use crate::time::UtcMillis;
 /// List alarms that fired, were missed or were suppressed, the latest last
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Only what was recorded at or after this instant, such as 2026-03-10T12:00:00Z
+    /// List only alarms that were recorded at or after this instant, such as 2026-03-10T12:00:00Z
     #[arg(long, value_name = "INSTANT", value_parser = instant)]
     since: Option<UtcMillis>,
     /// List at most this many, the latest ones

@@ -27,19 +27,19 @@ const HOUR: SignedDuration = SignedDuration::from_hours(1);
 /// Folders deeper than this are not searched.
 const MAX_DEPTH: usize = 16;
 
-/// Which alarms would fire for these .ics files or folders, in order
+/// List the alarms that these .ics files or folders would fire, in order
 ///
-/// With --json each line is the CalendarAlarm object that `run` would emit. What `run` fires once is listed once.
-/// Faults in a file are reported on standard error, with their line.
+/// With --json each line is the CalendarAlarm object that `run` would emit. An alarm that `run` fires once is listed
+/// once. Faults in a file are reported on standard error, with their line.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Files, folders with .ics files in them, or - for standard input
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
-    /// Alarms from this instant on, such as 2026-03-10T12:00:00Z [default: now]
+    /// List alarms from this instant on, such as 2026-03-10T12:00:00Z [default: now]
     #[arg(long, value_name = "T", value_parser = instant)]
     from: Option<UtcMillis>,
-    /// Alarms before this instant [default: 30 days after --from]
+    /// List alarms before this instant [default: 30 days after --from]
     #[arg(long, value_name = "T", value_parser = instant)]
     until: Option<UtcMillis>,
     /// The user's zone, for floating times and dates, such as Europe/Berlin

@@ -9,17 +9,17 @@ use super::{Context, Usage, instant, printer::ExitStatus};
 use crate::ledger::{self, Restored};
 use crate::time::UtcMillis;
 
-/// Put a copy of the ledger back, so that alarms that fired after it was made do not fire again
+/// Restore a backup of the ledger, so that alarms that fired after it was made do not fire again
 ///
-/// There must be no ledger where it is put, and no daemon. A copy does not know what fired after it was made. Alarms
+/// Stop the daemon and move the old ledger away first. A backup does not contain what fired after it was made. Alarms
 /// that were due until --fired-until therefore count as fired: 'firings' lists them as missed. Deliveries of these that
-/// were pending in the copy count as failed, because they may have been sent since: 'deliveries --failed' lists them,
+/// were pending in the backup count as failed, because they may have been sent since: 'deliveries --failed' lists them,
 /// and 'deliveries retry --all' sends them again.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The copy: what 'backup' made, or another copy of a ledger
+    /// A file that 'backup' made, or another copy of a ledger
     file: PathBuf,
-    /// When the lost ledger was used last, such as 2026-03-10T12:00:00Z: alarms that were due after that fire late
+    /// When the lost ledger was last used, such as 2026-03-10T12:00:00Z: alarms that were due after that fire late
     /// [default: now]
     #[arg(long, value_name = "INSTANT", value_parser = instant)]
     fired_until: Option<UtcMillis>,

@@ -29,10 +29,10 @@ pub(super) struct Args {
     /// The ledger, instead of the configured one: sqlite:///PATH or a path
     #[arg(long, value_name = "URL")]
     ledger: Option<String>,
-    /// One pass: sync every source, fire and deliver what is due, exit
+    /// Make one pass: sync every source, fire and deliver what is due, and exit
     #[arg(long)]
     once: bool,
-    /// With --once: the pass happens as if it were this instant, such as 2026-03-10T12:00:00Z
+    /// With --once: make the pass as if it were this instant, such as 2026-03-10T12:00:00Z
     #[arg(long, value_name = "INSTANT", value_parser = instant, requires = "once")]
     at: Option<UtcMillis>,
 }

@@ -11,7 +11,7 @@ use crate::time::UtcMillis;
 /// So many firings are shown, and so many alarm instances to come.
 const SHOWN: usize = 10;
 
-/// Show an event or to-do: where it is, what is wrong in it, which of its alarms fired and which are next
+/// Show an event or to-do: where it is, its faults, which of its alarms fired and which are next
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Its UID

@@ -16,7 +16,7 @@ use crate::time::{UtcMillis, elapsed};
 /// The lateness is that of so many firings, the latest ones.
 const RECENT_FIRINGS: i64 = 1000;
 
-/// Show whether the daemon runs, what its sources say, what is armed and what is owed
+/// Show whether the daemon runs, the state of its sources, the next alarm and the pending deliveries
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]

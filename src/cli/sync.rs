@@ -4,9 +4,9 @@ use super::common::{LedgerArgs, nudge};
 use super::{Context, printer::ExitStatus};
 use crate::ledger;
 
-/// Make the daemon sync its sources and try its outbox now
+/// Make the daemon sync its sources and retry pending deliveries now
 ///
-/// It syncs all of its sources, whichever is named. Without a daemon, `run --once` does it.
+/// The daemon syncs all of its sources, even if one is named. If no daemon runs, use `run --once`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// A source, which must be in the configuration

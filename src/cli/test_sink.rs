@@ -62,21 +62,21 @@ pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<ExitStat
 fn report(name: &str, to: &str, outcome: Outcome, context: &mut Context) -> anyhow::Result<ExitStatus> {
     match outcome {
         Outcome::Delivered => {
-            context.printer.note(format!("the sink '{name}' took the alarm{to}"));
+            context.printer.note(format!("the sink '{name}' accepted the alarm{to}"));
             Ok(ExitStatus::Success)
         }
         Outcome::Unknown { response } => {
-            context.printer.error(format!("the sink '{name}' may have taken the alarm{to}, or not: {response}"));
+            context.printer.error(format!("the sink '{name}' may or may not have accepted the alarm{to}: {response}"));
             Ok(ExitStatus::Failure)
         }
         Outcome::Retry { response, .. }
         | Outcome::Held { response, .. }
         | Outcome::Permanent { response }
         | Outcome::Down { response, .. } => {
-            context.printer.error(format!("the sink '{name}' did not take the alarm{to}: {response}"));
+            context.printer.error(format!("the sink '{name}' did not accept the alarm{to}: {response}"));
             Ok(ExitStatus::Failure)
         }
-        Outcome::NotAttempted | Outcome::InFlight => anyhow::bail!("the sink '{name}' gave no answer"),
+        Outcome::NotAttempted | Outcome::InFlight => anyhow::bail!("the sink '{name}' did not respond"),
     }
 }
 

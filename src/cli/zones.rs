@@ -17,9 +17,9 @@ const AHEAD: SignedDuration = SignedDuration::from_hours(5 * 365 * 24);
 
 /// Show the time zone database in use, and where others differ
 ///
-/// In use is what `zoneinfo` in the configuration names; by default the newer one of the system's and the program's
-/// own. It is compared for the coming five years with the others that are there: the system's, the program's own,
-/// and the one that the library chrono-tz was built with, which only stands in for zones that a database lacks.
+/// The database in use is the one that `zoneinfo` in the configuration names; by default, it is that of the system or
+/// the built-in one, whichever is newer. It is compared, for the coming five years, with the others: that of the
+/// system, the built-in one, and that of the library chrono-tz, which is used only for zones that a database lacks.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {}
 

@@ -68,7 +68,7 @@ pub struct Log {
 pub enum LogFormat {
     /// One line of text, coloured on a terminal.
     Human,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 

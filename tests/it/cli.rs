@@ -280,6 +280,7 @@ fn the_keys_that_the_manual_promises_are_those_that_are_printed() {
         &["firings"],
         &["deliveries"],
         &["check", "--offline"],
+        &["zones"],
     ] {
         let written = arguments.iter().flat_map(|argument| argument.split(' ')).chain(["--json"]).collect::<Vec<_>>();
         let said = say(stage.path(), &written);
@@ -465,7 +466,7 @@ fn status_says_when_an_absent_calendar_is_dropped() {
 fn a_test_alarm_goes_through_a_sink_and_past_the_ledger() {
     let stage = stage();
     let fired = stage.alarms().len();
-    let told = "the sink 'alarms' took the alarm\n".to_owned();
+    let told = "the sink 'alarms' accepted the alarm\n".to_owned();
     assert_eq!(say(stage.path(), &["test-sink", "alarms"]), Said { status: 0, out: String::new(), err: told });
     let alarms = stage.alarms();
     assert_eq!(alarms.len(), fired + 1);
@@ -484,7 +485,7 @@ fn a_test_alarm_goes_through_a_sink_and_past_the_ledger() {
     let refused = say(stage.path(), &["test-sink", "mail", "--config", "mail.toml", "--to", "mary@example.org"]);
     assert_eq!(refused.status, 1);
     assert!(
-        refused.err.starts_with("error: the sink 'mail' did not take the alarm for mary@example.org: "),
+        refused.err.starts_with("error: the sink 'mail' did not accept the alarm for mary@example.org: "),
         "{}",
         refused.err
     );

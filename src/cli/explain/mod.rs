@@ -32,24 +32,24 @@ const COUNT: usize = 3;
 
 /// Say why an event's alarms fire when they do, or why they do not
 ///
-/// Of a file: how each instance follows from what is written, step by step, and the reason for each alarm that does not
-/// fire; no ledger is needed. Of a UID: the same for each object in the ledger that has it, with what fired, was missed
-/// or suppressed, and what became of its deliveries.
+/// For a file, it shows step by step how each instance follows from the text, and why other alarms do not fire; this
+/// needs no ledger. For a UID, it shows the same for each object in the ledger that contains it, and also which alarms
+/// fired, were missed or were suppressed, and what became of their deliveries.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// A UID, or a file of iCalendar text (- for standard input); if a file of that name exists, it is read
     #[arg(value_name = "UID|FILE")]
     what: String,
-    /// As seen from this instant, such as 2026-03-10T12:00:00Z: the instance at it, else the next one [default: now]
+    /// Start from the instance at this instant, such as 2026-03-10T12:00:00Z, else from the next one [default: now]
     #[arg(long, value_name = "T", value_parser = instant)]
     at: Option<UtcMillis>,
     /// Explain the instances at this many instants [default: 3, or 1 with --at]
     #[arg(long, value_name = "N")]
     count: Option<usize>,
-    /// Of a file: the user's zone, for floating times and dates, such as Europe/Berlin
+    /// For a file: the user's zone, for floating times and dates, such as Europe/Berlin
     #[arg(long, value_name = "ZONE")]
     zone: Option<String>,
-    /// Of a file: an address of the user (may be repeated; the first one is userId)
+    /// For a file: an address of the user (may be repeated; the first one is userId)
     #[arg(long, value_name = "ADDR")]
     user: Vec<String>,
     #[command(flatten)]
