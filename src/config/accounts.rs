@@ -53,11 +53,12 @@ pub(super) fn read(folder: &Path, taken: &[SourceConfig], context: &SourceContex
     Ok(accounts)
 }
 
-/// The account file, or its folder, if others than its owner may change it.
+/// The account file, or its folder, if others than root and the user of this process may change it.
 fn changeable(file: &Path) -> Option<String> {
+    let own = rustix::process::geteuid().as_raw();
     let others = |path: &&Path| {
         let metadata = std::fs::metadata(path);
-        metadata.is_ok_and(|metadata| metadata.mode() & 0o022 != 0 && metadata.mode() & 0o1000 == 0)
+        metadata.is_ok_and(|metadata| metadata.mode() & 0o022 != 0 || ![0, own].contains(&metadata.uid()))
     };
     [Some(file), file.parent()].into_iter().flatten().find(others).map(|path| path.display().to_string())
 }
@@ -77,8 +78,9 @@ fn read_account(file: &Path, text: &str, name: &str, context: &SourceContext<'_>
         let is_command = |key: &str| COMMANDS.contains(&key);
         let command = table.get_ref().keys().map(|key| key.get_ref().as_ref()).find(|key| is_command(key));
         if let (Some(command), Some(changeable)) = (command, changeable(file)) {
-            let sentence =
-                format!("source '{name}': {command} is not run, as others may change {changeable}: chmod go-w it");
+            let sentence = format!(
+                "source '{name}': {command} is not run, as others may change {changeable}: give it to root, mode 0644"
+            );
             diagnostics.report(None, Some(command.to_owned()), sentence);
         }
         source = sources::read_account(section, name, &context);

@@ -12,8 +12,8 @@ use super::accounts;
 use super::alarms;
 use super::context::{ReadContext, read_file};
 use super::settings::{
-    AccountOrigins, Config, Defaults, LimitsConfig, Log, LogFormat, LogLevel, ObjectLimits, ResponseLimits, UserConfig,
-    Users, ZoneLimits,
+    AccountOrigins, AccountProblem, Config, Defaults, LimitsConfig, Log, LogFormat, LogLevel, ObjectLimits,
+    ResponseLimits, UserConfig, Users, ZoneLimits,
 };
 use super::sources;
 use super::sources::{SourceContext, Sources};
@@ -181,7 +181,7 @@ fn read_top<'a>(
 /// `[[source]]` and `accounts_dir`
 fn read_sources(top: &Section<'_>, reader: &ReadContext<'_>, config: &mut Config) {
     let context = SourceContext { defaults: &config.defaults, users: &config.users, reader };
-    let Sources { mut sources, lists, commands, mut problems } = sources::read(top.tables("source"), &context);
+    let Sources { mut sources, lists, commands, mut problems, .. } = sources::read(top.tables("source"), &context);
     let folder = top.read("accounts_dir", value::string).map(|written| reader.path(&written));
     if let Some(folder) = &folder {
         match accounts::read(folder, &sources, &context) {
@@ -192,7 +192,9 @@ fn read_sources(top: &Section<'_>, reader: &ReadContext<'_>, config: &mut Config
             }
             Err(why) => {
                 let why = access::with_hint(&why, folder, Need::Read, true);
-                top.report("accounts_dir", &format!("{} cannot be read: {why}", folder.display()));
+                let sentence = format!("accounts_dir {} cannot be read: {why}", folder.display());
+                let problem = Problem { file: config.file.clone(), line: None, key: None, sentence };
+                problems.push(AccountProblem { account: "*".to_owned(), problem });
             }
         }
     }

@@ -45,13 +45,25 @@ pub struct Config {
     pub sinks: Vec<SinkConfig>,
 }
 
-/// What is wrong with one account.
+/// What is wrong with one account, or with a list of accounts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccountProblem {
-    /// The name of its source.
+    /// The name of its source; where it ends in `*`, of all whose names begin with what is before that.
     pub account: String,
     /// What is wrong, and where.
     pub problem: Problem,
+}
+
+impl AccountProblem {
+    /// Whether it may be what is wrong with the source `name`.
+    pub fn concerns(&self, name: &str) -> bool {
+        crate::text::matches_pattern(&self.account, name)
+    }
+
+    /// Whether it is unknown which accounts it concerns.
+    pub fn concerns_many(&self) -> bool {
+        self.account.ends_with('*')
+    }
 }
 
 /// `[log]`

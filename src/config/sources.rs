@@ -69,6 +69,8 @@ pub(super) struct Sources {
     pub(super) lists: Vec<PathBuf>,
     /// Some are made of what a command prints.
     pub(super) commands: bool,
+    /// All names that are taken, those of sources with a list included.
+    names: Vec<String>,
     /// Lines of such lists that name no user.
     pub(super) problems: Vec<AccountProblem>,
 }
@@ -78,9 +80,10 @@ pub(super) fn read(sections: Vec<Section<'_>>, context: &SourceContext<'_>) -> S
     let mut read = Sources::default();
     for mut section in sections {
         let kind = section.required("kind", value::one_of(&KINDS));
-        let taken = |name: &str| read.sources.iter().any(|source| source.name == name);
+        let taken = |name: &str| read.names.iter().any(|taken| taken == name);
         let word = KINDS.iter().find(|(_, known)| Some(*known) == kind).map(|(word, _)| *word);
         let name = names::name(&mut section, word, &taken);
+        read.names.push(name.clone());
         // Which keys belong to a source of an unknown kind is unknown too.
         let Some(kind) = kind else { continue };
         if LISTS.iter().any(|key| section.has(key)) {
@@ -102,10 +105,17 @@ pub(super) fn read_account(section: Section<'_>, name: &str, context: &SourceCon
 fn read_each(section: &Section<'_>, name: &str, kind: SourceKindName, context: &SourceContext<'_>, read: &mut Sources) {
     let Some(Listed { list, key, origin }) = listed_users(section, context.reader) else { return };
     let file = origin.clone().filter(|_| key == "users_file");
-    for sentence in list.faults {
-        let problem = Problem { file: file.clone(), line: None, key: None, sentence };
-        read.problems.push(AccountProblem { account: format!("{name}:"), problem });
-    }
+    read.commands |= key == "users_command";
+    read.lists.extend(file.clone());
+    let fault = |account: String, sentence: String| AccountProblem {
+        account,
+        problem: Problem { file: file.clone(), line: None, key: Some(format!("source.{key}")), sentence },
+    };
+    let list = list.unwrap_or_else(|why| {
+        read.problems.push(fault(format!("{name}:*"), format!("source '{name}': {key} {why}")));
+        UserList::default()
+    });
+    read.problems.extend(list.faults.into_iter().map(|sentence| fault(format!("{name}:"), sentence)));
     // What is wrong for any user is a mistake of the configuration.
     let table = replaced(section, SAMPLE);
     read_one(section.with_table(&table), name.to_owned(), kind, Some(SAMPLE.to_owned()), context);
@@ -115,6 +125,12 @@ fn read_each(section: &Section<'_>, name: &str, kind: SourceKindName, context: &
     for user in list.users {
         let (table, diagnostics) = (replaced(section, &user), section.diagnostics());
         let account = format!("{name}:{user}");
+        if read.names.contains(&account) {
+            read.problems
+                .push(fault(account.clone(), format!("'{account}' is the name of another source too: rename one")));
+            continue;
+        }
+        read.names.push(account.clone());
         let one = section.with_table(&table).reporting_to(&diagnostics);
         let source = read_one(one, account.clone(), kind, Some(user), context);
         let problems = diagnostics.into_problems();
@@ -123,8 +139,6 @@ fn read_each(section: &Section<'_>, name: &str, kind: SourceKindName, context: &
         );
         read.problems.extend(problems.into_iter().map(|problem| AccountProblem { account: account.clone(), problem }));
     }
-    read.commands |= key == "users_command";
-    read.lists.extend(file);
 }
 
 /// The table of `section` as it is for `user`.
@@ -135,7 +149,8 @@ fn replaced<'a>(section: &Section<'a>, user: &str) -> DeTable<'a> {
 
 /// Users, and the file that lists them.
 struct Listed {
-    list: UserList,
+    /// Why it cannot be read, if it cannot.
+    list: Result<UserList, String>,
     key: &'static str,
     /// The file, or the key of the command; none for those that the configuration itself names.
     origin: Option<PathBuf>,
@@ -151,18 +166,21 @@ fn listed_users(section: &Section<'_>, reader: &ReadContext<'_>) -> Option<Liste
         section.report(second, &format!("and {key} are given: one of them lists the users"));
         return None;
     }
-    let origin = match key {
-        "users_file" => section.read(key, value::string).map(|written| reader.path(&written))?,
-        _ => PathBuf::from(key),
+    let written = section.read(key, value::strings)?;
+    let (origin, list) = match (key, written.as_slice()) {
+        ("users_file", [file]) => {
+            let file = reader.path(file);
+            let unreadable = |why| format!("{} cannot be read: {why}", file.display());
+            let list = read_file(&file).map(|text| UserList::of_text(&text)).map_err(unreadable);
+            (file, list)
+        }
+        ("users_file", _) => {
+            section.report(key, "must be one file");
+            return None;
+        }
+        ("users", _) => (PathBuf::from(key), Ok(UserList::of(written))),
+        _ => (PathBuf::from(key), UserList::of_command(&written)),
     };
-    let list = section.read(key, |value| match key {
-        "users" => Ok(UserList::of(value::strings(value)?)),
-        "users_file" => match read_file(&origin) {
-            Ok(text) => Ok(UserList::of_text(&text)),
-            Err(why) => Err(format!("{} cannot be read: {why}", origin.display())),
-        },
-        _ => UserList::of_command(&value::strings(value)?),
-    })?;
     Some(Listed { list, key, origin: Some(origin).filter(|_| key != "users") })
 }
 

@@ -594,3 +594,20 @@ fn the_address_of_a_feed_is_a_secret_and_its_user_is_named() {
         assert!(all.contains(told) && !all.contains("token"), "{lines}\n{all}");
     }
 }
+
+#[test]
+fn names_of_listed_sources_are_taken_once() {
+    let list = "[[source]]\nkind='directory'\nusers=['mary','bob']\npath='store/{user}'\n";
+    let two = load_text(&format!("{list}{list}")).unwrap();
+    let names: Vec<&str> = two.sources.iter().map(|source| source.name.as_str()).collect();
+    assert_eq!(names, ["directory:mary", "directory:bob", "directory-2:mary", "directory-2:bob"]);
+    let other = "[[source]]\nkind='directory'\nname='directory:bob'\npath='x'\n";
+    let clash = load_text(&format!("{other}{list}")).unwrap();
+    assert_eq!(clash.sources.len(), 2);
+    assert_eq!(clash.account_problems[0].account, "directory:bob");
+    // What cannot be listed now leaves the rest as it is.
+    let gone =
+        load_text(&format!("{other}{}", list.replace("users=['mary','bob']", "users_file='/nowhere/users'"))).unwrap();
+    assert_eq!((gone.sources.len(), gone.account_problems[0].account.as_str()), (1, "directory:*"));
+    assert!(gone.account_problems[0].concerns("directory:mary") && gone.account_problems[0].concerns_many());
+}

@@ -1,13 +1,18 @@
 //! A list of users, for each of whom a source is made.
 
 use std::io::Read as _;
+use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::context::MAX_FILE;
 
 /// How long a command may take that lists users.
 const COMMAND_LIMIT: Duration = Duration::from_secs(30);
+/// How long what it has printed may take to come once it has ended.
+const LAST_OUTPUT: Duration = Duration::from_secs(1);
 /// How often it is checked whether the command has ended.
 const CHECK_EVERY: Duration = Duration::from_millis(10);
 
@@ -35,13 +40,11 @@ impl UserList {
     pub(super) fn of_command(command: &[String]) -> Result<UserList, String> {
         let (program, arguments) = command.split_first().ok_or("is empty: name a program and its arguments")?;
         let mut process = Command::new(program);
-        process.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        process.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).process_group(0);
         let mut child = process.spawn().map_err(|why| format!("cannot be started: {program}: {why}"))?;
         let printed = printed(&mut child, program);
-        if printed.is_err() {
-            // It may have ended by itself.
-            let _ = child.kill();
-        }
+        // With what it has started, of which some may be left also when it has ended.
+        let _ = kill_process_group(Pid::from_child(&child), Signal::KILL);
         let _ = child.wait();
         Ok(UserList::of_text(&printed?))
     }
@@ -77,6 +80,14 @@ fn printed(child: &mut Child, program: &str) -> Result<String, String> {
             Err(why) => return Err(format!("cannot be waited for: {program}: {why}")),
         }
     };
+    // What it has started may go on and keep the pipe open.
+    let left = Instant::now() + LAST_OUTPUT;
+    while !reading.is_finished() && Instant::now() < left {
+        std::thread::sleep(CHECK_EVERY);
+    }
+    if !reading.is_finished() {
+        return Err(format!("has ended, and something that it has started has not: {program}"));
+    }
     match reading.join() {
         Ok(Ok(text)) if text.len() as u64 > MAX_FILE => Err(format!("prints more than {MAX_FILE} octets: {program}")),
         _ if !status.success() => Err(format!("failed: {program} ended with {status}")),
@@ -97,6 +108,7 @@ mod tests {
         assert!(list("echo mary; exit 3").unwrap_err().contains("exit status: 3"));
         assert!(list("printf '\\377'").unwrap_err().contains("cannot be read"));
         assert!(list("head -c 2000000 /dev/zero").unwrap_err().contains("octets"));
+        assert!(list("echo mary; sleep 100 &").unwrap_err().contains("has not"));
         let gone = UserList::of_command(&["/nowhere/users".to_owned()]).unwrap_err();
         assert!(gone.contains("/nowhere/users") && gone.contains("No such file"), "{gone}");
     }

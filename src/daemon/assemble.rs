@@ -55,7 +55,11 @@ impl Core {
         let renderer = renderer.fired_until(fired_until(&ledger, clock).await?);
         renderer.take_over().await?;
         let ingest = Arc::new(Ingest::new(config, Planner::new(renderer.clone()), context.clone()));
-        ingest.keep_sources(&known_sources(config)).await?;
+        // Accounts may be missing for a moment only: they are forgotten later.
+        if config.account_origins.is_empty() {
+            let names: Vec<&str> = config.sources.iter().map(|source| source.name.as_str()).collect();
+            ingest.keep_sources(&names).await?;
+        }
         ingest.replan_changed_zones(zones).await?;
         ingest.clock_was_set().await?;
         let (new_deliveries, metrics) = (context.new_deliveries.clone(), context.metrics.clone());
@@ -120,12 +124,6 @@ async fn known_sinks(config: &Config, ledger: &Ledger) -> Result<HashMap<String,
         );
     }
     Ok(sinks)
-}
-
-/// The names of the sources of `config`, accounts that cannot be used now included.
-fn known_sources(config: &Config) -> Vec<&str> {
-    let faulty = config.account_problems.iter().map(|problem| problem.account.as_str());
-    config.sources.iter().map(|source| source.name.as_str()).chain(faulty).collect()
 }
 
 fn sink_context(config: &Config, zones: Zones, clock: &Clock) -> SinkContext {

@@ -9,18 +9,21 @@ use std::time::Duration;
 use anyhow::Context as _;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::{Id, JoinSet};
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use super::assemble::reader_zones;
 use super::source_parts::SourceParts;
 use super::source_runner::SourceRunner;
-use crate::config::{AccountStamps, Config, ConfigError, SourceConfig};
+use crate::config::{AccountProblem, AccountStamps, Config, ConfigError, SourceConfig};
 use crate::firing::StartupGate;
 
 /// How often the files that accounts come from are checked.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
 /// How often commands are run again that list users.
 const RUN_EVERY: Duration = Duration::from_secs(60);
+
+/// A configuration that could not be read is read again after this.
+const RETRY_AFTER: Duration = Duration::from_secs(10);
 
 /// Reads the configuration again.
 pub type ReadConfig = Arc<dyn Fn() -> Result<Config, ConfigError> + Send + Sync>;
@@ -45,6 +48,8 @@ pub struct SourceSet {
     tasks: JoinSet<()>,
     /// Tasks that were stopped and have not ended.
     stopped: HashSet<Id>,
+    /// When the calendars of sources that are not running are forgotten: a list may be empty for a moment.
+    forget_at: Option<Instant>,
 }
 
 /// What has become of the accounts.
@@ -58,7 +63,14 @@ struct AccountChanges {
 impl SourceSet {
     /// None yet. All are synced at once when `sync_now` says so.
     pub fn new(parts: SourceParts, sync_now: Arc<Notify>) -> SourceSet {
-        SourceSet { parts, sync_now, running: BTreeMap::new(), tasks: JoinSet::new(), stopped: HashSet::new() }
+        SourceSet {
+            parts,
+            sync_now,
+            running: BTreeMap::new(),
+            tasks: JoinSet::new(),
+            stopped: HashSet::new(),
+            forget_at: None,
+        }
     }
 
     /// Syncs the sources of `config` with `runners`, one for each, until `stop` resolves; `startup_gate` opens when
@@ -75,6 +87,9 @@ impl SourceSet {
         stop: impl Future<Output = ()>,
     ) -> anyhow::Result<()> {
         self.start_all(&config, runners, startup_gate);
+        if !config.account_origins.is_empty() {
+            self.forget_at = Some(Instant::now() + config.defaults.absent_grace);
+        }
         let mut stop = std::pin::pin!(stop);
         let mut accounts = FollowedAccounts::new(config, read);
         let outcome = loop {
@@ -91,6 +106,9 @@ impl SourceSet {
                     }
                 }
                 config = accounts.changed() => self.follow(&config).await,
+                () = sleep_until(self.forget_at.unwrap_or_else(Instant::now)), if self.forget_at.is_some() => {
+                    self.forget(&accounts.config).await;
+                }
             }
         };
         self.running.clear();
@@ -143,10 +161,13 @@ impl SourceSet {
     async fn follow(&mut self, config: &Config) {
         let mut changes = AccountChanges::default();
         let wanted: BTreeMap<&str, &SourceConfig> = accounts(config).map(|one| (one.name.as_str(), one)).collect();
-        let faulty: HashSet<&str> = config.account_problems.iter().map(|problem| problem.account.as_str()).collect();
         let is_over = |running: &RunningSource| {
             let name = running.settings.name.as_str();
-            running.settings.origin.is_some() && !wanted.contains_key(name) && !faulty.contains(name)
+            // It may be in the configuration itself now.
+            let is_there = config.sources.iter().any(|source| source.name == name);
+            running.settings.origin.is_some()
+                && !is_there
+                && !config.account_problems.iter().any(|one| one.concerns(name))
         };
         let over: Vec<String> =
             self.running.iter().filter(|(_, one)| is_over(one)).map(|(name, _)| name.clone()).collect();
@@ -170,10 +191,7 @@ impl SourceSet {
         }
         self.parts.reader_zones.set(reader_zones(config));
         if changes.removed > 0 {
-            let names = self.running.keys().map(String::as_str).chain(faulty).collect::<Vec<_>>();
-            if let Err(error) = self.parts.ingest.keep_sources(&names).await {
-                tracing::warn!(ledger.error = %error, "the calendars of accounts that are gone are forgotten at the next start");
-            }
+            self.forget_at = Some(Instant::now() + config.defaults.absent_grace);
         }
         if changes != AccountChanges::default() {
             let AccountChanges { added, changed, removed } = changes;
@@ -183,6 +201,23 @@ impl SourceSet {
                 accounts.removed = removed,
                 "the accounts have changed"
             );
+        }
+    }
+}
+
+impl SourceSet {
+    /// Forgets the calendars of sources that are neither running nor faulty. Not while it is unknown which accounts
+    /// there are: then later.
+    async fn forget(&mut self, config: &Config) {
+        self.forget_at = None;
+        if config.account_problems.iter().any(AccountProblem::concerns_many) {
+            self.forget_at = Some(Instant::now() + config.defaults.absent_grace);
+            return;
+        }
+        let faulty = config.account_problems.iter().map(|problem| problem.account.as_str());
+        let names: Vec<&str> = self.running.keys().map(String::as_str).chain(faulty).collect();
+        if let Err(error) = self.parts.ingest.keep_sources(&names).await {
+            tracing::warn!(ledger.error = %error, "the calendars of accounts that are gone are forgotten at the next start");
         }
     }
 }
@@ -230,15 +265,20 @@ impl FollowedAccounts {
             let rests = stamps == self.seen;
             self.seen.clone_from(&stamps);
             let is_command_due = self.config.account_origins.commands && self.read_at.elapsed() >= RUN_EVERY;
-            if !is_command_due && (!rests || stamps == self.known) {
+            let has_just_failed = self.fault.is_some() && self.read_at.elapsed() < RETRY_AFTER;
+            if !rests || has_just_failed || !is_command_due && stamps == self.known {
                 continue;
             }
             self.read_at = Instant::now();
-            let read = self.read.clone();
-            let config = blocking(move || read()).await;
-            self.known = stamps;
+            let (read, origins) = (self.read.clone(), self.config.account_origins.clone());
+            let (config, after) = blocking(move || (read(), origins.stamps().ok())).await;
+            if after != stamps {
+                // Something was written meanwhile, and may have been read by half.
+                continue;
+            }
             match config {
                 Ok(config) => {
+                    self.known = stamps;
                     self.fault = None;
                     for problem in new_problems(&self.config, &config) {
                         tracing::warn!("{problem}; this account stays as it was");

@@ -7,11 +7,14 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::AsyncReadExt as _;
 use tokio::process::{Child, ChildStdout, Command};
+use tokio::sync::Semaphore;
 
 use super::secret_ref::{MAX_SECRET, Secret, SecretError};
 
 /// How long a command may take.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
+/// A permit for each command that may run at the same time: password managers decrypt, and many at once take long.
+static RUNNING: Semaphore = Semaphore::const_new(8);
 
 /// A command whose first line of output is a secret.
 #[derive(Clone, PartialEq, Eq)]
@@ -46,6 +49,8 @@ impl SecretCommand {
     /// # Errors
     /// [`SecretError`] when it cannot be started, does not end in time, fails, or prints nothing.
     pub async fn run(&self) -> Result<Secret, SecretError> {
+        // An error would mean that it was closed, which it never is.
+        let _permit = RUNNING.acquire().await;
         let secret = match tokio::time::timeout(self.limit, self.first_line()).await {
             Ok(secret) => secret,
             Err(_) => Err(format!("did not end within {} s and was stopped", self.limit.as_secs())),

@@ -14,6 +14,9 @@ use super::parser::foreign_encoding;
 use super::value::{Duration, unescape};
 use crate::text::hex;
 
+/// Components inside each other that are told apart; what is deeper counts as content of the one around it.
+const DEEPEST: usize = 64;
+
 /// Properties of a VCALENDAR that each of its objects is read with. They are repeated in the text of each.
 const HEAD: [&str; 4] = ["VERSION", "CALSCALE", "METHOD", "X-WR-TIMEZONE"];
 
@@ -213,7 +216,7 @@ impl Splitter {
             if self.in_calendar {
                 self.open = Some(OpenPart::new(name, range));
             }
-        } else if let Some(open) = &mut self.open {
+        } else if let Some(open) = self.open.as_mut().filter(|open| open.hashes.len() < DEEPEST) {
             open.range.end = range.end;
             open.hashes.push(NestedHashes { name, hashes: Vec::new() });
         } else {
@@ -329,9 +332,11 @@ impl Splitter {
             };
             grouped.entry(key).or_default().push(component);
         }
+        let heads: Vec<Hash> = self.calendars.iter().map(|of| hash_of_line("", &of.head)).collect();
         let object = |((is_named, name), components): ((bool, String), Vec<SplitComponent>)| {
             let uid = is_named.then(|| name.clone());
-            SplitObject { uid, name, digest: digest(&components, &self.calendars), parts: parts(components) }
+            let digest = digest(&components, &self.calendars, &heads);
+            SplitObject { uid, name, digest, parts: parts(components) }
         };
         let objects = grouped.into_iter().map(object).collect();
         Ok(SplitCalendar { text, calendars: self.calendars, stated, objects, is_whole })
@@ -405,7 +410,7 @@ impl OpenPart {
 }
 
 /// What an object with these components says. Which of several of one occurrence is newer counts if there are several.
-fn digest(components: &[SplitComponent], calendars: &[CalendarParts]) -> String {
+fn digest(components: &[SplitComponent], calendars: &[CalendarParts], heads: &[Hash]) -> String {
     let mut keys = HashSet::new();
     let is_repeated = !components.iter().all(|component| keys.insert(&component.key));
     let mut hashes: Vec<Hash> = Vec::with_capacity(2 * components.len());
@@ -414,7 +419,7 @@ fn digest(components: &[SplitComponent], calendars: &[CalendarParts]) -> String 
         hashes.push(hash_of_all("", std::iter::once(component.hash).chain(sequence).collect()));
         let of = calendars.get(component.calendar);
         hashes.extend(component.zones.iter().filter_map(|zone| of?.zones.get(*zone)).map(|zone| zone.hash));
-        hashes.extend(of.map(|of| hash_of_line("", &of.head)));
+        hashes.extend(heads.get(component.calendar));
     }
     hashes.sort_unstable();
     hashes.dedup();
