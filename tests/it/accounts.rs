@@ -21,7 +21,7 @@ const ACCOUNTS: usize = 60;
 fn site(configuration: &str, users: &[&str]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let text = format!(
-        "{configuration}\n[defaults]\nabsent_grace = '3s'\n[ledger]\nurl = 'sqlite:ledger.db'\n[[sink]]\nkind = 'stdout'\n"
+        "{configuration}\n[defaults]\nabsent_grace = '10s'\n[ledger]\nurl = 'sqlite:ledger.db'\n[[sink]]\nkind = 'stdout'\n"
     );
     fs::write(folder.path().join("reveille.toml"), text).unwrap();
     fs::create_dir(folder.path().join("accounts")).unwrap();
