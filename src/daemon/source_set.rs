@@ -215,7 +215,9 @@ impl SourceSet {
             return;
         }
         let faulty = config.account_problems.iter().map(|problem| problem.account.as_str());
-        let names: Vec<&str> = self.running.keys().map(String::as_str).chain(faulty).collect();
+        // Also those that are wanted and cannot be used, so that they do not run.
+        let wanted = config.sources.iter().map(|source| source.name.as_str());
+        let names: Vec<&str> = self.running.keys().map(String::as_str).chain(wanted).chain(faulty).collect();
         if let Err(error) = self.parts.ingest.keep_sources(&names).await {
             tracing::warn!(ledger.error = %error, "the calendars of accounts that are gone are forgotten at the next start");
         }

@@ -14,17 +14,23 @@ use crate::text::strip_mailto;
 pub fn caldav(value: &DeValue<'_>, allow_plaintext: bool) -> Result<String, String> {
     let written = value::string(value)?;
     let url = url(&written, "https://HOST/")?;
-    match url.scheme() {
-        "https" => {}
-        "http" if allow_plaintext || is_loopback(&url) => {}
-        "http" => {
-            return Err("is without encryption, which is allowed to this machine only: use https://, \
-                        or say allow_plaintext = true"
-                .to_owned());
-        }
-        other => return Err(format!("begins with {other}:// and must begin with https://")),
+    if !is_web(&url, allow_plaintext)? {
+        return Err(format!("begins with {}:// and must begin with https://", url.scheme()));
     }
     if url.username().is_empty() { Ok(url.to_string()) } else { Err("holds a user: write it as username".to_owned()) }
+}
+
+/// Whether `url` is https, or http where that is allowed; false with any other scheme.
+///
+/// # Errors
+/// Where it is http and that is not allowed: the rest of a sentence.
+fn is_web(url: &Url, allow_plaintext: bool) -> Result<bool, String> {
+    match url.scheme() {
+        "http" if !allow_plaintext && !is_loopback(url) => Err("is without encryption, which is allowed to this \
+            machine only: use https://, or say allow_plaintext = true"
+            .to_owned()),
+        scheme => Ok(matches!(scheme, "https" | "http")),
+    }
 }
 
 /// The address of a feed: https, or http to this machine or where `allow_plaintext` says so. `webcal` and `webcals`
@@ -39,15 +45,8 @@ pub fn feed(written: &str, allow_plaintext: bool) -> Result<Url, String> {
         Some((scheme, rest)) if is_webcal(scheme) => url(&format!("https://{rest}"), "https://HOST/PATH"),
         _ => url(written, "https://HOST/PATH"),
     }?;
-    match url.scheme() {
-        "https" => {}
-        "http" if allow_plaintext || is_loopback(&url) => {}
-        "http" => {
-            return Err("is without encryption, which is allowed to this machine only: use https://, \
-                        or say allow_plaintext = true"
-                .to_owned());
-        }
-        _ => return Err("must begin with https:// or webcal://".to_owned()),
+    if !is_web(&url, allow_plaintext)? {
+        return Err("must begin with https:// or webcal://".to_owned());
     }
     if url.username().is_empty() { Ok(url) } else { Err("holds a user: write it as username".to_owned()) }
 }
