@@ -29,6 +29,40 @@ pub struct CalendarInfo {
     /// Which part of the configuration says that the alarms of the calendar's objects do not fire: `calendar`, `source`
     /// or `user`; none: they fire.
     pub alarms_ignored_by: Option<String>,
+    /// Which of the alarms of its objects fire; all of them unless it is known that it is somebody else's.
+    pub shared_alarms: SharedAlarms,
+}
+
+/// Which alarms fire for a user in a calendar that is another user's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SharedAlarms {
+    /// All of them.
+    #[default]
+    Ring,
+    /// Those that are the user's own: default alarms, and EMAIL alarms to one of the user's addresses.
+    OwnAlarms,
+    /// None.
+    Off,
+}
+
+impl SharedAlarms {
+    /// All that there are, each with its name in the configuration and in the ledger.
+    pub const NAMES: [(&str, SharedAlarms); 3] =
+        [("ring", SharedAlarms::Ring), ("own-alarms", SharedAlarms::OwnAlarms), ("off", SharedAlarms::Off)];
+
+    /// Its name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            SharedAlarms::Ring => "ring",
+            SharedAlarms::OwnAlarms => "own-alarms",
+            SharedAlarms::Off => "off",
+        }
+    }
+
+    /// That with this name; [`SharedAlarms::Ring`] if none has it.
+    pub fn named(name: &str) -> SharedAlarms {
+        SharedAlarms::NAMES.iter().find(|(known, _)| *known == name).map(|(_, alarms)| *alarms).unwrap_or_default()
+    }
 }
 
 /// What fires for events without an alarm: VALARM texts that a calendar or its home carries (CalDAV

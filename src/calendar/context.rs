@@ -1,9 +1,12 @@
 //! What an object's alarms depend on besides its own text: the zones, whose calendar it is, limits.
 
+use std::fmt;
+
 use super::configured_alarms::ConfiguredAlarms;
-use super::ical::alarm::Alarm;
+use super::ical::alarm::{Action, Alarm};
 use super::ical::component::{Component, ComponentKind, Snooze};
 use super::ical::object::{Object, ObjectLimits, ParseError};
+use super::ical::value::quoted;
 use super::zone::{Zone, Zones};
 use crate::text::strip_mailto;
 
@@ -23,6 +26,8 @@ pub struct CalendarContext {
     pub default_alarms: Option<DefaultAlarms>,
     /// Which part of the configuration says that the alarms of objects do not fire; none: they do.
     pub alarms_ignored_by: Option<String>,
+    /// What does not fire because the calendar is another user's; none: everything fires.
+    pub withheld: Option<WithheldAlarms>,
     /// Ids that the calendar's and the user's zone have and the database does not have, in lower case.
     pub(super) unresolved: Vec<String>,
     /// Bounds on the work that its objects may take.
@@ -39,6 +44,7 @@ impl CalendarContext {
             addresses: Vec::new(),
             default_alarms: None,
             alarms_ignored_by: None,
+            withheld: None,
             unresolved: Vec::new(),
             limits: ObjectLimits::default(),
         }
@@ -80,8 +86,20 @@ impl CalendarContext {
 
     /// The default alarms, if `component` gets them.
     fn defaults_of(&self, component: &Component) -> Option<&DefaultAlarms> {
-        let has_none = component.alarms.is_empty() || self.alarms_ignored_by.is_some();
+        let has_none = self.alarms_ignored_by.is_some() || component.alarms.iter().all(|alarm| self.is_anothers(alarm));
         self.default_alarms.as_ref().filter(|_| has_none && component.kind == ComponentKind::Event)
+    }
+
+    /// Whether `alarm`, which an object has, is not one of the user's own: those are EMAIL alarms to one of the user's
+    /// addresses, and in a calendar of the user all of them.
+    fn is_anothers(&self, alarm: &Alarm) -> bool {
+        let is_to_user = || alarm.attendees.iter().any(|attendee| self.is_own(attendee));
+        self.withheld.is_some() && !(alarm.action == Some(Action::Email) && is_to_user())
+    }
+
+    /// What withholds `alarm`, one of [`CalendarContext::alarms_of`] `component`.
+    pub(crate) fn withholds(&self, component: &Component, alarm: &Alarm) -> Option<&WithheldAlarms> {
+        self.withheld.as_ref().filter(|_| self.defaults_of(component).is_none() && self.is_anothers(alarm))
     }
 
     /// Where the alarms of `component` come from that are default alarms; none: they are its own.
@@ -93,12 +111,32 @@ impl CalendarContext {
 
     /// The snoozes of `component` that count (X-MOZ-SNOOZE-TIME).
     pub(crate) fn snoozes_of<'a>(&self, component: &'a Component) -> &'a [Snooze] {
-        if self.alarms_ignored_by.is_some() { &[] } else { &component.snoozes }
+        // Nothing says whose snooze it is.
+        if self.alarms_ignored_by.is_some() || self.withheld.is_some() { &[] } else { &component.snoozes }
     }
 
     /// Whether `address` (a `mailto:` URI or bare) is one of the user's own.
     pub fn is_own(&self, address: &str) -> bool {
         !self.addresses.is_empty() && self.addresses.contains(&bare(address).to_lowercase())
+    }
+}
+
+/// Alarms that do not fire for a user, because they are in a calendar that is another's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WithheldAlarms {
+    /// Whose it is, if that is known.
+    pub owner: Option<String>,
+    /// All of them; else those that are not the user's own.
+    pub all: bool,
+}
+
+impl fmt::Display for WithheldAlarms {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.owner {
+            Some(owner) => write!(f, "it is in a calendar of {} that is shared", quoted(owner))?,
+            None => write!(f, "it is in a calendar that another user shares")?,
+        }
+        write!(f, ", and `shared` is {}", if self.all { "off" } else { "own-alarms" })
     }
 }
 

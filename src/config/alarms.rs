@@ -1,9 +1,10 @@
-//! `default_alarms` and `ignore_alarms`: which alarms events get that have none, and where those of events do not fire.
+//! `default_alarms`, `ignore_alarms` and `shared`: which alarms events get that have none, where those of events do not
+//! fire, and which fire in calendars of others.
 
 use toml::de::DeValue;
 
 use crate::calendar::configured_alarms::{ConfiguredAlarm, ConfiguredAlarms};
-use crate::calendar_info::DefaultAlarmTexts;
+use crate::calendar_info::{DefaultAlarmTexts, SharedAlarms};
 use crate::tables::{Section, kind_of, value};
 use crate::text::matches_pattern;
 
@@ -16,6 +17,8 @@ pub struct AlarmSettings {
     pub all_day: Option<Vec<ConfiguredAlarm>>,
     /// The alarms of events do not fire.
     pub ignore: Option<bool>,
+    /// Which alarms fire in calendars that are another user's.
+    pub shared: Option<SharedAlarms>,
 }
 
 /// `[[source.alarms]]`: what is said of some calendars of a source.
@@ -43,6 +46,8 @@ pub struct CalendarAlarms {
     pub defaults: DefaultAlarmTexts,
     /// Which part of the configuration says that the alarms of events do not fire.
     pub ignored_by: Option<String>,
+    /// Which of them fire if the calendar is another user's.
+    pub shared: SharedAlarms,
 }
 
 /// The names of a calendar that patterns are compared with.
@@ -88,6 +93,7 @@ impl SourceAlarms {
                 all_day: server.all_day.or_else(|| configured(|settings| settings.all_day.as_ref())),
             },
             ignored_by: ignored.filter(|(_, ignore)| *ignore).map(|(from, _)| from.to_owned()),
+            shared: levels.iter().find_map(|(_, settings)| settings.shared).unwrap_or_default(),
         }
     }
 }
@@ -104,7 +110,8 @@ struct WrittenDefaults {
 pub(super) fn read(section: &Section<'_>, has_server: bool) -> (AlarmSettings, bool) {
     let written = section.read("default_alarms", |value| defaults(value, has_server)).unwrap_or_default();
     let ignore = section.read("ignore_alarms", value::boolean);
-    (AlarmSettings { ignore, ..written.settings }, written.server)
+    let shared = section.read("shared", value::one_of(&SharedAlarms::NAMES));
+    (AlarmSettings { ignore, shared, ..written.settings }, written.server)
 }
 
 /// Reads `[[source.alarms]]`.
@@ -232,6 +239,20 @@ mod tests {
     }
 
     #[test]
+    fn what_is_said_of_a_calendar_counts_before_what_is_said_of_its_user() {
+        let shared = |shared| AlarmSettings { shared: Some(shared), ..AlarmSettings::default() };
+        let rule = AlarmRule { calendars: vec!["loud".to_owned()], settings: shared(SharedAlarms::Ring) };
+        let alarms = SourceAlarms { rules: vec![rule], all: AlarmSettings::default() };
+        let of = |id: &str, user: Option<&AlarmSettings>| {
+            alarms.of(CalendarNames { name: id, path: id, id }, user, DefaultAlarmTexts::default()).shared
+        };
+        let user = shared(SharedAlarms::OwnAlarms);
+        assert_eq!(of("work", None), SharedAlarms::Ring);
+        assert_eq!(of("work", Some(&user)), SharedAlarms::OwnAlarms);
+        assert_eq!(of("loud", Some(&user)), SharedAlarms::Ring);
+    }
+
+    #[test]
     fn the_narrowest_statement_counts_and_a_server_s_own_before_all() {
         let alarm = |minutes: i64| Some(vec![ConfiguredAlarm::after(0, -60 * minutes, "DISPLAY")]);
         let rule = |pattern: &str, settings| AlarmRule { calendars: vec![pattern.to_owned()], settings };
@@ -240,12 +261,12 @@ mod tests {
                 rule("Work*", AlarmSettings { timed: alarm(1), ..AlarmSettings::default() }),
                 rule("loud", AlarmSettings { ignore: Some(false), ..AlarmSettings::default() }),
             ],
-            all: AlarmSettings { timed: alarm(2), all_day: None, ignore: Some(true) },
+            all: AlarmSettings { timed: alarm(2), ignore: Some(true), ..AlarmSettings::default() },
         };
-        let user = AlarmSettings { timed: alarm(3), all_day: alarm(4), ignore: None };
+        let user = AlarmSettings { timed: alarm(3), all_day: alarm(4), ..AlarmSettings::default() };
         let of = |name: &str, id: &str, server: Option<&str>| {
             let server = DefaultAlarmTexts { timed: server.map(str::to_owned), all_day: None };
-            let CalendarAlarms { defaults, ignored_by } =
+            let CalendarAlarms { defaults, ignored_by, .. } =
                 alarms.of(CalendarNames { name, path: id, id }, Some(&user), server);
             let said = |text: Option<String>| {
                 text.map(|text| match ConfiguredAlarms::parse(&text) {

@@ -9,7 +9,7 @@ pub use super::account_origins::{AccountOrigins, AccountStamps};
 use super::alarms::{AlarmSettings, CalendarAlarms, CalendarNames, SourceAlarms};
 pub use crate::calendar::ical::object::ObjectLimits;
 pub use crate::calendar::zone::ZoneLimits;
-use crate::calendar_info::DefaultAlarmTexts;
+use crate::calendar_info::{DefaultAlarmTexts, SharedAlarms};
 use crate::delivery::sink::SinkConfig;
 use crate::tables::{ClientCertificate, Credentials, Problem, SecretRef};
 use crate::zoneinfo::ZoneinfoChoice;
@@ -266,9 +266,18 @@ impl SourceConfig {
         self.users.get(user).map(|user| &user.email).filter(|emails| !emails.is_empty()).unwrap_or(&self.email)
     }
 
-    /// What holds of the alarms of `calendar`, which is one of `user`. Its server has the default alarms `server`.
-    pub fn alarms_of(&self, user: &str, calendar: CalendarNames<'_>, server: DefaultAlarmTexts) -> CalendarAlarms {
-        self.alarms.of(calendar, self.users.get(user).map(|user| &user.alarms), server)
+    /// What holds of the alarms of `calendar`, which `user` sees and which `is_anothers` if it is known to be another
+    /// user's. Its server has the default alarms `server`.
+    pub fn alarms_of(
+        &self,
+        user: &str,
+        calendar: CalendarNames<'_>,
+        is_anothers: bool,
+        server: DefaultAlarmTexts,
+    ) -> CalendarAlarms {
+        let alarms = self.alarms.of(calendar, self.users.get(user).map(|user| &user.alarms), server);
+        let shared = if is_anothers { alarms.shared } else { SharedAlarms::Ring };
+        CalendarAlarms { shared, ..alarms }
     }
 
     /// The zone of `user` that is configured.

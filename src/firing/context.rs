@@ -1,9 +1,9 @@
 //! What follows from a calendar for its objects: what their times depend on, and what notifications say of it.
 
-use crate::calendar::context::{CalendarContext, DefaultAlarms};
+use crate::calendar::context::{CalendarContext, DefaultAlarms, WithheldAlarms};
 use crate::calendar::ical::object::ObjectLimits;
 use crate::calendar::zone::Zones;
-use crate::calendar_info::{CalendarInfo, DefaultAlarmTexts};
+use crate::calendar_info::{CalendarInfo, DefaultAlarmTexts, SharedAlarms};
 use crate::notification::About;
 
 /// What the objects of `calendar` depend on besides their text.
@@ -14,12 +14,23 @@ pub fn context(calendar: &CalendarInfo, zones: Zones, limits: ObjectLimits) -> C
         .with_addresses(&calendar.emails);
     context.limits = limits;
     context.alarms_ignored_by.clone_from(&calendar.alarms_ignored_by);
+    context.withheld = withheld(calendar);
     let DefaultAlarmTexts { timed, all_day } = &calendar.default_alarms;
     if timed.is_some() || all_day.is_some() {
         // Default alarms that cannot be read are none.
         context.default_alarms = DefaultAlarms::parse(timed.as_deref(), all_day.as_deref()).ok();
     }
     context
+}
+
+/// What of the alarms of `calendar` does not fire because it is another user's.
+fn withheld(calendar: &CalendarInfo) -> Option<WithheldAlarms> {
+    let owner = Some(&calendar.owner).filter(|owner| **owner != calendar.user).cloned();
+    match calendar.shared_alarms {
+        SharedAlarms::Ring => None,
+        SharedAlarms::OwnAlarms => Some(WithheldAlarms { owner, all: false }),
+        SharedAlarms::Off => Some(WithheldAlarms { owner, all: true }),
+    }
 }
 
 /// Whether [`context`] is the same for both: then their objects fire at the same instants.
@@ -29,6 +40,7 @@ pub fn same_context(one: &CalendarInfo, other: &CalendarInfo) -> bool {
         && one.emails == other.emails
         && one.default_alarms == other.default_alarms
         && one.alarms_ignored_by == other.alarms_ignored_by
+        && one.shared_alarms == other.shared_alarms
 }
 
 /// What notifications say of `calendar`.

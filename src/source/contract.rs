@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::time::Duration;
 
-pub use crate::calendar_info::{CalendarInfo, DefaultAlarmTexts};
+pub use crate::calendar_info::{CalendarInfo, DefaultAlarmTexts, SharedAlarms};
 use crate::time::UtcMillis;
 
 /// What a sync found.

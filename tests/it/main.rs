@@ -21,6 +21,7 @@
 //! * [`compatibility`] reads what real programs write against the standard.
 //! * [`explain`] asks why alarms fire, of files and of a ledger.
 //! * [`default_alarms`] gives alarms to events that have none, and silences others.
+//! * [`shared`] is about calendars that several users see.
 //! * [`feeds`] subscribes to calendars at secret addresses.
 //! * [`zones`] places wall-clock times beside Python's zoneinfo.
 //! * [`absence`] tells the ingest stage of calendars that are not found, and come back.
@@ -88,6 +89,7 @@ mod rights;
 mod scripted;
 mod servers;
 mod shape;
+mod shared;
 mod simulation;
 mod smtp;
 mod soak;

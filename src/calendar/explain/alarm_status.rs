@@ -120,7 +120,8 @@ impl<'p, 'a> AlarmStatuses<'p, 'a> {
 
     /// The status of `alarm`, which `component` has or is given by default; `inactive` is that of the component.
     pub(super) fn of(&self, component: &'a Component, alarm: &'a Alarm, inactive: Option<&Inactive>) -> AlarmStatus {
-        if let Some(inactive) = inactive::of_alarm(alarm).or_else(|| inactive.cloned()) {
+        let own = inactive::of_alarm(component, alarm, self.schedule.context);
+        if let Some(inactive) = own.or_else(|| inactive.cloned()) {
             return AlarmStatus::Inactive(inactive);
         }
         let absolute = matches!(alarm.trigger, Some(Trigger::At(_)));

@@ -14,6 +14,7 @@ use std::ops::RangeInclusive;
 
 use jiff::SignedDuration;
 
+use crate::calendar::context::WithheldAlarms;
 use crate::calendar::ical::alarm::{Alarm, Trigger};
 use crate::calendar::ical::component::{Component, ComponentKind};
 use crate::calendar::ical::object::Fault;
@@ -64,6 +65,8 @@ pub struct ExplainedComponent<'a> {
     pub default_origin: Option<&'a str>,
     /// Which part of the configuration says that its own alarms do not fire, if it has some.
     pub alarms_ignored_by: Option<&'a str>,
+    /// Why its own alarms do not fire and default alarms do, in a calendar that is another user's.
+    pub withheld: Option<&'a WithheldAlarms>,
     /// Its alarms.
     pub alarms: Vec<ExplainedAlarm<'a>>,
     /// What is wrong in its lines, those of its alarms left out.
@@ -265,7 +268,19 @@ impl<'a> Schedule<'a> {
         let alarms = alarms.iter().map(visit).collect();
         let dates = self.dates(component, written);
         let inactive = inactive.cloned();
-        ExplainedComponent { component, dates, inactive, by_default, default_origin, alarms_ignored_by, alarms, faults }
+        let withheld = self.context.withheld.as_ref();
+        let withheld = withheld.filter(|withheld| !withheld.all && by_default && !component.alarms.is_empty());
+        ExplainedComponent {
+            component,
+            dates,
+            inactive,
+            by_default,
+            default_origin,
+            alarms_ignored_by,
+            withheld,
+            alarms,
+            faults,
+        }
     }
 
     fn faults_in(&self, lines: RangeInclusive<u32>) -> impl Iterator<Item = Fault> {

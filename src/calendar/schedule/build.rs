@@ -374,7 +374,9 @@ impl<'a> Builder<'a> {
         for alarm in self.context.alarms_of(component, set.all_day) {
             let (Some(Trigger::At(moment)), Some(action)) = (alarm.trigger, alarm.action) else { continue };
             let at = self.resolver.instant(moment);
-            if inactive::of_alarm(alarm).is_none() && at > self.acknowledged(component, Some(alarm)) {
+            if inactive::of_alarm(component, alarm, self.context).is_none()
+                && at > self.acknowledged(component, Some(alarm))
+            {
                 self.add_absolute(at, action, alarm);
             }
         }
@@ -466,7 +468,7 @@ impl<'a> Builder<'a> {
     }
 
     fn relative(&mut self, component: &Component, alarm: &'a Alarm) -> Option<Relative<'a>> {
-        if inactive::of_alarm(alarm).is_some() {
+        if inactive::of_alarm(component, alarm, self.context).is_some() {
             return None;
         }
         let (offset, at_end) = match alarm.trigger? {

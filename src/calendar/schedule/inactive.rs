@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::calendar::context::CalendarContext;
+use crate::calendar::context::{CalendarContext, WithheldAlarms};
 use crate::calendar::ical::alarm::Alarm;
 use crate::calendar::ical::component::{Component, ComponentKind, ComponentStatus};
 use crate::calendar::ical::object::Object;
@@ -33,6 +33,8 @@ pub enum Inactive {
     NoTrigger,
     /// A relative TRIGGER in a component without a date.
     NoDate,
+    /// The calendar is another user's.
+    Withheld(WithheldAlarms),
     /// The rules of its UID cost more work than they may.
     Overworked,
 }
@@ -53,6 +55,7 @@ impl fmt::Display for Inactive {
             Inactive::Proximity => write!(f, "the alarm fires by place (PROXIMITY), not by time"),
             Inactive::NoTrigger => write!(f, "the alarm has no TRIGGER that can be read"),
             Inactive::Overworked => write!(f, "its rules take more work than limits.max_work allows"),
+            Inactive::Withheld(withheld) => write!(f, "{withheld}"),
             Inactive::NoDate => write!(f, "its TRIGGER counts from a start or end that is not there"),
         }
     }
@@ -60,6 +63,9 @@ impl fmt::Display for Inactive {
 
 /// Why no alarm of `component` fires, if none does (rule 2).
 pub(super) fn of_component(component: &Component, object: &Object, context: &CalendarContext) -> Option<Inactive> {
+    if let Some(withheld) = context.withheld.as_ref().filter(|withheld| withheld.all) {
+        return Some(Inactive::Withheld(withheld.clone()));
+    }
     if object.calendars.get(component.calendar).is_some_and(|calendar| calendar.is_cancelled) {
         return Some(Inactive::CancelledByMethod);
     }
@@ -82,9 +88,11 @@ pub(super) fn of_component(component: &Component, object: &Object, context: &Cal
     (component.kind == ComponentKind::Event).then(|| Inactive::Declined(declined.address.clone()))
 }
 
-/// Why `alarm` never fires, whatever it is an alarm of (rule 1).
-pub(crate) fn of_alarm(alarm: &Alarm) -> Option<Inactive> {
-    if alarm.action.is_none() {
+/// Why `alarm` of `component` never fires (rule 1).
+pub(crate) fn of_alarm(component: &Component, alarm: &Alarm, context: &CalendarContext) -> Option<Inactive> {
+    if let Some(withheld) = context.withholds(component, alarm) {
+        Some(Inactive::Withheld(withheld.clone()))
+    } else if alarm.action.is_none() {
         Some(Inactive::Action(alarm.action_text.clone()))
     } else if alarm.is_switched_off {
         Some(Inactive::SwitchedOff)

@@ -1,6 +1,7 @@
 //! Rules 1 to 3: what can fire.
 
 use super::{Case, alarm, vevent};
+use crate::calendar::context::{DefaultAlarms, WithheldAlarms};
 use crate::calendar::schedule::inactive::Inactive;
 
 const NINE: &str = "DTSTART:20260310T090000Z";
@@ -96,4 +97,32 @@ fn rule_03_what_cannot_fire_is_reported_with_its_line() {
 fn rule_03_reasons_are_sentences() {
     assert_eq!(Inactive::Action("PROCEDURE".into()).to_string(), "ACTION 'PROCEDURE' never fires");
     assert_eq!(Inactive::Declined("a@b\u{1b}".into()).to_string(), r"'a@b\u{1b}' has declined (PARTSTAT=DECLINED)");
+}
+
+#[test]
+fn rule_25_in_a_calendar_of_another_own_alarms_fire_or_none() {
+    let alarms = [
+        "ACTION:EMAIL\nATTENDEE:mailto:Mary@example.org\nTRIGGER:PT1S",
+        "ACTION:EMAIL\nATTENDEE:mailto:bob@example.org\nTRIGGER:PT2S",
+        "ACTION:DISPLAY\nATTENDEE:mailto:mary@example.org\nTRIGGER:PT3S",
+        "TRIGGER;VALUE=DATE-TIME:20260310T090004Z",
+    ];
+    let fires = |properties: &str, alarms: &[&str], all: Option<bool>, defaults: &str| {
+        let case = Case::event(properties, alarms).context(|mut context| {
+            context.withheld = all.map(|all| WithheldAlarms { owner: Some("bob".to_owned()), all });
+            context.default_alarms = DefaultAlarms::parse(Some(defaults), None).ok();
+            context.with_addresses(&["mary@example.org".to_owned()])
+        });
+        case.instances().join(", ")
+    };
+    let snoozed = format!("{NINE}\nX-MOZ-SNOOZE-TIME:20260310T090005Z");
+    let default = alarm("PT6S");
+    let every = "20260310T090001Z email, 20260310T090002Z email, 20260310T090003Z, 20260310T090004Z, 20260310T090005Z";
+    assert_eq!(fires(&snoozed, &alarms, None, &default), every);
+    assert_eq!(fires(&snoozed, &alarms, Some(false), &default), "20260310T090001Z email");
+    // Where none of them is the user's, the default alarms are.
+    assert_eq!(fires(&snoozed, &alarms[1..], Some(false), &default), "20260310T090006Z");
+    assert_eq!(fires(&snoozed, &alarms[1..], Some(false), ""), "");
+    assert_eq!(fires(&snoozed, &alarms, Some(true), &default), "");
+    assert_eq!(fires(NINE, &[], Some(true), &default), "");
 }

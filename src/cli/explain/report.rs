@@ -53,6 +53,8 @@ pub(super) struct ComponentFacts {
     pub(super) default_alarms_from: Option<String>,
     /// What says that its own alarms do not fire: `calendar`, `source` or `user`.
     pub(super) alarms_ignored_by: Option<String>,
+    /// Why its own alarms do not fire and default alarms do, in a calendar that is another user's.
+    pub(super) alarms_withheld: Option<String>,
     pub(super) alarms: Vec<AlarmFacts>,
     /// What is wrong in its lines, those of its alarms left out.
     pub(super) faults: Vec<String>,
@@ -223,6 +225,7 @@ impl ReportBuilder<'_> {
             default_alarms: explained.by_default,
             default_alarms_from: explained.default_origin.map(str::to_owned),
             alarms_ignored_by: explained.alarms_ignored_by.map(str::to_owned),
+            alarms_withheld: explained.withheld.map(ToString::to_string),
             alarms: explained.alarms.iter().map(|alarm| self.alarm(alarm, explained.by_default)).collect(),
             faults: explained.faults.iter().map(ToString::to_string).collect(),
         }

@@ -78,8 +78,12 @@ fn component(explained: &ComponentFacts, printer: &mut Printer) -> Result<(), Pr
     if let Some(from) = &explained.alarms_ignored_by {
         printer.line(format!("  its own alarms do not fire: {} says ignore_alarms = true", place(from)))?;
     }
+    if let Some(why) = &explained.alarms_withheld {
+        printer.line(format!("  its own alarms do not fire: {why}"))?;
+    }
     if let Some(from) = &explained.default_alarms_from {
-        let own = if explained.alarms_ignored_by.is_some() { "" } else { "it has no alarm of its own: " };
+        let has_own = explained.alarms_ignored_by.is_some() || explained.alarms_withheld.is_some();
+        let own = if has_own { "" } else { "it has no alarm of its own: " };
         match from.as_str() {
             "server" => printer.line(format!("  {own}the calendar's default alarms fire"))?,
             from => printer.line(format!("  {own}the default_alarms of {} fire", place(from)))?,

@@ -6,7 +6,7 @@ use sqlx::{FromRow, Row as _};
 use super::bulk::id_list;
 use super::connection::Sqlite;
 use super::lossy_text::{optional_text, text};
-use crate::calendar_info::{CalendarInfo, DefaultAlarmTexts};
+use crate::calendar_info::{CalendarInfo, DefaultAlarmTexts, SharedAlarms};
 use crate::ledger::error::LedgerError;
 use crate::ledger::model::{Absent, CalendarKey, CalendarRow, UnchangedSync};
 use crate::time::UtcMillis;
@@ -41,6 +41,7 @@ fn info(row: &SqliteRow) -> Result<CalendarInfo, sqlx::Error> {
             all_day: optional_text(row, "default_all_day")?,
         },
         alarms_ignored_by: optional_text(row, "alarms_ignored_by")?,
+        shared_alarms: SharedAlarms::named(&text(row, "shared_alarms")?),
     })
 }
 

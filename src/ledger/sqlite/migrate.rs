@@ -40,6 +40,7 @@ pub const MIGRATIONS: &[SchemaStep] = &[
     step(15, "no acknowledged", include_str!("../../../migrations/0015_no_acknowledged.sql")),
     step(16, "source kinds", include_str!("../../../migrations/0016_source_kinds.sql")),
     step(17, "ignored alarms", include_str!("../../../migrations/0017_ignored_alarms.sql")),
+    step(18, "shared alarms", include_str!("../../../migrations/0018_shared_alarms.sql")),
 ];
 
 /// Brings the schema of the ledger at `path` up to date.

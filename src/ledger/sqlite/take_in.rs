@@ -19,12 +19,13 @@ use crate::time::UtcMillis;
 const CALENDAR: &str = "DELETE FROM gone WHERE gone_at < ?15;
     INSERT INTO calendars
     (source, href, key, user, owner, emails, name, color, zone, user_zone, default_timed, default_all_day,
-    first_seen, last_synced_at, sync_state, alarms_ignored_by)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?13, ?14, ?16)
+    first_seen, last_synced_at, sync_state, alarms_ignored_by, shared_alarms)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?13, ?14, ?16, ?17)
     ON CONFLICT (source, href) DO UPDATE SET key = excluded.key, user = excluded.user, owner = excluded.owner,
     emails = excluded.emails, name = excluded.name, color = excluded.color, zone = excluded.zone,
     user_zone = excluded.user_zone, default_timed = excluded.default_timed,
-    default_all_day = excluded.default_all_day, alarms_ignored_by = excluded.alarms_ignored_by, absent_since = NULL, missing_since = NULL
+    default_all_day = excluded.default_all_day, alarms_ignored_by = excluded.alarms_ignored_by,
+    shared_alarms = excluded.shared_alarms, absent_since = NULL, missing_since = NULL
     RETURNING id";
 // A sync that lies ahead of now was dated by a clock that has been set back since.
 const ADVANCE: &str = "UPDATE calendars SET sync_state = ?1,
@@ -93,8 +94,20 @@ async fn upsert_calendar(
     from: UtcMillis,
     forget_before: UtcMillis,
 ) -> Result<i64, LedgerError> {
-    let CalendarInfo { href, id, user, owner, emails, name, color, zone, user_zone, default_alarms, alarms_ignored_by } =
-        row.info.clone();
+    let CalendarInfo {
+        href,
+        id,
+        user,
+        owner,
+        emails,
+        name,
+        color,
+        zone,
+        user_zone,
+        default_alarms,
+        alarms_ignored_by,
+        shared_alarms,
+    } = row.info.clone();
     let id = sqlx::query_scalar(CALENDAR)
         .bind(row.source.clone())
         .bind(href)
@@ -112,6 +125,7 @@ async fn upsert_calendar(
         .bind(row.sync_state.clone())
         .bind(forget_before.0)
         .bind(alarms_ignored_by)
+        .bind(shared_alarms.as_str())
         .fetch_one(c)
         .await?;
     Ok(id)

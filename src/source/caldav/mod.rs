@@ -22,12 +22,14 @@ use std::time::Duration;
 
 use reqwest::Url;
 
-use super::contract::{CalendarInfo, DefaultAlarmTexts, Known, Obstacle, SyncError, SyncReport, SyncStore};
+use super::contract::{
+    CalendarInfo, DefaultAlarmTexts, Known, Obstacle, SharedAlarms, SyncError, SyncReport, SyncStore,
+};
 use super::sync_source::SyncSource;
 use crate::clock::Clock;
 use crate::config::{CaldavSettings, CalendarNames, LimitsConfig, OwnDomains, ResponseLimits, SourceConfig};
 use crate::http::{Hosts, HttpTransport};
-use crate::text::matches_pattern;
+use crate::text::{matches_pattern, strip_mailto};
 use crate::time::UtcMillis;
 
 mod absent;
@@ -245,7 +247,9 @@ impl CaldavSource {
             let principal = account.principal.as_ref().map(|principal| href::key(principal.path()));
             principal.is_some_and(|principal| principal != href::key(owner))
         };
-        let owner = listed.owner.as_ref().filter(is_somebody_else).map(|owner| href::last_segment(owner));
+        // DAV:owner of a share may be the user, as in sabre/dav.
+        let owners = [&listed.owner, &listed.sharer].into_iter().flatten();
+        let owner = owners.into_iter().find(|owner| is_somebody_else(owner)).map(|owner| owner_name(owner));
         let seen = CalendarInfo {
             href: known.map_or_else(|| listed.href.clone(), |known| known.href.clone()),
             id: href::last_segment(&listed.href),
@@ -258,6 +262,7 @@ impl CaldavSource {
             zone: listed.zone.clone(),
             default_alarms: listed.default_alarms.clone(),
             alarms_ignored_by: None,
+            shared_alarms: SharedAlarms::default(),
         };
         let mut seen = match known {
             Some(known) => keeping(seen, listed, &known.seen),
@@ -267,8 +272,10 @@ impl CaldavSource {
             seen.default_alarms = DefaultAlarmTexts::default();
         }
         let names = CalendarNames { name: &seen.name, path: &href::key(&seen.href), id: &seen.id };
-        let alarms = self.source.alarms_of(&seen.user, names, seen.default_alarms.clone());
+        let is_anothers = seen.owner != seen.user || listed.is_shared;
+        let alarms = self.source.alarms_of(&seen.user, names, is_anothers, seen.default_alarms.clone());
         (seen.default_alarms, seen.alarms_ignored_by) = (alarms.defaults, alarms.ignored_by);
+        seen.shared_alarms = alarms.shared;
         seen
     }
 
@@ -289,6 +296,11 @@ impl CaldavSource {
         };
         addresses::own(&account.addresses, wanted)
     }
+}
+
+/// What to call the owner whom `href` names: a principal, or an address.
+fn owner_name(href: &str) -> String {
+    strip_mailto(href).map_or_else(|| href::last_segment(href), str::to_owned)
 }
 
 /// `seen`, with what `listed` does not say as it was `before`.

@@ -71,12 +71,13 @@ impl FolderSettings {
             emails => emails.to_vec(),
         };
         let names = CalendarNames { name: &folder.name, path: &folder.href, id: &folder.id };
-        let alarms = self.source.alarms_of(user, names, DefaultAlarmTexts::default());
+        let owner = folder.owner.as_ref().unwrap_or(user);
+        let alarms = self.source.alarms_of(user, names, owner != user, DefaultAlarmTexts::default());
         Some(CalendarInfo {
             href: folder.href.clone(),
             id: folder.id.clone(),
             user: user.clone(),
-            owner: folder.owner.clone().unwrap_or_else(|| user.clone()),
+            owner: owner.clone(),
             emails,
             name: folder.name.clone(),
             color: folder.color.clone(),
@@ -84,6 +85,7 @@ impl FolderSettings {
             user_zone: self.source.zone_of(user).map(str::to_owned),
             default_alarms: alarms.defaults,
             alarms_ignored_by: alarms.ignored_by,
+            shared_alarms: alarms.shared,
         })
     }
 

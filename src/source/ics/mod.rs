@@ -91,7 +91,7 @@ impl IcsSource {
         let name = self.settings.calendar_name.clone().or_else(|| stated.name.clone());
         let name = name.unwrap_or_else(|| id.clone());
         let names = CalendarNames { name: &name, path: &id, id: &id };
-        let alarms = self.source.alarms_of(&user, names, DefaultAlarmTexts::default());
+        let alarms = self.source.alarms_of(&user, names, false, DefaultAlarmTexts::default());
         CalendarInfo {
             href: id.clone(),
             owner: user.clone(),
@@ -104,6 +104,7 @@ impl IcsSource {
             zone: stated.zone.clone(),
             default_alarms: alarms.defaults,
             alarms_ignored_by: alarms.ignored_by,
+            shared_alarms: alarms.shared,
         }
     }
 

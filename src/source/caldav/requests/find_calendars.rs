@@ -13,7 +13,7 @@ use crate::source::caldav::xml::{Element, Namespace, XmlError};
 use crate::source::contract::DefaultAlarmTexts;
 
 const BODY: &str = r#"<?xml version="1.0" encoding="utf-8"?>
-<D:propfind xmlns:D="DAV:" xmlns:C="urn:ietf:params:xml:ns:caldav" xmlns:S="http://calendarserver.org/ns/" xmlns:A="http://apple.com/ns/ical/"><D:prop><D:resourcetype/><D:displayname/><S:getctag/><D:sync-token/><D:resource-id/><D:creationdate/><D:owner/><D:current-user-privilege-set/><C:supported-calendar-component-set/><C:calendar-timezone-id/><C:calendar-timezone/><C:default-alarm-vevent-datetime/><C:default-alarm-vevent-date/><A:calendar-color/></D:prop></D:propfind>"#;
+<D:propfind xmlns:D="DAV:" xmlns:C="urn:ietf:params:xml:ns:caldav" xmlns:S="http://calendarserver.org/ns/" xmlns:A="http://apple.com/ns/ical/"><D:prop><D:resourcetype/><D:displayname/><S:getctag/><D:sync-token/><D:resource-id/><D:creationdate/><D:owner/><D:share-access/><S:invite/><D:current-user-privilege-set/><C:supported-calendar-component-set/><C:calendar-timezone-id/><C:calendar-timezone/><C:default-alarm-vevent-datetime/><C:default-alarm-vevent-date/><A:calendar-color/></D:prop></D:propfind>"#;
 
 /// The status of a listing that stops in the middle (RFC 6578, 3.6).
 const CUT: u16 = 507;
@@ -49,6 +49,11 @@ pub struct ListedCalendar {
     pub lists_zone: bool,
     /// DAV:owner, an href.
     pub owner: Option<String>,
+    /// It is another user's, who shares it with this one, as the server says: calendarserver.org's `shared` among its
+    /// types, or DAV:share-access (draft-pot-webdav-resource-sharing, 5.2.1).
+    pub is_shared: bool,
+    /// Who shares it, an href: the organizer in calendarserver.org's `invite`.
+    pub sharer: Option<String>,
     /// calendarserver.org's getctag.
     pub ctag: Option<String>,
     /// DAV:sync-token (RFC 6578, 4).
@@ -103,7 +108,8 @@ impl ListedCalendar {
     fn size(&self) -> usize {
         let texts =
             [&self.name, &self.color, &self.zone, &self.owner, &self.ctag, &self.token, &self.identity, &self.created];
-        let octets = texts.into_iter().flatten().map(String::len).sum::<usize>() + self.default_alarms.size();
+        let octets = texts.into_iter().chain([&self.sharer]).flatten().map(String::len).sum::<usize>()
+            + self.default_alarms.size();
         size_of::<ListedCalendar>() + self.href.len() + octets + self.unknown.len() * size_of::<Unknown>()
     }
 
@@ -261,6 +267,8 @@ fn listed(response: &Response) -> ListedCalendar {
                 || response.withheld(Namespace::Caldav, name).is_some_and(is_withheld)
         }),
         owner: response.hrefs(Namespace::Dav, "owner").into_iter().next(),
+        is_shared: is_shared(response),
+        sharer: sharer(response).filter(|_| is_shared(response)),
         ctag: response.version(Namespace::CalendarServer, "getctag"),
         token: response.version(Namespace::Dav, "sync-token"),
         identity: response.hrefs(Namespace::Dav, "resource-id").into_iter().next(),
@@ -270,6 +278,21 @@ fn listed(response: &Response) -> ListedCalendar {
         is_of_use: holds_events_or_tasks(response) && may_be_read(response),
         unknown: unknown_properties(response).collect(),
     }
+}
+
+/// Whether the server says that another user shares the calendar with this one.
+fn is_shared(response: &Response) -> bool {
+    let access = response.prop(Namespace::Dav, "share-access");
+    let is_granted = access.is_some_and(|access| {
+        ["read", "read-write"].into_iter().any(|granted| access.child(Namespace::Dav, granted).is_some())
+    });
+    is_granted || response.is_a(Namespace::CalendarServer, "shared")
+}
+
+fn sharer(response: &Response) -> Option<String> {
+    let organizer =
+        response.prop(Namespace::CalendarServer, "invite")?.child(Namespace::CalendarServer, "organizer")?;
+    organizer.child(Namespace::Dav, "href")?.trimmed().map(str::to_owned)
 }
 
 fn default_alarms(response: &Response) -> DefaultAlarmTexts {
@@ -343,7 +366,8 @@ mod tests {
             "{CALENDAR}<d:displayname> Work &amp; play </d:displayname><cs:getctag>\"7\"</cs:getctag>\
              <d:sync-token>http://sabre.io/ns/sync/7</d:sync-token><d:owner><d:href>/p/mary/</d:href></d:owner>\
              <d:resource-id><d:href>urn:uuid:1</d:href></d:resource-id>\
-             <d:creationdate>20261122T211614Z</d:creationdate><x:calendar-color>#FF0000FF</x:calendar-color>\
+             <d:share-access><d:read-write/></d:share-access><cs:invite><cs:organizer><d:href>/p/bob/</d:href>\
+             </cs:organizer></cs:invite><d:creationdate>20261122T211614Z</d:creationdate><x:calendar-color>#FF0000FF</x:calendar-color>\
              <cal:calendar-timezone-id>Europe/Berlin</cal:calendar-timezone-id>\
              <cal:calendar-timezone>BEGIN:VCALENDAR</cal:calendar-timezone>\
              <cal:supported-calendar-component-set><cal:comp name='VJOURNAL'/><cal:comp name='VTODO'/>\
@@ -361,6 +385,8 @@ mod tests {
             zone: some("Europe/Berlin"),
             lists_zone: true,
             owner: some("/p/mary/"),
+            is_shared: true,
+            sharer: some("/p/bob/"),
             ctag: some("\"7\""),
             token: some("http://sabre.io/ns/sync/7"),
             identity: some("urn:uuid:1"),
