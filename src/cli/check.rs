@@ -17,7 +17,7 @@ use crate::config::{self, AccountProblem, Config, ConfigError, IcsSettings, Over
 use crate::delivery::routing;
 use crate::delivery::sink::any_sink::Sink;
 use crate::ledger::{Inspector, LedgerError};
-use crate::source::caldav::CaldavSource;
+use crate::source::caldav::{CaldavSource, Checked};
 use crate::source::directory::DirectorySource;
 use crate::source::ics::{self, IcsSource};
 use crate::source::{Absence, Change, ChangeBatch, Evidence, Known, StoreError, SyncStore, Taken};
@@ -53,6 +53,70 @@ struct Finding {
     line: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account: Option<AccountFinding>,
+}
+
+/// What was found in a CalDAV account.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct AccountFinding {
+    /// Null where the server does not name itself.
+    software: Option<String>,
+    user: String,
+    principal: Option<String>,
+    addresses: Vec<String>,
+    calendars: Vec<CalendarFinding>,
+    poll: PollFinding,
+    offers_push: bool,
+}
+
+/// A calendar of an account.
+#[derive(Debug, Serialize)]
+struct CalendarFinding {
+    name: String,
+    href: String,
+    watched: bool,
+    /// `report`, `ctag` or `listing`.
+    changes: &'static str,
+    /// Null where the listing names none.
+    zone: Option<String>,
+}
+
+/// What a poll costs that finds nothing new.
+#[derive(Debug, Serialize)]
+struct PollFinding {
+    requests: u64,
+    octets: u64,
+    milliseconds: u64,
+    /// Seconds.
+    interval: u64,
+}
+
+impl From<Checked> for AccountFinding {
+    fn from(checked: Checked) -> AccountFinding {
+        let calendars = checked.calendars.into_iter().map(|calendar| CalendarFinding {
+            name: calendar.name,
+            href: calendar.href,
+            watched: calendar.is_watched,
+            changes: calendar.detection.name(),
+            zone: calendar.zone,
+        });
+        AccountFinding {
+            calendars: calendars.collect(),
+            software: checked.software.name,
+            user: checked.user,
+            principal: checked.principal,
+            addresses: checked.addresses,
+            poll: PollFinding {
+                requests: checked.poll.requests,
+                octets: checked.poll.octets,
+                milliseconds: u64::try_from(checked.poll.elapsed.as_millis()).unwrap_or(u64::MAX),
+                interval: checked.interval.as_secs(),
+            },
+            offers_push: checked.software.offers_push,
+        }
+    }
 }
 
 pub(super) fn run(args: &Args, context: &mut Context) -> anyhow::Result<ExitStatus> {
@@ -138,7 +202,7 @@ async fn of_source(
             inventory.may_have_more_calendars();
             left_out("source", &source.name, "caldav")
         }
-        Ok(caldav) => finding("source", &source.name, "caldav", self::caldav(&caldav, inventory).await),
+        Ok(caldav) => self::caldav(&source.name, &caldav, inventory).await,
         Err(error) => {
             inventory.may_be_more();
             finding("source", &source.name, "caldav", Err(error.to_string()))
@@ -200,7 +264,8 @@ fn rights(config: &Config) -> Vec<Finding> {
 fn finding(what: &'static str, name: &str, kind: &'static str, found: Result<String, String>) -> Finding {
     let ok = Some(found.is_ok());
     let found = found.unwrap_or_else(|why| why);
-    Finding { what, name: name.to_owned(), kind, ok, warning: false, found, file: None, line: None, key: None }
+    let name = name.to_owned();
+    Finding { what, name, kind, ok, warning: false, found, file: None, line: None, key: None, account: None }
 }
 
 fn warning(what: &'static str, name: &str, found: String) -> Finding {
@@ -238,17 +303,21 @@ async fn ledger(path: &Path) -> Result<String, String> {
 }
 
 /// Logs in to a CalDAV account and lists its calendars.
-async fn caldav(source: &CaldavSource, inventory: &mut Inventory) -> Result<String, String> {
+async fn caldav(name: &str, source: &CaldavSource, inventory: &mut Inventory) -> Finding {
     inventory.met(source.user(), false);
-    let checked = source.check().await.map_err(|error| {
-        inventory.may_have_more_calendars();
-        error.to_string()
-    })?;
+    let checked = match source.check().await {
+        Ok(checked) => checked,
+        Err(error) => {
+            inventory.may_have_more_calendars();
+            return finding("source", name, "caldav", Err(error.to_string()));
+        }
+    };
     inventory.met(&checked.user, checked.addresses.is_empty());
     for calendar in checked.calendars.iter().filter(|calendar| calendar.is_watched) {
         inventory.found(&calendar.name, &calendar.id());
     }
-    checked.complaint().map_or_else(|| Ok(checked.to_string()), Err)
+    let found = checked.complaint().map_or_else(|| Ok(checked.to_string()), Err);
+    Finding { account: Some(checked.into()), ..finding("source", name, "caldav", found) }
 }
 
 /// Fetches a feed as the daemon would, and counts.

@@ -16,12 +16,14 @@ pub struct Body {
     silence: Duration,
     /// Octets that may still come.
     room: usize,
+    /// Octets that have come.
+    length: u64,
 }
 
 impl Body {
     /// That of `response`, of at most `room` octets, from a server that may be silent for `silence`.
     pub fn new(response: Response, silence: Duration, room: usize) -> Body {
-        Body { response, silence, room }
+        Body { response, silence, room, length: 0 }
     }
 
     /// The next octets of it, unpacked; none at its end.
@@ -32,7 +34,13 @@ impl Body {
         let piece = unless_silent(self.silence, self.response.chunk()).await?;
         let length = piece.as_ref().map_or(0, |piece| piece.len());
         self.room = self.room.checked_sub(length).ok_or(HttpFailure::TooLarge)?;
+        self.length = self.length.saturating_add(length as u64);
         Ok(piece)
+    }
+
+    /// How many octets of it have come so far, unpacked.
+    pub fn length(&self) -> u64 {
+        self.length
     }
 }
 

@@ -52,6 +52,7 @@ pub struct HttpClient {
     host: Arc<Host>,
     sent: AtomicU64,
     answers: AtomicU64,
+    received: AtomicU64,
 }
 
 /// Reads the body of a response, for those who do not want it as octets.
@@ -93,6 +94,7 @@ impl HttpClient {
             host: Arc::default(),
             sent: AtomicU64::new(0),
             answers: AtomicU64::new(0),
+            received: AtomicU64::new(0),
         }
     }
 
@@ -168,6 +170,11 @@ impl HttpClient {
     /// How many requests were answered so far, other than by the news that the server is not available.
     pub fn answers(&self) -> u64 {
         self.answers.load(Ordering::Relaxed)
+    }
+
+    /// How many octets of bodies, unpacked, have come so far.
+    pub fn received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
     }
 
     /// Sends `request` and reads the response, whatever its status. A server that is busy is waited for, within bounds.
@@ -280,14 +287,16 @@ impl HttpClient {
         let mut response = response_head(request.url.clone(), incoming.status().as_u16(), incoming.headers());
         response.retry_after = response.retry_after.map(|pause| pause.min(self.limits.max_retry_after));
         let mut body = Body::new(incoming, silence, self.limits.max_response_size);
-        if reader.reads(response.status) {
-            let read = reader.read(&mut body).await?;
-            return Ok(Received { response, read: Some(read) });
-        }
-        while let Some(piece) = body.next().await? {
-            response.body.extend_from_slice(&piece);
-        }
-        Ok(Received { response, read: None })
+        let read = if reader.reads(response.status) {
+            Some(reader.read(&mut body).await?)
+        } else {
+            while let Some(piece) = body.next().await? {
+                response.body.extend_from_slice(&piece);
+            }
+            None
+        };
+        self.received.fetch_add(body.length(), Ordering::Relaxed);
+        Ok(Received { response, read })
     }
 
     /// What the last `failure` of `request` means. One that timed out gets more time when it is sent again.

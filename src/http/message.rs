@@ -103,11 +103,18 @@ pub struct HttpResponse {
     pub retry_after: Option<Duration>,
     /// How long the response may be used without asking again (Cache-Control: max-age).
     pub max_age: Option<Duration>,
+    /// All headers.
+    pub headers: HeaderMap,
     /// The octets of the body.
     pub body: Vec<u8>,
 }
 
 impl HttpResponse {
+    /// The header `name`, whose first value it is if there are several; invalid UTF-8 is replaced.
+    pub fn header(&self, name: HeaderName) -> Option<String> {
+        header_text(&self.headers, name)
+    }
+
     /// Whether the server is not available (429, 502, 503, 504): the response does not come from what was asked for.
     pub fn is_unavailable(&self) -> bool {
         matches!(self.status, 429 | 502 | 503 | 504)
@@ -153,8 +160,16 @@ pub fn response_head(url: Url, status: u16, headers: &HeaderMap) -> HttpResponse
         challenges: challenges(offers),
         retry_after: header_text(headers, header::RETRY_AFTER).and_then(|text| retry_after(&text, date)),
         max_age: header_text(headers, header::CACHE_CONTROL).as_deref().and_then(max_age),
+        headers: headers.clone(),
         body: Vec::new(),
     }
+}
+
+/// The response from `url` with `status`, these `headers` and no body.
+#[cfg(test)]
+pub fn response_of(url: Url, status: u16, headers: &[(&str, &str)]) -> HttpResponse {
+    let pairs = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+    response_head(url, status, &pairs.collect())
 }
 
 /// The header `name`.

@@ -32,6 +32,8 @@ pub use client_maker::{ClientError, ClientSettings};
 pub use digest::read_any as read_any_challenge;
 pub use error::HttpError;
 pub use host::{Host, Hosts};
+#[cfg(test)]
+pub use message::response_of;
 pub use message::{
     HttpFailure, HttpRequest, HttpResponse, HttpTransport, Method, TransportResult, http_date, http_date_text,
 };

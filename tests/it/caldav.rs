@@ -6,6 +6,7 @@ use reveille::source::SyncReport;
 use reveille::source::caldav::{CaldavError, ChangeDetection};
 
 use crate::account::{Account, MARY, radicale, radicale_alone, xandikos, xandikos_alice};
+use crate::debian::{CYRUS, DAVICAL, SABRE, SOGO};
 use crate::memory_store::Kept;
 use crate::servers::{Radicale, certificates};
 use crate::venv::Venv;
@@ -214,6 +215,25 @@ fn any_url_of_the_account_will_do() {
         names.sort_by_key(|(name, _)| *name);
         assert_eq!(names, [("Home", ChangeDetection::Report), ("Work", ChangeDetection::Report)]);
         assert!(checked.principal.is_some());
+    }
+}
+
+#[test]
+fn a_check_names_the_server_and_says_what_a_poll_costs() {
+    let Some(venv) = Venv::or_skip() else { return };
+    let (radicale, xandikos) = (Some(radicale(venv)), Some(xandikos(venv)));
+    let debian = [(&SOGO, "SOGo"), (&DAVICAL, "DAViCal 1."), (&CYRUS, "Cyrus IMAP 3."), (&SABRE, "sabre/dav 1.")];
+    let debian = debian.map(|(kind, name)| (kind.account(), name));
+    for (account, name) in [(radicale, "Radicale"), (xandikos, "Xandikos")].into_iter().chain(debian) {
+        let Some(account) = account else { continue };
+        let url = account.url.trim_end_matches(account.home).trim_end_matches('/');
+        let watch = Watch::of(&format!("{url}{}", account.home), account.login);
+        let checked = watch.runtime.block_on(watch.source.check()).unwrap();
+        let said = checked.to_string();
+        println!("{said}");
+        assert!(said.starts_with(name), "{said}");
+        assert_eq!(checked.poll.requests, 1, "{said}");
+        assert!((300..20_000).contains(&checked.poll.octets), "{said}");
     }
 }
 

@@ -1,8 +1,10 @@
 //! What logging in to an account finds, and what is wrong with it.
 
 use std::fmt;
+use std::time::Duration;
 
 use super::href;
+use super::software::Software;
 
 /// So many addresses are named that are not used.
 const REFUSED_SHOWN: usize = 5;
@@ -10,6 +12,12 @@ const REFUSED_SHOWN: usize = 5;
 /// What logging in to an account found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Checked {
+    /// What the server is.
+    pub software: Software,
+    /// What a poll costs that finds nothing new.
+    pub poll: PollCost,
+    /// How often it is polled.
+    pub interval: Duration,
     /// The principal's URL, where the server names one.
     pub principal: Option<String>,
     /// The user whose alarms these are.
@@ -33,6 +41,8 @@ pub struct CheckedCalendar {
     pub href: String,
     /// Its displayed name.
     pub name: String,
+    /// What its zone is called, where the listing names one.
+    pub zone: Option<String>,
     /// The settings do not leave it out.
     pub is_wanted: bool,
     /// Besides, it may be read, and it holds events or tasks.
@@ -48,6 +58,17 @@ impl CheckedCalendar {
     }
 }
 
+/// What requests cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PollCost {
+    /// How many there were.
+    pub requests: u64,
+    /// Octets of the bodies that came back, unpacked.
+    pub octets: u64,
+    /// How long they took.
+    pub elapsed: Duration,
+}
+
 /// How changes of a calendar are found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChangeDetection {
@@ -59,8 +80,21 @@ pub enum ChangeDetection {
     Listing,
 }
 
+impl ChangeDetection {
+    /// As `check --json` has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            ChangeDetection::Report => "report",
+            ChangeDetection::Ctag => "ctag",
+            ChangeDetection::Listing => "listing",
+        }
+    }
+}
+
 impl fmt::Display for Checked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let server = self.software.name.as_deref().unwrap_or("a server that does not name itself");
+        write!(f, "{server}, user {}: ", self.user)?;
         let watched = self.calendars.iter().filter(|calendar| calendar.is_watched).count();
         write!(f, "{watched} of {} calendars watched", self.calendars.len())?;
         for (at, calendar) in self.calendars.iter().enumerate() {
@@ -71,12 +105,24 @@ impl fmt::Display for Checked {
                 (true, ChangeDetection::Listing) => "by listing",
             };
             let before = if at == 0 { ": " } else { ", " };
-            write!(f, "{before}{} ({}, {how})", calendar.name, calendar.href)?;
+            write!(f, "{before}{} ({}, {how}", calendar.name, calendar.href)?;
+            match &calendar.zone {
+                Some(zone) => write!(f, ", zone {zone})")?,
+                None => write!(f, ")")?,
+            }
         }
         match self.addresses.as_slice() {
             [] => write!(f, "; no address of {}", self.user)?,
             addresses => write!(f, "; addresses {}", addresses.join(", "))?,
         }
+        self.write_refused(f)?;
+        self.write_cost(f)
+    }
+}
+
+impl Checked {
+    /// The addresses that are not used, cut.
+    fn write_refused(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let refused = &self.refused_addresses;
         if refused.is_empty() {
             return Ok(());
@@ -94,9 +140,18 @@ impl fmt::Display for Checked {
         }
         write!(f, " (own_domains says in which domains it is believed)")
     }
-}
 
-impl Checked {
+    /// What a poll costs.
+    fn write_cost(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let PollCost { requests, octets, elapsed } = self.poll;
+        let plural = if requests == 1 { "" } else { "s" };
+        let (millis, seconds) = (elapsed.as_millis(), self.interval.as_secs());
+        write!(
+            f,
+            "; an unchanged poll costs {requests} request{plural}, {octets} octets and {millis} ms, every {seconds} s"
+        )
+    }
+
     /// Why no alarm will fire, a sentence; none if some calendar is watched.
     pub fn complaint(&self) -> Option<String> {
         if self.calendars.iter().any(|calendar| calendar.is_watched) {

@@ -13,7 +13,7 @@
 //!   [`calendar_sync`] does it: [`delta`] asks what changed, [`compare`] compares the whole, [`kept`] is what the
 //!   ledger has; [`fetch`] gets objects, [`outstanding`] are those that did not come, [`recheck`] those whose entity
 //!   tag is not enough.
-//! * [`check`] logs in and says what is there, which is [`checked`].
+//! * [`check`] logs in and says what is there, which is [`checked`], and which [`software`] the server is.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -52,12 +52,13 @@ mod multistatus;
 mod outstanding;
 mod recheck;
 mod requests;
+mod software;
 mod sync_state;
 mod whose;
 mod xml;
 mod zones;
 
-pub use checked::{ChangeDetection, Checked, CheckedCalendar};
+pub use checked::{ChangeDetection, Checked, CheckedCalendar, PollCost};
 pub use error::CaldavError;
 
 use account::{Account, ListedAt};

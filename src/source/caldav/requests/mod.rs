@@ -4,6 +4,7 @@ pub mod calendar_multiget;
 pub mod discovery;
 pub mod find_calendars;
 pub mod list_etags;
+pub mod options;
 pub mod sync_collection;
 pub mod zone;
 

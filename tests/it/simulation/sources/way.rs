@@ -50,6 +50,7 @@ fn carried(request: &HttpRequest, reply: Reply) -> TransportResult {
         challenges: Vec::new(),
         retry_after: header("Retry-After").and_then(|text| text.parse().ok()).map(Duration::from_secs),
         max_age: None,
+        headers: Default::default(),
         body: reply.body,
     })
 }
