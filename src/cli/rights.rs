@@ -73,12 +73,14 @@ pub(super) fn lacking(config: &Config, user: &User) -> Vec<Lacking> {
         let sentence = match &source.kind {
             SourceKind::Directory(settings) => unreadable(user, &settings.path),
             SourceKind::Caldav(settings) => {
-                let secret = settings.credentials.secret().and_then(|secret| secret.path());
+                let secrets = settings.credentials.files();
+                let of_secret = || secrets.iter().find_map(|file| access::lacking_secrets(user, Some(file), None));
                 let of_certificate = || {
                     let shown = settings.client_certificate.as_ref()?;
                     access::lacking_secrets(user, shown.key.path(), Some(&shown.certificate))
                 };
-                access::lacking_secrets(user, secret, settings.ca_file.as_deref()).or_else(of_certificate)
+                let of_authority = || access::lacking_secrets(user, None, settings.ca_file.as_deref());
+                of_secret().or_else(of_authority).or_else(of_certificate)
             }
             SourceKind::Ics(settings) => {
                 let secret = settings.credentials.secret().and_then(|secret| secret.path());

@@ -5,6 +5,7 @@ mod account_origins;
 mod accounts;
 mod alarms;
 mod context;
+mod credentials;
 mod load;
 mod settings;
 mod sources;
@@ -15,8 +16,8 @@ mod tests;
 
 pub use crate::tables::address::feed as feed_url;
 pub use crate::tables::{
-    ClientCertificate, ConfigError, Credentials, FileStamp, PasswordScheme, Problem, Secret, SecretCommand,
-    SecretError, SecretRef, SecretSource,
+    ClientCertificate, ConfigError, Credentials, FileStamp, OAuth2Settings, PasswordScheme, Problem, Secret,
+    SecretCommand, SecretError, SecretRef, SecretSource,
 };
 pub use alarms::{AlarmRule, AlarmSettings, CalendarAlarms, CalendarNames, SourceAlarms};
 pub use load::{Overrides, load, read_text};

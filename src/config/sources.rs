@@ -8,15 +8,14 @@ use toml::de::DeTable;
 
 use super::alarms::{self, SourceAlarms};
 use super::context::{ReadContext, read_file};
+use super::credentials;
 use super::settings::{
     AccountProblem, CaldavSettings, Config, Defaults, DirectorySettings, IcsSettings, Layout, OwnDomains, SourceConfig,
     SourceKind, Users,
 };
 use super::user_list::UserList;
 use crate::tables::names::{self, free_name};
-use crate::tables::{
-    ClientCertificate, Credentials, PasswordScheme, Problem, Replacement, SecretRef, Section, address, secret, value,
-};
+use crate::tables::{Problem, Replacement, SecretRef, Section, address, secret, value};
 
 const RESCAN_INTERVAL: Duration = Duration::from_secs(15 * 60);
 const POLL_INTERVAL: Duration = Duration::from_secs(30);
@@ -48,9 +47,6 @@ const KINDS: [(&str, SourceKindName); 3] =
 
 const LAYOUTS: [(&str, Layout); 4] =
     [("auto", Layout::Auto), ("flat", Layout::Flat), ("vdir", Layout::Vdir), ("radicale", Layout::Radicale)];
-
-const SCHEMES: [(&str, PasswordScheme); 3] =
-    [("auto", PasswordScheme::Auto), ("basic", PasswordScheme::Basic), ("digest", PasswordScheme::Digest)];
 
 /// What reading a source needs besides its table.
 #[derive(Clone, Copy)]
@@ -249,9 +245,9 @@ fn caldav(
     }
     let timeout = section.read("timeout", value::duration).unwrap_or(TIMEOUT);
     let ca_file = section.read("ca_file", value::string).map(|written| reader.path(&written));
-    let client_certificate = client_certificate(section, url.as_deref());
+    let client_certificate = credentials::client_certificate(section, url.as_deref());
     let own_domains = section.read("own_domains", address::domains).or_else(|| defaults.own_domains.clone());
-    let credentials = credentials(section, username);
+    let credentials = credentials::with_oauth2(section, username);
     let url = url?;
     let usual = || OwnDomains::Usual(address::usual_domains(&url, &defaults.server_name));
     let own_domains = own_domains.map_or_else(usual, OwnDomains::Listed);
@@ -266,20 +262,6 @@ fn caldav(
         ca_file,
         client_certificate,
     }))
-}
-
-fn client_certificate(section: &Section<'_>, url: Option<&str>) -> Option<Box<ClientCertificate>> {
-    let path = |key| section.read(key, value::string).map(|written| section.path(&written));
-    let (certificate, key) = (path("client_certificate"), path("client_key"));
-    match (&certificate, &key) {
-        (Some(_), None) => section.report("client_certificate", "is given without its key: add client_key"),
-        (None, Some(_)) => section.report("client_key", "is given without its certificate: add client_certificate"),
-        (Some(_), Some(_)) if url.is_some_and(|url| url.starts_with("http:")) => {
-            section.report("client_certificate", "is shown over https only, and the url is http");
-        }
-        _ => {}
-    }
-    Some(Box::new(ClientCertificate { certificate: certificate?, key: SecretRef::file("client_key", key?) }))
 }
 
 fn ics(section: &Section<'_>, username: Option<String>, reader: &ReadContext<'_>) -> Option<SourceKind> {
@@ -305,7 +287,7 @@ fn ics(section: &Section<'_>, username: Option<String>, reader: &ReadContext<'_>
     let calendar_name = section.read("calendar_name", value::string);
     let timeout = section.read("timeout", value::duration).unwrap_or(TIMEOUT);
     let ca_file = section.read("ca_file", value::string).map(|written| reader.path(&written));
-    let credentials = credentials(section, username);
+    let credentials = credentials::read(section, username);
     Some(SourceKind::Ics(IcsSettings {
         url: url?,
         allow_plaintext,
@@ -317,35 +299,6 @@ fn ics(section: &Section<'_>, username: Option<String>, reader: &ReadContext<'_>
         timeout,
         ca_file,
     }))
-}
-
-fn credentials(section: &Section<'_>, username: Option<String>) -> Credentials {
-    let scheme = section.read("auth", value::one_of(&SCHEMES));
-    let password = secret::read_source(section, &secret::PASSWORD);
-    let token = secret::read_source(section, &secret::TOKEN);
-    let names_password = secret::PASSWORD.named_source(section);
-    let names_token = secret::TOKEN.named_source(section);
-    match (&username, names_password, names_token) {
-        (_, Some(_), Some(token)) => section.report(token, "and a password are given: one of them logs in"),
-        (None, Some(password), None) => section.report(password, "is given without a username"),
-        (Some(_), None, None) => {
-            section.report(
-                "username",
-                "is given without a password: add password_file, password_command, password_env or token_file",
-            );
-        }
-        _ => {}
-    }
-    if scheme.is_some() && names_password.is_none() {
-        section.report("auth", "says how a password is sent, and none is given");
-    }
-    match (username, password, token) {
-        (_, _, Some(token)) => Credentials::Bearer { token },
-        (Some(username), Some(password), None) => {
-            Credentials::Password { username, password, scheme: scheme.unwrap_or(PasswordScheme::Auto) }
-        }
-        _ => Credentials::None,
-    }
 }
 
 /// A folder that the command line names, in addition to the sources of `config`.

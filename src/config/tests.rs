@@ -123,6 +123,7 @@ fn the_example_shows_every_key() {
     let readers = [
         include_str!("load.rs"),
         include_str!("sources.rs"),
+        include_str!("credentials.rs"),
         include_str!("../tables/secret.rs"),
         include_str!("../tables/names.rs"),
         include_str!("../delivery/render.rs"),
@@ -357,6 +358,36 @@ fn a_command_is_relative_to_the_file_unless_it_is_a_bare_name() {
     // A mail server has no such key.
     let told = problem(&format!("{EMAIL}url='smtp://mary@h'\npassword_command=['x']\n"));
     assert!(told.contains("unknown key 'password_command'"), "{told}");
+}
+
+#[test]
+fn an_access_token_is_got_by_what_oauth2_says() {
+    let settings_of = |oauth2: &str, file: &str| {
+        let (_folder, config) = load_with(&format!("{CALDAV}oauth2 = {{ {oauth2} }}\n{file}"), &nothing);
+        let source = config.unwrap().sources.remove(0);
+        let SourceKind::Caldav(CaldavSettings { credentials: Credentials::OAuth2(settings), .. }) = source.kind else {
+            panic!("{source:?}")
+        };
+        settings
+    };
+    let files = "refresh_token_file = 'secret', client_secret_file = 'secret'";
+    let google = settings_of(&format!("client_id = 'x', {files}"), "");
+    assert_eq!(google.token_url, "https://oauth2.googleapis.com/token");
+    assert_eq!(google.secrets().filter_map(|secret| secret.path()).count(), 2);
+    let own = settings_of("client_id_file = 'id', refresh_token_env = 'X', token_url = 'http://[::1]:8/t'", "");
+    assert!(own.client_secret.is_none() && own.token_url == "http://[::1]:8/t");
+    for (oauth2, told) in [
+        ("client_id = 'x'", "source 'caldav': oauth2: refresh_token_file is missing"),
+        ("refresh_token_file = 'secret'", "oauth2: client_id is missing"),
+        ("client_id = 'x', refresh_token = '1//x'", "oauth2: refresh_token must not be in this file"),
+        ("client_id = 'x', client_id_file = 'x', refresh_token_file = 'x'", "one place too many for the client_id"),
+        ("client_id = 'x', refresh_token_file = 'x', token_ulr = 'x'", "the nearest known key is 'token_url'"),
+        (&format!("client_id = 'x', {files}, token_url = 'http://h/'"), "token_url must begin with https://"),
+        (&format!("client_id = 'x', {files} }}\ntoken_file = 'x'\nemail = ['a@b.c'] #"), "and oauth2 are given"),
+    ] {
+        let told_instead = problem(&format!("{CALDAV}oauth2 = {{ {oauth2} }}\n"));
+        assert!(told_instead.contains(told), "{oauth2}: {told_instead}");
+    }
 }
 
 #[test]

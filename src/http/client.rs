@@ -11,8 +11,9 @@ use reqwest::{RequestBuilder, Url};
 use tokio::time::{Instant, sleep};
 
 use super::body::{Body, unless_silent};
+use super::builder::ClientError;
 use super::challenge::Challenge;
-use super::client_maker::{ClientError, ClientMaker, ClientSettings};
+use super::client_maker::{ClientMaker, ClientSettings, LoggedIn};
 use super::error::HttpError;
 use super::host::Host;
 use super::login::LoginState;
@@ -125,7 +126,7 @@ impl HttpClient {
     pub fn login_obstacle(&self, challenges: &[Challenge]) -> Option<String> {
         let schemes: &[&str] = match self.credentials() {
             Credentials::None => return Some("the source names no username".to_owned()),
-            Credentials::Bearer { .. } => &["Bearer"],
+            Credentials::Bearer { .. } | Credentials::OAuth2(_) => &["Bearer"],
             Credentials::Password { scheme, .. } => {
                 if let Some(obstacle) = self.login.obstacle(*scheme, &self.host, challenges) {
                     return Some(obstacle.to_owned());
@@ -146,7 +147,7 @@ impl HttpClient {
     /// # Errors
     /// [`ClientError`] when they are not.
     pub async fn ready(&self) -> Result<(), ClientError> {
-        self.maker.get().await.map(drop)
+        self.maker.ready().await
     }
 
     /// Resolves when another secret or other certificate authorities are there than those that were used last.
@@ -220,7 +221,7 @@ impl HttpClient {
         let (mut tries, mut challenged) = (1, 0);
         let mut patience = Patience::default();
         loop {
-            let client = self.maker.get().await?;
+            let client = self.maker.get().await.map_err(|error| self.bounded(error))?;
             let turn = self.host.turn().await;
             self.sent.fetch_add(1, Ordering::Relaxed);
             let (by, authorization) = self.login.authorization(client.login(), &self.host, request);
@@ -243,7 +244,7 @@ impl HttpClient {
             match sent {
                 // The secret may have been changed at this moment.
                 Ok(Received { response, .. })
-                    if response.status == 401 && tries < TRIES && self.maker.has_another_login(&client).await? =>
+                    if response.status == 401 && tries < TRIES && self.has_another_login(&client).await? =>
                 {
                     tries += 1
                 }
@@ -251,6 +252,22 @@ impl HttpClient {
                 Err(failure) => return Err(self.error(request, failure)),
                 Ok(done) => return Ok(done),
             }
+        }
+    }
+
+    /// Whether there is another login than `refused`.
+    async fn has_another_login(&self, refused: &LoggedIn) -> Result<bool, ClientError> {
+        self.maker.has_another_login(refused).await.map_err(|error| self.bounded(error))
+    }
+
+    /// `error`, which asks to wait no longer than is allowed.
+    fn bounded(&self, error: ClientError) -> ClientError {
+        match error {
+            ClientError::Later { reason, retry_after } => {
+                let retry_after = retry_after.map(|pause| pause.min(self.limits.max_retry_after));
+                ClientError::Later { reason, retry_after }
+            }
+            other => other,
         }
     }
 

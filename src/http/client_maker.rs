@@ -5,26 +5,20 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, HeaderValue};
-use reqwest::{Client, RequestBuilder, Url, redirect};
-use rustls::{ClientConfig, RootCertStore, crypto::ring};
+use reqwest::{Client, RequestBuilder, Url};
+use rustls::ClientConfig;
 use tokio::sync::Mutex as AsyncMutex;
+use tokio::time::Instant;
 
+use super::builder::{ClientError, client_builder, tls_config};
 use super::login::Login;
 use super::message::HttpRequest;
-use super::silence::Silence;
-use crate::tables::{ClientCertificate, Credentials, FileStamp, SecretSource};
-use crate::tls::{ClientIdentity, client_config};
-
-/// How long a connection may take to come up, where the source's timeout is longer.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How long a connection is silent before the other end is asked whether it is still there, and how long until that is
-/// repeated.
-const KEEPALIVE: Duration = Duration::from_secs(15);
+use super::oauth2::{Grant, TokenClient};
+use crate::tables::{ClientCertificate, Credentials, FileStamp, Secret, SecretRef, SecretSource};
 
 /// How a client reaches its server.
 #[derive(Clone, Debug)]
@@ -39,11 +33,6 @@ pub struct ClientSettings {
     pub timeout: Duration,
 }
 
-/// A file that the settings name cannot be used, or no client can be made.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct ClientError(pub String);
-
 /// What clients are made of, and the one that is in use.
 #[derive(Debug)]
 pub struct ClientMaker {
@@ -52,11 +41,13 @@ pub struct ClientMaker {
     ca_file: Option<PathBuf>,
     client_certificate: Option<Box<ClientCertificate>>,
     timeout: Duration,
+    /// Gets access tokens, where those are what logs in.
+    tokens: Option<TokenClient>,
     made: AsyncMutex<Option<LoggedIn>>,
     /// What was read last, well or not.
     tried: Mutex<Stamps>,
-    /// The login that the server did not accept at the last request.
-    refused: Mutex<Option<Login>>,
+    /// The secrets that the server did not accept at the last request.
+    refused: Mutex<Option<KeptSecrets>>,
     /// The secret could not be had when it was last needed, and no file says when it can.
     is_unseen: AtomicBool,
 }
@@ -68,12 +59,26 @@ pub struct LoggedIn {
     of: Stamps,
     client: Client,
     login: Login,
+    secrets: KeptSecrets,
+    /// When the login has to be another one, if that is known.
+    until: Option<Instant>,
+}
+
+/// What was read where the settings say, or printed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum KeptSecrets {
+    None,
+    /// A password or a token.
+    One(Secret),
+    /// What tokens are granted for.
+    Grant(Grant),
 }
 
 /// The versions of the files that a client is made of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Stamps {
-    secret: Option<FileStamp>,
+    /// The password or the token; or the client's name, its secret and the refresh token.
+    secrets: [Option<FileStamp>; 3],
     ca_file: Option<FileStamp>,
     /// The client's certificate and its key.
     client_certificate: [Option<FileStamp>; 2],
@@ -82,8 +87,13 @@ struct Stamps {
 impl ClientMaker {
     /// For the server at `url`. Nothing is read yet.
     pub fn new(url: &Url, settings: ClientSettings) -> ClientMaker {
+        let tokens = match &settings.credentials {
+            Credentials::OAuth2(oauth2) => Some(TokenClient::new(oauth2, settings.ca_file.clone(), settings.timeout)),
+            _ => None,
+        };
         ClientMaker {
             is_encrypted: url.scheme() == "https",
+            tokens,
             credentials: settings.credentials,
             ca_file: settings.ca_file,
             client_certificate: settings.client_certificate,
@@ -95,22 +105,31 @@ impl ClientMaker {
         }
     }
 
-    /// The client, made again if a file has changed since.
+    /// The client, made again if a file has changed since or its access token is about to expire.
     ///
     /// # Errors
-    /// [`ClientError`] when the secret or the certificate authorities cannot be used.
+    /// [`ClientError`] when the secret or the certificate authorities cannot be used, or there is no access token.
     pub async fn get(&self) -> Result<LoggedIn, ClientError> {
         let mut made = self.made.lock().await;
         let now = self.stamps();
         *lock(&self.tried) = now;
-        match &*made {
-            Some(client) if client.of == now => Ok(client.clone()),
-            _ => {
-                *made = None;
-                let client = self.make(now).await?;
-                *made = Some(client.clone());
-                Ok(client)
-            }
+        let known = made.take().filter(|client| client.of == now);
+        let client = match known {
+            Some(client) if client.until.is_none_or(|until| Instant::now() < until) => client,
+            known => self.make(now, known.map(|known| known.client)).await?,
+        };
+        *made = Some(client.clone());
+        Ok(client)
+    }
+
+    /// Whether what the settings name can be used. Nothing is sent.
+    ///
+    /// # Errors
+    /// [`ClientError::Settings`] when it cannot.
+    pub async fn ready(&self) -> Result<(), ClientError> {
+        match self.tokens {
+            Some(_) => self.secrets().await.and(self.tls()).map(drop),
+            None => self.get().await.map(drop),
         }
     }
 
@@ -119,8 +138,14 @@ impl ClientMaker {
     /// # Errors
     /// As for [`ClientMaker::get`].
     pub async fn has_another_login(&self, refused: &LoggedIn) -> Result<bool, ClientError> {
-        *lock(&self.refused) = Some(refused.login.clone());
-        *self.made.lock().await = None;
+        *lock(&self.refused) = Some(refused.secrets.clone());
+        {
+            let mut made = self.made.lock().await;
+            // Another request may have got it already.
+            if made.as_ref().is_none_or(|made| made.login == refused.login) {
+                *made = None;
+            }
+        }
         let is_another = self.get().await?.login != refused.login;
         if !is_another && self.credentials.secret().is_some_and(SecretSource::is_printed) {
             // The next sync runs the command again.
@@ -154,8 +179,8 @@ impl ClientMaker {
             return false;
         }
         let refused = lock(&self.refused).clone();
-        let is_only_secret = Stamps { secret: before.secret, ..now } == before;
-        let is_refused = is_only_secret && refused.is_some() && self.login().await.ok() == refused;
+        let is_only_secret = Stamps { secrets: before.secrets, ..now } == before;
+        let is_refused = is_only_secret && refused.is_some() && self.secrets().await.ok() == refused;
         if is_refused {
             *lock(&self.tried) = now;
         }
@@ -164,8 +189,16 @@ impl ClientMaker {
 
     /// What changes when the secret or the certificate authorities do.
     fn stamps(&self) -> Stamps {
+        let secrets = match &self.credentials {
+            Credentials::OAuth2(settings) => [
+                settings.client_id.stamp(),
+                settings.client_secret.as_ref().and_then(SecretRef::stamp),
+                settings.refresh_token.stamp(),
+            ],
+            _ => [self.credentials.secret().and_then(SecretSource::stamp), None, None],
+        };
         Stamps {
-            secret: self.credentials.secret().and_then(SecretSource::stamp),
+            secrets,
             ca_file: self.ca_file.as_deref().and_then(FileStamp::of),
             client_certificate: match &self.client_certificate {
                 Some(shown) => [FileStamp::of(&shown.certificate), shown.key.stamp()],
@@ -174,61 +207,70 @@ impl ClientMaker {
         }
     }
 
-    async fn make(&self, of: Stamps) -> Result<LoggedIn, ClientError> {
-        let login = self.login().await?;
-        let mut builder = Client::builder()
-            .user_agent(concat!("reveille/", env!("CARGO_PKG_VERSION")))
-            .redirect(redirect::Policy::none())
-            .referer(false)
-            .timeout(Silence::new(self.timeout).whole())
-            // A machine that is gone while its response is waited for is noticed within a minute.
-            .tcp_keepalive(KEEPALIVE)
-            .tcp_keepalive_interval(KEEPALIVE)
-            .tcp_keepalive_retries(3)
-            .connect_timeout(self.timeout.min(CONNECT_TIMEOUT))
-            // Requests follow one another: one connection is enough.
-            .pool_max_idle_per_host(1)
-            .tls_backend_preconfigured(self.tls()?);
-        if !self.is_encrypted {
-            // A request without encryption must not leave this machine by way of a proxy.
-            builder = builder.no_proxy();
-        }
-        let client = builder.build().map_err(|why| ClientError(format!("no HTTP client: {why}")))?;
-        Ok(LoggedIn { of, client, login })
+    /// Logs in with what is there in the versions `of`, with `client` if that is of the same.
+    async fn make(&self, of: Stamps, client: Option<Client>) -> Result<LoggedIn, ClientError> {
+        let secrets = self.secrets().await?;
+        let client = match client {
+            Some(client) => client,
+            None => {
+                let builder = client_builder(self.timeout, self.is_encrypted, self.tls()?);
+                builder.build().map_err(|why| ClientError::Settings(format!("no HTTP client: {why}")))?
+            }
+        };
+        let (mut of, mut until) = (of, None);
+        let login = match (&self.credentials, &secrets) {
+            (Credentials::Password { username, scheme, .. }, KeptSecrets::One(password)) => {
+                Login::Password { username: username.clone(), password: password.clone(), scheme: *scheme }
+            }
+            (Credentials::Bearer { .. }, KeptSecrets::One(token)) => Login::Bearer { token: token.clone() },
+            (_, KeptSecrets::Grant(grant)) => {
+                let token = self.token(grant, &mut of, &mut until).await;
+                Login::Bearer { token: token.inspect_err(|error| self.note_refusal(error, &secrets))? }
+            }
+            _ => Login::None,
+        };
+        Ok(LoggedIn { of, client, login, secrets, until })
     }
 
-    async fn login(&self) -> Result<Login, ClientError> {
-        let Some(source) = self.credentials.secret() else { return Ok(Login::None) };
+    /// An access token for `grant`, which is used `until` then. If it came with a refresh token, the version of the
+    /// file that this is in is another one in `of`.
+    async fn token(&self, grant: &Grant, of: &mut Stamps, until: &mut Option<Instant>) -> Result<Secret, ClientError> {
+        let Some(tokens) = &self.tokens else { return Err(ClientError::Settings("no token endpoint".to_owned())) };
+        let fetched = tokens.fetch(grant).await?;
+        if fetched.has_written {
+            of.secrets = self.stamps().secrets;
+            *lock(&self.tried) = *of;
+        }
+        *until = fetched.until;
+        Ok(fetched.token)
+    }
+
+    /// Notes that `secrets` were refused, if that is what `error` says: they are not tried again because their file is
+    /// written again.
+    fn note_refusal(&self, error: &ClientError, secrets: &KeptSecrets) {
+        if matches!(error, ClientError::LoginRefused(_)) {
+            *lock(&self.refused) = Some(secrets.clone());
+        }
+    }
+
+    /// Gets the secrets: reads them, or runs the command.
+    async fn secrets(&self) -> Result<KeptSecrets, ClientError> {
+        if let Some(tokens) = &self.tokens {
+            let Credentials::OAuth2(settings) = &self.credentials else { return Ok(KeptSecrets::None) };
+            let grant = tokens.grant();
+            let is_unseen = grant.is_err() && settings.secrets().any(SecretRef::lacks_variable);
+            self.is_unseen.store(is_unseen, Ordering::Relaxed);
+            return Ok(KeptSecrets::Grant(grant?));
+        }
+        let Some(source) = self.credentials.secret() else { return Ok(KeptSecrets::None) };
         let secret = source.get().await;
         let is_unseen = secret.is_err() && (source.is_printed() || source.lacks_variable());
         self.is_unseen.store(is_unseen, Ordering::Relaxed);
-        let secret = secret.map_err(|error| ClientError(error.to_string()))?;
-        Ok(match &self.credentials {
-            Credentials::None => Login::None,
-            Credentials::Password { username, scheme, .. } => {
-                Login::Password { username: username.clone(), password: secret, scheme: *scheme }
-            }
-            Credentials::Bearer { .. } => Login::Bearer { token: secret },
-        })
+        Ok(KeptSecrets::One(secret?))
     }
 
-    /// The TLS settings: what this machine trusts and `ca_file`, and the client's certificate.
     fn tls(&self) -> Result<ClientConfig, ClientError> {
-        if self.is_encrypted || self.ca_file.is_some() {
-            let key = self.client_certificate.as_ref().map(|shown| shown.key.read()).transpose();
-            let key = key.map_err(|error| ClientError(error.to_string()))?;
-            let identity = self.client_certificate.as_ref().zip(key.as_ref());
-            let identity =
-                identity.map(|(shown, key)| ClientIdentity { certificate: &shown.certificate, key: key.expose() });
-            let config =
-                client_config(self.ca_file.as_deref(), identity).map_err(|why| ClientError(why.to_string()))?;
-            return Ok(Arc::unwrap_or_clone(config));
-        }
-        // Without encryption no authority is needed, and a machine may have no certificates.
-        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
-        let builder = builder.with_safe_default_protocol_versions();
-        let builder = builder.map_err(|why| ClientError(format!("TLS cannot be set up: {why}")))?;
-        Ok(builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
+        tls_config(self.is_encrypted, self.ca_file.as_deref(), self.client_certificate.as_deref())
     }
 }
 

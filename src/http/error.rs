@@ -1,13 +1,13 @@
 //! Why a request failed for good: after it was sent again, and after the redirections.
 
-use super::client_maker::ClientError;
+use super::builder::ClientError;
 
 /// Why a request has no response. URLs in the messages hold no credentials.
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
-    /// A file that the settings name cannot be used, or no client can be made.
+    /// There is no client that is logged in.
     #[error(transparent)]
-    Settings(#[from] ClientError),
+    Client(#[from] ClientError),
     /// No connection, or no name.
     #[error("{url} cannot be reached ({reason})")]
     Unreachable {

@@ -6,13 +6,16 @@
 //! that it shares with others ([`Hosts::host`]), and sends [`HttpRequest`]s. A body that is too large to be kept whole
 //! is read by a [`BodyReader`] as it comes in.
 //!
-//! * [`client`] sends requests, [`client_maker`] reads what it logs in with; [`redirect`] says where redirections lead.
-//! * [`login`] says how a request logs in: what the server wants is in a [`challenge`], and [`digest`] answers some.
+//! * [`client`] sends requests, [`client_maker`] reads what it logs in with, [`builder`] is
+//!   what it is built of; [`redirect`] says where redirections lead.
+//! * [`login`] says how a request logs in: what the server wants is in a [`challenge`], and [`digest`] answers some;
+//!   [`oauth2`] gets access tokens.
 //! * [`message`] is what is sent and what comes back, [`body`] what is read of it, [`error`] why there is no response.
 //! * [`silence`] is how long a response may take to begin, [`patience`] how long a busy server is waited for, [`host`]
 //!   what the clients of one server share: how fast it wants to be asked, and whether it is down.
 
 mod body;
+mod builder;
 mod challenge;
 mod client;
 mod client_maker;
@@ -21,14 +24,16 @@ mod error;
 mod host;
 mod login;
 mod message;
+mod oauth2;
 mod patience;
 mod redirect;
 mod silence;
 
 pub use body::Body;
+pub use builder::ClientError;
 pub use challenge::Challenge;
 pub use client::{BodyReader, HttpClient, HttpLimits, Received};
-pub use client_maker::{ClientError, ClientSettings};
+pub use client_maker::ClientSettings;
 pub use digest::read_any as read_any_challenge;
 pub use error::HttpError;
 pub use host::{Host, Hosts};

@@ -20,6 +20,19 @@ pub fn caldav(value: &DeValue<'_>, allow_plaintext: bool) -> Result<String, Stri
     if url.username().is_empty() { Ok(url.to_string()) } else { Err("holds a user: write it as username".to_owned()) }
 }
 
+/// Reads the URL of a token endpoint (RFC 6749, 3.2): https, or http to this machine.
+pub fn token_endpoint(value: &DeValue<'_>) -> Result<String, String> {
+    let url = url(&value::string(value)?, "https://HOST/PATH")?;
+    // Secrets go there.
+    if url.scheme() != "https" && !(url.scheme() == "http" && is_loopback(&url)) {
+        return Err("must begin with https://, as secrets are sent there".to_owned());
+    }
+    if url.fragment().is_some() {
+        return Err("holds a fragment, which a token endpoint must not have".to_owned());
+    }
+    if url.username().is_empty() { Ok(url.to_string()) } else { Err("holds a user: write it as client_id".to_owned()) }
+}
+
 /// Whether `url` is https, or http where that is allowed; false with any other scheme.
 ///
 /// # Errors

@@ -24,6 +24,28 @@ pub enum Credentials {
         /// Where the token comes from.
         token: SecretSource,
     },
+    /// With tokens that an authorization server gives for a refresh token (RFC 6749, 6).
+    OAuth2(Box<OAuth2Settings>),
+}
+
+/// How a client gets access tokens for a refresh token (RFC 6749, 6).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OAuth2Settings {
+    /// Where the client identifier is (RFC 6749, 2.2).
+    pub client_id: SecretRef,
+    /// Where the secret of the client is (RFC 6749, 2.3.1); none for a public client.
+    pub client_secret: Option<SecretRef>,
+    /// Where the refresh token is.
+    pub refresh_token: SecretRef,
+    /// The URL of the token endpoint (RFC 6749, 3.2).
+    pub token_url: String,
+}
+
+impl OAuth2Settings {
+    /// All that the client sends to the token endpoint.
+    pub fn secrets(&self) -> impl Iterator<Item = &SecretRef> {
+        [Some(&self.client_id), self.client_secret.as_ref(), Some(&self.refresh_token)].into_iter().flatten()
+    }
 }
 
 /// The certificate with which a client logs in to a server that asks for one.
@@ -60,15 +82,23 @@ impl Credentials {
     pub fn username(&self) -> Option<String> {
         match self {
             Credentials::Password { username, .. } => Some(username.clone()),
-            Credentials::None | Credentials::Bearer { .. } => None,
+            Credentials::None | Credentials::Bearer { .. } | Credentials::OAuth2(_) => None,
         }
     }
 
-    /// The password or the token.
+    /// The password or the token, where one is kept.
     pub fn secret(&self) -> Option<&SecretSource> {
         match self {
-            Credentials::None => None,
+            Credentials::None | Credentials::OAuth2(_) => None,
             Credentials::Password { password: secret, .. } | Credentials::Bearer { token: secret } => Some(secret),
+        }
+    }
+
+    /// The files that the configuration names and that secrets are read from.
+    pub fn files(&self) -> Vec<&Path> {
+        match self {
+            Credentials::OAuth2(settings) => settings.secrets().filter_map(SecretRef::path).collect(),
+            _ => self.secret().and_then(SecretSource::path).into_iter().collect(),
         }
     }
 
@@ -78,6 +108,7 @@ impl Credentials {
             Credentials::None => "username and password_file (or token_file)".to_owned(),
             Credentials::Password { password, .. } => format!("username and {}", password.key()),
             Credentials::Bearer { token } => token.key().to_owned(),
+            Credentials::OAuth2(settings) => format!("oauth2 ({})", settings.refresh_token.key()),
         }
     }
 }

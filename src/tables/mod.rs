@@ -17,7 +17,7 @@ mod secret_ref;
 mod section;
 pub mod value;
 
-pub use credentials::{ClientCertificate, Credentials, PasswordScheme, SecretSource};
+pub use credentials::{ClientCertificate, Credentials, OAuth2Settings, PasswordScheme, SecretSource};
 pub use error::{ConfigError, Problem};
 pub use secret_command::SecretCommand;
 pub use secret_ref::{FileStamp, MAX_SECRET, Secret, SecretError, SecretRef};

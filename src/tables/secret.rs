@@ -39,6 +39,33 @@ pub const TOKEN: Keys = Keys {
     command: "token_command",
 };
 
+/// The keys of a client identifier (RFC 6749, 2.2), which may also stand in the file itself.
+pub const CLIENT_ID: Keys = Keys {
+    plain: "client_id",
+    file: "client_id_file",
+    variable: "client_id_env",
+    credential: "client_id_credential",
+    command: "client_id_command",
+};
+
+/// The keys of the secret of a client (RFC 6749, 2.3.1).
+pub const CLIENT_SECRET: Keys = Keys {
+    plain: "client_secret",
+    file: "client_secret_file",
+    variable: "client_secret_env",
+    credential: "client_secret_credential",
+    command: "client_secret_command",
+};
+
+/// The keys of a refresh token (RFC 6749, 1.5).
+pub const REFRESH_TOKEN: Keys = Keys {
+    plain: "refresh_token",
+    file: "refresh_token_file",
+    variable: "refresh_token_env",
+    credential: "refresh_token_credential",
+    command: "refresh_token_command",
+};
+
 /// The keys of an address that is a secret; it may also stand in the file itself.
 pub const URL: Keys =
     Keys { plain: "url", file: "url_file", variable: "url_env", credential: "url_credential", command: "url_command" };

@@ -1,9 +1,9 @@
 //! Where a secret is kept, and reading it there. A secret is read when it is needed and not when the configuration is:
 //! it may come later, or change, and one account's must not stop the others.
 
-use std::fs::Metadata;
-use std::io;
-use std::os::unix::fs::MetadataExt as _;
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
 use crate::access::User;
@@ -115,6 +115,24 @@ impl SecretRef {
         secret.map_err(|reason| SecretError { key: self.key, reason })
     }
 
+    /// Puts `secret` into the file, in the place of the one that is there. The file keeps its owner and its mode, and
+    /// is whole at any time.
+    ///
+    /// # Errors
+    /// [`SecretError`] when the secret is not in a file, or that cannot be replaced.
+    pub fn replace(&self, secret: &Secret) -> Result<(), SecretError> {
+        let replaced = match &self.place {
+            SecretPlace::File(path) => {
+                let unwritable = |why| format!("names {}, which cannot be replaced: {why}", path.display());
+                replace_file(path, secret).map_err(unwritable)
+            }
+            SecretPlace::Variable(_) | SecretPlace::Credential(_) | SecretPlace::Inline(_) => {
+                Err("does not name a file".to_owned())
+            }
+        };
+        replaced.map_err(|reason| SecretError { key: self.key, reason })
+    }
+
     /// The key of the configuration that names it.
     pub fn key(&self) -> &'static str {
         self.key
@@ -153,6 +171,34 @@ impl std::fmt::Debug for SecretPlace {
             SecretPlace::Inline(_) => f.write_str("Inline(…)"),
         }
     }
+}
+
+/// Puts `secret` and a line end into the file at `path`, by way of another file beside it.
+fn replace_file(path: &Path, secret: &Secret) -> io::Result<()> {
+    let path = path.canonicalize()?;
+    let before = std::fs::metadata(&path)?;
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let draft = folder.join(format!(".{name}.{}", std::process::id()));
+    let written = write_draft(&draft, secret, &before).and_then(|()| std::fs::rename(&draft, &path));
+    if let Err(why) = written {
+        // Whatever was there is as it was.
+        let _ = std::fs::remove_file(&draft);
+        return Err(why);
+    }
+    File::open(folder)?.sync_all()
+}
+
+/// Writes `secret` into the new file `draft`, with the owner and the mode of the file that was there `before`.
+fn write_draft(draft: &Path, secret: &Secret, before: &Metadata) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(draft)?;
+    let own = file.metadata()?;
+    if (own.uid(), own.gid()) != (before.uid(), before.gid()) {
+        fchown(&file, Some(before.uid()), Some(before.gid()))?;
+    }
+    file.set_permissions(before.permissions())?;
+    file.write_all(format!("{}\n", secret.expose()).as_bytes())?;
+    file.sync_all()
 }
 
 /// The version of a file: it is another one once the file was written, replaced, or given other rights.

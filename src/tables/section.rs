@@ -166,6 +166,18 @@ impl<'a> Section<'a> {
         section
     }
 
+    /// The table `key` within this one, whose path is `path`; none where it is missing or no table, which is then
+    /// reported.
+    pub fn subtable(&self, key: &'static str, path: &'static str) -> Option<Section<'a>> {
+        let value = self.entry(key)?;
+        let DeValue::Table(table) = value.get_ref() else {
+            self.report(key, &format!("is {} and must be a table", kind_of(value.get_ref())));
+            return None;
+        };
+        let (title, start) = (format!("{}: {key}", self.title), Some(value.span().start));
+        Some(Section { title, path, table, start, ..Section::top(self.diagnostics, table) })
+    }
+
     /// The tables `[[key]]`, in the file's order.
     pub fn tables(&self, key: &'static str) -> Vec<Section<'a>> {
         let Some(value) = self.entry(key) else { return Vec::new() };

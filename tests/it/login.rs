@@ -20,10 +20,10 @@ use crate::scripted::{Asked, Reply};
 use crate::watch::{Watch, settings};
 
 /// Longer than anything takes, even on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A folder with a configuration that watches `url` with the lines `login`.
-fn configured(url: &str, login: &str) -> tempfile::TempDir {
+pub fn configured(url: &str, login: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let text = format!(
         "[ledger]\nurl = \"ledger.db\"\n[[source]]\nkind = \"caldav\"\nname = \"bob\"\nurl = \"{url}\"\n{login}\n\
@@ -34,7 +34,7 @@ fn configured(url: &str, login: &str) -> tempfile::TempDir {
 }
 
 /// Puts the file `name` into `folder`, in the place of what was there, with the rights `mode`.
-fn write(folder: &Path, name: &str, text: &str, mode: u32) {
+pub fn write(folder: &Path, name: &str, text: &str, mode: u32) {
     let draft = folder.join("draft");
     fs::write(&draft, text).unwrap();
     fs::set_permissions(&draft, fs::Permissions::from_mode(mode)).unwrap();
@@ -54,7 +54,7 @@ fn said(output: &Output) -> String {
 
 /// Asserts that `secrets` are in nothing that the program prints, and in no file of `folder` besides `keepers`. Returns
 /// what `run` logged.
-fn told_to_nobody(folder: &Path, secrets: &[&str], keepers: &[&str]) -> String {
+pub fn told_to_nobody(folder: &Path, secrets: &[&str], keepers: &[&str]) -> String {
     let kept = |text: &str, whose: &str| {
         let told = secrets.iter().find(|secret| text.contains(*secret));
         assert!(told.is_none(), "{whose} tells {told:?}:\n{text}");
@@ -83,7 +83,7 @@ fn asks_for(server: &Server, header: &'static str, challenge: &'static str) {
 }
 
 /// What `status` says is wrong with the source.
-fn error(folder: &Path) -> Option<String> {
+pub fn error(folder: &Path) -> Option<String> {
     let output = reveille(folder, &["--json", "status"]);
     let status: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     status["sources"][0]["error"].as_str().map(str::to_owned)

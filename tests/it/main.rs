@@ -12,7 +12,7 @@
 //! * [`whose`] asks for what is somebody else's, or nobody's.
 //! * [`addresses`] asks which addresses are the user's own.
 //! * [`waits`] is how long it waits after what.
-//! * [`login`] is how it logs in.
+//! * [`login`] is how it logs in, [`oauth2`] how it gets access tokens for that.
 //! * [`vdir`] lets vdirsyncer and khal write into a watched folder; [`armed`] says what a ledger has armed.
 //! * [`put_to_alarm`] is the way from a client's PUT to the alarm.
 //! * [`http`] is a calendar client's HTTP. [`daemon`] runs the built `reveille`.
@@ -77,6 +77,7 @@ mod mail;
 mod mailserver;
 mod map;
 mod memory_store;
+mod oauth2;
 mod postfix;
 mod preview;
 mod process;

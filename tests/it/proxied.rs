@@ -36,7 +36,7 @@ pub struct TlsProxy {
 
 impl TlsProxy {
     /// Starts one in front of `backend`.
-    fn start(backend: SocketAddr) -> TlsProxy {
+    pub fn start(backend: SocketAddr) -> TlsProxy {
         TlsProxy::asking(backend, None)
     }
 

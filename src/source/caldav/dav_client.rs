@@ -140,14 +140,18 @@ impl<C: Collect> BodyReader for MultistatusReader<'_, C> {
 
 impl From<ClientError> for CaldavError {
     fn from(error: ClientError) -> CaldavError {
-        CaldavError::Settings(error.0)
+        match error {
+            ClientError::Settings(reason) => CaldavError::Settings(reason),
+            ClientError::LoginRefused(reason) => CaldavError::TokenRefused(reason),
+            ClientError::Later { reason, retry_after } => CaldavError::NoToken { reason, retry_after },
+        }
     }
 }
 
 impl From<HttpError> for CaldavError {
     fn from(error: HttpError) -> CaldavError {
         match error {
-            HttpError::Settings(error) => error.into(),
+            HttpError::Client(error) => error.into(),
             HttpError::Unreachable { url, reason } => CaldavError::Unreachable { url, reason },
             HttpError::Broken { url, reason } => CaldavError::Broken { url, reason },
             HttpError::Tls { url, reason } => CaldavError::Tls { url, reason },

@@ -12,6 +12,17 @@ pub enum CaldavError {
     /// The settings cannot be used, or a file that they name cannot.
     #[error("{0}")]
     Settings(String),
+    /// The authorization server gives no access token for the refresh token.
+    #[error("{0}")]
+    TokenRefused(String),
+    /// There is no access token now.
+    #[error("{reason}")]
+    NoToken {
+        /// Why.
+        reason: String,
+        /// How long the authorization server asks to be left alone.
+        retry_after: Option<Duration>,
+    },
     /// No answer: no connection, or no name.
     #[error(
         "{url} cannot be reached ({reason}): is the server running, and is the address right? It is tried again; its known alarms stay scheduled"
@@ -214,6 +225,7 @@ impl CaldavError {
             | CaldavError::Tls { .. }
             | CaldavError::Timeout { .. }
             | CaldavError::Unavailable { .. }
+            | CaldavError::NoToken { .. }
             | CaldavError::Store(_) => true,
             CaldavError::Status { status, .. } => *status >= 500,
             _ => false,
@@ -223,7 +235,7 @@ impl CaldavError {
     /// How long the server asks to be left alone (Retry-After), where it does.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            CaldavError::Unavailable { retry_after, .. } => *retry_after,
+            CaldavError::Unavailable { retry_after, .. } | CaldavError::NoToken { retry_after, .. } => *retry_after,
             _ => None,
         }
     }
@@ -242,6 +254,8 @@ impl CaldavError {
     pub(super) fn concerns_the_account(&self) -> bool {
         match self {
             CaldavError::Settings(_)
+            | CaldavError::TokenRefused(_)
+            | CaldavError::NoToken { .. }
             | CaldavError::Unreachable { .. }
             | CaldavError::Tls { .. }
             | CaldavError::Unauthorized { .. }
@@ -262,7 +276,14 @@ impl CaldavError {
     /// Whether the server may be another one afterwards: it was away, or not itself. A wish to be asked less often is
     /// no such failure.
     pub(super) fn breaks_trust(&self) -> bool {
-        !matches!(self, CaldavError::Unavailable { status: 429, .. } | CaldavError::Settings(_) | CaldavError::Store(_))
+        !matches!(
+            self,
+            CaldavError::Unavailable { status: 429, .. }
+                | CaldavError::Settings(_)
+                | CaldavError::TokenRefused(_)
+                | CaldavError::NoToken { .. }
+                | CaldavError::Store(_)
+        )
     }
 
     /// Whether the address is not (or no longer) what it was taken for.

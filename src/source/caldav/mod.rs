@@ -201,7 +201,7 @@ impl CaldavSource {
         let obstacle = match error {
             CaldavError::Settings(_) if self.dav.http().lacks_secret() => Obstacle::Other,
             CaldavError::Settings(_) => Obstacle::File,
-            CaldavError::Unauthorized { .. } => Obstacle::Login,
+            CaldavError::Unauthorized { .. } | CaldavError::TokenRefused(_) => Obstacle::Login,
             CaldavError::Unreachable { .. } => Obstacle::Server,
             CaldavError::Unavailable { status, retry_after: None, .. } if *status != 429 => Obstacle::Server,
             // A server that has answered before is not down; this request takes long, or breaks something.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::address::shown_text;
 use crate::calendar::ical::object::ParseError;
-use crate::http::{ClientError, HttpError};
+use crate::http::HttpError;
 use crate::source::contract::StoreError;
 
 /// Why a sync of a feed failed. Addresses in the messages are shown without their path.
@@ -153,7 +153,7 @@ impl IcsError {
     /// What `error` of the client means.
     pub(super) fn of_http(error: HttpError) -> IcsError {
         match error {
-            HttpError::Settings(ClientError(reason)) => IcsError::Settings(reason),
+            HttpError::Client(error) => IcsError::Settings(error.to_string()),
             HttpError::Unreachable { url, reason } => IcsError::Unreachable { url: shown_text(&url), reason },
             HttpError::Broken { url, reason } => IcsError::Broken { url: shown_text(&url), reason },
             HttpError::Tls { url, reason } => IcsError::Tls { url: shown_text(&url), reason },
