@@ -377,7 +377,7 @@ fn an_access_token_is_got_by_what_oauth2_says() {
     let own = settings_of("client_id_file = 'id', refresh_token_env = 'X', token_url = 'http://[::1]:8/t'", "");
     assert!(own.client_secret.is_none() && own.token_url == "http://[::1]:8/t");
     for (oauth2, told) in [
-        ("client_id = 'x'", "source 'caldav': oauth2: refresh_token_file is missing"),
+        ("client_id = 'x'", "source 1: oauth2: refresh_token_file is missing"),
         ("refresh_token_file = 'secret'", "oauth2: client_id is missing"),
         ("client_id = 'x', refresh_token = '1//x'", "oauth2: refresh_token must not be in this file"),
         ("client_id = 'x', client_id_file = 'x', refresh_token_file = 'x'", "one place too many for the client_id"),

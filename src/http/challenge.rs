@@ -52,6 +52,15 @@ impl Challenge {
     }
 }
 
+/// The nonce that the next request is to have, as the header Authentication-Info says (RFC 7616, 3.5).
+pub fn next_nonce(header: &[u8]) -> Option<String> {
+    // It has the parameters of a challenge, without a scheme.
+    let header = [b"Digest ", header].concat();
+    let parameters = challenges([header.as_slice()].into_iter());
+    let nonce = parameters.first()?.parameter("nextnonce")?;
+    Some(nonce.to_owned()).filter(|nonce| !nonce.is_empty())
+}
+
 /// The challenges in the values of all headers WWW-Authenticate of a response.
 pub fn challenges<'h>(headers: impl Iterator<Item = &'h [u8]>) -> Vec<Challenge> {
     let mut found = Vec::new();
@@ -148,6 +157,11 @@ mod tests {
         #[test]
         fn any_header_is_read(headers in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..200), 0..4)) {
             prop_assert!(challenges(headers.iter().map(Vec::as_slice)).len() <= MAX_CHALLENGES);
+        }
+
+        #[test]
+        fn any_next_nonce_is_read(header in prop::collection::vec(any::<u8>(), 0..200)) {
+            next_nonce(&header);
         }
 
         #[test]

@@ -35,6 +35,8 @@ pub struct DigestChallenge {
 #[derive(Debug)]
 pub struct DigestSession {
     challenge: DigestChallenge,
+    /// The nonce of the challenge, also when that of the next request is another one.
+    first_nonce: String,
     /// What the client adds to the nonce.
     cnonce: String,
     /// Requests so far.
@@ -108,7 +110,7 @@ impl DigestSession {
     }
 
     fn with_cnonce(challenge: DigestChallenge, cnonce: String) -> DigestSession {
-        DigestSession { challenge, cnonce, count: 0, is_accepted: false }
+        DigestSession { first_nonce: challenge.nonce.clone(), challenge, cnonce, count: 0, is_accepted: false }
     }
 
     /// Whether a challenge that came after a request of this session is about another nonce, and a request with this
@@ -117,9 +119,13 @@ impl DigestSession {
         self.is_accepted && next.nonce != self.challenge.nonce
     }
 
-    /// The server has let a request in.
-    pub fn accepted(&mut self) {
+    /// The server has let a request in, and says that the next one is to have `next_nonce` (RFC 7616, 3.5).
+    pub fn accepted(&mut self, next_nonce: Option<&str>) {
         self.is_accepted = true;
+        if let Some(next) = next_nonce.filter(|next| *next != self.challenge.nonce) {
+            next.clone_into(&mut self.challenge.nonce);
+            self.count = 0;
+        }
     }
 
     /// The header Authorization of the next request, from `username` with `password`.
@@ -130,7 +136,7 @@ impl DigestSession {
         let digest = |parts: &[&str]| algorithm.hex(&parts.join(":"));
         let mut secret = digest(&[username, realm, password]);
         if self.challenge.is_session {
-            secret = digest(&[&secret, nonce, &self.cnonce]);
+            secret = digest(&[&secret, &self.first_nonce, &self.cnonce]);
         }
         let about = digest(&[request.method, request.uri]);
         let response = match has_qop {

@@ -2,7 +2,7 @@
 //! the scheme that the server offers: by Basic (RFC 7617), or as a digest (RFC 7616). Without encryption it is sent by
 //! Basic only to a server that has not offered Digest.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use reqwest::Url;
 use reqwest::header::HeaderValue;
@@ -52,12 +52,25 @@ pub enum SentLogin {
 pub struct LoginState {
     is_encrypted: bool,
     digest: Mutex<Option<DigestSession>>,
+    /// How the server wants passwords, if it has said that and there is encryption. Without, all clients of a server
+    /// have to know that it has offered Digest.
+    offer: Mutex<Option<PasswordOffer>>,
 }
 
 impl LoginState {
     /// For the server at `url`, of which nothing is known.
     pub fn new(url: &Url) -> LoginState {
-        LoginState { is_encrypted: url.scheme() == "https", digest: Mutex::default() }
+        LoginState { is_encrypted: url.scheme() == "https", digest: Mutex::default(), offer: Mutex::default() }
+    }
+
+    /// How `host` wants passwords, as far as this client has to know.
+    fn password_offer(&self, host: &Host) -> Option<PasswordOffer> {
+        if self.is_encrypted { *lock(&self.offer) } else { host.password_offer() }
+    }
+
+    /// Notes that `host` wants passwords by `offer`.
+    fn note_offer(&self, host: &Host, offer: PasswordOffer) {
+        if self.is_encrypted { *lock(&self.offer) = Some(offer) } else { host.offers(offer) }
     }
 
     /// The header Authorization with which `login` sends `request` to `host`, and what that is.
@@ -70,7 +83,7 @@ impl LoginState {
         let uri = uri(&request.url);
         let request = DigestRequest { method: request.method.name(), uri: &uri };
         let digest = || {
-            let mut session = self.digest.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut session = lock(&self.digest);
             let answer = session.as_mut().map(|session| session.authorization(username, password, request));
             answer.map(|answer| (SentLogin::Digest, header(&answer)))
         };
@@ -79,7 +92,7 @@ impl LoginState {
             (SentLogin::Basic, header(&format!("Basic {encoded}")))
         };
         // A server has to be asked for a nonce, and one without encryption for what it offers.
-        match (scheme, host.password_offer()) {
+        match (scheme, self.password_offer(host)) {
             (PasswordScheme::Basic, _) | (PasswordScheme::Auto, Some(PasswordOffer::Basic)) => basic(),
             (PasswordScheme::Auto, None) if self.is_encrypted => basic(),
             (PasswordScheme::Digest | PasswordScheme::Auto, _) => digest().unwrap_or((SentLogin::Nothing, None)),
@@ -110,14 +123,15 @@ impl LoginState {
     /// offers. What it says to strangers may be something else.
     fn is_let_in(&self, scheme: PasswordScheme, host: &Host, sent: SentLogin, response: &HttpResponse) -> bool {
         if sent == SentLogin::Digest {
-            let mut session = self.digest.lock().unwrap_or_else(PoisonError::into_inner);
-            session.iter_mut().for_each(DigestSession::accepted);
+            let next_nonce = response.next_nonce.as_deref();
+            lock(&self.digest).iter_mut().for_each(|session| session.accepted(next_nonce));
         }
-        let is_silent = scheme == PasswordScheme::Auto && sent == SentLogin::Nothing && host.password_offer().is_none();
+        let is_unknown = self.password_offer(host).is_none();
+        let is_silent = scheme == PasswordScheme::Auto && sent == SentLogin::Nothing && is_unknown;
         let is_answer = !response.is_unavailable() && !(300..400).contains(&response.status) && response.status < 500;
         let is_stranger = is_silent && is_answer;
         if is_stranger {
-            host.offers(PasswordOffer::Basic);
+            self.note_offer(host, PasswordOffer::Basic);
         }
         is_stranger
     }
@@ -125,8 +139,8 @@ impl LoginState {
     /// Goes over to the nonce of `challenge`. Whether the request that was sent with `sent` may succeed with it: not if
     /// the password has just been refused.
     fn answer(&self, challenge: DigestChallenge, host: &Host, sent: SentLogin) -> bool {
-        host.offers(PasswordOffer::Digest);
-        let mut session = self.digest.lock().unwrap_or_else(PoisonError::into_inner);
+        self.note_offer(host, PasswordOffer::Digest);
+        let mut session = lock(&self.digest);
         let is_used_up = session.as_ref().is_none_or(|session| session.may_be_used_up(&challenge));
         let may_succeed = sent != SentLogin::Digest || challenge.is_stale() || is_used_up;
         *session = DigestSession::new(challenge);
@@ -135,9 +149,9 @@ impl LoginState {
 
     /// Goes over to Basic, unless the server has offered Digest and there is no encryption.
     fn fall_back(&self, host: &Host) -> bool {
-        let may = self.is_encrypted || host.password_offer() != Some(PasswordOffer::Digest);
+        let may = self.is_encrypted || self.password_offer(host) != Some(PasswordOffer::Digest);
         if may {
-            host.offers(PasswordOffer::Basic);
+            self.note_offer(host, PasswordOffer::Basic);
         }
         may
     }
@@ -159,13 +173,17 @@ impl LoginState {
                 Some("it offers Digest with an algorithm or a qop that Reveille does not know")
             }
             PasswordScheme::Auto
-                if !self.is_encrypted && !has("Digest") && host.password_offer() == Some(PasswordOffer::Digest) =>
+                if !self.is_encrypted && !has("Digest") && self.password_offer(host) == Some(PasswordOffer::Digest) =>
             {
                 Some("it offered Digest before and no longer does, and without encryption Basic is not used then")
             }
             _ => None,
         }
     }
+}
+
+fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The path and the query of `url`, as they are sent.
@@ -235,6 +253,16 @@ mod tests {
         }
     }
 
+    impl Conversation {
+        /// The server lets a request in and names the `nonce` of the next one.
+        fn names_next(&self, nonce: &str) {
+            let mut headers = reqwest::header::HeaderMap::new();
+            headers.insert("authentication-info", format!("qop=auth, nextnonce=\"{nonce}\"").parse().unwrap());
+            let response = response_head(self.url.clone(), 207, &headers);
+            assert!(!self.state.is_to_be_repeated(&self.login, &self.host, SentLogin::Digest, &response));
+        }
+    }
+
     const HTTPS: &str = "https://dav.example.org/cal/";
     const HTTP: &str = "http://dav.example.org/cal/";
     const DIGEST: &str = "Digest realm=\"x\", nonce=\"1\", qop=\"auth\"";
@@ -297,6 +325,44 @@ mod tests {
             "there are servers that do not say that it is stale"
         );
         assert!(!server.repeats(SentLogin::Digest, 401, &[NEXT]));
+    }
+
+    #[test]
+    fn backends_behind_one_encrypted_address_that_offer_different_schemes_do_not_disturb_each_other() {
+        let digest = Conversation::with(HTTPS, Auto);
+        assert!(digest.repeats(digest.sends().0, 401, &[DIGEST]));
+        let basic = Conversation { state: LoginState::new(&digest.url), ..digest };
+        // What the other one was offered is not tried here.
+        assert_eq!(basic.sends().0, SentLogin::Basic);
+        assert!(!basic.repeats(SentLogin::Basic, 207, &[]));
+        let digest = Conversation { state: LoginState::new(&basic.url), ..basic };
+        assert!(digest.repeats(digest.sends().0, 401, &[DIGEST]));
+        for _ in 0..3 {
+            let (sent, _) = digest.sends();
+            assert_eq!(sent, SentLogin::Digest);
+            assert!(!digest.repeats(sent, 207, &[]));
+        }
+        // One client whose requests go now to the one and now to the other is let in by both.
+        assert!(digest.repeats(SentLogin::Digest, 401, &[BASIC]));
+        assert_eq!(digest.sends().0, SentLogin::Basic);
+        assert!(digest.repeats(SentLogin::Basic, 401, &[NEXT]));
+        assert_eq!(digest.sends().0, SentLogin::Digest);
+    }
+
+    #[test]
+    fn the_next_nonce_that_a_server_names_is_used() {
+        for offer in [DIGEST, "Digest realm=\"x\", nonce=\"1\", qop=\"auth\", algorithm=MD5-sess"] {
+            let server = Conversation::with(HTTPS, Digest);
+            assert!(server.repeats(server.sends().0, 401, &[offer]));
+            assert!(server.sends().1.contains("nonce=\"1\"") && server.sends().1.contains("nc=00000002"));
+            server.names_next("7");
+            assert!(server.sends().1.contains("nonce=\"7\"") && server.sends().1.contains("nc=00000002"));
+            server.names_next("7");
+            assert!(server.sends().1.contains("nc=00000003"), "the same nonce is counted on");
+            // That it is used up is no refusal of the password, but a second time it is.
+            assert!(server.repeats(SentLogin::Digest, 401, &[NEXT]));
+            assert!(!server.repeats(SentLogin::Digest, 401, &[DIGEST]));
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 use reqwest::Url;
 use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
 
-use super::challenge::{Challenge, challenges};
+use super::challenge::{Challenge, challenges, next_nonce};
 use crate::time::{UtcMillis, non_negative};
 
 /// The method of a request.
@@ -99,6 +99,8 @@ pub struct HttpResponse {
     pub location: Option<String>,
     /// The ways to log in that it offers.
     pub challenges: Vec<Challenge>,
+    /// The nonce of the next request that logs in by Digest (Authentication-Info).
+    pub next_nonce: Option<String>,
     /// Retry-After.
     pub retry_after: Option<Duration>,
     /// How long the response may be used without asking again (Cache-Control: max-age).
@@ -158,6 +160,7 @@ pub fn response_head(url: Url, status: u16, headers: &HeaderMap) -> HttpResponse
         modified: header_text(headers, header::LAST_MODIFIED).as_deref().and_then(http_date),
         location: header_text(headers, header::LOCATION),
         challenges: challenges(offers),
+        next_nonce: headers.get("authentication-info").and_then(|value| next_nonce(value.as_bytes())),
         retry_after: header_text(headers, header::RETRY_AFTER).and_then(|text| retry_after(&text, date)),
         max_age: header_text(headers, header::CACHE_CONTROL).as_deref().and_then(max_age),
         headers: headers.clone(),

@@ -151,12 +151,26 @@ struct DigestGate {
     /// The nonces so far, and how often the last one was used.
     nonces: usize,
     used: usize,
+    /// Each response names the nonce of the next request.
+    names_next: bool,
+    /// The nonce of the last challenge.
+    first: usize,
 }
 
 impl DigestGate {
     fn new(algorithm: &'static str, has_qop: bool) -> DigestGate {
         let (user, password) = ("Jäsøn Doe", "hunter\"4711");
-        DigestGate { algorithm, has_qop, user, password, uses: usize::MAX, nonces: 0, used: 0 }
+        DigestGate {
+            algorithm,
+            has_qop,
+            user,
+            password,
+            uses: usize::MAX,
+            nonces: 0,
+            used: 0,
+            names_next: false,
+            first: 0,
+        }
     }
 
     fn hash(&self, parts: &[&str]) -> String {
@@ -184,7 +198,7 @@ impl DigestGate {
         }
         let mut secret = self.hash(&[self.user, "Kalender \u{fc}", self.password]);
         if self.algorithm.ends_with("-sess") {
-            secret = self.hash(&[&secret, &said("nonce"), &said("cnonce")]);
+            secret = self.hash(&[&secret, &format!("n{}", self.first), &said("cnonce")]);
         }
         let about = self.hash(&[&asked.method, &asked.path]);
         let expected = match self.has_qop {
@@ -204,7 +218,7 @@ impl DigestGate {
 
     fn challenge(&mut self, is_stale: bool) -> Reply {
         self.nonces += 1;
-        self.used = 0;
+        (self.used, self.first) = (0, self.nonces);
         let mut header = format!(
             "Digest realm=\"Kalender \u{fc}\", nonce=\"n{}\", opaque=\"o\", charset=UTF-8, algorithm={}",
             self.nonces, self.algorithm
@@ -221,8 +235,13 @@ impl DigestGate {
 fn gated(mut gate: DigestGate) -> (Server, [&'static str; 2]) {
     let (server, login) = (Server::start(), [gate.user, gate.password]);
     server.put("a%23.ics", "1", "a");
-    server.quirk(move |asked, _| {
+    server.quirk(move |asked, state| {
         let refusal = gate.look(asked);
+        if refusal.is_none() && gate.names_next {
+            (gate.nonces, gate.used) = (gate.nonces + 1, 0);
+            let info = format!("qop=auth, nc=00000001, nextnonce=\"n{}\"", gate.nonces);
+            return Some(state.answer(asked).header("Authentication-Info", &info));
+        }
         refusal.or_else(|| asked.body.contains("multiget").then(|| Reply::multistatus("")))
     });
     (server, login)
@@ -258,6 +277,24 @@ fn a_stale_nonce_is_no_refusal() {
     let nonces =
         asked.iter().filter(|asked| asked.header("authorization").is_some_and(|login| login.contains("nonce=\"n2\"")));
     assert_eq!(nonces.count(), 3, "two are let in with a nonce, and one learns that it is used up");
+}
+
+#[test]
+fn the_nonce_that_a_response_names_is_used_by_the_next_request() {
+    for algorithm in ["MD5", "SHA-256-sess"] {
+        let (server, [user, password]) = gated(DigestGate { names_next: true, ..DigestGate::new(algorithm, true) });
+        let mut watch = Watch::of(&server.scripted.url, Some((user, password)));
+        watch.sync();
+        let asked = server.scripted.asked();
+        let logins: Vec<_> = asked.iter().map(|asked| asked.header("authorization").unwrap_or_default()).collect();
+        assert!(logins.len() > 4, "{algorithm}: {logins:?}");
+        for (n, login) in logins.iter().enumerate().skip(1) {
+            assert!(
+                login.contains(&format!("nonce=\"n{n}\"")) && login.contains("nc=00000001"),
+                "{algorithm}: {login}"
+            );
+        }
+    }
 }
 
 #[test]

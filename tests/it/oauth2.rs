@@ -132,13 +132,22 @@ fn an_access_token_is_kept_until_the_server_refuses_it_and_a_revoked_grant_waits
         assert!(daemon.log.find(PATIENCE, |line| line.contains(told)).is_some(), "{told}: {}", daemon.log.text());
     };
     logged(&daemon, "calendars=1 changes=1");
-    let polled = || site.server.scripted.asked().len() > 2;
-    wait_until(polled, || daemon.log.text());
+    let wait_for_polls = |daemon: &Daemon| {
+        let mut asked = 0;
+        wait_until(
+            || {
+                asked += site.server.scripted.asked().len();
+                asked > 2
+            },
+            || daemon.log.text(),
+        );
+    };
+    wait_for_polls(&daemon);
     assert_eq!(site.endpoint.asked().len(), 1, "one token serves for many requests");
     // It expires early: one request is refused, and the next has another token.
     site.with(|authority| authority.tokens += 1);
     wait_until(|| site.authority.lock().unwrap().tokens == 3, || daemon.log.text());
-    wait_until(polled, || daemon.log.text());
+    wait_for_polls(&daemon);
     assert_eq!(site.endpoint.asked().len(), 1);
     assert!(!daemon.log.text().contains("cannot be read"), "{}", daemon.log.text());
     // The grant is revoked: that is said once, and nothing is asked until there is another refresh token.

@@ -48,6 +48,7 @@ fn carried(request: &HttpRequest, reply: Reply) -> TransportResult {
         modified: date("Last-Modified"),
         location: None,
         challenges: Vec::new(),
+        next_nonce: None,
         retry_after: header("Retry-After").and_then(|text| text.parse().ok()).map(Duration::from_secs),
         max_age: None,
         headers: Default::default(),
